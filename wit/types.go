@@ -254,6 +254,8 @@ const (
 	NameDate      = "org.apache.kafka.connect.data.Date"
 	NameTime      = "org.apache.kafka.connect.data.Time"
 	NameTimestamp = "org.apache.kafka.connect.data.Timestamp"
+	// NameMicroTimestamp is Debezium's: microseconds since 1970 in an int64. Kafka Connect has no such type of its own.
+	NameMicroTimestamp = "io.debezium.time.MicroTimestamp"
 	// ParameterScale and ParameterPrecision are parameters of a Decimal node; the second is Confluent's.
 	ParameterScale     = "scale"
 	ParameterPrecision = "connect.decimal.precision"

@@ -151,6 +151,8 @@ func (b *body) json(dst []byte, s *structure, t tree, where string) ([]byte, err
 		switch {
 		case c.null:
 			dst = append(dst, "null"...)
+		case c.inner == nil && c.plain.Micros != 0:
+			err = misfit(where, "no digits behind milliseconds in JSON, "+requestFormat+" = atom takes them", c.plain.Text)
 		case c.inner == nil:
 			dst = c.plain.AppendJSON(dst)
 		case c.navigation != nil && c.navigation.Many:

@@ -12,7 +12,7 @@ import (
 )
 
 // contextVersion stands first in a context: one of another version of this plugin is stale, not misread.
-const contextVersion = "odata-source 4"
+const contextVersion = "odata-source 5"
 
 // opened is what open worked out: what a context holds, and what an instance made of it.
 type opened struct {
@@ -72,7 +72,7 @@ func packContext(o *opened) []byte {
 		}
 		b = pack.Number(pack.Number(pack.Number(b, f.period), f.pageSize), f.lookback)
 		for _, on := range []bool{f.count, f.atom, f.ordered, f.countable, f.pageable, f.options.PrimitiveDecimals,
-			f.options.Lenient, f.options.Dates} {
+			f.options.Lenient, f.options.Dates, f.options.Micros} {
 			b = pack.Flag(b, on)
 		}
 		b = pack.Number(pack.Number(b, f.options.ScaleFallback), int(f.options.Rounding))
@@ -99,7 +99,8 @@ func unpackContext(context []byte) (*opened, error) {
 		}
 		f.period, f.pageSize, f.lookback = r.Number(), r.Number(), r.Number()
 		for _, on := range []*bool{&f.count, &f.atom, &f.ordered, &f.countable, &f.pageable,
-			&f.options.PrimitiveDecimals, &f.options.Lenient, &f.options.Dates} {
+			&f.options.PrimitiveDecimals, &f.options.Lenient, &f.options.Dates,
+			&f.options.Micros} {
 			*on = r.Flag()
 		}
 		f.options.ScaleFallback, f.options.Rounding = r.Number(), edm.Rounding(r.Number())

@@ -169,8 +169,11 @@ func shownValue(nodes []wit.Node, node uint32, v any) jsontext.Value {
 		}
 		return jsonNumber(strconv.Itoa(int(x)))
 	case int64:
-		if logical == wit.NameTimestamp {
+		switch logical {
+		case wit.NameTimestamp:
 			return jsontext.Text(time.UnixMilli(x).UTC().Format("2006-01-02T15:04:05.999Z"))
+		case wit.NameMicroTimestamp:
+			return jsontext.Text(time.UnixMicro(x).UTC().Format("2006-01-02T15:04:05.999999Z"))
 		}
 		return jsonNumber(strconv.FormatInt(x, 10))
 	case float32:
@@ -243,6 +246,8 @@ func typeOf(nodes []wit.Node, node uint32) string {
 			}
 		case wit.NameTimestamp:
 			name = "Timestamp"
+		case wit.NameMicroTimestamp:
+			name = "int64 of microseconds"
 		case wit.NameTime:
 			name = "Time"
 		case wit.NameDate:

@@ -186,6 +186,61 @@ func TestDeafServices(t *testing.T) {
 	}
 }
 
+// TestMicros: digits behind milliseconds arrive, as values, in keys by which pages are asked for and in cursors. Rows
+// are asked for in Atom, and JSON is refused.
+func TestMicros(t *testing.T) {
+	const metadata = `<Schema Namespace="N"><EntityType Name="T"><Key><PropertyRef Name="At"/></Key><Property Name="At" Type="Edm.DateTime" Nullable="false" Precision="7"/>` +
+		`<Property Name="Seen" Type="Edm.DateTimeOffset" Precision="7"/></EntityType><EntityContainer Name="C"><EntitySet Name="S" EntityType="N.T"/></EntityContainer></Schema>`
+	var filters []string
+	row := func(at, seen string) string {
+		return `<entry><content type="application/xml"><m:properties><d:At>` + at + `</d:At><d:Seen>` + seen + `</d:Seen></m:properties></content></entry>`
+	}
+	service := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasSuffix(r.URL.Path, "$metadata") {
+			w.Write([]byte(metadata))
+			return
+		}
+		if !strings.Contains(r.Header.Get("Accept"), "atom") {
+			t.Error("asked for " + r.Header.Get("Accept"))
+		}
+		body := `<feed xmlns="http://www.w3.org/2005/Atom" xmlns:m="http://schemas.microsoft.com/ado/2007/08/dataservices/metadata" xmlns:d="http://schemas.microsoft.com/ado/2007/08/dataservices">`
+		if filter := r.URL.Query().Get("$filter"); filter != "" {
+			filters = append(filters, filter)
+		} else {
+			body += `<m:count>3</m:count>` + row("2024-01-31T00:00:00.000001", "2024-01-31T00:00:00.1234567Z") + row("2024-01-31T00:00:00.000002", "2024-01-31T00:00:00.5+01:00")
+		}
+		if len(filters) == 1 {
+			body += row("2024-01-31T00:00:00.000003", "2024-01-31T00:00:00.123457Z")
+		}
+		w.Write([]byte(body + "</feed>"))
+	})
+	settings := []string{"sap.odata#00.service=/s", "sap.odata#00.entityset=S", "sap.odata#00.topic=t", "sap.odata#00.cursor.property=Seen", "sap.odata.timestamp.precision=MICROS"}
+	l := newLoad(t, service, settings...)
+	offset, err := l.run(0, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"[1706659200000001 1706659200123456]", "[1706659200000002 1706655600500000]", "[1706659200000003 1706659200123457]"}
+	if strings.Join(l.values, ",") != strings.Join(want, ",") {
+		t.Errorf("%v", l.values)
+	}
+	if len(filters) == 0 || filters[0] != "At gt datetime'2024-01-31T00:00:00.000002'" {
+		t.Errorf("asked for %v", filters)
+	}
+	if high, _ := wit.Lookup(offset, "high"); high.Text == nil || *high.Text != "2024-01-31T00:00:00.123457Z" {
+		t.Errorf("the cursor is at %v", high)
+	}
+	nodes := l.opened.Feeds[0].Value.Nodes
+	if name := *nodes[nodes[0].Members[0].Node].Name; name != wit.NameMicroTimestamp {
+		t.Errorf("the schema says %s", name)
+	}
+	p := &plugin{}
+	_, err = p.Open(Component, configuration(append(settings, "sap.odata.format=json")...), nil, nil)
+	if err == nil || !strings.Contains(err.Error(), "sap.odata#00.format = atom with it, since JSON has milliseconds only") {
+		t.Errorf("found %v", err)
+	}
+}
+
 // TestDates: what the metadata call a date becomes one where the settings say so, in both formats, in filters and in
 // cursors.
 func TestDates(t *testing.T) {

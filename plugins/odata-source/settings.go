@@ -35,6 +35,7 @@ const (
 	namePaging         = "paging"
 	nameCron           = "cron.expression"
 	nameDateMapping    = "date.mapping"
+	nameTimestamps     = "timestamp.precision"
 	nameSubscription   = "subscription.enable"
 
 	scaleFallback   = "sap.odata.decimal.scale.fallback"
@@ -115,6 +116,10 @@ func declareShared(t *setting.Table) {
 	both(nameDateMapping, wit.KindText, wit.Low, "timestamp",
 		"date makes dates without a time of day (Edm.DateTime with sap:display-format Date) Connect's Date; timestamp makes them Timestamp, as all others.",
 		setting.Allowed("timestamp", "date"), setting.Display("Date mapping"))
+	both(nameTimestamps, wit.KindText, wit.Low, "millis",
+		"millis makes points in time Connect's Timestamp, digits behind milliseconds are dropped; micros makes them int64 of microseconds since 1970 "+
+			"("+wit.NameMicroTimestamp+"), and reads in Atom, since JSON has milliseconds only.",
+		setting.Allowed("millis", "micros"), setting.Display("Precision of timestamps"))
 	declareCursor(both)
 	both(nameCron, wit.KindText, wit.Medium, "", "Times at which a set is read again, as a Quartz cron expression (second minute hour day-of-month month weekday) with a "+
 		"time zone behind it, UTC without: 0 0 22 ? * MON-FRI Europe/Berlin. In place of exec-period; the first extraction begins at once.",
@@ -208,7 +213,11 @@ func entries(v setting.Values) []entry {
 		e.formatted = own || shared
 		e.options = edm.Options{Delta: e.tracking.on || e.named(), PrimitiveDecimals: g.Word(nameDecimalMapping) == "primitive",
 			ScaleFallback: v.Number(scaleFallback),
-			Lenient:       g.Word(nameNullable) == "lenient", Dates: g.Word(nameDateMapping) == "date"}
+			Lenient:       g.Word(nameNullable) == "lenient", Dates: g.Word(nameDateMapping) == "date",
+			Micros: g.Word(nameTimestamps) == "micros"}
+		if e.options.Micros && !e.formatted {
+			e.atom, e.formatted = true, true
+		}
 		if v.Word(decimalOverflow) == "round" {
 			for _, r := range roundings {
 				if r.name == v.Word(decimalRounding) {
@@ -250,6 +259,9 @@ func examine(given []wit.Setting) []wit.Examined {
 		} else if n := len(strings.Fields(e.cron)); e.cron != "" && !strings.HasPrefix(e.cron, "@") && (n < 6 || n > 8) {
 			setting.Complain(examined, source, setting.Invalid(source, e.cron,
 				"expected six fields (second minute hour day-of-month month weekday), or seven with a year, and a time zone if it isn't UTC, found "+strconv.Itoa(n)))
+		}
+		if name := config.InGroup(e.number, nameTimestamps); e.options.Micros && !e.atom {
+			setting.Complain(examined, name, setting.Invalid(name, "micros", "expected "+config.InGroup(e.number, nameFormat)+" = atom with it, since JSON has milliseconds only"))
 		}
 		examineReads(v, &e.reads, examined)
 		examineCursor(&e, examined)

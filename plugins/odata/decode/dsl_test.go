@@ -28,7 +28,7 @@ import (
 //	Gone blank?
 //	known A B C
 //
-// Words behind a column: key, watch, date, float64, int64, hidden, target=…, and the ways of rounding.
+// Words behind a column: key, watch, date, micros, float64, int64, hidden, target=…, and the ways of rounding.
 func parseLayout(t testing.TB, text string) *Layout {
 	t.Helper()
 	lines := strings.Split(text, "\n")
@@ -108,6 +108,8 @@ func parseColumns(t testing.TB, lines *[]string, name string) *Layout {
 				hidden++
 			case w == "date":
 				c.As = AsDate
+			case w == "micros":
+				c.As = AsMicros
 			case w == "float64":
 				c.As = AsFloat64
 			case w == "int64":
@@ -279,6 +281,8 @@ func renderPrimitive(t testing.TB, c *Column, b []byte) (string, []byte) {
 	switch {
 	case c.As == AsDate:
 		return time.UnixMilli(number() * msPerDay).UTC().Format("2006-01-02"), b
+	case c.As == AsMicros:
+		return time.UnixMicro(number()).UTC().Format(time.RFC3339Nano), b
 	case c.As == AsFloat64:
 		return float(), b
 	case c.As == AsInt64:

@@ -25,6 +25,8 @@ const (
 	AsInt64
 	// AsDate writes the days of a DateTime as Connect's Date; it never shifts by zone, a time of day is dropped.
 	AsDate
+	// AsMicros writes a DateTime or DateTimeOffset in microseconds (`timestamp.precision = micros`).
+	AsMicros
 )
 
 // Shape is what a column holds.
@@ -185,7 +187,7 @@ func (c *Column) check() error {
 	switch {
 	case c.As == AsUsual:
 	case (c.As == AsFloat64 || c.As == AsInt64) && c.Type == edm.Decimal:
-	case c.As == AsDate && (c.Type == edm.DateTime || c.Type == edm.DateTimeOffset):
+	case (c.As == AsDate || c.As == AsMicros) && (c.Type == edm.DateTime || c.Type == edm.DateTimeOffset):
 	default:
 		return errors.New("mapping " + strconv.Itoa(int(c.As)) + " does not go with " + c.Type.String())
 	}

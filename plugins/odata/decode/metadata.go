@@ -87,8 +87,11 @@ func structure(m *edm.Model, s *edm.Structure, o edm.Options, depth int) (*Layou
 		}
 		if p.Type.Primitive != edm.NotPrimitive && !p.Type.Collection {
 			c.Type = p.Type.Primitive
-			if o.Date(p) {
+			switch moment := c.Type == edm.DateTime || c.Type == edm.DateTimeOffset; {
+			case o.Date(p):
 				c.As = AsDate
+			case o.Micros && moment:
+				c.As = AsMicros
 			}
 			scale(&c, p, o)
 		} else {

@@ -4,6 +4,8 @@ package decode
 type moment struct {
 	// wall is the time on the clock, in milliseconds since 1970 as if it were UTC
 	wall int64
+	// micros are those behind the milliseconds
+	micros int64
 	// zoned: offset, in minutes east of UTC, was given
 	zoned  bool
 	offset int64
@@ -29,7 +31,7 @@ func (m moment) days() int64 {
 	return days
 }
 
-// parse reads `/Date(ms)/`, `/Date(ms±minutes)/` or ISO 8601. Years 0001 to 9999; digits behind milliseconds are
+// parse reads `/Date(ms)/`, `/Date(ms±minutes)/` or ISO 8601. Years 0001 to 9999; digits behind microseconds are
 // dropped.
 //
 // The milliseconds in front of an offset are those of the local clock, as Olingo, the SAP Cloud SDK for Java and UI5
@@ -95,11 +97,12 @@ func (m *moment) parseISO(text []byte) bool {
 		if !ok || second > 59 {
 			return false
 		}
-		ms, after, ok := fraction(rest[3:])
+		micros, after, ok := fraction(rest[3:])
 		if !ok {
 			return false
 		}
-		m.wall += second*1000 + ms
+		m.wall += second*1000 + micros/1000
+		m.micros = micros % 1000
 		rest = after
 	}
 	return m.parseZone(rest)
@@ -139,17 +142,17 @@ func (m *moment) parseZone(text []byte) bool {
 	return true
 }
 
-// fraction reads a point and digits, if there are any, as milliseconds.
-func fraction(text []byte) (ms int64, rest []byte, ok bool) {
+// fraction reads a point and digits, if there are any, as microseconds.
+func fraction(text []byte) (micros int64, rest []byte, ok bool) {
 	if len(text) == 0 || text[0] != '.' && text[0] != ',' {
 		return 0, text, true
 	}
 	i := 1
-	for unit := int64(100); i < len(text) && '0' <= text[i] && text[i] <= '9'; i++ {
-		ms += int64(text[i]-'0') * unit
+	for unit := int64(100_000); i < len(text) && '0' <= text[i] && text[i] <= '9'; i++ {
+		micros += int64(text[i]-'0') * unit
 		unit /= 10
 	}
-	return ms, text[i:], i > 1
+	return micros, text[i:], i > 1
 }
 
 // digits reads exactly n digits at i.
@@ -226,7 +229,7 @@ func clockTime(text []byte) (int64, bool) {
 		case 'M':
 			n *= msPerMinute
 		case 'S':
-			n = n*1000 + part
+			n = n*1000 + part/1000
 		}
 		ms += n
 		units, i = units[1:], i+1

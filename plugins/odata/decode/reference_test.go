@@ -288,9 +288,9 @@ func refInstant(c *Column, s string) ([]byte, error) {
 			return nil, err
 		}
 		if m[4] != "" {
-			digits := (m[4][1:] + "000")[:3]
-			ms, _ := strconv.Atoi(digits)
-			wall = wall.Add(time.Duration(ms) * time.Millisecond)
+			digits := (m[4][1:] + "000000")[:6]
+			micros, _ := strconv.Atoi(digits)
+			wall = wall.Add(time.Duration(micros) * time.Microsecond)
 		}
 		at = wall
 		if zone := strings.ReplaceAll(m[5], ":", ""); len(zone) > 1 {
@@ -312,6 +312,9 @@ func refInstant(c *Column, s string) ([]byte, error) {
 	if c.As == AsDate {
 		day := time.Date(wall.Year(), wall.Month(), wall.Day(), 0, 0, 0, 0, time.UTC)
 		return binary.AppendVarint(nil, day.Unix()/86400), nil
+	}
+	if c.As == AsMicros {
+		return binary.AppendVarint(nil, at.UnixMicro()), nil
 	}
 	return binary.AppendVarint(nil, at.UnixMilli()), nil
 }

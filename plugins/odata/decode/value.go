@@ -102,6 +102,9 @@ func appendMoment(dst []byte, l *Layout, c *Column, text []byte) (out []byte, ex
 	if c.Type == edm.DateTime && !m.zoned && l.Local != nil {
 		ms = l.Local(ms)
 	}
+	if c.As == AsMicros {
+		return datum.AppendNumber(dst, ms*1000+m.micros), ""
+	}
 	return datum.AppendNumber(dst, ms), ""
 }
 

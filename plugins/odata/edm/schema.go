@@ -33,6 +33,8 @@ type Options struct {
 	// Dates makes an Edm.DateTime that the metadata call a date (sap:display-format) Connect's Date (`date.mapping =
 	// date`).
 	Dates bool
+	// Micros makes points in time microseconds instead of Connect's Timestamp (`timestamp.precision = micros`).
+	Micros bool
 	// Delta makes everything optional but keys, and adds to rows what delta mode says of them: see [Structure.Extra].
 	Delta bool
 	// Lenient makes everything but keys optional, whatever Nullable says (`nullable = lenient`).
@@ -214,7 +216,11 @@ func (b *schemaBuilder) primitive(p *Property, optional bool) wit.Node {
 			logical(wit.Int32, wit.NameDate)
 			return n
 		}
-		logical(wit.Int64, wit.NameTimestamp)
+		name := wit.NameTimestamp
+		if b.options.Micros {
+			name = wit.NameMicroTimestamp
+		}
+		logical(wit.Int64, name)
 	case Time:
 		logical(wit.Int32, wit.NameTime)
 	case Decimal:

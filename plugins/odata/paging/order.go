@@ -222,7 +222,7 @@ func (f *Set) keyTexts(key []byte) []string {
 	for i, at := range f.Layout.Keys {
 		column := &f.Layout.Columns[at]
 		p := f.Type.Property(column.Name)
-		if column.As != decode.AsUsual && column.As != decode.AsInt64 || !comparable(p) {
+		if column.As == decode.AsFloat64 || column.As == decode.AsDate || !comparable(p) {
 			return nil
 		}
 		text, size, err := value.Text(p.Type.Primitive, f.Key, f.Key[0].Members[i].Node, key)

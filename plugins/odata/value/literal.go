@@ -164,7 +164,7 @@ func moment(s string, zoned bool) (string, bool) {
 		if !ok {
 			return "", false
 		}
-		return iso(ms, zoned)
+		return iso(ms, 0, zoned)
 	}
 	for _, layout := range [...]string{"2006-01-02T15:04:05Z07:00", "2006-01-02T15:04Z07:00", "2006-01-02T15:04:05", "2006-01-02T15:04",
 		"2006-01-02 15:04:05", "2006-01-02"} {

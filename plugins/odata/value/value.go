@@ -21,8 +21,9 @@ type Converted struct {
 	Type edm.Primitive
 	// Text is the value as Atom writes it.
 	Text string
-	// Millis are those since 1970 of a DateTime or DateTimeOffset.
-	Millis int64
+	// Millis are those since 1970 of a DateTime or DateTimeOffset, Micros the microseconds behind them, which JSON
+	// can't say.
+	Millis, Micros int64
 }
 
 // MisfitError is a value that an EDM type can't hold.
@@ -68,9 +69,11 @@ func Convert(p *edm.Property, n *wit.Node, v any) (Converted, error) {
 		c.Text, ok = decimal(v, n)
 		c.Text = trimScale(c.Text, p.Scale)
 	case edm.DateTime, edm.DateTimeOffset:
-		c.Millis, ok = instant(v, n)
+		if c.Millis, ok = instant(v, n); logical(n) == wit.NameMicroTimestamp {
+			c.Millis, c.Micros = floor(c.Millis, 1000)
+		}
 		if ok {
-			c.Text, ok = iso(c.Millis, c.Type == edm.DateTimeOffset)
+			c.Text, ok = iso(c.Millis, c.Micros, c.Type == edm.DateTimeOffset)
 		}
 	case edm.Time:
 		c.Text, ok = clock(v, n)
@@ -153,7 +156,7 @@ func integer(v any, n *wit.Node, least, most int64) (string, bool) {
 // timed tells whether a node's integers are dates or times.
 func timed(n *wit.Node) bool {
 	switch logical(n) {
-	case wit.NameDate, wit.NameTime, wit.NameTimestamp:
+	case wit.NameDate, wit.NameTime, wit.NameTimestamp, wit.NameMicroTimestamp:
 		return true
 	}
 	return false
@@ -306,13 +309,19 @@ func parseInstant(s string) (int64, bool) {
 	return 0, false
 }
 
+// floor divides so that the rest isn't negative.
+func floor(n, by int64) (quotient, rest int64) {
+	rest = (n%by + by) % by
+	return (n - rest) / by, rest
+}
+
 // iso writes a point in time in UTC, with a Z where the type has a zone. Years outside of 1 to 9999 don't fit.
-func iso(ms int64, zoned bool) (string, bool) {
-	t := time.UnixMilli(ms).UTC()
+func iso(ms, micros int64, zoned bool) (string, bool) {
+	t := time.UnixMilli(ms).UTC().Add(time.Duration(micros) * time.Microsecond)
 	if y := t.Year(); y < 1 || y > 9999 {
 		return "", false
 	}
-	layout := "2006-01-02T15:04:05.999"
+	layout := "2006-01-02T15:04:05.999999"
 	if zoned {
 		layout += "Z"
 	}
@@ -327,8 +336,11 @@ func clock(v any, n *wit.Node) (string, bool) {
 		ms = mod(int64(x))
 	case int64:
 		ms = x
-		if logical(n) == wit.NameTimestamp {
+		switch logical(n) {
+		case wit.NameTimestamp:
 			ms = mod(x)
+		case wit.NameMicroTimestamp:
+			return "", false
 		}
 	case int32:
 		ms = int64(x)

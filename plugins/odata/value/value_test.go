@@ -76,6 +76,37 @@ func TestConvert(t *testing.T) {
 	}
 }
 
+// Points in time in microseconds keep them in texts, which keys, filters and Atom have.
+func TestMicros(t *testing.T) {
+	micros := node(wit.NameMicroTimestamp, "")
+	for _, c := range []struct {
+		typ    edm.Primitive
+		value  int64
+		text   string
+		millis int64
+		rest   int64
+	}{
+		{edm.DateTime, 1467981296789123, "2016-07-08T12:34:56.789123", 1467981296789, 123},
+		{edm.DateTimeOffset, 1467981296789000, "2016-07-08T12:34:56.789Z", 1467981296789, 0},
+		{edm.DateTime, -1, "1969-12-31T23:59:59.999999", -1, 999},
+		{edm.DateTime, -62135596800000000, "0001-01-01T00:00:00", -62135596800000, 0},
+		{edm.DateTime, 253402300799999999, "9999-12-31T23:59:59.999999", 253402300799999, 999},
+		{edm.DateTime, -62135596800000001, "", 0, 0}, {edm.DateTime, 253402300800000000, "", 0, 0},
+		{edm.Time, 1, "", 0, 0}, {edm.Int64, 1, "", 0, 0},
+	} {
+		x, err := Convert(&edm.Property{Type: edm.Type{Primitive: c.typ}, Scale: -1}, micros, c.value)
+		if c.text == "" {
+			if err == nil {
+				t.Errorf("%v of %d: %q", c.typ, c.value, x.Text)
+			}
+			continue
+		}
+		if err != nil || x.Text != c.text || x.Millis != c.millis || x.Micros != c.rest {
+			t.Errorf("%v of %d: %+v, %v", c.typ, c.value, x, err)
+		}
+	}
+}
+
 func TestZerosBehindTheScaleAreDropped(t *testing.T) {
 	for _, c := range []struct {
 		scale    int
