@@ -135,6 +135,28 @@ func TestPing(t *testing.T) {
 	}
 }
 
+// Converters are shown by what they declare, by their class or its last part.
+func TestPluginsShowConverter(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	for args, wants := range map[string][]string{
+		"JsonConverter": {"converter org.apache.kafka.connect.json.JsonConverter", "decimal.format", "BASE64"},
+		"io.confluent.connect.avro.AvroConverter --template": {"\nvalue.converter=io.confluent.connect.avro.AvroConverter\n",
+			"\nvalue.converter.schema.registry.url=\n", "\n#value.converter.auto.register.schemas=true\n"},
+		"StringConverter --json": {`"class":"org.apache.kafka.connect.storage.StringConverter"`, `"default":"UTF-8"`},
+	} {
+		r := p.run(append([]string{"plugins", "show"}, strings.Fields(args)...)...)
+		for _, want := range wants {
+			if r.code != exitDone || !strings.Contains(r.stdout, want) {
+				t.Errorf("plugins show %s: expected %q, found exit code %d, %s%s", args, want, r.code, r.stdout, r.stderr)
+			}
+		}
+		if strings.Contains(r.stdout, "converter.type") {
+			t.Errorf("plugins show %s shows what no user gives:\n%s", args, r.stdout)
+		}
+	}
+}
+
 func TestPlugins(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)

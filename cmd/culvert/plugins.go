@@ -17,6 +17,7 @@ import (
 	"github.com/culvert-project/culvert/host"
 	"github.com/culvert-project/culvert/host/check"
 	"github.com/culvert-project/culvert/host/config"
+	"github.com/culvert-project/culvert/host/convert"
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/host/shown"
@@ -103,11 +104,14 @@ func newPluginsShow() *cobra.Command {
 	var asJSON, template bool
 	c := &cobra.Command{
 		Use:   "show FILE|NAME",
-		Short: "Show a plugin with its components and their settings",
+		Short: "Show a plugin with its components and their settings, or a converter",
 		Example: "  culvert plugins show odata-source\n  culvert plugins show ./my.wasm --json\n" +
-			"  culvert plugins show odata-source --template > orders.properties",
+			"  culvert plugins show odata-source --template > orders.properties\n  culvert plugins show AvroConverter",
 		Args: one("FILE or NAME"),
 		RunE: func(c *cobra.Command, args []string) error {
+			if d, err := convert.Find(args[0], false); err == nil {
+				return failed(showConverter(c.OutOrStdout(), d, asJSON, template))
+			}
 			if template {
 				return showTemplate(c, &in, args[0])
 			}
@@ -132,6 +136,21 @@ func newPluginsShow() *cobra.Command {
 	c.Flags().BoolVar(&template, "template", false, "a connector's properties file to fill in; NAME may be a class, too")
 	c.MarkFlagsMutuallyExclusive("json", "template")
 	return c
+}
+
+// showConverter prints what a converter declares.
+func showConverter(w io.Writer, d convert.Declaration, asJSON, template bool) error {
+	switch {
+	case asJSON:
+		return printJSON(w, map[string]any{"class": d.Class, "kind": "converter", "documentation": d.Documentation,
+			"settings": settingsShown(d.Own())})
+	case template:
+		return check.ConverterTemplate(w, d)
+	}
+	if _, err := fmt.Fprintf(w, "converter %s\n  %s\n\n", d.Class, d.Documentation); err != nil {
+		return err
+	}
+	return showSettings(w, d.Own())
 }
 
 // showTemplate prints the file of a connector to fill in, of the plugin's one source or sink, or of the component that
@@ -272,16 +291,20 @@ func showPlugin(w io.Writer, m plugin.Info) {
 			fmt.Fprintf(w, " (%s)", shown.Line(strings.Join(c.Aliases, ", ")))
 		}
 		fmt.Fprintf(w, "\n  %s\n\n", shown.Line(c.Documentation))
-		t := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
-		for _, s := range c.Settings {
-			value := ""
-			if s.DefaultValue != nil {
-				value = *s.DefaultValue
-			}
-			fmt.Fprintf(t, "  %s\t%s\t%s\t%s\n", inLine(s.Name), kindName(s.Kind), inLine(value), shown.Line(s.Documentation))
-		}
-		t.Flush()
+		showSettings(w, c.Settings)
 	}
+}
+
+func showSettings(w io.Writer, specs []wit.SettingSpec) error {
+	t := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
+	for _, s := range specs {
+		value := ""
+		if s.DefaultValue != nil {
+			value = *s.DefaultValue
+		}
+		fmt.Fprintf(t, "  %s\t%s\t%s\t%s\n", inLine(s.Name), kindName(s.Kind), inLine(value), shown.Line(s.Documentation))
+	}
+	return t.Flush()
 }
 
 func kindName(k wit.SettingKind) string {

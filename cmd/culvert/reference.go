@@ -55,7 +55,7 @@ func listReference(c *cobra.Command) error {
 			return err
 		}
 		title, _, _ := strings.Cut(strings.TrimPrefix(string(page), "# "), "\n")
-		if _, err := fmt.Fprintf(c.OutOrStdout(), "%-11s %s\n", name, title); err != nil {
+		if _, err := fmt.Fprintf(c.OutOrStdout(), "%-18s %s\n", name, title); err != nil {
 			return err
 		}
 	}

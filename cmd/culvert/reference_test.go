@@ -20,6 +20,7 @@ import (
 	"github.com/culvert-project/culvert/examples/demo-service/service"
 	"github.com/culvert-project/culvert/host/check"
 	"github.com/culvert-project/culvert/host/config"
+	"github.com/culvert-project/culvert/host/convert"
 	"github.com/culvert-project/culvert/host/kafka"
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/record"
@@ -36,6 +37,7 @@ func TestReference(t *testing.T) {
 		"worker": worker(t), "kafka-clients": clients(), "commands": commands(t), "rest": routes(t), "metrics": metrics(t),
 	}
 	maps.Copy(pages, components(t))
+	maps.Copy(pages, converters(t))
 	for name, want := range pages {
 		file := filepath.Join("reference", name+".md")
 		if *update {
@@ -284,6 +286,25 @@ func tableOf(scrape string) string {
 		cells(&b, code(name), kind, labels[name], help[name])
 	}
 	return b.String()
+}
+
+// converters are the pages of converters, named as their classes without the package.
+func converters(t *testing.T) map[string]string {
+	pages := map[string]string{}
+	for _, d := range convert.Declarations() {
+		name := d.Class[strings.LastIndexByte(d.Class, '.')+1:]
+		var b strings.Builder
+		fmt.Fprintf(&b, "# Settings of %s\n\n`key.converter` or `value.converter` is `%s`, or `%s`.\n%s\n\n", name, d.Class, name, d.Documentation)
+		if own := d.Own(); len(own) > 0 {
+			b.WriteString("Settings stand behind `key.converter.` and `value.converter.`.\n\n")
+			settings(&b, "", own)
+			documented(t, name, own)
+		} else {
+			b.WriteString("It has no settings.\n")
+		}
+		pages[name] = b.String()
+	}
+	return pages
 }
 
 // components are the pages of the built-in plugins: source, sink, and all transforms and predicates on one.

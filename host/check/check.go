@@ -14,6 +14,7 @@ import (
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/host/transport"
 	"github.com/culvert-project/culvert/sdk/go/role"
+	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -170,18 +171,61 @@ func (k *Checker) stages(ctx context.Context, c *config.Connector, rules config.
 	return problems
 }
 
+// converters checks the converters: their settings one by one, then what only a converter itself sees. What the worker
+// gives is the connector's problem under the name of the converter.
 func (k *Checker) converters(c *config.Connector) config.Problems {
 	var problems config.Problems
 	for _, which := range []string{"key.converter", "value.converter"} {
 		class, settings := c.Converter(which, k.Worker)
-		if _, err := convert.New(class, settings, convert.Use{Key: which == "key.converter",
-			Schemas: k.Registry.For("")}); err != nil {
+		key := which == "key.converter"
+		declared, err := convert.Find(class, key)
+		if err != nil {
+			problems = append(problems, problem(entry(c, which), err))
+			continue
+		}
+		wrong := false
+		for _, e := range declared.Examine(settings, key) {
+			at := entry(c, which)
+			if own, ok := c.Entry(which + "." + e.Spec.Name); ok && c.Text(which) != "" {
+				at = own
+			} else if c.Text(which) != "" {
+				at.Key += "." + e.Spec.Name
+			}
+			for _, text := range e.Errors {
+				problems, wrong = append(problems, problem(at, errors.New(text))), true
+			}
+		}
+		if c.Text(which) != "" {
+			problems = append(problems, unknownOf(c, which+".", declared)...)
+		}
+		if wrong {
+			continue
+		}
+		if _, err := convert.New(class, settings, convert.Use{Key: key, Schemas: k.Registry.For("")}); err != nil {
 			problems = append(problems, problem(entry(c, which), err))
 		}
 	}
 	if class, _ := c.Converter("header.converter", k.Worker); !knownHeaderConverter(class) {
 		problems = append(problems, problem(entry(c, "header.converter"),
 			fmt.Errorf("expected %s, found %s: others are not built yet", config.HeaderConverter, class)))
+	}
+	return problems
+}
+
+// unknownOf warns of a converter's settings that it does not declare: Kafka Connect hands them on, and nobody reads
+// them.
+func unknownOf(c *config.Connector, prefix string, declared convert.Declaration) config.Problems {
+	var problems config.Problems
+	for _, e := range c.Entries {
+		name, ok := strings.CutPrefix(e.Key, prefix)
+		if !ok || name == "plugin.version" {
+			continue
+		}
+		if text := declared.Unknown(name); text != "" {
+			p := problem(e, errors.New(text))
+			p.Code, p.Warning = setting.CodeUnknown, true
+			problems = append(problems, p)
+		}
 	}
 	return problems
 }

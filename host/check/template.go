@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/culvert-project/culvert/host/config"
+	"github.com/culvert-project/culvert/host/convert"
 	"github.com/culvert-project/culvert/host/shown"
 	"github.com/culvert-project/culvert/sdk/go/role"
 	"github.com/culvert-project/culvert/sdk/go/setting"
@@ -54,6 +55,18 @@ func Template(w io.Writer, component wit.Component) error {
 				t.section(example(group))
 			}
 		}
+		t.setting(&spec)
+	}
+	return b.Flush()
+}
+
+// ConverterTemplate writes the lines for a connector's file, or the worker's, that make a converter that of values.
+func ConverterTemplate(w io.Writer, d convert.Declaration) error {
+	b := bufio.NewWriter(w)
+	t := templateWriter{w: b, prefix: "value.converter."}
+	t.comment("", d.Documentation)
+	t.line("", "value.converter", d.Class)
+	for _, spec := range d.Own() {
 		t.setting(&spec)
 	}
 	return b.Flush()

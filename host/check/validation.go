@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/culvert-project/culvert/host/config"
+	"github.com/culvert-project/culvert/host/convert"
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
@@ -96,6 +97,8 @@ func (k *Checker) Validate(ctx context.Context, c *config.Connector) (*Validatio
 			v.part(k, p.Prefix, "Predicates: "+p.Alias, p.Class, wit.ComponentPredicate)
 		}
 	}
+	v.converter("key.converter")
+	v.converter("value.converter")
 	for _, e := range config.DeclareComponent(component).Examine(written(c)) {
 		v.add("", e)
 	}
@@ -171,6 +174,24 @@ func (v *validating) part(k *Checker, prefix, group, class string, kind wit.Comp
 		v.Configs[first+i].Definition.Group = &group
 	}
 	v.group(group)
+}
+
+// converter adds the settings of a converter that the connector names, as Kafka Connect does.
+func (v *validating) converter(which string) {
+	key := which == "key.converter"
+	declared, err := convert.Find(v.given.Text(which), key)
+	if err != nil {
+		return // there is none, or it is a problem
+	}
+	settings := map[string]string{}
+	for _, s := range written(v.given) {
+		if name, ok := strings.CutPrefix(s.Name, which+"."); ok {
+			settings[name] = s.Value
+		}
+	}
+	for _, e := range declared.Examine(settings, key) {
+		v.add(which+".", e)
+	}
 }
 
 func (v *validating) group(name string) {

@@ -55,3 +55,42 @@ func TestValidate(t *testing.T) {
 		t.Error("expected no class to be an error")
 	}
 }
+
+// A converter that a connector names shows what it declares, under the name that the setting has in the connector.
+func TestValidateConverters(t *testing.T) {
+	b := checktest.WithSpy(t)
+	v, err := b.Checker.Validate(t.Context(), b.Connector(t, "name=v", "connector.class=test.SpySource",
+		"key.converter=AvroConverter", "key.converter.basic.auth.user.info=u:geheim",
+		"value.converter=JsonConverter", "value.converter.decimal.format=x", "value.converter.schemas.enable=false"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := map[string]string{}
+	for _, s := range v.Configs {
+		value := "-"
+		if s.Value.Value != nil {
+			value = *s.Value.Value
+		}
+		found[s.Value.Name] = strings.Join(append([]string{value}, s.Value.Errors...), " ")
+	}
+	for name, want := range map[string]string{
+		"key.converter.basic.auth.user.info": "[hidden]",
+		"key.converter.schema.registry.url": `- key.converter.schema.registry.url: Missing required configuration ` +
+			`"schema.registry.url" which has no default value.`,
+		"key.converter.converter.type":       "key",
+		"value.converter.converter.type":     "value",
+		"value.converter.schemas.cache.size": "1000",
+		"value.converter.schemas.enable":     "false",
+		"value.converter.schema.content":     "-",
+		"value.converter.decimal.format": "x value.converter.decimal.format: Invalid value x for configuration " +
+			"decimal.format: String must be one of: BASE64, NUMERIC",
+		"value.converter.replace.null.with.default": "true",
+	} {
+		if found[name] != want {
+			t.Errorf("%s: expected %q, found %q", name, want, found[name])
+		}
+	}
+	if groups := strings.Join(v.Groups, ","); !strings.Contains(groups, "Schemas,Serialization") {
+		t.Errorf("found groups %s", groups)
+	}
+}

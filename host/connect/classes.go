@@ -29,8 +29,8 @@ func (h *Herder) Plugins(connectorsOnly bool) []Plugin {
 		list = append(list, some...)
 	}
 	if !connectorsOnly {
-		for _, class := range convert.Classes() {
-			list = append(list, Plugin{Class: class, Type: "converter", Version: h.o.Version})
+		for _, d := range convert.Declarations() {
+			list = append(list, Plugin{Class: d.Class, Type: "converter", Version: h.o.Version})
 		}
 	}
 	return list

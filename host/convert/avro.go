@@ -5,12 +5,12 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/twmb/avro"
 
 	"github.com/culvert-project/culvert/host/convert/registry"
 	"github.com/culvert-project/culvert/host/record"
+	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/datum"
 )
@@ -81,40 +81,19 @@ type avroReading struct {
 // maxTopicIDs is how many topics a schema's ids are kept for.
 const maxTopicIDs = 10_000
 
-func newAvro(settings map[string]string, u Use) (Converter, error) {
-	c := &avroConverter{use: u, kept: 1000, programs: map[uint32]*avroProgram{}, readers: map[readingKey]*avroReading{}}
+func newAvro(v setting.Values, u Use) (Converter, error) {
+	c := &avroConverter{use: u, kept: v.Number("schemas.cache.config"), programs: map[uint32]*avroProgram{},
+		readers: map[readingKey]*avroReading{},
+		o: avroOptions{enhanced: v.On("enhanced.avro.schema.support"), scrub: v.On("scrub.invalid.names"),
+			meta: v.On("connect.meta.data"), optionalKeys: v.On("allow.optional.map.keys"),
+			flatten: v.On("flatten.singleton.unions"), keepNulls: v.On("ignore.default.for.nullables")},
+		settings: registrySettings{register: v.On("auto.register.schemas"), latest: v.On("use.latest.version"),
+			normalize: v.On("normalize.schemas"), fixed: v.Number("use.schema.id")}}
 	var err error
-	for _, b := range []struct {
-		at        *bool
-		name      string
-		otherwise bool
-	}{
-		{&c.o.enhanced, "enhanced.avro.schema.support", false}, {&c.o.scrub, "scrub.invalid.names", false}, {&c.o.meta,
-			"connect.meta.data", true},
-		{&c.o.optionalKeys, "allow.optional.map.keys", false}, {&c.o.flatten, "flatten.singleton.unions",
-			true}, {&c.o.keepNulls, "ignore.default.for.nullables", false},
-		{&c.settings.register, "auto.register.schemas", true}, {&c.settings.latest, "use.latest.version", false},
-		{&c.settings.normalize, "normalize.schemas", false},
-	} {
-		if *b.at, err = boolean(settings, b.name, b.otherwise); err != nil {
-			return nil, err
-		}
-	}
-	for _, name := range []string{"generalized.sum.type.support", "discard.type.doc.default"} {
-		if on, err := boolean(settings, name, false); err != nil || on {
-			return nil, errors.Join(err, configError("Invalid value true for configuration %s: it is not built", name))
-		}
-	}
-	if c.kept, err = integer("schemas.cache.config", orElse(settings["schemas.cache.config"], "1000")); err != nil {
+	if c.subject, err = subjectStrategy(v, u.Key); err != nil {
 		return nil, err
 	}
-	if c.settings.fixed, err = integer("use.schema.id", orElse(settings["use.schema.id"], "-1")); err != nil {
-		return nil, err
-	}
-	if c.subject, err = subjectStrategy(settings, u.Key); err != nil {
-		return nil, err
-	}
-	if c.settings.registry, err = registry.Parse(settings); err != nil {
+	if c.settings.registry, err = registry.Parse(v); err != nil {
 		return nil, configError("%v", err)
 	}
 	if u.Registry != nil {
@@ -125,38 +104,30 @@ func newAvro(settings map[string]string, u Use) (Converter, error) {
 	return c, nil
 }
 
-func orElse(text, otherwise string) string {
-	if strings.TrimSpace(text) == "" {
-		return otherwise
-	}
-	return text
-}
+// subjectPackage is where Confluent's strategies for the names of subjects are.
+const subjectPackage = "io.confluent.kafka.serializers.subject."
 
 // subjectStrategy is how subjects are named, by the class of `key.subject.name.strategy` or
 // `value.subject.name.strategy`.
-func subjectStrategy(settings map[string]string, key bool) (func(topic, name string) (string, error), error) {
-	setting, suffix := "value.subject.name.strategy", "-value"
-	if key {
-		setting, suffix = "key.subject.name.strategy", "-key"
-	}
-	class := strings.TrimSpace(settings[setting])
-	needName := func(name string) error {
-		if name == "" {
-			return dataError("%s=%s: expected a struct, whose name is the subject's", setting, class)
+func subjectStrategy(v setting.Values, key bool) (func(topic, name string) (string, error), error) {
+	name, suffix := usedFor(key)+".subject.name.strategy", "-"+usedFor(key)
+	class := v.Text(name)
+	needName := func(record string) error {
+		if record == "" {
+			return dataError("%s=%s: expected a struct, whose name is the subject's", name, class)
 		}
 		return nil
 	}
-	switch class[strings.LastIndexByte(class, '.')+1:] {
+	switch simpleName(class) {
 	case "", "TopicNameStrategy":
 		return func(topic, _ string) (string, error) { return topic + suffix, nil }, nil
 	case "RecordNameStrategy":
-		return func(_, name string) (string, error) { return name, needName(name) }, nil
+		return func(_, record string) (string, error) { return record, needName(record) }, nil
 	case "TopicRecordNameStrategy":
-		return func(topic, name string) (string, error) { return topic + "-" + name, needName(name) }, nil
+		return func(topic, record string) (string, error) { return topic + "-" + record, needName(record) }, nil
 	}
-	return nil, configError("Invalid value %s for configuration %s: expected TopicNameStrategy, RecordNameStrategy "+
-		"or TopicRecordNameStrategy "+
-		"of io.confluent.kafka.serializers.subject, others are not built", class, setting)
+	return nil, configError("%s", setting.Invalid(name, class, "expected TopicNameStrategy, RecordNameStrategy or "+
+		"TopicRecordNameStrategy of "+subjectPackage[:len(subjectPackage)-1]+", others are not built"))
 }
 
 func (c *avroConverter) Encode(ctx context.Context, dst []byte, most int, topic string, b *record.Batch,

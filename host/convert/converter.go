@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sort"
-	"strings"
 
 	"github.com/culvert-project/culvert/host/convert/registry"
 	"github.com/culvert-project/culvert/host/record"
@@ -74,24 +72,6 @@ func ErrorClass(err error) string {
 	return ""
 }
 
-// Classes that New knows, by their full names. Every one is also known by the part behind its last dot.
-const (
-	ClassAvro      = "io.confluent.connect.avro.AvroConverter"
-	ClassJSON      = "org.apache.kafka.connect.json.JsonConverter"
-	ClassString    = "org.apache.kafka.connect.storage.StringConverter"
-	ClassByteArray = "org.apache.kafka.connect.converters.ByteArrayConverter"
-)
-
-var classes = withPrimitives(map[string]func(settings map[string]string, u Use) (Converter, error){
-	ClassAvro:   newAvro,
-	ClassJSON:   func(settings map[string]string, u Use) (Converter, error) { return newJSON(settings, u.Schemas) },
-	ClassString: newString,
-	ClassByteArray: func(settings map[string]string, u Use) (Converter, error) {
-		return newByteArray(settings,
-			u.Schemas)
-	},
-})
-
 // Use is what a converter is made for.
 type Use struct {
 	// Key: it converts keys, else values.
@@ -103,58 +83,18 @@ type Use struct {
 	Registry func(registry.Settings) (*registry.Client, error)
 }
 
-// later are formats that are known and not built yet, by the last part of their class.
-var later = map[string]string{"ProtobufConverter": "Protobuf", "JsonSchemaConverter": "JSON with a schema registry"}
-
-// Classes are the full names of all converters, sorted.
-func Classes() []string {
-	names := make([]string, 0, len(classes))
-	for name := range classes {
-		names = append(names, name)
-	}
-	sort.Strings(names)
-	return names
-}
-
 // New makes the converter of a class. settings are those behind the prefix (`key.converter.`, `value.converter.`);
-// names that the converter does not know are ignored, as in Kafka Connect.
+// names that the converter does not declare are ignored, as in Kafka Connect.
 func New(class string, settings map[string]string, u Use) (Converter, error) {
-	class = strings.TrimSpace(class)
-	for name, make := range classes {
-		if class == name || class == name[strings.LastIndexByte(name, '.')+1:] {
-			return make(settings, u)
-		}
+	d, err := Find(class, u.Key)
+	if err != nil {
+		return nil, err
 	}
-	what := "value"
-	if u.Key {
-		what = "key"
+	given := d.given(settings, u.Key)
+	if wrong := setting.First(d.table.Examine(given)); wrong != nil {
+		return nil, configError("%s", wrong.Message)
 	}
-	if format := later[class[strings.LastIndexByte(class, '.')+1:]]; format != "" {
-		return nil, configError("%s converter: %s is not built yet, found %q; there are %s", what, format, class,
-			strings.Join(Classes(), ", "))
-	}
-	return nil, configError("%s converter: unknown class %q; there are %s", what, class, strings.Join(Classes(), ", "))
-}
-
-// check checks a setting by what it is declared as.
-func check(spec wit.SettingSpec, text string) error {
-	if why := (setting.Check{}).Value(&spec, text); why != "" {
-		return configError("%s", why)
-	}
-	return nil
-}
-
-// boolean reads a setting as Kafka's ConfigDef does: true and false in any case.
-func boolean(settings map[string]string, name string, otherwise bool) (bool, error) {
-	text, given := settings[name]
-	if !given {
-		return otherwise, nil
-	}
-	if err := check(wit.SettingSpec{Name: name, Kind: wit.KindBoolean}, text); err != nil {
-		return false, err
-	}
-	on, _ := setting.Flag(text)
-	return on, nil
+	return d.make(d.table.Values(given), u)
 }
 
 // typeName is a kind's name in Kafka Connect, upper case as its messages have it.

@@ -38,7 +38,8 @@ func FuzzInsideTypes(f *testing.F) {
 		if change != 0 && len(b.Data) > 0 {
 			b.Data[int(at)%len(b.Data)] ^= change
 		}
-		for _, class := range Classes() {
+		for _, declared := range Declarations() {
+			class := declared.Class
 			for _, datum := range []wit.Datum{d, dynamic} {
 				out, _, err := newConverter(t, class, reg).Encode(t.Context(), []byte("before"), int(most), "t", b,
 					datum)

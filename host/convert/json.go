@@ -3,9 +3,9 @@ package convert
 import (
 	"context"
 	"errors"
-	"strings"
 
 	"github.com/culvert-project/culvert/host/record"
+	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -50,31 +50,12 @@ const (
 	schemalessOpener = envelopeSchema + "null" + envelopePayload
 )
 
-func newJSON(settings map[string]string, reg *record.Registry) (Converter, error) {
-	c := &jsonConverter{reg: reg, kept: 1000, programs: map[uint32]*program{}, readers: map[string]*reader{}}
-	var err error
-	if c.schemas, err = boolean(settings, "schemas.enable", true); err != nil {
-		return nil, err
-	}
-	if c.form.replaceNull, err = boolean(settings, "replace.null.with.default", true); err != nil {
-		return nil, err
-	}
-	if text, given := settings["decimal.format"]; given {
-		switch strings.ToUpper(text) {
-		case "BASE64":
-		case "NUMERIC":
-			c.form.numericDecimals = true
-		default:
-			return nil, configError("Invalid value %s for configuration decimal.format: (case insensitive) String "+
-				"must be one of: BASE64, NUMERIC", text)
-		}
-	}
-	if text, given := settings["schemas.cache.size"]; given {
-		if c.kept, err = integer("schemas.cache.size", text); err != nil {
-			return nil, err
-		}
-	}
-	if text := settings["schema.content"]; text != "" {
+func newJSON(v setting.Values, u Use) (Converter, error) {
+	c := &jsonConverter{reg: u.Schemas, schemas: v.On("schemas.enable"), kept: v.Number("schemas.cache.size"),
+		form: form{replaceNull: v.On("replace.null.with.default"),
+			numericDecimals: v.Word("decimal.format") == "numeric"},
+		programs: map[uint32]*program{}, readers: map[string]*reader{}}
+	if text := v.Text("schema.content"); text != "" {
 		fixed, err := c.newReader(context.Background(), []byte(text))
 		if err != nil {
 			return nil, dataError("Invalid value for configuration schema.content: %v", err)

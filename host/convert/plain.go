@@ -19,23 +19,15 @@ import (
 	"github.com/culvert-project/culvert/wit/datum"
 )
 
-func integer(name, text string) (int, error) {
-	if err := check(wit.SettingSpec{Name: name, Kind: wit.KindInt}, text); err != nil {
-		return 0, err
-	}
-	n, _ := setting.Integer(wit.KindInt, text)
-	return int(n), nil
-}
-
 // byteArrayConverter is Kafka Connect's ByteArrayConverter: bytes as they are.
 type byteArrayConverter struct {
 	reg  *record.Registry
 	read *record.Schema
 }
 
-func newByteArray(_ map[string]string, reg *record.Registry) (Converter, error) {
-	s, err := reg.Intern([]wit.Node{{Kind: wit.Bytes, Optional: true}})
-	return &byteArrayConverter{reg, s}, err
+func newByteArray(_ setting.Values, u Use) (Converter, error) {
+	s, err := u.Schemas.Intern([]wit.Node{{Kind: wit.Bytes, Optional: true}})
+	return &byteArrayConverter{u.Schemas, s}, err
 }
 
 func (c *byteArrayConverter) Encode(ctx context.Context, dst []byte, most int, topic string, b *record.Batch,
@@ -109,31 +101,25 @@ type stringConverter struct {
 	writes, reads charset
 }
 
-func newString(settings map[string]string, u Use) (Converter, error) {
-	reg, what := u.Schemas, "value"
-	if u.Key {
-		what = "key"
-	}
-	c := &stringConverter{reg: reg}
+func newString(v setting.Values, u Use) (Converter, error) {
+	c := &stringConverter{reg: u.Schemas}
 	for _, way := range []struct {
 		at    *charset
 		named string
 	}{{&c.writes, "serializer.encoding"}, {&c.reads, "deserializer.encoding"}} {
-		// The last of these that is given counts. Without the prefix Kafka's converter overrides the serializers' own.
-		for _, setting := range []string{"converter.encoding", what + "." + way.named} {
-			name, given := settings[setting]
-			if !given {
-				continue
-			}
-			var known bool
-			if *way.at, known = charsets[strings.ToUpper(strings.TrimSpace(name))]; !known {
-				return nil, configError("Invalid value %s for configuration %s: expected UTF-8, ISO-8859-1, US-ASCII, "+
-					"windows-1252, UTF-16, UTF-16BE or UTF-16LE", name, setting)
-			}
+		// The converter overrides the serializers' own settings, which name what they are for.
+		name := "converter.encoding"
+		if own := usedFor(u.Key) + "." + way.named; v.Text(own) != "" {
+			name = own
+		}
+		var known bool
+		if *way.at, known = charsets[strings.ToUpper(v.Text(name))]; !known {
+			return nil, configError("%s", setting.Invalid(name, v.Text(name), "expected UTF-8, ISO-8859-1, US-ASCII, "+
+				"windows-1252, UTF-16, UTF-16BE or UTF-16LE"))
 		}
 	}
 	var err error
-	c.read, err = reg.Intern([]wit.Node{{Kind: wit.Text, Optional: true}})
+	c.read, err = u.Schemas.Intern([]wit.Node{{Kind: wit.Text, Optional: true}})
 	return c, err
 }
 

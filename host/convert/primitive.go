@@ -6,6 +6,7 @@ import (
 	"math"
 
 	"github.com/culvert-project/culvert/host/record"
+	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/datum"
 )
@@ -28,16 +29,10 @@ var primitives = []primitive{
 	{"org.apache.kafka.connect.converters.ShortConverter", "short", "Short", wit.Int16, 2},
 }
 
-// withPrimitives adds the converters of numbers and booleans to those of other classes.
-func withPrimitives(classes map[string]func(map[string]string, Use) (Converter,
-	error)) map[string]func(map[string]string, Use) (Converter, error) {
-	for _, p := range primitives {
-		classes[p.class] = func(_ map[string]string, u Use) (Converter, error) {
-			read, err := u.Schemas.Intern([]wit.Node{{Kind: p.kind, Optional: true}})
-			return &primitiveConverter{p, u.Schemas, read}, err
-		}
-	}
-	return classes
+// converter makes the converter of the type.
+func (p primitive) converter(_ setting.Values, u Use) (Converter, error) {
+	read, err := u.Schemas.Intern([]wit.Node{{Kind: p.kind, Optional: true}})
+	return &primitiveConverter{p, u.Schemas, read}, err
 }
 
 // primitiveConverter is BooleanConverter, or one of the NumberConverters: a value of one type as Kafka's serializer of

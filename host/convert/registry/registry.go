@@ -22,6 +22,7 @@ import (
 
 	"github.com/culvert-project/culvert/host/internal/pause"
 	"github.com/culvert-project/culvert/sdk/go/setting"
+	"github.com/culvert-project/culvert/wit"
 )
 
 // Bounds on what a registry may do.
@@ -47,14 +48,36 @@ type Settings struct {
 	Security map[string]string
 }
 
-// Parse reads the settings of a converter. Errors name the setting as it stands in them.
-func Parse(given map[string]string) (s Settings, err error) {
-	text := given["schema.registry.url"]
-	if strings.TrimSpace(text) == "" {
-		return s, errors.New(setting.Missing("schema.registry.url"))
+// Declared are the settings, for the declaration of a converter.
+func Declared() []wit.SettingSpec {
+	text := func(name, value, documentation string, rules ...wit.Rule) wit.SettingSpec {
+		return setting.Spec(name, wit.KindText, wit.Medium, &value, documentation, rules...)
 	}
-	for item := range strings.SplitSeq(text, ",") {
-		u, err := url.Parse(strings.TrimSpace(item))
+	secret := func(name, documentation string, rules ...wit.Rule) wit.SettingSpec {
+		return setting.Spec(name, wit.KindPassword, wit.Medium, nil, documentation, rules...)
+	}
+	return []wit.SettingSpec{
+		setting.Spec("schema.registry.url", wit.KindListOfText, wit.High, nil, "Addresses of the schema registry, "+
+			"http:// or https://; the first that answers is asked.", setting.Required()),
+		text("basic.auth.credentials.source", "URL", "Where user and password stand: in the address, or in "+
+			"basic.auth.user.info.", setting.Allowed("URL", "USER_INFO")),
+		secret("basic.auth.user.info", "User and password with a colon between.",
+			setting.Alias("schema.registry.basic.auth.user.info")),
+		text("bearer.auth.credentials.source", "STATIC_TOKEN", "Where the token stands: in bearer.auth.token.",
+			setting.Allowed("STATIC_TOKEN")),
+		secret("bearer.auth.token", "Token that goes with each request."),
+		setting.Spec(security+"{name}", wit.KindText, wit.Low, nil, "Kafka's settings of TLS, for the registry: "+
+			"ssl.truststore.location and so on."),
+	}
+}
+
+// security is the prefix of settings of TLS, with what follows it as Kafka's clients have it.
+const security = "schema.registry.ssl."
+
+// Parse reads the settings of a converter, which are right by their declarations.
+func Parse(v setting.Values) (s Settings, err error) {
+	for _, item := range v.List("schema.registry.url") {
+		u, err := url.Parse(item)
 		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
 			return s, errors.New("Invalid value for configuration schema.registry.url: expected http:// or https:// " +
 				"and a host, and commas between several")
@@ -66,47 +89,21 @@ func Parse(given map[string]string) (s Settings, err error) {
 		}
 		s.URLs = append(s.URLs, strings.TrimSuffix(u.String(), "/"))
 	}
-	if err := s.basic(given); err != nil {
-		return s, err
+	if v.Word("basic.auth.credentials.source") == "user_info" {
+		var ok bool
+		if s.User, s.Password, ok = strings.Cut(v.Text("basic.auth.user.info"), ":"); !ok {
+			return s, errors.New("Invalid value for configuration basic.auth.user.info: expected a user and a " +
+				"password with a colon between, since basic.auth.credentials.source=USER_INFO")
+		}
 	}
-	switch source := given["bearer.auth.credentials.source"]; source {
-	case "", "STATIC_TOKEN":
-		s.Token = given["bearer.auth.token"]
-	default:
-		return s, fmt.Errorf("Invalid value %s for configuration bearer.auth.credentials.source: expected "+
-			"STATIC_TOKEN with bearer.auth.token, others are not built", source)
-	}
-	for name, value := range given {
-		if ssl, ok := strings.CutPrefix(name, "schema.registry."); ok && strings.HasPrefix(ssl, "ssl.") {
-			if s.Security == nil {
-				s.Security = map[string]string{}
-			}
-			s.Security[ssl] = value
+	s.Token = v.Text("bearer.auth.token")
+	if ssl := v.Below(security); len(ssl) > 0 {
+		s.Security = make(map[string]string, len(ssl))
+		for name, value := range ssl {
+			s.Security["ssl."+name] = value
 		}
 	}
 	return s, nil
-}
-
-func (s *Settings) basic(given map[string]string) error {
-	info := given["basic.auth.user.info"]
-	if info == "" {
-		info = given["schema.registry.basic.auth.user.info"]
-	}
-	switch source := given["basic.auth.credentials.source"]; source {
-	case "", "URL":
-		return nil
-	case "USER_INFO":
-		user, password, ok := strings.Cut(info, ":")
-		if !ok {
-			return errors.New("Invalid value for configuration basic.auth.user.info: expected a user and a password " +
-				"with a colon between, since basic.auth.credentials.source=USER_INFO")
-		}
-		s.User, s.Password = user, password
-		return nil
-	default:
-		return fmt.Errorf("Invalid value %s for configuration basic.auth.credentials.source: expected URL or "+
-			"USER_INFO, others are not built", source)
-	}
 }
 
 // Refused is what a registry does not do.

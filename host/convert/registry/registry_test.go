@@ -12,17 +12,20 @@ import (
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/sr"
+
+	"github.com/culvert-project/culvert/sdk/go/setting"
+	"github.com/culvert-project/culvert/wit"
 )
 
 func open(t *testing.T, handler http.HandlerFunc, given map[string]string) *Client {
 	t.Helper()
 	server := httptest.NewServer(handler)
 	t.Cleanup(server.Close)
-	settings := map[string]string{"schema.registry.url": server.URL}
+	settings := []wit.Setting{{Name: "schema.registry.url", Value: server.URL}}
 	for name, value := range given {
-		settings[name] = value
+		settings = append(settings, wit.Setting{Name: name, Value: value})
 	}
-	s, err := Parse(settings)
+	s, err := Parse(setting.Of(Declared()...).Values(settings))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -85,6 +85,17 @@ func (v Values) List(name string) []string {
 	return slices.DeleteFunc(List(v.Text(name)), func(item string) bool { return item == "" })
 }
 
+// Below are the settings that are given below a prefix, by what follows it.
+func (v Values) Below(prefix string) map[string]string {
+	below := map[string]string{}
+	for _, s := range v.given {
+		if name, ok := strings.CutPrefix(s.Name, prefix); ok && name != "" {
+			below[name] = s.Value
+		}
+	}
+	return below
+}
+
 // Groups are the numbered groups of which any setting is given, in the order of their numbers as texts. group is the
 // prefix of their settings, such as `shop#{n}.`; shared is that of the settings that hold for all groups which don't
 // say otherwise, "" for none.
