@@ -22,8 +22,8 @@ type atomEntry struct {
 }
 
 // atom writes an entity as an Atom entry.
-func (b *body) atom(dst []byte, s *structure, t tree) ([]byte, error) {
-	return b.entry(append(dst, `<?xml version="1.0" encoding="utf-8"?>`...), s, t, "", atomStart)
+func (b *body) atom(dst []byte, s *structure, t tree, where string) ([]byte, error) {
+	return b.entry(append(dst, `<?xml version="1.0" encoding="utf-8"?>`...), s, t, where, atomStart)
 }
 
 func (b *body) entry(dst []byte, s *structure, t tree, where, start string) ([]byte, error) {

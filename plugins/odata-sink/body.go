@@ -16,12 +16,15 @@ import (
 //     were read hold them;
 //   - a null goes as null, but a null key or a null of a property that isn't nullable is left out: the service
 //     numbers it or takes its default;
-//   - structs of navigation properties are inserted along (deep insert); updates with such are refused.
+//   - structs of navigation properties are inserted along (deep insert); updates with such are refused, or the structs
+//     are left to operations of their own.
 type body struct {
 	p   *plugin
 	how *manner
 	// updates: the entity is changed, not inserted.
 	updates bool
+	// nested takes what an update leaves to operations of its own; nil: such updates are refused.
+	nested *[]carried
 	// keys, where they are not nil, stand for the key properties of the row, whatever its value says of them.
 	keys []keyValue
 	// without are fields of the row that are none of the entity's.
@@ -60,10 +63,13 @@ func (b *body) cell(s *structure, name string, member tree, where string) (c cel
 		return c, false, &wit.Fault{Kind: wit.FaultConfig, Message: where + ": " + s.QualifiedName() + " has no such property (" + unknownFields + " = fail)"}
 	case n == nil:
 		return c, false, refuse(where + ": " + s.QualifiedName() + " has no such property")
-	case b.updates:
-		return c, false, refuse(where + ": nested content goes with inserts only, because OData v2 has no update of an entity together with others; leave the field out, or write its entities by a topic of their own")
+	case b.updates && b.nested == nil:
+		return c, false, refuse(where + ": nested content goes with inserts only, because OData v2 has no update of an entity together with others (" + nestedUpdates + " = operations sends updates of its own); leave the field out, or write its entities by a topic of their own")
 	case s.inner[name] == nil:
 		return c, false, refuse(where + ": $metadata doesn't say which type it leads to")
+	case b.updates:
+		*b.nested = append(*b.nested, carried{n, s.inner[name], member, where})
+		return c, false, nil
 	}
 	return cell{navigation: n, inner: s.inner[name]}, true, nil
 }
@@ -136,6 +142,14 @@ func (b *body) each(s *structure, t tree, where string, visit func(name, where s
 		return misfit(where, "a struct of "+s.QualifiedName(), "another kind of value")
 	}
 	return failed
+}
+
+// entity writes a whole entity in the format of the settings; where is its path from the row, for messages.
+func (b *body) entity(s *structure, t tree, where string) ([]byte, error) {
+	if b.how.atom {
+		return b.atom(nil, s, t, where)
+	}
+	return b.json(nil, s, t, where)
 }
 
 // json writes a struct of a type; where is its path from the row, for messages.

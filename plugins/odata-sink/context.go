@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,7 +16,7 @@ import (
 )
 
 // contextVersion stands first in a context: one of another version of this plugin is stale, not misread.
-const contextVersion = "odata-sink 4"
+const contextVersion = "odata-sink 5"
 
 // opened is what open worked out.
 type opened struct {
@@ -35,6 +36,41 @@ type target struct {
 	at     int
 	model  *edm.Model
 	entity *structure
+	// sets are those whose entities can be nested in the target's, by navigation properties: the first is its own.
+	sets []*linked
+}
+
+// linked is an entity set with those that navigation properties of its entities lead to, as far as they can be updated.
+type linked struct {
+	// path of the set.
+	path  string
+	leads map[string]*linked
+}
+
+// links finds the sets that can be reached from one.
+func links(m *edm.Model, from *edm.Set, root string) []*linked {
+	sets := []*edm.Set{from}
+	all := []*linked{{}}
+	for i := 0; i < len(sets); i++ {
+		all[i].path, all[i].leads = root+"/"+service.Address(sets[i]), map[string]*linked{}
+		s := m.Structure(sets[i].Type)
+		if s == nil {
+			continue
+		}
+		for j := range s.Navigations {
+			to := m.Leads(sets[i], &s.Navigations[j])
+			if to == nil || !to.Updatable {
+				continue
+			}
+			at := slices.Index(sets, to)
+			if at < 0 {
+				at = len(sets)
+				sets, all = append(sets, to), append(all, &linked{})
+			}
+			all[i].leads[s.Navigations[j].Name] = all[at]
+		}
+	}
+	return all
 }
 
 // learned is what a service's answers have shown, which need not be shown again.
@@ -169,8 +205,12 @@ func newTarget(e entry, m *edm.Model, how *manner) (*target, error) {
 	if refused != "" {
 		return nil, &wit.Fault{Kind: wit.FaultConfig, Setting: &name, Message: "Entity set " + e.set + " of " + e.service + " can't be written: its metadata say " + refused}
 	}
-	return &target{entry: e, path: e.service + "/" + service.Address(set),
-		model: &edm.Model{Structures: m.Closure(s, true)}}, nil
+	t := &target{entry: e, path: e.service + "/" + service.Address(set),
+		model: &edm.Model{Structures: m.Closure(s, true)}}
+	if how.nested {
+		t.sets = links(m, set, e.service)
+	}
+	return t, nil
 }
 
 // words, numbers, switches and lists are the settings in the order in which they are packed.
@@ -182,7 +222,7 @@ func (m *manner) numbers() []*int { return []*int{&m.most, &m.lanes} }
 
 func (m *manner) switches() []*bool {
 	return []*bool{&m.deletes, &m.deleteRecords, &m.tunnel, &m.keyFromRecord, &m.tags, &m.bare, &m.retryTags, &m.lossy,
-		&m.ignoreUnknown, &m.failUnknown,
+		&m.ignoreUnknown, &m.failUnknown, &m.nested,
 		&m.atom, &m.batches, &m.oneByOne, &m.allTogether}
 }
 
@@ -213,8 +253,37 @@ func (o *opened) pack() []byte {
 		}
 		b = pack.Number(pack.Flag(b, t.sap), t.at)
 		b = edm.Pack(b, t.model.Structures)
+		b = packLinks(b, t.sets)
 	}
 	return b
+}
+
+func packLinks(b []byte, sets []*linked) []byte {
+	b = pack.Number(b, len(sets))
+	for _, s := range sets {
+		b = pack.Number(pack.Text(b, s.path), len(s.leads))
+		for _, name := range slices.Sorted(maps.Keys(s.leads)) {
+			b = pack.Number(pack.Text(b, name), slices.Index(sets, s.leads[name]))
+		}
+	}
+	return b
+}
+
+func unpackLinks(r *pack.Reader) (sets []*linked) {
+	count := r.Count()
+	for range count {
+		sets = append(sets, &linked{leads: map[string]*linked{}})
+	}
+	for _, s := range sets {
+		s.path = r.Text()
+		for n := r.Count(); n > 0 && !r.Bad; n-- {
+			name, at := r.Text(), r.Number()
+			if r.Bad = r.Bad || at < 0 || at >= len(sets); !r.Bad {
+				s.leads[name] = sets[at]
+			}
+		}
+	}
+	return sets
 }
 
 // unpack reads what pack wrote; ok is false where it did not.
@@ -240,6 +309,7 @@ func (o *opened) unpack(packed string) (ok bool) {
 		}
 		t.sap, t.at = r.Flag(), r.Number()
 		t.model = edm.Unpack(r)
+		t.sets = unpackLinks(r)
 		if r.Bad || len(t.model.Structures) == 0 || t.at < 0 || t.at >= len(o.services) {
 			return false
 		}

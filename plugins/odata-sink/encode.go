@@ -46,6 +46,9 @@ func (p *plugin) Encode(context []byte, schemas []wit.Schema, topics []string, r
 				Fault: *asFault(err)})
 		case q == nil:
 			out.Ignored = append(out.Ignored, uint32(i))
+		case len(q.nested) > 0 && s.learned[q.to.at].noBatch:
+			out.Refused = append(out.Refused, wit.RowFault{Origin: uint32(i), ErrorClass: errorClass,
+				Fault: wit.Fault{Kind: wit.FaultConfig, Message: q.to.service + " takes no batches, in which " + nestedUpdates + " = operations sends the entities nested in an update"}})
 		default:
 			q.row = uint32(i)
 			plan.add(q)
@@ -101,6 +104,8 @@ type request struct {
 	// sent is what a look compares with.
 	sent       []byte
 	repeatable bool
+	// nested are updates of the entities nested in the row, which are done with the request or not at all.
+	nested []nestedUpdate
 }
 
 // request decides what a row asks for; nil: it is ignored.
@@ -123,7 +128,7 @@ func (e *encoding) request(topic string) (*request, error) {
 		if !e.hasKey {
 			return nil, refuse("a tombstone without a key says nothing about what to delete")
 		}
-		e.keys, e.missing = e.p.keys(e.s, e.target, e.key, true)
+		e.keys, e.missing = e.p.keys(e.s, e.target.entity, e.key, true)
 		return e.deletion()
 	}
 	e.findKeys()
@@ -173,7 +178,7 @@ func (e *encoding) mode() (string, error) {
 // findKeys takes the key from where the settings want it.
 func (e *encoding) findKeys() {
 	if !e.s.keyFromRecord {
-		e.keys, e.missing = e.p.keys(e.s, e.target, e.content, false)
+		e.keys, e.missing = e.p.keys(e.s, e.target.entity, e.content, false)
 		if e.missing == nil {
 			return
 		}
@@ -184,27 +189,27 @@ func (e *encoding) findKeys() {
 		}
 		return
 	}
-	keys, missing := e.p.keys(e.s, e.target, e.key, true)
+	keys, missing := e.p.keys(e.s, e.target.entity, e.key, true)
 	if missing == nil || e.s.keyFromRecord {
 		e.keys, e.missing, e.unsaid = keys, missing, !e.s.keyFromRecord
 	}
 }
 
 // keys are the values of all key properties that a struct has; bare: the value of the only one may stand for itself.
-func (p *plugin) keys(s *state, t *target, from tree, bare bool) ([]keyValue, error) {
+func (p *plugin) keys(s *state, of *structure, from tree, bare bool) ([]keyValue, error) {
 	var keys []keyValue
-	for _, name := range t.entity.Key {
-		property := t.entity.properties[name]
+	for _, name := range of.Key {
+		property := of.properties[name]
 		if property == nil {
-			return nil, refuse("the key property " + name + " of " + t.entity.QualifiedName() + " isn't declared in $metadata")
+			return nil, refuse("the key property " + name + " of " + of.QualifiedName() + " isn't declared in $metadata")
 		}
 		member, ok := p.member(from, name)
-		if !ok && bare && len(t.entity.Key) == 1 && !p.members(from, func(string, tree) bool { return false }) &&
+		if !ok && bare && len(of.Key) == 1 && !p.members(from, func(string, tree) bool { return false }) &&
 			!from.null() {
 			member, ok = from, true
 		}
 		if !ok || member.null() {
-			return nil, refuse("the key needs property " + name + " of " + t.entity.QualifiedName() + ": expected a struct of all key properties")
+			return nil, refuse("the key needs property " + name + " of " + of.QualifiedName() + ": expected a struct of all key properties")
 		}
 		c, err := s.convert(property, member.schema(), member.value)
 		if err != nil {
@@ -213,7 +218,7 @@ func (p *plugin) keys(s *state, t *target, from tree, bare bool) ([]keyValue, er
 		keys = append(keys, keyValue{property, c})
 	}
 	if len(keys) == 0 {
-		return nil, refuse(t.entity.QualifiedName() + " has no key")
+		return nil, refuse(of.QualifiedName() + " has no key")
 	}
 	return keys, nil
 }
@@ -299,15 +304,22 @@ func (e *encoding) write(q *request, updates bool) (err error) {
 	if e.s.keyFromRecord || e.unsaid && e.s.mode == modeUpsert { // which inserts what the update before has named
 		b.keys = e.keys
 	}
+	var nested []carried
+	if e.s.nested {
+		b.nested = &nested
+	}
 	kind := "application/json"
 	if e.s.atom {
 		kind = "application/atom+xml;type=entry"
-		q.body, err = b.atom(nil, e.target.entity, e.content)
-	} else {
-		q.body, err = b.json(nil, e.target.entity, e.content, "")
+	}
+	if q.body, err = b.entity(e.target.entity, e.content, ""); err != nil {
+		return err
 	}
 	q.headers = append(q.headers, wit.Header{Name: "Accept", Value: e.s.media()}, wit.Header{Name: "Content-Type", Value: kind})
-	return err
+	if len(nested) == 0 {
+		return nil
+	}
+	return e.nest(q, nested, e.target.sets[0])
 }
 
 func (e *encoding) insertion() (*request, error) {

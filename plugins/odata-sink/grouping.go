@@ -63,14 +63,24 @@ func (q *request) alone() bool {
 }
 
 // size is about what a request adds to a batch, in bytes.
-func (q *request) size() int { return len(q.body) + len(q.place) + 400 }
+func (q *request) size() int {
+	n := len(q.body) + len(q.place) + 400
+	for i := range q.nested {
+		n += len(q.nested[i].body) + len(q.nested[i].place) + 400
+	}
+	return n
+}
+
+// operations is how many a request is in a batch.
+func (q *request) operations() int { return 1 + len(q.nested) }
 
 // group is requests of one delivery, of different entities.
 type group struct {
 	class    class
 	at       int
 	requests []*request
-	size     int
+	// operations are those of the requests, size is about their bytes.
+	operations, size int
 }
 
 // line is the groups of a lane, one after another, and the one in which each entity stands last.
@@ -102,6 +112,9 @@ func (g *grouping) laneNumber(q *request) uint32 {
 	return h.Sum32() % uint32(g.s.lanes)
 }
 
+// apart tells whether a request has a changeset of its own.
+func (q *request) apart() bool { return q.hint.alone || len(q.nested) > 0 }
+
 // mostBytes is how large a batch gets, whatever the service takes.
 const mostBytes = 8 << 20
 
@@ -119,13 +132,15 @@ func (g *grouping) add(q *request) {
 		kind := [2]int{int(q.class()), q.to.at}
 		if n := l.open[kind]; n > l.last[key] && g.fits(l.groups[n-1], q) {
 			into := l.groups[n-1]
-			into.requests, into.size = append(into.requests, q), into.size+q.size()
+			into.requests = append(into.requests, q)
+			into.operations, into.size = into.operations+q.operations(), into.size+q.size()
 			l.last[key] = n
 			return
 		}
 		l.open[kind] = len(l.groups) + 1
 	}
-	l.groups = append(l.groups, &group{class: q.class(), at: q.to.at, requests: []*request{q}, size: q.size()})
+	l.groups = append(l.groups, &group{class: q.class(), at: q.to.at, requests: []*request{q},
+		operations: q.operations(), size: q.size()})
 	l.last[key] = len(l.groups)
 }
 
@@ -140,7 +155,7 @@ func (g *grouping) fits(into *group, q *request) bool {
 	if limit := g.s.learned[q.to.at].most; limit > 0 {
 		bytes = min(bytes, limit)
 	}
-	return len(into.requests) < most && into.size+q.size() <= bytes
+	return into.operations+q.operations() <= most && into.size+q.size() <= bytes
 }
 
 func (g *grouping) deliveries() []wit.Delivery {
@@ -148,7 +163,7 @@ func (g *grouping) deliveries() []wit.Delivery {
 	for _, number := range g.order {
 		for _, one := range g.lines[number].groups {
 			d := g.s.single(one.requests[0])
-			if len(one.requests) > 1 {
+			if one.operations > 1 {
 				d = g.s.together(one)
 			}
 			d.Lane = number
@@ -195,12 +210,21 @@ func (s *state) together(g *group) wit.Delivery {
 	var parts []batch.Part
 	layout := make([]int, 0, len(g.requests)) // how many operations each part has
 	for i, q := range g.requests {
-		target := strings.TrimPrefix(q.place, to.service+"/")
-		o := batch.Operation{Method: q.method, Target: target, Headers: q.headers, Body: q.body}
+		within := func(place string, body []byte) batch.Operation {
+			return batch.Operation{Method: q.method, Target: strings.TrimPrefix(place, to.service+"/"), Headers: q.headers,
+				Body: body}
+		}
+		o := within(q.place, q.body)
 		switch last := len(parts) - 1; {
 		case g.class == reads:
 			parts, layout = append(parts, batch.Part{Operations: []batch.Operation{o}}), append(layout, 1)
-		case i > 0 && all && !q.hint.alone && !g.requests[i-1].hint.alone:
+		case len(q.nested) > 0: // which are done with the row's own, and with no other row's
+			all := []batch.Operation{o}
+			for _, u := range q.nested {
+				all = append(all, within(u.place, u.body))
+			}
+			parts, layout = append(parts, batch.Part{Changeset: true, Operations: all}), append(layout, len(all))
+		case i > 0 && all && !q.apart() && !g.requests[i-1].apart():
 			parts[last].Operations = append(parts[last].Operations, o)
 			layout[last]++
 		default:
@@ -221,6 +245,7 @@ func (s *state) together(g *group) wit.Delivery {
 	}
 	for _, q := range g.requests {
 		m = pack.Text(pack.Text(pack.Text(pack.Number(m, int(q.operation)), q.place), q.predicate), q.hint.text())
+		m = pack.Number(m, len(q.nested))
 	}
 	d.Memo = m
 	return d

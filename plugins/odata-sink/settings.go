@@ -42,6 +42,7 @@ const (
 	changesets      = "sap.odata.changesets"
 	insertUncertain = "sap.odata.insert.uncertain"
 	checkFilter     = "sap.odata.check.filter"
+	nestedUpdates   = "sap.odata.nested.updates"
 	maxInFlight     = "sap.odata.max.in.flight"
 )
 
@@ -137,6 +138,9 @@ func declareEntities(t *setting.Table) {
 			setting.Allowed("refuse", "allow"), group, setting.Display("Values that don't fit")),
 		setting.Spec(unknownFields, wit.KindText, wit.Low, setting.Is("refuse"), "What happens to a record with a field that the entity has no property for: refuse refuses the record, ignore leaves the field out, fail fails the task.",
 			setting.Allowed("refuse", "ignore", "fail"), group, setting.Display("Unknown fields")),
+		setting.Spec(nestedUpdates, wit.KindText, wit.Low, setting.Is("refuse"), "What happens to an update whose record has entities nested in it, which OData v2 has no request for: refuse refuses the record; "+
+			"operations sends an update of each of them, in one changeset with the record's own, so that all or none are done. They need their keys, and are not inserted, nor deleted where the record lacks them.",
+			setting.Allowed("refuse", "operations"), group, setting.Display("Nested updates")),
 		setting.Spec(requestFormat, wit.KindText, wit.Low, setting.Is("json"), "Format of requests: json or atom, for services that take only Atom.", setting.Allowed("json", "atom"), group,
 			setting.Display("Format")),
 	)
@@ -179,6 +183,7 @@ type manner struct {
 	deletes, deleteRecords, tunnel        bool
 	keyFromRecord, tags, bare, retryTags  bool
 	lossy, ignoreUnknown, failUnknown     bool
+	nested                                bool
 	atom, batches, oneByOne, allTogether  bool
 	most, lanes                           int
 	existsCodes, notFoundCodes, httpCodes []string
@@ -192,7 +197,8 @@ func mannerOf(v setting.Values) manner {
 		keyFromRecord: v.Word(keyFrom) == "record", tags: v.Word(etag) == "use", bare: v.Word(etag) == "none",
 		retryTags: v.Word(etagConflict) == "retry",
 		lossy:     v.Word(lossy) == "allow", ignoreUnknown: v.Word(unknownFields) == "ignore", failUnknown: v.Word(unknownFields) == "fail",
-		atom: v.Word(requestFormat) == "atom", batches: v.On(enableBatch) && v.Number(maxBatchSize) > 1,
+		nested: v.Word(nestedUpdates) == "operations",
+		atom:   v.Word(requestFormat) == "atom", batches: v.On(enableBatch) && v.Number(maxBatchSize) > 1,
 		oneByOne: v.Word(changesets) == "one", allTogether: v.Word(changesets) == "all",
 		most: v.Number(maxBatchSize), lanes: max(1, min(v.Number(maxInFlight), v.Number(maxConcurrent))),
 		existsCodes: v.List(existsCodes), notFoundCodes: v.List(notFoundCodes), httpCodes: v.List(httpCodes)}
@@ -214,6 +220,16 @@ func examine(given []wit.Setting) []wit.Examined {
 					nameTopic)+
 					" already; its records can go to one entity set only")
 			}
+		}
+	}
+	if v.Word(nestedUpdates) == "operations" {
+		switch {
+		case !v.On(enableBatch) || v.Number(maxBatchSize) == 1:
+			setting.Complain(examined, nestedUpdates, setting.Invalid(nestedUpdates, v.Text(nestedUpdates),
+				"the operations go in batches, which "+enableBatch+" or "+maxBatchSize+" switches off"))
+		case v.Word(etag) == "use":
+			setting.Complain(examined, nestedUpdates, setting.Invalid(nestedUpdates, v.Text(nestedUpdates),
+				etag+" = use reads the ETag of the record's own entity only"))
 		}
 	}
 	if v.Word(operationMode) == modeDynamic && v.Text(modeProperty) == "" {

@@ -35,6 +35,8 @@ type asked struct {
 	hint hint
 	// predicate is the entity's key, only in batches; sent what a look compares with.
 	predicate, sent string
+	// nested is how many updates of entities nested in the row go with it.
+	nested int
 	// batched: the answer stood in that to a batch, which only the service itself makes. fault of another kind than of
 	// the row are the task's.
 	batched bool
@@ -73,6 +75,9 @@ func (a *asked) what() string {
 	method := methods[a.operation]
 	if method == "" {
 		method = "GET"
+	}
+	if a.nested > 0 {
+		return method + " " + a.place + " with the entities nested in it"
 	}
 	return method + " " + a.place
 }
@@ -301,6 +306,10 @@ func (s *state) settleUpdate(a *asked, response *wit.Response) (wit.Verdict, err
 		return refused(&wit.Fault{Kind: wit.FaultTransient, Message: a.what() + ": no answer came"}), nil
 	case response.Status == 412 && tagged:
 		return s.conflict(a), nil
+	case upserts && a.nested > 0 && a.hint.step == stepUpdate && (s.missing(response) || response.Status == 412):
+		// An insert has said that the row's own is there.
+		f.Kind, f.Message = wit.FaultNotFound, f.Message+" (an entity nested in it isn't there, and an upsert inserts those of an entity that is there never)"
+		return refused(f), nil
 	case upserts && (s.missing(response) || response.Status == 412):
 		return anew(a.hint.to(stepInsert)), nil
 	case s.missing(response):

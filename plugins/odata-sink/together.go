@@ -17,7 +17,11 @@ type together struct {
 	reads bool
 	// layout is how many operations each part has.
 	layout []int
-	asked  []asked
+	// asked are the requests of the rows.
+	asked []asked
+	// operations are all operations: behind a row's own stand those of what is nested in it, of which only their number
+	// is known.
+	operations []asked
 }
 
 func readTogether(r *pack.Reader) (b together, ok bool) {
@@ -30,12 +34,14 @@ func readTogether(r *pack.Reader) (b together, ok bool) {
 		}
 		count += b.layout[len(b.layout)-1]
 	}
-	for range count {
-		if r.Bad {
+	for len(b.operations) < count {
+		a := asked{operation: operation(r.Number()), at: b.at, place: r.Text(), predicate: r.Text(),
+			hint: readHint(r.Text()), batched: true, nested: r.Number()}
+		if r.Bad || a.nested < 0 || a.nested >= count-len(b.operations) {
 			return b, false
 		}
-		b.asked = append(b.asked, asked{operation: operation(r.Number()), at: b.at, place: r.Text(),
-			predicate: r.Text(), hint: readHint(r.Text()), batched: true})
+		b.asked = append(b.asked, a)
+		b.operations = append(append(b.operations, a), make([]asked, a.nested)...)
 	}
 	return b, r.Done() && b.at >= 0
 }
@@ -43,10 +49,11 @@ func readTogether(r *pack.Reader) (b together, ok bool) {
 // settleTogether is the verdicts on the rows of a batch.
 func (s *state) settleTogether(b together, place string, response *wit.Response) ([]wit.Verdict, error) {
 	what := "POST " + place
+	one := len(b.asked) == 1 // with what is nested in it: there is no smaller batch
 	switch status := response.Status; {
 	case success(status):
 		return s.settleParts(b, what, response)
-	case status == 413:
+	case status == 413 && !one:
 		// P18: smaller from now on.
 		s.learned[b.at].most = max(1, b.size/2)
 		return b.each(func(a *asked) wit.Verdict { return anew(a.hint) }), nil
@@ -61,7 +68,7 @@ func (s *state) settleTogether(b together, place string, response *wit.Response)
 		return b.each(func(a *asked) wit.Verdict {
 			return wit.Verdict{Again: &wit.Retry{Hint: a.hint.text(), Fault: f}}
 		}), nil
-	case refusedByClient(status), status == 500 && s.allRepeatable(b):
+	case !one && (refusedByClient(status) || status == 500 && s.allRepeatable(b)):
 		// Nothing of it was done, and which of its parts is to blame it doesn't say.
 		if l := &s.learned[b.at]; l.refused < mostRefused {
 			if l.refused++; l.refused == mostRefused {
@@ -157,7 +164,7 @@ func (s *state) settleParts(b together, what string, response *wit.Response) ([]
 		return b.each(func(a *asked) wit.Verdict { return s.unknown(a, f) }), nil
 	}
 	s.learned[b.at].refused = 0
-	outcomes := b.match(d)
+	outcomes := b.ofRows(b.match(d))
 	said := &wit.Fault{Kind: wit.FaultTransient, Message: what + ": the answer of HTTP " + strconv.Itoa(int(response.Status)) + " doesn't say what became of it"}
 	if !d.Complete {
 		said.Message += ", because it is cut off"
@@ -224,7 +231,7 @@ func (s *state) settlePart(a *asked, o outcome, said *wit.Fault) (wit.Verdict, e
 // match says which message of an answer is for which operation: by position, since many services don't say Content-IDs;
 // by Content-ID where the positions can't be right.
 func (b *together) match(d batch.Document) []outcome {
-	outcomes := make([]outcome, len(b.asked))
+	outcomes := make([]outcome, len(b.operations))
 	byPosition := len(d.Parts) == len(b.layout) || len(d.Parts) < len(b.layout) && (!d.Complete || endsFailed(d))
 	first := 0 // operation of the part
 	for i, n := range b.layout {
@@ -243,6 +250,21 @@ func (b *together) match(d batch.Document) []outcome {
 		clear(outcomes)
 	}
 	return outcomes
+}
+
+// ofRows is the outcomes of the rows' own operations. A row with others nested in it has a changeset for itself, whose
+// failure is the row's.
+func (b *together) ofRows(outcomes []outcome) []outcome {
+	rows := make([]outcome, len(b.asked))
+	at := 0
+	for i := range b.asked {
+		rows[i] = outcomes[at]
+		if b.asked[i].nested > 0 {
+			rows[i].failed = false
+		}
+		at += 1 + b.asked[i].nested
+	}
+	return rows
 }
 
 // endsFailed: services leave out what stands behind a part that failed.
@@ -327,9 +349,9 @@ func distinct(d batch.Document) bool {
 // for another operation.
 func (b *together) contradicted(outcomes []outcome, ids bool) bool {
 	keys := map[string]int{}
-	for i := range b.asked {
-		if k := b.asked[i].predicate; k != "" {
-			keys[b.asked[i].place+k] = i
+	for i := range b.operations {
+		if k := b.operations[i].predicate; k != "" {
+			keys[b.operations[i].place+k] = i
 		}
 	}
 	part, end := 0, 0
@@ -345,12 +367,12 @@ func (b *together) contradicted(outcomes []outcome, ids bool) bool {
 			(o.failed && (id <= end-b.layout[part-1] || id > end) || !o.failed && id != i+1) {
 			return true
 		}
-		if at := o.message.Header("Location"); at != "" && b.asked[i].predicate != "" && success(o.message.Status()) {
+		if at := o.message.Header("Location"); at != "" && b.operations[i].predicate != "" && success(o.message.Status()) {
 			_, made, err := uri.ParsePredicate(at)
 			if err != nil {
 				continue
 			}
-			if other, ours := keys[b.asked[i].place+string(uri.AppendPredicate(nil, made))]; ours && other != i {
+			if other, ours := keys[b.operations[i].place+string(uri.AppendPredicate(nil, made))]; ours && other != i {
 				return true
 			}
 		}

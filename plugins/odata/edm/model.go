@@ -10,7 +10,9 @@ type Model struct {
 	Sets         []*Set
 	Functions    []*Function
 	associations []*association
-	aliases      [][2]string
+	// linked are the association sets: between which sets an association leads.
+	linked  []*association
+	aliases [][2]string
 	// byName finds structures by qualified name, byBareName by the name alone; made when first needed.
 	byName, byBareName map[string]*Structure
 }
@@ -153,13 +155,14 @@ type Function struct {
 	Parameters                 []Property
 }
 
+// association is one between types, or, as an association set, between entity sets.
 type association struct {
 	name string
 	ends []end
 }
 
 type end struct {
-	role, typ string
+	role, typ string // typ is the set of an association set
 	many      bool
 }
 
@@ -240,4 +243,30 @@ func (m *Model) Set(name string) *Set {
 		}
 	}
 	return nil
+}
+
+// Leads is the entity set in which the entities of a navigation property stand, from an entity of the set `from` on:
+// that of the association set, or else the only one of their type. nil: the document does not say which.
+func (m *Model) Leads(from *Set, n *Navigation) *Set {
+	for _, l := range m.linked {
+		if l.name != m.qualified(n.relationship) || len(l.ends) != 2 {
+			continue
+		}
+		for i, e := range l.ends {
+			if other := l.ends[1-i]; e.role == n.to && other.typ == from.Name {
+				return m.Set(e.typ)
+			}
+		}
+	}
+	var only *Set
+	for _, s := range m.Sets {
+		switch {
+		case s.Type != n.Target:
+		case only != nil:
+			return nil
+		default:
+			only = s
+		}
+	}
+	return only
 }

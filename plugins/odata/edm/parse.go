@@ -239,8 +239,21 @@ func (p *parser) container() error {
 				Addressable: p.permitted("addressable"), Creatable: p.permitted("creatable"), Updatable: p.permitted("updatable"),
 				Deletable: p.permitted("deletable"), ChangeTracking: p.sap("change-tracking") == "true",
 				RequiresFilter: p.sap("requires-filter") == "true", Subscription: p.sap("semantics") == "subscriptions", Label: p.sap("label")})
+		case "AssociationSet":
+			return p.associationSet()
 		case "FunctionImport":
 			return p.function()
+		}
+		return p.Skip()
+	})
+}
+
+func (p *parser) associationSet() error {
+	a := &association{name: p.value("Association")}
+	p.model.linked = append(p.model.linked, a)
+	return p.children(func() error {
+		if p.Local == "End" {
+			a.ends = append(a.ends, end{role: p.value("Role"), typ: p.value("EntitySet")})
 		}
 		return p.Skip()
 	})
@@ -279,6 +292,9 @@ func (m *Model) resolve() error {
 	associations := make(map[string]*association, len(m.associations))
 	for _, a := range m.associations {
 		associations[a.name] = a
+	}
+	for _, l := range m.linked {
+		l.name = m.qualified(l.name)
 	}
 	for _, s := range m.Structures {
 		for i := range s.Navigations {
