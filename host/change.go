@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -19,10 +20,9 @@ func (w worker) changing() (*reloader, error) {
 	r, herder := w.host.reloads, w.host.herder
 	w.host.mu.Unlock()
 	switch {
-	case w.host.config.Once || w.host.config.Files.Folder == "":
+	case w.host.config.Once:
 		return nil, &rest.Refusal{Status: http.StatusMethodNotAllowed,
-			Message: "REST changes connectors where the worker follows a folder (run --config FOLDER): here they are " +
-				"changed by their files"}
+			Message: "Nothing is made, changed or deleted by REST in a run with --once"}
 	case r == nil || herder == nil:
 		return nil, starting
 	}
@@ -40,11 +40,18 @@ func (w worker) changing() (*reloader, error) {
 }
 
 // settle brings the connectors to what was written. What was begun is finished, though the client has gone.
-func (r *reloader) settle(ctx context.Context, target connect.Target) {
+func (r *reloader) settle(ctx context.Context) {
 	s, _ := r.store.Snapshot()
-	r.target = target
-	defer func() { r.target = connect.Running }()
 	r.apply(context.WithoutCancel(ctx), s)
+}
+
+// kept answers a change of a connector whose file cannot be changed as a conflict.
+func kept(err error) error {
+	var k *config.ErrKept
+	if errors.As(err, &k) {
+		return &rest.Refusal{Status: http.StatusConflict, Message: k.Error()}
+	}
+	return err
 }
 
 // stored is a connector that is there, with the settings that were written.
@@ -81,7 +88,7 @@ func (w worker) Create(ctx context.Context, name string, settings map[string]str
 			return &rest.Refusal{Status: http.StatusConflict, Message: "Connector " + name + " already exists"}
 		}
 		return nil
-	}, target); err != nil {
+	}, &target); err != nil {
 		return connect.Info{}, err
 	}
 	return w.written(name, true), nil
@@ -96,7 +103,7 @@ func (w worker) Put(ctx context.Context, name string, settings map[string]string
 	}
 	defer r.applying.Unlock()
 	_, there := w.stored(name)
-	if err := w.write(ctx, r, name, settings, func() error { return nil }, connect.Running); err != nil {
+	if err := w.write(ctx, r, name, settings, func() error { return nil }, nil); err != nil {
 		return info, false, err
 	}
 	return w.written(name, !there), !there, nil
@@ -118,7 +125,7 @@ func (w worker) Patch(ctx context.Context, name string, set map[string]string, o
 	for _, key := range out {
 		delete(settings, key)
 	}
-	if err := w.write(ctx, r, name, settings, func() error { return nil }, connect.Running); err != nil {
+	if err := w.write(ctx, r, name, settings, func() error { return nil }, nil); err != nil {
 		return connect.Info{}, err
 	}
 	return w.written(name, false), nil
@@ -139,16 +146,16 @@ func (w worker) Delete(ctx context.Context, name string) error {
 		return err
 	}
 	if err := r.store.Delete(ctx, name); err != nil {
-		return err
+		return kept(err)
 	}
-	r.settle(ctx, connect.Running)
+	r.settle(ctx)
 	return nil
 }
 
 // write checks a configuration and, where it is good, stores it and has it run. allowed is asked when the name is known
-// to be one. What is checked is what is stored.
+// to be one. What is checked is what is stored. target is the state of a new connector, nil where it keeps its own.
 func (w worker) write(ctx context.Context, r *reloader, name string, settings map[string]string, allowed func() error,
-	target connect.Target) error {
+	target *connect.Target) error {
 	if given, ok := settings["name"]; ok && strings.TrimSpace(given) != name {
 		return &rest.Refusal{Status: http.StatusBadRequest,
 			Message: "Connector name configuration (" + given + ") doesn't match connector name in the URL (" + name +
@@ -187,10 +194,14 @@ func (w worker) write(ctx context.Context, r *reloader, name string, settings ma
 	case len(told) > 0:
 		return &rest.Refusal{Status: http.StatusBadRequest, Message: rest.Invalid(told...)}
 	}
-	if err := r.store.Put(ctx, name, config.Stored{Connector: c}); err != nil {
-		return err
+	stored := config.Stored{Connector: c}
+	if target != nil {
+		stored.Target = targetName(*target)
 	}
-	r.settle(ctx, target)
+	if err := r.store.Put(ctx, name, stored); err != nil {
+		return kept(err)
+	}
+	r.settle(ctx)
 	return nil
 }
 

@@ -67,6 +67,8 @@ var outsideTheTable = map[string]string{
 	"convert.maxTopicIDs":            "what is kept to be used again",
 	"registry.longestPause":          "a pause",
 	"wire.largestAnswer":             "answers of the user's own brokers",
+	"rest.maxKnown":                  "what is kept to be used again",
+	"rest.maxChecks":                 "work at a time",
 	"btp.longestAnswer":              "answers of SAP BTP, which the user names",
 	"route.longestHead":              "answers of the user's own proxy",
 }

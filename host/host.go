@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -73,11 +74,16 @@ type Host struct {
 	lockouts *transport.Lockouts
 	locked   *lock.Lock // of the data folder; nil where it has none
 
+	// targets are what users want their connectors to do; a run that ends by itself has none. steering is held while
+	// one of them changes, together with its connector.
+	targets  *config.Targets
+	steering sync.Mutex
+
 	checker check.Checker
 	online  *check.Online
 
 	mu      sync.Mutex
-	reloads *reloader       // nil where no folder is followed
+	reloads *reloader       // nil before Run has opened everything, and in a run that ends by itself
 	herder  *connect.Herder // nil before Run has opened everything
 	rest    *rest.Server
 	root    rest.Root
@@ -106,6 +112,15 @@ func New(ctx context.Context, c Config) (*Host, error) {
 	if err != nil {
 		return nil, &SetupError{err}
 	}
+	var targets *config.Targets
+	if !c.Once {
+		// In a run that ends by itself what was made by REST, and what was paused, would be a surprise.
+		c.Files.Own = filepath.Join(c.Data, "connectors")
+		if targets, err = config.OpenTargets(filepath.Join(c.Data, "connectors.states.json")); err != nil {
+			locked.Release()
+			return nil, &SetupError{err}
+		}
+	}
 	h, problems, err := open(ctx, c, true)
 	if err != nil {
 		locked.Release()
@@ -114,6 +129,7 @@ func New(ctx context.Context, c Config) (*Host, error) {
 		}
 		return nil, &SetupError{err}
 	}
+	h.targets = targets
 	h.locked, h.lockouts, h.online = locked, lockouts, check.NewOnline(h.log)
 	if ctx.Err() != nil {
 		h.Close()
@@ -123,7 +139,7 @@ func New(ctx context.Context, c Config) (*Host, error) {
 		h.Close()
 		return nil, &SetupError{err}
 	}
-	for _, p := range append(problems, h.in.Problems()...) {
+	for _, p := range slices.Concat(problems, h.in.Problems(), h.in.Hidden) {
 		if p.Warning {
 			h.log.Warn(p.String())
 		} else {
@@ -134,12 +150,24 @@ func New(ctx context.Context, c Config) (*Host, error) {
 }
 
 // refuse is what keeps the worker from running: problems of its own, and those of its connectors unless they come from
-// a folder in which another one is sound, or from files in the plugin folders, which may be anybody's.
+// a folder in which another one is sound, were made by REST, which can mend them, or come from files in the plugin
+// folders, which may be anybody's.
 func (h *Host) refuse(problems config.Problems) error {
-	sound := slices.ContainsFunc(h.in.Connectors, func(c *config.Connector) bool { return c.Problems.Err() == nil })
+	var given []*config.Connector
+	for _, c := range h.in.Connectors {
+		if !h.config.Files.Made(c) {
+			given = append(given, c)
+		}
+	}
+	sound := slices.ContainsFunc(given, func(c *config.Connector) bool { return c.Problems.Err() == nil })
 	if h.config.Files.Folder == "" || !sound {
-		problems = append(problems, slices.DeleteFunc(h.in.Problems(),
-			func(p config.Problem) bool { return p.Alone })...)
+		for _, c := range given {
+			for _, p := range c.Problems {
+				if !p.Alone {
+					problems = append(problems, p)
+				}
+			}
+		}
 	}
 	return problems.Err()
 }
@@ -199,6 +227,9 @@ func open(ctx context.Context, c Config, toRun bool) (_ *Host, _ config.Problems
 	}
 	if err := restOptions(in.Worker).Check(); err != nil {
 		add(err)
+	}
+	if classes := in.Worker.Text("rest.extension.classes"); classes != "" {
+		add(rest.ErrExtensions(classes))
 	}
 	h.kafka.Logger = h.log
 	_, missing := in.Worker.PluginFolders()
@@ -349,21 +380,19 @@ func (h *Host) Run(ctx context.Context) error {
 		}
 		return err
 	}
-	if h.config.Files.Folder != "" {
-		r := newReloader(h)
-		h.mu.Lock()
-		h.reloads = r
-		h.mu.Unlock()
-		var watching sync.WaitGroup
-		watching.Go(func() { r.watch(ctx) })
-		defer watching.Wait()
-	}
+	r := newReloader(h)
+	h.mu.Lock()
+	h.reloads = r
+	h.mu.Unlock()
+	var watching sync.WaitGroup
+	watching.Go(func() { r.watch(ctx) })
+	defer watching.Wait()
 	h.herder.Run(ctx)
 	return nil
 }
 
-// Reload has the folder of connectors read again, whether or not it seems to have changed; without a folder, or before
-// Run has opened everything, it does nothing.
+// Reload has the folders of connectors read again, whether or not they seem to have changed; before Run has opened
+// everything it does nothing.
 func (h *Host) Reload() {
 	h.mu.Lock()
 	r := h.reloads
@@ -410,12 +439,26 @@ func (h *Host) start(ctx context.Context) (closing closers, err error) {
 	closing.add(store.Close)
 	herder := connect.New(connect.Options{Worker: h.in.Worker, Plugins: h.plugins, Registry: h.registry, Kafka: h.kafka,
 		Offsets: store, Lockouts: h.lockouts, WorkerID: h.workerID(),
-		Version: restVersion(), Logger: h.log}, h.in.Connectors)
+		Version: restVersion(), Target: h.target, Logger: h.log}, h.in.Connectors)
 	_, commit := Version()
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.herder, h.root = herder, rest.Root{Version: restVersion(), Commit: commit, Cluster: cluster}
 	return closing, nil
+}
+
+// target is what a connector is to do by what was kept of it.
+func (h *Host) target(name string) connect.Target {
+	if h.targets == nil {
+		return connect.Running
+	}
+	switch h.targets.Get(name) {
+	case config.TargetPaused:
+		return connect.Paused
+	case config.TargetStopped:
+		return connect.Stopped
+	}
+	return connect.Running
 }
 
 // listen opens REST's listeners, and answers from now on; with Once only where the user asked for them.
@@ -432,22 +475,40 @@ func (h *Host) listen() error {
 	h.rest = server
 	h.mu.Unlock()
 	server.Serve(worker{h})
-	for _, address := range server.Addresses() {
-		h.log.Info("REST listens", "url", "http://"+local(address))
+	for _, at := range server.URLs() {
+		scheme, address, _ := strings.Cut(at, "://")
+		h.log.Info("REST listens", "url", scheme+"://"+local(address))
 	}
 	if open := server.Open(); len(open) > 0 {
 		h.log.Warn("nothing guards REST: whoever reaches this machine, and any web page by DNS rebinding, can change "+
-			"connectors and read their settings, passwords "+
-			"that are written in them included (for this machine alone: listeners=http://127.0.0.1:8083; else set "+
-			"rest.allowed.hosts to its names, "+
-			"and rest.config.masked=true, or have the file name secrets as ${file:PATH:KEY})", "listens", open)
+			"connectors and read their settings, passwords that are written in them included (for this machine alone: "+
+			"listeners=http://127.0.0.1:8083; for users with passwords: rest.basic.auth.file; else set "+
+			"rest.allowed.hosts to its names, and rest.config.masked=true, or have the file name secrets as "+
+			"${file:PATH:KEY})", "listens", open)
 	}
 	return nil
 }
 
 // restOptions are what the worker's settings say about REST.
 func restOptions(w *config.Worker) rest.Options {
-	o := rest.Options{Listeners: w.List("listeners"), AllowedHosts: w.List("rest.allowed.hosts")}
+	o := rest.Options{Listeners: w.List("listeners"), AllowedHosts: w.List("rest.allowed.hosts"),
+		Admin: w.List("admin.listeners"), Apart: w.Given("admin.listeners"), Users: w.Text("rest.basic.auth.file"),
+		ReadOnly: w.Boolean("rest.read.only"), Origins: w.List("access.control.allow.origin"),
+		Methods: w.List("access.control.allow.methods"), Headers: w.Text("response.http.headers.config"),
+		TLS: map[string]string{}}
+	own, all := w.Prefixed("listeners.https."), w.All()
+	for name := range own {
+		if w.Given("listeners.https." + name) {
+			o.TLS[name] = own[name]
+		}
+	}
+	if len(o.TLS) == 0 { // all or nothing, as in Kafka Connect
+		for name, value := range all {
+			if rest.TakesTLS(name) && value != "" {
+				o.TLS[name] = value
+			}
+		}
+	}
 	return o
 }
 
@@ -502,8 +563,8 @@ func local(address string) string {
 // workerID is host:port of REST, as others reach it.
 func (h *Host) workerID() string {
 	host, port := h.in.Worker.Text("rest.advertised.host.name"), h.in.Worker.Text("rest.advertised.port")
-	if h.rest != nil {
-		listens, at, _ := net.SplitHostPort(h.rest.Addresses()[0])
+	if addresses := h.Addresses(); len(addresses) > 0 {
+		listens, at, _ := net.SplitHostPort(addresses[0])
 		if ip := net.ParseIP(listens); host == "" && (ip == nil || !ip.IsUnspecified()) {
 			host = listens
 		}

@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"slices"
 	"sync"
@@ -16,7 +17,7 @@ import (
 	"github.com/culvert-project/culvert/host/rest"
 )
 
-// reloader brings the connectors that run to what a folder of files says, each time that it says something else. A
+// reloader brings the connectors that run to what folders of files say, each time that they say something else. A
 // connector is checked whole before anything of it is touched; one that is bad, or whose file is, runs on as it was,
 // and all others are none of its business.
 type reloader struct {
@@ -28,8 +29,6 @@ type reloader struct {
 	// applying is held while connectors are brought to a snapshot, and while REST writes one: a snapshot of the time
 	// before would undo it.
 	applying sync.Mutex
-	// target is what a connector that is new is to do.
-	target connect.Target
 
 	mu       sync.Mutex
 	problems config.Problems // of no connector
@@ -47,8 +46,16 @@ const (
 )
 
 func newReloader(h *Host) *reloader {
-	r := &reloader{host: h, store: config.NewFolderStore(h.config.Files.Folder, h.in.Worker, h.log), checker: h.checker,
-		log: h.log, target: connect.Running,
+	places := config.Places{Folder: h.config.Files.Folder, Own: h.config.Files.Own, Targets: h.targets}
+	if places.Folder == "" {
+		for _, c := range h.in.Connectors {
+			if !h.config.Files.Made(c) {
+				places.Named = append(places.Named, c)
+			}
+		}
+	}
+	r := &reloader{host: h, store: config.NewFolderStore(places, h.in.Worker, h.log), checker: h.checker,
+		log: h.log, problems: h.in.Hidden,
 		files: h.in.Connectors, refused: map[string]string{}, counts: map[string]int64{reloadUnchanged: 0,
 			reloadApplied: 0, reloadRefused: 0}}
 	for _, c := range h.in.Connectors {
@@ -142,12 +149,12 @@ func (r *reloader) do(herder *connect.Herder, step config.Step, all []*config.Co
 		err = herder.Keep(step.Connector)
 	case config.InPlace:
 		err = herder.Adopt(step.Connector)
-	case config.Create:
-		herder.PutIn(r.target, step.Connector, all)
-	case config.Restart:
+	case config.Create, config.Restart:
 		herder.Put(step.Connector, all)
 	case config.Remove:
-		err = herder.Remove(step.Name)
+		r.host.steering.Lock()
+		err = errors.Join(herder.Remove(step.Name), r.host.targets.Set(step.Name, config.TargetStarted))
+		r.host.steering.Unlock()
 	case config.Refuse:
 		if step.Goes {
 			err = herder.Refuse(step.Name, step.Problems)
@@ -238,7 +245,7 @@ func (w worker) Reload() (rest.Reload, bool) {
 	w.host.mu.Lock()
 	r, herder := w.host.reloads, w.host.herder
 	w.host.mu.Unlock()
-	if r == nil || herder == nil {
+	if r == nil || herder == nil || w.host.config.Files.Folder == "" {
 		return rest.Reload{}, false
 	}
 	r.mu.Lock()

@@ -3,8 +3,10 @@ package host
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 
+	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/connect"
 	"github.com/culvert-project/culvert/host/internal/offset"
 	"github.com/culvert-project/culvert/host/logging"
@@ -75,10 +77,45 @@ func (w worker) Plugins(connectorsOnly bool) []connect.Plugin {
 	return nil
 }
 
-func (w worker) Pause(name string) error   { return w.steer(name, (*connect.Herder).Pause) }
-func (w worker) Resume(name string) error  { return w.steer(name, (*connect.Herder).Resume) }
-func (w worker) Stop(name string) error    { return w.steer(name, (*connect.Herder).Stop) }
+func (w worker) Pause(name string) error {
+	return w.aim(name, connect.Paused, (*connect.Herder).Pause)
+}
+
+func (w worker) Resume(name string) error {
+	return w.aim(name, connect.Running, (*connect.Herder).Resume)
+}
+
+func (w worker) Stop(name string) error {
+	return w.aim(name, connect.Stopped, (*connect.Herder).Stop)
+}
+
 func (w worker) Restart(name string) error { return w.steer(name, (*connect.Herder).Restart) }
+
+// aim gives a connector another target state, which is kept before it is answered: it outlives the worker.
+func (w worker) aim(name string, target connect.Target, do func(*connect.Herder, string) error) error {
+	return w.steer(name, func(h *connect.Herder, name string) error {
+		w.host.steering.Lock()
+		defer w.host.steering.Unlock()
+		if _, there := h.Status(name); !there {
+			return fmt.Errorf("%s: %w", name, connect.ErrUnknownConnector)
+		}
+		if err := w.host.targets.Set(name, targetName(target)); err != nil {
+			return err
+		}
+		return do(h, name)
+	})
+}
+
+// targetName is the name under which a target state is kept.
+func targetName(t connect.Target) string {
+	switch t {
+	case connect.Paused:
+		return config.TargetPaused
+	case connect.Stopped:
+		return config.TargetStopped
+	}
+	return config.TargetStarted
+}
 
 // steer does something about a connector, where connectors run until they are stopped. In a run that ends by itself it
 // would end with success, and what it was to move would lie there.

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/culvert-project/culvert/examples/demo-service/service"
 	"github.com/culvert-project/culvert/host/check"
@@ -254,5 +255,77 @@ func TestManyWriteAtOnce(t *testing.T) {
 	if r.code != 0 || strings.Contains(r.stderr, "a mistake in culvert") || strings.Count(r.stderr, "its file is gone") != many/2 ||
 		strings.Count(r.stderr, "reload: a new connector") != many {
 		t.Errorf("exit %d\n%s", r.code, r.stderr)
+	}
+}
+
+// Where files are named, connectors made by REST are kept in the data folder; what was paused and stopped stays so when
+// the worker is started again.
+func TestConnectorsWithoutAFolder(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	_, address := demo(t, service.Options{Rows: 10})
+	at := freeAddress(t)
+	worker := p.file("worker.properties", "bootstrap.servers=embedded", "listeners=http://"+at,
+		"task.shutdown.graceful.timeout.ms=60000")
+	named := p.file("named.properties", source("named", address, "Products")...)
+	begin := func() *followed {
+		f := &followed{place: p, url: "http://" + at,
+			command: p.startFor(10*time.Minute, "run", "--plugins", plugins(t), "--data", p.data, worker, named)}
+		f.eventually("REST", func() bool {
+			r, err := http.Get(f.url + "/health")
+			if err != nil {
+				return false
+			}
+			r.Body.Close()
+			return r.StatusCode == 200
+		})
+		return f
+	}
+	end := func(f *followed) {
+		f.signal(syscall.SIGTERM)
+		if r := f.wait(); r.code != 0 || strings.Contains(r.stderr, "a mistake in culvert") {
+			t.Fatalf("exit %d\n%s", r.code, r.stderr)
+		}
+	}
+	made := func(name, set, state string) string {
+		return asJSON(t, map[string]any{"name": name, "config": configuration(source(name, address, set)),
+			"initial_state": state})
+	}
+	f := begin()
+	f.await("named", "runs", runs)
+	f.eventually("that REST can change something", func() bool {
+		status, _ := f.call("POST", "/connectors", made("made", "Customers", "RUNNING"))
+		return status == 201
+	})
+	f.must(201, "POST", "/connectors", made("still", "Suppliers", "STOPPED"))
+	f.await("made", "runs", runs)
+	f.must(202, "PUT", "/connectors/named/pause", "")
+	f.await("named", "is paused", is(connect.Paused, 1))
+	if answer := f.must(409, "PATCH", "/connectors/named/config", `{"tasks.max": "2"}`); !strings.Contains(answer,
+		"which was named when the worker was started") {
+		t.Errorf("found %s", answer)
+	}
+	f.must(409, "DELETE", "/connectors/named", "")
+	end(f)
+
+	f = begin()
+	f.await("made", "runs", runs)
+	f.await("named", "is paused", is(connect.Paused, 0))
+	f.await("still", "is stopped", is(connect.Stopped, 0))
+	f.must(202, "PUT", "/connectors/named/resume", "")
+	f.await("named", "runs", runs)
+	f.eventually("that REST can change something", func() bool {
+		status, _ := f.call("PATCH", "/connectors/made/config", `{"tasks.max": "1"}`)
+		return status == 200
+	})
+	f.must(204, "DELETE", "/connectors/still", "")
+	f.must(204, "DELETE", "/connectors/made", "")
+	end(f)
+	left, err := os.ReadDir(filepath.Join(p.data, "connectors"))
+	if err != nil || len(left) != 0 {
+		t.Errorf("expected no file to be left, found %v %v", left, err)
+	}
+	if n := len(p.records("Customers")); n != 91 {
+		t.Errorf("expected each of 91 rows once, found %d records", n)
 	}
 }

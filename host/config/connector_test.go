@@ -440,7 +440,6 @@ func TestWorkerProblems(t *testing.T) {
 w.properties:2: exactly.once.source.support: Invalid value enabled for configuration exactly.once.source.support: expected disabled with bootstrap.servers=embedded: a kill of this process tears the transactions of the broker in it. Name brokers of a Kafka, or those of ` + "`culvert broker`" + `
 w.properties:3: offset.flush.interval.ms: Invalid value x for configuration offset.flush.interval.ms: Not a number of type LONG
 w.properties:4: offset.storage.topik: warning: unknown setting; the nearest known one is offset.storage.topic
-w.properties:8: listeners.https.ssl.protocol: warning: has no effect: REST with TLS is not built yet
 w.properties:9: kafka.proxy.outage.ms: Invalid value soon for configuration kafka.proxy.outage.ms: Not a number of type LONG`
 	if diff := cmp.Diff(want, lines(problems)); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)

@@ -1,7 +1,9 @@
 package config
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -17,6 +19,9 @@ type Files struct {
 	// Folder is where the connectors' files were found, "" where each was named. In a folder a bad file stops its own
 	// connector alone; of files that were named all run or none, as with Kafka's standalone worker.
 	Folder string
+	// Own is the worker's own folder, with the connectors that were made by REST where there was no folder to write
+	// them into; "" for none. Any other connector goes before one of the same name in it.
+	Own string
 }
 
 // endings are those of connectors' files in a folder.
@@ -79,6 +84,8 @@ type Installation struct {
 	Worker *Worker
 	// Connectors have names that differ.
 	Connectors []*Connector
+	// Hidden are warnings of connectors in the worker's own folder that others of their names go before.
+	Hidden Problems
 }
 
 // Problems are those of the connectors.
@@ -102,8 +109,23 @@ func Load(files Files, environ []string, flags map[string]string) (*Installation
 	for _, file := range files.Connectors {
 		connectors = append(connectors, loadAny(file, worker.Providers))
 	}
-	in.Connectors = namedApart(connectors)
+	var own []*Connector
+	if files.Own != "" {
+		made, err := Folder(files.Own)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, nil, err
+		}
+		for _, file := range made.Connectors {
+			own = append(own, loadAny(file, worker.Providers))
+		}
+	}
+	in.Connectors, in.Hidden = layered(connectors, own)
 	return in, problems, nil
+}
+
+// Made tells whether a connector comes from the worker's own folder.
+func (f Files) Made(c *Connector) bool {
+	return f.Own != "" && filepath.Dir(c.File) == filepath.Clean(f.Own)
 }
 
 // loadAny is LoadConnector where a file that cannot be read is a connector with that problem.

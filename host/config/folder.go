@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/culvert-project/culvert/host/internal/watch"
@@ -31,26 +32,25 @@ const (
 	returnLooks = 20
 )
 
-// FolderStore is a folder of files as a [Store], one file for each connector, as [Folder] finds them. Target states are
-// kept in memory: they hold as long as the worker runs, as in Kafka Connect's standalone mode.
+// FolderStore is a folder of files as a [Store], one file for each connector, as [Folder] finds them. What cannot be
+// written there, or has no folder, goes into a second one, which is the worker's own.
 //
 // A file counts when two looks, some time apart, find it alike, and as deleted when two looks do not find it: editors
 // write beside it and rename, copy in pieces, delete and write anew. Files that still change are taken as they were;
 // they hold up no other.
 type FolderStore struct {
-	dir    string
+	places Places
 	worker *Worker
 	log    *slog.Logger
 	every  time.Duration // lookEvery
 	settle time.Duration // between two looks
 	kicks  chan struct{}
 
-	mu      sync.Mutex
-	now     Snapshot
-	targets map[string]string
-	asked   bool
-	writes  int  // of files, see Stale
-	news    bool // something was written since the last look
+	mu     sync.Mutex
+	now    Snapshot
+	asked  bool
+	writes int  // of files, see Stale
+	news   bool // something was written since the last look
 
 	// looking guards what follows; mu may be taken under it, not the other way round.
 	looking  sync.Mutex
@@ -72,12 +72,34 @@ type watchedFile struct {
 	of      string // the stamp that loaded was read at
 }
 
-// NewFolderStore makes a store of a folder whose references are resolved by the worker's providers. Nothing is read
-// before Watch.
-func NewFolderStore(dir string, w *Worker, log *slog.Logger) *FolderStore {
-	return &FolderStore{dir: dir, worker: w, log: log, every: lookEvery, settle: watch.Settle,
-		kicks: make(chan struct{}, 1), targets: map[string]string{},
-		files: map[string]*watchedFile{}}
+// Places are where a [FolderStore] finds and keeps connectors.
+type Places struct {
+	// Folder is followed; "" for none.
+	Folder string
+	// Named are connectors whose files were named one by one: they stay as they were read.
+	Named []*Connector
+	// Own is the worker's own folder, which need not be there; "" for none. A connector of Folder or of Named goes
+	// before one of the same name in it.
+	Own string
+	// Targets of connectors. Default: kept in memory.
+	Targets *Targets
+}
+
+// NewFolderStore makes a store whose references are resolved by the worker's providers. Nothing is read before Watch.
+func NewFolderStore(p Places, w *Worker, log *slog.Logger) *FolderStore {
+	if p.Targets == nil {
+		p.Targets = &Targets{targets: map[string]string{}}
+	}
+	if p.Own != "" && p.Folder != "" && filepath.Clean(p.Own) == filepath.Clean(p.Folder) {
+		p.Own = ""
+	}
+	return &FolderStore{places: p, worker: w, log: log, every: lookEvery, settle: watch.Settle,
+		kicks: make(chan struct{}, 1), files: map[string]*watchedFile{}}
+}
+
+// isOwn tells whether a file is in the worker's own folder.
+func (s *FolderStore) isOwn(path string) bool {
+	return s.places.Own != "" && filepath.Dir(path) == filepath.Clean(s.places.Own)
 }
 
 // Look has the folder looked at now, and everything in it read again.
@@ -103,18 +125,27 @@ func (s *FolderStore) Get(name string) (Stored, bool) {
 	if i < 0 {
 		return Stored{}, false
 	}
-	return Stored{Connector: s.now.Connectors[i], Target: s.targets[name]}, true
+	return Stored{Connector: s.now.Connectors[i], Target: s.places.Targets.Get(name)}, true
+}
+
+// ErrKept is the error of a change of a connector whose file cannot be changed.
+type ErrKept struct {
+	Connector, File, Why string
+}
+
+func (e *ErrKept) Error() string {
+	return fmt.Sprintf("Connector %s is kept in %s, %s: change it there", e.Connector, e.File, e.Why)
 }
 
 // Put writes a connector's file anew: the one that it has, in JSON where its ending is .json, else in properties;
-// without one NAME.json. Comments of a file that is written anew are lost. It is replaced at once, never half, and
-// holds as it was written when Put returns.
+// without one NAME.json, in the folder, or in the worker's own where there is none or it cannot be written. Comments of
+// a file that is written anew are lost. It is replaced at once, never half, and holds as it was written when Put
+// returns. A file that cannot be changed is an [ErrKept].
 func (s *FolderStore) Put(_ context.Context, name string, stored Stored) error {
 	if stored.Target != "" {
-		s.mu.Lock()
-		s.targets[name] = stored.Target
-		s.now.Targets = maps.Clone(s.targets)
-		s.mu.Unlock()
+		if err := s.places.Targets.Set(name, stored.Target); err != nil {
+			return err
+		}
 	}
 	if stored.Connector == nil {
 		s.kick()
@@ -125,11 +156,14 @@ func (s *FolderStore) Put(_ context.Context, name string, stored Stored) error {
 	settings := stored.Connector.Raw()
 	settings["name"] = name
 	path, err := s.file(name)
-	if err == nil && path == "" {
-		path, err = s.newFile(name)
-	}
-	if err == nil {
-		err = writeConnector(path, settings)
+	switch {
+	case err != nil:
+	case path != "":
+		if err = writeConnector(path, settings); unwritable(err) {
+			return &ErrKept{name, path, "which cannot be written"}
+		}
+	default:
+		path, err = s.writeNew(name, settings)
 	}
 	if err != nil {
 		return fmt.Errorf("connector %s: %w", name, err)
@@ -140,13 +174,30 @@ func (s *FolderStore) Put(_ context.Context, name string, stored Stored) error {
 	return nil
 }
 
+// unwritable tells whether a place takes no files, whatever they hold.
+func unwritable(err error) bool {
+	return errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS)
+}
+
 // file is the file of a connector, "" where it has none; s.looking is held.
 func (s *FolderStore) file(name string) (string, error) {
-	var files []string
+	for _, c := range s.places.Named {
+		if c.Name == name {
+			return "", &ErrKept{name, c.File, "which was named when the worker was started"}
+		}
+	}
+	var files, own []string
 	for path, f := range s.files {
-		if f.loaded != nil && f.loaded.Name == name {
+		switch {
+		case f.loaded == nil || f.loaded.Name != name:
+		case s.isOwn(path):
+			own = append(own, path)
+		default:
 			files = append(files, path)
 		}
+	}
+	if len(files) == 0 {
+		files = own
 	}
 	switch slices.Sort(files); len(files) {
 	case 0:
@@ -161,9 +212,31 @@ func (s *FolderStore) file(name string) (string, error) {
 // connector in it.
 const newFiles = 100
 
-func (s *FolderStore) newFile(name string) (string, error) {
+// writeNew writes a connector that has no file yet.
+func (s *FolderStore) writeNew(name string, settings map[string]string) (path string, err error) {
+	if s.places.Folder != "" {
+		if path, err = newFile(s.places.Folder, name); err == nil {
+			err = writeConnector(path, settings)
+		}
+		if s.places.Own == "" || !unwritable(err) {
+			return path, err
+		}
+	}
+	if s.places.Own == "" {
+		return "", errors.New("there is no folder to keep it in")
+	}
+	if err := os.MkdirAll(s.places.Own, 0o700); err != nil {
+		return "", err
+	}
+	if path, err = newFile(s.places.Own, name); err == nil {
+		err = writeConnector(path, settings)
+	}
+	return path, err
+}
+
+func newFile(dir, name string) (string, error) {
 	for n := range newFiles {
-		path := filepath.Join(s.dir, fileName(name))
+		path := filepath.Join(dir, fileName(name))
 		if n > 0 {
 			path += fmt.Sprintf("-%d", n+1)
 		}
@@ -174,7 +247,7 @@ func (s *FolderStore) newFile(name string) (string, error) {
 			return "", err
 		}
 	}
-	return "", fmt.Errorf("%s has %d files of that name, with other connectors in them", s.dir, newFiles)
+	return "", fmt.Errorf("%s has %d files of that name, with other connectors in them", dir, newFiles)
 }
 
 // wrote notes that files are others now; s.looking is held.
@@ -286,7 +359,8 @@ func escaped(text string, key bool) string {
 	return string(b)
 }
 
-// Delete removes a connector's file.
+// Delete removes a connector's file, in the worker's own folder too, and forgets its target state. A file that cannot
+// be removed is an [ErrKept].
 func (s *FolderStore) Delete(_ context.Context, name string) error {
 	s.looking.Lock()
 	defer s.looking.Unlock()
@@ -295,17 +369,25 @@ func (s *FolderStore) Delete(_ context.Context, name string) error {
 	case err != nil:
 		return fmt.Errorf("connector %s: %w", name, err)
 	case path == "":
-		return fmt.Errorf("connector %s: there is none of that name in %s", name, s.dir)
+		return fmt.Errorf("connector %s: there is no file of it", name)
 	}
-	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("connector %s: %w", name, err)
+	gone := []string{path}
+	for other, f := range s.files { // one that stood behind it would come in its place
+		if other != path && s.isOwn(other) && f.loaded != nil && f.loaded.Name == name {
+			gone = append(gone, other)
+		}
 	}
-	delete(s.files, path)
-	s.mu.Lock()
-	delete(s.targets, name)
-	s.mu.Unlock()
-	s.wrote()
-	return nil
+	for _, path := range gone {
+		switch err := os.Remove(path); {
+		case unwritable(err):
+			return &ErrKept{name, path, "which cannot be removed"}
+		case err != nil && !errors.Is(err, fs.ErrNotExist):
+			return fmt.Errorf("connector %s: %w", name, err)
+		}
+		delete(s.files, path)
+		s.wrote()
+	}
+	return s.places.Targets.Set(name, TargetStarted)
 }
 
 // Watch is as [Store] says.
@@ -392,47 +474,58 @@ func (s *FolderStore) retry() {
 
 // snapshot is what is known now; connectors are copies, since names that clash are noted in them.
 func (s *FolderStore) snapshot(asked bool) Snapshot {
-	var connectors []*Connector
+	copied := func(c *Connector) *Connector {
+		own := *c
+		own.Problems = slices.Clone(c.Problems)
+		return &own
+	}
+	var connectors, own []*Connector
+	for _, c := range s.places.Named {
+		connectors = append(connectors, copied(c))
+	}
 	for _, path := range slices.Sorted(maps.Keys(s.files)) {
-		if c := s.files[path].loaded; c != nil {
-			own := *c
-			own.Problems = slices.Clone(c.Problems)
-			connectors = append(connectors, &own)
+		switch c := s.files[path].loaded; {
+		case c == nil:
+		case s.isOwn(path):
+			own = append(own, copied(c))
+		default:
+			connectors = append(connectors, copied(c))
 		}
 	}
+	all, hidden := layered(connectors, own)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.now.Problems.Err() == nil {
-		s.now.Connectors = namedApart(connectors)
+		s.now.Connectors = all
 	}
-	s.now.Targets = maps.Clone(s.targets)
+	s.now.Targets = s.places.Targets.all()
 	now := s.now
+	now.Problems = append(slices.Clone(now.Problems), hidden...)
 	now.Asked, now.writes = asked, s.writes
 	return now
 }
 
+// layered are connectors by name, those of the worker's own folder below the others: with a warning for each that
+// another one of its name hides.
+func layered(connectors, own []*Connector) (all []*Connector, hidden Problems) {
+	all = namedApart(connectors)
+	for _, c := range namedApart(own) {
+		i := slices.IndexFunc(all, func(other *Connector) bool { return other.Name == c.Name })
+		if i < 0 {
+			all = append(all, c)
+			continue
+		}
+		hidden = append(hidden, Problem{File: c.File, Warning: true,
+			Text: fmt.Sprintf("has no effect: %s holds a connector of the same name, %s", all[i].File, c.Name)})
+	}
+	return all, hidden
+}
+
 // look looks once. different: there is something new to tell; restless: another look has to follow soon.
 func (s *FolderStore) look() (different, restless bool) {
-	files, err := Folder(s.dir)
-	var identity fs.FileInfo
-	if err == nil {
-		identity, err = os.Stat(s.dir)
-	}
-	if err != nil {
-		s.identity = nil
-		return s.found(Problems{{File: s.dir, Text: fmt.Sprintf("the folder of connectors can't be read, and all run "+
-			"on as they are: %v", withoutPath(err))}}), false
-	}
-	if s.identity == nil || !os.SameFile(s.identity, identity) {
-		if len(s.files) > 0 { // it was another one, or away
-			s.returned = returnLooks
-		}
-		if s.returned > 0 && len(files.Connectors) == 0 {
-			return s.found(Problems{{File: s.dir, Text: "the folder of connectors is another one than before, and " +
-				"empty, as where a drive is not mounted: " +
-				"all run on as they are"}}), false
-		}
-		s.identity = identity
+	files, problem := s.list()
+	if problem != nil {
+		return s.found(Problems{*problem}), false
 	}
 	different = s.found(s.workersFile(files.Worker))
 	for _, path := range files.Connectors {
@@ -461,6 +554,52 @@ func (s *FolderStore) look() (different, restless bool) {
 		s.returned = 0
 	}
 	return different, restless
+}
+
+// list finds the files of both folders. The problem is one for which all run on as they are.
+func (s *FolderStore) list() (Files, *Problem) {
+	files, problem := s.listFolder()
+	if s.places.Own == "" || problem != nil {
+		return files, problem
+	}
+	own, err := Folder(s.places.Own)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return files, &Problem{File: s.places.Own, Text: fmt.Sprintf("the folder of connectors that were made by REST "+
+			"can't be read, and all run on as they are: %v", withoutPath(err))}
+	}
+	files.Connectors = append(files.Connectors, own.Connectors...)
+	return files, nil
+}
+
+// listFolder is list for the folder that is followed.
+func (s *FolderStore) listFolder() (Files, *Problem) {
+	dir := s.places.Folder
+	if dir == "" {
+		return Files{}, nil
+	}
+	files, err := Folder(dir)
+	var identity fs.FileInfo
+	if err == nil {
+		identity, err = os.Stat(dir)
+	}
+	if err != nil {
+		s.identity = nil
+		return files, &Problem{File: dir, Text: fmt.Sprintf("the folder of connectors can't be read, and all run "+
+			"on as they are: %v", withoutPath(err))}
+	}
+	if s.identity == nil || !os.SameFile(s.identity, identity) {
+		for path := range s.files {
+			if !s.isOwn(path) { // it was another one, or away
+				s.returned = returnLooks
+			}
+		}
+		if s.returned > 0 && len(files.Connectors) == 0 {
+			return files, &Problem{File: dir, Text: "the folder of connectors is another one than before, and " +
+				"empty, as where a drive is not mounted: all run on as they are"}
+		}
+		s.identity = identity
+	}
+	return files, nil
 }
 
 // found notes problems of no connector, and tells whether they are others than before.
@@ -570,10 +709,15 @@ func (l *listener) follow(more []string) {
 	if l.folders == nil {
 		return
 	}
-	dir := l.store.dir
-	dirs := append([]string{dir, filepath.Dir(filepath.Clean(dir))}, more...)
-	if real := watch.Target(dir); real != "" {
-		dirs = append(dirs, real)
+	dirs := more
+	for _, dir := range []string{l.store.places.Folder, l.store.places.Own} {
+		if dir == "" {
+			continue
+		}
+		dirs = append(dirs, dir, filepath.Dir(filepath.Clean(dir)))
+		if real := watch.Target(dir); real != "" {
+			dirs = append(dirs, real)
+		}
 	}
 	slices.Sort(dirs)
 	for _, dir := range slices.Compact(dirs) {

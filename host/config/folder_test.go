@@ -30,7 +30,7 @@ func follow(t *testing.T, dir string) *followed {
 	if len(problems) > 0 {
 		t.Fatal(problems)
 	}
-	f := &followed{t: t, dir: dir, store: NewFolderStore(dir, w, slog.New(slog.DiscardHandler)),
+	f := &followed{t: t, dir: dir, store: NewFolderStore(Places{Folder: dir}, w, slog.New(slog.DiscardHandler)),
 		told: make(chan Snapshot)}
 	f.store.settle, f.store.every = 10*time.Millisecond, 50*time.Millisecond
 	ctx, stop := context.WithCancel(context.Background())
@@ -192,7 +192,7 @@ func TestFileThatChangesAtTheStart(t *testing.T) {
 		}
 	}
 	w, _ := NewWorker("", nil, nil, nil)
-	s := NewFolderStore(dir, w, slog.New(slog.DiscardHandler))
+	s := NewFolderStore(Places{Folder: dir}, w, slog.New(slog.DiscardHandler))
 	for range 3 {
 		if _, restless := s.look(); !restless {
 			t.Error("expected another look at a file that has just changed")

@@ -160,8 +160,6 @@ func (w *Worker) check() Problems {
 		case hasPrefix(e.Key, passedOn), slices.Contains(clientSettings, e.Key):
 		case strings.HasPrefix(e.File, fromEnvironment) && setting.Distance(d.Nearest(e.Key),
 			e.Key) > 2: // a variable of something else
-		case hasPrefix(e.Key, unusedPrefixes):
-			problems = append(problems, e.warning("has no effect: REST with TLS is not built yet"))
 		default:
 			problems = append(problems, e.warning("%s", setting.Unknown(d.Nearest(e.Key))))
 		}
@@ -214,15 +212,13 @@ func ofPlugin(key string) bool {
 
 // passedOn are prefixes whose keys belong to something else that looks at them itself.
 var passedOn = []string{"key.converter.", "value.converter.", "header.converter.", "config.providers.", "producer.",
-	"consumer.", "admin.", "ssl.", "sasl.", "security."}
+	"consumer.", "admin.", "ssl.", "sasl.", "security.", "listeners.https."}
 
 // clientSettings are those of all Kafka clients, which package kafka looks at.
 var clientSettings = []string{"compression.type", "metadata.max.age.ms", "request.timeout.ms", "retry.backoff.ms",
 	"reconnect.backoff.ms",
 	"reconnect.backoff.max.ms", "connections.max.idle.ms", "socket.connection.setup.timeout.ms",
 	"socket.connection.setup.timeout.max.ms", "send.buffer.bytes", "receive.buffer.bytes", "client.dns.lookup"}
-
-var unusedPrefixes = []string{"listeners.https."}
 
 func hasPrefix(key string, prefixes []string) bool {
 	return slices.ContainsFunc(prefixes, func(p string) bool { return strings.HasPrefix(key, p) })

@@ -28,6 +28,23 @@ var proxySettings = []wit.SettingSpec{
 		"How long no Cloud Connector may answer before tasks fail, in milliseconds.", atLeast(0)),
 }
 
+// restSettings are those of REST's listeners of https; package rest knows which others are taken.
+var restSettings = []wit.SettingSpec{
+	declared("listeners.https.ssl.keystore.location", wit.KindText, "", "File with the key and certificate of "+
+		"listeners of https. Where nothing is given below listeners.https. the ssl.… of the worker hold, as in Kafka "+
+		"Connect. It is read again when it has changed."),
+	declared("listeners.https.ssl.keystore.password", wit.KindPassword, "", "Password of that file."),
+	declared("listeners.https.ssl.keystore.type", wit.KindText, "", "JKS, PKCS12 or PEM; by content unless given."),
+	declared("listeners.https.ssl.key.password", wit.KindPassword, "",
+		"Password of the key in it; that of the file unless given."),
+	declared("listeners.https.ssl.truststore.location", wit.KindText, "",
+		"File with the authorities that clients' certificates are trusted by; the system's unless given."),
+	declared("listeners.https.ssl.truststore.password", wit.KindPassword, "", "Password of that file."),
+	declared("listeners.https.ssl.truststore.type", wit.KindText, "", "JKS, PKCS12 or PEM; by content unless given."),
+	declared("listeners.https.ssl.client.auth", wit.KindText, "none", "Whether clients show a certificate: none, "+
+		"requested or required.", allowed("none", "requested", "required")),
+}
+
 // securitySettings are Kafka's own, for all of the worker's clients; package kafka knows which of them are built, and
 // the same below producer., consumer. and admin.
 var securitySettings = []wit.SettingSpec{

@@ -15,7 +15,7 @@ const (
 
 // workerSettings is the one table of the worker's settings. A line of Kafka Connect's that has no effect here stands in
 // unused, too.
-var workerSettings = slices.Concat(generalSettings, proxySettings, securitySettings)
+var workerSettings = slices.Concat(generalSettings, restSettings, proxySettings, securitySettings)
 
 // workerDeclarations are they, for finding one.
 var workerDeclarations = sync.OnceValue(func() *Declarations { return Declare(workerSettings...) })
@@ -43,8 +43,12 @@ var generalSettings = []wit.SettingSpec{
 		"Replicas of the offsets topic if it has to be made; the broker's default unless given."),
 	declared("task.shutdown.graceful.timeout.ms", wit.KindLong, "5000",
 		"How long tasks may take to stop, all together, in milliseconds.", atLeast(0)),
-	declared("listeners", wit.KindListOfText, "http://:8083", "Where REST listens: http://HOST:PORT; no host means "+
-		"all addresses. Empty: no REST. Without a worker's file: http://127.0.0.1:8083."),
+	declared("listeners", wit.KindListOfText, "http://:8083", "Where REST listens: http://HOST:PORT or "+
+		"https://HOST:PORT, which needs listeners.https.ssl.keystore.…; no host means all addresses. Empty: no REST. "+
+		"Without a worker's file: http://127.0.0.1:8083."),
+	declared("rest.basic.auth.file", wit.KindText, "", "File of those who may use REST, a line NAME:HASH for each, "+
+		"as `htpasswd -B` writes it (bcrypt alone). It is read again when it has changed; /health needs no logon."),
+	declared("rest.read.only", wit.KindBoolean, "false", "true: REST refuses (403) whatever changes something."),
 	declared("rest.allowed.hosts", wit.KindListOfText, "", "Names that requests to REST may call this worker by, in "+
 		"their Host, besides localhost and loopback addresses. Without it Host is checked on loopback listeners alone."),
 	declared("rest.config.masked", wit.KindBoolean, "false", "true: REST shows [hidden] for values of password "+
@@ -86,12 +90,17 @@ var generalSettings = []wit.SettingSpec{
 		"Those that the policy Allowlist lets them override, without a prefix."),
 	declared("exactly.once.source.support", wit.KindText, "disabled", "Exactly-once for sources.", allowed("disabled",
 		"preparing", "enabled")),
-	declared("admin.listeners", wit.KindListOfText, "", "Where /admin listens."),
+	declared("admin.listeners", wit.KindListOfText, "", "Where /admin listens, as listeners; where it is given it is "+
+		"nowhere else, and empty nowhere at all."),
 	declared("rest.advertised.listener", wit.KindText, "", "Listener that others are told."),
-	declared("rest.extension.classes", wit.KindListOfText, "", "Java classes that extend REST."),
-	declared("access.control.allow.origin", wit.KindText, "", "CORS: origins."),
-	declared("access.control.allow.methods", wit.KindText, "", "CORS: methods."),
-	declared("response.http.headers.config", wit.KindText, "", "Headers that REST adds."),
+	declared("rest.extension.classes", wit.KindListOfText, "", "Java classes that extend REST: refused, use "+
+		"rest.basic.auth.file and rest.read.only."),
+	declared("access.control.allow.origin", wit.KindListOfText, "", "Origins whose pages may use REST in a browser "+
+		"(CORS), or *; none unless given."),
+	declared("access.control.allow.methods", wit.KindListOfText, "", "What they may do; GET, POST and HEAD unless "+
+		"given."),
+	declared("response.http.headers.config", wit.KindText, "", "Headers that REST adds: `ACTION NAME: VALUE`, several "+
+		"separated by commas; set, add, setDate or addDate, for the last two milliseconds from now."),
 	declared("session.timeout.ms", wit.KindInt, "", "Group membership."),
 	declared("rebalance.timeout.ms", wit.KindInt, "", "Group membership."),
 	declared("heartbeat.interval.ms", wit.KindInt, "", "Group membership."),
@@ -128,12 +137,7 @@ var unused = map[string]string{
 	"status.storage.replication.factor":       "states are not stored",
 	"offset.storage.file.filename":            "offsets are kept in the topic that offset.storage.topic names",
 	"plugin.discovery":                        "there are no Java plugins",
-	"admin.listeners":                         "/admin is not built yet",
 	"rest.advertised.listener":                "this worker does not join a group",
-	"rest.extension.classes":                  "there are no Java plugins",
-	"access.control.allow.origin":             "CORS is not built yet",
-	"access.control.allow.methods":            "CORS is not built yet",
-	"response.http.headers.config":            "not built yet",
 	"session.timeout.ms":                      "this worker does not join a group",
 	"rebalance.timeout.ms":                    "this worker does not join a group",
 	"heartbeat.interval.ms":                   "this worker does not join a group",

@@ -33,7 +33,9 @@ type Options struct {
 	Lockouts *transport.Lockouts
 	// WorkerID is host:port of this worker, as status shows it. Version is what converters are said to have.
 	WorkerID, Version string
-	Logger            *slog.Logger
+	// Target is the state that a connector is to have when it begins. Default: Running.
+	Target func(name string) Target
+	Logger *slog.Logger
 
 	reserved kafka.Reserved  // what no records go to
 	claims   *claims         // of those that run
@@ -62,9 +64,18 @@ func New(o Options, connectors []*config.Connector) *Herder {
 	h := &Herder{o: o, controllers: map[string]*controller{}, leaving: map[string]*controller{}}
 	options := h.options(connectors)
 	for _, c := range connectors {
-		h.controllers[c.Name] = newController(options, c)
+		k := newController(options, c)
+		k.target = h.target(c.Name)
+		h.controllers[c.Name] = k
 	}
 	return h
+}
+
+func (h *Herder) target(name string) Target {
+	if h.o.Target == nil {
+		return Running
+	}
+	return h.o.Target(name)
 }
 
 // options are those of new tasks beside connectors.
@@ -102,12 +113,9 @@ func (h *Herder) launch(k *controller) {
 	})
 }
 
-// Put has a connector that was checked run: a new one, or in the place of the one of its name, whose tasks end before.
-// others are all connectors of the installation.
-func (h *Herder) Put(c *config.Connector, others []*config.Connector) { h.PutIn(Running, c, others) }
-
-// PutIn is Put where a new connector has a target state; one that is there keeps its own.
-func (h *Herder) PutIn(target Target, c *config.Connector, others []*config.Connector) {
+// Put has a connector that was checked run: a new one, or in the place of the one of its name, whose tasks end before
+// and which keeps its target state. others are all connectors of the installation.
+func (h *Herder) Put(c *config.Connector, others []*config.Connector) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	options := h.options(append([]*config.Connector{c}, others...))
@@ -116,7 +124,7 @@ func (h *Herder) PutIn(target Target, c *config.Connector, others []*config.Conn
 		return
 	}
 	k := newController(options, c)
-	k.target = target
+	k.target = h.target(c.Name)
 	if before := h.leaving[c.Name]; before != nil {
 		k.predecessor = before.done
 	}

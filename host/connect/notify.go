@@ -3,6 +3,7 @@ package connect
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
 	"fmt"
 	"strconv"
 	"strings"
@@ -120,6 +121,7 @@ func (c *connector) listener() (s notify.Settings, err error) {
 		KeyPassword: roles.Text(store + "key-password"), Alias: roles.Text(store + "alias")}
 	s.Identity = fmt.Sprintf("%q %q %q", l.Path, l.Type, l.Alias)
 	s.TLS, err = keystore.ServerTLS(keystore.Options{Key: l, Logger: c.log,
-		Name: func(field string) string { return cmp.Or(roles.Setting(role.ListenerTLS+field), field) }})
+		Name: func(field string) string { return cmp.Or(roles.Setting(role.ListenerTLS+field), field) }},
+		tls.NoClientCert)
 	return s, err
 }

@@ -96,7 +96,11 @@ func (x *exchange) limited() (context.Context, context.CancelFunc) {
 
 // created answers with where the connector is to be found.
 func (x *exchange) created(info connect.Info) {
-	x.w.Header().Set("Location", "http://"+x.r.Host+"/connectors/"+url.PathEscape(info.Name))
+	scheme := "http://"
+	if x.r.TLS != nil {
+		scheme = "https://"
+	}
+	x.w.Header().Set("Location", scheme+x.r.Host+"/connectors/"+url.PathEscape(info.Name))
 	x.answer(http.StatusCreated, info)
 }
 

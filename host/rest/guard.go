@@ -17,7 +17,8 @@ import (
 
 // guarded refuses requests whose Host is none of ours. `/health` is for load balancers and kubelets, which ask by any
 // address, and says nothing.
-func guarded(next http.Handler, allowed []string) http.Handler {
+func guarded(next http.Handler, o *Options) http.Handler {
+	allowed := o.AllowedHosts
 	names := make([]string, len(allowed))
 	for i, name := range allowed {
 		names[i] = hostOf(name)
@@ -26,10 +27,9 @@ func guarded(next http.Handler, allowed []string) http.Handler {
 	// read the answer, but it would have been done. Browsers say so in Sec-Fetch-Site or Origin.
 	origins := http.NewCrossOriginProtection()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		alone, _ := r.Context().Value(loopbackListener{}).(bool)
-		if path, ok := segments(r.URL.EscapedPath()); ok && slices.Equal(path, []string{"health"}) || !alone &&
-			len(names) == 0 || ours(r.Host, names) {
-			if err := origins.Check(r); err != nil {
+		by, _ := r.Context().Value(listenerKey{}).(net.Listener)
+		if open(r) || !alone(by) && len(names) == 0 || ours(r.Host, names) {
+			if err := origins.Check(r); err != nil && !crosses(r, o.Origins, o.Methods) {
 				x := exchange{w: w, r: r}
 				x.refuse(http.StatusForbidden,
 					"The request comes from a page of another origin: pages in a browser may not change this worker")
@@ -67,16 +67,19 @@ func loopbackName(host string) bool {
 	return loopback.Is(host) && !strings.HasSuffix(host, ".") || strings.HasSuffix(host, ".localhost")
 }
 
-// loopbackListener is the key of what a request's context says of its listener.
-type loopbackListener struct{}
+// listenerKey is the key of what a request's context says of its listener.
+type listenerKey struct{}
 
 // listenedBy is the context of requests that come to a listener.
 func listenedBy(l net.Listener) context.Context {
-	return context.WithValue(context.Background(), loopbackListener{}, alone(l))
+	return context.WithValue(context.Background(), listenerKey{}, l)
 }
 
 // alone tells whether a listener is for this machine only.
 func alone(l net.Listener) bool {
+	if l == nil {
+		return false
+	}
 	address, ok := l.Addr().(*net.TCPAddr)
 	return ok && address.IP.IsLoopback()
 }

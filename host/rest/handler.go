@@ -20,9 +20,15 @@ import (
 const healthTimeout = 10 * time.Second
 
 // Handler answers for the worker.
-func Handler(w Worker) http.Handler {
+func Handler(w Worker) http.Handler { return handler(w, func(resource) bool { return true }) }
+
+// handler is Handler with some of the resources.
+func handler(w Worker, has func(resource) bool) http.Handler {
 	mux := http.NewServeMux()
 	for _, rs := range resources {
+		if rs.path != "/" && !has(rs) {
+			continue
+		}
 		mux.HandleFunc(rs.path, func(rw http.ResponseWriter, r *http.Request) { (&exchange{rw, r, w}).dispatch(rs) })
 	}
 	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
@@ -150,6 +156,9 @@ func (x *exchange) dispatch(rs resource) {
 		serve(x)
 	}
 }
+
+// admin tells whether a resource is one for the worker's administrators.
+func (rs resource) admin() bool { return strings.HasPrefix(rs.path, "/admin/") }
 
 // serves is what answers a method, nil for none.
 func (rs resource) serves(method string) func(*exchange) {

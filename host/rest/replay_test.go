@@ -463,11 +463,11 @@ func TestListeners(t *testing.T) {
 	defer first.Close()
 	for listener, want := range map[string]string{
 		"http://" + first.Addresses()[0]: "listeners: REST cannot listen on http://" + first.Addresses()[0],
-		"https://:8443":                  "listeners: https is not built yet",
+		"https://:8443":                  "listeners.https.ssl.keystore.location: expected a store",
 		"localhost:8083": "listeners: Invalid value localhost:8083 for configuration listeners: " +
-			"expected http://HOST:PORT",
+			"expected http://HOST:PORT or https://HOST:PORT",
 		"http://localhost": "listeners: Invalid value http://localhost for configuration listeners: " +
-			"expected http://HOST:PORT",
+			"expected http://HOST:PORT or https://HOST:PORT",
 	} {
 		if _, err := Listen(Options{Listeners: []string{listener}}, log); err == nil || !strings.Contains(err.Error(),
 			want) {

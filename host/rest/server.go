@@ -4,12 +4,14 @@ package rest
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -67,50 +69,133 @@ type Root struct {
 // Server listens and answers; it has a goroutine for each listener, which Close ends.
 type Server struct {
 	http      http.Server
-	listeners []net.Listener
-	addresses []string
-	allowed   []string
+	options   Options
+	listeners []listener
+	users     *users
+	headers   []header
 }
 
-// Options say where REST listens and by which names it is called.
+type listener struct {
+	net.Listener
+	secure, admin bool
+}
+
+// Options say where REST listens, who may use it, and by which names it is called.
 type Options struct {
-	// Listeners are given as http://HOST:PORT; no host means all addresses.
+	// Listeners are given as http://HOST:PORT or https://HOST:PORT; no host means all addresses.
 	Listeners []string
+	// Admin are those of /admin, in the same form; with Apart and none it is nowhere, without Apart on Listeners.
+	Admin []string
+	Apart bool
+	// TLS are the settings below listeners.https., for listeners of https.
+	TLS map[string]string
 	// AllowedHosts are names and addresses that requests may name as their Host, besides those of the loopback
 	// interface. Without any, Host is checked on loopback listeners alone.
 	AllowedHosts []string
+	// Users is a file of those who may use REST, "" for everybody.
+	Users string
+	// ReadOnly refuses whatever changes something.
+	ReadOnly bool
+	// Origins and Methods are what pages of other origins may do in a browser. Without origins nothing, without methods
+	// GET, POST and HEAD.
+	Origins, Methods []string
+	// Headers are put to each answer, see [parseHeaders].
+	Headers string
 }
 
 // Listen opens the listeners. Errors name the setting. Nothing is answered before Serve.
 func Listen(o Options, log *slog.Logger) (*Server, error) {
-	s := &Server{allowed: o.AllowedHosts}
-	s.http.ReadHeaderTimeout = 10 * time.Second
+	s := &Server{options: o}
+	s.http.ReadHeaderTimeout, s.http.IdleTimeout = headerTimeout, idleTimeout
+	s.http.MaxHeaderBytes = headerBytes
 	s.http.ErrorLog = slog.NewLogLogger(log.Handler(), slog.LevelDebug)
 	s.http.BaseContext = listenedBy
-	if err := o.Check(); err != nil {
+	secure, err := s.read(log)
+	if err != nil {
 		return nil, err
 	}
-	for _, l := range o.Listeners {
-		address, err := listenAddress(l)
-		if err != nil {
-			return nil, errors.Join(err, s.Close())
+	open := func(setting string, urls []string, admin bool) error {
+		for _, l := range urls {
+			address, https, err := listenAddress(setting, l)
+			if err != nil {
+				return err
+			}
+			opened, err := net.Listen("tcp", address)
+			if err != nil {
+				return fmt.Errorf("%s: REST cannot listen on %s: %w (another port: %s=http://:8084; none: %s=)", setting, l,
+					err, setting, setting)
+			}
+			if https {
+				opened = tls.NewListener(opened, secure)
+			}
+			s.listeners = append(s.listeners, listener{opened, https, admin})
 		}
-		listener, err := net.Listen("tcp", address)
-		if err != nil {
-			return nil, errors.Join(fmt.Errorf("listeners: REST cannot listen on %s: %w (another port: "+
-				"listeners=http://:8084; none: listeners=)", l, err), s.Close())
-		}
-		s.listeners = append(s.listeners, listener)
-		s.addresses = append(s.addresses, listener.Addr().String())
+		return nil
+	}
+	if err = open("listeners", o.Listeners, false); err == nil && o.Apart {
+		err = open("admin.listeners", o.Admin, true)
+	}
+	if err != nil {
+		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
 }
 
-// Check finds what [Listen] would refuse without opening anything.
+// How long a client may take to send the head of a request, and to send another one, and how large the head may be.
+const (
+	headerTimeout = 10 * time.Second
+	idleTimeout   = 2 * time.Minute
+	headerBytes   = 64 << 10
+)
+
+// secure tells whether a listener takes TLS.
+func (o Options) secure() bool {
+	return slices.ContainsFunc(slices.Concat(o.Listeners, o.Admin), func(l string) bool {
+		return strings.HasPrefix(l, "https://")
+	})
+}
+
+// Check finds what [Listen] would refuse without listening anywhere. Files are read.
 func (o Options) Check() error {
+	_, err := (&Server{options: o}).read(slog.New(slog.DiscardHandler))
+	return err
+}
+
+// read takes the options in, and the files that they name.
+func (s *Server) read(log *slog.Logger) (secure *tls.Config, err error) {
+	o := s.options
+	if err := o.words(); err != nil {
+		return nil, err
+	}
+	if s.headers, err = parseHeaders(o.Headers); err != nil {
+		return nil, err
+	}
+	if o.Users != "" {
+		if s.users, err = readUsers(o.Users, log); err != nil {
+			return nil, invalid("rest.basic.auth.file", o.Users, err.Error())
+		}
+	}
+	if o.secure() {
+		secure, err = serverTLS(o.TLS, log)
+	}
+	return secure, err
+}
+
+// words finds what is wrong with the options themselves.
+func (o Options) words() error {
 	for _, l := range o.Listeners {
-		if _, err := listenAddress(l); err != nil {
+		if _, _, err := listenAddress("listeners", l); err != nil {
 			return err
+		}
+	}
+	for _, l := range o.Admin {
+		if _, _, err := listenAddress("admin.listeners", l); err != nil {
+			return err
+		}
+	}
+	for _, origin := range o.Origins {
+		if u, err := url.Parse(origin); origin != "*" && (err != nil || u.Scheme == "" || u.Host == "" || u.Path != "") {
+			return invalid("access.control.allow.origin", origin, "expected origins such as https://ui.example.com, or *")
 		}
 	}
 	for _, name := range o.AllowedHosts {
@@ -122,12 +207,13 @@ func (o Options) Check() error {
 	return nil
 }
 
-// Open are the addresses of listeners that others than this machine reach and that check no Host.
+// Open are the addresses of listeners that others than this machine reach, that check no Host, and where nobody needs a
+// logon.
 func (s *Server) Open() []string {
 	var open []string
-	for i, l := range s.listeners {
-		if !alone(l) && len(s.allowed) == 0 {
-			open = append(open, s.addresses[i])
+	for _, l := range s.listeners {
+		if !alone(l) && len(s.options.AllowedHosts) == 0 && s.users == nil {
+			open = append(open, l.Addr().String())
 		}
 	}
 	return open
@@ -137,30 +223,56 @@ func invalid(name, value, why string) error {
 	return setting.Problem{Setting: name, Code: setting.CodeInvalid, Text: setting.Invalid(name, value, why)}
 }
 
-func listenAddress(l string) (string, error) {
+func listenAddress(setting, l string) (address string, secure bool, err error) {
+	const expected = "expected http://HOST:PORT or https://HOST:PORT"
 	u, err := url.Parse(l)
-	switch {
-	case err != nil:
-		return "", invalid("listeners", l, "expected http://HOST:PORT")
-	case u.Scheme == "https":
-		return "", setting.Problem{Setting: "listeners", Code: setting.CodeNotBuilt,
-			Text: fmt.Sprintf("https is not built yet: expected http://HOST:PORT, found %q", l)}
-	case u.Scheme != "http" || u.Port() == "" || (u.Path != "" && u.Path != "/"):
-		return "", invalid("listeners", l, "expected http://HOST:PORT")
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Port() == "" || (u.Path != "" && u.Path != "/") {
+		return "", false, invalid(setting, l, expected)
 	}
-	return u.Host, nil
+	return u.Host, u.Scheme == "https", nil
 }
 
 // Serve begins to answer for the worker.
 func (s *Server) Serve(w Worker) {
-	s.http.Handler = guarded(Handler(w), s.allowed)
+	chain := func(next http.Handler) http.Handler {
+		next = known(reading(next, s.options.ReadOnly), s.users)
+		return headed(guarded(crossing(next, s.options.Origins, s.options.Methods), &s.options), s.headers)
+	}
+	main := chain(handler(w, func(rs resource) bool { return !s.options.Apart || !rs.admin() }))
+	admin := chain(handler(w, resource.admin))
+	s.http.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if by, _ := r.Context().Value(listenerKey{}).(listener); by.admin {
+			admin.ServeHTTP(w, r)
+			return
+		}
+		main.ServeHTTP(w, r)
+	})
 	for _, l := range s.listeners {
 		go s.http.Serve(l)
 	}
 }
 
-// Addresses are host:port of each listener, with the ports that port 0 came to.
-func (s *Server) Addresses() []string { return s.addresses }
+// Addresses are host:port of each listener but those of /admin alone, with the ports that port 0 came to.
+func (s *Server) Addresses() (addresses []string) {
+	for _, l := range s.listeners {
+		if !l.admin {
+			addresses = append(addresses, l.Addr().String())
+		}
+	}
+	return addresses
+}
+
+// URLs are where each listener is, those of /admin alone last.
+func (s *Server) URLs() (urls []string) {
+	for _, l := range s.listeners {
+		scheme := "http"
+		if l.secure {
+			scheme = "https"
+		}
+		urls = append(urls, scheme+"://"+l.Addr().String())
+	}
+	return urls
+}
 
 // Close stops listening at once.
 func (s *Server) Close() error {

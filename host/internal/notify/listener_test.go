@@ -2,6 +2,7 @@ package notify
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"net"
 	"net/http"
@@ -182,7 +183,8 @@ func TestBounds(t *testing.T) {
 
 // A key store makes the port one of TLS.
 func TestTLS(t *testing.T) {
-	config, err := keystore.ServerTLS(keystore.Options{Key: &keystore.Location{Path: "missing", Type: "pkcs12", Password: "x"}})
+	config, err := keystore.ServerTLS(keystore.Options{Key: &keystore.Location{Path: "missing", Type: "pkcs12",
+		Password: "x"}}, tls.NoClientCert)
 	if err == nil {
 		t.Errorf("expected an error of a missing store, found %v", config)
 	}

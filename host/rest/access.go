@@ -1,0 +1,183 @@
+package rest
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/culvert-project/culvert/sdk/go/setting"
+)
+
+// open tells whether a request is answered to anybody: `/health` is for load balancers and kubelets, which ask by any
+// address and have no logon, and says nothing.
+func open(r *http.Request) bool {
+	path, ok := segments(r.URL.EscapedPath())
+	return ok && slices.Equal(path, []string{"health"})
+}
+
+// known refuses requests of those who are no users.
+func known(next http.Handler, u *users) http.Handler {
+	if u == nil {
+		return next
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if open(r) || u.allowed(r) {
+			next.ServeHTTP(w, r)
+			return
+		}
+		w.Header().Set("WWW-Authenticate", `Basic realm="culvert", charset="UTF-8"`)
+		x := exchange{w: w, r: r}
+		x.refuse(http.StatusUnauthorized, "Expected a user and a password of rest.basic.auth.file")
+	})
+}
+
+// reading refuses what changes something. A check of a configuration changes nothing, although it is a PUT.
+func reading(next http.Handler, only bool) http.Handler {
+	if !only {
+		return next
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		path, _ := segments(r.URL.EscapedPath())
+		check := r.Method == http.MethodPut && len(path) == 4 && path[0] == "connector-plugins" &&
+			path[2] == "config" && path[3] == "validate"
+		switch r.Method {
+		case http.MethodGet, http.MethodHead, http.MethodOptions:
+			check = true
+		}
+		if !check {
+			x := exchange{w: w, r: r}
+			x.refuse(http.StatusForbidden, "REST is for reading alone (rest.read.only=true)")
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// Methods that browsers may use for pages of other origins unless the worker says others, as in Kafka Connect.
+var crossMethods = []string{"GET", "POST", "HEAD"}
+
+// crossing lets pages of named origins read answers, and change things with the methods that are named (CORS). No
+// origin, no leave. Credentials are never asked for: a page has to have its own.
+func crossing(next http.Handler, origins, methods []string) http.Handler {
+	if len(origins) == 0 {
+		return next
+	}
+	if len(methods) == 0 {
+		methods = crossMethods
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		origin := r.Header.Get("Origin")
+		w.Header().Add("Vary", "Origin")
+		if origin == "" || !slices.Contains(origins, "*") && !slices.Contains(origins, origin) {
+			next.ServeHTTP(w, r)
+			return
+		}
+		w.Header().Set("Access-Control-Allow-Origin", origin)
+		if r.Method != http.MethodOptions || r.Header.Get("Access-Control-Request-Method") == "" {
+			next.ServeHTTP(w, r)
+			return
+		}
+		w.Header().Set("Access-Control-Allow-Methods", strings.Join(methods, ","))
+		w.Header().Set("Access-Control-Allow-Headers", "X-Requested-With,Content-Type,Accept,Origin,Authorization")
+		w.Header().Set("Access-Control-Max-Age", "1800")
+		w.WriteHeader(http.StatusOK)
+	})
+}
+
+// crosses tells whether a request of a page of another origin is one that crossing lets through.
+func crosses(r *http.Request, origins, methods []string) bool {
+	if len(methods) == 0 {
+		methods = crossMethods
+	}
+	origin := r.Header.Get("Origin")
+	return origin != "" && (slices.Contains(origins, "*") || slices.Contains(origins, origin)) &&
+		slices.Contains(methods, r.Method)
+}
+
+// header is a header that is put to each answer.
+type header struct{ action, name, value string }
+
+// parseHeaders reads response.http.headers.config: `ACTION NAME: VALUE`, several separated by commas, those with
+// commas in them in quotes. Actions are set, add, setDate and addDate; for the last two the value is milliseconds from
+// now.
+func parseHeaders(text string) (headers []header, err error) {
+	const expected = "expected `ACTION NAME: VALUE` with one of set, add, setDate, addDate, several separated by commas"
+	wrong := func(one string) error {
+		return invalid("response.http.headers.config", one, expected)
+	}
+	for _, one := range quotedList(text) {
+		action, rest, _ := strings.Cut(one, " ")
+		name, value, ok := strings.Cut(rest, ":")
+		h := header{action, strings.TrimSpace(name), strings.TrimSpace(value)}
+		switch h.action {
+		case "set", "add":
+		case "setDate", "addDate":
+			if _, err := time.ParseDuration(h.value + "ms"); err != nil {
+				return nil, wrong(one)
+			}
+		default:
+			return nil, wrong(one)
+		}
+		if !ok || h.name == "" || strings.ContainsAny(h.name, " \t\r\n\"(),/:;<=>?@[\\]{}") ||
+			strings.ContainsAny(h.value, "\r\n\x00") {
+			return nil, wrong(one)
+		}
+		headers = append(headers, h)
+	}
+	return headers, nil
+}
+
+// quotedList cuts a text at the commas that stand in no quotes, and takes the quotes off.
+func quotedList(text string) (list []string) {
+	var b strings.Builder
+	quoted := false
+	end := func() {
+		if one := strings.TrimSpace(b.String()); one != "" {
+			list = append(list, one)
+		}
+		b.Reset()
+	}
+	for _, r := range text {
+		switch {
+		case r == '"':
+			quoted = !quoted
+		case r == ',' && !quoted:
+			end()
+		default:
+			b.WriteRune(r)
+		}
+	}
+	end()
+	return list
+}
+
+// headed puts headers to each answer.
+func headed(next http.Handler, headers []header) http.Handler {
+	if len(headers) == 0 {
+		return next
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		for _, h := range headers {
+			value := h.value
+			if strings.HasSuffix(h.action, "Date") {
+				after, _ := time.ParseDuration(h.value + "ms") // which was checked
+				value = time.Now().Add(after).UTC().Format(http.TimeFormat)
+			}
+			if strings.HasPrefix(h.action, "set") {
+				w.Header().Set(h.name, value)
+			} else {
+				w.Header().Add(h.name, value)
+			}
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// ErrExtensions says what to use in the place of Java's extensions of REST.
+func ErrExtensions(classes string) error {
+	return setting.Problem{Setting: "rest.extension.classes", Code: setting.CodeNotBuilt,
+		Text: fmt.Sprintf("rest.extension.classes is not built: Java classes cannot be run, found %s. For users with "+
+			"passwords set rest.basic.auth.file, to let nobody change anything rest.read.only=true", classes)}
+}

@@ -1,0 +1,78 @@
+package rest
+
+import (
+	"crypto/tls"
+	"fmt"
+	"log/slog"
+	"strings"
+
+	"github.com/culvert-project/culvert/host/keystore"
+	"github.com/culvert-project/culvert/sdk/go/setting"
+)
+
+// httpsPrefix is in front of the settings of listeners of https.
+const httpsPrefix = "listeners.https."
+
+// tlsSettings are those that listeners of https take, without the prefix; the others of Kafka's are refused by name.
+var tlsSettings = map[string]bool{"ssl.keystore.location": true, "ssl.keystore.password": true,
+	"ssl.keystore.type": true, "ssl.key.password": true, "ssl.keystore.key": true,
+	"ssl.keystore.certificate.chain": true, "ssl.truststore.location": true, "ssl.truststore.password": true,
+	"ssl.truststore.type": true, "ssl.truststore.certificates": true, "ssl.protocol": true, "ssl.client.auth": true,
+	"ssl.endpoint.identification.algorithm": true}
+
+// TakesTLS tells whether a setting, without a prefix, is one of listeners of https.
+func TakesTLS(name string) bool { return tlsSettings[name] }
+
+// clientAuth is whether clients show a certificate, by Kafka's words.
+var clientAuth = map[string]tls.ClientAuthType{"": tls.NoClientCert, "none": tls.NoClientCert,
+	"requested": tls.VerifyClientCertIfGiven, "required": tls.RequireAndVerifyClientCert}
+
+// serverTLS is the configuration that settings below listeners.https. say. Stores are followed.
+func serverTLS(settings map[string]string, log *slog.Logger) (*tls.Config, error) {
+	get := func(name string) string { return strings.TrimSpace(settings[name]) }
+	for name := range settings {
+		if !tlsSettings[name] {
+			return nil, setting.Problem{Setting: httpsPrefix + name, Code: setting.CodeNotBuilt,
+				Text: fmt.Sprintf("%s%s is not built: expected ssl.keystore.…, ssl.truststore.…, ssl.key.password, "+
+					"ssl.protocol or ssl.client.auth below %s", httpsPrefix, name, httpsPrefix)}
+		}
+	}
+	clients, ok := clientAuth[strings.ToLower(get("ssl.client.auth"))]
+	if !ok {
+		return nil, invalid(httpsPrefix+"ssl.client.auth", get("ssl.client.auth"),
+			"expected none, requested or required")
+	}
+	store := func(role, key, certificates string) *keystore.Location {
+		l := &keystore.Location{Path: get("ssl." + role + ".location"), Type: get("ssl." + role + ".type"),
+			Password: settings["ssl."+role+".password"]}
+		if text := get(key) + "\n" + get(certificates); l.Path == "" && strings.TrimSpace(text) != "" {
+			l.PEM = []byte(text)
+		}
+		if l.Path == "" && l.PEM == nil {
+			return nil
+		}
+		return l
+	}
+	o := keystore.Options{Protocol: get("ssl.protocol"), Logger: log, Name: tlsName,
+		Trust: store("truststore", "", "ssl.truststore.certificates")}
+	if o.Key = store("keystore", "ssl.keystore.key", "ssl.keystore.certificate.chain"); o.Key == nil {
+		return nil, setting.Problem{Setting: httpsPrefix + "ssl.keystore.location", Code: setting.CodeInvalid,
+			Text: httpsPrefix + "ssl.keystore.location: expected a store with the key and certificate of " +
+				"listeners=https://…"}
+	}
+	o.Key.KeyPassword = settings["ssl.key.password"]
+	return keystore.ServerTLS(o, clients)
+}
+
+// tlsName is the setting of a field of a store.
+func tlsName(field string) string {
+	switch field {
+	case "keystore.key-password":
+		field = "key.password"
+	case "keystore.pem":
+		field = "keystore.key"
+	case "truststore.pem":
+		field = "truststore.certificates"
+	}
+	return httpsPrefix + "ssl." + field
+}

@@ -1,0 +1,160 @@
+package rest
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/rand"
+	"crypto/sha256"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"os"
+	"strings"
+	"sync"
+
+	"golang.org/x/crypto/bcrypt"
+
+	"github.com/culvert-project/culvert/host/internal/watch"
+)
+
+const (
+	// maxUsersBytes is how large a file of users may be.
+	maxUsersBytes = 1 << 20
+	// maxKnown is how many logons are remembered, so that not each request of theirs costs a bcrypt.
+	maxKnown = 1000
+	// maxBcryptCost is what one check may cost, some 2 seconds of a processor: each request may ask for one.
+	maxBcryptCost = 14
+	// maxChecks is how many passwords are checked at a time: the other processors are for the connectors.
+	maxChecks = 2
+)
+
+// users are those who may use REST, of a file as htpasswd -B writes it. It is read again when it has changed.
+type users struct {
+	path   string
+	log    *slog.Logger
+	salt   [32]byte
+	checks chan struct{}
+
+	mu     sync.Mutex
+	stamp  string
+	hashes map[string][]byte
+	known  map[[32]byte]bool // logons that were right, as salted hashes
+}
+
+// readUsers reads the file for the first time.
+func readUsers(path string, log *slog.Logger) (*users, error) {
+	u := &users{path: path, log: log, checks: make(chan struct{}, maxChecks), stamp: watch.Stamp(path)}
+	rand.Read(u.salt[:])
+	var err error
+	u.hashes, err = parseUsers(path)
+	u.known = map[[32]byte]bool{}
+	return u, err
+}
+
+// parseUsers reads lines of NAME:HASH. Hashes other than bcrypt's are refused: they are quickly guessed.
+func parseUsers(path string) (map[string][]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, maxUsersBytes+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(data) > maxUsersBytes {
+		return nil, fmt.Errorf("%s: expected at most %d bytes", path, maxUsersBytes)
+	}
+	hashes := map[string][]byte{}
+	lines := bufio.NewScanner(bytes.NewReader(data))
+	for n := 1; lines.Scan(); n++ {
+		line := strings.TrimSpace(lines.Text())
+		if line == "" || strings.HasPrefix(line, "#") {
+			continue
+		}
+		name, hash, ok := strings.Cut(line, ":")
+		if !ok || name == "" {
+			return nil, fmt.Errorf("%s:%d: expected NAME:HASH, as `htpasswd -B` writes it", path, n)
+		}
+		cost, err := bcrypt.Cost([]byte(hash))
+		switch {
+		case err != nil:
+			return nil, fmt.Errorf("%s:%d: user %s: expected a hash of bcrypt, as `htpasswd -B` writes it", path, n, name)
+		case cost > maxBcryptCost:
+			return nil, fmt.Errorf("%s:%d: user %s: expected a hash that costs at most %d, found %d", path, n, name,
+				maxBcryptCost, cost)
+		}
+		hashes[name] = []byte(hash)
+	}
+	if err := lines.Err(); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	if len(hashes) == 0 {
+		return nil, fmt.Errorf("%s: expected at least one user", path)
+	}
+	return hashes, nil
+}
+
+// now are the users of this moment. A file that cannot be used any more leaves those before, and is logged once.
+func (u *users) now() map[string][]byte {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	stamp := watch.Stamp(u.path)
+	if stamp == u.stamp {
+		return u.hashes
+	}
+	u.stamp = stamp
+	hashes, err := parseUsers(u.path)
+	if err != nil {
+		u.log.Error("the file of REST's users has changed and cannot be used: those before it go on", "error", err)
+		return u.hashes
+	}
+	u.hashes, u.known = hashes, map[[32]byte]bool{}
+	u.log.Info("the file of REST's users has changed and was read again", "file", u.path)
+	return u.hashes
+}
+
+// nobody is compared with where there is no such user, so that the answer takes as long.
+var nobody = sync.OnceValue(func() []byte {
+	hash, _ := bcrypt.GenerateFromPassword([]byte("nobody"), bcrypt.DefaultCost)
+	return hash
+})
+
+// allowed tells whether a request comes from one of the users.
+func (u *users) allowed(r *http.Request) bool {
+	name, password, given := r.BasicAuth()
+	if !given {
+		return false
+	}
+	hash, there := u.now()[name]
+	sum := sha256.New()
+	sum.Write(u.salt[:])
+	fmt.Fprintf(sum, "%d:%s:%s:%s", len(name), name, hash, password)
+	logon := [32]byte(sum.Sum(nil))
+	u.mu.Lock()
+	known := u.known[logon]
+	u.mu.Unlock()
+	if known {
+		return true
+	}
+	select {
+	case u.checks <- struct{}{}:
+	case <-r.Context().Done():
+		return false
+	}
+	defer func() { <-u.checks }()
+	if !there {
+		hash = nobody()
+	}
+	if err := bcrypt.CompareHashAndPassword(hash, []byte(password)); err != nil || !there {
+		return false
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if len(u.known) >= maxKnown {
+		clear(u.known)
+	}
+	u.known[logon] = true
+	return true
+}
