@@ -1,10 +1,15 @@
 package main
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
+	"maps"
 	"math/rand/v2"
+	"net/http"
 	"net/http/httptest"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -14,14 +19,15 @@ import (
 )
 
 // exactRounds is how often a worker with exactly-once is killed: 200 times with CULVERT_SOAK=1.
-func exactRounds() int {
+func exactRounds(usual int) int {
 	if os.Getenv("CULVERT_SOAK") != "" {
 		return 200
 	}
-	return 6
+	return usual
 }
 
-// exactly is a worker with exactly-once that reads a set and is killed or stopped again and again.
+// exactly is a worker with exactly-once that something happens to again and again while it reads a set page by page,
+// and the changes of another one from an ODP service that keeps one generation of them.
 type exactly struct {
 	t       *testing.T
 	p       *place
@@ -30,9 +36,11 @@ type exactly struct {
 	address string
 	servers string
 	worker  string
-	files   []string
-	rows    map[string]int // of Order_Details, by key
+	name    string // of the set's connector and topic; those of the changes have another letter behind it
+	rows    map[string]int
+	edits   *edits
 	random  *rand.Rand
+	old     int // tokens that are too old may be asked for so often: by a worker that others have overtaken
 }
 
 const (
@@ -40,8 +48,9 @@ const (
 	exactSeed = 14
 )
 
-func newExactly(t *testing.T, servers string, p *place, rounds int, more ...string) *exactly {
-	e := &exactly{t: t, p: p, servers: servers, rows: map[string]int{}, random: rand.New(rand.NewPCG(exactSeed, 0))}
+func newExactly(t *testing.T, servers string, p *place, name string, rounds int, more ...string) *exactly {
+	e := &exactly{t: t, p: p, servers: servers, name: name, rows: map[string]int{},
+		random: rand.New(rand.NewPCG(exactSeed, 0))}
 	e.s = service.New(service.Options{Rows: min(wholeRows*(rounds+1), 200_000), PageSize: wholeRows})
 	e.s.Each("Order_Details", func(_ string, fields map[string]string) {
 		e.rows[fields["OrderID"]+"/"+fields["ProductID"]] = len(e.rows)
@@ -50,19 +59,36 @@ func newExactly(t *testing.T, servers string, p *place, rounds int, more ...stri
 	server := httptest.NewServer(e.held)
 	t.Cleanup(server.Close)
 	e.address = strings.TrimPrefix(server.URL, "http://")
-	e.worker = p.file("worker.properties", append([]string{"bootstrap.servers=" + servers, "listeners=", "group.id=exact",
-		"exactly.once.source.support=enabled", "key.converter.schemas.enable=false", "value.converter.schemas.enable=false"}, more...)...)
-	e.files = []string{p.file("whole.properties", append(source("whole", e.address, "Order_Details"),
-		"exactly.once.support=required")...)}
+	e.worker = p.file(name+"-worker.properties", append([]string{"bootstrap.servers=" + servers, "listeners=",
+		"group.id=exact", "exactly.once.source.support=enabled", "key.converter.schemas.enable=false",
+		"value.converter.schemas.enable=false"}, more...)...)
 	return e
 }
 
-func (e *exactly) start(once bool) *command {
+// files are those of the two connectors, with further settings.
+func (e *exactly) files(more ...string) []string {
+	whole := append(source(e.name, e.address), "sap.odata#00.service="+service.NorthwindPath,
+		"sap.odata#00.entityset=Order_Details", "sap.odata#00.topic="+e.name, "exactly.once.support=required", silent)
+	changes := tracked(e.changes(), e.address, service.ODPPath, "FactsOfProducts", "exactly.once.support=required", silent)
+	return []string{e.p.file(e.name+".properties", append(whole, more...)...),
+		e.p.file(e.changes()+".properties", append(changes, more...)...)}
+}
+
+// changes is the connector of the changes, and its topic.
+func (e *exactly) changes() string { return e.name + "c" }
+
+func (e *exactly) start(once bool, files ...string) *command {
 	args := []string{"run", "--data", e.p.data, "--plugins", plugins(e.t)}
 	if once {
 		args = append(args, "--once")
 	}
-	return e.p.start(append(append(args, e.worker), e.files...)...)
+	c := e.p.start(append(append(args, e.worker), files...)...)
+	e.t.Cleanup(func() {
+		if lines := strings.Split(c.stderr.String(), "\n"); e.t.Failed() {
+			e.t.Logf("a worker:\n%s", strings.Join(lines[max(0, len(lines)-40):], "\n"))
+		}
+	})
+	return c
 }
 
 // records are those of a topic that a consumer sees with read_committed.
@@ -77,75 +103,293 @@ func (e *exactly) records(topic string) (lines []string) {
 	return lines
 }
 
-// ends stops a worker at a random moment of a page: by SIGKILL or by SIGTERM.
-func (e *exactly) ends(w *command, how syscall.Signal) {
+// edits is one who changes Products all the time, and what an ODP service has to tell of it, in order.
+type edits struct {
+	e      *exactly
+	random *rand.Rand
+	names  map[int]string
+	rows   []string
+	stop   chan struct{}
+	ended  chan struct{}
+}
+
+// edit has the changes' connector read all products, and begins to change them.
+func (e *exactly) edit() {
+	e.t.Helper()
+	d := &edits{e: e, random: rand.New(rand.NewPCG(exactSeed, 1)), names: map[int]string{}, stop: make(chan struct{}),
+		ended: make(chan struct{})}
+	e.s.Each("Products", func(_ string, fields map[string]string) {
+		var id int
+		fmt.Sscan(fields["ProductID"], &id)
+		d.names[id] = fields["ProductName"]
+		d.tell(id, "", 0)
+	})
+	c := e.start(false, e.files()[1])
+	c.eventually("the products", func() bool { return len(e.records(e.changes())) == len(d.rows) })
+	c.signal(syscall.SIGTERM)
+	if r := c.wait(); r.code != 0 {
+		e.t.Fatalf("exit %d\n%s", r.code, r.stderr)
+	}
+	e.edits = d
+	go d.run()
+}
+
+// counters are how JSON has ODP's counter of entities, a decimal.
+var counters = map[int]string{-1: "/w==", 0: "AA==", 1: "AQ=="}
+
+// tell notes a row of the ODP service.
+func (d *edits) tell(id int, mode string, counter int) {
+	d.rows = append(d.rows, fmt.Sprint(id, " ", mode, " ", counters[counter], " ", d.names[id]))
+}
+
+func (d *edits) run() {
+	defer close(d.ended)
+	for n := 0; ; n++ {
+		select {
+		case <-d.stop:
+			return
+		case <-time.After(5 * time.Millisecond): // about 200 changes in a second
+		}
+		name := fmt.Sprint("Change ", n)
+		switch d.random.IntN(4) {
+		case 0:
+			id := 1_000_000 + n
+			if d.send("POST", "Products", map[string]any{"ProductID": id, "ProductName": name, "Discontinued": false}) {
+				d.names[id] = name
+				d.tell(id, "C", 1)
+			}
+		case 1:
+			if id := d.any(); d.send("DELETE", fmt.Sprintf("Products(%d)", id), nil) {
+				delete(d.names, id)
+				d.rows = append(d.rows, fmt.Sprint(id, " D  ")) // the key alone
+			}
+		default:
+			if id := d.any(); d.send("MERGE", fmt.Sprintf("Products(%d)", id), map[string]any{"ProductName": name}) {
+				d.tell(id, "U", -1)
+				d.names[id] = name
+				d.tell(id, "U", 1)
+			}
+		}
+	}
+}
+
+// any is one of the products.
+func (d *edits) any() int { return slices.Sorted(maps.Keys(d.names))[d.random.IntN(len(d.names))] }
+
+// send has the service do something, past what holds up its answers. A product that order details have is not deleted.
+func (d *edits) send(method, path string, body any) bool {
+	raw, _ := json.Marshal(body)
+	q := httptest.NewRequest(method, service.SAPPath+path, bytes.NewReader(raw))
+	q.Header.Set("Content-Type", "application/json")
+	q.Header.Set("If-Match", "*")
+	answer := httptest.NewRecorder()
+	d.e.s.ServeHTTP(answer, q)
+	return answer.Code < http.StatusBadRequest
+}
+
+// rest ends the changes.
+func (d *edits) rest() {
+	select {
+	case <-d.stop:
+	default:
+		close(d.stop)
+	}
+	<-d.ended
+}
+
+// counted is what was found of the rows that there are: in order, so that rows of a key are, too.
+type counted struct {
+	rows, missing, repeated int
+	first                   int // place of the first that is missing
+}
+
+// lacks notes that rows are missing.
+func (c *counted) lacks(from, to int) {
+	if c.missing == 0 {
+		c.first = from
+	}
+	c.missing += to - from
+}
+
+func (c counted) String() string {
+	return fmt.Sprintf("%d rows, %d missing, %d repeated", c.rows, c.missing, c.repeated)
+}
+
+// count compares what a topic has with the rows by their place. What comes late is repeated, and missing where it was
+// due.
+func (e *exactly) count(rows map[string]int, found []string) counted {
+	e.t.Helper()
+	c, next := counted{rows: len(rows)}, 0
+	for at, row := range found {
+		n, ok := rows[row]
+		switch {
+		case !ok:
+			e.t.Errorf("record %d is none of the rows: %s", at, row)
+		case n < next:
+			c.repeated++
+		default:
+			c.lacks(next, n)
+			next = n + 1
+		}
+	}
+	c.lacks(next, len(rows))
+	return c
+}
+
+// check looks at both topics, and says what it found as a line of a table.
+func (e *exactly) check(what string) {
+	e.t.Helper()
+	var found []string
+	for _, line := range e.records(e.name) {
+		var order, product int
+		key := line[max(0, strings.Index(line, `"key":{`)):]
+		if _, err := fmt.Sscanf(key, `"key":{"OrderID":%d,"ProductID":%d}`, &order, &product); err != nil {
+			e.t.Fatalf("%v in %s", err, line)
+		}
+		found = append(found, fmt.Sprintf("%d/%d", order, product))
+	}
+	whole := e.count(e.rows, found)
+
+	places := map[string]int{}
+	for _, row := range e.edits.rows {
+		places[row] = len(places)
+	}
+	found = nil
+	for _, line := range e.records(e.changes()) {
+		var r struct {
+			Key   struct{ ProductID int }
+			Value struct {
+				ProductName    string
+				ODQ_CHANGEMODE string
+				ODQ_ENTITYCNTR string
+			}
+		}
+		if err := json.Unmarshal([]byte(line), &r); err != nil {
+			e.t.Fatalf("%v in %s", err, line)
+		}
+		found = append(found, fmt.Sprint(r.Key.ProductID, " ", r.Value.ODQ_CHANGEMODE, " ", r.Value.ODQ_ENTITYCNTR, " ",
+			r.Value.ProductName))
+	}
+	changes := e.count(places, found)
+	ledger := e.s.Ledger()
+	for _, c := range []counted{whole, changes} {
+		if c.missing > 0 || c.repeated > 0 || c.rows == 0 {
+			e.t.Errorf("%s: %v, the first one that is missing is row %d", what, c, c.first)
+		}
+	}
+	if ledger.Jobs != 1 || ledger.Refused536 > e.old {
+		e.t.Errorf("%s: %d first extractions, %d tokens that were too old", what, ledger.Jobs, ledger.Refused536)
+	}
+	e.t.Logf("| %s | %d | whole: %v | changes: %v |", what, exactSeed, whole, changes)
+}
+
+// waits until the answer that is armed is held up.
+func (e *exactly) waits(w *command) {
 	e.t.Helper()
 	select {
 	case <-e.held.held:
 	case <-time.After(comesAbout):
 		e.t.Fatalf("nothing was read; stderr:\n%s", w.stderr.String())
 	}
+}
+
+// ends stops a worker at a random moment, by SIGKILL or by SIGTERM: within a page, or within what follows one.
+func (e *exactly) ends(w *command, how syscall.Signal) {
+	e.t.Helper()
+	e.waits(w)
+	within := e.random.IntN(2) == 0
+	if !within {
+		close(e.held.goOn)
+	}
 	<-time.After(time.Duration(e.random.IntN(150)) * time.Millisecond)
 	w.signal(how)
 	if how == syscall.SIGKILL {
 		w.wait()
-		close(e.held.goOn)
-		return
 	}
-	close(e.held.goOn)
-	if r := w.wait(); r.code != 0 {
+	if within {
+		close(e.held.goOn)
+	}
+	if r := w.wait(); how != syscall.SIGKILL && r.code != 0 {
 		e.t.Fatalf("exit %d\n%s", r.code, r.stderr)
 	}
 }
 
-// whole looks at the topic of the set that is read whole: every row once, in order.
-func (e *exactly) whole() {
+// arm has an answer held up, after some pages.
+func (e *exactly) arm() { e.held.arm(100_000 + e.random.IntN(700_000)) }
+
+// finish reads to the end what is left, and counts.
+func (e *exactly) finish(what string) {
 	e.t.Helper()
-	next, repeated, missing := 0, 0, 0
-	for at, line := range e.records("Order_Details") {
-		var order, product int
-		key := line[max(0, strings.Index(line, `"key":{`)):]
-		if _, err := fmt.Sscanf(key, `"key":{"OrderID":%d,"ProductID":%d}`, &order, &product); err != nil {
-			e.t.Fatalf("%v in %s", err, line)
-		}
-		n, ok := e.rows[fmt.Sprintf("%d/%d", order, product)]
-		switch {
-		case !ok:
-			e.t.Errorf("record %d is none of the rows: %s", at, line)
-		case n < next:
-			repeated++
-		case n > next:
-			missing += n - next
-			next = n + 1
-		default:
-			next++
-		}
+	e.edits.rest()
+	e.held.arm(-1)
+	if r := e.start(true, e.files()...).wait(); r.code != 0 {
+		e.t.Fatalf("%s: exit %d\n%s", what, r.code, r.stderr)
 	}
-	missing += len(e.rows) - next
-	if missing > 0 || repeated > 0 {
-		e.t.Errorf("%d rows: %d missing, %d repeated", len(e.rows), missing, repeated)
-	}
-	e.t.Logf("seed %d, %d rows: %d missing, %d repeated", exactSeed, len(e.rows), missing, repeated)
+	e.check(what)
 }
 
 // run kills or stops the worker so often, and then has it read to the end.
 func (e *exactly) run(rounds int, how syscall.Signal) {
 	e.t.Helper()
+	e.edit()
 	for range rounds {
-		e.held.arm(100_000 + e.random.IntN(700_000))
-		e.ends(e.start(false), how)
+		e.arm()
+		e.ends(e.start(false, e.files()...), how)
 	}
-	e.held.arm(-1)
-	if r := e.start(true).wait(); r.code != 0 {
+	e.finish(fmt.Sprintf("%d times %v", rounds, how))
+}
+
+// reads starts a worker, and has a page of it held up.
+func (e *exactly) reads(more ...string) *command {
+	e.t.Helper()
+	e.edit()
+	e.arm()
+	w := e.start(false, e.files(more...)...)
+	e.waits(w)
+	return w
+}
+
+// goesOn lets the page that was held up go on, and has the worker read some more of both.
+func (e *exactly) goesOn(w *command) {
+	e.t.Helper()
+	before := e.s.Ledger()
+	close(e.held.goOn)
+	w.eventually("further pages", func() bool {
+		now := e.s.Ledger()
+		return now.Deltas > before.Deltas+1 && now.Pages-now.Deltas > before.Pages-before.Deltas
+	})
+	w.signal(syscall.SIGTERM)
+	if r := w.wait(); r.code != 0 {
 		e.t.Fatalf("exit %d\n%s", r.code, r.stderr)
 	}
-	e.whole()
+}
+
+// zombie pauses a worker within a page, has another one with the same group.id take its connectors over, and then goes
+// on with the first: that one commits nothing more, and its tasks say why.
+func (e *exactly) zombie() {
+	e.t.Helper()
+	e.old = 1
+	first := e.reads()
+	first.signal(syscall.SIGSTOP)
+	e.p = newPlace(e.t) // of another machine
+	second := e.start(false, e.files()...)
+	before := e.s.Ledger()
+	second.eventually("pages of the second worker", func() bool {
+		now := e.s.Ledger()
+		return now.Deltas > before.Deltas+1 && now.Pages-now.Deltas > before.Pages-before.Deltas+1
+	})
+	first.signal(syscall.SIGCONT)
+	e.goesOn(second)
+	first.says("another producer uses it")
+	first.signal(syscall.SIGKILL)
+	first.wait()
+	e.finish("worker paused while another one took over")
 }
 
 // broker starts an embedded broker in a process of its own.
 func (p *place) broker() (servers string) {
 	p.t.Helper()
-	c := p.start("broker", "--data", p.data, "--listen", "127.0.0.1:0")
+	c := p.startFor(4*time.Hour, "broker", "--data", p.data, "--listen", "127.0.0.1:0")
 	c.eventually("an address", func() bool { return strings.Contains(c.stdout.String(), "\n") })
 	return strings.TrimSpace(c.stdout.String())
 }
@@ -153,12 +397,18 @@ func (p *place) broker() (servers string) {
 // Killed again and again, a worker with exactly-once delivers every row once; stopped, too.
 func TestSoakExactlyOnceKilled(t *testing.T) {
 	t.Parallel()
-	p := newPlace(t)
-	newExactly(t, p.broker(), p, exactRounds()).run(exactRounds(), syscall.SIGKILL)
+	p, rounds := newPlace(t), exactRounds(6)
+	newExactly(t, p.broker(), p, "killed", rounds).run(rounds, syscall.SIGKILL)
 }
 
 func TestExactlyOnceStopped(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
-	newExactly(t, p.broker(), p, 3).run(3, syscall.SIGTERM)
+	newExactly(t, p.broker(), p, "stopped", 3).run(3, syscall.SIGTERM)
+}
+
+func TestZombieWorkerCommitsNothing(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	newExactly(t, p.broker(), p, "zombie", 4).zombie()
 }
