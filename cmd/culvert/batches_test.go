@@ -53,6 +53,8 @@ func TestBatchesWriteEveryRecordOnce(t *testing.T) {
 		{name: "too-large", switches: switches("batch-limit", "4000"), settings: on(), check: batches(60)},
 		{name: "not-there", switches: switches("no-batch", "true"), settings: on(), check: none},
 		{name: "not-now", switches: switches(match, batch, "status", "503", "status-count", "2", "status-body", "json"), settings: on(), check: batches(8)},
+		{name: "not-for-long", switches: switches(match, inside, "status", "503", "status-count", "5"), settings: on("sap.odata.max.retries=0", "errors.retry.timeout=-1")},
+		{name: "not-for-too-long", switches: switches(match, inside, "status", "503", "status-count", "5"), settings: on("sap.odata.max.retries=0", "sap.odata.changesets=all"), partly: true, fails: []string{"topic Orders, partition 0, offset ", "tried 1 times", "HTTP 503"}},
 		{name: "lost", switches: switches("lose-answer", "1"), settings: on(), fails: uncertain},
 		{name: "lost-checked", switches: switches("lose-answer", "2"), settings: on("sap.odata.insert.uncertain=check")},
 		{name: "answered-502", switches: switches(match, batch, "status", "502", "status-count", "1", "status-when", "after"), settings: on(), fails: uncertain},

@@ -25,9 +25,12 @@ var commonSettings = []wit.SettingSpec{
 	framed("config.action.reload", wit.KindText, "restart", wit.Low, "What a changed secret does.", allowed("none",
 		"restart")),
 	framed("errors.retry.timeout", wit.KindLong, "0", wit.Medium,
-		"How long a failed operation is tried again, in milliseconds; -1: for ever.", atLeast(-1)),
+		"For how long a sink tries transforms, encodings and deliveries again that failed and may do better, in "+
+			"milliseconds; -1: for ever. Deliveries are tried as often as the connector's own settings say in any case.",
+		atLeast(-1)),
 	framed("errors.retry.delay.max.ms", wit.KindLong, "60000", wit.Medium,
-		"Longest pause between two tries, in milliseconds.", atLeast(1)),
+		"Longest pause between two such tries, in milliseconds: they double from 300. Rows that the service does not "+
+			"take now wait as the connector's own settings say.", atLeast(1)),
 	framed("errors.tolerance", wit.KindText, "none", wit.Medium, "none stops at the first bad record, all goes on.",
 		allowed("none", "all")),
 	framed("errors.log.enable", wit.KindBoolean, "false", wit.Medium,

@@ -57,6 +57,7 @@ func (t *task) sink(ctx context.Context, binding *plugin.Binding, once bool) err
 		Every:         flushEvery(roles, c.o.Worker),
 		InFlight:      roles.Int(role.SinkInFlight),
 		Tolerance:     c.tolerance(),
+		Retry:         c.retrying(),
 		Uncertain:     &c.uncertain,
 		Settled:       &c.settled,
 		Reach:         c.reached,

@@ -4,8 +4,11 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/convert"
@@ -127,6 +130,16 @@ func (c *connector) converting(key bool) convert.Use {
 func (c *connector) boolean(name string) bool {
 	b, _ := config.Boolean(c.config.Setting(name, c.o.Worker))
 	return b
+}
+
+// retrying is for how long what may do better the next time is tried again.
+func (c *connector) retrying() core.Retrying {
+	ms := func(name string) time.Duration {
+		n, _ := strconv.ParseInt(c.config.Setting(name, c.o.Worker), 10, 64) // checked before
+		const longest = int64(math.MaxInt64 / time.Millisecond)
+		return time.Duration(min(n, longest)) * time.Millisecond
+	}
+	return core.Retrying{Timeout: ms("errors.retry.timeout"), MaxDelay: ms("errors.retry.delay.max.ms")}
 }
 
 func (c *connector) tolerance() core.Tolerance {

@@ -131,8 +131,7 @@ func (w *writing) resolved(row uint32) {
 func (w *writing) stillInDoubt(row uint32, f *wit.Fault, retryable bool) (again bool, err error) {
 	t, d := w.task, w.tries[row].doubt
 	t.count.faults.All.Add(1)
-	if w.tries[row].attempts++; retryable && w.tries[row].attempts <= t.o.Client.Retry().Times() &&
-		w.stopping.Err() == nil {
+	if w.another(row, f) && retryable && w.stopping.Err() == nil {
 		t.log.Warn("row in doubt to be checked again", "record", w.batch.items[row].String(), "error", f)
 		return true, nil
 	}

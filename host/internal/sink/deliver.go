@@ -41,6 +41,8 @@ type writing struct {
 
 type tries struct {
 	again, attempts int
+	// since is when the first of the attempts failed.
+	since time.Time
 	// hint is that by which the row was encoded last.
 	hint string
 	// doubt: a request with the row may have arrived, nil where it is known whether one did.
@@ -168,7 +170,7 @@ func (w *writing) job(j *job) ([]job, error) {
 	}
 	w.task.count.requests.Add(1)
 	start := time.Now()
-	response, err := w.task.o.Client.Exchange(w.working, &j.Request)
+	response, err := w.exchange(j)
 	w.task.count.send.Since(start)
 	var lost *transport.NoAnswer
 	switch {
@@ -187,6 +189,25 @@ func (w *writing) job(j *job) ([]job, error) {
 		return w.unjudged(j, response, lost, err)
 	}
 	return w.judge(j, verdicts, response, lost)
+}
+
+// exchange sends a delivery's request. One that fails although the client has tried as often as it does, and that the
+// service has not got, is sent again for as long as the task's settings allow.
+func (w *writing) exchange(j *job) (wit.Response, error) {
+	for tries := w.task.o.Retry.Begin(); ; {
+		response, err := w.task.o.Client.Exchange(w.working, &j.Request)
+		var lost *transport.NoAnswer
+		var f *wit.Fault
+		if err == nil || errors.As(err, &lost) || !errors.As(err, &f) || f.Kind != wit.FaultTransient {
+			return response, err
+		}
+		again, stopped := tries.Wait(w.stopping)
+		if !again || stopped != nil {
+			return response, err
+		}
+		w.task.count.faults.All.Add(1)
+		w.task.log.Warn("a request failed and is sent again", "request", j.Request.Method+" "+transport.ShownTarget(j.Request.Target), "error", err)
+	}
 }
 
 // announce stores what a run that is killed must not leave unsaid, before records are sent: with once that they are on
@@ -421,7 +442,7 @@ func (w *writing) refused(j *job, row uint32, f *wit.Fault, status uint16, lost 
 		return false, nil
 	case j.retryable(f, status, t.o.Client.Retry()):
 		t.count.faults.All.Add(1)
-		if w.tries[row].attempts++; w.tries[row].attempts > t.o.Client.Retry().Times() {
+		if !w.another(row, f) {
 			return false, &recordError{item: item, stage: fmt.Sprintf("tried %d times", w.tries[row].attempts), err: f}
 		}
 		t.log.Warn("row to be written again", "record", item.String(), "error", f)
@@ -482,7 +503,7 @@ func (w *writing) again(row uint32, r *wit.Retry, lost *transport.NoAnswer) (boo
 		return true, nil
 	}
 	t.count.faults.All.Add(1)
-	if w.tries[row].attempts++; w.tries[row].attempts <= t.o.Client.Retry().Times() {
+	if w.another(row, r.Fault) {
 		t.log.Warn("row to be written again", "record", item.String(), "hint", r.Hint, "error", r.Fault)
 		return true, nil
 	}
@@ -493,6 +514,18 @@ func (w *writing) again(row uint32, r *wit.Retry, lost *transport.NoAnswer) (boo
 		return false, &recordError{item: item, stage: "write", err: r.Fault}
 	}
 	return false, t.refuse(item, StageWrite, r.Fault)
+}
+
+// another counts an attempt that failed, and tells whether there is to be one more: as often as the client's settings
+// say, and beyond that for as long as those of the task allow where the fault may be gone the next time.
+func (w *writing) another(row uint32, f *wit.Fault) bool {
+	tried := &w.tries[row]
+	if tried.attempts == 0 {
+		tried.since = time.Now()
+	}
+	tried.attempts++
+	retry := w.task.o.Client.Retry()
+	return tried.attempts <= retry.Times() || retryable(f, retry) && w.task.o.Retry.Allows(time.Since(tried.since))
 }
 
 // idle is how often a row came back without a fault and without progress: a first hint is progress, the same one again,
@@ -527,6 +560,7 @@ func (w *writing) encodeBy(o *opened, rows []uint32, hints []wit.Hint, unsent bo
 	var d wit.Deliveries
 	var err error
 	var by hashed
+	began := time.Now()
 	for attempt, reopened := 0, false; ; {
 		start := time.Now()
 		err = task.Do(w.working, o.code, func(p Writer) error {
@@ -547,7 +581,8 @@ func (w *writing) encodeBy(o *opened, rows []uint32, hints []wit.Hint, unsent bo
 		case unsent && w.task.plugin.Again(err):
 			w.task.log.Warn("a version of the plugin that is new broke: the batch is encoded again", "version", o.code.Version(), "error", err)
 			return nil, errAdopt
-		case errors.As(err, &f) && f.Kind == wit.FaultTransient && attempt < w.task.o.Client.Retry().Times():
+		case errors.As(err, &f) && f.Kind == wit.FaultTransient && (attempt < w.task.o.Client.Retry().Times() ||
+			w.task.o.Retry.Allows(time.Since(began))):
 			attempt++
 			if err := w.task.o.Client.Retry().Wait(w.stopping, 0); err != nil {
 				return nil, err

@@ -222,7 +222,7 @@ func (g *gatherer) shape(ctx context.Context, items []*item) (*batch, error) {
 		return b, nil
 	}
 	start = time.Now()
-	faults, err := g.chain.Apply(ctx, &b.rows)
+	faults, err := g.transform(ctx, &b.rows)
 	g.task.count.transform.Since(start)
 	if err != nil {
 		return nil, fmt.Errorf("transforms: %w", err)
@@ -230,6 +230,42 @@ func (g *gatherer) shape(ctx context.Context, items []*item) (*batch, error) {
 	err = g.transformed(b, read, faults)
 	g.task.arrived(b)
 	return b, err
+}
+
+// transform sends rows through the chain: all of them again, while some fail that may do better and the settings allow
+// it. Rows that came of a try are forgotten.
+func (g *gatherer) transform(ctx context.Context, rows *record.Batch) ([]wit.RowFault, error) {
+	retry := g.task.o.Retry
+	if !retry.Allows(0) {
+		return g.chain.Apply(ctx, rows)
+	}
+	before := *rows
+	before.Rows = slices.Clone(rows.Rows)
+	for tries := retry.Begin(); ; {
+		faults, err := g.chain.Apply(ctx, rows)
+		failure := err
+		for i := range faults {
+			if faults[i].Fault.Kind == wit.FaultTransient {
+				failure = &faults[i].Fault
+				break
+			}
+		}
+		var f *wit.Fault
+		if !errors.As(failure, &f) || f.Kind != wit.FaultTransient {
+			return faults, err
+		}
+		again, stopped := tries.Wait(ctx)
+		if stopped != nil {
+			return nil, stopped
+		}
+		if !again {
+			return faults, err
+		}
+		g.task.count.faults.All.Add(1)
+		g.task.log.Warn("transforms failed and are tried again", "rows", len(before.Rows), "error", failure)
+		*rows = before
+		rows.Rows = slices.Clone(before.Rows)
+	}
 }
 
 // originate notes of which record the next row came, and which part of it that is.

@@ -50,6 +50,9 @@ type Options struct {
 	CommitEvery time.Duration
 	// Tolerance is for records that cannot be converted or that the service refuses.
 	task.Tolerance
+	// Retry is for transforms, encodings and deliveries that fail and may do better the next time: for so long they are
+	// tried again, deliveries and encodings as often as the client's settings say in any case.
+	Retry task.Retrying
 	// DeadLetters gets the records of skipped rows before they are settled. Default: they are only logged.
 	DeadLetters DeadLetters
 	// Once is [Task.Finish] from the start. It needs CaughtUp.

@@ -1,0 +1,56 @@
+package task
+
+import (
+	"context"
+	"math/rand/v2"
+	"time"
+
+	"github.com/culvert-project/culvert/host/internal/pause"
+)
+
+// Retrying is for how long an operation that failed, and may do better the next time, is tried again. The zero value
+// tries nothing again.
+type Retrying struct {
+	// Timeout is since the operation began (`errors.retry.timeout`); negative: for ever.
+	Timeout time.Duration
+	// MaxDelay is the longest pause between two tries (`errors.retry.delay.max.ms`). Default: a minute.
+	MaxDelay time.Duration
+}
+
+// firstDelay is the pause before the first repetition; it doubles with each, as Kafka Connect's does.
+const firstDelay = 300 * time.Millisecond
+
+// Allows tells whether an operation that began so long ago may be tried again.
+func (r Retrying) Allows(since time.Duration) bool { return r.Timeout < 0 || since < r.Timeout }
+
+// Begin begins an operation. The value belongs to one goroutine.
+func (r Retrying) Begin() *Retries { return &Retries{of: r, began: time.Now()} }
+
+// Retries is an operation that is tried again.
+type Retries struct {
+	of     Retrying
+	began  time.Time
+	pauses int
+}
+
+// Wait pauses before the next try, at the longest until the time is up. again: there is to be one. It ends early with
+// the context's cause.
+func (r *Retries) Wait(ctx context.Context) (again bool, err error) {
+	since := time.Since(r.began)
+	if !r.of.Allows(since) {
+		return false, nil
+	}
+	longest := r.of.MaxDelay
+	if longest <= 0 {
+		longest = time.Minute
+	}
+	delay := firstDelay << min(r.pauses, 30)
+	r.pauses++
+	if delay > longest {
+		delay = rand.N(longest)
+	}
+	if r.of.Timeout >= 0 {
+		delay = min(delay, r.of.Timeout-since)
+	}
+	return true, pause.For(ctx, delay)
+}
