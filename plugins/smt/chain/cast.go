@@ -19,8 +19,11 @@ var castSpecs = []wit.SettingSpec{
 
 // cast is Cast: fields, or a key or value as a whole, get another type.
 type cast struct {
-	at          side
-	fields      []castField
+	at     side
+	fields []castField
+	// order is the fields in the order in which Kafka comes to them, values what they become in the map at work.
+	order       []castField
+	values      map[string][]byte
 	whole       *wit.Kind
 	replaceNull bool
 	programs    programs[*edits]
@@ -54,6 +57,8 @@ func newCast(at side) func(settings) (operation, *wit.Fault) {
 		if o.whole != nil && len(list) > 1 {
 			return nil, fail("spec", "Cast transformations that specify a type to cast the entire value to may only specify a single cast in their spec")
 		}
+		o.order = javaOrder(slices.Clone(o.fields), func(f castField) string { return f.name })
+		o.values = map[string][]byte{}
 		var err *wit.Fault
 		o.replaceNull, err = s.boolean(replaceNullSpec.Name)
 		return o, err
@@ -212,15 +217,18 @@ func (o *cast) schemaless(e *Engine, c *column, stage int) *failure {
 	if f := m.take(c.bytes, stage, castPurpose); f != nil {
 		return f
 	}
-	for i := range o.fields {
+	for _, field := range o.order {
 		value := []byte{datum.TagNull}
-		if x := m.find(o.fields[i].name); x != nil && x.value[0] != datum.TagNull {
+		if x := m.find(field.name); x != nil && x.value[0] != datum.TagNull {
 			var f *failure
-			if value, f = castDynamic(nil, x.value, o.fields[i].to, stage); f != nil {
+			if value, f = castDynamic(nil, x.value, field.to, stage); f != nil {
 				return f
 			}
 		}
-		m.put(o.fields[i].name, entry{value: value, valueAt: -1})
+		o.values[field.name] = value
+	}
+	for _, field := range o.fields {
+		m.put(field.name, entry{value: o.values[field.name], valueAt: -1})
 	}
 	e.scratch = m.write(e.scratch)
 	c.set(wit.Dynamic, 0, e.scratch[from:], -1)

@@ -513,6 +513,9 @@ func TestFusedEqualsStageByStageEqualsReference(t *testing.T) {
 		single := singly(t, stages, w.schemas, in)
 		for i := range w.records {
 			refRun(stages, &w.records[i])
+			if w.records[i].key.missing || w.records[i].value.missing {
+				continue // golden cases say what becomes of it
+			}
 			want := w.records[i].outcome()
 			seen[fmt.Sprint(want.Dropped, want.Class, want.ValNodes != nil, want.Value != nil)]++
 			if !reflect.DeepEqual(want, got[i]) {

@@ -227,6 +227,11 @@ func (e *Engine) through(c *chain, v *view, from int, emit func()) (*failure, er
 			return f, err
 		}
 	}
+	for _, at := range [...]side{keySide, valueSide} {
+		if f := v.columns[at].settle(e); f != nil {
+			return f, nil
+		}
+	}
 	emit()
 	return nil, nil
 }

@@ -234,6 +234,8 @@ type flatMap struct {
 	values [][]byte
 	places map[string]int
 	size   int
+	// collided: two values have one name. The one that Kafka comes to last counts; javaOrder takes them in its order.
+	collided, javaOrder bool
 }
 
 func (o *flatten) schemaless(e *Engine, c *column, stage int) *failure {
@@ -243,6 +245,15 @@ func (o *flatten) schemaless(e *Engine, c *column, stage int) *failure {
 	m := &flatMap{o: o, stage: stage, places: map[string]int{}}
 	if f := m.take(c.bytes, ""); f != nil {
 		return f
+	}
+	if m.collided {
+		again := &flatMap{o: o, stage: stage, places: map[string]int{}, javaOrder: true}
+		if f := again.take(c.bytes, ""); f != nil {
+			return f
+		}
+		for i, key := range m.keys {
+			m.values[i] = again.values[again.places[key]]
+		}
 	}
 	from := len(e.scratch)
 	dst := datum.AppendNumber(append(e.scratch, datum.TagMap), int64(len(m.keys)))
@@ -256,6 +267,9 @@ func (o *flatten) schemaless(e *Engine, c *column, stage int) *failure {
 
 // take takes the entries of a map whose bytes were checked.
 func (m *flatMap) take(in []byte, prefix string) *failure {
+	if m.javaOrder {
+		return m.takeInOrder(in, prefix)
+	}
 	count, size := datum.Number(in[1:])
 	for in = in[1+size:]; count > 0; count-- {
 		key, _ := datum.SkipDynamic(in)
@@ -264,16 +278,32 @@ func (m *flatMap) take(in []byte, prefix string) *failure {
 			return &failure{m.stage, classCastException, "a map whose keys are not all of class java.lang.String"}
 		}
 		text, _ := datum.Block(in[1:])
-		name := m.o.name(prefix, string(text))
-		if m.size += len(name); m.size > maxFlatNames {
-			return longNames(m.stage)
-		}
-		if f := m.add(name, in[key:key+value]); f != nil {
+		if f := m.named(prefix, text, in[key:key+value]); f != nil {
 			return f
 		}
 		in = in[key+value:]
 	}
 	return nil
+}
+
+// takeInOrder takes the entries of a map in the order of Kafka's hash table.
+func (m *flatMap) takeInOrder(in []byte, prefix string) *failure {
+	var all entries
+	all.read(in)
+	for _, e := range javaOrder(all.list, func(e entry) string { return string(e.name) }) {
+		if f := m.named(prefix, e.name, e.value); f != nil {
+			return f
+		}
+	}
+	return nil
+}
+
+func (m *flatMap) named(prefix string, text, value []byte) *failure {
+	name := m.o.name(prefix, string(text))
+	if m.size += len(name); m.size > maxFlatNames {
+		return longNames(m.stage)
+	}
+	return m.add(name, value)
 }
 
 func (m *flatMap) add(name string, value []byte) *failure {
@@ -290,7 +320,7 @@ func (m *flatMap) add(name string, value []byte) *failure {
 	}
 	at, known := m.places[name]
 	if known {
-		m.values[at] = value
+		m.values[at], m.collided = value, true
 		return nil
 	}
 	m.places[name] = len(m.keys)

@@ -121,7 +121,7 @@ func (o *insert) layout(l *layout, s step) *failure {
 		default:
 			item.from, item.what, item.optional = attribute, f.what, f.optional
 			if f.what == theOffset || !f.optional {
-				l.checks = append(l.checks, check{f.what, s.stage, f.name})
+				l.checks = append(l.checks, check{f.what, s.stage})
 			}
 		}
 		if err := l.add(item, s.stage); err != nil {
@@ -168,21 +168,27 @@ func noSinkRecord(stage int) *failure {
 type check struct {
 	what  what
 	stage int
-	name  string
 }
 
-// failed is the first check that a row does not pass, nil if it passes all.
-func failed(checks []check, row *wit.Row) *failure {
+// failed is the check that a row does not pass whose stage comes first, nil if it passes all. An offset that is not
+// there fails in Kafka's transform, and before the rest: a null in a required field is found by its converter.
+func failed(checks []check, row *wit.Row) (first *failure) {
 	for i := range checks {
 		c := &checks[i]
+		if first != nil && c.stage > first.stage {
+			break
+		}
 		switch {
 		case c.what == theOffset && row.Offset < 0:
 			return noSinkRecord(c.stage)
-		case c.what == thePartition && row.Partition < 0:
-			return &failure{c.stage, dataException, "Invalid value: null used for required field: \"" + c.name + "\", schema type: INT32"}
-		case c.what == theTimestamp && row.Timestamp < 0:
-			return &failure{c.stage, dataException, "Invalid value: null used for required field: \"" + c.name + "\", schema type: INT64"}
+		case c.what == thePartition && row.Partition < 0, c.what == theTimestamp && row.Timestamp < 0:
+			first = requiredNull(c.stage)
 		}
 	}
-	return nil
+	return first
+}
+
+// requiredNull is the failure of a null in the place of a value of a type that has none: Kafka's converters say so.
+func requiredNull(stage int) *failure {
+	return &failure{stage, dataException, "Conversion error: null value for field that is required and has no default value"}
 }

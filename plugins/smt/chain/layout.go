@@ -248,11 +248,12 @@ func (p *program) whole(members int) bool {
 
 // javaClass is the class that Kafka Connect holds a value of a schema in.
 func javaClass(n *wit.Node) string {
-	if n.Name != nil {
-		switch *n.Name {
-		case wit.NameDecimal:
+	if n.Name != nil { // a Cast leaves it on another type
+		switch {
+		case *n.Name == wit.NameDecimal && n.Kind == wit.Bytes:
 			return "java.math.BigDecimal"
-		case wit.NameDate, wit.NameTime, wit.NameTimestamp:
+		case (*n.Name == wit.NameDate || *n.Name == wit.NameTime) && n.Kind == wit.Int32,
+			*n.Name == wit.NameTimestamp && n.Kind == wit.Int64:
 			return "java.util.Date"
 		}
 	}

@@ -20,8 +20,11 @@ var maskSpecs = []wit.SettingSpec{
 
 // mask is MaskField: values of some fields become the empty one of their type, or a fixed one. Nulls stay.
 type mask struct {
-	at          side
-	fields      []string
+	at     side
+	fields []string
+	// order is the fields in the order in which Kafka comes to them, values what they become in the map at work.
+	order       []string
+	values      map[string][]byte
 	replacement *string
 	// number is the replacement where that is one.
 	number      *decimal
@@ -37,7 +40,7 @@ func newMask(at side) func(settings) (operation, *wit.Fault) {
 		if err != nil {
 			return nil, err
 		}
-		o := &mask{at: at, fields: fields}
+		o := &mask{at: at, fields: fields, order: javaSetOrder(slices.Clone(fields)), values: map[string][]byte{}}
 		if text, given := s.find("replacement"); given {
 			if text = strings.TrimSpace(text); text == "" {
 				return nil, invalid("replacement", "", "String must be non-empty")
@@ -95,7 +98,7 @@ func (o *mask) schemaless(e *Engine, c *column, stage int) *failure {
 	if f := m.take(c.bytes, stage, maskPurpose); f != nil {
 		return f
 	}
-	for _, name := range o.fields {
+	for _, name := range o.order {
 		value := []byte{datum.TagNull}
 		if x := m.find(name); x != nil && x.value[0] != datum.TagNull {
 			var f *failure
@@ -103,7 +106,10 @@ func (o *mask) schemaless(e *Engine, c *column, stage int) *failure {
 				return f
 			}
 		}
-		m.put(name, entry{value: value, valueAt: -1})
+		o.values[name] = value
+	}
+	for _, name := range o.fields {
+		m.put(name, entry{value: o.values[name], valueAt: -1})
 	}
 	from := len(e.scratch)
 	e.scratch = m.write(e.scratch)

@@ -20,6 +20,8 @@ type refDatum struct {
 	absent bool
 	nodes  []wit.Node // nil: no schema
 	tree   any
+	// missing: it became a null of a type that has none, which stages are told of only within one chain.
+	missing bool
 }
 
 type refRecord struct {
@@ -204,6 +206,7 @@ func refExtract(get func(string) (string, bool), d *refDatum) string {
 		}
 		f := refField{nodes: refSubtree(d.nodes, m.Node)}
 		if d.tree == nil && !f.nodes[0].Optional {
+			d.missing = true
 			return dataException
 		}
 		if d.tree != nil {
@@ -757,7 +760,7 @@ func refReplace(get func(string) (string, bool), s settings, d *refDatum) (class
 		renames[from] = to
 		inOrder = append(inOrder, rename{from, to})
 	}
-	for _, r := range javaOrder(inOrder) {
+	for _, r := range javaOrder(inOrder, func(r rename) string { return r.from }) {
 		reverse[r.to] = r.from
 	}
 	stays := func(n string) bool {
@@ -769,19 +772,25 @@ func refReplace(get func(string) (string, bool), s settings, d *refDatum) (class
 			return dataException
 		}
 		out := datum.Map{}
+		take := func(m datum.Map) {
+			for _, e := range m {
+				name := e.Key.(string)
+				if !stays(name) {
+					continue
+				}
+				if to, ok := renames[name]; ok {
+					name = to
+				}
+				out = refPut(out, name, e.Value)
+			}
+		}
 		for _, e := range m {
-			name, ok := e.Key.(string)
-			if !ok {
+			if _, ok := e.Key.(string); !ok {
 				return classCastException
 			}
-			if !stays(name) {
-				continue
-			}
-			if to, ok := renames[name]; ok {
-				name = to
-			}
-			out = refPut(out, name, e.Value)
 		}
+		take(m) // for the places of the names; their values are those that Java's hash table has last
+		take(javaOrder(slices.Clone(m), func(e datum.Entry) string { return e.Key.(string) }))
 		d.tree = out
 		return ""
 	}

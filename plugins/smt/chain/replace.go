@@ -44,7 +44,7 @@ func newReplace(at side) func(settings) (operation, *wit.Fault) {
 			}
 			o.rename(parts[0], parts[1])
 		}
-		o.renames = javaOrder(o.renames)
+		o.renames = javaOrder(o.renames, func(r rename) string { return r.from })
 		return o, nil
 	}
 }
@@ -60,13 +60,30 @@ func (o *replace) rename(from, to string) {
 	o.renames = append(o.renames, rename{from, to})
 }
 
-// javaOrder sorts as java.util.HashMap iterates: where two fields get one name, the order decides which of them
-// ReplaceField looks for.
-func javaOrder(list []rename) []rename {
-	size := uint32(16)
+// javaOrder sorts as java.util.HashMap iterates over names that were put into it one by one: where two fields get
+// one name the order decides which of them ReplaceField looks for, and where several fail it decides which is told.
+func javaOrder[T any](list []T, name func(T) string) []T {
+	size := uint32(javaTable)
 	for uint32(len(list)) > size/4*3 {
 		size *= 2
 	}
+	return inBuckets(list, name, size)
+}
+
+// javaSetOrder sorts as a java.util.HashSet iterates that was made of a list at once: its table has room for all.
+func javaSetOrder(list []string) []string {
+	size := uint32(javaTable)
+	for size < uint32(float32(len(list))/.75+1) {
+		size *= 2
+	}
+	return inBuckets(list, func(s string) string { return s }, size)
+}
+
+// javaTable is how many places the table of a java.util.HashMap has at first.
+const javaTable = 16
+
+// inBuckets sorts by the places of names in a hash table of Java's, stable within a place.
+func inBuckets[T any](list []T, name func(T) string, size uint32) []T {
 	bucket := func(s string) uint32 {
 		var h uint32
 		for _, u := range utf16.Encode([]rune(s)) {
@@ -74,7 +91,7 @@ func javaOrder(list []rename) []rename {
 		}
 		return (h ^ h>>16) & (size - 1)
 	}
-	slices.SortStableFunc(list, func(a, b rename) int { return int(bucket(a.from)) - int(bucket(b.from)) })
+	slices.SortStableFunc(list, func(a, b T) int { return int(bucket(name(a))) - int(bucket(name(b))) })
 	return list
 }
 
@@ -144,20 +161,53 @@ func (o *replace) layout(l *layout, s step) *failure {
 func (o *replace) schemaless(m *entries, s step, row *wit.Row) *failure {
 	before := m.swap()
 	for i := range before {
-		e := &before[i]
-		if e.name == nil {
+		if before[i].name == nil {
 			return &failure{s.stage, classCastException, "a map whose keys are not all of class java.lang.String"}
 		}
+	}
+	if o.take(m, before) {
+		m.list, m.placed = m.list[:0], m.placed[:0]
+		o.take(m, o.winners(before))
+	}
+	return nil
+}
+
+// take puts what becomes of entries into the map. It tells whether two of them got one name.
+func (o *replace) take(m *entries, list []entry) (collided bool) {
+	for i := range list {
+		e, before := &list[i], len(m.list)
 		name, changed := o.outcome(e.name)
+		m.changed = m.changed || changed
 		switch {
 		case !changed:
 			m.add(*e)
-		case name != "":
+		case name == "":
+			continue
+		default:
 			m.put(name, *e)
 		}
-		m.changed = m.changed || changed
+		collided = collided || len(m.list) == before
 	}
-	return nil
+	return collided
+}
+
+// winners are the entries, each with the value of the one that Kafka comes to last of those that get one name with it.
+func (o *replace) winners(list []entry) []entry {
+	name := func(e *entry) string {
+		if to, changed := o.outcome(e.name); changed {
+			return to
+		}
+		return string(e.name)
+	}
+	last := map[string]entry{}
+	for _, e := range javaOrder(slices.Clone(list), func(e entry) string { return string(e.name) }) {
+		last[name(&e)] = e
+	}
+	list = slices.Clone(list)
+	for i := range list {
+		list[i].set(last[name(&list[i])])
+	}
+	return list
 }
 
 // outcome tells what becomes of a name: changed is false when it stays, and an empty name means that the field goes.

@@ -178,6 +178,9 @@ func newTopicName(s settings) (condition, *wit.Fault) {
 	if err != nil {
 		return nil, err
 	}
+	if text = strings.TrimSpace(text); text == "" {
+		return nil, invalid("pattern", "", "String must be non-empty")
+	}
 	p, err := compile("pattern", text)
 	if err != nil {
 		return nil, err

@@ -339,7 +339,9 @@ func (o *timestampConverter) apply(e *Engine, v *view, stage int) (*failure, err
 	case x.wrong != nil:
 		return x.wrong, nil
 	case null:
+		missing := c.missing
 		c.set(wit.Structured, x.out, datum.AppendBranch(nil, x.root, true), -1)
+		c.missing = missing
 		return nil, nil
 	case o.field == "":
 		return x.applyWhole(e, c, start), nil

@@ -26,6 +26,9 @@ type column struct {
 	changed bool
 	// at is where the bytes begin in the engine's data, -1: they are not there.
 	at int
+	// missing: the null here is of a type that has none, as Kafka's transforms make it of a field of a null. The schema
+	// is that type made optional; the failure is that of the record, unless a later stage makes another value of it.
+	missing *failure
 }
 
 // side is the place of a column in a view.
@@ -58,6 +61,29 @@ func (v *view) load(in *wit.Row, topic string, data []byte) error {
 // set gives a column other bytes. at is where they begin in the engine's data, -1: they are not there.
 func (c *column) set(form wit.Form, schema uint32, bytes []byte, at int) {
 	*c = column{form: form, schema: schema, bytes: bytes, changed: true, at: at}
+}
+
+// setMissing makes the column a null of a type that has none; nodes are the type's.
+func (c *column) setMissing(e *Engine, nodes []wit.Node, stage int) {
+	made := append([]wit.Node(nil), nodes...)
+	made[0].Optional = true
+	c.set(wit.Structured, e.declare(made), datum.AppendBranch(nil, &made[0], true), -1)
+	c.missing = requiredNull(stage)
+}
+
+// settle makes a value of a null that the column's type has none of, at the end of a chain: the type's default, as
+// converters do by default, or the failure of the record.
+func (c *column) settle(e *Engine) *failure {
+	if c.missing == nil {
+		return nil
+	}
+	nodes := append([]wit.Node(nil), e.schemas[c.schema]...)
+	if nodes[0].DefaultValue == nil {
+		return c.missing
+	}
+	nodes[0].Optional = false
+	c.set(wit.Structured, e.declare(nodes), *nodes[0].DefaultValue, -1)
+	return nil
 }
 
 // null tells whether Kafka Connect holds a null for the column, with a schema or without. Bytes that are bad are none.

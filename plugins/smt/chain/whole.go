@@ -52,10 +52,18 @@ func newExtract(at side) func(settings) (operation, *wit.Fault) {
 	}
 }
 
+// noPath is the failure of V2's path that has no step, which is told of every value but a null without schema.
+func noPath(stage int) *failure {
+	return &failure{stage, illegalArgument, "fromIndex(0) > toIndex(-1)"}
+}
+
 // parsePath reads names between dots. One in backticks may hold dots: it ends at a backtick in front of a dot or at the
 // end. There a backslash makes the backtick part of the name.
 func parsePath(setting, text string) (path []string, _ *wit.Fault) {
 	rest := text
+	if text == "" {
+		return []string{}, nil
+	}
 	for strings.HasPrefix(rest, "`") || strings.Contains(rest, ".") {
 		if !strings.HasPrefix(rest, "`") {
 			name, behind, _ := strings.Cut(rest, ".")
@@ -99,7 +107,9 @@ func quotedName(text string) (name string, size int) {
 type extraction struct {
 	failure *failure
 	steps   []extractStep
-	out     uint32
+	// noPath: there is no step, which fails nulls, too.
+	noPath bool
+	out    uint32
 	// root is that of the result.
 	root *wit.Node
 }
@@ -114,6 +124,16 @@ type extractStep struct {
 
 func (o *extract) compile(e *Engine, nodes []wit.Node, stage int) *extraction {
 	x := &extraction{}
+	if len(o.path) == 0 {
+		p, l := beginProgram(nodes)
+		x.noPath = true
+		if x.failure = noPath(stage); l == nil {
+			x.failure = onlyStruct(stage, extractPurpose, javaClass(&nodes[0]))
+		}
+		e.room(p)
+		x.steps = append(x.steps, extractStep{program: p})
+		return x
+	}
 	for i, name := range o.path {
 		p, l := beginProgram(nodes)
 		if l == nil {
@@ -166,7 +186,7 @@ func (o *extract) apply(e *Engine, v *view, stage int) (*failure, error) {
 			return broken(stage, 0), nil
 		}
 		if null {
-			return x.null(c, stage), nil
+			return x.null(e, c, stage), nil
 		}
 		if x.failure != nil {
 			break
@@ -187,17 +207,18 @@ func (o *extract) apply(e *Engine, v *view, stage int) (*failure, error) {
 }
 
 // null is the outcome where a structure on the way is null.
-func (x *extraction) null(c *column, stage int) *failure {
+func (x *extraction) null(e *Engine, c *column, stage int) *failure {
 	switch {
+	case x.noPath:
+		return noPath(stage)
 	case x.failure != nil && x.failure.class == dataException && len(x.steps) == 1 && x.steps[0].skips == nil:
 		// a null that is no structure passes the first look
 		return &failure{stage, dataException, "Cannot look up fields on non-struct type"}
 	case x.failure != nil:
 		return x.failure
 	case !x.root.Optional:
-		// Kafka makes a null of a type that has none, which no converter writes
-		return &failure{stage, dataException,
-			"Conversion error: null value for field that is required and has no default value"}
+		c.setMissing(e, e.schemas[x.out], stage)
+		return nil
 	}
 	c.set(wit.Structured, x.out, datum.AppendBranch(nil, x.root, true), -1)
 	return nil
@@ -205,6 +226,12 @@ func (x *extraction) null(c *column, stage int) *failure {
 
 func (o *extract) schemaless(e *Engine, c *column, stage int) *failure {
 	in, purpose := c.bytes, extractPurpose
+	if len(o.path) == 0 {
+		if f := e.entries.take(in, stage, purpose); f != nil {
+			return f
+		}
+		return noPath(stage)
+	}
 	for _, name := range o.path {
 		if f := e.entries.take(in, stage, purpose); f != nil {
 			return f
@@ -250,6 +277,11 @@ func (o *hoist) apply(e *Engine, v *view, stage int) (*failure, error) {
 		x, err := o.programs.of(e, c.schema, func(nodes []wit.Node) *hoisted { return o.compile(e, nodes, stage) })
 		if err != nil || x.failure != nil {
 			return x.failure, err
+		}
+		if c.missing != nil {
+			kind := e.schemas[c.schema][0].Kind
+			return &failure{stage, dataException, "Invalid value: null used for required field: \"" + o.field +
+				"\", schema type: " + castKinds[kind]}, nil
 		}
 		c.schema = x.out // the bytes of a structure are those of its members
 		return nil, nil

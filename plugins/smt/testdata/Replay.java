@@ -166,7 +166,9 @@ public class Replay {
                 record = record(JSON.readTree(line.substring(7)));
             }
         }
-        int at = 0;
+        List<Transformation> transforms = new ArrayList<>();
+        List<Predicate> predicates = new ArrayList<>();
+        List<Boolean> negated = new ArrayList<>();
         for (String line : lines) {
             if (!line.startsWith("stage ")) {
                 continue;
@@ -174,21 +176,25 @@ public class Replay {
             try {
                 JsonNode stage = JSON.readTree(line.substring(6));
                 Transformation transform = (Transformation) make(stage);
-                if (stage.has("predicate")) {
-                    Predicate predicate = (Predicate) make(stage.get("predicate"));
-                    if (predicate.test(record) == stage.path("negate").asBoolean()) {
-                        at++;
-                        continue;
-                    }
+                predicates.add(stage.has("predicate") ? (Predicate) make(stage.get("predicate")) : null);
+                transforms.add(transform);
+                negated.add(stage.path("negate").asBoolean());
+            } catch (Exception e) {
+                return "stage " + transforms.size() + " refused: " + e.getClass().getName() + ": " + e.getMessage() + "\n";
+            }
+        }
+        for (int at = 0; at < transforms.size(); at++) {
+            try {
+                if (predicates.get(at) != null && predicates.get(at).test(record) == negated.get(at)) {
+                    continue;
                 }
-                record = transform.apply(record);
+                record = transforms.get(at).apply(record);
             } catch (Exception e) {
                 return "stage " + at + " fails: " + e.getClass().getName() + ": " + e.getMessage() + "\n";
             }
             if (record == null) {
                 return "dropped\n";
             }
-            at++;
         }
         String out = "topic " + record.topic() + "\nkey " + json(record, true) + "\nvalue " + json(record, false) + "\n";
         for (Object o : record.headers()) {
