@@ -4,7 +4,6 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"strconv"
 	"strings"
 	"testing"
 
@@ -12,6 +11,7 @@ import (
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/plugin/guesttest"
 	schemas "github.com/culvert-project/culvert/host/record"
+	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -52,9 +52,9 @@ func declared(connectors []wit.SettingSpec, name string) (known bool, value stri
 		}
 		return false, ""
 	case strings.HasPrefix(name, "plugin.NAME.limits."):
-		n, known := plugin.LimitDefault(strings.TrimPrefix(name, "plugin.NAME.limits."))
-		if n > 0 {
-			value = strconv.FormatInt(n, 10)
+		spec, known := setting.Of(plugin.LimitSettings()...).Find(strings.TrimPrefix(name, "plugin.NAME.limits."))
+		if spec.DefaultValue != nil {
+			value = *spec.DefaultValue
 		}
 		return known, value
 	}

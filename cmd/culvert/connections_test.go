@@ -19,6 +19,7 @@ import (
 	"github.com/culvert-project/culvert/examples/demo-service/service"
 	"github.com/culvert-project/culvert/host/connect"
 	"github.com/culvert-project/culvert/host/keystore"
+	"github.com/culvert-project/culvert/host/keystore/keystoretest"
 	"github.com/culvert-project/culvert/host/transport/connectivitytest"
 )
 
@@ -46,14 +47,7 @@ func mutual(t *testing.T, o service.Options) (s *service.Service, port string, s
 		if name == "keypass.jks" {
 			l.KeyPassword = "changeit2"
 		}
-		store, err := keystore.Open(l)
-		if err != nil {
-			t.Fatal(err)
-		}
-		c, err := store.Certificate()
-		if err != nil {
-			t.Fatal(err)
-		}
+		c := keystoretest.Certificate(t, l)
 		leaf, err := x509.ParseCertificate(c.Certificate[0])
 		if err != nil {
 			t.Fatal(err)
@@ -415,15 +409,7 @@ func TestThroughCloudConnector(t *testing.T) {
 // localhost is a certificate that the sample trust stores know.
 func localhost(t *testing.T) tls.Certificate {
 	t.Helper()
-	store, err := keystore.Open(keystore.Location{Path: filepath.Join(stores(t), "client.jks"), Password: storePassword})
-	if err != nil {
-		t.Fatal(err)
-	}
-	c, err := store.Certificate()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return c
+	return keystoretest.Certificate(t, keystore.Location{Path: filepath.Join(stores(t), "client.jks"), Password: storePassword})
 }
 
 // OAuth 2.0 and headers, by the names that a file has for them.

@@ -112,6 +112,8 @@ func worker(t *testing.T) string {
 	specs := config.WorkerSettings()
 	settings(&b, "", specs)
 	documented(t, "worker", specs)
+	b.WriteString("\n## Limits of plugins\n\nFor each plugin, by its name, and for all of its versions.\n\n")
+	settings(&b, "plugin.NAME.limits.", plugin.LimitSettings())
 	return b.String()
 }
 

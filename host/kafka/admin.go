@@ -407,26 +407,3 @@ func (a *Admin) Topics(ctx context.Context) ([]string, error) {
 	}
 	return topics.Names(), nil
 }
-
-// brokerConfig reads settings of one broker.
-func (a *Admin) brokerConfig(ctx context.Context, names ...string) (map[string]string, error) {
-	brokers, err := a.admin.ListBrokers(ctx)
-	if err != nil {
-		return nil, err
-	}
-	described, err := a.admin.DescribeBrokerConfigs(ctx, brokers.NodeIDs()...)
-	if err != nil {
-		return nil, err
-	}
-	result := map[string]string{}
-	for _, resource := range described {
-		for _, c := range resource.Configs {
-			for _, name := range names {
-				if c.Key == name && c.Value != nil {
-					result[name] = *c.Value
-				}
-			}
-		}
-	}
-	return result, nil
-}

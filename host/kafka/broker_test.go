@@ -313,7 +313,7 @@ func TestBrokerNeverCleans(t *testing.T) {
 	b := openTestBroker(t, t.TempDir())
 	admin := openTestAdmin(t, b.Addr())
 	ctx := testContext(t)
-	got, err := admin.brokerConfig(ctx, "log.cleaner.backoff.ms", "log.retention.ms")
+	got, err := brokerConfig(ctx, admin, "log.cleaner.backoff.ms", "log.retention.ms")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -346,4 +346,27 @@ func TestBrokerAnswersManyMetadataRequests(t *testing.T) {
 func shortContext(t *testing.T) (context.Context, context.CancelFunc) {
 	t.Helper()
 	return context.WithTimeout(context.Background(), 500*time.Millisecond)
+}
+
+// brokerConfig reads settings of a broker.
+func brokerConfig(ctx context.Context, a *Admin, names ...string) (map[string]string, error) {
+	brokers, err := a.admin.ListBrokers(ctx)
+	if err != nil {
+		return nil, err
+	}
+	described, err := a.admin.DescribeBrokerConfigs(ctx, brokers.NodeIDs()...)
+	if err != nil {
+		return nil, err
+	}
+	result := map[string]string{}
+	for _, resource := range described {
+		for _, c := range resource.Configs {
+			for _, name := range names {
+				if c.Key == name && c.Value != nil {
+					result[name] = *c.Value
+				}
+			}
+		}
+	}
+	return result, nil
 }

@@ -25,7 +25,7 @@ type Config struct {
 	// Admin is what `admin.*` and `admin.override.*` set.
 	Admin ClientConfig
 
-	// Proxy is the way to the brokers; nil: none between. [Parse] makes it of kafka.proxy.*.
+	// Proxy stands before the brokers; nil: none does. [Parse] makes it of kafka.proxy.*.
 	Proxy *Proxy
 	// Extra is appended to the options of every client and wins over all else.
 	Extra []kgo.Opt
@@ -280,17 +280,6 @@ func warning(name string, code setting.Code, text string) setting.Problem {
 }
 
 const noEffect = "has no effect here"
-
-// Owns tells whether a worker's property is read by [Parse], so that others can warn of names that nobody reads.
-func Owns(name string) bool {
-	for _, prefix := range []string{"producer.", "consumer.", "admin."} {
-		if strings.HasPrefix(name, prefix) {
-			return true
-		}
-	}
-	_, known := settings[sideCommon][name]
-	return known || isSecurity(name) || strings.HasPrefix(name, proxyPrefix)
-}
 
 // EmbeddedListen tells whether bootstrap.servers asks for the embedded broker, and on which address: "" is the default
 // of [BrokerOptions.Listen].

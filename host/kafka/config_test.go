@@ -141,17 +141,6 @@ func TestEmbeddedListen(t *testing.T) {
 	}
 }
 
-func TestOwns(t *testing.T) {
-	for name, want := range map[string]bool{
-		"bootstrap.servers": true, "compression.type": true, "producer.whatever": true, "security.protocol": true,
-		"listeners": false, "producer": false, "group.id": false,
-	} {
-		if got := Owns(name); got != want {
-			t.Errorf("%s: %v", name, got)
-		}
-	}
-}
-
 // Every combination of settings must be one that the client accepts.
 func TestOptionsAreValid(t *testing.T) {
 	for _, properties := range []map[string]string{

@@ -12,11 +12,11 @@ import (
 	"github.com/culvert-project/culvert/host/transport/socks"
 )
 
-// way dials a broker by the address that it advertises.
-type way func(ctx context.Context, network, address string) (net.Conn, error)
+// dialFunc connects to a broker by the address that it advertises.
+type dialFunc func(ctx context.Context, network, address string) (net.Conn, error)
 
 // direct is plain TCP, kept alive.
-var direct way = socks.Direct().DialContext
+var direct dialFunc = socks.Direct().DialContext
 
 // Denied is why brokers cannot be had, and will not be had before somebody mends a setting here or there.
 type Denied struct {

@@ -36,7 +36,7 @@ type guard struct {
 	let     bool      // brokers have let this client in
 	trouble time.Time // since when they have not
 	times   int       // that they have not since
-	barred  time.Time // since when the way to them is
+	barred  time.Time // since when no broker can be connected to; zero while one can
 	failed  time.Time // when it was found barred last
 	looking bool      // somebody asks a broker what it speaks
 	looked  time.Time
@@ -65,7 +65,7 @@ const (
 
 func newGuard(a *access, log *slog.Logger) *guard {
 	if a == nil {
-		a = &access{way: direct, connect: 10 * time.Second, named: func(name string) string { return name }}
+		a = &access{connectBy: direct, connect: 10 * time.Second, named: func(name string) string { return name }}
 	}
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
@@ -131,7 +131,7 @@ func (g *guard) dial(ctx context.Context, network, address string) (net.Conn, er
 	until := g.undenied
 	g.mu.Unlock()
 	defer context.AfterFunc(until, cancel)()
-	conn, err := g.way(timed, network, address)
+	conn, err := g.connectBy(timed, network, address)
 	if err != nil {
 		return nil, g.dialFailed(ctx, timed, network, address, err)
 	}
@@ -172,7 +172,7 @@ func (g *guard) standing() error {
 	return nil
 }
 
-// open: there is a way to brokers.
+// open notes that a broker could be connected to.
 func (g *guard) open() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -205,7 +205,7 @@ func (g *guard) dialFailed(ctx, timed context.Context, network, address string, 
 // connection.
 const unasked = time.Minute
 
-// barredSince is when the way was first found barred, and has been at each dialling since.
+// barredSince is when connecting to a broker failed for the first time after which none could be connected to.
 func (g *guard) barredSince() time.Time {
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -43,7 +43,7 @@ func (g *guard) look(address string, ask func(context.Context, string) bool, for
 
 // speaksTLS tells whether a port answers TLS.
 func (g *guard) speaksTLS(ctx context.Context, address string) bool {
-	conn, err := g.way(ctx, "tcp", address)
+	conn, err := g.connectBy(ctx, "tcp", address)
 	if err != nil {
 		return false
 	}
@@ -55,7 +55,7 @@ func (g *guard) speaksTLS(ctx context.Context, address string) bool {
 
 // plainKafka tells whether a port answers Kafka without TLS.
 func (g *guard) plainKafka(ctx context.Context, address string) bool {
-	conn, err := g.way(ctx, "tcp", address)
+	conn, err := g.connectBy(ctx, "tcp", address)
 	if err != nil {
 		return false
 	}
@@ -83,7 +83,7 @@ func (g *guard) wantsSASL(ctx context.Context, address string) bool {
 
 // connected is a connection as the client has it, before anybody logs on.
 func (g *guard) connected(ctx context.Context, address string) (net.Conn, error) {
-	conn, err := g.way(ctx, "tcp", address)
+	conn, err := g.connectBy(ctx, "tcp", address)
 	if err != nil || g.tls == nil {
 		return conn, err
 	}

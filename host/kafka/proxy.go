@@ -19,7 +19,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Proxy is the way to brokers behind one. Its connections are plain TCP: TLS with the broker runs inside.
+// Proxy connects to brokers behind a proxy. Its connections are plain TCP: TLS with the broker runs inside.
 type Proxy struct {
 	kind   string
 	outage time.Duration
@@ -31,8 +31,8 @@ type Proxy struct {
 	route      *route.Route
 }
 
-// dial takes the way. Where it refuses us for good, and what we show it has changed in its files since, it is taken
-// again with that.
+// dial connects by the proxy. Where the proxy refuses for good, and the files with what it is shown have changed since,
+// it is asked once more with their new content.
 func (p *Proxy) dial(ctx context.Context, network, address string) (net.Conn, error) {
 	p.mu.Lock()
 	r := p.route
@@ -100,7 +100,7 @@ func shown(properties map[string]string) (digest [sha256.Size]byte) {
 	return [sha256.Size]byte(all.Sum(nil))
 }
 
-// proxyPrefix begins the settings of the way to the brokers.
+// proxyPrefix begins the settings of the proxy before the brokers.
 const proxyPrefix = "kafka.proxy."
 
 // proxyNames are the settings by the short names of package route.

@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/host/keystore"
+	"github.com/culvert-project/culvert/host/keystore/keystoretest"
 	"github.com/culvert-project/culvert/host/transport/connectivitytest"
 )
 
@@ -78,14 +79,7 @@ func (b *realBroker) makeStores(t *testing.T) {
 		kt("-importcert", "-noprompt", "-keystore", store, "-alias", name, "-file", name+".crt")
 	}
 	kt("-importkeystore", "-srckeystore", "client.p12", "-srcstorepass", "changeit", "-destkeystore", "client.jks", "-deststoretype", "JKS")
-	store, err := keystore.Open(keystore.Location{Path: filepath.Join(b.stores, "client.p12"), Password: "changeit"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	certificate, err := store.Certificate()
-	if err != nil {
-		t.Fatal(err)
-	}
+	certificate := keystoretest.Certificate(t, keystore.Location{Path: filepath.Join(b.stores, "client.p12"), Password: "changeit"})
 	write(t, filepath.Join(b.stores, "client.pem"), pemOfKeyPair(t, certificate))
 }
 

@@ -219,17 +219,18 @@ func (s security) milliseconds(name string) time.Duration {
 	return time.Duration(n) * time.Millisecond
 }
 
-// access is how clients of one kind come to their brokers: the way, TLS, and who they say they are.
+// access is how clients of one kind reach their brokers: directly or by a proxy, with or without TLS, and how they log
+// on.
 type access struct {
-	way     way
-	proxied bool
-	outage  time.Duration // how long the way may be barred
-	connect time.Duration // for one connection with all that belongs to it
-	tls     *tls.Config   // nil: none
-	stores  keystore.Options
-	sasl    sasl.Mechanism // nil: none
-	named   func(property string) string
-	shared  *shared
+	connectBy dialFunc
+	proxied   bool
+	outage    time.Duration // how long the proxy may be unable to connect
+	connect   time.Duration // for one connection with all that belongs to it
+	tls       *tls.Config   // nil: none
+	stores    keystore.Options
+	sasl      sasl.Mechanism // nil: none
+	named     func(property string) string
+	shared    *shared
 }
 
 // secure makes the accesses of all kinds of clients and returns what the user should know. Stores are opened, nothing
@@ -272,9 +273,9 @@ func (c *Config) alike(s side, merged ClientConfig) *ClientConfig {
 }
 
 func (c *Config) newAccess(s security, client ClientConfig) (a *access, warnings setting.Problems, err error) {
-	a = &access{way: direct, connect: 10 * time.Second, named: s.named, shared: s.shared}
+	a = &access{connectBy: direct, connect: 10 * time.Second, named: s.named, shared: s.shared}
 	if c.Proxy != nil {
-		a.way, a.proxied, a.outage, a.connect = c.Proxy.dial, true, c.Proxy.outage, 30*time.Second
+		a.connectBy, a.proxied, a.outage, a.connect = c.Proxy.dial, true, c.Proxy.outage, 30*time.Second
 	}
 	if client.ConnectTimeout > 0 {
 		a.connect = client.ConnectTimeout

@@ -322,7 +322,7 @@ func TestSecurityBySide(t *testing.T) {
 	}
 }
 
-// The settings of the way to the brokers.
+// The settings of the proxy before the brokers.
 func TestProxySettings(t *testing.T) {
 	cases := []struct {
 		name       string
@@ -372,7 +372,7 @@ func TestProxySettings(t *testing.T) {
 				kind = parsed.Proxy.kind
 			}
 			if kind != c.kind {
-				t.Errorf("expected a way by %q, found %q", c.kind, kind)
+				t.Errorf("expected a connection by %q, found %q", c.kind, kind)
 			}
 		})
 	}

@@ -64,9 +64,7 @@ type entry struct {
 	recover func() (crypto.PrivateKey, error) // its work is done once
 }
 
-// Open reads a store. Errors are of type [*Error] and name the field of Location to mend.
-func Open(l Location) (*Store, error) { return open(context.Background(), l, names{}) }
-
+// open reads a store. Errors are of type [*Error] and name the field of Location to mend, by n.
 func open(ctx context.Context, l Location, n names) (*Store, error) {
 	s := &Store{location: l, names: n, work: newWork(ctx)}
 	want := kind("")

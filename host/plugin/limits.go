@@ -1,6 +1,7 @@
 package plugin
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -64,6 +65,10 @@ var limitTable = func() *setting.Table {
 	}
 	return t
 }()
+
+// LimitSettings are the declarations of what a worker's file may say of a plugin's limits, each as
+// `plugin.NAME.limits.<name>`.
+func LimitSettings() []wit.SettingSpec { return slices.Clone(limitTable.Specs()) }
 
 // callTimes is how long calls may take: those that carry batches, of which a connector makes thousands, and all others.
 var callTimes = map[string]time.Duration{"decode": time.Second, "apply": time.Second, "test": time.Second, "encode": time.Second, "settle": time.Second,
@@ -142,17 +147,6 @@ func limitsOf(base Limits, settings map[string]string) (map[string]Limits, error
 		all[name] = l
 	}
 	return all, nil
-}
-
-// LimitDefault tells whether there is a limit of that name, as in `plugin.NAME.limits.<name>`, and its default, 0 where
-// that depends on something else.
-func LimitDefault(name string) (value int64, known bool) {
-	for _, limit := range limits {
-		if limit.name == name {
-			return limit.or, true
-		}
-	}
-	return 0, false
 }
 
 func fieldOf(name string) func(*Limits) *int64 {

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/culvert-project/culvert/host/keystore"
+	"github.com/culvert-project/culvert/host/keystore/keystoretest"
 )
 
 const samples = "../../testdata/samples/keystores/"
@@ -70,14 +71,7 @@ func (p *tap) at() string {
 // secured is a service with the certificate of the samples.
 func secured(t *testing.T, handler http.Handler) *httptest.Server {
 	t.Helper()
-	store, err := keystore.Open(keystore.Location{Path: samples + "client.jks", Password: "changeit"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	own, err := store.Certificate()
-	if err != nil {
-		t.Fatal(err)
-	}
+	own := keystoretest.Certificate(t, keystore.Location{Path: samples + "client.jks", Password: "changeit"})
 	server := httptest.NewUnstartedServer(handler)
 	server.TLS = &tls.Config{Certificates: []tls.Certificate{own}}
 	server.StartTLS()

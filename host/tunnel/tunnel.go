@@ -65,7 +65,8 @@ type Tunnel struct {
 
 // Open listens on the bootstrap address and asks the cluster for its brokers, so that their listeners are there before
 // a client comes; a cluster that cannot be reached, or that wants the client's own logon first, is met when clients
-// come. It returns when the bootstrap listener stands. The tunnel ends with ctx or with [Tunnel.Close].
+// come. It returns when the bootstrap listener stands. The tunnel ends with ctx: no new connections, no new requests;
+// answers under way get [drainTime].
 func Open(ctx context.Context, o Options) (*Tunnel, error) {
 	if o.Listen == "" {
 		o.Listen = "127.0.0.1:9092"
@@ -98,20 +99,11 @@ func Open(ctx context.Context, o Options) (*Tunnel, error) {
 	return t, nil
 }
 
-// Address is the local address of the bootstrap listener.
-func (t *Tunnel) Address() net.Addr { return t.brokers.bootstrap }
-
 // Wait returns when the tunnel has ended and every connection is closed.
 func (t *Tunnel) Wait() {
 	<-t.ctx.Done()
 	t.brokers.close()
 	t.group.Wait()
-}
-
-// Close ends the tunnel: no new connections, no new requests; answers under way get [drainTime].
-func (t *Tunnel) Close() {
-	t.cancel()
-	t.Wait()
 }
 
 // dialer connects to a broker and names it.

@@ -67,8 +67,14 @@ func open(t *testing.T, o Options) (*Tunnel, *lines) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(tunnel.Close)
+	t.Cleanup(tunnel.end)
 	return tunnel, announced
+}
+
+// end ends a tunnel, as its context does, and waits until it has ended.
+func (t *Tunnel) end() {
+	t.cancel()
+	t.Wait()
 }
 
 // client reaches brokers by the tunnel alone: it fails the test where it dials any address that the tunnel did not
@@ -84,7 +90,8 @@ func client(t *testing.T, tunnel *Tunnel, announced *lines, opts ...kgo.Opt) *kg
 		}
 		return (&net.Dialer{}).DialContext(ctx, network, address)
 	}
-	c, err := kgo.NewClient(append([]kgo.Opt{kgo.SeedBrokers(tunnel.Address().String()), kgo.Dialer(dial)}, opts...)...)
+	c, err := kgo.NewClient(append([]kgo.Opt{kgo.SeedBrokers(tunnel.brokers.bootstrap.String()),
+		kgo.Dialer(dial)}, opts...)...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -242,7 +249,7 @@ func TestTakenPortIsPassedOver(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer tunnel.Close()
+	defer tunnel.end()
 	if _, err := client(t, tunnel, announced).Request(within(t, 10*time.Second),
 		kmsg.NewPtrMetadataRequest()); err != nil {
 		t.Fatal(err)
@@ -305,7 +312,7 @@ func TestOldLogonIsRefused(t *testing.T) {
 	request.Mechanism = "PLAIN"
 	conn.Write(kmsg.NewRequestFormatter().AppendRequest(nil, request, 1))
 	io.ReadAll(conn)
-	tunnel.Close()
+	tunnel.end()
 	if all := strings.Join(log.all(), "\n"); !strings.Contains(all, "SaslHandshake 0") {
 		t.Errorf("log:\n%s", all)
 	}
@@ -317,7 +324,7 @@ func TestClientWithTLSIsTold(t *testing.T) {
 	conn := dialTo(t, tunnel)
 	conn.Write([]byte{0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3, 0xbb, 0, 0, 0, 0})
 	io.ReadAll(conn)
-	tunnel.Close()
+	tunnel.end()
 	if all := strings.Join(log.all(), "\n"); !strings.Contains(all, "PLAINTEXT") {
 		t.Errorf("log:\n%s", all)
 	}
@@ -403,7 +410,7 @@ func TestEndLetsAnswersArrive(t *testing.T) {
 	conn := dialTo(t, tunnel)
 	conn.Write(kmsg.NewRequestFormatter().AppendRequest(nil, kmsg.NewPtrHeartbeatRequest(), 5))
 	<-held
-	go tunnel.Close()
+	go tunnel.end()
 	if answer := readFrame(t, conn); answer[7] != 5 {
 		t.Errorf("answer % x", answer)
 	}
@@ -414,7 +421,7 @@ func TestEndLetsAnswersArrive(t *testing.T) {
 
 func dialTo(t *testing.T, tunnel *Tunnel) net.Conn {
 	t.Helper()
-	conn, err := net.Dial("tcp", tunnel.Address().String())
+	conn, err := net.Dial("tcp", tunnel.brokers.bootstrap.String())
 	if err != nil {
 		t.Fatal(err)
 	}

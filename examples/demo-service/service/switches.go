@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -264,7 +265,7 @@ func (s *Service) Set(name, text string) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("unknown switch %q", name)
+	return fmt.Errorf("unknown switch %q; there are %s", name, strings.Join(append(SwitchNames(), ActionNames()...), ", "))
 }
 
 // Switches gives the present state; counters show what is left of them.

@@ -33,6 +33,3 @@ func appendIdentity(name []byte, s wit.Scalar) []byte {
 
 // Identity is a text that is equal for partitions of one connector that are one: of the same fields in any order.
 func Identity(partition []wit.Field) string { return identity("", partition) }
-
-// Same tells whether two partitions are one.
-func Same(a, b []wit.Field) bool { return Identity(a) == Identity(b) }

@@ -80,12 +80,6 @@ func Parse(properties map[string]string) (Config, error) {
 	return c, nil
 }
 
-// Owns tells whether a worker's property is read by [Parse].
-func Owns(name string) bool {
-	return strings.HasPrefix(name, "offset.storage.") || name == "offset.flush.interval.ms" ||
-		name == "offset.flush.timeout.ms"
-}
-
 // count parses a number of 1 or more; -1 leaves it to the broker.
 func count[T int16 | int32](value string, most int64) (T, error) {
 	n, ok := setting.Integer(wit.KindLong, value)

@@ -157,7 +157,7 @@ func TestSame(t *testing.T) {
 		{nil, []wit.Field{}, true},
 	}
 	for _, c := range cases {
-		if got := Same(c.a, c.b); got != c.same || Same(c.b, c.a) != c.same {
+		if got := Identity(c.a) == Identity(c.b); got != c.same {
 			t.Errorf("%s and %s: %v", AppendFields(nil, c.a), AppendFields(nil, c.b), got)
 		}
 	}

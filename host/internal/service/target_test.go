@@ -21,6 +21,7 @@ import (
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/internal/logtest"
 	"github.com/culvert-project/culvert/host/keystore"
+	"github.com/culvert-project/culvert/host/keystore/keystoretest"
 	"github.com/culvert-project/culvert/host/transport"
 	"github.com/culvert-project/culvert/host/transport/connectivitytest"
 	"github.com/culvert-project/culvert/wit"
@@ -238,14 +239,8 @@ func TestDestinationWithCertificates(t *testing.T) {
 		}
 		return base64.StdEncoding.EncodeToString(data)
 	}
-	store, err := keystore.Open(keystore.Location{Path: "../../../testdata/samples/keystores/client.jks", Password: "changeit"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	own, err := store.Certificate()
-	if err != nil {
-		t.Fatal(err)
-	}
+	own := keystoretest.Certificate(t, keystore.Location{Path: "../../../testdata/samples/keystores/client.jks",
+		Password: "changeit"})
 	var shown []*x509.Certificate
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(_ http.ResponseWriter,
 		r *http.Request) {
@@ -317,14 +312,8 @@ func TestFilesAreFollowed(t *testing.T) {
 // A trust store that is replaced counts from the next request on.
 func TestStoresAreFollowed(t *testing.T) {
 	t.Setenv("VCAP_SERVICES", "")
-	store, err := keystore.Open(keystore.Location{Path: "../../../testdata/samples/keystores/client.jks", Password: "changeit"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	own, err := store.Certificate()
-	if err != nil {
-		t.Fatal(err)
-	}
+	own := keystoretest.Certificate(t, keystore.Location{Path: "../../../testdata/samples/keystores/client.jks",
+		Password: "changeit"})
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	server.TLS = &tls.Config{Certificates: []tls.Certificate{own}}
 	server.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, 0)
