@@ -105,9 +105,6 @@ func asked(ctx context.Context, at, folder string) ([]config.Now, error) {
 
 var errNotFound = errors.New("there is no such resource")
 
-// mostAnswer is how much REST may answer.
-const mostAnswer = 64 << 20
-
 func ask(ctx context.Context, from string, into any) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
@@ -126,7 +123,7 @@ func ask(ctx context.Context, from string, into any) error {
 	case answer.StatusCode != http.StatusOK:
 		return fmt.Errorf("GET %s: expected 200, found %s", from, answer.Status)
 	}
-	data, err := io.ReadAll(io.LimitReader(answer.Body, mostAnswer))
+	data, err := io.ReadAll(io.LimitReader(answer.Body, maxAnswer))
 	if err == nil {
 		err = json.Unmarshal(data, into)
 	}

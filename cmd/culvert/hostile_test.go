@@ -22,8 +22,8 @@ import (
 // stopsWithin is how long a worker has to end after SIGTERM, whatever it was handed.
 const stopsWithin = 5 * time.Second
 
-// mostMemory is the most that a worker may have in memory beside hostile plugins.
-const mostMemory = 1 << 30
+// maxMemory is the most that a worker may have in memory beside hostile plugins.
+const maxMemory = 1 << 30
 
 // madModes are what well-formed values, declarations and requests of the guest testdata/guests/mad come to: what the
 // log says of its connector, "" where it goes on and only costs as little as any other. A new one is a line here and a
@@ -155,8 +155,8 @@ func (c *command) ends() result {
 	if took := time.Since(start); took > most {
 		c.t.Errorf("expected an end within %v of SIGTERM, found %v", most, took)
 	}
-	if memory > mostMemory {
-		c.t.Errorf("expected at most %d MB of memory, found %d", mostMemory>>20, memory>>20)
+	if memory > maxMemory {
+		c.t.Errorf("expected at most %d MB of memory, found %d", maxMemory>>20, memory>>20)
 	}
 	c.t.Logf("at most %d MB of memory", memory>>20)
 	return r

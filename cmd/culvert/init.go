@@ -22,8 +22,8 @@ import (
 	"github.com/culvert-project/culvert/host/shown"
 )
 
-// mostOffered is how many values are listed for a question.
-const mostOffered = 40
+// maxOffered is how many values are listed for a question.
+const maxOffered = 40
 
 // initOptions are the answers that the flags of init give.
 type initOptions struct {
@@ -119,11 +119,11 @@ func (i *initiation) questions(in io.Reader) func(string, string, []string) (str
 		if i.options.yes {
 			return standard, nil
 		}
-		for n, value := range offered[:min(len(offered), mostOffered)] {
+		for n, value := range offered[:min(len(offered), maxOffered)] {
 			fmt.Fprintf(i.say, "%4d  %s\n", n+1, value)
 		}
-		if len(offered) > mostOffered {
-			fmt.Fprintf(i.say, "      and %d more\n", len(offered)-mostOffered)
+		if len(offered) > maxOffered {
+			fmt.Fprintf(i.say, "      and %d more\n", len(offered)-maxOffered)
 		}
 		fmt.Fprintf(i.say, "%s [%s]: ", question, standard)
 		if !lines.Scan() {
@@ -134,7 +134,7 @@ func (i *initiation) questions(in io.Reader) func(string, string, []string) (str
 		}
 		var values []string
 		for _, value := range config.List(lines.Text()) {
-			if n, err := strconv.Atoi(value); err == nil && n >= 1 && n <= min(len(offered), mostOffered) {
+			if n, err := strconv.Atoi(value); err == nil && n >= 1 && n <= min(len(offered), maxOffered) {
 				value = offered[n-1]
 			}
 			values = append(values, value)

@@ -25,9 +25,9 @@ const (
 	onlineTime = 3 * time.Second
 	// keptFor is how long an answer counts, failedFor how long it counts that there was none.
 	keptFor, failedFor = time.Minute, 10 * time.Second
-	// mostKept bounds the answers that are kept, in bytes, mostAnswers their number.
-	mostKept    = 64 << 20
-	mostAnswers = 1000
+	// maxKept bounds the answers that are kept, in bytes, maxAnswers their number.
+	maxKept    = 64 << 20
+	maxAnswers = 1000
 	// onlineAtOnce is how many requests of one validation are under way; the limits of the destination hold besides.
 	onlineAtOnce = 4
 )
@@ -68,7 +68,7 @@ func (o *Online) find(key [sha256.Size]byte) (keptAnswer, bool) {
 func (o *Online) keep(key [sha256.Size]byte, a keptAnswer) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if len(a.response.Body) > mostKept/4 {
+	if len(a.response.Body) > maxKept/4 {
 		return
 	}
 	drop := func(k [sha256.Size]byte) {
@@ -78,8 +78,8 @@ func (o *Online) keep(key [sha256.Size]byte, a keptAnswer) {
 	drop(key)
 	for _, old := range []bool{true, false} {
 		for k, other := range o.kept {
-			if o.size+len(a.response.Body) > mostKept && !old || old && !time.Now().Before(other.until) ||
-				len(o.kept) >= mostAnswers {
+			if o.size+len(a.response.Body) > maxKept && !old || old && !time.Now().Before(other.until) ||
+				len(o.kept) >= maxAnswers {
 				drop(k)
 			}
 		}

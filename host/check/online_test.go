@@ -13,17 +13,17 @@ import (
 func TestKeptAnswersAreBounded(t *testing.T) {
 	o := NewOnline(nil)
 	key := func(i int) [sha256.Size]byte { return sha256.Sum256(fmt.Append(nil, i)) }
-	body := make([]byte, mostKept/10)
+	body := make([]byte, maxKept/10)
 	for i := range 30 {
 		o.keep(key(i), keptAnswer{response: wit.Response{Body: body}, until: time.Now().Add(time.Hour)})
 		if _, ok := o.find(key(i)); !ok {
 			t.Fatalf("answer %d is not kept", i)
 		}
 	}
-	if o.size > mostKept || o.size != len(o.kept)*len(body) {
-		t.Errorf("%d answers of %d bytes count as %d, at most %d are kept", len(o.kept), len(body), o.size, mostKept)
+	if o.size > maxKept || o.size != len(o.kept)*len(body) {
+		t.Errorf("%d answers of %d bytes count as %d, at most %d are kept", len(o.kept), len(body), o.size, maxKept)
 	}
-	large := wit.Response{Body: make([]byte, mostKept/4+1)}
+	large := wit.Response{Body: make([]byte, maxKept/4+1)}
 	o.keep(key(99), keptAnswer{response: large, until: time.Now().Add(time.Hour)})
 	if _, ok := o.find(key(99)); ok {
 		t.Error("an answer that leaves no room for others is kept")
@@ -32,10 +32,10 @@ func TestKeptAnswersAreBounded(t *testing.T) {
 	if _, ok := o.find(key(100)); ok {
 		t.Error("an answer counts longer than it may")
 	}
-	for i := range 2 * mostAnswers {
+	for i := range 2 * maxAnswers {
 		o.keep(key(1000+i), keptAnswer{until: time.Now().Add(time.Hour)})
 	}
-	if len(o.kept) > mostAnswers {
+	if len(o.kept) > maxAnswers {
 		t.Errorf("%d answers are kept", len(o.kept))
 	}
 }

@@ -37,7 +37,7 @@ func (ch Checker) Component(ctx context.Context, c *Connector, component wit.Com
 	guess := sync.OnceValue(func() *setting.Guess {
 		both := Declare(joined(own.Specs(), frame.Specs())...)
 		both.Prefixes = own.Prefixes
-		return &setting.Guess{Table: both, Number: own.NumberIn(keys(c.Entries)), Left: mostGuesses}
+		return &setting.Guess{Table: both, Number: own.NumberIn(keys(c.Entries)), Left: maxGuesses}
 	})
 	var problems Problems
 	for _, e := range c.Entries {
@@ -380,7 +380,7 @@ func (ch Checker) Part(ctx context.Context, c *Connector, prefix string, compone
 	for name := range framework {
 		known.Declare(wit.SettingSpec{Name: name})
 	}
-	guess := setting.Guess{Table: known, Left: mostGuesses}
+	guess := setting.Guess{Table: known, Left: maxGuesses}
 	var problems Problems
 	for _, e := range part.Entries {
 		if ctx.Err() != nil {

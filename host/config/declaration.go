@@ -10,9 +10,9 @@ import (
 // Declarations are the settings that may be given, of one component or of Kafka Connect itself.
 type Declarations = setting.Table
 
-// mostGuesses bounds what is compared for the nearest names of all unknown settings of a connector, in pairs of
+// maxGuesses bounds what is compared for the nearest names of all unknown settings of a connector, in pairs of
 // letters: some hundred times what the built-in plugins need.
-const mostGuesses = 100_000_000
+const maxGuesses = 100_000_000
 
 // Declare makes Declarations of settings in their order.
 func Declare(specs ...wit.SettingSpec) *Declarations { return setting.Of(specs...) }

@@ -378,7 +378,7 @@ func TestBytesOfCachedSchemas(t *testing.T) {
 	const schemas, size = 20, 4_000_000
 	b := &record.Batch{Registry: record.NewRegistry()}
 	c := newConverter(t, ClassJSON, b.Registry).(*jsonConverter)
-	most, mostRead := 0, 0
+	most, maxRead := 0, 0
 	for i := range 2 * schemas {
 		document := fmt.Sprintf(`{"schema":{"type":"string","optional":false,"doc":"%02d%s"},"payload":"x"}`, i%schemas,
 			strings.Repeat("d", size))
@@ -394,9 +394,9 @@ func TestBytesOfCachedSchemas(t *testing.T) {
 		if c.programBytes > MaxCachedBytes || c.readerBytes > MaxCachedBytes {
 			t.Fatalf("schema %d: %d and %d bytes are kept", i, c.programBytes, c.readerBytes)
 		}
-		most, mostRead = max(most, len(c.programs)), max(mostRead, len(c.readers))
+		most, maxRead = max(most, len(c.programs)), max(maxRead, len(c.readers))
 	}
-	if most < 2 || most >= schemas || mostRead < 2 || mostRead >= schemas {
-		t.Errorf("expected some of %d schemas to be kept, found %d and %d", schemas, most, mostRead)
+	if most < 2 || most >= schemas || maxRead < 2 || maxRead >= schemas {
+		t.Errorf("expected some of %d schemas to be kept, found %d and %d", schemas, most, maxRead)
 	}
 }

@@ -242,7 +242,7 @@ func overridesAccess(properties map[string]string) bool {
 // error and the warnings do not depend on the map.
 func (c *Config) apply(properties map[string]string, prefixes map[string]side) (warnings setting.Problems, err error) {
 	for _, name := range sortedKeys(properties) {
-		prefix, s := longestPrefix(name, prefixes)
+		prefix, s := maxPrefix(name, prefixes)
 		if s == sideNone {
 			continue
 		}
@@ -312,7 +312,7 @@ func sortedKeys[T any](m map[string]T) []string {
 	return keys
 }
 
-func longestPrefix(name string, prefixes map[string]side) (string, side) {
+func maxPrefix(name string, prefixes map[string]side) (string, side) {
 	best, found := "", sideNone
 	for prefix, s := range prefixes {
 		if strings.HasPrefix(name, prefix) && (found == sideNone || len(prefix) > len(best)) {

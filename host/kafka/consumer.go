@@ -53,10 +53,10 @@ type ConsumerOptions struct {
 	// Lost hears of partitions that already are somebody else's: what is under way for them comes twice.
 	Lost func(partitions map[string][]int32)
 	// Note is what is stored beside the offset `next` of a partition when that is committed, "" for nothing. Where it
-	// is longer than LongestNote, or than NoteLimit said, nothing is committed. It is asked for partitions that were
+	// is longer than MaxNote, or than NoteLimit said, nothing is committed. It is asked for partitions that were
 	// just revoked, too.
 	Note func(topic string, partition int32, next int64) string
-	// NoteLimit hears how long notes may be where the brokers take less than LongestNote.
+	// NoteLimit hears how long notes may be where the brokers take less than MaxNote.
 	NoteLimit func(bytes int)
 	// Noted hears of the committed offsets of new partitions (-1: none) and the notes beside them ("": none), after
 	// Assigned and before their first record.
@@ -95,7 +95,7 @@ func NewConsumer(c Config, o ConsumerOptions) (*Consumer, error) {
 	if c.Consumer.ClientID == "" {
 		c.Consumer.ClientID = o.ClientID
 	}
-	s := &Consumer{config: c, o: o, owned: map[string]map[int32]bool{}, longest: LongestNote,
+	s := &Consumer{config: c, o: o, owned: map[string]map[int32]bool{}, longest: MaxNote,
 		ready: make(chan struct{})}
 	topics, err := o.topicOpts()
 	if err != nil {

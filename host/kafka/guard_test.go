@@ -37,7 +37,7 @@ func TestGuardsPatience(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				nobody := func(context.Context, string, string) (net.Conn, error) { return nil, errors.New("nobody") }
 				g := newGuard(&access{connectBy: nobody, connect: time.Second,
-					sasl: plain.Auth{User: "u", Pass: "p"}.AsMechanism(),
+					sasl:  plain.Auth{User: "u", Pass: "p"}.AsMechanism(),
 					named: func(name string) string { return name }}, nil)
 				defer g.end()
 				var told []error

@@ -19,11 +19,11 @@ import (
 // noteMark is in front of what we store beside an offset; other clients, and kgo by itself, store other things there.
 const noteMark = "culvert:"
 
-// LongestNote is how much is stored beside an offset at most, in bytes: by default brokers allow 4,096. Where one
+// MaxNote is how much is stored beside an offset at most, in bytes: by default brokers allow 4,096. Where one
 // allows less, which the first commit finds out, a sink makes do with less, but not with less than leastNote.
 const (
-	LongestNote = 3500
-	leastNote   = LongestNote >> 4
+	MaxNote   = 3500
+	leastNote = MaxNote >> 4
 )
 
 // noteLimit is the setting of brokers that says how much that may be.

@@ -38,11 +38,11 @@ func limitNotes(b *Broker, limit int) {
 func TestNotesThatBrokersDoNotTake(t *testing.T) {
 	for _, c := range []struct {
 		limit, longest int // 0: too little
-	}{{4096, LongestNote}, {1000, 875}, {leastNote + len(noteMark), leastNote}, {100, 0}, {0, 0}} {
+	}{{4096, MaxNote}, {1000, 875}, {leastNote + len(noteMark), leastNote}, {100, 0}, {0, 0}} {
 		b := openTestBroker(t, t.TempDir())
 		put(t, b.Addr(), "orders", "1", "2")
 		limitNotes(b, c.limit)
-		note, heard, stored := "sent=7", LongestNote, "none"
+		note, heard, stored := "sent=7", MaxNote, "none"
 		o := ConsumerOptions{Group: "connect-test", Topics: []string{"orders"}, Note: func(string, int32, int64) string { return note },
 			NoteLimit: func(bytes int) { heard = bytes }, Noted: func(_ string, _ int32, _ int64,
 				text string) {

@@ -40,7 +40,7 @@ func TestRoundsWithoutProgressArePaced(t *testing.T) {
 				})
 				wantFault(t, err, wit.FaultInternal, "after 20 rounds")
 				if took := time.Since(start); c.paced != (took > 20*time.Second) || took > time.Minute ||
-					n != mostRounds+1 {
+					n != maxRounds+1 {
 					t.Errorf("%d rounds in %v", n, took)
 				}
 			})

@@ -73,8 +73,8 @@ type Fetcher interface {
 	Fetch(ctx context.Context, n wit.Need) ([]wit.Response, error)
 }
 
-// mostRounds bounds how often a function may ask before it is done.
-const mostRounds = 20
+// maxRounds bounds how often a function may ask before it is done.
+const maxRounds = 20
 
 // MaxRequests is how many requests a function may ask for in all its rounds: each is one to the service, whose answer
 // may be empty.
@@ -98,7 +98,7 @@ func Ask(ctx context.Context, f Fetcher, call func(state []byte, answers []wit.R
 	left := LargestBodies
 	asked := map[[sha256.Size]byte]bool{}
 	idle, requests := 0, 0
-	for range mostRounds + 1 {
+	for range maxRounds + 1 {
 		need, err := call(state, answers)
 		if err != nil || need == nil {
 			return err
@@ -122,7 +122,7 @@ func Ask(ctx context.Context, f Fetcher, call func(state []byte, answers []wit.R
 		}
 		state = need.State
 	}
-	return faultf(wit.FaultInternal, "the plugin still asks for documents after %d rounds", mostRounds)
+	return faultf(wit.FaultInternal, "the plugin still asks for documents after %d rounds", maxRounds)
 }
 
 // news tells whether a request is among these that is not among those that were asked for before, and adds them.

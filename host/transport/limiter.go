@@ -120,8 +120,8 @@ func (l *originLimiter) leave(d *destination) (last bool) {
 	return len(l.members) == 0
 }
 
-// mostConnections is how many connections, and sessions, there may be; 0: no limit.
-func (l *originLimiter) mostConnections() int {
+// maxConnections is how many connections, and sessions, there may be; 0: no limit.
+func (l *originLimiter) maxConnections() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.limits.Connections

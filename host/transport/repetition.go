@@ -66,15 +66,15 @@ var rules = []func(*repetition, context.Context, *outcome) (decision, error){
 }
 
 const (
-	mostRedirects = 10
-	// mostFresh is how many tokens that were just fetched may be refused.
-	mostFresh = 2
-	// mostSecrets is how many secrets one exchange may try that were changed while it was under way.
-	mostSecrets = 3
-	// mostDoubts is how often one exchange is refused and sent again while the secret is accepted in between, as by
+	maxRedirects = 10
+	// maxFresh is how many tokens that were just fetched may be refused.
+	maxFresh = 2
+	// maxSecrets is how many secrets one exchange may try that were changed while it was under way.
+	maxSecrets = 3
+	// maxDoubts is how often one exchange is refused and sent again while the secret is accepted in between, as by
 	// servers of which one refuses what the others take. One more than the once that a doubt takes, since it may be
 	// refused beside the one that begins it.
-	mostDoubts = 2
+	maxDoubts = 2
 )
 
 // run repeats the exchange until there is a final answer.
@@ -125,7 +125,7 @@ func (r *repetition) staleToken(_ context.Context, t *outcome) (decision, error)
 // otherSecret: the refused secret was changed meanwhile.
 func (r *repetition) otherSecret(ctx context.Context, t *outcome) (decision, error) {
 	if !unauthorized(t.answer, t.err) || r.given != nil || !r.e.shows(t.place.destination) ||
-		r.secrets >= mostSecrets ||
+		r.secrets >= maxSecrets ||
 		!r.client.otherSecret(ctx, t.place.service) {
 		return passed, nil
 	}
@@ -196,7 +196,7 @@ func (r *repetition) refusedToken(_ context.Context, t *outcome) (decision, erro
 	if !t.token.accepted.Load() {
 		r.fresh++
 	}
-	if r.fresh > mostFresh || r.renewed > t.place.destination.config.Retry.Times() {
+	if r.fresh > maxFresh || r.renewed > t.place.destination.config.Retry.Times() {
 		return final, nil
 	}
 	r.renewed++
@@ -221,8 +221,8 @@ func (r *repetition) redirect(_ context.Context, t *outcome) (decision, error) {
 		return passed, nil
 	}
 	t.answer.discard()
-	if r.redirected++; r.redirected > mostRedirects {
-		return final, faultf(wit.FaultData, "%s: redirected more than %d times", r.e.name(), mostRedirects)
+	if r.redirected++; r.redirected > maxRedirects {
+		return final, faultf(wit.FaultData, "%s: redirected more than %d times", r.e.name(), maxRedirects)
 	}
 	next, err := t.place.redirect(r.e, status, location, r.given == nil)
 	if err != nil {
@@ -327,7 +327,7 @@ func (d *destination) doubted(e *exchange, answered bool, doubts *int) bool {
 	if v := g.look(); !v.doubted() && !v.onTrial() && (v.state == refused || !answered) {
 		return false
 	}
-	if *doubts++; *doubts > mostDoubts {
+	if *doubts++; *doubts > maxDoubts {
 		g.condemn()
 		return false
 	}

@@ -27,8 +27,8 @@ type Retry struct {
 
 var defaultCodes = []string{"408", "429", "502", "503", "504"}
 
-// longestWait bounds what a Retry-After can ask for.
-const longestWait = time.Hour
+// maxWait bounds what a Retry-After can ask for.
+const maxWait = time.Hour
 
 func (r Retry) withDefaults() Retry {
 	if r.Codes == nil {
@@ -67,7 +67,7 @@ func (r Retry) Wait(ctx context.Context, atLeast time.Duration) error {
 	if spread := r.MaxBackoff - r.MinBackoff; spread > 0 {
 		drawn += rand.N(spread + 1)
 	}
-	return pause.For(ctx, max(drawn, min(atLeast, longestWait)))
+	return pause.For(ctx, max(drawn, min(atLeast, maxWait)))
 }
 
 // RetryAfter is how long an answer asks to wait before the request is sent again, 0 where it does not say.

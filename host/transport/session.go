@@ -181,7 +181,7 @@ func (c *Client) enter(ctx context.Context, given *admission, service *destinati
 		}
 		leave = sync.OnceFunc(d.limiter.leaveRequest)
 	}
-	s := d.sessions.take(d.limiter.mostConnections())
+	s := d.sessions.take(d.limiter.maxConnections())
 	return &admission{service, d, s, sync.OnceFunc(func() { d.sessions.giveBack(s) }), leave}, nil
 }
 

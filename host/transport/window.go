@@ -15,8 +15,8 @@ type Window struct {
 	text  string
 }
 
-// longestWindow is far more than any maintenance takes, and short enough that two starts hardly overlap by mistake.
-const longestWindow = 7 * 24 * time.Hour
+// maxWindow is far more than any maintenance takes, and short enough that two starts hardly overlap by mistake.
+const maxWindow = 7 * 24 * time.Hour
 
 // ParseWindows reads windows that are separated by semicolons, each `START/DURATION ZONE`: START is a Quartz cron
 // expression (second, minute, hour, day of the month, month, day of the week, and perhaps a year), DURATION such as 4h
@@ -53,8 +53,8 @@ func parseWindow(fields []string) (w Window, err error) {
 	if !ok {
 		return w, fmt.Errorf("expected START/DURATION ZONE, such as 0 0 22 ? * SAT/4h Europe/Berlin, found %q", w.text)
 	}
-	if lasts <= 0 || lasts > longestWindow {
-		return w, fmt.Errorf("expected a duration from 1s to %v, found %v in %q", longestWindow, lasts, w.text)
+	if lasts <= 0 || lasts > maxWindow {
+		return w, fmt.Errorf("expected a duration from 1s to %v, found %v in %q", maxWindow, lasts, w.text)
 	}
 	fields = append(fields[:len(fields)-1:len(fields)-1], cron)
 	if w.start, err = schedules.New(fields, zone); err != nil {

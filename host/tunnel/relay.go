@@ -233,7 +233,7 @@ func (r *relay) passAnswers() error {
 			if _, err = io.ReadFull(r.broker.Answers, frame); err == nil {
 				a.own <- frame[8:]
 			}
-		case carriesAddress(a.key, a.version) && (size <= mostHeld || !passable(a.key)):
+		case carriesAddress(a.key, a.version) && (size <= maxHeld || !passable(a.key)):
 			err = r.passRewritten(a, size)
 		default:
 			err = pass(r.client, r.broker.Conn, r.broker.Answers, int64(size)+4)
@@ -245,14 +245,14 @@ func (r *relay) passAnswers() error {
 	}
 }
 
-// mostHeld bounds an answer that is read whole. A broker's own limit for a fetch is 55 MiB (fetch.max.bytes), a single
+// maxHeld bounds an answer that is read whole. A broker's own limit for a fetch is 55 MiB (fetch.max.bytes), a single
 // larger record aside.
-const mostHeld = 128 << 20
+const maxHeld = 128 << 20
 
 // passRewritten reads an answer whole and passes it on with the tunnel's addresses.
 func (r *relay) passRewritten(a asked, size int32) error {
-	if size > mostHeld {
-		return fmt.Errorf("an answer to %s of %d bytes: expected at most %d", kmsg.NameForKey(a.key), size, mostHeld)
+	if size > maxHeld {
+		return fmt.Errorf("an answer to %s of %d bytes: expected at most %d", kmsg.NameForKey(a.key), size, maxHeld)
 	}
 	total := int(size) + 4
 	if cap(r.held) < total || cap(r.held) > 8<<20 && total < 1<<20 {

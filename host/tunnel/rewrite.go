@@ -6,11 +6,11 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// mostFetch is the last version of Fetch whose answers name no brokers. The next one adds, beside a leader that has
+// maxFetch is the last version of Fetch whose answers name no brokers. The next one adds, beside a leader that has
 // moved, where the new one is (KIP-951), at the very end: every answer would have to be held whole, 50 MB of records at
 // a time, before a byte of it goes on. Clients that are offered no more ask for metadata then, as they did before Kafka
 // 3.7.
-const mostFetch = 15
+const maxFetch = 15
 
 // carriesAddress tells whether answers hold addresses of brokers, or are the one about versions. Those to produce
 // requests have room for them from their first flexible version on (KIP-951). Not among them: what only
@@ -21,7 +21,7 @@ func carriesAddress(key, version int16) bool {
 	case keyProduce:
 		return version >= 9
 	case keyFetch:
-		return version > mostFetch
+		return version > maxFetch
 	case 3 /* Metadata */, 10 /* FindCoordinator */, keyApiVersions:
 		return true
 	case 60 /* DescribeCluster */, 78 /* ShareFetch */, 79 /* ShareAcknowledge */ :
@@ -154,8 +154,8 @@ func limit(answer *kmsg.ApiVersionsResponse) {
 		case keySASLHandshake:
 			k.MinVersion = max(k.MinVersion, 1)
 		case keyFetch:
-			if k.MinVersion <= mostFetch {
-				k.MaxVersion = min(k.MaxVersion, mostFetch)
+			if k.MinVersion <= maxFetch {
+				k.MaxVersion = min(k.MaxVersion, maxFetch)
 			}
 		}
 		if k.MaxVersion = min(k.MaxVersion, newest(k.ApiKey)); k.MinVersion <= k.MaxVersion {

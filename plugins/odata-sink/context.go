@@ -334,7 +334,7 @@ type cached struct {
 	opened *opened
 }
 
-const mostContexts = 4
+const maxContexts = 4
 
 // state reads a context.
 func (p *plugin) state(context []byte) (*state, error) {
@@ -362,7 +362,7 @@ func (p *plugin) state(context []byte) (*state, error) {
 	if !s.opened.unpack(s.packed) || len(s.learned) != len(s.opened.services) {
 		return nil, stale
 	}
-	if len(p.contexts) == mostContexts {
+	if len(p.contexts) == maxContexts {
 		p.contexts = p.contexts[1:]
 	}
 	p.contexts = append(p.contexts, cached{s.packed, s.opened})

@@ -115,8 +115,8 @@ func (g *grouping) laneNumber(q *request) uint32 {
 // apart tells whether a request has a changeset of its own.
 func (q *request) apart() bool { return q.hint.alone || len(q.nested) > 0 }
 
-// mostBytes is how large a batch gets, whatever the service takes.
-const mostBytes = 8 << 20
+// maxBytes is how large a batch gets, whatever the service takes.
+const maxBytes = 8 << 20
 
 func (g *grouping) add(q *request) {
 	number := g.laneNumber(q)
@@ -146,7 +146,7 @@ func (g *grouping) add(q *request) {
 
 // fits tells whether a group takes one more.
 func (g *grouping) fits(into *group, q *request) bool {
-	most, bytes := g.s.most, mostBytes
+	most, bytes := g.s.most, maxBytes
 	for _, h := range []hint{q.hint, into.requests[0].hint} {
 		if h.most > 0 {
 			most = min(most, h.most)

@@ -13,9 +13,9 @@ import (
 	"github.com/culvert-project/culvert/wit/datum"
 )
 
-// mostSize bounds the guest, in bytes: growth is to be noticed. Most of it is Go's runtime, reflection for the cold
+// maxSize bounds the guest, in bytes: growth is to be noticed. Most of it is Go's runtime, reflection for the cold
 // calls, and math/big with fmt behind it.
-const mostSize = 6 << 20
+const maxSize = 6 << 20
 
 // TestGuest builds the guest and writes rows through it.
 func TestGuest(t *testing.T) {
@@ -25,8 +25,8 @@ func TestGuest(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Logf("the guest has %d bytes", info.Size())
-	if info.Size() > mostSize {
-		t.Errorf("expected a guest of at most %d bytes, found %d", mostSize, info.Size())
+	if info.Size() > maxSize {
+		t.Errorf("expected a guest of at most %d bytes, found %d", maxSize, info.Size())
 	}
 	registry := record.NewRegistry()
 	m, err := host.New(t.Context(), host.Options{Folders: []string{filepath.Dir(path)}, Registry: registry})

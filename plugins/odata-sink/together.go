@@ -70,8 +70,8 @@ func (s *state) settleTogether(b together, place string, response *wit.Response)
 		}), nil
 	case !one && (refusedByClient(status) || status == 500 && s.allRepeatable(b)):
 		// Nothing of it was done, and which of its parts is to blame it doesn't say.
-		if l := &s.learned[b.at]; l.refused < mostRefused {
-			if l.refused++; l.refused == mostRefused {
+		if l := &s.learned[b.at]; l.refused < maxRefused {
+			if l.refused++; l.refused == maxRefused {
 				// It is all of them that this service, or one in front of it, doesn't take.
 				l.noBatch = true
 			}
@@ -86,9 +86,9 @@ func (s *state) settleTogether(b together, place string, response *wit.Response)
 	})
 }
 
-// mostRefused is after how many batches that a service has refused as a whole, one after another, it is sent none any
+// maxRefused is after how many batches that a service has refused as a whole, one after another, it is sent none any
 // more. A single row that makes services refuse a whole batch is found in fewer: of two halves one is taken.
-const mostRefused = 12
+const maxRefused = 12
 
 func (s *state) allRepeatable(b together) bool {
 	for i := range b.asked {

@@ -20,8 +20,8 @@ const (
 // catalogues are the versions of the catalogue service of SAP Gateway, the newest first.
 var catalogues = []string{checkup.Catalogue, "/sap/opu/odata/IWFND/CATALOGSERVICE"}
 
-// mostServices is how many services are listed.
-const mostServices = 10_000
+// maxServices is how many services are listed.
+const maxServices = 10_000
 
 // catalogued is a service of the catalogue.
 type catalogued struct{ name, version, title, path string }
@@ -73,7 +73,7 @@ func listServices(prefix string, given []wit.Setting, state []byte, answers []wi
 			found = append(found, s)
 		}
 	}
-	if next != "" && len(found) < mostServices {
+	if next != "" && len(found) < maxServices {
 		o := origin(v)
 		target, err := o.Resolve(next, "", answer.Target)
 		if err != nil {

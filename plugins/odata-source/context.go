@@ -218,7 +218,7 @@ type cached struct {
 	opened  *opened
 }
 
-const mostContexts = 4
+const maxContexts = 4
 
 func (c *cache) get(context []byte) (*opened, error) {
 	for i := range c.entries {
@@ -234,8 +234,8 @@ func (c *cache) get(context []byte) (*opened, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(c.entries) == mostContexts {
-		c.entries = c.entries[:mostContexts-1]
+	if len(c.entries) == maxContexts {
+		c.entries = c.entries[:maxContexts-1]
 	}
 	c.entries = append([]cached{{string(context), o}}, c.entries...)
 	return o, nil

@@ -140,7 +140,7 @@ func (pg *page) wait() (wit.Portion, error) {
 // Bounds of how long an answer 202 is waited for before it is looked for again, and what holds where it says nothing.
 const (
 	leastWait = time.Second
-	mostWait  = 10 * time.Minute
+	maxWait   = 10 * time.Minute
 	usualWait = 10 * time.Second
 )
 
@@ -148,11 +148,11 @@ const (
 func retryAfter(text string, now int64) time.Duration {
 	wait := usualWait
 	if n, err := strconv.Atoi(strings.TrimSpace(text)); err == nil {
-		wait = time.Duration(min(max(n, 0), int(mostWait/time.Second))) * time.Second
+		wait = time.Duration(min(max(n, 0), int(maxWait/time.Second))) * time.Second
 	} else if at, ok := httpDate(text); ok {
 		wait = time.Duration(at-now) * time.Millisecond
 	}
-	return min(max(wait, leastWait), mostWait)
+	return min(max(wait, leastWait), maxWait)
 }
 
 // httpDate reads a date of a header, in milliseconds since 1970.

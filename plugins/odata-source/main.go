@@ -47,8 +47,8 @@ func (p *plugin) Validate(component string, given []wit.Setting, online bool, st
 	return wit.Inquiry{Done: &examined}, nil
 }
 
-func (p *plugin) Plan(component string, given []wit.Setting, mostTasks uint32) (wit.Layout, error) {
-	return plan(component, given, mostTasks)
+func (p *plugin) Plan(component string, given []wit.Setting, maxTasks uint32) (wit.Layout, error) {
+	return plan(component, given, maxTasks)
 }
 
 func (p *plugin) Open(component string, given []wit.Setting, state []byte, answers []wit.Response) (wit.SourceOpening,

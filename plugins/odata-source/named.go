@@ -45,7 +45,7 @@ func (pg *page) decodeNamed(tag string, _ uint16, piece []byte, last bool) (port
 	f, status := pg.feed, pg.Answer.Status
 	what := pg.What() + ": the entity " + pg.named
 	if status < 200 || status > 299 {
-		pg.Body = append(pg.Body, piece[:min(len(piece), mostErrorBody-len(pg.Body))]...)
+		pg.Body = append(pg.Body, piece[:min(len(piece), maxErrorBody-len(pg.Body))]...)
 		switch {
 		case !last:
 			return portion, false, nil

@@ -27,8 +27,8 @@ type note struct {
 	inside []note
 }
 
-// mostEntries bounds what one document may hold: each may become a request.
-const mostEntries = 10_000
+// maxEntries bounds what one document may hold: each may become a request.
+const maxEntries = 10_000
 
 func (n *note) text(name string) string { return n.properties[name] }
 
@@ -75,7 +75,7 @@ func readEntries(body []byte) (entries []note, next string, err error) {
 			if err != nil {
 				return nil, "", err
 			}
-			if entries = append(entries, n); len(entries) > mostEntries {
+			if entries = append(entries, n); len(entries) > maxEntries {
 				return nil, "", errTooMany
 			}
 			continue
@@ -90,7 +90,7 @@ func readEntries(body []byte) (entries []note, next string, err error) {
 	}
 }
 
-var errTooMany = errors.New("expected at most " + strconv.Itoa(mostEntries) + " entries, found more")
+var errTooMany = errors.New("expected at most " + strconv.Itoa(maxEntries) + " entries, found more")
 
 // toEnd reads what follows the root: nothing may.
 func toEnd(r *markup.Reader) error {
@@ -101,8 +101,8 @@ func toEnd(r *markup.Reader) error {
 	}
 }
 
-// mostNested bounds how deep entries stand in links of entries.
-const mostNested = 8
+// maxNested bounds how deep entries stand in links of entries.
+const maxNested = 8
 
 // atomEntry reads an entry whose start tag was read.
 func atomEntry(r *markup.Reader, depth int) (n note, err error) {
@@ -197,8 +197,8 @@ func (n *note) atomLink(r *markup.Reader, depth int) error {
 }
 
 func (n *note) atomInside(r *markup.Reader, depth int) error {
-	if depth == mostNested {
-		return errors.New("expected entries nested at most " + strconv.Itoa(mostNested) + " deep, found more")
+	if depth == maxNested {
+		return errors.New("expected entries nested at most " + strconv.Itoa(maxNested) + " deep, found more")
 	}
 	return inside(r, func() error {
 		switch r.Local {
@@ -229,7 +229,7 @@ func jsonEntries(body []byte) (entries []note, next string, err error) {
 	case v.At("results").Kind == jsontext.Array:
 		items = v.At("results").Items
 	}
-	if len(items) > mostEntries {
+	if len(items) > maxEntries {
 		return nil, "", errTooMany
 	}
 	for _, item := range items {
@@ -252,7 +252,7 @@ func jsonEntry(v jsontext.Value, depth int) note {
 		case jsontext.False:
 			n.properties[m.Name] = "false"
 		case jsontext.Object:
-			if m.Name != "via" || depth == mostNested {
+			if m.Name != "via" || depth == maxNested {
 				continue
 			}
 			if href := m.Value.At("__deferred", "uri").Text; href != "" {

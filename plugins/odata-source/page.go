@@ -38,8 +38,8 @@ type pages struct {
 	last  uint32
 }
 
-// mostErrorBody is how much of an error document is read, in bytes.
-const mostErrorBody = 256 << 10
+// maxErrorBody is how much of an error document is read, in bytes.
+const maxErrorBody = 256 << 10
 
 func (p *plugin) Begin(context []byte, number uint32, position *[]wit.Field, response wit.Response) (uint32, error) {
 	o, f, err := p.contexts.feed(context, number)
@@ -133,7 +133,7 @@ func (p *plugin) Decode(number uint32, tag string, status uint16, piece []byte, 
 
 func (pg *page) decode(tag string, _ uint16, piece []byte, last bool) (portion wit.Portion, ended bool, err error) {
 	if pg.Answer.Status < 200 || pg.Answer.Status > 299 {
-		pg.Body = append(pg.Body, piece[:min(len(piece), mostErrorBody-len(pg.Body))]...)
+		pg.Body = append(pg.Body, piece[:min(len(piece), maxErrorBody-len(pg.Body))]...)
 		if !last {
 			return portion, false, nil
 		}

@@ -21,8 +21,8 @@ import (
 const (
 	commandPeek = "peek"
 	optionRows  = "n"
-	// mostPeeked bounds the rows that are shown.
-	mostPeeked = 1000
+	// maxPeeked bounds the rows that are shown.
+	maxPeeked = 1000
 )
 
 // peek shows the first rows of an entity set as they will be in records. Documents are asked for in rounds: metadata,
@@ -268,5 +268,5 @@ func typeOf(nodes []wit.Node, node uint32) string {
 // peekOptions are the options of the command.
 func peekOptions(root, set wit.SettingSpec) []wit.SettingSpec {
 	return []wit.SettingSpec{root, set, setting.Spec(optionRows, wit.KindInt, wit.Medium, setting.Is("10"), "Number of rows.",
-		setting.AtLeast(1), setting.AtMost(mostPeeked), setting.Alias("rows"))}
+		setting.AtLeast(1), setting.AtMost(maxPeeked), setting.Alias("rows"))}
 }

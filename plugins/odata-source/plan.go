@@ -9,7 +9,7 @@ import (
 )
 
 // plan shares the entity sets out among tasks: one set belongs to one task, whose offsets and order it keeps.
-func plan(component string, given []wit.Setting, mostTasks uint32) (wit.Layout, error) {
+func plan(component string, given []wit.Setting, maxTasks uint32) (wit.Layout, error) {
 	if err := known(component); err != nil {
 		return wit.Layout{}, err
 	}
@@ -18,7 +18,7 @@ func plan(component string, given []wit.Setting, mostTasks uint32) (wit.Layout, 
 	}
 	v := settings.Values(given)
 	all := entries(v)
-	tasks := make([][]wit.Setting, min(len(all), max(int(mostTasks), 1)))
+	tasks := make([][]wit.Setting, min(len(all), max(int(maxTasks), 1)))
 	for i := range tasks {
 		for _, s := range given {
 			if !strings.HasPrefix(s.Name, "sap.odata#") {

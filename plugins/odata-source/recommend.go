@@ -21,16 +21,16 @@ const groups = "sap.odata#"
 
 // Bounds of a validation online.
 const (
-	// mostRecommended is how many values are recommended for one setting, and how many services a catalogue is asked
+	// maxRecommended is how many values are recommended for one setting, and how many services a catalogue is asked
 	// for at a time.
-	mostRecommended = 1000
-	// mostAdvice bounds what is recommended for all settings together, in bytes.
-	mostAdvice = 4 << 20
-	// mostAsked is how many services are asked for their metadata. Entity sets of further ones are checked when the
+	maxRecommended = 1000
+	// maxAdvice bounds what is recommended for all settings together, in bytes.
+	maxAdvice = 4 << 20
+	// maxAsked is how many services are asked for their metadata. Entity sets of further ones are checked when the
 	// connector starts.
-	mostAsked = 20
-	// mostErrors is how many errors one entity set may have.
-	mostErrors = 50
+	maxAsked = 20
+	// maxErrors is how many errors one entity set may have.
+	maxErrors = 50
 )
 
 // validateOnline checks settings together with what the service says, and recommends values. Each call goes by all
@@ -39,7 +39,7 @@ const (
 // already from memory.
 func validateOnline(given []wit.Setting, answers []wit.Response) (wit.Inquiry, error) {
 	v := settings.Values(given)
-	a := &adviser{v: v, index: map[string]int{}, answers: answers, budget: mostAdvice}
+	a := &adviser{v: v, index: map[string]int{}, answers: answers, budget: maxAdvice}
 	for _, e := range examine(given) {
 		a.add(e)
 	}
@@ -193,7 +193,7 @@ func (a *adviser) recommend(name string, values []string) {
 	if e == nil {
 		return
 	}
-	values = values[:min(len(values), mostRecommended)]
+	values = values[:min(len(values), maxRecommended)]
 	size := 0
 	for _, v := range values {
 		size += len(v)
@@ -227,7 +227,7 @@ func (a *adviser) services() {
 	searched := 0
 	for _, name := range names {
 		typed := strings.TrimSpace(a.v.Text(name))
-		if typed != "" && !a.paths[path(typed)] && len(all) > 0 && searched < mostAsked {
+		if typed != "" && !a.paths[path(typed)] && len(all) > 0 && searched < maxAsked {
 			searched++
 			a.search(typed)
 		}
@@ -278,7 +278,7 @@ func (a *adviser) catalogue() (all []catalogued, why string) {
 
 // catalogueRequest asks the i-th catalogue for as many services as are recommended, those that begin so.
 func (a *adviser) catalogueRequest(i int, prefix string) wit.Request {
-	options := "$format=json&$top=" + strconv.Itoa(mostRecommended)
+	options := "$format=json&$top=" + strconv.Itoa(maxRecommended)
 	if prefix != "" {
 		literal := uri.AppendLiteral(nil, uri.Literal{Type: edm.String, Text: prefix})
 		options += "&$filter=" + string(uri.AppendEscaped(nil, "startswith(TechnicalServiceName,"+string(literal)+")"))
@@ -334,14 +334,14 @@ func (a *adviser) nearest(wrong string) []string {
 	for _, s := range a.offered {
 		if strings.HasPrefix(s.name, name[:len(name)/2]) {
 			near = append(near, s.path)
-		} else if len(others) < mostRecommended {
+		} else if len(others) < maxRecommended {
 			others = append(others, s.path)
 		}
 	}
 	if len(near) == 0 {
 		near = others
 	}
-	return near[:min(len(near), mostRecommended)]
+	return near[:min(len(near), maxRecommended)]
 }
 
 // set recommends what belongs to one entity set, and checks it against the metadata.
@@ -375,8 +375,8 @@ func (a *adviser) model(e *entry) *edm.Model {
 	if m, ok := a.models[e.service]; ok {
 		return m
 	}
-	if len(a.models) >= mostAsked {
-		a.hint(config.InGroup(e.number, nameEntitySet), "Not looked for: "+strconv.Itoa(mostAsked)+" services are asked at a time")
+	if len(a.models) >= maxAsked {
+		a.hint(config.InGroup(e.number, nameEntitySet), "Not looked for: "+strconv.Itoa(maxAsked)+" services are asked at a time")
 		return nil
 	}
 	name := config.InGroup(e.number, nameService)
@@ -448,7 +448,7 @@ func (a *adviser) properties(e *entry, m *edm.Model, s *edm.Structure) {
 	var chosen, expands, filters, cursors []string
 	var walk func(s *edm.Structure, prefix string, depth int, many bool)
 	walk = func(s *edm.Structure, prefix string, depth int, many bool) {
-		if depth > 10 || len(chosen) > mostRecommended {
+		if depth > 10 || len(chosen) > maxRecommended {
 			return
 		}
 		for i := range s.Properties {
@@ -525,7 +525,7 @@ func (a *adviser) delta(e *entry, m *edm.Model, set *edm.Set) {
 // is told at once.
 func (a *adviser) probe(e entry, m *edm.Model) {
 	e.reads.Select, e.reads.Conditions = slices.Clone(e.reads.Select), slices.Clone(e.reads.Conditions)
-	for range mostErrors {
+	for range maxErrors {
 		_, err := newFeed(e, m)
 		if err == nil {
 			return

@@ -262,7 +262,7 @@ func TestLargeCatalogue(t *testing.T) {
 	all, targets := validated(t, s, given...)
 	size, n := 0, 0
 	for _, e := range all {
-		if len(e.Recommended) > mostRecommended {
+		if len(e.Recommended) > maxRecommended {
 			t.Errorf("%s: %d values", e.Spec.Name, len(e.Recommended))
 		}
 		for _, v := range e.Recommended {
@@ -270,7 +270,7 @@ func TestLargeCatalogue(t *testing.T) {
 			n++
 		}
 	}
-	if size > mostAdvice+mostAdvice/4 || n < 1000 || len(targets) > 1+2*mostAsked+mostAsked {
+	if size > maxAdvice+maxAdvice/4 || n < 1000 || len(targets) > 1+2*maxAsked+maxAsked {
 		t.Errorf("found %d values, %d bytes, %d requests", n, size, len(targets))
 	}
 	t.Log(time.Since(start), n, size, len(targets))

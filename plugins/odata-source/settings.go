@@ -46,8 +46,8 @@ const (
 // pagingTop is the value of paging for pages that are cut here.
 const pagingTop = "top"
 
-// mostSeconds is the longest period that the contract can say, in seconds.
-const mostSeconds = 4_294_967
+// maxSeconds is the longest period that the contract can say, in seconds.
+const maxSeconds = 4_294_967
 
 var settings = declare()
 
@@ -85,7 +85,7 @@ func declareSets(t *setting.Table) {
 			setting.Allowed(setting.Flags...), group, setting.Display("Track changes")),
 		setting.Spec(of(nameExecPeriod), wit.KindInt, wit.High, setting.Is("-1"),
 			"Seconds from the end of one extraction to the start of the next; -1 reads the entity set once.",
-			setting.AtLeast(-1), setting.AtMost(mostSeconds), group, setting.Display("Period")),
+			setting.AtLeast(-1), setting.AtMost(maxSeconds), group, setting.Display("Period")),
 		setting.Spec(of(nameDecimalMapping), wit.KindText, wit.Medium, nil,
 			"primitive turns decimals into long where the scale is 0, else into double; none, the default, keeps them exact.",
 			setting.Allowed("primitive", "none"), group, setting.Display("Decimal mapping")),

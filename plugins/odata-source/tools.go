@@ -75,9 +75,9 @@ func (p *plugin) Run(command string, options []wit.Setting, given []wit.Setting,
 		rows := 10
 		if text := option(options, optionRows, "rows"); text != "" {
 			n, ok := setting.Integer(wit.KindInt, text)
-			if !ok || n < 1 || n > mostPeeked {
+			if !ok || n < 1 || n > maxPeeked {
 				return wit.Reply{}, fault.Config(optionRows, setting.Invalid(optionRows, text,
-					"expected 1 to "+strconv.Itoa(mostPeeked)))
+					"expected 1 to "+strconv.Itoa(maxPeeked)))
 			}
 			rows = int(n)
 		}

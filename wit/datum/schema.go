@@ -75,10 +75,10 @@ func CheckSchema(nodes []wit.Node) (size int, err error) {
 	return size, nil
 }
 
-// tree is what a node is with everything below it; numbers stop at mostTree.
+// tree is what a node is with everything below it; numbers stop at maxTree.
 type tree struct{ depth, fields, nodes, bytes uint64 }
 
-const mostTree = math.MaxInt32
+const maxTree = math.MaxInt32
 
 func (t *tree) children(nodes []wit.Node, trees []tree, i int) error {
 	n := &nodes[i]
@@ -92,9 +92,9 @@ func (t *tree) children(nodes []wit.Node, trees []tree, i int) error {
 		}
 		c := &trees[child]
 		t.depth = max(t.depth, c.depth+1)
-		t.fields = min(t.fields+c.fields, mostTree)
-		t.nodes = min(t.nodes+c.nodes, mostTree)
-		t.bytes = min(t.bytes+c.bytes, mostTree)
+		t.fields = min(t.fields+c.fields, maxTree)
+		t.nodes = min(t.nodes+c.nodes, maxTree)
+		t.bytes = min(t.bytes+c.bytes, maxTree)
 		return nil
 	}
 	switch n.Kind {

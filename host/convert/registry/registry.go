@@ -33,8 +33,8 @@ const (
 	MaxReferences = 1000
 	// answerWithin is how long one request may take.
 	answerWithin = 30 * time.Second
-	// firstPause and longestPause are the time between two tries, which doubles.
-	firstPause, longestPause = 500 * time.Millisecond, 30 * time.Second
+	// firstPause and maxPause are the time between two tries, which doubles.
+	firstPause, maxPause = 500 * time.Millisecond, 30 * time.Second
 )
 
 // Settings are those of a converter that say where the registry is and how it is asked, by Confluent's names without
@@ -293,7 +293,7 @@ func (c *Client) Schema(ctx context.Context, id int) (texts []string, kind strin
 
 // ask does one thing until the registry has said yes or no.
 func (c *Client) ask(ctx context.Context, what string, do func(context.Context) error) error {
-	for next := firstPause; ; next = min(2*next, longestPause) {
+	for next := firstPause; ; next = min(2*next, maxPause) {
 		err := do(ctx)
 		refused := &Refused{}
 		var answer *sr.ResponseError

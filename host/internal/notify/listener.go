@@ -27,10 +27,10 @@ import (
 const (
 	// MaxBody is the most that a notification may have, in bytes.
 	MaxBody = 4 << 20
-	// mostAtATime is how many notifications are taken at a time, those included whose senders wait for their rows.
-	mostAtATime = 256
-	// mostHeaders bounds a request's head.
-	mostHeaders = 64 << 10
+	// maxAtATime is how many notifications are taken at a time, those included whose senders wait for their rows.
+	maxAtATime = 256
+	// maxHeaders bounds a request's head.
+	maxHeaders = 64 << 10
 	// readWithin bounds how long a sender may take for a request, writeWithin the answer. HoldWithin is how long a
 	// sender waits for rows; then it is told to send again.
 	readWithin  = 30 * time.Second
@@ -172,11 +172,11 @@ func (h *Hub) log() *slog.Logger {
 
 // serve begins to listen; h.mu is held.
 func (h *Hub) serve(l net.Listener, port int, s *Settings) *server {
-	v := &server{hub: h, port: port, address: s.Address, identity: s.Identity, room: make(chan struct{}, mostAtATime),
+	v := &server{hub: h, port: port, address: s.Address, identity: s.Identity, room: make(chan struct{}, maxAtATime),
 		paths: map[string]*door{}}
 	v.http = &http.Server{Handler: http.HandlerFunc(v.serveHTTP), ReadHeaderTimeout: readWithin,
 		ReadTimeout:  readWithin,
-		WriteTimeout: writeWithin, IdleTimeout: idleWithin, MaxHeaderBytes: mostHeaders, TLSConfig: s.TLS,
+		WriteTimeout: writeWithin, IdleTimeout: idleWithin, MaxHeaderBytes: maxHeaders, TLSConfig: s.TLS,
 		ErrorLog: slog.NewLogLogger(h.log().Handler(), slog.LevelDebug)}
 	if s.TLS != nil {
 		l = tls.NewListener(l, s.TLS)

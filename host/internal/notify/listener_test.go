@@ -145,7 +145,7 @@ func TestAnswers(t *testing.T) {
 func TestBounds(t *testing.T) {
 	h := &Hub{}
 	s := Settings{Ports: ports(t, 1), Address: "127.0.0.1", User: "sap", Password: "secret"}
-	came, goOn := make(chan wit.Notification, mostAtATime), make(chan struct{})
+	came, goOn := make(chan wit.Notification, maxAtATime), make(chan struct{})
 	port, leave, err := h.Register("/held", s, func(_ context.Context, n wit.Notification) error {
 		came <- n
 		<-goOn
@@ -155,11 +155,11 @@ func TestBounds(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer leave()
-	done := make(chan int, mostAtATime)
-	for range mostAtATime {
+	done := make(chan int, maxAtATime)
+	for range maxAtATime {
 		go func() { done <- post(t, port, "/held?x=1", "sap", "secret", "body") }()
 	}
-	for range mostAtATime {
+	for range maxAtATime {
 		n := <-came
 		for _, header := range n.Headers {
 			if header.Name == "Authorization" {
@@ -174,7 +174,7 @@ func TestBounds(t *testing.T) {
 		t.Errorf("expected 503 where there is no room, found %d", status)
 	}
 	close(goOn)
-	for range mostAtATime {
+	for range maxAtATime {
 		if status := <-done; status != 204 {
 			t.Errorf("expected 204, found %d", status)
 		}
@@ -203,7 +203,7 @@ func TestLargeNotifications(t *testing.T) {
 	if status := post(t, port, "/large", "", "", strings.Repeat("x", MaxBody+1)); status != http.StatusRequestEntityTooLarge {
 		t.Errorf("a body that is too large: found %d", status)
 	}
-	if status := post(t, port, "/large", "u", strings.Repeat("x", mostHeaders+8192),
+	if status := post(t, port, "/large", "u", strings.Repeat("x", maxHeaders+8192),
 		"x"); status != http.StatusRequestHeaderFieldsTooLarge {
 		t.Errorf("headers that are too large: found %d", status)
 	}

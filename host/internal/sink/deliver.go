@@ -16,8 +16,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// mostAgain is how often a row may be encoded anew without a fault.
-const mostAgain = 16
+// maxAgain is how often a row may be encoded anew without a fault.
+const maxAgain = 16
 
 // writing is one batch being written, see [dispatch].
 type writing struct {
@@ -402,7 +402,7 @@ func (w *writing) judge(j *job, verdicts []wit.Verdict, response wit.Response, l
 		return nil, failure
 	}
 	t.count.again.Add(int64(len(rows)))
-	atLeast = min(atLeast, longestAgain)
+	atLeast = min(atLeast, maxAgainWait)
 	switch {
 	case pause:
 		atLeast = max(atLeast, transport.RetryAfter(response))
@@ -422,8 +422,8 @@ func (w *writing) judge(j *job, verdicts []wit.Verdict, response wit.Response, l
 	return append(jobs, others...), err
 }
 
-// longestAgain is how long a verdict can keep a row from being encoded anew.
-const longestAgain = time.Minute
+// maxAgainWait is how long a verdict can keep a row from being encoded anew.
+const maxAgainWait = time.Minute
 
 // refused decides about a row that was refused: an error fails the task; again: it is to be sent once more; neither: it
 // is settled, or in doubt from now on.
@@ -497,8 +497,8 @@ func retryable(f *wit.Fault, retry transport.Retry) bool {
 func (w *writing) again(row uint32, r *wit.Retry, lost *transport.NoAnswer) (bool, error) {
 	t, item := w.task, w.batch.items[row]
 	if r.Fault == nil {
-		if w.tries[row].again++; w.tries[row].again > mostAgain {
-			return false, &recordError{item: item, stage: "write", err: fmt.Errorf("the plugin wants to write it anew for the %dth time, last with the hint %q", mostAgain+1, r.Hint)}
+		if w.tries[row].again++; w.tries[row].again > maxAgain {
+			return false, &recordError{item: item, stage: "write", err: fmt.Errorf("the plugin wants to write it anew for the %dth time, last with the hint %q", maxAgain+1, r.Hint)}
 		}
 		return true, nil
 	}

@@ -34,7 +34,7 @@ type group struct {
 	atMost    int
 	refuse    error // commits fail with it
 	longest   int   // of the notes, in bytes
-	takes     int   // the longest note that brokers take; 0: kafka.LongestNote
+	takes     int   // the longest note that brokers take; 0: kafka.MaxNote
 }
 
 func newGroup() *group {
@@ -147,7 +147,7 @@ func (g *group) Commit(_ context.Context, offsets kafka.Offsets) error {
 	if g.refuse != nil {
 		return g.refuse
 	}
-	limit := kafka.LongestNote
+	limit := kafka.MaxNote
 	if g.takes > 0 {
 		limit = g.takes
 		g.events.Limit(limit)
@@ -189,7 +189,7 @@ type service struct {
 	mu       sync.Mutex
 	requests []string
 	busy     int
-	mostBusy int
+	maxBusy  int
 	slow     time.Duration
 	slowFor  map[string]time.Duration // by body, beyond slow
 	slowBy   func(body string) time.Duration
@@ -209,7 +209,7 @@ func (s *service) Exchange(ctx context.Context, r *wit.Request) (wit.Response, e
 	s.requests = append(s.requests, body)
 	n := len(s.requests)
 	s.busy++
-	s.mostBusy = max(s.mostBusy, s.busy)
+	s.maxBusy = max(s.maxBusy, s.busy)
 	s.mu.Unlock()
 	slow := s.slow + s.slowFor[body]
 	if s.slowBy != nil {

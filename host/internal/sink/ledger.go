@@ -38,8 +38,8 @@ func (i *item) String() string {
 // bytes are those of the record, with what it costs besides, about.
 func (i *item) bytes() int { return 400 + len(i.record.Key) + len(i.record.Value) }
 
-// longestKey is how much of a key stands in messages, in bytes.
-const longestKey = 100
+// maxKey is how much of a key stands in messages, in bytes.
+const maxKey = 100
 
 // shortKey is a key as messages show it: without the schema that JSON converters put around the value, and not all of a
 // long one.
@@ -49,8 +49,8 @@ func shortKey(key []byte) []byte {
 		envelope.Schema != nil && envelope.Payload != nil {
 		key = envelope.Payload
 	}
-	if len(key) > longestKey {
-		key = append(bytes.Clone(key[:longestKey]), "…"...)
+	if len(key) > maxKey {
+		key = append(bytes.Clone(key[:maxKey]), "…"...)
 	}
 	return key
 }
@@ -107,7 +107,7 @@ type ledger struct {
 }
 
 func newLedger(gone *Settled, doubts *Uncertain) *ledger {
-	return &ledger{partitions: map[topicPartition]*partition{}, gone: gone, doubts: doubts, limit: kafka.LongestNote}
+	return &ledger{partitions: map[topicPartition]*partition{}, gone: gone, doubts: doubts, limit: kafka.MaxNote}
 }
 
 // add enters records that were polled, with one row each to begin with. Those of partitions that went away while they

@@ -173,7 +173,7 @@ func TestKeysInMessages(t *testing.T) {
 	for key, want := range map[string]string{
 		`{"schema":{"type":"struct","fields":[{"field":"OrderID","type":"int32"}]},"payload":{"OrderID":7}}`: `{"OrderID":7}`,
 		` {"payload":"x","schema":{"type":"string"}}`:                                                        `"x"`, `{"schema":null,"payload":1}`: `1`,
-		`{"OrderID":7}`: `{"OrderID":7}`, `{"payload":7}`: `{"payload":7}`, "plain": "plain", "": "", "{": "{", long: long[:longestKey] + "…",
+		`{"OrderID":7}`: `{"OrderID":7}`, `{"payload":7}`: `{"payload":7}`, "plain": "plain", "": "", "{": "{", long: long[:maxKey] + "…",
 	} {
 		if found := string(shortKey([]byte(key))); found != want {
 			t.Errorf("%s: expected %s, found %s", key, want, found)

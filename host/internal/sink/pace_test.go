@@ -22,8 +22,8 @@ func TestAgainWithoutProgressIsPaced(t *testing.T) {
 		}
 		_, err := x.run(t)
 		wantError(t, err, "write it anew for the 17th time")
-		if len(at) != mostAgain+1 {
-			t.Fatalf("expected %d requests, found %d", mostAgain+1, len(at))
+		if len(at) != maxAgain+1 {
+			t.Fatalf("expected %d requests, found %d", maxAgain+1, len(at))
 		}
 		for n := range at[1:] {
 			pause := at[n+1].Sub(at[n])

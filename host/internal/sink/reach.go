@@ -23,8 +23,8 @@ type Reach struct {
 	complete bool // what Read can tell is known
 }
 
-// mostTopics is how many topics are told apart.
-const mostTopics = 1000
+// maxTopics is how many topics are told apart.
+const maxTopics = 1000
 
 // arrived takes the records of a batch, and the topics that their rows have after the transforms; taken are those that
 // the plugin takes.
@@ -52,7 +52,7 @@ func (r *Reach) one(log *slog.Logger, i *item, topic string, taken []string) {
 	if r.from == nil {
 		r.from, r.to = map[string]bool{}, map[string]bool{}
 	}
-	if len(r.from) >= mostTopics || len(r.to) >= mostTopics || r.from[i.record.Topic] && r.to[topic] {
+	if len(r.from) >= maxTopics || len(r.to) >= maxTopics || r.from[i.record.Topic] && r.to[topic] {
 		return
 	}
 	if !r.to[topic] && !slices.Contains(taken, topic) {

@@ -179,8 +179,8 @@ func (u *Uncertain) used(at topicPartition, next int64) []span {
 	return all
 }
 
-// mostNames is how many records are named one by one.
-const mostNames = 1000
+// maxNames is how many records are named one by one.
+const maxNames = 1000
 
 // names are the records about which an operator has to decide, as the settings take them, and those among them that
 // were sent again.
@@ -208,7 +208,7 @@ func (u *Uncertain) names() (all, again []string) {
 	})
 	for _, p := range places {
 		for _, s := range joined(at[p]) {
-			if n > mostNames {
+			if n > maxNames {
 				all = append(all, fmt.Sprintf("%s-%d@%v", p.topic, p.partition, s))
 				continue
 			}

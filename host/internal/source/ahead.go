@@ -10,8 +10,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// mostAhead is how many followed requests are under way beside the one whose answer is being read.
-const mostAhead = 8
+// maxAhead is how many followed requests are under way beside the one whose answer is being read.
+const maxAhead = 8
 
 // fetched is a followed request that was sent before its turn. Its answer waits unread, where the transport holds it.
 type fetched struct {
@@ -58,7 +58,7 @@ func (p *page) followAll(ctx context.Context, follows []wit.Follow) error {
 		}
 	}()
 	for i := range follows {
-		for n := i + 1; n < min(i+1+mostAhead, len(follows)) && p.followed <= freelyFollowed; n++ {
+		for n := i + 1; n < min(i+1+maxAhead, len(follows)) && p.followed <= freelyFollowed; n++ {
 			if early[n].wants(&follows[n].Request) {
 				early[n] = p.ahead(besides, &sent, &follows[n].Request)
 			}

@@ -8,8 +8,8 @@ type pace struct{ idle int }
 
 // The pause before the next try grows from the one to the other while nothing comes.
 const (
-	leastPause   = 100 * time.Millisecond
-	longestPause = time.Second
+	leastPause = 100 * time.Millisecond
+	maxPause   = time.Second
 )
 
 // after is the least pause behind a try that brought something, or nothing.
@@ -19,8 +19,8 @@ func (p *pace) after(something bool) time.Duration {
 		return leastPause
 	}
 	pause := leastPause << p.idle
-	if pause >= longestPause {
-		return longestPause
+	if pause >= maxPause {
+		return maxPause
 	}
 	p.idle++
 	return pause

@@ -179,8 +179,8 @@ func (f *feed) rest(ctx context.Context, due time.Time, ever bool) error {
 	}
 }
 
-// mostSnapshots is how many may wait for a feed.
-const mostSnapshots = 16
+// maxSnapshots is how many may wait for a feed.
+const maxSnapshots = 16
 
 // Snapshot has a feed read as it is now, beside going on from its offset, at its next page boundary. Those that were
 // not read when the task ends are forgotten.
@@ -193,7 +193,7 @@ func (t *Task) Snapshot(feed, ident string) error {
 		}
 		f.mu.Lock()
 		defer f.mu.Unlock()
-		if len(f.snapshots) >= mostSnapshots {
+		if len(f.snapshots) >= maxSnapshots {
 			return fmt.Errorf("feed %s: %d snapshots wait already", feed, len(f.snapshots))
 		}
 		f.snapshots = append(f.snapshots, ident)

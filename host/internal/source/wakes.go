@@ -16,9 +16,9 @@ import (
 )
 
 const (
-	// mostWakes is how many different wakes, and notifications with idents of their own, may wait for a feed; a sender
+	// maxWakes is how many different wakes, and notifications with idents of their own, may wait for a feed; a sender
 	// of more is told to send again.
-	mostWakes = 10_000
+	maxWakes = 10_000
 	// rememberedIdents is how many notifications that were served are known again.
 	rememberedIdents = 1_000
 	// servedTogether is how many wakes are served before their rows are waited for.
@@ -63,11 +63,11 @@ func (f *feed) wake(w *wit.Wake) (served <-chan struct{}, err error) {
 		return nil, nil
 	case w.Ident != "" && one != nil:
 		f.task.count.duplicates.Add(1)
-	case len(q.pending) >= mostWakes:
+	case len(q.pending) >= maxWakes:
 		return nil, notify.ErrBusy
 	case i >= 0:
 		one = q.waiting[i]
-	case len(q.waiting) >= mostWakes:
+	case len(q.waiting) >= maxWakes:
 		return nil, notify.ErrBusy
 	default:
 		one = &wake{token: w.Token, served: make(chan struct{})}

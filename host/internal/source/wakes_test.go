@@ -148,12 +148,12 @@ func TestWaitingNotificationsAreBounded(t *testing.T) {
 		"idents": func(i int) *wit.Wake { return &wit.Wake{Token: "delta", Ident: strconv.Itoa(i)} },
 	} {
 		f := &feed{task: &Task{}, wakes: wakes{came: make(chan struct{}, 1)}}
-		for i := range mostWakes {
+		for i := range maxWakes {
 			if _, err := f.wake(one(i)); err != nil {
 				t.Fatalf("%s: number %d: %v", name, i, err)
 			}
 		}
-		if _, err := f.wake(one(mostWakes)); !errors.Is(err, notify.ErrBusy) {
+		if _, err := f.wake(one(maxWakes)); !errors.Is(err, notify.ErrBusy) {
 			t.Errorf("%s: expected that the next one is to be sent again, found %v", name, err)
 		}
 		if _, err := f.wake(one(0)); err != nil {

@@ -25,8 +25,8 @@ const (
 	// destinationLife is how long a destination is kept. SAP advises 3 to 5 min: what is changed in the cockpit counts
 	// soon, and a service that limits its callers is asked seldom, however many requests a connector makes.
 	destinationLife = 4 * time.Minute
-	// longestOutage is how long a destination is used on while the service does not answer.
-	longestOutage = time.Hour
+	// maxOutage is how long a destination is used on while the service does not answer.
+	maxOutage = time.Hour
 	// restAfterFailure is how long nobody asks a service that has not answered with all patience.
 	restAfterFailure = 10 * time.Second
 )
@@ -95,7 +95,7 @@ func (d *Destinations) ask(ctx context.Context, name string, patient bool) (gran
 	if err != nil {
 		return grant[Target]{}, err
 	}
-	g := grant[Target]{value: t, renew: now.Add(destinationLife), expires: now.Add(destinationLife + longestOutage)}
+	g := grant[Target]{value: t, renew: now.Add(destinationLife), expires: now.Add(destinationLife + maxOutage)}
 	if t.Token != nil && !t.Token.Expires.IsZero() {
 		if due := renewal(now, t.Token.Expires.Sub(now)); due.Before(g.renew) {
 			g.renew = due

@@ -43,11 +43,11 @@ func quote(text string, secrets ...string) string {
 		}
 	}
 	text = strings.Join(strings.FieldsFunc(text, func(c rune) bool { return c < ' ' || c == 0x7f || c == ' ' }), " ")
-	if r := []rune(text); len(r) > longestQuote {
-		text = string(r[:longestQuote]) + "…"
+	if r := []rune(text); len(r) > maxQuote {
+		text = string(r[:maxQuote]) + "…"
 	}
 	return text
 }
 
-// longestQuote is in characters.
-const longestQuote = 200
+// maxQuote is in characters.
+const maxQuote = 200

@@ -95,7 +95,7 @@ func (r *loginRequester) read(body string) (granted, error) {
 		g.life = seconds(member(answer, r.login.LifetimePath))
 	default:
 		if g.life = lifeOf(text, r.options.Clock()); g.life <= 0 {
-			g.life = longestLife
+			g.life = maxLife
 		}
 	}
 	return g, nil

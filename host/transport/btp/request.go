@@ -83,15 +83,15 @@ func (s saysEncoded) RoundTrip(r *http.Request) (*http.Response, error) {
 // whole reads answers to their end, so that one that breaks off is an error of the connection and not of its text.
 type whole struct{ next http.RoundTripper }
 
-// longestAnswer is in bytes.
-const longestAnswer = 1 << 20
+// maxAnswer is in bytes.
+const maxAnswer = 1 << 20
 
 func (w whole) RoundTrip(r *http.Request) (*http.Response, error) {
 	answer, err := w.next.RoundTrip(r)
 	if err != nil {
 		return nil, err
 	}
-	body, err := io.ReadAll(io.LimitReader(answer.Body, longestAnswer))
+	body, err := io.ReadAll(io.LimitReader(answer.Body, maxAnswer))
 	answer.Body.Close()
 	if err != nil {
 		return nil, fmt.Errorf("answered %d, and broke off: %w", answer.StatusCode, err)
@@ -311,11 +311,11 @@ func seconds(v any) time.Duration {
 	if !(n > 0) {
 		return 0
 	}
-	return time.Duration(min(n, longestLife.Seconds()) * float64(time.Second))
+	return time.Duration(min(n, maxLife.Seconds()) * float64(time.Second))
 }
 
-// longestLife bounds what a service can say of a token: a wrong unit must not keep one for centuries.
-const longestLife = 30 * 24 * time.Hour
+// maxLife bounds what a service can say of a token: a wrong unit must not keep one for centuries.
+const maxLife = 30 * 24 * time.Hour
 
 // lifeOf is until a JWT's own expiry, for services that leave out expires_in. It counts on both clocks being right, so
 // it is second choice. 0: not a JWT, or it does not say.

@@ -87,13 +87,13 @@ func (c *caller) once(ctx context.Context, address, token string) (body []byte, 
 		return nil, 0, c.unreachable(ctx, address, err)
 	}
 	defer answer.Body.Close()
-	body, err = io.ReadAll(io.LimitReader(answer.Body, longestAnswer+1))
+	body, err = io.ReadAll(io.LimitReader(answer.Body, maxAnswer+1))
 	switch {
 	case err != nil:
 		return nil, 0, c.unreachable(ctx, address, err)
-	case len(body) > longestAnswer:
+	case len(body) > maxAnswer:
 		return nil, 0, &Failure{Kind: Misconfigured, Status: answer.StatusCode,
-			text: fmt.Sprintf("%s %s: expected at most %d bytes, found more", c.what, address, longestAnswer)}
+			text: fmt.Sprintf("%s %s: expected at most %d bytes, found more", c.what, address, maxAnswer)}
 	case answer.StatusCode != http.StatusOK:
 		return nil, seconds(answer.Header.Get("Retry-After")), c.refused(address, answer.StatusCode, quote(string(body),
 			token))

@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// longestLine is the limit of a header line in bytes.
-const longestLine = 8192
+// maxLine is the limit of a header line in bytes.
+const maxLine = 8192
 
 // The headers of the Connectivity proxy, as net/http spells them.
 const (
@@ -50,7 +50,7 @@ func (s *Server) serveProxy(w http.ResponseWriter, r *http.Request) {
 	fail := func(status int, text string) { http.Error(answer, text, status) }
 	for name, values := range r.Header {
 		for _, value := range values {
-			if len(name)+len(": ")+len(value) > longestLine {
+			if len(name)+len(": ")+len(value) > maxLine {
 				fail(http.StatusRequestHeaderFieldsTooLarge, "header line too long: "+name) // assumption: "a 4xx"
 				return
 			}

@@ -97,12 +97,12 @@ func (s *Server) Recorded() []byte {
 	return slices.Clone(s.recorded)
 }
 
-const longestRecord = 64 << 20
+const maxRecord = 64 << 20
 
 func (s *Server) passed(b []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.record && len(s.recorded)+len(b) <= longestRecord {
+	if s.record && len(s.recorded)+len(b) <= maxRecord {
 		s.recorded = append(s.recorded, b...)
 	}
 }

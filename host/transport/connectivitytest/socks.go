@@ -93,8 +93,8 @@ func (s *socksSession) greeting() bool {
 	return ok && code == 0x80
 }
 
-// longestToken is in bytes. assumption: no page has a limit; a length beyond this is a client that counts wrongly.
-const longestToken = 64 << 10
+// maxToken is in bytes. assumption: no page has a limit; a length beyond this is a client that counts wrongly.
+const maxToken = 64 << 10
 
 func (s *socksSession) logon() bool {
 	head, ok := s.read(5)
@@ -102,7 +102,7 @@ func (s *socksSession) logon() bool {
 		return false
 	}
 	length := binary.BigEndian.Uint32(head[1:])
-	if length > longestToken {
+	if length > maxToken {
 		return false
 	}
 	token, ok := s.read(int(length))

@@ -100,8 +100,8 @@ func (c *connector) connect(conn net.Conn, address string) error {
 	}
 }
 
-// longestHead is in bytes.
-const longestHead = 64 << 10
+// maxHead is in bytes.
+const maxHead = 64 << 10
 
 // head reads an answer up to its empty line and not a byte more, which is why it reads one at a time: what comes behind
 // is the stream's.
@@ -118,8 +118,8 @@ func (c *connector) head(conn net.Conn) (*http.Response, error) {
 		if begin := "HTTP/"; len(head) <= len(begin) && string(head) != begin[:len(head)] {
 			return nil, &NotHTTP{s.Address, fmt.Sprintf("bytes % x", head), s.name(NameAddress)}
 		}
-		if len(head) > longestHead {
-			return nil, &NotHTTP{s.Address, fmt.Sprintf("more than %d bytes of header", longestHead),
+		if len(head) > maxHead {
+			return nil, &NotHTTP{s.Address, fmt.Sprintf("more than %d bytes of header", maxHead),
 				s.name(NameAddress)}
 		}
 	}

@@ -92,13 +92,13 @@ func (m *misfit) in(name string) *misfit {
 	return m
 }
 
-// longestQuote bounds how much of a value is repeated in a message.
-const longestQuote = 60
+// maxQuote bounds how much of a value is repeated in a message.
+const maxQuote = 60
 
 // quoted is a value for a message.
 func quoted(text []byte) string {
-	if len(text) > longestQuote {
-		return strconv.QuoteToASCII(string(text[:longestQuote])) + "… (" + strconv.Itoa(len(text)) + " bytes)"
+	if len(text) > maxQuote {
+		return strconv.QuoteToASCII(string(text[:maxQuote])) + "… (" + strconv.Itoa(len(text)) + " bytes)"
 	}
 	return strconv.QuoteToASCII(string(text))
 }

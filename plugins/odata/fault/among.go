@@ -6,8 +6,8 @@ import (
 	"github.com/culvert-project/culvert/sdk/go/setting"
 )
 
-// mostNames is how many names a message lists.
-const mostNames = 40
+// maxNames is how many names a message lists.
+const maxNames = 40
 
 // Among says which name may have been meant, and which there are.
 func Among(wrong string, names []string, none string) string {
@@ -20,8 +20,8 @@ func Among(wrong string, names []string, none string) string {
 			least, text = d, "; the nearest name is "+name
 		}
 	}
-	if len(names) > mostNames {
-		return text + "; expected one of " + strings.Join(names[:mostNames], ", ") + ", ..."
+	if len(names) > maxNames {
+		return text + "; expected one of " + strings.Join(names[:maxNames], ", ") + ", ..."
 	}
 	return text + "; expected one of " + strings.Join(names, ", ")
 }

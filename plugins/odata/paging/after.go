@@ -14,16 +14,16 @@ import (
 )
 
 const (
-	// mostPasses is how many times a set is read from its start before a load that does not reach the service's count
+	// maxPasses is how many times a set is read from its start before a load that does not reach the service's count
 	// fails.
-	mostPasses = 3
-	// mostEmpty is how many pages without a row may follow one another.
-	mostEmpty = 1000
-	// mostProbes is how many pages that are asked for by key the question for the reverse order goes before, where
+	maxPasses = 3
+	// maxEmpty is how many pages without a row may follow one another.
+	maxEmpty = 1000
+	// maxProbes is how many pages that are asked for by key the question for the reverse order goes before, where
 	// there are no counts.
-	mostProbes = 3
-	// mostBeyond is how many rows may come that the service didn't count, of large sets three times the count.
-	mostBeyond = 10_000
+	maxProbes = 3
+	// maxBeyond is how many rows may come that the service didn't count, of large sets three times the count.
+	maxBeyond = 10_000
 )
 
 // After is the place behind the page.
@@ -104,10 +104,10 @@ func (pg *Page) progress(next *Place) error {
 	if next.empty++; pg.Out.Page.Rows > 0 {
 		next.empty = 0
 	}
-	if next.empty > mostEmpty {
-		return pg.circle(strconv.Itoa(mostEmpty) + " pages came one after another without a row, the last one " + pg.At.url)
+	if next.empty > maxEmpty {
+		return pg.circle(strconv.Itoa(maxEmpty) + " pages came one after another without a row, the last one " + pg.At.url)
 	}
-	if next.count >= 0 && next.seen-next.count > max(mostBeyond, 3*next.count) {
+	if next.count >= 0 && next.seen-next.count > max(maxBeyond, 3*next.count) {
 		return pg.circle(strconv.Itoa(next.seen) + " rows came of the " + strconv.Itoa(next.count) + " that it counted, up to " + pg.At.url)
 	}
 	if next.count >= 0 && next.seen > next.count && !next.warned {
@@ -217,7 +217,7 @@ func (pg *Page) byKey(next *Place) bool {
 	}
 	next.url, next.base, next.key = url, next.seen, pg.packKey(texts)
 	next.sound = !pg.At.keyed() && !pg.At.mixed || pg.At.keyed() && pg.Out.Page.Count >= 0
-	if next.count < 0 && next.probed < mostProbes {
+	if next.count < 0 && next.probed < maxProbes {
 		next.check = checkOrder
 	}
 	return true
@@ -395,12 +395,12 @@ func (pg *Page) anew(next *Place, why string) (*Place, error) {
 	if next.count >= 0 {
 		came += " of " + strconv.Itoa(next.count)
 	}
-	if next.pass+1 >= mostPasses {
+	if next.pass+1 >= maxPasses {
 		phantoms := "if the service counts rows that it doesn't give, sap.odata#" + pg.Number + ".count = none takes what comes. "
 		if next.count < 0 {
 			phantoms = "else the service must give counts or next links, or heed $skip or $orderby and $filter. "
 		}
-		return nil, pg.short(next, why+"; the set was read "+strconv.Itoa(mostPasses)+" times. If its rows are changed all the time, read it when they "+
+		return nil, pg.short(next, why+"; the set was read "+strconv.Itoa(maxPasses)+" times. If its rows are changed all the time, read it when they "+
 			"aren't; "+phantoms+"Reset the connector's offsets to begin anew")
 	}
 	first := pg.startOf(&pg.At, next.unordered, next.uncounted)
@@ -503,13 +503,13 @@ func (pg *Page) beyondRefused(failed *wit.Fault) (wit.Portion, error) {
 // first tells whether the page is a load's first one, which can be asked for with fewer options.
 func (pg *Page) first() bool {
 	at := &pg.At
-	return at.tries < mostTries && at.seen == 0 && at.url == pg.startOf(at, at.unordered, at.uncounted).url
+	return at.tries < maxTries && at.seen == 0 && at.url == pg.startOf(at, at.unordered, at.uncounted).url
 }
 
 // all is the first page with all options, where leaving them out was of no use: also after a restart.
 func (pg *Page) all() *Place {
 	p := pg.startOf(&pg.At, false, false)
-	p.tries = mostTries
+	p.tries = maxTries
 	pg.keep(p)
 	return p
 }
@@ -520,8 +520,8 @@ func (pg *Page) keep(first *Place) {
 	first.pass, first.links, first.warned, first.began = at.pass, at.links, at.warned, at.began
 }
 
-// mostTries is the [Place.tries] of a first page that was asked for without any of its options in vain.
-const mostTries = 1
+// maxTries is the [Place.tries] of a first page that was asked for without any of its options in vain.
+const maxTries = 1
 
 // instead goes on with another place after an answer that was no success, and after a while.
 func (pg *Page) instead(other *Place, failed *wit.Fault, how string) (wit.Portion, error) {

@@ -36,8 +36,8 @@ type cursorPlace struct {
 	known, fresh string
 }
 
-// mostMarks bounds what a place remembers of rows, in bytes of known and of fresh: an offset has 64 KiB.
-const mostMarks = 24 << 10
+// maxMarks bounds what a place remembers of rows, in bytes of known and of fresh: an offset has 64 KiB.
+const maxMarks = 24 << 10
 
 // mark is a row as a later load recognises it.
 type mark struct{ value, hash string }
@@ -159,7 +159,7 @@ func (pg *Page) recognise(rows []wit.Row) []wit.Row {
 		hash := base64.RawURLEncoding.EncodeToString(binary.BigEndian.AppendUint64(nil, uint64(h)))
 		if c.atLeast(text, c.lower(pg.cursor.high)) {
 			pg.cursor.marks = append(pg.cursor.marks, mark{text, hash})
-			if len(pg.cursor.marks) > 4*mostMarks/markBytes {
+			if len(pg.cursor.marks) > 4*maxMarks/markBytes {
 				pg.prune()
 			}
 		}
@@ -182,7 +182,7 @@ func (pg *Page) prune() {
 	for _, m := range at.marks {
 		size += len(m.value) + len(m.hash) + 2
 	}
-	if size <= mostMarks {
+	if size <= maxMarks {
 		return
 	}
 	slices.SortStableFunc(at.marks, func(a, b mark) int {
@@ -190,7 +190,7 @@ func (pg *Page) prune() {
 		return order
 	})
 	kept := 0
-	for size = 0; kept < len(at.marks) && size <= mostMarks; kept++ {
+	for size = 0; kept < len(at.marks) && size <= maxMarks; kept++ {
 		size += len(at.marks[kept].value) + len(at.marks[kept].hash) + 2
 	}
 	sdk.Log(wit.LevelWarn, pg.What()+": "+strconv.Itoa(len(at.marks))+" rows are within the look-back of the cursor; "+

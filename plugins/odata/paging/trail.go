@@ -9,8 +9,8 @@ import (
 )
 
 // Trail remembers what a load came past, so that it notices when it goes in a circle, in a space that doesn't grow with
-// the load: it has the last mostRecent steps, and of all before the one whose number is the last power of two (Brent's
-// way). A circle of up to mostRecent steps is found when its first step comes again, a longer one before it was gone
+// the load: it has the last maxRecent steps, and of all before the one whose number is the last power of two (Brent's
+// way). A circle of up to maxRecent steps is found when its first step comes again, a longer one before it was gone
 // round three times.
 type Trail struct {
 	steps  int
@@ -19,7 +19,7 @@ type Trail struct {
 }
 
 const (
-	mostRecent = 64
+	maxRecent = 64
 	// hashSize is the length of a step: 48 bits, so that two of a million don't look alike by chance.
 	hashSize = 8
 )
@@ -34,7 +34,7 @@ func (t *Trail) step(hash hash) (before bool) {
 	if bits.OnesCount(uint(t.steps)) == 1 {
 		t.mark = h
 	}
-	t.recent = t.recent[max(0, len(t.recent)-(mostRecent-1)*hashSize):] + h
+	t.recent = t.recent[max(0, len(t.recent)-(maxRecent-1)*hashSize):] + h
 	return false
 }
 
@@ -56,7 +56,7 @@ func (t *Trail) String() string { return strconv.Itoa(t.steps) + "." + t.mark + 
 func (t *Trail) parse(s string) bool {
 	parts := strings.Split(s, ".")
 	if len(parts) != 3 || len(parts[1]) != hashSize || len(parts[2])%hashSize != 0 ||
-		len(parts[2]) > mostRecent*hashSize {
+		len(parts[2]) > maxRecent*hashSize {
 		return false
 	}
 	steps, err := strconv.Atoi(parts[0])

@@ -30,8 +30,8 @@ type condition struct {
 func (q *Query) condition(m *edm.Model, root *level, given *Condition, expand string) error {
 	c := condition{setting: given.Prefix + Option, operator: given.Option}
 	steps := strings.Split(given.Property, "/")
-	if len(steps) > mostSteps {
-		return refuse(given.Prefix+Property, given.Property[:min(len(given.Property), 60)], "expected at most "+strconv.Itoa(mostSteps)+" steps")
+	if len(steps) > maxSteps {
+		return refuse(given.Prefix+Property, given.Property[:min(len(given.Property), 60)], "expected at most "+strconv.Itoa(maxSteps)+" steps")
 	}
 	for i := range steps {
 		steps[i] = strings.TrimSpace(steps[i])

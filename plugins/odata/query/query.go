@@ -274,8 +274,8 @@ func (l *level) at(name string) *level {
 	return nil
 }
 
-// mostSteps bounds a path; schemas nest no deeper.
-const mostSteps = 20
+// maxSteps bounds a path; schemas nest no deeper.
+const maxSteps = 20
 
 // expand grows the tree by paths of navigation properties.
 func (l *level) expand(m *edm.Model, paths []string, name string) error {
@@ -283,8 +283,8 @@ func (l *level) expand(m *edm.Model, paths []string, name string) error {
 		at, depth := l, 0
 		for step := range strings.SplitSeq(path, "/") {
 			step = strings.TrimSpace(step)
-			if depth++; depth > mostSteps {
-				return refuse(name, path[:min(len(path), 60)], "expected at most "+strconv.Itoa(mostSteps)+" steps")
+			if depth++; depth > maxSteps {
+				return refuse(name, path[:min(len(path), 60)], "expected at most "+strconv.Itoa(maxSteps)+" steps")
 			}
 			n := at.structure.Navigation(step)
 			if n == nil {

@@ -94,7 +94,7 @@ func ConvertLossy(p *edm.Property, n *wit.Node, v any) (Converted, error) {
 		}
 	}
 	c, err := Convert(p, n, v)
-	if err == nil && c.Type == edm.Decimal && p.Scale >= 0 && !p.VariableScale && len(c.Text) < mostScale {
+	if err == nil && c.Type == edm.Decimal && p.Scale >= 0 && !p.VariableScale && len(c.Text) < maxScale {
 		c.Text = rounded(c.Text, p.Scale)
 	}
 	return c, err

@@ -33,15 +33,15 @@ func Literal(p *edm.Property, text string) (uri.Literal, error) {
 	return uri.Literal{Type: t, Text: out}, nil
 }
 
-// mostDigits is far more than any decimal has, and few enough to compare with.
-const mostDigits = 1000
+// maxDigits is far more than any decimal has, and few enough to compare with.
+const maxDigits = 1000
 
-// mostShown is how much of a value an error repeats, in bytes.
-const mostShown = 60
+// maxShown is how much of a value an error repeats, in bytes.
+const maxShown = 60
 
 func cut(s string) string {
-	if len(s) > mostShown {
-		return strings.ToValidUTF8(s[:mostShown], "") + "..."
+	if len(s) > maxShown {
+		return strings.ToValidUTF8(s[:maxShown], "") + "..."
 	}
 	return s
 }
@@ -120,7 +120,7 @@ func canonical(t edm.Primitive, s string) (string, bool) {
 		bounds := integers[t]
 		return strconv.FormatInt(n, 10), err == nil && n >= bounds.least && n <= bounds.most
 	case edm.Decimal:
-		if s = strings.TrimPrefix(s, "+"); len(s) > mostDigits || s == "." {
+		if s = strings.TrimPrefix(s, "+"); len(s) > maxDigits || s == "." {
 			return "", false
 		}
 		if strings.HasPrefix(s, ".") {

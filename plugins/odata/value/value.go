@@ -242,12 +242,12 @@ func scale(n *wit.Node) int {
 	return 0
 }
 
-// mostScale bounds the zeros that a scale can ask for.
-const mostScale = 1000
+// maxScale bounds the zeros that a scale can ask for.
+const maxScale = 1000
 
 // pointed writes an unscaled value with its point.
 func pointed(unscaled *big.Int, scale int) (string, bool) {
-	if scale > mostScale || scale < -mostScale {
+	if scale > maxScale || scale < -maxScale {
 		return "", false
 	}
 	digits := unscaled.String()

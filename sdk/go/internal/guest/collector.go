@@ -8,10 +8,10 @@ const (
 	leastHeap    = 1 << 20
 	goHeap       = 4 << 20
 	leastPercent = 100 * leastHeap / goHeap
-	mostPercent  = 100
+	maxPercent   = 100
 )
 
 // percentFor makes the least heap twice what is alive.
 func percentFor(alive uint64) int {
-	return int(max(leastPercent, min(mostPercent, 100*2*alive/goHeap)))
+	return int(max(leastPercent, min(maxPercent, 100*2*alive/goHeap)))
 }

@@ -9,7 +9,7 @@ func TestHeapsGrowToTwiceWhatIsAlive(t *testing.T) {
 		percent := uint64(percentFor(alive))
 		looked := max(goHeap*percent/100, alive+alive*percent/100) // Go's rule
 		want := max(leastHeap, 2*alive)
-		if looked > want+want/10 || looked < want-want/10 || percent > mostPercent {
+		if looked > want+want/10 || looked < want-want/10 || percent > maxPercent {
 			t.Errorf("%d KiB alive: expected a look at some %d KiB, found one at %d, %d percent", kib, want>>10, looked>>10, percent)
 		}
 	}
