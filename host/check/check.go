@@ -175,10 +175,13 @@ func (k *Checker) stages(ctx context.Context, c *config.Connector, rules config.
 // gives is the connector's problem under the name of the converter.
 func (k *Checker) converters(c *config.Connector) config.Problems {
 	var problems config.Problems
-	for _, which := range []string{"key.converter", "value.converter"} {
+	for _, which := range []string{"key.converter", "value.converter", "header.converter"} {
 		class, settings := c.Converter(which, k.Worker)
-		key := which == "key.converter"
-		declared, err := convert.Find(class, key)
+		key, header := which == "key.converter", which == "header.converter"
+		declared, err := convert.FindHeaders(class)
+		if !header {
+			declared, err = convert.Find(class, key)
+		}
 		if err != nil {
 			problems = append(problems, problem(entry(c, which), err))
 			continue
@@ -201,13 +204,15 @@ func (k *Checker) converters(c *config.Connector) config.Problems {
 		if wrong {
 			continue
 		}
-		if _, err := convert.New(class, settings, convert.Use{Key: key, Schemas: k.Registry.For("")}); err != nil {
+		use := convert.Use{Key: key, Schemas: k.Registry.For("")}
+		if header {
+			_, err = convert.NewHeaders(class, settings, use)
+		} else {
+			_, err = convert.New(class, settings, use)
+		}
+		if err != nil {
 			problems = append(problems, problem(entry(c, which), err))
 		}
-	}
-	if class, _ := c.Converter("header.converter", k.Worker); !knownHeaderConverter(class) {
-		problems = append(problems, problem(entry(c, "header.converter"),
-			fmt.Errorf("expected %s, found %s: others are not built yet", config.HeaderConverter, class)))
 	}
 	return problems
 }
@@ -249,10 +254,6 @@ func (k *Checker) ownConverters(c *config.Connector) config.Problems {
 		}
 	}
 	return problems
-}
-
-func knownHeaderConverter(class string) bool {
-	return class == config.HeaderConverter || class == "SimpleHeaderConverter"
 }
 
 // clients checks what the connector changes about its Kafka clients.

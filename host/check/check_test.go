@@ -40,7 +40,8 @@ func TestCheck(t *testing.T) {
 				"value to be either true or false"},
 		{"what only the converter sees", good + "\nvalue.converter=StringConverter\nvalue.converter.converter.encoding=x",
 			"c.properties:5: value.converter: Invalid value x for configuration converter.encoding: expected UTF-8"},
-		{"header converter", good + "\nheader.converter=Nope", "c.properties:5: header.converter: expected org.apache"},
+		{"header converter", good + "\nheader.converter=Nope", "c.properties:5: header.converter: header converter: " +
+			`unknown class "Nope"`},
 		{"address", strings.Replace(good, "localhost", "http://localhost/", 1),
 			"c.properties:2: spy.address: expected a host name"},
 		{"a role that the host does nothing about", good + "\nspy.store=/x.jks",

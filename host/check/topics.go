@@ -104,9 +104,13 @@ func (k *Checker) unreached(c *config.Connector, component wit.Component) config
 		case len(read) > 0 && !slices.Contains(read, e.Value):
 			problems = append(problems, problem(e, fmt.Errorf("expected one of topics (%s), found %q, which no "+
 				"record can reach", strings.Join(read, ", "), e.Value)))
-		case len(read) == 0 && !config.TakesTopic(whole, e.Value):
-			problems = append(problems, problem(e, fmt.Errorf("expected a topic that topics.regex (%s) matches as a "+
-				"whole, found %q, which no record can reach", text, e.Value)))
+		case len(read) == 0:
+			if takes, err := config.TakesTopic(whole, e.Value); err != nil {
+				problems = append(problems, problem(e, fmt.Errorf("topics.regex (%s): %w", text, err)))
+			} else if !takes {
+				problems = append(problems, problem(e, fmt.Errorf("expected a topic that topics.regex (%s) matches as "+
+					"a whole, found %q, which no record can reach", text, e.Value)))
+			}
 		}
 	}
 	if does.drops {

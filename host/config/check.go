@@ -338,10 +338,14 @@ func frameRules(c *Connector, kind wit.ComponentKind) Problems {
 	if dead := c.Text("errors.deadletterqueue.topic.name"); dead != "" && slices.Contains(topics, dead) {
 		e, _ := c.Entry("errors.deadletterqueue.topic.name")
 		problems = append(problems, e.problem("expected a topic that is not among topics, found %q", dead))
-	} else if whole, err := pattern.Compile(regex); dead != "" && regex != "" && err == nil && TakesTopic(whole, dead) {
+	} else if whole, err := pattern.Compile(regex); dead != "" && regex != "" && err == nil {
 		e, _ := c.Entry("errors.deadletterqueue.topic.name")
-		problems = append(problems, e.problem("expected a topic that topics.regex does not take, or dead letters "+
-			"would be read as records, found %q", dead))
+		if takes, err := TakesTopic(whole, dead); err != nil {
+			problems = append(problems, e.problem("topics.regex: %v", err))
+		} else if takes {
+			problems = append(problems, e.problem("expected a topic that topics.regex does not take, or dead letters "+
+				"would be read as records, found %q", dead))
+		}
 	}
 	return problems
 }
@@ -366,10 +370,14 @@ func (c *Connector) topicCreation() (problems Problems) {
 // regexWithin is how long an expression may take for one topic's name.
 const regexWithin = time.Second
 
-// TakesTopic tells whether an expression of a setting takes a topic: it must match the whole name, within a second.
-func TakesTopic(p pattern.Pattern, topic string) bool {
+// TakesTopic tells whether an expression of a setting takes a topic: it must match the whole name. One that takes
+// longer than a second is an error, or a topic would be passed over by the time that a machine had.
+func TakesTopic(p pattern.Pattern, topic string) (bool, error) {
 	ok, err := p.Within(regexWithin).Matches(topic)
-	return ok && err == nil
+	if err != nil {
+		return false, fmt.Errorf("the regular expression takes more than %s for the topic %q", regexWithin, topic)
+	}
+	return ok, nil
 }
 
 // Part checks the settings of a transform or predicate: values and what is missing. Unknown keys are warnings unless

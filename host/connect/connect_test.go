@@ -102,7 +102,11 @@ func TestNewTopic(t *testing.T) {
 		"small": {Partitions: 1, Configs: map[string]string{"cleanup.policy": "compact"}},
 	} {
 		want.Name = name
-		if diff := cmp.Diff(want, newTopic(c, name)); diff != "" {
+		got, err := newTopic(c, name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
 			t.Error(diff)
 		}
 	}

@@ -53,6 +53,7 @@ func (t *task) sink(ctx context.Context, binding *plugin.Binding, once bool) err
 		},
 		NewChain:      transforms.sink(),
 		NewConverters: c.converters,
+		NewHeaders:    c.headers,
 		Rows:          roles.Int(role.SinkFlushRows),
 		Every:         flushEvery(roles, c.o.Worker),
 		InFlight:      roles.Int(role.SinkInFlight),

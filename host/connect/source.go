@@ -62,6 +62,7 @@ func (t *task) source(ctx context.Context, binding *plugin.Binding, once bool) e
 		},
 		NewChain:       transforms.source(),
 		NewConverters:  c.converters,
+		NewHeaders:     c.headers,
 		EnsureTopic:    c.ensureTopic,
 		Listen:         c.listen,
 		Buffers:        c.o.buffers,
@@ -119,6 +120,16 @@ func (c *connector) converters() (key, value convert.Converter, err error) {
 		return nil, nil, fmt.Errorf("value.converter: %w", err)
 	}
 	return key, value, nil
+}
+
+// headers makes a converter of headers; it is not to be shared.
+func (c *connector) headers() (convert.Headers, error) {
+	class, settings := c.config.Converter("header.converter", c.o.Worker)
+	h, err := convert.NewHeaders(class, settings, c.converting(false))
+	if err != nil {
+		return nil, fmt.Errorf("header.converter: %w", err)
+	}
+	return h, nil
 }
 
 // converting is what converters are made for.

@@ -2,6 +2,7 @@ package connect
 
 import (
 	"context"
+	"fmt"
 	"strconv"
 	"strings"
 
@@ -34,29 +35,48 @@ func (c *connector) ensureTopic(ctx context.Context, topic string) error {
 	if !c.o.Worker.Boolean("topic.creation.enable") {
 		return nil
 	}
-	_, err := c.admin.EnsureTopics(ctx, newTopic(c.config, topic))
+	made, err := newTopic(c.config, topic)
+	if err != nil {
+		return &wit.Fault{Kind: wit.FaultConfig, Message: err.Error()}
+	}
+	_, err = c.admin.EnsureTopics(ctx, made)
 	return err
 }
 
 // newTopic is what a topic is to be: of the first group of topic.creation.groups that takes it, else as
 // topic.creation.default.… say.
-func newTopic(c *config.Connector, name string) kafka.Topic {
+func newTopic(c *config.Connector, name string) (kafka.Topic, error) {
 	for _, group := range config.List(c.Text("topic.creation.groups")) {
 		prefix := "topic.creation." + group + "."
-		if matchesAny(c.Text(prefix+"include"), name) && !matchesAny(c.Text(prefix+"exclude"), name) {
-			return topicOf(c, prefix, name)
+		in, err := matchesAny(c, prefix+"include", name)
+		out := false
+		if in {
+			out, err = matchesAny(c, prefix+"exclude", name)
+		}
+		if err != nil {
+			return kafka.Topic{}, err
+		}
+		if in && !out {
+			return topicOf(c, prefix, name), nil
 		}
 	}
-	return topicOf(c, "topic.creation.default.", name)
+	return topicOf(c, "topic.creation.default.", name), nil
 }
 
-func matchesAny(patterns, name string) bool {
-	for _, p := range config.List(patterns) {
-		if re, err := pattern.Compile(p); err == nil && config.TakesTopic(re, name) {
-			return true
+// matchesAny tells whether one of the expressions of a setting takes a topic.
+func matchesAny(c *config.Connector, setting, name string) (bool, error) {
+	for _, p := range config.List(c.Text(setting)) {
+		re, err := pattern.Compile(p)
+		if err != nil {
+			continue // the connector did not start with it
+		}
+		if takes, err := config.TakesTopic(re, name); err != nil {
+			return false, fmt.Errorf("%s: %w", setting, err)
+		} else if takes {
+			return true, nil
 		}
 	}
-	return false
+	return false, nil
 }
 
 func topicOf(c *config.Connector, prefix, name string) kafka.Topic {

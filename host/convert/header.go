@@ -31,10 +31,7 @@ func (c SimpleHeaders) Encode(ctx context.Context, dst []byte, most int, _ strin
 	size := 0
 	switch h.Form {
 	case wit.Raw:
-		if err := w.room(dst, len(h.Value)); err != nil {
-			return dst, false, err
-		}
-		return append(dst, h.Value...), false, nil
+		return appendRaw(ctx, dst, most, h.Value)
 	case wit.Structured:
 		s := c.Registry.Get(h.Schema)
 		if s == nil {

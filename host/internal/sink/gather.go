@@ -46,6 +46,7 @@ type gatherer struct {
 	task       *Task
 	consumer   Consumer
 	key, value convert.Converter
+	header     convert.Headers
 	chain      Chain
 	headers    []datum.Header
 	// rest are items that did not fit into the batch before.
@@ -57,6 +58,11 @@ func (t *Task) newGatherer(ctx context.Context) (*gatherer, error) {
 	var err error
 	if g.key, g.value, err = t.o.NewConverters(); err != nil {
 		return nil, err
+	}
+	if g.header = (convert.SimpleHeaders{Registry: t.o.Registry}); t.o.NewHeaders != nil {
+		if g.header, err = t.o.NewHeaders(); err != nil {
+			return nil, err
+		}
 	}
 	if t.o.NewChain != nil {
 		if g.chain, err = t.o.NewChain(ctx); err != nil {
@@ -330,9 +336,9 @@ func (g *gatherer) row(ctx context.Context, b *record.Batch, r *kgo.Record) (row
 	if len(r.Headers) > 0 {
 		g.headers = g.headers[:0]
 		for _, h := range r.Headers {
-			header := datum.Header{Name: h.Key, Form: wit.Raw, Value: h.Value}
-			if h.Value == nil {
-				header = datum.Header{Name: h.Key, Form: wit.Dynamic, Value: []byte{datum.TagNull}}
+			header, err := g.header.Decode(ctx, r.Topic, h.Key, h.Value, b)
+			if err != nil {
+				return row, StageHeaders, fmt.Errorf("header %s: %w", h.Key, err)
 			}
 			g.headers = append(g.headers, header)
 		}

@@ -38,6 +38,8 @@ type Options struct {
 	NewChain func(ctx context.Context) (Chain, error)
 	// NewConverters makes the converters.
 	NewConverters func() (key, value convert.Converter, err error)
+	// NewHeaders makes the converter of headers. Default: SimpleHeaderConverter.
+	NewHeaders func() (convert.Headers, error)
 	// Rows and Every bound a batch: it is written when it has so many rows, or so long after its first record came.
 	// Default of Rows: 500. Every 0: what came is not kept waiting.
 	Rows  int

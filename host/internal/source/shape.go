@@ -18,6 +18,7 @@ type shaper struct {
 	feed       *feed
 	chain      Chain
 	key, value convert.Converter
+	header     convert.Headers
 	topics     map[string]bool // known to exist
 	spans      []span
 	headers    []headerSpan
@@ -43,6 +44,9 @@ func (f *feed) newShaper(ctx context.Context) (*shaper, error) {
 	s := &shaper{feed: f, topics: map[string]bool{}}
 	var err error
 	if s.key, s.value, err = f.task.o.NewConverters(); err != nil {
+		return nil, err
+	}
+	if s.header, err = f.task.o.NewHeaders(); err != nil {
 		return nil, err
 	}
 	if f.task.o.NewChain != nil {
@@ -224,7 +228,7 @@ func (s *shaper) rowHeaders(ctx context.Context, c *chunk, topic string, block w
 	for i := range s.parsed {
 		h := headerSpan{name: s.parsed[i].Name, start: len(c.out)}
 		most -= len(h.name) + headerOverhead
-		if c.out, h.null, err = s.feed.task.o.Headers.Encode(ctx, c.out, most, topic, &c.batch,
+		if c.out, h.null, err = s.header.Encode(ctx, c.out, most, topic, &c.batch,
 			&s.parsed[i]); err != nil {
 			return fmt.Errorf("header %s: %w", h.name, err)
 		}

@@ -20,7 +20,6 @@ import (
 	"github.com/culvert-project/culvert/host/kafka"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/wit"
-	"github.com/culvert-project/culvert/wit/datum"
 )
 
 // Options are what a task works with. Fields without a default must be set.
@@ -47,9 +46,8 @@ type Options struct {
 	NewChain func(ctx context.Context) (Chain, error)
 	// NewConverters makes the converters of one feed.
 	NewConverters func() (key, value convert.Converter, err error)
-	// Headers makes the value of a record's header of one of a row's. Default: texts and bytes as they are, numbers and
-	// booleans as text.
-	Headers HeaderConverter
+	// NewHeaders makes the converter of headers of one feed. Default: SimpleHeaderConverter.
+	NewHeaders func() (convert.Headers, error)
 	// Listen has notifications for a feed taken: take is called with each, and returns when it is to be answered. The
 	// address is what the plugin subscribes with. Default: nobody listens, and no feed is subscribed to.
 	Listen func(feed string, take notify.Handler) (address string, close func(), err error)
@@ -70,13 +68,6 @@ type Options struct {
 	Pages int
 	// Logger. Default: discards.
 	Logger *slog.Logger
-}
-
-// HeaderConverter turns a header's value into bytes.
-type HeaderConverter interface {
-	// Encode appends the bytes of a header of b to dst, at most `most` of them; null tells that it has none.
-	Encode(ctx context.Context, dst []byte, most int, topic string, b *record.Batch, h *datum.Header) (out []byte,
-		null bool, err error)
 }
 
 // Task reads the feeds of one task. It owns the goroutines of its feeds while Run runs.
@@ -149,8 +140,8 @@ func NewTask(o Options) *Task {
 	if o.Renew == nil {
 		o.Renew = func(context.Context, int) error { return nil }
 	}
-	if o.Headers == nil {
-		o.Headers = convert.SimpleHeaders{Registry: o.Registry}
+	if o.NewHeaders == nil {
+		o.NewHeaders = func() (convert.Headers, error) { return convert.SimpleHeaders{Registry: o.Registry}, nil }
 	}
 	t := &Task{o: o, log: o.Logger.With("connector", o.Connector, "task", o.Task), pages: make(chan struct{}, o.Pages)}
 	t.plugin = task.NewPlugin(o.Versions, o.Client, t.log, task.Opening[Reader, *opened]{

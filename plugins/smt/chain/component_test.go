@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"encoding/json"
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -227,5 +228,23 @@ func TestNoAllocationForARow(t *testing.T) {
 	})
 	if n > 1 {
 		t.Errorf("%v allocations a call", n)
+	}
+}
+
+// Chains that no longer come are let go.
+func TestChainsAreBounded(t *testing.T) {
+	e := New()
+	for n := range 2*maxCached + 1 {
+		context, err := e.Prepare([]wit.Stage{{Component: ClassInsertHeader, Settings: []wit.Setting{
+			{Name: "header", Value: strconv.Itoa(n)}, {Name: "value.literal", Value: "x"}}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := e.Apply(context, nil, []string{"t"}, []wit.Row{{}}, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(e.chains) > maxCached {
+		t.Errorf("expected at most %d chains, found %d", maxCached, len(e.chains))
 	}
 }

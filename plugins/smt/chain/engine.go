@@ -60,6 +60,9 @@ func (e *Engine) chain(context []byte) (*chain, error) {
 	if err != nil {
 		return nil, err
 	}
+	if len(e.chains) >= maxCached {
+		clear(e.chains)
+	}
 	e.chains[string(context)] = c
 	return c, nil
 }

@@ -1,0 +1,107 @@
+package convert
+
+import (
+	"context"
+	"strings"
+
+	"github.com/culvert-project/culvert/host/record"
+	"github.com/culvert-project/culvert/sdk/go/setting"
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/datum"
+)
+
+// ClassSimpleHeaders is the converter of headers that is Kafka Connect's default.
+const ClassSimpleHeaders = "org.apache.kafka.connect.storage.SimpleHeaderConverter"
+
+// Headers converts the values of headers. Like a [Converter] it belongs to one goroutine at a time.
+type Headers interface {
+	// Encode appends the bytes of a header of b to dst, at most `most` of them; null tells that it has none.
+	Encode(ctx context.Context, dst []byte, most int, topic string, b *record.Batch, h *datum.Header) (out []byte,
+		null bool, err error)
+	// Decode makes a header of what a record of a topic has, nil for none. What it writes goes behind b.Data.
+	Decode(ctx context.Context, topic, name string, data []byte, b *record.Batch) (datum.Header, error)
+}
+
+// FindHeaders returns the declaration of a converter of headers: SimpleHeaderConverter, or a converter of keys and
+// values that Kafka Connect takes for headers, too.
+func FindHeaders(class string) (Declaration, error) {
+	class = strings.TrimSpace(class)
+	if class == ClassSimpleHeaders || class == simpleName(ClassSimpleHeaders) {
+		return Declaration{Class: ClassSimpleHeaders, table: setting.Of()}, nil
+	}
+	d, err := Find(class, false)
+	switch {
+	case err != nil:
+		return d, configError("header converter: unknown class %q; there are %s, and the converters of keys and values "+
+			"but Avro's", class, ClassSimpleHeaders)
+	case d.Class == ClassAvro:
+		return d, configError("header converter: %s converts no headers, in Kafka Connect neither", d.Class)
+	}
+	return d, nil
+}
+
+// NewHeaders makes the converter of headers of a class. settings are those behind `header.converter.`.
+func NewHeaders(class string, settings map[string]string, u Use) (Headers, error) {
+	d, err := FindHeaders(class)
+	if err != nil {
+		return nil, err
+	}
+	if d.Class == ClassSimpleHeaders {
+		return SimpleHeaders{Registry: u.Schemas}, nil
+	}
+	u.Key = false
+	c, err := New(d.Class, settings, u)
+	return &valueHeaders{c: c, batch: record.Batch{Registry: u.Schemas}}, err
+}
+
+// valueHeaders converts headers as a converter of values does.
+type valueHeaders struct {
+	c Converter
+	// batch holds the value of the header at work.
+	batch record.Batch
+}
+
+func (c *valueHeaders) Encode(ctx context.Context, dst []byte, most int, topic string, _ *record.Batch,
+	h *datum.Header) ([]byte, bool, error) {
+	if h.Form == wit.Raw { // bytes that nobody has read are as they were
+		return appendRaw(ctx, dst, most, h.Value)
+	}
+	d := wit.Datum{Form: h.Form, Schema: h.Schema, Size: uint32(len(h.Value))}
+	if h.Form == wit.Dynamic && string(h.Value) == string(nullValue) {
+		d = wit.Datum{}
+	}
+	c.batch.Data = h.Value
+	defer func() { c.batch.Data = nil }()
+	return c.c.Encode(ctx, dst, most, topic, &c.batch, d)
+}
+
+func (c *valueHeaders) Decode(ctx context.Context, topic, name string, data []byte, b *record.Batch) (datum.Header,
+	error) {
+	d, err := c.c.Decode(ctx, topic, data, b)
+	h := datum.Header{Name: name, Form: d.Form, Schema: d.Schema}
+	if h.Value = b.Bytes(d); d.Form == wit.Absent {
+		h.Form, h.Value = wit.Dynamic, nullValue
+	}
+	return h, err
+}
+
+// nullValue is a null without schema.
+var nullValue = []byte{datum.TagNull}
+
+// Decode hands the bytes over as they are: what SimpleHeaderConverter would guess of them is nobody's need here.
+func (SimpleHeaders) Decode(_ context.Context, _, name string, data []byte, _ *record.Batch) (datum.Header, error) {
+	if data == nil {
+		return datum.Header{Name: name, Form: wit.Dynamic, Value: nullValue}, nil
+	}
+	return datum.Header{Name: name, Form: wit.Raw, Value: data}, nil
+}
+
+// appendRaw appends bytes, at most `most` of them.
+func appendRaw(ctx context.Context, dst []byte, most int, raw []byte) ([]byte, bool, error) {
+	var k budget
+	k.start(ctx, dst, most)
+	if err := k.room(dst, len(raw)); err != nil {
+		return dst, false, err
+	}
+	return append(dst, raw...), false, nil
+}

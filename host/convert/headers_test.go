@@ -1,0 +1,107 @@
+package convert
+
+import (
+	"math"
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/host/record"
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/datum"
+)
+
+// A header is converted by the class that header.converter names, in both directions.
+func TestHeadersGoThroughTheirConverter(t *testing.T) {
+	reg := record.NewRegistry()
+	text, err := reg.Intern([]wit.Node{{Kind: wit.Text}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	structured := datum.Header{Name: "h", Form: wit.Structured, Schema: text.ID, Value: datum.AppendText(nil, "ä")}
+	dynamic := datum.Header{Name: "h", Form: wit.Dynamic, Value: datum.AppendNumber([]byte{datum.TagInt64}, 7)}
+	null := datum.Header{Name: "h", Form: wit.Dynamic, Value: []byte{datum.TagNull}}
+	raw := datum.Header{Name: "h", Form: wit.Raw, Value: []byte("as it is")}
+	for _, x := range []struct {
+		class    string
+		settings map[string]string
+		header   datum.Header
+		want     string
+	}{
+		{ClassSimpleHeaders, nil, structured, "ä"},
+		{"SimpleHeaderConverter", nil, dynamic, "7"},
+		{ClassJSON, nil, structured, `{"schema":{"type":"string","optional":false},"payload":"ä"}`},
+		{ClassJSON, map[string]string{"schemas.enable": "false"}, structured, `"ä"`},
+		{ClassJSON, map[string]string{"schemas.enable": "false"}, dynamic, `7`},
+		{ClassJSON, nil, null, "(none)"},
+		{ClassJSON, nil, raw, "as it is"},
+		{ClassString, map[string]string{"converter.encoding": "ISO-8859-1"}, structured, "\xe4"},
+		{ClassString, nil, dynamic, "7"},
+		{"org.apache.kafka.connect.converters.LongConverter", nil, dynamic, "\x00\x00\x00\x00\x00\x00\x00\x07"},
+		{ClassByteArray, nil, structured, "fails: Invalid schema type for ByteArrayConverter: STRING"},
+	} {
+		c, err := NewHeaders(x.class, x.settings, Use{Schemas: reg})
+		if err != nil {
+			t.Fatal(err)
+		}
+		b := &record.Batch{Registry: reg}
+		out, none, err := c.Encode(t.Context(), []byte("before"), math.MaxInt32, "t", b, &x.header)
+		got := strings.TrimPrefix(string(out), "before")
+		if none {
+			got = "(none)"
+		}
+		if err != nil {
+			got = "fails: " + err.Error()
+		}
+		if got != x.want {
+			t.Errorf("%s %v: expected %q, found %q", x.class, x.settings, x.want, got)
+		}
+	}
+}
+
+func TestHeadersAreReadByTheirConverter(t *testing.T) {
+	reg := record.NewRegistry()
+	for _, x := range []struct {
+		class, data string
+		form        wit.Form
+		want        any
+	}{
+		{ClassSimpleHeaders, "7", wit.Raw, nil},
+		{ClassString, "7", wit.Structured, "7"},
+		{ClassJSON, `{"schema":{"type":"int32"},"payload":7}`, wit.Structured, int32(7)},
+		{ClassJSON, `{"schema":null,"payload":[7]}`, wit.Dynamic, nil},
+	} {
+		c, err := NewHeaders(x.class, nil, Use{Schemas: reg})
+		if err != nil {
+			t.Fatal(err)
+		}
+		b := &record.Batch{Registry: reg}
+		h, err := c.Decode(t.Context(), "t", "h", []byte(x.data), b)
+		if err != nil || h.Name != "h" || h.Form != x.form {
+			t.Fatalf("%s: found form %d, %v", x.class, h.Form, err)
+		}
+		if x.form == wit.Structured {
+			if v, _, err := datum.Read(reg.Get(h.Schema).Nodes, 0, h.Value); err != nil || v != x.want {
+				t.Errorf("%s: expected %v, found %v, %v", x.class, x.want, v, err)
+			}
+		}
+		if h, err = c.Decode(t.Context(), "t", "h", nil, b); err != nil || h.Form == wit.Absent {
+			t.Errorf("%s: a null: found form %d, %v", x.class, h.Form, err)
+		}
+	}
+	c, err := NewHeaders(ClassJSON, nil, Use{Schemas: reg})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Decode(t.Context(), "t", "h", []byte("{"), &record.Batch{Registry: reg}); err == nil {
+		t.Error("expected a header that is no JSON to be refused")
+	}
+}
+
+func TestHeaderConvertersThatAreNone(t *testing.T) {
+	for class, want := range map[string]string{ClassAvro: "converts no headers", "com.example.X": "unknown class"} {
+		if _, err := NewHeaders(class, nil, Use{Schemas: record.NewRegistry()}); err == nil ||
+			!strings.Contains(err.Error(), want) {
+			t.Errorf("%s: expected an error with %q, found %v", class, want, err)
+		}
+	}
+}
