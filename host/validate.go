@@ -51,6 +51,17 @@ func (w worker) Validate(ctx context.Context, class string, settings map[string]
 	return v, err
 }
 
+// Definitions are what a class declares.
+func (w worker) Definitions(ctx context.Context, class string, version *string) ([]check.Definition, error) {
+	if w.herder() == nil {
+		return nil, starting
+	}
+	if err := w.host.plugins.Loaded(ctx); err != nil {
+		return nil, err
+	}
+	return w.host.checking().Definitions(class, version, restVersion())
+}
+
 // classOf is the class of a configuration; the error is a Refusal.
 func classOf(checker *check.Checker, c *config.Connector) (string, error) {
 	if _, given := c.Entry("connector.class"); !given {

@@ -91,6 +91,11 @@ func (w worker) Stop(name string) error {
 
 func (w worker) Restart(name string) error { return w.steer(name, (*connect.Herder).Restart) }
 
+// RestartTask is [connect.Herder.RestartTask].
+func (w worker) RestartTask(name string, task int) error {
+	return w.steer(name, func(h *connect.Herder, name string) error { return h.RestartTask(name, task) })
+}
+
 // aim gives a connector another target state, which is kept before it is answered: it outlives the worker.
 func (w worker) aim(name string, target connect.Target, do func(*connect.Herder, string) error) error {
 	return w.steer(name, func(h *connect.Herder, name string) error {

@@ -5,11 +5,13 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -88,7 +90,9 @@ func TestConnectorsAreSteered(t *testing.T) {
 	f.eventually("its fourth life", func() bool { return strings.Count(f.stderr.String(), `msg="connector started" connector=calm `) == 4 })
 	f.await("calm", "runs", runs)
 	f.must(204, "POST", "/connectors/calm/tasks/0/restart", "")
-	f.eventually("its fifth life", func() bool { return strings.Count(f.stderr.String(), `msg="connector started" connector=calm `) == 5 })
+	f.eventually("its task to be another", func() bool {
+		return strings.Contains(f.stderr.String(), `msg="the task is restarted, as was asked for" connector=calm task=0`)
+	})
 	f.await("calm", "runs", runs)
 	f.must(404, "PUT", "/connectors/ghost/pause", "")
 
@@ -327,5 +331,91 @@ func TestConnectorsWithoutAFolder(t *testing.T) {
 	}
 	if n := len(p.records("Customers")); n != 91 {
 		t.Errorf("expected each of 91 rows once, found %d records", n)
+	}
+}
+
+// A task that has failed is restarted alone, by REST or, where that is wanted and may help, by itself.
+func TestTasksAreRestarted(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	s := service.New(service.Options{Rows: 10})
+	var status atomic.Int64 // of what is read of customers; 0: the rows
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if code := status.Load(); code != 0 && strings.Contains(r.URL.Path, "/Customers") {
+			w.WriteHeader(int(code))
+			return
+		}
+		s.ServeHTTP(w, r)
+	}))
+	defer server.Close()
+	address := server.Listener.Addr().String()
+	p.subfolder("conf")
+	f := p.follows("conf")
+	made := func(name string, lines ...string) string {
+		lines = append(append(source(name, address, "Products", "Customers"), "tasks.max=2"), lines...)
+		settings := configuration(lines)
+		settings["sap.odata#00.topic"], settings["sap.odata#01.topic"] = name+"-products", name+"-customers"
+		return asJSON(t, map[string]any{"name": name, "config": settings})
+	}
+	states := func(products, customers connect.State) func(connect.Status) bool {
+		return func(s connect.Status) bool {
+			return s.Connector.State == connect.Running && len(s.Tasks) == 2 && s.Tasks[0].State == products &&
+				s.Tasks[1].State == customers
+		}
+	}
+	status.Store(404)
+	f.must(201, "POST", "/connectors", made("asked"))
+	f.await("asked", "has failed by half", states(connect.Running, connect.Failed))
+	var shown connect.Status
+	answer := f.must(202, "POST", "/connectors/asked/restart?includeTasks=true&onlyFailed=true", "")
+	if err := json.Unmarshal([]byte(answer), &shown); err != nil ||
+		!states(connect.Running, connect.Restarting)(shown) {
+		t.Errorf("found %v %s", err, answer)
+	}
+	f.await("asked", "has failed again", states(connect.Running, connect.Failed))
+	status.Store(0)
+	f.must(204, "POST", "/connectors/asked/tasks/1/restart", "")
+	f.await("asked", "runs", states(connect.Running, connect.Running))
+	f.must(204, "POST", "/connectors/asked/tasks/0/restart", "")
+	f.eventually("the other task to be another", func() bool {
+		return strings.Contains(f.stderr.String(), `msg="the task is restarted, as was asked for" connector=asked task=0`)
+	})
+	f.await("asked", "runs", states(connect.Running, connect.Running))
+	f.must(404, "POST", "/connectors/asked/tasks/2/restart", "")
+
+	// With a worker's file a task that fails stays so, unless the connector says otherwise; what does not pass, in any
+	// case.
+	status.Store(503)
+	f.must(201, "POST", "/connectors", made("away"))
+	f.must(201, "POST", "/connectors", made("alone", "task.auto.restart=true"))
+	var failed connect.Status
+	f.await("alone", "goes on later", func(s connect.Status) bool {
+		failed = s
+		return states(connect.Running, connect.Failed)(s) && s.Tasks[1].Restarts != ""
+	})
+	if _, err := time.Parse(time.RFC3339, failed.Tasks[1].Restarts); err != nil || failed.Tasks[0].Restarts != "" {
+		t.Errorf("found %+v %v", failed, err)
+	}
+	f.await("away", "has failed", func(s connect.Status) bool {
+		return states(connect.Running, connect.Failed)(s) && s.Tasks[1].Restarts == ""
+	})
+	status.Store(0)
+	f.await("alone", "runs again", states(connect.Running, connect.Running))
+	f.await("away", "has failed", states(connect.Running, connect.Failed))
+	status.Store(404)
+	f.must(201, "POST", "/connectors", made("wrong", "task.auto.restart=true"))
+	f.await("wrong", "has failed", func(s connect.Status) bool {
+		return states(connect.Running, connect.Failed)(s) && s.Tasks[1].Restarts == ""
+	})
+	f.signal(syscall.SIGTERM)
+	r := f.wait()
+	if r.code != 0 || strings.Contains(r.stderr, "a mistake in culvert") ||
+		strings.Count(r.stderr, `msg="connector started" connector=asked `) != 1 {
+		t.Errorf("exit %d\n%s", r.code, r.stderr)
+	}
+	for _, topic := range []string{"asked-products", "asked-customers"} {
+		if n, want := len(p.records(topic)), map[bool]int{true: 77, false: 91}[strings.HasSuffix(topic, "products")]; n != want {
+			t.Errorf("%s: expected %d records, found %d", topic, want, n)
+		}
 	}
 }

@@ -74,18 +74,7 @@ func (k *Checker) Validate(ctx context.Context, c *config.Connector) (*Validatio
 	}
 	v := &validating{Validation: Validation{Name: component.Name, Groups: []string{}}, given: c,
 		password: Passwords(k.Plugins), at: map[string]int{}}
-	common := config.CommonSettings(component.Kind)
-	for _, spec := range common {
-		switch spec.Name {
-		case "connector.plugin.version":
-			spec.DefaultValue = &info.Version
-		case "key.converter", "value.converter", "header.converter":
-			class := k.Worker.Text(spec.Name)
-			spec.DefaultValue = &class
-		}
-		if spec.Kind == wit.KindListOfText && spec.DefaultValue == nil {
-			spec.DefaultValue = new(string)
-		}
+	for _, spec := range k.common(info, component) {
 		v.add("", v.examined(spec))
 	}
 	stages, _ := c.Stages()
@@ -117,6 +106,25 @@ func (k *Checker) Validate(ctx context.Context, c *config.Connector) (*Validatio
 	}
 	v.complain(append(slices.Clone(c.Problems), problems...), config.DeclareComponent(component))
 	return &v.Validation, nil
+}
+
+// common are the settings of every connector, as they are for one of this worker.
+func (k *Checker) common(info plugin.Info, component wit.Component) []wit.SettingSpec {
+	specs := config.CommonSettings(component.Kind)
+	for i := range specs {
+		spec := &specs[i]
+		switch spec.Name {
+		case "connector.plugin.version":
+			spec.DefaultValue = &info.Version
+		case "key.converter", "value.converter", "header.converter":
+			class := k.Worker.Text(spec.Name)
+			spec.DefaultValue = &class
+		}
+		if spec.Kind == wit.KindListOfText && spec.DefaultValue == nil {
+			spec.DefaultValue = new(string)
+		}
+	}
+	return specs
 }
 
 // Class is the full name of a connector's class, which an alias may stand for.
@@ -203,15 +211,30 @@ func (v *validating) group(name string) {
 // add adds a setting, once.
 func (v *validating) add(prefix string, e wit.Examined) {
 	spec := e.Spec
-	d := Definition{Name: prefix + spec.Name, Type: kindNames[spec.Kind], Default: spec.DefaultValue,
-		Importance:    importances[spec.Importance],
-		Documentation: spec.Documentation, Required: setting.IsRequired(&spec) || spec.Name == "name" &&
-			prefix == "", Order: -1, Width: widths[0],
-		Display: spec.Name, Dependents: []string{}}
+	d := defined(spec, prefix, prefix == "")
 	if v.find(d.Name) != nil {
 		return
 	}
-	if in, ok := commonGroups[d.Name]; ok && prefix == "" {
+	if d.Group != nil {
+		v.group(*d.Group)
+	}
+	shown := e.Value
+	if shown != nil && *shown != "" && (spec.Kind == wit.KindPassword || v.password(d.Name)) {
+		hidden := setting.Hidden
+		shown = &hidden
+	}
+	v.at[d.Name] = len(v.Configs)
+	v.Configs = append(v.Configs, Validated{d, Value{Name: d.Name, Value: shown, Recommended: append([]string{},
+		e.Recommended...), Errors: []string{}, Visible: e.Visible}})
+}
+
+// defined is a declaration as Kafka Connect shows it. common: the settings of every connector are meant by their names.
+func defined(spec wit.SettingSpec, prefix string, common bool) Definition {
+	d := Definition{Name: prefix + spec.Name, Type: kindNames[spec.Kind], Default: spec.DefaultValue,
+		Importance: importances[spec.Importance], Documentation: spec.Documentation,
+		Required: setting.IsRequired(&spec) || spec.Name == "name" && common, Order: -1, Width: widths[0],
+		Display: spec.Name, Dependents: []string{}}
+	if in, ok := commonGroups[d.Name]; ok && common {
 		d.Group, d.Order, d.Width, d.Display = &in.group, in.order, in.width, in.display
 	}
 	for _, r := range spec.Rules {
@@ -229,21 +252,11 @@ func (v *validating) add(prefix string, e wit.Examined) {
 		}
 	}
 	d.InGroup = d.Order
-	if d.Group != nil {
-		v.group(*d.Group)
-	}
-	shown := e.Value
-	if shown != nil && *shown != "" && (spec.Kind == wit.KindPassword || v.password(d.Name)) {
-		hidden := setting.Hidden
-		shown = &hidden
-	}
 	if d.Default != nil && spec.Kind == wit.KindPassword {
 		hidden := setting.Hidden
 		d.Default = &hidden
 	}
-	v.at[d.Name] = len(v.Configs)
-	v.Configs = append(v.Configs, Validated{d, Value{Name: d.Name, Value: shown, Recommended: append([]string{},
-		e.Recommended...), Errors: []string{}, Visible: e.Visible}})
+	return d
 }
 
 // advise takes over what a plugin says of settings beside their values: what it recommends, whether they are to be
@@ -330,6 +343,7 @@ var commonGroups = map[string]grouping{
 	"transforms":                        {"Transforms", 12, "LONG", "Transforms"},
 	"predicates":                        {"Predicates", 13, "LONG", "Predicates"},
 	"config.action.reload":              {"Common", 14, "MEDIUM", "Reload Action"},
+	"task.auto.restart":                 {"Error Handling", 11, "SHORT", "Restart failed tasks"},
 	"unknown.settings":                  {"Common", 15, "SHORT", "Unknown settings"},
 	"errors.retry.timeout":              {"Error Handling", 1, "MEDIUM", "Retry Timeout for Errors"},
 	"errors.retry.delay.max.ms":         {"Error Handling", 2, "MEDIUM", "Maximum Delay Between Retries for Errors"},

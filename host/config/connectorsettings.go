@@ -6,6 +6,9 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
+// AutoRestart is the setting that has failed tasks go on by themselves.
+const AutoRestart = "task.auto.restart"
+
 // commonSettings are Kafka Connect's own settings of every connector, in its order.
 var commonSettings = []wit.SettingSpec{
 	framed("name", wit.KindText, "", wit.High, "Globally unique name of this connector."),
@@ -37,6 +40,9 @@ var commonSettings = []wit.SettingSpec{
 		"Log skipped records as errors. They are logged in any case: false logs them as warnings."),
 	framed("errors.log.include.messages", wit.KindBoolean, "false", wit.Medium, "And with them what they hold that "+
 		"tells them apart: key and timestamp of a sink's record, topic and timestamp of a source's."),
+	framed(AutoRestart, wit.KindBoolean, "", wit.Low, "Whether a task that failed by what may pass, such as a service "+
+		"that is away, goes on by itself, after 10 seconds and then twice as long each time, up to 10 minutes; never "+
+		"after a refused logon, a configuration or data that are wrong. The worker's unless given."),
 	framed("unknown.settings", wit.KindText, "", wit.Low, "What an unknown key under the plugin's own prefix is: "+
 		"error, or warn; the worker's unless given.", allowed("error", "warn")),
 }

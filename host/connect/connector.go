@@ -36,6 +36,7 @@ type connector struct {
 	unknown   error         // the class was not found
 	refused   error         // its configuration, which has problems
 	rereads   time.Duration // see startable
+	restarts  time.Duration // the first pause of task.auto.restart
 
 	// From here on: of a run.
 	service   *service.Service
@@ -57,6 +58,11 @@ type connector struct {
 
 	mu    guard.Mutex
 	tasks []*task
+	// working is how many of the tasks work, or go on by themselves; with none of them over ends resting, the wait of
+	// those that have failed.
+	working int
+	resting context.Context
+	over    context.CancelFunc
 	// registries are those that its converters ask.
 	registries registries
 	// consumers of the tasks of a sink, by their numbers
@@ -73,6 +79,11 @@ type task struct {
 	// under the connector's lock
 	state State
 	fault error
+	// next is when a task that has failed goes on by itself; zero: it does not.
+	next time.Time
+	// stop ends what the task does now, be it to wait; nil before it begins and when it has ended.
+	stop context.CancelCauseFunc
+	rest bool // it waits for somebody who has it made anew
 	// progress tells how far the task is; nil before it has run.
 	progress func(*Progress)
 }
@@ -86,8 +97,9 @@ func (t *task) now() (p Progress) {
 }
 
 func newConnector(o *Options, c *config.Connector) *connector {
-	k := &connector{o: o, given: c, config: c, topics: &topics{}, rereads: time.Minute, refused: c.Problems.Err(),
-		log: o.Logger.With("connector", c.Name)}
+	k := &connector{o: o, given: c, config: c, topics: &topics{}, rereads: time.Minute, restarts: firstRestart,
+		refused: c.Problems.Err(),
+		log:     o.Logger.With("connector", c.Name)}
 	k.registries.log = k.log
 	k.plugin, k.component, k.unknown = check.Find(o.Plugins, c.Text("connector.class"), c.Text("connector.plugin.version"), wit.ComponentSource, wit.ComponentSink)
 	return k
@@ -109,6 +121,11 @@ func (c *connector) run(ctx context.Context, once bool) {
 		close, err = c.start(ctx)
 	}
 	defer close()
+	c.mu.Lock()
+	c.working = len(c.tasks)
+	c.resting, c.over = context.WithCancel(ctx)
+	c.mu.Unlock()
+	defer c.over()
 	var wg sync.WaitGroup
 	for _, t := range c.tasks {
 		wg.Go(func() {
@@ -265,24 +282,6 @@ func (c *connector) bind() (*plugin.Binding, error) {
 	return c.o.Plugins.Bind(c.config.Name, c.component.Kind, c.component.Name, c.config.Text("connector.plugin.version"))
 }
 
-// run runs the task until ctx ends, or with once until its work is done. A task that was refused by the service, or
-// failed by a setting, goes on when there are others: another secret, another store, another destination.
-func (t *task) run(ctx context.Context, once bool) {
-	for {
-		version := t.connector.service.Version()
-		err := service.Explained(t.connector.client, guard.Do(t.connector.log, t.name(),
-			func() error { return t.work(ctx, once) }))
-		t.ended(ctx, err)
-		if once || !service.Fixable(err) || !t.connector.service.AwaitFix(ctx, t.connector.client, version) {
-			return
-		}
-		if err := t.connector.client.Refresh(ctx); err != nil { // it is another one now
-			t.connector.log.Warn("settings of the service", "error", err)
-		}
-		t.connector.log.Info("settings of the service are others, or a refused logon is tried once more: the task goes on", "task", t.number)
-	}
-}
-
 func (t *task) name() string {
 	return fmt.Sprintf("connector %s, task %d", t.connector.given.Name, t.number)
 }
@@ -318,7 +317,7 @@ func (t *task) work(ctx context.Context, once bool) error {
 func (t *task) running(progress func(*Progress)) {
 	t.connector.mu.Lock()
 	defer t.connector.mu.Unlock()
-	t.state, t.fault, t.progress = Running, nil, progress
+	t.state, t.fault, t.next, t.progress = Running, nil, time.Time{}, progress
 }
 
 func (c *connector) failures() []error {
@@ -354,6 +353,9 @@ func (c *connector) taskStatuses() []TaskStatus {
 		}
 		if t.fault != nil {
 			task.Trace = trace(t.fault, fmt.Sprintf("task %s-%d", c.given.Name, t.number), "plugin "+c.plugin.Name+" "+version)
+			if !t.next.IsZero() {
+				task.Restarts = t.next.UTC().Format(time.RFC3339)
+			}
 		}
 		all = append(all, task)
 	}

@@ -122,6 +122,16 @@ func (k *controller) adopt(c *config.Connector) {
 	}})
 }
 
+// restartTask has one task made anew, or all where it has ended for good.
+func (k *controller) restartTask(number int) {
+	k.post(occurrence{prior: func() {
+		if k.alive != nil && !k.halting && k.current.restartTask(number) {
+			return
+		}
+		k.post(occurrence{event: onRestart})
+	}})
+}
+
 // keep takes a configuration that says the same, from another place maybe.
 func (k *controller) keep(c *config.Connector) {
 	k.mu.Lock()

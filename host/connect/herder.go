@@ -203,6 +203,12 @@ func (h *Herder) Restart(name string) error {
 	return h.with(name, func(k *controller) { k.post(occurrence{event: onRestart}) })
 }
 
+// RestartTask has one task made anew, when what it does has stopped; the others run on. Where none of the connector's
+// runs or waits, all of them are made anew.
+func (h *Herder) RestartTask(name string, number int) error {
+	return h.with(name, func(k *controller) { k.restartTask(number) })
+}
+
 func (h *Herder) with(name string, do func(*controller)) error {
 	k := h.find(name)
 	if k == nil {

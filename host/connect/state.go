@@ -45,6 +45,8 @@ type TaskStatus struct {
 	WorkerID string `json:"worker_id"`
 	Trace    string `json:"trace,omitempty"`
 	Version  string `json:"version,omitempty"`
+	// Restarts is when a task that has failed goes on by itself, in RFC 3339.
+	Restarts string `json:"restarts,omitempty"`
 	// Plugin is the file that runs: a path, or `embedded:` and a name, and its hash.
 	Plugin string `json:"plugin,omitempty"`
 	// Plugins says what keeps newer versions of the task's plugins from running: one was rolled back, does not fit,

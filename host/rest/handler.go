@@ -125,6 +125,7 @@ var resources = []resource{
 		put: withLevels((*exchange).setLogger)},
 	{path: "/culvert/reload", allow: "HEAD,GET,OPTIONS", get: (*exchange).reload},
 	{path: "/connector-plugins", allow: "HEAD,GET,OPTIONS", get: (*exchange).plugins},
+	{path: "/connector-plugins/{name}/config", allow: "HEAD,GET,OPTIONS", get: (*exchange).definitions},
 	{path: "/connector-plugins/{name}/config/validate", allow: "OPTIONS,PUT", put: (*exchange).validate},
 	{path: "/metrics", get: (*exchange).metrics},
 }

@@ -24,7 +24,7 @@ var about = map[string]string{
 	"PUT /connectors/{name}/resume":                 "Goes on, from PAUSED or STOPPED. 202.",
 	"PUT /connectors/{name}/stop":                   "Ends the tasks and keeps the connector. 204.",
 	"POST /connectors/{name}/restart":               "Restarts the connector, with ?includeTasks=true its tasks, with ?onlyFailed=true those that failed.",
-	"POST /connectors/{name}/tasks/{task}/restart":  "Restarts one task. 204.",
+	"POST /connectors/{name}/tasks/{task}/restart":  "Restarts one task; the others go on where they run. 204.",
 	"GET /connectors/{name}/offsets":                "How far a source has read, or a sink has written.",
 	"PATCH /connectors/{name}/offsets":              "Sets offsets of a connector that is STOPPED; null takes one away.",
 	"DELETE /connectors/{name}/offsets":             "Takes away all offsets of a connector that is STOPPED.",
@@ -35,6 +35,7 @@ var about = map[string]string{
 	"PUT /admin/loggers/{name}":                     "Sets a level, for the logger and all below it; ?scope=cluster is the same, with 204.",
 	"GET /culvert/reload":                           "What the last look at the folder of connectors came to.",
 	"GET /connector-plugins":                        "Classes that connectors can have; ?connectorsOnly=false shows transforms, predicates and converters, too.",
+	"GET /connector-plugins/{name}/config":          "What a class declares: a connector, transform, predicate or converter; ?version= one of its versions.",
 	"PUT /connector-plugins/{name}/config/validate": "Checks a configuration and describes each of its settings.",
 	"GET /metrics":                                  "Figures in the format of Prometheus.",
 }

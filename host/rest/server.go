@@ -36,6 +36,8 @@ type Worker interface {
 	Plugins(connectorsOnly bool) []connect.Plugin
 	// Validate checks a configuration for a plugin, see [check.Checker.Validate].
 	Validate(ctx context.Context, class string, settings map[string]string) (*check.Validation, error)
+	// Definitions are what a class declares, see [check.Checker.Definitions].
+	Definitions(ctx context.Context, class string, version *string) ([]check.Definition, error)
 	// Create, Put, Patch and Delete change connectors for good; errors are as of Pause.
 	Create(ctx context.Context, name string, settings map[string]string, target connect.Target) (connect.Info, error)
 	Put(ctx context.Context, name string, settings map[string]string) (info connect.Info, created bool, err error)
@@ -48,6 +50,8 @@ type Worker interface {
 	Resume(name string) error
 	Stop(name string) error
 	Restart(name string) error
+	// RestartTask is Restart for one task. Others go on where they run; where none does, all are made anew.
+	RestartTask(name string, task int) error
 	// Offsets, AlterOffsets and ResetOffsets are those of [connect.Herder]. Errors are as of Pause, and those that are
 	// told there.
 	Offsets(ctx context.Context, name string) ([]offset.Entry, error)

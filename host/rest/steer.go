@@ -46,48 +46,51 @@ func (x *exchange) steer(do func(string) error, name string, status int) {
 	x.done(status)
 }
 
-// restart restarts a connector. Its tasks are made anew with it, whatever includeTasks says: a task belongs to the life
-// of its connector. With a parameter that is true the answer is its status, in which what is restarted by Kafka
-// Connect's rules is RESTARTING; with onlyFailed nothing happens where none of that has failed.
+// restart restarts a connector, or what of it has failed. Where the connector itself is restarted its tasks are made
+// anew with it, whatever includeTasks says: a task belongs to the life of its connector. With a parameter that is true
+// the answer is its status, in which what is restarted by Kafka Connect's rules is RESTARTING; with onlyFailed nothing
+// happens where none of that has failed, and tasks that run are left alone.
 func (x *exchange) restart() {
 	name := x.name()
 	includeTasks, onlyFailed := x.flag("includeTasks"), x.flag("onlyFailed")
 	status, ok := x.worker.Status(name)
-	affected := false
+	whole, tasks := true, []int(nil)
 	if ok && (includeTasks || onlyFailed) {
-		status, affected = restarting(status, includeTasks, onlyFailed)
-		if !affected {
-			x.answer(http.StatusAccepted, status)
-			return
+		status, whole, tasks = restarting(status, includeTasks, onlyFailed)
+	}
+	var err error
+	if whole {
+		err = x.worker.Restart(name)
+	} else {
+		for _, n := range tasks {
+			err = errors.Join(err, x.worker.RestartTask(name, n))
 		}
 	}
-	if err := x.worker.Restart(name); err != nil {
+	switch {
+	case err != nil:
 		x.failed(err, "Unknown connector: "+name)
-		return
-	}
-	if affected {
+	case includeTasks || onlyFailed:
 		x.answer(http.StatusAccepted, status)
-		return
+	default:
+		x.done(http.StatusNoContent)
 	}
-	x.done(http.StatusNoContent)
 }
 
-// restarting is a status with what is to be restarted as RESTARTING, and whether there is such.
-func restarting(s connect.Status, includeTasks, onlyFailed bool) (connect.Status, bool) {
-	affected := false
+// restarting is a status with what is to be restarted as RESTARTING: the whole connector, or some of its tasks.
+func restarting(s connect.Status, includeTasks, onlyFailed bool) (shown connect.Status, whole bool, tasks []int) {
 	if !onlyFailed || s.Connector.State == connect.Failed {
-		s.Connector.State, affected = connect.Restarting, true
+		s.Connector.State, whole = connect.Restarting, true
 	}
 	s.Tasks = append([]connect.TaskStatus{}, s.Tasks...)
 	for i := range s.Tasks {
 		if t := &s.Tasks[i]; includeTasks && (!onlyFailed || t.State == connect.Failed) {
-			t.State, affected = connect.Restarting, true
+			t.State, tasks = connect.Restarting, append(tasks, t.ID)
 		}
 	}
-	return s, affected
+	return s, whole, tasks
 }
 
-// restartTask restarts the connector of a task, and so the others too.
+// restartTask restarts one task.
 func (x *exchange) restartTask() {
 	name := x.name()
 	n, err := strconv.ParseInt(x.task(), 10, 32)
@@ -104,7 +107,7 @@ func (x *exchange) restartTask() {
 		x.fail(http.StatusNotFound, "Unknown task: "+name+"-"+strconv.FormatInt(n, 10))
 		return
 	}
-	if err := x.worker.Restart(name); err != nil {
+	if err := x.worker.RestartTask(name, int(n)); err != nil {
 		x.failed(err, "Unknown connector: "+name)
 		return
 	}

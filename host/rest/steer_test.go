@@ -1,6 +1,7 @@
 package rest
 
 import (
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -16,6 +17,10 @@ type counting struct {
 }
 
 func (c *counting) Restart(string) error { c.done = append(c.done, "restart"); return nil }
+func (c *counting) RestartTask(_ string, n int) error {
+	c.done = append(c.done, fmt.Sprint("task ", n))
+	return nil
+}
 func (c *counting) Pause(string) error {
 	return &Refusal{http.StatusConflict, "not now"}
 }

@@ -2,10 +2,13 @@ package rest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
 	"time"
+
+	"github.com/culvert-project/culvert/host/check"
 )
 
 // changeTimeout is how long a check or a change may take, as in Kafka Connect.
@@ -32,4 +35,24 @@ func (x *exchange) validate() {
 		return
 	}
 	x.answer(http.StatusOK, v)
+}
+
+// definitions answers with what a class declares, in the version that the request names.
+func (x *exchange) definitions() {
+	var version *string
+	if given, ok := x.r.URL.Query()["version"]; ok {
+		version = &given[0]
+	}
+	definitions, err := x.worker.Definitions(x.r.Context(), x.name(), version)
+	var other *check.ErrVersion
+	switch {
+	case errors.Is(err, check.ErrUnknownPlugin):
+		x.fail(http.StatusNotFound, "Unknown plugin "+x.name()+".")
+	case errors.As(err, &other):
+		x.fail(http.StatusBadRequest, other.Error())
+	case err != nil:
+		x.failed(err, "")
+	default:
+		x.answer(http.StatusOK, definitions)
+	}
 }

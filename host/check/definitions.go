@@ -1,0 +1,91 @@
+package check
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/culvert-project/culvert/host/config"
+	"github.com/culvert-project/culvert/host/convert"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// ErrUnknownPlugin is the error of a class that nobody has.
+var ErrUnknownPlugin = errors.New("there is no such plugin")
+
+// ErrVersion is the error of a class that is there in other versions. Its text is Kafka Connect's.
+type ErrVersion struct {
+	Class, Version string
+	Available      []string
+}
+
+func (e *ErrVersion) Error() string {
+	return fmt.Sprintf("Plugin %s not found that matches the version range [%s,%s], available versions: [%s]", e.Class,
+		e.Version, e.Version, strings.Join(e.Available, ", "))
+}
+
+// Definitions are what a class of any kind declares: a connector's own settings, then those of every connector; those
+// of a transform, a predicate or a converter alone. version nil means the newest. Errors are [ErrUnknownPlugin] and
+// [ErrVersion]; own is the version of converters, which are the worker's.
+func (k *Checker) Definitions(class string, version *string, own string) ([]Definition, error) {
+	for _, kinds := range [][]wit.ComponentKind{{wit.ComponentSource, wit.ComponentSink}, {wit.ComponentTransformation},
+		{wit.ComponentPredicate}} {
+		info, component, err := Find(k.Plugins, class, "", kinds...)
+		if err != nil {
+			continue
+		}
+		if version != nil && *version != info.Version {
+			if *version == "" {
+				return nil, k.noVersion(component.Name, "", kinds)
+			}
+			if info, component, err = Find(k.Plugins, component.Name, *version, kinds...); err != nil {
+				return nil, k.noVersion(component.Name, *version, kinds)
+			}
+		}
+		connector := len(kinds) > 1
+		definitions := definitionsOf(component.Settings, false)
+		if connector {
+			for _, d := range definitionsOf(k.common(info, component), true) {
+				if !slices.ContainsFunc(definitions, func(own Definition) bool { return own.Name == d.Name }) {
+					definitions = append(definitions, d)
+				}
+			}
+		}
+		return definitions, nil
+	}
+	specs := []wit.SettingSpec{}
+	if converter, err := convert.Find(class, false); err == nil {
+		class, specs = converter.Class, converter.Settings()
+	} else if class = strings.TrimSpace(class); class != config.HeaderConverter && class != simpleHeaders {
+		return nil, ErrUnknownPlugin
+	}
+	if version != nil && *version != own {
+		return nil, &ErrVersion{class, *version, []string{own}}
+	}
+	return definitionsOf(specs, false), nil
+}
+
+// simpleHeaders is the alias of the only header converter.
+var simpleHeaders = config.HeaderConverter[strings.LastIndexByte(config.HeaderConverter, '.')+1:]
+
+func definitionsOf(specs []wit.SettingSpec, common bool) []Definition {
+	definitions := make([]Definition, 0, len(specs))
+	for _, spec := range specs {
+		definitions = append(definitions, defined(spec, "", common))
+	}
+	return definitions
+}
+
+// noVersion lists the versions that a class is there in.
+func (k *Checker) noVersion(class, version string, kinds []wit.ComponentKind) error {
+	e := &ErrVersion{Class: class, Version: version}
+	for _, info := range k.Plugins.Modules() {
+		for _, c := range info.Components {
+			if c.Name == class && slices.Contains(kinds, c.Kind) && !slices.Contains(e.Available, info.Version) {
+				e.Available = append(e.Available, info.Version)
+			}
+		}
+	}
+	return e
+}
