@@ -57,10 +57,14 @@ soak: bin/culvert
 	CULVERT_SOAK=1 $(GO) test -run "Soak|CloudConnectorAway|KilledApplicationServers|SinkFoldsTheTopic" -count=1 -timeout 2h ./cmd/culvert ./host/kafka
 	./testdata/fuzz.sh $(SOAKTIME) 'FuzzInside|FuzzSchema|FuzzRegistry|FuzzDeclarations'
 
+# One that fails does not keep the others from running.
 oracle:
-	./testdata/abi/oracle.sh
-	./testdata/convert/oracle.sh
-	TIMEOUT=600 ./testdata/peers/kafka/tool.sh plugins/smt/testdata/Replay.java plugins/smt/testdata write
+	@failed=; \
+	for one in ./testdata/abi/oracle.sh ./testdata/convert/oracle.sh \
+	  "env TIMEOUT=600 ./testdata/peers/kafka/tool.sh plugins/smt/testdata/Replay.java plugins/smt/testdata write"; do \
+	  echo "$$one"; $$one || failed="$$failed$$one; "; \
+	done; \
+	[ -z "$$failed" ] || { echo "make oracle: failed: $$failed" >&2; exit 1; }
 
 oracle-fuzz:
 	CULVERT_ORACLE_CASES=$(CASES) CULVERT_ORACLE_SEED=$(SEED) $(GO) test -tags real -run 'TestRealChains$$' -count=1 -v -timeout 4h ./host/internal/transform

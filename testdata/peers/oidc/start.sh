@@ -20,26 +20,7 @@ if [ ! -e "$home/.complete" ]; then
 fi
 exec 8>&-
 
-server=
-stop() {
-  trap '' TERM INT
-  [ -z "${watcher:-}" ] || kill "$watcher" 2>/dev/null || true
-  [ -z "$server" ] || { kill "$server" 2>/dev/null || true; wait "$server" 2>/dev/null || true; }
-}
-trap 'stop; exit 0' TERM INT
-if [ -n "${UNTIL_EOF:-}" ]; then
-  (trap - TERM INT; while read -r _; do :; done; kill "$$" 2>/dev/null) <&0 >/dev/null 2>&1 &
-  watcher=$!
-fi
+. "$here/../server.sh"
 : >"$dir/server.log"
 (cd "$home" && exec env PORT="$port" node server.js) >"$dir/server.log" 2>&1 &
-server=$!
-end=$((SECONDS + 30))
-until grep -q '^READY$' "$dir/server.log"; do
-  kill -0 "$server" 2>/dev/null && [ "$SECONDS" -lt "$end" ] || { tail -n 20 "$dir/server.log" >&2; stop; die "no server on $port, see $dir/server.log"; }
-  sleep 0.05
-done
-echo READY
-set +e
-wait "$server"
-tail -n 5 "$dir/server.log" >&2; server=; stop; die "the server on $port has ended"
+serve $! "server on $port" 30 grep -q '^READY$' "$dir/server.log"

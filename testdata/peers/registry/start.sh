@@ -24,26 +24,7 @@ if [ ! -e "$home/.complete" ]; then
 fi
 exec 8>&-
 
-server=
-stop() {
-  trap '' TERM INT
-  [ -z "${watcher:-}" ] || kill "$watcher" 2>/dev/null || true
-  [ -z "$server" ] || { kill "$server" 2>/dev/null || true; wait "$server" 2>/dev/null || true; }
-}
-trap 'stop; exit 0' TERM INT
-if [ -n "${UNTIL_EOF:-}" ]; then
-  (trap - TERM INT; while read -r _; do :; done; kill "$$" 2>/dev/null) <&0 >/dev/null 2>&1 &
-  watcher=$!
-fi
+. "$here/../server.sh"
 "$java" -Xmx384m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Dquarkus.http.host=127.0.0.1 -Dquarkus.http.port="$port" \
   -jar "$home"/app/apicurio-registry-app-*-runner.jar >"$dir/server.log" 2>&1 &
-server=$!
-end=$((SECONDS + 120))
-until curl -fs -o "$dir/ready" "http://127.0.0.1:$port/apis/ccompat/v7/subjects"; do
-  kill -0 "$server" 2>/dev/null && [ "$SECONDS" -lt "$end" ] || { tail -n 20 "$dir/server.log" >&2; stop; die "no registry on $port, see $dir/server.log"; }
-  sleep 0.2
-done
-echo READY
-set +e
-wait "$server"
-tail -n 5 "$dir/server.log" >&2; server=; stop; die "the registry on $port has ended"
+serve $! "registry on $port" 120 curl -fs -o "$dir/ready" "http://127.0.0.1:$port/apis/ccompat/v7/subjects"

@@ -8,25 +8,15 @@
 # Run by root, Squid becomes the user proxy, who must be able to get to DIR.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-server=${1:?usage: start.sh SERVER PORT DIR}; port=${2:?PORT}; dir=${3:?DIR}
+which=${1:?usage: start.sh SERVER PORT DIR}; port=${2:?PORT}; dir=${3:?DIR}
 die() { echo "start.sh: $*" >&2; exit 1; }
 home=$("$here/fetch.sh"); root=$home/root
 mkdir -p "$dir"; dir=$(cd "$dir" && pwd)
 libraries=$(dirname "$(find "$root/usr/lib" -name 'libecap.so.3' | head -n 1)")
 
-child=
-stop() {
-  trap '' TERM INT
-  [ -z "${watcher:-}" ] || kill "$watcher" 2>/dev/null || true
-  [ -z "$child" ] || { kill "$child" 2>/dev/null || true; wait "$child" 2>/dev/null || true; }
-}
-trap 'stop; exit 0' TERM INT
-if [ -n "${UNTIL_EOF:-}" ]; then
-  (trap - TERM INT; while read -r _; do :; done; kill "$$" 2>/dev/null) <&0 >/dev/null 2>&1 &
-  watcher=$!
-fi
+. "$here/../server.sh"
 
-case $server in
+case $which in
 squid)
   command -v openssl >/dev/null || die "openssl is needed and is not installed (or not in PATH)"
   printf '%s:%s\n' 'corp user' "$(openssl passwd -apr1 'p@ss:w/rd%')" >"$dir/passwords"
@@ -72,15 +62,7 @@ nginx)
   sed -i "s:%DIR%:$dir:g" "$dir/nginx.conf"
   "$root/usr/sbin/nginx" -p "$dir" -e "$dir/error.log" -c "$dir/nginx.conf" -g "daemon off;$([ "$(id -u)" != 0 ] || echo ' user root;')" >"$dir/server.log" 2>&1 &
   ;;
-*) die "expected squid, tinyproxy, microsocks or nginx, found $server" ;;
+*) die "expected squid, tinyproxy, microsocks or nginx, found $which" ;;
 esac
-child=$!
-end=$((SECONDS + 20))
-until (: <"/dev/tcp/127.0.0.1/$port") 2>/dev/null; do
-  kill -0 "$child" 2>/dev/null && [ "$SECONDS" -lt "$end" ] || { tail -n 20 "$dir"/*.log >&2; stop; die "no $server on $port, see $dir"; }
-  sleep 0.05
-done
-echo READY
-set +e
-wait "$child"
-tail -n 5 "$dir"/*.log >&2; child=; stop; die "$server on $port has ended"
+open() { : <"/dev/tcp/127.0.0.1/$port"; }
+serve $! "$which on $port" 20 open
