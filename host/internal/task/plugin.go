@@ -1,6 +1,6 @@
 // Package task is what tasks of sources and of sinks have in common: which version of the plugin is opened, how another
 // one takes its place, how long stages were at work, and what becomes of records that cannot be handled. What is read
-// and written is the business of host/source and host/sink.
+// and written is the business of host/internal/source and host/internal/sink.
 package task
 
 import (
