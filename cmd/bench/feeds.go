@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -57,13 +58,17 @@ func feeds(ctx context.Context, b *bench) error {
 	warm := manyFeeds[0]
 	warm.name = "warm"
 	for i, m := range append([]many{warm}, manyFeeds...) { // the first one fills the compile cache
+		if i > 0 && b.feeds != "" && !slices.Contains(strings.Split(b.feeds, ","), m.name) {
+			continue
+		}
 		u, err := b.read(ctx, service, m)
 		if err != nil {
 			return fmt.Errorf("%s: %w", m.name, err)
 		}
 		if i > 0 {
-			fmt.Printf("%10d  %4d  %5d   %12.0f  %4s   %13.0f  %4s   %6.1f   %6.1f   %16d\n", m.connectors, m.sets, m.tasks, u.peak, aim(m.reading),
-				u.finished, aim(m.finished), u.cpu.Seconds(), u.wall.Seconds(), u.connections)
+			fmt.Printf("%10d  %4d  %5d   %12.0f  %4s   %13.0f  %4s   %6.1f   %6.1f   %16d\n", m.connectors, m.sets, m.tasks, u.most.all(), aim(m.reading),
+				u.finished.all(), aim(m.finished), u.cpu.Seconds(), u.wall.Seconds(), u.connections)
+			fmt.Printf("            at most: %v; finished: %v\n", u.most, u.finished)
 		}
 	}
 	return nil
@@ -79,9 +84,10 @@ func aim(mib float64) string {
 // held is what a worker took for its feeds.
 type held struct {
 	used
-	// finished is what it held when nothing was left to read; connections are those to the broker then.
-	finished    float64
-	connections int
+	// most is what it held at the worst moment, finished when nothing was left to read; connections are those to the
+	// broker then.
+	most, finished parts
+	connections    int
 }
 
 // read runs a worker until all rows have arrived, and a while longer.
@@ -128,7 +134,7 @@ func (b *bench) read(ctx context.Context, service *process, m many) (h held, err
 	defer func() { _ = c.Process.Signal(syscall.SIGTERM); _ = c.Wait() }()
 	most := watchMemory(c.Process.Pid)
 	err = arrived(ctx, broker.address, topics)
-	h.peak = most()
+	h.most = most()
 	if err != nil {
 		return h, fmt.Errorf("%w: %.2000s", err, log.String())
 	}
@@ -176,15 +182,17 @@ sap.odata#%03[1]d.format=json
 	return text.String()
 }
 
-// watchMemory looks at what a process has until the returned function is called, which tells the most, in MiB.
-func watchMemory(pid int) (stop func() float64) {
-	end, most := make(chan struct{}), make(chan float64, 1)
+// watchMemory looks at what a process has until the returned function is called, which tells the most.
+func watchMemory(pid int) (stop func() parts) {
+	end, most := make(chan struct{}), make(chan parts, 1)
 	go func() {
 		tick := time.NewTicker(100 * time.Millisecond)
 		defer tick.Stop()
-		peak := 0.0
+		var peak parts
 		for {
-			peak = max(peak, taken(pid))
+			if p := taken(pid); p.all() > peak.all() {
+				peak = p
+			}
 			select {
 			case <-tick.C:
 			case <-end:
@@ -193,30 +201,69 @@ func watchMemory(pid int) (stop func() float64) {
 			}
 		}
 	}()
-	return func() float64 { close(end); return <-most }
+	return func() parts { close(end); return <-most }
 }
 
-// taken is the memory that a process has, in MiB: what is resident, but pages that instances of plugins share are
-// counted once, as the machine does, and not for each of them.
-func taken(pid int) float64 {
+// parts is the memory that a process has, in MiB: Go's heap with the collector's tables, what instances of plugins
+// have of their own, the code that plugins were compiled to, the program's file, and stacks with the rest.
+type parts struct{ heap, guests, code, program, rest float64 }
+
+func (p parts) all() float64 { return p.heap + p.guests + p.code + p.program + p.rest }
+
+func (p parts) String() string {
+	return fmt.Sprintf("heap %.0f, guests %.0f, code %.0f, program %.0f, rest %.0f", p.heap, p.guests, p.code, p.program, p.rest)
+}
+
+// taken is the memory that a process has: what is resident, but pages that instances of plugins share are counted once,
+// as the machine does, and not for each of them.
+func taken(pid int) (p parts) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps", pid))
 	if err != nil {
-		return resident(pid, "VmRSS")
+		return parts{rest: resident(pid, "VmRSS")}
 	}
-	kib, wanted := 0, "Rss:"
-	for line := range strings.Lines(string(text)) {
+	return takenIn(string(text))
+}
+
+// takenIn reads what /proc/PID/smaps says: for each mapping a line with addresses, rights and name, then a line for
+// each figure, the flags last. Guests' memories are the only ones that are mapped without a reserve (nr). A mapping
+// that grows while the file is read comes twice, and counts as it came last.
+func takenIn(smaps string) (p parts) {
+	// Go's arenas lie above the program's file, and below what is mapped otherwise.
+	const arenas, above = 1 << 32, 1 << 46
+	kib, wanted, to := 0.0, "Rss:", &p.rest
+	var end uint64 // of the mapping before
+	for line := range strings.Lines(smaps) {
 		f := strings.Fields(line)
 		switch {
-		case len(f) > 0 && !strings.HasSuffix(f[0], ":"): // a mapping begins
-			if wanted = "Rss:"; strings.Contains(line, "culvert-image") {
-				wanted = "Pss:"
+		case len(f) == 0:
+		case !strings.HasSuffix(f[0], ":"): // a mapping begins
+			name := strings.Join(f[min(5, len(f)):], " ")
+			var at, until uint64
+			_, _ = fmt.Sscanf(f[0], "%x-%x", &at, &until)
+			if at < end {
+				*to -= kib / 1024
 			}
-		case len(f) > 1 && f[0] == wanted:
-			n, _ := strconv.Atoi(f[1])
-			kib += n
+			end, kib, wanted, to = until, 0, "Rss:", &p.rest
+			switch {
+			case strings.Contains(name, "culvert-image"):
+				wanted, to = "Pss:", &p.guests
+			case strings.HasPrefix(name, "/"):
+				to = &p.program
+			case at >= arenas && at < above:
+				to = &p.heap
+			case strings.Contains(f[1], "x"):
+				to = &p.code
+			}
+		case f[0] == wanted:
+			kib, _ = strconv.ParseFloat(f[1], 64)
+		case f[0] == "VmFlags:":
+			if to == &p.rest && slices.Contains(f, "nr") {
+				to = &p.guests
+			}
+			*to += kib / 1024
 		}
 	}
-	return float64(kib) / 1024
+	return p
 }
 
 // forward makes a listener another origin of the same service, until it is closed.

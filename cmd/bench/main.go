@@ -73,6 +73,7 @@ func main() {
 	flag.StringVar(&b.against, "against", "", "another culvert binary: pipeline and sink run both in turns and print the ratios")
 	flag.IntVar(&b.rows, "rows", 200_000, "order rows in the pipeline")
 	flag.IntVar(&b.rounds, "rounds", 5, "rounds of each measurement")
+	flag.StringVar(&b.feeds, "feeds", "", "only these of the section feeds, by commas: one, fifty, two-hundred-1, two-hundred-8, two-hundred-200")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -87,6 +88,8 @@ type bench struct {
 	// against is a binary that the pipeline is compared with, "": none.
 	against      string
 	rows, rounds int
+	// feeds are the names of the workers with many feeds that are measured, "": all.
+	feeds string
 	// dir is for what a run leaves; service is the demo service's binary.
 	dir, service string
 }

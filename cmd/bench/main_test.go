@@ -26,3 +26,33 @@ func TestStagesAreRead(t *testing.T) {
 		t.Error("expected an error where the line is missing")
 	}
 }
+
+// Each mapping counts where it belongs, pages of images by their share, and one that grew while it was read once.
+func TestMemoryIsTakenApart(t *testing.T) {
+	const smaps = `00400000-01345000 r-xp 00000000 fe:00 9977968                            /bin/culvert
+Rss:                1024 kB
+VmFlags: rd ex mr mw me
+d365b000000-d365b400000 rw-p 00000000 00:00 0
+Rss:                4096 kB
+VmFlags: rd wr mr mw me ac
+d365b000000-d365b800000 rw-p 00000000 00:00 0
+Rss:                8192 kB
+VmFlags: rd wr mr mw me ac
+7fb21a40e000-7fb21a600000 rw-p 00000000 00:00 0
+Rss:                2048 kB
+VmFlags: rd wr mr mw me ac nr
+7fb21a600000-7fb21a800000 rw-p 00000000 00:01 326                        /memfd:culvert-image (deleted)
+Rss:                2048 kB
+Pss:                1024 kB
+VmFlags: rd wr mr mw me ac nr
+7fb21a800000-7fb21aa00000 r-xp 00000000 00:00 0
+Rss:                5120 kB
+VmFlags: rd ex mr mw me
+7ffe9ed1b000-7ffe9ed3c000 rw-p 00000000 00:00 0                          [stack]
+Rss:                 512 kB
+VmFlags: rd wr mr mw me gd ac
+`
+	if found, want := takenIn(smaps), (parts{heap: 8, guests: 3, code: 5, program: 1, rest: 0.5}); found != want {
+		t.Errorf("expected %v, found %v", want, found)
+	}
+}

@@ -58,7 +58,9 @@ func (c Config) ProducerOpts(extra ...kgo.Opt) []kgo.Opt {
 		kgo.ProducerBatchCompression(codec(p.Compression)),
 		kgo.ProducerLinger(p.Linger),
 		kgo.ProducerBatchMaxBytes(p.MaxRequestBytes),
-		kgo.BrokerMaxWriteBytes(max(100<<20, roomFor(p.MaxRequestBytes))),
+		// As in Kafka's own producer, this bounds a request, not each of its batches alone: with many topics a request
+		// would hold all that waits, in memory once more.
+		kgo.BrokerMaxWriteBytes(max(leastRequest, roomFor(p.MaxRequestBytes))),
 		kgo.TransactionTimeout(p.TransactionTimeout),
 		// The default of 20 ms makes back-to-back transactions of one producer 21 ms long.
 		kgo.ConcurrentTransactionsBackoff(time.Millisecond),
@@ -131,6 +133,9 @@ func partitionBytes(s ConsumerConfig, partitions int) int32 {
 	}
 	return 1 << 20
 }
+
+// leastRequest is what requests may have however short max.request.size is: other requests are not cut by it.
+const leastRequest = 4 << 20
 
 // roomFor leaves space around bytes for what a request or an answer has besides.
 func roomFor(bytes int32) int32 { return min(bytes, math.MaxInt32-(1<<20)) + 1<<20 }

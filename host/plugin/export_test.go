@@ -26,6 +26,19 @@ func Awake(m *Manager) (n int) {
 	return n
 }
 
+// Doze has the code of modules rest that no instance needs, as some time after the last one.
+func Doze(m *Manager) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, o := range m.origins {
+		for _, x := range []*module{o.active, o.previous} {
+			if x != nil {
+				x.doze()
+			}
+		}
+	}
+}
+
 // BreaksToOpen is how many breaks stop a version.
 const BreaksToOpen = breaksToOpen
 

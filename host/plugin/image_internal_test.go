@@ -14,7 +14,7 @@ import (
 // Memories that begin alike share their pages, keep their content, and never see what another one writes. One that
 // differs in a byte shares nothing.
 func TestMemoriesShareWhatTheyBeginWith(t *testing.T) {
-	const size, from, to = 4 * leastImage, leastImage, 3 * leastImage
+	const size, from, to = 4 * imageBlock, imageBlock, 3 * imageBlock
 	var shared image
 	fresh := func(change byte) []byte {
 		m := allocateMemory(0, 2*size).(*mapped)
@@ -33,11 +33,15 @@ func TestMemoriesShareWhatTheyBeginWith(t *testing.T) {
 		}
 		return b
 	}
+	alone := fresh(0)
 	first, second, other := fresh(0), fresh(0), fresh(1)
 	for name, c := range map[string]struct {
 		memory []byte
 		shares bool
-	}{"first": {first, true}, "second": {second, true}, "one that differs": {other, false}} {
+	}{
+		"one that was alone": {alone, false}, "first": {first, true}, "second": {second, true},
+		"one that differs": {other, false},
+	} {
 		if got := imaged(t, c.memory[from:]); got != c.shares {
 			t.Errorf("%s: expected that it shares: %v, found %v", name, c.shares, got)
 		}
@@ -77,19 +81,58 @@ func imaged(t *testing.T, b []byte) bool {
 	return false
 }
 
-// What is too small, or not the machine's, stays as it is.
-func TestSmallMemoriesShareNothing(t *testing.T) {
+// Memories that differ in one place share what is around it; places with nothing in them are not the image's.
+func TestMemoriesShareWhatIsEqual(t *testing.T) {
+	const blocks = 6
 	var shared image
-	m := allocateMemory(0, 4*pageBytes).(*mapped)
-	defer m.Free()
-	b := m.Reallocate(4 * pageBytes)
-	b[pageBytes] = 1
-	if err := shared.share(m, len(b)); err != nil || shared.state != imageNone || imaged(t, b[pageBytes:]) {
-		t.Errorf("%v, state %d", err, shared.state)
+	fresh := func(change byte) []byte {
+		m := allocateMemory(0, blocks*imageBlock).(*mapped)
+		t.Cleanup(m.Free)
+		b := m.Reallocate(blocks * imageBlock)
+		for _, block := range []int{0, 1, 3, 5} {
+			b[block*imageBlock+10] = byte(block) + 1
+		}
+		b[3*imageBlock+20] = change
+		want := bytes.Clone(b)
+		if err := shared.share(m, len(b)); err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(b, want) {
+			t.Error("sharing has changed a memory")
+		}
+		return b
 	}
-	heap := &onHeap{most: leastImage}
-	heap.Reallocate(leastImage)
-	if err := new(image).share(heap, leastImage); err != nil {
+	fresh(0)
+	for change, want := range [][]bool{
+		{true, true, false, true, false, true},
+		{true, true, false, false, false, true},
+	} {
+		b := fresh(byte(change))
+		for block, shares := range want {
+			if got := imaged(t, b[block*imageBlock:]); got != shares {
+				t.Errorf("memory %d, block %d: expected that it shares: %v, found %v", change, block, shares, got)
+			}
+		}
+	}
+}
+
+// What is empty, too large, or not the machine's, stays as it is.
+func TestMemoriesThatShareNothing(t *testing.T) {
+	for _, last := range []int{0, maxImage} {
+		shared := image{state: imageWaits}
+		m := allocateMemory(0, maxImage+imageBlock).(*mapped)
+		defer m.Free()
+		b := m.Reallocate(maxImage + imageBlock)
+		if last > 0 {
+			b[0], b[last] = 1, 1
+		}
+		if err := shared.share(m, len(b)); err != nil || shared.state != imageNone || imaged(t, b) {
+			t.Errorf("content up to %d: %v, state %d", last, err, shared.state)
+		}
+	}
+	heap := &onHeap{most: imageBlock}
+	heap.Reallocate(imageBlock)[0] = 1
+	if err := (&image{state: imageWaits}).share(heap, imageBlock); err != nil {
 		t.Error(err)
 	}
 }

@@ -117,10 +117,6 @@ func (m *module) instanceFor(ctx context.Context, connector string, lines *bucke
 			return nil, &unfit{err}
 		}
 		i.guest.Ended = i.clock.ended
-		if err := code.image.share(memory, int(i.guest.MemoryBytes())); err != nil {
-			_ = module.Close(i.calling)
-			return nil, err
-		}
 		// Not by the engine, which would leave no way to watch the stack.
 		err = i.guest.Begin(i.calling, startExport, i.function)
 	}
@@ -134,6 +130,10 @@ func (m *module) instanceFor(ctx context.Context, connector string, lines *bucke
 		return nil, err
 	}
 	i.judge(nil)
+	if err := code.image.share(memory, int(i.guest.MemoryBytes())); err != nil {
+		_ = module.Close(i.calling)
+		return nil, err
+	}
 	i.counters.instances.Add(1)
 	i.counters.started.Add(1)
 	i.closer = module

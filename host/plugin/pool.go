@@ -383,13 +383,13 @@ func (p *Pool) served(ctx context.Context, w *waiter, start time.Time) (*Instanc
 }
 
 // waited notes that a call waited for an instance; p.mu is held. Another instance helps only where there is a processor
-// for it.
+// for it: one that is free now may be that of the call that was waited for.
 func (p *Pool) waited(start time.Time) {
 	now := time.Now()
 	if now.Sub(p.since) > time.Second {
 		p.contention, p.since = 0, now
 	}
-	if p.module.loader.processors.free() {
+	if p.count() < p.module.loader.processors.count() && p.module.loader.processors.free() {
 		p.contention += min(now.Sub(start), crowded/4) // what one call may count for
 	}
 	if p.contention >= crowded && len(p.waiters) > 0 {

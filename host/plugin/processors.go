@@ -36,6 +36,9 @@ func (p *processors) take(ctx context.Context) error {
 
 func (p *processors) give() { <-p.slots }
 
+// count is how many there are.
+func (p *processors) count() int { return cap(p.slots) }
+
 // free tells whether a call would not have to wait.
 func (p *processors) free() bool { return len(p.slots) < cap(p.slots) }
 

@@ -347,7 +347,10 @@ func TestCodeWithoutInstancesRests(t *testing.T) {
 		for range 4 {
 			tasks.Go(func() {
 				err := b.Current().Do(t.Context(), func(i *plugin.Instance) error {
-					time.Sleep(30 * time.Millisecond) // longer than code rests after: it must not, under an instance
+					plugin.Doze(m) // it must not, under an instance
+					if plugin.Awake(m) != 1 {
+						t.Error("code rests that an instance needs")
+					}
 					_, err := i.Describe(t.Context())
 					return err
 				})

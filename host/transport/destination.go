@@ -143,7 +143,8 @@ func (c *Config) transport(o endpoint) (*http.Transport, http.RoundTripper) {
 		DisableCompression: true,
 		// A server that closes an idle connection while a POST is under way leaves its fate unknown: ours go first.
 		IdleConnTimeout: 2 * time.Second, MaxIdleConnsPerHost: 16,
-		ReadBufferSize: 64 << 10, WriteBufferSize: 64 << 10,
+		// Each connection keeps its own. Bodies of requests go past theirs.
+		ReadBufferSize: 64 << 10, WriteBufferSize: 4 << 10,
 		ExpectContinueTimeout: time.Second, MaxResponseHeaderBytes: 1 << 20,
 		TLSNextProto: nil, ForceAttemptHTTP2: false, Protocols: http1(),
 		OnProxyConnectResponse: c.checkConnect,
