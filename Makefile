@@ -2,7 +2,7 @@
 # make demo       try it: embedded broker, demo OData service, connectors both ways; ONCE=1 ends when all has arrived
 # make test       every test that needs nothing but Go
 # make lint       staticcheck, and functions that nothing reaches
-# make test-real  against software that is not ours: Apache Kafka, SAP CAP, guests in Rust, C and JavaScript; fetches what it needs
+# make test-real  against software that is not ours: Apache Kafka, SAP CAP, Apache Olingo, guests in Rust, C and JavaScript; fetches what it needs
 # make bench      figures, as ratios where there is something to compare with
 # make fuzz       fuzz targets, FUZZTIME each (default 30s)
 # make soak       the long forms of the crash tests and of the storm of reloads, and each fuzz target inside the types (values, schemas, rows, offsets, declarations) for SOAKTIME (default 10m, an hour for the six)
