@@ -179,7 +179,7 @@ func difference(kafka, got string, ours error) string {
 		if strings.Contains(kafka, "Decimal value has mismatching scale") || sameValues(kafka, got) {
 			return "fewer places than the scale"
 		}
-		if strings.ContainsRune(got, '\uFFFD') {
+		if half := halves(kafka); half != kafka && (half == got || sameUpToOrder(half, got)) {
 			return "half a pair of surrogates"
 		}
 		if strings.Contains(kafka, "SchemaBuilderException: Invalid default value") {
@@ -196,6 +196,12 @@ func difference(kafka, got string, ours error) string {
 	}
 	return ""
 }
+
+// surrogates are how Kafka writes a half that stands alone; pairs it writes as they are.
+var surrogates = regexp.MustCompile(`\\u[dD][89a-fA-F][0-9a-fA-F]{2}`)
+
+// halves puts U+FFFD in the place of every half of a pair of surrogates.
+func halves(text string) string { return surrogates.ReplaceAllString(text, "\uFFFD") }
 
 // Of 30,000 odd documents Kafka's converter and ours make the same, or one of the differences that have a name.
 // CONVERT_SEED has others tried.
@@ -235,8 +241,8 @@ func TestRealOddDocuments(t *testing.T) {
 	t.Logf("%d documents, %d refused by Kafka, wanted differences %v, %d differ", len(all), refused, wanted, wrong)
 }
 
-// sameUpToOrder: the texts differ in the order of members and items at most. Kafka has maps in the order of a hash
-// table.
+// sameUpToOrder: the texts differ in the order of members at most, or of pairs of a map whose keys are no texts. Kafka
+// has maps in the order of a hash table.
 func sameUpToOrder(a, b string) bool {
 	x, y := sorted(a), sorted(b)
 	return x != "" && x == y
@@ -254,8 +260,14 @@ func sorted(text string) string {
 		var all []string
 		switch x := v.(type) {
 		case []any:
+			pairs := true
 			for _, item := range x {
+				pair, ok := item.([]any)
+				pairs = pairs && ok && len(pair) == 2
 				all = append(all, write(item))
+			}
+			if !pairs {
+				return "[" + strings.Join(all, ",") + "]"
 			}
 		case map[string]any:
 			for name, item := range x {
