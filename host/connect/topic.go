@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/culvert-project/culvert/host/config"
+	"github.com/culvert-project/culvert/host/internal/pause"
 	"github.com/culvert-project/culvert/host/kafka"
 	"github.com/culvert-project/culvert/plugins/smt/pattern"
 	"github.com/culvert-project/culvert/wit"
@@ -24,7 +26,7 @@ func (c *connector) openAdmin() (err error) {
 
 // ensureTopic creates a topic that is missing: as the connector's topic.creation.… say, else with the broker's
 // defaults. With topic.creation.enable=false it is left to the broker. A topic that takes no records is refused,
-// whoever chose it.
+// whoever chose it. While no broker can be reached it waits, as records do.
 func (c *connector) ensureTopic(ctx context.Context, topic string) error {
 	if err := c.o.reserved.Check(topic); err != nil {
 		return &wit.Fault{Kind: wit.FaultConfig, Message: err.Error()}
@@ -39,8 +41,12 @@ func (c *connector) ensureTopic(ctx context.Context, topic string) error {
 	if err != nil {
 		return &wit.Fault{Kind: wit.FaultConfig, Message: err.Error()}
 	}
-	_, err = c.admin.EnsureTopics(ctx, made)
-	return err
+	for {
+		_, err := c.admin.EnsureTopics(ctx, made)
+		if err == nil || !kafka.Away(err) || pause.For(ctx, time.Second) != nil {
+			return err
+		}
+	}
 }
 
 // newTopic is what a topic is to be: of the first group of topic.creation.groups that takes it, else as

@@ -138,6 +138,14 @@ func (a *Admin) create(ctx context.Context, t Topic) (made bool, err error) {
 		configs[k] = &v
 	}
 	response, err := a.admin.CreateTopic(ctx, partitions, replication, configs, t.Name)
+	until := time.Now().Add(coordinated)
+	for wait := 100 * time.Millisecond; fencedBrokers(err, response) && time.Now().Before(until); wait = min(2*wait,
+		time.Second) {
+		if err := pause.For(ctx, wait); err != nil {
+			return false, fmt.Errorf("create topic %s: %w: %s", t.Name, err, response.ErrMessage)
+		}
+		response, err = a.admin.CreateTopic(ctx, partitions, replication, configs, t.Name)
+	}
 	err = a.guard.explain(err)
 	switch {
 	case errors.Is(err, kerr.TopicAlreadyExists):
@@ -148,6 +156,12 @@ func (a *Admin) create(ctx context.Context, t Topic) (made bool, err error) {
 		return false, fmt.Errorf("create topic %s with %d partitions, replication %d: %w", t.Name, partitions, replication, err)
 	}
 	return true, nil
+}
+
+// fencedBrokers tells whether a topic has no place since brokers stop or start, which only the words of the answer say:
+// the code is that of a replication factor that is too high.
+func fencedBrokers(err error, response kadm.CreateTopicResponse) bool {
+	return errors.Is(err, kerr.InvalidReplicationFactor) && strings.Contains(response.ErrMessage, "currently fenced")
 }
 
 func (a *Admin) awaitLeaders(ctx context.Context, names []string) error {

@@ -5,6 +5,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 func openTestAdmin(t *testing.T, addr string) *Admin {
@@ -41,6 +44,25 @@ func TestEnsureTopics(t *testing.T) {
 	}
 	if _, err := a.EnsureTopics(ctx, Topic{Name: "many", Replication: 5}); err == nil || !strings.Contains(err.Error(), "many") {
 		t.Errorf("more replicas than brokers: expected an error that names the topic, got %v", err)
+	}
+}
+
+// A broker that is about to stop, or has just started, has no place for a topic yet.
+func TestEnsureTopicsWaitsForBrokers(t *testing.T) {
+	b := openTestBroker(t, t.TempDir())
+	a, ctx := openTestAdmin(t, b.Addr()), testContext(t)
+	b.cluster.ControlKey(int16(kmsg.CreateTopics), func(r kmsg.Request) (kmsg.Response, error, bool) { // once
+		asked := r.(*kmsg.CreateTopicsRequest)
+		answer := asked.ResponseKind().(*kmsg.CreateTopicsResponse)
+		topic := kmsg.NewCreateTopicsResponseTopic()
+		topic.Topic, topic.ErrorCode = asked.Topics[0].Topic, kerr.InvalidReplicationFactor.Code
+		topic.ErrorMessage = kmsg.StringPtr("Unable to replicate the partition 1 time(s): All brokers are currently " +
+			"fenced, or have all their log directories cordoned.")
+		answer.Topics = append(answer.Topics, topic)
+		return answer, nil, true
+	})
+	if created, err := a.EnsureTopics(ctx, Topic{Name: "orders"}); err != nil || fmt.Sprint(created) != "[orders]" {
+		t.Errorf("created %v, %v", created, err)
 	}
 }
 
