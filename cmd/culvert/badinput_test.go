@@ -258,7 +258,7 @@ func TestPagesThatBreakOff(t *testing.T) {
 }
 
 // A value that does not fit its type is its row's fault: that is named and what came before is kept; where faults are
-// tolerated the other rows go on.
+// tolerated the other rows go on, and the row's document is a dead letter.
 func TestValuesThatDoNotFit(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
@@ -279,8 +279,8 @@ func TestValuesThatDoNotFit(t *testing.T) {
 		readings = append(readings,
 			&reading{name: name + "-none", front: forged(c.old, c.new), settings: settings,
 				fails: []string{"GET /V2/Northwind/Northwind.svc/Orders?", "row 3: ", c.property, "found "}},
-			&reading{name: name + "-all", front: forged(c.old, c.new), settings: append(settings, "errors.tolerance=all"),
-				says: []string{"row skipped", "row=3", c.property}})
+			&reading{name: name + "-all", front: forged(c.old, c.new), settings: append(settings, "errors.tolerance=all",
+				"errors.deadletterqueue.topic.name="+name+"-letters"), says: []string{"row skipped", "row=3", c.property}})
 	}
 	readings = append(readings, &reading{name: "json-rounded", front: forged(`"Freight":"237.5700"`, `"Freight":"237.570000"`)})
 	run := read(t, p, plugins(t), readings)
@@ -289,8 +289,13 @@ func TestValuesThatDoNotFit(t *testing.T) {
 		t.Errorf("expected no page to be announced, found\n%s", run.stderr)
 	}
 	for _, r := range readings {
-		if strings.HasSuffix(r.name, "-all") {
+		if name, ok := strings.CutSuffix(r.name, "-all"); ok {
 			stored(t, p, "whole", r, 3)
+			letters := p.run("consume", name+"-letters", "--data", p.data)
+			if strings.Count(letters.stdout, "\n") != 1 || !strings.Contains(letters.stdout, "AAAAD") {
+				t.Errorf("%s: expected the document of the row as a dead letter, found %s%s", r.name, letters.stdout,
+					letters.stderr)
+			}
 			continue
 		}
 		stored(t, p, "whole", r)

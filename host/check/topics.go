@@ -182,8 +182,9 @@ func (k *Checker) targets(c *config.Connector, component wit.Component) config.P
 			problems = append(problems, problem(e, err))
 		}
 	}
-	if e, ok := c.Entry("errors.deadletterqueue.topic.name"); ok {
-		refuse(e)
+	dead, _ := c.Entry("errors.deadletterqueue.topic.name")
+	if dead.Key != "" {
+		refuse(dead)
 	}
 	if len(config.List(c.Text("transforms"))) > 0 {
 		return problems
@@ -192,6 +193,10 @@ func (k *Checker) targets(c *config.Connector, component wit.Component) config.P
 	for _, e := range c.Entries {
 		if spec, ok := d.Find(e.Key); ok && spec.Role() == role.SourceTopic {
 			refuse(e)
+			if e.Value == dead.Value && dead.Value != "" {
+				problems = append(problems, problem(dead, fmt.Errorf("expected a topic that no rows go to, found that of %s",
+					e.Key)))
+			}
 		}
 	}
 	return problems

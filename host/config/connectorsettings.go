@@ -69,6 +69,10 @@ var sinkSettings = []wit.SettingSpec{
 		"nobody knows whether they were written, that are to be sent again: once for each time that one is named."),
 	framed("errors.uncertain.skip", wit.KindListOfText, "", wit.Low, "Records, as TOPIC-PARTITION@OFFSET, of which "+
 		"nobody knows whether they were written, that are to be left out."),
+}
+
+// deadLetterSettings are Kafka Connect's for sinks, and here for sources, too.
+var deadLetterSettings = []wit.SettingSpec{
 	framed("errors.deadletterqueue.topic.name", wit.KindText, "", wit.Medium,
 		"Topic for records that could not be handled."),
 	framed("errors.deadletterqueue.topic.replication.factor", wit.KindShort, "3", wit.Medium, "Its replicas."),
@@ -77,16 +81,16 @@ var sinkSettings = []wit.SettingSpec{
 }
 
 // common declares all of them, for defaults.
-var common = Declare(joined(commonSettings, sourceSettings, sinkSettings)...)
+var common = Declare(joined(commonSettings, sourceSettings, sinkSettings, deadLetterSettings)...)
 
 // CommonSettings are Kafka Connect's own settings of a source or a sink, in its order.
 func CommonSettings(kind wit.ComponentKind) []wit.SettingSpec {
 	switch kind {
 	case wit.ComponentSource:
-		return joined(commonSettings, sourceSettings)
+		return joined(commonSettings, sourceSettings, deadLetterSettings)
 	case wit.ComponentSink:
 		// Kafka Connect shows topics behind the common part, and so do its tools.
-		return joined(commonSettings, sinkSettings)
+		return joined(commonSettings, sinkSettings, deadLetterSettings)
 	}
 	return commonSettings
 }

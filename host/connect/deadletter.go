@@ -10,8 +10,11 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/culvert-project/culvert/host/check"
 	"github.com/culvert-project/culvert/host/config"
+	"github.com/culvert-project/culvert/host/convert"
 	"github.com/culvert-project/culvert/host/internal/sink"
+	"github.com/culvert-project/culvert/host/internal/source"
 	"github.com/culvert-project/culvert/host/kafka"
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/wit"
@@ -24,6 +27,73 @@ const (
 	deadLetterHeaders     = "errors.deadletterqueue.context.headers.enable"
 )
 
+// lettersTo is the topic of dead letters, which is made, of one partition as Kafka Connect does; "": the connector has
+// no such topic, or tolerates nothing, and then a record that cannot be handled fails its task.
+func (t *task) lettersTo(ctx context.Context) (topic string, err error) {
+	c := t.connector
+	topic = strings.TrimSpace(c.config.Text(deadLetterTopic))
+	if topic == "" || !c.tolerance().TolerateAll {
+		return "", nil
+	}
+	if err := c.o.reserved.Check(topic); err != nil {
+		return "", fmt.Errorf("%s: %w", deadLetterTopic, err)
+	}
+	replication, err := strconv.ParseInt(strings.TrimSpace(c.config.Text(deadLetterReplication)), 10, 16)
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", deadLetterReplication, err)
+	}
+	k := c.kafka
+	if k.Admin.ClientID == "" {
+		k.Admin.ClientID = fmt.Sprintf("connector-dlq-adminclient-%s-%d", c.config.Name, t.number)
+	}
+	admin, err := kafka.NewAdmin(k)
+	if err != nil {
+		return "", err
+	}
+	defer admin.Close()
+	if embedded, err := admin.Embedded(ctx); err == nil && embedded {
+		replication = 1 // it is alone
+	}
+	created, err := admin.EnsureTopics(ctx, kafka.Topic{Name: topic, Partitions: 1, Replication: int16(replication)})
+	if err != nil {
+		return "", fmt.Errorf("the topic of dead letters (%s, replicas by %s): %w", deadLetterTopic,
+			deadLetterReplication, err)
+	}
+	if len(created) > 0 {
+		c.log.Info("topic of dead letters created", "task", t.number, "topic", topic)
+	}
+	return topic, nil
+}
+
+// sourceLetters are the dead letters of a source: rows as documents of the service, or as JSON with their schema.
+func (t *task) sourceLetters(ctx context.Context, binding *plugin.Binding) (*source.DeadLetters, error) {
+	c := t.connector
+	topic, err := t.lettersTo(ctx)
+	if topic == "" || err != nil {
+		return nil, err
+	}
+	context := c.boolean(deadLetterHeaders)
+	return &source.DeadLetters{
+		Topic: topic,
+		NewConverters: func() (key, value convert.Converter, err error) {
+			const class = "org.apache.kafka.connect.json.JsonConverter"
+			if key, err = convert.New(class, nil, c.converting(true)); err != nil {
+				return nil, nil, err
+			}
+			value, err = convert.New(class, nil, c.converting(false))
+			return key, value, err
+		},
+		Headers: func(l source.Letter) []kgo.RecordHeader {
+			if !context {
+				return nil
+			}
+			list := t.letterHeaders(letter{topic: l.Topic, partition: -1, offset: int64(l.Row), stage: sink.Stage(l.Stage),
+				transform: l.Transform, class: l.Class, err: l.Err}, binding)
+			return append(list, kgo.RecordHeader{Key: "__culvert.errors.request", Value: []byte(l.Page)})
+		},
+	}, nil
+}
+
 // deadLetters sends the records of a sink's task that cannot be written to the topic of dead letters, as they were
 // read.
 type deadLetters struct {
@@ -34,39 +104,12 @@ type deadLetters struct {
 	producer *kafka.Producer
 }
 
-// openDeadLetters makes the topic, of one partition as Kafka Connect does, and the producer; nil: the connector has no
-// such topic, or tolerates nothing, and then a record that cannot be written fails its task.
+// openDeadLetters makes the topic and the producer; nil: there are no dead letters.
 func (t *task) openDeadLetters(ctx context.Context, binding *plugin.Binding) (*deadLetters, error) {
 	c := t.connector
-	topic := strings.TrimSpace(c.config.Text(deadLetterTopic))
-	if topic == "" || !c.tolerance().TolerateAll {
-		return nil, nil
-	}
-	if err := c.o.reserved.Check(topic); err != nil {
-		return nil, fmt.Errorf("%s: %w", deadLetterTopic, err)
-	}
-	replication, err := strconv.ParseInt(strings.TrimSpace(c.config.Text(deadLetterReplication)), 10, 16)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", deadLetterReplication, err)
-	}
-	k := c.kafka
-	if k.Admin.ClientID == "" {
-		k.Admin.ClientID = fmt.Sprintf("connector-dlq-adminclient-%s-%d", c.config.Name, t.number)
-	}
-	admin, err := kafka.NewAdmin(k)
-	if err != nil {
+	topic, err := t.lettersTo(ctx)
+	if topic == "" || err != nil {
 		return nil, err
-	}
-	defer admin.Close()
-	if embedded, err := admin.Embedded(ctx); err == nil && embedded {
-		replication = 1 // it is alone
-	}
-	created, err := admin.EnsureTopics(ctx, kafka.Topic{Name: topic, Partitions: 1, Replication: int16(replication)})
-	if err != nil {
-		return nil, fmt.Errorf("the topic of dead letters (%s, replicas by %s): %w", deadLetterTopic, deadLetterReplication, err)
-	}
-	if len(created) > 0 {
-		c.log.Info("topic of dead letters created", "task", t.number, "topic", topic)
 	}
 	producer, err := kafka.NewProducer(c.kafka, fmt.Sprintf("connector-dlq-producer-%s-%d", c.config.Name, t.number))
 	if err != nil {
@@ -93,7 +136,8 @@ func (d *deadLetters) Send(ctx context.Context, l sink.Letter) error {
 	r.Topic, r.Key, r.Value, r.Timestamp = d.topic, l.Record.Key, l.Record.Value, l.Record.Timestamp
 	var added []kgo.RecordHeader
 	if d.context {
-		added = d.headers(l)
+		added = d.task.letterHeaders(letter{l.Record.Topic, l.Record.Partition, l.Record.Offset, l.Stage, l.Transform,
+			l.Class, l.Err}, d.binding)
 	}
 	r.Headers = append(append(b.Headers(len(l.Record.Headers) + len(added))[:0], l.Record.Headers...), added...)
 	stored := make(chan error, 1)
@@ -109,38 +153,54 @@ func (d *deadLetters) Send(ctx context.Context, l sink.Letter) error {
 	}
 }
 
+// stageDecode is that of a source's rows before all others.
+const stageDecode sink.Stage = "decode"
+
 // stages are the names of org.apache.kafka.connect.runtime.errors.Stage.
 var stages = map[sink.Stage]string{sink.StageKey: "KEY_CONVERTER", sink.StageValue: "VALUE_CONVERTER", sink.StageHeaders: "HEADER_CONVERTER",
-	sink.StageTransforms: "TRANSFORMATION", sink.StageEncode: "TASK_PUT", sink.StageWrite: "TASK_PUT"}
+	stageDecode: "TASK_POLL", sink.StageTransforms: "TRANSFORMATION", sink.StageEncode: "TASK_PUT", sink.StageWrite: "TASK_PUT"}
 
-// headers are the ten of Kafka Connect (DeadLetterQueueReporter), and what the service and the plugin have to say.
-func (d *deadLetters) headers(l sink.Letter) []kgo.RecordHeader {
-	c, r := d.task.connector, l.Record
+// letter is what there is to say of a dead letter: where it came from, and what failed there.
+type letter struct {
+	topic     string
+	partition int32 // -1: it comes from no topic
+	offset    int64
+	stage     sink.Stage
+	transform int
+	class     string
+	err       error
+}
+
+// letterHeaders are the ten of Kafka Connect (DeadLetterQueueReporter), and what the service and the plugin have to
+// say.
+func (t *task) letterHeaders(l letter, binding *plugin.Binding) []kgo.RecordHeader {
+	c := t.connector
+	setting, failed, info := t.failed(l, binding)
 	var list []kgo.RecordHeader
 	add := func(name, value string) { list = append(list, kgo.RecordHeader{Key: name, Value: []byte(value)}) }
 	const kip298 = "__connect.errors."
-	class := l.Class
+	class := l.class
 	if class == "" {
 		class = "org.apache.kafka.connect.errors.ConnectException"
 	}
-	add(kip298+"topic", r.Topic)
-	add(kip298+"partition", strconv.Itoa(int(r.Partition)))
-	add(kip298+"offset", strconv.FormatInt(r.Offset, 10))
+	add(kip298+"topic", l.topic)
+	add(kip298+"partition", strconv.Itoa(int(l.partition)))
+	add(kip298+"offset", strconv.FormatInt(l.offset, 10))
 	add(kip298+"connector.name", c.config.Name)
-	add(kip298+"task.id", strconv.Itoa(d.task.number))
-	add(kip298+"stage", stages[l.Stage])
-	add(kip298+"class.name", d.failed(l))
+	add(kip298+"task.id", strconv.Itoa(t.number))
+	add(kip298+"stage", stages[l.stage])
+	add(kip298+"class.name", failed)
 	add(kip298+"exception.class.name", class)
-	add(kip298+"exception.message", l.Err.Error())
-	add(kip298+"exception.stacktrace", class+": "+l.Err.Error())
+	add(kip298+"exception.message", l.err.Error())
+	add(kip298+"exception.stacktrace", class+": "+l.err.Error())
 	const ours = "__culvert.errors."
-	info := d.binding.Current().Module()
 	add(ours+"plugin.name", info.Name)
 	add(ours+"plugin.version", info.Version)
 	add(ours+"plugin.hash", info.Hash)
-	add(ours+"stage", string(l.Stage))
+	add(ours+"stage", string(l.stage))
+	add(ours+"setting", setting)
 	var f *wit.Fault
-	if errors.As(l.Err, &f) && (l.Stage == sink.StageWrite || l.Stage == sink.StageEncode) {
+	if errors.As(l.err, &f) && (l.stage == sink.StageWrite || l.stage == sink.StageEncode) {
 		if f.Code != nil {
 			add(ours+"service.code", *f.Code)
 		}
@@ -149,22 +209,29 @@ func (d *deadLetters) headers(l sink.Letter) []kgo.RecordHeader {
 	return list
 }
 
-// failed is the class that was at work.
-func (d *deadLetters) failed(l sink.Letter) string {
-	c := d.task.connector
-	switch l.Stage {
+// failed is what was at work: the setting that names it, its class, and the plugin that it is of.
+func (t *task) failed(l letter, binding *plugin.Binding) (setting, class string, info plugin.Info) {
+	c := t.connector
+	info = binding.Current().Module()
+	switch l.stage {
 	case sink.StageKey:
-		return c.classOf("key.converter")
+		return "key.converter", c.classOf("key.converter"), info
 	case sink.StageValue:
-		return c.classOf("value.converter")
+		return "value.converter", c.classOf("value.converter"), info
 	case sink.StageHeaders:
-		return c.classOf("header.converter")
+		return "header.converter", c.classOf("header.converter"), info
 	case sink.StageTransforms:
-		if aliases := config.List(c.config.Text("transforms")); l.Transform < len(aliases) {
-			return c.config.Text("transforms." + aliases[l.Transform] + ".type")
+		if aliases := config.List(c.config.Text("transforms")); l.transform < len(aliases) {
+			prefix := "transforms." + aliases[l.transform] + "."
+			class = c.config.Text(prefix + "type")
+			if of, _, err := check.Find(c.o.Plugins, class, c.config.Text(prefix+"plugin.version"),
+				wit.ComponentTransformation); err == nil {
+				info = of
+			}
+			return prefix + "type", class, info
 		}
 	}
-	return c.component.Name
+	return "connector.class", c.component.Name, info
 }
 
 // classOf is the class of a converter: the connector's, else the worker's.

@@ -44,6 +44,10 @@ func (t *task) source(ctx context.Context, binding *plugin.Binding, once bool) e
 		return err
 	}
 	defer transforms.close()
+	letters, err := t.sourceLetters(ctx, binding)
+	if err != nil {
+		return err
+	}
 	task := source.NewTask(source.Options{
 		Connector: name, Task: t.number, Component: c.component.Name, Settings: t.settings,
 		Versions: source.Bound(binding, t.planned), Client: c.client, Registry: c.registry(),
@@ -68,6 +72,7 @@ func (t *task) source(ctx context.Context, binding *plugin.Binding, once bool) e
 		Buffers:        c.o.buffers,
 		MaxRecordBytes: int(c.kafka.Producer.MaxRequestBytes),
 		Tolerance:      c.tolerance(),
+		DeadLetters:    letters,
 		Once:           once,
 		StopWithin:     stopWithin,
 		Logger:         c.o.Logger,

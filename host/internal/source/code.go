@@ -83,6 +83,8 @@ type Client interface {
 // position of the row in the call.
 type Chain interface {
 	Apply(ctx context.Context, b *record.Batch) ([]wit.RowFault, error)
+	// Input is a row of the last batch as it came, by its place there; its bytes are in the batch still.
+	Input(origin uint32) wit.Row
 }
 
 // Batch is a run of records that is acknowledged as a whole.

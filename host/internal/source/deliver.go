@@ -69,7 +69,7 @@ func (f *feed) settleOne(c *chunk) error {
 		if s.err != nil {
 			return fmt.Errorf("%s: %w", c.page, s.err)
 		}
-		f.task.count.written.Add(int64(s.records))
+		f.task.count.written.Add(int64(s.records - c.posted))
 	case <-f.failed.Done():
 		return nil
 	}

@@ -344,6 +344,7 @@ func (p *page) faults(faults []wit.RowFault) error {
 			p.whole = -1 // this chunk carries no place: what it holds comes again
 			return err
 		}
+		p.buryRaw(rf)
 	}
 	return nil
 }

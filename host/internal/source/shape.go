@@ -23,6 +23,12 @@ type shaper struct {
 	spans      []span
 	headers    []headerSpan
 	parsed     []datum.Header
+	// letterKey and letterValue write dead letters, of which those that wait have so many bytes. The last one was for
+	// this row of this chunk.
+	letterKey, letterValue convert.Converter
+	lettersBytes           int
+	buried                 *chunk
+	buriedRow              uint32
 }
 
 // span is where a row's key and value stand in a chunk's output; the output may still move. A null has no place.
@@ -54,6 +60,11 @@ func (f *feed) newShaper(ctx context.Context) (*shaper, error) {
 			return nil, fmt.Errorf("transforms: %w", err)
 		}
 	}
+	if letters := f.task.o.DeadLetters; letters != nil {
+		if s.letterKey, s.letterValue, err = letters.NewConverters(); err != nil {
+			return nil, err
+		}
+	}
 	return s, nil
 }
 
@@ -70,6 +81,8 @@ func (f *feed) shape(s *shaper) {
 }
 
 func (s *shaper) work(ctx context.Context, c *chunk) error {
+	s.buried = nil
+	s.spans, s.headers = s.spans[:0], s.headers[:0] // for dead letters that go ahead
 	if s.chain != nil && len(c.batch.Rows) > 0 {
 		start := time.Now()
 		faults, err := s.chain.Apply(ctx, &c.batch)
@@ -78,7 +91,7 @@ func (s *shaper) work(ctx context.Context, c *chunk) error {
 			return fmt.Errorf("%s: transforms: %w", c.page, err)
 		}
 		for i := range faults {
-			if err := s.fault(c, faults[i].Origin, "transforms", &faults[i].Fault); err != nil {
+			if err := s.fault(ctx, c, faults[i].Origin, "transforms", transformFault{&faults[i]}); err != nil {
 				return err
 			}
 		}
@@ -93,17 +106,21 @@ func (s *shaper) work(ctx context.Context, c *chunk) error {
 	return nil
 }
 
-// fault fails the task for a row, or counts it; at is the row's place in the chunk as it was read.
-func (s *shaper) fault(c *chunk, at uint32, stage string, err error) error {
+// fault fails the task for a row, or counts it and makes a dead letter of it; at is the row's place in the chunk as it
+// was read.
+func (s *shaper) fault(ctx context.Context, c *chunk, at uint32, stage string, err error) error {
 	t := s.feed.task
 	row := at
 	if int(at) < len(c.origins) {
 		row = c.origins[at]
 	}
 	fault := fmt.Errorf("%s: %w", c.page, &rowError{row, fmt.Errorf("%s: %w", stage, err)})
-	return t.o.Refuse(&t.count.faults, fault, func() {
+	if err := t.o.Refuse(&t.count.faults, fault, func() {
 		s.feed.skipped(c.page, row, stage, err, func() []any { return about(c, at) })
-	})
+	}); err != nil {
+		return err
+	}
+	return s.bury(ctx, c, at, row, stage, err)
 }
 
 // convert writes keys, values and headers to the chunk's output. What is enough for a chunk of its own goes ahead.
@@ -140,7 +157,7 @@ func (s *shaper) convert(ctx context.Context, c *chunk) error {
 		if s.chain != nil {
 			at = c.batch.Rows[i].Origin
 		}
-		if err := s.fault(c, at, stage, err); err != nil {
+		if err := s.fault(ctx, c, at, stage, err); err != nil {
 			return err
 		}
 	}
@@ -272,6 +289,7 @@ func (s *shaper) records(rows, c *chunk) {
 			}
 		}
 	}
+	s.post(rows, c)
 }
 
 // about is what a row is that becomes a record, for errors.log.include.messages.

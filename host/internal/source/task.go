@@ -55,6 +55,8 @@ type Options struct {
 	EnsureTopic func(ctx context.Context, topic string) error
 	// Tolerance is for rows.
 	task.Tolerance
+	// DeadLetters is where rows go that are left out; nil: nowhere.
+	DeadLetters *DeadLetters
 	// Once ends Run when every feed is caught up and acknowledged.
 	Once bool
 	// StopWithin bounds what a stop may take to have everything acknowledged and stored. Default 5 s.

@@ -287,6 +287,8 @@ func TestTopicsThatCannotBeMade(t *testing.T) {
 
 type chainFunc func(b *record.Batch) []wit.RowFault
 
+func (c chainFunc) Input(uint32) wit.Row { panic("not asked for") }
+
 func (c chainFunc) Apply(_ context.Context, b *record.Batch) ([]wit.RowFault, error) {
 	return c(b), nil
 }
