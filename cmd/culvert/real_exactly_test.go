@@ -108,8 +108,8 @@ func (k *exactPeer) open(some bool) {
 	})
 }
 
-// TestRealExactlyOnce kills, pauses and overtakes workers, and stops and pauses the broker of Apache Kafka under them: a
-// consumer with read_committed finds every row once. CULVERT_SOAK=1 kills 200 times.
+// TestRealExactlyOnce kills, pauses and overtakes workers, and stops and pauses the broker of Apache Kafka under them:
+// a consumer with read_committed finds every row once. CULVERT_SOAK=1 kills 200 times.
 func TestRealExactlyOnce(t *testing.T) {
 	k := exactBroker(t)
 	t.Run("Killed", func(t *testing.T) {

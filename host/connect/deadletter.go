@@ -87,8 +87,8 @@ func (t *task) sourceLetters(ctx context.Context, binding *plugin.Binding) (*sou
 			if !context {
 				return nil
 			}
-			list := t.letterHeaders(letter{topic: l.Topic, partition: -1, offset: int64(l.Row), stage: sink.Stage(l.Stage),
-				transform: l.Transform, class: l.Class, err: l.Err}, binding)
+			list := t.letterHeaders(letter{topic: l.Topic, partition: -1, offset: int64(l.Row),
+				stage: sink.Stage(l.Stage), transform: l.Transform, class: l.Class, err: l.Err}, binding)
 			return append(list, kgo.RecordHeader{Key: "__culvert.errors.request", Value: []byte(l.Page)})
 		},
 	}, nil

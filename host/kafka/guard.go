@@ -391,8 +391,8 @@ func isNet(err error) bool {
 	return errors.As(err, &op) || errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, context.DeadlineExceeded)
 }
 
-// Away tells whether a request failed because no broker could be reached, or a connection ended. Brokers that do not let
-// the client in are there.
+// Away tells whether a request failed because no broker could be reached, or a connection ended. Brokers that do not
+// let the client in are there.
 func Away(err error) bool {
 	denied := (*Denied)(nil)
 	return !errors.As(err, &denied) && (broken(err) || isNet(err))
