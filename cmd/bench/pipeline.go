@@ -138,8 +138,8 @@ type used struct {
 var stageNames = []string{"fetch", "decode", "transform", "convert", "produce"}
 
 // stagesOf reads that line.
-func stagesOf(log string) (stages []float64, err error) {
-	for _, name := range stageNames {
+func stagesOf(log string, names []string) (stages []float64, err error) {
+	for _, name := range names {
 		_, rest, found := strings.Cut(log, " at_work."+name+"=")
 		if !found {
 			return nil, fmt.Errorf("the worker does not say how long it was at work in stage %s: %s", name, log)
@@ -167,7 +167,7 @@ func (b *bench) onceOf(ctx context.Context, culvert, data, name, broker, service
 	}
 	u, log, err := b.worker(ctx, culvert, data, worker, connector)
 	if err == nil {
-		u.stages, err = stagesOf(log)
+		u.stages, err = stagesOf(log, stageNames)
 	}
 	return u, err
 }

@@ -143,6 +143,7 @@ type folding struct {
 	set      string
 	service  *service.Service
 	writes   atomic.Int64 // that the service was asked for
+	runs     int          // of the worker
 	changes  []*orderChange
 	lines    []string
 	// decided are the names of uncertain records that an operator has settled: sent as often as it says, left out.
@@ -198,9 +199,9 @@ func (f *folding) run(kills int) {
 	})
 	worker := f.file("worker.properties", "bootstrap.servers=embedded", "listeners=", "key.converter.schemas.enable=false", "value.converter.schemas.enable=false")
 	killed, reported := 0, 0
-	for runs := 0; ; runs++ {
-		if runs > 20*kills+40 {
-			f.t.Fatalf("expected an end, found none after %d runs", runs)
+	for {
+		if f.runs++; f.runs > 20*kills+40 {
+			f.t.Fatalf("expected an end, found none after %d runs", f.runs)
 		}
 		lines := f.lines
 		if len(f.sent) > 0 {
@@ -225,7 +226,7 @@ func (f *folding) run(kills int) {
 		}
 		reported += f.decide(r, byPlace)
 	}
-	f.t.Logf("killed %d times, %d records left to an operator", killed, reported)
+	f.t.Logf("%d runs, killed %d times, %d records left to an operator", f.runs, killed, reported)
 	f.judge()
 }
 
@@ -288,6 +289,7 @@ func (f *folding) judge() {
 		f.t.Errorf("what the service has (-expected +found)\n%s", diff)
 	}
 	letters := map[string]bool{}
+	again := 0
 	f.broker(func(address string) {
 		n := 0
 		for _, end := range endsOn(f.t, address, "letters") {
@@ -298,9 +300,16 @@ func (f *folding) judge() {
 			if err := json.Unmarshal(l.Value, &value); err != nil {
 				f.t.Errorf("%v in the letter %s", err, l.Value)
 			}
+			if letters[value.ShipName] {
+				again++
+			}
 			letters[value.ShipName] = true
 		}
 	})
+	// A run that is killed between a letter and the commit behind it sends the letter again.
+	if again > 0 && f.runs == 1 {
+		f.t.Errorf("%d dead letters came twice in a single run", again)
+	}
 	if diff := cmp.Diff(refused, letters); diff != "" {
 		f.t.Errorf("dead letters (-expected +found)\n%s", diff)
 	}

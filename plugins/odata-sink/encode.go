@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"hash/fnv"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -235,13 +236,17 @@ func predicateOf(keys []keyValue) string {
 }
 
 // laneOf is what tells the entity from others: the same however its key is written.
-func (e *encoding) laneOf() string {
+func (e *encoding) laneOf(predicate string) string {
 	if e.missing != nil || len(e.keys) == 0 {
 		// A key of its own making: the record's bytes, or its place where there are none.
 		if e.hasKey {
 			return string(e.data[e.row.Key.Start : e.row.Key.Start+e.row.Key.Size])
 		}
 		return strconv.Itoa(int(e.row.Partition)) + "@" + strconv.FormatInt(e.row.Offset, 10)
+	}
+	varied := func(k keyValue) bool { return k.value.Type == edm.Guid || k.value.Type == edm.Decimal }
+	if !slices.ContainsFunc(e.keys, varied) {
+		return predicate
 	}
 	same := make([]keyValue, len(e.keys))
 	for i, k := range e.keys {
@@ -260,10 +265,11 @@ func (e *encoding) laneOf() string {
 
 // start makes what all requests of the row have.
 func (e *encoding) start(op operation, method string) *request {
-	q := &request{operation: op, to: e.target, method: method, place: e.target.path, lane: e.laneOf(), hint: e.hint}
+	q := &request{operation: op, to: e.target, method: method, place: e.target.path, hint: e.hint}
 	if e.missing == nil {
 		q.predicate = predicateOf(e.keys)
 	}
+	q.lane = e.laneOf(q.predicate)
 	return q
 }
 

@@ -233,7 +233,7 @@ func (s *state) together(g *group) wit.Delivery {
 		}
 		d.Rows = append(d.Rows, q.row)
 	}
-	content, boundary := batch.Append(nil, parts)
+	content, boundary := batch.Append(make([]byte, 0, g.size+len(parts)*300), parts)
 	d.Request = wit.Request{Method: "POST", Target: to.query.On(to.service + "/$batch"), Body: content, TokenFrom: &to.root,
 		Repeatable: g.class != once,
 		Headers:    append([]wit.Header{{Name: "Accept", Value: "multipart/mixed"}, {Name: "Content-Type", Value: "multipart/mixed; boundary=" + boundary}}, versions...)}

@@ -221,6 +221,10 @@ func named(codes []string, status uint16, code string) bool {
 // who knows which are to be tried again. What remains is a refusal of kind transient, by which nobody knows what became
 // of the row.
 func (s *state) settleInsert(a *asked, response *wit.Response) (wit.Verdict, error) {
+	if success(response.Status) && !fault.IsHTML(response.Body) && !fault.IsError(response.Body) {
+		say(a.place, response)
+		return written(), nil
+	}
 	what := a.what()
 	f := fault.Of(what, response, response.Body)
 	code, message, document := fault.Document(response.Body)
@@ -236,9 +240,6 @@ func (s *state) settleInsert(a *asked, response *wit.Response) (wit.Verdict, err
 	case success(response.Status) && fault.IsHTML(response.Body):
 		// A logon page says nothing of the row.
 		return wit.Verdict{}, fault.NotData(what, "an answer of OData", response.Body)
-	case success(response.Status) && !fault.IsError(response.Body):
-		say(a.place, response)
-		return written(), nil
 	case document && fault.Locked(code, message), document && response.Status == 503:
 		f.Kind = wit.FaultTransient
 		return again(f), nil
@@ -294,12 +295,13 @@ func (s *state) conflict(a *asked) wit.Verdict {
 
 // settleUpdate: an upsert inserts what isn't there. Services answer 412 too, where If-Match: * meets nothing.
 func (s *state) settleUpdate(a *asked, response *wit.Response) (wit.Verdict, error) {
+	if success(response.Status) {
+		return written(), nil
+	}
 	upserts := a.operation == upsertPut || a.operation == upsertMerge || a.operation == upsertPatch
 	tagged := s.tags && a.hint.tag != ""
 	f := fault.Of(a.what(), response, response.Body)
 	switch {
-	case success(response.Status):
-		return written(), nil
 	case response.Status == 0 && s.repeatable(a):
 		return again(&wit.Fault{Kind: wit.FaultTransient, Message: a.what() + ": no answer came"}), nil
 	case response.Status == 0:

@@ -2,6 +2,7 @@ package main
 
 import (
 	"strconv"
+	"strings"
 
 	"github.com/culvert-project/culvert/plugins/odata/batch"
 	"github.com/culvert-project/culvert/plugins/odata/fault"
@@ -345,15 +346,20 @@ func distinct(d batch.Document) bool {
 	return true
 }
 
-// contradicted tells whether an answer says by its Content-ID, or by the place of the entity that was made, that it is
-// for another operation.
-func (b *together) contradicted(outcomes []outcome, ids bool) bool {
+func (b *together) keys() map[string]int {
 	keys := map[string]int{}
 	for i := range b.operations {
 		if k := b.operations[i].predicate; k != "" {
 			keys[b.operations[i].place+k] = i
 		}
 	}
+	return keys
+}
+
+// contradicted tells whether an answer says by its Content-ID, or by the place of the entity that was made, that it is
+// for another operation.
+func (b *together) contradicted(outcomes []outcome, ids bool) bool {
+	var keys map[string]int // of all that say theirs, made when an answer is for no key of its own
 	part, end := 0, 0
 	for i, o := range outcomes {
 		for i >= end {
@@ -368,9 +374,15 @@ func (b *together) contradicted(outcomes []outcome, ids bool) bool {
 			return true
 		}
 		if at := o.message.Header("Location"); at != "" && b.operations[i].predicate != "" && success(o.message.Status()) {
+			if strings.HasSuffix(at, b.operations[i].predicate) {
+				continue
+			}
 			_, made, err := uri.ParsePredicate(at)
 			if err != nil {
 				continue
+			}
+			if keys == nil {
+				keys = b.keys()
 			}
 			if other, ours := keys[b.operations[i].place+string(uri.AppendPredicate(nil, made))]; ours && other != i {
 				return true

@@ -99,7 +99,7 @@ func Parse(contentType string, body []byte) (d Document, ok bool) {
 			return d, false
 		}
 	}
-	r := &reader{text: body}
+	r := &reader{text: body, whole: string(body)}
 	if !r.start(boundary) {
 		return d, false
 	}
@@ -135,6 +135,9 @@ func cutLine(text []byte, at int) (line []byte, next int) {
 type reader struct {
 	text []byte
 	at   int
+	// whole is the text once more, of which headers are parts, and all are their memory.
+	whole string
+	all   []wit.Header
 	// found is the boundary line that the last step ended with; of is its boundary.
 	found mark
 	of    string
@@ -205,27 +208,34 @@ func withoutEnd(content []byte) []byte {
 // headers reads lines to the empty one behind them; a line that begins with a blank goes on with the one before.
 // complete is false where the document ends, or a boundary stands, before the empty line.
 func (r *reader) headers(boundaries []string) (all []wit.Header, complete bool) {
+	first := len(r.all)
+	defer func() { all = r.all[first:len(r.all):len(r.all)] }()
 	for r.at < len(r.text) {
 		if r.boundaryAt(r.at, boundaries) {
-			return all, false
+			return nil, false
 		}
 		line, next := cutLine(r.text, r.at)
+		at := r.at
 		if next == len(r.text) && r.text[len(r.text)-1] != '\n' {
 			break // cut off inside the line
 		}
 		r.at = next
 		if len(bytes.TrimSpace(line)) == 0 {
-			return all, true
+			return nil, true
 		}
-		if n := len(all); (line[0] == ' ' || line[0] == '\t') && n > 0 {
-			all[n-1].Value += " " + strings.TrimSpace(string(line))
+		text := r.whole[at : at+len(line)]
+		if n := len(r.all); (line[0] == ' ' || line[0] == '\t') && n > first {
+			r.all[n-1].Value += " " + strings.TrimSpace(text)
 			continue
 		}
-		name, value, _ := strings.Cut(string(line), ":")
-		all = append(all, wit.Header{Name: strings.TrimSpace(name), Value: strings.TrimSpace(value)})
+		name, value, _ := strings.Cut(text, ":")
+		if len(r.all) == cap(r.all) { // what is done with stays where it is
+			r.all, first = append(make([]wit.Header, 0, 2*(len(r.all)-first)+512), r.all[first:]...), 0
+		}
+		r.all = append(r.all, wit.Header{Name: strings.TrimSpace(name), Value: strings.TrimSpace(value)})
 	}
 	r.found, r.of, r.at = missing, "", len(r.text)
-	return all, false
+	return nil, false
 }
 
 // part reads one part behind its boundary, to the next boundary of the document.
@@ -271,8 +281,9 @@ func (r *reader) message(own []wit.Header, boundaries []string) Message {
 			r.found, r.of, r.at = missing, "", len(r.text)
 			return m
 		}
+		text := strings.TrimSpace(r.whole[r.at : r.at+len(line)])
 		r.at = next
-		if text := strings.TrimSpace(string(line)); text != "" {
+		if text != "" {
 			m.Line = text
 			break
 		}

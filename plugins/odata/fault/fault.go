@@ -3,6 +3,7 @@
 package fault
 
 import (
+	"bytes"
 	"slices"
 	"strconv"
 	"strings"
@@ -107,12 +108,15 @@ func IsHTML(body []byte) bool { return isHTML(body) }
 
 // IsError tells whether a body is an error document, whatever the status says.
 func IsError(body []byte) bool {
-	start := strings.TrimLeft(strings.TrimPrefix(string(body[:min(len(body), 300)]), "\ufeff"), " \t\r\n")
-	if strings.HasPrefix(start, "{") {
-		start = strings.TrimLeft(start[1:], " \t\r\n")
-		return strings.HasPrefix(start, `"error"`) || strings.HasPrefix(start, `"odata.error"`)
+	start := begin(body[:min(len(body), 300)])
+	if len(start) == 0 {
+		return false
 	}
-	if !strings.HasPrefix(start, "<") {
+	if start[0] == '{' {
+		start = bytes.TrimLeft(start[1:], blanks)
+		return bytes.HasPrefix(start, []byte(`"error"`)) || bytes.HasPrefix(start, []byte(`"odata.error"`))
+	}
+	if start[0] != '<' {
 		return false
 	}
 	r := markup.NewReader(body)
@@ -162,8 +166,19 @@ func complete(body []byte) bool {
 // both.
 var metadataSpaces = []string{"http://schemas.microsoft.com/ado/2007/08/dataservices/metadata", "http://docs.oasis-open.org/odata/ns/metadata"}
 
+const blanks = " \t\r\n"
+
+// begin is a body from its first character on.
+func begin(body []byte) []byte {
+	return bytes.TrimLeft(bytes.TrimPrefix(body, []byte("\ufeff")), blanks)
+}
+
 func isHTML(body []byte) bool {
-	start := strings.ToLower(strings.TrimLeft(strings.TrimPrefix(string(body[:min(len(body), 300)]), "\ufeff"), " \t\r\n"))
+	first := begin(body[:min(len(body), 300)])
+	if len(first) == 0 || first[0] != '<' {
+		return false
+	}
+	start := strings.ToLower(string(first))
 	return strings.HasPrefix(start, "<!doctype html") || strings.HasPrefix(start, "<html") ||
 		strings.HasPrefix(start, "<?xml") && strings.Contains(start, "<html")
 }

@@ -27,10 +27,12 @@ func Texts(dst []byte, list []string) []byte {
 type Reader struct {
 	rest []byte
 	Bad  bool
+	// whole is all of it, of which texts are parts.
+	whole string
 }
 
 // Open reads b.
-func Open(b []byte) *Reader { return &Reader{rest: b} }
+func Open(b []byte) *Reader { return &Reader{rest: b, whole: string(b)} }
 
 // Done tells whether all was read and nothing was wrong.
 func (r *Reader) Done() bool { return !r.Bad && len(r.rest) == 0 }
@@ -43,7 +45,8 @@ func (r *Reader) Text() string {
 		return ""
 	}
 	r.rest = r.rest[size:]
-	return string(content)
+	end := len(r.whole) - len(r.rest)
+	return r.whole[end-len(content) : end]
 }
 
 // Number reads a number.

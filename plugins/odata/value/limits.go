@@ -141,6 +141,6 @@ func rounded(text string, scale int) string {
 	if order := twice.Cmp(unit); order > 0 || order == 0 && quotient.Bit(0) == 1 {
 		quotient.Add(quotient, big.NewInt(int64(unscaled.Sign())))
 	}
-	out, _ := pointed(quotient, scale)
+	out, _ := pointed(quotient.String(), scale)
 	return out
 }

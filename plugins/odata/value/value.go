@@ -3,9 +3,9 @@
 package value
 
 import (
+	"bytes"
 	"encoding/base64"
 	"math"
-	"math/big"
 	"strconv"
 	"strings"
 	"time"
@@ -208,12 +208,19 @@ func decimal(v any, n *wit.Node) (string, bool) {
 	case float64:
 		return strconv.FormatFloat(x, 'f', -1, 64), finite(x)
 	case datum.Decimal:
-		return pointed(x.Unscaled, int(x.Scale))
+		return pointed(x.Unscaled.String(), int(x.Scale))
 	case []byte:
 		if logical(n) != wit.NameDecimal {
 			return "", false
 		}
-		return pointed(datum.Unscaled(x), scale(n))
+		if len(x) > 0 && len(x) <= 8 {
+			small := int64(int8(x[0]))
+			for _, b := range x[1:] {
+				small = small<<8 | int64(b)
+			}
+			return pointed(strconv.FormatInt(small, 10), scale(n))
+		}
+		return pointed(datum.Unscaled(x).String(), scale(n))
 	case string:
 		return x, isDecimal(x)
 	}
@@ -246,11 +253,10 @@ func scale(n *wit.Node) int {
 const maxScale = 1000
 
 // pointed writes an unscaled value with its point.
-func pointed(unscaled *big.Int, scale int) (string, bool) {
+func pointed(digits string, scale int) (string, bool) {
 	if scale > maxScale || scale < -maxScale {
 		return "", false
 	}
-	digits := unscaled.String()
 	sign := ""
 	if digits[0] == '-' {
 		sign, digits = "-", digits[1:]
@@ -321,11 +327,34 @@ func iso(ms, micros int64, zoned bool) (string, bool) {
 	if y := t.Year(); y < 1 || y > 9999 {
 		return "", false
 	}
-	layout := "2006-01-02T15:04:05.999999"
-	if zoned {
-		layout += "Z"
+	year, month, day := t.Date()
+	hour, minute, second := t.Clock()
+	text := make([]byte, 0, len("2006-01-02T15:04:05.999999Z"))
+	text = digits(text, year, 4)
+	text = digits(append(text, '-'), int(month), 2)
+	text = digits(append(text, '-'), day, 2)
+	text = digits(append(text, 'T'), hour, 2)
+	text = digits(append(text, ':'), minute, 2)
+	text = digits(append(text, ':'), second, 2)
+	if part := t.Nanosecond() / 1000; part > 0 {
+		text = bytes.TrimRight(digits(append(text, '.'), part, 6), "0")
 	}
-	return t.Format(layout), true
+	if zoned {
+		text = append(text, 'Z')
+	}
+	return string(text), true
+}
+
+// digits appends the last so many digits of a number.
+func digits(dst []byte, n, count int) []byte {
+	for range count {
+		dst = append(dst, '0')
+	}
+	for i := len(dst) - 1; n > 0 && i >= len(dst)-count; i-- {
+		dst[i] += byte(n % 10)
+		n /= 10
+	}
+	return dst
 }
 
 // clock reads a time of day: Time, the time of a Timestamp, the start of a Date, milliseconds of the day, or ISO text.
