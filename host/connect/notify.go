@@ -113,15 +113,32 @@ func (c *connector) listener() (s notify.Settings, err error) {
 	}
 	s.Address, s.User, s.Password = roles.Text(role.ListenerAddress), roles.Text(role.ListenerUser),
 		roles.Text(role.ListenerPassword)
-	store := role.ListenerTLS + "keystore."
-	if roles.Text(store+"location") == "" {
+	key, trust := storeOf(roles, "keystore."), storeOf(roles, "truststore.")
+	switch {
+	case key == nil && trust != nil:
+		name := roles.Setting(role.ListenerTLS + "truststore.location")
+		return s, &wit.Fault{Kind: wit.FaultConfig, Message: name + ": certificates of senders are asked for by TLS only, which needs the listener's own: expected " +
+			cmp.Or(roles.Setting(role.ListenerTLS+"keystore.location"), "a key store"), Setting: &name}
+	case key == nil:
 		return s, nil
 	}
-	l := &keystore.Location{Path: roles.Text(store + "location"), Type: roles.Text(store + "type"), Password: roles.Text(store + "password"),
-		KeyPassword: roles.Text(store + "key-password"), Alias: roles.Text(store + "alias")}
-	s.Identity = fmt.Sprintf("%q %q %q", l.Path, l.Type, l.Alias)
-	s.TLS, err = keystore.ServerTLS(keystore.Options{Key: l, Logger: c.log,
-		Name: func(field string) string { return cmp.Or(roles.Setting(role.ListenerTLS+field), field) }},
-		tls.NoClientCert)
+	s.Identity = fmt.Sprintf("%q %q %q", key.Path, key.Type, key.Alias)
+	senders := tls.NoClientCert
+	if trust != nil {
+		senders = tls.RequireAndVerifyClientCert
+		s.Identity += fmt.Sprintf(" %q %q", trust.Path, trust.Type)
+	}
+	s.TLS, err = keystore.ServerTLS(keystore.Options{Key: key, Trust: trust, Logger: c.log,
+		Name: func(field string) string { return cmp.Or(roles.Setting(role.ListenerTLS+field), field) }}, senders)
 	return s, err
+}
+
+// storeOf is a store of the listener, nil where the settings name none.
+func storeOf(roles config.Roles, kind string) *keystore.Location {
+	text := func(name string) string { return roles.Text(role.ListenerTLS + kind + name) }
+	if text("location") == "" {
+		return nil
+	}
+	return &keystore.Location{Path: text("location"), Type: text("type"), Password: text("password"),
+		KeyPassword: text("key-password"), Alias: text("alias")}
 }

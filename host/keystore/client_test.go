@@ -433,3 +433,51 @@ func (r *record) count(l slog.Level) int {
 	defer r.mu.Unlock()
 	return r.levels[l]
 }
+
+// A server with a trust store lets in those whose certificates it vouches for; without one everybody.
+func TestServerAsksForCertificates(t *testing.T) {
+	ca, other := issue(t, "ca", nil, nil), issue(t, "another ca", nil, nil)
+	own, trust := issue(t, "server", ca, nil), filepath.Join(t.TempDir(), "trust.pem")
+	put(t, trust, ca.pem())
+	config, err := ServerTLS(Options{Key: fromPEM(own.keyPEM(t)), Trust: &Location{Path: trust, Type: "pem"}}, tls.RequireAndVerifyClientCert)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := server(t, config)
+	as := func(i *issued) string {
+		o := Options{Trust: fromPEM(ca.pem())}
+		if i != nil {
+			o.Key = fromPEM(i.keyPEM(t))
+		}
+		name, err := ask(t, s, client(t, o), "localhost")
+		if err != nil {
+			return "refused"
+		}
+		return name
+	}
+	servers := func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth} }
+	for _, c := range []struct {
+		name string
+		who  *issued
+		want string
+	}{
+		{"nobody", nil, "refused"}, {"one of the ca", issue(t, "one", ca, nil), "one"}, {"a stranger", issue(t, "stranger", other, nil), "refused"},
+		{"one who made it himself", issue(t, "self", nil, nil), "refused"},
+		{"a server", issue(t, "a server", ca, servers), "refused"},
+	} {
+		if found := as(c.who); found != c.want {
+			t.Errorf("%s: expected %s, found %s", c.name, c.want, found)
+		}
+	}
+	open, err := ServerTLS(Options{Key: fromPEM(own.keyPEM(t))}, tls.NoClientCert)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s = server(t, open)
+	if found := as(nil); found != "nobody" {
+		t.Errorf("without a trust store: %s", found)
+	}
+	if _, err := ServerTLS(Options{Key: fromPEM(own.keyPEM(t)), Trust: &Location{Path: trust + ".missing", Type: "pem"}}, tls.RequireAndVerifyClientCert); err == nil {
+		t.Error("a trust store that is not there was taken")
+	}
+}

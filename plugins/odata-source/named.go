@@ -14,6 +14,10 @@ const namedTag = "entity "
 // fetchNamed asks for an entity that a notification names: what it is now, whatever was said to have happened, since
 // notifications come late, twice and in any order.
 func (f *feed) fetchNamed(token string) wit.Step {
+	return wit.Step{Fetch: &wit.Fetch{Request: f.namedRequest(token)}}
+}
+
+func (f *feed) namedRequest(token string) wit.Request {
 	options := f.pages.Options
 	if f.pages.FormatOption != "" {
 		options = append([]string{f.pages.FormatOption}, options...)
@@ -22,7 +26,7 @@ func (f *feed) fetchNamed(token string) wit.Step {
 	if len(options) > 0 {
 		target += "?" + strings.Join(options, "&")
 	}
-	return wit.Step{Fetch: &wit.Fetch{Request: f.request(namedTag+token, f.query.On(target))}}
+	return f.request(namedTag+token, f.query.On(target))
 }
 
 // beginNamed opens the answer.

@@ -25,7 +25,11 @@ func (p *plugin) Next(context []byte, number uint32, offset []wit.Field, cause w
 		return wit.Step{}, err
 	}
 	if at != nil {
-		if done, when := at.Done(); done {
+		done, when := at.Done()
+		if f.stores() && cause.Start != nil {
+			return f.fetchStore(!done), nil
+		}
+		if done {
 			due := cause.Poll != nil || cause.Wake != nil || cause.Start != nil && f.cron == "" &&
 				now-when >= int64(f.period)*1000
 			switch {
@@ -33,7 +37,7 @@ func (p *plugin) Next(context []byte, number uint32, offset []wit.Field, cause w
 				at = nil // all rows are read now, also where a cursor leaves most out
 			case f.named() && cause.Wake != nil && *cause.Wake != "":
 				return f.fetchNamed(*cause.Wake), nil
-			case f.named() && cause.Wake == nil && (cause.Start == nil || !f.subscribing.reload):
+			case f.named() && cause.Wake == nil && (cause.Start == nil || f.subscribing.catchup != catchupReload):
 				return wit.Step{Idle: wit.Chosen}, nil
 			case f.named():
 			case f.period < 0 && f.cron == "":

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"strconv"
+	"strings"
 
 	"github.com/culvert-project/culvert/plugins/odata/decode"
 	"github.com/culvert-project/culvert/plugins/odata/paging"
@@ -26,6 +27,8 @@ type page struct {
 	// named is the key predicate of the one entity that is read, "" for pages; entities came of it.
 	named    string
 	entities int
+	// store is what SAP's notification store came to, nil for other pages.
+	store *stored
 	// ended: the page's last piece came. declared: the schemas were told; each page tells them anew, so that an
 	// abandoned one takes nothing with it.
 	ended, declared bool
@@ -50,6 +53,9 @@ func (p *plugin) Begin(context []byte, number uint32, position *[]wit.Field, res
 		return p.beginDelta(o, f, position, response)
 	}
 	var at *paging.Place
+	if position == nil && strings.HasPrefix(response.Tag, storeTag) {
+		return p.beginStore(o, f, &response)
+	}
 	if position == nil {
 		return p.beginNamed(o, f, &response)
 	}
@@ -72,7 +78,7 @@ func (p *plugin) Begin(context []byte, number uint32, position *[]wit.Field, res
 func (ps *pages) begin(o *opened, f *feed, response *wit.Response) (*page, uint32) {
 	pg := ps.take()
 	pg.opened, pg.feed, pg.ended, pg.declared = o, f, false, false
-	pg.named, pg.entities = "", 0
+	pg.named, pg.entities, pg.store = "", 0, nil
 	pg.Set, pg.Origin = &f.pages, &o.origin
 	pg.Answer = wit.Response{Status: response.Status, At: response.At}
 	pg.Base = string([]byte(response.Target))
@@ -121,6 +127,8 @@ func (p *plugin) Decode(number uint32, tag string, status uint16, piece []byte, 
 	switch {
 	case pg.feed.tracking.on:
 		read = pg.decodeDelta
+	case pg.store != nil:
+		read = pg.decodeStore
 	case pg.named != "":
 		read = pg.decodeNamed
 	}

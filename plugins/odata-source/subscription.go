@@ -24,11 +24,16 @@ const (
 	subscriptionUser     = "sap.odata.subscription.user"
 	subscriptionPassword = "sap.odata.subscription.password"
 	subscriptionKeyStore = "sap.odata.subscription.keystore."
+	subscriptionTrust    = "sap.odata.subscription.truststore."
 	notificationCatchup  = "sap.odata.notification.catchup"
 )
 
-// catchupReload has a set read anew at the start, since what was changed while nobody listened is not known.
-const catchupReload = "reload"
+// What is done at a start about changes that nobody listened to: catchupReload has a set read anew, catchupStore the
+// entities that SAP's notification store names.
+const (
+	catchupReload = "reload"
+	catchupStore  = "store"
+)
 
 // collectionName is the entity set of subscriptions where no annotation names it (SAP Gateway's notification model).
 const collectionName = "SubscriptionCollection"
@@ -62,16 +67,25 @@ func declareSubscriptions(t *setting.Table) {
 			setting.Role(role.ListenerTLS+"keystore.password"), group, setting.Display("Its password")),
 		setting.Spec(subscriptionKeyStore+"type", wit.KindText, wit.Medium, nil, "Type of that store: jks, jceks, pkcs12, pem.",
 			setting.Role(role.ListenerTLS+"keystore.type"), group, setting.Display("Its type")),
+		setting.Spec(subscriptionTrust+"location", wit.KindText, wit.Low, nil, "Path of a store with the certificates, or those of their issuers, of whom the listener takes notifications from; "+
+			"without one no certificate is asked for.",
+			setting.Role(role.ListenerTLS+"truststore.location"), group, setting.Display("Senders that are trusted")),
+		setting.Spec(subscriptionTrust+"password", wit.KindPassword, wit.Low, nil, "Password of that store.",
+			setting.Role(role.ListenerTLS+"truststore.password"), group, setting.Display("Its password")),
+		setting.Spec(subscriptionTrust+"type", wit.KindText, wit.Low, nil, "Type of that store: jks, jceks, pkcs12, pem.",
+			setting.Role(role.ListenerTLS+"truststore.type"), group, setting.Display("Its type")),
 		setting.Spec(notificationCatchup, wit.KindText, wit.Low, setting.Is("none"),
 			"What a set in full mode with "+nameExecPeriod+" = -1 does at a start about what was changed while the connector was down: none relies on "+
-				"the service, which sends again what was not taken; reload reads the set anew.",
-			setting.Allowed("none", catchupReload), group, setting.Display("After a restart")),
+				"the service, which sends again what was not taken; store reads the entities that SAP's notification store names; reload reads the set anew.",
+			setting.Allowed("none", catchupStore, catchupReload), group, setting.Display("After a restart")),
 	)
 }
 
 // subscribing is what an entry says of subscriptions.
 type subscribing struct {
-	on, reload bool
+	on bool
+	// catchup is what is done at a start, see above.
+	catchup string
 	// to is what addresses of notifications begin with: a channel of an RFC destination, or a URL.
 	to string
 	// collection is the entity set of the service's subscriptions.
@@ -79,8 +93,7 @@ type subscribing struct {
 }
 
 func readSubscribing(v setting.Values, g setting.Group) subscribing {
-	return subscribing{on: on(g, nameSubscription), reload: v.Word(notificationCatchup) == catchupReload,
-		to: delivery(v)}
+	return subscribing{on: on(g, nameSubscription), catchup: v.Word(notificationCatchup), to: delivery(v)}
 }
 
 // delivery is what addresses begin with that the service is given.
@@ -96,6 +109,9 @@ func delivery(v setting.Values) string {
 func (e *entry) named() bool {
 	return e.subscribing.on && !e.tracking.on && e.period < 0 && e.cron == ""
 }
+
+// stores tells whether the service is to keep what it tells.
+func (e *entry) stores() bool { return e.named() && e.subscribing.catchup == catchupStore }
 
 // examineSubscriptions checks what settings of subscriptions say together.
 func examineSubscriptions(examined []wit.Examined, v setting.Values, all []entry) {
@@ -178,17 +194,16 @@ func collectionOf(m *edm.Model) string {
 }
 
 func (s *subscribing) pack(b []byte) []byte {
-	b = pack.Flag(pack.Flag(b, s.on), s.reload)
-	return pack.Text(pack.Text(b, s.to), s.collection)
+	return pack.Text(pack.Text(pack.Text(pack.Flag(b, s.on), s.catchup), s.to), s.collection)
 }
 
 func (s *subscribing) unpack(r *pack.Reader) {
-	s.on, s.reload = r.Flag(), r.Flag()
-	s.to, s.collection = r.Text(), r.Text()
+	s.on = r.Flag()
+	s.catchup, s.to, s.collection = r.Text(), r.Text(), r.Text()
 }
 
 // subscription is one that a service has.
-type subscription struct{ id, target, collection, changeType, address, filter, user, updated string }
+type subscription struct{ id, target, collection, changeType, address, filter, user, updated, persist string }
 
 // covers tells whether it leads all changes of a type of a set to an address. Gateway compares addresses in any case.
 func (s *subscription) covers(set, changeType, address string) bool {
@@ -218,7 +233,7 @@ func readSubscriptions(what string, a *wit.Response) (list []subscription, next 
 	for i := range entries {
 		e := &entries[i]
 		list = append(list, subscription{id: e.text("ID"), target: e.address(), collection: e.text("collection"), changeType: e.text("changeType"),
-			address: e.text("deliveryAddress"), filter: e.text("filter"), user: e.text("user"), updated: e.text("updated")})
+			address: e.text("deliveryAddress"), persist: e.text("persistNotifications"), filter: e.text("filter"), user: e.text("user"), updated: e.text("updated")})
 	}
 	return list, next, nil
 }
@@ -266,7 +281,7 @@ func (p *plugin) Subscribe(context []byte, number uint32, address string, state 
 	}
 	for _, s := range list {
 		for i, changeType := range changeTypes {
-			if found[i] == "" && s.covers(f.set, changeType, to) {
+			if found[i] == "" && s.covers(f.set, changeType, to) && (!f.stores() || s.persist == "true") {
 				found[i] = s.id
 			}
 		}
@@ -312,7 +327,7 @@ func (f *feed) subscribe(target, changeType, address string) wit.Request {
 		selects = strings.Join(f.structure().Key, ",")
 	}
 	for _, p := range [][2]string{{"deliveryAddress", address}, {"collection", f.set}, {"filter", ""}, {"select", selects},
-		{"persistNotifications", "false"}, {"changeType", changeType}} {
+		{"persistNotifications", strconv.FormatBool(f.stores())}, {"changeType", changeType}} {
 		body = append(body, "<d:"+p[0]+">"...)
 		body = append(body, escapeXML.Replace(p[1])...)
 		body = append(body, "</d:"+p[0]+">"...)

@@ -69,6 +69,9 @@ func (x *exchange) answer(rest string) *fault {
 	if version := x.r.Header.Get("DataServiceVersion"); strings.HasPrefix(version, "3") || strings.HasPrefix(version, "4") {
 		return badRequest("Request version '%s' is not supported for the request payload. The only supported versions are '1.0', '2.0'.", version)
 	}
+	if x.mount.store {
+		return x.stored(rest)
+	}
 	if x.mount.catalogue {
 		return x.catalogue(rest)
 	}

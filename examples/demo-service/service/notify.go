@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -54,6 +55,8 @@ type pushes struct {
 	queue   []push
 	running bool
 	number  int
+	// kept are those of subscriptions that want them kept, whether they are sent or not.
+	kept []push
 }
 
 // tell has the change of an entity pushed to those that have subscribed to it.
@@ -73,18 +76,25 @@ func (x *exchange) tell(t *table, key []value, changeType string) {
 			if field(r, "collection") != t.name || field(r, "changeType") != changeType {
 				continue
 			}
-			s.pushes.add(s, push{address: field(r, "deliveryAddress"), collection: t.name, changeType: changeType, entity: link,
+			s.pushes.add(s, r.values[typ.property("persistNotifications")].num != 0, push{address: field(r, "deliveryAddress"), collection: t.name, changeType: changeType, entity: link,
 				local: local,
 				at:    time.Now().UTC()})
 		}
 	})
 }
 
-func (p *pushes) add(s *Service, one push) {
+func (p *pushes) add(s *Service, keep bool, one push) {
+	quiet := s.Switches().NotifyOff
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.number++
 	one.id = fmt.Sprintf("%032X", p.number)
+	if keep {
+		p.kept = append(p.kept, one)
+	}
+	if quiet {
+		return
+	}
 	p.queue = append(p.queue, one)
 	if !p.running {
 		p.running = true
@@ -94,7 +104,7 @@ func (p *pushes) add(s *Service, one push) {
 
 // Bounds of how often a push is tried, and the pause between two tries.
 const (
-	pushTries = 1200
+	pushTries = 12_000
 	pushPause = 50 * time.Millisecond
 )
 
@@ -192,10 +202,41 @@ func (s *Service) send(one *push, sw *Switches, body []byte, poke string) bool {
 // entity's address inline, the entity's own entry, a feed of notifications, the same in JSON, and headers alone.
 var notifyForms = []string{"", "via", "inline", "entry", "feed", "json", "json-entry", "poke"}
 
+const feedSpaces = ` xmlns="http://www.w3.org/2005/Atom" xmlns:m="http://schemas.microsoft.com/ado/2007/08/dataservices/metadata" xmlns:d="http://schemas.microsoft.com/ado/2007/08/dataservices"`
+
+// StorePath is where SAP Gateway keeps notifications of subscriptions that ask for it.
+const StorePath = "/sap/opu/odata/IWFND/NOTIFICATIONSTORE/"
+
+// storePage is how many notifications stand in a page of the store.
+const storePage = 100
+
+// stored answers the collection of notifications that were kept, in Atom.
+func (x *exchange) stored(rest string) *fault {
+	if rest != notifications {
+		return notFound(rest)
+	}
+	skip, _ := strconv.Atoi(x.r.URL.Query().Get("$skiptoken"))
+	p := &x.service.pushes
+	p.mu.Lock()
+	from := min(skip, len(p.kept))
+	page := slices.Clone(p.kept[from:min(from+storePage, len(p.kept))])
+	more := from+len(page) < len(p.kept)
+	p.mu.Unlock()
+	b := []byte(`<?xml version="1.0" encoding="utf-8"?><feed` + feedSpaces + `><id>` + notifications + `</id>`)
+	for i := range page {
+		body, _ := page[i].body("via")
+		b = append(b, body...)
+	}
+	if more {
+		b = fmt.Appendf(b, `<link rel="next" href="%s?$skiptoken=%d"/>`, notifications, from+len(page))
+	}
+	return x.text("application/atom+xml;charset=utf-8", append(b, "</feed>"...))
+}
+
 // body is what is pushed, with the value of the header x-sap-poke-data.
 func (p *push) body(form string) (body []byte, poke string) {
 	xml := func(s string) string { return string(appendXMLText(nil, []byte(s))) }
-	const spaces = ` xmlns="http://www.w3.org/2005/Atom" xmlns:m="http://schemas.microsoft.com/ado/2007/08/dataservices/metadata" xmlns:d="http://schemas.microsoft.com/ado/2007/08/dataservices"`
+	const spaces = feedSpaces
 	entity := `<entry` + spaces + `><id>` + xml(p.entity) + `</id><title/><updated>` + p.at.Format(time.RFC3339) + `</updated><content type="application/xml"><m:properties/></content></entry>`
 	note := func(inline string) string {
 		return `<entry` + spaces + `><id>NotificationCollection('` + p.id + `')</id><title type="text">CUD of ` + p.collection + `</title><updated>` + p.at.Format(time.RFC3339) +
@@ -210,7 +251,7 @@ func (p *push) body(form string) (body []byte, poke string) {
 	case "entry":
 		return []byte(entity), ""
 	case "feed":
-		return []byte(`<feed` + spaces + `><id>NotificationCollection</id>` + note("") + `</feed>`), ""
+		return []byte(`<feed` + feedSpaces + `><id>NotificationCollection</id>` + note("") + `</feed>`), ""
 	case "json":
 		return []byte(`{"d":{"__metadata":{"type":"NOTIFICATIONSTORE.Notification"},"ID":"` + p.id + `","collection":"` + p.collection + `","changeType":"` + p.changeType +
 			`","via":{"__deferred":{"uri":` + strconv.Quote(p.entity) + `}}}}`), ""

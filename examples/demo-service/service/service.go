@@ -83,6 +83,7 @@ func New(o Options) *Service {
 		{path: NorthwindPath, namespace: "NorthwindModel", container: "NorthwindEntities"},
 		{path: ODPPath, namespace: "NORTHWIND_ODP_SRV", container: "NORTHWIND_ODP_SRV_Entities", sap: true, odp: true},
 		{path: SAPPath, namespace: "NORTHWIND_SRV", container: "NORTHWIND_SRV_Entities", sap: true},
+		{path: StorePath, namespace: "NOTIFICATIONSTORE", container: "NOTIFICATIONSTORE_Entities", sap: true, store: true},
 		{path: CataloguePath, namespace: "CATALOGSERVICE", container: "CATALOGSERVICE_Entities", sap: true, catalogue: true},
 	}
 	return s
@@ -96,6 +97,7 @@ type mount struct {
 	sap       bool
 	odp       bool // the service for operational data provisioning
 	catalogue bool // the catalogue of services
+	store     bool // the store of notifications
 }
 
 func (m *mount) language() string {

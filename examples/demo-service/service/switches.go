@@ -92,6 +92,7 @@ type Switches struct {
 	NotifyTo      string
 	NotifyUser    string // notify-user: user:password for the listener
 	NotifyTwice   bool   // notify-twice: each notification is sent twice
+	NotifyOff     bool   // notify-off: nothing is sent, as when a queue was deleted; the store keeps what it is to
 	NotifyGarbage int    // notify-garbage: so many next notifications are preceded by one that nobody can read
 }
 
@@ -208,6 +209,7 @@ var switchDefinitions = []switchDefinition{
 	word("notify-to", func(s *Switches) *string { return &s.NotifyTo }),
 	word("notify-user", func(s *Switches) *string { return &s.NotifyUser }),
 	flag("notify-twice", func(s *Switches) *bool { return &s.NotifyTwice }),
+	flag("notify-off", func(s *Switches) *bool { return &s.NotifyOff }),
 	number("notify-garbage", func(s *Switches) *int { return &s.NotifyGarbage }),
 	{"slow-first-byte", func(s *Switches, text string) (err error) {
 		s.SlowFirstByte, err = time.ParseDuration(text)

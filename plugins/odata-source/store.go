@@ -1,0 +1,202 @@
+package main
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/culvert-project/culvert/plugins/odata/fault"
+	"github.com/culvert-project/culvert/plugins/odata/uri"
+	"github.com/culvert-project/culvert/sdk/go"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// SAP Gateway keeps notifications of subscriptions that ask for it (persistNotifications), whether a listener took
+// them or not. At a start a set that goes by notifications alone reads there which entities were told of, and reads
+// each as it is now.
+const (
+	storeTarget = "/sap/opu/odata/IWFND/NOTIFICATIONSTORE/NotificationCollection"
+	// storeTag is that of requests to it.
+	storeTag = "notification store"
+	// maxStorePages bounds its pages, and maxStored the entities that they name. Where there is more the whole set
+	// is read anew.
+	maxStorePages = 8
+	maxStored     = 10_000
+)
+
+// stored is what a page of the notification store came to.
+type stored struct {
+	// loading: a load of the set was begun and goes on afterwards.
+	loading bool
+	pages   int
+	tokens  []string
+	known   map[string]bool
+	// left is how many entities are still to be read, read how many were; token is the one that is being read.
+	left, read int
+	token      string
+}
+
+// fetchStore asks for stored notifications.
+func (f *feed) fetchStore(loading bool) wit.Step {
+	r := listRequest(f.query.On(storeTarget))
+	r.Tag = storeTag
+	if loading {
+		r.Tag += ", amid a load"
+	}
+	return wit.Step{Fetch: &wit.Fetch{Request: r}}
+}
+
+// beginStore opens the answer.
+func (p *plugin) beginStore(o *opened, f *feed, response *wit.Response) (uint32, error) {
+	if !f.named() {
+		return 0, &wit.Fault{Kind: wit.FaultInternal, Message: "a page without its position"}
+	}
+	pg, n := p.pages.begin(o, f, response)
+	pg.store = &stored{loading: response.Tag != storeTag, known: map[string]bool{}}
+	if pg.Base == "" {
+		pg.Base = storeTarget
+	}
+	return n, nil
+}
+
+// decodeStore reads pages of the store, and then the entities that they name, one after another.
+func (pg *page) decodeStore(tag string, status uint16, piece []byte, last bool) (portion wit.Portion, ended bool,
+	err error) {
+	s := pg.store
+	if s.left == 0 {
+		return pg.readStore(status, piece, last)
+	}
+	if token, first := strings.CutPrefix(tag, namedTag); first {
+		if tag = ""; token != s.token {
+			s.token = strings.Clone(token)
+			pg.named, pg.entities, pg.ended, pg.Answer.Status = s.token, 0, false, status
+			pg.Body, pg.Base = pg.Body[:0], pg.feed.service+"/"+pg.feed.address+s.token
+			if pg.decoder != nil {
+				pg.decoder.Reset()
+			}
+		}
+	}
+	portion, ended, err = pg.decodeNamed(tag, status, piece, last)
+	for i := range portion.Rows {
+		portion.Rows[i].Origin = uint32(s.read)
+	}
+	for i := range portion.Faults {
+		portion.Faults[i].Origin = uint32(s.read)
+	}
+	if err != nil || !ended {
+		return portion, ended, err
+	}
+	s.token = ""
+	s.read++
+	s.left--
+	portion.More = s.left == 0 && s.loading
+	return portion, s.left == 0, nil
+}
+
+// readStore takes a piece of a page of the store. Behind the last one it asks for the entities.
+func (pg *page) readStore(status uint16, piece []byte, last bool) (portion wit.Portion, ended bool, err error) {
+	s, f := pg.store, pg.feed
+	if len(pg.Body)+len(piece) > maxStoreBody {
+		return pg.anew("its page has more than " + strconv.Itoa(maxStoreBody) + " bytes")
+	}
+	if pg.Body = append(pg.Body, piece...); !last {
+		return portion, false, nil
+	}
+	what := f.what() + ": SAP's notification store"
+	if status < 200 || status > 299 {
+		failed := fault.Of(what, &pg.Answer, pg.Body)
+		failed.Message += "; " + notificationCatchup + " = reload reads the set anew at a start, none relies on what the service sends again"
+		return portion, true, failed
+	}
+	entries, next, err := readEntries(pg.Body)
+	if err != nil {
+		failed := fault.NotData(what, "a feed of notifications", pg.Body)
+		failed.Message += ": " + err.Error()
+		return portion, true, failed
+	}
+	pg.Body = pg.Body[:0]
+	s.pages++
+	for i := range entries {
+		token, mine, err := f.storedToken(&entries[i])
+		switch {
+		case err != nil:
+			return pg.anew("a notification there of an entity whose key can't be read: " + err.Error())
+		case mine && !s.known[token]:
+			s.known[token] = true
+			s.tokens = append(s.tokens, token)
+		}
+	}
+	switch {
+	case len(s.tokens) > maxStored:
+		return pg.anew("it names more than " + strconv.Itoa(maxStored) + " entities")
+	case next != "" && s.pages == maxStorePages:
+		return pg.anew("it has more than " + strconv.Itoa(maxStorePages) + " pages")
+	case next != "":
+		target, err := pg.Origin.Resolve(next, "", pg.Base)
+		if err != nil {
+			return portion, true, &wit.Fault{Kind: wit.FaultData, Message: what + ": " + err.Error()}
+		}
+		r := listRequest(target)
+		r.Tag = storeTag
+		pg.Base = target
+		portion.Follow = append(portion.Follow, wit.Follow{Request: r})
+		return portion, false, nil
+	}
+	sdk.Log(wit.LevelInfo, what+" names "+strconv.Itoa(len(s.tokens))+" entities, which are read as they are now")
+	for _, token := range s.tokens {
+		portion.Follow = append(portion.Follow, wit.Follow{Request: f.namedRequest(token), Tolerate: []uint16{404, 410}})
+	}
+	s.left = len(s.tokens)
+	portion.More = s.left == 0 && s.loading
+	return portion, s.left == 0, nil
+}
+
+// maxStoreBody bounds a page of the store, in bytes.
+const maxStoreBody = 32 << 20
+
+// anew has the whole set read in place of what the store names.
+func (pg *page) anew(why string) (wit.Portion, bool, error) {
+	sdk.Log(wit.LevelWarn, pg.feed.what()+": SAP's notification store is not gone by: "+why+"; the set is read anew, and what was deleted meanwhile is not told of")
+	fields := pg.feed.pages.First(pg.Answer.At).Fields()
+	return wit.Portion{Next: &fields, More: true}, true, nil
+}
+
+// storedToken is the key predicate of the entity that a stored notification names. The store holds those of all
+// services of the user: !mine is one of another service or set.
+func (f *feed) storedToken(n *note) (token string, mine bool, err error) {
+	if collection := n.text("collection"); collection != "" && collection != f.set {
+		return "", false, nil
+	}
+	via := n.links["via"]
+	if via == "" && len(n.inside) > 0 {
+		via = n.inside[0].address()
+	}
+	if via != "" && !f.leads(via) {
+		return "", false, nil
+	}
+	raws, err := f.keysOf(&note{id: via})
+	if err != nil {
+		return "", true, err
+	}
+	token, err = f.predicate(raws)
+	return token, true, err
+}
+
+// leads tells whether an address is one of an entity of the feed's set and service. Addresses from the store may name
+// another host, and the service with its version (;v=2).
+func (f *feed) leads(address string) bool {
+	path, _, _ := strings.Cut(address, "(")
+	if _, rest, ok := strings.Cut(path, "://"); ok {
+		if i := strings.IndexByte(rest, '/'); i >= 0 {
+			path = rest[i:]
+		}
+	}
+	segments := func(path string) []string {
+		list := strings.Split(strings.Trim(path, "/"), "/")
+		for i := range list {
+			list[i], _, _ = strings.Cut(uri.Unescape(list[i]), ";")
+		}
+		return list
+	}
+	return slices.EqualFunc(segments(path), segments(f.service+"/"+f.set), strings.EqualFold)
+}

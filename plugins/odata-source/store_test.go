@@ -1,0 +1,124 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// subscribe has the plugin subscribe to the follower's set.
+func (f *follower) subscribe() {
+	f.t.Helper()
+	l := &load{t: f.t, service: f.service}
+	var state []byte
+	var answers []wit.Response
+	for {
+		a, err := f.p.Subscribe(f.opened.Context, 0, "/c/Products", state, answers)
+		if err != nil {
+			f.t.Fatal(err)
+		}
+		if a.Done != nil {
+			return
+		}
+		answers, state = nil, a.Ask.State
+		for i := range a.Ask.Requests {
+			answers = append(answers, l.exchange(&a.Ask.Requests[i]))
+		}
+	}
+}
+
+// TestNotificationStore: what was changed while nobody listened, and is told by nobody, is found in SAP's notification
+// store: each entity is read once as it is now, also where a load was under way. Where the store can't say which
+// entities, the set is read anew; where there is none, that is said.
+func TestNotificationStore(t *testing.T) {
+	isStore := func(q *wit.Request) bool { return strings.HasPrefix(q.Target, storeTarget) }
+	replace := func(old, new string) func(q *wit.Request, r *wit.Response) {
+		return func(q *wit.Request, r *wit.Response) { r.Body = bytes.ReplaceAll(r.Body, []byte(old), []byte(new)) }
+	}
+	for _, c := range []struct {
+		name string
+		// answered changes what the store answers.
+		answered func(q *wit.Request, r *wit.Response)
+		amid     bool
+		anew     bool
+		message  string
+	}{
+		{name: "as it is"},
+		{name: "amid a load", amid: true},
+		{name: "of another host and version", answered: replace("http://127.0.0.1:8080/sap/opu/odata/sap/NORTHWIND_SRV/", "https://hub.example/sap/opu/odata/SAP/NORTHWIND_SRV;v=1/")},
+		{name: "with those of another service", answered: func(q *wit.Request, r *wit.Response) {
+			r.Body = bytes.Replace(r.Body, []byte("</feed>"), []byte(`<entry><link rel="http://x/via" href="/sap/opu/odata/sap/OTHER_SRV/Products(77)"/><content><m:properties><d:collection>Products</d:collection></m:properties></content></entry></feed>`), 1)
+		}},
+		{name: "a key that nobody can read", answered: replace("/Products(12)", "/Products('x')"), anew: true},
+		{name: "a notification of nothing", answered: replace("related/via", "related/other"), anew: true},
+		{name: "an end that never comes", answered: replace("</feed>", `<link rel="next" href="NotificationCollection?$skiptoken=0"/></feed>`), anew: true},
+		{name: "no store", answered: func(q *wit.Request, r *wit.Response) { r.Status, r.Body = 404, nil }, message: "notification.catchup = reload reads the set anew"},
+		{name: "garbage", answered: func(q *wit.Request, r *wit.Response) { r.Body = []byte("<html>") }, message: "a feed of notifications"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := service.New(service.Options{Rows: 300, PageSize: 20, Subscriptions: true, Switches: service.Switches{NotifyOff: true}})
+			f := newFollower(t, s, subscribed00("Products", "sap.odata.notification.catchup=store")...)
+			f.subscribe()
+			if c.amid {
+				f.kill = 45 // pieces
+			}
+			if err := f.catchUp(start); (err != nil) != c.amid || c.amid && f.stored == nil {
+				t.Fatal(err)
+			}
+			for i := range 240 { // three pages of the store
+				write(t, s, "MERGE", fmt.Sprintf("Products(%d)", 1+i%20), map[string]any{"ProductName": fmt.Sprint("Changed ", i)})
+			}
+			write(t, s, "DELETE", "Products(40)", nil)
+			write(t, s, "POST", "Products", map[string]any{"ProductID": 1_000_000, "ProductName": "New", "Discontinued": false})
+			f.kill = -1
+			f.start()
+			f.targets = nil
+			f.answered = func(q *wit.Request, r *wit.Response) error {
+				if isStore(q) && c.answered != nil {
+					c.answered(q, r)
+				}
+				return nil
+			}
+			err := f.catchUp(start)
+			if c.message != "" {
+				if err == nil || !strings.Contains(err.Error(), c.message) {
+					t.Errorf("found %v", err)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if c.anew {
+				delete(f.state, "[40]") // pages say nothing of what is gone
+			}
+			f.equals(s, "Products", "ProductID", "ProductName")
+			entities, pages := 0, 0
+			for _, target := range f.targets {
+				switch path, _, _ := strings.Cut(target, "?"); {
+				case strings.HasSuffix(path, ")"):
+					entities++
+				case strings.HasSuffix(path, "/Products"):
+					pages++
+				}
+			}
+			if want := 22; !c.anew && entities != want || (pages > 0) != (c.anew || c.amid) {
+				t.Errorf("%d entities, %d pages were read:\n%s", entities, pages, strings.Join(f.targets, "\n"))
+			}
+			if err := f.catchUp(poll); err != nil || f.p.pages.open == nil || len(f.p.pages.open) > 0 {
+				t.Errorf("%v, %d pages are open", err, len(f.p.pages.open))
+			}
+		})
+	}
+	// One that keeps nothing doesn't serve again.
+	s := service.New(service.Options{Subscriptions: true})
+	newFollower(t, s, subscribed00("Products")...).subscribe()
+	newFollower(t, s, subscribed00("Products", "sap.odata.notification.catchup=store")...).subscribe()
+	if n := s.Ledger().Subscribed; n != 6 {
+		t.Errorf("expected others beside those that keep nothing, found %d made", n)
+	}
+}
