@@ -218,7 +218,10 @@ func (pg *page) afterDelta() (*deltaPlace, error) {
 		return &next, nil
 	}
 	pg.finished(&next)
-	link := ""
+	link, asked := "", at.url
+	if at.inside {
+		asked = at.link
+	}
 	switch {
 	case at.plain:
 		link = pg.feed.tokenURL(at.token)
@@ -227,7 +230,10 @@ func (pg *page) afterDelta() (*deltaPlace, error) {
 		if err != nil {
 			return nil, err
 		}
-		link = target
+		if link = target; link == asked && at.phase == phaseChanges && next.seen > 0 {
+			sdk.Log(wit.LevelWarn, pg.What()+": "+strconv.Itoa(next.seen)+" rows of changes came, and the delta link behind them is the one that was asked for: "+
+				"they come again each time")
+		}
 	case pg.feed.odp != nil:
 		why := whyLoaded
 		if at.phase == phaseChanges {

@@ -557,6 +557,73 @@ func expire(status int) func(s *service.Service) {
 	}
 }
 
+// TestDeltaOfOddServices: what a service says it does and doesn't fails, and moves no offset; what it repeats comes
+// again, and costs no row.
+func TestDeltaOfOddServices(t *testing.T) {
+	const feed = `<feed xmlns="http://www.w3.org/2005/Atom" xmlns:m="http://schemas.microsoft.com/ado/2007/08/dataservices/metadata" xmlns:d="http://schemas.microsoft.com/ado/2007/08/dataservices">`
+	changes := func(q *wit.Request) bool { return strings.Contains(q.Target, "deltatoken") }
+	link := func(rel, to string) string { return `<link rel="` + rel + `" href="` + to + `"/>` }
+	for _, c := range []struct {
+		name string
+		// body is what changes are answered with; asked is the link that was asked for.
+		body    func(asked string) string
+		message string
+	}{
+		{"an expired token is answered with an empty feed and no link", func(string) string { return feed + "</feed>" },
+			"expected a delta link at the end of the changes, found none: the changes behind them can't be asked for"},
+		{"pages of changes go in a circle", func(asked string) string {
+			return feed + link("next", strings.ReplaceAll(strings.TrimSuffix(asked, "&$skiptoken=1"), "&", "&amp;")+"&amp;$skiptoken=1") + "</feed>"
+		},
+			"the service's pages go in a circle"},
+		{"the link behind changes leads to another set", func(string) string {
+			return feed + link("delta", "https://elsewhere.example/X?!deltatoken=1") + "</feed>"
+		},
+			"leads to https://elsewhere.example"},
+		{"a delta link that leads to itself, without rows", func(asked string) string {
+			return feed + link("delta", strings.ReplaceAll(asked, "&", "&amp;")) + "</feed>"
+		}, ""},
+		{"a delta link that leads to itself, with rows that are old", func(asked string) string {
+			return feed + `<entry><content type="application/xml"><m:properties><d:ProductID>1</d:ProductID><d:ProductName>Old</d:ProductName><d:Discontinued>false</d:Discontinued></m:properties></content></entry>` +
+				link("delta", strings.ReplaceAll(asked, "&", "&amp;")) + "</feed>"
+		}, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := service.New(service.Options{Rows: 30})
+			f := newFollower(t, s, tracked00("Products")...)
+			if err := f.catchUp(start); err != nil {
+				t.Fatal(err)
+			}
+			f.answered = func(q *wit.Request, r *wit.Response) error {
+				if changes(q) {
+					r.Status, r.Body = 200, []byte(c.body(q.Target))
+				}
+				return nil
+			}
+			stored, before := fmt.Sprint(f.stored), len(f.targets)
+			err := f.catchUp(poll)
+			if c.message == "" && err != nil || c.message != "" && (err == nil || !strings.Contains(err.Error(), c.message)) {
+				t.Errorf("found %v", err)
+			}
+			if c.message != "" && fmt.Sprint(f.stored) != stored && !strings.Contains(c.name, "circle") {
+				t.Error("the offset moved")
+			}
+			if n := len(f.targets) - before; n > 5 {
+				t.Errorf("%d requests", n)
+			}
+			if f.answered = nil; c.message != "" {
+				return
+			}
+			// The service is well again: nothing was lost.
+			write(t, s, "MERGE", "Products(3)", map[string]any{"ProductName": "Changed"})
+			write(t, s, "MERGE", "Products(1)", map[string]any{"ProductName": "Changed too"})
+			if err := f.catchUp(poll); err != nil {
+				t.Fatal(err)
+			}
+			f.equals(s, "Products", "ProductID", "ProductName")
+		})
+	}
+}
+
 // TestDeltaReload reads the set whole again where the settings say so.
 func TestDeltaReload(t *testing.T) {
 	s := service.New(service.Options{Rows: 30, Switches: service.Switches{PageSize: 20}})
