@@ -317,3 +317,36 @@ func TestSoakDeletedConnectors(t *testing.T) {
 		t.Errorf("files are left: %v, %v", files, err)
 	}
 }
+
+// T7: an ODP service takes longer for its first byte than it may be silent elsewhere, and the worker is killed
+// meanwhile: the one job goes on, and its end is waited for.
+func TestSoakFirstByteComesLate(t *testing.T) {
+	t.Parallel()
+	p, worker, _ := subscribing(t)
+	s, address := demo(t, service.Options{Rows: 300, Switches: service.Switches{Job: oneOf(90*time.Second, 3*time.Second)}})
+	lines := tracked("late", address, service.ODPPath, "FactsOfProducts",
+		fmt.Sprint("sap.odata.connection.read.timeout.ms=", oneOf(30*time.Second, time.Second).Milliseconds()))
+	for i, line := range lines {
+		if strings.HasPrefix(line, "sap.odata.max.retries=") {
+			lines[i] = "sap.odata.max.retries=1000" // other requests may be slow on a busy machine
+		}
+	}
+	file := p.file("late.properties", lines...)
+	run := func() *command {
+		return p.start("run", "--data", p.data, "--plugins", plugins(t), worker, file)
+	}
+	c := run()
+	c.eventually("a job", func() bool { return s.Ledger().Jobs == 1 })
+	<-time.After(oneOf(60*time.Second, 0))
+	c.signal(syscall.SIGKILL)
+	c.wait()
+	c = run()
+	c.equals(p, s, "late", "in the end")
+	c.signal(syscall.SIGTERM)
+	if r := c.wait(); r.code != 0 {
+		t.Errorf("exit %d\n%s", r.code, r.stderr)
+	}
+	if l := s.Ledger(); l.Jobs != 1 || l.Terminated != 0 {
+		t.Errorf("%d jobs were begun, %d ended", l.Jobs, l.Terminated)
+	}
+}

@@ -579,6 +579,10 @@ func TestDeltaOfOddServices(t *testing.T) {
 			return feed + link("delta", "https://elsewhere.example/X?!deltatoken=1") + "</feed>"
 		},
 			"leads to https://elsewhere.example"},
+		{"a tombstone without a key", func(string) string {
+			return feed + `<at:deleted-entry xmlns:at="http://purl.org/atompub/tombstones/1.0" ref="http://127.0.0.1:8080` + sapNorthwind + `/Products" when="2026-01-01T00:00:00Z"/>` +
+				link("delta", "Products?!deltatoken=1") + "</feed>"
+		}, ""},
 		{"a delta link that leads to itself, without rows", func(asked string) string {
 			return feed + link("delta", strings.ReplaceAll(asked, "&", "&amp;")) + "</feed>"
 		}, ""},
@@ -609,6 +613,11 @@ func TestDeltaOfOddServices(t *testing.T) {
 			}
 			if n := len(f.targets) - before; n > 5 {
 				t.Errorf("%d requests", n)
+			}
+			if keyless := strings.Contains(c.name, "without a key"); keyless != (len(f.faults) == 1 && strings.Contains(f.faults[0].Fault.Message, "expected a key in parentheses")) {
+				t.Errorf("faults of rows: %v", f.faults)
+			} else if keyless {
+				return // the host fails the task, or as errors.tolerance says
 			}
 			if f.answered = nil; c.message != "" {
 				return
