@@ -82,7 +82,8 @@ func TestSoakToldUnderLoad(t *testing.T) {
 		t.Run(fmt.Sprintf("killed %t", kills), func(t *testing.T) {
 			t.Parallel()
 			p, worker, port := subscribing(t)
-			s, address := demo(t, service.Options{Rows: 300, PageSize: 60, Subscriptions: true, Switches: service.Switches{CSRF: true}})
+			s, address := demo(t, service.Options{Rows: 300, PageSize: 60, Subscriptions: true,
+				Switches: service.Switches{CSRF: true}})
 			files := []string{worker, p.file("full.properties", toldOf("full", address, port)...),
 				p.file("delta.properties", toldOf("delta", address, port, "sap.odata#00.track-changes=1")...)}
 			start := func() *command {
@@ -125,7 +126,8 @@ func TestSoakToldUnderLoad(t *testing.T) {
 func TestSoakNotificationsAmidALoad(t *testing.T) {
 	t.Parallel()
 	p, worker, port := subscribing(t)
-	s := service.New(service.Options{Rows: 300, PageSize: 60, Subscriptions: true, Switches: service.Switches{CSRF: true}})
+	s := service.New(service.Options{Rows: 300, PageSize: 60, Subscriptions: true,
+		Switches: service.Switches{CSRF: true}})
 	h := &holdup{inner: s, after: -1}
 	h.arm(20_000)
 	server := httptest.NewServer(h)
@@ -176,7 +178,8 @@ func TestSoakNotificationsAmidALoad(t *testing.T) {
 func TestStoredNotifications(t *testing.T) {
 	t.Parallel()
 	p, worker, port := subscribing(t)
-	s, address := demo(t, service.Options{Rows: 300, PageSize: 60, Subscriptions: true, Switches: service.Switches{CSRF: true}})
+	s, address := demo(t, service.Options{Rows: 300, PageSize: 60, Subscriptions: true,
+		Switches: service.Switches{CSRF: true}})
 	file := p.file("full.properties", toldOf("full", address, port, "sap.odata.notification.catchup=store")...)
 	run := func() *command {
 		return p.start("run", "--data", p.data, "--plugins", plugins(t), worker, file)
@@ -204,8 +207,8 @@ func TestStoredNotifications(t *testing.T) {
 	c.equals(p, s, "full", "when told again")
 }
 
-// TestListenerTakesTLS: with a key store the listener takes TLS and nothing else, with a trust store only from those who
-// show a certificate that it vouches for.
+// TestListenerTakesTLS: with a key store the listener takes TLS and nothing else, with a trust store only from those
+// who show a certificate that it vouches for.
 func TestListenerTakesTLS(t *testing.T) {
 	t.Parallel()
 	p, worker, port := subscribing(t)
@@ -323,7 +326,8 @@ func TestSoakDeletedConnectors(t *testing.T) {
 func TestSoakFirstByteComesLate(t *testing.T) {
 	t.Parallel()
 	p, worker, _ := subscribing(t)
-	s, address := demo(t, service.Options{Rows: 300, Switches: service.Switches{Job: oneOf(90*time.Second, 3*time.Second)}})
+	s, address := demo(t, service.Options{Rows: 300,
+		Switches: service.Switches{Job: oneOf(90*time.Second, 3*time.Second)}})
 	lines := tracked("late", address, service.ODPPath, "FactsOfProducts",
 		fmt.Sprint("sap.odata.connection.read.timeout.ms=", oneOf(30*time.Second, time.Second).Milliseconds()))
 	for i, line := range lines {

@@ -439,7 +439,8 @@ func TestServerAsksForCertificates(t *testing.T) {
 	ca, other := issue(t, "ca", nil, nil), issue(t, "another ca", nil, nil)
 	own, trust := issue(t, "server", ca, nil), filepath.Join(t.TempDir(), "trust.pem")
 	put(t, trust, ca.pem())
-	config, err := ServerTLS(Options{Key: fromPEM(own.keyPEM(t)), Trust: &Location{Path: trust, Type: "pem"}}, tls.RequireAndVerifyClientCert)
+	o := Options{Key: fromPEM(own.keyPEM(t)), Trust: &Location{Path: trust, Type: "pem"}}
+	config, err := ServerTLS(o, tls.RequireAndVerifyClientCert)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -477,7 +478,8 @@ func TestServerAsksForCertificates(t *testing.T) {
 	if found := as(nil); found != "nobody" {
 		t.Errorf("without a trust store: %s", found)
 	}
-	if _, err := ServerTLS(Options{Key: fromPEM(own.keyPEM(t)), Trust: &Location{Path: trust + ".missing", Type: "pem"}}, tls.RequireAndVerifyClientCert); err == nil {
+	o.Trust.Path += ".missing"
+	if _, err := ServerTLS(o, tls.RequireAndVerifyClientCert); err == nil {
 		t.Error("a trust store that is not there was taken")
 	}
 }

@@ -605,7 +605,8 @@ func TestDeltaOfOddServices(t *testing.T) {
 			}
 			stored, before := fmt.Sprint(f.stored), len(f.targets)
 			err := f.catchUp(poll)
-			if c.message == "" && err != nil || c.message != "" && (err == nil || !strings.Contains(err.Error(), c.message)) {
+			if c.message == "" && err != nil || c.message != "" &&
+				(err == nil || !strings.Contains(err.Error(), c.message)) {
 				t.Errorf("found %v", err)
 			}
 			if c.message != "" && fmt.Sprint(f.stored) != stored && !strings.Contains(c.name, "circle") {
@@ -614,7 +615,8 @@ func TestDeltaOfOddServices(t *testing.T) {
 			if n := len(f.targets) - before; n > 5 {
 				t.Errorf("%d requests", n)
 			}
-			if keyless := strings.Contains(c.name, "without a key"); keyless != (len(f.faults) == 1 && strings.Contains(f.faults[0].Fault.Message, "expected a key in parentheses")) {
+			if keyless := strings.Contains(c.name, "without a key"); keyless != (len(f.faults) == 1 &&
+				strings.Contains(f.faults[0].Fault.Message, "expected a key in parentheses")) {
 				t.Errorf("faults of rows: %v", f.faults)
 			} else if keyless {
 				return // the host fails the task, or as errors.tolerance says

@@ -144,7 +144,8 @@ func (pg *page) readStore(status uint16, piece []byte, last bool) (portion wit.P
 	}
 	sdk.Log(wit.LevelInfo, what+" names "+strconv.Itoa(len(s.tokens))+" entities, which are read as they are now")
 	for _, token := range s.tokens {
-		portion.Follow = append(portion.Follow, wit.Follow{Request: f.namedRequest(token), Tolerate: []uint16{404, 410}})
+		portion.Follow = append(portion.Follow, wit.Follow{Request: f.namedRequest(token),
+			Tolerate: []uint16{404, 410}})
 	}
 	s.left = len(s.tokens)
 	portion.More = s.left == 0 && s.loading

@@ -60,7 +60,8 @@ func TestNotificationStore(t *testing.T) {
 		{name: "garbage", answered: func(q *wit.Request, r *wit.Response) { r.Body = []byte("<html>") }, message: "a feed of notifications"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			s := service.New(service.Options{Rows: 300, PageSize: 20, Subscriptions: true, Switches: service.Switches{NotifyOff: true}})
+			s := service.New(service.Options{Rows: 300, PageSize: 20, Subscriptions: true,
+				Switches: service.Switches{NotifyOff: true}})
 			f := newFollower(t, s, subscribed00("Products", "sap.odata.notification.catchup=store")...)
 			f.subscribe()
 			if c.amid {

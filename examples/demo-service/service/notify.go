@@ -76,7 +76,8 @@ func (x *exchange) tell(t *table, key []value, changeType string) {
 			if field(r, "collection") != t.name || field(r, "changeType") != changeType {
 				continue
 			}
-			s.pushes.add(s, r.values[typ.property("persistNotifications")].num != 0, push{address: field(r, "deliveryAddress"), collection: t.name, changeType: changeType, entity: link,
+			keep := r.values[typ.property("persistNotifications")].num != 0
+			s.pushes.add(s, keep, push{address: field(r, "deliveryAddress"), collection: t.name, changeType: changeType, entity: link,
 				local: local,
 				at:    time.Now().UTC()})
 		}

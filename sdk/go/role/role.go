@@ -186,8 +186,8 @@ const (
 	ListenerUser = "listener.user"
 	// ListenerPassword: their password.
 	ListenerPassword = "listener.password"
-	// ListenerTLS: the stores of the listener, as with tls.keystore., by which it takes TLS, and tls.truststore., by which
-	// senders must show a certificate.
+	// ListenerTLS: the stores of the listener: as with tls.keystore., by which it takes TLS, and tls.truststore., by
+	// which senders must show a certificate.
 	ListenerTLS = "listener.tls."
 
 	// What names of several roles begin with: HTTP those of requests, OAuth of tokens, Login of a login exchange, Proxy
