@@ -81,6 +81,7 @@ type Host struct {
 
 	checker check.Checker
 	online  *check.Online
+	rates   rates
 
 	mu      sync.Mutex
 	reloads *reloader       // nil before Run has opened everything, and in a run that ends by itself

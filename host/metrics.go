@@ -5,6 +5,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"github.com/culvert-project/culvert/host/plugin"
 )
@@ -153,7 +154,8 @@ func add(sum, m *plugin.Metrics) {
 // Metrics is what GET /metrics shows.
 func (w worker) Metrics() prometheus.Gatherer {
 	r := prometheus.NewPedanticRegistry()
-	r.MustRegister(pluginFigures{w.host.modules})
+	r.MustRegister(pluginFigures{w.host.modules}, collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	memory := func(name, help string, value func(plugin.Memory) int64) {
 		r.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "culvert_plugins_" + name, Help: help},
 			func() float64 { return float64(value(w.host.guestMemory())) }))
@@ -167,7 +169,7 @@ func (w worker) Metrics() prometheus.Gatherer {
 	reloads := w.host.reloads
 	w.host.mu.Unlock()
 	if herder := w.herder(); herder != nil {
-		r.MustRegister(notificationFigures{herder.Notifications})
+		r.MustRegister(notificationFigures{herder.Notifications}, taskFigures{herder.Figures, &w.host.rates})
 	}
 	if reloads != nil {
 		r.MustRegister(reloadFigures{reloads})

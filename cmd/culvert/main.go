@@ -148,10 +148,9 @@ Results go to stdout, everything else to stderr. Exit code: 0 done, or stopped b
 		SilenceUsage:  true,
 	}
 	root.Flags().BoolVar(&asked, "version", false, "print the version")
-	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(newRun(), newConsume(), newValidate(), newDiff(), newInit(), newPlugins(), newBroker(), newDoctor(),
 		newTest(),
-		newTunnel(), newReference(), newOffsets(), newVersion())
+		newTunnel(), newReference(), newOffsets(), newConnectors(), newStatus(), newVersion())
 	addTools(root, args)
 	return root
 }

@@ -218,8 +218,13 @@ func metrics(t *testing.T) string {
 		t.Fatal(err)
 	}
 	put(t, folder, "orders.properties", []byte(strings.Join(append(source("orders", strings.TrimPrefix(server.URL, "http://"), "Orders"), silent), "\n")))
+	put(t, folder, "copies.properties", []byte(strings.Join([]string{"name=copies", "connector.class=ODataSink",
+		"topics=copies", "sap.odata.host.protocol=http", "sap.odata.host.address=127.0.0.1",
+		"sap.odata.host.port=" + server.URL[strings.LastIndexByte(server.URL, ':')+1:],
+		"sap.odata#00.service=" + service.NorthwindPath, "sap.odata#00.entityset=Orders", "sap.odata#00.topic=copies"},
+		"\n")))
 	listen := freeAddress(t)
-	c := p.start("run", "--set", "listeners=http://"+listen, "--plugins", plugins(t), "--data", p.data, "--config", folder)
+	c := p.start("run", "--set", "listeners=http://"+listen, "--plugins", plugins(t, "odata-sink"), "--data", p.data, "--config", folder)
 	c.eventually("a worker that watches its folder", func() bool {
 		answer, err := http.Get("http://" + listen + "/culvert/reload")
 		if err != nil {
@@ -240,13 +245,15 @@ func metrics(t *testing.T) string {
 		if err != nil {
 			return false
 		}
-		for _, one := range []string{`plugin="odata-source"`, "culvert_reloads_total{", "culvert_connector_config_refused{"} {
+		for _, one := range []string{`plugin="odata-source"`, "culvert_reloads_total{",
+			"culvert_connector_config_refused{", "culvert_source_rows_total{", "culvert_sink_rows_total{"} {
 			if !strings.Contains(string(body), one) {
 				return false
 			}
 		}
 		b.Reset()
-		b.WriteString("# Metrics\n\n`GET /metrics` shows them in the format of Prometheus.\n\n")
+		b.WriteString("# Metrics\n\n`GET /metrics` shows them in the format of Prometheus, beside those of the process " +
+			"(`process_…`) and of Go\n(`go_…`), which are as the system and Go's version have them.\n\n")
 		cells(&b, "metric", "type", "labels", "meaning")
 		cells(&b, "---", "---", "---", "---")
 		b.WriteString(tableOf(string(body)))
@@ -261,7 +268,10 @@ func tableOf(scrape string) string {
 	var lines []string
 	for line := range strings.Lines(scrape) {
 		line = strings.TrimSpace(line)
+		_, named, _ := strings.Cut(line, " ")
+		_, named, _ = strings.Cut(named, " ")
 		switch {
+		case strings.HasPrefix(named, "go_"), strings.HasPrefix(named, "process_"):
 		case strings.HasPrefix(line, "# HELP "):
 			name, text, _ := strings.Cut(line[len("# HELP "):], " ")
 			help[name] = text

@@ -1,0 +1,106 @@
+package main
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+
+	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/host/connect"
+)
+
+// Connectors of a worker are made, changed, steered and looked at from the command line.
+func TestConnectorsCommand(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	_, address := demo(t, service.Options{Rows: 10})
+	p.subfolder("conf")
+	f := p.follows("conf")
+	culvert := func(code int, want string, args ...string) result {
+		t.Helper()
+		r := p.run(append(args, "--url", f.url)...)
+		if r.code != code || !strings.Contains(r.stdout+r.stderr, want) {
+			t.Errorf("culvert %v: expected exit %d and %q, found %d\n%s%s", args, code, want, r.code, r.stdout, r.stderr)
+		}
+		return r
+	}
+	file := p.file("customers.properties", source("customers", address, "Customers")...)
+	culvert(0, "customers is made", "connectors", "apply", file)
+	// Rows are told by Culvert's figures.
+	f.eventually("its rows", func() bool {
+		var states []state
+		r := p.run("status", "--json", "--url", f.url)
+		return json.Unmarshal([]byte(r.stdout), &states) == nil && len(states) == 1 && states[0].Rows != nil &&
+			*states[0].Rows == 91
+	})
+	culvert(0, "customers is so already", "connectors", "apply", file)
+	culvert(1, "Connector customers already exists", "connectors", "create", file)
+	file = p.file("customers.properties", append(source("customers", address, "Customers"), "tasks.max=2")...)
+	culvert(0, "customers is changed", "connectors", "apply", file)
+	f.await("customers", "runs", runs)
+	culvert(0, "tasks.max = 2", "connectors", "show", "customers")
+	other := p.file("other.json", `{"name": "other", "config": {"connector.class": "ODataSource",`+
+		`"sap.odata.host.adress": "x"}}`)
+	culvert(1, "the nearest known one is sap.odata.host.address", "connectors", "apply", other)
+	second := p.file("second.properties", source("second", address, "Products")...)
+	culvert(0, "second is made", "connectors", "create", second, "--state", "STOPPED")
+	culvert(0, "second is to run", "connectors", "resume", "second")
+	f.await("second", "runs", runs)
+	culvert(0, "second has restarted task 0", "connectors", "restart", "second", "--task", "0")
+	culvert(0, "second has restarted what had failed", "connectors", "restart", "second", "--failed")
+	culvert(0, "second is restarted", "connectors", "restart", "second")
+	culvert(1, "1 of 2 connectors failed", "connectors", "pause", "second", "ghost")
+	f.await("second", "is paused", func(s connect.Status) bool { return s.Connector.State == connect.Paused })
+	culvert(0, "PAUSED", "connectors", "list")
+	culvert(0, "second is to be STOPPED", "connectors", "stop", "second")
+	if r := p.run("connectors", "list", "--url", "nowhere"); r.code != 2 ||
+		!strings.Contains(r.stderr, "--url: expected http://HOST:PORT") {
+		t.Errorf("exit %d\n%s", r.code, r.stderr)
+	}
+	culvert(2, "expected NAME, found nothing", "connectors", "pause")
+
+	if r := p.run("__complete", "connectors", "show", "--url", f.url, ""); !strings.Contains(r.stdout, "second\n") {
+		t.Errorf("exit %d\n%s%s", r.code, r.stdout, r.stderr)
+	}
+	culvert(0, "second is deleted", "connectors", "delete", "second")
+	if r := p.run("completion", "bash"); r.code != 0 || !strings.Contains(r.stdout, "bash completion") {
+		t.Errorf("exit %d\n%s%s", r.code, r.stdout, r.stderr)
+	}
+	f.signal(syscall.SIGTERM)
+	f.wait()
+}
+
+// Against a worker of Kafka Connect, with a logon, conflicts that pass, and no figures of ours.
+func TestStatusOfAnotherWorker(t *testing.T) {
+
+	var asked atomic.Int64
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		name, password, _ := r.BasicAuth()
+		switch {
+		case name != "anna" || password != "geheim":
+			w.WriteHeader(401)
+		case r.URL.Path == "/metrics":
+			w.WriteHeader(404)
+		case asked.Add(1) == 1:
+			w.WriteHeader(409)
+			w.Write([]byte(`{"error_code":409,"message":"Cannot complete request momentarily due to no known leader URL"}`))
+		default:
+			w.Write([]byte(`{"a":{"info":{"name":"a","config":{},"tasks":[],"type":"sink"},"status":{"name":"a","connector":` +
+				`{"state":"RUNNING","worker_id":"w"},"tasks":[{"id":0,"state":"FAILED","worker_id":"w","trace":"x"}],"type":"sink"}}}`))
+		}
+	}))
+	defer server.Close()
+	t.Setenv("CULVERT_REST_PASSWORD", "geheim")
+	p := newPlace(t)
+	r := p.run("status", "--url", server.URL, "--user", "anna")
+	if r.code != 1 || !strings.Contains(r.stdout, "1 FAILED") || !strings.Contains(r.stderr, "FAILED: a ") {
+		t.Errorf("exit %d\n%s%s", r.code, r.stdout, r.stderr)
+	}
+	if r := p.run("status", "--url", server.URL, "--user", "bert"); r.code != 1 || !strings.Contains(r.stderr, "401") {
+		t.Errorf("exit %d\n%s%s", r.code, r.stdout, r.stderr)
+	}
+}

@@ -1,0 +1,226 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/culvert-project/culvert/host/shown"
+)
+
+// watchEvery is how often a worker is asked for its states.
+const watchEvery = 2 * time.Second
+
+func newStatus() *cobra.Command {
+	r := &remote{}
+	var watch bool
+	c := &cobra.Command{
+		Use:   "status",
+		Short: "Show what a worker's connectors are doing",
+		Long: `Show what the connectors of a running worker are doing, which is asked by REST: states and, where the worker is Culvert's, how many rows
+have gone through and how many are left. Exit code: 0, or 1 where a connector or task is FAILED.`,
+		Example: `  culvert status
+  culvert status --watch --url http://connect.example.com:8083`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if !watch {
+				now, err := r.look(c.Context())
+				if err != nil {
+					return err
+				}
+				if err := r.print(c.OutOrStdout(), now, nil); err != nil {
+					return failed(err)
+				}
+				return now.fault()
+			}
+			return r.watch(c.Context(), c.OutOrStdout())
+		},
+	}
+	r.flags(c)
+	c.Flags().BoolVar(&watch, "watch", false, "again and again, with rates, until Ctrl-C")
+	return c
+}
+
+// look is what a worker says at one time.
+type look struct {
+	at         time.Time
+	connectors map[string]expanded
+	rows, lag  map[string]float64 // by connector; nil where the worker has no such figures
+}
+
+// fault says which connectors have failed.
+func (l look) fault() error {
+	var bad []string
+	for _, name := range slices.Sorted(maps.Keys(l.connectors)) {
+		s := l.connectors[name].Status
+		fails := s.Connector.State == "FAILED"
+		for _, t := range s.Tasks {
+			fails = fails || t.State == "FAILED"
+		}
+		if fails {
+			bad = append(bad, inLine(name))
+		}
+	}
+	if len(bad) == 0 {
+		return nil
+	}
+	return failed(fmt.Errorf("FAILED: %s (culvert connectors show NAME says why)", strings.Join(bad, ", ")))
+}
+
+func (r *remote) look(ctx context.Context) (look, error) {
+	all, err := r.all(ctx)
+	if err != nil {
+		return look{}, err
+	}
+	l := look{at: time.Now(), connectors: all}
+	l.rows, l.lag = r.figures(ctx)
+	return l, nil
+}
+
+// figureLine is a figure of a task in Prometheus' text format.
+var figureLine = regexp.MustCompile(`^culvert_(source_rows_total|sink_rows_total|sink_lag_records)\{connector="((?:[^"\\]|\\.)*)",task="\d+"\} (\S+)$`)
+
+// figures are rows that went through and records that are left, of each connector; nil where the worker does not tell.
+func (r *remote) figures(ctx context.Context) (rows, lag map[string]float64) {
+	ctx, cancel := context.WithTimeout(ctx, r.timeout)
+	defer cancel()
+	answer, err := r.send(ctx, http.MethodGet, "/metrics", nil)
+	if err != nil {
+		return nil, nil
+	}
+	defer answer.Body.Close()
+	if answer.StatusCode != http.StatusOK {
+		return nil, nil
+	}
+	rows, lag = map[string]float64{}, map[string]float64{}
+	lines := bufio.NewScanner(io.LimitReader(answer.Body, maxAnswer))
+	for lines.Scan() {
+		m := figureLine.FindStringSubmatch(lines.Text())
+		if m == nil {
+			continue
+		}
+		value, err := strconv.ParseFloat(m[3], 64)
+		name, unquoted := strconv.Unquote(`"` + m[2] + `"`)
+		switch {
+		case err != nil || unquoted != nil:
+		case m[1] == "sink_lag_records":
+			lag[name] += value
+		default:
+			rows[name] += value
+		}
+	}
+	return rows, lag
+}
+
+// state is a connector as JSON has it.
+type state struct {
+	Connector string   `json:"connector"`
+	Type      string   `json:"type"`
+	State     string   `json:"state"`
+	Tasks     []string `json:"tasks"`
+	Rows      *float64 `json:"rows,omitempty"`
+	Rate      *float64 `json:"rows_per_second,omitempty"`
+	Lag       *float64 `json:"lag,omitempty"`
+}
+
+// states are what a look found, with rates since the one before.
+func (l look) states(before *look) []state {
+	all := []state{}
+	for _, name := range slices.Sorted(maps.Keys(l.connectors)) {
+		s := l.connectors[name].Status
+		one := state{Connector: name, Type: s.Type, State: string(s.Connector.State), Tasks: []string{}}
+		for _, t := range s.Tasks {
+			one.Tasks = append(one.Tasks, string(t.State))
+		}
+		if rows, told := l.rows[name]; told {
+			one.Rows = &rows
+			if before != nil {
+				was, had := before.rows[name]
+				if seconds := l.at.Sub(before.at).Seconds(); had && rows >= was && seconds > 0 {
+					rate := (rows - was) / seconds
+					one.Rate = &rate
+				}
+			}
+		}
+		if lag, told := l.lag[name]; told {
+			one.Lag = &lag
+		}
+		all = append(all, one)
+	}
+	return all
+}
+
+// print prints a look, with rates since the one before where there is one.
+func (r *remote) print(out io.Writer, now look, before *look) error {
+	states := now.states(before)
+	if r.json {
+		return printJSON(out, states)
+	}
+	figure := func(f *float64) string {
+		if f == nil {
+			return "-"
+		}
+		return strconv.FormatFloat(*f, 'f', 0, 64)
+	}
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "NAME\tTYPE\tSTATE\tTASKS\tROWS\tROWS/S\tLAG")
+	for _, s := range states {
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", shown.Line(s.Connector), shown.Line(s.Type), shown.Line(s.State),
+			taskStates(now.connectors[s.Connector].Status), figure(s.Rows), figure(s.Rate), figure(s.Lag))
+	}
+	return w.Flush()
+}
+
+// watch prints looks until ctx ends: on a terminal each over the one before. A worker that does not answer is asked
+// again.
+func (r *remote) watch(ctx context.Context, out io.Writer) error {
+	terminal := isTerminal(out)
+	var before *look
+	ticker := time.NewTicker(watchEvery)
+	defer ticker.Stop()
+	for {
+		now, err := r.look(ctx)
+		var code *failure
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case errors.As(err, &code) && code.code == exitWrong:
+			return err
+		}
+		var b strings.Builder
+		if terminal {
+			b.WriteString("\x1b[H\x1b[2J")
+		}
+		if err != nil {
+			fmt.Fprintln(&b, shown.Line(err.Error()))
+		} else {
+			if err := r.print(&b, now, before); err != nil {
+				return failed(err)
+			}
+			before = &now
+		}
+		if !terminal && !r.json {
+			b.WriteByte('\n')
+		}
+		if _, err := io.WriteString(out, b.String()); err != nil {
+			return failed(err)
+		}
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}

@@ -1,0 +1,49 @@
+package connect
+
+// MaxMeteredTasks is how many tasks have figures of their own; those of the worker count all.
+const MaxMeteredTasks = 10_000
+
+// Figures are what can be counted of a connector.
+type Figures struct {
+	Name, Type, Class, Version string
+	State                      State
+	Tasks                      []TaskFigures
+}
+
+// TaskFigures are those of one of its tasks, since the task was made.
+type TaskFigures struct {
+	Task     int
+	State    State
+	Progress Progress
+}
+
+// Figures are those of all connectors, by name.
+func (h *Herder) Figures() []Figures {
+	var list []Figures
+	for _, k := range h.all() {
+		list = append(list, k.figures())
+	}
+	return list
+}
+
+func (k *controller) figures() Figures {
+	s, life := k.status(), k.life()
+	f := Figures{Name: k.name, Type: s.Type, Class: life.component.Name, Version: s.Connector.Version,
+		State: s.Connector.State}
+	progress := life.progresses()
+	for _, t := range s.Tasks {
+		f.Tasks = append(f.Tasks, TaskFigures{t.ID, t.State, progress[t.ID]})
+	}
+	return f
+}
+
+// progresses are how far the tasks are, by their numbers.
+func (c *connector) progresses() map[int]Progress {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	all := make(map[int]Progress, len(c.tasks))
+	for _, t := range c.tasks {
+		all[t.number] = t.now()
+	}
+	return all
+}

@@ -1,0 +1,235 @@
+package host
+
+import (
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/culvert-project/culvert/host/connect"
+)
+
+// taskFigures are Kafka Connect's figures of connectors and tasks, by the names under which Prometheus' JMX exporter
+// shows them, and Culvert's own. Counters begin anew with a task, as Prometheus expects.
+type taskFigures struct {
+	connectors func() []connect.Figures
+	rates      *rates
+}
+
+// taskStates are those that the worker counts tasks by, in lower case as JMX has them.
+var taskStates = []connect.State{connect.Running, connect.Paused, connect.Failed, connect.Unassigned,
+	connect.Restarting, "DESTROYED"}
+
+func connectFigure(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc("kafka_connect_"+name, help, labels, nil)
+}
+
+var (
+	connectorCountFigure = connectFigure("worker_connector_count", "Connectors of this worker.")
+	taskCountFigure      = connectFigure("worker_task_count", "Tasks of this worker.")
+	connectorInfoFigure  = connectFigure("connector_info", "A connector: its state, type, class and version.",
+		"connector", "status", "connector_type", "connector_class", "connector_version")
+	// Both names are in use: the first by Prometheus' example of the JMX exporter, the second by Strimzi's dashboards.
+	taskStatusFigure = connectFigure("connector_status", "The state of a task.", "connector", "task", "status")
+	taskStateFigure  = connectFigure("connector_task_status", "The state of a task.", "connector", "task", "status")
+	totalTasksFigure = connectFigure("worker_connector_total_task_count", "Tasks of a connector.", "connector")
+	stateTasksFigure = func() map[connect.State]*prometheus.Desc {
+		by := map[connect.State]*prometheus.Desc{}
+		for _, s := range taskStates {
+			state := strings.ToLower(string(s))
+			by[s] = connectFigure("worker_connector_"+state+"_task_count", "Tasks of a connector that are "+
+				strings.ToUpper(state)+".", "connector")
+		}
+		return by
+	}()
+)
+
+// perTask is a figure of a task.
+type perTask struct {
+	desc *prometheus.Desc
+	kind prometheus.ValueType
+	// of is source or sink, "" for both.
+	of    string
+	value func(connect.Progress) int64
+	// rate is the figure for how much it grows in a second, nil for none.
+	rate *prometheus.Desc
+}
+
+func taskFigure(of, name, help string, kind prometheus.ValueType, value func(connect.Progress) int64) perTask {
+	return perTask{desc: prometheus.NewDesc(name, help, []string{"connector", "task"}, nil), kind: kind, of: of,
+		value: value}
+}
+
+// rated is a counter NAME_total with NAME_rate beside it.
+func rated(of, name, help string, value func(connect.Progress) int64) perTask {
+	f := taskFigure(of, "kafka_connect_"+name+"_total", help, prometheus.CounterValue, value)
+	f.rate = connectFigure(name+"_rate", help+" In a second, over about a minute.", "connector", "task")
+	return f
+}
+
+func rowsAndFailed(p connect.Progress) int64 { return p.Rows + p.Failed }
+func rows(p connect.Progress) int64          { return p.Rows }
+func refusedRows(p connect.Progress) int64   { return p.Failed }
+
+var perTaskFigures = []perTask{
+	rated("source", "source_task_source_record_poll", "Rows that a source has read, those that it has left out "+
+		"included.", rowsAndFailed),
+	rated("source", "source_task_source_record_write", "Rows of a source that Kafka has acknowledged.", rows),
+	rated("sink", "sink_task_sink_record_read", "Records of a sink that are settled, those that were refused included.",
+		rowsAndFailed),
+	rated("sink", "sink_task_sink_record_send", "Records of a sink that its service has taken.", rows),
+	taskFigure("sink", "kafka_connect_sink_task_sink_record_lag_max", "Records that a sink has before it.",
+		prometheus.GaugeValue, func(p connect.Progress) int64 { return p.Lag }),
+	taskFigure("", "kafka_connect_task_error_total_record_failures", "Records that could not be handled.",
+		prometheus.CounterValue, refusedRows),
+	taskFigure("", "kafka_connect_task_error_total_records_skipped", "Records that were left out because they could "+
+		"not be handled (errors.tolerance=all).", prometheus.CounterValue, refusedRows),
+	taskFigure("source", "culvert_source_pages_total", "Pages that a source has read.", prometheus.CounterValue,
+		func(p connect.Progress) int64 { return p.Pages }),
+	taskFigure("source", "culvert_source_bytes_total", "Bytes of their bodies.", prometheus.CounterValue,
+		func(p connect.Progress) int64 { return p.Bytes }),
+	taskFigure("source", "culvert_source_rows_total", "Rows of a source that Kafka has acknowledged.",
+		prometheus.CounterValue, rows),
+	taskFigure("sink", "culvert_sink_rows_total", "Records of a sink that its service has taken.",
+		prometheus.CounterValue, rows),
+	taskFigure("sink", "culvert_sink_refused_total", "Records of a sink that were refused and tolerated.",
+		prometheus.CounterValue, refusedRows),
+	taskFigure("sink", "culvert_sink_lag_records", "Records that a sink has before it.", prometheus.GaugeValue,
+		func(p connect.Progress) int64 { return p.Lag }),
+	taskFigure("", "culvert_task_caught_up", "1 while a task has nothing left to do, else 0.", prometheus.GaugeValue,
+		func(p connect.Progress) int64 {
+			if p.CaughtUp {
+				return 1
+			}
+			return 0
+		}),
+}
+
+// Describe lists all figures.
+func (taskFigures) Describe(to chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{connectorCountFigure, taskCountFigure, connectorInfoFigure, taskStatusFigure,
+		taskStateFigure, totalTasksFigure} {
+		to <- d
+	}
+	for _, d := range stateTasksFigure {
+		to <- d
+	}
+	for _, f := range perTaskFigures {
+		to <- f.desc
+		if f.rate != nil {
+			to <- f.rate
+		}
+	}
+}
+
+// Collect sends them.
+func (f taskFigures) Collect(to chan<- prometheus.Metric) {
+	gauge := func(d *prometheus.Desc, value int, labels ...string) {
+		to <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, float64(value), labels...)
+	}
+	connectors := f.connectors()
+	now, tasks := time.Now(), 0
+	f.rates.begin()
+	for _, c := range connectors {
+		name := label(c.Name)
+		counts := map[connect.State]int{}
+		for _, t := range c.Tasks {
+			counts[t.State]++
+			if tasks++; tasks <= connect.MaxMeteredTasks {
+				f.task(to, now, name, c.Type, t)
+			}
+		}
+		gauge(totalTasksFigure, len(c.Tasks), name)
+		for _, s := range taskStates {
+			gauge(stateTasksFigure[s], counts[s], name)
+		}
+		gauge(connectorInfoFigure, 1, name, strings.ToLower(string(c.State)), c.Type, label(c.Class), label(c.Version))
+	}
+	f.rates.end()
+	gauge(connectorCountFigure, len(connectors))
+	gauge(taskCountFigure, tasks)
+}
+
+func (f taskFigures) task(to chan<- prometheus.Metric, now time.Time, name, kind string, t connect.TaskFigures) {
+	number, state := strconv.Itoa(t.Task), strings.ToLower(string(t.State))
+	to <- prometheus.MustNewConstMetric(taskStatusFigure, prometheus.GaugeValue, 1, name, number, state)
+	to <- prometheus.MustNewConstMetric(taskStateFigure, prometheus.GaugeValue, 1, name, number, state)
+	for _, p := range perTaskFigures {
+		if p.of != "" && p.of != kind {
+			continue
+		}
+		value := float64(p.value(t.Progress))
+		to <- prometheus.MustNewConstMetric(p.desc, p.kind, value, name, number)
+		if p.rate != nil {
+			rate := f.rates.of(rateKey{p.rate, name, t.Task}, now, value)
+			to <- prometheus.MustNewConstMetric(p.rate, prometheus.GaugeValue, rate, name, number)
+		}
+	}
+}
+
+// rates are how fast counters grow. Whoever asks for figures takes the samples.
+type rates struct {
+	mu      sync.Mutex
+	samples map[rateKey][]sample
+	seen    map[rateKey]bool
+}
+
+type rateKey struct {
+	figure    *prometheus.Desc
+	connector string
+	task      int
+}
+
+type sample struct {
+	at    time.Time
+	value float64
+}
+
+const (
+	// rateWindow is over how long a rate is taken, at least where there are samples of that age.
+	rateWindow = time.Minute
+	// sampleEvery is how far samples that are kept are apart.
+	sampleEvery = 5 * time.Second
+)
+
+// begin locks the rates for a round of all tasks, end lets them go and forgets tasks that are gone.
+func (r *rates) begin() {
+	r.mu.Lock()
+	r.seen = map[rateKey]bool{}
+}
+
+func (r *rates) end() {
+	for key := range r.samples {
+		if !r.seen[key] {
+			delete(r.samples, key)
+		}
+	}
+	r.mu.Unlock()
+}
+
+// of takes a sample and returns the growth in a second since the oldest one that is kept. A counter that has begun anew
+// has begun at zero.
+func (r *rates) of(key rateKey, now time.Time, value float64) float64 {
+	r.seen[key] = true
+	kept := r.samples[key]
+	if n := len(kept); n > 0 && value < kept[n-1].value {
+		kept = nil
+	}
+	for len(kept) > 1 && now.Sub(kept[1].at) >= rateWindow {
+		kept = kept[1:]
+	}
+	rate := 0.0
+	if len(kept) > 0 && now.After(kept[0].at) {
+		rate = (value - kept[0].value) / now.Sub(kept[0].at).Seconds()
+	}
+	if n := len(kept); n == 0 || now.Sub(kept[n-1].at) >= sampleEvery {
+		kept = append(kept, sample{now, value})
+	}
+	if r.samples == nil {
+		r.samples = map[rateKey][]sample{}
+	}
+	r.samples[key] = kept
+	return rate
+}

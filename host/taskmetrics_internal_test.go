@@ -1,0 +1,127 @@
+package host
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/culvert-project/culvert/host/connect"
+)
+
+// gathered are figures as NAME LABELS VALUE.
+func gathered(t *testing.T, list ...connect.Figures) map[string]float64 {
+	t.Helper()
+	r := prometheus.NewPedanticRegistry()
+	r.MustRegister(taskFigures{func() []connect.Figures { return list }, &rates{}})
+	families, err := r.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := map[string]float64{}
+	for _, f := range families {
+		for _, m := range f.Metric {
+			var labels []string
+			for _, l := range m.Label {
+				labels = append(labels, l.GetValue())
+			}
+			value := m.GetGauge().GetValue()
+			if m.Counter != nil {
+				value = m.GetCounter().GetValue()
+			}
+			all[strings.Join(append([]string{f.GetName()}, labels...), " ")] = value
+		}
+	}
+	return all
+}
+
+func TestTaskFigures(t *testing.T) {
+	all := gathered(t,
+		connect.Figures{Name: "orders", Type: "source", Class: "Source", Version: "1", State: connect.Running,
+			Tasks: []connect.TaskFigures{
+				{Task: 0, State: connect.Running,
+					Progress: connect.Progress{Rows: 7, Pages: 2, Bytes: 99, CaughtUp: true}},
+				{Task: 1, State: connect.Failed, Progress: connect.Progress{Rows: 1, Failed: 2}}}},
+		connect.Figures{Name: "copies", Type: "sink", State: connect.Paused,
+			Tasks: []connect.TaskFigures{{State: connect.Paused,
+				Progress: connect.Progress{Rows: 3, Failed: 4, Lag: 5}}}})
+	for figure, want := range map[string]float64{
+		"kafka_connect_worker_connector_count": 2, "kafka_connect_worker_task_count": 3,
+		"kafka_connect_worker_connector_total_task_count orders":       2,
+		"kafka_connect_worker_connector_failed_task_count orders":      1,
+		"kafka_connect_worker_connector_paused_task_count copies":      1,
+		"kafka_connect_worker_connector_destroyed_task_count copies":   0,
+		"kafka_connect_connector_info orders Source source 1 running":  1,
+		"kafka_connect_connector_status orders failed 1":               1,
+		"kafka_connect_connector_task_status copies paused 0":          1,
+		"kafka_connect_source_task_source_record_write_total orders 0": 7,
+		"kafka_connect_source_task_source_record_poll_total orders 1":  3,
+		"kafka_connect_sink_task_sink_record_read_total copies 0":      7,
+		"kafka_connect_sink_task_sink_record_send_total copies 0":      3,
+		"kafka_connect_sink_task_sink_record_lag_max copies 0":         5,
+		"kafka_connect_task_error_total_record_failures copies 0":      4,
+		"culvert_source_pages_total orders 0":                          2,
+		"culvert_source_bytes_total orders 0":                          99,
+		"culvert_task_caught_up orders 0":                              1,
+		"culvert_sink_refused_total copies 0":                          4,
+		"kafka_connect_source_task_source_record_write_rate orders 0":  0,
+	} {
+		if found, there := all[figure]; !there || found != want {
+			t.Errorf("%s: expected %v, found %v (%t)", figure, want, found, there)
+		}
+	}
+	for figure := range all {
+		if strings.Contains(figure, "sink_task") && strings.Contains(figure, "orders") ||
+			strings.Contains(figure, "source_") && strings.Contains(figure, "copies") {
+			t.Errorf("expected no %s", figure)
+		}
+	}
+}
+
+// However many tasks there are, so many have figures of their own; all are counted.
+func TestMeteredTasksAreBounded(t *testing.T) {
+	many := connect.Figures{Name: "many", Type: "source"}
+	for n := range connect.MaxMeteredTasks + 5 {
+		many.Tasks = append(many.Tasks, connect.TaskFigures{Task: n, State: connect.Running})
+	}
+	own := 0
+	all := gathered(t, many)
+	for figure := range all {
+		if strings.HasPrefix(figure, "culvert_source_rows_total ") {
+			own++
+		}
+	}
+	if own != connect.MaxMeteredTasks || all["kafka_connect_worker_task_count"] != connect.MaxMeteredTasks+5 {
+		t.Errorf("found %d, counted %v", own, all["kafka_connect_worker_task_count"])
+	}
+}
+
+func TestRates(t *testing.T) {
+	var r rates
+	key, began := rateKey{connector: "a"}, time.Unix(1_000_000, 0)
+	for _, c := range []struct {
+		after time.Duration
+		value float64
+		want  float64
+	}{
+		{0, 100, 0},                       // nothing to compare with
+		{10 * time.Second, 200, 10},       //
+		{70 * time.Second, 800, 10},       // 700 rows in 70 s
+		{80 * time.Second, 800, 600 / 70}, // since the second sample
+		{90 * time.Second, 5, 0},          // begun anew
+		{100 * time.Second, 25, 2},
+	} {
+		r.begin()
+		found := r.of(key, began.Add(c.after), c.value)
+		r.end()
+		if found < c.want-1 || found > c.want+1 {
+			t.Errorf("after %v: expected about %v, found %v", c.after, c.want, found)
+		}
+	}
+	r.begin()
+	r.end()
+	if len(r.samples) != 0 {
+		t.Errorf("expected a task that is gone to be forgotten, found %v", r.samples)
+	}
+}
