@@ -382,6 +382,7 @@ func TestTasksAreRestarted(t *testing.T) {
 	})
 	f.await("asked", "runs", states(connect.Running, connect.Running))
 	f.must(404, "POST", "/connectors/asked/tasks/2/restart", "")
+	f.eventually("customers that were read", func() bool { return strings.Contains(f.stderr.String(), "extraction finished: 91 rows") })
 
 	// With a worker's file a task that fails stays so, unless the connector says otherwise; what does not pass, in any
 	// case.

@@ -118,8 +118,8 @@ func TestNoSecretIsRead(t *testing.T) {
 			passwords++
 		}
 	}
-	if passwords != 10 {
-		t.Errorf("expected 10 passwords, found %d", passwords)
+	if passwords != 11 {
+		t.Errorf("expected 11 passwords, found %d", passwords)
 	}
 }
 

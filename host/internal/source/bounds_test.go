@@ -38,6 +38,9 @@ func newHeavy(t *testing.T, registry *record.Registry, o Options, taken func(*ch
 	if s.value, err = convert.New(convert.ClassJSON, nil, convert.Use{Schemas: registry}); err != nil {
 		t.Fatal(err)
 	}
+	if s.header, err = f.task.o.NewHeaders(); err != nil {
+		t.Fatal(err)
+	}
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
