@@ -16,6 +16,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -129,6 +130,16 @@ func TestUsers(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "rest.basic.auth.file") {
 			t.Errorf("%.40q: expected %q, found %v", text, want, err)
 		}
+	}
+
+	// A pipe need never end.
+	pipe := filepath.Join(t.TempDir(), "pipe")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err := Listen(Options{Listeners: []string{"http://127.0.0.1:0"}, Users: pipe}, slog.New(slog.DiscardHandler))
+	if err == nil || !strings.Contains(err.Error(), "found a pipe") {
+		t.Errorf("expected that a pipe is not opened, found %v", err)
 	}
 }
 

@@ -6,21 +6,18 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
-	"os"
 	"strings"
 	"sync"
 
 	"golang.org/x/crypto/bcrypt"
 
+	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/internal/watch"
 )
 
 const (
-	// maxUsersBytes is how large a file of users may be.
-	maxUsersBytes = 1 << 20
 	// maxKnown is how many logons are remembered, so that not each request of theirs costs a bcrypt.
 	maxKnown = 1000
 	// maxBcryptCost is what one check may cost, some 2 seconds of a processor: each request may ask for one.
@@ -54,17 +51,9 @@ func readUsers(path string, log *slog.Logger) (*users, error) {
 
 // parseUsers reads lines of NAME:HASH. Hashes other than bcrypt's are refused: they are quickly guessed.
 func parseUsers(path string) (map[string][]byte, error) {
-	f, err := os.Open(path)
+	data, err := config.ReadRegular(path)
 	if err != nil {
 		return nil, err
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, maxUsersBytes+1))
-	if err != nil {
-		return nil, err
-	}
-	if len(data) > maxUsersBytes {
-		return nil, fmt.Errorf("%s: expected at most %d bytes", path, maxUsersBytes)
 	}
 	hashes := map[string][]byte{}
 	lines := bufio.NewScanner(bytes.NewReader(data))
