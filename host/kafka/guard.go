@@ -286,12 +286,12 @@ func (g *guard) deny(d *Denied) error {
 }
 
 // OnBrokerConnect hears how a connection began: with the versions of its API, and with SASL.
-func (g *guard) OnBrokerConnect(broker kgo.BrokerMetadata, _ time.Duration, conn net.Conn, err error) {
+func (g *guard) OnBrokerConnect(broker kgo.BrokerMetadata, took time.Duration, conn net.Conn, err error) {
 	if err == nil || errors.Is(err, kgo.ErrClientClosed) || errors.Is(err, context.Canceled) || g.life.Err() != nil {
 		return
 	}
 	if denied := (*Denied)(nil); !errors.As(err, &denied) && ofTheMoment(err) {
-		g.outages.lost(g.log, broker, err)
+		g.outages.lost(g.log, broker, took, err)
 	}
 	if conn == nil {
 		return // failed diallings are judged already

@@ -27,6 +27,10 @@ type absence struct {
 	since   time.Time
 }
 
+// settling is how long what is said of a broker stands: a try that began before the broker was back may fail after it,
+// and an answer that was sent before the broker was lost may be read after it, by a client that runs late.
+const settling = 2 * time.Second
+
 // anyBroker is the number under which the brokers of bootstrap.servers are away, which the client asks while it knows
 // no others.
 const anyBroker = -1
@@ -51,19 +55,27 @@ func addressOf(b kgo.BrokerMetadata) string {
 	return net.JoinHostPort(b.Host, strconv.Itoa(int(b.Port)))
 }
 
-// lost notes that a broker cannot be reached, or ends connections while they begin.
-func (o *outages) lost(log *slog.Logger, b kgo.BrokerMetadata, err error) {
+// lost notes that a broker cannot be reached, or ends connections while they begin; took is how long the try took.
+func (o *outages) lost(log *slog.Logger, b kgo.BrokerMetadata, took time.Duration, err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	number := max(b.NodeID, anyBroker)
+	if began := time.Now().Add(-took); began.Before(o.last.Add(settling)) {
+		return // one that is away again is told by a later try
+	}
 	if o.away[number] != nil || number == anyBroker && len(o.away) > 0 {
 		return
 	}
 	if o.away == nil {
 		o.away = map[int32]*absence{}
 	}
-	o.away[number] = &absence{addressOf(b), time.Now()}
 	o.some.Store(true)
+	if nobody := o.away[anyBroker]; nobody != nil { // no broker has answered since: that is said, and now has a number
+		delete(o.away, anyBroker)
+		o.away[number] = nobody
+		return
+	}
+	o.away[number] = &absence{addressOf(b), time.Now()}
 	log.Warn("kafka: a broker is away, and is asked again until it is back", "broker", addressOf(b), "error", err)
 }
 
@@ -74,15 +86,16 @@ func (o *outages) found(log *slog.Logger, b kgo.BrokerMetadata) {
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	now := time.Now()
 	for _, number := range []int32{b.NodeID, anyBroker} { // one that answers is enough to start from
 		was := o.away[number]
-		if was == nil {
+		if was == nil || now.Sub(was.since) < settling {
 			continue
 		}
 		delete(o.away, number)
-		log.Info("kafka: a broker is back", "broker", was.address, "after", time.Since(was.since).Round(time.Millisecond))
+		o.last = now
+		log.Info("kafka: a broker is back", "broker", was.address, "after", now.Sub(was.since).Round(time.Millisecond))
 	}
-	o.last = time.Now()
 	o.some.Store(len(o.away) > 0)
 }
 

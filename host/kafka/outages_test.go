@@ -1,0 +1,121 @@
+package kafka
+
+import (
+	"bytes"
+	"errors"
+	"log/slog"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// Every outage is a line, and its end another, whatever the order in which clients that run late tell of what they met.
+func TestOutages(t *testing.T) {
+	seed := kgo.BrokerMetadata{NodeID: -1<<31 + 1, Host: "localhost", Port: 9092}
+	one, two := kgo.BrokerMetadata{NodeID: 1, Host: "b1", Port: 9092}, kgo.BrokerMetadata{NodeID: 2, Host: "b2", Port: 9092}
+	refused := errors.New("connection refused")
+	type world struct {
+		*outages
+		log *slog.Logger
+	}
+	lost := func(w world, b kgo.BrokerMetadata, took time.Duration) { w.lost(w.log, b, took, refused) }
+	found := func(w world, b kgo.BrokerMetadata) { w.found(w.log, b) }
+	for _, c := range []struct {
+		name   string
+		events func(world)
+		want   string
+	}{
+		{"many clients, many tries", func(w world) {
+			for range 100 {
+				lost(w, one, time.Millisecond)
+				time.Sleep(100 * time.Millisecond)
+			}
+			for range 10 {
+				found(w, one)
+			}
+		}, "away b1, back b1"},
+		{"first by bootstrap.servers, then by its number", func(w world) {
+			lost(w, seed, 0)
+			lost(w, one, 0)
+			lost(w, seed, 0)
+			time.Sleep(time.Minute)
+			found(w, one)
+			found(w, seed)
+		}, "away localhost, back localhost"},
+		{"an answer from before the loss that is read after it", func(w world) {
+			lost(w, one, 0)
+			time.Sleep(time.Second)
+			found(w, one)
+			lost(w, one, 0)
+			time.Sleep(time.Minute)
+			found(w, one)
+		}, "away b1, back b1"},
+		{"a try from before the return that fails after it", func(w world) {
+			lost(w, one, 0)
+			time.Sleep(10 * time.Second)
+			found(w, one)
+			lost(w, one, 10*time.Second)
+			time.Sleep(4 * time.Second)
+			lost(w, one, 5*time.Second)
+			found(w, one)
+		}, "away b1, back b1"},
+		{"twice", func(w world) {
+			for range 2 {
+				lost(w, one, 0)
+				time.Sleep(10 * time.Second)
+				found(w, one)
+				time.Sleep(10 * time.Second)
+			}
+		}, "away b1, back b1, away b1, back b1"},
+		{"away again at once", func(w world) {
+			lost(w, one, 0)
+			time.Sleep(10 * time.Second)
+			found(w, one)
+			for range 10 { // tries of a client
+				time.Sleep(time.Second)
+				lost(w, one, time.Millisecond)
+			}
+		}, "away b1, back b1, away b1"},
+		{"two brokers", func(w world) {
+			lost(w, one, 0)
+			lost(w, two, 0)
+			time.Sleep(10 * time.Second)
+			found(w, two)
+			time.Sleep(10 * time.Second)
+			found(w, two)
+			found(w, one)
+		}, "away b1, away b2, back b2, back b1"},
+		{"one of two answers", func(w world) {
+			lost(w, one, 0)
+			for range 100 {
+				time.Sleep(time.Second)
+				found(w, two)
+				lost(w, one, 0)
+			}
+			lost(w, two, 0)
+		}, "away b1, away b2"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var text bytes.Buffer
+				c.events(world{&outages{}, slog.New(slog.NewTextHandler(&text, nil))})
+				var said []string
+				for line := range strings.Lines(text.String()) {
+					what := "away "
+					if strings.Contains(line, "a broker is back") {
+						what = "back "
+					}
+					_, address, _ := strings.Cut(line, " broker=")
+					host, _, _ := strings.Cut(address, ":")
+					said = append(said, what+host)
+				}
+				if got := strings.Join(said, ", "); got != c.want {
+					t.Errorf("expected %q, found %q:\n%s", c.want, got, text.String())
+				}
+			})
+		})
+	}
+}
