@@ -1,25 +1,31 @@
 package main
 
 import (
+	"slices"
+
 	"github.com/culvert-project/culvert/plugins/odata/decode"
 	"github.com/culvert-project/culvert/plugins/odata/edm"
+	"github.com/culvert-project/culvert/plugins/odata/fault"
 	"github.com/culvert-project/culvert/plugins/odata/pack"
 	"github.com/culvert-project/culvert/plugins/odata/paging"
 	"github.com/culvert-project/culvert/plugins/odata/query"
 	"github.com/culvert-project/culvert/plugins/odata/uri"
+	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/datum"
 )
 
 // contextVersion stands first in a context: one of another version of this plugin is stale, not misread.
-const contextVersion = "odata-source 5"
+const contextVersion = "odata-source 6"
 
 // opened is what open worked out: what a context holds, and what an instance made of it.
 type opened struct {
 	origin uri.Origin
 	// at is when the metadata came, in milliseconds since 1970.
-	at    int64
-	feeds []feed
+	at int64
+	// refresh is after how many milliseconds they are read again, 0: never for their age alone.
+	refresh int
+	feeds   []feed
 }
 
 // feed is an entity set to read.
@@ -62,7 +68,7 @@ func packContext(o *opened) []byte {
 	b := pack.Text(nil, contextVersion)
 	b = pack.Text(pack.Text(b, o.origin.Scheme), o.origin.Host)
 	b = pack.Texts(pack.Number(b, o.origin.Port), o.origin.Aliases)
-	b = pack.Number(b, int(o.at))
+	b = pack.Number(pack.Number(b, int(o.at)), o.refresh)
 	b = pack.Number(b, len(o.feeds))
 	for i := range o.feeds {
 		f := &o.feeds[i]
@@ -71,6 +77,10 @@ func packContext(o *opened) []byte {
 			b = pack.Text(b, s)
 		}
 		b = pack.Number(pack.Number(pack.Number(b, f.period), f.pageSize), f.lookback)
+		b = pack.Number(pack.Number(b, f.toPartition), len(f.extra))
+		for _, field := range f.extra {
+			b = pack.Text(pack.Text(b, field.Name), field.Value)
+		}
 		for _, on := range []bool{f.count, f.atom, f.ordered, f.countable, f.pageable, f.options.PrimitiveDecimals,
 			f.options.Lenient, f.options.Dates, f.options.Micros} {
 			b = pack.Flag(b, on)
@@ -90,14 +100,17 @@ func unpackContext(context []byte) (*opened, error) {
 		return nil, &wit.Fault{Kind: wit.FaultStale, Message: "the context is of another version of this plugin"}
 	}
 	o := &opened{origin: uri.Origin{Scheme: r.Text(), Host: r.Text(), Port: r.Number(), Aliases: r.Texts()},
-		at: int64(r.Number())}
+		at: int64(r.Number()), refresh: r.Number()}
 	for n := r.Count(); n > 0 && !r.Bad; n-- {
 		f := feed{}
 		for _, s := range []*string{&f.number, &f.service, &f.set, &f.topic, &f.id, &f.paging, &f.cron, &f.cursor,
 			(*string)(&f.query), &f.name, &f.address} {
 			*s = r.Text()
 		}
-		f.period, f.pageSize, f.lookback = r.Number(), r.Number(), r.Number()
+		f.period, f.pageSize, f.lookback, f.toPartition = r.Number(), r.Number(), r.Number(), r.Number()
+		for n := r.Count(); n > 0 && !r.Bad; n-- {
+			f.extra = append(f.extra, wit.Setting{Name: r.Text(), Value: r.Text()})
+		}
 		for _, on := range []*bool{&f.count, &f.atom, &f.ordered, &f.countable, &f.pageable,
 			&f.options.PrimitiveDecimals, &f.options.Lenient, &f.options.Dates,
 			&f.options.Micros} {
@@ -145,6 +158,10 @@ func (f *feed) compile() error {
 	if err != nil {
 		return fail(err)
 	}
+	own := key // what the service compares and sorts by
+	if key, err = f.extended(key); err != nil {
+		return err
+	}
 	for _, nodes := range [][]wit.Node{value, key} {
 		if nodes == nil {
 			continue
@@ -163,6 +180,9 @@ func (f *feed) compile() error {
 	if f.rows != nil {
 		f.layout.Watch = f.rows.Watch
 	}
+	for _, field := range f.extra {
+		f.layout.KeyTail = datum.AppendText(f.layout.KeyTail, field.Value)
+	}
 	f.advise(f.layout, view)
 	f.watchModes()
 	f.value = wit.Schema{ID: schemaID(), Nodes: value}
@@ -174,7 +194,7 @@ func (f *feed) compile() error {
 	f.pages = paging.Set{Name: f.set, Number: f.number, Service: f.service, Address: f.address, Ordered: f.ordered,
 		Countable: f.countable,
 		Pageable:  f.pageable, Count: f.count, CountOption: "$inlinecount=allpages", Paging: f.paging, Period: f.period, Query: f.query,
-		Type: s, Layout: f.layout, Key: f.key.Nodes}
+		Type: s, Layout: f.layout, Key: own}
 	if f.paging == pagingTop {
 		f.pages.Top = f.pageSize
 	}
@@ -191,6 +211,29 @@ func (f *feed) compile() error {
 	f.pages.Ready()
 	f.spare, f.unknown = map[bool]decode.Decoder{}, map[string]bool{}
 	return nil
+}
+
+// extended is the schema of keys with the further fields behind their own.
+func (f *feed) extended(key []wit.Node) ([]wit.Node, error) {
+	if len(f.extra) == 0 {
+		return key, nil
+	}
+	refuse := func(why string) error {
+		return fault.Config(f.extraSource, setting.Invalid(f.extraSource, f.extraText, why))
+	}
+	if key == nil {
+		return nil, refuse("entity set " + f.set + " of " + f.service + " has no key that they could join")
+	}
+	key = slices.Clone(key)
+	key[0].Members = slices.Clone(key[0].Members)
+	for _, field := range f.extra {
+		if slices.ContainsFunc(key[0].Members, func(m wit.Member) bool { return m.Name == field.Name }) {
+			return nil, refuse("expected other names than those of the key of entity set " + f.set + ", found " + field.Name)
+		}
+		key[0].Members = append(key[0].Members, wit.Member{Name: field.Name, Node: uint32(len(key))})
+		key = append(key, wit.Node{Kind: wit.Text})
+	}
+	return key, nil
 }
 
 var lastSchema uint32 = wit.GuestSchemas

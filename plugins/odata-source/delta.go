@@ -29,12 +29,14 @@ func (f *feed) nextDelta(offset []wit.Field, cause wit.Cause, now int64) (wit.St
 	case at.phase == phaseOpen && cause.More == nil:
 		at.phase, at.url = phaseWait, f.functionURL(f.odp.subscribed)
 	}
+	begun := len(offset) > 0 && !at.rest
 	if at.rest {
 		at.rest, at.began = false, int(now)
 		if cause.Start != nil {
 			f.rewrite(at)
 		}
 	}
+	at.resumed = at.resumed || begun && cause.Start != nil
 	return f.fetchDelta(at), nil
 }
 
@@ -342,8 +344,17 @@ func (pg *page) refusedDelta() (wit.Portion, error) {
 
 // goOn ends a page without rows at a place.
 func (pg *page) goOn(next *deltaPlace) (wit.Portion, error) {
+	pg.goesOn(next)
 	fields := next.fields()
 	return wit.Portion{Next: &fields, More: !next.rest}, nil
+}
+
+// goesOn has changes asked for at once behind a load, or behind changes, that an earlier start of the connector began:
+// what was changed since is in neither, and who reads once expects it.
+func (pg *page) goesOn(next *deltaPlace) {
+	if next.resumed = pg.delta.resumed; next.rest && next.resumed {
+		next.rest, next.resumed, next.began = false, false, int(pg.Answer.At)
+	}
 }
 
 // lost tells whether an answer says that a token isn't known any more (P8): 410, or a refusal whose code or text names

@@ -36,11 +36,13 @@ type follower struct {
 	kill   int
 	piece  int
 	// state is the topic folded by key; log are its records.
-	state   map[string]map[string]any
-	log     []event
-	faults  []wit.RowFault
-	waits   int
-	targets []string
+	state  map[string]map[string]any
+	log    []event
+	faults []wit.RowFault
+	// partitions counts the records of each.
+	partitions map[int32]int
+	waits      int
+	targets    []string
 	// answered sees every answer before the plugin does.
 	answered func(q *wit.Request, r *wit.Response) error
 	now      int64
@@ -58,7 +60,7 @@ var errKilled = errors.New("killed")
 
 func newFollower(t *testing.T, s http.Handler, settings ...string) *follower {
 	f := &follower{t: t, service: s, settings: settings, piece: 700, state: map[string]map[string]any{},
-		schemas: map[uint32][]wit.Node{}, kill: -1, now: 1_700_000_000_000}
+		schemas: map[uint32][]wit.Node{}, partitions: map[int32]int{}, kill: -1, now: 1_700_000_000_000}
 	f.start()
 	return f
 }
@@ -209,6 +211,7 @@ func (f *follower) decode(n uint32, tag string, status uint16, body []byte, end 
 
 func (f *follower) take(row wit.Row, data []byte) {
 	key := fmt.Sprint(f.read(row.Key, data))
+	f.partitions[row.Partition]++
 	if row.Value.Form == wit.Absent {
 		delete(f.state, key)
 		f.log = append(f.log, event{key: key, tombstone: true})

@@ -84,6 +84,7 @@ func (pg *page) endDelta(portion *wit.Portion) (ended bool, err error) {
 		portion.Rows, portion.Data = pg.release(portion.Rows, portion.Data, next.phase != phaseLoad)
 		pg.declare(portion)
 	}
+	pg.goesOn(next)
 	fields := next.fields()
 	portion.Next, portion.More = &fields, !next.rest
 	return true, nil

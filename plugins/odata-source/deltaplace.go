@@ -51,6 +51,9 @@ type deltaPlace struct {
 	rewritten string
 	// again: the changes were asked for from their link once more, since a page of them could not be had.
 	again bool
+	// resumed: it was begun by an earlier start of the connector, so that changes made since then are asked for behind
+	// it.
+	resumed bool
 	// snapshot is the number of the load that took the place of a lost token, 0: none.
 	snapshot int
 	// followed are the links that led here.
@@ -71,7 +74,8 @@ func (p *deltaPlace) items() []paging.Item {
 		{Name: "began", Number: &p.began, Least: 1}, {Name: "inside", Flag: &p.inside}, {Name: "link", Text: &p.link},
 		{Name: "seen", Number: &p.seen, Least: 1}, {Name: "applied", Flag: &p.applied}, {Name: "plain", Flag: &p.plain},
 		{Name: "token", Text: &p.token}, {Name: "why", Text: &p.why}, {Name: "created", Text: &p.created}, {Name: "first", Flag: &p.first},
-		{Name: "rewritten", Text: &p.rewritten}, {Name: "again", Flag: &p.again}, {Name: "snapshot", Number: &p.snapshot, Least: 1},
+		{Name: "rewritten", Text: &p.rewritten}, {Name: "again", Flag: &p.again}, {Name: "resumed", Flag: &p.resumed},
+		{Name: "snapshot", Number: &p.snapshot, Least: 1},
 		{Name: "followed", Trail: &p.followed},
 	}
 }

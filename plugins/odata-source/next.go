@@ -2,6 +2,7 @@ package main
 
 import (
 	"strconv"
+	"time"
 
 	"github.com/culvert-project/culvert/plugins/odata/paging"
 	"github.com/culvert-project/culvert/wit"
@@ -10,9 +11,13 @@ import (
 // Next says which page comes next. A load that broke off goes on where it was; a complete one is repeated when its
 // period is over, also when the period ended while the connector was down.
 func (p *plugin) Next(context []byte, number uint32, offset []wit.Field, cause wit.Cause, now int64) (wit.Step, error) {
-	_, f, err := p.contexts.feed(context, number)
+	o, f, err := p.contexts.feed(context, number)
 	if err != nil {
 		return wit.Step{}, err
+	}
+	if age := now - o.at; o.refresh > 0 && age >= int64(o.refresh) {
+		return wit.Step{}, &wit.Fault{Kind: wit.FaultStale, Message: "$metadata was read " +
+			(time.Duration(age) * time.Millisecond).String() + " ago, and is read again as " + metadataRefresh + " says"}
 	}
 	if f.tracking.on {
 		return f.nextDelta(offset, cause, now)

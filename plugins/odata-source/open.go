@@ -35,7 +35,7 @@ func open(component string, given []wit.Setting, answers []wit.Response) (wit.So
 		return wit.SourceOpening{}, &wit.Fault{Kind: wit.FaultInternal, Message: "expected " + strconv.Itoa(len(services)) + " answers, found " +
 			strconv.Itoa(len(answers))}
 	}
-	o := &opened{origin: origin(v)}
+	o := &opened{origin: origin(v), refresh: v.Number(metadataRefresh)}
 	models := make([]*edm.Model, len(services))
 	for i := range services {
 		m, err := service.ReadMetadata(services[i], &answers[i])
@@ -165,10 +165,14 @@ func fingerprint(o *opened, f *feed, v setting.Values) string {
 	if f.cursor != "" {
 		cursor = " cursor=" + f.cursor
 	}
+	extra := ""
+	if len(f.extra) > 0 {
+		extra = " key.extra=" + f.extraText
+	}
 	origin := o.origin.String()
 	if o.origin.Host == "" {
 		origin = "destination:" + v.Text(config.Destination)
 	}
 	return "origin=" + origin + " client=" + v.Text(config.Client) + " user=" + v.Text(config.User) +
-		" set=" + f.service + "/" + f.address + " mode=" + mode + " format=" + format + f.asked.Fingerprint() + cursor
+		" set=" + f.service + "/" + f.address + " mode=" + mode + " format=" + format + f.asked.Fingerprint() + cursor + extra
 }

@@ -133,6 +133,11 @@ func (p *plugin) Decode(number uint32, tag string, status uint16, piece []byte, 
 		read = pg.decodeNamed
 	}
 	portion, ended, err := read(tag, status, piece, last)
+	if to := pg.feed.toPartition; to >= 0 {
+		for i := range portion.Rows {
+			portion.Rows[i].Partition = int32(to)
+		}
+	}
 	if err != nil || ended {
 		p.pages.drop(number, err == nil)
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -37,6 +38,10 @@ const (
 	nameDateMapping    = "date.mapping"
 	nameTimestamps     = "timestamp.precision"
 	nameSubscription   = "subscription.enable"
+	nameKeyExtra       = "key.extra"
+	namePartition      = "topic.partition"
+
+	metadataRefresh = "sap.odata.metadata.refresh.ms"
 
 	scaleFallback   = "sap.odata.decimal.scale.fallback"
 	decimalRounding = "sap.odata.decimal.rounding.mode"
@@ -48,6 +53,9 @@ const pagingTop = "top"
 
 // maxSeconds is the longest period that the contract can say, in seconds.
 const maxSeconds = 4_294_967
+
+// maxPartition is the highest number that a partition of Kafka can have.
+const maxPartition = 1<<31 - 1
 
 var settings = declare()
 
@@ -64,6 +72,7 @@ func declare() *setting.Table {
 	declareTracking(t)
 	declareSubscriptions(t)
 	declareDecimals(t)
+	declareMetadata(t)
 	declareLater(t)
 	return t
 }
@@ -121,6 +130,12 @@ func declareShared(t *setting.Table) {
 			"("+wit.NameMicroTimestamp+"), and reads in Atom, since JSON has milliseconds only.",
 		setting.Allowed("millis", "micros"), setting.Display("Precision of timestamps"))
 	declareCursor(both)
+	both(nameKeyExtra, wit.KindListOfText, wit.Low, "",
+		"Fields with the same text in each record's key, behind the key's own: system=PRD,client=100. For topics that rows of several systems go to.",
+		setting.Display("Further fields of keys"))
+	both(namePartition, wit.KindInt, wit.Low, "-1",
+		"Partition of the topic to which all rows go, so that they stay in the order in which they came; -1 goes by the record's key.",
+		setting.AtLeast(-1), setting.AtMost(maxPartition), setting.Display("Partition"))
 	both(nameCron, wit.KindText, wit.Medium, "", "Times at which a set is read again, as a Quartz cron expression (second minute hour day-of-month month weekday) with a "+
 		"time zone behind it, UTC without: 0 0 22 ? * MON-FRI Europe/Berlin. In place of exec-period; the first extraction begins at once.",
 		setting.Display("Times"))
@@ -153,19 +168,22 @@ func roundingNames() []string {
 	return names
 }
 
+func declareMetadata(t *setting.Table) {
+	t.Declare(setting.Spec(metadataRefresh, wit.KindLong, wit.Low, setting.Is("0"),
+		"Milliseconds after which $metadata is read again, so that new properties are met before rows bring them; 0 reads it again only where "+
+			"rows don't fit it. At least 60000, if not 0.", setting.AtLeast(0), setting.Display("Metadata again after")))
+}
+
 // declareLater declares what other connectors of this kind have and this one is going to.
 func declareLater(t *setting.Table) {
 	one := func(name string, kind wit.SettingKind, documentation string, harmless ...string) {
 		t.Later(setting.Spec("sap.odata#{n}."+name, kind, wit.Low, nil, documentation), harmless...)
 	}
 	one("cron.security.time.sec", wit.KindInt, "Guard interval of the cron expression, in seconds.")
-	one("key.extra", wit.KindText, "Literals that join the record's key.")
-	one("topic.partition", wit.KindInt, "Partition to which all rows go.")
 	connector := func(name string, kind wit.SettingKind, documentation string, rules ...wit.Rule) {
 		t.Later(setting.Spec("sap.odata."+name, kind, wit.Low, nil, documentation, rules...))
 	}
 	connector("datetime.zone", wit.KindText, "Time zone of Edm.DateTime.")
-	connector("metadata.refresh.ms", wit.KindLong, "How often $metadata is read anew.")
 }
 
 // entry is one entity set of the connector, as its settings say.
@@ -175,6 +193,11 @@ type entry struct {
 	// period in seconds, -1: once, unless cron has the times of extractions.
 	period int
 	cron   string
+	// extra are the further fields of records' keys, as extraText of the setting extraSource says them.
+	extra                  []wit.Setting
+	extraText, extraSource string
+	// toPartition is that of the topic to which rows go, -1: by key.
+	toPartition int
 	// cursor is the property of a cursor, "" for none.
 	cursor   string
 	lookback int
@@ -207,6 +230,9 @@ func entries(v setting.Values) []entry {
 			atom:  g.Word(nameFormat) == "atom", paging: g.Word(namePaging), cron: g.Text(nameCron),
 			cursor: g.Text(nameCursor), lookback: g.Number(nameLookback),
 			cronSource: g.Source(nameCron), query: config.Query(v), reads: readsOf(v, g)}
+		e.extraText, e.extraSource = g.Text(nameKeyExtra), g.Source(nameKeyExtra)
+		e.extra, _ = keyExtra(e.extraText)
+		e.toPartition = g.Number(namePartition)
 		e.tracking, e.subscribing = readTracking(v, g), readSubscribing(v, g)
 		_, own := v.Given(config.InGroup(g.Digits, nameFormat))
 		_, shared := v.Given("sap.odata." + nameFormat)
@@ -228,6 +254,25 @@ func entries(v setting.Values) []entry {
 		all = append(all, e)
 	}
 	return all
+}
+
+// keyExtra reads fields of a key, name=value with commas between them; wrong says what they should be.
+func keyExtra(text string) (fields []wit.Setting, wrong string) {
+	for _, part := range setting.List(text) {
+		name, value, some := strings.Cut(part, "=")
+		name, value = strings.TrimSpace(name), strings.TrimSpace(value)
+		taken := slices.ContainsFunc(fields, func(f wit.Setting) bool { return f.Name == name })
+		switch {
+		case part == "":
+		case !some || name == "":
+			return nil, "expected fields as name=value with commas between them, found " + strconv.Quote(part)
+		case taken:
+			return nil, "expected each field once, found " + name + " twice"
+		default:
+			fields = append(fields, wit.Setting{Name: name, Value: value})
+		}
+	}
+	return fields, ""
 }
 
 // path is a service's path with a slash in front and none at the end: both spellings are one service.
@@ -263,6 +308,9 @@ func examine(given []wit.Setting) []wit.Examined {
 		if name := config.InGroup(e.number, nameTimestamps); e.options.Micros && !e.atom {
 			setting.Complain(examined, name, setting.Invalid(name, "micros", "expected "+config.InGroup(e.number, nameFormat)+" = atom with it, since JSON has milliseconds only"))
 		}
+		if _, wrong := keyExtra(e.extraText); wrong != "" {
+			setting.Complain(examined, e.extraSource, setting.Invalid(e.extraSource, e.extraText, wrong))
+		}
 		examineReads(v, &e.reads, examined)
 		examineCursor(&e, examined)
 		for _, other := range all[:i] {
@@ -271,6 +319,10 @@ func examine(given []wit.Setting) []wit.Examined {
 					config.InGroup(other.number, nameEntitySet)+" already; to read it twice give one of them "+config.InGroup(e.number, nameID))
 			}
 		}
+	}
+	if ms := v.Number(metadataRefresh); ms > 0 && ms < freshFor {
+		setting.Complain(examined, metadataRefresh, setting.Invalid(metadataRefresh, v.Text(metadataRefresh),
+			"expected 0 or at least "+strconv.Itoa(freshFor)))
 	}
 	examineTracking(examined, v, all)
 	examineSubscriptions(examined, v, all)

@@ -1,0 +1,168 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// Further fields stand behind those of each key, deleted entities' and re-read ones' included, and rows go to the
+// partition that is asked for.
+func TestFurtherFieldsOfKeys(t *testing.T) {
+	for _, format := range []string{"atom", "json"} {
+		s := service.New(service.Options{Rows: 20, PageSize: 7})
+		f := newFollower(t, s, tracked00("Customers", "sap.odata#00.format="+format, "sap.odata#00.deletes=both",
+			"sap.odata.key.extra=system=PRD, client=100", "sap.odata#00.topic.partition=3")...)
+		if err := f.catchUp(start); err != nil {
+			t.Fatal(err)
+		}
+		f.equals(s, "Customers", "CustomerID", "CompanyName")
+		gone := ""
+		s.Each("Customers", func(_ string, fields map[string]string) { gone = fields["CustomerID"] })
+		write(t, s, "DELETE", "Customers('"+gone+"')", nil)
+		if err := f.catchUp(poll); err != nil {
+			t.Fatal(err)
+		}
+		f.equals(s, "Customers", "CustomerID", "CompanyName")
+		for _, e := range f.log {
+			if !strings.HasSuffix(e.key, " PRD 100]") {
+				t.Errorf("%s: expected the further fields, found %s", format, e.key)
+			}
+		}
+		if len(f.partitions) != 1 || f.partitions[3] != len(f.log) {
+			t.Errorf("%s: %d records, found in partitions %v", format, len(f.log), f.partitions)
+		}
+		if print := f.opened.Feeds[0].Fingerprint; !strings.HasSuffix(print, " key.extra=system=PRD, client=100") {
+			t.Error(print)
+		}
+	}
+}
+
+// The service knows nothing of the further fields: pages are asked for by its own key.
+func TestFurtherFieldsAreNotAskedFor(t *testing.T) {
+	s := service.New(service.Options{Switches: service.Switches{PageSize: 300, SkipToken: "offset"}})
+	l := newLoad(t, s, append(set("00", "Order_Details"), "sap.odata#00.key.extra=system=PRD")...)
+	if _, err := l.run(0, nil); err != nil {
+		t.Fatal(err)
+	}
+	l.same(s, "Order_Details")
+	if all := strings.Join(l.targets, "\n"); !strings.Contains(all, "%20and%20ProductID%20gt%20") || strings.Contains(all, "system") {
+		t.Error(all)
+	}
+}
+
+// Fields that can't join a key are refused by name.
+func TestFurtherFieldsThatCannotBe(t *testing.T) {
+	for given, want := range map[string]string{
+		"PRD":           `expected fields as name=value with commas between them, found "PRD"`,
+		"a=1,a=2":       "expected each field once, found a twice",
+		"OrderID=7,a=1": "expected other names than those of the key of entity set Orders, found OrderID",
+	} {
+		l := &load{t: t, service: service.New(service.Options{}), p: &plugin{}}
+		settings := configuration(append(set("00", "Orders"), "sap.odata.key.extra="+given)...)
+		opening, err := l.p.Open(Component, settings, nil, nil)
+		if err == nil {
+			_, err = l.p.Open(Component, settings, nil, []wit.Response{l.exchange(&opening.Ask.Requests[0])})
+		}
+		var fault *wit.Fault
+		if !errors.As(err, &fault) || fault.Setting == nil || *fault.Setting != "sap.odata.key.extra" ||
+			!strings.Contains(fault.Message, want) {
+			t.Errorf("%s: expected %s, found %v", given, want, err)
+		}
+	}
+}
+
+// Metadata are read again when they are as old as the settings say, at the next page, and a property that was added
+// meanwhile is there before a row brings it. Without the setting they are read once.
+func TestMetadataAreReadAgain(t *testing.T) {
+	s := &odd{t: t, keys: upFrom(1, 30), page: 10, links: "skip", order: "heeds", filter: "heeds", count: "filtered", skips: true}
+	grown := false
+	service := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if grown && strings.HasSuffix(r.URL.Path, "$metadata") {
+			w.Write([]byte(strings.Replace(stubbornMetadata, `</EntityType>`, `<Property Name="Added" Type="Edm.String"/></EntityType>`, 1)))
+			return
+		}
+		s.ServeHTTP(w, r)
+	})
+	for _, c := range []struct {
+		setting string
+		stale   bool
+	}{{"sap.odata.metadata.refresh.ms=60000", true}, {"sap.odata.metadata.refresh.ms=0", false}} {
+		grown = false
+		l := newLoad(t, service, "sap.odata#00.service=/s", "sap.odata#00.entityset=X", "sap.odata#00.topic=t", c.setting)
+		offset, err := l.some(0, nil, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		grown = true
+		const at = 1_700_000_000_000
+		if _, err := l.p.Next(l.opened.Context, 0, offset, wit.Cause{More: wit.Chosen}, at+59_999); err != nil {
+			t.Errorf("%s: expected the page behind, found %v", c.setting, err)
+		}
+		_, err = l.p.Next(l.opened.Context, 0, offset, wit.Cause{More: wit.Chosen}, at+60_000)
+		var fault *wit.Fault
+		if stale := errors.As(err, &fault) && fault.Kind == wit.FaultStale; stale != c.stale {
+			t.Fatalf("%s: expected stale %v, found %v", c.setting, c.stale, err)
+		}
+		if !c.stale {
+			continue
+		}
+		again := newLoad(t, service, "sap.odata#00.service=/s", "sap.odata#00.entityset=X", "sap.odata#00.topic=t", c.setting)
+		if again.opened.Feeds[0].Fingerprint != l.opened.Feeds[0].Fingerprint {
+			t.Error("the offset belongs to another feed now")
+		}
+		if _, err := again.run(0, offset); err != nil {
+			t.Fatal(err)
+		}
+		if nodes := again.opened.Feeds[0].Value.Nodes; len(again.rows) != 20 || len(nodes[0].Members) != 2 {
+			t.Errorf("expected the 20 rows behind, with the new property, found %d of %v", len(again.rows), nodes[0].Members)
+		}
+	}
+}
+
+// A delta feed that was stopped between two pages asks for the changes since, behind those that it was reading: what
+// was changed before the start is there when it comes to rest, as with a run that ends by itself. Started at rest, it
+// asks once.
+func TestChangesSinceAStartInTheMiddle(t *testing.T) {
+	for _, changes := range []bool{false, true} {
+		s := service.New(service.Options{Rows: 60, PageSize: 7})
+		f := newFollower(t, s, tracked00("Customers")...)
+		cause := start
+		if changes {
+			if err := f.catchUp(start); err != nil {
+				t.Fatal(err)
+			}
+			s.Each("Customers", func(key string, _ map[string]string) {
+				write(t, s, "MERGE", "Customers"+key, map[string]any{"CompanyName": "first"})
+			})
+			cause = poll
+		}
+		step, err := f.p.Next(f.opened.Context, 0, f.stored, cause, f.now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if more, err := f.page(step.Fetch); err != nil || !more {
+			t.Fatalf("expected more pages, found %v (%v)", more, err)
+		}
+		read := fmt.Sprint(f.log[len(f.log)-1].value["CustomerID"])
+		write(t, s, "MERGE", "Customers('"+read+"')", map[string]any{"CompanyName": "changed before the start"})
+		f.start()
+		if err := f.catchUp(start); err != nil {
+			t.Fatal(err)
+		}
+		f.equals(s, "Customers", "CustomerID", "CompanyName")
+		asked := len(f.targets)
+		f.start()
+		if err := f.catchUp(start); err != nil {
+			t.Fatal(err)
+		}
+		if n := len(f.targets) - asked; n != 2 {
+			t.Errorf("expected $metadata and one request for changes, found %v", f.targets[asked:])
+		}
+	}
+}
