@@ -131,6 +131,14 @@ func New(ctx context.Context, c Config) (*Host, error) {
 		return nil, &SetupError{err}
 	}
 	h.targets = targets
+	if c.Once {
+		for _, k := range h.in.Connectors {
+			if k.Target() != config.TargetStarted {
+				k.Problems = append(k.Problems, config.Problem{File: k.Initial.File, Line: k.Initial.Line,
+					Setting: k.Initial.Key, Text: "expected RUNNING in a run with --once, found " + k.Initial.Raw})
+			}
+		}
+	}
 	h.locked, h.lockouts, h.online = locked, lockouts, check.NewOnline(h.log)
 	if ctx.Err() != nil {
 		h.Close()
@@ -449,11 +457,11 @@ func (h *Host) start(ctx context.Context) (closing closers, err error) {
 }
 
 // target is what a connector is to do by what was kept of it.
-func (h *Host) target(name string) connect.Target {
+func (h *Host) target(c *config.Connector) connect.Target {
 	if h.targets == nil {
 		return connect.Running
 	}
-	switch h.targets.Get(name) {
+	switch h.targets.Get(c) {
 	case config.TargetPaused:
 		return connect.Paused
 	case config.TargetStopped:

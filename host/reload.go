@@ -153,7 +153,7 @@ func (r *reloader) do(herder *connect.Herder, step config.Step, all []*config.Co
 		herder.Put(step.Connector, all)
 	case config.Remove:
 		r.host.steering.Lock()
-		err = errors.Join(herder.Remove(step.Name), r.host.targets.Set(step.Name, config.TargetStarted))
+		err = errors.Join(herder.Remove(step.Name), r.host.targets.Forget(step.Name))
 		r.host.steering.Unlock()
 	case config.Refuse:
 		if step.Goes {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -278,9 +279,15 @@ func printConnector(out io.Writer, one expanded) error {
 	return err
 }
 
+// given is the configuration of a connector in a file, and the state that it is to begin with there, "" for none.
+type given struct {
+	settings map[string]string
+	state    string
+}
+
 // filesOf reads the files of connectors, as they are written.
-func filesOf(files []string) ([]map[string]string, error) {
-	var all []map[string]string
+func filesOf(files []string) ([]given, error) {
+	var all []given
 	for _, file := range files {
 		entries, problems, err := config.ReadFile(file)
 		if err == nil {
@@ -289,14 +296,18 @@ func filesOf(files []string) ([]map[string]string, error) {
 		if err != nil {
 			return nil, wrong(err)
 		}
-		settings := map[string]string{}
+		settings, state := map[string]string{}, ""
 		for _, e := range entries {
+			if e.Beside {
+				state = e.Raw
+				continue
+			}
 			settings[e.Key] = e.Raw
 		}
 		if strings.TrimSpace(settings["name"]) == "" {
 			settings["name"] = strings.TrimSuffix(filepath.Base(file), filepath.Ext(file))
 		}
-		all = append(all, settings)
+		all = append(all, given{settings, state})
 	}
 	return all, nil
 }
@@ -311,12 +322,8 @@ func (r *remote) newCreate() *cobra.Command {
 				return err
 			}
 			return r.each(c, len(all), func(i int) (name, did string, err error) {
-				name = strings.TrimSpace(all[i]["name"])
-				body := map[string]any{"name": name, "config": all[i]}
-				if state != "" {
-					body["initial_state"] = state
-				}
-				return name, "is made", r.call(c.Context(), http.MethodPost, "/connectors", body, nil)
+				name = strings.TrimSpace(all[i].settings["name"])
+				return name, "is made", r.create(c.Context(), name, given{all[i].settings, cmp.Or(state, all[i].state)})
 			})
 		},
 	}
@@ -333,24 +340,31 @@ func (r *remote) newApply() *cobra.Command {
 				return err
 			}
 			return r.each(c, len(all), func(i int) (name, did string, err error) {
-				name = strings.TrimSpace(all[i]["name"])
+				name = strings.TrimSpace(all[i].settings["name"])
 				var before map[string]string
 				err = r.call(c.Context(), http.MethodGet, at(name, "config"), nil, &before)
 				var refused *refusedCall
 				switch {
 				case errors.As(err, &refused) && refused.status == http.StatusNotFound:
-					did = "is made"
+					return name, "is made", r.create(c.Context(), name, all[i])
 				case err != nil:
 					return name, "", err
-				case maps.Equal(before, all[i]):
+				case maps.Equal(before, all[i].settings):
 					return name, "is so already", nil
-				default:
-					did = "is changed"
 				}
-				return name, did, r.call(c.Context(), http.MethodPut, at(name, "config"), all[i], nil)
+				return name, "is changed", r.call(c.Context(), http.MethodPut, at(name, "config"), all[i].settings, nil)
 			})
 		},
 	}
+}
+
+// create makes a connector.
+func (r *remote) create(ctx context.Context, name string, g given) error {
+	body := map[string]any{"name": name, "config": g.settings}
+	if g.state != "" {
+		body["initial_state"] = strings.ToUpper(strings.TrimSpace(g.state))
+	}
+	return r.call(ctx, http.MethodPost, "/connectors", body, nil)
 }
 
 // steered is a command that does one thing to connectors.

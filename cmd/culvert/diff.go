@@ -53,17 +53,22 @@ file would be refused.`,
 			}
 			hostConfig.Compiling = compiling(c.ErrOrStderr())
 			var before []config.Now
+			var others map[string]bool
 			plan, passwords, err := host.Difference(c.Context(), hostConfig, func(from string) (now []config.Now,
 				err error) {
 				if at = cmp.Or(at, from); at == "" {
 					return nil, errors.New("expected --url: the worker's file says that REST listens nowhere")
 				}
-				before, err = asked(c.Context(), strings.TrimSuffix(at, "/"), in.folder)
+				before, others, err = asked(c.Context(), strings.TrimSuffix(at, "/"), in.folder)
 				return before, err
 			})
 			if err != nil {
 				return wrong(err)
 			}
+			// What stands elsewhere is not missed in the folder.
+			plan = slices.DeleteFunc(plan, func(s config.Step) bool {
+				return s.Effect == config.Remove && others[s.Name]
+			})
 			return printPlan(c.OutOrStdout(), changesOf(plan, before, passwords), asJSON)
 		},
 	}
@@ -75,32 +80,34 @@ file would be refused.`,
 }
 
 // asked are the connectors that a worker has. Their files are named as if they stood in folder, by which those that
-// can't be read are told apart.
-func asked(ctx context.Context, at, folder string) ([]config.Now, error) {
+// can't be read are told apart. others are those whose files stand outside of the folder that the worker follows: they
+// were made by REST.
+func asked(ctx context.Context, at, folder string) (now []config.Now, others map[string]bool, err error) {
 	var connectors map[string]struct {
 		Info   connect.Info
 		Status connect.Status
 	}
 	if err := ask(ctx, at+"/connectors?"+url.Values{"expand": {"info", "status"}}.Encode(), &connectors); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	var reload rest.Reload
 	if err := ask(ctx, at+"/culvert/reload", &reload); err != nil && !errors.Is(err, errNotFound) {
-		return nil, err
+		return nil, nil, err
 	}
-	var now []config.Now
+	others = map[string]bool{}
 	for name, c := range connectors {
 		n := config.Now{Name: name, Written: c.Info.Config, Unsettled: c.Status.Connector.State != connect.Running ||
 			slices.ContainsFunc(c.Status.Tasks, func(t connect.TaskStatus) bool { return t.State != connect.Running })}
 		if file := c.Status.Connector.File; file != "" {
 			n.File = filepath.Join(folder, filepath.Base(file))
+			others[name] = reload.Folder != "" && filepath.Dir(file) != filepath.Clean(reload.Folder)
 		}
 		for _, r := range reload.Connectors {
 			n.Refused = n.Refused || r.Name == name && r.Error != "" && c.Status.Connector.ConfigError == ""
 		}
 		now = append(now, n)
 	}
-	return now, nil
+	return now, others, nil
 }
 
 var errNotFound = errors.New("there is no such resource")

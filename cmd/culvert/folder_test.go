@@ -120,7 +120,7 @@ func TestBadFilesOfAFolderStopTheirOwnConnector(t *testing.T) {
 	p.file("half/without.yaml", `name: without`)
 	p.file("half/empty.properties")
 	p.file("half/empty.json", "")
-	p.file("half/state.json", asJSON(t, map[string]any{"name": "state", "initial_state": "STOPPED", "config": settingsOf(source("state", address, "Products"))}))
+	p.file("half/state.json", asJSON(t, map[string]any{"name": "state", "initial_state": "AWAY", "config": settingsOf(source("state", address, "Products"))}))
 	p.file("half/one.properties", source("twin", address, "Categories")...)
 	p.file("half/two.properties", source("twin", address, "Customers")...)
 	p.file("half/secret.properties", append(source("secret", address, "Products"), "sap.odata.user.name=me", "sap.odata.user.pwd=${file:/nowhere/at/all:pwd}")...)
@@ -142,7 +142,7 @@ func TestBadFilesOfAFolderStopTheirOwnConnector(t *testing.T) {
 		"without":             {"half/without.yaml:1: connector.class: Missing required configuration"},
 		"empty.properties":    {"half/empty.properties: the file is empty"},
 		"empty.json":          {"half/empty.json: the file is empty"},
-		"state":               {"half/state.json:", "initial_state: ", "not built yet"},
+		"state":               {"half/state.json:", "initial_state: ", "expected RUNNING, PAUSED or STOPPED, found AWAY"},
 		"twin":                {"half/one.properties:1: name: ", "half/two.properties:1: name: ", "none of them runs"},
 		"secret":              {"half/secret.properties:11: sap.odata.user.pwd: ", "no such file"},
 		"mounted.properties":  {"half/mounted.properties: expected a file, found a folder"},

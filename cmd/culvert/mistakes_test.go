@@ -36,6 +36,8 @@ func TestMistakesAreSaid(t *testing.T) {
 		{"exactly", nil, append(good[:9:9], "exactly.once.support=required"), "exactly-once needs a worker's file with bootstrap.servers of a Kafka, group.id and exactly.once.source.support=enabled; " +
 			"there is no worker's file", "", "1 problem, 0 warnings"},
 		{"listeners", []string{"listeners=ftp://x"}, good, `worker.properties:2: listeners: Invalid value ftp://x for configuration listeners: expected http://HOST:PORT`, "", "1 problem, 0 warnings"},
+		{"extensions", []string{"rest.extension.classes=org.example.Logons"}, good, "worker.properties:2: rest.extension.classes: not built: Java classes cannot be run, found org.example.Logons. " +
+			"For users with passwords set rest.basic.auth.file, to let nobody change anything rest.read.only=true", "", "1 problem, 0 warnings"},
 		{"offsets", []string{"offset.storage.topic=a b"}, good, `worker.properties:2: offset.storage.topic: Invalid value a b for configuration offset.storage.topic: expected a topic's name, `, "", "1 problem, 0 warnings"},
 		{"topic", nil, append(good[:8:8], "sap.odata#00.topic=a b"), "topic.properties:9: sap.odata#00.topic: Invalid value a b for configuration sap.odata#00.topic: String must match", "", "1 problem, 0 warnings"},
 		{"topics", nil, sinkOf("sink", address, "a b", "OrderCopies"), `topics.properties:10: topics: expected a topic's name, `, "", "2 problems, 0 warnings"},

@@ -229,6 +229,12 @@ func TestDiff(t *testing.T) {
 			f.await(name, "runs", runs)
 		}
 	}
+	// What was made by REST where its folder took nothing stands in the data folder, and no folder misses it.
+	if err := os.MkdirAll(filepath.Join(p.data, "connectors"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	p.file("data/connectors/own.json", asJSON(t, settingsOf(source("own", address, "Suppliers"))))
+	f.await("own", "runs", runs)
 	diff := func(folder string, more ...string) result {
 		t.Helper()
 		return p.run(append([]string{"diff", "--plugins", plugins(t), "--data", p.data, "--config", folder, "--url", f.url}, more...)...)
@@ -256,7 +262,7 @@ topic: its tasks are made anew (copy/topic.properties)
 	if r := p.run("diff", "--plugins", plugins(t), "--config", "copy", "--url", "http://"+freeAddress(t)); r.code != 2 || !strings.Contains(r.stderr, "expected a running worker") {
 		t.Errorf("without a worker: found exit %d, %s", r.code, r.stderr)
 	}
-	if lives := strings.Count(f.stderr.String(), `msg="connector started"`); lives != 5 {
+	if lives := strings.Count(f.stderr.String(), `msg="connector started"`); lives != 6 {
 		t.Errorf("expected nothing to have been touched, found %d starts", lives)
 	}
 }

@@ -420,3 +420,47 @@ func TestTasksAreRestarted(t *testing.T) {
 		}
 	}
 }
+
+// The file of a connector says by initial_state how it begins. What is wanted of it later goes before, also when the
+// worker is started again, and when its file is written anew.
+func TestInitialStateOfFiles(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	_, address := demo(t, service.Options{Rows: 10})
+	p.subfolder("conf")
+	file := func(name, set, state string) {
+		p.file("conf/"+name+".json", asJSON(t, map[string]any{"name": name, "initial_state": state,
+			"config": settingsOf(source(name, address, set))}))
+	}
+	file("paused", "Customers", "paused")
+	file("stopped", "Suppliers", "STOPPED")
+	f := p.follows("conf")
+	f.await("paused", "is paused", is(connect.Paused, 0))
+	f.await("stopped", "is stopped", is(connect.Stopped, 0))
+	f.must(202, "PUT", "/connectors/paused/resume", "")
+	f.await("paused", "runs", runs)
+	f.eventually("that REST can change something", func() bool {
+		status, _ := f.call("PATCH", "/connectors/stopped/config", `{"tasks.max": "2"}`)
+		return status == 200
+	})
+	if text, err := os.ReadFile(filepath.Join(p.dir, "conf/stopped.json")); err != nil || !strings.Contains(string(text),
+		`"tasks.max": "2"`) {
+		t.Errorf("expected its file to be written anew, found %s %v", text, err)
+	}
+	f.signal(syscall.SIGTERM)
+	if r := f.wait(); r.code != 0 {
+		t.Fatalf("exit %d\n%s", r.code, r.stderr)
+	}
+
+	f = p.follows("conf")
+	f.await("paused", "runs", runs)
+	f.await("stopped", "is stopped", is(connect.Stopped, 0))
+	f.signal(syscall.SIGTERM)
+	f.wait()
+	// Nobody could resume it in a run that ends by itself.
+	file("paused", "Customers", "PAUSED")
+	r := p.run("run", "--once", "--plugins", plugins(t), "--data", p.data, "conf/worker.properties", "conf/paused.json")
+	if r.code != 2 || !strings.Contains(r.stderr, "initial_state: expected RUNNING in a run with --once, found PAUSED") {
+		t.Errorf("exit %d\n%s", r.code, r.stderr)
+	}
+}

@@ -19,6 +19,9 @@ type Connector struct {
 	File string
 	// Entries are in the order of the file; no key stands twice.
 	Entries []Entry
+	// Initial is `initial_state` of the file: the target state of a connector that was given no other one since it was
+	// first there. Without one it is to run.
+	Initial *Entry
 	// Problems are what was found about it so far. With errors among them it must not run.
 	Problems Problems
 }
@@ -41,8 +44,9 @@ func LoadConnector(file string, providers *Providers) (*Connector, Problems, err
 
 // NewConnector is [LoadConnector] for entries in hand.
 func NewConnector(file string, entries []Entry, providers *Providers) (*Connector, Problems) {
-	entries, problems := providers.Resolve(entries)
-	c := &Connector{File: file, Entries: entries}
+	settings, beside := divided(entries)
+	entries, problems := providers.Resolve(settings)
+	c := &Connector{File: file, Entries: entries, Initial: beside}
 	if name, ok := c.Get("name"); ok {
 		c.Name = strings.TrimSpace(name)
 	}
@@ -51,6 +55,26 @@ func NewConnector(file string, entries []Entry, providers *Providers) (*Connecto
 		c.Name = strings.TrimSuffix(base, filepath.Ext(base))
 	}
 	return c, problems
+}
+
+// divided are the settings among entries, and the one that is none.
+func divided(entries []Entry) (settings []Entry, beside *Entry) {
+	for _, e := range entries {
+		if e.Beside {
+			beside = &e
+			continue
+		}
+		settings = append(settings, e)
+	}
+	return settings, beside
+}
+
+// Target is the state that a connector is to have that was given no other one.
+func (c *Connector) Target() string {
+	if c.Initial == nil {
+		return TargetStarted
+	}
+	return initialTarget(*c.Initial)
 }
 
 // classKey is the key that every connector has and no worker.

@@ -316,9 +316,10 @@ func TestDocuments(t *testing.T) {
 			"c.json:1: tasks: expected text, a number or a boolean, found an object or a list"},
 		{"c.json", `{"name":"n","initial_state":"running","config":{"connector.class":"x"}}`,
 			"name=n connector.class=x", ""},
-		{"c.json", `{"name":"n","initial_state":"PAUSED","config":{}}`, "name=n",
-			"c.json:1: initial_state: not built yet: expected RUNNING, found PAUSED; take the file away from the " +
-				"others as long as its connector is not to run"},
+		{"c.json", `{"name":"n","initial_state":"AWAY","config":{}}`, "name=n",
+			"c.json:1: initial_state: expected RUNNING, PAUSED or STOPPED, found AWAY"},
+		{"c.json", `{"name":"n","initial_state":null,"config":{}}`, "name=n",
+			"c.json:1: initial_state: expected RUNNING, PAUSED or STOPPED, found null"},
 		{"c.properties", " \n{\"name\":\"n\"}", "name=n", ""},
 		{"c.json", "", "", ""},
 		{"c.json", "name=n", "", "c.json:1: invalid JSON: invalid character 'a' in literal null (expecting 'u')"},
@@ -327,9 +328,8 @@ func TestDocuments(t *testing.T) {
 		{"c.json", "{\n\x00", "", "c.json: expected text in UTF-8, found a byte 0 in line 2"},
 		{"c.yaml", "name: n\nconfig:\n  connector.class: x\n  tasks.max: 2\ntasks: [{connector: n, task: 0}]\ntype: " +
 			"source", "name=n connector.class=x tasks.max=2", ""},
-		{"c.yaml", "name: n\ninitial_state: STOPPED\nconfig: {connector: {class: x}}", "name=n connector.class=x",
-			"c.yaml:2: initial_state: not built yet: expected RUNNING, found STOPPED; take the file away from the " +
-				"others as long as its connector is not to run"},
+		{"c.yaml", "name: n\ninitial_state: [x]\nconfig: {connector: {class: x}}", "name=n connector.class=x",
+			"c.yaml:2: initial_state: expected RUNNING, PAUSED or STOPPED, found x"},
 		{"c.yaml", "name: n\nconnector: {class: x}\nconfig: {action: {reload: none}}",
 			"name=n connector.class=x config.action.reload=none", ""},
 		{"w.yaml", "bootstrap.servers: a\nconfig: {storage: {topic: c}}", "bootstrap.servers=a config.storage.topic=c",

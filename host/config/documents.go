@@ -63,15 +63,29 @@ func envelope(beside, config []Entry, nested misplaced) ([]Entry, Problems) {
 		case e.Key == "name":
 			problems = append(problems, e.problem("expected the same name as inside config, %q, found %q",
 				config[inside].Value, e.Value))
-		case e.Key == "initial_state" && !strings.EqualFold(strings.TrimSpace(e.Value), "running"):
-			problems = append(problems, e.problem("not built yet: expected RUNNING, found %s; "+
-				"take the file away from the others as long as its connector is not to run", e.Value))
+		case e.Key == "initial_state" && initialTarget(e) == "":
+			problems = append(problems, e.problem("expected RUNNING, PAUSED or STOPPED, found %s", e.Raw))
 		case e.Key == "initial_state":
+			e.Beside = true
+			config = append(config, e)
 		default:
 			problems = append(problems, e.warning("not a setting: expected inside config"))
 		}
 	}
 	return config, problems
+}
+
+// initialTarget is the target state of an entry initial_state, "" where it is none.
+func initialTarget(e Entry) string {
+	switch strings.ToUpper(strings.TrimSpace(e.Value)) {
+	case "RUNNING":
+		return TargetStarted
+	case TargetPaused:
+		return TargetPaused
+	case TargetStopped:
+		return TargetStopped
+	}
+	return ""
 }
 
 type jsonReader struct {

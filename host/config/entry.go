@@ -29,6 +29,8 @@ type Entry struct {
 	Secret bool
 	// FromFile: one of them read a file or a folder of files, such as secrets are kept in.
 	FromFile bool
+	// Beside: it stood beside `config` in the form that REST has, and is no setting, see [Connector.Initial].
+	Beside bool
 }
 
 // String leaves the value out: entries end up in logs.

@@ -125,7 +125,7 @@ func (s *FolderStore) Get(name string) (Stored, bool) {
 	if i < 0 {
 		return Stored{}, false
 	}
-	return Stored{Connector: s.now.Connectors[i], Target: s.places.Targets.Get(name)}, true
+	return Stored{Connector: s.now.Connectors[i], Target: s.places.Targets.Get(s.now.Connectors[i])}, true
 }
 
 // ErrKept is the error of a change of a connector whose file cannot be changed.
@@ -159,6 +159,12 @@ func (s *FolderStore) Put(_ context.Context, name string, stored Stored) error {
 	switch {
 	case err != nil:
 	case path != "":
+		// What stands beside the settings is not written again: it goes on to hold.
+		if c := s.files[path].loaded; c.Initial != nil {
+			if err = s.places.Targets.Set(name, s.places.Targets.Get(c)); err != nil {
+				break
+			}
+		}
 		if err = writeConnector(path, settings); unwritable(err) {
 			return &ErrKept{name, path, "which cannot be written"}
 		}
@@ -387,7 +393,7 @@ func (s *FolderStore) Delete(_ context.Context, name string) error {
 		delete(s.files, path)
 		s.wrote()
 	}
-	return s.places.Targets.Set(name, TargetStarted)
+	return s.places.Targets.Forget(name)
 }
 
 // Watch is as [Store] says.

@@ -171,15 +171,20 @@ func TestTargets(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, target := range map[string]string{"a": TargetPaused, "b": TargetStopped, "c": TargetStarted, "d": TargetStarted} {
-		if now := second.Get(name); now != target {
+		if now := second.Get(&Connector{Name: name}); now != target {
 			t.Errorf("%s: expected %s, found %s", name, target, now)
 		}
 	}
 	if err := second.Set("a", TargetStarted); err != nil {
 		t.Fatal(err)
 	}
-	if third, err := OpenTargets(path); err != nil || third.Get("a") != TargetStarted || third.Get("b") != TargetStopped {
+	begins := func(name, state string) *Connector { return &Connector{Name: name, Initial: &Entry{Value: state}} }
+	if third, err := OpenTargets(path); err != nil || third.Get(begins("a", "PAUSED")) != TargetStarted ||
+		third.Get(&Connector{Name: "b"}) != TargetStopped || third.Get(begins("d", "paused")) != TargetPaused {
 		t.Errorf("found %+v %v", third, err)
+	}
+	if err := second.Forget("b"); err != nil || second.Get(begins("b", "PAUSED")) != TargetPaused {
+		t.Errorf("forgotten: %v", err)
 	}
 	// What nobody can read must not have run what was stopped.
 	for _, text := range []string{"", "[]", `{"a": "GONE"}`, `{"a": 1}`} {

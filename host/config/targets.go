@@ -19,7 +19,8 @@ const (
 )
 
 // Targets are the states that users want their connectors to have, kept in a file, so that what was paused stays so
-// when the worker is started again. Connectors that are to run are not in it. All methods may be called at any time.
+// when the worker is started again. Connectors of which nothing was ever wanted are not in it. All methods may be
+// called at any time.
 type Targets struct {
 	path string
 
@@ -46,32 +47,39 @@ func OpenTargets(path string) (*Targets, error) {
 			path, TargetPaused, TargetStopped, err)
 	}
 	for name, target := range t.targets {
-		if target != TargetPaused && target != TargetStopped {
-			return nil, fmt.Errorf("states of connectors: %s: %q: expected %s or %s, found %q (without the file all run)",
-				path, name, TargetPaused, TargetStopped, target)
+		if target != TargetPaused && target != TargetStopped && target != TargetStarted {
+			return nil, fmt.Errorf("states of connectors: %s: %q: expected %s, %s or %s, found %q (without the file all run)",
+				path, name, TargetPaused, TargetStopped, TargetStarted, target)
 		}
 	}
 	return t, nil
 }
 
-// Get is the state that a connector is to have.
-func (t *Targets) Get(name string) string {
+// Get is the state that a connector is to have: the one that was set, else its own.
+func (t *Targets) Get(c *Connector) string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if target, ok := t.targets[name]; ok {
+	if target, ok := t.targets[c.Name]; ok {
 		return target
 	}
-	return TargetStarted
+	return c.Target()
 }
 
 // Set notes the state that a connector is to have. It returns when the file says so for good.
 func (t *Targets) Set(name, target string) error {
+	return t.change(func(next map[string]string) { next[name] = target })
+}
+
+// Forget takes out what was set: a connector of that name is a new one.
+func (t *Targets) Forget(name string) error {
+	return t.change(func(next map[string]string) { delete(next, name) })
+}
+
+func (t *Targets) change(do func(map[string]string)) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	next := maps.Clone(t.targets)
-	if next[name] = target; target == TargetStarted {
-		delete(next, name)
-	}
+	do(next)
 	if maps.Equal(next, t.targets) {
 		return nil
 	}
@@ -92,7 +100,7 @@ func (t *Targets) Set(name, target string) error {
 	return nil
 }
 
-// all are those that are not to run.
+// all are those that were set.
 func (t *Targets) all() map[string]string {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -34,7 +34,7 @@ type Options struct {
 	// WorkerID is host:port of this worker, as status shows it. Version is what converters are said to have.
 	WorkerID, Version string
 	// Target is the state that a connector is to have when it begins. Default: Running.
-	Target func(name string) Target
+	Target func(*config.Connector) Target
 	Logger *slog.Logger
 
 	reserved kafka.Reserved  // what no records go to
@@ -65,17 +65,17 @@ func New(o Options, connectors []*config.Connector) *Herder {
 	options := h.options(connectors)
 	for _, c := range connectors {
 		k := newController(options, c)
-		k.target = h.target(c.Name)
+		k.target = h.target(c)
 		h.controllers[c.Name] = k
 	}
 	return h
 }
 
-func (h *Herder) target(name string) Target {
+func (h *Herder) target(c *config.Connector) Target {
 	if h.o.Target == nil {
 		return Running
 	}
-	return h.o.Target(name)
+	return h.o.Target(c)
 }
 
 // options are those of new tasks beside connectors.
@@ -124,7 +124,7 @@ func (h *Herder) Put(c *config.Connector, others []*config.Connector) {
 		return
 	}
 	k := newController(options, c)
-	k.target = h.target(c.Name)
+	k.target = h.target(c)
 	if before := h.leaving[c.Name]; before != nil {
 		k.predecessor = before.done
 	}

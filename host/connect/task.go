@@ -43,14 +43,19 @@ func (t *task) run(ctx context.Context, once bool) {
 		if once || err == nil || ctx.Err() != nil {
 			return
 		}
-		if pause = pause * 2; time.Since(began) > 2*pause {
-			pause = c.restarts // it has worked for long enough to count as mended
-		}
-		pause = min(max(pause, c.restarts), lastRestart)
+		pause = c.nextRestart(pause, time.Since(began))
 		if !t.goesOn(ctx, err, version, pause) {
 			return
 		}
 	}
+}
+
+// nextRestart is the pause behind one of a task that has worked since then, and failed again.
+func (c *connector) nextRestart(pause, worked time.Duration) time.Duration {
+	if pause *= 2; worked > 2*pause {
+		pause = c.restarts // it has worked for long enough to count as mended
+	}
+	return min(max(pause, c.restarts), lastRestart)
 }
 
 // asked tells whether a context was ended to have the task made anew.

@@ -4,17 +4,21 @@ import (
 	"context"
 	"encoding/pem"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/culvert-project/culvert/host/check/checktest"
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/transport/connectivitytest"
+	"github.com/culvert-project/culvert/wit"
 )
 
 // subaccount is one whose services are bound.
@@ -115,4 +119,41 @@ func TestRefusedBindingIsNotShownAgain(t *testing.T) {
 	if ctx.Err() != nil || last != onFailed || !strings.Contains(fmt.Sprint(fault), "401") {
 		t.Errorf("expected to have failed by 401 for good, found %s, %v, %v", last, fault, ctx.Err())
 	}
+}
+
+// A task that failed by what may pass goes on by itself: after ten seconds, and after twice as long each time that it
+// fails again, at most after ten minutes; one that worked for long begins anew.
+func TestAutoRestartDoubles(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		worker, problems := config.NewWorker("", nil, nil, nil)
+		if len(problems) > 0 {
+			t.Fatal(problems)
+		}
+		c := &connector{o: &Options{Worker: worker}, restarts: firstRestart, log: slog.New(slog.DiscardHandler),
+			config: &config.Connector{Name: "c", Entries: []config.Entry{{Key: "task.auto.restart", Value: "true"}}}}
+		k := &task{connector: c}
+		away := &wit.Fault{Kind: wit.FaultTransient, Message: "away"}
+		var pauses, waited []time.Duration
+		pause := time.Duration(0)
+		for range 8 {
+			pause = c.nextRestart(pause, time.Second)
+			began := time.Now()
+			if !k.goesOn(t.Context(), away, 0, pause) {
+				t.Fatal("expected the task to go on")
+			}
+			if !k.next.Equal(began.Add(pause)) {
+				t.Errorf("expected its status to say %v, found %v", began.Add(pause), k.next)
+			}
+			pauses, waited = append(pauses, pause), append(waited, time.Since(began))
+		}
+		const second = time.Second
+		want := []time.Duration{10 * second, 20 * second, 40 * second, 80 * second, 160 * second, 320 * second,
+			600 * second, 600 * second}
+		if !slices.Equal(waited, want) || !slices.Equal(pauses, want) {
+			t.Errorf("expected %v, waited %v of %v", want, waited, pauses)
+		}
+		if pause = c.nextRestart(pause, time.Hour); pause != 10*second {
+			t.Errorf("after an hour of work: expected 10s, found %v", pause)
+		}
+	})
 }

@@ -178,6 +178,6 @@ func headed(next http.Handler, headers []header) http.Handler {
 // ErrExtensions says what to use in the place of Java's extensions of REST.
 func ErrExtensions(classes string) error {
 	return setting.Problem{Setting: "rest.extension.classes", Code: setting.CodeNotBuilt,
-		Text: fmt.Sprintf("rest.extension.classes is not built: Java classes cannot be run, found %s. For users with "+
+		Text: fmt.Sprintf("not built: Java classes cannot be run, found %s. For users with "+
 			"passwords set rest.basic.auth.file, to let nobody change anything rest.read.only=true", classes)}
 }
