@@ -1,5 +1,6 @@
 # make            bin/culvert with the built-in plugins in it, and bin/plugins/*.wasm
 # make demo       try it: embedded broker, demo OData service, connectors both ways; ONCE=1 ends when all has arrived
+# make dist       what is taken home, in dist/: archives for Linux, macOS and Windows, deb and rpm, checksums, bills of materials, licences; made twice, and compared. TARGETS=own for this platform alone, ANEW=1 with nothing from the build cache the second time
 # make test       every test that needs nothing but Go
 # make lint       staticcheck, and functions that nothing reaches
 # make test-real  against software that is not ours: Apache Kafka, SAP CAP, Apache Olingo, guests in Rust, C and JavaScript; fetches what it needs
@@ -17,9 +18,10 @@ SEED     ?= $(shell date +%s)
 GUESTS   := odata-source odata-sink smt
 WASM     := $(GUESTS:%=bin/plugins/%.wasm)
 EMBED    := cmd/culvert/plugins
+PROGRAM  ?= bin/culvert
 VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 
-.PHONY: all demo test lint test-real bench fuzz soak oracle oracle-fuzz clean FORCE
+.PHONY: all guests program dist demo test lint test-real bench fuzz soak oracle oracle-fuzz clean FORCE
 all: bin/culvert
 
 # Go's own build cache decides what is new; the rules always ask it.
@@ -27,9 +29,18 @@ bin/plugins/%.wasm: FORCE
 	@mkdir -p $(@D)
 	GOOS=wasip1 GOARCH=wasm $(GO) build -buildmode=c-shared -trimpath -ldflags="-s -w" -o $@ ./plugins/$*
 
-bin/culvert: $(WASM) FORCE
+bin/culvert: guests FORCE
+	@$(MAKE) --no-print-directory program
+
+guests: $(WASM)
 	@mkdir -p $(EMBED) && cp $(WASM) $(EMBED)/
-	CGO_ENABLED=0 $(GO) build -trimpath -ldflags="-s -w -X main.version=$(VERSION)" -o $@ ./cmd/culvert
+
+# The program with the plugins that are there, for the platform that GOOS and GOARCH say.
+program:
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags="-s -w -X main.version=$(VERSION)" -o $(PROGRAM) ./cmd/culvert
+
+dist:
+	$(GO) run ./cmd/dist $(if $(TARGETS),--targets $(TARGETS)) $(if $(ANEW),--anew)
 
 demo: bin/culvert
 	$(GO) build -o bin/culvert-demo ./examples/demo
@@ -70,4 +81,4 @@ oracle-fuzz:
 	CULVERT_ORACLE_CASES=$(CASES) CULVERT_ORACLE_SEED=$(SEED) $(GO) test -tags real -run 'TestRealChains$$' -count=1 -v -timeout 4h ./host/internal/transform
 
 clean:
-	rm -rf bin $(EMBED)/*.wasm
+	rm -rf bin dist $(EMBED)/*.wasm
