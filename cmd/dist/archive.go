@@ -47,7 +47,8 @@ func packTar(b *bytes.Buffer, folder string, at time.Time, files []entry) error 
 	}
 	w := tar.NewWriter(packed)
 	for _, f := range files {
-		h := tar.Header{Name: folder + "/" + f.name, Mode: f.mode(), Size: int64(len(f.data)), ModTime: at, Format: tar.FormatPAX}
+		h := tar.Header{Name: folder + "/" + f.name, Mode: f.mode(), Size: int64(len(f.data)), ModTime: at,
+			Format: tar.FormatPAX}
 		if err := w.WriteHeader(&h); err != nil {
 			return err
 		}

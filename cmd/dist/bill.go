@@ -57,7 +57,8 @@ func bill(version string, t target, parts []part) ([]byte, error) {
 	own := component{Type: "application", Name: ourPath, Version: version, Licenses: licensed("Apache-2.0"),
 		PackageURL: packageURL(ourPath, version) + "?goarch=" + t.processor + "&goos=" + t.system}
 	own.Ref = own.PackageURL
-	b := cycloneDX{Format: "CycloneDX", Version: "1.5", Revision: 1, Metadata: metadata{own}, Dependencies: []dependency{{Ref: own.Ref}}}
+	b := cycloneDX{Format: "CycloneDX", Version: "1.5", Revision: 1, Metadata: metadata{own},
+		Dependencies: []dependency{{Ref: own.Ref}}}
 	for _, p := range parts {
 		c := component{Type: "library", Name: p.path, Version: p.version, PackageURL: packageURL(p.path, p.version),
 			Licenses: licensed(p.licences()...)}

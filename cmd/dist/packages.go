@@ -26,7 +26,8 @@ func installNFPM(ctx context.Context, to string) (string, error) {
 }
 
 // packages makes the packages for a platform, and looks at what is in them.
-func (r *release) packages(ctx context.Context, s *source, t target, program string, notices []byte) (made []entry, err error) {
+func (r *release) packages(ctx context.Context, s *source, t target, program string, notices []byte) (made []entry,
+	err error) {
 	beside := filepath.Join(r.work, "THIRD-PARTY.txt")
 	if err := os.WriteFile(beside, notices, 0o644); err != nil {
 		return nil, err

@@ -11,7 +11,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 )
@@ -68,12 +67,14 @@ func (s *source) parts(ctx context.Context, t target, program string) ([]part, e
 		}
 		packages = append(packages, more...)
 	}
-	library := part{path: "std", version: info.GoVersion}
-	license, err := os.ReadFile(filepath.Join(runtime.GOROOT(), "LICENSE"))
+	root, err := s.run(ctx, nil, "go", "env", "GOROOT")
 	if err != nil {
-		return nil, fmt.Errorf("the licence of Go: %w", err)
+		return nil, err
 	}
-	library.texts = []text{{"LICENSE", license}}
+	library, err := libraryOf(root, info.GoVersion)
+	if err != nil {
+		return nil, err
+	}
 	list, err := collect(packages)
 	if err != nil {
 		return nil, err
@@ -91,6 +92,20 @@ func (s *source) parts(ctx context.Context, t target, program string) ([]part, e
 		}
 	}
 	return append([]part{library}, list...), nil
+}
+
+// libraryOf is Go's own library, by the folder that Go is in.
+func libraryOf(root, version string) (part, error) {
+	p := part{path: "std", version: version}
+	if err := p.read(root, root); err != nil {
+		return part{}, err
+	}
+	for _, t := range p.texts {
+		if licence(t.content) != "" && bytes.Contains(t.content, []byte("The Go Authors")) {
+			return p, nil
+		}
+	}
+	return part{}, fmt.Errorf("%s: expected the licence of Go, found none among %d files", root, len(p.texts))
 }
 
 func (s *source) list(ctx context.Context, env []string, pattern string) (packages []listed, err error) {
@@ -154,14 +169,16 @@ func (p *part) read(root, dir string) error {
 			if err != nil {
 				return err
 			}
-			if !e.Type().IsRegular() || !legal(e.Name()) || slices.ContainsFunc(p.texts, func(t text) bool { return t.file == filepath.ToSlash(name) }) {
+			name = filepath.ToSlash(name)
+			if !e.Type().IsRegular() || !legal(e.Name()) ||
+				slices.ContainsFunc(p.texts, func(t text) bool { return t.file == name }) {
 				continue
 			}
 			content, err := os.ReadFile(filepath.Join(dir, e.Name()))
 			if err != nil {
 				return err
 			}
-			p.texts = append(p.texts, text{filepath.ToSlash(name), content})
+			p.texts = append(p.texts, text{name, content})
 		}
 		if dir == root || len(dir) <= len(root) {
 			return nil

@@ -1,0 +1,306 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// runLine checks that a command line is one that the program takes, and returns the folders that it names.
+func runLine(t *testing.T, what string, line []string) (configuration, data string) {
+	t.Helper()
+	command, rest, err := newRoot(t.Context(), nil).Find(line)
+	if err == nil {
+		err = command.ParseFlags(rest)
+	}
+	if err == nil && command.Name() != "run" {
+		err = errors.New("it runs no worker")
+	}
+	if err != nil {
+		t.Fatalf("%s: %q: %v", what, line, err)
+	}
+	configuration, _ = command.Flags().GetString("config")
+	data, _ = command.Flags().GetString("data")
+	return configuration, data
+}
+
+func readFile(t *testing.T, name string) string {
+	t.Helper()
+	text, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// The unit runs the program that is packed, with folders that the service may read and write.
+func TestServiceUnit(t *testing.T) {
+	t.Parallel()
+	unit := map[string]string{}
+	for line := range strings.Lines(readFile(t, "../dist/culvert.service")) {
+		if name, value, found := strings.Cut(strings.TrimSpace(line), "="); found && !strings.HasPrefix(name, "#") {
+			unit[name] = value
+		}
+	}
+	line := strings.Fields(unit["ExecStart"])
+	if len(line) == 0 || !strings.Contains(readFile(t, "../dist/nfpm.yaml"), "dst: "+line[0]+"\n") {
+		t.Fatalf("ExecStart=%s: the packages hold no such program", unit["ExecStart"])
+	}
+	configuration, data := runLine(t, "ExecStart", line[1:])
+	for name, want := range map[string]string{"ConfigurationDirectory": strings.TrimPrefix(configuration, "/etc/"),
+		"StateDirectory": strings.TrimPrefix(data, "/var/lib/"), "DynamicUser": "yes", "ProtectSystem": "strict", "NoNewPrivileges": "yes",
+		"CapabilityBoundingSet": "", "Environment": "XDG_CACHE_HOME=" + filepath.Dir(data)} {
+		if got, there := unit[name]; !there || got != want {
+			t.Errorf("%s: expected %q, found %q", name, want, got)
+		}
+	}
+	// Compiled plugins are written, then run.
+	if _, there := unit["MemoryDenyWriteExecute"]; there {
+		t.Error("with MemoryDenyWriteExecute no plugin runs")
+	}
+}
+
+// instruction is a line of a Dockerfile.
+type instruction struct{ name, rest string }
+
+func dockerfile(t *testing.T) (list []instruction) {
+	t.Helper()
+	for line := range strings.Lines(readFile(t, "../dist/Dockerfile")) {
+		if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "#") {
+			name, rest, _ := strings.Cut(line, " ")
+			list = append(list, instruction{name, rest})
+		}
+	}
+	return list
+}
+
+// What the Dockerfile copies is there or made before, its command line is one that the program takes, and nobody is
+// root.
+func TestDockerfile(t *testing.T) {
+	t.Parallel()
+	makefile := readFile(t, "../../Makefile")
+	version := regexp.MustCompile(`(?m)^go (\d+\.\d+)`).FindStringSubmatch(readFile(t, "../../go.mod"))[1]
+	var user, volume string
+	var command []string
+	made, copied, stages := map[string]bool{}, map[string]bool{}, []string{}
+	for _, i := range dockerfile(t) {
+		words := strings.Fields(i.rest)
+		switch i.name {
+		case "FROM":
+			stages, user = append(stages, words[0]), ""
+		case "COPY":
+			from := slices.DeleteFunc(slices.Clone(words), func(w string) bool { return strings.HasPrefix(w, "--") })
+			copied[from[len(from)-1]] = true
+			for _, source := range from[:len(from)-1] {
+				if strings.Contains(i.rest, "--from=build") {
+					if !made[source] {
+						t.Errorf("COPY %s: no RUN makes %s", i.rest, source)
+					}
+				} else if _, err := os.Stat(filepath.Join("../..", source)); err != nil {
+					t.Error(err)
+				}
+			}
+		case "RUN":
+			if words[0] == "make" {
+				if !strings.Contains(makefile, "\n"+words[1]+": ") {
+					t.Errorf("RUN %s: the Makefile has no such rule", i.rest)
+				}
+				made["/src/"+words[1]] = true
+			}
+			if words[0] == "mkdir" {
+				for _, dir := range words[2:] {
+					made[dir] = true
+				}
+			}
+		case "USER":
+			user = i.rest
+		case "VOLUME":
+			volume = i.rest
+		case "ENTRYPOINT", "CMD":
+			var part []string
+			if err := json.Unmarshal([]byte(i.rest), &part); err != nil {
+				t.Errorf("%s %s: without a shell it has to be a list: %v", i.name, i.rest, err)
+			}
+			command = append(command, part...)
+		}
+	}
+	if len(stages) != 2 || !strings.HasPrefix(stages[0], "golang:"+version+"-") || !strings.Contains(stages[1], "distroless/static") {
+		t.Errorf("expected Go %s and an image without a shell, found %q", version, stages)
+	}
+	if !regexp.MustCompile(`^[1-9]\d*:[1-9]\d*$`).MatchString(user) {
+		t.Errorf("USER: expected numbers, which a cluster can tell from root's, found %q", user)
+	}
+	if len(command) == 0 || !copied[command[0]] {
+		t.Fatalf("ENTRYPOINT: %q is not in the image", command)
+	}
+	if configuration, data := runLine(t, "Dockerfile", command[1:]); data != volume || !copied[data] || !copied[configuration] {
+		t.Errorf("expected the folders %s and %s in the image, and the second as the volume %s", configuration, data, volume)
+	}
+}
+
+// manifest is what this test knows of Kubernetes' objects.
+type manifest struct {
+	Kind       string
+	Metadata   struct{ Name string }
+	Data       map[string]string
+	StringData map[string]string `yaml:"stringData"`
+	Spec       struct {
+		Replicas int
+		Ports    []struct {
+			TargetPort string `yaml:"targetPort"`
+			Port       int
+		}
+		Template struct {
+			Metadata struct{ Annotations map[string]string }
+			Spec     struct {
+				SecurityContext struct {
+					RunAsNonRoot        bool   `yaml:"runAsNonRoot"`
+					RunAsUser           int    `yaml:"runAsUser"`
+					FSGroup             int    `yaml:"fsGroup"`
+					FSGroupChangePolicy string `yaml:"fsGroupChangePolicy"`
+				} `yaml:"securityContext"`
+				Containers []struct {
+					Args  []string
+					Ports []struct {
+						Name          string
+						ContainerPort int `yaml:"containerPort"`
+					}
+					StartupProbe    probe `yaml:"startupProbe"`
+					ReadinessProbe  probe `yaml:"readinessProbe"`
+					LivenessProbe   probe `yaml:"livenessProbe"`
+					Resources       struct{ Requests, Limits map[string]string }
+					SecurityContext struct {
+						ReadOnlyRootFilesystem bool `yaml:"readOnlyRootFilesystem"`
+					} `yaml:"securityContext"`
+					VolumeMounts []struct {
+						Name      string
+						MountPath string `yaml:"mountPath"`
+						ReadOnly  bool   `yaml:"readOnly"`
+					} `yaml:"volumeMounts"`
+				}
+				Volumes []struct {
+					Name      string
+					ConfigMap struct{ Name string } `yaml:"configMap"`
+					Secret    struct {
+						Name string `yaml:"secretName"`
+					}
+				}
+			}
+		}
+		VolumeClaimTemplates []struct{ Metadata struct{ Name string } } `yaml:"volumeClaimTemplates"`
+	}
+}
+
+type probe struct {
+	HTTPGet struct{ Path, Port string } `yaml:"httpGet"`
+}
+
+func manifests(t *testing.T) map[string]manifest {
+	t.Helper()
+	found := map[string]manifest{}
+	text := readFile(t, "../../examples/kubernetes/culvert.yaml")
+	for d := yaml.NewDecoder(strings.NewReader(text)); ; {
+		var m manifest
+		err := d.Decode(&m)
+		if errors.Is(err, io.EOF) {
+			return found
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		found[m.Kind] = m
+	}
+}
+
+// What the manifests name is there: flags, folders, volumes, ports and paths; and their connector is a valid one.
+func TestKubernetes(t *testing.T) {
+	t.Parallel()
+	all := manifests(t)
+	if kinds := slices.Sorted(maps.Keys(all)); !slices.Equal(kinds, []string{"ConfigMap", "Secret", "Service", "StatefulSet"}) {
+		t.Fatalf("found %q", kinds)
+	}
+	set := all["StatefulSet"].Spec
+	pod := set.Template.Spec
+	if set.Replicas != 1 || len(pod.Containers) != 1 {
+		t.Fatalf("a data folder belongs to one worker, found %d", set.Replicas)
+	}
+	c := pod.Containers[0]
+	configuration, data := runLine(t, "args", c.Args)
+	writable, mounts := map[string]bool{}, map[string]string{}
+	for _, m := range c.VolumeMounts {
+		mounts[m.MountPath], writable[m.MountPath] = m.Name, !m.ReadOnly
+	}
+	sources := map[string]string{}
+	for _, v := range pod.Volumes {
+		sources[v.Name] = v.ConfigMap.Name + v.Secret.Name
+	}
+	claim := set.VolumeClaimTemplates[0].Metadata.Name
+	if mounts[data] != claim || !writable[data] ||
+		sources[mounts[configuration]] != all["ConfigMap"].Metadata.Name || writable[configuration] {
+		t.Errorf("mounts %q of %q and %s: expected %s to be the claim, and %s the ConfigMap", mounts, sources, claim, data, configuration)
+	}
+	port := c.Ports[0]
+	for _, p := range []probe{c.StartupProbe, c.ReadinessProbe, c.LivenessProbe} {
+		if p.HTTPGet.Path != "/health" || p.HTTPGet.Port != port.Name {
+			t.Errorf("expected a probe of /health at %s, found %+v", port.Name, p)
+		}
+	}
+	paths := readFile(t, "reference/rest.md")
+	for _, path := range []string{"/health", set.Template.Metadata.Annotations["prometheus.io/path"]} {
+		if path == "" || !strings.Contains(paths, path) {
+			t.Errorf("REST has no %q", path)
+		}
+	}
+	if s := all["Service"].Spec.Ports[0]; s.TargetPort != port.Name || s.Port != port.ContainerPort {
+		t.Errorf("the Service leads to %+v, the container has %+v", s, port)
+	}
+	if s := pod.SecurityContext; !s.RunAsNonRoot || s.RunAsUser == 0 || s.FSGroup != s.RunAsUser ||
+		s.FSGroupChangePolicy != "OnRootMismatch" || !c.SecurityContext.ReadOnlyRootFilesystem || c.Resources.Limits["memory"] == "" {
+		t.Errorf("found %+v, %+v", s, c.Resources)
+	}
+
+	p := newPlace(t)
+	var secrets string
+	for path, volume := range mounts {
+		if sources[volume] == all["Secret"].Metadata.Name {
+			secrets = path
+		}
+	}
+	for name, value := range all["Secret"].StringData {
+		p.file(name, value)
+	}
+	files := []string{"validate", "--plugins", plugins(t)}
+	for _, name := range slices.Backward(slices.Sorted(maps.Keys(all["ConfigMap"].Data))) { // the worker's first
+		text := all["ConfigMap"].Data[name]
+		if name == "worker.properties" && !strings.Contains(text, "listeners=http://:8083\n") {
+			t.Errorf("the worker listens elsewhere than at %d: %s", port.ContainerPort, text)
+		}
+		files = append(files, p.file(name, strings.ReplaceAll(text, "${dir:"+secrets+":", "${dir:"+p.dir+":")))
+	}
+	if r := p.run(files...); r.code != exitDone {
+		t.Errorf("exit code %d\n%s%s", r.code, r.stdout, r.stderr)
+	}
+}
+
+// The worker's file of the packages is a valid one.
+func TestPackagedSettings(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	worker := p.file("worker.properties", readFile(t, "../dist/worker.properties"))
+	connector := p.file("orders.properties", readFile(t, "../../examples/tour/orders.properties"))
+	if r := p.run("validate", "--plugins", plugins(t), worker, connector); r.code != exitDone {
+		t.Errorf("exit code %d\n%s%s", r.code, r.stdout, r.stderr)
+	}
+	if strings.Contains(readFile(t, "../dist/postinstall.sh"), "systemctl start") {
+		t.Error("a package that is installed starts nothing")
+	}
+}

@@ -1,0 +1,388 @@
+package main
+
+import (
+	"archive/tar"
+	"archive/zip"
+	"bytes"
+	"compress/gzip"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+var day = time.Date(2026, 2, 3, 4, 5, 6, 0, time.UTC)
+
+// The same files come to the same bytes in whatever order they are given, and come out as they went in.
+func TestArchives(t *testing.T) {
+	files := []entry{{"culvert", []byte("program"), true}, {"README.md", []byte("text"), false}, {"a/b", nil, false}}
+	want := map[string]string{"stem/culvert": "-rwxr-xr-x program", "stem/README.md": "-rw-r--r-- text", "stem/a/b": "-rw-r--r-- "}
+	for system, list := range map[string]func(*testing.T, []byte) map[string]string{"linux": inTar, "windows": inZip} {
+		a, err := archive(target{system, "amd64"}, "stem", day, files)
+		if err != nil {
+			t.Fatal(err)
+		}
+		reversed := slices.Clone(files)
+		slices.Reverse(reversed)
+		b, err := archive(target{system, "amd64"}, "stem", day, reversed)
+		if err != nil || !bytes.Equal(a.data, b.data) {
+			t.Errorf("%s: other bytes in another order (%v)", system, err)
+		}
+		if d := cmp.Diff(want, list(t, a.data)); d != "" {
+			t.Errorf("%s: %s", a.name, d)
+		}
+	}
+}
+
+func inTar(t *testing.T, data []byte) map[string]string {
+	found := map[string]string{}
+	err := walk(data, func(h *tar.Header, r io.Reader) error {
+		content, err := io.ReadAll(r)
+		found[h.Name] = fmt.Sprintf("%v %s", h.FileInfo().Mode(), content)
+		if !h.ModTime.Equal(day) {
+			t.Errorf("%s is of %v", h.Name, h.ModTime)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found
+}
+
+func inZip(t *testing.T, data []byte) map[string]string {
+	r, err := zip.NewReader(bytes.NewReader(data), int64(len(data)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := map[string]string{}
+	for _, f := range r.File {
+		o, err := f.Open()
+		if err != nil {
+			t.Fatal(err)
+		}
+		content, err := io.ReadAll(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		found[f.Name] = fmt.Sprintf("%v %s", f.Mode(), content)
+	}
+	return found
+}
+
+func TestPackageVersions(t *testing.T) {
+	for described, want := range map[string]string{
+		"v1.2.3": "1.2.3", "1.2.3": "1.2.3", "v1.2.3-rc.1": "1.2.3~rc.1", "v1.2.3-5-gabc12": "1.2.3+5.gabc12",
+		"v1.2.3-rc1-5-gabc12": "1.2.3~rc1+5.gabc12", "f0702ca": "0.0.0+gf0702ca", "some-tag": "0.0.0+gsome.tag",
+	} {
+		if got := packageVersion(described); got != want {
+			t.Errorf("%s: expected %s, found %s", described, want, got)
+		}
+	}
+}
+
+func TestTargets(t *testing.T) {
+	if all, err := targetsOf(""); err != nil || len(all) != 5 {
+		t.Error(all, err)
+	}
+	if two, err := targetsOf("linux/arm64,windows/amd64"); err != nil || fmt.Sprint(two) != "[linux/arm64 windows/amd64]" {
+		t.Error(two, err)
+	}
+	for _, wrong := range []string{"linux", "plan9/amd64", "linux/amd64,"} {
+		if _, err := targetsOf(wrong); err == nil {
+			t.Errorf("%q is taken", wrong)
+		}
+	}
+}
+
+// The plugins whose licences are collected are those that the Makefile builds in.
+func TestGuestsAreThoseOfTheMakefile(t *testing.T) {
+	text, err := os.ReadFile("../../Makefile")
+	if err != nil {
+		t.Fatal(err)
+	}
+	guests, err := guestsOf(text)
+	if err != nil || len(guests) == 0 {
+		t.Fatalf("%q, %v", guests, err)
+	}
+	for _, g := range guests {
+		if _, err := os.Stat(filepath.Join("../../plugins", g, "main.go")); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+const mit = `Permission is hereby granted, free of charge, to any person obtaining a
+copy of this software and associated documentation files (the "Software"), to deal`
+
+// write makes files below a folder.
+func write(t *testing.T, files map[string]string) string {
+	t.Helper()
+	dir := t.TempDir()
+	for name, content := range files {
+		name = filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(name, []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+// The licences beside a package that is linked are collected with those of its module, those of other packages are not;
+// what has none cannot be passed on.
+func TestLicences(t *testing.T) {
+	own, err := os.ReadFile("../../LICENSE")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := write(t, map[string]string{"LICENSE": string(own), "license.go": mit, "used/inner/LICENSE.txt": mit,
+		"used/inner/x.go": "", "unused/LICENSE": "Mozilla Public License Version 2.0", "NOTICE": "A notice"})
+	m := &module{Path: "example.com/m", Version: "v1.0.0", Dir: dir}
+	list, err := collect([]listed{
+		{ImportPath: "fmt", Standard: true}, {ImportPath: "ours", Module: &module{Main: true}},
+		{ImportPath: "example.com/m/used/inner", Dir: filepath.Join(dir, "used", "inner"), Module: m},
+		{ImportPath: "example.com/m", Dir: dir, Module: m},
+	})
+	if err != nil || len(list) != 1 {
+		t.Fatalf("%v, %v", list, err)
+	}
+	var files []string
+	for _, one := range list[0].texts {
+		files = append(files, one.file)
+	}
+	if d := cmp.Diff([]string{"LICENSE", "NOTICE", "used/inner/LICENSE.txt"}, files); d != "" {
+		t.Error(d)
+	}
+	if d := cmp.Diff([]string{"Apache-2.0", "MIT"}, list[0].licences()); d != "" {
+		t.Error(d)
+	}
+	notices, err := thirdParty(list)
+	if err != nil || !bytes.Contains(notices, []byte("example.com/m v1.0.0: Apache-2.0, MIT\n")) || !bytes.Contains(notices, []byte("A notice")) {
+		t.Errorf("%v\n%.300s", err, notices)
+	}
+	bare := write(t, map[string]string{"x.go": "", "LICENSE": "All rights reserved."})
+	if _, err := collect([]listed{{Dir: bare, Module: &module{Path: "example.com/bare", Dir: bare}}}); err == nil {
+		t.Error("a module without a licence that is known is taken")
+	}
+	if _, err := libraryOf(dir, "go1.26"); err == nil {
+		t.Error("another licence is taken for that of Go")
+	}
+}
+
+func TestBill(t *testing.T) {
+	sums := []byte("example.com/M v1.0.0 h1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\nexample.com/M v1.0.0/go.mod h1:x\n")
+	p := part{path: "example.com/M", version: "v1.0.0", texts: []text{{"LICENSE", []byte(mit)}}}
+	p.sum = sumOf(sums, p)
+	data, err := bill("v1.2.3", target{"linux", "arm64"}, []part{p})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b cycloneDX
+	if err := json.Unmarshal(data, &b); err != nil || len(b.Components) != 1 {
+		t.Fatalf("%v\n%s", err, data)
+	}
+	c := b.Components[0]
+	if c.PackageURL != "pkg:golang/example.com/m@v1.0.0" || len(c.Hashes) != 1 ||
+		c.Hashes[0].Content != "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f" || c.Licenses[0].License.ID != "MIT" {
+		t.Errorf("%+v", c)
+	}
+	if on := b.Dependencies[0]; on.Ref != b.Metadata.Component.Ref || !slices.Equal(on.On, []string{c.Ref}) {
+		t.Errorf("%+v", b.Dependencies)
+	}
+}
+
+// complete is a package in which nothing is missing.
+func complete() map[string]packed {
+	files := map[string]packed{"/usr/bin/culvert": {mode: 0o755}, "/etc/culvert": {mode: 0o750},
+		"/etc/culvert/worker.properties": {mode: 0o640, configuration: true}}
+	for _, name := range []string{"/usr/lib/systemd/system/culvert.service", "/usr/lib/sysusers.d/culvert.conf",
+		"/usr/share/doc/culvert/LICENSE", "/usr/share/doc/culvert/THIRD-PARTY.txt"} {
+		files[name] = packed{mode: 0o644}
+	}
+	for name, f := range files {
+		f.owner = "root"
+		files[name] = f
+	}
+	return files
+}
+
+// What packages are judged by is read from their bytes, and what is missing or open to others is found.
+func TestPackagesAreLookedAt(t *testing.T) {
+	for kind, p := range map[string]struct {
+		pack func(*testing.T, map[string]packed) []byte
+		open func([]byte) (map[string]packed, error)
+	}{"deb": {packDeb, openDeb}, "rpm": {packRPM, openRPM}} {
+		data := p.pack(t, complete())
+		found, err := p.open(data)
+		if err != nil {
+			t.Fatalf("%s: %v", kind, err)
+		}
+		if d := cmp.Diff(complete(), found, cmp.AllowUnexported(packed{})); d != "" {
+			t.Errorf("%s: %s", kind, d)
+		}
+		if err := judge(found); err != nil {
+			t.Errorf("%s: %v", kind, err)
+		}
+		for what, change := range map[string]func(map[string]packed){
+			"no unit":              func(f map[string]packed) { delete(f, "/usr/lib/systemd/system/culvert.service") },
+			"overwritten settings": func(f map[string]packed) { f["/etc/culvert/worker.properties"] = packed{mode: 0o640, owner: "root"} },
+			"readable passwords":   func(f map[string]packed) { f["/etc/culvert"] = packed{mode: 0o755, owner: "root"} },
+			"writable for all":     func(f map[string]packed) { f["/usr/share/x"] = packed{mode: 0o666, owner: "root"} },
+			"setuid":               func(f map[string]packed) { f["/usr/bin/x"] = packed{mode: 0o4755, owner: "root"} },
+			"somebody's":           func(f map[string]packed) { f["/usr/bin/culvert"] = packed{mode: 0o755, owner: "me"} },
+		} {
+			files := complete()
+			change(files)
+			found, err := p.open(p.pack(t, files))
+			if err != nil {
+				t.Fatalf("%s, %s: %v", kind, what, err)
+			}
+			if judge(found) == nil {
+				t.Errorf("%s: %s is taken", kind, what)
+			}
+		}
+		for n := range len(data) - 1 { // the last byte of a deb may only fill it up
+			if found, err := p.open(data[:n]); err == nil && judge(found) == nil {
+				t.Fatalf("%s: %d of %d bytes are taken", kind, n, len(data))
+			}
+		}
+	}
+}
+
+func packDeb(t *testing.T, files map[string]packed) []byte {
+	t.Helper()
+	var conffiles string
+	var data, control bytes.Buffer
+	fill := func(b *bytes.Buffer, add func(w *tar.Writer)) {
+		z := gzip.NewWriter(b)
+		w := tar.NewWriter(z)
+		add(w)
+		if err := w.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if err := z.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	fill(&data, func(w *tar.Writer) {
+		for _, name := range slices.Sorted(maps.Keys(files)) {
+			h := tar.Header{Name: "." + name, Mode: files[name].mode, Uname: files[name].owner}
+			if err := w.WriteHeader(&h); err != nil {
+				t.Fatal(err)
+			}
+			if files[name].configuration {
+				conffiles += name + "\n"
+			}
+		}
+	})
+	fill(&control, func(w *tar.Writer) {
+		if err := w.WriteHeader(&tar.Header{Name: "./conffiles", Mode: 0o644, Size: int64(len(conffiles))}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.WriteString(w, conffiles); err != nil {
+			t.Fatal(err)
+		}
+	})
+	b := bytes.NewBufferString("!<arch>\n")
+	for _, m := range []struct {
+		name string
+		data []byte
+	}{{"debian-binary", []byte("2.0\n")}, {"control.tar.gz", control.Bytes()}, {"data.tar.gz", data.Bytes()}} {
+		fmt.Fprintf(b, "%-16s%-12d%-6d%-6d%-8s%-10d`\n%s", m.name, 0, 0, 0, "100644", len(m.data), m.data)
+		if len(m.data)%2 == 1 {
+			b.WriteByte('\n')
+		}
+	}
+	return b.Bytes()
+}
+
+func packRPM(_ *testing.T, files map[string]packed) []byte {
+	var names, folders, users string
+	var modes, flags, of []byte
+	list := slices.Sorted(maps.Keys(files))
+	for i, name := range list {
+		f := files[name]
+		names += filepath.Base(name) + "\x00"
+		folders += strings.TrimSuffix(filepath.Dir(name), "/") + "/\x00"
+		users += f.owner + "\x00"
+		modes = binary.BigEndian.AppendUint16(modes, uint16(f.mode)|0o100000)
+		flag := uint32(0)
+		if f.configuration {
+			flag = configFlag | 16
+		}
+		flags = binary.BigEndian.AppendUint32(flags, flag)
+		of = binary.BigEndian.AppendUint32(of, uint32(i))
+	}
+	lead := append([]byte{0xed, 0xab, 0xee, 0xdb}, make([]byte, leadBytes-4)...)
+	signatures := rpmBytes(1, map[int][]byte{1000: []byte("odd")})
+	signatures = append(signatures, make([]byte, -len(signatures)&7)...)
+	return slices.Concat(lead, signatures, rpmBytes(len(list), map[int][]byte{tagBaseNames: []byte(names),
+		tagFolders: []byte(folders), tagUsers: []byte(users), tagModes: modes, tagFlags: flags, tagFolderOf: of}))
+}
+
+func rpmBytes(count int, values map[int][]byte) []byte {
+	var index, store []byte
+	for _, tag := range slices.Sorted(maps.Keys(values)) {
+		for _, n := range []int{tag, 0, len(store), count} {
+			index = binary.BigEndian.AppendUint32(index, uint32(n))
+		}
+		store = append(store, values[tag]...)
+	}
+	start := append([]byte{0x8e, 0xad, 0xe8, 1}, make([]byte, 4)...)
+	start = binary.BigEndian.AppendUint32(start, uint32(len(values)))
+	start = binary.BigEndian.AppendUint32(start, uint32(len(store)))
+	return slices.Concat(start, index, store)
+}
+
+// What the packages are made of is in the repository.
+func TestPackagesSourcesExist(t *testing.T) {
+	text, err := os.ReadFile("nfpm.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for line := range strings.Lines(string(text)) {
+		name, value, _ := strings.Cut(strings.TrimPrefix(strings.TrimSpace(line), "- "), ": ")
+		wanted := name == "src" || name == "postinstall" || name == "preremove"
+		if wanted && !strings.HasPrefix(value, "$") {
+			n++
+			if _, err := os.Stat(filepath.Join("../..", value)); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	if n != 7 {
+		t.Errorf("expected 7 files, found %d", n)
+	}
+}
+
+func TestTwoBuildsAreCompared(t *testing.T) {
+	one, other := write(t, map[string]string{"a": "1", "b": "2"}), write(t, map[string]string{"a": "1", "b": "3"})
+	for _, dir := range []string{one, other} {
+		sums, err := checksums(dir)
+		if err != nil || len(strings.Fields(string(sums))) != 4 {
+			t.Fatalf("%s, %v", sums, err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, "SHA256SUMS"), sums, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := same(one, one); err != nil {
+		t.Error(err)
+	}
+	if same(one, other) == nil {
+		t.Error("two that differ count as the same")
+	}
+}
