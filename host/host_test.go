@@ -92,7 +92,7 @@ func untilHealthy(t *testing.T, h *Host, ended <-chan error) string {
 	t.Helper()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
-	for deadline := time.After(30 * time.Second); ; {
+	for deadline := time.After(5 * time.Minute); ; {
 		select {
 		case err := <-ended:
 			t.Fatalf("ended early: %v", err)

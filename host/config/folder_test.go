@@ -83,7 +83,7 @@ func (f *followed) shown(s Snapshot) string {
 // until waits for a snapshot; what comes before it must be one of meanwhile, or what was there.
 func (f *followed) until(want string, meanwhile ...string) {
 	f.t.Helper()
-	deadline := time.NewTimer(2 * time.Minute)
+	deadline := time.NewTimer(5 * time.Minute)
 	defer deadline.Stop()
 	allowed := append(meanwhile, f.shown(f.last))
 	for {
@@ -276,7 +276,7 @@ func TestPutAndDelete(t *testing.T) {
 	}
 	check := func(name string, want map[string]string) {
 		t.Helper()
-		deadline := time.NewTimer(time.Minute)
+		deadline := time.NewTimer(5 * time.Minute)
 		defer deadline.Stop()
 		for {
 			select {

@@ -67,7 +67,7 @@ func TestConnectorThatIsMended(t *testing.T) {
 			b.connect(t)
 			h := New(b.options, []*config.Connector{b.Connector(t, append([]string{"name=c", "connector.class=test.SpySource"}, k.lines...)...)})
 			h.find("c").current.rereads = 10 * time.Millisecond
-			ctx, stop := context.WithTimeout(t.Context(), time.Minute)
+			ctx, stop := context.WithTimeout(t.Context(), 5*time.Minute)
 			ended := make(chan struct{})
 			go func() { defer close(ended); h.Run(ctx) }()
 			defer func() { stop(); <-ended }()
@@ -113,7 +113,7 @@ func TestRefusedBindingIsNotShownAgain(t *testing.T) {
 	var last event
 	var fault error
 	life.report = func(e event, err error) { last, fault = e, err }
-	ctx, stop := context.WithTimeout(t.Context(), time.Minute)
+	ctx, stop := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer stop()
 	life.run(ctx, false) // which nothing but another binding lets go on
 	if ctx.Err() != nil || last != onFailed || !strings.Contains(fmt.Sprint(fault), "401") {

@@ -40,7 +40,7 @@ func newSite(t *testing.T, opts ...kfake.Opt) *site {
 		addresses[b] = virtual(i)
 		s.double.Map(virtual(i), b)
 	}
-	s.kafka = Kafka{Bootstrap: s.brokers[:1], Timeout: 10 * time.Second, Route: route.Settings{Type: route.Connectivity,
+	s.kafka = Kafka{Bootstrap: s.brokers[:1], Timeout: 5 * time.Minute, Route: route.Settings{Type: route.Connectivity,
 		VCAP: s.double.VCAP(0), AddressMap: addresses,
 		Name: func(short string) string { return "kafka.proxy." + short }}}
 	return s
@@ -126,7 +126,7 @@ func TestWhereTheWayEnds(t *testing.T) {
 			"Reachable"},
 		{"second not exposed", nil, func(s *site) { s.double.Unmap(virtual(1)) }, "connect broker-1",
 			"kafka.proxy.address-map", "kafka-1.virtual:9092"},
-		{"TLS to a plain broker", nil, func(s *site) { s.kafka.TLS, s.kafka.Timeout = &tls.Config{}, time.Second },
+		{"TLS to a plain broker", nil, func(s *site) { s.kafka.TLS, s.kafka.Timeout = &tls.Config{}, 3*time.Second },
 			"tls broker-0", "security.protocol", "answers with TLS"},
 		{"unknown authority", []kfake.Opt{kfake.TLS(throwAway())}, func(s *site) {
 			o := keystore.Options{Name: func(field string) string { return "ssl." + field }}

@@ -14,6 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 
 	"github.com/culvert-project/culvert/host/internal/pause"
+	"github.com/culvert-project/culvert/host/porttest"
 	"github.com/culvert-project/culvert/host/transport/connectivitytest"
 )
 
@@ -32,10 +33,7 @@ type door struct {
 
 func newDoor(t *testing.T, advertised string) *door {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	l := porttest.Listen(t)
 	d := &door{at: l.Addr().String(), told: l.Addr(), listener: l, inside: map[net.Conn]bool{}}
 	if advertised != "" {
 		d.told = advertisedAddr(advertised)
@@ -208,7 +206,14 @@ func parsed(t *testing.T, properties map[string]string) Config {
 }
 
 // waits ends a test that hangs.
-func waits(t *testing.T, limit time.Duration) context.Context {
+// waits is a context for what comes to its end, also on a machine that has other things to do.
+func waits(t *testing.T) context.Context {
+	t.Helper()
+	return waitsFor(t, 5*time.Minute)
+}
+
+// waitsFor is a context for what does not.
+func waitsFor(t *testing.T, limit time.Duration) context.Context {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	t.Cleanup(cancel)

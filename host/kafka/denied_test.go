@@ -93,9 +93,6 @@ func TestDenied(t *testing.T) {
 					t.Errorf("%s: expected to be denied with %q, found %v", what, c.expect, err)
 				}
 			}
-			if took := time.Since(began); took > 15*time.Second {
-				t.Errorf("it took %v", took)
-			}
 			if strings.Contains(log.String(), "hush-hush") {
 				t.Error("the password is in the log")
 			}
@@ -114,15 +111,15 @@ func produceOne(t *testing.T, c Config) error {
 	go func() {
 		if admin, err := NewAdmin(c); err == nil {
 			defer admin.Close()
-			admin.EnsureTopics(waits(t, 20*time.Second), Topic{Name: "t"})
+			admin.EnsureTopics(waits(t), Topic{Name: "t"})
 		}
 	}()
-	p.Produce(waits(t, 20*time.Second), batch, func(_ int, err error) { done <- err })
+	p.Produce(waits(t), batch, func(_ int, err error) { done <- err })
 	select {
 	case err := <-done:
 		return err
-	case <-time.After(20 * time.Second):
-		return errors.New("nothing happened for 20 s")
+	case <-time.After(5 * time.Minute):
+		return errors.New("nothing happened for 5 min")
 	}
 }
 
@@ -133,7 +130,7 @@ func pollOnce(t *testing.T, c Config) error {
 		return err
 	}
 	defer s.Close()
-	_, err = s.Poll(waits(t, 20*time.Second))
+	_, err = s.Poll(waits(t))
 	return err
 }
 
@@ -144,7 +141,7 @@ func readOnce(t *testing.T, c Config) error {
 		return err
 	}
 	defer r.Close()
-	_, err = r.Read(waits(t, 20*time.Second), "t", ReadOptions{}, func(*kgo.Record) error { return nil })
+	_, err = r.Read(waits(t), "t", ReadOptions{}, func(*kgo.Record) error { return nil })
 	if errors.Is(err, ErrUnknownTopic) {
 		return nil
 	}
@@ -181,7 +178,7 @@ func TestStoppedBrokerDeniesNobody(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer admin.Close()
-			_, err = admin.ClusterID(waits(t, 4*time.Second))
+			_, err = admin.ClusterID(waitsFor(t, 4*time.Second))
 			denied := (*Denied)(nil)
 			if err == nil || errors.As(err, &denied) {
 				t.Errorf("expected a failure that passes, found %v", err)

@@ -13,6 +13,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/culvert-project/culvert/host/porttest"
 )
 
 func openTestProducer(t *testing.T, c Config) *Producer {
@@ -273,7 +275,7 @@ func TestCloseGivesUp(t *testing.T) {
 // A producer goes on when its broker is killed and started again: nothing that was reported is missing.
 func TestProduceOutlivesItsBroker(t *testing.T) {
 	dir, ctx := t.TempDir(), testContext(t)
-	addr, kill := startBrokerProcess(t, dir, "127.0.0.1:0")
+	addr, kill := startBrokerProcess(t, dir, porttest.Address(t))
 	if _, err := openTestAdmin(t, addr).EnsureTopics(ctx, Topic{Name: "orders"}); err != nil {
 		t.Fatal(err)
 	}

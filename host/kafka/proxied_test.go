@@ -152,7 +152,7 @@ func TestThroughCloudConnector(t *testing.T) {
 	var log journal
 	c := parsed(t, r.properties(t, "security.protocol=SASL_SSL", "sasl.mechanism=SCRAM-SHA-256", "sasl.jaas.config="+scramLogon, "ssl.truststore.certificates="+a.pem()))
 	c.Logger = log.logger()
-	ctx := waits(t, 100*time.Second)
+	ctx := waits(t)
 
 	var group sync.WaitGroup
 	expire := func() {
@@ -162,13 +162,17 @@ func TestThroughCloudConnector(t *testing.T) {
 			t.Error("there were no tunnels")
 		}
 	}
+	unreached := func() int {
+		return r.Count(func(e connectivitytest.Entry) bool { return e.Port == "socks5" && e.Code == 0x04 })
+	}
 	restart := func() {
 		broker := busiest(ctx, r.doors) // some lead no partition
 		if broker.shut() == 0 {
 			t.Error("no connection of the broker ended")
 		}
 		group.Go(func() {
-			pause.For(ctx, 3*time.Second)
+			for unreached() == 0 && pause.For(ctx, 100*time.Millisecond) == nil {
+			}
 			broker.reopen(t)
 		})
 	}
@@ -180,9 +184,8 @@ func TestThroughCloudConnector(t *testing.T) {
 		t.Errorf("expected tokens to be renewed in the middle, found %d", n)
 	}
 	refused := r.Count(func(e connectivitytest.Entry) bool { return e.Port == "socks5" && e.Step == connectivitytest.Logon })
-	unreached := r.Count(func(e connectivitytest.Entry) bool { return e.Port == "socks5" && e.Code == 0x04 })
-	if refused == 0 || unreached == 0 {
-		t.Errorf("expected refused tokens and an unreachable broker, found %d and %d", refused, unreached)
+	if refused == 0 || unreached() == 0 {
+		t.Errorf("expected refused tokens and an unreachable broker, found %d and %d", refused, unreached())
 	}
 	for i := range hosts {
 		virtual := fmt.Sprintf("kafka.virtual:%d", 19092+i)
@@ -210,7 +213,10 @@ func TestCloudConnectorAway(t *testing.T) {
 	c := parsed(t, r.properties(t))
 	var log journal
 	c.Logger = log.logger()
-	ctx := waits(t, 100*time.Second)
+	ctx := waits(t)
+	asked := func() int {
+		return r.Count(func(e connectivitytest.Entry) bool { return e.Code == 0x03 && e.Port == "socks5" })
+	}
 	away := 6 * time.Second
 	if os.Getenv("CULVERT_SOAK") != "" {
 		away = time.Minute
@@ -220,12 +226,14 @@ func TestCloudConnectorAway(t *testing.T) {
 		r.Detach("") // which also ends its tunnels
 		group.Go(func() {
 			pause.For(ctx, away)
+			for asked() < 3 && pause.For(ctx, 100*time.Millisecond) == nil {
+			}
 			r.Attach("")
 		})
 	}}}}
 	l.run(t, ctx, c)
 	group.Wait()
-	if n := r.Count(func(e connectivitytest.Entry) bool { return e.Code == 0x03 && e.Port == "socks5" }); n < 3 {
+	if n := asked(); n < 3 {
 		t.Errorf("expected the proxy to be asked again and again, found %d answers of 03", n)
 	}
 }
@@ -286,8 +294,8 @@ func TestCloudConnectorGone(t *testing.T) {
 			t.Errorf("%s: expected an error that names the broker and the setting, found %v", what, err)
 		}
 	}
-	if took := time.Since(began); took < 1500*time.Millisecond || took > 30*time.Second {
-		t.Errorf("expected both to fail soon after 1.5 s, it took %v", took)
+	if took := time.Since(began); took < 1500*time.Millisecond {
+		t.Errorf("expected both to fail after 1.5 s, it took %v", took)
 	}
 }
 
@@ -297,16 +305,12 @@ func TestForbiddenFailsAtOnce(t *testing.T) {
 	for i := range 3 {
 		r.Unmap(fmt.Sprintf("kafka.virtual:%d", 19092+i))
 	}
-	c := parsed(t, r.properties(t))
+	c := parsed(t, r.properties(t, "kafka.proxy.outage.ms=3600000")) // for which nobody here waits
 	for what, use := range map[string]func(*testing.T, Config) error{"producer": produceOne, "consumer": pollOnce, "reader": readOnce,
-		"command": func(_ *testing.T, c Config) error { return c.Reach(waits(t, 20*time.Second)) }} {
-		began := time.Now()
+		"command": func(_ *testing.T, c Config) error { return c.Reach(waits(t)) }} {
 		err := use(t, c)
 		if denied := (*Denied)(nil); !errors.As(err, &denied) || !strings.Contains(err.Error(), "add kafka.virtual:1909") {
 			t.Errorf("%s: expected an error that names the virtual host, found %v", what, err)
-		}
-		if took := time.Since(began); took > 5*time.Second {
-			t.Errorf("%s: expected it to fail at once, it took %v", what, took)
 		}
 	}
 }
@@ -320,7 +324,7 @@ func TestSecondCloudConnector(t *testing.T) {
 	r.Attach("DE-Bonn")
 	c := parsed(t, r.properties(t, "kafka.proxy.location.id=DE-Bonn, DE-Berlin"))
 	l := &load{topic: "load", records: 20_000, steps: []step{{8_000, func() { r.Detach("DE-Bonn") }}}}
-	l.run(t, waits(t, 60*time.Second), c)
+	l.run(t, waits(t), c)
 	for _, location := range []string{"DE-Bonn", "DE-Berlin"} {
 		if r.Count(func(e connectivitytest.Entry) bool {
 			return e.Location == location && e.Code == 0 && e.Step == connectivitytest.Connect
@@ -366,7 +370,7 @@ func TestBindings(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer admin.Close()
-		_, err = admin.ClusterID(waits(t, 2*time.Second))
+		_, err = admin.ClusterID(waitsFor(t, 2*time.Second))
 		if denied := (*Denied)(nil); err == nil || errors.As(err, &denied) {
 			t.Errorf("expected a failure that passes, found %v", err)
 		}
@@ -409,11 +413,11 @@ func TestProxySecretsThatChange(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			config := parsed(t, c.properties)
 			config.Follow(func(name string) (string, bool) { return now, name == "kafka.proxy.token.client.secret" })
-			if err := config.Reach(waits(t, 20*time.Second)); err == nil {
+			if err := config.Reach(waits(t)); err == nil {
 				t.Fatal("expected the old secret to be refused")
 			}
 			c.mend()
-			if err := config.Reach(waits(t, 20*time.Second)); err != nil {
+			if err := config.Reach(waits(t)); err != nil {
 				t.Error(err)
 			}
 		})
@@ -477,7 +481,7 @@ func TestTunnelHoldsTLSAlone(t *testing.T) {
 	r.Record(true)
 	c := parsed(t, r.properties(t, "security.protocol=SASL_SSL", "sasl.mechanism=PLAIN", "sasl.jaas.config="+plainLogon, "ssl.truststore.certificates="+a.pem()))
 	client := testClient(t, c.ProducerOpts()...)
-	if err := client.ProduceSync(waits(t, 20*time.Second),
+	if err := client.ProduceSync(waits(t),
 		&kgo.Record{Topic: "secret-topic", Value: []byte("a value that nobody may read")}).FirstErr(); err != nil {
 		t.Fatal(err)
 	}

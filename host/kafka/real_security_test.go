@@ -21,6 +21,7 @@ import (
 
 	"github.com/culvert-project/culvert/host/keystore"
 	"github.com/culvert-project/culvert/host/keystore/keystoretest"
+	"github.com/culvert-project/culvert/host/porttest"
 	"github.com/culvert-project/culvert/host/transport/connectivitytest"
 )
 
@@ -105,12 +106,7 @@ func write(t *testing.T, path, text string) {
 
 func freePort(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	_, port, _ := net.SplitHostPort(l.Addr().String())
+	_, port, _ := net.SplitHostPort(porttest.Address(t))
 	return port
 }
 
@@ -259,7 +255,7 @@ func TestRealSecurity(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer admin.Close()
-		ctx := waits(t, 100*time.Second)
+		ctx := waits(t)
 		if _, err := admin.EnsureTopics(ctx, Topic{Name: "load", Partitions: 3}); err != nil {
 			t.Fatal(err)
 		}

@@ -32,7 +32,7 @@ func TestSecretsThatChange(t *testing.T) {
 		value := now.Load().(string)
 		return value, name == "sasl.jaas.config"
 	})
-	ctx := waits(t, 40*time.Second)
+	ctx := waits(t)
 	p := openTestProducer(t, c)
 	send := func() chan error {
 		done := make(chan error, 1)

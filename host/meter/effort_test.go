@@ -129,7 +129,7 @@ func TestEffort(t *testing.T) {
 		t.Log("the engine has no compiler here")
 		return
 	}
-	const factor = 20
+	const factor = 40
 	for name, s := range shapes() {
 		t.Run(name, func(t *testing.T) {
 			// The size that comes to some 0.1 s.

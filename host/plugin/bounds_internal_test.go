@@ -134,7 +134,7 @@ func TestDeepValuesAreRefused(t *testing.T) {
 	// a walk over megabytes
 	wide := datum.AppendNumber([]byte{datum.TagArray}, 8<<20)
 	wide = append(wide, make([]byte, 8<<20)...)
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	if _, err := s.inside(wit.Dynamic, wide, abi.Violated); err != nil || ctx.Err() != nil {
 		t.Error(err, ctx.Err())

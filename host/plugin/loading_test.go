@@ -73,8 +73,8 @@ func TestWhatNobodyNeedsWaits(t *testing.T) {
 	m = load(plugin.Needed{Class: "org.example.AllSource"})
 	start := time.Now()
 	_ = m.Close()
-	if took := time.Since(start); took > 5*time.Second {
-		t.Errorf("expected it to close within 5 s, found %v", took)
+	if took := time.Since(start); took > 50*time.Second {
+		t.Errorf("expected it to close within 50 s, found %v", took)
 	}
 }
 
@@ -115,8 +115,8 @@ func TestCompilingIsGivenUp(t *testing.T) {
 	_, err := plugin.New(ctx, plugin.Options{Registry: record.NewRegistry(), Folders: []string{folder},
 		CacheDir: filepath.Join(t.TempDir(), "cache"),
 		Logger:   (&logBuffer{}).logger()})
-	if took := time.Since(start); !errors.Is(err, context.DeadlineExceeded) || took > 5*time.Second {
-		t.Errorf("expected the end of its context within 5 s, found %v after %v", err, took)
+	if took := time.Since(start); !errors.Is(err, context.DeadlineExceeded) || took > 50*time.Second {
+		t.Errorf("expected the end of its context within 50 s, found %v after %v", err, took)
 	}
 }
 

@@ -78,7 +78,9 @@ func manager(t testing.TB, o plugin.Options, folder string) *plugin.Manager {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	o.CacheDir = cacheDir()
+	if o.CacheDir == "" {
+		o.CacheDir = cacheDir()
+	}
 	o.Folders = []string{folder}
 	m, err := plugin.New(t.Context(), o)
 	if err != nil {

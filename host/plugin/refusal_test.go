@@ -12,7 +12,6 @@ import (
 	"syscall"
 	"testing"
 	"testing/fstest"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -326,29 +325,21 @@ func TestFilesThatAreNoFiles(t *testing.T) {
 	}
 }
 
-// Loading a large module can be given up, and leaves the connectors that run alone.
+// Loading a module that takes long can be given up, and leaves the connectors that run alone.
 func TestLoadingIsGivenUp(t *testing.T) {
 	folder := t.TempDir()
 	put(t, folder, "a.wasm", variant(t, "1.0.0", 0))
-	m := manager(t, plugin.Options{}, folder)
+	m := manager(t, plugin.Options{CacheDir: t.TempDir()}, folder)
 	b, err := m.Bind("orders", wit.ComponentSource, "AllSource", "")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer b.Close()
-	large := crowd(60_000)
-	put(t, folder, "large.wasm", large.Bytes())
+	put(t, folder, "large.wasm", toilsome(1))
 	ctx, cancel := context.WithCancel(t.Context())
 	var loading sync.WaitGroup
-	start := time.Now()
-	var loaded, all time.Duration
-	loading.Go(func() {
-		err = m.Reload(ctx)
-		loaded = time.Since(start)
-	})
-	for calls := 0; calls < 20; calls++ {
-		works(t, b.Current(), "1.0.0")
-	}
+	loading.Go(func() { err = m.Reload(ctx) })
+	works(t, b.Current(), "1.0.0")
 	cancel()
 	loading.Wait()
 	if !errors.Is(err, context.Canceled) {
@@ -359,12 +350,8 @@ func TestLoadingIsGivenUp(t *testing.T) {
 			t.Errorf("expected that the file waits for another look, found %v", info.Err)
 		}
 	}
-	start = time.Now()
 	if err := m.Reload(t.Context()); err != nil {
 		t.Fatal(err)
-	}
-	if all = time.Since(start); loaded > all/2 {
-		t.Errorf("given up after %v, loading takes %v", loaded, all)
 	}
 	if found, err := m.BindPlugin("x", "hostile", ""); err != nil {
 		t.Errorf("the file is loaded by the next look: %v", err)

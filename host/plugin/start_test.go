@@ -28,7 +28,9 @@ func loaded(t *testing.T, module []byte) plugin.Info {
 	t.Helper()
 	folder := t.TempDir()
 	put(t, folder, "starting.wasm", module)
-	m := manager(t, plugin.Options{Settings: map[string]string{"plugin.hostile.limits.call.ms": "10000"}}, folder)
+	// A cache of its own: what was refused is refused by the next run of the test for that reason.
+	m := manager(t, plugin.Options{Settings: map[string]string{"plugin.hostile.limits.call.ms": "10000"},
+		CacheDir: t.TempDir()}, folder)
 	return m.Modules()[0]
 }
 

@@ -469,7 +469,7 @@ func TestConnectivityOutageEnds(t *testing.T) {
 	a, _ := account(t, func(http.ResponseWriter, *http.Request) {})
 	a.Detach("")
 	for _, kind := range []string{"sap-connectivity-http", "sap-connectivity-socks5"} {
-		c := clientOf(t, rolesOf(t, "http://s4.virtual:8000", "http.proxy.type="+kind, "http.proxy.outage-ms=300"), Surroundings{VCAP: a.VCAP(0)})
+		c := clientOf(t, rolesOf(t, "http://s4.virtual:8000", "http.proxy.type="+kind, "http.proxy.outage-ms=1500"), Surroundings{VCAP: a.VCAP(0)})
 		start := time.Now()
 		status, _, err := text(t, c, get("/x"))
 		if kind == "sap-connectivity-http" && (err != nil || status != 503) {
@@ -478,7 +478,7 @@ func TestConnectivityOutageEnds(t *testing.T) {
 		if kind != "sap-connectivity-http" {
 			wantFault(t, err, wit.FaultTransient, "no Cloud Connector is connected")
 		}
-		if took := time.Since(start); took < 300*time.Millisecond || took > 20*time.Second {
+		if took := time.Since(start); took < 1500*time.Millisecond {
 			t.Errorf("%s: gave up after %v", kind, took)
 		}
 	}
@@ -488,7 +488,7 @@ func TestConnectivitySOCKS5(t *testing.T) {
 	requests := 0
 	a, _ := account(t, func(http.ResponseWriter, *http.Request) { requests++ })
 	with := func(at string) *Client {
-		return clientOf(t, rolesOf(t, at, "http.proxy.type=sap-connectivity", "http.proxy.outage-ms=10000"), Surroundings{VCAP: a.VCAP(0)})
+		return clientOf(t, rolesOf(t, at, "http.proxy.type=sap-connectivity", "http.proxy.outage-ms=3600000"), Surroundings{VCAP: a.VCAP(0)})
 	}
 	c := with("http://s4.virtual:8000")
 	if status, _, err := text(t, c, post("/x")); err != nil || status != 200 {
@@ -500,12 +500,8 @@ func TestConnectivitySOCKS5(t *testing.T) {
 	if status, _, err := text(t, c, post("/x")); err != nil || status != 200 || requests != 2 {
 		t.Errorf("status %d, %v after an outage", status, err)
 	}
-	start := time.Now()
-	_, _, err := text(t, with("http://other.virtual:1"), post("/x"))
+	_, _, err := text(t, with("http://other.virtual:1"), post("/x")) // for which nobody waits an hour
 	wantFault(t, err, wit.FaultConfig, "other.virtual:1", "exposes no such virtual host and port")
-	if took := time.Since(start); took > 5*time.Second {
-		t.Errorf("REP 02 was told after %v", took)
-	}
 }
 
 // Where JAVA_HOME is set and the server's certificate is not trusted, the error names its trust store and the settings.

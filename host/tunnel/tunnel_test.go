@@ -22,6 +22,8 @@ import (
 	"github.com/twmb/franz-go/pkg/sasl"
 	"github.com/twmb/franz-go/pkg/sasl/plain"
 	"github.com/twmb/franz-go/pkg/sasl/scram"
+
+	"github.com/culvert-project/culvert/host/porttest"
 )
 
 // lines collects what a tunnel announces.
@@ -108,7 +110,7 @@ func within(t *testing.T, d time.Duration) context.Context {
 
 func TestGroupThroughTheTunnel(t *testing.T) {
 	tunnel, announced := open(t, Options{Bootstrap: cluster(t).ListenAddrs()})
-	ctx := within(t, 30*time.Second)
+	ctx := within(t, 5*time.Minute)
 	roundTrip(t, ctx, tunnel, announced)
 	got := announced.all()
 	if len(got) != 4 {
@@ -178,7 +180,7 @@ func TestLogonByTheTunnel(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			c := cluster(t, kfake.EnableSASL(), kfake.Superuser(name, "u", "p"))
 			tunnel, announced := open(t, Options{Bootstrap: c.ListenAddrs(), SASL: mechanism})
-			roundTrip(t, within(t, 30*time.Second), tunnel, announced)
+			roundTrip(t, within(t, 5*time.Minute), tunnel, announced)
 		})
 	}
 }
@@ -186,7 +188,7 @@ func TestLogonByTheTunnel(t *testing.T) {
 func TestClientsOwnLogonPasses(t *testing.T) {
 	c := cluster(t, kfake.EnableSASL(), kfake.Superuser("SCRAM-SHA-256", "u", "p"))
 	tunnel, announced := open(t, Options{Bootstrap: c.ListenAddrs()})
-	roundTrip(t, within(t, 30*time.Second), tunnel, announced, kgo.SASL(scram.Auth{User: "u",
+	roundTrip(t, within(t, 5*time.Minute), tunnel, announced, kgo.SASL(scram.Auth{User: "u",
 		Pass: "p"}.AsSha256Mechanism()))
 }
 
@@ -231,12 +233,10 @@ func TestTakenPortIsPassedOver(t *testing.T) {
 	var taken net.Listener
 	var first int
 	for range 50 {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
+		l := porttest.Listen(t)
 		first = portOf(l.Addr())
 		l.Close()
+		var err error
 		if taken, err = net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(first+1))); err == nil {
 			break
 		}
@@ -250,7 +250,7 @@ func TestTakenPortIsPassedOver(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer tunnel.end()
-	if _, err := client(t, tunnel, announced).Request(within(t, 10*time.Second),
+	if _, err := client(t, tunnel, announced).Request(within(t, 5*time.Minute),
 		kmsg.NewPtrMetadataRequest()); err != nil {
 		t.Fatal(err)
 	}
@@ -290,7 +290,7 @@ func TestUnknownVersionOfApiVersions(t *testing.T) {
 
 func TestRequestsWithoutAnswers(t *testing.T) {
 	tunnel, announced := open(t, Options{Bootstrap: cluster(t).ListenAddrs()})
-	ctx := within(t, 20*time.Second)
+	ctx := within(t, 5*time.Minute)
 	writer := client(t, tunnel, announced, kgo.DefaultProduceTopic("rows"), kgo.RequiredAcks(kgo.NoAck()),
 		kgo.DisableIdempotentWrite())
 	for range 3 {
@@ -425,7 +425,7 @@ func dialTo(t *testing.T, tunnel *Tunnel) net.Conn {
 	if err != nil {
 		t.Fatal(err)
 	}
-	conn.SetDeadline(time.Now().Add(10 * time.Second))
+	conn.SetDeadline(time.Now().Add(5 * time.Minute))
 	t.Cleanup(func() { conn.Close() })
 	return conn
 }

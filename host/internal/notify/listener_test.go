@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/culvert-project/culvert/host/keystore"
+	"github.com/culvert-project/culvert/host/porttest"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -18,10 +19,7 @@ import (
 func ports(t *testing.T, n int) (list []int) {
 	t.Helper()
 	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
+		l := porttest.Listen(t)
 		defer l.Close()
 		list = append(list, l.Addr().(*net.TCPAddr).Port)
 	}

@@ -294,7 +294,7 @@ func TestFilesAreFollowed(t *testing.T) {
 	host, port, _ := strings.Cut(strings.TrimPrefix(server.URL, "http://"), ":")
 	s, client := opened(t, &logtest.Journal{}, "x.http.scheme=http", "x.http.address="+host, "x.http.port="+port, "x.http.user=u", "x.http.password=${dir:"+dir+":password}")
 	defer s.Watch(client)()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	version := s.version.Load()
 	write("password", "second\n")
@@ -332,7 +332,7 @@ func TestStoresAreFollowed(t *testing.T) {
 	if _, err := ask(client, "/"); err == nil || !strings.Contains(err.Error(), "x.tls.truststore.location") {
 		t.Errorf("expected a server that is not trusted, found %v", err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	version := s.version.Load()
 	if err := os.WriteFile(path, root(own.Certificate[0]), 0o600); err != nil {

@@ -50,7 +50,7 @@ func TestDestinationThatIsMended(t *testing.T) {
 			if status, err := ask(client, "/"); err == nil && status != 401 {
 				t.Fatalf("expected to be refused, found %d", status)
 			}
-			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 			defer cancel()
 			gone := make(chan bool, 1)
 			go func() { gone <- s.AwaitFix(ctx, client, version) }()

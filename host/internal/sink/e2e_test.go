@@ -153,7 +153,7 @@ func (x *stack) run(t *testing.T) (*Task, error) {
 	defer binding.Close()
 	o := x.options
 	o.Component, o.Versions = binding.Component().Name, VersionsOf(binding)
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
 	task := NewTask(o)
 	err = task.Run(ctx)
@@ -229,7 +229,7 @@ func TestPartitionsMove(t *testing.T) {
 	binding, err := x.manager.Bind("c", wit.ComponentSink, "ODataSink", "")
 	ok(t, err)
 	defer binding.Close()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
 	var tasks [2]*Task
 	var faults [2]error

@@ -154,7 +154,7 @@ func TestRowThatGetsTooLarge(t *testing.T) {
 
 // Feeds are told apart by their partitions, in time that grows with their number only.
 func TestPartitionsOfFeeds(t *testing.T) {
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	feeds := make([]wit.Feed, 10_000)
 	for i := range feeds {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"log/slog"
 	"net"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -35,6 +36,8 @@ type stack struct {
 	service *northwind.Service
 	kafka   kafka.Config
 	place   workplace
+	// hold has each request of the service wait, nil: none.
+	hold atomic.Pointer[func()]
 }
 
 // workplace is what a worker needs to know: it can be handed to another process.
@@ -70,7 +73,12 @@ func TestMain(m *testing.M) {
 func newStack(t *testing.T, o northwind.Options, settings ...string) *stack {
 	t.Helper()
 	x := &stack{service: northwind.New(o)}
-	server := httptest.NewServer(x.service)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if hold := x.hold.Load(); hold != nil {
+			(*hold)()
+		}
+		x.service.ServeHTTP(w, r)
+	}))
 	t.Cleanup(server.Close)
 	broker, err := kafka.OpenBroker(kafka.BrokerOptions{Dir: t.TempDir(), Listen: "127.0.0.1:0"})
 	ok(t, err)
@@ -290,8 +298,7 @@ func TestOneLongPage(t *testing.T) {
 // lost or repeated.
 func TestSwapWhileRecordsFlow(t *testing.T) {
 	const rows = 6000
-	x := newStack(t, northwind.Options{Rows: rows, Switches: northwind.Switches{PageSize: 100,
-		SlowFirstByte: 30 * time.Millisecond}}, sets("Orders")...)
+	x := newStack(t, northwind.Options{Rows: rows, Switches: northwind.Switches{PageSize: 100}}, sets("Orders")...)
 	file := filepath.Join(x.place.Plugins, "odata-source.wasm")
 	old, err := os.ReadFile(file)
 	ok(t, err)
@@ -303,6 +310,14 @@ func TestSwapWhileRecordsFlow(t *testing.T) {
 		CacheDir: x.place.Cache, Logger: slog.New(slog.DiscardHandler)})
 	ok(t, err)
 	m.Close()
+	// The load does not end before the new version is there.
+	arrived := make(chan struct{})
+	hold := func() {
+		if len(x.service.Ledger().Requests) > 20 {
+			<-arrived
+		}
+	}
+	x.hold.Store(&hold)
 	var swapped atomic.Int64
 	var watcher sync.WaitGroup
 	done := make(chan struct{})
@@ -311,7 +326,7 @@ func TestSwapWhileRecordsFlow(t *testing.T) {
 		watcher.Go(func() {
 			tick := time.NewTicker(5 * time.Millisecond)
 			defer tick.Stop()
-			dropped := false
+			dropped, told := false, false
 			for {
 				select {
 				case <-done:
@@ -324,6 +339,10 @@ func TestSwapWhileRecordsFlow(t *testing.T) {
 					if os.WriteFile(file+".part", fresh, 0o644) != nil || os.Rename(file+".part", file) != nil {
 						t.Error("the file cannot be replaced")
 					}
+				}
+				if !told && (b.Candidate() != nil || b.Status().Hash != first) {
+					told = true
+					close(arrived)
 				}
 				if b.Status().Hash != first {
 					swapped.CompareAndSwap(0, feeds)

@@ -62,8 +62,9 @@ func TestKill(t *testing.T) {
 			admin, err := kafka.NewAdmin(x.kafka)
 			ok(t, err)
 			defer admin.Close()
-			inside := 0
-			for range *kills {
+			inside, killed := 0, 0
+			// A machine that has other things to do looks too late now and then, when the page has been read.
+			for ; killed < *kills || inside == 0 && killed < 20**kills; killed++ {
 				x.forget(t)
 				written, stored := x.end(t, admin, "t"), x.end(t, admin, offset.Defaults().Topic)
 				cmd := x.start(t)
@@ -82,7 +83,7 @@ func TestKill(t *testing.T) {
 				ok(t, x.start(t).Wait())
 				x.check(t, written, at, covered, rows, differ == "")
 			}
-			t.Logf("%d of %d kills with a stored place in mid-page", inside, *kills)
+			t.Logf("%d of %d kills with a stored place in mid-page", inside, killed)
 			if inside == 0 {
 				t.Error("no kill was in mid-page behind a stored offset")
 			}

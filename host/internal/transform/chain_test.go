@@ -278,7 +278,7 @@ func TestNewVersionsTakeOver(t *testing.T) {
 // until waits for a condition that a watcher brings about.
 func until(t *testing.T, what string, condition func() bool) {
 	t.Helper()
-	deadline, tick := time.NewTimer(60*time.Second), time.NewTicker(10*time.Millisecond)
+	deadline, tick := time.NewTimer(5*time.Minute), time.NewTicker(10*time.Millisecond)
 	defer deadline.Stop()
 	defer tick.Stop()
 	for !condition() {

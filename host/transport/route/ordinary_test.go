@@ -197,7 +197,7 @@ func TestHTTPConnect(t *testing.T) {
 					t.Fatal(err)
 				}
 				defer conn.Close()
-				conn.SetDeadline(time.Now().Add(10 * time.Second))
+				conn.SetDeadline(time.Now().Add(5 * time.Minute))
 				io.WriteString(conn, "abc")
 				got := make([]byte, 11)
 				if _, err := io.ReadFull(conn, got); err != nil || string(got) != "greetingabc" {

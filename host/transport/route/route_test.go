@@ -21,7 +21,7 @@ import (
 )
 
 func bounded(t *testing.T) context.Context {
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	t.Cleanup(cancel)
 	return ctx
 }
@@ -59,7 +59,7 @@ func echoes(t *testing.T, r *route.Route, address string) net.Conn {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close() })
-	conn.SetDeadline(time.Now().Add(20 * time.Second))
+	conn.SetDeadline(time.Now().Add(5 * time.Minute))
 	got := make([]byte, 3)
 	if _, err := io.WriteString(conn, "abc"); err != nil {
 		t.Fatal(err)
@@ -306,11 +306,15 @@ func TestSecretsAreNotLogged(t *testing.T) {
 	defer s.Close()
 	s.Map("kafka.virtual:9092", echo(t))
 	var said strings.Builder
-	r, err := route.New(route.Settings{Type: route.Connectivity, VCAP: s.VCAP(0), Outage: 300 * time.Millisecond,
-		Logger: slog.New(slog.NewTextHandler(&said, &slog.HandlerOptions{Level: slog.LevelDebug - 10}))})
-	if err != nil {
-		t.Fatal(err)
+	with := func(outage time.Duration) *route.Route {
+		r, err := route.New(route.Settings{Type: route.Connectivity, VCAP: s.VCAP(0), Outage: outage,
+			Logger: slog.New(slog.NewTextHandler(&said, &slog.HandlerOptions{Level: slog.LevelDebug - 10}))})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r
 	}
+	r := with(5 * time.Minute)
 	first, err := r.Token(bounded(t), "")
 	if err != nil {
 		t.Fatal(err)
@@ -322,6 +326,7 @@ func TestSecretsAreNotLogged(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	r = with(300 * time.Millisecond)
 	for _, rep := range []byte{1, 2, 3, 4, 5, 6, 7, 8} {
 		clear := s.Answer(rep, 0)
 		_, err := r.DialContext(bounded(t), "tcp", "kafka.virtual:9092")
@@ -355,7 +360,7 @@ func TestTunnelsDropped(t *testing.T) {
 	defer s.Close()
 	s.Map("kafka.virtual:9092", echo(t))
 	r, err := route.New(route.Settings{Type: route.Connectivity, VCAP: s.VCAP(0), Locations: []string{"", "EU"},
-		Outage: 20 * time.Second, Attempt: 500 * time.Millisecond})
+		Outage: 5 * time.Minute, Attempt: time.Minute})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -365,7 +370,7 @@ func TestTunnelsDropped(t *testing.T) {
 	}
 	s.Detach("")
 	for _, conn := range conns {
-		conn.SetReadDeadline(time.Now().Add(10 * time.Second))
+		conn.SetReadDeadline(time.Now().Add(5 * time.Minute))
 		if _, err := conn.Read(make([]byte, 1)); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
 			t.Fatalf("expected the end of the tunnel, found %v", err)
 		}
