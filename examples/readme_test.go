@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/host/plugin/guesttest"
+	"github.com/culvert-project/culvert/host/porttest"
 )
 
 // readme is a page whose commands are run as they stand there.
@@ -125,7 +126,7 @@ func (r readme) run(t *testing.T) string {
 	if !found || strings.Count(script, "\n") < 8 {
 		t.Fatalf("%s has fewer commands than expected:\n%s", r.path, script)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 4*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Minute)
 	defer cancel()
 	c := exec.CommandContext(ctx, "bash", "-c", script)
 	c.Dir = cloneOf(t, replace, r.copied)
@@ -245,11 +246,6 @@ func culvert(t *testing.T) (bin, plugins string) {
 
 func freePort(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	_, port, _ := net.SplitHostPort(l.Addr().String())
+	_, port, _ := net.SplitHostPort(porttest.Address(t))
 	return port
 }

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/host/porttest"
 )
 
 // A broker that is away is said, and its return, and not by each of the worker's clients for each of its tries: first
@@ -16,7 +17,7 @@ func TestBrokerAwayIsOneLine(t *testing.T) {
 	t.Parallel()
 	p, data := newPlace(t), t.TempDir()
 	s, address := demo(t, service.Options{Rows: 20})
-	at := freeAddress(t)
+	at := porttest.Address(t)
 	startBroker := func() *command {
 		b := p.start("broker", "--data", data, "--listen", at)
 		b.eventually("an address", func() bool { return strings.Contains(b.stdout.String(), "\n") })

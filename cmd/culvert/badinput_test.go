@@ -17,6 +17,7 @@ import (
 
 	"github.com/culvert-project/culvert/examples/demo-service/service"
 	"github.com/culvert-project/culvert/host/plugin/guesttest"
+	"github.com/culvert-project/culvert/host/porttest"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -519,7 +520,7 @@ func TestFilesThatAreNoPlugins(t *testing.T) {
 	// A worker looks at what its connectors do not need, too, and says why it refuses a file; a run that ends by itself
 	// leaves it alone.
 	_, address := demo(t, service.Options{Rows: 10})
-	worker := p.start("run", "--plugins", dir, "--data", p.data, "--set", "listeners=http://"+freeAddress(t), p.file("orders.properties", source("orders", address, "Orders")...))
+	worker := p.start("run", "--plugins", dir, "--data", p.data, "--set", "listeners=http://"+porttest.Address(t), p.file("orders.properties", source("orders", address, "Orders")...))
 	for name, file := range files {
 		if why := worker.says(filepath.Join(dir, name+".wasm")); !strings.Contains(why, file.want[0]) {
 			t.Errorf("%s: expected %q, found %s", name, file.want[0], why)

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/host/porttest"
 )
 
 func TestWrongUse(t *testing.T) {
@@ -27,7 +28,7 @@ func TestWrongUse(t *testing.T) {
 		{"ping with a file that is not there", []string{"ping", "-p", "nowhere.properties"}, 2, "nowhere.properties"},
 		{"consume without a topic", []string{"consume"}, 2, "expected TOPIC, found nothing"},
 		{"consume where nothing is", []string{"consume", "x", "--data", "nowhere"}, 1, "nowhere"},
-		{"consume where nobody listens", []string{"consume", "x", "--bootstrap-servers", freeAddress(t)}, 1, "connection refused"},
+		{"consume where nobody listens", []string{"consume", "x", "--bootstrap-servers", porttest.Address(t)}, 1, "connection refused"},
 		{"check a file that is not there", []string{"plugins", "check", "nowhere.wasm"}, 2, "nowhere.wasm"},
 		{"log level", []string{"validate", "--log-level", "loud", p.file("a.properties", "connector.class=x")}, 2, "expected debug, info"},
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/culvert-project/culvert/examples/demo-service/service"
 	"github.com/culvert-project/culvert/host/connect"
 	"github.com/culvert-project/culvert/host/plugin/guesttest"
+	"github.com/culvert-project/culvert/host/porttest"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -48,7 +49,7 @@ func TestVersionsThatLoopAreRolledBack(t *testing.T) {
 	g := &gate{inner: s, set: "/Orders", turns: make(chan struct{}, 10*rows)}
 	server := httptest.NewServer(g)
 	t.Cleanup(server.Close)
-	listen := freeAddress(t)
+	listen := porttest.Address(t)
 	file := p.file("orders.properties", append(source("orders", strings.TrimPrefix(server.URL, "http://"), "Orders"),
 		silent, "transforms=note", "transforms.note.type=org.apache.kafka.connect.transforms.InsertField$Value",
 		"transforms.note.static.field=Note", "transforms.note.static.value=x")...)
@@ -209,7 +210,7 @@ func TestMetrics(t *testing.T) {
 	g := &gate{inner: s, set: "/Orders", turns: make(chan struct{}, 100)}
 	server := httptest.NewServer(g)
 	t.Cleanup(server.Close)
-	listen := freeAddress(t)
+	listen := porttest.Address(t)
 	c := p.start("run", "--set", "listeners=http://"+listen, "--plugins", plugins(t), "--data", p.data,
 		p.file("orders.properties", append(source("orders", strings.TrimPrefix(server.URL, "http://"), "Orders"), silent)...))
 	held := func() bool { return g.waiting.Load() == 1 && len(g.turns) == 0 }

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/host/porttest"
 )
 
 // subfolder makes a folder in the test's own.
@@ -52,7 +53,7 @@ func TestFormsOfConnectorFiles(t *testing.T) {
 	lines := func(name string) []string {
 		return instead(source(name, address, "Orders"), "sap.odata#00.topic="+name)
 	}
-	rest := freeAddress(t)
+	rest := porttest.Address(t)
 	p.file("forms/worker.properties", "bootstrap.servers=embedded", "listeners=http://"+rest)
 	p.file("forms/plain.json", asJSON(t, settingsOf(lines("plain"))))
 	request := settingsOf(lines("request"))
@@ -112,7 +113,7 @@ func TestBadFilesOfAFolderStopTheirOwnConnector(t *testing.T) {
 	p := newPlace(t)
 	s, address := demo(t, service.Options{Rows: 10})
 	folder := p.subfolder("half")
-	rest := freeAddress(t)
+	rest := porttest.Address(t)
 	p.file("half/worker.properties", "bootstrap.servers=embedded", "listeners=http://"+rest)
 	p.file("half/good.properties", source("good", address, "Orders")...)
 	p.file("half/misspelt.properties", append(source("misspelt", address, "Products"), "sap.odata.host.adress=x")...)

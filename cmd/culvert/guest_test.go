@@ -3,18 +3,19 @@ package main
 import (
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"slices"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/culvert-project/culvert/examples/demo-service/service"
 	"github.com/culvert-project/culvert/host/connect"
+	"github.com/culvert-project/culvert/host/porttest"
 	"github.com/culvert-project/culvert/host/transport/connectivitytest"
 )
 
@@ -172,7 +173,7 @@ func TestWrongPasswordLocksNobody(t *testing.T) {
 	p := newPlace(t)
 	s, address := demo(t, service.Options{Rows: 100, User: "me", Password: "right", Switches: service.Switches{LockAfter: 3}})
 	secrets := p.file("secrets.properties", "pwd="+password)
-	listen := freeAddress(t)
+	listen := porttest.Address(t)
 	worker := p.file("worker.properties", "bootstrap.servers=embedded", "listeners=http://"+listen, "config.providers=file",
 		"config.providers.file.class=org.apache.kafka.common.config.provider.FileConfigProvider")
 	args := []string{"run", "--plugins", plugins(t), "--data", p.data, worker}
@@ -273,7 +274,7 @@ func TestResumeLogons(t *testing.T) {
 	if diff := cmp.Diff(map[string]int{"me": 2}, s.Ledger().FailedLogonsOf); diff != "" {
 		t.Errorf("(the first is not ours) %s", diff)
 	}
-	listen := freeAddress(t)
+	listen := porttest.Address(t)
 	beside := p.file("beside.properties", instead(source("beside", address, "Suppliers"), "sap.odata.user.name=me", "sap.odata.user.pwd="+password)...)
 	c := p.start("run", "--plugins", plugins(t), "--data", p.data, "--set", "listeners=http://"+listen, beside)
 	state := func(want connect.State) func() bool {
@@ -310,7 +311,7 @@ func TestMaintenanceWindow(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
 	s, address := demo(t, service.Options{Rows: 10})
-	listen := freeAddress(t)
+	listen := porttest.Address(t)
 	file := p.file("orders.properties", append(source("orders", address, "Orders"), "sap.odata.maintenance.windows=* * * * * ?/1h Europe/Berlin")...)
 	c := p.start("run", "--plugins", plugins(t), "--data", p.data, "--set", "listeners=http://"+listen, file)
 	why := "maintenance window: nothing is sent to http://" + address + " until "
@@ -342,13 +343,15 @@ func TestCloudConnectorAwayInMidLoad(t *testing.T) {
 	t.Cleanup(account.Close)
 	p.environ = []string{"VCAP_SERVICES=" + account.VCAP(0)}
 	const rows = 2000
-	s, address := demo(t, service.Options{Rows: rows, PageSize: 20,
-		Switches: service.Switches{SlowFirstByte: 5 * time.Millisecond}})
+	s := service.New(service.Options{Rows: rows, PageSize: 20})
+	g := &gate{inner: s, set: "/Orders", turns: make(chan struct{}, 3*rows)} // so that the load lasts
+	server := httptest.NewServer(g)
+	t.Cleanup(server.Close)
 	account.Attach("DE-Berlin")
-	account.MapAt("DE-Berlin", "s4.virtual:8000", address)
+	account.MapAt("DE-Berlin", "s4.virtual:8000", strings.TrimPrefix(server.URL, "http://"))
 	file := p.file("orders.properties", instead(source("orders", "s4.virtual:8000", "Orders"), "sap.odata.proxy.type=sap-connectivity-socks5", "sap.odata.proxy.location.id=DE-Berlin",
-		"sap.odata.max.retries=3", "sap.odata.min.retry.backoff.ms=10", "sap.odata.max.retry.backoff.ms=50")...)
-	listen := freeAddress(t)
+		"sap.odata.max.retries=3", "sap.odata.min.retry.backoff.ms=10", "sap.odata.max.retry.backoff.ms=50", silent)...)
+	listen := porttest.Address(t)
 	c := p.start("run", "--plugins", plugins(t), "--data", p.data, "--set", "listeners=http://"+listen, file)
 	running := func() {
 		var status connect.Status
@@ -358,6 +361,7 @@ func TestCloudConnectorAwayInMidLoad(t *testing.T) {
 	}
 	pages := func(n int) { c.eventually(fmt.Sprintf("%d pages", n), func() bool { return s.Ledger().Pages >= n }) }
 	for n := range 2 {
+		g.let(20)
 		pages(10 + 20*n)
 		before := account.Count(away)
 		account.Detach("DE-Berlin")
@@ -366,6 +370,7 @@ func TestCloudConnectorAwayInMidLoad(t *testing.T) {
 		c.eventually("attempts", func() bool { running(); return account.Count(away) > before+2 })
 		account.Attach("DE-Berlin")
 	}
+	g.let(rows)
 	pages(rows / 20)
 	c.eventually("all records", func() bool { return len(p.records("Orders")) >= rows })
 	running()

@@ -309,17 +309,6 @@ func source(name, address string, sets ...string) []string {
 	return lines
 }
 
-// freeAddress is an address that nobody listens on.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
-}
-
 // get asks REST.
 func get(t *testing.T, url string, into any) int {
 	t.Helper()

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/host/porttest"
 )
 
 // What run refuses, validate says, and run says it before anything else happens.
@@ -110,7 +111,7 @@ func TestOnceStoppedBehindAFailure(t *testing.T) {
 	p := newPlace(t)
 	never := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
 	t.Cleanup(never.Close)
-	bad := p.file("bad.properties", source("bad", freeAddress(t), "Orders")...)
+	bad := p.file("bad.properties", source("bad", porttest.Address(t), "Orders")...)
 	slow := p.file("slow.properties", source("slow", strings.TrimPrefix(never.URL, "http://"), "Orders")...)
 	c := p.start("run", "--once", "--plugins", plugins(t), "--data", p.data, bad, slow)
 	c.says("task FAILED")

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/host/porttest"
 )
 
 // author changes Products of the demo service, which wants CSRF tokens.
@@ -95,7 +96,7 @@ func TestSubscriptions(t *testing.T) {
 	p := newPlace(t)
 	s, address := demo(t, service.Options{Rows: 400, PageSize: 60, Subscriptions: true,
 		Switches: service.Switches{CSRF: true}})
-	_, port, _ := net.SplitHostPort(freeAddress(t))
+	_, port, _ := net.SplitHostPort(porttest.Address(t))
 	listener := "http://127.0.0.1:" + port
 	for name, value := range map[string]string{"notify-to": listener, "notify-user": "sap:pä:ss"} {
 		if err := s.Set(name, value); err != nil {

@@ -15,6 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 
 	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/host/porttest"
 	"github.com/culvert-project/culvert/host/transport/connectivitytest"
 )
 
@@ -58,7 +59,7 @@ func TestCloudConnectorAway(t *testing.T) {
 		Switches: service.Switches{SlowFirstByte: 20 * time.Millisecond}})
 	double.Map("example.com:9092", l.Addr().String())
 	double.Map("s4.virtual:8000", address)
-	rest := freeAddress(t)
+	rest := porttest.Address(t)
 	worker := p.file("worker.properties", "bootstrap.servers=example.com:9092", "kafka.proxy.type=sap-connectivity", "security.protocol=SSL",
 		"ssl.truststore.type=PEM", "ssl.truststore.location="+p.file("roots.pem", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: issuer.Certificate().Raw}))), "listeners=http://"+rest,
 		"offset.flush.interval.ms=500")

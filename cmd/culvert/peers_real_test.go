@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/culvert-project/culvert/host/porttest"
 )
 
 // Times that bound a peer: the first start fetches packages and may compile one.
@@ -84,7 +86,7 @@ func startPeer(t *testing.T, script, dir string, env []string, args ...string) *
 // freePort is a port that nobody listens on.
 func freePort(t *testing.T) string {
 	t.Helper()
-	_, port, err := net.SplitHostPort(freeAddress(t))
+	_, port, err := net.SplitHostPort(porttest.Address(t))
 	if err != nil {
 		t.Fatal(err)
 	}

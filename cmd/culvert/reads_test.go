@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/host/porttest"
 )
 
 // TestReads reads part of the orders with their lines, by settings under the names that other files have for them, and
@@ -87,7 +88,7 @@ func TestCron(t *testing.T) {
 	p := newPlace(t)
 	_, address := demo(t, service.Options{Rows: 40})
 	lines := source("nightly", address, "Orders")
-	c := p.start("run", "--plugins", plugins(t), "--data", p.data, "--set", "listeners=http://"+freeAddress(t), p.file("nightly.properties", append(lines, "sap.odata#00.cron.expression=* * * * * ?")...))
+	c := p.start("run", "--plugins", plugins(t), "--data", p.data, "--set", "listeners=http://"+porttest.Address(t), p.file("nightly.properties", append(lines, "sap.odata#00.cron.expression=* * * * * ?")...))
 	c.eventually("three extractions", func() bool { return strings.Count(c.stderr.String(), "the next one begins at its time") >= 3 })
 	c.signal(syscall.SIGTERM)
 	c.wait()

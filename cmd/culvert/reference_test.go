@@ -23,6 +23,7 @@ import (
 	"github.com/culvert-project/culvert/host/convert"
 	"github.com/culvert-project/culvert/host/kafka"
 	"github.com/culvert-project/culvert/host/plugin"
+	"github.com/culvert-project/culvert/host/porttest"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/host/rest"
 	"github.com/culvert-project/culvert/wit"
@@ -223,7 +224,7 @@ func metrics(t *testing.T) string {
 		"sap.odata.host.port=" + server.URL[strings.LastIndexByte(server.URL, ':')+1:],
 		"sap.odata#00.service=" + service.NorthwindPath, "sap.odata#00.entityset=Orders", "sap.odata#00.topic=copies"},
 		"\n")))
-	listen := freeAddress(t)
+	listen := porttest.Address(t)
 	c := p.start("run", "--set", "listeners=http://"+listen, "--plugins", plugins(t, "odata-sink"), "--data", p.data, "--config", folder)
 	c.eventually("a worker that watches its folder", func() bool {
 		answer, err := http.Get("http://" + listen + "/culvert/reload")

@@ -14,6 +14,7 @@ import (
 
 	"github.com/culvert-project/culvert/examples/demo-service/service"
 	"github.com/culvert-project/culvert/host/connect"
+	"github.com/culvert-project/culvert/host/porttest"
 	"github.com/culvert-project/culvert/host/rest"
 )
 
@@ -27,7 +28,7 @@ type followed struct {
 // follows starts a worker on a folder with more lines in its own file.
 func (p *place) follows(folder string, lines ...string) *followed {
 	p.t.Helper()
-	at := freeAddress(p.t)
+	at := porttest.Address(p.t)
 	p.file(folder+"/worker.properties", append([]string{"bootstrap.servers=embedded", "listeners=http://" + at,
 		"task.shutdown.graceful.timeout.ms=60000"}, lines...)...)
 	c := p.startFor(10*time.Minute, "run", "--plugins", plugins(p.t), "--data", p.data, "--config", folder)
@@ -259,7 +260,7 @@ topic: its tasks are made anew (copy/topic.properties)
 		`"settings":[{"name":"sap.odata#00.topic","runs":"Products","file":"Other"}]}`) || strings.Contains(r.stdout, "n3w") || strings.Contains(r.stdout, "0ld") {
 		t.Errorf("as JSON: found %s", r.stdout)
 	}
-	if r := p.run("diff", "--plugins", plugins(t), "--config", "copy", "--url", "http://"+freeAddress(t)); r.code != 2 || !strings.Contains(r.stderr, "expected a running worker") {
+	if r := p.run("diff", "--plugins", plugins(t), "--config", "copy", "--url", "http://"+porttest.Address(t)); r.code != 2 || !strings.Contains(r.stderr, "expected a running worker") {
 		t.Errorf("without a worker: found exit %d, %s", r.code, r.stderr)
 	}
 	if lives := strings.Count(f.stderr.String(), `msg="connector started"`); lives != 6 {

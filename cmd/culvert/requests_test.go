@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/host/porttest"
 )
 
 // --log-level debug shows each request with what came of it, and never a secret.
@@ -40,7 +41,7 @@ func TestRequestsAtDebug(t *testing.T) {
 		}
 	}
 
-	closed := p.file("closed.properties", source("closed", freeAddress(t), "Orders")...)
+	closed := p.file("closed.properties", source("closed", porttest.Address(t), "Orders")...)
 	r = p.run("ping", "-p", closed, "-s", service.NorthwindPath, "--log-level", "debug", "--plugins", plugins(t))
 	if want := fmt.Sprintf("msg=request method=GET path=%s/$metadata status=0 bytes=0 ms=", northwind); !strings.Contains(r.stderr, want) || !strings.Contains(r.stderr, "connection refused") {
 		t.Errorf("expected %q and the reason in\n%s", want, r.stderr)

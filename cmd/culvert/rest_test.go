@@ -19,6 +19,7 @@ import (
 	"github.com/culvert-project/culvert/examples/demo-service/service"
 	"github.com/culvert-project/culvert/host/check"
 	"github.com/culvert-project/culvert/host/connect"
+	"github.com/culvert-project/culvert/host/porttest"
 )
 
 // call sends a change by REST, with a body in JSON where there is one.
@@ -268,7 +269,7 @@ func TestConnectorsWithoutAFolder(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
 	_, address := demo(t, service.Options{Rows: 10})
-	at := freeAddress(t)
+	at := porttest.Address(t)
 	worker := p.file("worker.properties", "bootstrap.servers=embedded", "listeners=http://"+at,
 		"task.shutdown.graceful.timeout.ms=60000")
 	named := p.file("named.properties", source("named", address, "Products")...)

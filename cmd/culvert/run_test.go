@@ -13,6 +13,7 @@ import (
 
 	"github.com/culvert-project/culvert/examples/demo-service/service"
 	"github.com/culvert-project/culvert/host/connect"
+	"github.com/culvert-project/culvert/host/porttest"
 )
 
 func TestOnceMovesWhatIsThereAndNothingTwice(t *testing.T) {
@@ -45,7 +46,7 @@ func TestRunUntilStopped(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
 	s, address := demo(t, service.Options{Rows: 200, PageSize: 50})
-	listen := freeAddress(t)
+	listen := porttest.Address(t)
 	folder := filepath.Join(p.dir, "etc")
 	if err := os.Mkdir(folder, 0o700); err != nil {
 		t.Fatal(err)
@@ -82,7 +83,7 @@ func TestFailedTaskLeavesOthersRunning(t *testing.T) {
 	p := newPlace(t)
 	s, address := demo(t, service.Options{Rows: 100})
 	good := p.file("good.properties", source("good", address, "Orders")...)
-	bad := p.file("bad.properties", source("bad", freeAddress(t), "Orders")...)
+	bad := p.file("bad.properties", source("bad", porttest.Address(t), "Orders")...)
 	r := p.run("run", "--once", "--plugins", plugins(t), "--data", p.data, bad, good)
 	if want := "connector bad, task 0: FAILED: "; r.code != 1 || !strings.HasPrefix(r.lastLine(), want) {
 		t.Errorf("expected exit 1 and a last line with %q, found %d and %q", want, r.code, r.lastLine())
@@ -91,7 +92,7 @@ func TestFailedTaskLeavesOthersRunning(t *testing.T) {
 		t.Errorf("expected the other connector to finish, found %d records of %d", got, s.Count("Orders"))
 	}
 
-	listen := freeAddress(t)
+	listen := porttest.Address(t)
 	c := p.start("run", "--set", "listeners=http://"+listen, "--plugins", plugins(t), "--data", p.data, bad, good)
 	var status connect.Status
 	c.eventually("FAILED", func() bool {

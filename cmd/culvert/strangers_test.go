@@ -12,6 +12,7 @@ import (
 
 	"github.com/culvert-project/culvert/examples/demo-service/service"
 	"github.com/culvert-project/culvert/host/kafka"
+	"github.com/culvert-project/culvert/host/porttest"
 )
 
 // Where nothing answers, or somebody else does, the settings are named that say where the service is.
@@ -19,7 +20,7 @@ func TestFaultsNameWhereTheServiceIs(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
 	_, address := demo(t, service.Options{Rows: 5})
-	closed := freeAddress(t)
+	closed := porttest.Address(t)
 	for _, c := range []struct {
 		name  string
 		lines []string
@@ -159,7 +160,7 @@ func TestOnceWithoutItsTopic(t *testing.T) {
 func TestSettingsOfAConverterThatIsNotNamed(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
-	lines := append(source("orders", freeAddress(t), "Orders"), "value.converter.schemas.enable=false")
+	lines := append(source("orders", porttest.Address(t), "Orders"), "value.converter.schemas.enable=false")
 	want := "value.converter.schemas.enable: warning: has no effect, as in Kafka Connect: this file names no value.converter"
 	r := p.run("validate", "--plugins", plugins(t), p.file("orders.properties", lines...))
 	if r.code != 0 || !strings.Contains(r.stdout, want) || !strings.Contains(r.stdout, "value.converter=org.apache.kafka.connect.json.JsonConverter") {

@@ -14,6 +14,7 @@ import (
 	"github.com/culvert-project/culvert/examples/demo-service/service"
 	"github.com/culvert-project/culvert/host/connect"
 	"github.com/culvert-project/culvert/host/plugin/guesttest"
+	"github.com/culvert-project/culvert/host/porttest"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -69,7 +70,7 @@ func TestPluginsAreSwappedInMidLoad(t *testing.T) {
 	g := &gate{inner: s, set: "/Orders", turns: make(chan struct{}, rows)}
 	server := httptest.NewServer(g)
 	t.Cleanup(server.Close)
-	listen := freeAddress(t)
+	listen := porttest.Address(t)
 	file := p.file("orders.properties", append(source("orders", strings.TrimPrefix(server.URL, "http://"), "Orders"),
 		silent, "transforms=parity,note",
 		"transforms.parity.type=org.apache.kafka.connect.transforms.InsertField$Value",

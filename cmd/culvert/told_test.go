@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/host/porttest"
 )
 
 // soaking tells whether the long forms are asked for.
@@ -44,7 +45,7 @@ func subscribing(t *testing.T) (p *place, worker, port string) {
 	broker.eventually("an address", func() bool { return strings.Contains(broker.stdout.String(), "\n") })
 	worker = p.file("worker.properties", "bootstrap.servers=embedded", "listeners=", "offset.flush.interval.ms=20",
 		"key.converter.schemas.enable=false", "value.converter.schemas.enable=false")
-	_, port, _ = net.SplitHostPort(freeAddress(t))
+	_, port, _ = net.SplitHostPort(porttest.Address(t))
 	return p, worker, port
 }
 
@@ -263,7 +264,7 @@ func TestSoakDeletedConnectors(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
 	s, address := demo(t, service.Options{Rows: 10, Subscriptions: true})
-	_, port, _ := net.SplitHostPort(freeAddress(t))
+	_, port, _ := net.SplitHostPort(porttest.Address(t))
 	p.subfolder("conf")
 	f := p.follows("conf")
 	queue := func() string {

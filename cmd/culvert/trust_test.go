@@ -18,6 +18,7 @@ import (
 	"github.com/culvert-project/culvert/host/connect"
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/plugin/guesttest"
+	"github.com/culvert-project/culvert/host/porttest"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -110,7 +111,7 @@ func TestVersionWithOtherRolesIsNotTaken(t *testing.T) {
 	dir := folder(t)
 	s, address := demo(t, service.Options{Rows: 20, User: "me", Password: password})
 	thief := newThief(t)
-	listen := freeAddress(t)
+	listen := porttest.Address(t)
 	// The proxy of the user's requests is the thief, by default.
 	file := p.file("orders.properties", instead(source("orders", address, "Orders"), "sap.odata.user.name=me", "sap.odata.user.pwd="+password,
 		"sap.odata#00.exec-period=1")...)
@@ -257,7 +258,7 @@ func TestClassOfTwoPlugins(t *testing.T) {
 	}
 	second := guesttest.Static(wit.Description{Name: "a-better-sink", Version: "1.0.0", Components: sink}, "", wit.InterfaceSink)
 	put(t, dir, "better.wasm", second)
-	listen := freeAddress(t)
+	listen := porttest.Address(t)
 	files := []string{p.file("orders.properties", source("orders", address, "Orders")...), p.file("copies.properties", sinkOf("copies", address, "Orders", "OrderCopies")...)}
 	args := append([]string{"run", "--plugins", dir, "--data", p.data, "--set", "listeners=http://" + listen}, files...)
 	c := p.start(args...)
@@ -336,7 +337,7 @@ func TestSecretsReachNoGuest(t *testing.T) {
 	if r := p.run("plugins", "list", "--plugins", dir, "--data", p.data); r.code != 0 {
 		t.Fatal(r.stderr)
 	}
-	listen := freeAddress(t)
+	listen := porttest.Address(t)
 	var shown strings.Builder
 	c := p.start(append(append([]string{"run", "--log-level", "debug", "--set", "listeners=http://" + listen}, args...), from, to)...)
 	c.says("rob settle")

@@ -8,9 +8,10 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/culvert-project/culvert/host/porttest"
 )
 
 func TestTunnel(t *testing.T) {
@@ -23,7 +24,7 @@ func TestTunnel(t *testing.T) {
 	if announced == nil {
 		t.Fatalf("stdout:\n%s", c.stdout.String())
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), comesAbout)
 	defer cancel()
 	client, err := kgo.NewClient(kgo.SeedBrokers(announced[1]), kgo.DefaultProduceTopic("rows"), kgo.ConsumeTopics("rows"),
 		kgo.ConsumerGroup("g"), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
@@ -65,7 +66,7 @@ func TestTunnel(t *testing.T) {
 func TestTunnelToItself(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
-	_, port, _ := strings.Cut(freeAddress(t), ":")
+	_, port, _ := strings.Cut(porttest.Address(t), ":")
 	for _, c := range []struct{ broker, listen string }{{"127.0.0.1", "127.0.0.1"}, {"localhost", "127.0.0.1"}, {"127.0.0.1", "0.0.0.0"}, {"127.0.0.1", ""}} {
 		file := p.file("worker.properties", "bootstrap.servers="+c.broker+":"+port)
 		r := p.run("tunnel", "-p", file, "--listen", c.listen+":"+port)
