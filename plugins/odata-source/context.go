@@ -57,8 +57,6 @@ type feed struct {
 	pages paging.Set
 	// unknown are properties that came and that fresh metadata don't have.
 	unknown map[string]bool
-	// spare are decoders that wait for the next page of their format.
-	spare map[bool]decode.Decoder
 }
 
 func (f *feed) structure() *edm.Structure { return f.model.Structures[0] }
@@ -209,7 +207,7 @@ func (f *feed) compile() error {
 		return err
 	}
 	f.pages.Ready()
-	f.spare, f.unknown = map[bool]decode.Decoder{}, map[string]bool{}
+	f.unknown = map[string]bool{}
 	return nil
 }
 
@@ -253,7 +251,8 @@ func (f *feed) schemas() []wit.Schema {
 	return list
 }
 
-// cache keeps what the instance made of contexts; a connector has one, a second while it is opened anew.
+// cache keeps what the instance made of contexts, the one that was asked for last first: each task of the connector has
+// one, a second while it is opened anew.
 type cache struct{ entries []cached }
 
 type cached struct {
@@ -261,7 +260,9 @@ type cached struct {
 	opened  *opened
 }
 
-const maxContexts = 4
+// maxCompiled is how many feeds the cached contexts have together, beyond the two that were asked for last: some 15 KB
+// for each.
+const maxCompiled = 256
 
 func (c *cache) get(context []byte) (*opened, error) {
 	for i := range c.entries {
@@ -277,10 +278,15 @@ func (c *cache) get(context []byte) (*opened, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(c.entries) == maxContexts {
-		c.entries = c.entries[:maxContexts-1]
+	c.entries = slices.Insert(c.entries, 0, cached{string(context), o})
+	compiled := 0
+	for i, e := range c.entries {
+		if compiled += len(e.opened.feeds); i >= 2 && compiled > maxCompiled {
+			clear(c.entries[i:])
+			c.entries = c.entries[:i]
+			break
+		}
 	}
-	c.entries = append([]cached{{string(context), o}}, c.entries...)
 	return o, nil
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"testing"
 
@@ -36,5 +37,60 @@ func TestManySets(t *testing.T) {
 	}
 	if _, err := l.run(199, nil); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestInstancesKeepFewDecoders: an instance that reads two hundred sets keeps decoders for the next pages of a few, and
+// a set that is read again gets its own.
+func TestInstancesKeepFewDecoders(t *testing.T) {
+	s := service.New(service.Options{Rows: 4})
+	var settings []string
+	for i := range 3 * maxSpare {
+		number := fmt.Sprintf("%03d", i)
+		settings = append(settings, set(number, "Orders")...)
+		settings = append(settings, "sap.odata#"+number+".id="+number)
+	}
+	l := newLoad(t, s, settings...)
+	for feed := range 3 * maxSpare {
+		if _, err := l.run(uint32(feed), nil); err != nil {
+			t.Fatal(err)
+		}
+		if n := len(l.p.pages.decoders); n != min(feed+1, maxSpare) {
+			t.Fatalf("behind feed %d: expected %d decoders, found %d", feed, min(feed+1, maxSpare), n)
+		}
+	}
+	last := l.p.pages.decoders[maxSpare-1]
+	if _, err := l.run(3*maxSpare-1, nil); err != nil {
+		t.Fatal(err)
+	}
+	if again := l.p.pages.decoders[maxSpare-1]; again != last {
+		t.Error("a set that was read again got another decoder")
+	}
+	if n := len(l.p.pages.spare); n != 1 {
+		t.Errorf("pages were read one after another: expected 1 that is kept, found %d", n)
+	}
+}
+
+// TestContextsAreKeptByTheirFeeds: an instance keeps what it made of the contexts of many tasks with few sets each, and
+// of few with many.
+func TestContextsAreKeptByTheirFeeds(t *testing.T) {
+	s := service.New(service.Options{Rows: 4})
+	one, err := unpackContext(newLoad(t, s, append(set("00", "Orders"), "sap.odata#00.id=0")...).opened.Context)
+	if err != nil {
+		t.Fatal(err)
+	}
+	contexts := func(tasks, sets int) (c cache) {
+		for task := range tasks {
+			o := &opened{origin: one.origin, at: int64(task), feeds: slices.Repeat(one.feeds, sets)}
+			if _, err := c.get(packContext(o)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return c
+	}
+	for _, test := range []struct{ tasks, sets, kept int }{{12, 1, 12}, {4, maxCompiled / 3, 3}, {3, maxCompiled, 2}} {
+		if n := len(contexts(test.tasks, test.sets).entries); n != test.kept {
+			t.Errorf("%d tasks of %d sets: expected %d contexts, found %d", test.tasks, test.sets, test.kept, n)
+		}
 	}
 }

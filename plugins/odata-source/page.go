@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"errors"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -15,6 +16,7 @@ import (
 // page is an answer that is being read.
 type page struct {
 	paging.Page
+	pages  *pages
 	opened *opened
 	feed   *feed
 	// delta is where delta mode stands, headers are those of the answer that it goes by.
@@ -34,12 +36,24 @@ type page struct {
 	ended, declared bool
 }
 
-// pages by number; spare ones keep their memory.
+// pages by number; spare ones keep their memory, spare decoders wait for the next page of their feed and format.
 type pages struct {
-	open  map[uint32]*page
-	spare []*page
-	last  uint32
+	open     map[uint32]*page
+	spare    []*page
+	decoders []spareDecoder
+	last     uint32
 }
+
+// spareDecoder is one that has read a page to its end.
+type spareDecoder struct {
+	feed    *feed
+	atom    bool
+	decoder decode.Decoder
+}
+
+// maxSpare is how many pages and how many decoders an instance keeps for the next page: a decoder keeps some 90 KB, and
+// a connector may have hundreds of feeds.
+const maxSpare = 8
 
 // maxErrorBody is how much of an error document is read, in bytes.
 const maxErrorBody = 256 << 10
@@ -77,7 +91,7 @@ func (p *plugin) Begin(context []byte, number uint32, position *[]wit.Field, res
 // begin opens a page for an answer.
 func (ps *pages) begin(o *opened, f *feed, response *wit.Response) (*page, uint32) {
 	pg := ps.take()
-	pg.opened, pg.feed, pg.ended, pg.declared = o, f, false, false
+	pg.pages, pg.opened, pg.feed, pg.ended, pg.declared = ps, o, f, false, false
 	pg.named, pg.entities, pg.store = "", 0, nil
 	pg.Set, pg.Origin = &f.pages, &o.origin
 	pg.Answer = wit.Response{Status: response.Status, At: response.At}
@@ -108,11 +122,32 @@ func (ps *pages) drop(number uint32, sound bool) {
 	delete(ps.open, number)
 	if sound && pg.decoder != nil {
 		pg.decoder.Reset()
-		pg.feed.spare[pg.atom] = pg.decoder
+		ps.keep(spareDecoder{pg.feed, pg.atom, pg.decoder})
 	}
 	pg.decoder, pg.opened, pg.feed = nil, nil, nil
-	pg.Reset()
-	ps.spare = append(ps.spare, pg)
+	if len(ps.spare) < maxSpare {
+		pg.Reset()
+		ps.spare = append(ps.spare, pg)
+	}
+}
+
+// keep keeps a decoder in the place of the one that has waited longest, where there are enough.
+func (ps *pages) keep(d spareDecoder) {
+	if len(ps.decoders) == maxSpare {
+		ps.decoders = slices.Delete(ps.decoders, 0, 1)
+	}
+	ps.decoders = append(ps.decoders, d)
+}
+
+// kept is a spare decoder of a feed and format, nil if there is none.
+func (ps *pages) kept(f *feed, atom bool) decode.Decoder {
+	at := slices.IndexFunc(ps.decoders, func(d spareDecoder) bool { return d.feed == f && d.atom == atom })
+	if at < 0 {
+		return nil
+	}
+	d := ps.decoders[at].decoder
+	ps.decoders = slices.Delete(ps.decoders, at, at+1)
+	return d
 }
 
 func (p *plugin) Abandon(number uint32) { p.pages.drop(number, false) }
@@ -202,8 +237,7 @@ func (pg *page) choose(piece []byte, last bool) bool {
 	}
 	atom := isAtom(piece, pg.feed.atom)
 	pg.atom = atom
-	if pg.decoder = pg.feed.spare[atom]; pg.decoder != nil {
-		delete(pg.feed.spare, atom)
+	if pg.decoder = pg.pages.kept(pg.feed, atom); pg.decoder != nil {
 		return true
 	}
 	if atom {

@@ -107,7 +107,7 @@ func (f *feed) rowsOf(bodies []string, most int) (rows jsontext.Value, follow *d
 	fail := func(err error) (jsontext.Value, *decode.Follow, error) {
 		return jsontext.Value{}, nil, &wit.Fault{Kind: wit.FaultData, Message: "entity set " + f.set + " of " + f.service + ": " + err.Error()}
 	}
-	pg := page{feed: f}
+	pg := page{pages: &pages{}, feed: f}
 	pg.choose([]byte(bodies[0]), true)
 	rows = jsontext.List()
 	tag := ""
