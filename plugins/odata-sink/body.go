@@ -103,8 +103,10 @@ func (m *manner) convert(property *edm.Property, n *wit.Node, v any) (value.Conv
 		return value.ConvertLossy(property, n, v)
 	}
 	c, err := value.ConvertWithin(property, n, v)
-	if misfit := (*value.MisfitError)(nil); errors.As(err, &misfit) && v == nil {
-		err = &value.MisfitError{Expected: misfit.Expected, Found: "null"}
+	if err != nil && v == nil {
+		if misfit := (*value.MisfitError)(nil); errors.As(err, &misfit) {
+			err = &value.MisfitError{Expected: misfit.Expected, Found: "null"}
+		}
 	}
 	return c, err
 }

@@ -36,6 +36,10 @@ type target struct {
 	at     int
 	model  *edm.Model
 	entity *structure
+	flat   *flat
+	// same is the place of the first target with the same path; lane is the start of the number of its entities' lanes.
+	same int
+	lane uint32
 	// sets are those whose entities can be nested in the target's, by navigation properties: the first is its own.
 	sets []*linked
 }
@@ -122,6 +126,8 @@ func (t *target) ready() {
 		}
 	}
 	t.entity = all[t.model.Structures[0].QualifiedName()]
+	t.flat = newFlat(t.entity)
+	t.lane = mixed(laneSeed, t.path)
 }
 
 func (p *plugin) Open(component string, given []wit.Setting, _ []byte, answers []wit.Response) (wit.SinkOpening,
@@ -314,6 +320,10 @@ func (o *opened) unpack(packed string) (ok bool) {
 			return false
 		}
 		t.ready()
+		t.same = slices.IndexFunc(o.targets, func(other target) bool { return other.path == t.path })
+		if t.same < 0 {
+			t.same = len(o.targets)
+		}
 		o.targets = append(o.targets, t)
 	}
 	return r.Done()

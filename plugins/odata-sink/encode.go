@@ -28,15 +28,22 @@ func (p *plugin) Encode(context []byte, schemas []wit.Schema, topics []string, r
 	for _, h := range hints {
 		hinted[h.Row] = h.Text
 	}
+	p.bodies, p.requests = nil, make([]request, 0, len(rows)) // what was made before is the host's until now
+	targets := make([]*target, len(topics))
+	for i, topic := range topics {
+		targets[i] = s.target(topic)
+	}
 	var out wit.Deliveries
 	plan := newGrouping(s)
 	for i := range rows {
-		e := encoding{p: p, s: s, row: &rows[i], data: data, hint: readHint(hinted[uint32(i)])}
+		e := encoding{p: p, s: s, row: &rows[i], data: data}
+		if len(hints) > 0 {
+			e.hint = readHint(hinted[uint32(i)])
+		}
 		var topic string
 		if int(rows[i].Topic) < len(topics) {
-			topic = topics[rows[i].Topic]
+			topic, e.target = topics[rows[i].Topic], targets[rows[i].Topic]
 		}
-		e.target = s.target(topic)
 		if i < len(origins) && int(origins[i].Topic) < len(originTopics) {
 			e.origin, e.originTopic = origins[i], originTopics[origins[i].Topic]
 		}
@@ -80,6 +87,8 @@ type encoding struct {
 
 	key, content     tree
 	hasKey, hasValue bool
+	// short: the row goes the short way, of which the keys are done, and has no trees yet.
+	short bool
 	// keys are the values of all key properties; missing is why there are none. unsaid: they are those of the record's
 	// key, and an insert doesn't say them: the service may number the entity.
 	keys    []keyValue
@@ -114,14 +123,13 @@ func (e *encoding) request(topic string) (*request, error) {
 	if e.target == nil {
 		return nil, &wit.Fault{Kind: wit.FaultConfig, Message: "no entity set is configured for topic " + topic}
 	}
-	var err error
-	if e.key, e.hasKey, err = e.p.read(e.row.Key, e.data); err != nil {
+	if e.direct() && e.directKeys() {
+		e.short = true
+		return e.byMode(e.s.mode)
+	}
+	if err := e.read(); err != nil {
 		return nil, err
 	}
-	if e.content, e.hasValue, err = e.p.read(e.row.Value, e.data); err != nil {
-		return nil, err
-	}
-	e.content, e.key = e.p.resolve(e.content), e.p.resolve(e.key)
 	if !e.hasValue {
 		if !e.s.deletes {
 			return nil, nil
@@ -134,14 +142,31 @@ func (e *encoding) request(topic string) (*request, error) {
 	}
 	e.findKeys()
 	mode, err := e.mode()
-	switch {
-	case err != nil:
+	if err != nil {
 		return nil, err
-	case mode == stepInsert:
+	}
+	return e.byMode(mode)
+}
+
+// read makes trees of the row.
+func (e *encoding) read() (err error) {
+	if e.key, e.hasKey, err = e.p.read(e.row.Key, e.data); err != nil {
+		return err
+	}
+	if e.content, e.hasValue, err = e.p.read(e.row.Value, e.data); err != nil {
+		return err
+	}
+	e.content, e.key = e.p.resolve(e.content), e.p.resolve(e.key)
+	return nil
+}
+
+func (e *encoding) byMode(mode string) (*request, error) {
+	switch mode {
+	case modeInsert:
 		return e.insertion()
-	case mode == modeDelete:
+	case modeDelete:
 		return e.deletion()
-	case mode == modeUpsert:
+	case modeUpsert:
 		return e.upsert()
 	}
 	return e.update(mode, false)
@@ -265,7 +290,9 @@ func (e *encoding) laneOf(predicate string) string {
 
 // start makes what all requests of the row have.
 func (e *encoding) start(op operation, method string) *request {
-	q := &request{operation: op, to: e.target, method: method, place: e.target.path, hint: e.hint}
+	e.p.requests = append(e.p.requests, request{})
+	q := &e.p.requests[len(e.p.requests)-1]
+	*q = request{operation: op, to: e.target, method: method, place: e.target.path, hint: e.hint}
 	if e.missing == nil {
 		q.predicate = predicateOf(e.keys)
 	}
@@ -301,8 +328,31 @@ func (m *manner) media() string {
 	return "application/json"
 }
 
+// Headers of requests with a body.
+var (
+	ofJSON = []wit.Header{{Name: "Accept", Value: "application/json"}, {Name: "Content-Type", Value: "application/json"}}
+	ofAtom = []wit.Header{{Name: "Accept", Value: "application/atom+xml"}, {Name: "Content-Type", Value: "application/atom+xml;type=entry"}}
+)
+
+func (m *manner) written() []wit.Header {
+	if m.atom {
+		return ofAtom
+	}
+	return ofJSON
+}
+
 // write puts the row's value into a request.
 func (e *encoding) write(q *request, updates bool) (err error) {
+	if e.short {
+		var ok bool
+		if q.body, ok = e.directBody(updates); ok {
+			q.headers = append(q.headers, e.s.written()...)
+			return nil
+		}
+		if err := e.read(); err != nil {
+			return err
+		}
+	}
 	b := body{p: e.p, how: &e.s.manner, updates: updates, without: e.s.without}
 	if e.s.keyFromRecord && e.missing != nil {
 		return e.missing
@@ -314,14 +364,10 @@ func (e *encoding) write(q *request, updates bool) (err error) {
 	if e.s.nested {
 		b.nested = &nested
 	}
-	kind := "application/json"
-	if e.s.atom {
-		kind = "application/atom+xml;type=entry"
-	}
 	if q.body, err = b.entity(e.target.entity, e.content, ""); err != nil {
 		return err
 	}
-	q.headers = append(q.headers, wit.Header{Name: "Accept", Value: e.s.media()}, wit.Header{Name: "Content-Type", Value: kind})
+	q.headers = append(q.headers, e.s.written()...)
 	if len(nested) == 0 {
 		return nil
 	}

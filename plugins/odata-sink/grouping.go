@@ -1,7 +1,6 @@
 package main
 
 import (
-	"hash/fnv"
 	"strings"
 
 	"github.com/culvert-project/culvert/plugins/odata/batch"
@@ -86,9 +85,15 @@ type group struct {
 // line is the groups of a lane, one after another, and the one in which each entity stands last.
 type line struct {
 	groups []*group
-	last   map[string]int
+	last   map[entity]int
 	// open are the groups that take more, by class and service, as positions among all plus one.
 	open map[[2]int]int
+}
+
+// entity tells entities apart, of whichever target.
+type entity struct {
+	same int
+	lane string
 }
 
 // grouping puts requests into deliveries: those of one entity into one lane, and never two into one delivery (P20).
@@ -103,13 +108,21 @@ func newGrouping(s *state) *grouping { return &grouping{s: s, lines: map[uint32]
 // laneNumber is a stable hash of an entity. With batches there are few lanes, so that a delivery of one can hold many
 // rows.
 func (g *grouping) laneNumber(q *request) uint32 {
-	h := fnv.New32a()
-	h.Write([]byte(q.to.path))
-	h.Write([]byte(q.lane))
+	h := mixed(q.to.lane, q.lane)
 	if !g.s.batches {
-		return h.Sum32()
+		return h
 	}
-	return h.Sum32() % uint32(g.s.lanes)
+	return h % uint32(g.s.lanes)
+}
+
+const laneSeed, laneFactor = 2166136261, 16777619
+
+// mixed goes on with the hash FNV-1a.
+func mixed(h uint32, text string) uint32 {
+	for i := range len(text) {
+		h = (h ^ uint32(text[i])) * laneFactor
+	}
+	return h
 }
 
 // apart tells whether a request has a changeset of its own.
@@ -122,12 +135,12 @@ func (g *grouping) add(q *request) {
 	number := g.laneNumber(q)
 	l := g.lines[number]
 	if l == nil {
-		l = &line{last: map[string]int{}, open: map[[2]int]int{}}
+		l = &line{last: map[entity]int{}, open: map[[2]int]int{}}
 		g.lines[number] = l
 		g.order = append(g.order, number)
 	}
 	learned := g.s.learned[q.to.at]
-	key := q.to.path + q.lane
+	key := entity{q.to.same, q.lane}
 	if g.s.batches && !learned.noBatch && !q.alone() {
 		kind := [2]int{int(q.class()), q.to.at}
 		if n := l.open[kind]; n > l.last[key] && g.fits(l.groups[n-1], q) {
@@ -207,28 +220,31 @@ func (s *state) together(g *group) wit.Delivery {
 	d := wit.Delivery{}
 	to := g.requests[0].to
 	all := s.allTogether || !s.oneByOne && !to.sap && !s.learned[g.at].one
-	var parts []batch.Part
+	service := to.service + "/"
+	parts := make([]batch.Part, 0, len(g.requests))
 	layout := make([]int, 0, len(g.requests)) // how many operations each part has
+	own := make([]batch.Operation, len(g.requests))
+	d.Rows = make([]uint32, 0, len(g.requests))
 	for i, q := range g.requests {
 		within := func(place string, body []byte) batch.Operation {
-			return batch.Operation{Method: q.method, Target: strings.TrimPrefix(place, to.service+"/"), Headers: q.headers,
+			return batch.Operation{Method: q.method, Target: strings.TrimPrefix(place, service), Headers: q.headers,
 				Body: body}
 		}
-		o := within(q.place, q.body)
+		own[i] = within(q.place, q.body)
 		switch last := len(parts) - 1; {
 		case g.class == reads:
-			parts, layout = append(parts, batch.Part{Operations: []batch.Operation{o}}), append(layout, 1)
+			parts, layout = append(parts, batch.Part{Operations: own[i : i+1 : i+1]}), append(layout, 1)
 		case len(q.nested) > 0: // which are done with the row's own, and with no other row's
-			all := []batch.Operation{o}
+			all := []batch.Operation{own[i]}
 			for _, u := range q.nested {
 				all = append(all, within(u.place, u.body))
 			}
 			parts, layout = append(parts, batch.Part{Changeset: true, Operations: all}), append(layout, len(all))
 		case i > 0 && all && !q.apart() && !g.requests[i-1].apart():
-			parts[last].Operations = append(parts[last].Operations, o)
+			parts[last].Operations = append(parts[last].Operations, own[i])
 			layout[last]++
 		default:
-			parts, layout = append(parts, batch.Part{Changeset: true, Operations: []batch.Operation{o}}),
+			parts, layout = append(parts, batch.Part{Changeset: true, Operations: own[i : i+1 : i+1]}),
 				append(layout, 1)
 		}
 		d.Rows = append(d.Rows, q.row)

@@ -24,6 +24,13 @@ func main() {}
 type plugin struct {
 	contexts []cached
 	schemas  map[uint32][]wit.Node
+	// bodies is memory for bodies of requests, a piece of which is used once; longest is how long the longest one was.
+	bodies  []byte
+	longest int
+	// requests is memory for those of one call.
+	requests []request
+	// keysOfRow is memory for the keys of one row.
+	keysOfRow []keyValue
 }
 
 func newPlugin() *plugin { return &plugin{schemas: map[uint32][]wit.Node{}} }

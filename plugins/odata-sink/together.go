@@ -25,24 +25,38 @@ type together struct {
 	operations []asked
 }
 
+// maxOperations is how many operations of a batch memory is made for at once: the most that the settings allow.
+const maxOperations = 10_000
+
 func readTogether(r *pack.Reader) (b together, ok bool) {
 	b.at, b.size, b.reads = r.Number(), r.Number(), r.Flag()
+	parts := r.Count()
+	b.layout = make([]int, 0, parts)
 	count := 0
-	for n := r.Count(); n > 0 && !r.Bad; n-- {
-		b.layout = append(b.layout, r.Number())
-		if last := b.layout[len(b.layout)-1]; last <= 0 || last > 1<<20 {
+	for n := parts; n > 0 && !r.Bad; n-- {
+		operations := r.Number()
+		if operations <= 0 || operations > 1<<20 {
 			return b, false
 		}
-		count += b.layout[len(b.layout)-1]
+		b.layout = append(b.layout, operations)
+		count += operations
 	}
-	for len(b.operations) < count {
+	left := count
+	b.asked = make([]asked, 0, min(count, maxOperations))
+	for left > 0 {
 		a := asked{operation: operation(r.Number()), at: b.at, place: r.Text(), predicate: r.Text(),
 			hint: readHint(r.Text()), batched: true, nested: r.Number()}
-		if r.Bad || a.nested < 0 || a.nested >= count-len(b.operations) {
+		if r.Bad || a.nested < 0 || a.nested >= left {
 			return b, false
 		}
 		b.asked = append(b.asked, a)
-		b.operations = append(append(b.operations, a), make([]asked, a.nested)...)
+		left -= 1 + a.nested
+	}
+	if b.operations = b.asked; len(b.asked) < count {
+		b.operations = make([]asked, 0, count)
+		for i := range b.asked {
+			b.operations = append(append(b.operations, b.asked[i]), make([]asked, b.asked[i].nested)...)
+		}
 	}
 	return b, r.Done() && b.at >= 0
 }
@@ -333,7 +347,21 @@ func (b *together) byID(outcomes []outcome, d batch.Document) {
 // distinct tells whether the Content-IDs of an answer are what was sent: services that count in each changeset anew say
 // the same one twice.
 func distinct(d batch.Document) bool {
-	seen := map[string]bool{}
+	last := 0
+	var seen map[string]bool // made where they are not simply counted
+	for i := range d.Parts {
+		for j := range d.Parts[i].Messages {
+			id := d.Parts[i].Messages[j].ID
+			if n, err := strconv.Atoi(id); err == nil && n > last {
+				last = n
+			} else if id != "" {
+				seen = map[string]bool{}
+			}
+		}
+	}
+	if seen == nil {
+		return true
+	}
 	for i := range d.Parts {
 		for j := range d.Parts[i].Messages {
 			id := d.Parts[i].Messages[j].ID

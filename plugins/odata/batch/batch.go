@@ -3,7 +3,7 @@ package batch
 
 import (
 	"bytes"
-	"hash/fnv"
+	"encoding/binary"
 	"strconv"
 
 	"github.com/culvert-project/culvert/wit"
@@ -27,70 +27,138 @@ type Part struct {
 // Append writes the body of a batch and tells its boundary, which stands in none of the bodies. The operations of
 // changesets have their numbers, counted from 1 through all parts, as Content-ID.
 func Append(dst []byte, parts []Part) (body []byte, boundary string) {
-	suffix := unused(parts)
-	boundary = "batch_" + suffix
+	w := writer{dst: dst, suffix: unused(parts)}
+	boundary = "batch_" + w.suffix
 	number := 0
-	for i, p := range parts {
-		dst = delimiter(dst, boundary)
+	for i := range parts {
+		p := &parts[i]
 		if !p.Changeset {
 			for j := range p.Operations {
-				if j > 0 {
-					dst = delimiter(dst, boundary)
-				}
-				dst = operation(dst, &p.Operations[j], 0)
+				w.delimiter(0)
+				w.operation(&p.Operations[j], 0)
 			}
 			number += len(p.Operations)
 			continue
 		}
-		set := "changeset_" + suffix + "_" + strconv.Itoa(i+1)
-		dst = append(dst, "Content-Type: multipart/mixed; boundary="+set+"\r\n\r\n"...)
+		w.delimiter(0)
+		w.text("Content-Type: multipart/mixed; boundary=")
+		w.boundary(i + 1)
+		w.text("\r\n\r\n")
 		for j := range p.Operations {
 			number++
-			dst = operation(delimiter(dst, set), &p.Operations[j], number)
+			w.delimiter(i + 1)
+			w.operation(&p.Operations[j], number)
 		}
-		dst = append(append(append(dst, "--"...), set...), "--\r\n\r\n"...)
+		w.text("--")
+		w.boundary(i + 1)
+		w.text("--\r\n\r\n")
 	}
-	return append(append(append(dst, "--"...), boundary...), "--\r\n"...), boundary
+	w.text("--")
+	w.boundary(0)
+	w.text("--\r\n")
+	return w.dst, boundary
 }
 
-func delimiter(dst []byte, boundary string) []byte {
-	return append(append(append(dst, "--"...), boundary...), "\r\n"...)
+// writer writes a batch.
+type writer struct {
+	dst []byte
+	// suffix is what the boundaries end with.
+	suffix string
+	// headers are those of the operation before, which stand in dst from one place to another: mostly they are those of
+	// the next one too.
+	headers  []wit.Header
+	from, to int
+}
+
+func (w *writer) text(s string) { w.dst = append(w.dst, s...) }
+
+func (w *writer) number(n int) { w.dst = strconv.AppendInt(w.dst, int64(n), 10) }
+
+// boundary writes that of a changeset, by its number, or with 0 that of the batch.
+func (w *writer) boundary(changeset int) {
+	if changeset == 0 {
+		w.text("batch_")
+		w.text(w.suffix)
+		return
+	}
+	w.text("changeset_")
+	w.text(w.suffix)
+	w.text("_")
+	w.number(changeset)
+}
+
+func (w *writer) delimiter(changeset int) {
+	w.text("--")
+	w.boundary(changeset)
+	w.text("\r\n")
 }
 
 // operation writes a request as a part; id 0: it has no Content-ID. The line end behind the body belongs to the
 // boundary that follows.
-func operation(dst []byte, o *Operation, id int) []byte {
-	dst = append(dst, "Content-Type: application/http\r\nContent-Transfer-Encoding: binary\r\n"...)
+func (w *writer) operation(o *Operation, id int) {
+	w.text("Content-Type: application/http\r\nContent-Transfer-Encoding: binary\r\n")
 	if id > 0 {
-		dst = append(strconv.AppendInt(append(dst, "Content-ID: "...), int64(id), 10), "\r\n"...)
+		w.text("Content-ID: ")
+		w.number(id)
+		w.text("\r\n")
 	}
-	dst = append(dst, "\r\n"...)
-	dst = append(append(append(append(dst, o.Method...), ' '), o.Target...), " HTTP/1.1\r\n"...)
-	for _, h := range o.Headers {
-		dst = append(append(append(append(dst, h.Name...), ": "...), h.Value...), "\r\n"...)
+	w.text("\r\n")
+	w.text(o.Method)
+	w.text(" ")
+	w.text(o.Target)
+	w.text(" HTTP/1.1\r\n")
+	if n := len(o.Headers); n > 0 && len(w.headers) == n && &w.headers[0] == &o.Headers[0] {
+		w.dst = append(w.dst, w.dst[w.from:w.to]...)
+	} else {
+		w.from = len(w.dst)
+		for i := range o.Headers {
+			w.text(o.Headers[i].Name)
+			w.text(": ")
+			w.text(o.Headers[i].Value)
+			w.text("\r\n")
+		}
+		w.headers, w.to = o.Headers, len(w.dst)
 	}
 	if len(o.Body) > 0 {
-		dst = append(strconv.AppendInt(append(dst, "Content-Length: "...), int64(len(o.Body)), 10), "\r\n"...)
+		w.text("Content-Length: ")
+		w.number(len(o.Body))
+		w.text("\r\n")
 	}
-	return append(append(append(dst, "\r\n"...), o.Body...), "\r\n"...)
+	w.text("\r\n")
+	w.dst = append(w.dst, o.Body...)
+	w.text("\r\n")
 }
 
 // unused makes what is different about the boundaries of a batch: made of the bodies, so that the same batch is the
 // same text, and found in none of them.
 func unused(parts []Part) string {
-	h := fnv.New64a()
-	for round := 0; ; round++ {
-		h.Write([]byte{byte(round)})
+	h := uint64(seed)
+	for round := byte(0); ; round++ {
+		h = mixed(h, []byte{round})
 		for i := range parts {
 			for j := range parts[i].Operations {
-				h.Write(parts[i].Operations[j].Body)
+				h = mixed(h, parts[i].Operations[j].Body)
 			}
 		}
-		suffix := strconv.FormatUint(h.Sum64(), 36)
-		if !within(parts, []byte(suffix)) {
+		suffix := strconv.FormatUint(h, 36)
+		if !within(parts, []byte("_"+suffix)) { // few texts have underscores, so that this is a quick search
 			return suffix
 		}
 	}
+}
+
+const seed, factor = 14695981039346656037, 1099511628211
+
+// mixed goes on with a hash: FNV-1a on eight bytes at a time, whose upper bits are mixed into the lower ones.
+func mixed(h uint64, b []byte) uint64 {
+	for ; len(b) >= 8; b = b[8:] {
+		h = (h ^ binary.LittleEndian.Uint64(b)) * factor
+		h ^= h >> 29
+	}
+	for _, c := range b {
+		h = (h ^ uint64(c)) * factor
+	}
+	return h
 }
 
 func within(parts []Part, text []byte) bool {

@@ -2,6 +2,7 @@ package batch
 
 import (
 	"bytes"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -103,12 +104,19 @@ func Parse(contentType string, body []byte) (d Document, ok bool) {
 	if !r.start(boundary) {
 		return d, false
 	}
+	from := r.at
 	for r.found == opens {
 		d.Parts = append(d.Parts, r.part(boundary))
+		if len(d.Parts) == 1 && r.at > from { // the others are about as long
+			d.Parts = slices.Grow(d.Parts, min((len(body)-r.at)/(r.at-from)+1, len(body)/leastPart))
+		}
 	}
 	d.Complete = r.found == closes
 	return d, true
 }
+
+// leastPart is the least that a part with an answer in it takes, about.
+const leastPart = 64
 
 // firstBoundary finds the first line that begins as boundaries do.
 func firstBoundary(body []byte) (string, bool) {
@@ -138,6 +146,8 @@ type reader struct {
 	// whole is the text once more, of which headers are parts, and all are their memory.
 	whole string
 	all   []wit.Header
+	// messages is memory for those that are the first of their part.
+	messages []Message
 	// found is the boundary line that the last step ended with; of is its boundary.
 	found mark
 	of    string
@@ -248,7 +258,7 @@ func (r *reader) part(outer string) Parsed {
 	inner, multipart := Boundary(header(own, "Content-Type"))
 	if !multipart || inner == "" || inner == outer {
 		m := r.message(own, []string{outer})
-		return Parsed{Messages: []Message{m}, Complete: m.Complete && r.found != missing}
+		return Parsed{Messages: r.first(m), Complete: m.Complete && r.found != missing}
 	}
 	p := Parsed{Changeset: true}
 	both := []string{inner, outer}
@@ -259,13 +269,27 @@ func (r *reader) part(outer string) Parsed {
 			p.Messages = append(p.Messages, Message{})
 			continue
 		}
-		p.Messages = append(p.Messages, r.message(own, both))
+		if m := r.message(own, both); p.Messages == nil {
+			p.Messages = r.first(m)
+		} else {
+			p.Messages = append(p.Messages, m)
+		}
 	}
 	p.Complete = r.found != missing
 	if r.of == inner { // it has ended: what comes before the document's own boundary is no content
 		r.until([]string{outer})
 	}
 	return p
+}
+
+// first is a list of one message.
+func (r *reader) first(m Message) []Message {
+	if len(r.messages) == cap(r.messages) {
+		r.messages = make([]Message, 0, min(2*cap(r.messages)+8, 512))
+	}
+	r.messages = append(r.messages, m)
+	end := len(r.messages)
+	return r.messages[end-1 : end : end]
 }
 
 // message reads a message to the boundary behind it. Its own Content-Length counts where a boundary follows there, or

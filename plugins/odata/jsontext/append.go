@@ -4,18 +4,32 @@ import "unicode/utf8"
 
 const hexDigits = "0123456789abcdef"
 
+// plain are the bytes that stand in a string as they are, wherever they are: those of ASCII but controls, quotes and
+// backslashes.
+var plain = func() (plain [256]bool) {
+	for c := 0x20; c < utf8.RuneSelf; c++ {
+		plain[c] = c != '"' && c != '\\'
+	}
+	return plain
+}()
+
 // AppendString writes a string with its quotes. Bytes that are no UTF-8 become U+FFFD.
-func AppendString(dst []byte, s string) []byte {
+func AppendString(dst []byte, s string) []byte { return appendText(dst, s) }
+
+// AppendText is AppendString for a text that is held as bytes.
+func AppendText(dst, s []byte) []byte { return appendText(dst, s) }
+
+func appendText[T string | []byte](dst []byte, s T) []byte {
 	dst = append(dst, '"')
 	from := 0
 	for i := 0; i < len(s); {
 		c := s[i]
-		if c >= 0x20 && c != '"' && c != '\\' && c < utf8.RuneSelf {
+		if plain[c] {
 			i++
 			continue
 		}
 		if c >= utf8.RuneSelf {
-			r, size := utf8.DecodeRuneInString(s[i:])
+			r, size := utf8.DecodeRuneInString(string(s[i:min(i+utf8.UTFMax, len(s))]))
 			if r != utf8.RuneError || size > 1 {
 				i += size
 				continue

@@ -1,0 +1,146 @@
+package value
+
+import (
+	"strconv"
+
+	"github.com/culvert-project/culvert/plugins/odata/edm"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// What follows writes values without making texts of them first, for hot paths. It says the same as [ConvertWithin] and
+// [Converted.AppendJSON], or that these must be asked.
+
+// Limits are the least and the most that an integer type holds; ok: it is one.
+func Limits(t edm.Primitive) (least, most int64, ok bool) {
+	switch t {
+	case edm.SByte, edm.Byte, edm.Int16, edm.Int32, edm.Int64:
+		l := limits[t]
+		return l[0], l[1], true
+	}
+	return 0, 0, false
+}
+
+// Timed tells whether a node's integers are dates or times.
+func Timed(n *wit.Node) bool { return timed(n) }
+
+// Millis is how many milliseconds a unit of a node's integers is where they are points in time, 0 where the node
+// doesn't say one.
+func Millis(n *wit.Node) int64 {
+	switch {
+	case n.Kind == wit.Int64 && logical(n) != wit.NameMicroTimestamp:
+		return 1
+	case n.Kind == wit.Int32 && logical(n) == wit.NameDate:
+		return millisOfDay
+	}
+	return 0
+}
+
+// maxSmallScale is the most digits behind the point of a decimal that AppendSmallDecimal writes.
+const maxSmallScale = 18
+
+// SmallScale is the scale of a node's decimals, -1 where it is no node of decimals, or one for [ConvertWithin].
+func SmallScale(n *wit.Node) int {
+	if n.Kind != wit.Bytes || logical(n) != wit.NameDecimal {
+		return -1
+	}
+	if s := scale(n); s <= maxSmallScale {
+		return max(s, -1)
+	}
+	return -1
+}
+
+// AppendSmallDecimal writes a decimal of at most eight bytes, two's complement, as JSON.
+func AppendSmallDecimal(dst []byte, p *edm.Property, unscaled []byte, scale int) (_ []byte, ok bool) {
+	if len(unscaled) == 0 || len(unscaled) > 8 || p.VariableScale || p.Scale < 0 {
+		return dst, false
+	}
+	n := int64(int8(unscaled[0]))
+	for _, b := range unscaled[1:] {
+		n = n<<8 | int64(b)
+	}
+	for scale > p.Scale && n%10 == 0 {
+		n, scale = n/10, scale-1
+	}
+	if scale > p.Scale {
+		return dst, false
+	}
+	var buffer [24]byte
+	digits := strconv.AppendInt(buffer[:0], n, 10)
+	dst = append(dst, '"')
+	if digits[0] == '-' {
+		dst, digits = append(dst, '-'), digits[1:]
+	}
+	whole := len(digits) - scale // digits before the point
+	if p.Precision > 0 && n != 0 && whole > max(p.Precision-p.Scale, 0) {
+		return dst, false
+	}
+	if scale > 0 {
+		if whole <= 0 {
+			dst = append(dst, "0."...)
+			for ; whole < 0; whole++ {
+				dst = append(dst, '0')
+			}
+			return append(append(dst, digits...), '"'), true
+		}
+		dst, digits = append(append(dst, digits[:whole]...), '.'), digits[whole:]
+	}
+	return append(append(dst, digits...), '"'), true
+}
+
+// Points in time of the years 1 to 9999, in milliseconds.
+const (
+	firstMilli = -62_135_596_800_000
+	lastMilli  = 253_402_300_799_999
+)
+
+// AppendMillis writes a point in time as JSON.
+func AppendMillis(dst []byte, t edm.Primitive, millis int64) (_ []byte, ok bool) {
+	if millis < firstMilli || millis > lastMilli {
+		return dst, false
+	}
+	dst = strconv.AppendInt(append(dst, `"\/Date(`...), millis, 10)
+	if t == edm.DateTimeOffset {
+		dst = append(dst, "+0000"...)
+	}
+	return append(dst, `)\/"`...), true
+}
+
+// AppendDecimalText writes a decimal that is given as digits, with a sign or a point at most, as JSON.
+func AppendDecimalText(dst []byte, p *edm.Property, text []byte) (_ []byte, ok bool) {
+	if p.VariableScale || p.Scale < 0 {
+		return dst, false
+	}
+	first := 0
+	if len(text) > 0 && text[0] == '-' {
+		first = 1
+	}
+	point := len(text)
+	for i := first; i < len(text); i++ {
+		switch c := text[i]; {
+		case c == '.' && point == len(text):
+			point = i
+		case c < '0' || c > '9':
+			return dst, false
+		}
+	}
+	end := len(text)
+	if point == first || point == end-1 {
+		return dst, false
+	}
+	for end-point-1 > p.Scale && text[end-1] == '0' {
+		end--
+	}
+	if end-point-1 > p.Scale {
+		return dst, false
+	}
+	if end == point+1 {
+		end = point
+	}
+	for first < point && text[first] == '0' {
+		first++
+	}
+	if p.Precision > 0 && point-first > max(p.Precision-p.Scale, 0) {
+		return dst, false
+	}
+	return append(append(append(dst, '"'), text[:end]...), '"'), true
+}
