@@ -32,14 +32,17 @@ func (w worker) Root() rest.Root {
 	return w.host.root
 }
 
-func (w worker) Ready(context.Context) error {
+func (w worker) Ready(ctx context.Context) error {
+	h := w.herder()
 	switch {
 	case !w.host.loaded():
 		return errors.New("Plugins are being loaded.")
-	case w.herder() == nil:
+	case h == nil:
 		return errors.New("Kafka is being reached and offsets are being read.")
+	case w.host.config.Once:
+		return nil
 	}
-	return nil
+	return h.Moves(ctx)
 }
 
 func (w worker) Names() []string {

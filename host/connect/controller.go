@@ -38,6 +38,8 @@ type controller struct {
 	// refused are the problems of a newer configuration than given; given goes on.
 	refused config.Problems
 	removed bool
+	// round is closed when the loop comes by; nil: nobody waits for that.
+	round chan struct{}
 
 	// Of the loop alone.
 	lived   bool // current has begun
@@ -77,6 +79,40 @@ func (k *controller) post(o occurrence) {
 	select {
 	case k.wake <- struct{}{}:
 	default:
+	}
+}
+
+// moves waits until the loop comes round, or has ended; false: it does not. A loop that waits for the one of a
+// connector of the same name, which was removed, is not waited for.
+func (k *controller) moves(ctx context.Context) bool {
+	if k.predecessor != nil {
+		select {
+		case <-k.predecessor:
+		default:
+			return true
+		}
+	}
+	k.mu.Lock()
+	round, asked := k.round, k.round != nil
+	if !asked {
+		round = make(chan struct{})
+		k.round = round
+	}
+	k.mu.Unlock()
+	if !asked {
+		k.post(occurrence{taken: round, prior: func() {
+			k.mu.Lock()
+			defer k.mu.Unlock()
+			k.round = nil
+		}})
+	}
+	select {
+	case <-round:
+		return true
+	case <-k.done:
+		return true
+	case <-ctx.Done():
+		return false
 	}
 }
 

@@ -182,6 +182,24 @@ func (h *Herder) Remove(name string) error {
 	return nil
 }
 
+// Moves returns nil when the loop of each connector has come round since it was asked, which a task or a service that
+// does not answer never keeps it from. The error names one that does not move before ctx ends, or says that the worker
+// is starting still. In a run that ends by itself nobody may ask.
+func (h *Herder) Moves(ctx context.Context) error {
+	h.mu.Lock()
+	runs := h.under != nil
+	h.mu.Unlock()
+	if !runs {
+		return errors.New("Connectors are being started.")
+	}
+	for _, k := range h.all() {
+		if !k.moves(ctx) {
+			return fmt.Errorf("The loop of connector %s does not move: %w", k.name, ctx.Err())
+		}
+	}
+	return nil
+}
+
 // Pause has a connector stop its tasks and keep them, until Resume.
 func (h *Herder) Pause(name string) error {
 	return h.with(name, func(k *controller) { k.aim(Paused, onPause) })

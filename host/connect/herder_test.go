@@ -73,6 +73,86 @@ func (h *herd) await(name string, want State, also ...func(Status) bool) Status 
 	}
 }
 
+// What blocks in a connector (Kafka Connect's BlockingConnectorTest): a service that takes requests and never answers
+// keeps neither the loop of its connector nor others from anything, at its start, its stop and its restart.
+func TestBlockedConnectors(t *testing.T) {
+	asked := make(chan struct{}, 100)
+	silent := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		asked <- struct{}{}
+		<-r.Context().Done()
+	}))
+	defer silent.Close()
+	h := newHerd(t)
+	answers := h.service
+	blocked := func(name string, lines ...string) {
+		h.service = strings.TrimPrefix(silent.URL, "http://")
+		h.Put(h.named(name, lines...), nil)
+		h.service = answers
+		<-asked
+	}
+	works := func(what string) {
+		t.Helper()
+		if err := h.Moves(t.Context()); err != nil {
+			t.Errorf("%s: %v", what, err)
+		}
+		h.Put(h.named("other"), nil)
+		h.await("other", Running)
+		h.must(h.Remove("other"))
+	}
+	blocked("start")
+	works("testBlockInConnectorStart")
+	h.must(h.Restart("start"))
+	<-asked
+	works("testWorkerRestartWithBlockInConnectorStart")
+	blocked("start", "tasks.max=2")
+	works("testBlockInConnectorConfig")
+	h.must(h.Pause("start"))
+	h.await("start", Paused)
+	h.must(h.Resume("start"))
+	<-asked
+	h.must(h.Stop("start"))
+	h.await("start", Stopped)
+	works("testBlockInConnectorStop")
+	h.must(h.Resume("start"))
+	<-asked
+	h.must(h.Remove("start"))
+	works("testBlockInSourceTaskStop")
+	if names := h.Names(); len(names) != 0 {
+		t.Errorf("expected none to be left, found %v", names)
+	}
+}
+
+// Health is asked of the loops of connectors: one that does not come round is named, and nothing heaps up meanwhile.
+func TestMoves(t *testing.T) {
+	h := newHerd(t, "a", "b")
+	h.await("a", Running)
+	h.must(h.Moves(t.Context()))
+	gate, held := make(chan struct{}), make(chan struct{})
+	k := h.find("b")
+	k.post(occurrence{prior: func() {
+		close(held)
+		<-gate
+	}})
+	<-held
+	for range 3 {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+		if err := h.Moves(ctx); err == nil || !strings.Contains(err.Error(), "The loop of connector b does not move") {
+			t.Errorf("expected b to be named, found %v", err)
+		}
+		cancel()
+	}
+	k.mu.Lock()
+	if len(k.posted) != 1 {
+		t.Errorf("expected one question to wait, found %d", len(k.posted))
+	}
+	k.mu.Unlock()
+	close(gate)
+	h.must(h.Moves(t.Context()))
+	if err := New(h.bench.options, nil).Moves(t.Context()); err == nil {
+		t.Error("expected a herder that does not run to say so")
+	}
+}
+
 func (h *herd) must(err error) {
 	h.t.Helper()
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"time"
 )
 
@@ -19,21 +20,23 @@ const (
 // body reads what was sent into a value. A body that is no JSON, or of another shape, is answered with 500, as by Kafka
 // Connect: tools know it so.
 func (x *exchange) body(into any) bool {
-	_ = http.NewResponseController(x.w).SetReadDeadline(time.Now().Add(bodyTimeout)) // a writer of a test has none
 	data, err := io.ReadAll(http.MaxBytesReader(x.w, x.r.Body, bodyBytes))
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLarge):
 		x.fail(http.StatusRequestEntityTooLarge, fmt.Sprintf("expected at most %d bytes", bodyBytes))
 		return false
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		x.fail(http.StatusRequestTimeout, fmt.Sprintf("expected the body within %v", bodyTimeout))
+		return false
 	case err != nil:
-		x.fail(http.StatusInternalServerError, "the body could not be read: "+err.Error())
+		x.fail(http.StatusBadRequest, "the body could not be read: "+err.Error())
 		return false
 	case len(data) == 0:
 		x.fail(http.StatusInternalServerError, "expected a JSON object, found nothing")
 		return false
 	}
-	_ = http.NewResponseController(x.w).SetReadDeadline(time.Time{})
+	_ = http.NewResponseController(x.w).SetReadDeadline(time.Time{}) // a writer of a test has none
 	if err := json.Unmarshal(data, into); err != nil {
 		x.fail(http.StatusInternalServerError, "expected a JSON object: "+err.Error())
 		return false

@@ -109,11 +109,7 @@ type Options struct {
 
 // Listen opens the listeners. Errors name the setting. Nothing is answered before Serve.
 func Listen(o Options, log *slog.Logger) (*Server, error) {
-	s := &Server{options: o}
-	s.http.ReadHeaderTimeout, s.http.IdleTimeout = headerTimeout, idleTimeout
-	s.http.MaxHeaderBytes = headerBytes
-	s.http.ErrorLog = slog.NewLogLogger(log.Handler(), slog.LevelDebug)
-	s.http.BaseContext = listenedBy
+	s := newServer(o, log)
 	secure, err := s.read(log)
 	if err != nil {
 		return nil, err
@@ -145,10 +141,21 @@ func Listen(o Options, log *slog.Logger) (*Server, error) {
 	return s, nil
 }
 
-// How long a client may take to send the head of a request, and to send another one, and how large the head may be.
+func newServer(o Options, log *slog.Logger) *Server {
+	s := &Server{options: o}
+	s.http.ReadHeaderTimeout, s.http.IdleTimeout, s.http.WriteTimeout = headerTimeout, idleTimeout, answerTimeout
+	s.http.MaxHeaderBytes = headerBytes
+	s.http.ErrorLog = slog.NewLogLogger(log.Handler(), slog.LevelDebug)
+	s.http.BaseContext = listenedBy
+	return s
+}
+
+// How long a client may take to send the head of a request, to send another one, and to have an answer, which is more
+// than any change takes; and how large the head may be.
 const (
 	headerTimeout = 10 * time.Second
 	idleTimeout   = 2 * time.Minute
+	answerTimeout = 5 * time.Minute
 	headerBytes   = 64 << 10
 )
 
@@ -245,6 +252,9 @@ func (s *Server) Serve(w Worker) {
 	main := chain(handler(w, func(rs resource) bool { return !s.options.Apart || !rs.admin() }))
 	admin := chain(handler(w, resource.admin))
 	s.http.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Body != http.NoBody { // also where nobody reads it: the server looks for the next request behind it
+			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTimeout))
+		}
 		if by, _ := r.Context().Value(listenerKey{}).(listener); by.admin {
 			admin.ServeHTTP(w, r)
 			return

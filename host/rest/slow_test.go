@@ -1,0 +1,128 @@
+package rest
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// pipes is a listener whose connections are pipes, which work in a bubble of a test.
+type pipes struct {
+	conns  chan net.Conn
+	closed chan struct{}
+	once   sync.Once
+}
+
+func (p *pipes) Accept() (net.Conn, error) {
+	select {
+	case c := <-p.conns:
+		return c, nil
+	case <-p.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+func (p *pipes) Close() error {
+	p.once.Do(func() { close(p.closed) })
+	return nil
+}
+
+func (p *pipes) Addr() net.Addr { return &net.UnixAddr{Name: "pipe", Net: "unix"} }
+
+// A client that is slow, or says nothing more, is let go in its time, and no request outlives it. Times are those of a
+// bubble: none passes by the clock.
+func TestSlowClients(t *testing.T) {
+	const slack = time.Second
+	for name, c := range map[string]struct {
+		sent   string
+		reads  bool          // what is answered
+		status int           // of the answer, 0 for none
+		within time.Duration // the connection is closed
+	}{
+		"nothing":                 {"", true, 0, headerTimeout},
+		"half a head":             {"GET / HTTP/1.1\r\nHo", true, 400, headerTimeout},
+		"nothing more":            {"GET / HTTP/1.1\r\nHost: x\r\n\r\n", true, 200, idleTimeout},
+		"half a body":             {"POST /connectors HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{", true, 408, bodyTimeout},
+		"half a chunk":            {"PUT /connectors/a/config HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n9\r\n{", true, 408, bodyTimeout},
+		"a body that nobody asks": {"PUT /connectors/a/pause HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{", true, 404, bodyTimeout},
+		"a body where none is":    {"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{", true, 200, bodyTimeout},
+		"an answer is not read":   {"GET / HTTP/1.1\r\nHost: x\r\n\r\n", false, 0, answerTimeout},
+		"too long a head":         {"GET / HTTP/1.1\r\nHost: x\r\nX: " + strings.Repeat("x", 2*headerBytes), true, 431, slack},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				l := &pipes{conns: make(chan net.Conn), closed: make(chan struct{})}
+				s := newServer(Options{}, slog.New(slog.DiscardHandler))
+				s.listeners = []listener{{l, false, false}}
+				s.Serve(&standIn{connectors: map[string]*standInConnector{}})
+				defer s.Close()
+				client, server := net.Pipe()
+				defer client.Close()
+				l.conns <- server
+				began := time.Now()
+				go io.WriteString(client, c.sent) // as far as it is taken
+				var answer []byte
+				if c.reads {
+					answer, _ = io.ReadAll(client)
+				} else {
+					time.Sleep(c.within + slack)
+					one := make([]byte, 1)
+					if _, err := client.Read(one); !errors.Is(err, io.EOF) {
+						t.Errorf("expected the connection to be closed, found %v", err)
+					}
+				}
+				if took := time.Since(began); took > c.within+2*slack || c.reads && took+slack < c.within {
+					t.Errorf("expected the connection to be closed after %v, found %v", c.within, took)
+				}
+				head, _, _ := strings.Cut(string(answer), "\r\n")
+				if c.status == 0 && head != "" || c.status != 0 &&
+					!strings.Contains(head, " "+strconv.Itoa(c.status)+" ") {
+					t.Errorf("expected status %d, found %q", c.status, head)
+				}
+			})
+		})
+	}
+}
+
+// A body may have as many bytes as a file of a connector.
+func TestBodiesAreBounded(t *testing.T) {
+	for _, c := range []struct{ size, status int }{{bodyBytes, http.StatusCreated},
+		{bodyBytes + 1, http.StatusRequestEntityTooLarge}} {
+		stand := &standIn{connectors: map[string]*standInConnector{}}
+		const rest = `{"name": "a", "config": {"connector.class": "x", "long": ""}}`
+		answer := sent(stand, "POST", "/connectors",
+			strings.Replace(rest, `""`, `"`+strings.Repeat("x", c.size-len(rest))+`"`, 1), "Content-Type", "application/json")
+		if answer.Code != c.status {
+			t.Errorf("%d bytes: expected %d, found %d %.200s", c.size, c.status, answer.Code, answer.Body)
+		}
+	}
+}
+
+// Whether the worker lives is answered in time, though it does not say.
+func TestHealthIsAnsweredInTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		answer := sent(&stuck{&standIn{}}, "GET", "/health", "")
+		if answer.Code != 500 || !strings.Contains(answer.Body.String(), "Worker was unable to handle this request and may be unable to handle other requests.") ||
+			time.Since(began) != healthTimeout {
+			t.Errorf("found %d %s after %v", answer.Code, answer.Body, time.Since(began))
+		}
+	})
+}
+
+// stuck does not say whether it is ready.
+type stuck struct{ *standIn }
+
+func (*stuck) Ready(ctx context.Context) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
