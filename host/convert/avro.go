@@ -3,7 +3,6 @@ package convert
 import (
 	"context"
 	"encoding/binary"
-	"errors"
 	"fmt"
 
 	"github.com/twmb/avro"
@@ -22,11 +21,8 @@ import (
 // What it reads may be of any writer. It refuses what would be changed without a word: a number that does not fit its
 // annotated type (narrowed there), text that is not UTF-8, bytes behind the value.
 type avroConverter struct {
-	use      Use
-	o        avroOptions
-	subject  func(topic, name string) (string, error)
-	client   *registry.Client
-	settings registrySettings
+	registered
+	o avroOptions
 	// kept is how many schemas are kept in each direction (`schemas.cache.config`).
 	kept int
 
@@ -40,15 +36,6 @@ type avroConverter struct {
 	readerBytes int
 }
 
-// registrySettings are those that decide what is asked of the registry.
-type registrySettings struct {
-	registry  registry.Settings
-	register  bool
-	latest    bool
-	normalize bool
-	fixed     int
-}
-
 // avroProgram is what Encode needs for a schema.
 type avroProgram struct {
 	schema *record.Schema
@@ -58,8 +45,7 @@ type avroProgram struct {
 	step *step
 	// raw: the schema is bytes and nothing else, which are written without their length.
 	raw bool
-	// ids are the registry's, by topic.
-	ids map[string]uint32
+	ids topicIDs
 }
 
 // readingKey: the version that a schema gets depends on the topic's subject.
@@ -78,56 +64,16 @@ type avroReading struct {
 	err error
 }
 
-// maxTopicIDs is how many topics a schema's ids are kept for.
-const maxTopicIDs = 10_000
-
 func newAvro(v setting.Values, u Use) (Converter, error) {
-	c := &avroConverter{use: u, kept: v.Number("schemas.cache.config"), programs: map[uint32]*avroProgram{},
+	r, err := newRegistered(v, u, registry.Avro)
+	if err != nil {
+		return nil, err
+	}
+	return &avroConverter{registered: r, kept: v.Number("schemas.cache.config"), programs: map[uint32]*avroProgram{},
 		readers: map[readingKey]*avroReading{},
 		o: avroOptions{enhanced: v.On("enhanced.avro.schema.support"), scrub: v.On("scrub.invalid.names"),
 			meta: v.On("connect.meta.data"), optionalKeys: v.On("allow.optional.map.keys"),
-			flatten: v.On("flatten.singleton.unions"), keepNulls: v.On("ignore.default.for.nullables")},
-		settings: registrySettings{register: v.On("auto.register.schemas"), latest: v.On("use.latest.version"),
-			normalize: v.On("normalize.schemas"), fixed: v.Number("use.schema.id")}}
-	var err error
-	if c.subject, err = subjectStrategy(v, u.Key); err != nil {
-		return nil, err
-	}
-	if c.settings.registry, err = registry.Parse(v); err != nil {
-		return nil, configError("%v", err)
-	}
-	if u.Registry != nil {
-		if c.client, err = u.Registry(c.settings.registry); err != nil {
-			return nil, configError("%v", err)
-		}
-	}
-	return c, nil
-}
-
-// subjectPackage is where Confluent's strategies for the names of subjects are.
-const subjectPackage = "io.confluent.kafka.serializers.subject."
-
-// subjectStrategy is how subjects are named, by the class of `key.subject.name.strategy` or
-// `value.subject.name.strategy`.
-func subjectStrategy(v setting.Values, key bool) (func(topic, name string) (string, error), error) {
-	name, suffix := usedFor(key)+".subject.name.strategy", "-"+usedFor(key)
-	class := v.Text(name)
-	needName := func(record string) error {
-		if record == "" {
-			return dataError("%s=%s: expected a struct, whose name is the subject's", name, class)
-		}
-		return nil
-	}
-	switch simpleName(class) {
-	case "", "TopicNameStrategy":
-		return func(topic, _ string) (string, error) { return topic + suffix, nil }, nil
-	case "RecordNameStrategy":
-		return func(_, record string) (string, error) { return record, needName(record) }, nil
-	case "TopicRecordNameStrategy":
-		return func(topic, record string) (string, error) { return topic + "-" + record, needName(record) }, nil
-	}
-	return nil, configError("%s", setting.Invalid(name, class, "expected TopicNameStrategy, RecordNameStrategy or "+
-		"TopicRecordNameStrategy of "+subjectPackage[:len(subjectPackage)-1]+", others are not built"))
+			flatten: v.On("flatten.singleton.unions"), keepNulls: v.On("ignore.default.for.nullables")}}, nil
 }
 
 func (c *avroConverter) Encode(ctx context.Context, dst []byte, most int, topic string, b *record.Batch,
@@ -159,9 +105,10 @@ func (c *avroConverter) Encode(ctx context.Context, dst []byte, most int, topic 
 	id, known := p.ids[topic]
 	if !known {
 		var err error
-		if id, err = c.id(ctx, p, topic); err != nil {
+		if id, err = c.id(ctx, topic, p.name, p.text, layoutsEqual); err != nil {
 			return dst, false, err
 		}
+		p.ids.keep(topic, id)
 	}
 	out := binary.BigEndian.AppendUint32(append(dst, 0), id)
 	c.budget.start(ctx, dst, most)
@@ -204,7 +151,7 @@ func (p *avroProgram) write(w *walk, dst []byte) ([]byte, *Error) {
 // schemaless is the program of values without a schema.
 func (c *avroConverter) schemaless() *avroProgram {
 	if c.anything == nil {
-		c.anything = &avroProgram{text: anythingSchema, name: avroNamespace + ".Anything", ids: map[string]uint32{}}
+		c.anything = &avroProgram{text: anythingSchema, name: avroNamespace + ".Anything", ids: topicIDs{}}
 	}
 	return c.anything
 }
@@ -224,7 +171,7 @@ func (c *avroConverter) program(ctx context.Context, id uint32) (*avroProgram, e
 			return nil, schemaFault(err)
 		}
 		root := s.Root()
-		p = &avroProgram{schema: s, text: string(text), step: steps, ids: map[string]uint32{}}
+		p = &avroProgram{schema: s, text: string(text), step: steps, ids: topicIDs{}}
 		p.raw = root.Kind == wit.Bytes && !root.Optional && steps.op == bytesStep
 		if !root.Optional {
 			p.name = name
@@ -244,62 +191,10 @@ func (c *avroConverter) program(ctx context.Context, id uint32) (*avroProgram, e
 // anyName takes every name: Avro's Java library takes all letters, and what it writes is read.
 func anyName(string) error { return nil }
 
-// id asks the registry which id a schema has for a topic.
-func (c *avroConverter) id(ctx context.Context, p *avroProgram, topic string) (uint32, error) {
-	if c.client == nil {
-		return 0, errors.New("AvroConverter: made without a schema registry")
-	}
-	subject, err := c.subject(topic, p.name)
-	if err != nil {
-		return 0, err
-	}
-	var id int
-	switch s := &c.settings; {
-	case s.register:
-		id, err = c.client.Register(ctx, subject, p.text, s.normalize)
-	case s.fixed >= 0:
-		id, err = s.fixed, c.sameLayout(ctx, p, s.fixed)
-	case s.latest:
-		var text string
-		if id, text, err = c.client.Latest(ctx, subject); err == nil {
-			err = layoutsEqual(p.text, []string{text}, fmt.Sprintf("the newest schema of %s", subject))
-		}
-	default:
-		id, _, err = c.client.Lookup(ctx, subject, p.text, s.normalize)
-	}
-	if err != nil {
-		var refused *registry.Refused
-		if errors.As(err, &refused) {
-			err = &Stop{fmt.Errorf("%w; the schema is %s", err, cutTo(p.text, MaxErrorBytes))}
-		}
-		return 0, err
-	}
-	if len(p.ids) >= maxTopicIDs {
-		clear(p.ids)
-	}
-	p.ids[topic] = uint32(id)
-	return uint32(id), nil
-}
-
-func cutTo(text string, most int) string {
-	if len(text) > most {
-		return text[:most] + "..."
-	}
-	return text
-}
-
-func (c *avroConverter) sameLayout(ctx context.Context, p *avroProgram, id int) error {
-	texts, _, err := c.client.Schema(ctx, id)
-	if err != nil {
-		return err
-	}
-	return layoutsEqual(p.text, texts, fmt.Sprintf("schema %d of use.schema.id", id))
-}
-
 // layoutsEqual refuses to write by a schema whose bytes are not those of the record's own: Avro's parsing canonical
 // forms differ.
-func layoutsEqual(own string, texts []string, what string) error {
-	mine, err := parseAvro([]string{own})
+func layoutsEqual(own string, texts []registry.Text, what string) error {
+	mine, err := parseAvro([]registry.Text{{Text: own}})
 	if err != nil {
 		return dataError("the record's schema: %v", err)
 	}
@@ -316,10 +211,11 @@ func layoutsEqual(own string, texts []string, what string) error {
 }
 
 // parseAvro parses the last of several schemas, which may refer to those before it.
-func parseAvro(texts []string) (schema *avro.Schema, err error) {
+func parseAvro(texts []registry.Text) (schema *avro.Schema, err error) {
 	var cache avro.SchemaCache
-	for _, text := range texts {
-		if text, err = relaxed(text); err != nil {
+	for _, one := range texts {
+		text, err := relaxed(one.Text)
+		if err != nil {
 			return nil, err
 		}
 		if schema, err = cache.Parse(text, avro.WithLaxNames(anyName)); err != nil {
@@ -333,19 +229,12 @@ func (c *avroConverter) Decode(ctx context.Context, topic string, data []byte, b
 	if data == nil {
 		return wit.Datum{}, nil
 	}
-	const head = 5
-	if len(data) < head || data[0] != 0 {
-		found := "nothing"
-		if len(data) > 0 {
-			found = fmt.Sprintf("%d bytes that begin with %02x", len(data), data[0])
-		}
-		return wit.Datum{}, dataError("expected a zero byte and the four bytes of a schema's id in front of the Avro "+
-			"value, found %s", found)
+	id, err := idOf(data)
+	if err != nil {
+		return wit.Datum{}, err
 	}
-	id := int(binary.BigEndian.Uint32(data[1:]))
 	r := c.readers[readingKey{topic, id}]
 	if r == nil {
-		var err error
 		if r, err = c.reading(ctx, topic, id); err != nil {
 			return wit.Datum{}, err
 		}
@@ -354,7 +243,7 @@ func (c *avroConverter) Decode(ctx context.Context, topic string, data []byte, b
 		return wit.Datum{}, r.err
 	}
 	start := len(b.Data)
-	d, err := r.read(ctx, data[head:], b)
+	d, err := r.read(ctx, data[idBytes:], b)
 	if err != nil {
 		b.Data = b.Data[:start]
 		return wit.Datum{}, err
@@ -399,26 +288,14 @@ func (r *avroReading) read(ctx context.Context, in []byte, b *record.Batch) (wit
 	return d, nil
 }
 
-// reading gets the schema of an id and makes the reader of its values. What the registry does not know is the record's
-// fault, and asked again for the next one.
+// reading gets the schema of an id and makes the reader of its values.
 func (c *avroConverter) reading(ctx context.Context, topic string, id int) (*avroReading, error) {
-	if c.client == nil {
-		return nil, errors.New("AvroConverter: made without a schema registry")
-	}
-	texts, kind, err := c.client.Schema(ctx, id)
+	texts, wrong, err := c.written(ctx, id)
 	if err != nil {
-		var refused *registry.Refused
-		switch {
-		case errors.As(err, &refused) && refused.NotFound():
-			return nil, dataError("%v", err)
-		case errors.As(err, &refused):
-			return nil, &Stop{err}
-		}
 		return nil, err
 	}
 	r := &avroReading{}
-	if kind != "AVRO" {
-		r.err = dataError("schema %d is of type %s, expected AVRO", id, kind)
+	if r.err = wrong; wrong != nil {
 	} else if r.err = c.compile(ctx, r, topic, texts); ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	} else if Stops(r.err) {
@@ -439,12 +316,7 @@ func (c *avroConverter) reading(ctx context.Context, topic string, id int) (*avr
 
 var anythingCanonical = string(avro.MustParse(anythingSchema).Canonical())
 
-func (c *avroConverter) compile(ctx context.Context, r *avroReading, topic string, texts []string) error {
-	for _, text := range texts {
-		if len(text) > MaxEnvelopeBytes {
-			return dataError("an Avro schema of %d bytes, expected at most %d", len(text), MaxEnvelopeBytes)
-		}
-	}
+func (c *avroConverter) compile(ctx context.Context, r *avroReading, topic string, texts []registry.Text) error {
 	schema, err := parseAvro(texts)
 	if err != nil {
 		return dataError("the Avro schema: %v", err)
@@ -462,8 +334,14 @@ func (c *avroConverter) compile(ctx context.Context, r *avroReading, topic strin
 	}
 	var version *int32
 	if len(texts) == 1 { // what refers to others is found by the text and the references together
-		if version, err = c.version(ctx, root, topic, texts[0]); err != nil {
-			return err
+		name := ""
+		if root.Type == "record" {
+			name = fullName(root)
+		}
+		if property(root, "connect.version") == nil {
+			if version, err = c.version(ctx, topic, name, texts[0].Text); err != nil {
+				return err
+			}
 		}
 	}
 	nodes, steps, err := schemaOfAvro(root, version, c.o)
@@ -475,31 +353,4 @@ func (c *avroConverter) compile(ctx context.Context, r *avroReading, topic strin
 	}
 	r.step, r.raw = steps, root.Type == "bytes"
 	return nil
-}
-
-// version is which version of the topic's subject a schema is; Kafka Connect's schema gets it, where the Avro schema
-// says none.
-func (c *avroConverter) version(ctx context.Context, root *avro.SchemaNode, topic, text string) (*int32, error) {
-	if property(root, "connect.version") != nil {
-		return nil, nil
-	}
-	name := ""
-	if root.Type == "record" {
-		name = fullName(root)
-	}
-	subject, err := c.subject(topic, name)
-	if err != nil {
-		return nil, nil // only structs have a subject then
-	}
-	_, version, err := c.client.Lookup(ctx, subject, text, false)
-	var refused *registry.Refused
-	switch {
-	case errors.As(err, &refused) && refused.NotFound():
-		return nil, nil // a copied topic, for example
-	case errors.As(err, &refused):
-		return nil, &Stop{err}
-	case err != nil:
-		return nil, err
-	}
-	return wit.Ptr(int32(version)), nil
 }

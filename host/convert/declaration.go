@@ -11,10 +11,11 @@ import (
 
 // Classes of converters, by their full names. Every one is also known by the part behind its last dot.
 const (
-	ClassAvro      = "io.confluent.connect.avro.AvroConverter"
-	ClassJSON      = "org.apache.kafka.connect.json.JsonConverter"
-	ClassString    = "org.apache.kafka.connect.storage.StringConverter"
-	ClassByteArray = "org.apache.kafka.connect.converters.ByteArrayConverter"
+	ClassAvro       = "io.confluent.connect.avro.AvroConverter"
+	ClassJSONSchema = "io.confluent.connect.json.JsonSchemaConverter"
+	ClassJSON       = "org.apache.kafka.connect.json.JsonConverter"
+	ClassString     = "org.apache.kafka.connect.storage.StringConverter"
+	ClassByteArray  = "org.apache.kafka.connect.converters.ByteArrayConverter"
 )
 
 // Declaration is what a converter says of itself: from it come the check of its settings, their defaults, and what
@@ -36,6 +37,8 @@ func declared() []Declaration {
 	list := []Declaration{
 		declare(ClassAvro, "Confluent's Avro: a zero byte, the id that a schema registry has for the schema, and Avro "+
 			"binary.", avroSettings(), newAvro),
+		declare(ClassJSONSchema, "JSON with a schema registry: a zero byte, the id that it has for the JSON Schema, and "+
+			"JSON.", jsonSchemaSettings(), newJSONSchema),
 		declare(ClassJSON, "JSON, each record with its schema beside it unless schemas.enable=false.", jsonSettings(),
 			newJSON),
 		declare(ClassString, "Text: what is no text is written as Java's toString has it.", stringSettings(),
@@ -61,7 +64,7 @@ func declare(class, documentation string, own *setting.Table,
 func Declarations() []Declaration { return slices.Clone(declarations) }
 
 // later are formats that are known and not built yet, by the last part of their class.
-var later = map[string]string{"ProtobufConverter": "Protobuf", "JsonSchemaConverter": "JSON with a schema registry"}
+var later = map[string]string{"ProtobufConverter": "Protobuf"}
 
 // Find returns the declaration of a class, for keys or for values.
 func Find(class string, key bool) (Declaration, error) {
@@ -137,7 +140,8 @@ func shownAt(group string, order int32, display string) []wit.Rule {
 	return rules
 }
 
-func avroSettings() *setting.Table {
+// registeredSettings are those of all converters with a schema registry.
+func registeredSettings() *setting.Table {
 	t := setting.Of(registry.Declared()...)
 	subject := func(what string) wit.SettingSpec {
 		return setting.Spec(what+".subject.name.strategy", wit.KindClassName, wit.Medium,
@@ -155,6 +159,13 @@ func avroSettings() *setting.Table {
 		subject("key"), subject("value"),
 		setting.Spec("schemas.cache.config", wit.KindInt, wit.Low, setting.Is("1000"),
 			"How many schemas are kept in each direction."),
+	)
+	return t
+}
+
+func avroSettings() *setting.Table {
+	t := registeredSettings()
+	t.Declare(
 		flag("enhanced.avro.schema.support", wit.Medium, "false",
 			"Keep enumerations apart from texts, and packages of records apart from each other."),
 		flag("connect.meta.data", wit.Low, "true",

@@ -66,7 +66,7 @@ func newConverter(t testing.TB, class string, reg *record.Registry, settings ...
 		m[settings[i]] = settings[i+1]
 	}
 	use := Use{Schemas: reg}
-	if class == ClassAvro {
+	if class == ClassAvro || class == ClassJSONSchema {
 		m["schema.registry.url"] = "http://registry.test"
 		use.Registry = rememberingRegistry
 	}

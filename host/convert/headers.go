@@ -33,8 +33,8 @@ func FindHeaders(class string) (Declaration, error) {
 	switch {
 	case err != nil:
 		return d, configError("header converter: unknown class %q; there are %s, and the converters of keys and values "+
-			"but Avro's", class, ClassSimpleHeaders)
-	case d.Class == ClassAvro:
+			"but those with a schema registry", class, ClassSimpleHeaders)
+	case d.Class == ClassAvro || d.Class == ClassJSONSchema:
 		return d, configError("header converter: %s converts no headers, in Kafka Connect neither", d.Class)
 	}
 	return d, nil

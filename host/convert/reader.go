@@ -44,7 +44,7 @@ func compileReader(nodes []wit.Node, node uint32, f form) (*reader, error) {
 	case wit.Array:
 		below.element, err = compileReader(nodes, n.Element, f)
 	case wit.Mapping:
-		below.text = nodes[n.Key].Kind == wit.Text
+		below.mapping = f.mapping(&nodes[n.Key])
 		if below.key, err = compileReader(nodes, n.Key, f); err == nil {
 			below.element, err = compileReader(nodes, n.Element, f)
 		}
@@ -64,10 +64,10 @@ func compileReader(nodes []wit.Node, node uint32, f form) (*reader, error) {
 	return newNodeReader(n, below, f)
 }
 
-// children are the readers of what a node names; text: the keys of the mapping are texts.
+// children are the readers of what a node names; mapping is the shape of a map.
 type children struct {
 	key, element *reader
-	text         bool
+	mapping      shape
 	members      []reader
 }
 
@@ -78,8 +78,8 @@ func newNodeReader(n *wit.Node, below children, f form) (*reader, error) {
 	if r.shape, r.scale, err = shapeOf(n, f); err != nil {
 		return nil, err
 	}
-	if below.text {
-		r.shape = objectShape
+	if n.Kind == wit.Mapping {
+		r.shape = below.mapping
 	}
 	if n.Name != nil && (*n.Name == wit.NameDate || *n.Name == wit.NameTime || *n.Name == wit.NameTimestamp) {
 		r.logical = (*n.Name)[strings.LastIndexByte(*n.Name, '.')+1:]
@@ -88,6 +88,11 @@ func newNodeReader(n *wit.Node, below children, f form) (*reader, error) {
 		r.names = make([]string, len(n.Members))
 		for i := range n.Members {
 			r.names[i] = n.Members[i].Name
+		}
+	}
+	for i := range r.members {
+		if r.shape == unionShape && len(r.members[i].branch) == 0 {
+			return nil, dataError("the member %s of a union must be optional", quoted(r.names[i]))
 		}
 	}
 	if len(r.names) > fewNames {
@@ -179,6 +184,8 @@ func (r *reader) value(p *parser, dst []byte, c byte) ([]byte, *Error) {
 		return r.readDecimal(p, dst, c)
 	case structureShape:
 		return r.readStructure(p, dst)
+	case unionShape:
+		return r.readUnion(p, dst, c)
 	}
 	return r.readItems(p, dst)
 }
@@ -553,6 +560,9 @@ func (r *reader) member(name []byte, guess int) int {
 // the first; bytes are never the same key, as Java's arrays are not.
 func (r *reader) readItems(p *parser, dst []byte) ([]byte, *Error) {
 	opening, what := byte('['), "Maps with non-string fields should be encoded as JSON array of tuples, but found "
+	if r.shape == keyedShape {
+		what = "Maps with non-string fields should be encoded as JSON array of objects, but found "
+	}
 	if r.shape == arrayShape {
 		what = "Arrays should be encoded as JSON arrays, but found "
 	}
@@ -612,6 +622,8 @@ func (r *reader) readItem(p *parser, dst []byte) (_ []byte, value int, err *Erro
 	case arrayShape:
 		dst, err = r.element.read(p, dst)
 		return dst, 0, err
+	case keyedShape:
+		return r.readKeyed(p, dst)
 	}
 	if p.peek() != '[' {
 		return dst, 0, &Error{DataException, "Found invalid map entry instead of array tuple: " + p.kind()}

@@ -19,6 +19,8 @@ type parser struct {
 	i     int
 	depth int
 	ctx   context.Context
+	// looked counts the bytes that were walked over beforehand.
+	looked int
 	// most is how many bytes may be read into the destination, steps counts what stands between commas.
 	most, steps int
 	// spans is a stack of positions of members in what was read, for structures whose members come in another order
@@ -45,7 +47,7 @@ type entry struct{ name, nameEnd, value, end int }
 
 func (p *parser) reset(ctx context.Context, data []byte, most int) {
 	p.ctx, p.data, p.i, p.depth = ctx, data, 0, 0
-	p.most, p.steps = most, 0
+	p.most, p.steps, p.looked = most, 0, 0
 	p.spans, p.seen, p.ends = p.spans[:0], p.seen[:0], p.ends[:0]
 	if bytes.HasPrefix(data, []byte("\xef\xbb\xbf")) {
 		p.i = 3

@@ -182,7 +182,7 @@ func (s *schemaReader) children(n *wit.Node, members map[string]int, depth int) 
 			return below, s.refuse("Map schema did not specify the value type")
 		}
 		if n.Key, below.key, err = s.node(keys, depth+1); err == nil {
-			below.text = s.nodes[n.Key].Kind == wit.Text
+			below.mapping = s.form.mapping(&s.nodes[n.Key])
 			n.Element, below.element, err = s.node(values, depth+1)
 		}
 	case wit.Structure:

@@ -45,6 +45,8 @@ const (
 	structureShape
 	decimalText
 	decimalNumber
+	keyedShape // mapping of which each entry is an object of key and value
+	unionShape // structure that stands for a union: the one member that is not null
 )
 
 // form holds the settings that decide how values look in JSON.
@@ -52,6 +54,20 @@ type form struct {
 	numericDecimals bool
 	// replaceNull: a default stands in for a null.
 	replaceNull bool
+	// ofSchema: as io.confluent.connect.json.JsonSchemaConverter has it, where entries of maps are objects of key and
+	// value unless keys are texts that cannot be null, and unions are the value that they hold.
+	ofSchema bool
+}
+
+// mapping is the shape of a map with keys of a node.
+func (f form) mapping(key *wit.Node) shape {
+	switch {
+	case key.Kind == wit.Text && !(f.ofSchema && key.Optional):
+		return objectShape
+	case f.ofSchema:
+		return keyedShape
+	}
+	return pairsShape
 }
 
 // newWriter compiles a node; k bounds the text of all defaults together.
@@ -66,9 +82,7 @@ func newWriter(k *budget, nodes []wit.Node, node uint32, f form) (*writer, error
 	case wit.Array:
 		w.element, err = newWriter(k, nodes, n.Element, f)
 	case wit.Mapping:
-		if nodes[n.Key].Kind == wit.Text {
-			w.shape = objectShape
-		}
+		w.shape = f.mapping(&nodes[n.Key])
 		if w.key, err = newWriter(k, nodes, n.Key, f); err == nil {
 			w.element, err = newWriter(k, nodes, n.Element, f)
 		}
@@ -79,8 +93,11 @@ func newWriter(k *budget, nodes []wit.Node, node uint32, f form) (*writer, error
 			if err != nil {
 				return nil, err
 			}
-			if i > 0 {
+			if i > 0 && w.shape != unionShape {
 				one.lead = append(one.lead, ',')
+			}
+			if w.shape == unionShape && !one.optional {
+				return nil, dataError("the member %s of a union must be optional", quoted(m.Name))
 			}
 			var ok bool
 			if one.lead, ok = appendText(one.lead, []byte(m.Name)); !ok {
@@ -124,7 +141,9 @@ func shapeOf(n *wit.Node, f form) (s shape, scale int, err error) {
 	if n.Kind == wit.Mapping {
 		s = pairsShape
 	} else if n.Kind == wit.Structure {
-		s = structureShape
+		if s = structureShape; f.ofSchema && isUnion(n) {
+			s = unionShape
+		}
 	}
 	if n.Name == nil {
 		return s, 0, nil
@@ -230,6 +249,8 @@ func (w *writer) write(k *budget, dst, in []byte, i int) ([]byte, int, *Error) {
 		return w.writeBytes(k, dst, in, i)
 	case structureShape:
 		return w.writeStructure(k, dst, in, i)
+	case unionShape:
+		return w.writeUnion(k, dst, in, i)
 	}
 	return w.writeItems(k, dst, in, i)
 }
@@ -341,6 +362,31 @@ func (w *writer) writeStructure(k *budget, dst, in []byte, i int) ([]byte, int, 
 	return append(dst, '}'), i, nil
 }
 
+// writeUnion writes the one member of a union that has a value.
+func (w *writer) writeUnion(k *budget, dst, in []byte, i int) ([]byte, int, *Error) {
+	found := -1
+	for m := range w.members {
+		member := &w.members[m]
+		if i < len(in) && in[i] == 2-member.full {
+			i++
+			continue
+		}
+		if found >= 0 {
+			return dst, i, &Error{DataException, "the union has values in both " + string(w.members[found].lead) + " and " +
+				string(member.lead)}
+		}
+		found = m
+		var err *Error
+		if dst, i, err = member.write(k, dst, in, i); err != nil {
+			return dst, i, member.blame(err)
+		}
+	}
+	if found < 0 {
+		return dst, i, &Error{DataException, "the union has no value"}
+	}
+	return dst, i, nil
+}
+
 // blame puts the member's name in front of an error.
 func (w *writer) blame(err *Error) *Error {
 	name := w.lead[:len(w.lead)-1]
@@ -405,15 +451,18 @@ func (w *writer) writeItem(k *budget, dst, in []byte, i int) ([]byte, int, *Erro
 	switch w.shape {
 	case arrayShape:
 		return w.element.write(k, dst, in, i)
-	case pairsShape:
-		dst = append(dst, '[')
-		if dst, i, err = w.key.write(k, dst, in, i); err != nil {
+	case pairsShape, keyedShape:
+		lead, between, end := "[", ",", byte(']')
+		if w.shape == keyedShape {
+			lead, between, end = `{"key":`, `,"value":`, '}'
+		}
+		if dst, i, err = w.key.write(k, append(dst, lead...), in, i); err != nil {
 			return dst, i, err
 		}
-		if dst, i, err = w.element.write(k, append(dst, ','), in, i); err != nil {
+		if dst, i, err = w.element.write(k, append(dst, between...), in, i); err != nil {
 			return dst, i, err
 		}
-		return append(dst, ']'), i, nil
+		return append(dst, end), i, nil
 	}
 	if w.key.optional && i < len(in) && in[i] == 2-w.key.full && string(w.key.null) == "null" {
 		// The name of a null is its word, as Jackson's asText has it.

@@ -203,19 +203,33 @@ func (c *Client) Away() string {
 	return c.away
 }
 
+// Kind is of which language a schema is.
+type Kind = sr.SchemaType
+
+// Languages of schemas.
+const (
+	Avro = sr.TypeAvro
+	JSON = sr.TypeJSON
+)
+
+// Text is a schema's, and the name by which the schema that refers to it does so.
+type Text struct{ Name, Text string }
+
 // Register returns the id of a schema under a subject, registering it where it is new.
-func (c *Client) Register(ctx context.Context, subject, text string, normalize bool) (id int, err error) {
+func (c *Client) Register(ctx context.Context, subject string, kind Kind, text string, normalize bool) (id int,
+	err error) {
 	err = c.ask(ctx, "register the schema of "+subject, func(ctx context.Context) error {
-		id, err = c.api.RegisterSchema(parameters(ctx, normalize), subject, sr.Schema{Schema: text}, -1, -1)
+		id, err = c.api.RegisterSchema(parameters(ctx, normalize), subject, sr.Schema{Schema: text, Type: kind}, -1, -1)
 		return numbered(id, err)
 	})
 	return id, err
 }
 
 // Lookup returns the id and the version of a schema that is registered under a subject.
-func (c *Client) Lookup(ctx context.Context, subject, text string, normalize bool) (id, version int, err error) {
+func (c *Client) Lookup(ctx context.Context, subject string, kind Kind, text string, normalize bool) (id, version int,
+	err error) {
 	err = c.ask(ctx, "look up the schema of "+subject, func(ctx context.Context) error {
-		found, err := c.api.LookupSchema(parameters(ctx, normalize), subject, sr.Schema{Schema: text})
+		found, err := c.api.LookupSchema(parameters(ctx, normalize), subject, sr.Schema{Schema: text, Type: kind})
 		id, version = found.ID, found.Version
 		return numbered(id, err)
 	})
@@ -248,15 +262,35 @@ func (c *Client) Latest(ctx context.Context, subject string) (id int, text strin
 }
 
 // Schema returns the schema of an id, behind those that it refers to, each behind its own.
-func (c *Client) Schema(ctx context.Context, id int) (texts []string, kind string, err error) {
+func (c *Client) Schema(ctx context.Context, id int) (texts []Text, kind Kind, err error) {
 	var found sr.Schema
 	err = c.ask(ctx, fmt.Sprintf("get schema %d", id), func(ctx context.Context) error {
 		found, err = c.api.SchemaByID(ctx, id)
 		return err
 	})
 	if err != nil {
-		return nil, "", err
+		return nil, kind, err
 	}
+	texts, err = c.with(ctx, fmt.Sprintf("schema %d", id), found)
+	return texts, found.Type, err
+}
+
+// SchemaOf returns the schema of a GUID as [Client.Schema] does, and its id.
+func (c *Client) SchemaOf(ctx context.Context, guid string) (texts []Text, kind Kind, id int, err error) {
+	var found sr.SubjectSchema
+	err = c.ask(ctx, "get the schema "+guid, func(ctx context.Context) error {
+		found, err = c.api.SchemaByGUID(ctx, guid)
+		return err
+	})
+	if err != nil {
+		return nil, kind, 0, err
+	}
+	texts, err = c.with(ctx, "schema "+guid, found.Schema)
+	return texts, found.Type, found.ID, err
+}
+
+// with returns a schema behind those that it refers to.
+func (c *Client) with(ctx context.Context, what string, found sr.Schema) (texts []Text, err error) {
 	seen := map[string]bool{}
 	var follow func(references []sr.SchemaReference) error
 	follow = func(references []sr.SchemaReference) error {
@@ -266,7 +300,7 @@ func (c *Client) Schema(ctx context.Context, id int) (texts []string, kind strin
 				continue
 			}
 			if seen[key] = true; len(seen) > MaxReferences {
-				return &Refused{Text: fmt.Sprintf("schema %d refers to more than %d others", id, MaxReferences)}
+				return &Refused{Text: fmt.Sprintf("%s refers to more than %d others", what, MaxReferences)}
 			}
 			var schema sr.Schema
 			err := c.ask(ctx, fmt.Sprintf("get version %d of %s", r.Version, r.Subject),
@@ -281,14 +315,14 @@ func (c *Client) Schema(ctx context.Context, id int) (texts []string, kind strin
 			if err != nil {
 				return err
 			}
-			texts = append(texts, schema.Schema)
+			texts = append(texts, Text{r.Name, schema.Schema})
 		}
 		return nil
 	}
 	if err := follow(found.References); err != nil {
-		return nil, "", err
+		return nil, err
 	}
-	return append(texts, found.Schema), found.Type.String(), nil
+	return append(texts, Text{Text: found.Schema}), nil
 }
 
 // ask does one thing until the registry has said yes or no.

@@ -1,0 +1,354 @@
+package convert
+
+import (
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"strings"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	"github.com/culvert-project/culvert/host/convert/registry"
+	"github.com/culvert-project/culvert/host/record"
+	"github.com/culvert-project/culvert/sdk/go/setting"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// jsonSchemaConverter is Confluent's JsonSchemaConverter: a zero byte, the id that a schema registry has for the JSON
+// Schema, and JSON.
+//
+// Schemas and values are those of Confluent's JsonSchemaData, and are read as it reads them. It refuses what that class
+// would lose without a word: a value of another type, a number that does not fit, a required field that is not there.
+type jsonSchemaConverter struct {
+	registered
+	o jsonSchemaOptions
+	// kept is how many schemas are kept in each direction (`schemas.cache.config`).
+	kept   int
+	strict bool
+
+	budget       budget
+	programs     map[uint32]*jsonSchemaProgram
+	last         *jsonSchemaProgram
+	programBytes int
+
+	parser      parser
+	readers     map[readingKey]*jsonSchemaReading
+	readerBytes int
+}
+
+// jsonSchemaOptions are JsonSchemaDataConfig's, and `json.fail.invalid.schema`.
+type jsonSchemaOptions struct {
+	// open: objects may have properties that their schema does not name (`object.additional.properties`).
+	open bool
+	// optional: properties that are not required are optional (`use.optional.for.nonrequired`).
+	optional bool
+	flatten  bool
+	// sums: unions and enumerations by Kafka's own names (`generalized.sum.type.support`).
+	sums bool
+	// validate: documents are held against their schemas.
+	validate bool
+	writes   form
+}
+
+// reads is the form in which values are read: a default stands in for every null.
+func (o jsonSchemaOptions) reads() form { return form{replaceNull: true, ofSchema: true} }
+
+// jsonSchemaProgram is what Encode needs for a schema.
+type jsonSchemaProgram struct {
+	schema *record.Schema
+	writer *writer
+	// text is the JSON Schema, title its name for subjects.
+	text, title string
+	ids         topicIDs
+	// valid holds what documents are held against, nil: nothing.
+	valid *jsonschema.Schema
+}
+
+// jsonSchemaReading is what Decode needs for an id.
+type jsonSchemaReading struct {
+	reader *reader
+	valid  *jsonschema.Schema
+	// err: the schema cannot be read.
+	err error
+}
+
+func jsonSchemaSettings() *setting.Table {
+	t := registeredSettings()
+	t.Declare(
+		flag("latest.compatibility.strict", wit.Low, "true", "Write by the newest schema of the subject or by that of "+
+			"use.schema.id only where it is that of the record."),
+		flag("object.additional.properties", wit.Medium, "true", "Allow further properties in the schemas of objects."),
+		flag("use.optional.for.nonrequired", wit.Medium, "false", "Read properties that are not required as optional."),
+		setting.Spec("decimal.format", wit.KindText, wit.Low, setting.Is("BASE64"), "How decimals are written: as "+
+			"BASE64 or NUMERIC.", setting.Allowed("BASE64", "NUMERIC")),
+		flag("json.fail.invalid.schema", wit.Medium, "false", "Hold every document against its schema."),
+		flag("flatten.singleton.unions", wit.Low, "true", "Read a union of one type as that type."),
+		flag("generalized.sum.type.support", wit.Low, "false", "Name unions and enumerations as Kafka Connect does."),
+		flag("ignore.default.for.nullables", wit.Low, "false", "Write null as null where the field has a default."),
+		flag("ignore.modern.dialects", wit.Low, "false", "Read every schema as one of draft 7, as is done anyway."),
+	)
+	for _, name := range []string{"preserve.additional.properties", "json.indent.output",
+		"json.write.dates.iso8601"} {
+		t.Later(flag(name, wit.Low, "false", "Of Confluent's converter."), "false")
+	}
+	return t
+}
+
+func newJSONSchema(v setting.Values, u Use) (Converter, error) {
+	r, err := newRegistered(v, u, registry.JSON)
+	if err != nil {
+		return nil, err
+	}
+	return &jsonSchemaConverter{registered: r, kept: v.Number("schemas.cache.config"),
+		strict:   v.On("latest.compatibility.strict"),
+		programs: map[uint32]*jsonSchemaProgram{}, readers: map[readingKey]*jsonSchemaReading{},
+		o: jsonSchemaOptions{open: v.On("object.additional.properties"), optional: v.On("use.optional.for.nonrequired"),
+			flatten: v.On("flatten.singleton.unions"), sums: v.On("generalized.sum.type.support"),
+			validate: v.On("json.fail.invalid.schema"),
+			writes: form{ofSchema: true, numericDecimals: v.Word("decimal.format") == "numeric",
+				replaceNull: !v.On("ignore.default.for.nullables")}}}, nil
+}
+
+func (c *jsonSchemaConverter) Encode(ctx context.Context, dst []byte, most int, topic string, b *record.Batch,
+	d wit.Datum) ([]byte, bool, error) {
+	switch d.Form {
+	case wit.Absent:
+		return dst, true, nil
+	case wit.Structured:
+	default:
+		return dst, false, dataError("JsonSchemaConverter: expected a value with a schema, which the registry gets, " +
+			"found one without")
+	}
+	p := c.last
+	if p == nil || p.schema.ID != d.Schema {
+		var err error
+		if p, err = c.program(ctx, d.Schema); err != nil {
+			return dst, false, err
+		}
+	}
+	id, known := p.ids[topic]
+	if !known {
+		var err error
+		if id, err = c.id(ctx, topic, p.title, p.text, c.fits(p)); err != nil {
+			return dst, false, err
+		}
+		p.ids.keep(topic, id)
+	}
+	k := &c.budget
+	k.start(ctx, dst, most)
+	in, start := b.Bytes(d), len(dst)+idBytes
+	out, i, failed := p.writer.write(k, binary.BigEndian.AppendUint32(append(dst, 0), id), in, 0)
+	if failed == nil && i != len(in) {
+		failed = broken(i, "bytes left over")
+	}
+	if failed == nil {
+		failed = k.room(out, 0)
+	}
+	if failed != nil {
+		return dst, false, endedBy(ctx, failed)
+	}
+	if c.o.validate {
+		if err := holds(p.valid, out[start:]); err != nil {
+			return dst, false, err
+		}
+	}
+	return out, false, nil
+}
+
+// program returns what is kept for a schema, making it when it is new.
+func (c *jsonSchemaConverter) program(ctx context.Context, id uint32) (*jsonSchemaProgram, error) {
+	p := c.programs[id]
+	if p == nil {
+		s := c.use.Schemas.Get(id)
+		if s == nil {
+			return nil, dataError("JsonSchemaConverter: schema %d is not registered", id)
+		}
+		p = &jsonSchemaProgram{schema: s, ids: topicIDs{}}
+		var k budget
+		k.start(ctx, nil, MaxEnvelopeBytes)
+		var err error
+		if p.writer, err = newWriter(&k, s.Nodes, 0, c.o.writes); err != nil {
+			return nil, schemaFault(err)
+		}
+		k.start(ctx, nil, MaxEnvelopeBytes)
+		text, err := jsonSchemaOf(&k, s.Nodes, p.writer, c.o)
+		if err != nil {
+			return nil, schemaFault(err)
+		}
+		if p.text = string(text); !s.Root().Optional {
+			p.title = nameOf(s.Root())
+		}
+		if c.o.validate {
+			if p.valid, err = validator([]registry.Text{{Text: p.text}}); err != nil {
+				return nil, err
+			}
+		}
+		size := compiledBytes(s) + len(text)
+		if len(c.programs) >= c.kept || c.programBytes+size > MaxCachedBytes {
+			clear(c.programs)
+			c.programBytes = 0
+		}
+		c.programs[id] = p
+		c.programBytes += size
+	}
+	c.last = p
+	return p, nil
+}
+
+// fits refuses to write by a schema that is not the record's own, unless latest.compatibility.strict=false; documents
+// are held against that one then, where they are held against any.
+func (c *jsonSchemaConverter) fits(p *jsonSchemaProgram) func(string, []registry.Text, string) error {
+	return func(own string, texts []registry.Text, what string) error {
+		theirs := texts[len(texts)-1].Text
+		var a, b any
+		if json.Unmarshal([]byte(theirs), &a) != nil || json.Unmarshal([]byte(own), &b) != nil {
+			return &Stop{fmt.Errorf("%s is no JSON", what)}
+		}
+		if !reflect.DeepEqual(a, b) && c.strict {
+			return &Stop{fmt.Errorf("%s is not that of the record, and latest.compatibility.strict=true: expected %s, "+
+				"found %s", what, cutTo(own, MaxErrorBytes), cutTo(theirs, MaxErrorBytes))}
+		}
+		if c.o.validate {
+			var err error
+			if p.valid, err = validator(texts); err != nil {
+				return &Stop{fmt.Errorf("%s: %w", what, err)}
+			}
+		}
+		return nil
+	}
+}
+
+func (c *jsonSchemaConverter) Decode(ctx context.Context, topic string, data []byte, b *record.Batch) (wit.Datum,
+	error) {
+	if data == nil {
+		return wit.Datum{}, nil
+	}
+	id, err := idOf(data)
+	if err != nil {
+		return wit.Datum{}, err
+	}
+	r := c.readers[readingKey{topic, id}]
+	if r == nil {
+		if r, err = c.reading(ctx, topic, id); err != nil {
+			return wit.Datum{}, err
+		}
+	}
+	if r.err != nil {
+		return wit.Datum{}, r.err
+	}
+	data = data[idBytes:]
+	if c.o.validate {
+		if err := holds(r.valid, data); err != nil {
+			return wit.Datum{}, err
+		}
+	}
+	start := len(b.Data)
+	p := &c.parser
+	p.reset(ctx, data, start+MaxDecodedBytes)
+	d := wit.Datum{Form: wit.Structured, Schema: r.reader.schema.ID, Start: uint32(start)}
+	out, failed := r.reader.read(p, b.Data)
+	if failed == nil {
+		failed = p.end()
+	}
+	if b.Data = out; failed != nil {
+		b.Data = b.Data[:start]
+		return wit.Datum{}, endedBy(ctx, failed)
+	}
+	b.Hold(r.reader.schema)
+	d.Size = uint32(len(b.Data) - start)
+	return d, nil
+}
+
+// reading gets the schema of an id and makes the reader of its values.
+func (c *jsonSchemaConverter) reading(ctx context.Context, topic string, id int) (*jsonSchemaReading, error) {
+	texts, wrong, err := c.written(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	r := &jsonSchemaReading{}
+	if r.err = wrong; wrong == nil {
+		r.err = c.compile(ctx, r, topic, texts)
+	}
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	if Stops(r.err) {
+		return nil, r.err
+	}
+	size := 1000
+	if r.reader != nil {
+		size += compiledBytes(r.reader.schema)
+	}
+	if len(c.readers) >= c.kept || c.readerBytes+size > MaxCachedBytes {
+		clear(c.readers)
+		c.readerBytes = 0
+	}
+	c.readers[readingKey{topic, id}] = r
+	c.readerBytes += size
+	return r, nil
+}
+
+func (c *jsonSchemaConverter) compile(ctx context.Context, r *jsonSchemaReading, topic string,
+	texts []registry.Text) error {
+	s, err := newSchemaSource(ctx, texts, c.o)
+	if err != nil {
+		return err
+	}
+	if len(texts) == 1 { // what refers to others is found by the text and the references together
+		if s.version, err = c.version(ctx, topic, s.title(), texts[0].Text); err != nil {
+			return err
+		}
+	}
+	nodes, err := s.read()
+	if err != nil {
+		return err
+	}
+	schema, err := c.use.Schemas.Intern(nodes)
+	if err != nil {
+		return dataError("%v", err)
+	}
+	if r.reader, err = compileReader(schema.Nodes, 0, c.o.reads()); err != nil {
+		return err
+	}
+	r.reader.schema = schema
+	if c.o.validate {
+		r.valid, err = validator(texts)
+	}
+	return err
+}
+
+// validator compiles the last of several schemas, which may refer to those before it.
+func validator(texts []registry.Text) (*jsonschema.Schema, error) {
+	c := jsonschema.NewCompiler()
+	c.DefaultDraft(jsonschema.Draft7)
+	c.UseLoader(jsonschema.SchemeURLLoader{}) // nothing is fetched
+	const base = "registry:///"
+	for _, one := range texts {
+		doc, err := jsonschema.UnmarshalJSON(strings.NewReader(one.Text))
+		if err == nil {
+			err = c.AddResource(base+one.Name, doc)
+		}
+		if err != nil {
+			return nil, dataError("the JSON Schema: %v", err)
+		}
+	}
+	s, err := c.Compile(base)
+	if err != nil {
+		return nil, dataError("the JSON Schema: %v", err)
+	}
+	return s, nil
+}
+
+// holds tells what of a document is against its schema.
+func holds(s *jsonschema.Schema, document []byte) error {
+	v, err := jsonschema.UnmarshalJSON(strings.NewReader(string(document)))
+	if err == nil {
+		err = s.Validate(v)
+	}
+	if err != nil {
+		return dataError("Validation error in JSON: %s", cutTo(err.Error(), MaxErrorBytes))
+	}
+	return nil
+}
