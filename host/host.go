@@ -139,7 +139,7 @@ func New(ctx context.Context, c Config) (*Host, error) {
 			}
 		}
 	}
-	h.locked, h.lockouts, h.online = locked, lockouts, check.NewOnline(h.log)
+	h.locked, h.lockouts, h.online = locked, lockouts, check.NewOnline(h.log, check.OnlineTime)
 	if ctx.Err() != nil {
 		h.Close()
 		return nil, ctx.Err()
@@ -190,6 +190,35 @@ func Check(ctx context.Context, c Config) (config.Problems, error) {
 	}
 	h.Close()
 	return append(problems, h.in.Problems()...), nil
+}
+
+// CheckOnline is Check where connectors' plugins ask their services, too, and wait so long for each. A connector in
+// which something is wrong already is left alone: what stands there in place of a password that can't be had, say,
+// would be shown to the service. The data folder is not locked: refused logons are looked up and noted beside a worker
+// that runs.
+func CheckOnline(ctx context.Context, c Config, wait time.Duration) (config.Problems, error) {
+	if c.Data == "" {
+		c.Data = defaultData
+	}
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	lockouts, err := OpenLockouts(c.Data, c.Logger)
+	if err != nil {
+		return nil, err
+	}
+	h, problems, err := open(ctx, c, false)
+	if err != nil {
+		return nil, err
+	}
+	defer h.Close()
+	h.checker.Lockouts, h.checker.Online = lockouts, check.NewOnline(h.log, wait)
+	for _, connector := range h.in.Connectors {
+		if connector.Problems.Err() == nil {
+			connector.Problems = unique(append(connector.Problems, h.checker.CheckOnline(ctx, connector)...))
+		}
+	}
+	return append(problems, h.in.Problems()...), ctx.Err()
 }
 
 // open reads the configuration, opens the plugins and checks the connectors with them. The problems are the worker's,

@@ -3,25 +3,30 @@ package main
 import (
 	"fmt"
 	"os"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/culvert-project/culvert/host"
+	"github.com/culvert-project/culvert/host/check"
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/shown"
 )
 
 func newValidate() *cobra.Command {
 	var in installation
-	var asJSON bool
+	var asJSON, online bool
+	var wait time.Duration
 	c := &cobra.Command{
 		Use:   "validate FILES…",
-		Short: "Check configuration files, offline",
-		Long: `Check files of connectors, and of the worker if one is among them, without sending anything anywhere. Each problem is one line,
-FILE:LINE: SETTING: text. A folder stands for its files, as with culvert run --config. Exit code: 0 nothing wrong (there may be
+		Short: "Check configuration files",
+		Long: `Check files of connectors, and of the worker if one is among them, without sending anything anywhere. With --online the services are
+asked, too: whether user, services, entity sets and properties are there and allow what is asked for. Nothing is written; a connector
+in which something is wrong already is not asked for. What a service did not say in time is a warning. A password that the service has refused is not shown to it again. Each problem is one line, FILE:LINE: SETTING: text. A folder stands for its files, as with culvert run --config. Exit code: 0 nothing wrong (there may be
 warnings), 1 problems.`,
 		Example: `  culvert validate orders.properties
   culvert validate worker.properties *.json
+  culvert validate --online orders.properties
   culvert validate /etc/culvert --json`,
 		Args: some("FILES"),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -34,7 +39,12 @@ warnings), 1 problems.`,
 				return err
 			}
 			hostConfig.Compiling = compiling(c.ErrOrStderr())
-			problems, err := host.Check(c.Context(), hostConfig)
+			var problems config.Problems
+			if online {
+				problems, err = host.CheckOnline(c.Context(), hostConfig, wait)
+			} else {
+				problems, err = host.Check(c.Context(), hostConfig)
+			}
 			if err != nil {
 				return wrong(err)
 			}
@@ -49,6 +59,8 @@ warnings), 1 problems.`,
 		},
 	}
 	in.flags(c, "warn")
+	c.Flags().BoolVar(&online, "online", false, "ask the services, too")
+	c.Flags().DurationVar(&wait, "wait", check.OnlineTime, "with --online: how long a connector's service is waited for")
 	c.Flags().BoolVar(&asJSON, "json", false, "as JSON")
 	return c
 }

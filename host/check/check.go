@@ -18,7 +18,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Checker finds what is wrong with connectors without sending anything anywhere.
+// Checker finds what is wrong with connectors, without sending anything anywhere unless it is told to.
 type Checker struct {
 	Worker  *config.Worker
 	Plugins *plugin.Manager
@@ -31,7 +31,7 @@ type Checker struct {
 	Connectors []*config.Connector
 
 	// Lockouts remembers refused logons, nil: for this process alone. Online is what validation asks services for, nil:
-	// it asks nothing. Both are for [Checker.Validate] alone.
+	// it asks nothing. Both are for [Checker.Validate] and [Checker.CheckOnline] alone.
 	Lockouts *transport.Lockouts
 	Online   *Online
 
@@ -49,6 +49,15 @@ func (k *Checker) Among(connectors []*config.Connector) Checker {
 // its converters, its destination.
 func (k *Checker) Check(ctx context.Context, c *config.Connector) config.Problems {
 	return k.check(ctx, c, k.ask)
+}
+
+// CheckOnline is Check where the connector's plugin may ask its service. What the service did not say is a warning.
+func (k *Checker) CheckOnline(ctx context.Context, c *config.Connector) config.Problems {
+	return k.check(ctx, c, func(ctx context.Context, c *config.Connector, _ string, info plugin.Info,
+		component wit.Component, found config.Problems) config.Problems {
+		_, problems := k.askOnline(ctx, c, info, component, found)
+		return problems
+	})
 }
 
 // asker has a plugin check settings together, see [Checker.ask].

@@ -8,6 +8,9 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -21,8 +24,8 @@ import (
 )
 
 const (
-	// onlineTime is how long a validation waits for the service in all.
-	onlineTime = 3 * time.Second
+	// OnlineTime is how long a validation waits for the service in all.
+	OnlineTime = 3 * time.Second
 	// keptFor is how long an answer counts, failedFor how long it counts that there was none.
 	keptFor, failedFor = time.Minute, 10 * time.Second
 	// maxKept bounds the answers that are kept, in bytes, maxAnswers their number.
@@ -49,12 +52,12 @@ type keptAnswer struct {
 	until    time.Time
 }
 
-// NewOnline makes one without answers.
-func NewOnline(log *slog.Logger) *Online {
+// NewOnline makes one without answers, whose validations wait so long, [OnlineTime] by REST.
+func NewOnline(log *slog.Logger, wait time.Duration) *Online {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &Online{log: log, wait: onlineTime, kept: map[[sha256.Size]byte]keptAnswer{}}
+	return &Online{log: log, wait: wait, kept: map[[sha256.Size]byte]keptAnswer{}}
 }
 
 func (o *Online) find(key [sha256.Size]byte) (keptAnswer, bool) {
@@ -126,7 +129,7 @@ func (k *Checker) askOnline(ctx context.Context, c *config.Connector, info plugi
 		}
 		problems = append(problems, problem(entry(c, name), v.refused))
 	}
-	return examined, problems
+	return examined, append(problems, v.unknown(c, component)...)
 }
 
 // visit answers what a plugin asks for in one validation. A question that has no answer in time, or that must not be
@@ -142,6 +145,26 @@ type visit struct {
 	client  *transport.Client
 	failed  error
 	refused error // the service doesn't take the user
+	// unanswered are the documents that were wanted in vain, and why.
+	unanswered []string
+}
+
+// unknown warns of what was not checked, since the service did not answer.
+func (v *visit) unknown(c *config.Connector, component wit.Component) (warnings config.Problems) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	roles := config.NewRoles(config.DeclareComponent(component), c)
+	name := roles.Setting(role.Address)
+	if roles.Has(role.Destination) {
+		name = roles.Setting(role.Destination)
+	}
+	slices.Sort(v.unanswered)
+	for _, text := range slices.Compact(v.unanswered) {
+		p := problem(entry(c, name), errors.New("not checked with the service: "+text))
+		p.Warning = true
+		warnings = append(warnings, p)
+	}
+	return warnings
 }
 
 func (k *Checker) visit(ctx context.Context, component wit.Component, c *config.Connector) *visit {
@@ -201,7 +224,16 @@ func (v *visit) Fetch(ctx context.Context, n wit.Need) ([]wit.Response, error) {
 
 // answer is what the service said within the last minute, or says now.
 func (v *visit) answer(ctx context.Context, r *wit.Request) wit.Response {
+	vain := func(why string) {
+		v.mu.Lock()
+		defer v.mu.Unlock()
+		path, _, _ := strings.Cut(r.Target, "?")
+		v.unanswered = append(v.unanswered, r.Method+" "+path+": "+why)
+	}
 	none := func(status uint16, why string) wit.Response {
+		if status != http.StatusUnauthorized { // which is told as what is wrong with the user
+			vain(why)
+		}
 		return wit.Response{Tag: r.Tag, Status: status, Target: r.Target, Body: []byte(why), At: time.Now().UnixMilli(),
 			Headers: []wit.Header{{Name: "Content-Type", Value: "text/plain"}}}
 	}
@@ -214,6 +246,9 @@ func (v *visit) answer(ctx context.Context, r *wit.Request) wit.Response {
 			return none(http.StatusGatewayTimeout, a.failed)
 		}
 		a.response.Tag = r.Tag
+		if a.response.Status >= http.StatusInternalServerError {
+			vain("it answers " + strconv.Itoa(int(a.response.Status)))
+		}
 		return a.response
 	}
 	client, err := v.open()
@@ -235,6 +270,9 @@ func (v *visit) answer(ctx context.Context, r *wit.Request) wit.Response {
 		return none(http.StatusUnauthorized, why.Error())
 	case err == nil:
 		v.online.keep(key, keptAnswer{response: response, until: time.Now().Add(keptFor)})
+		if response.Status >= http.StatusInternalServerError {
+			vain("it answers " + strconv.Itoa(int(response.Status)))
+		}
 		return response
 	}
 	why := err.Error()

@@ -11,7 +11,7 @@ import (
 
 // Answers that are kept stay within their bounds, in bytes and in number, and do not count longer than they may.
 func TestKeptAnswersAreBounded(t *testing.T) {
-	o := NewOnline(nil)
+	o := NewOnline(nil, OnlineTime)
 	key := func(i int) [sha256.Size]byte { return sha256.Sum256(fmt.Append(nil, i)) }
 	body := make([]byte, maxKept/10)
 	for i := range 30 {

@@ -46,6 +46,9 @@ func (p *plugin) Validate(component string, given []wit.Setting, online bool, st
 	if err := known(component); err != nil {
 		return wit.Inquiry{}, err
 	}
+	if online {
+		return validateOnline(given, answers)
+	}
 	examined := examine(given)
 	return wit.Inquiry{Done: &examined}, nil
 }

@@ -73,9 +73,9 @@ func declareSets(t *setting.Table) {
 	of := func(name string) string { return "sap.odata#{n}." + name }
 	t.Declare(
 		setting.Spec(of(nameService), wit.KindText, wit.High, nil, "Path of the OData service, such as /sap/opu/odata/sap/X_SRV.",
-			setting.Required(), group, setting.Display("Service")),
+			setting.Required(), setting.Dependents(of(nameEntitySet)), group, setting.Display("Service")),
 		setting.Spec(of(nameEntitySet), wit.KindText, wit.High, nil, "Name of the entity set that is written to.",
-			setting.Required(), group, setting.Display("Entity set")),
+			setting.Required(), setting.Dependents(of(nameTopic)), group, setting.Display("Entity set")),
 		setting.Spec(of(nameTopic), wit.KindText, wit.High, nil, "Topic whose records are written.",
 			setting.Required(), setting.Topic(), setting.Role(role.SinkTopic), group, setting.Display("Topic")),
 	)
@@ -86,7 +86,8 @@ func declareWriting(t *setting.Table) {
 	t.Declare(
 		setting.Spec(operationMode, wit.KindText, wit.High, setting.Is(modeInsert), "How records are written: insert sends POST, update PUT, merge MERGE, patch PATCH; "+
 			"dynamic goes by a field of the value ("+modeProperty+"); upsert updates what is there and inserts what isn't.",
-			setting.Allowed(modeInsert, modeUpdate, modeDynamic, modeMerge, modePatch, modeUpsert), group,
+			setting.Allowed(modeInsert, modeUpdate, modeDynamic, modeMerge, modePatch, modeUpsert),
+			setting.Dependents(modeProperty, upsertFirst, upsertMethod), group,
 			setting.Display("Operation")),
 		setting.Spec(modeProperty, wit.KindText, wit.Medium, nil, "Field of the value that says the operation, with "+operationMode+" = "+modeDynamic+": I is POST, U is PUT, M is MERGE, D is DELETE, in any case. "+
 			"It is sent only where it is a property of the entity.", group, setting.Display("Field of the operation")),
@@ -131,7 +132,7 @@ func declareEntities(t *setting.Table) {
 		setting.Spec(keyFrom, wit.KindText, wit.Medium, setting.Is("value"), "Where the key of the entity comes from: value, the record's value and what it lacks from the record's key; or record, the record's key alone.",
 			setting.Allowed("value", "record"), group, setting.Display("Key from")),
 		setting.Spec(etag, wit.KindText, wit.Medium, setting.Is("any"), "any sends If-Match: * with updates and deletes, so that they overwrite; use reads the entity's ETag first and sends that; none sends no If-Match.",
-			setting.Allowed("any", "use", "none"), group, setting.Display("ETags")),
+			setting.Allowed("any", "use", "none"), setting.Dependents(etagConflict), group, setting.Display("ETags")),
 		setting.Spec(etagConflict, wit.KindText, wit.Low, setting.Is("refuse"), "What happens with "+etag+" = use where the entity was changed since its ETag was read: refuse refuses the record, retry reads the ETag anew.",
 			setting.Allowed("refuse", "retry"), group, setting.Display("ETag conflicts")),
 		setting.Spec(lossy, wit.KindText, wit.Low, setting.Is("refuse"), "refuse refuses records with values that a property has no room for; allow makes them fit: integers lose their upper bits, digits behind the scale are rounded.",

@@ -33,7 +33,7 @@ func declareReads(t *setting.Table) {
 	declare(query.Select, query.Select, wit.KindListOfText, "Properties to read, those of expanded entities as paths: CustomerID, Order_Details/Quantity. "+
 		"Keys are always read. Of entities of which no property is named all are read.", setting.Display("Properties"))
 	declare(query.Expand, query.Expand, wit.KindListOfText, "Navigation properties whose entities are read along, nested as paths: Customer, Order_Details/Product. "+
-		"One entity becomes a structure, many become an array of structures.", setting.Display("Expand"))
+		"One entity becomes a structure, many become an array of structures.", setting.Dependents("sap.odata#{n}."+query.Select), setting.Display("Expand"))
 	declare(query.Raw, query.Raw, wit.KindText, "Further options of each request for rows, as they stand in a URL: search=bolt&sap-statistics=false. "+
 		"A $filter is joined to the conditions, and parameters of a function import stand here.", setting.Display("Query"))
 	declare(filterGroup+query.Property, filterGroup, wit.KindText, "Filter condition {m}: the property that it looks at. A path through what leads to many "+

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/plugins/odata/advice"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -262,7 +263,7 @@ func TestLargeCatalogue(t *testing.T) {
 	all, targets := validated(t, s, given...)
 	size, n := 0, 0
 	for _, e := range all {
-		if len(e.Recommended) > maxRecommended {
+		if len(e.Recommended) > advice.MaxRecommended {
 			t.Errorf("%s: %d values", e.Spec.Name, len(e.Recommended))
 		}
 		for _, v := range e.Recommended {
@@ -270,7 +271,7 @@ func TestLargeCatalogue(t *testing.T) {
 			n++
 		}
 	}
-	if size > maxAdvice+maxAdvice/4 || n < 1000 || len(targets) > 1+2*maxAsked+maxAsked {
+	if size > advice.MaxAdvice+advice.MaxAdvice/4 || n < 1000 || len(targets) > 1+2*advice.MaxAsked+advice.MaxAsked {
 		t.Errorf("found %d values, %d bytes, %d requests", n, size, len(targets))
 	}
 	t.Log(time.Since(start), n, size, len(targets))

@@ -10,7 +10,6 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/fault"
 	"github.com/culvert-project/culvert/plugins/odata/jsontext"
 	"github.com/culvert-project/culvert/plugins/odata/service"
-	"github.com/culvert-project/culvert/plugins/odata/uri"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -87,7 +86,7 @@ func (p *plugin) Run(command string, options []wit.Setting, given []wit.Setting,
 		query := config.Query(settings.Values(given))
 		need := &wit.Need{Requests: []wit.Request{service.MetadataRequest(root, query)}}
 		if command == "ping" {
-			need.Requests = append(need.Requests, documentRequest(root, query))
+			need.Requests = append(need.Requests, service.DocumentRequest(root, query))
 		}
 		return wit.Reply{Ask: need}, nil
 	}
@@ -129,11 +128,6 @@ func option(options []wit.Setting, names ...string) string {
 		}
 	}
 	return ""
-}
-
-func documentRequest(root string, query uri.Query) wit.Request {
-	return wit.Request{Tag: "document", Method: "GET", Target: query.On(root + "/"), Repeatable: true,
-		Headers: []wit.Header{{Name: "Accept", Value: "application/json, application/atomsvc+xml;q=0.9, application/xml;q=0.8"}, {Name: "MaxDataServiceVersion", Value: "2.0"}}}
 }
 
 // ping compares the service document with the metadata.

@@ -14,6 +14,13 @@ func MetadataRequest(path string, query uri.Query) wit.Request {
 		Headers: []wit.Header{{Name: "Accept", Value: "application/xml"}, {Name: "MaxDataServiceVersion", Value: "2.0"}}}
 }
 
+// DocumentRequest asks for a service document.
+func DocumentRequest(path string, query uri.Query) wit.Request {
+	return wit.Request{Tag: "document " + path, Method: "GET", Target: query.On(path + "/"), Repeatable: true,
+		Headers: []wit.Header{{Name: "Accept", Value: "application/json, application/atomsvc+xml;q=0.9, application/xml;q=0.8"},
+			{Name: "MaxDataServiceVersion", Value: "2.0"}}}
+}
+
 // ReadMetadata reads the answer to MetadataRequest. Errors are *wit.Fault.
 func ReadMetadata(path string, answer *wit.Response) (*edm.Model, error) {
 	what := "$metadata of " + path

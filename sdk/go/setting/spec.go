@@ -43,6 +43,9 @@ func AtMost(n int64) wit.Rule { return wit.Rule{AtMost: &n} }
 // Alias makes a rule: the setting goes by this name, too.
 func Alias(name string) wit.Rule { return wit.Rule{Alias: &name} }
 
+// Dependents makes a rule: what these settings may be depends on this one. Of a template they may be templates, too.
+func Dependents(names ...string) wit.Rule { return wit.Rule{Dependents: &names} }
+
 // In makes a rule: the heading under which tools show the setting.
 func In(group string) wit.Rule { return wit.Rule{Group: &group} }
 

@@ -80,8 +80,8 @@ func longest(placeholder, text string) int {
 
 func leadingDigits(s string) int { return len(s) - len(strings.TrimLeft(s, "0123456789")) }
 
-// instantiate is the declaration that a template has for a name: placeholders in its name, role, heading and displayed
-// name become what they stand for. template is the spec's name or an alias of it, and matches the name.
+// instantiate is the declaration that a template has for a name: placeholders in its name, role, heading, displayed
+// name and dependents become what they stand for. template is the spec's name or an alias of it, and matches the name.
 func instantiate(spec wit.SettingSpec, template, name string) wit.SettingSpec {
 	var stand []string
 	compareNames(template, name, false, &stand)
@@ -93,6 +93,13 @@ func instantiate(spec wit.SettingSpec, template, name string) wit.SettingSpec {
 			if *text != nil && strings.Contains(**text, "{") {
 				*text = Is(replace(**text))
 			}
+		}
+		if r.Dependents != nil {
+			dependents := make([]string, len(*r.Dependents))
+			for j, name := range *r.Dependents {
+				dependents[j] = replace(name)
+			}
+			r.Dependents = &dependents
 		}
 		rules[i] = r
 	}
