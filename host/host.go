@@ -269,6 +269,7 @@ func open(ctx context.Context, c Config, toRun bool) (_ *Host, _ config.Problems
 	if classes := in.Worker.Text("rest.extension.classes"); classes != "" {
 		add(rest.ErrExtensions(classes))
 	}
+	problems = append(problems, check.WorkerConverters(in.Worker)...)
 	h.kafka.Logger = h.log
 	_, missing := in.Worker.PluginFolders()
 	problems = append(problems, missing...)

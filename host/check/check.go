@@ -7,14 +7,12 @@ import (
 	"strings"
 
 	"github.com/culvert-project/culvert/host/config"
-	"github.com/culvert-project/culvert/host/convert"
 	"github.com/culvert-project/culvert/host/internal/service"
 	"github.com/culvert-project/culvert/host/kafka"
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/host/transport"
 	"github.com/culvert-project/culvert/sdk/go/role"
-	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -175,91 +173,6 @@ func (k *Checker) stages(ctx context.Context, c *config.Connector, rules config.
 		if s.Predicate != nil && !seen[s.Predicate.Alias] {
 			seen[s.Predicate.Alias] = true
 			check(s.Predicate.Prefix, s.Predicate.Class, s.Predicate.Version, wit.ComponentPredicate)
-		}
-	}
-	return problems
-}
-
-// converters checks the converters: their settings one by one, then what only a converter itself sees. What the worker
-// gives is the connector's problem under the name of the converter.
-func (k *Checker) converters(c *config.Connector) config.Problems {
-	var problems config.Problems
-	for _, which := range []string{"key.converter", "value.converter", "header.converter"} {
-		class, settings := c.Converter(which, k.Worker)
-		key, header := which == "key.converter", which == "header.converter"
-		declared, err := convert.FindHeaders(class)
-		if !header {
-			declared, err = convert.Find(class, key)
-		}
-		if err != nil {
-			problems = append(problems, problem(entry(c, which), err))
-			continue
-		}
-		wrong := false
-		for _, e := range declared.Examine(settings, key) {
-			at := entry(c, which)
-			if own, ok := c.Entry(which + "." + e.Spec.Name); ok && c.Text(which) != "" {
-				at = own
-			} else if c.Text(which) != "" {
-				at.Key += "." + e.Spec.Name
-			}
-			for _, text := range e.Errors {
-				problems, wrong = append(problems, problem(at, errors.New(text))), true
-			}
-		}
-		if c.Text(which) != "" {
-			problems = append(problems, unknownOf(c, which+".", declared)...)
-		}
-		if wrong {
-			continue
-		}
-		use := convert.Use{Key: key, Schemas: k.Registry.For("")}
-		if header {
-			_, err = convert.NewHeaders(class, settings, use)
-		} else {
-			_, err = convert.New(class, settings, use)
-		}
-		if err != nil {
-			problems = append(problems, problem(entry(c, which), err))
-		}
-	}
-	return problems
-}
-
-// unknownOf warns of a converter's settings that it does not declare: Kafka Connect hands them on, and nobody reads
-// them.
-func unknownOf(c *config.Connector, prefix string, declared convert.Declaration) config.Problems {
-	var problems config.Problems
-	for _, e := range c.Entries {
-		name, ok := strings.CutPrefix(e.Key, prefix)
-		if !ok || name == "plugin.version" {
-			continue
-		}
-		if text := declared.Unknown(name); text != "" {
-			p := problem(e, errors.New(text))
-			p.Code, p.Warning = setting.CodeUnknown, true
-			problems = append(problems, p)
-		}
-	}
-	return problems
-}
-
-// ownConverters warns of settings of converters that the connector does not name: the worker's count, with the worker's
-// settings.
-func (k *Checker) ownConverters(c *config.Connector) config.Problems {
-	var problems config.Problems
-	for _, which := range []string{"key.converter", "value.converter", "header.converter"} {
-		if c.Text(which) != "" {
-			continue
-		}
-		for _, e := range c.Entries {
-			if strings.HasPrefix(e.Key, which+".") {
-				p := problem(e, fmt.Errorf("has no effect, as in Kafka Connect: this file names no %s, so that the "+
-					"worker's counts with the worker's settings. "+
-					"To have both here: %s=%s", which, which, k.Worker.Text(which)))
-				p.Warning = true
-				problems = append(problems, p)
-			}
 		}
 	}
 	return problems

@@ -160,6 +160,9 @@ func (w *Worker) check() Problems {
 		case hasPrefix(e.Key, passedOn), slices.Contains(clientSettings, e.Key):
 		case strings.HasPrefix(e.File, fromEnvironment) && setting.Distance(d.Nearest(e.Key),
 			e.Key) > 2: // a variable of something else
+		case ofConnectors(e.Key):
+			problems = append(problems, e.warning("has no effect: a setting of connectors, which stands in a connector's "+
+				"file"))
 		default:
 			problems = append(problems, e.warning("%s", setting.Unknown(d.Nearest(e.Key))))
 		}
@@ -208,6 +211,12 @@ func (w *Worker) without() string {
 func ofPlugin(key string) bool {
 	return strings.HasPrefix(key, "plugin.") &&
 		(strings.Contains(key, ".limits.") || strings.HasSuffix(key, ".accept") || strings.HasSuffix(key, ".reveal"))
+}
+
+// ofConnectors tells whether a key is a setting of connectors alone, or of a transform.
+func ofConnectors(key string) bool {
+	_, ok := common.Find(key)
+	return ok || hasPrefix(key, []string{"transforms.", "predicates."})
 }
 
 // passedOn are prefixes whose keys belong to something else that looks at them itself.

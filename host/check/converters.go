@@ -1,0 +1,133 @@
+package check
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/culvert-project/culvert/host/config"
+	"github.com/culvert-project/culvert/host/convert"
+	"github.com/culvert-project/culvert/sdk/go/setting"
+)
+
+// The settings that name converters; those of the converter itself follow behind the name and a dot.
+const keyConverter, valueConverter, headerConverter = "key.converter", "value.converter", "header.converter"
+
+var converterSettings = []string{keyConverter, valueConverter, headerConverter}
+
+// declarationOf is what the converter of a class declares that one of the settings names.
+func declarationOf(which, class string) (convert.Declaration, error) {
+	if which == headerConverter {
+		return convert.FindHeaders(class)
+	}
+	return convert.Find(class, which == keyConverter)
+}
+
+// WorkerConverters warns of settings of the worker's own converters that these do not declare. Their values are checked
+// with each connector that names no converter: only there they count.
+func WorkerConverters(w *config.Worker) config.Problems {
+	var problems config.Problems
+	for _, which := range converterSettings {
+		declared, err := declarationOf(which, w.Text(which))
+		if err != nil {
+			continue // the problem of the connectors that the worker's converter is for
+		}
+		for _, name := range slices.Sorted(maps.Keys(w.Prefixed(which + "."))) {
+			text := declared.Unknown(name)
+			if text == "" || name == converterVersion {
+				continue
+			}
+			p := w.Problem(which+"."+name, text)
+			p.Code, p.Warning = setting.CodeUnknown, true
+			problems = append(problems, p)
+		}
+	}
+	return problems
+}
+
+// converterVersion is the setting, behind that of a converter, that Kafka Connect itself reads.
+const converterVersion = "plugin.version"
+
+// converters checks the converters: their settings one by one, then what only a converter itself sees. What the worker
+// gives is the connector's problem under the name of the converter.
+func (k *Checker) converters(c *config.Connector) config.Problems {
+	var problems config.Problems
+	for _, which := range converterSettings {
+		class, settings := c.Converter(which, k.Worker)
+		key, header := which == keyConverter, which == headerConverter
+		declared, err := declarationOf(which, class)
+		if err != nil {
+			problems = append(problems, problem(entry(c, which), err))
+			continue
+		}
+		wrong := false
+		for _, e := range declared.Examine(settings, key) {
+			at := entry(c, which)
+			if own, ok := c.Entry(which + "." + e.Spec.Name); ok && c.Text(which) != "" {
+				at = own
+			} else if c.Text(which) != "" {
+				at.Key += "." + e.Spec.Name
+			}
+			for _, text := range e.Errors {
+				problems, wrong = append(problems, problem(at, errors.New(text))), true
+			}
+		}
+		if c.Text(which) != "" {
+			problems = append(problems, unknownOf(c, which+".", declared)...)
+		}
+		if wrong {
+			continue
+		}
+		use := convert.Use{Key: key, Schemas: k.Registry.For("")}
+		if header {
+			_, err = convert.NewHeaders(class, settings, use)
+		} else {
+			_, err = convert.New(class, settings, use)
+		}
+		if err != nil {
+			problems = append(problems, problem(entry(c, which), err))
+		}
+	}
+	return problems
+}
+
+// unknownOf warns of a converter's settings that it does not declare: Kafka Connect hands them on, and nobody reads
+// them.
+func unknownOf(c *config.Connector, prefix string, declared convert.Declaration) config.Problems {
+	var problems config.Problems
+	for _, e := range c.Entries {
+		name, ok := strings.CutPrefix(e.Key, prefix)
+		if !ok || name == converterVersion {
+			continue
+		}
+		if text := declared.Unknown(name); text != "" {
+			p := problem(e, errors.New(text))
+			p.Code, p.Warning = setting.CodeUnknown, true
+			problems = append(problems, p)
+		}
+	}
+	return problems
+}
+
+// ownConverters warns of settings of converters that the connector does not name: the worker's count, with the worker's
+// settings.
+func (k *Checker) ownConverters(c *config.Connector) config.Problems {
+	var problems config.Problems
+	for _, which := range converterSettings {
+		if c.Text(which) != "" {
+			continue
+		}
+		for _, e := range c.Entries {
+			if strings.HasPrefix(e.Key, which+".") {
+				p := problem(e, fmt.Errorf("has no effect, as in Kafka Connect: this file names no %s, so that the "+
+					"worker's counts with the worker's settings. "+
+					"To have both here: %s=%s", which, which, k.Worker.Text(which)))
+				p.Warning = true
+				problems = append(problems, p)
+			}
+		}
+	}
+	return problems
+}
