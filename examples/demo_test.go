@@ -33,7 +33,7 @@ func TestDemoTwice(t *testing.T) {
 		if err := c.Start(); err != nil {
 			t.Fatal(err)
 		}
-		kill := time.AfterFunc(2*time.Minute, func() { syscall.Kill(-c.Process.Pid, syscall.SIGKILL) })
+		kill := time.AfterFunc(20*time.Minute, func() { syscall.Kill(-c.Process.Pid, syscall.SIGKILL) })
 		all := ""
 		arrived := map[string]bool{}
 		for lines := bufio.NewScanner(out); lines.Scan(); {

@@ -132,7 +132,7 @@ func (r readme) run(t *testing.T) string {
 	c.Dir = cloneOf(t, replace, r.copied)
 	bin, plugins := culvert(t)
 	c.Env = append(os.Environ(), "PATH="+bin+":"+os.Getenv("PATH"), "CULVERT_PLUGIN_PATH="+plugins)
-	c.WaitDelay = 5 * time.Second
+	c.WaitDelay = time.Minute
 	var errs strings.Builder
 	c.Stderr = &errs
 	out, err := c.Output()

@@ -93,7 +93,7 @@ func TestKilledSinkNamesWhatItFinds(t *testing.T) {
 	const rows = 200
 	p, _, _ := filled(t, rows)
 	worker := p.file("killed.properties", "bootstrap.servers=embedded", "key.converter.schemas.enable=false",
-		"consumer.session.timeout.ms=6000", "consumer.heartbeat.interval.ms=500")
+		"consumer.session.timeout.ms=12000", "consumer.heartbeat.interval.ms=500")
 	c := newCopying(p, rows)
 	args := []string{"--plugins", plugins(t, "odata-sink"), "--data", p.data, worker, p.file("back.properties", c.lines...)}
 	run := p.start(append([]string{"run", "--set", "listeners="}, args...)...)

@@ -23,9 +23,9 @@ import (
 
 // Times that bound a peer: the first start fetches packages and may compile one.
 const (
-	peerStarts = 15 * time.Minute
-	peerEnds   = 30 * time.Second
-	toolEnds   = 3 * time.Minute
+	peerStarts = 30 * time.Minute
+	peerEnds   = 5 * time.Minute
+	toolEnds   = 15 * time.Minute
 )
 
 // peer is a start script of testdata/peers at work. It ends with the test, and when this process is killed: it holds

@@ -179,7 +179,7 @@ func (c *restClients) testHealthcheck(t *testing.T) {
 		check.Wait()
 	}()
 	says := func(status int, healthy bool) bool {
-		client := http.Client{Timeout: 10 * time.Second}
+		client := http.Client{Timeout: time.Minute}
 		r, err := client.Get("http://127.0.0.1:" + port + "/")
 		if err != nil {
 			return false

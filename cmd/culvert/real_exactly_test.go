@@ -118,7 +118,7 @@ func TestRealExactlyOnce(t *testing.T) {
 		e.run(rounds, syscall.SIGKILL)
 		// Kafka's own consumer sees as many.
 		seen := kafkaTool(t, "consume", "--bootstrap-server", k.servers, "--topic", "killed", "--from-beginning",
-			"--isolation-level", "read_committed", "--max-messages", fmt.Sprint(len(e.rows)+1), "--timeout-ms", "10000")
+			"--isolation-level", "read_committed", "--max-messages", fmt.Sprint(len(e.rows)+1), "--timeout-ms", "30000")
 		if n := strings.Count(seen, "\n"); n != len(e.rows) {
 			t.Errorf("expected Kafka's consumer to see %d records, found %d", len(e.rows), n)
 		}

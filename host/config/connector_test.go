@@ -315,7 +315,7 @@ func TestDocuments(t *testing.T) {
 		{"c.json", `{"name":"n","connector.class":"x","tasks":[]}`, "name=n connector.class=x",
 			"c.json:1: tasks: expected text, a number or a boolean, found an object or a list"},
 		{"c.json", `{"name":"n","initial_state":"running","config":{"connector.class":"x"}}`,
-			"name=n connector.class=x", ""},
+			"name=n connector.class=x initial_state=running", ""},
 		{"c.json", `{"name":"n","initial_state":"AWAY","config":{}}`, "name=n",
 			"c.json:1: initial_state: expected RUNNING, PAUSED or STOPPED, found AWAY"},
 		{"c.json", `{"name":"n","initial_state":null,"config":{}}`, "name=n",

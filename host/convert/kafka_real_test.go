@@ -30,7 +30,7 @@ func runJava(t *testing.T, program string, args ...string) []string {
 // runTool is runJava with the classes that a peer fetches.
 func runTool(t *testing.T, peer, program string, args ...string) []string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute) // the first run fetches Kafka
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Minute) // the first run fetches Kafka
 	defer cancel()
 	c := exec.CommandContext(ctx, "../../testdata/peers/"+peer+"/tool.sh", append([]string{"../../testdata/convert/" +
 		program}, args...)...)

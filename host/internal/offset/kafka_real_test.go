@@ -17,7 +17,7 @@ import (
 
 // The keys and values that the other tests compare with are those that Kafka's own converter writes.
 func TestRealKeysAndValues(t *testing.T) {
-	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute) // the first run fetches Kafka
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Minute) // the first run fetches Kafka
 	defer cancel()
 	c := exec.CommandContext(ctx, "../../../testdata/peers/kafka/tool.sh", "testdata/Offsets.java")
 	c.Cancel = func() error { return c.Process.Signal(syscall.SIGTERM) }

@@ -25,7 +25,7 @@ import (
 // replay runs Replay.java of plugins/smt/testdata with Kafka's own transforms and returns the last line that it prints.
 func replay(t *testing.T, args ...string) string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute) // the first run fetches Kafka
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Minute) // the first run fetches Kafka
 	defer cancel()
 	c := exec.CommandContext(ctx, "../../../testdata/peers/kafka/tool.sh",
 		append([]string{"../../../plugins/smt/testdata/Replay.java"}, args...)...)
@@ -51,11 +51,11 @@ func TestRealGoldenCases(t *testing.T) {
 // answers has Kafka's classes answer cases, each the head of a golden file.
 func answers(t *testing.T, cases []string) []string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Minute)
 	defer cancel()
 	c := exec.CommandContext(ctx, "../../../testdata/peers/kafka/tool.sh", "../../../plugins/smt/testdata/Replay.java", "-")
 	c.Cancel = func() error { return c.Process.Signal(syscall.SIGTERM) }
-	c.Env = append(os.Environ(), "TIMEOUT=900", "HEAP=512m")
+	c.Env = append(os.Environ(), "TIMEOUT=3000", "HEAP=512m")
 	c.Stdin = strings.NewReader(strings.Join(cases, ""))
 	var stderr bytes.Buffer
 	c.Stderr = &stderr

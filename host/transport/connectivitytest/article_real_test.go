@@ -34,7 +34,7 @@ func TestRealArticle(t *testing.T) {
 	host, port, _ := net.SplitHostPort(s.SOCKS5)
 	run := func(token, target, location string) string {
 		t.Helper()
-		ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 		defer cancel()
 		name, number, _ := strings.Cut(target, ":")
 		client := exec.CommandContext(ctx, "node", "--no-deprecation", filepath.Join(strings.TrimSpace(string(home)),

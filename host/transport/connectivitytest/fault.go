@@ -100,6 +100,7 @@ func (s *Server) drop(which func(*tunnel) bool) int {
 		if which(t) {
 			t.client.Close()
 			t.system.Close()
+			delete(s.tunnels, t) // not when its end was noticed: who asks next is not told of it
 			n++
 		}
 	}

@@ -20,4 +20,4 @@ if [ ! -e "$home/.complete" ]; then
   fi
   exec 8>&-
 fi
-exec timeout "${TIMEOUT:-120}" "$java" -Xmx256m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -cp "$home/lib/*" "$@"
+exec timeout "${TIMEOUT:-600}" "$java" -Xmx256m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -cp "$home/lib/*" "$@"

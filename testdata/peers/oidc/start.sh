@@ -23,4 +23,4 @@ exec 8>&-
 . "$here/../server.sh"
 : >"$dir/server.log"
 (cd "$home" && exec env PORT="$port" node server.js) >"$dir/server.log" 2>&1 &
-serve $! "server on $port" 30 grep -q '^READY$' "$dir/server.log"
+serve $! "server on $port" 300 grep -q '^READY$' "$dir/server.log"

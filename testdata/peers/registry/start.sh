@@ -27,4 +27,4 @@ exec 8>&-
 . "$here/../server.sh"
 "$java" -Xmx384m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Dquarkus.http.host=127.0.0.1 -Dquarkus.http.port="$port" \
   -jar "$home"/app/apicurio-registry-app-*-runner.jar >"$dir/server.log" 2>&1 &
-serve $! "registry on $port" 120 curl -fs -o "$dir/ready" "http://127.0.0.1:$port/apis/ccompat/v7/subjects"
+serve $! "registry on $port" 900 curl -fs -o "$dir/ready" "http://127.0.0.1:$port/apis/ccompat/v7/subjects"

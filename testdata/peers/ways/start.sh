@@ -65,4 +65,4 @@ nginx)
 *) die "expected squid, tinyproxy, microsocks or nginx, found $which" ;;
 esac
 open() { : <"/dev/tcp/127.0.0.1/$port"; }
-serve $! "$which on $port" 20 open
+serve $! "$which on $port" 200 open
