@@ -96,6 +96,9 @@ var perTaskFigures = []perTask{
 		prometheus.CounterValue, rows),
 	taskFigure("sink", "culvert_sink_refused_total", "Records of a sink that were refused and tolerated.",
 		prometheus.CounterValue, refusedRows),
+	taskFigure("sink", "culvert_sink_warnings_total", "Warnings that a sink's plugin has logged about answers, such as "+
+		"messages of SAP beside a success.", prometheus.CounterValue,
+		func(p connect.Progress) int64 { return p.Warnings }),
 	taskFigure("sink", "culvert_sink_lag_records", "Records that a sink has before it.", prometheus.GaugeValue,
 		func(p connect.Progress) int64 { return p.Lag }),
 	taskFigure("", "culvert_task_caught_up", "1 while a task has nothing left to do, else 0.", prometheus.GaugeValue,

@@ -24,9 +24,11 @@ func TestDeadLetterTopic(t *testing.T) {
 		p.file("there.properties", source("there", address, "Orders")...)); r.code != 0 {
 		t.Fatalf("exit %d\n%s", r.code, r.stderr)
 	}
+	first := readTopic(t, broker, "Orders", 5)[0] // once more, which the service refuses
 	header := kgo.RecordHeader{Key: "trace", Value: []byte("t-1")}
 	produce(t, broker, &kgo.Record{Topic: "Orders", Key: []byte(`{"OrderID":77}`), Value: []byte("no JSON"), Headers: []kgo.RecordHeader{header}},
-		&kgo.Record{Topic: "Orders", Key: []byte(`{"OrderID":78}`), Value: []byte(`{"schema":null,"payload":{"OrderID":"text"}}`)})
+		&kgo.Record{Topic: "Orders", Key: []byte(`{"OrderID":78}`), Value: []byte(`{"schema":null,"payload":{"OrderID":"text"}}`)},
+		&kgo.Record{Topic: "Orders", Key: first.Key, Value: first.Value})
 	lines := append(sinkOf("back", address, "Orders", "OrderCopies"), "errors.tolerance=all", "errors.deadletterqueue.topic.name=orders-not-written",
 		"errors.deadletterqueue.context.headers.enable=true")
 	r := p.run("run", "--once", "--plugins", plugins(t, "odata-sink"), "--data", p.data, worker, p.file("back.properties", lines...))
@@ -36,7 +38,7 @@ func TestDeadLetterTopic(t *testing.T) {
 	if diff := cmp.Diff(entities(s, "Orders"), entities(s, "OrderCopies")); diff != "" {
 		t.Errorf("what arrived (-expected +found)\n%s", diff)
 	}
-	letters := readTopic(t, broker, "orders-not-written", 2)
+	letters := readTopic(t, broker, "orders-not-written", 3)
 	for n, want := range []struct {
 		key, value, stage, class, exception, message string
 		headers                                      []string
@@ -44,6 +46,8 @@ func TestDeadLetterTopic(t *testing.T) {
 		{`{"OrderID":77}`, "no JSON", "VALUE_CONVERTER", "org.apache.kafka.connect.json.JsonConverter", "org.apache.kafka.connect.errors.DataException", "", []string{"trace"}},
 		{`{"OrderID":78}`, `{"schema":null,"payload":{"OrderID":"text"}}`, "TASK_PUT", "org.init.ohja.kafka.connect.odatav2.sink.OData2SinkConnector",
 			"org.apache.kafka.connect.errors.ConnectException", "OrderID", nil},
+		{string(first.Key), string(first.Value), "TASK_PUT", "org.init.ohja.kafka.connect.odatav2.sink.OData2SinkConnector",
+			"org.apache.kafka.connect.errors.ConnectException", "already exists", nil},
 	} {
 		l := letters[n]
 		if string(l.Key) != want.key || string(l.Value) != want.value {
@@ -59,8 +63,15 @@ func TestDeadLetterTopic(t *testing.T) {
 		expected := append(want.headers, connect+"topic", connect+"partition", connect+"offset", connect+"connector.name", connect+"task.id", connect+"stage",
 			connect+"class.name", connect+"exception.class.name", connect+"exception.message", connect+"exception.stacktrace",
 			ours+"plugin.name", ours+"plugin.version", ours+"plugin.hash", ours+"stage", ours+"setting")
-		if n == 1 {
+		switch n {
+		case 1: // refused before it was sent
 			expected = append(expected, ours+"service.message")
+		case 2:
+			expected = append(expected, ours+"service.code", ours+"service.message")
+			if found[ours+"service.code"] != "/IWBEP/CM_MGW_RT/022" || !strings.Contains(found[ours+"service.message"], "already exists") {
+				t.Errorf("expected the service's own code and message, found %q and %q", found[ours+"service.code"],
+					found[ours+"service.message"])
+			}
 		}
 		if diff := cmp.Diff(expected, names); diff != "" {
 			t.Errorf("letter %d: headers (-expected +found)\n%s", n, diff)
@@ -77,8 +88,8 @@ func TestDeadLetterTopic(t *testing.T) {
 			t.Errorf("letter %d: expected a message with %q, found %q", n, want.message, m)
 		}
 	}
-	if n := strings.Count(r.stderr, "record skipped"); n != 2 {
-		t.Errorf("expected 2 lines about skipped records, found %d\n%s", n, r.stderr)
+	if n := strings.Count(r.stderr, "record skipped"); n != 3 {
+		t.Errorf("expected 3 lines about skipped records, found %d\n%s", n, r.stderr)
 	}
 	// What was settled does not come again.
 	if r := p.run("run", "--once", "--plugins", plugins(t, "odata-sink"), "--data", p.data, worker, p.file("back.properties", lines...)); r.code != 0 ||

@@ -394,6 +394,7 @@ func (c *connector) progress() Progress {
 		p.Bytes += one.Bytes
 		p.Lag += one.Lag
 		p.Failed += one.Failed
+		p.Warnings += one.Warnings
 		p.CaughtUp = p.CaughtUp && one.CaughtUp
 		if t.state == Failed {
 			p.State = Failed

@@ -366,6 +366,8 @@ type Progress struct {
 	Lag int64
 	// Failed rows were refused and tolerated.
 	Failed int64
+	// Warnings of a sink's plugin about answers.
+	Warnings int64
 	// CaughtUp: there is nothing left to do at the moment.
 	CaughtUp bool
 	// version of the plugin that a task works with.

@@ -83,6 +83,7 @@ func (t *task) sink(ctx context.Context, binding *plugin.Binding, once bool) err
 	t.running(func(p *Progress) {
 		now := task.Progress()
 		p.Rows, p.Failed, p.version = now.Written, now.Skipped, now.Version
+		p.Warnings = now.Warnings
 		p.file = fileOf(binding.Current().Module())
 		p.notes = append(transforms.notes(binding), c.registries.notes()...)
 		if t.number == 0 { // that of the group, which all tasks are members of

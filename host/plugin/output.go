@@ -33,6 +33,8 @@ type output struct {
 	// lines is shared by the instances of a pool; flood counts what it refused in this call.
 	lines *bucket
 	flood int
+	// warnings counts the lines of this call that the guest calls warnings or errors, the refused ones too.
+	warnings int
 	// watch ends the call when its time is up: one write can have millions of parts.
 	watch func()
 }
@@ -69,7 +71,7 @@ func (b *bucket) take() (dropped int, ok bool) {
 }
 
 // reset starts a call.
-func (o *output) reset() { o.text, o.cut, o.flood = o.text[:0], 0, 0 }
+func (o *output) reset() { o.text, o.cut, o.flood, o.warnings = o.text[:0], 0, 0, 0 }
 
 // Write takes stdout and stderr.
 func (o *output) Write(p []byte) (int, error) {
@@ -80,6 +82,14 @@ func (o *output) Write(p []byte) (int, error) {
 	o.text = append(o.text, p[:room]...)
 	o.cut += len(p) - room
 	return len(p), nil
+}
+
+// said is line for what a guest logs.
+func (o *output) said(level wit.Level, text []byte) (flooded bool) {
+	if level >= wit.LevelWarn {
+		o.warnings++
+	}
+	return o.line(level, text)
 }
 
 // line logs a line of the guest's, within the rate. flooded: a hundred times the rate was dropped in one call, which

@@ -94,7 +94,7 @@ func logFromGuest(ctx context.Context, m api.Module, stack []uint64) {
 		breach("log: %d bytes at %#x lie past the end of memory", size, ptr)
 	case level >= uint32(wit.Level(0).Cases()):
 		breach("log: expected a level from 0 to %d, found %d", wit.Level(0).Cases()-1, level)
-	case i.out.line(wit.Level(level), text):
+	case i.out.said(wit.Level(level), text):
 		panic(&Flood{abi.Violation{Text: fmt.Sprintf("more than %.0f log lines beyond the allowed %.0f a second in one call (%s)",
 			100*i.out.lines.perSecond, i.out.lines.perSecond, limitSetting(i.module.info.Name, "log.lines.per.second"))}})
 	default:

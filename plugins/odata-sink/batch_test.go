@@ -242,6 +242,8 @@ func TestOddBatchAnswers(t *testing.T) {
 		{"HTML as multipart", mixed, "<html><body>Log on</body></html>", 200, "in doubt in doubt in doubt"},
 		{"an error with success", "application/json", `{"error":{"code":"X/1","message":{"value":"no"}}}`, 200, "in doubt in doubt in doubt"},
 		{"nothing", "", "", 202, "in doubt in doubt in doubt"},
+		{"an empty multipart", mixed, end, 202, "in doubt in doubt in doubt"},
+		{"an empty multipart that opens", mixed, "--b\r\n\r\n" + end, 202, "in doubt in doubt in doubt"},
 		{"502", "text/html", "<html>Bad Gateway</html>", 502, "in doubt in doubt in doubt"},
 		{"no answer", "", "", 0, "in doubt in doubt in doubt"},
 	} {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/base64"
 	"errors"
 
 	"github.com/culvert-project/culvert/plugins/odata/edm"
@@ -108,7 +109,24 @@ func (m *manner) convert(property *edm.Property, n *wit.Node, v any) (value.Conv
 			err = &value.MisfitError{Expected: misfit.Expected, Found: "null"}
 		}
 	}
+	if err != nil && n == nil && property.Type.Primitive == edm.Decimal {
+		err = hinted(err, v)
+	}
 	return c, err
+}
+
+// hinted adds to a refusal what may have made the value: converters to JSON write the bytes of decimals unless they are
+// told otherwise, and without schema their scale is lost.
+func hinted(err error, v any) error {
+	text, ok := v.(string)
+	if !ok {
+		return err
+	}
+	if b, bad := base64.StdEncoding.DecodeString(text); bad != nil || len(b) == 0 {
+		return err
+	}
+	return errors.New(err.Error() + ", which may be the bytes of a decimal in Base64, whose scale is lost without a schema: " +
+		"let what writes the topic write numbers (value.converter.decimal.format = NUMERIC)")
 }
 
 // each visits the members of a struct that are written.

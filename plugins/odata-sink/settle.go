@@ -165,11 +165,22 @@ func (s *state) settleOther(a *asked, response *wit.Response) (wit.Verdict, erro
 	return s.settleUpdate(a, response)
 }
 
-// say logs what the service tells beside its answer.
+// say logs what the service tells beside its answer, as a warning where the service calls it one.
 func say(target string, response *wit.Response) {
 	if text := headerOf(response, "sap-message"); text != "" {
-		sdk.Log(wit.LevelInfo, target+": "+fault.Excerpt([]byte(text)))
+		sdk.Log(severity(text), target+": "+fault.Excerpt([]byte(text)))
 	}
+}
+
+// severity is the level of a message of SAP, in JSON or XML: the worst of it and of its details.
+func severity(message string) wit.Level {
+	text := strings.ToLower(strings.Join(strings.Fields(message), ""))
+	for _, grave := range []string{"warning", "error"} {
+		if strings.Contains(text, `"severity":"`+grave) || strings.Contains(text, "<severity>"+grave) {
+			return wit.LevelWarn
+		}
+	}
+	return wit.LevelInfo
 }
 
 // ofTheCall tells whether a refusal speaks of the call and not of the row, as those of a service that was switched off,

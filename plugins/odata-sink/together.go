@@ -179,6 +179,7 @@ func (s *state) settleParts(b together, what string, response *wit.Response) ([]
 		return b.each(func(a *asked) wit.Verdict { return s.unknown(a, f) }), nil
 	}
 	s.learned[b.at].refused = 0
+	say(what, response)
 	outcomes := b.ofRows(b.match(d))
 	said := &wit.Fault{Kind: wit.FaultTransient, Message: what + ": the answer of HTTP " + strconv.Itoa(int(response.Status)) + " doesn't say what became of it"}
 	if !d.Complete {

@@ -20,6 +20,8 @@ type Writer interface {
 	Encode(ctx context.Context, context []byte, b *record.Batch, origins record.Origins,
 		hints []wit.Hint) (wit.Deliveries, error)
 	Settle(ctx context.Context, context []byte, memo []byte, rows []uint32, response wit.Response) (wit.Settled, error)
+	// Warnings is how many lines the call before has logged as warnings or errors.
+	Warnings() int
 }
 
 // Code is one version of a plugin at work for one connector, and Versions what a connector runs and what it could run.

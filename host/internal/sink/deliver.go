@@ -315,6 +315,7 @@ func (w *writing) verdicts(ctx context.Context, j *job, response wit.Response, f
 	err = task.With(ctx, j.opened.code, acquire, func(p Writer) error {
 		context, _ := j.opened.newest()
 		settled, err = p.Settle(ctx, context, j.Memo, j.Delivery.Rows, response)
+		w.task.count.warnings.Add(int64(p.Warnings()))
 		return err
 	})
 	if err != nil {

@@ -265,6 +265,8 @@ type writer struct {
 	// statuses of rows by their place in the batch, where they are not that of the response: what stands in a batch's
 	// answer.
 	statuses map[uint32]uint16
+	// warnings are those of each answer.
+	warnings int
 }
 
 func (w *writer) OpenSink(context.Context, string, []wit.Setting, []byte, []wit.Response) (wit.SinkOpening, error) {
@@ -343,6 +345,8 @@ func (w *writer) Encode(_ context.Context, context []byte, b *record.Batch, orig
 	}
 	return d, nil
 }
+
+func (w *writer) Warnings() int { return w.warnings }
 
 func (w *writer) Settle(ctx context.Context, context []byte, memo []byte, rows []uint32,
 	response wit.Response) (settled wit.Settled, err error) {

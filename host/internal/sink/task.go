@@ -152,6 +152,8 @@ type Progress struct {
 	// Skipped rows could not be written and were tolerated; Faults counts all faults of rows; Again is how often a row
 	// was encoded anew.
 	Skipped, Faults, Again int64
+	// Warnings were logged by the plugin about answers: what the service says although it did what it was asked for.
+	Warnings int64
 	// Open records were read and are not settled.
 	Open int
 	// Stages is how long each stage was at work, all requests together; what a stage waits for others is not in it.
@@ -165,9 +167,9 @@ type Progress struct {
 type Stages struct{ Convert, Transform, Encode, Send, Settle time.Duration }
 
 type counters struct {
-	read, written, ignored, batches, requests, again atomic.Int64
-	faults                                           task.Faults
-	convert, transform, encode, send, settle         task.Clock
+	read, written, ignored, batches, requests, again, warnings atomic.Int64
+	faults                                                     task.Faults
+	convert, transform, encode, send, settle                   task.Clock
 }
 
 // NewTask makes a task; nothing runs before [Task.Run].
@@ -214,8 +216,8 @@ func (t *Task) Progress() Progress {
 	return Progress{Read: c.read.Load(), Written: c.written.Load(), Ignored: c.ignored.Load(),
 		Batches: c.batches.Load(), Requests: c.requests.Load(),
 		Skipped: c.faults.Skipped.Load(), Faults: c.faults.All.Load(), Again: c.again.Load(), Open: t.ledger.open(),
-		Version: t.plugin.Version(),
-		Stages:  Stages{c.convert.Took(), c.transform.Took(), c.encode.Took(), c.send.Took(), c.settle.Took()}}
+		Version: t.plugin.Version(), Warnings: c.warnings.Load(),
+		Stages: Stages{c.convert.Took(), c.transform.Took(), c.encode.Took(), c.send.Took(), c.settle.Took()}}
 }
 
 // Run writes until ctx ends, then waits for what is on its way, commits and returns nil; likewise after [Task.Finish].

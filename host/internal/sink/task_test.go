@@ -45,7 +45,7 @@ func wantError(t *testing.T, err error, parts ...string) {
 
 func TestOnceWritesEverything(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		x := newWorld(&writer{each: 3})
+		x := newWorld(&writer{each: 3, warnings: 2})
 		x.group.put("a", 0, lines("a", 700)...)
 		x.group.put("a", 1, append(lines("b", 5), "b1", "c=~left out")...)
 		task := x.ok(t)
@@ -55,6 +55,9 @@ func TestOnceWritesEverything(t *testing.T) {
 		p := task.Progress()
 		if p.Read != 707 || p.Written != 706 || p.Ignored != 1 || p.Open != 0 || p.Skipped+p.Faults+p.Again != 0 {
 			t.Errorf("%+v", p)
+		}
+		if p.Requests == 0 || p.Warnings != 2*p.Requests {
+			t.Errorf("expected two warnings with each of %d answers, found %d", p.Requests, p.Warnings)
 		}
 		if !slices.ContainsFunc(x.service.seen(), func(s string) bool { return strings.HasSuffix(s, ",b1") || s == "b1" }) {
 			t.Error("no tombstone")
