@@ -16,7 +16,7 @@ import (
 )
 
 // contextVersion stands first in a context: one of another version of this plugin is stale, not misread.
-const contextVersion = "odata-source 6"
+const contextVersion = "odata-source 7"
 
 // opened is what open worked out: what a context holds, and what an instance made of it.
 type opened struct {
@@ -55,6 +55,8 @@ type feed struct {
 	watch int
 	// pages is the set as it is read page by page.
 	pages paging.Set
+	// alike are types of other sets whose rows could be taken for the set's.
+	alike []string
 	// unknown are properties that came and that fresh metadata don't have.
 	unknown map[string]bool
 }
@@ -86,7 +88,7 @@ func packContext(o *opened) []byte {
 		b = pack.Number(pack.Number(b, f.options.ScaleFallback), int(f.options.Rounding))
 		b = f.subscribing.pack(f.tracking.pack(b))
 		b = f.odp.pack(pack.Flag(b, f.announced))
-		b = edm.Pack(f.reads.Pack(b), f.model.Structures)
+		b = edm.Pack(f.reads.Pack(pack.Texts(b, f.alike)), f.model.Structures)
 	}
 	return b
 }
@@ -119,6 +121,7 @@ func unpackContext(context []byte) (*opened, error) {
 		f.subscribing.unpack(r)
 		f.options.Delta, f.announced = f.tracking.on || f.named(), r.Flag()
 		f.odp = unpackODP(r)
+		f.alike = r.Texts()
 		f.reads = query.Unpack(r)
 		f.model = edm.Unpack(r)
 		if r.Bad || len(f.model.Structures) == 0 {

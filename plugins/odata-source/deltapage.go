@@ -47,8 +47,13 @@ func (pg *page) decodeDelta(tag string, status uint16, piece []byte, last bool) 
 		return pg.reread(tag, status, piece, last)
 	case tag == "" && (!rows || code < 200 || code > 299 || code == 202 || code == 204):
 		return pg.whole(piece, last)
-	case pg.decoder == nil && !pg.choose(piece, last):
-		return portion, false, nil
+	case pg.decoder == nil:
+		if !pg.choose(piece, last) {
+			return portion, false, nil
+		}
+		if f := pg.otherSet(piece); f != nil {
+			return portion, true, f
+		}
 	}
 	pg.ended = pg.ended || tag == "" && last
 	pg.Out.Reset()

@@ -188,8 +188,13 @@ func (pg *page) decode(tag string, _ uint16, piece []byte, last bool) (portion w
 		portion, err = pg.Refused()
 		return portion, true, err
 	}
-	if pg.decoder == nil && !pg.choose(piece, last) {
-		return portion, false, nil
+	if pg.decoder == nil {
+		if !pg.choose(piece, last) {
+			return portion, false, nil
+		}
+		if f := pg.otherSet(piece); f != nil {
+			return portion, true, f
+		}
 	}
 	pg.ended = pg.ended || tag == "" && last
 	pg.Out.Reset()

@@ -304,7 +304,7 @@ func (pg *Page) bySkip(next *Place, laps bool) {
 }
 
 // otherwise goes on where a page behind the service's last one can't be had: by number if it was asked for by key, else
-// the load ends where the service said, unless rows came behind that.
+// the load ends where the service said, unless rows came behind that, or they are as many as were asked for.
 func (pg *Page) otherwise(next *Place) (*Place, error) {
 	next.check, next.refused = "", ""
 	switch {
@@ -315,6 +315,9 @@ func (pg *Page) otherwise(next *Place) (*Place, error) {
 	case next.further || next.least > next.seen:
 		next.links = true
 		return pg.anew(next, "the last ones behind a page without a next link, and the page behind them can't be had")
+	case next.seen == pg.Top:
+		// As many as were asked for: that the service has no more is chance, if it is so.
+		return nil, pg.short(next, "as many as were asked for, and it doesn't heed what asks for those behind them, or refuses it; paging = auto leaves the cutting of pages to the service")
 	}
 	return pg.done(next), nil
 }

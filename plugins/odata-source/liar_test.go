@@ -1,0 +1,148 @@
+package main
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// Services that take an option and do as they like: the load is whole, each row once, or it fails. It never ends short.
+func TestServicesThatSayYes(t *testing.T) {
+	rows := upFrom(1, 95)
+	for _, c := range []struct {
+		name     string
+		s        odd
+		settings []string
+		// fails begins what is said; "": all rows come.
+		fails string
+	}{
+		{"$top is not heeded: all rows at once", odd{page: 1000, links: "none", order: "heeds", filter: "heeds", count: "filtered", skips: true},
+			[]string{"sap.odata.paging=top", "sap.odata.page.size=10"}, ""},
+		{"$top is not heeded: pages of the service's own, without links", odd{page: 25, links: "none", order: "heeds", filter: "heeds", count: "filtered", skips: true},
+			[]string{"sap.odata.paging=top", "sap.odata.page.size=10"}, ""},
+		{"$top is not heeded, nor is there a count", odd{page: 1000, links: "none", order: "heeds", filter: "heeds", count: "none", skips: true},
+			[]string{"sap.odata.paging=top", "sap.odata.page.size=10"}, ""},
+		{"$skip is not heeded: the same page again", odd{page: 10, links: "none", order: "refused", filter: "heeds", count: "filtered"},
+			nil, "X"},
+		{"$skip is not heeded, nor is there a count", odd{page: 10, links: "none", order: "refused", filter: "heeds", count: "none"},
+			[]string{"sap.odata.paging=top", "sap.odata.page.size=10"}, "10 rows came, as many as were asked for"},
+		{"the link behind each page leads to it", odd{page: 10, links: "skip", order: "heeds", filter: "heeds", count: "none"},
+			[]string{"sap.odata.paging=links"}, "circle"},
+		{"$inlinecount says more than there is", odd{page: 10, links: "token", order: "heeds", filter: "heeds", count: "more", skips: true},
+			nil, "100"},
+		{"$inlinecount is that of all rows on each page by key", odd{page: 10, links: "skip", order: "heeds", filter: "heeds", count: "whole", skips: true},
+			nil, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			c.s.keys = slices.Clone(rows)
+			missing, twice, err := c.s.read(t, c.settings...)
+			if c.fails == "" && (err != nil || missing > 0 || twice > 0) ||
+				c.fails != "" && (err == nil || !strings.Contains(err.Error(), c.fails)) {
+				t.Errorf("%d rows are missing, %d came twice: %v\n%s", missing, twice, err, strings.Join(c.s.requests, "\n"))
+			}
+			if len(c.s.requests) > 60 {
+				t.Errorf("%d requests", len(c.s.requests))
+			}
+		})
+	}
+}
+
+// Rows of another set that has the same keys would pass for the set's own, with null in all else: they fail the page,
+// in both formats, in full and in delta mode, before a row of them is handed on.
+func TestRowsOfAnotherSet(t *testing.T) {
+	for _, format := range []string{"json", "atom"} {
+		for _, c := range []struct {
+			name, set, other string
+			settings         []string
+		}{
+			{"full mode", "Orders", "Order_Details", nil},
+			{"delta mode", "Orders", "Order_Details", []string{"sap.odata#00.track-changes=1", "sap.odata#00.exec-period=60"}},
+		} {
+			t.Run(c.name+" "+format, func(t *testing.T) {
+				inner := service.New(service.Options{Rows: 20})
+				swapped := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					r.URL.Path = strings.Replace(r.URL.Path, "/"+c.set, "/"+c.other, 1)
+					r.URL.RawQuery = strings.ReplaceAll(r.URL.RawQuery, "$filter", "x")
+					inner.ServeHTTP(w, r)
+				})
+				settings := append([]string{"sap.odata#00.service=" + sapNorthwind, "sap.odata#00.entityset=" + c.set, "sap.odata#00.topic=t",
+					"sap.odata#00.format=" + format}, c.settings...)
+				l := newLoad(t, swapped, settings...)
+				l.piece = 64 << 10 // as the host has it
+				_, err := l.some(0, nil, 5)
+				if err == nil || !strings.Contains(err.Error(), "found rows of NORTHWIND_SRV.Order_Detail, which is another entity set's") || len(l.rows) > 0 {
+					t.Errorf("expected the other type to be named, found %v and %d rows", err, len(l.rows))
+				}
+				l = newLoad(t, inner, settings...)
+				if _, err := l.some(0, nil, 1); err != nil || len(l.rows) == 0 {
+					t.Errorf("the set's own rows: %v, %d came", err, len(l.rows))
+				}
+			})
+		}
+	}
+}
+
+// Types that derive from a set's are its own, those of sets without its keys fail by themselves.
+func TestLookAlikes(t *testing.T) {
+	const entity = `<EntityType Name="%s"%s><Key><PropertyRef Name="%s"/></Key><Property Name="%[3]s" Type="Edm.Int32" Nullable="false"/></EntityType>`
+	metadata := `<Schema Namespace="N">` + fmt.Sprintf(entity, "T", "", "K") + fmt.Sprintf(entity, "Same", "", "K") + fmt.Sprintf(entity, "Else", "", "L") +
+		`<EntityType Name="Child" BaseType="N.T"/><EntityContainer Name="C">`
+	for i, typ := range []string{"T", "T", "Same", "Else", "Child"} {
+		metadata += `<EntitySet Name="` + []string{"X", "Y", "S", "E", "C"}[i] + `" EntityType="N.` + typ + `"/>`
+	}
+	metadata += "</EntityContainer></Schema>"
+	for typ, fails := range map[string]bool{"T": false, "Same": true, "Else": false, "Child": false, "Unheard": false} {
+		s := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if strings.HasSuffix(r.URL.Path, "$metadata") {
+				w.Write([]byte(metadata))
+				return
+			}
+			fmt.Fprintf(w, `{"d":{"__count":"1","results":[{"__metadata" : {"uri":"X(1)","type" : %s},"K":1}]}}`, strconv.Quote("N."+typ))
+		})
+		l := newLoad(t, s, "sap.odata#00.service=/s", "sap.odata#00.entityset=X", "sap.odata#00.topic=t")
+		_, err := l.run(0, nil)
+		if (err != nil) != fails {
+			t.Errorf("%s: expected a failure %v, found %v", typ, fails, err)
+		}
+	}
+}
+
+// A delta link that answers the whole set each time: what there is arrives and is not lost, however often it comes, and
+// each poll ends.
+func TestDeltaLinkThatAnswersAFullLoad(t *testing.T) {
+	s := service.New(service.Options{Rows: 30})
+	f := newFollower(t, s, tracked00("Products")...)
+	if err := f.catchUp(start); err != nil {
+		t.Fatal(err)
+	}
+	f.answered = func(q *wit.Request, r *wit.Response) error {
+		if strings.Contains(q.Target, "deltatoken") {
+			path, _, _ := strings.Cut(q.Target, "?")
+			whole := httptest.NewRequest("GET", "http://127.0.0.1:8080"+path, nil)
+			whole.Header.Set("Accept", "application/atom+xml")
+			whole.Header.Set("Prefer", trackChanges)
+			w := httptest.NewRecorder()
+			s.ServeHTTP(w, whole)
+			r.Status, r.Body = uint16(w.Code), w.Body.Bytes()
+		}
+		return nil
+	}
+	for n := range 3 {
+		write(t, s, "MERGE", "Products("+strconv.Itoa(n+1)+")", map[string]any{"ProductName": "Changed " + strconv.Itoa(n)})
+		asked := len(f.targets)
+		if err := f.catchUp(poll); err != nil {
+			t.Fatal(err)
+		}
+		f.equals(s, "Products", "ProductID", "ProductName")
+		if len(f.targets) != asked+1 {
+			t.Errorf("expected one request, found %v", f.targets[asked:])
+		}
+	}
+}
