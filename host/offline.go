@@ -5,6 +5,7 @@ import (
 	"maps"
 	"net/http"
 
+	"github.com/culvert-project/culvert/host/connect"
 	"github.com/culvert-project/culvert/host/rest"
 )
 
@@ -12,6 +13,19 @@ import (
 // be read and changed. The data folder is locked meanwhile, so that no worker runs on it. Errors are as of [New] and
 // [Host.Run], or do's.
 func Offline(ctx context.Context, c Config, do func(http.Handler) error) error {
+	return offline(ctx, c, func(h *Host) error { return do(rest.Handler(worker{h})) })
+}
+
+// Replay sends dead letters once more, see [connect.Herder.Replay], without running connectors, as [Offline] does.
+func Replay(ctx context.Context, c Config, r connect.Replay) (done connect.Replayed, err error) {
+	err = offline(ctx, c, func(h *Host) error {
+		done, err = h.herder.Replay(ctx, r)
+		return err
+	})
+	return done, err
+}
+
+func offline(ctx context.Context, c Config, do func(*Host) error) error {
 	c.Settings = maps.Clone(c.Settings)
 	if c.Settings == nil {
 		c.Settings = map[string]string{}
@@ -27,5 +41,5 @@ func Offline(ctx context.Context, c Config, do func(http.Handler) error) error {
 	if err != nil {
 		return err
 	}
-	return do(rest.Handler(worker{h}))
+	return do(h)
 }

@@ -47,9 +47,10 @@ which proxy, else from the one that runs on the --data folder, else from that fo
 	return c
 }
 
-func consume(ctx context.Context, topic, data, servers, file string, follow bool, stdout,
-	stderr io.Writer) (err error) {
-	log := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
+// brokersOf are those that a command reads from, and how: by the file of a worker and --bootstrap-servers, else those
+// of a data folder. done is to be called in the end.
+func brokersOf(ctx context.Context, data, servers, file string, log *slog.Logger) (brokers kafka.Config, done func(),
+	err error) {
 	settings := map[string]string{}
 	if file != "" {
 		w, problems, err := config.LoadWorker(file, os.Environ(), nil)
@@ -57,19 +58,19 @@ func consume(ctx context.Context, topic, data, servers, file string, follow bool
 			err = problems.Err()
 		}
 		if err != nil {
-			return wrong(err)
+			return brokers, nil, wrong(err)
 		}
 		if settings = w.All(); servers == "" && settings["bootstrap.servers"] != "embedded" {
 			servers = settings["bootstrap.servers"]
 		}
 	}
+	done = func() {}
 	if servers == "" {
-		address, done, err := kafka.AttachBroker(ctx, data, log)
+		address, end, err := kafka.AttachBroker(ctx, data, log)
 		if err != nil {
-			return failed(fmt.Errorf("no embedded broker's data to read (--data %s): %w", data, err))
+			return brokers, nil, failed(fmt.Errorf("no embedded broker's data to read (--data %s): %w", data, err))
 		}
-		defer done()
-		servers = address
+		servers, done = address, func() { _ = end() } // what was read is read
 	}
 	settings["bootstrap.servers"] = servers
 	brokers, warnings, err := kafka.Parse(ctx, settings)
@@ -77,12 +78,25 @@ func consume(ctx context.Context, topic, data, servers, file string, follow bool
 		log.Warn(w.Setting + ": " + w.Text)
 	}
 	if err != nil {
-		return wrong(err)
+		done()
+		return brokers, nil, wrong(err)
 	}
 	brokers.Logger = log
 	if err := brokers.Reach(ctx); err != nil { // at once what a client would try for long
-		return failed(fmt.Errorf("no broker of bootstrap.servers answers: %w", err))
+		done()
+		return brokers, nil, failed(fmt.Errorf("no broker of bootstrap.servers answers: %w", err))
 	}
+	return brokers, done, nil
+}
+
+func consume(ctx context.Context, topic, data, servers, file string, follow bool, stdout,
+	stderr io.Writer) (err error) {
+	log := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	brokers, done, err := brokersOf(ctx, data, servers, file, log)
+	if err != nil {
+		return err
+	}
+	defer done()
 	reader, err := kafka.NewReader(brokers)
 	if err != nil {
 		return wrong(err)

@@ -62,7 +62,7 @@ func TestDeadLetterTopic(t *testing.T) {
 		const connect, ours = "__connect.errors.", "__culvert.errors."
 		expected := append(want.headers, connect+"topic", connect+"partition", connect+"offset", connect+"connector.name", connect+"task.id", connect+"stage",
 			connect+"class.name", connect+"exception.class.name", connect+"exception.message", connect+"exception.stacktrace",
-			ours+"plugin.name", ours+"plugin.version", ours+"plugin.hash", ours+"stage", ours+"setting")
+			ours+"plugin.name", ours+"plugin.version", ours+"plugin.hash", ours+"stage", ours+"setting", ours+"time")
 		switch n {
 		case 1: // refused before it was sent
 			expected = append(expected, ours+"service.message")

@@ -249,33 +249,46 @@ func (c *connector) plan(ctx context.Context) ([][]wit.Setting, error) {
 		return nil, err
 	}
 	defer binding.Close()
-	info := binding.Current().Module()
-	guest := check.Guest(c.o.Plugins, info, c.component)
-	settings := guest.Settings(c.config)
-	c.tell(info, &guest, c.config)
 	if c.isSink() {
-		layout := make([][]wit.Setting, most)
+		layout, settings := make([][]wit.Setting, most), c.shownTo(binding)
 		for i := range layout {
 			layout[i] = settings
 		}
 		return layout, nil
 	}
-	var layout wit.Layout
-	err = binding.Current().Do(ctx, func(i *plugin.Instance) error {
-		layout, err = i.Plan(ctx, c.component.Name, settings, uint32(most))
-		return err
-	})
+	layout, err := c.layout(ctx, binding, most)
 	if err != nil {
-		return nil, fmt.Errorf("plan: %w", err)
-	}
-	if len(layout.Tasks) > most {
-		return nil, fmt.Errorf("plan: expected at most %d tasks (tasks.max), the plugin wants %d", most, len(layout.Tasks))
+		return nil, err
 	}
 	if err := c.supported(layout.ExactlyOnce); err != nil {
 		return nil, err
 	}
 	claims := append(check.Claimed(c.config, c.component, layout.Claims), c.claimed(len(layout.Tasks))...)
 	return layout.Tasks, c.o.claims.take(c.config.Name, claims)
+}
+
+// shownTo are the settings that the version of the plugin may see which runs.
+func (c *connector) shownTo(binding *plugin.Binding) []wit.Setting {
+	info := binding.Current().Module()
+	guest := check.Guest(c.o.Plugins, info, c.component)
+	c.tell(info, &guest, c.config)
+	return guest.Settings(c.config)
+}
+
+// layout is how the plugin shares a source's work out among tasks.
+func (c *connector) layout(ctx context.Context, binding *plugin.Binding, most int) (layout wit.Layout, err error) {
+	settings := c.shownTo(binding)
+	err = binding.Current().Do(ctx, func(i *plugin.Instance) error {
+		layout, err = i.Plan(ctx, c.component.Name, settings, uint32(most))
+		return err
+	})
+	if err != nil {
+		return layout, fmt.Errorf("plan: %w", err)
+	}
+	if len(layout.Tasks) > most {
+		return layout, fmt.Errorf("plan: expected at most %d tasks (tasks.max), the plugin wants %d", most, len(layout.Tasks))
+	}
+	return layout, nil
 }
 
 func (c *connector) bind() (*plugin.Binding, error) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -72,7 +73,12 @@ func (t *task) sourceLetters(ctx context.Context, binding *plugin.Binding) (*sou
 	if topic == "" || err != nil {
 		return nil, err
 	}
-	context := c.boolean(deadLetterHeaders)
+	return t.sourceLettersTo(topic, c.boolean(deadLetterHeaders), binding), nil
+}
+
+// sourceLettersTo are those that go to a topic, with what there is to say of them, or without.
+func (t *task) sourceLettersTo(topic string, context bool, binding *plugin.Binding) *source.DeadLetters {
+	c := t.connector
 	return &source.DeadLetters{
 		Topic: topic,
 		NewConverters: func() (key, value convert.Converter, err error) {
@@ -88,10 +94,12 @@ func (t *task) sourceLetters(ctx context.Context, binding *plugin.Binding) (*sou
 				return nil
 			}
 			list := t.letterHeaders(letter{topic: l.Topic, partition: -1, offset: int64(l.Row),
-				stage: sink.Stage(l.Stage), transform: l.Transform, class: l.Class, err: l.Err}, binding)
-			return append(list, kgo.RecordHeader{Key: "__culvert.errors.request", Value: []byte(l.Page)})
+				stage: sink.Stage(l.Stage), transform: l.Transform, class: l.Class, err: l.Err,
+				times: l.Times}, binding)
+			return append(list, kgo.RecordHeader{Key: ownLetterHeader + "feed", Value: []byte(l.Feed)},
+				kgo.RecordHeader{Key: ownLetterHeader + "request", Value: []byte(l.Page)})
 		},
-	}, nil
+	}
 }
 
 // deadLetters sends the records of a sink's task that cannot be written to the topic of dead letters, as they were
@@ -102,6 +110,9 @@ type deadLetters struct {
 	topic    string
 	context  bool
 	producer *kafka.Producer
+	// replayed is how often a record was replayed; nil: it comes for the first time.
+	replayed func(*kgo.Record) int
+	count    atomic.Int64
 }
 
 // openDeadLetters makes the topic and the producer; nil: there are no dead letters.
@@ -111,11 +122,17 @@ func (t *task) openDeadLetters(ctx context.Context, binding *plugin.Binding) (*d
 	if topic == "" || err != nil {
 		return nil, err
 	}
+	return t.lettersOf(topic, c.boolean(deadLetterHeaders), binding)
+}
+
+// lettersOf makes the producer of dead letters that go to a topic.
+func (t *task) lettersOf(topic string, context bool, binding *plugin.Binding) (*deadLetters, error) {
+	c := t.connector
 	producer, err := kafka.NewProducer(c.kafka, fmt.Sprintf("connector-dlq-producer-%s-%d", c.config.Name, t.number))
 	if err != nil {
 		return nil, err
 	}
-	return &deadLetters{t, binding, topic, c.boolean(deadLetterHeaders), producer}, nil
+	return &deadLetters{task: t, binding: binding, topic: topic, context: context, producer: producer}, nil
 }
 
 func (d *deadLetters) close() {
@@ -136,8 +153,12 @@ func (d *deadLetters) Send(ctx context.Context, l sink.Letter) error {
 	r.Topic, r.Key, r.Value, r.Timestamp = d.topic, l.Record.Key, l.Record.Value, l.Record.Timestamp
 	var added []kgo.RecordHeader
 	if d.context {
-		added = d.task.letterHeaders(letter{l.Record.Topic, l.Record.Partition, l.Record.Offset, l.Stage, l.Transform,
-			l.Class, l.Err}, d.binding)
+		what := letter{topic: l.Record.Topic, partition: l.Record.Partition, offset: l.Record.Offset, stage: l.Stage,
+			transform: l.Transform, class: l.Class, err: l.Err}
+		if d.replayed != nil {
+			what.times = d.replayed(l.Record)
+		}
+		added = d.task.letterHeaders(what, d.binding)
 	}
 	r.Headers = append(append(b.Headers(len(l.Record.Headers) + len(added))[:0], l.Record.Headers...), added...)
 	stored := make(chan error, 1)
@@ -147,18 +168,16 @@ func (d *deadLetters) Send(ctx context.Context, l sink.Letter) error {
 		if err != nil {
 			return fmt.Errorf("topic %s: %w", d.topic, err)
 		}
+		d.count.Add(1)
 		return nil
 	case <-ctx.Done():
 		return fmt.Errorf("topic %s: %w", d.topic, context.Cause(ctx))
 	}
 }
 
-// stageDecode is that of a source's rows before all others.
-const stageDecode sink.Stage = "decode"
-
 // stages are the names of org.apache.kafka.connect.runtime.errors.Stage.
 var stages = map[sink.Stage]string{sink.StageKey: "KEY_CONVERTER", sink.StageValue: "VALUE_CONVERTER", sink.StageHeaders: "HEADER_CONVERTER",
-	stageDecode: "TASK_POLL", sink.StageTransforms: "TRANSFORMATION", sink.StageEncode: "TASK_PUT", sink.StageWrite: "TASK_PUT"}
+	stageDecode: "TASK_POLL", stageReplay: "TASK_POLL", sink.StageTransforms: "TRANSFORMATION", sink.StageEncode: "TASK_PUT", sink.StageWrite: "TASK_PUT"}
 
 // letter is what there is to say of a dead letter: where it came from, and what failed there.
 type letter struct {
@@ -169,6 +188,7 @@ type letter struct {
 	transform int
 	class     string
 	err       error
+	times     int // it was replayed
 }
 
 // letterHeaders are the ten of Kafka Connect (DeadLetterQueueReporter), and what the service and the plugin have to
@@ -178,7 +198,7 @@ func (t *task) letterHeaders(l letter, binding *plugin.Binding) []kgo.RecordHead
 	setting, failed, info := t.failed(l, binding)
 	var list []kgo.RecordHeader
 	add := func(name, value string) { list = append(list, kgo.RecordHeader{Key: name, Value: []byte(value)}) }
-	const kip298 = "__connect.errors."
+	const kip298 = letterHeader
 	class := l.class
 	if class == "" {
 		class = "org.apache.kafka.connect.errors.ConnectException"
@@ -193,12 +213,16 @@ func (t *task) letterHeaders(l letter, binding *plugin.Binding) []kgo.RecordHead
 	add(kip298+"exception.class.name", class)
 	add(kip298+"exception.message", l.err.Error())
 	add(kip298+"exception.stacktrace", class+": "+l.err.Error())
-	const ours = "__culvert.errors."
+	const ours = ownLetterHeader
 	add(ours+"plugin.name", info.Name)
 	add(ours+"plugin.version", info.Version)
 	add(ours+"plugin.hash", info.Hash)
 	add(ours+"stage", string(l.stage))
 	add(ours+"setting", setting)
+	add(ours+"time", time.Now().UTC().Format(time.RFC3339))
+	if l.times > 0 {
+		add(ours+"replays", strconv.Itoa(l.times))
+	}
 	var f *wit.Fault
 	if errors.As(l.err, &f) && (l.stage == sink.StageWrite || l.stage == sink.StageEncode) {
 		if f.Code != nil {

@@ -136,10 +136,10 @@ type delivery struct {
 	close  func(ctx context.Context)
 }
 
-// atLeastOnce is by one idempotent producer, with offsets that are written from time to time.
-func (t *task) atLeastOnce() (delivery, error) {
+// atLeastOnce is by one idempotent producer, with offsets of an owner that are written from time to time.
+func (t *task) atLeastOnce(owner string, _ func(int) []string) (delivery, error) {
 	c := t.connector
-	writer := c.offsets.Writer(c.config.Name)
+	writer := c.offsets.Writer(owner)
 	return delivery{
 		output: func(string) (source.Output, error) {
 			k, key := c.producers()
@@ -157,26 +157,31 @@ func (t *task) atLeastOnce() (delivery, error) {
 	}, nil
 }
 
-// exactlyOnce is by transactions.
-func (t *task) exactlyOnce() (delivery, error) {
+// transactionalIDs are those of the task for a number of feeds.
+func (t *task) transactionalIDs(feeds int) []string {
+	ids := make([]string, min(max(1, feeds), producersOfTask))
+	for i := range ids {
+		ids[i] = kafka.TransactionalID(t.connector.o.Worker.Text("group.id"), t.connector.config.Name, t.number, i)
+	}
+	return ids
+}
+
+// exactlyOnce is by transactions with these ids.
+func (t *task) exactlyOnce(owner string, ids func(feeds int) []string) (delivery, error) {
 	c := t.connector
 	interval, err := c.boundary()
 	if err != nil {
 		return delivery{}, err
 	}
-	offsets := c.offsets.Transactional(c.config.Name)
+	offsets := c.offsets.Transactional(owner)
 	var transactions *kafka.Transactions
 	return delivery{
 		renew: func(ctx context.Context, feeds int) error {
 			if transactions == nil {
-				ids := make([]string, min(max(1, feeds), producersOfTask))
-				for i := range ids {
-					ids[i] = kafka.TransactionalID(c.o.Worker.Text("group.id"), c.config.Name, t.number, i)
-				}
 				k, _ := c.producers()
 				var err error
 				transactions, err = kafka.OpenTransactions(ctx, k, fmt.Sprintf("connector-producer-%s-%d",
-					c.config.Name, t.number), ids, offsets, interval)
+					c.config.Name, t.number), ids(feeds), offsets, interval)
 				if err != nil {
 					return err
 				}

@@ -32,42 +32,22 @@ func (t *task) sink(ctx context.Context, binding *plugin.Binding, once bool) err
 		return err
 	}
 	defer letters.close()
-	roles := config.NewRoles(config.DeclareComponent(c.component), c.config)
-	options := sink.Options{
-		Connector: c.config.Name, Task: t.number, Component: c.component.Name, Settings: t.settings,
-		Versions: sink.Bound(binding, t.planned), Client: c.client, Registry: c.registry(),
-		NewConsumer: func(topics []string, r sink.Rebalances) (sink.Consumer, error) {
-			o := t.consumerOptions(topics, r)
-			ends.read(o.Topics, o.Regex)
-			if once { // what comes from now on is not waited for
-				if err := ends.mark(ctx); err != nil {
-					return nil, err
-				}
-			}
-			consumer, err := kafka.NewConsumer(c.kafka, o)
-			if err != nil {
+	options := t.sinkOptions(binding, transforms)
+	options.Once, options.CaughtUp = once, ends.reached
+	options.NewConsumer = func(topics []string, r sink.Rebalances) (sink.Consumer, error) {
+		o := t.consumerOptions(topics, r)
+		ends.read(o.Topics, o.Regex)
+		if once { // what comes from now on is not waited for
+			if err := ends.mark(ctx); err != nil {
 				return nil, err
 			}
-			t.joins(consumer)
-			return trackedConsumer{consumer, c.topics}, nil
-		},
-		NewChain:      transforms.sink(),
-		NewConverters: c.converters,
-		NewHeaders:    c.headers,
-		Rows:          roles.Int(role.SinkFlushRows),
-		Every:         flushEvery(roles, c.o.Worker),
-		InFlight:      roles.Int(role.SinkInFlight),
-		Tolerance:     c.tolerance(),
-		Retry:         c.retrying(),
-		Uncertain:     &c.uncertain,
-		Settled:       &c.settled,
-		Reach:         c.reached,
-		Send:          config.List(c.config.Text("errors.uncertain.send")),
-		Skip:          config.List(c.config.Text("errors.uncertain.skip")),
-		Once:          once,
-		CaughtUp:      ends.reached,
-		StopWithin:    c.o.Worker.Duration("task.shutdown.graceful.timeout.ms"),
-		Logger:        c.o.Logger,
+		}
+		consumer, err := kafka.NewConsumer(c.kafka, o)
+		if err != nil {
+			return nil, err
+		}
+		t.joins(consumer)
+		return trackedConsumer{consumer, c.topics}, nil
 	}
 	if letters != nil {
 		options.DeadLetters = letters
@@ -96,6 +76,31 @@ func (t *task) sink(ctx context.Context, binding *plugin.Binding, once bool) err
 		return ends.nowhere(ctx)
 	}
 	return err
+}
+
+// sinkOptions are those of a task, whatever it reads.
+func (t *task) sinkOptions(binding *plugin.Binding, transforms *chains) sink.Options {
+	c := t.connector
+	roles := config.NewRoles(config.DeclareComponent(c.component), c.config)
+	return sink.Options{
+		Connector: c.config.Name, Task: t.number, Component: c.component.Name, Settings: t.settings,
+		Versions: sink.Bound(binding, t.planned), Client: c.client, Registry: c.registry(),
+		NewChain:      transforms.sink(),
+		NewConverters: c.converters,
+		NewHeaders:    c.headers,
+		Rows:          roles.Int(role.SinkFlushRows),
+		Every:         flushEvery(roles, c.o.Worker),
+		InFlight:      roles.Int(role.SinkInFlight),
+		Tolerance:     c.tolerance(),
+		Retry:         c.retrying(),
+		Uncertain:     &c.uncertain,
+		Settled:       &c.settled,
+		Reach:         c.reached,
+		Send:          config.List(c.config.Text("errors.uncertain.send")),
+		Skip:          config.List(c.config.Text("errors.uncertain.skip")),
+		StopWithin:    c.o.Worker.Duration("task.shutdown.graceful.timeout.ms"),
+		Logger:        c.o.Logger,
+	}
 }
 
 // consumerOptions: the connector's own topics go before those that the plugin named.

@@ -30,7 +30,7 @@ func (t *task) source(ctx context.Context, binding *plugin.Binding, once bool) e
 	if c.exactly() {
 		d = t.exactlyOnce
 	}
-	deliver, err := d()
+	deliver, err := d(name, t.transactionalIDs)
 	if err != nil {
 		return err
 	}
@@ -48,7 +48,24 @@ func (t *task) source(ctx context.Context, binding *plugin.Binding, once bool) e
 	if err != nil {
 		return err
 	}
-	task := source.NewTask(source.Options{
+	options := t.sourceOptions(deliver, binding, transforms)
+	options.Once, options.DeadLetters = once, letters
+	task := source.NewTask(options)
+	t.running(func(p *Progress) {
+		now := task.Progress()
+		p.Rows, p.Pages, p.Bytes, p.Failed = now.Written, now.Pages, now.Bytes, now.Skipped
+		p.CaughtUp, p.version = now.CaughtUp, now.Version
+		p.file = fileOf(binding.Current().Module())
+		p.notes = append(transforms.notes(binding), c.registries.notes()...)
+	})
+	return task.Run(ctx)
+}
+
+// sourceOptions are those of a task, whatever it reads.
+func (t *task) sourceOptions(deliver delivery, binding *plugin.Binding, transforms *chains) source.Options {
+	c := t.connector
+	name := c.config.Name
+	return source.Options{
 		Connector: name, Task: t.number, Component: c.component.Name, Settings: t.settings,
 		Versions: source.Bound(binding, t.planned), Client: c.client, Registry: c.registry(),
 		Stored: func(_ context.Context, partition []wit.Field) (fields []wit.Field, err error) {
@@ -72,19 +89,9 @@ func (t *task) source(ctx context.Context, binding *plugin.Binding, once bool) e
 		Buffers:        c.o.buffers,
 		MaxRecordBytes: int(c.kafka.Producer.MaxRequestBytes),
 		Tolerance:      c.tolerance(),
-		DeadLetters:    letters,
-		Once:           once,
-		StopWithin:     stopWithin,
+		StopWithin:     c.o.Worker.Duration("task.shutdown.graceful.timeout.ms"),
 		Logger:         c.o.Logger,
-	})
-	t.running(func(p *Progress) {
-		now := task.Progress()
-		p.Rows, p.Pages, p.Bytes, p.Failed = now.Written, now.Pages, now.Bytes, now.Skipped
-		p.CaughtUp, p.version = now.CaughtUp, now.Version
-		p.file = fileOf(binding.Current().Module())
-		p.notes = append(transforms.notes(binding), c.registries.notes()...)
-	})
-	return task.Run(ctx)
+	}
 }
 
 // sharedBy is the configuration of the connector's clients of a kind, by the prefix of its settings for them, with what

@@ -43,6 +43,18 @@ func (p *plugin) beginNamed(o *opened, f *feed, response *wit.Response) (uint32,
 	return n, nil
 }
 
+// beginLone opens the document of one row, which was refused before: a dead letter that is read again.
+func (p *plugin) beginLone(o *opened, f *feed, response *wit.Response) uint32 {
+	pg, n := p.pages.begin(o, f, response)
+	pg.lone = true
+	if pg.Base == "" {
+		pg.Base = f.service + "/" + f.address
+	}
+	pg.delta = deltaPlace{phase: phaseLoad}
+	pg.changes.reset()
+	return n
+}
+
 // decodeNamed reads it: one row, or one for a deleted entity.
 func (pg *page) decodeNamed(tag string, _ uint16, piece []byte, last bool) (portion wit.Portion, ended bool,
 	err error) {
@@ -80,6 +92,11 @@ func (pg *page) decodeNamed(tag string, _ uint16, piece []byte, last bool) (port
 	}
 	pg.entities += len(pg.Out.Rows) + len(pg.Out.Faults)
 	portion.Rows, portion.Data, portion.Faults = pg.Out.Rows, pg.Out.Data, pg.Out.Faults
+	if pg.lone && f.tracking.on { // it may say that its entity is deleted
+		if err := pg.change(&portion); err != nil {
+			return wit.Portion{}, true, err
+		}
+	}
 	pg.declare(&portion)
 	if err := pg.followed(&portion); err != nil {
 		return portion, true, err

@@ -29,6 +29,8 @@ type page struct {
 	// named is the key predicate of the one entity that is read, "" for pages; entities came of it.
 	named    string
 	entities int
+	// lone: it is the document of one row, as a fault has it.
+	lone bool
 	// store is what SAP's notification store came to, nil for other pages.
 	store *stored
 	// ended: the page's last piece came. declared: the schemas were told; each page tells them anew, so that an
@@ -63,6 +65,9 @@ func (p *plugin) Begin(context []byte, number uint32, position *[]wit.Field, res
 	if err != nil {
 		return 0, err
 	}
+	if position == nil && response.Tag == "" {
+		return p.beginLone(o, f, &response), nil
+	}
 	if f.tracking.on {
 		return p.beginDelta(o, f, position, response)
 	}
@@ -92,7 +97,7 @@ func (p *plugin) Begin(context []byte, number uint32, position *[]wit.Field, res
 func (ps *pages) begin(o *opened, f *feed, response *wit.Response) (*page, uint32) {
 	pg := ps.take()
 	pg.pages, pg.opened, pg.feed, pg.ended, pg.declared = ps, o, f, false, false
-	pg.named, pg.entities, pg.store = "", 0, nil
+	pg.named, pg.entities, pg.store, pg.lone = "", 0, nil, false
 	pg.Set, pg.Origin = &f.pages, &o.origin
 	pg.Answer = wit.Response{Status: response.Status, At: response.At}
 	pg.Base = string([]byte(response.Target))
@@ -160,6 +165,8 @@ func (p *plugin) Decode(number uint32, tag string, status uint16, piece []byte, 
 	}
 	read := pg.decode
 	switch {
+	case pg.lone:
+		read = pg.decodeNamed
 	case pg.feed.tracking.on:
 		read = pg.decodeDelta
 	case pg.store != nil:

@@ -50,6 +50,8 @@ type chunk struct {
 	// letters are dead letters of the chunk's rows; posted is how many of the records are such.
 	letters []letter
 	posted  int
+	// refused is the dead letter that its rows are of, nil of those that came from the service.
+	refused *Refused
 	// settled has one entry for each use. A producer answers there and nowhere else: when a feed has failed, it may do
 	// so after the chunk was given back.
 	settled chan settlement
@@ -88,7 +90,7 @@ func (c *chunk) reset(topic, page string) {
 	c.mark, c.moves, c.barrier = position{}, false, nil
 	c.begins, c.ends = false, goesOn
 	c.err, c.out, c.produced = nil, c.out[:0], nil
-	c.letters, c.posted = nil, 0
+	c.letters, c.posted, c.refused = nil, 0, nil
 	c.slim()
 }
 

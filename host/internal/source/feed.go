@@ -29,6 +29,8 @@ type feed struct {
 	index  uint32
 	// at is where reading goes on; it runs ahead of what is acknowledged.
 	at position
+	// reads is the stage of reading: [feed.read], or dead letters.
+	reads func(context.Context) error
 	// standing is where the feed stood before the page that is being read.
 	standing []wit.Field
 	caughtUp atomic.Bool
@@ -72,7 +74,7 @@ func (t *Task) newFeed(ctx context.Context, o *opened, index uint32) (*feed, err
 	} else if f.at, err = t.resume(ctx, o, w, stored); err != nil {
 		return nil, err
 	}
-	f.standing, f.between = f.at.fields, f.at.fields
+	f.standing, f.between, f.reads = f.at.fields, f.at.fields, f.read
 	return f, nil
 }
 
@@ -132,7 +134,7 @@ func (f *feed) run(ctx context.Context) (err error) {
 	stages.Go(func() { defer close(f.shaped); f.shape(shaper) })
 	stages.Go(func() { defer close(f.sent); f.produce() })
 	stages.Go(f.settle)
-	readErr := guard.Do(f.task.log, "feed "+f.name+", the stage of reading", func() error { return f.read(reading) })
+	readErr := guard.Do(f.task.log, "feed "+f.name+", the stage of reading", func() error { return f.reads(reading) })
 	close(f.decoded)
 	stages.Wait()
 

@@ -25,9 +25,11 @@ type DeadLetters struct {
 
 // Letter is a row that could not be handled.
 type Letter struct {
-	// Topic is that of the row, Page the request that it came with, Row its number there.
-	Topic, Page string
-	Row         uint32
+	// Topic is that of the row and Feed its feed, Page the request that it came with, Row its number there.
+	Feed, Topic, Page string
+	Row               uint32
+	// Times is how often it was replayed.
+	Times int
 	// Stage is where it failed: decode, transforms, key converter, value converter, header converter.
 	Stage string
 	// Transform is the position of the transform that failed.
@@ -57,8 +59,9 @@ func (p *page) buryRaw(f *wit.RowFault) {
 		return
 	}
 	raw := bytes.Clone(b.Data[f.RawStart:][:f.RawSize])
-	p.chunk.letters = append(p.chunk.letters, letter{value: raw, timestamp: -1, headers: letters.Headers(Letter{
-		Topic: b.Topics[0], Page: p.what, Row: f.Origin, Stage: "decode", Class: f.ErrorClass, Err: &f.Fault})})
+	p.chunk.letters = append(p.chunk.letters, letter{value: raw, timestamp: -1, headers: letters.Headers(
+		p.refused.letter(Letter{Feed: p.feed.name, Topic: b.Topics[0], Page: p.what, Row: f.Origin, Stage: "decode",
+			Class: f.ErrorClass, Err: &f.Fault}))})
 }
 
 // bury makes a dead letter of a row that could not become a record: of the row as it was before the transforms, and one
@@ -96,13 +99,13 @@ func (s *shaper) bury(ctx context.Context, c *chunk, at, number uint32, stage st
 	if !null {
 		l.value = value
 	}
-	what := Letter{Topic: c.batch.Topics[row.Topic], Page: c.page, Row: number, Stage: stage,
+	what := Letter{Feed: s.feed.name, Topic: c.batch.Topics[row.Topic], Page: c.page, Row: number, Stage: stage,
 		Class: convert.ErrorClass(fault), Err: fault}
 	var f transformFault
 	if errors.As(fault, &f) {
 		what.Class, what.Transform = f.ErrorClass, int(f.Stage)
 	}
-	l.headers = t.o.DeadLetters.Headers(what)
+	l.headers = t.o.DeadLetters.Headers(c.refused.letter(what))
 	c.letters = append(c.letters, l)
 	if s.lettersBytes += len(key) + len(value) + recordOverhead; s.lettersBytes < MaxChunkOutput {
 		return nil

@@ -50,6 +50,8 @@ type page struct {
 	followed    int
 	followedRow int64
 	pace        pace
+	// refused is the dead letter that is read again, nil of pages of the service.
+	refused *Refused
 }
 
 // page fetches and decodes one page on an instance. On return f.at is where to go on: behind the page, or, where it
@@ -369,6 +371,9 @@ func (p *page) room(ctx context.Context) error {
 	}
 	p.chunk = c
 	p.chunk.fingerprint = p.feed.wit().Fingerprint
+	if p.refused != nil {
+		c.refused, c.batch.Topics[0] = p.refused, p.refused.Topic
+	}
 	return nil
 }
 

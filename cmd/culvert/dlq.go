@@ -1,0 +1,333 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/culvert-project/culvert/host"
+	"github.com/culvert-project/culvert/host/connect"
+	"github.com/culvert-project/culvert/host/kafka"
+	"github.com/culvert-project/culvert/host/shown"
+)
+
+func newDLQ() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "dlq",
+		Short: "List, show and replay dead letters",
+		Long: `List, show and replay dead letters: records of the topic that errors.deadletterqueue.topic.name of connectors names. What happened to
+each, and whose it is, is known where errors.deadletterqueue.context.headers.enable=true was set when it was written.`,
+		Example: `  culvert dlq list orders-refused -p worker.properties
+  culvert dlq show orders-refused 0@17 -p worker.properties
+  culvert dlq replay orders-refused worker.properties orders.properties`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
+	}
+	c.AddCommand(newDLQList(), newDLQShow(), newDLQReplay())
+	return c
+}
+
+// letterFlags choose dead letters.
+type letterFlags struct {
+	filter       connect.LetterFilter
+	since, until string
+}
+
+func (l *letterFlags) flags(c *cobra.Command) {
+	f := c.Flags()
+	f.StringVar(&l.filter.Connector, "connector", "", "only those of the connector with this `NAME`")
+	f.StringVar(&l.filter.Error, "error", "", "only those whose exception has this `TEXT` in its class or message, in any case")
+	f.StringVar(&l.since, "since", "", "only those that failed at this `time` or later: 2006-01-02T15:04:05Z, or a duration ago such as 2h")
+	f.StringVar(&l.until, "until", "", "only those that failed before this `time`")
+}
+
+// read is the filter that the flags say.
+func (l *letterFlags) read(now time.Time) (f connect.LetterFilter, err error) {
+	f = l.filter
+	for _, one := range []struct {
+		name, text string
+		into       *time.Time
+	}{{"since", l.since, &f.Since}, {"until", l.until, &f.Until}} {
+		if one.text == "" {
+			continue
+		}
+		if ago, err := time.ParseDuration(one.text); err == nil {
+			*one.into = now.Add(-ago)
+		} else if *one.into, err = time.Parse(time.RFC3339, one.text); err != nil {
+			return f, wrong(fmt.Errorf("--%s: expected a time as 2006-01-02T15:04:05Z or a duration as 2h, found %q", one.name,
+				one.text))
+		}
+	}
+	return f, nil
+}
+
+// letterSource is where dead letters are read from.
+type letterSource struct{ data, servers, file string }
+
+func (s *letterSource) flags(c *cobra.Command) {
+	dataFlag(c, &s.data)
+	c.Flags().StringVar(&s.servers, "bootstrap-servers", "", "Kafka brokers as `host:port`,… instead of --data")
+	c.Flags().StringVarP(&s.file, "properties", "p", "", "`file` of the worker, for how its brokers are reached")
+}
+
+// each reads a topic, or a part of it.
+func (s *letterSource) each(ctx context.Context, stderr io.Writer, topic string, o kafka.ReadOptions,
+	each func(*connect.DeadLetter) error) error {
+	log := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	brokers, done, err := brokersOf(ctx, s.data, s.servers, s.file, log)
+	if err != nil {
+		return err
+	}
+	defer done()
+	reader, err := kafka.NewReader(brokers)
+	if err != nil {
+		return wrong(err)
+	}
+	defer reader.Close()
+	_, err = reader.Read(ctx, topic, o, func(r *kgo.Record) error {
+		l := connect.ReadLetter(r)
+		return each(&l)
+	})
+	return failed(err)
+}
+
+func newDLQList() *cobra.Command {
+	var from letterSource
+	var chosen letterFlags
+	var asJSON bool
+	c := &cobra.Command{
+		Use:   "list TOPIC",
+		Short: "List dead letters",
+		Long: `List dead letters, oldest first within a partition: where they are, when they failed, whose they are, where they came from, what failed
+there and why.`,
+		Args: one("TOPIC"),
+		RunE: func(c *cobra.Command, args []string) error {
+			filter, err := chosen.read(time.Now())
+			if err != nil {
+				return err
+			}
+			out := bufio.NewWriter(c.OutOrStdout())
+			w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+			if !asJSON {
+				fmt.Fprintln(w, "LETTER\tFAILED\tCONNECTOR\tFROM\tSTAGE\tREPLAYS\tERROR")
+			}
+			list := func(l *connect.DeadLetter) error {
+				switch {
+				case !filter.Takes(l):
+					return nil
+				case asJSON:
+					return printJSON(out, listedLetter(l))
+				}
+				_, err := fmt.Fprintf(w, "%d@%d\t%s\t%s\t%s\t%s\t%d\t%s\n", l.Record.Partition, l.Record.Offset,
+					l.Failed.UTC().Format(time.RFC3339), inLine(l.Connector), inLine(fromOf(l)), inLine(l.Stage),
+					l.Times, inLine(l.Message))
+				return err
+			}
+			err = from.each(c.Context(), c.ErrOrStderr(), args[0], kafka.ReadOptions{}, list)
+			return errors.Join(err, failed(w.Flush()), failed(out.Flush()))
+		},
+	}
+	from.flags(c)
+	chosen.flags(c)
+	c.Flags().BoolVar(&asJSON, "json", false, "as JSON, a line for each")
+	return c
+}
+
+// fromOf is where the record of a letter came from.
+func fromOf(l *connect.DeadLetter) string {
+	if l.Partition < 0 {
+		return fmt.Sprintf("%s row %d", l.Topic, l.Offset)
+	}
+	return fmt.Sprintf("%s-%d@%d", l.Topic, l.Partition, l.Offset)
+}
+
+// listed is a letter as JSON has it.
+type listed struct {
+	Partition int32  `json:"partition"`
+	Offset    int64  `json:"offset"`
+	Failed    string `json:"failed"`
+	Connector string `json:"connector"`
+	From      struct {
+		Topic     string `json:"topic"`
+		Partition int32  `json:"partition"`
+		Offset    int64  `json:"offset"`
+		Feed      string `json:"feed,omitempty"`
+		Request   string `json:"request,omitempty"`
+	} `json:"from"`
+	Stage   string `json:"stage"`
+	Setting string `json:"setting"`
+	Plugin  string `json:"plugin"`
+	Version string `json:"version"`
+	Class   string `json:"class"`
+	Message string `json:"message"`
+	Replays int    `json:"replays"`
+}
+
+func listedLetter(l *connect.DeadLetter) listed {
+	one := listed{Partition: l.Record.Partition, Offset: l.Record.Offset, Failed: l.Failed.UTC().Format(time.RFC3339),
+		Connector: l.Connector, Stage: l.Stage, Setting: l.Setting, Plugin: l.Plugin, Version: l.Version,
+		Class: l.Class, Message: l.Message, Replays: l.Times}
+	one.From.Topic, one.From.Partition, one.From.Offset = l.Topic, l.Partition, l.Offset
+	one.From.Feed, one.From.Request = l.Feed, l.Request
+	return one
+}
+
+func newDLQShow() *cobra.Command {
+	var from letterSource
+	var asJSON bool
+	c := &cobra.Command{
+		Use:   "show TOPIC PARTITION@OFFSET",
+		Short: "Show a dead letter with its headers, its record and its cause",
+		Args:  cobra.ExactArgs(2),
+		RunE: func(c *cobra.Command, args []string) error {
+			partition, at, ok := letterAt(args[1])
+			if !ok {
+				return wrong(fmt.Errorf("expected PARTITION@OFFSET as culvert dlq list has it, such as 0@17, found %q", args[1]))
+			}
+			var letter *connect.DeadLetter
+			only := kafka.ReadOptions{From: kafka.Positions{partition: at}, To: kafka.Positions{partition: at + 1}}
+			err := from.each(c.Context(), c.ErrOrStderr(), args[0], only, func(l *connect.DeadLetter) error {
+				if l.Record.Offset == at {
+					letter = l
+				}
+				return nil
+			})
+			switch {
+			case err != nil:
+				return err
+			case letter == nil:
+				return failed(fmt.Errorf("topic %s has no letter %s", args[0], args[1]))
+			case asJSON:
+				_, err := c.OutOrStdout().Write(append(shown.JSON(kafka.AppendLine(nil, letter.Record)), '\n'))
+				return failed(err)
+			}
+			return failed(printLetter(c.OutOrStdout(), letter))
+		},
+	}
+	from.flags(c)
+	c.Flags().BoolVar(&asJSON, "json", false, "as culvert consume prints it")
+	return c
+}
+
+// letterAt reads PARTITION@OFFSET.
+func letterAt(text string) (partition int32, at int64, ok bool) {
+	p, o, _ := strings.Cut(text, "@")
+	n, err1 := strconv.ParseInt(p, 10, 32)
+	at, err2 := strconv.ParseInt(o, 10, 64)
+	return int32(n), at, err1 == nil && err2 == nil && n >= 0 && at >= 0
+}
+
+// printLetter shows a letter to somebody who looks for its cause.
+func printLetter(out io.Writer, l *connect.DeadLetter) error {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	row := func(name, text string) {
+		if text != "" {
+			fmt.Fprintf(w, "%s\t%s\n", name, shown.Line(text))
+		}
+	}
+	row("failed", l.Failed.UTC().Format(time.RFC3339))
+	row("connector", l.Connector)
+	row("from", fromOf(l))
+	row("request", l.Request)
+	row("stage", l.Stage)
+	row("setting", l.Setting)
+	row("plugin", strings.TrimSpace(l.Plugin+" "+l.Version))
+	row("exception", l.Class)
+	row("cause", l.Message)
+	row("replays", strconv.Itoa(l.Times))
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	var line struct {
+		Key, Value json.RawMessage
+		Headers    []struct {
+			Key   string
+			Value json.RawMessage
+		}
+	}
+	if err := json.Unmarshal(kafka.AppendLine(nil, l.Record), &line); err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "\nkey\n  %s\nvalue\n  %s\nheaders\n", shown.JSON(line.Key), shown.JSON(line.Value))
+	for _, h := range line.Headers {
+		fmt.Fprintf(out, "  %s: %s\n", shown.Line(h.Key), shown.JSON(h.Value))
+	}
+	return nil
+}
+
+func newDLQReplay() *cobra.Command {
+	var in installation
+	var chosen letterFlags
+	var again bool
+	c := &cobra.Command{
+		Use:   "replay TOPIC [worker-file connector-files…]",
+		Short: "Send dead letters through their connectors once more",
+		Long: `Send dead letters through their connectors as these are configured now, with the plugins that they have now. A source's rows go through
+its transforms and converters to their topics; those that its plugin could not read are read by it again. A sink's records are written
+into the service, with its settings for retries, uncertain inserts and order.
+
+Each letter is sent once: what was replayed is stored beside the offsets of the worker, in the transaction of its records where the
+worker has exactly.once.source.support=enabled, else behind them. What is refused once more goes back to the topic, with
+__culvert.errors.replays counting. A fault that is no letter's (a service that does not answer, a logon that is refused) ends the
+command; started again, it goes on behind what was replayed.
+
+The files are those of culvert run. No worker may be at work in the --data folder; one that runs elsewhere on the same Kafka can go on,
+and a sink's newer records of the same keys may then be there before.`,
+		Example: `  culvert dlq replay orders-refused worker.properties orders.properties
+  culvert dlq replay orders-refused --config /etc/culvert --connector orders --error "expected a number" --since 24h`,
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			filter, err := chosen.read(time.Now())
+			if err != nil {
+				return err
+			}
+			files, err := in.files(args[1:])
+			if err != nil {
+				return err
+			}
+			if in.folder == "" && len(args) == 1 {
+				return wrong(errors.New("expected --config DIR or files of the installation"))
+			}
+			configuration, err := in.config(files, c.ErrOrStderr())
+			if err != nil {
+				return err
+			}
+			done, err := host.Replay(c.Context(), configuration, connect.Replay{Topic: args[0], Filter: filter,
+				Again: again})
+			fmt.Fprintf(c.OutOrStdout(), "%d replayed, %d of them refused again\n", done.Letters, done.Refused)
+			left := 0
+			for _, why := range slices.Sorted(maps.Keys(done.Unknown)) {
+				left += done.Unknown[why]
+				fmt.Fprintf(c.OutOrStdout(), "%d left: letters %s\n", done.Unknown[why], shown.Line(why))
+			}
+			var setup *host.SetupError
+			switch {
+			case errors.As(err, &setup):
+				return wrong(err)
+			case err != nil:
+				return failed(err)
+			case done.Refused > 0 || left > 0:
+				return failed(errors.New("not all letters were delivered"))
+			}
+			return nil
+		},
+	}
+	in.flags(c, "warn")
+	c.Flags().StringVar(&in.folder, "config", "", "`folder` with the worker's file and the connectors'")
+	chosen.flags(c)
+	c.Flags().BoolVar(&again, "again", false, "also what was replayed before")
+	return c
+}

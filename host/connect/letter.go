@@ -1,0 +1,132 @@
+package connect
+
+import (
+	"cmp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/culvert-project/culvert/host/internal/sink"
+)
+
+// Prefixes of the headers of dead letters: Kafka Connect's (KIP-298) and Culvert's own.
+const (
+	letterHeader    = "__connect.errors."
+	ownLetterHeader = "__culvert.errors."
+)
+
+// DeadLetter is a record of a topic of dead letters, with what its headers say.
+type DeadLetter struct {
+	Record *kgo.Record
+	// Connector is "" where the letter has no headers (errors.deadletterqueue.context.headers.enable).
+	Connector string
+	// Topic, Partition and Offset are those of a sink's record; of a source's row: its topic, -1, and its number in the
+	// answer to Request. Feed is the source's.
+	Topic         string
+	Partition     int32
+	Offset        int64
+	Feed, Request string
+	// Stage is where it failed; Setting names what was at work there, Plugin and Version whose it was.
+	Stage, Setting, Plugin, Version string
+	// Class and Message are of the exception.
+	Class, Message string
+	// Failed is when that was, by the letter's time where no header says.
+	Failed time.Time
+	// Times is how often it was replayed.
+	Times int
+}
+
+// ReadLetter reads a record of a topic of dead letters.
+func ReadLetter(r *kgo.Record) DeadLetter {
+	l := DeadLetter{Record: r, Partition: -1, Failed: r.Timestamp}
+	number := func(text string, bits int) int64 {
+		n, err := strconv.ParseInt(text, 10, bits)
+		if err != nil {
+			return -1
+		}
+		return n
+	}
+	for _, h := range r.Headers {
+		text := string(h.Value)
+		switch h.Key {
+		case letterHeader + "connector.name":
+			l.Connector = text
+		case letterHeader + "topic":
+			l.Topic = text
+		case letterHeader + "partition":
+			l.Partition = int32(number(text, 32))
+		case letterHeader + "offset":
+			l.Offset = number(text, 64)
+		case letterHeader + "exception.class.name":
+			l.Class = text
+		case letterHeader + "exception.message":
+			l.Message = text
+		case ownLetterHeader + "feed":
+			l.Feed = text
+		case ownLetterHeader + "request":
+			l.Request = text
+		case ownLetterHeader + "stage":
+			l.Stage = text
+		case ownLetterHeader + "setting":
+			l.Setting = text
+		case ownLetterHeader + "plugin.name":
+			l.Plugin = text
+		case ownLetterHeader + "plugin.version":
+			l.Version = text
+		case ownLetterHeader + "time":
+			if at, err := time.Parse(time.RFC3339, text); err == nil {
+				l.Failed = at
+			}
+		case ownLetterHeader + "replays":
+			l.Times = max(0, int(number(text, 32)))
+		}
+	}
+	return l
+}
+
+// original is the record of a sink as it was read first: without what is said of its failure.
+func (l *DeadLetter) original() *kgo.Record {
+	return &kgo.Record{Topic: l.Topic, Partition: l.Partition, Offset: l.Offset, Key: l.Record.Key,
+		Value: l.Record.Value, Timestamp: l.Record.Timestamp, LeaderEpoch: -1,
+		Headers: slices.DeleteFunc(slices.Clone(l.Record.Headers), func(h kgo.RecordHeader) bool {
+			return strings.HasPrefix(h.Key, letterHeader) || strings.HasPrefix(h.Key, ownLetterHeader)
+		})}
+}
+
+// document tells whether the letter is a row as the service sent it.
+func (l *DeadLetter) document() bool { return l.Stage == string(stageDecode) }
+
+// LetterFilter chooses dead letters; the zero value takes all.
+type LetterFilter struct {
+	// Connector is the name of one; Error is a part of the exception's class or message, in any case.
+	Connector, Error string
+	// Since and Until bound when they failed; zero: no bound.
+	Since, Until time.Time
+}
+
+// Takes tells whether a letter is one of the chosen.
+func (f *LetterFilter) Takes(l *DeadLetter) bool {
+	contains := func(text string) bool { return strings.Contains(strings.ToLower(text), strings.ToLower(f.Error)) }
+	return (f.Connector == "" || f.Connector == l.Connector) && (contains(l.Class) || contains(l.Message)) &&
+		(f.Since.IsZero() || !l.Failed.Before(f.Since)) && (f.Until.IsZero() || l.Failed.Before(f.Until))
+}
+
+// byOrigin sorts letters by where their records came from, and the later ones behind.
+func byOrigin(a, b *DeadLetter) int {
+	return cmp.Or(strings.Compare(a.Topic, b.Topic), cmp.Compare(a.Partition, b.Partition),
+		cmp.Compare(a.Offset, b.Offset), cmp.Compare(a.Record.Offset, b.Record.Offset))
+}
+
+// sameOrigin tells whether two letters are of one record.
+func sameOrigin(a, b *DeadLetter) bool {
+	return a.Topic == b.Topic && a.Partition == b.Partition && a.Offset == b.Offset
+}
+
+// Stages of a source's rows besides those of a sink: in front of all others, and a dead letter that cannot be read.
+const (
+	stageDecode sink.Stage = "decode"
+	stageReplay sink.Stage = "replay"
+)

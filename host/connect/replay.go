@@ -1,0 +1,487 @@
+package connect
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/culvert-project/culvert/host/config"
+	"github.com/culvert-project/culvert/host/internal/offset"
+	"github.com/culvert-project/culvert/host/internal/service"
+	"github.com/culvert-project/culvert/host/internal/sink"
+	"github.com/culvert-project/culvert/host/internal/source"
+	"github.com/culvert-project/culvert/host/kafka"
+	"github.com/culvert-project/culvert/host/plugin"
+	"github.com/culvert-project/culvert/sdk/go/role"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// Replay is what of a topic of dead letters is sent once more.
+type Replay struct {
+	Topic  string
+	Filter LetterFilter
+	// Again forgets what was replayed before.
+	Again bool
+}
+
+// Replayed is what came of it.
+type Replayed struct {
+	// Letters were replayed; Refused are those of them that are dead letters once more.
+	Letters, Refused int
+	// Unknown could not be replayed, by the reason.
+	Unknown map[string]int
+}
+
+// A replay takes so many letters, or bytes, at a time; what came of them is stored before the next.
+const (
+	lettersAtOnce     = 500
+	letterBytesAtOnce = 4 << 20
+)
+
+// maxGaps is how many runs of letters may have been replayed although not all before them are: they are stored in one
+// record.
+const maxGaps = 10_000
+
+// Replay sends dead letters through their connectors as these are now, as far as that was not done before: rows of a
+// source to their topics, records of a sink into the service. What is refused again goes back to the topic. It does not
+// wait for letters that come meanwhile. Connectors need not run; what their tasks do beside it is not affected.
+func (h *Herder) Replay(ctx context.Context, r Replay) (Replayed, error) {
+	done := Replayed{Unknown: map[string]int{}}
+	reader, err := kafka.NewReader(h.o.Kafka)
+	if err != nil {
+		return done, err
+	}
+	defer reader.Close()
+	names := map[string]bool{}
+	ends, err := reader.Read(ctx, r.Topic, kafka.ReadOptions{}, func(record *kgo.Record) error {
+		l := ReadLetter(record)
+		if !r.Filter.Takes(&l) {
+			return nil
+		}
+		switch {
+		case l.Connector == "":
+			done.Unknown["without the headers of errors.deadletterqueue.context.headers.enable"]++
+		case h.find(l.Connector) == nil:
+			done.Unknown["of connector "+strconv.Quote(l.Connector)+", which is not among those that are given"]++
+		default:
+			names[l.Connector] = true
+		}
+		return nil
+	})
+	if err != nil {
+		return done, err
+	}
+	for _, name := range slices.Sorted(maps.Keys(names)) {
+		if err := h.replayOf(ctx, name, reader, ends, r, &done); err != nil {
+			return done, fmt.Errorf("connector %s: %w", name, err)
+		}
+	}
+	return done, nil
+}
+
+// replayOf is [Herder.Replay] for one connector.
+func (h *Herder) replayOf(ctx context.Context, name string, reader *kafka.Reader, ends kafka.Positions, r Replay,
+	done *Replayed) error {
+	c, err := h.find(name).apart(ctx)
+	if err != nil {
+		return err
+	}
+	defer c.closeOffsets()
+	if c.refused != nil {
+		return c.refused
+	}
+	c.registries.ctx = ctx
+	if c.service, err = service.New(c.component, c.config, c.o.Worker.Providers, c.o.Lockouts, c.log); err != nil {
+		return err
+	}
+	if c.client, err = c.service.Open(ctx); err != nil {
+		return err
+	}
+	defer c.client.Close()
+	if err := c.openAdmin(); err != nil {
+		return err
+	}
+	if c.admin != nil {
+		defer c.admin.Close()
+	}
+	if err := c.offsets.Renew(ctx); err != nil {
+		return err
+	}
+	for _, partition := range slices.Sorted(maps.Keys(ends)) {
+		p := &replay{connector: c, reader: reader, of: r, partition: partition, end: ends[partition], done: done}
+		if err := p.run(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// replay sends the dead letters of one connector in one partition.
+type replay struct {
+	connector *connector
+	reader    *kafka.Reader
+	of        Replay
+	partition int32
+	end       int64
+	done      *Replayed
+
+	// next is where the next letters are looked for.
+	next int64
+	at   replayPlace
+}
+
+// owner is whose offsets say what was replayed of a connector's letters: no connector's, by its colon and blank.
+func (p *replay) owner() string { return "culvert dlq replay: " + p.connector.config.Name }
+
+// place is where it is stored.
+func (p *replay) place() []wit.Field {
+	return []wit.Field{wit.TextField("topic", p.of.Topic), wit.IntegerField("partition", int64(p.partition))}
+}
+
+func (p *replay) run(ctx context.Context) error {
+	c := p.connector
+	stored, _, err := c.offsets.Get(p.owner(), p.place())
+	if err != nil {
+		return err
+	}
+	if !p.of.Again {
+		if p.at, err = readReplayPlace(stored); err != nil {
+			return fmt.Errorf("what is stored about earlier replays of topic %s, partition %d: %w", p.of.Topic, p.partition, err)
+		}
+	}
+	if p.at.behind() > p.end {
+		return fmt.Errorf("topic %s, partition %d: expected an end behind the letters that were replayed before (%d), found %d: "+
+			"the topic was made anew; --again forgets what was replayed", p.of.Topic, p.partition, p.at.behind(), p.end)
+	}
+	p.next = p.at.next
+	t := &task{connector: c}
+	binding, err := c.bind()
+	if err != nil {
+		return err
+	}
+	defer binding.Close()
+	transforms, err := newChains(c)
+	if err != nil {
+		return err
+	}
+	defer transforms.close()
+	if c.isSink() {
+		return p.sink(ctx, t, binding, transforms)
+	}
+	return p.source(ctx, t, binding, transforms)
+}
+
+// letters are those that come next; none: that was all. What is somebody else's is gone past.
+func (p *replay) letters(ctx context.Context) (letters []*DeadLetter, err error) {
+	bytes, expected := 0, p.next
+	at, err := p.reader.Read(ctx, p.of.Topic, kafka.ReadOptions{From: kafka.Positions{p.partition: p.next},
+		To: kafka.Positions{p.partition: p.end}}, func(r *kgo.Record) error {
+		l := ReadLetter(r)
+		p.at.settle(expected, r.Offset-1) // marks of transactions, and what was compacted
+		expected = r.Offset + 1
+		switch {
+		case l.Connector != p.connector.config.Name:
+			p.at.settle(r.Offset, r.Offset)
+			return nil
+		case p.at.settled(r.Offset) || !p.of.Filter.Takes(&l):
+			return nil
+		}
+		if why := p.unfit(&l); why != "" {
+			p.done.Unknown[why]++
+			return nil
+		}
+		letters = append(letters, &l)
+		if bytes += len(r.Key) + len(r.Value); len(letters) >= lettersAtOnce || bytes >= letterBytesAtOnce {
+			return kafka.ErrStop
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	p.next = at[p.partition]
+	p.at.settle(expected, p.next-1)
+	return letters, p.at.bounded()
+}
+
+// unfit tells why a letter is none that can be replayed, "" where it can. Whoever may write to the topic of dead
+// letters can put anything into its headers: rows go to no topic but the connector's.
+func (p *replay) unfit(l *DeadLetter) string {
+	c := p.connector
+	if l.Stage == "" {
+		return "that another program has written, whose form nobody knows"
+	}
+	wanted := role.SourceTopic
+	topics := config.List(c.config.Text("topics"))
+	if c.isSink() {
+		wanted = role.SinkTopic
+		if l.Partition < 0 || l.Offset < 0 {
+			return "that do not say which record they were"
+		}
+		if c.config.Text("topics.regex") != "" {
+			return ""
+		}
+	}
+	d := config.DeclareComponent(c.component)
+	for _, e := range c.config.Entries {
+		if spec, ok := d.Find(e.Key); ok && spec.Role() == wanted {
+			topics = append(topics, strings.TrimSpace(e.Value))
+		}
+	}
+	if len(topics) > 0 && !slices.Contains(topics, l.Topic) {
+		return fmt.Sprintf("of topic %q, which is none of connector %s", l.Topic, c.config.Name)
+	}
+	return ""
+}
+
+// source sends rows of a source to their topics.
+func (p *replay) source(ctx context.Context, t *task, binding *plugin.Binding, transforms *chains) error {
+	c := t.connector
+	layout, err := c.layout(ctx, binding, 1)
+	if err != nil {
+		return err
+	}
+	if len(layout.Tasks) > 0 {
+		t.settings = layout.Tasks[0]
+	}
+	d := t.atLeastOnce
+	if c.exactly() {
+		d = t.exactlyOnce
+	}
+	deliver, err := d(p.owner(), func(int) []string { return []string{c.o.Worker.Text("group.id") + "-" + c.config.Name + "-dlq"} })
+	if err != nil {
+		return err
+	}
+	defer deliver.close(context.WithoutCancel(ctx))
+	options := t.sourceOptions(deliver, binding, transforms)
+	options.Tolerance.TolerateAll = true
+	options.DeadLetters = t.sourceLettersTo(p.of.Topic, true, binding)
+	work := source.NewTask(options)
+	defer func() { p.done.Refused += int(work.Progress().Skipped) }()
+	var last []*DeadLetter
+	return work.Replay(ctx, source.Replay{Partition: p.place(),
+		Next: func(ctx context.Context) (refused []source.Refused, behind []wit.Field, err error) {
+			p.done.Letters += len(last) // they are stored
+			if last, err = p.letters(ctx); err != nil || len(last) == 0 {
+				return nil, nil, err
+			}
+			for _, l := range last {
+				refused = append(refused, source.Refused{Feed: l.Feed, Topic: l.Topic, Page: l.Request,
+					Row: uint32(l.Offset), Times: l.Times, Document: l.document(), Key: l.Record.Key, Value: l.Record.Value,
+					Timestamp: l.Record.Timestamp})
+				p.at.settle(l.Record.Offset, l.Record.Offset)
+			}
+			return refused, p.at.fields(), nil
+		}})
+}
+
+// sink delivers records of a sink.
+func (p *replay) sink(ctx context.Context, t *task, binding *plugin.Binding, transforms *chains) error {
+	c := t.connector
+	t.settings = c.shownTo(binding)
+	times := map[string]int{}
+	letters, err := t.lettersOf(p.of.Topic, true, binding)
+	if err != nil {
+		return err
+	}
+	defer letters.close()
+	letters.replayed = func(r *kgo.Record) int { return times[originOf(r)] + 1 }
+	for {
+		chosen, err := p.letters(ctx)
+		if err != nil || len(chosen) == 0 {
+			return err
+		}
+		slices.SortFunc(chosen, byOrigin)
+		clear(times)
+		// of is the record that a letter came to: a record that stands there twice is delivered once.
+		var records []*kgo.Record
+		var sent []bool
+		of := make([]int, len(chosen))
+		for i, l := range chosen {
+			if i == 0 || !sameOrigin(chosen[i-1], l) {
+				records, sent = append(records, nil), append(sent, false)
+			}
+			of[i] = len(records) - 1
+			record := l.original()
+			records[of[i]], times[originOf(record)] = record, l.Times
+			sent[of[i]] = sent[of[i]] || p.at.doubtful(l.Record.Offset)
+		}
+		options := t.sinkOptions(binding, transforms)
+		options.Tolerance.TolerateAll, options.DeadLetters = true, letters
+		options.Uncertain, options.Settled = &sink.Uncertain{}, &sink.Settled{}
+		before := p.at.clone()
+		err = sink.Deliver(ctx, options, sink.Replay{Records: records, Sent: sent,
+			Store: func(ctx context.Context, settled, sent []bool) error {
+				at := before.clone()
+				for i, l := range chosen {
+					at.doubt(l.Record.Offset, sent[of[i]])
+					if settled[of[i]] {
+						at.settle(l.Record.Offset, l.Record.Offset)
+					}
+				}
+				entry := offset.Entry{Partition: p.place(), Offset: at.fields()}
+				if err := c.offsets.Set(ctx, p.owner(), entry); err != nil {
+					return err
+				}
+				p.at = at
+				return nil
+			}})
+		for _, l := range chosen {
+			if p.at.settled(l.Record.Offset) {
+				p.done.Letters++
+			}
+		}
+		p.done.Refused += int(letters.count.Swap(0))
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// originOf names a record.
+func originOf(r *kgo.Record) string { return fmt.Sprintf("%s-%d@%d", r.Topic, r.Partition, r.Offset) }
+
+// replayPlace is what was replayed of a partition: all before next, and the runs that done has behind it. sent are
+// letters of which nobody knows whether they were written.
+type replayPlace struct {
+	next int64
+	done []run
+	sent map[int64]bool
+}
+
+// run is offsets from the first to the last.
+type run struct{ first, last int64 }
+
+func (r *replayPlace) clone() replayPlace {
+	return replayPlace{r.next, slices.Clone(r.done), maps.Clone(r.sent)}
+}
+
+// behind is the first offset of which nothing is said.
+func (r *replayPlace) behind() int64 {
+	if n := len(r.done); n > 0 {
+		return r.done[n-1].last + 1
+	}
+	return r.next
+}
+
+func (r *replayPlace) settled(at int64) bool {
+	_, found := r.find(at)
+	return at < r.next || found
+}
+
+func (r *replayPlace) doubtful(at int64) bool { return r.sent[at] }
+
+// find is the run that an offset is in, or before which it belongs.
+func (r *replayPlace) find(at int64) (place int, found bool) {
+	return slices.BinarySearchFunc(r.done, at, func(one run, at int64) int {
+		switch {
+		case one.last < at:
+			return -1
+		case one.first > at:
+			return 1
+		}
+		return 0
+	})
+}
+
+// bounded is the fault of more runs than are stored.
+func (r *replayPlace) bounded() error {
+	if len(r.done) <= maxGaps {
+		return nil
+	}
+	return fmt.Errorf("expected at most %d runs of letters that were replayed before others, found %d: replay the others "+
+		"first, without a filter", maxGaps, len(r.done))
+}
+
+// doubt says whether somebody knows of a letter that it was written.
+func (r *replayPlace) doubt(at int64, unknown bool) {
+	if r.sent == nil {
+		r.sent = map[int64]bool{}
+	}
+	if delete(r.sent, at); unknown {
+		r.sent[at] = true
+	}
+}
+
+// settle says that letters were replayed, from the first to the last, or that none are there.
+func (r *replayPlace) settle(first, last int64) {
+	if first = max(first, r.next); first > last {
+		return
+	}
+	maps.DeleteFunc(r.sent, func(at int64, _ bool) bool { return at >= first && at <= last })
+	i, _ := r.find(first - 1) // the run that it goes on, or before which it belongs
+	n := i
+	for ; n < len(r.done) && r.done[n].first <= last+1; n++ {
+		first, last = min(first, r.done[n].first), max(last, r.done[n].last)
+	}
+	r.done = slices.Replace(r.done, i, n, run{first, last})
+	if r.done[0].first <= r.next {
+		r.next, r.done = r.done[0].last+1, r.done[1:]
+	}
+}
+
+// Names of the fields that a place is stored in.
+const (
+	fieldNext = "next"
+	fieldDone = "done"
+	fieldSent = "sent"
+)
+
+func (r *replayPlace) fields() []wit.Field {
+	fields := []wit.Field{wit.IntegerField(fieldNext, r.next)}
+	var done, sent []string
+	for _, one := range r.done {
+		done = append(done, strconv.FormatInt(one.first, 10)+"-"+strconv.FormatInt(one.last, 10))
+	}
+	for _, at := range slices.Sorted(maps.Keys(r.sent)) {
+		sent = append(sent, strconv.FormatInt(at, 10))
+	}
+	if len(done) > 0 {
+		fields = append(fields, wit.TextField(fieldDone, strings.Join(done, ",")))
+	}
+	if len(sent) > 0 {
+		fields = append(fields, wit.TextField(fieldSent, strings.Join(sent, ",")))
+	}
+	return fields
+}
+
+// readReplayPlace reads what is stored; nil: nothing was replayed.
+func readReplayPlace(stored []wit.Field) (r replayPlace, err error) {
+	fields, err := source.PluginFields(stored)
+	if err != nil {
+		return r, err
+	}
+	for _, f := range fields {
+		switch v := f.Value; {
+		case f.Name == fieldNext && v.Integer != nil:
+			r.next = *v.Integer
+		case f.Name == fieldDone && v.Text != nil:
+			for one := range strings.SplitSeq(*v.Text, ",") {
+				first, last, _ := strings.Cut(one, "-")
+				from, err1 := strconv.ParseInt(first, 10, 64)
+				to, err2 := strconv.ParseInt(last, 10, 64)
+				if err := errors.Join(err1, err2); err != nil || from > to || from < r.behind() {
+					return r, fmt.Errorf("field %s: expected offsets as 1-3,5-5, found %.100q", f.Name, one)
+				}
+				r.done = append(r.done, run{from, to})
+			}
+		case f.Name == fieldSent && v.Text != nil:
+			for one := range strings.SplitSeq(*v.Text, ",") {
+				at, err := strconv.ParseInt(one, 10, 64)
+				if err != nil {
+					return r, fmt.Errorf("field %s: expected offsets as 1,3, found %.100q", f.Name, one)
+				}
+				r.doubt(at, true)
+			}
+		default:
+			return r, fmt.Errorf("expected next, done and sent, found %s", f.Name)
+		}
+	}
+	return r, nil
+}
