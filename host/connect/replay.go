@@ -273,8 +273,8 @@ func (p *replay) source(ctx context.Context, t *task, binding *plugin.Binding, t
 			}
 			for _, l := range last {
 				refused = append(refused, source.Refused{Feed: l.Feed, Topic: l.Topic, Page: l.Request,
-					Row: uint32(l.Offset), Times: l.Times, Document: l.document(), Key: l.Record.Key, Value: l.Record.Value,
-					Timestamp: l.Record.Timestamp})
+					Row: uint32(l.Offset), Times: l.Times, Document: l.document(),
+					Key: l.Record.Key, Value: l.Record.Value, Timestamp: l.Record.Timestamp})
 				p.at.settle(l.Record.Offset, l.Record.Offset)
 			}
 			return refused, p.at.fields(), nil

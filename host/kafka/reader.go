@@ -213,7 +213,7 @@ func (r *Reader) readPartition(ctx context.Context, topic string, partition int3
 				continue
 			}
 			return kerr.OffsetOutOfRange
-		case (kerr.IsRetriable(err) || kgo.IsRetryableBrokerErr(err)) && failures < 20:
+		case (kerr.IsRetriable(err) || kgo.IsRetryableBrokerErr(err)) && failures < leaderTries:
 			failures++
 			where = leadership{}
 			if err := pause.For(ctx, 100*time.Millisecond); err != nil {
@@ -254,6 +254,10 @@ func (r *Reader) readPartition(ctx context.Context, topic string, partition int3
 	}
 	return nil
 }
+
+// leaderTries is how often a partition's leader is looked for anew, each time after a tenth of a second: brokers that
+// start, or take over from others, take some seconds.
+const leaderTries = 300
 
 // leadership is where a partition is read.
 type leadership struct {

@@ -7,7 +7,9 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 func openTestReader(t *testing.T, addr string) *Reader {
@@ -214,5 +216,40 @@ func TestReadLargeValues(t *testing.T) {
 	if _, err := r.Read(testContext(t), "orders", ReadOptions{}, func(*kgo.Record) error { n++; return nil }); err != nil ||
 		n != len(values) {
 		t.Errorf("%d of %d records, %v", n, len(values), err)
+	}
+}
+
+// A leader that does not know yet that it is one, as in a new cluster or when others have ended, is asked again for
+// longer than that takes.
+func TestLeadersThatDoNotKnowItYet(t *testing.T) {
+	b := openTestBroker(t, t.TempDir())
+	client := testClient(t, testConfig(b.Addr()).ProducerOpts(kgo.AllowAutoTopicCreation())...)
+	if err := client.ProduceSync(testContext(t), &kgo.Record{Topic: "new", Value: []byte("x")}).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+	left := 25
+	b.cluster.ControlKey(int16(kmsg.Fetch), func(r kmsg.Request) (kmsg.Response, error, bool) {
+		if left == 0 {
+			return nil, nil, false
+		}
+		left--
+		b.cluster.KeepControl()
+		q := r.(*kmsg.FetchRequest)
+		answer := q.ResponseKind().(*kmsg.FetchResponse)
+		for _, topic := range q.Topics {
+			one := kmsg.NewFetchResponseTopic()
+			one.Topic, one.TopicID = topic.Topic, topic.TopicID
+			for _, p := range topic.Partitions {
+				partition := kmsg.NewFetchResponseTopicPartition()
+				partition.Partition, partition.ErrorCode = p.Partition, kerr.NotLeaderForPartition.Code
+				one.Partitions = append(one.Partitions, partition)
+			}
+			answer.Topics = append(answer.Topics, one)
+		}
+		return answer, nil, true
+	})
+	got, _ := readAll(t, openTestReader(t, b.Addr()), "new", ReadOptions{})
+	if diff := cmp.Diff([]string{"0/0 x"}, got); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
 	}
 }
