@@ -10,6 +10,7 @@ import (
 	"encoding/xml"
 	"fmt"
 	"io"
+	"maps"
 	"math/big"
 	"net/http"
 	"net/url"
@@ -54,6 +55,7 @@ func TestRealCAP(t *testing.T) {
 	t.Run("Password", s.testPassword)
 	t.Run("Ping", s.testPing)
 	t.Run("Write", s.testWrite)
+	t.Run("Modes", s.testModes)
 }
 
 // lines are the settings of a connector to the service.
@@ -708,5 +710,121 @@ func (s *capService) testRefused(t *testing.T, p *place, servers string) {
 	var one struct{ D struct{ Title string } }
 	if err := json.Unmarshal(s.get(t, capPath+"/Categories('"+url.PathEscape("N001")+"')?$format=json"), &one); err != nil || one.D.Title != "Größe <&> ''" {
 		t.Errorf("expected the record before the refused one to be written, found %+v %v", one, err)
+	}
+}
+
+// modeRows is how many records each mode writes, soakModeRows with CULVERT_SOAK=1.
+const modeRows, soakModeRows = 2000, 10_000
+
+// testModes writes records by each mode in batches, some of them bad: the service has what the records come to, and the
+// bad ones alone are left out. Bad are inserts of what is there, which the service refuses among the others of their
+// batch, texts that are too long, and keys that are none.
+func (s *capService) testModes(t *testing.T) {
+	p := newPlace(t)
+	broker, err := kafka.OpenBroker(kafka.BrokerOptions{Dir: p.data, Listen: "127.0.0.1:0"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer broker.Close()
+	n := modeRows
+	if os.Getenv("CULVERT_SOAK") != "" {
+		n = soakModeRows
+	}
+	titles := func() map[string]string {
+		all := map[string]string{}
+		for code, r := range s.rows(t, "Categories") {
+			if all[code] = ""; r["title"] != nil {
+				all[code] = *r["title"]
+			}
+		}
+		return all
+	}
+	want := titles()
+	there := slices.Sorted(maps.Keys(want))[0]
+	// code is the key of row i, of which each letter has as many.
+	code := func(letter string, i int) string {
+		digits := "00" + strconv.FormatInt(int64(i), 36)
+		return letter + digits[len(digits)-3:]
+	}
+	long := strings.Repeat("x", 61)
+	for _, mode := range []string{"insert", "update", "merge", "upsert", "dynamic", "delete"} {
+		var records []*kgo.Record
+		bad := 0
+		put := func(code, title, op string) {
+			value := map[string]string{"code": code, "title": title}
+			if op != "" {
+				value["op"] = op
+			}
+			text, err := json.Marshal(value)
+			if err != nil {
+				t.Fatal(err)
+			}
+			records = append(records, &kgo.Record{Topic: mode, Key: fmt.Appendf(nil, `{"code":%q}`, code), Value: text})
+			switch {
+			case title == long || code == there:
+				bad++
+			case op == "D":
+				delete(want, code)
+			default:
+				want[code] = title
+			}
+		}
+		for i := range n {
+			title := fmt.Sprint(mode, " ", i, " Größe ''<&>")
+			switch guilty := i%250 == 7; {
+			case mode == "delete":
+				for _, letter := range []string{"m", "u", "v"} {
+					records = append(records, &kgo.Record{Topic: mode, Key: fmt.Appendf(nil, `{"code":%q}`, code(letter, i))})
+					delete(want, code(letter, i))
+				}
+				if guilty {
+					records = append(records, &kgo.Record{Topic: mode, Key: []byte(`{"title":"x"}`)})
+					bad++
+				}
+			case guilty && mode == "insert":
+				put(there, title, "")
+			case guilty && mode == "dynamic":
+				put(there, title, "I")
+			case guilty:
+				put(code("m", i), long, "")
+			case mode == "upsert" && i%2 == 1:
+				put(code("u", i), title, "")
+			case mode == "dynamic":
+				switch i % 4 {
+				case 0:
+					put(code("v", i), title, "I")
+				case 1:
+					put(code("m", i), title, "U")
+				case 2:
+					put(code("m", i), title, "m")
+				default:
+					put(code("m", i), title, "D")
+				}
+			default:
+				put(code("m", i), title, "")
+			}
+		}
+		produceTo(t, broker.Addr(), records...)
+		// Behind a changeset that fails the service says nothing of those that were under way beside it: they are
+		// looked up.
+		lines := append(s.sinkLines("mode-"+mode, "Categories", mode), "sap.odata.enable.batch=1", "sap.odata.insert.uncertain=check", "errors.tolerance=all", "errors.log.enable=true",
+			"key.converter=org.apache.kafka.connect.json.JsonConverter", "key.converter.schemas.enable=false", "value.converter.schemas.enable=false")
+		switch mode {
+		case "delete":
+		case "dynamic":
+			lines = append(lines, "sap.odata.operation.mode=dynamic", "sap.odata.operation.mode.property=op")
+		default:
+			lines = append(lines, "sap.odata.operation.mode="+mode)
+		}
+		r := p.run("run", "--once", "--plugins", plugins(t, "odata-sink"), "--data", p.data, p.file(mode+".properties", lines...))
+		if r.code != 0 {
+			t.Fatalf("%s: exit %d\n%s", mode, r.code, r.stderr)
+		}
+		if found := strings.Count(r.stderr, "record skipped"); found != bad {
+			t.Errorf("%s: expected %d records to be skipped, found %d\n%s", mode, bad, found, r.stderr)
+		}
+		if diff := cmp.Diff(want, titles()); diff != "" {
+			t.Fatalf("%s: (-expected +the service has)\n%s", mode, diff)
+		}
 	}
 }
