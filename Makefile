@@ -21,7 +21,7 @@ EMBED    := cmd/culvert/plugins
 PROGRAM  ?= bin/culvert
 VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 
-.PHONY: all guests program dist demo test lint test-real bench fuzz soak oracle oracle-fuzz clean FORCE
+.PHONY: all guests native program dist demo test lint test-real bench fuzz soak oracle oracle-fuzz clean FORCE
 all: bin/culvert
 
 # Go's own build cache decides what is new; the rules always ask it.
@@ -29,14 +29,19 @@ bin/plugins/%.wasm: FORCE
 	@mkdir -p $(@D)
 	GOOS=wasip1 GOARCH=wasm $(GO) build -buildmode=c-shared -trimpath -ldflags="-s -w" -o $@ ./plugins/$*
 
-bin/culvert: guests FORCE
+bin/culvert: FORCE
 	@$(MAKE) --no-print-directory program
 
 guests: $(WASM)
 	@mkdir -p $(EMBED) && cp $(WASM) $(EMBED)/
 
-# The program with the plugins that are there, for the platform that GOOS and GOARCH say.
-program:
+# Native code of the plugins, for the platform that builds: elsewhere they are compiled where the program runs, once.
+native: guests
+	@if [ "$$($(GO) env GOOS GOARCH)" = "$$($(GO) env GOHOSTOS GOHOSTARCH)" ]; \
+	then $(GO) run ./cmd/native $(GUESTS:%=$(EMBED)/%.wasm); else rm -f $(EMBED)/*.native; fi
+
+# The program for the platform that GOOS and GOARCH say.
+program: native
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags="-s -w -X main.version=$(VERSION)" -o $(PROGRAM) ./cmd/culvert
 
 dist:
@@ -81,4 +86,4 @@ oracle-fuzz:
 	CULVERT_ORACLE_CASES=$(CASES) CULVERT_ORACLE_SEED=$(SEED) $(GO) test -tags real -run 'TestRealChains$$' -count=1 -v -timeout 4h ./host/internal/transform
 
 clean:
-	rm -rf bin dist $(EMBED)/*.wasm
+	rm -rf bin dist $(EMBED)/*.wasm $(EMBED)/*.native

@@ -157,9 +157,6 @@ func (r *release) build(ctx context.Context, name string, env []string) (string,
 	if err := r.clone(ctx, s); err != nil {
 		return "", err
 	}
-	if err := s.guests(ctx); err != nil {
-		return "", err
-	}
 	r.files = nil
 	for _, t := range r.targets {
 		fmt.Printf("%s: %s\n", name, t)
@@ -194,9 +191,6 @@ func (r *release) clone(ctx context.Context, s *source) error {
 	return err
 }
 
-// plugins is the folder that built-in plugins are embedded from.
-const plugins = "cmd/culvert/plugins"
-
 // guestsOf are the built-in plugins, as the Makefile names them.
 func guestsOf(makefile []byte) ([]string, error) {
 	for line := range strings.Lines(string(makefile)) {
@@ -205,12 +199,6 @@ func guestsOf(makefile []byte) ([]string, error) {
 		}
 	}
 	return nil, errors.New("Makefile: expected a line GUESTS := …, found none")
-}
-
-// guests builds the built-in plugins, by the Makefile's own rules.
-func (s *source) guests(ctx context.Context) error {
-	_, err := s.run(ctx, nil, "make", "--silent", "guests")
-	return err
 }
 
 // make makes what there is for a platform.
@@ -263,7 +251,7 @@ func (r *release) make(ctx context.Context, s *source, t target) (names []string
 	return names, nil
 }
 
-// compile builds the program for a platform.
+// compile builds the program for a platform, and the plugins in it, by the Makefile's own rules.
 func (s *source) compile(ctx context.Context, t target, to string) error {
 	_, err := s.run(ctx, t.environment(), "make", "--silent", "program", "PROGRAM="+to, "VERSION="+s.version)
 	return err

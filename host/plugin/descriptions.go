@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"runtime"
+	"time"
 
 	"github.com/culvert-project/culvert/wit"
 )
@@ -157,6 +158,36 @@ func (s *descriptionCache) remember(hash string, f *facts) {
 	again := &facts{}
 	if err == nil && json.Unmarshal(text, again) == nil && reflect.DeepEqual(f, again) {
 		s.keep(hash, "json", text)
+	}
+}
+
+// keptFor is how long files stay in the cache: those of plugins and engines that are no more go with the others, which
+// are made anew once they are needed. What was not finished goes after a day.
+const (
+	keptFor       = 30 * 24 * time.Hour
+	unfinishedFor = 24 * time.Hour
+)
+
+// tidy deletes what is old. Others may use the folder at the same time: what they need of it they have read.
+func (s *descriptionCache) tidy(now time.Time) {
+	for _, pattern := range []string{"culvert-*", filepath.Join("wazero-*", "*")} {
+		files, _ := filepath.Glob(filepath.Join(s.dir, pattern)) // the patterns are right
+		for _, f := range files {
+			info, err := os.Lstat(f)
+			if err != nil {
+				continue
+			}
+			unfinished := filepath.Ext(f) == ".new" || filepath.Ext(f) == ".tmp"
+			if age := now.Sub(info.ModTime()); age > keptFor || unfinished && age > unfinishedFor {
+				_ = os.RemoveAll(f)
+			}
+		}
+	}
+	engines, _ := filepath.Glob(filepath.Join(s.dir, "wazero-*"))
+	for _, e := range engines {
+		if info, err := os.Lstat(e); err == nil && info.IsDir() && now.Sub(info.ModTime()) > keptFor {
+			_ = os.Remove(e) // if it is empty
+		}
 	}
 }
 

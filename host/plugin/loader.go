@@ -18,8 +18,8 @@ import (
 // loader makes modules.
 type loader struct {
 	cache wazero.CompilationCache
-	// dir is where the cache keeps its files, "" for memory only.
-	dir string
+	// dir is where the cache keeps its files, "" for memory only; engine names the engine's folder there.
+	dir, engine string
 	// shelf keeps what loading finds out; nil: nothing.
 	shelf *descriptionCache
 	// refusals are the modules that were refused before.
@@ -108,9 +108,9 @@ func (l *loader) module(a *arrival, binary *Binary) (*module, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &module{binary: binary, loader: l, limits: l.widest(), original: a.bytes, info: Info{Hash: a.hash,
-		Size:   a.size,
-		Origin: a.path, BuiltIn: a.builtIn, Contract: binary.Contract, Interfaces: found, Loaded: time.Now()}}, nil
+	return &module{binary: binary, loader: l, limits: l.widest(), original: a.bytes, native: a.native,
+		info: Info{Hash: a.hash, Size: a.size, Origin: a.path, BuiltIn: a.builtIn, Contract: binary.Contract,
+			Interfaces: found, Loaded: time.Now()}}, nil
 }
 
 // recall makes a module of what is kept of it; nil where this host does not take it as it did then.
@@ -132,6 +132,7 @@ func (l *loader) recall(ctx context.Context, a *arrival, known *facts) (*module,
 
 // start rewrites and compiles a module and asks it what it is.
 func (l *loader) start(ctx context.Context, m *module, data []byte) (p *prepared, d *wit.Description, err error) {
+	m.native.lay(l.shelf, "")
 	if p, err = l.shelf.prepared(ctx, m.info.Hash, func() ([]byte, error) { return data, nil }); err != nil {
 		return nil, nil, err
 	}

@@ -30,7 +30,8 @@ const MemorySetting = "plugins.memory.bytes"
 type Options struct {
 	// Folders hold plugins as .wasm files, directly. They override embedded ones of the same name and version.
 	Folders []string
-	// Embedded holds the plugins that come with the program, nil for none.
+	// Embedded holds the plugins that come with the program, nil for none; beside NAME.wasm may lie NAME.native, what
+	// [Native] has made of it when the program was built: then a CacheDir that is empty is as good as a full one.
 	Embedded fs.FS
 	// CacheDir keeps compiled code, "" to keep it in memory only. Its owner must be the only one who can write there.
 	CacheDir string
@@ -152,13 +153,21 @@ func New(ctx context.Context, o Options) (*Manager, error) {
 		return nil, err
 	}
 	var kept *descriptionCache
+	engine := ""
 	if dir != "" {
 		kept = &descriptionCache{dir, logger}
+		kept.tidy(time.Now())
+	}
+	if dir != "" && o.Embedded != nil {
+		if engine, err = engineOf(dir); err != nil {
+			logger.Warn("the plugin cache cannot be written", "folder", dir, "error", err)
+		}
 	}
 	m := &Manager{trust: trusted, adoptions: before, cache: cache, logger: logger, folders: o.Folders, rest: o.Rest,
 		origins:  map[string]*moduleSource{},
 		bindings: map[*Binding]struct{}{}, rejected: map[string]*RolledBack{}, pools: map[poolKey]*Pool{},
-		loader: loader{cache: cache, dir: dir, shelf: kept, refusals: &refusals{}, limits: o.Limits.filled(),
+		loader: loader{cache: cache, dir: dir, engine: engine, shelf: kept,
+			refusals: &refusals{}, limits: o.Limits.filled(),
 			named: named, registry: o.Registry, logger: logger, notice: &notice{tell: o.compiling()},
 			processors: newProcessors(), idle: cmp.Or(o.Idle, idleTime), doze: o.Rest,
 			admission: newAdmission(o.MemoryBytes,

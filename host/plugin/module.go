@@ -52,8 +52,9 @@ type module struct {
 	counters counters
 	// order is the sequence of loading: of equal versions the later one is newer.
 	order int
-	// original gives the file's bytes as they were loaded.
+	// original gives the file's bytes as they were loaded; native is what was compiled before, nil: nothing.
 	original func() ([]byte, error)
+	native   *native
 
 	mu guard.Mutex
 	// users are the pools, offered whether an origin has the module.
@@ -278,6 +279,7 @@ func (m *module) compile(c *compilation) {
 	defer close(c.done)
 	c.err = errors.New("the module was not compiled")
 	defer guard.Recover(m.loader.logger, "compiling "+m.info.Origin, &c.err)
+	m.native.lay(m.loader.shelf, "")
 	prepared, err := m.loader.shelf.prepared(context.Background(), m.info.Hash, m.original)
 	if err != nil {
 		c.err = fmt.Errorf("%s: %w", m.info.Origin, err)

@@ -38,6 +38,8 @@ type arrival struct {
 	builtIn bool
 	// again gives the bytes.
 	again func() ([]byte, error)
+	// native is what was compiled when the program was built, nil: nothing, or nothing that fits.
+	native *native
 	// kept are the module's facts where the cache has them: then loading it costs next to nothing.
 	kept *facts
 	// later: no connector that is configured uses it, as far as can be told without compiling it.
@@ -68,8 +70,12 @@ func (m *Manager) embedded(files fs.FS, needed []Needed) (list []*arrival, err e
 			return err
 		}
 		again := func() ([]byte, error) { return fs.ReadFile(files, path) }
-		a := &arrival{path: embeddedPrefix + path, hash: hash, size: int(size), builtIn: true, again: again,
-			kept: m.loader.shelf.facts(hash)}
+		a := &arrival{path: embeddedPrefix + path, hash: hash, size: int(size), builtIn: true, again: again}
+		if m.loader.shelf != nil {
+			a.native = openNative(files, path, hash, m.loader.engine, m.logger)
+			a.native.lay(m.loader.shelf, ".json")
+			a.kept = m.loader.shelf.facts(hash)
+		}
 		if needed != nil && a.kept == nil {
 			data, err := again()
 			if err != nil {

@@ -1,0 +1,226 @@
+package plugin_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"github.com/klauspost/compress/zstd"
+
+	"github.com/culvert-project/culvert/host/plugin"
+	"github.com/culvert-project/culvert/host/plugin/guesttest"
+	"github.com/culvert-project/culvert/host/record"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// small is a module of a few hundred bytes.
+func small(version string) []byte {
+	return guesttest.Static(wit.Description{Name: "small", Version: version}, "", wit.InterfaceTransform)
+}
+
+// withNative starts a manager with a module and what lies beside it, uses the module, and returns what was logged.
+func withNative(t *testing.T, cache string, module, native []byte) string {
+	t.Helper()
+	log := &logBuffer{}
+	m, err := plugin.New(t.Context(), plugin.Options{Registry: record.NewRegistry(), CacheDir: cache,
+		Logger: log.logger(), Embedded: fstest.MapFS{"small.wasm": {Data: module}, "small.native": {Data: native}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if all := described(t, m); len(all) != 1 || all[0].Name != "small" {
+		t.Errorf("found %+v", all)
+	}
+	if err := m.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return log.String()
+}
+
+// inParts takes native code apart: its head, and the files behind it, unpacked.
+func inParts(t *testing.T, native []byte) (head map[string]any, files [][]byte) {
+	t.Helper()
+	line, body, _ := bytes.Cut(native, []byte{'\n'})
+	if err := json.Unmarshal(line, &head); err != nil {
+		t.Fatal(err)
+	}
+	z, err := zstd.NewReader(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer z.Close()
+	for _, f := range head["Files"].([]any) {
+		size := int(f.(map[string]any)["Packed"].(float64))
+		content, err := z.DecodeAll(body[:size], nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		files, body = append(files, content), body[size:]
+	}
+	return head, files
+}
+
+// together is the opposite.
+func together(t *testing.T, head map[string]any, files [][]byte) []byte {
+	t.Helper()
+	z, err := zstd.NewWriter(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer z.Close()
+	var body []byte
+	for n, f := range head["Files"].([]any) {
+		packed := z.EncodeAll(files[n], nil)
+		f.(map[string]any)["Packed"] = len(packed)
+		body = append(body, packed...)
+	}
+	line, err := json.Marshal(head)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return append(append(line, '\n'), body...)
+}
+
+func native(t *testing.T, module, before []byte) []byte {
+	t.Helper()
+	code, err := plugin.Native(t.Context(), module, before)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return code
+}
+
+// Native code that comes with the program is what an empty cache gets, and what the engine reads: one that is damaged
+// is found out by the engine, and costs time alone.
+func TestNativeCodeOfTheProgramIsUsed(t *testing.T) {
+	module := small("1")
+	code := native(t, module, nil)
+	head, files := inParts(t, code)
+	if len(files) != 3 {
+		t.Fatalf("expected what the module says, its rewritten bytes and native code, found %v", head["Files"])
+	}
+	cache := filepath.Join(t.TempDir(), "cache")
+	if log := withNative(t, cache, module, code); strings.Contains(log, "WARN") || strings.Contains(log, "compiled, once") {
+		t.Error(log)
+	}
+	for n, f := range head["Files"].([]any) {
+		laid, err := os.ReadFile(filepath.Join(cache, f.(map[string]any)["Name"].(string)))
+		if err != nil || !bytes.Equal(laid, files[n]) {
+			t.Errorf("%v: %d bytes, expected %d, %v", f, len(laid), len(files[n]), err)
+		}
+	}
+	files[2] = []byte("something that the engine has not written")
+	damaged := together(t, head, files)
+	log := withNative(t, filepath.Join(t.TempDir(), "cache"), module, damaged)
+	if !strings.Contains(log, "compile cache is damaged") {
+		t.Errorf("the engine has not read what was laid:\n%s", log)
+	}
+}
+
+// What was made for another engine or processor, of another file, or is no native code at all, is left where it is.
+func TestNativeCodeThatDoesNotFit(t *testing.T) {
+	module := small("1")
+	head, files := inParts(t, native(t, module, nil))
+	changed := func(name string, value any) []byte {
+		h := map[string]any{}
+		for k, v := range head {
+			h[k] = v
+		}
+		h[name] = value
+		return together(t, h, files)
+	}
+	for what, c := range map[string]struct {
+		code []byte
+		says string
+	}{
+		"another engine":    {changed("Engine", "wazero-v0-amd64-linux"), "for another processor or engine"},
+		"another processor": {changed("Processor", "z80"), "for another processor or engine"},
+		"another file":      {native(t, small("2"), nil), "it belongs to another file"},
+		"no native code":    {[]byte("something\n"), "cannot be used"},
+		"nothing":           {nil, "cannot be used"},
+	} {
+		cache := filepath.Join(t.TempDir(), "cache")
+		if log := withNative(t, cache, module, c.code); strings.Count(log, c.says) != 1 {
+			t.Errorf("%s: expected one line with %q:\n%s", what, c.says, log)
+		}
+	}
+}
+
+// The same module comes to the same bytes, and what was made before is returned while it is good.
+func TestNativeCodeIsMadeOnce(t *testing.T) {
+	one, other := small("1"), small("2")
+	code := native(t, one, nil)
+	if !bytes.Equal(code, native(t, one, nil)) {
+		t.Error("the same module comes to other bytes")
+	}
+	marked := append(bytes.Clone(code), 0) // so that it is known again
+	if !bytes.Equal(marked, native(t, one, marked)) {
+		t.Error("what was good was made anew")
+	}
+	for what, before := range map[string][]byte{"another module's": native(t, other, nil), "none": nil, "no head": []byte("x\n")} {
+		if !bytes.Equal(code, native(t, one, before)) {
+			t.Errorf("%s: it was not made anew", what)
+		}
+	}
+	if _, err := plugin.Native(t.Context(), []byte("no module"), nil); err == nil {
+		t.Error("native code was made of what is no module")
+	}
+}
+
+// What is old goes from the cache, with folders of engines that are no more; what is needed is made anew.
+func TestOldFilesLeaveTheCache(t *testing.T) {
+	module := small("1")
+	cache := filepath.Join(t.TempDir(), "cache")
+	withNative(t, cache, module, native(t, module, nil))
+	age := func(name string, days int) string {
+		t.Helper()
+		name = filepath.Join(cache, name)
+		if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(name, []byte("x"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		at := time.Now().AddDate(0, 0, -days)
+		if err := os.Chtimes(name, at, at); err != nil {
+			t.Fatal(err)
+		}
+		return name
+	}
+	key := strings.Repeat("0a", 32)
+	gone := []string{age("culvert-"+key+".wasm", 40), age("culvert-1.new", 2), age("wazero-v0-z80-cpm/"+key, 40),
+		age("wazero-v1/"+key+".1.tmp", 2)}
+	stay := []string{age("culvert-"+key+".json", 20), age("culvert-2.new", 0), age("wazero-v1/"+key, 20), age("mine", 400)}
+	old := filepath.Dir(gone[2])
+	at := time.Now().AddDate(0, 0, -40)
+	if err := os.Chtimes(old, at, at); err != nil {
+		t.Fatal(err)
+	}
+	withNative(t, cache, module, nil)
+	for _, name := range gone {
+		if _, err := os.Lstat(name); err == nil {
+			t.Errorf("%s is there", name)
+		}
+	}
+	for _, name := range stay {
+		if _, err := os.Lstat(name); err != nil {
+			t.Error(err)
+		}
+	}
+	// Deleting a file has made its folder young.
+	if entries, err := os.ReadDir(old); err != nil || len(entries) > 0 {
+		t.Errorf("%v, %v", entries, err)
+	}
+	if err := os.Chtimes(old, at, at); err != nil {
+		t.Fatal(err)
+	}
+	withNative(t, cache, module, nil)
+	if _, err := os.Lstat(old); err == nil {
+		t.Error(fmt.Errorf("%s is there, empty and old", old))
+	}
+}
