@@ -41,10 +41,7 @@ func (e entry) filled(b *bytes.Buffer, err error) (entry, error) {
 }
 
 func packTar(b *bytes.Buffer, folder string, at time.Time, files []entry) error {
-	packed, err := gzip.NewWriterLevel(b, gzip.BestCompression)
-	if err != nil {
-		return err
-	}
+	packed := gzip.NewWriter(b)
 	w := tar.NewWriter(packed)
 	for _, f := range files {
 		h := tar.Header{Name: folder + "/" + f.name, Mode: f.mode(), Size: int64(len(f.data)), ModTime: at,
