@@ -143,6 +143,8 @@ func TestNativeCodeThatDoesNotFit(t *testing.T) {
 		"another file":      {native(t, small("2"), nil), "it belongs to another file"},
 		"no native code":    {[]byte("something\n"), "cannot be used"},
 		"nothing":           {nil, "cannot be used"},
+		"a head that is too long": {append(bytes.Repeat([]byte(" "), 1<<16), native(t, module, nil)...),
+			"cannot be used"},
 	} {
 		cache := filepath.Join(t.TempDir(), "cache")
 		if log := withNative(t, cache, module, c.code); strings.Count(log, c.says) != 1 {
