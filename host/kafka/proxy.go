@@ -115,13 +115,14 @@ var proxyNames = map[string]string{
 // RouteSettings are what a worker's properties say about the way to its brokers; VCAP_SERVICES is taken from the
 // environment. The outage is left out: a client has many connections, and keeps count over all of them.
 func RouteSettings(properties map[string]string) (s route.Settings, outage time.Duration, err error) {
+	vcap, unread := btp.Environment()
 	text := func(short string) string { return strings.TrimSpace(properties[proxyPrefix+proxyNames[short]]) }
 	s = route.Settings{
 		Type: strings.ToLower(text(route.NameType)), Allow: []string{route.None, route.SOCKS5, route.HTTP,
 			route.Connectivity},
 		Address: text(route.NameAddress), User: text(route.NameUser), Password: text(route.NamePassword),
 		TokenCertificateFile: text(route.NameTokenCertificate), TokenKeyFile: text(route.NameTokenKey),
-		ServiceKey: text(route.NameServiceKey), VCAP: os.Getenv("VCAP_SERVICES"),
+		ServiceKey: text(route.NameServiceKey), VCAP: vcap, VCAPErr: unread,
 		Outage: -1,
 		Name:   func(short string) string { return proxyPrefix + proxyNames[short] },
 	}

@@ -99,8 +99,9 @@ type Surroundings struct {
 	// Context ends the reading of key stores, which takes seconds where a key is derived with millions of iterations;
 	// nil: nothing does.
 	Context context.Context
-	// VCAP is the text of VCAP_SERVICES.
-	VCAP string
+	// VCAP is the text of VCAP_SERVICES, VCAPErr why the file that stands in its place cannot be read.
+	VCAP    string
+	VCAPErr error
 	// Logger. Default: discards.
 	Logger *slog.Logger
 	// Lockouts remembers refused logons. Default: one for the whole process.

@@ -105,7 +105,7 @@ func routeBy(c *Config, roles Roles, s Surroundings) (route.Settings, error) {
 	settings := route.Settings{Type: strings.ToLower(of(route.NameType)), Address: of(route.NameAddress),
 		User: of(route.NameUser), Password: of(route.NamePassword),
 		TokenCertificateFile: of(route.NameTokenCertificate), TokenKeyFile: of(route.NameTokenKey),
-		ServiceKey: of(route.NameServiceKey), VCAP: s.VCAP,
+		ServiceKey: of(route.NameServiceKey), VCAP: s.VCAP, VCAPErr: s.VCAPErr,
 		Attempt: c.ConnectTimeout, Logger: s.Logger,
 		Name: func(short string) string { return roles.Setting(role.Proxy + short) }}
 	settings.Token.TokenURL, settings.Token.ClientID, settings.Token.Secret = of(route.NameTokenURL),

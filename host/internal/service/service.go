@@ -3,7 +3,6 @@ package service
 import (
 	"context"
 	"log/slog"
-	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -14,6 +13,7 @@ import (
 	"github.com/culvert-project/culvert/host/guard"
 	"github.com/culvert-project/culvert/host/internal/watch"
 	"github.com/culvert-project/culvert/host/transport"
+	"github.com/culvert-project/culvert/host/transport/btp"
 	"github.com/culvert-project/culvert/sdk/go/role"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -118,7 +118,8 @@ func (s *Service) Destination(ctx context.Context) (transport.Config, error) {
 }
 
 func (s *Service) surroundings(ctx context.Context) transport.Surroundings {
-	return transport.Surroundings{Context: ctx, VCAP: os.Getenv(vcapServices), Logger: s.log, Lockouts: s.lockouts}
+	vcap, err := btp.Environment()
+	return transport.Surroundings{Context: ctx, VCAP: vcap, VCAPErr: err, Logger: s.log, Lockouts: s.lockouts}
 }
 
 // config is what the settings come to now; s.mu is held.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"reflect"
 	"slices"
 	"strconv"
@@ -40,7 +39,10 @@ func newTarget(roles config.Roles, log *slog.Logger) (*target, error) {
 	wrong := func(format string, args ...any) error {
 		return &wit.Fault{Kind: wit.FaultConfig, Message: fmt.Sprintf(format, args...), Setting: &setting}
 	}
-	vcap := os.Getenv(vcapServices)
+	vcap, err := btp.Environment()
+	if err != nil {
+		return nil, wrong("%v", err)
+	}
 	if vcap == "" {
 		return nil, wrong("expected a binding of the destination service in %s, found no such variable", vcapServices)
 	}

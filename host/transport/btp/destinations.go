@@ -27,7 +27,8 @@ const (
 	destinationLife = 4 * time.Minute
 	// maxOutage is how long a destination is used on while the service does not answer.
 	maxOutage = time.Hour
-	// restAfterFailure is how long nobody asks a service that has not answered with all patience.
+	// restAfterFailure is how long nobody asks a service that has not answered with all patience, or has refused the
+	// binding once.
 	restAfterFailure = 10 * time.Second
 )
 

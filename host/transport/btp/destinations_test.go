@@ -440,3 +440,47 @@ func TestAttached(t *testing.T) {
 	_, err = btp.Attached(t.Context(), info, options)
 	wantFailure(t, err, btp.Misconfigured, "connectivity_service.url", "missing: connectivity_service.url")
 }
+
+// A service that refuses the binding is asked again after 10 s, then after twice as long each time, up to 10 min, also
+// when a connector has forgotten what it was told; once it answers, that is over.
+func TestRefusedBindingIsShownAgainAtAGrowingInterval(t *testing.T) {
+	s := newDestinationService(t)
+	s.put("S4", `"Type":"HTTP","URL":"https://s4","ProxyType":"Internet","Authentication":"NoAuthentication"`)
+	s.fail(403)
+	d := s.open(t)
+	asks := func() int {
+		t.Helper()
+		before := s.count()
+		_, err := d.Find(t.Context(), "S4")
+		wantFailure(t, err, btp.Unauthorized, "", "answered 403")
+		d.Forget("S4")
+		return s.count() - before
+	}
+	if asks() == 0 {
+		t.Fatal("nobody was asked")
+	}
+	for n, pause := range []time.Duration{10, 20, 40, 80, 160, 320, 600, 600} {
+		s.clock.move(pause*time.Second - time.Second)
+		if asked := asks(); asked != 0 {
+			t.Errorf("pause %d: asked a second before %v are over", n, pause*time.Second)
+		}
+		s.clock.move(2 * time.Second)
+		if asks() == 0 {
+			t.Errorf("pause %d: not asked after %v", n, pause*time.Second)
+		}
+	}
+	s.fail(0)
+	s.clock.move(601 * time.Second)
+	if _, err := d.Find(t.Context(), "S4"); err != nil {
+		t.Fatal(err)
+	}
+	s.fail(403)
+	d.Forget("S4")
+	if asks() == 0 {
+		t.Fatal("nobody was asked after a success")
+	}
+	s.clock.move(11 * time.Second)
+	if asks() == 0 {
+		t.Error("the interval does not begin anew")
+	}
+}

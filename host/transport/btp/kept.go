@@ -18,7 +18,8 @@ type kept[V any] struct {
 	// same makes the error for a new value that is the unwanted one again.
 	same func() error
 	// rest is how long it is taken for granted that who did not answer is still away: with each caller's patience, one
-	// after another, they would wait for minutes. 0: everybody asks.
+	// after another, they would wait for minutes; and at first for how long a refusal counts, twice as long with each
+	// further one up to [longestRest]. 0: everybody asks.
 	rest time.Duration
 
 	// turn is held by whoever asks: a channel, so that waiting for it ends with the context.
@@ -35,8 +36,9 @@ type kept[V any] struct {
 	// refused is how an early renewal was refused. It stands for the next question: a wrong secret is not shown again
 	// for each caller.
 	refused error
-	// away is until when nobody is asked, because nobody answered.
-	away time.Time
+	// away is until when nobody is asked, because nobody answered, or refused who asks: that so often in succession.
+	away     time.Time
+	refusals int
 }
 
 // grant is a value, when to renew it, and when it is good no longer.
@@ -191,6 +193,9 @@ func (k *kept[V]) lately() error {
 	return nil
 }
 
+// longestRest is the longest time for which a refusal counts: whoever mends it in the cockpit waits no longer.
+const longestRest = 10 * time.Minute
+
 func (k *kept[V]) fail(ctx context.Context, err error, version int) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -202,9 +207,14 @@ func (k *kept[V]) fail(ctx context.Context, err error, version int) bool {
 		k.failed = nil // this caller's own end is not the others'
 	}
 	var failure *Failure
-	if errors.As(err, &failure) && failure.Temporary() {
+	found := errors.As(err, &failure)
+	switch {
+	case found && failure.Temporary():
 		k.away = k.clock().Add(k.rest)
-	} else {
+	case found && failure.Kind == Unauthorized:
+		k.away = k.clock().Add(min(longestRest, k.rest<<min(k.refusals, 16)))
+		k.refusals++
+	default:
 		k.away = time.Time{}
 	}
 	return true
@@ -216,7 +226,7 @@ func (k *kept[V]) keep(g grant[V], version int) bool {
 	if k.version != version {
 		return false
 	}
-	k.attempts, k.failed, k.refused = k.attempts+1, nil, nil
+	k.attempts, k.failed, k.refused, k.refusals = k.attempts+1, nil, nil, 0
 	k.grant, k.has = g, true
 	return true
 }
@@ -225,6 +235,9 @@ func (k *kept[V]) keep(g grant[V], version int) bool {
 func (k *kept[V]) forget() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.has, k.failed, k.refused = false, nil, nil
+	k.has, k.refused = false, nil
+	if k.refusals == 0 { // who was refused is not heard any better now
+		k.failed = nil
+	}
 	k.version++
 }

@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"net"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -102,6 +104,27 @@ type binding struct {
 	origin string
 	// provided: a user-provided service.
 	provided bool
+}
+
+// Environment is what Cloud Foundry says an application is bound to: the text of the variable VCAP_SERVICES, else, for
+// applications whose bindings are in a file, of the file that VCAP_SERVICES_FILE_PATH names; "" where there is neither.
+func Environment() (string, error) {
+	if text := os.Getenv("VCAP_SERVICES"); text != "" {
+		return text, nil
+	}
+	path := os.Getenv("VCAP_SERVICES_FILE_PATH")
+	if path == "" {
+		return "", nil
+	}
+	data, err := keystore.ReadFile(path)
+	if err == nil && len(bytes.TrimSpace(data)) == 0 {
+		err = errors.New("it is empty")
+	}
+	if err != nil {
+		return "", &Failure{Kind: Misconfigured, Setting: path, err: err,
+			text: "VCAP_SERVICES_FILE_PATH, " + path + ": " + err.Error()}
+	}
+	return string(data), nil
 }
 
 // Bound reads VCAP_SERVICES: its bindings of connectivity, destination and xsuaa, and user-provided services that hold

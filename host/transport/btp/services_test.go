@@ -230,3 +230,34 @@ func FuzzBound(f *testing.F) {
 		}
 	})
 }
+
+// Bindings come from the variable, else from the file that the other variable names; a file that cannot be read, or is
+// empty, is no application without bindings.
+func TestEnvironment(t *testing.T) {
+	dir := t.TempDir()
+	file, empty := filepath.Join(dir, "vcap.json"), filepath.Join(dir, "empty")
+	for name, text := range map[string]string{file: `{"from":"the file"}`, empty: "\n"} {
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, c := range []struct{ variable, path, want, says string }{
+		{"", "", "", ""},
+		{`{"from":"the variable"}`, "", `{"from":"the variable"}`, ""},
+		{"", file, `{"from":"the file"}`, ""},
+		{`{"from":"the variable"}`, file, `{"from":"the variable"}`, ""},
+		{"", filepath.Join(dir, "none"), "", "none"},
+		{"", empty, "", "it is empty"},
+		{"", dir, "", dir},
+	} {
+		t.Setenv("VCAP_SERVICES", c.variable)
+		t.Setenv("VCAP_SERVICES_FILE_PATH", c.path)
+		got, err := btp.Environment()
+		if got != c.want || (err != nil) != (c.says != "") {
+			t.Errorf("%+v: found %q, %v", c, got, err)
+		}
+		if c.says != "" {
+			wantFailure(t, err, btp.Misconfigured, c.path, "VCAP_SERVICES_FILE_PATH", c.says)
+		}
+	}
+}

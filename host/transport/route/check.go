@@ -177,6 +177,9 @@ func (s *Settings) binding() (*btp.Connectivity, error) {
 	if own != "" && s.Address != "" {
 		return nil, nil
 	}
+	if s.VCAPErr != nil {
+		return nil, s.wrong(NameType, "%s without %s: %w", s.Type, s.name(NameTokenURL), s.VCAPErr)
+	}
 	if s.VCAP == "" {
 		if own != "" {
 			return nil, s.wrong(NameAddress,

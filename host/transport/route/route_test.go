@@ -276,6 +276,8 @@ func TestMisconfigured(t *testing.T) {
 			"kafka.proxy.address", "onpremise_socks5_proxy_port"},
 		{"VCAP_SERVICES that is none", route.Settings{Type: route.Connectivity, VCAP: "{"}, "kafka.proxy.type",
 			"VCAP_SERVICES"},
+		{"a file of bindings that cannot be read", route.Settings{Type: route.Connectivity,
+			VCAPErr: errors.New("/nowhere/vcap: no such file")}, "kafka.proxy.type", "/nowhere/vcap"},
 		{"VCAP_SERVICES without the service", route.Settings{Type: route.Connectivity, VCAP: "{}"}, "kafka.proxy.type",
 			"VCAP_SERVICES has none"},
 		{"long location id", route.Settings{Type: route.Connectivity, VCAP: s.VCAP(0),

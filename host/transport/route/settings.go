@@ -79,6 +79,8 @@ type Settings struct {
 	ServiceKey string
 	// VCAP is the text of VCAP_SERVICES, "" where there is none.
 	VCAP string
+	// VCAPErr is why the file that stands in its place cannot be read, which matters where it is needed.
+	VCAPErr error
 	// TokenOptions are how tokens are asked for. Name and Logger are filled in.
 	TokenOptions btp.TokenOptions
 
