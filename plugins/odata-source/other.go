@@ -49,8 +49,8 @@ func firstType(text []byte, atom bool) string {
 		return "" // it may be that of a row inside
 	}
 	object, _, _ := bytes.Cut(text[i+len(member):], []byte("}"))
-	_, rest, ok := bytes.Cut(object, []byte(`"type"`))
-	rest, ok = bytes.CutPrefix(bytes.TrimLeft(rest, " \t\r\n"), []byte(":"))
+	_, rest, _ := bytes.Cut(object, []byte(`"type"`))
+	rest, ok := bytes.CutPrefix(bytes.TrimLeft(rest, " \t\r\n"), []byte(":"))
 	rest, quoted := bytes.CutPrefix(bytes.TrimLeft(rest, " \t\r\n"), []byte(`"`))
 	name, _, ended := bytes.Cut(rest, []byte(`"`))
 	if !ok || !quoted || !ended {
