@@ -9,6 +9,8 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/twmb/franz-go/pkg/kgo"
+
 	"github.com/culvert-project/culvert/examples/demo-service/service"
 	"github.com/culvert-project/culvert/host/connect"
 )
@@ -122,5 +124,41 @@ func TestOffsets(t *testing.T) {
 	r := p.run(append([]string{"run", "--once"}, offline...)...)
 	if n := len(p.records("Orders")); n != 13 {
 		t.Errorf("expected 13 records, found %d\n%s", n, r.stderr)
+	}
+}
+
+// Before offsets of a connector with exactly-once are changed, its tasks are fenced: one of a worker that was paused
+// within a page does not commit its offset over them.
+func TestOffsetsAreResetBehindAFence(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	_, address := demo(t, service.Options{Rows: 10})
+	servers := p.broker()
+	files := []string{"--plugins", plugins(t), "--data", p.data, p.file("worker.properties", "bootstrap.servers="+servers,
+		"listeners=", "group.id=paused", "exactly.once.source.support=enabled"),
+		p.file("reads.properties", source("reads", address, "Orders")...)}
+	if r := p.run(append([]string{"run", "--once"}, files...)...); r.code != 0 {
+		t.Fatalf("exit %d\n%s", r.code, r.stderr)
+	}
+	paused, err := kgo.NewClient(kgo.SeedBrokers(servers), kgo.TransactionalID("paused-reads-0"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer paused.Close()
+	if err := paused.BeginTransaction(); err != nil {
+		t.Fatal(err)
+	}
+	if err := paused.ProduceSync(t.Context(), &kgo.Record{Topic: "connect-offsets", Key: []byte(`["reads",{"late":1}]`),
+		Value: []byte(`{"url":"/late"}`)}).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+	if r := p.run(append([]string{"offsets", "reset", "reads"}, files...)...); r.code != 0 {
+		t.Fatalf("exit %d\n%s%s", r.code, r.stdout, r.stderr)
+	}
+	if err := paused.EndTransaction(t.Context(), kgo.TryCommit); err == nil {
+		t.Error("expected the task that was paused to be fenced")
+	}
+	if r := p.run(append([]string{"offsets", "show", "reads"}, files...)...); r.code != 0 || strings.Contains(r.stdout, "url") {
+		t.Errorf("expected no offsets, found exit %d\n%s%s", r.code, r.stdout, r.stderr)
 	}
 }

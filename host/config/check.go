@@ -76,12 +76,7 @@ func (ch Checker) entry(c *Connector, e Entry, own, frame *Declarations, guess f
 	}
 	switch {
 	case ok:
-		problems := ch.checkEntry(e, &spec, own)
-		if value, unused := connectorUnused[e.Key]; unused && problems == nil &&
-			!strings.EqualFold(strings.TrimSpace(e.Value), value) {
-			problems = Problems{e.warning("has no effect: not built yet")}
-		}
-		return problems
+		return ch.checkEntry(e, &spec, own)
 	case own.Prefix(e.Key) == "" && belongs(c, e.Key):
 		return client(e, ch.providers())
 	}

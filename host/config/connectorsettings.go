@@ -28,7 +28,7 @@ var commonSettings = []wit.SettingSpec{
 	framed("config.action.reload", wit.KindText, "restart", wit.Low, "What a changed secret does.", allowed("none",
 		"restart")),
 	framed("errors.retry.timeout", wit.KindLong, "0", wit.Medium,
-		"For how long a sink tries transforms, encodings and deliveries again that failed and may do better, in "+
+		"For how long transforms, and a sink's encodings and deliveries, are tried again that failed and may do better, in "+
 			"milliseconds; -1: for ever. Deliveries are tried as often as the connector's own settings say in any case.",
 		atLeast(-1)),
 	framed("errors.retry.delay.max.ms", wit.KindLong, "60000", wit.Medium,
@@ -110,12 +110,6 @@ func lacking(e Entry, worker *Worker, embedded bool) string {
 	}
 	return "expected requested, found required: exactly-once needs a worker's file with bootstrap.servers of a " +
 		"Kafka, group.id and exactly.once.source.support=enabled" + why
-}
-
-// connectorUnused are settings of connectors without effect so far, where passing them over loses nothing: at other
-// values than these they make a warning.
-var connectorUnused = map[string]string{
-	"errors.retry.timeout": "0",
 }
 
 func framed(name string, kind wit.SettingKind, value string, importance wit.Importance, doc string,

@@ -68,7 +68,7 @@ var generalSettings = []wit.SettingSpec{
 		"For connectors that do not say: log skipped records as errors, not as warnings."),
 	declared("errors.log.include.messages", wit.KindBoolean, "false",
 		"For connectors that do not say: and with them what they hold that tells them apart."),
-	declared("errors.retry.timeout", wit.KindLong, "0", "For connectors that do not say: for how long sinks try again "+
+	declared("errors.retry.timeout", wit.KindLong, "0", "For connectors that do not say: for how long tasks try again "+
 		"what failed and may do better, in milliseconds; -1: for ever.", atLeast(-1)),
 	declared("errors.retry.delay.max.ms", wit.KindLong, "60000",
 		"For connectors that do not say: longest pause between two tries, in milliseconds.", atLeast(1)),

@@ -77,6 +77,9 @@ func (h *Herder) AlterOffsets(ctx context.Context, name string, entries []offset
 		if c.isSink() {
 			return c.alterSink(ctx, entries)
 		}
+		if err := c.overtake(ctx); err != nil {
+			return err
+		}
 		return c.alterSource(ctx, entries)
 	})
 }
@@ -86,6 +89,9 @@ func (h *Herder) AlterOffsets(ctx context.Context, name string, entries []offset
 func (h *Herder) ResetOffsets(ctx context.Context, name string) error {
 	return h.atStop(ctx, name, func(c *connector) error {
 		if !c.isSink() {
+			if err := c.overtake(ctx); err != nil {
+				return err
+			}
 			return c.offsets.Reset(ctx, name)
 		}
 		admin, err := c.vacant(ctx)
@@ -95,6 +101,18 @@ func (h *Herder) ResetOffsets(ctx context.Context, name string) error {
 		defer admin.Close()
 		return admin.DeleteGroup(ctx, c.group())
 	})
+}
+
+// overtake keeps tasks of a source that writes in transactions from committing offsets over those that are about to be
+// changed: of a worker that was paused, for example. What they have committed before is known then.
+func (c *connector) overtake(ctx context.Context) error {
+	if !c.exactly() {
+		return nil
+	}
+	if err := c.fence(ctx, 0); err != nil {
+		return err
+	}
+	return c.offsets.Renew(ctx)
 }
 
 // apart is the connector for questions beside its tasks.

@@ -89,6 +89,7 @@ func (t *task) sourceOptions(deliver delivery, binding *plugin.Binding, transfor
 		Buffers:        c.o.buffers,
 		MaxRecordBytes: int(c.kafka.Producer.MaxRequestBytes),
 		Tolerance:      c.tolerance(),
+		Retry:          c.retrying(),
 		StopWithin:     c.o.Worker.Duration("task.shutdown.graceful.timeout.ms"),
 		Logger:         c.o.Logger,
 	}

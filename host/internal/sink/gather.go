@@ -238,40 +238,12 @@ func (g *gatherer) shape(ctx context.Context, items []*item) (*batch, error) {
 	return b, err
 }
 
-// transform sends rows through the chain: all of them again, while some fail that may do better and the settings allow
-// it. Rows that came of a try are forgotten.
+// transform sends rows through the chain, again while the settings allow it and some fail that may do better.
 func (g *gatherer) transform(ctx context.Context, rows *record.Batch) ([]wit.RowFault, error) {
-	retry := g.task.o.Retry
-	if !retry.Allows(0) {
-		return g.chain.Apply(ctx, rows)
-	}
-	before := *rows
-	before.Rows = slices.Clone(rows.Rows)
-	for tries := retry.Begin(); ; {
-		faults, err := g.chain.Apply(ctx, rows)
-		failure := err
-		for i := range faults {
-			if faults[i].Fault.Kind == wit.FaultTransient {
-				failure = &faults[i].Fault
-				break
-			}
-		}
-		var f *wit.Fault
-		if !errors.As(failure, &f) || f.Kind != wit.FaultTransient {
-			return faults, err
-		}
-		again, stopped := tries.Wait(ctx)
-		if stopped != nil {
-			return nil, stopped
-		}
-		if !again {
-			return faults, err
-		}
+	return g.task.o.Retry.Transform(ctx, g.chain.Apply, rows, func(failure error) {
 		g.task.count.faults.All.Add(1)
-		g.task.log.Warn("transforms failed and are tried again", "rows", len(before.Rows), "error", failure)
-		*rows = before
-		rows.Rows = slices.Clone(before.Rows)
-	}
+		g.task.log.Warn("transforms failed and are tried again", "error", failure)
+	})
 }
 
 // originate notes of which record the next row came, and which part of it that is.

@@ -85,7 +85,10 @@ func (s *shaper) work(ctx context.Context, c *chunk) error {
 	s.spans, s.headers = s.spans[:0], s.headers[:0] // for dead letters that go ahead
 	if s.chain != nil && len(c.batch.Rows) > 0 {
 		start := time.Now()
-		faults, err := s.chain.Apply(ctx, &c.batch)
+		faults, err := s.feed.task.o.Retry.Transform(ctx, s.chain.Apply, &c.batch, func(failure error) {
+			s.feed.task.count.faults.All.Add(1)
+			s.feed.log.Warn("transforms failed and are tried again", "page", c.page, "error", failure)
+		})
 		s.feed.task.count.transform.Since(start)
 		if err != nil {
 			return fmt.Errorf("%s: transforms: %w", c.page, err)

@@ -55,6 +55,8 @@ type Options struct {
 	EnsureTopic func(ctx context.Context, topic string) error
 	// Tolerance is for rows.
 	task.Tolerance
+	// Retry is for transforms that fail and may do better the next time.
+	Retry task.Retrying
 	// DeadLetters is where rows go that are left out; nil: nowhere.
 	DeadLetters *DeadLetters
 	// Once ends Run when every feed is caught up and acknowledged.

@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/culvert-project/culvert/host/convert"
+	core "github.com/culvert-project/culvert/host/internal/task"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -246,6 +247,30 @@ func TestRowsThatCannotBeHandled(t *testing.T) {
 			_, err := w.run(t)
 			if err == nil || !strings.Contains(err.Error(), "feed feed0: GET /page/0: row 3: key converter: cannot be converted") {
 				t.Error(err)
+			}
+		})
+	})
+	t.Run("tried again", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(&reader{exact: true}, rows("a", 3))
+			tries := 0
+			w.o.NewChain = func(context.Context) (Chain, error) {
+				return chainFunc(func(b *record.Batch) []wit.RowFault {
+					if tries++; tries > 12 || len(b.Rows) == 0 {
+						return dropB(b)
+					}
+					b.Rows = b.Rows[1:]
+					return []wit.RowFault{{Fault: wit.Fault{Kind: wit.FaultTransient, Message: "not now"}}}
+				}), nil
+			}
+			w.o.Retry = core.Retrying{Timeout: 3 * time.Second}
+			if _, err := w.run(t); err == nil || !strings.Contains(err.Error(), "row 0: transforms: not now") {
+				t.Errorf("short of time: %v", err)
+			}
+			tries = 0
+			w.o.Retry = core.Retrying{Timeout: -1}
+			if p := w.ok(t).Progress(); p.Written != 3 || tries < 13 {
+				t.Errorf("expected 3 rows after more than 12 tries, found %d after %d", p.Written, tries)
 			}
 		})
 	})

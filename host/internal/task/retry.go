@@ -2,10 +2,14 @@ package task
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/culvert-project/culvert/host/internal/pause"
+	"github.com/culvert-project/culvert/host/record"
+	"github.com/culvert-project/culvert/wit"
 )
 
 // Retrying is for how long an operation that failed, and may do better the next time, is tried again. The zero value
@@ -25,6 +29,42 @@ func (r Retrying) Allows(since time.Duration) bool { return r.Timeout < 0 || sin
 
 // Begin begins an operation. The value belongs to one goroutine.
 func (r Retrying) Begin() *Retries { return &Retries{of: r, began: time.Now()} }
+
+// Transform sends rows through a chain: all of them again, while some fail that may do better, since transforms
+// remember nothing and the order of the rows stays. Rows that came of a try are forgotten. again hears of each failure
+// that is followed by another try.
+func (r Retrying) Transform(ctx context.Context, apply func(context.Context, *record.Batch) ([]wit.RowFault, error),
+	rows *record.Batch, again func(failure error)) ([]wit.RowFault, error) {
+	if !r.Allows(0) {
+		return apply(ctx, rows)
+	}
+	before := *rows
+	before.Rows = slices.Clone(rows.Rows)
+	for tries := r.Begin(); ; {
+		faults, err := apply(ctx, rows)
+		failure := err
+		for i := range faults {
+			if faults[i].Fault.Kind == wit.FaultTransient {
+				failure = &faults[i].Fault
+				break
+			}
+		}
+		var f *wit.Fault
+		if !errors.As(failure, &f) || f.Kind != wit.FaultTransient {
+			return faults, err
+		}
+		goesOn, stopped := tries.Wait(ctx)
+		if stopped != nil {
+			return nil, stopped
+		}
+		if !goesOn {
+			return faults, err
+		}
+		again(failure)
+		*rows = before
+		rows.Rows = slices.Clone(before.Rows)
+	}
+}
 
 // Retries is an operation that is tried again.
 type Retries struct {
