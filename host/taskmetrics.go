@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/culvert-project/culvert/host/connect"
+	"github.com/culvert-project/culvert/host/transport"
 )
 
 // taskFigures are Kafka Connect's figures of connectors and tasks, by the names under which Prometheus' JMX exporter
@@ -101,6 +102,15 @@ var perTaskFigures = []perTask{
 		func(p connect.Progress) int64 { return p.Warnings }),
 	taskFigure("sink", "culvert_sink_lag_records", "Records that a sink has before it.", prometheus.GaugeValue,
 		func(p connect.Progress) int64 { return p.Lag }),
+	taskFigure("sink", "culvert_sink_batches_total", "Batches of records that a sink has made requests of.",
+		prometheus.CounterValue, func(p connect.Progress) int64 { return p.Batches }),
+	taskFigure("sink", "culvert_sink_requests_total", "Requests that it has sent for them.",
+		prometheus.CounterValue, func(p connect.Progress) int64 { return p.Requests }),
+	taskFigure("sink", "culvert_sink_again_total", "How often a row was put into another request, since the one "+
+		"before was refused as a whole.", prometheus.CounterValue, func(p connect.Progress) int64 { return p.Again }),
+	taskFigure("sink", "culvert_sink_uncertain_records", "Records of which nobody knows whether the service has them: "+
+		"the status of the task that failed by them names them.", prometheus.GaugeValue,
+		func(p connect.Progress) int64 { return p.Uncertain }),
 	taskFigure("", "culvert_task_caught_up", "1 while a task has nothing left to do, else 0.", prometheus.GaugeValue,
 		func(p connect.Progress) int64 {
 			if p.CaughtUp {
@@ -110,10 +120,52 @@ var perTaskFigures = []perTask{
 		}),
 }
 
+// deltaAgeFigure is for the source what lag is for the sink. The host does not know what a token is: it is as old as
+// the answer behind which there was nothing more.
+var deltaAgeFigure = prometheus.NewDesc("culvert_source_delta_age_seconds", "How long ago a source had read all that "+
+	"there was, in its feed for which that is longest ago: so old are its delta tokens.", []string{"connector", "task"},
+	nil)
+
+var (
+	httpAnswersFigure = httpFigure("answers_total", "Answers of the service to requests of a connector, by the first "+
+		"digit of their status (2xx), or none where no answer came.", "code")
+	httpSecondsFigure = httpFigure("answer_seconds_total", "How long requests of a connector waited for the heads of "+
+		"their answers.")
+	httpRepeatedFigure = httpFigure("repeated_total", "Requests of a connector that were sent once more.")
+	httpSentFigure     = httpFigure("sent_bytes_total", "Bytes of bodies that were sent, as they travel.")
+	httpReceivedFigure = httpFigure("received_bytes_total", "Bytes of bodies that were received, as they travel.")
+)
+
+func httpFigure(name, help string, more ...string) *prometheus.Desc {
+	return prometheus.NewDesc("culvert_http_"+name, help, append([]string{"connector"}, more...), nil)
+}
+
+// exchanges sends what a connector's client has done.
+func exchanges(to chan<- prometheus.Metric, name string, n *transport.Counters) {
+	if n == nil {
+		return
+	}
+	count := func(d *prometheus.Desc, value float64, labels ...string) {
+		to <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, value, append([]string{name}, labels...)...)
+	}
+	for class, answers := range n.Answers {
+		code := "none"
+		if class > 0 {
+			code = strconv.Itoa(class) + "xx"
+		}
+		count(httpAnswersFigure, float64(answers), code)
+	}
+	count(httpSecondsFigure, n.Waited.Seconds())
+	count(httpRepeatedFigure, float64(n.Repeated))
+	count(httpSentFigure, float64(n.BytesSent))
+	count(httpReceivedFigure, float64(n.BytesReceived))
+}
+
 // Describe lists all figures.
 func (taskFigures) Describe(to chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{connectorCountFigure, taskCountFigure, connectorInfoFigure, taskStatusFigure,
-		taskStateFigure, totalTasksFigure} {
+		taskStateFigure, totalTasksFigure, deltaAgeFigure, httpAnswersFigure, httpSecondsFigure, httpRepeatedFigure,
+		httpSentFigure, httpReceivedFigure} {
 		to <- d
 	}
 	for _, d := range stateTasksFigure {
@@ -144,6 +196,9 @@ func (f taskFigures) Collect(to chan<- prometheus.Metric) {
 				f.task(to, now, name, c.Type, t)
 			}
 		}
+		if tasks <= connect.MaxMeteredTasks {
+			exchanges(to, name, c.HTTP)
+		}
 		gauge(totalTasksFigure, len(c.Tasks), name)
 		for _, s := range taskStates {
 			gauge(stateTasksFigure[s], counts[s], name)
@@ -159,6 +214,10 @@ func (f taskFigures) task(to chan<- prometheus.Metric, now time.Time, name, kind
 	number, state := strconv.Itoa(t.Task), strings.ToLower(string(t.State))
 	to <- prometheus.MustNewConstMetric(taskStatusFigure, prometheus.GaugeValue, 1, name, number, state)
 	to <- prometheus.MustNewConstMetric(taskStateFigure, prometheus.GaugeValue, 1, name, number, state)
+	if at := t.Progress.LastUp; !at.IsZero() {
+		to <- prometheus.MustNewConstMetric(deltaAgeFigure, prometheus.GaugeValue, max(now.Sub(at), 0).Seconds(), name,
+			number)
+	}
 	for _, p := range perTaskFigures {
 		if p.of != "" && p.of != kind {
 			continue

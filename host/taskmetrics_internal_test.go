@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/culvert-project/culvert/host/connect"
+	"github.com/culvert-project/culvert/host/transport"
 )
 
 // gathered are figures as NAME LABELS VALUE.
@@ -39,13 +40,23 @@ func gathered(t *testing.T, list ...connect.Figures) map[string]float64 {
 func TestTaskFigures(t *testing.T) {
 	all := gathered(t,
 		connect.Figures{Name: "orders", Type: "source", Class: "Source", Version: "1", State: connect.Running,
+			HTTP: &transport.Counters{Repeated: 6, BytesSent: 8, BytesReceived: 9, Answers: [6]int64{1, 0, 22, 3, 4, 5},
+				Waited: 1500 * time.Millisecond},
 			Tasks: []connect.TaskFigures{
 				{Task: 0, State: connect.Running,
-					Progress: connect.Progress{Rows: 7, Pages: 2, Bytes: 99, CaughtUp: true}},
+					Progress: connect.Progress{Rows: 7, Pages: 2, Bytes: 99, CaughtUp: true,
+						LastUp: time.Now().Add(-time.Hour)}},
 				{Task: 1, State: connect.Failed, Progress: connect.Progress{Rows: 1, Failed: 2}}}},
 		connect.Figures{Name: "copies", Type: "sink", State: connect.Paused,
 			Tasks: []connect.TaskFigures{{State: connect.Paused,
-				Progress: connect.Progress{Rows: 3, Failed: 4, Lag: 5}}}})
+				Progress: connect.Progress{Rows: 3, Failed: 4, Lag: 5, Batches: 10, Requests: 11, Again: 12,
+					Uncertain: 13}}}})
+	if age := all["culvert_source_delta_age_seconds orders 0"]; age < 3600 || age > 7200 {
+		t.Errorf("expected an age of an hour, found %v", age)
+	}
+	if _, there := all["culvert_source_delta_age_seconds orders 1"]; there {
+		t.Error("expected no age of a task that was never caught up")
+	}
 	for figure, want := range map[string]float64{
 		"kafka_connect_worker_connector_count": 2, "kafka_connect_worker_task_count": 3,
 		"kafka_connect_worker_connector_total_task_count orders":       2,
@@ -65,6 +76,17 @@ func TestTaskFigures(t *testing.T) {
 		"culvert_source_bytes_total orders 0":                          99,
 		"culvert_task_caught_up orders 0":                              1,
 		"culvert_sink_refused_total copies 0":                          4,
+		"culvert_sink_batches_total copies 0":                          10,
+		"culvert_sink_requests_total copies 0":                         11,
+		"culvert_sink_again_total copies 0":                            12,
+		"culvert_sink_uncertain_records copies 0":                      13,
+		"culvert_http_answers_total none orders":                       1,
+		"culvert_http_answers_total 2xx orders":                        22,
+		"culvert_http_answers_total 5xx orders":                        5,
+		"culvert_http_answer_seconds_total orders":                     1.5,
+		"culvert_http_repeated_total orders":                           6,
+		"culvert_http_sent_bytes_total orders":                         8,
+		"culvert_http_received_bytes_total orders":                     9,
 		"kafka_connect_source_task_source_record_write_rate orders 0":  0,
 	} {
 		if found, there := all[figure]; !there || found != want {

@@ -1,5 +1,7 @@
 package connect
 
+import "github.com/culvert-project/culvert/host/transport"
+
 // MaxMeteredTasks is how many tasks have figures of their own; those of the worker count all.
 const MaxMeteredTasks = 10_000
 
@@ -8,6 +10,8 @@ type Figures struct {
 	Name, Type, Class, Version string
 	State                      State
 	Tasks                      []TaskFigures
+	// HTTP is what its client has done; nil before it has one.
+	HTTP *transport.Counters
 }
 
 // TaskFigures are those of one of its tasks, since the task was made.
@@ -30,11 +34,23 @@ func (k *controller) figures() Figures {
 	s, life := k.status(), k.life()
 	f := Figures{Name: k.name, Type: s.Type, Class: life.component.Name, Version: s.Connector.Version,
 		State: s.Connector.State}
+	f.HTTP = life.exchanges()
 	progress := life.progresses()
 	for _, t := range s.Tasks {
 		f.Tasks = append(f.Tasks, TaskFigures{t.ID, t.State, progress[t.ID]})
 	}
 	return f
+}
+
+// exchanges are what the client of the connector has done, nil where it has none.
+func (c *connector) exchanges() *transport.Counters {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.tasks) == 0 || c.client == nil {
+		return nil
+	}
+	n := c.client.Counters()
+	return &n
 }
 
 // progresses are how far the tasks are, by their numbers.

@@ -368,6 +368,11 @@ type Progress struct {
 	Failed int64
 	// Warnings of a sink's plugin about answers.
 	Warnings int64
+	// Batches that a sink has made requests of, Requests that it has sent for them, and rows that it encoded Again. Of
+	// Uncertain records nobody knows whether the service has them.
+	Batches, Requests, Again, Uncertain int64
+	// LastUp is when a source had read all that there was, in its feed for which that is longest ago; zero: not yet.
+	LastUp time.Time
 	// CaughtUp: there is nothing left to do at the moment.
 	CaughtUp bool
 	// version of the plugin that a task works with.

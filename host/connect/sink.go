@@ -64,6 +64,10 @@ func (t *task) sink(ctx context.Context, binding *plugin.Binding, once bool) err
 		now := task.Progress()
 		p.Rows, p.Failed, p.version = now.Written, now.Skipped, now.Version
 		p.Warnings = now.Warnings
+		p.Batches, p.Requests, p.Again = now.Batches, now.Requests, now.Again
+		if t.number == 0 { // they are the connector's, which its tasks share
+			p.Uncertain = int64(now.Uncertain)
+		}
 		p.file = fileOf(binding.Current().Module())
 		p.notes = append(transforms.notes(binding), c.registries.notes()...)
 		if t.number == 0 { // that of the group, which all tasks are members of

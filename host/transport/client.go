@@ -44,9 +44,28 @@ type Answer struct {
 
 // Counters is what a client has done so far. Bytes are those of bodies as they travel; Tokens and NoTokens are the
 // questions for a CSRF token that the service answered with one and without.
-type Counters struct{ Requests, Repeated, BytesSent, BytesReceived, Tokens, NoTokens int64 }
+type Counters struct {
+	Requests, Repeated, BytesSent, BytesReceived, Tokens, NoTokens int64
+	// Answers are by the first digit of their status; at 0 stand requests without one.
+	Answers [6]int64
+	// Waited is how long requests took until the head of their answer, or until it was known that there is none.
+	Waited time.Duration
+}
 
-type counters struct{ requests, repeated, sent, received, tokens, noTokens atomic.Int64 }
+type counters struct {
+	requests, repeated, sent, received, tokens, noTokens, waited atomic.Int64
+
+	answers [6]atomic.Int64
+}
+
+// answered counts an answer with a status; 0: there is none.
+func (n *counters) answered(status int, took time.Duration) {
+	if status /= 100; status >= len(n.answers) {
+		status = 0
+	}
+	n.answers[status].Add(1)
+	n.waited.Add(int64(took))
+}
 
 // New checks a destination; it sends nothing. Errors are *wit.Fault of kind config.
 func New(c Config) (*Client, error) {
@@ -113,8 +132,13 @@ func (c *Client) Retry() Retry { return c.at.Load().config.Retry }
 // Counters is what the client has done so far.
 func (c *Client) Counters() Counters {
 	n := &c.counter
-	return Counters{n.requests.Load(), n.repeated.Load(), n.sent.Load(), n.received.Load(), n.tokens.Load(),
-		n.noTokens.Load()}
+	now := Counters{Requests: n.requests.Load(), Repeated: n.repeated.Load(), BytesSent: n.sent.Load(),
+		BytesReceived: n.received.Load(), Tokens: n.tokens.Load(), NoTokens: n.noTokens.Load(),
+		Waited: time.Duration(n.waited.Load())}
+	for i := range n.answers {
+		now.Answers[i] = n.answers[i].Load()
+	}
+	return now
 }
 
 // Close ends the sessions that no other client has, which takes at most 2 s, and idle connections. Answers that are

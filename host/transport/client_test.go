@@ -310,7 +310,12 @@ func TestRetriesByCode(t *testing.T) {
 					time.Duration(requests-1)*10*time.Second; waited < least || waited > most {
 					t.Errorf("waited %v, expected %v to %v", waited, least, most)
 				}
-				if n := client.Counters(); n.Requests != int64(requests) || n.Repeated != int64(requests-1) {
+				n, answered := client.Counters(), int64(0)
+				for _, answers := range n.Answers {
+					answered += answers
+				}
+				if n.Requests != int64(requests) || n.Repeated != int64(requests-1) || answered != int64(requests) ||
+					!c.noAnswer && n.Answers[status/100] == 0 {
 					t.Errorf("%+v", n)
 				}
 			})

@@ -77,11 +77,13 @@ func (c *Client) send(ctx context.Context, p *admission, e *exchange, csrf *csrf
 	answer, err := d.roundTrip(r)
 	quiet.answer(d.config.ReadTimeout)
 	if err != nil {
+		c.counter.answered(0, time.Since(began))
 		defer quiet.cancel(nil)
 		err = d.lost(ctx, quiet, e, wrote.Load(), err)
 		d.exchanged(e, r.Header, 0, 0, began, err)
 		return nil, nil, err
 	}
+	c.counter.answered(answer.StatusCode, time.Since(began))
 	if e.newlyRefused(answer.StatusCode, shown) {
 		d.exchanged(e, r.Header, answer.StatusCode, 0, began, nil)
 		answer.Body.Close()

@@ -156,6 +156,8 @@ type Progress struct {
 	Warnings int64
 	// Open records were read and are not settled.
 	Open int
+	// Uncertain records of the connector may have been written, and nobody knows.
+	Uncertain int
 	// Stages is how long each stage was at work, all requests together; what a stage waits for others is not in it.
 	Stages Stages
 	// Version of the plugin.
@@ -215,7 +217,8 @@ func (t *Task) Progress() Progress {
 	c := &t.count
 	return Progress{Read: c.read.Load(), Written: c.written.Load(), Ignored: c.ignored.Load(),
 		Batches: c.batches.Load(), Requests: c.requests.Load(),
-		Skipped: c.faults.Skipped.Load(), Faults: c.faults.All.Load(), Again: c.again.Load(), Open: t.ledger.open(),
+		Skipped: c.faults.Skipped.Load(), Faults: c.faults.All.Load(), Again: c.again.Load(),
+		Open: t.ledger.open(), Uncertain: t.o.Uncertain.count(),
 		Version: t.plugin.Version(), Warnings: c.warnings.Load(),
 		Stages: Stages{c.convert.Took(), c.transform.Took(), c.encode.Took(), c.send.Took(), c.settle.Took()}}
 }

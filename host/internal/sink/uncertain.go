@@ -60,6 +60,18 @@ func (u *Uncertain) put(at recordID, why error) {
 	}
 }
 
+// count is how many records are in doubt.
+func (u *Uncertain) count() (n int) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for _, d := range u.records {
+		if !d.sending && !d.resolved {
+			n++
+		}
+	}
+	return n
+}
+
 // resolve says that a record is not in doubt any more, and not settled.
 func (u *Uncertain) resolve(at recordID) {
 	u.mu.Lock()

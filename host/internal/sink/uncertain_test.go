@@ -21,8 +21,11 @@ func TestUncertainIsNotSentByAnotherTask(t *testing.T) {
 			}
 			return 201, nil
 		}
-		_, err := x.run(t)
+		task, err := x.run(t)
 		wantError(t, err, `offset 1, key "b"`, "may have been written")
+		if n := task.Progress().Uncertain; n != 1 {
+			t.Errorf("expected one record in doubt, found %d", n)
+		}
 		_, err = x.run(t) // the group starts at what was committed
 		wantError(t, err, `topic orders, partition 3, offset 1, key "b"`, "by a task that failed, and is not sent again", "POST /Set may have arrived")
 		if seen := x.service.seen(); !slices.Equal(seen, []string{"a=1", "b=2"}) {

@@ -34,6 +34,8 @@ type feed struct {
 	// standing is where the feed stood before the page that is being read.
 	standing []wit.Field
 	caughtUp atomic.Bool
+	// lastUp is when it was caught up last, in Unix milliseconds; 0: not yet.
+	lastUp atomic.Int64
 
 	output  Output
 	free    chan *chunk

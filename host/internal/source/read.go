@@ -62,6 +62,7 @@ func (f *feed) read(ctx context.Context) error {
 			continue
 		}
 		f.caughtUp.Store(true)
+		f.lastUp.Store(time.Now().UnixMilli())
 		if err := f.release(ctx); err != nil {
 			return err
 		}

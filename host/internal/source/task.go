@@ -109,6 +109,8 @@ type Progress struct {
 	Stages Stages
 	// CaughtUp: no feed has anything left to read at the moment.
 	CaughtUp bool
+	// LastUp is when the feed was caught up that was not for the longest time; zero where one never was.
+	LastUp time.Time
 	// Version of the plugin.
 	Version string
 }
@@ -166,8 +168,15 @@ func (t *Task) Progress() Progress {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	p.CaughtUp = t.plugin.Opened() != nil
-	for _, f := range t.feeds {
+	var last int64
+	for i, f := range t.feeds {
 		p.CaughtUp = p.CaughtUp && f.caughtUp.Load()
+		if at := f.lastUp.Load(); i == 0 || at < last {
+			last = at
+		}
+	}
+	if last > 0 {
+		p.LastUp = time.UnixMilli(last)
 	}
 	return p
 }

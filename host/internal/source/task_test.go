@@ -38,7 +38,8 @@ func TestOnceReadsEverything(t *testing.T) {
 			t.Error(got)
 		}
 		p := task.Progress()
-		if p.Read != 20_004 || p.Written != 20_004 || p.Pages != 4 || !p.CaughtUp || p.Bytes == 0 ||
+		if p.Read != 20_004 || p.Written != 20_004 || p.Pages != 4 || !p.CaughtUp ||
+			p.LastUp.IsZero() || p.Bytes == 0 ||
 			p.Repeated+p.Resumed+p.Skipped+p.Faults != 0 {
 			t.Errorf("%+v", p)
 		}
