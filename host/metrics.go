@@ -89,13 +89,7 @@ func (p pluginFigures) Collect(to chan<- prometheus.Metric) {
 	seen := map[string]bool{}
 	for _, info := range p.modules() {
 		v := version{info.Name, info.Version, info.Hash}
-		state := "retired"
-		switch {
-		case info.Err != nil:
-			state = "refused"
-		case info.Active:
-			state = "active"
-		}
+		state := stateOf(info)
 		if at := info.Hash + state + info.Origin; !seen[at] {
 			seen[at] = true
 			to <- prometheus.MustNewConstMetric(infoFigure, prometheus.GaugeValue, 1, v.plugin, v.version, v.hash,

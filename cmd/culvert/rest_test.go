@@ -20,6 +20,7 @@ import (
 	"github.com/culvert-project/culvert/host/check"
 	"github.com/culvert-project/culvert/host/connect"
 	"github.com/culvert-project/culvert/host/porttest"
+	"github.com/culvert-project/culvert/host/rest"
 )
 
 // call sends a change by REST, with a body in JSON where there is one.
@@ -440,6 +441,22 @@ func TestInitialStateOfFiles(t *testing.T) {
 	f.await("stopped", "is stopped", is(connect.Stopped, 0))
 	f.must(202, "PUT", "/connectors/paused/resume", "")
 	f.await("paused", "runs", runs)
+	// Beyond Kafka Connect: how far it is, by which versions of plugins.
+	f.eventually("it to be caught up", func() bool {
+		var m rest.Motion
+		return get(t, f.url+"/culvert/connectors/paused", &m) == 200 && len(m.Tasks) == 1 && m.Tasks[0].CaughtUp &&
+			m.Tasks[0].Rows > 0 && len(m.Tasks[0].Feeds) == 1 && m.Tasks[0].Feeds[0].LastCaughtUp != nil
+	})
+	f.must(404, "GET", "/culvert/connectors/none", "")
+	var modules []rest.Module
+	if get(t, f.url+"/culvert/plugins", &modules) != 200 || !slices.ContainsFunc(modules, func(m rest.Module) bool {
+		return m.Plugin == "odata-source" && m.State == "active" && len(m.Hash) == 64 && len(m.Classes) > 0
+	}) {
+		t.Errorf("found %+v", modules)
+	}
+	f.must(200, "GET", "/culvert/openapi.json", "")
+	f.must(202, "POST", "/culvert/reload", "")
+	f.says(`msg="the folder of connectors was read again, as was asked for"`)
 	f.eventually("that REST can change something", func() bool {
 		status, _ := f.call("PATCH", "/connectors/stopped/config", `{"tasks.max": "2"}`)
 		return status == 200

@@ -30,6 +30,15 @@ func (h *Herder) Figures() []Figures {
 	return list
 }
 
+// FiguresOf are those of one connector.
+func (h *Herder) FiguresOf(name string) (f Figures, ok bool) {
+	k := h.find(name)
+	if k == nil {
+		return f, false
+	}
+	return k.figures(), true
+}
+
 func (k *controller) figures() Figures {
 	s, life := k.status(), k.life()
 	f := Figures{Name: k.name, Type: s.Type, Class: life.component.Name, Version: s.Connector.Version,

@@ -352,6 +352,9 @@ func (h *Herder) Tasks(name string) (tasks []TaskInfo, ok bool) {
 	return k.taskInfos(), true
 }
 
+// FeedProgress is how far a source is with one of its feeds.
+type FeedProgress = source.FeedProgress
+
 // Progress of a connector since it started.
 type Progress struct {
 	Connector string
@@ -373,6 +376,8 @@ type Progress struct {
 	Batches, Requests, Again, Uncertain int64
 	// LastUp is when a source had read all that there was, in its feed for which that is longest ago; zero: not yet.
 	LastUp time.Time
+	// Feeds of a source: what it reads by itself, such as an entity set.
+	Feeds []FeedProgress
 	// CaughtUp: there is nothing left to do at the moment.
 	CaughtUp bool
 	// version of the plugin that a task works with.

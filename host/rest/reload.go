@@ -36,6 +36,7 @@ func (x *exchange) reload() {
 			return
 		}
 	}
-	x.fail(http.StatusNotFound,
-		"The worker follows no folder of connectors: it runs named files, or is still starting up")
+	x.fail(http.StatusNotFound, noFolder)
 }
+
+const noFolder = "The worker follows no folder of connectors: it runs named files, or is still starting up"

@@ -37,6 +37,10 @@ var about = map[string]string{
 	"GET /connector-plugins":                        "Classes that connectors can have; ?connectorsOnly=false shows transforms, predicates and converters, too.",
 	"GET /connector-plugins/{name}/config":          "What a class declares: a connector, transform, predicate or converter; ?version= one of its versions.",
 	"PUT /connector-plugins/{name}/config/validate": "Checks a configuration and describes each of its settings.",
+	"POST /culvert/reload":                          "Has the folder of connectors read again, changed or not. 202.",
+	"GET /culvert/plugins":                          "Versions of plugins: those that connectors get, that old ones run still, and those that are refused, with the reason.",
+	"GET /culvert/connectors/{name}":                "How far a connector is, by task and feed: rows, pages, what is before it, when it had read all there was.",
+	"GET /culvert/openapi.json":                     "All of these as an OpenAPI document.",
 	"GET /metrics":                                  "Figures in the format of Prometheus.",
 }
 

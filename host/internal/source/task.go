@@ -111,8 +111,18 @@ type Progress struct {
 	CaughtUp bool
 	// LastUp is when the feed was caught up that was not for the longest time; zero where one never was.
 	LastUp time.Time
+	// Feeds in the order of the plugin.
+	Feeds []FeedProgress
 	// Version of the plugin.
 	Version string
+}
+
+// FeedProgress is how far a feed is.
+type FeedProgress struct {
+	Name     string
+	CaughtUp bool
+	// LastUp is when it was caught up last; zero: not yet.
+	LastUp time.Time
 }
 
 // Stages are times by the clock: of the slowest stage hangs how fast a feed is. Fetch is the wait for bytes of pages,
@@ -168,15 +178,16 @@ func (t *Task) Progress() Progress {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	p.CaughtUp = t.plugin.Opened() != nil
-	var last int64
 	for i, f := range t.feeds {
-		p.CaughtUp = p.CaughtUp && f.caughtUp.Load()
-		if at := f.lastUp.Load(); i == 0 || at < last {
-			last = at
+		one := FeedProgress{Name: f.name, CaughtUp: f.caughtUp.Load()}
+		if at := f.lastUp.Load(); at > 0 {
+			one.LastUp = time.UnixMilli(at)
 		}
-	}
-	if last > 0 {
-		p.LastUp = time.UnixMilli(last)
+		if i == 0 || one.LastUp.Before(p.LastUp) {
+			p.LastUp = one.LastUp
+		}
+		p.CaughtUp = p.CaughtUp && one.CaughtUp
+		p.Feeds = append(p.Feeds, one)
 	}
 	return p
 }

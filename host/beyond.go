@@ -1,0 +1,76 @@
+package host
+
+import (
+	"github.com/culvert-project/culvert/host/connect"
+	"github.com/culvert-project/culvert/host/plugin"
+	"github.com/culvert-project/culvert/host/rest"
+)
+
+// Modules are the versions of plugins, for REST.
+func (w worker) Modules() []rest.Module {
+	var all []rest.Module
+	for _, info := range w.host.modules() {
+		m := rest.Module{Plugin: info.Name, Version: info.Version, Hash: info.Hash, File: info.Origin,
+			State: stateOf(info), Classes: []string{}}
+		if info.Err != nil {
+			m.Error = info.Err.Error()
+		}
+		for _, c := range info.Components {
+			m.Classes = append(m.Classes, c.Name)
+		}
+		all = append(all, m)
+	}
+	return all
+}
+
+// stateOf says whether connectors get a version.
+func stateOf(info plugin.Info) string {
+	switch {
+	case info.Err != nil:
+		return "refused"
+	case info.Active:
+		return "active"
+	}
+	return "retired"
+}
+
+// Motion is how far a connector is, for REST.
+func (w worker) Motion(name string) (m rest.Motion, ok bool) {
+	h := w.herder()
+	if h == nil {
+		return m, false
+	}
+	f, ok := h.FiguresOf(name)
+	if !ok {
+		return m, false
+	}
+	m = rest.Motion{Name: f.Name, State: string(f.State), Type: f.Type, Tasks: []rest.TaskMotion{}}
+	for _, t := range f.Tasks {
+		p := t.Progress
+		m.Tasks = append(m.Tasks, rest.TaskMotion{ID: t.Task, State: string(t.State), CaughtUp: p.CaughtUp,
+			Rows: p.Rows, Refused: p.Failed, Pages: p.Pages, Bytes: p.Bytes, Feeds: feeds(p), Lag: p.Lag,
+			Uncertain: p.Uncertain})
+	}
+	return m, true
+}
+
+func feeds(p connect.Progress) (all []rest.FeedMotion) {
+	for _, f := range p.Feeds {
+		one := rest.FeedMotion{Name: f.Name, CaughtUp: f.CaughtUp}
+		if !f.LastUp.IsZero() {
+			at := f.LastUp.UTC()
+			one.LastCaughtUp = &at
+		}
+		all = append(all, one)
+	}
+	return all
+}
+
+// LookAgain has the folder of connectors read again, where the worker follows one.
+func (w worker) LookAgain() bool {
+	if _, follows := w.Reload(); !follows {
+		return false
+	}
+	w.host.Reload()
+	return true
+}

@@ -1,0 +1,77 @@
+package rest
+
+import (
+	"encoding/json"
+	"net/http"
+	"strings"
+	"testing"
+)
+
+// The OpenAPI document has all routes and no other ones; what it refers to is there.
+func TestOpenAPI(t *testing.T) {
+	answer := sent(&standIn{}, "GET", "/culvert/openapi.json", "")
+	var d struct {
+		OpenAPI string
+		Paths   map[string]map[string]struct {
+			OperationID string
+			Summary     string
+			Parameters  []struct{ Name, In string }
+			Responses   map[string]any
+		}
+		Components struct{ Schemas map[string]any }
+	}
+	if err := json.Unmarshal(answer.Body.Bytes(), &d); err != nil || answer.Code != http.StatusOK || d.OpenAPI != "3.1.0" {
+		t.Fatalf("found %d %v %s", answer.Code, err, answer.Body)
+	}
+	routes, ids := map[string]bool{}, map[string]bool{}
+	for _, r := range Routes() {
+		at := r.Method + " " + r.Path
+		o, there := d.Paths[r.Path][strings.ToLower(r.Method)]
+		if _, told := operations[at]; !there || !told {
+			t.Errorf("%s: is not in the document (%t), or nothing is said of what it takes and gives (%t)", at, there, told)
+		}
+		if routes[at] = true; o.Summary != r.About || len(o.Responses) == 0 || ids[o.OperationID] {
+			t.Errorf("%s: found %+v", at, o)
+		}
+		ids[o.OperationID] = true
+		inPath := 0
+		for _, p := range o.Parameters {
+			if p.In == "path" {
+				inPath++
+				if !strings.Contains(r.Path, "{"+p.Name+"}") {
+					t.Errorf("%s: has no %s", at, p.Name)
+				}
+			}
+		}
+		if inPath != strings.Count(r.Path, "{") {
+			t.Errorf("%s: expected its parameters, found %v", at, o.Parameters)
+		}
+	}
+	for path, methods := range d.Paths {
+		for method := range methods {
+			if at := strings.ToUpper(method) + " " + path; !routes[at] {
+				t.Errorf("%s: is in the document, and nothing answers it", at)
+			}
+		}
+	}
+	for at := range operations {
+		if !routes[at] {
+			t.Errorf("%s: something is said of it, and nothing answers it", at)
+		}
+	}
+	text := answer.Body.String()
+	for rest := text; ; {
+		_, after, more := strings.Cut(rest, `"$ref":"#/components/schemas/`)
+		if !more {
+			break
+		}
+		name, _, _ := strings.Cut(after, `"`)
+		if d.Components.Schemas[name] == nil {
+			t.Errorf("there is no schema %s", name)
+		}
+		rest = after
+	}
+	if len(d.Components.Schemas) < 10 {
+		t.Errorf("expected schemas, found %d", len(d.Components.Schemas))
+	}
+}
