@@ -208,13 +208,14 @@ func TestPagesThatTakeTooLong(t *testing.T) {
 	c := transactionsConfig(t)
 	c.Producer.TransactionTimeout = 100 * time.Millisecond
 	o := newTransacting(t, c, 0, "g-c-0").Output()
-	if err := page(t, o, "slow", 1); err != nil {
-		t.Fatal(err)
-	}
+	// On a machine that has other things to do the record alone may outlast it.
+	err := page(t, o, "slow", 1)
 	for !o.late(o.began) {
 		<-time.After(time.Millisecond)
 	}
-	err := o.Commit(t.Context())
+	if err == nil {
+		err = o.Commit(t.Context())
+	}
 	if err == nil || !strings.Contains(err.Error(), "page.size") || !strings.Contains(err.Error(), "transaction.timeout.ms") {
 		t.Errorf("expected a fault that names page.size, found %v", err)
 	}
