@@ -1,0 +1,78 @@
+package source_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/culvert-project/culvert/sdk/go/source"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// news reads the pages of a service in the easy form. Its pages are numbered: /news?page=1, and so on.
+type news struct{}
+
+type item struct {
+	ID    int64  `json:"id"`
+	Title string `json:"title"`
+}
+
+func (news) Describe() wit.Description {
+	return wit.Description{Name: "news", Version: "1.0.0", Components: []wit.Component{
+		{Name: "example.News", Kind: wit.ComponentSource, Documentation: "Reads items page by page."}}}
+}
+
+func (news) Validate(string, []wit.Setting, bool, []byte, []wit.Response) (wit.Inquiry, error) {
+	return wit.Inquiry{Done: &[]wit.Examined{}}, nil
+}
+
+func (news) Feeds(string, []wit.Setting) ([]source.Feed, error) {
+	return []source.Feed{{Name: "items", Topic: "news", Identity: "/news", Every: time.Minute, Ask: ask, Read: read}}, nil
+}
+
+func pageOf(at source.Offset) int64 {
+	page, _ := at["page"].(int64)
+	return max(page, 1)
+}
+
+func ask(at source.Offset) (wit.Request, error) {
+	return wit.Request{Target: "/news?page=" + strconv.FormatInt(pageOf(at), 10)}, nil
+}
+
+// read goes on with the next page where this one had items; an empty one is asked for again at the next poll.
+func read(at source.Offset, answer wit.Response) (page source.Page, err error) {
+	var items []item
+	if err := json.Unmarshal(answer.Body, &items); err != nil {
+		return page, err
+	}
+	for _, i := range items {
+		page.Records = append(page.Records, source.Record{Key: i.ID, Value: i})
+	}
+	if len(items) > 0 {
+		page.Next, page.More = source.Offset{"page": pageOf(at) + 1}, true
+	}
+	return page, nil
+}
+
+// A plugin registers itself in an init function; importing the package gives the module its exports.
+func ExampleRegisterPages() {
+	source.RegisterPages(news{})
+}
+
+// The functions of a feed are called without a host, too: the offset of a page says where the next one is.
+func ExampleFeed() {
+	feeds, _ := news{}.Feeds("example.News", nil)
+	at := source.Offset{}
+	for _, body := range []string{`[{"id":1,"title":"rain"},{"id":2,"title":"sun"}]`, `[]`} {
+		request, _ := feeds[0].Ask(at)
+		page, err := feeds[0].Read(at, wit.Response{Status: 200, Body: []byte(body)})
+		fmt.Println(request.Target, len(page.Records), page.More, err)
+		if page.Next != nil {
+			at = page.Next
+		}
+	}
+	// Output:
+	// /news?page=1 2 true <nil>
+	// /news?page=2 0 false <nil>
+}
