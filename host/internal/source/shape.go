@@ -20,7 +20,7 @@ type shaper struct {
 	key, value convert.Converter
 	header     convert.Headers
 	topics     map[string]bool // known to exist
-	spans      []span
+	spans      []recordSpan
 	headers    []headerSpan
 	parsed     []datum.Header
 	// letterKey and letterValue write dead letters, of which those that wait have so many bytes. The last one was for
@@ -31,8 +31,8 @@ type shaper struct {
 	buriedRow              uint32
 }
 
-// span is where a row's key and value stand in a chunk's output; the output may still move. A null has no place.
-type span struct {
+// recordSpan is where a row's key and value stand in a chunk's output; the output may still move. A null has no place.
+type recordSpan struct {
 	row                  int
 	key, keyEnd          int
 	value, valueEnd      int
@@ -204,7 +204,7 @@ func (s *shaper) ensure(ctx context.Context, topic string) error {
 	return nil
 }
 
-func (s *shaper) row(ctx context.Context, c *chunk, i int) (sp span, stage string, err error) {
+func (s *shaper) row(ctx context.Context, c *chunk, i int) (sp recordSpan, stage string, err error) {
 	r, b := &c.batch.Rows[i], &c.batch
 	sp.row = i
 	topic := b.Topics[r.Topic]

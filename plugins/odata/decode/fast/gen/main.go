@@ -41,7 +41,7 @@ type generator struct {
 	out   bytes.Buffer
 
 	indent int
-	vars   map[types.Object]place
+	vars   map[types.Object]operand
 	free   []int
 	// frames are the functions being assembled: the outermost, then those inlined into it.
 	frames []*frame
@@ -54,8 +54,8 @@ type generator struct {
 	chain []string
 }
 
-// place is where a variable is: a register, or another expression that it stands for.
-type place struct {
+// operand is where a variable is: a register, or another expression that it stands for.
+type operand struct {
 	register int
 	constant constant.Value
 	expr     ast.Expr
@@ -135,7 +135,7 @@ func (g *generator) line(format string, args ...any) {
 
 // function assembles a kernel: kernelX becomes ·X, as declared in kernel_wasm.go.
 func (g *generator) function(fn *ast.FuncDecl) {
-	g.vars, g.free, g.labels, g.depth = map[types.Object]place{}, nil, nil, 0
+	g.vars, g.free, g.labels, g.depth = map[types.Object]operand{}, nil, nil, 0
 	for r := 15; r >= 0; r-- {
 		g.free = append(g.free, r)
 	}
@@ -144,7 +144,7 @@ func (g *generator) function(fn *ast.FuncDecl) {
 	for _, field := range fn.Type.Params.List {
 		for _, name := range field.Names {
 			r := g.register(name)
-			g.vars[g.info.Defs[name]] = place{register: r}
+			g.vars[g.info.Defs[name]] = operand{register: r}
 			loads = append(loads, fmt.Sprintf("\tI64Load %s+%d(FP)\n\tSet R%d\n", name.Name, offset, r))
 			offset += 8
 		}
@@ -222,7 +222,7 @@ func (g *generator) statement(s ast.Stmt) {
 					g.line("I64Const $0")
 				}
 				g.line("Set R%d", r)
-				g.vars[g.info.Defs[name]] = place{register: r}
+				g.vars[g.info.Defs[name]] = operand{register: r}
 			}
 		}
 	case *ast.AssignStmt:
@@ -400,7 +400,7 @@ func (g *generator) variable(id *ast.Ident) int {
 	}
 	if o := g.info.Defs[id]; o != nil {
 		r := g.register(id)
-		g.vars[o] = place{register: r}
+		g.vars[o] = operand{register: r}
 		return r
 	}
 	p, ok := g.vars[g.info.Uses[id]]
@@ -717,7 +717,7 @@ func (g *generator) bind(fn *ast.FuncDecl, e *ast.CallExpr) {
 	i := 0
 	type pair struct {
 		o types.Object
-		p place
+		p operand
 	}
 	var pairs []pair
 	for _, field := range fn.Type.Params.List {
@@ -725,7 +725,7 @@ func (g *generator) bind(fn *ast.FuncDecl, e *ast.CallExpr) {
 			arg, o := e.Args[i], g.info.Defs[name]
 			i++
 			if v := g.info.Types[arg].Value; v != nil && !g.assigned(fn, o) {
-				pairs = append(pairs, pair{o, place{constant: v}})
+				pairs = append(pairs, pair{o, operand{constant: v}})
 				continue
 			}
 			if id, ok := arg.(*ast.Ident); ok && !g.assigned(fn, o) {
@@ -733,13 +733,13 @@ func (g *generator) bind(fn *ast.FuncDecl, e *ast.CallExpr) {
 				continue
 			}
 			if single(fn) && g.uses(fn, o) == 1 {
-				pairs = append(pairs, pair{o, place{expr: arg}})
+				pairs = append(pairs, pair{o, operand{expr: arg}})
 				continue
 			}
 			g.value(arg)
 			r := g.register(arg)
 			g.line("Set R%d", r)
-			pairs = append(pairs, pair{o, place{register: r}})
+			pairs = append(pairs, pair{o, operand{register: r}})
 		}
 	}
 	for _, p := range pairs {
