@@ -51,7 +51,7 @@ type avroProgram struct {
 // readingKey: the version that a schema gets depends on the topic's subject.
 type readingKey struct {
 	topic string
-	id    int
+	id    schemaID
 }
 
 // avroReading is what Decode needs for an id.
@@ -233,8 +233,24 @@ func (c *avroConverter) Decode(ctx context.Context, topic string, data []byte, b
 	if err != nil {
 		return wit.Datum{}, err
 	}
+	return c.decode(ctx, topic, id, data[idBytes:], b)
+}
+
+// DecodeBy implements [HeaderDecoder].
+func (c *avroConverter) DecodeBy(ctx context.Context, topic string, header, data []byte, b *record.Batch) (wit.Datum,
+	error) {
+	id, err := idIn(header)
+	if err != nil || data == nil {
+		return wit.Datum{}, err
+	}
+	return c.decode(ctx, topic, id, data, b)
+}
+
+func (c *avroConverter) decode(ctx context.Context, topic string, id schemaID, data []byte, b *record.Batch) (wit.Datum,
+	error) {
 	r := c.readers[readingKey{topic, id}]
 	if r == nil {
+		var err error
 		if r, err = c.reading(ctx, topic, id); err != nil {
 			return wit.Datum{}, err
 		}
@@ -243,7 +259,7 @@ func (c *avroConverter) Decode(ctx context.Context, topic string, data []byte, b
 		return wit.Datum{}, r.err
 	}
 	start := len(b.Data)
-	d, err := r.read(ctx, data[idBytes:], b)
+	d, err := r.read(ctx, data, b)
 	if err != nil {
 		b.Data = b.Data[:start]
 		return wit.Datum{}, err
@@ -289,7 +305,7 @@ func (r *avroReading) read(ctx context.Context, in []byte, b *record.Batch) (wit
 }
 
 // reading gets the schema of an id and makes the reader of its values.
-func (c *avroConverter) reading(ctx context.Context, topic string, id int) (*avroReading, error) {
+func (c *avroConverter) reading(ctx context.Context, topic string, id schemaID) (*avroReading, error) {
 	texts, wrong, err := c.written(ctx, id)
 	if err != nil {
 		return nil, err

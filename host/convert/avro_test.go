@@ -422,3 +422,49 @@ func avroOf(t *testing.T, document string) []string {
 	}
 	return []string{text, encodinghex.EncodeToString(payload), string(again)}
 }
+
+// A schema that stands in a header, by its id or its GUID, is that of a value with nothing in front of it.
+func TestSchemaInAHeader(t *testing.T) {
+	guid := []byte{1, 0x11, 0x11, 0x11, 0x11, 0x22, 0x22, 0x43, 0x33, 0x84, 0x44, 0x55, 0x55, 0x55, 0x55, 0x55, 0x55}
+	asked := 0
+	open := func(s registry.Settings) (*registry.Client, error) {
+		return registry.OpenWith(s, roundTrip(func(r *http.Request) (*http.Response, error) {
+			switch r.URL.Path {
+			case "/schemas/guids/11111111-2222-4333-8444-555555555555":
+				asked++
+				return answer(r, 200, `{"schema":"\"string\""}`), nil
+			case "/schemas/ids/7":
+				return answer(r, 200, `{"schema":"\"long\""}`), nil
+			}
+			return answer(r, 404, `{"error_code":40403,"message":"Schema not found."}`), nil
+		}), slog.New(slog.DiscardHandler))
+	}
+	b := &record.Batch{Registry: record.NewRegistry()}
+	c, err := New(ClassAvro, map[string]string{"schema.registry.url": "http://registry.test"},
+		Use{Schemas: b.Registry, Registry: open})
+	if err != nil {
+		t.Fatal(err)
+	}
+	by := c.(HeaderDecoder)
+	for range 2 {
+		d, err := by.DecodeBy(t.Context(), "t", guid, []byte("\x04ab"), b)
+		if err != nil || string(b.Bytes(d)) != "\x04ab" || b.Registry.Get(d.Schema).Root().Kind != wit.Text {
+			t.Fatalf("GUID: found %q, %v", b.Bytes(d), err)
+		}
+	}
+	if asked != 1 {
+		t.Errorf("expected the registry to be asked once, found %d times", asked)
+	}
+	d, err := by.DecodeBy(t.Context(), "t", []byte{0, 0, 0, 0, 7}, []byte{2}, b)
+	if err != nil || b.Registry.Get(d.Schema).Root().Kind != wit.Int64 {
+		t.Errorf("id: found %v, %v", d, err)
+	}
+	if d, err := by.DecodeBy(t.Context(), "t", guid, nil, b); err != nil || d.Form != wit.Absent {
+		t.Errorf("expected a tombstone, found %v, %v", d, err)
+	}
+	for _, header := range [][]byte{nil, {1, 2}, {0, 0, 0, 0, 9}, append([]byte{2}, guid[1:]...)} {
+		if _, err := by.DecodeBy(t.Context(), "t", header, []byte{2}, b); ErrorClass(err) != DataException {
+			t.Errorf("% x: expected a fault of the record, found %v", header, err)
+		}
+	}
+}

@@ -229,8 +229,24 @@ func (c *jsonSchemaConverter) Decode(ctx context.Context, topic string, data []b
 	if err != nil {
 		return wit.Datum{}, err
 	}
+	return c.decode(ctx, topic, id, data[idBytes:], b)
+}
+
+// DecodeBy implements [HeaderDecoder].
+func (c *jsonSchemaConverter) DecodeBy(ctx context.Context, topic string, header, data []byte,
+	b *record.Batch) (wit.Datum, error) {
+	id, err := idIn(header)
+	if err != nil || data == nil {
+		return wit.Datum{}, err
+	}
+	return c.decode(ctx, topic, id, data, b)
+}
+
+func (c *jsonSchemaConverter) decode(ctx context.Context, topic string, id schemaID, data []byte,
+	b *record.Batch) (wit.Datum, error) {
 	r := c.readers[readingKey{topic, id}]
 	if r == nil {
+		var err error
 		if r, err = c.reading(ctx, topic, id); err != nil {
 			return wit.Datum{}, err
 		}
@@ -238,7 +254,6 @@ func (c *jsonSchemaConverter) Decode(ctx context.Context, topic string, data []b
 	if r.err != nil {
 		return wit.Datum{}, r.err
 	}
-	data = data[idBytes:]
 	if c.o.validate {
 		if err := holds(r.valid, data); err != nil {
 			return wit.Datum{}, err
@@ -262,7 +277,7 @@ func (c *jsonSchemaConverter) Decode(ctx context.Context, topic string, data []b
 }
 
 // reading gets the schema of an id and makes the reader of its values.
-func (c *jsonSchemaConverter) reading(ctx context.Context, topic string, id int) (*jsonSchemaReading, error) {
+func (c *jsonSchemaConverter) reading(ctx context.Context, topic string, id schemaID) (*jsonSchemaReading, error) {
 	texts, wrong, err := c.written(ctx, id)
 	if err != nil {
 		return nil, err

@@ -77,9 +77,17 @@ func (c *byteArrayConverter) Encode(ctx context.Context, dst []byte, most int, t
 func (c *byteArrayConverter) Decode(ctx context.Context, topic string, data []byte, b *record.Batch) (wit.Datum,
 	error) {
 	if data == nil {
-		return wit.Datum{}, nil
+		return appendNull(b, c.read), nil
 	}
 	return appendOptional(b, c.read, data), nil
+}
+
+// appendNull appends a null of an optional type without default: what is not there has a schema all the same, as
+// Kafka's converters of texts, bytes and numbers have it.
+func appendNull(b *record.Batch, s *record.Schema) wit.Datum {
+	b.Hold(s)
+	b.Data = append(b.Data, 0)
+	return wit.Datum{Form: wit.Structured, Schema: s.ID, Start: uint32(len(b.Data) - 1), Size: 1}
 }
 
 // appendOptional appends a value of an optional text or bytes without default.
@@ -189,7 +197,7 @@ func (c *stringConverter) encodeText(dst []byte, root *wit.Node, in []byte) ([]b
 
 func (c *stringConverter) Decode(ctx context.Context, topic string, data []byte, b *record.Batch) (wit.Datum, error) {
 	if data == nil {
-		return wit.Datum{}, nil
+		return appendNull(b, c.read), nil
 	}
 	if c.scratch = c.reads.decode(c.scratch[:0], data); len(c.scratch) > MaxDecodedBytes {
 		return wit.Datum{}, dataError("expected a text of at most %d bytes, found %d", MaxDecodedBytes, len(c.scratch))

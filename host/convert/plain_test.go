@@ -2,6 +2,7 @@ package convert
 
 import (
 	"fmt"
+	"math"
 	"math/big"
 	"os"
 	"strings"
@@ -147,5 +148,28 @@ func TestByteArrayConverter(t *testing.T) {
 	b := &record.Batch{Registry: reg}
 	if d, _ := c.Decode(t.Context(), "t", []byte{}, b); d.Form != wit.Structured || string(b.Bytes(d)) != "\x02\x00" {
 		t.Errorf("no bytes are not null: %v", d)
+	}
+}
+
+// What is not there is a null with the converter's schema, as Kafka's own converters have it; it is written as nothing.
+func TestNothingHasASchema(t *testing.T) {
+	for class, kind := range map[string]wit.Kind{ClassString: wit.Text, ClassByteArray: wit.Bytes,
+		"org.apache.kafka.connect.converters.IntegerConverter": wit.Int32,
+		"org.apache.kafka.connect.converters.BooleanConverter": wit.Boolean} {
+		b := &record.Batch{Registry: record.NewRegistry(), Data: []byte("before")}
+		c := newConverter(t, class, b.Registry)
+		d, err := c.Decode(t.Context(), "t", nil, b)
+		if err != nil || d.Form != wit.Structured {
+			t.Errorf("%s: expected a null with a schema, found %v, %v", class, d, err)
+			continue
+		}
+		root := b.Registry.Get(d.Schema).Root()
+		if null, size, ok := datum.IsNull(root, b.Bytes(d)); !null || size != 1 || !ok || root.Kind != kind ||
+			!root.Optional {
+			t.Errorf("%s: found % x of %v", class, b.Bytes(d), root)
+		}
+		if out, null, err := c.Encode(t.Context(), nil, math.MaxInt32, "t", b, d); err != nil || !null || len(out) > 0 {
+			t.Errorf("%s: expected nothing, found %q, %v, %v", class, out, null, err)
+		}
 	}
 }

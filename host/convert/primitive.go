@@ -108,7 +108,7 @@ func (c *primitiveConverter) Encode(_ context.Context, dst []byte, most int, _ s
 
 func (c *primitiveConverter) Decode(_ context.Context, _ string, data []byte, b *record.Batch) (wit.Datum, error) {
 	if data == nil {
-		return wit.Datum{}, nil
+		return appendNull(b, c.read), nil
 	}
 	if len(data) != c.size {
 		return wit.Datum{}, dataError("Failed to deserialize %s: Size of data received by %sDeserializer is not %d "+

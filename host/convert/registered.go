@@ -5,8 +5,10 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"strconv"
 
 	"github.com/culvert-project/culvert/host/convert/registry"
+	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -138,26 +140,67 @@ func cutTo(text string, most int) string {
 // idBytes is what stands in front of a value: zero, and the four bytes of an id.
 const idBytes = 5
 
+// schemaID says by which schema a value is written: by the registry's id, or where that is 0 by a GUID.
+type schemaID struct {
+	id   int
+	guid string
+}
+
+func (s schemaID) String() string {
+	if s.guid != "" {
+		return s.guid
+	}
+	return strconv.Itoa(s.id)
+}
+
+// SchemaHeader is the header in which Confluent's serializers put the schema of a key or value where they put nothing in
+// front of it.
+func SchemaHeader(key bool) string { return "__" + usedFor(key) + "_schema_id" }
+
+// HeaderDecoder is a [Converter] that reads such headers.
+type HeaderDecoder interface {
+	// DecodeBy is Decode of a record with that header.
+	DecodeBy(ctx context.Context, topic string, header, data []byte, b *record.Batch) (wit.Datum, error)
+}
+
+// idIn reads a header: zero and an id, or one and a GUID.
+func idIn(header []byte) (schemaID, error) {
+	switch {
+	case len(header) == idBytes && header[0] == 0:
+		return schemaID{id: int(binary.BigEndian.Uint32(header[1:]))}, nil
+	case len(header) == 17 && header[0] == 1:
+		g := header[1:]
+		return schemaID{guid: fmt.Sprintf("%x-%x-%x-%x-%x", g[:4], g[4:6], g[6:8], g[8:10], g[10:])}, nil
+	}
+	return schemaID{}, dataError("expected a zero byte and the four bytes of a schema's id, or a one and the 16 bytes of "+
+		"its GUID, in the header of the schema, found %d bytes", len(header))
+}
+
 // idOf reads what stands in front of a value.
-func idOf(data []byte) (int, error) {
+func idOf(data []byte) (schemaID, error) {
 	if len(data) < idBytes || data[0] != 0 {
 		found := "nothing"
 		if len(data) > 0 {
 			found = fmt.Sprintf("%d bytes that begin with %02x", len(data), data[0])
 		}
-		return 0, dataError("expected a zero byte and the four bytes of a schema's id in front of the value, found %s",
-			found)
+		return schemaID{}, dataError("expected a zero byte and the four bytes of a schema's id in front of the value, "+
+			"found %s", found)
 	}
-	return int(binary.BigEndian.Uint32(data[1:])), nil
+	return schemaID{id: int(binary.BigEndian.Uint32(data[1:]))}, nil
 }
 
 // written returns the schema of an id behind those that it refers to. wrong is the fault of all records of that id; err
 // is of this record, and the registry is asked again for the next one: what it does not know today it may know then.
-func (c *registered) written(ctx context.Context, id int) (texts []registry.Text, wrong, err error) {
+func (c *registered) written(ctx context.Context, id schemaID) (texts []registry.Text, wrong, err error) {
 	if c.client == nil {
 		return nil, nil, errNoRegistry
 	}
-	texts, kind, err := c.client.Schema(ctx, id)
+	var kind registry.Kind
+	if id.guid != "" {
+		texts, kind, err = c.client.SchemaOf(ctx, id.guid)
+	} else {
+		texts, kind, err = c.client.Schema(ctx, id.id)
+	}
 	if err != nil {
 		var refused *registry.Refused
 		switch {
@@ -169,7 +212,7 @@ func (c *registered) written(ctx context.Context, id int) (texts []registry.Text
 		return nil, nil, err
 	}
 	if kind != c.kind {
-		return nil, dataError("schema %d is of type %s, expected %s", id, kind, c.kind), nil
+		return nil, dataError("schema %s is of type %s, expected %s", id, kind, c.kind), nil
 	}
 	for _, one := range texts {
 		if len(one.Text) > MaxEnvelopeBytes {

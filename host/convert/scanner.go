@@ -218,7 +218,8 @@ func (p *parser) escape() *Error {
 
 func isHex(c byte) bool { return c >= '0' && c <= '9' || c|0x20 >= 'a' && c|0x20 <= 'f' }
 
-// unescape appends what a checked string says. Half a surrogate pair, which UTF-8 cannot say, becomes U+FFFD.
+// unescape appends what a checked string says. Half a surrogate pair, which UTF-8 cannot say, becomes
+// a question mark, as Java writes it.
 func unescape(dst, s []byte) []byte {
 	for i := 0; i < len(s); i++ {
 		c := s[i]
@@ -248,6 +249,8 @@ func unescape(dst, s []byte) []byte {
 				}
 				if r = utf16.DecodeRune(r, low); r != utf8.RuneError {
 					i += 6
+				} else {
+					r = '?'
 				}
 			}
 			dst = utf8.AppendRune(dst, r)

@@ -275,18 +275,18 @@ func (c *Client) Schema(ctx context.Context, id int) (texts []Text, kind Kind, e
 	return texts, found.Type, err
 }
 
-// SchemaOf returns the schema of a GUID as [Client.Schema] does, and its id.
-func (c *Client) SchemaOf(ctx context.Context, guid string) (texts []Text, kind Kind, id int, err error) {
+// SchemaOf returns the schema of a GUID as [Client.Schema] does.
+func (c *Client) SchemaOf(ctx context.Context, guid string) (texts []Text, kind Kind, err error) {
 	var found sr.SubjectSchema
 	err = c.ask(ctx, "get the schema "+guid, func(ctx context.Context) error {
 		found, err = c.api.SchemaByGUID(ctx, guid)
 		return err
 	})
 	if err != nil {
-		return nil, kind, 0, err
+		return nil, kind, err
 	}
 	texts, err = c.with(ctx, "schema "+guid, found.Schema)
-	return texts, found.Type, found.ID, err
+	return texts, found.Type, err
 }
 
 // with returns a schema behind those that it refers to.

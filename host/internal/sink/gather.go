@@ -296,10 +296,10 @@ func (g *gatherer) row(ctx context.Context, b *record.Batch, r *kgo.Record) (row
 	if !r.Timestamp.IsZero() {
 		row.Timestamp = r.Timestamp.UnixMilli()
 	}
-	if row.Key, err = g.key.Decode(ctx, r.Topic, r.Key, b); err != nil {
+	if row.Key, err = decode(ctx, g.key, true, r, r.Key, b); err != nil {
 		return row, StageKey, err
 	}
-	if row.Value, err = g.value.Decode(ctx, r.Topic, r.Value, b); err != nil {
+	if row.Value, err = decode(ctx, g.value, false, r, r.Value, b); err != nil {
 		return row, StageValue, err
 	}
 	if len(r.Headers) > datum.MaxHeaders {
@@ -319,6 +319,21 @@ func (g *gatherer) row(ctx context.Context, b *record.Batch, r *kgo.Record) (row
 		row.Headers = wit.Datum{Form: wit.Raw, Start: uint32(start), Size: uint32(len(b.Data) - start)}
 	}
 	return row, "", nil
+}
+
+// decode has a converter read a key or value, by the header that says its schema where the converter knows such headers
+// and the record has it.
+func decode(ctx context.Context, c convert.Converter, key bool, r *kgo.Record, data []byte, b *record.Batch) (wit.Datum,
+	error) {
+	if with, reads := c.(convert.HeaderDecoder); reads {
+		name := convert.SchemaHeader(key)
+		for i := range slices.Backward(r.Headers) {
+			if h := &r.Headers[i]; h.Key == name {
+				return with.DecodeBy(ctx, r.Topic, h.Value, data, b)
+			}
+		}
+	}
+	return c.Decode(ctx, r.Topic, data, b)
 }
 
 // recordError is a record that cannot be written where none may be skipped.

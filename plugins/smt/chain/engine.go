@@ -11,10 +11,12 @@ import (
 // Engine is what an instance of the plugin keeps from call to call: schemas, compiled chains, buffers. All of it is a
 // cache. Results are valid until the next call. It belongs to one goroutine.
 type Engine struct {
+	// schemas are those that the host gave, which it gives an instance once and replaces instances of too many of, and
+	// the plugin's own.
 	schemas map[uint32][]wit.Node
-	// made are the plugin's own schemas, by number less wit.GuestSchemas; pending those that the host does not know
-	// yet.
+	// made are the plugin's own schemas, by number less first; pending those that the host does not know yet.
 	made    [][]wit.Node
+	first   uint32
 	pending []wit.Schema
 	chains  map[string]*chain
 
@@ -37,7 +39,7 @@ const maxData = 1 << 20
 
 // New returns an empty engine.
 func New() *Engine {
-	return &Engine{schemas: map[uint32][]wit.Node{}, chains: map[string]*chain{}}
+	return &Engine{schemas: map[uint32][]wit.Node{}, chains: map[string]*chain{}, first: wit.GuestSchemas}
 }
 
 // Prepare checks stages and makes a context of them.
@@ -77,19 +79,37 @@ func (e *Engine) learn(schemas []wit.Schema) {
 func (e *Engine) declare(nodes []wit.Node) uint32 {
 	for i := range e.made {
 		if reflect.DeepEqual(e.made[i], nodes) {
-			return wit.GuestSchemas + uint32(i)
+			return e.first + uint32(i)
 		}
 	}
-	id := wit.GuestSchemas + uint32(len(e.made))
+	id := e.first + uint32(len(e.made))
 	e.made = append(e.made, nodes)
 	e.schemas[id] = nodes
 	e.pending = append(e.pending, wit.Schema{ID: id, Nodes: nodes})
 	return id
 }
 
+// maxMade is how many schemas of its own an engine begins a call with.
+const maxMade = 1000
+
+// forget gives up the plugin's own schemas where they are many, and all that was compiled with their numbers. One that
+// is made again gets a new number; the host, which knows equal schemas for one, translates both.
+func (e *Engine) forget() {
+	if len(e.made) < maxMade {
+		return
+	}
+	for i := range e.made {
+		delete(e.schemas, e.first+uint32(i))
+	}
+	e.first += uint32(len(e.made))
+	e.made = nil
+	clear(e.chains)
+}
+
 // Apply sends rows through the chain of a context.
 func (e *Engine) Apply(context []byte, schemas []wit.Schema, topics []string, rows []wit.Row, data []byte) (wit.Applied,
 	error) {
+	e.forget()
 	e.learn(schemas)
 	c, err := e.chain(context)
 	if err != nil {
@@ -335,6 +355,7 @@ func (e *Engine) topic(name string, topics []string) uint32 {
 // Test asks the predicate of a context of each row.
 func (e *Engine) Test(context []byte, schemas []wit.Schema, topics []string, rows []wit.Row, data []byte) (wit.Tested,
 	error) {
+	e.forget()
 	e.learn(schemas)
 	c, err := e.chain(context)
 	if err != nil {

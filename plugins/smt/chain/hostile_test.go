@@ -2,6 +2,7 @@ package chain
 
 import (
 	"bytes"
+	"strconv"
 	"testing"
 
 	"github.com/culvert-project/culvert/wit"
@@ -166,4 +167,38 @@ func FuzzHostileHeaders(f *testing.F) {
 			t.Fatalf("% x: %v, %v", block, after, err)
 		}
 	})
+}
+
+// An engine that meets one schema after another keeps no more than so many of its own, and never gives a number twice.
+func TestOwnSchemasAreForgotten(t *testing.T) {
+	e := New()
+	context, err := e.Prepare([]wit.Stage{{Component: ClassInsertValue, Settings: []wit.Setting{
+		{Name: "static.field", Value: "system"}, {Name: "static.value", Value: "x"}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	declared := map[uint32]string{}
+	for n := range uint32(2*maxMade + 10) {
+		name := "f" + strconv.Itoa(int(n))
+		nodes := []wit.Node{{Kind: wit.Structure, Members: []wit.Member{{Name: name, Node: 1}}}, {Kind: wit.Boolean}}
+		rows := []wit.Row{{Value: wit.Datum{Form: wit.Structured, Schema: n + 1, Size: 1}}}
+		out, err := e.Apply(context, []wit.Schema{{ID: n + 1, Nodes: nodes}}, []string{"t"}, rows, []byte{1})
+		if err != nil || len(out.Rows) != 1 || len(out.Schemas) != 1 || len(out.Faults) > 0 {
+			t.Fatalf("%d: %v, %v", n, out, err)
+		}
+		s := out.Schemas[0]
+		if before := declared[s.ID]; before != "" || s.ID != out.Rows[0].Value.Schema || s.Nodes[0].Members[0].Name != name {
+			t.Fatalf("%d: the number %#x is that of %q, and again of %v", n, s.ID, before, s.Nodes)
+		}
+		declared[s.ID] = name
+		if len(e.made) > maxMade || len(e.schemas) > maxMade+int(n)+1 {
+			t.Fatalf("expected at most %d schemas of its own, found %d", maxMade, len(e.made))
+		}
+	}
+	// the first schema again: it was forgotten, and is made under a number of its own
+	rows := []wit.Row{{Value: wit.Datum{Form: wit.Structured, Schema: 1, Size: 1}}}
+	out, err := e.Apply(context, nil, []string{"t"}, rows, []byte{1})
+	if err != nil || len(out.Schemas) != 1 || declared[out.Schemas[0].ID] != "" {
+		t.Errorf("expected the schema to be declared anew, found %v, %v", out.Schemas, err)
+	}
 }
