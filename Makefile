@@ -5,6 +5,7 @@
 # make lint       staticcheck, and functions that nothing reaches
 # make test-real  against software that is not ours: Apache Kafka, SAP CAP, Apache Olingo, guests in Rust, C and JavaScript; fetches what it needs
 # make bench      figures, as ratios where there is something to compare with
+# make bench-peers  Kafka's own transforms and converters on a warm JVM beside ours, in turns (needs Java and Maven)
 # make fuzz       fuzz targets, FUZZTIME each (default 30s)
 # make soak       the long forms of the crash tests and of the storm of reloads, and each fuzz target inside the types (values, schemas, rows, offsets, declarations) for SOAKTIME (default 10m, an hour for the six)
 # make oracle     make testdata/abi anew with wasm-tools and wit-bindgen (needs cargo), and the cases of converters and transforms with Kafka's own classes (needs Java and Maven)
@@ -21,7 +22,7 @@ EMBED    := cmd/culvert/plugins
 PROGRAM  ?= bin/culvert
 VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 
-.PHONY: all guests native program dist demo test lint test-real bench fuzz soak oracle oracle-fuzz clean FORCE
+.PHONY: all guests native program dist demo test lint test-real bench bench-peers fuzz soak oracle oracle-fuzz clean FORCE
 all: bin/culvert
 
 # Go's own build cache decides what is new; the rules always ask it.
@@ -65,6 +66,9 @@ test-real: bin/culvert
 
 bench: bin/culvert
 	$(GO) run ./cmd/bench --culvert bin/culvert
+
+bench-peers:
+	$(GO) test -tags real -run '^$$' -bench RealPeers -benchtime 1x -timeout 20m ./host/internal/transform
 
 fuzz:
 	./testdata/fuzz.sh $(FUZZTIME)

@@ -153,8 +153,8 @@ func (s schemaID) String() string {
 	return strconv.Itoa(s.id)
 }
 
-// SchemaHeader is the header in which Confluent's serializers put the schema of a key or value where they put nothing in
-// front of it.
+// SchemaHeader is the header in which Confluent's serializers put the schema of a key or value where they put nothing
+// in front of it.
 func SchemaHeader(key bool) string { return "__" + usedFor(key) + "_schema_id" }
 
 // HeaderDecoder is a [Converter] that reads such headers.

@@ -187,7 +187,8 @@ func TestOwnSchemasAreForgotten(t *testing.T) {
 			t.Fatalf("%d: %v, %v", n, out, err)
 		}
 		s := out.Schemas[0]
-		if before := declared[s.ID]; before != "" || s.ID != out.Rows[0].Value.Schema || s.Nodes[0].Members[0].Name != name {
+		if before := declared[s.ID]; before != "" || s.ID != out.Rows[0].Value.Schema ||
+			s.Nodes[0].Members[0].Name != name {
 			t.Fatalf("%d: the number %#x is that of %q, and again of %v", n, s.ID, before, s.Nodes)
 		}
 		declared[s.ID] = name
