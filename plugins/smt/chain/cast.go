@@ -162,6 +162,12 @@ func (o *cast) compileWhole(e *Engine, nodes []wit.Node, stage int) *edits {
 	if made, p.failure = castNode(&nodes[0], made, stage); p.failure != nil {
 		return x
 	}
+	if made.DefaultValue != nil && made.Name != nil && slices.Contains([]string{wit.NameDecimal, wit.NameDate,
+		wit.NameTime, wit.NameTimestamp}, *made.Name) {
+		// The name stays, and Kafka's class for it is not that of the default any more.
+		p.failure = &failure{stage, schemaBuilderException, "Invalid default value"}
+		return x
+	}
 	from, to := &nodes[0], *o.whole
 	x.root = &made
 	x.members = []memberEdit{{from: from, to: x.root,
