@@ -11,12 +11,14 @@ import (
 	"bytes"
 	"fmt"
 	"go/ast"
+	"go/build"
 	"go/constant"
 	"go/importer"
 	"go/parser"
 	"go/token"
 	"go/types"
 	"os"
+	"os/exec"
 	"strings"
 )
 
@@ -86,6 +88,13 @@ func generate(folder string) (text []byte, err error) {
 	g.info = &types.Info{Types: map[ast.Expr]types.TypeAndValue{}, Defs: map[*ast.Ident]types.Object{},
 		Uses:       map[*ast.Ident]types.Object{},
 		Selections: map[*ast.SelectorExpr]*types.Selection{}}
+	if build.Default.GOROOT == "" { // in a program that was built with -trimpath
+		root, err := exec.Command("go", "env", "GOROOT").Output()
+		if err != nil {
+			return nil, fmt.Errorf("go env GOROOT: %w", err)
+		}
+		build.Default.GOROOT = strings.TrimSpace(string(root))
+	}
 	config := types.Config{Importer: importer.ForCompiler(g.fset, "source", nil), Sizes: sizes, Error: func(error) {}}
 	config.Check("fast", g.fset, parsed, g.info)
 	defer func() {
