@@ -31,6 +31,27 @@ func tenFields(t testing.TB, rows, size int) (schema wit.Schema, list []wit.Row,
 	return wit.Schema{ID: 1, Nodes: nodes}, list, data
 }
 
+// withoutSchema makes maps of the structures of rows, and returns the data that they are in.
+func withoutSchema(t testing.TB, nodes []wit.Node, rows []wit.Row, data []byte) (all []byte) {
+	for i := range rows {
+		d := &rows[i].Value
+		tree, _, err := datum.Read(nodes, 0, data[d.Start:d.Start+d.Size])
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := datum.Map{}
+		for f, v := range tree.(datum.Record) {
+			m = append(m, datum.Entry{Key: nodes[0].Members[f].Name, Value: v})
+		}
+		start := len(all)
+		if all, err = datum.AppendDynamic(all, m); err != nil {
+			t.Fatal(err)
+		}
+		*d = wit.Datum{Form: wit.Dynamic, Start: uint32(start), Size: uint32(len(all) - start)}
+	}
+	return all
+}
+
 func benchChain() []wit.Stage {
 	return []wit.Stage{
 		{Component: ClassInsertValue, Settings: []wit.Setting{{Name: "static.field", Value: "system"}, {Name: "static.value", Value: "SAP-PRD-100"}}},

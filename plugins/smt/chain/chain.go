@@ -12,6 +12,9 @@ import (
 // chain is the stages of a context, with what was compiled for the topics and schemas that came by.
 type chain struct {
 	phases []phase
+	// joined is the whole chain as one fused phase, for rows that are alike, where its phases are fused stages and
+	// masks; nil: there is none. Rows that differ, and all that fail, go by phases.
+	joined *phase
 	// test is set when the chain is one predicate, for the contract's test.
 	test condition
 }
@@ -57,8 +60,8 @@ type topicCondition interface {
 
 // operation is what a transform does.
 type operation interface {
-	// route does what depends on the topic alone: it changes the topic, drops, or adds steps. Of a [rowOperation] it is
-	// not asked.
+	// route does what depends on the topic alone: it changes the topic, drops, or adds steps. Of a [rowOperation] that
+	// is no [fieldOperation] it is not asked.
 	route(r *route, stage int)
 }
 
@@ -164,7 +167,33 @@ func newChain(list []wit.Stage) (*chain, *wit.Fault) {
 		}
 		c.add(i, operation, condition, list[i].Condition)
 	}
+	c.join()
 	return c, nil
+}
+
+// join makes one phase of all where that can be.
+func (c *chain) join() {
+	if c.fused() {
+		c.joined = &c.phases[0]
+		return
+	}
+	whole := &phase{routes: map[string]*route{}}
+	for i := range c.phases {
+		p := &c.phases[i]
+		byTopic, ok := p.condition.(topicCondition)
+		if p.condition != nil && !ok {
+			return
+		}
+		if p.operation == nil {
+			whole.stages = append(whole.stages, p.stages...)
+			continue
+		}
+		if _, ok := p.operation.(fieldOperation); !ok {
+			return
+		}
+		whole.stages = append(whole.stages, stage{p.number, p.operation, byTopic, p.negate})
+	}
+	c.joined = whole
 }
 
 func newStage(of *wit.Stage) (operation, condition, *wit.Fault) {

@@ -211,23 +211,33 @@ func TestApplyStopsEarly(t *testing.T) {
 	}
 }
 
-// After the first call nothing is allocated for rows of a known schema.
+// After the first call nothing is allocated for rows of a known schema, or of a known shape, with a mask in the middle
+// of the chain as without.
 func TestNoAllocationForARow(t *testing.T) {
-	schema, rows, data := tenFields(t, 500, 1024)
-	e := New()
-	context, err := e.Prepare(benchChain())
-	if err != nil {
-		t.Fatal(err)
-	}
-	schemas := []wit.Schema{schema}
-	n := testing.AllocsPerRun(20, func() {
-		if _, err := e.Apply(context, schemas, []string{"orders"}, rows, data); err != nil {
-			t.Fatal(err)
+	masked := append(benchChain(), wit.Stage{Component: ClassMaskValue, Settings: pairs("fields", "f4")},
+		wit.Stage{Component: ClassReplaceValue, Settings: pairs("exclude", "f5")})
+	for name, stages := range map[string][]wit.Stage{"fused": benchChain(), "mask": masked} {
+		for _, schemaless := range []bool{false, true} {
+			schema, rows, data := tenFields(t, 500, 1024)
+			if schemaless {
+				data = withoutSchema(t, schema.Nodes, rows, data)
+			}
+			e := New()
+			context, err := e.Prepare(stages)
+			if err != nil {
+				t.Fatal(err)
+			}
+			schemas := []wit.Schema{schema}
+			n := testing.AllocsPerRun(20, func() {
+				if _, err := e.Apply(context, schemas, []string{"orders"}, rows, data); err != nil {
+					t.Fatal(err)
+				}
+				schemas = nil
+			})
+			if n > 1 {
+				t.Errorf("%s, schemaless %t: %v allocations a call", name, schemaless, n)
+			}
 		}
-		schemas = nil
-	})
-	if n > 1 {
-		t.Errorf("%v allocations a call", n)
 	}
 }
 

@@ -20,7 +20,7 @@ type Engine struct {
 	pending []wit.Schema
 	chains  map[string]*chain
 
-	// routes are those of the call's topics, where the chain is fused.
+	// routes are those of the call's topics, where the chain is fused or joined.
 	routes []*route
 	rows   []wit.Row
 	data   []byte
@@ -118,8 +118,9 @@ func (e *Engine) Apply(context []byte, schemas []wit.Schema, topics []string, ro
 	e.begin(len(topics), len(rows))
 	n := 0
 	for n < len(rows) && len(e.data) < maxData {
-		if n = e.alike(c, topics, rows, n, data); n == len(rows) || len(e.data) >= maxData {
-			break
+		if behind := e.alike(c, topics, rows, n, data); behind > n {
+			n = behind
+			continue
 		}
 		if err := e.row(c, topics, rows, n, data); err != nil {
 			return wit.Applied{}, err
@@ -145,8 +146,11 @@ func (e *Engine) begin(topics, rows int) {
 // that is left; Engine.row does that one, and compiles what the next will need.
 func (e *Engine) alike(c *chain, topics []string, rows []wit.Row, n int, data []byte) int {
 	in := &rows[n]
-	if !c.fused() || int(in.Topic) >= len(topics) || e.routes[in.Topic] == nil {
+	if c.joined == nil || int(in.Topic) >= len(topics) {
 		return n
+	}
+	if e.routes[in.Topic] == nil {
+		e.routes[in.Topic] = c.joined.route(topics[in.Topic])
 	}
 	r := e.routes[in.Topic]
 	value := &r.sides[valueSide]
@@ -198,7 +202,6 @@ func (e *Engine) row(c *chain, topics []string, rows []wit.Row, n int, data []by
 		// what is written is the result's
 		var dropped bool
 		worst, dropped, err = e.fused(&c.phases[0], v, &e.data)
-		e.routes[in.Topic] = c.phases[0].last
 		if worst == nil && err == nil {
 			if dropped {
 				e.data = e.data[:written]
@@ -210,6 +213,9 @@ func (e *Engine) row(c *chain, topics []string, rows []wit.Row, n int, data []by
 		e.scratch, e.spent = e.scratch[:0], 0
 		worst, err = e.through(c, v, 0, emit)
 	}
+	if err == nil && c.joined != nil && !c.fused() {
+		err = e.ready(&e.routes[in.Topic].sides[valueSide], in, data)
+	}
 	if err != nil {
 		return err
 	}
@@ -218,6 +224,22 @@ func (e *Engine) row(c *chain, topics []string, rows []wit.Row, n int, data []by
 			ErrorClass: worst.class,
 			Fault:      wit.Fault{Kind: wit.FaultData, Message: worst.text}})
 		e.data, e.rows = e.data[:written], e.rows[:kept]
+	}
+	return nil
+}
+
+// ready compiles what Engine.alike needs for rows like one that has gone by phases.
+func (e *Engine) ready(p *plan, in *wit.Row, data []byte) error {
+	switch {
+	case len(p.steps) == 0:
+	case in.Value.Form == wit.Structured && (p.last == nil || p.lastID != in.Value.Schema):
+		made, err := e.program(p, in.Value.Schema)
+		if err != nil {
+			return err
+		}
+		p.last, p.lastID = made, in.Value.Schema
+	case in.Value.Form == wit.Dynamic:
+		p.study(&e.entries, data[in.Value.Start:in.Value.Start+in.Value.Size], in)
 	}
 	return nil
 }
@@ -326,7 +348,11 @@ func (e *Engine) program(p *plan, schema uint32) (*program, error) {
 	if p.programs == nil || len(p.programs) >= maxCached {
 		p.programs = map[uint32]*program{}
 	}
-	made := newProgram(p.steps, nodes, e.declare)
+	declare := e.declare
+	if !slices.ContainsFunc(p.steps, func(s step) bool { _, is := s.operation.(*mask); return !is }) {
+		declare = func([]wit.Node) uint32 { return schema } // a mask leaves it
+	}
+	made := newProgram(p.steps, nodes, declare)
 	p.programs[schema] = made
 	e.room(made)
 	return made, nil

@@ -5,7 +5,7 @@ import (
 	"github.com/culvert-project/culvert/wit/datum"
 )
 
-// entries is a map without schema on its way through the steps. Values are never looked into.
+// entries is a map without schema on its way through the steps. Of values no more is looked at than their tags.
 type entries struct {
 	list, spare []entry
 	// placed are the places of the entries that the present step has put.
@@ -13,6 +13,14 @@ type entries struct {
 	// kept holds what was inserted into this map.
 	kept    []byte
 	changed bool
+	// choices are those that were made by the input's tags, even where nothing is left of them: they may fail the row.
+	choices []choice
+}
+
+// choice is what becomes of the value of an entry of the input by its tag, nil being the failure of the row.
+type choice struct {
+	valueAt int
+	by      [][]byte
 }
 
 // entry of a map: key and value with their tags; name is the text of a key that is one, else nil.
@@ -20,6 +28,8 @@ type entry struct {
 	key, name, value []byte
 	// keyAt and valueAt are the input's entries that they are of, -1: none.
 	keyAt, valueAt int
+	// choice is what becomes of the input's value, by its tag; nil: it stays.
+	choice [][]byte
 	// attribute: the value is what the row has to say about `what`.
 	attribute bool
 	what      what
@@ -27,13 +37,13 @@ type entry struct {
 
 // set takes another entry's value.
 func (e *entry) set(o entry) {
-	e.value, e.valueAt, e.attribute, e.what = o.value, o.valueAt, o.attribute, o.what
+	e.value, e.valueAt, e.choice, e.attribute, e.what = o.value, o.valueAt, o.choice, o.attribute, o.what
 }
 
 // read takes a dynamic value apart. class is the value's class in Java when it is no map, and bad is set when its bytes
 // are bad.
 func (m *entries) read(in []byte) (class string, bad bool) {
-	m.list, m.kept, m.changed = m.list[:0], m.kept[:0], false
+	m.list, m.kept, m.changed, m.choices = m.list[:0], m.kept[:0], false, m.choices[:0]
 	if len(in) == 0 || in[0] > datum.TagStruct {
 		return "", true
 	}
@@ -139,6 +149,23 @@ func (p *plan) runDynamic(m *entries, dst []byte, c *column, row *wit.Row) ([]by
 	dst = m.write(dst)
 	c.set(wit.Dynamic, 0, dst[from:], -1)
 	return dst, nil
+}
+
+// study learns what becomes of a map in a joined chain.
+func (p *plan) study(m *entries, in []byte, row *wit.Row) {
+	if p.misses >= maxMisses {
+		return
+	}
+	if m.take(in, 0, "") != nil {
+		return
+	}
+	for _, s := range p.steps {
+		if s.operation.schemaless(m, s, row) != nil {
+			p.misses++
+			return
+		}
+	}
+	p.learn(m, in, row)
 }
 
 // take reads a value that has to be a map.

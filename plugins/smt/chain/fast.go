@@ -63,6 +63,11 @@ func (p *program) compileFast() {
 func (p *program) extra() (n int) {
 	for i := range p.parts {
 		n += len(p.parts[i].bytes)
+		longest := 0
+		for _, b := range p.parts[i].choice {
+			longest = max(longest, len(b))
+		}
+		n += longest
 		if p.parts[i].from == attribute {
 			n += 11
 		}
@@ -245,6 +250,9 @@ func (e *Engine) emit(p *program, dst []byte, base unsafe.Pointer, in *wit.Row) 
 			for k := 0; k < size; k += 8 {
 				*(*uint64)(unsafe.Add(to, at+k)) = *(*uint64)(unsafe.Add(src, k))
 			}
+		case chosen:
+			made := part.choice[*(*byte)(unsafe.Add(base, *(*uint32)(unsafe.Add(ends, part.first*4))))]
+			size = copy(whole[at:], made)
 		default:
 			size = len(part.attribute(whole[:at], in)) - at
 		}

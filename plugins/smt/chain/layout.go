@@ -26,6 +26,8 @@ type field struct {
 	index int
 	// orDefault: a null becomes the default.
 	orDefault bool
+	// masked is what becomes of a value that is not null, the branch included; nil: it stays.
+	masked []byte
 	// bytes of a constant, the branch included.
 	bytes []byte
 	// what the row has to say, for an attribute.
@@ -40,6 +42,8 @@ const (
 	input origin = iota
 	constant
 	attribute
+	// chosen goes by the first byte of a member of the input, its branch, or of an entry's value, its tag.
+	chosen
 )
 
 func (l *layout) add(f field, stage int) *failure {
@@ -75,6 +79,30 @@ func (l *layout) replaceNulls() {
 func (f *field) nullAndDefault() (null byte, bytes []byte) {
 	n := &f.nodes[f.node]
 	return datum.AppendBranch(nil, n, true)[0], append(datum.AppendBranch(nil, n, false), *n.DefaultValue...)
+}
+
+// mask puts a fixed value, given without its branch, in the place of one that is not null.
+func (f *field) mask(value []byte) {
+	n := &f.nodes[f.node]
+	bytes := append(datum.AppendBranch(nil, n, false), value...)
+	if f.from == constant || f.orDefault || !n.Optional { // never null
+		f.from, f.bytes, f.masked = constant, bytes, nil
+		return
+	}
+	f.masked = bytes
+}
+
+// choice is what goes out for a masked field, by the branch that came.
+func (f *field) choice() [][]byte {
+	n := &f.nodes[f.node]
+	null := datum.AppendBranch(nil, n, true)
+	list := make([][]byte, 3)
+	list[0], list[2] = f.masked, f.masked
+	list[null[0]] = null
+	if f.orDefault {
+		_, list[null[0]] = f.nullAndDefault()
+	}
+	return list
 }
 
 // subtree is a field's schema with its own numbering.
@@ -130,8 +158,10 @@ type part struct {
 	// first and last: the members of the input to copy, in one piece.
 	first, last int
 	// bytes: a constant, or what replaces a null of the member `first`, whose branch is then null.
-	bytes    []byte
-	null     byte
+	bytes []byte
+	null  byte
+	// choice is what is written instead of the member `first`, by its first byte.
+	choice   [][]byte
 	what     what
 	optional bool
 }
@@ -203,6 +233,8 @@ func (p *program) finish(l *layout, root wit.Node, stage int, declare func([]wit
 // emit adds a field to the parts.
 func (p *program) emit(f *field) {
 	switch {
+	case f.from == input && f.masked != nil:
+		p.join(part{from: chosen, first: f.index, choice: f.choice()})
 	case f.from == input && f.orDefault:
 		null, bytes := f.nullAndDefault()
 		p.join(part{from: input, first: f.index, last: f.index, null: null, bytes: bytes})

@@ -22,9 +22,11 @@ var maskSpecs = []wit.SettingSpec{
 type mask struct {
 	at     side
 	fields []string
-	// order is the fields in the order in which Kafka comes to them, values what they become in the map at work.
-	order       []string
-	values      map[string][]byte
+	// order is the fields in the order in which Kafka comes to them.
+	order []string
+	// choice and wrong are what becomes of an entry by the tag of its value: other bytes, or nil and a failure.
+	choice      [][]byte
+	wrong       []*failure
 	replacement *string
 	// number is the replacement where that is one.
 	number      *decimal
@@ -40,7 +42,7 @@ func newMask(at side) func(settings) (operation, *wit.Fault) {
 		if err != nil {
 			return nil, err
 		}
-		o := &mask{at: at, fields: fields, order: javaSetOrder(slices.Clone(fields)), values: map[string][]byte{}}
+		o := &mask{at: at, fields: fields, order: javaSetOrder(slices.Clone(fields))}
 		if text, given := s.find("replacement"); given {
 			if text = strings.TrimSpace(text); text == "" {
 				return nil, invalid("replacement", "", "String must be non-empty")
@@ -55,7 +57,31 @@ func newMask(at side) func(settings) (operation, *wit.Fault) {
 	}
 }
 
-func (o *mask) route(*route, int) {}
+func (o *mask) route(r *route, stage int) { r.add(o.at, step{stage, o, r.topic}) }
+
+func (o *mask) purpose() string { return maskPurpose }
+
+// layout has values of fields masked. It fails where only the values tell whether a row fails.
+func (o *mask) layout(l *layout, s step) *failure {
+	if o.replaceNull {
+		l.replaceNulls()
+	}
+	for i := range l.fields {
+		f := &l.fields[i]
+		if !slices.Contains(o.fields, f.name) {
+			continue
+		}
+		value, wrong := o.structured(&f.nodes[f.node], s.stage)
+		if wrong != nil {
+			return wrong
+		}
+		if f.from == attribute {
+			return &failure{s.stage, dataException, "a field of which each row tells whether it is null: " + f.name}
+		}
+		f.mask(value)
+	}
+	return nil
+}
 
 func (o *mask) compile(e *Engine, nodes []wit.Node, schema uint32, stage int) *edits {
 	x, l := beginEdits(e, nodes, o.replaceNull)
@@ -81,7 +107,16 @@ func (o *mask) apply(e *Engine, v *view, stage int) (*failure, error) {
 	case wit.Absent:
 		return onlyMap(stage, maskPurpose, "null"), nil
 	case wit.Dynamic:
-		return o.schemaless(e, c, stage), nil
+		if f := e.entries.take(c.bytes, stage, maskPurpose); f != nil {
+			return f, nil
+		}
+		if f := o.schemaless(&e.entries, step{stage: stage}, v.row); f != nil {
+			return f, nil
+		}
+		from := len(e.scratch)
+		e.scratch = e.entries.write(e.scratch)
+		c.set(wit.Dynamic, 0, e.scratch[from:], -1)
+		return nil, nil
 	}
 	x, err := o.programs.of(e, c.schema, func(nodes []wit.Node) *edits { return o.compile(e, nodes, c.schema, stage) })
 	if err != nil {
@@ -93,28 +128,55 @@ func (o *mask) apply(e *Engine, v *view, stage int) (*failure, error) {
 	return x.apply(e, c), nil
 }
 
-func (o *mask) schemaless(e *Engine, c *column, stage int) *failure {
-	m := &e.entries
-	if f := m.take(c.bytes, stage, maskPurpose); f != nil {
-		return f
+// schemaless masks entries; one that is not there becomes a null.
+func (o *mask) schemaless(m *entries, s step, _ *wit.Row) *failure {
+	if o.choice == nil {
+		o.choose(s.stage)
 	}
 	for _, name := range o.order {
-		value := []byte{datum.TagNull}
-		if x := m.find(name); x != nil && x.value[0] != datum.TagNull {
-			var f *failure
-			if value, f = o.dynamic(x.value[0], stage); f != nil {
-				return f
-			}
+		if x := m.find(name); x != nil && o.wrong[x.value[0]] != nil {
+			return o.wrong[x.value[0]]
 		}
-		o.values[name] = value
 	}
 	for _, name := range o.fields {
-		m.put(name, entry{value: o.values[name], valueAt: -1})
+		made := entry{value: o.choice[datum.TagNull], valueAt: -1}
+		if x := m.find(name); x != nil {
+			made.value = o.choice[x.value[0]]
+			if x.valueAt >= 0 {
+				made.valueAt, made.choice = x.valueAt, o.behind(x.choice)
+				m.choices = append(m.choices, choice{made.valueAt, made.choice})
+			}
+		}
+		m.put(name, made)
 	}
-	from := len(e.scratch)
-	e.scratch = m.write(e.scratch)
-	c.set(wit.Dynamic, 0, e.scratch[from:], -1)
 	return nil
+}
+
+// choose makes what becomes of entries. An operation stands at one stage.
+func (o *mask) choose(stage int) {
+	o.choice, o.wrong = make([][]byte, len(dynamicClasses)), make([]*failure, len(dynamicClasses))
+	o.choice[datum.TagNull] = []byte{datum.TagNull}
+	for tag := datum.TagNull + 1; int(tag) < len(dynamicClasses); tag++ {
+		value, f := o.dynamic(tag, stage)
+		if f != nil {
+			value = nil
+		}
+		o.choice[tag], o.wrong[tag] = value, f
+	}
+}
+
+// behind is what becomes of the input's values that another mask has been on, nil: none.
+func (o *mask) behind(before [][]byte) [][]byte {
+	if before == nil {
+		return o.choice
+	}
+	list := make([][]byte, len(before))
+	for tag, value := range before {
+		if value != nil {
+			list[tag] = o.choice[value[0]]
+		}
+	}
+	return list
 }
 
 // structured is the masked value of a field with a schema.

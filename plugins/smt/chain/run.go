@@ -175,6 +175,8 @@ func (p *program) write(dst []byte, ends []uint32, in []byte, row *wit.Row) []by
 			dst = append(dst, b...)
 		case constant:
 			dst = append(dst, part.bytes...)
+		case chosen:
+			dst = append(dst, part.choice[in[ends[part.first]]]...)
 		case attribute:
 			dst = part.attribute(dst, row)
 		}

@@ -1,6 +1,8 @@
 package chain
 
 import (
+	"math/bits"
+	"slices"
 	"unsafe"
 
 	"github.com/culvert-project/culvert/wit"
@@ -8,15 +10,31 @@ import (
 )
 
 // shape is what a plan made of the last map that it saw: the names in their order, and the parts of the result. Steps
-// never look into values, so another map of the same names, in a row that has the same attributes, comes to the same
-// parts.
+// look at no more of values than their tags, by which a part chooses, so another map of the same names, in a row that
+// has the same attributes, comes to the same parts.
 type shape struct {
 	program
-	// head is the tag and the count; keys are the keys with their tags, each with room behind it for reading words.
-	head []byte
-	keys [][]byte
-	has  attributes
-	size int
+	// head is the tag and the count; keys are the keys.
+	head    []byte
+	keys    []shapeKey
+	choices []choice
+	has     attributes
+	size    int
+}
+
+// shapeKey is a key with its tag, and its first words under their masks. Room behind it is for reading words.
+type shapeKey struct {
+	bytes       []byte
+	words, mask [2]uint64
+}
+
+func newShapeKey(key []byte) shapeKey {
+	k := shapeKey{bytes: append(make([]byte, 0, len(key)+8), key...)}
+	for i, b := range key[:min(len(key), 16)] {
+		k.words[i/8] |= uint64(b) << (i % 8 * 8)
+		k.mask[i/8] |= 0xff << (i % 8 * 8)
+	}
+	return k
 }
 
 // attributes tells which of them a row has.
@@ -44,23 +62,25 @@ func (p *plan) learn(m *entries, before []byte, row *wit.Row) {
 		return
 	}
 	p.misses++
-	s := &shape{has: attributesOf(row)}
+	s := &shape{has: attributesOf(row), choices: slices.Clone(m.choices)}
 	var original entries
 	original.read(before)
 	for _, e := range original.list {
-		s.keys = append(s.keys, append(make([]byte, 0, len(e.key)+8), e.key...))
+		s.keys = append(s.keys, newShapeKey(e.key))
 	}
 	s.head = datum.AppendNumber([]byte{datum.TagMap}, int64(len(original.list)))
 	s.same = !m.changed
 	s.join(part{from: constant, bytes: datum.AppendNumber([]byte{datum.TagMap}, int64(len(m.list)))})
 	for i := range m.list {
 		e := &m.list[i]
-		if e.keyAt >= 0 && e.keyAt == e.valueAt {
+		if e.keyAt >= 0 && e.keyAt == e.valueAt && e.choice == nil {
 			s.join(part{from: input, first: 2 * e.keyAt, last: 2*e.keyAt + 1})
 			continue
 		}
 		s.join(part{from: constant, bytes: e.key})
 		switch {
+		case e.choice != nil:
+			s.join(part{from: chosen, first: 2*e.valueAt + 1, choice: e.choice})
 		case e.attribute:
 			s.join(part{from: constant, bytes: e.value[:1]})
 			s.join(part{from: attribute, what: e.what})
@@ -101,33 +121,74 @@ loop:
 			}
 			i++
 		}
-		for k, key := range s.keys {
+		for k := range s.keys {
 			*(*uint32)(unsafe.Add(ends, k*8)) = uint32(i)
-			if i+uint64(len(key))+8 > uint64(len(data)) {
+			key := &s.keys[k]
+			size := uint64(len(key.bytes))
+			if i+size+8 > uint64(len(data)) || (*(*uint64)(unsafe.Add(base, i))^key.words[0])&key.mask[0] != 0 {
 				break loop
 			}
-			if !sameKey(unsafe.Add(base, i), key) {
+			if size > 8 && ((*(*uint64)(unsafe.Add(base, i+8))^key.words[1])&key.mask[1] != 0 ||
+				size > 16 && !sameKey(unsafe.Add(base, i+16), key.bytes[16:])) {
 				break loop
 			}
-			i += uint64(len(key))
+			i += size
 			*(*uint32)(unsafe.Add(ends, k*8+4)) = uint32(i)
 			if i >= end {
 				break loop
 			}
-			size := skipScalar(data[i:end])
-			if size == 0 {
-				other, err := datum.SkipDynamic(data[i:end])
-				if err != nil {
-					break loop
+			// what is skipped here may run past the end: that is told by the next key, or behind the last
+			tag := *(*byte)(unsafe.Add(base, i))
+			switch tag {
+			case datum.TagNull, datum.TagFalse, datum.TagTrue:
+				i++
+				continue
+			case datum.TagText, datum.TagBytes:
+				if i+3 > end {
+					break
 				}
-				size = other
+				n, head := uint64(*(*byte)(unsafe.Add(base, i+1))), uint64(2)
+				if n >= 0x80 {
+					next := uint64(*(*byte)(unsafe.Add(base, i+2)))
+					if next >= 0x80 {
+						break // 8 KiB and more
+					}
+					n, head = n&0x7f|next<<7, 3
+				}
+				if n&1 == 0 {
+					i += head + n>>1
+					continue
+				}
+			case datum.TagInt8, datum.TagInt16, datum.TagInt32, datum.TagInt64:
+				if i+9 > uint64(len(data)) {
+					break
+				}
+				stop := ^*(*uint64)(unsafe.Add(base, i+1)) & 0x8080808080808080
+				// this many bytes always fit; no stop counts as 9
+				if n := bits.TrailingZeros64(stop)/8 + 1; n <= 1<<(tag-datum.TagInt8) {
+					i += 1 + uint64(n)
+					continue
+				}
+			case datum.TagFloat64:
+				i += 9
+				continue
 			}
-			i += uint64(size)
+			other, err := datum.SkipDynamic(data[i:end])
+			if err != nil {
+				break loop
+			}
+			i += uint64(other)
 		}
 		if i != end {
 			break
 		}
 		*(*uint32)(unsafe.Add(ends, len(s.keys)*8)) = uint32(i)
+		for k := range s.choices {
+			c := &s.choices[k]
+			if c.by[data[e.ends[2*c.valueAt+1]]] == nil {
+				break loop
+			}
+		}
 		from := len(dst)
 		if !s.same {
 			if need := int(in.Value.Size) + s.size + slack; cap(dst)-from < need {
@@ -162,37 +223,4 @@ func sameKey(at unsafe.Pointer, key []byte) bool {
 	}
 	// shifting by 64 gives 0: nothing is left to compare
 	return (*(*uint64)(at)^*(*uint64)(to))<<(64-8*n) == 0
-}
-
-// skipScalar is the size of the dynamic value at the start of b, 0 where it is no plain one or its bytes are bad.
-func skipScalar(b []byte) int {
-	switch b[0] {
-	case datum.TagNull, datum.TagFalse, datum.TagTrue:
-		return 1
-	case datum.TagInt64:
-		for i := 1; i < len(b) && i < 10; i++ {
-			if b[i] < 0x80 {
-				return i + 1
-			}
-		}
-	case datum.TagFloat64:
-		if len(b) >= 9 {
-			return 9
-		}
-	case datum.TagText:
-		if len(b) < 3 {
-			return 0
-		}
-		n, head := int(b[1]), 2
-		if n >= 0x80 {
-			if b[2] >= 0x80 {
-				return 0
-			}
-			n, head = n&0x7f|int(b[2])<<7, 3
-		}
-		if n&1 == 0 && n>>1 <= len(b)-head {
-			return head + n>>1
-		}
-	}
-	return 0
 }

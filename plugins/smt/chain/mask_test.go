@@ -1,0 +1,92 @@
+package chain
+
+import (
+	"reflect"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/datum"
+)
+
+// Rows that a mask takes with others like them come out as each does by itself, the nulls and the failures among them.
+func TestMasksOfRowsThatAreAlike(t *testing.T) {
+	stage := func(class string, texts ...string) wit.Stage {
+		return wit.Stage{Component: class, Settings: pairs(texts...)}
+	}
+	topic := stage(ClassInsertValue, "topic.field", "topic")
+	chains := map[string][]wit.Stage{
+		"one":         {stage(ClassMaskValue, "fields", "a")},
+		"several":     {stage(ClassMaskValue, "fields", "c,a,none,b")},
+		"replacement": {topic, stage(ClassMaskValue, "fields", "a,topic", "replacement", "12")},
+		"no number":   {topic, stage(ClassMaskValue, "fields", "a,b", "replacement", "***")},
+		"twice": {stage(ClassMaskValue, "fields", "a,d", "replacement", "1"), topic,
+			stage(ClassMaskValue, "fields", "a", "replacement", "2")},
+		"behind a failure": {stage(ClassMaskValue, "fields", "a"), stage(ClassMaskValue, "fields", "a", "replacement", "3")},
+		"nulls kept": {stage(ClassMaskValue, "fields", "a,d", "replace.null.with.default", "false"),
+			stage(ClassReplaceValue, "renames", "a:z", "replace.null.with.default", "false"), topic},
+		"nulls kept for a while": {stage(ClassMaskValue, "fields", "a,d", "replace.null.with.default", "false"), topic},
+		"renamed":                {stage(ClassReplaceValue, "renames", "b:x,x:b"), stage(ClassMaskValue, "fields", "x,b,d")},
+		"of an attribute": {stage(ClassInsertValue, "timestamp.field", "at", "partition.field", "b2"),
+			stage(ClassMaskValue, "fields", "at,b2,a")},
+		"removed": {stage(ClassMaskValue, "fields", "a,c"), stage(ClassReplaceValue, "exclude", "a")},
+	}
+	fallback, err := datum.Append(nil, []wit.Node{{Kind: wit.Text}}, 0, "empty")
+	if err != nil {
+		t.Fatal(err)
+	}
+	nodes := []wit.Node{{Kind: wit.Structure, Name: wit.Ptr("S"), Members: []wit.Member{{Name: "a", Node: 1},
+		{Name: "b", Node: 2}, {Name: "c", Node: 3}, {Name: "d", Node: 4}}}, {Kind: wit.Text, Optional: true},
+		{Kind: wit.Int64}, {Kind: wit.Float64, Optional: true},
+		{Kind: wit.Text, Optional: true, DefaultValue: &fallback}}
+	b := batch{topics: []string{"t"}}
+	add := func(d wit.Datum, made []byte, err error) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		d.Start, d.Size = uint32(len(b.data)), uint32(len(made)-len(b.data))
+		b.data = made
+		for _, at := range []int64{-1, 1} { // with a timestamp and without
+			b.rows = append(b.rows, wit.Row{Origin: uint32(len(b.rows)), Partition: int32(at), Offset: -1,
+				Timestamp: at, Value: d})
+		}
+	}
+	for range 3 {
+		for _, x := range []struct{ a, c, d any }{{"text", 1.5, "x"}, {nil, 1.5, nil}, {"other", nil, "x"},
+			{nil, nil, nil}, {"", 0.5, ""}} {
+			made, err := datum.Append(b.data, nodes, 0, datum.Record{x.a, int64(7), x.c, x.d})
+			add(wit.Datum{Form: wit.Structured, Schema: 1}, made, err)
+		}
+		for _, x := range []any{"text", nil, int64(1 << 40), int8(3), true, false, 1.5, float32(2), datum.List{"x"},
+			datum.Map{{Key: "k", Value: nil}}, []byte("x"), "text"} {
+			made, err := datum.AppendDynamic(b.data, datum.Map{{Key: "a", Value: x}, {Key: "b", Value: int32(7)},
+				{Key: "a name of more than sixteen bytes", Value: x}, {Key: "ten bytes!", Value: "y"}})
+			add(wit.Datum{Form: wit.Dynamic}, made, err)
+		}
+	}
+	schemas := []wit.Schema{{ID: 1, Nodes: nodes}}
+	for name, stages := range chains {
+		t.Run(name, func(t *testing.T) {
+			e := New()
+			context, err := e.Prepare(stages)
+			if err != nil {
+				t.Fatal(err)
+			}
+			out, faults := apply(t, e, context, schemas, b)
+			got := outcomes(t, e, len(b.rows), out, faults)
+			want := singly(t, stages, schemas, b)
+			if !reflect.DeepEqual(want, got) {
+				t.Errorf("differs from stage by stage (-stage by stage +joined):\n%s", cmp.Diff(want, got))
+			}
+			for i, row := range b.rows {
+				e := New()
+				row.Origin = 0
+				out, faults := apply(t, e, context, schemas, batch{b.topics, []wit.Row{row}, b.data})
+				if want := outcomes(t, e, 1, out, faults)[0]; !reflect.DeepEqual(want, got[i]) {
+					t.Errorf("row %d differs from the row alone (-alone +among others):\n%s", i, cmp.Diff(want, got[i]))
+				}
+			}
+		})
+	}
+}
