@@ -280,8 +280,8 @@ its transforms and converters to their topics; those that its plugin could not r
 into the service, with its settings for retries, uncertain inserts and order.
 
 Each letter is sent once: what was replayed is stored beside the offsets of the worker, in the transaction of its records where the
-worker has exactly.once.source.support=enabled, else behind them. What is refused once more goes back to the topic, with
-__culvert.errors.replays counting. A fault that is no letter's (a service that does not answer, a logon that is refused) ends the
+worker has exactly.once.source.support=enabled, else behind them. What is refused once more goes back to the topic, and
+a header counts how often. A fault that is no letter's (a service that does not answer, a logon that is refused) ends the
 command; started again, it goes on behind what was replayed.
 
 The files are those of culvert run. No worker may be at work in the --data folder; one that runs elsewhere on the same Kafka can go on,

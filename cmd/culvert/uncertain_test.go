@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -83,9 +84,9 @@ func TestEveryRecordIsWrittenOnce(t *testing.T) {
 	post := func(status, count string) map[string]string {
 		return map[string]string{"csrf": "true", "match": "POST", "status": status, "status-count": count, "status-body": "json", "status-message": "Not now", "status-code": "X/1"}
 	}
-	expire := func(every int) func(*service.Service, *http.Request, int) {
+	expire := func(times ...int) func(*service.Service, *http.Request, int) {
 		return func(s *service.Service, _ *http.Request, n int) {
-			if n > 0 && n%every == 0 {
+			if slices.Contains(times, n) {
 				s.Set("expire-sessions", "")
 			}
 		}
@@ -116,6 +117,11 @@ func TestEveryRecordIsWrittenOnce(t *testing.T) {
 		{name: "rotate-next", switches: csrf("next")}, {name: "rotate-both", switches: csrf("both")},
 		{name: "one-lane", switches: csrf("both"), settings: []string{"sap.odata.max.in.flight=1"}},
 		{name: "expire", switches: csrf("off"), front: expire(16)},
+		// Again and again, one request at a time: of several, one may meet the end of its session each time it is sent.
+		{name: "expire-again", switches: csrf("off"), front: expire(8, 16, 24, 32),
+			settings: []string{"sap.odata.max.in.flight=1"}},
+		{name: "timed-out-again", switches: map[string]string{"csrf": "true", "unknown-session": "400"},
+			front: expire(8, 16, 24, 32), settings: []string{"sap.odata.max.in.flight=1"}},
 		{name: "timed-out", switches: map[string]string{"csrf": "true", "unknown-session": "400"}, front: expire(16)},
 		{name: "expire-rotate", switches: csrf("both"), front: expire(16)},
 		{name: "503", switches: post("503", "2"), check: of(map[int]int{503: 2, 201: written})},

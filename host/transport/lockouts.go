@@ -454,9 +454,10 @@ func (g *logon) explain(at time.Time) string {
 		who, at.Format("2006-01-02 15:04:05 -0700"), g.origin, g.suspect)
 }
 
-// unasked are answers below 500 of those who stand before the service and look at no secret of its: proxies, and guards
-// of its load.
-var unasked = []int{http.StatusProxyAuthRequired, http.StatusRequestTimeout, http.StatusTooManyRequests}
+// unasked are answers below 500 of those who stand before the service and look at no secret of its: proxies, guards of
+// its load, and what knows that there is no such service, or none that is active, before anybody logs on.
+var unasked = []int{http.StatusProxyAuthRequired, http.StatusRequestTimeout, http.StatusTooManyRequests,
+	http.StatusNotFound, http.StatusForbidden}
 
 // learn notes what the answer to a request says about the secret, which went out at that time.
 func (g *logon) learn(a asked, sent time.Time, status int) {

@@ -51,7 +51,7 @@ func TestReferencesAreBounded(t *testing.T) {
 		json.NewEncoder(w).Encode(sr.SubjectSchema{Subject: "s", Version: 1, ID: n + 1, Schema: s})
 	}, nil)
 	texts, kind, err := c.Schema(t.Context(), 1)
-	want := []Text{{"c", `"text 3"`}, {"c", `"text 2"`}, {"c", `"text 1"`}, {"", `"text 0"`}}
+	want := []Text{{"a", `"text 3"`}, {"a", `"text 2"`}, {"a", `"text 1"`}, {"", `"text 0"`}}
 	if err != nil || kind != Avro || !slices.Equal(texts, want) {
 		t.Errorf("expected four schemas, found %q of type %s, %v", texts, kind, err)
 	}
