@@ -40,6 +40,8 @@ type writing struct {
 }
 
 type tries struct {
+	// portion is with which others of the batch the row was encoded first.
+	portion         int
 	again, attempts int
 	// since is when the first of the attempts failed.
 	since time.Time

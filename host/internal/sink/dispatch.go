@@ -318,7 +318,26 @@ func (w *writing) deliveries() ([]job, error) {
 	if len(w.rows) == 0 {
 		return nil, nil
 	}
-	return w.encodeBy(t.plugin.Opened(), w.rows, w.doubted(w.rows), true)
+	var jobs []job
+	portions := t.ledger.portions(w.batch.items, w.rows, t.o.InFlight)
+	for n, rows := range portions {
+		for _, row := range rows {
+			w.tries[row].portion = n
+		}
+		some, err := w.encodeBy(t.plugin.Opened(), rows, w.doubted(rows), true)
+		if errors.Is(err, errAdopt) { // what was refused or ignored of the portions before is settled
+			w.takenBack(jobs)
+			for _, rest := range portions[n:] {
+				w.rows = append(w.rows, rest...)
+			}
+			slices.Sort(w.rows)
+		}
+		if err != nil {
+			return nil, err
+		}
+		jobs = append(jobs, some...)
+	}
+	return jobs, nil
 }
 
 // made takes the deliveries of a batch.

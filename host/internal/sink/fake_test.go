@@ -267,6 +267,8 @@ type writer struct {
 	statuses map[uint32]uint16
 	// warnings are those of each answer.
 	warnings int
+	// encoded is how many rows it was given to encode.
+	encoded int
 }
 
 func (w *writer) OpenSink(context.Context, string, []wit.Setting, []byte, []wit.Response) (wit.SinkOpening, error) {
@@ -292,6 +294,7 @@ func (w *writer) Encode(_ context.Context, context []byte, b *record.Batch, orig
 		w.staleOnce = false
 		return d, &wit.Fault{Kind: wit.FaultStale, Message: "unknown property"}
 	}
+	w.encoded += len(b.Rows)
 	hinted := map[uint32]string{}
 	for _, h := range hints {
 		hinted[h.Row] = h.Text

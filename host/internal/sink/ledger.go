@@ -472,7 +472,7 @@ func (l *ledger) room(p *partition, n int, first bool) bool {
 	if !first {
 		limit -= reserve
 	}
-	each := len(strconv.FormatInt(max(p.items[len(p.items)-1].record.Offset-p.base, 0), 10)) + 1
+	each := p.each()
 	if p.noted+(p.charged+n)*each <= limit {
 		return true
 	}
@@ -480,6 +480,49 @@ func (l *ledger) room(p *partition, n int, first bool) bool {
 		settled: p.ahead(p.base, false)}
 	p.noted, p.charged = len(count.text(p.base)), p.delivering
 	return p.noted+(p.charged+n)*each <= limit
+}
+
+// each is how many bytes a row can add to the partition's note: an offset and a sign.
+func (p *partition) each() int {
+	ahead := int64(0)
+	if n := len(p.items); n > 0 {
+		ahead = max(p.items[n-1].record.Offset-p.base, 0)
+	}
+	return len(strconv.FormatInt(ahead, 10)) + 1
+}
+
+// leastPortion is how many rows of a partition are encoded together, however short a note may be.
+const leastPortion = 64
+
+// portions cuts rows of a batch, which are positions in items, into parts to be encoded one after another: of each
+// partition about as many as its note can tell apart. A delivery of more could not begin and would be encoded again in
+// parts. With many lanes it is nearly twice as many, since a delivery has but a few of them, and what is settled grows
+// together. Rows of a partition stay in order.
+func (l *ledger) portions(items []*item, rows []uint32, inFlight int) [][]uint32 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	count := map[*partition]int{}
+	for _, row := range rows {
+		count[items[row].partition]++
+	}
+	size, number := make(map[*partition]int, len(count)), 1
+	for p, n := range count {
+		lanes := max(inFlight, 2)
+		most := max((l.limit-names-reserve)/p.each()*2*lanes/(lanes+2), leastPortion)
+		parts := (n + most - 1) / most
+		size[p], number = (n+parts-1)/parts, max(number, parts)
+	}
+	if number == 1 {
+		return [][]uint32{rows}
+	}
+	out, seen := make([][]uint32, number), make(map[*partition]int, len(count))
+	for _, row := range rows {
+		p := items[row].partition
+		at := seen[p] / size[p]
+		out[at] = append(out[at], row)
+		seen[p]++
+	}
+	return out
 }
 
 // end tells that the delivery is settled or has failed.

@@ -113,6 +113,24 @@ func TestDeliveriesThatTheNoteCannotSay(t *testing.T) {
 	})
 }
 
+// Rows of a batch that is larger than the note can say are encoded once, not again for each part that it is made in.
+func TestLargeBatchesAreEncodedOnce(t *testing.T) {
+	for partitions := range int32(3) {
+		synctest.Test(t, func(t *testing.T) {
+			w := &writer{each: 1000}
+			x := newWorld(w)
+			x.o.Rows, x.o.InFlight, x.group.atMost, x.service.slow = 8000, 8, 8000, time.Second
+			for i := range 8000 {
+				x.group.put("t", int32(i)%(partitions+1), fmt.Sprintf("%c%d=1", 'a'+i%8, i))
+			}
+			x.ok(t)
+			if n := len(counted(t, x)); n != 8000 || w.encoded != n {
+				t.Errorf("%d partitions: found %d records in %d requests, of %d rows that were encoded", partitions+1, n, len(x.service.seen()), w.encoded)
+			}
+		})
+	}
+}
+
 // Where nothing can be stored beside an offset, nothing is sent.
 func TestNothingIsSentWithoutANote(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

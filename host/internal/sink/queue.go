@@ -27,10 +27,15 @@ type lane struct {
 
 func (l *lane) before(other *lane) bool {
 	a, b := &l.jobs[0], &other.jobs[0]
-	return cmp.Or(cmp.Compare(a.of.number, b.of.number), cmp.Compare(a.rows[0], b.rows[0])) < 0
+	return cmp.Or(cmp.Compare(a.of.number, b.of.number), cmp.Compare(a.portion(), b.portion()),
+		cmp.Compare(a.rows[0], b.rows[0])) < 0
 }
 
 func (j *job) partition() *partition { return j.of.batch.items[j.rows[0]].partition }
+
+// portion is that of the batch in which the rows are, see [ledger.portions]. One after another they are what the notes
+// have room for, so that there is always a delivery that can begin.
+func (j *job) portion() int { return j.of.tries[j.rows[0]].portion }
 
 func newQueue() *queue {
 	return &queue{lanes: map[uint32]*lane{}, ready: map[*partition]*lanes{}, crowded: map[*partition]bool{}}
