@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/host/kafka"
+	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/host/transport"
 	"github.com/culvert-project/culvert/wit"
@@ -129,6 +130,43 @@ func TestLargeBatchesAreEncodedOnce(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A version that breaks in the middle of such a batch is tried thrice and left: the version before writes all of it,
+// each record once, but for what the new one has ignored by then.
+func TestVersionThatBreaksInALargeBatch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		before := &writer{each: 1000, version: "1"}
+		after := &writer{each: 1000, version: "2", trap: &plugin.Trap{Function: "encode"}}
+		x := newWorld(before)
+		x.versions.candidate = &fakeCode{after}
+		breaks := 0
+		x.versions.again = func(v *versions) bool {
+			if v.current.w != after {
+				return false
+			}
+			if breaks++; breaks == 3 {
+				v.candidate = &fakeCode{before}
+			}
+			return true
+		}
+		x.o.Rows, x.o.InFlight, x.group.atMost, x.service.slow = 8000, 8, 8000, time.Second
+		for i := range 8000 {
+			value := "1"
+			switch i {
+			case 7:
+				value = "~ignored"
+			case 6000:
+				value = "#the new version breaks"
+			}
+			x.group.put("t", 0, fmt.Sprintf("%c%d=%s", 'a'+i%8, i, value))
+		}
+		x.ok(t)
+		if n := len(counted(t, x)); n != 7999 || breaks != 3 || before.encoded < 7999 || x.committed("t", 0) != 8000 {
+			t.Errorf("found %d records, %d breaks, %d rows encoded by the version before, offset %d", n, breaks,
+				before.encoded, x.committed("t", 0))
+		}
+	})
 }
 
 // Where nothing can be stored beside an offset, nothing is sent.
