@@ -714,7 +714,7 @@ func (s *capService) testRefused(t *testing.T, p *place, servers string) {
 }
 
 // modeRows is how many records each mode writes, soakModeRows with CULVERT_SOAK=1.
-const modeRows, soakModeRows = 2000, 10_000
+const modeRows, soakModeRows = 1000, 10_000
 
 // testModes writes records by each mode in batches, some of them bad: the service has what the records come to, and the
 // bad ones alone are left out. Bad are inserts of what is there, which the service refuses among the others of their
