@@ -68,23 +68,31 @@ func declared(connectors []wit.SettingSpec, name string) (known bool, value stri
 	return true, w.Text(name)
 }
 
-// TestReadmeSettings holds the README to the declarations: every setting that it names is there, and its tables have
-// their defaults.
+// TestReadmeSettings holds the README and the guides to the declarations: every setting that they name is there, and
+// their tables have the declared defaults.
 func TestReadmeSettings(t *testing.T) {
-	text, err := os.ReadFile("../README.md")
+	pages, err := filepath.Glob("../cmd/culvert/guides/*.md")
 	if err != nil {
 		t.Fatal(err)
 	}
+	var text strings.Builder
+	for _, page := range append(pages, "../README.md") {
+		one, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text.WriteString(string(one) + "\n")
+	}
 	connectors := connectorSettings(t)
 	names := regexp.MustCompile("`((?:sap\\.odata|kafka\\.proxy|plugin\\.NAME\\.limits)\\.[A-Za-z0-9.-]+)`")
-	for _, m := range names.FindAllStringSubmatch(string(text), -1) {
+	for _, m := range names.FindAllStringSubmatch(text.String(), -1) {
 		if known, _ := declared(connectors, m[1]); !known {
 			t.Errorf("%s is no setting", m[1])
 		}
 	}
 	row := regexp.MustCompile("(?m)^\\| (`(?:sap\\.odata|kafka\\.proxy|plugin\\.NAME\\.limits)\\.[^|]*) \\| ([^|]*)\\|")
 	alone, rows := regexp.MustCompile("^`([^`]*[a-z0-9][^`]*)`$"), 0
-	for _, m := range row.FindAllStringSubmatch(string(text), -1) {
+	for _, m := range row.FindAllStringSubmatch(text.String(), -1) {
 		rows++
 		said := ""
 		if found := alone.FindStringSubmatch(strings.TrimSpace(m[2])); found != nil {
@@ -92,7 +100,7 @@ func TestReadmeSettings(t *testing.T) {
 		}
 		for _, name := range names.FindAllStringSubmatch(m[1], -1) {
 			if _, value := declared(connectors, name[1]); said != value {
-				t.Errorf("%s: the README has the default %q, its declaration %q", name[1], said, value)
+				t.Errorf("%s: the guides have the default %q, its declaration %q", name[1], said, value)
 			}
 		}
 	}

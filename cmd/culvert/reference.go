@@ -10,25 +10,36 @@ import (
 )
 
 // referencePages are made from what host and plugins declare: `go test ./cmd/culvert -run TestReference -update` writes
-// them anew, and the same test says when they are out of date.
+// them anew, and the same test says when they are out of date. The guides beside them are written by hand.
 //
-//go:embed reference/*.md
+//go:embed reference/*.md guides/*.md
 var referencePages embed.FS
+
+// guide is what names of guides begin with: other pages are called as what they are about.
+const guide = "guide/"
+
+// readReference is the page of a name.
+func readReference(name string) ([]byte, error) {
+	if rest, ok := strings.CutPrefix(name, guide); ok {
+		return referencePages.ReadFile(path.Join("guides", rest+".md"))
+	}
+	return referencePages.ReadFile(path.Join("reference", name+".md"))
+}
 
 // newReference prints pages of the reference, which are part of the program.
 func newReference() *cobra.Command {
 	return &cobra.Command{
 		Use:   "reference [NAME]",
-		Short: "Print the reference: settings, commands, REST and metrics",
-		Long: "Print a page of the reference, as Markdown. Without NAME the pages are listed. The pages belong to this program's version\n" +
-			"and its own plugins; settings of others are shown by culvert plugins show.",
-		Example: "  culvert reference\n  culvert reference source | less",
+		Short: "Print the reference (settings, commands, REST and metrics) and guides",
+		Long: "Print a page of the reference, or a guide, as Markdown. Without NAME they are listed. The pages belong to this program's\n" +
+			"version and its own plugins; settings of others are shown by culvert plugins show.",
+		Example: "  culvert reference\n  culvert reference source | less\n  culvert reference guide/delivery",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return failed(listReference(c))
 			}
-			page, err := referencePages.ReadFile(path.Join("reference", args[0]+".md"))
+			page, err := readReference(args[0])
 			if err != nil {
 				return wrong(fmt.Errorf("expected one of %s, found %q", strings.Join(referenceNames(), ", "), inLine(args[0])))
 			}
@@ -39,18 +50,20 @@ func newReference() *cobra.Command {
 	}
 }
 
-// referenceNames are the names of the pages, sorted.
+// referenceNames are the names of the guides and then of the pages, sorted.
 func referenceNames() (names []string) {
-	entries, _ := referencePages.ReadDir("reference") // embedded: it is there
-	for _, e := range entries {
-		names = append(names, strings.TrimSuffix(e.Name(), ".md"))
+	for _, in := range []struct{ folder, prefix string }{{"guides", guide}, {"reference", ""}} {
+		entries, _ := referencePages.ReadDir(in.folder) // embedded: it is there
+		for _, e := range entries {
+			names = append(names, in.prefix+strings.TrimSuffix(e.Name(), ".md"))
+		}
 	}
 	return names
 }
 
 func listReference(c *cobra.Command) error {
 	for _, name := range referenceNames() {
-		page, err := referencePages.ReadFile(path.Join("reference", name+".md"))
+		page, err := readReference(name)
 		if err != nil {
 			return err
 		}

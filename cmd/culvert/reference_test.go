@@ -74,6 +74,12 @@ func TestReferenceCommand(t *testing.T) {
 			t.Errorf("%s is not listed:\n%s", name, list.stdout)
 		}
 	}
+	if want, err = os.ReadFile("guides/source.md"); err != nil {
+		t.Fatal(err)
+	}
+	if got := p.run("reference", "guide/source"); got.code != exitDone || got.stdout != string(want) {
+		t.Errorf("exit code %d, %d bytes, expected %d", got.code, len(got.stdout), len(want))
+	}
 	if got := p.run("reference", "sauce"); got.code != exitWrong || !strings.Contains(got.stderr, `found "sauce"`) {
 		t.Errorf("exit code %d, %s", got.code, got.stderr)
 	}
@@ -109,8 +115,8 @@ func settings(b *strings.Builder, prefix string, specs []wit.SettingSpec) {
 
 func worker(t *testing.T) string {
 	var b strings.Builder
-	b.WriteString("# Settings of a worker\n\nThey stand in a worker's file, in `--set`, and in the environment, as its page in README says. Those of its\n" +
-		"Kafka clients are on the page [kafka-clients](kafka-clients.md).\n\n")
+	b.WriteString("# Settings of a worker\n\nThey stand in a worker's file, in `--set`, and in the environment, as the [guide](../guides/worker.md)\n" +
+		"to workers says. Those of its Kafka clients are on the page [kafka-clients](kafka-clients.md).\n\n")
 	specs := config.WorkerSettings()
 	settings(&b, "", specs)
 	documented(t, "worker", specs)

@@ -261,7 +261,7 @@ func (t target) environment() []string { return []string{"GOOS=" + t.system, "GO
 
 // contents are the files of the repository that an archive holds.
 func (s *source) contents(ctx context.Context) (list []entry, err error) {
-	names, err := output(ctx, s.dir, "git", "ls-files", "README.md", "RATIONALE.md", "LICENSE", "examples", "cmd/culvert/reference")
+	names, err := output(ctx, s.dir, "git", "ls-files", "README.md", "RATIONALE.md", "LICENSE", "examples", "cmd/culvert/reference", "cmd/culvert/guides")
 	if err != nil {
 		return nil, err
 	}

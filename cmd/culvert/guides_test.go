@@ -1,0 +1,108 @@
+package main
+
+import (
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"unicode"
+)
+
+var (
+	markdownLink = regexp.MustCompile(`\]\(([^()\s]+)\)`)
+	guideNamed   = regexp.MustCompile(`reference guide/([a-z-]+)`)
+	codeBlock    = regexp.MustCompile("(?ms)^```.*?^```")
+)
+
+// Links between the pages of the repository lead somewhere: to a file or folder that is there, and to a heading of it.
+// The README leads to each guide.
+func TestReferenceLinks(t *testing.T) {
+	t.Parallel()
+	pages := map[string]string{}
+	err := filepath.WalkDir("../..", func(path string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir() && d.Name() != ".." && (strings.HasPrefix(d.Name(), ".") || d.Name() == "testdata" ||
+			d.Name() == "node_modules" || d.Name() == "bin" || d.Name() == "dist" && filepath.Dir(path) == "../.."):
+			return fs.SkipDir
+		case d.IsDir() || filepath.Ext(path) != ".md":
+			return nil
+		}
+		text, err := os.ReadFile(path)
+		pages[path] = codeBlock.ReplaceAllString(string(text), "")
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	links, reached := 0, map[string]bool{}
+	for _, page := range slices.Sorted(maps.Keys(pages)) {
+		for _, m := range markdownLink.FindAllStringSubmatch(pages[page], -1) {
+			if strings.Contains(m[1], "://") {
+				continue
+			}
+			links++
+			file, anchor, _ := strings.Cut(m[1], "#")
+			to := page
+			if file != "" {
+				to = filepath.Join(filepath.Dir(page), file)
+			}
+			if _, err := os.Stat(to); err != nil {
+				t.Errorf("%s: %s leads nowhere: %v", page, m[1], err)
+				continue
+			}
+			if page == "../../README.md" {
+				reached[to] = true
+			}
+			if anchor != "" && !slices.Contains(anchors(pages[to]), anchor) {
+				t.Errorf("%s: %s leads to none of the headings %v", page, m[1], anchors(pages[to]))
+			}
+		}
+		for _, m := range guideNamed.FindAllStringSubmatch(pages[page], -1) {
+			if !slices.Contains(referenceNames(), guide+m[1]) {
+				t.Errorf("%s: there is no guide %s", page, m[1])
+			}
+		}
+	}
+	guides, err := filepath.Glob("guides/*.md")
+	if err != nil || len(guides) < 10 || links < 50 {
+		t.Errorf("%d guides, %d links: %v", len(guides), links, err)
+	}
+	for _, g := range guides {
+		if to := filepath.Join("../../cmd/culvert", g); !reached[to] {
+			t.Errorf("README.md does not lead to %s", to)
+		}
+	}
+}
+
+// anchors are what GitHub calls the headings of a page.
+func anchors(page string) (all []string) {
+	seen := map[string]int{}
+	for line := range strings.Lines(page) {
+		heading := strings.TrimLeft(line, "#")
+		if heading == line || !strings.HasPrefix(heading, " ") {
+			continue
+		}
+		name := strings.Map(func(r rune) rune {
+			switch {
+			case r == ' ':
+				return '-'
+			case unicode.IsLetter(r), unicode.IsDigit(r), r == '-', r == '_':
+				return unicode.ToLower(r)
+			}
+			return -1
+		}, strings.TrimSpace(heading))
+		seen[name]++
+		if n := seen[name]; n > 1 {
+			name += fmt.Sprint("-", n-1)
+		}
+		all = append(all, name)
+	}
+	return all
+}
