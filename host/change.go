@@ -77,7 +77,7 @@ func (r *reloader) own(now config.Now) error {
 
 // Create makes a connector that is not there yet.
 func (w worker) Create(ctx context.Context, name string, settings map[string]string,
-	target connect.Target) (connect.Info, error) {
+	target connect.TargetState) (connect.Info, error) {
 	r, err := w.changing()
 	if err != nil {
 		return connect.Info{}, err
@@ -155,7 +155,7 @@ func (w worker) Delete(ctx context.Context, name string) error {
 // write checks a configuration and, where it is good, stores it and has it run. allowed is asked when the name is known
 // to be one. What is checked is what is stored. target is the state of a new connector, nil where it keeps its own.
 func (w worker) write(ctx context.Context, r *reloader, name string, settings map[string]string, allowed func() error,
-	target *connect.Target) error {
+	target *connect.TargetState) error {
 	if given, ok := settings["name"]; ok && strings.TrimSpace(given) != name {
 		return &rest.Refusal{Status: http.StatusBadRequest,
 			Message: "Connector name configuration (" + given + ") doesn't match connector name in the URL (" + name +

@@ -487,7 +487,7 @@ func (h *Host) start(ctx context.Context) (closing closers, err error) {
 }
 
 // target is what a connector is to do by what was kept of it.
-func (h *Host) target(c *config.Connector) connect.Target {
+func (h *Host) target(c *config.Connector) connect.TargetState {
 	if h.targets == nil {
 		return connect.Running
 	}

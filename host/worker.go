@@ -100,7 +100,7 @@ func (w worker) RestartTask(name string, task int) error {
 }
 
 // aim gives a connector another target state, which is kept before it is answered: it outlives the worker.
-func (w worker) aim(name string, target connect.Target, do func(*connect.Herder, string) error) error {
+func (w worker) aim(name string, target connect.TargetState, do func(*connect.Herder, string) error) error {
 	return w.steer(name, func(h *connect.Herder, name string) error {
 		w.host.steering.Lock()
 		defer w.host.steering.Unlock()
@@ -115,7 +115,7 @@ func (w worker) aim(name string, target connect.Target, do func(*connect.Herder,
 }
 
 // targetName is the name under which a target state is kept.
-func targetName(t connect.Target) string {
+func targetName(t connect.TargetState) string {
 	switch t {
 	case connect.Paused:
 		return config.TargetPaused

@@ -26,7 +26,7 @@ func (e entry) mode() int64 {
 
 // archive packs files below a folder: for Windows as zip, else as tar.gz. The same files come to the same bytes, in
 // whatever order they are given.
-func archive(t target, folder string, at time.Time, files []entry) (entry, error) {
+func archive(t platform, folder string, at time.Time, files []entry) (entry, error) {
 	files = slices.SortedFunc(slices.Values(files), func(a, b entry) int { return cmp.Compare(a.name, b.name) })
 	var b bytes.Buffer
 	if t.system == "windows" {

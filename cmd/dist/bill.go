@@ -53,7 +53,7 @@ type dependency struct {
 const ourPath = "github.com/culvert-project/culvert"
 
 // bill is the bill of materials of a program.
-func bill(version string, t target, parts []part) ([]byte, error) {
+func bill(version string, t platform, parts []part) ([]byte, error) {
 	own := component{Type: "application", Name: ourPath, Version: version, Licenses: licensed("Apache-2.0"),
 		PackageURL: packageURL(ourPath, version) + "?goarch=" + t.processor + "&goos=" + t.system}
 	own.Ref = own.PackageURL

@@ -31,17 +31,17 @@ import (
 )
 
 // everywhere are the platforms that a release is made for.
-var everywhere = []target{
+var everywhere = []platform{
 	{"linux", "amd64"}, {"linux", "arm64"}, {"darwin", "amd64"}, {"darwin", "arm64"}, {"windows", "amd64"},
 }
 
-// target is a platform by Go's names.
-type target struct{ system, processor string }
+// platform is a platform by Go's names.
+type platform struct{ system, processor string }
 
-func (t target) String() string { return t.system + "/" + t.processor }
+func (t platform) String() string { return t.system + "/" + t.processor }
 
 // program is the name of the program's file.
-func (t target) program() string {
+func (t platform) program() string {
 	if t.system == "windows" {
 		return "culvert.exe"
 	}
@@ -81,7 +81,7 @@ func run(ctx context.Context, out, targets string, anew bool) error {
 	}
 	defer os.RemoveAll(work)
 	r := &release{work: work, targets: wanted}
-	if slices.ContainsFunc(wanted, target.packaged) {
+	if slices.ContainsFunc(wanted, platform.packaged) {
 		if r.nfpm, err = installNFPM(ctx, filepath.Join(work, "tools")); err != nil {
 			return err
 		}
@@ -112,7 +112,7 @@ func run(ctx context.Context, out, targets string, anew bool) error {
 }
 
 // targetsOf reads the platforms that are asked for.
-func targetsOf(text string) (list []target, err error) {
+func targetsOf(text string) (list []platform, err error) {
 	if text == "" {
 		return everywhere, nil
 	}
@@ -121,7 +121,7 @@ func targetsOf(text string) (list []target, err error) {
 			name = runtime.GOOS + "/" + runtime.GOARCH
 		}
 		system, processor, _ := strings.Cut(name, "/")
-		if t := (target{system, processor}); slices.Contains(everywhere, t) {
+		if t := (platform{system, processor}); slices.Contains(everywhere, t) {
 			list = append(list, t)
 			continue
 		}
@@ -134,7 +134,7 @@ func targetsOf(text string) (list []target, err error) {
 type release struct {
 	// work is a folder for what is not kept, nfpm the program that makes packages, "" where none are.
 	work, nfpm string
-	targets    []target
+	targets    []platform
 	// files are the names of what was made.
 	files []string
 }
@@ -202,7 +202,7 @@ func guestsOf(makefile []byte) ([]string, error) {
 }
 
 // make makes what there is for a platform.
-func (r *release) make(ctx context.Context, s *source, t target) (names []string, err error) {
+func (r *release) make(ctx context.Context, s *source, t platform) (names []string, err error) {
 	program := filepath.Join(r.work, "program", t.program())
 	if err := s.compile(ctx, t, program); err != nil {
 		return nil, err
@@ -252,12 +252,14 @@ func (r *release) make(ctx context.Context, s *source, t target) (names []string
 }
 
 // compile builds the program for a platform, and the plugins in it, by the Makefile's own rules.
-func (s *source) compile(ctx context.Context, t target, to string) error {
+func (s *source) compile(ctx context.Context, t platform, to string) error {
 	_, err := s.run(ctx, t.environment(), "make", "--silent", "program", "PROGRAM="+to, "VERSION="+s.version)
 	return err
 }
 
-func (t target) environment() []string { return []string{"GOOS=" + t.system, "GOARCH=" + t.processor} }
+func (t platform) environment() []string {
+	return []string{"GOOS=" + t.system, "GOARCH=" + t.processor}
+}
 
 // contents are the files of the repository that an archive holds.
 func (s *source) contents(ctx context.Context) (list []entry, err error) {

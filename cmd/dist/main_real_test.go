@@ -41,7 +41,7 @@ func TestRealPackages(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := &release{work: work, nfpm: tool}
-	made, err := r.packages(t.Context(), &source{dir: "../..", version: "v1.2.3-4-gabc", at: day}, target{"linux", "amd64"}, program, []byte("licences"))
+	made, err := r.packages(t.Context(), &source{dir: "../..", version: "v1.2.3-4-gabc", at: day}, platform{"linux", "amd64"}, program, []byte("licences"))
 	if err != nil || len(made) != 2 {
 		t.Fatalf("%d packages, %v", len(made), err)
 	}

@@ -27,13 +27,13 @@ func TestArchives(t *testing.T) {
 	files := []entry{{"culvert", []byte("program"), true}, {"README.md", []byte("text"), false}, {"a/b", nil, false}}
 	want := map[string]string{"stem/culvert": "-rwxr-xr-x program", "stem/README.md": "-rw-r--r-- text", "stem/a/b": "-rw-r--r-- "}
 	for system, list := range map[string]func(*testing.T, []byte) map[string]string{"linux": inTar, "windows": inZip} {
-		a, err := archive(target{system, "amd64"}, "stem", day, files)
+		a, err := archive(platform{system, "amd64"}, "stem", day, files)
 		if err != nil {
 			t.Fatal(err)
 		}
 		reversed := slices.Clone(files)
 		slices.Reverse(reversed)
-		b, err := archive(target{system, "amd64"}, "stem", day, reversed)
+		b, err := archive(platform{system, "amd64"}, "stem", day, reversed)
 		if err != nil || !bytes.Equal(a.data, b.data) {
 			t.Errorf("%s: other bytes in another order (%v)", system, err)
 		}
@@ -185,7 +185,7 @@ func TestBill(t *testing.T) {
 	sums := []byte("example.com/M v1.0.0 h1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\nexample.com/M v1.0.0/go.mod h1:x\n")
 	p := part{path: "example.com/M", version: "v1.0.0", texts: []text{{"LICENSE", []byte(mit)}}}
 	p.sum = sumOf(sums, p)
-	data, err := bill("v1.2.3", target{"linux", "arm64"}, []part{p})
+	data, err := bill("v1.2.3", platform{"linux", "arm64"}, []part{p})
 	if err != nil {
 		t.Fatal(err)
 	}

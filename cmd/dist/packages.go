@@ -18,7 +18,7 @@ import (
 const nfpm = "github.com/goreleaser/nfpm/v2/cmd/nfpm@v2.45.0"
 
 // packaged tells whether there are packages for a platform.
-func (t target) packaged() bool { return t.system == "linux" }
+func (t platform) packaged() bool { return t.system == "linux" }
 
 func installNFPM(ctx context.Context, to string) (string, error) {
 	_, err := outputWith(ctx, ".", append(os.Environ(), "GOBIN="+to), "go", "install", nfpm)
@@ -26,7 +26,7 @@ func installNFPM(ctx context.Context, to string) (string, error) {
 }
 
 // packages makes the packages for a platform, and looks at what is in them.
-func (r *release) packages(ctx context.Context, s *source, t target, program string, notices []byte) (made []entry,
+func (r *release) packages(ctx context.Context, s *source, t platform, program string, notices []byte) (made []entry,
 	err error) {
 	beside := filepath.Join(r.work, "THIRD-PARTY.txt")
 	if err := os.WriteFile(beside, notices, 0o644); err != nil {

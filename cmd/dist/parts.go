@@ -43,7 +43,7 @@ type listed struct {
 
 // parts are those of a program, the plugins that are embedded in it included. What is linked is what the program itself
 // says; where its licences are, the source knows.
-func (s *source) parts(ctx context.Context, t target, program string) ([]part, error) {
+func (s *source) parts(ctx context.Context, t platform, program string) ([]part, error) {
 	info, err := buildinfo.ReadFile(program)
 	if err != nil {
 		return nil, err

@@ -30,7 +30,7 @@ type controller struct {
 	o      *Options // of new lives
 	posted []occurrence
 	state  State
-	target Target
+	target TargetState
 	fault  error
 	given  *config.Connector // the newest configuration that was accepted
 	// current is the life that runs, or the last one, or the one to come.
@@ -129,7 +129,7 @@ func (k *controller) reporting(of *connector) func(event, error) {
 }
 
 // aim sets the target state.
-func (k *controller) aim(target Target, e event) {
+func (k *controller) aim(target TargetState, e event) {
 	k.post(occurrence{event: e, prior: func() {
 		k.mu.Lock()
 		defer k.mu.Unlock()

@@ -34,7 +34,7 @@ type Options struct {
 	// WorkerID is host:port of this worker, as status shows it. Version is what converters are said to have.
 	WorkerID, Version string
 	// Target is the state that a connector is to have when it begins. Default: Running.
-	Target func(*config.Connector) Target
+	Target func(*config.Connector) TargetState
 	Logger *slog.Logger
 
 	reserved kafka.Reserved  // what no records go to
@@ -71,7 +71,7 @@ func New(o Options, connectors []*config.Connector) *Herder {
 	return h
 }
 
-func (h *Herder) target(c *config.Connector) Target {
+func (h *Herder) target(c *config.Connector) TargetState {
 	if h.o.Target == nil {
 		return Running
 	}

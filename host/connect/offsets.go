@@ -53,13 +53,13 @@ func (h *Herder) Offsets(ctx context.Context, name string) ([]offset.Entry, erro
 	if err != nil {
 		return nil, err
 	}
-	var places []offset.Place
+	var places []offset.SinkPosition
 	for topic, at := range committed {
 		for partition, next := range at {
-			places = append(places, offset.Place{Topic: topic, Partition: partition, Offset: next})
+			places = append(places, offset.SinkPosition{Topic: topic, Partition: partition, Offset: next})
 		}
 	}
-	slices.SortFunc(places, func(a, b offset.Place) int {
+	slices.SortFunc(places, func(a, b offset.SinkPosition) int {
 		return 2*strings.Compare(a.Topic, b.Topic) + int(min(max(a.Partition-b.Partition, -1), 1))
 	})
 	var entries []offset.Entry
@@ -270,7 +270,7 @@ func bounds(ctx context.Context, admin *kafka.Admin, topic string) (starts, ends
 func (c *connector) alterSink(ctx context.Context, entries []offset.Entry) error {
 	places := map[string]map[int32]int64{}
 	for _, e := range entries {
-		p, err := offset.PlaceOf(e)
+		p, err := offset.SinkPositionOf(e)
 		if err != nil {
 			return err
 		}

@@ -16,8 +16,8 @@ const (
 	Restarting State = "RESTARTING"
 )
 
-// Target is the state that the user wants a connector to have: Running, Paused or Stopped.
-type Target = State
+// TargetState is the state that the user wants a connector to have: Running, Paused or Stopped.
+type TargetState = State
 
 // event is what happens to a connector.
 type event string

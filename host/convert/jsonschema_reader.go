@@ -27,7 +27,7 @@ type schemaSource struct {
 	named map[string]*document
 	nodes []wit.Node
 	// open are the references that the present schema stands in: one that leads back to itself has no end.
-	open map[target]bool
+	open map[schemaLocation]bool
 	// steps counts schemas that were looked at, unions how many became structures; left is how many bytes the defaults
 	// may still have.
 	steps, unions, left int
@@ -40,8 +40,8 @@ type document struct {
 	anchors map[string]any
 }
 
-// target is where a reference leads.
-type target struct {
+// schemaLocation is where a reference leads.
+type schemaLocation struct {
 	in *document
 	at string
 }
@@ -71,7 +71,7 @@ func (p part) bare() part {
 func (p part) below(word string) part { return part{p.in, p.words()[word]} }
 
 func newSchemaSource(ctx context.Context, texts []registry.Text, o jsonSchemaOptions) (*schemaSource, error) {
-	s := &schemaSource{ctx: ctx, o: o, named: map[string]*document{}, open: map[target]bool{},
+	s := &schemaSource{ctx: ctx, o: o, named: map[string]*document{}, open: map[schemaLocation]bool{},
 		left: datum.MaxSchemaBytes}
 	for _, one := range texts {
 		if len(one.Text) > 6*datum.MaxSchemaBytes {
@@ -479,16 +479,16 @@ func (s *schemaSource) reference(f facet, version *int32, optional bool, depth i
 }
 
 // follow finds what a reference leads to.
-func (s *schemaSource) follow(p part) (target, part, error) {
+func (s *schemaSource) follow(p part) (schemaLocation, part, error) {
 	text, _ := p.words()["$ref"].(string)
 	name, fragment, _ := strings.Cut(text, "#")
 	doc := p.in
 	if name != "" {
 		if doc = s.named[name]; doc == nil {
 			if v := p.in.anchors[name]; v != nil && fragment == "" {
-				return target{p.in, text}, part{p.in, v}, nil
+				return schemaLocation{p.in, text}, part{p.in, v}, nil
 			}
-			return target{}, part{}, dataError("the JSON Schema refers to %s, which the registry does not name as one of "+
+			return schemaLocation{}, part{}, dataError("the JSON Schema refers to %s, which the registry does not name as one of "+
 				"its references", quoted(text))
 		}
 	}
@@ -519,9 +519,9 @@ func (s *schemaSource) follow(p part) (target, part, error) {
 		v, found = doc.anchors["#"+fragment]
 	}
 	if !found {
-		return target{}, part{}, dataError("the JSON Schema refers to %s, which is not there", quoted(text))
+		return schemaLocation{}, part{}, dataError("the JSON Schema refers to %s, which is not there", quoted(text))
 	}
-	return target{doc, fragment}, part{doc, v}, nil
+	return schemaLocation{doc, fragment}, part{doc, v}, nil
 }
 
 // typed makes a node of what is of one type.

@@ -476,7 +476,7 @@ func (r *reader) readStructure(p *parser, dst []byte) ([]byte, *Error) {
 		if dst, err = r.members[next].read(p, dst); err != nil {
 			return dst, err.in(r.names[next])
 		}
-		p.spans = append(p.spans, span{from, len(dst)})
+		p.spans = append(p.spans, byteRange{from, len(dst)})
 		next++
 	}
 	for ; next < len(r.members); next++ {
@@ -497,7 +497,7 @@ func (r *reader) readShuffled(p *parser, dst []byte, base, next int, name []byte
 		start = p.spans[base].from
 	}
 	for range len(r.members) - next {
-		p.spans = append(p.spans, span{-1, -1})
+		p.spans = append(p.spans, byteRange{-1, -1})
 	}
 	for guess := next; ; {
 		if member := r.member(name, guess); member < 0 {
@@ -510,7 +510,7 @@ func (r *reader) readShuffled(p *parser, dst []byte, base, next int, name []byte
 			if dst, err = r.members[member].read(p, dst); err != nil {
 				return dst, err.in(r.names[member])
 			}
-			p.spans[base+member], guess = span{from, len(dst)}, member+1
+			p.spans[base+member], guess = byteRange{from, len(dst)}, member+1
 		}
 		on, err := p.more(false, '}')
 		if err != nil {

@@ -25,13 +25,13 @@ type parser struct {
 	most, steps int
 	// spans is a stack of positions of members in what was read, for structures whose members come in another order
 	// than the schema's.
-	spans []span
+	spans []byteRange
 	// seen is a stack of the entries of maps.
 	seen []entry
 	// ordered holds members or entries while they are put in order.
 	ordered []byte
 	// ends are those of all arrays and objects of a document that is walked over level by level, by where they begin.
-	ends []span
+	ends []byteRange
 	// scratch holds a text without its escapes.
 	scratch []byte
 	// binary holds what base64 says.
@@ -40,7 +40,7 @@ type parser struct {
 	wide []byte
 }
 
-type span struct{ from, to int }
+type byteRange struct{ from, to int }
 
 // entry is where the name of an entry and its value begin and end.
 type entry struct{ name, nameEnd, value, end int }
@@ -379,7 +379,7 @@ func (p *parser) skip() *Error {
 // them.
 func (p *parser) index() *Error {
 	start := p.i
-	var ends []span
+	var ends []byteRange
 	var walk func() *Error
 	walk = func() *Error {
 		c := p.peek()
@@ -387,7 +387,7 @@ func (p *parser) index() *Error {
 			return p.skip()
 		}
 		at := len(ends)
-		ends = append(ends, span{from: p.i})
+		ends = append(ends, byteRange{from: p.i})
 		if err := p.open(c); err != nil {
 			return err
 		}
@@ -420,7 +420,7 @@ func (p *parser) jump() bool {
 	if len(p.ends) == 0 {
 		return false
 	}
-	n, found := slices.BinarySearchFunc(p.ends, p.i, func(s span, at int) int { return s.from - at })
+	n, found := slices.BinarySearchFunc(p.ends, p.i, func(s byteRange, at int) int { return s.from - at })
 	if found {
 		p.i = p.ends[n].to
 	}

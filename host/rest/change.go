@@ -16,7 +16,7 @@ import (
 type creation struct {
 	name   string
 	config written
-	target connect.Target
+	target connect.TargetState
 }
 
 func (c *creation) UnmarshalJSON(data []byte) error {
@@ -36,7 +36,7 @@ func (c *creation) UnmarshalJSON(data []byte) error {
 			var state string
 			switch state, err = text(value); connect.State(strings.ToUpper(state)) {
 			case connect.Running, connect.Paused, connect.Stopped:
-				c.target = connect.Target(strings.ToUpper(state))
+				c.target = connect.TargetState(strings.ToUpper(state))
 			default:
 				if string(value) != "null" && err == nil {
 					err = fmt.Errorf("initial_state: expected RUNNING, PAUSED or STOPPED, found %s", value)

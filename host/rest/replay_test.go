@@ -336,7 +336,7 @@ func nameIn(path string) string {
 }
 
 func (s *standIn) Create(_ context.Context, name string, settings map[string]string,
-	target connect.Target) (connect.Info, error) {
+	target connect.TargetState) (connect.Info, error) {
 	if s.connectors[name] != nil {
 		return connect.Info{}, &Refusal{http.StatusConflict, "Connector " + name + " already exists"}
 	}

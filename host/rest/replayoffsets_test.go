@@ -59,7 +59,7 @@ func (s *standIn) AlterOffsets(_ context.Context, name string, entries []offset.
 	}
 	for i, e := range entries {
 		if k.plugin.Type == "sink" {
-			place, err := offset.PlaceOf(e)
+			place, err := offset.SinkPositionOf(e)
 			if err != nil {
 				return err
 			}

@@ -39,7 +39,8 @@ type Worker interface {
 	// Definitions are what a class declares, see [check.Checker.Definitions].
 	Definitions(ctx context.Context, class string, version *string) ([]check.Definition, error)
 	// Create, Put, Patch and Delete change connectors for good; errors are as of Pause.
-	Create(ctx context.Context, name string, settings map[string]string, target connect.Target) (connect.Info, error)
+	Create(ctx context.Context, name string, settings map[string]string, target connect.TargetState) (connect.Info,
+		error)
 	Put(ctx context.Context, name string, settings map[string]string) (info connect.Info, created bool, err error)
 	Patch(ctx context.Context, name string, set map[string]string, out []string) (connect.Info, error)
 	Delete(ctx context.Context, name string) error

@@ -18,7 +18,7 @@ func (e *encoding) check(insertion *request) (*request, error) {
 	case probing:
 		// It may be sent again; that the service is there is seen first.
 		q := e.start(probe, "GET")
-		q.place, q.repeatable, q.headers = e.target.service+"/", true, []wit.Header{{Name: "Accept", Value: e.s.media()}}
+		q.path, q.repeatable, q.headers = e.target.service+"/", true, []wit.Header{{Name: "Accept", Value: e.s.media()}}
 		return q, nil
 	case e.missing == nil && !e.unsaid:
 		q, err := e.reading(look)

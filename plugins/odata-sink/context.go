@@ -18,16 +18,16 @@ import (
 // contextVersion stands first in a context: one of another version of this plugin is stale, not misread.
 const contextVersion = "odata-sink 5"
 
-// opened is what open worked out.
-type opened struct {
+// decodedContext is what open worked out.
+type decodedContext struct {
 	manner
-	targets []target
+	sets []entitySet
 	// services are the paths of all services, each once.
 	services []string
 }
 
-// target is an entity set that a topic's records go to.
-type target struct {
+// entitySet is an entity set that a topic's records go to.
+type entitySet struct {
 	entry
 	// path of the set, post the same with the query, root that of its service with the query, for CSRF tokens.
 	path, post, root string
@@ -37,10 +37,11 @@ type target struct {
 	model  *edm.Model
 	entity *structure
 	flat   *flat
-	// same is the place of the first target with the same path; lane is the start of the number of its entities' lanes.
+	// same is the place of the first entity set with the same path; lane is the start of the number of its entities'
+	// lanes.
 	same int
 	lane uint32
-	// sets are those whose entities can be nested in the target's, by navigation properties: the first is its own.
+	// sets are those whose entities can be nested in the entity set's, by navigation properties: the first is its own.
 	sets []*linked
 }
 
@@ -88,7 +89,7 @@ type learned struct {
 
 // state is a context: what open worked out, and what was learned of each service since.
 type state struct {
-	*opened
+	*decodedContext
 	learned []learned
 	// packed is what open worked out, packed.
 	packed string
@@ -103,8 +104,8 @@ type structure struct {
 	inner map[string]*structure
 }
 
-// ready makes what is the same for all rows, and indexes the target's types.
-func (t *target) ready() {
+// ready makes what is the same for all rows, and indexes the entity set's types.
+func (t *entitySet) ready() {
 	t.post, t.root = t.query.On(t.path), t.query.On(t.service+"/")
 	all := map[string]*structure{}
 	for _, s := range t.model.Structures {
@@ -166,18 +167,18 @@ func (p *plugin) Open(component string, given []wit.Setting, _ []byte, answers [
 		models[i], sap[i] = m, bytes.Contains(answers[i].Body, []byte(spaceSAP))
 	}
 	out := &wit.SinkOpened{}
-	o := &opened{manner: mannerOf(v), services: services}
+	o := &decodedContext{manner: mannerOf(v), services: services}
 	for _, e := range all {
 		at := slices.Index(services, e.service)
-		t, err := newTarget(e, models[at], &o.manner)
+		t, err := newEntitySet(e, models[at], &o.manner)
 		if err != nil {
 			return wit.SinkOpening{}, err
 		}
 		t.sap, t.at = sap[at], at
-		o.targets = append(o.targets, *t)
+		o.sets = append(o.sets, *t)
 		out.Topics = append(out.Topics, e.topic)
 	}
-	s := &state{opened: o, learned: make([]learned, len(services)), packed: string(o.pack())}
+	s := &state{decodedContext: o, learned: make([]learned, len(services)), packed: string(o.pack())}
 	out.Context = s.pack()
 	return wit.SinkOpening{Ready: out}, nil
 }
@@ -185,8 +186,8 @@ func (p *plugin) Open(component string, given []wit.Setting, _ []byte, answers [
 // spaceSAP is the namespace of SAP's annotations.
 const spaceSAP = "http://www.sap.com/Protocols/SAPData"
 
-// newTarget finds the set in the metadata and checks that it can be written.
-func newTarget(e entry, m *edm.Model, how *manner) (*target, error) {
+// newEntitySet finds the set in the metadata and checks that it can be written.
+func newEntitySet(e entry, m *edm.Model, how *manner) (*entitySet, error) {
 	name := config.InGroup(e.number, nameEntitySet)
 	set, s, err := service.FindSet(m, e.service, e.set, name)
 	if err != nil {
@@ -211,7 +212,7 @@ func newTarget(e entry, m *edm.Model, how *manner) (*target, error) {
 	if refused != "" {
 		return nil, &wit.Fault{Kind: wit.FaultConfig, Setting: &name, Message: "Entity set " + e.set + " of " + e.service + " can't be written: its metadata say " + refused}
 	}
-	t := &target{entry: e, path: e.service + "/" + service.Address(set),
+	t := &entitySet{entry: e, path: e.service + "/" + service.Address(set),
 		model: &edm.Model{Structures: m.Closure(s, true)}}
 	if how.nested {
 		t.sets = links(m, set, e.service)
@@ -236,7 +237,7 @@ func (m *manner) lists() []*[]string {
 	return []*[]string{&m.existsCodes, &m.notFoundCodes, &m.httpCodes}
 }
 
-func (o *opened) pack() []byte {
+func (o *decodedContext) pack() []byte {
 	var b []byte
 	for _, s := range o.words() {
 		b = pack.Text(b, *s)
@@ -251,9 +252,9 @@ func (o *opened) pack() []byte {
 		b = pack.Texts(b, *l)
 	}
 	b = pack.Texts(b, o.services)
-	b = pack.Number(b, len(o.targets))
-	for i := range o.targets {
-		t := &o.targets[i]
+	b = pack.Number(b, len(o.sets))
+	for i := range o.sets {
+		t := &o.sets[i]
 		for _, s := range []string{t.number, t.service, t.set, t.topic, string(t.query), t.path} {
 			b = pack.Text(b, s)
 		}
@@ -293,7 +294,7 @@ func unpackLinks(r *pack.Reader) (sets []*linked) {
 }
 
 // unpack reads what pack wrote; ok is false where it did not.
-func (o *opened) unpack(packed string) (ok bool) {
+func (o *decodedContext) unpack(packed string) (ok bool) {
 	r := pack.Open([]byte(packed))
 	for _, s := range o.words() {
 		*s = r.Text()
@@ -309,7 +310,7 @@ func (o *opened) unpack(packed string) (ok bool) {
 	}
 	o.services = r.Texts()
 	for n := r.Count(); n > 0 && !r.Bad; n-- {
-		t := target{}
+		t := entitySet{}
 		for _, s := range []*string{&t.number, &t.service, &t.set, &t.topic, (*string)(&t.query), &t.path} {
 			*s = r.Text()
 		}
@@ -320,11 +321,11 @@ func (o *opened) unpack(packed string) (ok bool) {
 			return false
 		}
 		t.ready()
-		t.same = slices.IndexFunc(o.targets, func(other target) bool { return other.path == t.path })
+		t.same = slices.IndexFunc(o.sets, func(other entitySet) bool { return other.path == t.path })
 		if t.same < 0 {
-			t.same = len(o.targets)
+			t.same = len(o.sets)
 		}
-		o.targets = append(o.targets, t)
+		o.sets = append(o.sets, t)
 	}
 	return r.Done()
 }
@@ -341,7 +342,7 @@ func (s *state) pack() []byte {
 // cached is what the instance made of a context.
 type cached struct {
 	packed string
-	opened *opened
+	opened *decodedContext
 }
 
 const maxContexts = 4
@@ -364,26 +365,26 @@ func (p *plugin) state(context []byte) (*state, error) {
 	}
 	for i := range p.contexts {
 		if p.contexts[i].packed == s.packed {
-			s.opened = p.contexts[i].opened
+			s.decodedContext = p.contexts[i].opened
 			return s, nil
 		}
 	}
-	s.opened = &opened{}
-	if !s.opened.unpack(s.packed) || len(s.learned) != len(s.opened.services) {
+	s.decodedContext = &decodedContext{}
+	if !s.decodedContext.unpack(s.packed) || len(s.learned) != len(s.decodedContext.services) {
 		return nil, stale
 	}
 	if len(p.contexts) == maxContexts {
 		p.contexts = p.contexts[1:]
 	}
-	p.contexts = append(p.contexts, cached{s.packed, s.opened})
+	p.contexts = append(p.contexts, cached{s.packed, s.decodedContext})
 	return s, nil
 }
 
 // target finds where a topic's records go.
-func (o *opened) target(topic string) *target {
-	for i := range o.targets {
-		if o.targets[i].topic == topic {
-			return &o.targets[i]
+func (o *decodedContext) target(topic string) *entitySet {
+	for i := range o.sets {
+		if o.sets[i].topic == topic {
+			return &o.sets[i]
 		}
 	}
 	return nil

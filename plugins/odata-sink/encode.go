@@ -29,7 +29,7 @@ func (p *plugin) Encode(context []byte, schemas []wit.Schema, topics []string, r
 		hinted[h.Row] = h.Text
 	}
 	p.bodies, p.requests = nil, make([]request, 0, len(rows)) // what was made before is the host's until now
-	targets := make([]*target, len(topics))
+	targets := make([]*entitySet, len(topics))
 	for i, topic := range topics {
 		targets[i] = s.target(topic)
 	}
@@ -78,7 +78,7 @@ func asFault(err error) *wit.Fault {
 type encoding struct {
 	p           *plugin
 	s           *state
-	target      *target
+	target      *entitySet
 	row         *wit.Row
 	data        []byte
 	hint        hint
@@ -100,12 +100,12 @@ type encoding struct {
 type request struct {
 	operation
 	row    uint32
-	to     *target
+	to     *entitySet
 	method string
-	// place is its path, query what stands behind it.
-	place, query string
-	headers      []wit.Header
-	body         []byte
+	// path and query: query what stands behind it.
+	path, query string
+	headers     []wit.Header
+	body        []byte
 	// lane tells entities apart.
 	lane string
 	hint hint
@@ -292,7 +292,7 @@ func (e *encoding) laneOf(predicate string) string {
 func (e *encoding) start(op operation, method string) *request {
 	e.p.requests = append(e.p.requests, request{})
 	q := &e.p.requests[len(e.p.requests)-1]
-	*q = request{operation: op, to: e.target, method: method, place: e.target.path, hint: e.hint}
+	*q = request{operation: op, to: e.target, method: method, path: e.target.path, hint: e.hint}
 	if e.missing == nil {
 		q.predicate = predicateOf(e.keys)
 	}
@@ -306,7 +306,7 @@ func (e *encoding) at(op operation, method string) (*request, error) {
 		return nil, e.missing
 	}
 	q := e.start(op, method)
-	q.place += q.predicate
+	q.path += q.predicate
 	return q, nil
 }
 

@@ -63,9 +63,9 @@ func (q *request) alone() bool {
 
 // size is about what a request adds to a batch, in bytes.
 func (q *request) size() int {
-	n := len(q.body) + len(q.place) + 400
+	n := len(q.body) + len(q.path) + 400
 	for i := range q.nested {
-		n += len(q.nested[i].body) + len(q.nested[i].place) + 400
+		n += len(q.nested[i].body) + len(q.nested[i].path) + 400
 	}
 	return n
 }
@@ -90,7 +90,7 @@ type line struct {
 	open map[[2]int]int
 }
 
-// entity tells entities apart, of whichever target.
+// entity tells entities apart, of whichever entity set.
 type entity struct {
 	same int
 	lane string
@@ -190,7 +190,7 @@ var versions = []wit.Header{{Name: "DataServiceVersion", Value: "2.0"}, {Name: "
 
 // single is the delivery of one request.
 func (s *state) single(q *request) wit.Delivery {
-	target := q.place
+	target := q.path
 	if q.query != "" {
 		target += "?" + q.query
 	}
@@ -212,7 +212,7 @@ func (s *state) single(q *request) wit.Delivery {
 func memo(op operation, target string) []byte { return pack.Text(pack.Number(nil, int(op)), target) }
 
 func (q *request) memo() []byte {
-	return pack.Text(pack.Text(pack.Number(memo(q.operation, q.place), q.to.at), q.hint.text()), string(q.sent))
+	return pack.Text(pack.Text(pack.Number(memo(q.operation, q.path), q.to.at), q.hint.text()), string(q.sent))
 }
 
 // together is the delivery of several requests in a batch.
@@ -230,14 +230,14 @@ func (s *state) together(g *group) wit.Delivery {
 			return batch.Operation{Method: q.method, Target: strings.TrimPrefix(place, service), Headers: q.headers,
 				Body: body}
 		}
-		own[i] = within(q.place, q.body)
+		own[i] = within(q.path, q.body)
 		switch last := len(parts) - 1; {
 		case g.class == reads:
 			parts, layout = append(parts, batch.Part{Operations: own[i : i+1 : i+1]}), append(layout, 1)
 		case len(q.nested) > 0: // which are done with the row's own, and with no other row's
 			all := []batch.Operation{own[i]}
 			for _, u := range q.nested {
-				all = append(all, within(u.place, u.body))
+				all = append(all, within(u.path, u.body))
 			}
 			parts, layout = append(parts, batch.Part{Changeset: true, Operations: all}), append(layout, len(all))
 		case i > 0 && all && !q.apart() && !g.requests[i-1].apart():
@@ -260,7 +260,7 @@ func (s *state) together(g *group) wit.Delivery {
 		m = pack.Number(m, n)
 	}
 	for _, q := range g.requests {
-		m = pack.Text(pack.Text(pack.Text(pack.Number(m, int(q.operation)), q.place), q.predicate), q.hint.text())
+		m = pack.Text(pack.Text(pack.Text(pack.Number(m, int(q.operation)), q.path), q.predicate), q.hint.text())
 		m = pack.Number(m, len(q.nested))
 	}
 	d.Memo = m

@@ -29,7 +29,7 @@ type slot struct {
 	least, most int64
 }
 
-// flat is a target's type as kernels go by it.
+// flat is an entity set's type as kernels go by it.
 type flat struct {
 	slots map[string]*slot
 	// keys is how many key properties there are.
@@ -93,7 +93,7 @@ func (f *flat) of(s *structure, m *manner, name string) (c *slot, ok bool) {
 	return nil, m.ignoreUnknown && s.navigations[name] == nil
 }
 
-// maxKernels is how many schemas of one target have theirs at a time.
+// maxKernels is how many schemas of one entity set have theirs at a time.
 const maxKernels = 64
 
 // kernel finds what was made for a schema; nil: its rows go the long way.

@@ -14,9 +14,8 @@ type carried struct {
 
 // nestedUpdate is the update of an entity that is nested in a row. Its method and headers are those of the row's own.
 type nestedUpdate struct {
-	// place is its path.
-	place string
-	body  []byte
+	path string
+	body []byte
 }
 
 // nest makes updates of what a row that updates has nested in it, each before those nested in it in turn. They name
@@ -41,7 +40,7 @@ func (e *encoding) nest(q *request, nested []carried, from *linked) error {
 			}
 			var deeper []carried
 			b := body{p: e.p, how: &e.s.manner, updates: true, nested: &deeper}
-			u := nestedUpdate{place: to.path + predicateOf(keys)}
+			u := nestedUpdate{path: to.path + predicateOf(keys)}
 			if u.body, err = b.entity(c.inner, item, c.where); err != nil {
 				return err
 			}

@@ -25,7 +25,7 @@ func validateOnline(given []wit.Setting, answers []wit.Response) (wit.Inquiry, e
 		if e.set == "" {
 			continue
 		}
-		if _, err := newTarget(e, m, &how); err != nil {
+		if _, err := newEntitySet(e, m, &how); err != nil {
 			a.Refused(err, name)
 			continue
 		}

@@ -29,7 +29,7 @@ func (p *plugin) Settle(context []byte, note []byte, rows []uint32, response wit
 // asked is a request as settle knows it again.
 type asked struct {
 	operation
-	place string
+	path string
 	// at is the service's place among all.
 	at   int
 	hint hint
@@ -45,13 +45,13 @@ type asked struct {
 func (s *state) verdicts(note []byte, rows []uint32, response *wit.Response) ([]wit.Verdict, error) {
 	stale := &wit.Fault{Kind: wit.FaultStale, Message: "the memo is of another version of this plugin"}
 	r := pack.Open(note)
-	a := asked{operation: operation(r.Number()), place: r.Text()}
+	a := asked{operation: operation(r.Number()), path: r.Text()}
 	if a.operation == several {
 		b, ok := readTogether(r)
 		if !ok || b.at >= len(s.services) || len(b.asked) != len(rows) {
 			return nil, stale
 		}
-		return s.settleTogether(b, a.place, response)
+		return s.settleTogether(b, a.path, response)
 	}
 	if !r.Done() {
 		a.at, a.hint, a.sent = r.Number(), readHint(r.Text()), r.Text()
@@ -77,9 +77,9 @@ func (a *asked) what() string {
 		method = "GET"
 	}
 	if a.nested > 0 {
-		return method + " " + a.place + " with the entities nested in it"
+		return method + " " + a.path + " with the entities nested in it"
 	}
-	return method + " " + a.place
+	return method + " " + a.path
 }
 
 // repeatable tells whether the request may be sent twice, as far as one of a batch can.
@@ -151,12 +151,12 @@ func (s *state) settleOther(a *asked, response *wit.Response) (wit.Verdict, erro
 	if ofTheCall(response) {
 		return wit.Verdict{}, fault.Of(a.what(), response, response.Body)
 	}
-	say(a.place, response)
+	say(a.path, response)
 	switch a.operation {
 	case remove:
 		return s.settleDelete(a, response)
 	case confirm:
-		return settleConfirm(a.place, response)
+		return settleConfirm(a.path, response)
 	case readTag, readTagOfUpsert, readTagOfRemoval:
 		return s.settleTag(a, response)
 	case look, lookOfUpsert, find, probe:
@@ -233,7 +233,7 @@ func named(codes []string, status uint16, code string) bool {
 // of the row.
 func (s *state) settleInsert(a *asked, response *wit.Response) (wit.Verdict, error) {
 	if success(response.Status) && !fault.IsHTML(response.Body) && !fault.IsError(response.Body) {
-		say(a.place, response)
+		say(a.path, response)
 		return written(), nil
 	}
 	what := a.what()
@@ -247,7 +247,7 @@ func (s *state) settleInsert(a *asked, response *wit.Response) (wit.Verdict, err
 	case response.Status == 0 && s.repeatable(a):
 		return again(&wit.Fault{Kind: wit.FaultTransient, Message: what + ": no answer came"}), nil
 	case response.Status == 0:
-		return refused(uncertain(a.place, "no answer came")), nil
+		return refused(uncertain(a.path, "no answer came")), nil
 	case success(response.Status) && fault.IsHTML(response.Body):
 		// A logon page says nothing of the row.
 		return wit.Verdict{}, fault.NotData(what, "an answer of OData", response.Body)
@@ -359,9 +359,9 @@ func (s *state) settleDelete(a *asked, response *wit.Response) (wit.Verdict, err
 	case response.Status == 412:
 		return anew(a.hint.to(hintConfirm)), nil
 	case response.Status == 0:
-		return again(&wit.Fault{Kind: wit.FaultTransient, Message: "DELETE " + a.place + ": no answer came"}), nil
+		return again(&wit.Fault{Kind: wit.FaultTransient, Message: "DELETE " + a.path + ": no answer came"}), nil
 	}
-	return s.rest(a, fault.Of("DELETE "+a.place, response, response.Body), response)
+	return s.rest(a, fault.Of("DELETE "+a.path, response, response.Body), response)
 }
 
 // settleConfirm reads the answer to whether an entity is gone.

@@ -16,8 +16,8 @@ type together struct {
 	at, size int
 	// reads: its parts are no changesets.
 	reads bool
-	// layout is how many operations each part has.
-	layout []int
+	// operationCounts is how many operations each part has.
+	operationCounts []int
 	// asked are the requests of the rows.
 	asked []asked
 	// operations are all operations: behind a row's own stand those of what is nested in it, of which only their number
@@ -31,20 +31,20 @@ const maxOperations = 10_000
 func readTogether(r *pack.Reader) (b together, ok bool) {
 	b.at, b.size, b.reads = r.Number(), r.Number(), r.Flag()
 	parts := r.Count()
-	b.layout = make([]int, 0, parts)
+	b.operationCounts = make([]int, 0, parts)
 	count := 0
 	for n := parts; n > 0 && !r.Bad; n-- {
 		operations := r.Number()
 		if operations <= 0 || operations > 1<<20 {
 			return b, false
 		}
-		b.layout = append(b.layout, operations)
+		b.operationCounts = append(b.operationCounts, operations)
 		count += operations
 	}
 	left := count
 	b.asked = make([]asked, 0, min(count, maxOperations))
 	for left > 0 {
-		a := asked{operation: operation(r.Number()), at: b.at, place: r.Text(), predicate: r.Text(),
+		a := asked{operation: operation(r.Number()), at: b.at, path: r.Text(), predicate: r.Text(),
 			hint: readHint(r.Text()), batched: true, nested: r.Number()}
 		if r.Bad || a.nested < 0 || a.nested >= left {
 			return b, false
@@ -186,7 +186,7 @@ func (s *state) settleParts(b together, what string, response *wit.Response) ([]
 		said.Message += ", because it is cut off"
 	}
 	// A service that stops at the first part that fails says nothing of those behind it: they go by themselves.
-	stopped := d.Complete && len(d.Parts) < len(b.layout) && endsFailed(d)
+	stopped := d.Complete && len(d.Parts) < len(b.operationCounts) && endsFailed(d)
 	at, allAlone, allWritten := 0, len(b.asked) > 1, true
 	verdicts, err := b.judge(func(a *asked) (wit.Verdict, error) {
 		o := outcomes[at]
@@ -248,9 +248,10 @@ func (s *state) settlePart(a *asked, o outcome, said *wit.Fault) (wit.Verdict, e
 // by Content-ID where the positions can't be right.
 func (b *together) match(d batch.Document) []outcome {
 	outcomes := make([]outcome, len(b.operations))
-	byPosition := len(d.Parts) == len(b.layout) || len(d.Parts) < len(b.layout) && (!d.Complete || endsFailed(d))
+	byPosition := len(d.Parts) == len(b.operationCounts) ||
+		len(d.Parts) < len(b.operationCounts) && (!d.Complete || endsFailed(d))
 	first := 0 // operation of the part
-	for i, n := range b.layout {
+	for i, n := range b.operationCounts {
 		if i >= len(d.Parts) || !byPosition {
 			break
 		}
@@ -336,7 +337,7 @@ func (b *together) byID(outcomes []outcome, d batch.Document) {
 			continue
 		}
 		first := 0
-		for _, n := range b.layout {
+		for _, n := range b.operationCounts {
 			if id > first && id <= first+n {
 				b.part(outcomes[first:first+n], p)
 			}
@@ -379,7 +380,7 @@ func (b *together) keys() map[string]int {
 	keys := map[string]int{}
 	for i := range b.operations {
 		if k := b.operations[i].predicate; k != "" {
-			keys[b.operations[i].place+k] = i
+			keys[b.operations[i].path+k] = i
 		}
 	}
 	return keys
@@ -392,14 +393,14 @@ func (b *together) contradicted(outcomes []outcome, ids bool) bool {
 	part, end := 0, 0
 	for i, o := range outcomes {
 		for i >= end {
-			end += b.layout[part]
+			end += b.operationCounts[part]
 			part++
 		}
 		if o.message == nil {
 			continue
 		}
 		if id, err := strconv.Atoi(o.message.ID); err == nil && ids && !b.reads &&
-			(o.failed && (id <= end-b.layout[part-1] || id > end) || !o.failed && id != i+1) {
+			(o.failed && (id <= end-b.operationCounts[part-1] || id > end) || !o.failed && id != i+1) {
 			return true
 		}
 		if at := o.message.Header("Location"); at != "" && b.operations[i].predicate != "" && success(o.message.Status()) {
@@ -413,7 +414,7 @@ func (b *together) contradicted(outcomes []outcome, ids bool) bool {
 			if keys == nil {
 				keys = b.keys()
 			}
-			if other, ours := keys[b.operations[i].place+string(uri.AppendPredicate(nil, made))]; ours && other != i {
+			if other, ours := keys[b.operations[i].path+string(uri.AppendPredicate(nil, made))]; ours && other != i {
 				return true
 			}
 		}

@@ -48,7 +48,7 @@ func read(t *testing.T, s *service.Service) (*decode.Output, []wit.Node) {
 		t.Fatal(err)
 	}
 	typ := m.Structure(m.Set("AllTypes").Type)
-	layout, err := decode.NewLayout(m, edm.Whole(typ), edm.Options{})
+	layout, err := decode.NewRowLayout(m, edm.Whole(typ), edm.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

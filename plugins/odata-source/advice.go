@@ -10,7 +10,7 @@ import (
 )
 
 // advise names, for each column, the settings that would take a value that doesn't fit.
-func (f *feed) advise(l *decode.Layout, v *edm.View) {
+func (f *feed) advise(l *decode.RowLayout, v *edm.View) {
 	s := v.Structure
 	for i := range l.Columns {
 		c := &l.Columns[i]

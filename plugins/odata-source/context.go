@@ -18,8 +18,8 @@ import (
 // contextVersion stands first in a context: one of another version of this plugin is stale, not misread.
 const contextVersion = "odata-source 7"
 
-// opened is what open worked out: what a context holds, and what an instance made of it.
-type opened struct {
+// decodedContext is what open worked out: what a context holds, and what an instance made of it.
+type decodedContext struct {
 	origin uri.Origin
 	// at is when the metadata came, in milliseconds since 1970.
 	at int64
@@ -44,7 +44,7 @@ type feed struct {
 	model *edm.Model
 
 	key, value wit.Schema
-	layout     *decode.Layout
+	layout     *decode.RowLayout
 	// asked is which rows are read, and what of them; rows looks at them, nil where all are taken as they come.
 	asked *query.Query
 	rows  *query.Rows
@@ -64,7 +64,7 @@ type feed struct {
 func (f *feed) structure() *edm.Structure { return f.model.Structures[0] }
 
 // packContext writes a context.
-func packContext(o *opened) []byte {
+func packContext(o *decodedContext) []byte {
 	b := pack.Text(nil, contextVersion)
 	b = pack.Text(pack.Text(b, o.origin.Scheme), o.origin.Host)
 	b = pack.Texts(pack.Number(b, o.origin.Port), o.origin.Aliases)
@@ -94,12 +94,12 @@ func packContext(o *opened) []byte {
 }
 
 // unpackContext reads a context and makes schemas and layouts anew.
-func unpackContext(context []byte) (*opened, error) {
+func unpackContext(context []byte) (*decodedContext, error) {
 	r := pack.Open(context)
 	if r.Text() != contextVersion {
 		return nil, &wit.Fault{Kind: wit.FaultStale, Message: "the context is of another version of this plugin"}
 	}
-	o := &opened{origin: uri.Origin{Scheme: r.Text(), Host: r.Text(), Port: r.Number(), Aliases: r.Texts()},
+	o := &decodedContext{origin: uri.Origin{Scheme: r.Text(), Host: r.Text(), Port: r.Number(), Aliases: r.Texts()},
 		at: int64(r.Number()), refresh: r.Number()}
 	for n := r.Count(); n > 0 && !r.Bad; n-- {
 		f := feed{}
@@ -171,7 +171,7 @@ func (f *feed) compile() error {
 			return fail(err)
 		}
 	}
-	f.layout, err = decode.NewLayout(f.model, view, f.options)
+	f.layout, err = decode.NewRowLayout(f.model, view, f.options)
 	if err != nil {
 		return fail(err)
 	}
@@ -260,14 +260,14 @@ type cache struct{ entries []cached }
 
 type cached struct {
 	context string
-	opened  *opened
+	opened  *decodedContext
 }
 
 // maxCompiled is how many feeds the cached contexts have together, beyond the two that were asked for last: some 15 KB
 // for each.
 const maxCompiled = 256
 
-func (c *cache) get(context []byte) (*opened, error) {
+func (c *cache) get(context []byte) (*decodedContext, error) {
 	for i := range c.entries {
 		if e := c.entries[i]; e.context == string(context) {
 			if i > 0 {
@@ -294,7 +294,7 @@ func (c *cache) get(context []byte) (*opened, error) {
 }
 
 // feed finds the feed that a call is about.
-func (c *cache) feed(context []byte, number uint32) (*opened, *feed, error) {
+func (c *cache) feed(context []byte, number uint32) (*decodedContext, *feed, error) {
 	o, err := c.get(context)
 	if err != nil {
 		return nil, nil, err

@@ -41,11 +41,11 @@ func (f *feed) nextDelta(offset []wit.Field, cause wit.Cause, now int64) (wit.St
 }
 
 // firstDelta is where delta mode begins.
-func (f *feed) firstDelta(now int64) *deltaPlace {
+func (f *feed) firstDelta(now int64) *deltaPosition {
 	if f.odp != nil {
-		return &deltaPlace{phase: phaseAsk, url: f.functionURL(f.odp.subscribed), began: int(now)}
+		return &deltaPosition{phase: phaseAsk, url: f.functionURL(f.odp.subscribed), began: int(now)}
 	}
-	return &deltaPlace{phase: phaseLoad, url: f.loadURL(), began: int(now)}
+	return &deltaPosition{phase: phaseLoad, url: f.loadURL(), began: int(now)}
 }
 
 // loadURL is where the set is read whole.
@@ -53,8 +53,8 @@ func (f *feed) loadURL() string {
 	return f.pages.Plain()
 }
 
-// fetchDelta is the request at a place.
-func (f *feed) fetchDelta(at *deltaPlace) wit.Step {
+// fetchDelta is the request at a position.
+func (f *feed) fetchDelta(at *deltaPosition) wit.Step {
 	position := at.fields()
 	fetch := &wit.Fetch{Position: &position}
 	switch at.phase {
@@ -92,7 +92,7 @@ func prefer(r *wit.Request, what string) {
 }
 
 // rewrite replaces in a stored link what the settings say, once.
-func (f *feed) rewrite(at *deltaPlace) {
+func (f *feed) rewrite(at *deltaPosition) {
 	mark := f.rewriting()
 	if mark == "" || at.rewritten == mark {
 		return
@@ -116,7 +116,7 @@ func (f *feed) rewriting() string {
 
 func (f *feed) what() string { return f.pages.What() }
 
-// wait goes on with a place after an answer 202, when the service says.
+// wait goes on with a position after an answer 202, when the service says.
 func (pg *page) wait() (wit.Portion, error) {
 	next := pg.delta
 	if location := header(pg.headers, "Location"); location != "" {
@@ -187,8 +187,8 @@ func applies(headers []wit.Header) bool {
 	return false
 }
 
-// afterDelta is the place behind a page that was read to its end.
-func (pg *page) afterDelta() (*deltaPlace, error) {
+// afterDelta is the position behind a page that was read to its end.
+func (pg *page) afterDelta() (*deltaPosition, error) {
 	at, read := &pg.delta, &pg.Out.Page
 	next := *at
 	next.phase, next.again = at.phase, false
@@ -248,9 +248,10 @@ func (pg *page) afterDelta() (*deltaPlace, error) {
 	return pg.feed.resting(link, &next, pg.Answer.At), nil
 }
 
-// resting is the place at which all is read.
-func (f *feed) resting(link string, before *deltaPlace, now int64) *deltaPlace {
-	return &deltaPlace{phase: phaseChanges, url: link, rest: true, at: int(now), rewritten: f.rewriting(), snapshot: 0}
+// resting is the position at which all is read.
+func (f *feed) resting(link string, before *deltaPosition, now int64) *deltaPosition {
+	return &deltaPosition{phase: phaseChanges, url: link, rest: true, at: int(now), rewritten: f.rewriting(),
+		snapshot: 0}
 }
 
 // leadsToChanges tells whether a link asks for changes since a token, and not for a page of an answer.
@@ -288,7 +289,7 @@ func (pg *page) noLink() error {
 	return &wit.Fault{Kind: wit.FaultUnsupported, Message: text + "; " + pg.feed.setting(nameTrackChanges) + " = 0 reads it whole each time"}
 }
 
-func (pg *page) finished(next *deltaPlace) {
+func (pg *page) finished(next *deltaPosition) {
 	took := "?"
 	if at := int(pg.Answer.At); next.began > 0 && at >= next.began {
 		took = (time.Duration(at-next.began) * time.Millisecond).String()
@@ -319,7 +320,7 @@ func (pg *page) refusedDelta() (wit.Portion, error) {
 	switch {
 	case at.phase == phaseChanges && at.inside && at.link != "" && !at.again:
 		sdk.Log(wit.LevelWarn, failed.Message+"; asking for these changes from their delta link again")
-		return pg.goOn(&deltaPlace{phase: phaseChanges, url: at.link, began: at.began, rewritten: at.rewritten,
+		return pg.goOn(&deltaPosition{phase: phaseChanges, url: at.link, began: at.began, rewritten: at.rewritten,
 			again: true})
 	case f.tracking.lost == lostRecover && f.odp != nil && at.phase == phaseChanges:
 		sdk.Log(wit.LevelWarn, failed.Message+"; the delta token is lost, going on from the oldest that the service keeps")
@@ -342,8 +343,8 @@ func (pg *page) refusedDelta() (wit.Portion, error) {
 	return wit.Portion{}, failed
 }
 
-// goOn ends a page without rows at a place.
-func (pg *page) goOn(next *deltaPlace) (wit.Portion, error) {
+// goOn ends a page without rows at a position.
+func (pg *page) goOn(next *deltaPosition) (wit.Portion, error) {
 	pg.goesOn(next)
 	fields := next.fields()
 	return wit.Portion{Next: &fields, More: !next.rest}, nil
@@ -351,7 +352,7 @@ func (pg *page) goOn(next *deltaPlace) (wit.Portion, error) {
 
 // goesOn has changes asked for at once behind a load, or behind changes, that an earlier start of the connector began:
 // what was changed since is in neither, and who reads once expects it.
-func (pg *page) goesOn(next *deltaPlace) {
+func (pg *page) goesOn(next *deltaPosition) {
 	if next.resumed = pg.delta.resumed; next.rest && next.resumed {
 		next.rest, next.resumed, next.began = false, false, int(pg.Answer.At)
 	}

@@ -10,7 +10,7 @@ import (
 )
 
 // beginDelta opens a page of delta mode.
-func (p *plugin) beginDelta(o *opened, f *feed, position *[]wit.Field, response wit.Response) (uint32, error) {
+func (p *plugin) beginDelta(o *decodedContext, f *feed, position *[]wit.Field, response wit.Response) (uint32, error) {
 	if position == nil {
 		return 0, &wit.Fault{Kind: wit.FaultInternal, Message: "a page without its position"}
 	}

@@ -30,7 +30,7 @@ func (f *feed) namedRequest(token string) wit.Request {
 }
 
 // beginNamed opens the answer.
-func (p *plugin) beginNamed(o *opened, f *feed, response *wit.Response) (uint32, error) {
+func (p *plugin) beginNamed(o *decodedContext, f *feed, response *wit.Response) (uint32, error) {
 	token, ok := strings.CutPrefix(response.Tag, namedTag)
 	if !ok || !f.named() {
 		return 0, &wit.Fault{Kind: wit.FaultInternal, Message: "a page without its position"}
@@ -44,13 +44,13 @@ func (p *plugin) beginNamed(o *opened, f *feed, response *wit.Response) (uint32,
 }
 
 // beginLone opens the document of one row, which was refused before: a dead letter that is read again.
-func (p *plugin) beginLone(o *opened, f *feed, response *wit.Response) uint32 {
+func (p *plugin) beginLone(o *decodedContext, f *feed, response *wit.Response) uint32 {
 	pg, n := p.pages.begin(o, f, response)
 	pg.lone = true
 	if pg.Base == "" {
 		pg.Base = f.service + "/" + f.address
 	}
-	pg.delta = deltaPlace{phase: phaseLoad}
+	pg.delta = deltaPosition{phase: phaseLoad}
 	pg.changes.reset()
 	return n
 }

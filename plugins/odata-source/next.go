@@ -58,7 +58,7 @@ func (p *plugin) Next(context []byte, number uint32, offset []wit.Field, cause w
 	if at == nil {
 		at = f.pages.First(now)
 	}
-	target, repeats := f.pages.Position(at)
+	target, repeats := f.pages.Request(at)
 	position := at.Fields()
 	return wit.Step{Fetch: &wit.Fetch{Request: f.request("", target), Position: &position, RepeatsExactly: repeats}}, nil
 }

@@ -18,22 +18,22 @@ import (
 // entry of type Notification, whose link `via` leads to the entity), the entity by itself, feeds of both, their twins
 // in JSON, and the headers x-sap-poke-… with or without a body.
 
-// note is an entry of a notification, or of a feed of subscriptions.
-type note struct {
+// notificationEntry is an entry of a notification, or of a feed of subscriptions.
+type notificationEntry struct {
 	id, term   string
 	links      map[string]string
 	properties map[string]string
 	// inside are entries in the entry's links.
-	inside []note
+	inside []notificationEntry
 }
 
 // maxEntries bounds what one document may hold: each may become a request.
 const maxEntries = 10_000
 
-func (n *note) text(name string) string { return n.properties[name] }
+func (n *notificationEntry) text(name string) string { return n.properties[name] }
 
 // address is where the entry itself is.
-func (n *note) address() string {
+func (n *notificationEntry) address() string {
 	for _, rel := range []string{"edit", "self"} {
 		if href := n.links[rel]; href != "" {
 			return href
@@ -43,7 +43,7 @@ func (n *note) address() string {
 }
 
 // readEntries reads the entries of a feed, or a single one, in Atom or JSON, and a feed's link to the next page.
-func readEntries(body []byte) (entries []note, next string, err error) {
+func readEntries(body []byte) (entries []notificationEntry, next string, err error) {
 	body = bytes.TrimLeft(body, " \t\r\n\xef\xbb\xbf")
 	if len(body) > 0 && body[0] == '{' {
 		return jsonEntries(body)
@@ -59,7 +59,7 @@ func readEntries(body []byte) (entries []note, next string, err error) {
 		if err == nil {
 			err = toEnd(r)
 		}
-		return []note{n}, "", err
+		return []notificationEntry{n}, "", err
 	}
 	for {
 		kind, err := r.Next()
@@ -105,7 +105,7 @@ func toEnd(r *markup.Reader) error {
 const maxNested = 8
 
 // atomEntry reads an entry whose start tag was read.
-func atomEntry(r *markup.Reader, depth int) (n note, err error) {
+func atomEntry(r *markup.Reader, depth int) (n notificationEntry, err error) {
 	n.links, n.properties = map[string]string{}, map[string]string{}
 	err = inside(r, func() error {
 		switch r.Local {
@@ -165,13 +165,13 @@ func inside(r *markup.Reader, do func() error) error {
 }
 
 // put notes a property where the entry says nothing of it yet.
-func (n *note) put(name, text string) {
+func (n *notificationEntry) put(name, text string) {
 	if _, given := n.properties[name]; !given {
 		n.properties[name] = strings.TrimSpace(text)
 	}
 }
 
-func (n *note) atomProperties(r *markup.Reader) error {
+func (n *notificationEntry) atomProperties(r *markup.Reader) error {
 	return inside(r, func() error {
 		name := r.Local
 		text, err := r.Content()
@@ -183,7 +183,7 @@ func (n *note) atomProperties(r *markup.Reader) error {
 // relation is the last part of a link's relation: via of …/dataservices/related/via.
 func relation(rel string) string { return rel[strings.LastIndexByte(rel, '/')+1:] }
 
-func (n *note) atomLink(r *markup.Reader, depth int) error {
+func (n *notificationEntry) atomLink(r *markup.Reader, depth int) error {
 	rel, _ := r.Attribute("rel")
 	href, _ := r.Attribute("href")
 	n.links[relation(rel)] = href
@@ -196,7 +196,7 @@ func (n *note) atomLink(r *markup.Reader, depth int) error {
 	})
 }
 
-func (n *note) atomInside(r *markup.Reader, depth int) error {
+func (n *notificationEntry) atomInside(r *markup.Reader, depth int) error {
 	if depth == maxNested {
 		return errors.New("expected entries nested at most " + strconv.Itoa(maxNested) + " deep, found more")
 	}
@@ -213,7 +213,7 @@ func (n *note) atomInside(r *markup.Reader, depth int) error {
 	})
 }
 
-func jsonEntries(body []byte) (entries []note, next string, err error) {
+func jsonEntries(body []byte) (entries []notificationEntry, next string, err error) {
 	v, err := jsontext.Parse(body)
 	if err != nil {
 		return nil, "", err
@@ -241,8 +241,9 @@ func jsonEntries(body []byte) (entries []note, next string, err error) {
 	return entries, next, nil
 }
 
-func jsonEntry(v jsontext.Value, depth int) note {
-	n := note{id: v.At("__metadata", "uri").Text, term: v.At("__metadata", "type").Text, links: map[string]string{}, properties: map[string]string{}}
+func jsonEntry(v jsontext.Value, depth int) notificationEntry {
+	n := notificationEntry{id: v.At("__metadata", "uri").Text, term: v.At("__metadata", "type").Text,
+		links: map[string]string{}, properties: map[string]string{}}
 	for _, m := range v.Members {
 		switch m.Value.Kind {
 		case jsontext.String, jsontext.Number:
@@ -266,7 +267,7 @@ func jsonEntry(v jsontext.Value, depth int) note {
 }
 
 // notification tells whether it tells of an entity, rather than being one.
-func (n *note) notification() bool {
+func (n *notificationEntry) notification() bool {
 	if i := strings.LastIndexByte(n.term, '.'); n.term[i+1:] == "Notification" {
 		return true
 	}
@@ -328,7 +329,7 @@ func (f *feed) notified(number uint32, n *wit.Notification) ([]wit.Wake, error) 
 }
 
 // notes are what a notification tells of.
-func (f *feed) notes(n *wit.Notification) ([]note, error) {
+func (f *feed) notes(n *wit.Notification) ([]notificationEntry, error) {
 	data := header(n.Headers, pokeData)
 	if len(bytes.TrimSpace(n.Body)) > 0 {
 		notes, _, err := readEntries(n.Body)
@@ -340,24 +341,24 @@ func (f *feed) notes(n *wit.Notification) ([]note, error) {
 	if data == "" && header(n.Headers, pokeTitle) == "" && header(n.Headers, pokeEntries) == "" {
 		return nil, errors.New("expected a body or a header " + pokeData + ", found neither")
 	}
-	one := note{term: "Notification", properties: map[string]string{}, links: map[string]string{}}
+	one := notificationEntry{term: "Notification", properties: map[string]string{}, links: map[string]string{}}
 	if data != "" {
 		one.links["via"] = data
 		if strings.HasPrefix(data, "(") {
 			one.links["via"] = f.address + data
 		}
 	}
-	return []note{one}, nil
+	return []notificationEntry{one}, nil
 }
 
 // tokens are the key predicates of the entities that a note names. One that names none has the whole set read anew:
 // something has changed.
-func (f *feed) tokens(n *note) (tokens []string, err error) {
-	entities := []note{*n}
+func (f *feed) tokens(n *notificationEntry) (tokens []string, err error) {
+	entities := []notificationEntry{*n}
 	if n.notification() {
 		entities = n.inside
 		if via := n.links["via"]; len(entities) == 0 && via != "" {
-			entities = []note{{id: via}}
+			entities = []notificationEntry{{id: via}}
 		}
 	}
 	for i := range entities {
@@ -379,7 +380,7 @@ func (f *feed) tokens(n *note) (tokens []string, err error) {
 }
 
 // keysOf are the encoded keys of an entity: by its address, else by its properties.
-func (f *feed) keysOf(n *note) ([][]byte, error) {
+func (f *feed) keysOf(n *notificationEntry) ([][]byte, error) {
 	address := n.address()
 	set, _, err := uri.ParsePredicate(address)
 	if err == nil && set != f.set && set != f.address && !strings.HasSuffix(f.address, "."+set) {

@@ -97,8 +97,8 @@ func (f *feed) relink(link, token string) string {
 }
 
 // askLinks goes on with the question for the delta links that the service keeps.
-func (f *feed) askLinks(before *deltaPlace, why string, now int64) *deltaPlace {
-	next := &deltaPlace{phase: phaseLinks, why: why, url: f.functionURL(f.odp.links), began: before.began,
+func (f *feed) askLinks(before *deltaPosition, why string, now int64) *deltaPosition {
+	next := &deltaPosition{phase: phaseLinks, why: why, url: f.functionURL(f.odp.links), began: before.began,
 		snapshot: before.snapshot, rewritten: before.rewritten, at: int(now)}
 	next.link = before.url
 	if before.inside {
@@ -126,7 +126,7 @@ func (pg *page) answeredODP() (wit.Portion, error) {
 				Message: pg.What() + ": " + at.url + " did not end the subscription: expected ResultFlag true, found " + fault.Excerpt(pg.Body)}
 		}
 		sdk.Log(wit.LevelInfo, pg.What()+": the subscription was ended")
-		return pg.goOn(&deltaPlace{phase: phaseOpen, url: f.loadURL(), began: at.began, snapshot: at.snapshot})
+		return pg.goOn(&deltaPosition{phase: phaseOpen, url: f.loadURL(), began: at.began, snapshot: at.snapshot})
 	case phaseLinks:
 		return pg.linked()
 	}
@@ -139,7 +139,7 @@ func (pg *page) subscribed(open bool) (wit.Portion, error) {
 	switch {
 	case !open:
 		// Nobody has, ourselves included: the first extraction that may have been asked for never came there.
-		return pg.goOn(&deltaPlace{phase: phaseOpen, url: f.loadURL(), began: at.began, snapshot: at.snapshot})
+		return pg.goOn(&deltaPosition{phase: phaseOpen, url: f.loadURL(), began: at.began, snapshot: at.snapshot})
 	case at.phase == phaseWait:
 		return pg.goOn(f.askLinks(at, whyOpened, pg.Answer.At))
 	case !f.tracking.takeover:
@@ -149,7 +149,7 @@ func (pg *page) subscribed(open bool) (wit.Portion, error) {
 		return wit.Portion{}, fault.Config(deltaTakeover, pg.What()+": the subscription can't be taken over, the service has no function TerminateDeltasFor"+f.set)
 	}
 	sdk.Log(wit.LevelWarn, pg.What()+": ending a subscription of another reader, as "+deltaTakeover+" says")
-	return pg.goOn(&deltaPlace{phase: phaseEnd, url: f.functionURL(f.odp.terminate), began: at.began})
+	return pg.goOn(&deltaPosition{phase: phaseEnd, url: f.functionURL(f.odp.terminate), began: at.began})
 }
 
 // truth finds a flag of that name in an answer, in JSON or XML, however deep.
@@ -303,7 +303,8 @@ func (pg *page) linked() (wit.Portion, error) {
 		// The load that was asked for has ended unheard. What it read is read without beginning another; changes follow
 		// from its token.
 		sdk.Log(wit.LevelWarn, pg.What()+": the first extraction was asked for before and has ended; the set is read without asking for another, changes follow from the token "+next.token)
-		return pg.goOn(&deltaPlace{phase: phaseLoad, url: f.loadURL(), plain: true, token: next.token, began: at.began,
+		return pg.goOn(&deltaPosition{phase: phaseLoad, url: f.loadURL(), plain: true, token: next.token,
+			began:    at.began,
 			snapshot: at.snapshot})
 	}
 	rest := f.resting(f.relink(at.link, next.token), &next, pg.Answer.At)

@@ -35,7 +35,7 @@ func open(component string, given []wit.Setting, answers []wit.Response) (wit.So
 		return wit.SourceOpening{}, &wit.Fault{Kind: wit.FaultInternal, Message: "expected " + strconv.Itoa(len(services)) + " answers, found " +
 			strconv.Itoa(len(answers))}
 	}
-	o := &opened{origin: origin(v), refresh: v.Number(metadataRefresh)}
+	o := &decodedContext{origin: origin(v), refresh: v.Number(metadataRefresh)}
 	models := make([]*edm.Model, len(services))
 	for i := range services {
 		m, err := service.ReadMetadata(services[i], &answers[i])
@@ -112,7 +112,7 @@ func name(feeds []feed) {
 }
 
 // ready writes the context and tells the feeds.
-func ready(o *opened, v setting.Values) (wit.SourceOpening, error) {
+func ready(o *decodedContext, v setting.Values) (wit.SourceOpening, error) {
 	out := &wit.SourceOpened{Context: packContext(o)}
 	for i := range o.feeds {
 		f := &o.feeds[i]
@@ -153,7 +153,7 @@ func (f *feed) partition() []wit.Field {
 }
 
 // fingerprint is what an offset belongs to (P7), readable so that the host can name what differs.
-func fingerprint(o *opened, f *feed, v setting.Values) string {
+func fingerprint(o *decodedContext, f *feed, v setting.Values) string {
 	format := "json"
 	if f.atom {
 		format = "atom"

@@ -17,10 +17,10 @@ import (
 type page struct {
 	paging.Page
 	pages  *pages
-	opened *opened
+	opened *decodedContext
 	feed   *feed
 	// delta is where delta mode stands, headers are those of the answer that it goes by.
-	delta   deltaPlace
+	delta   deltaPosition
 	headers []wit.Header
 	changes changes
 
@@ -71,7 +71,7 @@ func (p *plugin) Begin(context []byte, number uint32, position *[]wit.Field, res
 	if f.tracking.on {
 		return p.beginDelta(o, f, position, response)
 	}
-	var at *paging.Place
+	var at *paging.Position
 	if position == nil && strings.HasPrefix(response.Tag, storeTag) {
 		return p.beginStore(o, f, &response)
 	}
@@ -88,13 +88,13 @@ func (p *plugin) Begin(context []byte, number uint32, position *[]wit.Field, res
 	pg.At = *at
 	pg.Begin()
 	if pg.Base == "" {
-		pg.Base = f.pages.Target(at)
+		pg.Base = f.pages.PageURL(at)
 	}
 	return n, nil
 }
 
 // begin opens a page for an answer.
-func (ps *pages) begin(o *opened, f *feed, response *wit.Response) (*page, uint32) {
+func (ps *pages) begin(o *decodedContext, f *feed, response *wit.Response) (*page, uint32) {
 	pg := ps.take()
 	pg.pages, pg.opened, pg.feed, pg.ended, pg.declared = ps, o, f, false, false
 	pg.named, pg.entities, pg.store, pg.lone = "", 0, nil, false

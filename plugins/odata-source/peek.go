@@ -58,7 +58,7 @@ func peek(root, set string, rows int, given []wit.Setting, state []byte, answers
 	bodies = append(bodies, string(answer.Body))
 	f.pages.Ordered, f.pages.Countable, f.pages.Top, f.pages.Cursor = false, false, rows, nil
 	f.pageSize = rows
-	target, _ := f.pages.Position(f.pages.First(0))
+	target, _ := f.pages.Request(f.pages.First(0))
 	ask := func(q wit.Request) (wit.Reply, error) {
 		return wit.Reply{Ask: &wit.Need{Requests: []wit.Request{q}, State: pack.Texts(nil, bodies)}}, nil
 	}

@@ -47,7 +47,7 @@ func (f *feed) fetchStore(loading bool) wit.Step {
 }
 
 // beginStore opens the answer.
-func (p *plugin) beginStore(o *opened, f *feed, response *wit.Response) (uint32, error) {
+func (p *plugin) beginStore(o *decodedContext, f *feed, response *wit.Response) (uint32, error) {
 	if !f.named() {
 		return 0, &wit.Fault{Kind: wit.FaultInternal, Message: "a page without its position"}
 	}
@@ -164,7 +164,7 @@ func (pg *page) anew(why string) (wit.Portion, bool, error) {
 
 // storedToken is the key predicate of the entity that a stored notification names. The store holds those of all
 // services of the user: !mine is one of another service or set.
-func (f *feed) storedToken(n *note) (token string, mine bool, err error) {
+func (f *feed) storedToken(n *notificationEntry) (token string, mine bool, err error) {
 	if collection := n.text("collection"); collection != "" && collection != f.set {
 		return "", false, nil
 	}
@@ -175,7 +175,7 @@ func (f *feed) storedToken(n *note) (token string, mine bool, err error) {
 	if via != "" && !f.leads(via) {
 		return "", false, nil
 	}
-	raws, err := f.keysOf(&note{id: via})
+	raws, err := f.keysOf(&notificationEntry{id: via})
 	if err != nil {
 		return "", true, err
 	}

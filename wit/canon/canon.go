@@ -51,8 +51,8 @@ const (
 	shapeResult
 )
 
-// layout is a type as the canonical ABI sees it.
-type layout struct {
+// typeLayout is a type as the canonical ABI sees it.
+type typeLayout struct {
 	shape       shape
 	size, align uint32
 	flat        []ValueType
@@ -72,7 +72,7 @@ type part struct {
 	index  int
 	offset uint32
 	// layout is nil for a case without payload.
-	layout *layout
+	layout *typeLayout
 }
 
 var (
@@ -85,9 +85,9 @@ var (
 
 // of returns the layout of a Go type. It panics on a type that the contract cannot have: that is a mistake in package
 // wit.
-func of(t reflect.Type) *layout {
+func of(t reflect.Type) *typeLayout {
 	if l, ok := layouts.Load(t); ok {
-		return l.(*layout)
+		return l.(*typeLayout)
 	}
 	l := compute(t)
 	l.rtype = t
@@ -95,9 +95,9 @@ func of(t reflect.Type) *layout {
 	return l
 }
 
-func compute(t reflect.Type) *layout {
-	simple := func(s shape, size uint32, v ValueType) *layout {
-		return &layout{shape: s, size: size, align: size, flat: []ValueType{v}}
+func compute(t reflect.Type) *typeLayout {
+	simple := func(s shape, size uint32, v ValueType) *typeLayout {
+		return &typeLayout{shape: s, size: size, align: size, flat: []ValueType{v}}
 	}
 	switch t.Kind() {
 	case reflect.Bool:
@@ -122,12 +122,12 @@ func compute(t reflect.Type) *layout {
 	case reflect.Float64:
 		return simple(shapeFloat, 8, F64)
 	case reflect.String:
-		return &layout{shape: shapeText, size: 8, align: 4, flat: []ValueType{I32, I32}}
+		return &typeLayout{shape: shapeText, size: 8, align: 4, flat: []ValueType{I32, I32}}
 	case reflect.Slice:
-		return &layout{shape: shapeList, size: 8, align: 4, flat: []ValueType{I32, I32},
+		return &typeLayout{shape: shapeList, size: 8, align: 4, flat: []ValueType{I32, I32},
 			parts: []part{{layout: of(t.Elem())}}}
 	case reflect.Pointer:
-		l := &layout{shape: shapeOption}
+		l := &typeLayout{shape: shapeOption}
 		return l.variant([]part{{name: "none"}, {name: "some", layout: of(t.Elem())}})
 	case reflect.Struct:
 		return ofStruct(t)
@@ -135,7 +135,7 @@ func compute(t reflect.Type) *layout {
 	panic("canon: no canonical ABI for " + t.String())
 }
 
-func ofStruct(t reflect.Type) *layout {
+func ofStruct(t reflect.Type) *typeLayout {
 	if t.NumField() > 0 && t.Field(0).Type == variantMark {
 		var cases []part
 		for i := 1; i < t.NumField(); i++ {
@@ -146,9 +146,9 @@ func ofStruct(t reflect.Type) *layout {
 			}
 			cases = append(cases, c)
 		}
-		return (&layout{shape: shapeVariant}).variant(cases)
+		return (&typeLayout{shape: shapeVariant}).variant(cases)
 	}
-	l := &layout{shape: shapeRecord, align: 1}
+	l := &typeLayout{shape: shapeRecord, align: 1}
 	for i := 0; i < t.NumField(); i++ {
 		f := of(t.Field(i).Type)
 		l.size = alignTo(l.size, f.align)
@@ -162,7 +162,7 @@ func ofStruct(t reflect.Type) *layout {
 }
 
 // variant lays out discriminant and payloads.
-func (l *layout) variant(cases []part) *layout {
+func (l *typeLayout) variant(cases []part) *typeLayout {
 	l.parts, l.align, l.flat = cases, 1, []ValueType{I32}
 	var size uint32
 	for _, c := range cases {
@@ -212,7 +212,7 @@ func Kebab(name string) string {
 
 // structure writes a type as culvert.wit would, with every name of a type replaced by what it stands for: the drift
 // test compares it with the contract's text. Of an enum only the number of cases is known here.
-func (l *layout) structure() string {
+func (l *typeLayout) structure() string {
 	switch l.shape {
 	case shapeBool:
 		return "bool"

@@ -172,7 +172,7 @@ func TestRowsLieInMemoryAsInGo(t *testing.T) {
 	if id.size != 24 || uintptr(id.size) != reflect.TypeFor[wit.RecordID]().Size() {
 		t.Errorf("record-id: %s, Go's is %d bytes", id.structure(), reflect.TypeFor[wit.RecordID]().Size())
 	}
-	for _, l := range []*layout{row, id, of(reflect.TypeFor[wit.Datum]())} {
+	for _, l := range []*typeLayout{row, id, of(reflect.TypeFor[wit.Datum]())} {
 		for _, p := range l.parts {
 			if f := l.rtype.Field(p.index); uintptr(p.offset) != f.Offset {
 				t.Errorf("%s.%s: at %d, Go's is at %d", l.rtype.Name(), p.name, p.offset, f.Offset)

@@ -14,10 +14,10 @@ const maxFlat = 16
 type Func struct {
 	// Interface and Name are the contract's: `source`, `check-offset`. Method is Go's name for it.
 	Interface, Name, Method string
-	params                  []*layout
+	params                  []*typeLayout
 	// result is nil for none; of a function that can fail it is a result<T, fault>, T being ok (nil for none).
-	result   *layout
-	ok       *layout
+	result   *typeLayout
+	ok       *typeLayout
 	fallible bool
 }
 
@@ -82,7 +82,7 @@ func build(iface, method string, t reflect.Type, skip int) *Func {
 	}
 	f.result = f.ok
 	if f.fallible {
-		f.result = (&layout{shape: shapeResult}).variant([]part{{name: "ok", layout: f.ok},
+		f.result = (&typeLayout{shape: shapeResult}).variant([]part{{name: "ok", layout: f.ok},
 			{name: "error", layout: of(faultType)}})
 	}
 	return f
@@ -171,7 +171,7 @@ func (f *Func) Arguments(mem Memory, alloc func(size, align uint32) (uint32, err
 
 // spill puts the arguments into one record and passes its address.
 func (f *Func) spill(mem Memory, alloc func(size, align uint32) (uint32, error), args []any) ([]uint64, error) {
-	record := &layout{align: 1}
+	record := &typeLayout{align: 1}
 	offsets := record.pack(f.params)
 	im := Image{Blocks: []Block{{Data: make([]byte, record.size), Align: record.align}}}
 	for i, p := range f.params {
@@ -187,7 +187,7 @@ func (f *Func) spill(mem Memory, alloc func(size, align uint32) (uint32, error),
 }
 
 // pack lays out parts as a record and returns their offsets.
-func (l *layout) pack(parts []*layout) []uint32 {
+func (l *typeLayout) pack(parts []*typeLayout) []uint32 {
 	offsets := make([]uint32, len(parts))
 	for i, p := range parts {
 		l.size = alignTo(l.size, p.align)
@@ -247,7 +247,7 @@ func (f *Func) Lift(mem Memory, flats []uint64) ([]reflect.Value, error) {
 		args[i] = reflect.New(p.rtype).Elem()
 	}
 	if len(f.flat()) > maxFlat {
-		record := &layout{align: 1}
+		record := &typeLayout{align: 1}
 		offsets := record.pack(f.params)
 		b, err := l.view(uint32(flats[0]), uint64(record.size), record.align, "arguments")
 		for i, p := range f.params {

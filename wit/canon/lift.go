@@ -67,7 +67,7 @@ func (l *Lifter) spend(n uint64, what string) error {
 }
 
 // value reads from b, which has the size of t.
-func (l *Lifter) value(t *layout, b []byte, v reflect.Value) error {
+func (l *Lifter) value(t *typeLayout, b []byte, v reflect.Value) error {
 	switch t.shape {
 	case shapeText, shapeList:
 		return l.list(t, binary.LittleEndian.Uint32(b), binary.LittleEndian.Uint32(b[4:]), v)
@@ -101,7 +101,7 @@ func little(b []byte) uint64 {
 }
 
 // choose returns the case of a discriminant.
-func (t *layout) choose(n uint32) (*part, error) {
+func (t *typeLayout) choose(n uint32) (*part, error) {
 	if n >= uint32(len(t.parts)) {
 		return nil, fail("expected one of ", len(t.parts), " cases of ", t.rtype, ", found number ", n)
 	}
@@ -109,7 +109,7 @@ func (t *layout) choose(n uint32) (*part, error) {
 }
 
 // place makes room for a case in v and returns where its payload goes.
-func (t *layout) place(c *part, v reflect.Value) reflect.Value {
+func (t *typeLayout) place(c *part, v reflect.Value) reflect.Value {
 	if t.shape == shapeOption {
 		if c.layout == nil {
 			v.SetZero()
@@ -125,7 +125,7 @@ func (t *layout) place(c *part, v reflect.Value) reflect.Value {
 }
 
 // scalar sets v from the bits of a core value or of as many bytes as t has.
-func (t *layout) scalar(bits uint64, v reflect.Value) error {
+func (t *typeLayout) scalar(bits uint64, v reflect.Value) error {
 	switch t.shape {
 	case shapeBool:
 		// the canonical ABI takes any number but 0 for true
@@ -148,7 +148,7 @@ func (t *layout) scalar(bits uint64, v reflect.Value) error {
 	return nil
 }
 
-func (l *Lifter) list(t *layout, ptr, n uint32, v reflect.Value) error {
+func (l *Lifter) list(t *typeLayout, ptr, n uint32, v reflect.Value) error {
 	if t.shape == shapeText {
 		b, err := l.view(ptr, uint64(n), 1, "text")
 		if err != nil {
@@ -199,7 +199,7 @@ func (l *Lifter) list(t *layout, ptr, n uint32, v reflect.Value) error {
 }
 
 // flat reads a value out of core values and returns those that are left.
-func (l *Lifter) flat(t *layout, flats []uint64, v reflect.Value) error {
+func (l *Lifter) flat(t *typeLayout, flats []uint64, v reflect.Value) error {
 	switch t.shape {
 	case shapeText, shapeList:
 		return l.list(t, uint32(flats[0]), uint32(flats[1]), v)

@@ -66,13 +66,13 @@ func Lower(v any) (Image, error) {
 	return im, err
 }
 
-func (im *Image) root(t *layout, v reflect.Value) error {
+func (im *Image) root(t *typeLayout, v reflect.Value) error {
 	im.Blocks = append(im.Blocks, Block{Data: make([]byte, t.size), Align: t.align})
 	return im.value(t, v, 0, 0)
 }
 
 // value writes v at a place in a block.
-func (im *Image) value(t *layout, v reflect.Value, block int, at uint32) error {
+func (im *Image) value(t *typeLayout, v reflect.Value, block int, at uint32) error {
 	data := im.Blocks[block].Data[at : at+t.size]
 	switch t.shape {
 	case shapeText, shapeList:
@@ -109,7 +109,7 @@ func (im *Image) value(t *layout, v reflect.Value, block int, at uint32) error {
 }
 
 // chosen returns the number of the case that holds, and its payload.
-func (t *layout) chosen(v reflect.Value) (int, reflect.Value, error) {
+func (t *typeLayout) chosen(v reflect.Value) (int, reflect.Value, error) {
 	if t.shape == shapeOption {
 		if v.IsNil() {
 			return 0, v, nil
@@ -133,7 +133,7 @@ func (t *layout) chosen(v reflect.Value) (int, reflect.Value, error) {
 }
 
 // bits is a scalar as a core value.
-func (t *layout) bits(v reflect.Value) (uint64, error) {
+func (t *typeLayout) bits(v reflect.Value) (uint64, error) {
 	switch t.shape {
 	case shapeBool:
 		if v.Bool() {
@@ -156,7 +156,7 @@ func (t *layout) bits(v reflect.Value) (uint64, error) {
 }
 
 // list makes the block of a list or text.
-func (im *Image) list(t *layout, v reflect.Value) (block int, length uint32, err error) {
+func (im *Image) list(t *typeLayout, v reflect.Value) (block int, length uint32, err error) {
 	block = len(im.Blocks)
 	if t.shape == shapeText {
 		s := v.String()
@@ -194,7 +194,7 @@ type flatImage struct {
 }
 
 // flat appends the core values of v: always as many as its type has.
-func (f *flatImage) flat(t *layout, v reflect.Value) error {
+func (f *flatImage) flat(t *typeLayout, v reflect.Value) error {
 	switch t.shape {
 	case shapeText, shapeList:
 		n, length, err := f.list(t, v)

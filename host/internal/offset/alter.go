@@ -122,23 +122,23 @@ type Invalid struct{ Text string }
 
 func (e *Invalid) Error() string { return e.Text }
 
-// The fields that Kafka Connect's REST API has for a place of a sink.
+// The fields that Kafka Connect's REST API has for a position of a sink.
 const (
 	fieldTopic     = "kafka_topic"
 	fieldPartition = "kafka_partition"
 	fieldOffset    = "kafka_offset"
 )
 
-// Place is where a sink stands in a partition of a topic.
-type Place struct {
+// SinkPosition is where a sink stands in a partition of a topic.
+type SinkPosition struct {
 	Topic     string
 	Partition int32
 	// Offset of the next record; -1: none is committed.
 	Offset int64
 }
 
-// Entry is a place as REST shows it.
-func (p Place) Entry() Entry {
+// Entry is a position as REST shows it.
+func (p SinkPosition) Entry() Entry {
 	partition, at := int64(p.Partition), p.Offset
 	return Entry{
 		Partition: []wit.Field{
@@ -148,8 +148,9 @@ func (p Place) Entry() Entry {
 	}
 }
 
-// PlaceOf reads what REST is sent for a sink: numbers may be texts. Errors are an [Invalid], in Kafka Connect's words.
-func PlaceOf(e Entry) (p Place, err error) {
+// SinkPositionOf reads what REST is sent for a sink: numbers may be texts. Errors are an [Invalid], in Kafka Connect's
+// words.
+func SinkPositionOf(e Entry) (p SinkPosition, err error) {
 	if e.Partition == nil {
 		return p, &Invalid{"The partition for a sink connector offset cannot be null or missing"}
 	}
@@ -179,7 +180,7 @@ func PlaceOf(e Entry) (p Place, err error) {
 	return p, err
 }
 
-// ErrNegative is the error of a place that cannot be: Kafka Connect finds it late, and answers it as a failure.
+// ErrNegative is the error of a position that cannot be: Kafka Connect finds it late, and answers it as a failure.
 var ErrNegative = errors.New("expected a number of 0 or more")
 
 // integer is a number that may be a text; what is for messages.

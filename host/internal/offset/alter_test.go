@@ -57,9 +57,9 @@ func TestPlaceOf(t *testing.T) {
 		{`{"kafka_topic":"t","kafka_partition":1}`, `{}`, "should either be null or contain"},
 		{`{"kafka_topic":"t","kafka_partition":1}`, `{"kafka_offset":-1}`, "0 or more"},
 	} {
-		place, err := PlaceOf(Entry{parse(c.partition), parse(c.offset)})
+		place, err := SinkPositionOf(Entry{parse(c.partition), parse(c.offset)})
 		if c.want == "" {
-			if diff := cmp.Diff(Place{"t", 1, 2}, place); err != nil || diff != "" {
+			if diff := cmp.Diff(SinkPosition{"t", 1, 2}, place); err != nil || diff != "" {
 				t.Errorf("%s %s: %v\n%s", c.partition, c.offset, err, diff)
 			}
 			continue

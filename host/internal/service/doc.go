@@ -2,8 +2,9 @@
 // the destination of BTP that may say all of that. It makes the HTTP client of a connector and keeps its settings up to
 // date while tasks run.
 //
-// Where to look: service.go for settings and how changes of them reach a client, target.go for destinations of BTP,
-// waiting.go for what a failed task waits for, refusal.go for what users read when the service does not take who asks.
+// Where to look: service.go for settings and how changes of them reach a client, destination.go for destinations of
+// BTP, waiting.go for what a failed task waits for, refusal.go for what users read when the service does not take who
+// asks.
 //
 // Invariants: [New] and [Service.Check] send nothing; [Service.Open] asks the destination service alone. A change that
 // comes to no usable settings leaves those before. A secret that was refused is not shown again by itself, neither to

@@ -25,8 +25,8 @@ type Service struct {
 	providers *config.Providers
 	lockouts  *transport.Lockouts
 	log       *slog.Logger
-	target    *target // nil without a destination of BTP
-	once      bool    // see Once
+	target    *namedDestination // nil without a destination of BTP
+	once      bool              // see Once
 	rereads   time.Duration
 
 	// changed: a file may have changed since it was read.
@@ -54,7 +54,7 @@ func New(component wit.Component, c *config.Connector, p *config.Providers, lock
 	s.stamp = watch.Stamp(pathsOf(roles)...)
 	var err error
 	if roles.Has(role.Destination) {
-		s.target, err = newTarget(roles, log)
+		s.target, err = newNamedDestination(roles, log)
 	}
 	return s, err
 }

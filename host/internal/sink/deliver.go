@@ -57,7 +57,7 @@ type job struct {
 	of   *writing
 	rows []uint32
 	// opened is what encoded it: settle must be of the same.
-	opened *opened
+	opened *openedVersion
 	// hashed is what its lane can be compared with.
 	hashed hashed
 	// refused: it is none, but a row in doubt of which there is no check.
@@ -551,7 +551,7 @@ func (w *writing) encode(rows []uint32, hints []wit.Hint) ([]job, error) {
 var errAdopt = errors.New("another version of the plugin takes over")
 
 // encodeBy makes them by what was opened. unsent: nothing of the batch was sent.
-func (w *writing) encodeBy(o *opened, rows []uint32, hints []wit.Hint, unsent bool) ([]job, error) {
+func (w *writing) encodeBy(o *openedVersion, rows []uint32, hints []wit.Hint, unsent bool) ([]job, error) {
 	part := record.Batch{Registry: w.batch.rows.Registry, Held: w.batch.rows.Held, Topics: w.batch.rows.Topics,
 		Data: w.batch.rows.Data, Rows: make([]wit.Row, len(rows))}
 	origins := record.Origins{Topics: w.batch.origins.Topics, IDs: make([]wit.RecordID, len(rows))}
@@ -605,7 +605,7 @@ func (w *writing) encodeBy(o *opened, rows []uint32, hints []wit.Hint, unsent bo
 }
 
 // halve finds the row on which the plugin traps (P32).
-func (w *writing) halve(o *opened, rows []uint32, hints []wit.Hint, err error) ([]job, error) {
+func (w *writing) halve(o *openedVersion, rows []uint32, hints []wit.Hint, err error) ([]job, error) {
 	if len(rows) == 1 {
 		if w.tries[rows[0]].doubt != nil {
 			return []job{w.refusal(rows[0], err.Error())}, nil
@@ -631,7 +631,7 @@ func (w *writing) halve(o *opened, rows []uint32, hints []wit.Hint, err error) (
 }
 
 // encoded takes the result of encode: what is ready becomes jobs, the rest is settled.
-func (w *writing) encoded(o *opened, by hashed, rows []uint32, d wit.Deliveries) ([]job, error) {
+func (w *writing) encoded(o *openedVersion, by hashed, rows []uint32, d wit.Deliveries) ([]job, error) {
 	t := w.task
 	jobs := make([]job, 0, len(d.Ready))
 	for _, row := range d.Ignored {
@@ -672,7 +672,7 @@ func (w *writing) encoded(o *opened, by hashed, rows []uint32, d wit.Deliveries)
 
 // reopen opens a version anew because what it worked out no longer fits. A delivery of the version before settles by
 // its own.
-func (t *Task) reopen(ctx context.Context, o *opened) (*opened, error) {
+func (t *Task) reopen(ctx context.Context, o *openedVersion) (*openedVersion, error) {
 	t.log.Info("the plugin asks to be opened anew", "version", o.code.Version())
 	return t.plugin.Reopen(ctx, o)
 }

@@ -70,7 +70,7 @@ type partition struct {
 	// committed is the offset that the group has, -1 for none.
 	committed int64
 	// known are offsets that an earlier task has settled, although not all before them are: their records are left out.
-	known []span
+	known []offsetRange
 	// doubtful are the offsets of which nobody knew when the task began whether they were written, and which are still
 	// to be checked.
 	doubtful map[int64]bool
@@ -147,7 +147,8 @@ func (p *partition) knows(offset int64) bool {
 // known says where the group is with a partition that is new here (-1: nowhere yet), what an earlier task has settled
 // of it behind that, in order, and of which offsets nobody knows whether they were written. unstored: the note does not
 // say all of that yet.
-func (l *ledger) known(at topicPartition, committed int64, settled []span, doubtful map[int64]bool, unstored bool) {
+func (l *ledger) known(at topicPartition, committed int64, settled []offsetRange, doubtful map[int64]bool,
+	unstored bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if p := l.partitions[at]; p != nil {
@@ -185,7 +186,7 @@ func (l *ledger) note(topic string, partition int32, next int64) string {
 	if p == nil {
 		return n.text(next)
 	}
-	n.sent = slices.DeleteFunc(p.sent(true), func(s span) bool { return within(n.uncertain, s) })
+	n.sent = slices.DeleteFunc(p.sent(true), func(s offsetRange) bool { return within(n.uncertain, s) })
 	n.settled = p.ahead(next, true)
 	text := n.text(next)
 	if len(text) > l.limit-names-reserve {
@@ -206,29 +207,29 @@ func (l *ledger) limited(bytes int) {
 // sent are the offsets of records that would be in doubt if the task ended now: a request that must not be sent twice
 // is on its way with rows of them, or has written some of their rows and others are to come. Without underWay these
 // last alone.
-func (p *partition) sent(underWay bool) []span {
-	var spans []span
+func (p *partition) sent(underWay bool) []offsetRange {
+	var spans []offsetRange
 	for _, i := range p.items {
 		if i.left <= 0 || i.written == 0 && (!underWay || i.once == 0) {
 			continue
 		}
-		spans = append(spans, span{i.record.Offset, i.record.Offset})
+		spans = append(spans, offsetRange{i.record.Offset, i.record.Offset})
 	}
 	return joined(spans)
 }
 
 // within tells whether one of the spans holds another one.
-func within(spans []span, s span) bool {
-	return slices.ContainsFunc(spans, func(all span) bool { return all.first <= s.first && s.last <= all.last })
+func within(spans []offsetRange, s offsetRange) bool {
+	return slices.ContainsFunc(spans, func(all offsetRange) bool { return all.first <= s.first && s.last <= all.last })
 }
 
 // ahead is the offsets of a partition from `next` on that are settled, although not all before them are. Without all,
 // runs end at records that something was sent for: the others come to the same once more, and nobody sees it.
-func (p *partition) ahead(next int64, all bool) []span {
-	var spans []span
+func (p *partition) ahead(next int64, all bool) []offsetRange {
+	var spans []offsetRange
 	together := false // with the record before, whatever lies between: there are no records there
 	read, end := next-1, int64(-1)
-	put := func(s span) {
+	put := func(s offsetRange) {
 		if together {
 			spans[len(spans)-1].last = s.last
 		} else {
@@ -236,7 +237,7 @@ func (p *partition) ahead(next int64, all bool) []span {
 		}
 	}
 	if front := p.settled[p.at.topic][p.at.partition].Offset; front > next { // settled while the commit was on its way
-		put(span{next, front - 1})
+		put(offsetRange{next, front - 1})
 		read = front - 1
 	}
 	for _, i := range p.items {
@@ -245,12 +246,12 @@ func (p *partition) ahead(next int64, all bool) []span {
 		case i.left > 0:
 			together = false
 		case all || i.sent:
-			put(span{read, read})
+			put(offsetRange{read, read})
 		}
 	}
 	for _, s := range p.known {
 		if s.last > max(read, end) {
-			spans = append(spans, span{max(s.first, read+1, end+1), s.last})
+			spans = append(spans, offsetRange{max(s.first, read+1, end+1), s.last})
 			end = s.last
 		}
 	}

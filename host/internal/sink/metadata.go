@@ -18,20 +18,20 @@ import (
 // sent=8-9 settled=1-3,7`, counted from the committed offset. Whoever sets the group's offset by other means takes the
 // metadata away with it, and all records from there on are written. Deliveries begin only where whatever comes of them
 // has room in the metadata: see [ledger.begin].
-type metadata struct{ uncertain, decided, sent, settled []span }
+type metadata struct{ uncertain, decided, sent, settled []offsetRange }
 
-// span is offsets from the first to the last.
-type span struct{ first, last int64 }
+// offsetRange is offsets from the first to the last.
+type offsetRange struct{ first, last int64 }
 
-func (s span) String() string {
+func (s offsetRange) String() string {
 	if s.first == s.last {
 		return strconv.FormatInt(s.first, 10)
 	}
 	return strconv.FormatInt(s.first, 10) + "-" + strconv.FormatInt(s.last, 10)
 }
 
-// parseSpan reads 3 or 1-3.
-func parseSpan(text string) (s span, ok bool) {
+// parseOffsetRange reads 3 or 1-3.
+func parseOffsetRange(text string) (s offsetRange, ok bool) {
 	first, last, some := strings.Cut(text, "-")
 	if !some {
 		last = first
@@ -51,7 +51,7 @@ const reachName = "reach"
 // text is the note as it is stored beside the offset `next`.
 func (n metadata) text(next int64) string {
 	var out strings.Builder
-	list := func(name string, spans []span) {
+	list := func(name string, spans []offsetRange) {
 		for i, s := range spans {
 			switch {
 			case i > 0:
@@ -61,7 +61,7 @@ func (n metadata) text(next int64) string {
 			default:
 				out.WriteString(name + "=")
 			}
-			out.WriteString(span{s.first - next, s.last - next}.String())
+			out.WriteString(offsetRange{s.first - next, s.last - next}.String())
 		}
 	}
 	list(uncertainName, n.uncertain)
@@ -84,11 +84,11 @@ func readNote(next int64, text string) (n metadata, err error) {
 	for _, part := range strings.Fields(text) {
 		name, list, _ := strings.Cut(part, "=")
 		for _, one := range strings.Split(list, ",") {
-			s, ok := parseSpan(one)
+			s, ok := parseOffsetRange(one)
 			if !ok || s.last > maxAhead {
 				return metadata{}, fmt.Errorf("expected offsets as 1-3, found %.100q in %.1000q", one, text)
 			}
-			s = span{next + s.first, next + s.last}
+			s = offsetRange{next + s.first, next + s.last}
 			switch name {
 			case settledName:
 				n.settled = append(n.settled, s)
@@ -104,13 +104,13 @@ func readNote(next int64, text string) (n metadata, err error) {
 			case reachName:
 				reach = max(reach, s.last)
 			case decidedName:
-				n.decided = append(n.decided, span{s.first, s.first})
+				n.decided = append(n.decided, offsetRange{s.first, s.first})
 			default:
 				return metadata{}, fmt.Errorf("expected settled, uncertain, decided or sent, found %.100q in %.1000q", name, text)
 			}
 		}
 	}
-	for _, s := range gaps(span{next, reach}, slices.Concat(n.settled, n.uncertain, n.sent)) {
+	for _, s := range gaps(offsetRange{next, reach}, slices.Concat(n.settled, n.uncertain, n.sent)) {
 		if left -= s.last - s.first + 1; left < 0 {
 			return metadata{}, fmt.Errorf("expected at most %d uncertain records, found more in %.1000q", maxUncertain, text)
 		}
@@ -120,11 +120,11 @@ func readNote(next int64, text string) (n metadata, err error) {
 }
 
 // gaps are what of a span is in none of the others.
-func gaps(whole span, others []span) (left []span) {
-	slices.SortFunc(others, func(a, b span) int { return cmp.Compare(a.first, b.first) })
+func gaps(whole offsetRange, others []offsetRange) (left []offsetRange) {
+	slices.SortFunc(others, func(a, b offsetRange) int { return cmp.Compare(a.first, b.first) })
 	for _, o := range others {
 		if o.first > whole.first && whole.first <= whole.last {
-			left = append(left, span{whole.first, min(o.first-1, whole.last)})
+			left = append(left, offsetRange{whole.first, min(o.first-1, whole.last)})
 		}
 		whole.first = max(whole.first, o.last+1)
 	}
@@ -153,7 +153,7 @@ func (t *Task) noted(topic string, partition int32, next int64, text string) {
 	open, why := map[int64]bool{}, map[int64]error{}
 	for _, s := range n.sent {
 		for offset := s.first; offset <= s.last && !ours; offset++ {
-			if !within(unstored, span{offset, offset}) { // settled by this process since
+			if !within(unstored, offsetRange{offset, offset}) { // settled by this process since
 				why[offset] = errKilled
 			}
 		}
@@ -168,7 +168,7 @@ func (t *Task) noted(topic string, partition int32, next int64, text string) {
 		if t.skip.count(one) > 0 {
 			t.count.faults.Skipped.Add(1)
 			t.log.Warn("a record that may not have been written is left out, as "+skipSetting+" says", "record", one.String())
-			settled = append(settled, span{offset, offset})
+			settled = append(settled, offsetRange{offset, offset})
 			t.o.Uncertain.settled(one)
 			continue
 		}
@@ -183,7 +183,7 @@ func (t *Task) noted(topic string, partition int32, next int64, text string) {
 			t.o.Uncertain.remember(recordID{topic, partition, offset}, times)
 		}
 	}
-	slices.SortFunc(settled, func(a, b span) int { return cmp.Compare(a.first, b.first) })
+	slices.SortFunc(settled, func(a, b offsetRange) int { return cmp.Compare(a.first, b.first) })
 	t.ledger.known(at, next, settled, open, len(unstored) > 0 || len(n.sent) > 0)
 }
 

@@ -17,18 +17,20 @@ import (
 func TestNotes(t *testing.T) {
 	for want, n := range map[string]metadata{
 		"":                                  {},
-		"settled=1-3,7":                     {settled: []span{{101, 103}, {107, 107}}},
-		"uncertain=0":                       {uncertain: []span{{100, 100}}},
-		"uncertain=0,5 settled=1-4,6-90000": {settled: []span{{101, 104}, {106, 90100}}, uncertain: []span{{100, 100}, {105, 105}}},
-		"uncertain=0-2 decided=1,1 sent=3":  {uncertain: []span{{100, 102}}, decided: []span{{101, 101}, {101, 101}}, sent: []span{{103, 103}}},
-		"sent=0,4-9 settled=3":              {settled: []span{{103, 103}}, sent: []span{{100, 100}, {104, 109}}},
+		"settled=1-3,7":                     {settled: []offsetRange{{101, 103}, {107, 107}}},
+		"uncertain=0":                       {uncertain: []offsetRange{{100, 100}}},
+		"uncertain=0,5 settled=1-4,6-90000": {settled: []offsetRange{{101, 104}, {106, 90100}}, uncertain: []offsetRange{{100, 100}, {105, 105}}},
+		"uncertain=0-2 decided=1,1 sent=3": {uncertain: []offsetRange{{100, 102}}, decided: []offsetRange{{101, 101},
+			{101, 101}}, sent: []offsetRange{{103, 103}}},
+		"sent=0,4-9 settled=3": {settled: []offsetRange{{103, 103}}, sent: []offsetRange{{100, 100}, {104, 109}}},
 	} {
 		text := n.text(100)
 		if text != want {
 			t.Errorf("expected %q, found %q", want, text)
 		}
 		found, err := readNote(100, text)
-		if diff := cmp.Diff(n, found, cmp.AllowUnexported(metadata{}, span{}), cmpopts.EquateEmpty()); diff != "" ||
+		if diff := cmp.Diff(n, found, cmp.AllowUnexported(metadata{}, offsetRange{}),
+			cmpopts.EquateEmpty()); diff != "" ||
 			err != nil {
 			t.Errorf("%q: %v\n%s", text, err, diff)
 		}
@@ -69,7 +71,8 @@ func FuzzNotes(f *testing.F) {
 			return
 		}
 		again, err := readNote(max(next, 0), n.text(max(next, 0)))
-		if diff := cmp.Diff(n, again, cmp.AllowUnexported(metadata{}, span{}), cmpopts.EquateEmpty()); diff != "" ||
+		if diff := cmp.Diff(n, again, cmp.AllowUnexported(metadata{}, offsetRange{}),
+			cmpopts.EquateEmpty()); diff != "" ||
 			err != nil {
 			t.Errorf("%v\n%s", err, diff)
 		}

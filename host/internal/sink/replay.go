@@ -47,7 +47,7 @@ type replayed struct {
 }
 
 func (c *replayed) open(_ []string, r Rebalances) (Consumer, error) {
-	partitions, sent := map[string][]int32{}, map[topicPartition][]span{}
+	partitions, sent := map[string][]int32{}, map[topicPartition][]offsetRange{}
 	first := map[topicPartition]int64{}
 	for i, record := range c.records {
 		at := spotOf(record).place()
@@ -56,7 +56,7 @@ func (c *replayed) open(_ []string, r Rebalances) (Consumer, error) {
 			partitions[at.topic] = append(partitions[at.topic], at.partition)
 		}
 		if c.replay.Sent[i] {
-			sent[at] = append(sent[at], span{record.Offset, record.Offset})
+			sent[at] = append(sent[at], offsetRange{record.Offset, record.Offset})
 		}
 	}
 	r.Assigned(partitions)
@@ -91,7 +91,7 @@ func (l *ledger) standing(records []*kgo.Record) (settled, sent []bool) {
 	defer l.mu.Unlock()
 	settled, sent = make([]bool, len(records)), make([]bool, len(records))
 	items := map[recordID]*item{}
-	doubts := map[topicPartition][]span{}
+	doubts := map[topicPartition][]offsetRange{}
 	for at, p := range l.partitions {
 		for _, i := range p.items {
 			items[spotOf(i.record)] = i
@@ -109,7 +109,7 @@ func (l *ledger) standing(records []*kgo.Record) (settled, sent []bool) {
 		} else {
 			settled[i] = r.Offset < p.settled[at.topic][at.partition].Offset
 		}
-		sent[i] = !settled[i] && within(doubts[at.place()], span{r.Offset, r.Offset})
+		sent[i] = !settled[i] && within(doubts[at.place()], offsetRange{r.Offset, r.Offset})
 	}
 	return settled, sent
 }

@@ -43,7 +43,8 @@ func (s *Settled) of(l *ledger, at topicPartition) *partition {
 // where next, the committed offset (-1: none), is before one that was committed: somebody has set it back, to have
 // records written again. last: the note beside that offset is the last one that was made here, so that what it says of
 // requests on their way has ended since, and is known.
-func (s *Settled) take(ctx context.Context, at topicPartition, next int64, note string) (settled []span, last bool) {
+func (s *Settled) take(ctx context.Context, at topicPartition, next int64, note string) (settled []offsetRange,
+	last bool) {
 	s.mu.Lock()
 	was, ok := s.left[at]
 	delete(s.left, at)

@@ -98,14 +98,14 @@ type Task struct {
 	// broken gets what ends the task from the group's callbacks.
 	broken chan error
 
-	plugin *task.Plugin[Writer, *opened]
+	plugin *task.Plugin[Writer, *openedVersion]
 
 	mu    sync.Mutex
 	doubt error // see doubtful
 }
 
-// opened is a plugin version that has been opened.
-type opened struct {
+// openedVersion is a plugin version that has been opened.
+type openedVersion struct {
 	code   Code
 	topics []string
 	// settling is held during a call of settle, one at a time: each goes on from what the one before has learned.
@@ -120,12 +120,12 @@ type opened struct {
 // hashed is what lanes were made by: lanes of equal ones can be compared, since a plugin that has learned something, or
 // was opened anew, may hash keys otherwise.
 type hashed struct {
-	opened  *opened
+	opened  *openedVersion
 	learned int
 }
 
 // newest is the context that calls are given: that of open, or what settle made of it last.
-func (o *opened) newest() ([]byte, hashed) {
+func (o *openedVersion) newest() ([]byte, hashed) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.context, hashed{o, o.learned}
@@ -133,7 +133,7 @@ func (o *opened) newest() ([]byte, hashed) {
 
 // learn takes a context that settle has made. It is lost with what was opened: at a swap, a restart, or when the plugin
 // is opened anew.
-func (o *opened) learn(context []byte) {
+func (o *openedVersion) learn(context []byte) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if !bytes.Equal(o.context, context) {
@@ -199,9 +199,9 @@ func NewTask(o Options) *Task {
 	}
 	t := &Task{o: o, log: o.Logger.With("connector", o.Connector, "task", o.Task), ledger: newLedger(o.Settled, o.Uncertain),
 		finishing: make(chan struct{}), broken: make(chan error, 1)}
-	t.plugin = task.NewPlugin(o.Versions, o.Client, t.log, task.Opening[Writer, *opened]{
-		New:  func(c Code) *opened { return &opened{code: c, settling: make(chan struct{}, 1)} },
-		Of:   func(o *opened) Code { return o.code },
+	t.plugin = task.NewPlugin(o.Versions, o.Client, t.log, task.Opening[Writer, *openedVersion]{
+		New:  func(c Code) *openedVersion { return &openedVersion{code: c, settling: make(chan struct{}, 1)} },
+		Of:   func(o *openedVersion) Code { return o.code },
 		Call: t.call, Fits: t.fits})
 	if o.Once {
 		t.Finish()
@@ -430,7 +430,8 @@ func (t *Task) commitLast(ctx context.Context) error {
 }
 
 // call makes one call of open.
-func (t *Task) call(ctx context.Context, w Writer, o *opened, state []byte, answers []wit.Response) (*wit.Need, error) {
+func (t *Task) call(ctx context.Context, w Writer, o *openedVersion, state []byte, answers []wit.Response) (*wit.Need,
+	error) {
 	opening, err := w.OpenSink(ctx, t.o.Component, t.o.Settings, state, answers)
 	if err == nil && opening.Ready != nil {
 		o.context, o.topics = opening.Ready.Context, opening.Ready.Topics
@@ -439,7 +440,7 @@ func (t *Task) call(ctx context.Context, w Writer, o *opened, state []byte, answ
 }
 
 // fits tells whether a newer version can go on: one that wants the same topics.
-func (t *Task) fits(_ context.Context, o *opened) error {
+func (t *Task) fits(_ context.Context, o *openedVersion) error {
 	if was := t.plugin.Opened().topics; !slices.Equal(o.topics, was) {
 		return fmt.Errorf("expected its topics %q, found %q: a change of topics needs a restart of the task", was, o.topics)
 	}

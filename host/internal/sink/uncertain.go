@@ -151,21 +151,21 @@ func (u *Uncertain) sending(r *kgo.Record) bool {
 }
 
 // of is the offsets of a partition's uncertain records from `next` on, in order.
-func (u *Uncertain) of(at topicPartition, next int64) []span {
+func (u *Uncertain) of(at topicPartition, next int64) []offsetRange {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	var all []span
+	var all []offsetRange
 	for s, d := range u.records {
 		if s.place() == at && s.offset >= next && !d.resolved {
-			all = append(all, span{s.offset, s.offset})
+			all = append(all, offsetRange{s.offset, s.offset})
 		}
 	}
 	return joined(all)
 }
 
 // joined is spans in order, those that follow each other as one.
-func joined(all []span) []span {
-	slices.SortFunc(all, func(a, b span) int { return cmp.Compare(a.first, b.first) })
+func joined(all []offsetRange) []offsetRange {
+	slices.SortFunc(all, func(a, b offsetRange) int { return cmp.Compare(a.first, b.first) })
 	out := all[:0]
 	for _, s := range all {
 		if n := len(out); n > 0 && s.first <= out[n-1].last+1 {
@@ -178,16 +178,16 @@ func joined(all []span) []span {
 }
 
 // used is the offsets of a partition from `next` on whose decisions were used up, in order, each as often as it was.
-func (u *Uncertain) used(at topicPartition, next int64) []span {
+func (u *Uncertain) used(at topicPartition, next int64) []offsetRange {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	var all []span
+	var all []offsetRange
 	for s, d := range u.records {
 		for n := 0; n < d.used && s.place() == at && s.offset >= next; n++ {
-			all = append(all, span{s.offset, s.offset})
+			all = append(all, offsetRange{s.offset, s.offset})
 		}
 	}
-	slices.SortFunc(all, func(a, b span) int { return cmp.Compare(a.first, b.first) })
+	slices.SortFunc(all, func(a, b offsetRange) int { return cmp.Compare(a.first, b.first) })
 	return all
 }
 
@@ -199,14 +199,14 @@ const maxNames = 1000
 func (u *Uncertain) names() (all, again []string) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	at := map[topicPartition][]span{}
+	at := map[topicPartition][]offsetRange{}
 	n := 0
 	for s, d := range u.records {
 		if d.sending || d.resolved {
 			continue
 		}
 		n++
-		at[s.place()] = append(at[s.place()], span{s.offset, s.offset})
+		at[s.place()] = append(at[s.place()], offsetRange{s.offset, s.offset})
 		if d.used > 0 {
 			again = append(again, s.String())
 		}
@@ -268,11 +268,11 @@ func (u *Uncertain) advised(err error) error {
 // decisions are records as a setting names them, TOPIC-PARTITION@OFFSET or TOPIC-PARTITION@FIRST-LAST.
 type decisions struct {
 	one  map[recordID]int
-	many map[topicPartition][]span
+	many map[topicPartition][]offsetRange
 }
 
 func parseDecisions(setting string, names []string) (d decisions, err error) {
-	d = decisions{map[recordID]int{}, map[topicPartition][]span{}}
+	d = decisions{map[recordID]int{}, map[topicPartition][]offsetRange{}}
 	for _, name := range names {
 		at, s, ok := parseDecision(name)
 		switch {
@@ -288,7 +288,7 @@ func parseDecisions(setting string, names []string) (d decisions, err error) {
 	return d, nil
 }
 
-func parseDecision(name string) (at topicPartition, s span, ok bool) {
+func parseDecision(name string) (at topicPartition, s offsetRange, ok bool) {
 	n := strings.LastIndexByte(name, '@')
 	if n < 0 {
 		return at, s, false
@@ -298,7 +298,7 @@ func parseDecision(name string) (at topicPartition, s span, ok bool) {
 		return at, s, false
 	}
 	partition, err := strconv.ParseInt(name[dash+1:n], 10, 32)
-	s, inOrder := parseSpan(name[n+1:])
+	s, inOrder := parseOffsetRange(name[n+1:])
 	return topicPartition{name[:dash], int32(partition)}, s, inOrder && err == nil && partition >= 0
 }
 

@@ -50,7 +50,7 @@ func TestNoAllocationForARow(t *testing.T) {
 	f := &feed{task: NewTask(Options{Registry: registry})}
 	batch := &keptBatch{}
 	f.output = &stillProducer{batch: batch}
-	f.opened = &opened{feeds: []wit.Feed{{Topic: "t"}}}
+	f.opened = &openedVersion{feeds: []wit.Feed{{Topic: "t"}}}
 	s := &shaper{feed: f, topics: map[string]bool{}}
 	json := map[string]string{"schemas.enable": "false"}
 	if s.key, err = convert.New(convert.ClassJSON, json, convert.Use{Key: true, Schemas: registry}); err != nil {

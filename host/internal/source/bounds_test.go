@@ -24,7 +24,7 @@ func (p *heavyProducer) NewBatch() Batch { return &keptBatch{} }
 func newHeavy(t *testing.T, registry *record.Registry, o Options, taken func(*chunk)) (s *shaper, stop func()) {
 	t.Helper()
 	o.Registry = registry
-	f := &feed{task: NewTask(o), output: &heavyProducer{}, opened: &opened{feeds: []wit.Feed{{Topic: "t"}}}}
+	f := &feed{task: NewTask(o), output: &heavyProducer{}, opened: &openedVersion{feeds: []wit.Feed{{Topic: "t"}}}}
 	f.log = f.task.log
 	f.free, f.shaped = make(chan *chunk, chunks), make(chan *chunk, 1)
 	for range chunks - 1 {

@@ -317,7 +317,7 @@ func TestSharedChunksComeBackAfterAPanic(t *testing.T) {
 func TestChunksAreAnsweredForLate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		task := NewTask(newWorld(&reader{}).o)
-		f := &feed{task: task, opened: &opened{feeds: []wit.Feed{{Topic: "t"}}}, free: make(chan *chunk, 1)}
+		f := &feed{task: task, opened: &openedVersion{feeds: []wit.Feed{{Topic: "t"}}}, free: make(chan *chunk, 1)}
 		f.free <- newChunk(task.o.Registry)
 		f.failed, f.fail = context.WithCancelCause(t.Context())
 		c, err := f.take(t.Context(), "GET /x")

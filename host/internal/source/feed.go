@@ -25,7 +25,7 @@ type feed struct {
 	// partition is the same in every version that the feed runs.
 	partition []wit.Field
 	// opened and index are the feed in the plugin; reading changes them between pages.
-	opened *opened
+	opened *openedVersion
 	index  uint32
 	// at is where reading goes on; it runs ahead of what is acknowledged.
 	at position
@@ -63,7 +63,7 @@ const chunks = 16
 var errStopped = errors.New("the stop took too long")
 
 // newFeed finds where a feed stands and whether it may go on from there.
-func (t *Task) newFeed(ctx context.Context, o *opened, index uint32) (*feed, error) {
+func (t *Task) newFeed(ctx context.Context, o *openedVersion, index uint32) (*feed, error) {
 	w := &o.feeds[index]
 	f := &feed{task: t, name: w.Name, partition: w.Partition, fingerprint: w.Fingerprint, opened: o, index: index,
 		log: t.log.With("feed", w.Name), wakes: wakes{came: make(chan struct{}, 1)}}
@@ -81,7 +81,7 @@ func (t *Task) newFeed(ctx context.Context, o *opened, index uint32) (*feed, err
 }
 
 // resume checks a stored offset: it must belong to what the feed is now (P7), and the plugin must know its form.
-func (t *Task) resume(ctx context.Context, o *opened, w *wit.Feed, stored []wit.Field) (position, error) {
+func (t *Task) resume(ctx context.Context, o *openedVersion, w *wit.Feed, stored []wit.Field) (position, error) {
 	p, fingerprint, err := placeOf(stored)
 	if err != nil {
 		return p, err

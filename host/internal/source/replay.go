@@ -45,7 +45,7 @@ func (t *Task) Replay(ctx context.Context, r Replay) error {
 	if reading.key, reading.value, err = t.o.DeadLetters.NewConverters(); err != nil {
 		return err
 	}
-	f := &feed{task: t, name: "dead letters", partition: r.Partition, opened: &opened{feeds: []wit.Feed{{}}},
+	f := &feed{task: t, name: "dead letters", partition: r.Partition, opened: &openedVersion{feeds: []wit.Feed{{}}},
 		log: t.log.With(slog.String("feed", "dead letters")), wakes: wakes{came: make(chan struct{}, 1)}}
 	f.reads = func(ctx context.Context) error {
 		for {
@@ -71,7 +71,7 @@ func (t *Task) Replay(ctx context.Context, r Replay) error {
 // replaying makes rows of dead letters. It belongs to the stage of reading.
 type replaying struct {
 	key, value convert.Converter
-	opened     *opened // for documents, by the first
+	opened     *openedVersion // for documents, by the first
 }
 
 // send hands letters on as one page.

@@ -20,7 +20,7 @@ func (f *feed) adopt(ctx context.Context) error {
 
 // compatible tells whether a version can go on where the task's feeds stand (feeds by partition, fingerprints, stored
 // offsets).
-func (t *Task) compatible(ctx context.Context, o *opened) error {
+func (t *Task) compatible(ctx context.Context, o *openedVersion) error {
 	if err := checkFeeds(o.feeds); err != nil {
 		return err
 	}
@@ -40,7 +40,7 @@ func (t *Task) compatible(ctx context.Context, o *opened) error {
 }
 
 // fits finds the feed in a version and asks whether that can go on from an offset.
-func (f *feed) fits(ctx context.Context, o *opened, at []wit.Field) (index uint32, err error) {
+func (f *feed) fits(ctx context.Context, o *openedVersion, at []wit.Field) (index uint32, err error) {
 	for i := range o.feeds {
 		w := &o.feeds[i]
 		if !sameFields(w.Partition, f.partition) {
@@ -68,7 +68,7 @@ func (f *feed) fits(ctx context.Context, o *opened, at []wit.Field) (index uint3
 }
 
 // move goes on with another version, or with the same one opened anew.
-func (f *feed) move(ctx context.Context, o *opened) error {
+func (f *feed) move(ctx context.Context, o *openedVersion) error {
 	index, err := f.fits(ctx, o, f.at.fields)
 	if err != nil {
 		return fmt.Errorf("version %s of the plugin: %w", o.code.Version(), err)

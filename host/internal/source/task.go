@@ -80,14 +80,14 @@ type Task struct {
 	log    *slog.Logger
 	pages  chan struct{} // tokens for pages being read
 	count  counters
-	plugin *task.Plugin[Reader, *opened]
+	plugin *task.Plugin[Reader, *openedVersion]
 
 	mu    sync.Mutex
 	feeds []*feed
 }
 
-// opened is a plugin version that has been opened.
-type opened struct {
+// openedVersion is a plugin version that has been opened.
+type openedVersion struct {
 	code    Code
 	context []byte
 	feeds   []wit.Feed
@@ -160,8 +160,9 @@ func NewTask(o Options) *Task {
 		o.NewHeaders = func() (convert.Headers, error) { return convert.SimpleHeaders{Registry: o.Registry}, nil }
 	}
 	t := &Task{o: o, log: o.Logger.With("connector", o.Connector, "task", o.Task), pages: make(chan struct{}, o.Pages)}
-	t.plugin = task.NewPlugin(o.Versions, o.Client, t.log, task.Opening[Reader, *opened]{
-		New: func(c Code) *opened { return &opened{code: c} }, Of: func(o *opened) Code { return o.code }, Call: t.call,
+	t.plugin = task.NewPlugin(o.Versions, o.Client, t.log, task.Opening[Reader, *openedVersion]{
+		New: func(c Code) *openedVersion { return &openedVersion{code: c} },
+		Of:  func(o *openedVersion) Code { return o.code }, Call: t.call,
 		Fits: t.compatible})
 	return t
 }
@@ -301,7 +302,8 @@ func (t *Task) start(ctx context.Context) error {
 }
 
 // call makes one call of open.
-func (t *Task) call(ctx context.Context, r Reader, o *opened, state []byte, answers []wit.Response) (*wit.Need, error) {
+func (t *Task) call(ctx context.Context, r Reader, o *openedVersion, state []byte, answers []wit.Response) (*wit.Need,
+	error) {
 	opening, err := r.OpenSource(ctx, t.o.Component, t.o.Settings, state, answers)
 	if err == nil && opening.Ready != nil {
 		o.context, o.feeds = opening.Ready.Context, opening.Ready.Feeds

@@ -13,12 +13,12 @@ import (
 // Destinations finds destinations by name and keeps them for a while. Safe for use by several goroutines; it has none
 // of its own.
 type Destinations struct {
-	binding Destination
+	binding DestinationService
 	service *caller
 	base    string
 
 	mu    sync.Mutex
-	known map[string]*kept[Target]
+	known map[string]*kept[Destination]
 }
 
 const (
@@ -34,7 +34,7 @@ const (
 
 // NewDestinations checks the binding; nothing is asked for yet. Of the options, Verbatim, InHeader and Scope do not
 // apply.
-func NewDestinations(d Destination, o TokenOptions) (*Destinations, error) {
+func NewDestinations(d DestinationService, o TokenOptions) (*Destinations, error) {
 	base, err := serviceURL(d.URI, "destination-configuration/v1/destinations/", "uri", d.Origin)
 	if err != nil {
 		return nil, err
@@ -43,35 +43,38 @@ func NewDestinations(d Destination, o TokenOptions) (*Destinations, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Destinations{binding: d, service: service, base: base, known: map[string]*kept[Target]{}}, nil
+	return &Destinations{binding: d, service: service, base: base, known: map[string]*kept[Destination]{}}, nil
 }
 
 // Find is the destination of that name, at most 4 minutes old, its token valid. Cheap enough to be called for each
 // request. When the service does not answer, a destination that was found before is used for an hour more, as long as
 // its token is valid. Errors are *Failure.
-func (d *Destinations) Find(ctx context.Context, name string) (Target, error) {
+func (d *Destinations) Find(ctx context.Context, name string) (Destination, error) {
 	return d.of(name).get(ctx, never)
 }
 
 // Renew is Find for one whose token was refused, as it stood in DeliveredToken.Value: it holds another one.
-func (d *Destinations) Renew(ctx context.Context, name, refused string) (Target, error) {
-	return d.of(name).get(ctx, func(t Target) bool { return t.Token != nil && t.Token.Value == refused })
+func (d *Destinations) Renew(ctx context.Context, name, refused string) (Destination, error) {
+	return d.of(name).get(ctx, func(t Destination) bool { return t.Token != nil && t.Token.Value == refused })
 }
 
 // Forget makes the next Find ask again, as when a password of a destination was refused and may have been changed
 // since.
 func (d *Destinations) Forget(name string) { d.of(name).forget() }
 
-func (d *Destinations) of(name string) *kept[Target] {
+func (d *Destinations) of(name string) *kept[Destination] {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	k := d.known[name]
 	if k == nil {
-		k = &kept[Target]{
+		k = &kept[Destination]{
 			clock: d.service.options.Clock,
 			rest:  restAfterFailure,
-			ask:   func(ctx context.Context, patient bool) (grant[Target], error) { return d.ask(ctx, name, patient) },
-			late:  func(err error, left time.Duration) bool { return d.late(name, err, left) },
+			ask: func(ctx context.Context, patient bool) (grant[Destination], error) {
+				return d.ask(ctx, name,
+					patient)
+			},
+			late: func(err error, left time.Duration) bool { return d.late(name, err, left) },
 			same: func() error {
 				return &Failure{Kind: Unauthorized, text: fmt.Sprintf("destination %s: the destination service "+
 					"delivers again the token that was refused", name)}
@@ -83,20 +86,20 @@ func (d *Destinations) of(name string) *kept[Target] {
 	return k
 }
 
-func (d *Destinations) ask(ctx context.Context, name string, patient bool) (grant[Target], error) {
+func (d *Destinations) ask(ctx context.Context, name string, patient bool) (grant[Destination], error) {
 	if name == "" {
-		return grant[Target]{}, &Failure{Kind: Misconfigured, text: "destination: expected a name"}
+		return grant[Destination]{}, &Failure{Kind: Misconfigured, text: "destination: expected a name"}
 	}
 	body, err := d.service.get(ctx, d.base+url.PathEscape(name), patient)
 	if err != nil {
-		return grant[Target]{}, d.explain(name, err)
+		return grant[Destination]{}, d.explain(name, err)
 	}
 	now := d.service.options.Clock()
 	t, err := targetOf(name, body, now)
 	if err != nil {
-		return grant[Target]{}, err
+		return grant[Destination]{}, err
 	}
-	g := grant[Target]{value: t, renew: now.Add(destinationLife), expires: now.Add(destinationLife + maxOutage)}
+	g := grant[Destination]{value: t, renew: now.Add(destinationLife), expires: now.Add(destinationLife + maxOutage)}
 	if t.Token != nil && !t.Token.Expires.IsZero() {
 		if due := renewal(now, t.Token.Expires.Sub(now)); due.Before(g.renew) {
 			g.renew = due

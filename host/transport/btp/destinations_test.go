@@ -77,7 +77,7 @@ func (s *destinationService) count() int {
 
 func (s *destinationService) open(t *testing.T) *btp.Destinations {
 	t.Helper()
-	d, err := btp.NewDestinations(btp.Destination{Credentials: credentials(s.tokens.URL), URI: s.URL + "/",
+	d, err := btp.NewDestinations(btp.DestinationService{Credentials: credentials(s.tokens.URL), URI: s.URL + "/",
 		Instance: "my-destinations", Subaccount: "sub-1"},
 		btp.TokenOptions{Clock: s.clock.Now, Logger: logs(t), Patience: time.Millisecond})
 	if err != nil {
@@ -94,8 +94,8 @@ func bearer(value, life string) string {
 func TestFindDestination(t *testing.T) {
 	s := newDestinationService(t)
 	start := s.clock.Now()
-	target := func(change func(*btp.Target)) btp.Target {
-		t := btp.Target{Name: "S4", Type: "HTTP", URL: "https://s4.example.com", Scheme: "https",
+	target := func(change func(*btp.Destination)) btp.Destination {
+		t := btp.Destination{Name: "S4", Type: "HTTP", URL: "https://s4.example.com", Scheme: "https",
 			Host: "s4.example.com", Port: 443,
 			Query: url.Values{}, Headers: http.Header{}, Authentication: "NoAuthentication", ProxyType: "Internet"}
 		change(&t)
@@ -105,64 +105,64 @@ func TestFindDestination(t *testing.T) {
 	for _, c := range []struct {
 		name, properties string
 		more             []string
-		want             btp.Target
+		want             btp.Destination
 	}{
-		{"least", address, nil, target(func(*btp.Target) {})},
+		{"least", address, nil, target(func(*btp.Destination) {})},
 		{"basic", address + `,"ProxyType":"Internet","Authentication":"BasicAuthentication","User":" me","Password":" p w "`,
 			[]string{`"authTokens":[{"type":"Basic","value":"bWU6","http_header":{"key":"Authorization","value":"Basic bWU6"}}]`},
-			target(func(t *btp.Target) {
+			target(func(t *btp.Destination) {
 				t.Authentication, t.User, t.Password = "BasicAuthentication", "me",
 					" p w "
 			})},
 		{"on premise", `"Type":"HTTP","URL":"http://virtual:8000/sap/?a=1&b=2","ProxyType":"OnPremise","CloudConnectorLocationId":"DE-Berlin","sap-client":"100",
 			"sap-language":"DE","URL.headers.apikey":"k","URL.queries.b":"3","URL.queries.c":"4 5","HTML5.DynamicDestination":"true","WebIDEUsage":"odata"`, nil,
-			btp.Target{Name: "S4", Type: "HTTP", URL: "http://virtual:8000/sap/", Scheme: "http", Host: "virtual",
+			btp.Destination{Name: "S4", Type: "HTTP", URL: "http://virtual:8000/sap/", Scheme: "http", Host: "virtual",
 				Port: 8000, Path: "/sap",
 				Query: url.Values{"a": {"1"}, "b": {"3"},
 					"c": {"4 5"}}, Headers: http.Header{"Apikey": {"k"}}, Client: "100", Language: "DE",
 				Authentication: "NoAuthentication", ProxyType: "OnPremise", LocationID: "DE-Berlin"}},
-		{"no scheme", `"Type":"HTTP","URL":"virtual:8000"`, nil, target(func(t *btp.Target) {
+		{"no scheme", `"Type":"HTTP","URL":"virtual:8000"`, nil, target(func(t *btp.Destination) {
 			t.URL, t.Scheme, t.Host, t.Port = "http://virtual:8000", "http", "virtual", 8000
 		})},
 		{"TCP", `"Type":"TCP","Address":"tcp://kafka-broker-0:9093","ProxyType":"OnPremise"`, nil,
-			target(func(t *btp.Target) {
+			target(func(t *btp.Destination) {
 				t.Type, t.URL, t.Scheme, t.Host, t.Port, t.ProxyType = "TCP", "tcp://kafka-broker-0:9093", "tcp", "kafka-broker-0", 9093, "OnPremise"
 			})},
 		{"client credentials", address +
 			`,"Authentication":"OAuth2ClientCredentials","tokenServiceURL":"https://x","clientId":"c","clientSecret":"` + secret + `"`,
-			[]string{bearer("opaque", "3599")}, target(func(t *btp.Target) {
+			[]string{bearer("opaque", "3599")}, target(func(t *btp.Destination) {
 				t.Authentication = "OAuth2ClientCredentials"
 				t.Token = &btp.DeliveredToken{Header: "Authorization", Value: "Bearer opaque",
 					Expires: start.Add(3599 * time.Second)}
 			})},
 		{"SAML bearer, no header ready, no expiry", address +
 			`,"Authentication":"OAuth2SAMLBearerAssertion","SystemUser":"TECH"`,
-			[]string{`"authTokens":[{"type":"bearer","value":"opaque"}]`}, target(func(t *btp.Target) {
+			[]string{`"authTokens":[{"type":"bearer","value":"opaque"}]`}, target(func(t *btp.Destination) {
 				t.Authentication = "OAuth2SAMLBearerAssertion"
 				t.Token = &btp.DeliveredToken{Header: "Authorization", Value: "Bearer opaque"}
 			})},
 		{"client certificate", address +
 			`,"Authentication":"ClientCertificateAuthentication","KeyStoreLocation":"me.p12","KeyStorePassword":"kp"`,
 			[]string{`"certificates":[{"Name":"ca.pem","Content":"eA==","Type":"CERTIFICATE"},{"Name":"me.p12","Content":"AQ\nID","Type":"CERTIFICATE"}]`},
-			target(func(t *btp.Target) {
+			target(func(t *btp.Destination) {
 				t.Authentication = "ClientCertificateAuthentication"
 				t.Keystore = &btp.Store{Name: "me.p12", Type: "PKCS12", Content: []byte{1, 2, 3}, Password: "kp"}
 			})},
 		{"the only certificate", address +
 			`,"Authentication":"ClientCertificateAuthentication","KeyStorePassword":"kp"`,
-			[]string{`"certificates":[{"Name":"me.JKS","Content":"AQID"}]`}, target(func(t *btp.Target) {
+			[]string{`"certificates":[{"Name":"me.JKS","Content":"AQID"}]`}, target(func(t *btp.Destination) {
 				t.Authentication = "ClientCertificateAuthentication"
 				t.Keystore = &btp.Store{Name: "me.JKS", Type: "JKS", Content: []byte{1, 2, 3}, Password: "kp"}
 			})},
 		{"own roots", address + `,"TrustStoreLocation":"ca.crt","TrustStorePassword":"tp"`,
 			[]string{`"certificates":[{"Name":"ca.crt","Content":"AQID"}]`},
-			target(func(t *btp.Target) {
+			target(func(t *btp.Destination) {
 				t.Truststore = &btp.Store{Name: "ca.crt", Content: []byte{1, 2, 3}, Password: "tp"}
 			})},
 		{"trusts all", address + `,"TrustAll":"TRUE","TrustStoreLocation":"gone.pem"`, nil,
-			target(func(t *btp.Target) { t.TrustAll = true })},
+			target(func(t *btp.Destination) { t.TrustAll = true })},
 		{"private link", address + `,"ProxyType":"PrivateLink"`, nil,
-			target(func(t *btp.Target) { t.ProxyType = "PrivateLink" })},
+			target(func(t *btp.Destination) { t.ProxyType = "PrivateLink" })},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s.put("S4", c.properties, c.more...)
@@ -253,7 +253,8 @@ func TestDestinationServiceRefuses(t *testing.T) {
 	_, err = s.open(t).Find(t.Context(), "")
 	wantFailure(t, err, btp.Misconfigured, "", "expected a name")
 	for _, uri := range []string{"", "dest.example.com", "https://a:b@c"} {
-		_, err := btp.NewDestinations(btp.Destination{Credentials: credentials(s.URL), URI: uri}, btp.TokenOptions{})
+		_, err := btp.NewDestinations(btp.DestinationService{Credentials: credentials(s.URL), URI: uri},
+			btp.TokenOptions{})
 		wantFailure(t, err, btp.Misconfigured, "uri", "uri")
 	}
 }
@@ -272,7 +273,7 @@ func TestDestinationServiceRefusesAToken(t *testing.T) {
 	wantHost(t, d, "two")
 }
 
-func wantHost(t *testing.T, d *btp.Destinations, host string) btp.Target {
+func wantHost(t *testing.T, d *btp.Destinations, host string) btp.Destination {
 	t.Helper()
 	got, err := d.Find(t.Context(), "S4")
 	if err != nil || got.Host != host {
@@ -360,7 +361,7 @@ func TestDeliveredTokenIsRenewed(t *testing.T) {
 	put := func(token, life string) {
 		s.put("S4", `"Type":"HTTP","URL":"https://one","Authentication":"OAuth2ClientCredentials"`, bearer(token, life))
 	}
-	want := func(target btp.Target, value string) {
+	want := func(target btp.Destination, value string) {
 		t.Helper()
 		if target.Token == nil || target.Token.Value != "Bearer "+value {
 			t.Fatalf("expected the token %s, found %v", value, target.Token)

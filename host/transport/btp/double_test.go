@@ -58,7 +58,8 @@ func TestSubaccount(t *testing.T) {
 				t.Errorf("expected %s and %s, found %s and %s, %v, %v", s.SOCKS5, s.HTTP, socks, web, err, err2)
 			}
 
-			for _, d := range []*btp.Destination{bound.Destination, key(t, s.DestinationKey(shape)).Destination} {
+			for _, d := range []*btp.DestinationService{bound.Destination, key(t,
+				s.DestinationKey(shape)).Destination} {
 				destinations, err := btp.NewDestinations(*d, o)
 				if err != nil {
 					t.Fatal(err)

@@ -19,7 +19,7 @@ import (
 // Services is what an application is bound to, as far as this package knows it. Services that are not bound are nil.
 type Services struct {
 	Connectivity *Connectivity
-	Destination  *Destination
+	Destination  *DestinationService
 	XSUAA        *Credentials
 	// Warnings are for the log: which of several bindings was taken, and how to choose.
 	Warnings []string
@@ -42,8 +42,8 @@ type Info struct {
 	ServiceURL, InfoPath string
 }
 
-// Destination is a binding of the destination service.
-type Destination struct {
+// DestinationService is a binding of the destination service.
+type DestinationService struct {
 	Credentials
 	// URI is the service's address.
 	URI string
@@ -292,9 +292,9 @@ func (b binding) info() *Info {
 		b.fields.text("scc_info_path"))}
 }
 
-func (b binding) destination() *Destination {
+func (b binding) destination() *DestinationService {
 	f := b.fields
-	return &Destination{Credentials: b.credentials(), URI: f.text("uri"), Instance: b.name,
+	return &DestinationService{Credentials: b.credentials(), URI: f.text("uri"), Instance: b.name,
 		Subaccount: f.text("subaccountid", "tenantid", "identityzoneid")}
 }
 

@@ -65,7 +65,7 @@ func TestBound(t *testing.T) {
 				Origin: origin("xsuaa", "x")}}},
 		{"destination", one("destination", "d",
 			`{"clientid":"a","clientsecret":"b","url":"https://u","uri":"https://dest","tenantid":"sub-1"}`),
-			btp.Services{Destination: &btp.Destination{Credentials: btp.Credentials{TokenURL: "https://u",
+			btp.Services{Destination: &btp.DestinationService{Credentials: btp.Credentials{TokenURL: "https://u",
 				ClientID: "a", Secret: "b", Origin: origin("destination", "d")},
 				URI: "https://dest", Instance: "d", Subaccount: "sub-1"}}},
 		{"user-provided", one("user-provided", "u", proxy), btp.Services{Connectivity: proxyOf("user-provided", "u")}},

@@ -15,7 +15,7 @@ import (
 // dialling is one call of DialContext: attempts until one of them says enough.
 type dialling struct {
 	*Dialer
-	target
+	endpoint
 	refused string // the token that the proxy did not take in the attempt before, or ""
 }
 

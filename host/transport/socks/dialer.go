@@ -74,12 +74,12 @@ func Direct() proxy.ContextDialer { return &net.Dialer{KeepAliveConfig: KeepAliv
 // and what the network said; they are wrapped, and those that will not pass have a method `Permanent() bool` that
 // returns true.
 func (d *Dialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
-	target, err := parseTarget(network, address)
+	target, err := parseEndpoint(network, address)
 	if err != nil {
 		return nil, err
 	}
 	if err := d.Validate(); err != nil {
 		return nil, err
 	}
-	return (&dialling{Dialer: d, target: target}).run(ctx)
+	return (&dialling{Dialer: d, endpoint: target}).run(ctx)
 }

@@ -77,7 +77,7 @@ func (a *attempt) unexpected(expected string, found byte) error {
 	if found == 'H' {
 		text += " (it looks like HTTP)"
 	}
-	return &Unexpected{Proxy: a.Address, Target: a.target.address, Step: a.step, Expected: expected, Found: text}
+	return &Unexpected{Proxy: a.Address, Target: a.endpoint.address, Step: a.step, Expected: expected, Found: text}
 }
 
 // cut names how much of an answer came before the connection ended.

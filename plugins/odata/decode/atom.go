@@ -27,13 +27,13 @@ const (
 )
 
 // NewAtom makes a decoder for rows of a layout that was checked.
-func NewAtom(l *Layout, limits Limits) *Atom {
+func NewAtom(l *RowLayout, limits Limits) *Atom {
 	d := newPlainAtom(l, limits)
 	d.fast = newFastAtom(d)
 	return d
 }
 
-func newPlainAtom(l *Layout, limits Limits) *Atom {
+func newPlainAtom(l *RowLayout, limits Limits) *Atom {
 	d := &Atom{s: newStream(l, limits)}
 	d.Reset()
 	return d

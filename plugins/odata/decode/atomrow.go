@@ -125,13 +125,13 @@ func (r *atomReader) decode(out *Output, entry bool) *misfit {
 		if out.Data, m = r.column(out.Data, l, i, 0, whole, entry); m != nil {
 			return m
 		}
-		d.s.spans = append(d.s.spans, span{start, len(out.Data)})
+		d.s.spans = append(d.s.spans, textRange{start, len(out.Data)})
 	}
 	return nil
 }
 
 // ready clears the memory for a structure.
-func (r *atomReader) ready(depth int, l *Layout, path string) {
+func (r *atomReader) ready(depth int, l *RowLayout, path string) {
 	lv := r.d.s.level(depth, l)
 	lv.path = path
 	if cap(lv.scopes) < len(l.Columns) {
@@ -141,7 +141,7 @@ func (r *atomReader) ready(depth int, l *Layout, path string) {
 }
 
 // entry notes where the values of an entry's columns are: properties inside or beside its content, expanded links.
-func (r *atomReader) entry(e element, scope int, l *Layout, depth int) *misfit {
+func (r *atomReader) entry(e element, scope int, l *RowLayout, depth int) *misfit {
 	s := &r.d.scopes
 	children := content(r.row, e.tag, e.end)
 	for c, ok := children.next(); ok; c, ok = children.next() {
@@ -163,7 +163,7 @@ func (r *atomReader) entry(e element, scope int, l *Layout, depth int) *misfit {
 	return nil
 }
 
-func (r *atomReader) content(e element, scope int, l *Layout, depth int) *misfit {
+func (r *atomReader) content(e element, scope int, l *RowLayout, depth int) *misfit {
 	s := &r.d.scopes
 	children := content(r.row, e.tag, e.end)
 	for c, ok := children.next(); ok; c, ok = children.next() {
@@ -178,7 +178,7 @@ func (r *atomReader) content(e element, scope int, l *Layout, depth int) *misfit
 }
 
 // properties notes the elements of m:properties, or of a complex value.
-func (r *atomReader) properties(e element, scope int, l *Layout, depth int) *misfit {
+func (r *atomReader) properties(e element, scope int, l *RowLayout, depth int) *misfit {
 	s, lv := &r.d.scopes, &r.d.s.levels[depth]
 	children := content(r.row, e.tag, e.end)
 	for c, ok := children.next(); ok; c, ok = children.next() {
@@ -197,13 +197,13 @@ func (r *atomReader) properties(e element, scope int, l *Layout, depth int) *mis
 		if lv.spans[k].end != 0 {
 			return &misfit{path: l.Columns[k].Name, expected: "one value", found: "two"}
 		}
-		lv.spans[k], lv.scopes[k] = span{c.tag.start, c.end}, inside
+		lv.spans[k], lv.scopes[k] = textRange{c.tag.start, c.end}, inside
 	}
 	return nil
 }
 
 // link notes what is expanded in a link.
-func (r *atomReader) link(e element, scope int, l *Layout, depth int) *misfit {
+func (r *atomReader) link(e element, scope int, l *RowLayout, depth int) *misfit {
 	const front = "/related/"
 	s, lv := &r.d.scopes, &r.d.s.levels[depth]
 	rel := relation(r.row, e.tag)
@@ -228,13 +228,13 @@ func (r *atomReader) link(e element, scope int, l *Layout, depth int) *misfit {
 		if lv.spans[k].end != 0 {
 			return &misfit{path: l.Columns[k].Name, expected: "one value", found: "two"}
 		}
-		lv.spans[k], lv.scopes[k] = span{c.tag.start, c.end}, inside
+		lv.spans[k], lv.scopes[k] = textRange{c.tag.start, c.end}, inside
 	}
 	return c.deferred(lv.spans[k])
 }
 
 // deferred is the misfit of a link that should have been expanded and was not.
-func (c *Column) deferred(inline span) *misfit {
+func (c *Column) deferred(inline textRange) *misfit {
 	if !c.Inline || inline.end != 0 {
 		return nil
 	}
@@ -242,7 +242,7 @@ func (c *Column) deferred(inline span) *misfit {
 }
 
 // column writes a column's value. whole is the entry or the structure, for targets outside the properties.
-func (r *atomReader) column(dst []byte, l *Layout, i, depth int, whole element, entry bool) ([]byte, *misfit) {
+func (r *atomReader) column(dst []byte, l *RowLayout, i, depth int, whole element, entry bool) ([]byte, *misfit) {
 	c, lv := &l.Columns[i], &r.d.s.levels[depth]
 	where, scope := lv.spans[i], lv.scopes[i]
 	if where.end == 0 {
@@ -296,7 +296,7 @@ func (r *atomReader) structure(dst []byte, c *Column, whole element, depth int, 
 	return dst, nil
 }
 
-func (r *atomReader) primitive(dst []byte, l *Layout, c *Column, content []byte) ([]byte, *misfit) {
+func (r *atomReader) primitive(dst []byte, l *RowLayout, c *Column, content []byte) ([]byte, *misfit) {
 	text, ok := xmlContent(r.d.text[:0], content)
 	r.d.text = text[:0]
 	if !ok {
@@ -385,7 +385,7 @@ func (r *atomReader) eachEntry(feed element, scope int, each func(e element, ins
 		case where == atomSpace && string(local) == "link" && string(relation(r.row, e.tag)) == "next" && !r.hole.found &&
 			!feed.tag.empty:
 			if link := r.d.linkOf(r.row, e.tag, inside); link.Href != "" {
-				r.hole = hole{found: true, link: link, linkAt: span{e.tag.start, e.end}, rowsAt: contentEnd(r.row,
+				r.hole = hole{found: true, link: link, linkAt: textRange{e.tag.start, e.end}, rowsAt: contentEnd(r.row,
 					feed.tag, feed.end)}
 			}
 		}
@@ -395,7 +395,7 @@ func (r *atomReader) eachEntry(feed element, scope int, each func(e element, ins
 }
 
 // target writes a value that customised feeds hold elsewhere in the entry.
-func (r *atomReader) target(dst []byte, l *Layout, c *Column, entry element) ([]byte, *misfit) {
+func (r *atomReader) target(dst []byte, l *RowLayout, c *Column, entry element) ([]byte, *misfit) {
 	e := entry
 	for i, step := range c.steps {
 		if step != "" && step[0] == '@' {

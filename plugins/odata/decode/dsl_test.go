@@ -29,7 +29,7 @@ import (
 //	known A B C
 //
 // Words behind a column: key, watch, date, micros, float64, int64, hidden, target=…, and the ways of rounding.
-func parseLayout(t testing.TB, text string) *Layout {
+func parseLayout(t testing.TB, text string) *RowLayout {
 	t.Helper()
 	lines := strings.Split(text, "\n")
 	l := parseColumns(t, &lines, "Row")
@@ -43,9 +43,9 @@ func parseLayout(t testing.TB, text string) *Layout {
 var roundings = map[string]edm.Rounding{"half_even": edm.RoundHalfEven, "half_up": edm.RoundHalfUp, "half_down": edm.RoundHalfDown, "up": edm.RoundUp,
 	"down": edm.RoundDown, "floor": edm.RoundFloor, "ceiling": edm.RoundCeiling}
 
-func parseColumns(t testing.TB, lines *[]string, name string) *Layout {
+func parseColumns(t testing.TB, lines *[]string, name string) *RowLayout {
 	t.Helper()
-	l := &Layout{Name: name}
+	l := &RowLayout{Name: name}
 	hidden := 0
 	for len(*lines) > 0 {
 		line := (*lines)[0]
@@ -126,7 +126,7 @@ func parseColumns(t testing.TB, lines *[]string, name string) *Layout {
 }
 
 // render writes an output's rows for people.
-func render(t testing.TB, l *Layout, o *Output) string {
+func render(t testing.TB, l *RowLayout, o *Output) string {
 	var b strings.Builder
 	type line struct {
 		origin uint32
@@ -137,7 +137,7 @@ func render(t testing.TB, l *Layout, o *Output) string {
 		var s strings.Builder
 		v := o.Data[r.Value.Start : r.Value.Start+r.Value.Size]
 		if r.Key.Size > 0 {
-			key := &Layout{}
+			key := &RowLayout{}
 			for _, i := range l.Keys {
 				c := l.Columns[i]
 				c.Optional = false
@@ -210,7 +210,7 @@ func renderPage(p Page) string {
 	return b.String()
 }
 
-func renderStruct(t testing.TB, l *Layout, n int, b []byte) (string, []byte) {
+func renderStruct(t testing.TB, l *RowLayout, n int, b []byte) (string, []byte) {
 	var s []string
 	for i := range n {
 		var text string

@@ -10,7 +10,7 @@ import (
 )
 
 // plain makes a decoder without the fast path.
-func plain(l *Layout, doc []byte) Decoder {
+func plain(l *RowLayout, doc []byte) Decoder {
 	if isMarkup(doc) {
 		return newPlainAtom(l, Limits{})
 	}
@@ -18,7 +18,7 @@ func plain(l *Layout, doc []byte) Decoder {
 }
 
 // sameAsPlain checks that a decoder makes of a document what the plain parser makes of it, for some cuts.
-func sameAsPlain(t *testing.T, l *Layout, doc []byte, nested map[string]string, all bool) {
+func sameAsPlain(t *testing.T, l *RowLayout, doc []byte, nested map[string]string, all bool) {
 	t.Helper()
 	want, wantErr := decodePieces(plain(l, doc), doc, cuts{size: len(doc) + 1}, nested)
 	d := newDecoder(l, doc)

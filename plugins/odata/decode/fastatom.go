@@ -61,7 +61,7 @@ func newFastAtom(d *Atom) *fastAtom {
 }
 
 // forget drops all that was learned.
-func (f *fastAtom) forget(l *Layout) {
+func (f *fastAtom) forget(l *RowLayout) {
 	f.init(l)
 	for i := range l.Columns {
 		if len(l.Columns[i].steps) > 0 {
@@ -316,7 +316,7 @@ func (f *fastAtom) slow(r *fast.Row) bool {
 	x, s, c := &f.reader, &f.d.s, r.Entry.Column
 	x.d, x.row, x.hole = f.d, f.buf, hole{}
 	x.ready(0, f.l, f.path)
-	s.levels[0].spans[c], s.levels[0].scopes[c] = span{start, end}, f.inside
+	s.levels[0].spans[c], s.levels[0].scopes[c] = textRange{start, end}, f.inside
 	outer, known := f.d.scopes, len(s.page.Unknown)
 	f.d.scopes = scopes{f.scopes.all}
 	dst, m := x.column(f.out.Data[:r.O], f.l, c, 0, element{}, false)

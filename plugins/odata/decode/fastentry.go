@@ -63,7 +63,7 @@ func startsWith(in unsafe.Pointer, p int, text []byte) bool {
 
 // fastRows is what the fast paths of both formats share.
 type fastRows struct {
-	l       *Layout
+	l       *RowLayout
 	entries []fastEntry
 	// head stands in front of the first entry, end for the end of the row.
 	head, end fastEntry
@@ -75,7 +75,7 @@ type fastRows struct {
 
 	row fast.Row
 	// spans are where the columns of the row are in the output; stamps tell which of them the row has given
-	spans             []span
+	spans             []textRange
 	stamps, optionals []uint64
 	// reported: some skips are properties that this page has reported as unknown
 	reported bool
@@ -116,9 +116,9 @@ func (f *fastRows) tried(progress bool) {
 }
 
 // init prepares for a layout.
-func (f *fastRows) init(l *Layout) {
+func (f *fastRows) init(l *RowLayout) {
 	n := len(l.Columns)
-	*f = fastRows{l: l, entries: make([]fastEntry, n), spans: make([]span, n+1), stamps: make([]uint64, n+1),
+	*f = fastRows{l: l, entries: make([]fastEntry, n), spans: make([]textRange, n+1), stamps: make([]uint64, n+1),
 		optionals: make([]uint64, n+1)}
 	f.rehash(4 * n)
 	f.end.Kind, f.end.Open.Bias, f.end.Null.Bias, f.end.lessons = fast.End, 1, 1, lessonsAtMost
@@ -152,7 +152,7 @@ func (f *fastRows) begin(p, o int) *fast.Row {
 }
 
 // configure chooses how the column's values are read.
-func (e *fastEntry) configure(l *Layout) {
+func (e *fastEntry) configure(l *RowLayout) {
 	c := e.c
 	if c.Optional {
 		e.Optional = 1
@@ -331,7 +331,7 @@ func (f *fastRows) nulls(o, from int) int {
 			return -1
 		}
 		fast.Put(f.row.Arena, o, 0)
-		f.spans[from] = span{o, o + 1}
+		f.spans[from] = textRange{o, o + 1}
 		o++
 	}
 	return o

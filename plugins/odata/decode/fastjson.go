@@ -26,7 +26,7 @@ func newFastJSON(d *JSON) *fastJSON {
 	return f
 }
 
-func newFastStructure(d *JSON, l *Layout, depth int) *fastJSON {
+func newFastStructure(d *JSON, l *RowLayout, depth int) *fastJSON {
 	f := &fastJSON{d: d, depth: depth, inner: make([]*fastJSON, len(l.Columns))}
 	f.init(l)
 	for i := range f.entries {
@@ -127,7 +127,7 @@ func (f *fastJSON) slow(r *fast.Row) bool {
 	}
 	f.d.s.levels[0].path = f.path
 	known := len(f.d.s.page.Unknown)
-	dst, m := x.column(f.out.Data[:r.O], f.l, r.Entry.Column, span{r.P, end}, 0)
+	dst, m := x.column(f.out.Data[:r.O], f.l, r.Entry.Column, textRange{r.P, end}, 0)
 	if reported := f.d.s.page.Unknown[known:]; len(reported) > 0 {
 		// the plain parser is to say so
 		for _, path := range reported {

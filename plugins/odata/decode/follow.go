@@ -24,7 +24,7 @@ type hole struct {
 	link  Link
 	// linkAt is the place of the link in the row's text; rowsAt is behind the last row there; empty: there is none
 	// before it.
-	linkAt span
+	linkAt textRange
 	rowsAt int
 	empty  bool
 }

@@ -40,14 +40,14 @@ Items many? {
 func FuzzJSON(f *testing.F) {
 	seed(f, false)
 	f.Fuzz(func(t *testing.T, doc []byte, cut uint16) {
-		fuzz(t, doc, cut, func(l *Layout) Decoder { return NewJSON(l, Limits{}) })
+		fuzz(t, doc, cut, func(l *RowLayout) Decoder { return NewJSON(l, Limits{}) })
 	})
 }
 
 func FuzzAtom(f *testing.F) {
 	seed(f, true)
 	f.Fuzz(func(t *testing.T, doc []byte, cut uint16) {
-		fuzz(t, doc, cut, func(l *Layout) Decoder { return NewAtom(l, Limits{}) })
+		fuzz(t, doc, cut, func(l *RowLayout) Decoder { return NewAtom(l, Limits{}) })
 	})
 }
 
@@ -66,7 +66,7 @@ func seed(f *testing.F, markup bool) {
 	}
 }
 
-func fuzz(t *testing.T, doc []byte, cut uint16, decoder func(*Layout) Decoder) {
+func fuzz(t *testing.T, doc []byte, cut uint16, decoder func(*RowLayout) Decoder) {
 	l := parseLayout(t, fuzzLayout)
 	nested := anyNested{}
 	whole, err := decodeWith(decoder(l), doc, cuts{size: len(doc) + 1}, nested)
@@ -169,7 +169,7 @@ func FuzzFastNestedAtom(f *testing.F) {
 	})
 }
 
-func differ(t *testing.T, l *Layout, doc []byte, cut uint16, d, plain Decoder) {
+func differ(t *testing.T, l *RowLayout, doc []byte, cut uint16, d, plain Decoder) {
 	want, wantErr := decodeWith(plain, doc, cuts{size: len(doc) + 1}, anyNested{})
 	for _, c := range []cuts{{size: len(doc) + 1}, {at: int(cut) % (len(doc) + 1)}, {size: 1 + int(cut)%997}} {
 		d.Reset()
@@ -223,7 +223,7 @@ func FuzzValue(f *testing.F) {
 			if c.Type == edm.Binary {
 				continue // padding: checked by FuzzBase64
 			}
-			l := &Layout{Columns: []Column{c}, Visible: 1}
+			l := &RowLayout{Columns: []Column{c}, Visible: 1}
 			got, err := AppendText(nil, l, &c, text)
 			want, wantErr := refPrimitive(&c, string(text))
 			if (err == nil) != (wantErr == nil) || err == nil && string(got) != string(want) {

@@ -32,13 +32,13 @@ const (
 )
 
 // NewJSON makes a decoder for rows of a layout that was checked.
-func NewJSON(l *Layout, limits Limits) *JSON {
+func NewJSON(l *RowLayout, limits Limits) *JSON {
 	d := newPlainJSON(l, limits)
 	d.fast = newFastJSON(d)
 	return d
 }
 
-func newPlainJSON(l *Layout, limits Limits) *JSON { return &JSON{s: newStream(l, limits)} }
+func newPlainJSON(l *RowLayout, limits Limits) *JSON { return &JSON{s: newStream(l, limits)} }
 
 func (d *JSON) Write(piece []byte, last bool, out *Output) error { return d.Feed("", piece, last, out) }
 

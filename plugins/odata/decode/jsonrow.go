@@ -81,7 +81,7 @@ func (r *jsonReader) decode(out *Output) *misfit {
 	l := r.d.s.layout
 	r.d.s.spans = r.d.s.spans[:0]
 	lv := r.d.s.level(0, l)
-	if m := r.members(l, span{0, len(r.row)}, lv); m != nil {
+	if m := r.members(l, textRange{0, len(r.row)}, lv); m != nil {
 		return m
 	}
 	for i := range l.Columns {
@@ -90,13 +90,13 @@ func (r *jsonReader) decode(out *Output) *misfit {
 		if out.Data, m = r.column(out.Data, l, i, r.d.s.levels[0].spans[i], 0); m != nil {
 			return m
 		}
-		r.d.s.spans = append(r.d.s.spans, span{start, len(out.Data)})
+		r.d.s.spans = append(r.d.s.spans, textRange{start, len(out.Data)})
 	}
 	return nil
 }
 
 // members notes where the values of an object's columns are.
-func (r *jsonReader) members(l *Layout, object span, lv *level) *misfit {
+func (r *jsonReader) members(l *RowLayout, object textRange, lv *level) *misfit {
 	b := r.row
 	i, closed, _ := jsonFirst(b, object.start+1, '}')
 	for !closed {
@@ -111,7 +111,7 @@ func (r *jsonReader) members(l *Layout, object span, lv *level) *misfit {
 			if lv.spans[k].end != 0 {
 				return &misfit{path: l.Columns[k].Name, expected: "one value", found: "two"}
 			}
-			lv.spans[k] = span{value, valueEnd}
+			lv.spans[k] = textRange{value, valueEnd}
 		} else if !isControl(name) && !l.known[string(name)] && !r.isDeferred(value) {
 			r.d.s.report(lv.path, name)
 		}
@@ -135,7 +135,7 @@ func (r *jsonReader) isDeferred(value int) bool {
 }
 
 // column writes a column's value; where is its place in the row.
-func (r *jsonReader) column(dst []byte, l *Layout, i int, where span, depth int) ([]byte, *misfit) {
+func (r *jsonReader) column(dst []byte, l *RowLayout, i int, where textRange, depth int) ([]byte, *misfit) {
 	c := &l.Columns[i]
 	b := r.row
 	if c.Inline && where.end != 0 && r.isDeferred(where.start) {
@@ -173,7 +173,7 @@ func appendNull(dst []byte, c *Column, given bool) ([]byte, *misfit) {
 	return dst, c.misfit(expectedValue, "none")
 }
 
-func (r *jsonReader) primitive(dst []byte, l *Layout, c *Column, text []byte) ([]byte, *misfit) {
+func (r *jsonReader) primitive(dst []byte, l *RowLayout, c *Column, text []byte) ([]byte, *misfit) {
 	given := text
 	switch text[0] {
 	case '{', '[':
@@ -198,7 +198,7 @@ func (r *jsonReader) primitive(dst []byte, l *Layout, c *Column, text []byte) ([
 	return dst, nil
 }
 
-func (r *jsonReader) structure(dst []byte, c *Column, where span, depth int) ([]byte, *misfit) {
+func (r *jsonReader) structure(dst []byte, c *Column, where textRange, depth int) ([]byte, *misfit) {
 	if r.row[where.start] != '{' {
 		return dst, &misfit{path: "", expected: "an object", found: quoted(r.row[where.start:where.end])}
 	}
@@ -219,8 +219,8 @@ func (r *jsonReader) structure(dst []byte, c *Column, where span, depth int) ([]
 }
 
 // array writes the items of an expanded feed: `{"results":[…],"__next":…}`, or `[…]` as version 1 had it.
-func (r *jsonReader) array(dst []byte, c *Column, where span, depth int) ([]byte, *misfit) {
-	rows, next := where, span{}
+func (r *jsonReader) array(dst []byte, c *Column, where textRange, depth int) ([]byte, *misfit) {
+	rows, next := where, textRange{}
 	if r.row[where.start] == '{' {
 		rows, next = r.feed(where)
 	}
@@ -244,7 +244,7 @@ func (r *jsonReader) array(dst []byte, c *Column, where span, depth int) ([]byte
 	for i, closed, _ := jsonFirst(r.row, rows.start+1, ']'); !closed; {
 		end, _ := jsonValue(r.row, i, r.d.s.limits.Depth)
 		var m *misfit
-		if dst, m = r.structure(dst, c, span{i, end}, depth); m != nil {
+		if dst, m = r.structure(dst, c, textRange{i, end}, depth); m != nil {
 			return dst, m
 		}
 		i, closed, _ = jsonNext(r.row, end, ']')
@@ -253,7 +253,7 @@ func (r *jsonReader) array(dst []byte, c *Column, where span, depth int) ([]byte
 }
 
 // feed finds results and next link of an expanded feed.
-func (r *jsonReader) feed(object span) (rows, next span) {
+func (r *jsonReader) feed(object textRange) (rows, next textRange) {
 	b := r.row
 	i, closed, _ := jsonFirst(b, object.start+1, '}')
 	for !closed {
@@ -261,9 +261,9 @@ func (r *jsonReader) feed(object span) (rows, next span) {
 		valueEnd, _ := jsonValue(b, value, r.d.s.limits.Depth)
 		switch string(b[i+1 : end-1]) {
 		case "results":
-			rows = span{value, valueEnd}
+			rows = textRange{value, valueEnd}
 		case "__next":
-			next = span{value, valueEnd}
+			next = textRange{value, valueEnd}
 		}
 		i, closed, _ = jsonNext(b, valueEnd, '}')
 	}

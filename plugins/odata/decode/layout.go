@@ -1,6 +1,6 @@
 // Package decode turns pages of OData v2 (verbose JSON, Atom) into rows: Avro binary as wit/encoding.md has it. What it
-// needs of an entity type under a projection is a [Layout], which [NewLayout] makes of metadata. Pages come in pieces
-// of any size.
+// needs of an entity type under a projection is a [RowLayout], which [NewRowLayout] makes of metadata. Pages come in
+// pieces of any size.
 package decode
 
 import (
@@ -62,7 +62,7 @@ type Column struct {
 	Precision, Scale int
 	Rounding         edm.Rounding
 	// Nested is the layout of the structure of Complex and One, of the items of Many. It has no keys.
-	Nested *Layout
+	Nested *RowLayout
 	// Target is the FC_TargetPath of metadata (`SyndicationTitle`, `geo/lat`, `geo/@lat`): in Atom, a value that is not
 	// among the properties is taken from there. "" for none.
 	Target string
@@ -80,9 +80,9 @@ type Column struct {
 // it is not allowed; a link where an expanded entity was asked for.
 type Advice struct{ Scale, Precision, Range, Null, Inline string }
 
-// Layout is the compiled form of an entity type or complex type under a projection and expansion. It is not changed by
-// decoders, which may share it. Call [Layout.Check] after making one.
-type Layout struct {
+// RowLayout is the compiled form of an entity type or complex type under a projection and expansion. It is not changed
+// by decoders, which may share it. Call [RowLayout.Check] after making one.
+type RowLayout struct {
 	// Name of the type, for messages: `NS.Product`.
 	Name    string
 	Columns []Column
@@ -111,7 +111,7 @@ type Layout struct {
 }
 
 // Check finds mistakes in a layout that no service can cause, and readies it for decoders.
-func (l *Layout) Check() error {
+func (l *RowLayout) Check() error {
 	if l.Visible < 0 || l.Visible > len(l.Columns) {
 		return l.wrong("expected 0 to " + strconv.Itoa(len(l.Columns)) + " visible columns, found " + strconv.Itoa(l.Visible))
 	}
@@ -166,7 +166,7 @@ func targetSteps(target string) []string {
 	return strings.Split(target, "/")
 }
 
-func (l *Layout) wrong(what string) error { return errors.New("layout " + l.Name + ": " + what) }
+func (l *RowLayout) wrong(what string) error { return errors.New("layout " + l.Name + ": " + what) }
 
 func (c *Column) check() error {
 	switch c.Shape {

@@ -7,9 +7,9 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/edm"
 )
 
-// NewLayout is the layout of a view, whose rows are those of [edm.Model.ReadSchema] and [edm.Model.KeySchema] under the
-// same options; what is hidden in the view's root is behind the visible columns. The caller sets the schemas' ids.
-func NewLayout(m *edm.Model, v *edm.View, o edm.Options) (*Layout, error) {
+// NewRowLayout is the layout of a view, whose rows are those of [edm.Model.ReadSchema] and [edm.Model.KeySchema] under
+// the same options; what is hidden in the view's root is behind the visible columns. The caller sets the schemas' ids.
+func NewRowLayout(m *edm.Model, v *edm.View, o edm.Options) (*RowLayout, error) {
 	// The schema bounds what the layout comes to.
 	if _, err := m.ReadSchema(v, o); err != nil {
 		return nil, err
@@ -36,12 +36,12 @@ func NewLayout(m *edm.Model, v *edm.View, o edm.Options) (*Layout, error) {
 	return layout, layout.Check()
 }
 
-func view(m *edm.Model, v *edm.View, o edm.Options, depth int) (*Layout, error) {
+func view(m *edm.Model, v *edm.View, o edm.Options, depth int) (*RowLayout, error) {
 	whole, err := structure(m, v.Structure, o, depth)
 	if err != nil {
 		return nil, err
 	}
-	l := &Layout{Name: whole.Name}
+	l := &RowLayout{Name: whole.Name}
 	var hidden []Column
 	for _, c := range whole.Columns {
 		switch isHidden := slices.Contains(v.Hidden, c.Name); {
@@ -74,11 +74,11 @@ func view(m *edm.Model, v *edm.View, o edm.Options, depth int) (*Layout, error) 
 	return l, nil
 }
 
-func structure(m *edm.Model, s *edm.Structure, o edm.Options, depth int) (*Layout, error) {
+func structure(m *edm.Model, s *edm.Structure, o edm.Options, depth int) (*RowLayout, error) {
 	if depth > edm.MaxDepth {
 		return nil, errors.New("complex types nest in a circle at " + s.QualifiedName())
 	}
-	l := &Layout{Name: s.QualifiedName(), Visible: len(s.Properties)}
+	l := &RowLayout{Name: s.QualifiedName(), Visible: len(s.Properties)}
 	for i := range s.Properties {
 		p := &s.Properties[i]
 		c := Column{Name: p.Name, Optional: o.Optional(s, p)}

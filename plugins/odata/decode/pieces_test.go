@@ -10,7 +10,7 @@ import (
 )
 
 // newDecoder makes the decoder for a document by its first byte that says something.
-func newDecoder(l *Layout, doc []byte) Decoder {
+func newDecoder(l *RowLayout, doc []byte) Decoder {
 	if isMarkup(doc) {
 		return NewAtom(l, Limits{})
 	}
@@ -76,7 +76,7 @@ func (c cuts) nested() cuts {
 }
 
 // describeAll is all that came of a document, as text.
-func describeAll(t testing.TB, l *Layout, o *Output, err error) string {
+func describeAll(t testing.TB, l *RowLayout, o *Output, err error) string {
 	if err != nil {
 		return render(t, l, o) + "error " + err.Error() + "\n"
 	}
@@ -85,7 +85,7 @@ func describeAll(t testing.TB, l *Layout, o *Output, err error) string {
 
 // eachCut tries a document in pieces of all sizes that the tests promise, and in two pieces cut at every byte if it is
 // short.
-func eachCut(t *testing.T, l *Layout, doc []byte, nested map[string]string, want string) {
+func eachCut(t *testing.T, l *RowLayout, doc []byte, nested map[string]string, want string) {
 	t.Helper()
 	d := newDecoder(l, doc)
 	whole, wholeErr := decodePieces(d, doc, cuts{size: len(doc) + 1}, nested)

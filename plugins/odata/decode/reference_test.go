@@ -37,7 +37,7 @@ type refRow struct {
 var errMisfit = errors.New("misfit")
 
 // refDecode decodes a document of either format.
-func refDecode(l *Layout, doc []byte) (refPage, error) {
+func refDecode(l *RowLayout, doc []byte) (refPage, error) {
 	doc = bytes.TrimPrefix(doc, []byte("\xef\xbb\xbf"))
 	if isMarkup(doc) {
 		return refAtom(l, doc)
@@ -45,7 +45,7 @@ func refDecode(l *Layout, doc []byte) (refPage, error) {
 	return refJSON(l, doc)
 }
 
-func (p *refPage) add(l *Layout, get func(name string) (any, bool)) {
+func (p *refPage) add(l *RowLayout, get func(name string) (any, bool)) {
 	var values [][]byte
 	for i := range l.Columns {
 		v, err := refColumn(&l.Columns[i], get)
@@ -130,7 +130,7 @@ func refValue(c *Column, v any) ([]byte, error) {
 	return nil, errMisfit
 }
 
-func refMembers(l *Layout, get refStruct) ([]byte, error) {
+func refMembers(l *RowLayout, get refStruct) ([]byte, error) {
 	var out []byte
 	for i := range l.Columns {
 		b, err := refColumn(&l.Columns[i], get)
@@ -351,7 +351,7 @@ func refClock(s string) ([]byte, error) {
 
 // JSON
 
-func refJSON(l *Layout, doc []byte) (refPage, error) {
+func refJSON(l *RowLayout, doc []byte) (refPage, error) {
 	d := json.NewDecoder(bytes.NewReader(doc))
 	d.UseNumber()
 	var root any
@@ -386,7 +386,7 @@ func refJSON(l *Layout, doc []byte) (refPage, error) {
 	return p, nil
 }
 
-func (p *refPage) refUnwrap(l *Layout, v any) []any {
+func (p *refPage) refUnwrap(l *RowLayout, v any) []any {
 	switch x := v.(type) {
 	case nil:
 		return nil
@@ -481,7 +481,7 @@ func (n *refNode) child(space, local string) *refNode {
 	return nil
 }
 
-func refAtom(l *Layout, doc []byte) (refPage, error) {
+func refAtom(l *RowLayout, doc []byte) (refPage, error) {
 	var root refNode
 	if err := xml.Unmarshal(doc, &root); err != nil {
 		return refPage{}, err
@@ -514,7 +514,7 @@ func refAtom(l *Layout, doc []byte) (refPage, error) {
 	return p, nil
 }
 
-func refEntry(l *Layout, entry *refNode) refStruct {
+func refEntry(l *RowLayout, entry *refNode) refStruct {
 	properties := entry.child(refMeta, "properties")
 	if c := entry.child(refAtomSpace, "content"); c != nil && properties == nil {
 		properties = c.child(refMeta, "properties")

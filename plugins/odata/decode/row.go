@@ -7,7 +7,7 @@ import (
 
 // finishRow adds the row whose columns were appended to the output from start on; columns has their places in the
 // output's data, all of them, the invisible ones too. The misfit is a null in the key.
-func finishRow(out *Output, l *Layout, origin uint32, start int, columns []span) *misfit {
+func finishRow(out *Output, l *RowLayout, origin uint32, start int, columns []textRange) *misfit {
 	end := len(out.Data)
 	if l.Visible < len(columns) {
 		end = columns[l.Visible].start
@@ -29,7 +29,7 @@ func finishRow(out *Output, l *Layout, origin uint32, start int, columns []span)
 }
 
 // appendKey makes the key: the bytes of its columns in place where they lie one behind the other, else a copy.
-func appendKey(out *Output, l *Layout, columns []span) (wit.Datum, *misfit) {
+func appendKey(out *Output, l *RowLayout, columns []textRange) (wit.Datum, *misfit) {
 	first := columns[l.Keys[0]].start
 	end, inPlace := first, len(l.KeyTail) == 0
 	for _, i := range l.Keys {

@@ -164,7 +164,7 @@ func TestEverySampleIsTested(t *testing.T) {
 }
 
 // compare checks an output against the second decoder.
-func compare(t testing.TB, l *Layout, doc []byte, out *Output) {
+func compare(t testing.TB, l *RowLayout, doc []byte, out *Output) {
 	t.Helper()
 	want, err := refDecode(l, doc)
 	if err != nil {

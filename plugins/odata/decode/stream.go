@@ -10,7 +10,7 @@ import (
 // tried again when there is more; to keep small pieces from being quadratic, a long tail must have grown by a quarter
 // first.
 type stream struct {
-	layout *Layout
+	layout *RowLayout
 	limits Limits
 
 	buf []byte
@@ -29,7 +29,7 @@ type stream struct {
 	page    Page
 	unknown map[string]bool
 	values  values
-	spans   []span
+	spans   []textRange
 	levels  []level
 	follow  follow
 	// collect: the decoder reads a nested page; its rows are not decoded but kept as text.
@@ -53,7 +53,7 @@ type format interface {
 // shortTail is a tail that may be tried at every piece.
 const shortTail = 256
 
-func newStream(l *Layout, limits Limits) stream {
+func newStream(l *RowLayout, limits Limits) stream {
 	return stream{layout: l, limits: limits.orDefault(), page: Page{Count: -1}, unknown: map[string]bool{}}
 }
 
@@ -167,12 +167,12 @@ func (s *stream) report(in string, name []byte) {
 	}
 }
 
-// span is a place in a text; end 0: none.
-type span struct{ start, end int }
+// textRange is a place in a text; end 0: none.
+type textRange struct{ start, end int }
 
 // level is the memory for one structure while it is being read: where its columns' values are.
 type level struct {
-	spans []span
+	spans []textRange
 	// scopes are the namespaces in force at each span; Atom only
 	scopes []int
 	// path of the structure from the row, "" or ending in a slash
@@ -180,13 +180,13 @@ type level struct {
 }
 
 // level returns cleared memory for a structure at some depth.
-func (s *stream) level(depth int, l *Layout) *level {
+func (s *stream) level(depth int, l *RowLayout) *level {
 	for len(s.levels) <= depth {
 		s.levels = append(s.levels, level{})
 	}
 	lv := &s.levels[depth]
 	if cap(lv.spans) < len(l.Columns) {
-		lv.spans = make([]span, len(l.Columns))
+		lv.spans = make([]textRange, len(l.Columns))
 	}
 	lv.spans = lv.spans[:len(l.Columns)]
 	clear(lv.spans)

@@ -16,7 +16,7 @@ type values struct {
 
 // AppendText writes a value of a primitive column, branch number included, from the text that Atom has for it: for
 // values that come from elsewhere, such as the key predicate of a deleted entry. The error says what was expected.
-func AppendText(dst []byte, l *Layout, c *Column, text []byte) ([]byte, error) {
+func AppendText(dst []byte, l *RowLayout, c *Column, text []byte) ([]byte, error) {
 	var v values
 	if c.Optional {
 		dst = append(dst, 2)
@@ -29,7 +29,7 @@ func AppendText(dst []byte, l *Layout, c *Column, text []byte) ([]byte, error) {
 }
 
 // append writes a value that is not null, without branch number. Both formats' forms of all types are taken in both.
-func (v *values) append(dst []byte, l *Layout, c *Column, text []byte) (out []byte, expected string) {
+func (v *values) append(dst []byte, l *RowLayout, c *Column, text []byte) (out []byte, expected string) {
 	var n int64
 	var ok bool
 	switch c.Type {
@@ -90,7 +90,7 @@ func (v *values) append(dst []byte, l *Layout, c *Column, text []byte) (out []by
 // Assumption: an empty element or "" of any other type means the ABAP initial value, null.
 func (c *Column) emptyIsNull() bool { return c.Type != edm.String && c.Type != edm.Binary }
 
-func appendMoment(dst []byte, l *Layout, c *Column, text []byte) (out []byte, expected string) {
+func appendMoment(dst []byte, l *RowLayout, c *Column, text []byte) (out []byte, expected string) {
 	var m moment
 	if !m.parse(text) {
 		return dst, c.Type.String() + " of the years 1 to 9999"

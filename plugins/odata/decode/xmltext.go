@@ -9,7 +9,7 @@ import (
 type xmlTag struct {
 	start, end int
 	// name is the qualified name; attributes start at its end
-	name           span
+	name           textRange
 	closing, empty bool
 }
 
@@ -89,7 +89,7 @@ func xmlTagAt(b []byte, i int) (t xmlTag, err *syntax) {
 }
 
 // xmlAttribute is an attribute; value is what is between the quotes.
-type xmlAttribute struct{ name, value span }
+type xmlAttribute struct{ name, value textRange }
 
 // xmlAttributeAt reads the next attribute of a tag. With none left name.end is 0, and next is at '>' or '/'.
 func xmlAttributeAt(b []byte, i int) (a xmlAttribute, next int, err *syntax) {

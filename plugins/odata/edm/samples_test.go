@@ -120,7 +120,7 @@ func describeType(b *strings.Builder, m *edm.Model, s *edm.Structure) {
 		}
 		b.WriteString("\n")
 	}
-	layout, err := decode.NewLayout(m, edm.Whole(s), o)
+	layout, err := decode.NewRowLayout(m, edm.Whole(s), o)
 	if err != nil {
 		b.WriteString("  layout refused: " + err.Error() + "\n")
 		return

@@ -26,8 +26,8 @@ const (
 	maxBeyond = 10_000
 )
 
-// After is the place behind the page.
-func (pg *Page) After() (*Place, error) {
+// After is the position behind the page.
+func (pg *Page) After() (*Position, error) {
 	next, err := pg.after()
 	if err == nil {
 		pg.note(next)
@@ -35,7 +35,7 @@ func (pg *Page) After() (*Place, error) {
 	return next, err
 }
 
-func (pg *Page) after() (*Place, error) {
+func (pg *Page) after() (*Position, error) {
 	at, read := &pg.At, &pg.Out.Page
 	next := *at
 	next.refused, next.without, next.tries = "", false, 0
@@ -78,7 +78,7 @@ func (pg *Page) after() (*Place, error) {
 }
 
 // late asks before the next page what is to be asked before this one, whose count came behind rows that were handed on.
-func (pg *Page) late(next *Place, err error) (*Place, error) {
+func (pg *Page) late(next *Position, err error) (*Position, error) {
 	if err == nil && pg.fewer() && next.keyed() && next.check == "" {
 		next.check, next.level, next.sound = checkRows, pg.At.base+int(pg.Out.Page.Count), false
 		next.floor, next.floorSeen = pg.At.floor, pg.At.floorSeen
@@ -95,7 +95,7 @@ func (pg *Page) repeated() int {
 }
 
 // progress fails a load that goes in a circle, and warns of one that brings more rows than there are.
-func (pg *Page) progress(next *Place) error {
+func (pg *Page) progress(next *Position) error {
 	if pg.At.keyed() {
 		next.mixed = next.mixed || pg.Out.Page.Rows > 0 // behind the key, and in order: a page like that is no other's
 	} else if content, some := pg.content.hash(); some && next.pages.step(content) {
@@ -123,7 +123,7 @@ func (pg *Page) circle(why string) error {
 }
 
 // ordered notes whether all rows so far came in the order of their keys, and the last key.
-func (pg *Page) ordered(next *Place) {
+func (pg *Page) ordered(next *Position) {
 	rows := pg.order.rows
 	if rows == 0 && pg.Out.Page.Rows == 0 {
 		return // nothing came that could tell
@@ -145,7 +145,7 @@ func (pg *Page) ordered(next *Place) {
 
 // follow goes on with a next link, or by key in its place where the link counts rows: rows deleted or inserted before
 // it would shift what it leads to, and hide others (P3).
-func (pg *Page) follow(next *Place, link string) (*Place, error) {
+func (pg *Page) follow(next *Position, link string) (*Position, error) {
 	f := pg.Set
 	if link == pg.At.url {
 		return nil, pg.circle("the next link of " + link + " leads to itself")
@@ -163,14 +163,14 @@ func (pg *Page) follow(next *Place, link string) (*Place, error) {
 }
 
 // counts notes whether the page is asked for by counting.
-func (pg *Page) counts(next *Place, by bool) {
+func (pg *Page) counts(next *Position, by bool) {
 	if next.shifts = next.shifts || by; next.shifts && len(pg.last) > 0 {
 		next.tail = short(hashOf(pg.last))
 	}
 }
 
 // take makes a link of the service the next page. One that was followed before leads in a circle.
-func (pg *Page) take(next *Place, link string) error {
+func (pg *Page) take(next *Position, link string) error {
 	if next.followed.steps == 0 {
 		next.followed.step(hashOf(pg.At.url))
 	}
@@ -202,7 +202,7 @@ func positional(link string, seen int) bool {
 // byKey makes next the page behind the last row, where the rows come in the order of their keys; false where it can't
 // be: a last row that is a fault, a service that doesn't heed $orderby. Where the service gives no counts, which would
 // tell, it is asked for the reverse order first: one that doesn't heed $orderby doesn't bring its last row first.
-func (pg *Page) byKey(next *Place) bool {
+func (pg *Page) byKey(next *Position) bool {
 	rows := pg.Out.Page.Rows
 	if !next.ascending() || next.count < 0 && !next.sorted || next.links || rows == 0 || pg.lastAt != rows-1 {
 		return false
@@ -224,7 +224,7 @@ func (pg *Page) byKey(next *Place) bool {
 }
 
 // atEnd looks whether a page without next link was the last one: not where the service has more rows than came (P4).
-func (pg *Page) atEnd(next *Place) (*Place, error) {
+func (pg *Page) atEnd(next *Position) (*Position, error) {
 	rows, short := pg.Out.Page.Rows, next.count > next.seen
 	if pg.At.laps && rows > 0 {
 		rows-- // that came before
@@ -248,7 +248,7 @@ func (pg *Page) atEnd(next *Place) (*Place, error) {
 }
 
 // missing goes on behind a page without next link where the service has more rows than came: by key, else by number.
-func (pg *Page) missing(next *Place) (*Place, error) {
+func (pg *Page) missing(next *Position) (*Position, error) {
 	f := pg.Set
 	switch {
 	case f.Paging != "links" && pg.byKey(next):
@@ -277,7 +277,7 @@ func (pg *Page) missing(next *Place) (*Place, error) {
 // goBeyond makes next the page behind the last row, where the service gives no count and no link: it may have more rows
 // than it gives in one page (P4). It asks by key, else by number and then, except of pages of one row, from the last
 // row on, which shows that $skip is heeded. A service that gives all its rows is asked once. False: it can't be asked.
-func (pg *Page) goBeyond(next *Place) bool {
+func (pg *Page) goBeyond(next *Position) bool {
 	f := pg.Set
 	if f.Paging != "links" && pg.byKey(next) {
 		if !next.further {
@@ -295,7 +295,7 @@ func (pg *Page) goBeyond(next *Place) bool {
 }
 
 // bySkip makes next the page behind the rows seen, by number; laps: from the last one of them on.
-func (pg *Page) bySkip(next *Place, laps bool) {
+func (pg *Page) bySkip(next *Position, laps bool) {
 	skip := next.seen
 	if laps {
 		skip--
@@ -305,7 +305,7 @@ func (pg *Page) bySkip(next *Place, laps bool) {
 
 // otherwise goes on where a page behind the service's last one can't be had: by number if it was asked for by key, else
 // the load ends where the service said, unless rows came behind that, or they are as many as were asked for.
-func (pg *Page) otherwise(next *Place) (*Place, error) {
+func (pg *Page) otherwise(next *Position) (*Position, error) {
 	next.check, next.refused = "", ""
 	switch {
 	case pg.At.keyed() && !pg.At.mixed && pg.Pageable && next.tail != "":
@@ -328,7 +328,7 @@ func (pg *Page) before(pages Trail) bool {
 	return some && pages.step(content)
 }
 
-func (pg *Page) short(next *Place, why string) error {
+func (pg *Page) short(next *Position, why string) error {
 	if next.count < 0 {
 		return &wit.Fault{Kind: wit.FaultData, Message: pg.What() + ": the service gives no count, " + strconv.Itoa(next.seen) + " rows came, " + why}
 	}
@@ -337,7 +337,7 @@ func (pg *Page) short(next *Place, why string) error {
 }
 
 // answered goes on by the answer to a question.
-func (pg *Page) answered(next *Place) (*Place, error) {
+func (pg *Page) answered(next *Position) (*Position, error) {
 	at, count := &pg.At, int(pg.Out.Page.Count)
 	next.check = ""
 	switch at.check {
@@ -368,11 +368,11 @@ func (pg *Page) answered(next *Place) (*Place, error) {
 	return next, nil
 }
 
-// distrust gives up asking by key: the service doesn't do what it says. From the last place that is sound the load goes
-// on by the service's own links; where there is none, from its start.
-func (pg *Page) distrust(next *Place, why string) (*Place, error) {
+// distrust gives up asking by key: the service doesn't do what it says. From the last position that is sound the load
+// goes on by the service's own links; where there is none, from its start.
+func (pg *Page) distrust(next *Position, why string) (*Position, error) {
 	at, f := pg.At, pg.Set
-	*next = Place{url: next.url, cursor: at.cursor, seen: at.seen, count: at.count, unordered: at.unordered,
+	*next = Position{url: next.url, cursor: at.cursor, seen: at.seen, count: at.count, unordered: at.unordered,
 		uncounted: at.uncounted, links: true, mixed: at.mixed,
 		shifts: at.shifts, further: at.further, least: at.least,
 		followed: at.followed, pages: at.pages, pass: at.pass, warned: at.warned, began: at.began}
@@ -388,12 +388,12 @@ func (pg *Page) distrust(next *Place, why string) (*Place, error) {
 	default:
 		return pg.anew(next, why)
 	}
-	sdk.Log(wit.LevelWarn, pg.What()+": GET "+f.Target(&at)+": "+why+"; going on by its own links with "+next.url)
+	sdk.Log(wit.LevelWarn, pg.What()+": GET "+f.PageURL(&at)+": "+why+"; going on by its own links with "+next.url)
 	return next, nil
 }
 
 // anew begins the load from its start, since what came isn't all; it fails a load that came to this before.
-func (pg *Page) anew(next *Place, why string) (*Place, error) {
+func (pg *Page) anew(next *Position, why string) (*Position, error) {
 	came := strconv.Itoa(next.seen) + " rows came"
 	if next.count >= 0 {
 		came += " of " + strconv.Itoa(next.count)
@@ -417,8 +417,8 @@ func (pg *Page) anew(next *Place, why string) (*Place, error) {
 	return first, nil
 }
 
-// done is the place behind a complete load.
-func (pg *Page) done(next *Place) *Place {
+// done is the position behind a complete load.
+func (pg *Page) done(next *Position) *Position {
 	f := pg.Set
 	came := "nothing more: exec-period=-1"
 	if f.Repeated {
@@ -432,7 +432,7 @@ func (pg *Page) done(next *Place) *Place {
 		took = (time.Duration(at-next.began) * time.Millisecond).String()
 	}
 	sdk.Log(wit.LevelInfo, pg.What()+": extraction finished: "+strconv.Itoa(next.seen)+" rows in "+took+"; "+came)
-	return &Place{url: pg.At.url, seen: next.seen, count: next.count, done: true, at: int(pg.Answer.At)}
+	return &Position{url: pg.At.url, seen: next.seen, count: next.count, done: true, at: int(pg.Answer.At)}
 }
 
 // Refused turns an answer that is no success into a fault, or into another way to ask for the same rows: services
@@ -510,7 +510,7 @@ func (pg *Page) first() bool {
 }
 
 // all is the first page with all options, where leaving them out was of no use: also after a restart.
-func (pg *Page) all() *Place {
+func (pg *Page) all() *Position {
 	p := pg.startOf(&pg.At, false, false)
 	p.tries = maxTries
 	pg.keep(p)
@@ -518,17 +518,17 @@ func (pg *Page) all() *Place {
 }
 
 // keep takes over what is known of the load.
-func (pg *Page) keep(first *Place) {
+func (pg *Page) keep(first *Position) {
 	at := &pg.At
 	first.pass, first.links, first.warned, first.began = at.pass, at.links, at.warned, at.began
 }
 
-// maxTries is the [Place.tries] of a first page that was asked for without any of its options in vain.
+// maxTries is the [Position.tries] of a first page that was asked for without any of its options in vain.
 const maxTries = 1
 
-// instead goes on with another place after an answer that was no success, and after a while.
-func (pg *Page) instead(other *Place, failed *wit.Fault, how string) (wit.Portion, error) {
-	sdk.Log(wit.LevelWarn, "GET "+pg.Target(&pg.At)+": "+failed.Message+"; "+how+": "+pg.Target(other))
+// instead goes on with another position after an answer that was no success, and after a while.
+func (pg *Page) instead(other *Position, failed *wit.Fault, how string) (wit.Portion, error) {
+	sdk.Log(wit.LevelWarn, "GET "+pg.PageURL(&pg.At)+": "+failed.Message+"; "+how+": "+pg.PageURL(other))
 	fields := other.Fields()
 	portion := wit.Portion{Next: &fields, More: true}
 	if pg.Answer.Status == 500 {
@@ -562,7 +562,7 @@ func refusal(status uint16, f *wit.Fault) (sure, perhaps bool) {
 // fewerOptions is the first page asked for with fewer options, nil if there is nothing left to leave out. The one that
 // the error names goes first, else $orderby, then $inlinecount in its place, then both. A service that doesn't say that
 // it doesn't know them loses $orderby only, and only where the count is watched then.
-func (f *Set) fewerOptions(at *Place, body []byte) *Place {
+func (f *Set) fewerOptions(at *Position, body []byte) *Position {
 	orders, counts := f.Ordered && !at.unordered, f.Count && f.Countable && !at.uncounted
 	namesCount := bytes.Contains(bytes.ToLower(body), []byte(strings.TrimPrefix(f.countName(), "$")))
 	switch {

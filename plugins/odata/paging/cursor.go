@@ -28,15 +28,15 @@ type Cursor struct {
 	Of func(out *decode.Output, row int) (text string, ok bool)
 }
 
-// cursorPlace is the part of a place that is about the cursor.
-type cursorPlace struct {
+// cursorPosition is the part of a position that is about the cursor.
+type cursorPosition struct {
 	// from is the least value that the load asks for, "" for all rows. high is the highest one that came.
 	from, high string
 	// known are the rows that loads before ended with, fresh those of this load that the next one meets again.
 	known, fresh string
 }
 
-// maxMarks bounds what a place remembers of rows, in bytes of known and of fresh: an offset has 64 KiB.
+// maxMarks bounds what a position remembers of rows, in bytes of known and of fresh: an offset has 64 KiB.
 const maxMarks = 24 << 10
 
 // mark is a row as a later load recognises it.
@@ -106,7 +106,7 @@ func (c *Cursor) atLeast(a, b string) bool {
 }
 
 // above is the condition on the rows of a load, "" for all.
-func (c *Cursor) above(at *Place) string {
+func (c *Cursor) above(at *Position) string {
 	if c == nil || at.cursor.from == "" {
 		return ""
 	}
@@ -198,20 +198,21 @@ func (pg *Page) prune() {
 	at.marks = at.marks[:kept]
 }
 
-// note puts what the page knows of the cursor into the place behind it.
-func (pg *Page) note(next *Place) {
+// note puts what the page knows of the cursor into the position behind it.
+func (pg *Page) note(next *Position) {
 	if pg.Cursor == nil {
 		return
 	}
 	at := pg.At.cursor
 	if next.pass > pg.At.pass {
-		next.cursor = cursorPlace{from: at.from, high: at.high, known: at.known} // the load begins anew
+		next.cursor = cursorPosition{from: at.from, high: at.high, known: at.known} // the load begins anew
 		return
 	}
 	if pg.cursor.high != "" {
 		pg.prune()
 	}
-	next.cursor = cursorPlace{from: at.from, high: pg.cursor.high, known: at.known, fresh: packMarks(pg.cursor.marks)}
+	next.cursor = cursorPosition{from: at.from, high: pg.cursor.high, known: at.known,
+		fresh: packMarks(pg.cursor.marks)}
 	if !next.done {
 		return
 	}
@@ -223,10 +224,10 @@ func (pg *Page) note(next *Place) {
 
 // FirstBehind is where a load begins behind a complete one: with all rows, or where there is a cursor with those from
 // it on.
-func (f *Set) FirstBehind(done *Place, now int64) *Place {
-	carried := Place{}
+func (f *Set) FirstBehind(done *Position, now int64) *Position {
+	carried := Position{}
 	if f.Cursor != nil && done.cursor.high != "" {
-		carried.cursor = cursorPlace{from: f.Cursor.lower(done.cursor.high), high: done.cursor.high,
+		carried.cursor = cursorPosition{from: f.Cursor.lower(done.cursor.high), high: done.cursor.high,
 			known: done.cursor.known}
 	}
 	at := f.startOf(&carried, false, false)

@@ -2,7 +2,7 @@
 // which page comes next, that none is missing and none comes for ever, the order of keys, and the offset from which a
 // load goes on.
 //
-// [Set] is what it has to know of the entity set, [Place] is the offset, [Page] an answer that is being read. The
+// [Set] is what it has to know of the entity set, [Position] is the offset, [Page] an answer that is being read. The
 // caller decodes the answer and shows its rows to [Page.Look]; [Page.After] then says where to go on, and
 // [Page.Refused] does for an answer that is no success.
 package paging
@@ -47,7 +47,7 @@ type Set struct {
 	Query uri.Query
 	// Type is the set's entity type; Layout and Key, the nodes of the key's schema, are those of its rows.
 	Type   *edm.Structure
-	Layout *decode.Layout
+	Layout *decode.RowLayout
 	Key    []wit.Node
 
 	// parts are those of keys, nil where a service doesn't compare such keys as they are written; whole: they are one
@@ -69,7 +69,7 @@ func (f *Set) What() string { return "entity set " + f.Name + " of " + f.Service
 type Page struct {
 	*Set
 	Origin *uri.Origin
-	At     Place
+	At     Position
 	// Answer is the response without its body; Base is what relative links stand on.
 	Answer wit.Response
 	Base   string
@@ -139,20 +139,20 @@ func (pg *Page) Resolve(link decode.Link) (string, error) {
 }
 
 // First is where a load begins, at a time in milliseconds since 1970.
-func (f *Set) First(now int64) *Place {
-	at := f.startOf(&Place{}, false, false)
+func (f *Set) First(now int64) *Position {
+	at := f.startOf(&Position{}, false, false)
 	at.began = int(now)
 	return at
 }
 
-// Position is a place's request, path and query, and whether its answer comes the same each time.
-func (f *Set) Position(at *Place) (target string, repeats bool) {
+// Request is the path and query that a position asks for, and whether its answer comes the same each time.
+func (f *Set) Request(at *Position) (target string, repeats bool) {
 	if at.keyed() {
 		// A page of ours, perhaps of a time before the settings wanted a query.
 		at.url = f.Query.On(at.url)
 	}
-	return f.Target(at), f.Ordered && !at.unordered
+	return f.PageURL(at), f.Ordered && !at.unordered
 }
 
 // Done tells whether the load is complete, and since when.
-func (p *Place) Done() (done bool, at int64) { return p.done, int64(p.at) }
+func (p *Position) Done() (done bool, at int64) { return p.done, int64(p.at) }

@@ -7,15 +7,15 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/uri"
 )
 
-// startOf is the place of the first page of the load that another place is of.
-func (f *Set) startOf(load *Place, unordered, uncounted bool) *Place {
-	at := &Place{cursor: load.cursor, count: -1, unordered: unordered, uncounted: uncounted}
+// startOf is the position of the first page of the load that another position is of.
+func (f *Set) startOf(load *Position, unordered, uncounted bool) *Position {
+	at := &Position{cursor: load.cursor, count: -1, unordered: unordered, uncounted: uncounted}
 	at.url = f.url(at, "", 0)
 	return at
 }
 
-// Target is what is asked for at a place: its page, or the question that goes before it.
-func (f *Set) Target(at *Place) string {
+// PageURL is what is asked for at a position: its page, or the question that goes before it.
+func (f *Set) PageURL(at *Position) string {
 	key := f.unpackKey(at.key)
 	switch at.check {
 	case checkRows:
@@ -35,13 +35,15 @@ func (f *Set) Target(at *Place) string {
 }
 
 // Plain is path and query of the whole set, in no order and without a count.
-func (f *Set) Plain() string { return f.url(&Place{unordered: true, uncounted: true}, "", 0) }
+func (f *Set) Plain() string { return f.url(&Position{unordered: true, uncounted: true}, "", 0) }
 
 // url is path and query of a page of ours: the first one, the one behind a key, or the one behind so many rows.
-func (f *Set) url(at *Place, filter string, skip int) string { return f.sorted(at, filter, "", skip) }
+func (f *Set) url(at *Position, filter string, skip int) string {
+	return f.sorted(at, filter, "", skip)
+}
 
 // sorted is url in the order of the keys, or with " desc" in the reverse one.
-func (f *Set) sorted(at *Place, filter, direction string, skip int) string {
+func (f *Set) sorted(at *Position, filter, direction string, skip int) string {
 	var options []string
 	if from := f.Cursor.above(at); from != "" && filter != "" {
 		filter = from + " and (" + filter + ")"

@@ -19,7 +19,7 @@ func TestAscendingFindsWhatWatchFinds(t *testing.T) {
 	random := rand.New(rand.NewPCG(3, 4))
 	feeds := [2]*Set{}
 	for i := range feeds {
-		f := &Set{Layout: &decode.Layout{Columns: []decode.Column{{Name: "ID", Type: edm.Int64}}, Keys: []int{0}}}
+		f := &Set{Layout: &decode.RowLayout{Columns: []decode.Column{{Name: "ID", Type: edm.Int64}}, Keys: []int{0}}}
 		f.Key = []wit.Node{{Kind: wit.Structure, Members: []wit.Member{{Name: "ID", Node: 1}}}, {Kind: wit.Int64}}
 		f.parts, f.whole = f.keyParts(), i == 0
 		feeds[i] = f
@@ -77,7 +77,7 @@ func TestAscendingFindsWhatWatchFinds(t *testing.T) {
 
 // TestCompareKeysPartByPart compares keys of a number, a text and a Guid with what comparing their parts says.
 func TestCompareKeysPartByPart(t *testing.T) {
-	f := &Set{Layout: &decode.Layout{Keys: []int{0, 1, 2},
+	f := &Set{Layout: &decode.RowLayout{Keys: []int{0, 1, 2},
 		Columns: []decode.Column{{Name: "ID", Type: edm.Int64}, {Name: "Name", Type: edm.String}, {Name: "GUID", Type: edm.Guid}}}}
 	f.Key = []wit.Node{{Kind: wit.Structure, Members: []wit.Member{{Name: "ID", Node: 1}, {Name: "Name", Node: 2},
 		{Name: "GUID", Node: 2}}},

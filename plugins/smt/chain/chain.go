@@ -69,7 +69,7 @@ type operation interface {
 type fieldOperation interface {
 	operation
 	// layout changes the layout of a structure.
-	layout(l *layout, s step) *failure
+	layout(l *structDraft, s step) *failure
 	// schemaless changes the entries of a map.
 	schemaless(m *entries, s step, row *wit.Row) *failure
 	// purpose names the operation in messages.

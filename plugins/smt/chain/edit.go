@@ -31,7 +31,7 @@ type memberEdit struct {
 type edit func(dst, in []byte) ([]byte, *failure)
 
 // beginEdits makes edits that change nothing; the layout is nil when the root is no structure.
-func beginEdits(e *Engine, nodes []wit.Node, replaceNull bool) (*edits, *layout) {
+func beginEdits(e *Engine, nodes []wit.Node, replaceNull bool) (*edits, *structDraft) {
 	p, l := beginProgram(nodes)
 	x := &edits{program: p, root: &nodes[0]}
 	e.room(p)

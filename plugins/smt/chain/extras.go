@@ -215,7 +215,7 @@ func (o *coalesce) compile(e *Engine, nodes []wit.Node, stage int) *coalesceProg
 	}
 	made.nodes[0].Optional = optional
 	x.target = made.nodes[0]
-	out, placed := &layout{}, false
+	out, placed := &structDraft{}, false
 	for i, f := range l.fields {
 		switch listed := slices.Contains(o.fields, f.name); {
 		case f.name == o.field && !listed:

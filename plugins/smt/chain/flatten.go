@@ -73,7 +73,7 @@ type flatMember struct {
 type flattener struct {
 	o      *flatten
 	stage  int
-	layout layout
+	layout structDraft
 	// taken are the names; size is how long they are together.
 	taken map[string]bool
 	size  int

@@ -108,8 +108,8 @@ func (o *insert) text(f insertion, topic string) string {
 	return *o.static
 }
 
-// layout adds the fields to a structure.
-func (o *insert) layout(l *layout, s step) *failure {
+// structDraft adds the fields to a structure.
+func (o *insert) layout(l *structDraft, s step) *failure {
 	if o.replaceNull {
 		l.replaceNulls()
 	}

@@ -62,7 +62,7 @@ func (o *valueToKey) compile(e *Engine, nodes []wit.Node, stage int) *program {
 	if o.replaceNull {
 		l.replaceNulls()
 	}
-	key := &layout{}
+	key := &structDraft{}
 	for _, name := range o.fields {
 		at := slices.IndexFunc(l.fields, func(f field) bool { return f.name == name })
 		if at < 0 {

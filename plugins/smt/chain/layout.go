@@ -7,8 +7,8 @@ import (
 	"github.com/culvert-project/culvert/wit/datum"
 )
 
-// layout is a structure on its way through the steps: which fields the result has, and where each comes from.
-type layout struct {
+// structDraft is a structure on its way through the steps: which fields the result has, and where each comes from.
+type structDraft struct {
 	fields []field
 	checks []check
 	// wrong is a failure that counts only when the schema can be made.
@@ -21,7 +21,7 @@ type field struct {
 	// nodes and node are its schema.
 	nodes []wit.Node
 	node  uint32
-	from  origin
+	from  fieldSource
 	// index is the member of the input that it comes from.
 	index int
 	// orDefault: a null becomes the default.
@@ -35,18 +35,18 @@ type field struct {
 	optional bool
 }
 
-// origin tells where a field's bytes come from.
-type origin uint8
+// fieldSource tells where a field's bytes come from.
+type fieldSource uint8
 
 const (
-	input origin = iota
+	input fieldSource = iota
 	constant
 	attribute
 	// chosen goes by the first byte of a member of the input, its branch, or of an entry's value, its tag.
 	chosen
 )
 
-func (l *layout) add(f field, stage int) *failure {
+func (l *structDraft) add(f field, stage int) *failure {
 	if f.name == "" {
 		return &failure{stage, schemaBuilderException, "fieldName cannot be null."}
 	}
@@ -59,14 +59,14 @@ func (l *layout) add(f field, stage int) *failure {
 	return nil
 }
 
-func (l *layout) pending(f *failure) {
+func (l *structDraft) pending(f *failure) {
 	if l.wrong == nil {
 		l.wrong = f
 	}
 }
 
 // replaceNulls puts defaults for nulls in all fields of the input.
-func (l *layout) replaceNulls() {
+func (l *structDraft) replaceNulls() {
 	for i := range l.fields {
 		f := &l.fields[i]
 		if f.from == input && f.nodes[f.node].Optional && f.nodes[f.node].DefaultValue != nil {
@@ -154,7 +154,7 @@ type program struct {
 
 // part of a result.
 type part struct {
-	from origin
+	from fieldSource
 	// first and last: the members of the input to copy, in one piece.
 	first, last int
 	// bytes: a constant, or what replaces a null of the member `first`, whose branch is then null.
@@ -193,7 +193,7 @@ func basics(root *wit.Node) wit.Node {
 
 // beginProgram makes what reads values of a schema, and the layout of its fields; that is nil when the root is no
 // structure.
-func beginProgram(nodes []wit.Node) (*program, *layout) {
+func beginProgram(nodes []wit.Node) (*program, *structDraft) {
 	root := &nodes[0]
 	p := &program{optional: root.Optional, full: 2}
 	if root.DefaultValue != nil {
@@ -202,7 +202,7 @@ func beginProgram(nodes []wit.Node) (*program, *layout) {
 	if root.Kind != wit.Structure {
 		return p, nil
 	}
-	l := &layout{}
+	l := &structDraft{}
 	for i, m := range root.Members {
 		l.fields = append(l.fields, field{name: m.Name, nodes: nodes, node: m.Node, index: i})
 		p.skips = append(p.skips, newSkip(nodes, m.Node))
@@ -211,7 +211,7 @@ func beginProgram(nodes []wit.Node) (*program, *layout) {
 }
 
 // finish makes what writes values of a layout, under a root without members.
-func (p *program) finish(l *layout, root wit.Node, stage int, declare func([]wit.Node) uint32) {
+func (p *program) finish(l *structDraft, root wit.Node, stage int, declare func([]wit.Node) uint32) {
 	result := []wit.Node{root}
 	members := make([]wit.Member, len(l.fields))
 	for i := range l.fields {

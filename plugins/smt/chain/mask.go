@@ -61,8 +61,8 @@ func (o *mask) route(r *route, stage int) { r.add(o.at, step{stage, o, r.topic})
 
 func (o *mask) purpose() string { return maskPurpose }
 
-// layout has values of fields masked. It fails where only the values tell whether a row fails.
-func (o *mask) layout(l *layout, s step) *failure {
+// structDraft has values of fields masked. It fails where only the values tell whether a row fails.
+func (o *mask) layout(l *structDraft, s step) *failure {
 	if o.replaceNull {
 		l.replaceNulls()
 	}

@@ -122,10 +122,10 @@ func (o *replace) route(r *route, stage int) { r.add(o.at, step{stage, o, r.topi
 
 func (o *replace) purpose() string { return "field replacement" }
 
-// layout takes fields out and renames them. As in Kafka, the schema of a field comes from the field that was renamed,
-// its value from the field that the rename names: they differ where a field that is not renamed has the name of a
-// rename's result.
-func (o *replace) layout(l *layout, s step) *failure {
+// structDraft takes fields out and renames them. As in Kafka, the schema of a field comes from the field that was
+// renamed, its value from the field that the rename names: they differ where a field that is not renamed has the name
+// of a rename's result.
+func (o *replace) layout(l *structDraft, s step) *failure {
 	before := l.fields
 	l.fields = nil
 	for _, f := range before {

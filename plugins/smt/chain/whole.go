@@ -298,7 +298,7 @@ func (o *hoist) apply(e *Engine, v *view, stage int) (*failure, error) {
 }
 
 func (o *hoist) compile(e *Engine, nodes []wit.Node, stage int) *hoisted {
-	l, p := &layout{}, &program{}
+	l, p := &structDraft{}, &program{}
 	if f := l.add(field{name: o.field, nodes: nodes}, stage); f != nil {
 		return &hoisted{failure: f}
 	}

@@ -9,15 +9,15 @@ import (
 	"strconv"
 )
 
-// target is where a tunnel is to end. request is the CONNECT for it.
-type target struct {
+// endpoint is where a tunnel is to end. request is the CONNECT for it.
+type endpoint struct {
 	address string
 	request []byte
 }
 
-func parseTarget(network, address string) (target, error) {
-	unusable := func(expected, found string) (target, error) {
-		return target{}, &Unusable{What: "address through the Connectivity proxy", Expected: expected, Found: found}
+func parseEndpoint(network, address string) (endpoint, error) {
+	unusable := func(expected, found string) (endpoint, error) {
+		return endpoint{}, &Unusable{What: "address through the Connectivity proxy", Expected: expected, Found: found}
 	}
 	if network != "tcp" && network != "tcp4" {
 		return unusable("network tcp", fmt.Sprintf("%q for %s", network, address))
@@ -42,7 +42,7 @@ func parseTarget(network, address string) (target, error) {
 	default:
 		request = append(append(request, 0x03, byte(len(host))), host...)
 	}
-	return target{address, binary.BigEndian.AppendUint16(request, uint16(port))}, nil
+	return endpoint{address, binary.BigEndian.AppendUint16(request, uint16(port))}, nil
 }
 
 // logonRequest is the message of method 0x80: the token as it is, the location id in base64 with its padding.

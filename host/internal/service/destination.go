@@ -22,19 +22,19 @@ import (
 // vcapServices is where Cloud Foundry says what an application is bound to.
 const vcapServices = "VCAP_SERVICES"
 
-// target is a destination of BTP that a connector names. Safe for use by several goroutines.
-type target struct {
+// namedDestination is a destination of BTP that a connector names. Safe for use by several goroutines.
+type namedDestination struct {
 	name         string
 	destinations *btp.Destinations
 	log          *slog.Logger
 
 	mu    sync.Mutex
-	found btp.Target
+	found btp.Destination
 	said  bool // which settings go before it
 }
 
-// newTarget finds the destination service among what is bound; it asks for nothing yet.
-func newTarget(roles config.Roles, log *slog.Logger) (*target, error) {
+// newNamedDestination finds the destination service among what is bound; it asks for nothing yet.
+func newNamedDestination(roles config.Roles, log *slog.Logger) (*namedDestination, error) {
 	setting := roles.Setting(role.Destination)
 	wrong := func(format string, args ...any) error {
 		return &wit.Fault{Kind: wit.FaultConfig, Message: fmt.Sprintf(format, args...), Setting: &setting}
@@ -60,11 +60,11 @@ func newTarget(roles config.Roles, log *slog.Logger) (*target, error) {
 	if err != nil {
 		return nil, wrong("%v", err)
 	}
-	return &target{name: roles.Text(role.Destination), destinations: destinations, log: log}, nil
+	return &namedDestination{name: roles.Text(role.Destination), destinations: destinations, log: log}, nil
 }
 
 // find asks for the destination; it tells whether it is another one than before, tokens apart.
-func (t *target) find(ctx context.Context) (moved bool, err error) {
+func (t *namedDestination) find(ctx context.Context) (moved bool, err error) {
 	found, err := t.destinations.Find(ctx, t.name)
 	var failure *btp.Failure
 	switch {
@@ -86,13 +86,13 @@ func (t *target) find(ctx context.Context) (moved bool, err error) {
 	return true, nil
 }
 
-func (t *target) known() bool {
+func (t *namedDestination) known() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.found.Name != ""
 }
 
-func (t *target) fault(err error) error {
+func (t *namedDestination) fault(err error) error {
 	kind := wit.FaultConfig
 	var failure *btp.Failure
 	if errors.As(err, &failure) {
@@ -115,7 +115,7 @@ func withoutValue(token *btp.DeliveredToken) *btp.DeliveredToken {
 }
 
 // Authorize is what the destination service delivered.
-func (t *target) Authorize(ctx context.Context, refused string) (name, value string, err error) {
+func (t *namedDestination) Authorize(ctx context.Context, refused string) (name, value string, err error) {
 	found, err := t.destinations.Find(ctx, t.name)
 	if err == nil && refused != "" && found.Token != nil && found.Token.Value == refused {
 		found, err = t.destinations.Renew(ctx, t.name, refused)
@@ -130,7 +130,7 @@ func (t *target) Authorize(ctx context.Context, refused string) (name, value str
 }
 
 // config is what the destination and the settings, which go before it, come to.
-func (t *target) config(roles config.Roles, around transport.Surroundings) (transport.Config, error) {
+func (t *namedDestination) config(roles config.Roles, around transport.Surroundings) (transport.Config, error) {
 	t.mu.Lock()
 	found := t.found
 	t.mu.Unlock()
@@ -151,12 +151,12 @@ func (t *target) config(roles config.Roles, around transport.Surroundings) (tran
 }
 
 // assumed are settings as they might be with the destination: what can be said before it is asked for.
-func (t *target) assumed(roles config.Roles) transport.Roles {
+func (t *namedDestination) assumed(roles config.Roles) transport.Roles {
 	return targetRoles{roles, map[string]string{role.Address: "destination." + t.name + ".invalid"}}
 }
 
 // say names, once, the settings that go before the destination.
-func (t *target) say(merged targetRoles) {
+func (t *namedDestination) say(merged targetRoles) {
 	var before []string
 	for role, value := range merged.values {
 		if merged.Roles.Given(role) && merged.Roles.Text(role) != value {
@@ -174,7 +174,7 @@ func (t *target) say(merged targetRoles) {
 }
 
 // values are what a destination says, by role.
-func values(d *btp.Target, roles config.Roles) map[string]string {
+func values(d *btp.Destination, roles config.Roles) map[string]string {
 	v := map[string]string{role.Address: d.Host, role.Port: strconv.Itoa(d.Port), role.Header + "sap-client": d.Client,
 		role.Header + "sap-language": d.Language}
 	if d.Scheme == "http" || d.Scheme == "https" {

@@ -22,8 +22,8 @@ const (
 	phaseLinks = "links"
 )
 
-// deltaPlace is where delta mode stands: the plugin's part of a stored offset.
-type deltaPlace struct {
+// deltaPosition is where delta mode stands: the plugin's part of a stored offset.
+type deltaPosition struct {
 	phase string
 	// url is path and query of the request.
 	url string
@@ -68,7 +68,7 @@ const (
 	whyOpened  = "opened"
 )
 
-func (p *deltaPlace) items() []paging.Item {
+func (p *deltaPosition) items() []paging.Item {
 	return []paging.Item{
 		{Name: "phase", Text: &p.phase}, {Name: "url", Text: &p.url}, {Name: "rest", Flag: &p.rest}, {Name: "at", Number: &p.at, Least: 1},
 		{Name: "began", Number: &p.began, Least: 1}, {Name: "inside", Flag: &p.inside}, {Name: "link", Text: &p.link},
@@ -80,14 +80,14 @@ func (p *deltaPlace) items() []paging.Item {
 	}
 }
 
-func (p *deltaPlace) fields() []wit.Field { return paging.Write(p.items()) }
+func (p *deltaPosition) fields() []wit.Field { return paging.Write(p.items()) }
 
 // readDelta reads a stored offset of delta mode; nil if it is empty.
-func readDelta(offset []wit.Field) (*deltaPlace, error) {
+func readDelta(offset []wit.Field) (*deltaPosition, error) {
 	if len(offset) == 0 {
 		return nil, nil
 	}
-	p := &deltaPlace{}
+	p := &deltaPosition{}
 	if err := paging.ReadItems(offset, p.items()); err != nil {
 		return nil, err
 	}

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// Whatever a destination holds, reading it ends, in a target that has an address or in a Failure.
+// Whatever a destination holds, reading it ends, in a destination that has an address or in a Failure.
 func FuzzTarget(f *testing.F) {
 	f.Add([]byte(`{"destinationConfiguration":{"Type":"HTTP","URL":"https://s4.example.com:44300/sap/?a=1","Authentication":"BasicAuthentication","User":"u","URL.headers.a":"b"}}`))
 	f.Add([]byte(`{"destinationConfiguration":{"Type":"TCP","Address":"tcp://[::1]:9092","ProxyType":"OnPremise"},"authTokens":null}`))

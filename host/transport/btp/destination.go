@@ -14,9 +14,9 @@ import (
 	"time"
 )
 
-// Target is a destination as the destination service delivers it, ready to be used. Its maps and pointers are shared:
-// they are not to be changed.
-type Target struct {
+// Destination is a destination as the destination service delivers it, ready to be used. Its maps and pointers are
+// shared: they are not to be changed.
+type Destination struct {
 	Name string
 	// Type is HTTP or TCP.
 	Type string
@@ -56,14 +56,14 @@ type Target struct {
 	Digest [sha256.Size]byte
 }
 
-// String is the name and the URL. Passwords and tokens are in none of the ways in which a target can be printed.
-func (t Target) String() string { return fmt.Sprintf("destination %s at %s", t.Name, t.URL) }
+// String is the name and the URL. Passwords and tokens are in none of the ways in which a destination can be printed.
+func (t Destination) String() string { return fmt.Sprintf("destination %s at %s", t.Name, t.URL) }
 
 // GoString is String.
-func (t Target) GoString() string { return t.String() }
+func (t Destination) GoString() string { return t.String() }
 
 // LogValue is String.
-func (t Target) LogValue() slog.Value { return slog.StringValue(t.String()) }
+func (t Destination) LogValue() slog.Value { return slog.StringValue(t.String()) }
 
 // DeliveredToken is a token that the destination service fetched.
 type DeliveredToken struct {
@@ -103,8 +103,8 @@ type answer struct {
 }
 
 // targetOf reads an answer. Errors name the destination's property that is to be mended in the cockpit.
-func targetOf(name string, body []byte, now time.Time) (Target, error) {
-	t := Target{Name: name, Query: url.Values{}, Headers: http.Header{}}
+func targetOf(name string, body []byte, now time.Time) (Destination, error) {
+	t := Destination{Name: name, Query: url.Values{}, Headers: http.Header{}}
 	var a answer
 	if err := json.Unmarshal(body, &a); err != nil {
 		return t, &Failure{Kind: Misconfigured, err: err,
@@ -136,18 +136,18 @@ func targetOf(name string, body []byte, now time.Time) (Target, error) {
 	for _, read := range []func(*answer, time.Time) error{t.readAddress, t.readProxy, t.readTokens,
 		t.readAuthentication, t.readTrust} {
 		if err := read(&a, now); err != nil {
-			return Target{}, err
+			return Destination{}, err
 		}
 	}
 	return t, nil
 }
 
-func (t *Target) wrong(property, format string, args ...any) *Failure {
+func (t *Destination) wrong(property, format string, args ...any) *Failure {
 	return &Failure{Kind: Misconfigured, Setting: property, text: fmt.Sprintf("destination %s: %s: %s", t.Name,
 		property, fmt.Sprintf(format, args...))}
 }
 
-func (t *Target) readAddress(a *answer, _ time.Time) error {
+func (t *Destination) readAddress(a *answer, _ time.Time) error {
 	property, schemes := "URL", []string{"http", "https"}
 	address := a.Configuration.text("URL")
 	switch t.Type {
@@ -192,7 +192,7 @@ func (t *Target) readAddress(a *answer, _ time.Time) error {
 	return nil
 }
 
-func (t *Target) readProxy(_ *answer, _ time.Time) error {
+func (t *Destination) readProxy(_ *answer, _ time.Time) error {
 	switch t.ProxyType {
 	case "Internet", "OnPremise", "PrivateLink":
 		return nil
@@ -201,7 +201,7 @@ func (t *Target) readProxy(_ *answer, _ time.Time) error {
 }
 
 // readTokens takes the first token, which is the only one but for destinations with several audiences.
-func (t *Target) readTokens(a *answer, now time.Time) error {
+func (t *Destination) readTokens(a *answer, now time.Time) error {
 	for _, d := range a.Tokens {
 		if d.Error != "" {
 			return &Failure{Kind: Unauthorized, Setting: "Authentication", text: fmt.Sprintf(
@@ -228,7 +228,7 @@ func (t *Target) readTokens(a *answer, now time.Time) error {
 	return nil
 }
 
-func (t *Target) readAuthentication(a *answer, _ time.Time) error {
+func (t *Destination) readAuthentication(a *answer, _ time.Time) error {
 	c := a.Configuration
 	t.Authentication = c.text("Authentication")
 	switch t.Authentication {
@@ -267,7 +267,7 @@ func (t *Target) readAuthentication(a *answer, _ time.Time) error {
 	return nil
 }
 
-func (t *Target) readTrust(a *answer, _ time.Time) (err error) {
+func (t *Destination) readTrust(a *answer, _ time.Time) (err error) {
 	c := a.Configuration
 	if location := c.text("TrustStoreLocation"); location != "" && !t.TrustAll {
 		t.Truststore, err = t.store(a, location, c.plain("TrustStorePassword"), "TrustStoreLocation")
@@ -276,7 +276,7 @@ func (t *Target) readTrust(a *answer, _ time.Time) (err error) {
 }
 
 // store finds a store among the certificates of the answer. Without a name: the only one there is.
-func (t *Target) store(a *answer, name, password, property string) (*Store, error) {
+func (t *Destination) store(a *answer, name, password, property string) (*Store, error) {
 	for _, c := range a.Certificates {
 		if c.Name != name && (name != "" || len(a.Certificates) != 1) {
 			continue

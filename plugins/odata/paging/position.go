@@ -4,9 +4,9 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Place is where a full load stands: the page to ask for next, and what is known of the load so far. Its fields are the
-// plugin's part of a stored offset.
-type Place struct {
+// Position is where a full load stands: the page to ask for next, and what is known of the load so far. Its fields are
+// the plugin's part of a stored offset.
+type Position struct {
 	// url is the page's path and query, as it is or was asked for.
 	url string
 	// seen is the number of rows in the pages before. count is the number that the service said there are, of the whole
@@ -66,7 +66,7 @@ type Place struct {
 	// warned: it was said that more rows came than the service counted.
 	warned bool
 	// cursor is what loads by a cursor remember.
-	cursor cursorPlace
+	cursor cursorPosition
 	// done: the load is complete; at is when its last page came, began when it was begun, in milliseconds since 1970.
 	done      bool
 	at, began int
@@ -93,7 +93,7 @@ type Item struct {
 	Least int
 }
 
-func (p *Place) items() []Item {
+func (p *Position) items() []Item {
 	return []Item{
 		{Name: "url", Text: &p.url}, {Name: "seen", Number: &p.seen}, {Name: "count", Number: &p.count}, {Name: "base", Number: &p.base,
 			Least: 1},
@@ -114,8 +114,8 @@ func (p *Place) items() []Item {
 	}
 }
 
-// Fields writes a place as fields of an offset.
-func (p *Place) Fields() []wit.Field { return Write(p.items()) }
+// Fields writes a position as fields of an offset.
+func (p *Position) Fields() []wit.Field { return Write(p.items()) }
 
 // Write makes fields of an offset; what is not the case is left out.
 func Write(items []Item) []wit.Field {
@@ -136,11 +136,11 @@ func Write(items []Item) []wit.Field {
 }
 
 // Read reads a stored offset; nil if it is empty. Fields that aren't the plugin's are the host's.
-func Read(offset []wit.Field) (*Place, error) {
+func Read(offset []wit.Field) (*Position, error) {
 	if len(offset) == 0 {
 		return nil, nil
 	}
-	p := &Place{count: -1}
+	p := &Position{count: -1}
 	if err := ReadItems(offset, p.items()); err != nil {
 		return nil, err
 	}
@@ -179,7 +179,7 @@ func (i *Item) read(v wit.Scalar) bool {
 }
 
 // keyed tells whether the page is asked for by key.
-func (p *Place) keyed() bool { return p.base > 0 && p.base == p.seen && p.key != "" }
+func (p *Position) keyed() bool { return p.base > 0 && p.base == p.seen && p.key != "" }
 
 // ascending tells whether all rows so far came in the order of their keys.
-func (p *Place) ascending() bool { return p.sorted || p.folded }
+func (p *Position) ascending() bool { return p.sorted || p.folded }
