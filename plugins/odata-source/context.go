@@ -10,13 +10,14 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/paging"
 	"github.com/culvert-project/culvert/plugins/odata/query"
 	"github.com/culvert-project/culvert/plugins/odata/uri"
+	"github.com/culvert-project/culvert/plugins/odata/zone"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/datum"
 )
 
 // contextVersion stands first in a context: one of another version of this plugin is stale, not misread.
-const contextVersion = "odata-source 7"
+const contextVersion = "odata-source 8"
 
 // decodedContext is what open worked out: what a context holds, and what an instance made of it.
 type decodedContext struct {
@@ -73,6 +74,7 @@ func packContext(o *decodedContext) []byte {
 	for i := range o.feeds {
 		f := &o.feeds[i]
 		for _, s := range []string{f.number, f.service, f.set, f.topic, f.id, f.paging, f.cron, f.cursor,
+			f.options.Zone.Name(),
 			string(f.query), f.name, f.address} {
 			b = pack.Text(b, s)
 		}
@@ -104,6 +106,7 @@ func unpackContext(context []byte) (*decodedContext, error) {
 	for n := r.Count(); n > 0 && !r.Bad; n-- {
 		f := feed{}
 		for _, s := range []*string{&f.number, &f.service, &f.set, &f.topic, &f.id, &f.paging, &f.cron, &f.cursor,
+			&f.zone,
 			(*string)(&f.query), &f.name, &f.address} {
 			*s = r.Text()
 		}
@@ -117,12 +120,16 @@ func unpackContext(context []byte) (*decodedContext, error) {
 			*on = r.Flag()
 		}
 		f.options.ScaleFallback, f.options.Rounding = r.Number(), edm.Rounding(r.Number())
+		if f.zone != "" {
+			f.options.Zone, _ = zone.Load(f.zone)
+		}
 		f.tracking.unpack(r)
 		f.subscribing.unpack(r)
 		f.options.Delta, f.announced = f.tracking.on || f.named(), r.Flag()
 		f.odp = unpackODP(r)
 		f.alike = r.Texts()
 		f.reads = query.Unpack(r)
+		f.reads.Zone = f.options.Zone
 		f.model = edm.Unpack(r)
 		if r.Bad || len(f.model.Structures) == 0 {
 			break

@@ -62,11 +62,18 @@ func (f *feed) makeCursor(s *edm.Structure) error {
 		return &wit.Fault{Kind: wit.FaultInternal, Message: "the cursor " + f.cursor + " is not read"}
 	}
 	f.layout.Watch = append(slices.Clone(f.layout.Watch), column)
+	if f.rows != nil {
+		f.rows.Watched = len(f.layout.Watch)
+	}
 	watched, at, member := len(f.layout.Watch), len(f.layout.Watch)-1, nodes[0].Members[node].Node
+	zoned := f.options.Zoned(p, s.IsKey(p.Name))
 	f.pages.Cursor = &paging.Cursor{Property: p, Lookback: int64(f.lookback), Of: func(out *decode.Output,
 		row int) (string, bool) {
 		place := out.Watched[row*watched+at]
 		text, _, err := value.Text(p.Type.Primitive, nodes, member, out.Data[place.Start:place.Start+place.Size])
+		if err == nil && zoned {
+			_, text = f.options.Zone.Clock(text) // what the service compares; rows that come again are recognised
+		}
 		return text, err == nil
 	}}
 	return nil

@@ -2,6 +2,8 @@
 package main
 
 import (
+	_ "time/tzdata" // a guest has no files of zones
+
 	"github.com/culvert-project/culvert/plugins/odata/config"
 	"github.com/culvert-project/culvert/sdk/go/notifications"
 	"github.com/culvert-project/culvert/sdk/go/retirement"

@@ -281,6 +281,72 @@ func TestDates(t *testing.T) {
 	}
 }
 
+// TestZones: times on the service's clock become points in time, in both formats, inside of structures and with
+// microseconds; keys, dates and what has an offset stay as they are. Conditions and cursors are about the clock.
+func TestZones(t *testing.T) {
+	const metadata = `<edmx:Edmx Version="1.0" xmlns:edmx="http://schemas.microsoft.com/ado/2007/06/edmx" xmlns:sap="http://www.sap.com/Protocols/SAPData">` +
+		`<edmx:DataServices><Schema Namespace="N" xmlns="http://schemas.microsoft.com/ado/2008/09/edm"><ComplexType Name="C"><Property Name="In" Type="Edm.DateTime"/></ComplexType>` +
+		`<EntityType Name="T"><Key><PropertyRef Name="From"/></Key><Property Name="From" Type="Edm.DateTime" Nullable="false"/>` +
+		`<Property Name="Day" Type="Edm.DateTime" sap:display-format="Date"/><Property Name="At" Type="Edm.DateTime"/><Property Name="Off" Type="Edm.DateTimeOffset"/>` +
+		`<Property Name="S" Type="N.C"/></EntityType><EntityContainer Name="C"><EntitySet Name="S" EntityType="N.T"/></EntityContainer></Schema></edmx:DataServices></edmx:Edmx>`
+	const noon, night = "1706702400000", "1711852200000" // 2024-01-31T12:00:00, and 2024-03-31T02:30:00, which Berlin left out
+	inJSON := `{"d":{"__count":"2","results":[{"From":"/Date(` + noon + `)/","Day":"/Date(1706659200000)/","At":"/Date(` + noon + `)/","Off":"/Date(` + noon + `+0000)/","S":{"In":"/Date(` + noon + `)/"}},` +
+		`{"From":"/Date(` + night + `)/","Day":null,"At":"/Date(` + night + `)/","Off":null,"S":{"In":null}}]}}`
+	entry := func(from, day, at, off, in string) string {
+		return `<entry><content type="application/xml"><m:properties><d:From>` + from + `</d:From><d:Day>` + day + `</d:Day><d:At>` + at + `</d:At><d:Off>` + off + `</d:Off><d:S><d:In>` + in + `</d:In></d:S></m:properties></content></entry>`
+	}
+	const noonText, nightText = "2024-01-31T12:00:00", "2024-03-31T02:30:00"
+	inAtom := `<feed xmlns="http://www.w3.org/2005/Atom" xmlns:m="http://schemas.microsoft.com/ado/2007/08/dataservices/metadata" xmlns:d="http://schemas.microsoft.com/ado/2007/08/dataservices"><m:count>2</m:count>` +
+		entry(noonText, "2024-01-31T00:00:00", noonText, noonText+"Z", noonText) + entry(nightText, "", nightText, "", "") + `</feed>`
+	var filters []string
+	service := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasSuffix(r.URL.Path, "$metadata") {
+			w.Write([]byte(metadata))
+			return
+		}
+		filters = append(filters, r.URL.Query().Get("$filter"))
+		if strings.Contains(r.Header.Get("Accept"), "atom") {
+			w.Write([]byte(inAtom))
+		} else {
+			w.Write([]byte(inJSON))
+		}
+	})
+	of := []string{"sap.odata#00.service=/s", "sap.odata#00.entityset=S", "sap.odata#00.topic=t", "sap.odata#00.datetime.zone=Europe/Berlin"}
+	const noonUTC, nightUTC = "1706698800000", "1711848600000" // an hour before
+	rows := []string{"[" + noon + " 1706659200000 " + noonUTC + " " + noon + " [" + noonUTC + "]]",
+		"[" + night + " <nil> " + nightUTC + " <nil> [<nil>]]"}
+	for _, format := range []string{"json", "atom"} {
+		filters = nil
+		l := newLoad(t, service, join(of, append([]string{"sap.odata.format=" + format, "sap.odata#00.cursor.property=At"}, condition("0", "At", "le", "2024-03-31T02:40:00")...),
+			condition("1", "At", "ge", "2024-01-31T12:00:00+01:00"), condition("2", "From", "ge", noonText))...)
+		offset, err := l.run(0, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Join(l.values, ",") != strings.Join(rows, ",") {
+			t.Errorf("%s: expected %v, found %v", format, rows, l.values)
+		}
+		if filters[0] != "At le datetime'2024-03-31T02:40:00' and At ge datetime'2024-01-31T12:00:00' and From ge datetime'2024-01-31T12:00:00'" {
+			t.Errorf("%s: asked for %s", format, filters[0])
+		}
+		if high, _ := wit.Lookup(offset, "high"); high.Text == nil || *high.Text != nightText {
+			t.Errorf("%s: the cursor is at %v", format, high)
+		}
+	}
+	l := newLoad(t, service, join(of, []string{"sap.odata.timestamp.precision=micros"})...)
+	if _, err := l.run(0, nil); err != nil || !strings.Contains(l.values[0], " "+noonUTC+"000 ") {
+		t.Errorf("%v, %v", l.values, err)
+	}
+	l = newLoad(t, service, join(of, condition("0", "At", "le", "2024-01-31T12:30:00"))...)
+	if _, err := l.run(0, nil); err == nil || !strings.Contains(err.Error(), "does not heed it") {
+		t.Errorf("a row of which the clock says 02:30 met a condition: %v", err)
+	}
+	_, err := l.p.Open(Component, configuration(append(of[:3:3], "sap.odata.datetime.zone=Europe/Atlantis")...), nil, nil)
+	if err == nil || !strings.Contains(err.Error(), "sap.odata.datetime.zone") || !strings.Contains(err.Error(), "Europe/Berlin") {
+		t.Errorf("found %v", err)
+	}
+}
+
 // TestFunctionImports: the entities that a function import answers are read as a set's are, pages, filters and
 // parameters included.
 func TestFunctionImports(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/edm"
 	"github.com/culvert-project/culvert/plugins/odata/query"
 	"github.com/culvert-project/culvert/plugins/odata/uri"
+	"github.com/culvert-project/culvert/plugins/odata/zone"
 	"github.com/culvert-project/culvert/sdk/go/role"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
@@ -37,6 +38,7 @@ const (
 	nameCron           = "cron.expression"
 	nameDateMapping    = "date.mapping"
 	nameTimestamps     = "timestamp.precision"
+	nameZone           = "datetime.zone"
 	nameSubscription   = "subscription.enable"
 	nameKeyExtra       = "key.extra"
 	namePartition      = "topic.partition"
@@ -131,6 +133,10 @@ func declareShared(t *setting.Table) {
 		"millis makes points in time Connect's Timestamp, digits behind milliseconds are dropped; micros makes them int64 of microseconds since 1970 "+
 			"("+wit.NameMicroTimestamp+"), and reads in Atom, since JSON has milliseconds only.",
 		setting.Allowed("millis", "micros"), setting.Display("Precision of timestamps"))
+	both(nameZone, wit.KindText, wit.Low, "",
+		"Time zone of the clock by which the service writes points in time without one (Edm.DateTime), by its IANA name, such as Europe/Berlin; UTC without it. "+
+			"Keys, and dates without a time of day (sap:display-format Date), stay as they are.",
+		setting.Display("Time zone"))
 	declareCursor(both)
 	both(nameKeyExtra, wit.KindListOfText, wit.Low, "",
 		"Fields with the same text in each record's key, behind the key's own: system=PRD,client=100. For topics that rows of several systems go to.",
@@ -178,14 +184,9 @@ func declareMetadata(t *setting.Table) {
 
 // declareLater declares what other connectors of this kind have and this one is going to.
 func declareLater(t *setting.Table) {
-	one := func(name string, kind wit.SettingKind, documentation string, harmless ...string) {
-		t.Later(setting.Spec("sap.odata#{n}."+name, kind, wit.Low, nil, documentation), harmless...)
-	}
-	one("cron.security.time.sec", wit.KindInt, "Guard interval of the cron expression, in seconds.")
-	connector := func(name string, kind wit.SettingKind, documentation string, rules ...wit.Rule) {
-		t.Later(setting.Spec("sap.odata."+name, kind, wit.Low, nil, documentation, rules...))
-	}
-	connector("datetime.zone", wit.KindText, "Time zone of Edm.DateTime.")
+	const guard = "sap.odata#{n}.cron.security.time.sec"
+	t.Later(setting.Spec(guard, wit.KindInt, wit.Low, nil, "Guard interval of the cron expression, in seconds."), "0")
+	t.Instead(guard, "extractions of a set never overlap without it: times of "+nameCron+" that pass during one are left out")
 }
 
 // entry is one entity set of the connector, as its settings say.
@@ -205,10 +206,12 @@ type entry struct {
 	lookback int
 	// cronSource is the name of the setting that says it.
 	cronSource string
-	pageSize   int
-	count      bool
-	atom       bool
-	paging     string
+	// zone is that of the service's clock, as zoneSource says it.
+	zone, zoneSource string
+	pageSize         int
+	count            bool
+	atom             bool
+	paging           string
 	// reads are which rows are read, and what of them.
 	reads query.Settings
 	// query of the requests that the connector builds itself.
@@ -245,6 +248,11 @@ func entries(v setting.Values) []entry {
 			Micros: g.Word(nameTimestamps) == "micros"}
 		if e.options.Micros && !e.formatted {
 			e.atom, e.formatted = true, true
+		}
+		if e.zone = g.Text(nameZone); e.zone != "" {
+			e.zoneSource = g.Source(nameZone)
+			e.options.Zone, _ = zone.Load(e.zone)
+			e.reads.Zone = e.options.Zone
 		}
 		if v.Word(decimalOverflow) == "round" {
 			for _, r := range roundings {
@@ -309,6 +317,9 @@ func examine(given []wit.Setting) []wit.Examined {
 		}
 		if name := config.InGroup(e.number, nameTimestamps); e.options.Micros && !e.atom {
 			setting.Complain(examined, name, setting.Invalid(name, "micros", "expected "+config.InGroup(e.number, nameFormat)+" = atom with it, since JSON has milliseconds only"))
+		}
+		if e.zone != "" && e.options.Zone == nil {
+			setting.Complain(examined, e.zoneSource, setting.Invalid(e.zoneSource, e.zone, "expected a time zone by its IANA name, such as Europe/Berlin"))
 		}
 		if _, wrong := keyExtra(e.extraText); wrong != "" {
 			setting.Complain(examined, e.extraSource, setting.Invalid(e.extraSource, e.extraText, wrong))

@@ -179,6 +179,7 @@ func later(t *setting.Table) {
 		t.Later(setting.Spec(name, kind, wit.Low, nil, documentation), harmless...)
 	}
 	one("sap.odata.headers.enable", wit.KindText, "Whether records get headers that say where they come from.", "0", "false")
+	t.Instead("sap.odata.headers.enable", "the transform InsertHeader puts a header with the same text on each record")
 }
 
 // Examine checks the settings of a connector that has declared these: each by itself, and those that are about one

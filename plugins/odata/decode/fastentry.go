@@ -196,7 +196,7 @@ func (e *fastEntry) configure(l *RowLayout) {
 	case edm.Boolean:
 		e.Kind = fast.Boolean
 	case edm.DateTime, edm.DateTimeOffset:
-		if c.As == AsUsual && (l.Local == nil || c.Type == edm.DateTimeOffset) {
+		if c.As == AsUsual && c.Zone == nil {
 			e.Kind = fast.Moment
 		}
 	case edm.Guid:

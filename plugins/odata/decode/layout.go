@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/culvert-project/culvert/plugins/odata/edm"
+	"github.com/culvert-project/culvert/plugins/odata/zone"
 )
 
 // As tells how a value is written where its type leaves a choice.
@@ -61,6 +62,8 @@ type Column struct {
 	// Precision is the number of digits allowed in a Decimal, 0: any. Scale is that of the schema.
 	Precision, Scale int
 	Rounding         edm.Rounding
+	// Zone is that of the clock of an Edm.DateTime (`datetime.zone`); nil: it is UTC.
+	Zone *zone.Zone
 	// Nested is the layout of the structure of Complex and One, of the items of Many. It has no keys.
 	Nested *RowLayout
 	// Target is the FC_TargetPath of metadata (`SyndicationTitle`, `geo/lat`, `geo/@lat`): in Atom, a value that is not
@@ -102,10 +105,6 @@ type RowLayout struct {
 	// Known are names that the type has and the projection leaves out, navigation properties among them: skipped, and
 	// not reported as unknown.
 	Known []string
-	// Local turns the milliseconds of an Edm.DateTime, read as if it were UTC, into real ones (`datetime.zone`); nil:
-	// it is UTC.
-	Local func(ms int64) int64
-
 	names map[string]int
 	known map[string]bool
 }
@@ -187,6 +186,8 @@ func (c *Column) check() error {
 	switch {
 	case c.As == AsUsual:
 	case (c.As == AsFloat64 || c.As == AsInt64) && c.Type == edm.Decimal:
+	case c.Zone != nil && (c.As == AsDate || c.Type != edm.DateTime):
+		return errors.New("a time zone does not go with " + c.Type.String())
 	case (c.As == AsDate || c.As == AsMicros) && (c.Type == edm.DateTime || c.Type == edm.DateTimeOffset):
 	default:
 		return errors.New("mapping " + strconv.Itoa(int(c.As)) + " does not go with " + c.Type.String())

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"strings"
 	"testing"
+
+	"github.com/culvert-project/culvert/plugins/odata/zone"
 )
 
 const (
@@ -68,7 +70,11 @@ func TestMisuseIsRefused(t *testing.T) {
 
 func TestLocalTimes(t *testing.T) {
 	l := parseLayout(t, "A Edm.DateTime\nB Edm.DateTimeOffset\nC Edm.DateTime date\nD Edm.DateTime")
-	l.Local = func(ms int64) int64 { return ms - 3600_000 }
+	berlin, err := zone.Load("Europe/Berlin")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.Columns[0].Zone, l.Columns[3].Zone = berlin, berlin
 	doc := []byte(`[{"A":"2020-01-01T12:00:00","B":"2020-01-01T12:00:00Z","C":"2020-01-01","D":"2020-01-01T12:00:00Z"}]`)
 	out, err := decodePieces(NewJSON(l, Limits{}), doc, cuts{size: len(doc)}, nil)
 	want := "0 value {A: 2020-01-01T11:00:00Z, B: 2020-01-01T12:00:00Z, C: 2020-01-01, D: 2020-01-01T12:00:00Z}\n"

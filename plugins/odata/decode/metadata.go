@@ -93,6 +93,9 @@ func structure(m *edm.Model, s *edm.Structure, o edm.Options, depth int) (*RowLa
 			case o.Micros && moment:
 				c.As = AsMicros
 			}
+			if o.Zoned(p, s.IsKey(p.Name)) {
+				c.Zone = o.Zone
+			}
 			scale(&c, p, o)
 		} else {
 			inner, err := m.Inner(s, p)

@@ -41,7 +41,7 @@ func (v *values) append(dst []byte, l *RowLayout, c *Column, text []byte) (out [
 	case edm.Decimal:
 		return v.decimal.appendDecimal(dst, c, text)
 	case edm.DateTime, edm.DateTimeOffset:
-		return appendMoment(dst, l, c, text)
+		return appendMoment(dst, c, text)
 	case edm.Int32:
 		n, ok = integer(text, math.MinInt32, math.MaxInt32)
 	case edm.Int64:
@@ -90,7 +90,7 @@ func (v *values) append(dst []byte, l *RowLayout, c *Column, text []byte) (out [
 // Assumption: an empty element or "" of any other type means the ABAP initial value, null.
 func (c *Column) emptyIsNull() bool { return c.Type != edm.String && c.Type != edm.Binary }
 
-func appendMoment(dst []byte, l *RowLayout, c *Column, text []byte) (out []byte, expected string) {
+func appendMoment(dst []byte, c *Column, text []byte) (out []byte, expected string) {
 	var m moment
 	if !m.parse(text) {
 		return dst, c.Type.String() + " of the years 1 to 9999"
@@ -99,8 +99,8 @@ func appendMoment(dst []byte, l *RowLayout, c *Column, text []byte) (out []byte,
 		return datum.AppendNumber(dst, m.days()), ""
 	}
 	ms := m.utc()
-	if c.Type == edm.DateTime && !m.zoned && l.Local != nil {
-		ms = l.Local(ms)
+	if c.Zone != nil && !m.zoned {
+		ms = c.Zone.UTC(ms)
 	}
 	if c.As == AsMicros {
 		return datum.AppendNumber(dst, ms*1000+m.micros), ""

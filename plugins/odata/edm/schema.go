@@ -3,6 +3,7 @@ package edm
 import (
 	"strconv"
 
+	"github.com/culvert-project/culvert/plugins/odata/zone"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -35,6 +36,8 @@ type Options struct {
 	Dates bool
 	// Micros makes points in time microseconds instead of Connect's Timestamp (`timestamp.precision = micros`).
 	Micros bool
+	// Zone is that of the clock by which an Edm.DateTime is written (`datetime.zone`), nil: UTC.
+	Zone *zone.Zone
 	// Delta makes everything optional but keys, and adds to rows what delta mode says of them: see [Structure.Extra].
 	Delta bool
 	// Lenient makes everything but keys optional, whatever Nullable says (`nullable = lenient`).
@@ -49,6 +52,12 @@ func (o Options) Optional(s *Structure, p *Property) bool {
 // Date tells whether a property is a date without a time of day, and shown as one.
 func (o Options) Date(p *Property) bool {
 	return o.Dates && p.Type.Primitive == DateTime && p.DisplayFormat == displayDate
+}
+
+// Zoned tells whether a property is a time on the clock of the zone. Dates without a time of day are the same
+// everywhere, and keys stay as they are in addresses and conditions.
+func (o Options) Zoned(p *Property, key bool) bool {
+	return o.Zone != nil && !key && p.Type.Primitive == DateTime && p.DisplayFormat != displayDate
 }
 
 // displayDate is the sap:display-format of dates.

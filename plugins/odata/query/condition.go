@@ -9,6 +9,7 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/fault"
 	"github.com/culvert-project/culvert/plugins/odata/uri"
 	"github.com/culvert-project/culvert/plugins/odata/value"
+	"github.com/culvert-project/culvert/plugins/odata/zone"
 )
 
 // condition is a compiled one.
@@ -17,8 +18,10 @@ type condition struct {
 	setting, text string
 	operator      string
 	property      *edm.Property
-	// dated: rows hold the property's day alone.
-	dated bool
+	// dated: rows hold the property's day alone. key: it is one of its structure's key.
+	dated, key bool
+	// zone is that of the clock that the service compares by, where rows don't have what it shows.
+	zone *zone.Zone
 	// operands are literals; one of type 0 is null.
 	operands []uri.Literal
 	// many are the steps to the expanded rows that an inner condition is about, path those from there, or from the row,
@@ -94,6 +97,8 @@ func (q *Query) condition(m *edm.Model, root *level, given *Condition, expand st
 	if held == "" {
 		held = last
 	}
+	c.key = s.IsKey(last)
+	c.sees(edm.Options{Zone: q.zone})
 	if err := c.read(given); err != nil {
 		return err
 	}
@@ -161,6 +166,9 @@ func (c *condition) read(given *Condition) error {
 		if err != nil {
 			return refuse(name, text, given.Property+": "+err.Error())
 		}
+		if c.zone != nil && placed(text) {
+			l.Text, _ = c.zone.Clock(l.Text)
+		}
 		c.operands = append(c.operands, l)
 	}
 	if c.operator == "bt" || c.operator == "nb" {
@@ -170,6 +178,12 @@ func (c *condition) read(given *Condition) error {
 		}
 	}
 	return nil
+}
+
+// placed tells whether a point in time says where its clock is, so that it was read as one in UTC.
+func placed(text string) bool {
+	_, clock, _ := strings.Cut(strings.TrimSuffix(text, "'"), "T")
+	return strings.ContainsAny(clock, "Zz+-")
 }
 
 // items cuts a list at commas outside of quotes.

@@ -13,6 +13,7 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/fault"
 	"github.com/culvert-project/culvert/plugins/odata/pack"
 	"github.com/culvert-project/culvert/plugins/odata/uri"
+	"github.com/culvert-project/culvert/plugins/odata/zone"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 )
 
@@ -38,6 +39,8 @@ type Settings struct {
 	Cursor string
 	// Raw are options of a query as they stand in a URL.
 	Raw string
+	// Zone is that of the clock by which the service writes an Edm.DateTime, nil: UTC. It is not packed.
+	Zone *zone.Zone
 }
 
 // Condition is one that rows must meet. All of them must be met.
@@ -94,12 +97,13 @@ type Query struct {
 	// checked are conditions on what rows show; inner those that are applied to expanded rows.
 	checked, inner []condition
 	structures     []*edm.Structure
+	zone           *zone.Zone
 }
 
 // Compile checks settings against the metadata. structure is the entity type of the set. Errors are *wit.Fault and name
 // the setting.
 func Compile(s Settings, m *edm.Model, structure *edm.Structure) (*Query, error) {
-	q := &Query{Prefix: s.Prefix}
+	q := &Query{Prefix: s.Prefix, zone: s.Zone}
 	if err := q.readRaw(&s); err != nil {
 		return nil, err
 	}

@@ -49,9 +49,12 @@ func (q *Query) Rows(m *edm.Model, o edm.Options) (*Rows, error) {
 		return nil, err
 	}
 	r := &Rows{query: q, nodes: nodes, approximate: o.Rounding != edm.RoundFail}
+	for i := range q.inner {
+		q.inner[i].sees(o)
+	}
 	for i := range q.checked {
 		c := &q.checked[i]
-		c.dated = o.Date(c.property)
+		c.sees(o)
 		column := memberOf(&nodes[0], c.path[0])
 		k := check{condition: c, node: nodes[0].Members[column].Node}
 		k.steps = positions(nodes, k.node, c.path[1:])
@@ -67,6 +70,22 @@ func (q *Query) Rows(m *edm.Model, o edm.Options) (*Rows, error) {
 		r.rewrite = r.compile(q.View, 0, nil)
 	}
 	return r, nil
+}
+
+// sees notes how values look in rows that are decoded under these options.
+func (c *condition) sees(o edm.Options) {
+	c.dated, c.zone = o.Date(c.property), nil
+	if o.Zoned(c.property, c.key) {
+		c.zone = o.Zone
+	}
+}
+
+// shown are the values that a row's may be at the service: more than one where its clock was set forward.
+func (c *condition) shown(found text) (one, other text) {
+	if one, other = found, found; c.zone != nil && !found.null {
+		one.text, other.text = c.zone.Clock(found.text)
+	}
+	return one, other
 }
 
 func memberOf(n *wit.Node, name string) int {
@@ -135,7 +154,8 @@ func (r *Rows) Check(out *decode.Output) *wit.Fault {
 					continue // what the row's own rules let pass
 				}
 			}
-			if c.contradicts(found, r.approximate) {
+			found, other := c.shown(found)
+			if c.contradicts(found, r.approximate) && c.contradicts(other, r.approximate) {
 				return &wit.Fault{Kind: wit.FaultData, Setting: &c.setting,
 					Message: "row " + strconv.Itoa(int(out.Rows[i].Origin)) + " of the page: " +
 						strings.Join(c.path, "/") + " is " + found.String() + ", and " + c.setting + " asks for " + c.asks() +
@@ -518,7 +538,7 @@ func (r *Rows) meets(m *member, element uint32, item []byte) (bool, error) {
 				return false, err
 			}
 		}
-		if !c.meets(found) {
+		if one, other := c.shown(found); !c.meets(one) && !c.meets(other) {
 			return false, nil
 		}
 	}

@@ -81,7 +81,7 @@ func (t *Table) examine(v Values, spec wit.SettingSpec, declared *wit.SettingSpe
 	}
 	if built, later := t.later[declared.Name]; later && given && why == "" &&
 		!slices.ContainsFunc(built, func(b string) bool { return strings.EqualFold(b, value) }) {
-		why = notBuilt(&spec, value, built)
+		why = notBuilt(&spec, value, built, t.instead[declared.Name])
 	}
 	if why != "" {
 		e.Errors = []string{why}
@@ -89,11 +89,14 @@ func (t *Table) examine(v Values, spec wit.SettingSpec, declared *wit.SettingSpe
 	return e
 }
 
-func notBuilt(spec *wit.SettingSpec, value string, built []string) string {
+func notBuilt(spec *wit.SettingSpec, value string, built []string, instead string) string {
 	if spec.Kind == wit.KindPassword {
 		value = Hidden
 	}
 	text := "Value " + value + " for configuration " + spec.Name + " is not built yet"
+	if instead != "" {
+		text += "; " + instead
+	}
 	if len(built) > 0 {
 		return text + "; built: " + strings.Join(built, ", ")
 	}

@@ -21,7 +21,9 @@ type Table struct {
 	// later are settings that are known and not built yet, by declared name: the values that say what is the case
 	// anyway.
 	later map[string][]string
-	index atomic.Pointer[index]
+	// instead is what to use in place of some of them, by declared name.
+	instead map[string]string
+	index   atomic.Pointer[index]
 }
 
 // index finds declarations by name.
@@ -73,6 +75,14 @@ func (t *Table) Restrict(name string, built ...string) {
 
 // Specs are the declarations in their order, templates included.
 func (t *Table) Specs() []wit.SettingSpec { return t.specs }
+
+// Instead says what to use in place of a setting that is known and not built yet.
+func (t *Table) Instead(name, text string) {
+	if t.instead == nil {
+		t.instead = map[string]string{}
+	}
+	t.instead[name] = text
+}
 
 func (t *Table) indexed() *index {
 	if in := t.index.Load(); in != nil {

@@ -1,0 +1,86 @@
+package zone
+
+import (
+	"testing"
+	"time"
+	_ "time/tzdata"
+)
+
+// TestUTC: what is decided of times that a clock shows twice or leaves out, and of those that stand for never and for
+// ever.
+func TestUTC(t *testing.T) {
+	for _, c := range []struct{ zone, clock, utc, shown, least string }{
+		{"Europe/Berlin", "2024-01-31T12:00:00", "2024-01-31T11:00:00", "", ""},
+		{"Europe/Berlin", "2024-07-31T12:00:00.123", "2024-07-31T10:00:00.123", "", ""},
+		{"Europe/Berlin", "2024-03-31T01:59:59", "2024-03-31T00:59:59", "", ""},
+		// Set forward from 02:00 to 03:00.
+		{"Europe/Berlin", "2024-03-31T02:00:00", "2024-03-31T01:00:00", "2024-03-31T03:00:00", "2024-03-31T02:00:00"},
+		{"Europe/Berlin", "2024-03-31T02:30:00", "2024-03-31T01:30:00", "2024-03-31T03:30:00", "2024-03-31T02:30:00"},
+		{"Europe/Berlin", "2024-03-31T03:30:00", "2024-03-31T01:30:00", "", "2024-03-31T02:30:00"},
+		{"Europe/Berlin", "2024-03-31T04:00:00", "2024-03-31T02:00:00", "", ""},
+		// Set back from 03:00 to 02:00.
+		{"Europe/Berlin", "2024-10-27T01:59:59", "2024-10-26T23:59:59", "", ""},
+		{"Europe/Berlin", "2024-10-27T02:30:00", "2024-10-27T00:30:00", "", ""},
+		{"Europe/Berlin", "2024-10-27T03:00:00", "2024-10-27T02:00:00", "", ""},
+		{"America/St_Johns", "2024-01-31T12:00:00", "2024-01-31T15:30:00", "", ""},
+		{"Asia/Kolkata", "2024-01-31T12:00:00", "2024-01-31T06:30:00", "", ""},
+		// The 30th of December 2011 was left out.
+		{"Pacific/Apia", "2011-12-30T12:00:00", "2011-12-30T22:00:00", "2011-12-31T12:00:00", "2011-12-30T12:00:00"},
+		{"Pacific/Apia", "2011-12-31T12:00:00", "2011-12-30T22:00:00", "", "2011-12-30T12:00:00"},
+		{"Europe/Berlin", "1582-10-04T12:00:00", "1582-10-04T11:06:32", "", ""},
+		{"Europe/Berlin", "0001-01-01T00:00:00", "0001-01-01T00:00:00", "", ""},
+		{"America/New_York", "9999-12-31T23:59:59", "9999-12-31T23:59:59", "", ""},
+		{"America/New_York", "9999-12-30T12:00:00", "9999-12-30T17:00:00", "", ""},
+		{"UTC", "2024-03-31T02:30:00", "2024-03-31T02:30:00", "", ""},
+	} {
+		z, err := Load(c.zone)
+		if err != nil {
+			t.Fatal(err)
+		}
+		clock, err := time.Parse(layout, c.clock)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 2 { // the second time by what it remembers
+			if utc := time.UnixMilli(z.UTC(clock.UnixMilli())).UTC().Format(layout); utc != c.utc {
+				t.Errorf("%s in %s: expected %s, found %s", c.clock, c.zone, c.utc, utc)
+			}
+		}
+		if c.shown == "" {
+			c.shown = c.clock
+		}
+		if c.least == "" {
+			c.least = c.shown
+		}
+		if shown, least := z.Clock(c.utc); shown != c.shown || least != c.least {
+			t.Errorf("%s in %s: expected %s and %s on the clock, found %s and %s", c.utc, c.zone, c.shown, c.least, shown, least)
+		}
+	}
+	for _, name := range []string{"", "Local", "Europe/Atlantis", "../etc/passwd"} {
+		if _, err := Load(name); err == nil {
+			t.Errorf("%q was taken", name)
+		}
+	}
+}
+
+// TestEveryHour: what a zone remembers of the time before changes nothing, and the clock shows what it was asked for.
+func TestEveryHour(t *testing.T) {
+	for _, name := range []string{"Europe/Berlin", "Australia/Lord_Howe", "Pacific/Apia"} {
+		remembers, err := Load(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		from := time.Date(2011, 1, 1, 0, 0, 0, 0, time.UTC)
+		for clock := from; clock.Year() < 2012; clock = clock.Add(30 * time.Minute) {
+			fresh := &Zone{at: remembers.at}
+			utc := remembers.UTC(clock.UnixMilli())
+			if other := fresh.UTC(clock.UnixMilli()); other != utc {
+				t.Fatalf("%s in %s: %d and, asked alone, %d", clock, name, utc, other)
+			}
+			shown, least := fresh.Clock(time.UnixMilli(utc).UTC().Format(layout))
+			if text := clock.Format(layout); text != shown && (text < least || text > shown) {
+				t.Fatalf("%s in %s is %s on the clock, at least %s", clock, name, shown, least)
+			}
+		}
+	}
+}
