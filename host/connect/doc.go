@@ -7,12 +7,19 @@
 // each does in each state. A connector with one configuration, from the start of its tasks to the end of the last of
 // them, is one life, a connector in connector.go; another configuration is another life.
 //
-// Where to look: herder.go for what others call, controller.go with transitions.go for the loop and its table,
-// connector.go for a life, waiting.go for what a connector that failed at its start waits for, source.go and sink.go
-// for tasks, with chain.go (transforms), guest.go (what a plugin may see), topic.go (topics for rows), ends.go (lag,
-// and where a run with --once ends), strangers.go (members of a sink's group that are not ours), registries.go (schema
-// registries), claims.go (what one connector alone may have), state.go with masked.go and trace.go for what REST shows,
-// classes.go for what connectors can name.
+// Where to look:
+//
+//   - herder.go: what others call. controller.go with transitions.go: the loop and its table.
+//   - connector.go: a life; waiting.go: what a connector that failed at its start waits for; retire.go: what a deleted
+//     one leaves at its service; claims.go: what one connector alone may have.
+//   - task.go, source.go, sink.go: tasks, with chain.go (transforms), guest.go (what a plugin may see), topic.go
+//     (topics for rows), exactly.go (transactional producers), notify.go (paths of notifications), registries.go
+//     (schema registries).
+//   - ends.go: lag, and where a run with --once ends. strangers.go: members of a sink's group that are not ours.
+//     reach.go: topics of a sink that nothing takes.
+//   - deadletter.go, letter.go: settings and headers of dead letters; replay.go: dead letters that are sent once more.
+//   - state.go, masked.go, trace.go, tracking.go, figures.go, offsets.go: what REST shows, and the offsets that it
+//     changes. classes.go: what connectors can name.
 //
 // Invariants: only a controller's loop changes its state. At most one life of a connector runs, also across its removal
 // and return; the next begins when the offsets of the one before are stored. A posted event never waits for the loop,

@@ -7,12 +7,14 @@
 //
 // Where to look:
 //
-//   - config.go, settings.go, client.go, shared.go: the properties of clients, and what a client is made of.
+//   - config.go, settings.go, properties.go, client.go, shared.go: the properties of clients, and what a
+//     client is made of.
 //   - security.go, stores.go, sasl.go with jaas.go, bearer.go: TLS and logon. proxy.go, dial.go: the route to
 //     brokers.
 //   - guard.go, probe.go, outages.go: failures that pass, which are told and waited for, and those that do not, which
 //     end.
-//   - producing.go, producer.go, partitioner.go: what writes; output.go: what a source's feed writes to.
+//   - producing.go, producer.go, partitioner.go: what writes; output.go, transactionaloutput.go with
+//     transactions.go: what a source's feed writes to, at least and exactly once.
 //   - consumer.go with note.go: a sink's group, and what is stored beside its offsets. reader.go: a topic up to an
 //     end.
 //   - admin.go, sharedadmin.go, policy.go, reserved.go: topics, groups, and what connectors may not do about them.

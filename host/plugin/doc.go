@@ -38,10 +38,27 @@
 // 1.4 GB; what remains is native code of about five times the module's size. What loading finds out is kept beside the
 // compiled code (descriptions.go), with checksums.
 //
-// Where to look: pool.go and reader.go for instances and pages, origin.go for folders and swapping, loader.go, code.go
-// and descriptions.go for compiling, instance.go for what happens around every call, clock.go for the time that it may
-// take, calls.go for rare calls, batch.go with apply.go, encode.go, decode.go and rows.go for those that carry batches,
-// schemas.go and reference.go for numbers of schemas.
+// Where to look:
+//
+//   - manager.go: [Manager], what others call; metrics.go, version.go: figures, and the order of versions.
+//   - origin.go, watch.go, file.go, loaded.go: folders and what changes in them; adoption.go with owner_unix.go and
+//     owner_other.go: which file may take the place of which.
+//   - binary.go, contract.go: what a file is; check.go: `plugins check`. loader.go, prepare.go, segments.go, code.go,
+//     native.go, descriptions.go, refusals.go, notice.go: from its bytes to code, and what is kept of that on the disk.
+//   - module.go: a loaded version. binding.go, breaker.go: which one a connector runs with.
+//   - pool.go, reader.go, admission.go, processors.go: instances and pages, and who waits for whom. image_linux.go,
+//     image_other.go: what instances have in common; memory_mapped.go, memory_heap.go, memory_other.go: where it is.
+//   - instance.go, start.go, wasi.go, output.go: what happens around every call; trap.go: a call that ended badly.
+//     limits.go, bounds.go, clock.go, fuel.go: what it may take.
+//   - calls.go, commands.go: rare calls. batch.go, apply.go, encode.go, decode.go, rows.go: calls that carry batches.
+//     schemas.go, reference.go: numbers of schemas.
+//
+// Invariants:
+//
+//   - An instance is called by one goroutine at a time, and not again after a trap.
+//   - What a guest returns is copied out of its memory and checked before anybody sees it.
+//   - A version that a connector runs with stays loaded until its binding is closed, whatever becomes of the file.
+//   - Another version takes over at the boundary of a page or batch only, and only because the task takes it.
 //
 // Locks, from the outside in: Manager.scanning, Manager.mu, Binding.mu, Manager.pooling, Pool.mu, module.mu;
 // admission.mu is within all of them.

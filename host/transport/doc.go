@@ -7,14 +7,15 @@
 //     the host adds.
 //   - repetition.go: what is sent again, decided by the answer, rule by rule; retry.go: how often and after what
 //     pause.
-//   - config.go, auth.go, route.go, tls.go, names.go: [Config], and how it is read from roles; destination.go: what
-//     it comes to.
+//   - config.go, roles.go, auth.go, route.go, tls.go, names.go: [Config], and how it is read from roles;
+//     destination.go: what it comes to.
 //   - origins.go: further origins that the user names; query.go: secrets in the query; login.go: a login that the
 //     host makes.
 //   - target.go, header.go, sapquery.go: what a guest may ask for, and what it sees of an answer; mask.go: of a body.
-//   - shared.go: what clients of an origin share: limiter.go (how much it is asked; window.go and cron.go are times
-//     without requests), session.go with jar.go and token.go (cookies and CSRF tokens).
-//   - lockouts.go and doubt.go: secrets that were refused, and those that may have been.
+//   - shared.go: what clients of an origin share: limiter.go (how much it is asked; window.go has times without
+//     requests), session.go with jar.go and token.go (cookies and CSRF tokens).
+//   - lockouts.go and doubt.go: secrets that were refused, and those that may have been; owner_unix.go and
+//     owner_other.go: whose folder they are kept in.
 //   - send.go and body.go: one exchange, once; handover.go: up to its answer; fetch.go: those of a plugin's function;
 //     trace.go: what logs show.
 //

@@ -3,8 +3,9 @@
 //
 // Where to look: task.go for a task and its partitions, gather.go for batches, dispatch.go and queue.go for what is
 // written side by side and by lane, deliver.go for one delivery, check.go and uncertain.go for requests without an
-// answer, ledger.go, settled.go and metadata.go for what is settled and where that is kept, deadletter.go for records
-// that cannot be written, reach.go for topics that nothing takes.
+// answer, ledger.go, settled.go and metadata.go for what is settled and where that is kept, deadletter.go for
+// records that cannot be written, replay.go for those read back, reach.go for topics that nothing takes; code.go for
+// what a task needs of others: plugin, client, chain, consumer.
 //
 // Invariants: records of one key are written in their order. An offset is committed when everything before it is
 // settled. A request that must not be sent twice is not sent again before its fate is known, or somebody has said so.

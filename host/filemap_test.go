@@ -1,0 +1,38 @@
+package host
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// The file maps of the big rooms name every file of theirs, and none that is not there.
+func TestFileMaps(t *testing.T) {
+	rooms := []string{"plugin", "internal/source", "internal/sink", "transport", "kafka", "connect"}
+	name := regexp.MustCompile(`[a-z0-9_]+\.go\b`)
+	for _, room := range rooms {
+		text, err := os.ReadFile(filepath.Join(room, "doc.go"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(string(text), "// Where to look") || !strings.Contains(string(text), "// Invariants:") {
+			t.Errorf("%s/doc.go: expected a file map and invariants", room)
+		}
+		named := name.FindAllString(string(text), -1)
+		files, _ := filepath.Glob(filepath.Join(room, "*.go"))
+		for _, file := range files {
+			base := filepath.Base(file)
+			if base != "doc.go" && !strings.HasSuffix(base, "_test.go") && !slices.Contains(named, base) {
+				t.Errorf("%s/doc.go does not name %s", room, base)
+			}
+		}
+		for _, base := range named {
+			if !slices.Contains(files, filepath.Join(room, base)) {
+				t.Errorf("%s/doc.go names %s, which is not there", room, base)
+			}
+		}
+	}
+}
