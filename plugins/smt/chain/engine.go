@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 
+	"github.com/culvert-project/culvert/plugins/smt/kernel"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -29,6 +30,12 @@ type Engine struct {
 	scratch []byte
 	ends    []uint32
 	entries entries
+	// loop is the kernel's at work, spots the places that it notes.
+	loop  kernel.Rows
+	spots []uint64
+	// single is the row that tail holds the value of.
+	single [1]wit.Row
+	tail   []byte
 	// spent is what the parts of the row at work have come to, in bytes.
 	spent int
 	out   wit.Applied
@@ -162,18 +169,30 @@ func (e *Engine) alike(c *chain, topics []string, rows []wit.Row, n int, data []
 		to = e.topic(r.topic, topics)
 	}
 	if len(value.steps) == 0 {
-		return e.pass(r, in.Topic, to, rows, n)
+		return e.pass(to, rows, n)
 	}
-	if in.Value.Form == wit.Dynamic {
-		if value.shape == nil {
-			return n
-		}
-		return e.maps(value, in.Topic, to, rows, n, data)
+	first := 0
+	if behind := uint64(in.Value.Start) + uint64(in.Value.Size) + kernel.Room; behind > uint64(len(data)) &&
+		behind <= uint64(len(data))+kernel.Room {
+		rows, data = e.alone(in, data)
+		first, n = n, 0
 	}
-	if p := value.last; p != nil && p.fast.usable {
-		return e.structures(p, value.lastID, in.Topic, to, rows, n, data)
+	switch p := value.last; {
+	case in.Value.Form == wit.Dynamic && value.shape != nil:
+		n = e.maps(value, first, to, rows, n, data)
+	case in.Value.Form == wit.Structured && p != nil && p.fast.usable:
+		n = e.structures(p, value.lastID, first, to, rows, n, data)
 	}
-	return n
+	return first + n
+}
+
+// alone copies a row without as much behind its value as kernels read, so that it has that.
+func (e *Engine) alone(in *wit.Row, data []byte) ([]wit.Row, []byte) {
+	end := in.Value.Start + in.Value.Size
+	e.tail = append(append(e.tail[:0], data[in.Value.Start:end]...), make([]byte, kernel.Room)...)
+	e.single[0] = *in
+	e.single[0].Value.Start = 0
+	return e.single[:], e.tail
 }
 
 // row handles one row. The error is of the call, not of the row.
@@ -349,10 +368,14 @@ func (e *Engine) program(p *plan, schema uint32) (*program, error) {
 		p.programs = map[uint32]*program{}
 	}
 	declare := e.declare
-	if !slices.ContainsFunc(p.steps, func(s step) bool { _, is := s.operation.(*mask); return !is }) {
+	masks := !slices.ContainsFunc(p.steps, func(s step) bool { _, is := s.operation.(*mask); return !is })
+	if masks {
 		declare = func([]wit.Node) uint32 { return schema } // a mask leaves it
 	}
 	made := newProgram(p.steps, nodes, declare)
+	if masks && nodes[0].Optional {
+		made.fast.usable = false // the branch stays, too
+	}
 	p.programs[schema] = made
 	e.room(made)
 	return made, nil

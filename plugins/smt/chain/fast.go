@@ -1,262 +1,166 @@
 package chain
 
 import (
-	"math/bits"
+	"encoding/binary"
 	"unsafe"
 
+	"github.com/culvert-project/culvert/plugins/smt/kernel"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/datum"
 )
 
-// This file is a room of its own: the loops for rows that are alike, with everything written down in one function each,
-// because in stock Go's Wasm code a call costs as much as skipping a field. They do what Engine.row would have done, or
-// stop at a row that they cannot do and leave it to that. Loads are not checked by the compiler here: every position is
-// compared with the end of the datum first. Words are read low byte first, as on all machines that this runs on
-// ([littleEndian]).
+// This file and shape.go make programs for the loops of package kernel, which do rows that are alike: what Engine.row
+// would have done, or they stop at a row that they cannot do and leave it to that.
 
-// slack is how many bytes more than it needs a row has room for, so that short copies can write whole words.
-const slack = 64
+// littleEndian tells that rows lie in memory as the kernels take them.
+var littleEndian = binary.NativeEndian.Uint16([]byte{1, 0}) == 1
 
-var littleEndian = func() bool {
-	one := uint16(1)
-	return *(*byte)(unsafe.Pointer(&one)) == 1
-}()
-
-// codes of fields for the loop: how to skip, and the branch.
-const (
-	codeNumber uint8 = iota
-	codeBlock
-	codeBoolean
-	code4
-	code8
-	codeOther
-	// codeOptional is added for a field with a branch.
-	codeOptional = 8
-)
-
-// fastProgram is what the loop needs of a program.
+// fastProgram is what a kernel needs of a program.
 type fastProgram struct {
-	codes []uint8
-	full  []uint8
-	// extra is how much longer than the input a result can be; no field of the input goes out twice.
-	extra int
+	kernel.Program
 	// usable: nothing in the program needs the slow way for every row.
 	usable bool
+	// ends is how many places the kernel notes.
+	ends int
 }
 
 func (p *program) compileFast() {
 	f := &p.fast
-	f.usable = littleEndian && !p.optional && p.failure == nil && len(p.checks) == 0
+	f.usable = littleEndian && p.failure == nil && len(p.checks) == 0
+	if p.optional {
+		f.Root = uint64(p.full) + 1
+	}
+	fields := make([]uint64, 0, len(p.skips)+1)
 	for i := range p.skips {
 		s := &p.skips[i]
-		code := [...]uint8{skipNumber: codeNumber, skipBlock: codeBlock, skipBoolean: codeBoolean, skip4: code4,
-			skip8: code8, skipOther: codeOther}[s.how]
+		code := [...]uint64{skipNumber: kernel.Number, skipBlock: kernel.Block, skipBoolean: kernel.Boolean,
+			skip4: kernel.Four, skip8: kernel.Eight, skipOther: kernel.Other}[s.how]
 		if s.optional && s.how != skipOther {
-			code += codeOptional
+			code |= kernel.Optional | uint64(s.full)<<8
 		}
-		f.codes, f.full = append(f.codes, code), append(f.full, s.full)
+		fields = append(fields, code)
 	}
-	f.extra = p.extra()
+	f.Fields, f.Members, f.ends = unsafe.Pointer(unsafe.SliceData(fields)), len(fields), len(fields)+1
+	f.compileParts(p.parts)
 }
 
-// extra is how many bytes the parts can add to the input's.
-func (p *program) extra() (n int) {
-	for i := range p.parts {
-		n += len(p.parts[i].bytes)
-		longest := 0
-		for _, b := range p.parts[i].choice {
-			longest = max(longest, len(b))
+// compileParts makes parts of a kernel's.
+func (f *fastProgram) compileParts(parts []part) {
+	made := make([]kernel.Part, len(parts), len(parts)+1)
+	for i := range parts {
+		from, to := &parts[i], &made[i]
+		to.First, to.Last = from.first*8, from.last*8+8
+		switch from.from {
+		case input:
+			to.Kind = kernel.Copied
+			if from.bytes != nil {
+				to.Kind, to.Null = kernel.OrDefault, uint64(from.null)
+			}
+		case chosen:
+			to.Kind = kernel.Choosing
+			pieces := make([]kernel.Piece, len(from.choice))
+			longest := 0
+			for c, b := range from.choice {
+				pieces[c] = kernel.Piece{Bytes: padded(b), Size: len(b)}
+				longest = max(longest, len(b))
+			}
+			to.Bytes = unsafe.Pointer(unsafe.SliceData(pieces))
+			f.Extra += longest
+		case attribute:
+			to.Kind = kernel.Attribute
+			to.First = [...]int{thePartition: kernel.Partition, theOffset: kernel.Offset,
+				theTimestamp: kernel.Timestamp}[from.what]
+			if from.optional {
+				to.Null = 1
+			}
+			f.Extra += 1 + binary.MaxVarintLen64
 		}
-		n += longest
-		if p.parts[i].from == attribute {
-			n += 11
+		if from.bytes != nil {
+			to.Bytes, to.Size = padded(from.bytes), len(from.bytes)
+			f.Extra += len(from.bytes)
 		}
 	}
+	f.Parts, f.Pieces = unsafe.SliceData(made), len(made)
+}
+
+// padded is a copy of bytes with room behind it.
+func padded(b []byte) unsafe.Pointer {
+	return unsafe.Pointer(unsafe.SliceData(append(make([]byte, 0, len(b)+kernel.Room), b...)))
+}
+
+// beginLoop makes e.loop ready for rows of one route from n on; first is the number of rows[0] in the call.
+func (e *Engine) beginLoop(first int, to uint32, rows []wit.Row, n int, data []byte) *kernel.Rows {
+	e.loop = kernel.Rows{In: unsafe.Pointer(unsafe.SliceData(rows)), First: first, N: n, Count: len(rows),
+		Out: unsafe.Pointer(unsafe.SliceData(e.rows)), Made: len(e.rows), Most: cap(e.rows),
+		Data: unsafe.Pointer(unsafe.SliceData(data)), Limit: len(data) - kernel.Room,
+		Dst: unsafe.Pointer(unsafe.SliceData(e.data)), At: len(e.data), Size: cap(e.data), Full: maxData,
+		Topic: uint64(rows[n].Topic), To: uint64(to)}
+	return &e.loop
+}
+
+// endLoop takes what e.loop has made and returns the first row that it did not do.
+func (e *Engine) endLoop() int {
+	n := e.loop.N
+	e.rows, e.data = e.rows[:e.loop.Made], e.data[:e.loop.At]
+	e.loop = kernel.Rows{} // it holds on to the call's memory
 	return n
+}
+
+// grow makes room for the result of the row at work, for about a call's worth at once.
+func (e *Engine) grow(size int) {
+	s := &e.loop
+	need := size + s.Program.Extra + kernel.Room
+	bigger := make([]byte, s.At, max(2*cap(e.data), s.At+need, 64<<10))
+	copy(bigger, e.data[:s.At])
+	e.data = bigger
+	s.Dst, s.Size = unsafe.Pointer(unsafe.SliceData(bigger)), cap(bigger)
 }
 
 // pass handles rows of one route without steps: only the topic changes. It returns the first row that it did not do.
-func (e *Engine) pass(r *route, topic, to uint32, rows []wit.Row, n int) int {
-	at := len(e.rows)
-	out := e.rows[:cap(e.rows)]
-	for ; n < len(rows) && at < len(out); n++ {
-		in := &rows[n]
-		if in.Topic != topic {
-			break
-		}
-		o := &out[at]
-		at++
-		o.Origin, o.Topic, o.Partition, o.Offset, o.Timestamp = uint32(n), to, in.Partition, in.Offset, in.Timestamp
-		o.Key.Form, o.Key.Schema, o.Key.Start, o.Key.Size = wit.Unchanged, in.Key.Schema, 0, 0
-		o.Value.Form, o.Value.Schema, o.Value.Start, o.Value.Size = wit.Unchanged, in.Value.Schema, 0, 0
-		o.Headers.Form, o.Headers.Schema, o.Headers.Start, o.Headers.Size = wit.Unchanged, 0, 0, 0
-	}
-	e.rows = out[:at]
-	return n
+func (e *Engine) pass(to uint32, rows []wit.Row, n int) int {
+	s := e.beginLoop(0, to, rows, n, nil)
+	s.Keep, s.Result = datumWord(0, ^uint32(0)), datumWord(wit.Unchanged, 0)
+	kernel.Pass(s)
+	return e.endLoop()
 }
+
+// datumWord is the word with form and schema of a datum.
+func datumWord(form wit.Form, schema uint32) uint64 { return uint64(form) | uint64(schema)<<32 }
 
 // structures handles rows of one route whose values are structures of one schema, for a route with steps on values
 // only. It returns the first row that it did not do.
-func (e *Engine) structures(p *program, schema, topic, to uint32, rows []wit.Row, n int, data []byte) int {
-	f := &p.fast
-	at, out := len(e.rows), e.rows[:cap(e.rows)]
-	dst := e.data
-	base := unsafe.Pointer(unsafe.SliceData(data))
-	ends := unsafe.Pointer(unsafe.SliceData(e.ends))
-	codes := f.codes
-loop:
-	for ; n < len(rows) && at < len(out) && len(dst) < maxData; n++ {
-		in := &rows[n]
-		if in.Topic != topic || in.Value.Form != wit.Structured || in.Value.Schema != schema ||
-			uint64(in.Value.Start)+uint64(in.Value.Size) > uint64(len(data)) {
-			break
-		}
-		from := len(dst)
-		if !p.same {
-			i, end := uintptr(in.Value.Start), uintptr(in.Value.Start)+uintptr(in.Value.Size)
-			for m, code := range codes {
-				*(*uint32)(unsafe.Add(ends, m*4)) = uint32(i)
-				if code >= codeOptional {
-					if i >= end {
-						break loop
-					}
-					branch := *(*byte)(unsafe.Add(base, i))
-					if branch&^2 != 0 {
-						break loop
-					}
-					i++
-					if branch != f.full[m] {
-						continue
-					}
-					code -= codeOptional
-				}
-				switch code {
-				case codeBlock:
-					if i+2 > end {
-						if i >= end || *(*byte)(unsafe.Add(base, i)) != 0 {
-							break loop
-						}
-						i++
-						continue
-					}
-					size := uintptr(*(*byte)(unsafe.Add(base, i)))
-					i++
-					if size >= 0x80 {
-						next := uintptr(*(*byte)(unsafe.Add(base, i)))
-						if next >= 0x80 {
-							break loop // 8 KiB and more
-						}
-						size = size&0x7f | next<<7
-						i++
-					}
-					if size&1 != 0 || size>>1 > end-i {
-						break loop
-					}
-					i += size >> 1
-				case codeNumber:
-					if i+8 <= end {
-						stop := ^*(*uint64)(unsafe.Add(base, i)) & 0x8080808080808080
-						if stop == 0 {
-							break loop // 9 bytes and more
-						}
-						i += uintptr(bits.TrailingZeros64(stop))/8 + 1
-						continue
-					}
-					for {
-						if i >= end {
-							break loop
-						}
-						i++
-						if *(*byte)(unsafe.Add(base, i-1)) < 0x80 {
-							break
-						}
-					}
-				case codeBoolean:
-					if i >= end || *(*byte)(unsafe.Add(base, i)) > 1 {
-						break loop
-					}
-					i++
-				case code4:
-					i += 4
-				case code8:
-					i += 8
-				default:
-					size, err := datum.Skip(p.skips[m].nodes, p.skips[m].node, data[i:end])
-					if err != nil {
-						break loop
-					}
-					i += uintptr(size)
-				}
-				if i > end {
-					break loop
-				}
-			}
-			if i != end {
-				break
-			}
-			*(*uint32)(unsafe.Add(ends, len(codes)*4)) = uint32(i)
-			if need := int(in.Value.Size) + f.extra + slack; cap(dst)-from < need {
-				dst = grow(dst, need)
-			}
-			dst = e.emit(p, dst, base, in)
-		}
-		o := &out[at]
-		at++
-		o.Origin, o.Topic, o.Partition, o.Offset, o.Timestamp = uint32(n), to, in.Partition, in.Offset, in.Timestamp
-		o.Key.Form, o.Key.Schema, o.Key.Start, o.Key.Size = wit.Unchanged, in.Key.Schema, 0, 0
-		o.Value.Form, o.Value.Schema, o.Value.Start, o.Value.Size = wit.Structured, p.out, uint32(from),
-			uint32(len(dst)-from)
-		if p.same {
-			o.Value.Form, o.Value.Start, o.Value.Size = wit.Unchanged, 0, 0
-		}
-		o.Headers.Form, o.Headers.Schema, o.Headers.Start, o.Headers.Size = wit.Unchanged, 0, 0, 0
+func (e *Engine) structures(p *program, schema uint32, first int, to uint32, rows []wit.Row, n int,
+	data []byte) int {
+	s := e.beginLoop(first, to, rows, n, data)
+	s.Value, s.Result = datumWord(wit.Structured, schema), datumWord(wit.Structured, p.out)
+	if p.same {
+		s.Mask, s.Result = datumWord(0xff, ^uint32(0)), datumWord(wit.Unchanged, p.out)
+		kernel.Pass(s)
+		return e.endLoop()
 	}
-	e.rows, e.data = out[:at], dst
-	return n
-}
-
-// grow makes room, for about a call's worth at once.
-func grow(dst []byte, need int) []byte {
-	bigger := make([]byte, len(dst), max(2*cap(dst), len(dst)+need, 64<<10))
-	copy(bigger, dst)
-	return bigger
-}
-
-// emit writes a row's parts; ends say where its fields are. There is room for the result and for slack behind it.
-func (e *Engine) emit(p *program, dst []byte, base unsafe.Pointer, in *wit.Row) []byte {
-	at := len(dst)
-	whole := dst[:cap(dst)]
-	to := unsafe.Pointer(unsafe.SliceData(dst))
-	ends := unsafe.Pointer(unsafe.SliceData(e.ends))
-	for i := range p.parts {
-		part := &p.parts[i]
-		var src unsafe.Pointer
-		var size int
-		switch part.from {
-		case input:
-			first, last := *(*uint32)(unsafe.Add(ends, part.first*4)), *(*uint32)(unsafe.Add(ends, part.last*4+4))
-			src, size = unsafe.Add(base, first), int(last-first)
-			if part.bytes != nil && *(*byte)(src) == part.null {
-				src, size = unsafe.Pointer(unsafe.SliceData(part.bytes)), len(part.bytes)
-			}
-			copy(whole[at:at+size], unsafe.Slice((*byte)(src), size))
-		case constant:
-			// padded by slack when it was compiled, so words can be read
-			src, size = unsafe.Pointer(unsafe.SliceData(part.bytes)), len(part.bytes)
-			if size > slack {
-				copy(whole[at:at+size], part.bytes)
-				break
-			}
-			for k := 0; k < size; k += 8 {
-				*(*uint64)(unsafe.Add(to, at+k)) = *(*uint64)(unsafe.Add(src, k))
-			}
-		case chosen:
-			made := part.choice[*(*byte)(unsafe.Add(base, *(*uint32)(unsafe.Add(ends, part.first*4))))]
-			size = copy(whole[at:], made)
+	s.Program = &p.fast.Program
+	s.Ends = e.places(p.fast.ends)
+	for {
+		switch why := kernel.Structures(s); why {
+		case kernel.Done:
+			return e.endLoop()
+		case kernel.Full:
+			e.grow(int(rows[s.N].Value.Size))
 		default:
-			size = len(part.attribute(whole[:at], in)) - at
+			in, skip := &rows[s.N].Value, &p.skips[s.Member-1]
+			size, err := datum.Skip(skip.nodes, skip.node, data[s.Place:in.Start+in.Size])
+			if err != nil {
+				return e.endLoop()
+			}
+			s.Place += size
 		}
-		at += size
 	}
-	return whole[:at]
+}
+
+// places has room for n places.
+func (e *Engine) places(n int) unsafe.Pointer {
+	if len(e.spots) < n {
+		e.spots = make([]uint64, n)
+	}
+	return unsafe.Pointer(unsafe.SliceData(e.spots))
 }

@@ -1,10 +1,9 @@
 package chain
 
 import (
-	"math/bits"
-	"slices"
 	"unsafe"
 
+	"github.com/culvert-project/culvert/plugins/smt/kernel"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/datum"
 )
@@ -13,44 +12,38 @@ import (
 // look at no more of values than their tags, by which a part chooses, so another map of the same names, in a row that
 // has the same attributes, comes to the same parts.
 type shape struct {
-	program
-	// head is the tag and the count; keys are the keys.
-	head    []byte
-	keys    []shapeKey
-	choices []choice
-	has     attributes
-	size    int
+	fast fastProgram
+	// same: the result's bytes are the input's.
+	same bool
 }
 
-// shapeKey is a key with its tag, and its first words under their masks. Room behind it is for reading words.
-type shapeKey struct {
-	bytes       []byte
-	words, mask [2]uint64
+// words are those of a text, low byte first, each with the mask of what counts of it behind it.
+func words(text []byte) (list []uint64) {
+	for at := 0; at < len(text); at += 8 {
+		var w, mask uint64
+		for i, b := range text[at:min(len(text), at+8)] {
+			w |= uint64(b) << (8 * i)
+			mask |= 0xff << (8 * i)
+		}
+		list = append(list, w, mask)
+	}
+	return list
 }
 
-func newShapeKey(key []byte) shapeKey {
-	k := shapeKey{bytes: append(make([]byte, 0, len(key)+8), key...)}
-	for i, b := range key[:min(len(key), 16)] {
-		k.words[i/8] |= uint64(b) << (i % 8 * 8)
-		k.mask[i/8] |= 0xff << (i % 8 * 8)
-	}
-	return k
+func newKey(text []byte) kernel.Key {
+	list := append(words(text), 0, 0, 0, 0)
+	return kernel.Key{Size: len(text), First: list[0], Mask: list[1], Second: list[2], Masking: list[3],
+		Rest: unsafe.Pointer(unsafe.SliceData(list[4:]))}
 }
 
-// attributes tells which of them a row has.
-type attributes uint8
-
-func attributesOf(row *wit.Row) (a attributes) {
-	if row.Partition >= 0 {
-		a |= 1
+// lacks tells which attributes a row is without.
+func lacks(row *wit.Row) (bits uint64) {
+	for i, n := range [...]int64{int64(row.Partition), row.Offset, row.Timestamp} {
+		if n < 0 {
+			bits |= 1 << i
+		}
 	}
-	if row.Offset >= 0 {
-		a |= 2
-	}
-	if row.Timestamp >= 0 {
-		a |= 4
-	}
-	return a
+	return bits
 }
 
 // maxMisses is how many more shapes a plan learns than come again: records that all differ are not worth the learning.
@@ -62,14 +55,28 @@ func (p *plan) learn(m *entries, before []byte, row *wit.Row) {
 		return
 	}
 	p.misses++
-	s := &shape{has: attributesOf(row), choices: slices.Clone(m.choices)}
 	var original entries
 	original.read(before)
+	f := fastProgram{ends: 2*len(original.list) + 1}
+	keys := make([]kernel.Key, 0, len(original.list)+1)
 	for _, e := range original.list {
-		s.keys = append(s.keys, newShapeKey(e.key))
+		keys = append(keys, newKey(e.key))
 	}
-	s.head = datum.AppendNumber([]byte{datum.TagMap}, int64(len(original.list)))
-	s.same = !m.changed
+	f.Keys, f.Members, f.Lacks = unsafe.SliceData(keys[:cap(keys)]), len(keys), lacks(row)
+	head := datum.AppendNumber([]byte{datum.TagMap}, int64(len(original.list)))
+	list := words(head)
+	f.Head, f.HeadMask, f.HeadSize = list[0], list[1], len(head)
+	choices := make([]kernel.Choice, len(m.choices), len(m.choices)+1)
+	for i, c := range m.choices {
+		choices[i].Place = 8 * (2*c.valueAt + 1)
+		for tag, b := range c.by {
+			if b != nil {
+				choices[i].Allowed |= 1 << tag
+			}
+		}
+	}
+	f.Choices, f.Chosen = unsafe.SliceData(choices), len(choices)
+	var s program
 	s.join(part{from: constant, bytes: datum.AppendNumber([]byte{datum.TagMap}, int64(len(m.list)))})
 	for i := range m.list {
 		e := &m.list[i]
@@ -90,137 +97,30 @@ func (p *plan) learn(m *entries, before []byte, row *wit.Row) {
 			s.join(part{from: constant, bytes: e.value})
 		}
 	}
-	s.size = s.extra()
-	p.shape = s
+	f.compileParts(s.parts)
+	p.shape = &shape{fast: f, same: !m.changed}
 }
 
 // maps handles rows of one route whose values are maps of the shape that came last, for a route with steps on values
-// only. It returns the first row that it did not do. Positions in ends: where each entry begins, and where its value
+// only. It returns the first row that it did not do. Of each entry the kernel notes where it begins and where its value
 // does.
-func (e *Engine) maps(p *plan, topic, to uint32, rows []wit.Row, n int, data []byte) int {
-	s := p.shape
-	if need := 2*len(s.keys) + 1; len(e.ends) < need {
-		e.ends = make([]uint32, need)
-	}
-	at, out := len(e.rows), e.rows[:cap(e.rows)]
-	dst := e.data
-	base := unsafe.Pointer(unsafe.SliceData(data))
-	ends := unsafe.Pointer(unsafe.SliceData(e.ends))
-	start := n
-loop:
-	for ; n < len(rows) && at < len(out) && len(dst) < maxData; n++ {
-		in := &rows[n]
-		i, end := uint64(in.Value.Start), uint64(in.Value.Start)+uint64(in.Value.Size)
-		if in.Topic != topic || in.Value.Form != wit.Dynamic || end > uint64(len(data)) || attributesOf(in) != s.has ||
-			i+uint64(len(s.head)) > end {
+func (e *Engine) maps(p *plan, first int, to uint32, rows []wit.Row, n int, data []byte) int {
+	s := e.beginLoop(first, to, rows, n, data)
+	s.Program, s.Ends = &p.shape.fast.Program, e.places(p.shape.fast.ends)
+	s.Result = datumWord(wit.Dynamic, 0)
+	for why := kernel.Maps(s); why != kernel.Done; why = kernel.Maps(s) {
+		in := &rows[s.N].Value
+		if why == kernel.Full {
+			e.grow(int(in.Size))
+			continue
+		}
+		size, err := datum.SkipDynamic(data[s.Place : in.Start+in.Size])
+		if err != nil {
 			break
 		}
-		for _, b := range s.head {
-			if *(*byte)(unsafe.Add(base, i)) != b {
-				break loop
-			}
-			i++
-		}
-		for k := range s.keys {
-			*(*uint32)(unsafe.Add(ends, k*8)) = uint32(i)
-			key := &s.keys[k]
-			size := uint64(len(key.bytes))
-			if i+size+8 > uint64(len(data)) || (*(*uint64)(unsafe.Add(base, i))^key.words[0])&key.mask[0] != 0 {
-				break loop
-			}
-			if size > 8 && ((*(*uint64)(unsafe.Add(base, i+8))^key.words[1])&key.mask[1] != 0 ||
-				size > 16 && !sameKey(unsafe.Add(base, i+16), key.bytes[16:])) {
-				break loop
-			}
-			i += size
-			*(*uint32)(unsafe.Add(ends, k*8+4)) = uint32(i)
-			if i >= end {
-				break loop
-			}
-			// what is skipped here may run past the end: that is told by the next key, or behind the last
-			tag := *(*byte)(unsafe.Add(base, i))
-			switch tag {
-			case datum.TagNull, datum.TagFalse, datum.TagTrue:
-				i++
-				continue
-			case datum.TagText, datum.TagBytes:
-				if i+3 > end {
-					break
-				}
-				n, head := uint64(*(*byte)(unsafe.Add(base, i+1))), uint64(2)
-				if n >= 0x80 {
-					next := uint64(*(*byte)(unsafe.Add(base, i+2)))
-					if next >= 0x80 {
-						break // 8 KiB and more
-					}
-					n, head = n&0x7f|next<<7, 3
-				}
-				if n&1 == 0 {
-					i += head + n>>1
-					continue
-				}
-			case datum.TagInt8, datum.TagInt16, datum.TagInt32, datum.TagInt64:
-				if i+9 > uint64(len(data)) {
-					break
-				}
-				stop := ^*(*uint64)(unsafe.Add(base, i+1)) & 0x8080808080808080
-				// this many bytes always fit; no stop counts as 9
-				if n := bits.TrailingZeros64(stop)/8 + 1; n <= 1<<(tag-datum.TagInt8) {
-					i += 1 + uint64(n)
-					continue
-				}
-			case datum.TagFloat64:
-				i += 9
-				continue
-			}
-			other, err := datum.SkipDynamic(data[i:end])
-			if err != nil {
-				break loop
-			}
-			i += uint64(other)
-		}
-		if i != end {
-			break
-		}
-		*(*uint32)(unsafe.Add(ends, len(s.keys)*8)) = uint32(i)
-		for k := range s.choices {
-			c := &s.choices[k]
-			if c.by[data[e.ends[2*c.valueAt+1]]] == nil {
-				break loop
-			}
-		}
-		from := len(dst)
-		if !s.same {
-			if need := int(in.Value.Size) + s.size + slack; cap(dst)-from < need {
-				dst = grow(dst, need)
-			}
-			dst = e.emit(&s.program, dst, base, in)
-		}
-		o := &out[at]
-		at++
-		o.Origin, o.Topic, o.Partition, o.Offset, o.Timestamp = uint32(n), to, in.Partition, in.Offset, in.Timestamp
-		o.Key.Form, o.Key.Schema, o.Key.Start, o.Key.Size = wit.Unchanged, in.Key.Schema, 0, 0
-		o.Value.Form, o.Value.Schema, o.Value.Start, o.Value.Size = wit.Dynamic, 0, uint32(from), uint32(len(dst)-from)
-		if s.same {
-			o.Value.Form, o.Value.Start, o.Value.Size = wit.Unchanged, 0, 0
-		}
-		o.Headers.Form, o.Headers.Schema, o.Headers.Start, o.Headers.Size = wit.Unchanged, 0, 0, 0
+		s.Place += size
 	}
-	e.rows, e.data = out[:at], dst
-	p.misses = max(0, p.misses-(n-start))
-	return n
-}
-
-// sameKey compares by words. There are 8 bytes to read behind either.
-func sameKey(at unsafe.Pointer, key []byte) bool {
-	to := unsafe.Pointer(unsafe.SliceData(key))
-	n := len(key)
-	for ; n >= 8; n -= 8 {
-		if *(*uint64)(at) != *(*uint64)(to) {
-			return false
-		}
-		at, to = unsafe.Add(at, 8), unsafe.Add(to, 8)
-	}
-	// shifting by 64 gives 0: nothing is left to compare
-	return (*(*uint64)(at)^*(*uint64)(to))<<(64-8*n) == 0
+	done := e.endLoop()
+	p.misses = max(0, p.misses-(done-n))
+	return done
 }

@@ -6,7 +6,7 @@ import (
 	"unsafe"
 )
 
-//go:generate go run ./gen
+//go:generate go run ../../../assembler kernel.go word.go row.go template.go
 
 // quotient is u divided by the power of ten at p+i, as bits.
 func quotient(u uint64, p unsafe.Pointer, i int) uint64 {

@@ -1,4 +1,4 @@
-// Made by gen from kernel.go. DO NOT EDIT.
+// Made by plugins/assembler from kernel.go. DO NOT EDIT.
 
 #include "textflag.h"
 

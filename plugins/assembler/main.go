@@ -1,10 +1,13 @@
-// Command gen turns the functions of kernel.go into Wasm assembly, kernel_wasm.s. Go's own Wasm code goes through a
-// jump table at every jump; assembly has real loops and blocks. The Go source stays the truth: it is what other
-// machines run, and what the tests compare the assembly with.
+// Command assembler turns functions of kernel.go in the folder that it runs in into Wasm assembly, kernel_wasm.s. Go's
+// own Wasm code goes through a jump table at every jump; assembly has real loops and blocks. The Go source stays the
+// truth: it is what other machines run, and what the tests compare the assembly with. Its arguments are the files with
+// functions to be assembled or inlined.
 //
 // It knows a small part of Go: variables of 8 bytes (int, uint64, int64, pointers), fields of structs through pointers,
 // if, for, labels, return, and calls, which are inlined. Functions whose comment begins with "kernel" get a body in
-// assembly. Conditions are not cut short, and shifts must be below 64.
+// assembly. Conditions are not cut short, and shifts must be below 64. Functions named Load, Byte, Store, Put, Copy,
+// quotient and pointer are instructions: they must do what their like in plugins/odata/decode/fast and
+// plugins/smt/kernel do.
 package main
 
 import (
@@ -23,7 +26,7 @@ import (
 )
 
 func main() {
-	text, err := generate(".")
+	text, err := generate(".", os.Args[1:])
 	if err == nil {
 		err = os.WriteFile("kernel_wasm.s", text, 0o644)
 	}
@@ -32,9 +35,6 @@ func main() {
 		os.Exit(1)
 	}
 }
-
-// files are those with functions to be assembled or inlined.
-var files = []string{"kernel.go", "word.go", "row.go", "template.go"}
 
 type generator struct {
 	fset  *token.FileSet
@@ -75,7 +75,7 @@ type frame struct {
 	labels  int
 }
 
-func generate(folder string) (text []byte, err error) {
+func generate(folder string, files []string) (text []byte, err error) {
 	g := &generator{fset: token.NewFileSet(), funcs: map[types.Object]*ast.FuncDecl{}}
 	var parsed []*ast.File
 	for _, name := range files {
@@ -96,7 +96,7 @@ func generate(folder string) (text []byte, err error) {
 		build.Default.GOROOT = strings.TrimSpace(string(root))
 	}
 	config := types.Config{Importer: importer.ForCompiler(g.fset, "source", nil), Sizes: sizes, Error: func(error) {}}
-	config.Check("fast", g.fset, parsed, g.info)
+	config.Check("kernel", g.fset, parsed, g.info)
 	defer func() {
 		if e := recover(); e != nil {
 			failure, ok := e.(failure)
@@ -106,7 +106,7 @@ func generate(folder string) (text []byte, err error) {
 			err = failure
 		}
 	}()
-	g.line("// Made by gen from kernel.go. DO NOT EDIT.")
+	g.line("// Made by plugins/assembler from kernel.go. DO NOT EDIT.")
 	g.line("")
 	g.line("#include \"textflag.h\"")
 	var kernels []*ast.FuncDecl
@@ -651,7 +651,7 @@ func (g *generator) place(p, i ast.Expr) int64 {
 func (g *generator) inlined(e *ast.CallExpr) *ast.FuncDecl {
 	if id, ok := e.Fun.(*ast.Ident); ok {
 		switch id.Name {
-		case "Load", "Byte", "Store", "Put", "quotient", "pointer":
+		case "Load", "Byte", "Store", "Put", "Copy", "quotient", "pointer":
 			return nil
 		}
 		return g.funcs[g.info.Uses[id]]
@@ -792,6 +792,17 @@ func (g *generator) assigned(fn *ast.FuncDecl, o types.Object) bool {
 // call assembles a call whose results go to registers.
 func (g *generator) call(e *ast.CallExpr, targets []int) {
 	switch types.ExprString(e.Fun) {
+	case "Copy":
+		for at := 0; at < 4; at += 2 {
+			g.value(e.Args[at])
+			g.value(e.Args[at+1])
+			g.line("I64Add")
+			g.line("I32WrapI64")
+		}
+		g.value(e.Args[4])
+		g.line("I32WrapI64")
+		g.line("MemoryCopy")
+		return
 	case "Store", "Put":
 		offset := g.place(e.Args[0], e.Args[1])
 		g.value(e.Args[2])

@@ -1,0 +1,319 @@
+package kernel
+
+import (
+	"math/bits"
+	"unsafe"
+
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/datum"
+)
+
+//go:generate go run ../../assembler kernel.go word.go rows.go
+
+const (
+	highs = 0x8080808080808080
+	// low is the lower half of a word; form and schema are what counts of the word that has both.
+	low           = 0xffffffff
+	schema        = 0xffffffff00000000
+	formAndSchema = 0xffffffff000000ff
+	// places in a row
+	key, value, headers = 32, 48, 64
+)
+
+// pointer reads a pointer.
+func pointer(p unsafe.Pointer, i int) unsafe.Pointer { return *(*unsafe.Pointer)(unsafe.Add(p, i)) }
+
+// finish writes the row of the result, whose value has the bytes from s.At to at.
+func finish(s *Rows, in unsafe.Pointer, head uint64, at int) {
+	out := unsafe.Add(s.Out, s.Made*rowBytes)
+	Store(out, 0, uint64(s.First+s.N)|s.To<<32)
+	Store(out, Partition, Load(in, Partition))
+	Store(out, Offset, Load(in, Offset))
+	Store(out, Timestamp, Load(in, Timestamp))
+	Store(out, key, Load(in, key)&schema|uint64(wit.Unchanged))
+	Store(out, key+8, 0)
+	Store(out, value, head)
+	Store(out, value+8, uint64(s.At)|uint64(at-s.At)<<32)
+	Store(out, headers, uint64(wit.Unchanged))
+	Store(out, headers+8, 0)
+	s.At = at
+	s.N++
+	s.Made++
+	s.Member = 0
+}
+
+// emit writes a row's parts and the row. There is room for them.
+func emit(s *Rows, in unsafe.Pointer) {
+	dst := s.Dst
+	at := s.At
+	part := s.Program.Parts
+	for left := s.Program.Pieces; left != 0; left-- {
+		src := part.Bytes
+		n := part.Size
+		kind := part.Kind
+		if kind != Constant {
+			if kind == Attribute {
+				v := int64(Load(in, part.First))
+				if part.First == Partition {
+					v = v << 32 >> 32
+				}
+				n = 0
+				if part.Null != 0 {
+					Put(dst, at, 2&^byte(v>>63))
+					at++
+				}
+				if part.Null == 0 || v >= 0 {
+					u := uint64(v<<1 ^ v>>63)
+					for u >= 0x80 {
+						Put(dst, at, byte(u|0x80))
+						at++
+						u >>= 7
+					}
+					Put(dst, at, byte(u))
+					at++
+				}
+			} else {
+				first := int(Load(s.Ends, part.First))
+				if kind == Choosing {
+					piece := int(Byte(s.Data, first)) * 16
+					n = int(Load(src, piece+8))
+					src = pointer(src, piece)
+				} else if kind == Copied || uint64(Byte(s.Data, first)) != part.Null {
+					n = int(Load(s.Ends, part.Last)) - first
+					src = unsafe.Add(s.Data, first)
+				}
+			}
+		}
+		if n > Room {
+			Copy(dst, at, src, 0, n)
+		} else {
+			for k := 0; k < n; k += 16 {
+				Store(dst, at+k, Load(src, k))
+				Store(dst, at+k+8, Load(src, k+8))
+			}
+		}
+		at += n
+		part = (*Part)(unsafe.Add(unsafe.Pointer(part), 48))
+	}
+	finish(s, in, s.Result, at)
+}
+
+// kernel of Pass
+func goPass(s *Rows) int {
+	for s.N < s.Count {
+		in := unsafe.Add(s.In, s.N*rowBytes)
+		head := Load(in, value)
+		if Load(in, 0)>>32 != s.Topic || head&s.Mask != s.Value || s.Made >= s.Most {
+			return Done
+		}
+		finish(s, in, head&s.Keep|s.Result, s.At)
+	}
+	return Done
+}
+
+// structure notes in s.Ends where the members of a structure begin, from those that are noted on, and returns Full
+// when all are, with their number, or why it stopped.
+func structure(s *Rows, in unsafe.Pointer, end int) (why, members int) {
+	data := s.Data
+	ends := s.Ends
+	program := s.Program
+	i := s.Place
+	m := s.Member
+	if m == 0 {
+		if Load(in, 0)>>32 != s.Topic || Load(in, value)&formAndSchema != s.Value || end > s.Limit ||
+			s.Made >= s.Most || s.At >= s.Full {
+			return Done, 0
+		}
+		i = int(Load(in, value+8) & low)
+		if program.Root != 0 {
+			if uint64(Byte(data, i))+1 != program.Root {
+				return Done, 0
+			}
+			i++
+		}
+	}
+	for m < program.Members {
+		Store(ends, m*8, uint64(i))
+		code := Load(program.Fields, m*8)
+		m++
+		if code&Optional != 0 {
+			branch := uint64(Byte(data, i))
+			if branch&^2 != 0 {
+				return Done, 0
+			}
+			i++
+			if branch != code>>8 {
+				if i > end {
+					return Done, 0
+				}
+				continue
+			}
+			code &= Optional - 1
+		}
+		if code == Block {
+			size := uint64(Byte(data, i))
+			i++
+			if size >= 0x80 {
+				next := uint64(Byte(data, i))
+				if next >= 0x80 {
+					return Done, 0 // 8 KiB and more
+				}
+				size = size&0x7f | next<<7
+				i++
+			}
+			if size&1 != 0 {
+				return Done, 0
+			}
+			i += int(size >> 1)
+		} else if code == Number {
+			stop := ^Load(data, i) & highs
+			if stop == 0 {
+				return Done, 0 // 9 bytes and more
+			}
+			i += bits.TrailingZeros64(stop)>>3 + 1
+		} else if code == Boolean {
+			if Byte(data, i) > 1 {
+				return Done, 0
+			}
+			i++
+		} else if code == Four {
+			i += 4
+		} else if code == Eight {
+			i += 8
+		} else {
+			s.Member = m
+			s.Place = i
+			return Skip, 0
+		}
+		if i > end {
+			return Done, 0
+		}
+	}
+	if i != end {
+		return Done, 0
+	}
+	Store(ends, m*8, uint64(i))
+	return Full, m
+}
+
+// kernel of Structures
+func goStructures(s *Rows) int {
+	for s.N < s.Count {
+		in := unsafe.Add(s.In, s.N*rowBytes)
+		size := int(Load(in, value+8) >> 32)
+		why, m := structure(s, in, int(Load(in, value+8)&low)+size)
+		if why != Full {
+			return why
+		}
+		if s.At+size+s.Program.Extra+Room > s.Size {
+			s.Place = int(Load(in, value+8)&low) + size
+			s.Member = m
+			return Full
+		}
+		emit(s, in)
+	}
+	return Done
+}
+
+// entries is structure for the entries of a map.
+func entries(s *Rows, in unsafe.Pointer, end int) (why, members int) {
+	data := s.Data
+	program := s.Program
+	i := s.Place
+	m := s.Member
+	if m == 0 {
+		if Load(in, 0)>>32 != s.Topic || Load(in, value)&0xff != uint64(wit.Dynamic) || end > s.Limit ||
+			s.Made >= s.Most || s.At >= s.Full {
+			return Done, 0
+		}
+		if Load(in, Partition)>>31&1|Load(in, Offset)>>63<<1|Load(in, Timestamp)>>63<<2 != program.Lacks {
+			return Done, 0
+		}
+		start := int(Load(in, value+8) & low)
+		if (Load(data, start)^program.Head)&program.HeadMask != 0 {
+			return Done, 0
+		}
+		i = start + program.HeadSize
+	}
+	key := (*Key)(unsafe.Add(unsafe.Pointer(program.Keys), m*48))
+	for m < program.Members {
+		Store(s.Ends, m*16, uint64(i))
+		if i+key.Size > end {
+			return Done, 0
+		}
+		differs := (Load(data, i)^key.First)&key.Mask | (Load(data, i+8)^key.Second)&key.Masking
+		rest := key.Rest
+		for k := 16; k < key.Size; k += 8 {
+			differs |= (Load(data, i+k) ^ Load(rest, 0)) & Load(rest, 8)
+			rest = unsafe.Add(rest, 16)
+		}
+		if differs != 0 {
+			return Done, 0
+		}
+		i += key.Size
+		key = (*Key)(unsafe.Add(unsafe.Pointer(key), 48))
+		Store(s.Ends, m*16+8, uint64(i))
+		m++
+		// what is passed over here may run past the end: that is told by the next key, or behind the last
+		tag := uint64(Byte(data, i))
+		n := 0
+		if tag == uint64(datum.TagText) || tag == uint64(datum.TagBytes) {
+			size := int(Byte(data, i+1))
+			n = 2
+			if size >= 0x80 {
+				n = 3
+				size = size&0x7f | int(Byte(data, i+2))<<7
+			}
+			n += size >> 1
+			if size&1 != 0 || size >= 1<<14 {
+				n = 0
+			}
+		} else if tag <= uint64(datum.TagTrue) {
+			n = 1
+		} else if tag <= uint64(datum.TagInt64) {
+			n = bits.TrailingZeros64(^Load(data, i+1)&highs)>>3 + 2
+			if n > 1+1<<(tag-uint64(datum.TagInt8)) { // as many bytes as the number has always fit
+				n = 0
+			}
+		} else if tag == uint64(datum.TagFloat64) {
+			n = 9
+		}
+		if n == 0 {
+			s.Member = m
+			s.Place = i
+			return Skip, 0
+		}
+		i += n
+	}
+	if i != end {
+		return Done, 0
+	}
+	Store(s.Ends, m*16, uint64(i))
+	choice := program.Choices
+	for left := program.Chosen; left != 0; left-- {
+		if choice.Allowed>>uint64(Byte(data, int(Load(s.Ends, choice.Place))))&1 == 0 {
+			return Done, 0
+		}
+		choice = (*Choice)(unsafe.Add(unsafe.Pointer(choice), 16))
+	}
+	return Full, m
+}
+
+// kernel of Maps
+func goMaps(s *Rows) int {
+	for s.N < s.Count {
+		in := unsafe.Add(s.In, s.N*rowBytes)
+		size := int(Load(in, value+8) >> 32)
+		why, m := entries(s, in, int(Load(in, value+8)&low)+size)
+		if why != Full {
+			return why
+		}
+		if s.At+size+s.Program.Extra+Room > s.Size {
+			s.Place = int(Load(in, value+8)&low) + size
+			s.Member = m
+			return Full
+		}
+		emit(s, in)
+	}
+	return Done
+}

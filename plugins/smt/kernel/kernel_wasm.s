@@ -1,0 +1,2116 @@
+// Made by plugins/assembler from kernel.go. DO NOT EDIT.
+
+#include "textflag.h"
+
+TEXT ·Pass(SB), NOSPLIT, $0-16
+	I64Load s+0(FP)
+	Set R0
+	Block
+		Loop
+			Get R0
+			I32WrapI64
+			I64Load $16
+			Get R0
+			I32WrapI64
+			I64Load $24
+			I64LtS
+			I32Eqz
+			BrIf $1
+			Get R0
+			I32WrapI64
+			I64Load $0
+			Get R0
+			I32WrapI64
+			I64Load $16
+			I64Const $80
+			I64Mul
+			I64Add
+			Set R1
+			Get R1
+			I32WrapI64
+			I64Load $48
+			Set R2
+			Get R1
+			I32WrapI64
+			I64Load $0
+			I64Const $32
+			I64ShrU
+			Get R0
+			I32WrapI64
+			I64Load $104
+			I64Ne
+			Get R2
+			Get R0
+			I32WrapI64
+			I64Load $120
+			I64And
+			Get R0
+			I32WrapI64
+			I64Load $128
+			I64Ne
+			I32Or
+			Get R0
+			I32WrapI64
+			I64Load $40
+			Get R0
+			I32WrapI64
+			I64Load $48
+			I64GeS
+			I32Or
+			If
+				Get SP
+				I64Const $0
+				I64Store ret+8(FP)
+				RET
+			End
+			Get R2
+			Get R0
+			I32WrapI64
+			I64Load $136
+			I64And
+			Get R0
+			I32WrapI64
+			I64Load $144
+			I64Or
+			Set R3
+			Get R0
+			I32WrapI64
+			I64Load $80
+			Set R4
+			Block
+				Get R0
+				I32WrapI64
+				I64Load $8
+				Get R0
+				I32WrapI64
+				I64Load $40
+				I64Const $80
+				I64Mul
+				I64Add
+				Set R5
+				Get R5
+				I32WrapI64
+				Get R0
+				I32WrapI64
+				I64Load $32
+				Get R0
+				I32WrapI64
+				I64Load $16
+				I64Add
+				Get R0
+				I32WrapI64
+				I64Load $112
+				I64Const $32
+				I64Shl
+				I64Or
+				I64Store $0
+				Get R5
+				I32WrapI64
+				Get R1
+				I32WrapI64
+				I64Load $8
+				I64Store $8
+				Get R5
+				I32WrapI64
+				Get R1
+				I32WrapI64
+				I64Load $16
+				I64Store $16
+				Get R5
+				I32WrapI64
+				Get R1
+				I32WrapI64
+				I64Load $24
+				I64Store $24
+				Get R5
+				I32WrapI64
+				Get R1
+				I32WrapI64
+				I64Load $32
+				I64Const $-4294967296
+				I64And
+				I64Const $1
+				I64Or
+				I64Store $32
+				Get R5
+				I32WrapI64
+				I64Const $0
+				I64Store $40
+				Get R5
+				I32WrapI64
+				Get R3
+				I64Store $48
+				Get R5
+				I32WrapI64
+				Get R0
+				I32WrapI64
+				I64Load $80
+				Get R4
+				Get R0
+				I32WrapI64
+				I64Load $80
+				I64Sub
+				I64Const $32
+				I64Shl
+				I64Or
+				I64Store $56
+				Get R5
+				I32WrapI64
+				I64Const $1
+				I64Store $64
+				Get R5
+				I32WrapI64
+				I64Const $0
+				I64Store $72
+				Get R0
+				I32WrapI64
+				Get R4
+				I64Store $80
+				Get R0
+				I32WrapI64
+				Get R0
+				I32WrapI64
+				I64Load $16
+				I64Const $1
+				I64Add
+				I64Store $16
+				Get R0
+				I32WrapI64
+				Get R0
+				I32WrapI64
+				I64Load $40
+				I64Const $1
+				I64Add
+				I64Store $40
+				Get R0
+				I32WrapI64
+				I64Const $0
+				I64Store $160
+			End
+			Br $0
+		End
+	End
+	Get SP
+	I64Const $0
+	I64Store ret+8(FP)
+	RET
+	Unreachable
+	RET
+
+TEXT ·Structures(SB), NOSPLIT, $0-16
+	I64Load s+0(FP)
+	Set R0
+	Block
+		Loop
+			Get R0
+			I32WrapI64
+			I64Load $16
+			Get R0
+			I32WrapI64
+			I64Load $24
+			I64LtS
+			I32Eqz
+			BrIf $1
+			Get R0
+			I32WrapI64
+			I64Load $0
+			Get R0
+			I32WrapI64
+			I64Load $16
+			I64Const $80
+			I64Mul
+			I64Add
+			Set R1
+			Get R1
+			I32WrapI64
+			I64Load $56
+			I64Const $32
+			I64ShrU
+			Set R2
+			Get R1
+			I32WrapI64
+			I64Load $56
+			I64Const $4294967295
+			I64And
+			Get R2
+			I64Add
+			Set R5
+			Block
+				Get R0
+				I32WrapI64
+				I64Load $56
+				Set R6
+				Get R0
+				I32WrapI64
+				I64Load $176
+				Set R7
+				Get R0
+				I32WrapI64
+				I64Load $152
+				Set R8
+				Get R0
+				I32WrapI64
+				I64Load $168
+				Set R9
+				Get R0
+				I32WrapI64
+				I64Load $160
+				Set R10
+				Get R10
+				I64Eqz
+				If
+					Get R1
+					I32WrapI64
+					I64Load $0
+					I64Const $32
+					I64ShrU
+					Get R0
+					I32WrapI64
+					I64Load $104
+					I64Ne
+					Get R1
+					I32WrapI64
+					I64Load $48
+					I64Const $-4294967041
+					I64And
+					Get R0
+					I32WrapI64
+					I64Load $128
+					I64Ne
+					I32Or
+					Get R5
+					Get R0
+					I32WrapI64
+					I64Load $64
+					I64GtS
+					I32Or
+					Get R0
+					I32WrapI64
+					I64Load $40
+					Get R0
+					I32WrapI64
+					I64Load $48
+					I64GeS
+					I32Or
+					Get R0
+					I32WrapI64
+					I64Load $80
+					Get R0
+					I32WrapI64
+					I64Load $96
+					I64GeS
+					I32Or
+					If
+						I64Const $0
+						I64Const $0
+						Set R4
+						Set R3
+						Br $2
+					End
+					Get R1
+					I32WrapI64
+					I64Load $56
+					I64Const $4294967295
+					I64And
+					Set R9
+					Get R8
+					I32WrapI64
+					I64Load $16
+					I64Const $0
+					I64Ne
+					If
+						Get R6
+						Get R9
+						I64Add
+						I32WrapI64
+						I64Load8U $0
+						I64Const $1
+						I64Add
+						Get R8
+						I32WrapI64
+						I64Load $16
+						I64Ne
+						If
+							I64Const $0
+							I64Const $0
+							Set R4
+							Set R3
+							Br $3
+						End
+						Get R9
+						I64Const $1
+						I64Add
+						Set R9
+					End
+				End
+				Block
+					Loop
+						Get R10
+						Get R8
+						I32WrapI64
+						I64Load $8
+						I64LtS
+						I32Eqz
+						BrIf $1
+						Get R7
+						Get R10
+						I64Const $8
+						I64Mul
+						I64Add
+						I32WrapI64
+						Get R9
+						I64Store $0
+						Get R8
+						I32WrapI64
+						I64Load $0
+						Get R10
+						I64Const $8
+						I64Mul
+						I64Add
+						I32WrapI64
+						I64Load $0
+						Set R11
+						Get R10
+						I64Const $1
+						I64Add
+						Set R10
+						Get R11
+						I64Const $8
+						I64And
+						I64Const $0
+						I64Ne
+						If
+							Get R6
+							Get R9
+							I64Add
+							I32WrapI64
+							I64Load8U $0
+							Set R12
+							Get R12
+							I64Const $2
+							I64Const $-1
+							I64Xor
+							I64And
+							I64Const $0
+							I64Ne
+							If
+								I64Const $0
+								I64Const $0
+								Set R4
+								Set R3
+								Br $4
+							End
+							Get R9
+							I64Const $1
+							I64Add
+							Set R9
+							Get R12
+							Get R11
+							I64Const $8
+							I64ShrU
+							I64Ne
+							If
+								Get R9
+								Get R5
+								I64GtS
+								If
+									I64Const $0
+									I64Const $0
+									Set R4
+									Set R3
+									Br $5
+								End
+								Br $2
+							End
+							Get R11
+							I64Const $7
+							I64And
+							Set R11
+						End
+						Get R11
+						I64Eqz
+						If
+							Get R6
+							Get R9
+							I64Add
+							I32WrapI64
+							I64Load8U $0
+							Set R12
+							Get R9
+							I64Const $1
+							I64Add
+							Set R9
+							Get R12
+							I64Const $128
+							I64GeU
+							If
+								Get R6
+								Get R9
+								I64Add
+								I32WrapI64
+								I64Load8U $0
+								Set R13
+								Get R13
+								I64Const $128
+								I64GeU
+								If
+									I64Const $0
+									I64Const $0
+									Set R4
+									Set R3
+									Br $5
+								End
+								Get R12
+								I64Const $127
+								I64And
+								Get R13
+								I64Const $7
+								I64Shl
+								I64Or
+								Set R12
+								Get R9
+								I64Const $1
+								I64Add
+								Set R9
+							End
+							Get R12
+							I64Const $1
+							I64And
+							I64Const $0
+							I64Ne
+							If
+								I64Const $0
+								I64Const $0
+								Set R4
+								Set R3
+								Br $4
+							End
+							Get R9
+							Get R12
+							I64Const $1
+							I64ShrU
+							I64Add
+							Set R9
+						Else
+							Get R11
+							I64Const $1
+							I64Eq
+							If
+								Get R6
+								Get R9
+								I64Add
+								I32WrapI64
+								I64Load $0
+								I64Const $-1
+								I64Xor
+								I64Const $-9187201950435737472
+								I64And
+								Set R12
+								Get R12
+								I64Eqz
+								If
+									I64Const $0
+									I64Const $0
+									Set R4
+									Set R3
+									Br $5
+								End
+								Get R9
+								Get R12
+								I64Ctz
+								I64Const $3
+								I64ShrS
+								I64Const $1
+								I64Add
+								I64Add
+								Set R9
+							Else
+								Get R11
+								I64Const $2
+								I64Eq
+								If
+									Get R6
+									Get R9
+									I64Add
+									I32WrapI64
+									I64Load8U $0
+									I64Const $1
+									I64GtU
+									If
+										I64Const $0
+										I64Const $0
+										Set R4
+										Set R3
+										Br $6
+									End
+									Get R9
+									I64Const $1
+									I64Add
+									Set R9
+								Else
+									Get R11
+									I64Const $3
+									I64Eq
+									If
+										Get R9
+										I64Const $4
+										I64Add
+										Set R9
+									Else
+										Get R11
+										I64Const $4
+										I64Eq
+										If
+											Get R9
+											I64Const $8
+											I64Add
+											Set R9
+										Else
+											Get R0
+											I32WrapI64
+											Get R10
+											I64Store $160
+											Get R0
+											I32WrapI64
+											Get R9
+											I64Store $168
+											I64Const $1
+											I64Const $0
+											Set R4
+											Set R3
+											Br $7
+										End
+									End
+								End
+							End
+						End
+						Get R9
+						Get R5
+						I64GtS
+						If
+							I64Const $0
+							I64Const $0
+							Set R4
+							Set R3
+							Br $3
+						End
+						Br $0
+					End
+				End
+				Get R9
+				Get R5
+				I64Ne
+				If
+					I64Const $0
+					I64Const $0
+					Set R4
+					Set R3
+					Br $1
+				End
+				Get R7
+				Get R10
+				I64Const $8
+				I64Mul
+				I64Add
+				I32WrapI64
+				Get R9
+				I64Store $0
+				I64Const $2
+				Get R10
+				Set R4
+				Set R3
+				Br $0
+			End
+			Get R3
+			I64Const $2
+			I64Ne
+			If
+				Get SP
+				Get R3
+				I64Store ret+8(FP)
+				RET
+			End
+			Get R0
+			I32WrapI64
+			I64Load $80
+			Get R2
+			I64Add
+			Get R0
+			I32WrapI64
+			I64Load $152
+			I32WrapI64
+			I64Load $96
+			I64Add
+			I64Const $64
+			I64Add
+			Get R0
+			I32WrapI64
+			I64Load $88
+			I64GtS
+			If
+				Get R0
+				I32WrapI64
+				Get R1
+				I32WrapI64
+				I64Load $56
+				I64Const $4294967295
+				I64And
+				Get R2
+				I64Add
+				I64Store $168
+				Get R0
+				I32WrapI64
+				Get R4
+				I64Store $160
+				Get SP
+				I64Const $2
+				I64Store ret+8(FP)
+				RET
+			End
+			Block
+				Get R0
+				I32WrapI64
+				I64Load $72
+				Set R5
+				Get R0
+				I32WrapI64
+				I64Load $80
+				Set R6
+				Get R0
+				I32WrapI64
+				I64Load $152
+				I32WrapI64
+				I64Load $80
+				Set R7
+				Get R0
+				I32WrapI64
+				I64Load $152
+				I32WrapI64
+				I64Load $88
+				Set R8
+				Block
+					Loop
+						Get R8
+						I64Const $0
+						I64Ne
+						I32Eqz
+						BrIf $1
+						Block
+							Get R7
+							I32WrapI64
+							I64Load $24
+							Set R9
+							Get R7
+							I32WrapI64
+							I64Load $32
+							Set R10
+							Get R7
+							I32WrapI64
+							I64Load $0
+							Set R11
+							Get R11
+							I64Const $0
+							I64Ne
+							If
+								Get R11
+								I64Const $4
+								I64Eq
+								If
+									Get R1
+									Get R7
+									I32WrapI64
+									I64Load $8
+									I64Add
+									I32WrapI64
+									I64Load $0
+									Set R12
+									Get R7
+									I32WrapI64
+									I64Load $8
+									I64Const $8
+									I64Eq
+									If
+										Get R12
+										I64Const $32
+										I64Shl
+										I64Const $32
+										I64ShrS
+										Set R12
+									End
+									I64Const $0
+									Set R10
+									Get R7
+									I32WrapI64
+									I64Load $40
+									I64Const $0
+									I64Ne
+									If
+										Get R5
+										Get R6
+										I64Add
+										I32WrapI64
+										I64Const $2
+										Get R12
+										I64Const $63
+										I64ShrS
+										I64Const $255
+										I64And
+										I64Const $-1
+										I64Xor
+										I64And
+										I64Store8 $0
+										Get R6
+										I64Const $1
+										I64Add
+										Set R6
+									End
+									Get R7
+									I32WrapI64
+									I64Load $40
+									I64Eqz
+									Get R12
+									I64Const $0
+									I64GeS
+									I32Or
+									If
+										Get R12
+										I64Const $1
+										I64Shl
+										Get R12
+										I64Const $63
+										I64ShrS
+										I64Xor
+										Set R13
+										Block
+											Loop
+												Get R13
+												I64Const $128
+												I64GeU
+												I32Eqz
+												BrIf $1
+												Get R5
+												Get R6
+												I64Add
+												I32WrapI64
+												Get R13
+												I64Const $128
+												I64Or
+												I64Const $255
+												I64And
+												I64Store8 $0
+												Get R6
+												I64Const $1
+												I64Add
+												Set R6
+												Get R13
+												I64Const $7
+												I64ShrU
+												Set R13
+												Br $0
+											End
+										End
+										Get R5
+										Get R6
+										I64Add
+										I32WrapI64
+										Get R13
+										I64Const $255
+										I64And
+										I64Store8 $0
+										Get R6
+										I64Const $1
+										I64Add
+										Set R6
+									End
+								Else
+									Get R0
+									I32WrapI64
+									I64Load $176
+									Get R7
+									I32WrapI64
+									I64Load $8
+									I64Add
+									I32WrapI64
+									I64Load $0
+									Set R12
+									Get R11
+									I64Const $3
+									I64Eq
+									If
+										Get R0
+										I32WrapI64
+										I64Load $56
+										Get R12
+										I64Add
+										I32WrapI64
+										I64Load8U $0
+										I64Const $16
+										I64Mul
+										Set R13
+										Get R9
+										Get R13
+										I64Add
+										I32WrapI64
+										I64Load $8
+										Set R10
+										Get R9
+										Get R13
+										I64Add
+										I32WrapI64
+										I64Load $0
+										Set R9
+									Else
+										Get R11
+										I64Const $1
+										I64Eq
+										Get R0
+										I32WrapI64
+										I64Load $56
+										Get R12
+										I64Add
+										I32WrapI64
+										I64Load8U $0
+										Get R7
+										I32WrapI64
+										I64Load $40
+										I64Ne
+										I32Or
+										If
+											Get R0
+											I32WrapI64
+											I64Load $176
+											Get R7
+											I32WrapI64
+											I64Load $16
+											I64Add
+											I32WrapI64
+											I64Load $0
+											Get R12
+											I64Sub
+											Set R10
+											Get R0
+											I32WrapI64
+											I64Load $56
+											Get R12
+											I64Add
+											Set R9
+										End
+									End
+								End
+							End
+							Get R10
+							I64Const $64
+							I64GtS
+							If
+								Get R5
+								Get R6
+								I64Add
+								I32WrapI64
+								Get R9
+								I64Const $0
+								I64Add
+								I32WrapI64
+								Get R10
+								I32WrapI64
+								MemoryCopy
+							Else
+								I64Const $0
+								Set R12
+								Block
+									Loop
+										Get R12
+										Get R10
+										I64LtS
+										I32Eqz
+										BrIf $1
+										Block
+											Get R5
+											Get R6
+											Get R12
+											I64Add
+											I64Add
+											I32WrapI64
+											Get R9
+											Get R12
+											I64Add
+											I32WrapI64
+											I64Load $0
+											I64Store $0
+											Get R5
+											Get R6
+											Get R12
+											I64Add
+											I64Add
+											I32WrapI64
+											Get R9
+											Get R12
+											I64Add
+											I32WrapI64
+											I64Load $8
+											I64Store $8
+										End
+										Get R12
+										I64Const $16
+										I64Add
+										Set R12
+										Br $0
+									End
+								End
+							End
+							Get R6
+							Get R10
+							I64Add
+							Set R6
+							Get R7
+							I64Const $48
+							I64Add
+							Set R7
+						End
+						Get R8
+						I64Const $1
+						I64Sub
+						Set R8
+						Br $0
+					End
+				End
+				Get R0
+				I32WrapI64
+				I64Load $144
+				Set R8
+				Block
+					Get R0
+					I32WrapI64
+					I64Load $8
+					Get R0
+					I32WrapI64
+					I64Load $40
+					I64Const $80
+					I64Mul
+					I64Add
+					Set R9
+					Get R9
+					I32WrapI64
+					Get R0
+					I32WrapI64
+					I64Load $32
+					Get R0
+					I32WrapI64
+					I64Load $16
+					I64Add
+					Get R0
+					I32WrapI64
+					I64Load $112
+					I64Const $32
+					I64Shl
+					I64Or
+					I64Store $0
+					Get R9
+					I32WrapI64
+					Get R1
+					I32WrapI64
+					I64Load $8
+					I64Store $8
+					Get R9
+					I32WrapI64
+					Get R1
+					I32WrapI64
+					I64Load $16
+					I64Store $16
+					Get R9
+					I32WrapI64
+					Get R1
+					I32WrapI64
+					I64Load $24
+					I64Store $24
+					Get R9
+					I32WrapI64
+					Get R1
+					I32WrapI64
+					I64Load $32
+					I64Const $-4294967296
+					I64And
+					I64Const $1
+					I64Or
+					I64Store $32
+					Get R9
+					I32WrapI64
+					I64Const $0
+					I64Store $40
+					Get R9
+					I32WrapI64
+					Get R8
+					I64Store $48
+					Get R9
+					I32WrapI64
+					Get R0
+					I32WrapI64
+					I64Load $80
+					Get R6
+					Get R0
+					I32WrapI64
+					I64Load $80
+					I64Sub
+					I64Const $32
+					I64Shl
+					I64Or
+					I64Store $56
+					Get R9
+					I32WrapI64
+					I64Const $1
+					I64Store $64
+					Get R9
+					I32WrapI64
+					I64Const $0
+					I64Store $72
+					Get R0
+					I32WrapI64
+					Get R6
+					I64Store $80
+					Get R0
+					I32WrapI64
+					Get R0
+					I32WrapI64
+					I64Load $16
+					I64Const $1
+					I64Add
+					I64Store $16
+					Get R0
+					I32WrapI64
+					Get R0
+					I32WrapI64
+					I64Load $40
+					I64Const $1
+					I64Add
+					I64Store $40
+					Get R0
+					I32WrapI64
+					I64Const $0
+					I64Store $160
+				End
+			End
+			Br $0
+		End
+	End
+	Get SP
+	I64Const $0
+	I64Store ret+8(FP)
+	RET
+	Unreachable
+	RET
+
+TEXT ·Maps(SB), NOSPLIT, $0-16
+	I64Load s+0(FP)
+	Set R0
+	Block
+		Loop
+			Get R0
+			I32WrapI64
+			I64Load $16
+			Get R0
+			I32WrapI64
+			I64Load $24
+			I64LtS
+			I32Eqz
+			BrIf $1
+			Get R0
+			I32WrapI64
+			I64Load $0
+			Get R0
+			I32WrapI64
+			I64Load $16
+			I64Const $80
+			I64Mul
+			I64Add
+			Set R1
+			Get R1
+			I32WrapI64
+			I64Load $56
+			I64Const $32
+			I64ShrU
+			Set R2
+			Get R1
+			I32WrapI64
+			I64Load $56
+			I64Const $4294967295
+			I64And
+			Get R2
+			I64Add
+			Set R5
+			Block
+				Get R0
+				I32WrapI64
+				I64Load $56
+				Set R6
+				Get R0
+				I32WrapI64
+				I64Load $152
+				Set R7
+				Get R0
+				I32WrapI64
+				I64Load $168
+				Set R8
+				Get R0
+				I32WrapI64
+				I64Load $160
+				Set R9
+				Get R9
+				I64Eqz
+				If
+					Get R1
+					I32WrapI64
+					I64Load $0
+					I64Const $32
+					I64ShrU
+					Get R0
+					I32WrapI64
+					I64Load $104
+					I64Ne
+					Get R1
+					I32WrapI64
+					I64Load $48
+					I64Const $255
+					I64And
+					I64Const $3
+					I64Ne
+					I32Or
+					Get R5
+					Get R0
+					I32WrapI64
+					I64Load $64
+					I64GtS
+					I32Or
+					Get R0
+					I32WrapI64
+					I64Load $40
+					Get R0
+					I32WrapI64
+					I64Load $48
+					I64GeS
+					I32Or
+					Get R0
+					I32WrapI64
+					I64Load $80
+					Get R0
+					I32WrapI64
+					I64Load $96
+					I64GeS
+					I32Or
+					If
+						I64Const $0
+						I64Const $0
+						Set R4
+						Set R3
+						Br $2
+					End
+					Get R1
+					I32WrapI64
+					I64Load $8
+					I64Const $31
+					I64ShrU
+					I64Const $1
+					I64And
+					Get R1
+					I32WrapI64
+					I64Load $16
+					I64Const $63
+					I64ShrU
+					I64Const $1
+					I64Shl
+					I64Or
+					Get R1
+					I32WrapI64
+					I64Load $24
+					I64Const $63
+					I64ShrU
+					I64Const $2
+					I64Shl
+					I64Or
+					Get R7
+					I32WrapI64
+					I64Load $72
+					I64Ne
+					If
+						I64Const $0
+						I64Const $0
+						Set R4
+						Set R3
+						Br $2
+					End
+					Get R1
+					I32WrapI64
+					I64Load $56
+					I64Const $4294967295
+					I64And
+					Set R10
+					Get R6
+					Get R10
+					I64Add
+					I32WrapI64
+					I64Load $0
+					Get R7
+					I32WrapI64
+					I64Load $32
+					I64Xor
+					Get R7
+					I32WrapI64
+					I64Load $40
+					I64And
+					I64Const $0
+					I64Ne
+					If
+						I64Const $0
+						I64Const $0
+						Set R4
+						Set R3
+						Br $2
+					End
+					Get R10
+					Get R7
+					I32WrapI64
+					I64Load $48
+					I64Add
+					Set R8
+				End
+				Get R7
+				I32WrapI64
+				I64Load $24
+				Get R9
+				I64Const $48
+				I64Mul
+				I64Add
+				Set R10
+				Block
+					Loop
+						Get R9
+						Get R7
+						I32WrapI64
+						I64Load $8
+						I64LtS
+						I32Eqz
+						BrIf $1
+						Get R0
+						I32WrapI64
+						I64Load $176
+						Get R9
+						I64Const $16
+						I64Mul
+						I64Add
+						I32WrapI64
+						Get R8
+						I64Store $0
+						Get R8
+						Get R10
+						I32WrapI64
+						I64Load $0
+						I64Add
+						Get R5
+						I64GtS
+						If
+							I64Const $0
+							I64Const $0
+							Set R4
+							Set R3
+							Br $3
+						End
+						Get R6
+						Get R8
+						I64Add
+						I32WrapI64
+						I64Load $0
+						Get R10
+						I32WrapI64
+						I64Load $8
+						I64Xor
+						Get R10
+						I32WrapI64
+						I64Load $16
+						I64And
+						Get R6
+						Get R8
+						I64Add
+						I32WrapI64
+						I64Load $8
+						Get R10
+						I32WrapI64
+						I64Load $24
+						I64Xor
+						Get R10
+						I32WrapI64
+						I64Load $32
+						I64And
+						I64Or
+						Set R11
+						Get R10
+						I32WrapI64
+						I64Load $40
+						Set R12
+						I64Const $16
+						Set R13
+						Block
+							Loop
+								Get R13
+								Get R10
+								I32WrapI64
+								I64Load $0
+								I64LtS
+								I32Eqz
+								BrIf $1
+								Block
+									Get R11
+									Get R6
+									Get R8
+									Get R13
+									I64Add
+									I64Add
+									I32WrapI64
+									I64Load $0
+									Get R12
+									I32WrapI64
+									I64Load $0
+									I64Xor
+									Get R12
+									I32WrapI64
+									I64Load $8
+									I64And
+									I64Or
+									Set R11
+									Get R12
+									I64Const $16
+									I64Add
+									Set R12
+								End
+								Get R13
+								I64Const $8
+								I64Add
+								Set R13
+								Br $0
+							End
+						End
+						Get R11
+						I64Const $0
+						I64Ne
+						If
+							I64Const $0
+							I64Const $0
+							Set R4
+							Set R3
+							Br $3
+						End
+						Get R8
+						Get R10
+						I32WrapI64
+						I64Load $0
+						I64Add
+						Set R8
+						Get R10
+						I64Const $48
+						I64Add
+						Set R10
+						Get R0
+						I32WrapI64
+						I64Load $176
+						Get R9
+						I64Const $16
+						I64Mul
+						I64Add
+						I32WrapI64
+						Get R8
+						I64Store $8
+						Get R9
+						I64Const $1
+						I64Add
+						Set R9
+						Get R6
+						Get R8
+						I64Add
+						I32WrapI64
+						I64Load8U $0
+						Set R13
+						I64Const $0
+						Set R14
+						Get R13
+						I64Const $9
+						I64Eq
+						Get R13
+						I64Const $10
+						I64Eq
+						I32Or
+						If
+							Get R6
+							Get R8
+							I64Add
+							I32WrapI64
+							I64Load8U $1
+							Set R15
+							I64Const $2
+							Set R14
+							Get R15
+							I64Const $128
+							I64GeS
+							If
+								I64Const $3
+								Set R14
+								Get R15
+								I64Const $127
+								I64And
+								Get R6
+								Get R8
+								I64Add
+								I32WrapI64
+								I64Load8U $2
+								I64Const $7
+								I64Shl
+								I64Or
+								Set R15
+							End
+							Get R14
+							Get R15
+							I64Const $1
+							I64ShrS
+							I64Add
+							Set R14
+							Get R15
+							I64Const $1
+							I64And
+							I64Const $0
+							I64Ne
+							Get R15
+							I64Const $16384
+							I64GeS
+							I32Or
+							If
+								I64Const $0
+								Set R14
+							End
+						Else
+							Get R13
+							I64Const $2
+							I64LeU
+							If
+								I64Const $1
+								Set R14
+							Else
+								Get R13
+								I64Const $6
+								I64LeU
+								If
+									Get R6
+									Get R8
+									I64Add
+									I32WrapI64
+									I64Load $1
+									I64Const $-1
+									I64Xor
+									I64Const $-9187201950435737472
+									I64And
+									I64Ctz
+									I64Const $3
+									I64ShrS
+									I64Const $2
+									I64Add
+									Set R14
+									Get R14
+									I64Const $1
+									I64Const $1
+									Get R13
+									I64Const $3
+									I64Sub
+									I64Shl
+									I64Add
+									I64GtS
+									If
+										I64Const $0
+										Set R14
+									End
+								Else
+									Get R13
+									I64Const $8
+									I64Eq
+									If
+										I64Const $9
+										Set R14
+									End
+								End
+							End
+						End
+						Get R14
+						I64Eqz
+						If
+							Get R0
+							I32WrapI64
+							Get R9
+							I64Store $160
+							Get R0
+							I32WrapI64
+							Get R8
+							I64Store $168
+							I64Const $1
+							I64Const $0
+							Set R4
+							Set R3
+							Br $3
+						End
+						Get R8
+						Get R14
+						I64Add
+						Set R8
+						Br $0
+					End
+				End
+				Get R8
+				Get R5
+				I64Ne
+				If
+					I64Const $0
+					I64Const $0
+					Set R4
+					Set R3
+					Br $1
+				End
+				Get R0
+				I32WrapI64
+				I64Load $176
+				Get R9
+				I64Const $16
+				I64Mul
+				I64Add
+				I32WrapI64
+				Get R8
+				I64Store $0
+				Get R7
+				I32WrapI64
+				I64Load $56
+				Set R11
+				Get R7
+				I32WrapI64
+				I64Load $64
+				Set R12
+				Block
+					Loop
+						Get R12
+						I64Const $0
+						I64Ne
+						I32Eqz
+						BrIf $1
+						Block
+							Get R11
+							I32WrapI64
+							I64Load $8
+							Get R6
+							Get R0
+							I32WrapI64
+							I64Load $176
+							Get R11
+							I32WrapI64
+							I64Load $0
+							I64Add
+							I32WrapI64
+							I64Load $0
+							I64Add
+							I32WrapI64
+							I64Load8U $0
+							I64ShrU
+							I64Const $1
+							I64And
+							I64Eqz
+							If
+								I64Const $0
+								I64Const $0
+								Set R4
+								Set R3
+								Br $4
+							End
+							Get R11
+							I64Const $16
+							I64Add
+							Set R11
+						End
+						Get R12
+						I64Const $1
+						I64Sub
+						Set R12
+						Br $0
+					End
+				End
+				I64Const $2
+				Get R9
+				Set R4
+				Set R3
+				Br $0
+			End
+			Get R3
+			I64Const $2
+			I64Ne
+			If
+				Get SP
+				Get R3
+				I64Store ret+8(FP)
+				RET
+			End
+			Get R0
+			I32WrapI64
+			I64Load $80
+			Get R2
+			I64Add
+			Get R0
+			I32WrapI64
+			I64Load $152
+			I32WrapI64
+			I64Load $96
+			I64Add
+			I64Const $64
+			I64Add
+			Get R0
+			I32WrapI64
+			I64Load $88
+			I64GtS
+			If
+				Get R0
+				I32WrapI64
+				Get R1
+				I32WrapI64
+				I64Load $56
+				I64Const $4294967295
+				I64And
+				Get R2
+				I64Add
+				I64Store $168
+				Get R0
+				I32WrapI64
+				Get R4
+				I64Store $160
+				Get SP
+				I64Const $2
+				I64Store ret+8(FP)
+				RET
+			End
+			Block
+				Get R0
+				I32WrapI64
+				I64Load $72
+				Set R5
+				Get R0
+				I32WrapI64
+				I64Load $80
+				Set R6
+				Get R0
+				I32WrapI64
+				I64Load $152
+				I32WrapI64
+				I64Load $80
+				Set R7
+				Get R0
+				I32WrapI64
+				I64Load $152
+				I32WrapI64
+				I64Load $88
+				Set R8
+				Block
+					Loop
+						Get R8
+						I64Const $0
+						I64Ne
+						I32Eqz
+						BrIf $1
+						Block
+							Get R7
+							I32WrapI64
+							I64Load $24
+							Set R9
+							Get R7
+							I32WrapI64
+							I64Load $32
+							Set R10
+							Get R7
+							I32WrapI64
+							I64Load $0
+							Set R11
+							Get R11
+							I64Const $0
+							I64Ne
+							If
+								Get R11
+								I64Const $4
+								I64Eq
+								If
+									Get R1
+									Get R7
+									I32WrapI64
+									I64Load $8
+									I64Add
+									I32WrapI64
+									I64Load $0
+									Set R12
+									Get R7
+									I32WrapI64
+									I64Load $8
+									I64Const $8
+									I64Eq
+									If
+										Get R12
+										I64Const $32
+										I64Shl
+										I64Const $32
+										I64ShrS
+										Set R12
+									End
+									I64Const $0
+									Set R10
+									Get R7
+									I32WrapI64
+									I64Load $40
+									I64Const $0
+									I64Ne
+									If
+										Get R5
+										Get R6
+										I64Add
+										I32WrapI64
+										I64Const $2
+										Get R12
+										I64Const $63
+										I64ShrS
+										I64Const $255
+										I64And
+										I64Const $-1
+										I64Xor
+										I64And
+										I64Store8 $0
+										Get R6
+										I64Const $1
+										I64Add
+										Set R6
+									End
+									Get R7
+									I32WrapI64
+									I64Load $40
+									I64Eqz
+									Get R12
+									I64Const $0
+									I64GeS
+									I32Or
+									If
+										Get R12
+										I64Const $1
+										I64Shl
+										Get R12
+										I64Const $63
+										I64ShrS
+										I64Xor
+										Set R13
+										Block
+											Loop
+												Get R13
+												I64Const $128
+												I64GeU
+												I32Eqz
+												BrIf $1
+												Get R5
+												Get R6
+												I64Add
+												I32WrapI64
+												Get R13
+												I64Const $128
+												I64Or
+												I64Const $255
+												I64And
+												I64Store8 $0
+												Get R6
+												I64Const $1
+												I64Add
+												Set R6
+												Get R13
+												I64Const $7
+												I64ShrU
+												Set R13
+												Br $0
+											End
+										End
+										Get R5
+										Get R6
+										I64Add
+										I32WrapI64
+										Get R13
+										I64Const $255
+										I64And
+										I64Store8 $0
+										Get R6
+										I64Const $1
+										I64Add
+										Set R6
+									End
+								Else
+									Get R0
+									I32WrapI64
+									I64Load $176
+									Get R7
+									I32WrapI64
+									I64Load $8
+									I64Add
+									I32WrapI64
+									I64Load $0
+									Set R12
+									Get R11
+									I64Const $3
+									I64Eq
+									If
+										Get R0
+										I32WrapI64
+										I64Load $56
+										Get R12
+										I64Add
+										I32WrapI64
+										I64Load8U $0
+										I64Const $16
+										I64Mul
+										Set R13
+										Get R9
+										Get R13
+										I64Add
+										I32WrapI64
+										I64Load $8
+										Set R10
+										Get R9
+										Get R13
+										I64Add
+										I32WrapI64
+										I64Load $0
+										Set R9
+									Else
+										Get R11
+										I64Const $1
+										I64Eq
+										Get R0
+										I32WrapI64
+										I64Load $56
+										Get R12
+										I64Add
+										I32WrapI64
+										I64Load8U $0
+										Get R7
+										I32WrapI64
+										I64Load $40
+										I64Ne
+										I32Or
+										If
+											Get R0
+											I32WrapI64
+											I64Load $176
+											Get R7
+											I32WrapI64
+											I64Load $16
+											I64Add
+											I32WrapI64
+											I64Load $0
+											Get R12
+											I64Sub
+											Set R10
+											Get R0
+											I32WrapI64
+											I64Load $56
+											Get R12
+											I64Add
+											Set R9
+										End
+									End
+								End
+							End
+							Get R10
+							I64Const $64
+							I64GtS
+							If
+								Get R5
+								Get R6
+								I64Add
+								I32WrapI64
+								Get R9
+								I64Const $0
+								I64Add
+								I32WrapI64
+								Get R10
+								I32WrapI64
+								MemoryCopy
+							Else
+								I64Const $0
+								Set R12
+								Block
+									Loop
+										Get R12
+										Get R10
+										I64LtS
+										I32Eqz
+										BrIf $1
+										Block
+											Get R5
+											Get R6
+											Get R12
+											I64Add
+											I64Add
+											I32WrapI64
+											Get R9
+											Get R12
+											I64Add
+											I32WrapI64
+											I64Load $0
+											I64Store $0
+											Get R5
+											Get R6
+											Get R12
+											I64Add
+											I64Add
+											I32WrapI64
+											Get R9
+											Get R12
+											I64Add
+											I32WrapI64
+											I64Load $8
+											I64Store $8
+										End
+										Get R12
+										I64Const $16
+										I64Add
+										Set R12
+										Br $0
+									End
+								End
+							End
+							Get R6
+							Get R10
+							I64Add
+							Set R6
+							Get R7
+							I64Const $48
+							I64Add
+							Set R7
+						End
+						Get R8
+						I64Const $1
+						I64Sub
+						Set R8
+						Br $0
+					End
+				End
+				Get R0
+				I32WrapI64
+				I64Load $144
+				Set R8
+				Block
+					Get R0
+					I32WrapI64
+					I64Load $8
+					Get R0
+					I32WrapI64
+					I64Load $40
+					I64Const $80
+					I64Mul
+					I64Add
+					Set R9
+					Get R9
+					I32WrapI64
+					Get R0
+					I32WrapI64
+					I64Load $32
+					Get R0
+					I32WrapI64
+					I64Load $16
+					I64Add
+					Get R0
+					I32WrapI64
+					I64Load $112
+					I64Const $32
+					I64Shl
+					I64Or
+					I64Store $0
+					Get R9
+					I32WrapI64
+					Get R1
+					I32WrapI64
+					I64Load $8
+					I64Store $8
+					Get R9
+					I32WrapI64
+					Get R1
+					I32WrapI64
+					I64Load $16
+					I64Store $16
+					Get R9
+					I32WrapI64
+					Get R1
+					I32WrapI64
+					I64Load $24
+					I64Store $24
+					Get R9
+					I32WrapI64
+					Get R1
+					I32WrapI64
+					I64Load $32
+					I64Const $-4294967296
+					I64And
+					I64Const $1
+					I64Or
+					I64Store $32
+					Get R9
+					I32WrapI64
+					I64Const $0
+					I64Store $40
+					Get R9
+					I32WrapI64
+					Get R8
+					I64Store $48
+					Get R9
+					I32WrapI64
+					Get R0
+					I32WrapI64
+					I64Load $80
+					Get R6
+					Get R0
+					I32WrapI64
+					I64Load $80
+					I64Sub
+					I64Const $32
+					I64Shl
+					I64Or
+					I64Store $56
+					Get R9
+					I32WrapI64
+					I64Const $1
+					I64Store $64
+					Get R9
+					I32WrapI64
+					I64Const $0
+					I64Store $72
+					Get R0
+					I32WrapI64
+					Get R6
+					I64Store $80
+					Get R0
+					I32WrapI64
+					Get R0
+					I32WrapI64
+					I64Load $16
+					I64Const $1
+					I64Add
+					I64Store $16
+					Get R0
+					I32WrapI64
+					Get R0
+					I32WrapI64
+					I64Load $40
+					I64Const $1
+					I64Add
+					I64Store $40
+					Get R0
+					I32WrapI64
+					I64Const $0
+					I64Store $160
+				End
+			End
+			Br $0
+		End
+	End
+	Get SP
+	I64Const $0
+	I64Store ret+8(FP)
+	RET
+	Unreachable
+	RET

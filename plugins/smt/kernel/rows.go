@@ -1,0 +1,120 @@
+package kernel
+
+import "unsafe"
+
+// Rows is a run of rows at work. All fields have 8 bytes, as the assembly takes them.
+type Rows struct {
+	// In are the call's rows, Out those of the result: both as a wit.Row lies in memory, numbers low byte first.
+	In, Out unsafe.Pointer
+	// N is the row at work, of Count; First is the number of the first of them in the call. Made is how many rows the result has, of at most Most.
+	N, Count, First, Made, Most int
+	// Data are the call's bytes. A value that ends behind Limit, which is Room before their end, is left alone.
+	Data  unsafe.Pointer
+	Limit int
+	// Dst is where results are written: At says how far it is, Size how much there is. From Full on no row is begun.
+	Dst            unsafe.Pointer
+	At, Size, Full int
+	// Topic is that of the rows, To the one that they get.
+	Topic, To uint64
+	// Of the word with form and schema of a value, the bits of Mask must be those of Value; in the result stand those
+	// of Keep, and Result.
+	Mask, Value, Keep, Result uint64
+	// Program is what is done to values. Member and Place are where its reading of row N goes on.
+	Program       *Program
+	Member, Place int
+	// Ends has room for a number for each member, twice in maps, and one more: there each begins, and the last ends.
+	Ends unsafe.Pointer
+}
+
+// Program is what is done to values of one kind: its members are passed over, then its parts are written.
+type Program struct {
+	// Fields are codes of a structure's members, 8 bytes each; Members is their number. Root is 0 for a structure
+	// without a branch, else one more than the branch of a value.
+	Fields  unsafe.Pointer
+	Members int
+	Root    uint64
+	// Keys are those of a map's entries. Head are the map's first bytes, under HeadMask, and HeadSize their number.
+	Keys           *Key
+	Head, HeadMask uint64
+	HeadSize       int
+	// Choices is Allowed of parts that choose by a tag, which are Chosen many: a tag that is not allowed fails the row.
+	Choices *Choice
+	Chosen  int
+	// Lacks has a bit for each of partition, offset and timestamp that rows are without.
+	Lacks uint64
+	// Parts are written one after another. Extra is how many bytes a result may have more than its value.
+	Parts  *Part
+	Pieces int
+	Extra  int
+}
+
+// Codes of members. A member with a branch has Optional added, and the branch of a value from bit 8 on.
+const (
+	Block uint64 = iota
+	Number
+	Boolean
+	Four
+	Eight
+	// Other is a member that the caller passes over.
+	Other
+	Optional = 8
+)
+
+// Key is the key of an entry, tag included. Its first words stand here with masks; more may follow in Rest, each word
+// with its mask behind it.
+type Key struct {
+	Size                         int
+	First, Mask, Second, Masking uint64
+	Rest                         unsafe.Pointer
+}
+
+// Choice is which tags the value of an entry may have: a bit each. Place is the value's in Ends, in bytes.
+type Choice struct {
+	Place   int
+	Allowed uint64
+}
+
+// Part of a result.
+type Part struct {
+	Kind uint64
+	// First and Last are places in Ends, in bytes: where what is copied begins and ends, or the byte that chooses is.
+	// First of an attribute is the place in the row.
+	First, Last int
+	// Bytes and Size: a constant, or what replaces a null; of a part that chooses, pieces by what the byte says.
+	Bytes unsafe.Pointer
+	Size  int
+	// Null is the branch of a null, which is replaced. Of an attribute: it is not 0 where there is a branch.
+	Null uint64
+}
+
+// Kinds of parts.
+const (
+	// Constant is written as it is.
+	Constant uint64 = iota
+	// Copied is members of the input; OrDefault is one, but for a null.
+	Copied
+	OrDefault
+	// Choosing writes a piece by the first byte of a member.
+	Choosing
+	// Attribute is a number of the row: partition, offset or timestamp.
+	Attribute
+)
+
+// Places of attributes in a row.
+const Partition, Offset, Timestamp = 8, 16, 24
+
+// Piece is bytes that a part chooses. They have Room behind them.
+type Piece struct {
+	Bytes unsafe.Pointer
+	Size  int
+}
+
+// Why a kernel returned.
+const (
+	// Done: row N is not one that it can do, or there is none.
+	Done = iota
+	// Skip: the caller passes over member Member, which begins at Place, and calls again.
+	Skip
+	// Full: the result needs more room: the caller makes it and calls again.
+	Full
+)

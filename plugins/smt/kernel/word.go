@@ -1,0 +1,32 @@
+// Package kernel holds the loops over rows that are alike: what a chain of transforms comes to for one schema, or for
+// one sequence of names, done to one row after another. In a guest they are Wasm assembly, which plugins/assembler makes
+// of kernel.go; other machines, and the tests, run the Go.
+//
+// Nothing here checks the bounds of memory, since every caller has left [Room] behind what is read and written. Values
+// are checked: what is not as the program expects is left to the caller.
+package kernel
+
+import "unsafe"
+
+// Room is how many bytes may be read behind a value, and written behind a result.
+const Room = 64
+
+// rowBytes is the size of a wit.Row.
+const rowBytes = 80
+
+// Load reads eight bytes at p+i.
+func Load(p unsafe.Pointer, i int) uint64 { return *(*uint64)(unsafe.Add(p, i)) }
+
+// Byte reads one byte at p+i.
+func Byte(p unsafe.Pointer, i int) byte { return *(*byte)(unsafe.Add(p, i)) }
+
+// Store writes eight bytes at p+i.
+func Store(p unsafe.Pointer, i int, v uint64) { *(*uint64)(unsafe.Add(p, i)) = v }
+
+// Put writes one byte at p+i.
+func Put(p unsafe.Pointer, i int, c byte) { *(*byte)(unsafe.Add(p, i)) = c }
+
+// Copy copies n bytes from q+j to p+i.
+func Copy(p unsafe.Pointer, i int, q unsafe.Pointer, j int, n int) {
+	copy(unsafe.Slice((*byte)(unsafe.Add(p, i)), n), unsafe.Slice((*byte)(unsafe.Add(q, j)), n))
+}
