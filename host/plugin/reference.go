@@ -3,6 +3,8 @@ package plugin
 import (
 	"bytes"
 	"cmp"
+	"encoding/binary"
+	"math/bits"
 
 	"github.com/culvert-project/culvert/host/internal/abi"
 	"github.com/culvert-project/culvert/wit"
@@ -204,12 +206,52 @@ func (w *walker) dynamic(depth int) {
 			w.fail("a count that runs past the end")
 			return
 		}
-		for n *= int64(1 + btoi(tag == datum.TagMap)); n > 0 && w.bad == ""; n-- {
+		n *= int64(1 + btoi(tag == datum.TagMap))
+		for n = w.scalars(n); n > 0 && w.bad == ""; n = w.scalars(n - 1) {
 			w.dynamic(depth + 1)
 		}
 	default:
 		w.fail("unknown tag")
 	}
+}
+
+// scalars passes over items of a list that are short and hold nothing, and returns how many are left. It stops in front
+// of what dynamic has to look at: what is longer, or bad, or near the end, and where the time is to be asked.
+func (w *walker) scalars(n int64) int64 {
+	const most = 1 + binary.MaxVarintLen64
+	b, i := w.b, w.i
+	for ; n > 0 && len(b)-i >= most && (w.steps+1)%watchEvery != 0; n-- {
+		size := 1
+		switch tag := b[i]; {
+		case tag <= datum.TagTrue:
+		case tag <= datum.TagInt64:
+			stop := ^binary.LittleEndian.Uint64(b[i+1:]) & 0x8080808080808080
+			if stop == 0 {
+				w.i = i
+				return n
+			}
+			size += bits.TrailingZeros64(stop)/8 + 1
+		case tag == datum.TagText || tag == datum.TagBytes:
+			content := int(b[i+1])
+			size = 2
+			if content >= 0x80 {
+				content = content&0x7f | int(b[i+2])<<7
+				size = 3
+			}
+			size += content >> 1
+			if content&1 != 0 || content >= 1<<14 || size > len(b)-i {
+				w.i = i
+				return n
+			}
+		default:
+			w.i = i
+			return n
+		}
+		i += size
+		w.steps++
+	}
+	w.i = i
+	return n
 }
 
 func (w *walker) headers() {

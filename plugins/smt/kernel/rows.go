@@ -6,7 +6,8 @@ import "unsafe"
 type Rows struct {
 	// In are the call's rows, Out those of the result: both as a wit.Row lies in memory, numbers low byte first.
 	In, Out unsafe.Pointer
-	// N is the row at work, of Count; First is the number of the first of them in the call. Made is how many rows the result has, of at most Most.
+	// N is the row at work, of Count; First is the number of the first of them in the call. Made is how many rows the
+	// result has, of at most Most.
 	N, Count, First, Made, Most int
 	// Data are the call's bytes. A value that ends behind Limit, which is Room before their end, is left alone.
 	Data  unsafe.Pointer
