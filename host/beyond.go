@@ -1,6 +1,8 @@
 package host
 
 import (
+	"time"
+
 	"github.com/culvert-project/culvert/host/connect"
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/rest"
@@ -11,7 +13,7 @@ func (w worker) Modules() []rest.Module {
 	var all []rest.Module
 	for _, info := range w.host.modules() {
 		m := rest.Module{Plugin: info.Name, Version: info.Version, Hash: info.Hash, File: info.Origin,
-			State: stateOf(info), Classes: []string{}}
+			State: stateOf(info), Chosen: info.Chosen, Classes: []string{}}
 		if info.Err != nil {
 			m.Error = info.Err.Error()
 		}
@@ -30,6 +32,8 @@ func stateOf(info plugin.Info) string {
 		return "refused"
 	case info.Active:
 		return "active"
+	case info.Kept:
+		return "kept"
 	}
 	return "retired"
 }
@@ -55,11 +59,26 @@ func (w worker) Motion(name string) (m rest.Motion, ok bool) {
 }
 
 func feeds(p connect.Progress) (all []rest.FeedMotion) {
+	moment := func(t time.Time) *time.Time {
+		if t.IsZero() {
+			return nil
+		}
+		t = t.UTC()
+		return &t
+	}
 	for _, f := range p.Feeds {
-		one := rest.FeedMotion{Name: f.Name, CaughtUp: f.CaughtUp}
+		one := rest.FeedMotion{Name: f.Name, CaughtUp: f.CaughtUp, LastCaughtUp: moment(f.LastUp),
+			NextRun: moment(f.Due), Notifications: f.Notifications}
 		if !f.LastUp.IsZero() {
-			at := f.LastUp.UTC()
-			one.LastCaughtUp = &at
+			age := max(time.Since(f.LastUp), 0).Seconds()
+			one.AgeSeconds = &age
+		}
+		if r := f.Request; !r.At.IsZero() {
+			one.LastRequest = &rest.FeedRequest{Request: r.What, At: r.At.UTC(), Status: int(r.Status),
+				Milliseconds: r.Took.Milliseconds()}
+		}
+		if e := f.Fault; !e.At.IsZero() {
+			one.LastError = &rest.FeedError{At: e.At.UTC(), Code: e.Code, Message: e.Message}
 		}
 		all = append(all, one)
 	}

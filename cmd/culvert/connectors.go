@@ -23,6 +23,7 @@ import (
 
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/connect"
+	"github.com/culvert-project/culvert/host/rest"
 	"github.com/culvert-project/culvert/host/shown"
 )
 
@@ -148,10 +149,11 @@ func at(name string, more ...string) string {
 	return path
 }
 
-// expanded is what REST tells of a connector.
+// expanded is what REST tells of a connector. Motion is Culvert's alone.
 type expanded struct {
 	Info   connect.Info   `json:"info"`
 	Status connect.Status `json:"status"`
+	Motion *rest.Motion   `json:"motion,omitempty"`
 }
 
 func (r *remote) all(ctx context.Context) (map[string]expanded, error) {
@@ -247,16 +249,25 @@ func (r *remote) newShow() *cobra.Command {
 			if err := r.call(c.Context(), http.MethodGet, at(args[0], "status"), nil, &one.Status); err != nil {
 				return err
 			}
+			var told rest.Motion
+			err := r.call(c.Context(), http.MethodGet, "/culvert"+at(args[0]), nil, &told)
+			var refused *refusedCall
+			switch {
+			case err == nil:
+				one.Motion = &told
+			case !errors.As(err, &refused): // Kafka Connect has no such resource
+				return err
+			}
 			if r.json {
 				return failed(printJSON(c.OutOrStdout(), one))
 			}
-			return failed(printConnector(c.OutOrStdout(), one))
+			return failed(printConnector(c.OutOrStdout(), one, time.Now()))
 		},
 	}
 }
 
 // printConnector prints a connector whole.
-func printConnector(out io.Writer, one expanded) error {
+func printConnector(out io.Writer, one expanded, now time.Time) error {
 	var b strings.Builder
 	line := func(state connect.State, worker, trace string) {
 		fmt.Fprintf(&b, "%s on %s\n", shown.Line(string(state)), shown.Line(worker))
@@ -271,12 +282,49 @@ func printConnector(out io.Writer, one expanded) error {
 	for _, t := range one.Status.Tasks {
 		fmt.Fprintf(&b, "  task %d: ", t.ID)
 		line(t.State, t.WorkerID, t.Trace)
+		if one.Motion == nil {
+			continue
+		}
+		for _, m := range one.Motion.Tasks {
+			if m.ID == t.ID {
+				feedLines(&b, m.Feeds, now)
+			}
+		}
 	}
 	for _, key := range slices.Sorted(maps.Keys(one.Info.Config)) {
 		fmt.Fprintf(&b, "  %s = %s\n", inLine(key), inLine(one.Info.Config[key]))
 	}
 	_, err := io.WriteString(out, b.String())
 	return err
+}
+
+// feedLines say how far the feeds of a task are.
+func feedLines(b *strings.Builder, feeds []rest.FeedMotion, now time.Time) {
+	ago := func(at time.Time) string { return now.Sub(at).Round(time.Second).String() + " ago" }
+	for _, f := range feeds {
+		fmt.Fprintf(b, "    %s: ", shown.Line(f.Name))
+		switch {
+		case f.LastCaughtUp == nil:
+			b.WriteString("is being read for the first time")
+		case f.CaughtUp:
+			b.WriteString("was read to its end " + ago(*f.LastCaughtUp))
+		default:
+			b.WriteString("is being read, and was read to its end " + ago(*f.LastCaughtUp))
+		}
+		if f.NextRun != nil {
+			b.WriteString(", next at " + f.NextRun.Format(time.RFC3339))
+		}
+		if f.Notifications > 0 {
+			fmt.Fprintf(b, ", %s wait", number(f.Notifications, "notification"))
+		}
+		b.WriteByte('\n')
+		if r := f.LastRequest; r != nil {
+			fmt.Fprintf(b, "      %s: %d in %d ms, %s\n", shown.Line(r.Request), r.Status, r.Milliseconds, ago(r.At))
+		}
+		if e := f.LastError; e != nil {
+			fmt.Fprintf(b, "      last fault %s: %s\n", ago(e.At), shown.Line(e.Message))
+		}
+	}
 }
 
 // given is the configuration of a connector in a file, and the state that it is to begin with there, "" for none.

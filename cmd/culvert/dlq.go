@@ -21,6 +21,7 @@ import (
 	"github.com/culvert-project/culvert/host"
 	"github.com/culvert-project/culvert/host/connect"
 	"github.com/culvert-project/culvert/host/kafka"
+	"github.com/culvert-project/culvert/host/rest"
 	"github.com/culvert-project/culvert/host/shown"
 )
 
@@ -129,7 +130,7 @@ there and why.`,
 				case !filter.Takes(l):
 					return nil
 				case asJSON:
-					return printJSON(out, listedLetter(l))
+					return printJSON(out, rest.LetterOf(l))
 				}
 				_, err := fmt.Fprintf(w, "%d@%d\t%s\t%s\t%s\t%s\t%d\t%s\n", l.Record.Partition, l.Record.Offset,
 					l.Failed.UTC().Format(time.RFC3339), inLine(l.Connector), inLine(fromOf(l)), inLine(l.Stage),
@@ -152,37 +153,6 @@ func fromOf(l *connect.DeadLetter) string {
 		return fmt.Sprintf("%s row %d", l.Topic, l.Offset)
 	}
 	return fmt.Sprintf("%s-%d@%d", l.Topic, l.Partition, l.Offset)
-}
-
-// listed is a letter as JSON has it.
-type listed struct {
-	Partition int32  `json:"partition"`
-	Offset    int64  `json:"offset"`
-	Failed    string `json:"failed"`
-	Connector string `json:"connector"`
-	From      struct {
-		Topic     string `json:"topic"`
-		Partition int32  `json:"partition"`
-		Offset    int64  `json:"offset"`
-		Feed      string `json:"feed,omitempty"`
-		Request   string `json:"request,omitempty"`
-	} `json:"from"`
-	Stage   string `json:"stage"`
-	Setting string `json:"setting"`
-	Plugin  string `json:"plugin"`
-	Version string `json:"version"`
-	Class   string `json:"class"`
-	Message string `json:"message"`
-	Replays int    `json:"replays"`
-}
-
-func listedLetter(l *connect.DeadLetter) listed {
-	one := listed{Partition: l.Record.Partition, Offset: l.Record.Offset, Failed: l.Failed.UTC().Format(time.RFC3339),
-		Connector: l.Connector, Stage: l.Stage, Setting: l.Setting, Plugin: l.Plugin, Version: l.Version,
-		Class: l.Class, Message: l.Message, Replays: l.Times}
-	one.From.Topic, one.From.Partition, one.From.Offset = l.Topic, l.Partition, l.Offset
-	one.From.Feed, one.From.Request = l.Feed, l.Request
-	return one
 }
 
 func newDLQShow() *cobra.Command {

@@ -333,6 +333,26 @@ func (k *controller) begin(ctx context.Context) {
 	}()
 }
 
+// beside does something about a connector that is stopped in the place of a life, so that none begins meanwhile: one
+// that is to begin ends it. It is called by the loop.
+func (k *controller) beside(ctx context.Context, within time.Duration, do func(context.Context)) {
+	doing, end := context.WithTimeout(ctx, within)
+	k.alive = end
+	life := k.life()
+	go func() {
+		defer func() { k.post(occurrence{event: onOver, of: life}) }()
+		defer guard.Recover(k.log, "connector "+k.name, nil)
+		do(doing)
+	}()
+}
+
+// stopped tells whether the connector is stopped and is to stay so.
+func (k *controller) stopped() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.state == Stopped && k.target == Stopped
+}
+
 func (k *controller) life() *connector {
 	k.mu.Lock()
 	defer k.mu.Unlock()

@@ -56,6 +56,8 @@ type Herder struct {
 	under   context.Context
 	ended   bool
 	running sync.WaitGroup
+	// replaying is held while dead letters are replayed.
+	replaying sync.Mutex
 }
 
 // New makes a herder of connectors that were checked. Nothing runs before [Herder.Run].

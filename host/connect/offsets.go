@@ -151,13 +151,10 @@ func (h *Herder) atStop(ctx context.Context, name string, do func(*connector) er
 	answer := make(chan error, 1)
 	k.post(occurrence{prior: func() {
 		answer <- guard.Do(k.log, "a change of offsets", func() error {
-			k.mu.Lock()
-			stopped := k.state == Stopped && k.target == Stopped
-			k.mu.Unlock()
 			switch {
 			case ctx.Err() != nil:
 				return ctx.Err() // nobody waits for it
-			case !stopped || k.alive != nil:
+			case k.alive != nil || !k.stopped():
 				return ErrNotStopped
 			}
 			c, err := k.apart(ctx)

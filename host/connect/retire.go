@@ -3,6 +3,7 @@ package connect
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"time"
 
@@ -19,6 +20,62 @@ const (
 	onDelete  = "on.delete"
 	terminate = "terminate"
 )
+
+// Retire ends what a source that is stopped has opened at its service, and returns what that was. A connector that is
+// resumed meanwhile waits until that has been given up. Errors are [ErrUnknownConnector], [ErrNotStopped], [ErrSink],
+// and those of the service.
+func (h *Herder) Retire(ctx context.Context, name string) (done string, err error) {
+	k := h.find(name)
+	if k == nil {
+		return "", fmt.Errorf("%s: %w", name, ErrUnknownConnector)
+	}
+	h.mu.Lock()
+	under, ended := h.under, h.ended
+	h.mu.Unlock()
+	if under == nil || ended {
+		return "", ErrNotStopped
+	}
+	type answer struct {
+		done string
+		err  error
+	}
+	answers := make(chan answer, 1)
+	k.post(occurrence{prior: func() {
+		switch {
+		case ctx.Err() != nil:
+			answers <- answer{err: ctx.Err()} // nobody waits for it
+		case k.alive != nil || !k.stopped():
+			answers <- answer{err: ErrNotStopped}
+		default:
+			k.beside(under, retireWithin, func(ctx context.Context) {
+				a := answer{err: ErrNotStopped} // where it breaks off
+				defer func() { answers <- a }()
+				k.mu.Lock()
+				c := newConnector(k.o, k.given)
+				k.mu.Unlock()
+				switch {
+				case c.unknown != nil || c.refused != nil:
+					a.err = errors.Join(c.unknown, c.refused)
+				case c.isSink():
+					a.err = ErrSink
+				default:
+					a.done, a.err = c.retire(ctx)
+				}
+			})
+		}
+	}})
+	select {
+	case a := <-answers:
+		return a.done, a.err
+	case <-ctx.Done():
+		return "", ctx.Err()
+	case <-k.done:
+		return "", ErrNotStopped
+	}
+}
+
+// ErrSink is the error of what only a source has.
+var ErrSink = errors.New("a sink has opened nothing at its service")
 
 // retireWithin bounds how long the end of what a deleted connector has at its service may take.
 const retireWithin = time.Minute

@@ -157,7 +157,7 @@ func (b *Binding) best() *module {
 	}
 	o := b.manager.origins[current.info.Origin]
 	replaced := o != nil && o.active != current
-	if left := b.manager.rejected[current.info.Hash] != nil; !left && !replaced && !found.newer(current) {
+	if left := b.manager.rejected[current.info.Hash] != nil; !left && !replaced && !b.manager.before(found, current) {
 		return nil
 	}
 	return found

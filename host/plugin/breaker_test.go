@@ -3,6 +3,7 @@ package plugin_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -234,6 +235,24 @@ func TestBrokenVersionIsRolledBack(t *testing.T) {
 			put(t, folder, "copy.wasm", fickle(t, "1.1.0", false))
 			if err := m.Reload(t.Context()); err != nil || b.Candidate() != nil {
 				t.Errorf("the same file again: %v %v", b.Candidate(), err)
+			}
+			// Somebody who says so has it taken again, and it is left again.
+			rejected := slices.IndexFunc(m.Modules(), func(i plugin.Info) bool { return i.Version == "1.1.0" })
+			if err := m.Swap(t.Context(), "fickle", m.Modules()[rejected].Hash); err != nil || b.Candidate() == nil ||
+				b.Candidate().Module().Version != "1.1.0" {
+				t.Fatalf("the version that was rolled back is chosen: %v, %v", b.Candidate(), err)
+			}
+			b.Promote(b.Candidate())
+			for err := prepareOn(t, b); err != nil; err = prepareOn(t, b) {
+				if !b.Again(err) {
+					t.Fatalf("expected another try after %v", err)
+				}
+				if c := b.Candidate(); c != nil {
+					b.Promote(c)
+				}
+			}
+			if got := b.Status(); got.Version != "1.0.0" {
+				t.Errorf("expected 1.0.0 again, found %+v", got)
 			}
 			put(t, folder, file, fickle(t, "1.2.0", true))
 			if err := m.Reload(t.Context()); err != nil || b.Candidate() == nil {

@@ -125,6 +125,9 @@ type Manager struct {
 	closed   bool
 	// rejected holds, by hash, the versions that were tried and left.
 	rejected map[string]*RolledBack
+	// chosen are the hashes of the versions that an operator has named, by the names of plugins, until a file of the
+	// plugin comes.
+	chosen map[string]string
 	// trimmer lets code rest that no connector has used for a while.
 	trimmer *time.Timer
 	rest    time.Duration
@@ -165,7 +168,8 @@ func New(ctx context.Context, o Options) (*Manager, error) {
 	}
 	m := &Manager{trust: trusted, adoptions: before, cache: cache, logger: logger, folders: o.Folders, rest: o.Rest,
 		origins:  map[string]*moduleSource{},
-		bindings: map[*Binding]struct{}{}, rejected: map[string]*RolledBack{}, pools: map[poolKey]*Pool{},
+		bindings: map[*Binding]struct{}{}, rejected: map[string]*RolledBack{},
+		chosen: map[string]string{}, pools: map[poolKey]*Pool{},
 		loader: loader{cache: cache, dir: dir, engine: engine, shelf: kept,
 			refusals: &refusals{}, limits: o.Limits.filled(),
 			named: named, registry: o.Registry, logger: logger, notice: &notice{tell: o.compiling()},
@@ -236,8 +240,8 @@ func (m *Manager) warnOfLimits() {
 	}
 }
 
-// Modules lists what was found, by name, version (newest first) and origin: refused files with Err among them, and
-// versions that are only there because connectors still run them.
+// Modules lists what was found, by name, version (newest first) and origin: refused files with Err among them, versions
+// that are only there because connectors still run them, and those that a rollback comes back to.
 func (m *Manager) Modules() []Info {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -246,6 +250,7 @@ func (m *Manager) Modules() []Info {
 		if o.active != nil {
 			info := o.active.snapshot()
 			info.Active = !m.overridden(o.active)
+			info.Chosen = m.chosen[info.Name] == info.Hash
 			if why := m.rejected[info.Hash]; why != nil {
 				info.Active, info.Err = false, why
 			}
@@ -255,8 +260,18 @@ func (m *Manager) Modules() []Info {
 			all = append(all, *o.refused)
 		}
 	}
-	for _, x := range m.retired() {
-		all = append(all, x.snapshot())
+	retired := m.retired()
+	for _, o := range m.origins {
+		if o.previous != nil && !slices.Contains(retired, o.previous) {
+			retired = append(retired, o.previous)
+		}
+	}
+	for _, x := range retired {
+		info := x.snapshot()
+		if o := m.origins[info.Origin]; o != nil && o.previous == x {
+			info.Kept = m.rejected[info.Hash] == nil
+		}
+		all = append(all, info)
 	}
 	slices.SortFunc(all, func(a, b Info) int {
 		if c := strings.Compare(a.Name, b.Name); c != 0 {
@@ -328,7 +343,7 @@ func (m *Manager) find(s selection) (*module, error) {
 		if s.version != "" && s.version != a.info.Version {
 			continue
 		}
-		if best == nil || a.newer(best) {
+		if best == nil || m.before(a, best) {
 			best = a
 		}
 	}
@@ -348,6 +363,20 @@ func (m *Manager) find(s selection) (*module, error) {
 		return nil, fmt.Errorf("%s: expected version %s, there are %s%s", s, s.version, strings.Join(slices.Compact(versions), ", "), hint)
 	}
 	return nil, fmt.Errorf("no plugin has the %s%s", s, hint)
+}
+
+// before tells whether connectors get a module rather than another one: an operator's choice, else the newer one; m.mu
+// is held.
+func (m *Manager) before(a, b *module) bool {
+	if chosen := m.chosen[a.info.Name]; chosen != "" && a.info.Name == b.info.Name && a.info.Hash != b.info.Hash {
+		switch chosen {
+		case a.info.Hash:
+			return true
+		case b.info.Hash:
+			return false
+		}
+	}
+	return a.newer(b)
 }
 
 // Unsettled is the error of a class that depends on what the user says about files in the folders: which of two plugins

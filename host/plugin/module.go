@@ -34,6 +34,9 @@ type Info struct {
 	// Active: new connectors can get it. A module that a newer file replaced, or whose file is gone, lives on while it
 	// is used.
 	Active bool
+	// Chosen: an operator has named it, so that it goes before newer ones, see [Manager.Swap]. Kept: it is what was
+	// there before the present version of its file, which [Manager.Rollback] comes back to.
+	Chosen, Kept bool
 	// Err says why a file was refused, nil for a module that runs. What an origin held before stays active beside it.
 	Err     error
 	Metrics Metrics

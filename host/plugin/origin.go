@@ -364,6 +364,9 @@ func (m *Manager) settle(a *arrival) {
 		dropped, o.previous = o.previous, o.active
 	}
 	o.active, o.refused, o.hash = a.loaded, nil, a.hash
+	if name := a.loaded.info.Name; m.chosen[name] != a.hash {
+		delete(m.chosen, name)
+	}
 	m.changes.Add(1)
 	m.mu.Unlock()
 	if dropped != nil {
@@ -463,11 +466,57 @@ func (m *Manager) Rollback(name string) error {
 		}
 	}
 	if newest == nil {
-		return fmt.Errorf("plugin %s: no version before the present one is kept", name)
+		return fmt.Errorf("plugin %s: no version before the present one is kept of any of its files", name)
 	}
 	newest.active, newest.previous = newest.previous, newest.active
 	m.loads++
 	newest.active.order = m.loads
+	m.chosen[name] = newest.active.info.Hash
 	m.changes.Add(1)
+	m.logger.Info("plugin version rolled back, as was asked for", "plugin", name, "to", newest.active.info.Version,
+		"hash", newest.active.info.Hash[:12], "file", newest.active.info.Origin)
 	return nil
 }
+
+// Swap makes a version of a plugin the one that connectors get, whatever others there are, until another file of the
+// plugin comes. hash is that of its file, which is in a folder, comes with the program, or was there before the present
+// one of its path; a version that was rolled back is taken again. Connectors that name a version keep theirs, and tasks
+// judge it at the end of a page or batch, as they do every other one.
+func (m *Manager) Swap(ctx context.Context, name, hash string) error {
+	m.mu.Lock()
+	again := m.rejected[hash] != nil
+	delete(m.rejected, hash)
+	for _, o := range m.origins {
+		if again && o.refused != nil && o.refused.Hash == hash {
+			o.hash = "" // its file is read again
+		}
+	}
+	m.mu.Unlock()
+	if again {
+		if err := m.scan(ctx, nil, nil); err != nil {
+			return err
+		}
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for path, o := range m.origins {
+		is := func(x *module) bool { return x != nil && x.info.Name == name && x.info.Hash == hash }
+		switch {
+		case is(o.previous):
+			o.active, o.previous = o.previous, o.active
+			m.loads++
+			o.active.order = m.loads
+		case !is(o.active):
+			continue
+		}
+		m.chosen[name] = hash
+		m.changes.Add(1)
+		m.logger.Info("plugin version chosen, as was asked for", "plugin", name, "version", o.active.info.Version, "hash",
+			hash[:12], "file", path)
+		return nil
+	}
+	return fmt.Errorf("%w %s with the hash %q", ErrUnknownVersion, name, hash)
+}
+
+// ErrUnknownVersion is the error of a version that is not there.
+var ErrUnknownVersion = errors.New("there is no version of plugin")

@@ -222,6 +222,71 @@ func TestRollback(t *testing.T) {
 	works(t, b.Current(), "1.0.0")
 }
 
+// An operator's choice goes before newer versions, of the same file and of others, until another file comes.
+func TestSwap(t *testing.T) {
+	folder := t.TempDir()
+	put(t, folder, "all.wasm", variant(t, "1.0.0", 0))
+	put(t, folder, "other.wasm", variant(t, "1.5.0", 0))
+	m := manager(t, plugin.Options{}, folder)
+	b, err := m.Bind("c", wit.ComponentSink, "org.example.AllSink", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	hash := func(version string) string {
+		for _, i := range m.Modules() {
+			if i.Version == version {
+				return i.Hash
+			}
+		}
+		t.Fatalf("there is no version %s", version)
+		return ""
+	}
+	takes := func(version string) {
+		t.Helper()
+		p := b.Candidate()
+		if p == nil || p.Module().Version != version {
+			t.Fatalf("expected candidate %s, found %v", version, p)
+		}
+		b.Promote(p)
+		works(t, b.Current(), version)
+		if b.Candidate() != nil {
+			t.Errorf("another version is offered beside %s", version)
+		}
+		if found, err := m.Find(wit.ComponentSink, "org.example.AllSink", ""); err != nil || found.Version != version {
+			t.Errorf("new connectors get %s, expected %s: %v", found.Version, version, err)
+		}
+	}
+	works(t, b.Current(), "1.5.0")
+	if err := m.Swap(t.Context(), "all", hash("1.0.0")); err != nil {
+		t.Fatal(err)
+	}
+	takes("1.0.0")
+	if err := m.Swap(t.Context(), "all", hash("1.5.0")); err != nil {
+		t.Fatal(err)
+	}
+	takes("1.5.0")
+	for _, wrong := range [][2]string{{"all", "1234"}, {"none", hash("1.0.0")}} {
+		if err := m.Swap(t.Context(), wrong[0], wrong[1]); !errors.Is(err, plugin.ErrUnknownVersion) {
+			t.Errorf("%v: %v", wrong, err)
+		}
+	}
+	// A new file counts, whatever was chosen before.
+	put(t, folder, "all.wasm", variant(t, "2.0.0", 0))
+	if err := m.Reload(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	takes("2.0.0")
+	// The version before it in its file, and back.
+	if err := m.Swap(t.Context(), "all", hash("1.0.0")); err != nil {
+		t.Fatal(err)
+	}
+	takes("1.0.0")
+	if err := m.Swap(t.Context(), "all", hash("2.0.0")); err != nil {
+		t.Fatal(err)
+	}
+	takes("2.0.0")
+}
+
 func TestVersionsSideBySide(t *testing.T) {
 	folder := t.TempDir()
 	put(t, folder, "old.wasm", variant(t, "1.9.0", 0))

@@ -1,8 +1,11 @@
 package rest
 
 import (
+	"context"
 	"net/http"
 	"time"
+
+	"github.com/culvert-project/culvert/host/connect"
 )
 
 // Beyond is a [Worker] that tells more of itself than Kafka Connect's does: below /culvert/.
@@ -11,6 +14,18 @@ type Beyond interface {
 	Modules() []Module
 	// Motion is how far a connector is.
 	Motion(name string) (m Motion, ok bool)
+	// Lockouts are refused logons; ResumeLogons has them tried once more, and tells how many there were.
+	Lockouts() (Lockouts, error)
+	ResumeLogons() (int, error)
+	// Rollback and Swap choose a version of a plugin; errors are as of [Worker.Pause], or
+	// [plugin.ErrUnknownVersion].
+	Rollback(plugin string) error
+	Swap(ctx context.Context, plugin, hash string) error
+	// Retire ends what a source has opened at its service, and says what that was. Errors are as of [Worker.Pause].
+	Retire(ctx context.Context, name string) (string, error)
+	// Letters are the last dead letters of a connector, of each partition so many; Replay sends them once more.
+	Letters(ctx context.Context, name string, last int64, chosen connect.LetterFilter) (Letters, error)
+	Replay(ctx context.Context, name string, chosen connect.LetterFilter, again bool) (connect.Replayed, error)
 	// LookAgain has the folder of connectors read again; false: the worker follows none.
 	LookAgain() bool
 }
@@ -22,8 +37,10 @@ type Module struct {
 	// Hash is the SHA-256 of its file, which `plugin.NAME.accept` takes.
 	Hash string `json:"hash"`
 	File string `json:"file"`
-	// State is active (new connectors get it), retired (only old ones run it) or refused.
-	State string `json:"state"`
+	// State is active (new connectors get it), retired (only old ones run it), kept (a rollback comes back to it) or
+	// refused. Chosen: an operator has named it, so that it goes before newer ones.
+	State  string `json:"state"`
+	Chosen bool   `json:"chosen,omitempty"`
 	// Error says why it is refused.
 	Error   string   `json:"error,omitempty"`
 	Classes []string `json:"classes"`
@@ -60,6 +77,32 @@ type FeedMotion struct {
 	CaughtUp bool   `json:"caught_up"`
 	// LastCaughtUp is when there was nothing more to read, in RFC 3339: so old is its delta token.
 	LastCaughtUp *time.Time `json:"last_caught_up"`
+	// AgeSeconds is how long ago that was.
+	AgeSeconds *float64 `json:"age_seconds"`
+	// NextRun is when it is read again by the clock, null: it is being read, or no clock says so.
+	NextRun *time.Time `json:"next_run"`
+	// Notifications of the service wait to be served.
+	Notifications int          `json:"waiting_notifications"`
+	LastRequest   *FeedRequest `json:"last_request"`
+	LastError     *FeedError   `json:"last_error"`
+}
+
+// FeedRequest is a request for a page.
+type FeedRequest struct {
+	Request string    `json:"request"`
+	At      time.Time `json:"at"`
+	// Status is 0 where no answer has come, or not yet.
+	Status int `json:"status"`
+	// Milliseconds until the answer began.
+	Milliseconds int64 `json:"ms"`
+}
+
+// FeedError is what went wrong with a page, in words of the service where it has said any: its code, and in the message
+// what it calls the request by (of SAP systems the id of the transaction).
+type FeedError struct {
+	At      time.Time `json:"at"`
+	Code    string    `json:"code,omitempty"`
+	Message string    `json:"message"`
 }
 
 // withBeyond answers where the worker tells more of itself.

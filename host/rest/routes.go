@@ -39,9 +39,22 @@ var about = map[string]string{
 	"PUT /connector-plugins/{name}/config/validate": "Checks a configuration and describes each of its settings.",
 	"POST /culvert/reload":                          "Has the folder of connectors read again, changed or not. 202.",
 	"GET /culvert/plugins":                          "Versions of plugins: those that connectors get, that old ones run still, and those that are refused, with the reason.",
-	"GET /culvert/connectors/{name}":                "How far a connector is, by task and feed: rows, pages, what is before it, when it had read all there was.",
-	"GET /culvert/openapi.json":                     "All of these as an OpenAPI document.",
-	"GET /metrics":                                  "Figures in the format of Prometheus.",
+	"GET /culvert/connectors/{name}":                "How far a connector is, by task and feed: rows, pages, what is before it, when it had read all there was, the last request and the last fault, when it is read again.",
+	"PUT /culvert/plugins/{name}/rollback": "Has connectors get the version before the present one of a plugin's " +
+		"file; until another file of it comes. 204.",
+	"PUT /culvert/plugins/{name}/swap": "Has connectors get one of a plugin's versions, {\"hash\": …} as GET " +
+		"/culvert/plugins shows it, before newer ones; until another file of it comes. 204.",
+	"GET /culvert/lockouts": "Logons that a service has refused, since when, and what is to be done; they are not sent again.",
+	"PUT /culvert/lockouts/resume": "Has refused logons tried once more, for all programs of this user; {\"resumed\": N}. " +
+		"Tasks go on by themselves.",
+	"PUT /culvert/connectors/{name}/retire": "Ends what a source that is STOPPED has opened at its service: " +
+		"subscriptions, and queues of changes of ODP; {\"ended\": …}.",
+	"GET /culvert/connectors/{name}/deadletters": "Dead letters of the connector among the last 100 records of each " +
+		"partition of their topic (?last=, at most 1000); ?error= in class or message of the exception.",
+	"POST /culvert/connectors/{name}/deadletters/replay": "Sends the connector's dead letters once more, each of them " +
+		"once, or {\"again\": true}; {\"error\": …} chooses. It ends after 4 minutes, and another one goes on behind it.",
+	"GET /culvert/openapi.json": "All of these as an OpenAPI document.",
+	"GET /metrics":              "Figures in the format of Prometheus.",
 }
 
 // Routes are all that REST answers, in the order of its table. About is empty where nothing is said of one.

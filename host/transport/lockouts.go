@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"cmp"
 	"context"
 	"crypto/hmac"
 	"crypto/pbkdf2"
@@ -450,7 +451,7 @@ func (g *logon) explain(at time.Time) string {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return fmt.Sprintf("%s was refused (401) at %s by %s%s and is not sent again, because SAP locks users after a few failures: "+
-		"change user or password, or, when the user is unlocked and they are right, try once more with culvert run --resume-logons",
+		"change user or password, or, when the user is unlocked and they are right, try once more with culvert run --resume-logons, or PUT /culvert/lockouts/resume",
 		who, at.Format("2006-01-02 15:04:05 -0700"), g.origin, g.suspect)
 }
 
@@ -514,4 +515,60 @@ func (g *logon) forget() bool {
 	was := g.verdict.state == refused
 	g.verdict, g.accepted, g.noted = verdict{}, time.Time{}, time.Time{}
 	return was
+}
+
+// Lockout is a secret that is not sent, or with care alone, and why.
+type Lockout struct {
+	Origin, Client, User string
+	// State is refused; doubtful, refused once and to be tried once more; or trial, until what was refused is accepted.
+	State string
+	Since time.Time
+	// Text says all of it, and what is to be done.
+	Text string
+}
+
+// List are the lockouts of those who log on in this process. others are refusals of other processes, which say nothing
+// of whom they concern.
+func (l *Lockouts) List() (list []Lockout, others int, err error) {
+	l.mu.Lock()
+	known, files := make([]*logon, 0, len(l.logons)), map[string]bool{}
+	for _, g := range l.logons {
+		known = append(known, g)
+		files[filepath.Base(g.path)] = true
+	}
+	l.mu.Unlock()
+	for _, g := range known {
+		one := Lockout{Origin: g.origin, Client: g.client, User: g.user}
+		v := g.look()
+		one.Since = v.at
+		switch {
+		case v.state == refused:
+			one.State, one.Text = "refused", g.explain(v.at)
+		case v.doubted():
+			one.State, one.Text = "doubtful", "it was refused (401) once after it had been accepted: one request tries it once more"
+		case v.onTrial():
+			one.State, one.Text = "trial", "it was refused (401) once and accepted since: what was refused is tried once more"
+		default:
+			continue
+		}
+		list = append(list, one)
+	}
+	slices.SortFunc(list, func(a, b Lockout) int {
+		return cmp.Or(cmp.Compare(a.Origin, b.Origin), cmp.Compare(a.Client, b.Client), cmp.Compare(a.User, b.User),
+			a.Since.Compare(b.Since))
+	})
+	if l.folder == "" {
+		return list, 0, nil
+	}
+	entries, err := os.ReadDir(l.folder)
+	for _, f := range entries {
+		if !strings.HasSuffix(f.Name(), refusal) || files[f.Name()] {
+			continue
+		}
+		content, err := os.ReadFile(filepath.Join(l.folder, f.Name()))
+		if err == nil && readVerdict(content).state == refused {
+			others++
+		}
+	}
+	return list, others, err
 }

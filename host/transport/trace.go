@@ -62,6 +62,10 @@ func ShownTarget(target string) string {
 	return target
 }
 
+// LoggedTarget is a request's target for whoever may look at a worker, as the log has it: of its query the names, and
+// the values of the protocol's own options alone.
+func LoggedTarget(target string) string { return hideUser(shown(target)) }
+
 // hideUser hides user:password in front of the @ of a URL, or of what was meant as one.
 func hideUser(text string) string {
 	at := strings.LastIndexByte(text, '@')

@@ -55,6 +55,10 @@ type feed struct {
 	// snapshots are those that were asked for.
 	snapshots []string
 	wakes     wakes
+	// asked is the last request, due when the next poll begins by the clock, faulted what went wrong last.
+	asked   FeedRequest
+	due     time.Time
+	faulted FeedFault
 }
 
 // chunks is how many chunks wait for their acknowledgement in a feed, at most.

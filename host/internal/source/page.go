@@ -70,8 +70,14 @@ func (f *feed) page(ctx context.Context, r Reader, fetch *wit.Fetch, tried *atte
 	}
 	defer p.giveBack()
 	start := time.Now()
+	asked := FeedRequest{What: fetch.Request.Method + " " + transport.LoggedTarget(fetch.Request.Target), At: start}
+	f.asks(asked)
 	answer, err := f.task.o.Client.Do(ctx, &fetch.Request)
 	f.task.count.fetch.Since(start)
+	if err == nil {
+		asked.Status, asked.Took = answer.Status, time.Since(start)
+		f.asks(asked)
+	}
 	if err != nil {
 		// What became of a request that must not be sent twice the plugin finds out: it is asked what comes next.
 		if lost := new(transport.NoAnswer); errors.As(err, &lost) {

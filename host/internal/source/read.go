@@ -32,6 +32,7 @@ func (f *feed) read(ctx context.Context) error {
 		}
 		end, err := f.turn(ctx, cause, &tried)
 		if err != nil {
+			f.failing(err)
 			if err = f.overcome(ctx, &tried, err); err != nil {
 				return err
 			}
@@ -78,7 +79,11 @@ func (f *feed) read(ctx context.Context) error {
 			return nil
 		}
 		due, ever := f.nextPoll(time.Now(), max(end.wait, pace.after(end.rows)))
-		if err := f.rest(ctx, due, ever && !end.finished); err != nil {
+		ever = ever && !end.finished
+		f.waitsUntil(due, ever)
+		err = f.rest(ctx, due, ever)
+		f.waitsUntil(time.Time{}, false)
+		if err != nil {
 			return err
 		}
 		if token, some := f.nextWake(); some {

@@ -123,6 +123,30 @@ type FeedProgress struct {
 	CaughtUp bool
 	// LastUp is when it was caught up last; zero: not yet.
 	LastUp time.Time
+	// Due is when it is read again by the clock; zero: it is being read, or no clock says so.
+	Due time.Time
+	// Notifications and Snapshots wait to be served.
+	Notifications, Snapshots int
+	// Request is the last one for a page, Fault the last fault of one; each is zero where there was none.
+	Request FeedRequest
+	Fault   FeedFault
+}
+
+// FeedRequest is a request for a page.
+type FeedRequest struct {
+	// What is its method and target, without what may be a secret.
+	What string
+	At   time.Time
+	// Status of the answer, and how long its head took; 0: there is none, or not yet.
+	Status uint16
+	Took   time.Duration
+}
+
+// FeedFault is what went wrong with a page, at the service or in the plugin.
+type FeedFault struct {
+	At time.Time
+	// Code is the service's own.
+	Code, Message string
 }
 
 // Stages are times by the clock: of the slowest stage hangs how fast a feed is. Fetch is the wait for bytes of pages,
@@ -180,10 +204,7 @@ func (t *Task) Progress() Progress {
 	defer t.mu.Unlock()
 	p.CaughtUp = t.plugin.Opened() != nil
 	for i, f := range t.feeds {
-		one := FeedProgress{Name: f.name, CaughtUp: f.caughtUp.Load()}
-		if at := f.lastUp.Load(); at > 0 {
-			one.LastUp = time.UnixMilli(at)
-		}
+		one := f.progress()
 		if i == 0 || one.LastUp.Before(p.LastUp) {
 			p.LastUp = one.LastUp
 		}

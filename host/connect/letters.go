@@ -1,0 +1,83 @@
+package connect
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/culvert-project/culvert/host/kafka"
+)
+
+// ErrNoLetters is the error of a connector whose settings name no topic of dead letters.
+var ErrNoLetters = errors.New("the connector has no " + deadLetterTopic)
+
+// LettersOf hands on the last letters of each partition of a connector's topic of dead letters, oldest first, and
+// returns the topic. What other connectors have written there is not among them, and counts all the same.
+func (h *Herder) LettersOf(ctx context.Context, name string, last int64, each func(*DeadLetter) error) (topic string,
+	err error) {
+	if topic, err = h.letterTopic(name); err != nil {
+		return "", err
+	}
+	admin, err := kafka.NewAdmin(h.o.Kafka)
+	if err != nil {
+		return topic, err
+	}
+	defer admin.Close()
+	ends, err := admin.EndOffsets(ctx, false, topic)
+	switch {
+	case errors.Is(err, kafka.ErrUnknownTopic):
+		return topic, nil // the first letter makes it
+	case err != nil:
+		return topic, err
+	}
+	from := kafka.Positions{}
+	for partition, end := range ends[topic] {
+		from[partition] = max(0, end-last)
+	}
+	reader, err := kafka.NewReader(h.o.Kafka)
+	if err != nil {
+		return topic, err
+	}
+	defer reader.Close()
+	_, err = reader.Read(ctx, topic, kafka.ReadOptions{From: from, To: ends[topic]}, func(r *kgo.Record) error {
+		if l := ReadLetter(r); l.Connector == name {
+			return each(&l)
+		}
+		return nil
+	})
+	return topic, err
+}
+
+// ReplayOf is [Herder.Replay] of a connector's letters in the topic that its settings name, beside its tasks.
+func (h *Herder) ReplayOf(ctx context.Context, name string, filter LetterFilter, again bool) (done Replayed,
+	err error) {
+	topic, err := h.letterTopic(name)
+	if err != nil {
+		return done, err
+	}
+	if !h.replaying.TryLock() {
+		return done, ErrReplaying
+	}
+	defer h.replaying.Unlock()
+	filter.Connector = name
+	return h.Replay(ctx, Replay{Topic: topic, Filter: filter, Again: again})
+}
+
+// ErrReplaying is the error of a replay beside another one, which would send letters twice.
+var ErrReplaying = errors.New("dead letters are being replayed already")
+
+// letterTopic is where a connector's dead letters go.
+func (h *Herder) letterTopic(name string) (string, error) {
+	k := h.find(name)
+	if k == nil {
+		return "", fmt.Errorf("%s: %w", name, ErrUnknownConnector)
+	}
+	topic := strings.TrimSpace(k.life().config.Text(deadLetterTopic))
+	if topic == "" {
+		return "", ErrNoLetters
+	}
+	return topic, nil
+}

@@ -1,0 +1,52 @@
+package source
+
+import (
+	"errors"
+	"time"
+
+	"github.com/culvert-project/culvert/host/shown"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// progress is how far the feed is.
+func (f *feed) progress() FeedProgress {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	p := FeedProgress{Name: f.name, CaughtUp: f.caughtUp.Load(), Due: f.due, Notifications: len(f.wakes.waiting),
+		Snapshots: len(f.snapshots), Request: f.asked, Fault: f.faulted}
+	if at := f.lastUp.Load(); at > 0 {
+		p.LastUp = time.UnixMilli(at)
+	}
+	return p
+}
+
+// asks notes the request for a page, before it is sent and when it is answered.
+func (f *feed) asks(r FeedRequest) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.asked = r
+}
+
+// waitsUntil notes when the feed is read again by the clock; never, or not while it is being read.
+func (f *feed) waitsUntil(due time.Time, ever bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.due = due; !ever {
+		f.due = time.Time{}
+	}
+}
+
+// failing notes what went wrong with a page, whatever becomes of it.
+func (f *feed) failing(err error) {
+	var fault *wit.Fault
+	if !errors.As(err, &fault) {
+		return
+	}
+	told := FeedFault{At: time.Now(), Message: shown.Line(err.Error())}
+	if fault.Code != nil {
+		told.Code = shown.Line(*fault.Code)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.faulted = told
+}

@@ -1,0 +1,225 @@
+package rest
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/culvert-project/culvert/host/connect"
+	"github.com/culvert-project/culvert/host/plugin"
+)
+
+// Lockouts are logons that a service has refused.
+type Lockouts struct {
+	Logons []Lockout `json:"logons"`
+	// Others are refusals of other programs of this user, of which nothing but their number is known.
+	Others int `json:"others"`
+}
+
+// Lockout is a logon that is not tried, or with care alone.
+type Lockout struct {
+	Origin string `json:"origin"`
+	Client string `json:"client,omitempty"`
+	User   string `json:"user"`
+	// State is refused (it is not sent again), doubtful (it is tried once more) or trial (what was refused is tried
+	// once more).
+	State   string    `json:"state"`
+	Since   time.Time `json:"since"`
+	Message string    `json:"message"`
+}
+
+type resumed struct {
+	Resumed int `json:"resumed"`
+}
+
+func (x *exchange) lockouts(w Beyond) {
+	l, err := w.Lockouts()
+	if err != nil {
+		x.failed(err, "")
+		return
+	}
+	l.Logons = append([]Lockout{}, l.Logons...)
+	x.answer(http.StatusOK, l)
+}
+
+func (x *exchange) resumeLogons(w Beyond) {
+	n, err := w.ResumeLogons()
+	if err != nil {
+		x.failed(err, "")
+		return
+	}
+	x.answer(http.StatusOK, resumed{n})
+}
+
+func (x *exchange) rollBack(w Beyond) {
+	if err := w.Rollback(x.name()); err != nil {
+		x.failedChoice(err)
+		return
+	}
+	x.done(http.StatusNoContent)
+}
+
+// choice is which version of a plugin connectors get.
+type choice struct {
+	Hash string `json:"hash"`
+}
+
+func (x *exchange) swap(w Beyond) {
+	var asked choice
+	if !x.body(&asked) {
+		return
+	}
+	ctx, cancel := x.limited()
+	defer cancel()
+	if err := w.Swap(ctx, x.name(), asked.Hash); err != nil {
+		x.failedChoice(err)
+		return
+	}
+	x.done(http.StatusNoContent)
+}
+
+func (x *exchange) failedChoice(err error) {
+	if errors.Is(err, plugin.ErrUnknownVersion) {
+		x.fail(http.StatusNotFound, err.Error())
+		return
+	}
+	x.failed(err, "")
+}
+
+type ended struct {
+	Ended string `json:"ended"`
+}
+
+func (x *exchange) retire(w Beyond) {
+	ctx, cancel := x.limited()
+	defer cancel()
+	what, err := w.Retire(ctx, x.name())
+	switch {
+	case errors.Is(err, connect.ErrNotStopped):
+		x.fail(http.StatusConflict, "Connector "+x.name()+" must be STOPPED, and its tasks have ended, before what it "+
+			"has opened at its service is ended; delete its offsets afterwards")
+	case errors.Is(err, connect.ErrSink):
+		x.fail(http.StatusBadRequest, err.Error())
+	case err != nil:
+		x.failed(err, "Connector "+x.name()+" not found")
+	default:
+		x.answer(http.StatusOK, ended{what})
+	}
+}
+
+// Letters are dead letters of a connector.
+type Letters struct {
+	Topic   string   `json:"topic"`
+	Letters []Letter `json:"letters"`
+}
+
+// Letter is a dead letter without its record.
+type Letter struct {
+	Partition int32      `json:"partition"`
+	Offset    int64      `json:"offset"`
+	Failed    string     `json:"failed"`
+	Connector string     `json:"connector"`
+	From      LetterFrom `json:"from"`
+	Stage     string     `json:"stage"`
+	Setting   string     `json:"setting"`
+	Plugin    string     `json:"plugin"`
+	Version   string     `json:"version"`
+	Class     string     `json:"class"`
+	Message   string     `json:"message"`
+	Replays   int        `json:"replays"`
+}
+
+// LetterFrom is where a dead letter came from.
+type LetterFrom struct {
+	Topic     string `json:"topic"`
+	Partition int32  `json:"partition"`
+	Offset    int64  `json:"offset"`
+	Feed      string `json:"feed,omitempty"`
+	Request   string `json:"request,omitempty"`
+}
+
+// LetterOf is a dead letter as it is shown.
+func LetterOf(l *connect.DeadLetter) Letter {
+	return Letter{Partition: l.Record.Partition, Offset: l.Record.Offset, Failed: l.Failed.UTC().Format(time.RFC3339),
+		Connector: l.Connector, Stage: l.Stage, Setting: l.Setting, Plugin: l.Plugin, Version: l.Version,
+		Class: l.Class, Message: l.Message, Replays: l.Times,
+		From: LetterFrom{l.Topic, l.Partition, l.Offset, l.Feed, l.Request}}
+}
+
+// Of each partition so many letters are looked at: usually, and at most.
+const (
+	usualLetters = 100
+	maxLetters   = 1000
+)
+
+func (x *exchange) letters(w Beyond) {
+	last := int64(usualLetters)
+	if text := x.r.URL.Query().Get("last"); text != "" {
+		n, err := strconv.ParseInt(text, 10, 64)
+		if err != nil || n < 1 || n > maxLetters {
+			x.fail(http.StatusBadRequest, "last: expected a number from 1 to "+strconv.Itoa(maxLetters))
+			return
+		}
+		last = n
+	}
+	ctx, cancel := x.limited()
+	defer cancel()
+	found, err := w.Letters(ctx, x.name(), last, connect.LetterFilter{Error: x.r.URL.Query().Get("error")})
+	if err != nil {
+		x.failedLetters(err)
+		return
+	}
+	found.Letters = append([]Letter{}, found.Letters...)
+	x.answer(http.StatusOK, found)
+}
+
+// replayAsked chooses letters: those whose exception has a text in its class or message, and again those that were
+// replayed before.
+type replayAsked struct {
+	Error string `json:"error,omitempty"`
+	Again bool   `json:"again,omitempty"`
+}
+
+// replayed is what came of it; of Left ones nothing did, by the reason.
+type replayed struct {
+	Replayed int            `json:"replayed"`
+	Refused  int            `json:"refused"`
+	Left     map[string]int `json:"left"`
+}
+
+// replayTime is how long a replay may take, which is less than an answer may: behind it goes on who asks again.
+const replayTime = answerTimeout - time.Minute
+
+func (x *exchange) replay(w Beyond) {
+	var asked replayAsked
+	if x.r.ContentLength != 0 && !x.body(&asked) {
+		return
+	}
+	ctx, cancel := context.WithTimeout(x.r.Context(), replayTime)
+	defer cancel()
+	done, err := w.Replay(ctx, x.name(), connect.LetterFilter{Error: asked.Error}, asked.Again)
+	switch {
+	case errors.Is(err, connect.ErrReplaying):
+		x.fail(http.StatusConflict, err.Error())
+	case err != nil && done.Letters > 0:
+		x.failedLetters(errors.New(strconv.Itoa(done.Letters) + " letters were replayed, " + strconv.Itoa(done.Refused) +
+			" of them refused again, before it failed; another replay goes on behind them: " + err.Error()))
+	case err != nil:
+		x.failedLetters(err)
+	default:
+		if done.Unknown == nil {
+			done.Unknown = map[string]int{}
+		}
+		x.answer(http.StatusOK, replayed{done.Letters, done.Refused, done.Unknown})
+	}
+}
+
+func (x *exchange) failedLetters(err error) {
+	if errors.Is(err, connect.ErrNoLetters) {
+		x.fail(http.StatusNotFound, err.Error())
+		return
+	}
+	x.failed(err, "Connector "+x.name()+" not found")
+}
