@@ -31,10 +31,11 @@ type collector struct {
 const (
 	workingPercent = 400
 	restingPercent = 100
-	// garbage is what there may be of it while rows move where more is alive than a quarter of it, down to a percentage
-	// of leastPercent.
+	// garbage is what there may be of it while rows move; together with what is alive it may come to wholeHeap, but to
+	// leastPercent of what is alive in any case.
 	garbage      = 48 << 20
-	leastPercent = 50
+	wholeHeap    = 64 << 20
+	leastPercent = 25
 	// paceEvery is how often the target follows what is alive; lookEvery is how often the collector looks; restAfter is
 	// after how many looks without a change the worker is at rest.
 	paceEvery = 100 * time.Millisecond
@@ -114,10 +115,11 @@ func (c *collector) set(percent int) {
 // percentFor is the target while rows move and so much is alive: four times a small heap costs little memory and saves
 // much time, four times that of many feeds would be most of what the worker holds.
 func percentFor(alive uint64) int {
-	if alive*workingPercent/100 <= garbage {
+	room := min(garbage, wholeHeap-min(wholeHeap, alive))
+	if alive*workingPercent/100 <= room {
 		return workingPercent
 	}
-	return int(max(garbage*100/alive, leastPercent))
+	return int(max(room*100/alive, leastPercent))
 }
 
 // alive is what the last collection found to be in use, in bytes.

@@ -106,7 +106,11 @@ func (s *stream) append(piece []byte) {
 		s.buf, s.base, s.pos = s.buf[:n], s.base+int64(s.pos), 0
 	}
 	if need := len(s.buf) + len(piece) + fast.Room; need > cap(s.buf) {
-		grown := make([]byte, len(s.buf), need+need/2)
+		more := need / 8 // mostly what a piece leaves unread is the beginning of a row
+		if s.buf != nil {
+			more = need / 2
+		}
+		grown := make([]byte, len(s.buf), need+more)
 		copy(grown, s.buf)
 		s.buf = grown
 	}

@@ -4,16 +4,22 @@ package guest
 // the host knows would be collected under it. It is reset by the first allocation after an export has ended, so that
 // memory stays at what the largest call took.
 type arena struct {
+	// least is the first chunk's size.
+	least int
 	chunk []byte
 	used  int
-	// full are chunks that this call has outgrown; they stay until the reset.
+	// full is what was used of chunks that this call has outgrown; they stay until the reset.
 	full [][]byte
 	// spent is set when the export that the memory was for has ended.
 	spent bool
 }
 
-// minChunk is the first size of the arena.
-const minChunk = 64 << 10
+const (
+	// leastArguments is room for a piece of a page, 64 KiB, with what else its call takes.
+	leastArguments = 72 << 10
+	// leastResults is room for what is rare in a result: rows and their data lie elsewhere.
+	leastResults = 8 << 10
+)
 
 // alloc returns size bytes at a multiple of 8, at least one.
 func (a *arena) alloc(size int) []byte {
@@ -23,23 +29,24 @@ func (a *arena) alloc(size int) []byte {
 	a.used = (a.used + 7) &^ 7
 	if a.used+size > len(a.chunk) {
 		if len(a.chunk) > 0 {
-			a.full = append(a.full, a.chunk)
+			a.full = append(a.full, a.chunk[:a.used])
 		}
-		a.chunk, a.used = make([]byte, max(minChunk, 2*len(a.chunk), (size+7)&^7)), 0
+		a.chunk, a.used = make([]byte, max(a.least, 2*len(a.chunk), (size+7)&^7)), 0
 	}
 	b := a.chunk[a.used : a.used+size : a.used+size]
 	a.used += size
 	return b
 }
 
-// reset makes all memory free again; a call that took several chunks leaves one that would have held them all.
+// reset makes all memory free again; a call that took several chunks leaves one that would have held it all, and a call
+// that takes a little more.
 func (a *arena) reset() {
 	if len(a.full) > 0 {
-		total := len(a.chunk)
+		total := a.used
 		for _, c := range a.full {
 			total += len(c)
 		}
-		a.chunk, a.full = make([]byte, total), nil
+		a.chunk, a.full = make([]byte, (total+total/8+7)&^7), nil
 	}
 	a.used, a.spent = 0, false
 }

@@ -1,0 +1,27 @@
+package guest
+
+import "testing"
+
+// A call that has outgrown its memory leaves one chunk that holds what such a call takes, and little more, because
+// linear memory never shrinks.
+func TestArenasKeepWhatACallTakes(t *testing.T) {
+	a := arena{least: leastArguments}
+	call := func(sizes ...int) (total int) {
+		for _, size := range sizes {
+			if b := a.alloc(size); len(b) != size {
+				t.Fatalf("expected %d bytes, found %d", size, len(b))
+			}
+			total += size
+		}
+		a.spent = true
+		return total
+	}
+	for _, sizes := range [][]int{{3, 64 << 10}, {1, 70 << 10, 5}, {100_001, 300_001, 7}, {3, 64 << 10}} {
+		most := max(len(a.chunk), leastArguments)
+		most = max(most, call(sizes...)*5/4)
+		call(sizes...)
+		if len(a.full) > 0 || len(a.chunk) > most {
+			t.Errorf("%v: a chunk of %d bytes, expected at most %d; %d more", sizes, len(a.chunk), most, len(a.full))
+		}
+	}
+}
