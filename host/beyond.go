@@ -80,6 +80,14 @@ func feeds(p connect.Progress) (all []rest.FeedMotion) {
 		if e := f.Fault; !e.At.IsZero() {
 			one.LastError = &rest.FeedError{At: e.At.UTC(), Code: e.Code, Message: e.Message}
 		}
+		if !f.Subscribed.IsZero() {
+			at := f.Subscribed.UTC()
+			one.Subscribed = &at
+		}
+		if !f.Told.IsZero() {
+			at := f.Told.UTC()
+			one.LastNotified = &at
+		}
 		all = append(all, one)
 	}
 	return all

@@ -126,6 +126,11 @@ var deltaAgeFigure = prometheus.NewDesc("culvert_source_delta_age_seconds", "How
 	"there was, in its feed for which that is longest ago: so old are its delta tokens.", []string{"connector", "task"},
 	nil)
 
+// notifiedFigure shows a subscription that leads nowhere: that a service lists it proves nothing.
+var notifiedFigure = prometheus.NewDesc("culvert_source_notified_seconds", "How long ago a notification came to a "+
+	"source that subscribes, or since when one is to come, in its feed for which that is longest ago.",
+	[]string{"connector", "task"}, nil)
+
 var (
 	httpAnswersFigure = httpFigure("answers_total", "Answers of the service to requests of a connector, by the first "+
 		"digit of their status (2xx), or none where no answer came.", "code")
@@ -164,8 +169,8 @@ func exchanges(to chan<- prometheus.Metric, name string, n *transport.Counters) 
 // Describe lists all figures.
 func (taskFigures) Describe(to chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{connectorCountFigure, taskCountFigure, connectorInfoFigure, taskStatusFigure,
-		taskStateFigure, totalTasksFigure, deltaAgeFigure, httpAnswersFigure, httpSecondsFigure, httpRepeatedFigure,
-		httpSentFigure, httpReceivedFigure} {
+		taskStateFigure, totalTasksFigure, deltaAgeFigure, notifiedFigure, httpAnswersFigure, httpSecondsFigure,
+		httpRepeatedFigure, httpSentFigure, httpReceivedFigure} {
 		to <- d
 	}
 	for _, d := range stateTasksFigure {
@@ -214,10 +219,13 @@ func (f taskFigures) task(to chan<- prometheus.Metric, now time.Time, name, kind
 	number, state := strconv.Itoa(t.Task), strings.ToLower(string(t.State))
 	to <- prometheus.MustNewConstMetric(taskStatusFigure, prometheus.GaugeValue, 1, name, number, state)
 	to <- prometheus.MustNewConstMetric(taskStateFigure, prometheus.GaugeValue, 1, name, number, state)
-	if at := t.Progress.LastUp; !at.IsZero() {
-		to <- prometheus.MustNewConstMetric(deltaAgeFigure, prometheus.GaugeValue, max(now.Sub(at), 0).Seconds(), name,
-			number)
+	since := func(d *prometheus.Desc, at time.Time) {
+		if !at.IsZero() {
+			to <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, max(now.Sub(at), 0).Seconds(), name, number)
+		}
 	}
+	since(deltaAgeFigure, t.Progress.LastUp)
+	since(notifiedFigure, t.Progress.Told)
 	for _, p := range perTaskFigures {
 		if p.of != "" && p.of != kind {
 			continue

@@ -45,17 +45,19 @@ func TestTaskFigures(t *testing.T) {
 			Tasks: []connect.TaskFigures{
 				{Task: 0, State: connect.Running,
 					Progress: connect.Progress{Rows: 7, Pages: 2, Bytes: 99, CaughtUp: true,
-						LastUp: time.Now().Add(-time.Hour)}},
+						LastUp: time.Now().Add(-time.Hour), Told: time.Now().Add(-time.Hour)}},
 				{Task: 1, State: connect.Failed, Progress: connect.Progress{Rows: 1, Failed: 2}}}},
 		connect.Figures{Name: "copies", Type: "sink", State: connect.Paused,
 			Tasks: []connect.TaskFigures{{State: connect.Paused,
 				Progress: connect.Progress{Rows: 3, Failed: 4, Lag: 5, Batches: 10, Requests: 11, Again: 12,
 					Uncertain: 13}}}})
-	if age := all["culvert_source_delta_age_seconds orders 0"]; age < 3600 || age > 7200 {
-		t.Errorf("expected an age of an hour, found %v", age)
-	}
-	if _, there := all["culvert_source_delta_age_seconds orders 1"]; there {
-		t.Error("expected no age of a task that was never caught up")
+	for _, figure := range []string{"culvert_source_delta_age_seconds", "culvert_source_notified_seconds"} {
+		if age := all[figure+" orders 0"]; age < 3600 || age > 7200 {
+			t.Errorf("%s: expected an age of an hour, found %v", figure, age)
+		}
+		if _, there := all[figure+" orders 1"]; there {
+			t.Errorf("%s: expected no age of a task that was never caught up, nor subscribes", figure)
+		}
 	}
 	for figure, want := range map[string]float64{
 		"kafka_connect_worker_connector_count": 2, "kafka_connect_worker_task_count": 3,

@@ -219,13 +219,15 @@ func routes(t *testing.T) string {
 // metrics are those that a worker shows which watches a folder and has a source at work.
 func metrics(t *testing.T) string {
 	p := newPlace(t)
-	server := httptest.NewServer(service.New(service.Options{Rows: 5, PageSize: 10}))
+	server := httptest.NewServer(service.New(service.Options{Rows: 5, PageSize: 10, Subscriptions: true}))
 	t.Cleanup(server.Close)
 	folder := filepath.Join(p.dir, "connectors")
 	if err := os.Mkdir(folder, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	put(t, folder, "orders.properties", []byte(strings.Join(append(source("orders", strings.TrimPrefix(server.URL, "http://"), "Orders"), silent), "\n")))
+	put(t, folder, "orders.properties", []byte(strings.Join(append(source("orders", strings.TrimPrefix(server.URL, "http://"), "Orders"), silent,
+		"sap.odata#00.subscription.enable=1", "sap.odata.subscription.dest=C", "sap.odata.subscription.address=127.0.0.1",
+		"sap.odata.subscription.ports="+strings.TrimPrefix(porttest.Address(t), "127.0.0.1:")), "\n")))
 	put(t, folder, "copies.properties", []byte(strings.Join([]string{"name=copies", "connector.class=ODataSink",
 		"topics=copies", "sap.odata.host.protocol=http", "sap.odata.host.address=127.0.0.1",
 		"sap.odata.host.port=" + server.URL[strings.LastIndexByte(server.URL, ':')+1:],
@@ -256,7 +258,8 @@ func metrics(t *testing.T) string {
 		}
 		for _, one := range []string{`plugin="odata-source"`, "culvert_reloads_total{",
 			"culvert_connector_config_refused{", "culvert_source_rows_total{", "culvert_sink_rows_total{",
-			"culvert_http_answers_total{", "culvert_source_delta_age_seconds{"} {
+			"culvert_http_answers_total{", "culvert_source_delta_age_seconds{",
+			"culvert_source_notified_seconds{"} {
 			if !strings.Contains(string(body), one) {
 				return false
 			}

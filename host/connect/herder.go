@@ -378,6 +378,9 @@ type Progress struct {
 	Batches, Requests, Again, Uncertain int64
 	// LastUp is when a source had read all that there was, in its feed for which that is longest ago; zero: not yet.
 	LastUp time.Time
+	// Told is when a notification came to a source, or was to come from then on, in its feed for which that is longest
+	// ago; zero where none subscribes.
+	Told time.Time
 	// Feeds of a source: what it reads by itself, such as an entity set.
 	Feeds []FeedProgress
 	// CaughtUp: there is nothing left to do at the moment.

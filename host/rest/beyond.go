@@ -77,6 +77,9 @@ type FeedMotion struct {
 	CaughtUp bool   `json:"caught_up"`
 	// LastCaughtUp is when there was nothing more to read, in RFC 3339: so old is its delta token.
 	LastCaughtUp *time.Time `json:"last_caught_up"`
+	// Subscribed is since when notifications are to come, LastNotified when the last one came, in RFC 3339.
+	Subscribed   *time.Time `json:"subscribed,omitempty"`
+	LastNotified *time.Time `json:"last_notified,omitempty"`
 	// AgeSeconds is how long ago that was.
 	AgeSeconds *float64 `json:"age_seconds"`
 	// NextRun is when it is read again by the clock, null: it is being read, or no clock says so.

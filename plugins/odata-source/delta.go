@@ -31,7 +31,7 @@ func (f *feed) nextDelta(offset []wit.Field, cause wit.Cause, now int64) (wit.St
 	}
 	begun := len(offset) > 0 && !at.rest
 	if at.rest {
-		at.rest, at.began = false, int(now)
+		at.rest, at.began, at.untold = false, int(now), f.told() && cause.Poll != nil
 		if cause.Start != nil {
 			f.rewrite(at)
 		}
@@ -302,8 +302,15 @@ func (pg *page) finished(next *deltaPosition) {
 		}
 	}
 	when := "as " + pg.feed.setting(nameCron) + " says"
-	if pg.feed.cron == "" {
-		when = "in " + (time.Duration(pg.feed.period) * time.Second).String()
+	switch f := pg.feed; {
+	case f.told():
+		when = "when a notification comes"
+	case f.cron == "":
+		when = "in " + (time.Duration(f.period) * time.Second).String()
+	}
+	if next.untold && next.seen > 0 {
+		sdk.Log(wit.LevelWarn, pg.What()+": "+strconv.Itoa(next.seen)+" rows of changes came that no notification has told of so far: if that is so each time, "+
+			"the service's subscription leads nowhere; see culvert active-subscriptions, and the service's log of notifications")
 	}
 	sdk.Log(level, pg.What()+": "+what+strconv.Itoa(next.seen)+" rows in "+took+"; changes are asked for again "+when)
 }

@@ -54,6 +54,8 @@ type deltaPosition struct {
 	// resumed: it was begun by an earlier start of the connector, so that changes made since then are asked for behind
 	// it.
 	resumed bool
+	// untold: the changes were asked for although nobody had told of any, see [notificationCheck].
+	untold bool
 	// snapshot is the number of the load that took the place of a lost token, 0: none.
 	snapshot int
 	// followed are the links that led here.
@@ -75,6 +77,7 @@ func (p *deltaPosition) items() []paging.Item {
 		{Name: "seen", Number: &p.seen, Least: 1}, {Name: "applied", Flag: &p.applied}, {Name: "plain", Flag: &p.plain},
 		{Name: "token", Text: &p.token}, {Name: "why", Text: &p.why}, {Name: "created", Text: &p.created}, {Name: "first", Flag: &p.first},
 		{Name: "rewritten", Text: &p.rewritten}, {Name: "again", Flag: &p.again}, {Name: "resumed", Flag: &p.resumed},
+		{Name: "untold", Flag: &p.untold},
 		{Name: "snapshot", Number: &p.snapshot, Least: 1},
 		{Name: "followed", Trail: &p.followed},
 	}

@@ -136,6 +136,42 @@ func TestSubscribe(t *testing.T) {
 	}
 }
 
+// TestChangesThatNobodyToldOf: a set in delta mode that goes by notifications alone is not deaf where the service takes
+// a subscription, lists it and never pushes.
+func TestChangesThatNobodyToldOf(t *testing.T) {
+	s := service.New(service.Options{Rows: 10, Subscriptions: true})
+	of := subscribed00("Products", "sap.odata#00.track-changes=1")
+	f := newFollower(t, s, of...)
+	if every := f.opened.Feeds[0].PollEveryMs; every == nil || *every != 3_600_000 {
+		t.Fatalf("expected a look every hour, found %v", every)
+	}
+	if err := f.catchUp(start); err != nil {
+		t.Fatal(err)
+	}
+	write(t, s, "MERGE", "Products(1)", map[string]any{"ProductName": "Changed"})
+	step, err := f.p.Next(f.opened.Context, 0, f.stored, poll, f.now)
+	if err != nil || step.Fetch == nil {
+		t.Fatalf("%+v, %v", step, err)
+	}
+	if _, untold := wit.Lookup(*step.Fetch.Position, "untold"); !untold {
+		t.Errorf("the position does not say that nobody told of changes: %v", *step.Fetch.Position)
+	}
+	if err := f.catchUp(poll); err != nil {
+		t.Fatal(err)
+	}
+	f.equals(s, "Products", "ProductID", "ProductName")
+	if _, untold := wit.Lookup(f.stored, "untold"); untold {
+		t.Errorf("it says so behind the changes, too: %v", f.stored)
+	}
+	f = newFollower(t, s, append(of, "sap.odata.notification.check.seconds=-1")...)
+	if every := f.opened.Feeds[0].PollEveryMs; every != nil {
+		t.Errorf("expected no look, found one every %d ms", *every)
+	}
+	if err := newLoadError(t, s, append(of, "sap.odata.notification.check.seconds=0")...); err == nil || !strings.Contains(err.Error(), "expected -1 or at least 1 second") {
+		t.Errorf("found %v", err)
+	}
+}
+
 // newLoadError is what open says of a configuration.
 func newLoadError(t *testing.T, s *service.Service, settings ...string) error {
 	t.Helper()

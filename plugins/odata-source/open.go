@@ -126,6 +126,8 @@ func ready(o *decodedContext, v setting.Values) (wit.SourceOpening, error) {
 			w.Cron = wit.Ptr(f.cron)
 		case f.period > 0:
 			w.PollEveryMs = wit.Ptr(uint32(f.period) * 1000)
+		case f.told() && f.subscribing.check > 0:
+			w.PollEveryMs = wit.Ptr(uint32(f.subscribing.check) * 1000)
 		}
 		out.Feeds = append(out.Feeds, w)
 	}

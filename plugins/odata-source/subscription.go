@@ -26,6 +26,7 @@ const (
 	subscriptionKeyStore = "sap.odata.subscription.keystore."
 	subscriptionTrust    = "sap.odata.subscription.truststore."
 	notificationCatchup  = "sap.odata.notification.catchup"
+	notificationCheck    = "sap.odata.notification.check.seconds"
 )
 
 // What is done at a start about changes that nobody listened to: catchupReload has a set read anew, catchupStore the
@@ -78,6 +79,10 @@ func declareSubscriptions(t *setting.Table) {
 			"What a set in full mode with "+nameExecPeriod+" = -1 does at a start about what was changed while the connector was down: none relies on "+
 				"the service, which sends again what was not taken; store reads the entities that SAP's notification store names; reload reads the set anew.",
 			setting.Allowed("none", catchupStore, catchupReload), group, setting.Display("After a restart")),
+		setting.Spec(notificationCheck, wit.KindInt, wit.Low, setting.Is("3600"),
+			"Seconds after which a set in delta mode that goes by notifications alone asks for changes without having been told of any: a subscription that "+
+				"leads nowhere shows then, and nothing is lost by it. -1 relies on notifications.",
+			setting.AtLeast(-1), setting.AtMost(maxSeconds), group, setting.Display("Check")),
 	)
 }
 
@@ -86,6 +91,9 @@ type subscribing struct {
 	on bool
 	// catchup is what is done at a start, see above.
 	catchup string
+	// check is after how many seconds changes are asked for that nobody has told of, where nothing else has them asked
+	// for; -1: never.
+	check int
 	// to is what addresses of notifications begin with: a channel of an RFC destination, or a URL.
 	to string
 	// collection is the entity set of the service's subscriptions.
@@ -93,7 +101,8 @@ type subscribing struct {
 }
 
 func readSubscribing(v setting.Values, g setting.Group) subscribing {
-	return subscribing{on: on(g, nameSubscription), catchup: v.Word(notificationCatchup), to: delivery(v)}
+	return subscribing{on: on(g, nameSubscription), catchup: v.Word(notificationCatchup), to: delivery(v),
+		check: v.Number(notificationCheck)}
 }
 
 // delivery is what addresses begin with that the service is given.
@@ -108,6 +117,11 @@ func delivery(v setting.Values) string {
 // that they name.
 func (e *entry) named() bool {
 	return e.subscribing.on && !e.tracking.on && e.period < 0 && e.cron == ""
+}
+
+// told tells whether a set in delta mode goes by notifications alone.
+func (e *entry) told() bool {
+	return e.subscribing.on && e.tracking.on && e.period < 0 && e.cron == ""
 }
 
 // stores tells whether the service is to keep what it tells.
@@ -129,6 +143,9 @@ func examineSubscriptions(examined []wit.Examined, v setting.Values, all []entry
 				"expected ports from 1 to 65535 with commas between, found "+strconv.Quote(text)))
 			break
 		}
+	}
+	if v.Number(notificationCheck) == 0 {
+		setting.Complain(examined, notificationCheck, setting.Invalid(notificationCheck, "0", "expected -1 or at least 1 second"))
 	}
 	dest, url := v.Text(subscriptionDest), v.Text(subscriptionURL)
 	if dest != "" && url != "" {

@@ -562,6 +562,7 @@ type world struct {
 	versions *versions
 	broker   *broker
 	o        Options
+	task     *Task
 }
 
 func newWorld(r *reader, pages ...[]string) *world {

@@ -36,6 +36,8 @@ type feed struct {
 	caughtUp atomic.Bool
 	// lastUp is when it was caught up last, in Unix milliseconds; 0: not yet.
 	lastUp atomic.Int64
+	// subscribed is since when notifications are to come, told when the last one came, in Unix milliseconds; 0: not.
+	subscribed, told atomic.Int64
 
 	output  Output
 	free    chan *chunk

@@ -111,6 +111,9 @@ type Progress struct {
 	CaughtUp bool
 	// LastUp is when the feed was caught up that was not for the longest time; zero where one never was.
 	LastUp time.Time
+	// Told is when a notification came, or was to come from then on, for the feed for which that is longest ago; zero
+	// where none subscribes.
+	Told time.Time
 	// Feeds in the order of the plugin.
 	Feeds []FeedProgress
 	// Version of the plugin.
@@ -123,6 +126,8 @@ type FeedProgress struct {
 	CaughtUp bool
 	// LastUp is when it was caught up last; zero: not yet.
 	LastUp time.Time
+	// Subscribed is since when notifications are to come, Told when the last one came; zero: not.
+	Subscribed, Told time.Time
 	// Due is when it is read again by the clock; zero: it is being read, or no clock says so.
 	Due time.Time
 	// Notifications and Snapshots wait to be served.
@@ -207,6 +212,17 @@ func (t *Task) Progress() Progress {
 		one := f.progress()
 		if i == 0 || one.LastUp.Before(p.LastUp) {
 			p.LastUp = one.LastUp
+		}
+		if at := f.subscribed.Load(); at > 0 {
+			one.Subscribed = time.UnixMilli(at)
+			last := one.Subscribed
+			if at := f.told.Load(); at > 0 {
+				one.Told = time.UnixMilli(at)
+				last = time.UnixMilli(max(at, one.Subscribed.UnixMilli()))
+			}
+			if p.Told.IsZero() || last.Before(p.Told) {
+				p.Told = last
+			}
 		}
 		p.CaughtUp = p.CaughtUp && one.CaughtUp
 		p.Feeds = append(p.Feeds, one)

@@ -198,6 +198,7 @@ func (t *Task) listen(ctx context.Context) (close func(), err error) {
 			close()
 			return nil, fmt.Errorf("feed %s: subscribe: %w", f.name, err)
 		}
+		f.subscribed.Store(time.Now().UnixMilli())
 		f.log.Info("subscribed", "address", address, "subscriptions", done)
 		go func() {
 			defer guard.Recover(t.log, "the subscription of feed "+f.name, nil)
@@ -259,6 +260,7 @@ func (t *Task) renew(ctx context.Context, f *feed, address, done string) {
 		if now != done {
 			f.log.Warn("the subscription was gone and was made anew: what happened meanwhile is asked for", "subscriptions", now)
 			_, _ = f.wake(&wit.Wake{})
+			f.subscribed.Store(time.Now().UnixMilli())
 		}
 		done = now
 	}
@@ -291,6 +293,7 @@ func (t *Task) notified(ctx, ended context.Context, n wit.Notification) error {
 		if f == nil {
 			return notify.ErrBusy
 		}
+		f.told.Store(time.Now().UnixMilli())
 		served, err := f.wake(w)
 		if err != nil {
 			return err

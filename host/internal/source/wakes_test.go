@@ -34,7 +34,8 @@ func notified(t *testing.T, r *reader, do func(t *testing.T, w *world, e *ear)) 
 		w.o.Listen = e.listen
 		ctx, stop := context.WithCancel(t.Context())
 		ended := make(chan error, 1)
-		go func() { ended <- NewTask(w.o).Run(ctx) }()
+		w.task = NewTask(w.o)
+		go func() { ended <- w.task.Run(ctx) }()
 		time.Sleep(10 * time.Second) // the load is over
 		synctest.Wait()
 		if !slices.Equal(r.subscribed, []string{"/c/feed0"}) || e.take == nil {
@@ -76,12 +77,20 @@ func TestNotifications(t *testing.T) {
 			return e.take(t.Context(), wit.Notification{Target: token, Body: []byte(ident)})
 		}
 		r.causes = nil
+		p := w.task.Progress()
+		if f := p.Feeds[0]; f.Subscribed.IsZero() || !f.Told.IsZero() || !p.Told.Equal(f.Subscribed) {
+			t.Errorf("nothing came; subscribed at %s, told at %s and at %s of all feeds", f.Subscribed, f.Told, p.Told)
+		}
 		if err := send("x", ""); err != nil {
 			t.Error(err)
 		}
 		synctest.Wait()
 		if !slices.Equal(r.causes, []string{"wake x"}) {
 			t.Errorf("expected one wake, found %q", r.causes)
+		}
+		p = w.task.Progress()
+		if at := p.Feeds[0].Told; !at.Equal(time.UnixMilli(time.Now().UnixMilli())) || !p.Told.Equal(at) {
+			t.Errorf("told at %s and at %s of all feeds, it is %s", at, p.Told, time.Now())
 		}
 		r.causes = nil
 		for range 3 {
