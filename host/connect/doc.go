@@ -10,14 +10,15 @@
 // Where to look:
 //
 //   - herder.go: what others call. controller.go with transitions.go: the loop and its table.
-//   - connector.go: a life; waiting.go: what a connector that failed at its start waits for; retire.go: what a deleted
-//     one leaves at its service; claims.go: what one connector alone may have.
+//   - connector.go: a life; waiting.go: what a connector that failed at its start waits for; retire.go: what one that
+//     is deleted or stopped leaves at its service; claims.go: what one connector alone may have.
 //   - task.go, source.go, sink.go: tasks, with chain.go (transforms), guest.go (what a plugin may see), topic.go
 //     (topics for rows), exactly.go (transactional producers), notify.go (paths of notifications), registries.go
 //     (schema registries).
 //   - ends.go: lag, and where a run with --once ends. strangers.go: members of a sink's group that are not ours.
 //     reach.go: topics of a sink that nothing takes.
-//   - deadletter.go, letter.go: settings and headers of dead letters; replay.go: dead letters that are sent once more.
+//   - deadletter.go, letter.go: settings and headers of dead letters; replay.go: dead letters that are sent once more;
+//     letters.go: those of one connector, for REST.
 //   - state.go, masked.go, trace.go, tracking.go, figures.go, offsets.go: what REST shows, and the offsets that it
 //     changes. classes.go: what connectors can name.
 //
