@@ -67,7 +67,7 @@ func (f *feed) makeCursor(s *edm.Structure) error {
 	}
 	watched, at, member := len(f.layout.Watch), len(f.layout.Watch)-1, nodes[0].Members[node].Node
 	zoned := f.options.Zoned(p, s.IsKey(p.Name))
-	f.pages.Cursor = &paging.Cursor{Property: p, Lookback: int64(f.lookback), Of: func(out *decode.Output,
+	f.pages.Cursor = &paging.Cursor{Property: p, Loose: zoned, Lookback: int64(f.lookback), Of: func(out *decode.Output,
 		row int) (string, bool) {
 		place := out.Watched[row*watched+at]
 		text, _, err := value.Text(p.Type.Primitive, nodes, member, out.Data[place.Start:place.Start+place.Size])

@@ -106,6 +106,7 @@ func (pg *page) change(portion *wit.Portion) error {
 	c, f := &pg.changes, pg.feed
 	c.merged, c.faults = c.merged[:0], append(c.faults[:0], pg.Out.Faults...)
 	tombstones := pg.Out.Tombstones
+	pg.delta.hid = pg.delta.hid || pg.delta.counted && pg.delta.phase == phaseChanges && len(tombstones) > 0
 	if len(tombstones) > 0 && f.key.Nodes == nil {
 		return &wit.Fault{Kind: wit.FaultUnsupported, Message: pg.What() + ": deleted entities came of a type without key"}
 	}
@@ -123,6 +124,8 @@ func (pg *page) change(portion *wit.Portion) error {
 	portion.Rows, portion.Data, portion.Faults = c.merged, pg.Out.Data, c.faults
 	if pg.reloads() {
 		pg.hold(portion)
+	} else if pg.delta.owed > 0 && len(portion.Rows) > 0 {
+		pg.settle(portion)
 	}
 	pg.declare(portion)
 	if n := len(c.merged); n > 0 {

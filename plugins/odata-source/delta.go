@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/plugins/odata/fault"
+	"github.com/culvert-project/culvert/plugins/odata/paging"
 	"github.com/culvert-project/culvert/plugins/odata/uri"
 	"github.com/culvert-project/culvert/sdk/go"
 	"github.com/culvert-project/culvert/wit"
@@ -37,6 +38,9 @@ func (f *feed) nextDelta(offset []wit.Field, cause wit.Cause, now int64) (wit.St
 		}
 	}
 	at.resumed = at.resumed || begun && cause.Start != nil
+	if cause.Start != nil {
+		at.pass = 0
+	}
 	return f.fetchDelta(at), nil
 }
 
@@ -216,10 +220,14 @@ func (pg *page) afterDelta() (*deltaPosition, error) {
 		if at.phase == phaseChanges && !at.inside {
 			next.link = at.url
 		}
+		next.counted = at.counted || at.phase == phaseLoad && pg.feed.odp == nil && paging.Positional(target, next.seen)
 		next.url, next.inside = target, true
 		return &next, nil
 	}
 	pg.finished(&next)
+	if pg.reloads() && !pg.changes.held.some {
+		next.owed = at.snapshot // the page has no row that could say that it was the last one
+	}
 	link, asked := "", at.url
 	if at.inside {
 		asked = at.link
@@ -245,13 +253,36 @@ func (pg *page) afterDelta() (*deltaPosition, error) {
 	default:
 		return nil, pg.noLink()
 	}
+	switch {
+	case at.phase != phaseChanges && at.counted:
+		return &deltaPosition{phase: phaseChanges, url: link, began: int(pg.Answer.At),
+			rewritten: pg.feed.rewriting(), counted: true, pass: at.pass, owed: next.owed}, nil
+	case at.hid:
+		return pg.again()
+	}
 	return pg.feed.resting(link, &next, pg.Answer.At), nil
+}
+
+// maxPasses is how many loads in succession may have rows deleted meanwhile that may have hidden others.
+const maxPasses = 3
+
+// again reads the set whole once more, since rows may be missing that nothing tells of.
+func (pg *page) again() (*deltaPosition, error) {
+	text := pg.What() + ": rows were deleted while the set was read by links that count rows, which may have hidden others"
+	next := pg.feed.firstDelta(pg.Answer.At)
+	if next.pass = pg.delta.pass + 1; next.pass == maxPasses {
+		return nil, &wit.Fault{Kind: wit.FaultData, Message: text + ", " + strconv.Itoa(maxPasses) + " times one after another: expected fewer pages, by a greater " +
+			pg.feed.setting(namePageSize) + ", or fewer changes meanwhile"}
+	}
+	next.snapshot = int(pg.Answer.At)
+	sdk.Log(wit.LevelWarn, text+"; it is read again")
+	return next, nil
 }
 
 // resting is the position at which all is read.
 func (f *feed) resting(link string, before *deltaPosition, now int64) *deltaPosition {
 	return &deltaPosition{phase: phaseChanges, url: link, rest: true, at: int(now), rewritten: f.rewriting(),
-		snapshot: 0}
+		owed: before.owed}
 }
 
 // leadsToChanges tells whether a link asks for changes since a token, and not for a page of an answer.

@@ -6,6 +6,7 @@ import (
 
 	"github.com/culvert-project/culvert/plugins/odata/decode"
 	"github.com/culvert-project/culvert/plugins/odata/fault"
+	"github.com/culvert-project/culvert/sdk/go"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -114,6 +115,8 @@ func (pg *page) whole(piece []byte, last bool) (portion wit.Portion, ended bool,
 		next := pg.delta
 		if next.inside {
 			next.url = next.link
+			sdk.Log(wit.LevelWarn, pg.What()+": the service answers a page of changes with 204 and without a link: they are asked for from their start again, and "+
+				strconv.Itoa(next.seen)+" rows come again")
 		}
 		portion, err = pg.goOn(pg.feed.resting(next.url, &next, pg.Answer.At))
 	case pg.Answer.Status < 200 || pg.Answer.Status > 299:

@@ -54,10 +54,16 @@ type deltaPosition struct {
 	// resumed: it was begun by an earlier start of the connector, so that changes made since then are asked for behind
 	// it.
 	resumed bool
+	// counted: the load's links count rows, so that rows which are deleted meanwhile hide others; the changes right
+	// behind it tell whether there were any. hid: there were. pass is how many loads came to that.
+	counted, hid bool
+	pass         int
 	// untold: the changes were asked for although nobody had told of any, see [notificationCheck].
 	untold bool
 	// snapshot is the number of the load that took the place of a lost token, 0: none.
 	snapshot int
+	// owed is the number of such a load whose end no row has said.
+	owed int
 	// followed are the links that led here.
 	followed paging.Trail
 }
@@ -78,7 +84,9 @@ func (p *deltaPosition) items() []paging.Item {
 		{Name: "token", Text: &p.token}, {Name: "why", Text: &p.why}, {Name: "created", Text: &p.created}, {Name: "first", Flag: &p.first},
 		{Name: "rewritten", Text: &p.rewritten}, {Name: "again", Flag: &p.again}, {Name: "resumed", Flag: &p.resumed},
 		{Name: "untold", Flag: &p.untold},
+		{Name: "counted", Flag: &p.counted}, {Name: "hid", Flag: &p.hid}, {Name: "pass", Number: &p.pass, Least: 1},
 		{Name: "snapshot", Number: &p.snapshot, Least: 1},
+		{Name: "owed", Number: &p.owed, Least: 1},
 		{Name: "followed", Trail: &p.followed},
 	}
 }

@@ -12,6 +12,18 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/uri"
 )
 
+// find is where a doctor asks for rows, and with which options: those of a function import are its parameters.
+func (e entry) find(m *edm.Model) (address, options string, err error) {
+	set, _, err := findSet(&e, m)
+	if err != nil {
+		return "", "", err
+	}
+	if m.Set(e.set) == nil {
+		options = e.reads.Raw
+	}
+	return service.Address(set), options, nil
+}
+
 // findSet finds what an entry reads: an entity set, or the entities that a function import answers, as if they were
 // one.
 func findSet(e *entry, m *edm.Model) (*edm.Set, *edm.Structure, error) {

@@ -99,6 +99,7 @@ func (f *feed) relink(link, token string) string {
 // askLinks goes on with the question for the delta links that the service keeps.
 func (f *feed) askLinks(before *deltaPosition, why string, now int64) *deltaPosition {
 	next := &deltaPosition{phase: phaseLinks, why: why, url: f.functionURL(f.odp.links), began: before.began,
+		owed:     before.owed,
 		snapshot: before.snapshot, rewritten: before.rewritten, at: int(now)}
 	next.link = before.url
 	if before.inside {

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/plugins/odata/checkup"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -374,6 +375,20 @@ func TestFunctionImports(t *testing.T) {
 	l := newLoad(t, service, append(of("Rated", "sap.odata#00.query=rating=3"), condition("0", "ID", "gt", "0")...)...)
 	if _, err := l.run(0, nil); err != nil || strings.Join(l.rows, "") != "[1][2][7]" {
 		t.Errorf("%v, %v", l.rows, err)
+	}
+	// The doctor asks for them by the same parameters.
+	options := []wit.Setting{{Name: "step", Value: "entityset /s/Rated"}}
+	given := configuration(of("Rated", "sap.odata#00.query=rating=3")...)
+	reply, err := l.p.Run(checkup.Command, options, given, nil, nil)
+	for err == nil && reply.Ask != nil {
+		var answers []wit.Response
+		for i := range reply.Ask.Requests {
+			answers = append(answers, l.exchange(&reply.Ask.Requests[i]))
+		}
+		reply, err = l.p.Run(checkup.Command, options, given, reply.Ask.State, answers)
+	}
+	if err != nil || reply.Document == nil || !strings.Contains(*reply.Document, "readable") {
+		t.Errorf("the doctor: %+v, %v", reply.Document, err)
 	}
 	for name, says := range map[string]string{"Rated": "needs the parameter rating (Edm.Int32)", "Post": "is called by POST", "One": `returns "N.T"; expected one that returns entities`} {
 		settings := configuration(of(name)...)

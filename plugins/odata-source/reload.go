@@ -12,7 +12,8 @@ import (
 const (
 	// headerSnapshot is the number of the load, the same in all its rows.
 	headerSnapshot = "culvert.snapshot"
-	// headerMark is begin in the first row, end in the last one, begin,end in the only one.
+	// headerMark is begin in the first row, end in the last one, begin,end in the only one; ended in the first row
+	// behind a load whose last page was empty.
 	headerMark = "culvert.snapshot.mark"
 )
 
@@ -77,8 +78,18 @@ func (pg *page) label(row *wit.Row, data []byte, last bool) []byte {
 	} else if last {
 		mark = "end"
 	}
-	headers := []datum.Header{{Name: headerSnapshot, Form: wit.Raw, Value: strconv.AppendInt(nil,
-		int64(pg.delta.snapshot), 10)}}
+	return withMark(row, data, pg.delta.snapshot, mark)
+}
+
+// settle says in the first row behind such a load that it has ended, where its last page had no row to say so.
+func (pg *page) settle(portion *wit.Portion) {
+	data := withMark(&portion.Rows[0], portion.Data, pg.delta.owed, "ended")
+	portion.Data, pg.Out.Data, pg.delta.owed = data, data, 0
+}
+
+// withMark puts the headers on a row.
+func withMark(row *wit.Row, data []byte, snapshot int, mark string) []byte {
+	headers := []datum.Header{{Name: headerSnapshot, Form: wit.Raw, Value: strconv.AppendInt(nil, int64(snapshot), 10)}}
 	if mark != "" {
 		headers = append(headers, datum.Header{Name: headerMark, Form: wit.Raw, Value: []byte(mark)})
 	}

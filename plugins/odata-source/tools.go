@@ -114,7 +114,8 @@ func services(given []wit.Setting) []checkup.Service {
 	var list []checkup.Service
 	for _, e := range entries(settings.Values(given)) {
 		list = append(list, checkup.Service{Path: e.service, Setting: config.InGroup(e.number, nameService),
-			Sets: []checkup.Set{{Name: e.set, Setting: config.InGroup(e.number, nameEntitySet), Atom: e.atom}}})
+			Sets: []checkup.Set{{Name: e.set, Setting: config.InGroup(e.number, nameEntitySet), Atom: e.atom,
+				Find: e.find}}})
 	}
 	return list
 }

@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/culvert-project/culvert/plugins/odata/edm"
 	"github.com/culvert-project/culvert/plugins/odata/fault"
 	"github.com/culvert-project/culvert/plugins/odata/jsontext"
 	"github.com/culvert-project/culvert/plugins/odata/service"
@@ -46,6 +47,9 @@ type Set struct {
 	Name, Setting string
 	// Atom: rows are asked for in Atom, else in JSON.
 	Atom bool
+	// Find is its address and the options that each request for it needs, by the metadata; nil: it is an entity set,
+	// and needs none.
+	Find func(*edm.Model) (address, options string, err error)
 }
 
 // Declare is the command for a plugin's list.

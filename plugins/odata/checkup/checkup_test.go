@@ -11,9 +11,9 @@ import (
 )
 
 var services = []Service{
-	{"/sap/opu/odata/sap/A", "sap.odata#00.service", false, []Set{{"S", "sap.odata#00.entityset", false}}},
-	{"/sap/opu/odata/sap/B", "sap.odata#01.service", false, []Set{{"S", "sap.odata#01.entityset", true}, {"None", "sap.odata#03.entityset", false}}},
-	{"/sap/opu/odata/sap/A", "sap.odata#02.service", true, []Set{{"S", "sap.odata#02.entityset", false}}},
+	{"/sap/opu/odata/sap/A", "sap.odata#00.service", false, []Set{{"S", "sap.odata#00.entityset", false, nil}}},
+	{"/sap/opu/odata/sap/B", "sap.odata#01.service", false, []Set{{"S", "sap.odata#01.entityset", true, nil}, {"None", "sap.odata#03.entityset", false, nil}}},
+	{"/sap/opu/odata/sap/A", "sap.odata#02.service", true, []Set{{"S", "sap.odata#02.entityset", false, nil}}},
 }
 
 func TestSteps(t *testing.T) {

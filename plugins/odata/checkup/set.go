@@ -3,6 +3,7 @@ package checkup
 import (
 	"bytes"
 
+	"github.com/culvert-project/culvert/plugins/odata/edm"
 	"github.com/culvert-project/culvert/plugins/odata/fault"
 	"github.com/culvert-project/culvert/plugins/odata/jsontext"
 	"github.com/culvert-project/culvert/plugins/odata/service"
@@ -25,11 +26,11 @@ func stepOf(s Service, set Set, query uri.Query) step {
 			if err != nil {
 				return wit.Request{}, err
 			}
-			found, _, err := service.FindSet(m, s.Path, set.Name, set.Setting)
+			address, options, err := set.find(m, s)
 			if err != nil {
 				return wit.Request{}, err
 			}
-			target, accept := s.Path+"/"+service.Address(found)+"?$top=1", "application/atom+xml"
+			target, accept := s.Path+"/"+address+"?"+options+"$top=1", "application/atom+xml"
 			if !set.Atom {
 				target, accept = target+"&$format=json", "application/json"
 			}
@@ -38,6 +39,21 @@ func stepOf(s Service, set Set, query uri.Query) step {
 		},
 		read: func(answer *wit.Response) (string, error) { return readRows(s, set, answer) },
 	}
+}
+
+// find is the set's address, and the options of requests for it as they stand before others.
+func (set Set) find(m *edm.Model, s Service) (address, options string, err error) {
+	if set.Find == nil {
+		found, _, err := service.FindSet(m, s.Path, set.Name, set.Setting)
+		if err != nil {
+			return "", "", err
+		}
+		return service.Address(found), "", nil
+	}
+	if address, options, err = set.Find(m); options != "" {
+		options += "&"
+	}
+	return address, options, err
 }
 
 // readRows judges the answer to a question for one row. A sink need not be able to read, and $top may be more than a

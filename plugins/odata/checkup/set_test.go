@@ -13,9 +13,9 @@ func TestSets(t *testing.T) {
 		metadata = `<edmx:Edmx Version="1.0" xmlns:edmx="http://schemas.microsoft.com/ado/2007/06/edmx"><edmx:DataServices><Schema Namespace="N" xmlns="http://schemas.microsoft.com/ado/2008/09/edm"><EntityType Name="T"><Key><PropertyRef Name="K"/></Key><Property Name="K" Type="Edm.String" Nullable="false"/></EntityType><EntityContainer Name="C"><EntitySet Name="S" EntityType="N.T"/></EntityContainer></Schema></edmx:DataServices></edmx:Edmx>`
 		refusal  = `{"error":{"code":"X/1","message":{"value":"not authorized for S"}}}`
 	)
-	reads := []Service{{Path: "/x", Setting: "service", Sets: []Set{{"S", "set", false}, {"None", "none", false}}}}
-	atom := []Service{{Path: "/x", Setting: "service", Sets: []Set{{"S", "set", true}}}}
-	writes := []Service{{Path: "/x", Setting: "service", Written: true, Sets: []Set{{"S", "set", false}}}}
+	reads := []Service{{Path: "/x", Setting: "service", Sets: []Set{{"S", "set", false, nil}, {"None", "none", false, nil}}}}
+	atom := []Service{{Path: "/x", Setting: "service", Sets: []Set{{"S", "set", true, nil}}}}
+	writes := []Service{{Path: "/x", Setting: "service", Written: true, Sets: []Set{{"S", "set", false, nil}}}}
 	for _, c := range []struct {
 		name     string
 		services []Service

@@ -40,6 +40,10 @@ func (pg *Page) after() (*Position, error) {
 	next := *at
 	next.refused, next.without, next.tries = "", false, 0
 	switch {
+	case pg.cursor.unasked != "":
+		setting := "sap.odata#" + pg.Number + ".cursor.property"
+		return nil, &wit.Fault{Kind: wit.FaultData, Setting: &setting, Message: pg.What() + ": a row came whose " +
+			pg.Cursor.Property.Name + " is " + pg.cursor.unasked + ", and rows from " + at.cursor.from + " on were asked for: the service takes $filter and does not heed it, or its next links don't"}
 	case at.check != "":
 		return pg.answered(&next)
 	case pg.deaf != "" && at.beyond:
@@ -150,7 +154,7 @@ func (pg *Page) follow(next *Position, link string) (*Position, error) {
 	if link == pg.At.url {
 		return nil, pg.circle("the next link of " + link + " leads to itself")
 	}
-	counts := positional(link, next.seen-next.base)
+	counts := Positional(link, next.seen-next.base)
 	if f.Paging != "links" && (f.Paging == "keys" || counts) && pg.byKey(next) {
 		next.link = link
 		return next, nil
@@ -181,10 +185,10 @@ func (pg *Page) take(next *Position, link string) error {
 	return nil
 }
 
-// positional tells whether a link says how many rows to skip: $skip, or a $skiptoken that is the number of rows read so
+// Positional tells whether a link says how many rows to skip: $skip, or a $skiptoken that is the number of rows read so
 // far. Assumption: a token that happens to be both that number and a key does no harm, since going by key reads the
 // same rows.
-func positional(link string, seen int) bool {
+func Positional(link string, seen int) bool {
 	_, query, _ := strings.Cut(link, "?")
 	for _, option := range strings.Split(query, "&") {
 		name, text, _ := strings.Cut(option, "=")
@@ -376,7 +380,7 @@ func (pg *Page) distrust(next *Position, why string) (*Position, error) {
 		uncounted: at.uncounted, links: true, mixed: at.mixed,
 		shifts: at.shifts, further: at.further, least: at.least,
 		followed: at.followed, pages: at.pages, pass: at.pass, warned: at.warned, began: at.began}
-	counts := positional(at.link, at.seen-at.base)
+	counts := Positional(at.link, at.seen-at.base)
 	switch {
 	case at.sound && at.link != "":
 		if err := pg.take(next, at.link); err != nil {

@@ -24,6 +24,8 @@ type Cursor struct {
 	Property *edm.Property
 	// Lookback is in seconds for dates and times, else in the numbers' own unit.
 	Lookback int64
+	// Loose: what Of reads may be below what the service compares.
+	Loose bool
 	// Of reads the property of a row of an output, as Atom writes it; false: it is null.
 	Of func(out *decode.Output, row int) (text string, ok bool)
 }
@@ -105,6 +107,16 @@ func (c *Cursor) atLeast(a, b string) bool {
 	return ok && order >= 0
 }
 
+// below tells whether a value is one that a load from another on did not ask for. Databases compare texts as they like.
+func (c *Cursor) below(text, from string) bool {
+	t := c.Property.Type.Primitive
+	if from == "" || c.Loose || t == edm.String {
+		return false
+	}
+	order, ok := value.Compare(t, text, from)
+	return ok && order < 0
+}
+
 // above is the condition on the rows of a load, "" for all.
 func (c *Cursor) above(at *Position) string {
 	if c == nil || at.cursor.from == "" {
@@ -119,6 +131,8 @@ type cursorPage struct {
 	known map[string]bool
 	high  string
 	marks []mark
+	// unasked is a row's value below what the load asked for.
+	unasked string
 }
 
 // beginCursor readies the page.
@@ -148,6 +162,10 @@ func (pg *Page) recognise(rows []wit.Row) []wit.Row {
 		if !ok {
 			kept = append(kept, rows[i])
 			continue
+		}
+		if c.below(text, pg.At.cursor.from) {
+			pg.cursor.unasked = text
+			return nil
 		}
 		if pg.cursor.high == "" || c.atLeast(text, pg.cursor.high) {
 			pg.cursor.high = text

@@ -1,0 +1,167 @@
+package main
+
+import (
+	"fmt"
+	"net/http"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// A first load in delta mode by links that count rows: rows that are deleted meanwhile shift others to where nobody
+// reads them, and changes tell of the deleted ones alone. The set is read again then, and a load during which nothing
+// was deleted asks once more at its end and is done.
+func TestRowsDeletedAmidALoadByNumber(t *testing.T) {
+	for _, c := range []struct {
+		loads int // during which rows are deleted
+		fails bool
+	}{{loads: 0}, {loads: 1}, {loads: 2}, {loads: 99, fails: true}} {
+		t.Run(fmt.Sprint(c.loads), func(t *testing.T) {
+			s := service.New(service.Options{Rows: 30, Switches: service.Switches{PageSize: 10, SkipToken: "offset"}})
+			f := newFollower(t, s, tracked00("Products")...)
+			pages, loads := 0, 0
+			f.answered = func(q *wit.Request, _ *wit.Response) error {
+				if pages++; strings.HasSuffix(q.Target, "/Products") {
+					pages, loads = 1, loads+1
+				}
+				if pages == 2 && loads <= c.loads {
+					for id := 3 * loads; id < 3*loads+3; id++ {
+						write(t, s, "DELETE", "Products("+strconv.Itoa(id)+")", nil)
+					}
+				}
+				return nil
+			}
+			err := f.catchUp(start)
+			if c.fails {
+				if err == nil || !strings.Contains(err.Error(), "3 times one after another: expected fewer pages, by a greater sap.odata#00.page.size") || loads != 3 {
+					t.Errorf("%d loads, %v", loads, err)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			f.equals(s, "Products", "ProductID", "ProductName")
+			if last := f.targets[len(f.targets)-1]; loads != c.loads+1 || !strings.Contains(last, "!deltatoken=") {
+				t.Errorf("%d loads, the last request is %s", loads, last)
+			}
+			before := len(f.targets)
+			write(t, s, "DELETE", "Products(20)", nil)
+			if err := f.catchUp(poll); err != nil || len(f.targets) != before+1 {
+				t.Errorf("a row that is deleted later: %v, %v", err, f.targets[before:])
+			}
+			f.equals(s, "Products", "ProductID", "ProductName")
+		})
+	}
+}
+
+// The end of a load that took the place of a lost token is said, also where its last page is empty: by the first row
+// behind it.
+func TestReloadWhoseLastPageIsEmpty(t *testing.T) {
+	s := service.New(service.Options{Rows: 30})
+	f := newFollower(t, s, tracked00("Products", "sap.odata#00.delta.lost=reload")...)
+	if err := f.catchUp(start); err != nil {
+		t.Fatal(err)
+	}
+	s.Set("expire-tokens", "")
+	link, linked := regexp.MustCompile(`<[a-z:]*link rel="delta" href="[^"]*"/>`), ""
+	f.answered = func(q *wit.Request, r *wit.Response) error {
+		const space = ` xmlns="http://www.w3.org/2005/Atom"`
+		switch {
+		case linked == "" && strings.HasSuffix(q.Target, "/Products"):
+			linked = string(link.Find(r.Body))
+			r.Body = link.ReplaceAll(r.Body, []byte(`<link`+space+` rel="next" href="Products?$$skiptoken=empty"/>`))
+		case strings.HasSuffix(q.Target, "empty"):
+			prefix, _, _ := strings.Cut(linked, "link")
+			if prefix = strings.Trim(prefix, "<:"); prefix != "" {
+				prefix = ":" + prefix
+			}
+			r.Status, r.Body = 200, []byte(`<feed`+space+strings.Replace(space, "xmlns", "xmlns"+prefix, len(prefix))+`>`+linked+`</feed>`)
+		}
+		return nil
+	}
+	before := len(f.log)
+	if err := f.catchUp(poll); err != nil {
+		t.Fatal(err)
+	}
+	if linked == "" {
+		t.Fatalf("no empty page: %v", f.targets)
+	}
+	load := f.log[before:]
+	for i, e := range load {
+		if mark := e.headers[headerMark]; e.headers[headerSnapshot] == "" || mark != map[int]string{0: "begin"}[i] {
+			t.Errorf("row %d of %d: headers %v", i, len(load), e.headers)
+		}
+	}
+	before = len(f.log)
+	for range 2 {
+		if err := f.catchUp(poll); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(t, s, "MERGE", "Products(3)", map[string]any{"ProductName": "Changed"})
+	write(t, s, "MERGE", "Products(4)", map[string]any{"ProductName": "Changed"})
+	if err := f.catchUp(poll); err != nil {
+		t.Fatal(err)
+	}
+	if behind := f.log[before:]; len(behind) != 2 || behind[0].headers[headerMark] != "ended" ||
+		behind[0].headers[headerSnapshot] != load[0].headers[headerSnapshot] || len(behind[1].headers) > 0 {
+		t.Errorf("expected that the first row behind the load says that it has ended, found %v", behind)
+	}
+}
+
+// A page of changes is answered 204, without a link: what came before it comes again, and nothing is lost.
+func TestNoContentAmidChanges(t *testing.T) {
+	s := service.New(service.Options{Rows: 30, Switches: service.Switches{PageSize: 10}})
+	f := newFollower(t, s, tracked00("Products")...)
+	if err := f.catchUp(start); err != nil {
+		t.Fatal(err)
+	}
+	for id := 1; id <= 25; id++ {
+		write(t, s, "MERGE", "Products("+strconv.Itoa(id)+")", map[string]any{"ProductName": "Changed"})
+	}
+	empty := 0
+	f.answered = func(q *wit.Request, r *wit.Response) error {
+		if strings.Contains(q.Target, "skiptoken") && empty == 0 {
+			empty++
+			r.Status, r.Body = http.StatusNoContent, nil
+		}
+		return nil
+	}
+	before := len(f.log)
+	for range 2 {
+		if err := f.catchUp(poll); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f.equals(s, "Products", "ProductID", "ProductName")
+	if n := len(f.log) - before; empty != 1 || n != 10+25 {
+		t.Errorf("%d rows came, %d pages were empty", n, empty)
+	}
+}
+
+// A service that takes a cursor's condition and does not heed it would bring all rows with each extraction.
+func TestCursorThatIsNotHeeded(t *testing.T) {
+	s := service.New(service.Options{Rows: 40})
+	deaf := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r.URL.RawQuery = strings.ReplaceAll(r.URL.RawQuery, "$filter", "x")
+		s.ServeHTTP(w, r)
+	})
+	l := newLoad(t, deaf, append(set("00", "Orders"), "sap.odata#00.cursor.property=OrderDate", "sap.odata#00.exec-period=60", "sap.odata.paging=links")...)
+	offset, err := l.run(0, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.rows = nil
+	step, err := l.p.Next(l.opened.Context, 0, offset, wit.Cause{Poll: wit.Chosen}, 1_700_000_100_000)
+	if err == nil && step.Fetch != nil {
+		_, err = l.page(0, step.Fetch)
+	}
+	if err == nil || !strings.Contains(err.Error(), "does not heed it") || !strings.Contains(err.Error(), "OrderDate is") || len(l.rows) > 0 {
+		t.Errorf("%d rows came, %v", len(l.rows), err)
+	}
+}
