@@ -39,11 +39,14 @@ type budget struct {
 	// shapes are those of the maps of a dynamic value, in the order in which they begin; met says how many were begun.
 	shapes []shape
 	met    int
+	// objects: all maps are taken for such of texts, without a survey; errPairs tells of another.
+	objects bool
 }
 
 // start begins a value whose output may be that long, behind what is there.
 func (k *budget) start(ctx context.Context, dst []byte, most int) {
 	k.ctx, k.most, k.allowed, k.empty, k.items, k.shapes, k.met = ctx, len(dst)+most, most, 0, 0, k.shapes[:0], 0
+	k.objects = false
 }
 
 // room refuses output of so many bytes more.

@@ -1,7 +1,9 @@
 package convert
 
 import (
+	"bytes"
 	"errors"
+	"fmt"
 	"math"
 	"math/big"
 	"strings"
@@ -311,4 +313,91 @@ func FuzzHostileJSON(f *testing.F) {
 			}
 		}
 	})
+}
+
+// A document whose schema came before is read in one go where it is written as Kafka's converter writes it. It comes to
+// what it comes to otherwise, errors included.
+func TestEnvelopeOfTheLastSchema(t *testing.T) {
+	const schema = `{"type":"struct","fields":[{"type":"int32","field":"a","optional":true},` +
+		`{"type":"string","field":"b \"c\"","optional":true}],"optional":true}`
+	deep := strings.Repeat(`[`, 1000) + strings.Repeat(`]`, 1000)
+	for _, text := range []string{
+		`{"schema":` + schema + `,"payload":{"a":1,"b \"c\"":"x"}}`,
+		`{"schema":` + schema + `,"payload": {"b \"c\"":"x\n","a":1} } `,
+		`{"schema":` + schema + `,"payload":null}`,
+		`{"schema":` + schema + `,"payload":{"a":1,"unknown":{"deep":[1,{}]}}}`,
+		`{"schema":` + schema + `,"payload":{"a":1,"unknown":` + deep + `}}`,
+		`{"schema":` + schema + `,"payload":{"a":1},"payload":{"a":2}}`,
+		`{"schema":` + schema + `,"payload":{"a":1},"schema":null}`,
+		`{"schema":` + schema + `,"payload":{"a":1},"more":2}`,
+		`{"schema":` + schema + `,"payload":{"a":1}} x`,
+		`{"schema":` + schema + `,"payload":{"a":1}`,
+		`{"schema":` + schema + `,"payload":{"a":"text"}}`,
+		`{"schema":` + schema + `,"payload":}`,
+		`{"schema":` + schema + `,"payload":`,
+		`{"schema":` + schema + `,"payload"`,
+		`{"schema":` + schema + `}`,
+		`{"payload":{"a":1},"schema":` + schema + `}`,
+		`{"schema":null,"payload":{"a":1}}`,
+	} {
+		decode := func(c Converter, reg *record.Registry) (string, string) {
+			b := &record.Batch{Registry: reg, Data: []byte("before")}
+			d, err := c.Decode(t.Context(), "t", []byte(text), b)
+			return fmt.Sprint(d.Form, d.Start, b.Bytes(d), len(b.Data)), fmt.Sprint(err)
+		}
+		reg := record.NewRegistry()
+		want, wantErr := decode(newConverter(t, ClassJSON, reg), reg)
+		warm := newConverter(t, ClassJSON, reg)
+		first := []byte(`{"schema":` + schema + `,"payload":{"a":7}}`)
+		if _, err := warm.Decode(t.Context(), "t", first, &record.Batch{Registry: reg}); err != nil {
+			t.Fatal(err)
+		}
+		if got, gotErr := decode(warm, reg); got != want || gotErr != wantErr {
+			t.Errorf("%.200s\n got %s, %s\nwant %s, %s", text, got, gotErr, want, wantErr)
+		}
+	}
+}
+
+// A map without schema is an object until a key comes that is no text; what stands in front of that is written anew.
+func TestMapsOfTextsAndOthers(t *testing.T) {
+	inner := func(key any) datum.Map { return datum.Map{{Key: "x", Value: int64(1)}, {Key: key, Value: nil}} }
+	for _, c := range []struct {
+		value any
+		want  string
+	}{
+		{inner("y"), `{"x":1,"y":null}`},
+		{inner(int64(2)), `[["x",1],[2,null]]`},
+		{datum.Map{{Key: "first", Value: inner("y")}, {Key: "second", Value: inner(true)}},
+			`{"first":{"x":1,"y":null},"second":[["x",1],[true,null]]}`},
+		{datum.List{inner(nil), inner("y")}, `[[["x",1],[null,null]],{"x":1,"y":null}]`},
+	} {
+		b := &record.Batch{Registry: record.NewRegistry(), Data: []byte{}}
+		var err error
+		if b.Data, err = datum.AppendDynamic(nil, c.value); err != nil {
+			t.Fatal(err)
+		}
+		d := wit.Datum{Form: wit.Dynamic, Size: uint32(len(b.Data))}
+		got, _, err := newConverter(t, ClassJSON, b.Registry, "schemas.enable", "false").Encode(t.Context(),
+			[]byte("before "), math.MaxInt32, "t", b, d)
+		if err != nil || string(got) != "before "+c.want {
+			t.Errorf("got %s, %v, want %s", got, err, c.want)
+		}
+	}
+}
+
+// Characters that are not plain are found wherever they stand.
+func TestPlainRun(t *testing.T) {
+	for size := range 100 {
+		for at := range size + 1 {
+			for _, c := range []byte{0, 0x1f, '"', '\\', 0x80, 0xff} {
+				s := bytes.Repeat([]byte("#"), size)
+				if at < size {
+					s[at] = c
+				}
+				if got := plainRun(s); got != at {
+					t.Fatalf("%d bytes with %#x at %d: got %d", size, c, at, got)
+				}
+			}
+		}
+	}
 }

@@ -29,6 +29,8 @@ type reader struct {
 
 	names   []string
 	members []reader
+	// leads are the names as a document mostly has them, with quotation marks and a colon.
+	leads [][]byte
 	// numbers are those of the members by name, where they are many.
 	numbers      map[string]int
 	key, element *reader
@@ -85,9 +87,11 @@ func newNodeReader(n *wit.Node, below children, f form) (*reader, error) {
 		r.logical = (*n.Name)[strings.LastIndexByte(*n.Name, '.')+1:]
 	}
 	if len(n.Members) > 0 {
-		r.names = make([]string, len(n.Members))
+		r.names, r.leads = make([]string, len(n.Members)), make([][]byte, len(n.Members))
 		for i := range n.Members {
 			r.names[i] = n.Members[i].Name
+			lead, _ := appendText(nil, []byte(n.Members[i].Name)) // names of schemas are UTF-8
+			r.leads[i] = append(lead, ':')
 		}
 	}
 	for i := range r.members {
@@ -465,12 +469,16 @@ func (r *reader) readStructure(p *parser, dst []byte) ([]byte, *Error) {
 		if !on {
 			break
 		}
-		name, err := p.name()
-		if err != nil {
-			return dst, err
-		}
-		if next == len(r.members) || string(name) != r.names[next] {
-			return r.readShuffled(p, dst, base, next, name)
+		if next < len(r.members) && bytes.HasPrefix(p.data[p.i:], r.leads[next]) {
+			p.i += len(r.leads[next])
+		} else {
+			name, err := p.name()
+			if err != nil {
+				return dst, err
+			}
+			if next == len(r.members) || string(name) != r.names[next] {
+				return r.readShuffled(p, dst, base, next, name)
+			}
 		}
 		from := len(dst)
 		if dst, err = r.members[next].read(p, dst); err != nil {

@@ -3,7 +3,6 @@ package convert
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
 	"slices"
 	"strconv"
 	"unicode/utf16"
@@ -161,9 +160,7 @@ func (p *parser) name() ([]byte, *Error) {
 func (p *parser) rawText() (s []byte, slashes bool, err *Error) {
 	p.i++
 	from, wide := p.i, false
-	for p.i+8 <= len(p.data) && !odd(binary.LittleEndian.Uint64(p.data[p.i:])) {
-		p.i += 8
-	}
+	p.i += plainRun(p.data[p.i:])
 	for {
 		if p.i >= len(p.data) {
 			return nil, false, p.bad("the end of a string")

@@ -2,6 +2,7 @@ package convert
 
 import (
 	"encoding/binary"
+	"math/bits"
 	"unicode/utf16"
 	"unicode/utf8"
 )
@@ -30,26 +31,39 @@ var manner = func() (t [256]uint8) {
 // characters beyond U+FFFF as two surrogates; nothing else. ok is false when s is no UTF-8.
 func appendText(dst, s []byte) (out []byte, ok bool) {
 	dst = append(dst, '"')
-	i := 0
-	for ; i+8 <= len(s); i += 8 {
-		if odd(binary.LittleEndian.Uint64(s[i:])) {
-			return appendOdd(dst, s)
-		}
-	}
-	for ; i < len(s); i++ {
-		if manner[s[i]] != plain {
-			return appendOdd(dst, s)
-		}
+	if plainRun(s) < len(s) {
+		return appendOdd(dst, s)
 	}
 	dst = append(dst, s...)
 	return append(dst, '"'), true
 }
 
-// odd tells whether one of 8 bytes is not plain.
-func odd(w uint64) bool {
-	const ones, tops = 0x0101010101010101, 0x8080808080808080
-	quote, slash := w^ones*'"', w^ones*'\\'
-	return (w|(w-ones*0x20)|(quote-ones)&^quote|(slash-ones)&^slash)&tops != 0
+// plainRun is how many bytes at the beginning of s are plain. It looks at 32 at once, then at eight.
+func plainRun(s []byte) int {
+	i := 0
+	for ; len(s)-i >= 32; i += 32 {
+		c := (*[32]byte)(s[i:])
+		if (odd(binary.LittleEndian.Uint64(c[:]))|odd(binary.LittleEndian.Uint64(c[8:]))|
+			odd(binary.LittleEndian.Uint64(c[16:]))|odd(binary.LittleEndian.Uint64(c[24:])))&tops != 0 {
+			break
+		}
+	}
+	for ; len(s)-i >= 8; i += 8 {
+		if m := odd(binary.LittleEndian.Uint64(s[i:])) & tops; m != 0 {
+			return i + bits.TrailingZeros64(m)/8
+		}
+	}
+	for i < len(s) && manner[s[i]] == plain {
+		i++
+	}
+	return i
+}
+
+const ones, tops = 0x0101010101010101, 0x8080808080808080
+
+// odd has the top bit of the first of 8 bytes that is not plain; what it has of bytes above that one says nothing.
+func odd(w uint64) uint64 {
+	return w | (w - ones*0x20) | (w ^ ones*'"' - ones) | (w ^ ones*'\\' - ones)
 }
 
 const hex = "0123456789ABCDEF"

@@ -532,6 +532,9 @@ var dynamicWriters = [...]writer{
 	datum.TagBytes:   {shape: bytesShape},
 }
 
+// errPairs says that a map has a key that is no text, so that the shapes of maps have to be surveyed.
+var errPairs = &Error{Text: "a key that is no text"}
+
 // skip is survey that tells where the value ends; scalars, which maps mostly hold, go the short way.
 func (k *budget) skip(in []byte, i, depth int) int {
 	if i < len(in) && in[i] != datum.TagArray && in[i] != datum.TagMap {
@@ -632,6 +635,9 @@ func writeDynamicItems(k *budget, dst, in []byte, i, depth int, s shape) ([]byte
 			dst = append(dst, '[')
 		}
 		if s != arrayShape {
+			if k.objects && i < len(in) && in[i] != datum.TagText {
+				return dst, i, errPairs
+			}
 			if dst, i, err = writeDynamic(k, dst, in, i, depth+1); err != nil {
 				return dst, i, err
 			}
