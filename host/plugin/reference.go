@@ -24,8 +24,7 @@ func (s *schemas) inside(form wit.Form, b []byte, refuse func(string, ...any) er
 	w := walker{b: b, mentions: s.mentions, ended: s.ended}
 	switch form {
 	case wit.Dynamic:
-		// So few bytes cannot nest too deep; what else may be wrong with them is found by who reads them.
-		if len(b) <= datum.MaxDepth && bytes.IndexByte(b, datum.TagStruct) < 0 {
+		if unmentioned(b) {
 			return nil, nil
 		}
 		w.dynamic(0)
@@ -41,6 +40,13 @@ func (s *schemas) inside(form wit.Form, b []byte, refuse func(string, ...any) er
 	}
 	s.mentions = w.mentions
 	return w.mentions, nil
+}
+
+// unmentioned tells of a dynamic value, by a look at its bytes alone, that it has no structure in it and so mentions no
+// schema, and that it does not nest too deep. What else may be wrong with it is found by who reads it.
+func unmentioned(b []byte) bool {
+	return bytes.IndexByte(b, datum.TagStruct) < 0 && (len(b) <= datum.MaxDepth ||
+		bytes.Count(b, []byte{datum.TagArray})+bytes.Count(b, []byte{datum.TagMap}) < datum.MaxDepth)
 }
 
 // giveInside gives the instance what a datum of the host's mentions.
@@ -285,7 +291,7 @@ func (w *walker) headers() {
 // nested collects what the dynamic value of a header mentions. Its mentions serve for looking only: a block with any to
 // change is written anew.
 func (w *walker) nested(from, to int) {
-	if to-from <= datum.MaxDepth && bytes.IndexByte(w.b[from:to], datum.TagStruct) < 0 {
+	if unmentioned(w.b[from:to]) {
 		return
 	}
 	inner := walker{b: w.b[:to], i: from, mentions: w.mentions, ended: w.ended, steps: w.steps}

@@ -49,7 +49,7 @@ func (f *fastProgram) compileParts(parts []part) {
 	made := make([]kernel.Part, len(parts), len(parts)+1)
 	for i := range parts {
 		from, to := &parts[i], &made[i]
-		to.First, to.Last = from.first*8, from.last*8+8
+		to.First, to.Behind, to.Last = from.first*8, from.behind, from.last*8+8
 		switch from.from {
 		case input:
 			to.Kind = kernel.Copied

@@ -157,6 +157,8 @@ type part struct {
 	from fieldSource
 	// first and last: the members of the input to copy, in one piece.
 	first, last int
+	// behind is how many bytes of the first are left out: the key, in a map.
+	behind int
 	// bytes: a constant, or what replaces a null of the member `first`, whose branch is then null.
 	bytes []byte
 	null  byte
@@ -256,7 +258,7 @@ func (p *program) join(x part) {
 	}
 	switch {
 	case last != nil && x.from == input && last.from == input && x.bytes == nil && last.bytes == nil &&
-		last.last+1 == x.first:
+		last.last+1 == x.first && x.behind == 0:
 		last.last = x.last
 		return
 	case last != nil && x.from == constant && last.from == constant:

@@ -57,7 +57,7 @@ func (p *plan) learn(m *entries, before []byte, row *wit.Row) {
 	p.misses++
 	var original entries
 	original.read(before)
-	f := fastProgram{ends: 2*len(original.list) + 1}
+	f := fastProgram{ends: len(original.list) + 1}
 	keys := make([]kernel.Key, 0, len(original.list)+1)
 	for _, e := range original.list {
 		keys = append(keys, newKey(e.key))
@@ -68,7 +68,7 @@ func (p *plan) learn(m *entries, before []byte, row *wit.Row) {
 	f.Head, f.HeadMask, f.HeadSize = list[0], list[1], len(head)
 	choices := make([]kernel.Choice, len(m.choices), len(m.choices)+1)
 	for i, c := range m.choices {
-		choices[i].Place = 8 * (2*c.valueAt + 1)
+		choices[i].Place, choices[i].Behind = 8*c.valueAt, len(original.list[c.valueAt].key)
 		for tag, b := range c.by {
 			if b != nil {
 				choices[i].Allowed |= 1 << tag
@@ -81,18 +81,20 @@ func (p *plan) learn(m *entries, before []byte, row *wit.Row) {
 	for i := range m.list {
 		e := &m.list[i]
 		if e.keyAt >= 0 && e.keyAt == e.valueAt && e.choice == nil {
-			s.join(part{from: input, first: 2 * e.keyAt, last: 2*e.keyAt + 1})
+			s.join(part{from: input, first: e.keyAt, last: e.keyAt})
 			continue
 		}
 		s.join(part{from: constant, bytes: e.key})
 		switch {
 		case e.choice != nil:
-			s.join(part{from: chosen, first: 2*e.valueAt + 1, choice: e.choice})
+			s.join(part{from: chosen, first: e.valueAt, behind: len(original.list[e.valueAt].key),
+				choice: e.choice})
 		case e.attribute:
 			s.join(part{from: constant, bytes: e.value[:1]})
 			s.join(part{from: attribute, what: e.what})
 		case e.valueAt >= 0:
-			s.join(part{from: input, first: 2*e.valueAt + 1, last: 2*e.valueAt + 1})
+			s.join(part{from: input, first: e.valueAt, behind: len(original.list[e.valueAt].key),
+				last: e.valueAt})
 		default:
 			s.join(part{from: constant, bytes: e.value})
 		}
@@ -102,8 +104,7 @@ func (p *plan) learn(m *entries, before []byte, row *wit.Row) {
 }
 
 // maps handles rows of one route whose values are maps of the shape that came last, for a route with steps on values
-// only. It returns the first row that it did not do. Of each entry the kernel notes where it begins and where its value
-// does.
+// only. It returns the first row that it did not do.
 func (e *Engine) maps(p *plan, first int, to uint32, rows []wit.Row, n int, data []byte) int {
 	s := e.beginLoop(first, to, rows, n, data)
 	s.Program, s.Ends = &p.shape.fast.Program, e.places(p.shape.fast.ends)

@@ -73,7 +73,7 @@ func emit(s *Rows, in unsafe.Pointer) {
 					at++
 				}
 			} else {
-				first := int(Load(s.Ends, part.First))
+				first := int(Load(s.Ends, part.First)) + part.Behind
 				if kind == Choosing {
 					piece := int(Byte(s.Data, first)) * 16
 					n = int(Load(src, piece+8))
@@ -93,7 +93,7 @@ func emit(s *Rows, in unsafe.Pointer) {
 			}
 		}
 		at += n
-		part = (*Part)(unsafe.Add(unsafe.Pointer(part), 48))
+		part = (*Part)(unsafe.Add(unsafe.Pointer(part), 56))
 	}
 	finish(s, in, s.Result, at)
 }
@@ -111,9 +111,9 @@ func goPass(s *Rows) int {
 	return Done
 }
 
-// structure notes in s.Ends where the members of a structure begin, from those that are noted on, and returns Full
-// when all are, with their number, or why it stopped.
-func structure(s *Rows, in unsafe.Pointer, end int) (why, members int) {
+// structure notes in s.Ends where the members of a structure begin, from s.Member on. It returns Full when it has come
+// to the end, or why it stopped.
+func structure(s *Rows, in unsafe.Pointer, end int) (why int) {
 	data := s.Data
 	ends := s.Ends
 	program := s.Program
@@ -122,12 +122,12 @@ func structure(s *Rows, in unsafe.Pointer, end int) (why, members int) {
 	if m == 0 {
 		if Load(in, 0)>>32 != s.Topic || Load(in, value)&formAndSchema != s.Value || end > s.Limit ||
 			s.Made >= s.Most || s.At >= s.Full {
-			return Done, 0
+			return Done
 		}
 		i = int(Load(in, value+8) & low)
 		if program.Root != 0 {
 			if uint64(Byte(data, i))+1 != program.Root {
-				return Done, 0
+				return Done
 			}
 			i++
 		}
@@ -139,12 +139,12 @@ func structure(s *Rows, in unsafe.Pointer, end int) (why, members int) {
 		if code&Optional != 0 {
 			branch := uint64(Byte(data, i))
 			if branch&^2 != 0 {
-				return Done, 0
+				return Done
 			}
 			i++
 			if branch != code>>8 {
 				if i > end {
-					return Done, 0
+					return Done
 				}
 				continue
 			}
@@ -156,24 +156,24 @@ func structure(s *Rows, in unsafe.Pointer, end int) (why, members int) {
 			if size >= 0x80 {
 				next := uint64(Byte(data, i))
 				if next >= 0x80 {
-					return Done, 0 // 8 KiB and more
+					return Done // 8 KiB and more
 				}
 				size = size&0x7f | next<<7
 				i++
 			}
 			if size&1 != 0 {
-				return Done, 0
+				return Done
 			}
 			i += int(size >> 1)
 		} else if code == Number {
 			stop := ^Load(data, i) & highs
 			if stop == 0 {
-				return Done, 0 // 9 bytes and more
+				return Done // 9 bytes and more
 			}
 			i += bits.TrailingZeros64(stop)>>3 + 1
 		} else if code == Boolean {
 			if Byte(data, i) > 1 {
-				return Done, 0
+				return Done
 			}
 			i++
 		} else if code == Four {
@@ -183,17 +183,19 @@ func structure(s *Rows, in unsafe.Pointer, end int) (why, members int) {
 		} else {
 			s.Member = m
 			s.Place = i
-			return Skip, 0
+			return Skip
 		}
 		if i > end {
-			return Done, 0
+			return Done
 		}
 	}
 	if i != end {
-		return Done, 0
+		return Done
 	}
 	Store(ends, m*8, uint64(i))
-	return Full, m
+	s.Member = m
+	s.Place = i
+	return Full
 }
 
 // kernel of Structures
@@ -201,14 +203,9 @@ func goStructures(s *Rows) int {
 	for s.N < s.Count {
 		in := unsafe.Add(s.In, s.N*rowBytes)
 		size := int(Load(in, value+8) >> 32)
-		why, m := structure(s, in, int(Load(in, value+8)&low)+size)
-		if why != Full {
+		why := structure(s, in, int(Load(in, value+8)&low)+size)
+		if why != Full || s.At+size+s.Program.Extra+Room > s.Size {
 			return why
-		}
-		if s.At+size+s.Program.Extra+Room > s.Size {
-			s.Place = int(Load(in, value+8)&low) + size
-			s.Member = m
-			return Full
 		}
 		emit(s, in)
 	}
@@ -216,44 +213,47 @@ func goStructures(s *Rows) int {
 }
 
 // entries is structure for the entries of a map.
-func entries(s *Rows, in unsafe.Pointer, end int) (why, members int) {
+func entries(s *Rows, in unsafe.Pointer, end int) (why int) {
 	data := s.Data
-	program := s.Program
+	ends := s.Ends
 	i := s.Place
 	m := s.Member
 	if m == 0 {
+		program := s.Program
 		if Load(in, 0)>>32 != s.Topic || Load(in, value)&0xff != uint64(wit.Dynamic) || end > s.Limit ||
 			s.Made >= s.Most || s.At >= s.Full {
-			return Done, 0
+			return Done
 		}
 		if Load(in, Partition)>>31&1|Load(in, Offset)>>63<<1|Load(in, Timestamp)>>63<<2 != program.Lacks {
-			return Done, 0
+			return Done
 		}
-		start := int(Load(in, value+8) & low)
-		if (Load(data, start)^program.Head)&program.HeadMask != 0 {
-			return Done, 0
+		i = int(Load(in, value+8) & low)
+		if (Load(data, i)^program.Head)&program.HeadMask != 0 {
+			return Done
 		}
-		i = start + program.HeadSize
+		i += program.HeadSize
 	}
-	key := (*Key)(unsafe.Add(unsafe.Pointer(program.Keys), m*48))
-	for m < program.Members {
-		Store(s.Ends, m*16, uint64(i))
-		if i+key.Size > end {
-			return Done, 0
+	members := s.Program.Members
+	key := (*Key)(unsafe.Add(unsafe.Pointer(s.Program.Keys), m*48))
+	for m < members {
+		Store(ends, m*8, uint64(i))
+		m++
+		if i+key.Size > end || (Load(data, i)^key.First)&key.Mask != 0 {
+			return Done
 		}
-		differs := (Load(data, i)^key.First)&key.Mask | (Load(data, i+8)^key.Second)&key.Masking
-		rest := key.Rest
-		for k := 16; k < key.Size; k += 8 {
-			differs |= (Load(data, i+k) ^ Load(rest, 0)) & Load(rest, 8)
-			rest = unsafe.Add(rest, 16)
-		}
-		if differs != 0 {
-			return Done, 0
+		if key.Size > 8 {
+			differs := (Load(data, i+8) ^ key.Second) & key.Masking
+			rest := key.Rest
+			for k := 16; k < key.Size; k += 8 {
+				differs |= (Load(data, i+k) ^ Load(rest, 0)) & Load(rest, 8)
+				rest = unsafe.Add(rest, 16)
+			}
+			if differs != 0 {
+				return Done
+			}
 		}
 		i += key.Size
 		key = (*Key)(unsafe.Add(unsafe.Pointer(key), 48))
-		Store(s.Ends, m*16+8, uint64(i))
-		m++
 		// what is passed over here may run past the end: that is told by the next key, or behind the last
 		tag := uint64(Byte(data, i))
 		n := 0
@@ -281,22 +281,24 @@ func entries(s *Rows, in unsafe.Pointer, end int) (why, members int) {
 		if n == 0 {
 			s.Member = m
 			s.Place = i
-			return Skip, 0
+			return Skip
 		}
 		i += n
 	}
 	if i != end {
-		return Done, 0
+		return Done
 	}
-	Store(s.Ends, m*16, uint64(i))
-	choice := program.Choices
-	for left := program.Chosen; left != 0; left-- {
-		if choice.Allowed>>uint64(Byte(data, int(Load(s.Ends, choice.Place))))&1 == 0 {
-			return Done, 0
+	Store(ends, m*8, uint64(i))
+	choice := s.Program.Choices
+	for left := s.Program.Chosen; left != 0; left-- {
+		if choice.Allowed>>uint64(Byte(data, int(Load(ends, choice.Place))+choice.Behind))&1 == 0 {
+			return Done
 		}
-		choice = (*Choice)(unsafe.Add(unsafe.Pointer(choice), 16))
+		choice = (*Choice)(unsafe.Add(unsafe.Pointer(choice), 24))
 	}
-	return Full, m
+	s.Member = m
+	s.Place = i
+	return Full
 }
 
 // kernel of Maps
@@ -304,14 +306,9 @@ func goMaps(s *Rows) int {
 	for s.N < s.Count {
 		in := unsafe.Add(s.In, s.N*rowBytes)
 		size := int(Load(in, value+8) >> 32)
-		why, m := entries(s, in, int(Load(in, value+8)&low)+size)
-		if why != Full {
+		why := entries(s, in, int(Load(in, value+8)&low)+size)
+		if why != Full || s.At+size+s.Program.Extra+Room > s.Size {
 			return why
-		}
-		if s.At+size+s.Program.Extra+Room > s.Size {
-			s.Place = int(Load(in, value+8)&low) + size
-			s.Member = m
-			return Full
 		}
 		emit(s, in)
 	}

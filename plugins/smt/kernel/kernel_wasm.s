@@ -234,29 +234,29 @@ TEXT ·Structures(SB), NOSPLIT, $0-16
 			I64And
 			Get R2
 			I64Add
-			Set R5
+			Set R4
 			Block
 				Get R0
 				I32WrapI64
 				I64Load $56
-				Set R6
+				Set R5
 				Get R0
 				I32WrapI64
 				I64Load $176
-				Set R7
+				Set R6
 				Get R0
 				I32WrapI64
 				I64Load $152
-				Set R8
+				Set R7
 				Get R0
 				I32WrapI64
 				I64Load $168
-				Set R9
+				Set R8
 				Get R0
 				I32WrapI64
 				I64Load $160
-				Set R10
-				Get R10
+				Set R9
+				Get R9
 				I64Eqz
 				If
 					Get R1
@@ -278,7 +278,7 @@ TEXT ·Structures(SB), NOSPLIT, $0-16
 					I64Load $128
 					I64Ne
 					I32Or
-					Get R5
+					Get R4
 					Get R0
 					I32WrapI64
 					I64Load $64
@@ -302,8 +302,6 @@ TEXT ·Structures(SB), NOSPLIT, $0-16
 					I32Or
 					If
 						I64Const $0
-						I64Const $0
-						Set R4
 						Set R3
 						Br $2
 					End
@@ -312,81 +310,79 @@ TEXT ·Structures(SB), NOSPLIT, $0-16
 					I64Load $56
 					I64Const $4294967295
 					I64And
-					Set R9
-					Get R8
+					Set R8
+					Get R7
 					I32WrapI64
 					I64Load $16
 					I64Const $0
 					I64Ne
 					If
-						Get R6
-						Get R9
+						Get R5
+						Get R8
 						I64Add
 						I32WrapI64
 						I64Load8U $0
 						I64Const $1
 						I64Add
-						Get R8
+						Get R7
 						I32WrapI64
 						I64Load $16
 						I64Ne
 						If
 							I64Const $0
-							I64Const $0
-							Set R4
 							Set R3
 							Br $3
 						End
-						Get R9
+						Get R8
 						I64Const $1
 						I64Add
-						Set R9
+						Set R8
 					End
 				End
 				Block
 					Loop
-						Get R10
-						Get R8
+						Get R9
+						Get R7
 						I32WrapI64
 						I64Load $8
 						I64LtS
 						I32Eqz
 						BrIf $1
-						Get R7
-						Get R10
-						I64Const $8
-						I64Mul
-						I64Add
-						I32WrapI64
+						Get R6
 						Get R9
-						I64Store $0
+						I64Const $8
+						I64Mul
+						I64Add
+						I32WrapI64
 						Get R8
+						I64Store $0
+						Get R7
 						I32WrapI64
 						I64Load $0
-						Get R10
+						Get R9
 						I64Const $8
 						I64Mul
 						I64Add
 						I32WrapI64
 						I64Load $0
-						Set R11
-						Get R10
+						Set R10
+						Get R9
 						I64Const $1
 						I64Add
-						Set R10
-						Get R11
+						Set R9
+						Get R10
 						I64Const $8
 						I64And
 						I64Const $0
 						I64Ne
 						If
-							Get R6
-							Get R9
+							Get R5
+							Get R8
 							I64Add
 							I32WrapI64
 							I64Load8U $0
-							Set R12
-							Get R12
+							Set R11
+							Get R11
 							I64Const $2
 							I64Const $-1
 							I64Xor
@@ -395,109 +391,101 @@ TEXT ·Structures(SB), NOSPLIT, $0-16
 							I64Ne
 							If
 								I64Const $0
-								I64Const $0
-								Set R4
 								Set R3
 								Br $4
 							End
-							Get R9
+							Get R8
 							I64Const $1
 							I64Add
-							Set R9
-							Get R12
+							Set R8
 							Get R11
+							Get R10
 							I64Const $8
 							I64ShrU
 							I64Ne
 							If
-								Get R9
-								Get R5
+								Get R8
+								Get R4
 								I64GtS
 								If
 									I64Const $0
-									I64Const $0
-									Set R4
 									Set R3
 									Br $5
 								End
 								Br $2
 							End
-							Get R11
+							Get R10
 							I64Const $7
 							I64And
-							Set R11
+							Set R10
 						End
-						Get R11
+						Get R10
 						I64Eqz
 						If
-							Get R6
-							Get R9
+							Get R5
+							Get R8
 							I64Add
 							I32WrapI64
 							I64Load8U $0
-							Set R12
-							Get R9
+							Set R11
+							Get R8
 							I64Const $1
 							I64Add
-							Set R9
-							Get R12
+							Set R8
+							Get R11
 							I64Const $128
 							I64GeU
 							If
-								Get R6
-								Get R9
+								Get R5
+								Get R8
 								I64Add
 								I32WrapI64
 								I64Load8U $0
-								Set R13
-								Get R13
+								Set R12
+								Get R12
 								I64Const $128
 								I64GeU
 								If
 									I64Const $0
-									I64Const $0
-									Set R4
 									Set R3
 									Br $5
 								End
-								Get R12
+								Get R11
 								I64Const $127
 								I64And
-								Get R13
+								Get R12
 								I64Const $7
 								I64Shl
 								I64Or
-								Set R12
-								Get R9
+								Set R11
+								Get R8
 								I64Const $1
 								I64Add
-								Set R9
+								Set R8
 							End
-							Get R12
+							Get R11
 							I64Const $1
 							I64And
 							I64Const $0
 							I64Ne
 							If
 								I64Const $0
-								I64Const $0
-								Set R4
 								Set R3
 								Br $4
 							End
-							Get R9
-							Get R12
+							Get R8
+							Get R11
 							I64Const $1
 							I64ShrU
 							I64Add
-							Set R9
+							Set R8
 						Else
-							Get R11
+							Get R10
 							I64Const $1
 							I64Eq
 							If
-								Get R6
-								Get R9
+								Get R5
+								Get R8
 								I64Add
 								I32WrapI64
 								I64Load $0
@@ -505,32 +493,30 @@ TEXT ·Structures(SB), NOSPLIT, $0-16
 								I64Xor
 								I64Const $-9187201950435737472
 								I64And
-								Set R12
-								Get R12
+								Set R11
+								Get R11
 								I64Eqz
 								If
 									I64Const $0
-									I64Const $0
-									Set R4
 									Set R3
 									Br $5
 								End
-								Get R9
-								Get R12
+								Get R8
+								Get R11
 								I64Ctz
 								I64Const $3
 								I64ShrS
 								I64Const $1
 								I64Add
 								I64Add
-								Set R9
+								Set R8
 							Else
-								Get R11
+								Get R10
 								I64Const $2
 								I64Eq
 								If
-									Get R6
-									Get R9
+									Get R5
+									Get R8
 									I64Add
 									I32WrapI64
 									I64Load8U $0
@@ -538,45 +524,41 @@ TEXT ·Structures(SB), NOSPLIT, $0-16
 									I64GtU
 									If
 										I64Const $0
-										I64Const $0
-										Set R4
 										Set R3
 										Br $6
 									End
-									Get R9
+									Get R8
 									I64Const $1
 									I64Add
-									Set R9
+									Set R8
 								Else
-									Get R11
+									Get R10
 									I64Const $3
 									I64Eq
 									If
-										Get R9
+										Get R8
 										I64Const $4
 										I64Add
-										Set R9
+										Set R8
 									Else
-										Get R11
+										Get R10
 										I64Const $4
 										I64Eq
 										If
-											Get R9
+											Get R8
 											I64Const $8
 											I64Add
-											Set R9
+											Set R8
 										Else
 											Get R0
 											I32WrapI64
-											Get R10
+											Get R9
 											I64Store $160
 											Get R0
 											I32WrapI64
-											Get R9
+											Get R8
 											I64Store $168
 											I64Const $1
-											I64Const $0
-											Set R4
 											Set R3
 											Br $7
 										End
@@ -584,52 +566,48 @@ TEXT ·Structures(SB), NOSPLIT, $0-16
 								End
 							End
 						End
-						Get R9
-						Get R5
+						Get R8
+						Get R4
 						I64GtS
 						If
 							I64Const $0
-							I64Const $0
-							Set R4
 							Set R3
 							Br $3
 						End
 						Br $0
 					End
 				End
-				Get R9
-				Get R5
+				Get R8
+				Get R4
 				I64Ne
 				If
 					I64Const $0
-					I64Const $0
-					Set R4
 					Set R3
 					Br $1
 				End
-				Get R7
-				Get R10
+				Get R6
+				Get R9
 				I64Const $8
 				I64Mul
 				I64Add
 				I32WrapI64
-				Get R9
+				Get R8
 				I64Store $0
+				Get R0
+				I32WrapI64
+				Get R9
+				I64Store $160
+				Get R0
+				I32WrapI64
+				Get R8
+				I64Store $168
 				I64Const $2
-				Get R10
-				Set R4
 				Set R3
 				Br $0
 			End
 			Get R3
 			I64Const $2
 			I64Ne
-			If
-				Get SP
-				Get R3
-				I64Store ret+8(FP)
-				RET
-			End
 			Get R0
 			I32WrapI64
 			I64Load $80
@@ -647,23 +625,10 @@ TEXT ·Structures(SB), NOSPLIT, $0-16
 			I32WrapI64
 			I64Load $88
 			I64GtS
+			I32Or
 			If
-				Get R0
-				I32WrapI64
-				Get R1
-				I32WrapI64
-				I64Load $56
-				I64Const $4294967295
-				I64And
-				Get R2
-				I64Add
-				I64Store $168
-				Get R0
-				I32WrapI64
-				Get R4
-				I64Store $160
 				Get SP
-				I64Const $2
+				Get R3
 				I64Store ret+8(FP)
 				RET
 			End
@@ -671,8 +636,14 @@ TEXT ·Structures(SB), NOSPLIT, $0-16
 				Get R0
 				I32WrapI64
 				I64Load $72
+				Set R4
+				Get R0
+				I32WrapI64
+				I64Load $80
 				Set R5
 				Get R0
+				I32WrapI64
+				I64Load $152
 				I32WrapI64
 				I64Load $80
 				Set R6
@@ -680,77 +651,71 @@ TEXT ·Structures(SB), NOSPLIT, $0-16
 				I32WrapI64
 				I64Load $152
 				I32WrapI64
-				I64Load $80
-				Set R7
-				Get R0
-				I32WrapI64
-				I64Load $152
-				I32WrapI64
 				I64Load $88
-				Set R8
+				Set R7
 				Block
 					Loop
-						Get R8
+						Get R7
 						I64Const $0
 						I64Ne
 						I32Eqz
 						BrIf $1
 						Block
-							Get R7
-							I32WrapI64
-							I64Load $24
-							Set R9
-							Get R7
+							Get R6
 							I32WrapI64
 							I64Load $32
-							Set R10
-							Get R7
+							Set R8
+							Get R6
+							I32WrapI64
+							I64Load $40
+							Set R9
+							Get R6
 							I32WrapI64
 							I64Load $0
-							Set R11
-							Get R11
+							Set R10
+							Get R10
 							I64Const $0
 							I64Ne
 							If
-								Get R11
+								Get R10
 								I64Const $4
 								I64Eq
 								If
 									Get R1
-									Get R7
+									Get R6
 									I32WrapI64
 									I64Load $8
 									I64Add
 									I32WrapI64
 									I64Load $0
-									Set R12
-									Get R7
+									Set R11
+									Get R6
 									I32WrapI64
 									I64Load $8
 									I64Const $8
 									I64Eq
 									If
-										Get R12
+										Get R11
 										I64Const $32
 										I64Shl
 										I64Const $32
 										I64ShrS
-										Set R12
+										Set R11
 									End
 									I64Const $0
-									Set R10
-									Get R7
+									Set R9
+									Get R6
 									I32WrapI64
-									I64Load $40
+									I64Load $48
 									I64Const $0
 									I64Ne
 									If
+										Get R4
 										Get R5
-										Get R6
 										I64Add
 										I32WrapI64
 										I64Const $2
-										Get R12
+										Get R11
 										I64Const $63
 										I64ShrS
 										I64Const $255
@@ -759,224 +724,228 @@ TEXT ·Structures(SB), NOSPLIT, $0-16
 										I64Xor
 										I64And
 										I64Store8 $0
-										Get R6
+										Get R5
 										I64Const $1
 										I64Add
-										Set R6
+										Set R5
 									End
-									Get R7
+									Get R6
 									I32WrapI64
-									I64Load $40
+									I64Load $48
 									I64Eqz
-									Get R12
+									Get R11
 									I64Const $0
 									I64GeS
 									I32Or
 									If
-										Get R12
+										Get R11
 										I64Const $1
 										I64Shl
-										Get R12
+										Get R11
 										I64Const $63
 										I64ShrS
 										I64Xor
-										Set R13
+										Set R12
 										Block
 											Loop
-												Get R13
+												Get R12
 												I64Const $128
 												I64GeU
 												I32Eqz
 												BrIf $1
+												Get R4
 												Get R5
-												Get R6
 												I64Add
 												I32WrapI64
-												Get R13
+												Get R12
 												I64Const $128
 												I64Or
 												I64Const $255
 												I64And
 												I64Store8 $0
-												Get R6
+												Get R5
 												I64Const $1
 												I64Add
-												Set R6
-												Get R13
+												Set R5
+												Get R12
 												I64Const $7
 												I64ShrU
-												Set R13
+												Set R12
 												Br $0
 											End
 										End
+										Get R4
 										Get R5
-										Get R6
 										I64Add
 										I32WrapI64
-										Get R13
+										Get R12
 										I64Const $255
 										I64And
 										I64Store8 $0
-										Get R6
+										Get R5
 										I64Const $1
 										I64Add
-										Set R6
+										Set R5
 									End
 								Else
 									Get R0
 									I32WrapI64
 									I64Load $176
-									Get R7
+									Get R6
 									I32WrapI64
 									I64Load $8
 									I64Add
 									I32WrapI64
 									I64Load $0
-									Set R12
-									Get R11
+									Get R6
+									I32WrapI64
+									I64Load $24
+									I64Add
+									Set R11
+									Get R10
 									I64Const $3
 									I64Eq
 									If
 										Get R0
 										I32WrapI64
 										I64Load $56
-										Get R12
+										Get R11
 										I64Add
 										I32WrapI64
 										I64Load8U $0
 										I64Const $16
 										I64Mul
-										Set R13
-										Get R9
-										Get R13
+										Set R12
+										Get R8
+										Get R12
 										I64Add
 										I32WrapI64
 										I64Load $8
-										Set R10
-										Get R9
-										Get R13
+										Set R9
+										Get R8
+										Get R12
 										I64Add
 										I32WrapI64
 										I64Load $0
-										Set R9
+										Set R8
 									Else
-										Get R11
+										Get R10
 										I64Const $1
 										I64Eq
 										Get R0
 										I32WrapI64
 										I64Load $56
-										Get R12
+										Get R11
 										I64Add
 										I32WrapI64
 										I64Load8U $0
-										Get R7
+										Get R6
 										I32WrapI64
-										I64Load $40
+										I64Load $48
 										I64Ne
 										I32Or
 										If
 											Get R0
 											I32WrapI64
 											I64Load $176
-											Get R7
+											Get R6
 											I32WrapI64
 											I64Load $16
 											I64Add
 											I32WrapI64
 											I64Load $0
-											Get R12
+											Get R11
 											I64Sub
-											Set R10
+											Set R9
 											Get R0
 											I32WrapI64
 											I64Load $56
-											Get R12
+											Get R11
 											I64Add
-											Set R9
+											Set R8
 										End
 									End
 								End
 							End
-							Get R10
+							Get R9
 							I64Const $64
 							I64GtS
 							If
+								Get R4
 								Get R5
-								Get R6
 								I64Add
 								I32WrapI64
-								Get R9
+								Get R8
 								I64Const $0
 								I64Add
 								I32WrapI64
-								Get R10
+								Get R9
 								I32WrapI64
 								MemoryCopy
 							Else
 								I64Const $0
-								Set R12
+								Set R11
 								Block
 									Loop
-										Get R12
-										Get R10
+										Get R11
+										Get R9
 										I64LtS
 										I32Eqz
 										BrIf $1
 										Block
+											Get R4
 											Get R5
-											Get R6
-											Get R12
+											Get R11
 											I64Add
 											I64Add
 											I32WrapI64
-											Get R9
-											Get R12
+											Get R8
+											Get R11
 											I64Add
 											I32WrapI64
 											I64Load $0
 											I64Store $0
+											Get R4
 											Get R5
-											Get R6
-											Get R12
+											Get R11
 											I64Add
 											I64Add
 											I32WrapI64
-											Get R9
-											Get R12
+											Get R8
+											Get R11
 											I64Add
 											I32WrapI64
 											I64Load $8
 											I64Store $8
 										End
-										Get R12
+										Get R11
 										I64Const $16
 										I64Add
-										Set R12
+										Set R11
 										Br $0
 									End
 								End
 							End
+							Get R5
+							Get R9
+							I64Add
+							Set R5
 							Get R6
-							Get R10
+							I64Const $56
 							I64Add
 							Set R6
-							Get R7
-							I64Const $48
-							I64Add
-							Set R7
 						End
-						Get R8
+						Get R7
 						I64Const $1
 						I64Sub
-						Set R8
+						Set R7
 						Br $0
 					End
 				End
 				Get R0
 				I32WrapI64
 				I64Load $144
-				Set R8
+				Set R7
 				Block
 					Get R0
 					I32WrapI64
@@ -987,8 +956,8 @@ TEXT ·Structures(SB), NOSPLIT, $0-16
 					I64Const $80
 					I64Mul
 					I64Add
-					Set R9
-					Get R9
+					Set R8
+					Get R8
 					I32WrapI64
 					Get R0
 					I32WrapI64
@@ -1004,25 +973,25 @@ TEXT ·Structures(SB), NOSPLIT, $0-16
 					I64Shl
 					I64Or
 					I64Store $0
-					Get R9
+					Get R8
 					I32WrapI64
 					Get R1
 					I32WrapI64
 					I64Load $8
 					I64Store $8
-					Get R9
+					Get R8
 					I32WrapI64
 					Get R1
 					I32WrapI64
 					I64Load $16
 					I64Store $16
-					Get R9
+					Get R8
 					I32WrapI64
 					Get R1
 					I32WrapI64
 					I64Load $24
 					I64Store $24
-					Get R9
+					Get R8
 					I32WrapI64
 					Get R1
 					I32WrapI64
@@ -1032,20 +1001,20 @@ TEXT ·Structures(SB), NOSPLIT, $0-16
 					I64Const $1
 					I64Or
 					I64Store $32
-					Get R9
+					Get R8
 					I32WrapI64
 					I64Const $0
 					I64Store $40
-					Get R9
-					I32WrapI64
 					Get R8
+					I32WrapI64
+					Get R7
 					I64Store $48
-					Get R9
+					Get R8
 					I32WrapI64
 					Get R0
 					I32WrapI64
 					I64Load $80
-					Get R6
+					Get R5
 					Get R0
 					I32WrapI64
 					I64Load $80
@@ -1054,17 +1023,17 @@ TEXT ·Structures(SB), NOSPLIT, $0-16
 					I64Shl
 					I64Or
 					I64Store $56
-					Get R9
+					Get R8
 					I32WrapI64
 					I64Const $1
 					I64Store $64
-					Get R9
+					Get R8
 					I32WrapI64
 					I64Const $0
 					I64Store $72
 					Get R0
 					I32WrapI64
-					Get R6
+					Get R5
 					I64Store $80
 					Get R0
 					I32WrapI64
@@ -1135,27 +1104,31 @@ TEXT ·Maps(SB), NOSPLIT, $0-16
 			I64And
 			Get R2
 			I64Add
-			Set R5
+			Set R4
 			Block
 				Get R0
 				I32WrapI64
 				I64Load $56
+				Set R5
+				Get R0
+				I32WrapI64
+				I64Load $176
 				Set R6
 				Get R0
 				I32WrapI64
-				I64Load $152
+				I64Load $168
 				Set R7
 				Get R0
 				I32WrapI64
-				I64Load $168
-				Set R8
-				Get R0
-				I32WrapI64
 				I64Load $160
-				Set R9
-				Get R9
+				Set R8
+				Get R8
 				I64Eqz
 				If
+					Get R0
+					I32WrapI64
+					I64Load $152
+					Set R9
 					Get R1
 					I32WrapI64
 					I64Load $0
@@ -1173,7 +1146,7 @@ TEXT ·Maps(SB), NOSPLIT, $0-16
 					I64Const $3
 					I64Ne
 					I32Or
-					Get R5
+					Get R4
 					Get R0
 					I32WrapI64
 					I64Load $64
@@ -1197,8 +1170,6 @@ TEXT ·Maps(SB), NOSPLIT, $0-16
 					I32Or
 					If
 						I64Const $0
-						I64Const $0
-						Set R4
 						Set R3
 						Br $2
 					End
@@ -1225,14 +1196,12 @@ TEXT ·Maps(SB), NOSPLIT, $0-16
 					I64Const $2
 					I64Shl
 					I64Or
-					Get R7
+					Get R9
 					I32WrapI64
 					I64Load $72
 					I64Ne
 					If
 						I64Const $0
-						I64Const $0
-						Set R4
 						Set R3
 						Br $2
 					End
@@ -1241,17 +1210,17 @@ TEXT ·Maps(SB), NOSPLIT, $0-16
 					I64Load $56
 					I64Const $4294967295
 					I64And
-					Set R10
-					Get R6
-					Get R10
+					Set R7
+					Get R5
+					Get R7
 					I64Add
 					I32WrapI64
 					I64Load $0
-					Get R7
+					Get R9
 					I32WrapI64
 					I64Load $32
 					I64Xor
-					Get R7
+					Get R9
 					I32WrapI64
 					I64Load $40
 					I64And
@@ -1259,61 +1228,60 @@ TEXT ·Maps(SB), NOSPLIT, $0-16
 					I64Ne
 					If
 						I64Const $0
-						I64Const $0
-						Set R4
 						Set R3
 						Br $2
 					End
-					Get R10
 					Get R7
+					Get R9
 					I32WrapI64
 					I64Load $48
 					I64Add
-					Set R8
+					Set R7
 				End
-				Get R7
+				Get R0
+				I32WrapI64
+				I64Load $152
+				I32WrapI64
+				I64Load $8
+				Set R9
+				Get R0
+				I32WrapI64
+				I64Load $152
 				I32WrapI64
 				I64Load $24
-				Get R9
+				Get R8
 				I64Const $48
 				I64Mul
 				I64Add
 				Set R10
 				Block
 					Loop
+						Get R8
 						Get R9
-						Get R7
-						I32WrapI64
-						I64Load $8
 						I64LtS
 						I32Eqz
 						BrIf $1
-						Get R0
-						I32WrapI64
-						I64Load $176
-						Get R9
-						I64Const $16
+						Get R6
+						Get R8
+						I64Const $8
 						I64Mul
 						I64Add
 						I32WrapI64
-						Get R8
+						Get R7
 						I64Store $0
 						Get R8
+						I64Const $1
+						I64Add
+						Set R8
+						Get R7
 						Get R10
 						I32WrapI64
 						I64Load $0
 						I64Add
-						Get R5
+						Get R4
 						I64GtS
-						If
-							I64Const $0
-							I64Const $0
-							Set R4
-							Set R3
-							Br $3
-						End
-						Get R6
-						Get R8
+						Get R5
+						Get R7
 						I64Add
 						I32WrapI64
 						I64Load $0
@@ -1325,177 +1293,175 @@ TEXT ·Maps(SB), NOSPLIT, $0-16
 						I32WrapI64
 						I64Load $16
 						I64And
-						Get R6
-						Get R8
-						I64Add
-						I32WrapI64
-						I64Load $8
-						Get R10
-						I32WrapI64
-						I64Load $24
-						I64Xor
-						Get R10
-						I32WrapI64
-						I64Load $32
-						I64And
-						I64Or
-						Set R11
-						Get R10
-						I32WrapI64
-						I64Load $40
-						Set R12
-						I64Const $16
-						Set R13
-						Block
-							Loop
-								Get R13
-								Get R10
-								I32WrapI64
-								I64Load $0
-								I64LtS
-								I32Eqz
-								BrIf $1
-								Block
-									Get R11
-									Get R6
-									Get R8
-									Get R13
-									I64Add
-									I64Add
-									I32WrapI64
-									I64Load $0
-									Get R12
-									I32WrapI64
-									I64Load $0
-									I64Xor
-									Get R12
-									I32WrapI64
-									I64Load $8
-									I64And
-									I64Or
-									Set R11
-									Get R12
-									I64Const $16
-									I64Add
-									Set R12
-								End
-								Get R13
-								I64Const $8
-								I64Add
-								Set R13
-								Br $0
-							End
-						End
-						Get R11
 						I64Const $0
 						I64Ne
+						I32Or
 						If
 							I64Const $0
-							I64Const $0
-							Set R4
 							Set R3
 							Br $3
 						End
-						Get R8
+						Get R10
+						I32WrapI64
+						I64Load $0
+						I64Const $8
+						I64GtS
+						If
+							Get R5
+							Get R7
+							I64Add
+							I32WrapI64
+							I64Load $8
+							Get R10
+							I32WrapI64
+							I64Load $24
+							I64Xor
+							Get R10
+							I32WrapI64
+							I64Load $32
+							I64And
+							Set R11
+							Get R10
+							I32WrapI64
+							I64Load $40
+							Set R12
+							I64Const $16
+							Set R13
+							Block
+								Loop
+									Get R13
+									Get R10
+									I32WrapI64
+									I64Load $0
+									I64LtS
+									I32Eqz
+									BrIf $1
+									Block
+										Get R11
+										Get R5
+										Get R7
+										Get R13
+										I64Add
+										I64Add
+										I32WrapI64
+										I64Load $0
+										Get R12
+										I32WrapI64
+										I64Load $0
+										I64Xor
+										Get R12
+										I32WrapI64
+										I64Load $8
+										I64And
+										I64Or
+										Set R11
+										Get R12
+										I64Const $16
+										I64Add
+										Set R12
+									End
+									Get R13
+									I64Const $8
+									I64Add
+									Set R13
+									Br $0
+								End
+							End
+							Get R11
+							I64Const $0
+							I64Ne
+							If
+								I64Const $0
+								Set R3
+								Br $4
+							End
+						End
+						Get R7
 						Get R10
 						I32WrapI64
 						I64Load $0
 						I64Add
-						Set R8
+						Set R7
 						Get R10
 						I64Const $48
 						I64Add
 						Set R10
-						Get R0
-						I32WrapI64
-						I64Load $176
-						Get R9
-						I64Const $16
-						I64Mul
-						I64Add
-						I32WrapI64
-						Get R8
-						I64Store $8
-						Get R9
-						I64Const $1
-						I64Add
-						Set R9
-						Get R6
-						Get R8
+						Get R5
+						Get R7
 						I64Add
 						I32WrapI64
 						I64Load8U $0
-						Set R13
+						Set R11
 						I64Const $0
-						Set R14
-						Get R13
+						Set R12
+						Get R11
 						I64Const $9
 						I64Eq
-						Get R13
+						Get R11
 						I64Const $10
 						I64Eq
 						I32Or
 						If
-							Get R6
-							Get R8
+							Get R5
+							Get R7
 							I64Add
 							I32WrapI64
 							I64Load8U $1
-							Set R15
+							Set R13
 							I64Const $2
-							Set R14
-							Get R15
+							Set R12
+							Get R13
 							I64Const $128
 							I64GeS
 							If
 								I64Const $3
-								Set R14
-								Get R15
+								Set R12
+								Get R13
 								I64Const $127
 								I64And
-								Get R6
-								Get R8
+								Get R5
+								Get R7
 								I64Add
 								I32WrapI64
 								I64Load8U $2
 								I64Const $7
 								I64Shl
 								I64Or
-								Set R15
+								Set R13
 							End
-							Get R14
-							Get R15
+							Get R12
+							Get R13
 							I64Const $1
 							I64ShrS
 							I64Add
-							Set R14
-							Get R15
+							Set R12
+							Get R13
 							I64Const $1
 							I64And
 							I64Const $0
 							I64Ne
-							Get R15
+							Get R13
 							I64Const $16384
 							I64GeS
 							I32Or
 							If
 								I64Const $0
-								Set R14
+								Set R12
 							End
 						Else
-							Get R13
+							Get R11
 							I64Const $2
 							I64LeU
 							If
 								I64Const $1
-								Set R14
+								Set R12
 							Else
-								Get R13
+								Get R11
 								I64Const $6
 								I64LeU
 								If
-									Get R6
-									Get R8
+									Get R5
+									Get R7
 									I64Add
 									I32WrapI64
 									I64Load $1
@@ -1508,11 +1474,11 @@ TEXT ·Maps(SB), NOSPLIT, $0-16
 									I64ShrS
 									I64Const $2
 									I64Add
-									Set R14
-									Get R14
+									Set R12
+									Get R12
 									I64Const $1
 									I64Const $1
-									Get R13
+									Get R11
 									I64Const $3
 									I64Sub
 									I64Shl
@@ -1520,68 +1486,66 @@ TEXT ·Maps(SB), NOSPLIT, $0-16
 									I64GtS
 									If
 										I64Const $0
-										Set R14
+										Set R12
 									End
 								Else
-									Get R13
+									Get R11
 									I64Const $8
 									I64Eq
 									If
 										I64Const $9
-										Set R14
+										Set R12
 									End
 								End
 							End
 						End
-						Get R14
+						Get R12
 						I64Eqz
 						If
 							Get R0
 							I32WrapI64
-							Get R9
+							Get R8
 							I64Store $160
 							Get R0
 							I32WrapI64
-							Get R8
+							Get R7
 							I64Store $168
 							I64Const $1
-							I64Const $0
-							Set R4
 							Set R3
 							Br $3
 						End
-						Get R8
-						Get R14
+						Get R7
+						Get R12
 						I64Add
-						Set R8
+						Set R7
 						Br $0
 					End
 				End
-				Get R8
-				Get R5
+				Get R7
+				Get R4
 				I64Ne
 				If
 					I64Const $0
-					I64Const $0
-					Set R4
 					Set R3
 					Br $1
 				End
-				Get R0
-				I32WrapI64
-				I64Load $176
-				Get R9
-				I64Const $16
+				Get R6
+				Get R8
+				I64Const $8
 				I64Mul
 				I64Add
 				I32WrapI64
-				Get R8
-				I64Store $0
 				Get R7
+				I64Store $0
+				Get R0
+				I32WrapI64
+				I64Load $152
 				I32WrapI64
 				I64Load $56
 				Set R11
-				Get R7
+				Get R0
+				I32WrapI64
+				I64Load $152
 				I32WrapI64
 				I64Load $64
 				Set R12
@@ -1595,17 +1559,19 @@ TEXT ·Maps(SB), NOSPLIT, $0-16
 						Block
 							Get R11
 							I32WrapI64
-							I64Load $8
+							I64Load $16
+							Get R5
 							Get R6
-							Get R0
-							I32WrapI64
-							I64Load $176
 							Get R11
 							I32WrapI64
 							I64Load $0
 							I64Add
 							I32WrapI64
 							I64Load $0
+							Get R11
+							I32WrapI64
+							I64Load $8
+							I64Add
 							I64Add
 							I32WrapI64
 							I64Load8U $0
@@ -1615,13 +1581,11 @@ TEXT ·Maps(SB), NOSPLIT, $0-16
 							I64Eqz
 							If
 								I64Const $0
-								I64Const $0
-								Set R4
 								Set R3
 								Br $4
 							End
 							Get R11
-							I64Const $16
+							I64Const $24
 							I64Add
 							Set R11
 						End
@@ -1632,21 +1596,21 @@ TEXT ·Maps(SB), NOSPLIT, $0-16
 						Br $0
 					End
 				End
+				Get R0
+				I32WrapI64
+				Get R8
+				I64Store $160
+				Get R0
+				I32WrapI64
+				Get R7
+				I64Store $168
 				I64Const $2
-				Get R9
-				Set R4
 				Set R3
 				Br $0
 			End
 			Get R3
 			I64Const $2
 			I64Ne
-			If
-				Get SP
-				Get R3
-				I64Store ret+8(FP)
-				RET
-			End
 			Get R0
 			I32WrapI64
 			I64Load $80
@@ -1664,23 +1628,10 @@ TEXT ·Maps(SB), NOSPLIT, $0-16
 			I32WrapI64
 			I64Load $88
 			I64GtS
+			I32Or
 			If
-				Get R0
-				I32WrapI64
-				Get R1
-				I32WrapI64
-				I64Load $56
-				I64Const $4294967295
-				I64And
-				Get R2
-				I64Add
-				I64Store $168
-				Get R0
-				I32WrapI64
-				Get R4
-				I64Store $160
 				Get SP
-				I64Const $2
+				Get R3
 				I64Store ret+8(FP)
 				RET
 			End
@@ -1688,8 +1639,14 @@ TEXT ·Maps(SB), NOSPLIT, $0-16
 				Get R0
 				I32WrapI64
 				I64Load $72
+				Set R4
+				Get R0
+				I32WrapI64
+				I64Load $80
 				Set R5
 				Get R0
+				I32WrapI64
+				I64Load $152
 				I32WrapI64
 				I64Load $80
 				Set R6
@@ -1697,77 +1654,71 @@ TEXT ·Maps(SB), NOSPLIT, $0-16
 				I32WrapI64
 				I64Load $152
 				I32WrapI64
-				I64Load $80
-				Set R7
-				Get R0
-				I32WrapI64
-				I64Load $152
-				I32WrapI64
 				I64Load $88
-				Set R8
+				Set R7
 				Block
 					Loop
-						Get R8
+						Get R7
 						I64Const $0
 						I64Ne
 						I32Eqz
 						BrIf $1
 						Block
-							Get R7
-							I32WrapI64
-							I64Load $24
-							Set R9
-							Get R7
+							Get R6
 							I32WrapI64
 							I64Load $32
-							Set R10
-							Get R7
+							Set R8
+							Get R6
+							I32WrapI64
+							I64Load $40
+							Set R9
+							Get R6
 							I32WrapI64
 							I64Load $0
-							Set R11
-							Get R11
+							Set R10
+							Get R10
 							I64Const $0
 							I64Ne
 							If
-								Get R11
+								Get R10
 								I64Const $4
 								I64Eq
 								If
 									Get R1
-									Get R7
+									Get R6
 									I32WrapI64
 									I64Load $8
 									I64Add
 									I32WrapI64
 									I64Load $0
-									Set R12
-									Get R7
+									Set R11
+									Get R6
 									I32WrapI64
 									I64Load $8
 									I64Const $8
 									I64Eq
 									If
-										Get R12
+										Get R11
 										I64Const $32
 										I64Shl
 										I64Const $32
 										I64ShrS
-										Set R12
+										Set R11
 									End
 									I64Const $0
-									Set R10
-									Get R7
+									Set R9
+									Get R6
 									I32WrapI64
-									I64Load $40
+									I64Load $48
 									I64Const $0
 									I64Ne
 									If
+										Get R4
 										Get R5
-										Get R6
 										I64Add
 										I32WrapI64
 										I64Const $2
-										Get R12
+										Get R11
 										I64Const $63
 										I64ShrS
 										I64Const $255
@@ -1776,224 +1727,228 @@ TEXT ·Maps(SB), NOSPLIT, $0-16
 										I64Xor
 										I64And
 										I64Store8 $0
-										Get R6
+										Get R5
 										I64Const $1
 										I64Add
-										Set R6
+										Set R5
 									End
-									Get R7
+									Get R6
 									I32WrapI64
-									I64Load $40
+									I64Load $48
 									I64Eqz
-									Get R12
+									Get R11
 									I64Const $0
 									I64GeS
 									I32Or
 									If
-										Get R12
+										Get R11
 										I64Const $1
 										I64Shl
-										Get R12
+										Get R11
 										I64Const $63
 										I64ShrS
 										I64Xor
-										Set R13
+										Set R12
 										Block
 											Loop
-												Get R13
+												Get R12
 												I64Const $128
 												I64GeU
 												I32Eqz
 												BrIf $1
+												Get R4
 												Get R5
-												Get R6
 												I64Add
 												I32WrapI64
-												Get R13
+												Get R12
 												I64Const $128
 												I64Or
 												I64Const $255
 												I64And
 												I64Store8 $0
-												Get R6
+												Get R5
 												I64Const $1
 												I64Add
-												Set R6
-												Get R13
+												Set R5
+												Get R12
 												I64Const $7
 												I64ShrU
-												Set R13
+												Set R12
 												Br $0
 											End
 										End
+										Get R4
 										Get R5
-										Get R6
 										I64Add
 										I32WrapI64
-										Get R13
+										Get R12
 										I64Const $255
 										I64And
 										I64Store8 $0
-										Get R6
+										Get R5
 										I64Const $1
 										I64Add
-										Set R6
+										Set R5
 									End
 								Else
 									Get R0
 									I32WrapI64
 									I64Load $176
-									Get R7
+									Get R6
 									I32WrapI64
 									I64Load $8
 									I64Add
 									I32WrapI64
 									I64Load $0
-									Set R12
-									Get R11
+									Get R6
+									I32WrapI64
+									I64Load $24
+									I64Add
+									Set R11
+									Get R10
 									I64Const $3
 									I64Eq
 									If
 										Get R0
 										I32WrapI64
 										I64Load $56
-										Get R12
+										Get R11
 										I64Add
 										I32WrapI64
 										I64Load8U $0
 										I64Const $16
 										I64Mul
-										Set R13
-										Get R9
-										Get R13
+										Set R12
+										Get R8
+										Get R12
 										I64Add
 										I32WrapI64
 										I64Load $8
-										Set R10
-										Get R9
-										Get R13
+										Set R9
+										Get R8
+										Get R12
 										I64Add
 										I32WrapI64
 										I64Load $0
-										Set R9
+										Set R8
 									Else
-										Get R11
+										Get R10
 										I64Const $1
 										I64Eq
 										Get R0
 										I32WrapI64
 										I64Load $56
-										Get R12
+										Get R11
 										I64Add
 										I32WrapI64
 										I64Load8U $0
-										Get R7
+										Get R6
 										I32WrapI64
-										I64Load $40
+										I64Load $48
 										I64Ne
 										I32Or
 										If
 											Get R0
 											I32WrapI64
 											I64Load $176
-											Get R7
+											Get R6
 											I32WrapI64
 											I64Load $16
 											I64Add
 											I32WrapI64
 											I64Load $0
-											Get R12
+											Get R11
 											I64Sub
-											Set R10
+											Set R9
 											Get R0
 											I32WrapI64
 											I64Load $56
-											Get R12
+											Get R11
 											I64Add
-											Set R9
+											Set R8
 										End
 									End
 								End
 							End
-							Get R10
+							Get R9
 							I64Const $64
 							I64GtS
 							If
+								Get R4
 								Get R5
-								Get R6
 								I64Add
 								I32WrapI64
-								Get R9
+								Get R8
 								I64Const $0
 								I64Add
 								I32WrapI64
-								Get R10
+								Get R9
 								I32WrapI64
 								MemoryCopy
 							Else
 								I64Const $0
-								Set R12
+								Set R11
 								Block
 									Loop
-										Get R12
-										Get R10
+										Get R11
+										Get R9
 										I64LtS
 										I32Eqz
 										BrIf $1
 										Block
+											Get R4
 											Get R5
-											Get R6
-											Get R12
+											Get R11
 											I64Add
 											I64Add
 											I32WrapI64
-											Get R9
-											Get R12
+											Get R8
+											Get R11
 											I64Add
 											I32WrapI64
 											I64Load $0
 											I64Store $0
+											Get R4
 											Get R5
-											Get R6
-											Get R12
+											Get R11
 											I64Add
 											I64Add
 											I32WrapI64
-											Get R9
-											Get R12
+											Get R8
+											Get R11
 											I64Add
 											I32WrapI64
 											I64Load $8
 											I64Store $8
 										End
-										Get R12
+										Get R11
 										I64Const $16
 										I64Add
-										Set R12
+										Set R11
 										Br $0
 									End
 								End
 							End
+							Get R5
+							Get R9
+							I64Add
+							Set R5
 							Get R6
-							Get R10
+							I64Const $56
 							I64Add
 							Set R6
-							Get R7
-							I64Const $48
-							I64Add
-							Set R7
 						End
-						Get R8
+						Get R7
 						I64Const $1
 						I64Sub
-						Set R8
+						Set R7
 						Br $0
 					End
 				End
 				Get R0
 				I32WrapI64
 				I64Load $144
-				Set R8
+				Set R7
 				Block
 					Get R0
 					I32WrapI64
@@ -2004,8 +1959,8 @@ TEXT ·Maps(SB), NOSPLIT, $0-16
 					I64Const $80
 					I64Mul
 					I64Add
-					Set R9
-					Get R9
+					Set R8
+					Get R8
 					I32WrapI64
 					Get R0
 					I32WrapI64
@@ -2021,25 +1976,25 @@ TEXT ·Maps(SB), NOSPLIT, $0-16
 					I64Shl
 					I64Or
 					I64Store $0
-					Get R9
+					Get R8
 					I32WrapI64
 					Get R1
 					I32WrapI64
 					I64Load $8
 					I64Store $8
-					Get R9
+					Get R8
 					I32WrapI64
 					Get R1
 					I32WrapI64
 					I64Load $16
 					I64Store $16
-					Get R9
+					Get R8
 					I32WrapI64
 					Get R1
 					I32WrapI64
 					I64Load $24
 					I64Store $24
-					Get R9
+					Get R8
 					I32WrapI64
 					Get R1
 					I32WrapI64
@@ -2049,20 +2004,20 @@ TEXT ·Maps(SB), NOSPLIT, $0-16
 					I64Const $1
 					I64Or
 					I64Store $32
-					Get R9
+					Get R8
 					I32WrapI64
 					I64Const $0
 					I64Store $40
-					Get R9
-					I32WrapI64
 					Get R8
+					I32WrapI64
+					Get R7
 					I64Store $48
-					Get R9
+					Get R8
 					I32WrapI64
 					Get R0
 					I32WrapI64
 					I64Load $80
-					Get R6
+					Get R5
 					Get R0
 					I32WrapI64
 					I64Load $80
@@ -2071,17 +2026,17 @@ TEXT ·Maps(SB), NOSPLIT, $0-16
 					I64Shl
 					I64Or
 					I64Store $56
-					Get R9
+					Get R8
 					I32WrapI64
 					I64Const $1
 					I64Store $64
-					Get R9
+					Get R8
 					I32WrapI64
 					I64Const $0
 					I64Store $72
 					Get R0
 					I32WrapI64
-					Get R6
+					Get R5
 					I64Store $80
 					Get R0
 					I32WrapI64

@@ -23,7 +23,7 @@ type Rows struct {
 	// Program is what is done to values. Member and Place are where its reading of row N goes on.
 	Program       *Program
 	Member, Place int
-	// Ends has room for a number for each member, twice in maps, and one more: there each begins, and the last ends.
+	// Ends has room for a number for each member, and one more: there each begins, and the last ends.
 	Ends unsafe.Pointer
 }
 
@@ -69,10 +69,11 @@ type Key struct {
 	Rest                         unsafe.Pointer
 }
 
-// Choice is which tags the value of an entry may have: a bit each. Place is the value's in Ends, in bytes.
+// Choice is which tags the value of an entry may have: a bit each. Place is the entry's in Ends, in bytes, and Behind
+// how far behind that the value is.
 type Choice struct {
-	Place   int
-	Allowed uint64
+	Place, Behind int
+	Allowed       uint64
 }
 
 // Part of a result.
@@ -81,6 +82,8 @@ type Part struct {
 	// First and Last are places in Ends, in bytes: where what is copied begins and ends, or the byte that chooses is.
 	// First of an attribute is the place in the row.
 	First, Last int
+	// Behind is how far behind First it is: a value is as far behind its entry as the key is long.
+	Behind int
 	// Bytes and Size: a constant, or what replaces a null; of a part that chooses, pieces by what the byte says.
 	Bytes unsafe.Pointer
 	Size  int
