@@ -223,7 +223,10 @@ func (s *state) settlePart(a *asked, o outcome, said *wit.Fault) (wit.Verdict, e
 		own.Message = a.what() + ": " + said.Message
 		return s.unknown(a, &own), nil
 	}
-	answer := &wit.Response{Status: o.message.Status(), Headers: o.message.Headers, Body: o.message.Body}
+	if !o.failed && s.plainly(a, o.message) {
+		return written(), nil
+	}
+	answer := &wit.Response{Status: o.message.Status(), Headers: o.message.Headers(), Body: o.message.Body}
 	if !o.failed {
 		return s.settleOne(a, answer)
 	}
@@ -244,6 +247,21 @@ func (s *state) settlePart(a *asked, o outcome, said *wit.Fault) (wit.Verdict, e
 	return anew(h), nil
 }
 
+// plainly tells whether an answer says that a row was written and nothing else, as most do: what [state.settleOne] makes
+// of it is known then.
+func (s *state) plainly(a *asked, m *batch.Message) bool {
+	switch a.operation {
+	case insert, upsertInsert:
+		if s.uncertain == "repeatable" {
+			return false // there is something to learn
+		}
+	case put, merge, patch, upsertPut, upsertMerge, upsertPatch, remove:
+	default:
+		return false
+	}
+	return success(m.Status()) && !fault.IsHTML(m.Body) && !fault.IsError(m.Body) && m.Header("sap-message") == ""
+}
+
 // match says which message of an answer is for which operation: by position, since many services don't say Content-IDs;
 // by Content-ID where the positions can't be right.
 func (b *together) match(d batch.Document) []outcome {
@@ -258,12 +276,15 @@ func (b *together) match(d batch.Document) []outcome {
 		b.part(outcomes[first:first+n], &d.Parts[i])
 		first += n
 	}
-	if byPosition && !b.contradicted(outcomes, distinct(d)) {
+	ids := distinct(d)
+	if byPosition && !b.contradicted(outcomes, ids) {
 		return outcomes
 	}
 	clear(outcomes)
-	b.byID(outcomes, d)
-	if b.contradicted(outcomes, distinct(d)) {
+	if ids {
+		b.byID(outcomes, d)
+	}
+	if b.contradicted(outcomes, ids) {
 		clear(outcomes)
 	}
 	return outcomes
@@ -272,6 +293,9 @@ func (b *together) match(d batch.Document) []outcome {
 // ofRows is the outcomes of the rows' own operations. A row with others nested in it has a changeset for itself, whose
 // failure is the row's.
 func (b *together) ofRows(outcomes []outcome) []outcome {
+	if len(b.asked) == len(outcomes) {
+		return outcomes
+	}
 	rows := make([]outcome, len(b.asked))
 	at := 0
 	for i := range b.asked {
@@ -322,11 +346,8 @@ func (b *together) part(outcomes []outcome, p *batch.Parsed) {
 	}
 }
 
-// byID takes the answers of parts with one message by their Content-ID.
+// byID takes the answers of parts with one message by their Content-ID, which are distinct.
 func (b *together) byID(outcomes []outcome, d batch.Document) {
-	if !distinct(d) {
-		return
-	}
 	for i := range d.Parts {
 		p := &d.Parts[i]
 		if len(p.Messages) != 1 || !p.Messages[0].Complete || p.Messages[0].Status() == 0 {

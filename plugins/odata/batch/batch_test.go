@@ -285,3 +285,20 @@ func FuzzAppend(f *testing.F) {
 		}
 	})
 }
+
+// Headers are found whatever stands around their names, and go on in the lines behind them.
+func TestHeaders(t *testing.T) {
+	d, _ := batch.Parse("multipart/mixed; boundary=b", []byte("--b\r\ncontent-id :  7 \r\n\r\nHTTP/1.1 201 Created\r\n\tfirst: 1\r\nLocation:http://x/A(1)\r\n"+
+		"Locations: none\r\nsap-message: one\r\n  two \r\n\tthree\r\nempty:\r\nalone\r\nsap-message: again\r\n\r\n\r\n--b--"))
+	m := &d.Parts[0].Messages[0]
+	for name, want := range map[string]string{"FIRST": "1", "location": "http://x/A(1)", "Locations": "none", "SAP-Message": "one two three", "empty": "", "alone": "", "locatio": "", "nothing": ""} {
+		if found := m.Header(name); found != want {
+			t.Errorf("%s: expected %q, found %q", name, want, found)
+		}
+	}
+	want := []wit.Header{{Name: "first", Value: "1"}, {Name: "Location", Value: "http://x/A(1)"}, {Name: "Locations", Value: "none"},
+		{Name: "sap-message", Value: "one two three"}, {Name: "empty"}, {Name: "alone"}, {Name: "sap-message", Value: "again"}}
+	if diff := cmp.Diff(want, m.Headers()); diff != "" || m.ID != "7" || !m.Complete {
+		t.Errorf("id %q, complete %t\n%s", m.ID, m.Complete, diff)
+	}
+}

@@ -2,15 +2,35 @@ package guest
 
 import "testing"
 
-// The heap is looked at when it has twice what is alive, from 1 MiB on, as far as Go's own percentage goes.
-func TestHeapsGrowToTwiceWhatIsAlive(t *testing.T) {
-	for _, kib := range []uint64{1, 100, 400, 512, 800, 1024, 1500, 2048, 5000, 100_000} {
-		alive := kib << 10
-		percent := uint64(percentFor(alive))
-		looked := max(goHeap*percent/100, alive+alive*percent/100) // Go's rule
-		want := max(leastHeap, 2*alive)
-		if looked > want+want/10 || looked < want-want/10 || percent > maxPercent {
-			t.Errorf("%d KiB alive: expected a look at some %d KiB, found one at %d, %d percent", kib, want>>10, looked>>10, percent)
+// Garbage is collected when there is as much of it as is alive, from leastGarbage on, however much each call makes.
+func TestGarbageIsCollectedAtOnceWhatIsAlive(t *testing.T) {
+	for _, alive := range []uint64{100 << 10, 1 << 20, 5 << 20, 100 << 20} {
+		for _, each := range []uint64{0, 16, 1000, 100_000, 3 << 20, 500 << 20} {
+			var c collector
+			most := max(leastGarbage, alive)
+			allocated, last, looks := uint64(0), uint64(0), 0
+			for call := range 10_000 {
+				if each == 100_000 && call == 500 {
+					each = 150_000 // half as much again
+				}
+				allocated += each
+				if !c.due() {
+					continue
+				}
+				looks++
+				garbage := allocated - last
+				collected := c.collect(allocated, alive)
+				if collected != (garbage >= most) || garbage > most+2*each*maxSkip && each < 1000 || garbage > most+2*each &&
+					each >= 100_000 {
+					t.Errorf("%d alive, %d a call: collected %t at %d", alive, each, collected, garbage)
+				}
+				if collected {
+					last = allocated
+				}
+			}
+			if each == 0 && looks > 10_000/maxSkip+1 {
+				t.Errorf("looked %d times where nothing was allocated", looks)
+			}
 		}
 	}
 }
