@@ -34,7 +34,7 @@ func (p *plugin) Encode(context []byte, schemas []wit.Schema, topics []string, r
 		targets[i] = s.target(topic)
 	}
 	var out wit.Deliveries
-	plan := newGrouping(s)
+	plan := newGrouping(s, len(rows))
 	for i := range rows {
 		e := encoding{p: p, s: s, row: &rows[i], data: data}
 		if len(hints) > 0 {
@@ -249,15 +249,17 @@ func (p *plugin) keys(s *state, of *structure, from tree, bare bool) ([]keyValue
 	return keys, nil
 }
 
-func predicateOf(keys []keyValue) string {
+func (p *plugin) predicateOf(keys []keyValue) string {
 	if len(keys) == 0 {
 		return ""
 	}
-	all := make([]uri.Key, len(keys))
-	for i, k := range keys {
-		all[i] = uri.Key{Name: k.property.Name, Literal: uri.Literal{Type: k.value.Type, Text: k.value.Text}}
+	p.uriKeys = p.uriKeys[:0]
+	for _, k := range keys {
+		p.uriKeys = append(p.uriKeys, uri.Key{Name: k.property.Name, Literal: uri.Literal{Type: k.value.Type,
+			Text: k.value.Text}})
 	}
-	return string(uri.AppendPredicate(nil, all))
+	p.predicate = uri.AppendPredicate(p.predicate[:0], p.uriKeys)
+	return string(p.predicate)
 }
 
 // laneOf is what tells the entity from others: the same however its key is written.
@@ -285,7 +287,7 @@ func (e *encoding) laneOf(predicate string) string {
 		}
 		same[i] = k
 	}
-	return predicateOf(same)
+	return e.p.predicateOf(same)
 }
 
 // start makes what all requests of the row have.
@@ -294,7 +296,7 @@ func (e *encoding) start(op operation, method string) *request {
 	q := &e.p.requests[len(e.p.requests)-1]
 	*q = request{operation: op, to: e.target, method: method, path: e.target.path, hint: e.hint}
 	if e.missing == nil {
-		q.predicate = predicateOf(e.keys)
+		q.predicate = e.p.predicateOf(e.keys)
 	}
 	q.lane = e.laneOf(q.predicate)
 	return q
@@ -334,11 +336,17 @@ var (
 	ofAtom = []wit.Header{{Name: "Accept", Value: "application/atom+xml"}, {Name: "Content-Type", Value: "application/atom+xml;type=entry"}}
 )
 
-func (m *manner) written() []wit.Header {
+// sends gives a request the headers of one with a body. Most have no others, and share them.
+func (m *manner) sends(q *request) {
+	headers := ofJSON
 	if m.atom {
-		return ofAtom
+		headers = ofAtom
 	}
-	return ofJSON
+	if len(q.headers) == 0 {
+		q.headers = slices.Clip(headers)
+		return
+	}
+	q.headers = append(q.headers, headers...)
 }
 
 // write puts the row's value into a request.
@@ -346,7 +354,7 @@ func (e *encoding) write(q *request, updates bool) (err error) {
 	if e.short {
 		var ok bool
 		if q.body, ok = e.directBody(updates); ok {
-			q.headers = append(q.headers, e.s.written()...)
+			e.s.sends(q)
 			return nil
 		}
 		if err := e.read(); err != nil {
@@ -367,7 +375,7 @@ func (e *encoding) write(q *request, updates bool) (err error) {
 	if q.body, err = b.entity(e.target.entity, e.content, ""); err != nil {
 		return err
 	}
-	q.headers = append(q.headers, e.s.written()...)
+	e.s.sends(q)
 	if len(nested) == 0 {
 		return nil
 	}

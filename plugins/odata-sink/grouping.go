@@ -101,9 +101,13 @@ type grouping struct {
 	s     *state
 	lines map[uint32]*line
 	order []uint32
+	// rows is how many there are in all.
+	rows int
 }
 
-func newGrouping(s *state) *grouping { return &grouping{s: s, lines: map[uint32]*line{}} }
+func newGrouping(s *state, rows int) *grouping {
+	return &grouping{s: s, lines: map[uint32]*line{}, rows: rows}
+}
 
 // laneNumber is a stable hash of an entity. With batches there are few lanes, so that a delivery of one can hold many
 // rows.
@@ -135,7 +139,11 @@ func (g *grouping) add(q *request) {
 	number := g.laneNumber(q)
 	l := g.lines[number]
 	if l == nil {
-		l = &line{last: map[entity]int{}, open: map[[2]int]int{}}
+		each := 1 // entities in a lane, about
+		if g.s.batches {
+			each = g.rows / g.s.lanes
+		}
+		l = &line{last: make(map[entity]int, each), open: map[[2]int]int{}}
 		g.lines[number] = l
 		g.order = append(g.order, number)
 	}
@@ -249,11 +257,15 @@ func (s *state) together(g *group) wit.Delivery {
 		}
 		d.Rows = append(d.Rows, q.row)
 	}
-	content, boundary := batch.Append(make([]byte, 0, g.size+len(parts)*300), parts)
+	content, boundary := batch.Append(nil, parts)
 	d.Request = wit.Request{Method: "POST", Target: to.query.On(to.service + "/$batch"), Body: content, TokenFrom: &to.root,
 		Repeatable: g.class != once,
 		Headers:    append([]wit.Header{{Name: "Accept", Value: "multipart/mixed"}, {Name: "Content-Type", Value: "multipart/mixed; boundary=" + boundary}}, versions...)}
-	m := pack.Number(memo(several, to.service+"/$batch"), g.at)
+	size := 40 + len(service) + 2*len(layout)
+	for _, q := range g.requests {
+		size += 24 + len(q.path) + len(q.predicate) // a hint makes it longer
+	}
+	m := pack.Number(append(make([]byte, 0, size), memo(several, to.service+"/$batch")...), g.at)
 	m = pack.Flag(pack.Number(m, len(content)), g.class == reads)
 	m = pack.Number(m, len(layout))
 	for _, n := range layout {

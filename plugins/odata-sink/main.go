@@ -4,6 +4,7 @@ package main
 
 import (
 	"github.com/culvert-project/culvert/plugins/odata/config"
+	"github.com/culvert-project/culvert/plugins/odata/uri"
 	"github.com/culvert-project/culvert/sdk/go/sink"
 	"github.com/culvert-project/culvert/sdk/go/tools"
 	"github.com/culvert-project/culvert/wit"
@@ -29,8 +30,10 @@ type plugin struct {
 	longest int
 	// requests is memory for those of one call.
 	requests []request
-	// keysOfRow is memory for the keys of one row.
+	// keysOfRow, uriKeys and predicate are memory for the keys of one row.
 	keysOfRow []keyValue
+	uriKeys   []uri.Key
+	predicate []byte
 }
 
 func newPlugin() *plugin { return &plugin{schemas: map[uint32][]wit.Node{}} }

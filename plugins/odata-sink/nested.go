@@ -40,7 +40,7 @@ func (e *encoding) nest(q *request, nested []carried, from *linked) error {
 			}
 			var deeper []carried
 			b := body{p: e.p, how: &e.s.manner, updates: true, nested: &deeper}
-			u := nestedUpdate{path: to.path + predicateOf(keys)}
+			u := nestedUpdate{path: to.path + e.p.predicateOf(keys)}
 			if u.body, err = b.entity(c.inner, item, c.where); err != nil {
 				return err
 			}

@@ -4,6 +4,7 @@ package batch
 import (
 	"bytes"
 	"encoding/binary"
+	"slices"
 	"strconv"
 
 	"github.com/culvert-project/culvert/wit"
@@ -27,43 +28,59 @@ type Part struct {
 // Append writes the body of a batch and tells its boundary, which stands in none of the bodies. The operations of
 // changesets have their numbers, counted from 1 through all parts, as Content-ID.
 func Append(dst []byte, parts []Part) (body []byte, boundary string) {
-	w := writer{dst: dst, suffix: unused(parts)}
-	boundary = "batch_" + w.suffix
+	suffix := unused(parts)
+	boundary = "batch_" + suffix
+	changeset := "changeset_" + suffix + "_"
+	w := writer{dst: slices.Grow(dst, size(parts, len(suffix)))}
+	delimiter := "--" + boundary + "\r\n"
+	opening := delimiter + "Content-Type: multipart/mixed; boundary=" + changeset
+	inner := "--" + changeset
 	number := 0
 	for i := range parts {
 		p := &parts[i]
 		if !p.Changeset {
 			for j := range p.Operations {
-				w.delimiter(0)
+				w.text(delimiter)
 				w.operation(&p.Operations[j], 0)
 			}
 			number += len(p.Operations)
 			continue
 		}
-		w.delimiter(0)
-		w.text("Content-Type: multipart/mixed; boundary=")
-		w.boundary(i + 1)
-		w.text("\r\n\r\n")
+		var digits [20]byte
+		of := strconv.AppendInt(digits[:0], int64(i+1), 10)
+		w.dst = append(append(append(w.dst, opening...), of...), "\r\n\r\n"...)
 		for j := range p.Operations {
 			number++
-			w.delimiter(i + 1)
+			w.dst = append(append(append(w.dst, inner...), of...), "\r\n"...)
 			w.operation(&p.Operations[j], number)
 		}
-		w.text("--")
-		w.boundary(i + 1)
-		w.text("--\r\n\r\n")
+		w.dst = append(append(append(w.dst, inner...), of...), "--\r\n\r\n"...)
 	}
 	w.text("--")
-	w.boundary(0)
+	w.text(boundary)
 	w.text("--\r\n")
 	return w.dst, boundary
+}
+
+// size is how many bytes a batch has at most, with a suffix of some length at the end of its boundaries.
+func size(parts []Part, suffix int) int {
+	n := 100 + suffix
+	for i := range parts {
+		n += 150 + 4*suffix
+		for j := range parts[i].Operations {
+			o := &parts[i].Operations[j]
+			n += 200 + suffix + len(o.Method) + len(o.Target) + len(o.Body)
+			for k := range o.Headers {
+				n += 4 + len(o.Headers[k].Name) + len(o.Headers[k].Value)
+			}
+		}
+	}
+	return n
 }
 
 // writer writes a batch.
 type writer struct {
 	dst []byte
-	// suffix is what the boundaries end with.
-	suffix string
 	// headers are those of the operation before, which stand in dst from one place to another: mostly they are those of
 	// the next one too.
 	headers  []wit.Header
@@ -72,39 +89,18 @@ type writer struct {
 
 func (w *writer) text(s string) { w.dst = append(w.dst, s...) }
 
-func (w *writer) number(n int) { w.dst = strconv.AppendInt(w.dst, int64(n), 10) }
-
-// boundary writes that of a changeset, by its number, or with 0 that of the batch.
-func (w *writer) boundary(changeset int) {
-	if changeset == 0 {
-		w.text("batch_")
-		w.text(w.suffix)
-		return
-	}
-	w.text("changeset_")
-	w.text(w.suffix)
-	w.text("_")
-	w.number(changeset)
-}
-
-func (w *writer) delimiter(changeset int) {
-	w.text("--")
-	w.boundary(changeset)
-	w.text("\r\n")
-}
-
 // operation writes a request as a part; id 0: it has no Content-ID. The line end behind the body belongs to the
 // boundary that follows.
 func (w *writer) operation(o *Operation, id int) {
-	w.text("Content-Type: application/http\r\nContent-Transfer-Encoding: binary\r\n")
 	if id > 0 {
-		w.text("Content-ID: ")
-		w.number(id)
-		w.text("\r\n")
+		w.text("Content-Type: application/http\r\nContent-Transfer-Encoding: binary\r\nContent-ID: ")
+		w.dst = strconv.AppendInt(w.dst, int64(id), 10)
+		w.text("\r\n\r\n")
+	} else {
+		w.text("Content-Type: application/http\r\nContent-Transfer-Encoding: binary\r\n\r\n")
 	}
-	w.text("\r\n")
 	w.text(o.Method)
-	w.text(" ")
+	w.dst = append(w.dst, ' ')
 	w.text(o.Target)
 	w.text(" HTTP/1.1\r\n")
 	if n := len(o.Headers); n > 0 && len(w.headers) == n && &w.headers[0] == &o.Headers[0] {
@@ -121,7 +117,7 @@ func (w *writer) operation(o *Operation, id int) {
 	}
 	if len(o.Body) > 0 {
 		w.text("Content-Length: ")
-		w.number(len(o.Body))
+		w.dst = strconv.AppendInt(w.dst, int64(len(o.Body)), 10)
 		w.text("\r\n")
 	}
 	w.text("\r\n")

@@ -12,7 +12,8 @@ type Key struct {
 // without name.
 func AppendPredicate(dst []byte, keys []Key) []byte {
 	dst = append(dst, '(')
-	var literal []byte
+	var memory [64]byte
+	literal := memory[:0]
 	for i, k := range keys {
 		if i > 0 {
 			dst = append(dst, ',')
@@ -21,14 +22,16 @@ func AppendPredicate(dst []byte, keys []Key) []byte {
 			dst = append(AppendEscaped(dst, k.Name), '=')
 		}
 		literal = AppendLiteral(literal[:0], k.Literal)
-		dst = AppendEscaped(dst, string(literal))
+		dst = appendEscaped(dst, literal)
 	}
 	return append(dst, ')')
 }
 
 // AppendEscaped writes text percent-encoded, for use inside a path segment or a query value; quotes stay, as services
 // are used to.
-func AppendEscaped(dst []byte, text string) []byte {
+func AppendEscaped(dst []byte, text string) []byte { return appendEscaped(dst, text) }
+
+func appendEscaped[T string | []byte](dst []byte, text T) []byte {
 	for i := 0; i < len(text); i++ {
 		c := text[i]
 		switch {
