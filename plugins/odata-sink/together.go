@@ -247,8 +247,8 @@ func (s *state) settlePart(a *asked, o outcome, said *wit.Fault) (wit.Verdict, e
 	return anew(h), nil
 }
 
-// plainly tells whether an answer says that a row was written and nothing else, as most do: what [state.settleOne] makes
-// of it is known then.
+// plainly tells whether an answer says that a row was written and nothing else, as most do: what [state.settleOne]
+// makes of it is known then.
 func (s *state) plainly(a *asked, m *batch.Message) bool {
 	switch a.operation {
 	case insert, upsertInsert:

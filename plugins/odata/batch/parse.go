@@ -148,7 +148,8 @@ func (f fields) all() []wit.Header {
 // Boundary is the boundary that a Content-Type says; ok: it is one of a multipart document.
 func Boundary(contentType string) (boundary string, ok bool) {
 	kind, rest, _ := strings.Cut(contentType, ";")
-	if kind = strings.TrimSpace(kind); len(kind) < len(multipart) || !strings.EqualFold(kind[:len(multipart)], multipart) {
+	kind = strings.TrimSpace(kind)
+	if len(kind) < len(multipart) || !strings.EqualFold(kind[:len(multipart)], multipart) {
 		return "", false
 	}
 	for rest != "" {
@@ -338,7 +339,8 @@ func (r *reader) headers() (all fields, complete bool) {
 		if len(r.lines) == cap(r.lines) { // what is done with stays where it is
 			r.lines, first = append(make([]field, 0, 2*(len(r.lines)-first)+512), r.lines[first:]...), 0
 		}
-		r.lines = append(r.lines, field{int32(at), int32(end), (begins == ' ' || begins == '\t') && len(r.lines) > first})
+		goesOn := (begins == ' ' || begins == '\t') && len(r.lines) > first
+		r.lines = append(r.lines, field{int32(at), int32(end), goesOn})
 	}
 	r.end()
 	return r.since(first), false

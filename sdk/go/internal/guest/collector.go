@@ -5,8 +5,8 @@ package guest
 // third of the call's time. Between calls little is alive and nothing is written.
 //
 // Linear memory never shrinks, so that heaps are looked at when there is as much garbage as is alive, from leastGarbage
-// on, and not first at Go's 4 MiB. A call that makes more than that by itself has its garbage collected by Go's own rule,
-// from 8 MiB on.
+// on, and not first at Go's 4 MiB. A call that makes more than that by itself has its garbage collected by Go's own
+// rule, from 8 MiB on.
 const (
 	leastGarbage = 1 << 20
 	percent      = 200
