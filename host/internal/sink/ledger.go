@@ -2,6 +2,7 @@ package sink
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -83,6 +84,12 @@ type partition struct {
 	base int64
 	// noted is how long the note was when it was last counted, charged for how many rows it may have grown since.
 	noted, charged int
+	// reach is the last offset for which a delivery has begun, -1 for none. earlier is what lies behind that of what
+	// was known of the partition when it was assigned, in order. decided: there were decisions about its records, which
+	// stand in lists.
+	reach   int64
+	earlier []stated
+	decided bool
 }
 
 type topicPartition struct {
@@ -145,15 +152,16 @@ func (p *partition) knows(offset int64) bool {
 }
 
 // known says where the group is with a partition that is new here (-1: nowhere yet), what an earlier task has settled
-// of it behind that, in order, and of which offsets nobody knows whether they were written. unstored: the note does not
-// say all of that yet.
+// of it behind that, in order, and of which offsets nobody knows whether they were written. decided: somebody has
+// decided about some of them. unstored: the note does not say all of that yet.
 func (l *ledger) known(at topicPartition, committed int64, settled []offsetRange, doubtful map[int64]bool,
-	unstored bool) {
+	decided, unstored bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if p := l.partitions[at]; p != nil {
 		p.committed, p.known, p.base, p.doubtful = committed, settled, committed, doubtful
-		p.noted = l.limit // to be counted
+		p.noted, p.decided = l.limit, decided // to be counted
+		p.earlier = metadata{settled: settled, uncertain: l.doubts.of(at, committed)}.ranges(committed)
 		p.uncommitted = p.uncommitted || unstored
 	}
 }
@@ -186,7 +194,7 @@ func (l *ledger) note(topic string, partition int32, next int64) string {
 	if p == nil {
 		return n.text(next)
 	}
-	n.sent = slices.DeleteFunc(p.sent(true), func(s offsetRange) bool { return within(n.uncertain, s) })
+	n.sent = slices.DeleteFunc(p.sent(true), func(s offsetRange) bool { return covered(n.uncertain, s) })
 	n.settled = p.ahead(next, true)
 	text := n.text(next)
 	if len(text) > l.limit-names-reserve {
@@ -221,6 +229,17 @@ func (p *partition) sent(underWay bool) []offsetRange {
 // within tells whether one of the spans holds another one.
 func within(spans []offsetRange, s offsetRange) bool {
 	return slices.ContainsFunc(spans, func(all offsetRange) bool { return all.first <= s.first && s.last <= all.last })
+}
+
+// covered is within for ranges in order, of which none overlap.
+func covered(ranges []offsetRange, s offsetRange) bool {
+	n, found := slices.BinarySearchFunc(ranges, s.first, func(r offsetRange, first int64) int {
+		return cmp.Compare(r.first, first)
+	})
+	if !found {
+		n--
+	}
+	return n >= 0 && s.last <= ranges[n].last
 }
 
 // ahead is the offsets of a partition from `next` on that are settled, although not all before them are. Without all,
@@ -429,31 +448,37 @@ const (
 func (l *ledger) begin(items []*item, alone bool) admission {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	rows := make(map[*partition]int, 1)
+	type part struct {
+		rows  int
+		reach int64
+	}
+	parts := make(map[*partition]part, 1)
 	gone := 0
 	for _, i := range items {
 		if i.partition.gone {
 			gone++
 		} else {
-			rows[i.partition]++
+			of := parts[i.partition]
+			parts[i.partition] = part{of.rows + 1, max(of.reach, i.record.Offset)}
 		}
 	}
 	switch {
-	case len(rows) == 0:
+	case len(parts) == 0:
 		return theirs
 	case gone > 0:
 		return partly
 	}
-	for p, n := range rows {
+	for p, of := range parts {
 		// The first one that is not settled goes whatever lies behind it, or nothing would get shorter.
 		first := p.delivering == 0 && len(p.items) > 0 && slices.Contains(items, p.items[0])
-		if !l.room(p, n, alone || first) {
+		if !l.room(p, of.rows, of.reach, alone || first) {
 			return full
 		}
 	}
 	for _, i := range items {
 		i.partition.delivering++
 		i.partition.charged++
+		i.partition.reach = max(i.partition.reach, i.record.Offset)
 		i.sent = true
 	}
 	return begun
@@ -464,14 +489,21 @@ const (
 	names = 64
 	// reserve is what deliveries that run ahead leave for the first one.
 	reserve = 64
+	// front is what a note that says the state of each offset has before these: a run that is settled, and from where
+	// on they are. split is what a range gets longer by that is cut in two.
+	front, split = 48, 32
 )
 
-// room tells whether the note of a partition has room for whatever comes of n more rows. A row that is settled or
-// uncertain makes it longer by an offset and a sign at most.
-func (l *ledger) room(p *partition, n int, first bool) bool {
+// room tells whether the note of a partition has room for whatever comes of n more rows, up to the offset reach: as the
+// state of each offset, or in lists, where a row that is settled or uncertain makes it longer by an offset and a sign
+// at most.
+func (l *ledger) room(p *partition, n int, reach int64, first bool) bool {
 	limit := l.limit - names
 	if !first {
 		limit -= reserve
+	}
+	if len(p.items) > 0 && l.near(p, n, max(p.reach, reach)) <= int64(limit) {
+		return true
 	}
 	each := p.each()
 	if p.noted+(p.charged+n)*each <= limit {
@@ -479,8 +511,41 @@ func (l *ledger) room(p *partition, n int, first bool) bool {
 	}
 	count := metadata{uncertain: l.doubts.of(p.at, p.base), decided: l.doubts.used(p.at, p.base), sent: p.sent(false),
 		settled: p.ahead(p.base, false)}
-	p.noted, p.charged = len(count.text(p.base)), p.delivering
+	p.noted, p.charged = count.length(p.base), p.delivering
 	return p.noted+(p.charged+n)*each <= limit
+}
+
+// near is how long the note of a partition gets at most, but for its names, whatever comes of n more rows up to the
+// offset reach, if it says the state of each offset up to there or further.
+func (l *ledger) near(p *partition, n int, reach int64) int64 {
+	first := p.items[0].record.Offset
+	for len(p.earlier) > 0 && p.earlier[0].last <= p.reach {
+		p.earlier = p.earlier[1:]
+	}
+	behind := int64(0) // in lists
+	for _, s := range p.earlier {
+		if s.last > reach {
+			behind += s.cost
+		}
+	}
+	least := nearLength(reach-first+1) + behind
+	if behind > 0 {
+		least += split
+	}
+	for _, s := range p.earlier {
+		if s.last > reach {
+			behind -= s.cost
+			least = min(least, nearLength(s.last-first+1)+behind+split)
+		}
+	}
+	if n := len(p.earlier); n > 0 && behind == 0 {
+		least = min(least, nearLength(max(reach, p.earlier[n-1].last)-first+1))
+	}
+	if !p.decided {
+		return least + front + reserve // so that there is room for decisions
+	}
+	decisions := metadata{decided: l.doubts.used(p.at, p.base)}.length(p.base)
+	return least + front + int64(decisions+p.each()*(p.delivering+n))
 }
 
 // each is how many bytes a row can add to the partition's note: an offset and a sign.
@@ -497,29 +562,46 @@ const leastPortion = 64
 
 // portions cuts rows of a batch, which are positions in items, into parts to be encoded one after another: of each
 // partition about as many as its note can tell apart. A delivery of more could not begin and would be encoded again in
-// parts. With many lanes it is nearly twice as many, since a delivery has but a few of them, and what is settled grows
-// together. Rows of a partition stay in order.
+// parts. Where offsets lie so far apart that the note has lists of them, it is nearly twice as many with many lanes,
+// since a delivery has but a few of them, and what is settled grows together. Rows of a partition stay in order.
 func (l *ledger) portions(items []*item, rows []uint32, inFlight int) [][]uint32 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	count := map[*partition]int{}
-	for _, row := range rows {
-		count[items[row].partition]++
+	type part struct {
+		rows, size  int
+		first, last int64
 	}
-	size, number := make(map[*partition]int, len(count)), 1
-	for p, n := range count {
+	parts, number := map[*partition]*part{}, 1
+	for _, row := range rows {
+		i := items[row]
+		of := parts[i.partition]
+		if of == nil {
+			of = &part{first: i.record.Offset}
+			parts[i.partition] = of
+		}
+		of.rows, of.last = of.rows+1, max(of.last, i.record.Offset)
+	}
+	for p, of := range parts {
 		lanes := max(inFlight, 2)
 		most := max((l.limit-names-reserve)/p.each()*2*lanes/(lanes+2), leastPortion)
-		parts := (n + most - 1) / most
-		size[p], number = (n+parts-1)/parts, max(number, parts)
+		// Offsets of which the states have room may be more, unless they lie far apart.
+		room := int64(l.limit - names - reserve)
+		if len(p.items) > 0 && l.near(p, of.rows, max(p.reach, of.last)) <= room {
+			most = of.rows
+		} else if near := 3 * (room - front - reserve); near > 0 && !p.decided && len(p.earlier) == 0 {
+			times := (of.last - of.first + near) / near
+			most = max(most, int((int64(of.rows)+times-1)/times))
+		}
+		count := (of.rows + most - 1) / most
+		of.size, number = (of.rows+count-1)/count, max(number, count)
 	}
 	if number == 1 {
 		return [][]uint32{rows}
 	}
-	out, seen := make([][]uint32, number), make(map[*partition]int, len(count))
+	out, seen := make([][]uint32, number), make(map[*partition]int, len(parts))
 	for _, row := range rows {
 		p := items[row].partition
-		at := seen[p] / size[p]
+		at := seen[p] / parts[p].size
 		out[at] = append(out[at], row)
 		seen[p]++
 	}
@@ -618,7 +700,7 @@ func (l *ledger) restore(offsets kafka.Offsets) {
 // assigned begins partitions anew.
 func (l *ledger) assigned(partitions map[string][]int32) {
 	l.each(partitions, func(at topicPartition, _ *partition) {
-		l.partitions[at] = &partition{at: at, settled: kafka.Offsets{}, committed: -1, base: -1}
+		l.partitions[at] = &partition{at: at, settled: kafka.Offsets{}, committed: -1, base: -1, reach: -1}
 	})
 }
 

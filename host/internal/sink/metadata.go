@@ -15,9 +15,9 @@ import (
 // overtake each other; of which nobody knows whether they were written (P19), and which of those were sent once more
 // because somebody decided so; and which are on their way by requests that must not be sent twice: in the metadata of a
 // run that was killed these, too, may have been written or not. It is made of texts such as `uncertain=0,5 decided=5
-// sent=8-9 settled=1-3,7`, counted from the committed offset. Whoever sets the group's offset by other means takes the
-// metadata away with it, and all records from there on are written. Deliveries begin only where whatever comes of them
-// has room in the metadata: see [ledger.begin].
+// sent=8-9 settled=1-3,7`, counted from the committed offset; where these get long, of the state of each offset (see
+// nearName). Whoever sets the group's offset by other means takes the metadata away with it, and all records from there
+// on are written. Deliveries begin only where whatever comes of them has room in the metadata: see [ledger.begin].
 type metadata struct{ uncertain, decided, sent, settled []offsetRange }
 
 // offsetRange is offsets from the first to the last.
@@ -48,11 +48,77 @@ const uncertainName, decidedName, sentName, settledName = "uncertain", "decided"
 // settled may have been sent. It is read and never written.
 const reachName = "reach"
 
-// text is the note as it is stored beside the offset `next`.
+// nearName is of what lies close together and would be long as lists: `near=8:Ab-_` is the state of each offset from 8
+// on, two bits for each, three offsets in a character of URL-safe Base64, the first one in its lowest bits.
+const nearName = "near"
+
+// States of an offset in nearName.
+const (
+	stateOpen byte = iota
+	stateSettled
+	stateSent
+	stateUncertain
+)
+
+const nearDigits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+
+// nearLength is how many characters so many offsets take.
+func nearLength(offsets int64) int64 { return (offsets + 2) / 3 }
+
+// shortNote is a length in bytes up to which a note is made of lists alone, which people can read.
+const shortNote = 64
+
+// text is the note as it is stored beside the offset `next`: what is shorter, lists of all offsets, or some of them in
+// nearName.
 func (n metadata) text(next int64) string {
+	lists := n.length(next)
+	if lists > shortNote {
+		if dense := n.dense(next); dense != "" && len(dense) < lists {
+			return dense
+		}
+	}
+	return n.lists(next)
+}
+
+// length is how long lists of all offsets are.
+func (n metadata) length(next int64) (length int) {
+	add := func(name string, ranges []offsetRange) {
+		if len(ranges) == 0 {
+			return
+		}
+		length += len(name) + 1 // without the blank before it, for the comma that is not behind the last range
+		for _, s := range ranges {
+			length += s.cost(next)
+		}
+	}
+	add(uncertainName, n.uncertain)
+	add(decidedName, n.decided)
+	add(sentName, n.sent)
+	add(settledName, n.settled)
+	return max(length-1, 0)
+}
+
+// cost is how long a range is in a list, with the sign behind it.
+func (s offsetRange) cost(next int64) int {
+	n := digits(s.first-next) + 1
+	if s.last > s.first {
+		n += digits(s.last-next) + 1
+	}
+	return n
+}
+
+// digits is how long a number is that is not negative.
+func digits(n int64) (count int) {
+	for count = 1; n >= 10; n /= 10 {
+		count++
+	}
+	return count
+}
+
+func (n metadata) lists(next int64) string {
 	var out strings.Builder
-	list := func(name string, spans []offsetRange) {
-		for i, s := range spans {
+	list := func(name string, ranges []offsetRange) {
+		for i, s := range ranges {
 			switch {
 			case i > 0:
 				out.WriteByte(',')
@@ -71,6 +137,131 @@ func (n metadata) text(next int64) string {
 	return out.String()
 }
 
+// stated is offsets of one state, with what they cost in a list.
+type stated struct {
+	offsetRange
+	state byte
+	cost  int64
+}
+
+// ranges are all of them but the decisions, in order.
+func (n metadata) ranges(next int64) []stated {
+	all := make([]stated, 0, len(n.uncertain)+len(n.sent)+len(n.settled))
+	add := func(ranges []offsetRange, state byte) {
+		for _, s := range ranges {
+			all = append(all, stated{s, state, int64(s.cost(next))})
+		}
+	}
+	add(n.settled, stateSettled)
+	add(n.sent, stateSent)
+	add(n.uncertain, stateUncertain)
+	slices.SortStableFunc(all, func(a, b stated) int { return cmp.Compare(a.first, b.first) })
+	return all
+}
+
+// dense is the note with the offsets that lie close together in nearName, as many as makes it shortest; "" where it is
+// no shorter by that. A run that is settled may stand before them, in a list.
+func (n metadata) dense(next int64) string {
+	all := n.ranges(next)
+	length := int64(0)
+	var last stated // of those before, the one that ends last
+	for i, s := range all {
+		length += s.cost
+		if i > 0 && s.first <= last.last && (s.state == stateSettled || last.state == stateSettled) {
+			return "" // it cannot be both
+		}
+		if i == 0 || s.last > last.last {
+			last = s
+		}
+	}
+	from := 0
+	if len(all) > 0 && all[0].state == stateSettled && nearLength(all[0].last-all[0].first+1) > all[0].cost {
+		from = 1
+	}
+	to, end, best := from, int64(0), length
+	for i, reach := from, int64(0); i < len(all); i++ {
+		reach = max(reach, all[i].last)
+		length -= all[i].cost
+		if whole := length + nearLength(reach-all[from].first+1); whole < best {
+			to, end, best = i+1, reach, whole
+		}
+	}
+	if to == from {
+		return ""
+	}
+	first := all[from].first
+	states := make([]byte, end-first+1)
+	for _, s := range all[from:to] {
+		for at := s.first; at <= s.last; at++ {
+			states[at-first] = max(states[at-first], s.state) // what is sent and uncertain is uncertain
+		}
+	}
+	rest := metadata{decided: n.decided}
+	for _, s := range slices.Concat(all[:from], all[to:]) {
+		list := rest.of(s.state)
+		*list = append(*list, s.offsetRange)
+	}
+	out := rest.lists(next)
+	if out != "" {
+		out += " "
+	}
+	code := make([]byte, nearLength(int64(len(states))))
+	for i := range code {
+		var three [3]byte
+		copy(three[:], states[3*i:])
+		code[i] = nearDigits[three[0]|three[1]<<2|three[2]<<4]
+	}
+	return out + nearName + "=" + strconv.FormatInt(first-next, 10) + ":" + string(code)
+}
+
+// of is the list of a state, nil for stateOpen.
+func (n *metadata) of(state byte) *[]offsetRange {
+	switch state {
+	case stateSettled:
+		return &n.settled
+	case stateSent:
+		return &n.sent
+	case stateUncertain:
+		return &n.uncertain
+	}
+	return nil
+}
+
+// near reads what [metadata.dense] wrote, of which at most so many offsets may be sent or uncertain.
+func (n *metadata) near(next int64, text string, left *int64) bool {
+	first, code, ok := strings.Cut(text, ":")
+	at, err := strconv.ParseInt(first, 10, 64)
+	if !ok || err != nil || at < 0 || at > maxAhead {
+		return false
+	}
+	at += next
+	before := stateOpen
+	for i := range len(code) {
+		three := strings.IndexByte(nearDigits, code[i])
+		if three < 0 {
+			return false
+		}
+		for range 3 {
+			state := byte(three & 3)
+			list := n.of(state)
+			if state == stateSent || state == stateUncertain {
+				if *left--; *left < 0 {
+					return false
+				}
+			}
+			switch {
+			case list == nil:
+			case state == before:
+				(*list)[len(*list)-1].last = at
+			default:
+				*list = append(*list, offsetRange{at, at})
+			}
+			before, at, three = state, at+1, three>>2
+		}
+	}
+	return true
+}
+
 // Whoever may commit offsets of the group can write notes. maxUncertain is how many records behind the offset a note
 // may call uncertain or sent, each of which is kept; maxAhead how far behind it a record may lie.
 const (
@@ -83,6 +274,13 @@ func readNote(next int64, text string) (n metadata, err error) {
 	left, reach := int64(maxUncertain), next-1
 	for _, part := range strings.Fields(text) {
 		name, list, _ := strings.Cut(part, "=")
+		if name == nearName {
+			if !n.near(next, list, &left) {
+				return metadata{}, fmt.Errorf("expected states of at most %d uncertain records as 8:Ab-_, found %.100q in %.1000q",
+					maxUncertain, list, text)
+			}
+			continue
+		}
 		for _, one := range strings.Split(list, ",") {
 			s, ok := parseOffsetRange(one)
 			if !ok || s.last > maxAhead {
@@ -150,7 +348,7 @@ func (t *Task) noted(topic string, partition int32, next int64, text string) {
 	for _, s := range n.decided {
 		used[s.first]++
 	}
-	open, why := map[int64]bool{}, map[int64]error{}
+	open, why, decided := map[int64]bool{}, map[int64]error{}, len(used) > 0
 	for _, s := range n.sent {
 		for offset := s.first; offset <= s.last && !ours; offset++ {
 			if !within(unstored, offsetRange{offset, offset}) { // settled by this process since
@@ -173,6 +371,7 @@ func (t *Task) noted(topic string, partition int32, next int64, text string) {
 			continue
 		}
 		if t.o.Uncertain.decide(one, why[offset], t.send.count(one), used[offset]) {
+			decided = true
 			t.log.Warn("a record that may have been written already is sent again, as "+sendSetting+" says", "record", one.String())
 		} else {
 			open[offset] = true
@@ -184,7 +383,7 @@ func (t *Task) noted(topic string, partition int32, next int64, text string) {
 		}
 	}
 	slices.SortFunc(settled, func(a, b offsetRange) int { return cmp.Compare(a.first, b.first) })
-	t.ledger.known(at, next, settled, open, len(unstored) > 0 || len(n.sent) > 0)
+	t.ledger.known(at, next, settled, open, decided, len(unstored) > 0 || len(n.sent) > 0)
 }
 
 var (

@@ -65,15 +65,20 @@ func TestNotesOfEarlierVersions(t *testing.T) {
 func FuzzNotes(f *testing.F) {
 	f.Add(int64(3), "uncertain=0,5 decided=5 settled=1-4,6-90000 sent=7")
 	f.Add(int64(3), "uncertain=0 settled=2-4,6 reach=9")
+	f.Add(int64(3), "uncertain=0 near=2:BI-_ settled=90-100,107,109,112,114,117,119,120,122,124,127,129,131,134,137")
 	f.Fuzz(func(t *testing.T, next int64, text string) {
 		n, err := readNote(max(next, 0), text)
 		if err != nil {
 			return
 		}
-		again, err := readNote(max(next, 0), n.text(max(next, 0)))
-		if diff := cmp.Diff(n, again, cmp.AllowUnexported(metadata{}, offsetRange{}),
+		lists, err := readNote(max(next, 0), n.lists(max(next, 0)))
+		if diff := cmp.Diff(n, lists, cmp.AllowUnexported(metadata{}, offsetRange{}),
 			cmpopts.EquateEmpty()); diff != "" ||
 			err != nil {
+			t.Errorf("%v\n%s", err, diff)
+		}
+		again, err := readNote(max(next, 0), n.text(max(next, 0)))
+		if diff := cmp.Diff(n.meaning(), again.meaning()); diff != "" || err != nil {
 			t.Errorf("%v\n%s", err, diff)
 		}
 	})

@@ -103,7 +103,7 @@ func TestIgnoredRecordsTakeNoRoom(t *testing.T) {
 func TestDeliveriesThatTheNoteCannotSay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newWorld(&writer{each: 5000})
-		x.o.Rows, x.group.atMost = 10_000, 10_000
+		x.o.Rows, x.group.atMost, x.group.takes = 10_000, 10_000, 437
 		for i := range 5000 {
 			x.group.put("t", 0, fmt.Sprintf("a%d=1", i), fmt.Sprintf("b%d=1", i))
 		}

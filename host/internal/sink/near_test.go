@@ -1,0 +1,252 @@
+package sink
+
+import (
+	"cmp"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/culvert-project/culvert/host/kafka"
+)
+
+// meaning is a note as whoever reads it goes by it: what is both sent and uncertain is uncertain.
+func (n metadata) meaning() string {
+	n.settled, n.uncertain = joined(slices.Clone(n.settled)), joined(slices.Clone(n.uncertain))
+	var sent []offsetRange
+	for _, s := range joined(slices.Clone(n.sent)) {
+		sent = append(sent, gaps(s, slices.Clone(n.uncertain))...)
+	}
+	n.sent = joined(sent)
+	return n.lists(0)
+}
+
+// Notes of every kind are read as what they were made of, and are never longer than lists.
+func TestDenseNotes(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	for round := range 600 {
+		next := r.Int64N(1 << 40)
+		n := metadata{}
+		at := next + r.Int64N(3)
+		for range r.IntN(300) {
+			// Runs of all lengths, close together and far apart.
+			s := offsetRange{at, at}
+			if round%2 == 0 && r.IntN(10) == 0 {
+				s.last += r.Int64N(500)
+			}
+			at = s.last + 1 + r.Int64N(3)
+			if round%2 == 0 && r.IntN(100) == 0 {
+				at += r.Int64N(1 << 20)
+			}
+			switch r.IntN(4) {
+			case 0:
+				n.sent = append(n.sent, s)
+			case 1:
+				n.uncertain = append(n.uncertain, s)
+				if r.IntN(5) == 0 && s.last-s.first < 100 { // looked at just now
+					n.sent = append(n.sent, offsetRange{s.first, s.last})
+				}
+				if r.IntN(20) == 0 {
+					n.decided = append(n.decided, offsetRange{s.first, s.first})
+				}
+			default:
+				n.settled = append(n.settled, s)
+			}
+		}
+		text := n.text(next)
+		found, err := readNote(next, text)
+		if err != nil || found.meaning() != n.meaning() || len(text) > len(n.lists(next)) ||
+			n.length(next) != len(n.lists(next)) {
+			t.Fatalf("round %d: %.300q, %v; expected %.300s, found %.300s", round, text, err, n.meaning(), found.meaning())
+		}
+		all := len(n.settled) + len(n.sent) + len(n.uncertain)
+		if round%2 == 1 && all > 100 && !strings.Contains(text, nearName+"=") {
+			t.Errorf("round %d: %d ranges in lists: %.300s", round, all, text)
+		}
+	}
+	for note, want := range map[string]string{"near=0:BI-": "uncertain=7-8 sent=4,6 settled=0", "near=7:_ settled=1": "uncertain=7-9 settled=1", "near=0:": ""} {
+		if n, err := readNote(0, note); err != nil || n.lists(0) != want {
+			t.Errorf("%s: expected %s, found %s, %v", note, want, n.lists(0), err)
+		}
+	}
+	for _, text := range []string{"near", "near=", "near=3", "near=:A", "near=-1:A", "near=x:A", "near=1:A*", "near=1:A,B", "near=9000000000000000000:A",
+		"near=0:" + strings.Repeat("q", maxUncertain/3+1)} {
+		if _, err := readNote(7, text); err == nil {
+			t.Errorf("%.50s: expected an error", text)
+		}
+	}
+}
+
+// Whatever comes of the deliveries that have begun, in whichever order, there is room in the note for it: with offsets
+// one after another, with gaps, with notes of earlier runs, and where brokers take little.
+func TestNotesNeverOutgrowTheirRoom(t *testing.T) {
+	for seed := range uint64(16) {
+		r := rand.New(rand.NewPCG(seed, 3))
+		limit := []int{kafka.MaxNote, kafka.MaxNote, 875, 218}[r.IntN(4)]
+		gap := []int64{1, 1, 2, 1000}[r.IntN(4)]
+		doubts := &Uncertain{}
+		l := newLedger(&Settled{}, doubts)
+		l.limited(limit)
+		at := topicPartition{"t", 0}
+		l.assigned(map[string][]int32{"t": {0}})
+		next := r.Int64N(1 << 33)
+		var earlier []offsetRange
+		if r.IntN(2) == 0 {
+			for n := range r.Int64N(40) {
+				earlier = append(earlier, offsetRange{next + 40*n, next + 40*n + r.Int64N(30)})
+			}
+		}
+		decided := r.IntN(4) == 0
+		for n := int64(0); decided && n < 2000; n += 1 + r.Int64N(100) {
+			if spot := (offsetRange{next + n, next + n}); !within(earlier, spot) {
+				doubts.decide(recordID{"t", 0, spot.first}, errEarlier, 1, 0)
+			}
+		}
+		l.known(at, next, earlier, nil, decided, false)
+		var records []*kgo.Record
+		count := 12_000
+		if limit < kafka.MaxNote {
+			count = 1000
+		}
+		for offset := next; len(records) < count; offset += 1 + r.Int64N(gap) {
+			records = append(records, &kgo.Record{Topic: "t", Offset: offset})
+		}
+		items := l.add(nil, records)
+		// Lanes take rows of a portion in turns.
+		var waiting, running [][]*item
+		rows := make([]uint32, len(items))
+		for i := range rows {
+			rows[i] = uint32(i)
+		}
+		lanes := 1 + r.IntN(8)
+		for _, portion := range l.portions(items, rows, lanes) {
+			of := make([][]*item, lanes)
+			for _, row := range portion {
+				lane := r.IntN(lanes)
+				of[lane] = append(of[lane], items[row])
+			}
+			waiting = append(waiting, of...)
+		}
+		longest, most := 0, 0
+		look := func() {
+			offsets, _ := l.uncommitted()
+			base := next
+			if o, ok := offsets["t"][0]; ok {
+				base = o.Offset
+			}
+			text := l.note("t", 0, base)
+			if longest = max(longest, len(text)); len(text) > limit {
+				t.Fatalf("seed %d, limit %d: a note of %d bytes: %.300s", seed, limit, len(text), text)
+			}
+			next = base
+		}
+		for len(waiting)+len(running) > 0 {
+			waiting = slices.DeleteFunc(waiting, func(some []*item) bool { return len(some) == 0 })
+			slices.SortFunc(waiting, func(a, b []*item) int {
+				return cmp.Compare(a[0].record.Offset, b[0].record.Offset)
+			})
+			if len(waiting) > 0 && len(running) < lanes {
+				switch l.begin(waiting[0], len(running) == 0) {
+				case begun:
+					most = max(most, len(waiting[0]))
+					for _, i := range waiting[0] {
+						doubts.use(spotOf(i.record))
+					}
+					l.announce(waiting[0], true)
+					running, waiting = append(running, waiting[0]), waiting[1:]
+					look()
+					continue
+				case full:
+					if len(running) == 0 { // as [writing.apart]
+						some := waiting[0]
+						if len(some) == 1 {
+							t.Fatalf("seed %d: no room for one row", seed)
+						}
+						waiting = slices.Insert(waiting[1:], 0, some[:len(some)/2], some[len(some)/2:])
+						continue
+					}
+				}
+			}
+			if len(running) == 0 {
+				continue
+			}
+			n := r.IntN(len(running))
+			some := running[n]
+			running = slices.Delete(running, n, n+1)
+			for _, i := range some {
+				if r.IntN(3) == 0 { // nobody knows, for a while
+					doubts.put(spotOf(i.record), errEarlier)
+				}
+			}
+			l.withdraw(some)
+			l.end(some)
+			look()
+			for _, i := range some {
+				l.settle(i, true)
+			}
+			look()
+		}
+		if l.open() != 0 || longest == 0 {
+			t.Errorf("seed %d: %d records are open, the longest note had %d bytes", seed, l.open(), longest)
+		}
+		if gap == 1 && limit == kafka.MaxNote && len(earlier) == 0 && lanes == 8 && most < 1000 {
+			t.Errorf("seed %d: expected deliveries of 1,000 rows, the largest had %d", seed, most)
+		}
+	}
+}
+
+// Of one partition, too, requests are as large as the settings say.
+func TestLargeRequestsOfOnePartition(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &writer{each: 1000}
+		x := newWorld(w)
+		x.o.Rows, x.o.InFlight, x.group.atMost, x.service.slow = 8000, 8, 8000, time.Second
+		for i := range 16_000 {
+			x.group.put("t", 0, fmt.Sprintf("%c%d=1", 'a'+i%8, i))
+		}
+		x.ok(t)
+		if n, requests := len(counted(t, x)), len(x.service.seen()); n != 16_000 || w.encoded != n || requests > 20 {
+			t.Errorf("found %d records in %d requests, of %d rows that were encoded", n, requests, w.encoded)
+		}
+	})
+}
+
+// A note of a version that wrote lists alone, as long as it made them, is gone on from: what it says is settled is not
+// written again, and what may have been sent is checked or waits.
+func TestNotesOfListsAreGoneOnFrom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newWorld(&writer{each: 1000})
+		x.o.Rows, x.o.InFlight, x.group.atMost = 8000, 8, 8000
+		settled := metadata{}
+		want := map[string]bool{}
+		for i := range int64(3000) {
+			line := fmt.Sprintf("%c%d=1", 'a'+i%8, i)
+			x.group.put("t", 0, line)
+			if i%4 == 1 && i < 2900 {
+				settled.settled = append(settled.settled, offsetRange{i, i})
+			} else {
+				want[line] = true
+			}
+		}
+		at := topicPartition{"t", 0}
+		x.group.committed[at], x.group.notes[at] = 0, settled.lists(0)
+		if n := len(x.group.notes[at]); n < 3000 || n > kafka.MaxNote {
+			t.Fatalf("a note of %d bytes", n)
+		}
+		x.ok(t)
+		found := counted(t, x)
+		for line := range want {
+			if found[line] != 1 {
+				t.Errorf("%s was written %d times", line, found[line])
+			}
+		}
+		if len(found) != len(want) || x.committed("t", 0) != 3000 {
+			t.Errorf("expected %d records, found %d, committed %d", len(want), len(found), x.committed("t", 0))
+		}
+	})
+}
