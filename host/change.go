@@ -184,7 +184,7 @@ func (w worker) write(ctx context.Context, r *reloader, name string, settings ma
 		told = append(told, why)
 	}
 	for _, p := range append(c.Problems, checker.Check(ctx, c)...) {
-		if !p.Warning {
+		if !p.Warning && (len(told) == 0 || p.Setting != "name") { // what is wrong with the name was said
 			told = append(told, check.Told(p))
 		}
 	}

@@ -28,10 +28,16 @@ type followed struct {
 // follows starts a worker on a folder with more lines in its own file.
 func (p *place) follows(folder string, lines ...string) *followed {
 	p.t.Helper()
+	return p.followsWith(plugins(p.t), folder, lines...)
+}
+
+// followsWith is follows with a folder of plugins.
+func (p *place) followsWith(plugins, folder string, lines ...string) *followed {
+	p.t.Helper()
 	at := porttest.Address(p.t)
 	p.file(folder+"/worker.properties", append([]string{"bootstrap.servers=embedded", "listeners=http://" + at,
 		"task.shutdown.graceful.timeout.ms=60000"}, lines...)...)
-	c := p.startFor(10*time.Minute, "run", "--plugins", plugins(p.t), "--data", p.data, "--config", folder)
+	c := p.startFor(10*time.Minute, "run", "--plugins", plugins, "--data", p.data, "--config", folder)
 	f := &followed{place: p, command: c, url: "http://" + at}
 	c.eventually("REST", func() bool {
 		r, err := http.Get(f.url + "/health")

@@ -39,14 +39,18 @@ func (k *Checker) Definitions(class string, version *string, own string) ([]Defi
 			if *version == "" {
 				return nil, k.noVersion(component.Name, "", kinds)
 			}
-			if info, component, err = Find(k.Plugins, component.Name, *version, kinds...); err != nil {
-				return nil, k.noVersion(component.Name, *version, kinds)
+			class := component.Name
+			if info, component, err = Find(k.Plugins, class, *version, kinds...); err != nil {
+				return nil, k.noVersion(class, *version, kinds)
 			}
 		}
 		connector := len(kinds) > 1
 		definitions := definitionsOf(component.Settings, false)
 		if connector {
 			for _, d := range definitionsOf(k.common(info, component), true) {
+				if slices.Contains(converterSettings, d.Name) {
+					d.Default = nil // of the class it is none: it is the worker's
+				}
 				if !slices.ContainsFunc(definitions, func(own Definition) bool { return own.Name == d.Name }) {
 					definitions = append(definitions, d)
 				}
@@ -79,13 +83,5 @@ func definitionsOf(specs []wit.SettingSpec, common bool) []Definition {
 
 // noVersion lists the versions that a class is there in.
 func (k *Checker) noVersion(class, version string, kinds []wit.ComponentKind) error {
-	e := &ErrVersion{Class: class, Version: version}
-	for _, info := range k.Plugins.Modules() {
-		for _, c := range info.Components {
-			if c.Name == class && slices.Contains(kinds, c.Kind) && !slices.Contains(e.Available, info.Version) {
-				e.Available = append(e.Available, info.Version)
-			}
-		}
-	}
-	return e
+	return &ErrVersion{class, version, k.versions(class, kinds...)}
 }

@@ -1,6 +1,7 @@
 package check
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -82,6 +83,12 @@ func TopicSettings(c *config.Connector, component wit.Component) []config.Entry 
 	return all
 }
 
+// namesTopics tells whether a sink has settings that name topics: it reads those where neither topics nor topics.regex
+// says which.
+func namesTopics(component wit.Component) bool {
+	return slices.ContainsFunc(component.Settings, func(s wit.SettingSpec) bool { return s.Role() == role.SinkTopic })
+}
+
 // unreached finds settings of a sink that name a topic which no record can have, and topics that are read for nothing,
 // as far as they are known before anything runs: where a transform may change the topic, the first record tells, see
 // package sink.
@@ -90,10 +97,15 @@ func (k *Checker) unreached(c *config.Connector, component wit.Component) config
 		return nil
 	}
 	all, does := TopicSettings(c, component), effectOf(k.Plugins, c)
+	read, text := config.List(c.Text("topics")), c.Text("topics.regex")
+	if len(all)+len(read) == 0 && text == "" && !namesTopics(component) {
+		const neither = "Must configure one of topics or topics.regex"
+		return config.Problems{problem(entry(c, "topics"), errors.New(neither)),
+			problem(entry(c, "topics.regex"), errors.New(neither))}
+	}
 	if len(all) == 0 || does.moves {
 		return nil
 	}
-	read, text := config.List(c.Text("topics")), c.Text("topics.regex")
 	whole, err := pattern.Compile(text)
 	if len(read) > 0 == (text != "") || err != nil {
 		return nil // the plugin's own topics are read, or that is the problem

@@ -75,15 +75,17 @@ func (k *Checker) Validate(ctx context.Context, c *config.Connector) (*Validatio
 	v := &validating{Validation: Validation{Name: component.Name, Groups: []string{}}, given: c,
 		password: Passwords(k.Plugins), at: map[string]int{}}
 	for _, spec := range k.common(info, component) {
-		v.add("", v.examined(spec))
+		e := v.examined(spec)
+		e.Recommended = k.recommended(spec.Name, component)
+		v.add("", e)
 	}
 	stages, _ := c.Stages()
 	seen := map[string]bool{}
 	for _, s := range stages {
-		v.part(k, s.Prefix, "Transforms: "+s.Alias, s.Class, wit.ComponentTransformation)
+		v.part(k, s.Prefix, s.Alias, s.Class, wit.ComponentTransformation)
 		if p := s.Predicate; p != nil && !seen[p.Alias] {
 			seen[p.Alias] = true
-			v.part(k, p.Prefix, "Predicates: "+p.Alias, p.Class, wit.ComponentPredicate)
+			v.part(k, p.Prefix, p.Alias, p.Class, wit.ComponentPredicate)
 		}
 	}
 	v.converter("key.converter")
@@ -119,12 +121,60 @@ func (k *Checker) common(info plugin.Info, component wit.Component) []wit.Settin
 		case "key.converter", "value.converter", "header.converter":
 			class := k.Worker.Text(spec.Name)
 			spec.DefaultValue = &class
+		case "topics.regex", "errors.deadletterqueue.topic.name":
+			spec.DefaultValue = new(string)
 		}
 		if spec.Kind == wit.KindListOfText && spec.DefaultValue == nil {
 			spec.DefaultValue = new(string)
 		}
 	}
 	return specs
+}
+
+// recommended are values that a setting of every connector can have, where there is a list of them.
+func (k *Checker) recommended(name string, component wit.Component) (values []string) {
+	switch name {
+	case "connector.plugin.version":
+		values = k.versions(component.Name, component.Kind)
+	case keyConverter, valueConverter:
+		for _, d := range convert.Declarations() {
+			values = append(values, d.Class)
+		}
+	case headerConverter:
+		values = convert.HeaderClasses()
+	}
+	return values
+}
+
+// versions are those that a class of these kinds is there in.
+func (k *Checker) versions(class string, kinds ...wit.ComponentKind) (versions []string) {
+	for _, info := range k.Plugins.Modules() {
+		for _, c := range info.Components {
+			if c.Name == class && slices.Contains(kinds, c.Kind) && !slices.Contains(versions, info.Version) {
+				versions = append(versions, info.Version)
+			}
+		}
+	}
+	return versions
+}
+
+// Refuse notes what is wrong with a setting that has no value to check.
+func (v *Validation) Refuse(name, text string) {
+	v.Errors++
+	for i := range v.Configs {
+		if at := &v.Configs[i].Value; at.Name == name {
+			at.Errors = append(at.Errors, text)
+			return
+		}
+	}
+	spec := undeclared(name)
+	v.Configs = append(v.Configs, Validated{defined(spec, "", false), Value{Name: name, Recommended: []string{},
+		Errors: []string{text}, Visible: true}})
+}
+
+// undeclared is the declaration of what nobody declares: there are tools that fail where none is.
+func undeclared(name string) wit.SettingSpec {
+	return wit.SettingSpec{Name: name, Importance: wit.Low, Documentation: "Nobody declares it."}
 }
 
 // Class is the full name of a connector's class, which an alias may stand for.
@@ -159,29 +209,71 @@ func (v *validating) examined(spec wit.SettingSpec) wit.Examined {
 	return e
 }
 
-// part adds the settings of a transform or predicate, those that Kafka Connect itself reads first.
-func (v *validating) part(k *Checker, prefix, group, class string, kind wit.ComponentKind) {
+// part adds the settings of a transform or predicate: its class and version, then the others by their names, as Kafka
+// Connect shows them.
+func (v *validating) part(k *Checker, prefix, alias, class string, kind wit.ComponentKind) {
+	group, what := "Transforms: "+alias, "Transformation"
+	if kind == wit.ComponentPredicate {
+		group, what = "Predicates: "+alias, "Predicate"
+	}
 	first := len(v.Configs)
-	of := func(name string, kind wit.SettingKind, doc string, rules ...wit.Rule) wit.Examined {
-		return v.examined(wit.SettingSpec{Name: prefix + name, Kind: kind, Importance: wit.Low, Documentation: doc,
-			Rules: rules})
+	of := func(name string, kind wit.SettingKind, importance wit.Importance, doc, display string) wit.Examined {
+		return v.examined(wit.SettingSpec{Name: prefix + name, Kind: kind, Importance: importance, Documentation: doc,
+			Rules: []wit.Rule{setting.Display(display)}})
 	}
-	v.add("", of("type", wit.KindClassName, "Class.", wit.Rule{Required: wit.Chosen}))
-	v.add("", of("plugin.version", wit.KindText, "Version of the plugin; the newest unless given."))
-	if kind == wit.ComponentTransformation {
-		v.add("", of("predicate", wit.KindText,
-			"Alias of the predicate that tells for which records the transform is."))
-		v.add("", of("negate", wit.KindBoolean, "Whether it is for the others instead."))
+	classed := of("type", wit.KindClassName, wit.High, "Class.", what+" type for "+alias)
+	classed.Recommended = k.classes(kind)
+	classed.Spec.Rules = append(classed.Spec.Rules, setting.Required())
+	v.add("", classed)
+	versioned := of("plugin.version", wit.KindText, wit.High, "Version of the plugin; the newest unless given.",
+		what+" version for "+alias)
+	info, component, err := Find(k.Plugins, class, "", kind)
+	if err == nil {
+		versioned.Spec.DefaultValue, versioned.Recommended = &info.Version, k.versions(component.Name, kind)
+		if versioned.Value == nil {
+			versioned.Value = &info.Version
+		}
 	}
-	if _, component, err := Find(k.Plugins, class, "", kind); err == nil {
+	v.add("", versioned)
+	if err == nil {
 		for _, e := range config.DeclareComponent(component).Examine(written(v.given.Part(prefix))) {
 			v.add(prefix, e)
 		}
 	}
+	if kind == wit.ComponentTransformation {
+		negate, no := of("negate", wit.KindBoolean, wit.Medium, "Whether it is for the others instead.", "negate"), "false"
+		negate.Spec.DefaultValue = &no
+		if negate.Value == nil {
+			negate.Value = &no
+		}
+		v.add("", negate)
+		v.add("", of("predicate", wit.KindText, wit.Medium,
+			"Alias of the predicate that tells for which records the transform is.", "predicate"))
+	}
+	rest := v.Configs[min(first+2, len(v.Configs)):]
+	slices.SortStableFunc(rest, func(a, b Validated) int { return strings.Compare(a.Value.Name, b.Value.Name) })
 	for i := range v.Configs[first:] {
-		v.Configs[first+i].Definition.Group = &group
+		d := &v.Configs[first+i].Definition
+		d.Group, d.Order, d.InGroup = &group, int32(i), int32(i)
+		if i < 2 {
+			d.Width = "LONG"
+		}
+		v.at[d.Name] = first + i
 	}
 	v.group(group)
+}
+
+// classes are those of a kind that connectors can name.
+func (k *Checker) classes(kind wit.ComponentKind) (classes []string) {
+	for _, info := range k.Plugins.Modules() {
+		for _, c := range info.Components {
+			if c.Kind == kind {
+				classes = append(classes, c.Name)
+			}
+		}
+	}
+	slices.Sort(classes)
+	return slices.Compact(classes)
 }
 
 // converter adds the settings of a converter that the connector names, as Kafka Connect does.
@@ -285,8 +377,7 @@ func (v *validating) find(name string) *Validated {
 	return &v.Configs[i]
 }
 
-// complain puts problems at their settings. Those of keys that nobody declares get a definition, since there are tools
-// that fail where none is.
+// complain puts problems at their settings. Those of keys that nobody declares get a definition.
 func (v *validating) complain(problems config.Problems, declared *config.Declarations) {
 	for _, p := range problems {
 		if p.Warning {
@@ -301,8 +392,7 @@ func (v *validating) complain(problems config.Problems, declared *config.Declara
 		}
 		at := v.find(name)
 		if at == nil {
-			v.add("", v.examined(wit.SettingSpec{Name: name, Importance: wit.Low,
-				Documentation: "Nobody declares it."}))
+			v.add("", v.examined(undeclared(name)))
 			at = v.find(name)
 		}
 		if text := Told(p); !slices.Contains(at.Value.Errors, text) {

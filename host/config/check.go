@@ -323,7 +323,10 @@ func frameRules(c *Connector, kind wit.ComponentKind) Problems {
 	entry, _ := c.Entry("topics.regex")
 	switch {
 	case len(topics) > 0 && regex != "":
-		problems = append(problems, entry.problem("expected either topics or topics.regex, found both"))
+		list, _ := c.Entry("topics")
+		for _, e := range []Entry{list, entry} { // each of them, as Kafka Connect counts
+			problems = append(problems, e.problem("topics and topics.regex are mutually exclusive options, but both are set."))
+		}
 	case regex != "":
 		if _, err := pattern.Compile(regex); err != nil {
 			problems = append(problems, entry.coded(setting.CodeInvalid, setting.Invalid(entry.Key, regex,

@@ -257,13 +257,12 @@ func (c *Connector) Stages() ([]Stage, Problems) {
 	known := List(predicates.Value)
 	problems = append(problems, c.twice(transforms)...)
 	problems = append(problems, c.twice(predicates)...)
-	for _, alias := range List(transforms.Value) {
+	for _, alias := range distinct(List(transforms.Value)) {
 		prefix := "transforms." + alias + "."
 		s := Stage{Alias: alias, Class: c.Text(prefix + "type"), Version: c.Text(prefix + "plugin.version"),
 			Prefix: prefix}
 		if s.Class == "" {
-			problems = append(problems, transforms.problem("%stype is missing: expected the class of transform %q",
-				prefix, alias))
+			problems = append(problems, transforms.missing(prefix+"type"))
 		}
 		negate, given := c.Entry(prefix + "negate")
 		if b, ok := Boolean(negate.Value); ok {
@@ -286,13 +285,23 @@ func (c *Connector) Stages() ([]Stage, Problems) {
 		}
 		stages = append(stages, s)
 	}
-	for _, alias := range known {
+	for _, alias := range distinct(known) {
 		if c.Text("predicates."+alias+".type") == "" {
-			problems = append(problems,
-				predicates.problem("predicates.%s.type is missing: expected the class of predicate %q", alias, alias))
+			problems = append(problems, predicates.missing("predicates."+alias+".type"))
 		}
 	}
 	return stages, problems
+}
+
+// distinct are the aliases of a list, each at its first place.
+func distinct(aliases []string) []string {
+	var once []string
+	for _, alias := range aliases {
+		if !slices.Contains(once, alias) {
+			once = append(once, alias)
+		}
+	}
+	return once
 }
 
 func (c *Connector) twice(list Entry) Problems {

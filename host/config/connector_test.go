@@ -192,8 +192,9 @@ func TestSinkRules(t *testing.T) {
 	sink := wit.Component{Name: "x", Kind: wit.ComponentSink}
 	ch := Checker{Worker: plainWorker(t, "")}
 	for text, want := range map[string]string{
-		"connector.class=x\ntopics=a\ntopics.regex=b": "c.properties:3: topics.regex: " +
-			"expected either topics or topics.regex, found both",
+		"connector.class=x\ntopics=a\ntopics.regex=b": "c.properties:2: topics: topics and topics.regex are mutually " +
+			"exclusive options, but both are set.\nc.properties:3: topics.regex: topics and topics.regex are mutually " +
+			"exclusive options, but both are set.",
 		"connector.class=x\ntopics.regex=a.*\nerrors.deadletterqueue.topic.name=ab": "c.properties:3: " +
 			"errors.deadletterqueue.topic.name: expected a topic that topics.regex does not take, or dead letters " +
 			"would be read as records, found \"ab\"",
@@ -276,9 +277,8 @@ predicates.p.pattern=y`)
 	_, problems = bad.Stages()
 	wantLines := `c.properties:1: transforms: expected each alias once, found "a" twice
 c.properties:3: transforms.a.predicate: expected one of predicates (), found "q"
-c.properties:1: transforms: transforms.b.type is missing: expected the class of transform "b"
-c.properties:4: transforms.b.negate: Invalid value maybe for configuration transforms.b.negate: Expected value to be either true or false
-c.properties:3: transforms.a.predicate: expected one of predicates (), found "q"`
+c.properties:1: transforms.b.type: Missing required configuration "transforms.b.type" which has no default value.
+c.properties:4: transforms.b.negate: Invalid value maybe for configuration transforms.b.negate: Expected value to be either true or false`
 	if diff := cmp.Diff(wantLines, lines(problems)); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
 	}

@@ -53,6 +53,11 @@ func (e Entry) coded(code setting.Code, text string) Problem {
 	return p
 }
 
+// missing is the problem of a setting that what the entry says calls for.
+func (e Entry) missing(name string) Problem {
+	return Problem{File: e.File, Line: e.Line, Setting: name, Code: setting.CodeMissing, Text: setting.Missing(name)}
+}
+
 func (e Entry) warning(format string, args ...any) Problem {
 	p := e.problem(format, args...)
 	p.Warning = true

@@ -4,7 +4,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/convert"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -33,7 +32,9 @@ func (h *Herder) Plugins(connectorsOnly bool) []Plugin {
 		for _, d := range convert.Declarations() {
 			list = append(list, Plugin{Class: d.Class, Type: "converter", Version: h.o.Version})
 		}
-		list = append(list, Plugin{Class: config.HeaderConverter, Type: "header_converter", Version: h.o.Version})
+		for _, class := range convert.HeaderClasses() {
+			list = append(list, Plugin{Class: class, Type: "header_converter", Version: h.o.Version})
+		}
 	}
 	return list
 }

@@ -375,6 +375,9 @@ func (k *controller) info() Info {
 	life, given, state := k.current, k.given, k.state
 	k.mu.Unlock()
 	info := Info{Name: k.name, Config: life.shown(given.Raw()), Tasks: []TaskID{}, Type: life.kind()}
+	if given.Text("connector.class") != life.given.Text("connector.class") { // its next life is another connector's
+		info.Type = newConnector(life.o, given).kind()
+	}
 	if state == Stopped {
 		return info
 	}

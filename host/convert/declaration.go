@@ -94,8 +94,13 @@ func usedFor(key bool) string {
 	return "value"
 }
 
-// Settings are what the converter declares, with `converter.type`, which Kafka Connect gives to converters itself.
-func (d Declaration) Settings() []wit.SettingSpec { return d.table.Specs() }
+// Settings are what the converter declares, after `converter.type`, which Kafka Connect gives to converters itself.
+func (d Declaration) Settings() []wit.SettingSpec {
+	isType := func(s wit.SettingSpec) bool { return s.Name == typeSetting }
+	first, last := slices.Clone(d.table.Specs()), slices.Clone(d.table.Specs())
+	return append(slices.DeleteFunc(first, func(s wit.SettingSpec) bool { return !isType(s) }),
+		slices.DeleteFunc(last, isType)...)
+}
 
 // Own are the settings that users give.
 func (d Declaration) Own() []wit.SettingSpec {

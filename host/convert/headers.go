@@ -2,6 +2,7 @@ package convert
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	"github.com/culvert-project/culvert/host/record"
@@ -38,6 +39,18 @@ func FindHeaders(class string) (Declaration, error) {
 		return d, configError("header converter: %s converts no headers, in Kafka Connect neither", d.Class)
 	}
 	return d, nil
+}
+
+// HeaderClasses are the classes that FindHeaders knows, sorted.
+func HeaderClasses() []string {
+	classes := []string{ClassSimpleHeaders}
+	for _, d := range declarations {
+		if _, err := FindHeaders(d.Class); err == nil {
+			classes = append(classes, d.Class)
+		}
+	}
+	slices.Sort(classes)
+	return classes
 }
 
 // NewHeaders makes the converter of headers of a class. settings are those behind `header.converter.`.

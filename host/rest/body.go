@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"time"
+	"unicode/utf8"
 )
 
 // What is sent may have as many bytes as a file of a connector, and may take that long to arrive.
@@ -35,6 +36,9 @@ func (x *exchange) body(into any) bool {
 	case len(data) == 0:
 		x.fail(http.StatusInternalServerError, "expected a JSON object, found nothing")
 		return false
+	case !utf8.Valid(data): // decoding would put another character into its place
+		x.fail(http.StatusInternalServerError, "expected a JSON object in UTF-8, found bytes that are none")
+		return false
 	}
 	_ = http.NewResponseController(x.w).SetReadDeadline(time.Time{}) // a writer of a test has none
 	if err := json.Unmarshal(data, into); err != nil {
@@ -43,6 +47,9 @@ func (x *exchange) body(into any) bool {
 	}
 	return true
 }
+
+// nullValue is Kafka Connect's text.
+const nullValue = "Null value can not be supplied as the configuration value."
 
 // written is a configuration as JSON has it: numbers and booleans count as their text, null is kept apart.
 type written struct {
@@ -94,7 +101,7 @@ func (x *exchange) whole(s written) (map[string]string, bool) {
 		x.fail(http.StatusInternalServerError, "expected a configuration as a JSON object, found null or nothing")
 		return nil, false
 	case len(s.null) > 0:
-		x.fail(http.StatusBadRequest, Invalid("Null value can not be supplied as the configuration value."))
+		x.fail(http.StatusBadRequest, Invalid(nullValue))
 		return nil, false
 	}
 	return s.settings, true

@@ -1,7 +1,6 @@
 package rest
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
@@ -9,7 +8,6 @@ import (
 	"io"
 	"log/slog"
 	"maps"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -17,34 +15,15 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
-	"sort"
 	"strings"
 	"testing"
-
-	"github.com/google/go-cmp/cmp"
 
 	"github.com/culvert-project/culvert/host/check"
 	"github.com/culvert-project/culvert/host/connect"
 	"github.com/culvert-project/culvert/host/internal/offset"
 	"github.com/culvert-project/culvert/host/logging"
+	"github.com/culvert-project/culvert/host/rest/replaytest"
 )
-
-// call is a line of a recorded sequence.
-type call struct {
-	N       int               `json:"n"`
-	Seq     string            `json:"seq"`
-	Method  string            `json:"method"`
-	Path    string            `json:"path"`
-	Sent    map[string]any    `json:"request_headers"`
-	Body    any               `json:"request_body"`
-	Status  int               `json:"status"`
-	Headers map[string]string `json:"headers"`
-	Answer  any               `json:"body"`
-	// Until and Contains: the state that the real worker came to.
-	Until    string         `json:"until"`
-	Contains map[string]any `json:"contains"`
-	Protocol string         `json:"protocol"`
-}
 
 // notYet are resources of Kafka Connect's that this worker does not have.
 var notYet = regexp.MustCompile(`/fence/?(\?|$)`)
@@ -55,54 +34,26 @@ var steered = regexp.MustCompile(`/(pause|resume|stop|restart)/?(\?|$)`)
 // configured are the paths of writes of configurations.
 var configured = regexp.MustCompile(`^/connectors/?$|^/connectors/[^/]+(/config)?/?$`)
 
-// difference is calls that are wanted to be answered otherwise than a real worker does: with another text, or not sent
-// at all.
-type difference struct {
-	Seq   string `json:"seq"`
-	Calls []int  `json:"calls"`
-	Kind  string `json:"kind"`
-	Why   string `json:"why"`
-}
+const recorded = "../../testdata/connect-rest"
 
-// Kinds of differences.
-const (
-	leftOut   = "left out"
-	otherText = "text"
-)
-
-// wanted are the differences by SEQUENCE NUMBER.
-func wanted(t *testing.T) map[string]string {
-	data, err := os.ReadFile("../../testdata/connect-rest/differences.json")
+func TestRecordedCalls(t *testing.T) {
+	files, err := replaytest.Sequences(recorded)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var all []difference
-	if err := json.Unmarshal(data, &all); err != nil {
+	differs, err := replaytest.Differences(recorded)
+	if err != nil {
 		t.Fatal(err)
 	}
-	by := map[string]string{}
-	for _, d := range all {
-		for _, n := range d.Calls {
-			at := fmt.Sprintf("%s %d", d.Seq, n)
-			if by[at] != "" || d.Why == "" || d.Kind != leftOut && d.Kind != otherText {
-				t.Errorf("%s: expected one difference with a reason, found %+v", at, d)
-			}
-			by[at] = d.Kind
-		}
-	}
-	return by
-}
-
-func TestRecordedCalls(t *testing.T) {
-	files, err := filepath.Glob("../../testdata/connect-rest/*.jsonl")
-	if err != nil || len(files) != 16 {
-		t.Fatalf("expected the 16 recorded sequences, found %v %v", files, err)
-	}
-	differs := wanted(t)
 	calls := 0
+	found := map[string]replaytest.Kind{}
 	defer func() {
-		for at := range differs {
-			t.Errorf("%s: is listed as a difference, and there is none", at)
+		for at, kinds := range differs {
+			for _, kind := range kinds {
+				if (kind == replaytest.LeftOut || kind == replaytest.Text) && found[at] != kind {
+					t.Errorf("%s: is listed as %q, and is not", at, kind)
+				}
+			}
 		}
 		if calls != 431 {
 			t.Errorf("expected 431 calls, found %d", calls)
@@ -114,21 +65,34 @@ func TestRecordedCalls(t *testing.T) {
 			stand := &standIn{connectors: map[string]*standInConnector{}, levels: levels}
 			server := httptest.NewServer(Handler(stand))
 			defer server.Close()
+			worker := &replaytest.Worker{Address: server.Listener.Addr().String()}
+			steps, err := replaytest.Read(file)
+			if err != nil {
+				t.Fatal(err)
+			}
 			compared := 0
-			for _, c := range readCalls(t, file) {
-				at := fmt.Sprintf("%s %d", c.Seq, c.N)
-				if c.Method != "" {
+			for _, s := range steps {
+				leftOut := slices.Contains(differs[s.At()], replaytest.LeftOut)
+				if s.Method != "" {
 					calls++
 				}
-				if eaten := stand.change(c); eaten || differs[at] == leftOut {
-					if c.Method != "" && differs[at] != leftOut || !eaten && c.Seq != "03-create-bad" {
-						t.Errorf("%s: sent %t, listed as %q", at, !eaten, differs[at])
+				if eaten := stand.change(s); eaten || leftOut {
+					if s.Method != "" && !leftOut || !eaten && s.Seq != "03-create-bad" {
+						t.Errorf("%s: sent %t, left out %t", s.At(), !eaten, leftOut)
 					}
-					delete(differs, at)
+					found[s.At()] = replaytest.LeftOut
 					continue
 				}
-				if other := compare(t, server.Listener.Addr().String(), c, differs[at] == otherText); other {
-					delete(differs, at)
+				answer, err := worker.Send(s)
+				if err != nil {
+					t.Fatal(err)
+				}
+				status, body := replaytest.Compare(s, s.Recorded(), answer)
+				if body != "" && slices.Contains(differs[s.At()], replaytest.Text) {
+					found[s.At()], body = replaytest.Text, ""
+				}
+				if status+body != "" {
+					t.Errorf("%s %s %.80s:\n%s%s", s.At(), s.Method, s.Path, status, body)
 				}
 				compared++
 			}
@@ -137,132 +101,6 @@ func TestRecordedCalls(t *testing.T) {
 			}
 		})
 	}
-}
-
-func readCalls(t *testing.T, file string) []call {
-	f, err := os.Open(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	var calls []call
-	lines := bufio.NewScanner(f)
-	lines.Buffer(nil, 8<<20)
-	for lines.Scan() {
-		var c call
-		if err := json.Unmarshal(lines.Bytes(), &c); err != nil {
-			t.Fatal(err)
-		}
-		calls = append(calls, c)
-	}
-	return calls
-}
-
-// compare sends the call over a plain connection, so that its path and method arrive as recorded.
-// other tells whether the answer has another text than the recorded one, where that is wanted.
-func compare(t *testing.T, address string, c call, wanted bool) (other bool) {
-	t.Helper()
-	conn, err := net.Dial("tcp", address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	fmt.Fprintf(conn, "%s %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n", c.Method, c.Path)
-	for name, value := range c.Sent {
-		fmt.Fprintf(conn, "%s: %v\r\n", name, value)
-	}
-	if sent, ok := c.Body.(string); ok {
-		fmt.Fprintf(conn, "Content-Length: %d\r\n\r\n%s", len(sent), sent)
-	} else {
-		io.WriteString(conn, "\r\n")
-	}
-	r, err := http.ReadResponse(bufio.NewReader(conn), &http.Request{Method: c.Method})
-	if err != nil {
-		t.Fatalf("%d %s %s: %v", c.N, c.Method, c.Path, err)
-	}
-	body, _ := io.ReadAll(r.Body)
-	where := fmt.Sprintf("%d %s %.80s", c.N, c.Method, c.Path)
-	if r.StatusCode != c.Status {
-		t.Errorf("%s: expected %d, found %d %s", where, c.Status, r.StatusCode, body)
-		return false
-	}
-	if c.Status == http.StatusInternalServerError {
-		return false // Java's own text
-	}
-	location := strings.Replace(c.Headers["location"], "${worker}", "x", 1)
-	// names are not escaped there, so that what is found at the location is something else
-	if c.Seq == "16-stuck-names" {
-		location, _ = url.PathUnescape(location)
-		r.Header.Set("Location", must(url.PathUnescape(r.Header.Get("Location"))))
-	}
-	if diff := cmp.Diff(location, r.Header.Get("Location")); diff != "" {
-		t.Errorf("%s: location (-recorded +found)\n%s", where, diff)
-	}
-	if c.Seq == "16-stuck-names" && c.Status == 400 {
-		return false // an own text will do in the place of Jetty's
-	}
-	if html := strings.HasPrefix(c.Headers["content-type"], "text/html"); html {
-		return false // an own text will do
-	}
-	if diff := cmp.Diff(c.Headers["content-type"], r.Header.Get("Content-Type")); diff != "" {
-		t.Errorf("%s: content type (-recorded +found)\n%s", where, diff)
-	}
-	if diff := cmp.Diff(sorted(c.Headers["allow"]), sorted(r.Header.Get("Allow"))); diff != "" {
-		t.Errorf("%s: allow (-recorded +found)\n%s", where, diff)
-	}
-	var found any = string(body)
-	if _, text := c.Answer.(string); !text && len(body) > 0 {
-		if err := json.Unmarshal(body, &found); err != nil {
-			t.Errorf("%s: %v in %s", where, err, body)
-		}
-	} else if len(body) == 0 {
-		found = nil
-	}
-	withoutOrder(found)
-	diff := cmp.Diff(c.Answer, found, cmp.FilterValues(func(a, b any) bool { return a == "${millis}" || b == "${millis}" },
-		cmp.Comparer(sameMillis)))
-	if diff != "" && !wanted {
-		t.Errorf("%s: (-recorded +found)\n%s", where, diff)
-	}
-	return diff != ""
-}
-
-// withoutOrder takes out `order`, which definitions have beside `order_in_group`: Kafka Connect had it before 4.2, and
-// there are tools that know it alone.
-func withoutOrder(found any) {
-	switch v := found.(type) {
-	case []any:
-		for _, one := range v {
-			withoutOrder(one)
-		}
-	case map[string]any:
-		if order, there := v["order"]; there && order == v["order_in_group"] {
-			delete(v, "order")
-		}
-		for _, one := range v {
-			withoutOrder(one)
-		}
-	}
-}
-
-func must(s string, err error) string {
-	if err != nil {
-		panic(err)
-	}
-	return s
-}
-
-// sameMillis tells whether a time stands where one was recorded.
-func sameMillis(a, b any) bool {
-	_, first := a.(float64)
-	_, second := b.(float64)
-	return first != second
-}
-
-func sorted(list string) []string {
-	items := strings.Split(list, ",")
-	sort.Strings(items)
-	return items
 }
 
 // standIn has the state that the recorded writes would have led to.
@@ -282,25 +120,23 @@ type standInConnector struct {
 }
 
 // change takes in what is no read, or is one of something that is not built, and tells whether it was such.
-func (s *standIn) change(c call) bool {
+func (s *standIn) change(c *replaytest.Step) bool {
 	path, _, _ := strings.Cut(c.Path, "?")
 	switch {
 	case c.Until != "":
 		s.until(c)
-	case c.Method == "", c.Protocol != "", notYet.MatchString(c.Path):
+	case c.Method == "", notYet.MatchString(c.Path):
 	case strings.HasSuffix(path, "/config/validate"):
 		var settings map[string]string
 		body, _ := c.Body.(string) // a stand-in knows no plugins
 		return c.Method == "PUT" && json.Unmarshal([]byte(body), &settings) == nil && settings != nil || c.Status == 200
 	case path == "/connector-plugins/org.apache.kafka.connect.transforms.InsertField/config":
-	case hasNull(c.Sent):
 	case strings.HasSuffix(path, "/offsets"), strings.Contains(path, "/topics"), strings.HasPrefix(path, "/admin"):
 		return false
 	case steered.MatchString(c.Path):
 		return false
 	case configured.MatchString(path) && c.Method != "GET" && c.Method != "HEAD" && c.Method != "OPTIONS":
-		_, text := c.Body.(string)
-		return c.Status == 400 || c.Body != nil && !text // a stand-in knows no plugins
+		return c.Status == 400 // a stand-in knows no plugins
 	case c.Status >= 400 && c.Status != 405 && c.Method != "GET" && c.Method != "HEAD":
 	case c.Status >= 500, strings.Contains(c.Path, "nnnnnnnnnn"), hasLong(c.Sent):
 	case c.Method == "POST" && c.Status < 300, c.Method == "PUT" && c.Status < 300:
@@ -308,15 +144,6 @@ func (s *standIn) change(c call) bool {
 		return false
 	}
 	return true
-}
-
-func hasNull(headers map[string]any) bool {
-	for _, v := range headers {
-		if v == nil {
-			return true
-		}
-	}
-	return false
 }
 
 // hasLong: limits of Jetty's header buffer are not ours.
@@ -382,7 +209,7 @@ func (s *standIn) Delete(_ context.Context, name string) error {
 }
 
 // until takes in the state that the recorder waited for.
-func (s *standIn) until(c call) {
+func (s *standIn) until(c *replaytest.Step) {
 	k := s.connectors[nameIn(c.Until)]
 	if k == nil || c.Contains == nil {
 		return

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -23,7 +24,13 @@ func Invalid(errors ...string) string {
 
 // validate answers 200 with all errors inside, as soon as the class is known.
 func (x *exchange) validate() {
-	settings, ok := x.settings()
+	var given written
+	if !x.body(&given) {
+		return
+	}
+	null := given.null
+	given.null = nil // they are among the errors that it answers with
+	settings, ok := x.whole(given)
 	if !ok {
 		return
 	}
@@ -33,6 +40,9 @@ func (x *exchange) validate() {
 	if err != nil {
 		x.failed(err, "")
 		return
+	}
+	for _, name := range slices.Sorted(slices.Values(null)) {
+		v.Refuse(name, nullValue)
 	}
 	x.answer(http.StatusOK, v)
 }

@@ -1,0 +1,97 @@
+// Files-sink is Kafka's FileStreamSinkConnector as a plugin, beside files-source: what it writes goes to the server as
+// POST /?path=PATH, with GET of the same before the first.
+package main
+
+import (
+	"fmt"
+	"net/url"
+	"strconv"
+	"strings"
+
+	sdk "github.com/culvert-project/culvert/sdk/go"
+	"github.com/culvert-project/culvert/sdk/go/role"
+	"github.com/culvert-project/culvert/sdk/go/setting"
+	"github.com/culvert-project/culvert/sdk/go/sink"
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/datum"
+)
+
+// version is set when the plugin is built.
+var version string
+
+func init() { sink.Register(files{schemas: map[uint32][]wit.Node{}}) }
+
+// main does not run: a plugin is a library whose exports the host calls.
+func main() {}
+
+type files struct{ schemas map[uint32][]wit.Node }
+
+func (files) Describe() wit.Description {
+	own := func(name string, kind wit.SettingKind, as string) wit.SettingSpec {
+		return setting.Spec("files."+name, kind, wit.Low, nil, "The server that has the files.", setting.Required(),
+			setting.Role(as))
+	}
+	return wit.Description{Name: "files-sink", Version: version, Components: []wit.Component{{
+		Name: "org.apache.kafka.connect.file.FileStreamSinkConnector", Kind: wit.ComponentSink,
+		Settings: []wit.SettingSpec{
+			setting.Spec("file", wit.KindText, wit.High, nil, "Destination filename."),
+			own("scheme", wit.KindText, role.Scheme), own("address", wit.KindText, role.Address),
+			own("port", wit.KindInt, role.Port),
+		},
+	}}}
+}
+
+func (files) Validate(string, []wit.Setting, bool, []byte, []wit.Response) (wit.Inquiry, error) {
+	return wit.Inquiry{Done: &[]wit.Examined{}}, nil
+}
+
+// Open asks whether the file can be written, as Kafka's connector opens it at once. Its place is the context.
+func (files) Open(_ string, settings []wit.Setting, _ []byte, answers []wit.Response) (wit.SinkOpening, error) {
+	target := ""
+	for _, s := range settings {
+		if s.Name == "file" {
+			target = "/?" + url.Values{"path": {s.Value}}.Encode()
+		}
+	}
+	if len(answers) == 0 {
+		return wit.SinkOpening{Ask: &wit.Need{Requests: []wit.Request{{Method: "GET", Target: target, Repeatable: true}}}}, nil
+	}
+	if s := answers[0].Status; s != 200 {
+		return wit.SinkOpening{}, sdk.Fail(wit.FaultData, "Couldn't find or create file: answered "+strconv.Itoa(int(s)))
+	}
+	return wit.SinkOpening{Ready: &wit.SinkOpened{Context: []byte(target)}}, nil
+}
+
+func (f files) Encode(context []byte, schemas []wit.Schema, _ []string, rows []wit.Row, data []byte, _ []wit.RecordID,
+	_ []string, _ []wit.Hint) (d wit.Deliveries, err error) {
+	for _, s := range schemas {
+		f.schemas[s.ID] = s.Nodes
+	}
+	for i, r := range rows {
+		var value any
+		b := data[r.Value.Start : r.Value.Start+r.Value.Size]
+		switch r.Value.Form {
+		case wit.Structured:
+			value, _, err = datum.Read(f.schemas[r.Value.Schema], 0, b)
+		case wit.Dynamic:
+			value, _, err = datum.ReadDynamic(b)
+		}
+		if err != nil {
+			return d, err
+		}
+		d.Ready = append(d.Ready, wit.Delivery{Request: wit.Request{Method: "POST", Target: strings.Clone(string(context)),
+			Body: fmt.Appendln(nil, value)}, Rows: []uint32{uint32(i)}})
+	}
+	return d, nil
+}
+
+func (files) Settle(_, _ []byte, rows []uint32, answer wit.Response) (s wit.Settled, err error) {
+	verdict := wit.Verdict{Written: wit.Chosen}
+	if answer.Status != 200 {
+		verdict = wit.Verdict{Refused: sdk.Fail(wit.FaultData, "answered "+strconv.Itoa(int(answer.Status)))}
+	}
+	for range rows {
+		s.Verdicts = append(s.Verdicts, verdict)
+	}
+	return s, nil
+}

@@ -1,0 +1,112 @@
+// Files-source is Kafka's FileStreamSourceConnector as a plugin: with its class, settings and offsets, so that calls
+// that were recorded from a Kafka Connect worker can be sent to this one, too. A plugin has no files; it asks a server
+// for them: GET /?path=PATH&from=POSITION.
+package main
+
+import (
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	sdk "github.com/culvert-project/culvert/sdk/go"
+	"github.com/culvert-project/culvert/sdk/go/role"
+	"github.com/culvert-project/culvert/sdk/go/setting"
+	"github.com/culvert-project/culvert/sdk/go/source"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// version is set when the plugin is built.
+var version string
+
+func init() { source.Register(files{source.Pages(lines{})}) }
+
+// main does not run: a plugin is a library whose exports the host calls.
+func main() {}
+
+// files has the partitions and offsets of Kafka's connector.
+type files struct{ source.Plugin }
+
+func (f files) Open(component string, settings []wit.Setting, state []byte,
+	answers []wit.Response) (wit.SourceOpening, error) {
+	opening, err := f.Plugin.Open(component, settings, state, answers)
+	if err == nil {
+		file, _ := of(settings)
+		opening.Ready.Feeds[0].Partition = []wit.Field{wit.TextField("filename", file)}
+	}
+	return opening, err
+}
+
+func (files) CheckOffset(partition, offset []wit.Field) error {
+	if _, ok := wit.Lookup(partition, "filename"); !ok {
+		return sdk.Fail(wit.FaultData, "Partition objects should contain the key 'filename'")
+	}
+	position, ok := wit.Lookup(offset, "position")
+	switch {
+	case !ok:
+		return sdk.Fail(wit.FaultData, "Offset objects should either be null or contain the key 'position'")
+	case position.Integer == nil || *position.Integer < 0:
+		return sdk.Fail(wit.FaultData, "The value for the 'position' key in the offset should be a number from 0 on")
+	}
+	return nil
+}
+
+// lines reads each line into a record.
+type lines struct{}
+
+func (lines) Describe() wit.Description {
+	own := func(name string, kind wit.SettingKind, as string) wit.SettingSpec {
+		return setting.Spec("files."+name, kind, wit.Low, nil, "The server that has the files.", setting.Required(),
+			setting.Role(as))
+	}
+	return wit.Description{Name: "files-source", Version: version, Components: []wit.Component{{
+		Name: "org.apache.kafka.connect.file.FileStreamSourceConnector", Kind: wit.ComponentSource,
+		Settings: []wit.SettingSpec{
+			setting.Spec("file", wit.KindText, wit.High, nil, "Source filename."),
+			setting.Spec("topic", wit.KindText, wit.High, nil, "The topic to publish data to.", setting.Required(),
+				setting.Pattern("(?s).+")),
+			setting.Spec("batch.size", wit.KindInt, wit.Low, setting.Is("2000"), "The most records of a batch."),
+			own("scheme", wit.KindText, role.Scheme), own("address", wit.KindText, role.Address),
+			own("port", wit.KindInt, role.Port),
+		},
+	}}}
+}
+
+func (lines) Validate(string, []wit.Setting, bool, []byte, []wit.Response) (wit.Inquiry, error) {
+	return wit.Inquiry{Done: &[]wit.Examined{}}, nil
+}
+
+func of(settings []wit.Setting) (file, topic string) {
+	for _, s := range settings {
+		switch s.Name {
+		case "file":
+			file = strings.Clone(s.Value)
+		case "topic":
+			topic = strings.Clone(s.Value)
+		}
+	}
+	return file, topic
+}
+
+func (lines) Feeds(_ string, settings []wit.Setting) ([]source.Feed, error) {
+	file, topic := of(settings)
+	ask := func(at source.Offset) (wit.Request, error) {
+		position, _ := at["position"].(int64)
+		return wit.Request{Target: "/?" + url.Values{"path": {file}, "from": {strconv.FormatInt(position, 10)}}.Encode()}, nil
+	}
+	return []source.Feed{{Name: "file", Topic: topic, Identity: file, Every: time.Second, Ask: ask, Read: read}}, nil
+}
+
+// read leaves what has no end yet for the next poll.
+func read(at source.Offset, answer wit.Response) (page source.Page, err error) {
+	position, _ := at["position"].(int64)
+	text := string(answer.Body)
+	whole := text[:strings.LastIndexByte(text, '\n')+1]
+	for line := range strings.Lines(whole) {
+		page.Records = append(page.Records, source.Record{Value: strings.TrimSuffix(line, "\n")})
+	}
+	if whole != "" {
+		page.Next = source.Offset{"position": position + int64(len(whole))}
+	}
+	return page, nil
+}
