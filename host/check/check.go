@@ -167,13 +167,11 @@ func (k *Checker) stages(ctx context.Context, c *config.Connector, rules config.
 		problems = append(problems, found...)
 		problems = append(problems, k.ask(ctx, c, prefix, info, component, found)...)
 	}
-	seen := map[string]bool{}
 	for _, s := range stages {
 		check(s.Prefix, s.Class, s.Version, wit.ComponentTransformation)
-		if s.Predicate != nil && !seen[s.Predicate.Alias] {
-			seen[s.Predicate.Alias] = true
-			check(s.Predicate.Prefix, s.Predicate.Class, s.Predicate.Version, wit.ComponentPredicate)
-		}
+	}
+	for _, p := range c.Predicates() {
+		check(p.Prefix, p.Class, p.Version, wit.ComponentPredicate)
 	}
 	return problems
 }

@@ -80,13 +80,11 @@ func (k *Checker) Validate(ctx context.Context, c *config.Connector) (*Validatio
 		v.add("", e)
 	}
 	stages, _ := c.Stages()
-	seen := map[string]bool{}
 	for _, s := range stages {
 		v.part(k, s.Prefix, s.Alias, s.Class, wit.ComponentTransformation)
-		if p := s.Predicate; p != nil && !seen[p.Alias] {
-			seen[p.Alias] = true
-			v.part(k, p.Prefix, p.Alias, p.Class, wit.ComponentPredicate)
-		}
+	}
+	for _, p := range c.Predicates() {
+		v.part(k, p.Prefix, p.Alias, p.Class, wit.ComponentPredicate)
 	}
 	v.converter("key.converter")
 	v.converter("value.converter")

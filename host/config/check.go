@@ -350,6 +350,8 @@ func frameRules(c *Connector, kind wit.ComponentKind) Problems {
 
 // topicCreation checks the expressions of the groups of new topics.
 func (c *Connector) topicCreation() (problems Problems) {
+	groups, _ := c.Entry("topic.creation.groups")
+	problems = c.twice(groups)
 	for _, e := range c.Entries {
 		if !strings.HasPrefix(e.Key, "topic.creation.") || !strings.HasSuffix(e.Key, ".include") &&
 			!strings.HasSuffix(e.Key, ".exclude") {

@@ -277,9 +277,8 @@ func (c *Connector) Stages() ([]Stage, Problems) {
 				problems = append(problems, named.problem("expected one of predicates (%s), found %q",
 					strings.Join(known, ", "), name))
 			}
-			p := "predicates." + name + "."
-			s.Predicate = &Predicate{Alias: name, Class: c.Text(p + "type"), Version: c.Text(p + "plugin.version"),
-				Prefix: p}
+			p := c.predicate(name)
+			s.Predicate = &p
 		} else if s.Negate {
 			problems = append(problems, negate.problem("expected %spredicate with it", prefix))
 		}
@@ -291,6 +290,20 @@ func (c *Connector) Stages() ([]Stage, Problems) {
 		}
 	}
 	return stages, problems
+}
+
+// Predicates are those that the connector declares, whether or not a transform has them.
+func (c *Connector) Predicates() []Predicate {
+	var all []Predicate
+	for _, alias := range distinct(List(c.Text("predicates"))) {
+		all = append(all, c.predicate(alias))
+	}
+	return all
+}
+
+func (c *Connector) predicate(alias string) Predicate {
+	p := "predicates." + alias + "."
+	return Predicate{Alias: alias, Class: c.Text(p + "type"), Version: c.Text(p + "plugin.version"), Prefix: p}
 }
 
 // distinct are the aliases of a list, each at its first place.

@@ -46,6 +46,10 @@ func TestRestartMatrix(t *testing.T) {
 		{"?includeTasks=true&onlyFailed=true", connect.Running, connect.Running, 202, "RUNNING RUNNING RUNNING", 0},
 		{"?onlyFailed=true", connect.Running, connect.Failed, 202, "RUNNING RUNNING FAILED", 0},
 		{"?onlyFailed=true", connect.Failed, connect.Running, 202, "RESTARTING RUNNING RUNNING", 1},
+		{"?includeTasks=false&onlyFailed=false", connect.Failed, connect.Running, 204, "", 1},
+		{"?includeTasks=true", connect.Failed, connect.Running, 202, "RESTARTING RESTARTING RESTARTING", 1},
+		{"?includeTasks=true", connect.Running, connect.Failed, 202, "RESTARTING RESTARTING RESTARTING", 1},
+		{"?includeTasks=true&onlyFailed=true", connect.Failed, connect.Running, 202, "RESTARTING RUNNING RUNNING", 1},
 	} {
 		worker := counted(c.connector, c.task)
 		w := sent(worker, "POST", "/connectors/a/restart"+c.query, "")

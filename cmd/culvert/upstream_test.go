@@ -1,0 +1,249 @@
+package main
+
+import (
+	"encoding/json"
+	"maps"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/host/check"
+	"github.com/culvert-project/culvert/host/connect"
+)
+
+// TestUpstreamValidation has the cases of Kafka's ConnectorValidationIntegrationTest by their names: how many errors a
+// check finds, with one worker for all of them.
+func TestUpstreamValidation(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	_, address := demo(t, service.Options{Rows: 1})
+	p.subfolder("conf")
+	f := p.followsWith(plugins(t, "odata-sink", "smt"), "conf", "log.level=error")
+	f.eventually("that REST can change something", func() bool {
+		status, _ := f.call("DELETE", "/connectors/none", "")
+		return status == 404
+	})
+	// The topic of a sink's own settings has to be among those that it reads, which is not what these are about.
+	reads := configuration(source("source", address, "Customers"))
+	writes := configuration(sinkOf("sink", address, "t1", "OrderCopies"))
+	const filter, tombstone = "org.apache.kafka.connect.transforms.Filter",
+		"org.apache.kafka.connect.transforms.predicates.RecordIsTombstone"
+	sink, source := writes, reads
+	for _, c := range []struct {
+		name   string
+		base   map[string]string
+		set    map[string]string // "-": not there
+		errors int
+		at     string // settings that have them
+	}{
+		{"NothingIsWrongWithTheSink", sink, nil, 0, ""},
+		{"NothingIsWrongWithTheSource", source, nil, 0, ""},
+		{"testSinkConnectorHasBothTopicsListAndTopicsRegex", sink, map[string]string{"topics.regex": "r.*"}, 2,
+			"topics topics.regex"},
+		{"testSinkConnectorDeadLetterQueueTopicInTopicsList", sink,
+			map[string]string{"errors.deadletterqueue.topic.name": "t1"}, 1, "errors.deadletterqueue.topic.name"},
+		{"testSinkConnectorDeadLetterQueueTopicMatchesTopicsRegex", sink, map[string]string{"topics": "-",
+			"topics.regex": "t.*", "errors.deadletterqueue.topic.name": "t.oh"}, 1, "errors.deadletterqueue.topic.name"},
+		{"testSourceConnectorHasDuplicateTopicCreationGroups", source, map[string]string{
+			"topic.creation.groups": "g1, g2, g1", "topic.creation.g1.include": "a", "topic.creation.g2.include": "b",
+			"topic.creation.default.partitions": "1", "topic.creation.default.replication.factor": "1"}, 1,
+			"topic.creation.groups"},
+		{"testConnectorHasDuplicateTransformations", sink, map[string]string{"transforms": "t, t",
+			"transforms.t.type": filter}, 1, "transforms"},
+		{"testConnectorHasMissingTransformClass", sink, map[string]string{"transforms": "t",
+			"transforms.t.type": "WheresTheFruit"}, 1, "transforms.t.type"},
+		{"testConnectorHasInvalidTransformClass", sink, map[string]string{"transforms": "t",
+			"transforms.t.type": "ODataSink"}, 1, "transforms.t.type"},
+		{"testConnectorHasNegationForUndefinedPredicate", sink, map[string]string{"transforms": "t",
+			"transforms.t.type": filter, "transforms.t.negate": "true"}, 1, "transforms.t.negate"},
+		{"testConnectorHasDuplicatePredicates", sink, map[string]string{"predicates": "p, p",
+			"predicates.p.type": tombstone}, 1, "predicates"},
+		{"testConnectorHasMissingPredicateClass", sink, map[string]string{"predicates": "p",
+			"predicates.p.type": "WheresTheFruit"}, 1, "predicates.p.type"},
+		{"testConnectorHasInvalidPredicateClass", sink, map[string]string{"predicates": "p",
+			"predicates.p.type": "ODataSink"}, 1, "predicates.p.type"},
+		{"testConnectorHasMissingConverterClass", sink, map[string]string{"key.converter": "WheresTheFruit"}, 1,
+			"key.converter"},
+		{"testConnectorHasInvalidConverterClassType", sink, map[string]string{"key.converter": "ODataSink"}, 1,
+			"key.converter"},
+		{"testConnectorHasMisconfiguredConverter", sink, map[string]string{
+			"key.converter":                "org.apache.kafka.connect.json.JsonConverter",
+			"key.converter.schemas.enable": "notaboolean"}, 1, "key.converter.schemas.enable"},
+		{"testConnectorHasMissingHeaderConverterClass", sink, map[string]string{"header.converter": "WheresTheFruit"}, 1,
+			"header.converter"},
+		{"testConnectorHasInvalidHeaderConverterClassType", sink, map[string]string{"header.converter": "ODataSink"}, 1,
+			"header.converter"},
+		{"testConnectorHasMisconfiguredHeaderConverter", sink, map[string]string{
+			"header.converter":                "org.apache.kafka.connect.json.JsonConverter",
+			"header.converter.schemas.enable": "notaboolean"}, 1, "header.converter.schemas.enable"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			settings := maps.Clone(c.base)
+			for key, value := range c.set {
+				if settings[key] = value; value == "-" {
+					delete(settings, key)
+				}
+			}
+			answer := f.must(200, "PUT", "/connector-plugins/"+settings["connector.class"]+"/config/validate",
+				asJSON(t, settings))
+			var v check.Validation
+			if err := json.Unmarshal([]byte(answer), &v); err != nil {
+				t.Fatal(err)
+			}
+			var at, said []string
+			for _, one := range v.Configs {
+				if len(one.Value.Errors) > 0 {
+					at, said = append(at, one.Value.Name), append(said, one.Value.Errors...)
+				}
+			}
+			if v.Errors != c.errors || len(said) != c.errors || strings.Join(at, " ") != c.at {
+				t.Errorf("expected %d errors at %q, found %d at %q: %q", c.errors, c.at, v.Errors, at, said)
+			}
+		})
+	}
+}
+
+// What is not there cannot be restarted, whatever is asked for with it.
+func TestUpstreamRestartUnknown(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	p.subfolder("conf")
+	f := p.follows("conf", "log.level=error")
+	for _, query := range []string{"", "?onlyFailed=false&includeTasks=false", "?onlyFailed=true&includeTasks=false",
+		"?onlyFailed=false&includeTasks=true", "?onlyFailed=true&includeTasks=true"} {
+		if answer := f.must(404, "POST", "/connectors/Unknown/restart"+query, ""); !strings.Contains(answer, "Unknown connector: Unknown") {
+			t.Errorf("%s: found %s", query, answer)
+		}
+	}
+}
+
+// TestUpstreamOffsets has cases of Kafka's OffsetsApiIntegrationTest with settings of a connector's own: a source made
+// STOPPED that keeps its offsets in a topic of its own, and a sink in a group of its own, which has another member.
+func TestUpstreamOffsets(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	_, address := demo(t, service.Options{Rows: 10})
+	p.subfolder("conf")
+	f := p.followsWith(plugins(t, "odata-sink"), "conf")
+	f.eventually("that REST can change something", func() bool {
+		status, _ := f.call("DELETE", "/connectors/none", "")
+		return status == 404
+	})
+	made := func(name, state string, settings map[string]string) {
+		f.must(201, "POST", "/connectors", asJSON(t, map[string]any{"name": name, "config": settings, "initial_state": state}))
+	}
+	reads := configuration(append(source("reads", address, "Customers"), "offsets.storage.topic=own-offsets"))
+	made("reads", "STOPPED", reads)
+	f.await("reads", "is stopped", is(connect.Stopped, 0))
+	base := strings.TrimSuffix(service.NorthwindPath, "/")
+	from := `{"offsets":[{"partition":{"service":"` + base + `","entityset":"Customers"},"offset":{"url":"` + base +
+		`/Customers?$skip=81"}}]}`
+	f.must(200, "PATCH", "/connectors/reads/offsets", from)
+	if found := f.must(200, "GET", "/connectors/reads/offsets", ""); !strings.Contains(found, "$skip=81") {
+		t.Errorf("found %s", found)
+	}
+	f.must(202, "PUT", "/connectors/reads/resume", "")
+	f.eventually("the topic that it writes", func() bool {
+		_, answer := f.call("GET", "/connectors/reads/topics", "")
+		return strings.Contains(answer, "Customers")
+	})
+	f.arrives(p, "Customers", 10)
+	f.must(204, "PUT", "/connectors/reads/stop", "")
+	f.await("reads", "is stopped", is(connect.Stopped, 0))
+	f.must(200, "DELETE", "/connectors/reads/offsets", "")
+	f.must(200, "DELETE", "/connectors/reads/offsets", "")
+	if found := f.must(200, "GET", "/connectors/reads/offsets", ""); found != `{"offsets":[]}` {
+		t.Errorf("found %s", found)
+	}
+
+	made("writes", "RUNNING", configuration(append(sinkOf("writes", address, "Customers", "OrderCopies"),
+		"consumer.override.group.id=mine", "errors.tolerance=all")))
+	f.eventually("it to have got to the end", func() bool {
+		_, answer := f.call("GET", "/connectors/writes/offsets", "")
+		return strings.Contains(answer, `"kafka_offset":10`)
+	})
+	f.must(204, "PUT", "/connectors/writes/stop", "")
+	f.await("writes", "is stopped", is(connect.Stopped, 0))
+	broker := strings.Fields(f.says(`use Apache Kafka in production" address=`))[0]
+	other, err := kgo.NewClient(kgo.SeedBrokers(broker), kgo.ConsumerGroup("mine"), kgo.ConsumeTopics("Customers"),
+		kgo.DisableAutoCommit())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	at := `{"offsets":[{"partition":{"kafka_topic":"Customers","kafka_partition":0},"offset":{"kafka_offset":4}}]}`
+	for method, body := range map[string]string{"PATCH": at, "DELETE": ""} {
+		f.eventually("the group to have a member: "+method, func() bool {
+			status, answer := f.call(method, "/connectors/writes/offsets", body)
+			return status == 500 && strings.Contains(answer, "have not stopped completely")
+		})
+	}
+	other.Close()
+	f.eventually("the group to have none", func() bool {
+		status, _ := f.call("PATCH", "/connectors/writes/offsets", at)
+		return status == 200
+	})
+	if found := f.must(200, "GET", "/connectors/writes/offsets", ""); !strings.Contains(found, `"kafka_offset":4`) {
+		t.Errorf("found %s", found)
+	}
+	f.must(200, "DELETE", "/connectors/writes/offsets", "")
+	if found := f.must(200, "GET", "/connectors/writes/offsets", ""); found != `{"offsets":[]}` {
+		t.Errorf("found %s", found)
+	}
+}
+
+// Every case of Kafka Connect's own tests of REST that is listed names a test that is there.
+func TestUpstreamWorker(t *testing.T) {
+	all, err := os.ReadFile("../../testdata/upstream-cases.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, text, found := strings.Cut(string(all), "# area: worker and REST")
+	if !found {
+		t.Fatal("expected the section of worker and REST")
+	}
+	text, _, _ = strings.Cut(text, "\n# area: ")
+	var tests strings.Builder
+	for _, folder := range []string{".", "../../host/rest", "../../host/connect", "../../host/check"} {
+		files, _ := filepath.Glob(filepath.Join(folder, "*_test.go"))
+		for _, file := range files {
+			b, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			tests.Write(b)
+		}
+	}
+	counts := map[string]int{}
+	for _, line := range strings.Split(text, "\n")[1:] {
+		if line == "" || strings.HasPrefix(line, "#") {
+			continue
+		}
+		method, where, two := strings.Cut(line, "\t")
+		class, name, of := strings.Cut(method, ".")
+		counts[class]++
+		switch {
+		case !two || !of:
+			t.Errorf("expected a method and a test, found %q", line)
+		case strings.HasPrefix(where, "not ours: "), strings.HasPrefix(where, "not tested: "):
+		case where == "TestUpstreamValidation" && !strings.Contains(tests.String(), `"`+name+`"`):
+			t.Errorf("%s: TestUpstreamValidation has no such case", name)
+		default:
+			for _, test := range strings.Split(where, ", ") {
+				if !strings.Contains(tests.String(), "func "+test+"(") {
+					t.Errorf("%s: there is no test %s", name, test)
+				}
+			}
+		}
+	}
+	for class, want := range map[string]int{"ConnectorValidationIntegrationTest": 28, "ConnectorRestartApiIntegrationTest": 16,
+		"OffsetsApiIntegrationTest": 27, "ConnectWorkerIntegrationTest": 20, "BlockingConnectorTest": 11} {
+		if counts[class] != want {
+			t.Errorf("%s: expected %d cases, found %d", class, want, counts[class])
+		}
+	}
+}
