@@ -414,7 +414,8 @@ func Alike(expected, found any) (any, any) {
 			x["message"], y["message"] = sortedErrors(fmt.Sprint(x["message"])), sortedErrors(text)
 		}
 		some, is := x["recommended_values"].([]any)
-		if all, _ := y["recommended_values"].([]any); is && !slices.ContainsFunc(some, func(v any) bool { return !slices.Contains(all, v) }) {
+		all, _ := y["recommended_values"].([]any)
+		if is && !slices.ContainsFunc(some, func(v any) bool { return !slices.Contains(all, v) }) {
 			y["recommended_values"] = x["recommended_values"]
 		}
 		for key := range x {
