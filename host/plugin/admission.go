@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"maps"
 	"math"
+	"runtime"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -27,6 +28,17 @@ const (
 	stuckTime = 10 * time.Second
 	// sayEvery is how often it is said that memory is short.
 	sayEvery = time.Minute
+
+	// sideBySide is how many connectors are at work for each processor before others wait: enough for a processor to
+	// have something to do while the others wait for services and for Kafka.
+	sideBySide = 4
+	// stalledTime is how long after its last call a connector is at work: one that waits longer, for a slow service or
+	// for Kafka, holds up nobody.
+	stalledTime = time.Second
+	// growEvery is how often there may be one more connector at work while others wait, two where there are twice as
+	// many as at the beginning; lookEvery is how often the queue is looked at.
+	growEvery = time.Second
+	lookEvery = 100 * time.Millisecond
 )
 
 // admission has the memory of all guests together keep to a bound, by letting connectors in, in the order in which they
@@ -34,9 +46,14 @@ const (
 // so that no page waits for its transforms; more of the same plugin only where there is room and nobody waits. One
 // connector is always let in.
 //
-// While others wait, what is idle is closed, and a connector whose turn is over gets no new page and no new batch: it
-// goes to the end of the queue when those under way have ended. Nobody waits who has something in use, so that none
-// waits for another for good.
+// Far below the bound it has connectors come one after another: a few for each processor are at work side by side,
+// since more would hold memory and wait for a processor. Who waits for a service is not at work. As long as others wait
+// there is one more each second, and who is in stays, so that this is for peaks, as a start of many connectors is one:
+// what goes on for long has the memory that it can use.
+//
+// While others wait, what is idle is closed. While they wait for memory, a connector whose turn is over gets no new
+// page and no new batch: it goes to the end of the queue when those under way have ended. Nobody waits who has
+// something in use, so that none waits for another for good.
 //
 // An instance that was let in may grow as far as its own limit: a call cannot be stopped in the middle and made again.
 // What it grew by is counted for those that come behind it.
@@ -55,6 +72,12 @@ type admission struct {
 	// tenants are the connectors that have pools.
 	tenants map[string]*tenant
 	said    time.Time
+	// allowed is how many connectors may be at work before others wait, least what it begins with and comes back to, by
+	// one each second while nobody waits; changed is when it was last changed or a queue began.
+	allowed, least int
+	changed        time.Time
+	// looking: the queue is looked at again soon.
+	looking bool
 }
 
 // tenant is a connector, with its pools.
@@ -63,6 +86,8 @@ type tenant struct {
 	name      string
 	// inUse is how many of its instances are held or have open pages.
 	inUse atomic.Int64
+	// called is when one of its instances was made, or last called, in nanoseconds since 1970.
+	called atomic.Int64
 
 	// Under the admission's lock: instances are those that it has, or makes; since is when its turn began, leaving that
 	// it is over.
@@ -92,7 +117,9 @@ func newAdmission(bound int64, logger *slog.Logger) *admission {
 	if bound <= 0 {
 		bound = math.MaxInt64
 	}
-	return &admission{bound: bound, turn: turnOfMemory, logger: logger, tenants: map[string]*tenant{}}
+	least := sideBySide * runtime.GOMAXPROCS(0)
+	return &admission{bound: bound, turn: turnOfMemory, logger: logger, tenants: map[string]*tenant{}, least: least,
+		allowed: least}
 }
 
 // Memory is what all instances of plugins take together.
@@ -137,6 +164,51 @@ func (t *tenant) leave(p *Pool) {
 // fits tells whether there is room; a.mu is held.
 func (a *admission) fits(need int64) bool { return a.let == 0 || need <= a.bound-a.used }
 
+// enters tells whether a connector that has no instances can be let in; a.mu is held.
+func (a *admission) enters(need int64) bool {
+	now := time.Now()
+	if len(a.queue) == 0 {
+		seconds := int(min(now.Sub(a.changed)/growEvery, math.MaxInt32))
+		a.allowed, a.changed = max(a.least, a.allowed-seconds), a.changed.Add(time.Duration(seconds)*growEvery)
+	}
+	return a.fits(need) && a.atWork(now) < a.allowed
+}
+
+// atWork is how many connectors are, or a.allowed if there are more; a.mu is held.
+func (a *admission) atWork(now time.Time) (n int) {
+	for _, t := range a.tenants {
+		if t.instances > 0 && now.UnixNano()-t.called.Load() < int64(stalledTime) {
+			if n++; n == a.allowed {
+				break
+			}
+		}
+	}
+	return n
+}
+
+// at notes a call.
+func (t *tenant) at(now time.Time) { t.called.Store(now.UnixNano()) }
+
+// look goes through the queue from time to time while there is one: those who are at work become fewer without anybody
+// saying so. a.mu is held.
+func (a *admission) look() {
+	if a.looking || len(a.queue) == 0 {
+		return
+	}
+	a.looking = true
+	time.AfterFunc(lookEvery, func() {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		a.looking = false
+		now := time.Now()
+		if len(a.queue) > 0 && a.fits(a.queue[0].need) && now.Sub(a.changed) >= growEvery {
+			a.allowed, a.changed = min(a.allowed+a.allowed/a.least, max(a.least, len(a.tenants))), now
+		}
+		a.serve()
+		a.look()
+	})
+}
+
 // grant counts an instance; a.mu is held.
 func (a *admission) grant(t *tenant, need int64) *lease {
 	a.used += need
@@ -144,6 +216,7 @@ func (a *admission) grant(t *tenant, need int64) *lease {
 		a.let++
 		if t.instances++; t.instances == 1 {
 			t.since, t.leaving = time.Now(), false
+			t.at(t.since)
 		}
 	}
 	return &lease{admission: a, tenant: t, least: need, counted: need}
@@ -163,7 +236,7 @@ func (a *admission) more(need int64) bool {
 	return len(a.queue) == 0 && a.fits(need)
 }
 
-// over tells whether a connector's turn is over while others wait.
+// over tells whether a connector's turn is over while others wait for memory.
 func (t *tenant) over() bool {
 	a := t.admission
 	if a.waiting.Load() == 0 {
@@ -171,7 +244,7 @@ func (t *tenant) over() bool {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return t.leaving || time.Since(t.since) >= a.turn
+	return t.leaving || len(a.queue) > 0 && !a.fits(a.queue[0].need) && time.Since(t.since) >= a.turn
 }
 
 // admit counts an instance of a pool that has none (first), waiting until the connector is let in, or one more, without
@@ -179,7 +252,7 @@ func (t *tenant) over() bool {
 func (t *tenant) admit(ctx context.Context, p *Pool, first bool) (*lease, error) {
 	a, need := t.admission, p.module.need()
 	a.mu.Lock()
-	if !first || t.instances > 0 && (t.inUse.Load() > 0 || !t.leaving) || len(a.queue) == 0 && a.fits(need) {
+	if !first || t.instances > 0 && (t.inUse.Load() > 0 || !t.leaving) || len(a.queue) == 0 && a.enters(need) {
 		defer a.mu.Unlock()
 		return a.grant(t, need), nil
 	}
@@ -205,9 +278,13 @@ func (t *tenant) begin(ctx context.Context, p *Pool) (*lease, error) {
 // wait waits in the queue; a.mu is held, and free on return.
 func (a *admission) wait(ctx context.Context, t *tenant, p *Pool, need int64) (*lease, error) {
 	w := &applicant{tenant: t, need: need, ready: make(chan struct{})}
+	if len(a.queue) == 0 {
+		a.changed = time.Now()
+	}
 	a.queue = append(a.queue, w)
 	a.waiting.Add(1)
-	say := time.Since(a.said) > sayEvery
+	a.look()
+	say := !a.fits(need) && time.Since(a.said) > sayEvery
 	if say {
 		a.said = time.Now()
 	}
@@ -245,7 +322,7 @@ func (a *admission) serve() {
 	passed := false // the first who cannot be let in holds up those behind him
 	a.queue = slices.DeleteFunc(a.queue, func(w *applicant) bool {
 		in := w.tenant.instances > 0
-		if in && w.tenant.leaving || !in && (passed || !a.fits(w.need)) {
+		if in && w.tenant.leaving || !in && (passed || !a.enters(w.need)) {
 			passed = passed || !in
 			return false
 		}

@@ -256,3 +256,82 @@ func TestMemoryForSeveral(t *testing.T) {
 		time.Sleep(10 * time.Second)
 	})
 }
+
+// working has a connector call its plugin all the time within one page, from now on until ctx ends. in is told when it
+// was let in.
+func (c crowded) working(ctx context.Context, t *testing.T, connector string, in func()) {
+	b := c.bind(t, connector, "a")
+	defer b.Close()
+	err := b.Current().Do(ctx, func(i *plugin.Instance) error {
+		in()
+		for ctx.Err() == nil {
+			if _, err := i.Describe(t.Context()); err != nil {
+				return err
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
+		return nil
+	})
+	if err != nil && ctx.Err() == nil {
+		t.Error(err)
+	}
+}
+
+// Far below the bound of memory a few connectors are at work, and each second one more while others wait, two where
+// there are twice as many. When nobody has waited for a while it is a few again. Nothing is said of a lack of memory.
+func TestConnectorsComeOneAfterAnother(t *testing.T) {
+	c := bounded(t, 0)
+	plugin.SideBySide(c.Manager, 3)
+	synctest.Test(t, func(t *testing.T) {
+		for round := range 2 {
+			ctx, stop := context.WithCancel(t.Context())
+			began := time.Now()
+			var mu sync.Mutex
+			var came []time.Duration
+			var all sync.WaitGroup
+			for n := range 8 {
+				all.Go(func() {
+					c.working(ctx, t, fmt.Sprint(n), func() {
+						mu.Lock()
+						defer mu.Unlock()
+						came = append(came, time.Since(began).Truncate(time.Second))
+					})
+				})
+			}
+			time.Sleep(10 * time.Second)
+			stop()
+			all.Wait()
+			slices.Sort(came)
+			const s = time.Second
+			if want := []time.Duration{0, 0, 0, s, 2 * s, 3 * s, 4 * s, 4 * s}; !slices.Equal(came, want) {
+				t.Errorf("round %d: expected them to come at %v, found %v", round, want, came)
+			}
+			time.Sleep(10 * time.Second)
+		}
+	})
+	if strings.Contains(c.log.String(), plugin.MemorySetting) {
+		t.Errorf("expected nothing about memory, found %s", c.log.String())
+	}
+}
+
+// Connectors that have instances and wait for their services hold up nobody.
+func TestStalledConnectorsHoldUpNobody(t *testing.T) {
+	c := bounded(t, 0)
+	plugin.SideBySide(c.Manager, 2)
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		for n := range 20 {
+			b := c.bind(t, fmt.Sprint(n), "a")
+			defer b.Close()
+			r, err := b.Current().Reader(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer r.Close()
+		}
+		// Two come at once, and two more a second after that at the latest, when the first ones are stalled.
+		if took := time.Since(began); took > 10*time.Second {
+			t.Errorf("expected at most nine pauses of a second, found %v", took)
+		}
+	})
+}

@@ -189,6 +189,7 @@ func (i *Instance) enter(ctx context.Context, fn *canon.Func) (*abi.Func, error)
 		return nil, err
 	}
 	i.function, i.started = fn.Name, time.Now()
+	i.atWork(i.started)
 	if err := i.stopped(i.function, i.started); err != nil {
 		i.module.loader.processors.give()
 		return nil, err
@@ -200,6 +201,13 @@ func (i *Instance) enter(ctx context.Context, fn *canon.Func) (*abi.Func, error)
 	return f, nil
 }
 
+// atWork notes that the instance's connector calls it, or did.
+func (i *Instance) atWork(now time.Time) {
+	if i.pool != nil {
+		i.pool.tenant.at(now)
+	}
+}
+
 // leave ends a call that was entered: err is what the engine or the codec said, fault what the plugin said.
 func (i *Instance) leave(fault *wit.Fault, err error) error {
 	i.running = false
@@ -207,7 +215,9 @@ func (i *Instance) leave(fault *wit.Fault, err error) error {
 	i.schemas.into = nil
 	c := i.counters
 	c.calls.Add(1)
-	took := int64(time.Since(i.started))
+	ended := time.Now()
+	i.atWork(ended)
+	took := int64(ended.Sub(i.started))
 	c.nanos.Add(took)
 	raise(&c.longest, took)
 	c.ticks.Add(i.clock.ticks)
