@@ -63,6 +63,7 @@ func atWork() (done func()) {
 // tune follows what moved reports, a sum of counters, until ctx ends, and then leaves things as they were.
 func tune(ctx context.Context, moved func() int64) {
 	defer atWork()()
+	forgetProgram()
 	c := collector{fixed: os.Getenv("GOGC") != "", percent: workingPercent}
 	c.working = true
 	ticker := time.NewTicker(lookEvery)
@@ -99,6 +100,7 @@ func (c *collector) look(moved bool) {
 			c.working, c.rest = false, 0
 			c.set(restingPercent)
 			debug.FreeOSMemory()
+			forgetProgram()
 		}
 	}
 }
