@@ -14,12 +14,8 @@ type arena struct {
 	spent bool
 }
 
-const (
-	// leastArguments is room for a piece of a page, 64 KiB, with what else its call takes.
-	leastArguments = 72 << 10
-	// leastResults is room for what is rare in a result: rows and their data lie elsewhere.
-	leastResults = 8 << 10
-)
+// leastArguments is room for a piece of a page, 64 KiB, with what else its call takes.
+const leastArguments = 72 << 10
 
 // alloc returns size bytes at a multiple of 8, at least one.
 func (a *arena) alloc(size int) []byte {

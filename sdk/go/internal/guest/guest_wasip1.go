@@ -16,6 +16,9 @@ var (
 	kept [2]any
 )
 
+// leastResults is room for what is rare in a result: rows and their data lie elsewhere.
+const leastResults = 8 << 10
+
 type linear struct{}
 
 // Memory is this module's own linear memory.
