@@ -77,6 +77,10 @@ func feeds(p connect.Progress) (all []rest.FeedMotion) {
 			one.LastRequest = &rest.FeedRequest{Request: r.What, At: r.At.UTC(), Status: int(r.Status),
 				Milliseconds: r.Took.Milliseconds()}
 		}
+		one.Snapshots = f.Snapshots
+		if s := f.Snapshot; !s.At.IsZero() {
+			one.LastSnapshot = &rest.FeedSnapshot{Snapshot: s.Ident, At: s.At.UTC(), Begun: s.Begun}
+		}
 		if e := f.Fault; !e.At.IsZero() {
 			one.LastError = &rest.FeedError{At: e.At.UTC(), Code: e.Code, Message: e.Message}
 		}

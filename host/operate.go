@@ -66,6 +66,11 @@ func (w worker) Retire(ctx context.Context, name string) (done string, err error
 	return done, err
 }
 
+// Snapshot is [connect.Herder.Snapshot].
+func (w worker) Snapshot(name, feed, ident string) error {
+	return w.steer(name, func(h *connect.Herder, name string) error { return h.Snapshot(name, feed, ident) })
+}
+
 // Letters is [connect.Herder.LettersOf].
 func (w worker) Letters(ctx context.Context, name string, last int64,
 	chosen connect.LetterFilter) (found rest.Letters, err error) {

@@ -84,6 +84,17 @@ func TestOperate(t *testing.T) {
 		t.Errorf("exit %d\n%s%s", r.code, r.stdout, r.stderr)
 	}
 
+	// A snapshot of a set that is read to its end: all its rows come again.
+	f.must(404, "POST", "/culvert/connectors/orders/feeds/Nothing/snapshot", "")
+	f.must(404, "POST", "/culvert/connectors/ghost/feeds/Orders/snapshot", "")
+	ident := as[map[string]string](t, f.must(202, "POST", "/culvert/connectors/orders/feeds/Customers/snapshot", ""))["snapshot"]
+	f.eventually("the snapshot", func() bool {
+		get(t, f.url+"/culvert/connectors/orders", &m)
+		last := m.Tasks[0].Feeds[1].LastSnapshot
+		return last != nil && last.Begun && last.Snapshot == ident && m.Tasks[0].Feeds[1].CaughtUp
+	})
+	c.arrives(p, "Customers", 182)
+
 	// Refused logons: they are told, and tried again when somebody says so, who has unlocked the user.
 	f.await("beside", "fails", func(s connect.Status) bool {
 		return len(s.Tasks) == 1 && s.Tasks[0].State == connect.Failed

@@ -86,6 +86,8 @@ type task struct {
 	rest bool // it waits for somebody who has it made anew
 	// progress tells how far the task is; nil before it has run.
 	progress func(*Progress)
+	// snapshot has a feed of a source read as it is now; nil before it has run.
+	snapshot func(feed, ident string) error
 }
 
 // now is how far the task is; the connector's lock is held.

@@ -58,6 +58,14 @@ func (t *task) source(ctx context.Context, binding *plugin.Binding, once bool) e
 		p.file = fileOf(binding.Current().Module())
 		p.notes = append(transforms.notes(binding), c.registries.notes()...)
 	})
+	c.mu.Lock()
+	t.snapshot = task.Snapshot
+	c.mu.Unlock()
+	defer func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		t.snapshot = nil
+	}()
 	return task.Run(ctx)
 }
 

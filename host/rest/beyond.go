@@ -23,6 +23,9 @@ type Beyond interface {
 	Swap(ctx context.Context, plugin, hash string) error
 	// Retire ends what a source has opened at its service, and says what that was. Errors are as of [Worker.Pause].
 	Retire(ctx context.Context, name string) (string, error)
+	// Snapshot has a feed of a source read whole beside going on, under an identification. Errors are as of
+	// [Worker.Pause], [connect.ErrNoFeed] and [connect.ErrSnapshots].
+	Snapshot(name, feed, ident string) error
 	// Letters are the last dead letters of a connector, of each partition so many; Replay sends them once more.
 	Letters(ctx context.Context, name string, last int64, chosen connect.LetterFilter) (Letters, error)
 	Replay(ctx context.Context, name string, chosen connect.LetterFilter, again bool) (connect.Replayed, error)
@@ -88,6 +91,17 @@ type FeedMotion struct {
 	Notifications int          `json:"waiting_notifications"`
 	LastRequest   *FeedRequest `json:"last_request"`
 	LastError     *FeedError   `json:"last_error"`
+	// Snapshots wait; LastSnapshot is the one that was begun last, or that the plugin does not read.
+	Snapshots    int           `json:"waiting_snapshots"`
+	LastSnapshot *FeedSnapshot `json:"last_snapshot"`
+}
+
+// FeedSnapshot is a feed that was read whole because somebody asked for it.
+type FeedSnapshot struct {
+	Snapshot string    `json:"snapshot"`
+	At       time.Time `json:"at"`
+	// Begun: it was; else the plugin reads none of this feed.
+	Begun bool `json:"begun"`
 }
 
 // FeedRequest is a request for a page.

@@ -132,6 +132,8 @@ var resources = []resource{
 	{path: "/culvert/lockouts/resume", allow: "OPTIONS,PUT", put: withBeyond((*exchange).resumeLogons)},
 	{path: "/culvert/connectors/{name}", allow: "HEAD,GET,OPTIONS", get: withBeyond((*exchange).motion)},
 	{path: "/culvert/connectors/{name}/retire", allow: "OPTIONS,PUT", put: withBeyond((*exchange).retire)},
+	{path: "/culvert/connectors/{name}/feeds/{feed}/snapshot", allow: "POST,OPTIONS",
+		post: withBeyond((*exchange).snapshot)},
 	{path: "/culvert/connectors/{name}/deadletters", allow: "HEAD,GET,OPTIONS", get: withBeyond((*exchange).letters)},
 	{path: "/culvert/connectors/{name}/deadletters/replay", allow: "POST,OPTIONS",
 		post: withBeyond((*exchange).replay)},

@@ -90,6 +90,8 @@ var operations = map[string]operation{
 	"GET /culvert/connectors/{name}":               {gives: Motion{}, refuses: []int{404}},
 	"PUT /culvert/connectors/{name}/retire":        {gives: ended{}, refuses: []int{400, 404, 405, 409, 500}},
 	"GET /culvert/connectors/{name}/deadletters":   {query: []string{"last", "error"}, gives: Letters{}, refuses: []int{400, 404, 500}},
+	"POST /culvert/connectors/{name}/feeds/{feed}/snapshot": {gives: snapshotAsked{}, status: http.StatusAccepted,
+		refuses: []int{404, 405, 409}},
 	"POST /culvert/connectors/{name}/deadletters/replay": {takes: replayAsked{}, gives: replayed{},
 		refuses: []int{404, 405, 409, 500}},
 	"GET /culvert/openapi.json":            {gives: map[string]any{}},

@@ -223,3 +223,23 @@ func (x *exchange) failedLetters(err error) {
 	}
 	x.failed(err, "Connector "+x.name()+" not found")
 }
+
+// snapshotAsked is a snapshot that was noted.
+type snapshotAsked struct {
+	Snapshot string `json:"snapshot"`
+}
+
+func (x *exchange) snapshot(w Beyond) {
+	ident := strconv.FormatInt(time.Now().UnixMilli(), 10)
+	err := w.Snapshot(x.name(), x.r.PathValue("feed"), ident)
+	switch {
+	case errors.Is(err, connect.ErrNoFeed):
+		x.fail(http.StatusNotFound, err.Error())
+	case errors.Is(err, connect.ErrSnapshots):
+		x.fail(http.StatusConflict, err.Error())
+	case err != nil:
+		x.failed(err, "Connector "+x.name()+" not found")
+	default:
+		x.answer(http.StatusAccepted, snapshotAsked{ident})
+	}
+}

@@ -49,6 +49,8 @@ var about = map[string]string{
 		"Tasks go on by themselves.",
 	"PUT /culvert/connectors/{name}/retire": "Ends what a source that is STOPPED has opened at its service: " +
 		"subscriptions, and queues of changes of ODP; {\"ended\": …}.",
+	"POST /culvert/connectors/{name}/feeds/{feed}/snapshot": "Has a feed read whole, beside going on from its offset, as " +
+		"soon as what it is reading is read; {\"snapshot\": …}, which rows of delta mode have in a header. 202.",
 	"GET /culvert/connectors/{name}/deadletters": "Dead letters of the connector among the last 100 records of each " +
 		"partition of their topic (?last=, at most 1000); ?error= in class or message of the exception.",
 	"POST /culvert/connectors/{name}/deadletters/replay": "Sends the connector's dead letters once more, each of them " +

@@ -23,8 +23,10 @@ func (f *feed) nextDelta(offset []wit.Field, cause wit.Cause, now int64) (wit.St
 	switch {
 	case err != nil:
 		return wit.Step{}, err
+	case cause.Snapshot != nil && (at == nil || !at.rest):
+		return wit.Step{Idle: wit.Chosen}, nil // behind what is being read
 	case cause.Snapshot != nil:
-		return wit.Step{Idle: wit.Chosen}, nil
+		return f.fetchDelta(f.aside(at, *cause.Snapshot, now)), nil
 	case at == nil:
 		at = f.firstDelta(now)
 	case at.phase == phaseOpen && cause.More == nil:
@@ -42,6 +44,17 @@ func (f *feed) nextDelta(offset []wit.Field, cause wit.Cause, now int64) (wit.St
 		at.pass = 0
 	}
 	return f.fetchDelta(at), nil
+}
+
+// aside is a load of the whole set beside the changes: the link that is rested at is gone on from behind it, so that
+// nothing that changes or is deleted meanwhile is missing from the changes.
+func (f *feed) aside(at *deltaPosition, ident string, now int64) *deltaPosition {
+	number, err := strconv.Atoi(ident)
+	if err != nil || number <= 0 {
+		number = int(now)
+	}
+	return &deltaPosition{phase: phaseLoad, url: f.loadURL(), plain: true, kept: at.url, rewritten: at.rewritten,
+		began: int(now), snapshot: number}
 }
 
 // firstDelta is where delta mode begins.
@@ -195,7 +208,7 @@ func applies(headers []wit.Header) bool {
 func (pg *page) afterDelta() (*deltaPosition, error) {
 	at, read := &pg.delta, &pg.Out.Page
 	next := *at
-	next.phase, next.again = at.phase, false
+	next.phase, next.again = at.phase, at.again && at.kept != ""
 	if at.phase == phaseOpen {
 		next.phase = phaseLoad
 	}
@@ -233,6 +246,8 @@ func (pg *page) afterDelta() (*deltaPosition, error) {
 		asked = at.link
 	}
 	switch {
+	case at.kept != "":
+		return pg.feed.back(&next, pg.Answer.At), nil
 	case at.plain:
 		link = pg.feed.tokenURL(at.token)
 	case delta.Href != "":
@@ -285,6 +300,18 @@ func (f *feed) resting(link string, before *deltaPosition, now int64) *deltaPosi
 		owed: before.owed}
 }
 
+// back is the position behind a load that somebody has asked for: the link from before it. The changes behind a load
+// whose links count rows are asked for at once, as behind every such load.
+func (f *feed) back(at *deltaPosition, now int64) *deltaPosition {
+	if at.counted {
+		return &deltaPosition{phase: phaseChanges, url: at.kept, began: int(now), rewritten: at.rewritten, counted: true,
+			pass: at.pass, owed: at.owed}
+	}
+	next := f.resting(at.kept, at, now)
+	next.rewritten = at.rewritten
+	return next
+}
+
 // leadsToChanges tells whether a link asks for changes since a token, and not for a page of an answer.
 func leadsToChanges(link string) bool {
 	_, query, _ := strings.Cut(link, "?")
@@ -326,7 +353,10 @@ func (pg *page) finished(next *deltaPosition) {
 		took = (time.Duration(at-next.began) * time.Millisecond).String()
 	}
 	what, level := "first load finished: ", wit.LevelInfo
-	if next.phase == phaseChanges {
+	switch {
+	case next.kept != "":
+		what = "snapshot finished: "
+	case next.phase == phaseChanges:
 		what = "changes read: "
 		if next.seen == 0 {
 			level = wit.LevelDebug
@@ -356,6 +386,15 @@ func (pg *page) refusedDelta() (wit.Portion, error) {
 	f := pg.feed
 	failed.Kind = wit.FaultGone
 	switch {
+	case at.kept != "" && !at.again:
+		sdk.Log(wit.LevelWarn, failed.Message+"; the snapshot is read from its beginning again")
+		next := f.aside(&deltaPosition{url: at.kept, rewritten: at.rewritten}, strconv.Itoa(at.snapshot), pg.Answer.At)
+		next.again = true
+		return pg.goOn(next)
+	case at.kept != "":
+		sdk.Log(wit.LevelError, failed.Message+"; the snapshot is given up, its last row has no mark "+headerMark+
+			"; going on with changes")
+		return pg.goOn(f.back(&deltaPosition{kept: at.kept, rewritten: at.rewritten}, pg.Answer.At))
 	case at.phase == phaseChanges && at.inside && at.link != "" && !at.again:
 		sdk.Log(wit.LevelWarn, failed.Message+"; asking for these changes from their delta link again")
 		return pg.goOn(&deltaPosition{phase: phaseChanges, url: at.link, began: at.began, rewritten: at.rewritten,

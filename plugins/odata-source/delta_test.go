@@ -667,6 +667,69 @@ func TestDeltaReload(t *testing.T) {
 	}
 }
 
+// TestSnapshotBesideChanges reads the set whole because somebody asks for it, and goes on from the link of before: what
+// changed or was deleted before, and while it was read, is told of.
+func TestSnapshotBesideChanges(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		// lost pages of the snapshot the service no longer has
+		lost, rows int
+		ends       bool
+	}{{"whole", 0, 77, true}, {"a page is lost", 1, 97, true}, {"two are", 2, 40, false}} {
+		t.Run(c.name, func(t *testing.T) {
+			s := service.New(service.Options{Rows: 30, Switches: service.Switches{PageSize: 20}})
+			f := newFollower(t, s, tracked00("Products")...)
+			ask := wit.Cause{Snapshot: wit.Ptr("4711")}
+			step, err := f.p.Next(f.opened.Context, 0, nil, ask, f.now)
+			if err != nil || step.Idle == nil {
+				t.Errorf("before the first load: %+v, %v", step, err)
+			}
+			if err := f.catchUp(start); err != nil {
+				t.Fatal(err)
+			}
+			link, _ := wit.Lookup(f.stored, "url")
+			write(t, s, "MERGE", "Products(3)", map[string]any{"ProductName": "Before"})
+			before, lost := len(f.log), c.lost
+			f.answered = func(q *wit.Request, r *wit.Response) error {
+				if strings.Contains(q.Target, "skiptoken") && lost > 0 {
+					lost--
+					r.Status, r.Body = 410, nil
+				}
+				if strings.Contains(q.Target, "skiptoken") {
+					write(t, s, "MERGE", "Products(5)", map[string]any{"ProductName": "Meanwhile"})
+				}
+				return nil
+			}
+			if err := f.catchUp(ask); err != nil {
+				t.Fatal(err)
+			}
+			f.answered = nil
+			rows := f.log[before:]
+			if len(rows) != c.rows || s.Count("Products") != 77 {
+				t.Errorf("%d rows came of %d, expected %d", len(rows), s.Count("Products"), c.rows)
+			}
+			for i, e := range rows {
+				last := i == len(rows)-1 && c.ends
+				if e.headers[headerSnapshot] != "4711" || (e.headers[headerMark] == "end") != last ||
+					i == 0 && e.headers[headerMark] != "begin" {
+					t.Errorf("row %d of %d: headers %v", i, len(rows), e.headers)
+				}
+			}
+			if now, _ := wit.Lookup(f.stored, "url"); *now.Text != *link.Text {
+				t.Errorf("it goes on from %s, expected %s", *now.Text, *link.Text)
+			}
+			write(t, s, "MERGE", "Products(7)", map[string]any{"ProductName": "Behind"})
+			if err := f.catchUp(poll); err != nil {
+				t.Fatal(err)
+			}
+			f.equals(s, "Products", "ProductID", "ProductName")
+			if n := len(f.log) - before - len(rows); n < 3 {
+				t.Errorf("expected three changes at least, found %d", n)
+			}
+		})
+	}
+}
+
 // TestRewrittenLink replaces the token in the stored link at the start, once.
 func TestRewrittenLink(t *testing.T) {
 	s := service.New(service.Options{Rows: 30})

@@ -60,10 +60,12 @@ type deltaPosition struct {
 	pass         int
 	// untold: the changes were asked for although nobody had told of any, see [notificationCheck].
 	untold bool
-	// snapshot is the number of the load that took the place of a lost token, 0: none.
+	// snapshot is the number of the load that took the place of a lost token, or that somebody has asked for, 0: none.
 	snapshot int
 	// owed is the number of such a load whose end no row has said.
 	owed int
+	// kept is the delta link that is gone on from behind a load that somebody has asked for, "" for none.
+	kept string
 	// followed are the links that led here.
 	followed paging.Trail
 }
@@ -85,8 +87,8 @@ func (p *deltaPosition) items() []paging.Item {
 		{Name: "rewritten", Text: &p.rewritten}, {Name: "again", Flag: &p.again}, {Name: "resumed", Flag: &p.resumed},
 		{Name: "untold", Flag: &p.untold},
 		{Name: "counted", Flag: &p.counted}, {Name: "hid", Flag: &p.hid}, {Name: "pass", Number: &p.pass, Least: 1},
-		{Name: "snapshot", Number: &p.snapshot, Least: 1},
 		{Name: "owed", Number: &p.owed, Least: 1},
+		{Name: "snapshot", Number: &p.snapshot, Least: 1}, {Name: "kept", Text: &p.kept},
 		{Name: "followed", Trail: &p.followed},
 	}
 }

@@ -31,6 +31,9 @@ func (p *plugin) Next(context []byte, number uint32, offset []wit.Field, cause w
 	}
 	if at != nil {
 		done, when := at.Done()
+		if !done && cause.Snapshot != nil {
+			return wit.Step{Idle: wit.Chosen}, nil // behind what is being read
+		}
 		if f.stores() && cause.Start != nil {
 			return f.fetchStore(!done), nil
 		}

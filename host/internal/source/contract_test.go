@@ -2,6 +2,7 @@ package source
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -133,6 +134,43 @@ func TestChangedFingerprint(t *testing.T) {
 	}
 }
 
+// A snapshot that the plugin reads only behind what it is reading is asked for again then; one that it does not read at
+// all is told of, and keeps nothing from going on.
+func TestSnapshotBehindALoad(t *testing.T) {
+	for _, calm := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			r := &reader{exact: true, calm: calm}
+			w := newWorld(r, []string{"a=1"}, []string{"b=2"})
+			w.service.follows = map[string][]string{"/snapshot": {"x=1"}}
+			task := NewTask(w.o)
+			at := "/page/0" // in the middle
+			if !calm {
+				at = "/page/1" // the last one: the plugin is idle behind it
+			}
+			w.service.before = func(q *wit.Request) {
+				if q.Target == at {
+					if err := task.Snapshot("feed0", "now"); err != nil {
+						t.Error(err)
+					}
+				}
+			}
+			if err := task.Run(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			want := []string{"topic0/a=1", "topic0/b=2", "topic0/x=1"}
+			if !calm {
+				want = want[:2]
+			}
+			if diff := cmp.Diff(want, w.broker.records()[:len(want)]); diff != "" {
+				t.Error(diff)
+			}
+			if s := task.Progress().Feeds[0]; s.Snapshots != 0 || s.Snapshot.Ident != "now" || s.Snapshot.Begun != calm {
+				t.Errorf("calm %v: found %+v", calm, s)
+			}
+		})
+	}
+}
+
 // A snapshot is read between two pages, without a change of the feed's offset, and what was about to be read comes
 // behind it.
 func TestSnapshotBetweenPages(t *testing.T) {
@@ -160,8 +198,11 @@ func TestSnapshotBetweenPages(t *testing.T) {
 		if at := describe(w.broker.offsets["feed=0"]); at != "page=2 total=2 fingerprint=" {
 			t.Error(at)
 		}
-		if err := task.Snapshot("none", "now"); err == nil {
-			t.Error("a feed that is not there was taken")
+		if err := task.Snapshot("none", "now"); !errors.Is(err, ErrNoFeed) {
+			t.Errorf("a feed that is not there: %v", err)
+		}
+		if s := task.Progress().Feeds[0]; s.Snapshots != 0 || s.Snapshot.Ident != "now" || !s.Snapshot.Begun {
+			t.Errorf("found %+v", s)
 		}
 	})
 }

@@ -125,24 +125,26 @@ type reader struct {
 	version     string
 	feeds       int
 	fingerprint string
-	exact       bool
-	once        bool // its requests must not be sent twice
-	acks        bool
-	pollMs      uint32
-	polls       bool // also with a period of 0
-	counts      bool // each page's offset is another one
-	counted     int64
-	refuses     string // offsets that check-offset refuses
-	opens       int
-	staleOnce   bool
-	givenUp     int  // how often another page breaks its instance
-	wakes       bool // pages without a position of their own
-	changed     wit.Changed
-	tolerates   []uint16          // of what is followed
-	statuses    map[string]uint16 // of answers by their tags
-	causes      []string
-	subscribes  bool
-	holds       bool
+	// calm: it reads snapshots when all has been read
+	calm       bool
+	exact      bool
+	once       bool // its requests must not be sent twice
+	acks       bool
+	pollMs     uint32
+	polls      bool // also with a period of 0
+	counts     bool // each page's offset is another one
+	counted    int64
+	refuses    string // offsets that check-offset refuses
+	opens      int
+	staleOnce  bool
+	givenUp    int  // how often another page breaks its instance
+	wakes      bool // pages without a position of their own
+	changed    wit.Changed
+	tolerates  []uint16          // of what is followed
+	statuses   map[string]uint16 // of answers by their tags
+	causes     []string
+	subscribes bool
+	holds      bool
 	// subscribed are the addresses that were subscribed with, subscription what came of it.
 	subscribed   []string
 	subscription string
@@ -193,7 +195,12 @@ func (r *reader) Next(_ context.Context, context []byte, feed uint32, offset []w
 		return wit.Step{Fetch: &wit.Fetch{Request: wit.Request{Method: "GET", Target: "/" + *cause.Wake, Repeatable: true}}},
 			nil
 	}
-	if total.Integer != nil && n >= int(*total.Integer) && cause.Poll == nil {
+	ended := total.Integer != nil && n >= int(*total.Integer)
+	if r.calm && cause.Snapshot != nil && ended {
+		r.causes = append(r.causes, "snapshot "+*cause.Snapshot)
+		return wit.Step{Fetch: &wit.Fetch{Request: wit.Request{Method: "GET", Target: "/snapshot", Repeatable: true}}}, nil
+	}
+	if ended && cause.Poll == nil || r.calm && cause.Snapshot != nil {
 		return wit.Step{Idle: wit.Chosen}, nil
 	}
 	switch {

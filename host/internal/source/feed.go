@@ -61,6 +61,8 @@ type feed struct {
 	asked   FeedRequest
 	due     time.Time
 	faulted FeedFault
+	// lastSnapshot is the one that the plugin was asked for last.
+	lastSnapshot FeedSnapshot
 }
 
 // chunks is how many chunks wait for their acknowledgement in a feed, at most.

@@ -13,7 +13,7 @@ func (f *feed) progress() FeedProgress {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	p := FeedProgress{Name: f.name, CaughtUp: f.caughtUp.Load(), Due: f.due, Notifications: len(f.wakes.waiting),
-		Snapshots: len(f.snapshots), Request: f.asked, Fault: f.faulted}
+		Snapshots: len(f.snapshots), Request: f.asked, Fault: f.faulted, Snapshot: f.lastSnapshot}
 	if at := f.lastUp.Load(); at > 0 {
 		p.LastUp = time.UnixMilli(at)
 	}

@@ -22,11 +22,12 @@ func (f *feed) read(ctx context.Context) error {
 	tried := attempts{retry: f.task.o.Client.Retry()}
 	var pace pace
 	var displaced *wit.Cause // by a snapshot
+	later := false           // the plugin reads one only behind what it is reading
 	for {
 		if err := f.adopt(ctx); err != nil {
 			return err
 		}
-		if ident, some := f.snapshot(); some && displaced == nil {
+		if ident, some := f.snapshot(); some && displaced == nil && !later {
 			before := cause
 			displaced, cause = &before, wit.Cause{Snapshot: &ident}
 		}
@@ -43,8 +44,10 @@ func (f *feed) read(ctx context.Context) error {
 		}
 		tried.reset()
 		if displaced != nil {
-			f.taken()
 			before := *displaced
+			if later = !end.asked && !f.caughtUp.Load(); !later {
+				f.taken(end.asked)
+			}
 			if displaced = nil; !end.more { // what was about to be read comes now
 				cause = before
 				continue
@@ -63,6 +66,7 @@ func (f *feed) read(ctx context.Context) error {
 			continue
 		}
 		f.caughtUp.Store(true)
+		later = false
 		f.lastUp.Store(time.Now().UnixMilli())
 		if err := f.release(ctx); err != nil {
 			return err
@@ -96,6 +100,8 @@ func (f *feed) read(ctx context.Context) error {
 
 // turnEnd is how a turn ended.
 type turnEnd struct {
+	// asked: the plugin had something to ask for
+	asked bool
 	// fetched: there was a page with a position of its own
 	fetched, more, finished bool
 	// rows came; moved: the offset behind the page is another one than that before it
@@ -135,7 +141,7 @@ func (f *feed) turn(ctx context.Context, cause wit.Cause, tried *attempts) (end 
 	standing := f.standing
 	end, err = f.page(ctx, r, step.Fetch, tried)
 	end.moved = !sameFields(standing, f.standing)
-	end.fetched = step.Fetch.Position != nil
+	end.asked, end.fetched = true, step.Fetch.Position != nil
 	return end, err
 }
 
@@ -188,8 +194,14 @@ func (f *feed) rest(ctx context.Context, due time.Time, ever bool) error {
 // maxSnapshots is how many may wait for a feed.
 const maxSnapshots = 16
 
-// Snapshot has a feed read as it is now, beside going on from its offset, at its next page boundary. Those that were
-// not read when the task ends are forgotten.
+// ErrNoFeed is the error of a feed that a task does not have, ErrSnapshots of one for which too many snapshots wait.
+var (
+	ErrNoFeed    = errors.New("the task has no such feed")
+	ErrSnapshots = errors.New("snapshots wait already")
+)
+
+// Snapshot has a feed read as it is now, beside going on from its offset: at its next page boundary, or, where the
+// plugin wants it so, when all has been read. Those that were not begun when the task ends are forgotten.
 func (t *Task) Snapshot(feed, ident string) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -200,12 +212,16 @@ func (t *Task) Snapshot(feed, ident string) error {
 		f.mu.Lock()
 		defer f.mu.Unlock()
 		if len(f.snapshots) >= maxSnapshots {
-			return fmt.Errorf("feed %s: %d snapshots wait already", feed, len(f.snapshots))
+			return fmt.Errorf("feed %s: %d %w", feed, len(f.snapshots), ErrSnapshots)
 		}
 		f.snapshots = append(f.snapshots, ident)
+		select {
+		case f.wakes.came <- struct{}{}: // it need not doze on
+		default:
+		}
 		return nil
 	}
-	return fmt.Errorf("expected one of the task's feeds, found %q", feed)
+	return fmt.Errorf("%w: %q", ErrNoFeed, feed)
 }
 
 // snapshot is the one that is next.
@@ -218,10 +234,14 @@ func (f *feed) snapshot() (ident string, some bool) {
 	return f.snapshots[0], true
 }
 
-// taken says that the plugin has answered the one that was next.
-func (f *feed) taken() {
+// taken says that the plugin has answered the one that was next: it has begun to read it, or reads none.
+func (f *feed) taken(begun bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.lastSnapshot = FeedSnapshot{Ident: f.snapshots[0], At: time.Now(), Begun: begun}
+	if !begun {
+		f.log.Error("the plugin reads no snapshots of this feed", "snapshot", f.snapshots[0])
+	}
 	f.snapshots = f.snapshots[1:]
 }
 

@@ -135,6 +135,15 @@ type FeedProgress struct {
 	// Request is the last one for a page, Fault the last fault of one; each is zero where there was none.
 	Request FeedRequest
 	Fault   FeedFault
+	// Snapshot is the last one that the plugin was asked for; zero: none was.
+	Snapshot FeedSnapshot
+}
+
+// FeedSnapshot is a snapshot that a plugin was asked for at a time; it has begun to read it, or reads none.
+type FeedSnapshot struct {
+	Ident string
+	At    time.Time
+	Begun bool
 }
 
 // FeedRequest is a request for a page.
