@@ -29,6 +29,9 @@ func Of(what string, response *wit.Response, body []byte) *wit.Fault {
 	case isHTML(body):
 		f.Message += " with an HTML page: " + page(response.Status, body)
 	}
+	if id := transaction(body); id != "" {
+		f.Message += " (transaction " + id + ")"
+	}
 	if code != "" {
 		f.Code = &code
 	}
@@ -239,6 +242,55 @@ func document(body []byte) (code, message string) {
 		return "", strings.ToValidUTF8(line[:min(len(line), 200)], "\ufffd")
 	}
 	return "", ""
+}
+
+// maxTransaction is how many characters an id of a transaction may have to be told: SAP's have 32.
+const maxTransaction = 64
+
+// transaction is the id by which an SAP system has the request in its error log (/IWFND/ERROR_LOG), "" where an answer
+// says none.
+func transaction(body []byte) string {
+	id := ""
+	switch text := begin(body); {
+	case bytes.HasPrefix(text, []byte("{")):
+		id = errorOf(body).At("innererror").At("transactionid").Text
+	case bytes.HasPrefix(text, []byte("<")) && bytes.Contains(text, []byte("transactionid")):
+		id = transactionOfXML(body)
+	}
+	plain := func(r rune) bool {
+		return r >= '0' && r <= '9' || r >= 'A' && r <= 'Z' || r >= 'a' && r <= 'z' || r == '-'
+	}
+	if len(id) > maxTransaction || strings.ContainsFunc(id, func(r rune) bool { return !plain(r) }) {
+		return ""
+	}
+	return id
+}
+
+// transactionOfXML finds error/innererror/transactionid.
+func transactionOfXML(body []byte) string {
+	r := markup.NewReader(body)
+	for _, name := range []string{"error", "innererror", "transactionid"} {
+		for {
+			kind, err := r.Next()
+			if err != nil || kind == markup.End || kind == markup.Close {
+				return ""
+			}
+			if kind != markup.Open {
+				continue
+			}
+			if r.Local == name {
+				break
+			}
+			if r.Skip() != nil {
+				return ""
+			}
+		}
+	}
+	id, err := r.Content()
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(id)
 }
 
 // errorOf is the error object of a document in JSON, empty where there is none.

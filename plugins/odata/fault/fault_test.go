@@ -51,6 +51,19 @@ func TestErrorDocuments(t *testing.T) {
 			t.Errorf("%s: the detail is not the start of the body", name)
 		}
 	}
+	// The id by which SAP's error log has the request is told; what is none is not.
+	for body, id := range map[string]string{
+		`{"error":` + string(sap) + `}`: " (transaction 0F61D5F13A6D0060E00644D444B789F3)",
+		`<error><code>5</code><message>no</message><innererror><application/><transactionid> 5D2C </transactionid></innererror></error>`: "no (transaction 5D2C)",
+		`{"error":{"message":"no","innererror":{"transactionid":"a b"}}}`:                                                                "no",
+		`{"error":{"message":"no","innererror":{"transactionid":"` + strings.Repeat("A", 65) + `"}}}`:                                    "no",
+		`<error><message>no</message><transactionid>1</transactionid></error>`:                                                           "no",
+		`<error><message>no</message><innererror><transactionid>1`:                                                                       "no",
+	} {
+		if f := fault.Of("x", &wit.Response{Status: 500}, []byte(body)); !strings.HasSuffix(f.Message, id) {
+			t.Errorf("expected %q at the end, found %q", id, f.Message)
+		}
+	}
 	if f := fault.NotData("x", "a feed", []byte("<html>")); f.Kind != wit.FaultUnauthorized || !strings.Contains(f.Message, "logon page") {
 		t.Errorf("a logon page with status 200: found %v", f)
 	}
