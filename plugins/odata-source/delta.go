@@ -304,8 +304,8 @@ func (f *feed) resting(link string, before *deltaPosition, now int64) *deltaPosi
 // whose links count rows are asked for at once, as behind every such load.
 func (f *feed) back(at *deltaPosition, now int64) *deltaPosition {
 	if at.counted {
-		return &deltaPosition{phase: phaseChanges, url: at.kept, began: int(now), rewritten: at.rewritten, counted: true,
-			pass: at.pass, owed: at.owed}
+		return &deltaPosition{phase: phaseChanges, url: at.kept, began: int(now), rewritten: at.rewritten,
+			counted: true, pass: at.pass, owed: at.owed}
 	}
 	next := f.resting(at.kept, at, now)
 	next.rewritten = at.rewritten

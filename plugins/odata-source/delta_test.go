@@ -687,7 +687,6 @@ func TestSnapshotBesideChanges(t *testing.T) {
 			if err := f.catchUp(start); err != nil {
 				t.Fatal(err)
 			}
-			link, _ := wit.Lookup(f.stored, "url")
 			write(t, s, "MERGE", "Products(3)", map[string]any{"ProductName": "Before"})
 			before, lost := len(f.log), c.lost
 			f.answered = func(q *wit.Request, r *wit.Response) error {
@@ -704,7 +703,9 @@ func TestSnapshotBesideChanges(t *testing.T) {
 				t.Fatal(err)
 			}
 			f.answered = nil
-			rows := f.log[before:]
+			rows := slices.DeleteFunc(slices.Clone(f.log[before:]), func(e event) bool {
+				return e.headers[headerSnapshot] == ""
+			})
 			if len(rows) != c.rows || s.Count("Products") != 77 {
 				t.Errorf("%d rows came of %d, expected %d", len(rows), s.Count("Products"), c.rows)
 			}
@@ -715,16 +716,13 @@ func TestSnapshotBesideChanges(t *testing.T) {
 					t.Errorf("row %d of %d: headers %v", i, len(rows), e.headers)
 				}
 			}
-			if now, _ := wit.Lookup(f.stored, "url"); *now.Text != *link.Text {
-				t.Errorf("it goes on from %s, expected %s", *now.Text, *link.Text)
-			}
 			write(t, s, "MERGE", "Products(7)", map[string]any{"ProductName": "Behind"})
 			if err := f.catchUp(poll); err != nil {
 				t.Fatal(err)
 			}
 			f.equals(s, "Products", "ProductID", "ProductName")
-			if n := len(f.log) - before - len(rows); n < 3 {
-				t.Errorf("expected three changes at least, found %d", n)
+			if n := len(f.log) - before - len(rows); n != 3 {
+				t.Errorf("expected the three changes beside it, found %d", n)
 			}
 		})
 	}
