@@ -71,6 +71,7 @@ func (pg *Page) after() (*Position, error) {
 	}
 	next.further = at.further || at.beyond && next.seen > at.seen
 	pg.ordered(&next)
+	pg.remember(&next)
 	if read.Next.Href != "" {
 		target, err := pg.Resolve(read.Next)
 		if err != nil {
@@ -238,6 +239,8 @@ func (pg *Page) atEnd(next *Position) (*Position, error) {
 		return next, nil // by its own count the page wasn't all that is behind the key
 	case next.count < 0 && rows > 0 && pg.goBeyond(next):
 		return next, nil
+	case !short && next.count > next.seen-next.twice:
+		return pg.anew(next, "and at least "+strconv.Itoa(next.twice)+" of them twice, so that others are missing: the order of the service's rows changes between its pages")
 	case !short:
 		return pg.done(next), nil
 	case rows > 0 && !(pg.At.keyed() && pg.Out.Page.Count == int64(rows)):
@@ -360,7 +363,7 @@ func (pg *Page) answered(next *Position) (*Position, error) {
 	case checkWithout:
 		next.refused, next.without = at.refused, true
 	case checkEnd:
-		if count < 0 || count > at.seen {
+		if count < 0 || count > at.seen-at.twice {
 			// Without a level the counts of pages that are asked for by key were none of what is behind the key.
 			next.links = next.links || at.mixed && (at.level == 0 || at.pass > 0)
 			return pg.anew(next, "and it counts "+strconv.Itoa(count)+" now")
@@ -434,6 +437,10 @@ func (pg *Page) done(next *Position) *Position {
 	took := "?"
 	if at := int(pg.Answer.At); next.began > 0 && at >= next.began {
 		took = (time.Duration(at-next.began) * time.Millisecond).String()
+	}
+	if next.twice > 0 {
+		sdk.Log(wit.LevelWarn, pg.What()+": at least "+strconv.Itoa(next.twice)+" rows came twice: where the order of the service's rows changes between "+
+			"its pages, others are missing")
 	}
 	sdk.Log(wit.LevelInfo, pg.What()+": extraction finished: "+strconv.Itoa(next.seen)+" rows in "+took+"; "+came)
 	return &Position{url: pg.At.url, seen: next.seen, count: next.count, done: true, at: int(pg.Answer.At)}

@@ -44,6 +44,11 @@ type Position struct {
 	// tail is the hash of the last row's key where pages are asked for by counting: where it comes again, rows were
 	// inserted before.
 	tail string
+	// sample are marks of rows that came, see sampled; twice is how many of them came again. alike: the set has
+	// rows that are the same, so that none are remembered.
+	sample string
+	twice  int
+	alike  bool
 	// check is a question that goes before the page, one of those below.
 	check string
 	// level is the number of rows, those seen and those to come, that the service counts since it was found that rows
@@ -105,6 +110,7 @@ func (p *Position) items() []Item {
 		{Name: "check", Text: &p.check}, {Name: "level", Number: &p.level, Least: 1},
 		{Name: "probed", Number: &p.probed, Least: 1}, {Name: "laps", Flag: &p.laps}, {Name: "beyond", Flag: &p.beyond},
 		{Name: "further", Flag: &p.further}, {Name: "least", Number: &p.least, Least: 1}, {Name: "tail", Text: &p.tail},
+		{Name: "sample", Text: &p.sample}, {Name: "twice", Number: &p.twice, Least: 1}, {Name: "alike", Flag: &p.alike},
 		{Name: "followed", Trail: &p.followed}, {Name: "pages", Trail: &p.pages},
 		{Name: "empty", Number: &p.empty, Least: 1}, {Name: "pass", Number: &p.pass, Least: 1}, {Name: "tries", Number: &p.tries, Least: 1},
 		{Name: "refused", Text: &p.refused}, {Name: "without", Flag: &p.without}, {Name: "from", Text: &p.cursor.from},

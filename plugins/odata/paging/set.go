@@ -83,6 +83,12 @@ type Page struct {
 	lastAt uint32
 	// order watches the rows for as long as they come in the order of their keys.
 	order order
+	// sampling: the rows are remembered, of marks those up to the highest; came are those of the pages before.
+	sampling bool
+	// same: some of the page's rows are the same.
+	same        bool
+	marks, came []uint64
+	highest     uint64
 	// content is what the page holds.
 	content content
 	cursor  cursorPage
@@ -122,6 +128,7 @@ func (pg *Page) Look() (rows []wit.Row, keep bool) {
 		return nil, false
 	}
 	pg.handed += len(rows)
+	pg.sample(rows)
 	return pg.recognise(rows), true
 }
 

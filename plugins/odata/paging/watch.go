@@ -12,6 +12,7 @@ func (pg *Page) Begin() {
 	f, at := pg.Set, &pg.At
 	pg.content.reset(at.tail)
 	pg.beginCursor()
+	pg.beginSample()
 	pg.handed, pg.withheld, pg.deaf, pg.probed = 0, false, "", nil
 	pg.order = order{last: pg.order.last[:0], bytes: at.sorted || at.seen == 0, folds: at.folded || at.seen == 0}
 	pg.order.watching = at.check == "" && f.Ordered && !at.unordered && !at.links && f.Paging != "links" &&
