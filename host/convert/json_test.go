@@ -401,3 +401,26 @@ func TestPlainRun(t *testing.T) {
 		}
 	}
 }
+
+// Names of objects without schema are remembered from one document to the next: what a document comes to does not hang
+// on those before it.
+func TestNamesOfTheDocumentBefore(t *testing.T) {
+	reg := record.NewRegistry()
+	warm := newConverter(t, ClassJSON, reg, "schemas.enable", "false")
+	texts := []string{`{"a":1,"b":2}`, `{"a":1,"b":2}`, `{"b":1,"a":2}`, `{"a" : 1, "b" : 2}`, `{"a" : 1, "b" : 2}`,
+		`{"a":1,"a":2}`, `{"a":1,"a":2}`, `{"a\u0041":1,"ä":2}`, `{"a\u0041":1,"ä":2}`, `{"aA":1,"ä":{"a":[{"aA":3}]}}`,
+		`{"aA":1,"ä":{"a":[{"aA":3}]}}`, `{"a":1`, `{"a"`, `{"a":1,b:2}`, `{"a":1,"b":`, `{}`, `[{"a":1},{"a":2}]`, `{"":0}`,
+		`{"":0,"` + strings.Repeat("n", 200) + `":1,"c":2}`, `{"":0,"` + strings.Repeat("n", 200) + `":1,"c":2}`,
+		`{"` + "\xff" + `":1}`, `{"a":1,"b":2}`}
+	for _, text := range texts {
+		decode := func(c Converter) string {
+			b := &record.Batch{Registry: reg}
+			d, err := c.Decode(t.Context(), "t", []byte(text), b)
+			return fmt.Sprint(d.Form, b.Bytes(d), len(b.Data), err)
+		}
+		want := decode(newConverter(t, ClassJSON, reg, "schemas.enable", "false"))
+		if got := decode(warm); got != want {
+			t.Errorf("%.100s\n got %s\nwant %s", text, got, want)
+		}
+	}
+}

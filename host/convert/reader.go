@@ -730,7 +730,10 @@ func readDynamicMap(p *parser, dst []byte) ([]byte, *Error) {
 	}
 	dst = append(dst, datum.TagMap, 0)
 	start := len(dst) - 1
-	names := entries{base: len(p.seen), content: len(dst)}
+	names, at := entries{base: len(p.seen), content: len(dst)}, 0
+	if p.depth > 1 {
+		at = fewLeads // those inside of others are not remembered
+	}
 	defer func() { p.seen = p.seen[:names.base] }()
 	for opened := true; ; opened = false {
 		on, err := p.more(opened, '}')
@@ -741,18 +744,49 @@ func readDynamicMap(p *parser, dst []byte) ([]byte, *Error) {
 			count := len(p.seen) - names.base
 			return putCount(names.order(p, dst), start, count), nil
 		}
-		name, err := p.name()
-		if err != nil {
+		first := len(dst)
+		if dst, err = p.dynamicName(dst, &at); err != nil {
 			return dst, err
 		}
-		first := len(dst)
-		dst = datum.AppendBytes(append(dst, datum.TagText), name)
 		value := len(dst)
 		if dst, err = readDynamic(p, dst); err != nil {
 			return dst, err
 		}
 		names.note(p, dst, first, value)
 	}
+}
+
+// lead is a name that an object without schema had: as it stood in the document, with quotation marks and colon, and as
+// a key.
+type lead struct{ text, key []byte }
+
+// fewLeads is how many names of the object that came last are remembered, and how long they may be.
+const fewLeads, leadBytes = 128, 128
+
+// dynamicName takes the name of a member and the colon, and appends the name as a key. Mostly it is the name that stood
+// at the same place, at, in the document before.
+func (p *parser) dynamicName(dst []byte, at *int) ([]byte, *Error) {
+	n := *at
+	*at++
+	if n < len(p.leads) && bytes.HasPrefix(p.data[p.i:], p.leads[n].text) {
+		p.i += len(p.leads[n].text)
+		return append(dst, p.leads[n].key...), nil
+	}
+	p.peek()
+	from, start := p.i, len(dst)
+	name, err := p.name()
+	if err != nil {
+		return dst, err
+	}
+	dst = datum.AppendBytes(append(dst, datum.TagText), name)
+	if n < fewLeads && n <= len(p.leads) && p.i-from <= leadBytes {
+		if n == len(p.leads) {
+			p.leads = append(p.leads, lead{})
+		}
+		l := &p.leads[n]
+		l.text, l.key = append(l.text[:0], p.data[from:p.i]...), append(l.key[:0], dst[start:]...)
+	}
+	return dst, nil
 }
 
 // entries are those of one map, in p.seen from base on, with places counted from the object's first

@@ -29,6 +29,8 @@ type parser struct {
 	seen []entry
 	// ordered holds members or entries while they are put in order.
 	ordered []byte
+	// leads are the names of the object without schema that came last.
+	leads []lead
 	// ends are those of all arrays and objects of a document that is walked over level by level, by where they begin.
 	ends []byteRange
 	// scratch holds a text without its escapes.

@@ -43,10 +43,10 @@ func (s *schemas) inside(form wit.Form, b []byte, refuse func(string, ...any) er
 }
 
 // unmentioned tells of a dynamic value, by a look at its bytes alone, that it has no structure in it and so mentions no
-// schema, and that it does not nest too deep. What else may be wrong with it is found by who reads it.
+// schema, and that it does not nest too deep, which takes two bytes a level. What else may be wrong with it is found by
+// who reads it.
 func unmentioned(b []byte) bool {
-	return bytes.IndexByte(b, datum.TagStruct) < 0 && (len(b) <= datum.MaxDepth ||
-		bytes.Count(b, []byte{datum.TagArray})+bytes.Count(b, []byte{datum.TagMap}) < datum.MaxDepth)
+	return len(b) <= 2*datum.MaxDepth && bytes.IndexByte(b, datum.TagStruct) < 0
 }
 
 // giveInside gives the instance what a datum of the host's mentions.

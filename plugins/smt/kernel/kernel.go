@@ -111,6 +111,19 @@ func goPass(s *Rows) int {
 	return Done
 }
 
+// text is the size of a text of less than 8 KiB, with the byte in front of its size; w is the beginning of that. 0:
+// the text is longer, or bad.
+func text(w uint64) int {
+	n := int(w>>9&0x3f) + 2
+	if w&0x8000 != 0 {
+		n += int(w>>10&0x1fc0) + 1
+	}
+	if w&0x100 != 0 || w&0x808000 == 0x808000 {
+		n = 0
+	}
+	return n
+}
+
 // structure notes in s.Ends where the members of a structure begin, from s.Member on. It returns Full when it has come
 // to the end, or why it stopped.
 func structure(s *Rows, in unsafe.Pointer, end int) (why int) {
@@ -136,6 +149,17 @@ func structure(s *Rows, in unsafe.Pointer, end int) (why int) {
 		Store(ends, m*8, uint64(i))
 		code := Load(program.Fields, m*8)
 		m++
+		if code == OptionalText {
+			w := Load(data, i)
+			if w&0xff == 2 {
+				n := text(w)
+				i += n
+				if n == 0 || i > end {
+					return Done
+				}
+				continue
+			}
+		}
 		if code&Optional != 0 {
 			branch := uint64(Byte(data, i))
 			if branch&^2 != 0 {
@@ -255,28 +279,22 @@ func entries(s *Rows, in unsafe.Pointer, end int) (why int) {
 		i += key.Size
 		key = (*Key)(unsafe.Add(unsafe.Pointer(key), 48))
 		// what is passed over here may run past the end: that is told by the next key, or behind the last
-		tag := uint64(Byte(data, i))
+		tag := Load(data, i)
 		n := 0
-		if tag == uint64(datum.TagText) || tag == uint64(datum.TagBytes) {
-			size := int(Byte(data, i+1))
-			n = 2
-			if size >= 0x80 {
-				n = 3
-				size = size&0x7f | int(Byte(data, i+2))<<7
+		if tag&0xff == uint64(datum.TagText) || tag&0xff == uint64(datum.TagBytes) {
+			n = text(tag)
+		} else {
+			tag &= 0xff
+			if tag <= uint64(datum.TagTrue) {
+				n = 1
+			} else if tag <= uint64(datum.TagInt64) {
+				n = bits.TrailingZeros64(^Load(data, i+1)&highs)>>3 + 2
+				if n > 1+1<<(tag-uint64(datum.TagInt8)) { // as many bytes as the number has always fit
+					n = 0
+				}
+			} else if tag == uint64(datum.TagFloat64) {
+				n = 9
 			}
-			n += size >> 1
-			if size&1 != 0 || size >= 1<<14 {
-				n = 0
-			}
-		} else if tag <= uint64(datum.TagTrue) {
-			n = 1
-		} else if tag <= uint64(datum.TagInt64) {
-			n = bits.TrailingZeros64(^Load(data, i+1)&highs)>>3 + 2
-			if n > 1+1<<(tag-uint64(datum.TagInt8)) { // as many bytes as the number has always fit
-				n = 0
-			}
-		} else if tag == uint64(datum.TagFloat64) {
-			n = 9
 		}
 		if n == 0 {
 			s.Member = m

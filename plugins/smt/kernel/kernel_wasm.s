@@ -371,6 +371,85 @@ TEXT ·Structures(SB), NOSPLIT, $0-16
 						I64Add
 						Set R9
 						Get R10
+						I64Const $520
+						I64Eq
+						If
+							Get R5
+							Get R8
+							I64Add
+							I32WrapI64
+							I64Load $0
+							Set R11
+							Get R11
+							I64Const $255
+							I64And
+							I64Const $2
+							I64Eq
+							If
+								Block
+									Get R11
+									I64Const $9
+									I64ShrU
+									I64Const $63
+									I64And
+									I64Const $2
+									I64Add
+									Set R13
+									Get R11
+									I64Const $32768
+									I64And
+									I64Const $0
+									I64Ne
+									If
+										Get R13
+										Get R11
+										I64Const $10
+										I64ShrU
+										I64Const $8128
+										I64And
+										I64Const $1
+										I64Add
+										I64Add
+										Set R13
+									End
+									Get R11
+									I64Const $256
+									I64And
+									I64Const $0
+									I64Ne
+									Get R11
+									I64Const $8421376
+									I64And
+									I64Const $8421376
+									I64Eq
+									I32Or
+									If
+										I64Const $0
+										Set R13
+									End
+									Get R13
+									Set R12
+									Br $0
+								End
+								Get R8
+								Get R12
+								I64Add
+								Set R8
+								Get R12
+								I64Eqz
+								Get R8
+								Get R4
+								I64GtS
+								I32Or
+								If
+									I64Const $0
+									Set R3
+									Br $5
+								End
+								Br $2
+							End
+						End
+						Get R10
 						I64Const $8
 						I64And
 						I64Const $0
@@ -1390,65 +1469,72 @@ TEXT ·Maps(SB), NOSPLIT, $0-16
 						Get R7
 						I64Add
 						I32WrapI64
-						I64Load8U $0
+						I64Load $0
 						Set R11
 						I64Const $0
 						Set R12
 						Get R11
+						I64Const $255
+						I64And
 						I64Const $9
 						I64Eq
 						Get R11
+						I64Const $255
+						I64And
 						I64Const $10
 						I64Eq
 						I32Or
 						If
-							Get R5
-							Get R7
-							I64Add
-							I32WrapI64
-							I64Load8U $1
-							Set R13
-							I64Const $2
-							Set R12
-							Get R13
-							I64Const $128
-							I64GeS
-							If
-								I64Const $3
-								Set R12
-								Get R13
-								I64Const $127
+							Block
+								Get R11
+								I64Const $9
+								I64ShrU
+								I64Const $63
 								I64And
-								Get R5
-								Get R7
+								I64Const $2
 								I64Add
-								I32WrapI64
-								I64Load8U $2
-								I64Const $7
-								I64Shl
-								I64Or
 								Set R13
-							End
-							Get R12
-							Get R13
-							I64Const $1
-							I64ShrS
-							I64Add
-							Set R12
-							Get R13
-							I64Const $1
-							I64And
-							I64Const $0
-							I64Ne
-							Get R13
-							I64Const $16384
-							I64GeS
-							I32Or
-							If
+								Get R11
+								I64Const $32768
+								I64And
 								I64Const $0
+								I64Ne
+								If
+									Get R13
+									Get R11
+									I64Const $10
+									I64ShrU
+									I64Const $8128
+									I64And
+									I64Const $1
+									I64Add
+									I64Add
+									Set R13
+								End
+								Get R11
+								I64Const $256
+								I64And
+								I64Const $0
+								I64Ne
+								Get R11
+								I64Const $8421376
+								I64And
+								I64Const $8421376
+								I64Eq
+								I32Or
+								If
+									I64Const $0
+									Set R13
+								End
+								Get R13
 								Set R12
+								Br $0
 							End
 						Else
+							Get R11
+							I64Const $255
+							I64And
+							Set R11
 							Get R11
 							I64Const $2
 							I64LeU

@@ -59,6 +59,8 @@ const (
 	// Other is a member that the caller passes over.
 	Other
 	Optional = 8
+	// OptionalText is the most common of all.
+	OptionalText = Block | Optional | 2<<8
 )
 
 // Key is the key of an entry, tag included. Its first words stand here with masks; more may follow in Rest, each word
