@@ -168,6 +168,7 @@ func TestRealChains(t *testing.T) {
 				t.Fatalf("%v\n%s", err, heads[i])
 			}
 			got := outcome(t, b, faults)
+			again(t, golden, c, reg, got)
 			c.Close()
 			switch {
 			case strings.HasPrefix(want, "stage "):
