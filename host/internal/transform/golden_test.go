@@ -222,8 +222,8 @@ func TestTransformsAsKafkaDoes(t *testing.T) {
 	}
 }
 
-// again sends the record several times at once and expects the same of each: the plugin has loops, in assembly, for rows
-// that are like those before.
+// again sends the record several times at once and expects the same of each: the plugin has loops, in assembly, for
+// rows that are like those before.
 func again(t *testing.T, g golden, c *Chain, reg *record.Registry, want string) {
 	const times = 3
 	b := g.batch(t, reg)
