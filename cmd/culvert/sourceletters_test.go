@@ -22,7 +22,7 @@ func TestDeadLettersOfASource(t *testing.T) {
 		"exactly.once.source.support=enabled", "key.converter.schemas.enable=false",
 		"value.converter.schemas.enable=false")
 	run := func(more ...string) result {
-		lines := append(source("orders", address, "Orders"), "transforms=number",
+		lines := append(source("orders", address, "Orders"), "sap.odata.headers.enable=1", "transforms=number",
 			"transforms.number.type=org.apache.kafka.connect.transforms.Cast$Value",
 			"transforms.number.spec=ShipPostalCode:int16") // some are larger
 		return p.run("run", "--once", "--plugins", plugins(t, "smt"), "--data", p.data, worker,
@@ -71,6 +71,11 @@ func TestDeadLettersOfASource(t *testing.T) {
 				}
 				if err := json.Unmarshal([]byte(line), &l); err != nil {
 					t.Fatalf("%v in %s", err, line)
+				}
+				for _, want := range []string{`"sap.odata.entityset","value":"Orders"`, `"sap.odata.change","value":"read"`} {
+					if !payload && !strings.Contains(line, want) {
+						t.Fatalf("expected the header %s in %s", want, line)
+					}
 				}
 				id := l.Value.OrderID.String()
 				if payload {

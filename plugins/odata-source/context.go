@@ -56,6 +56,10 @@ type feed struct {
 	watch int
 	// pages is the set as it is read page by page.
 	pages paging.Set
+	// blocks are the headers of rows by what happened to their entity, nil where none are wanted; text is the schema of
+	// those headers.
+	blocks [][]byte
+	text   wit.Schema
 	// alike are types of other sets whose rows could be taken for the set's.
 	alike []string
 	// unknown are properties that came and that fresh metadata don't have.
@@ -84,7 +88,7 @@ func packContext(o *decodedContext) []byte {
 			b = pack.Text(pack.Text(b, field.Name), field.Value)
 		}
 		for _, on := range []bool{f.count, f.atom, f.ordered, f.countable, f.pageable, f.options.PrimitiveDecimals,
-			f.options.Lenient, f.options.Dates, f.options.Micros} {
+			f.options.Lenient, f.options.Dates, f.options.Micros, f.headers} {
 			b = pack.Flag(b, on)
 		}
 		b = pack.Number(pack.Number(b, f.options.ScaleFallback), int(f.options.Rounding))
@@ -116,7 +120,7 @@ func unpackContext(context []byte) (*decodedContext, error) {
 		}
 		for _, on := range []*bool{&f.count, &f.atom, &f.ordered, &f.countable, &f.pageable,
 			&f.options.PrimitiveDecimals, &f.options.Lenient, &f.options.Dates,
-			&f.options.Micros} {
+			&f.options.Micros, &f.headers} {
 			*on = r.Flag()
 		}
 		f.options.ScaleFallback, f.options.Rounding = r.Number(), edm.Rounding(r.Number())
@@ -188,6 +192,7 @@ func (f *feed) compile() error {
 	if f.rows != nil {
 		f.layout.Watch = f.rows.Watch
 	}
+	f.makeHeaders()
 	for _, field := range f.extra {
 		f.layout.KeyTail = datum.AppendText(f.layout.KeyTail, field.Value)
 	}
@@ -257,6 +262,9 @@ func (f *feed) schemas() []wit.Schema {
 	list := []wit.Schema{f.value}
 	if f.key.Nodes != nil {
 		list = append(list, f.key)
+	}
+	if f.blocks != nil {
+		list = append(list, f.text)
 	}
 	return list
 }

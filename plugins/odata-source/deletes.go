@@ -149,13 +149,16 @@ func (pg *page) enter(portion *wit.Portion, row *wit.Row, i int) {
 		watched := pg.Out.Watched[i*n+f.watch : (i+1)*n]
 		switch pg.kind(watched) {
 		case 'B':
-			if f.tracking.dropBefore {
-				return
+			if !f.tracking.dropBefore {
+				pg.Out.Data = f.tell(row, pg.Out.Data, changeBefore)
+				c.merged = append(c.merged, *row)
 			}
+			return
 		case 'D':
 			pg.buryRow(row, watched)
 			return
 		}
+		pg.Out.Data = f.tell(row, pg.Out.Data, pg.changeOf(watched))
 		c.merged = append(c.merged, *row)
 		return
 	}
@@ -172,6 +175,7 @@ func (pg *page) enter(portion *wit.Portion, row *wit.Row, i int) {
 			c.met[h] = true
 		}
 	}
+	pg.Out.Data = f.tell(row, pg.Out.Data, pg.changeOf(nil))
 	c.merged = append(c.merged, *row)
 }
 
@@ -235,7 +239,9 @@ func (pg *page) buryRow(row *wit.Row, watched []decode.Span) {
 		when = ms
 	}
 	if f.tracking.additive {
-		c.merged = append(c.merged, pg.marked(*row, when))
+		gone := pg.marked(*row, when)
+		pg.Out.Data = f.tell(&gone, pg.Out.Data, changeDeleted)
+		c.merged = append(c.merged, gone)
 		return
 	}
 	raws := make([][]byte, len(f.layout.Keys))
@@ -300,6 +306,7 @@ func (pg *page) deletedRows(data []byte, rows []wit.Row, origin uint32, raws [][
 	data = append(data, f.layout.KeyTail...)
 	row.Key = wit.Datum{Form: wit.Structured, Schema: f.layout.KeySchema, Start: uint32(start),
 		Size: uint32(len(data) - start)}
+	data = f.tell(&row, data, changeDeleted)
 	if f.tracking.deletes != deletesTombstone {
 		start = len(data)
 		data = f.appendDeleted(data, raws, when)
@@ -453,6 +460,7 @@ func (pg *page) reread(tag string, status uint16, piece []byte, last bool) (port
 				a.data = append(a.data, from...)
 			}
 			row.Origin = c.last
+			a.data = f.tell(&row, a.data, changeChanged)
 			a.rows = append(a.rows, row)
 		}
 		if len(c.out.Faults) > 0 {

@@ -212,12 +212,6 @@ func (f *follower) decode(n uint32, tag string, status uint16, body []byte, end 
 func (f *follower) take(row wit.Row, data []byte) {
 	key := fmt.Sprint(f.read(row.Key, data))
 	f.partitions[row.Partition]++
-	if row.Value.Form == wit.Absent {
-		delete(f.state, key)
-		f.log = append(f.log, event{key: key, tombstone: true})
-		return
-	}
-	value := f.members(row.Value, data)
 	headers := map[string]string{}
 	if row.Headers.Form == wit.Raw {
 		list, err := datum.Headers(nil, data[row.Headers.Start:row.Headers.Start+row.Headers.Size])
@@ -226,8 +220,17 @@ func (f *follower) take(row wit.Row, data []byte) {
 		}
 		for _, h := range list {
 			headers[h.Name] = string(h.Value)
+			if h.Form == wit.Structured {
+				headers[h.Name] = fmt.Sprint(f.read(wit.Datum{Form: h.Form, Schema: h.Schema, Size: uint32(len(h.Value))}, h.Value))
+			}
 		}
 	}
+	if row.Value.Form == wit.Absent {
+		delete(f.state, key)
+		f.log = append(f.log, event{key: key, tombstone: true, headers: headers})
+		return
+	}
+	value := f.members(row.Value, data)
 	f.log = append(f.log, event{key: key, value: value, headers: headers})
 	if value["RECORDMODE"] == "D" || value["ODQ_CHANGEMODE"] == "D" {
 		delete(f.state, key)

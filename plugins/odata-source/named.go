@@ -91,11 +91,17 @@ func (pg *page) decodeNamed(tag string, _ uint16, piece []byte, last bool) (port
 		return portion, true, err
 	}
 	pg.entities += len(pg.Out.Rows) + len(pg.Out.Faults)
-	portion.Rows, portion.Data, portion.Faults = pg.Out.Rows, pg.Out.Data, pg.Out.Faults
 	if pg.lone && f.tracking.on { // it may say that its entity is deleted
 		if err := pg.change(&portion); err != nil {
 			return wit.Portion{}, true, err
 		}
+	} else {
+		what := changeChanged
+		if pg.lone {
+			what = changeUnknown
+		}
+		pg.Out.Data = f.tellAll(pg.Out.Rows, pg.Out.Data, what)
+		portion.Rows, portion.Data, portion.Faults = pg.Out.Rows, pg.Out.Data, pg.Out.Faults
 	}
 	pg.declare(&portion)
 	if err := pg.followed(&portion); err != nil {

@@ -303,6 +303,7 @@ func (pg *page) portion() (wit.Portion, error) {
 	rows, keep := pg.Look()
 	portion := wit.Portion{}
 	if keep {
+		pg.Out.Data = pg.feed.tellAll(rows, pg.Out.Data, changeRead)
 		portion = wit.Portion{Rows: rows, Data: pg.Out.Data, Faults: pg.Out.Faults}
 	}
 	if len(rows) > 0 && !pg.declared {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"slices"
 	"strconv"
 
 	"github.com/culvert-project/culvert/wit"
@@ -19,9 +20,9 @@ const (
 
 // held is a row of such a load that is kept back until it is known whether it is the last one.
 type held struct {
-	row        wit.Row
-	key, value []byte
-	some       bool
+	row                 wit.Row
+	key, value, headers []byte
+	some                bool
 }
 
 // reloads tells whether the page is one of such a load.
@@ -45,7 +46,8 @@ func (pg *page) hold(portion *wit.Portion) {
 		data = pg.label(&row, data, false)
 		rows = append(rows, row)
 	}
-	*h = held{row: last, some: true, key: bytesOf(h.key, data, last.Key), value: bytesOf(h.value, data, last.Value)}
+	*h = held{row: last, some: true, key: bytesOf(h.key, data, last.Key), value: bytesOf(h.value, data, last.Value),
+		headers: bytesOf(h.headers, data, last.Headers)}
 	portion.Rows, portion.Data, pg.Out.Data, c.merged = rows, data, data, rows
 }
 
@@ -61,6 +63,8 @@ func (pg *page) release(rows []wit.Row, data []byte, last bool) ([]wit.Row, []by
 	data = append(data, h.key...)
 	row.Value.Start = uint32(len(data))
 	data = append(data, h.value...)
+	row.Headers.Start = uint32(len(data))
+	data = append(data, h.headers...)
 	data = pg.label(&row, data, last)
 	h.some = false
 	return append(rows, row), data
@@ -87,9 +91,14 @@ func (pg *page) settle(portion *wit.Portion) {
 	portion.Data, pg.Out.Data, pg.delta.owed = data, data, 0
 }
 
-// withMark puts the headers on a row.
+// withMark puts the headers on a row, behind those that it has.
 func withMark(row *wit.Row, data []byte, snapshot int, mark string) []byte {
-	headers := []datum.Header{{Name: headerSnapshot, Form: wit.Raw, Value: strconv.AppendInt(nil, int64(snapshot), 10)}}
+	var headers []datum.Header
+	if of := row.Headers; of.Form == wit.Raw { // a block of the plugin's own, see tell
+		headers, _ = datum.Headers(nil, slices.Clone(data[of.Start:of.Start+of.Size]))
+	}
+	headers = append(headers, datum.Header{Name: headerSnapshot, Form: wit.Raw,
+		Value: strconv.AppendInt(nil, int64(snapshot), 10)})
 	if mark != "" {
 		headers = append(headers, datum.Header{Name: headerMark, Form: wit.Raw, Value: []byte(mark)})
 	}

@@ -75,6 +75,10 @@ func declare() *setting.Table {
 	declareSubscriptions(t)
 	declareDecimals(t)
 	declareMetadata(t)
+	t.Declare(setting.Spec(headersEnable, wit.KindText, wit.Low, setting.Is("0"),
+		"1 gives each record headers that say where it comes from: "+headerService+", "+headerEntitySet+", "+headerVersion+" and "+headerChange+
+			", which is read for rows of sets that are read whole or behind a cursor, else created, changed, before or deleted.",
+		setting.Allowed(setting.Flags...), setting.Display("Headers")))
 	declareLater(t)
 	return t
 }
@@ -201,6 +205,8 @@ type entry struct {
 	extraText, extraSource string
 	// toPartition is that of the topic to which rows go, -1: by key.
 	toPartition int
+	// headers: records say where they come from.
+	headers bool
 	// cursor is the property of a cursor, "" for none.
 	cursor   string
 	lookback int
@@ -238,6 +244,7 @@ func entries(v setting.Values) []entry {
 		e.extraText, e.extraSource = g.Text(nameKeyExtra), g.Source(nameKeyExtra)
 		e.extra, _ = keyExtra(e.extraText)
 		e.toPartition = g.Number(namePartition)
+		e.headers, _ = setting.Flag(v.Text(headersEnable))
 		e.tracking, e.subscribing = readTracking(v, g), readSubscribing(v, g)
 		_, own := v.Given(config.InGroup(g.Digits, nameFormat))
 		_, shared := v.Given("sap.odata." + nameFormat)

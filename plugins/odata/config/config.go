@@ -79,7 +79,6 @@ func Declare(t *setting.Table) {
 	proxy(t)
 	security(t)
 	load(t)
-	later(t)
 }
 
 // authentication declares how the host logs on.
@@ -171,15 +170,6 @@ func load(t *setting.Table) {
 		setting.Spec("sap.odata.logoff.path", wit.KindText, wit.Low, setting.Is("/sap/public/bc/icf/logoff"), "Path that ends a session, which is asked for when the last connector of a user stops. Empty: none.",
 			setting.Role(role.LogoffPath), group, setting.Display("Log off")),
 	)
-}
-
-// later declares what is known and not built yet.
-func later(t *setting.Table) {
-	one := func(name string, kind wit.SettingKind, documentation string, harmless ...string) {
-		t.Later(setting.Spec(name, kind, wit.Low, nil, documentation), harmless...)
-	}
-	one("sap.odata.headers.enable", wit.KindText, "Whether records get headers that say where they come from.", "0", "false")
-	t.Instead("sap.odata.headers.enable", "the transform InsertHeader puts a header with the same text on each record")
 }
 
 // Examine checks the settings of a connector that has declared these: each by itself, and those that are about one

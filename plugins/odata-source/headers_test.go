@@ -1,0 +1,91 @@
+package main
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/culvert-project/culvert/examples/demo-service/service"
+)
+
+// Records say what happened to their entity, in every mode; a service that does not tell created entities from changed
+// ones has both changed.
+func TestHeadersSayWhereRecordsComeFrom(t *testing.T) {
+	const enabled = headersEnable + "=1"
+	whole := []string{"sap.odata#00.service=" + northwind, "sap.odata#00.entityset=Products", "sap.odata#00.topic=t"}
+	for _, c := range []struct {
+		name     string
+		path     string
+		set      string
+		settings []string
+		// after are the changes behind the load of one row changed, one made and one deleted.
+		after []string
+	}{
+		{"full mode", northwind, "Products", whole, nil},
+		{"full mode, Atom", northwind, "Products", append(whole, "sap.odata#00.format=atom"), nil},
+		{"delta mode", sapNorthwind, "Products", tracked00("Products"), []string{"changed", "changed", "deleted"}},
+		{"delta mode, both forms", sapNorthwind, "Products", tracked00("Products", "sap.odata#00.deletes=both"),
+			[]string{"changed", "changed", "deleted", "deleted"}},
+		{"ODP", odpNorthwind, "FactsOfProducts", odpSet("Products"), []string{"before", "changed", "created", "deleted"}},
+		{"ODP, additive", odpNorthwind, "FactsOfProducts", odpSet("Products", "sap.odata#00.delta.kind=additive"),
+			[]string{"before", "changed", "created", "deleted"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := service.New(service.Options{Rows: 30})
+			f := newFollower(t, s, append(slices.Clone(c.settings), enabled)...)
+			if err := f.catchUp(start); err != nil {
+				t.Fatal(err)
+			}
+			loaded := len(f.log)
+			if loaded != s.Count("Products") {
+				t.Fatalf("%d rows of %d", loaded, s.Count("Products"))
+			}
+			if c.after != nil {
+				write(t, s, "MERGE", "Products(3)", map[string]any{"ProductName": "Changed"})
+				write(t, s, "POST", "Products", map[string]any{"ProductID": 9000, "ProductName": "New", "Discontinued": false})
+				write(t, s, "DELETE", "Products(4)", nil)
+				if err := f.catchUp(poll); err != nil {
+					t.Fatal(err)
+				}
+			}
+			var after []string
+			for i, e := range f.log {
+				want := "read"
+				if i >= loaded {
+					want = e.headers[headerChange]
+					after = append(after, want)
+				}
+				if d := cmp.Diff(map[string]string{headerService: c.path, headerEntitySet: c.set, headerVersion: version,
+					headerChange: want}, e.headers); d != "" {
+					t.Fatalf("row %d: %s", i, d)
+				}
+			}
+			if slices.Sort(after); !slices.Equal(after, slices.Sorted(slices.Values(c.after))) {
+				t.Errorf("expected %v, found %v", c.after, after)
+			}
+		})
+	}
+}
+
+// A load that takes the place of a lost token has its own headers beside them.
+func TestHeadersOfAReload(t *testing.T) {
+	s := service.New(service.Options{Rows: 30, Switches: service.Switches{PageSize: 20}})
+	f := newFollower(t, s, tracked00("Products", "sap.odata#00.delta.lost=reload", headersEnable+"=true")...)
+	if err := f.catchUp(start); err != nil {
+		t.Fatal(err)
+	}
+	s.Set("expire-tokens", "")
+	before := len(f.log)
+	if err := f.catchUp(poll); err != nil {
+		t.Fatal(err)
+	}
+	for i, e := range f.log {
+		if again := i >= before; e.headers[headerChange] != "read" || (e.headers[headerSnapshot] != "") != again {
+			t.Errorf("row %d of %d: headers %v", i, len(f.log), e.headers)
+		}
+	}
+	if first, last := f.log[before], f.log[len(f.log)-1]; first.headers[headerMark] != "begin" || last.headers[headerMark] != "end" {
+		t.Errorf("headers of the first and the last row: %v, %v", first.headers, last.headers)
+	}
+}
