@@ -70,6 +70,8 @@ type Consumer struct {
 	o      ConsumerOptions
 	client *kgo.Client
 	guard  *guard
+	// session says whether the member may have been given up.
+	session *session
 
 	mu    sync.Mutex
 	owned map[string]map[int32]bool
@@ -96,7 +98,7 @@ func NewConsumer(c Config, o ConsumerOptions) (*Consumer, error) {
 		c.Consumer.ClientID = o.ClientID
 	}
 	s := &Consumer{config: c, o: o, owned: map[string]map[int32]bool{}, longest: MaxNote,
-		ready: make(chan struct{})}
+		session: newSession(c.Consumer.SessionTimeout), ready: make(chan struct{})}
 	topics, err := o.topicOpts()
 	if err != nil {
 		return nil, err
@@ -111,6 +113,7 @@ func NewConsumer(c Config, o ConsumerOptions) (*Consumer, error) {
 		kgo.OnPartitionsAssigned(s.assigned),
 		kgo.OnPartitionsRevoked(s.revoked),
 		kgo.OnPartitionsLost(s.lost),
+		kgo.WithHooks(s.session),
 	)
 	if c.Consumer.Instance != "" {
 		opts = append(opts, kgo.InstanceID(c.Consumer.Instance))
@@ -330,6 +333,19 @@ func (s *Consumer) Owned() map[string][]int32 {
 func (s *Consumer) Member() string {
 	id, _ := s.client.GroupMetadata()
 	return id
+}
+
+// Alive returns nil where the partitions of this member cannot have gone to another one without its knowing. Within its
+// session it costs nothing; behind one that is over, as after a pause of the process, the coordinator is asked.
+func (s *Consumer) Alive(ctx context.Context) error {
+	if s.session.lasts() {
+		return nil
+	}
+	var instance *string
+	if id := s.config.Consumer.Instance; id != "" {
+		instance = &id
+	}
+	return s.session.confirm(ctx, s.client, s.o.Group, instance)
 }
 
 // Commit stores offsets with the group and waits for the answer. Those of partitions that are no longer this member's

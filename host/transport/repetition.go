@@ -293,6 +293,13 @@ func (c *Client) tryOnce(ctx context.Context, p *admission, e *exchange, fetchin
 		p.leave()
 		return nil, nil, nil, err
 	}
+	if !fetching {
+		if err := MaySend(ctx); err != nil {
+			answered()
+			p.leave()
+			return nil, nil, nil, err
+		}
+	}
 	a, h, err := c.send(ctx, p, e, used)
 	if err == nil && !a.wantsToken(h) {
 		used.accepted.Store(true)

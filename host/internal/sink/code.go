@@ -86,6 +86,8 @@ type Chain interface {
 type Consumer interface {
 	Poll(ctx context.Context) ([]*kgo.Record, error)
 	Commit(ctx context.Context, offsets kafka.Offsets) error
+	// Alive is nil where partitions cannot have gone to another member unheard.
+	Alive(ctx context.Context) error
 	Close()
 }
 

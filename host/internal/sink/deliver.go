@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/host/guard"
+	"github.com/culvert-project/culvert/host/internal/pause"
 	"github.com/culvert-project/culvert/host/internal/task"
 	"github.com/culvert-project/culvert/host/kafka"
 	"github.com/culvert-project/culvert/host/plugin"
@@ -172,10 +173,13 @@ func (w *writing) job(j *job) ([]job, error) {
 	}
 	w.task.count.requests.Add(1)
 	start := time.Now()
-	response, err := w.exchange(j)
+	response, err := w.exchange(j, items)
 	w.task.count.send.Since(start)
 	var lost *transport.NoAnswer
+	var held *unsent
 	switch {
+	case errors.As(err, &held):
+		return nil, held.cause
 	case errors.As(err, &lost):
 		response = wit.Response{Tag: j.Request.Tag, Target: j.Request.Target, At: time.Now().UnixMilli()}
 	case err != nil && w.working.Err() != nil:
@@ -195,9 +199,10 @@ func (w *writing) job(j *job) ([]job, error) {
 
 // exchange sends a delivery's request. One that fails although the client has tried as often as it does, and that the
 // service has not got, is sent again for as long as the task's settings allow.
-func (w *writing) exchange(j *job) (wit.Response, error) {
+func (w *writing) exchange(j *job, items []*item) (wit.Response, error) {
+	working := transport.Before(w.working, func() error { return w.ours(items) })
 	for tries := w.task.o.Retry.Begin(); ; {
-		response, err := w.task.o.Client.Exchange(w.working, &j.Request)
+		response, err := w.task.o.Client.Exchange(working, &j.Request)
 		var lost *transport.NoAnswer
 		var f *wit.Fault
 		if err == nil || errors.As(err, &lost) || !errors.As(err, &f) || f.Kind != wit.FaultTransient {
@@ -209,6 +214,43 @@ func (w *writing) exchange(j *job) (wit.Response, error) {
 		}
 		w.task.count.faults.All.Add(1)
 		w.task.log.Warn("a request failed and is sent again", "request", j.Request.Method+" "+transport.ShownTarget(j.Request.Target), "error", err)
+	}
+}
+
+// askEvery is how often a group is asked again that cannot say whether the task is still its member.
+const askEvery = time.Second
+
+// unsent is the error of a request that was not sent because its records may be another member's. A cause of nil: they
+// are, and that one writes them.
+type unsent struct{ cause error }
+
+func (u *unsent) Error() string {
+	if u.cause == nil {
+		return "the records are another member's of the group"
+	}
+	return u.cause.Error()
+}
+
+func (u *unsent) Unwrap() error { return u.cause }
+
+// ours waits until it is certain whose records are: a worker that was paused for longer than its session goes on in the
+// belief that they are its own, while another one writes them, and what comes after them.
+func (w *writing) ours(items []*item) error {
+	for said := false; ; {
+		err := w.task.consumer.Alive(w.working)
+		switch {
+		case !w.task.ledger.owned(items):
+			return &unsent{}
+		case err == nil:
+			return nil
+		}
+		if !said {
+			said = true
+			w.task.log.Warn("nothing is sent: the group's session is over, and nobody says whether it goes on", "error", err)
+		}
+		if err := pause.For(w.stopping, askEvery); err != nil {
+			return &unsent{err}
+		}
 	}
 }
 

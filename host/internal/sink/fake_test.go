@@ -33,6 +33,7 @@ type group struct {
 	events    Rebalances
 	atMost    int
 	refuse    error // commits fail with it
+	away      error // nobody can say whether the member is one
 	longest   int   // of the notes, in bytes
 	takes     int   // the longest note that brokers take; 0: kafka.MaxNote
 }
@@ -171,6 +172,13 @@ func (g *group) Commit(_ context.Context, offsets kafka.Offsets) error {
 	return nil
 }
 
+// Alive fails while the group is out of reach.
+func (g *group) Alive(context.Context) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.away
+}
+
 func (g *group) Close() {}
 
 func (g *group) caughtUp(context.Context) (bool, error) {
@@ -204,6 +212,9 @@ func (s *service) Fetch(context.Context, wit.Need) ([]wit.Response, error) {
 }
 
 func (s *service) Exchange(ctx context.Context, r *wit.Request) (wit.Response, error) {
+	if err := transport.MaySend(ctx); err != nil {
+		return wit.Response{}, err
+	}
 	s.mu.Lock()
 	body := string(r.Body)
 	s.requests = append(s.requests, body)

@@ -1,0 +1,90 @@
+package kafka
+
+import (
+	"errors"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// clock is a time that a test sets.
+type clock struct {
+	mu sync.Mutex
+	at time.Time
+}
+
+func (c *clock) now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.at
+}
+
+func (c *clock) goOn(by time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.at = c.at.Add(by)
+}
+
+// Within its session a member asks nobody. Behind one, the coordinator's word counts, and nothing else: not the answer
+// to a heartbeat that was on its way, nor how long ago the last one went well.
+func TestMemberBeyondItsSession(t *testing.T) {
+	b := openTestBroker(t, t.TempDir())
+	put(t, b.Addr(), "orders", "1")
+	config := testConfig(b.Addr())
+	config.Consumer.SessionTimeout, config.Consumer.HeartbeatInterval = 5*time.Minute, 4*time.Minute // none but those that are asked for
+	config.Consumer.Assignors = []string{"range"}                                                    // which has no early heartbeat
+	s, err := NewConsumer(config, ConsumerOptions{Group: "connect-zombie", Topics: []string{"orders"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+	c := &clock{at: time.Now()}
+	s.session.now = c.now
+	pollValues(t, s, 1, Offsets{})
+
+	var mu sync.Mutex
+	asked, code := 0, int16(0)
+	b.cluster.ControlKey(int16(kmsg.Heartbeat), func(r kmsg.Request) (kmsg.Response, error, bool) {
+		b.cluster.KeepControl()
+		mu.Lock()
+		defer mu.Unlock()
+		asked++
+		answer := r.ResponseKind().(*kmsg.HeartbeatResponse)
+		answer.ErrorCode = code
+		return answer, nil, true
+	})
+	expect := func(what string, answer *kerr.Error, times int, want error) {
+		t.Helper()
+		mu.Lock()
+		asked, code = 0, 0
+		if answer != nil {
+			code = answer.Code
+		}
+		mu.Unlock()
+		err := s.Alive(testContext(t))
+		mu.Lock()
+		defer mu.Unlock()
+		if !errors.Is(err, want) || asked != times {
+			t.Errorf("%s: asked %d times, %v", what, asked, err)
+		}
+	}
+	expect("at first", nil, 1, nil)
+	expect("within the session", kerr.UnknownMemberID, 0, nil)
+	c.goOn(config.Consumer.SessionTimeout - 1)
+	expect("at its end", kerr.UnknownMemberID, 0, nil)
+	c.goOn(1)
+	s.session.OnBrokerE2E(kgo.BrokerMetadata{}, int16(kmsg.Heartbeat), kgo.BrokerE2E{}) // answered, nobody knows what
+	expect("behind it", kerr.UnknownMemberID, 1, kerr.UnknownMemberID)
+	expect("once more", kerr.FencedInstanceID, 1, kerr.FencedInstanceID)
+	expect("while the group rebalances", kerr.RebalanceInProgress, 1, nil)
+	c.goOn(config.Consumer.SessionTimeout - 1)
+	s.session.OnBrokerE2E(kgo.BrokerMetadata{}, int16(kmsg.Heartbeat), kgo.BrokerE2E{ReadErr: errors.New("cut")})
+	expect("a heartbeat that was cut", nil, 0, nil)
+	s.session.OnBrokerE2E(kgo.BrokerMetadata{}, int16(kmsg.Heartbeat), kgo.BrokerE2E{})
+	c.goOn(config.Consumer.SessionTimeout - 1)
+	expect("behind a heartbeat that was answered in time", nil, 0, nil)
+}
