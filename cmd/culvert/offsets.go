@@ -28,7 +28,7 @@ const maxAnswer = 64 << 20
 func newOffsets() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "offsets",
-		Short: "Show, set or reset where a connector goes on",
+		Short: "Show, set, reset or take over where a connector goes on",
 		Long: `Show, set or reset where a connector goes on: a source in its service, a sink in its topics. With --url a worker that runs is asked, be it
 Culvert or Kafka Connect; offsets are changed there only while the connector is stopped (PUT /connectors/NAME/stop). Without --url the
 files of the installation are named, as for culvert run, and no worker may be at work in its data folder; a worker that runs elsewhere
@@ -67,7 +67,8 @@ writes its own offsets over what is set here, so stop it first.`,
 			"Delete a connector's offsets: everything is read again", 1,
 			func(c *cobra.Command, call caller, args []string) error {
 				return told(c)(call(http.MethodDelete, nil))
-			}))
+			}),
+		newOffsetsImport())
 	return c
 }
 

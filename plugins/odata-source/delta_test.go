@@ -753,3 +753,24 @@ func TestRewrittenLink(t *testing.T) {
 		}
 	}
 }
+
+// The delta link of another connector, which stores nothing else, is gone on from.
+func TestDeltaLinkThatIsTakenOver(t *testing.T) {
+	s := service.New(service.Options{Rows: 30})
+	f := newFollower(t, s, tracked00("Products")...)
+	if err := f.catchUp(start); err != nil {
+		t.Fatal(err)
+	}
+	url, _ := wit.Lookup(f.stored, "url")
+	f.stored = []wit.Field{wit.TextField("url", *url.Text)}
+	write(t, s, "MERGE", "Products(3)", map[string]any{"ProductName": "Changed"})
+	if err := f.p.CheckOffset([]wit.Field{wit.TextField("service", sapNorthwind), wit.TextField("entityset", "Products")}, f.stored); err != nil {
+		t.Fatal(err)
+	}
+	before := len(f.log)
+	f.start()
+	if err := f.catchUp(start); err != nil || len(f.log) != before+1 {
+		t.Errorf("expected one change, found %d, %v", len(f.log)-before, err)
+	}
+	f.equals(s, "Products", "ProductID", "ProductName")
+}

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"strings"
+
 	"github.com/culvert-project/culvert/plugins/odata/paging"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -103,6 +105,9 @@ func readDelta(offset []wit.Field) (*deltaPosition, error) {
 	p := &deltaPosition{}
 	if err := paging.ReadItems(offset, p.items()); err != nil {
 		return nil, err
+	}
+	if p.phase == "" && strings.Contains(strings.ToLower(p.url), "deltatoken") { // another connector's, taken over
+		p.phase, p.rest = phaseChanges, true
 	}
 	switch p.phase {
 	case phaseAsk, phaseEnd, phaseOpen, phaseWait, phaseLoad, phaseChanges, phaseLinks:

@@ -1,0 +1,165 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/culvert-project/culvert/host/connect"
+	"github.com/culvert-project/culvert/host/shown"
+)
+
+// importedAs is the field of a source's offset that takes the URL from which to go on.
+const importedAs = "url"
+
+// importing is what `culvert offsets import` is asked for.
+type importing struct {
+	topic, servers, file string
+	field                string
+	names                []string
+	yes, dry             bool
+
+	// body is what is sent to REST.
+	body []byte
+}
+
+func newOffsetsImport() *cobra.Command {
+	var i importing
+	c := newOffsetsCommand("import NAME [worker-file connector-files…]",
+		"Take over offsets that another connector has stored, whatever their fields are called", 1,
+		func(c *cobra.Command, call caller, _ []string) error {
+			return told(c)(call(http.MethodPatch, i.body))
+		})
+	c.Long = `Take over offsets that another connector of the same name has stored in a topic of Kafka Connect's form, whose fields nobody has
+written down. Fields with a URL are shown, and the one from which to go on is asked for; --field names it instead, and --yes asks nothing.
+The connector's service has to be the one that the URL leads to. --partition says what the partition's fields are called here. The topic
+is read from the cluster of --bootstrap-servers or of the worker's file -p, else from the embedded broker in --data.`
+	c.Example = `  culvert offsets import orders --from-topic connect-offsets -p worker.properties --dry-run
+  culvert offsets import orders --from-topic connect-offsets -p worker.properties --field nextLink --yes \
+      --partition servicePath=service --partition set=entityset --url http://127.0.0.1:8083`
+	f := c.Flags()
+	f.StringVar(&i.topic, "from-topic", "", "`TOPIC` with the offsets")
+	f.StringVar(&i.servers, "bootstrap-servers", "", "Kafka brokers of the topic as `host:port`,…")
+	f.StringVarP(&i.file, "properties", "p", "", "`file` of the worker, for how the topic's brokers are reached")
+	f.StringVar(&i.field, "field", "", "`NAME` of the field with the URL from which to go on")
+	f.StringArrayVar(&i.names, "partition", nil, "field of the partitions and what it is called here, as `THEIRS=OURS`")
+	f.BoolVar(&i.yes, "yes", false, "ask nothing")
+	f.BoolVar(&i.dry, "dry-run", false, "show what would be set, and change nothing")
+	set := c.RunE
+	c.RunE = func(c *cobra.Command, args []string) error {
+		if i.topic == "" {
+			return wrong(errors.New("expected --from-topic"))
+		}
+		data, err := c.Flags().GetString("data")
+		if err != nil {
+			return wrong(err)
+		}
+		log := slog.New(slog.NewTextHandler(c.ErrOrStderr(), &slog.HandlerOptions{Level: slog.LevelWarn}))
+		stored, err := i.read(c.Context(), data, args[0], log)
+		if err != nil {
+			return err
+		}
+		goOn, err := i.decide(stored, c.InOrStdin(), c.OutOrStdout())
+		if err != nil || !goOn {
+			return err
+		}
+		return set(c, args)
+	}
+	return c
+}
+
+// read is what the topic holds of the connector.
+func (i *importing) read(ctx context.Context, data, connector string, log *slog.Logger) ([]connect.StoredOffset, error) {
+	brokers, done, err := brokersOf(ctx, data, i.servers, i.file, log)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	stored, err := connect.ReadStored(ctx, brokers, i.topic, connector, log)
+	if err != nil {
+		return nil, failed(err)
+	}
+	if len(stored) == 0 {
+		return nil, failed(fmt.Errorf("topic %s holds no offsets of connector %s", i.topic, connector))
+	}
+	return stored, nil
+}
+
+// decide shows what was found, finds out which field counts, and makes the body. goOn: it is to be set.
+func (i *importing) decide(stored []connect.StoredOffset, in io.Reader, out io.Writer) (goOn bool, err error) {
+	names := map[string]string{}
+	for _, pair := range i.names {
+		theirs, ours, ok := strings.Cut(pair, "=")
+		if !ok || theirs == "" || ours == "" {
+			return false, wrong(fmt.Errorf("--partition: expected THEIRS=OURS, found %q", pair))
+		}
+		names[theirs] = ours
+	}
+	var fields []string // that hold a URL in all of them
+	for n, s := range stored {
+		fmt.Fprintln(out, shown.Text(s.String()))
+		if n == 0 {
+			fields = s.URLs()
+		}
+		fields = slices.DeleteFunc(fields, func(name string) bool { return !slices.Contains(s.URLs(), name) })
+	}
+	answers := bufio.NewReader(in)
+	switch {
+	case i.field != "":
+	case len(fields) == 0:
+		return false, failed(errors.New("no field holds a URL in all of them: --field names one"))
+	case len(fields) == 1:
+		i.field = fields[0]
+	case i.yes || i.dry:
+		return false, failed(fmt.Errorf("several fields hold a URL (%s): --field names the one from which to go on",
+			shown.Text(strings.Join(fields, ", "))))
+	default:
+		fmt.Fprintf(out, "Fields with a URL: %s. From which one is it to be gone on? ", shown.Text(strings.Join(fields, ", ")))
+		if i.field, err = answer(answers); err != nil {
+			return false, failed(err)
+		}
+	}
+	body := []byte(`{"offsets":[`)
+	for n, s := range stored {
+		one, err := s.As(i.field, importedAs, names)
+		if err != nil {
+			return false, failed(err)
+		}
+		if n > 0 {
+			body = append(body, ',')
+		}
+		body = append(body, one...)
+	}
+	i.body = append(body, "]}"...)
+	fmt.Fprintf(out, "To be set, from the field %s:\n%s\n", shown.Text(i.field), shown.Text(string(bytes.TrimSpace(i.body))))
+	if i.dry || i.yes {
+		return !i.dry, nil
+	}
+	fmt.Fprint(out, "Set it (yes or no)? ")
+	text, err := answer(answers)
+	if err != nil {
+		return false, failed(err)
+	}
+	if text != "yes" {
+		return false, failed(errors.New("nothing was changed"))
+	}
+	return true, nil
+}
+
+// answer is a line of whoever is asked.
+func answer(in *bufio.Reader) (string, error) {
+	line, err := in.ReadString('\n')
+	if err != nil && strings.TrimSpace(line) == "" {
+		return "", fmt.Errorf("expected an answer, or --field and --yes: %w", err)
+	}
+	return strings.TrimSpace(line), nil
+}

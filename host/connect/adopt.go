@@ -1,0 +1,121 @@
+package connect
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/culvert-project/culvert/host/internal/offset"
+	"github.com/culvert-project/culvert/host/kafka"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// StoredOffset is an offset that some connector has stored in the form of Kafka Connect, whatever its fields are called.
+type StoredOffset struct {
+	Partition, Offset []wit.Field
+}
+
+// mostStored bounds the partitions of one connector that are taken over together.
+const mostStored = 10_000
+
+// ReadStored reads what a topic of offsets holds of a connector, in the order of the partitions' texts. Records of other
+// connectors are passed over, and those that are nobody's are logged; one of this connector that cannot be read is an
+// error, unless a newer one has overtaken it.
+func ReadStored(ctx context.Context, brokers kafka.Config, topic, connector string, log *slog.Logger) ([]StoredOffset,
+	error) {
+	reader, err := kafka.NewReader(brokers)
+	if err != nil {
+		return nil, err
+	}
+	defer reader.Close()
+	type entry struct {
+		StoredOffset
+		fault error
+		at    *kgo.Record
+	}
+	found := map[string]entry{}
+	_, err = reader.Read(ctx, topic, kafka.ReadOptions{}, func(r *kgo.Record) error {
+		name, partition, err := offset.ParseKey(r.Key)
+		switch {
+		case err != nil:
+			log.Warn("a record in the topic of offsets is skipped", "topic", r.Topic, "partition", r.Partition, "offset",
+				r.Offset, "error", err)
+			return nil
+		case name != connector:
+			return nil
+		}
+		id := offset.Identity(partition)
+		if before, some := found[id]; some && before.at.Partition != r.Partition &&
+			r.Timestamp.Before(before.at.Timestamp) {
+			return nil // the same fields in another order, which lie in another partition of the topic
+		}
+		e := entry{StoredOffset: StoredOffset{Partition: partition}, at: &kgo.Record{Partition: r.Partition, Timestamp: r.Timestamp}}
+		if r.Value == nil {
+			found[id] = e // deleted
+		} else if e.Offset, err = offset.ParseFields(r.Value); err != nil {
+			e.fault = fmt.Errorf("topic %s, partition %d, offset %d: the offset of %s: %w", r.Topic, r.Partition, r.Offset,
+				offset.AppendFields(nil, partition), err)
+		}
+		found[id] = e
+		if len(found) > mostStored {
+			return fmt.Errorf("topic %s: expected at most %d partitions of connector %s, found more", topic, mostStored,
+				connector)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	var all []StoredOffset
+	for _, e := range found {
+		err = errors.Join(err, e.fault)
+		if e.Offset != nil {
+			all = append(all, e.StoredOffset)
+		}
+	}
+	slices.SortFunc(all, func(a, b StoredOffset) int {
+		return bytes.Compare(offset.AppendFields(nil, a.Partition), offset.AppendFields(nil, b.Partition))
+	})
+	return all, err
+}
+
+// String is the offset as Kafka Connect writes it.
+func (s StoredOffset) String() string {
+	return fmt.Sprintf("%s → %s", offset.AppendFields(nil, s.Partition), offset.AppendFields(nil, s.Offset))
+}
+
+// URLs are the names of the offset's fields that hold a URL, or its path.
+func (s StoredOffset) URLs() (names []string) {
+	for _, f := range s.Offset {
+		if t := f.Value.Text; t != nil && (strings.Contains(*t, "://") || strings.HasPrefix(*t, "/")) {
+			names = append(names, f.Name)
+		}
+	}
+	return names
+}
+
+// As is the offset as a body for REST: the value of one of its fields under another name, and the partition's fields
+// under those that names has for theirs.
+func (s StoredOffset) As(field, name string, names map[string]string) (text []byte, err error) {
+	value, ok := wit.Lookup(s.Offset, field)
+	if !ok || value.Text == nil {
+		return nil, fmt.Errorf("%v: expected a text in the field %s", s, field)
+	}
+	partition := slices.Clone(s.Partition)
+	for i := range partition {
+		if to, ok := names[partition[i].Name]; ok {
+			partition[i].Name = to
+		}
+	}
+	text = append(text, `{"partition":`...)
+	text = offset.AppendFields(text, partition)
+	text = append(text, `,"offset":`...)
+	text = offset.AppendFields(text, []wit.Field{wit.TextField(name, *value.Text)})
+	return append(text, '}'), nil
+}
