@@ -78,7 +78,8 @@ is read from the cluster of --bootstrap-servers or of the worker's file -p, else
 }
 
 // read is what the topic holds of the connector.
-func (i *importing) read(ctx context.Context, data, connector string, log *slog.Logger) ([]connect.StoredOffset, error) {
+func (i *importing) read(ctx context.Context, data, connector string,
+	log *slog.Logger) ([]connect.StoredOffset, error) {
 	brokers, done, err := brokersOf(ctx, data, i.servers, i.file, log)
 	if err != nil {
 		return nil, err

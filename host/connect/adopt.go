@@ -16,17 +16,15 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// StoredOffset is an offset that some connector has stored in the form of Kafka Connect, whatever its fields are called.
+// StoredOffset is an offset that some connector has stored in the form of Kafka Connect, whatever its fields are
+// called.
 type StoredOffset struct {
 	Partition, Offset []wit.Field
 }
 
-// mostStored bounds the partitions of one connector that are taken over together.
-const mostStored = 10_000
-
-// ReadStored reads what a topic of offsets holds of a connector, in the order of the partitions' texts. Records of other
-// connectors are passed over, and those that are nobody's are logged; one of this connector that cannot be read is an
-// error, unless a newer one has overtaken it.
+// ReadStored reads what a topic of offsets holds of a connector, in the order of the partitions' texts. Records of
+// other connectors are passed over, and those that are nobody's are logged; one of this connector that cannot be read
+// is an error, unless a newer one has overtaken it.
 func ReadStored(ctx context.Context, brokers kafka.Config, topic, connector string, log *slog.Logger) ([]StoredOffset,
 	error) {
 	reader, err := kafka.NewReader(brokers)
@@ -55,18 +53,16 @@ func ReadStored(ctx context.Context, brokers kafka.Config, topic, connector stri
 			r.Timestamp.Before(before.at.Timestamp) {
 			return nil // the same fields in another order, which lie in another partition of the topic
 		}
-		e := entry{StoredOffset: StoredOffset{Partition: partition}, at: &kgo.Record{Partition: r.Partition, Timestamp: r.Timestamp}}
-		if r.Value == nil {
-			found[id] = e // deleted
-		} else if e.Offset, err = offset.ParseFields(r.Value); err != nil {
+		e := entry{StoredOffset: StoredOffset{Partition: partition},
+			at: &kgo.Record{Partition: r.Partition, Timestamp: r.Timestamp}}
+		if r.Value != nil { // else it is deleted
+			e.Offset, err = offset.ParseFields(r.Value)
+		}
+		if err != nil {
 			e.fault = fmt.Errorf("topic %s, partition %d, offset %d: the offset of %s: %w", r.Topic, r.Partition, r.Offset,
 				offset.AppendFields(nil, partition), err)
 		}
 		found[id] = e
-		if len(found) > mostStored {
-			return fmt.Errorf("topic %s: expected at most %d partitions of connector %s, found more", topic, mostStored,
-				connector)
-		}
 		return nil
 	})
 	if err != nil {

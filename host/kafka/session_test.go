@@ -35,8 +35,9 @@ func TestMemberBeyondItsSession(t *testing.T) {
 	b := openTestBroker(t, t.TempDir())
 	put(t, b.Addr(), "orders", "1")
 	config := testConfig(b.Addr())
-	config.Consumer.SessionTimeout, config.Consumer.HeartbeatInterval = 5*time.Minute, 4*time.Minute // none but those that are asked for
-	config.Consumer.Assignors = []string{"range"}                                                    // which has no early heartbeat
+	// no heartbeats but those that are asked for
+	config.Consumer.SessionTimeout, config.Consumer.HeartbeatInterval = 5*time.Minute, 4*time.Minute
+	config.Consumer.Assignors = []string{"range"} // which has no early heartbeat
 	s, err := NewConsumer(config, ConsumerOptions{Group: "connect-zombie", Topics: []string{"orders"}})
 	if err != nil {
 		t.Fatal(err)

@@ -221,7 +221,8 @@ func (f *follower) take(row wit.Row, data []byte) {
 		for _, h := range list {
 			headers[h.Name] = string(h.Value)
 			if h.Form == wit.Structured {
-				headers[h.Name] = fmt.Sprint(f.read(wit.Datum{Form: h.Form, Schema: h.Schema, Size: uint32(len(h.Value))}, h.Value))
+				of := wit.Datum{Form: h.Form, Schema: h.Schema, Size: uint32(len(h.Value))}
+				headers[h.Name] = fmt.Sprint(f.read(of, h.Value))
 			}
 		}
 	}

@@ -56,12 +56,14 @@ func TestHeadersSayWhereRecordsComeFrom(t *testing.T) {
 					want = e.headers[headerChange]
 					after = append(after, want)
 				}
-				if d := cmp.Diff(map[string]string{headerService: c.path, headerEntitySet: c.set, headerVersion: version,
-					headerChange: want}, e.headers); d != "" {
+				all := map[string]string{headerService: c.path, headerEntitySet: c.set, headerVersion: version,
+					headerChange: want}
+				if d := cmp.Diff(all, e.headers); d != "" {
 					t.Fatalf("row %d: %s", i, d)
 				}
 			}
-			if slices.Sort(after); !slices.Equal(after, slices.Sorted(slices.Values(c.after))) {
+			slices.Sort(after)
+			if !slices.Equal(after, slices.Sorted(slices.Values(c.after))) {
 				t.Errorf("expected %v, found %v", c.after, after)
 			}
 		})
@@ -85,7 +87,8 @@ func TestHeadersOfAReload(t *testing.T) {
 			t.Errorf("row %d of %d: headers %v", i, len(f.log), e.headers)
 		}
 	}
-	if first, last := f.log[before], f.log[len(f.log)-1]; first.headers[headerMark] != "begin" || last.headers[headerMark] != "end" {
-		t.Errorf("headers of the first and the last row: %v, %v", first.headers, last.headers)
+	first, last := f.log[before].headers, f.log[len(f.log)-1].headers
+	if first[headerMark] != "begin" || last[headerMark] != "end" {
+		t.Errorf("headers of the first and the last row: %v, %v", first, last)
 	}
 }
