@@ -1,0 +1,54 @@
+package kafka
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/kfake"
+)
+
+// Topics of Kafka Connect's own are made compacted on brokers that compact; one that is there and would let its entries
+// expire is refused with the setting that names it, as is one with more replicas than there are brokers.
+func TestInternalTopicsAreCompacted(t *testing.T) {
+	cluster, err := kfake.NewCluster(kfake.NumBrokers(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(cluster.Close)
+	a, ctx := openTestAdmin(t, strings.Join(cluster.ListenAddrs(), ",")), testContext(t)
+	if embedded, err := a.Embedded(ctx); err != nil || embedded {
+		t.Fatalf("embedded: %v, %v", embedded, err)
+	}
+	made := Internal{Name: "connect-offsets", Setting: "offset.storage.topic", Partitions: 7, Configs: map[string]string{
+		"segment.bytes": "1048576"}}
+	for range 2 {
+		if err := a.EnsureInternal(ctx, made); err != nil {
+			t.Fatal(err)
+		}
+	}
+	info := cluster.TopicInfo(made.Name)
+	ends, err := a.EndOffsets(ctx, false, made.Name)
+	if err != nil || len(ends[made.Name]) != 7 || *info.Configs["cleanup.policy"] != "compact" ||
+		*info.Configs["segment.bytes"] != "1048576" {
+		t.Errorf("found %v with %v, %v", ends, info.Configs, err)
+	}
+	for name, policy := range map[string]string{"by-hand": "compact", "deleted": "delete", "both": "compact,delete"} {
+		if _, err := a.EnsureTopics(ctx, Topic{Name: name, Configs: map[string]string{"cleanup.policy": policy}}); err != nil {
+			t.Fatal(err)
+		}
+		err := a.EnsureInternal(ctx, Internal{Name: name, Setting: "offset.storage.topic"})
+		if name == "by-hand" {
+			if err != nil {
+				t.Error(err)
+			}
+			continue
+		}
+		if err == nil || !strings.Contains(err.Error(), "offset.storage.topic: topic "+name+" must have cleanup.policy=compact") {
+			t.Errorf("%s: found %v", policy, err)
+		}
+	}
+	err = a.EnsureInternal(ctx, Internal{Name: "wide", Setting: "config.storage.topic", Replication: 3})
+	if err == nil || !strings.Contains(err.Error(), "config.storage.topic: ") || cluster.TopicInfo("wide") != nil {
+		t.Errorf("more replicas than brokers: found %v", err)
+	}
+}
