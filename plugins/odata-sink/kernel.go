@@ -361,6 +361,10 @@ func (w *walk) append(dst []byte) (_ []byte, ok bool) {
 		if out, ok := value.AppendDecimalText(dst, p, w.bytes); ok {
 			return out, true
 		}
+	case w.kind == text && (t == edm.DateTime || t == edm.DateTimeOffset):
+		if out, ok := value.AppendInstantText(dst, t, w.bytes); ok {
+			return out, true
+		}
 	case w.kind == number && (t == edm.DateTime || t == edm.DateTimeOffset) && w.unit() > 0:
 		return value.AppendMillis(dst, t, w.number*w.unit())
 	}

@@ -105,6 +105,54 @@ func AppendMillis(dst []byte, t edm.Primitive, millis int64) (_ []byte, ok bool)
 	return append(dst, `)\/"`...), true
 }
 
+// AppendInstantText writes a point in time as JSON that is given as plain ISO text.
+func AppendInstantText(dst []byte, t edm.Primitive, text []byte) (_ []byte, ok bool) {
+	ms, ok := plainInstant(text)
+	if !ok {
+		return dst, false
+	}
+	return AppendMillis(dst, t, ms)
+}
+
+// plainInstant reads 2006-01-02T15:04:05, with a Z behind it or without, for which package time takes
+// nearly a third of what a row of ten fields does. Everything else is not ok here.
+func plainInstant[T string | []byte](s T) (ms int64, ok bool) {
+	if len(s) != len("2006-01-02T15:04:05") && (len(s) != len("2006-01-02T15:04:05Z") || s[19] != 'Z') {
+		return 0, false
+	}
+	var parts [6]int64
+	for i, n := 0, 0; i < 19; i++ {
+		switch c := s[i]; {
+		case i == 4 || i == 7 || i == 10 || i == 13 || i == 16:
+			if c != "0000-00-00T00:00:"[i] {
+				return 0, false
+			}
+			n++
+		case c < '0' || c > '9':
+			return 0, false
+		default:
+			parts[n] = 10*parts[n] + int64(c-'0')
+		}
+	}
+	year, month, day := parts[0], parts[1], parts[2]
+	if month < 1 || month > 12 || day < 1 || day > 31 || parts[3] > 23 || parts[4] > 59 || parts[5] > 59 {
+		return 0, false
+	}
+	if leap := year%4 == 0 && (year%100 != 0 || year%400 == 0); day > 28 && month == 2 && (day > 29 || !leap) ||
+		day > 30 && (month == 4 || month == 6 || month == 9 || month == 11) {
+		return 0, false
+	}
+	// Years begin in March here, so that leap days are their last ones.
+	if month <= 2 {
+		year, month = year-1, month+12
+	}
+	centuries, _ := floor(year, 100)
+	fours, _ := floor(year, 4)
+	fourCenturies, _ := floor(year, 400)
+	days := 365*year + fours - centuries + fourCenturies + (153*(month-3)+2)/5 + day - 1 - 719_468
+	return ((days*24+parts[3])*60+parts[4])*60_000 + parts[5]*1000, true
+}
+
 // AppendDecimalText writes a decimal that is given as digits, with a sign or a point at most, as JSON.
 func AppendDecimalText(dst []byte, p *edm.Property, text []byte) (_ []byte, ok bool) {
 	if p.VariableScale || p.Scale < 0 {

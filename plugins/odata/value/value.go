@@ -307,6 +307,9 @@ func parseInstant(s string) (int64, bool) {
 		ms, err := strconv.ParseInt(strings.TrimSuffix(inner, "+0000"), 10, 64)
 		return ms, ok && err == nil
 	}
+	if ms, ok := plainInstant(s); ok {
+		return ms, true
+	}
 	for _, layout := range [...]string{"2006-01-02T15:04:05Z07:00", "2006-01-02T15:04:05", "2006-01-02T15:04", "2006-01-02"} {
 		if t, err := time.Parse(layout, s); err == nil {
 			return t.UnixMilli(), t.Nanosecond()%1e6 == 0

@@ -1,0 +1,46 @@
+package value
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+)
+
+// Plain texts are read as package time reads them, and what it refuses is not read.
+func TestPlainInstants(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	plain := 0
+	check := func(text string) {
+		want, err := time.Parse("2006-01-02T15:04:05Z07:00", text)
+		if err != nil {
+			want, err = time.Parse("2006-01-02T15:04:05", text)
+		}
+		ms, ok := plainInstant(text)
+		if ok != (err == nil) || ok && ms != want.UnixMilli() {
+			t.Errorf("%s: expected %v, %v, found %v, %t", text, want, err, time.UnixMilli(ms).UTC(), ok)
+		}
+		if ok {
+			plain++
+		}
+	}
+	for range 50_000 {
+		text := fmt.Sprintf("%04d-%02d-%02dT%02d:%02d:%02d", r.IntN(10_000), r.IntN(14), r.IntN(33), r.IntN(25),
+			r.IntN(61), r.IntN(61))
+		if r.IntN(2) == 0 {
+			text += "Z"
+		}
+		if r.IntN(20) == 0 {
+			b := []byte(text)
+			b[r.IntN(len(b))] = "0123456789-:TZ. +"[r.IntN(17)]
+			text = string(b)
+		}
+		check(text)
+	}
+	for _, text := range []string{"0000-02-29T00:00:00Z", "1900-02-29T00:00:00", "2000-02-29T23:59:59", "1969-12-31T23:59:59Z", "0000-01-01T00:00:00", "9999-12-31T23:59:59"} {
+		check(text)
+	}
+	if plain < 20_000 {
+		t.Errorf("only %d of 50,000 were plain", plain)
+	}
+}
