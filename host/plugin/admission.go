@@ -197,6 +197,7 @@ func (a *admission) look() {
 	}
 	a.looking = true
 	time.AfterFunc(lookEvery, func() {
+		defer guard.Recover(a.logger, "the queue of those who wait for plugins", nil)
 		a.mu.Lock()
 		defer a.mu.Unlock()
 		a.looking = false
