@@ -32,8 +32,7 @@ type avroConverter struct {
 	programBytes int
 	anything     *avroProgram
 
-	readers     map[readingKey]*avroReading
-	readerBytes int
+	readings readings[*avroReading]
 }
 
 // avroProgram is what Encode needs for a schema.
@@ -48,29 +47,24 @@ type avroProgram struct {
 	ids topicIDs
 }
 
-// readingKey: the version that a schema gets depends on the topic's subject.
-type readingKey struct {
-	topic string
-	id    schemaID
-}
-
 // avroReading is what Decode needs for an id.
 type avroReading struct {
 	schema *record.Schema
 	step   *step
 	// raw as in avroProgram. anything: the value has no schema; null: there is none.
 	raw, anything, null bool
-	// err: the schema cannot be read.
-	err error
 }
+
+func (r *avroReading) from() *record.Schema { return r.schema }
 
 func newAvro(v setting.Values, u Use) (Converter, error) {
 	r, err := newRegistered(v, u, registry.Avro)
 	if err != nil {
 		return nil, err
 	}
-	return &avroConverter{registered: r, kept: v.Number("schemas.cache.config"), programs: map[uint32]*avroProgram{},
-		readers: map[readingKey]*avroReading{},
+	kept := v.Number("schemas.cache.config")
+	return &avroConverter{registered: r, kept: kept, programs: map[uint32]*avroProgram{},
+		readings: newReadings[*avroReading](kept),
 		o: avroOptions{enhanced: v.On("enhanced.avro.schema.support"), scrub: v.On("scrub.invalid.names"),
 			meta: v.On("connect.meta.data"), optionalKeys: v.On("allow.optional.map.keys"),
 			flatten: v.On("flatten.singleton.unions"), keepNulls: v.On("ignore.default.for.nullables")}}, nil
@@ -248,18 +242,18 @@ func (c *avroConverter) DecodeBy(ctx context.Context, topic string, header, data
 
 func (c *avroConverter) decode(ctx context.Context, topic string, id schemaID, data []byte, b *record.Batch) (wit.Datum,
 	error) {
-	r := c.readers[readingKey{topic, id}]
-	if r == nil {
+	r, known := c.readings.of[readingKey{topic, id}]
+	if !known {
 		var err error
-		if r, err = c.reading(ctx, topic, id); err != nil {
+		if r, err = c.readings.add(ctx, &c.registered, topic, id, c.compile); err != nil {
 			return wit.Datum{}, err
 		}
 	}
-	if r.err != nil || r.null {
+	if r.err != nil || r.by.null {
 		return wit.Datum{}, r.err
 	}
 	start := len(b.Data)
-	d, err := r.read(ctx, data, b)
+	d, err := r.by.read(ctx, data, b)
 	if err != nil {
 		b.Data = b.Data[:start]
 		return wit.Datum{}, err
@@ -304,49 +298,23 @@ func (r *avroReading) read(ctx context.Context, in []byte, b *record.Batch) (wit
 	return d, nil
 }
 
-// reading gets the schema of an id and makes the reader of its values.
-func (c *avroConverter) reading(ctx context.Context, topic string, id schemaID) (*avroReading, error) {
-	texts, wrong, err := c.written(ctx, id)
-	if err != nil {
-		return nil, err
-	}
-	r := &avroReading{}
-	if r.err = wrong; wrong != nil {
-	} else if r.err = c.compile(ctx, r, topic, texts); ctx.Err() != nil {
-		return nil, context.Cause(ctx)
-	} else if Stops(r.err) {
-		return nil, r.err
-	}
-	size := 1000
-	if r.schema != nil {
-		size += compiledBytes(r.schema)
-	}
-	if len(c.readers) >= c.kept || c.readerBytes+size > MaxCachedBytes {
-		clear(c.readers)
-		c.readerBytes = 0
-	}
-	c.readers[readingKey{topic, id}] = r
-	c.readerBytes += size
-	return r, nil
-}
-
 var anythingCanonical = string(avro.MustParse(anythingSchema).Canonical())
 
-func (c *avroConverter) compile(ctx context.Context, r *avroReading, topic string, texts []registry.Text) error {
+// compile makes what reads the values of a schema, the last of several.
+func (c *avroConverter) compile(ctx context.Context, topic string, texts []registry.Text) (*avroReading, error) {
 	schema, err := parseAvro(texts)
 	if err != nil {
-		return dataError("the Avro schema: %v", err)
+		return nil, dataError("the Avro schema: %v", err)
 	}
 	root := schema.Root()
 	if len(texts) > 1 {
 		root = root.ExpandReferences()
 	}
 	if root.Type == "record" && root.Name == "Anything" && string(schema.Canonical()) == anythingCanonical {
-		r.anything, r.step = true, &step{op: anythingStep}
-		return nil
+		return &avroReading{anything: true, step: &step{op: anythingStep}}, nil
 	}
-	if r.null = root.Type == "null"; r.null {
-		return nil
+	if root.Type == "null" {
+		return &avroReading{null: true}, nil
 	}
 	var version *int32
 	if len(texts) == 1 { // what refers to others is found by the text and the references together
@@ -356,17 +324,17 @@ func (c *avroConverter) compile(ctx context.Context, r *avroReading, topic strin
 		}
 		if property(root, "connect.version") == nil {
 			if version, err = c.version(ctx, topic, name, texts[0].Text); err != nil {
-				return err
+				return nil, err
 			}
 		}
 	}
 	nodes, steps, err := schemaOfAvro(root, version, c.o)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if r.schema, err = c.use.Schemas.Intern(nodes); err != nil {
-		return dataError("%v", err)
+	made, err := c.use.Schemas.Intern(nodes)
+	if err != nil {
+		return nil, dataError("%v", err)
 	}
-	r.step, r.raw = steps, root.Type == "bytes"
-	return nil
+	return &avroReading{schema: made, step: steps, raw: root.Type == "bytes"}, nil
 }

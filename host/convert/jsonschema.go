@@ -33,9 +33,8 @@ type jsonSchemaConverter struct {
 	last         *jsonSchemaProgram
 	programBytes int
 
-	parser      parser
-	readers     map[readingKey]*jsonSchemaReading
-	readerBytes int
+	parser   parser
+	readings readings[*jsonSchemaReading]
 }
 
 // jsonSchemaOptions are JsonSchemaDataConfig's, and `json.fail.invalid.schema`.
@@ -70,9 +69,9 @@ type jsonSchemaProgram struct {
 type jsonSchemaReading struct {
 	reader *reader
 	valid  *jsonschema.Schema
-	// err: the schema cannot be read.
-	err error
 }
+
+func (r *jsonSchemaReading) from() *record.Schema { return r.reader.schema }
 
 func jsonSchemaSettings() *setting.Table {
 	t := registeredSettings()
@@ -101,9 +100,10 @@ func newJSONSchema(v setting.Values, u Use) (Converter, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &jsonSchemaConverter{registered: r, kept: v.Number("schemas.cache.config"),
+	kept := v.Number("schemas.cache.config")
+	return &jsonSchemaConverter{registered: r, kept: kept,
 		strict:   v.On("latest.compatibility.strict"),
-		programs: map[uint32]*jsonSchemaProgram{}, readers: map[readingKey]*jsonSchemaReading{},
+		programs: map[uint32]*jsonSchemaProgram{}, readings: newReadings[*jsonSchemaReading](kept),
 		o: jsonSchemaOptions{open: v.On("object.additional.properties"), optional: v.On("use.optional.for.nonrequired"),
 			flatten: v.On("flatten.singleton.unions"), sums: v.On("generalized.sum.type.support"),
 			validate: v.On("json.fail.invalid.schema"),
@@ -244,10 +244,10 @@ func (c *jsonSchemaConverter) DecodeBy(ctx context.Context, topic string, header
 
 func (c *jsonSchemaConverter) decode(ctx context.Context, topic string, id schemaID, data []byte,
 	b *record.Batch) (wit.Datum, error) {
-	r := c.readers[readingKey{topic, id}]
-	if r == nil {
+	r, known := c.readings.of[readingKey{topic, id}]
+	if !known {
 		var err error
-		if r, err = c.reading(ctx, topic, id); err != nil {
+		if r, err = c.readings.add(ctx, &c.registered, topic, id, c.compile); err != nil {
 			return wit.Datum{}, err
 		}
 	}
@@ -255,15 +255,15 @@ func (c *jsonSchemaConverter) decode(ctx context.Context, topic string, id schem
 		return wit.Datum{}, r.err
 	}
 	if c.o.validate {
-		if err := holds(r.valid, data); err != nil {
+		if err := holds(r.by.valid, data); err != nil {
 			return wit.Datum{}, err
 		}
 	}
 	start := len(b.Data)
 	p := &c.parser
 	p.reset(ctx, data, start+MaxDecodedBytes)
-	d := wit.Datum{Form: wit.Structured, Schema: r.reader.schema.ID, Start: uint32(start)}
-	out, failed := r.reader.read(p, b.Data)
+	d := wit.Datum{Form: wit.Structured, Schema: r.by.reader.schema.ID, Start: uint32(start)}
+	out, failed := r.by.reader.read(p, b.Data)
 	if failed == nil {
 		failed = p.end()
 	}
@@ -271,67 +271,40 @@ func (c *jsonSchemaConverter) decode(ctx context.Context, topic string, id schem
 		b.Data = b.Data[:start]
 		return wit.Datum{}, endedBy(ctx, failed)
 	}
-	b.Hold(r.reader.schema)
+	b.Hold(r.by.reader.schema)
 	d.Size = uint32(len(b.Data) - start)
 	return d, nil
 }
 
-// reading gets the schema of an id and makes the reader of its values.
-func (c *jsonSchemaConverter) reading(ctx context.Context, topic string, id schemaID) (*jsonSchemaReading, error) {
-	texts, wrong, err := c.written(ctx, id)
+// compile makes what reads the values of a schema, the last of several.
+func (c *jsonSchemaConverter) compile(ctx context.Context, topic string,
+	texts []registry.Text) (*jsonSchemaReading, error) {
+	s, err := newSchemaSource(ctx, texts, c.o)
 	if err != nil {
 		return nil, err
 	}
-	r := &jsonSchemaReading{}
-	if r.err = wrong; wrong == nil {
-		r.err = c.compile(ctx, r, topic, texts)
-	}
-	if ctx.Err() != nil {
-		return nil, context.Cause(ctx)
-	}
-	if Stops(r.err) {
-		return nil, r.err
-	}
-	size := 1000
-	if r.reader != nil {
-		size += compiledBytes(r.reader.schema)
-	}
-	if len(c.readers) >= c.kept || c.readerBytes+size > MaxCachedBytes {
-		clear(c.readers)
-		c.readerBytes = 0
-	}
-	c.readers[readingKey{topic, id}] = r
-	c.readerBytes += size
-	return r, nil
-}
-
-func (c *jsonSchemaConverter) compile(ctx context.Context, r *jsonSchemaReading, topic string,
-	texts []registry.Text) error {
-	s, err := newSchemaSource(ctx, texts, c.o)
-	if err != nil {
-		return err
-	}
 	if len(texts) == 1 { // what refers to others is found by the text and the references together
 		if s.version, err = c.version(ctx, topic, s.title(), texts[0].Text); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	nodes, err := s.read()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	schema, err := c.use.Schemas.Intern(nodes)
 	if err != nil {
-		return dataError("%v", err)
+		return nil, dataError("%v", err)
 	}
+	r := &jsonSchemaReading{}
 	if r.reader, err = compileReader(schema.Nodes, 0, c.o.reads()); err != nil {
-		return err
+		return nil, err
 	}
 	r.reader.schema = schema
 	if c.o.validate {
 		r.valid, err = validator(texts)
 	}
-	return err
+	return r, err
 }
 
 // validator compiles the last of several schemas, which may refer to those before it.

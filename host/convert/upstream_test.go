@@ -3,10 +3,10 @@ package convert
 import (
 	"math"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/host/internal/upstreamtest"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -58,48 +58,22 @@ func TestJSONOfKafka(t *testing.T) {
 
 // Every test method of Kafka's JsonConverter that testdata/upstream-cases.txt lists names a case that is there.
 func TestUpstreamConverters(t *testing.T) {
-	all, err := os.ReadFile("../../testdata/upstream-cases.txt")
-	if err != nil {
-		t.Fatal(err)
-	}
 	lines, err := os.ReadFile("../../testdata/convert/upstream.tsv")
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, text, found := strings.Cut(string(all), "# area: converters")
-	if !found {
-		t.Fatal("expected the section of converters")
-	}
-	text, _, _ = strings.Cut(text, "\n# area: ")
-	var tests strings.Builder
-	files, _ := filepath.Glob("*_test.go")
-	for _, file := range files {
-		b, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		tests.Write(b)
-	}
-	count := 0
-	for _, line := range strings.Split(text, "\n")[1:] {
-		if line == "" || strings.HasPrefix(line, "#") {
-			continue
-		}
-		count++
-		method, name, two := strings.Cut(line, "\t")
-		method, of := strings.CutPrefix(method, "JsonConverterTest.")
-		switch {
-		case !two || !of:
-			t.Errorf("expected a method and a test, found %q", line)
-		case strings.HasPrefix(name, "not ours: "):
-		case !strings.Contains(tests.String(), "func "+name+"("):
-			t.Errorf("%s: there is no test %s", method, name)
-		case name == "TestJSONOfKafka" && !strings.HasPrefix(method, "null") &&
-			!strings.Contains("\n"+string(lines), "\n"+method+"\t"):
-			t.Errorf("%s: upstream.tsv has no line for it", method)
-		}
-	}
-	if count < 70 {
-		t.Errorf("expected all methods, found %d", count)
-	}
+	const class = "JsonConverterTest."
+	upstreamtest.List{Root: "../..", Area: "converters", Tests: "*_test.go", Least: 70,
+		Method: func(name string) bool { return strings.HasPrefix(name, class) },
+		Case: func(method, name string) string {
+			method = strings.TrimPrefix(method, class)
+			switch {
+			case !strings.HasPrefix(name, "Test"):
+				return "expected a test, found " + name
+			case name == "TestJSONOfKafka" && !strings.HasPrefix(method, "null") &&
+				!strings.Contains("\n"+string(lines), "\n"+method+"\t"):
+				return "upstream.tsv has no line for it"
+			}
+			return ""
+		}}.Check(t)
 }

@@ -1,44 +1,12 @@
 package main
 
 import (
-	"os"
-	"strings"
 	"testing"
 
-	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/plugins/odata/config/configtest"
 )
 
 // Every name that the original connector has is built under that name, an alias of ours, or refused by name.
 func TestNamesOfTheOriginal(t *testing.T) {
-	text, err := os.ReadFile("../../testdata/overview-names.txt")
-	if err != nil {
-		t.Fatal(err)
-	}
-	looked := 0
-	for line := range strings.Lines(string(text)) {
-		words := strings.Fields(line)
-		if words[0] != "both" && words[0] != "sink" {
-			continue
-		}
-		looked++
-		name, canonical, refused := words[1], words[1], false
-		if len(words) > 2 {
-			if refused = words[2] == "refused"; !refused {
-				canonical = words[2]
-			}
-		}
-		spec, ok := settings.Find(name)
-		if !ok || spec.Name != canonical {
-			t.Errorf("%s: expected the setting %s, found %q", name, canonical, spec.Name)
-			continue
-		}
-		for _, e := range settings.Examine([]wit.Setting{{Name: name, Value: "7"}}) {
-			if built := !strings.Contains(strings.Join(e.Errors, " "), "not built yet"); e.Spec.Name == canonical && built == refused {
-				t.Errorf("%s: expected refused %v, found %q", name, refused, e.Errors)
-			}
-		}
-	}
-	if looked < 30 {
-		t.Errorf("looked at %d names", looked)
-	}
+	configtest.Names(t, settings, "sink", "../../testdata/overview-names.txt")
 }

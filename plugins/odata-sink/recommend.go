@@ -13,20 +13,12 @@ func validateOnline(given []wit.Setting, answers []wit.Response) (wit.Inquiry, e
 	a.Services()
 	how := mannerOf(a.Values)
 	for _, e := range entries(a.Values) {
-		if !a.Reachable || a.Values.Text(config.InGroup(e.number, nameService)) == "" {
-			continue
-		}
-		m := a.Model(e.number, e.service, e.query)
+		m := a.EntitySet(e.number, e.service, e.set, e.query, false)
 		if m == nil {
 			continue
 		}
-		name := config.InGroup(e.number, nameEntitySet)
-		a.Recommend(name, a.Sets(m, e.service, false))
-		if e.set == "" {
-			continue
-		}
 		if _, err := newEntitySet(e, m, &how); err != nil {
-			a.Refused(err, name)
+			a.Refused(err, config.InGroup(e.number, nameEntitySet))
 			continue
 		}
 		a.Recommend(config.InGroup(e.number, nameTopic), advice.TopicsFor(e.set))

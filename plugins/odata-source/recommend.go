@@ -53,21 +53,13 @@ func (a *adviser) conditions() (more []string) {
 
 // set recommends what belongs to one entity set, and checks it against the metadata.
 func (a *adviser) set(e *entry) {
-	if !a.Reachable || a.Values.Text(config.InGroup(e.number, nameService)) == "" {
-		return
-	}
-	m := a.Model(e.number, e.service, e.query)
+	m := a.EntitySet(e.number, e.service, e.set, e.query, true)
 	if m == nil {
-		return
-	}
-	name := config.InGroup(e.number, nameEntitySet)
-	a.Recommend(name, a.Sets(m, e.service, true))
-	if e.set == "" {
 		return
 	}
 	found, s, err := findSet(e, m)
 	if err != nil {
-		a.Refused(err, name)
+		a.Refused(err, config.InGroup(e.number, nameEntitySet))
 		return
 	}
 	a.Recommend(config.InGroup(e.number, nameTopic), advice.TopicsFor(found.Name))

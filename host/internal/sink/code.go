@@ -30,14 +30,13 @@ type (
 	Versions = task.Versions[Writer]
 )
 
-// Bound is the versions of the plugin that a connector is bound to. settings are those that a version may see of the
-// task's; nil: all of them.
-func Bound(b *plugin.Binding, settings func(plugin.Info) []wit.Setting) Versions {
+// Bound is the versions of the plugin that a connector is bound to. settings are those that a version may see.
+func Bound(b *plugin.Binding, settings task.Settings) Versions {
 	return task.Of(b, task.Calls[Writer](&writers{settings}))
 }
 
 type writers struct {
-	settings func(plugin.Info) []wit.Setting
+	settings task.Settings
 }
 
 func (c *writers) Acquire(ctx context.Context, p *plugin.Pool, fresh bool) (Writer, error) {
@@ -57,16 +56,13 @@ func (c *writers) Release(p *plugin.Pool, w Writer) { p.Release(w.(*instance).In
 // instance opens with what its version may see.
 type instance struct {
 	*plugin.Instance
-	settings func(plugin.Info) []wit.Setting
+	settings task.Settings
 	pool     *plugin.Pool
 }
 
 func (i *instance) OpenSink(ctx context.Context, component string, settings []wit.Setting, state []byte,
 	answers []wit.Response) (wit.SinkOpening, error) {
-	if i.settings != nil {
-		settings = i.settings(i.pool.Module())
-	}
-	return i.Instance.OpenSink(ctx, component, settings, state, answers)
+	return i.Instance.OpenSink(ctx, component, i.settings.Seen(i.pool, settings), state, answers)
 }
 
 // Client makes the exchanges: *transport.Client.

@@ -37,14 +37,13 @@ type (
 	Versions = task.Versions[Reader]
 )
 
-// Bound is the versions of the plugin that a connector is bound to. settings are those that a version may see of the
-// task's; nil: all of them.
-func Bound(b *plugin.Binding, settings func(plugin.Info) []wit.Setting) Versions {
+// Bound is the versions of the plugin that a connector is bound to. settings are those that a version may see.
+func Bound(b *plugin.Binding, settings task.Settings) Versions {
 	return task.Of(b, task.Calls[Reader](&readers{settings}))
 }
 
 type readers struct {
-	settings func(plugin.Info) []wit.Setting
+	settings task.Settings
 }
 
 func (c *readers) Acquire(ctx context.Context, p *plugin.Pool, _ bool) (Reader, error) {
@@ -60,16 +59,13 @@ func (c *readers) Release(_ *plugin.Pool, r Reader) { r.(*reading).Close() }
 // reading opens with what its version may see.
 type reading struct {
 	*plugin.Reader
-	settings func(plugin.Info) []wit.Setting
+	settings task.Settings
 	pool     *plugin.Pool
 }
 
 func (r *reading) OpenSource(ctx context.Context, component string, settings []wit.Setting, state []byte,
 	answers []wit.Response) (wit.SourceOpening, error) {
-	if r.settings != nil {
-		settings = r.settings(r.pool.Module())
-	}
-	return r.Reader.OpenSource(ctx, component, settings, state, answers)
+	return r.Reader.OpenSource(ctx, component, r.settings.Seen(r.pool, settings), state, answers)
 }
 
 // Client makes the exchanges: *transport.Client.

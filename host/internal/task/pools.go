@@ -4,12 +4,24 @@ import (
 	"context"
 
 	"github.com/culvert-project/culvert/host/plugin"
+	"github.com/culvert-project/culvert/wit"
 )
 
 // Calls makes what calls are made on of a pool. It is comparable.
 type Calls[C any] interface {
 	Acquire(ctx context.Context, p *plugin.Pool, fresh bool) (C, error)
 	Release(p *plugin.Pool, c C)
+}
+
+// Settings are those of a task's that a version of its plugin may see; nil: all.
+type Settings func(plugin.Info) []wit.Setting
+
+// Seen are the settings that the pool's version is shown of all.
+func (s Settings) Seen(p *plugin.Pool, all []wit.Setting) []wit.Setting {
+	if s == nil {
+		return all
+	}
+	return s(p.Module())
 }
 
 // Of is the versions of a connector's plugin.

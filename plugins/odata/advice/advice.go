@@ -352,9 +352,26 @@ func (a *Adviser) nearest(wrong string) []string {
 	return near[:min(len(near), MaxRecommended)]
 }
 
-// Model is the metadata of an entry's service, nil where they can't be had; what is wrong with the service then stands
+// EntitySet recommends what the setting of an entry's entity set may be, and returns the metadata to check the rest by;
+// nil where nothing can be checked: they can't be had, or no set is named yet.
+func (a *Adviser) EntitySet(number, path, set string, query uri.Query, functions bool) *edm.Model {
+	if !a.Reachable || a.Values.Text(config.InGroup(number, nameService)) == "" {
+		return nil
+	}
+	m := a.model(number, path, query)
+	if m == nil {
+		return nil
+	}
+	a.Recommend(config.InGroup(number, nameEntitySet), a.sets(m, path, functions))
+	if set == "" {
+		return nil
+	}
+	return m
+}
+
+// model is the metadata of an entry's service, nil where they can't be had; what is wrong with the service then stands
 // in the setting's errors.
-func (a *Adviser) Model(number, path string, query uri.Query) *edm.Model {
+func (a *Adviser) model(number, path string, query uri.Query) *edm.Model {
 	if m, ok := a.models[path]; ok {
 		return m
 	}
@@ -390,9 +407,9 @@ func (a *Adviser) Model(number, path string, query uri.Query) *edm.Model {
 	return m
 }
 
-// Sets are the names that an entry of the service may have: the entity sets of the metadata, as far as the service
+// sets are the names that an entry of the service may have: the entity sets of the metadata, as far as the service
 // document has them, too, and with functions the function imports that answer entities.
-func (a *Adviser) Sets(m *edm.Model, root string, functions bool) []string {
+func (a *Adviser) sets(m *edm.Model, root string, functions bool) []string {
 	var document []string
 	if answer := a.Get(service.DocumentRequest(root, config.Query(a.Values))); answer != nil && succeeded(answer) {
 		document, _ = service.Collections(answer.Body)

@@ -1,0 +1,69 @@
+package convert
+
+import (
+	"context"
+
+	"github.com/culvert-project/culvert/host/convert/registry"
+	"github.com/culvert-project/culvert/host/record"
+)
+
+// readings are what a converter with a schema registry has made of the schemas that values came with, so that each is
+// asked for and compiled once.
+type readings[R compiled] struct {
+	// kept is how many are kept (`schemas.cache.config`), bytes what they take, about.
+	kept, bytes int
+	of          map[readingKey]reading[R]
+}
+
+// compiled is what reads the values of one schema.
+type compiled interface {
+	// from is the schema that values are read into, nil: there is none.
+	from() *record.Schema
+}
+
+// reading is what reads the values of one schema, or why it cannot be read.
+type reading[R compiled] struct {
+	by  R
+	err error
+}
+
+// readingKey: the version that a schema gets depends on the topic's subject.
+type readingKey struct {
+	topic string
+	id    schemaID
+}
+
+func newReadings[R compiled](kept int) readings[R] {
+	return readings[R]{kept: kept, of: map[readingKey]reading[R]{}}
+}
+
+// add gets the schemas of an id and has them compiled. A schema that cannot be read is kept like others; what ends the
+// task, or may pass, is not.
+func (k *readings[R]) add(ctx context.Context, c *registered, topic string, id schemaID,
+	compile func(ctx context.Context, topic string, texts []registry.Text) (R, error)) (reading[R], error) {
+	texts, wrong, err := c.written(ctx, id)
+	if err != nil {
+		return reading[R]{}, err
+	}
+	r := reading[R]{err: wrong}
+	if wrong == nil {
+		r.by, r.err = compile(ctx, topic, texts)
+	}
+	if ctx.Err() != nil {
+		return reading[R]{}, context.Cause(ctx)
+	}
+	if Stops(r.err) {
+		return reading[R]{}, r.err
+	}
+	size := 1000
+	if r.err == nil && r.by.from() != nil {
+		size += compiledBytes(r.by.from())
+	}
+	if len(k.of) >= k.kept || k.bytes+size > MaxCachedBytes {
+		clear(k.of)
+		k.bytes = 0
+	}
+	k.of[readingKey{topic, id}] = r
+	k.bytes += size
+	return r, nil
+}

@@ -1,0 +1,68 @@
+// Package upstreamtest holds tests against the list of Kafka's own test methods, testdata/upstream-cases.txt.
+package upstreamtest
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// List is an area of the list: which test or case of ours stands for which method of Kafka's.
+type List struct {
+	// Root is the folder of the repository, Area the heading of the section, Tests the test files that may be named.
+	Root, Area, Tests string
+	// Least is how many methods there are to be.
+	Least int
+	// Method tells whether a line of the section can name it.
+	Method func(name string) bool
+	// Case is asked about each method that is one of ours: other names than those of tests, and what a test has to hold.
+	// It returns what is missing, "" for nothing.
+	Case func(method, name string) string
+}
+
+// Check fails a test for each method whose test or case is not there.
+func (l List) Check(t *testing.T) {
+	t.Helper()
+	all, err := os.ReadFile(filepath.Join(l.Root, "testdata/upstream-cases.txt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, text, found := strings.Cut(string(all), "# area: "+l.Area)
+	if !found {
+		t.Fatalf("expected the section of %s", l.Area)
+	}
+	text, _, _ = strings.Cut(text, "\n# area: ")
+	var tests strings.Builder
+	files, _ := filepath.Glob(l.Tests)
+	for _, file := range files {
+		b, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		tests.Write(b)
+	}
+	count := 0
+	for _, line := range strings.Split(text, "\n")[1:] {
+		if line == "" || strings.HasPrefix(line, "#") {
+			continue
+		}
+		count++
+		method, name, two := strings.Cut(line, "\t")
+		switch {
+		case !two || !l.Method(method):
+			t.Errorf("expected a method and a test or case, found %q", line)
+			continue
+		case strings.HasPrefix(name, "not ours: "):
+			continue
+		case strings.HasPrefix(name, "Test") && !strings.Contains(tests.String(), "func "+name+"("):
+			t.Errorf("%s: there is no test %s", method, name)
+		}
+		if missing := l.Case(method, name); missing != "" {
+			t.Errorf("%s: %s", method, missing)
+		}
+	}
+	if count < l.Least {
+		t.Errorf("expected all methods, found %d", count)
+	}
+}

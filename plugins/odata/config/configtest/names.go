@@ -1,0 +1,49 @@
+// Package configtest holds tests that the OData plugins share.
+package configtest
+
+import (
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/sdk/go/setting"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// Names checks that every name that the original connector has is built under that name or an alias of ours, or is
+// refused by name. side is `source` or `sink`, list the file with the names.
+func Names(t *testing.T, settings *setting.Table, side, list string) {
+	t.Helper()
+	text, err := os.ReadFile(list)
+	if err != nil {
+		t.Fatal(err)
+	}
+	looked := 0
+	for line := range strings.Lines(string(text)) {
+		words := strings.Fields(line)
+		if words[0] != "both" && words[0] != side {
+			continue
+		}
+		looked++
+		name, canonical, refused := words[1], words[1], false
+		if len(words) > 2 {
+			if refused = words[2] == "refused"; !refused {
+				canonical = words[2]
+			}
+		}
+		spec, ok := settings.Find(name)
+		if !ok || spec.Name != canonical {
+			t.Errorf("%s: expected the setting %s, found %q", name, canonical, spec.Name)
+			continue
+		}
+		for _, e := range settings.Examine([]wit.Setting{{Name: name, Value: "7"}}) {
+			built := !strings.Contains(strings.Join(e.Errors, " "), "not built yet")
+			if e.Spec.Name == canonical && built == refused {
+				t.Errorf("%s: expected refused %v, found %q", name, refused, e.Errors)
+			}
+		}
+	}
+	if looked < 30 {
+		t.Errorf("looked at %d names", looked)
+	}
+}
