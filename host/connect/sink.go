@@ -113,7 +113,7 @@ func (t *task) consumerOptions(topics []string, r sink.Rebalances) kafka.Consume
 	o := kafka.ConsumerOptions{Group: config.ConsumerGroup(c.config.Name), ClientID: fmt.Sprintf("connector-consumer-%s-%d", c.config.Name,
 		t.number),
 		Topics: config.List(c.config.Text("topics")), Regex: c.config.Text("topics.regex"), Assigned: r.Assigned, Revoked: r.Revoked,
-		Lost: r.Lost, Note: r.Note, NoteLimit: r.Limit, Noted: r.Noted}
+		Lost: r.Lost, Metadata: r.Metadata, MetadataLimit: r.MetadataLimit, Committed: r.Committed}
 	if len(o.Topics) == 0 && o.Regex == "" {
 		o.Topics = topics
 	}

@@ -52,15 +52,15 @@ type ConsumerOptions struct {
 	Revoked func(ctx context.Context, partitions map[string][]int32) Offsets
 	// Lost hears of partitions that already are somebody else's: what is under way for them comes twice.
 	Lost func(partitions map[string][]int32)
-	// Note is what is stored beside the offset `next` of a partition when that is committed, "" for nothing. Where it
-	// is longer than MaxNote, or than NoteLimit said, nothing is committed. It is asked for partitions that were
-	// just revoked, too.
-	Note func(topic string, partition int32, next int64) string
-	// NoteLimit hears how long notes may be where the brokers take less than MaxNote.
-	NoteLimit func(bytes int)
-	// Noted hears of the committed offsets of new partitions (-1: none) and the notes beside them ("": none), after
-	// Assigned and before their first record.
-	Noted func(topic string, partition int32, next int64, note string)
+	// Metadata is what is stored beside the offset `next` of a partition when that is committed, "" for nothing. Where
+	// it is longer than MaxCommitMetadata, or than MetadataLimit said, nothing is committed. It is asked for partitions
+	// that were just revoked, too.
+	Metadata func(topic string, partition int32, next int64) string
+	// MetadataLimit is told how long metadata may be where the brokers take less than MaxCommitMetadata.
+	MetadataLimit func(bytes int)
+	// Committed is told the committed offsets of new partitions (-1: none) and the metadata beside them ("": none),
+	// after Assigned and before their first record.
+	Committed func(topic string, partition int32, next int64, metadata string)
 }
 
 // Consumer reads for one task of a sink as a member of its group. Offsets are committed by Commit only. It owns the
@@ -77,7 +77,7 @@ type Consumer struct {
 	owned map[string]map[int32]bool
 	// failure ends the next Poll.
 	failure error
-	// longest is how long a note may be; asked: the brokers have taken one of that length.
+	// longest is how long metadata may be; asked: the brokers have taken one of that length.
 	longest int
 	asked   bool
 	// life ends with a failure that Poll must not wait for.
@@ -97,7 +97,7 @@ func NewConsumer(c Config, o ConsumerOptions) (*Consumer, error) {
 	if c.Consumer.ClientID == "" {
 		c.Consumer.ClientID = o.ClientID
 	}
-	s := &Consumer{config: c, o: o, owned: map[string]map[int32]bool{}, longest: MaxNote,
+	s := &Consumer{config: c, o: o, owned: map[string]map[int32]bool{}, longest: MaxCommitMetadata,
 		session: newSession(c.Consumer.SessionTimeout), ready: make(chan struct{})}
 	topics, err := o.topicOpts()
 	if err != nil {
@@ -371,7 +371,7 @@ func (s *Consumer) commit(ctx context.Context, offsets Offsets) error {
 	if len(offsets) == 0 {
 		return nil
 	}
-	failure := s.commitNoted(ctx, offsets)
+	failure := s.commitWithMetadata(ctx, offsets)
 	switch {
 	case failure == nil:
 		return nil
@@ -420,7 +420,7 @@ func (s *Consumer) assigned(ctx context.Context, client *kgo.Client, partitions 
 	if s.o.Assigned != nil && len(partitions) > 0 {
 		s.o.Assigned(partitions)
 	}
-	s.readNotes(ctx, client, partitions)
+	s.readMetadata(ctx, client, partitions)
 }
 
 func (s *Consumer) revoked(ctx context.Context, client *kgo.Client, partitions map[string][]int32) {
@@ -431,7 +431,7 @@ func (s *Consumer) revoked(ctx context.Context, client *kgo.Client, partitions m
 	if s.o.Revoked != nil {
 		settled := s.o.Revoked(ctx, partitions)
 		err := s.Commit(ctx, settled)
-		if errors.Is(err, ErrNote) {
+		if errors.Is(err, ErrCommitMetadata) {
 			s.deny(err)
 		}
 		if err != nil && s.config.Logger != nil {

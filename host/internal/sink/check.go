@@ -124,7 +124,7 @@ func (w *writing) resolved(row uint32) {
 		}
 	}
 	w.task.o.Uncertain.resolve(spotOf(item.record))
-	w.task.ledger.unsure(item) // its note says so no more
+	w.task.ledger.unsure(item) // its metadata says so no more
 }
 
 // stillInDoubt decides about a row in doubt whose check did not say. again: it is checked once more.

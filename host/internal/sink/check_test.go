@@ -126,9 +126,9 @@ func TestRowsInDoubtAreChecked(t *testing.T) {
 				if p := task.Progress(); p.Written != 3 || x.committed("orders", 3) != 3 {
 					t.Errorf("expected 3 rows to be written and committed, found %+v", p)
 				}
-				if note := x.group.notes[topicPartition{"orders", 3}]; strings.Contains(note, "u") &&
+				if metadata := x.group.metadata[topicPartition{"orders", 3}]; strings.Contains(metadata, "u") &&
 					task.o.Uncertain.why(x.group.logs[topicPartition{"orders", 3}][1]) != nil {
-					t.Errorf("the record is uncertain still: %s", note)
+					t.Errorf("the record is uncertain still: %s", metadata)
 				}
 			})
 		})
@@ -200,8 +200,9 @@ func TestRecordsLeftInDoubtAreCheckedAtTheStart(t *testing.T) {
 		if seen := strings.Join(x.service.seen(), " "); seen != "a b look b c" {
 			t.Errorf("expected the record to be looked for before the next is sent, found %s", seen)
 		}
-		if note := x.group.notes[topicPartition{"orders", 3}]; x.committed("orders", 3) != 3 || note != "" && strings.Contains(note, "1") {
-			t.Errorf("committed %d, note %q", x.committed("orders", 3), note)
+		if metadata := x.group.metadata[topicPartition{"orders", 3}]; x.committed("orders",
+			3) != 3 || metadata != "" && strings.Contains(metadata, "1") {
+			t.Errorf("committed %d, metadata %q", x.committed("orders", 3), metadata)
 		}
 	})
 }
@@ -220,7 +221,7 @@ func TestRecordsOfAKilledRunAreChecked(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				x := newCheckedWorld(&checker{})
 				at := topicPartition{"orders", 3}
-				x.group.notes[at], x.group.committed[at] = "sent=0-1", 0
+				x.group.metadata[at], x.group.committed[at] = "sent=0-1", 0
 				x.service.answer = func(_ int, body string) (uint16, error) {
 					switch body {
 					case "look a":
@@ -234,8 +235,8 @@ func TestRecordsOfAKilledRunAreChecked(t *testing.T) {
 				if seen := strings.Join(x.service.seen(), " "); seen != c.seen {
 					t.Errorf("expected %s, found %s", c.seen, seen)
 				}
-				if note := x.group.notes[at]; x.committed("orders", 3) != 3 || note != "" {
-					t.Errorf("committed %d, note %q", x.committed("orders", 3), note)
+				if metadata := x.group.metadata[at]; x.committed("orders", 3) != 3 || metadata != "" {
+					t.Errorf("committed %d, metadata %q", x.committed("orders", 3), metadata)
 				}
 			})
 		})
@@ -246,7 +247,7 @@ func TestRecordsOfAKilledRunAreChecked(t *testing.T) {
 		}
 		x := newCheckedWorld(&checker{says: refuses})
 		at := topicPartition{"orders", 3}
-		x.group.notes[at], x.group.committed[at] = "sent=0-1", 0
+		x.group.metadata[at], x.group.committed[at] = "sent=0-1", 0
 		_, err := x.run(t)
 		wantError(t, err, "a run before this one, which was killed, may have written it", "another one is there", "orders-3@0", "orders-3@1")
 		if seen := strings.Join(x.service.seen(), " "); strings.Contains(strings.ReplaceAll(strings.ReplaceAll(seen, "look a", ""), "look b",

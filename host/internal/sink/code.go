@@ -89,10 +89,10 @@ type Consumer interface {
 
 // Rebalances are what a consumer tells its task; see kafka.ConsumerOptions.
 type Rebalances struct {
-	Assigned func(partitions map[string][]int32)
-	Revoked  func(ctx context.Context, partitions map[string][]int32) kafka.Offsets
-	Lost     func(partitions map[string][]int32)
-	Note     func(topic string, partition int32, next int64) string
-	Limit    func(bytes int)
-	Noted    func(topic string, partition int32, next int64, note string)
+	Assigned      func(partitions map[string][]int32)
+	Revoked       func(ctx context.Context, partitions map[string][]int32) kafka.Offsets
+	Lost          func(partitions map[string][]int32)
+	Metadata      func(topic string, partition int32, next int64) string
+	MetadataLimit func(bytes int)
+	Committed     func(topic string, partition int32, next int64, metadata string)
 }

@@ -65,11 +65,11 @@ type job struct {
 	refused *inDoubt
 }
 
-// apart makes of a delivery that is larger than what the note can say of it two that are not; false: it cannot.
+// apart makes of a delivery that is larger than what the metadata can say of it two that are not; false: it cannot.
 func (w *writing) apart(l *lane) bool {
 	rows := l.jobs[0].rows
 	if len(rows) == 1 {
-		w.fail(&recordError{item: w.batch.items[rows[0]], stage: "write", err: errors.New("the note beside the group's offset has no room for what may become of it: too many records are uncertain, " +
+		w.fail(&recordError{item: w.batch.items[rows[0]], stage: "write", err: errors.New("the metadata beside the group's offset has no room for what may become of it: too many records are uncertain, " +
 			"or the brokers take too little beside an offset (offset.metadata.max.bytes)")})
 		w.setAside(l)
 		return true
@@ -273,7 +273,7 @@ func (w *writing) announce(items []*item, once bool) (mine bool, err error) {
 			return false, nil
 		case err == nil:
 			return true, nil
-		case errors.Is(err, kafka.ErrNote):
+		case errors.Is(err, kafka.ErrCommitMetadata):
 			return false, err
 		}
 		if decided && tries >= w.task.o.Client.Retry().Times() {

@@ -17,11 +17,11 @@ import (
 const maxHeld = largestBatch + MaxConvertedBytes
 
 // dispatch writes batches side by side: a delivery waits for those before it in its lane, not for its batch's. A batch
-// begins as long as all that is held has few bytes, each of its deliveries when the note says what must be known of it
-// should the worker be killed. Those of which
-// nothing was sent are encoded again when the plugin has learned something, or another version takes over: lanes can be
-// compared where they were made by the same. It belongs to one goroutine; deliveries, at most InFlight at a time, and
-// the encoding of a batch are goroutines of their own, all of them ended when run returns.
+// begins as long as all that is held has few bytes, each of its deliveries when the metadata says what must be known of
+// it should the worker be killed. Those of which nothing was sent are encoded again when the plugin has learned
+// something, or another version takes over: lanes can be compared where they were made by the same. It belongs to one
+// goroutine; deliveries, at most InFlight at a time, and the encoding of a batch are goroutines of their own, all of
+// them ended when run returns.
 type dispatch struct {
 	task *Task
 	// stopping ends the start of deliveries, working the deliveries themselves.
@@ -88,7 +88,7 @@ func (d *dispatch) run(batches <-chan *batch) error {
 				}
 			}
 			d.ended = false
-			if err := t.commit(d.working); errors.Is(err, kafka.ErrNote) {
+			if err := t.commit(d.working); errors.Is(err, kafka.ErrCommitMetadata) {
 				return err
 			}
 			continue
@@ -306,12 +306,12 @@ func (d *dispatch) encode(w *writing) {
 	}()
 }
 
-// deliveries encodes the batch. Before the first one of a partition a note is stored, by which is known how long a note
-// may be.
+// deliveries encodes the batch. Before the first one of a partition metadata is stored, by which is known how long
+// metadata may be.
 func (w *writing) deliveries() ([]job, error) {
 	t := w.task
 	if t.ledger.first(w.batch.items) {
-		if err := t.commit(w.working); errors.Is(err, kafka.ErrNote) {
+		if err := t.commit(w.working); errors.Is(err, kafka.ErrCommitMetadata) {
 			return nil, err
 		}
 	}

@@ -41,14 +41,14 @@ func TestSlowLaneHoldsUpNobody(t *testing.T) {
 			t.Errorf("expected 302 requests, and none of the key behind the slow one, found %d: %q", n, seen)
 		}
 		at := topicPartition{"t", 0}
-		if x.committed("t", 0) != 1 || x.note(at) != "sent=0 settled=2-301" {
-			t.Errorf("found %d committed with the note %q", x.committed("t", 0), x.note(at))
+		if x.committed("t", 0) != 1 || x.metadata(at) != "sent=0 settled=2-301" {
+			t.Errorf("found %d committed with the metadata %q", x.committed("t", 0), x.metadata(at))
 		}
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		if seen := x.service.seen(); !slices.Equal(seen[302:], []string{"z=2", "z=3"}) || x.committed("t", 0) != 303 ||
-			x.note(at) != "" {
-			t.Errorf("found %q, committed %d with the note %q", seen[302:], x.committed("t", 0), x.note(at))
+			x.metadata(at) != "" {
+			t.Errorf("found %q, committed %d with the metadata %q", seen[302:], x.committed("t", 0), x.metadata(at))
 		}
 		cancel()
 		if err := <-done; err != nil {

@@ -26,7 +26,7 @@ type group struct {
 	logs      map[topicPartition][]*kgo.Record
 	at        map[topicPartition]int64
 	committed map[topicPartition]int64
-	notes     map[topicPartition]string
+	metadata  map[topicPartition]string
 	owned     map[topicPartition]bool
 	commits   int
 	wake      chan struct{}
@@ -34,14 +34,14 @@ type group struct {
 	atMost    int
 	refuse    error // commits fail with it
 	away      error // nobody can say whether the member is one
-	longest   int   // of the notes, in bytes
-	takes     int   // the longest note that brokers take; 0: kafka.MaxNote
+	longest   int   // of the metadata, in bytes
+	takes     int   // the longest metadata that brokers take; 0: kafka.MaxCommitMetadata
 }
 
 func newGroup() *group {
 	return &group{logs: map[topicPartition][]*kgo.Record{}, at: map[topicPartition]int64{},
 		committed: map[topicPartition]int64{},
-		notes:     map[topicPartition]string{}, owned: map[topicPartition]bool{}, wake: make(chan struct{}, 1),
+		metadata:  map[topicPartition]string{}, owned: map[topicPartition]bool{}, wake: make(chan struct{}, 1),
 		atMost: 100}
 }
 
@@ -86,7 +86,7 @@ func (g *group) assign(p topicPartition) {
 	if !ok {
 		next = -1
 	}
-	g.events.Noted(p.topic, p.partition, next, g.notes[p])
+	g.events.Committed(p.topic, p.partition, next, g.metadata[p])
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.owned[p], g.at[p] = true, g.committed[p]
@@ -148,10 +148,10 @@ func (g *group) Commit(_ context.Context, offsets kafka.Offsets) error {
 	if g.refuse != nil {
 		return g.refuse
 	}
-	limit := kafka.MaxNote
+	limit := kafka.MaxCommitMetadata
 	if g.takes > 0 {
 		limit = g.takes
-		g.events.Limit(limit)
+		g.events.MetadataLimit(limit)
 	}
 	for topic, partitions := range offsets {
 		for n, at := range partitions {
@@ -160,12 +160,12 @@ func (g *group) Commit(_ context.Context, offsets kafka.Offsets) error {
 				if at.Offset < g.committed[p] {
 					panic("a commit went back")
 				}
-				note := g.events.Note(topic, n, at.Offset)
-				if len(note) > limit {
-					panic("a note is too long")
+				metadata := g.events.Metadata(topic, n, at.Offset)
+				if len(metadata) > limit {
+					panic("metadata is too long")
 				}
-				g.committed[p], g.notes[p] = at.Offset, note
-				g.longest = max(g.longest, len(note))
+				g.committed[p], g.metadata[p] = at.Offset, metadata
+				g.longest = max(g.longest, len(metadata))
 			}
 		}
 	}
@@ -525,10 +525,10 @@ func (x *world) committed(topic string, partition int32) int64 {
 	return x.group.committed[topicPartition{topic, partition}]
 }
 
-func (x *world) note(at topicPartition) string {
+func (x *world) metadata(at topicPartition) string {
 	x.group.mu.Lock()
 	defer x.group.mu.Unlock()
-	return x.group.notes[at]
+	return x.group.metadata[at]
 }
 
 func (v *versions) Again(error) bool {

@@ -42,13 +42,13 @@ func TestAnswersThatProveNothing(t *testing.T) {
 				x.service.answer = func(int, string) (uint16, error) { return c.status, nil }
 				_, err := x.run(t)
 				wantError(t, err, "topic t, partition 0, offset 0", fmt.Sprint("answered ", c.status))
-				note := ""
+				metadata := ""
 				if c.uncertain {
 					wantError(t, err, "it may have been written or not, and is not sent again", "errors.uncertain.skip=t-0@0", fmt.Sprintf("POST /Set was answered %d", c.status))
-					note = "uncertain=0"
+					metadata = "uncertain=0"
 				}
-				if n := len(x.service.seen()); n != c.requests || x.group.notes[topicPartition{"t", 0}] != note {
-					t.Errorf("expected %d requests and the note %q, found %d and %q", c.requests, note, n, x.group.notes[topicPartition{"t", 0}])
+				if n := len(x.service.seen()); n != c.requests || x.group.metadata[topicPartition{"t", 0}] != metadata {
+					t.Errorf("expected %d requests and the metadata %q, found %d and %q", c.requests, metadata, n, x.group.metadata[topicPartition{"t", 0}])
 				}
 			})
 		})
@@ -78,11 +78,11 @@ func TestAnswersThatAreNotJudged(t *testing.T) {
 	oops := &wit.Fault{Kind: wit.FaultInternal, Message: "index out of range"}
 	old := &wit.Fault{Kind: wit.FaultStale, Message: "metadata changed"}
 	for name, c := range map[string]struct {
-		status     uint16
-		settle     []error
-		open       []error
-		opens      int
-		want, note string
+		status         uint16
+		settle         []error
+		open           []error
+		opens          int
+		want, metadata string
 	}{
 		"a trap":                          {201, []error{errTrap}, nil, 1, "", ""},
 		"two traps":                       {201, []error{errTrap, errTrap}, nil, 1, "POST /Set was answered 201, and the plugin could not say what that means: wasm error", "uncertain=0"},
@@ -109,11 +109,11 @@ func TestAnswersThatAreNotJudged(t *testing.T) {
 				} else if err != nil || x.committed("t", 0) != 1 {
 					t.Errorf("expected the row to be settled, found %v", err)
 				}
-				if w.opens != c.opens || w.fresh == 0 || x.group.notes[topicPartition{"t", 0}] != c.note ||
+				if w.opens != c.opens || w.fresh == 0 || x.group.metadata[topicPartition{"t", 0}] != c.metadata ||
 					len(x.service.seen()) != 1 {
-					t.Errorf("found %d opened, %d fresh instances, note %q, %d requests", w.opens, w.fresh, x.group.notes[topicPartition{"t", 0}], len(x.service.seen()))
+					t.Errorf("found %d opened, %d fresh instances, metadata %q, %d requests", w.opens, w.fresh, x.group.metadata[topicPartition{"t", 0}], len(x.service.seen()))
 				}
-				if c.note != "" {
+				if c.metadata != "" {
 					x.o.Uncertain = nil // another process
 					if _, err := x.run(t); err == nil || len(x.service.seen()) != 1 {
 						t.Errorf("expected nothing to be sent again, found %q and %v", x.service.seen(), err)
@@ -137,8 +137,8 @@ func TestStopWhileAnswersAreJudged(t *testing.T) {
 		cancel()
 		start := time.Now()
 		wantError(t, <-done, "topic t, partition 0, offset 0", "was answered 201", "is not sent again")
-		if took := time.Since(start); took > 5*time.Second || x.group.notes[topicPartition{"t", 0}] != "uncertain=0-1" {
-			t.Errorf("took %v, note %q", took, x.group.notes[topicPartition{"t", 0}])
+		if took := time.Since(start); took > 5*time.Second || x.group.metadata[topicPartition{"t", 0}] != "uncertain=0-1" {
+			t.Errorf("took %v, metadata %q", took, x.group.metadata[topicPartition{"t", 0}])
 		}
 	})
 }
@@ -155,7 +155,7 @@ func TestAnswerOfTheLastMoment(t *testing.T) {
 		time.Sleep(2*time.Second + 240*time.Millisecond) // asked after 1 s; given up 3.75 s after the stop
 		cancel()
 		if err := <-done; err != nil || x.committed("t", 0) != 1 {
-			t.Errorf("expected the row to be settled, found %v, note %q", err, x.group.notes[topicPartition{"t", 0}])
+			t.Errorf("expected the row to be settled, found %v, metadata %q", err, x.group.metadata[topicPartition{"t", 0}])
 		}
 	})
 }

@@ -75,15 +75,16 @@ type partition struct {
 	// doubtful are the offsets of which nobody knew when the task began whether they were written, and which are still
 	// to be checked.
 	doubtful map[int64]bool
-	// stored: a note is, since the partition was assigned: note. made is the one that was made last, which may be too.
-	stored     bool
-	note, made string
+	// metadata is what was stored last since the partition was assigned, if stored; made is what was made last, which a
+	// commit may have stored without an answer.
+	stored         bool
+	metadata, made string
 	// bytes are those of the records in items.
 	bytes int
-	// base is the least offset that a note may still be stored beside.
+	// base is the least offset that metadata may still be stored beside.
 	base int64
-	// noted is how long the note was when it was last counted, charged for how many rows it may have grown since.
-	noted, charged int
+	// counted is how long the metadata was when it was last counted, charged for how many rows it may have grown since.
+	counted, charged int
 	// reach is the last offset for which a delivery has begun, -1 for none. earlier is what lies behind that of what
 	// was known of the partition when it was assigned, in order. decided: there were decisions about its records, which
 	// stand in lists.
@@ -107,14 +108,15 @@ type ledger struct {
 	// gone is told of partitions that went away.
 	gone   *Settled
 	doubts *Uncertain
-	// limit is how long a note may be.
+	// limit is how long metadata may be.
 	limit int
 	// announced counts what was to be stored before a request goes out, and stored how much of that is.
 	announced, stored int
 }
 
 func newLedger(gone *Settled, doubts *Uncertain) *ledger {
-	return &ledger{partitions: map[topicPartition]*partition{}, gone: gone, doubts: doubts, limit: kafka.MaxNote}
+	return &ledger{partitions: map[topicPartition]*partition{}, gone: gone, doubts: doubts,
+		limit: kafka.MaxCommitMetadata}
 }
 
 // add enters records that were polled, with one row each to begin with. Those of partitions that went away while they
@@ -153,14 +155,14 @@ func (p *partition) knows(offset int64) bool {
 
 // known says where the group is with a partition that is new here (-1: nowhere yet), what an earlier task has settled
 // of it behind that, in order, and of which offsets nobody knows whether they were written. decided: somebody has
-// decided about some of them. unstored: the note does not say all of that yet.
+// decided about some of them. unstored: the metadata does not say all of that yet.
 func (l *ledger) known(at topicPartition, committed int64, settled []offsetRange, doubtful map[int64]bool,
 	decided, unstored bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if p := l.partitions[at]; p != nil {
 		p.committed, p.known, p.base, p.doubtful = committed, settled, committed, doubtful
-		p.noted, p.decided = l.limit, decided // to be counted
+		p.counted, p.decided = l.limit, decided // to be counted
 		p.earlier = metadata{settled: settled, uncertain: l.doubts.of(at, committed)}.ranges(committed)
 		p.uncommitted = p.uncommitted || unstored
 	}
@@ -174,15 +176,15 @@ func (l *ledger) committed(offsets kafka.Offsets, announced int) {
 	for topic, partitions := range offsets {
 		for n, at := range partitions {
 			if p := l.partitions[topicPartition{topic, n}]; p != nil {
-				p.committed, p.stored, p.note = max(p.committed, at.Offset), true, p.made
+				p.committed, p.stored, p.metadata = max(p.committed, at.Offset), true, p.made
 			}
 		}
 	}
 }
 
-// note is what is to be stored beside the offset `next` of a partition. Where that gets too long, records are left out
-// that nothing was sent for.
-func (l *ledger) note(topic string, partition int32, next int64) string {
+// metadata is what is to be stored beside the offset `next` of a partition. Where that gets too long, records are left
+// out that nothing was sent for.
+func (l *ledger) metadata(topic string, partition int32, next int64) string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	at := topicPartition{topic, partition}
@@ -205,7 +207,7 @@ func (l *ledger) note(topic string, partition int32, next int64) string {
 	return text
 }
 
-// limited says how long a note may be.
+// limited says how long metadata may be.
 func (l *ledger) limited(bytes int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -297,7 +299,7 @@ func (l *ledger) settle(i *item, written bool) {
 		delete(i.partition.doubtful, i.record.Offset)
 	}
 	i.partition.advance()
-	i.partition.uncommitted = true // out of order, it belongs into the note
+	i.partition.uncommitted = true // out of order, it belongs into the metadata
 }
 
 // bury says that a dead letter of a record is about to be sent; false: there is one already.
@@ -355,7 +357,8 @@ func (l *ledger) bytes() (n int) {
 	return n
 }
 
-// first tells whether no note was stored yet for a partition of these records, and has one stored with the next commit.
+// first tells whether no metadata was stored yet for a partition of these records, and has one stored with the next
+// commit.
 func (l *ledger) first(items []*item) (news bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -392,7 +395,7 @@ func (l *ledger) withdraw(items []*item) {
 	}
 }
 
-// holds tells whether the notes that are stored say what was announced.
+// holds tells whether the metadata that is stored says what was announced.
 func (l *ledger) holds(number int) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -437,7 +440,7 @@ type admission int
 
 const (
 	begun admission = iota
-	// full: what could come of it might not fit into the note, before others have ended.
+	// full: what could come of it might not fit into the metadata, before others have ended.
 	full
 	// theirs: all of its records are somebody else's now, or come again; partly: some of them are.
 	theirs
@@ -485,18 +488,18 @@ func (l *ledger) begin(items []*item, alone bool) admission {
 }
 
 const (
-	// names is what a note has beside its offsets: names and signs.
+	// names is what metadata has beside its offsets: names and signs.
 	names = 64
 	// reserve is what deliveries that run ahead leave for the first one.
 	reserve = 64
-	// front is what a note that says the state of each offset has before these: a run that is settled, and from where
+	// front is what metadata that says the state of each offset has before these: a run that is settled, and from where
 	// on they are. split is what a range gets longer by that is cut in two.
 	front, split = 48, 32
 )
 
-// room tells whether the note of a partition has room for whatever comes of n more rows, up to the offset reach: as the
-// state of each offset, or in lists, where a row that is settled or uncertain makes it longer by an offset and a sign
-// at most.
+// room tells whether the metadata of a partition has room for whatever comes of n more rows, up to the offset reach: as
+// the state of each offset, or in lists, where a row that is settled or uncertain makes it longer by an offset and a
+// sign at most.
 func (l *ledger) room(p *partition, n int, reach int64, first bool) bool {
 	limit := l.limit - names
 	if !first {
@@ -506,16 +509,16 @@ func (l *ledger) room(p *partition, n int, reach int64, first bool) bool {
 		return true
 	}
 	each := p.each()
-	if p.noted+(p.charged+n)*each <= limit {
+	if p.counted+(p.charged+n)*each <= limit {
 		return true
 	}
 	count := metadata{uncertain: l.doubts.of(p.at, p.base), decided: l.doubts.used(p.at, p.base), sent: p.sent(false),
 		settled: p.ahead(p.base, false)}
-	p.noted, p.charged = count.length(p.base), p.delivering
-	return p.noted+(p.charged+n)*each <= limit
+	p.counted, p.charged = count.length(p.base), p.delivering
+	return p.counted+(p.charged+n)*each <= limit
 }
 
-// near is how long the note of a partition gets at most, but for its names, whatever comes of n more rows up to the
+// near is how long the metadata of a partition gets at most, but for its names, whatever comes of n more rows up to the
 // offset reach, if it says the state of each offset up to there or further.
 func (l *ledger) near(p *partition, n int, reach int64) int64 {
 	first := p.items[0].record.Offset
@@ -548,7 +551,7 @@ func (l *ledger) near(p *partition, n int, reach int64) int64 {
 	return least + front + int64(decisions+p.each()*(p.delivering+n))
 }
 
-// each is how many bytes a row can add to the partition's note: an offset and a sign.
+// each is how many bytes a row can add to the partition's metadata: an offset and a sign.
 func (p *partition) each() int {
 	ahead := int64(0)
 	if n := len(p.items); n > 0 {
@@ -557,13 +560,13 @@ func (p *partition) each() int {
 	return len(strconv.FormatInt(ahead, 10)) + 1
 }
 
-// leastPortion is how many rows of a partition are encoded together, however short a note may be.
+// leastPortion is how many rows of a partition are encoded together, however short metadata may be.
 const leastPortion = 64
 
 // portions cuts rows of a batch, which are positions in items, into parts to be encoded one after another: of each
-// partition about as many as its note can tell apart. A delivery of more could not begin and would be encoded again in
-// parts. Where offsets lie so far apart that the note has lists of them, it is nearly twice as many with many lanes,
-// since a delivery has but a few of them, and what is settled grows together. Rows of a partition stay in order.
+// partition about as many as its metadata can tell apart. A delivery of more could not begin and would be encoded again
+// in parts. Where offsets lie so far apart that the metadata has lists of them, it is nearly twice as many with many
+// lanes, since a delivery has but a few of them, and what is settled grows together. Rows of a partition stay in order.
 func (l *ledger) portions(items []*item, rows []uint32, inFlight int) [][]uint32 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -676,7 +679,7 @@ func (p *partition) into(out kafka.Offsets) {
 	if len(p.items) > 0 {
 		at = p.items[0].record.Offset
 	}
-	if at >= 0 { // nothing but what stands in the note
+	if at >= 0 { // nothing but what stands in the metadata
 		if out[p.at.topic] == nil {
 			out[p.at.topic] = map[int32]kgo.EpochOffset{}
 		}

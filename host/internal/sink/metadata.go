@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// metadata is the commit's metadata, called note in short: what is stored beside a partition's committed offset, so
+// metadata is the commit's metadata: what is stored beside a partition's committed offset, so
 // that a task which is started anew writes nothing twice: which records behind that offset are settled, since lanes
 // overtake each other; of which nobody knows whether they were written (P19), and which of those were sent once more
 // because somebody decided so; and which are on their way by requests that must not be sent twice: in the metadata of a
@@ -65,14 +65,14 @@ const nearDigits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz01234567
 // nearLength is how many characters so many offsets take.
 func nearLength(offsets int64) int64 { return (offsets + 2) / 3 }
 
-// shortNote is a length in bytes up to which a note is made of lists alone, which people can read.
-const shortNote = 64
+// shortMetadata is a length in bytes up to which metadata is made of lists alone, which people can read.
+const shortMetadata = 64
 
-// text is the note as it is stored beside the offset `next`: what is shorter, lists of all offsets, or some of them in
-// nearName.
+// text is the metadata as it is stored beside the offset `next`: what is shorter, lists of all offsets, or some of them
+// in nearName.
 func (n metadata) text(next int64) string {
 	lists := n.length(next)
-	if lists > shortNote {
+	if lists > shortMetadata {
 		if dense := n.dense(next); dense != "" && len(dense) < lists {
 			return dense
 		}
@@ -159,8 +159,8 @@ func (n metadata) ranges(next int64) []stated {
 	return all
 }
 
-// dense is the note with the offsets that lie close together in nearName, as many as makes it shortest; "" where it is
-// no shorter by that. A run that is settled may stand before them, in a list.
+// dense is the metadata with the offsets that lie close together in nearName, as many as makes it shortest; "" where it
+// is no shorter by that. A run that is settled may stand before them, in a list.
 func (n metadata) dense(next int64) string {
 	all := n.ranges(next)
 	length := int64(0)
@@ -262,15 +262,15 @@ func (n *metadata) near(next int64, text string, left *int64) bool {
 	return true
 }
 
-// Whoever may commit offsets of the group can write notes. maxUncertain is how many records behind the offset a note
-// may call uncertain or sent, each of which is kept; maxAhead how far behind it a record may lie.
+// Whoever may commit offsets of the group can write metadata. maxUncertain is how many records behind the offset
+// metadata may call uncertain or sent, each of which is kept; maxAhead how far behind it a record may lie.
 const (
 	maxUncertain = 100_000
 	maxAhead     = 1 << 40
 )
 
-// readNote takes a note apart.
-func readNote(next int64, text string) (n metadata, err error) {
+// readMetadata takes metadata apart.
+func readMetadata(next int64, text string) (n metadata, err error) {
 	left, reach := int64(maxUncertain), next-1
 	for _, part := range strings.Fields(text) {
 		name, list, _ := strings.Cut(part, "=")
@@ -332,12 +332,12 @@ func gaps(whole offsetRange, others []offsetRange) (left []offsetRange) {
 	return left
 }
 
-// noted takes what an earlier task, or an earlier run, has stored beside an offset, and what the connector's tasks know
-// besides. What an operator has decided about uncertain records holds.
-func (t *Task) noted(topic string, partition int32, next int64, text string) {
-	n, err := readNote(next, text)
+// committed takes what an earlier task, or an earlier run, has stored beside an offset, and what the connector's tasks
+// know besides. What an operator has decided about uncertain records holds.
+func (t *Task) committed(topic string, partition int32, next int64, text string) {
+	n, err := readMetadata(next, text)
 	if err != nil {
-		t.fail(fmt.Errorf("topic %s, partition %d: what stands beside the group's offset %d is none of this version's notes, so that nobody knows which records behind it were written: %w; "+
+		t.fail(fmt.Errorf("topic %s, partition %d: what stands beside the group's offset %d is not metadata of this version, so that nobody knows which records behind it were written: %w; "+
 			"look what the service has, and set the group's offset anew with Kafka's tools", topic, partition, next, err))
 		return
 	}

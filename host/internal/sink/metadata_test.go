@@ -28,7 +28,7 @@ func TestNotes(t *testing.T) {
 		if text != want {
 			t.Errorf("expected %q, found %q", want, text)
 		}
-		found, err := readNote(100, text)
+		found, err := readMetadata(100, text)
 		if diff := cmp.Diff(n, found, cmp.AllowUnexported(metadata{}, offsetRange{}),
 			cmpopts.EquateEmpty()); diff != "" ||
 			err != nil {
@@ -37,13 +37,13 @@ func TestNotes(t *testing.T) {
 	}
 	for _, text := range []string{"settled", "settled=", "settled=1-", "settled=3-1", "settled=-1", "other=1", "settled=1;2", "uncertain=0-9000000000000",
 		"uncertain=0-9223372036854775807", "settled=9223372036854775807", "sent=x", "sent=0-100001"} {
-		if _, err := readNote(7, text); err == nil {
+		if _, err := readMetadata(7, text); err == nil {
 			t.Errorf("%q: expected an error", text)
 		}
 	}
 }
 
-// Notes of versions that said only how far requests had gone out are read: what is not settled may have been sent.
+// Metadata of versions that said only how far requests had gone out are read: what is not settled may have been sent.
 func TestNotesOfEarlierVersions(t *testing.T) {
 	for text, want := range map[string]string{
 		"reach=0":               "sent=0",
@@ -53,11 +53,11 @@ func TestNotesOfEarlierVersions(t *testing.T) {
 		"uncertain=4 settled=0-3,5-9 reach=12":       "uncertain=4 sent=10-12 settled=0-3,5-9",
 		"uncertain=4 settled=0-3,5-9,20-30 reach=12": "uncertain=4 sent=10-12 settled=0-3,5-9,20-30",
 	} {
-		if n, err := readNote(100, text); err != nil || n.text(100) != want {
+		if n, err := readMetadata(100, text); err != nil || n.text(100) != want {
 			t.Errorf("%s: expected %s, found %s, %v", text, want, n.text(100), err)
 		}
 	}
-	if _, err := readNote(100, "reach=100001"); err == nil {
+	if _, err := readMetadata(100, "reach=100001"); err == nil {
 		t.Error("any number of records may have been sent")
 	}
 }
@@ -67,17 +67,17 @@ func FuzzNotes(f *testing.F) {
 	f.Add(int64(3), "uncertain=0 settled=2-4,6 reach=9")
 	f.Add(int64(3), "uncertain=0 near=2:BI-_ settled=90-100,107,109,112,114,117,119,120,122,124,127,129,131,134,137")
 	f.Fuzz(func(t *testing.T, next int64, text string) {
-		n, err := readNote(max(next, 0), text)
+		n, err := readMetadata(max(next, 0), text)
 		if err != nil {
 			return
 		}
-		lists, err := readNote(max(next, 0), n.lists(max(next, 0)))
+		lists, err := readMetadata(max(next, 0), n.lists(max(next, 0)))
 		if diff := cmp.Diff(n, lists, cmp.AllowUnexported(metadata{}, offsetRange{}),
 			cmpopts.EquateEmpty()); diff != "" ||
 			err != nil {
 			t.Errorf("%v\n%s", err, diff)
 		}
-		again, err := readNote(max(next, 0), n.text(max(next, 0)))
+		again, err := readMetadata(max(next, 0), n.text(max(next, 0)))
 		if diff := cmp.Diff(n.meaning(), again.meaning()); diff != "" || err != nil {
 			t.Errorf("%v\n%s", err, diff)
 		}
@@ -156,9 +156,9 @@ func TestStartedAnew(t *testing.T) {
 	}
 }
 
-// Whoever may commit for the group writes notes: a few bytes must not name records without end.
+// Whoever may commit for the group writes metadata: a few bytes must not name records without end.
 func TestHostileNotes(t *testing.T) {
-	for note, want := range map[string]string{
+	for metadata, want := range map[string]string{
 		"uncertain=0-9000000000000000000":                   "expected offsets as 1-3",
 		"uncertain=0-1000000000":                            "at most 100000 uncertain records",
 		"uncertain=0-99999,200000":                          "at most 100000 uncertain records",
@@ -167,10 +167,10 @@ func TestHostileNotes(t *testing.T) {
 		strings.Repeat("z", 1<<20) + "=1":                   "expected settled, uncertain",
 		"uncertain=0-99999 settled=0-1000000000,2000000000": "",
 	} {
-		_, err := readNote(5, note)
+		_, err := readMetadata(5, metadata)
 		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want) ||
 			len(err.Error()) > 5000) {
-			t.Errorf("%.50s: expected %q, found %.300v", note, want, err)
+			t.Errorf("%.50s: expected %q, found %.300v", metadata, want, err)
 		}
 	}
 }

@@ -15,7 +15,7 @@ import (
 	"github.com/culvert-project/culvert/host/kafka"
 )
 
-// meaning is a note as whoever reads it goes by it: what is both sent and uncertain is uncertain.
+// meaning is metadata as whoever reads it goes by it: what is both sent and uncertain is uncertain.
 func (n metadata) meaning() string {
 	n.settled, n.uncertain = joined(slices.Clone(n.settled)), joined(slices.Clone(n.uncertain))
 	var sent []offsetRange
@@ -26,7 +26,7 @@ func (n metadata) meaning() string {
 	return n.lists(0)
 }
 
-// Notes of every kind are read as what they were made of, and are never longer than lists.
+// Metadata of every kind are read as what they were made of, and are never longer than lists.
 func TestDenseNotes(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	for round := range 600 {
@@ -59,7 +59,7 @@ func TestDenseNotes(t *testing.T) {
 			}
 		}
 		text := n.text(next)
-		found, err := readNote(next, text)
+		found, err := readMetadata(next, text)
 		if err != nil || found.meaning() != n.meaning() || len(text) > len(n.lists(next)) ||
 			n.length(next) != len(n.lists(next)) {
 			t.Fatalf("round %d: %.300q, %v; expected %.300s, found %.300s", round, text, err, n.meaning(), found.meaning())
@@ -69,25 +69,25 @@ func TestDenseNotes(t *testing.T) {
 			t.Errorf("round %d: %d ranges in lists: %.300s", round, all, text)
 		}
 	}
-	for note, want := range map[string]string{"near=0:BI-": "uncertain=7-8 sent=4,6 settled=0", "near=7:_ settled=1": "uncertain=7-9 settled=1", "near=0:": ""} {
-		if n, err := readNote(0, note); err != nil || n.lists(0) != want {
-			t.Errorf("%s: expected %s, found %s, %v", note, want, n.lists(0), err)
+	for metadata, want := range map[string]string{"near=0:BI-": "uncertain=7-8 sent=4,6 settled=0", "near=7:_ settled=1": "uncertain=7-9 settled=1", "near=0:": ""} {
+		if n, err := readMetadata(0, metadata); err != nil || n.lists(0) != want {
+			t.Errorf("%s: expected %s, found %s, %v", metadata, want, n.lists(0), err)
 		}
 	}
 	for _, text := range []string{"near", "near=", "near=3", "near=:A", "near=-1:A", "near=x:A", "near=1:A*", "near=1:A,B", "near=9000000000000000000:A",
 		"near=0:" + strings.Repeat("q", maxUncertain/3+1)} {
-		if _, err := readNote(7, text); err == nil {
+		if _, err := readMetadata(7, text); err == nil {
 			t.Errorf("%.50s: expected an error", text)
 		}
 	}
 }
 
-// Whatever comes of the deliveries that have begun, in whichever order, there is room in the note for it: with offsets
-// one after another, with gaps, with notes of earlier runs, and where brokers take little.
+// Whatever comes of the deliveries that have begun, in whichever order, there is room in the metadata for it: with
+// offsets one after another, with gaps, with metadata of earlier runs, and where brokers take little.
 func TestNotesNeverOutgrowTheirRoom(t *testing.T) {
 	for seed := range uint64(16) {
 		r := rand.New(rand.NewPCG(seed, 3))
-		limit := []int{kafka.MaxNote, kafka.MaxNote, 875, 218}[r.IntN(4)]
+		limit := []int{kafka.MaxCommitMetadata, kafka.MaxCommitMetadata, 875, 218}[r.IntN(4)]
 		gap := []int64{1, 1, 2, 1000}[r.IntN(4)]
 		doubts := &Uncertain{}
 		l := newLedger(&Settled{}, doubts)
@@ -110,7 +110,7 @@ func TestNotesNeverOutgrowTheirRoom(t *testing.T) {
 		l.known(at, next, earlier, nil, decided, false)
 		var records []*kgo.Record
 		count := 12_000
-		if limit < kafka.MaxNote {
+		if limit < kafka.MaxCommitMetadata {
 			count = 1000
 		}
 		for offset := next; len(records) < count; offset += 1 + r.Int64N(gap) {
@@ -139,9 +139,9 @@ func TestNotesNeverOutgrowTheirRoom(t *testing.T) {
 			if o, ok := offsets["t"][0]; ok {
 				base = o.Offset
 			}
-			text := l.note("t", 0, base)
+			text := l.metadata("t", 0, base)
 			if longest = max(longest, len(text)); len(text) > limit {
-				t.Fatalf("seed %d, limit %d: a note of %d bytes: %.300s", seed, limit, len(text), text)
+				t.Fatalf("seed %d, limit %d: metadata of %d bytes: %.300s", seed, limit, len(text), text)
 			}
 			next = base
 		}
@@ -192,9 +192,9 @@ func TestNotesNeverOutgrowTheirRoom(t *testing.T) {
 			look()
 		}
 		if l.open() != 0 || longest == 0 {
-			t.Errorf("seed %d: %d records are open, the longest note had %d bytes", seed, l.open(), longest)
+			t.Errorf("seed %d: %d records are open, the longest metadata had %d bytes", seed, l.open(), longest)
 		}
-		if gap == 1 && limit == kafka.MaxNote && len(earlier) == 0 && lanes == 8 && most < 1000 {
+		if gap == 1 && limit == kafka.MaxCommitMetadata && len(earlier) == 0 && lanes == 8 && most < 1000 {
 			t.Errorf("seed %d: expected deliveries of 1,000 rows, the largest had %d", seed, most)
 		}
 	}
@@ -216,8 +216,8 @@ func TestLargeRequestsOfOnePartition(t *testing.T) {
 	})
 }
 
-// A note of a version that wrote lists alone, as long as it made them, is gone on from: what it says is settled is not
-// written again, and what may have been sent is checked or waits.
+// Metadata of a version that wrote lists alone, as long as it made them, is gone on from: what it says is settled is
+// not written again, and what may have been sent is checked or waits.
 func TestNotesOfListsAreGoneOnFrom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newWorld(&writer{each: 1000})
@@ -234,9 +234,9 @@ func TestNotesOfListsAreGoneOnFrom(t *testing.T) {
 			}
 		}
 		at := topicPartition{"t", 0}
-		x.group.committed[at], x.group.notes[at] = 0, settled.lists(0)
-		if n := len(x.group.notes[at]); n < 3000 || n > kafka.MaxNote {
-			t.Fatalf("a note of %d bytes", n)
+		x.group.committed[at], x.group.metadata[at] = 0, settled.lists(0)
+		if n := len(x.group.metadata[at]); n < 3000 || n > kafka.MaxCommitMetadata {
+			t.Fatalf("metadata of %d bytes", n)
 		}
 		x.ok(t)
 		found := counted(t, x)

@@ -35,7 +35,7 @@ func counted(t *testing.T, x *world) map[string]int {
 }
 
 // A stop in the middle of a batch of any size writes nothing twice: no more runs ahead of the first record than the
-// note can say.
+// metadata can say.
 func TestStopsInLargeBatches(t *testing.T) {
 	for seed := range uint64(4) {
 		synctest.Test(t, func(t *testing.T) {
@@ -83,7 +83,7 @@ func TestStopsInLargeBatches(t *testing.T) {
 	}
 }
 
-// Records that nothing is sent for keep none from running ahead: they have no need of a place in the note.
+// Records that nothing is sent for keep none from running ahead: they have no need of a place in the metadata.
 func TestIgnoredRecordsTakeNoRoom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newWorld(&writer{})
@@ -99,8 +99,8 @@ func TestIgnoredRecordsTakeNoRoom(t *testing.T) {
 	})
 }
 
-// A delivery of more rows than the note can tell apart is made in parts.
-func TestDeliveriesThatTheNoteCannotSay(t *testing.T) {
+// A delivery of more rows than the metadata can tell apart is made in parts.
+func TestDeliveriesThatTheMetadataCannotSay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newWorld(&writer{each: 5000})
 		x.o.Rows, x.group.atMost, x.group.takes = 10_000, 10_000, 437
@@ -114,7 +114,8 @@ func TestDeliveriesThatTheNoteCannotSay(t *testing.T) {
 	})
 }
 
-// Rows of a batch that is larger than the note can say are encoded once, not again for each part that it is made in.
+// Rows of a batch that is larger than the metadata can say are encoded once, not again for each part that it is made
+// in.
 func TestLargeBatchesAreEncodedOnce(t *testing.T) {
 	for partitions := range int32(3) {
 		synctest.Test(t, func(t *testing.T) {
@@ -174,8 +175,8 @@ func TestNothingIsSentWithoutANote(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newWorld(&writer{})
 		x.group.put("t", 0, "a=1", "b=1")
-		x.group.refuse = fmt.Errorf("commit: %w", kafka.ErrNote)
-		if _, err := x.run(t); !errors.Is(err, kafka.ErrNote) || len(x.service.seen()) != 0 {
+		x.group.refuse = fmt.Errorf("commit: %w", kafka.ErrCommitMetadata)
+		if _, err := x.run(t); !errors.Is(err, kafka.ErrCommitMetadata) || len(x.service.seen()) != 0 {
 			t.Errorf("expected no request and the fault of the commit, found %d and %v", len(x.service.seen()), err)
 		}
 		x.group.refuse = nil
@@ -191,10 +192,10 @@ func TestNothingIsSentWithoutANote(t *testing.T) {
 		go func() { done <- NewTask(x.o).Run(ctx) }()
 		time.Sleep(1500 * time.Millisecond) // the request is on its way
 		x.group.mu.Lock()
-		x.group.refuse = kafka.ErrNote
+		x.group.refuse = kafka.ErrCommitMetadata
 		x.group.mu.Unlock()
 		cancel()
-		if err := <-done; !errors.Is(err, kafka.ErrNote) || len(x.service.seen()) != 3 {
+		if err := <-done; !errors.Is(err, kafka.ErrCommitMetadata) || len(x.service.seen()) != 3 {
 			t.Errorf("expected the fault of the commit after 3 requests, found %v after %d", err, len(x.service.seen()))
 		}
 	})
@@ -215,12 +216,12 @@ func TestDecisionsAreUsedUp(t *testing.T) {
 		wantError(t, err, "errors.uncertain.send=t-0@0")
 		return x
 	}
-	again := func(t *testing.T, x *world, requests int, note string, send ...string) error {
+	again := func(t *testing.T, x *world, requests int, metadata string, send ...string) error {
 		t.Helper()
 		x.o.Uncertain, x.o.Send = nil, send // another process
 		_, err := x.run(t)
-		if n := len(x.service.seen()); n != requests || x.group.notes[at] != note {
-			t.Errorf("with %q: expected %d requests and the note %q, found %d and %q", send, requests, note, n, x.group.notes[at])
+		if n := len(x.service.seen()); n != requests || x.group.metadata[at] != metadata {
+			t.Errorf("with %q: expected %d requests and the metadata %q, found %d and %q", send, requests, metadata, n, x.group.metadata[at])
 		}
 		return err
 	}
@@ -246,8 +247,8 @@ func TestDecisionsAreUsedUp(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			x := prepare(t)
 			x.service.answer = func(int, string) (uint16, error) {
-				if note := x.group.notes[at]; note != "uncertain=0 decided=0" {
-					t.Errorf("expected the decision to be stored before the request, found %q", note)
+				if metadata := x.group.metadata[at]; metadata != "uncertain=0 decided=0" {
+					t.Errorf("expected the decision to be stored before the request, found %q", metadata)
 				}
 				return 201, nil
 			}
@@ -400,8 +401,8 @@ func TestRecordsOfAKilledRun(t *testing.T) {
 					}
 				}
 				if n := len(lines); n != c.first+400 || x.committed("t", 0) != int64(n) ||
-					x.group.notes[topicPartition{"t", 0}] != "" {
-					t.Errorf("found %d lines, %d committed, note %q", n, x.committed("t", 0), x.group.notes[topicPartition{"t", 0}])
+					x.group.metadata[topicPartition{"t", 0}] != "" {
+					t.Errorf("found %d lines, %d committed, metadata %q", n, x.committed("t", 0), x.group.metadata[topicPartition{"t", 0}])
 				}
 			})
 		})
@@ -427,17 +428,17 @@ func TestRecordsThatExist(t *testing.T) {
 	})
 }
 
-// A note that cannot be read says nothing about what was written: the task does not begin, and leaves the note as it
-// is.
+// Metadata that cannot be read says nothing about what was written: the task does not begin, and leaves the metadata as
+// it is.
 func TestNoteThatCannotBeRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newWorld(&writer{})
 		x.group.put("t", 0, "a=1", "b=2")
-		x.group.notes[topicPartition{"t", 0}], x.group.committed[topicPartition{"t", 0}] = "settled=1 of-a-later-version=1", 0
+		x.group.metadata[topicPartition{"t", 0}], x.group.committed[topicPartition{"t", 0}] = "settled=1 of-a-later-version=1", 0
 		_, err := x.run(t)
 		wantError(t, err, "topic t, partition 0", "expected settled, uncertain, decided or sent", "set the group's offset anew")
-		if len(x.service.seen()) != 0 || x.group.notes[topicPartition{"t", 0}] != "settled=1 of-a-later-version=1" {
-			t.Errorf("found %q sent, note %q", x.service.seen(), x.group.notes[topicPartition{"t", 0}])
+		if len(x.service.seen()) != 0 || x.group.metadata[topicPartition{"t", 0}] != "settled=1 of-a-later-version=1" {
+			t.Errorf("found %q sent, metadata %q", x.service.seen(), x.group.metadata[topicPartition{"t", 0}])
 		}
 	})
 }
@@ -480,8 +481,8 @@ func TestRecordsThatAreHalfWritten(t *testing.T) {
 		x.service.answer = func(n int, _ string) (uint16, error) { return []uint16{201, 400, 201}[min(n, 3)-1], nil }
 		err := run(t, x)
 		wantError(t, err, `topic t, partition 0, offset 0, key "a"`, "answered 400")
-		if note := x.group.notes[topicPartition{"t", 0}]; note != "uncertain=0" {
-			t.Errorf("expected the record to be uncertain, found the note %q", note)
+		if metadata := x.group.metadata[topicPartition{"t", 0}]; metadata != "uncertain=0" {
+			t.Errorf("expected the record to be uncertain, found the metadata %q", metadata)
 		}
 	})
 }

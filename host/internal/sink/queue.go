@@ -33,8 +33,8 @@ func (l *lane) before(other *lane) bool {
 
 func (j *job) partition() *partition { return j.of.batch.items[j.rows[0]].partition }
 
-// portion is that of the batch in which the rows are, see [ledger.portions]. One after another they are what the notes
-// have room for, so that there is always a delivery that can begin.
+// portion is that of the batch in which the rows are, see [ledger.portions]. One after another they are what the
+// metadata have room for, so that there is always a delivery that can begin.
 func (j *job) portion() int { return j.of.tries[j.rows[0]].portion }
 
 func newQueue() *queue {

@@ -61,7 +61,7 @@ func (c *replayed) open(_ []string, r Rebalances) (Consumer, error) {
 	}
 	r.Assigned(partitions)
 	for at, next := range first {
-		r.Noted(at.topic, at.partition, next, metadata{sent: joined(sent[at])}.text(next))
+		r.Committed(at.topic, at.partition, next, metadata{sent: joined(sent[at])}.text(next))
 	}
 	return c, nil
 }

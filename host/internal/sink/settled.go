@@ -41,9 +41,9 @@ func (s *Settled) of(l *ledger, at topicPartition) *partition {
 
 // take waits for what is still on its way, and returns the offsets from `next` on that are settled. They are of no use
 // where next, the committed offset (-1: none), is before one that was committed: somebody has set it back, to have
-// records written again. last: the note beside that offset is the last one that was made here, so that what it says of
-// requests on their way has ended since, and is known.
-func (s *Settled) take(ctx context.Context, at topicPartition, next int64, note string) (settled []offsetRange,
+// records written again. last: the metadata beside that offset is the last one that was made here, so that what it says
+// of requests on their way has ended since, and is known.
+func (s *Settled) take(ctx context.Context, at topicPartition, next int64, metadata string) (settled []offsetRange,
 	last bool) {
 	s.mu.Lock()
 	was, ok := s.left[at]
@@ -59,5 +59,5 @@ func (s *Settled) take(ctx context.Context, at topicPartition, next int64, note 
 		return nil, false
 	}
 	return was.partition.ahead(max(next, 0), true), was.partition.delivering == 0 &&
-		(note == was.partition.note || note == was.partition.made)
+		(metadata == was.partition.metadata || metadata == was.partition.made)
 }

@@ -24,7 +24,7 @@ func TestLostPartitionsComeBack(t *testing.T) {
 		{"nothing was ever committed", func(*group, topicPartition) {}, -1, []string{"a=1", "a=2", "a=3", "a=4", "b=1"}},
 		{"committed before", func(*group, topicPartition) {}, 2, []string{"a=1", "a=2", "a=3", "a=4", "b=1"}},
 		{"another member went on", func(g *group, at topicPartition) { g.committed[at] = 4 }, -1, []string{"a=1", "a=2", "a=4", "b=1"}},
-		{"an operator set it back", func(g *group, at topicPartition) { g.committed[at], g.notes[at] = 0, "" }, 2, []string{"a=1", "a=1", "a=2", "a=2", "a=3", "a=4", "b=1", "b=1"}},
+		{"an operator set it back", func(g *group, at topicPartition) { g.committed[at], g.metadata[at] = 0, "" }, 2, []string{"a=1", "a=1", "a=2", "a=2", "a=3", "a=4", "b=1", "b=1"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -128,8 +128,8 @@ func TestSettledOfALostPartitionIsStored(t *testing.T) {
 		if err := <-done; err != nil {
 			t.Fatal(err)
 		}
-		if x.committed("t", 0) != 1 || x.note(at) != "settled=0-1" {
-			t.Errorf("%d committed with note %q, expected 1 with settled=0-1", x.committed("t", 0), x.note(at))
+		if x.committed("t", 0) != 1 || x.metadata(at) != "settled=0-1" {
+			t.Errorf("%d committed with metadata %q, expected 1 with settled=0-1", x.committed("t", 0), x.metadata(at))
 		}
 		x.o.Once = true // another process
 		x.ok(t)
@@ -154,8 +154,8 @@ func TestNoteOfAPartitionThatGoes(t *testing.T) {
 		time.Sleep(2500 * time.Millisecond) // b=1 is written, a=1 on its way
 		synctest.Wait()
 		x.group.revoke(ctx, at)
-		if x.committed("t", 0) != 1 || x.group.notes[at] != "settled=1" {
-			t.Errorf("%d committed with note %q, expected 1 with settled=1", x.committed("t", 0), x.group.notes[at])
+		if x.committed("t", 0) != 1 || x.group.metadata[at] != "settled=1" {
+			t.Errorf("%d committed with metadata %q, expected 1 with settled=1", x.committed("t", 0), x.group.metadata[at])
 		}
 		cancel()
 		if err := <-done; err != nil {

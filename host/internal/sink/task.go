@@ -252,7 +252,7 @@ func (t *Task) Run(ctx context.Context) (err error) {
 	defer endSettling(nil)
 	t.life, t.settling = working, settling
 	consumer, err := t.o.NewConsumer(o.topics, Rebalances{t.ledger.assigned, t.ledger.revoked, t.ledger.lost,
-		t.ledger.note, t.ledger.limited, t.noted})
+		t.ledger.metadata, t.ledger.limited, t.committed})
 	if err != nil {
 		return err
 	}
@@ -366,7 +366,7 @@ func (t *Task) commits(ctx context.Context) {
 	}
 }
 
-// store has a note stored that says what was announced by a number, where no other commit has done so meanwhile.
+// store has metadata stored that says what was announced by a number, where no other commit has done so meanwhile.
 func (t *Task) store(ctx context.Context, number int) error {
 	t.committing.Lock()
 	defer t.committing.Unlock()
@@ -412,7 +412,7 @@ func (t *Task) commitNow(ctx context.Context) error {
 }
 
 // commitLast stores what is settled when nothing more is to come, trying as long as ctx lasts. It returns the fault of
-// a note that is not stored: nothing that comes by itself mends that.
+// metadata that is not stored: nothing that comes by itself mends that.
 func (t *Task) commitLast(ctx context.Context) error {
 	for wait := 50 * time.Millisecond; ; wait = min(2*wait, time.Second) {
 		err := t.commit(ctx)
@@ -421,7 +421,7 @@ func (t *Task) commitLast(ctx context.Context) error {
 		}
 		if pause.For(ctx, wait) != nil {
 			t.log.Error("what was settled last is not committed: it is written again after a restart", "error", err)
-			if errors.Is(err, kafka.ErrNote) {
+			if errors.Is(err, kafka.ErrCommitMetadata) {
 				return err
 			}
 			return nil

@@ -327,8 +327,8 @@ func TestRowsBesideOneThatFails(t *testing.T) {
 		if n := task.Progress().Written; n != 3 || len(x.service.seen()) != 1 {
 			t.Errorf("%d written with %q", n, x.service.seen())
 		}
-		if at := (topicPartition{"t", 0}); x.committed("t", 0) != 1 || x.group.notes[at] != "settled=1,3" {
-			t.Errorf("%d committed, note %q", x.committed("t", 0), x.group.notes[at])
+		if at := (topicPartition{"t", 0}); x.committed("t", 0) != 1 || x.group.metadata[at] != "settled=1,3" {
+			t.Errorf("%d committed, metadata %q", x.committed("t", 0), x.group.metadata[at])
 		}
 	})
 	synctest.Test(t, func(t *testing.T) {
@@ -339,8 +339,8 @@ func TestRowsBesideOneThatFails(t *testing.T) {
 		}
 		_, err := x.run(t)
 		wantError(t, err, "partition 0, offset 0,", "is not sent again")
-		if note := x.group.notes[topicPartition{"t", 0}]; note != "uncertain=0-2" {
-			t.Errorf("expected all rows of the request to be uncertain, found the note %q", note)
+		if metadata := x.group.metadata[topicPartition{"t", 0}]; metadata != "uncertain=0-2" {
+			t.Errorf("expected all rows of the request to be uncertain, found the metadata %q", metadata)
 		}
 	})
 }

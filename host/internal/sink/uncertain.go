@@ -14,7 +14,7 @@ import (
 // Uncertain holds the records of a connector of which nobody knows whether they were written, because a request that
 // must not be sent twice got no answer, or one that does not say. The tasks of a connector share one: the group gives a
 // failed task's partitions to another task, which would send the request again (P19). A start of the connector finds
-// them in the notes beside the group's offsets. The zero value is empty and ready.
+// them in the metadata beside the group's offsets. The zero value is empty and ready.
 type Uncertain struct {
 	mu      sync.Mutex
 	records map[recordID]*doubt
@@ -83,7 +83,7 @@ func (u *Uncertain) resolve(at recordID) {
 	}
 }
 
-// remember takes from a note how many decisions about a record were used up that is not in doubt.
+// remember takes from metadata how many decisions about a record were used up that is not in doubt.
 func (u *Uncertain) remember(at recordID, used int) {
 	u.put(at, nil)
 	u.mu.Lock()
@@ -92,9 +92,9 @@ func (u *Uncertain) remember(at recordID, used int) {
 	d.used, d.resolved = max(d.used, used), true
 }
 
-// decide takes a record that stands in a note, and says whether it is to be sent once more: where it is named for that
-// more often than the decisions that were used up, of which the note knows some. A record that is not named any more
-// can be named anew. One that was to be sent by a task that lost its partition still is.
+// decide takes a record that stands in metadata, and says whether it is to be sent once more: where it is named for
+// that more often than the decisions that were used up, of which the metadata knows some. A record that is not named
+// any more can be named anew. One that was to be sent by a task that lost its partition still is.
 func (u *Uncertain) decide(at recordID, why error, named, used int) (send bool) {
 	u.mu.Lock()
 	decided := u.records[at] != nil && u.records[at].sending

@@ -16,8 +16,8 @@ type List struct {
 	Least int
 	// Method tells whether a line of the section can name it.
 	Method func(name string) bool
-	// Case is asked about each method that is one of ours: other names than those of tests, and what a test has to hold.
-	// It returns what is missing, "" for nothing.
+	// Case is asked about each method that is one of ours: other names than those of tests, and what a test has to
+	// hold. It returns what is missing, "" for nothing.
 	Case func(method, name string) string
 }
 

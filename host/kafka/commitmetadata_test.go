@@ -38,13 +38,16 @@ func limitNotes(b *Broker, limit int) {
 func TestNotesThatBrokersDoNotTake(t *testing.T) {
 	for _, c := range []struct {
 		limit, longest int // 0: too little
-	}{{4096, MaxNote}, {1000, 875}, {leastNote + len(noteMark), leastNote}, {100, 0}, {0, 0}} {
+	}{{4096, MaxCommitMetadata}, {1000, 875}, {leastMetadata + len(metadataMark), leastMetadata}, {100, 0}, {0, 0}} {
 		b := openTestBroker(t, t.TempDir())
 		put(t, b.Addr(), "orders", "1", "2")
 		limitNotes(b, c.limit)
-		note, heard, stored := "sent=7", MaxNote, "none"
-		o := ConsumerOptions{Group: "connect-test", Topics: []string{"orders"}, Note: func(string, int32, int64) string { return note },
-			NoteLimit: func(bytes int) { heard = bytes }, Noted: func(_ string, _ int32, _ int64,
+		metadata, heard, stored := "sent=7", MaxCommitMetadata, "none"
+		o := ConsumerOptions{Group: "connect-test", Topics: []string{"orders"}, Metadata: func(string, int32,
+			int64) string {
+			return metadata
+		},
+			MetadataLimit: func(bytes int) { heard = bytes }, Committed: func(_ string, _ int32, _ int64,
 				text string) {
 				stored = text
 			}}
@@ -53,24 +56,25 @@ func TestNotesThatBrokersDoNotTake(t *testing.T) {
 		pollValues(t, s, 2, settled)
 		err := s.Commit(testContext(t), settled)
 		if c.longest == 0 {
-			if !errors.Is(err, ErrNote) || !strings.Contains(err.Error(), noteLimit) {
-				t.Errorf("%d bytes: expected a fault that names %s, found %v", c.limit, noteLimit, err)
+			if !errors.Is(err, ErrCommitMetadata) || !strings.Contains(err.Error(), metadataSetting) {
+				t.Errorf("%d bytes: expected a fault that names %s, found %v", c.limit, metadataSetting, err)
 			}
 		} else if err != nil || heard != c.longest {
 			t.Errorf("%d bytes: expected to hear of %d bytes, found %d, %v", c.limit, c.longest, heard, err)
 		}
 		if c.longest > 0 {
 			// What is longer is not stored, and neither is the offset.
-			note = strings.Repeat("x", c.longest+1)
+			metadata = strings.Repeat("x", c.longest+1)
 			settled["orders"][0] = kgo.EpochOffset{Epoch: -1, Offset: 1}
-			if err := s.Commit(testContext(t), settled); !errors.Is(err, ErrNote) || !strings.Contains(err.Error(), "orders, partition 0") {
+			if err := s.Commit(testContext(t), settled); !errors.Is(err,
+				ErrCommitMetadata) || !strings.Contains(err.Error(), "orders, partition 0") {
 				t.Errorf("%d bytes: expected a fault that names the partition, found %v", c.limit, err)
 			}
-			note = strings.Repeat("y", c.longest)
+			metadata = strings.Repeat("y", c.longest)
 			if err := s.Commit(testContext(t), settled); err != nil {
 				t.Errorf("%d bytes: %v", c.limit, err)
 			}
-			note = "sent=7"
+			metadata = "sent=7"
 			if err := s.Commit(testContext(t), settled); err != nil {
 				t.Errorf("%d bytes: %v", c.limit, err)
 			}
@@ -84,7 +88,7 @@ func TestNotesThatBrokersDoNotTake(t *testing.T) {
 		}
 		pollValues(t, again, records, Offsets{})
 		if stored != wanted {
-			t.Errorf("%d bytes: expected the note %q, found %q", c.limit, wanted, stored)
+			t.Errorf("%d bytes: expected the metadata %q, found %q", c.limit, wanted, stored)
 		}
 	}
 }

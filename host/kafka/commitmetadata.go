@@ -1,0 +1,161 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/culvert-project/culvert/host/internal/pause"
+)
+
+// metadataMark is in front of what we store beside an offset; other clients, and kgo by itself, store other things
+// there.
+const metadataMark = "culvert:"
+
+// MaxCommitMetadata is how much is stored beside an offset at most, in bytes: by default brokers allow 4,096. Where one
+// allows less, which the first commit finds out, a sink makes do with less, but not with less than leastNote.
+const (
+	MaxCommitMetadata = 3500
+	leastMetadata     = MaxCommitMetadata >> 4
+)
+
+// metadataSetting is the setting of brokers that says how much that may be.
+const metadataSetting = "offset.metadata.max.bytes"
+
+// ErrCommitMetadata is in the error of a commit whose metadata the broker does not store. Without it, rows could be
+// written twice.
+var ErrCommitMetadata = errors.New("what stands beside the offsets of a sink, so that nothing is written twice, cannot be stored")
+
+// withMetadata has a commit store metadata beside its offsets. The first one that succeeds is as long as metadata may
+// be: the broker's limit is known before anything is sent that would need the room. A partition whose metadata is too
+// long is left out; tooLong tells of it.
+func (s *Consumer) withMetadata(ctx context.Context) (with context.Context, tooLong func() error) {
+	if s.o.Metadata == nil {
+		return ctx, func() error { return nil }
+	}
+	s.mu.Lock()
+	longest, asking := s.longest, !s.asked
+	s.mu.Unlock()
+	var failure error
+	return kgo.PreCommitFnContext(ctx, func(r *kmsg.OffsetCommitRequest) error {
+		for i := range r.Topics {
+			t := &r.Topics[i]
+			kept := t.Partitions[:0]
+			for _, p := range t.Partitions {
+				metadata := s.o.Metadata(t.Topic, p.Partition, p.Offset)
+				if len(metadata) > longest {
+					failure = fmt.Errorf("%w: topic %s, partition %d: expected metadata of at most %d bytes, found %d (%s of the brokers says how many they take)",
+						ErrCommitMetadata, t.Topic, p.Partition, longest, len(metadata), metadataSetting)
+					continue
+				}
+				if asking {
+					metadata, asking = metadata+strings.Repeat(" ", longest-len(metadata)), false
+				}
+				if metadata != "" {
+					metadata = metadataMark + metadata
+					p.Metadata = &metadata
+				}
+				kept = append(kept, p)
+			}
+			t.Partitions = kept
+		}
+		r.Topics = slices.DeleteFunc(r.Topics,
+			func(t kmsg.OffsetCommitRequestTopic) bool { return len(t.Partitions) == 0 })
+		if len(r.Topics) == 0 {
+			return failure
+		}
+		return nil
+	}), func() error { return failure }
+}
+
+// commitWithMetadata commits offsets with their metadata. A broker that does not take so much is asked for less.
+func (s *Consumer) commitWithMetadata(ctx context.Context, offsets Offsets) error {
+	for {
+		with, tooLong := s.withMetadata(ctx)
+		err := s.commitOnce(with, offsets)
+		if s.o.Metadata == nil || err != nil && !errors.Is(err, kerr.OffsetMetadataTooLarge) {
+			return err
+		}
+		s.mu.Lock()
+		s.asked = err == nil
+		least := s.longest <= leastMetadata
+		if err != nil && !least {
+			s.longest /= 2
+		}
+		longest := s.longest
+		s.mu.Unlock()
+		switch {
+		case err == nil:
+			return tooLong()
+		case least:
+			return fmt.Errorf("%w: expected brokers that take %d bytes beside an offset, found that they take fewer (%s, by default 4096): %w",
+				ErrCommitMetadata, leastMetadata+len(metadataMark), metadataSetting, err)
+		}
+		if s.config.Logger != nil {
+			s.config.Logger.Info("kafka: the brokers take shorter metadata beside offsets: fewer requests run ahead of the first one that is not answered",
+				"group", s.o.Group, "setting", metadataSetting, "bytes", longest)
+		}
+		if s.o.MetadataLimit != nil {
+			s.o.MetadataLimit(longest)
+		}
+	}
+}
+
+// readMetadata tells about the committed offsets of new partitions and the metadata beside them. While nobody can be
+// reached it goes on asking: without them records could be written twice. What cannot be read for other reasons ends
+// the next Poll.
+func (s *Consumer) readMetadata(ctx context.Context, client *kgo.Client, partitions map[string][]int32) {
+	if s.o.Committed == nil || len(partitions) == 0 {
+		return
+	}
+	topics := make([]string, 0, len(partitions))
+	for topic := range partitions {
+		topics = append(topics, topic)
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.config.Consumer.MaxPollInterval)
+	defer cancel()
+	defer context.AfterFunc(s.life, cancel)()
+	stored, err := s.storedOffsets(ctx, client, topics)
+	for err != nil && passes(err) && pause.For(ctx, time.Second) == nil {
+		stored, err = s.storedOffsets(ctx, client, topics)
+	}
+	if err != nil {
+		s.mu.Lock()
+		if s.life.Err() == nil {
+			s.failure = fmt.Errorf("read what is stored beside the offsets of group %s: %w", s.o.Group, err)
+		}
+		s.mu.Unlock()
+		return
+	}
+	for topic, list := range partitions {
+		for _, p := range list {
+			at, _ := stored.Lookup(topic, p)
+			if at.At < 0 {
+				s.o.Committed(topic, p, -1, "")
+				continue
+			}
+			metadata, ours := strings.CutPrefix(at.Metadata, metadataMark)
+			if !ours {
+				metadata = ""
+			}
+			s.o.Committed(topic, p, at.At, strings.TrimRight(metadata, " "))
+		}
+	}
+}
+
+func (s *Consumer) storedOffsets(ctx context.Context, client *kgo.Client, topics []string) (kadm.OffsetResponses,
+	error) {
+	stored, err := kadm.NewClient(client).FetchOffsetsForTopics(ctx, s.o.Group, topics...)
+	if err == nil {
+		err = stored.Error()
+	}
+	return stored, err
+}
