@@ -33,7 +33,7 @@ func newChains(c *connector) (*chains, error) {
 	return &chains{connector: c, stages: stages}, nil
 }
 
-// Teller is told what a plugin's version may not see of the settings of a transform.
+// Teller is called with what a plugin's version may not see of the settings of a transform.
 type Teller func(plugin.Info, *config.Guest, *config.Connector)
 
 // Stages are the transforms of a connector as a chain takes them; tell may be nil.

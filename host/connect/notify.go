@@ -90,7 +90,7 @@ func (c *connector) listen(feed string, take notify.Handler) (address string, le
 	return address, func() { l.set(nil) }, nil
 }
 
-// deaf ends all of them.
+// deaf closes all paths of the connector.
 func (l *listens) deaf() {
 	l.mu.Lock()
 	defer l.mu.Unlock()

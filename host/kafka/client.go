@@ -123,7 +123,8 @@ func (c Config) AdminOpts(extra ...kgo.Opt) []kgo.Opt {
 	return append(append(opts, extra...), c.Extra...)
 }
 
-// partitionBytes is the recipe for the fetch size: large where few partitions share the memory.
+// partitionBytes is how much is fetched of a partition at a time: much where few partitions share the memory, because
+// large fetches are what makes reading fast.
 func partitionBytes(s ConsumerConfig, partitions int) int32 {
 	switch {
 	case s.PartitionBytes > 0:
@@ -137,7 +138,7 @@ func partitionBytes(s ConsumerConfig, partitions int) int32 {
 // leastRequest is what requests may have however short max.request.size is: other requests are not cut by it.
 const leastRequest = 4 << 20
 
-// roomFor leaves space around bytes for what a request or an answer has besides.
+// roomFor is how long a request or an answer may be that carries so many bytes of records.
 func roomFor(bytes int32) int32 { return min(bytes, math.MaxInt32-(1<<20)) + 1<<20 }
 
 func codec(name string) kgo.CompressionCodec {

@@ -21,7 +21,7 @@ import (
 const metadataMark = "culvert:"
 
 // MaxCommitMetadata is how much is stored beside an offset at most, in bytes: by default brokers allow 4,096. Where one
-// allows less, which the first commit finds out, a sink makes do with less, but not with less than leastNote.
+// allows less, which the first commit finds out, a sink makes do with less, but not with less than leastMetadata.
 const (
 	MaxCommitMetadata = 3500
 	leastMetadata     = MaxCommitMetadata >> 4
@@ -36,7 +36,7 @@ var ErrCommitMetadata = errors.New("what stands beside the offsets of a sink, so
 
 // withMetadata has a commit store metadata beside its offsets. The first one that succeeds is as long as metadata may
 // be: the broker's limit is known before anything is sent that would need the room. A partition whose metadata is too
-// long is left out; tooLong tells of it.
+// long is left out, and tooLong returns the error.
 func (s *Consumer) withMetadata(ctx context.Context) (with context.Context, tooLong func() error) {
 	if s.o.Metadata == nil {
 		return ctx, func() error { return nil }

@@ -36,7 +36,7 @@ func (o Offsets) Mark(r *kgo.Record) {
 // records come again there; nothing is lost.
 var ErrRebalanced = errors.New("the group has rebalanced")
 
-// ConsumerOptions say what a sink's consumer reads, and who hears of its partitions.
+// ConsumerOptions say what a sink's consumer reads, and what is called when its partitions change.
 type ConsumerOptions struct {
 	// Group is connect-NAME, unless the configuration names another.
 	Group string
@@ -45,20 +45,20 @@ type ConsumerOptions struct {
 	// Topics to read, or Regex that the whole name of a topic must match. Exactly one of both.
 	Topics []string
 	Regex  string
-	// Assigned hears of new partitions before their first record.
+	// Assigned is called with new partitions before their first record.
 	Assigned func(partitions map[string][]int32)
-	// Revoked hears of partitions that are about to go to another member, and answers the offsets settled so far, which
-	// are committed before they go. It runs beside Poll and may take up to max.poll.interval.ms.
+	// Revoked is called with partitions that are about to go to another member, and returns the offsets settled so far,
+	// which are committed before they go. It runs beside Poll and may take up to max.poll.interval.ms.
 	Revoked func(ctx context.Context, partitions map[string][]int32) Offsets
-	// Lost hears of partitions that already are somebody else's: what is under way for them comes twice.
+	// Lost is called with partitions that another member has already: what is under way for them comes twice.
 	Lost func(partitions map[string][]int32)
 	// Metadata is what is stored beside the offset `next` of a partition when that is committed, "" for nothing. Where
 	// it is longer than MaxCommitMetadata, or than MetadataLimit said, nothing is committed. It is asked for partitions
 	// that were just revoked, too.
 	Metadata func(topic string, partition int32, next int64) string
-	// MetadataLimit is told how long metadata may be where the brokers take less than MaxCommitMetadata.
+	// MetadataLimit is called with how long metadata may be where the brokers take less than MaxCommitMetadata.
 	MetadataLimit func(bytes int)
-	// Committed is told the committed offsets of new partitions (-1: none) and the metadata beside them ("": none),
+	// Committed is called with the committed offsets of new partitions (-1: none) and the metadata beside them ("": none),
 	// after Assigned and before their first record.
 	Committed func(topic string, partition int32, next int64, metadata string)
 }
@@ -124,7 +124,7 @@ func NewConsumer(c Config, o ConsumerOptions) (*Consumer, error) {
 	}
 	s.client, s.guard = client, guard
 	s.life, s.end = context.WithCancel(context.Background())
-	guard.watched(s.deny)
+	guard.onDenied(s.deny)
 	close(s.ready)
 	if o.Regex != "" && !o.alike() {
 		p, err := pattern.Compile(o.Regex)
@@ -168,7 +168,7 @@ func (o ConsumerOptions) topicOpts() ([]kgo.Opt, error) {
 // characters beyond ASCII. Classes within classes, flags and what goes back and forth are not among them.
 var plainRegex = regexp.MustCompile(`^(?:[A-Za-z0-9_.|*+-]|\?|\((?:\?:)?|\)|\\[.dw-]|\[\^?[A-Za-z0-9_.-]+\])*$`)
 
-// alike tells whether the client can be given the expression itself.
+// alike tells whether the client, which matches as Go does, can be given the expression itself.
 func (o ConsumerOptions) alike() bool {
 	_, err := regexp.Compile(o.Regex)
 	flags := strings.Contains(strings.ReplaceAll(o.Regex, "(?:", ""), "(?")
@@ -200,7 +200,7 @@ func (s *Consumer) follow(p pattern.Pattern) error {
 	return nil
 }
 
-// add has those topics of an answer read that match and are not yet known. A match that does not end is the error.
+// add subscribes to the topics of an answer that match and are new. The error is a match that takes too long.
 func (s *Consumer) add(p pattern.Pattern, known map[string]bool, answer *kmsg.MetadataResponse) error {
 	var added []string
 	for _, t := range answer.Topics {

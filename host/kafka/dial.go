@@ -18,7 +18,7 @@ type dialFunc func(ctx context.Context, network, address string) (net.Conn, erro
 // direct is plain TCP, kept alive.
 var direct dialFunc = socks.Direct().DialContext
 
-// Denied is why brokers cannot be had, and will not be had before somebody mends a setting here or there.
+// Denied is why brokers cannot be used until somebody changes a setting, here or at the broker.
 type Denied struct {
 	// Broker is its host:port, as it advertises itself.
 	Broker string

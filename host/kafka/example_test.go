@@ -11,8 +11,8 @@ import (
 	"github.com/culvert-project/culvert/host/kafka"
 )
 
-// A batch of records is acknowledged as a whole; a reader ends where the topic ended when it began. The broker is one in
-// this process.
+// A batch of records is acknowledged as a whole; a reader ends where the topic ended when it began. The broker is one
+// in this process.
 func Example() {
 	folder, err := os.MkdirTemp("", "broker")
 	if err != nil {

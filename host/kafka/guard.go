@@ -71,7 +71,7 @@ func newGuard(a *access, log *slog.Logger) *guard {
 		log = slog.New(slog.DiscardHandler)
 	}
 	if a.shared != nil {
-		a.shared.hear(log)
+		a.shared.logTo(log)
 	}
 	g := &guard{access: a, log: log, outages: &outages{}}
 	g.life, g.end = context.WithCancel(context.Background())
@@ -113,8 +113,8 @@ func (g *guard) explain(err error) error {
 	return err
 }
 
-// watched has f told of the failure that does not pass, once.
-func (g *guard) watched(f func(error)) {
+// onDenied sets what is called with the first failure that does not pass by itself, such as a refused logon.
+func (g *guard) onDenied(f func(error)) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.watch = f
@@ -266,7 +266,7 @@ func (g *guard) doubt(network string, d *Denied, err error) error {
 	return away(network, err, false)
 }
 
-// deny tells of what does not pass.
+// deny keeps a failure that does not pass by itself, logs it where it is new, and ends what waits for brokers.
 func (g *guard) deny(d *Denied) error {
 	g.mu.Lock()
 	first := g.denied == nil || !time.Now().Before(g.until)
@@ -285,7 +285,8 @@ func (g *guard) deny(d *Denied) error {
 	return d
 }
 
-// OnBrokerConnect hears how a connection began: with the versions of its API, and with SASL.
+// OnBrokerConnect is called by the client when a connection is open: after the request for the versions of its API and
+// after SASL.
 func (g *guard) OnBrokerConnect(broker kgo.BrokerMetadata, took time.Duration, conn net.Conn, err error) {
 	if err == nil || errors.Is(err, kgo.ErrClientClosed) || errors.Is(err, context.Canceled) || g.life.Err() != nil {
 		return
@@ -362,7 +363,8 @@ const (
 	keySASLAuthenticate = 36
 )
 
-// OnBrokerRead hears of every answer: the first one behind the handshakes shows that the client was let in.
+// OnBrokerRead is called by the client with every answer: the first one behind the handshakes shows that the broker
+// has accepted the logon.
 func (g *guard) OnBrokerRead(broker kgo.BrokerMetadata, key int16, _ int, _, _ time.Duration, err error) {
 	switch {
 	case key == keySASLHandshake || key == keyAPIVersions || key == keySASLAuthenticate:

@@ -41,7 +41,7 @@ func TestGuardsPatience(t *testing.T) {
 					named: func(name string) string { return name }}, nil)
 				defer g.end()
 				var told []error
-				g.watched(func(err error) { told = append(told, err) })
+				g.onDenied(func(err error) { told = append(told, err) })
 				conn, other := net.Pipe()
 				defer conn.Close()
 				defer other.Close()

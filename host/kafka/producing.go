@@ -62,7 +62,7 @@ func newProducing(c Config, clientID string) (*producing, error) {
 	}
 	s := &producing{Client: client, users: map[*Producer]struct{}{}}
 	s.life, s.end = context.WithCancel(context.Background())
-	guard.watched(s.deny)
+	guard.onDenied(s.deny)
 	return s, nil
 }
 

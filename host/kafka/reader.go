@@ -358,7 +358,7 @@ func (r *Reader) follow(ctx context.Context, topic string, at Positions, uncommi
 	defer client.Close()
 	polling, end := context.WithCancelCause(ctx)
 	defer end(nil)
-	guard.watched(end)
+	guard.onDenied(end)
 	for {
 		fetches := client.PollFetches(polling)
 		if ctx.Err() != nil {

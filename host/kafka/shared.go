@@ -55,8 +55,8 @@ func (s *shared) now(name string) (string, bool) {
 	return "", false
 }
 
-// hear has log told what stores and proxies have to say.
-func (s *shared) hear(log *slog.Logger) {
+// logTo sets the logger of key stores and proxies, which are made before the configuration has one.
+func (s *shared) logTo(log *slog.Logger) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.log = log

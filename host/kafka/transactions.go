@@ -169,7 +169,7 @@ func OpenTransactions(ctx context.Context, c Config, clientID string, ids []stri
 			t.Close()
 			return nil, transactionFault(c, id, guard.explain(err))
 		}
-		guard.watched(t.deny)
+		guard.onDenied(t.deny)
 		t.free <- member
 	}
 	return t, nil

@@ -52,7 +52,7 @@ type Options struct {
 	// Debounce is how long a folder must be quiet before its changes are read; one that is never quiet is read after
 	// ten times as long, without the files that are being written. Default 200 ms.
 	Debounce time.Duration
-	// Compiling hears that plugins are compiled which no cache has: with 0 when that has gone on for a while, and with
+	// Compiling is called when plugins are compiled which no cache has: with 0 when that has gone on for a while, and with
 	// the time that it took when New is about to return. Default: lines of the Logger.
 	Compiling func(took time.Duration)
 	// Needed is what the connectors need that are to start: New loads what has it, and the rest in the background, so
@@ -78,7 +78,7 @@ func (o *Options) compiling() func(time.Duration) {
 	return func(took time.Duration) { o.logger().Info(CompilingText(took)) }
 }
 
-// CompilingText is what [Options.Compiling] hears, in words.
+// CompilingText says in words what [Options.Compiling] is called with.
 func CompilingText(took time.Duration) string {
 	const text = "compiling plugins, once"
 	if took == 0 {

@@ -57,7 +57,7 @@ func newDestination(c Config) (*destination, error) {
 	if d.auth, err = authenticationOf(&c); err != nil {
 		return nil, err
 	}
-	c.Lockouts.hear(c.Logger)
+	c.Lockouts.logTo(c.Logger)
 	if d.client, err = c.client(); err != nil {
 		return nil, err
 	}

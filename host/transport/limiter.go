@@ -210,7 +210,7 @@ func (l *originLimiter) wait(ctx context.Context, w *waiter, line *[]*waiter, do
 // logEvery is how often a client's log says at most that its requests wait for others.
 const logEvery = 5 * time.Minute
 
-// log tells of a request that has waited for long.
+// log warns of a request that has waited for long.
 func (l *originLimiter) log(w *waiter) {
 	now := time.Now()
 	if now.Sub(w.since) <= waitsTold {

@@ -34,7 +34,7 @@ import (
 type Lockouts struct {
 	folder string
 	salt   []byte
-	log    atomic.Pointer[slog.Logger] // see hear
+	log    atomic.Pointer[slog.Logger] // see logTo
 
 	mu     guard.Mutex
 	logons map[[sha256.Size]byte]*logon
@@ -171,8 +171,8 @@ type logon struct {
 	suspect string
 }
 
-// hear has what cannot be written down logged by the first client that logs at all.
-func (l *Lockouts) hear(log *slog.Logger) {
+// logTo sets the logger of what cannot be written to the folder: that of the first client that logs at all.
+func (l *Lockouts) logTo(log *slog.Logger) {
 	if log.Enabled(context.Background(), slog.LevelError) {
 		l.log.CompareAndSwap(nil, log)
 	}

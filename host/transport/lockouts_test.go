@@ -82,8 +82,8 @@ func TestRefusalThatCannotBeKept(t *testing.T) {
 	folder := filepath.Join(t.TempDir(), "logons")
 	l := openLockouts(t, folder)
 	var log strings.Builder
-	l.hear(slog.New(slog.DiscardHandler)) // of a command that says nothing
-	l.hear(slog.New(slog.NewTextHandler(&log, nil)))
+	l.logTo(slog.New(slog.DiscardHandler)) // of a command that says nothing
+	l.logTo(slog.New(slog.NewTextHandler(&log, nil)))
 	permit, err := l.of(somebody).enter(t.Context(), asked{}, always)
 	if err != nil {
 		t.Fatal(err)

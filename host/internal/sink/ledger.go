@@ -105,7 +105,7 @@ type ledger struct {
 	partitions map[topicPartition]*partition
 	// landed is closed when a delivery ends; nil where nobody waits for one.
 	landed chan struct{}
-	// gone is told of partitions that went away.
+	// gone keeps what is known of partitions that went to another member.
 	gone   *Settled
 	doubts *Uncertain
 	// limit is how long metadata may be.

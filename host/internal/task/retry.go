@@ -31,8 +31,8 @@ func (r Retrying) Allows(since time.Duration) bool { return r.Timeout < 0 || sin
 func (r Retrying) Begin() *Retries { return &Retries{of: r, began: time.Now()} }
 
 // Transform sends rows through a chain: all of them again, while some fail that may do better, since transforms
-// remember nothing and the order of the rows stays. Rows that came of a try are forgotten. again hears of each failure
-// that is followed by another try.
+// remember nothing and the order of the rows stays. Rows that a failed try has made are dropped. again is called with
+// each failure that is followed by another try.
 func (r Retrying) Transform(ctx context.Context, apply func(context.Context, *record.Batch) ([]wit.RowFault, error),
 	rows *record.Batch, again func(failure error)) ([]wit.RowFault, error) {
 	if !r.Allows(0) {

@@ -375,7 +375,7 @@ func (f fields) text(names ...string) string {
 	return ""
 }
 
-// service is told by the fields, where no label tells it.
+// service is which service a binding without a label is of, by the fields that it has.
 func (f fields) service() service {
 	switch {
 	case f.text("onpremise_proxy_host", "onpremise_socks5_proxy_port") != "", f.below("connectivity_service") != nil:

@@ -128,7 +128,7 @@ func (r *Route) ordinarySOCKS() error {
 	return nil
 }
 
-// ordinarySOCKS tells of a proxy that does not let us in.
+// ordinarySOCKS is the error of a SOCKS5 proxy that refuses the logon.
 type ordinarySOCKS struct {
 	proxy.ContextDialer
 	settings *Settings
