@@ -208,7 +208,7 @@ func (c *connector) start(ctx context.Context) (close func(), err error) {
 	unwatch := c.service.Watch(c.client)
 	admin := c.admin
 	return func() {
-		c.listens.deaf()
+		c.listens.closeAll()
 		unwatch()
 		c.o.claims.release(c.config.Name)
 		c.closeOffsets()

@@ -90,8 +90,8 @@ func (c *connector) listen(feed string, take notify.Handler) (address string, le
 	return address, func() { l.set(nil) }, nil
 }
 
-// deaf closes all paths of the connector.
-func (l *listens) deaf() {
+// closeAll closes all paths of the connector.
+func (l *listens) closeAll() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, door := range l.doors {

@@ -58,8 +58,8 @@ type ConsumerOptions struct {
 	Metadata func(topic string, partition int32, next int64) string
 	// MetadataLimit is called with how long metadata may be where the brokers take less than MaxCommitMetadata.
 	MetadataLimit func(bytes int)
-	// Committed is called with the committed offsets of new partitions (-1: none) and the metadata beside them ("": none),
-	// after Assigned and before their first record.
+	// Committed is called with the committed offsets of new partitions (-1: none) and the metadata beside them ("":
+	// none), after Assigned and before their first record.
 	Committed func(topic string, partition int32, next int64, metadata string)
 }
 

@@ -18,11 +18,11 @@ const maxPortions = 4
 // was. On an error b is as it was.
 func (i *Instance) Apply(ctx context.Context, context []byte, b *record.Batch) ([]wit.RowFault, error) {
 	topics, data := len(b.Topics), len(b.Data)
-	i.hot.rows = i.hot.rows[:0]
+	i.scratch.rows = i.scratch.rows[:0]
 	var faults []wit.RowFault
 	for from := 0; from < len(b.Rows); {
 		consumed, some, err := i.applySome(ctx, context, b, from)
-		made := int64(len(b.Data)-data) + int64(len(i.hot.rows))*abi.RowBytes
+		made := int64(len(b.Data)-data) + int64(len(i.scratch.rows))*abi.RowBytes
 		if limit := maxPortions * i.module.limits.ResultBytes; err == nil && made > limit {
 			err = i.discard(abi.TooMuch("the results for one batch have %d bytes: at most %d are allowed", made, limit))
 		}
@@ -33,11 +33,11 @@ func (i *Instance) Apply(ctx context.Context, context []byte, b *record.Batch) (
 		faults = append(faults, some...)
 		from += consumed
 	}
-	b.Rows = append(b.Rows[:0], i.hot.rows...)
+	b.Rows = append(b.Rows[:0], i.scratch.rows...)
 	return faults, nil
 }
 
-// applySome makes one call with the rows from a position on; its results go to i.hot.rows.
+// applySome makes one call with the rows from a position on; its results go to i.scratch.rows.
 func (i *Instance) applySome(ctx context.Context, context []byte, b *record.Batch, from int) (consumed int,
 	faults []wit.RowFault, err error) {
 	f, err := i.enter(ctx, applyFunc)
@@ -76,8 +76,8 @@ func (i *Instance) applied(ok []byte, c *batchCall, from int) (consumed int, fau
 	if err != nil {
 		return 0, nil, err
 	}
-	start := len(i.hot.rows)
-	i.hot.rows = abi.AppendRows(i.hot.rows, list)
+	start := len(i.scratch.rows)
+	i.scratch.rows = abi.AppendRows(i.scratch.rows, list)
 	size, err := i.data(ok, 24, c.b)
 	if err != nil {
 		return 0, nil, err
@@ -85,8 +85,8 @@ func (i *Instance) applied(ok []byte, c *batchCall, from int) (consumed int, fau
 	check := rowCheck{i: i, b: c.b, base: uint32(len(c.b.Data)) - size, size: size,
 		limit: uint64(i.module.limits.ResultBytes)}
 	previous := uint32(0)
-	for n := range i.hot.rows[start:] {
-		r := &i.hot.rows[start+n]
+	for n := range i.scratch.rows[start:] {
+		r := &i.scratch.rows[start+n]
 		if r.Origin >= uint32(consumed) || r.Origin < previous {
 			return 0, nil, abi.Violated("row %d: expected an origin from %d to %d, found %d", n, previous, consumed-1, r.Origin)
 		}

@@ -128,12 +128,12 @@ func (i *Instance) call(f *abi.Func, context []byte, c *batchCall, e *encoding) 
 	}
 	g.Start()
 	blockContext, blockTopics := g.Add(len(context), 1), g.Add(8*len(c.b.Topics), 4)
-	i.hot.blocks = i.hot.blocks[:0]
+	i.scratch.blocks = i.scratch.blocks[:0]
 	for _, t := range c.b.Topics {
 		if !utf8.ValidString(t) {
 			return 0, abi.Refused("the topic name %q is not UTF-8", t)
 		}
-		i.hot.blocks = append(i.hot.blocks, g.Add(len(t), 1))
+		i.scratch.blocks = append(i.scratch.blocks, g.Add(len(t), 1))
 	}
 	blockRows, blockData := g.Add(len(c.rows)*abi.RowBytes, 8), g.Add(int(c.high-c.low), 1)
 	var blockOrigins abi.Block
@@ -159,9 +159,9 @@ func (i *Instance) call(f *abi.Func, context []byte, c *batchCall, e *encoding) 
 	copy(g.At(blockContext), context)
 	list := g.At(blockTopics)
 	for n, t := range c.b.Topics {
-		binary.LittleEndian.PutUint32(list[8*n:], g.Pointer(i.hot.blocks[n]))
+		binary.LittleEndian.PutUint32(list[8*n:], g.Pointer(i.scratch.blocks[n]))
 		binary.LittleEndian.PutUint32(list[8*n+4:], uint32(len(t)))
-		copy(g.At(i.hot.blocks[n]), t)
+		copy(g.At(i.scratch.blocks[n]), t)
 	}
 	c.put(g.At(blockRows))
 	copy(g.At(blockData), c.b.Data[c.low:c.high])
@@ -230,10 +230,10 @@ func (i *Instance) declared(ok []byte, offset int) error {
 // fewTopics are compared one by one.
 const fewTopics = 16
 
-// topics reads the result's topics into i.hot.topics, as indices in the batch's. A result without topics uses the
+// topics reads the result's topics into i.scratch.topics, as indices in the batch's. A result without topics uses the
 // call's.
 func (i *Instance) topics(ok []byte, offset int, b *record.Batch) error {
-	i.hot.topics = i.hot.topics[:0]
+	i.scratch.topics = i.scratch.topics[:0]
 	list, n, err := i.guest.ListAt(ok, offset, 8, 4)
 	if err != nil {
 		return err
@@ -243,7 +243,7 @@ func (i *Instance) topics(ok []byte, offset int, b *record.Batch) error {
 	}
 	if n == 0 {
 		for t := range b.Topics {
-			i.hot.topics = append(i.hot.topics, uint32(t))
+			i.scratch.topics = append(i.scratch.topics, uint32(t))
 		}
 		return nil
 	}
@@ -281,7 +281,7 @@ func (i *Instance) topics(ok []byte, offset int, b *record.Batch) error {
 				numbers[string(name)] = index
 			}
 		}
-		i.hot.topics = append(i.hot.topics, uint32(index))
+		i.scratch.topics = append(i.scratch.topics, uint32(index))
 	}
 	return nil
 }

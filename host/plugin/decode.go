@@ -76,7 +76,7 @@ func (i *Instance) portion(ok []byte, ptr uint32, into *record.Batch) (p wit.Por
 	}
 	check := rowCheck{i: i, b: into, base: uint32(len(into.Data)) - size, size: size,
 		limit: uint64(i.module.limits.ResultBytes)}
-	i.hot.topics = append(i.hot.topics[:0], 0)
+	i.scratch.topics = append(i.scratch.topics[:0], 0)
 	for n := range into.Rows[start:] {
 		r := &into.Rows[start+n]
 		if err := check.row(n, r, nil); err != nil {

@@ -33,12 +33,12 @@ type descriptionCache struct {
 	logger *slog.Logger
 }
 
-// shelfFormat changes with what is in the files.
-const shelfFormat = 4
+// descriptionsFormat changes with what is in the files.
+const descriptionsFormat = 4
 
 // key names a file's results.
 func (s *descriptionCache) key(hash string) string {
-	return hashOf(fmt.Appendf(nil, "shelf %d, preparation %d, contract %s, %+v: %s", shelfFormat, preparation, wit.Version, metering, hash))
+	return hashOf(fmt.Appendf(nil, "descriptions %d, preparation %d, contract %s, %+v: %s", descriptionsFormat, preparation, wit.Version, metering, hash))
 }
 
 func (s *descriptionCache) path(key, kind string) string {

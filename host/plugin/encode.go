@@ -39,12 +39,12 @@ func (i *Instance) Encode(ctx context.Context, context []byte, b *record.Batch, 
 
 // judgeDeliveries checks that each row stands in exactly one place.
 func (i *Instance) judgeDeliveries(d *wit.Deliveries, rows int) error {
-	i.hot.counts = append(i.hot.counts[:0], make([]uint8, rows)...)
+	i.scratch.counts = append(i.scratch.counts[:0], make([]uint8, rows)...)
 	count := func(row uint32) error {
 		if row >= uint32(rows) {
 			return abi.Violated("deliveries: row %d of %d", row, rows)
 		}
-		if i.hot.counts[row]++; i.hot.counts[row] > 1 {
+		if i.scratch.counts[row]++; i.scratch.counts[row] > 1 {
 			return abi.Violated("deliveries: row %d stands in two places", row)
 		}
 		return nil
@@ -67,7 +67,7 @@ func (i *Instance) judgeDeliveries(d *wit.Deliveries, rows int) error {
 			return err
 		}
 	}
-	for row, n := range i.hot.counts {
+	for row, n := range i.scratch.counts {
 		if n == 0 {
 			return abi.Violated("deliveries: row %d is in none of ready, refused and ignored", row)
 		}

@@ -62,7 +62,7 @@ func TestResultsAreReadNoFurther(t *testing.T) {
 				ctx := &looked{Context: context.Background(), left: left}
 				i := &Instance{schemas: schemas{registry: record.NewRegistry()}}
 				i.clock.ctx, i.schemas.ended = ctx, i.clock.ended
-				i.hot.topics = []uint32{0}
+				i.scratch.topics = []uint32{0}
 				return ctx, read(i)
 			}
 			whole, err := run(1 << 30)

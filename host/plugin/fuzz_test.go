@@ -42,7 +42,7 @@ func FuzzRows(f *testing.F) {
 			return
 		}
 		i := &Instance{schemas: known(t)}
-		i.hot.topics = []uint32{0}
+		i.scratch.topics = []uint32{0}
 		b := &record.Batch{Registry: i.schemas.registry, Topics: []string{"t"}, Data: append([]byte("before"), data...)}
 		check := rowCheck{i: i, b: b, base: 6, size: uint32(len(data)), limit: 1 << 30}
 		r := abi.AppendRows(nil, row[:abi.RowBytes])[0]

@@ -20,7 +20,7 @@ func FuzzInsideRows(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, seed uint64, at uint16, change byte) {
 		i := &Instance{schemas: schemas{registry: record.NewRegistry().For("fuzz")}}
-		i.hot.topics = []uint32{0, 1, 0}
+		i.scratch.topics = []uint32{0, 1, 0}
 		b := &record.Batch{Registry: i.schemas.registry, Topics: []string{"t", "u"}, Data: []byte("before")}
 		i.schemas.into = b
 		r := datumtest.New(seed)

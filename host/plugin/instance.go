@@ -33,7 +33,7 @@ type Instance struct {
 	clock   clock
 	out     output
 	schemas schemas
-	hot     scratch
+	scratch scratch
 	use     usage
 	// lease is what is counted for it of the memory of all; nil while it is made, and when that has passed to another.
 	lease *lease

@@ -20,8 +20,8 @@ type loader struct {
 	cache wazero.CompilationCache
 	// dir is where the cache keeps its files, "" for memory only; engine names the engine's folder there.
 	dir, engine string
-	// shelf keeps what loading finds out; nil: nothing.
-	shelf *descriptionCache
+	// descriptions keeps what loading finds out; nil: nothing.
+	descriptions *descriptionCache
 	// refusals are the modules that were refused before.
 	refusals *refusals
 	// turns holds a token for each module that is being compiled; nil: as many as there are.
@@ -81,16 +81,16 @@ func (l *loader) load(ctx context.Context, a *arrival) (*module, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := l.refusals.known(l.shelf, a.hash, m.limits); err != nil {
+	if err := l.refusals.known(l.descriptions, a.hash, m.limits); err != nil {
 		return nil, err
 	}
 	l.notice.begin()
 	prepared, d, err := l.start(ctx, m, data)
 	if err != nil {
-		l.refusals.keep(l.shelf, a.hash, m.limits, err)
+		l.refusals.keep(l.descriptions, a.hash, m.limits, err)
 		return nil, err
 	}
-	l.shelf.remember(a.hash, &facts{*binary, *d})
+	l.descriptions.remember(a.hash, &facts{*binary, *d})
 	// Only now the name is known that limits are set by.
 	before := m.limits
 	if m.limits = l.of(m.info.Name); m.limits.pages() != before.pages() {
@@ -132,8 +132,8 @@ func (l *loader) recall(ctx context.Context, a *arrival, known *facts) (*module,
 
 // start rewrites and compiles a module and asks it what it is.
 func (l *loader) start(ctx context.Context, m *module, data []byte) (p *prepared, d *wit.Description, err error) {
-	m.native.lay(l.shelf, "")
-	if p, err = l.shelf.prepared(ctx, m.info.Hash, func() ([]byte, error) { return data, nil }); err != nil {
+	m.native.lay(l.descriptions, "")
+	if p, err = l.descriptions.prepared(ctx, m.info.Hash, func() ([]byte, error) { return data, nil }); err != nil {
 		return nil, nil, err
 	}
 	if err := l.turn(ctx); err != nil {

@@ -52,8 +52,8 @@ type Options struct {
 	// Debounce is how long a folder must be quiet before its changes are read; one that is never quiet is read after
 	// ten times as long, without the files that are being written. Default 200 ms.
 	Debounce time.Duration
-	// Compiling is called when plugins are compiled which no cache has: with 0 when that has gone on for a while, and with
-	// the time that it took when New is about to return. Default: lines of the Logger.
+	// Compiling is called when plugins are compiled which no cache has: with 0 when that has gone on for a while, and
+	// with the time that it took when New is about to return. Default: lines of the Logger.
 	Compiling func(took time.Duration)
 	// Needed is what the connectors need that are to start: New loads what has it, and the rest in the background, so
 	// that nothing that no connector uses delays them. nil: New loads everything.
@@ -170,7 +170,7 @@ func New(ctx context.Context, o Options) (*Manager, error) {
 		origins:  map[string]*moduleSource{},
 		bindings: map[*Binding]struct{}{}, rejected: map[string]*RolledBack{},
 		chosen: map[string]string{}, pools: map[poolKey]*Pool{},
-		loader: loader{cache: cache, dir: dir, engine: engine, shelf: kept,
+		loader: loader{cache: cache, dir: dir, engine: engine, descriptions: kept,
 			refusals: &refusals{}, limits: o.Limits.filled(),
 			named: named, registry: o.Registry, logger: logger, notice: &notice{tell: o.compiling()},
 			processors: newProcessors(), idle: cmp.Or(o.Idle, idleTime), doze: o.Rest,

@@ -282,8 +282,8 @@ func (m *module) compile(c *compilation) {
 	defer close(c.done)
 	c.err = errors.New("the module was not compiled")
 	defer guard.Recover(m.loader.logger, "compiling "+m.info.Origin, &c.err)
-	m.native.lay(m.loader.shelf, "")
-	prepared, err := m.loader.shelf.prepared(context.Background(), m.info.Hash, m.original)
+	m.native.lay(m.loader.descriptions, "")
+	prepared, err := m.loader.descriptions.prepared(context.Background(), m.info.Hash, m.original)
 	if err != nil {
 		c.err = fmt.Errorf("%s: %w", m.info.Origin, err)
 	} else {

@@ -211,8 +211,8 @@ func stillGood(before, module []byte, work string) (bool, error) {
 		return false, err
 	}
 	hash := hashOf(module)
-	shelf := &descriptionCache{}
-	rewritten := shelf.path(shelf.key(hash), "wasm")
+	cache := &descriptionCache{}
+	rewritten := cache.path(cache.key(hash), "wasm")
 	return head.Module == hash && head.Engine == engine && head.Processor == processorOf() &&
 		slices.ContainsFunc(head.Files, func(f nativeFile) bool { return f.Name == rewritten }), nil
 }

@@ -71,10 +71,10 @@ func (m *Manager) embedded(files fs.FS, needed []Needed) (list []*arrival, err e
 		}
 		again := func() ([]byte, error) { return fs.ReadFile(files, path) }
 		a := &arrival{path: embeddedPrefix + path, hash: hash, size: int(size), builtIn: true, again: again}
-		if m.loader.shelf != nil {
+		if m.loader.descriptions != nil {
 			a.native = openNative(files, path, hash, m.loader.engine, m.logger)
-			a.native.lay(m.loader.shelf, ".json")
-			a.kept = m.loader.shelf.facts(hash)
+			a.native.lay(m.loader.descriptions, ".json")
+			a.kept = m.loader.descriptions.facts(hash)
 		}
 		if needed != nil && a.kept == nil {
 			data, err := again()
@@ -229,7 +229,7 @@ func (m *Manager) look(path string, needed []Needed) *arrival {
 		return &arrival{path: path, err: err}
 	}
 	hash := hashOf(data)
-	kept := m.loader.shelf.facts(hash)
+	kept := m.loader.descriptions.facts(hash)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	o := m.origins[path]

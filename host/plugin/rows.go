@@ -28,10 +28,10 @@ func (c *rowCheck) row(n int, r, in *wit.Row) error {
 			return err
 		}
 	}
-	if int(r.Topic) >= len(c.i.hot.topics) {
-		return abi.Violated("row %d: expected a topic below %d, found %d", n, len(c.i.hot.topics), r.Topic)
+	if int(r.Topic) >= len(c.i.scratch.topics) {
+		return abi.Violated("row %d: expected a topic below %d, found %d", n, len(c.i.scratch.topics), r.Topic)
 	}
-	r.Topic = c.i.hot.topics[r.Topic]
+	r.Topic = c.i.scratch.topics[r.Topic]
 	if r.Partition < -1 {
 		return abi.Violated("row %d: expected a partition of -1 or above, found %d", n, r.Partition)
 	}

@@ -13,7 +13,7 @@ import (
 // own.
 func TestRowsThatRepeatBytes(t *testing.T) {
 	i := &Instance{schemas: known(t)}
-	i.hot.topics = []uint32{0}
+	i.scratch.topics = []uint32{0}
 	check := rowCheck{i: i, b: &record.Batch{Registry: i.schemas.registry, Topics: []string{"t"}}, limit: 1000}
 	in := []wit.Row{{Value: wit.Datum{Form: wit.Dynamic, Size: 5000}}, {Value: wit.Datum{Form: wit.Dynamic, Size: 400}}}
 	again := wit.Row{Key: wit.Datum{Form: wit.Absent}, Value: wit.Datum{Form: wit.Unchanged},
