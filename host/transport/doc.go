@@ -16,8 +16,8 @@
 //     requests), session.go with jar.go and token.go (cookies and CSRF tokens).
 //   - lockouts.go and doubt.go: secrets that were refused, and those that may have been; owner_unix.go and
 //     owner_other.go: whose folder they are kept in.
-//   - send.go and body.go: one exchange, once; handover.go: up to its answer; fetch.go: those of a plugin's function;
-//     trace.go: what logs show.
+//   - send.go and body.go: one exchange, once; before.go, handover.go: up to its answer; fetch.go: those of a
+//     plugin's function; trace.go: what logs show.
 //
 // Invariants:
 //
