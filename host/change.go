@@ -29,12 +29,12 @@ func (w worker) changing() (*reloader, error) {
 	r.applying.Lock()
 	s, looked := r.store.Snapshot()
 	switch {
+	case s.Problems.Err() != nil: // also at the first look: waiting alone does not mend it
+		r.applying.Unlock()
+		return nil, s.Problems.Err()
 	case !looked:
 		r.applying.Unlock()
 		return nil, starting
-	case s.Problems.Err() != nil:
-		r.applying.Unlock()
-		return nil, s.Problems.Err()
 	}
 	return r, nil
 }

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -46,6 +47,80 @@ func TestRunWithoutConnectors(t *testing.T) {
 	stop()
 	if err := <-ended; err != nil {
 		t.Error(err)
+	}
+}
+
+// As long as changes are refused since the worker is starting, it says so of its health: here until its folders were
+// looked at, which comes when all plugins are loaded.
+func TestHealthUntilChangesAreTaken(t *testing.T) {
+	worker := write(t, "worker.properties", "bootstrap.servers=embedded\nlisteners=http://127.0.0.1:0\n")
+	h, err := New(t.Context(), Config{Files: config.Files{Worker: worker, Own: t.TempDir()}, Data: t.TempDir(),
+		Logger: quiet()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer h.Close()
+	closing, err := h.start(t.Context())
+	defer closing.close()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	defer running.Wait()
+	defer stop()
+	running.Go(func() { h.herder.Run(ctx) })
+	call := func(method, path, body string) (int, string) {
+		t.Helper()
+		r, err := http.NewRequestWithContext(t.Context(), method, "http://"+h.Addresses()[0]+path,
+			strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Content-Type", "application/json")
+		answer, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer answer.Body.Close()
+		all, err := io.ReadAll(answer.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return answer.StatusCode, string(all)
+	}
+	until := func(what string, there func() bool) {
+		t.Helper()
+		for deadline := time.Now().Add(5 * time.Minute); !there(); time.Sleep(10 * time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatalf("%s: not within 5 minutes", what)
+			}
+		}
+	}
+	until("connectors are started", func() bool { return h.herder.Moves(t.Context()) == nil })
+	starts := func(stage string) {
+		t.Helper()
+		if status, answer := call("GET", "/health", ""); status != 503 || !strings.Contains(answer, `"starting"`) {
+			t.Errorf("%s: expected 503, found %d %s", stage, status, answer)
+		}
+		if status, answer := call("DELETE", "/connectors/none", ""); status != 409 ||
+			!strings.Contains(answer, "still starting up") {
+			t.Errorf("%s: expected 409, found %d %s", stage, status, answer)
+		}
+	}
+	starts("nothing is followed")
+	r := newReloader(h)
+	h.mu.Lock()
+	h.reloads = r
+	h.mu.Unlock()
+	starts("nothing was looked at")
+	running.Go(func() { r.watch(ctx) })
+	until("health", func() bool {
+		status, _ := call("GET", "/health", "")
+		return status == 200
+	})
+	if status, answer := call("DELETE", "/connectors/none", ""); status != 404 {
+		t.Errorf("expected 404, found %d %s", status, answer)
 	}
 }
 

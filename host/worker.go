@@ -32,8 +32,11 @@ func (w worker) Root() rest.Root {
 	return w.host.root
 }
 
+// Ready tells whether the worker does what REST asks it for: it is not while changes are answered by starting.
 func (w worker) Ready(ctx context.Context) error {
-	h := w.herder()
+	w.host.mu.Lock()
+	h, r := w.host.herder, w.host.reloads
+	w.host.mu.Unlock()
 	switch {
 	case !w.host.loaded():
 		return errors.New("Plugins are being loaded.")
@@ -41,6 +44,8 @@ func (w worker) Ready(ctx context.Context) error {
 		return errors.New("Kafka is being reached and offsets are being read.")
 	case w.host.config.Once:
 		return nil
+	case r == nil || !r.store.Begun():
+		return errors.New("Plugins that no connector needs are being loaded, and connectors cannot be changed yet.")
 	}
 	return h.Moves(ctx)
 }

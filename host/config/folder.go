@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -45,6 +46,7 @@ type FolderStore struct {
 	every  time.Duration // lookEvery
 	settle time.Duration // between two looks
 	kicks  chan struct{}
+	begun  atomic.Bool // the first look is over, whatever it found
 
 	mu     sync.Mutex
 	now    Snapshot
@@ -272,6 +274,10 @@ func (s *FolderStore) Snapshot() (now Snapshot, ok bool) {
 	return s.snapshot(false), s.looked
 }
 
+// Begun tells whether the first look is over, also where it found a folder that cannot be read. It never waits for a
+// drive that hangs.
+func (s *FolderStore) Begun() bool { return s.begun.Load() }
+
 // Stale tells whether something was written after a snapshot was made: another one follows.
 func (s *FolderStore) Stale(of Snapshot) bool {
 	s.mu.Lock()
@@ -423,6 +429,7 @@ func (s *FolderStore) Watch(ctx context.Context, changed func(Snapshot)) {
 			looking = false
 			s.looking.Lock()
 			different, restless := s.look()
+			s.begun.Store(true)
 			asked, news := s.wasAsked()
 			tell := different || asked || news || first && !restless
 			var now Snapshot
