@@ -306,14 +306,13 @@ func (c *jsonConverter) open(ctx context.Context, data []byte) (r *reader, paylo
 		from := p.i
 		switch string(name) {
 		case "schema":
+			if schema == nil {
+				count++
+			}
 			if r := c.lastReader; r != nil && !known && r.begins(data[from:]) {
 				p.i += len(r.text)
 				schema, known = r.text, true
-				count++
 				continue
-			}
-			if schema == nil {
-				count++
 			}
 			if failed = p.skip(); failed == nil {
 				schema, known = data[from:p.i], false

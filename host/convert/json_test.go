@@ -338,6 +338,8 @@ func TestEnvelopeOfTheLastSchema(t *testing.T) {
 		`{"schema":` + schema + `,"payload"`,
 		`{"schema":` + schema + `}`,
 		`{"payload":{"a":1},"schema":` + schema + `}`,
+		`{"schema":1,"schema":` + schema + `,"payload":{"a":1}}`,
+		`{"schema":` + schema + `,"schema":` + schema + `,"payload":{"a":1}}`,
 		`{"schema":null,"payload":{"a":1}}`,
 	} {
 		decode := func(c Converter, reg *record.Registry) (string, string) {
