@@ -198,6 +198,7 @@ func (f *feed) compile() error {
 	}
 	f.advise(f.layout, view)
 	f.watchModes()
+	f.layout.Addressed = f.options.Delta && f.odp == nil && f.watch < 0 && len(f.layout.Keys) > 0
 	f.value = wit.Schema{ID: schemaID(), Nodes: value}
 	f.layout.ValueSchema = f.value.ID
 	if key != nil {

@@ -453,6 +453,9 @@ func (pg *page) reread(tag string, status uint16, piece []byte, last bool) (port
 		if err := a.decoder.Feed("", piece, last, &c.out); err != nil {
 			return portion, true, pg.unreadable(err)
 		}
+		if err := pg.addressed(&c.out); err != nil {
+			return portion, true, err
+		}
 		for _, row := range c.out.Rows {
 			for _, d := range []*wit.Datum{&row.Key, &row.Value} {
 				from := c.out.Data[d.Start : d.Start+d.Size]

@@ -23,6 +23,8 @@ type page struct {
 	delta   deltaPosition
 	headers []wit.Header
 	changes changes
+	// expected is memory for the end of a row's address.
+	expected []byte
 
 	decoder decode.Decoder
 	atom    bool
@@ -231,6 +233,9 @@ func (pg *page) decode(tag string, _ uint16, piece []byte, last bool) (portion w
 // filtered looks whether the rows are those that were asked for, and takes out of them what the connector itself leaves
 // out.
 func (pg *page) filtered() error {
+	if err := pg.addressed(&pg.Out); err != nil {
+		return err
+	}
 	if f := pg.feed.rows.Check(&pg.Out); f != nil {
 		f.Message = pg.What() + ": " + f.Message
 		return f

@@ -32,7 +32,9 @@ func (d *Atom) decode(text []byte, at int64, out *Output, entry bool) {
 	d.s.follow.waiting = false
 	origin := d.s.page.Rows
 	if m == nil {
-		m = finishRow(out, d.s.layout, origin, start, d.s.spans)
+		if m = finishRow(out, d.s.layout, origin, start, d.s.spans); m == nil && d.s.layout.Addressed {
+			out.addressAtom(text, entry)
+		}
 	}
 	if m != nil {
 		out.Data = out.Data[:start]

@@ -125,6 +125,9 @@ func (f *fastAtom) rows(p int, out *Output) (next int, progress bool) {
 			out.Data = out.Data[:start]
 			break
 		}
+		if f.l.Addressed {
+			out.addressAtom(f.buf[p:q], true)
+		}
 		f.d.s.page.Rows++
 		f.taken++
 		progress = true

@@ -69,6 +69,9 @@ func (f *fastJSON) rows(p int, out *Output) (next int, closed, progress bool) {
 			out.Data = out.Data[:start]
 			return p, false, progress
 		}
+		if f.l.Addressed {
+			out.addressJSON(f.buf[p:q], f.d.s.limits.Depth)
+		}
 		f.d.s.page.Rows++
 		f.taken++
 		progress = true

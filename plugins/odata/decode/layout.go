@@ -102,6 +102,8 @@ type RowLayout struct {
 	KeySchema, ValueSchema uint32
 	// Watch are the columns whose bytes in each row [Output.Watched] points at (change modes, counters, cursors).
 	Watch []int
+	// Addressed has decoders tell which address each row says that it has, in [Output.Addresses].
+	Addressed bool
 	// Known are names that the type has and the projection leaves out, navigation properties among them: skipped, and
 	// not reported as unknown.
 	Known []string

@@ -1,0 +1,104 @@
+package main
+
+import (
+	"bytes"
+	"encoding/binary"
+	"strconv"
+
+	"github.com/culvert-project/culvert/plugins/odata/decode"
+	"github.com/culvert-project/culvert/plugins/odata/edm"
+	"github.com/culvert-project/culvert/plugins/odata/uri"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// A deleted entity is told by its address alone, and so is one that a notification names. Where the addresses of rows
+// have other keys than their properties (leading zeros, another case, blanks), a delete would be of a key that no row
+// in Kafka has, and the row would stay there for good: so the two are compared as they are written to Kafka.
+
+// addressed looks whether the rows' addresses have their keys. Rows without an address, or with one that can't be read
+// as theirs, pass: a deleted entity with such an address is a fault of its own.
+func (pg *page) addressed(out *decode.Output) error {
+	f := pg.feed
+	for i, at := range out.Addresses {
+		if at.Size == 0 {
+			continue
+		}
+		row := &out.Rows[i]
+		key := out.Data[row.Key.Start : row.Key.Start+row.Key.Size]
+		address := bytes.TrimSpace(out.AddressText[at.Start : at.Start+at.Size])
+		if pg.expected = f.appendPlain(pg.expected[:0], key); pg.expected != nil && bytes.HasSuffix(address, pg.expected) {
+			continue
+		}
+		raws, err := f.rawKeys(string(address))
+		if err != nil || bytes.Equal(f.joinKey(raws), key) {
+			continue
+		}
+		own := "its properties"
+		if raws := f.splitKey(key); raws != nil {
+			if text, err := f.predicate(raws); err == nil {
+				own = text
+			}
+		}
+		return &wit.Fault{Kind: wit.FaultData, Message: pg.What() + ": a row has the key " + uri.Unescape(own) +
+			" and says that its address is " + strconv.Quote(clip(uri.Unescape(string(address)))) +
+			", which is another key: deleted entities are told by their addresses, and this one's row would stay in " +
+			"Kafka; the service has to write both alike, or the entity set is read without " + f.deletesBy()}
+	}
+	return nil
+}
+
+// deletesBy is the setting because of which deleted entities are told.
+func (f *feed) deletesBy() string {
+	if f.tracking.on {
+		return f.setting(nameTrackChanges)
+	}
+	return f.setting(nameSubscription)
+}
+
+// appendPlain writes the key predicate of a key as services mostly write it, nil where that would take more than
+// copying.
+func (f *feed) appendPlain(dst, key []byte) []byte {
+	dst = append(dst, '(')
+	for k, column := range f.layout.Keys {
+		c := &f.layout.Columns[column]
+		if k > 0 {
+			dst = append(dst, ',')
+		}
+		if len(f.layout.Keys) > 1 {
+			dst = append(append(dst, c.Name...), '=')
+		}
+		n, size := binary.Varint(key)
+		if size <= 0 {
+			return nil
+		}
+		key = key[size:]
+		switch c.Type {
+		case edm.Byte, edm.SByte, edm.Int16, edm.Int32:
+			dst = strconv.AppendInt(dst, n, 10)
+		case edm.Int64:
+			dst = append(strconv.AppendInt(dst, n, 10), 'L')
+		case edm.String, edm.Guid:
+			if n < 0 || n > int64(len(key)) || !plain(key[:n]) {
+				return nil
+			}
+			if c.Type == edm.Guid {
+				dst = append(dst, "guid"...)
+			}
+			dst = append(append(append(dst, '\''), key[:n]...), '\'')
+			key = key[n:]
+		default:
+			return nil
+		}
+	}
+	return append(dst, ')')
+}
+
+// plain tells whether a text has only letters, digits and what else addresses never encode.
+func plain(text []byte) bool {
+	for _, c := range text {
+		if (c|0x20 < 'a' || c|0x20 > 'z') && (c < '0' || c > '9') && c != '-' && c != '_' && c != '.' {
+			return false
+		}
+	}
+	return true
+}
