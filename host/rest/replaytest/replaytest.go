@@ -92,8 +92,6 @@ const (
 	Body Kind = "body"
 	// Other is a call that a worker answers with another status.
 	Other Kind = "other"
-	// Moment is a call of which the state in the answer is a matter of the moment: RESTARTING counts as RUNNING.
-	Moment Kind = "moment"
 )
 
 // Differences are the wanted ones by what [Step.At] says.
@@ -113,7 +111,7 @@ func Differences(folder string) (map[string][]Kind, error) {
 	}
 	by := map[string][]Kind{}
 	for _, d := range all {
-		if d.Why == "" || !slices.Contains([]Kind{LeftOut, Text, Body, Other, Moment}, d.Kind) {
+		if d.Why == "" || !slices.Contains([]Kind{LeftOut, Text, Body, Other}, d.Kind) {
 			return nil, fmt.Errorf("%+v: expected a known kind, and a reason", d)
 		}
 		for _, n := range d.Calls {
