@@ -45,6 +45,8 @@ type follower struct {
 	targets    []string
 	// answered sees every answer before the plugin does.
 	answered func(q *wit.Request, r *wit.Response) error
+	// wrote sees every row, as the host's converters do.
+	wrote    func(row wit.Row, data []byte)
 	now      int64
 	finished bool
 }
@@ -210,6 +212,9 @@ func (f *follower) decode(n uint32, tag string, status uint16, body []byte, end 
 }
 
 func (f *follower) take(row wit.Row, data []byte) {
+	if f.wrote != nil {
+		f.wrote(row, data)
+	}
 	key := fmt.Sprint(f.read(row.Key, data))
 	f.partitions[row.Partition]++
 	headers := map[string]string{}

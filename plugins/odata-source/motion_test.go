@@ -1,0 +1,113 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/host/convert"
+	"github.com/culvert-project/culvert/host/record"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// A feed in delta mode goes on while properties of its type are added, removed, widened and retyped: a row that
+// doesn't fit has the metadata read again before it is written, and none is lost, comes twice or is a fault.
+func TestARunningFeedMeetsNewMetadata(t *testing.T) {
+	const key, optional = `<Property Name="ID" Type="Edm.Int32" Nullable="false"/>`, `<Property Name="%s" Type="Edm.%s"/>`
+	property := func(name, typ string) string { return fmt.Sprintf(optional, name, typ) }
+	steps := []struct {
+		properties, row string
+		// schema are the types of the fields behind the key, payload is the row as Kafka Connect's JSON has it.
+		schema, payload string
+		// reads: the metadata are read again.
+		reads bool
+	}{
+		{property("A", "Int32") + property("B", "String"), `{"ID":1,"A":5,"B":"x"}`, "A int32,B string",
+			`{"ID":1,"A":5,"B":"x"}`, false},
+		{property("A", "Int32") + property("B", "String") + property("C", "String"), `{"ID":2,"A":6,"B":"y","C":"new"}`,
+			"A int32,B string,C string", `{"ID":2,"A":6,"B":"y","C":"new"}`, true},
+		// Nothing shows that B is gone: it is null until the metadata are read for something else, or for their age.
+		{property("A", "Int32") + property("C", "String"), `{"ID":3,"A":7,"C":"z"}`, "A int32,B string,C string",
+			`{"ID":3,"A":7,"B":null,"C":"z"}`, false},
+		{property("A", "Int64") + property("C", "String"), `{"ID":4,"A":"5000000000","C":null}`, "A int64,C string",
+			`{"ID":4,"A":5000000000,"C":null}`, true},
+		{property("A", "String") + property("C", "String"), `{"ID":5,"A":"five","C":null}`, "A string,C string",
+			`{"ID":5,"A":"five","C":null}`, true},
+	}
+	at, asked := 0, 0
+	service := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasSuffix(r.URL.Path, "$metadata") {
+			asked++
+			fmt.Fprintf(w, `<Schema Namespace="N"><EntityType Name="T"><Key><PropertyRef Name="ID"/></Key>%s%s</EntityType>`+
+				`<EntityContainer Name="C"><EntitySet Name="X" EntityType="N.T"/></EntityContainer></Schema>`,
+				key, steps[at].properties)
+			return
+		}
+		w.Header().Set("Preference-Applied", "odata.track-changes")
+		fmt.Fprintf(w, `{"d":{"results":[%s],"__delta":"X?!deltatoken='%d'"}}`, steps[at].row, at+1)
+	})
+	f := newFollower(t, service, "sap.odata#00.service=/s", "sap.odata#00.entityset=X", "sap.odata#00.topic=t",
+		"sap.odata#00.track-changes=1", "sap.odata#00.exec-period=60")
+	schemas := record.NewRegistry()
+	converter, err := convert.New("JsonConverter", nil, convert.Use{Schemas: schemas})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var written []string
+	f.wrote = func(row wit.Row, data []byte) {
+		schema, err := schemas.Intern(f.schemas[row.Value.Schema])
+		if err != nil {
+			t.Fatal(err)
+		}
+		row.Value.Schema = schema.ID
+		batch := &record.Batch{Registry: schemas, Data: data}
+		text, _, err := converter.Encode(t.Context(), nil, math.MaxInt32, "t", batch, row.Value)
+		if err != nil {
+			t.Fatal(err)
+		}
+		written = append(written, string(text))
+	}
+	cause := start
+	for ; at < len(steps); at++ {
+		step := &steps[at]
+		f.now += freshFor + 1
+		before := asked
+		err := f.catchUp(cause)
+		if stale := (*wit.Fault)(nil); errors.As(err, &stale) && stale.Kind == wit.FaultStale {
+			if len(written) != at {
+				t.Fatalf("%s: a row was written before the metadata were read again: %v", step.row, written)
+			}
+			f.start() // as the host does
+			err = f.catchUp(cause)
+		}
+		if err != nil || len(f.faults) > 0 {
+			t.Fatalf("%s: %v, %v", step.row, err, f.faults)
+		}
+		cause = poll
+		if len(written) != at+1 || asked > before != step.reads {
+			t.Fatalf("%s: expected %d rows and metadata read again %v, found them read %d times, and %v", step.row, at+1,
+				step.reads, asked-before, written)
+		}
+		var document struct {
+			Schema struct {
+				Fields []struct{ Field, Type string }
+			}
+			Payload json.RawMessage
+		}
+		if err := json.Unmarshal([]byte(written[at]), &document); err != nil {
+			t.Fatal(err)
+		}
+		var fields []string
+		for _, field := range document.Schema.Fields[1 : len(document.Schema.Fields)-2] { // the key; RECORDMODE, DELETED_AT
+			fields = append(fields, field.Field+" "+field.Type)
+		}
+		want := strings.TrimSuffix(step.payload, "}") + `,"RECORDMODE":null,"DELETED_AT":null}`
+		if found := strings.Join(fields, ","); found != step.schema || string(document.Payload) != want {
+			t.Errorf("%s: expected %s of %s, found %s of %s", step.row, want, step.schema, document.Payload, found)
+		}
+	}
+}
