@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -18,9 +19,14 @@ import (
 	"github.com/culvert-project/culvert/examples/demo-service/service"
 )
 
-// exactRounds is how often a worker with exactly-once is killed: 200 times with CULVERT_SOAK=1.
+// exactRounds is how often a worker with exactly-once is killed: 200 times with CULVERT_SOAK=1, and so often as
+// CULVERT_SOAK says where that is more than once.
 func exactRounds(usual int) int {
-	if os.Getenv("CULVERT_SOAK") != "" {
+	soak := os.Getenv("CULVERT_SOAK")
+	if n, err := strconv.Atoi(soak); err == nil && n > 1 {
+		return n
+	}
+	if soak != "" {
 		return 200
 	}
 	return usual
@@ -41,6 +47,10 @@ type exactly struct {
 	edits   *edits
 	random  *rand.Rand
 	old     int // tokens that are too old may be asked for so often: by a worker that others have overtaken
+
+	folder string   // of the plugins; "": one that all tests share
+	more   []string // options of the workers
+	lines  []string // settings of both connectors, in the place of those of the same name
 }
 
 const (
@@ -70,15 +80,18 @@ func (e *exactly) files(more ...string) []string {
 	whole := append(source(e.name, e.address), "sap.odata#00.service="+service.NorthwindPath,
 		"sap.odata#00.entityset=Order_Details", "sap.odata#00.topic="+e.name, "exactly.once.support=required", silent)
 	changes := tracked(e.changes(), e.address, service.ODPPath, "FactsOfProducts", "exactly.once.support=required", silent)
-	return []string{e.p.file(e.name+".properties", append(whole, more...)...),
-		e.p.file(e.changes()+".properties", append(changes, more...)...)}
+	return []string{e.p.file(e.name+".properties", instead(append(whole, more...), e.lines...)...),
+		e.p.file(e.changes()+".properties", instead(append(changes, more...), e.lines...)...)}
 }
 
 // changes is the connector of the changes, and its topic.
 func (e *exactly) changes() string { return e.name + "c" }
 
 func (e *exactly) start(once bool, files ...string) *command {
-	args := []string{"run", "--data", e.p.data, "--plugins", plugins(e.t)}
+	if e.folder == "" {
+		e.folder = plugins(e.t)
+	}
+	args := append([]string{"run", "--data", e.p.data, "--plugins", e.folder}, e.more...)
 	if once {
 		args = append(args, "--once")
 	}
@@ -236,17 +249,23 @@ func (e *exactly) count(rows map[string]int, found []string) counted {
 	return c
 }
 
+// row is which row of the set a record's key is of.
+func (e *exactly) row(key string) string {
+	e.t.Helper()
+	var order, product int
+	if _, err := fmt.Sscanf(key, `{"OrderID":%d,"ProductID":%d}`, &order, &product); err != nil {
+		e.t.Fatalf("%v in %s", err, key)
+	}
+	return fmt.Sprintf("%d/%d", order, product)
+}
+
 // check looks at both topics, and says what it found as a line of a table.
 func (e *exactly) check(what string) {
 	e.t.Helper()
 	var found []string
 	for _, line := range e.records(e.name) {
-		var order, product int
-		key := line[max(0, strings.Index(line, `"key":{`)):]
-		if _, err := fmt.Sscanf(key, `"key":{"OrderID":%d,"ProductID":%d}`, &order, &product); err != nil {
-			e.t.Fatalf("%v in %s", err, line)
-		}
-		found = append(found, fmt.Sprintf("%d/%d", order, product))
+		_, key, _ := strings.Cut(line, `"key":`)
+		found = append(found, e.row(key))
 	}
 	whole := e.count(e.rows, found)
 
