@@ -82,15 +82,20 @@ func TestAddressesHaveTheirRowsKeys(t *testing.T) {
 func addressedRow(atom bool, row, at string) string {
 	if !atom {
 		if at != "" {
-			at = `"__metadata":{"type":"N.T","uri":"http:\/\/h\/s\/X` + at + `"},`
+			at = `"__metadata":{` + []string{`"type":"N.T","uri":"http:\/\/h\/s\/X`, `"uri":"http://h/s/X`,
+				`"id":"X('')","uri":"http://h/s/X`, `"id":"X\u0028'')","uri":"http://h/s/X`}[len(row)%4] + at + `"},`
 		}
 		return `{` + at + row + `}`
 	}
 	var b strings.Builder
 	b.WriteString(`<entry>`)
-	escape := strings.NewReplacer("&", "&amp;", "'", "&#39;")
+	escape := strings.NewReplacer("&", "&amp;")
 	if at != "" {
-		b.WriteString(`<id>http://h/s/X` + escape.Replace(at) + `</id>`)
+		if len(row)%2 == 0 {
+			b.WriteString(`<id>http://h/s/X` + escape.Replace(at) + `</id>`)
+		} else {
+			b.WriteString(`<title>t</title><id>http://h/s/X` + strings.ReplaceAll(escape.Replace(at), "'", "&#39;") + `</id>`)
+		}
 	}
 	b.WriteString(`<content type="application/xml"><m:properties>`)
 	for member := range strings.SplitSeq(row, `,"`) {
