@@ -355,3 +355,136 @@ func TestFold(t *testing.T) {
 		}
 	}
 }
+
+// answered are inserts in a batch, of which the second one's part, the last one, is what is given; the requests behind
+// it are answered 201.
+func answered(t *testing.T, rows int, part string, settings ...string) (settled wit.Settled, h *hosting) {
+	t.Helper()
+	w := open(t, service.New(service.Options{}), products(append(settings, oneLane)...)...)
+	h = w.host("ProductCopies")
+	for i := range rows {
+		h.add(wit.Datum{}, h.dynamic(product(i+1, "x")))
+	}
+	const one = "--b\r\nContent-Type: application/http\r\n\r\nHTTP/1.1 "
+	answer := wit.Response{Status: 202, At: 1_700_000_000_000,
+		Headers: []wit.Header{{Name: "Content-Type", Value: "multipart/mixed; boundary=b"}},
+		Body:    []byte(one + "201 Created\r\n\r\n\r\n" + one + part + "\r\n--b--\r\n")}
+	out, err := h.p.Encode(h.context, nil, []string{"ProductCopies"}, h.rows, slices.Clone(h.data), nil, nil, nil)
+	if err != nil || len(out.Ready) != 1 {
+		t.Fatalf("expected one delivery, found %+v (%v)", out, err)
+	}
+	if settled, err = h.p.Settle(h.context, out.Ready[0].Memo, out.Ready[0].Rows, answer); err != nil {
+		t.Fatal(err)
+	}
+	sent := 0
+	h.answer = func(*wit.Request) wit.Response {
+		if sent++; sent == 1 {
+			return answer
+		}
+		return wit.Response{Status: 201}
+	}
+	h.run()
+	return settled, h
+}
+
+func partOf(status string, headers ...string) string {
+	return status + "\r\nContent-Type: application/json\r\n" + strings.Join(headers, "") + "\r\n" + denial("X/1", "not now")
+}
+
+// Codes that the settings name count for inserts as for any other request, where the answer proves that nothing was
+// written: inside a batch, with a document of the service's own, and by the status of a client's fault.
+func TestRetriableInserts(t *testing.T) {
+	for _, c := range []struct{ codes, part, want string }{
+		{"", partOf("502 Bad Gateway"), wasWritten},
+		{"", partOf("504 Gateway Timeout"), wasWritten},
+		{"X/1", partOf("500 Internal Server Error"), wasWritten},
+		{"423", partOf("423 Locked"), wasWritten},
+		{"", partOf("423 Locked"), "data"},
+		{"429", partOf("502 Bad Gateway"), "data"},
+		{"", "502 Bad Gateway\r\n\r\n", inDoubt}, // not a document: whose it is, nobody knows
+	} {
+		var settings []string
+		if c.codes != "" {
+			settings = append(settings, "sap.odata.http.codes="+c.codes)
+		}
+		if _, h := answered(t, 2, c.part, settings...); h.outcomes[0] != wasWritten || h.outcomes[1] != c.want {
+			t.Errorf("%s, with codes %q: expected the second one to be %s, found %v (%v)", c.part[:3], c.codes, c.want, h.outcomes, h.reasons)
+		}
+	}
+	for _, c := range []struct {
+		status, codes, want string
+	}{{"423", "423", wasWritten}, {"423", "429", "data"}, {"502 " + denial("X/1", "not now"), "502", inDoubt}} {
+		w := open(t, service.New(service.Options{}), products("sap.odata.enable.batch=0", "sap.odata.http.codes="+c.codes)...)
+		h := w.host("ProductCopies")
+		h.add(wit.Datum{}, h.dynamic(product(1, "x")))
+		h.answer = scripted(t, c.status, "201")
+		h.run()
+		if h.outcomes[0] != c.want {
+			t.Errorf("%s alone, with codes %s: expected %s, found %s (%v)", c.status, c.codes, c.want, h.outcomes[0], h.reasons[0])
+		}
+	}
+}
+
+// A part says how long to wait as an answer does: in seconds, or by a date.
+func TestRetryAfterInParts(t *testing.T) {
+	for header, want := range map[string]uint32{
+		"Retry-After: 7\r\n":                                7_000,
+		"Retry-After: 100000\r\n":                           100_000_000,
+		"Retry-After: Tue, 14 Nov 2023 22:13:50 GMT\r\n":    30_000,
+		"Retry-After: Tue, 14 Nov 2023 22:00:00 GMT\r\n":    0, // which is over
+		"Retry-After: Fri, 31 Dec 9999 23:59:59 GMT\r\n":    1<<31 - 1,
+		"Retry-After: soon\r\n":                             0,
+		"Retry-After: 99999999999999999999999999999999\r\n": 0,
+		"": 0,
+	} {
+		settled, _ := answered(t, 2, partOf("429 Too Many Requests", header))
+		if v := settled.Verdicts[1]; v.Again == nil || v.Again.WaitMs != want {
+			t.Errorf("%q: expected to wait for %d ms, found %+v", header, want, v)
+		}
+	}
+}
+
+// A 413 to a batch from before the limit was learned doesn't raise it again.
+func TestLateAnswerToALargerBatch(t *testing.T) {
+	w := open(t, service.New(service.Options{}), products(oneLane)...)
+	encoded := func(rows int) *wit.Delivery {
+		h := w.host("ProductCopies")
+		for i := range rows {
+			h.add(wit.Datum{}, h.dynamic(product(i, "x")))
+		}
+		out, err := w.p.Encode(w.context, nil, []string{"ProductCopies"}, h.rows, slices.Clone(w.data), nil, nil, nil)
+		if err != nil || len(out.Ready) == 0 {
+			t.Fatalf("expected a delivery, found %+v (%v)", out, err)
+		}
+		return &out.Ready[0]
+	}
+	large, small := encoded(40), encoded(10)
+	for _, d := range []*wit.Delivery{small, large} {
+		settled, err := w.p.Settle(w.context, d.Memo, d.Rows, wit.Response{Status: 413})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if settled.Context != nil {
+			w.context = *settled.Context
+		}
+	}
+	if d := encoded(40); len(d.Request.Body) > len(small.Request.Body)/2 {
+		t.Errorf("expected at most half of the %d bytes that were refused, found %d", len(small.Request.Body), len(d.Request.Body))
+	}
+}
+
+// A service that stops at a part that fails says nothing of the inserts behind it. That fails the task, which is told
+// what finds them.
+func TestToldOfTheCheck(t *testing.T) {
+	for policy, told := range map[string]bool{"fail": true, "check": false} {
+		settled, h := answered(t, 3, partOf("400 Bad Request"), "sap.odata.insert.uncertain="+policy)
+		v := settled.Verdicts[2]
+		if v.Refused == nil || v.Refused.Kind != wit.FaultTransient ||
+			strings.Contains(v.Refused.Message, "sap.odata.insert.uncertain = check") != told {
+			t.Errorf("%s: expected the third one to be in doubt, found %+v", policy, v)
+		}
+		if told && h.outcomes[2] != inDoubt {
+			t.Errorf("expected the third one to stay in doubt, found %v", h.outcomes)
+		}
+	}
+}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -128,13 +129,10 @@ func headerOf(response *wit.Response, name string) string {
 	return ""
 }
 
-// retryAfter reads seconds; what stands outside of batches the host has read.
+// retryAfter is how many milliseconds an answer inside a batch asks to wait; those of others the host reads.
 func retryAfter(response *wit.Response) uint32 {
-	seconds, err := strconv.ParseUint(strings.TrimSpace(headerOf(response, "Retry-After")), 10, 16)
-	if err != nil {
-		return 0
-	}
-	return uint32(seconds) * 1000
+	wait, _ := fault.RetryAfter(headerOf(response, "Retry-After"), response.At)
+	return uint32(min(wait.Milliseconds(), math.MaxUint32))
 }
 
 func (s *state) settleOther(a *asked, response *wit.Response) (wit.Verdict, error) {
@@ -228,9 +226,10 @@ func named(codes []string, status uint16, code string) bool {
 // services that number entities would make a second one. Answers of a client's fault say so by their status. Any other
 // one may come from a gateway whose service did its work; it counts for nothing but what an error document of OData in
 // it says: that the entity is locked, or with 503 that the service is not there. Inside the answer to a batch such a
-// document is the service's own, which stores nothing of a changeset that fails. Message codes are the host's business,
-// who knows which are to be tried again. What remains is a refusal of kind transient, by which nobody knows what became
-// of the row.
+// document is the service's own, which stores nothing of a changeset that fails. Where that, or the status, proves that
+// nothing was written, the codes of the settings count as for any other request; outside of batches message codes are
+// the host's business, who knows which are to be tried again. What remains is a refusal of kind transient, by which
+// nobody knows what became of the row.
 func (s *state) settleInsert(a *asked, response *wit.Response) (wit.Verdict, error) {
 	if success(response.Status) && !fault.IsHTML(response.Body) && !fault.IsError(response.Body) {
 		say(a.path, response)
@@ -256,6 +255,10 @@ func (s *state) settleInsert(a *asked, response *wit.Response) (wit.Verdict, err
 		return again(f), nil
 	case failed && document && a.operation == upsertInsert && s.exists(response.Status, code, message):
 		return anew(a.hint.to(stepUpdate)), nil
+	case failed && (document && a.batched || refusedByClient(response.Status)) &&
+		named(s.httpCodes, response.Status, code):
+		f.Kind = wit.FaultTransient
+		return again(f), nil
 	case failed && document && a.batched && !refusedByClient(response.Status):
 		f.Kind = wit.FaultData
 		return refused(f), nil

@@ -69,8 +69,11 @@ func (s *state) settleTogether(b together, place string, response *wit.Response)
 	case success(status):
 		return s.settleParts(b, what, response)
 	case status == 413 && !one:
-		// P18: smaller from now on.
-		s.learned[b.at].most = max(1, b.size/2)
+		// P18: smaller from now on. An answer that is late speaks of a batch from before it was learned.
+		l := &s.learned[b.at]
+		if half := max(1, b.size/2); l.most == 0 || half < l.most {
+			l.most = half
+		}
 		return b.each(func(a *asked) wit.Verdict { return anew(a.hint) }), nil
 	case status == 404 || status == 405 || status == 415 || status == 501:
 		// There is none; whether the service is there at all, the requests without a batch show.
@@ -187,6 +190,9 @@ func (s *state) settleParts(b together, what string, response *wit.Response) ([]
 	}
 	// A service that stops at the first part that fails says nothing of those behind it: they go by themselves.
 	stopped := d.Complete && len(d.Parts) < len(b.operationCounts) && endsFailed(d)
+	if stopped && s.uncertain == "fail" {
+		said.Message += ": the service stopped at a part that failed (" + insertUncertain + " = check looks whether those behind it were written)"
+	}
 	at, allAlone, allWritten := 0, len(b.asked) > 1, true
 	verdicts, err := b.judge(func(a *asked) (wit.Verdict, error) {
 		o := outcomes[at]
@@ -197,7 +203,7 @@ func (s *state) settleParts(b together, what string, response *wit.Response) ([]
 			allWritten = false
 			return anew(h), nil
 		}
-		v, err := s.settlePart(a, o, said)
+		v, err := s.settlePart(a, o, said, response.At)
 		allAlone, allWritten = allAlone && a.hint.alone, allWritten && err == nil && v.Written != nil
 		return v, err
 	})
@@ -217,7 +223,8 @@ func (s *state) unknown(a *asked, f *wit.Fault) wit.Verdict {
 	return refused(f)
 }
 
-func (s *state) settlePart(a *asked, o outcome, said *wit.Fault) (wit.Verdict, error) {
+// settlePart is the verdict on an operation; at is when the answer came.
+func (s *state) settlePart(a *asked, o outcome, said *wit.Fault, at int64) (wit.Verdict, error) {
 	if o.message == nil {
 		own := *said
 		own.Message = a.what() + ": " + said.Message
@@ -226,7 +233,7 @@ func (s *state) settlePart(a *asked, o outcome, said *wit.Fault) (wit.Verdict, e
 	if !o.failed && s.plainly(a, o.message) {
 		return written(), nil
 	}
-	answer := &wit.Response{Status: o.message.Status(), Headers: o.message.Headers(), Body: o.message.Body}
+	answer := &wit.Response{Status: o.message.Status(), Headers: o.message.Headers(), Body: o.message.Body, At: at}
 	if !o.failed {
 		return s.settleOne(a, answer)
 	}

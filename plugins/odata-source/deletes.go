@@ -9,6 +9,7 @@ import (
 
 	"github.com/culvert-project/culvert/plugins/odata/decode"
 	"github.com/culvert-project/culvert/plugins/odata/edm"
+	"github.com/culvert-project/culvert/plugins/odata/fault"
 	"github.com/culvert-project/culvert/plugins/odata/uri"
 	"github.com/culvert-project/culvert/plugins/odata/value"
 	"github.com/culvert-project/culvert/sdk/go"
@@ -235,7 +236,7 @@ func (f *feed) negative(column int, b []byte) bool {
 func (pg *page) buryRow(row *wit.Row, watched []decode.Span) {
 	c, f := &pg.changes, pg.feed
 	when := pg.Answer.At
-	if ms, ok := httpDate(header(pg.headers, "Date")); ok {
+	if ms, ok := fault.Date(header(pg.headers, "Date")); ok {
 		when = ms
 	}
 	if f.tracking.additive {

@@ -163,21 +163,13 @@ const (
 	usualWait = 10 * time.Second
 )
 
-// retryAfter reads a header Retry-After: seconds, or a date.
+// retryAfter is how long an answer asks to wait, within bounds.
 func retryAfter(text string, now int64) time.Duration {
-	wait := usualWait
-	if n, err := strconv.Atoi(strings.TrimSpace(text)); err == nil {
-		wait = time.Duration(min(max(n, 0), int(maxWait/time.Second))) * time.Second
-	} else if at, ok := httpDate(text); ok {
-		wait = time.Duration(at-now) * time.Millisecond
+	wait, ok := fault.RetryAfter(text, now)
+	if !ok {
+		wait = usualWait
 	}
 	return min(max(wait, leastWait), maxWait)
-}
-
-// httpDate reads a date of a header, in milliseconds since 1970.
-func httpDate(text string) (ms int64, ok bool) {
-	t, err := time.Parse("Mon, 02 Jan 2006 15:04:05 GMT", strings.TrimSpace(text))
-	return t.UnixMilli(), err == nil
 }
 
 func header(headers []wit.Header, name string) string {
