@@ -98,22 +98,23 @@ func TestHealthUntilChangesAreTaken(t *testing.T) {
 		}
 	}
 	until("connectors are started", func() bool { return h.herder.Moves(t.Context()) == nil })
-	starts := func(stage string) {
+	starts := func(stage, why string) {
 		t.Helper()
-		if status, answer := call("GET", "/health", ""); status != 503 || !strings.Contains(answer, `"starting"`) {
-			t.Errorf("%s: expected 503, found %d %s", stage, status, answer)
+		if status, answer := call("GET", "/health", ""); status != 503 || !strings.Contains(answer, `"starting"`) ||
+			!strings.Contains(answer, why) {
+			t.Errorf("%s: expected 503 and %q, found %d %s", stage, why, status, answer)
 		}
 		if status, answer := call("DELETE", "/connectors/none", ""); status != 409 ||
 			!strings.Contains(answer, "still starting up") {
 			t.Errorf("%s: expected 409, found %d %s", stage, status, answer)
 		}
 	}
-	starts("nothing is followed")
+	starts("nothing is followed", "Plugins that no connector needs")
 	r := newReloader(h)
 	h.mu.Lock()
 	h.reloads = r
 	h.mu.Unlock()
-	starts("nothing was looked at")
+	starts("nothing was looked at", "The folders of connectors")
 	running.Go(func() { r.watch(ctx) })
 	until("health", func() bool {
 		status, _ := call("GET", "/health", "")

@@ -207,7 +207,10 @@ func (p *Pool) onTrial() bool {
 }
 
 // RolledBack is why a version is refused that was tried and left for the one before.
-type RolledBack struct{ Version, Reason string }
+type RolledBack struct {
+	Version, Reason string
+	plugin          string
+}
 
 func (r *RolledBack) Error() string {
 	return fmt.Sprintf("version %s was rolled back: %s", r.Version, r.Reason)
@@ -221,7 +224,7 @@ func (m *Manager) leave(x *module, reason string) {
 		m.mu.Unlock()
 		return
 	}
-	why := &RolledBack{Version: x.info.Version, Reason: reason}
+	why := &RolledBack{Version: x.info.Version, Reason: reason, plugin: x.info.Name}
 	m.rejected[x.info.Hash] = why
 	for path, o := range m.origins {
 		if o.active != x || o.previous == nil || m.rejected[o.previous.info.Hash] != nil {

@@ -238,7 +238,11 @@ func TestBrokenVersionIsRolledBack(t *testing.T) {
 			}
 			// Somebody who says so has it taken again, and it is left again.
 			rejected := slices.IndexFunc(m.Modules(), func(i plugin.Info) bool { return i.Version == "1.1.0" })
-			if err := m.Swap(t.Context(), "fickle", m.Modules()[rejected].Hash); err != nil || b.Candidate() == nil ||
+			hash := m.Modules()[rejected].Hash
+			if err := m.Swap(t.Context(), "wrong", hash); !errors.Is(err, plugin.ErrUnknownVersion) || b.Candidate() != nil {
+				t.Errorf("chosen for another plugin: %v, %v", b.Candidate(), err)
+			}
+			if err := m.Swap(t.Context(), "fickle", hash); err != nil || b.Candidate() == nil ||
 				b.Candidate().Module().Version != "1.1.0" {
 				t.Fatalf("the version that was rolled back is chosen: %v, %v", b.Candidate(), err)
 			}
@@ -261,6 +265,12 @@ func TestBrokenVersionIsRolledBack(t *testing.T) {
 			b.Promote(b.Candidate())
 			if got := b.Status(); got.Version != "1.2.0" || got.Rejected != "" {
 				t.Errorf("%+v", got)
+			}
+			// Back to the version before, but not to the one that was left.
+			err := m.Rollback("fickle")
+			if c := b.Candidate(); file == "newer.wasm" && (err == nil || c != nil) ||
+				file == "fickle.wasm" && (err != nil || c == nil || c.Module().Version != "1.0.0") {
+				t.Errorf("rolled back to %v, %v", c, err)
 			}
 		})
 	}

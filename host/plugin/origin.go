@@ -454,19 +454,20 @@ func (m *Manager) remove(path string) {
 	}
 }
 
-// Rollback makes the version before the present one of a file active again, until the file changes. name is a plugin's.
+// Rollback makes the version before the present one of a file active again, until the file changes, but none that was
+// itself tried and left. name is a plugin's.
 func (m *Manager) Rollback(name string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	var newest *moduleSource
 	for _, o := range m.origins {
-		if o.active != nil && o.active.info.Name == name && o.previous != nil &&
+		if o.active != nil && o.active.info.Name == name && o.previous != nil && m.rejected[o.previous.info.Hash] == nil &&
 			(newest == nil || o.active.order > newest.active.order) {
 			newest = o
 		}
 	}
 	if newest == nil {
-		return fmt.Errorf("plugin %s: no version before the present one is kept of any of its files", name)
+		return fmt.Errorf("plugin %s: no version before the present one is kept of any of its files that connectors would take", name)
 	}
 	newest.active, newest.previous = newest.previous, newest.active
 	m.loads++
@@ -484,11 +485,14 @@ func (m *Manager) Rollback(name string) error {
 // judge it at the end of a page or batch, as they do every other one.
 func (m *Manager) Swap(ctx context.Context, name, hash string) error {
 	m.mu.Lock()
-	again := m.rejected[hash] != nil
-	delete(m.rejected, hash)
-	for _, o := range m.origins {
-		if again && o.refused != nil && o.refused.Hash == hash {
-			o.hash = "" // its file is read again
+	why := m.rejected[hash]
+	again := why != nil && why.plugin == name
+	if again {
+		delete(m.rejected, hash)
+		for _, o := range m.origins {
+			if o.refused != nil && o.refused.Hash == hash {
+				o.hash = "" // its file is read again
+			}
 		}
 	}
 	m.mu.Unlock()
@@ -514,6 +518,9 @@ func (m *Manager) Swap(ctx context.Context, name, hash string) error {
 		m.logger.Info("plugin version chosen, as was asked for", "plugin", name, "version", o.active.info.Version, "hash",
 			hash[:12], "file", path)
 		return nil
+	}
+	if again {
+		m.rejected[hash] = why // no file has it now: one that comes is not taken unasked
 	}
 	return fmt.Errorf("%w %s with the hash %q", ErrUnknownVersion, name, hash)
 }
