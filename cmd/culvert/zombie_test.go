@@ -1,0 +1,162 @@
+package main
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"path"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/host/porttest"
+)
+
+// unanswered is in front of a service that does what it is asked for, and has writes wait for their answers.
+type unanswered struct {
+	writes  atomic.Int32
+	answers chan struct{} // to be closed by the test
+}
+
+// start returns the address.
+func (u *unanswered) start(t *testing.T, s *service.Service) string {
+	t.Helper()
+	u.answers = make(chan struct{})
+	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodGet || r.Method == http.MethodHead {
+			s.ServeHTTP(w, r)
+			return
+		}
+		answer := httptest.NewRecorder()
+		s.ServeHTTP(answer, r)
+		u.writes.Add(1)
+		select {
+		case <-u.answers:
+		case <-r.Context().Done(): // the worker is gone
+		}
+		for name, values := range answer.Header() {
+			w.Header()[name] = values
+		}
+		w.WriteHeader(answer.Code)
+		_, _ = w.Write(answer.Body.Bytes())
+	}))
+	t.Cleanup(front.Close)
+	return strings.TrimPrefix(front.URL, "http://")
+}
+
+// taken names how many records of a connector's its service has taken.
+func taken(connector string) string {
+	return fmt.Sprintf(`kafka_connect_sink_task_sink_record_send_total{connector=%q,task="0"}`, connector)
+}
+
+// A worker that is paused within a sink's request for longer than its session writes nothing more when it goes on:
+// another one has taken its partitions over from what was committed, and has looked up the row of the POST that had no
+// answer. The offsets stay where that one has put them. The broker is paused for a moment, too, so that the worker has
+// the answers to its requests before it hears from its group.
+func TestPausedSinkWritesNothingMore(t *testing.T) {
+	t.Parallel()
+	s, direct := demo(t, service.Options{Rows: 5})
+	b := newPlace(t)
+	cluster := b.start("broker", "--data", b.data, "--listen", "127.0.0.1:0")
+	cluster.eventually("an address", func() bool { return strings.Contains(cluster.stdout.String(), "\n") })
+	broker, rest := strings.TrimSpace(cluster.stdout.String()), porttest.Address(t)
+	client, err := kgo.NewClient(kgo.SeedBrokers(broker))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(client.Close)
+	admin := kadm.NewClient(client)
+	if _, err := admin.CreateTopics(t.Context(), 1, 1, nil, "Names", "New"); err != nil {
+		t.Fatal(err)
+	}
+	const rows = 3
+	for n := range rows {
+		produce(t, broker,
+			&kgo.Record{Topic: "Names", Key: []byte(`{"ProductID":1}`),
+				Value: fmt.Appendf(nil, `{"ProductID":1,"ProductName":"name %d"}`, n)},
+			&kgo.Record{Topic: "New", Key: fmt.Appendf(nil, `{"OrderID":%d}`, n),
+				Value: fmt.Appendf(nil, `{"OrderID":%d}`, n)})
+	}
+	starts := func(listeners, merges, creates string) *command {
+		p := newPlace(t) // each on a machine of its own
+		sink := func(name string, lines []string, more ...string) string {
+			lines = append(lines, "sap.odata.enable.batch=0", "sap.odata.max.in.flight=1", silent)
+			return p.file(name, append(lines, more...)...)
+		}
+		return p.start("run", "--plugins", plugins(t, "odata-sink"), "--data", p.data,
+			p.file("worker.properties", "bootstrap.servers="+broker, "listeners="+listeners,
+				"key.converter.schemas.enable=false", "value.converter.schemas.enable=false",
+				"consumer.session.timeout.ms=6000", "consumer.heartbeat.interval.ms=1000"),
+			sink("merges.properties", sinkOf("merges", merges, "Names", "Products"), "sap.odata.operation.mode=merge"),
+			sink("creates.properties", sinkOf("creates", creates, "New", "OrderCopies"),
+				"sap.odata.insert.uncertain=check"))
+	}
+	groups := map[string]string{"connect-merges": "Names", "connect-creates": "New"}
+	committed := func() bool {
+		for group, topic := range groups {
+			offsets, err := admin.FetchOffsets(t.Context(), group)
+			if at, ok := offsets.Lookup(topic, 0); err != nil || !ok || at.At != rows {
+				return false
+			}
+		}
+		return true
+	}
+	both := func() bool {
+		for group := range groups {
+			described, err := admin.DescribeGroups(t.Context(), group)
+			if err != nil || len(described[group].Members) != 2 || described[group].State != "Stable" {
+				return false
+			}
+		}
+		return true
+	}
+	name := func() string { return entities(s, "Products")["(1)"]["ProductName"] }
+
+	var merges, creates unanswered
+	paused := starts("http://"+rest, merges.start(t, s), creates.start(t, s))
+	paused.eventually("a write of each", func() bool { return merges.writes.Load() > 0 && creates.writes.Load() > 0 })
+	paused.signal(syscall.SIGSTOP)
+	if name() != "name 0" || len(entities(s, "OrderCopies")) != 1 {
+		t.Fatalf("expected the first row of each to be written, found %s and %v", name(), entities(s, "OrderCopies"))
+	}
+	other := starts("", direct, direct)
+	other.eventually("all that was to be written", committed)
+	merged, created := merges.writes.Load(), creates.writes.Load()
+	cluster.signal(syscall.SIGSTOP)
+	close(merges.answers)
+	close(creates.answers)
+	paused.signal(syscall.SIGCONT)
+	paused.eventually("an answer for each", func() bool {
+		figures := scrape(t, rest)
+		return figures[taken("merges")] > 0 && figures[taken("creates")] > 0
+	})
+	cluster.signal(syscall.SIGCONT)
+	paused.eventually("memberships that begin anew", both)
+	for _, c := range []*command{paused, other} {
+		c.signal(syscall.SIGTERM)
+		if r := c.wait(); r.code != 0 {
+			t.Errorf("exit %d\n%s", r.code, r.stderr)
+		}
+	}
+	if m, c := merges.writes.Load()-merged, creates.writes.Load()-created; m != 0 || c != 0 {
+		t.Errorf("the worker that was paused went on to write %d merges and %d POSTs\n%s", m, c, paused.stderr.String())
+	}
+	if !committed() || name() != fmt.Sprintf("name %d", rows-1) {
+		t.Errorf("the offsets or the product did not stay as they were: it is %s\n%s", name(), paused.stderr.String())
+	}
+	statuses := map[int]int{}
+	for _, r := range s.Ledger().Requests {
+		if r.Method == http.MethodPost && path.Base(r.Path) == "OrderCopies" {
+			statuses[r.Status]++
+		}
+	}
+	if diff := cmp.Diff(map[int]int{http.StatusCreated: rows}, statuses); diff != "" {
+		t.Errorf("POSTs by status (-expected +found)\n%s", diff)
+	}
+}
