@@ -60,16 +60,6 @@ func TestHealthUntilChangesAreTaken(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer h.Close()
-	closing, err := h.start(t.Context())
-	defer closing.close()
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, stop := context.WithCancel(t.Context())
-	var running sync.WaitGroup
-	defer running.Wait()
-	defer stop()
-	running.Go(func() { h.herder.Run(ctx) })
 	call := func(method, path, body string) (int, string) {
 		t.Helper()
 		r, err := http.NewRequestWithContext(t.Context(), method, "http://"+h.Addresses()[0]+path,
@@ -97,7 +87,6 @@ func TestHealthUntilChangesAreTaken(t *testing.T) {
 			}
 		}
 	}
-	until("connectors are started", func() bool { return h.herder.Moves(t.Context()) == nil })
 	starts := func(stage, why string) {
 		t.Helper()
 		if status, answer := call("GET", "/health", ""); status != 503 || !strings.Contains(answer, `"starting"`) ||
@@ -109,12 +98,43 @@ func TestHealthUntilChangesAreTaken(t *testing.T) {
 			t.Errorf("%s: expected 409, found %d %s", stage, status, answer)
 		}
 	}
+	// Whoever reads is not told that there is nothing, before it is known.
+	reads := func(stage string, there bool) {
+		t.Helper()
+		for _, path := range []string{"/connectors", "/connectors?expand=info", "/connectors/none", "/connectors/none/config",
+			"/connectors/none/status", "/connectors/none/tasks", "/connectors/none/tasks/0/status", "/connectors/none/topics",
+			"/culvert/connectors/none", "/culvert/reload"} {
+			status, answer := call("GET", path, "")
+			if told := status == 409 && strings.Contains(answer, "still starting up"); told == there {
+				t.Errorf("%s: GET %s: found %d %s", stage, path, status, answer)
+			}
+		}
+		for _, path := range []string{"/", "/metrics", "/connector-plugins", "/admin/loggers"} {
+			if status, answer := call("GET", path, ""); status != 200 {
+				t.Errorf("%s: GET %s: found %d %s", stage, path, status, answer)
+			}
+		}
+	}
+	starts("Kafka was not reached", "Kafka is being reached")
+	reads("Kafka was not reached", false)
+	closing, err := h.start(t.Context())
+	defer closing.close()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	defer running.Wait()
+	defer stop()
+	running.Go(func() { h.herder.Run(ctx) })
+	until("connectors are started", func() bool { return h.herder.Moves(t.Context()) == nil })
 	starts("nothing is followed", "Plugins that no connector needs")
 	r := newReloader(h)
 	h.mu.Lock()
 	h.reloads = r
 	h.mu.Unlock()
 	starts("nothing was looked at", "The folders of connectors")
+	reads("nothing was looked at", true)
 	running.Go(func() { r.watch(ctx) })
 	until("health", func() bool {
 		status, _ := call("GET", "/health", "")
@@ -146,7 +166,7 @@ func TestRESTIsGuarded(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		r, err := http.NewRequest("GET", "http://"+local(h.Addresses()[0])+"/connectors", nil)
+		r, err := http.NewRequest("GET", "http://"+local(h.Addresses()[0])+"/", nil)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -53,6 +53,17 @@ func (w worker) Ready(ctx context.Context) error {
 	return h.Moves(ctx)
 }
 
+// Known tells whether the herder has all connectors that were read at the start. In a worker that follows a folder
+// whoever is told of them is told of its reloads, too.
+func (w worker) Known() error {
+	w.host.mu.Lock()
+	defer w.host.mu.Unlock()
+	if w.host.herder == nil || w.host.reloads == nil && !w.host.config.Once {
+		return starting
+	}
+	return nil
+}
+
 func (w worker) Names() []string {
 	if h := w.herder(); h != nil {
 		return h.Names()
@@ -173,7 +184,7 @@ func (w worker) Topics(name string) ([]string, error) {
 	case !w.host.in.Worker.Boolean("topic.tracking.enable"):
 		return nil, rest.ErrTopics{Text: "Topic tracking is disabled."}
 	case h == nil:
-		return nil, nil
+		return nil, starting
 	}
 	topics, ok := h.Topics(name)
 	if !ok {

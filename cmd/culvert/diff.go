@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -87,11 +86,15 @@ func asked(ctx context.Context, at, folder string) (now []config.Now, others map
 		Info   connect.Info
 		Status connect.Status
 	}
-	if err := ask(ctx, at+"/connectors?"+url.Values{"expand": {"info", "status"}}.Encode(), &connectors); err != nil {
+	worker := remote{url: at, timeout: time.Minute}
+	path := "/connectors?" + url.Values{"expand": {"info", "status"}}.Encode()
+	if err := worker.call(ctx, http.MethodGet, path, nil, &connectors); err != nil {
 		return nil, nil, err
 	}
 	var reload rest.Reload
-	if err := ask(ctx, at+"/culvert/reload", &reload); err != nil && !errors.Is(err, errNotFound) {
+	err = worker.call(ctx, http.MethodGet, "/culvert/reload", nil, &reload)
+	var refused *refusedCall
+	if err != nil && (!errors.As(err, &refused) || refused.status != http.StatusNotFound) {
 		return nil, nil, err
 	}
 	others = map[string]bool{}
@@ -108,36 +111,6 @@ func asked(ctx context.Context, at, folder string) (now []config.Now, others map
 		now = append(now, n)
 	}
 	return now, others, nil
-}
-
-var errNotFound = errors.New("there is no such resource")
-
-func ask(ctx context.Context, from string, into any) error {
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
-	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, from, nil)
-	if err != nil {
-		return fmt.Errorf("--url: expected a URL such as http://127.0.0.1:8083: %w", err)
-	}
-	answer, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return fmt.Errorf("expected a running worker: %w", err)
-	}
-	defer answer.Body.Close()
-	switch {
-	case answer.StatusCode == http.StatusNotFound:
-		return fmt.Errorf("GET %s: %w", from, errNotFound)
-	case answer.StatusCode != http.StatusOK:
-		return fmt.Errorf("GET %s: expected 200, found %s", from, answer.Status)
-	}
-	data, err := io.ReadAll(io.LimitReader(answer.Body, maxAnswer))
-	if err == nil {
-		err = json.Unmarshal(data, into)
-	}
-	if err != nil {
-		return fmt.Errorf("GET %s: expected a worker's answer in JSON: %w", from, err)
-	}
-	return nil
 }
 
 // change is what a reload would do to a connector.

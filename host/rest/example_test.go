@@ -13,6 +13,7 @@ import (
 // worker answers what is asked of it here, as *host.Host answers everything.
 type worker struct{ rest.Worker }
 
+func (worker) Known() error    { return nil }
 func (worker) Names() []string { return []string{"orders"} }
 
 // The API in front of a worker of one's own: listening and serving are two steps, so that an address that is taken is

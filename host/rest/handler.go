@@ -103,14 +103,14 @@ var resources = []resource{
 	{path: "/", allow: ""}, // nothing stands anywhere else
 	{path: "/{$}", allow: "HEAD,GET,OPTIONS", get: (*exchange).root},
 	{path: "/health", allow: "HEAD,GET,OPTIONS", get: (*exchange).health},
-	{path: "/connectors", allow: "HEAD,POST,GET,OPTIONS", get: (*exchange).connectors, post: (*exchange).create},
-	{path: "/connectors/{name}", allow: "HEAD,DELETE,GET,OPTIONS", get: (*exchange).connector,
+	{path: "/connectors", allow: "HEAD,POST,GET,OPTIONS", get: whenKnown((*exchange).connectors), post: (*exchange).create},
+	{path: "/connectors/{name}", allow: "HEAD,DELETE,GET,OPTIONS", get: whenKnown((*exchange).connector),
 		remove: (*exchange).remove},
-	{path: "/connectors/{name}/config", allow: "HEAD,GET,OPTIONS,PUT,PATCH", get: (*exchange).config,
+	{path: "/connectors/{name}/config", allow: "HEAD,GET,OPTIONS,PUT,PATCH", get: whenKnown((*exchange).config),
 		put: (*exchange).putConfig, patch: (*exchange).patchConfig},
-	{path: "/connectors/{name}/status", allow: "HEAD,GET,OPTIONS", get: (*exchange).status},
-	{path: "/connectors/{name}/tasks", allow: "HEAD,POST,GET,OPTIONS", get: (*exchange).tasks},
-	{path: "/connectors/{name}/tasks/{task}/status", allow: "HEAD,GET,OPTIONS", get: (*exchange).taskStatus},
+	{path: "/connectors/{name}/status", allow: "HEAD,GET,OPTIONS", get: whenKnown((*exchange).status)},
+	{path: "/connectors/{name}/tasks", allow: "HEAD,POST,GET,OPTIONS", get: whenKnown((*exchange).tasks)},
+	{path: "/connectors/{name}/tasks/{task}/status", allow: "HEAD,GET,OPTIONS", get: whenKnown((*exchange).taskStatus)},
 	{path: "/connectors/{name}/pause", allow: "OPTIONS,PUT", put: (*exchange).pause},
 	{path: "/connectors/{name}/resume", allow: "OPTIONS,PUT", put: (*exchange).resume},
 	{path: "/connectors/{name}/stop", allow: "OPTIONS,PUT", put: (*exchange).stop},
@@ -123,14 +123,14 @@ var resources = []resource{
 	{path: "/admin/loggers", allow: "HEAD,GET,OPTIONS", get: withLevels((*exchange).loggers)},
 	{path: "/admin/loggers/{name}", allow: "HEAD,GET,OPTIONS,PUT", get: withLevels((*exchange).logger),
 		put: withLevels((*exchange).setLogger)},
-	{path: "/culvert/reload", allow: "HEAD,POST,GET,OPTIONS", get: (*exchange).reload,
-		post: withBeyond((*exchange).lookAgain)},
+	{path: "/culvert/reload", allow: "HEAD,POST,GET,OPTIONS", get: whenKnown((*exchange).reload),
+		post: whenKnown(withBeyond((*exchange).lookAgain))},
 	{path: "/culvert/plugins", allow: "HEAD,GET,OPTIONS", get: withBeyond((*exchange).modules)},
 	{path: "/culvert/plugins/{name}/rollback", allow: "OPTIONS,PUT", put: withBeyond((*exchange).rollBack)},
 	{path: "/culvert/plugins/{name}/swap", allow: "OPTIONS,PUT", put: withBeyond((*exchange).swap)},
 	{path: "/culvert/lockouts", allow: "HEAD,GET,OPTIONS", get: withBeyond((*exchange).lockouts)},
 	{path: "/culvert/lockouts/resume", allow: "OPTIONS,PUT", put: withBeyond((*exchange).resumeLogons)},
-	{path: "/culvert/connectors/{name}", allow: "HEAD,GET,OPTIONS", get: withBeyond((*exchange).motion)},
+	{path: "/culvert/connectors/{name}", allow: "HEAD,GET,OPTIONS", get: whenKnown(withBeyond((*exchange).motion))},
 	{path: "/culvert/connectors/{name}/retire", allow: "OPTIONS,PUT", put: withBeyond((*exchange).retire)},
 	{path: "/culvert/connectors/{name}/feeds/{feed}/snapshot", allow: "POST,OPTIONS",
 		post: withBeyond((*exchange).snapshot)},
@@ -294,6 +294,18 @@ func (x *exchange) health() {
 			"Worker was unable to handle this request and may be unable to handle other requests. " + err.Error()})
 	default:
 		x.answer(http.StatusServiceUnavailable, health{"starting", "Worker is still starting up. " + err.Error()})
+	}
+}
+
+// whenKnown answers once it is known which connectors there are. None instead of those that are not read yet would have
+// tools that keep connectors as they are described make all of them anew.
+func whenKnown(serve func(*exchange)) func(*exchange) {
+	return func(x *exchange) {
+		if err := x.worker.Known(); err != nil {
+			x.failed(err, "")
+			return
+		}
+		serve(x)
 	}
 }
 

@@ -39,4 +39,4 @@ func (x *exchange) reload() {
 	x.fail(http.StatusNotFound, noFolder)
 }
 
-const noFolder = "The worker follows no folder of connectors: it runs named files, or is still starting up"
+const noFolder = "The worker follows no folder of connectors: it runs named files"

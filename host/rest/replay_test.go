@@ -258,6 +258,7 @@ func (s *standIn) ResetTopics(name string) error { return s.Restart(name) }
 
 func (s *standIn) Root() Root                  { return Root{"${version}", "${commit}", "${cluster}"} }
 func (s *standIn) Ready(context.Context) error { return nil }
+func (s *standIn) Known() error                { return nil }
 
 func (s *standIn) Validate(_ context.Context, class string, settings map[string]string) (*check.Validation, error) {
 	return &check.Validation{Name: class, Errors: len(settings)}, nil

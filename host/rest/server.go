@@ -27,6 +27,9 @@ type Worker interface {
 	Root() Root
 	// Ready returns nil once start-up is completed; the error says what the worker is doing.
 	Ready(context.Context) error
+	// Known returns nil once Names, Info, Status and Tasks know all connectors; until then nobody is to be told that
+	// there are none. The error is a [Refusal].
+	Known() error
 	// Names of all connectors.
 	Names() []string
 	Info(name string) (connect.Info, bool)
