@@ -29,6 +29,9 @@ func TestExactlyOnceThatCannotBe(t *testing.T) {
 		"no group": {[]string{"exactly.once.source.support=enabled"}, source("reads", address, "Orders"), "worker.properties:2: exactly.once.source.support: "},
 		"switched off": {[]string{"group.id=g"}, required,
 			"exactly.once.support: expected requested, found required: exactly-once needs "},
+		"an interval that outlasts the transaction": {[]string{"group.id=g", "exactly.once.source.support=enabled"},
+			append(source("reads", address, "Orders"), "transaction.boundary=interval", "transaction.boundary.interval.ms=5000",
+				"producer.override.transaction.timeout.ms=5000"), "transaction.boundary.interval.ms: expected less than"},
 		"a set that is read again and again": {[]string{"group.id=g", "exactly.once.source.support=enabled"}, again, "entity set Orders"},
 	} {
 		worker := p.file("worker.properties", append([]string{"bootstrap.servers=127.0.0.1:1"}, c.worker...)...)

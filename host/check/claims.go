@@ -8,10 +8,12 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/sdk/go/role"
+	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -111,6 +113,39 @@ func (k *Checker) exactly(ctx context.Context, c *config.Connector) config.Probl
 		return nil
 	}
 	return config.Problems{problem(e, errors.New("expected requested, found required: "+*why))}
+}
+
+// Boundary is after how long the transactions of a source end whose producers have this transaction.timeout.ms; 0: with
+// each page. Errors are a [wit.Fault] at the setting.
+func Boundary(c *config.Connector, w *config.Worker, limit time.Duration) (time.Duration, error) {
+	if !strings.EqualFold(c.Setting("transaction.boundary", w), "interval") {
+		return 0, nil
+	}
+	name := "transaction.boundary.interval.ms"
+	given := c.Text(name)
+	if given == "" {
+		return min(w.Duration("offset.flush.interval.ms"), limit/2), nil
+	}
+	every, ok := setting.Integer(wit.KindLong, given)
+	if !ok || every >= limit.Milliseconds() {
+		return 0, &wit.Fault{Kind: wit.FaultConfig, Setting: &name, Message: fmt.Sprintf("expected less than "+
+			"transaction.timeout.ms (%d), or brokers abort the transaction, found %s: set less, or a larger "+
+			"producer.override.transaction.timeout.ms", limit.Milliseconds(), given)}
+	}
+	return time.Duration(every) * time.Millisecond, nil
+}
+
+// boundary checks where the transactions of a source end.
+func (k *Checker) boundary(c *config.Connector, limit time.Duration) config.Problems {
+	if !k.Worker.ExactlyOnce() {
+		return nil
+	}
+	_, err := Boundary(c, k.Worker, limit)
+	var fault *wit.Fault
+	if !errors.As(err, &fault) {
+		return nil
+	}
+	return config.Problems{problem(entry(c, *fault.Setting), errors.New(fault.Message))}
 }
 
 func (k *Checker) plan(ctx context.Context, c *config.Connector) (none planned, err error) {

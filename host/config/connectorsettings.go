@@ -57,7 +57,8 @@ var sourceSettings = []wit.SettingSpec{
 	framed("transaction.boundary", wit.KindText, "poll", wit.Medium, "Where transactions end: poll and connector with each page, interval with the first page behind the interval.", allowed("poll",
 		"interval", "connector")),
 	framed("transaction.boundary.interval.ms", wit.KindLong, "", wit.Low,
-		"How often transactions end, in milliseconds: offset.flush.interval.ms of the worker by default.", atLeast(1)),
+		"How often transactions end, in milliseconds: by default offset.flush.interval.ms of the worker, "+
+			"but no more than half of transaction.timeout.ms, within which they end in any case.", atLeast(1)),
 	framed("offsets.storage.topic", wit.KindText, "", wit.Low, "Topic with the offsets of this connector alone. "+
 		"What it does not hold is read from the worker's."),
 }

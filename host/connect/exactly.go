@@ -6,10 +6,10 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/culvert-project/culvert/host/check"
 	"github.com/culvert-project/culvert/host/internal/fencing"
 	"github.com/culvert-project/culvert/host/internal/offset"
 	"github.com/culvert-project/culvert/host/internal/source"
@@ -111,24 +111,6 @@ func (c *connector) closeOffsets() {
 	c.offsets = nil
 }
 
-// boundary is after how long transactions end; 0: with each page.
-func (c *connector) boundary() (time.Duration, error) {
-	if !strings.EqualFold(c.config.Setting("transaction.boundary", c.o.Worker), "interval") {
-		return 0, nil
-	}
-	name, every := "transaction.boundary.interval.ms", c.o.Worker.Duration("offset.flush.interval.ms")
-	if given := c.config.Text(name); given != "" {
-		n, _ := time.ParseDuration(given + "ms")
-		every = n
-	}
-	if limit := c.kafka.Producer.TransactionTimeout; every >= limit {
-		return 0, &wit.Fault{Kind: wit.FaultConfig, Setting: &name, Message: fmt.Sprintf("%s: expected less than "+
-			"transaction.timeout.ms (%d), or brokers abort the transaction, found %d (offset.flush.interval.ms of the "+
-			"worker where it is not set)", name, limit.Milliseconds(), every.Milliseconds())}
-	}
-	return every, nil
-}
-
 // delivery is how a task's records and offsets get to Kafka.
 type delivery struct {
 	renew  func(ctx context.Context, feeds int) error
@@ -169,7 +151,7 @@ func (t *task) transactionalIDs(feeds int) []string {
 // exactlyOnce is by transactions with these ids.
 func (t *task) exactlyOnce(owner string, ids func(feeds int) []string) (delivery, error) {
 	c := t.connector
-	interval, err := c.boundary()
+	interval, err := check.Boundary(c.config, c.o.Worker, c.kafka.Producer.TransactionTimeout)
 	if err != nil {
 		return delivery{}, err
 	}

@@ -76,6 +76,11 @@ func (o *TransactionalOutput) Begin(ctx context.Context) error {
 		o.due.Stop()
 		o.due = nil
 	}
+	if o.held != nil && time.Since(o.began) >= o.of.config.Producer.TransactionTimeout/2 {
+		if err := o.commit(ctx); err != nil { // what is left of its time might be less than the page takes
+			return err
+		}
+	}
 	if o.held == nil {
 		m, err := o.of.acquire(ctx)
 		if err != nil {

@@ -144,9 +144,11 @@ type transactional struct {
 
 // OpenTransactions opens a producer for each id, and fences others with these ids: what those have committed is to be
 // read after that. Records go to the cluster of the offsets. A transaction ends with a page, or with the first page
-// whose end is an interval behind the transaction's beginning; 0: with each.
+// whose end is an interval behind the transaction's beginning; 0: with each. The interval is half of the time that
+// brokers give a transaction at most: what comes then has to end within the other half.
 func OpenTransactions(ctx context.Context, c Config, clientID string, ids []string, offsets OffsetRecords,
 	interval time.Duration) (*Transactions, error) {
+	interval = min(interval, c.Producer.TransactionTimeout/2)
 	t := &Transactions{config: c, offsets: offsets, interval: interval, free: make(chan *transactional, len(ids)),
 		outputs: map[*TransactionalOutput]struct{}{}}
 	if c.Producer.ClientID == "" {

@@ -157,6 +157,7 @@ func TestFencedProducersCommitNothing(t *testing.T) {
 // feed is told.
 func TestTransactionsOfSeveralPages(t *testing.T) {
 	c := transactionsConfig(t)
+	c.Producer.TransactionTimeout = 15 * time.Minute
 	all := newTransacting(t, c, time.Hour, "g-c-0")
 	o := all.Output()
 	for n, value := range []string{"a", "b"} {
@@ -200,6 +201,35 @@ func TestIntervalEndsTransaction(t *testing.T) {
 		if time.Now().After(deadline) {
 			t.Fatal("the transaction goes on")
 		}
+	}
+}
+
+// A page does not go on with a transaction of whose time half is over: it might not end within the rest.
+func TestPagesBeginInTime(t *testing.T) {
+	c := transactionsConfig(t)
+	c.Producer.TransactionTimeout = 15 * time.Minute
+	o := newTransacting(t, c, time.Hour, "g-c-0").Output()
+	later := func(by time.Duration) {
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		o.began = o.began.Add(-by)
+	}
+	if err := errors.Join(page(t, o, "a", 1), o.Commit(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+	later(14 * time.Minute)
+	if err := page(t, o, "b", 2); err != nil {
+		t.Fatal(err)
+	}
+	later(3 * time.Minute) // which is how long the page takes
+	if got := committed(t, c, "rows"); got != "a" {
+		t.Errorf("expected a, found %q", got)
+	}
+	if err := errors.Join(o.Commit(t.Context()), o.Flush(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+	if got := committed(t, c, "rows") + "; " + committed(t, c, "offsets"); got != "a b; 1 2" {
+		t.Errorf("expected a b; 1 2, found %s", got)
 	}
 }
 
