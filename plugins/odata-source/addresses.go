@@ -26,7 +26,8 @@ func (pg *page) addressed(out *decode.Output) error {
 		row := &out.Rows[i]
 		key := out.Data[row.Key.Start : row.Key.Start+row.Key.Size]
 		address := bytes.TrimSpace(out.AddressText[at.Start : at.Start+at.Size])
-		if pg.expected = f.appendPlain(pg.expected[:0], key); pg.expected != nil && bytes.HasSuffix(address, pg.expected) {
+		pg.expected = f.appendPlain(pg.expected[:0], key)
+		if pg.expected != nil && bytes.HasSuffix(address, pg.expected) {
 			continue
 		}
 		raws, err := f.rawKeys(string(address))

@@ -102,7 +102,8 @@ func TestARunningFeedMeetsNewMetadata(t *testing.T) {
 			t.Fatal(err)
 		}
 		var fields []string
-		for _, field := range document.Schema.Fields[1 : len(document.Schema.Fields)-2] { // the key; RECORDMODE, DELETED_AT
+		// without the key, RECORDMODE and DELETED_AT
+		for _, field := range document.Schema.Fields[1 : len(document.Schema.Fields)-2] {
 			fields = append(fields, field.Field+" "+field.Type)
 		}
 		want := strings.TrimSuffix(step.payload, "}") + `,"RECORDMODE":null,"DELETED_AT":null}`
