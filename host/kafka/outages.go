@@ -19,6 +19,7 @@ type outages struct {
 	mu   sync.Mutex
 	away map[int32]*absence // by the broker's number
 	last time.Time          // when one was back
+	was  absence            // of the one that was back then
 }
 
 // absence is of one broker.
@@ -93,7 +94,7 @@ func (o *outages) found(log *slog.Logger, b kgo.BrokerMetadata) {
 			continue
 		}
 		delete(o.away, number)
-		o.last = now
+		o.last, o.was = now, *was
 		log.Info("kafka: a broker is back", "broker", was.address, "after", now.Sub(was.since).Round(time.Millisecond))
 	}
 	o.some.Store(len(o.away) > 0)
@@ -107,4 +108,25 @@ func (o *outages) lately() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return len(o.away) > 0 || time.Since(o.last) < time.Minute
+}
+
+// since tells of a broker that is away, or was at some time since then, for how long; "": none was.
+func (o *outages) since(begin time.Time) (address string, lasted time.Duration) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	within := func(a absence, until time.Time) {
+		if a.since.Before(begin) {
+			a.since = begin
+		}
+		if took := until.Sub(a.since); took > lasted {
+			address, lasted = a.address, took
+		}
+	}
+	if o.last.After(begin) {
+		within(o.was, o.last)
+	}
+	for _, a := range o.away {
+		within(*a, time.Now())
+	}
+	return address, lasted
 }

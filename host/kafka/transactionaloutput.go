@@ -108,7 +108,7 @@ func (o *TransactionalOutput) Produce(ctx context.Context, b Records, behind Off
 	if held == nil && batch.n > 0 {
 		batch.fail(errors.New("produce: no transaction is open"))
 	} else if held != nil && o.late(o.began) {
-		batch.fail(o.overdue()) // the brokers have ended it, or are about to
+		batch.fail(o.overdue(held, o.began)) // the brokers have ended it, or are about to
 	}
 	o.records += batch.n
 	began := o.began
@@ -126,18 +126,29 @@ func (o *TransactionalOutput) late(began time.Time) bool {
 	return time.Since(began) >= o.of.config.Producer.TransactionTimeout
 }
 
-// overdue is the fault of one that has.
-func (o *TransactionalOutput) overdue() error {
-	return &wit.Fault{Kind: wit.FaultConfig, Message: fmt.Sprintf("the transaction of the page has lasted longer than "+
-		"transaction.timeout.ms (%d) and is aborted: set a smaller page.size, or a larger "+
-		"producer.override.transaction.timeout.ms", o.of.config.Producer.TransactionTimeout.Milliseconds())}
+// overdue is the fault of one that has. It may pass where a broker was away meanwhile: if for half of the time, that
+// was it; for less, nobody knows.
+func (o *TransactionalOutput) overdue(m *transactional, began time.Time) error {
+	limit := o.of.config.Producer.TransactionTimeout
+	text := fmt.Sprintf("the transaction of the page has lasted longer than transaction.timeout.ms (%d) and is aborted: ",
+		limit.Milliseconds())
+	const pageSize = "set a smaller page.size, or a larger producer.override.transaction.timeout.ms"
+	broker, away := m.outages.since(began)
+	if broker == "" {
+		return &wit.Fault{Kind: wit.FaultConfig, Message: text + pageSize}
+	}
+	text += fmt.Sprintf("broker %s was away for %v of it", broker, away.Round(time.Millisecond))
+	if away < limit/2 {
+		text += "; where it comes again without that, " + pageSize
+	}
+	return &wit.Fault{Kind: wit.FaultTransient, Message: text}
 }
 
 // explain is an error of a producer with what is to be done about it. The brokers fence a producer, too, whose
 // transaction has outlasted its time.
 func (o *TransactionalOutput) explain(m *transactional, began time.Time, err error) error {
 	if fencedOff(err) && o.late(began) {
-		return fmt.Errorf("%w (%w)", o.overdue(), err)
+		return fmt.Errorf("%w (%w)", o.overdue(m, began), err)
 	}
 	return transactionFault(o.of.config, m.id, err)
 }
@@ -197,7 +208,7 @@ func (o *TransactionalOutput) commit(ctx context.Context) error {
 		stored, err = o.store(ctx, m)
 	}
 	if err == nil && o.late(began) {
-		err = o.overdue()
+		err = o.overdue(m, began)
 	}
 	if err == nil {
 		err = m.EndTransaction(ctx, kgo.TryCommit)

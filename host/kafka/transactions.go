@@ -139,7 +139,8 @@ type Transactions struct {
 // transactional is one of the producers.
 type transactional struct {
 	*kgo.Client
-	id string
+	id      string
+	outages *outages
 }
 
 // OpenTransactions opens a producer for each id, and fences others with these ids: what those have committed is to be
@@ -165,7 +166,7 @@ func OpenTransactions(ctx context.Context, c Config, clientID string, ids []stri
 			t.Close()
 			return nil, err
 		}
-		member := &transactional{client, id}
+		member := &transactional{client, id, guard.outages}
 		t.all = append(t.all, member)
 		if err := member.open(waiting); err != nil {
 			t.Close()

@@ -3,8 +3,10 @@ package kafka
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -251,6 +253,46 @@ func TestPagesThatTakeTooLong(t *testing.T) {
 	}
 	if got := committed(t, c, "rows"); got != "" {
 		t.Errorf("found %s", got)
+	}
+}
+
+// A transaction that outlasts its time because a broker is away fails by what may pass, and names the broker; a short
+// absence leaves the page in doubt.
+func TestTransactionsThatOutlastAnOutage(t *testing.T) {
+	log, broker := slog.New(slog.DiscardHandler), kgo.BrokerMetadata{NodeID: 1, Host: "b1", Port: 9092}
+	for _, c := range []struct {
+		before, away, after time.Duration // of the transaction
+		kind                wit.FaultKind
+		want, not           string
+	}{
+		{70 * time.Second, 0, 0, wit.FaultConfig, "set a smaller page.size", "b1"},
+		{time.Second, time.Minute, time.Second, wit.FaultTransient, "broker b1:9092 was away for 1m0s of it", "page.size"},
+		{time.Second, time.Minute, 0, wit.FaultTransient, "broker b1:9092 was away for 1m0s of it", "page.size"},
+		{50 * time.Second, 5 * time.Second, 10 * time.Second, wit.FaultTransient, "b1:9092 was away for 5s of it; where " +
+			"it comes again without that, set a smaller page.size", "?"},
+		{-time.Hour, 50 * time.Minute, 70 * time.Second, wit.FaultConfig, "set a smaller page.size", "b1"},
+		{-time.Hour, time.Hour + 70*time.Second, 0, wit.FaultTransient, "away for 1m10s of it", "page.size"},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			m := &transactional{id: "g-c-0", outages: &outages{}}
+			o := &TransactionalOutput{of: &Transactions{config: Defaults()}}
+			began := time.Now().Add(max(0, -c.before))
+			time.Sleep(max(0, c.before))
+			if c.away > 0 {
+				m.outages.lost(log, broker, 0, errors.New("connection refused"))
+				time.Sleep(c.away)
+				if c.after > 0 {
+					m.outages.found(log, broker)
+				}
+			}
+			time.Sleep(time.Until(began.Add(time.Minute)) + c.after) // no earlier than when its time is over
+			err := o.explain(m, began, kerr.InvalidProducerEpoch)
+			var fault *wit.Fault
+			if !errors.As(err, &fault) || fault.Kind != c.kind || !strings.Contains(err.Error(), c.want) ||
+				strings.Contains(err.Error(), c.not) {
+				t.Errorf("%v: expected %v with %q and without %q, found %v", c, c.kind, c.want, c.not, err)
+			}
+		})
 	}
 }
 
