@@ -168,7 +168,7 @@ func (k *Checker) plan(ctx context.Context, c *config.Connector) (none planned, 
 	defer binding.Close()
 	guest := Guest(k.Plugins, binding.Current().Module(), component)
 	var layout wit.Layout
-	err = binding.Current().Do(ctx, func(i *plugin.Instance) error {
+	err = binding.Current().DoOnce(ctx, func(i *plugin.Instance) error {
 		layout, err = i.Plan(ctx, component.Name, guest.Settings(c), uint32(most))
 		return err
 	})

@@ -106,7 +106,7 @@ func (k *Checker) askOnline(ctx context.Context, c *config.Connector, info plugi
 	defer v.close()
 	var examined []wit.Examined
 	err = transport.Ask(ctx, v, func(state []byte, answers []wit.Response) (need *wit.Need, err error) {
-		err = binding.Current().Do(ctx, func(i *plugin.Instance) error {
+		err = binding.Current().DoOnce(ctx, func(i *plugin.Instance) error {
 			inquiry, err := i.Validate(ctx, component.Name, settings, true, state, answers)
 			if need = inquiry.Ask; err == nil && need == nil && inquiry.Done != nil {
 				examined = *inquiry.Done
@@ -139,7 +139,8 @@ type visit struct {
 	online   *Online
 	identity [sha256.Size]byte
 	opened   func() (*transport.Client, error)
-	until    time.Time
+	// until is when the service has had its time, which begins with the first question: the plugin's has no part in it.
+	until func() time.Time
 
 	mu      sync.Mutex
 	client  *transport.Client
@@ -168,7 +169,8 @@ func (v *visit) unknown(c *config.Connector, component wit.Component) (warnings 
 }
 
 func (k *Checker) visit(ctx context.Context, component wit.Component, c *config.Connector) *visit {
-	v := &visit{online: k.Online, identity: identity(component, c), until: time.Now().Add(k.Online.wait)}
+	v := &visit{online: k.Online, identity: identity(component, c),
+		until: sync.OnceValue(func() time.Time { return time.Now().Add(k.Online.wait) })}
 	v.opened = func() (*transport.Client, error) {
 		roles := config.NewRoles(config.DeclareComponent(component), c)
 		if roles.Text(role.User) != "" && !roles.Has(role.Password) && !roles.Has(role.Destination) {
@@ -179,7 +181,7 @@ func (k *Checker) visit(ctx context.Context, component wit.Component, c *config.
 			return nil, err
 		}
 		s.Once()
-		within, cancel := context.WithDeadline(ctx, v.until)
+		within, cancel := context.WithDeadline(ctx, v.until())
 		defer cancel()
 		return s.Open(within)
 	}
@@ -201,7 +203,7 @@ func identity(component wit.Component, c *config.Connector) [sha256.Size]byte {
 
 // Fetch answers a need. The error is that of a caller who has gone.
 func (v *visit) Fetch(ctx context.Context, n wit.Need) ([]wit.Response, error) {
-	within, cancel := context.WithDeadline(ctx, v.until)
+	within, cancel := context.WithDeadline(ctx, v.until())
 	defer cancel()
 	answers := make([]wit.Response, len(n.Requests))
 	slots := make(chan struct{}, onlineAtOnce)

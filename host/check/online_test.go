@@ -4,8 +4,10 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -38,4 +40,20 @@ func TestKeptAnswersAreBounded(t *testing.T) {
 	if len(o.kept) > maxAnswers {
 		t.Errorf("%d answers are kept", len(o.kept))
 	}
+}
+
+// The service's time begins with the first question to it, not before the plugin has answered.
+func TestServiceHasItsTimeFromTheFirstQuestionOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := &Checker{Online: NewOnline(nil, OnlineTime)}
+		v := k.visit(t.Context(), wit.Component{}, &config.Connector{})
+		time.Sleep(2 * OnlineTime) // for an instance
+		if left := time.Until(v.until()); left != OnlineTime {
+			t.Errorf("expected %v, found %v", OnlineTime, left)
+		}
+		time.Sleep(time.Second)
+		if left := time.Until(v.until()); left != OnlineTime-time.Second {
+			t.Errorf("after a second: %v", left)
+		}
+	})
 }

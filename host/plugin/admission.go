@@ -35,25 +35,29 @@ const (
 	// stalledTime is how long after its last call a connector is at work: one that waits longer, for a slow service or
 	// for Kafka, holds up nobody.
 	stalledTime = time.Second
-	// growEvery is how often there may be one more connector at work while others wait, two where there are twice as
-	// many as at the beginning; lookEvery is how often the queue is looked at.
-	growEvery = time.Second
-	lookEvery = 100 * time.Millisecond
+	// growSlowly and growQuickly are how often there may be one more connector at work while others wait, two where there are twice as
+	// many as at the beginning: slowly while processors are busy, since more would only wait for them, quickly when none
+	// was for as long. lookEvery is how often the queue is looked at.
+	growSlowly  = time.Second
+	growQuickly = 100 * time.Millisecond
+	lookEvery   = 20 * time.Millisecond
+	// longWait is after how long in the queue that is said.
+	longWait = 5 * time.Second
 )
 
 // admission has the memory of all guests together keep to a bound, by letting connectors in, in the order in which they
 // came. A connector is in as long as it has instances. Then it gets the first instance of each further plugin at once,
-// so that no page waits for its transforms; more of the same plugin only where there is room and nobody waits. One
+// so that no page waits for its transforms; more of the same plugin only where there is room and nobody waits for it. One
 // connector is always let in.
 //
-// Far below the bound it has connectors come one after another: a few for each processor are at work side by side,
+// Far below the bound it has connectors begin one after another: a few for each processor are at work side by side,
 // since more would hold memory and wait for a processor. Who waits for a service is not at work. As long as others wait
-// there is one more each second, and who is in stays, so that this is for peaks, as a start of many connectors is one:
-// what goes on for long has the memory that it can use.
+// there is one more each second, many more where processors are free. Who has begun is not held up again, nor is who
+// asks a plugin something once, as a check does: this is for the start of many connectors and for nothing else.
 //
-// While others wait, what is idle is closed. While they wait for memory, a connector whose turn is over gets no new
-// page and no new batch: it goes to the end of the queue when those under way have ended. Nobody waits who has
-// something in use, so that none waits for another for good.
+// While others wait for memory, what is idle is closed, and a connector whose turn is over gets no new page and no new
+// batch: it goes to the end of the queue when those under way have ended. Nobody waits who has something in use, so
+// that none waits for another for good.
 //
 // An instance that was let in may grow as far as its own limit: a call cannot be stopped in the middle and made again.
 // What it grew by is counted for those that come behind it.
@@ -72,12 +76,15 @@ type admission struct {
 	// tenants are the connectors that have pools.
 	tenants map[string]*tenant
 	said    time.Time
-	// allowed is how many connectors may be at work before others wait, least what it begins with and comes back to, by
-	// one each second while nobody waits; changed is when it was last changed or a queue began.
+	// allowed is how many connectors may be at work before others that begin wait, least what it begins with and comes
+	// back to, by one each second while nobody waits; changed is when it was last changed or a queue began.
 	allowed, least int
 	changed        time.Time
-	// looking: the queue is looked at again soon.
-	looking bool
+	// free tells whether a processor is, busy is when none was at last.
+	free func() bool
+	busy time.Time
+	// looking: the queue is looked at again soon; pressing: somebody in it waited for memory when it was last.
+	looking, pressing bool
 }
 
 // tenant is a connector, with its pools.
@@ -95,6 +102,8 @@ type tenant struct {
 	since     time.Time
 	leaving   bool
 	pools     map[*Pool]struct{}
+	// begun: it was let in for its own work. told: that it waits long was said.
+	begun, told bool
 }
 
 // lease is the memory that is counted for an instance. The tenant is nil for the host's own.
@@ -108,18 +117,26 @@ type lease struct {
 // applicant is who waits to be let in.
 type applicant struct {
 	tenant *tenant
+	plugin string
 	need   int64
-	ready  chan struct{}
-	lease  *lease
+	// once: it asks something once.
+	once  bool
+	ready chan struct{}
+	lease *lease
 }
 
-func newAdmission(bound int64, logger *slog.Logger) *admission {
+// once is the key of contexts of who asks a plugin something once.
+type once struct{}
+
+func isOnce(ctx context.Context) bool { return ctx.Value(once{}) != nil }
+
+func newAdmission(bound int64, free func() bool, logger *slog.Logger) *admission {
 	if bound <= 0 {
 		bound = math.MaxInt64
 	}
 	least := sideBySide * runtime.GOMAXPROCS(0)
-	return &admission{bound: bound, turn: turnOfMemory, logger: logger, tenants: map[string]*tenant{}, least: least,
-		allowed: least}
+	return &admission{bound: bound, turn: turnOfMemory, logger: logger, free: free, tenants: map[string]*tenant{},
+		least: least, allowed: least}
 }
 
 // Memory is what all instances of plugins take together.
@@ -164,14 +181,26 @@ func (t *tenant) leave(p *Pool) {
 // fits tells whether there is room; a.mu is held.
 func (a *admission) fits(need int64) bool { return a.let == 0 || need <= a.bound-a.used }
 
-// enters tells whether a connector that has no instances can be let in; a.mu is held.
-func (a *admission) enters(need int64) bool {
-	now := time.Now()
-	if len(a.queue) == 0 {
-		seconds := int(min(now.Sub(a.changed)/growEvery, math.MaxInt32))
-		a.allowed, a.changed = max(a.least, a.allowed-seconds), a.changed.Add(time.Duration(seconds)*growEvery)
+// short tells whether somebody waits for memory; a.mu is held.
+func (a *admission) short() bool {
+	return slices.ContainsFunc(a.queue, func(w *applicant) bool { return !a.fits(w.need) })
+}
+
+// enters tells whether a connector that has no instances can be let in without waiting; a.mu is held.
+func (a *admission) enters(t *tenant, need int64, once bool) bool {
+	if !a.fits(need) {
+		return false
 	}
-	return a.fits(need) && a.atWork(now) < a.allowed
+	if once || t.begun {
+		return !a.short()
+	}
+	if len(a.queue) > 0 {
+		return false
+	}
+	now := time.Now()
+	seconds := int(min(now.Sub(a.changed)/growSlowly, math.MaxInt32))
+	a.allowed, a.changed = max(a.least, a.allowed-seconds), a.changed.Add(time.Duration(seconds)*growSlowly)
+	return a.atWork(now) < a.allowed
 }
 
 // atWork is how many connectors are, or a.allowed if there are more; a.mu is held.
@@ -198,16 +227,30 @@ func (a *admission) look() {
 	a.looking = true
 	time.AfterFunc(lookEvery, func() {
 		defer guard.Recover(a.logger, "the queue of those who wait for plugins", nil)
-		a.mu.Lock()
-		defer a.mu.Unlock()
-		a.looking = false
-		now := time.Now()
-		if len(a.queue) > 0 && a.fits(a.queue[0].need) && now.Sub(a.changed) >= growEvery {
-			a.allowed, a.changed = min(a.allowed+a.allowed/a.least, max(a.least, len(a.tenants))), now
+		if a.looked() {
+			a.press()
 		}
-		a.serve()
-		a.look()
 	})
+}
+
+// looked looks through the queue. It tells whether memory has become short since it was last done.
+func (a *admission) looked() (short bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.looking = false
+	now := time.Now()
+	if !a.free() {
+		a.busy = now
+	}
+	since := now.Sub(a.changed)
+	if len(a.queue) > 0 && (since >= growSlowly || since >= growQuickly && now.Sub(a.busy) >= growQuickly) {
+		a.allowed, a.changed = min(a.allowed+a.allowed/a.least, max(a.least, len(a.tenants))), now
+	}
+	a.serve()
+	a.look()
+	was := a.pressing
+	a.pressing = a.short()
+	return a.pressing && !was
 }
 
 // grant counts an instance; a.mu is held.
@@ -234,7 +277,18 @@ func (a *admission) own(need int64) *lease {
 func (a *admission) more(need int64) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return len(a.queue) == 0 && a.fits(need)
+	return a.fits(need) && !a.short()
+}
+
+// pressed tells whether a connector is to close what is idle: others wait for memory, or its turn is over.
+func (t *tenant) pressed() bool {
+	a := t.admission
+	if a.waiting.Load() == 0 {
+		return false
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return t.leaving || a.short()
 }
 
 // over tells whether a connector's turn is over while others wait for memory.
@@ -245,16 +299,17 @@ func (t *tenant) over() bool {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return t.leaving || len(a.queue) > 0 && !a.fits(a.queue[0].need) && time.Since(t.since) >= a.turn
+	return t.leaving || time.Since(t.since) >= a.turn && a.short()
 }
 
 // admit counts an instance of a pool that has none (first), waiting until the connector is let in, or one more, without
 // waiting.
 func (t *tenant) admit(ctx context.Context, p *Pool, first bool) (*lease, error) {
-	a, need := t.admission, p.module.need()
+	a, need, once := t.admission, p.module.need(), isOnce(ctx)
 	a.mu.Lock()
-	if !first || t.instances > 0 && (t.inUse.Load() > 0 || !t.leaving) || len(a.queue) == 0 && a.enters(need) {
+	if !first || t.instances > 0 && (t.inUse.Load() > 0 || !t.leaving) || a.enters(t, need, once) {
 		defer a.mu.Unlock()
+		t.begun = t.begun || !once
 		return a.grant(t, need), nil
 	}
 	return a.wait(ctx, t, p, need)
@@ -278,7 +333,7 @@ func (t *tenant) begin(ctx context.Context, p *Pool) (*lease, error) {
 
 // wait waits in the queue; a.mu is held, and free on return.
 func (a *admission) wait(ctx context.Context, t *tenant, p *Pool, need int64) (*lease, error) {
-	w := &applicant{tenant: t, need: need, ready: make(chan struct{})}
+	w := &applicant{tenant: t, plugin: p.module.info.Name, need: need, once: isOnce(ctx), ready: make(chan struct{})}
 	if len(a.queue) == 0 {
 		a.changed = time.Now()
 	}
@@ -295,6 +350,11 @@ func (a *admission) wait(ctx context.Context, t *tenant, p *Pool, need int64) (*
 		a.logger.Warn("the memory for plugins is used up: connectors take turns", "setting", MemorySetting, "bound", a.bound, "used", used, "connector", t.name)
 	}
 	a.press()
+	long := time.AfterFunc(longWait, func() {
+		defer guard.Recover(a.logger, "a long wait for a plugin", nil)
+		a.tell(w)
+	})
+	defer long.Stop()
 	select {
 	case <-w.ready:
 		return w.lease, nil
@@ -302,6 +362,7 @@ func (a *admission) wait(ctx context.Context, t *tenant, p *Pool, need int64) (*
 	case <-p.done:
 	}
 	a.mu.Lock()
+	what := a.what(w)
 	at := slices.Index(a.queue, w)
 	if at >= 0 {
 		a.queue = slices.Delete(a.queue, at, at+1)
@@ -313,21 +374,54 @@ func (a *admission) wait(ctx context.Context, t *tenant, p *Pool, need int64) (*
 		w.lease.release()
 	}
 	if err := ctx.Err(); err != nil {
-		return nil, fmt.Errorf("waiting for memory for an instance of plugin %s (%s is %d): %w", p.module.info.Name, MemorySetting, a.bound, err)
+		return nil, fmt.Errorf("waiting for %s: %w", what, err)
 	}
 	return nil, p.errClosed()
 }
 
+// what is what an applicant waits for; a.mu is held.
+func (a *admission) what(w *applicant) string {
+	switch {
+	case !a.fits(w.need) || w.once || w.tenant.begun:
+		return fmt.Sprintf("memory for an instance of plugin %s (%s is %d)", w.plugin, MemorySetting, a.bound)
+	default:
+		return fmt.Sprintf("the connector's turn to begin with plugin %s (%d connectors are let begin at a time)", w.plugin,
+			a.allowed)
+	}
+}
+
+// tell says that an applicant has waited for long, once of each connector.
+func (a *admission) tell(w *applicant) {
+	a.mu.Lock()
+	told := w.tenant.told || !slices.Contains(a.queue, w)
+	w.tenant.told = w.tenant.told || !told
+	what := a.what(w)
+	a.mu.Unlock()
+	if !told {
+		a.logger.Warn("a connector waits for others", "connector", w.tenant.name, "for", what, "waited", longWait)
+	}
+}
+
 // serve lets in who comes next, and whose connector is in already; a.mu is held.
 func (a *admission) serve() {
-	passed := false // the first who cannot be let in holds up those behind him
+	var memory, turn bool // the first who waits for memory holds up all behind him, for his turn those who begin, too
+	now := time.Now()
 	a.queue = slices.DeleteFunc(a.queue, func(w *applicant) bool {
-		in := w.tenant.instances > 0
-		if in && w.tenant.leaving || !in && (passed || !a.enters(w.need)) {
-			passed = passed || !in
+		t := w.tenant
+		in := t.instances > 0
+		switch {
+		case in && t.leaving:
+			return false
+		case in:
+		case memory || !a.fits(w.need):
+			memory = true
+			return false
+		case !w.once && !t.begun && (turn || a.atWork(now) >= a.allowed):
+			turn = true
 			return false
 		}
-		w.lease = a.grant(w.tenant, w.need)
+		t.begun = t.begun || !w.once
+		w.lease = a.grant(t, w.need)
 		a.waiting.Add(-1)
 		close(w.ready)
 		return true

@@ -260,6 +260,11 @@ func TestMemoryForSeveral(t *testing.T) {
 // working has a connector call its plugin all the time within one page, from now on until ctx ends. in is told when it
 // was let in.
 func (c crowded) working(ctx context.Context, t *testing.T, connector string, in func()) {
+	c.answered(ctx, t, connector, 100*time.Millisecond, in)
+}
+
+// answered is working with pauses of its own between the calls, as for a service's answers.
+func (c crowded) answered(ctx context.Context, t *testing.T, connector string, pause time.Duration, in func()) {
 	b := c.bind(t, connector, "a")
 	defer b.Close()
 	err := b.Current().Do(ctx, func(i *plugin.Instance) error {
@@ -268,7 +273,7 @@ func (c crowded) working(ctx context.Context, t *testing.T, connector string, in
 			if _, err := i.Describe(t.Context()); err != nil {
 				return err
 			}
-			time.Sleep(100 * time.Millisecond)
+			time.Sleep(pause)
 		}
 		return nil
 	})
@@ -277,11 +282,11 @@ func (c crowded) working(ctx context.Context, t *testing.T, connector string, in
 	}
 }
 
-// Far below the bound of memory a few connectors are at work, and each second one more while others wait, two where
-// there are twice as many. When nobody has waited for a while it is a few again. Nothing is said of a lack of memory.
+// Far below the bound of memory a few connectors begin, and each second one more while others wait and the processors
+// are busy, two where there are twice as many. When nobody has waited for a while it is a few again. Nothing is said of a lack of memory.
 func TestConnectorsComeOneAfterAnother(t *testing.T) {
 	c := bounded(t, 0)
-	plugin.SideBySide(c.Manager, 3)
+	plugin.SideBySide(c.Manager, 3, false)
 	synctest.Test(t, func(t *testing.T) {
 		for round := range 2 {
 			ctx, stop := context.WithCancel(t.Context())
@@ -317,7 +322,7 @@ func TestConnectorsComeOneAfterAnother(t *testing.T) {
 // Connectors that have instances and wait for their services hold up nobody.
 func TestStalledConnectorsHoldUpNobody(t *testing.T) {
 	c := bounded(t, 0)
-	plugin.SideBySide(c.Manager, 2)
+	plugin.SideBySide(c.Manager, 2, false)
 	synctest.Test(t, func(t *testing.T) {
 		began := time.Now()
 		for n := range 20 {
@@ -334,4 +339,109 @@ func TestStalledConnectorsHoldUpNobody(t *testing.T) {
 			t.Errorf("expected at most nine pauses of a second, found %v", took)
 		}
 	})
+}
+
+// Where the processors have nothing to do, since the services take their time, many begin soon.
+func TestManyWithSlowServicesBegin(t *testing.T) {
+	c := bounded(t, 0)
+	plugin.SideBySide(c.Manager, 8, true) // two processors
+	synctest.Test(t, func(t *testing.T) {
+		ctx, stop := context.WithCancel(t.Context())
+		var in atomic.Int64
+		var all sync.WaitGroup
+		for n := range 50 {
+			all.Go(func() {
+				c.answered(ctx, t, fmt.Sprint(n), 500*time.Millisecond, func() { in.Add(1) })
+			})
+		}
+		time.Sleep(50 * time.Millisecond)
+		if n := in.Load(); n != 8 {
+			t.Errorf("expected 8 at first, found %d", n)
+		}
+		time.Sleep(5 * time.Second)
+		if n := in.Load(); n != 50 {
+			t.Errorf("expected all 50 within 5 seconds, found %d", n)
+		}
+		stop()
+		all.Wait()
+		time.Sleep(10 * time.Second)
+	})
+}
+
+// While connectors wait for their turn to begin, those that have begun keep what is idle, get second instances and come
+// back at once when it was closed; what is asked once is answered, of those that wait, too. Who gives up is told what it
+// waited for, and that one waits long is said once.
+func TestBegunConnectorsAreNotHeldUp(t *testing.T) {
+	c := bounded(t, 0)
+	plugin.SideBySide(c.Manager, 2, false)
+	synctest.Test(t, func(t *testing.T) {
+		first := c.bind(t, "first", "a")
+		defer first.Close()
+		works(t, first.Current(), "1.0.0")
+		time.Sleep(10 * time.Second) // it is idle, and has no instance any more
+		if n := c.instances(); n != 0 {
+			t.Fatalf("expected no instances, found %d", n)
+		}
+		ctx, stop := context.WithCancel(t.Context())
+		var busy sync.WaitGroup
+		for n := range 20 { // more of them each second than may begin
+			busy.Go(func() {
+				b := c.bind(t, fmt.Sprint("busy", n), "a")
+				defer b.Close()
+				_ = b.Current().Do(ctx, func(i *plugin.Instance) error {
+					for ctx.Err() == nil {
+						if _, err := i.Describe(t.Context()); err != nil {
+							t.Error(err)
+						}
+						time.Sleep(100 * time.Millisecond)
+					}
+					return nil
+				})
+			})
+		}
+		synctest.Wait()
+		at := func(what string, f func()) {
+			t.Helper()
+			began := time.Now()
+			if f(); time.Since(began) > 0 {
+				t.Errorf("%s: waited for %v", what, time.Since(began))
+			}
+		}
+		at("one that has begun", func() { works(t, first.Current(), "1.0.0") })
+		time.Sleep(950 * time.Millisecond) // the next one comes after a second
+		had := c.instances()
+		at("one that is idle", func() { works(t, first.Current(), "1.0.0") })
+		if n := c.instances(); n != had {
+			t.Errorf("expected the instance that was there, found %d of %d", n, had)
+		}
+		late := c.bind(t, "late", "a")
+		defer late.Close()
+		within, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+		defer cancel()
+		if _, err := late.Current().Acquire(within); err == nil || strings.Contains(err.Error(), plugin.MemorySetting) ||
+			!strings.Contains(err.Error(), "turn to begin") {
+			t.Errorf("expected that it was not its turn, found %v", err)
+		}
+		var waiting sync.WaitGroup
+		waiting.Go(func() { works(t, late.Current(), "1.0.0") })
+		synctest.Wait()
+		at("a question", func() {
+			err := late.Current().DoOnce(t.Context(), func(i *plugin.Instance) error {
+				_, err := i.Describe(t.Context())
+				return err
+			})
+			if err != nil {
+				t.Error(err)
+			}
+		})
+		time.Sleep(10 * time.Second)
+		stop()
+		busy.Wait()
+		waiting.Wait()
+		time.Sleep(10 * time.Second)
+	})
+	if n := strings.Count(c.log.String(), "a connector waits for others"); n == 0 || n > 20 ||
+		strings.Contains(c.log.String(), plugin.MemorySetting) {
+		t.Errorf("expected that it is said once of each that some wait for long, and nothing of memory, found %s", c.log.String())
+	}
 }

@@ -90,7 +90,8 @@ func check(ctx context.Context, path string, o Options, within time.Duration) (*
 	c.ctx, cancel = context.WithTimeout(ctx, within) // from here on: compiling counts, too
 	defer cancel()
 	l := loader{limits: o.Limits.filled(), named: named, registry: o.Registry, logger: o.logger(), compileTime: within,
-		processors: newProcessors(), idle: idleTime, admission: newAdmission(0, o.logger())}
+		processors: newProcessors(), idle: idleTime}
+	l.admission = newAdmission(0, l.processors.free, l.logger)
 	if l.cache, l.dir, err = openCache(o.CacheDir, l.logger); err != nil {
 		return nil, err
 	}

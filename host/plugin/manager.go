@@ -173,9 +173,8 @@ func New(ctx context.Context, o Options) (*Manager, error) {
 		loader: loader{cache: cache, dir: dir, engine: engine, descriptions: kept,
 			refusals: &refusals{}, limits: o.Limits.filled(),
 			named: named, registry: o.Registry, logger: logger, notice: &notice{tell: o.compiling()},
-			processors: newProcessors(), idle: cmp.Or(o.Idle, idleTime), doze: o.Rest,
-			admission: newAdmission(o.MemoryBytes,
-				logger)}}
+			processors: newProcessors(), idle: cmp.Or(o.Idle, idleTime), doze: o.Rest}}
+	m.loader.admission = newAdmission(o.MemoryBytes, m.loader.processors.free, logger)
 	defer m.loader.notice.end()
 	maxTick() // measured before anything competes for the processors
 	if o.Watch {

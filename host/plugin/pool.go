@@ -153,7 +153,7 @@ func (p *Pool) acquire(ctx context.Context, fresh bool) (*Instance, error) {
 		return i, nil
 	case i != nil && i.use.readers == 0: // a fresh one takes its place, or there would be more than the limit
 		return p.replace(ctx, i)
-	case p.count() == 0 || fresh && p.more():
+	case p.count() == 0 || fresh && p.more(), len(p.instances) == 0 && isOnce(ctx) && p.count() < p.limit():
 		return p.make(ctx, false, nil)
 	}
 	i, err := p.wait(ctx, false)
@@ -191,6 +191,12 @@ func (p *Pool) Do(ctx context.Context, f func(*Instance) error) error {
 	}
 	defer p.Release(i)
 	return f(i)
+}
+
+// DoOnce is [Pool.Do] for a question that is asked once, as by a check or a command: it does not wait until its connector
+// may begin.
+func (p *Pool) DoOnce(ctx context.Context, f func(*Instance) error) error {
+	return p.Do(context.WithValue(ctx, once{}, true), f)
 }
 
 func (p *Pool) limit() int { return int(p.module.limits.Instances) }
@@ -260,7 +266,7 @@ func (p *Pool) shut(i *Instance) {
 // make makes an instance that the caller holds, or that it shares; p.mu is held, and free on return. place is what is
 // counted for it, nil: nothing yet.
 func (p *Pool) make(ctx context.Context, reader bool, place *lease) (i *Instance, err error) {
-	first := p.count() == 0
+	first := p.count() == 0 || len(p.instances) == 0 && isOnce(ctx) // the one that is being made may wait for its turn
 	p.making++
 	p.mu.Unlock()
 	if place == nil {
@@ -446,12 +452,12 @@ func (p *Pool) rest(i *Instance) {
 	case i.use.readers == 0:
 		i.use.idle = time.Now()
 		p.unused(i)
-		switch waiting := p.module.loader.admission.waiting.Load() > 0; {
-		case waiting && (len(p.instances) > 1 || p.tenant.finish()):
+		switch pressed := p.tenant.pressed(); {
+		case pressed && (len(p.instances) > 1 || p.tenant.finish()):
 			p.part(i)
 			p.shut(i)
 			go p.tenant.trim() // its other pools'
-		case waiting && p.tenant.inUse.Load() == 0:
+		case pressed && p.tenant.inUse.Load() == 0:
 			time.AfterFunc(briefly, p.tenant.trim)
 		case p.timer == nil:
 			p.timer = time.AfterFunc(p.module.loader.idle, p.trim)
@@ -465,7 +471,7 @@ func (p *Pool) rest(i *Instance) {
 func (p *Pool) idleFor() time.Duration {
 	usual := p.module.loader.idle
 	switch {
-	case p.module.loader.admission.waiting.Load() == 0:
+	case !p.tenant.pressed():
 	case p.tenant.inUse.Load() > 0 && len(p.instances) == 1:
 	case p.tenant.inUse.Load() > 0 || p.tenant.finish():
 		return 0
