@@ -348,6 +348,9 @@ func (s *Consumer) Alive(ctx context.Context) error {
 	return s.session.confirm(ctx, s.client, s.o.Group, instance)
 }
 
+// Lasts tells whether that is so by the time that the session has left.
+func (s *Consumer) Lasts() bool { return s.session.lasts() }
+
 // Commit stores offsets with the group and waits for the answer. Those of partitions that are no longer this member's
 // are left out.
 func (s *Consumer) Commit(ctx context.Context, offsets Offsets) error {

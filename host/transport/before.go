@@ -1,21 +1,40 @@
 package transport
 
-import "context"
+import (
+	"context"
+	"errors"
+)
 
-// before is the key of what is asked before each try of an exchange.
-type before struct{}
+// beforeKey is the key of what is asked before each try of an exchange.
+type beforeKey struct{}
 
-// Before has f asked before each try of an exchange that is made with the context it returns, when all that the try
-// waits for is there: its place among the requests, and its CSRF token. An error of f is the exchange's, and nothing is
-// sent.
-func Before(ctx context.Context, f func() error) context.Context {
-	return context.WithValue(ctx, before{}, f)
+// before is what is asked.
+type before struct {
+	ask   func() error
+	still func() bool
 }
 
-// MaySend asks what [Before] has put into a context; nil: nothing speaks against it.
+// Before has ask called before each try of an exchange that is made with the context it returns. It may take its time:
+// the try has no place among the requests to its origin yet, which others need. An error is the exchange's, and nothing
+// is sent. When the try has its place and its CSRF token, still says without waiting whether what was asked holds on;
+// if not, both are given back, and ask is called again.
+func Before(ctx context.Context, ask func() error, still func() bool) context.Context {
+	return context.WithValue(ctx, beforeKey{}, before{ask, still})
+}
+
+// MaySend asks what [Before] has put into a context; nil: nothing speaks against sending.
 func MaySend(ctx context.Context) error {
-	if f, ok := ctx.Value(before{}).(func() error); ok {
-		return f()
+	if b, ok := ctx.Value(beforeKey{}).(before); ok {
+		return b.ask()
 	}
 	return nil
 }
+
+// StillMaySend tells whether what was asked holds on.
+func StillMaySend(ctx context.Context) bool {
+	b, ok := ctx.Value(beforeKey{}).(before)
+	return !ok || b.still()
+}
+
+// errNoLonger: nothing was sent, since what was asked before holds no longer.
+var errNoLonger = errors.New("what was asked before the request holds no longer")

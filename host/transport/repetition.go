@@ -60,7 +60,7 @@ const (
 
 // rules in the order in which they are asked. Those from refusedToken on are asked about answers alone.
 var rules = []func(*repetition, context.Context, *outcome) (decision, error){
-	(*repetition).staleToken, (*repetition).otherSecret, (*repetition).doubtedSecret, (*repetition).noAnswer,
+	(*repetition).noLonger, (*repetition).staleToken, (*repetition).otherSecret, (*repetition).doubtedSecret, (*repetition).noAnswer,
 	(*repetition).refusedToken, (*repetition).endedSession, (*repetition).redirect, (*repetition).refusedByProxy,
 	(*repetition).awayConnector, (*repetition).askedAgain,
 }
@@ -94,6 +94,11 @@ func (r *repetition) run(ctx context.Context) (*Answer, error) {
 }
 
 func (r *repetition) try(ctx context.Context) (*outcome, error) {
+	if r.given == nil {
+		if err := MaySend(ctx); err != nil {
+			return nil, err
+		}
+	}
 	p, err := r.client.enter(ctx, r.given, r.service, r.e)
 	if err != nil {
 		return nil, err
@@ -111,6 +116,14 @@ func (r *repetition) decide(ctx context.Context, t *outcome) (decision, error) {
 		}
 	}
 	return final, nil
+}
+
+// noLonger: nothing was sent, and whether something may be is to be asked again.
+func (r *repetition) noLonger(_ context.Context, t *outcome) (decision, error) {
+	if errors.Is(t.err, errNoLonger) {
+		return again, nil
+	}
+	return passed, nil
 }
 
 // staleToken: nothing was sent with a token whose session has ended, or there may be another token than the refused
@@ -293,12 +306,10 @@ func (c *Client) tryOnce(ctx context.Context, p *admission, e *exchange, fetchin
 		p.leave()
 		return nil, nil, nil, err
 	}
-	if !fetching {
-		if err := MaySend(ctx); err != nil {
-			answered()
-			p.leave()
-			return nil, nil, nil, err
-		}
+	if !fetching && !StillMaySend(ctx) {
+		answered()
+		p.leave()
+		return nil, nil, nil, errNoLonger
 	}
 	a, h, err := c.send(ctx, p, e, used)
 	if err == nil && !a.wantsToken(h) {

@@ -84,6 +84,8 @@ type Consumer interface {
 	Commit(ctx context.Context, offsets kafka.Offsets) error
 	// Alive is nil where partitions cannot have gone to another member unheard.
 	Alive(ctx context.Context) error
+	// Lasts tells without asking anybody whether that is so.
+	Lasts() bool
 	Close()
 }
 

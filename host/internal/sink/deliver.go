@@ -200,7 +200,8 @@ func (w *writing) job(j *job) ([]job, error) {
 // exchange sends a delivery's request. One that fails although the client has tried as often as it does, and that the
 // service has not got, is sent again for as long as the task's settings allow.
 func (w *writing) exchange(j *job, items []*item) (wit.Response, error) {
-	working := transport.Before(w.working, func() error { return w.ours(items) })
+	working := transport.Before(w.working, func() error { return w.ours(items) },
+		func() bool { return w.task.consumer.Lasts() && w.task.ledger.owned(items) })
 	for tries := w.task.o.Retry.Begin(); ; {
 		response, err := w.task.o.Client.Exchange(working, &j.Request)
 		var lost *transport.NoAnswer

@@ -179,6 +179,9 @@ func (g *group) Alive(context.Context) error {
 	return g.away
 }
 
+// Lasts is as Alive says.
+func (g *group) Lasts() bool { return g.Alive(context.Background()) == nil }
+
 func (g *group) Close() {}
 
 func (g *group) caughtUp(context.Context) (bool, error) {
@@ -212,8 +215,10 @@ func (s *service) Fetch(context.Context, wit.Need) ([]wit.Response, error) {
 }
 
 func (s *service) Exchange(ctx context.Context, r *wit.Request) (wit.Response, error) {
-	if err := transport.MaySend(ctx); err != nil {
-		return wit.Response{}, err
+	for asked := false; !asked || !transport.StillMaySend(ctx); asked = true {
+		if err := transport.MaySend(ctx); err != nil {
+			return wit.Response{}, err
+		}
 	}
 	s.mu.Lock()
 	body := string(r.Body)

@@ -84,6 +84,7 @@ func (c *replayed) Commit(ctx context.Context, _ kafka.Offsets) error {
 
 // Alive: no group has the records.
 func (c *replayed) Alive(context.Context) error { return nil }
+func (c *replayed) Lasts() bool                 { return true }
 
 func (c *replayed) Close() {}
 

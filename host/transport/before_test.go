@@ -1,0 +1,78 @@
+package transport
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// A request that waits for what is asked before it holds nothing that others wait for: neither a place among the
+// requests to the origin, nor the turn of the session's token. What holds no longer when it has both is asked again,
+// and both are given back for that.
+func TestWhatIsAskedBeforeHoldsNothing(t *testing.T) {
+	for name, c := range map[string]struct {
+		holds int // so often what was asked does not hold on
+	}{"it waits": {0}, "it held no longer": {2}} {
+		t.Run(name, func(t *testing.T) {
+			g := &gateway{}
+			service(t, g.ServeHTTP, func(c *Config) { c.Limits.Concurrent = 1 }, func(t *testing.T, sink *Client, _ *wires) {
+				other := beside(t, sink, nil)
+				defer other.Close()
+				asked, looked := 0, 0
+				gate := make(chan struct{})
+				ctx := Before(t.Context(), func() error {
+					if asked++; asked > c.holds {
+						<-gate
+					}
+					return nil
+				}, func() bool { looked++; return looked > c.holds })
+				done := make(chan error)
+				go func() {
+					a, err := sink.Do(ctx, write())
+					if err == nil {
+						a.discard()
+					}
+					done <- err
+				}()
+				synctest.Wait() // it is at the gate
+				others, cancel := context.WithTimeout(t.Context(), time.Minute)
+				defer cancel()
+				a, err := other.Do(others, write())
+				if err != nil {
+					t.Errorf("another client's request waits: %v", err)
+				} else {
+					a.discard()
+				}
+				if g.writes > 1 || asked != c.holds+1 {
+					t.Errorf("asked %d times, %d writes", asked, g.writes)
+				}
+				close(gate)
+				if err := <-done; err != nil || g.writes != 2 || asked != c.holds+1 || looked != c.holds+1 {
+					t.Errorf("%v: asked %d times, looked %d times, %d writes", err, asked, looked, g.writes)
+				}
+			})
+		})
+	}
+}
+
+// What speaks against a request is its error, and nothing is sent.
+func TestWhatIsAskedBeforeRefuses(t *testing.T) {
+	g := &gateway{}
+	service(t, g.ServeHTTP, func(c *Config) { c.Limits.Concurrent = 1 }, func(t *testing.T, c *Client, _ *wires) {
+		no := errors.New("no")
+		if _, err := c.Do(Before(t.Context(), func() error { return no }, func() bool { return true }),
+			write()); !errors.Is(err, no) {
+			t.Errorf("found %v", err)
+		}
+		if a, err := c.Do(t.Context(), write()); err != nil { // its place is free
+			t.Error(err)
+		} else {
+			a.discard()
+		}
+		if g.writes != 1 {
+			t.Errorf("%d writes", g.writes)
+		}
+	})
+}
