@@ -229,14 +229,24 @@ const (
 	fieldEntityCounter = "ODQ_ENTITYCNTR"
 )
 
-// deleted tells whether a row is what such a source writes for a deleted entity.
-func (p *plugin) deleted(content tree) bool {
-	for _, name := range []string{edm.RecordMode, fieldChangeMode} {
-		if m, ok := p.member(content, name); ok && m.value == "D" {
+// deleted tells whether a row is what such a source writes for a deleted entity. It says so in a column that the
+// service of the source declares for it, which has any name, or in one of its own; when the entity was deleted stands
+// beside it. So where the row has no column that is known to say so, its time does.
+func (p *plugin) deleted(of *structure, content tree) bool {
+	names := []string{edm.RecordMode, fieldChangeMode}
+	if mode := of.ChangeMode(); mode != nil {
+		names = append(names, mode.Name)
+	}
+	says := false
+	for _, name := range names {
+		m, ok := p.member(content, name)
+		if ok && m.value == "D" {
 			return true
 		}
+		says = says || ok
 	}
-	return false
+	at, ok := p.member(content, edm.DeletedAt)
+	return ok && !says && !at.null() && of.properties[edm.DeletedAt] == nil
 }
 
 func join(where, name string) string {

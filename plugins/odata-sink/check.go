@@ -1,9 +1,12 @@
 package main
 
 import (
+	"iter"
 	"strings"
 	"time"
 
+	"github.com/culvert-project/culvert/plugins/odata/edm"
+	"github.com/culvert-project/culvert/plugins/odata/fault"
 	"github.com/culvert-project/culvert/plugins/odata/uri"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -22,7 +25,7 @@ func (e *encoding) check(insertion *request) (*request, error) {
 		return q, nil
 	case e.missing == nil && !e.unsaid:
 		q, err := e.reading(look)
-		if q != nil && !e.s.atom {
+		if q != nil {
 			q.sent = insertion.body
 		}
 		return q, err
@@ -41,30 +44,70 @@ func (e *encoding) check(insertion *request) (*request, error) {
 
 // filter is the setting's, with the row's values in place of names.
 func (e *encoding) filter() (string, error) {
-	rest := e.s.filter
-	if e.target.entity.properties[rest] != nil {
-		rest += " eq {" + rest + "}"
-	}
 	var out []byte
-	for {
-		before, behind, found := strings.Cut(rest, "{")
-		out = append(out, before...)
-		if !found {
-			return string(out), nil
+	for at := range templateOf(e.s.filter) {
+		out = append(out, at.before...)
+		if !at.named {
+			break
 		}
-		name, after, closed := strings.Cut(behind, "}")
-		property := e.target.entity.properties[name]
-		member, ok := e.p.member(e.content, name)
-		if !closed || property == nil || !ok || member.null() {
-			return "", &wit.Fault{Kind: wit.FaultConflict, Message: "it can't be looked up whether the entity was inserted: " + checkFilter + " wants a value of property " + name + ", which the record doesn't have"}
+		property := e.target.entity.properties[at.name]
+		member, ok := e.p.member(e.content, at.name)
+		if property == nil || !ok || member.null() {
+			return "", &wit.Fault{Kind: wit.FaultConflict, Message: "it can't be looked up whether the entity was inserted: " + checkFilter + " wants a value of property " + at.name + ", which the record doesn't have"}
 		}
 		c, err := e.s.convert(property, member.schema(), member.value)
 		if err != nil {
-			return "", refuse(name + ": " + err.Error())
+			return "", refuse(at.name + ": " + err.Error())
 		}
 		out = uri.AppendLiteral(out, uri.Literal{Type: c.Type, Text: c.Text})
-		rest = after
 	}
+	return string(out), nil
+}
+
+// blank is a property's place in a filter, with the text before it; not named: the text behind the last one.
+type blank struct {
+	before, name string
+	named        bool
+}
+
+// templateOf goes through a filter of the settings. One without places is the name of a property.
+func templateOf(filter string) iter.Seq[blank] {
+	if !strings.Contains(filter, "{") {
+		filter += " eq {" + filter + "}"
+	}
+	return func(yield func(blank) bool) {
+		for rest := filter; ; {
+			before, behind, found := strings.Cut(rest, "{")
+			at := blank{before: before, named: found}
+			at.name, rest, _ = strings.Cut(behind, "}")
+			if !yield(at) || !found {
+				return
+			}
+		}
+	}
+}
+
+// misnamed says that the filter names what is no property of an entity set; nil: it names none such, or isn't looked
+// at.
+func (m *manner) misnamed(t *entitySet) *wit.Fault {
+	if m.filter == "" || m.uncertain != "check" && m.uncertain != "repeatable" {
+		return nil
+	}
+	s := t.model.Structures[0]
+	for at := range templateOf(m.filter) {
+		p := s.Property(at.name)
+		if !at.named || p != nil && p.Type.Primitive != edm.NotPrimitive {
+			continue
+		}
+		var names []string
+		for i := range s.Properties {
+			if s.Properties[i].Type.Primitive != edm.NotPrimitive {
+				names = append(names, s.Properties[i].Name)
+			}
+		}
+		return fault.Config(checkFilter, "Entity set "+t.set+" of "+t.service+" has no property "+at.name+" to look by"+fault.Among(at.name, names, "it has none"))
+	}
+	return nil
 }
 
 // moment writes milliseconds since 1970 as a time of UTC.

@@ -168,15 +168,22 @@ func (p *plugin) Open(component string, given []wit.Setting, _ []byte, answers [
 	}
 	out := &wit.SinkOpened{}
 	o := &decodedContext{manner: mannerOf(v), services: services}
+	var misnamed []*wit.Fault // of sets that the filter of the check doesn't fit; it may be meant for the others
 	for _, e := range all {
 		at := slices.Index(services, e.service)
 		t, err := newEntitySet(e, models[at], &o.manner)
 		if err != nil {
 			return wit.SinkOpening{}, err
 		}
+		if f := o.misnamed(t); f != nil {
+			misnamed = append(misnamed, f)
+		}
 		t.sap, t.at = sap[at], at
 		o.sets = append(o.sets, *t)
 		out.Topics = append(out.Topics, e.topic)
+	}
+	if len(misnamed) == len(all) {
+		return wit.SinkOpening{}, misnamed[0]
 	}
 	s := &state{decodedContext: o, learned: make([]learned, len(services)), packed: string(o.pack())}
 	out.Context = s.pack()

@@ -177,7 +177,7 @@ const modeDelete = "delete"
 
 // mode is what is to be done with a row that has a value.
 func (e *encoding) mode() (string, error) {
-	if e.s.deleteRecords && e.p.deleted(e.content) {
+	if e.s.deleteRecords && e.p.deleted(e.target.entity, e.content) {
 		return modeDelete, nil
 	}
 	if e.s.mode != modeDynamic {

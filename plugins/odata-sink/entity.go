@@ -4,9 +4,11 @@ import (
 	"math/big"
 	"strings"
 
+	"github.com/culvert-project/culvert/plugins/odata/edm"
 	"github.com/culvert-project/culvert/plugins/odata/fault"
 	"github.com/culvert-project/culvert/plugins/odata/jsontext"
 	"github.com/culvert-project/culvert/plugins/odata/markup"
+	"github.com/culvert-project/culvert/plugins/odata/value"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -101,31 +103,97 @@ func entitiesIn(body []byte) (count int, ok bool) {
 
 // difference names a property that has another value in the entity than in what was sent, "" for none. Only what both
 // have is compared, and as values: 1.50 is 1.5, and blanks at the end of a text, which some databases cut, count for
-// nothing.
+// nothing. Where they have nothing in common it is the document that is another one.
 func difference(sent string, body []byte) string {
 	if sent == "" {
 		return ""
 	}
-	given, err := jsontext.Parse([]byte(sent))
-	if err != nil {
-		return ""
-	}
-	found, err := jsontext.Parse(body)
-	if err != nil {
-		return "document"
-	}
-	if found.Has("d") {
-		found = found.At("d")
-	}
+	given, ok := propertiesIn([]byte(sent))
+	found, alike := propertiesIn(body)
+	compared := len(given.Members) == 0
 	for _, m := range given.Members {
-		if !found.Has(m.Name) {
+		if !found.Has(m.Name) || strings.HasSuffix(m.Name, ofEntry) && m.Value.Text == "" {
 			continue
 		}
 		if other := found.At(m.Name); !sameValue(m.Value, other) {
 			return m.Name
 		}
+		compared = true
+	}
+	if !ok || !alike || !compared {
+		return "document"
 	}
 	return ""
+}
+
+// ofEntry is behind the names of what stands beside the properties of an Atom entry.
+const ofEntry = " (of the Atom entry)"
+
+// propertiesIn are the properties of an entity in JSON or Atom; in the latter all values are texts.
+func propertiesIn(body []byte) (entity jsontext.Value, ok bool) {
+	if v, err := jsontext.Parse(body); err == nil {
+		if v.Has("d") {
+			v = v.At("d")
+		}
+		return v, v.Kind == jsontext.Object
+	}
+	r := markup.NewReader(body)
+	if kind, err := r.Next(); err != nil || kind != markup.Open || r.Local != "entry" {
+		return entity, false
+	}
+	entity.Kind = jsontext.Object
+	for inside := false; ; {
+		kind, err := r.Next()
+		switch {
+		case err != nil:
+			return entity, false
+		case kind == markup.End:
+			return entity, true
+		case kind == markup.Close && r.Local == "properties":
+			inside = false
+		case kind != markup.Open:
+		case inside:
+			m := jsontext.Member{Name: r.Local}
+			if m.Value, err = propertyAt(r); err != nil {
+				return entity, false
+			}
+			entity.Members = append(entity.Members, m)
+		case r.Local == "properties":
+			inside = true
+		case r.Local == "title" || r.Local == "summary" || r.Local == "updated" || r.Local == "author":
+			m := jsontext.Member{Name: r.Local + ofEntry, Value: jsontext.Value{Kind: jsontext.String}}
+			if m.Value.Text, err = r.Content(); err != nil {
+				return entity, false
+			}
+			entity.Members = append(entity.Members, m)
+		case r.Local != "content":
+			if r.Skip() != nil {
+				return entity, false
+			}
+		}
+	}
+}
+
+// propertyAt reads the element whose start was read last, to its end. A complex one is an object without members.
+func propertyAt(r *markup.Reader) (v jsontext.Value, err error) {
+	v.Kind = jsontext.String
+	if null, _ := r.Attribute("null"); null == "true" {
+		v.Kind = jsontext.Null
+	}
+	for {
+		kind, err := r.Next()
+		switch {
+		case err != nil || kind == markup.Close:
+			return v, err
+		case kind == markup.Text && v.Kind == jsontext.String:
+			v.Text += r.Data
+		case kind == markup.Open:
+			v.Kind = jsontext.Object
+			if err := r.Skip(); err != nil {
+				return v, err
+			}
+		}
+	}
 }
 
 func sameValue(a, b jsontext.Value) bool {
@@ -146,6 +214,11 @@ func sameValue(a, b jsontext.Value) bool {
 	one, other = strings.TrimRight(strings.TrimSuffix(one, ")/"), " "), strings.TrimRight(strings.TrimSuffix(other, ")/"), " ")
 	if one == other || strings.EqualFold(one, other) && len(one) == 36 { // guids
 		return true
+	}
+	for _, t := range []edm.Primitive{edm.DateTimeOffset, edm.Time} { // as Atom writes them
+		if order, ok := value.Compare(t, one, other); ok {
+			return order == 0
+		}
 	}
 	const longest = 400 // digits that are worth comparing
 	if len(one) > longest || len(other) > longest || strings.ContainsAny(one+other, "eE/xXpP_") && !plainExponents(one, other) {

@@ -12,16 +12,25 @@ func validateOnline(given []wit.Setting, answers []wit.Response) (wit.Inquiry, e
 	a.Grow(given)
 	a.Services()
 	how := mannerOf(a.Values)
-	for _, e := range entries(a.Values) {
+	var misnamed []*wit.Fault
+	all := entries(a.Values)
+	for _, e := range all {
 		m := a.EntitySet(e.number, e.service, e.set, e.query, false)
 		if m == nil {
 			continue
 		}
-		if _, err := newEntitySet(e, m, &how); err != nil {
+		t, err := newEntitySet(e, m, &how)
+		if err != nil {
 			a.Refused(err, config.InGroup(e.number, nameEntitySet))
 			continue
 		}
+		if f := how.misnamed(t); f != nil {
+			misnamed = append(misnamed, f)
+		}
 		a.Recommend(config.InGroup(e.number, nameTopic), advice.TopicsFor(e.set))
+	}
+	if len(misnamed) > 0 && len(misnamed) == len(all) {
+		a.Refused(misnamed[0], checkFilter)
 	}
 	a.Choices()
 	a.Hide(func(name string) bool {

@@ -105,7 +105,7 @@ func declareWriting(t *setting.Table) {
 			"1 turns tombstones (a key, no value) into DELETE; with 0 they are counted and ignored. The key must be a struct of all key properties, or the value of the only one.",
 			setting.Allowed(setting.Flags...), group, setting.Display("Deletes")),
 		setting.Spec(deleteRecords, wit.KindText, wit.Medium, setting.Is("0"),
-			"1 turns records that a source of this kind writes for deleted entities (RECORDMODE or ODQ_CHANGEMODE is D) into DELETE, and leaves the fields out that it adds.",
+			"1 turns records that a source of this kind writes for deleted entities (RECORDMODE, ODQ_CHANGEMODE or the entity's own column for it is D, or, where there is none of these, DELETED_AT has a value) into DELETE, and leaves the fields out that it adds.",
 			setting.Allowed(setting.Flags...), group, setting.Display("Records of deletes")),
 		setting.Spec(insertUncertain, wit.KindText, wit.Medium, setting.Is("fail"),
 			"What happens to an insert whose answer was lost, so that nobody knows whether it was applied: fail reports the record, which is not sent again; check looks by the key, or by "+checkFilter+
