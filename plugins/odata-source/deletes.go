@@ -31,7 +31,7 @@ type changes struct {
 	// on.
 	waiting, number int
 	last            uint32
-	// again are those that are being read again, by tag.
+	// again are those that are being read again, by number.
 	again map[string]*again
 	out   decode.Output
 	// held is a row of a load that takes the place of a lost token; began: the first one of the page has been handed
@@ -42,12 +42,19 @@ type changes struct {
 
 // again is an entity that came both as a row and as deleted: which of the two holds the service has to say (P22).
 type again struct {
-	keys    [][]byte
-	when    int64
-	timed   bool
-	decoder decode.Decoder
-	rows    []wit.Row
-	data    []byte
+	keys [][]byte
+	// predicate holds the keys in its address, target is what is asked for.
+	predicate, target string
+	when              int64
+	timed             bool
+	decoder           decode.Decoder
+	rows              []wit.Row
+	data              []byte
+	// body is that of a refusal.
+	body []byte
+	// entities came. left: it no longer meets the filter. ended: the last piece of its own answer came.
+	entities    int
+	left, ended bool
 }
 
 func (c *changes) reset() {
@@ -420,65 +427,66 @@ func (pg *page) ask(portion *wit.Portion, raws [][]byte, when int64, timed bool)
 	}
 	c.number++
 	c.waiting++
-	tag := rereadTag + strconv.Itoa(c.number)
+	number := strconv.Itoa(c.number)
 	if c.again == nil {
 		c.again = map[string]*again{}
 	}
-	c.again[tag] = &again{keys: raws, when: when, timed: timed}
-	target := f.service + "/" + f.address + at
-	if !f.atom {
-		target += "?$format=json"
-	}
+	a := &again{keys: raws, predicate: at, target: f.entityTarget(at), when: when, timed: timed}
+	c.again[number] = a
 	sdk.Log(wit.LevelInfo, pg.What()+": "+at+" came both as a row and as deleted in one answer: reading it again")
-	portion.Follow = append(portion.Follow, wit.Follow{Request: f.request(tag, f.query.On(target)),
+	portion.Follow = append(portion.Follow, wit.Follow{Request: f.request(rereadTag+number, a.target),
 		Tolerate: []uint16{404, 410}})
 }
 
-// reread takes a piece of an entity that is read again.
+// reread takes a piece of an entity that is read again, or of a further page of a feed expanded in it, whose tag stands
+// behind the entity's.
 func (pg *page) reread(tag string, status uint16, piece []byte, last bool) (portion wit.Portion, ended bool,
 	err error) {
 	c, f := &pg.changes, pg.feed
-	a := c.again[tag]
+	number, nested, _ := strings.Cut(strings.TrimPrefix(tag, rereadTag), " ")
+	a := c.again[number]
 	if a == nil {
 		return portion, true, &wit.Fault{Kind: wit.FaultInternal, Message: "no entity is read again under " + tag}
 	}
-	gone := status == 404 || status == 410
-	if !gone {
+	what := pg.What() + ": the entity " + a.predicate + ", read again"
+	deleted := status < 200 || status > 299
+	if deleted {
+		a.body = append(a.body, piece[:min(len(piece), maxErrorBody-len(a.body))]...)
+		switch {
+		case !last:
+			return portion, false, nil
+		case !gone(status, a.body):
+			return portion, true, fault.Of(what, &wit.Response{Status: status, At: pg.Answer.At}, a.body)
+		}
+	} else {
 		if a.decoder == nil {
 			if len(piece) == 0 && !last {
 				return portion, false, nil
 			}
 			a.decoder = f.newDecoder(piece)
 		}
+		a.ended = a.ended || nested == "" && last
 		c.out.Reset()
-		if err := a.decoder.Feed("", piece, last, &c.out); err != nil {
+		if err := a.decoder.Feed(nested, piece, last, &c.out); err != nil {
 			return portion, true, pg.unreadable(err)
 		}
-		if err := pg.addressed(&c.out); err != nil {
+		if err := pg.keep(a); err != nil {
 			return portion, true, err
 		}
-		for _, row := range c.out.Rows {
-			for _, d := range []*wit.Datum{&row.Key, &row.Value} {
-				from := c.out.Data[d.Start : d.Start+d.Size]
-				d.Start = uint32(len(a.data))
-				a.data = append(a.data, from...)
-			}
-			row.Origin = c.last
-			a.data = f.tell(&row, a.data, changeChanged)
-			a.rows = append(a.rows, row)
+		if portion.Follow, err = pg.further(a, rereadTag+number+" "); err != nil {
+			return portion, true, err
 		}
-		if len(c.out.Faults) > 0 {
-			fault := c.out.Faults[0].Fault
-			return portion, true, &fault
+		if !a.ended || !c.out.Page.Done {
+			return portion, false, nil
 		}
+		if a.entities != 1 {
+			return portion, true, &wit.Fault{Kind: wit.FaultData, Message: what + ": expected one entity, found " + strconv.Itoa(a.entities)}
+		}
+		deleted = a.left
 	}
-	if !last {
-		return portion, false, nil
-	}
-	delete(c.again, tag)
+	delete(c.again, number)
 	c.waiting--
-	portion.Data, portion.Rows = a.data, a.rows
-	if gone {
+	if portion.Data, portion.Rows = a.data, a.rows; deleted {
 		if !a.timed {
 			a.when = pg.Answer.At
 		}
@@ -487,4 +495,53 @@ func (pg *page) reread(tag string, status uint16, piece []byte, last bool) (port
 	pg.declare(&portion)
 	ended, err = pg.endDelta(&portion)
 	return portion, ended, err
+}
+
+// keep takes what was decoded of an entity that is read again.
+func (pg *page) keep(a *again) error {
+	c, f := &pg.changes, pg.feed
+	if len(c.out.Faults) > 0 {
+		failed := c.out.Faults[0].Fault
+		return &failed
+	}
+	if err := pg.addressed(&c.out); err != nil {
+		return err
+	}
+	// It was asked for by its key, which takes no filter: one that no longer meets it is not in the set that is read.
+	switch outside := f.rows.Check(&c.out); {
+	case outside != nil && outside.Kind != wit.FaultData:
+		return outside
+	case outside != nil:
+		a.left = true
+	}
+	if err := pg.rewrite(&c.out); err != nil {
+		return err
+	}
+	a.entities += len(c.out.Rows)
+	for _, row := range c.out.Rows {
+		for _, d := range []*wit.Datum{&row.Key, &row.Value} {
+			from := c.out.Data[d.Start : d.Start+d.Size]
+			d.Start = uint32(len(a.data))
+			a.data = append(a.data, from...)
+		}
+		row.Origin = c.last
+		a.data = f.tell(&row, a.data, changeChanged)
+		a.rows = append(a.rows, row)
+	}
+	return nil
+}
+
+// further are the requests for further pages of feeds expanded in an entity that is read again.
+func (pg *page) further(a *again, tag string) (follows []wit.Follow, err error) {
+	base := pg.Base
+	defer func() { pg.Base = base }()
+	pg.Base = a.target
+	for _, follow := range pg.changes.out.Follow {
+		target, err := pg.Resolve(follow.Link)
+		if err != nil {
+			return nil, err
+		}
+		follows = append(follows, wit.Follow{Request: pg.feed.request(tag+follow.Tag, target)})
+	}
+	return follows, nil
 }

@@ -421,30 +421,58 @@ func TestDeletes(t *testing.T) {
 	}
 }
 
-// TestRowAndTombstone: an entity that comes both as a row and as deleted in one answer is read again.
+// tombstoneOf is a deleted entry of the set Products.
+func tombstoneOf(key int) []byte {
+	return []byte(fmt.Sprintf(`<at:deleted-entry xmlns:at="http://purl.org/atompub/tombstones/1.0" ref="%s/Products(%d)" when="2026-01-02T03:04:05Z"/>`, sapNorthwind, key))
+}
+
+// TestRowAndTombstone: an entity that comes both as a row and as deleted in one answer is read again, in the form of
+// the set's rows.
 func TestRowAndTombstone(t *testing.T) {
+	filtered := condition("0", "UnitPrice", "ge", "0")
 	for _, c := range []struct {
-		name    string
-		deleted bool
-		first   bool
-	}{{"deleted, said last", true, false}, {"deleted, said first", true, true}, {"there, said last", false, false}, {"there, said first", false, true}} {
+		name     string
+		deleted  bool
+		first    bool
+		settings []string
+		// keeps is what of the load's options the delta link keeps.
+		keeps    string
+		switches service.Switches
+	}{
+		{name: "deleted, said last", deleted: true},
+		{name: "deleted, said first", deleted: true, first: true},
+		{name: "there, said last"},
+		{name: "there, said first", first: true},
+		{name: "with a projection", settings: []string{"sap.odata#00.select=ProductName"}},
+		{name: "with an expanded entity", settings: []string{"sap.odata#00.expand=Category"}, keeps: "&$expand=Category"},
+		{name: "with an expanded feed of several pages", settings: []string{"sap.odata#00.expand=Order_Details"},
+			keeps: "&$expand=Order_Details", switches: service.Switches{ExpandPageSize: 1}},
+		{name: "with a filter", settings: join(filtered, []string{"sap.odata#00.select=ProductName"}), switches: service.Switches{Delta: "links"}},
+		{name: "with a filter, deleted", deleted: true, settings: filtered, switches: service.Switches{Delta: "links"}},
+	} {
 		t.Run(c.name, func(t *testing.T) {
-			s := service.New(service.Options{Rows: 20})
-			f := newFollower(t, s, tracked00("Products")...)
+			s := service.New(service.Options{Rows: 20, Switches: c.switches})
+			keeping := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if strings.Contains(r.URL.RawQuery, "deltatoken") {
+					r.URL.RawQuery += c.keeps
+				}
+				s.ServeHTTP(w, r)
+			})
+			f := newFollower(t, keeping, tracked00("Products", c.settings...)...)
 			if err := f.catchUp(start); err != nil {
 				t.Fatal(err)
 			}
+			before := f.state["[3]"]
 			write(t, s, "MERGE", "Products(3)", map[string]any{"ProductName": "Changed"})
 			f.answered = func(q *wit.Request, r *wit.Response) error {
 				if !strings.Contains(q.Target, "deltatoken") {
 					return nil
 				}
-				tombstone := `<at:deleted-entry xmlns:at="http://purl.org/atompub/tombstones/1.0" ref="` + sapNorthwind + `/Products(3)" when="2026-01-02T03:04:05Z"/>`
 				at := strings.Index(string(r.Body), "<entry")
 				if !c.first {
-					at = strings.Index(string(r.Body), "</entry>") + len("</entry>")
+					at = strings.LastIndex(string(r.Body), "</feed>")
 				}
-				r.Body = slices.Concat(r.Body[:at], []byte(tombstone), r.Body[at:])
+				r.Body = slices.Concat(r.Body[:at], tombstoneOf(3), r.Body[at:])
 				if c.deleted {
 					write(t, s, "DELETE", "Products(3)", nil)
 				}
@@ -454,6 +482,67 @@ func TestRowAndTombstone(t *testing.T) {
 				t.Fatal(err)
 			}
 			f.equals(s, "Products", "ProductID", "ProductName")
+			after := f.state["[3]"]
+			if c.deleted != (after == nil) {
+				t.Fatalf("read again: %v", after)
+			}
+			for name, v := range after {
+				if name != "ProductName" && name != "DELETED_AT" && name != "RECORDMODE" && v != before[name] {
+					t.Errorf("%s: expected %v as before, found %v", name, before[name], v)
+				}
+			}
+		})
+	}
+}
+
+// TestRereadThatFails: what is read again and is not answered by the service, or by something else than one entity, is
+// no delete. One that no longer meets the filter is.
+func TestRereadThatFails(t *testing.T) {
+	for _, c := range []struct {
+		name, message string
+		answered      func(r *wit.Response)
+	}{
+		{"a proxy's 404", "HTTP 404 with an HTML page", func(r *wit.Response) {
+			r.Status, r.Body = 404, []byte("<!DOCTYPE html><html><body>Not found</body></html>")
+		}},
+		{"no entity", "expected one entity, found 0", func(r *wit.Response) { r.Body = []byte(`<feed` + atomSpaces + `></feed>`) }},
+		{"two", "expected one entity, found 2", func(r *wit.Response) {
+			one := r.Body[strings.Index(string(r.Body), "<entry"):]
+			r.Body = slices.Concat([]byte(`<feed`+atomSpaces+`>`), one, one, []byte("</feed>"))
+		}},
+		{"outside the filter", "", func(*wit.Response) {}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := service.New(service.Options{Rows: 20, Switches: service.Switches{Delta: "links"}})
+			f := newFollower(t, s, tracked00("Products", condition("0", "UnitPrice", "gt", "1")...)...)
+			if err := f.catchUp(start); err != nil {
+				t.Fatal(err)
+			}
+			rows := len(f.state)
+			write(t, s, "MERGE", "Products(3)", map[string]any{"ProductName": "Changed"})
+			f.answered = func(q *wit.Request, r *wit.Response) error {
+				switch {
+				case strings.Contains(q.Target, "deltatoken"):
+					at := strings.LastIndex(string(r.Body), "</feed>")
+					r.Body = slices.Concat(r.Body[:at], tombstoneOf(3), r.Body[at:])
+					if c.message == "" {
+						write(t, s, "MERGE", "Products(3)", map[string]any{"UnitPrice": "0.5"})
+					}
+				case strings.Contains(q.Target, "Products(3)"):
+					c.answered(r)
+				}
+				return nil
+			}
+			err := f.catchUp(poll)
+			if c.message != "" {
+				if err == nil || !strings.Contains(err.Error(), c.message) {
+					t.Errorf("expected %q, found %v", c.message, err)
+				}
+				return
+			}
+			if err != nil || len(f.state) != rows-1 || f.state["[3]"] != nil {
+				t.Errorf("%v, %d of %d rows, %v", err, len(f.state), rows, f.state["[3]"])
+			}
 		})
 	}
 }

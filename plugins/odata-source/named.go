@@ -18,15 +18,20 @@ func (f *feed) fetchNamed(token string) wit.Step {
 }
 
 func (f *feed) namedRequest(token string) wit.Request {
+	return f.request(namedTag+token, f.entityTarget(token))
+}
+
+// entityTarget is where the entity with a key predicate is read, in the form of the feed's rows.
+func (f *feed) entityTarget(predicate string) string {
 	options := f.pages.Options
 	if f.pages.FormatOption != "" {
 		options = append([]string{f.pages.FormatOption}, options...)
 	}
-	target := f.service + "/" + f.address + token
+	target := f.service + "/" + f.address + predicate
 	if len(options) > 0 {
 		target += "?" + strings.Join(options, "&")
 	}
-	return f.request(namedTag+token, f.query.On(target))
+	return f.query.On(target)
 }
 
 // beginNamed opens the answer.

@@ -240,7 +240,12 @@ func (pg *page) filtered() error {
 		f.Message = pg.What() + ": " + f.Message
 		return f
 	}
-	if err := pg.feed.rows.Rewrite(&pg.Out); err != nil {
+	return pg.rewrite(&pg.Out)
+}
+
+// rewrite takes out of rows what the connector itself leaves out.
+func (pg *page) rewrite(out *decode.Output) error {
+	if err := pg.feed.rows.Rewrite(out); err != nil {
 		return &wit.Fault{Kind: wit.FaultInternal, Message: pg.What() + ": " + err.Error()}
 	}
 	return nil
