@@ -167,6 +167,35 @@ func TestSubscriptions(t *testing.T) {
 	}
 	badNotifications(t, listener)
 
+	// One notification of two entities, of which the service tells in no other way.
+	if err := s.Set("notify-off", "true"); err != nil {
+		t.Fatal(err)
+	}
+	two := ""
+	for id := 71; id <= 72; id++ {
+		a.send("MERGE", fmt.Sprintf("Products(%d)", id), map[string]any{"ProductName": "Told together"})
+		two += fmt.Sprintf("<entry><id>Products(%d)</id></entry>", id)
+	}
+	q, err := http.NewRequest("POST", listener+"/full/Products", strings.NewReader(`<entry xmlns="http://www.w3.org/2005/Atom"
+		xmlns:m="http://schemas.microsoft.com/ado/2007/08/dataservices/metadata" xmlns:d="http://schemas.microsoft.com/ado/2007/08/dataservices">
+		<category term="X.Notification"/><link rel="via" href=""><m:inline><feed>`+two+`</feed></m:inline></link>
+		<content><m:properties><d:ID>two</d:ID></m:properties></content></entry>`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	q.SetBasicAuth("sap", "pä:ss")
+	answer, err := http.DefaultClient.Do(q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if answer.Body.Close(); answer.StatusCode != http.StatusNoContent {
+		t.Errorf("expected that a notification of two entities is taken, found %s", answer.Status)
+	}
+	c.equals(p, s, "full", "told of two entities at once")
+	if err := s.Set("notify-off", "false"); err != nil {
+		t.Fatal(err)
+	}
+
 	c.signal(syscall.SIGKILL)
 	c.wait()
 	n++

@@ -325,6 +325,13 @@ func (f *feed) notified(number uint32, n *wit.Notification) ([]wit.Wake, error) 
 			wakes = append(wakes, wake)
 		}
 	}
+	if len(wakes) > 1 && f.named() { // or the second entity of a notification would pass for the first one's repetition
+		for i := range wakes {
+			if w := &wakes[i]; w.Ident != "" {
+				w.Ident += " " + w.Token
+			}
+		}
+	}
 	return wakes, nil
 }
 

@@ -37,6 +37,10 @@ var noticed = []struct {
 	{"JSON with a link", "", `{"d":{"__metadata":{"type":"X.Notification"},"ID":"8","collection":"Order_Details","via":{"__deferred":{"uri":"Order_Details(OrderID=1,ProductID=2)"}}}}`,
 		[]string{"(OrderID=1,ProductID=2) 8"}, 0},
 	{"JSON with the entity inline", "", `{"d":{"ID":"8","collection":"Order_Details","changeType":"updated","via":{"OrderID":1,"ProductID":2}}}`, []string{"(OrderID=1,ProductID=2) 8"}, 0},
+	{"several entities inline", "", `<a:entry xmlns:a="http://www.w3.org/2005/Atom" xmlns:m="http://schemas.microsoft.com/ado/2007/08/dataservices/metadata" xmlns:d="http://schemas.microsoft.com/ado/2007/08/dataservices">
+		<a:category term="X.Notification"/><a:link rel="via" href=""><m:inline><a:feed><a:entry><a:id>Order_Details(OrderID=1,ProductID=2)</a:id></a:entry>
+		<a:entry><a:id>Order_Details(OrderID=3,ProductID=4)</a:id></a:entry></a:feed></m:inline></a:link><a:content><m:properties><d:ID>9</d:ID></m:properties></a:content></a:entry>`,
+		[]string{"(OrderID=1,ProductID=2) 9 (OrderID=1,ProductID=2)", "(OrderID=3,ProductID=4) 9 (OrderID=3,ProductID=4)"}, 0},
 	{"an entity in JSON", "", `{"d":{"OrderID":1,"ProductID":2}}`, []string{"(OrderID=1,ProductID=2) "}, 0},
 	{"a feed in JSON", "", ` {"d":{"results":[{"OrderID":1,"ProductID":2},{"__metadata":{"uri":"/s/Order_Details(OrderID=3,ProductID=4)"}}]}}`,
 		[]string{"(OrderID=1,ProductID=2) ", "(OrderID=3,ProductID=4) "}, 0},
