@@ -77,7 +77,7 @@ func declareSubscriptions(t *setting.Table) {
 			setting.Role(role.ListenerTLS+"truststore.type"), group, setting.Display("Its type")),
 		setting.Spec(notificationCatchup, wit.KindText, wit.Low, setting.Is("none"),
 			"What a set in full mode with "+nameExecPeriod+" = -1 does at a start about what was changed while the connector was down: none relies on "+
-				"the service, which sends again what was not taken; store reads the entities that SAP's notification store names; reload reads the set anew.",
+				"the service, which sends again what was not taken, and reads the set anew where the subscription was gone; store reads the entities that SAP's notification store names; reload reads the set anew.",
 			setting.Allowed("none", catchupStore, catchupReload), group, setting.Display("After a restart")),
 		setting.Spec(notificationCheck, wit.KindInt, wit.Low, setting.Is("3600"),
 			"Seconds after which a set in delta mode that goes by notifications alone asks for changes without having been told of any: a subscription that "+

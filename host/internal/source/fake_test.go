@@ -148,6 +148,8 @@ type reader struct {
 	// subscribed are the addresses that were subscribed with, subscription what came of it.
 	subscribed   []string
 	subscription string
+	// makes: the subscription is not there and has to be made.
+	makes bool
 
 	page *readerPage
 }
@@ -258,7 +260,11 @@ func (r *reader) Notified(_ context.Context, _ []byte, n wit.Notification) ([]wi
 func (r *reader) Subscribe(_ context.Context, _ []byte, _ uint32, address string, state []byte,
 	_ []wit.Response) (wit.Arrangement, error) {
 	if state == nil {
-		return wit.Arrangement{Ask: &wit.Need{Requests: []wit.Request{{Method: "GET", Target: "/open"}}, State: []byte("looked")}}, nil
+		method := "GET"
+		if r.makes {
+			method = "POST"
+		}
+		return wit.Arrangement{Ask: &wit.Need{Requests: []wit.Request{{Method: method, Target: "/open"}}, State: []byte("looked")}}, nil
 	}
 	r.subscribed = append(r.subscribed, address)
 	return wit.Arrangement{Done: wit.Ptr(r.subscription)}, nil

@@ -193,13 +193,17 @@ func (t *Task) listen(ctx context.Context) (close func(), err error) {
 			return nil, fmt.Errorf("feed %s: %w", f.name, err)
 		}
 		closers = append(closers, leave)
-		done, err := t.subscribe(ctx, f.name, address)
+		done, made, err := t.subscribe(ctx, f.name, address)
 		if err != nil {
 			close()
 			return nil, fmt.Errorf("feed %s: subscribe: %w", f.name, err)
 		}
 		f.subscribed.Store(time.Now().UnixMilli())
 		f.log.Info("subscribed", "address", address, "subscriptions", done)
+		if made && len(f.at.fields) > 0 { // nobody was told since what the stored offset says was read
+			f.log.Warn("the subscription was not there and was made anew: what happened meanwhile is asked for", "subscriptions", done)
+			_, _ = f.wake(&wit.Wake{})
+		}
 		go func() {
 			defer guard.Recover(t.log, "the subscription of feed "+f.name, nil)
 			t.renew(ended, f, address, done)
@@ -208,30 +212,33 @@ func (t *Task) listen(ctx context.Context) (close func(), err error) {
 	return close, nil
 }
 
-// subscribe sees to it that a feed is subscribed to under an address.
-func (t *Task) subscribe(ctx context.Context, feed, address string) (done string, err error) {
+// subscribe sees to it that a feed is subscribed to under an address. made: it was not before, or not wholly, since the
+// plugin has asked for more than to be told what is there.
+func (t *Task) subscribe(ctx context.Context, feed, address string) (done string, made bool, err error) {
 	o := t.plugin.Opened()
 	i := slices.IndexFunc(o.feeds, func(w wit.Feed) bool { return w.Name == feed })
 	if i < 0 {
-		return "", fmt.Errorf("the plugin has no feed %s any more", feed)
+		return "", false, fmt.Errorf("the plugin has no feed %s any more", feed)
 	}
 	for retried := 0; ; retried++ {
-		done, err = t.subscribeOnce(ctx, o, uint32(i), address)
+		var changed bool
+		done, changed, err = t.subscribeOnce(ctx, o, uint32(i), address)
+		made = made || changed // also where its answer was lost
 		var fault *wit.Fault
 		lost := new(transport.NoAnswer) // the plugin looks what became of the request
 		if again := errors.As(err, &lost) || errors.As(err, &fault) && fault.Kind == wit.FaultTransient; !again ||
 			retried >= t.o.Client.Retry().Times() {
-			return done, err
+			return done, made, err
 		}
 		t.log.Warn("to be subscribed again", "feed", feed, "retry", retried+1, "error", err)
 		if err := t.o.Client.Retry().Wait(ctx, 0); err != nil {
-			return "", err
+			return "", made, err
 		}
 	}
 }
 
 func (t *Task) subscribeOnce(ctx context.Context, o *openedVersion, feed uint32, address string) (done string,
-	err error) {
+	made bool, err error) {
 	err = transport.Ask(ctx, t.o.Client, func(state []byte, answers []wit.Response) (need *wit.Need, err error) {
 		err = task.Do(ctx, o.code, func(r Reader) error {
 			a, err := r.Subscribe(ctx, o.context, feed, address, state, answers)
@@ -240,16 +247,19 @@ func (t *Task) subscribeOnce(ctx context.Context, o *openedVersion, feed uint32,
 			}
 			return err
 		})
+		made = made || need != nil && slices.ContainsFunc(need.Requests, func(r wit.Request) bool {
+			return r.Method != "GET" && r.Method != "HEAD"
+		})
 		return need, err
 	})
-	return done, err
+	return done, made, err
 }
 
 // renew looks again and again whether a feed is still subscribed to. Where it was not, what happened meanwhile was not
 // told, and is asked for.
 func (t *Task) renew(ctx context.Context, f *feed, address, done string) {
 	for pause.For(ctx, subscribeAgain) == nil {
-		now, err := t.subscribe(ctx, f.name, address)
+		now, made, err := t.subscribe(ctx, f.name, address)
 		if ctx.Err() != nil {
 			return
 		}
@@ -257,7 +267,7 @@ func (t *Task) renew(ctx context.Context, f *feed, address, done string) {
 			f.log.Warn("whether the subscription is still there is not known", "error", err)
 			continue
 		}
-		if now != done {
+		if made || now != done {
 			f.log.Warn("the subscription was gone and was made anew: what happened meanwhile is asked for", "subscriptions", now)
 			_, _ = f.wake(&wit.Wake{})
 			f.subscribed.Store(time.Now().UnixMilli())

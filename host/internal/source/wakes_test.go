@@ -150,6 +150,42 @@ func TestSubscriptionsAreRenewed(t *testing.T) {
 	})
 }
 
+// A subscription that went while the connector was down has what happened meanwhile asked for at the next start; one
+// that is there, or is made at the first start, does not.
+func TestSubscriptionsThatWereGoneAtTheStart(t *testing.T) {
+	for name, c := range map[string]struct{ before, makes, asked bool }{
+		"made at first": {false, true, false},
+		"found":         {true, false, false},
+		"gone":          {true, true, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := &reader{exact: true, subscribes: true}
+				w := newWorld(r, rows("a", 3))
+				if c.before {
+					w.ok(t)
+				}
+				e := &ear{}
+				w.o.Once, w.o.Listen = false, e.listen
+				r.causes, r.makes = nil, c.makes
+				ctx, stop := context.WithCancel(t.Context())
+				ended := make(chan error, 1)
+				w.task = NewTask(w.o)
+				go func() { ended <- w.task.Run(ctx) }()
+				time.Sleep(10 * time.Second)
+				synctest.Wait()
+				if slices.Contains(r.causes, "wake ") != c.asked || len(r.subscribed) != 1 {
+					t.Errorf("subscribed %d times, the feed was read by the causes %q", len(r.subscribed), r.causes)
+				}
+				stop()
+				if err := <-ended; err != nil {
+					t.Error(err)
+				}
+			})
+		})
+	}
+}
+
 // Notifications that wait are bounded, by what they ask for and by their idents.
 func TestWaitingNotificationsAreBounded(t *testing.T) {
 	for name, one := range map[string]func(i int) *wit.Wake{
