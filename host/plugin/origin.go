@@ -461,8 +461,8 @@ func (m *Manager) Rollback(name string) error {
 	defer m.mu.Unlock()
 	var newest *moduleSource
 	for _, o := range m.origins {
-		if o.active != nil && o.active.info.Name == name && o.previous != nil && m.rejected[o.previous.info.Hash] == nil &&
-			(newest == nil || o.active.order > newest.active.order) {
+		if o.active != nil && o.active.info.Name == name && o.previous != nil &&
+			m.rejected[o.previous.info.Hash] == nil && (newest == nil || o.active.order > newest.active.order) {
 			newest = o
 		}
 	}

@@ -193,8 +193,8 @@ func (p *Pool) Do(ctx context.Context, f func(*Instance) error) error {
 	return f(i)
 }
 
-// DoOnce is [Pool.Do] for a question that is asked once, as by a check or a command: it does not wait until its connector
-// may begin.
+// DoOnce is [Pool.Do] for a question that is asked once, as by a check or a command: it does not wait until its
+// connector may begin.
 func (p *Pool) DoOnce(ctx context.Context, f func(*Instance) error) error {
 	return p.Do(context.WithValue(ctx, once{}, true), f)
 }
