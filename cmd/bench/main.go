@@ -57,6 +57,7 @@ var sections = []struct {
 		return nil
 	}},
 	{"pipeline", pipeline},
+	{"delivery", delivery},
 	{"sink", sink},
 	{"start", start},
 	{"memory", memory},

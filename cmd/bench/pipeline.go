@@ -350,7 +350,7 @@ func (b *bench) firstRecord(ctx context.Context, name, broker, servicePort, data
 		return 0, u, err
 	}
 	defer client.Close()
-	wait, cancel := context.WithTimeout(ctx, 30*time.Second)
+	wait, cancel := context.WithTimeout(ctx, 3*time.Minute)
 	defer cancel()
 	if err := client.Ping(wait); err != nil {
 		return 0, u, err
@@ -375,7 +375,7 @@ func (b *bench) firstRecord(ctx context.Context, name, broker, servicePort, data
 		return 0, u, fmt.Errorf("%w: %s", err, log.String())
 	}
 	if took == 0 {
-		return 0, u, errors.New("no record came in 30 s")
+		return 0, u, errors.New("no record came in three minutes")
 	}
 	u.cpu = c.ProcessState.UserTime() + c.ProcessState.SystemTime()
 	u.peak = float64(c.ProcessState.SysUsage().(*syscall.Rusage).Maxrss) / 1024
