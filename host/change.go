@@ -15,7 +15,8 @@ import (
 )
 
 // changing is the reloader of a worker whose connectors may be changed, locked; whoever has it unlocks applying.
-func (w worker) changing() (*reloader, error) {
+// It waits for others no longer than its request does.
+func (w worker) changing(ctx context.Context) (*reloader, error) {
 	w.host.mu.Lock()
 	r, herder := w.host.reloads, w.host.herder
 	w.host.mu.Unlock()
@@ -26,14 +27,17 @@ func (w worker) changing() (*reloader, error) {
 	case r == nil || herder == nil:
 		return nil, starting
 	}
-	r.applying.Lock()
+	if r.applying.lock(ctx) != nil {
+		return nil, &rest.Refusal{Status: http.StatusInternalServerError, Message: "Request timed out. The worker is " +
+			"currently checking or changing other connectors; nothing came of this request"}
+	}
 	s, looked := r.store.Snapshot()
 	switch {
 	case s.Problems.Err() != nil: // also at the first look: waiting alone does not mend it
-		r.applying.Unlock()
+		r.applying.unlock()
 		return nil, s.Problems.Err()
 	case !looked:
-		r.applying.Unlock()
+		r.applying.unlock()
 		return nil, starting
 	}
 	return r, nil
@@ -78,11 +82,11 @@ func (r *reloader) own(now config.Now) error {
 // Create makes a connector that is not there yet.
 func (w worker) Create(ctx context.Context, name string, settings map[string]string,
 	target connect.TargetState) (connect.Info, error) {
-	r, err := w.changing()
+	r, err := w.changing(ctx)
 	if err != nil {
 		return connect.Info{}, err
 	}
-	defer r.applying.Unlock()
+	defer r.applying.unlock()
 	if err := w.write(ctx, r, name, settings, func() error {
 		if _, there := w.stored(name); there {
 			return &rest.Refusal{Status: http.StatusConflict, Message: "Connector " + name + " already exists"}
@@ -97,11 +101,11 @@ func (w worker) Create(ctx context.Context, name string, settings map[string]str
 // Put gives a connector a configuration; created: it was not there.
 func (w worker) Put(ctx context.Context, name string, settings map[string]string) (info connect.Info, created bool,
 	err error) {
-	r, err := w.changing()
+	r, err := w.changing(ctx)
 	if err != nil {
 		return info, false, err
 	}
-	defer r.applying.Unlock()
+	defer r.applying.unlock()
 	_, there := w.stored(name)
 	if err := w.write(ctx, r, name, settings, func() error { return nil }, nil); err != nil {
 		return info, false, err
@@ -111,11 +115,11 @@ func (w worker) Put(ctx context.Context, name string, settings map[string]string
 
 // Patch changes some settings of a connector, and takes some out.
 func (w worker) Patch(ctx context.Context, name string, set map[string]string, out []string) (connect.Info, error) {
-	r, err := w.changing()
+	r, err := w.changing(ctx)
 	if err != nil {
 		return connect.Info{}, err
 	}
-	defer r.applying.Unlock()
+	defer r.applying.unlock()
 	now, there := w.stored(name)
 	if !there {
 		return connect.Info{}, fmt.Errorf("%s: %w", name, connect.ErrUnknownConnector)
@@ -133,11 +137,11 @@ func (w worker) Patch(ctx context.Context, name string, set map[string]string, o
 
 // Delete stops a connector and removes its file; its offsets stay.
 func (w worker) Delete(ctx context.Context, name string) error {
-	r, err := w.changing()
+	r, err := w.changing(ctx)
 	if err != nil {
 		return err
 	}
-	defer r.applying.Unlock()
+	defer r.applying.unlock()
 	now, there := w.stored(name)
 	if !there {
 		return fmt.Errorf("%s: %w", name, connect.ErrUnknownConnector)

@@ -187,6 +187,14 @@ func (f *followed) letters(s *service.Service) {
 		}
 	}
 	replay(`{"error": "no such text"}`, `{"replayed":0,"refused":0,"left":{}}`)
+	for _, hold := range []string{"pause", "stop"} {
+		f.call("PUT", "/connectors/back/"+hold, "")
+		if answer := f.must(409, "POST", "/culvert/connectors/back/deadletters/replay", ""); !strings.Contains(answer,
+			"resume it, then replay") {
+			t.Errorf("%s: found %s", hold, answer)
+		}
+		f.must(202, "PUT", "/connectors/back/resume", "")
+	}
 	replay("", `{"replayed":12,"refused":0,"left":{}}`)
 	if n := s.Count("OrderCopies"); n != 12 {
 		t.Errorf("expected 12 entities, found %d", n)

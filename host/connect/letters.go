@@ -51,12 +51,19 @@ func (h *Herder) LettersOf(ctx context.Context, name string, last int64, each fu
 	return topic, err
 }
 
-// ReplayOf is [Herder.Replay] of a connector's letters in the topic that its settings name, beside its tasks.
+// ReplayOf is [Herder.Replay] of a connector's letters in the topic that its settings name, beside its tasks. One that
+// is paused or stopped is to write nothing: [ErrHeld].
 func (h *Herder) ReplayOf(ctx context.Context, name string, filter LetterFilter, again bool) (done Replayed,
 	err error) {
 	topic, err := h.letterTopic(name)
 	if err != nil {
 		return done, err
+	}
+	switch held, err := h.held(ctx, name); {
+	case err != nil:
+		return done, err
+	case held:
+		return done, ErrHeld
 	}
 	if !h.replaying.TryLock() {
 		return done, ErrReplaying
@@ -64,6 +71,31 @@ func (h *Herder) ReplayOf(ctx context.Context, name string, filter LetterFilter,
 	defer h.replaying.Unlock()
 	filter.Connector = name
 	return h.Replay(ctx, Replay{Topic: topic, Filter: filter, Again: again})
+}
+
+// ErrHeld is the error of a replay for a connector that was paused or stopped.
+var ErrHeld = errors.New("the connector is to be PAUSED or STOPPED, and writes nothing until it is resumed")
+
+// held tells whether a connector is to be paused or stopped, by all that was asked before.
+func (h *Herder) held(ctx context.Context, name string) (bool, error) {
+	k := h.find(name)
+	if k == nil {
+		return false, fmt.Errorf("%s: %w", name, ErrUnknownConnector)
+	}
+	seen := make(chan bool, 1)
+	k.post(occurrence{prior: func() {
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		seen <- k.target != Running
+	}})
+	select {
+	case held := <-seen:
+		return held, nil
+	case <-k.done:
+		return false, fmt.Errorf("%s: %w", name, ErrUnknownConnector)
+	case <-ctx.Done():
+		return false, ctx.Err()
+	}
 }
 
 // ErrReplaying is the error of a replay beside another one, which would send letters twice.

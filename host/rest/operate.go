@@ -201,6 +201,9 @@ func (x *exchange) replay(w Beyond) {
 	defer cancel()
 	done, err := w.Replay(ctx, x.name(), connect.LetterFilter{Error: asked.Error}, asked.Again)
 	switch {
+	case errors.Is(err, connect.ErrHeld):
+		x.fail(http.StatusConflict, "Connector "+x.name()+" is to be PAUSED or STOPPED, and writes nothing until it is "+
+			"resumed: resume it, then replay its letters")
 	case errors.Is(err, connect.ErrReplaying):
 		x.fail(http.StatusConflict, err.Error())
 	case err != nil && done.Letters > 0:
