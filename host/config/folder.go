@@ -143,9 +143,14 @@ func (e *ErrKept) Error() string {
 // without one NAME.json, in the folder, or in the worker's own where there is none or it cannot be written. Comments of
 // a file that is written anew are lost. It is replaced at once, never half, and holds as it was written when Put
 // returns. A file that cannot be changed is an [ErrKept].
+//
+// A target state is kept before the file is written, so that what is to be stopped never runs; where the file cannot be
+// written it is again what it was: a connector of that name that comes later has its own.
 func (s *FolderStore) Put(_ context.Context, name string, stored Stored) error {
+	undo := func() error { return nil }
 	if stored.Target != "" {
-		if err := s.places.Targets.Set(name, stored.Target); err != nil {
+		var err error
+		if undo, err = s.places.Targets.try(name, stored.Target); err != nil {
 			return err
 		}
 	}
@@ -153,9 +158,16 @@ func (s *FolderStore) Put(_ context.Context, name string, stored Stored) error {
 		s.kick()
 		return nil
 	}
+	if err := s.putFile(name, stored.Connector); err != nil {
+		return errors.Join(err, undo())
+	}
+	return nil
+}
+
+func (s *FolderStore) putFile(name string, c *Connector) error {
 	s.looking.Lock()
 	defer s.looking.Unlock()
-	settings := stored.Connector.Raw()
+	settings := c.Raw()
 	settings["name"] = name
 	path, err := s.file(name)
 	switch {

@@ -339,3 +339,36 @@ func TestPutBesideOthers(t *testing.T) {
 		}
 	}
 }
+
+// A connector whose file could not be written leaves no state behind for one of the same name that comes later.
+func TestPutThatFailsLeavesNoTarget(t *testing.T) {
+	dir := t.TempDir()
+	targets := opened(t, filepath.Join(dir, "targets.json"))
+	s := kept(t, Places{Named: []*Connector{{Name: "named"}}, Targets: targets})
+	put := func(name, target string) error {
+		return s.Put(t.Context(), name, Stored{Connector: &Connector{Name: name}, Target: target})
+	}
+	if err := put("a", TargetStopped); err == nil || !strings.Contains(err.Error(), "there is no folder to keep it in") {
+		t.Fatalf("found %v", err)
+	}
+	if err := targets.Set("named", TargetPaused); err != nil {
+		t.Fatal(err)
+	}
+	if err := put("named", TargetStarted); err == nil {
+		t.Fatal("expected that it is refused")
+	}
+	for _, now := range []*Targets{targets, opened(t, filepath.Join(dir, "targets.json"))} {
+		if diff := cmp.Diff(map[string]string{"named": TargetPaused}, now.all()); diff != "" {
+			t.Error(diff)
+		}
+	}
+}
+
+func opened(t *testing.T, path string) *Targets {
+	t.Helper()
+	targets, err := OpenTargets(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return targets
+}

@@ -70,6 +70,25 @@ func (t *Targets) Set(name, target string) error {
 	return t.change(func(next map[string]string) { next[name] = target })
 }
 
+// try is Set with what undoes it, unless another state was set since.
+func (t *Targets) try(name, target string) (undo func() error, err error) {
+	t.mu.Lock()
+	before, had := t.targets[name]
+	t.mu.Unlock()
+	undo = func() error {
+		return t.change(func(next map[string]string) {
+			switch {
+			case next[name] != target:
+			case had:
+				next[name] = before
+			default:
+				delete(next, name)
+			}
+		})
+	}
+	return undo, t.Set(name, target)
+}
+
 // Forget takes out what was set: a connector of that name is a new one.
 func (t *Targets) Forget(name string) error {
 	return t.change(func(next map[string]string) { delete(next, name) })
