@@ -75,8 +75,8 @@ func rows(p connect.Progress) int64          { return p.Rows }
 func refusedRows(p connect.Progress) int64   { return p.Failed }
 
 var perTaskFigures = []perTask{
-	rated("source", "source_task_source_record_poll", "Rows that a source has read, those that it has left out "+
-		"included.", rowsAndFailed),
+	rated("source", "source_task_source_record_poll", "Rows that a source has read, whether or not Kafka has them yet.",
+		func(p connect.Progress) int64 { return p.Read }),
 	rated("source", "source_task_source_record_write", "Rows of a source that Kafka has acknowledged.", rows),
 	rated("sink", "sink_task_sink_record_read", "Records of a sink that are settled, those that were refused included.",
 		rowsAndFailed),

@@ -405,6 +405,7 @@ func (c *connector) progress() Progress {
 	for _, t := range c.tasks {
 		one := t.now()
 		p.Rows += one.Rows
+		p.Read += one.Read
 		p.Pages += one.Pages
 		p.Bytes += one.Bytes
 		p.Lag += one.Lag

@@ -365,6 +365,8 @@ type Progress struct {
 	State State
 	// Rows that were delivered: acknowledged by Kafka, or settled by the service.
 	Rows int64
+	// Read rows of a source came from its pages, delivered or not; those of a page that is read again count again.
+	Read int64
 	// Pages that a source read, Bytes of their bodies.
 	Pages, Bytes int64
 	// Lag is how many records a sink has before it.

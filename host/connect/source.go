@@ -53,7 +53,7 @@ func (t *task) source(ctx context.Context, binding *plugin.Binding, once bool) e
 	task := source.NewTask(options)
 	t.running(func(p *Progress) {
 		now := task.Progress()
-		p.Rows, p.Pages, p.Bytes, p.Failed = now.Written, now.Pages, now.Bytes, now.Skipped
+		p.Rows, p.Read, p.Pages, p.Bytes, p.Failed = now.Written, now.Read, now.Pages, now.Bytes, now.Skipped
 		p.CaughtUp, p.LastUp, p.Told, p.Feeds, p.version = now.CaughtUp, now.LastUp, now.Told, now.Feeds, now.Version
 		p.file = fileOf(binding.Current().Module())
 		p.notes = append(transforms.notes(binding), c.registries.notes()...)
