@@ -118,3 +118,26 @@ func TestDeleteRecordsOfAnyColumn(t *testing.T) {
 		}
 	}
 }
+
+// The key of a record that its insert doesn't say is not that of the entity where the service numbers it: an answer that
+// names the key of another record of the batch contradicts nothing.
+func TestNumberedByTheService(t *testing.T) {
+	w := open(t, shopping(), append(set("00", "Orders"), oneLane)...)
+	h := w.host("Orders")
+	const part = "--b\r\nContent-Type: application/http\r\n\r\nHTTP/1.1 201 Created\r\nLocation: http://h/Orders('"
+	body := ""
+	for i, made := range []string{"2", "3", "1"} {
+		h.add(w.dynamic(fields("ID", string(rune('1'+i)))), w.dynamic(fields("Note", "n")))
+		body += part + made + "')\r\n\r\n\r\n"
+	}
+	sent := 0
+	h.answer = func(*wit.Request) wit.Response {
+		if sent++; sent > 1 {
+			t.Error("sent again")
+		}
+		return wit.Response{Status: 202, Headers: []wit.Header{{Name: "Content-Type", Value: "multipart/mixed; boundary=b"}},
+			Body: []byte(body + "--b--\r\n")}
+	}
+	h.run()
+	h.all(wasWritten)
+}

@@ -390,6 +390,9 @@ func (e *encoding) insertion() (*request, error) {
 	if e.hint.uncertain() {
 		return e.check(q)
 	}
+	if e.unsaid && e.s.mode != modeUpsert {
+		q.predicate = "" // what the service numbers may get the key of another row
+	}
 	if e.s.uncertain == "repeatable" {
 		q.headers = append(q.headers, e.identity()...)
 	}
