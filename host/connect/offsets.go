@@ -15,6 +15,7 @@ import (
 	"github.com/culvert-project/culvert/host/kafka"
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/sdk/go/role"
+	"github.com/culvert-project/culvert/wit"
 )
 
 // ErrNotStopped is the error of a change of offsets under tasks, which would write theirs over it.
@@ -192,6 +193,17 @@ func (c *connector) origin() string {
 	return scheme + "://" + host
 }
 
+// pathForm says how to write what stands in an offset as an absolute URL, where nobody knows yet on which origin paths
+// stand; "" where that is known, or there is none.
+func (c *connector) pathForm(fields []wit.Field) string {
+	absolute := func(f wit.Field) bool { return f.Value.Text != nil && strings.Contains(*f.Value.Text, "://") }
+	if c.origin() != "" || !slices.ContainsFunc(fields, absolute) {
+		return ""
+	}
+	return "; a destination says where the service is, and is asked at the connector's start: here give the path with " +
+		"its query, which begins with /, in place of an absolute URL"
+}
+
 func (c *connector) alterSource(ctx context.Context, entries []offset.Entry) error {
 	binding, err := c.bind()
 	if err != nil {
@@ -220,8 +232,8 @@ func (c *connector) alterSource(ctx context.Context, entries []offset.Entry) err
 			return i.CheckOffset(ctx, e.Partition, fields)
 		})
 		if err != nil {
-			return fmt.Errorf("partition %s: the plugin refuses the offset: %w",
-				offset.AppendFields(nil, e.Partition), err)
+			return fmt.Errorf("partition %s: the plugin refuses the offset: %w%s",
+				offset.AppendFields(nil, e.Partition), err, c.pathForm(e.Offset))
 		}
 		if _, known, _ := c.offsets.Get(c.given.Name, e.Partition); !known {
 			c.log.Warn("an offset is set for a partition that has none yet: a misspelt one is read by nothing",

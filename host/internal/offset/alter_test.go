@@ -87,6 +87,9 @@ func TestAlterAndReset(t *testing.T) {
 	found, err := again.Sorted("a")
 	if diff := cmp.Diff([]Entry{{one, at("y")}}, found); err == nil || diff != "" {
 		t.Errorf("expected the fault of the bad one, found %v\n%s", err, diff)
+	} else if text := err.Error(); !strings.Contains(text, "offset.storage.topic") ||
+		!strings.Contains(text, "culvert offsets reset") {
+		t.Errorf("expected the setting, and what helps, found %v", err)
 	}
 	if err := again.Reset(ctx, "a"); err != nil {
 		t.Fatal(err)

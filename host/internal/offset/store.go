@@ -217,7 +217,9 @@ func (s *Store) take(r *kgo.Record) {
 	}
 	if r.Value != nil {
 		if read.offset, err = ParseFields(r.Value); err != nil {
-			read.fault = fmt.Errorf("offset of connector %s, partition %s (topic %s, partition %d, offset %d): %w",
+			read.fault = fmt.Errorf("offset of connector %s, partition %s (topic %s of offset.storage.topic or "+
+				"offsets.storage.topic, partition %d, offset %d) cannot be read: %w; with the connector stopped, "+
+				"`culvert offsets set` replaces it, and `culvert offsets reset` deletes it, so that all is read again",
 				connector, AppendFields(nil, partition), r.Topic, r.Partition, r.Offset, err)
 		}
 	}

@@ -1,0 +1,37 @@
+package connect
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/host/config"
+	"github.com/culvert-project/culvert/sdk/go/role"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// What is an absolute URL in an offset that is refused is to be written as a path, where only a destination knows the
+// origin.
+func TestPathForm(t *testing.T) {
+	component := wit.Component{Kind: wit.ComponentSource, Settings: []wit.SettingSpec{
+		{Name: "host", Rules: []wit.Rule{{Role: wit.Ptr(role.Address)}}},
+		{Name: "destination", Rules: []wit.Rule{{Role: wit.Ptr(role.Destination)}}},
+	}}
+	for _, c := range []struct {
+		key, at string
+		want    bool
+	}{
+		{"destination", "https://h/x?$skiptoken=1", true},
+		{"destination", "/x?$skiptoken=1", false},
+		{"host", "https://h/x?$skiptoken=1", false},
+	} {
+		given, _ := config.NewConnector("c", []config.Entry{{Key: "name", Value: "c"}, {Key: c.key, Value: "h"}}, nil)
+		k := &connector{component: component, given: given}
+		if c.key == "host" {
+			k.component.Settings = component.Settings[:1]
+		}
+		text := k.pathForm([]wit.Field{wit.IntegerField("n", 1), wit.TextField("url", c.at)})
+		if strings.Contains(text, "begins with /") != c.want {
+			t.Errorf("%v: found %q", c, text)
+		}
+	}
+}
