@@ -35,9 +35,9 @@ const (
 	// stalledTime is how long after its last call a connector is at work: one that waits longer, for a slow service or
 	// for Kafka, holds up nobody.
 	stalledTime = time.Second
-	// growSlowly and growQuickly are how often there may be one more connector at work while others wait, two where there are twice as
-	// many as at the beginning: slowly while processors are busy, since more would only wait for them, quickly when none
-	// was for as long. lookEvery is how often the queue is looked at.
+	// growSlowly and growQuickly are how often there may be one more connector at work while others wait, two where
+	// there are twice as many as at the beginning: slowly while processors are busy, since more would only wait for
+	// them, quickly when one has been free for as long. lookEvery is how often the queue is looked at.
 	growSlowly  = time.Second
 	growQuickly = 100 * time.Millisecond
 	lookEvery   = 20 * time.Millisecond
@@ -47,8 +47,8 @@ const (
 
 // admission has the memory of all guests together keep to a bound, by letting connectors in, in the order in which they
 // came. A connector is in as long as it has instances. Then it gets the first instance of each further plugin at once,
-// so that no page waits for its transforms; more of the same plugin only where there is room and nobody waits for it. One
-// connector is always let in.
+// so that no page waits for its transforms; more of the same plugin only where there is room and nobody waits for it.
+// One connector is always let in.
 //
 // Far below the bound it has connectors begin one after another: a few for each processor are at work side by side,
 // since more would hold memory and wait for a processor. Who waits for a service is not at work. As long as others wait

@@ -283,7 +283,8 @@ func (c crowded) answered(ctx context.Context, t *testing.T, connector string, p
 }
 
 // Far below the bound of memory a few connectors begin, and each second one more while others wait and the processors
-// are busy, two where there are twice as many. When nobody has waited for a while it is a few again. Nothing is said of a lack of memory.
+// are busy, two where there are twice as many. When nobody has waited for a while it is a few again. Nothing is said of
+// a lack of memory.
 func TestConnectorsComeOneAfterAnother(t *testing.T) {
 	c := bounded(t, 0)
 	plugin.SideBySide(c.Manager, 3, false)
@@ -368,9 +369,9 @@ func TestManyWithSlowServicesBegin(t *testing.T) {
 	})
 }
 
-// While connectors wait for their turn to begin, those that have begun keep what is idle, get second instances and come
-// back at once when it was closed; what is asked once is answered, of those that wait, too. Who gives up is told what it
-// waited for, and that one waits long is said once.
+// While connectors wait for their turn to begin, those that have begun keep what is idle, and come back at once when it
+// was closed; what is asked once is answered, of those that wait, too. Who gives up is told what it waited for, and
+// that one waits long is said once.
 func TestBegunConnectorsAreNotHeldUp(t *testing.T) {
 	c := bounded(t, 0)
 	plugin.SideBySide(c.Manager, 2, false)
@@ -418,7 +419,8 @@ func TestBegunConnectorsAreNotHeldUp(t *testing.T) {
 		defer late.Close()
 		within, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
 		defer cancel()
-		if _, err := late.Current().Acquire(within); err == nil || strings.Contains(err.Error(), plugin.MemorySetting) ||
+		_, err := late.Current().Acquire(within)
+		if err == nil || strings.Contains(err.Error(), plugin.MemorySetting) ||
 			!strings.Contains(err.Error(), "turn to begin") {
 			t.Errorf("expected that it was not its turn, found %v", err)
 		}
