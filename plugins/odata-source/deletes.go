@@ -27,6 +27,8 @@ type changes struct {
 	entries []uint64
 	met     map[uint64]bool
 	gone    map[uint64]bool
+	// rowsBefore and goneBefore know the same of the earlier pages of these changes.
+	rowsBefore, goneBefore sieve
 	// waiting is how many entities are being read again; number counts them, last is the origin of the last row handed
 	// on.
 	waiting, number int
@@ -61,6 +63,7 @@ func (c *changes) reset() {
 	c.merged, c.entries, c.met, c.gone, c.again = c.merged[:0], c.entries[:0], nil, nil, nil
 	c.faults, c.waiting, c.number, c.last = c.faults[:0], 0, 0, 0
 	c.held.some, c.began = false, false
+	c.rowsBefore, c.goneBefore = nil, nil
 }
 
 const rereadTag = "again "
@@ -172,19 +175,30 @@ func (pg *page) enter(portion *wit.Portion, row *wit.Row, i int) {
 	}
 	if pg.delta.phase == phaseChanges && row.Key.Size > 0 {
 		h := keyHash(pg.Out.Data[row.Key.Start : row.Key.Start+row.Key.Size])
-		if c.gone[h] {
+		c.entries = append(c.entries, h)
+		if c.met != nil {
+			c.met[h] = true
+		}
+		if c.gone[h] || c.goneBefore.knows(h) {
 			if keys := f.splitKey(pg.Out.Data[row.Key.Start : row.Key.Start+row.Key.Size]); keys != nil {
 				pg.ask(portion, keys, 0, false)
 				return
 			}
 		}
-		c.entries = append(c.entries, h)
-		if c.met != nil {
-			c.met[h] = true
-		}
 	}
 	pg.Out.Data = f.tell(row, pg.Out.Data, pg.changeOf(nil))
 	c.merged = append(c.merged, *row)
+}
+
+// remember notes in the position behind a page of changes which keys came on it, for the pages that follow.
+func (c *changes) remember(next *deltaPosition) {
+	for _, h := range c.entries {
+		c.rowsBefore.add(h)
+	}
+	for h := range c.gone {
+		c.goneBefore.add(h)
+	}
+	next.rows, next.gone = c.rowsBefore.text(), c.goneBefore.text()
 }
 
 // kind is what a row of ODP is: D for a deleted one, B for the state before a change, else 0.
@@ -293,11 +307,11 @@ func (pg *page) bury(portion *wit.Portion, t *decode.Tombstone) {
 			c.met[e] = true
 		}
 	}
-	if c.met[h] {
+	c.gone[h] = true
+	if c.met[h] || c.rowsBefore.knows(h) {
 		pg.ask(portion, raws, when, true)
 		return
 	}
-	c.gone[h] = true
 	pg.Out.Data, c.merged = pg.deletedRows(pg.Out.Data, c.merged, t.Origin, raws, when)
 }
 
@@ -433,7 +447,7 @@ func (pg *page) ask(portion *wit.Portion, raws [][]byte, when int64, timed bool)
 	}
 	a := &again{keys: raws, predicate: at, target: f.entityTarget(at), when: when, timed: timed}
 	c.again[number] = a
-	sdk.Log(wit.LevelInfo, pg.What()+": "+at+" came both as a row and as deleted in one answer: reading it again")
+	sdk.Log(wit.LevelInfo, pg.What()+": "+at+" came as a row and as deleted, or may have: reading it again")
 	portion.Follow = append(portion.Follow, wit.Follow{Request: f.request(rereadTag+number, a.target),
 		Tolerate: []uint16{404, 410}})
 }

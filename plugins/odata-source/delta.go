@@ -227,6 +227,9 @@ func (pg *page) afterDelta() (*deltaPosition, error) {
 		}
 		next.counted = at.counted || at.phase == phaseLoad && pg.feed.odp == nil && paging.Positional(target, next.seen)
 		next.url, next.inside = target, true
+		if at.phase == phaseChanges {
+			pg.changes.remember(&next)
+		}
 		return &next, nil
 	}
 	pg.finished(&next)

@@ -495,6 +495,56 @@ func TestRowAndTombstone(t *testing.T) {
 	}
 }
 
+// TestRowAndTombstoneOnTwoPages: the same where the two are on different pages of one answer, in either order, also
+// where the reader starts anew between them.
+func TestRowAndTombstoneOnTwoPages(t *testing.T) {
+	for _, deleted := range []bool{true, false} {
+		for _, restarted := range []bool{true, false} {
+			for key, other := range map[int]int{3: 2, 5: 1} { // a row on page 1 or 2, the tombstone on the other
+				s := service.New(service.Options{Rows: 20, Switches: service.Switches{PageSize: 2}})
+				f := newFollower(t, s, tracked00("Products")...)
+				if err := f.catchUp(start); err != nil {
+					t.Fatal(err)
+				}
+				for _, changed := range []int{3, 4, 5} {
+					write(t, s, "MERGE", fmt.Sprintf("Products(%d)", changed), map[string]any{"ProductName": "Changed"})
+				}
+				page, again := 0, restarted
+				f.answered = func(q *wit.Request, r *wit.Response) error {
+					if !strings.Contains(q.Target, "Products?") {
+						return nil
+					}
+					page++
+					if again && page == 2 {
+						page--
+						again = false
+						return errKilled
+					}
+					if page == other {
+						at := strings.LastIndex(string(r.Body), "</feed>")
+						r.Body = slices.Concat(r.Body[:at], tombstoneOf(key), r.Body[at:])
+					}
+					if deleted && page == 2 {
+						quietly(s, "DELETE", fmt.Sprintf("Products(%d)", key), nil)
+					}
+					return nil
+				}
+				err := f.catchUp(poll)
+				if restarted && errors.Is(err, errKilled) {
+					f.start()
+					err = f.catchUp(start)
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				if f.equals(s, "Products", "ProductID", "ProductName"); t.Failed() {
+					t.Fatalf("of Products(%d), deleted %t, started anew %t", key, deleted, restarted)
+				}
+			}
+		}
+	}
+}
+
 // TestRereadThatFails: what is read again and is not answered by the service, or by something else than one entity, is
 // no delete. One that no longer meets the filter is.
 func TestRereadThatFails(t *testing.T) {

@@ -22,6 +22,14 @@ func (p *plugin) beginDelta(o *decodedContext, f *feed, position *[]wit.Field, r
 	if at == nil {
 		return 0, &wit.Fault{Kind: wit.FaultInternal, Message: "a page with an empty position"}
 	}
+	rows, err := readSieve(at.rows)
+	if err != nil {
+		return 0, err
+	}
+	gone, err := readSieve(at.gone)
+	if err != nil {
+		return 0, err
+	}
 	pg, n := p.pages.begin(o, f, &response)
 	if pg.Base == "" {
 		pg.Base = at.url
@@ -35,6 +43,7 @@ func (p *plugin) beginDelta(o *decodedContext, f *feed, position *[]wit.Field, r
 		}
 	}
 	pg.changes.reset()
+	pg.changes.rowsBefore, pg.changes.goneBefore = rows, gone
 	return n, nil
 }
 

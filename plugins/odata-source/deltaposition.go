@@ -68,6 +68,9 @@ type deltaPosition struct {
 	owed int
 	// kept is the delta link that is gone on from behind a load that somebody has asked for, "" for none.
 	kept string
+	// rows and gone are sieves, as texts, of the keys of rows and of deleted entities on the earlier pages of these
+	// changes.
+	rows, gone string
 	// followed are the links that led here.
 	followed paging.Trail
 }
@@ -91,6 +94,7 @@ func (p *deltaPosition) items() []paging.Item {
 		{Name: "counted", Flag: &p.counted}, {Name: "hid", Flag: &p.hid}, {Name: "pass", Number: &p.pass, Least: 1},
 		{Name: "owed", Number: &p.owed, Least: 1},
 		{Name: "snapshot", Number: &p.snapshot, Least: 1}, {Name: "kept", Text: &p.kept},
+		{Name: "rows", Text: &p.rows}, {Name: "gone", Text: &p.gone},
 		{Name: "followed", Trail: &p.followed},
 	}
 }
