@@ -119,8 +119,8 @@ func TestDeleteRecordsOfAnyColumn(t *testing.T) {
 	}
 }
 
-// The key of a record that its insert doesn't say is not that of the entity where the service numbers it: an answer with
-// the key of another record of the batch contradicts nothing.
+// The key of a record that its insert doesn't say is not that of the entity where the service numbers it. An answer
+// with the key of another record of the batch contradicts nothing.
 func TestNumberedByTheService(t *testing.T) {
 	w := open(t, shopping(), append(set("00", "Orders"), oneLane)...)
 	h := w.host("Orders")
