@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/datum"
 )
@@ -74,7 +75,7 @@ func (o *cast) add(item string, list []string) *wit.Fault {
 	if len(parts) > 2 {
 		return fail("spec", "Invalid value ["+strings.Join(list, ", ")+"] for configuration renames: Invalid rename mapping: "+item)
 	}
-	name := strings.TrimSpace(parts[len(parts)-1])
+	name := setting.Trim(parts[len(parts)-1])
 	at := slices.Index(castKinds, strings.ToUpper(name))
 	switch {
 	case at < 0:
@@ -88,7 +89,7 @@ func (o *cast) add(item string, list []string) *wit.Fault {
 		o.whole = &to
 		return nil
 	}
-	field := castField{strings.TrimSpace(parts[0]), to}
+	field := castField{setting.Trim(parts[0]), to}
 	if i := slices.IndexFunc(o.fields, func(f castField) bool { return f.name == field.name }); i >= 0 {
 		o.fields[i] = field
 		return nil
@@ -433,7 +434,7 @@ func castParsed(text string, to wit.Kind, stage int) (any, *failure) {
 
 // javaReal reads what Double.parseDouble takes.
 func javaReal(text string, bits int) (float64, bool) {
-	text = javaTrim(text)
+	text = setting.Trim(text)
 	bare := strings.TrimLeft(text[:min(1, len(text))], "+-") + text[min(1, len(text)):]
 	switch bare {
 	case "NaN":

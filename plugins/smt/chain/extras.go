@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/datum"
 )
@@ -145,7 +146,7 @@ func newCoalesce(at side) func(settings) (operation, *wit.Fault) {
 		if err != nil {
 			return nil, err
 		}
-		if o.field = strings.TrimSpace(text); o.field == "" {
+		if o.field = setting.Trim(text); o.field == "" {
 			return nil, invalid("field", text, "String must be non-empty")
 		}
 		if o.fields, err = s.distinct("fields"); err != nil {

@@ -1,8 +1,7 @@
 package chain
 
 import (
-	"strings"
-
+	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/datum"
 )
@@ -29,7 +28,7 @@ func newFlatten(at side) func(settings) (operation, *wit.Fault) {
 	return func(s settings) (operation, *wit.Fault) {
 		o := &flatten{at: at, delimiter: *flattenSpecs[0].DefaultValue}
 		if text, given := s.find("delimiter"); given {
-			o.delimiter = strings.TrimSpace(text)
+			o.delimiter = setting.Trim(text)
 		}
 		return o, nil
 	}

@@ -3,8 +3,8 @@ package chain
 import (
 	"slices"
 	"strconv"
-	"strings"
 
+	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/datum"
 )
@@ -44,7 +44,7 @@ func newHeaderFrom(at side) func(settings) (operation, *wit.Fault) {
 		if err != nil {
 			return nil, err
 		}
-		if how = strings.TrimSpace(how); how != "move" && how != "copy" {
+		if how = setting.Trim(how); how != "move" && how != "copy" {
 			return nil, invalid("operation", how, "String must be one of: move, copy")
 		}
 		o.move = how == "move"
@@ -258,7 +258,7 @@ func newHasHeader(s settings) (condition, *wit.Fault) {
 	if err != nil {
 		return nil, err
 	}
-	if name = strings.TrimSpace(name); name == "" {
+	if name = setting.Trim(name); name == "" {
 		return nil, invalid("name", "", "String must be non-empty")
 	}
 	return &hasHeader{name}, nil
@@ -356,8 +356,8 @@ func newInsertHeader(s settings) (operation, *wit.Fault) {
 	if err != nil {
 		return nil, err
 	}
-	o := &insertHeader{name: strings.TrimSpace(name)}
-	text = strings.TrimSpace(text)
+	o := &insertHeader{name: setting.Trim(name)}
+	text = setting.Trim(text)
 	l, wrong := parseLiteral(text)
 	if wrong == nil {
 		o.nodes, o.value, wrong = l.encode()

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/datum"
 )
@@ -127,9 +128,6 @@ func (p *literalParser) token() string {
 	return p.text[start:]
 }
 
-// javaTrim is String.trim.
-func javaTrim(s string) string { return strings.TrimFunc(s, func(r rune) bool { return r <= ' ' }) }
-
 // take takes the token if it is the expected one, over blank ones.
 func (p *literalParser) take(expected string) bool {
 	if !p.held {
@@ -138,10 +136,10 @@ func (p *literalParser) take(expected string) bool {
 		}
 		p.ahead, p.held = p.token(), true
 	}
-	for javaTrim(p.ahead) == "" && p.at < len(p.text) {
+	for setting.Trim(p.ahead) == "" && p.at < len(p.text) {
 		p.ahead = p.token()
 	}
-	if javaTrim(p.ahead) != expected {
+	if setting.Trim(p.ahead) != expected {
 		return false
 	}
 	p.ahead, p.held = "", false
@@ -195,7 +193,7 @@ func (p *literalParser) parse(depth int) (literal, error) {
 // scalar reads a token that is neither array nor map.
 func (p *literalParser) scalar(depth int) (literal, error) {
 	token := p.next()
-	trimmed := javaTrim(token)
+	trimmed := setting.Trim(token)
 	if trimmed == "" {
 		return literal{literalText, token}, nil
 	}

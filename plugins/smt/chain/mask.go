@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"math/big"
 	"slices"
-	"strings"
 
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
@@ -44,7 +43,7 @@ func newMask(at side) func(settings) (operation, *wit.Fault) {
 		}
 		o := &mask{at: at, fields: fields, order: javaSetOrder(slices.Clone(fields))}
 		if text, given := s.find("replacement"); given {
-			if text = strings.TrimSpace(text); text == "" {
+			if text = setting.Trim(text); text == "" {
 				return nil, invalid("replacement", "", "String must be non-empty")
 			}
 			o.replacement = &text

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/culvert-project/culvert/plugins/smt/pattern"
+	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -178,7 +179,7 @@ func newTopicName(s settings) (condition, *wit.Fault) {
 	if err != nil {
 		return nil, err
 	}
-	if text = strings.TrimSpace(text); text == "" {
+	if text = setting.Trim(text); text == "" {
 		return nil, invalid("pattern", "", "String must be non-empty")
 	}
 	p, err := compile("pattern", text)

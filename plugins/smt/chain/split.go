@@ -3,8 +3,8 @@ package chain
 import (
 	"slices"
 	"strconv"
-	"strings"
 
+	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/datum"
 )
@@ -46,14 +46,14 @@ const rowSize = 100
 func newSplit(s settings) (operation, *wit.Fault) {
 	o := &split{}
 	if text, given := s.find("field"); given {
-		o.field = strings.TrimSpace(text)
+		o.field = setting.Trim(text)
 	}
 	var err *wit.Fault
 	if o.extract, err = s.flag("extract", false); err != nil {
 		return nil, err
 	}
 	if text, given := s.find("empty"); given {
-		switch strings.TrimSpace(text) {
+		switch setting.Trim(text) {
 		case "drop":
 		case "fail":
 			o.failOnEmpty = true

@@ -4,6 +4,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -29,7 +30,7 @@ type stampRouter struct {
 func newStampRouter(s settings) (operation, *wit.Fault) {
 	given := func(spec *wit.SettingSpec) string {
 		if text, ok := s.find(spec.Name); ok {
-			return strings.TrimSpace(text)
+			return setting.Trim(text)
 		}
 		return *spec.DefaultValue
 	}

@@ -59,12 +59,12 @@ func newTimestampConverter(at side) func(settings) (operation, *wit.Fault) {
 	return func(s settings) (operation, *wit.Fault) {
 		o := &timestampConverter{at: at, to: noForm, precision: unixPrecisions["milliseconds"]}
 		field, _ := s.find("field")
-		o.field = strings.TrimSpace(field)
+		o.field = setting.Trim(field)
 		to, err := s.needed("target.type")
 		if err != nil {
 			return nil, err
 		}
-		to = strings.TrimSpace(to)
+		to = setting.Trim(to)
 		for i, name := range timestampForms {
 			if name == to {
 				o.to = timestampForm(i)
@@ -75,12 +75,12 @@ func newTimestampConverter(at side) func(settings) (operation, *wit.Fault) {
 		}
 		if precision, given := s.find("unix.precision"); given {
 			var known bool
-			if o.precision, known = unixPrecisions[strings.TrimSpace(precision)]; !known {
-				return nil, invalid("unix.precision", strings.TrimSpace(precision), "String must be one of: "+strings.Join(precisionNames, ", "))
+			if o.precision, known = unixPrecisions[setting.Trim(precision)]; !known {
+				return nil, invalid("unix.precision", setting.Trim(precision), "String must be one of: "+strings.Join(precisionNames, ", "))
 			}
 		}
 		pattern, _ := s.find("format")
-		if o.pattern = strings.TrimSpace(pattern); o.pattern != "" {
+		if o.pattern = setting.Trim(pattern); o.pattern != "" {
 			var wrong string
 			if o.format, wrong = parseDateFormat(o.pattern); wrong != "" {
 				return nil, fail("format", "Invalid value java.lang.IllegalArgumentException: "+wrong+

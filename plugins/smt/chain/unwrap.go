@@ -3,8 +3,8 @@ package chain
 import (
 	"reflect"
 	"slices"
-	"strings"
 
+	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/datum"
 )
@@ -44,7 +44,7 @@ func newUnwrap(at side) func(settings) (operation, *wit.Fault) {
 	return func(s settings) (operation, *wit.Fault) {
 		o := &unwrap{at: at, wrapper: "results", fields: s.list("fields")}
 		if text, given := s.find("wrapper"); given {
-			if o.wrapper = strings.TrimSpace(text); o.wrapper == "" {
+			if o.wrapper = setting.Trim(text); o.wrapper == "" {
 				return nil, invalid("wrapper", text, "String must be non-empty")
 			}
 		}

@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/datum"
 )
@@ -34,12 +35,12 @@ func newExtract(at side) func(settings) (operation, *wit.Fault) {
 		if err != nil {
 			return nil, err
 		}
-		o := &extract{at: at, name: strings.TrimSpace(text)}
+		o := &extract{at: at, name: setting.Trim(text)}
 		if o.replaceNull, err = s.boolean(replaceNullSpec.Name); err != nil {
 			return nil, err
 		}
 		syntax, given := s.find("field.syntax.version")
-		syntax = strings.TrimSpace(syntax)
+		syntax = setting.Trim(syntax)
 		switch {
 		case !given, strings.EqualFold(syntax, "V1"):
 			o.path = []string{o.name}
@@ -265,7 +266,7 @@ type hoisted struct {
 func newHoist(at side) func(settings) (operation, *wit.Fault) {
 	return func(s settings) (operation, *wit.Fault) {
 		text, err := s.needed("field")
-		return &hoist{at: at, field: strings.TrimSpace(text)}, err
+		return &hoist{at: at, field: setting.Trim(text)}, err
 	}
 }
 
@@ -336,10 +337,10 @@ func newMetadata(at side) func(settings) (operation, *wit.Fault) {
 	return func(s settings) (operation, *wit.Fault) {
 		o := &metadata{at: at}
 		if text, given := s.find("schema.name"); given {
-			o.name = wit.Ptr(strings.TrimSpace(text))
+			o.name = wit.Ptr(setting.Trim(text))
 		}
 		if text, given := s.find("schema.version"); given {
-			n, err := strconv.ParseInt(strings.TrimSpace(text), 10, 32)
+			n, err := strconv.ParseInt(setting.Trim(text), 10, 32)
 			if err != nil {
 				return nil, invalid("schema.version", text, "Not a number of type INT")
 			}

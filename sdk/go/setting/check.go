@@ -27,7 +27,7 @@ type Check struct {
 // Value says what is wrong with a value, "" if nothing: first its kind, then the first rule that it breaks. The value
 // of a password is never repeated.
 func (c Check) Value(spec *wit.SettingSpec, value string) string {
-	value = strings.TrimSpace(value)
+	value = Trim(value)
 	invalid := func(value, why string) string {
 		if c.Secret || spec.Kind == wit.KindPassword {
 			value = Hidden
@@ -98,6 +98,10 @@ func notOfKind(kind wit.SettingKind, value string) string {
 	return "Not a number of type " + kafkaNames[kind]
 }
 
+// Trim is Java's String.trim, by which Kafka takes values: it cuts what is no more than U+0020, and so no other space,
+// such as U+00A0.
+func Trim(text string) string { return strings.TrimFunc(text, func(r rune) bool { return r <= ' ' }) }
+
 // Integer reads a whole number of the size that the kind has, of 64 bits where it has none.
 func Integer(kind wit.SettingKind, value string) (n int64, ok bool) {
 	bits := 64
@@ -107,19 +111,19 @@ func Integer(kind wit.SettingKind, value string) (n int64, ok bool) {
 	case wit.KindInt:
 		bits = 32
 	}
-	n, err := strconv.ParseInt(strings.TrimSpace(value), 10, bits)
+	n, err := strconv.ParseInt(Trim(value), 10, bits)
 	return n, err == nil
 }
 
 // Decimal reads a value of kind double. Infinities and NaN are none: no bound holds for them.
 func Decimal(value string) (f float64, ok bool) {
-	f, err := strconv.ParseFloat(strings.TrimSpace(value), 64)
+	f, err := strconv.ParseFloat(Trim(value), 64)
 	return f, err == nil && !math.IsInf(f, 0) && !math.IsNaN(f)
 }
 
 // Flag reads true, false, 1 and 0 in any case.
 func Flag(value string) (on, ok bool) {
-	switch value = strings.TrimSpace(value); {
+	switch value = Trim(value); {
 	case value == "1", strings.EqualFold(value, "true"):
 		return true, true
 	case value == "0", strings.EqualFold(value, "false"):
@@ -130,13 +134,13 @@ func Flag(value string) (on, ok bool) {
 
 // List cuts a value at its commas, as Kafka does: blanks around items go, an empty value is an empty list.
 func List(value string) []string {
-	value = strings.TrimSpace(value)
+	value = Trim(value)
 	if value == "" {
 		return nil
 	}
 	items := strings.Split(value, ",")
 	for i := range items {
-		items[i] = strings.TrimSpace(items[i])
+		items[i] = strings.Trim(items[i], " \t\n\v\f\r") // what \s is
 	}
 	return items
 }

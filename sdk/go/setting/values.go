@@ -22,7 +22,7 @@ func (t *Table) Values(given []wit.Setting) Values { return Values{t, given} }
 func (v Values) Given(name string) (value string, ok bool) {
 	for i := len(v.given) - 1; i >= 0; i-- {
 		if v.given[i].Name == name {
-			return strings.TrimSpace(v.given[i].Value), true
+			return Trim(v.given[i].Value), true
 		}
 	}
 	return "", false
