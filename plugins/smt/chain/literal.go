@@ -197,13 +197,14 @@ func (p *literalParser) scalar(depth int) (literal, error) {
 	if trimmed == "" {
 		return literal{literalText, token}, nil
 	}
+	trimmed = asciiDigits(trimmed)
 	first := trimmed[0]
 	digit := first >= '0' && first <= '9'
 	if digit {
 		// a colon divides tokens: a time is of five
 		start := p.mark()
 		if rest, ok := p.nextTokens(4); ok {
-			if l, ok := temporal(trimmed + rest); ok {
+			if l, ok := temporal(trimmed + asciiDigits(rest)); ok {
 				return l, nil
 			}
 		}
@@ -233,7 +234,7 @@ func (p *literalParser) quoted() literal {
 	for p.more() && !p.take(`"`) {
 		content.WriteString(p.next())
 	}
-	if l, ok := temporal(content.String()); ok {
+	if l, ok := temporal(asciiDigits(content.String())); ok {
 		return l
 	}
 	return literal{literalText, content.String()}

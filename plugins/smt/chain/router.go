@@ -61,6 +61,8 @@ func newRouter(s settings) (operation, *wit.Fault) {
 
 // parse reads Java's replacement syntax: $1, ${name}, and a backslash in front of what stands for itself.
 func (o *router) parse(text string) {
+	const digits = "0123456789"
+	const named = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ" + digits
 	wrong := func(class, why string) { o.wrong = &failure{class: class, text: why} }
 	var plain strings.Builder
 	flush := func() {
@@ -81,9 +83,20 @@ func (o *router) parse(text string) {
 		case text[i] != '$':
 			plain.WriteByte(text[i])
 		case i+1 < len(text) && text[i+1] == '{':
-			name, _, closed := strings.Cut(text[i+2:], "}")
+			rest := text[i+2:]
+			name := rest[:len(rest)-len(strings.TrimLeft(rest, named))]
 			group, known := o.pattern.Names[name]
-			if !closed || !known {
+			switch {
+			case name == "":
+				wrong(illegalArgument, "named capturing group has 0 length name")
+				return
+			case !strings.HasPrefix(rest[len(name):], "}"):
+				wrong(illegalArgument, "named capturing group is missing trailing '}'")
+				return
+			case strings.ContainsAny(name[:1], digits):
+				wrong(illegalArgument, "capturing group name {"+name+"} starts with digit character")
+				return
+			case !known:
 				wrong(illegalArgument, "No group with name {"+name+"}")
 				return
 			}

@@ -1,0 +1,131 @@
+//go:build real
+
+package transform
+
+import (
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// literal is a text that SimpleHeaderConverter parses: numbers by their size, dates, lists, maps, quoted text, and what
+// is nearly one of those.
+func (g chance) literal(depth int) string {
+	space := func() string { return g.of("", "", "", " ", "\t", "  ") }
+	digits := func(n int) string {
+		var b strings.Builder
+		for range 1 + g.IntN(n) {
+			b.WriteByte(byte('0' + g.IntN(10)))
+		}
+		return b.String()
+	}
+	var text string
+	switch g.IntN(12 + 4*min(depth, 1)) {
+	case 0:
+		text = g.of("127", "128", "-128", "-129", "32767", "32768", "-32769", "2147483647", "2147483648", "-2147483649",
+			"9223372036854775807", "9223372036854775808",
+			"-9223372036854775809", "1e3", "1E400", "0x10", "007", "-0", "+1", "1_000")
+	case 1:
+		text = g.of("", "-", "+") + digits(22)
+	case 2:
+		text = g.of("", "-") + digits(9) + "." + digits(g.IntN(12)+1)
+	case 3:
+		text = g.of("", "-", "+") + digits(4) + g.of(".", "") + digits(3) + g.of("e", "E", "E+", "e-") + digits(2)
+	case 4:
+		text = fmt.Sprintf("%04d-%02d-%02d", g.IntN(3000), g.IntN(14), g.IntN(33))
+	case 5:
+		text = fmt.Sprintf("%02d:%02d:%02d.%03d%s", g.IntN(26), g.IntN(62), g.IntN(62), g.IntN(1000), g.of("Z", "", "+01:00"))
+	case 6:
+		text = fmt.Sprintf("%04d-%02d-%02dT%02d:%02d:%02d.%03d%s", 1900+g.IntN(200), 1+g.IntN(12), 1+g.IntN(31), g.IntN(24),
+			g.IntN(60), g.IntN(60), g.IntN(1000), g.of("Z", "Z", "Z", "", "+0100", "-05:00"))
+	case 7:
+		text = g.of("true", "false", "null", "TRUE", "False", "NULL", "nulls", "truefalse", "NaN", "Infinity", "-Infinity",
+			"1f", "1d", "1L", "٣٠٠", "-٣.٥", "٢٠٢٤-٠٢-٢٩",
+			"\u00a0", "\u3000x", "\x01", "1.5F", "2D", ".5", "5.", ".", "-", "+", "e", "1e", "--1")
+	case 8, 9:
+		text = strconv.Quote(g.of("", "a", "a b", "ä", "1", "true", `q"q`, `\`, ",", "]", "2024-02-29", "٢٠٢٤-٠٢-٢٩",
+			":"))
+		if g.in(4) {
+			text = text[:len(text)-1]
+		}
+	case 10:
+		text = g.of("a", "text", "ä", "a b", "😀", "a,b", "a:b", ":", ",", `\`, `\"`, `\:`, `a\,b`,
+			"[", "]", "{", "}", "[]", "{}",
+			"[,]", "{:}", "{,}", "[}", "{]", "[[", "[]]", "'a'", "\u00a0", "\n")
+	case 11:
+		text = ""
+	case 12, 13:
+		var list []string
+		for range g.IntN(4) {
+			list = append(list, space()+g.literal(depth-1)+space())
+		}
+		text = "[" + strings.Join(list, ",") + g.of("]", "]", "]", "]", ",]", "", "]]")
+	default:
+		var list []string
+		for range g.IntN(3) {
+			list = append(list, space()+g.literal(depth-1)+space()+g.of(":", ":", ":", ":", "", "=")+
+				space()+g.literal(depth-1))
+		}
+		text = "{" + strings.Join(list, ",") + g.of("}", "}", "}", "}", ",}", "", "}}")
+	}
+	return g.of("", "", "", " ") + text + g.of("", "", "", " ")
+}
+
+// numeral is a text that Cast may take for a number, or nearly.
+func (g chance) numeral() string {
+	var b strings.Builder
+	for range 1 + g.IntN(6) {
+		b.WriteString(g.of("0", "1", "9", "127", "128", "32768", "2147483648", "9223372036854775807", ".", "e", "E", "-",
+			"+", "x", "p", "f", "D", "L", " ", "_", "true", "NaN", "Infinity", "٣", "0x", "\u00a0", "é"))
+	}
+	return b.String()
+}
+
+// expression is a regular expression of Java's, or nearly.
+func (g chance) expression() string {
+	var b strings.Builder
+	for range 1 + g.IntN(5) {
+		b.WriteString(g.of("o", "r", "ders", "sap", "-", `\.`, ".", "(.*)", "(.*?)", "(o|s)", "[a-z]", "[^a-c]", `\w`, `\W`,
+			`\d`, `\b`, `\B`, "^", "$", "|", "(?i)", "(?:a)", "(?<n>r)", `\k<n>`, `\1`, "+", "*", "?", "{2}", "{1,}", "{,2}",
+			"++", "*+", "(?=r)", "(?!r)", "(?<=o)", "(?<!o)", "(?>o)", `\p{L}`, `\p{Lower}`, `\P{IsDigit}`, "[a-z&&[^o]]",
+			"[[a-c]o]", `\Qa.b\E`, `\x6f`, `\u006f`, `\R`, `\h`, `\X`, "(", ")", "[", "]", "{", `\`, "(?x) # c\n", `\G`, `\A`,
+			`\z`, `\Z`, "(?s)", "(?m)", "(?-i)", "(?i:O)", `\p{javaLowerCase}`))
+	}
+	return b.String()
+}
+
+// Texts by chance that transforms parse by Java's rules come to what Kafka's make of them: literals of headers, texts
+// that become numbers, dates by patterns, and regular expressions with their replacements.
+func TestRealTexts(t *testing.T) {
+	cases, seed := int(number(t, "CULVERT_ORACLE_CASES", 1000)), number(t, "CULVERT_ORACLE_SEED", 3)
+	t.Logf("CULVERT_ORACLE_SEED=%d", seed)
+	g := chance{rand.New(rand.NewPCG(seed, 6))}
+	failed, _, refused := compare(t, cases, func() string {
+		stage := map[string]string{}
+		value := g.scalar()
+		switch g.IntN(4) {
+		case 0, 1:
+			stage["type"], stage["header"], stage["value.literal"] = kafka+"InsertHeader", "h", g.literal(2)
+		case 2:
+			stage["type"], stage["spec"] = kafka+"Cast$Value", g.kind()
+			text, _ := json.Marshal(g.numeral())
+			value = string(text)
+		case 3:
+			stage["type"], stage["regex"] = kafka+"RegexRouter", g.expression()
+			stage["replacement"] = g.of("x", "$0", "$1y", "${n}", "a$2", `\$1`, `\`, "$", "${", "$10", `\x`)
+		}
+		text, _ := json.Marshal(stage)
+		schema := "null"
+		if strings.HasPrefix(value, `"`) {
+			schema = g.of("null", `{"type":"string","optional":false}`)
+		}
+		payload := `{"schema":` + schema + `,"payload":` + value + `}`
+		return "stage " + string(text) + fmt.Sprintf("\nrecord {\"topic\":%q,\"value\":%s}", g.topic(), payload)
+	})
+	if failed == 0 || refused == 0 || failed+refused > cases*3/4 {
+		t.Errorf("expected some to fail, some to be refused and a quarter neither, found %d and %d", failed, refused)
+	}
+}
