@@ -226,16 +226,12 @@ func sameRefusal(want string, err error) bool {
 	}
 	_, why, _ = strings.Cut(why, ": ") // the class
 	why, _, _ = strings.Cut(why, "\n") // below it is a regular expression with the place at fault
-	why = place.ReplaceAllString(why, "")
 	if _, behind, found := strings.Cut(want, " for configuration "); found { // lines of a value are one line here
 		why, _, _ = strings.Cut(behind, "\n")
-		why = place.ReplaceAllString(why, "")
+		why = strings.SplitAfter(why, "Invalid regex: ")[0] // what is wrong is in the words of the JVM
 	}
 	return strings.Contains(err.Error(), stage+", ") && strings.Contains(err.Error(), why)
 }
-
-// place is where Java's compiler of regular expressions stood when it found a fault.
-var place = regexp.MustCompile(` near index [0-9]+$`)
 
 // refusedByName tells whether we refuse a regular expression for a part that RATIONALE names.
 func refusedByName(err error) bool {
