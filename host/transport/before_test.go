@@ -17,7 +17,8 @@ func TestWhatIsAskedBeforeHoldsNothing(t *testing.T) {
 	}{"it waits": {0}, "it held no longer": {2}} {
 		t.Run(name, func(t *testing.T) {
 			g := &gateway{}
-			service(t, g.ServeHTTP, func(c *Config) { c.Limits.Concurrent = 1 }, func(t *testing.T, sink *Client, _ *wires) {
+			one := func(c *Config) { c.Limits.Concurrent = 1 }
+			service(t, g.ServeHTTP, one, func(t *testing.T, sink *Client, _ *wires) {
 				other := beside(t, sink, nil)
 				defer other.Close()
 				asked, looked := 0, 0

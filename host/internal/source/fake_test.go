@@ -264,7 +264,8 @@ func (r *reader) Subscribe(_ context.Context, _ []byte, _ uint32, address string
 		if r.makes {
 			method = "POST"
 		}
-		return wit.Arrangement{Ask: &wit.Need{Requests: []wit.Request{{Method: method, Target: "/open"}}, State: []byte("looked")}}, nil
+		open := wit.Request{Method: method, Target: "/open"}
+		return wit.Arrangement{Ask: &wit.Need{Requests: []wit.Request{open}, State: []byte("looked")}}, nil
 	}
 	r.subscribed = append(r.subscribed, address)
 	return wit.Arrangement{Done: wit.Ptr(r.subscription)}, nil

@@ -224,9 +224,11 @@ func sameRefusal(want string, err error) bool {
 	if !refused || err == nil {
 		return false
 	}
-	_, why, _ = strings.Cut(why, ": ")                                       // the class
-	why, _, _ = strings.Cut(why, "\n")                                       // below it is a regular expression with the place at fault
-	if _, behind, found := strings.Cut(want, " for configuration "); found { // lines of a value are one line here
+	_, why, _ = strings.Cut(why, ": ") // the class
+	// Below the first line is a regular expression with the place at fault.
+	why, _, _ = strings.Cut(why, "\n")
+	// Lines of a value are one line here.
+	if _, behind, found := strings.Cut(want, " for configuration "); found {
 		why, _, _ = strings.Cut(behind, "\n")
 		why = strings.SplitAfter(why, "Invalid regex: ")[0] // what is wrong is in the words of the JVM
 	}

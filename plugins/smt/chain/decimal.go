@@ -49,8 +49,8 @@ func parseDecimal(text string) (d decimal, ok bool) {
 	return d, ok
 }
 
-// asciiDigits puts 0 to 9 in the place of other digits, such as those of Arabic, which Java reads as well in whole numbers
-// and in BigDecimal: of a pair of surrogates it reads none.
+// asciiDigits puts 0 to 9 in the place of other digits, such as those of Arabic, which Java reads as well in whole
+// numbers and in BigDecimal: of a pair of surrogates it reads none.
 func asciiDigits(text string) string {
 	return strings.Map(func(r rune) rune {
 		if r >= utf8.RuneSelf && r <= 0xffff && unicode.Is(unicode.Nd, r) {
