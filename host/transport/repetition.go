@@ -61,8 +61,8 @@ const (
 // rules in the order in which they are asked. Those from refusedToken on are asked about answers alone.
 var rules = []func(*repetition, context.Context, *outcome) (decision, error){
 	(*repetition).noLonger, (*repetition).staleToken, (*repetition).otherSecret, (*repetition).doubtedSecret,
-	(*repetition).noAnswer, (*repetition).refusedToken, (*repetition).endedSession, (*repetition).redirect, (*repetition).refusedByProxy,
-	(*repetition).awayConnector, (*repetition).askedAgain,
+	(*repetition).noAnswer, (*repetition).refusedToken, (*repetition).endedSession, (*repetition).redirect,
+	(*repetition).refusedByProxy, (*repetition).awayConnector, (*repetition).askedAgain,
 }
 
 const (
