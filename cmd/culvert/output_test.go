@@ -61,6 +61,28 @@ func TestDisplayOnATerminal(t *testing.T) {
 	}
 }
 
+// No more lines are shown than there are rows above the cursor's, and none is longer than there are columns: moving up
+// would not find them again. The size is asked for each time.
+func TestDisplayFitsTheTerminal(t *testing.T) {
+	var out bytes.Buffer
+	d := newDisplay(&out)
+	d.terminal = true
+	columns, rows := 10, 4
+	d.size = func() (int, int) { return columns, rows }
+	d.show([]string{"orders 123456\n", "日本語日本語\n", "c 1\n"})
+	d.show([]string{"a 1\n", "b 1\n", "c 1\n", "d 1\n"})
+	columns, rows = 0, 0 // nobody knows
+	d.show([]string{"orders 123456\n", "b 1\n", "c 1\n", "d 1\n"})
+	columns, rows = 80, 1
+	d.show([]string{"a 1\n", "b 1\n"})
+	up := func(n string) string { return "\x1b[" + n + "A\x1b[J" }
+	want := "orders 12\n日本語日\nc 1\n" + up("3") + "a 1\nb 1\n… and 2 m\n" + up("3") +
+		"orders 123456\nb 1\nc 1\nd 1\n" + up("4") + "… and 2 more\n"
+	if diff := cmp.Diff(want, out.String()); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func TestDisplayElsewhere(t *testing.T) {
 	var out bytes.Buffer
 	d := newDisplay(&out)

@@ -10,20 +10,24 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/text/width"
+
 	"github.com/culvert-project/culvert/host/connect"
 	"github.com/culvert-project/culvert/host/guard"
 	"github.com/culvert-project/culvert/host/plugin"
 )
 
-// display shows what each connector is doing: on a terminal lines that are written over, else a line for each every two
-// seconds for as long as something changes. What else goes to the same place is written through it, above the live
-// lines. It has a goroutine from follow to the end.
+// display shows what each connector is doing: on a terminal lines that are written over, as many as it has room for and
+// none longer than it is wide, else a line for each every two seconds for as long as something changes. What else goes
+// to the same place is written through it, above the live lines. It has a goroutine from follow to the end.
 type display struct {
 	mu       sync.Mutex
 	out      io.Writer
 	terminal bool
-	shown    int // live lines on the screen
-	live     []string
+	// size of the terminal in columns and rows, which changes; zero: nobody knows.
+	size  func() (width, height int)
+	shown int // live lines on the screen
+	live  []string
 }
 
 const (
@@ -32,7 +36,16 @@ const (
 )
 
 func newDisplay(out io.Writer) *display {
-	return &display{out: out, terminal: isTerminal(out)}
+	return &display{out: out, terminal: isTerminal(out), size: func() (int, int) { return terminalSize(out) }}
+}
+
+// terminalSize is what the system says of a terminal, zero where it says nothing.
+func terminalSize(out io.Writer) (width, height int) {
+	f, ok := out.(*os.File)
+	if !ok {
+		return 0, 0
+	}
+	return windowSize(f.Fd())
 }
 
 func isTerminal(out io.Writer) bool {
@@ -123,11 +136,53 @@ func (d *display) paint() {
 		return
 	}
 	var b bytes.Buffer
-	for _, line := range d.live {
+	lines := fitting(d.live, d.size)
+	for _, line := range lines {
 		b.WriteString(line)
 	}
 	d.out.Write(b.Bytes())
-	d.shown = len(d.live)
+	d.shown = len(lines)
+}
+
+// fitting are the lines that a terminal shows as they are: one that wraps, or has left at the top, is not found again
+// by moving up. The cursor stands in a row of its own, and the last column stays free: some terminals wrap there.
+func fitting(lines []string, size func() (width, height int)) []string {
+	columns, rows := size()
+	if room := max(rows-1, 1); rows > 0 && len(lines) > room {
+		more := len(lines) - room + 1
+		lines = append(slices.Clone(lines[:room-1]), fmt.Sprintf("… and %d more\n", more))
+	}
+	if columns <= 0 {
+		return lines
+	}
+	cut := make([]string, len(lines))
+	for i, line := range lines {
+		cut[i] = within(strings.TrimSuffix(line, "\n"), columns-1) + "\n"
+	}
+	return cut
+}
+
+// within is as much of a text as there are columns for.
+func within(text string, columns int) string {
+	for i, r := range text {
+		if columns -= columnsOf(r); columns < 0 {
+			return text[:i]
+		}
+	}
+	return text
+}
+
+// columnsOf is how many columns a letter takes at most.
+func columnsOf(r rune) int {
+	switch width.LookupRune(r).Kind() {
+	case width.EastAsianWide, width.EastAsianFullwidth:
+		return 2
+	case width.EastAsianAmbiguous:
+		if r != '…' {
+			return 2
+		}
+	}
+	return 1
 }
 
 // rates remembers the last counts of each connector, for rows a second.
