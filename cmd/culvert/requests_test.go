@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"regexp"
 	"strings"
@@ -45,5 +46,24 @@ func TestRequestsAtDebug(t *testing.T) {
 	r = p.run("ping", "-p", closed, "-s", service.NorthwindPath, "--log-level", "debug", "--plugins", plugins(t))
 	if want := fmt.Sprintf("msg=request method=GET path=%s/$metadata status=0 bytes=0 ms=", northwind); !strings.Contains(r.stderr, want) || !strings.Contains(r.stderr, "connection refused") {
 		t.Errorf("expected %q and the reason in\n%s", want, r.stderr)
+	}
+
+	// As JSON each line is an object, which says where it was written.
+	r = p.run("ping", "-p", closed, "-s", service.NorthwindPath, "--log-level", "debug", "--log-format", "json",
+		"--plugins", plugins(t))
+	requests := 0
+	for line := range strings.Lines(r.stderr) {
+		var l map[string]any
+		if json.Unmarshal([]byte(line), &l) == nil && l["msg"] == "request" && l["level"] == "DEBUG" &&
+			l["status"] == 0.0 && regexp.MustCompile(`^transport\..+:\d+$`).MatchString(fmt.Sprint(l["ohja.location"])) {
+			requests++
+		}
+	}
+	if requests == 0 {
+		t.Errorf("expected requests in JSON, found\n%s", r.stderr)
+	}
+	r = p.run("ping", "-p", closed, "-s", service.NorthwindPath, "--log-format", "xml", "--plugins", plugins(t))
+	if r.code != exitWrong || !strings.Contains(r.stderr, `--log-format: expected text or json, found "xml"`) {
+		t.Errorf("exit %d\n%s", r.code, r.stderr)
 	}
 }

@@ -17,12 +17,13 @@ import (
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/guard"
 	"github.com/culvert-project/culvert/host/logging"
+	"github.com/culvert-project/culvert/host/shown"
 )
 
 // installation is what the commands that read configuration have in common.
 type installation struct {
 	plugins, data, folder string
-	logLevel              string
+	logLevel, logFormat   string
 	set                   []string
 }
 
@@ -30,16 +31,38 @@ type installation struct {
 func (in *installation) flags(c *cobra.Command, logLevel string) {
 	dataFlag(c, &in.data)
 	c.Flags().StringVar(&in.plugins, "plugins", "", "`folder` with .wasm plugins, besides those that are built in and plugin.path")
-	c.Flags().StringVar(&in.logLevel, "log-level", logLevel, "debug, info, warn or error")
+	in.logFlags(c, logLevel)
 	c.Flags().StringArrayVar(&in.set, "set", nil, "a setting of the worker, as `name=value`, whatever its file says")
 }
+
+// logFlags declares how lines are logged; level is the default of the least level that is shown.
+func (in *installation) logFlags(c *cobra.Command, level string) {
+	c.Flags().StringVar(&in.logLevel, "log-level", level, "debug, info, warn or error")
+	c.Flags().StringVar(&in.logFormat, "log-format", logText, "text, or json: an object in each line, which also says where in the program it is written (ohja.location)")
+}
+
+// Forms of lines that are logged.
+const (
+	logText = "text"
+	logJSON = "json"
+)
 
 func (in *installation) logger(stderr io.Writer) (*slog.Logger, error) {
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(in.logLevel)); err != nil {
 		return nil, wrong(fmt.Errorf("--log-level: expected debug, info, warn or error, found %q", in.logLevel))
 	}
-	log := logging.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: logging.Lowest}), level)
+	options := &slog.HandlerOptions{Level: logging.Lowest}
+	var lines slog.Handler
+	switch in.logFormat {
+	case logText:
+		lines = slog.NewTextHandler(stderr, options)
+	case logJSON:
+		lines = logging.Located(slog.NewJSONHandler(shown.Writer{To: stderr}, options))
+	default:
+		return nil, wrong(fmt.Errorf("--log-format: expected text or json, found %q", in.logFormat))
+	}
+	log := logging.New(lines, level)
 	takeLibraries(log)
 	return log, nil
 }

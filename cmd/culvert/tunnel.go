@@ -59,7 +59,7 @@ ports uses the cluster with the rights of the file: keep to 127.0.0.1.`,
 			return nil
 		},
 	}
-	c.Flags().StringVar(&in.logLevel, "log-level", "info", "debug, info, warn or error")
+	in.logFlags(c, "info")
 	c.Flags().StringVarP(&file, "properties", "p", "", "`file` of a worker")
 	c.Flags().StringVar(&listen, "listen", "127.0.0.1:9092", "`address` that stands for bootstrap.servers; brokers get the ports behind it")
 	return c

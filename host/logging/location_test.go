@@ -1,0 +1,29 @@
+package logging
+
+import (
+	"bytes"
+	"encoding/json"
+	"log/slog"
+	"runtime"
+	"strconv"
+	"testing"
+)
+
+// A line in JSON says where it was written, beside its own attributes and those of its logger.
+func TestLocated(t *testing.T) {
+	var out bytes.Buffer
+	log := New(Located(slog.NewJSONHandler(&out, nil)), slog.LevelInfo).With("connector", "orders")
+	for range 2 { // the second time it is known
+		out.Reset()
+		log.Warn("here", "task", 1)
+		_, _, line, _ := runtime.Caller(0)
+		var found map[string]any
+		if err := json.Unmarshal(out.Bytes(), &found); err != nil {
+			t.Fatal(err)
+		}
+		if want := "logging.TestLocated:" + strconv.Itoa(line-1); found[LocationKey] != want || found["msg"] != "here" ||
+			found["level"] != "WARN" || found["connector"] != "orders" || found["task"] != 1.0 {
+			t.Errorf("expected it at %s, found %s", want, &out)
+		}
+	}
+}
