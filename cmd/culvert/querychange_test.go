@@ -1,0 +1,71 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/examples/demo-service/service"
+)
+
+// namesOf tells whether what differs is one part, of this name, now.
+func namesOf(said, name string) bool {
+	differs, _, _ := strings.Cut(said, ")")
+	_, now, ok := strings.Cut(differs, ", now ")
+	now = strings.TrimLeft(now, `\"`)
+	return ok && strings.HasPrefix(now, name) && !strings.Contains(now, " ")
+}
+
+// TestChangedQuery: a stored delta link is not gone on from with another filter, client, host or user, and the message
+// names which; query.change = reload reads the set anew, and the topic equals the service again (T10).
+func TestChangedQuery(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	s, address := demo(t, service.Options{Rows: 20, Switches: service.Switches{Delta: "links"}})
+	run := func(changed ...string) result {
+		lines := append(source("changes", address, "Products"), "sap.odata.sap.client=100", "sap.odata.user.name=one", "sap.odata.user.pwd=secret",
+			"sap.odata#00.track-changes=1", "sap.odata#00.exec-period=60")
+		for _, line := range changed {
+			name, _, _ := strings.Cut(line, "=")
+			lines = slices.DeleteFunc(lines, func(old string) bool { return strings.HasPrefix(old, name+"=") })
+			lines = append(lines, line)
+		}
+		return p.run("run", "--once", "--plugins", plugins(t), "--data", p.data, p.file("changes.properties", lines...))
+	}
+	if r := run(); r.code != 0 {
+		t.Fatal(r.stderr)
+	}
+	rows := len(p.records("Products"))
+	for what, changed := range map[string][]string{
+		"filter=": {"sap.odata#00.filter#00.property=UnitPrice", "sap.odata#00.filter#00.option=ge", "sap.odata#00.filter#00.low=0"},
+		"client=": {"sap.odata.sap.client=200"},
+		"origin=": {"sap.odata.host.address=localhost"},
+		"user=":   {"sap.odata.user.name=two"},
+	} {
+		r := run(changed...)
+		if _, said, found := strings.Cut(r.stderr, "the stored offset belongs to something else ("); r.code == 0 || !found || !namesOf(said, what) {
+			t.Errorf("%s changed: exit %d\n%s", what, r.code, r.stderr)
+		}
+	}
+	if n := len(p.records("Products")); n != rows {
+		t.Errorf("expected that nothing is read under a changed query, found %d records more", n-rows)
+	}
+	newAuthor(t, address).change(1)
+	if r := run("sap.odata.sap.client=200", "sap.odata#00.query.change=reload"); r.code != 0 {
+		t.Fatal(r.stderr)
+	}
+	if n := len(p.records("Products")); n != 2*rows {
+		t.Errorf("expected that the set is read whole, a row more and one less, found %d records behind %d", n, rows)
+	}
+	found := map[string]string{}
+	for _, record := range p.records("Products")[rows:] {
+		product := record["value"].(map[string]any)["payload"].(map[string]any)
+		found[fmt.Sprintf("%.0f", product["ProductID"])], _ = product["ProductName"].(string)
+	}
+	s.Each("Products", func(_ string, fields map[string]string) {
+		if name, there := found[fields["ProductID"]]; !there || name != fields["ProductName"] {
+			t.Errorf("%s: expected %q, found %q", fields["ProductID"], fields["ProductName"], name)
+		}
+	})
+}
