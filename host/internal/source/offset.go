@@ -137,7 +137,7 @@ func (d *digest) parse(s string) bool {
 // difference names where two fingerprints part: the line or the part between separators that is not the same.
 func difference(stored, now string) string {
 	split := func(s string) []string {
-		return strings.FieldsFunc(s, func(r rune) bool { return r == '\n' || r == ';' || r == '|' || r == ',' || r == ' ' })
+		return strings.FieldsFunc(s, func(r rune) bool { return strings.ContainsRune("\n;|, ", r) })
 	}
 	a, b := split(stored), split(now)
 	for i := range max(len(a), len(b)) {
