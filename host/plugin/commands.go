@@ -12,7 +12,7 @@ import (
 const MaxCommands = 100
 
 // ReservedOptions are the names and letters of options that each command of a plugin has from the command line.
-var ReservedOptions = []string{"data", "format", "h", "help", "json", "log-level", "p", "plugins", "properties", "set"}
+var ReservedOptions = []string{"data", "format", "h", "help", "json", "log-format", "log-level", "p", "plugins", "properties", "set"}
 
 // ReservedCommands are those of the command line, which is asked first: a plugin's command of such a name could not be
 // reached. doctor is none of them: culvert doctor runs the plugin's, too.
