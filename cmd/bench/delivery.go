@@ -257,27 +257,11 @@ func (b *bench) store(ctx context.Context, broker, topic string) error {
 	if err != nil {
 		return err
 	}
-	failed := make(chan error, 1)
+	var failed kgo.FirstErrPromise
 	for n := range manyEntries {
 		client.Produce(ctx, &kgo.Record{
 			Key:   fmt.Appendf(nil, `["old-%d",{"service":"/V2/Northwind/Northwind.svc","entityset":"Orders"}]`, n%1000),
-			Value: []byte(`{"seen":` + strconv.Itoa(n) + `,"record":0}`)},
-			func(_ *kgo.Record, err error) {
-				if err != nil {
-					select {
-					case failed <- err:
-					default:
-					}
-				}
-			})
+			Value: []byte(`{"seen":` + strconv.Itoa(n) + `,"record":0}`)}, failed.Promise())
 	}
-	if err := client.Flush(ctx); err != nil {
-		return err
-	}
-	select {
-	case err := <-failed:
-		return err
-	default:
-		return nil
-	}
+	return failed.Err()
 }

@@ -142,26 +142,11 @@ func (c carried) produce(ctx context.Context, client *kgo.Client) error {
 	for i := range value {
 		value[i] = byte(rand.Uint32())
 	}
-	failed := make(chan error, 1)
+	var failed kgo.FirstErrPromise
 	for range c.Records {
-		client.Produce(ctx, &kgo.Record{Value: value}, func(_ *kgo.Record, err error) {
-			if err != nil {
-				select {
-				case failed <- err:
-				default:
-				}
-			}
-		})
+		client.Produce(ctx, &kgo.Record{Value: value}, failed.Promise())
 	}
-	if err := client.Flush(ctx); err != nil {
-		return err
-	}
-	select {
-	case err := <-failed:
-		return err
-	default:
-		return nil
-	}
+	return failed.Err()
 }
 
 // inProcess runs a client in a process of its own.
