@@ -144,6 +144,11 @@ func (g *group) polled() []*kgo.Record {
 func (g *group) Commit(_ context.Context, offsets kafka.Offsets) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	return g.commit(offsets)
+}
+
+// commit is Commit for who holds mu.
+func (g *group) commit(offsets kafka.Offsets) error {
 	g.commits++
 	if g.refuse != nil {
 		return g.refuse

@@ -63,14 +63,15 @@ type mortalConsumer struct {
 	m *mortal
 }
 
-func (c mortalConsumer) Commit(ctx context.Context, offsets kafka.Offsets) error {
+// Commit is one event: were it two, a request could be written and the worker die between them, and the metadata would be
+// made by a task that was told that nothing was sent, as no dead worker makes it.
+func (c mortalConsumer) Commit(_ context.Context, offsets kafka.Offsets) error {
 	c.group.mu.Lock()
-	alive := c.m.alive()
-	c.group.mu.Unlock()
-	if !alive {
+	defer c.group.mu.Unlock()
+	if !c.m.alive() {
 		return errDead
 	}
-	return c.group.Commit(ctx, offsets)
+	return c.group.commit(offsets)
 }
 
 func (c mortalConsumer) Poll(ctx context.Context) ([]*kgo.Record, error) { return c.group.Poll(ctx) }

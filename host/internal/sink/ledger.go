@@ -155,13 +155,15 @@ func (p *partition) knows(offset int64) bool {
 
 // known says where the group is with a partition that is new here (-1: nowhere yet), what an earlier task has settled
 // of it behind that, in order, and of which offsets nobody knows whether they were written. decided: somebody has
-// decided about some of them. unstored: the metadata does not say all of that yet.
+// decided about some of them. unstored: the metadata does not say all of that yet. stored is the metadata where an
+// assignment before this one has stored it, else empty: should the partition go away again before anything else is
+// stored, what it says of requests on their way is known then, too.
 func (l *ledger) known(at topicPartition, committed int64, settled []offsetRange, doubtful map[int64]bool,
-	decided, unstored bool) {
+	decided, unstored bool, stored string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if p := l.partitions[at]; p != nil {
-		p.committed, p.known, p.base, p.doubtful = committed, settled, committed, doubtful
+		p.committed, p.known, p.base, p.doubtful, p.metadata = committed, settled, committed, doubtful, stored
 		p.counted, p.decided = l.limit, decided // to be counted
 		p.earlier = metadata{settled: settled, uncertain: l.doubts.of(at, committed)}.ranges(committed)
 		p.uncommitted = p.uncommitted || unstored

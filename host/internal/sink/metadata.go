@@ -383,7 +383,10 @@ func (t *Task) committed(topic string, partition int32, next int64, text string)
 		}
 	}
 	slices.SortFunc(settled, func(a, b offsetRange) int { return cmp.Compare(a.first, b.first) })
-	t.ledger.known(at, next, settled, open, decided, len(unstored) > 0 || len(n.sent) > 0)
+	if !ours {
+		text = ""
+	}
+	t.ledger.known(at, next, settled, open, decided, len(unstored) > 0 || len(n.sent) > 0, text)
 }
 
 var (

@@ -107,7 +107,7 @@ func TestNotesNeverOutgrowTheirRoom(t *testing.T) {
 				doubts.decide(recordID{"t", 0, spot.first}, errEarlier, 1, 0)
 			}
 		}
-		l.known(at, next, earlier, nil, decided, false)
+		l.known(at, next, earlier, nil, decided, false, "")
 		var records []*kgo.Record
 		count := 12_000
 		if limit < kafka.MaxCommitMetadata {

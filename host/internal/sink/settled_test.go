@@ -163,3 +163,44 @@ func TestNoteOfAPartitionThatGoes(t *testing.T) {
 		}
 	})
 }
+
+// A partition that goes away again before anything of it is stored: what its metadata says of requests on their way is
+// from before the first time, and no less known.
+func TestPartitionLostTwiceBeforeACommit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newWorld(&writer{})
+		x.o.Once, x.o.CommitEvery = false, time.Minute
+		x.service.slow = time.Second
+		x.service.answer = func(n int, _ string) (uint16, error) {
+			if n == 1 {
+				return 409, nil // not written, to be encoded anew
+			}
+			return 201, nil
+		}
+		at := topicPartition{"t", 0}
+		x.group.put("t", 0, "a=1", "a=2")
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- NewTask(x.o).Run(ctx) }()
+		time.Sleep(1500 * time.Millisecond) // a=1 is on its way
+		synctest.Wait()
+		if got := x.metadata(at); got != "sent=0" {
+			t.Fatalf("expected metadata of a request on its way, found %q", got)
+		}
+		x.group.lose(at)
+		x.group.assign(at) // waits for a=1
+		x.group.lose(at)
+		x.group.assign(at)
+		time.Sleep(10 * time.Second)
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		if diff := cmp.Diff([]string{"a=1", "a=1", "a=2"}, x.service.seen()); diff != "" {
+			t.Error(diff)
+		}
+		if x.committed("t", 0) != 2 {
+			t.Errorf("%d committed, expected 2", x.committed("t", 0))
+		}
+	})
+}
