@@ -226,17 +226,17 @@ func (b *bench) entries(ctx context.Context) error {
 	defer service.stop()
 	defer broker.stop()
 	data := filepath.Join(b.dir, "entries")
-	if _, _, err := b.firstRecord(ctx, "e-warm", broker.address, service.port(), data); err != nil {
+	if _, _, err := b.firstRecord(ctx, b.culvert, "e-warm", broker.address, service.port(), data); err != nil {
 		return err
 	}
-	empty, _, err := b.firstRecord(ctx, "e-none", broker.address, service.port(), data)
+	empty, _, err := b.firstRecord(ctx, b.culvert, "e-none", broker.address, service.port(), data)
 	if err != nil {
 		return err
 	}
 	if err := b.store(ctx, broker.address, "offsets-e-many"); err != nil {
 		return err
 	}
-	full, u, err := b.firstRecord(ctx, "e-many", broker.address, service.port(), data)
+	full, u, err := b.firstRecord(ctx, b.culvert, "e-many", broker.address, service.port(), data)
 	if err != nil {
 		return err
 	}

@@ -3,10 +3,10 @@
 //
 //	make bench                              everything
 //	go run ./cmd/bench --culvert bin/culvert pipeline start memory
-//	go run ./cmd/bench --culvert bin/culvert --against FILE pipeline
+//	go run ./cmd/bench --culvert bin/culvert --against FILE --against-tree DIR decode transform pipeline start memory
 //
-// The last one gives the processor time of two binaries, measured in turns, as a ratio; of sinks, which `sink` measures
-// alone, the time that passes, too.
+// The last one measures two commits in turns, of one a binary and the working tree that it was built from, and gives
+// the ratios: of processor time, of memory where that is measured, and of sinks of the time that passes, too.
 package main
 
 import (
@@ -25,20 +25,20 @@ import (
 )
 
 var decoding = benchmark{"./plugins/odata/decode/bench", "BenchmarkPages", `Pages of rows, decoded in the sandbox, in CPU time. ratio is how many times as long encoding/xml's Token loop (Atom) or
-encoding/json into a map (JSON) takes for the same bytes, natively; times-regular is what odd rows take beside regular ones.`, 1, ""}
+encoding/json into a map (JSON) takes for the same bytes, natively; times-regular is what odd rows take beside regular ones.`, 1, "", "guest-ns/row"}
 
 var transforming = benchmark{"./host/internal/transform", "BenchmarkChainOfThree",
-	"Three transforms on a record of 10 fields, the crossing included. Kafka's own classes take 930 ns a record on a warm JVM.", 3, ""}
+	"Three transforms on a record of 10 fields, the crossing included. Kafka's own classes take 930 ns a record on a warm JVM.", 3, "", "cpu-ns/record"}
 
 // fences are what it costs that no plugin can hold up its host, and how well that is kept.
 var fences = []benchmark{
 	{"./plugins/odata/decode/bench", "BenchmarkMetered", `Processor time with the fence of time beside that without (times-metered), and with the engine's own switch, WithCloseOnContextDone
-(times-switched); 40 rounds in turns, medians. Aim: metered at most 1.05, bound 1.15. Decoding of pages:`, 1, "40x"},
-	{"./host/plugin", "BenchmarkFenceOf(Transforms|Describe)", "Three transforms on 500 records, and describe of the source:", 1, "40x"},
-	{"./host/meter", "BenchmarkShortestLoop", "The worst case, a loop of four instructions. Bound 2:", 1, "20x"},
-	{"./host/plugin", "BenchmarkFenceOfLoading", "Loading without a compile cache. Bound 1.10:", 1, "5x"},
+(times-switched); 40 rounds in turns, medians. Aim: metered at most 1.05, bound 1.15. Decoding of pages:`, 1, "40x", ""},
+	{"./host/plugin", "BenchmarkFenceOf(Transforms|Describe)", "Three transforms on 500 records, and describe of the source:", 1, "40x", ""},
+	{"./host/meter", "BenchmarkShortestLoop", "The worst case, a loop of four instructions. Bound 2:", 1, "20x", ""},
+	{"./host/plugin", "BenchmarkFenceOfLoading", "Loading without a compile cache. Bound 1.10:", 1, "5x", ""},
 	{"./host/plugin", "BenchmarkHostile", `Plugins that try to hold up their host, with a deadline of 50 ms: how far past it the call ends (aim 20), the longest runtime.GC()
-meanwhile (aim 100), and what is left of another connector's rate (aim 80 % where a core is left for it):`, 1, "3x"},
+meanwhile (aim 100), and what is left of another connector's rate (aim 80 % where a core is left for it):`, 1, "3x", ""},
 }
 
 // sections are what there is to measure, in the order in which it is printed.
@@ -71,7 +71,8 @@ func main() {
 	}
 	b := &bench{}
 	flag.StringVar(&b.culvert, "culvert", "bin/culvert", "the culvert binary")
-	flag.StringVar(&b.against, "against", "", "another culvert binary: pipeline and sink run both in turns and print the ratios")
+	flag.StringVar(&b.against, "against", "", "another culvert binary: pipeline, sink, start and memory run both in turns and print the ratios")
+	flag.StringVar(&b.tree, "against-tree", "", "the working tree of another commit, with its guests built: decode and transform run the benchmarks of both in turns and print the ratios")
 	flag.IntVar(&b.rows, "rows", 200_000, "order rows in the pipeline")
 	flag.IntVar(&b.rounds, "rounds", 5, "rounds of each measurement")
 	flag.StringVar(&b.feeds, "feeds", "", "only these of the section feeds, by commas: one, fifty, two-hundred-1, two-hundred-8, two-hundred-200")
@@ -86,9 +87,9 @@ func main() {
 
 type bench struct {
 	culvert string
-	// against is a binary that the pipeline is compared with, "": none.
-	against      string
-	rows, rounds int
+	// against is a binary that workers are compared with, tree a working tree whose benchmarks ours are, "": none.
+	against, tree string
+	rows, rounds  int
 	// feeds are the names of the workers with many feeds that are measured, "": all.
 	feeds string
 	// dir is for what a run leaves; service is the demo service's binary.
@@ -117,14 +118,18 @@ func (b *bench) run(ctx context.Context, wanted []string) (err error) {
 }
 
 // benchmark is one of a package's, or several by a pattern, with what its figures are to be compared with, how often it
-// is run, and for how long or how many rounds ("": Go's default).
+// is run, and for how long or how many rounds ("": Go's default). unit is that of the figure which two trees are compared
+// by, "": they are not.
 type benchmark struct {
 	folder, name, about string
 	count               int
-	time                string
+	time, unit          string
 }
 
-func (b benchmark) run(ctx context.Context, _ *bench) error {
+func (b benchmark) run(ctx context.Context, in *bench) error {
+	if in.tree != "" && b.unit != "" {
+		return b.compare(ctx, in)
+	}
 	fmt.Println(b.about)
 	return tool(ctx, "go", "test", "-run", "^$", "-bench", "^"+b.name+"$", "-count", strconv.Itoa(b.count), "-benchtime", cmp.Or(b.time, "1s"), b.folder)
 }

@@ -56,3 +56,10 @@ VmFlags: rd wr mr mw me gd ac
 		t.Errorf("expected %v, found %v", want, found)
 	}
 }
+
+func TestFiguresAreRead(t *testing.T) {
+	found := figures([]byte("goos: linux\nBenchmarkPages/json/orders-2\t12\t 0 ns/op\t 5.5 ratio\t 812.5 guest-ns/row\nBenchmarkOther\t1\t3 ns/op\nPASS\n"), "guest-ns/row")
+	if want := []figure{{"BenchmarkPages/json/orders-2", 812.5}}; !slices.Equal(found, want) {
+		t.Errorf("expected %v, found %v", want, found)
+	}
+}

@@ -12,7 +12,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -212,7 +211,7 @@ var warming = set{"Categories", "json", 3}
 // compare runs the pipeline of two binaries in turns, and prints how the processor time of b.culvert is to that of
 // b.against: the median of the ratios of neighbouring runs, since what else goes on at a machine meets both of a pair.
 func (b *bench) compare(ctx context.Context, service, broker *process) error {
-	sides := [2]struct{ culvert, data string }{{b.culvert, "worker"}, {b.against, "against"}}
+	sides := b.sides()
 	took := make([][2][]float64, len(cases))
 	for at, side := range sides {
 		if _, err := b.onceOf(ctx, side.culvert, side.data, fmt.Sprintf("warm-%d", at), broker.address, service.port(),
@@ -235,14 +234,9 @@ func (b *bench) compare(ctx context.Context, service, broker *process) error {
 	}
 	fmt.Printf("%d order rows in pages of 5,000; %d pairs of runs in turns; the workers' CPU, start and stop in it\n", b.rows, b.rounds)
 	fmt.Printf("ratio is %s to %s: median of the pairs' ratios, the lowest and the highest\n", b.culvert, b.against)
-	fmt.Println("set         format  transforms   s CPU   against   ratio    lowest   highest")
+	fmt.Println("set         format  transforms   s CPU   against   ratio (lowest–highest)")
 	for i, s := range cases {
-		ratios := make([]float64, b.rounds)
-		for n := range ratios {
-			ratios[n] = took[i][0][n] / took[i][1][n]
-		}
-		fmt.Printf("%-10s  %-6s  %10d  %6.2f  %8.2f  %6.3f  %8.3f  %8.3f\n", s.name, s.format, s.transforms, median(took[i][0]), median(took[i][1]),
-			median(ratios), slices.Min(ratios), slices.Max(ratios))
+		fmt.Printf("%-10s  %-6s  %10d  %6.2f  %8.2f   %s\n", s.name, s.format, s.transforms, median(took[i][0]), median(took[i][1]), ratioOf(took[i]))
 	}
 	return b.copied(ctx, broker)
 }
@@ -311,33 +305,42 @@ func start(ctx context.Context, b *bench) error {
 	}
 	defer service.stop()
 	defer broker.stop()
-	var took, processor, peak [2][]float64
-	data := [2]string{"", filepath.Join(b.dir, "start-warm")}
+	sides, folders := b.sides(), []string{"empty data folder (aim 500 ms)", "warm data folder (aim 120 ms)"}
+	var took, processor, peak [2][2][]float64 // by folder and side
 	for round := range b.rounds + 1 {
-		data[0] = filepath.Join(b.dir, fmt.Sprintf("start-empty-%d", round))
-		for side, folder := range data {
-			first, u, err := b.firstRecord(ctx, fmt.Sprintf("s%d-%d", round, side), broker.address, service.port(), folder)
-			if err != nil {
-				return err
+		for folder := range folders {
+			for n := range sides {
+				at := (n + round) % len(sides)
+				data := filepath.Join(b.dir, "start-warm-"+sides[at].data)
+				if folder == 0 {
+					data = filepath.Join(b.dir, fmt.Sprintf("start-empty-%d-%d", round, at))
+				}
+				first, u, err := b.firstRecord(ctx, sides[at].culvert, fmt.Sprintf("s%d-%d-%d", round, folder, at), broker.address, service.port(), data)
+				if err != nil {
+					return err
+				}
+				if round == 0 { // it fills the warm folder
+					continue
+				}
+				took[folder][at] = append(took[folder][at], float64(first.Milliseconds()))
+				processor[folder][at] = append(processor[folder][at], u.cpu.Seconds())
+				peak[folder][at] = append(peak[folder][at], u.peak)
 			}
-			if round == 0 { // it fills the warm folder
-				continue
-			}
-			took[side] = append(took[side], float64(first.Milliseconds()))
-			processor[side] = append(processor[side], u.cpu.Seconds())
-			peak[side] = append(peak[side], u.peak)
 		}
 	}
-	for side, what := range []string{"empty data folder (aim 500 ms)", "warm data folder (aim 120 ms)"} {
+	for folder, what := range folders {
 		fmt.Printf("%-31s %.0f ms to the first record; the run took %.2f s of processor time, at most %.0f MiB (medians of %d)\n",
-			what, median(took[side]), median(processor[side]), median(peak[side]), len(took[side]))
+			what, median(took[folder][0]), median(processor[folder][0]), median(peak[folder][0]), b.rounds)
+		if len(sides) == 2 {
+			fmt.Printf("%-31s ratios to %s: to the first record %s, processor time %s, MiB %s\n", "", b.against, ratioOf(took[folder]), ratioOf(processor[folder]), ratioOf(peak[folder]))
+		}
 	}
 	fmt.Println("Olingo's client on a JVM: 290–390 ms")
 	return nil
 }
 
-func (b *bench) firstRecord(ctx context.Context, name, broker, servicePort, data string) (took time.Duration, u used,
-	err error) {
+func (b *bench) firstRecord(ctx context.Context, culvert, name, broker, servicePort, data string) (took time.Duration,
+	u used, err error) {
 	worker, connector, err := b.configuration(name, broker, servicePort, set{"Orders", "json", 0})
 	if err != nil {
 		return 0, u, err
@@ -360,7 +363,7 @@ func (b *bench) firstRecord(ctx context.Context, name, broker, servicePort, data
 	client.PollFetches(settle)
 	done()
 	var log bytes.Buffer
-	c := exec.CommandContext(ctx, b.culvert, "run", "--once", "--data", data, worker, connector)
+	c := exec.CommandContext(ctx, culvert, "run", "--once", "--data", data, worker, connector)
 	c.Stderr = &log
 	started := time.Now()
 	if err := c.Start(); err != nil {
@@ -384,8 +387,11 @@ func (b *bench) firstRecord(ctx context.Context, name, broker, servicePort, data
 
 // memory is what the worker holds at rest, and at most while pages of growing size stream through.
 func memory(ctx context.Context, b *bench) error {
-	if err := b.idle(ctx); err != nil {
-		return err
+	sides := b.sides()
+	for _, side := range sides {
+		if err := b.idle(ctx, side); err != nil {
+			return err
+		}
 	}
 	fmt.Println("one page of n rows, peak resident memory of the worker:")
 	for i, rows := range []int{1, 10_000, 100_000, 1_000_000} {
@@ -393,7 +399,13 @@ func memory(ctx context.Context, b *bench) error {
 		if err != nil {
 			return err
 		}
-		u, err := b.once(ctx, fmt.Sprintf("m%d", rows), broker.address, service.port(), set{"Orders", "json", 3})
+		var found [2]used
+		for at, side := range sides {
+			if found[at], err = b.onceOf(ctx, side.culvert, side.data, fmt.Sprintf("m%d-%d", rows, at), broker.address, service.port(),
+				set{"Orders", "json", 3}); err != nil {
+				break
+			}
+		}
 		broker.stop()
 		service.stop()
 		if err != nil {
@@ -402,30 +414,34 @@ func memory(ctx context.Context, b *bench) error {
 		if i == 0 {
 			continue // it fills the compile cache
 		}
-		fmt.Printf("%9d rows  %6.0f MiB  %6.1f s CPU\n", rows, u.peak, u.cpu.Seconds())
+		fmt.Printf("%9d rows  %6.0f MiB  %6.1f s CPU", rows, found[0].peak, found[0].cpu.Seconds())
+		if len(sides) == 2 {
+			fmt.Printf("   against %6.0f MiB  %6.1f s", found[1].peak, found[1].cpu.Seconds())
+		}
+		fmt.Println()
 	}
 	return nil
 }
 
 // idle starts a worker without connectors, twice: the first one fills the compile cache.
-func (b *bench) idle(ctx context.Context) error {
-	broker, err := b.broker(ctx, "broker-idle")
+func (b *bench) idle(ctx context.Context, of side) error {
+	broker, err := b.broker(ctx, "broker-idle-"+of.data)
 	if err != nil {
 		return err
 	}
 	defer broker.stop()
 	for _, cache := range []string{"cold", "warm"} {
-		mib, plugins, err := b.atRest(ctx, broker.address)
+		mib, plugins, err := b.atRest(ctx, of, broker.address)
 		if err != nil {
 			return err
 		}
-		fmt.Printf("idle worker, %d components loaded, 5 s after a start with a %s compile cache: %.0f MiB resident (a tuned JVM Connect worker: 136; as shipped: 450–530)\n", plugins, cache, mib)
+		fmt.Printf("%s: idle worker, %d components loaded, 5 s after a start with a %s compile cache: %.0f MiB resident (a tuned JVM Connect worker: 136; as shipped: 450–530)\n", of.culvert, plugins, cache, mib)
 	}
 	return nil
 }
 
 // atRest runs a worker until its REST API answers, and 5 s longer.
-func (b *bench) atRest(ctx context.Context, broker string) (mib float64, plugins int, err error) {
+func (b *bench) atRest(ctx context.Context, of side, broker string) (mib float64, plugins int, err error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return 0, 0, err
@@ -436,7 +452,7 @@ func (b *bench) atRest(ctx context.Context, broker string) (mib float64, plugins
 	if err := os.WriteFile(worker, []byte("bootstrap.servers="+broker+"\nlisteners=http://"+rest+"\n"), 0o644); err != nil {
 		return 0, 0, err
 	}
-	c := exec.CommandContext(ctx, b.culvert, "run", "--data", filepath.Join(b.dir, "idle"), worker)
+	c := exec.CommandContext(ctx, of.culvert, "run", "--data", filepath.Join(b.dir, "idle-"+of.data), worker)
 	if err := c.Start(); err != nil {
 		return 0, 0, err
 	}

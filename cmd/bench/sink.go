@@ -11,7 +11,6 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"time"
 
@@ -156,7 +155,7 @@ func sink(ctx context.Context, b *bench) error {
 }
 
 var encoding = benchmark{"./plugins/odata-sink", "BenchmarkBatchInSandbox",
-	"A batch of 1,000 orders of ten fields, encoded and settled in the sandbox: processor time a row. Aim: 5,000 ns.", 3, ""}
+	"A batch of 1,000 orders of ten fields, encoded and settled in the sandbox: processor time a row. Aim: 5,000 ns.", 3, "", "ns/row"}
 
 // copied runs the sink of one binary, or of two in turns.
 func (b *bench) copied(ctx context.Context, broker *process) error {
@@ -171,10 +170,7 @@ func (b *bench) copied(ctx context.Context, broker *process) error {
 			return err
 		}
 	}
-	sides := []struct{ culvert, data string }{{b.culvert, "worker"}}
-	if b.against != "" {
-		sides = append(sides, struct{ culvert, data string }{b.against, "against"})
-	}
+	sides := b.sides()
 	cpu, wall := make([][2][]float64, len(all)), make([][2][]float64, len(all))
 	stages := make([][][]float64, len(all)) // of the first side: by case, by stage, by round
 	for i := range stages {
@@ -226,12 +222,4 @@ func (b *bench) copied(ctx context.Context, broker *process) error {
 		fmt.Printf("  %11.2f  %8.2f   %s\n", median(wall[i][0]), median(wall[i][1]), ratioOf(wall[i]))
 	}
 	return nil
-}
-
-func ratioOf(took [2][]float64) string {
-	ratios := make([]float64, len(took[0]))
-	for n := range ratios {
-		ratios[n] = took[0][n] / took[1][n]
-	}
-	return fmt.Sprintf("%.3f (%.3f–%.3f)    ", median(ratios), slices.Min(ratios), slices.Max(ratios))
 }

@@ -1,0 +1,99 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// side is a binary that is measured, with the name of its data folder.
+type side struct{ culvert, data string }
+
+// sides are the binary that is measured, and the one that it is compared with, where there is one.
+func (b *bench) sides() []side {
+	all := []side{{b.culvert, "worker"}}
+	if b.against != "" {
+		all = append(all, side{b.against, "against"})
+	}
+	return all
+}
+
+// ratioOf is what the first of two sides took to what the second did: the median of the ratios of neighbouring runs,
+// since what else goes on at a machine meets both of a pair, the lowest and the highest.
+func ratioOf(took [2][]float64) string {
+	ratios := make([]float64, len(took[0]))
+	for n := range ratios {
+		ratios[n] = took[0][n] / took[1][n]
+	}
+	return fmt.Sprintf("%.3f (%.3f–%.3f)", median(ratios), slices.Min(ratios), slices.Max(ratios))
+}
+
+// compare runs a benchmark of this tree and of another one in turns.
+func (m benchmark) compare(ctx context.Context, b *bench) error {
+	trees := [2]string{".", b.tree}
+	var binaries [2]string
+	for n, tree := range trees {
+		binaries[n] = filepath.Join(b.dir, fmt.Sprintf("%s-%d.test", m.name, n))
+		build := exec.CommandContext(ctx, "go", "test", "-c", "-o", binaries[n], m.folder)
+		build.Dir = tree
+		if out, err := build.CombinedOutput(); err != nil {
+			return fmt.Errorf("%s in %s: %w: %s", m.folder, tree, err, out)
+		}
+	}
+	var order []string
+	took := map[string]*[2][]float64{}
+	for round := range b.rounds {
+		for n := range trees {
+			at := (n + round) % 2
+			run := exec.CommandContext(ctx, binaries[at], "-test.run", "^$", "-test.bench", "^"+m.name+"$", "-test.benchtime", "500ms")
+			run.Dir = filepath.Join(trees[at], m.folder)
+			out, err := run.CombinedOutput()
+			if err != nil {
+				return fmt.Errorf("%s in %s: %w: %s", m.name, trees[at], err, out)
+			}
+			for _, f := range figures(out, m.unit) {
+				if took[f.name] == nil {
+					took[f.name], order = &[2][]float64{}, append(order, f.name)
+				}
+				took[f.name][at] = append(took[f.name][at], f.value)
+			}
+		}
+	}
+	fmt.Printf("%s of both trees, medians of %d pairs in turns; the ratio is that of this tree to %s, with the lowest and the highest\n", m.unit, b.rounds, b.tree)
+	for _, name := range order {
+		of := *took[name]
+		if len(of[0]) != len(of[1]) {
+			fmt.Printf("%-60s  one tree alone has it\n", name)
+			continue
+		}
+		fmt.Printf("%-60s  %9.1f  %9.1f   %s\n", name, median(of[0]), median(of[1]), ratioOf(of))
+	}
+	return nil
+}
+
+// figure is what a benchmark has reported in a unit.
+type figure struct {
+	name  string
+	value float64
+}
+
+// figures reads what `go test -bench` prints: a name, a count, and pairs of a value and its unit.
+func figures(out []byte, unit string) (found []figure) {
+	for line := range bytes.Lines(out) {
+		fields := strings.Fields(string(line))
+		if len(fields) < 4 || !strings.HasPrefix(fields[0], "Benchmark") {
+			continue
+		}
+		for n := 2; n+1 < len(fields); n += 2 {
+			if value, err := strconv.ParseFloat(fields[n], 64); err == nil && fields[n+1] == unit {
+				found = append(found, figure{fields[0], value})
+			}
+		}
+	}
+	return found
+}
