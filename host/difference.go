@@ -18,6 +18,7 @@ func Difference(ctx context.Context, c Config, have func(rest string) ([]config.
 		return nil, nil, err
 	}
 	defer h.Close()
+	h.examineOffline(ctx, false)
 	for _, p := range problems {
 		h.log.Warn("the worker's own settings are no part of a reload", "problem", p.String())
 	}

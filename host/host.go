@@ -131,6 +131,7 @@ func New(ctx context.Context, c Config) (*Host, error) {
 		return nil, &SetupError{err}
 	}
 	h.targets = targets
+	h.examineOffline(ctx, true)
 	if c.Once {
 		for _, k := range h.in.Connectors {
 			if k.Target() != config.TargetStarted {
@@ -188,7 +189,8 @@ func Check(ctx context.Context, c Config) (config.Problems, error) {
 	if err != nil {
 		return nil, err
 	}
-	h.Close()
+	defer h.Close()
+	h.examineOffline(ctx, false)
 	return append(problems, h.in.Problems()...), nil
 }
 
@@ -213,17 +215,33 @@ func CheckOnline(ctx context.Context, c Config, wait time.Duration) (config.Prob
 	}
 	defer h.Close()
 	h.checker.Lockouts, h.checker.Online = lockouts, check.NewOnline(h.log, wait)
-	for _, connector := range h.in.Connectors {
-		if connector.Problems.Err() == nil {
-			connector.Problems = unique(append(connector.Problems, h.checker.CheckOnline(ctx, connector)...))
+	h.examine(false, func(connector *config.Connector) config.Problems {
+		offline := h.checker.Check(ctx, connector)
+		if connector.Problems.Err() != nil || offline.Err() != nil {
+			return offline
 		}
-	}
+		return h.checker.CheckOnline(ctx, connector) // which finds again what was found offline
+	})
 	return append(problems, h.in.Problems()...), ctx.Err()
 }
 
-// open reads the configuration, opens the plugins and checks the connectors with them. The problems are the worker's,
-// each connector has its own. toRun: REST listens before anything is compiled, and plugins that no connector needs
-// wait.
+// examine adds what check finds to the problems that each connector has from its file.
+func (h *Host) examine(toRun bool, check func(*config.Connector) config.Problems) {
+	for _, connector := range h.in.Connectors {
+		// What will not run anyway is not looked at with plugins that were not loaded for it.
+		if connector.Problems.Err() == nil || !toRun && len(connector.Entries) > 0 {
+			connector.Problems = append(connector.Problems, check(connector)...)
+		}
+	}
+}
+
+// examineOffline is examine by what can be known without asking services.
+func (h *Host) examineOffline(ctx context.Context, toRun bool) {
+	h.examine(toRun, func(c *config.Connector) config.Problems { return h.checker.Check(ctx, c) })
+}
+
+// open reads the configuration and opens the plugins. The problems are the worker's, each connector has those of its
+// file. toRun: REST listens before anything is compiled, and plugins that no connector needs wait.
 func open(ctx context.Context, c Config, toRun bool) (_ *Host, _ config.Problems, err error) {
 	if c.Data == "" {
 		c.Data = defaultData
@@ -239,21 +257,25 @@ func open(ctx context.Context, c Config, toRun bool) (_ *Host, _ config.Problems
 		return nil, nil, err
 	}
 	h.in = in
-	add := func(err error) {
-		if p := in.Worker.Place(err); p.Warning || p.Setting == "" || !named(problems, p.Setting) {
+	add := func(err error) { // two sides may say the same of one setting: of a key store that both use, say
+		if p := in.Worker.Place(err); !slices.Contains(problems, p) {
 			problems = append(problems, p)
 		}
 	}
+	sound := in.Worker.Sound(problems)
 	var warnings config.Problems
-	if h.kafka, warnings, err = kafka.Parse(ctx, in.Worker.All()); err != nil {
+	if h.kafka, warnings, err = kafka.Parse(ctx, sound); err != nil {
 		add(err)
 	}
 	h.kafka.Follow(in.Worker.Current)
-	for _, w := range warnings {
-		add(w)
+	if _, known := sound["security.protocol"]; known { // else nobody knows what has an effect
+		for _, w := range warnings {
+			add(w)
+		}
 	}
-	if _, err := offset.Parse(in.Worker.All()); err != nil {
-		add(err)
+	_, wrong := offset.Parse(sound)
+	for _, p := range wrong {
+		add(p)
 	}
 	if _, err := kafka.OverridePolicy(in.Worker.Text(kafka.OverridePolicySetting),
 		in.Worker.Text(kafka.OverrideAllowlistSetting)); err != nil {
@@ -297,13 +319,7 @@ func open(ctx context.Context, c Config, toRun bool) (_ *Host, _ config.Problems
 	h.checker = check.Checker{Worker: in.Worker, Plugins: h.plugins, Kafka: h.kafka, Embedded: embedded,
 		Registry:   h.registry,
 		Connectors: in.Connectors}
-	for _, connector := range in.Connectors {
-		// What will not run anyway is not looked at with plugins that were not loaded for it.
-		if connector.Problems.Err() == nil || !toRun && len(connector.Entries) > 0 {
-			connector.Problems = unique(append(connector.Problems, h.checker.Check(ctx, connector)...))
-		}
-	}
-	return h, unique(problems), nil
+	return h, problems, nil
 }
 
 // neededBy are the classes of plugins that connectors name.
@@ -328,24 +344,6 @@ func neededBy(connectors []*config.Connector) []plugin.Needed {
 		}
 	}
 	return needed
-}
-
-// named tells whether a setting is known to be wrong.
-func named(problems config.Problems, setting string) bool {
-	return slices.ContainsFunc(problems, func(p config.Problem) bool { return p.Setting == setting && !p.Warning })
-}
-
-// unique leaves out problems that two sides have found.
-func unique(problems config.Problems) config.Problems {
-	seen := map[config.Problem]bool{}
-	var once config.Problems
-	for _, p := range problems {
-		if !seen[p] {
-			once = append(once, p)
-		}
-		seen[p] = true
-	}
-	return once
 }
 
 // OpenPlugins opens the plugins of a configuration alone: those that are built in, those of plugin.path and of the
@@ -467,8 +465,8 @@ func (h *Host) start(ctx context.Context) (closing closers, err error) {
 	if err != nil {
 		return closing, err
 	}
-	offsets, err := offset.Parse(h.in.Worker.All())
-	if err != nil {
+	offsets, wrong := offset.Parse(h.in.Worker.All())
+	if err := wrong.Err(); err != nil {
 		return closing, &SetupError{err}
 	}
 	store, err := offset.Open(ctx, h.kafka, offsets, h.log)

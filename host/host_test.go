@@ -3,8 +3,10 @@ package host
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -238,6 +240,30 @@ func TestSettingsOfKafkaAreReportedAtTheirLine(t *testing.T) {
 	var setup *SetupError
 	if !errors.As(err, &setup) {
 		t.Errorf("expected a SetupError, found %v", err)
+	}
+}
+
+// What the declarations find wrong is told by nobody else again, and hides nothing that stands beside it.
+func TestProblemsOfAWorkerAreToldOnceEach(t *testing.T) {
+	worker := write(t, "worker.properties", "bootstrap.servers=a:b:c\nsecurity.protocol=FOO\nsasl.mechanism=PLAIN\n"+
+		"offset.flush.interval.ms=soon\noffset.flush.timeout.ms=99999999999\noffset.storage.partitions=0\n"+
+		"offset.storage.topic=a b\n")
+	problems, err := Check(context.Background(), Config{Files: config.Files{Worker: worker}, Data: t.TempDir(),
+		Logger: quiet()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := map[string]int{}
+	for _, p := range problems {
+		if p.File != worker {
+			t.Errorf("expected %s, found %s", worker, p)
+		}
+		found[fmt.Sprintf("%d: %s", p.Line, p.Setting)]++
+	}
+	want := map[string]int{"1: bootstrap.servers": 1, "2: security.protocol": 1, "4: offset.flush.interval.ms": 1,
+		"5: offset.flush.timeout.ms": 1, "6: offset.storage.partitions": 1, "7: offset.storage.topic": 1}
+	if !maps.Equal(found, want) {
+		t.Errorf("expected %v, found %v in\n%s", want, found, problems.Error())
 	}
 }
 

@@ -83,9 +83,10 @@ func newReloader(h *Host) *reloader {
 	return r
 }
 
-// check finds the problems of a connector that are not known yet.
+// check finds the problems of a connector that are not known yet: files that were named one by one have those of the
+// worker's start.
 func (r *reloader) check(ctx context.Context, c *config.Connector) config.Problems {
-	return slices.DeleteFunc(unique(r.checker.Check(ctx, c)),
+	return slices.DeleteFunc(r.checker.Check(ctx, c),
 		func(p config.Problem) bool { return slices.Contains(c.Problems, p) })
 }
 
@@ -130,8 +131,7 @@ func (r *reloader) apply(ctx context.Context, s config.Snapshot) {
 	r.mu.Unlock()
 	r.checker = r.checker.Among(s.Connectors)
 	plan := config.Plan(herder.Now(), s.Connectors, func(c *config.Connector) config.Problems {
-		return r.check(ctx,
-			c)
+		return r.check(ctx, c)
 	}, r.checker.Declared)
 	if ctx.Err() != nil {
 		return // what a check has found was cut off

@@ -326,6 +326,17 @@ func (w *Worker) All() map[string]string {
 	return m
 }
 
+// Sound is All without the settings in which an error is known: whoever reads it finds only what is new.
+func (w *Worker) Sound(known Problems) map[string]string {
+	m := w.All()
+	for _, p := range known {
+		if !p.Warning {
+			delete(m, p.Setting)
+		}
+	}
+	return m
+}
+
 // PluginFolders is plugin.path, as far as its entries are folders, with a warning for each of the others: real workers'
 // files name places of Java plugins, which Kafka Connect passes over too where they do not exist.
 func (w *Worker) PluginFolders() (folders []string, warnings Problems) {

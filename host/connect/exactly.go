@@ -89,8 +89,8 @@ func (c *connector) openOffsets(ctx context.Context) (err error) {
 	if topic == "" && !(elsewhere && c.exactly()) || topic == c.o.Worker.Text("offset.storage.topic") && !elsewhere {
 		return nil
 	}
-	settings, err := offset.Parse(c.o.Worker.All())
-	if err != nil {
+	settings, wrong := offset.Parse(c.o.Worker.All())
+	if err := wrong.Err(); err != nil {
 		return err
 	}
 	if topic != "" {

@@ -8,7 +8,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -44,12 +46,12 @@ func Defaults() Config {
 	return Config{Topic: "connect-offsets", Partitions: 25, FlushInterval: time.Minute, FlushTimeout: 5 * time.Second}
 }
 
-// Parse takes from a worker's properties those that are about offsets; the rest is not looked at. Errors are a
-// [setting.Problem].
-func Parse(properties map[string]string) (Config, error) {
-	c := Defaults()
-	for name, value := range properties {
-		value = strings.TrimSpace(value)
+// Parse takes from a worker's properties those that are about offsets; the rest is not looked at. Problems are in the
+// order of names.
+func Parse(properties map[string]string) (c Config, problems setting.Problems) {
+	c = Defaults()
+	for _, name := range slices.Sorted(maps.Keys(properties)) {
+		value := strings.TrimSpace(properties[name])
 		var err error
 		switch name {
 		case "offset.storage.topic":
@@ -73,11 +75,11 @@ func Parse(properties map[string]string) (Config, error) {
 			}
 		}
 		if err != nil {
-			return Config{}, setting.Problem{Setting: name, Code: setting.CodeInvalid, Text: setting.Invalid(name,
-				value, err.Error())}
+			problems = append(problems, setting.Problem{Setting: name, Code: setting.CodeInvalid,
+				Text: setting.Invalid(name, value, err.Error())})
 		}
 	}
-	return c, nil
+	return c, problems
 }
 
 // count parses a number of 1 or more; -1 leaves it to the broker.

@@ -307,7 +307,7 @@ func TestWriterKeepsWhatFailed(t *testing.T) {
 }
 
 func TestParse(t *testing.T) {
-	got, err := Parse(map[string]string{
+	got, problems := Parse(map[string]string{
 		"offset.storage.topic": " my-offsets ", "offset.storage.partitions": "5", "offset.storage.replication.factor": "-1",
 		"offset.flush.interval.ms": "10000", "offset.flush.timeout.ms": "100", "offset.storage.max.message.bytes": "1000",
 		"offset.storage.cleanup.policy": "delete", "offset.storage.file.filename": "/tmp/x", "group.id": "g",
@@ -316,15 +316,16 @@ func TestParse(t *testing.T) {
 		Topic: "my-offsets", Partitions: 5, Replication: -1, FlushInterval: 10 * time.Second, FlushTimeout: 100 * time.Millisecond,
 		TopicConfigs: map[string]string{"max.message.bytes": "1000"},
 	}
-	if diff := cmp.Diff(want, got); diff != "" || err != nil {
-		t.Errorf("%v (-want +got):\n%s", err, diff)
+	if diff := cmp.Diff(want, got); diff != "" || problems.Err() != nil {
+		t.Errorf("%v (-want +got):\n%s", problems, diff)
 	}
 	for name, value := range map[string]string{
 		"offset.storage.topic": "", "offset.storage.partitions": "0", "offset.storage.replication.factor": "40000",
 		"offset.flush.interval.ms": "soon", "offset.flush.timeout.ms": "-5",
 	} {
-		if _, err := Parse(map[string]string{name: value}); err == nil || !strings.HasPrefix(err.Error(), name+":") {
-			t.Errorf("%s=%s: %v", name, value, err)
+		_, problems := Parse(map[string]string{name: value, "offset.storage.min.insync.replicas": "2"})
+		if len(problems) != 1 || !strings.HasPrefix(problems[0].Error(), name+":") {
+			t.Errorf("%s=%s: %v", name, value, problems)
 		}
 	}
 }

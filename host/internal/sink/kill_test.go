@@ -63,8 +63,8 @@ type mortalConsumer struct {
 	m *mortal
 }
 
-// Commit is one event: were it two, a request could be written and the worker die between them, and the metadata would be
-// made by a task that was told that nothing was sent, as no dead worker makes it.
+// Commit is one event: were it two, a request could be written and the worker die between them, and the metadata would
+// be made by a task that was told that nothing was sent, as no dead worker makes it.
 func (c mortalConsumer) Commit(_ context.Context, offsets kafka.Offsets) error {
 	c.group.mu.Lock()
 	defer c.group.mu.Unlock()
