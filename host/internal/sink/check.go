@@ -89,7 +89,7 @@ func (w *writing) leftInDoubt(rows []uint32) (failure error) {
 
 // checked takes a delivery that encode made: one that would write a row in doubt is none.
 func (w *writing) checked(j job) job {
-	if j.Request.Method == "GET" || j.Request.Method == "HEAD" {
+	if j.reads() {
 		return j
 	}
 	for _, row := range j.rows {

@@ -61,9 +61,14 @@ type job struct {
 	opened *openedVersion
 	// hashed is what its lane can be compared with.
 	hashed hashed
+	// behind is what [ledger.holds] must tell before it is sent: that what its lane has settled before is stored.
+	behind int
 	// refused: it is none, but a row in doubt of which there is no check.
 	refused *inDoubt
 }
+
+// reads tells whether a delivery changes nothing.
+func (j *job) reads() bool { return j.Request.Method == "GET" || j.Request.Method == "HEAD" }
 
 // apart makes of a delivery that is larger than what the metadata can say of it two that are not; false: it cannot.
 func (w *writing) apart(l *lane) bool {
@@ -168,7 +173,7 @@ func (w *writing) job(j *job) ([]job, error) {
 	if !j.Request.Repeatable {
 		defer w.task.ledger.withdraw(items)
 	}
-	if mine, err := w.announce(items, !j.Request.Repeatable); err != nil || !mine {
+	if mine, err := w.announce(j, items); err != nil || !mine {
 		return nil, err
 	}
 	w.task.count.requests.Add(1)
@@ -256,18 +261,22 @@ func (w *writing) ours(items []*item) error {
 }
 
 // announce stores what a run that is killed must not leave unsaid, before records are sent: with once that they are on
-// their way by a request that must not be sent twice (P19), and that a decision to send records again is used up.
-// Deliveries that begin together share a commit. Where nothing can be stored, what could be written twice waits. mine:
-// they are this task's still.
-func (w *writing) announce(items []*item, once bool) (mine bool, err error) {
+// their way by a request that must not be sent twice (P19), that a decision to send records again is used up, and what
+// their lane has settled before: else the next run would send that again to a service that has what comes after it, as
+// an update to one that has deleted its entity since. Deliveries that begin together share a commit. Where nothing can
+// be stored, what could be written twice waits. mine: they are this task's still.
+func (w *writing) announce(j *job, items []*item) (mine bool, err error) {
+	once, number := !j.Request.Repeatable, j.behind
 	decided := slices.ContainsFunc(items, func(i *item) bool { return w.task.o.Uncertain.sending(i.record) })
-	if !once && !decided {
+	switch {
+	case once || decided:
+		for _, i := range items {
+			w.task.o.Uncertain.use(spotOf(i.record))
+		}
+		number = w.task.ledger.announce(items, once)
+	case j.reads() || w.task.ledger.holds(number):
 		return true, nil
 	}
-	for _, i := range items {
-		w.task.o.Uncertain.use(spotOf(i.record))
-	}
-	number := w.task.ledger.announce(items, once)
 	for tries := 0; ; tries++ {
 		switch err = w.task.store(w.working, number); {
 		case !w.task.ledger.owned(items):

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -43,6 +44,10 @@ type dispatch struct {
 	encoded  *encoded
 	// hashed is what the lanes of the queue were made by.
 	hashed hashed
+	// settled is, by lane, what [ledger.holds] must tell before the next delivery of it goes out: that what its
+	// deliveries have settled is stored. before is the same for all lanes, since others were made.
+	settled map[uint32]int
+	before  int
 	// begun is how many batches have.
 	begun int
 	// ended: a batch has, since the last commit.
@@ -65,7 +70,7 @@ type encoded struct {
 
 func newDispatch(t *Task, stopping, working context.Context) *dispatch {
 	return &dispatch{task: t, stopping: stopping, working: working, queue: newQueue(), events: make(chan func(),
-		t.o.InFlight+1)}
+		t.o.InFlight+1), settled: map[uint32]int{}}
 }
 
 // run writes batches until there are no more, or stopping ends. It returns the task's fault when nothing is on its way
@@ -131,6 +136,12 @@ func (d *dispatch) step() (over bool, err error) {
 	}
 	d.recall()
 	if e := d.encoded; e != nil && d.fits(e) {
+		if e.hashed != d.hashed { // what a lane has settled was of other keys
+			for _, number := range d.settled {
+				d.before = max(d.before, number)
+			}
+			clear(d.settled)
+		}
 		d.encoded, d.hashed = nil, e.hashed
 		d.queue.add(e.jobs, e.mixed)
 		d.start()
@@ -383,6 +394,7 @@ func (d *dispatch) finish(w *writing) {
 	d.live = slices.DeleteFunc(d.live, func(other *writing) bool { return other == w })
 	d.bytes -= w.bytes
 	d.ended = true
+	maps.DeleteFunc(d.settled, func(_ uint32, number int) bool { return d.task.ledger.holds(number) })
 }
 
 // start begins deliveries, as many as may.
@@ -394,10 +406,17 @@ func (d *dispatch) start() {
 		}
 		d.running++
 		j := l.jobs[0] // the lane may get longer meanwhile
+		j.behind = d.before
+		if l.numbered {
+			j.behind = max(j.behind, d.settled[l.number])
+		}
 		go func() {
 			again, err := j.of.guarded(&j)
 			d.events <- func() {
 				d.running--
+				if l.numbered && !j.reads() {
+					d.settled[l.number] = d.task.ledger.mark()
+				}
 				d.delivered(l, again, err)
 			}
 		}()

@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/culvert-project/culvert/host/kafka"
@@ -150,6 +151,85 @@ func TestKill(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Of a key, nothing is sent again after what comes behind it in its lane: a service that has deleted an entity would
+// refuse the update before that once more.
+func TestKillKeepsTheOrderOfLanes(t *testing.T) {
+	for seed := range uint64(*rounds) {
+		synctest.Test(t, func(t *testing.T) {
+			r := rand.New(rand.NewPCG(seed, 3))
+			m := &mortal{world: newWorld(&writer{repeatable: true})}
+			m.o.Rows, m.o.InFlight, m.group.atMost = 1+r.IntN(40), 1+r.IntN(8), 1+r.IntN(60)
+			m.o.CommitEvery = time.Duration(1+r.IntN(100)) * time.Millisecond
+			m.service.slow = time.Millisecond
+			var written []string
+			m.service.answer = func(_ int, body string) (uint16, error) {
+				written = append(written, body)
+				return 201, nil
+			}
+			m.o.Client = mortalClient{m.service, m}
+			m.o.NewConsumer = func(topics []string, r Rebalances) (Consumer, error) {
+				m.group.owned = map[topicPartition]bool{}
+				_, err := m.group.join(topics, r)
+				return mortalConsumer{m.group, m}, err
+			}
+			number := map[string]int{}
+			for i := range 100 {
+				key := string('a' + rune(r.IntN(6)))
+				line := fmt.Sprintf("%s=%d", key, i)
+				number[line] = i
+				m.group.put("t", int32(key[0])%3, line)
+			}
+			for range r.IntN(5) {
+				m.left = 1 + r.IntN(150)
+				ctx, cancel := context.WithCancel(t.Context())
+				m.end = cancel
+				err := NewTask(m.o).Run(ctx)
+				cancel()
+				m.operate(t, err, written)
+			}
+			m.left = 1 << 40
+			m.ok(t)
+			last := map[byte]int{}
+			for at, line := range written {
+				if number[line] < last[line[0]] {
+					t.Fatalf("seed %d: %s is written again after %d of its lane, as request %d", seed, line, last[line[0]], at+1)
+				}
+				last[line[0]] = number[line]
+			}
+			slices.Sort(written)
+			if n := len(slices.Compact(written)); n != 100 {
+				t.Errorf("seed %d: expected 100 lines, found %d", seed, n)
+			}
+		})
+	}
+}
+
+// An update and the delete behind it were done, and nothing was stored since: the update is not sent to a service that
+// no longer has the entity.
+func TestUpdateAndDeleteBeforeAKill(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newWorld(&writer{repeatable: true})
+		x.o.CommitEvery = time.Hour
+		deleted := false
+		x.service.answer = func(_ int, body string) (uint16, error) {
+			switch {
+			case body == "a":
+				deleted = true
+				return 204, nil
+			case deleted:
+				return 404, nil
+			}
+			return 204, nil
+		}
+		x.group.put("t", 0, "a=1", "a")
+		killed(t, x, 2)
+		x.ok(t)
+		if diff := cmp.Diff([]string{"a=1", "a", "a"}, x.service.seen()); diff != "" {
+			t.Error(diff)
+		}
+	})
 }
 
 // operate is what an operator does about records that are left uncertain by a run: those that are there are left out,

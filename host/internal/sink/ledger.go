@@ -387,6 +387,14 @@ func (l *ledger) announce(items []*item, once bool) (number int) {
 	return l.announced
 }
 
+// mark returns what [ledger.holds] takes for all that is settled by now.
+func (l *ledger) mark() (number int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.announced++
+	return l.announced
+}
+
 // withdraw says that the outcome of a delivery is known which was announced as one that must not be sent twice.
 func (l *ledger) withdraw(items []*item) {
 	l.mu.Lock()

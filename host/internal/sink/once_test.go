@@ -302,7 +302,7 @@ func TestCommitRefusedAsRebalanced(t *testing.T) {
 		x.group.mu.Lock()
 		x.group.refuse = fmt.Errorf("commit: %w", kafka.ErrRebalanced)
 		x.group.mu.Unlock()
-		x.group.put("t", 0, lines("b", 3)...)
+		x.group.put("t", 0, "b=1", "c=1", "d=1")
 		time.Sleep(3 * time.Second)
 		time.AfterFunc(500*time.Millisecond, func() { // the last commit is tried more than once
 			x.group.mu.Lock()
