@@ -40,6 +40,8 @@ type chunk struct {
 	ends   ending
 	// fingerprint is what the mark belongs to.
 	fingerprint string
+	// subscription is stored with the mark, see [feed.covers].
+	subscription string
 	// barrier is closed when the mark is durable, nil where nobody waits.
 	barrier chan struct{}
 

@@ -30,7 +30,7 @@ func (f *feed) produceOne(c *chunk) error {
 	}
 	var behind kafka.Offset
 	if c.moves {
-		behind = kafka.Offset{Partition: f.partition, Position: c.mark.stored(c.fingerprint)}
+		behind = kafka.Offset{Partition: f.partition, Position: c.mark.stored(c.fingerprint, c.subscription)}
 	}
 	f.output.Produce(f.failed, c.produced, behind, c.done)
 	end := f.output.Commit

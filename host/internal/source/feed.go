@@ -36,6 +36,10 @@ type feed struct {
 	caughtUp atomic.Bool
 	// lastUp is when it was caught up last, in Unix milliseconds; 0: not yet.
 	lastUp atomic.Int64
+	// covers is the digest of the subscriptions that were there before what was read last was asked for: whatever
+	// happens later they tell. It is stored with the offset; where others are there at a start, the feed is read once
+	// more, since nobody has told what happened in between. Reading changes it.
+	covers string
 	// subscribed is since when notifications are to come, told when the last one came, in Unix milliseconds; 0: not.
 	subscribed, told atomic.Int64
 
@@ -57,6 +61,10 @@ type feed struct {
 	// snapshots are those that were asked for.
 	snapshots []string
 	wakes     wakes
+	// arranged is the digest of the subscriptions that there are, "" where none was asked for.
+	arranged string
+	// heir has taken the feed's place.
+	heir *feed
 	// asked is the last request, due when the next poll begins by the clock, faulted what went wrong last.
 	asked   FeedRequest
 	due     time.Time
@@ -81,7 +89,7 @@ func (t *Task) newFeed(ctx context.Context, o *openedVersion, index uint32) (*fe
 	}
 	if stored == nil {
 		f.at = position{fields: []wit.Field{}}
-	} else if f.at, err = t.resume(ctx, o, w, stored); err != nil {
+	} else if f.at, f.covers, err = t.resume(ctx, o, w, stored); err != nil {
 		return nil, err
 	}
 	f.standing, f.between, f.reads = f.at.fields, f.at.fields, f.read
@@ -89,28 +97,29 @@ func (t *Task) newFeed(ctx context.Context, o *openedVersion, index uint32) (*fe
 }
 
 // resume checks a stored offset: it must belong to what the feed is now (P7), and the plugin must know its form.
-func (t *Task) resume(ctx context.Context, o *openedVersion, w *wit.Feed, stored []wit.Field) (position, error) {
-	p, fingerprint, err := placeOf(stored)
+func (t *Task) resume(ctx context.Context, o *openedVersion, w *wit.Feed, stored []wit.Field) (p position,
+	subscription string, err error) {
+	p, fingerprint, subscription, err := placeOf(stored)
 	if err != nil {
-		return p, err
+		return p, "", err
 	}
 	if fingerprint == nil {
 		t.log.Warn("the stored offset does not say what it belongs to: it is taken as it is", "feed", w.Name)
 	} else if changed := difference(*fingerprint, w.Fingerprint); *fingerprint == w.Fingerprint {
 	} else if w.Changed == wit.ChangedReload {
 		t.log.Warn("the stored offset belongs to something else: the feed is read anew", "feed", w.Name, "changed", changed)
-		return position{fields: []wit.Field{}}, nil
+		return position{fields: []wit.Field{}}, "", nil
 	} else if w.Changed == wit.ChangedKeep {
 		t.log.Info("the stored offset belongs to something else, and is gone on from", "feed", w.Name, "changed", changed)
 	} else {
-		return p, &wit.Fault{Kind: wit.FaultConfig, Message: "the stored offset belongs to something else (" + changed +
+		return p, "", &wit.Fault{Kind: wit.FaultConfig, Message: "the stored offset belongs to something else (" + changed +
 			"): set it back as it was, give the connector another name, or reset its offsets to read everything anew"}
 	}
 	err = task.Do(ctx, o.code, func(r Reader) error { return r.CheckOffset(ctx, w.Partition, p.fields) })
 	if err != nil {
-		return p, fmt.Errorf("the plugin refuses the stored offset: %w", err)
+		return p, "", fmt.Errorf("the plugin refuses the stored offset: %w", err)
 	}
-	return p, nil
+	return p, subscription, nil
 }
 
 // run is the feed's life: until ctx ends, and then for as long as a stop may take.

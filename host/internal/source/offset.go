@@ -18,6 +18,8 @@ const (
 	fieldKeys = "keys"
 	// fieldFingerprint is what the offset belongs to (P7).
 	fieldFingerprint = "fingerprint"
+	// fieldSubscription is which subscriptions told what happened since what was read, see [feed.covers].
+	fieldSubscription = "subscription"
 )
 
 // position is a position in a feed: between pages, or behind a row of one.
@@ -35,16 +37,19 @@ type position struct {
 }
 
 // stored is the place as it is stored.
-func (p *position) stored(fingerprint string) []wit.Field {
+func (p *position) stored(fingerprint, subscription string) []wit.Field {
 	fields := slices.Clone(p.fields)
 	if p.inside {
 		fields = append(fields, wit.IntegerField(fieldRecord, int64(p.row)), wit.TextField(fieldKeys, p.keys.String()))
+	}
+	if subscription != "" {
+		fields = append(fields, wit.TextField(fieldSubscription, subscription))
 	}
 	return append(fields, wit.TextField(fieldFingerprint, fingerprint))
 }
 
 // placeOf reads a stored offset. fingerprint is nil where the offset has none: somebody else has written it.
-func placeOf(stored []wit.Field) (p position, fingerprint *string, err error) {
+func placeOf(stored []wit.Field) (p position, fingerprint *string, subscription string, err error) {
 	p.fields = []wit.Field{}
 	row, keys := false, false
 	for _, f := range stored {
@@ -52,38 +57,44 @@ func placeOf(stored []wit.Field) (p position, fingerprint *string, err error) {
 		switch f.Name {
 		case fieldRecord:
 			if v.Integer == nil || *v.Integer < 0 || *v.Integer > 1<<32-1 {
-				return p, nil, fmt.Errorf("stored offset, field %s: expected the number of a row", f.Name)
+				return p, nil, "", fmt.Errorf("stored offset, field %s: expected the number of a row", f.Name)
 			}
 			p.row, row = uint32(*v.Integer), true
 		case fieldKeys:
 			if v.Text == nil || !p.keys.parse(*v.Text) {
-				return p, nil, fmt.Errorf("stored offset, field %s: expected a digest of 16 hexadecimal digits", f.Name)
+				return p, nil, "", fmt.Errorf("stored offset, field %s: expected a digest of 16 hexadecimal digits", f.Name)
 			}
 			keys = true
 		case fieldFingerprint:
 			if v.Text == nil {
-				return p, nil, fmt.Errorf("stored offset, field %s: expected a text", f.Name)
+				return p, nil, "", fmt.Errorf("stored offset, field %s: expected a text", f.Name)
 			}
 			fingerprint = v.Text
+		case fieldSubscription:
+			if v.Text == nil {
+				return p, nil, "", fmt.Errorf("stored offset, field %s: expected a text", f.Name)
+			}
+			subscription = *v.Text
 		default:
 			p.fields = append(p.fields, f)
 		}
 	}
 	// A number without a digest says nothing that can be verified (P2): the page comes again from its start.
 	p.inside = row && keys
-	return p, fingerprint, nil
+	return p, fingerprint, subscription, nil
 }
 
 // PluginFields are the fields of a stored offset that the plugin knows: those of the host are checked and left out.
 func PluginFields(stored []wit.Field) ([]wit.Field, error) {
-	p, _, err := placeOf(stored)
+	p, _, _, err := placeOf(stored)
 	return p.fields, err
 }
 
 // reservedField is the first of a plugin's fields that has one of the host's names.
 func reservedField(fields []wit.Field) (string, bool) {
 	for _, f := range fields {
-		if f.Name == fieldRecord || f.Name == fieldKeys || f.Name == fieldFingerprint {
+		switch f.Name {
+		case fieldRecord, fieldKeys, fieldFingerprint, fieldSubscription:
 			return f.Name, true
 		}
 	}
@@ -124,6 +135,15 @@ func (d *digest) row(b *record.Batch, r *wit.Row) {
 		h = (h ^ uint64(c)) * 1099511628211
 	}
 	*d = digest(h)
+}
+
+// digestOf is the digest of a text.
+func digestOf(text string) string {
+	h := uint64(noRows)
+	for i := range len(text) {
+		h = (h ^ uint64(text[i])) * 1099511628211
+	}
+	return digest(h).String()
 }
 
 func (d digest) String() string { return fmt.Sprintf("%016x", uint64(d)) }

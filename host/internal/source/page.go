@@ -376,7 +376,7 @@ func (p *page) room(ctx context.Context) error {
 		return err
 	}
 	p.chunk = c
-	p.chunk.fingerprint = p.feed.wit().Fingerprint
+	p.chunk.fingerprint, p.chunk.subscription = p.feed.wit().Fingerprint, p.feed.covers
 	if p.refused != nil {
 		c.refused, c.batch.Topics[0] = p.refused, p.refused.Topic
 	}

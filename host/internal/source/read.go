@@ -52,6 +52,9 @@ func (f *feed) read(ctx context.Context) error {
 				cause = before
 				continue
 			}
+			if before.Wake != nil { // a snapshot does not tell of an entity that is gone
+				f.putBack()
+			}
 		}
 		if end.more {
 			cause = wit.Cause{More: wit.Chosen}
@@ -215,10 +218,7 @@ func (t *Task) Snapshot(feed, ident string) error {
 			return fmt.Errorf("feed %s: %d %w", feed, len(f.snapshots), ErrSnapshots)
 		}
 		f.snapshots = append(f.snapshots, ident)
-		select {
-		case f.wakes.came <- struct{}{}: // it need not doze on
-		default:
-		}
+		f.wakes.tell() // it need not doze on
 		return nil
 	}
 	return fmt.Errorf("%w: %q", ErrNoFeed, feed)

@@ -305,6 +305,7 @@ func (t *Task) runFeed(ctx context.Context, i int) error {
 		if err != nil {
 			return err
 		}
+		again.inherit(f)
 		t.mu.Lock()
 		t.feeds = slices.Clone(t.feeds) // others may be going over it
 		t.feeds[i] = again

@@ -48,12 +48,14 @@ type wake struct {
 	// held: senders wait until served is closed.
 	held   bool
 	served chan struct{}
+	// covers is what [feed.covers] becomes when it is served, "" where that stays.
+	covers string
 }
 
 // wake notes that a notification came. served is closed when its rows are in Kafka; nil: they are, or it need not be
 // waited for.
 func (f *feed) wake(w *wit.Wake) (served <-chan struct{}, err error) {
-	f.mu.Lock()
+	f = f.living()
 	defer f.mu.Unlock()
 	q := &f.wakes
 	one := q.pending[w.Ident]
@@ -80,15 +82,75 @@ func (f *feed) wake(w *wit.Wake) (served <-chan struct{}, err error) {
 		q.pending[w.Ident] = one
 		one.idents = append(one.idents, w.Ident)
 	}
-	select {
-	case q.came <- struct{}{}:
-	default:
-	}
+	q.tell()
 	if !w.Hold {
 		return nil, nil
 	}
 	one.held = true
 	return one.served, nil
+}
+
+// living locks the feed, or the one that has taken its place.
+func (f *feed) living() *feed {
+	f.mu.Lock()
+	for f.heir != nil {
+		heir := f.heir
+		f.mu.Unlock()
+		f = heir
+		f.mu.Lock()
+	}
+	return f
+}
+
+// inherit takes over from a feed that ended what waits for it.
+func (f *feed) inherit(old *feed) {
+	old.mu.Lock()
+	defer old.mu.Unlock()
+	old.heir = f
+	f.wakes, f.snapshots = old.wakes, old.snapshots
+	f.wakes.waiting, f.wakes.serving = append(old.wakes.serving, old.wakes.waiting...), nil
+	f.subscribed.Store(old.subscribed.Load())
+	f.told.Store(old.told.Load())
+	if old.arranged != "" {
+		f.resubscribed(old.arranged, false)
+	}
+}
+
+// arrange notes which subscriptions a feed has. anew: others told, or nobody did, after what was read last was asked
+// for. Then the feed is read once more; until that is stored a start finds it so again.
+func (f *feed) arrange(subscriptions string, anew bool) {
+	f = f.living()
+	defer f.mu.Unlock()
+	f.arranged = subscriptions
+	if !anew {
+		return
+	}
+	q := &f.wakes
+	i := slices.IndexFunc(q.waiting, func(x *wake) bool { return x.token == "" })
+	if i < 0 {
+		i = len(q.waiting)
+		q.waiting = append(q.waiting, &wake{served: make(chan struct{})})
+	}
+	q.waiting[i].covers = f.arranged
+	q.tell()
+}
+
+// tell ends the feed's rest.
+func (q *wakes) tell() {
+	select {
+	case q.came <- struct{}{}:
+	default:
+	}
+}
+
+// resubscribed is arrange for a feed that is about to be read from its stored offset.
+func (f *feed) resubscribed(subscriptions string, made bool) (again bool) {
+	begun := len(f.at.fields) > 0
+	if again = begun && (made || f.covers != subscriptions); !begun {
+		f.covers = subscriptions
+	}
+	f.arrange(subscriptions, again)
+	return again
 }
 
 // nextWake is the one that is served next.
@@ -102,7 +164,20 @@ func (f *feed) nextWake() (token string, some bool) {
 	one := q.waiting[0]
 	q.waiting = slices.Delete(q.waiting, 0, 1)
 	q.serving = append(q.serving, one)
+	if one.covers != "" {
+		f.covers = one.covers
+	}
 	return one.token, true
+}
+
+// putBack has the wake that was to be served now served later.
+func (f *feed) putBack() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	q := &f.wakes
+	last := len(q.serving) - 1
+	q.waiting = slices.Insert(q.waiting, 0, q.serving[last])
+	q.serving = q.serving[:last]
 }
 
 func (f *feed) woken() bool {
@@ -200,9 +275,9 @@ func (t *Task) listen(ctx context.Context) (close func(), err error) {
 		}
 		f.subscribed.Store(time.Now().UnixMilli())
 		f.log.Info("subscribed", "address", address, "subscriptions", done)
-		if made && len(f.at.fields) > 0 { // nobody was told since what the stored offset says was read
-			f.log.Warn("the subscription was not there and was made anew: what happened meanwhile is asked for", "subscriptions", done)
-			_, _ = f.wake(&wit.Wake{})
+		if f.resubscribed(digestOf(done), made) {
+			f.log.Warn("the subscription is not the one that told of changes since the stored offset: what happened meanwhile is asked for",
+				"subscriptions", done, "made_now", made)
 		}
 		go func() {
 			defer guard.Recover(t.log, "the subscription of feed "+f.name, nil)
@@ -269,8 +344,8 @@ func (t *Task) renew(ctx context.Context, f *feed, address, done string) {
 		}
 		if made || now != done {
 			f.log.Warn("the subscription was gone and was made anew: what happened meanwhile is asked for", "subscriptions", now)
-			_, _ = f.wake(&wit.Wake{})
-			f.subscribed.Store(time.Now().UnixMilli())
+			f.arrange(digestOf(now), true)
+			t.feed(f.name).subscribed.Store(time.Now().UnixMilli())
 		}
 		done = now
 	}

@@ -150,40 +150,155 @@ func TestSubscriptionsAreRenewed(t *testing.T) {
 	})
 }
 
-// A subscription that went while the connector was down has what happened meanwhile asked for at the next start; one
-// that is there, or is made at the first start, does not.
+// subscribedRun runs a task that listens until its feed rests, or what it has read cannot be stored, and tells by which
+// causes the feed was read.
+func subscribedRun(t *testing.T, w *world, r *reader, subscription string, makes bool) (causes []string, err error) {
+	t.Helper()
+	e := &ear{}
+	w.o.Once, w.o.Listen = false, e.listen
+	r.causes, r.subscribed, r.makes, r.subscription = nil, nil, makes, subscription
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	ended := make(chan error, 1)
+	w.task = NewTask(w.o)
+	go func() { ended <- w.task.Run(ctx) }()
+	time.Sleep(10 * time.Second)
+	synctest.Wait()
+	causes = slices.Clone(r.causes)
+	if len(r.subscribed) != 1 {
+		t.Errorf("subscribed %d times", len(r.subscribed))
+	}
+	stop()
+	return causes, <-ended
+}
+
+// A subscription that went while the connector was down has what happened meanwhile asked for at the next start, and so
+// has one of which the stored offset does not know; one that is there, or is made at the first start, does not.
 func TestSubscriptionsThatWereGoneAtTheStart(t *testing.T) {
-	for name, c := range map[string]struct{ before, makes, asked bool }{
-		"made at first": {false, true, false},
-		"found":         {true, false, false},
-		"gone":          {true, true, true},
+	for name, c := range map[string]struct{ before, knows, makes, asked bool }{
+		"made at first":  {false, false, true, false},
+		"found":          {true, true, false, false},
+		"gone":           {true, true, true, true},
+		"found and new":  {true, false, false, true},
+		"found at first": {false, false, false, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				r := &reader{exact: true, subscribes: true}
 				w := newWorld(r, rows("a", 3))
-				if c.before {
+				if c.before && c.knows {
+					if _, err := subscribedRun(t, w, r, "1", false); err != nil {
+						t.Fatal(err)
+					}
+				} else if c.before {
 					w.ok(t)
 				}
-				e := &ear{}
-				w.o.Once, w.o.Listen = false, e.listen
-				r.causes, r.makes = nil, c.makes
-				ctx, stop := context.WithCancel(t.Context())
-				ended := make(chan error, 1)
-				w.task = NewTask(w.o)
-				go func() { ended <- w.task.Run(ctx) }()
-				time.Sleep(10 * time.Second)
-				synctest.Wait()
-				if slices.Contains(r.causes, "wake ") != c.asked || len(r.subscribed) != 1 {
-					t.Errorf("subscribed %d times, the feed was read by the causes %q", len(r.subscribed), r.causes)
-				}
-				stop()
-				if err := <-ended; err != nil {
-					t.Error(err)
+				causes, err := subscribedRun(t, w, r, "1", c.makes)
+				if slices.Contains(causes, "wake ") != c.asked || err != nil {
+					t.Errorf("the feed was read by the causes %q: %v", causes, err)
 				}
 			})
 		})
 	}
+}
+
+// What happened while nobody was subscribed is asked for until it was read: a worker that is killed in between finds
+// the subscription that it has made itself.
+func TestLostSubscriptionAndAKill(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := &reader{exact: true, subscribes: true}
+		w := newWorld(r, rows("a", 3))
+		for i, c := range []struct {
+			subscription string
+			makes, kill  bool
+			asked        bool
+		}{
+			{subscription: "1", makes: true},
+			{subscription: "1"},
+			{subscription: "2", makes: true, kill: true, asked: true},
+			{subscription: "2", asked: true},
+			{subscription: "2"},
+		} {
+			if w.broker.kill = 0; c.kill {
+				w.broker.kill = w.broker.events + 1
+			}
+			causes, err := subscribedRun(t, w, r, c.subscription, c.makes)
+			if slices.Contains(causes, "wake ") != c.asked || (err != nil) != c.kill {
+				t.Errorf("start %d: the feed was read by the causes %q: %v", i, causes, err)
+			}
+		}
+	})
+}
+
+// A feed that starts over from its stored offset serves what waited for it, and its subscription's renewal reaches it.
+func TestFeedThatStartsOverServesWhatWaited(t *testing.T) {
+	old := &feed{task: &Task{}, wakes: wakes{came: make(chan struct{}, 1)}, covers: "1", arranged: "2"}
+	served, err := old.wake(&wit.Wake{Token: "x", Ident: "1", Hold: true})
+	if token, _ := old.nextWake(); token != "x" || err != nil {
+		t.Fatal(token, err)
+	}
+	if _, err := old.wake(&wit.Wake{Token: "y"}); err != nil {
+		t.Fatal(err)
+	}
+	again := &feed{task: &Task{}, wakes: wakes{came: make(chan struct{}, 1)}, covers: "1",
+		at: position{fields: []wit.Field{wit.IntegerField("page", 1)}}}
+	again.inherit(old)
+	if _, err := old.wake(&wit.Wake{Token: "z"}); err != nil { // of somebody who has found the old one just before
+		t.Fatal(err)
+	}
+	var tokens []string
+	for again.woken() {
+		token, _ := again.nextWake()
+		tokens = append(tokens, token)
+	}
+	if want := []string{"x", "y", "", "z"}; !slices.Equal(tokens, want) || again.covers != "2" {
+		t.Errorf("served %q with the subscription %q, expected %q", tokens, again.covers, want)
+	}
+	select {
+	case <-served:
+		t.Error("the sender of x was answered, and nothing was read")
+	default:
+	}
+}
+
+// A snapshot of several pages comes between a wake and its turn: the wake is served all the same, since a snapshot does
+// not tell of an entity that is gone.
+func TestSnapshotDoesNotSwallowAWake(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := &reader{exact: true, subscribes: true, calm: true}
+		w := newWorld(r, rows("a", 3))
+		w.service.follows = map[string][]string{"/x": {"x=1"}, "/y": {"y=1"}, "/snapshot": {"s=1", "END 0 true"}}
+		e := &ear{}
+		w.o.Once, w.o.Listen = false, e.listen
+		task := NewTask(w.o)
+		w.service.before = func(q *wit.Request) {
+			if q.Target != "/x" {
+				return
+			}
+			if err := task.Snapshot("feed0", "now"); err != nil {
+				t.Error(err)
+			}
+			if _, err := task.feed("feed0").wake(&wit.Wake{Token: "y"}); err != nil {
+				t.Error(err)
+			}
+		}
+		ctx, stop := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- task.Run(ctx) }()
+		time.Sleep(10 * time.Second) // the load is over
+		if err := e.take(t.Context(), wit.Notification{Target: "x"}); err != nil {
+			t.Error(err)
+		}
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		if want := []string{"start", "wake x", "snapshot now", "more", "wake y"}; !slices.Equal(r.causes, want) {
+			t.Errorf("the feed was read by the causes %q, expected %q", r.causes, want)
+		}
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 // Notifications that wait are bounded, by what they ask for and by their idents.
