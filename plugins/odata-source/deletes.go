@@ -470,7 +470,7 @@ func (pg *page) reread(tag string, status uint16, piece []byte, last bool) (port
 		case !last:
 			return portion, false, nil
 		case !gone(status, a.body):
-			return portion, true, fault.Of(what, &wit.Response{Status: status, At: pg.Answer.At}, a.body)
+			return portion, true, notRead(what, &wit.Response{Status: status, At: pg.Answer.At}, a.body)
 		}
 	} else {
 		if a.decoder == nil {

@@ -555,6 +555,16 @@ func TestRereadThatFails(t *testing.T) {
 		{"a proxy's 404", "HTTP 404 with an HTML page", func(r *wit.Response) {
 			r.Status, r.Body = 404, []byte("<!DOCTYPE html><html><body>Not found</body></html>")
 		}},
+		{"a gateway's 404", "isn't taken for deleted", func(r *wit.Response) {
+			r.Status, r.Body = 404, []byte(`{"fault":{"faultstring":"Unable to identify proxy for host"}}`)
+		}},
+		{"a 404 without a body", "HTTP 404 without a body; it isn't taken for deleted", func(r *wit.Response) {
+			r.Status, r.Body = 404, nil
+		}},
+		{"an unknown service", "isn't taken for deleted", func(r *wit.Response) {
+			r.Status, r.Body = 404, []byte(`<error xmlns="http://schemas.microsoft.com/ado/2007/08/dataservices/metadata">`+
+				`<code>/IWFND/MED/170</code><message xml:lang="en">No service found</message></error>`)
+		}},
 		{"no entity", "expected one entity, found 0", func(r *wit.Response) { r.Body = []byte(`<feed` + atomSpaces + `></feed>`) }},
 		{"two", "expected one entity, found 2", func(r *wit.Response) {
 			one := r.Body[strings.Index(string(r.Body), "<entry"):]

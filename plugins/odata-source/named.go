@@ -4,7 +4,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/culvert-project/culvert/plugins/odata/fault"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -71,7 +70,7 @@ func (pg *page) decodeNamed(tag string, _ uint16, piece []byte, last bool) (port
 		case !last:
 			return portion, false, nil
 		case !gone(status, pg.Body):
-			return portion, true, fault.Of(what, &pg.Answer, pg.Body)
+			return portion, true, notRead(what, &pg.Answer, pg.Body)
 		}
 		raws, err := f.rawKeys(pg.named)
 		if err != nil {

@@ -408,7 +408,21 @@ func (f *feed) keysOf(n *notificationEntry) ([][]byte, error) {
 	return f.rawKeys(string(uri.AppendPredicate([]byte(f.address), keys)))
 }
 
-// gone tells whether an answer says that an entity is not there, and not that the service is not.
+// gone tells whether an answer says that an entity is not there: the service itself says so, by an error document of
+// OData. Gateways and proxies answer 404 with anything else, and SAP Gateway itself for a service that it does not know.
 func gone(status uint16, body []byte) bool {
-	return (status == 404 || status == 410) && !fault.IsHTML(body)
+	code, _, ok := fault.Document(body)
+	return (status == 404 || status == 410) && ok && !strings.HasPrefix(code, unknownService)
+}
+
+// unknownService begins the codes by which SAP Gateway says that a service is not registered or not active.
+const unknownService = "/IWFND/MED/"
+
+// notRead is the fault of an entity that can't be read, and is not known to be deleted.
+func notRead(what string, answer *wit.Response, body []byte) error {
+	f := fault.Of(what, answer, body)
+	if answer.Status == 404 || answer.Status == 410 {
+		f.Message += "; it isn't taken for deleted: only an error document of the OData service, and of the entity, says that"
+	}
+	return f
 }
