@@ -4,7 +4,7 @@ import (
 	"strings"
 
 	"github.com/culvert-project/culvert/plugins/odata/batch"
-	"github.com/culvert-project/culvert/plugins/odata/pack"
+	"github.com/culvert-project/culvert/sdk/go/pack"
 	"github.com/culvert-project/culvert/wit"
 )
 

@@ -7,8 +7,8 @@ import (
 	"strings"
 
 	"github.com/culvert-project/culvert/plugins/odata/fault"
-	"github.com/culvert-project/culvert/plugins/odata/pack"
 	"github.com/culvert-project/culvert/sdk/go"
+	"github.com/culvert-project/culvert/sdk/go/pack"
 	"github.com/culvert-project/culvert/wit"
 )
 

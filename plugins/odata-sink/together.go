@@ -6,8 +6,8 @@ import (
 
 	"github.com/culvert-project/culvert/plugins/odata/batch"
 	"github.com/culvert-project/culvert/plugins/odata/fault"
-	"github.com/culvert-project/culvert/plugins/odata/pack"
 	"github.com/culvert-project/culvert/plugins/odata/uri"
+	"github.com/culvert-project/culvert/sdk/go/pack"
 	"github.com/culvert-project/culvert/wit"
 )
 

@@ -6,7 +6,7 @@ import (
 	"testing"
 
 	"github.com/culvert-project/culvert/plugins/odata/edm"
-	"github.com/culvert-project/culvert/plugins/odata/pack"
+	"github.com/culvert-project/culvert/sdk/go/pack"
 	"github.com/google/go-cmp/cmp"
 )
 

@@ -1,6 +1,6 @@
 package edm
 
-import "github.com/culvert-project/culvert/plugins/odata/pack"
+import "github.com/culvert-project/culvert/sdk/go/pack"
 
 // Closure lists the structures that rows of a type need: the type, the complex types of its properties and, where
 // navigations is true, the entity types that it leads to (for nested writes), each once, the type itself first.

@@ -1,0 +1,52 @@
+package pack_test
+
+import (
+	"fmt"
+
+	"github.com/culvert-project/culvert/sdk/go/pack"
+)
+
+// A source that pages through several collections gives the host a context with what open worked out, and each later
+// call reads it again. Bytes that this version did not write are told from a good context by Done.
+func Example() {
+	var context []byte
+	context = pack.Text(context, "https://example.com/api")
+	context = pack.Texts(context, []string{"tickets", "users"})
+	context = pack.Number(context, 500)
+	context = pack.Flag(context, true)
+
+	r := pack.Open(context)
+	address, collections, size, etags := r.Text(), r.Texts(), r.Number(), r.Flag()
+	fmt.Println(address, collections, size, etags, r.Done())
+
+	r = pack.Open(context[:len(context)-1]) // cut off
+	_, _, _, _ = r.Text(), r.Texts(), r.Number(), r.Flag()
+	fmt.Println(r.Done())
+	// Output:
+	// https://example.com/api [tickets users] 500 true true
+	// false
+}
+
+// Lists of more than texts are written with their length in front, which Count reads: a length that the bytes behind it
+// can't hold is a mistake, and no reason to make room for it.
+func ExampleReader_Count() {
+	ranges := [][2]int{{1, 5}, {8, 9}}
+	state := pack.Number(nil, len(ranges))
+	for _, r := range ranges {
+		state = pack.Number(pack.Number(state, r[0]), r[1])
+	}
+
+	r := pack.Open(state)
+	for range r.Count() {
+		fmt.Println(r.Number(), r.Number())
+	}
+	fmt.Println(r.Done())
+
+	r = pack.Open(pack.Number(nil, 1_000_000_000))
+	fmt.Println(r.Count(), r.Bad)
+	// Output:
+	// 1 5
+	// 8 9
+	// true
+	// 0 true
+}
