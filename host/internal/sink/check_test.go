@@ -310,6 +310,41 @@ func TestWhatSettleLearnsIsKept(t *testing.T) {
 	})
 }
 
+// What a version has learned is its own, and the task's: another version, and a task that begins, start with what
+// opening gave them.
+func TestWhatSettleLearnsEndsWithVersionAndTask(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		before, after := &learner{}, &learner{}
+		x := newWorld(&before.writer)
+		v := &shifts{current: &learnerCode{before}}
+		x.o.Versions, x.o.InFlight, x.o.Rows = v, 1, 2
+		x.group.put("t", 0, "a=", "b=", "c=", "d=", "e=", "f=", "g=", "h=", "i=", "j=", "k=", "l=")
+		x.group.atMost = 2
+		x.service.answer = func(n int, _ string) (uint16, error) {
+			if n == 3 {
+				v.offer(&learnerCode{after})
+			}
+			return 201, nil
+		}
+		x.ok(t)
+		if n := len(before.encoded); before.encoded[n-1] == "" {
+			t.Errorf("expected the first version to have learned, found %q", before.encoded)
+		}
+		// A batch may be encoded before the answers to the one before it, and then is encoded again.
+		anew := func(what string, encoded []string) {
+			t.Helper()
+			if n := len(encoded); n == 0 || encoded[0] != "" || encoded[n-1] == "" {
+				t.Errorf("expected %s to begin anew and to learn, found %q", what, encoded)
+			}
+		}
+		anew("the second version", after.encoded)
+		first := len(after.encoded)
+		x.group.put("t", 0, "m=", "n=", "o=", "p=")
+		x.ok(t)
+		anew("the second task", after.encoded[first:])
+	})
+}
+
 // A row that is to wait waits, but not for ever.
 func TestAgainWaitsAsLongAsItSays(t *testing.T) {
 	for _, c := range []struct {

@@ -140,11 +140,11 @@ func (c *shiftingCode) AcquireFresh(context.Context) (Writer, error) { return c.
 func (c *shiftingCode) Release(Writer)                               {}
 func (c *shiftingCode) Version() string                              { return c.s.version }
 
-// shifts is versions of it.
+// shifts is versions of one code or another, such as it.
 type shifts struct {
 	versions
 	mu                 sync.Mutex
-	current, candidate *shiftingCode
+	current, candidate Code
 }
 
 func (s *shifts) Current() Code {
@@ -156,9 +156,6 @@ func (s *shifts) Current() Code {
 func (s *shifts) Candidate() Code {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.candidate == nil {
-		return nil
-	}
 	return s.candidate
 }
 
@@ -168,7 +165,7 @@ func (s *shifts) Promote(Code) {
 	s.current, s.candidate = s.candidate, nil
 }
 
-func (s *shifts) offer(c *shiftingCode) {
+func (s *shifts) offer(c Code) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.candidate = c
