@@ -163,7 +163,8 @@ func (w worker) Metrics() prometheus.Gatherer {
 	reloads := w.host.reloads
 	w.host.mu.Unlock()
 	if herder := w.herder(); herder != nil {
-		r.MustRegister(notificationFigures{herder.Notifications}, taskFigures{herder.Figures, &w.host.rates})
+		r.MustRegister(notificationFigures{herder.Notifications},
+			taskFigures{herder.Figures, herder.Startups, &w.host.rates})
 	}
 	if reloads != nil {
 		r.MustRegister(reloadFigures{reloads})

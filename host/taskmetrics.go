@@ -1,6 +1,7 @@
 package host
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -9,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/culvert-project/culvert/host/connect"
+	"github.com/culvert-project/culvert/host/internal/task"
 	"github.com/culvert-project/culvert/host/transport"
 )
 
@@ -16,7 +18,9 @@ import (
 // shows them, and Culvert's own. Counters begin anew with a task, as Prometheus expects.
 type taskFigures struct {
 	connectors func() []connect.Figures
-	rates      *rates
+	// startups are those of connectors and of tasks.
+	startups func() (connectors, tasks connect.Startups)
+	rates    *rates
 }
 
 // taskStates are those that the worker counts tasks by, in lower case as JMX has them.
@@ -70,23 +74,51 @@ func rated(of, name, help string, value func(connect.Progress) int64) perTask {
 	return f
 }
 
-func rowsAndFailed(p connect.Progress) int64 { return p.Rows + p.Failed }
-func rows(p connect.Progress) int64          { return p.Rows }
-func refusedRows(p connect.Progress) int64   { return p.Failed }
+func rows(p connect.Progress) int64        { return p.Rows }
+func refusedRows(p connect.Progress) int64 { return p.Failed }
 
 var perTaskFigures = []perTask{
 	rated("source", "source_task_source_record_poll", "Rows that a source has read, whether or not Kafka has them yet.",
 		func(p connect.Progress) int64 { return p.Read }),
 	rated("source", "source_task_source_record_write", "Rows of a source that Kafka has acknowledged.", rows),
-	rated("sink", "sink_task_sink_record_read", "Records of a sink that are settled, those that were refused included.",
-		rowsAndFailed),
+	rated("sink", "sink_task_sink_record_read", "Records that a sink has read from Kafka.",
+		func(p connect.Progress) int64 { return p.Read }),
 	rated("sink", "sink_task_sink_record_send", "Records of a sink that its service has taken.", rows),
 	taskFigure("sink", "kafka_connect_sink_task_sink_record_lag_max", "Records that a sink has before it.",
 		prometheus.GaugeValue, func(p connect.Progress) int64 { return p.Lag }),
-	taskFigure("", "kafka_connect_task_error_total_record_failures", "Records that could not be handled.",
-		prometheus.CounterValue, refusedRows),
 	taskFigure("", "kafka_connect_task_error_total_records_skipped", "Records that were left out because they could "+
 		"not be handled (errors.tolerance=all).", prometheus.CounterValue, refusedRows),
+	taskFigure("", "kafka_connect_task_error_total_record_failures", "Faults of records and of what was tried again.",
+		prometheus.CounterValue, func(p connect.Progress) int64 { return p.Faults }),
+	taskFigure("", "kafka_connect_task_error_total_record_errors", "Records by which a task failed.",
+		prometheus.CounterValue, func(p connect.Progress) int64 { return p.Measures.Errors }),
+	taskFigure("", "kafka_connect_task_error_total_retries", "Operations that failed and were tried again.",
+		prometheus.CounterValue, func(p connect.Progress) int64 { return p.Measures.Retries }),
+	taskFigure("", "kafka_connect_task_error_total_errors_logged", "Records of which a line of the log says that they "+
+		"were left out.", prometheus.CounterValue, func(p connect.Progress) int64 { return p.Measures.Logged }),
+	taskFigure("", "kafka_connect_task_error_deadletterqueue_produce_requests", "Dead letters that were to be sent.",
+		prometheus.CounterValue, func(p connect.Progress) int64 { return p.Measures.Letters }),
+	taskFigure("", "kafka_connect_task_error_deadletterqueue_produce_failures", "Dead letters that could not be sent, "+
+		"or were sent with others of which one could not be.", prometheus.CounterValue,
+		func(p connect.Progress) int64 { return p.Measures.LostLetters }),
+	taskFigure("", "kafka_connect_task_error_last_error_timestamp", "When the last fault came, in milliseconds of "+
+		"Unix, 0 before the first.", prometheus.GaugeValue, func(p connect.Progress) int64 {
+		if p.LastFault.IsZero() {
+			return 0
+		}
+		return p.LastFault.UnixMilli()
+	}),
+	taskFigure("source", "kafka_connect_source_task_source_record_active_count", "Rows that a source has read and that "+
+		"are not settled.", prometheus.GaugeValue, func(p connect.Progress) int64 { return p.Measures.Active }),
+	taskFigure("sink", "kafka_connect_sink_task_sink_record_active_count", "Rows that a sink has in its batches and that "+
+		"are not settled.", prometheus.GaugeValue, func(p connect.Progress) int64 { return p.Measures.Active }),
+	taskFigure("sink", "kafka_connect_sink_task_partition_count", "Partitions that a task has of its group.",
+		prometheus.GaugeValue, func(p connect.Progress) int64 { return p.Partitions }),
+	taskFigure("sink", "kafka_connect_sink_task_offset_commit_seq_no", "Commits of offsets that were begun.",
+		prometheus.GaugeValue,
+		func(p connect.Progress) int64 { return p.Measures.Commits + p.Measures.FailedCommits }),
+	rated("sink", "sink_task_offset_commit_completion", "Commits of offsets that were done.",
+		func(p connect.Progress) int64 { return p.Measures.Commits }),
 	taskFigure("source", "culvert_source_pages_total", "Pages that a source has read.", prometheus.CounterValue,
 		func(p connect.Progress) int64 { return p.Pages }),
 	taskFigure("source", "culvert_source_bytes_total", "Bytes of their bodies.", prometheus.CounterValue,
@@ -119,6 +151,104 @@ var perTaskFigures = []perTask{
 			return 0
 		}),
 }
+
+// measured is a figure of a task that is no whole number.
+type measured struct {
+	desc  *prometheus.Desc
+	of    string
+	value func(connect.TaskFigures) float64
+}
+
+func measuredFigure(of, name, help string, value func(connect.TaskFigures) float64) measured {
+	return measured{connectFigure(name, help, "connector", "task"), of, value}
+}
+
+// summed are figures PREFIX_avgSUFFIX and PREFIX_maxSUFFIX of the last minute.
+func summed(of, prefix, suffix, help string, value func(*task.Tallied) task.Summary) []measured {
+	help += " In the last minute; NaN where there was none, as in Kafka."
+	return []measured{
+		measuredFigure(of, prefix+"_avg"+suffix, help,
+			func(t connect.TaskFigures) float64 { return value(&t.Progress.Measures).Avg }),
+		measuredFigure(of, prefix+"_max"+suffix, help,
+			func(t connect.TaskFigures) float64 { return value(&t.Progress.Measures).Max }),
+	}
+}
+
+// share is part of part and rest, 0 of nothing, as Kafka's percentages are.
+func share(part, rest int64) float64 {
+	if part+rest == 0 {
+		return 0
+	}
+	return float64(part) / float64(part+rest)
+}
+
+var measuredFigures = slices.Concat(
+	[]measured{
+		measuredFigure("", "connector_task_running_ratio", "How much of its time a task was RUNNING, from 0 to 1.",
+			func(t connect.TaskFigures) float64 { return t.Running }),
+		measuredFigure("", "connector_task_pause_ratio", "How much of its time a task was PAUSED, from 0 to 1.",
+			func(t connect.TaskFigures) float64 { return t.Paused }),
+		measuredFigure("", "connector_task_offset_commit_success_percentage", "How many commits of offsets were done, "+
+			"from 0 to 1.", func(t connect.TaskFigures) float64 {
+			return share(t.Progress.Measures.Commits, t.Progress.Measures.FailedCommits)
+		}),
+		measuredFigure("", "connector_task_offset_commit_failure_percentage", "How many commits of offsets failed, from "+
+			"0 to 1.", func(t connect.TaskFigures) float64 {
+			return share(t.Progress.Measures.FailedCommits, t.Progress.Measures.Commits)
+		}),
+		measuredFigure("source", "source_task_transaction_size_min", "Records of a transaction. In the last minute; NaN "+
+			"where there was none, as in Kafka.",
+			func(t connect.TaskFigures) float64 { return t.Progress.Measures.Transactions.Min }),
+	},
+	summed("", "connector_task_offset_commit", "_time_ms", "How long commits of offsets took, in milliseconds.",
+		func(m *task.Tallied) task.Summary { return m.CommitTime }),
+	summed("", "connector_task_batch_size", "", "Rows of a source's pages, or of a sink's batches.",
+		func(m *task.Tallied) task.Summary { return m.BatchSize }),
+	summed("source", "source_task_poll_batch", "_time_ms", "How long pages took from their request to their last row, "+
+		"in milliseconds.", func(m *task.Tallied) task.Summary { return m.BatchTime }),
+	summed("source", "source_task_source_record_active_count", "", "Rows that a source has read and that are not settled.",
+		func(m *task.Tallied) task.Summary { return m.ActiveRows }),
+	summed("source", "source_task_transaction_size", "", "Records of a transaction.",
+		func(m *task.Tallied) task.Summary { return m.Transactions }),
+	summed("sink", "sink_task_put_batch", "_time_ms", "How long batches took until the last row was settled, in "+
+		"milliseconds.", func(m *task.Tallied) task.Summary { return m.BatchTime }),
+	summed("sink", "sink_task_sink_record_active_count", "", "Rows that a sink has in its batches and that are not "+
+		"settled.", func(m *task.Tallied) task.Summary { return m.ActiveRows }),
+)
+
+// startupFigures are those of connectors or of tasks.
+type startupFigures struct{ attempts, success, failure, successShare, failureShare *prometheus.Desc }
+
+func newStartupFigures(of string) startupFigures {
+	figure := func(name, help string) *prometheus.Desc {
+		return connectFigure("worker_"+of+"_startup_"+name, "Starts of a "+of+help)
+	}
+	return startupFigures{figure("attempts_total", "."), figure("success_total", " that went well."),
+		figure("failure_total", " that failed."), figure("success_percentage", " that went well, from 0 to 1."),
+		figure("failure_percentage", " that failed, from 0 to 1.")}
+}
+
+func (f startupFigures) all() []*prometheus.Desc {
+	return []*prometheus.Desc{f.attempts, f.success, f.failure, f.successShare, f.failureShare}
+}
+
+func (f startupFigures) collect(to chan<- prometheus.Metric, n connect.Startups) {
+	for i, value := range []float64{float64(n.Done + n.Failed), float64(n.Done), float64(n.Failed)} {
+		to <- prometheus.MustNewConstMetric(f.all()[i], prometheus.CounterValue, value)
+	}
+	to <- prometheus.MustNewConstMetric(f.successShare, prometheus.GaugeValue, share(n.Done, n.Failed))
+	to <- prometheus.MustNewConstMetric(f.failureShare, prometheus.GaugeValue, share(n.Failed, n.Done))
+}
+
+var connectorStartups, taskStartups = newStartupFigures("connector"), newStartupFigures("task")
+
+// A worker is alone: it never has to share connectors out anew, and all of them are its own.
+var (
+	rebalancesFigure  = connectFigure("worker_rebalance_completed_rebalances_total", "Always 0: a worker is alone.")
+	rebalancingFigure = connectFigure("worker_rebalance_rebalancing", "Always 0: a worker is alone.")
+	assignedFigure    = connectFigure("coordinator_assigned_connectors", "Connectors of this worker.")
+	assignedTasks     = connectFigure("coordinator_assigned_tasks", "Tasks of this worker.")
+)
 
 // deltaAgeFigure is for the source what lag is for the sink. The host does not know what a token is: it is as old as
 // the answer behind which there was nothing more.
@@ -170,10 +300,17 @@ func exchanges(to chan<- prometheus.Metric, name string, n *transport.Counters) 
 func (taskFigures) Describe(to chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{connectorCountFigure, taskCountFigure, connectorInfoFigure, taskStatusFigure,
 		taskStateFigure, totalTasksFigure, deltaAgeFigure, notifiedFigure, httpAnswersFigure, httpSecondsFigure,
-		httpRepeatedFigure, httpSentFigure, httpReceivedFigure} {
+		httpRepeatedFigure, httpSentFigure, httpReceivedFigure, rebalancesFigure, rebalancingFigure, assignedFigure,
+		assignedTasks} {
 		to <- d
 	}
 	for _, d := range stateTasksFigure {
+		to <- d
+	}
+	for _, f := range measuredFigures {
+		to <- f.desc
+	}
+	for _, d := range slices.Concat(connectorStartups.all(), taskStartups.all()) {
 		to <- d
 	}
 	for _, f := range perTaskFigures {
@@ -213,6 +350,13 @@ func (f taskFigures) Collect(to chan<- prometheus.Metric) {
 	f.rates.end()
 	gauge(connectorCountFigure, len(connectors))
 	gauge(taskCountFigure, tasks)
+	gauge(assignedFigure, len(connectors))
+	gauge(assignedTasks, tasks)
+	gauge(rebalancingFigure, 0)
+	to <- prometheus.MustNewConstMetric(rebalancesFigure, prometheus.CounterValue, 0)
+	started, startedTasks := f.startups()
+	connectorStartups.collect(to, started)
+	taskStartups.collect(to, startedTasks)
 }
 
 func (f taskFigures) task(to chan<- prometheus.Metric, now time.Time, name, kind string, t connect.TaskFigures) {
@@ -226,6 +370,11 @@ func (f taskFigures) task(to chan<- prometheus.Metric, now time.Time, name, kind
 	}
 	since(deltaAgeFigure, t.Progress.LastUp)
 	since(notifiedFigure, t.Progress.Told)
+	for _, m := range measuredFigures {
+		if m.of == "" || m.of == kind {
+			to <- prometheus.MustNewConstMetric(m.desc, prometheus.GaugeValue, m.value(t), name, number)
+		}
+	}
 	for _, p := range perTaskFigures {
 		if p.of != "" && p.of != kind {
 			continue

@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/culvert-project/culvert/host/connect"
+	"github.com/culvert-project/culvert/host/internal/task"
 	"github.com/culvert-project/culvert/host/transport"
 )
 
@@ -15,7 +16,10 @@ import (
 func gathered(t *testing.T, list ...connect.Figures) map[string]float64 {
 	t.Helper()
 	r := prometheus.NewPedanticRegistry()
-	r.MustRegister(taskFigures{func() []connect.Figures { return list }, &rates{}})
+	started := func() (connectors, tasks connect.Startups) {
+		return connect.Startups{Done: 3, Failed: 1}, connect.Startups{Done: 6}
+	}
+	r.MustRegister(taskFigures{func() []connect.Figures { return list }, started, &rates{}})
 	families, err := r.Gather()
 	if err != nil {
 		t.Fatal(err)
@@ -46,11 +50,16 @@ func TestTaskFigures(t *testing.T) {
 				{Task: 0, State: connect.Running,
 					Progress: connect.Progress{Rows: 7, Pages: 2, Bytes: 99, CaughtUp: true,
 						LastUp: time.Now().Add(-time.Hour), Told: time.Now().Add(-time.Hour)}},
-				{Task: 1, State: connect.Failed, Progress: connect.Progress{Rows: 1, Failed: 2, Read: 5}}}},
+				{Task: 1, State: connect.Failed, Progress: connect.Progress{Rows: 1, Failed: 2, Read: 5, Faults: 9,
+					LastFault: time.UnixMilli(17), Measures: task.Tallied{Retries: 6,
+						Errors: 1, Logged: 2, Letters: 3,
+						LostLetters: 1, Active: 4, Commits: 3, FailedCommits: 1,
+						BatchSize:    task.Summary{Avg: 1, Max: 2, Min: 1},
+						Transactions: task.Summary{Avg: 6, Max: 8, Min: 5}}}, Running: 0.5, Paused: 0.25}}},
 		connect.Figures{Name: "copies", Type: "sink", State: connect.Paused,
 			Tasks: []connect.TaskFigures{{State: connect.Paused,
-				Progress: connect.Progress{Rows: 3, Failed: 4, Lag: 5, Batches: 10, Requests: 11, Again: 12,
-					Uncertain: 13}}}})
+				Progress: connect.Progress{Rows: 3, Failed: 4, Lag: 5, Read: 7, Faults: 4, Partitions: 14,
+					Batches: 10, Requests: 11, Again: 12, Uncertain: 13}}}})
 	for _, figure := range []string{"culvert_source_delta_age_seconds", "culvert_source_notified_seconds"} {
 		if age := all[figure+" orders 0"]; age < 3600 || age > 7200 {
 			t.Errorf("%s: expected an age of an hour, found %v", figure, age)
@@ -90,6 +99,30 @@ func TestTaskFigures(t *testing.T) {
 		"culvert_http_sent_bytes_total orders":                         8,
 		"culvert_http_received_bytes_total orders":                     9,
 		"kafka_connect_source_task_source_record_write_rate orders 0":  0,
+
+		"kafka_connect_task_error_total_record_failures orders 1":                9,
+		"kafka_connect_task_error_total_record_errors orders 1":                  1,
+		"kafka_connect_task_error_total_records_skipped orders 1":                2,
+		"kafka_connect_task_error_total_retries orders 1":                        6,
+		"kafka_connect_task_error_total_errors_logged orders 1":                  2,
+		"kafka_connect_task_error_deadletterqueue_produce_requests orders 1":     3,
+		"kafka_connect_task_error_deadletterqueue_produce_failures orders 1":     1,
+		"kafka_connect_task_error_last_error_timestamp orders 1":                 17,
+		"kafka_connect_task_error_last_error_timestamp orders 0":                 0,
+		"kafka_connect_connector_task_running_ratio orders 1":                    0.5,
+		"kafka_connect_connector_task_pause_ratio orders 1":                      0.25,
+		"kafka_connect_connector_task_offset_commit_success_percentage orders 1": 0.75,
+		"kafka_connect_connector_task_offset_commit_failure_percentage orders 1": 0.25,
+		"kafka_connect_connector_task_batch_size_max orders 1":                   2,
+		"kafka_connect_source_task_source_record_active_count orders 1":          4,
+		"kafka_connect_source_task_transaction_size_min orders 1":                5,
+		"kafka_connect_source_task_transaction_size_max orders 1":                8,
+		"kafka_connect_sink_task_partition_count copies 0":                       14,
+		"kafka_connect_worker_connector_startup_attempts_total":                  4,
+		"kafka_connect_worker_connector_startup_failure_percentage":              0.25,
+		"kafka_connect_worker_task_startup_success_total":                        6,
+		"kafka_connect_coordinator_assigned_tasks":                               3,
+		"kafka_connect_worker_rebalance_rebalancing":                             0,
 	} {
 		if found, there := all[figure]; !there || found != want {
 			t.Errorf("%s: expected %v, found %v (%t)", figure, want, found, there)

@@ -270,6 +270,7 @@ func metrics(t *testing.T) string {
 		cells(&b, "metric", "type", "labels", "meaning")
 		cells(&b, "---", "---", "---", "---")
 		b.WriteString(tableOf(string(body)))
+		b.WriteString(kafkasMetrics(t, string(body)))
 		// Some figures come later than others, on a slow machine much later.
 		if first.IsZero() {
 			first = time.Now()
@@ -277,6 +278,42 @@ func metrics(t *testing.T) string {
 		page, err := os.ReadFile(filepath.Join("reference", "metrics.md"))
 		return *update || err == nil && string(page) == b.String() || time.Since(first) > time.Minute
 	})
+	return b.String()
+}
+
+// kafkasMetrics is the table of the metrics that Kafka Connect has, with where each is among ours, or why it is not.
+// One that is neither there nor explained is missing.
+func kafkasMetrics(t *testing.T, ours string) string {
+	list, err := os.ReadFile("../../testdata/connect-metrics.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b strings.Builder
+	b.WriteString("\n## Kafka Connect's names\n\nWhat a worker of Kafka Connect registers with JMX, and where it is here: " +
+		"under the name that Prometheus' JMX\nexporter gives it.\n\n")
+	cells(&b, "of Kafka Connect", "here", "why not")
+	cells(&b, "---", "---", "---")
+	for line := range strings.Lines(string(list)) {
+		line = strings.TrimSpace(line)
+		if strings.HasPrefix(line, "#") {
+			continue
+		}
+		line, why, _ := strings.Cut(line, " - ")
+		line, other, _ := strings.Cut(line, " = ")
+		group, attribute, _ := strings.Cut(line, " ")
+		name := strings.TrimSuffix(strings.TrimPrefix(group, "connect-"), "-metrics") + "_" + attribute
+		name = cmp.Or(other, "kafka_connect_"+strings.ReplaceAll(name, "-", "_"))
+		switch there := strings.Contains(ours, "\n"+name+"{") || strings.Contains(ours, "\n"+name+" "); {
+		case there == (why != ""):
+			t.Errorf("%s %s: expected %s in /metrics, or the reason why not: found %t, reason %q", group, attribute, name,
+				there, why)
+		case there:
+			name = "`" + name + "`"
+		default:
+			name = ""
+		}
+		cells(&b, "`"+group+"` "+attribute, name, why)
+	}
 	return b.String()
 }
 

@@ -16,6 +16,7 @@ import (
 	"github.com/culvert-project/culvert/host/internal/offset"
 	"github.com/culvert-project/culvert/host/internal/service"
 	"github.com/culvert-project/culvert/host/internal/sink"
+	core "github.com/culvert-project/culvert/host/internal/task"
 	"github.com/culvert-project/culvert/host/internal/watch"
 	"github.com/culvert-project/culvert/host/kafka"
 	"github.com/culvert-project/culvert/host/plugin"
@@ -52,6 +53,7 @@ type connector struct {
 
 	report      func(event, error) // to its controller
 	topics      *topics            // its controller's
+	times       *times             // likewise
 	lastFailure string             // that was logged
 
 	listens listens // for notifications
@@ -75,6 +77,8 @@ type task struct {
 	connector *connector
 	number    int
 	settings  []wit.Setting
+	// tally is what is counted of what it does now; of the goroutine that does it.
+	tally *core.Tally
 
 	// under the connector's lock
 	state State
@@ -84,6 +88,8 @@ type task struct {
 	// stop ends what the task does now, be it to wait; nil before it begins and when it has ended.
 	stop context.CancelCauseFunc
 	rest bool // it waits for somebody who has it made anew
+	// began: what it does now has come as far as to work.
+	began bool
 	// progress tells how far the task is; nil before it has run.
 	progress func(*Progress)
 	// snapshot has a feed of a source read as it is now; nil before it has run.
@@ -99,7 +105,8 @@ func (t *task) now() (p Progress) {
 }
 
 func newConnector(o *Options, c *config.Connector) *connector {
-	k := &connector{o: o, given: c, config: c, topics: &topics{}, rereads: time.Minute, restarts: firstRestart,
+	k := &connector{o: o, given: c, config: c, topics: &topics{}, times: &times{},
+		rereads: time.Minute, restarts: firstRestart,
 		refused: c.Problems.Err(),
 		log:     o.Logger.With("connector", c.Name)}
 	k.registries.log = k.log
@@ -115,6 +122,7 @@ func (c *connector) run(ctx context.Context, once bool) {
 	stamp := watch.Stamp(c.paths()...)
 	close, err := c.start(ctx)
 	for err != nil {
+		c.o.started.connectors.failed.Add(1)
 		c.failed(ctx, err)
 		if once || !c.startable(ctx, err, stamp) {
 			return
@@ -203,6 +211,7 @@ func (c *connector) start(ctx context.Context) (close func(), err error) {
 		c.tasks = append(c.tasks, &task{connector: c, number: i, settings: settings, state: Unassigned})
 	}
 	c.mu.Unlock()
+	c.o.started.connectors.done.Add(1)
 	c.report(onStarted, nil)
 	c.log.Info("connector started", "class", c.component.Name, "plugin", c.plugin.Name, "version", c.plugin.Version, "file", c.plugin.Origin, "tasks", len(c.tasks))
 	unwatch := c.service.Watch(c.client)
@@ -306,12 +315,19 @@ func (t *task) name() string {
 func (t *task) ended(ctx context.Context, err error) {
 	t.connector.mu.Lock()
 	defer t.connector.mu.Unlock()
+	began := t.began
+	t.began = false
 	switch {
 	case err != nil && (ctx.Err() == nil || !errors.Is(err, context.Canceled)):
+		if !began {
+			t.connector.o.started.tasks.failed.Add(1)
+		}
 		t.state, t.fault = Failed, err
+		t.connector.times.enter(t.number, Failed)
 		t.connector.log.Error("task FAILED", "task", t.number, "error", err)
 	case ctx.Err() != nil:
 		t.state = Unassigned
+		t.connector.times.enter(t.number, Unassigned)
 	}
 }
 
@@ -333,6 +349,9 @@ func (t *task) running(progress func(*Progress)) {
 	t.connector.mu.Lock()
 	defer t.connector.mu.Unlock()
 	t.state, t.fault, t.next, t.progress = Running, nil, time.Time{}, progress
+	t.began = true
+	t.connector.o.started.tasks.done.Add(1)
+	t.connector.times.enter(t.number, Running)
 }
 
 func (c *connector) failures() []error {

@@ -25,6 +25,7 @@ type controller struct {
 	done        chan struct{} // the loop has ended
 	wake        chan struct{} // there is something in posted
 	topics      topics
+	times       times
 
 	mu     guard.Mutex
 	o      *Options // of new lives
@@ -64,7 +65,7 @@ func newController(o *Options, c *config.Connector) *controller {
 		wake:  make(chan struct{}, 1),
 		state: Unassigned, target: Running, given: c, limit: o.Worker.Duration(stopLimit)}
 	k.current = newConnector(o, c)
-	k.current.report, k.current.topics = k.reporting(k.current), &k.topics
+	k.current.report, k.current.topics, k.current.times = k.reporting(k.current), &k.topics, &k.times
 	if k.fault = k.current.refused; k.fault != nil {
 		k.state = Failed
 	}
@@ -308,7 +309,12 @@ func (k *controller) enter(o occurrence) (t transition, ok bool) {
 	if t.next != k.state {
 		k.log.Debug("connector changes its state", "from", string(k.state), "to", string(t.next), "event", string(o.event))
 	}
-	k.state = t.next
+	switch k.state = t.next; t.next {
+	case Paused:
+		k.times.pause()
+	case Stopped:
+		k.times.forget()
+	}
 	return t, true
 }
 
@@ -319,7 +325,7 @@ func (k *controller) begin(ctx context.Context) {
 		fed, rereads := k.current.fed, k.current.rereads
 		k.current = newConnector(k.o, k.given)
 		k.current.fed, k.current.rereads = fed, rereads
-		k.current.report, k.current.topics = k.reporting(k.current), &k.topics
+		k.current.report, k.current.topics, k.current.times = k.reporting(k.current), &k.topics, &k.times
 	}
 	life := k.current
 	k.mu.Unlock()

@@ -19,13 +19,13 @@
 //     reach.go: topics of a sink that nothing takes.
 //   - deadletter.go, letter.go: settings and headers of dead letters; replay.go: dead letters that are sent once more;
 //     letters.go: those of one connector, for REST. snapshot.go: a feed that is read whole because somebody says so.
-//   - state.go, masked.go, trace.go, tracking.go, figures.go, offsets.go, adopt.go: what REST shows, and the
-//     offsets that it changes. classes.go: what connectors can name.
+//   - state.go, masked.go, trace.go, tracking.go, figures.go, times.go, offsets.go, adopt.go: what REST
+//     shows, and the offsets that it changes. classes.go: what connectors can name.
 //
 // Invariants: only a controller's loop changes its state. At most one life of a connector runs, also across its removal
 // and return; the next begins when the offsets of the one before are stored. A posted event never waits for the loop,
 // and the loop never for a task. A target state outlives restarts and new configurations. A configuration that was
 // refused leaves the one before running.
 //
-// Locks, from the outside in: Herder.mu, controller.mu, connector.mu.
+// Locks, from the outside in: Herder.mu, controller.mu, connector.mu, times.mu.
 package connect

@@ -121,7 +121,7 @@ type delivery struct {
 // atLeastOnce is by one idempotent producer, with offsets of an owner that are written from time to time.
 func (t *task) atLeastOnce(owner string, _ func(int) []string) (delivery, error) {
 	c := t.connector
-	writer := c.offsets.Writer(owner)
+	writer := c.offsets.Writer(owner, t.tally.Commits.Ended)
 	return delivery{
 		output: func(string) (source.Output, error) {
 			k, key := c.producers()
@@ -167,6 +167,7 @@ func (t *task) exactlyOnce(owner string, ids func(feeds int) []string) (delivery
 				if err != nil {
 					return err
 				}
+				transactions.Ended = t.tally.Commits.Transaction
 			}
 			return c.offsets.Renew(ctx)
 		},

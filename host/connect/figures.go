@@ -19,6 +19,8 @@ type TaskFigures struct {
 	Task     int
 	State    State
 	Progress Progress
+	// Running and Paused are how much of its time it was that, from 0 to 1.
+	Running, Paused float64
 }
 
 // Figures are those of all connectors, by name.
@@ -46,7 +48,8 @@ func (k *controller) figures() Figures {
 	f.HTTP = life.exchanges()
 	progress := life.progresses()
 	for _, t := range s.Tasks {
-		f.Tasks = append(f.Tasks, TaskFigures{t.ID, t.State, progress[t.ID]})
+		running, paused := k.times.ratios(t.ID)
+		f.Tasks = append(f.Tasks, TaskFigures{t.ID, t.State, progress[t.ID], running, paused})
 	}
 	return f
 }

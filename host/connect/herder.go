@@ -16,6 +16,7 @@ import (
 	"github.com/culvert-project/culvert/host/internal/notify"
 	"github.com/culvert-project/culvert/host/internal/offset"
 	"github.com/culvert-project/culvert/host/internal/source"
+	core "github.com/culvert-project/culvert/host/internal/task"
 	"github.com/culvert-project/culvert/host/kafka"
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/record"
@@ -41,6 +42,7 @@ type Options struct {
 	claims   *claims         // of those that run
 	buffers  *source.Buffers // of the feeds of all connectors
 	hub      *notify.Hub     // of their listeners
+	started  *startups       // of connectors and tasks
 }
 
 // Herder owns connectors and their tasks, and the goroutines of these while Run or RunOnce runs. Connectors come,
@@ -63,6 +65,7 @@ type Herder struct {
 // New makes a herder of connectors that were checked. Nothing runs before [Herder.Run].
 func New(o Options, connectors []*config.Connector) *Herder {
 	o.claims, o.buffers, o.hub = &claims{}, source.NewBuffers(), &notify.Hub{Logger: o.Logger}
+	o.started = &startups{}
 	h := &Herder{o: o, controllers: map[string]*controller{}, leaving: map[string]*controller{}}
 	options := h.options(connectors)
 	for _, c := range connectors {
@@ -365,7 +368,8 @@ type Progress struct {
 	State State
 	// Rows that were delivered: acknowledged by Kafka, or settled by the service.
 	Rows int64
-	// Read rows of a source came from its pages, delivered or not; those of a page that is read again count again.
+	// Read rows of a source came from its pages, delivered or not; those of a page that is read again count again. Of a
+	// sink they are records that came from Kafka.
 	Read int64
 	// Pages that a source read, Bytes of their bodies.
 	Pages, Bytes int64
@@ -387,6 +391,12 @@ type Progress struct {
 	Feeds []FeedProgress
 	// CaughtUp: there is nothing left to do at the moment.
 	CaughtUp bool
+	// Measures are of a task, as are Faults, those of rows and of what was tried again, with when the LastFault came,
+	// and the Partitions that it has of a sink's group.
+	Measures   core.Tallied
+	Faults     int64
+	LastFault  time.Time
+	Partitions int64
 	// version of the plugin that a task works with.
 	version string
 	// file is the plugin's.

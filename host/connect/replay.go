@@ -16,6 +16,7 @@ import (
 	"github.com/culvert-project/culvert/host/internal/service"
 	"github.com/culvert-project/culvert/host/internal/sink"
 	"github.com/culvert-project/culvert/host/internal/source"
+	core "github.com/culvert-project/culvert/host/internal/task"
 	"github.com/culvert-project/culvert/host/kafka"
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/sdk/go/role"
@@ -250,6 +251,7 @@ func (p *replay) source(ctx context.Context, t *task, binding *plugin.Binding, t
 	if len(layout.Tasks) > 0 {
 		t.settings = layout.Tasks[0]
 	}
+	t.tally = &core.Tally{} // of the replay alone
 	d := t.atLeastOnce
 	if c.exactly() {
 		d = t.exactlyOnce

@@ -9,6 +9,7 @@ import (
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/guard"
 	"github.com/culvert-project/culvert/host/internal/sink"
+	core "github.com/culvert-project/culvert/host/internal/task"
 	"github.com/culvert-project/culvert/host/kafka"
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/sdk/go/role"
@@ -17,6 +18,7 @@ import (
 // sink runs a task of a sink.
 func (t *task) sink(ctx context.Context, binding *plugin.Binding, once bool) error {
 	c := t.connector
+	t.tally = &core.Tally{}
 	transforms, err := newChains(c)
 	if err != nil {
 		return err
@@ -60,8 +62,11 @@ func (t *task) sink(ctx context.Context, binding *plugin.Binding, once bool) err
 		defer guard.Recover(c.log, t.name()+", its lag", nil)
 		ends.measure(measuring, &lag)
 	}()
+	tally := t.tally
 	t.running(func(p *Progress) {
 		now := task.Progress()
+		p.Measures, p.Faults, p.LastFault = tally.At(time.Now()), now.Faults, now.LastFault
+		p.Partitions, p.Read = int64(now.Partitions), now.Read
 		p.Rows, p.Failed, p.version = now.Written, now.Skipped, now.Version
 		p.Warnings = now.Warnings
 		p.Batches, p.Requests, p.Again = now.Batches, now.Requests, now.Again
@@ -103,6 +108,7 @@ func (t *task) sinkOptions(binding *plugin.Binding, transforms *chains) sink.Opt
 		Send:          config.List(c.config.Text("errors.uncertain.send")),
 		Skip:          config.List(c.config.Text("errors.uncertain.skip")),
 		StopWithin:    c.o.Worker.Duration("task.shutdown.graceful.timeout.ms"),
+		Tally:         t.tally,
 		Logger:        c.o.Logger,
 	}
 }

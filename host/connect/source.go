@@ -25,6 +25,7 @@ import (
 func (t *task) source(ctx context.Context, binding *plugin.Binding, once bool) error {
 	c := t.connector
 	name := c.config.Name
+	t.tally = &core.Tally{}
 	stopWithin := c.o.Worker.Duration("task.shutdown.graceful.timeout.ms")
 	d := t.atLeastOnce
 	if c.exactly() {
@@ -51,8 +52,10 @@ func (t *task) source(ctx context.Context, binding *plugin.Binding, once bool) e
 	options := t.sourceOptions(deliver, binding, transforms)
 	options.Once, options.DeadLetters = once, letters
 	task := source.NewTask(options)
+	tally := t.tally
 	t.running(func(p *Progress) {
 		now := task.Progress()
+		p.Measures, p.Faults, p.LastFault = tally.At(time.Now()), now.Faults, now.LastFault
 		p.Rows, p.Read, p.Pages, p.Bytes, p.Failed = now.Written, now.Read, now.Pages, now.Bytes, now.Skipped
 		p.CaughtUp, p.LastUp, p.Told, p.Feeds, p.version = now.CaughtUp, now.LastUp, now.Told, now.Feeds, now.Version
 		p.file = fileOf(binding.Current().Module())
@@ -99,6 +102,7 @@ func (t *task) sourceOptions(deliver delivery, binding *plugin.Binding, transfor
 		Tolerance:      c.tolerance(),
 		Retry:          c.retrying(),
 		StopWithin:     c.o.Worker.Duration("task.shutdown.graceful.timeout.ms"),
+		Tally:          t.tally,
 		Logger:         c.o.Logger,
 	}
 }

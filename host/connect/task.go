@@ -148,6 +148,7 @@ func (c *connector) restartTask(number int) bool {
 		}
 		t.rests(false)
 		t.state, t.next = Restarting, time.Time{}
+		c.times.enter(number, Restarting)
 		t.stop(errRestart)
 		return true
 	}

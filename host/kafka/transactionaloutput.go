@@ -202,6 +202,7 @@ func (o *TransactionalOutput) commit(ctx context.Context) error {
 	if o.records == 0 && (behind.Partition == nil || reflect.DeepEqual(behind, o.stored)) {
 		return o.abort(ctx, m) // there is nothing to commit
 	}
+	committing, records := time.Now(), o.records
 	err := o.producer.Flush(ctx)
 	var stored *kgo.Record
 	if err == nil && behind.Partition != nil {
@@ -213,6 +214,7 @@ func (o *TransactionalOutput) commit(ctx context.Context) error {
 	if err == nil {
 		err = m.EndTransaction(ctx, kgo.TryCommit)
 	}
+	o.of.Ended(committing, records, err)
 	if err == nil {
 		if stored != nil {
 			o.of.offsets.Committed(behind, stored)

@@ -124,6 +124,10 @@ type OffsetRecords interface {
 // Transactions are the transactional producers of one source task, which its feeds share: each page of a feed has one
 // for itself from its beginning to its end. It owns their clients until Close.
 type Transactions struct {
+	// Ended is told of each transaction that was to be committed: since when, with how many records, and whether it
+	// was. It is set before the first output is.
+	Ended func(began time.Time, records int, err error)
+
 	config   Config
 	offsets  OffsetRecords
 	interval time.Duration
@@ -150,7 +154,8 @@ type transactional struct {
 func OpenTransactions(ctx context.Context, c Config, clientID string, ids []string, offsets OffsetRecords,
 	interval time.Duration) (*Transactions, error) {
 	interval = min(interval, c.Producer.TransactionTimeout/2)
-	t := &Transactions{config: c, offsets: offsets, interval: interval, free: make(chan *transactional, len(ids)),
+	t := &Transactions{Ended: func(time.Time, int, error) {}, config: c, offsets: offsets, interval: interval,
+		free:    make(chan *transactional, len(ids)),
 		outputs: map[*TransactionalOutput]struct{}{}}
 	if c.Producer.ClientID == "" {
 		c.Producer.ClientID = clientID

@@ -232,7 +232,12 @@ func TestWriterKeepsTheNewest(t *testing.T) {
 	c := Defaults()
 	c.FlushInterval = time.Hour
 	s := openTestStore(t, k, c)
-	w := s.Writer("orders")
+	wrote := 0
+	w := s.Writer("orders", func(_ time.Time, err error) {
+		if wrote++; err != nil {
+			t.Error(err)
+		}
+	})
 	for n := range 100 {
 		w.Acknowledged(partition("/a", fmt.Sprint(n%2)), []wit.Field{wit.IntegerField("record", int64(n))})
 	}
@@ -248,6 +253,9 @@ func TestWriterKeepsTheNewest(t *testing.T) {
 	w.Acknowledged(partition("/a", "0"), []wit.Field{wit.IntegerField("record", 100)})
 	if err := w.Close(testContext(t)); err != nil {
 		t.Fatal(err)
+	}
+	if wrote != 2 {
+		t.Errorf("expected two writes, counted %d", wrote)
 	}
 	want := []string{
 		`["orders",{"entityset":"0","service":"/a"}] {"record":98}`,
@@ -266,7 +274,7 @@ func TestWriterWritesByItself(t *testing.T) {
 	c := Defaults()
 	c.FlushInterval = 10 * time.Millisecond
 	s := openTestStore(t, k, c)
-	w := s.Writer("orders")
+	w := s.Writer("orders", nil)
 	defer w.Close(testContext(t))
 	w.Acknowledged(partition("/a", "B"), []wit.Field{wit.IntegerField("record", 1)})
 	r, err := kafka.NewReader(k)
@@ -289,7 +297,7 @@ func TestWriterKeepsWhatFailed(t *testing.T) {
 	c := Defaults()
 	c.FlushInterval = time.Hour
 	s := openTestStore(t, k, c)
-	w := s.Writer("orders")
+	w := s.Writer("orders", nil)
 	w.Acknowledged(partition("/a", "B"), []wit.Field{wit.IntegerField("record", 1)})
 	w.Acknowledged(partition("/a", "C"), []wit.Field{wit.IntegerField("record", 1)})
 	over, cancel := context.WithCancel(testContext(t))

@@ -14,6 +14,7 @@ import (
 type Writer struct {
 	store     *Store
 	connector string
+	wrote     func(began time.Time, err error)
 	stop      context.CancelFunc
 	stopped   chan struct{}
 
@@ -23,10 +24,12 @@ type Writer struct {
 	pending map[string]Entry
 }
 
-// Writer begins the writing for a task of a connector.
-func (s *Store) Writer(connector string) *Writer {
+// Writer begins the writing for a task of a connector. wrote is told of each write; nil: nobody
+// is.
+func (s *Store) Writer(connector string, wrote func(began time.Time, err error)) *Writer {
 	ctx, stop := context.WithCancel(context.Background())
-	w := &Writer{store: s, connector: connector, stop: stop, stopped: make(chan struct{}), pending: map[string]Entry{}}
+	w := &Writer{store: s, connector: connector, wrote: wrote, stop: stop, stopped: make(chan struct{}),
+		pending: map[string]Entry{}}
 	go w.run(ctx)
 	return w
 }
@@ -80,7 +83,11 @@ func (w *Writer) Flush(ctx context.Context) error {
 	for _, e := range taken {
 		entries = append(entries, e)
 	}
+	began := time.Now()
 	err := w.store.Set(ctx, w.connector, entries...)
+	if len(entries) > 0 && w.wrote != nil {
+		w.wrote(began, err)
+	}
 	if err == nil {
 		return nil
 	}

@@ -130,8 +130,9 @@ func (w *writing) resolved(row uint32) {
 // stillInDoubt decides about a row in doubt whose check did not say. again: it is checked once more.
 func (w *writing) stillInDoubt(row uint32, f *wit.Fault, retryable bool) (again bool, err error) {
 	t, d := w.task, w.tries[row].doubt
-	t.count.faults.All.Add(1)
+	t.count.faults.Count()
 	if w.another(row, f) && retryable && w.stopping.Err() == nil {
+		t.o.Tally.Retries.Add(1)
 		t.log.Warn("row in doubt to be checked again", "record", w.batch.items[row].String(), "error", f)
 		return true, nil
 	}

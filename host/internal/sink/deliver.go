@@ -38,6 +38,7 @@ type writing struct {
 	left int
 	// bytes are those of its rows and of the requests that were made of them at first.
 	bytes int
+	began time.Time
 }
 
 type tries struct {
@@ -218,7 +219,8 @@ func (w *writing) exchange(j *job, items []*item) (wit.Response, error) {
 		if !again || stopped != nil {
 			return response, err
 		}
-		w.task.count.faults.All.Add(1)
+		w.task.count.faults.Count()
+		w.task.o.Tally.Retries.Add(1)
 		w.task.log.Warn("a request failed and is sent again", "request", j.Request.Method+" "+transport.ShownTarget(j.Request.Target), "error", err)
 	}
 }
@@ -487,27 +489,28 @@ func (w *writing) refused(j *job, row uint32, f *wit.Fault, status uint16, lost 
 	t, item := w.task, w.batch.items[row]
 	switch {
 	case lost != nil && lost.Status != 0:
-		t.count.faults.All.Add(1)
+		t.count.faults.Count()
 		w.doubt(row, lost)
 		return false, nil
 	case lost != nil:
 		// P19: it may have been written. It is neither sent again nor called refused.
-		t.count.faults.All.Add(1)
+		t.count.faults.Count()
 		w.doubt(row, fmt.Errorf("%w (%w)", lost, f))
 		return false, nil
 	case j.retryable(f, status, t.o.Client.Retry()):
-		t.count.faults.All.Add(1)
+		t.count.faults.Count()
 		if !w.another(row, f) {
 			return false, &recordError{item: item, stage: fmt.Sprintf("tried %d times", w.tries[row].attempts), err: f}
 		}
+		t.o.Tally.Retries.Add(1)
 		t.log.Warn("row to be written again", "record", item.String(), "error", f)
 		return true, nil
 	case !j.Request.Repeatable && !proven(f, status):
-		t.count.faults.All.Add(1)
+		t.count.faults.Count()
 		w.doubt(row, fmt.Errorf("%s %s was answered %d: %w", j.Request.Method, transport.ShownTarget(j.Request.Target), status, f))
 		return false, nil
 	case ofAllRows(f):
-		t.count.faults.All.Add(1)
+		t.count.faults.Count()
 		return false, &recordError{item: item, stage: "write", err: f}
 	}
 	return false, t.refuse(item, StageWrite, f)
@@ -557,8 +560,9 @@ func (w *writing) again(row uint32, r *wit.Retry, lost *transport.NoAnswer) (boo
 		}
 		return true, nil
 	}
-	t.count.faults.All.Add(1)
+	t.count.faults.Count()
 	if w.another(row, r.Fault) {
+		t.o.Tally.Retries.Add(1)
 		t.log.Warn("row to be written again", "record", item.String(), "hint", r.Hint, "error", r.Fault)
 		return true, nil
 	}
@@ -702,7 +706,7 @@ func (w *writing) encoded(o *openedVersion, by hashed, rows []uint32, d wit.Deli
 		}
 		item := w.batch.items[rows[f.Origin]]
 		if ofAllRows(&f.Fault) {
-			t.count.faults.All.Add(1)
+			t.count.faults.Count()
 			return nil, &recordError{item: item, stage: "encode", err: &f.Fault}
 		}
 		if err := t.refuse(item, StageEncode, &f.Fault); err != nil {

@@ -277,12 +277,13 @@ func (d *dispatch) begin(b *batch) (over bool, err error) {
 	}
 	d.begun++
 	w := &writing{dispatch: d, batch: b, number: d.begun, tries: make([]tries, len(b.rows.Rows)), bytes: b.bytes(),
-		rows: make([]uint32, len(b.rows.Rows))}
+		began: time.Now(), rows: make([]uint32, len(b.rows.Rows))}
 	for i := range w.rows {
 		w.rows[i] = uint32(i)
 	}
 	d.next, d.bytes, d.live = nil, d.bytes+w.bytes, append(d.live, w)
 	t.count.batches.Add(1)
+	t.o.Tally.Batches.Hold(len(b.rows.Rows))
 	d.encode(w)
 	return false, nil
 }
@@ -391,6 +392,9 @@ func (d *dispatch) made(w *writing, jobs []job, err error) {
 // finish ends a batch of which nothing is on its way any more.
 func (d *dispatch) finish(w *writing) {
 	w.leaveNoneHalf()
+	tally := &w.task.o.Tally.Batches
+	tally.Ended(w.began, len(w.batch.rows.Rows))
+	tally.Hold(-len(w.batch.rows.Rows))
 	d.live = slices.DeleteFunc(d.live, func(other *writing) bool { return other == w })
 	d.bytes -= w.bytes
 	d.ended = true

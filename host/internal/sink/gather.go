@@ -241,7 +241,8 @@ func (g *gatherer) shape(ctx context.Context, items []*item) (*batch, error) {
 // transform sends rows through the chain, again while the settings allow it and some fail that may do better.
 func (g *gatherer) transform(ctx context.Context, rows *record.Batch) ([]wit.RowFault, error) {
 	return g.task.o.Retry.Transform(ctx, g.chain.Apply, rows, func(failure error) {
-		g.task.count.faults.All.Add(1)
+		g.task.count.faults.Count()
+		g.task.o.Tally.Retries.Add(1)
 		g.task.log.Warn("transforms failed and are tried again", "error", failure)
 	})
 }
@@ -383,12 +384,13 @@ func earlier(err, other error) bool {
 func (t *Task) refuse(i *item, stage Stage, err error) error {
 	if t.o.TolerateAll && t.o.DeadLetters != nil {
 		if err := t.bury(i, stage, err); err != nil {
-			t.count.faults.All.Add(1)
+			t.count.faults.Count()
 			return err
 		}
 	}
 	return t.o.Refuse(&t.count.faults, &recordError{item: i, stage: string(stage), err: err}, func() {
 		r := i.record
+		t.o.Tally.Logged.Add(1)
 		t.o.Say(t.log, "record skipped", []any{"topic", r.Topic, "partition", r.Partition, "offset", r.Offset, "stage", stage, "error", err},
 			func() []any { return []any{"timestamp", r.Timestamp.UnixMilli(), "record", i.String()} })
 		t.ledger.settle(i, false)

@@ -777,3 +777,10 @@ func (l *ledger) open() int {
 	}
 	return n
 }
+
+// count is how many partitions the task has.
+func (l *ledger) count() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.partitions)
+}

@@ -72,6 +72,8 @@ type Options struct {
 	Settled *Settled
 	// Reach is what the tasks of the connector share. Default: nothing is said about topics that records do not reach.
 	Reach *Reach
+	// Tally is what is counted of the task. Default: the task's own.
+	Tally *task.Tally
 	// Logger. Default: discards.
 	Logger *slog.Logger
 }
@@ -154,8 +156,12 @@ type Progress struct {
 	Skipped, Faults, Again int64
 	// Warnings were logged by the plugin about answers: what the service says although it did what it was asked for.
 	Warnings int64
+	// LastFault is when the last fault came; zero: none has.
+	LastFault time.Time
 	// Open records were read and are not settled.
 	Open int
+	// Partitions are those that the task has of its group.
+	Partitions int
 	// Uncertain records of the connector may have been written, and nobody knows.
 	Uncertain int
 	// Stages is how long each stage was at work, all requests together; what a stage waits for others is not in it.
@@ -188,6 +194,9 @@ func NewTask(o Options) *Task {
 	if o.StopWithin <= 0 {
 		o.StopWithin = 5 * time.Second
 	}
+	if o.Tally == nil {
+		o.Tally = &task.Tally{}
+	}
 	if o.Uncertain == nil {
 		o.Uncertain = &Uncertain{}
 	}
@@ -217,8 +226,9 @@ func (t *Task) Progress() Progress {
 	c := &t.count
 	return Progress{Read: c.read.Load(), Written: c.written.Load(), Ignored: c.ignored.Load(),
 		Batches: c.batches.Load(), Requests: c.requests.Load(),
-		Skipped: c.faults.Skipped.Load(), Faults: c.faults.All.Load(), Again: c.again.Load(),
-		Open: t.ledger.open(), Uncertain: t.o.Uncertain.count(),
+		Skipped: c.faults.Skipped.Load(), Faults: c.faults.All.Load(), LastFault: c.faults.Last(),
+		Again: c.again.Load(),
+		Open:  t.ledger.open(), Partitions: t.ledger.count(), Uncertain: t.o.Uncertain.count(),
 		Version: t.plugin.Version(), Warnings: c.warnings.Load(),
 		Stages: Stages{c.convert.Took(), c.transform.Took(), c.encode.Took(), c.send.Took(), c.settle.Took()}}
 }
@@ -285,6 +295,9 @@ func (t *Task) Run(ctx context.Context) (err error) {
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), max(t.o.StopWithin/4, time.Second))
 	defer cancel()
 	lost := t.commitLast(last)
+	if errors.As(err, new(*recordError)) {
+		t.o.Tally.Errors.Add(1)
+	}
 	t.sum()
 	if err == nil {
 		err = lost
@@ -389,7 +402,9 @@ func (t *Task) commitNow(ctx context.Context) error {
 	if len(offsets) == 0 {
 		return nil
 	}
+	began := time.Now()
 	err := t.consumer.Commit(ctx, offsets)
+	t.o.Tally.Commits.Ended(began, err)
 	if err == nil {
 		t.ledger.committed(offsets, announced)
 		if t.uncommitted {

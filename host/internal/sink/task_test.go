@@ -217,8 +217,13 @@ func TestDeadLetters(t *testing.T) {
 		x.o.TolerateAll, x.o.DeadLetters = true, kept
 		x.group.put("t", 0, records...)
 		x.service.answer = answer
-		if p := x.ok(t).Progress(); p.Skipped != 4 || p.Written != 2 || x.committed("t", 0) != 6 {
+		task := x.ok(t)
+		if p := task.Progress(); p.Skipped != 4 || p.Written != 2 || x.committed("t", 0) != 6 || p.LastFault.IsZero() {
 			t.Errorf("%+v", p)
+		}
+		if n := task.o.Tally.At(time.Now()); n.Letters != 4 || n.LostLetters != 0 || n.Logged != 4 || n.Errors != 0 ||
+			n.Active != 0 || n.Commits == 0 || n.FailedCommits != 0 || n.BatchSize.Max != 4 {
+			t.Errorf("%+v", n)
 		}
 		slices.Sort(kept.kept)
 		want := []string{"!too long@1: encode: too long", "400@3: write: answered 400", "bad@5: value converter: no document", "x@2: key converter: no document"}
@@ -232,7 +237,11 @@ func TestDeadLetters(t *testing.T) {
 			x.o.TolerateAll, x.o.InFlight, x.o.DeadLetters = true, 1, &letters{refuses: errors.New("brokers are away")}
 			x.group.put("t", 0, append(slices.Repeat([]string{"a=1"}, int(at)), row)...)
 			x.service.answer = answer
-			_, err := x.run(t)
+			task, err := x.run(t)
+			if n := task.o.Tally.At(time.Now()); n.Letters != 1 || n.LostLetters != 1 || n.Logged != 0 ||
+				n.Errors != 1 {
+				t.Errorf("%+v", n)
+			}
 			wantError(t, err, fmt.Sprintf("topic t, partition 0, offset %d", at), "it stays unwritten, because its dead letter cannot be stored: brokers are away")
 			if x.committed("t", 0) > at {
 				t.Errorf("committed %v", x.group.committed)

@@ -91,6 +91,8 @@ func (f *feed) take(ctx context.Context, page string) (c *chunk, err error) {
 // give takes a chunk back that take found. Of a feed that has failed, records may still be on their way: nobody else
 // gets the memory that they lie in.
 func (f *feed) give(c *chunk) {
+	f.task.o.Tally.Batches.Hold(-c.held)
+	c.held = 0
 	f.task.o.Buffers.strip(c, f.failed.Err() == nil)
 	if c.shared {
 		<-f.task.o.Buffers.more

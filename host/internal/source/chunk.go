@@ -30,6 +30,8 @@ type chunk struct {
 	origins []uint32
 	// shared: it is one of those that all feeds share.
 	shared bool
+	// held is how many rows it counts for that are under way.
+	held int
 	// page is what the rows came from, for messages.
 	page string
 	// mark is where the feed stands when this chunk and all before it are acknowledged.

@@ -67,6 +67,7 @@ func (f *feed) settleOne(c *chunk) error {
 	select {
 	case s := <-c.settled:
 		if s.err != nil {
+			f.task.o.Tally.LostLetters.Add(int64(c.posted)) // or some of them: nobody is told which
 			return fmt.Errorf("%s: %w", c.page, s.err)
 		}
 		f.task.count.written.Add(int64(s.records - c.posted))

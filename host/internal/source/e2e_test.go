@@ -118,7 +118,7 @@ func (p workplace) worker(ctx context.Context) (*Task, error) {
 		return nil, err
 	}
 	defer offsets.Close()
-	writer := offsets.Writer("c")
+	writer := offsets.Writer("c", nil)
 	defer writer.Close(ctx)
 	admin, err := kafka.NewAdmin(k)
 	if err != nil {

@@ -124,5 +124,6 @@ func (s *shaper) post(from, c *chunk) {
 		}
 	}
 	c.posted += len(from.letters)
+	s.feed.task.o.Tally.Letters.Add(int64(len(from.letters)))
 	from.letters, s.lettersBytes = nil, 0
 }

@@ -36,6 +36,8 @@ type page struct {
 	wholeKeys digest
 	// ofLast is how many rows have the number of the last.
 	ofLast int
+	// rows are those that it has passed on.
+	rows int
 	// skip is where rows begin that were not delivered yet.
 	skip     position
 	skipping bool
@@ -87,7 +89,9 @@ func (f *feed) page(ctx context.Context, r Reader, fetch *wit.Fetch, tried *atte
 	}
 	defer answer.Body.Close()
 	end, err = p.read(transport.Within(ctx), answer)
-	if err != nil {
+	if err == nil {
+		f.task.o.Tally.Batches.Ended(start, p.rows)
+	} else {
 		p.broken(err)
 		if fetch.Request.Repeatable && tried.retry.Names(strconv.Itoa(int(answer.Status))) {
 			err = &finalError{err} // the transport has repeated it as often as it may be
@@ -303,6 +307,7 @@ func (p *page) take(from int) error {
 		p.chunk.origins = append(p.chunk.origins, r.Origin)
 	}
 	p.feed.task.count.read.Add(int64(kept - from))
+	p.rows += kept - from
 	b.Rows = b.Rows[:kept]
 	return nil
 }
@@ -410,6 +415,8 @@ func (p *page) ends(how ending) {
 }
 
 func (f *feed) hand(ctx context.Context, c *chunk) error {
+	c.held = len(c.batch.Rows)
+	f.task.o.Tally.Batches.Hold(c.held)
 	select {
 	case f.decoded <- c:
 		return nil

@@ -290,7 +290,7 @@ func (f *feed) overcome(ctx context.Context, a *attempts, err error) error {
 		f.log.Info("page to be asked for again", "reason", shared)
 		return nil
 	}
-	f.task.count.faults.All.Add(1)
+	f.task.count.faults.Count()
 	if f.task.plugin.Again(err) {
 		f.askedAgain()
 		return f.onTrial(ctx, a, err)
@@ -319,6 +319,7 @@ func (f *feed) overcome(ctx context.Context, a *attempts, err error) error {
 			return fmt.Errorf("tried %d times: %w", a.count+1, err)
 		}
 		a.count++
+		f.task.o.Tally.Retries.Add(1)
 		f.askedAgain()
 		f.log.Warn("page to be asked for again", "retry", a.count, "error", err)
 		return a.retry.Wait(ctx, 0)

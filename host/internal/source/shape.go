@@ -86,7 +86,8 @@ func (s *shaper) work(ctx context.Context, c *chunk) error {
 	if s.chain != nil && len(c.batch.Rows) > 0 {
 		start := time.Now()
 		faults, err := s.feed.task.o.Retry.Transform(ctx, s.chain.Apply, &c.batch, func(failure error) {
-			s.feed.task.count.faults.All.Add(1)
+			s.feed.task.count.faults.Count()
+			s.feed.task.o.Tally.Retries.Add(1)
 			s.feed.log.Warn("transforms failed and are tried again", "page", c.page, "error", failure)
 		})
 		s.feed.task.count.transform.Since(start)

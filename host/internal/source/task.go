@@ -70,6 +70,8 @@ type Options struct {
 	Buffers *Buffers
 	// Pages is how many feeds read a page at the same time. Default 4.
 	Pages int
+	// Tally is what is counted of the task. Default: the task's own.
+	Tally *task.Tally
 	// Logger. Default: discards.
 	Logger *slog.Logger
 }
@@ -101,6 +103,8 @@ type Progress struct {
 	// Skipped rows could not be handled and were tolerated. Faults counts all faults of rows and pages, retried ones
 	// included.
 	Skipped, Faults int64
+	// LastFault is when the last of them came; zero: none has.
+	LastFault time.Time
 	// Repeated pages were delivered again from their start; Resumed rows were read again and not delivered again.
 	Repeated, Resumed int64
 	// Notified notifications were taken, Duplicates had been taken before.
@@ -188,6 +192,9 @@ func NewTask(o Options) *Task {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
+	if o.Tally == nil {
+		o.Tally = &task.Tally{}
+	}
 	if o.Buffers == nil {
 		o.Buffers = NewBuffers()
 	}
@@ -210,7 +217,8 @@ func (t *Task) Progress() Progress {
 	c := &t.count
 	p := Progress{Read: c.read.Load(), Written: c.written.Load(), Bytes: c.bytes.Load(), Pages: c.pages.Load(),
 		Skipped: c.faults.Skipped.Load(),
-		Faults:  c.faults.All.Load(), Repeated: c.repeated.Load(), Resumed: c.resumed.Load(),
+		Faults:  c.faults.All.Load(), LastFault: c.faults.Last(),
+		Repeated: c.repeated.Load(), Resumed: c.resumed.Load(),
 		Notified: c.notified.Load(), Duplicates: c.duplicates.Load(),
 		Version: t.plugin.Version(),
 		Stages:  Stages{c.fetch.Took(), c.decode.Took(), c.transform.Took(), c.convert.Took(), c.produce.Took()}}
@@ -271,6 +279,9 @@ func (t *Task) Run(ctx context.Context) error {
 		})
 	}
 	wg.Wait()
+	if errors.As(failure, new(*rowError)) {
+		t.o.Tally.Errors.Add(1)
+	}
 	t.sum()
 	return failure
 }

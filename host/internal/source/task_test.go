@@ -270,8 +270,12 @@ func TestRowsThatCannotBeHandled(t *testing.T) {
 			}
 			tries = 0
 			w.o.Retry = core.Retrying{Timeout: -1}
-			if p := w.ok(t).Progress(); p.Written != 3 || tries < 13 {
+			task := w.ok(t)
+			if p := task.Progress(); p.Written != 3 || tries < 13 {
 				t.Errorf("expected 3 rows after more than 12 tries, found %d after %d", p.Written, tries)
+			}
+			if again := task.o.Tally.Retries.Load(); again != int64(tries-1) {
+				t.Errorf("expected %d retries, counted %d", tries-1, again)
 			}
 		})
 	})
@@ -283,8 +287,12 @@ func TestRowsThatCannotBeHandled(t *testing.T) {
 			if diff := cmp.Diff([]string{"topic0/a=1", "topic0/c=3", "topic0/d=4"}, w.broker.records()); diff != "" {
 				t.Error(diff)
 			}
-			if p := task.Progress(); p.Skipped != 2 || p.Faults != 2 {
+			if p := task.Progress(); p.Skipped != 2 || p.Faults != 2 || p.LastFault.IsZero() {
 				t.Errorf("%+v", p)
+			}
+			if n := task.o.Tally.At(time.Now()); n.Logged != 2 || n.Errors != 0 || n.Active != 0 ||
+				n.ActiveRows.Max < 3 || n.BatchSize.Max < 3 || n.Letters != 0 {
+				t.Errorf("%+v", n)
 			}
 		})
 	})

@@ -27,11 +27,28 @@ type Tolerance struct {
 }
 
 // Faults counts records that could not be handled, retried ones included, and among them those that were skipped.
-type Faults struct{ All, Skipped atomic.Int64 }
+type Faults struct {
+	All, Skipped atomic.Int64
+	last         atomic.Int64 // when the last one came, in milliseconds of Unix
+}
+
+// Count counts a fault.
+func (f *Faults) Count() {
+	f.All.Add(1)
+	f.last.Store(time.Now().UnixMilli())
+}
+
+// Last is when the last fault came; zero: none has.
+func (f *Faults) Last() time.Time {
+	if at := f.last.Load(); at > 0 {
+		return time.UnixMilli(at)
+	}
+	return time.Time{}
+}
 
 // Refuse counts a record that cannot be handled: it is the task's fault, or skipped, which skipped is to say.
 func (t Tolerance) Refuse(count *Faults, fault error, skipped func()) error {
-	count.All.Add(1)
+	count.Count()
 	if !t.TolerateAll {
 		return fault
 	}

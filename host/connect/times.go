@@ -1,0 +1,102 @@
+package connect
+
+import (
+	"sync/atomic"
+	"time"
+
+	"github.com/culvert-project/culvert/host/guard"
+)
+
+// startups are how many connectors and tasks of a worker have started, or could not.
+type startups struct {
+	connectors, tasks startup
+}
+
+type startup struct{ done, failed atomic.Int64 }
+
+// Startups are those of connectors, or of tasks.
+type Startups struct{ Done, Failed int64 }
+
+func (s *startup) now() Startups { return Startups{s.done.Load(), s.failed.Load()} }
+
+// Startups of the worker's connectors and tasks since it began. One that is tried again counts again.
+func (h *Herder) Startups() (connectors, tasks Startups) {
+	return h.o.started.connectors.now(), h.o.started.tasks.now()
+}
+
+// times are for how long each task of a connector was in which state, from its first state on: as in Kafka Connect a
+// pause is the same task's, a stop ends it.
+type times struct {
+	mu    guard.Mutex
+	tasks map[int]*stateTimes
+}
+
+type stateTimes struct {
+	began, since    time.Time
+	state           State
+	running, paused time.Duration
+}
+
+// until counts the time in the state up to now.
+func (s *stateTimes) until(now time.Time) {
+	switch spent := now.Sub(s.since); s.state {
+	case Running:
+		s.running += spent
+	case Paused:
+		s.paused += spent
+	}
+	s.since = now
+}
+
+// enter notes that a task has another state.
+func (t *times) enter(number int, state State) {
+	now := time.Now()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	s := t.tasks[number]
+	if s == nil {
+		if t.tasks == nil {
+			t.tasks = map[int]*stateTimes{}
+		}
+		s = &stateTimes{began: now, since: now}
+		t.tasks[number] = s
+	}
+	s.until(now)
+	s.state = state
+}
+
+// pause notes that all tasks are paused that have not failed.
+func (t *times) pause() {
+	now := time.Now()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, s := range t.tasks {
+		if s.until(now); s.state != Failed {
+			s.state = Paused
+		}
+	}
+}
+
+// forget begins anew.
+func (t *times) forget() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.tasks = nil
+}
+
+// ratios are how much of a task's time it was running, and paused; 0 of one that has not begun.
+func (t *times) ratios(number int) (running, paused float64) {
+	now := time.Now()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	s := t.tasks[number]
+	if s == nil {
+		return 0, 0
+	}
+	s.until(now)
+	all := now.Sub(s.began)
+	if all <= 0 {
+		return 0, 0
+	}
+	return float64(s.running) / float64(all), float64(s.paused) / float64(all)
+}

@@ -1,0 +1,69 @@
+package task
+
+import (
+	"math"
+	"sync"
+	"time"
+)
+
+// half is how long a half of a [Window] is, as a sample of Kafka's figures (metrics.sample.window.ms).
+const half = 30 * time.Second
+
+// Window knows the average, the largest and the smallest of the values of the last half to whole minute, as Kafka's
+// own figures do (metrics.num.samples=2). The zero value is empty.
+type Window struct {
+	mu     sync.Mutex
+	halves [2]sampled
+}
+
+// sampled are the values of half a minute.
+type sampled struct {
+	began         time.Time
+	count         int64
+	sum, max, min float64
+}
+
+// Summary is what a [Window] knows. Without values all of it is NaN, as in Kafka.
+type Summary struct{ Avg, Max, Min float64 }
+
+// Add takes a value that was measured at a time.
+func (w *Window) Add(now time.Time, value float64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if s := &w.halves[0]; s.count == 0 || now.Sub(s.began) >= half {
+		w.halves[1] = *s
+		w.halves[0] = sampled{began: now, max: value, min: value}
+	}
+	s := &w.halves[0]
+	s.count++
+	s.sum += value
+	s.max, s.min = max(s.max, value), min(s.min, value)
+}
+
+// Took takes the milliseconds since a time.
+func (w *Window) Took(start time.Time) {
+	now := time.Now()
+	w.Add(now, float64(now.Sub(start))/float64(time.Millisecond))
+}
+
+// Summary is that of the values which are not too old at a time.
+func (w *Window) Summary(now time.Time) Summary {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var all sampled
+	for _, s := range w.halves {
+		if s.count == 0 || now.Sub(s.began) >= 2*half {
+			continue
+		}
+		if all.count == 0 {
+			all.max, all.min = s.max, s.min
+		}
+		all.count += s.count
+		all.sum += s.sum
+		all.max, all.min = max(all.max, s.max), min(all.min, s.min)
+	}
+	if all.count == 0 {
+		return Summary{math.NaN(), math.NaN(), math.NaN()}
+	}
+	return Summary{all.sum / float64(all.count), all.max, all.min}
+}
