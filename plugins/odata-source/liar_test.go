@@ -39,6 +39,16 @@ func TestServicesThatSayYes(t *testing.T) {
 			nil, "100"},
 		{"$inlinecount is that of all rows on each page by key", odd{page: 10, links: "skip", order: "heeds", filter: "heeds", count: "whole", skips: true},
 			nil, ""},
+		{"$inlinecount is the number of the page's rows", odd{page: 10, links: "none", order: "heeds", filter: "heeds", count: "page", skips: true},
+			[]string{"sap.odata.paging=top", "sap.odata.page.size=10"}, ""},
+		{"$inlinecount is the number of the page's rows, and $orderby is refused", odd{page: 10, links: "none", order: "refused", filter: "heeds", count: "page", skips: true},
+			[]string{"sap.odata.paging=top", "sap.odata.page.size=10"}, ""},
+		{"$inlinecount is the number of the page's rows, and only the first one can be had", odd{page: 10, links: "none", order: "refused", filter: "refused", count: "page"},
+			[]string{"sap.odata.paging=top", "sap.odata.page.size=10"}, "10 rows came, as many as were asked for"},
+		{"$inlinecount is 0", odd{page: 10, links: "none", order: "heeds", filter: "heeds", count: "zero", skips: true},
+			[]string{"sap.odata.paging=top", "sap.odata.page.size=10"}, ""},
+		{"$inlinecount is 0, pages are the service's own", odd{page: 10, links: "none", order: "heeds", filter: "heeds", count: "zero", skips: true},
+			nil, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			c.s.keys = slices.Clone(rows)
@@ -51,6 +61,16 @@ func TestServicesThatSayYes(t *testing.T) {
 				t.Errorf("%d requests", len(c.s.requests))
 			}
 		})
+	}
+}
+
+// Next links are followed to the last one, however many rows come that a count of a page, or of 0, says there are not.
+func TestLinksBesideSmallCounts(t *testing.T) {
+	for _, count := range []string{"page", "zero"} {
+		s := &odd{keys: upFrom(1, 10_600), page: 100, links: "token", order: "ignores", filter: "ignores", count: count, skips: true}
+		if missing, twice, err := s.read(t, "sap.odata.paging=links"); err != nil || missing > 0 || twice > 0 {
+			t.Errorf("%s: %d rows are missing, %d came twice: %v", count, missing, twice, err)
+		}
 	}
 }
 

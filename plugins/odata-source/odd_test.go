@@ -30,8 +30,8 @@ type odd struct {
 	order string
 	// filter: heeds, ignores, refused.
 	filter string
-	// count: filtered, whole, page (the page's rows), none, refused, first (on the first page alone), more (five too
-	// many).
+	// count: filtered, whole, page (the page's rows), zero (0, always), none, refused, first (on the first page alone),
+	// more (five too many).
 	count string
 	// late: the count stands behind the rows.
 	late bool
@@ -160,6 +160,10 @@ func (s *odd) counted(asked bool, all, page int, filter string, start int) strin
 		}
 	case "whole":
 		n = len(s.keys)
+	case "page":
+		n = page
+	case "zero":
+		n = 0
 	case "more":
 		n += 5
 	}
@@ -379,7 +383,7 @@ func (s *odd) honest() bool {
 func randomService(r *rand.Rand) (*odd, []string) {
 	pick := func(words ...string) string { return words[r.IntN(len(words))] }
 	s := &odd{page: 1 + r.IntN(20), links: pick("skip", "token", "key", "none", "skip", "token"), order: pick("heeds", "heeds", "ignores", "unfiltered", "text", "refused", "dumps"),
-		filter: pick("heeds", "heeds", "heeds", "ignores", "refused"), count: pick("filtered", "filtered", "filtered", "whole", "first", "more", "none", "refused"), skips: r.IntN(6) > 0}
+		filter: pick("heeds", "heeds", "heeds", "ignores", "refused"), count: pick("filtered", "filtered", "filtered", "whole", "first", "more", "none", "refused", "page", "zero"), skips: r.IntN(6) > 0}
 	s.late, s.restarts = r.IntN(2) == 0, r.IntN(4) == 0
 	n := 1 + r.IntN(80)
 	for k := range n {
@@ -407,6 +411,9 @@ func randomService(r *rand.Rand) (*odd, []string) {
 	counted := s.count == "filtered" || s.count == "whole" || s.count == "first"
 	if !counted && s.links == "none" && (s.order != "heeds" || !s.skips && (s.filter != "heeds" || strings.HasSuffix(settings[0], "links"))) {
 		s.links = "key" // nothing tells that rows are missing
+	}
+	if s.count == "page" && s.links == "none" {
+		s.links = "key" // nor does a count that says there are no others
 	}
 	if !counted && !s.skips && s.links == "skip" {
 		s.skips = true

@@ -59,7 +59,7 @@ func (pg *Page) after() (*Position, error) {
 	}
 	next.link, next.checked, next.sound, next.laps, next.tail, next.beyond = "", false, false, false, "", false
 	next.seen += int(read.Rows) - pg.repeated()
-	if at.seen == 0 && at.count < 0 && pg.Count && read.Count >= 0 {
+	if at.seen == 0 && at.count < 0 && pg.Count && read.Count >= 0 && pg.counted() {
 		next.count = int(read.Count)
 	}
 	if at.beyond && !at.keyed() && pg.handed > 0 && pg.before(next.pages) {
@@ -80,6 +80,22 @@ func (pg *Page) after() (*Position, error) {
 		return pg.late(pg.follow(&next, target))
 	}
 	return pg.late(pg.atEnd(&next))
+}
+
+// counted tells whether the first page's count is one of the set's rows. Some services give the number of the page's
+// rows, or 0: that is below what came, or no more than that although there is a link to more, or although so many rows
+// were asked for that there may be more (P4).
+func (pg *Page) counted() bool {
+	read := &pg.Out.Page
+	switch rows := int64(read.Rows); {
+	case read.Count < rows:
+		sdk.Log(wit.LevelWarn, pg.What()+": the service counts "+strconv.FormatInt(read.Count, 10)+" rows, and its first page has "+
+			strconv.FormatInt(rows, 10)+": its count is not gone by")
+		return false
+	case read.Count == rows:
+		return read.Next.Href == "" && (pg.Top == 0 || rows < int64(pg.Top))
+	}
+	return true
 }
 
 // late asks before the next page what is to be asked before this one, whose count came behind rows that were handed on.
@@ -221,7 +237,7 @@ func (pg *Page) byKey(next *Position) bool {
 		return false
 	}
 	next.url, next.base, next.key = url, next.seen, pg.packKey(texts)
-	next.sound = !pg.At.keyed() && !pg.At.mixed || pg.At.keyed() && pg.Out.Page.Count >= 0
+	next.sound = !pg.At.keyed() && !pg.At.mixed || pg.At.keyed() && next.count >= 0 && pg.Out.Page.Count >= 0
 	if next.count < 0 && next.probed < maxProbes {
 		next.check = checkOrder
 	}
