@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/culvert-project/culvert/plugins/odata/decode"
 	"github.com/culvert-project/culvert/plugins/odata/fault"
 	"github.com/culvert-project/culvert/plugins/odata/paging"
 	"github.com/culvert-project/culvert/plugins/odata/uri"
@@ -53,8 +54,8 @@ func (f *feed) aside(at *deltaPosition, ident string, now int64) *deltaPosition 
 	if err != nil || number <= 0 {
 		number = int(now)
 	}
-	return &deltaPosition{phase: phaseLoad, url: f.loadURL(), plain: true, kept: at.url, rewritten: at.rewritten,
-		began: int(now), snapshot: number}
+	return &deltaPosition{phase: phaseLoad, url: f.pages.Plain(!at.uncounted), plain: true, kept: at.url,
+		rewritten: at.rewritten, uncounted: at.uncounted, began: int(now), snapshot: number}
 }
 
 // firstDelta is where delta mode begins.
@@ -67,7 +68,7 @@ func (f *feed) firstDelta(now int64) *deltaPosition {
 
 // loadURL is where the set is read whole.
 func (f *feed) loadURL() string {
-	return f.pages.Plain()
+	return f.pages.Plain(false)
 }
 
 // fetchDelta is the request at a position.
@@ -204,8 +205,15 @@ func (pg *page) afterDelta() (*deltaPosition, error) {
 	if at.phase == phaseOpen {
 		next.phase = phaseLoad
 	}
-	next.seen += int(read.Rows)
 	follow, delta := read.Next, read.Delta
+	if at.check {
+		follow, delta = decode.Link{}, decode.Link{}
+	} else {
+		next.seen += int(read.Rows)
+	}
+	if at.plain && !at.inside && !at.check && read.Count > int64(read.Rows) {
+		next.total = int(read.Count)
+	}
 	if delta.Href == "" && leadsToChanges(follow.Href) {
 		follow, delta = delta, follow // some hide the token in the last page's next link
 	}
@@ -230,6 +238,16 @@ func (pg *page) afterDelta() (*deltaPosition, error) {
 		if at.phase == phaseChanges {
 			pg.changes.remember(&next)
 		}
+		return &next, nil
+	}
+	switch {
+	case at.check && (read.Count < 0 || read.Count > int64(at.seen)):
+		return pg.truncated()
+	case at.check:
+		next.check = false
+	case next.seen < next.total:
+		// Rows were deleted meanwhile, or the service gives no more than these (P4).
+		next.check, next.url, next.inside, next.followed = true, pg.feed.pages.Plain(true), false, paging.Trail{}
 		return &next, nil
 	}
 	pg.finished(&next)
@@ -271,6 +289,23 @@ func (pg *page) afterDelta() (*deltaPosition, error) {
 		return pg.again()
 	}
 	return pg.feed.resting(link, &next, pg.Answer.At), nil
+}
+
+// truncated goes on behind a plain load that has fewer rows than the service counts at its end as well. A snapshot is
+// given up: its last row has no mark, and the changes are not touched. The first load of an ODP service fails.
+func (pg *page) truncated() (*deltaPosition, error) {
+	f, at, count := pg.feed, &pg.delta, "no longer counts them"
+	if n := pg.Out.Page.Count; n >= 0 {
+		count = "counts " + strconv.FormatInt(n, 10) + " now"
+	}
+	text := pg.What() + ": the service says that it has " + strconv.Itoa(at.total) + " rows, " + strconv.Itoa(at.seen) +
+		" came without a link to others, and it " + count
+	if at.kept == "" {
+		return nil, &wit.Fault{Kind: wit.FaultData, Message: text + "; if it counts rows that it doesn't give, " +
+			f.setting(nameCount) + " = none takes what comes. Reset the connector's offsets to begin anew"}
+	}
+	sdk.Log(wit.LevelError, text+"; the snapshot is given up, its last row has no mark "+headerMark+"; going on with changes")
+	return f.back(at, pg.Answer.At), nil
 }
 
 // maxPasses is how many loads in succession may have rows deleted meanwhile that may have hidden others.
@@ -376,14 +411,14 @@ func (pg *page) refusedDelta() (wit.Portion, error) {
 	at := &pg.delta
 	failed := fault.Of(pg.What(), &pg.Answer, pg.Body)
 	if !pg.lost(failed) {
-		return wit.Portion{}, failed
+		return pg.uncounted(failed)
 	}
 	f := pg.feed
 	failed.Kind = wit.FaultGone
 	switch {
 	case at.kept != "" && !at.again:
 		sdk.Log(wit.LevelWarn, failed.Message+"; the snapshot is read from its beginning again")
-		next := f.aside(&deltaPosition{url: at.kept, rewritten: at.rewritten}, strconv.Itoa(at.snapshot), pg.Answer.At)
+		next := f.aside(&deltaPosition{url: at.kept, rewritten: at.rewritten, uncounted: at.uncounted}, strconv.Itoa(at.snapshot), pg.Answer.At)
 		next.again = true
 		return pg.goOn(next)
 	case at.kept != "":
@@ -413,6 +448,21 @@ func (pg *page) refusedDelta() (wit.Portion, error) {
 		failed.Message += "; recover needs an ODP service with a set DeltaLinksOf" + f.set
 	}
 	return wit.Portion{}, failed
+}
+
+// uncounted asks for the first page of a plain load without the count where the service refuses it with the count. 500
+// with a code is what services of SAP say to options that they never implemented.
+func (pg *page) uncounted(failed *wit.Fault) (wit.Portion, error) {
+	at, status := &pg.delta, pg.Answer.Status
+	plain := pg.feed.pages.Plain(false)
+	refused := status == 400 || status == 501 || status == 500 && failed.Code != nil
+	if !at.plain || at.inside || at.check || at.uncounted || !refused || plain == pg.feed.pages.Plain(true) {
+		return wit.Portion{}, failed
+	}
+	sdk.Log(wit.LevelWarn, failed.Message+"; asking again without a count, so that nothing tells whether all rows come")
+	next := *at
+	next.url, next.uncounted = plain, true
+	return pg.goOn(&next)
 }
 
 // goOn ends a page without rows at a position.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -928,4 +929,63 @@ func TestDeltaLinkThatIsTakenOver(t *testing.T) {
 		t.Errorf("expected one change, found %d, %v", len(f.log)-before, err)
 	}
 	f.equals(s, "Products", "ProductID", "ProductName")
+}
+
+// TestPlainLoadsAreCounted: a load that asks for no changes is whole, or it isn't said to be: not where a service ends
+// its feed in silence, with fewer rows than it counts. Rows that are deleted meanwhile are no fault of it.
+func TestPlainLoadsAreCounted(t *testing.T) {
+	for _, c := range []struct {
+		name     string
+		switches service.Switches
+		cut      bool
+		gone     string
+		// end is the mark of the last row, behind that of the first row of changes.
+		end, behind string
+		rows        int
+	}{
+		{name: "whole", end: "end", rows: 30},
+		{name: "the feed ends behind its first page", cut: true, rows: 20},
+		{name: "a row is deleted meanwhile", gone: "Orders(10275)", behind: "ended", rows: 29},
+		{name: "the count is refused", switches: service.Switches{RefuseCount: true}, end: "end", rows: 30},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			c.switches.PageSize = 20
+			s := service.New(service.Options{Rows: 30, Switches: c.switches})
+			f := newFollower(t, s, tracked00("Orders")...)
+			if err := f.catchUp(start); err != nil {
+				t.Fatal(err)
+			}
+			gone := c.gone
+			f.answered = func(q *wit.Request, r *wit.Response) error {
+				if gone != "" {
+					write(t, s, "DELETE", gone, nil)
+					gone = ""
+				}
+				if i := bytes.Index(r.Body, []byte(`<link rel="next"`)); c.cut && i >= 0 {
+					n := bytes.Index(r.Body[i:], []byte(">"))
+					r.Body = slices.Delete(slices.Clone(r.Body), i, i+n+1)
+				}
+				return nil
+			}
+			before := len(f.log)
+			if err := f.catchUp(wit.Cause{Snapshot: wit.Ptr("4711")}); err != nil {
+				t.Fatal(err)
+			}
+			f.answered = nil
+			rows := f.log[before:]
+			if len(rows) != c.rows || rows[len(rows)-1].headers[headerMark] != c.end {
+				t.Errorf("expected %d rows and the mark %q at their end, found %d and %v", c.rows, c.end, len(rows),
+					rows[len(rows)-1].headers)
+			}
+			before = len(f.log)
+			write(t, s, "MERGE", "Orders(10250)", map[string]any{"ShipName": "Behind"})
+			if err := f.catchUp(poll); err != nil {
+				t.Fatal(err)
+			}
+			f.equals(s, "Orders", "OrderID", "ShipName")
+			if found := f.log[before].headers[headerMark]; found != c.behind {
+				t.Errorf("expected the mark %q behind it, found %q", c.behind, found)
+			}
+		})
+	}
 }

@@ -73,11 +73,13 @@ func (pg *page) decodeDelta(tag string, status uint16, piece []byte, last bool) 
 	if err := pg.outdated(); err != nil {
 		return portion, true, err
 	}
-	if err := pg.filtered(); err != nil {
-		return portion, true, err
-	}
-	if err := pg.change(&portion); err != nil {
-		return wit.Portion{}, true, err
+	if !pg.delta.check { // else only the count is of interest
+		if err := pg.filtered(); err != nil {
+			return portion, true, err
+		}
+		if err := pg.change(&portion); err != nil {
+			return wit.Portion{}, true, err
+		}
 	}
 	if err := pg.followed(&portion); err != nil {
 		return wit.Portion{}, true, err

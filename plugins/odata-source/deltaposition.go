@@ -44,6 +44,10 @@ type deltaPosition struct {
 	// where they follow.
 	plain bool
 	token string
+	// total is how many rows the service counted when a plain load began, 0: it didn't say; uncounted: it refuses to.
+	// check: fewer came, and it is asked how many there are now.
+	total            int
+	uncounted, check bool
 	// why says for what the links are asked.
 	why string
 	// created is when the candidate in token was made, as the service has it; first: it is that of a first load.
@@ -88,6 +92,8 @@ func (p *deltaPosition) items() []paging.Item {
 		{Name: "phase", Text: &p.phase}, {Name: "url", Text: &p.url}, {Name: "rest", Flag: &p.rest}, {Name: "at", Number: &p.at, Least: 1},
 		{Name: "began", Number: &p.began, Least: 1}, {Name: "inside", Flag: &p.inside}, {Name: "link", Text: &p.link},
 		{Name: "seen", Number: &p.seen, Least: 1}, {Name: "applied", Flag: &p.applied}, {Name: "plain", Flag: &p.plain},
+		{Name: "total", Number: &p.total, Least: 1}, {Name: "uncounted", Flag: &p.uncounted},
+		{Name: "check", Flag: &p.check},
 		{Name: "token", Text: &p.token}, {Name: "why", Text: &p.why}, {Name: "created", Text: &p.created}, {Name: "first", Flag: &p.first},
 		{Name: "rewritten", Text: &p.rewritten}, {Name: "again", Flag: &p.again}, {Name: "resumed", Flag: &p.resumed},
 		{Name: "untold", Flag: &p.untold},

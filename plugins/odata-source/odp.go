@@ -304,9 +304,8 @@ func (pg *page) linked() (wit.Portion, error) {
 		// The load that was asked for has ended unheard. What it read is read without beginning another; changes follow
 		// from its token.
 		sdk.Log(wit.LevelWarn, pg.What()+": the first extraction was asked for before and has ended; the set is read without asking for another, changes follow from the token "+next.token)
-		return pg.goOn(&deltaPosition{phase: phaseLoad, url: f.loadURL(), plain: true, token: next.token,
-			began:    at.began,
-			snapshot: at.snapshot})
+		return pg.goOn(&deltaPosition{phase: phaseLoad, url: f.pages.Plain(true), plain: true,
+			token: next.token, began: at.began, snapshot: at.snapshot})
 	}
 	rest := f.resting(f.relink(at.link, next.token), &next, pg.Answer.At)
 	if at.why == whyLost {

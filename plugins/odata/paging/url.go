@@ -34,8 +34,10 @@ func (f *Set) PageURL(at *Position) string {
 	return at.url
 }
 
-// Plain is path and query of the whole set, in no order and without a count.
-func (f *Set) Plain() string { return f.url(&Position{unordered: true, uncounted: true}, "", 0) }
+// Plain is path and query of the whole set, in no order, with a count or without one.
+func (f *Set) Plain(counted bool) string {
+	return f.url(&Position{unordered: true, uncounted: !counted}, "", 0)
+}
 
 // url is path and query of a page of ours: the first one, the one behind a key, or the one behind so many rows.
 func (f *Set) url(at *Position, filter string, skip int) string {
