@@ -37,6 +37,9 @@ func TestHeadersGoThroughTheirConverter(t *testing.T) {
 		{ClassString, map[string]string{"converter.encoding": "ISO-8859-1"}, structured, "\xe4"},
 		{ClassString, nil, dynamic, "7"},
 		{"org.apache.kafka.connect.converters.LongConverter", nil, dynamic, "\x00\x00\x00\x00\x00\x00\x00\x07"},
+		{ClassString, nil, null, "(none)"},
+		{"org.apache.kafka.connect.converters.LongConverter", nil, structured,
+			"fails: Failed to serialize to long (was class java.lang.String): expected a java.lang.Long"},
 		{ClassByteArray, nil, structured, "fails: Invalid schema type for ByteArrayConverter: STRING"},
 	} {
 		c, err := NewHeaders(x.class, x.settings, Use{Schemas: reg})
@@ -94,6 +97,12 @@ func TestHeadersAreReadByTheirConverter(t *testing.T) {
 	}
 	if _, err := c.Decode(t.Context(), "t", "h", []byte("{"), &record.Batch{Registry: reg}); err == nil {
 		t.Error("expected a header that is no JSON to be refused")
+	}
+	if c, err = NewHeaders("org.apache.kafka.connect.converters.LongConverter", nil, Use{Schemas: reg}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Decode(t.Context(), "t", "h", make([]byte, 10), &record.Batch{Registry: reg}); err == nil {
+		t.Error("expected a header of ten bytes to be no number")
 	}
 }
 

@@ -36,6 +36,7 @@ func TestStringConverter(t *testing.T) {
 				Element: 3}, {Kind: wit.Text}}, datum.Record{nil, int32(1), datum.List{"x", "y"}},
 			"Struct{b=1,c=[x, y]}"},
 		{nil, datum.Map{{Key: "a", Value: nil}, {Key: "b", Value: int64(2)}}, "{a=null, b=2}"},
+		{nil, true, "true"},
 		{nil, datum.Decimal{Scale: 2, Unscaled: big.NewInt(1250)}, "12.50"},
 	} {
 		got, null, err := encode(t, c, reg, x.nodes, x.v)

@@ -412,7 +412,7 @@ func castParsed(text string, to wit.Kind, stage int) (any, *failure) {
 	case wit.Float64:
 		f, ok = javaReal(text, 64)
 	default:
-		n, err = strconv.ParseInt(asciiDigits(text), 10, 8<<to)
+		n, err = strconv.ParseInt(setting.ASCIIDigits(text), 10, 8<<to)
 	}
 	if !ok || err != nil {
 		return nil, &failure{stage, dataException, "Value (" + text + ") was out of range for requested data type"}

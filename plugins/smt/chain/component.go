@@ -231,18 +231,20 @@ func (s settings) needed(name string) (string, *wit.Fault) {
 	return text, nil
 }
 
-// boolean reads a flag; the default of all of them here is true.
+// boolean reads a flag; the default of all of them here is true. Of 1 and 0, which our own settings take, Kafka's
+// classes take none.
 func (s settings) boolean(name string) (bool, *wit.Fault) {
 	text, ok := s.find(name)
 	if !ok {
 		return true, nil
 	}
-	spec := wit.SettingSpec{Name: name, Kind: wit.KindBoolean}
-	if why := (setting.Check{}).Value(&spec, text); why != "" {
-		return false, fail(name, why)
+	switch {
+	case strings.EqualFold(text, "true"):
+		return true, nil
+	case strings.EqualFold(text, "false"):
+		return false, nil
 	}
-	on, _ := setting.Flag(text)
-	return on, nil
+	return false, invalid(name, text, "Expected value to be either true or false")
 }
 
 // list reads texts between commas, without the blanks around them.

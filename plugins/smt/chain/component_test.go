@@ -90,6 +90,10 @@ func TestExamine(t *testing.T) {
 		{ClassReplaceValue, pairs("renames", "a"), map[string]string{"renames": "Invalid value [a] for configuration renames: Invalid rename mapping: a"}},
 		{ClassReplaceValue, pairs("renames", "a:b, c:d:e"), map[string]string{"renames": "Invalid value [a:b, c:d:e] for configuration renames: Invalid rename mapping: c:d:e"}},
 		{ClassReplaceValue, pairs("renames", ""), nil},
+		{ClassReplaceValue, pairs("exclude", "a,"), map[string]string{"exclude": "Configuration 'exclude' values must not be empty."}},
+		{ClassReplaceKey, pairs("include", "a,,b"), map[string]string{"include": "Configuration 'include' values must not be empty."}},
+		{ClassReplaceValue, pairs("exclude", "a,a", "replace.null.with.default", "1"), map[string]string{
+			"replace.null.with.default": "Invalid value 1 for configuration replace.null.with.default: Expected value to be either true or false"}},
 		{ClassRegexRouter, nil, map[string]string{"regex": `Missing required configuration "regex" which has no default value.`,
 			"replacement": `Missing required configuration "replacement" which has no default value.`}},
 		{ClassRegexRouter, pairs("regex", "(", "replacement", ""), map[string]string{"regex": "Invalid value ( for configuration regex: Invalid regex: "}},
@@ -116,6 +120,7 @@ func TestExamine(t *testing.T) {
 		{ClassHoistValue, nil, map[string]string{"field": `Missing required configuration "field" which has no default value.`}},
 		{ClassMetadataValue, pairs("schema.version", "x"), map[string]string{
 			"schema.version": "Invalid value x for configuration schema.version: Not a number of type INT"}},
+		{ClassMetadataValue, pairs("schema.version", "٣"), nil},
 		{ClassMaskValue, nil, map[string]string{"fields": `Missing required configuration "fields" which has no default value.`}},
 		{ClassMaskKey, pairs("fields", "a,,b"), map[string]string{"fields": "Configuration 'fields' values must not be empty."}},
 		{ClassMaskKey, pairs("fields", "a,a", "replacement", " "), map[string]string{

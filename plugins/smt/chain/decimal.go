@@ -4,9 +4,8 @@ import (
 	"math/big"
 	"strconv"
 	"strings"
-	"unicode"
-	"unicode/utf8"
 
+	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/datum"
 )
@@ -21,7 +20,7 @@ type decimal struct {
 
 // parseDecimal reads a text as the constructor of BigDecimal does; ok is false where that throws.
 func parseDecimal(text string) (d decimal, ok bool) {
-	text = asciiDigits(text)
+	text = setting.ASCIIDigits(text)
 	mantissa, exponent := text, int64(0)
 	if at := strings.IndexAny(text, "eE"); at >= 0 {
 		mantissa = text[:at]
@@ -47,21 +46,6 @@ func parseDecimal(text string) (d decimal, ok bool) {
 	d.unscaled, ok = new(big.Int).SetString(sign+digits, 10)
 	d.text = text
 	return d, ok
-}
-
-// asciiDigits puts 0 to 9 in the place of other digits, such as those of Arabic, which Java reads as well in whole
-// numbers and in BigDecimal: of a pair of surrogates it reads none.
-func asciiDigits(text string) string {
-	return strings.Map(func(r rune) rune {
-		if r >= utf8.RuneSelf && r <= 0xffff && unicode.Is(unicode.Nd, r) {
-			for _, of := range unicode.Nd.R16 { // of tens
-				if rune(of.Lo) <= r && r <= rune(of.Hi) {
-					return '0' + (r-rune(of.Lo))%10
-				}
-			}
-		}
-		return r
-	}, text)
 }
 
 // long is longValue: the low 64 bits of the whole part.

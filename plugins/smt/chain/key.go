@@ -31,11 +31,20 @@ func newValueToKey(s settings) (operation, *wit.Fault) {
 	return o, err
 }
 
-// distinct reads a list that has to have items, none of them empty. As in Kafka, one that is there twice counts once.
-func (s settings) distinct(name string) (list []string, _ *wit.Fault) {
+// distinct reads a list that has to have items, none of them empty.
+func (s settings) distinct(name string) ([]string, *wit.Fault) {
 	if _, err := s.needed(name); err != nil {
 		return nil, err
 	}
+	list, err := s.items(name)
+	if err == nil && len(list) == 0 {
+		return nil, fail(name, "Configuration '"+name+"' must not be empty. Valid values include: any non-empty value")
+	}
+	return list, err
+}
+
+// items reads a list that may have none, none of them empty. One that is there twice counts once.
+func (s settings) items(name string) (list []string, _ *wit.Fault) {
 	for _, item := range s.list(name) {
 		if item == "" {
 			return nil, fail(name, "Configuration '"+name+"' values must not be empty.")
@@ -43,9 +52,6 @@ func (s settings) distinct(name string) (list []string, _ *wit.Fault) {
 		if !slices.Contains(list, item) {
 			list = append(list, item)
 		}
-	}
-	if len(list) == 0 {
-		return nil, fail(name, "Configuration '"+name+"' must not be empty. Valid values include: any non-empty value")
 	}
 	return list, nil
 }

@@ -197,14 +197,14 @@ func (p *literalParser) scalar(depth int) (literal, error) {
 	if trimmed == "" {
 		return literal{literalText, token}, nil
 	}
-	trimmed = asciiDigits(trimmed)
+	trimmed = setting.ASCIIDigits(trimmed)
 	first := trimmed[0]
 	digit := first >= '0' && first <= '9'
 	if digit {
 		// a colon divides tokens: a time is of five
 		start := p.mark()
 		if rest, ok := p.nextTokens(4); ok {
-			if l, ok := temporal(trimmed + asciiDigits(rest)); ok {
+			if l, ok := temporal(trimmed + setting.ASCIIDigits(rest)); ok {
 				return l, nil
 			}
 		}
@@ -234,7 +234,7 @@ func (p *literalParser) quoted() literal {
 	for p.more() && !p.take(`"`) {
 		content.WriteString(p.next())
 	}
-	if l, ok := temporal(asciiDigits(content.String())); ok {
+	if l, ok := temporal(setting.ASCIIDigits(content.String())); ok {
 		return l
 	}
 	return literal{literalText, content.String()}
@@ -525,7 +525,7 @@ func (k *literalKind) tree(v any) (_ any, ok bool) {
 			days := ms / msPerDay
 			return int32(days), ms%msPerDay == 0 && int64(int32(days)) == days
 		case wit.NameTime:
-			return int32(ms), ms >= 0 && ms < msPerDay
+			return int32(ms), ms >= 0 && ms <= msPerDay // Kafka's Time takes 24:00, too
 		}
 		return ms, k.name == wit.NameTimestamp
 	case datum.Decimal:

@@ -28,9 +28,12 @@ type rename struct{ from, to string }
 
 func newReplace(at side) func(settings) (operation, *wit.Fault) {
 	return func(s settings) (operation, *wit.Fault) {
-		o := &replace{at: at, exclude: s.list("exclude"), include: s.list("include")}
+		o := &replace{at: at}
 		var err *wit.Fault
-		if o.replaceNull, err = s.boolean(replaceNullSpec.Name); err != nil {
+		if o.exclude, err = s.items("exclude"); err != nil {
+			return nil, err
+		}
+		if o.include, err = s.items("include"); err != nil {
 			return nil, err
 		}
 		pairs := s.list("renames")
@@ -45,7 +48,8 @@ func newReplace(at side) func(settings) (operation, *wit.Fault) {
 			o.rename(parts[0], parts[1])
 		}
 		o.renames = javaOrder(o.renames, func(r rename) string { return r.from })
-		return o, nil
+		o.replaceNull, err = s.boolean(replaceNullSpec.Name)
+		return o, err
 	}
 }
 

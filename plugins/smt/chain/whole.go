@@ -340,17 +340,17 @@ func newMetadata(at side) func(settings) (operation, *wit.Fault) {
 			o.name = wit.Ptr(setting.Trim(text))
 		}
 		if text, given := s.find("schema.version"); given {
-			n, err := strconv.ParseInt(setting.Trim(text), 10, 32)
-			if err != nil {
+			n, ok := setting.Integer(wit.KindInt, text)
+			if !ok {
 				return nil, invalid("schema.version", text, "Not a number of type INT")
 			}
 			o.version = wit.Ptr(int32(n))
 		}
-		if o.name == nil && o.version == nil {
-			return nil, fail("", "Neither schema name nor version configured")
-		}
 		var err *wit.Fault
 		o.replaceNull, err = s.boolean(replaceNullSpec.Name)
+		if err == nil && o.name == nil && o.version == nil {
+			err = fail("", "Neither schema name nor version configured")
+		}
 		return o, err
 	}
 }

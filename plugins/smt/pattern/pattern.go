@@ -84,6 +84,8 @@ type translator struct {
 	// named ones last.
 	count int
 	names map[string]int
+	// referred is the highest number of a group that is referred to.
+	referred int
 	// depth is how deep classes stand in one another.
 	depth int
 }
@@ -103,6 +105,10 @@ func translate(java string) *translator {
 	}
 	if t.why == "" && len(t.open) > 0 {
 		t.why = "Unclosed group near index " + strconv.Itoa(len(t.in))
+	}
+	for group := t.count + 1; group <= t.referred; group++ {
+		// Java takes a reference to a group that does not exist, which never matches. Here there is one, never entered.
+		t.write("(?:(?!)(?<" + strconv.Itoa(group) + ">))?")
 	}
 	return t
 }
@@ -558,10 +564,7 @@ func (t *translator) escape() {
 
 // refer writes a reference to a group.
 func (t *translator) refer(group int) {
-	if group > t.count {
-		t.wrong("a reference to group " + strconv.Itoa(group) + ", which does not exist so far")
-		return
-	}
+	t.referred = max(t.referred, group)
 	for _, g := range t.open {
 		if g.behind {
 			t.wrong("Look-behind group does not have an obvious maximum length")
