@@ -23,14 +23,18 @@ func (e *encoding) check(insertion *request) (*request, error) {
 		q := e.start(probe, "GET")
 		q.path, q.repeatable, q.headers = e.target.service+"/", true, []wit.Header{{Name: "Accept", Value: e.s.media()}}
 		return q, nil
-	case e.missing == nil && !e.unsaid:
+	case e.missing == nil && !e.unsaid && !e.numbered():
 		q, err := e.reading(look)
 		if q != nil {
 			q.sent = insertion.body
 		}
 		return q, err
 	case e.s.filter == "":
-		return nil, &wit.Fault{Kind: wit.FaultConflict, Message: "it can't be looked up whether the entity was inserted: the record doesn't say its key, and " + checkFilter + " isn't set"}
+		why := "the record doesn't say its key"
+		if e.missing == nil && !e.unsaid {
+			why = "the service gives it another key than the record's"
+		}
+		return nil, &wit.Fault{Kind: wit.FaultConflict, Message: "it can't be looked up whether the entity was inserted: " + why + ", and " + checkFilter + " isn't set"}
 	}
 	filter, err := e.filter()
 	if err != nil {

@@ -16,7 +16,7 @@ import (
 )
 
 // contextVersion stands first in a context: one of another version of this plugin is stale, not misread.
-const contextVersion = "odata-sink 5"
+const contextVersion = "odata-sink 6"
 
 // decodedContext is what open worked out.
 type decodedContext struct {
@@ -91,6 +91,8 @@ type learned struct {
 type state struct {
 	*decodedContext
 	learned []learned
+	// numbering is what was learned of each entity set.
+	numbering []numbering
 	// packed is what open worked out, packed.
 	packed string
 }
@@ -185,7 +187,8 @@ func (p *plugin) Open(component string, given []wit.Setting, _ []byte, answers [
 	if len(misnamed) == len(all) {
 		return wit.SinkOpening{}, misnamed[0]
 	}
-	s := &state{decodedContext: o, learned: make([]learned, len(services)), packed: string(o.pack())}
+	s := &state{decodedContext: o, learned: make([]learned, len(services)),
+		numbering: make([]numbering, len(o.sets)), packed: string(o.pack())}
 	out.Context = s.pack()
 	return wit.SinkOpening{Ready: out}, nil
 }
@@ -343,6 +346,10 @@ func (s *state) pack() []byte {
 		b = pack.Number(pack.Flag(pack.Flag(pack.Flag(b, l.noBatch), l.one), l.repeats), l.most)
 		b = pack.Number(b, l.refused)
 	}
+	b = pack.Number(b, len(s.numbering))
+	for _, n := range s.numbering {
+		b = pack.Number(b, int(n))
+	}
 	return pack.Text(b, s.packed)
 }
 
@@ -366,6 +373,9 @@ func (p *plugin) state(context []byte) (*state, error) {
 		s.learned = append(s.learned, learned{noBatch: r.Flag(), one: r.Flag(), repeats: r.Flag(), most: r.Number(),
 			refused: r.Number()})
 	}
+	for n := r.Count(); n > 0 && !r.Bad; n-- {
+		s.numbering = append(s.numbering, numbering(r.Number()))
+	}
 	s.packed = r.Text()
 	if !r.Done() {
 		return nil, stale
@@ -377,7 +387,8 @@ func (p *plugin) state(context []byte) (*state, error) {
 		}
 	}
 	s.decodedContext = &decodedContext{}
-	if !s.decodedContext.unpack(s.packed) || len(s.learned) != len(s.decodedContext.services) {
+	if !s.decodedContext.unpack(s.packed) || len(s.learned) != len(s.decodedContext.services) ||
+		len(s.numbering) != len(s.sets) {
 		return nil, stale
 	}
 	if len(p.contexts) == maxContexts {

@@ -307,6 +307,9 @@ func (e *encoding) at(op operation, method string) (*request, error) {
 	if e.missing != nil {
 		return nil, e.missing
 	}
+	if err := e.unaddressed(); err != nil {
+		return nil, err
+	}
 	q := e.start(op, method)
 	q.path += q.predicate
 	return q, nil
@@ -390,7 +393,7 @@ func (e *encoding) insertion() (*request, error) {
 	if e.hint.uncertain() {
 		return e.check(q)
 	}
-	if e.unsaid && e.s.mode != modeUpsert {
+	if e.unsaid && e.s.mode != modeUpsert || e.numbered() {
 		q.predicate = "" // what the service numbers may get the key of another row
 	}
 	if e.s.uncertain == "repeatable" {
@@ -463,6 +466,12 @@ func (e *encoding) match(q *request) {
 func (e *encoding) upsert() (*request, error) {
 	if e.missing != nil {
 		return nil, e.missing
+	}
+	if err := e.unaddressed(); err != nil {
+		return nil, err
+	}
+	if e.numbered() {
+		return nil, refuse("the service gives entities without a key of their own a number, so that each upsert of them would be an insert")
 	}
 	if e.hint.uncertain() {
 		return e.reading(lookOfUpsert)

@@ -220,7 +220,8 @@ func (s *state) single(q *request) wit.Delivery {
 func memo(op operation, target string) []byte { return pack.Text(pack.Number(nil, int(op)), target) }
 
 func (q *request) memo() []byte {
-	return pack.Text(pack.Text(pack.Number(memo(q.operation, q.path), q.to.at), q.hint.text()), string(q.sent))
+	b := pack.Text(pack.Number(memo(q.operation, q.path), q.to.at), q.hint.text())
+	return pack.Text(pack.Text(b, string(q.sent)), q.predicate)
 }
 
 // together is the delivery of several requests in a batch.

@@ -18,10 +18,10 @@ func (p *plugin) Settle(context []byte, note []byte, rows []uint32, response wit
 	if err != nil {
 		return wit.Settled{}, err
 	}
-	before := slices.Clone(s.learned)
+	before, numbered := slices.Clone(s.learned), slices.Clone(s.numbering)
 	verdicts, err := s.verdicts(note, rows, &response)
 	settled := wit.Settled{Verdicts: verdicts}
-	if err == nil && !slices.Equal(before, s.learned) {
+	if err == nil && (!slices.Equal(before, s.learned) || !slices.Equal(numbered, s.numbering)) {
 		settled.Context = wit.Ptr(s.pack())
 	}
 	return settled, err
@@ -34,7 +34,7 @@ type asked struct {
 	// at is the service's place among all.
 	at   int
 	hint hint
-	// predicate is the entity's key, only in batches; sent what a look compares with.
+	// predicate is the entity's key, sent what a look compares with, which is in no batch.
 	predicate, sent string
 	// nested is how many updates of entities nested in the row go with it.
 	nested int
@@ -55,7 +55,7 @@ func (s *state) verdicts(note []byte, rows []uint32, response *wit.Response) ([]
 		return s.settleTogether(b, a.path, response)
 	}
 	if !r.Done() {
-		a.at, a.hint, a.sent = r.Number(), readHint(r.Text()), r.Text()
+		a.at, a.hint, a.sent, a.predicate = r.Number(), readHint(r.Text()), r.Text(), r.Text()
 	}
 	if !r.Done() || a.at < 0 || a.at >= len(s.services) {
 		return nil, stale
@@ -233,6 +233,7 @@ func named(codes []string, status uint16, code string) bool {
 func (s *state) settleInsert(a *asked, response *wit.Response) (wit.Verdict, error) {
 	if success(response.Status) && !fault.IsHTML(response.Body) && !fault.IsError(response.Body) {
 		say(a.path, response)
+		s.made(a, headerOf(response, "Location"))
 		return written(), nil
 	}
 	what := a.what()

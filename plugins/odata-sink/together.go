@@ -231,6 +231,9 @@ func (s *state) settlePart(a *asked, o outcome, said *wit.Fault, at int64) (wit.
 		return s.unknown(a, &own), nil
 	}
 	if !o.failed && s.plainly(a, o.message) {
+		if a.operation == insert || a.operation == upsertInsert {
+			s.made(a, o.message.Header("Location"))
+		}
 		return written(), nil
 	}
 	answer := &wit.Response{Status: o.message.Status(), Headers: o.message.Headers(), Body: o.message.Body, At: at}

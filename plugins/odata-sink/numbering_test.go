@@ -1,0 +1,145 @@
+package main
+
+import (
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/wit"
+	"github.com/google/go-cmp/cmp"
+)
+
+// A service that makes entities of other keys than were sent: a lost answer is not looked for by the key that was sent,
+// where nothing would be found and the entity made twice; and by that key nothing is changed or deleted.
+func TestKeysThatTheServiceChanges(t *testing.T) {
+	const rest = `"Note":"n"}`
+	post := func(id string) string { return `POST /Orders {"ID":"` + id + `",` + rest }
+	for _, c := range []struct {
+		name     string
+		settings []string
+		// rows are the keys of the records, with what is done to them behind a colon.
+		rows     []string
+		script   []string
+		requests []string
+		outcomes []string
+	}{
+		{"kept", nil, []string{"a:I", "a:M"}, []string{"201 Location: http://h/Orders('a')", "204"},
+			[]string{post("a"), `MERGE /Orders('a') If-Match=* (repeatable) {"ID":"a",` + rest}, []string{wasWritten, wasWritten}},
+		{"padded", nil, []string{"7:I", "7:M"}, []string{"201 Location: http://h/Orders('0007')", "204"},
+			[]string{post("7"), `MERGE /Orders('7') If-Match=* (repeatable) {"ID":"7",` + rest}, []string{wasWritten, wasWritten}},
+		{"in capitals", nil, []string{"a:I", "a:D"}, []string{"201 Location: http://h/Orders('A')", "204"},
+			[]string{post("a"), `DELETE /Orders('a') If-Match=* (repeatable)`}, []string{wasWritten, wasWritten}},
+		{"no address", nil, []string{"a:I", "a:D"}, []string{"201 Location: http://h/Orders", "204"},
+			[]string{post("a"), `DELETE /Orders('a') If-Match=* (repeatable)`}, []string{wasWritten, wasWritten}},
+		{"changed, then merged", nil, []string{"a:I", "a:M"}, []string{"201 Location: http://h/Orders('17')"},
+			[]string{post("a")}, []string{wasWritten, "config"}},
+		{"changed, then deleted", nil, []string{"a:I", "b:D"}, []string{"201 Location: http://h/Orders('17')"},
+			[]string{post("a")}, []string{wasWritten, "config"}},
+		{"changed, the next one lost", nil, []string{"a:I", "b:I"}, []string{"201 Location: http://h/Orders('17')", "0"},
+			[]string{post("a"), post("b")}, []string{wasWritten, inDoubt}},
+		{"changed, the next one lost and found", []string{"sap.odata.check.filter=Note"}, []string{"a:I", "b:I"},
+			[]string{"201 Location: http://h/Orders('17')", "0", `200 {"d":[{}]}`},
+			[]string{post("a"), post("b"), "GET /Orders?$filter=Note%20eq%20'n'&$top=1 (repeatable)"}, []string{wasWritten, wasWritten}},
+		{"changed by an upsert", []string{"sap.odata.operation.mode=upsert", "sap.odata.upsert.first=insert"}, []string{"a:", "a:"},
+			[]string{"201 Location: http://h/Orders('17')"}, []string{post("a")}, []string{wasWritten, "config"}},
+		{"numbered where it is 0", nil, []string{"0:I", "5:M"}, []string{"201 Location: http://h/Orders('5')", "204"},
+			[]string{post("0"), `MERGE /Orders('5') If-Match=* (repeatable) {"ID":"5",` + rest}, []string{wasWritten, wasWritten}},
+		{"numbered where it is 0, the next one lost", nil, []string{"0:I", "0:I"}, []string{"201 Location: http://h/Orders('5')", "0"},
+			[]string{post("0"), post("0")}, []string{wasWritten, inDoubt}},
+		{"numbered where it is 0, the next one lost that is not", nil, []string{"0:I", "7:I"}, []string{"201 Location: http://h/Orders('5')", "0", "404", "201"},
+			[]string{post("0"), post("7"), "GET /Orders('7') (repeatable)", post("7")}, []string{wasWritten, wasWritten}},
+		{"upserts of what is numbered", []string{"sap.odata.operation.mode=upsert", "sap.odata.upsert.first=insert"}, []string{"0:", "0:"},
+			[]string{"201 Location: http://h/Orders('5')"}, []string{post("0")}, []string{wasWritten, "data"}},
+	} {
+		settings := append(set("00", "Orders"), "sap.odata.insert.uncertain=check", "sap.odata.enable.batch=0")
+		if strings.HasSuffix(c.rows[0], ":I") {
+			settings = append(settings, "sap.odata.operation.mode=dynamic", "sap.odata.operation.mode.property=OP")
+		}
+		w := open(t, shopping(), append(settings, c.settings...)...)
+		answer := scripted(t, c.script...)
+		var requests, outcomes []string
+		for n, row := range c.rows {
+			id, does, _ := strings.Cut(row, ":")
+			h := w.host("Orders")
+			pairs := []any{"ID", id, "Note", "n"}
+			if does != "" {
+				pairs = append(pairs, "OP", does)
+			}
+			h.value(pairs...)
+			h.rows[0].Offset = int64(n)
+			h.answer = answer
+			h.run()
+			for i := range h.requests {
+				requests = append(requests, shown(&h.requests[i]))
+			}
+			outcomes = append(outcomes, h.outcomes...)
+		}
+		if diff := cmp.Diff(c.requests, requests); diff != "" {
+			t.Errorf("%s: requests (-expected +found)\n%s", c.name, diff)
+		}
+		if diff := cmp.Diff(c.outcomes, outcomes); diff != "" {
+			t.Errorf("%s: (-expected +found)\n%s", c.name, diff)
+		}
+	}
+}
+
+// What a batch's answer shows of keys is learned as well.
+func TestKeysThatTheServiceChangesInABatch(t *testing.T) {
+	w := open(t, shopping(), append(set("00", "Orders"), oneLane, "sap.odata.enable.delete=1")...)
+	h := w.host("Orders")
+	body := ""
+	for i := range 3 {
+		h.value("ID", strconv.Itoa(i+1), "Note", "n")
+		body += "--b\r\nContent-Type: application/http\r\n\r\nHTTP/1.1 201 Created\r\nLocation: http://h/Orders('10" + strconv.Itoa(i) + "')\r\n\r\n\r\n"
+	}
+	h.answer = func(*wit.Request) wit.Response {
+		return wit.Response{Status: 202, Headers: []wit.Header{{Name: "Content-Type", Value: "multipart/mixed; boundary=b"}},
+			Body: []byte(body + "--b--\r\n")}
+	}
+	h.run()
+	h.all(wasWritten)
+	again := w.host("Orders")
+	again.tombstone("ID", "2")
+	again.run()
+	again.all(wit.FaultConfig.String())
+	if f := again.reasons[0]; !strings.Contains(f.Message, "/Orders: the service numbers what is inserted by itself") {
+		t.Errorf("expected to be told what the service does, found %v", f)
+	}
+}
+
+// A service without $batch, whatever it answers to say so, has done nothing of one, and gets its rows one by one. What
+// a gateway answers says nothing of what the service did.
+func TestServicesWithoutBatch(t *testing.T) {
+	for _, c := range []struct {
+		answer string
+		none   bool
+	}{{"501", true}, {"501 <html>Not Implemented", true}, {"501 " + denial("X/1", "no"), true}, {"405", true}, {"404 <html>", true},
+		{"415", true}, {"502", false}, {"504 <html>", false}} {
+		w := open(t, shopping(), append(set("00", "Orders"), oneLane)...)
+		first := scripted(t, c.answer)
+		batches, single := 0, 0
+		for range 2 {
+			h := w.host("Orders")
+			for i := range 3 {
+				h.value("ID", strconv.Itoa(i), "Note", "n")
+			}
+			h.answer = func(q *wit.Request) wit.Response {
+				if strings.HasSuffix(q.Target, "/$batch") {
+					batches++
+					return first(q)
+				}
+				single++
+				return wit.Response{Status: 201}
+			}
+			h.run()
+			if !c.none {
+				h.all(inDoubt)
+				break
+			}
+			h.all(wasWritten)
+		}
+		if batches != 1 || c.none != (single == 6) || !c.none && single > 0 {
+			t.Errorf("%s: found %d batches and %d requests of one row", c.answer, batches, single)
+		}
+	}
+}
