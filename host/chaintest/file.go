@@ -53,7 +53,7 @@ type input struct {
 	partition, offset, timestamp int64
 	key, value                   []byte
 	headers                      []header
-	becomes                      outcome
+	becomes                      wanted
 }
 
 // header is a header of a record; the value is an envelope of the JSON converter.
@@ -62,8 +62,8 @@ type header struct {
 	value []byte
 }
 
-// outcome is what a record is to become.
-type outcome struct {
+// wanted is what a record is to become.
+type wanted struct {
 	line    int
 	dropped bool
 	// fails: with an error that contains message, at the stage and of the class where these are given.
@@ -277,7 +277,7 @@ func (r *reader) record(n *yaml.Node) input {
 					in.headers = append(in.headers, header{name, r.given(value)})
 				})
 			case "becomes":
-				said, in.becomes = true, r.outcome(v)
+				said, in.becomes = true, r.wanted(v)
 			}
 		})
 	if in.topic == "" {
@@ -289,8 +289,8 @@ func (r *reader) record(n *yaml.Node) input {
 	return in
 }
 
-func (r *reader) outcome(n *yaml.Node) outcome {
-	o := outcome{line: n.Line}
+func (r *reader) wanted(n *yaml.Node) wanted {
+	o := wanted{line: n.Line}
 	switch {
 	case n.Kind == yaml.ScalarNode && n.Value == "dropped":
 		o.dropped = true

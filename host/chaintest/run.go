@@ -260,7 +260,7 @@ func (r *runner) compareFault(in *input, f wit.RowFault, stages []transform.Stag
 }
 
 // String says in short what is to come out.
-func (o *outcome) String() string {
+func (o *wanted) String() string {
 	switch {
 	case o.dropped:
 		return "the record to be dropped"

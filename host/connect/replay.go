@@ -140,14 +140,14 @@ type replay struct {
 // owner is whose offsets say what was replayed of a connector's letters: no connector's, by its colon and blank.
 func (p *replay) owner() string { return "culvert dlq replay: " + p.connector.config.Name }
 
-// place is where it is stored.
-func (p *replay) place() []wit.Field {
+// stored is the source partition that its offset is stored under.
+func (p *replay) stored() []wit.Field {
 	return []wit.Field{wit.TextField("topic", p.of.Topic), wit.IntegerField("partition", int64(p.partition))}
 }
 
 func (p *replay) run(ctx context.Context) error {
 	c := p.connector
-	stored, _, err := c.offsets.Get(p.owner(), p.place())
+	stored, _, err := c.offsets.Get(p.owner(), p.stored())
 	if err != nil {
 		return err
 	}
@@ -267,7 +267,7 @@ func (p *replay) source(ctx context.Context, t *task, binding *plugin.Binding, t
 	work := source.NewTask(options)
 	defer func() { p.done.Refused += int(work.Progress().Skipped) }()
 	var last []*DeadLetter
-	return work.Replay(ctx, source.Replay{Partition: p.place(),
+	return work.Replay(ctx, source.Replay{Partition: p.stored(),
 		Next: func(ctx context.Context) (refused []source.Refused, behind []wit.Field, err error) {
 			p.done.Letters += len(last) // they are stored
 			if last, err = p.letters(ctx); err != nil || len(last) == 0 {
@@ -327,7 +327,7 @@ func (p *replay) sink(ctx context.Context, t *task, binding *plugin.Binding, tra
 						at.settle(l.Record.Offset, l.Record.Offset)
 					}
 				}
-				entry := offset.Entry{Partition: p.place(), Offset: at.fields()}
+				entry := offset.Entry{Partition: p.stored(), Offset: at.fields()}
 				if err := c.offsets.Set(ctx, p.owner(), entry); err != nil {
 					return err
 				}

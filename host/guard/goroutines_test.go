@@ -27,8 +27,8 @@ var unguarded = map[string]string{
 	"host/tunnel/brokers.go: func":           "closes a connection",
 	"host/tunnel/relay.go: r.drain":          "sets a deadline",
 	"host/kafka/commitmetadata.go: cancel":   "ends a context",
-	"host/kafka/guard.go: cancel":            "ends a context",
-	"host/kafka/guard.go: func":              "asks in a goroutine of its own, which is guarded",
+	"host/kafka/dialer.go: cancel":           "ends a context",
+	"host/kafka/dialer.go: func":             "asks in a goroutine of its own, which is guarded",
 	"host/kafka/probe.go: func":              "sets a deadline",
 	"host/kafka/consumer.go: cancel":         "ends a context",
 	"host/kafka/producer.go: func":           "the library's",
@@ -146,7 +146,7 @@ func recovers(body *ast.BlockStmt) (yes bool) {
 				return false
 			case *ast.CallExpr:
 				switch name := text(n.Fun); name {
-				case "guard.Recover", "guard.Do", "guard.Vital", "panics.Recover", "panics.Do", "Recover", "recover":
+				case "guard.Recover", "guard.Do", "guard.Vital", "Recover", "recover":
 					yes = true
 				}
 			}

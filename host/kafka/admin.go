@@ -21,7 +21,7 @@ import (
 type Admin struct {
 	config Config
 	client *kgo.Client
-	guard  *guard
+	dialer *dialer
 	admin  *kadm.Client
 	// release lets go of a client that others share; nil: it is this one's own.
 	release func()
@@ -29,7 +29,7 @@ type Admin struct {
 
 // NewAdmin opens a client; Close ends it.
 func NewAdmin(c Config) (*Admin, error) {
-	client, guard, err := newClient(c.AdminOpts())
+	client, dialer, err := newClient(c.AdminOpts())
 	if err != nil {
 		return nil, err
 	}
@@ -37,7 +37,7 @@ func NewAdmin(c Config) (*Admin, error) {
 	if limit := c.Admin.over(c.ClientConfig).RequestTimeout; limit > 0 {
 		admin.SetTimeoutMillis(int32(limit.Milliseconds()))
 	}
-	return &Admin{config: c, client: client, guard: guard, admin: admin}, nil
+	return &Admin{config: c, client: client, dialer: dialer, admin: admin}, nil
 }
 
 // NewConsumerAdmin is an administrator that goes where the consumers of c go, and logs on as they do: for questions
@@ -59,7 +59,7 @@ func (a *Admin) Close() {
 // ClusterID is the cluster's id, as REST's root shows it.
 func (a *Admin) ClusterID(ctx context.Context) (string, error) {
 	id, err := clusterID(ctx, a.client)
-	return id, a.guard.explain(err)
+	return id, a.dialer.explain(err)
 }
 
 // Embedded tells whether the cluster is an embedded broker, in whatever process.
@@ -104,7 +104,7 @@ func (a *Admin) EnsureTopics(ctx context.Context, topics ...Topic) (created []st
 	}
 	metadata, err := a.admin.Metadata(ctx, names...)
 	if err != nil {
-		return nil, fmt.Errorf("topics %s: metadata: %w", strings.Join(names, ", "), a.guard.explain(err))
+		return nil, fmt.Errorf("topics %s: metadata: %w", strings.Join(names, ", "), a.dialer.explain(err))
 	}
 	for _, t := range topics {
 		found, ok := metadata.Topics[t.Name]
@@ -146,7 +146,7 @@ func (a *Admin) create(ctx context.Context, t Topic) (made bool, err error) {
 		}
 		response, err = a.admin.CreateTopic(ctx, partitions, replication, configs, t.Name)
 	}
-	err = a.guard.explain(err)
+	err = a.dialer.explain(err)
 	switch {
 	case errors.Is(err, kerr.TopicAlreadyExists):
 		return false, nil
@@ -301,13 +301,13 @@ func (a *Admin) EndOffsets(ctx context.Context, uncommitted bool, topics ...stri
 		list = a.admin.ListEndOffsets
 	}
 	ends, err := listed(list(ctx, topics...))
-	return ends, a.guard.explain(err)
+	return ends, a.dialer.explain(err)
 }
 
 // StartOffsets are where the logs of a topic's partitions begin.
 func (a *Admin) StartOffsets(ctx context.Context, topic string) (Positions, error) {
 	starts, err := listed(a.admin.ListStartOffsets(ctx, topic))
-	return starts[topic], a.guard.explain(err)
+	return starts[topic], a.dialer.explain(err)
 }
 
 // coordinatorTime is how long a group's coordinator may be away: a new cluster first makes the topic that it works
@@ -324,7 +324,7 @@ func (a *Admin) Committed(ctx context.Context, group string) (map[string]Positio
 			return map[string]Positions{}, nil // the embedded broker's word for a group that has committed nothing
 		}
 		if !kerr.IsRetriable(err) || pause.For(waiting, 100*time.Millisecond) != nil {
-			return nil, fmt.Errorf("offsets of group %s: %w", group, a.guard.explain(err))
+			return nil, fmt.Errorf("offsets of group %s: %w", group, a.dialer.explain(err))
 		}
 		offsets, err = a.admin.FetchOffsets(ctx, group)
 	}
@@ -354,7 +354,7 @@ func (a *Admin) CommitOffsets(ctx context.Context, group string, at map[string]P
 		err = response.Error()
 	}
 	if err != nil {
-		return fmt.Errorf("commit offsets of group %s: %w", group, a.guard.explain(err))
+		return fmt.Errorf("commit offsets of group %s: %w", group, a.dialer.explain(err))
 	}
 	return nil
 }
@@ -370,7 +370,7 @@ func (a *Admin) DeleteOffsets(ctx context.Context, group string, of map[string][
 		err = response.Error()
 	}
 	if err != nil && !errors.Is(err, kerr.GroupIDNotFound) {
-		return fmt.Errorf("delete offsets of group %s: %w", group, a.guard.explain(err))
+		return fmt.Errorf("delete offsets of group %s: %w", group, a.dialer.explain(err))
 	}
 	return nil
 }
@@ -382,7 +382,7 @@ func (a *Admin) DeleteGroup(ctx context.Context, group string) error {
 		err = response.Err
 	}
 	if err != nil && !errors.Is(err, kerr.GroupIDNotFound) {
-		return fmt.Errorf("delete group %s: %w", group, a.guard.explain(err))
+		return fmt.Errorf("delete group %s: %w", group, a.dialer.explain(err))
 	}
 	return nil
 }
@@ -397,7 +397,7 @@ type Member struct {
 func (a *Admin) Members(ctx context.Context, group string) ([]Member, error) {
 	groups, err := a.admin.DescribeGroups(ctx, group)
 	if err != nil {
-		return nil, fmt.Errorf("members of group %s: %w", group, a.guard.explain(err))
+		return nil, fmt.Errorf("members of group %s: %w", group, a.dialer.explain(err))
 	}
 	described := groups[group]
 	if errors.Is(described.Err, kerr.GroupIDNotFound) {
@@ -417,7 +417,7 @@ func (a *Admin) Members(ctx context.Context, group string) ([]Member, error) {
 func (a *Admin) Topics(ctx context.Context) ([]string, error) {
 	topics, err := a.admin.ListTopics(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("list topics: %w", a.guard.explain(err))
+		return nil, fmt.Errorf("list topics: %w", a.dialer.explain(err))
 	}
 	return topics.Names(), nil
 }

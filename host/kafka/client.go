@@ -21,12 +21,12 @@ func (c ClientConfig) opts(log *slog.Logger) []kgo.Opt {
 		// Pushing metrics to the broker (KIP-714) is nobody's wish here and costs a request when a client opens.
 		kgo.DisableClientMetrics(),
 		// A broker that is killed while a client opens looks like one that wants SASL or TLS, and would fail the task.
-		// The guard finds out which of both it is.
+		// The dialer finds out which of both it is.
 		kgo.AlwaysRetryEOF(),
 		// Five seconds by default: so long a moved partition or a new topic would go unnoticed.
 		c.metadataMinAge(time.Second),
 	}
-	g := newGuard(c.access, log)
+	g := newDialer(c.access, log)
 	if g.shared != nil {
 		g.outages = g.shared.outagesOf(c.Bootstrap)
 	}
@@ -155,12 +155,12 @@ func codec(name string) kgo.CompressionCodec {
 	return kgo.NoCompression()
 }
 
-func newClient(opts []kgo.Opt) (*kgo.Client, *guard, error) {
+func newClient(opts []kgo.Opt) (*kgo.Client, *dialer, error) {
 	client, err := kgo.NewClient(opts...)
 	if err != nil {
 		return nil, nil, fmt.Errorf("kafka client: %w", err)
 	}
-	return client, guardOf(opts), nil
+	return client, dialerOf(opts), nil
 }
 
 // clientLogger is franz-go's logger over slog. Its informational lines are about its own housekeeping: debug here. So

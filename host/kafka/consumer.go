@@ -15,7 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
-	panics "github.com/culvert-project/culvert/host/guard"
+	"github.com/culvert-project/culvert/host/guard"
 	"github.com/culvert-project/culvert/host/internal/pause"
 	"github.com/culvert-project/culvert/plugins/smt/pattern"
 )
@@ -69,7 +69,7 @@ type Consumer struct {
 	config Config
 	o      ConsumerOptions
 	client *kgo.Client
-	guard  *guard
+	dialer *dialer
 	// session says whether the member may have been given up.
 	session *session
 
@@ -118,13 +118,13 @@ func NewConsumer(c Config, o ConsumerOptions) (*Consumer, error) {
 	if c.Consumer.Instance != "" {
 		opts = append(opts, kgo.InstanceID(c.Consumer.Instance))
 	}
-	client, guard, err := newClient(c.ConsumerOpts(opts...))
+	client, dialer, err := newClient(c.ConsumerOpts(opts...))
 	if err != nil {
 		return nil, err
 	}
-	s.client, s.guard = client, guard
+	s.client, s.dialer = client, dialer
 	s.life, s.end = context.WithCancel(context.Background())
-	guard.onDenied(s.deny)
+	dialer.onDenied(s.deny)
 	close(s.ready)
 	if o.Regex != "" && !o.alike() {
 		p, err := pattern.Compile(o.Regex)
@@ -132,7 +132,7 @@ func NewConsumer(c Config, o ConsumerOptions) (*Consumer, error) {
 			return nil, err
 		}
 		go func() {
-			if err := panics.Do(nil, "topics of a regular expression", func() error { return s.follow(p) }); err != nil {
+			if err := guard.Do(nil, "topics of a regular expression", func() error { return s.follow(p) }); err != nil {
 				s.deny(err)
 			}
 		}()
@@ -272,7 +272,7 @@ func (s *Consumer) Poll(ctx context.Context) ([]*kgo.Record, error) {
 			}
 		case joinsAnew(err):
 			// The client has given up its membership, and joins anew by itself as soon as it can.
-			if s.config.Logger != nil && !s.guard.outages.lately() { // that has been said
+			if s.config.Logger != nil && !s.dialer.outages.lately() { // that has been said
 				s.config.Logger.Warn("kafka: the membership in the group has ended; the consumer joins anew", "group", s.o.Group, "error", err)
 			}
 		case failure == nil && topic == "": // of the group as a whole

@@ -57,7 +57,7 @@ func (u *unreached) Temporary() bool { return u.slow }
 // Logging on is the caller's, with [Config.SASL]. What fails is in the error alone: who dials for others, as a tunnel
 // does, says it as often as it thinks fit.
 func (c Config) Dial(ctx context.Context, network, address string) (net.Conn, error) {
-	g := newGuard(c.Admin.over(c.ClientConfig).access, c.Logger)
+	g := newDialer(c.Admin.over(c.ClientConfig).access, c.Logger)
 	g.log = slog.New(slog.DiscardHandler)
 	return g.dial(ctx, network, address)
 }

@@ -11,7 +11,7 @@
 //     client is made of.
 //   - security.go, stores.go, sasl.go with jaas.go, bearer.go: TLS and logon. proxy.go, dial.go: the route to
 //     brokers.
-//   - guard.go, probe.go, outages.go: failures that pass, which are told and waited for, and those that do not, which
+//   - dialer.go, probe.go, outages.go: failures that pass, which are told and waited for, and those that do not, which
 //     end.
 //   - producing.go, producer.go, partitioner.go: what writes; output.go, transactionaloutput.go with
 //     transactions.go: what a source's feed writes to, at least and exactly once.

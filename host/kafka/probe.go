@@ -10,7 +10,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
-	panics "github.com/culvert-project/culvert/host/guard"
+	"github.com/culvert-project/culvert/host/guard"
 	"github.com/culvert-project/culvert/host/kafka/wire"
 	"github.com/culvert-project/culvert/host/keystore"
 )
@@ -20,7 +20,7 @@ import (
 
 // look asks a broker beside the client's own connections, and denies the client when the answer is yes. It returns at
 // once; one such question is open at a time.
-func (g *guard) look(address string, ask func(context.Context, string) bool, format, property string) {
+func (g *dialer) look(address string, ask func(context.Context, string) bool, format, property string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.looking || time.Since(g.looked) < lookEvery || g.life.Err() != nil {
@@ -28,7 +28,7 @@ func (g *guard) look(address string, ask func(context.Context, string) bool, for
 	}
 	g.looking = true
 	go func() {
-		defer panics.Recover(nil, "a question to a broker that does not answer", nil)
+		defer guard.Recover(nil, "a question to a broker that does not answer", nil)
 		ctx, cancel := context.WithTimeout(g.life, lookTime)
 		defer cancel()
 		yes := ask(ctx, address)
@@ -42,7 +42,7 @@ func (g *guard) look(address string, ask func(context.Context, string) bool, for
 }
 
 // speaksTLS tells whether a port answers TLS.
-func (g *guard) speaksTLS(ctx context.Context, address string) bool {
+func (g *dialer) speaksTLS(ctx context.Context, address string) bool {
 	conn, err := g.connectBy(ctx, "tcp", address)
 	if err != nil {
 		return false
@@ -54,7 +54,7 @@ func (g *guard) speaksTLS(ctx context.Context, address string) bool {
 }
 
 // plainKafka tells whether a port answers Kafka without TLS.
-func (g *guard) plainKafka(ctx context.Context, address string) bool {
+func (g *dialer) plainKafka(ctx context.Context, address string) bool {
 	conn, err := g.connectBy(ctx, "tcp", address)
 	if err != nil {
 		return false
@@ -66,7 +66,7 @@ func (g *guard) plainKafka(ctx context.Context, address string) bool {
 
 // wantsSASL tells whether a port has mechanisms to log on with, and talks of nothing else before. (Some name mechanisms
 // that nobody needs.)
-func (g *guard) wantsSASL(ctx context.Context, address string) bool {
+func (g *dialer) wantsSASL(ctx context.Context, address string) bool {
 	if has, _ := g.mechanisms(ctx, address); !has {
 		return false
 	}
@@ -82,7 +82,7 @@ func (g *guard) wantsSASL(ctx context.Context, address string) bool {
 }
 
 // connected is a connection as the client has it, before anybody logs on.
-func (g *guard) connected(ctx context.Context, address string) (net.Conn, error) {
+func (g *dialer) connected(ctx context.Context, address string) (net.Conn, error) {
 	conn, err := g.connectBy(ctx, "tcp", address)
 	if err != nil || g.tls == nil {
 		return conn, err
@@ -96,7 +96,7 @@ func (g *guard) connected(ctx context.Context, address string) (net.Conn, error)
 }
 
 // offered is what a broker says of its mechanisms, for a message.
-func (g *guard) offered(address string) string {
+func (g *dialer) offered(address string) string {
 	ctx, cancel := context.WithTimeout(g.life, lookTime)
 	defer cancel()
 	if _, names := g.mechanisms(ctx, address); len(names) > 0 {
@@ -106,7 +106,7 @@ func (g *guard) offered(address string) string {
 }
 
 // mechanisms asks for a mechanism that nobody has, which is answered with those that there are.
-func (g *guard) mechanisms(ctx context.Context, address string) (wanted bool, names []string) {
+func (g *dialer) mechanisms(ctx context.Context, address string) (wanted bool, names []string) {
 	conn, err := g.connected(ctx, address)
 	if err != nil {
 		return false, nil

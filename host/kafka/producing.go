@@ -55,14 +55,14 @@ func newProducing(c Config, clientID string) (*producing, error) {
 	}
 	// The client's own limits are switched off: it would wait for room in the middle of a batch, with a context that
 	// also governs what is on its way.
-	client, guard, err := newClient(c.ProducerOpts(kgo.MaxBufferedRecords(math.MaxInt),
+	client, dialer, err := newClient(c.ProducerOpts(kgo.MaxBufferedRecords(math.MaxInt),
 		kgo.MaxBufferedBytes(math.MaxInt)))
 	if err != nil {
 		return nil, err
 	}
 	s := &producing{Client: client, users: map[*Producer]struct{}{}}
 	s.life, s.end = context.WithCancel(context.Background())
-	guard.onDenied(s.deny)
+	dialer.onDenied(s.deny)
 	return s, nil
 }
 

@@ -242,7 +242,7 @@ func TestCloudConnectorAway(t *testing.T) {
 func TestOneBrokerAway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		barred := func(context.Context, string, string) (net.Conn, error) { return nil, errors.New("barred") }
-		g := newGuard(&access{connectBy: barred, proxied: true, outage: time.Minute, connect: time.Second}, nil)
+		g := newDialer(&access{connectBy: barred, proxied: true, outage: time.Minute, connect: time.Second}, nil)
 		defer g.end()
 		dial := func() (isDenied bool) {
 			_, err := g.dial(t.Context(), "tcp", "broker:9092")
@@ -266,7 +266,7 @@ func TestOneBrokerAway(t *testing.T) {
 func TestIdleIsNoOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		barred := func(context.Context, string, string) (net.Conn, error) { return nil, errors.New("barred") }
-		g := newGuard(&access{connectBy: barred, proxied: true, outage: 90 * time.Second, connect: time.Second}, nil)
+		g := newDialer(&access{connectBy: barred, proxied: true, outage: 90 * time.Second, connect: time.Second}, nil)
 		defer g.end()
 		var found []bool
 		for _, pause := range []time.Duration{0, 5 * time.Minute, 50 * time.Second, 41 * time.Second} {

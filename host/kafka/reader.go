@@ -31,18 +31,18 @@ type Positions map[int32]int64
 type Reader struct {
 	config Config
 	client *kgo.Client
-	guard  *guard
+	dialer *dialer
 	admin  *kadm.Client
 }
 
 // NewReader opens a client; Close ends it.
 func NewReader(c Config) (*Reader, error) {
-	client, guard, err := newClient(c.ConsumerOpts(c.Consumer.over(c.ClientConfig).metadataMinAge(
+	client, dialer, err := newClient(c.ConsumerOpts(c.Consumer.over(c.ClientConfig).metadataMinAge(
 		50 * time.Millisecond)))
 	if err != nil {
 		return nil, err
 	}
-	return &Reader{c, client, guard, kadm.NewClient(client)}, nil
+	return &Reader{c, client, dialer, kadm.NewClient(client)}, nil
 }
 
 // Close ends the client.
@@ -69,7 +69,7 @@ func (r *Reader) Read(ctx context.Context, topic string, o ReadOptions, each fun
 	error) {
 	from, to, err := r.bounds(ctx, topic, o)
 	if err != nil {
-		return nil, r.guard.explain(err)
+		return nil, r.dialer.explain(err)
 	}
 	for _, partition := range slices.Sorted(maps.Keys(to)) {
 		err := r.readPartition(ctx, topic, partition, from, to[partition], o.Uncommitted, each)
@@ -77,7 +77,7 @@ func (r *Reader) Read(ctx context.Context, topic string, o ReadOptions, each fun
 			return from, nil
 		}
 		if err != nil {
-			return from, fmt.Errorf("read %s, partition %d at offset %d: %w", topic, partition, from[partition], r.guard.explain(err))
+			return from, fmt.Errorf("read %s, partition %d at offset %d: %w", topic, partition, from[partition], r.dialer.explain(err))
 		}
 	}
 	if o.Follow {
@@ -102,12 +102,12 @@ func (r *Reader) Empty(ctx context.Context, topic string, from, to Positions) (b
 func (r *Reader) AwaitCommitted(ctx context.Context, topic string) error {
 	written, err := listed(r.admin.ListEndOffsets(ctx, topic))
 	if err != nil {
-		return r.guard.explain(err)
+		return r.dialer.explain(err)
 	}
 	for {
 		ends, err := listed(r.admin.ListCommittedOffsets(ctx, topic))
 		if err != nil {
-			return r.guard.explain(err)
+			return r.dialer.explain(err)
 		}
 		open := int32(-1)
 		for partition, end := range written[topic] {
@@ -350,7 +350,7 @@ func (r *Reader) follow(ctx context.Context, topic string, at Positions, uncommi
 	}
 	config := r.config
 	config.Consumer.ReadUncommitted = uncommitted
-	client, guard, err := newClient(config.ConsumerOpts(
+	client, dialer, err := newClient(config.ConsumerOpts(
 		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: offsets})))
 	if err != nil {
 		return err
@@ -358,7 +358,7 @@ func (r *Reader) follow(ctx context.Context, topic string, at Positions, uncommi
 	defer client.Close()
 	polling, end := context.WithCancelCause(ctx)
 	defer end(nil)
-	guard.onDenied(end)
+	dialer.onDenied(end)
 	for {
 		fetches := client.PollFetches(polling)
 		if ctx.Err() != nil {

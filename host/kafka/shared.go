@@ -4,20 +4,20 @@ import (
 	"context"
 	"log/slog"
 
-	panics "github.com/culvert-project/culvert/host/guard"
+	"github.com/culvert-project/culvert/host/guard"
 )
 
 // shared is what a configuration and all that were made of it have in common, and learn late.
 type shared struct {
 	of *shared // the configuration that this one was made of; nil: none
 
-	mu      panics.Mutex
+	mu      guard.Mutex
 	current func(name string) (string, bool)
 	log     *slog.Logger
 	outages map[string]*outages // of the root, by bootstrap.servers
 	// producing are the root's clients that feeds share, by their settings; opening guards it and is held while one is
 	// opened.
-	opening   panics.Mutex
+	opening   guard.Mutex
 	producing map[string]*producing
 	// administering are those that administrators share, under the same lock.
 	administering map[string]*administering

@@ -10,7 +10,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	panics "github.com/culvert-project/culvert/host/guard"
+	"github.com/culvert-project/culvert/host/guard"
 	"github.com/culvert-project/culvert/host/internal/pause"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -171,7 +171,7 @@ func (o *TransactionalOutput) Commit(ctx context.Context) error {
 
 // expired ends a transaction whose interval is over between two pages.
 func (o *TransactionalOutput) expired() {
-	defer panics.Recover(nil, "the end of a transaction's interval", nil, func(p *panics.Panic) {
+	defer guard.Recover(nil, "the end of a transaction's interval", nil, func(p *guard.Panic) {
 		o.mu.Lock()
 		defer o.mu.Unlock()
 		o.failed = p

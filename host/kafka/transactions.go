@@ -35,7 +35,7 @@ const coordinated = 30 * time.Second
 // Fence ends what other producers with these transactional ids have open, and keeps them from committing anything from
 // now on. It logs on as the producers of c do, with the rights that they need.
 func Fence(ctx context.Context, c Config, ids []string) error {
-	client, guard, err := newClient(c.ProducerOpts())
+	client, dialer, err := newClient(c.ProducerOpts())
 	if err != nil {
 		return err
 	}
@@ -44,7 +44,7 @@ func Fence(ctx context.Context, c Config, ids []string) error {
 	defer cancel()
 	for _, id := range ids {
 		if err := fence(waiting, client, c, id); err != nil {
-			return fmt.Errorf("fence earlier producers: %w", transactionFault(c, id, guard.explain(err)))
+			return fmt.Errorf("fence earlier producers: %w", transactionFault(c, id, dialer.explain(err)))
 		}
 	}
 	return nil
@@ -165,19 +165,19 @@ func OpenTransactions(ctx context.Context, c Config, clientID string, ids []stri
 	waiting, cancel := context.WithTimeout(ctx, coordinated)
 	defer cancel()
 	for _, id := range ids {
-		client, guard, err := newClient(c.ProducerOpts(kgo.TransactionalID(id),
+		client, dialer, err := newClient(c.ProducerOpts(kgo.TransactionalID(id),
 			kgo.MaxBufferedRecords(math.MaxInt), kgo.MaxBufferedBytes(math.MaxInt)))
 		if err != nil {
 			t.Close()
 			return nil, err
 		}
-		member := &transactional{client, id, guard.outages}
+		member := &transactional{client, id, dialer.outages}
 		t.all = append(t.all, member)
 		if err := member.open(waiting); err != nil {
 			t.Close()
-			return nil, transactionFault(c, id, guard.explain(err))
+			return nil, transactionFault(c, id, dialer.explain(err))
 		}
-		guard.onDenied(t.deny)
+		dialer.onDenied(t.deny)
 		t.free <- member
 	}
 	return t, nil

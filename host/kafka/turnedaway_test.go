@@ -22,7 +22,7 @@ func TestTokenThatABrokerDoesNotTake(t *testing.T) {
 	c := parsed(t, map[string]string{"bootstrap.servers": "127.0.0.1:1", "security.protocol": "SASL_PLAINTEXT", "sasl.mechanism": "OAUTHBEARER",
 		"sasl.oauthbearer.token.endpoint.url": s.URL + connectivitytest.TokenPath,
 		"sasl.jaas.config":                    oauthModule + ` required clientId="` + s.XSUAA.ID + `" clientSecret="` + s.XSUAA.Secret + `";`})
-	g := newGuard(c.Admin.over(c.ClientConfig).access, nil)
+	g := newDialer(c.Admin.over(c.ClientConfig).access, nil)
 	defer g.end()
 	g.let = true // a client that worked until now
 	show := func() string {

@@ -95,24 +95,24 @@ func (l *loader) compileInto(ctx context.Context, c *code, p *prepared, function
 		// The engine looks at the context between functions only where several goroutines compile.
 		within = experimental.WithCompilationWorkers(within, 2)
 	}
-	type outcome struct {
+	type result struct {
 		compiled wazero.CompiledModule
 		err      error
 	}
-	done := make(chan outcome, 1)
+	done := make(chan result, 1)
 	go func() {
-		var o outcome
+		var o result
 		defer cancel()
 		defer func() { done <- o }()
 		// An engine that loses its way over one module must not take the others along.
 		defer func() {
 			if r := recover(); r != nil {
-				o = outcome{nil, fmt.Errorf("the engine failed: %v", r)}
+				o = result{nil, fmt.Errorf("the engine failed: %v", r)}
 			}
 		}()
 		o.compiled, o.err = l.compileOnce(within, c.runtime, p.wasm)
 	}()
-	var o outcome
+	var o result
 	select {
 	case o = <-done:
 	case <-within.Done():

@@ -61,7 +61,7 @@ func newDestination(c Config) (*destination, error) {
 	if d.client, err = c.client(); err != nil {
 		return nil, err
 	}
-	d.logon = c.Lockouts.of(identity{d.place(), d.client, d.auth.identity.User, d.auth.identity.Secret})
+	d.logon = c.Lockouts.of(identity{d.address(), d.client, d.auth.identity.User, d.auth.identity.Secret})
 	d.logon.suspects(c.Route.suspect())
 	d.transport, d.roundTripper = c.transport(o)
 	c.Destinations.join(d)
@@ -85,14 +85,14 @@ func (c *Config) client() (string, error) {
 	return client, nil
 }
 
-// place is the origin, and the route to it where another route leads to another system of that name. However somebody
+// address is the origin, and the route to it where another route leads to another system of that name. However somebody
 // spells a host's name, it is one place: its users are locked after so many refusals in all.
-func (d *destination) place() string {
-	place := strings.ToLower(d.origin.String())
+func (d *destination) address() string {
+	address := strings.ToLower(d.origin.String())
 	if d.config.Route.Place != "" {
-		place += " by " + d.config.Route.Place
+		address += " by " + d.config.Route.Place
 	}
-	return place
+	return address
 }
 
 func (c *Config) defaults() {

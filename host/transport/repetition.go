@@ -22,7 +22,7 @@ type repetition struct {
 	// e is the exchange as redirects have led it.
 	e *exchange
 	// given is the place that another exchange has already, nil: each try gets one of its own.
-	given *admission
+	given *pass
 	// service is the destination that was asked for just now, nil: it is asked for with the next try.
 	service *destination
 
@@ -37,9 +37,9 @@ type repetition struct {
 	ended      []*session // begun anew since; the next try may get another one that is as old
 }
 
-// outcome is what one try came to: an answer, or an error.
-type outcome struct {
-	place  *admission
+// attempt is what one try came to: an answer, or an error.
+type attempt struct {
+	pass   *pass
 	answer *Answer
 	header http.Header // of the answer, with what the guest does not see
 	token  *csrf       // that was used
@@ -47,7 +47,7 @@ type outcome struct {
 	sent   time.Time // before that
 }
 
-func (t *outcome) status() int { return int(t.answer.Status) }
+func (t *attempt) status() int { return int(t.answer.Status) }
 
 // decision is what a rule says of a try.
 type decision uint8
@@ -59,7 +59,7 @@ const (
 )
 
 // rules in the order in which they are asked. Those from refusedToken on are asked about answers alone.
-var rules = []func(*repetition, context.Context, *outcome) (decision, error){
+var rules = []func(*repetition, context.Context, *attempt) (decision, error){
 	(*repetition).noLonger, (*repetition).staleToken, (*repetition).otherSecret, (*repetition).doubtedSecret,
 	(*repetition).noAnswer, (*repetition).refusedToken, (*repetition).endedSession, (*repetition).redirect,
 	(*repetition).refusedByProxy, (*repetition).awayConnector, (*repetition).askedAgain,
@@ -93,7 +93,7 @@ func (r *repetition) run(ctx context.Context) (*Answer, error) {
 	}
 }
 
-func (r *repetition) try(ctx context.Context) (*outcome, error) {
+func (r *repetition) try(ctx context.Context) (*attempt, error) {
 	if r.given == nil {
 		if err := MaySend(ctx); err != nil {
 			return nil, err
@@ -104,12 +104,12 @@ func (r *repetition) try(ctx context.Context) (*outcome, error) {
 		return nil, err
 	}
 	r.service = nil
-	t := &outcome{place: p, sent: time.Now()}
+	t := &attempt{pass: p, sent: time.Now()}
 	t.answer, t.header, t.token, t.err = r.client.tryOnce(ctx, p, r.e, r.given != nil)
 	return t, nil
 }
 
-func (r *repetition) decide(ctx context.Context, t *outcome) (decision, error) {
+func (r *repetition) decide(ctx context.Context, t *attempt) (decision, error) {
 	for _, rule := range rules {
 		if d, err := rule(r, ctx, t); d != passed || err != nil {
 			return d, err
@@ -119,7 +119,7 @@ func (r *repetition) decide(ctx context.Context, t *outcome) (decision, error) {
 }
 
 // noLonger: nothing was sent, and whether something may be is to be asked again.
-func (r *repetition) noLonger(_ context.Context, t *outcome) (decision, error) {
+func (r *repetition) noLonger(_ context.Context, t *attempt) (decision, error) {
 	if errors.Is(t.err, errNoLonger) {
 		return again, nil
 	}
@@ -128,7 +128,7 @@ func (r *repetition) noLonger(_ context.Context, t *outcome) (decision, error) {
 
 // staleToken: nothing was sent with a token whose session has ended, or there may be another token than the refused
 // one.
-func (r *repetition) staleToken(_ context.Context, t *outcome) (decision, error) {
+func (r *repetition) staleToken(_ context.Context, t *attempt) (decision, error) {
 	if errors.Is(t.err, errOldToken) || errors.Is(t.err, errRefusedToken) {
 		return again, nil
 	}
@@ -136,10 +136,10 @@ func (r *repetition) staleToken(_ context.Context, t *outcome) (decision, error)
 }
 
 // otherSecret: the refused secret was changed meanwhile.
-func (r *repetition) otherSecret(ctx context.Context, t *outcome) (decision, error) {
-	if !unauthorized(t.answer, t.err) || r.given != nil || !r.e.shows(t.place.destination) ||
+func (r *repetition) otherSecret(ctx context.Context, t *attempt) (decision, error) {
+	if !unauthorized(t.answer, t.err) || r.given != nil || !r.e.shows(t.pass.destination) ||
 		r.secrets >= maxSecrets ||
-		!r.client.otherSecret(ctx, t.place.service) {
+		!r.client.otherSecret(ctx, t.pass.service) {
 		return passed, nil
 	}
 	r.secrets++
@@ -150,8 +150,8 @@ func (r *repetition) otherSecret(ctx context.Context, t *outcome) (decision, err
 }
 
 // doubtedSecret: the refused secret was accepted lately, and is tried once more in a session of its own.
-func (r *repetition) doubtedSecret(_ context.Context, t *outcome) (decision, error) {
-	p := t.place
+func (r *repetition) doubtedSecret(_ context.Context, t *attempt) (decision, error) {
+	p := t.pass
 	if !unauthorized(t.answer, t.err) || r.given != nil || !p.destination.doubted(r.e, t.answer != nil, &r.doubts) {
 		return passed, nil
 	}
@@ -165,7 +165,7 @@ func (r *repetition) doubtedSecret(_ context.Context, t *outcome) (decision, err
 }
 
 // noAnswer decides about a try that had none: it is sent once more, after a pause, where that does no harm.
-func (r *repetition) noAnswer(ctx context.Context, t *outcome) (decision, error) {
+func (r *repetition) noAnswer(ctx context.Context, t *attempt) (decision, error) {
 	if t.err == nil {
 		return passed, nil
 	}
@@ -173,7 +173,7 @@ func (r *repetition) noAnswer(ctx context.Context, t *outcome) (decision, error)
 	if !errors.As(t.err, &lost) {
 		return final, t.err
 	}
-	d, e := t.place.destination, r.e
+	d, e := t.pass.destination, r.e
 	if lost.sent && !e.repeatable {
 		return final, &NoAnswer{Method: e.method, Target: e.shownTarget(), Cause: lost.cause}
 	}
@@ -202,14 +202,14 @@ func (r *repetition) repeat(ctx context.Context, d *destination, atLeast time.Du
 
 // refusedToken: a CSRF token that could be used since it was fetched was lost with its session; one that is refused at
 // once will be refused again, unless the server was started anew in this moment.
-func (r *repetition) refusedToken(_ context.Context, t *outcome) (decision, error) {
+func (r *repetition) refusedToken(_ context.Context, t *attempt) (decision, error) {
 	if !t.answer.wantsToken(t.header) || r.e.tokenFrom == "" {
 		return passed, nil
 	}
 	if !t.token.accepted.Load() {
 		r.fresh++
 	}
-	if r.fresh > maxFresh || r.renewed > t.place.destination.config.Retry.Times() {
+	if r.fresh > maxFresh || r.renewed > t.pass.destination.config.Retry.Times() {
 		return final, nil
 	}
 	r.renewed++
@@ -218,17 +218,17 @@ func (r *repetition) refusedToken(_ context.Context, t *outcome) (decision, erro
 }
 
 // endedSession: the service had ended the session before it did anything.
-func (r *repetition) endedSession(_ context.Context, t *outcome) (decision, error) {
-	if !t.answer.over || slices.Contains(r.ended, t.place.session) {
+func (r *repetition) endedSession(_ context.Context, t *attempt) (decision, error) {
+	if !t.answer.over || slices.Contains(r.ended, t.pass.session) {
 		return passed, nil
 	}
-	r.ended = append(r.ended, t.place.session)
+	r.ended = append(r.ended, t.pass.session)
 	t.answer.discard()
 	return again, nil
 }
 
 // redirect follows a redirect.
-func (r *repetition) redirect(_ context.Context, t *outcome) (decision, error) {
+func (r *repetition) redirect(_ context.Context, t *attempt) (decision, error) {
 	status, location := t.status(), t.header.Get("Location")
 	if status < 300 || status >= 400 || status == http.StatusNotModified || location == "" {
 		return passed, nil
@@ -237,7 +237,7 @@ func (r *repetition) redirect(_ context.Context, t *outcome) (decision, error) {
 	if r.redirected++; r.redirected > maxRedirects {
 		return final, faultf(wit.FaultData, "%s: redirected more than %d times", r.e.name(), maxRedirects)
 	}
-	next, err := t.place.redirect(r.e, status, location, r.given == nil)
+	next, err := t.pass.redirect(r.e, status, location, r.given == nil)
 	if err != nil {
 		return final, r.e.unusable(status, err)
 	}
@@ -246,8 +246,8 @@ func (r *repetition) redirect(_ context.Context, t *outcome) (decision, error) {
 }
 
 // refusedByProxy: a proxy that takes tokens is shown a fresh one once.
-func (r *repetition) refusedByProxy(_ context.Context, t *outcome) (decision, error) {
-	d := t.place.destination
+func (r *repetition) refusedByProxy(_ context.Context, t *attempt) (decision, error) {
+	d := t.pass.destination
 	switch {
 	case t.status() != http.StatusProxyAuthRequired:
 		return passed, nil
@@ -261,8 +261,8 @@ func (r *repetition) refusedByProxy(_ context.Context, t *outcome) (decision, er
 
 // awayConnector waits for a Cloud Connector, or for the service behind it. An outage is told once, for all requests of
 // all clients.
-func (r *repetition) awayConnector(ctx context.Context, t *outcome) (decision, error) {
-	d := t.place.destination
+func (r *repetition) awayConnector(ctx context.Context, t *attempt) (decision, error) {
+	d := t.pass.destination
 	if t.status() != http.StatusServiceUnavailable {
 		if lasted := d.outage.ends(); lasted > 0 {
 			d.config.Logger.Info("the Cloud Connector, or the service, answers again", "origin", d.origin.String(), "after", lasted.Round(time.Second))
@@ -286,8 +286,8 @@ func (r *repetition) awayConnector(ctx context.Context, t *outcome) (decision, e
 }
 
 // askedAgain: the answer asks for the request to be sent once more.
-func (r *repetition) askedAgain(ctx context.Context, t *outcome) (decision, error) {
-	d := t.place.destination
+func (r *repetition) askedAgain(ctx context.Context, t *attempt) (decision, error) {
+	d := t.pass.destination
 	if !r.e.asksAgain(d.config.Retry, t.status()) || r.repeated >= d.config.Retry.Times() || !r.outage.IsZero() {
 		return passed, nil
 	}
@@ -298,7 +298,7 @@ func (r *repetition) askedAgain(ctx context.Context, t *outcome) (decision, erro
 // tryOnce makes an exchange once, with a token. Of its place nothing is left but that the answer is open. A session
 // that ended by the answer begins anew before others get it: the cookies of an answer to them would be those of a
 // session that is gone already.
-func (c *Client) tryOnce(ctx context.Context, p *admission, e *exchange, fetching bool) (*Answer, http.Header, *csrf,
+func (c *Client) tryOnce(ctx context.Context, p *pass, e *exchange, fetching bool) (*Answer, http.Header, *csrf,
 	error) {
 	defer p.rest()
 	used, answered, err := p.session.token(ctx, c, p, e)
@@ -384,7 +384,7 @@ func (d *destination) away(since *time.Time) bool {
 // redirect is the exchange that a redirect leads to. Of the service's own requests it may be another origin that the
 // user names, unless the place is one that another request has: bound to one origin. Nobody else leads to the service,
 // where credentials are shown.
-func (p *admission) redirect(e *exchange, status int, location string, free bool) (*exchange, error) {
+func (p *pass) redirect(e *exchange, status int, location string, free bool) (*exchange, error) {
 	d := p.destination
 	next := *e
 	if other := p.service.forTarget(location); free && e.elsewhere == "" && other != d {

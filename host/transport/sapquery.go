@@ -171,7 +171,7 @@ func (d *destination) logonOf(client string) *logon {
 		if d.others == nil {
 			d.others = map[string]*logon{}
 		}
-		g = d.config.Lockouts.of(identity{d.place(), client, d.auth.identity.User, d.auth.identity.Secret})
+		g = d.config.Lockouts.of(identity{d.address(), client, d.auth.identity.User, d.auth.identity.Secret})
 		g.suspects(d.config.Route.suspect())
 		d.others[client] = g
 	}

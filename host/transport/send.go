@@ -32,7 +32,7 @@ var errOldToken = errors.New("the session of the CSRF token has ended")
 var errRefusedToken = errors.New("the token was refused")
 
 // send makes one exchange, once. The error is a *lostError where there was no answer.
-func (c *Client) send(ctx context.Context, p *admission, e *exchange, csrf *csrf) (*Answer, http.Header, error) {
+func (c *Client) send(ctx context.Context, p *pass, e *exchange, csrf *csrf) (*Answer, http.Header, error) {
 	d, s := p.destination, p.session
 	if err := d.limiter.begins(ctx, d); err != nil {
 		return nil, nil, err
@@ -147,7 +147,7 @@ func (d *destination) headers(ctx context.Context, e *exchange) (h http.Header, 
 }
 
 // request builds what net/http sends, in the jar's present session.
-func (c *Client) request(ctx context.Context, p *admission, e *exchange, h http.Header, csrf string,
+func (c *Client) request(ctx context.Context, p *pass, e *exchange, h http.Header, csrf string,
 	quiet *silence) (r *http.Request, session int) {
 	d := p.destination
 	cookies, session := p.session.jar.header(e.line, time.Now())

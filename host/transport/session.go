@@ -122,8 +122,8 @@ func (s *sessions) opening(one *session) bool {
 	return !s.stateless && one.jar.empty()
 }
 
-// admission is what a request needs to go out: that one more may be under way, and a session.
-type admission struct {
+// pass is what a request needs to go out: that one more may be under way, and a session.
+type pass struct {
 	service     *destination // of the client
 	destination *destination // which may be another origin
 	session     *session
@@ -156,9 +156,9 @@ func isBeside(ctx context.Context) bool {
 
 // enter waits for a place. In a given one a request may go out too, for the sake of the one that has it. service nil:
 // it is asked for.
-func (c *Client) enter(ctx context.Context, given *admission, service *destination, e *exchange) (*admission, error) {
+func (c *Client) enter(ctx context.Context, given *pass, service *destination, e *exchange) (*pass, error) {
 	if given != nil {
-		return &admission{given.service, given.destination, given.session, func() {}, func() {}}, nil
+		return &pass{given.service, given.destination, given.session, func() {}, func() {}}, nil
 	}
 	if service == nil {
 		var err error
@@ -182,7 +182,7 @@ func (c *Client) enter(ctx context.Context, given *admission, service *destinati
 		leave = sync.OnceFunc(d.limiter.leaveRequest)
 	}
 	s := d.sessions.take(d.limiter.maxConnections())
-	return &admission{service, d, s, sync.OnceFunc(func() { d.sessions.giveBack(s) }), leave}, nil
+	return &pass{service, d, s, sync.OnceFunc(func() { d.sessions.giveBack(s) }), leave}, nil
 }
 
 // leave says that the client goes there no more. Sessions that no other client needs are logged off.

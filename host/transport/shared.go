@@ -10,7 +10,7 @@ import (
 // by several goroutines.
 type Destinations struct {
 	mu      guard.Mutex
-	origins map[string]*shared // by place, see destination.place
+	origins map[string]*shared // by destination.address
 }
 
 // shared is there until the last client has left.
@@ -30,10 +30,10 @@ func NewDestinations() *Destinations { return &Destinations{origins: map[string]
 func (all *Destinations) join(d *destination) {
 	all.mu.Lock()
 	defer all.mu.Unlock()
-	s := all.origins[d.place()]
+	s := all.origins[d.address()]
 	if s == nil {
-		s = &shared{newLimiter(d.place()), newSessionStore(), &outage{}}
-		all.origins[d.place()] = s
+		s = &shared{newLimiter(d.address()), newSessionStore(), &outage{}}
+		all.origins[d.address()] = s
 	}
 	d.limiter, d.sessions, d.outage = s.limiter, s.sessions.of(d), s.outage
 	s.limiter.join(d)
@@ -43,8 +43,8 @@ func (all *Destinations) leave(d *destination) {
 	all.mu.Lock()
 	defer all.mu.Unlock()
 	last := d.limiter.leave(d)
-	if s := all.origins[d.place()]; last && s != nil && s.limiter == d.limiter {
-		delete(all.origins, d.place())
+	if s := all.origins[d.address()]; last && s != nil && s.limiter == d.limiter {
+		delete(all.origins, d.address())
 	}
 }
 

@@ -33,7 +33,7 @@ func newTokens() tokens {
 // token returns the token for a request, by the path that it names, fetching it if it is not known. answered is to be
 // called when the request has its answer, or none: the first request with a new token goes alone, because services
 // change the session's id with its answer and know the one before no longer.
-func (s *session) token(ctx context.Context, c *Client, p *admission, serves *exchange) (token *csrf, answered func(),
+func (s *session) token(ctx context.Context, c *Client, p *pass, serves *exchange) (token *csrf, answered func(),
 	err error) {
 	t := &s.tokens
 	from := serves.tokenFrom
@@ -60,7 +60,7 @@ func (s *session) token(ctx context.Context, c *Client, p *admission, serves *ex
 }
 
 // fetchToken tries what the SDKs of SAP try: HEAD, GET, and GET with or without a slash at the end.
-func (c *Client) fetchToken(ctx context.Context, p *admission, serves *exchange) (string, error) {
+func (c *Client) fetchToken(ctx context.Context, p *pass, serves *exchange) (string, error) {
 	from := serves.tokenFrom
 	path, query, _ := strings.Cut(from, "?")
 	other := path + "/"

@@ -123,7 +123,7 @@ func (w *writing) resolved(row uint32) {
 			return
 		}
 	}
-	w.task.o.Uncertain.resolve(spotOf(item.record))
+	w.task.o.Uncertain.resolve(idOf(item.record))
 	w.task.ledger.unsure(item) // its metadata says so no more
 }
 

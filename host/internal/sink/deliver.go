@@ -273,7 +273,7 @@ func (w *writing) announce(j *job, items []*item) (mine bool, err error) {
 	switch {
 	case once || decided:
 		for _, i := range items {
-			w.task.o.Uncertain.use(spotOf(i.record))
+			w.task.o.Uncertain.use(idOf(i.record))
 		}
 		number = w.task.ledger.announce(items, once)
 	case j.reads() || w.task.ledger.holds(number):
@@ -534,7 +534,7 @@ func (j *job) retryable(f *wit.Fault, status uint16, retry transport.Retry) bool
 
 // unsure notes that nobody knows whether a record was written; it returns the task's fault.
 func (t *Task) unsure(i *item, why error) *recordError {
-	t.o.Uncertain.put(spotOf(i.record), why)
+	t.o.Uncertain.put(idOf(i.record), why)
 	t.ledger.unsure(i)
 	return &recordError{item: i, stage: "it may have been written or not, and is not sent again", err: why, uncertain: true}
 }

@@ -297,7 +297,7 @@ func (l *ledger) settle(i *item, written bool) {
 		i.written++
 	}
 	if i.left <= 0 {
-		l.doubts.settled(spotOf(i.record))
+		l.doubts.settled(idOf(i.record))
 		delete(i.partition.doubtful, i.record.Offset)
 	}
 	i.partition.advance()
@@ -445,11 +445,11 @@ func (p *partition) advance() {
 	p.items = p.items[n:]
 }
 
-// admission is whether a delivery may begin.
-type admission int
+// beginning is whether a delivery may begin.
+type beginning int
 
 const (
-	begun admission = iota
+	begun beginning = iota
 	// full: what could come of it might not fit into the metadata, before others have ended.
 	full
 	// theirs: all of its records are somebody else's now, or come again; partly: some of them are.
@@ -458,7 +458,7 @@ const (
 )
 
 // begin tells that a delivery with these records' rows is about to be sent. alone: no other one is on its way.
-func (l *ledger) begin(items []*item, alone bool) admission {
+func (l *ledger) begin(items []*item, alone bool) beginning {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	type part struct {

@@ -155,7 +155,7 @@ func TestNotesNeverOutgrowTheirRoom(t *testing.T) {
 				case begun:
 					most = max(most, len(waiting[0]))
 					for _, i := range waiting[0] {
-						doubts.use(spotOf(i.record))
+						doubts.use(idOf(i.record))
 					}
 					l.announce(waiting[0], true)
 					running, waiting = append(running, waiting[0]), waiting[1:]
@@ -180,7 +180,7 @@ func TestNotesNeverOutgrowTheirRoom(t *testing.T) {
 			running = slices.Delete(running, n, n+1)
 			for _, i := range some {
 				if r.IntN(3) == 0 { // nobody knows, for a while
-					doubts.put(spotOf(i.record), errEarlier)
+					doubts.put(idOf(i.record), errEarlier)
 				}
 			}
 			l.withdraw(some)

@@ -50,7 +50,7 @@ func (c *replayed) open(_ []string, r Rebalances) (Consumer, error) {
 	partitions, sent := map[string][]int32{}, map[topicPartition][]offsetRange{}
 	first := map[topicPartition]int64{}
 	for i, record := range c.records {
-		at := spotOf(record).place()
+		at := idOf(record).topicPartition()
 		if _, known := first[at]; !known {
 			first[at] = record.Offset
 			partitions[at.topic] = append(partitions[at.topic], at.partition)
@@ -98,13 +98,13 @@ func (l *ledger) standing(records []*kgo.Record) (settled, sent []bool) {
 	doubts := map[topicPartition][]offsetRange{}
 	for at, p := range l.partitions {
 		for _, i := range p.items {
-			items[spotOf(i.record)] = i
+			items[idOf(i.record)] = i
 		}
 		doubts[at] = slices.Concat(p.sent(true), l.doubts.of(at, 0))
 	}
 	for i, r := range records {
-		at := spotOf(r)
-		p := l.partitions[at.place()]
+		at := idOf(r)
+		p := l.partitions[at.topicPartition()]
 		if p == nil {
 			continue
 		}
@@ -113,7 +113,7 @@ func (l *ledger) standing(records []*kgo.Record) (settled, sent []bool) {
 		} else {
 			settled[i] = r.Offset < p.settled[at.topic][at.partition].Offset
 		}
-		sent[i] = !settled[i] && within(doubts[at.place()], offsetRange{r.Offset, r.Offset})
+		sent[i] = !settled[i] && within(doubts[at.topicPartition()], offsetRange{r.Offset, r.Offset})
 	}
 	return settled, sent
 }

@@ -38,11 +38,11 @@ type recordID struct {
 	offset    int64
 }
 
-func spotOf(r *kgo.Record) recordID { return recordID{r.Topic, r.Partition, r.Offset} }
+func idOf(r *kgo.Record) recordID { return recordID{r.Topic, r.Partition, r.Offset} }
 
 func (s recordID) String() string { return fmt.Sprintf("%s-%d@%d", s.topic, s.partition, s.offset) }
 
-func (s recordID) place() topicPartition { return topicPartition{s.topic, s.partition} }
+func (s recordID) topicPartition() topicPartition { return topicPartition{s.topic, s.partition} }
 
 // put adds a record. A decision that was being carried out is used up by it.
 func (u *Uncertain) put(at recordID, why error) {
@@ -136,7 +136,7 @@ func (u *Uncertain) settled(at recordID) {
 func (u *Uncertain) why(r *kgo.Record) error {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if d := u.records[spotOf(r)]; d != nil && !d.sending && !d.resolved {
+	if d := u.records[idOf(r)]; d != nil && !d.sending && !d.resolved {
 		return d.why
 	}
 	return nil
@@ -146,7 +146,7 @@ func (u *Uncertain) why(r *kgo.Record) error {
 func (u *Uncertain) sending(r *kgo.Record) bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	d := u.records[spotOf(r)]
+	d := u.records[idOf(r)]
 	return d != nil && d.sending
 }
 
@@ -156,7 +156,7 @@ func (u *Uncertain) of(at topicPartition, next int64) []offsetRange {
 	defer u.mu.Unlock()
 	var all []offsetRange
 	for s, d := range u.records {
-		if s.place() == at && s.offset >= next && !d.resolved {
+		if s.topicPartition() == at && s.offset >= next && !d.resolved {
 			all = append(all, offsetRange{s.offset, s.offset})
 		}
 	}
@@ -183,7 +183,7 @@ func (u *Uncertain) used(at topicPartition, next int64) []offsetRange {
 	defer u.mu.Unlock()
 	var all []offsetRange
 	for s, d := range u.records {
-		for n := 0; n < d.used && s.place() == at && s.offset >= next; n++ {
+		for n := 0; n < d.used && s.topicPartition() == at && s.offset >= next; n++ {
 			all = append(all, offsetRange{s.offset, s.offset})
 		}
 	}
@@ -206,7 +206,7 @@ func (u *Uncertain) names() (all, again []string) {
 			continue
 		}
 		n++
-		at[s.place()] = append(at[s.place()], offsetRange{s.offset, s.offset})
+		at[s.topicPartition()] = append(at[s.topicPartition()], offsetRange{s.offset, s.offset})
 		if d.used > 0 {
 			again = append(again, s.String())
 		}
@@ -305,7 +305,7 @@ func parseDecision(name string) (at topicPartition, s offsetRange, ok bool) {
 // count is how often a record is named.
 func (d decisions) count(at recordID) int {
 	n := d.one[at]
-	for _, s := range d.many[at.place()] {
+	for _, s := range d.many[at.topicPartition()] {
 		if s.first <= at.offset && at.offset <= s.last {
 			n++
 		}

@@ -40,7 +40,7 @@ func TestDecisionsGoWithTheirPartition(t *testing.T) {
 	var u Uncertain
 	at := recordID{"t", 0, 5}
 	why := errors.New("no answer")
-	place := at.place()
+	place := at.topicPartition()
 	for range 2 { // two tasks, one after another
 		if !u.decide(at, why, 1, 0) || len(u.used(place, 0)) != 0 {
 			t.Fatalf("expected the record to be sent, and nothing to be used up, found %v", u.used(place, 0))

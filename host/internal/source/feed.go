@@ -99,7 +99,7 @@ func (t *Task) newFeed(ctx context.Context, o *openedVersion, index uint32) (*fe
 // resume checks a stored offset: it must belong to what the feed is now (P7), and the plugin must know its form.
 func (t *Task) resume(ctx context.Context, o *openedVersion, w *wit.Feed, stored []wit.Field) (p position,
 	subscription string, err error) {
-	p, fingerprint, subscription, err := placeOf(stored)
+	p, fingerprint, subscription, err := positionOf(stored)
 	if err != nil {
 		return p, "", err
 	}

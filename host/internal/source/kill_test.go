@@ -120,7 +120,7 @@ func (x *stack) covered(t *testing.T) (int, bool) {
 	if len(entries) == 0 {
 		return 0, false
 	}
-	p, _, _, err := placeOf(entries[0].Offset)
+	p, _, _, err := positionOf(entries[0].Offset)
 	ok(t, err)
 	seen, _ := wit.Lookup(p.fields, "seen")
 	if !p.inside {

@@ -48,8 +48,8 @@ func (p *position) stored(fingerprint, subscription string) []wit.Field {
 	return append(fields, wit.TextField(fieldFingerprint, fingerprint))
 }
 
-// placeOf reads a stored offset. fingerprint is nil where the offset has none: somebody else has written it.
-func placeOf(stored []wit.Field) (p position, fingerprint *string, subscription string, err error) {
+// positionOf reads a stored offset. fingerprint is nil where the offset has none: somebody else has written it.
+func positionOf(stored []wit.Field) (p position, fingerprint *string, subscription string, err error) {
 	p.fields = []wit.Field{}
 	row, keys := false, false
 	for _, f := range stored {
@@ -86,7 +86,7 @@ func placeOf(stored []wit.Field) (p position, fingerprint *string, subscription 
 
 // PluginFields are the fields of a stored offset that the plugin knows: those of the host are checked and left out.
 func PluginFields(stored []wit.Field) ([]wit.Field, error) {
-	p, _, _, err := placeOf(stored)
+	p, _, _, err := positionOf(stored)
 	return p.fields, err
 }
 

@@ -148,7 +148,7 @@ func (l *life) stored() []int {
 	out := make([]int, l.feeds)
 	for feed := range out {
 		fields, _ := l.w.broker.Get(context.Background(), []wit.Field{wit.IntegerField("feed", int64(feed))})
-		p, _, _, err := placeOf(fields)
+		p, _, _, err := positionOf(fields)
 		if err != nil || len(p.fields) == 0 {
 			continue
 		}

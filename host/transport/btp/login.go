@@ -36,7 +36,7 @@ func NewLogin(l Login, o TokenOptions) *Tokens {
 	r := &loginRequester{login: l, options: o, client: o.httpClient(nil)}
 	r.client.Transport = whole{r.client.Transport}
 	if l.URL.Scheme == "http" && !loopback.Is(l.URL.Hostname()) {
-		o.Logger.Warn("user and password of the login go over the network without TLS", "url", r.place())
+		o.Logger.Warn("user and password of the login go over the network without TLS", "url", r.address())
 	}
 	return keepTokens(r, o)
 }
@@ -189,11 +189,11 @@ func (r *loginRequester) names(fields ...string) string {
 
 func (r *loginRequester) failure(kind Kind, field string, err error, format string, args ...any) *Failure {
 	return &Failure{Kind: kind, Setting: r.options.Name(field), err: err, text: fmt.Sprintf("login at %s: %s",
-		r.place(), fmt.Sprintf(format, args...))}
+		r.address(), fmt.Sprintf(format, args...))}
 }
 
-// place is the target without its query, which may hold secrets.
-func (r *loginRequester) place() string {
+// address is the target without its query, which may hold secrets.
+func (r *loginRequester) address() string {
 	u := r.login.URL
 	path := u.Opaque
 	if path == "" {

@@ -65,7 +65,7 @@ func newRequester(c Credentials, o TokenOptions) (*requester, error) {
 		r.client.Transport = saysEncoded{r.client.Transport}
 	}
 	if u, _ := url.Parse(endpoint); u.Scheme == "http" && !loopback.Is(u.Hostname()) {
-		o.Logger.Warn("secret of the token service goes over the network without TLS", "url", r.place())
+		o.Logger.Warn("secret of the token service goes over the network without TLS", "url", r.address())
 	}
 	return r, nil
 }
@@ -274,15 +274,15 @@ func (r *requester) failure(kind Kind, field string, err error, format string, a
 		setting = field
 	}
 	return &Failure{Kind: kind, Setting: setting, err: err,
-		text: fmt.Sprintf("%stoken service %s: %s", r.credentials.prefix(), r.place(), fmt.Sprintf(format, args...))}
+		text: fmt.Sprintf("%stoken service %s: %s", r.credentials.prefix(), r.address(), fmt.Sprintf(format, args...))}
 }
 
 func (r *requester) same() *Failure {
 	return r.failure(Unauthorized, "client-id", nil, "hands out again the token that was refused")
 }
 
-// place is the endpoint without its query, which may hold what is not to be seen.
-func (r *requester) place() string { return withoutQuery(r.endpoint) }
+// address is the endpoint without its query, which may hold what is not to be seen.
+func (r *requester) address() string { return withoutQuery(r.endpoint) }
 
 func withoutQuery(address string) string {
 	before, _, _ := strings.Cut(address, "?")

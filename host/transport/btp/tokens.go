@@ -76,8 +76,8 @@ type Tokens struct {
 type asker interface {
 	// once asks once. atLeast is the pause that the service asks for. Errors are *Failure.
 	once(ctx context.Context) (g granted, atLeast time.Duration, err error)
-	// place is where, for messages and logs.
-	place() string
+	// address is where, for messages and logs.
+	address() string
 	// same is the failure of a service that hands out again the token that was refused.
 	same() *Failure
 }
@@ -122,7 +122,7 @@ func (t *Tokens) ask(ctx context.Context, patient bool) (grant[string], error) {
 	if g.life <= 0 {
 		g.life = unknownLife
 	}
-	t.options.Logger.Debug("token", "url", t.request.place(), "valid-for", g.life)
+	t.options.Logger.Debug("token", "url", t.request.address(), "valid-for", g.life)
 	now := t.options.Clock()
 	return grant[string]{value: g.token, renew: renewal(now, g.life), expires: now.Add(g.life)}, nil
 }
@@ -135,7 +135,7 @@ func (t *Tokens) patient(ctx context.Context) (granted, error) {
 		var err error
 		g, atLeast, err = t.request.once(ctx)
 		if err != nil {
-			t.options.Logger.Debug("no token", "url", t.request.place(), "error", err)
+			t.options.Logger.Debug("no token", "url", t.request.address(), "error", err)
 		}
 		return atLeast, err
 	})

@@ -1,6 +1,6 @@
-// Package pack writes and reads the opaque bytes that a plugin hands to the host to keep: contexts, states, memos. It is
-// smaller and faster in a guest than encoding/json, which adds 1.4 MB to a module. Numbers are Avro's, texts carry their
-// length; there is no description inside, since only the version that wrote them reads them.
+// Package pack writes and reads the opaque bytes that a plugin hands to the host to keep: contexts, states, memos. It
+// is smaller and faster in a guest than encoding/json, which adds 1.4 MB to a module. Numbers are Avro's, texts carry
+// their length; there is no description inside, since only the version that wrote them reads them.
 package pack
 
 import "github.com/culvert-project/culvert/wit/datum"

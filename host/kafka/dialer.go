@@ -20,10 +20,10 @@ import (
 	"github.com/culvert-project/culvert/host/keystore"
 )
 
-// guard stands between one client and its brokers. It dials for the client, and tells failures that pass, which the
+// dialer stands between one client and its brokers. It dials for the client, and tells failures that pass, which the
 // client may try again for ever, from those that do not. Of the latter it tells whoever watches, and answers them to
 // every dialling for a while.
-type guard struct {
+type dialer struct {
 	*access
 	log  *slog.Logger
 	life context.Context
@@ -63,7 +63,7 @@ const (
 	silence = 2 * time.Second
 )
 
-func newGuard(a *access, log *slog.Logger) *guard {
+func newDialer(a *access, log *slog.Logger) *dialer {
 	if a == nil {
 		a = &access{connectBy: direct, connect: 10 * time.Second, named: func(name string) string { return name }}
 	}
@@ -73,38 +73,38 @@ func newGuard(a *access, log *slog.Logger) *guard {
 	if a.shared != nil {
 		a.shared.logTo(log)
 	}
-	g := &guard{access: a, log: log, outages: &outages{}}
+	g := &dialer{access: a, log: log, outages: &outages{}}
 	g.life, g.end = context.WithCancel(context.Background())
 	g.undenied, g.endIt = context.WithCancel(g.life)
 	return g
 }
 
-func (g *guard) opts() []kgo.Opt {
-	opts := []kgo.Opt{kgo.Dialer(g.dial), guarded{kgo.WithHooks(g), g}}
+func (g *dialer) opts() []kgo.Opt {
+	opts := []kgo.Opt{kgo.Dialer(g.dial), dialerOption{kgo.WithHooks(g), g}}
 	if g.sasl != nil {
 		opts = append(opts, kgo.SASL(g.sasl))
 	}
 	return opts
 }
 
-// guarded is an option that says whose it is.
-type guarded struct {
+// dialerOption is an option that says whose it is.
+type dialerOption struct {
 	kgo.Opt
-	*guard
+	*dialer
 }
 
-// guardOf is the guard in the options of a client; the last one, as with options.
-func guardOf(opts []kgo.Opt) (g *guard) {
+// dialerOf is the dialer in the options of a client; the last one, as with options.
+func dialerOf(opts []kgo.Opt) (g *dialer) {
 	for _, o := range opts {
-		if found, ok := o.(guarded); ok {
-			g = found.guard
+		if found, ok := o.(dialerOption); ok {
+			g = found.dialer
 		}
 	}
 	return g
 }
 
 // explain is the denial that stands behind an error of the client, or the error.
-func (g *guard) explain(err error) error {
+func (g *dialer) explain(err error) error {
 	if err != nil {
 		if d := g.standing(); d != nil {
 			return d
@@ -114,14 +114,14 @@ func (g *guard) explain(err error) error {
 }
 
 // onDenied sets what is called with the first failure that does not pass by itself, such as a refused logon.
-func (g *guard) onDenied(f func(error)) {
+func (g *dialer) onDenied(f func(error)) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.watch = f
 }
 
 // dial is what the client uses for each of its connections.
-func (g *guard) dial(ctx context.Context, network, address string) (net.Conn, error) {
+func (g *dialer) dial(ctx context.Context, network, address string) (net.Conn, error) {
 	if err := g.standing(); err != nil {
 		return nil, err
 	}
@@ -150,7 +150,7 @@ func (g *guard) dial(ctx context.Context, network, address string) (net.Conn, er
 }
 
 // secured is a connection with TLS, whose handshake is to come.
-func (g *guard) secured(conn net.Conn, address string) *tls.Conn {
+func (g *dialer) secured(conn net.Conn, address string) *tls.Conn {
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {
 		host = address
@@ -158,12 +158,12 @@ func (g *guard) secured(conn net.Conn, address string) *tls.Conn {
 	return tls.Client(conn, keystore.ForHost(g.tls, host))
 }
 
-func (g *guard) lookForPlain(address string) {
+func (g *dialer) lookForPlain(address string) {
 	g.look(address, g.plainKafka, "expected TLS, and it speaks Kafka without: set %s to PLAINTEXT or SASL_PLAINTEXT, or use its port for TLS", "security.protocol")
 }
 
 // standing is the denial that stands.
-func (g *guard) standing() error {
+func (g *dialer) standing() error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.denied != nil && time.Now().Before(g.until) {
@@ -173,14 +173,14 @@ func (g *guard) standing() error {
 }
 
 // open notes that a broker could be connected to.
-func (g *guard) open() {
+func (g *dialer) open() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.barred = time.Time{}
 }
 
 // dialFailed is what a failed dialling is for the client.
-func (g *guard) dialFailed(ctx, timed context.Context, network, address string, err error) error {
+func (g *dialer) dialFailed(ctx, timed context.Context, network, address string, err error) error {
 	if denied := g.standing(); denied != nil {
 		return denied
 	}
@@ -206,7 +206,7 @@ func (g *guard) dialFailed(ctx, timed context.Context, network, address string, 
 const unasked = time.Minute
 
 // barredSince is when connecting to a broker failed for the first time after which none could be connected to.
-func (g *guard) barredSince() time.Time {
+func (g *dialer) barredSince() time.Time {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	now := time.Now()
@@ -218,7 +218,7 @@ func (g *guard) barredSince() time.Time {
 }
 
 // handshakeFailed is what a failed handshake is for the client.
-func (g *guard) handshakeFailed(ctx context.Context, network, address string, err error) error {
+func (g *dialer) handshakeFailed(ctx context.Context, network, address string, err error) error {
 	if denied := g.standing(); denied != nil {
 		return denied
 	}
@@ -241,7 +241,7 @@ func explained(err error, o keystore.Options) string {
 	return ""
 }
 
-func (g *guard) doubtTLS(network, address string, err error) error {
+func (g *dialer) doubtTLS(network, address string, err error) error {
 	text := explained(err, g.stores)
 	if text == "" {
 		text = err.Error()
@@ -250,7 +250,7 @@ func (g *guard) doubtTLS(network, address string, err error) error {
 }
 
 // doubt denies a client that was never let in, and another one when it goes on.
-func (g *guard) doubt(network string, d *Denied, err error) error {
+func (g *dialer) doubt(network string, d *Denied, err error) error {
 	g.mu.Lock()
 	if g.trouble.IsZero() {
 		g.trouble = time.Now()
@@ -267,7 +267,7 @@ func (g *guard) doubt(network string, d *Denied, err error) error {
 }
 
 // deny keeps a failure that does not pass by itself, logs it where it is new, and ends what waits for brokers.
-func (g *guard) deny(d *Denied) error {
+func (g *dialer) deny(d *Denied) error {
 	g.mu.Lock()
 	first := g.denied == nil || !time.Now().Before(g.until)
 	g.denied, g.until = d, time.Now().Add(denialLasts)
@@ -287,7 +287,7 @@ func (g *guard) deny(d *Denied) error {
 
 // OnBrokerConnect is called by the client when a connection is open: after the request for the versions of its API and
 // after SASL.
-func (g *guard) OnBrokerConnect(broker kgo.BrokerMetadata, took time.Duration, conn net.Conn, err error) {
+func (g *dialer) OnBrokerConnect(broker kgo.BrokerMetadata, took time.Duration, conn net.Conn, err error) {
 	if err == nil || errors.Is(err, kgo.ErrClientClosed) || errors.Is(err, context.Canceled) || g.life.Err() != nil {
 		return
 	}
@@ -320,7 +320,7 @@ func (g *guard) OnBrokerConnect(broker kgo.BrokerMetadata, took time.Duration, c
 
 // cutShort is for connections that the broker ends while they begin: one that is being stopped does so, one that is
 // spoken to in the wrong way, and one that does not say that a password is wrong.
-func (g *guard) cutShort(address string, err error) {
+func (g *dialer) cutShort(address string, err error) {
 	var versions *kgo.ErrFirstReadEOF
 	if g.tls == nil {
 		g.lookForTLS(address)
@@ -330,11 +330,11 @@ func (g *guard) cutShort(address string, err error) {
 	}
 }
 
-func (g *guard) lookForTLS(address string) {
+func (g *dialer) lookForTLS(address string) {
 	g.look(address, g.speaksTLS, "expected Kafka without TLS, and it speaks TLS: set %s to SSL or SASL_SSL, or use its port for plain text", "security.protocol")
 }
 
-func (g *guard) doubtLogon(address string, err error, format, property string) {
+func (g *dialer) doubtLogon(address string, err error, format, property string) {
 	if r, ok := g.sasl.(interface{ TurnedAway() }); ok {
 		r.TurnedAway()
 	}
@@ -342,7 +342,7 @@ func (g *guard) doubtLogon(address string, err error, format, property string) {
 }
 
 // hungUp denies a client that is cut short in its logon again and again, as one that is being stopped does not do.
-func (g *guard) hungUp(address string, err error) {
+func (g *dialer) hungUp(address string, err error) {
 	g.mu.Lock()
 	if g.trouble.IsZero() {
 		g.trouble = time.Now()
@@ -365,7 +365,7 @@ const (
 
 // OnBrokerRead is called by the client with every answer: the first one behind the handshakes shows that the broker
 // has accepted the logon.
-func (g *guard) OnBrokerRead(broker kgo.BrokerMetadata, key int16, _ int, _, _ time.Duration, err error) {
+func (g *dialer) OnBrokerRead(broker kgo.BrokerMetadata, key int16, _ int, _, _ time.Duration, err error) {
 	switch {
 	case key == keySASLHandshake || key == keyAPIVersions || key == keySASLAuthenticate:
 	case err == nil:
@@ -379,8 +379,8 @@ func (g *guard) OnBrokerRead(broker kgo.BrokerMetadata, key int16, _ int, _, _ t
 	}
 }
 
-// OnClientClosed ends what the guard has under way.
-func (g *guard) OnClientClosed(*kgo.Client) { g.end() }
+// OnClientClosed ends what the dialer has under way.
+func (g *dialer) OnClientClosed(*kgo.Client) { g.end() }
 
 // broken tells whether the other side ended a connection.
 func broken(err error) bool {

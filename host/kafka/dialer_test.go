@@ -16,7 +16,7 @@ import (
 
 // A client that was let in is denied only when it is turned away again and again for a while: secrets are not changed
 // on both sides at once.
-func TestGuardsPatience(t *testing.T) {
+func TestDialersPatience(t *testing.T) {
 	broker := kgo.BrokerMetadata{NodeID: 1, Host: "broker", Port: 9092}
 	cases := []struct {
 		name string
@@ -36,7 +36,7 @@ func TestGuardsPatience(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				nobody := func(context.Context, string, string) (net.Conn, error) { return nil, errors.New("nobody") }
-				g := newGuard(&access{connectBy: nobody, connect: time.Second,
+				g := newDialer(&access{connectBy: nobody, connect: time.Second,
 					sasl:  plain.Auth{User: "u", Pass: "p"}.AsMechanism(),
 					named: func(name string) string { return name }}, nil)
 				defer g.end()
@@ -68,7 +68,7 @@ func TestGuardsPatience(t *testing.T) {
 	}
 	t.Run("let in between", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			g := newGuard(nil, nil)
+			g := newDialer(nil, nil)
 			defer g.end()
 			conn, other := net.Pipe()
 			defer conn.Close()
