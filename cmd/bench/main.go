@@ -118,8 +118,8 @@ func (b *bench) run(ctx context.Context, wanted []string) (err error) {
 }
 
 // benchmark is one of a package's, or several by a pattern, with what its figures are to be compared with, how often it
-// is run, and for how long or how many rounds ("": Go's default). unit is that of the figure which two trees are compared
-// by, "": they are not.
+// is run, and for how long or how many rounds ("": Go's default). unit is that of the figure which two trees are
+// compared by, "": they are not.
 type benchmark struct {
 	folder, name, about string
 	count               int

@@ -315,7 +315,8 @@ func start(ctx context.Context, b *bench) error {
 				if folder == 0 {
 					data = filepath.Join(b.dir, fmt.Sprintf("start-empty-%d-%d", round, at))
 				}
-				first, u, err := b.firstRecord(ctx, sides[at].culvert, fmt.Sprintf("s%d-%d-%d", round, folder, at), broker.address, service.port(), data)
+				first, u, err := b.firstRecord(ctx, sides[at].culvert, fmt.Sprintf("s%d-%d-%d", round, folder, at),
+					broker.address, service.port(), data)
 				if err != nil {
 					return err
 				}
@@ -401,8 +402,8 @@ func memory(ctx context.Context, b *bench) error {
 		}
 		var found [2]used
 		for at, side := range sides {
-			if found[at], err = b.onceOf(ctx, side.culvert, side.data, fmt.Sprintf("m%d-%d", rows, at), broker.address, service.port(),
-				set{"Orders", "json", 3}); err != nil {
+			if found[at], err = b.onceOf(ctx, side.culvert, side.data, fmt.Sprintf("m%d-%d", rows, at), broker.address,
+				service.port(), set{"Orders", "json", 3}); err != nil {
 				break
 			}
 		}

@@ -418,7 +418,8 @@ func (pg *page) refusedDelta() (wit.Portion, error) {
 	switch {
 	case at.kept != "" && !at.again:
 		sdk.Log(wit.LevelWarn, failed.Message+"; the snapshot is read from its beginning again")
-		next := f.aside(&deltaPosition{url: at.kept, rewritten: at.rewritten, uncounted: at.uncounted}, strconv.Itoa(at.snapshot), pg.Answer.At)
+		next := f.aside(&deltaPosition{url: at.kept, rewritten: at.rewritten, uncounted: at.uncounted},
+			strconv.Itoa(at.snapshot), pg.Answer.At)
 		next.again = true
 		return pg.goOn(next)
 	case at.kept != "":

@@ -409,7 +409,8 @@ func (f *feed) keysOf(n *notificationEntry) ([][]byte, error) {
 }
 
 // gone tells whether an answer says that an entity is not there: the service itself says so, by an error document of
-// OData. Gateways and proxies answer 404 with anything else, and SAP Gateway itself for a service that it does not know.
+// OData. Gateways and proxies answer 404 with anything else, and SAP Gateway itself for a service that it does not
+// know.
 func gone(status uint16, body []byte) bool {
 	code, _, ok := fault.Document(body)
 	return (status == 404 || status == 410) && ok && !strings.HasPrefix(code, unknownService)
