@@ -6,6 +6,7 @@ import (
 	"net/url"
 
 	"github.com/culvert-project/culvert/host/config"
+	"github.com/culvert-project/culvert/host/rest"
 )
 
 // Difference is what a reload of the files of c would do to a worker that has other connectors; have returns those, of
@@ -70,4 +71,52 @@ func restURL(w *config.Worker) string {
 		return "http://" + local(u.Host)
 	}
 	return ""
+}
+
+// Changes are what a reload of the folder would do at the moment, for REST. The files are read anew, without waiting
+// for those that are being written, and nothing of what runs is touched.
+func (w worker) Changes(ctx context.Context) ([]rest.Change, error) {
+	r, err := w.changing(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer r.applying.unlock()
+	c := w.host.config
+	files, err := config.Folder(c.Files.Folder)
+	if err != nil {
+		return nil, err
+	}
+	files.Own = c.Files.Own
+	in, _, err := config.Load(files, c.Environ, c.Settings)
+	if err != nil {
+		return nil, err
+	}
+	checker := r.checker.Among(in.Connectors)
+	plan := config.Plan(r.host.herder.Now(), in.Connectors, func(c *config.Connector) config.Problems {
+		return checker.Check(ctx, c)
+	}, checker.Declared)
+	if ctx.Err() != nil {
+		return nil, ctx.Err() // what a check has found was cut off
+	}
+	return changesOf(plan), nil
+}
+
+// changesOf are the steps of a plan that do something.
+func changesOf(plan []config.Step) (all []rest.Change) {
+	for _, step := range plan {
+		if step.Effect == config.Nothing {
+			continue
+		}
+		one := rest.Change{Connector: step.Name, Effect: step.Effect, Settings: step.Settings, GoesOn: step.Goes}
+		if step.Connector != nil {
+			one.File = step.Connector.File
+		}
+		for _, p := range step.Problems {
+			if !p.Warning {
+				one.Problems = append(one.Problems, p.String())
+			}
+		}
+		all = append(all, one)
+	}
+	return all
 }

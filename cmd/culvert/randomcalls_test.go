@@ -39,7 +39,7 @@ var randomRoutes = []string{"/", "/health", "/metrics", "/connectors", "/connect
 	"/connectors/NAME/tasks/99999999999/restart", "/connectors/NAME/pause", "/connectors/NAME/resume", "/connectors/NAME/stop",
 	"/connectors/NAME/restart", "/connectors/NAME/offsets", "/connectors/NAME/topics", "/connectors/NAME/topics/reset",
 	"/connectors/NAME/fence", "/connector-plugins", "/connector-plugins/CLASS/config", "/connector-plugins/CLASS/config/validate",
-	"/admin/loggers", "/admin/loggers/root", "/admin/loggers/a.b", "/culvert/reload", "/culvert/plugins",
+	"/admin/loggers", "/admin/loggers/root", "/admin/loggers/a.b", "/culvert/reload", "/culvert/diff", "/culvert/plugins",
 	"/culvert/connectors/NAME", "/culvert/openapi.json", "/nowhere", "//", "/%", "/%zz/../x"}
 
 // configRoutes show configurations as they were written; no other one may show a password.

@@ -455,6 +455,20 @@ func TestInitialStateOfFiles(t *testing.T) {
 		t.Errorf("found %+v", modules)
 	}
 	f.must(200, "GET", "/culvert/openapi.json", "")
+	// What a reload would do: nothing, and then nothing but to refuse a file.
+	var changes []rest.Change
+	if status := get(t, f.url+"/culvert/diff", &changes); status != 200 || changes == nil || len(changes) != 0 {
+		t.Errorf("expected no changes, found %d %+v", status, changes)
+	}
+	p.file("conf/bad.properties", "name=bad", "connector.class=none", "sap.odata.user.pwd=hidden")
+	status, answer := f.call("GET", "/culvert/diff", "")
+	if err := json.Unmarshal([]byte(answer), &changes); err != nil || status != 200 || len(changes) != 1 ||
+		changes[0].Connector != "bad" || changes[0].Effect != "refuse" || changes[0].GoesOn ||
+		filepath.Base(changes[0].File) != "bad.properties" || len(changes[0].Problems) == 0 ||
+		strings.Contains(answer, "hidden") {
+		t.Errorf("expected bad to be refused, found %d %s (%v)", status, answer, err)
+	}
+	f.gone("conf/bad.properties")
 	f.must(202, "POST", "/culvert/reload", "")
 	f.says(`msg="the folder of connectors was read again, as was asked for"`)
 	f.eventually("that REST can change something", func() bool {

@@ -125,6 +125,7 @@ var resources = []resource{
 		put: withLevels((*exchange).setLogger)},
 	{path: "/culvert/reload", allow: "HEAD,POST,GET,OPTIONS", get: whenKnown((*exchange).reload),
 		post: whenKnown(withBeyond((*exchange).lookAgain))},
+	{path: "/culvert/diff", allow: "HEAD,GET,OPTIONS", get: whenKnown(withBeyond((*exchange).diff))},
 	{path: "/culvert/plugins", allow: "HEAD,GET,OPTIONS", get: withBeyond((*exchange).modules)},
 	{path: "/culvert/plugins/{name}/rollback", allow: "OPTIONS,PUT", put: withBeyond((*exchange).rollBack)},
 	{path: "/culvert/plugins/{name}/swap", allow: "OPTIONS,PUT", put: withBeyond((*exchange).swap)},

@@ -82,6 +82,7 @@ var operations = map[string]operation{
 	"PUT /admin/loggers/{name}":                    {query: []string{"scope"}, takes: levelBody{}, gives: []string{}, refuses: []int{204, 400, 404}},
 	"GET /culvert/reload":                          {gives: Reload{}, refuses: []int{404, 409}},
 	"POST /culvert/reload":                         {status: http.StatusAccepted, refuses: []int{404, 409}},
+	"GET /culvert/diff":                            {gives: []Change{}, refuses: []int{404, 405, 409, 500}},
 	"GET /culvert/plugins":                         {gives: []Module{}},
 	"PUT /culvert/plugins/{name}/rollback":         {status: http.StatusNoContent, refuses: []int{404, 405, 409}},
 	"PUT /culvert/plugins/{name}/swap":             {takes: choice{}, status: http.StatusNoContent, refuses: []int{404, 405, 409}},

@@ -1,6 +1,10 @@
 package rest
 
-import "net/http"
+import (
+	"net/http"
+
+	"github.com/culvert-project/culvert/host/config"
+)
 
 // Reloading is a [Worker] that follows a folder of files, which GET /culvert/reload tells of. Kafka Connect has no such
 // resource.
@@ -33,6 +37,36 @@ func (x *exchange) reload() {
 	if w, ok := x.worker.(Reloading); ok {
 		if r, ok := w.Reload(); ok {
 			x.answer(http.StatusOK, r)
+			return
+		}
+	}
+	x.fail(http.StatusNotFound, noFolder)
+}
+
+// Change is what a reload would do to a connector.
+type Change struct {
+	Connector string        `json:"connector"`
+	Effect    config.Effect `json:"effect"`
+	// File is where its configuration stands; "" where it would be removed.
+	File string `json:"file,omitempty"`
+	// Settings are those that differ, by their names.
+	Settings []string `json:"settings,omitempty"`
+	// Problems are what stands in the way of a change that would be refused. GoesOn: what runs would go on then.
+	Problems []string `json:"problems,omitempty"`
+	GoesOn   bool     `json:"goes_on,omitempty"`
+}
+
+func (x *exchange) diff(w Beyond) {
+	if r, ok := x.worker.(Reloading); ok {
+		if _, ok := r.Reload(); ok {
+			ctx, cancel := x.limited()
+			defer cancel()
+			changes, err := w.Changes(ctx)
+			if err != nil {
+				x.failed(err, "")
+				return
+			}
+			x.answer(http.StatusOK, append([]Change{}, changes...))
 			return
 		}
 	}

@@ -38,8 +38,10 @@ var about = map[string]string{
 	"GET /connector-plugins/{name}/config":          "What a class declares: a connector, transform, predicate or converter; ?version= one of its versions.",
 	"PUT /connector-plugins/{name}/config/validate": "Checks a configuration and describes each of its settings.",
 	"POST /culvert/reload":                          "Has the folder of connectors read again, changed or not. 202.",
-	"GET /culvert/plugins":                          "Versions of plugins: those that connectors get, that old ones run still, and those that are refused, with the reason.",
-	"GET /culvert/connectors/{name}":                "How far a connector is, by task and feed: rows, pages, what is before it, when it had read all there was, the last request and the last fault, when it is read again.",
+	"GET /culvert/diff": "What a reload of the folder of connectors would do at the moment, by connector: create, remove, " +
+		"in place, restart or refuse, with the names of the settings that differ and the problems. Empty: nothing.",
+	"GET /culvert/plugins":           "Versions of plugins: those that connectors get, that old ones run still, and those that are refused, with the reason.",
+	"GET /culvert/connectors/{name}": "How far a connector is, by task and feed: rows, pages, what is before it, when it had read all there was, the last request and the last fault, when it is read again.",
 	"PUT /culvert/plugins/{name}/rollback": "Has connectors get the version before the present one of a plugin's " +
 		"file; until another file of it comes. 204.",
 	"PUT /culvert/plugins/{name}/swap": "Has connectors get one of a plugin's versions, {\"hash\": …} as GET " +
