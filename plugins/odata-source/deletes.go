@@ -213,6 +213,20 @@ func (pg *page) kind(watched []decode.Span) byte {
 	return 0
 }
 
+// unfiltered tells which rows need not meet a filter: deleted ones of ODP, of which the keys alone may have come, and
+// states before a change that are left out.
+func (pg *page) unfiltered() func(row int) bool {
+	f := pg.feed
+	if f.watch < 0 {
+		return nil
+	}
+	return func(row int) bool {
+		n := len(f.layout.Watch)
+		kind := pg.kind(pg.Out.Watched[row*n+f.watch : (row+1)*n])
+		return kind == 'D' || kind == 'B' && f.tracking.dropBefore
+	}
+}
+
 func (pg *page) bytes(s decode.Span) []byte { return pg.Out.Data[s.Start : s.Start+s.Size] }
 
 // bare is a column's value without its branch number; null: there is none.
@@ -522,7 +536,7 @@ func (pg *page) keep(a *again) error {
 		return err
 	}
 	// It was asked for by its key, which takes no filter: one that no longer meets it is not in the set that is read.
-	switch outside := f.rows.Check(&c.out); {
+	switch outside := f.rows.Check(&c.out, nil); {
 	case outside != nil && outside.Kind != wit.FaultData:
 		return outside
 	case outside != nil:

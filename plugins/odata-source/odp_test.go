@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -322,5 +323,33 @@ func TestODPLoadThatEndsInSilence(t *testing.T) {
 	f.start()
 	if err := f.catchUp(start); err == nil || !strings.Contains(err.Error(), "says that it has 77 rows, 20 came") {
 		t.Errorf("expected the rows that are missing to be told of, found %v", err)
+	}
+}
+
+// TestODPDeletesBesideFilter: a deleted row, of which the service gives the keys alone, is not taken for one that a
+// filter should have left out.
+func TestODPDeletesBesideFilter(t *testing.T) {
+	s := service.New(service.Options{Rows: 30})
+	f := newFollower(t, s, odpSet("Products", "sap.odata#00.filter#00.property=ProductName", "sap.odata#00.filter#00.option=ne",
+		"sap.odata#00.filter#00.low=Nobody")...)
+	if err := f.catchUp(start); err != nil {
+		t.Fatal(err)
+	}
+	before := len(f.state)
+	if _, there := f.state["[3]"]; !there {
+		t.Fatal("row 3 did not come")
+	}
+	write(t, s, "DELETE", "Products(3)", nil)
+	f.answered = func(q *wit.Request, r *wit.Response) error {
+		if strings.Contains(q.Target, "deltatoken") { // as a service that has but the keys
+			r.Body = regexp.MustCompile(`"ProductName":"[^"]*"`).ReplaceAll(r.Body, []byte(`"ProductName":"Nobody"`))
+		}
+		return nil
+	}
+	if err := f.catchUp(poll); err != nil {
+		t.Fatal(err)
+	}
+	if _, there := f.state["[3]"]; there || len(f.state) != before-1 {
+		t.Errorf("%d rows are left of %d, the deleted one %v", len(f.state), before, there)
 	}
 }

@@ -236,7 +236,7 @@ func (pg *page) filtered() error {
 	if err := pg.addressed(&pg.Out); err != nil {
 		return err
 	}
-	if f := pg.feed.rows.Check(&pg.Out); f != nil {
+	if f := pg.feed.rows.Check(&pg.Out, pg.unfiltered()); f != nil {
 		f.Message = pg.What() + ": " + f.Message
 		return f
 	}

@@ -116,7 +116,7 @@ func (f *feed) rowsOf(bodies []string, most int) (rows jsontext.Value, follow *d
 		if err := pg.decoder.Feed(tag, []byte(body), true, &pg.Out); err != nil {
 			return fail(err)
 		}
-		if f := f.rows.Check(&pg.Out); f != nil {
+		if f := f.rows.Check(&pg.Out, nil); f != nil {
 			return jsontext.Value{}, nil, f
 		}
 		if err := f.rows.Rewrite(&pg.Out); err != nil {
