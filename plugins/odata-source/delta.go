@@ -142,6 +142,9 @@ func (pg *page) wait() (wit.Portion, error) {
 		if err != nil {
 			return wit.Portion{}, &wit.Fault{Kind: wit.FaultData, Message: pg.What() + ": it answered 202: " + err.Error()}
 		}
+		if next.phase == phaseChanges {
+			next.link = next.asked() // the address is no delta link, and may go
+		}
 		next.url = target
 	}
 	if next.phase == phaseOpen {
@@ -231,7 +234,7 @@ func (pg *page) afterDelta() (*deltaPosition, error) {
 			}
 		}
 		if at.phase == phaseChanges && !at.inside {
-			next.link = at.url
+			next.link = at.asked()
 		}
 		next.counted = at.counted || at.phase == phaseLoad && pg.feed.odp == nil && paging.Positional(target, next.seen)
 		next.url, next.inside = target, true
@@ -254,10 +257,7 @@ func (pg *page) afterDelta() (*deltaPosition, error) {
 	if pg.reloads() && !pg.changes.held.some {
 		next.owed = at.snapshot // the page has no row that could say that it was the last one
 	}
-	link, asked := "", at.url
-	if at.inside {
-		asked = at.link
-	}
+	link := ""
 	switch {
 	case at.kept != "":
 		return pg.feed.back(&next, pg.Answer.At), nil
@@ -268,7 +268,7 @@ func (pg *page) afterDelta() (*deltaPosition, error) {
 		if err != nil {
 			return nil, err
 		}
-		if link = target; link == asked && at.phase == phaseChanges && next.seen > 0 {
+		if link = target; link == at.asked() && at.phase == phaseChanges && next.seen > 0 {
 			sdk.Log(wit.LevelWarn, pg.What()+": "+strconv.Itoa(next.seen)+" rows of changes came, and the delta link behind them is the one that was asked for: "+
 				"they come again each time")
 		}
@@ -410,10 +410,13 @@ func (pg *page) finished(next *deltaPosition) {
 func (pg *page) refusedDelta() (wit.Portion, error) {
 	at := &pg.delta
 	failed := fault.Of(pg.What(), &pg.Answer, pg.Body)
+	f, status := pg.feed, pg.Answer.Status
+	if at.phase == phaseChanges && !at.inside && at.link != "" && (status == 404 || status == 410) {
+		return pg.unprepared(failed)
+	}
 	if !pg.lost(failed) {
 		return pg.uncounted(failed)
 	}
-	f := pg.feed
 	failed.Kind = wit.FaultGone
 	switch {
 	case at.kept != "" && !at.again:
@@ -449,6 +452,22 @@ func (pg *page) refusedDelta() (wit.Portion, error) {
 		failed.Message += "; recover needs an ODP service with a set DeltaLinksOf" + f.set
 	}
 	return wit.Portion{}, failed
+}
+
+// unprepared asks for changes by their delta link again where the address is gone at which the service was to have them.
+func (pg *page) unprepared(failed *wit.Fault) (wit.Portion, error) {
+	at := &pg.delta
+	if limit := int64(pg.feed.tracking.patience); at.began > 0 && pg.Answer.At-int64(at.began) > limit {
+		failed.Message += "; it is the address at which the service was to have the changes of " + at.link + ", which were asked for more than " +
+			initialRead + ", " + strconv.FormatInt(limit, 10) + " ms, ago"
+		return wit.Portion{}, failed
+	}
+	sdk.Log(wit.LevelWarn, failed.Message+"; the address at which the service was to have the changes is gone; asking for them from their delta link again")
+	next := *at
+	next.url, next.link = at.link, ""
+	portion, err := pg.goOn(&next)
+	portion.WaitMs = uint32(leastWait / time.Millisecond)
+	return portion, err
 }
 
 // uncounted asks for the first page of a plain load without the count where the service refuses it with the count. 500

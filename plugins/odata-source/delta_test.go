@@ -989,3 +989,54 @@ func TestPlainLoadsAreCounted(t *testing.T) {
 		})
 	}
 }
+
+// TestChangesBehindAnotherAddress: changes that the service prepares (202), and has asked for at an address of its own,
+// are those of the delta link, which is gone on from whatever that address answers.
+func TestChangesBehindAnotherAddress(t *testing.T) {
+	const monitor = sapNorthwind + "/poll/1"
+	for _, status := range []int{200, 204, 404, 410, 500} {
+		t.Run(fmt.Sprint(status), func(t *testing.T) {
+			s := service.New(service.Options{Rows: 30})
+			f := newFollower(t, s, tracked00("Products")...)
+			if err := f.catchUp(start); err != nil {
+				t.Fatal(err)
+			}
+			write(t, s, "MERGE", "Products(3)", map[string]any{"ProductName": "Changed"})
+			link, prepared, left := "", []byte(nil), 2
+			f.answered = func(q *wit.Request, r *wit.Response) error {
+				switch {
+				case q.Target == monitor && left > 0:
+					r.Status, r.Body, r.Headers = 202, nil, nil // the address is kept
+					left--
+				case q.Target == monitor:
+					if r.Status, r.Body = uint16(status), nil; status == 200 {
+						r.Body = prepared
+					}
+				case strings.Contains(q.Target, "deltatoken") && link == "":
+					link, prepared = q.Target, r.Body
+					r.Status, r.Body, r.Headers = 202, nil, []wit.Header{{Name: "location", Value: monitor}}
+				}
+				return nil
+			}
+			err := f.catchUp(poll)
+			if status == 500 {
+				if stored, _ := wit.Lookup(f.stored, "link"); err == nil || stored.Text == nil || *stored.Text != link {
+					t.Errorf("expected a failure, and the link %s stored, found %v and %v", link, err, f.stored)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if url, _ := wit.Lookup(f.stored, "url"); !strings.Contains(*url.Text, "deltatoken") {
+				t.Errorf("stored: %v", f.stored)
+			}
+			write(t, s, "MERGE", "Products(4)", map[string]any{"ProductName": "Changed too"})
+			f.answered = nil
+			if err := f.catchUp(poll); err != nil {
+				t.Fatal(err)
+			}
+			f.equals(s, "Products", "ProductID", "ProductName")
+		})
+	}
+}

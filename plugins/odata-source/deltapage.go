@@ -125,11 +125,10 @@ func (pg *page) whole(piece []byte, last bool) (portion wit.Portion, ended bool,
 		// Nothing changed, and no link: the one that there was goes on.
 		next := pg.delta
 		if next.inside {
-			next.url = next.link
 			sdk.Log(wit.LevelWarn, pg.What()+": the service answers a page of changes with 204 and without a link: they are asked for from their start again, and "+
 				strconv.Itoa(next.seen)+" rows come again")
 		}
-		portion, err = pg.goOn(pg.feed.resting(next.url, &next, pg.Answer.At))
+		portion, err = pg.goOn(pg.feed.resting(next.asked(), &next, pg.Answer.At))
 	case pg.Answer.Status < 200 || pg.Answer.Status > 299:
 		portion, err = pg.refusedDelta()
 	case fault.IsHTML(pg.Body) || len(pg.Body) == 0:

@@ -33,7 +33,8 @@ type deltaPosition struct {
 	// changes were asked for first, in milliseconds since 1970.
 	rest      bool
 	at, began int
-	// inside: the page is not the first of the load or of the changes; link is the delta link of these changes.
+	// inside: the page is not the first of the load or of the changes; link is the delta link of these changes, also
+	// where the service has them asked for at another address.
 	inside bool
 	link   string
 	// seen is the number of rows of the load or of these changes so far.
@@ -103,6 +104,14 @@ func (p *deltaPosition) items() []paging.Item {
 		{Name: "rows", Text: &p.rows}, {Name: "gone", Text: &p.gone},
 		{Name: "followed", Trail: &p.followed},
 	}
+}
+
+// asked is the delta link of the changes that are read.
+func (p *deltaPosition) asked() string {
+	if p.link != "" {
+		return p.link
+	}
+	return p.url
 }
 
 func (p *deltaPosition) fields() []wit.Field { return paging.Write(p.items()) }

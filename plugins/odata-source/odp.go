@@ -101,10 +101,7 @@ func (f *feed) askLinks(before *deltaPosition, why string, now int64) *deltaPosi
 	next := &deltaPosition{phase: phaseLinks, why: why, url: f.functionURL(f.odp.links), began: before.began,
 		owed:     before.owed,
 		snapshot: before.snapshot, rewritten: before.rewritten, at: int(now)}
-	next.link = before.url
-	if before.inside {
-		next.link = before.link
-	}
+	next.link = before.asked()
 	if why == whyLoaded || why == whyOpened {
 		next.link = ""
 	}
