@@ -16,7 +16,7 @@ import (
 )
 
 // contextVersion stands first in a context: one of another version of this plugin is stale, not misread.
-const contextVersion = "odata-sink 6"
+const contextVersion = "odata-sink 7"
 
 // decodedContext is what open worked out.
 type decodedContext struct {
@@ -80,8 +80,9 @@ func links(m *edm.Model, from *edm.Set, root string) []*linked {
 
 // learned is what a service's answers have shown, which need not be shown again.
 type learned struct {
-	// noBatch: it has no $batch; one: it refuses changesets of several operations; repeats: it knows RequestIDs.
-	noBatch, one, repeats bool
+	// noBatch: it has no $batch; one: it refuses changesets of several operations; repeats: it knows RequestIDs;
+	// versioned: its answers say their version of OData.
+	noBatch, one, repeats, versioned bool
 	// most is how many bytes a batch may have, 0 for no limit. refused is how many batches it has refused as a whole
 	// since it took one.
 	most, refused int
@@ -189,6 +190,9 @@ func (p *plugin) Open(component string, given []wit.Setting, _ []byte, answers [
 	}
 	s := &state{decodedContext: o, learned: make([]learned, len(services)),
 		numbering: make([]numbering, len(o.sets)), packed: string(o.pack())}
+	for i := range answers {
+		s.hears(i, &answers[i])
+	}
 	out.Context = s.pack()
 	return wit.SinkOpening{Ready: out}, nil
 }
@@ -343,7 +347,8 @@ func (o *decodedContext) unpack(packed string) (ok bool) {
 func (s *state) pack() []byte {
 	b := pack.Number(pack.Text(nil, contextVersion), len(s.learned))
 	for _, l := range s.learned {
-		b = pack.Number(pack.Flag(pack.Flag(pack.Flag(b, l.noBatch), l.one), l.repeats), l.most)
+		b = pack.Flag(pack.Flag(pack.Flag(pack.Flag(b, l.noBatch), l.one), l.repeats), l.versioned)
+		b = pack.Number(b, l.most)
 		b = pack.Number(b, l.refused)
 	}
 	b = pack.Number(b, len(s.numbering))
@@ -370,8 +375,8 @@ func (p *plugin) state(context []byte) (*state, error) {
 	}
 	s := &state{}
 	for n := r.Count(); n > 0 && !r.Bad; n-- {
-		s.learned = append(s.learned, learned{noBatch: r.Flag(), one: r.Flag(), repeats: r.Flag(), most: r.Number(),
-			refused: r.Number()})
+		s.learned = append(s.learned, learned{noBatch: r.Flag(), one: r.Flag(), repeats: r.Flag(), versioned: r.Flag(),
+			most: r.Number(), refused: r.Number()})
 	}
 	for n := r.Count(); n > 0 && !r.Bad; n-- {
 		s.numbering = append(s.numbering, numbering(r.Number()))

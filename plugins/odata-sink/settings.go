@@ -98,7 +98,8 @@ func declareWriting(t *setting.Table) {
 		setting.Spec(upsertMethod, wit.KindText, wit.Low, setting.Is(modeMerge), "Method by which upsert updates: merge, patch or put.", setting.Allowed(modeMerge, modePatch,
 			"put"), group, setting.Display("Update of an upsert")),
 		setting.Spec(existsCodes, wit.KindListOfText, wit.Low, nil, "HTTP codes and message codes of SAP by which the service says that an entity is there already, besides 409 and texts that say so.", group, setting.Display("Codes of existing")),
-		setting.Spec(notFoundCodes, wit.KindListOfText, wit.Low, nil, "HTTP codes and message codes of SAP by which the service says that an entity isn't there, besides 404 and 410.", group, setting.Display("Codes of missing")),
+		setting.Spec(notFoundCodes, wit.KindListOfText, wit.Low, nil, "HTTP codes and message codes of SAP by which the service says that an entity isn't there, besides 404 and 410 of its own. "+
+			"404 among them believes such an answer, if it is no HTML page, even where nothing shows that the service, and not a gateway in front of it, has said it.", group, setting.Display("Codes of missing")),
 		setting.Spec(methodTunnel, wit.KindText, wit.Low, setting.Is("0"), "1 sends PUT, MERGE, PATCH and DELETE as POST with X-HTTP-Method, for gateways that let nothing else pass. Not inside batches.",
 			setting.Allowed(setting.Flags...), group, setting.Display("Methods inside POST")),
 		setting.Spec(enableDelete, wit.KindText, wit.Medium, setting.Is("0"),

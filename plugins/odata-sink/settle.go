@@ -52,6 +52,7 @@ func (s *state) verdicts(note []byte, rows []uint32, response *wit.Response) ([]
 		if !ok || b.at >= len(s.services) || len(b.asked) != len(rows) {
 			return nil, stale
 		}
+		s.hears(b.at, response)
 		return s.settleTogether(b, a.path, response)
 	}
 	if !r.Done() {
@@ -60,6 +61,7 @@ func (s *state) verdicts(note []byte, rows []uint32, response *wit.Response) ([]
 	if !r.Done() || a.at < 0 || a.at >= len(s.services) {
 		return nil, stale
 	}
+	s.hears(a.at, response)
 	v, err := s.settleOne(&a, response)
 	if err != nil {
 		return nil, err
@@ -120,6 +122,11 @@ func (s *state) repeats(a *asked, response *wit.Response) {
 	}
 }
 
+// hears learns that the service says its version.
+func (s *state) hears(at int, response *wit.Response) {
+	s.learned[at].versioned = s.learned[at].versioned || versioned(response)
+}
+
 func headerOf(response *wit.Response, name string) string {
 	for _, h := range response.Headers {
 		if strings.EqualFold(h.Name, name) {
@@ -146,8 +153,8 @@ func (s *state) settleOther(a *asked, response *wit.Response) (wit.Verdict, erro
 		f.Kind = wit.FaultData
 		return refused(f), nil
 	}
-	if ofTheCall(response) {
-		return wit.Verdict{}, fault.Of(a.what(), response, response.Body)
+	if s.ofTheCall(a, response) {
+		return wit.Verdict{}, callFault(a, response)
 	}
 	say(a.path, response)
 	switch a.operation {
@@ -179,19 +186,6 @@ func severity(message string) wit.Level {
 		}
 	}
 	return wit.LevelInfo
-}
-
-// ofTheCall tells whether a refusal speaks of the call and not of the row, as those of a service that was switched off,
-// of a gateway on the way, or for want of a token do. A row's own refusal is an OData error document. To skip row after
-// row for such answers, or to take a gateway's 404 for a deleted entity, would lose them all.
-func ofTheCall(response *wit.Response) bool {
-	switch response.Status {
-	case 403:
-		return strings.EqualFold(headerOf(response, "x-csrf-token"), "required") || !fault.IsError(response.Body)
-	case 404, 410:
-		return fault.IsHTML(response.Body)
-	}
-	return false
 }
 
 // all gives each row the delivery's verdict.
@@ -266,7 +260,7 @@ func (s *state) settleInsert(a *asked, response *wit.Response) (wit.Verdict, err
 	case !refusedByClient(response.Status): // a success with an error among them: a gateway may hide the status
 		f.Kind = wit.FaultTransient
 		return refused(f), nil
-	case ofTheCall(response), response.Status == 404, response.Status == 405:
+	case s.ofTheCall(a, response), response.Status == 404, response.Status == 405:
 		return wit.Verdict{}, f
 	case f.Kind != wit.FaultTransient && f.Kind != wit.FaultUnauthorized && s.exists(response.Status, code, message):
 		if a.operation == upsertInsert {

@@ -79,7 +79,7 @@ func (s *state) settleTogether(b together, place string, response *wit.Response)
 		// There is none; whether the service is there at all, the requests without a batch show.
 		s.learned[b.at].noBatch = true
 		return b.each(func(a *asked) wit.Verdict { return anew(a.hint) }), nil
-	case status == 401, ofTheCall(response):
+	case status == 401, ofAnyCall(response):
 		return nil, fault.Of(what, response, response.Body)
 	case status == 408 || status == 429:
 		f := fault.Of(what, response, response.Body)
@@ -244,7 +244,7 @@ func (s *state) settlePart(a *asked, o outcome, said *wit.Fault, at int64) (wit.
 	f := fault.Of(a.what(), answer, answer.Body)
 	_, _, document := fault.Document(answer.Body)
 	switch status := answer.Status; {
-	case status == 401, ofTheCall(answer):
+	case status == 401, ofAnyCall(answer):
 		return wit.Verdict{}, f
 	case status == 408 || status == 429 || status == 503 && document:
 		return wit.Verdict{Again: &wit.Retry{Hint: a.hint.text(), Fault: f, WaitMs: retryAfter(answer)}}, nil

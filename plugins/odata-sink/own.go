@@ -1,0 +1,62 @@
+package main
+
+import (
+	"bytes"
+	"strings"
+
+	"github.com/culvert-project/culvert/plugins/odata/fault"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// What stands between the plugin and a service answers too, with the same statuses: routers and API gateways whose
+// route is gone for a while say 404. An answer counts for what it says of a row only where something shows that the
+// service made it.
+
+// versioned tells whether an answer says a version of OData, which services do and nothing in front of them does.
+func versioned(response *wit.Response) bool {
+	return headerOf(response, "DataServiceVersion") != "" || headerOf(response, "OData-Version") != ""
+}
+
+func empty(body []byte) bool { return len(bytes.TrimSpace(body)) == 0 }
+
+// own tells whether a refusal is the service's own. SAP Gateway, Olingo, WCF and the adapter of CAP say their version
+// with all that they answer, and refuse with an error document. Small services do neither and send an empty 404: there
+// nothing tells theirs from a router's, which mostly has words, and it is taken for theirs until the service has said a
+// version once. notfound.codes is the way out for others.
+func (s *state) own(a *asked, response *wit.Response) bool {
+	if a.batched || versioned(response) {
+		return true
+	}
+	if _, _, document := fault.Document(response.Body); document {
+		return true
+	}
+	return empty(response.Body) && !s.learned[a.at].versioned || named(s.notFoundCodes, response.Status, "")
+}
+
+// ofTheCall tells whether a refusal speaks of the call and not of the row, as those of a service that was switched off,
+// of a gateway on the way, or for want of a token do. A row's own refusal is an OData error document. To skip row after
+// row for such answers, or to take a gateway's 404 for a deleted entity, would lose them all.
+func (s *state) ofTheCall(a *asked, response *wit.Response) bool {
+	return ofAnyCall(response) || (response.Status == 404 || response.Status == 410) && !s.own(a, response)
+}
+
+// ofAnyCall is ofTheCall as far as it goes for batches and their parts too.
+func ofAnyCall(response *wit.Response) bool {
+	switch response.Status {
+	case 403:
+		return strings.EqualFold(headerOf(response, "x-csrf-token"), "required") || !fault.IsError(response.Body)
+	case 404, 410:
+		return fault.IsHTML(response.Body)
+	}
+	return false
+}
+
+// callFault is the fault of an answer that is of the call.
+func callFault(a *asked, response *wit.Response) *wit.Fault {
+	f := fault.Of(a.what(), response, response.Body)
+	if !ofAnyCall(response) && (response.Status == 404 || response.Status == 410) {
+		f.Message += " (nothing shows that the OData service has said it, and not a gateway in front of it; " +
+			"with HTTP codes in " + notFoundCodes + " it is believed)"
+	}
+	return f
+}

@@ -1,0 +1,94 @@
+package main
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// settled is what a sink makes of one answer to an operation: a status, with a header before a |, and a body.
+func settled(t *testing.T, w *writing, op operation, path, answer string) string {
+	t.Helper()
+	header, body, _ := strings.Cut(answer, "|")
+	response := wit.Response{Body: []byte(body)}
+	status, header, _ := strings.Cut(header, " ")
+	for _, c := range status {
+		response.Status = response.Status*10 + uint16(c-'0')
+	}
+	if name, value, ok := strings.Cut(header, ": "); ok {
+		response.Headers = []wit.Header{{Name: name, Value: value}}
+	}
+	out, err := w.p.Settle(w.context, memo(op, path), []uint32{4}, response)
+	return told(t, out, err)
+}
+
+// A 404 counts for a row where the service itself has said it. Those of routers and gateways whose route is gone for a
+// while don't: by them deletes would count as done, and inserts in doubt would be sent once more.
+func TestMissingIsSaidByTheService(t *testing.T) {
+	const document = `{"error":{"code":"X/1","message":{"lang":"en","value":"no such order"}}}`
+	const apigee = `{"fault":{"faultstring":"Unable to identify proxy for host"}}`
+	const router = "404 Not Found: Requested route ('x.cfapps.eu10.hana.ondemand.com') does not exist."
+	s := service.New(service.Options{})
+	says, mute := []http.Handler{s}, []http.Handler{silent(s)}
+	both := []http.Handler{s, silent(s)}
+	for _, c := range []struct {
+		services     []http.Handler
+		setting      string
+		answer       string
+		gone, update string // verdicts on a DELETE, and on an update
+	}{
+		{both, "", "404|" + apigee, "fault not-found", "fault not-found"},
+		{both, "", "404|" + router, "fault not-found", "fault not-found"},
+		{both, "", "410|" + apigee, "fault gone", "fault gone"},
+		{both, "", "404|<html>gone", "fault not-found", "fault not-found"},
+		{both, "", `404|{"error":{"code":404,"message":"no route"}}`, "fault not-found", "fault not-found"},
+		{both, "", "404|" + document, "written", "refused not-found X/1"},
+		{both, "", "404 DataServiceVersion: 1.0|", "written", "refused not-found"},
+		{both, "", "404 dataserviceversion: 2.0;|Not here", "written", "refused not-found"},
+		{both, "", "410 DATASERVICEVERSION: 2.0|", "written", "refused not-found"},
+		{says, "", "404|", "fault not-found", "fault not-found"},
+		{mute, "", "404|", "written", "refused not-found"},
+		{mute, "", "410| \r\n", "written", "refused not-found"},
+		{both, "sap.odata.notfound.codes=404", "404|" + router, "written", "refused not-found"},
+		{both, "sap.odata.notfound.codes=404", "404|", "written", "refused not-found"},
+		{both, "sap.odata.notfound.codes=404", "404|<html>gone", "fault not-found", "fault not-found"},
+	} {
+		for _, s := range c.services {
+			more := append(set("00", "Order_DetailCopies"), "sap.odata.enable.delete=1")
+			if c.setting != "" {
+				more = append(more, c.setting)
+			}
+			w := open(t, s, more...)
+			for _, op := range []operation{remove, confirm, readTagOfRemoval} {
+				if found := settled(t, w, op, "/s/Orders('1')", c.answer); found != c.gone {
+					t.Errorf("%s, operation %d, %s: expected %s, found %s", c.setting, op, c.answer, c.gone, found)
+				}
+			}
+			for _, op := range []operation{put, merge, patch} {
+				if found := settled(t, w, op, "/s/Orders('1')", c.answer); found != c.update {
+					t.Errorf("%s, operation %d, %s: expected %s, found %s", c.setting, op, c.answer, c.update, found)
+				}
+			}
+			inserts := strings.Replace(c.gone, "written", "again insert", 1)
+			for _, op := range []operation{look, lookOfUpsert} {
+				if found := settled(t, w, op, "/s/Orders('1')", c.answer); found != inserts {
+					t.Errorf("%s, operation %d, %s: expected %s, found %s", c.setting, op, c.answer, inserts, found)
+				}
+			}
+		}
+	}
+	// That the service says its version is learned from its other answers too.
+	w := open(t, silent(s), append(set("00", "Order_DetailCopies"), "sap.odata.enable.delete=1")...)
+	out, err := w.p.Settle(w.context, memo(remove, "/s/Orders('1')"), []uint32{4},
+		wit.Response{Status: 204, Headers: []wit.Header{{Name: "DataServiceVersion", Value: "2.0"}}})
+	if err != nil || out.Context == nil {
+		t.Fatalf("expected something to be learned, found %+v (%v)", out, err)
+	}
+	w.context = *out.Context
+	if found := settled(t, w, remove, "/s/Orders('1')", "404|"); found != "fault not-found" {
+		t.Errorf("expected the answer of something else, found %s", found)
+	}
+}
