@@ -37,7 +37,15 @@ func (s *state) own(a *asked, response *wit.Response) bool {
 // of a gateway on the way, or for want of a token do. A row's own refusal is an OData error document. To skip row after
 // row for such answers, or to take a gateway's 404 for a deleted entity, would lose them all.
 func (s *state) ofTheCall(a *asked, response *wit.Response) bool {
-	return ofAnyCall(response) || (response.Status == 404 || response.Status == 410) && !s.own(a, response)
+	switch status := response.Status; {
+	case ofAnyCall(response):
+		return true
+	case status == 404 || status == 410:
+		return !s.own(a, response)
+	case status == 408 || status == 413 || status == 429: // which pass, or speak of how much was sent
+		return false
+	}
+	return refusedByClient(response.Status) && !a.batched && fault.IsHTML(response.Body)
 }
 
 // ofAnyCall is ofTheCall as far as it goes for batches and their parts too.

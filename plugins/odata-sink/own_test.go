@@ -92,3 +92,26 @@ func TestMissingIsSaidByTheService(t *testing.T) {
 		t.Errorf("expected the answer of something else, found %s", found)
 	}
 }
+
+// An HTML page with 4xx is of a server in front of the service, which takes no row: to refuse each row for it would make
+// dead letters of all of them. A body that is too large is the row's.
+func TestPagesAreOfTheCall(t *testing.T) {
+	s := service.New(service.Options{})
+	w := open(t, s, append(set("00", "Order_DetailCopies"), "sap.odata.enable.delete=1")...)
+	const page = "|<html>\r\n<head><title>400 The plain HTTP request was sent to HTTPS port</title></head>"
+	for answer, want := range map[string]string{
+		"400" + page: "fault data", "414" + page: "fault data", "421" + page: "fault data", "431" + page: "fault data",
+		"409" + page: "fault conflict", "422" + page: "fault data", "405" + page: "fault unsupported",
+		"413" + page: "refused data", "400|": "refused data", "400|no such plant": "refused data", "408" + page: "again transient", "429" + page: "again transient",
+		`400|{"error":{"code":"X/1","message":{"value":"no such plant"}}}`: "refused data X/1",
+	} {
+		for _, op := range []operation{insert, upsertInsert, put, merge, patch, remove, readTag, look} {
+			if strings.HasPrefix(answer, "405") && op != insert {
+				continue
+			}
+			if found := settled(t, w, op, "/s/Orders('1')", answer); found != want {
+				t.Errorf("operation %d, %s: expected %s, found %s", op, answer, want, found)
+			}
+		}
+	}
+}
