@@ -2,9 +2,12 @@ package main
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 
 	"github.com/culvert-project/culvert/plugins/odata/fault"
+	"github.com/culvert-project/culvert/plugins/odata/jsontext"
+	"github.com/culvert-project/culvert/plugins/odata/markup"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -16,6 +19,9 @@ import (
 func versioned(response *wit.Response) bool {
 	return headerOf(response, "DataServiceVersion") != "" || headerOf(response, "OData-Version") != ""
 }
+
+// spaceAtom is the namespace of entries and feeds.
+const spaceAtom = "http://www.w3.org/2005/Atom"
 
 func empty(body []byte) bool { return len(bytes.TrimSpace(body)) == 0 }
 
@@ -31,6 +37,50 @@ func (s *state) own(a *asked, response *wit.Response) bool {
 		return true
 	}
 	return empty(response.Body) && !s.learned[a.at].versioned || named(s.notFoundCodes, response.Status, "")
+}
+
+// heeded tells whether an answer of success is the service's own: one with a body holds an entity or a feed, says its
+// version, or says where the entity is that was made. Gateways say 200 to what they could not pass on, in words or JSON
+// of their own. A GET of the service's root asks for nothing else.
+func (s *state) heeded(a *asked, response *wit.Response) bool {
+	return a.batched || a.operation == probe || empty(response.Body) || versioned(response) ||
+		located(a, response) || s.holds(a, response.Body)
+}
+
+// located tells whether an answer to an insert says the address of an entity of the set.
+func located(a *asked, response *wit.Response) bool {
+	if a.operation != insert && a.operation != upsertInsert {
+		return false
+	}
+	set, at := a.path[strings.LastIndexByte(a.path, '/')+1:]+"(", headerOf(response, "Location")
+	return strings.HasPrefix(at, set) || strings.Contains(at, "/"+set)
+}
+
+// holds tells whether a body is an entity or a feed, in JSON or Atom. In JSON without the d around it, an entity has
+// the properties of the key; an object without members says nothing against.
+func (s *state) holds(a *asked, body []byte) bool {
+	v, err := jsontext.Parse(body)
+	if err != nil {
+		r := markup.NewReader(body)
+		kind, err := r.Next()
+		return err == nil && kind == markup.Open && r.Space == spaceAtom && (r.Local == "entry" || r.Local == "feed")
+	}
+	if v.Kind != jsontext.Object || v.Has("d") || len(v.Members) == 0 {
+		return v.Kind == jsontext.Object
+	}
+	t := s.setOf(a)
+	return t != nil && len(t.entity.Key) > 0 && !slices.ContainsFunc(t.entity.Key, func(name string) bool { return !v.Has(name) })
+}
+
+// setOf is the entity set of a request, nil for none.
+func (s *state) setOf(a *asked) *entitySet {
+	for i := range s.sets {
+		t := &s.sets[i]
+		if rest, ok := strings.CutPrefix(a.path, t.path); ok && t.at == a.at && (rest == "" || rest[0] == '(') {
+			return t
+		}
+	}
+	return nil
 }
 
 // ofTheCall tells whether a refusal speaks of the call and not of the row, as those of a service that was switched off,

@@ -115,3 +115,45 @@ func TestPagesAreOfTheCall(t *testing.T) {
 		}
 	}
 }
+
+// A gateway that says 200 to what it could not pass on has written nothing, whatever is asked.
+func TestSuccessIsSaidByTheService(t *testing.T) {
+	s := service.New(service.Options{})
+	w := open(t, silent(s), append(set("00", "Order_DetailCopies"), "sap.odata.enable.delete=1", "sap.odata.etag=use")...)
+	const path, key = gateway + "/Order_DetailCopies", "(OrderID=1,ProductID=1)"
+	for _, answer := range []string{
+		"200|Service temporarily unavailable", `200|{"fault":{"faultstring":"no target"}}`, `201|{"status":"ok"}`, `200|"ok"`, "200|[]", `202|{"OrderID":1}`,
+		`200 Location: https://h/login?to=/x|wait`, `200|{"d":{"OrderID`, `200|<fault xmlns="x">no target</fault>`, `200|<entry xmlns="x"/>`, `200|{"meta":1,"error":{"code":1}}`,
+	} {
+		for op, want := range map[operation]string{insert: "refused transient", upsertInsert: "refused transient", put: "again transient", upsertMerge: "again transient", remove: "again transient",
+			confirm: "again transient", readTag: "again transient", readTagOfRemoval: "again transient", look: "again transient", lookOfUpsert: "again transient", find: "again transient"} {
+			at := path + key
+			if op == insert || op == upsertInsert || op == find {
+				at = path
+			}
+			if found := settled(t, w, op, at, answer); found != want {
+				t.Errorf("operation %d, %s: expected %s, found %s", op, answer, want, found)
+			}
+		}
+	}
+	for _, answer := range []string{
+		"204|", "200| \n", "201|{}", `201|{"d":{"OrderID":1}}`, `201|{"odata.metadata":"x","OrderID":1,"ProductID":1}`, `201|<?xml version="1.0"?><a:entry xmlns:a="http://www.w3.org/2005/Atom"/>`,
+		"201 Location: Order_DetailCopies(OrderID=1,ProductID=1)|made", "201 location: https://h" + path + key + "|made", "200 dataServiceVersion: 2.0|made",
+	} {
+		for _, op := range []operation{insert, upsertInsert, put, merge, remove} {
+			if op != insert && op != upsertInsert && strings.Contains(strings.ToLower(answer), "location") {
+				continue // says nothing there
+			}
+			if found := settled(t, w, op, path, answer); found != "written" {
+				t.Errorf("operation %d, %s: expected it to be written, found %s", op, answer, found)
+			}
+		}
+	}
+	// What must not be sent twice is not.
+	h := hint{tagged: true, tag: `W/"1"`}
+	q := request{operation: put, path: path + key, to: &entitySet{}, hint: h}
+	out, err := w.p.Settle(w.context, q.memo(), []uint32{4}, wit.Response{Status: 200, Body: []byte("wait")})
+	if found := told(t, out, err); found != "refused transient" {
+		t.Errorf("expected it to be refused, found %s", found)
+	}
+}

@@ -156,6 +156,13 @@ func (s *state) settleOther(a *asked, response *wit.Response) (wit.Verdict, erro
 	if s.ofTheCall(a, response) {
 		return wit.Verdict{}, callFault(a, response)
 	}
+	if success(response.Status) && !s.heeded(a, response) {
+		f := fault.NotData(a.what(), "an answer of OData", response.Body)
+		if f.Kind = wit.FaultTransient; s.repeatable(a) {
+			return again(f), nil
+		}
+		return refused(f), nil
+	}
 	say(a.path, response)
 	switch a.operation {
 	case remove:
@@ -225,13 +232,17 @@ func named(codes []string, status uint16, code string) bool {
 // the host's business, who knows which are to be tried again. What remains is a refusal of kind transient, by which
 // nobody knows what became of the row.
 func (s *state) settleInsert(a *asked, response *wit.Response) (wit.Verdict, error) {
-	if success(response.Status) && !fault.IsHTML(response.Body) && !fault.IsError(response.Body) {
+	said := success(response.Status) && !fault.IsHTML(response.Body) && !fault.IsError(response.Body)
+	if said && s.heeded(a, response) {
 		say(a.path, response)
 		s.made(a, headerOf(response, "Location"))
 		return written(), nil
 	}
 	what := a.what()
 	f := fault.Of(what, response, response.Body)
+	if said {
+		f.Message += " (expected an entity)"
+	}
 	code, message, document := fault.Document(response.Body)
 	if !document && !refusedByClient(response.Status) {
 		f.Code = nil
