@@ -41,7 +41,8 @@ func (e *encoding) check(insertion *request) (*request, error) {
 		return nil, err
 	}
 	q := e.start(find, "GET")
-	q.query = "$filter=" + string(uri.AppendEscaped(nil, filter)) + "&$top=1"
+	// More than one, since the filter may fit entities of other records too.
+	q.query, q.sent = "$filter="+string(uri.AppendEscaped(nil, filter))+"&$top=20", insertion.body
 	q.repeatable, q.headers = true, []wit.Header{{Name: "Accept", Value: e.s.media()}}
 	return q, nil
 }

@@ -51,6 +51,39 @@ func TestCheckCompares(t *testing.T) {
 	}
 }
 
+// What a filter finds is the record's only where it has what was sent: services that take no notice of $filter answer
+// with any entity.
+func TestCheckByFilterCompares(t *testing.T) {
+	feed := func(entries string) string {
+		return `<feed xmlns="http://www.w3.org/2005/Atom" xmlns:m="http://schemas.microsoft.com/ado/2007/08/dataservices/metadata" ` +
+			`xmlns:d="http://schemas.microsoft.com/ado/2007/08/dataservices"><title>Orders</title>` + entries + `</feed>`
+	}
+	entry := func(note string) string {
+		return `<entry><id>x</id><content><m:properties><d:ID>7</d:ID><d:Note>` + note + `</d:Note><d:Count>1</d:Count></m:properties></content></entry>`
+	}
+	for answer, want := range map[string]string{
+		`{"d":{"results":[{"ID":"7","Note":"n","Count":1}]}}`:                                     wasWritten,
+		`{"d":[{"ID":"1","Note":"other","Count":1},{"ID":"7","Note":"n","Count":1}]}`:             wasWritten,
+		`{"d":{"results":[{"ID":"1","Note":"other","Count":1}]}}`:                                 inDoubt,
+		`{"d":{"results":[{"ID":"1","Note":"n","Count":2},{"ID":"2","Note":"other","Count":1}]}}`: inDoubt,
+		`{"d":{"results":[{"ID":"1"}]}}`:                                                          inDoubt,
+		`{"d":{"results":["n"]}}`:                                                                 inDoubt,
+		feed(entry("n")):                                                                          wasWritten,
+		feed(entry("other") + entry("n")):                                                         wasWritten,
+		feed(entry("other")):                                                                      inDoubt,
+		feed(entry("n"))[:310]:                                                                    inDoubt,
+	} {
+		w := open(t, shopping(), append(set("00", "Orders"), "sap.odata.insert.uncertain=check", "sap.odata.check.filter=Note", "sap.odata.enable.batch=0")...)
+		h := w.host("Orders")
+		h.value("Note", "n", "Count", int64(1))
+		h.answer = scripted(t, "0", "200 "+answer)
+		h.run()
+		if h.outcomes[0] != want {
+			t.Errorf("%s: expected %s, found %s (%v)", answer, want, h.outcomes[0], h.reasons[0])
+		}
+	}
+}
+
 // A filter of the check that names no property is told before anything is sent, and not when an answer is lost.
 func TestFilterOfTheCheck(t *testing.T) {
 	for _, c := range []struct{ uncertain, filter, wrong string }{

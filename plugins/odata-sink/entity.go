@@ -2,6 +2,7 @@ package main
 
 import (
 	"math/big"
+	"slices"
 	"strings"
 
 	"github.com/culvert-project/culvert/plugins/odata/edm"
@@ -61,41 +62,59 @@ func (s *state) settleCheck(a *asked, response *wit.Response) (wit.Verdict, erro
 		}
 		return written(), nil
 	case find:
-		switch count, ok := entitiesIn(response.Body); {
-		case s.missing(response) || !ok:
+		entities, ok := entitiesIn(response.Body)
+		if s.missing(response) || !ok {
 			return unknown("expected a list of entities, found something else"), nil
-		case count > 0:
-			return written(), nil
+		}
+		field, given := "", propertiesOf([]byte(a.sent))
+		if t := s.setOf(a); t != nil && s.numbering[t.same] != keeps {
+			// The service has given the entity a key of its own.
+			given.Members = slices.DeleteFunc(given.Members, func(m jsontext.Member) bool {
+				return slices.Contains(t.entity.Key, m.Name)
+			})
+		}
+		for i := range entities {
+			if field = differs(given, entities[i]); field == "" {
+				return written(), nil
+			}
+		}
+		if field != "" {
+			// A service that takes no notice of the filter answers with others' too.
+			return unknown("none of the entities found is the record's, by their " + field +
+				": somebody else may have made them, or changed it since, or the service takes no notice of $filter"), nil
 		}
 	}
 	return anew(a.hint.to(stepInsert)), nil
 }
 
-// entitiesIn counts the entities of a feed; ok: it is one.
-func entitiesIn(body []byte) (count int, ok bool) {
+// entitiesIn are those of a feed; ok: it is one.
+func entitiesIn(body []byte) (entities []jsontext.Value, ok bool) {
 	if v, err := jsontext.Parse(body); err == nil {
 		v = v.At("d")
 		if v.Kind == jsontext.Object {
 			v = v.At("results")
 		}
-		return len(v.Items), v.Kind == jsontext.Array
+		return v.Items, v.Kind == jsontext.Array
 	}
 	r := markup.NewReader(body)
 	if kind, err := r.Next(); err != nil || kind != markup.Open || r.Local != "feed" {
-		return 0, false
+		return nil, false
 	}
 	for {
 		switch kind, err := r.Next(); {
 		case err != nil:
-			return 0, false
+			return nil, false
 		case kind == markup.End:
-			return count, true
-		case kind == markup.Open:
-			if r.Local == "entry" {
-				count++
+			return entities, true
+		case kind == markup.Open && r.Local == "entry":
+			entity, ok := entryAt(r)
+			if !ok {
+				return nil, false
 			}
+			entities = append(entities, entity)
+		case kind == markup.Open:
 			if r.Skip() != nil {
-				return 0, false
+				return nil, false
 			}
 		}
 	}
@@ -108,9 +127,12 @@ func difference(sent string, body []byte) string {
 	if sent == "" {
 		return ""
 	}
-	given, ok := propertiesIn([]byte(sent))
-	found, alike := propertiesIn(body)
-	compared := len(given.Members) == 0
+	return differs(propertiesOf([]byte(sent)), propertiesOf(body))
+}
+
+// differs is difference for what was read. What is no entity has no members.
+func differs(given, found jsontext.Value) string {
+	compared := given.Kind == jsontext.Object && found.Kind == jsontext.Object && len(given.Members) == 0
 	for _, m := range given.Members {
 		if !found.Has(m.Name) || strings.HasSuffix(m.Name, ofEntry) && m.Value.Text == "" {
 			continue
@@ -120,7 +142,7 @@ func difference(sent string, body []byte) string {
 		}
 		compared = true
 	}
-	if !ok || !alike || !compared {
+	if !compared {
 		return "document"
 	}
 	return ""
@@ -129,18 +151,28 @@ func difference(sent string, body []byte) string {
 // ofEntry is behind the names of what stands beside the properties of an Atom entry.
 const ofEntry = " (of the Atom entry)"
 
-// propertiesIn are the properties of an entity in JSON or Atom; in the latter all values are texts.
-func propertiesIn(body []byte) (entity jsontext.Value, ok bool) {
+// propertiesOf are the properties of an entity in JSON or Atom; in the latter all values are texts. What is no entity
+// is no object.
+func propertiesOf(body []byte) jsontext.Value {
 	if v, err := jsontext.Parse(body); err == nil {
 		if v.Has("d") {
 			v = v.At("d")
 		}
-		return v, v.Kind == jsontext.Object
+		return v
 	}
 	r := markup.NewReader(body)
 	if kind, err := r.Next(); err != nil || kind != markup.Open || r.Local != "entry" {
-		return entity, false
+		return jsontext.Value{}
 	}
+	entity, ok := entryAt(r)
+	if kind, err := r.Next(); !ok || err != nil || kind != markup.End {
+		return jsontext.Value{}
+	}
+	return entity
+}
+
+// entryAt reads the Atom entry whose start was read last, to its end.
+func entryAt(r *markup.Reader) (entity jsontext.Value, ok bool) {
 	entity.Kind = jsontext.Object
 	for inside := false; ; {
 		kind, err := r.Next()
@@ -148,6 +180,8 @@ func propertiesIn(body []byte) (entity jsontext.Value, ok bool) {
 		case err != nil:
 			return entity, false
 		case kind == markup.End:
+			return entity, false
+		case kind == markup.Close && r.Local == "entry":
 			return entity, true
 		case kind == markup.Close && r.Local == "properties":
 			inside = false

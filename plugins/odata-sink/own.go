@@ -69,7 +69,8 @@ func (s *state) holds(a *asked, body []byte) bool {
 		return v.Kind == jsontext.Object
 	}
 	t := s.setOf(a)
-	return t != nil && len(t.entity.Key) > 0 && !slices.ContainsFunc(t.entity.Key, func(name string) bool { return !v.Has(name) })
+	lacks := func(name string) bool { return !v.Has(name) }
+	return t != nil && len(t.entity.Key) > 0 && !slices.ContainsFunc(t.entity.Key, lacks)
 }
 
 // setOf is the entity set of a request, nil for none.

@@ -93,7 +93,7 @@ func TestMissingIsSaidByTheService(t *testing.T) {
 	}
 }
 
-// An HTML page with 4xx is of a server in front of the service, which takes no row: to refuse each row for it would make
+// An HTML page with 4xx is of a server in front of the service, which takes no row: refusing each row for it would make
 // dead letters of all of them. A body that is too large is the row's.
 func TestPagesAreOfTheCall(t *testing.T) {
 	s := service.New(service.Options{})

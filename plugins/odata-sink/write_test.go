@@ -292,8 +292,8 @@ func TestSettle(t *testing.T) {
 	}
 }
 
-// told is what settle has said of one row, in words: written, refused, again, again HINT or fault, with the fault's kind,
-// and the code of what is refused.
+// told is what settle has said of one row, in words: written, refused, again, again HINT or fault, with the fault's
+// kind, and the code of what is refused.
 func told(t *testing.T, settled wit.Settled, err error) string {
 	t.Helper()
 	found := "written"
