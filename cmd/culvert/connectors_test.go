@@ -2,8 +2,11 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -102,5 +105,53 @@ func TestStatusOfAnotherWorker(t *testing.T) {
 	}
 	if r := p.run("status", "--url", server.URL, "--user", "bert"); r.code != 1 || !strings.Contains(r.stderr, "401") {
 		t.Errorf("exit %d\n%s%s", r.code, r.stdout, r.stderr)
+	}
+}
+
+// The table comes again and again, with how many rows go through in a second, also after an answer that did not come.
+func TestStatusIsWatched(t *testing.T) {
+	t.Parallel()
+	var looks atomic.Int64
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		n := looks.Load()
+		switch {
+		case r.URL.Path == "/metrics":
+			looks.Add(1)
+			fmt.Fprintf(w, "culvert_source_rows_total{connector=\"a\",task=\"0\"} %d\n", 1000*n)
+			fmt.Fprintf(w, "culvert_source_rows_total{connector=\"a\",task=\"1\"} %d\n", 1000*n)
+		case n == 1:
+			looks.Add(1)
+			w.WriteHeader(500)
+			io.WriteString(w, `{"error_code":500,"message":"not now"}`)
+		default:
+			io.WriteString(w, `{"a":{"info":{"name":"a","config":{},"tasks":[],"type":"source"},"status":{"name":"a",`+
+				`"connector":{"state":"RUNNING","worker_id":"w"},"tasks":[{"id":0,"state":"RUNNING","worker_id":"w"}],`+
+				`"type":"source"}}}`)
+		}
+	}))
+	defer server.Close()
+	c := newPlace(t).start("status", "--watch", "--url", server.URL)
+	table := func() (rows []string) {
+		for line := range strings.Lines(c.stdout.String()) {
+			if cells := strings.Fields(line); len(cells) > 2 && cells[0] == "a" {
+				rows = append(rows, strings.Join(cells[len(cells)-3:], " "))
+			}
+		}
+		return rows
+	}
+	c.eventually("two tables, and what came between them", func() bool {
+		return len(table()) > 1 && strings.Contains(c.stdout.String(), "not now")
+	})
+	rows := table()
+	if rows[0] != "0 - -" { // there is nothing to compare the first one with
+		t.Errorf("expected no rate, found %q", rows[0])
+	}
+	cells := strings.Fields(rows[1])
+	if rate, err := strconv.ParseFloat(cells[1], 64); err != nil || rate < 0 || cells[0] != "4000" || cells[1] == "-" {
+		t.Errorf("expected 4000 rows and their rate, found %q (%v)", rows[1], err)
+	}
+	c.signal(syscall.SIGINT)
+	if r := c.wait(); r.code != 0 {
+		t.Errorf("exit %d\n%s", r.code, r.stderr)
 	}
 }

@@ -157,3 +157,37 @@ func TestAutoRestartDoubles(t *testing.T) {
 		}
 	})
 }
+
+// Without a worker's file tasks go on by themselves, with one they do not, as in Kafka Connect; the connector's own word
+// goes before that.
+func TestAutoRestartByDefault(t *testing.T) {
+	for _, c := range []struct {
+		file, own, worker string
+		want              bool
+	}{
+		{"", "", "", true},
+		{"worker.properties", "", "", false},
+		{"", "false", "", false},
+		{"worker.properties", "true", "", true},
+		{"worker.properties", "", "true", true},
+		{"", "", "false", false},
+		{"worker.properties", "false", "true", false},
+	} {
+		flags := map[string]string{}
+		if c.worker != "" {
+			flags[config.AutoRestart] = c.worker
+		}
+		worker, problems := config.NewWorker("", nil, nil, flags)
+		if len(problems) > 0 {
+			t.Fatal(problems)
+		}
+		worker.File = c.file
+		k := &connector{o: &Options{Worker: worker}, config: &config.Connector{Name: "c"}}
+		if c.own != "" {
+			k.config.Entries = []config.Entry{{Key: config.AutoRestart, Value: c.own}}
+		}
+		if found := k.autoRestart(); found != c.want {
+			t.Errorf("file %q, connector %q, worker %q: expected %t, found %t", c.file, c.own, c.worker, c.want, found)
+		}
+	}
+}
