@@ -1,9 +1,11 @@
 package main
 
 import (
+	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -123,5 +125,72 @@ func TestCursorsThatCannotBe(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), c.message) {
 			t.Errorf("%v: expected %s, found %v", c.settings, c.message, err)
 		}
+	}
+}
+
+// TestCursorWhileRowsChange: a row that changes behind its page, while a later page brings a higher value, is read by
+// the next load, behind the first load and behind later ones; what is below that is not read again.
+func TestCursorWhileRowsChange(t *testing.T) {
+	for _, c := range []struct {
+		name     string
+		switches service.Switches
+		again    int
+	}{
+		{"the highest value is asked for", service.Switches{}, 2},
+		{"$orderby is refused", service.Switches{RefuseOrderBy: true}, 40},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			c.switches.PageSize = 15
+			s := service.New(service.Options{Rows: 40, Switches: c.switches})
+			change := func(order, date string) {
+				t.Helper()
+				r := httptest.NewRequest("MERGE", "http://127.0.0.1:8080"+northwind+"/Orders("+order+")", strings.NewReader(`{"OrderDate":"`+date+`"}`))
+				r.Header.Set("Content-Type", "application/json")
+				w := httptest.NewRecorder()
+				if s.ServeHTTP(w, r); w.Code >= 300 {
+					t.Fatalf("%d: %s", w.Code, w.Body)
+				}
+			}
+			late := ""
+			l := newLoad(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				s.ServeHTTP(w, r)
+				asked := r.URL.Query()
+				refused := c.switches.RefuseOrderBy && asked.Has("$orderby")
+				if late != "" && !asked.Has("$top") && !refused && r.Header.Get("Accept") == "application/json" && !strings.HasSuffix(r.URL.Path, "$metadata") {
+					change("10248", late+"T01:00:00")
+					change("10287", late+"T02:00:00") // on a page that is still to come
+					late = ""
+				}
+			}), join(set("00", "Orders"), []string{"sap.odata#00.cursor.property=OrderDate", "sap.odata#00.exec-period=60"})...)
+			came := func(most int, orders ...string) {
+				t.Helper()
+				for _, o := range orders {
+					if !slices.Contains(l.rows, "["+o+"]") {
+						t.Errorf("expected row %s, found %v by %v", o, l.rows, l.targets)
+					}
+				}
+				if len(l.rows) > most {
+					t.Errorf("expected at most %d rows, found %v by %v", most, l.rows, l.targets)
+				}
+			}
+			late = "2024-06-01"
+			offset, err := l.run(0, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			l.targets = nil
+			offset = l.poll(0, offset)
+			came(c.again, "10248")
+			for order := 10249; order < 10280; order++ {
+				change(strconv.Itoa(order), "2024-07-01T00:00:00")
+			}
+			late = "2024-08-01"
+			offset = l.poll(0, offset)
+			came(32+c.again, "10249", "10279", "10287")
+			offset = l.poll(0, offset)
+			came(c.again, "10248")
+			offset = l.poll(0, offset)
+			came(0)
+		})
 	}
 }

@@ -454,7 +454,8 @@ func (pg *page) refusedDelta() (wit.Portion, error) {
 	return wit.Portion{}, failed
 }
 
-// unprepared asks for changes by their delta link again where the address is gone at which the service was to have them.
+// unprepared asks for changes by their delta link again where the address is gone at which the service was to have
+// them.
 func (pg *page) unprepared(failed *wit.Fault) (wit.Portion, error) {
 	at := &pg.delta
 	if limit := int64(pg.feed.tracking.patience); at.began > 0 && pg.Answer.At-int64(at.began) > limit {

@@ -474,6 +474,11 @@ func (pg *Page) Refused() (wit.Portion, error) {
 	if sure {
 		at.refused = "" // whatever came before, this says so
 	}
+	if status := pg.Answer.Status; at.check == checkHigh && (sure || perhaps || status == 404 || status == 405) {
+		other := *at
+		other.check = ""
+		return pg.instead(&other, failed, "going on without the highest value of the cursor")
+	}
 	if at.beyond && at.check == "" && !(at.keyed() && at.further) {
 		switch status := pg.Answer.Status; {
 		case status == 500 && at.refused != answer:

@@ -1,6 +1,7 @@
 package paging
 
 import (
+	"cmp"
 	"encoding/base64"
 	"encoding/binary"
 	"math/big"
@@ -32,8 +33,9 @@ type Cursor struct {
 
 // cursorPosition is the part of a position that is about the cursor.
 type cursorPosition struct {
-	// from is the least value that the load asks for, "" for all rows. high is the highest one that came.
-	from, high string
+	// from is the least value that the load asks for, "" for all rows. high is the highest one that came. base is the
+	// highest one that there was when the load began, as far as is known: what changed since then has no lower one.
+	from, high, base string
 	// known are the rows that loads before ended with, fresh those of this load that the next one meets again.
 	known, fresh string
 }
@@ -107,6 +109,27 @@ func (c *Cursor) atLeast(a, b string) bool {
 	return ok && order >= 0
 }
 
+// noteHighest takes note of the values of rows that came in answer to checkHigh. Whatever rows a service brings, none has a
+// value above the highest one.
+func (pg *Page) noteHighest() {
+	for i := range pg.Out.Rows {
+		text, ok := pg.Cursor.Of(&pg.Out, i)
+		if ok && (pg.cursor.high == "" || pg.Cursor.atLeast(text, pg.cursor.high)) {
+			pg.cursor.high = text
+		}
+	}
+}
+
+// base is the value from which the next load asks for rows, but for the look-back. A row that came on an earlier page
+// may have changed since, while a higher value came on a later one: so it is the highest value of when the load began,
+// which is at least that of its first page.
+func (pg *Page) base() string {
+	if pg.At.seen == 0 || pg.At.cursor.base == "" {
+		return pg.cursor.high
+	}
+	return pg.At.cursor.base
+}
+
 // below tells whether a value is one that a load from another on did not ask for. Databases compare texts as they like.
 func (c *Cursor) below(text, from string) bool {
 	t := c.Property.Type.Primitive
@@ -175,7 +198,7 @@ func (pg *Page) recognise(rows []wit.Row) []wit.Row {
 			h.add(pg.Out.Data[d.Start : d.Start+d.Size])
 		}
 		hash := base64.RawURLEncoding.EncodeToString(binary.BigEndian.AppendUint64(nil, uint64(h)))
-		if c.atLeast(text, c.lower(pg.cursor.high)) {
+		if c.atLeast(text, c.lower(pg.base())) {
 			pg.cursor.marks = append(pg.cursor.marks, mark{text, hash})
 			if len(pg.cursor.marks) > 4*maxMarks/markBytes {
 				pg.prune()
@@ -194,7 +217,7 @@ const markBytes = 32
 // prune forgets rows that the next load does not ask for, and where they are too many those with the least values.
 func (pg *Page) prune() {
 	c, at := pg.Cursor, &pg.cursor
-	least := c.lower(at.high)
+	least := c.lower(pg.base())
 	at.marks = slices.DeleteFunc(at.marks, func(m mark) bool { return !c.atLeast(m.value, least) })
 	size := 0
 	for _, m := range at.marks {
@@ -226,10 +249,14 @@ func (pg *Page) note(next *Position) {
 		next.cursor = cursorPosition{from: at.from, high: at.high, known: at.known} // the load begins anew
 		return
 	}
+	if pg.At.check != "" {
+		next.cursor.high = pg.cursor.high // no row of it was handed on
+		return
+	}
 	if pg.cursor.high != "" {
 		pg.prune()
 	}
-	next.cursor = cursorPosition{from: at.from, high: pg.cursor.high, known: at.known,
+	next.cursor = cursorPosition{from: at.from, high: pg.cursor.high, base: pg.base(), known: at.known,
 		fresh: packMarks(pg.cursor.marks)}
 	if !next.done {
 		return
@@ -245,8 +272,8 @@ func (pg *Page) note(next *Position) {
 func (f *Set) FirstBehind(done *Position, now int64) *Position {
 	carried := Position{}
 	if f.Cursor != nil && done.cursor.high != "" {
-		carried.cursor = cursorPosition{from: f.Cursor.lower(done.cursor.high), high: done.cursor.high,
-			known: done.cursor.known}
+		base := cmp.Or(done.cursor.base, done.cursor.high) // other versions stored no base
+		carried.cursor = cursorPosition{from: f.Cursor.lower(base), high: done.cursor.high, known: done.cursor.known}
 	}
 	at := f.startOf(&carried, false, false)
 	at.began = int(now)

@@ -79,12 +79,13 @@ type Position struct {
 
 // Questions that go before a page, whose rows aren't handed on. checkRows: how many rows are there between floor and
 // key? checkEnd: how many are there in all? checkOrder: is the row of key the first in the reverse order of those up to
-// it? checkWithout: is there an answer without $orderby?
+// it? checkWithout: is there an answer without $orderby? checkHigh: what is the highest value of the cursor?
 const (
 	checkRows    = "rows"
 	checkEnd     = "end"
 	checkOrder   = "order"
 	checkWithout = "without"
+	checkHigh    = "high"
 )
 
 // Item is a field of an offset: one of its pointers leads to the value.
@@ -114,7 +115,7 @@ func (p *Position) items() []Item {
 		{Name: "followed", Trail: &p.followed}, {Name: "pages", Trail: &p.pages},
 		{Name: "empty", Number: &p.empty, Least: 1}, {Name: "pass", Number: &p.pass, Least: 1}, {Name: "tries", Number: &p.tries, Least: 1},
 		{Name: "refused", Text: &p.refused}, {Name: "without", Flag: &p.without}, {Name: "from", Text: &p.cursor.from},
-		{Name: "high", Text: &p.cursor.high},
+		{Name: "high", Text: &p.cursor.high}, {Name: "low", Text: &p.cursor.base},
 		{Name: "known", Text: &p.cursor.known}, {Name: "fresh", Text: &p.cursor.fresh}, {Name: "began", Number: &p.began, Least: 1},
 		{Name: "at", Number: &p.at, Least: 1},
 	}

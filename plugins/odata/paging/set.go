@@ -123,6 +123,9 @@ func (pg *Page) Look() (rows []wit.Row, keep bool) {
 		}
 		pg.last = append(pg.last[:0], pg.Out.Data[row.Key.Start:row.Key.Start+row.Key.Size]...)
 		pg.lastAt = row.Origin
+		if pg.At.check == checkHigh {
+			pg.noteHighest()
+		}
 	}
 	if pg.withholds() {
 		return nil, false
@@ -149,6 +152,9 @@ func (pg *Page) Resolve(link decode.Link) (string, error) {
 func (f *Set) First(now int64) *Position {
 	at := f.startOf(&Position{}, false, false)
 	at.began = int(now)
+	if f.Cursor != nil && f.Cursor.Property.Sortable {
+		at.check = checkHigh
+	}
 	return at
 }
 

@@ -28,6 +28,8 @@ func (f *Set) PageURL(at *Position) string {
 		return f.sorted(at, upTo(f.keyLiterals(key)), " desc", 0)
 	case checkEnd:
 		return f.url(at, "", 0)
+	case checkHigh:
+		return f.highest(at)
 	case checkWithout:
 		return f.startOf(at, true, at.uncounted).url
 	}
@@ -68,6 +70,20 @@ func (f *Set) sorted(at *Position, filter, direction string, skip int) string {
 	if f.Count && f.Countable && !at.uncounted {
 		options = append(options, f.CountOption)
 	}
+	return f.asked(options)
+}
+
+// highest asks for the row with the highest value of the cursor.
+func (f *Set) highest(at *Position) string {
+	options := []string{"$orderby=" + f.Cursor.Property.Name + "%20desc", "$top=1"}
+	if filter := f.filter(f.Cursor.above(at)); filter != "" {
+		options = append([]string{"$filter=" + filter}, options...)
+	}
+	return f.asked(options)
+}
+
+// asked is path and query with the options that all requests have behind others.
+func (f *Set) asked(options []string) string {
 	if f.FormatOption != "" {
 		options = append(options, f.FormatOption)
 	}

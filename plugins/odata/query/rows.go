@@ -135,8 +135,8 @@ func (r *Rows) value(node uint32, b []byte, path []int) (n uint32, inside []byte
 
 // Check looks whether rows contradict a condition that the service was asked to apply. A service that takes $filter and
 // does not heed it would fill a topic with what nobody wanted. Where services differ (case and blanks of texts, digits
-// that no format carries) a row counts as the service has it. Rows that except tells of are not looked at; nil: there are
-// none.
+// that no format carries) a row counts as the service has it. Rows that except tells of are not looked at; nil: there
+// are none.
 func (r *Rows) Check(out *decode.Output, except func(row int) bool) *wit.Fault {
 	if r == nil {
 		return nil
