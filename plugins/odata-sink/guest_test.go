@@ -1,8 +1,10 @@
 package main
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/culvert-project/culvert/examples/demo-service/service"
@@ -62,6 +64,55 @@ func TestGuest(t *testing.T) {
 	if n := s.Count("Order_DetailCopies"); n != rows {
 		t.Errorf("expected %d entities, found %d", rows, n)
 	}
+	if err = b.Current().Do(t.Context(), func(i *host.Instance) error { return guestLarge(t, i) }); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// guestLarge writes a record of 20 MB between two others, and a small one afterwards.
+func guestLarge(t *testing.T, i *host.Instance) error {
+	const size = 20 << 20
+	w := &writing{t: t, service: shopping()}
+	given := configuration(set("00", "Orders")...)
+	asked, err := i.OpenSink(t.Context(), Component, given, nil, nil)
+	if err != nil {
+		return err
+	}
+	opened, err := i.OpenSink(t.Context(), Component, given, nil, []wit.Response{w.exchange(&asked.Ask.Requests[0])})
+	if err != nil {
+		return err
+	}
+	batch := &record.Batch{Registry: record.NewRegistry(), Topics: []string{"Orders"}}
+	for n, note := range []string{"a", strings.Repeat("x", size), "b"} {
+		value := w.dynamic(fields("ID", string(rune('a'+n)), "Note", note))
+		batch.Rows = append(batch.Rows, wit.Row{Origin: uint32(n), Offset: int64(n), Value: value})
+	}
+	batch.Data = w.data
+	origins := record.Origins{Topics: batch.Topics, IDs: make([]wit.RecordID, len(batch.Rows))}
+	out, err := i.Encode(t.Context(), opened.Ready.Context, batch, origins, nil)
+	if err != nil {
+		return err
+	}
+	whole := false
+	for _, d := range out.Ready {
+		settled, err := i.Settle(t.Context(), opened.Ready.Context, d.Memo, d.Rows, wit.Response{Status: 502})
+		if err != nil || len(settled.Verdicts) != len(d.Rows) {
+			t.Errorf("expected a verdict of %d rows, found %+v (%v)", len(d.Rows), settled, err)
+		}
+		whole = whole || d.Rows[0] == 1 && len(d.Rows) == 1 && bytes.Count(d.Request.Body, []byte("x")) >= size
+	}
+	if len(out.Refused) > 0 || !whole {
+		t.Errorf("expected the large record to be sent whole and by itself, found %d deliveries, refused %v", len(out.Ready), out.Refused)
+	}
+	small := &record.Batch{Registry: batch.Registry, Topics: batch.Topics, Rows: batch.Rows[:1],
+		Data: batch.Data[:batch.Rows[0].Value.Size]}
+	for range 3 { // what the large one has left behind is no reason to refuse it
+		origins.IDs = origins.IDs[:1]
+		if out, err = i.Encode(t.Context(), opened.Ready.Context, small, origins, nil); err != nil || len(out.Ready) != 1 {
+			t.Errorf("expected a small record to be sent after a large one, found %+v (%v)", out, err)
+		}
+	}
+	return nil
 }
 
 func guestWrite(t *testing.T, i *host.Instance, s *service.Service, batch *record.Batch) error {

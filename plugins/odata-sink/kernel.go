@@ -417,8 +417,14 @@ func (e *encoding) directBody(updates bool) (body []byte, ok bool) {
 	if !ok {
 		return nil, false
 	}
-	if free := cap(e.p.bodies) - len(e.p.bodies); free < 2*e.p.longest || free == 0 {
-		e.p.bodies = make([]byte, 0, max(bodiesChunk, 4*e.p.longest))
+	want := min(2*e.p.longest, largestChunk/2)
+	chunk := max(bodiesChunk, 2*want)
+	if size := int(e.row.Value.Size); size > bodiesChunk {
+		want = size + size/8 + bodiesChunk
+		chunk = want
+	}
+	if free := cap(e.p.bodies) - len(e.p.bodies); free < want || free == 0 {
+		e.p.bodies = make([]byte, 0, chunk)
 	}
 	start := len(e.p.bodies)
 	dst := append(e.p.bodies, '{')
@@ -450,5 +456,6 @@ func (e *encoding) directBody(updates bool) (body []byte, ok bool) {
 	return dst[start:len(dst):len(dst)], true
 }
 
-// bodiesChunk is the least memory that bodies are written to, several to a piece.
-const bodiesChunk = 64 << 10
+// bodiesChunk is the least memory that bodies are written to, several to a piece, and largestChunk the most: a row that
+// is large has one for itself, and those behind it none of its size.
+const bodiesChunk, largestChunk = 64 << 10, 1 << 20

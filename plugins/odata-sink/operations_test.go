@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/plugins/odata/batch"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/datum"
 	"github.com/google/go-cmp/cmp"
@@ -202,6 +203,104 @@ func TestRepeatability(t *testing.T) {
 	if n := s.Count("Inbox"); n != 15 {
 		t.Errorf("expected 15 documents, found %d", n)
 	}
+}
+
+// Rows that transforms made of one record are told apart by the service, and each of them known again.
+func TestRequestIDsOfOneRecord(t *testing.T) {
+	w := open(t, shopping(), append(set("00", "Orders"), "sap.odata.insert.uncertain=repeatable", "sap.odata.enable.batch=0")...)
+	var rows []wit.Row
+	var ids []wit.RecordID
+	for part := range uint32(2) {
+		for range 2 { // the same part twice: as a run after the one that was killed makes it
+			rows = append(rows, wit.Row{Value: w.dynamic(fields("ID", "k"))})
+			ids = append(ids, wit.RecordID{Partition: 1, Offset: 9, Part: part})
+		}
+	}
+	out, err := w.p.Encode(w.context, nil, []string{"Orders"}, rows, w.data, ids, []string{"origin"}, nil)
+	if err != nil || len(out.Ready) != len(rows) {
+		t.Fatalf("found %+v (%v)", out, err)
+	}
+	var found []string
+	for i := range out.Ready {
+		for _, h := range out.Ready[i].Request.Headers {
+			if h.Name == "RequestID" {
+				found = append(found, h.Value)
+			}
+		}
+	}
+	if len(found) != 4 || found[0] != found[1] || found[2] != found[3] || found[0] == found[2] {
+		t.Errorf("expected an ID of each part, found %v", found)
+	}
+}
+
+// ETags of several rows are read in one batch, and each row is changed by its own: of one that somebody else has changed
+// meanwhile the change is refused, or made with the new ETag.
+func TestETagsOfABatch(t *testing.T) {
+	for _, c := range []struct{ conflict, second string }{{"refuse", wit.FaultConflict.String()}, {"retry", wasWritten}} {
+		w := open(t, shopping(), append(set("00", "Orders"), oneLane, "sap.odata.operation.mode=merge", "sap.odata.etag=use", "sap.odata.etag.conflict="+c.conflict)...)
+		h := w.host("Orders")
+		tags := map[string]int{}
+		for i := range 3 {
+			id := string(rune('a' + i))
+			tags[id] = 10 * (i + 1)
+			h.value("ID", id, "Note", "n")
+		}
+		h.answer = func(q *wit.Request) wit.Response {
+			if q.Method == "GET" {
+				return wit.Response{Status: 200, Headers: []wit.Header{{Name: "ETag", Value: tagText(tags["b"])}}}
+			}
+			if q.Method == "MERGE" {
+				return merged(q.Headers, tags, q.Target[len(q.Target)-3:len(q.Target)-2])
+			}
+			kind := ""
+			for _, header := range q.Headers {
+				if header.Name == "Content-Type" {
+					kind = header.Value
+				}
+			}
+			d, ok := batch.Parse(kind, q.Body)
+			if !ok {
+				t.Fatalf("expected a batch, found %s", q.Body)
+			}
+			body := ""
+			for i := range d.Parts {
+				m := &d.Parts[i].Messages[0]
+				line, _, _ := strings.Cut(m.Line, " HTTP")
+				id := line[len(line)-3 : len(line)-2]
+				a := wit.Response{Status: 200, Headers: []wit.Header{{Name: "ETag", Value: tagText(tags[id])}}}
+				if strings.HasPrefix(line, "MERGE") {
+					a = merged(m.Headers(), tags, id)
+				}
+				body += fmt.Sprintf("--b\r\nContent-Type: application/http\r\n\r\nHTTP/1.1 %d x\r\n", a.Status)
+				for _, header := range a.Headers {
+					body += header.Name + ": " + header.Value + "\r\n"
+				}
+				body += "\r\n\r\n"
+			}
+			if len(h.requests) == 1 {
+				tags["b"]++ // somebody else was there
+			}
+			return wit.Response{Status: 202, Headers: []wit.Header{{Name: "Content-Type", Value: "multipart/mixed; boundary=b"}},
+				Body: []byte(body + "--b--\r\n")}
+		}
+		h.run()
+		if diff := cmp.Diff([]string{wasWritten, c.second, wasWritten}, h.outcomes); diff != "" || h.failed != nil {
+			t.Errorf("%s: (-expected +found)\n%s%v", c.conflict, diff, h.failed)
+		}
+	}
+}
+
+func tagText(n int) string { return fmt.Sprintf(`W/"%d"`, n) }
+
+// merged is the answer of a service that holds If-Match against what it has.
+func merged(headers []wit.Header, tags map[string]int, id string) wit.Response {
+	for _, h := range headers {
+		if h.Name == "If-Match" && h.Value == tagText(tags[id]) {
+			tags[id]++
+			return wit.Response{Status: 204}
+		}
+	}
+	return wit.Response{Status: 412}
 }
 
 // Entities as Atom entries.

@@ -17,6 +17,10 @@ type arena struct {
 // leastArguments is room for a piece of a page, 64 KiB, with what else its call takes.
 const leastArguments = 72 << 10
 
+// chunkAhead is how much a chunk has, in bytes, for what is not asked for yet: beside what one large row takes, as much
+// once more would not fit into the memory of a guest.
+const chunkAhead = 4 << 20
+
 // alloc returns size bytes at a multiple of 8, at least one.
 func (a *arena) alloc(size int) []byte {
 	if a.spent {
@@ -27,7 +31,7 @@ func (a *arena) alloc(size int) []byte {
 		if len(a.chunk) > 0 {
 			a.full = append(a.full, a.chunk[:a.used])
 		}
-		a.chunk, a.used = make([]byte, max(a.least, 2*len(a.chunk), (size+7)&^7)), 0
+		a.chunk, a.used = make([]byte, max(a.least, min(2*len(a.chunk), chunkAhead), (size+7)&^7)), 0
 	}
 	b := a.chunk[a.used : a.used+size : a.used+size]
 	a.used += size
