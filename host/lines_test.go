@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -37,6 +38,46 @@ func TestLines(t *testing.T) {
 		return nil
 	})
 	if err != nil || found < 100_000 {
+		t.Errorf("looked at %d lines: %v", found, err)
+	}
+}
+
+// Lines of Markdown end within 100 columns, but for tables, blocks of code, headings, what is one word, a link say, and
+// reference pages, which are generated.
+func TestLinesOfMarkdown(t *testing.T) {
+	found := 0
+	err := filepath.WalkDir("..", func(path string, entry fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case entry.IsDir() && path != ".." && (entry.Name()[0] == '.' ||
+			slices.Contains([]string{"reference", "node_modules", "target", "dist", "data"}, entry.Name())):
+			return fs.SkipDir
+		case entry.IsDir() || filepath.Ext(path) != ".md":
+			return nil
+		}
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		code := false
+		for number, line := range strings.Split(string(text), "\n") {
+			found++
+			begins := strings.TrimLeft(line, " ")
+			if strings.HasPrefix(begins, "```") {
+				code = !code
+			}
+			if code || strings.HasPrefix(begins, "|") || strings.HasPrefix(begins, "#") ||
+				len(strings.Fields(strings.TrimLeft(begins, "-*> "))) < 2 {
+				continue
+			}
+			if columns := utf8.RuneCountInString(line); columns > 100 {
+				t.Errorf("%s:%d: expected at most 100 columns, found %d", path, number+1, columns)
+			}
+		}
+		return nil
+	})
+	if err != nil || found < 3_000 {
 		t.Errorf("looked at %d lines: %v", found, err)
 	}
 }
