@@ -44,6 +44,15 @@ func ExportName(iface, function string) string { return ImportModule(iface) + "#
 // read.
 func PostReturn(export string) string { return "cabi_post_" + export }
 
+// Tags of calls of decode that bring no text. The host makes them for a page's own body where decode has broken an
+// instance with that page.
+const (
+	// TagComplete has the rows decoded of which all text has come.
+	TagComplete = "culvert:complete"
+	// TagLeaveOut does too, and has the row that the next byte belongs to not decoded: it becomes a fault.
+	TagLeaveOut = "culvert:leave-out"
+)
+
 // Variant marks a struct as a variant of the contract.
 type Variant struct{}
 

@@ -296,3 +296,50 @@ func moving(t *testing.T, name string, switches service.Switches, settings ...st
 	})
 	return missing
 }
+
+// A row that the host says breaks the plugin is a fault with its document, and counts as one of the page: the load is
+// complete with it, in all forms of a page.
+func TestRowThatIsLeftOut(t *testing.T) {
+	for _, settings := range [][]string{
+		append(set("00", "Products"), "sap.odata#00.format=json"), append(set("00", "Products"), "sap.odata#00.format=atom"),
+		append(tracked00("Products"), "sap.odata#00.format=json"), append(tracked00("Products"), "sap.odata#00.format=atom"),
+	} {
+		s := service.New(service.Options{Rows: 20, Switches: service.Switches{Delta: "links"}})
+		l := newLoad(t, s, settings...)
+		step, err := l.p.Next(l.opened.Context, 0, nil, wit.Cause{Start: wit.Chosen}, 1_700_000_000_000)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer := l.exchange(&step.Fetch.Request)
+		body := answer.Body
+		answer.Body = nil
+		page, err := l.p.Begin(l.opened.Context, 0, step.Fetch.Position, answer)
+		if err != nil {
+			t.Fatal(err)
+		}
+		at := bytes.Index(body, []byte("Products(5)"))
+		var end wit.Portion
+		for i, c := range []struct {
+			tag   string
+			piece []byte
+		}{{wit.TagComplete, nil}, {"", body[:at]}, {wit.TagComplete, nil}, {wit.TagLeaveOut, nil}, {"", body[at:]}} {
+			if end, err = l.p.Decode(page, c.tag, 200, slices.Clone(c.piece), i == 4); err != nil {
+				t.Fatalf("%q: %v", settings, err)
+			}
+			l.take(&end)
+			if i == 4 {
+				for _, f := range end.Faults {
+					raw := string(end.Data[f.RawStart:][:f.RawSize])
+					if !strings.Contains(raw, "Products(5)") || strings.Contains(raw, "Products(6)") {
+						t.Errorf("%q: the document of the row is %q", settings, raw)
+					}
+				}
+			}
+		}
+		total := 0
+		s.Each("Products", func(string, map[string]string) { total++ })
+		if len(l.rows) != total-1 || slices.Contains(l.rows, "[5]") || len(l.faults) != 1 || end.Next == nil || end.More {
+			t.Errorf("%q: %d of %d rows, faults %+v, behind it %+v", settings, len(l.rows), total, l.faults, end.Next)
+		}
+	}
+}

@@ -377,7 +377,8 @@ func (f *feed) tokens(n *notificationEntry) (tokens []string, err error) {
 				continue
 			}
 		}
-		return nil, &wit.Fault{Kind: wit.FaultData, Message: f.what() + ": a notification of an entity whose key can't be read: " + err.Error()}
+		return nil, &wit.Fault{Kind: wit.FaultData,
+			Message: f.what() + ": a notification of an entity whose key can't be read: " + err.Error()}
 	}
 	if len(tokens) == 0 {
 		sdk.Log(wit.LevelWarn, f.what()+": a notification names no entity: the set is read anew")

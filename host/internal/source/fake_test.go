@@ -152,12 +152,17 @@ type reader struct {
 	makes bool
 
 	page *readerPage
+	// breaks counts traps, after which the instance is another one.
+	breaks int
+	// stubborn: it leaves no row out.
+	stubborn bool
 }
 
 type readerPage struct {
 	number int
 	rest   map[string][]byte
 	origin int
+	leave  bool
 }
 
 func (r *reader) OpenSource(_ context.Context, component string, settings []wit.Setting, state []byte,
@@ -276,6 +281,13 @@ func (r *reader) Decode(_ context.Context, page uint32, tag string, status uint1
 	if page != 7 || r.page == nil {
 		return p, errors.New("no such page")
 	}
+	switch tag {
+	case wit.TagLeaveOut:
+		r.page.leave = !r.stubborn
+		return p, nil
+	case wit.TagComplete:
+		return p, nil
+	}
 	b := append(r.page.rest[tag], piece...)
 	if r.statuses == nil {
 		r.statuses = map[string]uint16{}
@@ -317,6 +329,18 @@ func (r *reader) Decode(_ context.Context, page uint32, tag string, status uint1
 			r.givenUp--
 			return p, &plugin.Abandoned{Plugin: "fake", Version: r.version, Cause: errors.New("another page's")}
 		case text == "!given up":
+		case r.page.leave:
+			r.page.leave = false
+			r.page.origin++
+			start := len(into.Data)
+			into.Data = append(into.Data, text...)
+			p.Faults = append(p.Faults, wit.RowFault{Origin: uint32(r.page.origin),
+				Fault: wit.Fault{Kind: wit.FaultData}, RawStart: uint32(start), RawSize: uint32(len(text))})
+		case text == "!trap":
+			r.page = nil
+			r.breaks++
+			return p, &plugin.Trap{Plugin: "fake", Version: r.version, Function: "decode",
+				Reason: errors.New("unreachable")}
 		case text == "!stale" && r.staleOnce:
 			r.staleOnce = false
 			return p, &wit.Fault{Kind: wit.FaultStale, Message: "unknown property"}

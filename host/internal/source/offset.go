@@ -139,11 +139,18 @@ func (d *digest) row(b *record.Batch, r *wit.Row) {
 
 // digestOf is the digest of a text.
 func digestOf(text string) string {
-	h := uint64(noRows)
-	for i := range len(text) {
-		h = (h ^ uint64(text[i])) * 1099511628211
+	d := noRows
+	d.add([]byte(text))
+	return d.String()
+}
+
+// add goes on with a text.
+func (d *digest) add(text []byte) {
+	h := uint64(*d)
+	for _, c := range text {
+		h = (h ^ uint64(c)) * 1099511628211
 	}
-	return digest(h).String()
+	*d = digest(h)
 }
 
 func (d digest) String() string { return fmt.Sprintf("%016x", uint64(d)) }

@@ -52,6 +52,12 @@ type page struct {
 	followed    int
 	followedRow int64
 	pace        pace
+	// fed is how much of the page's own body the plugin has got, text the digest of that while it is searched for rows
+	// on which the plugin breaks. left is such a row that is being left out.
+	fed    int64
+	text   digest
+	search *search
+	left   *poison
 	// refused is the dead letter that is read again, nil of pages of the service.
 	refused *Refused
 }
@@ -64,7 +70,7 @@ func (f *feed) page(ctx context.Context, r Reader, fetch *wit.Fetch, tried *atte
 			return end, err
 		}
 	}
-	p := &page{feed: f, fetch: fetch, reader: r,
+	p := &page{feed: f, fetch: fetch, reader: r, search: &tried.search, text: noRows,
 		what: fetch.Request.Method + " " + transport.ShownTarget(fetch.Request.Target),
 		last: -1, keys: noRows, whole: -1, wholeKeys: noRows}
 	if f.at.inside {
@@ -164,15 +170,7 @@ func (p *page) body(ctx context.Context, tag string, status uint16, body io.Read
 			return err
 		}
 		p.feed.task.count.bytes.Add(int64(n))
-		portion, err := p.decode(ctx, tag, status, piece[:n], last)
-		if err != nil {
-			return err
-		}
-		if p.toFollow += len(portion.Follow); p.toFollow > MaxFollowed {
-			return &wit.Fault{Kind: wit.FaultData, Message: fmt.Sprintf(
-				"expected at most %d requests that are to be followed in a page, found %d", MaxFollowed, p.toFollow)}
-		}
-		if err := p.followAll(ctx, portion.Follow); err != nil {
+		if err := p.put(ctx, tag, status, piece[:n], last); err != nil {
 			return err
 		}
 		if last {
@@ -347,6 +345,10 @@ func (p *page) beyond() (bool, error) {
 func (p *page) faults(faults []wit.RowFault) error {
 	for i := range faults {
 		rf := &faults[i]
+		if p.left != nil {
+			rf.Fault.Message = "the plugin breaks on this row: " + p.left.trap.Broke()
+			p.left = nil
+		}
 		if p.skip.inside && rf.Origin <= p.skip.row {
 			continue
 		}

@@ -250,6 +250,8 @@ type attempts struct {
 	retry retryPolicy
 	count int
 	stale bool
+	// search is for rows on which the plugin breaks.
+	search search
 	// doubts counts those on which a version in doubt broke.
 	doubts int
 }
@@ -294,6 +296,12 @@ func (f *feed) overcome(ctx context.Context, a *attempts, err error) error {
 	if f.task.plugin.Again(err) {
 		f.askedAgain()
 		return f.onTrial(ctx, a, err)
+	}
+	if broke := new(trapped); errors.As(err, &broke) && a.search.narrow(broke) {
+		f.askedAgain()
+		f.log.Warn("the plugin broke: the page is asked for again, to find the row", "try", a.search.tries, "found", len(a.search.rows),
+			"from_byte", broke.from, "to_byte", broke.to, "error", broke)
+		return context.Cause(ctx)
 	}
 	var fault *wit.Fault
 	var final *finalError

@@ -77,8 +77,8 @@ type replaying struct {
 // send hands letters on as one page.
 func (r *replaying) send(ctx context.Context, f *feed, letters []Refused, behind []wit.Field) error {
 	for i := range letters {
-		p := &page{feed: f, fetch: &wit.Fetch{}, what: letters[i].Page, refused: &letters[i], last: -1, keys: noRows,
-			whole: -1, wholeKeys: noRows, passed: i > 0}
+		p := &page{feed: f, fetch: &wit.Fetch{}, what: letters[i].Page, refused: &letters[i], search: &search{},
+			last: -1, keys: noRows, whole: -1, wholeKeys: noRows, passed: i > 0}
 		err := r.fill(ctx, p)
 		if err == nil && i == len(letters)-1 {
 			if err = p.room(ctx); err == nil {

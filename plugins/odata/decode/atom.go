@@ -226,7 +226,7 @@ func (d *Atom) child(i int, out *Output) *syntax {
 		d.s.pos, d.state = t.end, atomEnd
 		return nil
 	}
-	if d.fast != nil {
+	if d.fast != nil && !d.s.eager && !d.s.leave {
 		if next, ok := d.fast.rows(i, out); ok {
 			d.s.pos = next
 			return nil
@@ -263,8 +263,9 @@ func (d *Atom) element(i int, out *Output) *syntax {
 	d.s.inRow = false
 	switch {
 	case entry:
+		left := d.s.leave
 		d.row(b[i:end], at, out)
-		if d.fast != nil && d.state == atomFeed {
+		if d.fast != nil && d.state == atomFeed && !left {
 			d.fast.learn(b[i:end], &scopes{d.scopes.all[:d.rows]}, d.outer)
 		}
 	case deleted:
@@ -319,6 +320,9 @@ func (d *Atom) link(b []byte, t xmlTag, scope int) {
 // deleted takes a tombstone.
 func (d *Atom) deleted(element []byte, t xmlTag, at int64, out *Output) {
 	if d.s.collect {
+		return
+	}
+	if d.s.leaveOut(at, out, func(dst []byte) []byte { return d.scopes.appendSelfContained(dst, element, d.outer) }) {
 		return
 	}
 	origin := d.s.page.Rows

@@ -21,6 +21,9 @@ func (d *Atom) row(text []byte, at int64, out *Output) {
 func (d *Atom) bare(text []byte, at int64, out *Output) { d.decode(text, at, out, false) }
 
 func (d *Atom) decode(text []byte, at int64, out *Output, entry bool) {
+	if d.s.leaveOut(at, out, func(dst []byte) []byte { return d.scopes.appendSelfContained(dst, text, d.outer) }) {
+		return
+	}
 	r := atomReader{d: d, row: text}
 	start := len(out.Data)
 	m := r.decode(out, entry)

@@ -88,7 +88,7 @@ func (d *JSON) step(out *Output) *syntax {
 		}
 		return nil
 	case jsonRow:
-		if d.fast != nil && b[i] == '{' {
+		if d.fast != nil && b[i] == '{' && !d.s.eager && !d.s.leave {
 			if next, closed, ok := d.fast.rows(i, out); ok {
 				if d.s.pos = next; closed {
 					d.leave()

@@ -4,6 +4,9 @@ import "bytes"
 
 // row decodes a row, given as its text, and adds what becomes of it to the output. at is where it starts in the page.
 func (d *JSON) row(text []byte, at int64, out *Output) {
+	if d.s.leaveOut(at, out, func(dst []byte) []byte { return appendJSONDocument(dst, text) }) {
+		return
+	}
 	if d.s.collect {
 		if len(d.s.collected) > 0 {
 			d.s.collected = append(d.s.collected, ',')

@@ -4,6 +4,7 @@ import (
 	"strconv"
 
 	"github.com/culvert-project/culvert/plugins/odata/decode/fast"
+	"github.com/culvert-project/culvert/wit"
 )
 
 // stream holds what a page's pieces have left unread, and drives a format over it. A step that runs out of text is
@@ -23,6 +24,8 @@ type stream struct {
 	failed bool
 	// tries counts steps, for tests
 	tries int
+	// eager: rows are decoded that the fast path would wait with; leave: the next row is left out.
+	eager, leave bool
 	// inRow tells whether a row is being read, for messages.
 	inRow bool
 
@@ -60,7 +63,7 @@ func newStream(l *RowLayout, limits Limits) stream {
 // reset readies for another page.
 func (s *stream) reset() {
 	s.buf, s.pos, s.base, s.need = s.buf[:0], 0, 0, 0
-	s.ended, s.failed, s.inRow = false, false, false
+	s.ended, s.failed, s.inRow, s.leave = false, false, false, false
 	s.page = Page{Count: -1}
 	s.follow.waiting = false
 	s.collected = s.collected[:0]
@@ -83,6 +86,12 @@ func (s *stream) take(f format, tag string, piece []byte, last bool, out *Output
 	if s.failed {
 		return s.misuse("no piece after an error", "one")
 	}
+	if tag == wit.TagComplete || tag == wit.TagLeaveOut {
+		s.need, s.eager = 0, true
+		err := s.run(f, out)
+		s.eager, s.leave = false, s.leave || tag == wit.TagLeaveOut
+		return err
+	}
 	if tag != "" {
 		return s.nestedPiece(f, tag, piece, last, out)
 	}
@@ -92,6 +101,17 @@ func (s *stream) take(f format, tag string, piece []byte, last bool, out *Output
 	s.append(piece)
 	s.ended = last
 	return s.run(f, out)
+}
+
+// leaveOut tells whether the row that was found is to be left out, and makes a fault of it.
+func (s *stream) leaveOut(at int64, out *Output, raw func(dst []byte) []byte) bool {
+	if !s.leave || s.collect {
+		return false
+	}
+	s.leave = false
+	out.addFault(s.page.Rows, &misfit{expected: "a row that can be decoded", found: "one that breaks the plugin"}, at, raw)
+	s.page.Rows++
+	return true
 }
 
 func (s *stream) misuse(expected, found string) *PageError {

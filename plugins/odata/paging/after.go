@@ -342,6 +342,8 @@ func (pg *Page) otherwise(next *Position) (*Position, error) {
 		// As many as were asked for: that the service has no more is chance, if it is so.
 		return nil, pg.short(next, "as many as were asked for, and it doesn't heed what asks for those behind them, or refuses it; paging = auto leaves the cutting of pages to the service")
 	}
+	sdk.Log(wit.LevelWarn, pg.What()+": the service gives no count and no next link, and refuses or doesn't heed what asks for rows behind these: the "+
+		strconv.Itoa(next.seen)+" that came are taken for all")
 	return pg.done(next), nil
 }
 

@@ -1,0 +1,167 @@
+package source
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/culvert-project/culvert/host/plugin"
+	"github.com/culvert-project/culvert/wit"
+)
+
+const (
+	// maxPoison is how many rows of a page may break the plugin and be left out; more are the plugin's fault.
+	maxPoison = 20
+	// maxSearches is how many times a page is asked for to find them: mostly three times for each.
+	maxSearches = 6 * maxPoison
+	// searchSteps is into how many parts a piece is cut in which the plugin broke.
+	searchSteps = 256
+)
+
+// search looks for rows of a page on which decode traps (P32). Each time the page is asked for again it is fed in
+// smaller pieces there, in the end byte by byte; then the row of that byte is left out.
+type search struct {
+	tries int
+	// from and to bound where the plugin broke, as bytes of the page's own body, step is how it is cut there.
+	from, to, step int64
+	// rows are those that were found.
+	rows []poison
+}
+
+// poison is a row on which decode traps.
+type poison struct {
+	// at is the byte of the body with which it did, before the digest of all bytes before.
+	at     int64
+	before digest
+	trap   *plugin.Trap
+}
+
+// trapped is a trap of decode in a page's own body.
+type trapped struct {
+	trap     *plugin.Trap
+	from, to int64
+	before   digest
+}
+
+func (t *trapped) Error() string { return t.trap.Error() }
+func (t *trapped) Unwrap() error { return t.trap }
+
+// narrow says how the page is to be fed next time; false: the row cannot be found.
+func (s *search) narrow(t *trapped) bool {
+	size := t.to - t.from
+	if s.tries++; s.tries > maxSearches {
+		return false
+	}
+	switch n := len(s.rows); {
+	case size == 0 && t.from > 0: // it came with what had been complete before
+		s.from, s.to = max(0, t.from-max(pieceSize, 4*(s.to-s.from))), t.from
+		s.step = max(1, (s.to-s.from)/searchSteps)
+	case size == 1 && t.from >= s.from && t.to <= s.to:
+		if n == maxPoison || n > 0 && s.rows[n-1].at >= t.from {
+			return false // leaving it out did not help
+		}
+		s.rows = append(s.rows, poison{t.from, t.before, t.trap})
+		s.from, s.to, s.step = 0, 0, 0
+	case size > 0:
+		s.from, s.to, s.step = t.from, t.to, max(1, size/searchSteps)
+	default:
+		return false
+	}
+	return true
+}
+
+// next is where the piece that begins at a byte of the body is to end, at most.
+func (s *search) next(at, end int64) int64 {
+	switch {
+	case at < s.from:
+		end = min(end, s.from)
+	case at < s.to:
+		end = min(end, s.to, at+s.step)
+	}
+	for _, row := range s.rows {
+		if at < row.at {
+			end = min(end, row.at)
+		}
+	}
+	return end
+}
+
+// put hands a piece of a body to the plugin, and follows what it asks for.
+func (p *page) put(ctx context.Context, tag string, status uint16, piece []byte, last bool) error {
+	s := p.search
+	if tag != "" || s.tries == 0 {
+		return p.putPart(ctx, tag, status, piece, last)
+	}
+	for {
+		if err := p.leaveOut(ctx, status); err != nil {
+			return err
+		}
+		within := s.from < s.to && p.fed >= s.from && p.fed < s.to
+		if within && p.fed == s.from {
+			if err := p.putPart(ctx, wit.TagComplete, status, nil, false); err != nil {
+				return err
+			}
+		}
+		from, before := p.fed, p.text
+		n := s.next(from, from+int64(len(piece))) - from
+		ends := n == int64(len(piece))
+		err := p.putPart(ctx, tag, status, piece[:n], last && ends)
+		if err == nil && within && !(last && ends) {
+			if err = p.putPart(ctx, wit.TagComplete, status, nil, false); err != nil {
+				if t := new(trapped); errors.As(err, &t) {
+					t.from, t.before = from, before
+				}
+			}
+		}
+		if err != nil || ends {
+			return err
+		}
+		piece = piece[n:]
+	}
+}
+
+// putPart is one call of the plugin. It knows where in the page it breaks.
+func (p *page) putPart(ctx context.Context, tag string, status uint16, piece []byte, last bool) error {
+	own := tag == "" || tag == wit.TagComplete || tag == wit.TagLeaveOut
+	portion, err := p.decode(ctx, tag, status, piece, last)
+	if t := new(plugin.Trap); own && errors.As(err, &t) && t.Limit == "" {
+		return &trapped{t, p.fed, p.fed + int64(len(piece)), p.text}
+	}
+	if err != nil {
+		return err
+	}
+	if own {
+		p.fed += int64(len(piece))
+		if p.search.tries > 0 {
+			p.text.add(piece)
+		}
+	}
+	if p.toFollow += len(portion.Follow); p.toFollow > MaxFollowed {
+		return &wit.Fault{Kind: wit.FaultData, Message: fmt.Sprintf(
+			"expected at most %d requests that are to be followed in a page, found %d", MaxFollowed, p.toFollow)}
+	}
+	return p.followAll(ctx, portion.Follow)
+}
+
+// leaveOut has the row left out that was found to begin or go on with the next byte, unless the page is another one by
+// now.
+func (p *page) leaveOut(ctx context.Context, status uint16) error {
+	s := p.search
+	for i := range s.rows {
+		row := &s.rows[i]
+		if row.at != p.fed {
+			continue
+		}
+		if row.before != p.text {
+			p.feed.log.Info("the page in which the plugin broke answers differently now", "page", p.what)
+			*s = search{tries: s.tries}
+			return nil
+		}
+		if err := p.putPart(ctx, wit.TagLeaveOut, status, nil, false); err != nil {
+			return err
+		}
+		p.left = row
+		return nil
+	}
+	return nil
+}

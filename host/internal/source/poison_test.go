@@ -1,0 +1,124 @@
+package source
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/culvert-project/culvert/host/convert"
+	"github.com/culvert-project/culvert/host/internal/task"
+)
+
+// poisoned is a page of several pieces with rows on which the plugin breaks, and the records that the others become.
+func poisoned(at ...int) (lines, records []string) {
+	for i := range 12_000 {
+		if slices.Contains(at, i) {
+			lines = append(lines, "!trap")
+			continue
+		}
+		lines = append(lines, fmt.Sprintf("k%d=%020d", i, i))
+		records = append(records, "topic0/"+lines[i])
+	}
+	return lines, records
+}
+
+// A row on which the plugin breaks is found, and left out where that is tolerated, with its document as a dead letter;
+// the others are delivered (P32).
+func TestRowsThatBreakThePlugin(t *testing.T) {
+	for _, exact := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			lines, records := poisoned(0, 5000, 5001, 11_999)
+			r := &reader{exact: exact}
+			w := newWorld(r, lines, rows("next", 3))
+			records = append(records, topic(rows("next", 3))...)
+			w.o.Tolerance = task.Tolerance{TolerateAll: true}
+			var letters []string
+			w.o.DeadLetters = &DeadLetters{Topic: "dead", Headers: func(l Letter) []kgo.RecordHeader {
+				letters = append(letters, fmt.Sprintf("%s %d %s", l.Stage, l.Row, l.Err))
+				return nil
+			}, NewConverters: func() (convert.Converter, convert.Converter, error) { return asIs{}, asIs{}, nil }}
+			w.ok(t)
+			var dead, came []string
+			for _, record := range w.broker.records() {
+				if strings.HasPrefix(record, "dead/") {
+					dead = append(dead, record)
+				} else {
+					came = append(came, record)
+				}
+			}
+			if !exact { // the page came several times
+				slices.Sort(came)
+				came = slices.Compact(came)
+				slices.Sort(records)
+			}
+			slices.Sort(letters) // one that no row stands behind may come again
+			letters = slices.Compact(letters)
+			if diff := cmp.Diff(records, came); diff != "" {
+				t.Errorf("exact %t: %s", exact, diff)
+			}
+			if !slices.Contains(dead, "dead/=!trap") || r.breaks != 12 {
+				t.Errorf("exact %t: dead letters %q, the plugin broke %d times", exact, dead, r.breaks)
+			}
+			var want []string
+			for _, row := range []int{0, 11_999, 5000, 5001} { // as texts are sorted
+				want = append(want, fmt.Sprintf("decode %d the plugin breaks on this row: unreachable", row))
+			}
+			if diff := cmp.Diff(want, letters); diff != "" {
+				t.Errorf("exact %t: %s", exact, diff)
+			}
+		})
+	}
+}
+
+// Where no row may be left out the task fails and names the row, and what came before it is delivered.
+func TestRowThatBreaksThePluginIsNamed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		lines, records := poisoned(9000)
+		w := newWorld(&reader{exact: true}, lines)
+		_, err := w.run(t)
+		if want := "row 9000: the plugin breaks on this row: unreachable"; err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("expected %q, found %v", want, err)
+		}
+		if diff := cmp.Diff(records[:9000], w.broker.records()); diff != "" {
+			t.Error(diff)
+		}
+	})
+}
+
+// A plugin that breaks on everything, and a page that is another one each time, end the task.
+func TestPagesThatBreakThePlugin(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func(w *world)
+		most   int
+	}{
+		"on every row": {func(w *world) { w.service.pages[0] = slices.Repeat([]string{"!trap"}, 100) }, maxSearches + 1},
+		"always":       {func(w *world) { w.service.pages[0] = []string{"a=1", "!trap"} }, 10},
+		"other pages": {func(w *world) {
+			n := 0
+			w.service.answer = func(_ int, body string) (uint16, string, bool) {
+				n++
+				return 200, strings.Repeat(fmt.Sprintf("x%d=1\n", n), 100) + "!trap\n" + body, false
+			}
+		}, maxSearches + 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := &reader{stubborn: name == "always"}
+				w := newWorld(r, rows("a", 3))
+				w.o.Tolerance = task.Tolerance{TolerateAll: true}
+				c.change(w)
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				if err := NewTask(w.o).Run(ctx); err == nil || !strings.Contains(err.Error(), "unreachable") || r.breaks > c.most {
+					t.Errorf("the plugin broke %d times: %v", r.breaks, err)
+				}
+			})
+		})
+	}
+}

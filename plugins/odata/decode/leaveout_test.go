@@ -1,0 +1,78 @@
+package decode
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/wit"
+)
+
+// The row that a byte belongs to is left out when the host says so before that byte: it becomes a fault with its
+// document, and the others come as they do without that. Rows of which all text came are decoded before.
+func TestRowIsLeftOut(t *testing.T) {
+	l := parseLayout(t, "ID Edm.Int32 key\nName Edm.String?")
+	json := func(i int) string { return fmt.Sprintf(`{"ID":%d,"Name":"n%d"}`, i, i) }
+	entry := func(i int) string {
+		return fmt.Sprintf(`<entry><content type="application/xml"><m:properties><d:ID m:type="Edm.Int32">%d</d:ID>`+
+			`<d:Name>n%d</d:Name></m:properties></content></entry>`, i, i)
+	}
+	const rows = 12
+	for name, c := range map[string]struct {
+		head, between, tail string
+		row                 func(int) string
+	}{
+		"json": {`{"d":{"results":[`, ",", `],"__next":"n"}}`, json},
+		"atom": {`<feed xmlns="http://www.w3.org/2005/Atom" xmlns:d="http://schemas.microsoft.com/ado/2007/08/dataservices" ` +
+			`xmlns:m="http://schemas.microsoft.com/ado/2007/08/dataservices/metadata">`, "\n", `<link rel="next" href="n"/></feed>`, entry},
+	} {
+		doc, starts := c.head, []int{}
+		for i := range rows {
+			if i > 0 {
+				doc += c.between
+			}
+			starts = append(starts, len(doc))
+			doc += c.row(i)
+		}
+		doc += c.tail
+		whole, err := decodePieces(newDecoder(l, []byte(doc)), []byte(doc), cuts{size: len(doc) + 1}, nil)
+		if err != nil || len(whole.Rows) != rows {
+			t.Fatal(name, err)
+		}
+		for _, poison := range []int{0, 5, rows - 1} {
+			for at := starts[poison] + 1; at < starts[poison]+len(c.row(poison)); at++ {
+				d, out := newDecoder(l, []byte(doc)), &Output{}
+				steps := []struct{ tag, piece string }{{"", doc[:at]}, {wit.TagComplete, ""}, {wit.TagLeaveOut, ""},
+					{"", doc[at:]}}
+				for i, s := range steps {
+					if err := d.Feed(s.tag, []byte(s.piece), i == len(steps)-1, out); err != nil {
+						t.Fatalf("%s: row %d left out at byte %d: %v", name, poison, at, err)
+					}
+					if n := len(out.Rows); i > 0 && i < len(steps)-1 && n != poison {
+						t.Fatalf("%s: expected %d rows before byte %d, found %d", name, poison, at, n)
+					}
+				}
+				if len(out.Rows) != rows-1 || len(out.Faults) != 1 || out.Faults[0].Origin != uint32(poison) ||
+					!out.Page.Done || out.Page.Next.Href != "n" || out.Page.Rows != rows {
+					t.Fatalf("%s: row %d left out at byte %d: %d rows, faults %+v, page %+v", name, poison, at, len(out.Rows), out.Faults, out.Page)
+				}
+				for i, r := range out.Rows {
+					if i >= poison {
+						i++
+					}
+					w := whole.Rows[i]
+					found, want := out.Data[r.Value.Start:][:r.Value.Size], whole.Data[w.Value.Start:][:w.Value.Size]
+					if r.Origin != uint32(i) || !bytes.Equal(found, want) {
+						t.Fatalf("%s: row %d left out at byte %d: row %d is another one", name, poison, at, i)
+					}
+				}
+				raw := string(out.Data[out.Faults[0].RawStart:][:out.Faults[0].RawSize])
+				again, err := decodePieces(newDecoder(l, []byte(raw)), []byte(raw), cuts{size: len(raw) + 1}, nil)
+				if err != nil || len(again.Rows) != 1 || !strings.Contains(raw, fmt.Sprintf("n%d", poison)) {
+					t.Fatalf("%s: the document of the row left out: %q, %v", name, raw, err)
+				}
+			}
+		}
+	}
+}
