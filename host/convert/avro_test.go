@@ -94,7 +94,7 @@ func TestWritesWhatAvroDataWrites(t *testing.T) {
 		t.Fatalf("expected 100 cases and more, found %d", len(cases))
 	}
 	for _, g := range cases {
-		got := avroOf(t, g[0])
+		got := avroOf(t, "", g[0])
 		if !sameJSON(g[1], got[0]) || g[2] != got[1] || !sameJSON(g[3], got[2]) {
 			t.Errorf("document %s\nAvroData %s\nours     %s", g[0], strings.Join(g[1:], "\n         "),
 				strings.Join(got, "\n         "))
@@ -292,7 +292,7 @@ func TestNamesOfAvro(t *testing.T) {
 	}
 	// Two types of one name.
 	const twice = `{"schema":{"type":"struct","fields":[{"type":"struct","name":"N","field":"a","fields":[{"type":"int32","field":"x"}]},{"type":"struct","name":"N","field":"b","fields":[{"type":"string","field":"y"}]},{"type":"struct","name":"N","optional":true,"field":"c","fields":[{"type":"int32","field":"x"}]}]},"payload":{"a":{"x":1},"b":{"y":"q"},"c":{"x":2}}}`
-	if got := avroOf(t, twice); !sameJSON(got[2], strings.ReplaceAll(twice, `"type":"int32"`, `"type":"int32"`)) &&
+	if got := avroOf(t, "", twice); !sameJSON(got[2], strings.ReplaceAll(twice, `"type":"int32"`, `"type":"int32"`)) &&
 		!strings.Contains(got[0], `"name":"N_2"`) {
 		t.Errorf("expected both types, found %q", got)
 	}
@@ -379,7 +379,7 @@ func withoutItems(v any) any {
 }
 
 // avroOf is the Avro schema, the bytes and the document that comes back, or what was refused.
-func avroOf(t *testing.T, document string) []string {
+func avroOf(t *testing.T, options, document string) []string {
 	t.Helper()
 	b := &record.Batch{Registry: record.NewRegistry()}
 	reader := newConverter(t, ClassJSON, b.Registry, "replace.null.with.default", "false")
@@ -387,8 +387,12 @@ func avroOf(t *testing.T, document string) []string {
 	if err != nil {
 		return []string{"!" + err.Error(), "", ""}
 	}
-	a, err := New(ClassAvro, map[string]string{"schema.registry.url": fakeRegistry(t)}, Use{Schemas: b.Registry,
-		Registry: openRegistry})
+	settings := map[string]string{"schema.registry.url": fakeRegistry(t)}
+	for _, pair := range strings.Fields(options) {
+		name, value, _ := strings.Cut(pair, "=")
+		settings[name] = value
+	}
+	a, err := New(ClassAvro, settings, Use{Schemas: b.Registry, Registry: openRegistry})
 	if err != nil {
 		t.Fatal(err)
 	}

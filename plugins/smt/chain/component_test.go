@@ -186,6 +186,7 @@ func TestPrepareRefuses(t *testing.T) {
 		`No value specified for static field: a`:                                                       {Component: ClassInsertValue, Settings: pairs("static.field", "a")},
 		`expected a predicate of this plugin as the condition, found "Filter"`:                         {Component: ClassFilter, Condition: &wit.Condition{Component: "Filter"}},
 		`pattern: stage 0, Filter: Missing required configuration "pattern"`:                           {Component: "Filter", Condition: &wit.Condition{Component: "TopicNameMatches"}},
+		`regex: stage 0, RegexRouter: Invalid value ( for`:                                             {Component: "RegexRouter", Settings: pairs("regex", "(")},
 		`regex: stage 0, RegexRouter: Invalid value a&&[ for configuration regex: Invalid regex: Uncl`: {Component: "RegexRouter", Settings: pairs("regex", "a&&[", "replacement", "")},
 	} {
 		_, err := New().Prepare([]wit.Stage{s})

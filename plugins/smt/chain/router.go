@@ -47,12 +47,12 @@ func newRouter(s settings) (operation, *wit.Fault) {
 	if err != nil {
 		return nil, err
 	}
-	replacement, err := s.needed("replacement")
-	if err != nil {
-		return nil, err
-	}
 	o := &router{}
 	if o.pattern, err = compile("regex", text); err != nil {
+		return nil, err
+	}
+	replacement, err := s.needed("replacement")
+	if err != nil {
 		return nil, err
 	}
 	o.parse(replacement)
