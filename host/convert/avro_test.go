@@ -472,3 +472,40 @@ func TestSchemaInAHeader(t *testing.T) {
 		}
 	}
 }
+
+// Options that the fork of AvroData which ours is compared to does not have: what Confluent's does of them.
+func TestOptionsOfAvro(t *testing.T) {
+	const keys = `{"schema":{"type":"map","keys":{"type":"string","optional":true},"values":{"type":"int32",` +
+		`"optional":false},"optional":false},"payload":{"a":1}}`
+	const null = `{"schema":{"type":"struct","fields":[{"type":"int32","optional":true,"default":7,"field":"a"}],` +
+		`"optional":false},"payload":{"a":null}}`
+	for _, x := range []struct{ options, document, schema, bytes, again string }{
+		{"", keys, `{"type":"array","items":{"type":"record","name":"MapEntry",`, "02" + "020261" + "02" + "00", keys},
+		{"allow.optional.map.keys=true", keys, `{"type":"map","values":"int"`, "02" + "0261" + "02" + "00",
+			strings.Replace(keys, `"string","optional":true`, `"string","optional":false`, 1)},
+		{"", null, `{"type":"record",`, "000e", strings.Replace(null, `{"a":null}`, `{"a":7}`, 1)},
+		{"ignore.default.for.nullables=true", null, `{"type":"record",`, "02", null},
+	} {
+		got := avroOf(t, x.options, x.document)
+		if !strings.HasPrefix(got[0], x.schema) || got[1] != x.bytes || got[2] != x.again {
+			t.Errorf("%s %s\nexpected %s… %s %s\nfound    %s %s %s", x.options, x.document, x.schema, x.bytes, x.again,
+				got[0], got[1], got[2])
+		}
+	}
+	const union = `{"type":"record","name":"R","fields":[{"name":"u","type":["string"]}]}`
+	for options, want := range map[string]string{
+		"true": `{"type":"string","optional":false,"field":"u"}`,
+		"false": `{"type":"struct","fields":[{"type":"string","optional":true,"field":"string"}],"optional":false,` +
+			`"name":"io.confluent.connect.avro.Union","field":"u"}`,
+	} {
+		c, json, b := avroPair(t, fakeRegistry(t, union), "flatten.singleton.unions", options)
+		d, err := c.Decode(t.Context(), "copied", []byte("\x00\x00\x00\x00\x01"+"\x00\x02x"), b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, _, err := json.Encode(t.Context(), nil, math.MaxInt32, "t", b, d); err != nil ||
+			!strings.Contains(string(got), `"fields":[`+want+`]`) {
+			t.Errorf("flatten.singleton.unions=%s: expected %s, found %s, %v", options, want, got, err)
+		}
+	}
+}
