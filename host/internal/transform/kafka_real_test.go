@@ -316,6 +316,9 @@ func (g chance) stage(first bool) string {
 				s["renames"] = s["renames"].(string) + "," + g.name() + ":n4"
 			}
 		}
+		if g.in(12) {
+			s[g.of("exclude", "include")] = g.of("id,", ",", "id,id", "id,,name", " ,id")
+		}
 	case 6:
 		put("TimestampRouter")
 		if g.in(2) {
@@ -349,7 +352,7 @@ func (g chance) stage(first bool) string {
 			s["schema.name"] = g.of("A", "b.C", "", "org.apache.kafka.connect.data.Date")
 		}
 		if g.in(2) {
-			s["schema.version"] = g.of("1", "-7", " 3 ", "x", "2147483648")
+			s["schema.version"] = g.of("1", "-7", " 3 ", "x", "2147483648", "٣", "+１２")
 		}
 		if s["schema.name"] == "org.apache.kafka.connect.data.Date" {
 			s["schema.name"] = "D" // see differences.tsv: a logical name on another type
@@ -361,7 +364,7 @@ func (g chance) stage(first bool) string {
 		}
 	case 15:
 		put("InsertHeader", "header", g.header(), "value.literal", g.of("", "null", "text", "-7", "1.5", "[1, 300]",
-			`{"a": 1}`, "2024-02-29", "true", "[a]", `{"a": null}`, "12:00:00.000Z", `"q"`, "70000", "-0.0", "1e400"))
+			`{"a": 1}`, "2024-02-29", "true", "[a]", `{"a": null}`, "12:00:00.000Z", "24:00:00.000Z", `"q"`, "70000", "-0.0", "1e400"))
 		if g.in(3) {
 			s = map[string]any{"type": kafka + "DropHeaders", "headers": g.header() + "," + g.header()}
 		}
@@ -397,7 +400,9 @@ func (g chance) stage(first bool) string {
 		}
 	}
 	if replacesNulls && g.in(4) {
-		s["replace.null.with.default"] = g.of("false", "FALSE", "true", " false ")
+		if s["replace.null.with.default"] = g.of("false", "FALSE", "true", " false "); g.in(15) {
+			s["replace.null.with.default"] = g.of("1", "0", "", "yes")
+		}
 	}
 	if s["predicate"] == nil && g.in(5) {
 		s["predicate"], s["negate"] = g.predicate(), g.in(2)
