@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"math/rand/v2"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -111,7 +112,8 @@ func TestLearnsFromAnswers(t *testing.T) {
 		settings, switches []string
 		first, second      int
 	}{
-		"changesets of one":   {nil, []string{"changesets=one"}, 2, 1},
+		"changesets of one":   {[]string{"sap.odata.operation.mode=merge"}, []string{"changesets=one"}, 2, 1},
+		"inserts":             {nil, []string{"changesets=one"}, 1, 1},
 		"smaller bodies":      {nil, []string{"batch-limit=6000"}, 0, 0},
 		"no batch":            {nil, []string{"no-batch=true"}, 21, 20},
 		"batches refused":     {nil, []string{"match=$batch", "status=400", "status-count=100000", "status-body=html"}, 33, 20},
@@ -119,7 +121,17 @@ func TestLearnsFromAnswers(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := service.New(service.Options{})
-			w := open(t, s, append([]string{"sap.odata#00.service=/V2/Northwind/Northwind.svc", "sap.odata#00.entityset=ProductCopies", "sap.odata#00.topic=ProductCopies", oneLane}, c.settings...)...)
+			address := []string{"sap.odata#00.service=/V2/Northwind/Northwind.svc", "sap.odata#00.entityset=ProductCopies",
+				"sap.odata#00.topic=ProductCopies", oneLane}
+			if slices.Contains(c.settings, "sap.odata.operation.mode=merge") { // of what is there
+				h := open(t, s, address...).host("ProductCopies")
+				for i := range 300 {
+					h.add(wit.Datum{}, h.dynamic(product(100+i, "old")))
+				}
+				h.run()
+				h.all(wasWritten)
+			}
+			w := open(t, s, append(address, c.settings...)...)
 			set1(t, s, c.switches...)
 			requests := func(from int) *hosting {
 				h := w.host("ProductCopies")
@@ -140,6 +152,85 @@ func TestLearnsFromAnswers(t *testing.T) {
 				t.Error("a body that is too large was sent in spite of the answers before")
 			}
 		})
+	}
+}
+
+// Some services store a part of a changeset that fails. Inserts share one only where the settings say so, and those
+// whose double nothing would notice are looked for before they are sent again.
+func TestChangesetsInPart(t *testing.T) {
+	plain := strings.ReplaceAll(shop, spaceSAP, "http://h/other")
+	of := func(metadata string, settings ...string) *hosting {
+		service := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(metadata)) })
+		return open(t, service, append(append(set("00", "Orders"), oneLane), settings...)...).host("Orders")
+	}
+	const mixed = "multipart/mixed; boundary=b"
+	part := func(line, body string) string {
+		return "--b\r\nContent-Type: application/http\r\n\r\nHTTP/1.1 " + line + "\r\nContent-Type: application/json\r\n\r\n" + body + "\r\n"
+	}
+	changesetsOf := func(q *wit.Request) int { return strings.Count(string(q.Body), "Content-Type: multipart/mixed") }
+
+	for mode, want := range map[string]int{"insert": 3, "merge": 1} {
+		h := of(plain, "sap.odata.operation.mode="+mode)
+		for i := range 3 {
+			h.value("ID", fmt.Sprint(i), "Note", "n")
+		}
+		answered := 0
+		h.answer = func(q *wit.Request) wit.Response {
+			if found := changesetsOf(q); answered == 0 && found != want {
+				t.Errorf("%s: expected %d changesets, found %d:\n%s", mode, want, found, q.Body)
+			}
+			answered++
+			return wit.Response{Status: 401}
+		}
+		h.run()
+	}
+
+	// The first one is stored, the second one refused, and one error answers for all.
+	h := of(shop, "sap.odata.changesets=all", "sap.odata.insert.uncertain=check", "sap.odata.check.filter=Note")
+	for _, note := range []string{"a", "b", "c"} {
+		h.value("Note", note)
+	}
+	refusal := denial("X/1", "no such plant")
+	var stored []string
+	sent := 0
+	h.answer = func(q *wit.Request) wit.Response {
+		if q.Method == "GET" {
+			found := []string{}
+			for _, note := range stored {
+				if strings.Contains(q.Target, "'"+note+"'") {
+					found = append(found, `{"ID":"7","Note":"`+note+`"}`)
+				}
+			}
+			return wit.Response{Status: 200, Body: []byte(`{"d":[` + strings.Join(found, ",") + `]}`)}
+		}
+		answer := ""
+		for _, note := range []string{"a", "b", "c"} {
+			switch {
+			case !strings.Contains(string(q.Body), `"Note":"`+note+`"`):
+			case note == "b":
+				answer += part("400 Bad Request", refusal)
+			default:
+				stored = append(stored, note)
+				answer += part("201 Created", "")
+			}
+		}
+		if sent++; sent == 1 {
+			stored, answer = stored[:1], part("400 Bad Request", refusal)
+		}
+		if !strings.HasSuffix(q.Target, "/$batch") {
+			if strings.Contains(string(q.Body), `"b"`) {
+				return wit.Response{Status: 400, Body: []byte(refusal)}
+			}
+			return wit.Response{Status: 201}
+		}
+		return wit.Response{Status: 202, Headers: []wit.Header{{Name: "Content-Type", Value: mixed}}, Body: []byte(answer + "--b--\r\n")}
+	}
+	h.run()
+	if diff := cmp.Diff([]string{wasWritten, "data", wasWritten}, h.outcomes); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff([]string{"a", "c"}, stored); diff != "" {
+		t.Errorf("stored: %s", diff)
 	}
 }
 

@@ -83,6 +83,7 @@ func (s *state) settleCheck(a *asked, response *wit.Response) (wit.Verdict, erro
 			return unknown("none of the entities found is the record's, by their " + field +
 				": somebody else may have made them, or changed it since, or the service takes no notice of $filter"), nil
 		}
+		a.hint.alone = true // it may have stood in a changeset that failed
 	}
 	return anew(a.hint.to(stepInsert)), nil
 }

@@ -61,6 +61,10 @@ func (q *request) alone() bool {
 	return q.hint.single || q.operation == confirm || q.operation >= look
 }
 
+// inserts tells whether a request makes an entity. It shares a changeset only where the settings want it: of a service
+// that stores a part of one that fails, it would be made twice.
+func (q *request) inserts() bool { return q.operation == insert || q.operation == upsertInsert }
+
 // size is about what a request adds to a batch, in bytes.
 func (q *request) size() int {
 	n := len(q.body) + len(q.path) + 400
@@ -229,6 +233,7 @@ func (s *state) together(g *group) wit.Delivery {
 	d := wit.Delivery{}
 	to := g.requests[0].to
 	all := s.allTogether || !s.oneByOne && !to.sap && !s.learned[g.at].one
+	shares := func(q *request) bool { return all && !q.apart() && (s.allTogether || !q.inserts()) }
 	service := to.service + "/"
 	parts := make([]batch.Part, 0, len(g.requests))
 	layout := make([]int, 0, len(g.requests)) // how many operations each part has
@@ -249,7 +254,7 @@ func (s *state) together(g *group) wit.Delivery {
 				all = append(all, within(u.path, u.body))
 			}
 			parts, layout = append(parts, batch.Part{Changeset: true, Operations: all}), append(layout, len(all))
-		case i > 0 && all && !q.apart() && !g.requests[i-1].apart():
+		case i > 0 && shares(q) && shares(g.requests[i-1]):
 			parts[last].Operations = append(parts[last].Operations, own[i])
 			layout[last]++
 		default:

@@ -158,7 +158,7 @@ func declareBatches(t *setting.Table) {
 		setting.Spec(maxBatchSize, wit.KindInt, wit.Medium, setting.Is("500"), "Most operations in a $batch request. What is gathered ("+"sap.odata.flush.trigger.size"+") is spread over as many requests as may be under way.",
 			setting.AtLeast(1), setting.AtMost(10_000), group, setting.Display("Operations in a batch")),
 		setting.Spec(changesets, wit.KindText, wit.Low, setting.Is("auto"), "Operations of a batch of which all or none are done: one makes each of them a changeset, all puts all of them into one, "+
-			"auto is one for services of SAP, which refuse more by default, and else all, until the service refuses it.",
+			"auto is one for services of SAP, which refuse more by default, and for inserts; what else there is goes into one changeset, until the service refuses it.",
 			setting.Allowed("auto", "one", "all"), group, setting.Display("Changesets")),
 	)
 }

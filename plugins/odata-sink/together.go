@@ -240,12 +240,14 @@ func (s *state) settlePart(a *asked, o outcome, said *wit.Fault, at int64) (wit.
 	if !o.failed {
 		return s.settleOne(a, answer)
 	}
-	// Nothing of a changeset that failed is stored, and which of its operations is to blame it doesn't say.
+	// Nothing of a changeset that failed should be stored, and which of its operations is to blame it doesn't say.
 	f := fault.Of(a.what(), answer, answer.Body)
 	_, _, document := fault.Document(answer.Body)
 	switch status := answer.Status; {
 	case status == 401, ofAnyCall(answer):
 		return wit.Verdict{}, f
+	case s.unnoticed(a):
+		return wit.Verdict{Again: &wit.Retry{Hint: wit.HintUncertain}}, nil
 	case status == 408 || status == 429 || status == 503 && document:
 		return wit.Verdict{Again: &wit.Retry{Hint: a.hint.text(), Fault: f, WaitMs: retryAfter(answer)}}, nil
 	case !refusedByClient(status) && !document && !s.repeatable(a):
@@ -255,6 +257,14 @@ func (s *state) settlePart(a *asked, o outcome, said *wit.Fault, at int64) (wit.
 	h := a.hint
 	h.alone = true
 	return anew(h), nil
+}
+
+// unnoticed tells whether an insert that a service has stored with a changeset that failed would be made twice, and
+// nothing would say so, while the settings have a filter by which it is found: that one is looked for first. One whose
+// key the record says is refused as there already.
+func (s *state) unnoticed(a *asked) bool {
+	looks := s.uncertain == "check" || s.uncertain == "repeatable" && !s.learned[a.at].repeats
+	return a.operation == insert && a.predicate == "" && looks && s.filter != ""
 }
 
 // plainly tells whether an answer says that a row was written and nothing else, as most do: what [state.settleOne]
