@@ -90,15 +90,22 @@ func token(s string) bool {
 
 // answerHeaders are the headers that a guest sees: names in lower case, values in UTF-8. What is no UTF-8 is read as
 // ISO-8859-1, as HTTP had it. Cookies and tokens stay with the host, and so does what the service repeats of the
-// request's secrets.
-func answerHeaders(h http.Header, secrets []string) []wit.Header {
+// request's secrets. Addresses have secrets of their own.
+func answerHeaders(h http.Header, secrets []string, ofAddresses func() []string) []wit.Header {
 	out := make([]wit.Header, 0, len(h))
 	for _, name := range sortedNames(h) {
 		for _, v := range h[name] {
 			if keptBack[name] && !strings.EqualFold(v, csrfRequired) || reservedPrefix(name) {
 				continue
 			}
-			out = append(out, wit.Header{Name: strings.ToLower(toUTF8(name)), Value: without(toUTF8(v), secrets)})
+			shown := toUTF8(v)
+			switch {
+			case slices.Contains(addresses, name):
+				shown = without(shown, ofAddresses())
+			case !slices.Contains(whole, name):
+				shown = without(shown, secrets)
+			}
+			out = append(out, wit.Header{Name: strings.ToLower(toUTF8(name)), Value: shown})
 		}
 	}
 	return out
@@ -106,6 +113,15 @@ func answerHeaders(h http.Header, secrets []string) []wit.Header {
 
 // keptBack are headers of answers that hold secrets of the session, or repeat them.
 var keptBack = map[string]bool{"Set-Cookie": true, "Set-Cookie2": true, "Cookie": true, "Authorization": true, "Authentication-Info": true, "X-Csrf-Token": true}
+
+// whole are headers that guests act by, such as an ETag, which they send back: they hold nothing of a request but by
+// chance, as W/"20240101" holds the password 2024, and are worth nothing with a part struck out.
+var whole = []string{"Etag", "Content-Type", "Content-Id", "Retry-After", "Preference-Applied", "Dataserviceversion",
+	"Repeatabilityresult", "Last-Modified"}
+
+// addresses are headers by which guests find entities again. They repeat credentials and sessions, but not by chance
+// what is in any address, as the cookie with the SAP client is.
+var addresses = []string{"Location", "Content-Location"}
 
 // csrfRequired is the value of X-CSRF-Token that is no token: the service wants one.
 const csrfRequired = "required"
@@ -130,7 +146,16 @@ func without(value string, secrets []string) string {
 }
 
 // secrets are the values of a request as it was sent that no guest may see, the longest first.
-func (d *destination) secrets(sent http.Header) []string {
+func (d *destination) secrets(sent http.Header) []string { return d.secretsOf(sent, shortestCookie) }
+
+// clientCookie is the one in which SAP systems put client and language, and no session.
+const clientCookie = "sap-usercontext"
+
+// shortestCookie is how long a cookie's value is that says something about the session, shortestSession how long the id
+// of a session is, as it may stand in addresses, where keys of entities stand too.
+const shortestCookie, shortestSession = 8, 16
+
+func (d *destination) secretsOf(sent http.Header, least int) []string {
 	found := map[string]bool{}
 	add := func(s string) {
 		if s != "" {
@@ -155,7 +180,7 @@ func (d *destination) secrets(sent http.Header) []string {
 	}
 	for _, cookies := range sent["Cookie"] {
 		for cookie := range strings.SplitSeq(cookies, "; ") {
-			if _, value, _ := strings.Cut(cookie, "="); len(value) >= 8 { // others say nothing about the session
+			if name, value, _ := strings.Cut(cookie, "="); len(value) >= least && name != clientCookie {
 				add(value)
 			}
 		}

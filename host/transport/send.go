@@ -115,7 +115,8 @@ func (c *Client) send(ctx context.Context, p *pass, e *exchange, csrf *csrf) (*A
 		b.decode(answer.Header)
 	}
 	a.secrets = d.secrets(r.Header)
-	a.Headers, a.token = answerHeaders(answer.Header, a.secrets), answer.Header.Get("X-Csrf-Token")
+	ofAddresses := func() []string { return d.secretsOf(r.Header, shortestSession) }
+	a.Headers, a.token = answerHeaders(answer.Header, a.secrets, ofAddresses), answer.Header.Get("X-Csrf-Token")
 	a.Body = mask(b, d.hides(status, a.secrets))
 	return a, answer.Header, nil
 }
