@@ -469,7 +469,11 @@ func (h *Host) start(ctx context.Context) (closing closers, err error) {
 	if err := wrong.Err(); err != nil {
 		return closing, &SetupError{err}
 	}
-	store, err := offset.Open(ctx, h.kafka, offsets, h.log)
+	var names []string
+	for _, c := range h.in.Connectors {
+		names = append(names, c.Name)
+	}
+	store, err := offset.Open(ctx, h.kafka, offsets, names, h.log)
 	if err != nil {
 		return closing, err
 	}

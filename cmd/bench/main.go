@@ -57,7 +57,9 @@ var sections = []struct {
 		return nil
 	}},
 	{"pipeline", pipeline},
-	{"delivery", delivery},
+	{"delivery", func(ctx context.Context, b *bench) error { return b.exactly(ctx) }},
+	{"swaps", func(ctx context.Context, b *bench) error { return b.gaps(ctx) }},
+	{"offsets", func(ctx context.Context, b *bench) error { return b.entries(ctx) }},
 	{"sink", sink},
 	{"start", start},
 	{"memory", memory},

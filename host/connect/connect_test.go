@@ -39,7 +39,7 @@ func (b *bench) connect(t *testing.T) {
 	}
 	t.Cleanup(func() { broker.Close() })
 	b.options.Kafka.Bootstrap = []string{broker.Addr()}
-	if b.options.Offsets, err = offset.Open(context.Background(), b.options.Kafka, offset.Defaults(),
+	if b.options.Offsets, err = offset.Open(context.Background(), b.options.Kafka, offset.Defaults(), nil,
 		b.options.Logger); err != nil {
 		t.Fatal(err)
 	}

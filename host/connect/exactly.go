@@ -96,7 +96,7 @@ func (c *connector) openOffsets(ctx context.Context) (err error) {
 	if topic != "" {
 		settings.Topic = topic
 	}
-	own, err := offset.OpenOwn(ctx, producers.OfProducers(), settings, c.o.Offsets, c.log)
+	own, err := offset.OpenOwn(ctx, producers.OfProducers(), settings, c.config.Name, c.o.Offsets, c.log)
 	if err != nil {
 		return fmt.Errorf("offsets.storage.topic: %w", err)
 	}

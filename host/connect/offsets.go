@@ -43,7 +43,7 @@ func (h *Herder) Offsets(ctx context.Context, name string) ([]offset.Entry, erro
 		if err := c.offsets.Refresh(ctx); err != nil {
 			return nil, err
 		}
-		return c.offsets.Sorted(name)
+		return c.offsets.Sorted(ctx, name)
 	}
 	admin, err := kafka.NewConsumerAdmin(c.kafka)
 	if err != nil {
@@ -235,7 +235,7 @@ func (c *connector) alterSource(ctx context.Context, entries []offset.Entry) err
 			return fmt.Errorf("partition %s: the plugin refuses the offset: %w%s",
 				offset.AppendFields(nil, e.Partition), err, c.pathForm(e.Offset))
 		}
-		if _, known, _ := c.offsets.Get(c.given.Name, e.Partition); !known {
+		if _, known, _ := c.offsets.Get(ctx, c.given.Name, e.Partition); !known {
 			c.log.Warn("an offset is set for a partition that has none yet: a misspelt one is read by nothing",
 				"partition", string(offset.AppendFields(nil, e.Partition)))
 		}

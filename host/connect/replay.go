@@ -147,7 +147,7 @@ func (p *replay) stored() []wit.Field {
 
 func (p *replay) run(ctx context.Context) error {
 	c := p.connector
-	stored, _, err := c.offsets.Get(p.owner(), p.stored())
+	stored, _, err := c.offsets.Get(ctx, p.owner(), p.stored())
 	if err != nil {
 		return err
 	}

@@ -79,8 +79,8 @@ func (t *task) sourceOptions(deliver delivery, binding *plugin.Binding, transfor
 	return source.Options{
 		Connector: name, Task: t.number, Component: c.component.Name, Settings: t.settings,
 		Versions: source.Bound(binding, t.planned), Client: c.client, Registry: c.registry(),
-		Stored: func(_ context.Context, partition []wit.Field) (fields []wit.Field, err error) {
-			fields, _, err = c.offsets.Get(name, partition)
+		Stored: func(ctx context.Context, partition []wit.Field) (fields []wit.Field, err error) {
+			fields, _, err = c.offsets.Get(ctx, name, partition)
 			return offset.OnOrigin(fields, c.client.Origin()), err // the original connector's are absolute
 		},
 		Renew:    deliver.renew,

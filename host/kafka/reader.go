@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -13,6 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	panics "github.com/culvert-project/culvert/host/guard"
 	"github.com/culvert-project/culvert/host/internal/pause"
 )
 
@@ -60,16 +62,26 @@ type ReadOptions struct {
 	Follow bool
 	// Uncommitted gives records of open and aborted transactions too.
 	Uncommitted bool
+	// SideBySide reads partitions beside each other, where their order among each other does not matter; the records
+	// are handed over one at a time all the same. Not with [ErrStop].
+	SideBySide bool
 }
 
-// Read hands every record to each, in order within a partition, one partition after the other. The records and their
-// bytes may be kept. It returns where it stands, also with an error. The end of the context while following is no
-// error.
+// partitionsBeside is how many partitions are read beside each other: enough to have one on its way while another is
+// looked at.
+const partitionsBeside = 4
+
+// Read hands every record to each, in order within a partition, one partition after the other unless the options say
+// otherwise. The records and their bytes may be kept. It returns where it stands, also with an error. The end of the
+// context while following is no error.
 func (r *Reader) Read(ctx context.Context, topic string, o ReadOptions, each func(*kgo.Record) error) (Positions,
 	error) {
 	from, to, err := r.bounds(ctx, topic, o)
 	if err != nil {
 		return nil, r.dialer.explain(err)
+	}
+	if o.SideBySide {
+		return from, r.readBeside(ctx, topic, from, to, o.Uncommitted, each)
 	}
 	for _, partition := range slices.Sorted(maps.Keys(to)) {
 		err := r.readPartition(ctx, topic, partition, from, to[partition], o.Uncommitted, each)
@@ -84,6 +96,59 @@ func (r *Reader) Read(ctx context.Context, topic string, o ReadOptions, each fun
 		return from, r.follow(ctx, topic, from, o.Uncommitted, each)
 	}
 	return from, nil
+}
+
+// readBeside moves from up to the ends, some partitions at a time. The first error ends all.
+func (r *Reader) readBeside(ctx context.Context, topic string, from, to Positions, uncommitted bool,
+	each func(*kgo.Record) error) error {
+	ctx, end := context.WithCancel(ctx)
+	defer end()
+	partitions := make(chan int32, len(to))
+	for _, partition := range slices.Sorted(maps.Keys(to)) {
+		partitions <- partition
+	}
+	close(partitions)
+	var (
+		mu      sync.Mutex
+		failed  error
+		readers sync.WaitGroup
+	)
+	one := func(record *kgo.Record) error {
+		mu.Lock()
+		defer mu.Unlock()
+		return each(record)
+	}
+	some := func() error {
+		for partition := range partitions {
+			mu.Lock()
+			at := Positions{partition: from[partition]}
+			mu.Unlock()
+			err := r.readPartition(ctx, topic, partition, at, to[partition], uncommitted, one)
+			mu.Lock()
+			from[partition] = at[partition]
+			mu.Unlock()
+			if err != nil {
+				return fmt.Errorf("read %s, partition %d at offset %d: %w", topic, partition, at[partition],
+					r.dialer.explain(err))
+			}
+		}
+		return nil
+	}
+	for range min(partitionsBeside, len(to)) {
+		readers.Add(1)
+		go func() {
+			defer readers.Done()
+			err := panics.Do(r.config.Logger, "reading a topic", some)
+			mu.Lock()
+			defer mu.Unlock()
+			if err != nil && failed == nil { // those of the others, from now on, come of it
+				failed = err
+				end()
+			}
+		}()
+	}
+	readers.Wait()
+	return failed
 }
 
 // Empty tells whether no record that can be read lies in any partition from one offset up to another: a consumer that

@@ -15,8 +15,8 @@ import (
 
 // Sorted is every partition of a connector that has an offset, in the order of their texts. An offset that cannot be
 // read is an error, with those that can.
-func (s *Store) Sorted(connector string) ([]Entry, error) {
-	entries, err := s.All(connector)
+func (s *Store) Sorted(ctx context.Context, connector string) ([]Entry, error) {
+	entries, err := s.All(ctx, connector)
 	slices.SortFunc(entries, func(a, b Entry) int {
 		return bytes.Compare(AppendFields(nil, a.Partition), AppendFields(nil, b.Partition))
 	})
@@ -46,21 +46,28 @@ func (s *Store) Alter(ctx context.Context, connector string, entries ...Entry) e
 
 // Reset deletes all offsets of a connector whose tasks do not run, those that cannot be read among them.
 func (s *Store) Reset(ctx context.Context, connector string) error {
-	if err := s.Refresh(ctx); err != nil {
+	entries, err := s.partitions(ctx, connector)
+	if err != nil {
 		return err
 	}
-	entries := s.partitions(connector)
 	if s.worker != nil { // what is left there would count again
-		if err := s.worker.Refresh(ctx); err != nil {
+		more, err := s.worker.partitions(ctx, connector)
+		if err != nil {
 			return err
 		}
-		entries = append(entries, s.worker.partitions(connector)...)
+		entries = append(entries, more...)
 	}
 	return s.Set(ctx, connector, entries...)
 }
 
-// partitions are those of a connector that have an offset in this store, to be deleted.
-func (s *Store) partitions(connector string) (entries []Entry) {
+// partitions are those of a connector that have an offset in the topic, to be deleted.
+func (s *Store) partitions(ctx context.Context, connector string) (entries []Entry, err error) {
+	if err := s.learn(ctx, connector); err != nil {
+		return nil, err
+	}
+	if err := s.Refresh(ctx); err != nil {
+		return nil, err
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, e := range s.entries {
@@ -68,7 +75,7 @@ func (s *Store) partitions(connector string) (entries []Entry) {
 			entries = append(entries, Entry{Partition: e.partition})
 		}
 	}
-	return entries
+	return entries, nil
 }
 
 // OnOrigin has texts that are absolute URLs on an origin, such as https://host:8443, become paths with their query: so

@@ -84,7 +84,7 @@ func TestAlterAndReset(t *testing.T) {
 		t.Fatal(err)
 	}
 	again := openTestStore(t, k, c)
-	found, err := again.Sorted("a")
+	found, err := again.Sorted(t.Context(), "a")
 	if diff := cmp.Diff([]Entry{{one, at("y")}}, found); err == nil || diff != "" {
 		t.Errorf("expected the fault of the bad one, found %v\n%s", err, diff)
 	} else if text := err.Error(); !strings.Contains(text, "offset.storage.topic") ||
@@ -95,7 +95,7 @@ func TestAlterAndReset(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, want := range map[string]int{"a": 0, "b": 1} {
-		if found, err := openTestStore(t, k, c).Sorted(name); err != nil || len(found) != want {
+		if found, err := openTestStore(t, k, c).Sorted(t.Context(), name); err != nil || len(found) != want {
 			t.Errorf("%s: expected %d, found %v %v", name, want, found, err)
 		}
 	}

@@ -11,8 +11,9 @@ import (
 // OpenOwn is [Open] for the topic of one connector (its offsets.storage.topic), on the cluster of k, as Kafka Connect
 // has it: what it does not hold is read from the worker's, and what is written to it is written to the worker's, too,
 // so that the connector can go back. The worker's store stays the caller's.
-func OpenOwn(ctx context.Context, k kafka.Config, c Config, worker *Store, log *slog.Logger) (*Store, error) {
-	s, err := Open(ctx, k, c, log)
+func OpenOwn(ctx context.Context, k kafka.Config, c Config, connector string, worker *Store,
+	log *slog.Logger) (*Store, error) {
+	s, err := Open(ctx, k, c, []string{connector}, log)
 	if err != nil {
 		return nil, err
 	}
@@ -21,11 +22,12 @@ func OpenOwn(ctx context.Context, k kafka.Config, c Config, worker *Store, log *
 }
 
 // fallBack is the worker's offset where this store has none.
-func (s *Store) fallBack(connector string, partition []wit.Field) (offset []wit.Field, found bool, err error) {
+func (s *Store) fallBack(ctx context.Context, connector string, partition []wit.Field) (offset []wit.Field, found bool,
+	err error) {
 	if s.worker == nil {
 		return nil, false, nil
 	}
-	return s.worker.Get(connector, partition)
+	return s.worker.Get(ctx, connector, partition)
 }
 
 // copied writes to the worker's store what was written to this one. That it fails harms nothing: this one is read

@@ -19,7 +19,7 @@ func TestOwnTopicOfAConnector(t *testing.T) {
 	}
 	config := Defaults()
 	config.Topic = "own"
-	own, err := OpenOwn(ctx, k, config, worker, nil)
+	own, err := OpenOwn(ctx, k, config, "c", worker, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -31,7 +31,7 @@ func TestOwnTopicOfAConnector(t *testing.T) {
 	expectOffset(t, own, "c", orders, `{"seen":3}`)
 	expectOffset(t, own, "c", items, `{"seen":2}`)
 	expectOffset(t, worker, "c", orders, `{"seen":3}`)
-	if all, err := own.All("c"); err != nil || len(all) != 2 {
+	if all, err := own.All(ctx, "c"); err != nil || len(all) != 2 {
 		t.Errorf("expected both partitions once, found %v, %v", all, err)
 	}
 	// What was committed in a transaction gets to the worker's topic, too.
@@ -48,7 +48,7 @@ func TestOwnTopicOfAConnector(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, s := range []*Store{own, worker} {
-		if _, found, err := s.Get("c", orders); found || err != nil {
+		if _, found, err := s.Get(ctx, "c", orders); found || err != nil {
 			t.Errorf("expected no offset any more, found %v, %v", found, err)
 		}
 	}

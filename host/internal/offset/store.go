@@ -1,9 +1,12 @@
 // Package offset keeps the offsets of source connectors where Kafka Connect keeps them and as it writes them: a topic
 // (connect-offsets by default) with a record for each partition of a source, ["connector",{partition}] → {offset}, both
 // JSON. Offsets that a Java worker wrote for a connector of the same name are read, and a Java worker reads ours.
+//
+// Entries are kept of the connectors that are asked for: a topic that has served for years holds mostly others.
 package offset
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -14,6 +17,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -105,7 +109,8 @@ type Entry struct {
 	Offset    []wit.Field
 }
 
-// Store holds what the topic says and writes to it. It owns the goroutines of its clients until Close.
+// Store holds what the topic says of the connectors that are asked for, and writes to it. It owns the goroutines of its
+// clients until Close.
 type Store struct {
 	config Config
 	log    *slog.Logger
@@ -119,6 +124,7 @@ type Store struct {
 
 	mu      guard.Mutex
 	at      kafka.Positions
+	known   map[string]bool // the connectors whose entries are kept
 	entries map[string]*stored
 }
 
@@ -137,8 +143,9 @@ type stored struct {
 	offsetInTopic    int64
 }
 
-// Open creates the topic where it is missing, reads it to its end, and is ready to write.
-func Open(ctx context.Context, k kafka.Config, c Config, log *slog.Logger) (*Store, error) {
+// Open creates the topic where it is missing, reads it to its end, and is ready to write. The connectors are those that
+// will be asked for: for others, the topic is read once more.
+func Open(ctx context.Context, k kafka.Config, c Config, connectors []string, log *slog.Logger) (*Store, error) {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
@@ -158,7 +165,11 @@ func Open(ctx context.Context, k kafka.Config, c Config, log *slog.Logger) (*Sto
 		client.Close()
 		return nil, fmt.Errorf("offsets: %w", err)
 	}
-	s := &Store{config: c, log: log, client: client, reader: reader, entries: map[string]*stored{}}
+	s := &Store{config: c, log: log, client: client, reader: reader, known: map[string]bool{},
+		entries: map[string]*stored{}}
+	for _, name := range connectors {
+		s.known[name] = true
+	}
 	if err := s.Refresh(ctx); err != nil {
 		s.Close()
 		return nil, err
@@ -188,49 +199,139 @@ func (s *Store) Refresh(ctx context.Context) error {
 	s.reading.Lock()
 	defer s.reading.Unlock()
 	s.mu.Lock()
-	from := s.at
+	from, known := s.at, maps.Clone(s.known)
 	s.mu.Unlock()
-	at, err := s.reader.Read(ctx, s.config.Topic, kafka.ReadOptions{From: from}, func(r *kgo.Record) error {
-		s.take(r)
+	return s.read(ctx, from, known)
+}
+
+// learn reads the topic for a connector that was not asked for before.
+func (s *Store) learn(ctx context.Context, connector string) error {
+	if s.knows(connector) {
 		return nil
-	})
-	if at != nil {
-		s.mu.Lock()
-		s.at = at
-		s.mu.Unlock()
 	}
+	s.reading.Lock()
+	defer s.reading.Unlock()
+	s.mu.Lock()
+	known := maps.Clone(s.known)
+	s.mu.Unlock()
+	if known[connector] {
+		return nil
+	}
+	known[connector] = true
+	return s.read(ctx, nil, known)
+}
+
+func (s *Store) knows(connector string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.known[connector]
+}
+
+// read takes what the topic has of the connectors, from some positions on; they are known then. Nothing is taken where
+// it fails. Of the entries of a partition of a source, which a topic has many of where it is not compacted, only the
+// last is looked into.
+func (s *Store) read(ctx context.Context, from kafka.Positions, known map[string]bool) error {
+	n := newest{known: known, records: map[recordPlace]*kgo.Record{}, log: s.log}
+	at, err := s.reader.Read(ctx, s.config.Topic, kafka.ReadOptions{From: from, SideBySide: true}, n.take)
+	n.skippedMore(s.config.Topic)
 	if err != nil {
 		return fmt.Errorf("offsets: %w", err)
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, r := range n.records {
+		e := entryOf(r)
+		id := identity(e.connector, e.partition)
+		if before := s.entries[id]; before == nil || e.follows(before) {
+			s.entries[id] = e
+		}
+	}
+	s.at, s.known = at, known
 	return nil
 }
 
-// take notes one record of the topic. Records that are not Kafka Connect's are skipped and logged.
-func (s *Store) take(r *kgo.Record) {
-	connector, partition, err := ParseKey(r.Key)
-	if err != nil {
-		s.log.Warn("a record in the topic of offsets is skipped", "topic", r.Topic, "partition", r.Partition, "offset",
-			r.Offset, "error", err)
-		return
+// newest are the last records by key, of the connectors that are known.
+type newest struct {
+	known   map[string]bool
+	records map[recordPlace]*kgo.Record
+	skipped int
+	log     *slog.Logger
+}
+
+type recordPlace struct {
+	partition int32
+	key       string
+}
+
+// shownSkips is how many of a read's records that are not Kafka Connect's are logged one by one.
+const shownSkips = 10
+
+// take notes a record. Those that are not Kafka Connect's are skipped and logged.
+func (n *newest) take(r *kgo.Record) error {
+	if !mayBe(r.Key, n.known) {
+		return nil
 	}
-	read := &stored{
+	kept := n.records[recordPlace{r.Partition, string(r.Key)}]
+	if kept == nil {
+		connector, _, err := ParseKey(r.Key)
+		if err != nil {
+			if n.skipped++; n.skipped <= shownSkips {
+				n.log.Warn("a record in the topic of offsets is skipped", "topic", r.Topic, "partition", r.Partition, "offset",
+					r.Offset, "error", err)
+			}
+			return nil
+		}
+		if !n.known[connector] {
+			return nil
+		}
+		key := string(r.Key)
+		kept = &kgo.Record{Topic: r.Topic, Partition: r.Partition, Key: []byte(key)}
+		n.records[recordPlace{r.Partition, key}] = kept
+	}
+	// The record's bytes are those of its whole batch.
+	kept.Offset, kept.Timestamp, kept.Value = r.Offset, r.Timestamp, bytes.Clone(r.Value)
+	return nil
+}
+
+func (n *newest) skippedMore(topic string) {
+	if more := n.skipped - shownSkips; more > 0 {
+		n.log.Warn("further records in the topic of offsets are skipped: it may not be the topic of offsets that "+
+			"offset.storage.topic, or a connector's offsets.storage.topic, is to name", "topic", topic, "records", more)
+	}
+}
+
+// mayBe tells whether a key can be one of the connectors, without reading more of it than the name: of a million
+// entries, few are. A key that does not show its name plainly may be anyone's.
+func mayBe(key []byte, known map[string]bool) bool {
+	rest, ok := bytes.CutPrefix(key, []byte(`["`))
+	if !ok {
+		return true
+	}
+	end := bytes.IndexByte(rest, '"')
+	if end < 0 || bytes.IndexByte(rest[:end], '\\') >= 0 || !utf8.Valid(rest[:end]) {
+		return true
+	}
+	return known[string(rest[:end])]
+}
+
+// entryOf is what a record says whose key is Kafka Connect's.
+func entryOf(r *kgo.Record) *stored {
+	connector, partition, _ := ParseKey(r.Key)
+	e := &stored{
 		connector: connector, partition: partition, key: r.Key, when: r.Timestamp,
 		partitionOfTopic: r.Partition, offsetInTopic: r.Offset,
 	}
-	if r.Value != nil {
-		if read.offset, err = ParseFields(r.Value); err != nil {
-			read.fault = fmt.Errorf("offset of connector %s, partition %s (topic %s of offset.storage.topic or "+
-				"offsets.storage.topic, partition %d, offset %d) cannot be read: %w; with the connector stopped, "+
-				"`culvert offsets set` replaces it, and `culvert offsets reset` deletes it, so that all is read again",
-				connector, AppendFields(nil, partition), r.Topic, r.Partition, r.Offset, err)
-		}
+	if r.Value == nil {
+		return e
 	}
-	id := identity(connector, partition)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if known := s.entries[id]; known == nil || read.follows(known) {
-		s.entries[id] = read
+	var err error
+	if e.offset, err = ParseFields(r.Value); err != nil {
+		e.fault = fmt.Errorf("offset of connector %s, partition %s (topic %s of offset.storage.topic or "+
+			"offsets.storage.topic, partition %d, offset %d) cannot be read: %w; with the connector stopped, "+
+			"`culvert offsets set` replaces it, and `culvert offsets reset` deletes it, so that all is read again",
+			connector, AppendFields(nil, partition), r.Topic, r.Partition, r.Offset, err)
 	}
+	return e
 }
 
 // follows tells whether a record is newer than another for the same partition of a source. Keys in different forms
@@ -244,22 +345,28 @@ func (e *stored) follows(known *stored) bool {
 
 // Get returns the offset of a partition; found is false where there is none. An offset that cannot be read is an error:
 // taking it for none would load everything again without a word.
-func (s *Store) Get(connector string, partition []wit.Field) (offset []wit.Field, found bool, err error) {
+func (s *Store) Get(ctx context.Context, connector string, partition []wit.Field) (offset []wit.Field, found bool,
+	err error) {
+	if err := s.learn(ctx, connector); err != nil {
+		return nil, false, err
+	}
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	e := s.entries[identity(connector, partition)]
+	s.mu.Unlock()
 	if e == nil || e.offset == nil && e.fault == nil {
-		return s.fallBack(connector, partition)
+		return s.fallBack(ctx, connector, partition)
 	}
 	return e.offset, e.offset != nil, e.fault
 }
 
 // All returns every partition of a connector that has an offset, in no particular order; with an error, those that can
 // be read.
-func (s *Store) All(connector string) (entries []Entry, err error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+func (s *Store) All(ctx context.Context, connector string) (entries []Entry, err error) {
+	if err := s.learn(ctx, connector); err != nil {
+		return nil, err
+	}
 	own := map[string]bool{}
+	s.mu.Lock()
 	for id, e := range s.entries {
 		if e.connector != connector {
 			continue
@@ -271,8 +378,9 @@ func (s *Store) All(connector string) (entries []Entry, err error) {
 			entries = append(entries, Entry{e.partition, e.offset})
 		}
 	}
+	s.mu.Unlock()
 	if s.worker != nil {
-		more, fault := s.worker.All(connector)
+		more, fault := s.worker.All(ctx, connector)
 		for _, e := range more {
 			if !own[identity(connector, e.Partition)] {
 				entries = append(entries, e)
@@ -291,6 +399,9 @@ func (s *Store) Set(ctx context.Context, connector string, entries ...Entry) err
 	}
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("offsets of connector %s: write to topic %s: %w", connector, s.config.Topic, err)
+	}
+	if err := s.learn(ctx, connector); err != nil {
+		return err
 	}
 	if err := s.deleted(ctx, connector, entries); err != nil {
 		return err

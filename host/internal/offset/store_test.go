@@ -37,7 +37,7 @@ func openTestBroker(t *testing.T, dir string) (*kafka.Broker, kafka.Config) {
 
 func openTestStore(t *testing.T, k kafka.Config, c Config) *Store {
 	t.Helper()
-	s, err := Open(testContext(t), k, c, nil)
+	s, err := Open(testContext(t), k, c, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -90,7 +90,7 @@ func partition(service, set string) []wit.Field {
 
 func expectOffset(t *testing.T, s *Store, connector string, partition []wit.Field, want string) {
 	t.Helper()
-	offset, found, err := s.Get(connector, partition)
+	offset, found, err := s.Get(testContext(t), connector, partition)
 	got := "none"
 	if found {
 		got = string(AppendFields(nil, offset))
@@ -138,7 +138,7 @@ func TestStoreOverRestart(t *testing.T) {
 		t.Fatal(err)
 	}
 	expectOffset(t, s, "orders", partition("/a", "B"), "none")
-	entries, err := openTestStore(t, k, Defaults()).All("orders")
+	entries, err := openTestStore(t, k, Defaults()).All(testContext(t), "orders")
 	if err != nil || len(entries) != 1 || Identity(entries[0].Partition) != Identity(partition("/a", "C")) {
 		t.Errorf("all of orders: %v, %v", entries, err)
 	}
@@ -184,6 +184,41 @@ func TestStoreAdoptsJavasOffsets(t *testing.T) {
 }
 
 // An offset that cannot be read must not look like none.
+// A store keeps what it is asked for: of connectors that it was not opened for, the topic is read when they are.
+func TestStoreKeepsWhatIsAskedFor(t *testing.T) {
+	_, k := openTestBroker(t, t.TempDir())
+	writeRaw(t, k, "connect-offsets",
+		`["a",{"s":1}]`, `{"seen":1}`, `["b",{"s":1}]`, `{"seen":2}`, `["a",{"s":1}]`, `{"seen":3}`,
+		`["aa",{"s":1}]`, `{"seen":4}`, ` [ "b" , {"s":2} ] `, `{"seen":5}`, `["\u0062",{"s":3}]`, `{"seen":6}`,
+		`["größe \" \\",{"s":1}]`, `{"seen":7}`, `["b`, `{}`, `["b",7]`, `{}`)
+	s, err := Open(testContext(t), k, Defaults(), []string{"a"}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	place := func(n int64) []wit.Field { return []wit.Field{wit.IntegerField("s", n)} }
+	expectOffset(t, s, "a", place(1), `{"seen":3}`)
+	if len(s.entries) != 1 {
+		t.Errorf("expected the entry of the connector that was named, found %d", len(s.entries))
+	}
+	expectOffset(t, s, "b", place(1), `{"seen":2}`)
+	expectOffset(t, s, "b", place(2), `{"seen":5}`)
+	expectOffset(t, s, "b", place(3), `{"seen":6}`)
+	expectOffset(t, s, `größe " \`, place(1), `{"seen":7}`)
+	expectOffset(t, s, "c", place(1), "none")
+	if len(s.entries) != 5 {
+		t.Errorf("expected the entries of those who were asked for, found %d", len(s.entries))
+	}
+	// What others write is read for all of them.
+	writeRaw(t, k, "connect-offsets", `["a",{"s":1}]`, `{"seen":8}`, `["b",{"s":1}]`, "", `["c",{"s":1}]`, `{"seen":9}`)
+	if err := s.Refresh(testContext(t)); err != nil {
+		t.Fatal(err)
+	}
+	expectOffset(t, s, "a", place(1), `{"seen":8}`)
+	expectOffset(t, s, "b", place(1), "none")
+	expectOffset(t, s, "c", place(1), `{"seen":9}`)
+}
+
 func TestStoreReportsUnreadableOffsets(t *testing.T) {
 	_, k := openTestBroker(t, t.TempDir())
 	c := Defaults()
@@ -191,11 +226,11 @@ func TestStoreReportsUnreadableOffsets(t *testing.T) {
 		`["orders",{"service":"/a","entityset":"B"}]`, `{"list":[1]}`,
 		`["orders",{"service":"/a","entityset":"C"}]`, `{"record":1}`)
 	s := openTestStore(t, k, c)
-	_, found, err := s.Get("orders", partition("/a", "B"))
+	_, found, err := s.Get(testContext(t), "orders", partition("/a", "B"))
 	if found || err == nil || !strings.Contains(err.Error(), "orders") || !strings.Contains(err.Error(), `"list"`) {
 		t.Errorf("get: %v, %v", found, err)
 	}
-	entries, err := s.All("orders")
+	entries, err := s.All(testContext(t), "orders")
 	if len(entries) != 1 || err == nil {
 		t.Errorf("all: %v, %v", entries, err)
 	}

@@ -13,8 +13,8 @@ func VersionsOf(b *plugin.Binding) Versions { return Bound(b, nil) }
 
 // StoredIn is the offsets that a worker's store has of a connector.
 func StoredIn(s *offset.Store, connector string) func(context.Context, []wit.Field) ([]wit.Field, error) {
-	return func(_ context.Context, partition []wit.Field) ([]wit.Field, error) {
-		fields, _, err := s.Get(connector, partition)
+	return func(ctx context.Context, partition []wit.Field) ([]wit.Field, error) {
+		fields, _, err := s.Get(ctx, connector, partition)
 		return fields, err
 	}
 }

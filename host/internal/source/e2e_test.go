@@ -113,7 +113,7 @@ func (p workplace) worker(ctx context.Context) (*Task, error) {
 	k.Bootstrap = []string{p.Broker}
 	config := offset.Defaults()
 	config.FlushInterval = 5 * time.Millisecond
-	offsets, err := offset.Open(ctx, k, config, nil)
+	offsets, err := offset.Open(ctx, k, config, nil, nil)
 	if err != nil {
 		return nil, err
 	}

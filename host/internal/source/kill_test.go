@@ -96,7 +96,7 @@ func (x *stack) forget(t *testing.T) {
 	t.Helper()
 	s := x.store(t)
 	defer s.Close()
-	entries, err := s.All("c")
+	entries, err := s.All(t.Context(), "c")
 	ok(t, err)
 	for _, e := range entries {
 		ok(t, s.Set(t.Context(), "c", offset.Entry{Partition: e.Partition}))
@@ -105,7 +105,7 @@ func (x *stack) forget(t *testing.T) {
 
 func (x *stack) store(t *testing.T) *offset.Store {
 	t.Helper()
-	s, err := offset.Open(t.Context(), x.kafka, offset.Defaults(), nil)
+	s, err := offset.Open(t.Context(), x.kafka, offset.Defaults(), nil, nil)
 	ok(t, err)
 	return s
 }
@@ -115,7 +115,7 @@ func (x *stack) covered(t *testing.T) (int, bool) {
 	t.Helper()
 	s := x.store(t)
 	defer s.Close()
-	entries, err := s.All("c")
+	entries, err := s.All(t.Context(), "c")
 	ok(t, err)
 	if len(entries) == 0 {
 		return 0, false
