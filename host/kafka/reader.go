@@ -165,18 +165,18 @@ func (r *Reader) Empty(ctx context.Context, topic string, from, to Positions) (b
 // AwaitCommitted waits until all that was written to a topic before is committed or aborted: what [Reader.Read] cannot
 // read before, although it was committed, because it lies behind the records of a transaction that is open.
 func (r *Reader) AwaitCommitted(ctx context.Context, topic string) error {
-	written, err := listed(r.admin.ListEndOffsets(ctx, topic))
+	written, err := offsetsOf(ctx, r.admin.ListEndOffsets, topic)
 	if err != nil {
 		return r.dialer.explain(err)
 	}
 	for {
-		ends, err := listed(r.admin.ListCommittedOffsets(ctx, topic))
+		ends, err := offsetsOf(ctx, r.admin.ListCommittedOffsets, topic)
 		if err != nil {
 			return r.dialer.explain(err)
 		}
 		open := int32(-1)
-		for partition, end := range written[topic] {
-			if ends[topic][partition] < end {
+		for partition, end := range written {
+			if ends[partition] < end {
 				open = partition
 			}
 		}
@@ -192,20 +192,20 @@ func (r *Reader) AwaitCommitted(ctx context.Context, topic string) error {
 
 // bounds works out where each partition is to be read from and to.
 func (r *Reader) bounds(ctx context.Context, topic string, o ReadOptions) (from, to Positions, err error) {
-	starts, err := listed(r.admin.ListStartOffsets(ctx, topic))
+	starts, err := offsetsOf(ctx, r.admin.ListStartOffsets, topic)
 	if err != nil {
 		return nil, nil, err
 	}
-	list := r.admin.ListCommittedOffsets
+	what := r.admin.ListCommittedOffsets
 	if o.Uncommitted {
-		list = r.admin.ListEndOffsets
+		what = r.admin.ListEndOffsets
 	}
-	ends, err := listed(list(ctx, topic))
+	ends, err := offsetsOf(ctx, what, topic)
 	if err != nil {
 		return nil, nil, err
 	}
 	from, to = Positions{}, Positions{}
-	for partition, end := range ends[topic] {
+	for partition, end := range ends {
 		if o.To != nil {
 			bound, asked := o.To[partition]
 			if !asked {
@@ -213,7 +213,7 @@ func (r *Reader) bounds(ctx context.Context, topic string, o ReadOptions) (from,
 			}
 			end = min(end, bound)
 		}
-		from[partition], to[partition] = max(starts[topic][partition], o.From[partition]), end
+		from[partition], to[partition] = max(starts[partition], o.From[partition]), end
 	}
 	for partition := range o.To {
 		if _, ok := to[partition]; !ok {
@@ -221,6 +221,24 @@ func (r *Reader) bounds(ctx context.Context, topic string, o ReadOptions) (from,
 		}
 	}
 	return from, to, nil
+}
+
+// offsetsOf asks for offsets of a topic until its leaders answer: brokers that take over from others, or have a topic that
+// was made a moment ago, may not lead it for longer than the client itself tries.
+func offsetsOf(ctx context.Context, ask func(context.Context, ...string) (kadm.ListedOffsets, error), topic string) (Positions,
+	error) {
+	for failures := 0; ; failures++ {
+		found, err := listed(ask(ctx, topic))
+		if err == nil {
+			return found[topic], nil
+		}
+		if !kerr.IsRetriable(err) || failures == leaderTries {
+			return nil, err
+		}
+		if err := pause.For(ctx, 100*time.Millisecond); err != nil {
+			return nil, err
+		}
+	}
 }
 
 func listed(offsets kadm.ListedOffsets, err error) (map[string]Positions, error) {
@@ -269,11 +287,11 @@ func (r *Reader) readPartition(ctx context.Context, topic string, partition int3
 		case errors.Is(err, kerr.OffsetOutOfRange) && failures == 0:
 			// Retention moved the start of the log since it was listed.
 			failures++
-			starts, err := listed(r.admin.ListStartOffsets(ctx, topic))
+			starts, err := offsetsOf(ctx, r.admin.ListStartOffsets, topic)
 			if err != nil {
 				return err
 			}
-			if start := starts[topic][partition]; start > at[partition] {
+			if start := starts[partition]; start > at[partition] {
 				at[partition] = start
 				continue
 			}

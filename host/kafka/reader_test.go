@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"testing"
+	"testing/synctest"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -251,5 +253,32 @@ func TestLeadersThatDoNotKnowItYet(t *testing.T) {
 	got, _ := readAll(t, openTestReader(t, b.Addr()), "new", ReadOptions{})
 	if diff := cmp.Diff([]string{"0/0 x"}, got); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
+	}
+}
+
+// The ends of a topic that another broker leads by now, or that was made a moment ago, are asked for again.
+func TestListOffsetsOfATopicWhoseLeaderMoves(t *testing.T) {
+	asked := 0
+	ask := func(_ context.Context, topics ...string) (kadm.ListedOffsets, error) {
+		answer := kadm.ListedOffset{Topic: topics[0], Partition: 1, Offset: 7}
+		switch asked++; asked {
+		case 1:
+			answer.Err = kerr.NotLeaderForPartition
+		case 2:
+			return nil, kerr.LeaderNotAvailable
+		}
+		return kadm.ListedOffsets{topics[0]: {1: answer}}, nil
+	}
+	synctest.Test(t, func(t *testing.T) {
+		found, err := offsetsOf(t.Context(), ask, "moving")
+		if diff := cmp.Diff(Positions{1: 7}, found); err != nil || diff != "" || asked != 3 {
+			t.Errorf("asked %d times, %v\n%s", asked, err, diff)
+		}
+	})
+	refused := func(context.Context, ...string) (kadm.ListedOffsets, error) {
+		return nil, kerr.TopicAuthorizationFailed
+	}
+	if _, err := offsetsOf(t.Context(), refused, "secret"); !errors.Is(err, kerr.TopicAuthorizationFailed) {
+		t.Errorf("expected what does not pass at once, found %v", err)
 	}
 }
