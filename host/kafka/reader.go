@@ -14,7 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
-	panics "github.com/culvert-project/culvert/host/guard"
+	"github.com/culvert-project/culvert/host/guard"
 	"github.com/culvert-project/culvert/host/internal/pause"
 )
 
@@ -135,17 +135,15 @@ func (r *Reader) readBeside(ctx context.Context, topic string, from, to Position
 		return nil
 	}
 	for range min(partitionsBeside, len(to)) {
-		readers.Add(1)
-		go func() {
-			defer readers.Done()
-			err := panics.Do(r.config.Logger, "reading a topic", some)
+		readers.Go(func() {
+			err := guard.Do(r.config.Logger, "reading a topic", some)
 			mu.Lock()
 			defer mu.Unlock()
 			if err != nil && failed == nil { // those of the others, from now on, come of it
 				failed = err
 				end()
 			}
-		}()
+		})
 	}
 	readers.Wait()
 	return failed
@@ -225,8 +223,8 @@ func (r *Reader) bounds(ctx context.Context, topic string, o ReadOptions) (from,
 
 // offsetsOf asks for offsets of a topic until its leaders answer: brokers that take over from others, or have a topic that
 // was made a moment ago, may not lead it for longer than the client itself tries.
-func offsetsOf(ctx context.Context, ask func(context.Context, ...string) (kadm.ListedOffsets, error), topic string) (Positions,
-	error) {
+func offsetsOf(ctx context.Context, ask func(context.Context, ...string) (kadm.ListedOffsets, error),
+	topic string) (Positions, error) {
 	for failures := 0; ; failures++ {
 		found, err := listed(ask(ctx, topic))
 		if err == nil {
