@@ -102,7 +102,7 @@ type tenant struct {
 	since     time.Time
 	leaving   bool
 	pools     map[*Pool]struct{}
-	// begun: it was let in for its own work. told: that it waits long was said.
+	// begun: it was let in for its own work, and not for a question alone. told: it was logged that it waits long.
 	begun, told bool
 }
 
@@ -125,7 +125,7 @@ type applicant struct {
 	lease *lease
 }
 
-// once is the key of contexts of who asks a plugin something once.
+// once is the key of contexts of single calls, such as those of a check: they do not wait for a connector's turn.
 type once struct{}
 
 func isOnce(ctx context.Context) bool { return ctx.Value(once{}) != nil }
@@ -379,7 +379,7 @@ func (a *admission) wait(ctx context.Context, t *tenant, p *Pool, need int64) (*
 	return nil, p.errClosed()
 }
 
-// what is what an applicant waits for; a.mu is held.
+// what names for the log what an applicant waits for: memory, or its turn; a.mu is held.
 func (a *admission) what(w *applicant) string {
 	switch {
 	case !a.fits(w.need) || w.once || w.tenant.begun:
@@ -390,7 +390,7 @@ func (a *admission) what(w *applicant) string {
 	}
 }
 
-// tell says that an applicant has waited for long, once of each connector.
+// tell logs that an applicant has waited for long, once for each connector.
 func (a *admission) tell(w *applicant) {
 	a.mu.Lock()
 	told := w.tenant.told || !slices.Contains(a.queue, w)
@@ -402,7 +402,8 @@ func (a *admission) tell(w *applicant) {
 	}
 }
 
-// serve lets in who comes next, and whose connector is in already; a.mu is held.
+// serve goes over the queue in its order and lets in those for whom there is room now, and those whose connector has
+// instances already; a.mu is held.
 func (a *admission) serve() {
 	var memory, turn bool // the first who waits for memory holds up all behind him, for his turn those who begin, too
 	now := time.Now()
@@ -428,7 +429,7 @@ func (a *admission) serve() {
 	})
 }
 
-// press has closed what is idle.
+// press has all connectors close their idle instances, since others wait for memory.
 func (a *admission) press() {
 	a.mu.Lock()
 	all := slices.Collect(maps.Values(a.tenants))

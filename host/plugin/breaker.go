@@ -107,7 +107,8 @@ func (b *breaker) undone(function string) {
 	}
 }
 
-// bad notes a call that broke, and returns what is stopped now, nil if nothing is.
+// bad counts a call that trapped or broke a fence. When it was one too many the function is stopped for a while: that
+// is returned, else nil.
 func (b *breaker) bad(function, broke string, now time.Time) *Stopped {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -130,7 +131,7 @@ func (b *breaker) bad(function, broke string, now time.Time) *Stopped {
 	return &Stopped{Function: function, Broke: broke, Times: s.count, Until: s.until}
 }
 
-// named adds whose it is.
+// named adds the plugin and the connector, which the breaker does not know.
 func (s *Stopped) named(m *module, connector string) *Stopped {
 	s.Plugin, s.Version, s.Hash, s.Connector = cmp.Or(m.info.Name, m.info.Origin), m.info.Version, m.info.Hash,
 		connector

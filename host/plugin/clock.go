@@ -24,9 +24,9 @@ type clock struct {
 	ctx   context.Context
 	limit time.Duration
 	began time.Time
-	// canceled is when the call ends whose caller does not wait any more, zero while he does.
+	// canceled is when the call is ended because its context has, some time later; zero while the context lasts.
 	canceled time.Time
-	// yielded is when others were let in, turn when the call got its processor.
+	// yielded is when Go's scheduler was let in last, turn when the call got its processor.
 	yielded, turn time.Time
 	ticks         int64
 	// perTick is what the guest works for one, at most maxTick: the least of a window's so far.

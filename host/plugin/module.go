@@ -68,7 +68,7 @@ type module struct {
 	// some time after the last one.
 	live   int
 	dozing *time.Timer
-	// compiling is under way for all who wait, nil: nothing is.
+	// compiling is the compilation that is under way, for which all calls wait; nil: none is.
 	compiling *compilation
 	// breakers are those of connectors, by name.
 	breakers map[string]*breaker

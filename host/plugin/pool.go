@@ -46,7 +46,7 @@ type Pool struct {
 	// instances are those that can be chosen; making is how many more are being made.
 	instances []*Instance
 	making    int
-	// parted are those that are not chosen any more and are closed by who uses them last.
+	// parted is how many more get no new calls, and are closed when the last of their calls ends.
 	parted  int
 	waiters []*waiter
 	closed  bool
@@ -55,9 +55,9 @@ type Pool struct {
 	// contention is how long calls have waited for instances, while a processor was free, since the moment `since`.
 	contention time.Duration
 	since      time.Time
-	// suspicious is until when pages are kept apart.
+	// suspicious is until when each page has an instance of its own, after a trap: the next one costs one page alone.
 	suspicious time.Time
-	// let: the module was let go of.
+	// let: the pool has released its module.
 	let bool
 	// trial is set while a version that took over can be left, else nil.
 	trial *trial
@@ -77,12 +77,12 @@ type usage struct {
 	idle time.Time
 }
 
-// waiter is who waits for any instance of a pool.
+// waiter is a call that waits for any instance of a pool.
 type waiter struct {
 	// reader: it wants to share one.
 	reader bool
 	ready  chan struct{}
-	// instance was given; nil: the waiter has to make one, or hears why it cannot.
+	// instance is the one that it gets; nil: it makes one itself, or err says why it cannot.
 	instance *Instance
 	err      error
 }

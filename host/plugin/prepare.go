@@ -10,7 +10,7 @@ import (
 // preparation changes with what prepareModule makes of the same bytes: results are kept on disk.
 const preparation = 5
 
-// prepared is what is compiled of a module.
+// prepared is a module as the compiler gets it.
 type prepared struct {
 	wasm []byte
 	// effort is what compiling it takes, by [meter.Report].
@@ -30,5 +30,6 @@ func prepareModule(ctx context.Context, data []byte) (*prepared, error) {
 	return &prepared{metered, report.Effort}, nil
 }
 
-// shaped is what is metered of a module.
+// shaped is a module as it is metered: its start function is an export, which the host calls itself, and its data
+// segments are joined, since each costs time at every new instance.
 func shaped(data []byte) []byte { return joinSegments(exportStart(data)) }

@@ -42,12 +42,12 @@ func (p *processors) count() int { return cap(p.slots) }
 // free tells whether a call would not have to wait.
 func (p *processors) free() bool { return len(p.slots) < cap(p.slots) }
 
-// pass lets those go first who wait. It tells whether anybody did.
+// pass gives the processor to a call that waits for one, and waits for one itself. False: none waited.
 func (p *processors) pass() bool {
 	if p.waiting.Load() == 0 {
 		return false
 	}
-	p.waiting.Add(1) // whoever gets it passes it on again
+	p.waiting.Add(1) // so that the call that gets it passes it on again
 	defer p.waiting.Add(-1)
 	p.give()
 	p.slots <- struct{}{}

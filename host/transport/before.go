@@ -5,10 +5,10 @@ import (
 	"errors"
 )
 
-// beforeKey is the key of what is asked before each try of an exchange.
+// beforeKey is the key of a context's [before].
 type beforeKey struct{}
 
-// before is what is asked.
+// before is asked before each try of an exchange whether it may be sent, see [Before].
 type before struct {
 	ask   func() error
 	still func() bool

@@ -36,7 +36,7 @@ func checkMethod(method string) error {
 // tunnels are headers by which services take a POST for another method. Some frameworks do not tell _ from -.
 var tunnels = []string{"X-Http-Method", "X-Http-Method-Override", "X-Method-Override"}
 
-// checkTunnel refuses by that way what is refused without it.
+// checkTunnel holds a method that a header names to what a request's own may be, and the header to POST.
 func checkTunnel(method, header, value string) error {
 	if !slices.Contains(tunnels, http.CanonicalHeaderKey(strings.ReplaceAll(header, "_", "-"))) {
 		return nil

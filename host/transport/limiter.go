@@ -163,7 +163,7 @@ func (l *originLimiter) enter(ctx context.Context, d *destination) error {
 	return l.wait(ctx, w, &l.requests, l.leaveRequest)
 }
 
-// enterAtOnce has one more request under way where nobody waits and nothing is in its way.
+// enterAtOnce takes room for one more request if that can be had without waiting, else it is ErrNoRoom.
 func (l *originLimiter) enterAtOnce(ctx context.Context, _ *destination) error {
 	if !l.window().IsZero() {
 		return ErrNoRoom

@@ -30,7 +30,7 @@ func namesOf(roles Roles) names {
 	return n
 }
 
-// fault is that of a value; what stands for a setting that nobody has named.
+// fault is a fault at a setting; what describes the setting where the configuration has no name for it.
 func (n names) fault(setting, what, format string, args ...any) *wit.Fault {
 	f := faultf(wit.FaultConfig, format, args...)
 	if setting == "" {

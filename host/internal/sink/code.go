@@ -82,9 +82,11 @@ type Chain interface {
 type Consumer interface {
 	Poll(ctx context.Context) ([]*kgo.Record, error)
 	Commit(ctx context.Context, offsets kafka.Offsets) error
-	// Alive is nil where partitions cannot have gone to another member unheard.
+	// Alive is nil where this member's partitions cannot have gone to another one without its knowing. It asks the
+	// group's coordinator where the session may be over: else a process that was paused for longer would send requests
+	// beside the member that has taken over.
 	Alive(ctx context.Context) error
-	// Lasts tells without asking anybody whether that is so.
+	// Lasts tells whether the session lasts, so that Alive would be nil without asking.
 	Lasts() bool
 	Close()
 }

@@ -103,7 +103,7 @@ type topicPartition struct {
 type ledger struct {
 	mu         sync.Mutex
 	partitions map[topicPartition]*partition
-	// landed is closed when a delivery ends; nil where nobody waits for one.
+	// landed is closed when a delivery ends, for those that wait for that; nil while none does.
 	landed chan struct{}
 	// gone keeps what is known of partitions that went to another member.
 	gone   *Settled

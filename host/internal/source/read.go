@@ -367,7 +367,8 @@ type finalError struct{ err error }
 func (e *finalError) Error() string { return e.err.Error() }
 func (e *finalError) Unwrap() error { return e.err }
 
-// stand notes where the feed stands at a boundary, for those who judge other versions.
+// stand notes the plugin's offset between two pages: whether another version of the plugin takes this offset decides
+// whether that version can take over.
 func (f *feed) stand(at []wit.Field) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -230,7 +230,7 @@ func (s *shaper) row(ctx context.Context, c *chunk, i int) (sp recordSpan, stage
 	return sp, "", nil
 }
 
-// tooLarge says of a record that goes beyond what a producer sends whose bound that is.
+// tooLarge adds to the error of a record that is larger than a producer's request which setting the bound comes from.
 func (s *shaper) tooLarge(err error) error {
 	if convert.ErrorClass(err) != convert.TooLargeException {
 		return err

@@ -67,7 +67,7 @@ func (f *feed) fits(ctx context.Context, o *openedVersion, at []wit.Field) (inde
 	return 0, errors.New("it has no such feed: a change of feeds needs a restart of the task")
 }
 
-// move goes on with another version, or with the same one opened anew.
+// move has the feed read with another version, or with the same one opened anew: from the offset that it has now.
 func (f *feed) move(ctx context.Context, o *openedVersion) error {
 	index, err := f.fits(ctx, o, f.at.fields)
 	if err != nil {
@@ -80,7 +80,8 @@ func (f *feed) move(ctx context.Context, o *openedVersion) error {
 	return nil
 }
 
-// changed takes another fingerprint, whose offsets those from now on are.
+// changed takes over the fingerprint of another query: offsets that are stored from now on carry it. The plugin says by
+// feed.changed whether what was stored before still counts.
 func (f *feed) changed(w *wit.Feed) {
 	f.log.Info("offsets belong to something else from now on", "changed", difference(f.belongs(), w.Fingerprint), "read anew", w.Changed == wit.ChangedReload)
 	f.mu.Lock()

@@ -48,7 +48,7 @@ type wake struct {
 	// held: senders wait until served is closed.
 	held   bool
 	served chan struct{}
-	// covers is what [feed.covers] becomes when it is served, "" where that stays.
+	// covers is the new value of [feed.covers] when it is served, "" where that does not change.
 	covers string
 }
 
