@@ -326,7 +326,7 @@ func entryOf(r *kgo.Record) *stored {
 	}
 	var err error
 	if e.offset, err = ParseFields(r.Value); err != nil {
-		e.fault = fmt.Errorf("offset of connector %s, partition %s (topic %s of offset.storage.topic or "+
+		e.fault = fmt.Errorf("offset of connector %s, partition %.300s (topic %s of offset.storage.topic or "+
 			"offsets.storage.topic, partition %d, offset %d) cannot be read: %w; with the connector stopped, "+
 			"`culvert offsets set` replaces it, and `culvert offsets reset` deletes it, so that all is read again",
 			connector, AppendFields(nil, partition), r.Topic, r.Partition, r.Offset, err)

@@ -1,9 +1,11 @@
 package offset
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"testing"
 	"time"
@@ -240,6 +242,43 @@ func TestStoreReportsUnreadableOffsets(t *testing.T) {
 		t.Fatal(err)
 	}
 	expectOffset(t, s, "orders", partition("/a", "B"), `{"record":2}`)
+}
+
+// A topic that others write to: what is not Kafka Connect's is told of a few times and counted, whatever its size, and
+// no entry of the connector suffers. A damaged one of its own is a fault that says what to do, in few words.
+func TestStoreReadsATopicOfStrangers(t *testing.T) {
+	_, k := openTestBroker(t, t.TempDir())
+	long := strings.Repeat("x", 700_000)
+	raw := []string{
+		`["orders",{"set":"A"}]`, `{"record":1}`, // and the last one counts
+		`{"order":1}`, `{}`, `["orders",{"set":"` + long, `{}`, `["orders"]`, `{}`, `["orders",{"set":[1]}]`, `{}`,
+		`["orders",{"set":"` + long + `"}]`, `{"record":`,
+		`["orders",{"set":"null"}]`, `null`, `["orders",{"set":"gone"}]`, `{"record":3}`, `["orders",{"set":"gone"}]`, "",
+	}
+	for n := range 500 {
+		raw = append(raw, fmt.Sprint("order ", n), long[:100])
+	}
+	writeRaw(t, k, Defaults().Topic, append(raw, "", "no key", `["orders",{"set":"A"}]`, `{"record":2}`)...)
+	var log bytes.Buffer
+	s, err := Open(testContext(t), k, Defaults(), []string{"orders"}, slog.New(slog.NewTextHandler(&log, nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	of := func(set string) []wit.Field { return []wit.Field{wit.TextField("set", set)} }
+	expectOffset(t, s, "orders", of("A"), `{"record":2}`)
+	expectOffset(t, s, "orders", of("null"), "none")
+	expectOffset(t, s, "orders", of("gone"), "none")
+	_, _, err = s.Get(testContext(t), "orders", of(long))
+	if err == nil || !strings.Contains(err.Error(), "offset.storage.topic") ||
+		!strings.Contains(err.Error(), "`culvert offsets reset`") || len(err.Error()) > 1000 {
+		t.Errorf("expected a fault that says what to do, found %.2000v", err)
+	}
+	if lines := strings.Count(log.String(), "\n"); lines != shownSkips+1 || log.Len() > 10_000 ||
+		!strings.Contains(log.String(), "records=495") {
+		t.Errorf("expected %d lines that are counted further, found %d of %d bytes:\n%.3000s", shownSkips, lines, log.Len(),
+			log.String())
+	}
 }
 
 func TestRefreshSeesOtherWriters(t *testing.T) {
