@@ -108,7 +108,8 @@ func guestLarge(t *testing.T, i *host.Instance) error {
 		Data: batch.Data[:batch.Rows[0].Value.Size]}
 	for range 3 { // what the large one has left behind is no reason to refuse it
 		origins.IDs = origins.IDs[:1]
-		if out, err = i.Encode(t.Context(), opened.Ready.Context, small, origins, nil); err != nil || len(out.Ready) != 1 {
+		out, err = i.Encode(t.Context(), opened.Ready.Context, small, origins, nil)
+		if err != nil || len(out.Ready) != 1 {
 			t.Errorf("expected a small record to be sent after a large one, found %+v (%v)", out, err)
 		}
 	}

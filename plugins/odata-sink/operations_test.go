@@ -233,8 +233,8 @@ func TestRequestIDsOfOneRecord(t *testing.T) {
 	}
 }
 
-// ETags of several rows are read in one batch, and each row is changed by its own: of one that somebody else has changed
-// meanwhile the change is refused, or made with the new ETag.
+// ETags of several rows are read in one batch, and each row is changed by its own: of one that somebody else has
+// changed meanwhile the change is refused, or made with the new ETag.
 func TestETagsOfABatch(t *testing.T) {
 	for _, c := range []struct{ conflict, second string }{{"refuse", wit.FaultConflict.String()}, {"retry", wasWritten}} {
 		w := open(t, shopping(), append(set("00", "Orders"), oneLane, "sap.odata.operation.mode=merge", "sap.odata.etag=use", "sap.odata.etag.conflict="+c.conflict)...)
