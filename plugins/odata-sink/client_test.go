@@ -1,6 +1,7 @@
 package main
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/culvert-project/culvert/examples/demo-service/service"
@@ -44,6 +45,26 @@ func TestClientInQuery(t *testing.T) {
 	}
 	if d := cmp.Diff(deliveries[0], deliveries[1]); d != "" {
 		t.Error(d)
+	}
+}
+
+// A batch names the client in its own query, for all that is in it.
+func TestClientInQueryOfABatch(t *testing.T) {
+	const query = "?sap-client=100"
+	given := append(set("00", "Order_DetailCopies"), oneLane, "sap.odata.sap.client=100", "sap.odata.sap.client.in=query")
+	w := open(t, service.New(service.Options{}), given...)
+	rows := []wit.Row{{Value: w.structured(detail, detailOf(3, 4))}, {Value: w.structured(detail, detailOf(3, 5))}}
+	out, err := w.p.Encode(w.context, w.schemas, []string{"Order_DetailCopies"}, rows, w.data, nil, nil, nil)
+	if err != nil || len(out.Ready) != 1 {
+		t.Fatalf("expected one delivery, found %+v (%v)", out, err)
+	}
+	q := out.Ready[0].Request
+	if q.Target != gateway+"/$batch"+query || q.TokenFrom == nil || *q.TokenFrom != gateway+"/"+query {
+		t.Errorf("expected %s in both addresses, found %s and %v", query, q.Target, q.TokenFrom)
+	}
+	body := string(q.Body)
+	if strings.Contains(body, "sap-client") || strings.Count(body, "\nPOST Order_DetailCopies HTTP") != 2 {
+		t.Errorf("expected the client in the batch's address alone, found %s", body)
 	}
 }
 
