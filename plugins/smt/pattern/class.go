@@ -280,7 +280,9 @@ func (t *translator) family(name string) (s runeSet, why string) {
 				return nil, "Unknown Unicode property {name=<" + key + ">, value=<" + value + ">}"
 			}
 		case "blk", "block":
-			return nil, `a block, \p{` + name + "}, is not supported"
+			if s, known = block(value); !known {
+				return nil, "Unknown character block name {" + value + "}"
+			}
 		default:
 			return nil, "Unknown Unicode property {name=<" + key + ">, value=<" + value + ">}"
 		}
@@ -288,7 +290,9 @@ func (t *translator) family(name string) (s runeSet, why string) {
 	}
 	switch {
 	case strings.HasPrefix(name, "In"):
-		return nil, `a block, \p{` + name + "}, is not supported"
+		if s, known = block(name[2:]); !known {
+			return nil, "Unknown character block name {" + name[2:] + "}"
+		}
 	case strings.HasPrefix(name, "Is"):
 		if s, known = t.cased(name[2:], binary); !known {
 			if s, known = t.category(name[2:]); !known {

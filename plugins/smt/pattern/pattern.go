@@ -1,6 +1,6 @@
 // Package pattern reads regular expressions in the syntax of Java's java.util.regex and matches them with regexp2: the
-// transforms' and predicates' in the guest, those of topics' names in the host. class.go has its classes, runeset.go
-// sets of code points.
+// transforms' and predicates' in the guest, those of topics' names in the host. class.go has its classes, block.go the
+// blocks of Unicode, runeset.go sets of code points.
 package pattern
 
 import (
@@ -69,7 +69,7 @@ const maxNesting = 100
 
 // translator writes a Java regular expression (java.util.regex.Pattern of JDK 17) in regexp2's syntax, which is .NET's.
 // Classes are worked out to code points, flags to what they mean, so that nothing is left to .NET's reading of them. It
-// says why where it cannot: names of characters, grapheme clusters, blocks, canonical equivalence.
+// says why where it cannot: names of characters, grapheme clusters, canonical equivalence.
 type translator struct {
 	in  []rune
 	i   int
