@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -340,6 +341,60 @@ func TestRowThatIsLeftOut(t *testing.T) {
 		s.Each("Products", func(string, map[string]string) { total++ })
 		if len(l.rows) != total-1 || slices.Contains(l.rows, "[5]") || len(l.faults) != 1 || end.Next == nil || end.More {
 			t.Errorf("%q: %d of %d rows, faults %+v, behind it %+v", settings, len(l.rows), total, l.faults, end.Next)
+		}
+	}
+}
+
+// How long an answer 202 is waited for: as long as the service says, from a second to ten minutes, and in all no longer
+// than the first answer may take.
+func TestAnswersThatAreNotReady(t *testing.T) {
+	const now = 1_700_000_000_000 // Tue, 14 Nov 2023 22:13:20 GMT
+	for _, c := range []struct {
+		after string
+		late  int64
+		wait  uint32
+	}{
+		{"5", 0, 5000}, {"", 0, 10_000}, {"soon", 0, 10_000}, {"0", 0, 1000}, {"-3", 0, 1000}, {"99999999", 0, 600_000},
+		{"Tue, 14 Nov 2023 22:13:50 GMT", 0, 30_000}, {"Tue, 14 Nov 2023 22:13:00 GMT", 0, 1000},
+		{"5", 7_200_000, 5000}, {"5", 7_200_001, 0},
+	} {
+		l := newLoad(t, service.New(service.Options{Rows: 20}), tracked00("Products")...)
+		step, err := l.p.Next(l.opened.Context, 0, nil, wit.Cause{Start: wit.Chosen}, now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer := wit.Response{Status: 202, Target: step.Fetch.Request.Target, At: now + c.late}
+		if c.after != "" {
+			answer.Headers = []wit.Header{{Name: "Retry-After", Value: c.after}}
+		}
+		page, err := l.p.Begin(l.opened.Context, 0, step.Fetch.Position, answer)
+		if err != nil {
+			t.Fatal(err)
+		}
+		portion, err := l.p.Decode(page, "", 202, nil, true)
+		var fault *wit.Fault
+		if c.wait == 0 && (!errors.As(err, &fault) || fault.Kind != wit.FaultTransient) {
+			t.Errorf("after %d ms: expected a fault that is tried again, found %v", c.late, err)
+		} else if c.wait > 0 && (err != nil || portion.WaitMs != c.wait || !portion.More || portion.Next == nil) {
+			t.Errorf("Retry-After %q: expected a wait of %d ms, found %d, %v", c.after, c.wait, portion.WaitMs, err)
+		}
+	}
+}
+
+// Fingerprints name the mode and the format that is used.
+func TestFingerprintNamesTheFormat(t *testing.T) {
+	s := service.New(service.Options{Rows: 4, Switches: service.Switches{Delta: "links"}})
+	for _, c := range []struct {
+		settings []string
+		mode     string
+	}{
+		{set("00", "Orders"), " mode=full format=json"},
+		{append(set("00", "Orders"), "sap.odata#00.format=atom"), " mode=full format=atom"},
+		{tracked00("Orders"), " mode=delta format=atom"},
+		{append(tracked00("Orders"), "sap.odata#00.format=json"), " mode=delta format=json"},
+	} {
+		if found := newLoad(t, s, c.settings...).opened.Feeds[0].Fingerprint; !strings.Contains(found, c.mode) {
+			t.Errorf("%q: expected%s, found %s", c.settings, c.mode, found)
 		}
 	}
 }

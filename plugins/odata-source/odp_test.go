@@ -353,3 +353,49 @@ func TestODPDeletesBesideFilter(t *testing.T) {
 		t.Errorf("%d rows are left of %d, the deleted one %v", len(f.state), before, there)
 	}
 }
+
+// TestODPReload: with delta.lost=reload a lost token ends the queue, and a new first extraction takes its place, from
+// which changes are gone on with; killed anywhere in between it comes to the same.
+func TestODPReload(t *testing.T) {
+	for _, killed := range []string{"", "TerminateDeltas", "Products?$format=json"} {
+		s := service.New(service.Options{Rows: 30})
+		f := newFollower(t, s, odpSet("Products", "sap.odata#00.delta.lost=reload")...)
+		if err := f.catchUp(start); err != nil {
+			t.Fatal(err)
+		}
+		write(t, s, "MERGE", "Products(3)", map[string]any{"ProductName": "Changed"})
+		refused, was := false, false
+		f.answered = func(q *wit.Request, r *wit.Response) error {
+			switch {
+			case strings.Contains(q.Target, "deltatoken") && !refused:
+				refused = true
+				r.Status, r.Body = 410, []byte(`{"error":{"code":"X/1","message":{"value":"gone"}}}`)
+			case killed != "" && refused && !was && strings.Contains(q.Target, killed):
+				was = true
+				return errKilled
+			}
+			return nil
+		}
+		err := f.catchUp(poll)
+		if killed != "" {
+			if !errors.Is(err, errKilled) {
+				t.Fatalf("killed at %q: %v", killed, err)
+			}
+			f.start()
+			err = f.catchUp(start)
+		}
+		if err != nil {
+			t.Fatalf("killed at %q: %v", killed, err)
+		}
+		f.equals(s, "Products", "ProductID", "ProductName")
+		if l := s.Ledger(); l.Jobs != 2 || l.Terminated != 1 {
+			t.Errorf("killed at %q: %d jobs, %d subscriptions ended", killed, l.Jobs, l.Terminated)
+		}
+		write(t, s, "MERGE", "Products(5)", map[string]any{"ProductName": "Changed later"})
+		write(t, s, "DELETE", "Products(4)", nil)
+		if err := f.catchUp(poll); err != nil {
+			t.Fatalf("killed at %q: %v", killed, err)
+		}
+		f.equals(s, "Products", "ProductID", "ProductName")
+	}
+}
