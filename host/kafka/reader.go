@@ -221,8 +221,8 @@ func (r *Reader) bounds(ctx context.Context, topic string, o ReadOptions) (from,
 	return from, to, nil
 }
 
-// offsetsOf asks for offsets of a topic until its leaders answer: brokers that take over from others, or have a topic that
-// was made a moment ago, may not lead it for longer than the client itself tries.
+// offsetsOf asks for offsets of a topic until its leaders answer: brokers that take over from others, or have a topic
+// that was made a moment ago, may not lead it for longer than the client itself tries.
 func offsetsOf(ctx context.Context, ask func(context.Context, ...string) (kadm.ListedOffsets, error),
 	topic string) (Positions, error) {
 	for failures := 0; ; failures++ {
