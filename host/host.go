@@ -267,6 +267,7 @@ func open(ctx context.Context, c Config, toRun bool) (_ *Host, _ config.Problems
 	if h.kafka, warnings, err = kafka.Parse(ctx, sound); err != nil {
 		add(err)
 	}
+	h.kafka.Figures = kafka.NewFigures()
 	h.kafka.Follow(in.Worker.Current)
 	if _, known := sound["security.protocol"]; known { // else nobody knows what has an effect
 		for _, w := range warnings {

@@ -169,7 +169,7 @@ func (w worker) Metrics() prometheus.Gatherer {
 	if reloads != nil {
 		r.MustRegister(reloadFigures{reloads})
 	}
-	return r
+	return prometheus.Gatherers{r, w.host.kafka.Figures}
 }
 
 // notificationFigures are how many notifications came, by what became of them.

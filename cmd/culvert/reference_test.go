@@ -10,11 +10,13 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
@@ -270,6 +272,7 @@ func metrics(t *testing.T) string {
 		cells(&b, "metric", "type", "labels", "meaning")
 		cells(&b, "---", "---", "---", "---")
 		b.WriteString(tableOf(string(body)))
+		b.WriteString(clientsMetrics())
 		b.WriteString(kafkasMetrics(t, string(body)))
 		// Some figures come later than others, on a slow machine much later.
 		if first.IsZero() {
@@ -278,6 +281,32 @@ func metrics(t *testing.T) string {
 		page, err := os.ReadFile(filepath.Join("reference", "metrics.md"))
 		return *update || err == nil && string(page) == b.String() || time.Since(first) > time.Minute
 	})
+	return b.String()
+}
+
+// figureDescribed is a figure as Prometheus describes it.
+var figureDescribed = regexp.MustCompile(`fqName: "([^"]+)", help: "([^"]+)"`)
+
+// clientsMetrics is the table of figures of Kafka's clients.
+func clientsMetrics() string {
+	descriptions := make(chan *prometheus.Desc, 1000)
+	kafka.NewFigures().Describe(descriptions)
+	close(descriptions)
+	help := map[string]string{}
+	for d := range descriptions {
+		if m := figureDescribed.FindStringSubmatch(d.String()); m != nil {
+			help[m[1]] = m[2]
+		}
+	}
+	var b strings.Builder
+	b.WriteString("\n## Clients of Kafka\n\nWhat the worker's clients of Kafka do, as franz-go's kprom counts it. All clients " +
+		"of a role (producer, consumer, admin)\ncount together, so that there is one of these for each role and broker " +
+		"(`role`, `node_id`) however many connectors\nthere are. One comes when there is something to count.\n\n")
+	cells(&b, "metric", "meaning")
+	cells(&b, "---", "---")
+	for _, name := range slices.Sorted(maps.Keys(help)) {
+		cells(&b, "`"+name+"`", help[name])
+	}
 	return b.String()
 }
 
@@ -326,7 +355,8 @@ func tableOf(scrape string) string {
 		_, named, _ := strings.Cut(line, " ")
 		_, named, _ = strings.Cut(named, " ")
 		switch {
-		case strings.HasPrefix(named, "go_"), strings.HasPrefix(named, "process_"):
+		case strings.HasPrefix(named, "go_"), strings.HasPrefix(named, "process_"),
+			strings.HasPrefix(named, "culvert_kafka_"): // which are there when there is something to count
 		case strings.HasPrefix(line, "# HELP "):
 			name, text, _ := strings.Cut(line[len("# HELP "):], " ")
 			help[name] = text

@@ -81,6 +81,7 @@ func (c Config) ProducerOpts(extra ...kgo.Opt) []kgo.Opt {
 	if client.RequestTimeout > 0 {
 		opts = append(opts, kgo.ProduceRequestTimeout(client.RequestTimeout))
 	}
+	opts = c.Figures.with(func(f *Figures) kgo.Opt { return f.producers }, opts)
 	return append(append(opts, extra...), c.Extra...)
 }
 
@@ -112,6 +113,7 @@ func (c Config) ConsumerOpts(extra ...kgo.Opt) []kgo.Opt {
 	if s.Rack != "" {
 		opts = append(opts, kgo.Rack(s.Rack))
 	}
+	opts = c.Figures.with(func(f *Figures) kgo.Opt { return f.consumers }, opts)
 	return append(append(opts, extra...), c.Extra...)
 }
 
@@ -120,6 +122,7 @@ func (c Config) AdminOpts(extra ...kgo.Opt) []kgo.Opt {
 	// Answers about topics are kept for the least age: a topic just created would stay unknown for it.
 	client := c.Admin.over(c.ClientConfig)
 	opts := append(client.opts(c.Logger), client.metadataMinAge(50*time.Millisecond))
+	opts = c.Figures.with(func(f *Figures) kgo.Opt { return f.admins }, opts)
 	return append(append(opts, extra...), c.Extra...)
 }
 

@@ -31,6 +31,8 @@ type Config struct {
 	Extra []kgo.Opt
 	// Logger gets what the clients have to say; nil: nothing is logged.
 	Logger *slog.Logger
+	// Figures count what the clients do; nil: nobody does.
+	Figures *Figures
 
 	shared *shared
 }

@@ -8,7 +8,7 @@
 // Where to look:
 //
 //   - config.go, settings.go, properties.go, client.go, shared.go: the properties of clients, and what a
-//     client is made of.
+//     client is made of. figures.go: what they count together.
 //   - security.go, stores.go, sasl.go with jaas.go, bearer.go: TLS and logon. proxy.go, dial.go: the route to
 //     brokers.
 //   - dialer.go, probe.go, outages.go: failures that pass, which are told and waited for, and those that do not, which
