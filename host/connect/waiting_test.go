@@ -158,8 +158,8 @@ func TestAutoRestartDoubles(t *testing.T) {
 	})
 }
 
-// Without a worker's file tasks go on by themselves, with one they do not, as in Kafka Connect; the connector's own word
-// goes before that.
+// Without a worker's file tasks go on by themselves, with one they do not, as in Kafka Connect; the connector's own
+// word goes before that.
 func TestAutoRestartByDefault(t *testing.T) {
 	for _, c := range []struct {
 		file, own, worker string
