@@ -106,9 +106,18 @@ func (w worker) Put(ctx context.Context, name string, settings map[string]string
 		return info, false, err
 	}
 	defer r.applying.unlock()
-	_, there := w.stored(name)
+	before, there := w.stored(name)
 	if err := w.write(ctx, r, name, settings, func() error { return nil }, nil); err != nil {
 		return info, false, err
+	}
+	// Kafka Connect starts a connector again with each configuration that is written, though it be the same one: whoever
+	// writes it once more wants that of one that has failed.
+	if now, _ := w.stored(name); there && maps.Equal(before.Written, now.Written) {
+		if s, ok := w.herder().Status(name); ok && s.Connector.State == connect.Failed {
+			if err := w.herder().Restart(name); err != nil {
+				return info, false, err
+			}
+		}
 	}
 	return w.written(name, !there), !there, nil
 }
@@ -156,8 +165,8 @@ func (w worker) Delete(ctx context.Context, name string) error {
 	return nil
 }
 
-// write checks a configuration and, where it is good, stores it and has it run. allowed is asked when the name is known
-// to be one. What is checked is what is stored. target is the state of a new connector, nil where it keeps its own.
+// write checks a configuration and, where it is good, stores it and has it run. allowed is asked when the
+// configuration is known to be a good one, as Kafka Connect does. What is checked is what is stored. target is the state of a new connector, nil where it keeps its own.
 func (w worker) write(ctx context.Context, r *reloader, name string, settings map[string]string, allowed func() error,
 	target *connect.TargetState) error {
 	if given, ok := settings["name"]; ok && strings.TrimSpace(given) != name {
@@ -173,9 +182,6 @@ func (w worker) write(ctx context.Context, r *reloader, name string, settings ma
 	checker := w.host.checking()
 	c := w.host.connector("the request", full)
 	if _, err := classOf(checker, c); err != nil {
-		return err
-	}
-	if err := allowed(); err != nil {
 		return err
 	}
 	if now, there := w.stored(name); there {
@@ -198,9 +204,15 @@ func (w worker) write(ctx context.Context, r *reloader, name string, settings ma
 	case len(told) > 0:
 		return &rest.Refusal{Status: http.StatusBadRequest, Message: rest.Invalid(told...)}
 	}
+	if err := allowed(); err != nil {
+		return err
+	}
 	stored := config.Stored{Connector: c}
-	if target != nil {
+	switch _, there := w.stored(name); {
+	case target != nil:
 		stored.Target = targetName(*target)
+	case !there: // whatever one of its name was told that is gone
+		stored.Target = config.TargetStarted
 	}
 	if err := r.store.Put(ctx, name, stored); err != nil {
 		return kept(err)

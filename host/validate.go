@@ -11,6 +11,7 @@ import (
 	"github.com/culvert-project/culvert/host/check"
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/rest"
+	"github.com/culvert-project/culvert/wit"
 )
 
 // starting answers what cannot be done yet: clients try again after a conflict.
@@ -25,7 +26,8 @@ func (w worker) Validate(ctx context.Context, class string, settings map[string]
 	if err := w.host.plugins.Loaded(ctx); err != nil {
 		return nil, err
 	}
-	settings, err := w.unmasked(settings["name"], settings)
+	given := settings
+	settings, err := w.unmasked(settings["name"], given)
 	if err != nil {
 		return nil, err
 	}
@@ -43,12 +45,32 @@ func (w worker) Validate(ctx context.Context, class string, settings map[string]
 		return nil, &rest.Refusal{Status: http.StatusBadRequest,
 			Message: "Included connector type " + settings["connector.class"] + " does not match request type " + class}
 	}
-	checker.Online = w.host.online
+	if w.mayAsk(checker, c, given) {
+		checker.Online = w.host.online
+	}
 	v, err := checker.Validate(ctx, c)
 	if err == nil {
 		err = ctx.Err() // what a check has found was cut off
 	}
 	return v, err
+}
+
+// mayAsk tells whether a service may be asked about a configuration that somebody wants checked. Whoever may only read
+// has nothing sent in the worker's name: the configuration says where to, and references in it are resolved. Nor is a
+// stored password, for which [config.Mask] stands, sent anywhere but where the stored configuration sends it.
+func (w worker) mayAsk(checker *check.Checker, c *config.Connector, given map[string]string) bool {
+	if w.host.in.Worker.Boolean("rest.read.only") {
+		return false
+	}
+	if !slices.ContainsFunc(slices.Collect(maps.Values(given)), func(value string) bool {
+		return strings.TrimSpace(value) == config.Mask
+	}) {
+		return true
+	}
+	now, there := w.stored(c.Name)
+	_, component, err := check.Find(checker.Plugins, c.Text("connector.class"), c.Text("connector.plugin.version"),
+		wit.ComponentSource, wit.ComponentSink)
+	return there && err == nil && config.SameRoles(now.Written, c, config.DeclareComponent(component))
 }
 
 // Definitions are what a class declares.

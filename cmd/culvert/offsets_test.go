@@ -12,7 +12,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/culvert-project/culvert/examples/demo-service/service"
-	"github.com/culvert-project/culvert/host/connect"
 )
 
 // Offsets of a source and of a sink are shown, set and reset, by REST under a worker and by the command with and
@@ -40,8 +39,7 @@ func TestOffsets(t *testing.T) {
 				t.Errorf("%s %s: found %s", method, name, answer)
 			}
 		}
-		f.must(204, "PUT", "/connectors/"+name+"/stop", "")
-		f.await(name, "is stopped", is(connect.Stopped, 0))
+		f.must(204, "PUT", "/connectors/"+name+"/stop", "") // its tasks still end: what follows waits for that
 	}
 
 	base := strings.TrimSuffix(service.NorthwindPath, "/")

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -174,6 +175,15 @@ func TestConnectorsAreWritten(t *testing.T) {
 	if data, err := os.ReadFile(file); err != nil || !strings.Contains(string(data), `"geheim"`) {
 		t.Errorf("expected the password in the file, found %s %v", data, err)
 	}
+
+	// What is bad is said before what is there already, as Kafka Connect does.
+	f.must(400, "POST", "/connectors", `{"name": "customers", "config": {"connector.class": "ODataSource", "tasks.max": "0"}}`)
+
+	// A name may be longer than a file's.
+	long := strings.Repeat("顧", 100)
+	f.must(201, "POST", "/connectors", asJSON(t, map[string]any{"name": long, "initial_state": "STOPPED",
+		"config": configuration(source(long, address, "Suppliers"))}))
+	f.must(204, "DELETE", "/connectors/"+url.PathEscape(long), "")
 
 	// What is bad changes nothing.
 	before, err := os.ReadFile(file)
@@ -494,5 +504,46 @@ func TestInitialStateOfFiles(t *testing.T) {
 	r := p.run("run", "--once", "--plugins", plugins(t), "--data", p.data, "conf/worker.properties", "conf/paused.json")
 	if r.code != 2 || !strings.Contains(r.stderr, "initial_state: expected RUNNING in a run with --once, found PAUSED") {
 		t.Errorf("exit %d\n%s", r.code, r.stderr)
+	}
+}
+
+// A check asks the service only where the worker would: a stored password goes nowhere else, and who may only read has
+// nothing sent at all. The same configuration once more starts a connector that has failed.
+func TestChecksSendNothingElsewhere(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	_, address := demo(t, service.Options{Rows: 10})
+	var asked atomic.Int64
+	elsewhere := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		asked.Add(1)
+		w.WriteHeader(http.StatusUnauthorized)
+	}))
+	defer elsewhere.Close()
+	for _, readOnly := range []bool{false, true} {
+		folder := fmt.Sprintf("conf-%t", readOnly)
+		p.subfolder(folder)
+		p.file(folder+"/calm.properties", append(source("calm", address, "Products"), "sap.odata.user.name=someone", "sap.odata.user.pwd=geheim")...)
+		f := p.follows(folder, "rest.config.masked=true", fmt.Sprintf("rest.read.only=%t", readOnly))
+		f.await("calm", "runs", runs)
+		settings := configuration(append(source("calm", strings.TrimPrefix(elsewhere.URL, "http://"), "Products"), "sap.odata.user.name=someone", "sap.odata.user.pwd=[hidden]"))
+		f.must(200, "PUT", "/connector-plugins/ODataSource/config/validate", asJSON(t, settings))
+		if readOnly {
+			settings["sap.odata.user.pwd"] = "geheim"
+			f.must(200, "PUT", "/connector-plugins/ODataSource/config/validate", asJSON(t, settings))
+		}
+		if n := asked.Load(); n != 0 {
+			t.Errorf("read-only %t: %d requests went elsewhere", readOnly, n)
+		}
+		if !readOnly { // what a password that is given goes to is the client's word
+			settings["sap.odata.user.pwd"] = "other"
+			f.must(200, "PUT", "/connector-plugins/ODataSource/config/validate", asJSON(t, settings))
+			if asked.Swap(0) == 0 {
+				t.Error("expected the service to be asked")
+			}
+		}
+		f.signal(syscall.SIGTERM)
+		if r := f.wait(); r.code != 0 {
+			t.Fatalf("exit %d\n%s", r.code, r.stderr)
+		}
 	}
 }

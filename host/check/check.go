@@ -135,7 +135,8 @@ func (k *Checker) ask(ctx context.Context, c *config.Connector, prefix string, i
 	var fault *wit.Fault
 	switch {
 	case errors.As(err, &fault) && fault.Setting != nil:
-		return config.Problems{problem(entry(c, prefix+*fault.Setting), errors.New(fault.Message))}
+		e := entry(c, prefix+*fault.Setting)
+		return config.Problems{problem(e, errors.New(e.Told(fault.Message)))}
 	case err != nil:
 		return config.Problems{problem(entry(c, "connector.class"), err)}
 	case inquiry.Done == nil:

@@ -319,6 +319,12 @@ func frameRules(c *Connector, kind wit.ComponentKind) Problems {
 	if kind != wit.ComponentSink {
 		return append(problems, c.topicCreation()...)
 	}
+	if most, given := c.Entry("tasks.max"); given {
+		if n, err := strconv.ParseInt(strings.TrimSpace(most.Value), 10, 32); err == nil && n > MaxSinkTasks {
+			problems = append(problems, most.coded(setting.CodeInvalid, setting.Invalid(most.Key, most.Value,
+				fmt.Sprintf("Value must be no more than %d", MaxSinkTasks))))
+		}
+	}
 	topics, regex := List(c.Text("topics")), c.Text("topics.regex")
 	entry, _ := c.Entry("topics.regex")
 	switch {
@@ -429,6 +435,10 @@ func (c *Connector) lineNear(name string) int {
 	return 1
 }
 
+// MaxSinkTasks is how many tasks a sink may have. Each is a client of Kafka and a member of the group from the start
+// on, whether or not there are so many partitions.
+const MaxSinkTasks = 1000
+
 // Examined turns what a plugin's validate said into problems, each at the line of its setting. What this package found
 // about a setting itself goes before what the plugin says of it, and of a password that was given a plugin can know
 // nothing.
@@ -447,7 +457,7 @@ func Examined(c *Connector, prefix string, examined []wit.Examined, found Proble
 			e = Entry{Key: name, File: c.File, Line: c.lineNear(name)}
 		}
 		for _, text := range x.Errors {
-			problems = append(problems, e.problem("%s", text))
+			problems = append(problems, e.problem("%s", e.Told(text)))
 		}
 	}
 	return problems

@@ -42,6 +42,36 @@ type Problem = setting.Problem
 // Problems are problems in the order of file and line. As an error it is the text of those that are no warnings.
 type Problems = setting.Problems
 
+// Told is what a plugin says of the setting as it may be shown. Where the value stands behind a reference, a text that
+// repeats some of it is replaced: Kafka Connect's tools show what validation finds to whoever asks.
+func (e Entry) Told(text string) string {
+	if e.Secret && repeats(text, e.Value) {
+		return "expected another value than the one that stands behind the reference; what the plugin says of it is not " +
+			"shown, since it repeats some of it"
+	}
+	return text
+}
+
+// repeated is how many bytes of a value in a row a text has to have to repeat some of it.
+const repeated = 4
+
+// repeats tells whether a text has some of a value in it: a few bytes in a row, or all of a short one.
+func repeats(text, value string) bool {
+	if value = strings.TrimSpace(value); len(value) <= repeated {
+		return value != "" && strings.Contains(text, value)
+	}
+	parts := map[string]bool{}
+	for at := 0; at+repeated <= len(value); at++ {
+		parts[value[at:at+repeated]] = true
+	}
+	for at := 0; at+repeated <= len(text); at++ {
+		if parts[text[at:at+repeated]] {
+			return true
+		}
+	}
+	return false
+}
+
 func (e Entry) problem(format string, args ...any) Problem {
 	return Problem{File: e.File, Line: e.Line, Setting: e.Key, Text: fmt.Sprintf(format, args...)}
 }

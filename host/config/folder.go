@@ -2,6 +2,7 @@ package config
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -196,7 +197,9 @@ func (s *FolderStore) putFile(name string, c *Connector) error {
 
 // unwritable tells whether a place takes no files, whatever they hold.
 func unwritable(err error) bool {
-	return errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS)
+	// A file that is mounted by itself, into a container for example, can be neither replaced nor removed.
+	return errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS) || errors.Is(err, syscall.EBUSY) ||
+		errors.Is(err, syscall.EXDEV)
 }
 
 // file is the file of a connector, "" where it has none; s.looking is held.
@@ -313,8 +316,14 @@ func fileName(connector string) string {
 	if strings.HasPrefix(name, ".") {
 		name = "%2E" + name[1:]
 	}
+	if len(name) > maxFileName { // what is cut off stands in the file
+		name = fmt.Sprintf("%s~%x", name[:maxFileName], sha256.Sum256([]byte(connector)))[:maxFileName+20]
+	}
 	return name
 }
+
+// maxFileName is how much of a connector's name stands in its file's, in bytes: file systems take 255, ending included.
+const maxFileName = 200
 
 // writeConnector replaces a file. The name of what is written first begins with a dot, which the folder passes over.
 func writeConnector(path string, settings map[string]string) error {
@@ -402,7 +411,7 @@ func (s *FolderStore) Delete(_ context.Context, name string) error {
 		}
 	}
 	for _, path := range gone {
-		switch err := os.Remove(path); {
+		switch err := wholefile.Remove(path); {
 		case unwritable(err):
 			return &ErrKept{name, path, "which cannot be removed"}
 		case err != nil && !errors.Is(err, fs.ErrNotExist):
@@ -416,6 +425,11 @@ func (s *FolderStore) Delete(_ context.Context, name string) error {
 
 // Watch is as [Store] says.
 func (s *FolderStore) Watch(ctx context.Context, changed func(Snapshot)) {
+	for _, folder := range []string{s.places.Folder, s.places.Own} {
+		if folder != "" {
+			wholefile.Clean(folder)
+		}
+	}
 	listening := &listener{store: s}
 	defer func() { listening.folders.Close() }()
 	quiet, again := time.NewTimer(0), time.NewTicker(s.every)

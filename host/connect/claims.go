@@ -12,6 +12,12 @@ type claims struct {
 	names map[string]string // of connectors, by claim
 }
 
+// heldError is the error of a connector that claims what another one has still. Both were accepted, so that the other
+// one ends, or claims less from its next start on: it is waited for.
+type heldError struct{ error }
+
+func (e *heldError) Unwrap() error { return e.error }
+
 // take has a connector claim all of these, or none where another one has one.
 func (k *claims) take(name string, all []string) error {
 	if k == nil {
@@ -21,7 +27,7 @@ func (k *claims) take(name string, all []string) error {
 	defer k.mu.Unlock()
 	for _, claim := range all {
 		if first := k.names[claim]; first != "" && first != name {
-			return check.ClaimedTwice(claim, first, name)
+			return &heldError{check.ClaimedTwice(claim, first, name)}
 		}
 	}
 	if k.names == nil {

@@ -71,3 +71,17 @@ func TestClaims(t *testing.T) {
 		})
 	}
 }
+
+// A connector that claims what another one still has, which is deleted or gives it up, starts when that has ended.
+func TestClaimsAreWaitedFor(t *testing.T) {
+	h := newHerd(t)
+	h.Put(h.named("first", "spy.claim=queue Q1"), nil)
+	h.await("first", Running)
+	h.Put(h.named("second", "spy.claim=queue Q1"), nil)
+	s := h.await("second", Failed)
+	if want := "connectors first and second both claim"; !strings.Contains(s.Connector.Trace, want) {
+		t.Errorf("expected %q, found %q", want, s.Connector.Trace)
+	}
+	h.must(h.Remove("first"))
+	h.await("second", Running)
+}

@@ -219,7 +219,6 @@ func (c *connector) start(ctx context.Context) (close func(), err error) {
 	return func() {
 		c.listens.closeAll()
 		unwatch()
-		c.o.claims.release(c.config.Name)
 		c.closeOffsets()
 		c.client.Close()
 		if admin != nil {
@@ -261,6 +260,10 @@ func (c *connector) plan(ctx context.Context) ([][]wit.Setting, error) {
 	}
 	defer binding.Close()
 	if c.isSink() {
+		if most > config.MaxSinkTasks { // files that were not checked come here, too
+			return nil, &wit.Fault{Kind: wit.FaultConfig, Message: fmt.Sprintf("tasks.max: expected at most %d tasks of a sink, found %d",
+				config.MaxSinkTasks, most)}
+		}
 		layout, settings := make([][]wit.Setting, most), c.shownTo(binding)
 		for i := range layout {
 			layout[i] = settings

@@ -49,6 +49,8 @@ type controller struct {
 	late    *time.Timer // fires when tasks take longer to stop than limit
 	limit   time.Duration
 	once    bool
+	under   context.Context // of lives
+	atEnd   []func()        // when what is in the place of alive has ended
 }
 
 // occurrence is an event on its way to the loop.
@@ -129,8 +131,8 @@ func (k *controller) reporting(of *connector) func(event, error) {
 	}
 }
 
-// aim sets the target state.
-func (k *controller) aim(target TargetState, e event) {
+// aimAt sets the target state.
+func (k *controller) aimAt(target TargetState, e event) {
 	k.post(occurrence{event: e, prior: func() {
 		k.mu.Lock()
 		defer k.mu.Unlock()
@@ -199,7 +201,7 @@ func (k *controller) run(ctx context.Context, once bool) {
 	if k.predecessor != nil {
 		<-k.predecessor // it ends: it was removed, or ctx has ended for both
 	}
-	k.once = once
+	k.once, k.under = once, ctx
 	k.late = time.NewTimer(0)
 	k.late.Stop()
 	defer k.late.Stop()
@@ -221,6 +223,7 @@ func (k *controller) run(ctx context.Context, once bool) {
 	if k.leaves() && ctx.Err() == nil {
 		k.retire(ctx)
 	}
+	k.o.claims.release(k.name)
 	for _, o := range k.taken() { // nobody waits for an answer for ever
 		if o.taken != nil {
 			close(o.taken)
@@ -276,6 +279,10 @@ func (k *controller) handle(ctx context.Context, o occurrence) {
 			o.event = k.atRest(ctx)
 		}
 		k.halting = false
+		for _, next := range k.atEnd {
+			next()
+		}
+		k.atEnd = nil
 	}
 	t, ok := k.enter(o)
 	switch {
@@ -333,23 +340,39 @@ func (k *controller) begin(ctx context.Context) {
 	living, end := context.WithCancel(ctx)
 	k.alive = end
 	go func() {
-		defer func() { k.post(occurrence{event: onOver, of: life}) }()
+		defer func() {
+			if !k.leaves() { // else its retirement comes first
+				life.o.claims.release(k.name)
+			}
+			k.post(occurrence{event: onOver, of: life})
+		}()
 		defer guard.Recover(k.log, "connector "+k.name, nil, func(p *guard.Panic) { life.failed(living, p) })
 		life.run(living, k.once)
 	}()
 }
 
 // beside does something about a connector that is stopped in the place of a life, so that none begins meanwhile: one
-// that is to begin ends it. It is called by the loop.
-func (k *controller) beside(ctx context.Context, within time.Duration, do func(context.Context)) {
+// that is to begin waits for its end, and with yields ends it. It is called by the loop.
+func (k *controller) beside(ctx context.Context, within time.Duration, yields bool, do func(context.Context)) {
 	doing, end := context.WithTimeout(ctx, within)
 	k.alive = end
+	if !yields {
+		k.alive = func() {}
+	}
 	life := k.life()
 	go func() {
+		defer end()
 		defer func() { k.post(occurrence{event: onOver, of: life}) }()
 		defer guard.Recover(k.log, "connector "+k.name, nil)
 		do(doing)
 	}()
+}
+
+// aim is the target state.
+func (k *controller) aim() TargetState {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.target
 }
 
 // stopped tells whether the connector is stopped and is to stay so.

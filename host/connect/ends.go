@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -16,6 +15,7 @@ import (
 
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/kafka"
+	"github.com/culvert-project/culvert/plugins/smt/pattern"
 )
 
 // ends tells how far a sink is: when it has committed everything up to the ends that its topics had when it began, and
@@ -184,16 +184,20 @@ func (e *ends) find(ctx context.Context) (at map[string]kafka.Positions, missing
 	topics, regex := slices.Clone(e.topics), e.regex
 	e.mu.Unlock()
 	if regex != "" {
-		matching, err := regexp.Compile("^(?:" + regex + ")$")
+		matching, err := pattern.Compile(regex)
 		if err != nil {
-			return nil, nil, err
+			return nil, nil, fmt.Errorf("topics.regex: %w", err)
 		}
 		all, err := e.admin.Topics(ctx)
 		if err != nil {
 			return nil, nil, err
 		}
 		for _, topic := range all {
-			if matching.MatchString(topic) {
+			takes, err := config.TakesTopic(matching, topic)
+			if err != nil {
+				return nil, nil, fmt.Errorf("topics.regex: %w", err)
+			}
+			if takes {
 				topics = append(topics, topic)
 			}
 		}
@@ -222,6 +226,7 @@ func (e *ends) measure(ctx context.Context, lag *atomic.Int64) {
 	ticker := time.NewTicker(lagEvery)
 	defer ticker.Stop()
 	others := strangers{connector: e.connector, admin: e.admin, log: e.log}
+	unknown := "" // why the lag is not known, which is said once
 	for n := 0; ; n++ {
 		select {
 		case <-ctx.Done():
@@ -231,8 +236,14 @@ func (e *ends) measure(ctx context.Context, lag *atomic.Int64) {
 		if e.task == 0 && (n%strangersEvery == 0 || !others.looked || others.suspected) {
 			others.look(ctx)
 		}
-		if n, err := e.lag(ctx); err == nil {
+		n, err := e.lag(ctx)
+		switch {
+		case err == nil:
 			lag.Store(n)
+			unknown = ""
+		case ctx.Err() == nil && err.Error() != unknown:
+			unknown = err.Error()
+			e.log.Warn("the lag is not known and stays as it was", "error", err)
 		}
 	}
 }

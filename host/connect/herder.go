@@ -207,17 +207,17 @@ func (h *Herder) Moves(ctx context.Context) error {
 
 // Pause has a connector stop its tasks and keep them, until Resume.
 func (h *Herder) Pause(name string) error {
-	return h.with(name, func(k *controller) { k.aim(Paused, onPause) })
+	return h.with(name, func(k *controller) { k.aimAt(Paused, onPause) })
 }
 
 // Stop has a connector end its tasks, until Resume.
 func (h *Herder) Stop(name string) error {
-	return h.with(name, func(k *controller) { k.aim(Stopped, onStop) })
+	return h.with(name, func(k *controller) { k.aimAt(Stopped, onStop) })
 }
 
 // Resume has a connector run that was paused or stopped.
 func (h *Herder) Resume(name string) error {
-	return h.with(name, func(k *controller) { k.aim(Running, onResume) })
+	return h.with(name, func(k *controller) { k.aimAt(Running, onResume) })
 }
 
 // Restart has a connector make its tasks anew, when those that run have stopped. One that is paused or stopped stays

@@ -297,3 +297,43 @@ func TestRefusedConfiguration(t *testing.T) {
 		t.Errorf("expected it to go on with another user, found %+v, %v, %d lives", s, info, h.lives("c"))
 	}
 }
+
+// What is done to a stopped connector waits for its tasks to end, and holds up neither its loop nor, when somebody
+// resumes the connector, more than that.
+func TestWhileStopped(t *testing.T) {
+	h := newHerd(t, "a")
+	h.await("a", Running)
+	k := h.find("a")
+	nothing := func(context.Context) error { return nil }
+	if err := k.whileStopped(t.Context(), time.Minute, false, nothing); !errors.Is(err, ErrNotStopped) {
+		t.Errorf("expected %v of a connector that runs, found %v", ErrNotStopped, err)
+	}
+	h.must(h.Stop("a"))
+	begun, goOn, done := make(chan struct{}), make(chan struct{}), make(chan error, 1)
+	go func() { // at once, as a client does
+		done <- k.whileStopped(t.Context(), 10*time.Minute, false, func(context.Context) error {
+			close(begun)
+			<-goOn
+			return nil
+		})
+	}()
+	<-begun
+	if err := h.Moves(t.Context()); err != nil {
+		t.Error(err)
+	}
+	h.must(h.Resume("a"))
+	if err := h.Moves(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if s, _ := h.Status("a"); s.Connector.State == Running {
+		t.Error("it was resumed in the midst of that")
+	}
+	if err := k.whileStopped(t.Context(), time.Minute, false, nothing); !errors.Is(err, ErrNotStopped) {
+		t.Errorf("expected %v of a connector that was resumed, found %v", ErrNotStopped, err)
+	}
+	close(goOn)
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	h.await("a", Running)
+}

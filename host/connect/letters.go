@@ -107,7 +107,10 @@ func (h *Herder) letterTopic(name string) (string, error) {
 	if k == nil {
 		return "", fmt.Errorf("%s: %w", name, ErrUnknownConnector)
 	}
-	topic := strings.TrimSpace(k.life().config.Text(deadLetterTopic))
+	k.mu.Lock()
+	given := k.given
+	k.mu.Unlock()
+	topic := strings.TrimSpace(given.Text(deadLetterTopic))
 	if topic == "" {
 		return "", ErrNoLetters
 	}

@@ -7,6 +7,7 @@ import (
 	"net"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/guard"
@@ -149,15 +150,11 @@ func (h *Herder) atStop(ctx context.Context, name string, do func(*connector) er
 		defer c.closeOffsets()
 		return do(c)
 	}
-	answer := make(chan error, 1)
-	k.post(occurrence{prior: func() {
-		answer <- guard.Do(k.log, "a change of offsets", func() error {
-			switch {
-			case ctx.Err() != nil:
-				return ctx.Err() // nobody waits for it
-			case k.alive != nil || !k.stopped():
-				return ErrNotStopped
-			}
+	return k.whileStopped(ctx, changeWithin, false, func(doing context.Context) error {
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		defer context.AfterFunc(doing, cancel)()
+		return guard.Do(k.log, "a change of offsets", func() error {
 			c, err := k.apart(ctx)
 			if err != nil {
 				return err
@@ -165,7 +162,41 @@ func (h *Herder) atStop(ctx context.Context, name string, do func(*connector) er
 			defer c.closeOffsets()
 			return do(c)
 		})
-	}})
+	})
+}
+
+// changeWithin bounds a change of offsets, during which the connector is not resumed.
+const changeWithin = 2 * time.Minute
+
+// whileStopped does something in the place of a life, once the connector is stopped: where its tasks still stop, or
+// something else is done in that place, that is waited for. It returns what do comes to, [ErrNotStopped] where the
+// connector is not to be stopped, or when ctx ends. What was begun goes on when ctx ends; it ends by its own context,
+// with yields also when the connector is resumed.
+func (k *controller) whileStopped(ctx context.Context, within time.Duration, yields bool,
+	do func(context.Context) error) error {
+	answer := make(chan error, 1)
+	var ask func()
+	ask = func() {
+		k.post(occurrence{prior: func() {
+			switch {
+			case ctx.Err() != nil:
+				answer <- ctx.Err() // nobody waits for it
+			case k.aim() != Stopped:
+				answer <- ErrNotStopped
+			case k.alive != nil:
+				k.atEnd = append(k.atEnd, ask)
+			case !k.stopped():
+				answer <- ErrNotStopped
+			default:
+				k.beside(k.under, within, yields, func(ctx context.Context) {
+					err := ErrNotStopped // where it breaks off
+					defer func() { answer <- err }()
+					err = do(ctx)
+				})
+			}
+		}})
+	}
+	ask()
 	select {
 	case err := <-answer:
 		return err

@@ -89,7 +89,11 @@ func (h *Herder) Replay(ctx context.Context, r Replay) (Replayed, error) {
 // replayOf is [Herder.Replay] for one connector.
 func (h *Herder) replayOf(ctx context.Context, name string, reader *kafka.Reader, ends kafka.Positions, r Replay,
 	done *Replayed) error {
-	c, err := h.find(name).apart(ctx)
+	k := h.find(name)
+	if k == nil { // deleted while the topic was read
+		return ErrUnknownConnector
+	}
+	c, err := k.apart(ctx)
 	if err != nil {
 		return err
 	}

@@ -30,48 +30,30 @@ func (h *Herder) Retire(ctx context.Context, name string) (done string, err erro
 		return "", fmt.Errorf("%s: %w", name, ErrUnknownConnector)
 	}
 	h.mu.Lock()
-	under, ended := h.under, h.ended
+	loops := h.under != nil && !h.ended
 	h.mu.Unlock()
-	if under == nil || ended {
+	if !loops {
 		return "", ErrNotStopped
 	}
-	type answer struct {
-		done string
-		err  error
-	}
-	answers := make(chan answer, 1)
-	k.post(occurrence{prior: func() {
+	ended := make(chan string, 1) // by the goroutine that does it, for whom nobody may wait any more
+	err = k.whileStopped(ctx, retireWithin, true, func(ctx context.Context) error {
+		k.mu.Lock()
+		c := newConnector(k.o, k.given)
+		k.mu.Unlock()
 		switch {
-		case ctx.Err() != nil:
-			answers <- answer{err: ctx.Err()} // nobody waits for it
-		case k.alive != nil || !k.stopped():
-			answers <- answer{err: ErrNotStopped}
-		default:
-			k.beside(under, retireWithin, func(ctx context.Context) {
-				a := answer{err: ErrNotStopped} // where it breaks off
-				defer func() { answers <- a }()
-				k.mu.Lock()
-				c := newConnector(k.o, k.given)
-				k.mu.Unlock()
-				switch {
-				case c.unknown != nil || c.refused != nil:
-					a.err = errors.Join(c.unknown, c.refused)
-				case c.isSink():
-					a.err = ErrSink
-				default:
-					a.done, a.err = c.retire(ctx)
-				}
-			})
+		case c.unknown != nil || c.refused != nil:
+			return errors.Join(c.unknown, c.refused)
+		case c.isSink():
+			return ErrSink
 		}
-	}})
-	select {
-	case a := <-answers:
-		return a.done, a.err
-	case <-ctx.Done():
-		return "", ctx.Err()
-	case <-k.done:
-		return "", ErrNotStopped
+		what, err := c.retire(ctx)
+		ended <- what
+		return err
+	})
+	if err != nil {
+		return "", err
 	}
+	return <-ended, nil
 }
 
 // ErrSink is the error of what only a source has.

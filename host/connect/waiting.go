@@ -2,6 +2,7 @@ package connect
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -15,10 +16,11 @@ import (
 // anew. stamp is what its files were like before it was started. false: ctx has ended, or only another configuration
 // helps.
 func (c *connector) startable(ctx context.Context, err error, stamp string) bool {
+	var held *heldError
 	switch {
 	case c.refused != nil || c.unknown != nil:
 		return false
-	case passing(err):
+	case passing(err), errors.As(err, &held):
 		if pause.For(ctx, startAgain) != nil {
 			return false
 		}

@@ -321,20 +321,22 @@ func (x *exchange) connectors() {
 	slices.Sort(expand)
 	expand = slices.Compact(expand) // each counts once, however often it is asked for
 	for _, name := range names {
-		expanded := map[string]any{}
+		expanded, there := map[string]any{}, true
 		for _, e := range expand {
+			var known bool
 			switch e {
 			case "info":
-				if info, ok := x.worker.Info(name); ok {
-					expanded["info"] = info
-				}
+				expanded[e], known = x.worker.Info(name)
 			case "status":
-				if status, ok := x.worker.Status(name); ok {
-					expanded["status"] = status
-				}
+				expanded[e], known = x.worker.Status(name)
+			default:
+				continue
 			}
+			there = there && known
 		}
-		all[name] = expanded
+		if there { // one that was deleted meanwhile is left out
+			all[name] = expanded
+		}
 	}
 	x.answer(http.StatusOK, all)
 }

@@ -131,3 +131,18 @@ func TestPagesChangeNothing(t *testing.T) {
 		t.Errorf("expected Host to be checked for changes, found %d", status)
 	}
 }
+
+// vanishing is a worker of which one connector is deleted while they are listed.
+type vanishing struct{ *counting }
+
+func (v vanishing) Names() []string { return append(v.counting.Names(), "gone") }
+
+// A list leaves out what is deleted meanwhile, as Kafka Connect does: tools expect what they asked for of each.
+func TestListOfConnectorsThatGo(t *testing.T) {
+	worker := vanishing{counted(connect.Running, connect.Running)}
+	for _, query := range []string{"?expand=info", "?expand=status", "?expand=info&expand=status"} {
+		if answer := sent(worker, "GET", "/connectors"+query, "").Body.String(); strings.Contains(answer, "gone") || !strings.Contains(answer, `"a":{`) {
+			t.Errorf("%s: found %s", query, answer)
+		}
+	}
+}

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
+	"time"
 )
 
 // Replace writes a file in the place of the one of that name, for this user alone (0600).
@@ -14,8 +16,12 @@ func Replace(path string, content []byte) error { return replace(path, content, 
 // ReplaceSynced is Replace for what must outlive a crash of the machine.
 func ReplaceSynced(path string, content []byte) error { return replace(path, content, 0, true) }
 
-// Rewrite is ReplaceSynced for a file of a user, which keeps the rights that it had.
+// Rewrite is ReplaceSynced for a file of a user, which keeps the rights that it had. Where the path is a link, what it
+// leads to is written.
 func Rewrite(path string, content []byte) error {
+	if to, err := filepath.EvalSymlinks(path); err == nil {
+		path = to
+	}
 	var mode os.FileMode
 	if before, err := os.Stat(path); err == nil {
 		mode = before.Mode().Perm()
@@ -35,12 +41,56 @@ func replace(path string, content []byte, mode os.FileMode, synced bool) error {
 			return err
 		}
 	}
-	return os.Rename(name, path)
+	if err := os.Rename(name, path); err != nil {
+		return err
+	}
+	if synced {
+		return syncFolder(filepath.Dir(path))
+	}
+	return nil
+}
+
+// Remove removes a file for good: it does not come back by a crash of the machine.
+func Remove(path string) error {
+	if err := os.Remove(path); err != nil {
+		return err
+	}
+	return syncFolder(filepath.Dir(path))
+}
+
+// syncFolder has the names of a folder outlive a crash of the machine, where its file system can do that.
+func syncFolder(path string) error {
+	folder, err := os.Open(path)
+	if err != nil {
+		return nil // of Windows, or one that may not be listed: the file itself is stored
+	}
+	_ = folder.Sync() // likewise
+	return folder.Close()
+}
+
+// unfinished is how files begin that are written before they get their name.
+const unfinished = ".culvert-new-"
+
+// abandoned is after how long such a file is nobody's any more.
+const abandoned = time.Hour
+
+// Clean removes what a program that was killed has left unfinished in a folder.
+func Clean(folder string) {
+	entries, err := os.ReadDir(folder)
+	if err != nil {
+		return // it need not be there
+	}
+	for _, e := range entries {
+		if info, err := e.Info(); err == nil && strings.HasPrefix(e.Name(), unfinished) && info.Mode().IsRegular() &&
+			time.Since(info.ModTime()) > abandoned {
+			_ = os.Remove(filepath.Join(folder, e.Name()))
+		}
+	}
 }
 
 // beside writes the content to a file of another name in the same folder.
 func beside(path string, content []byte, synced bool) (name string, err error) {
-	f, err := os.CreateTemp(filepath.Dir(path), ".new-*") // mode 0600
+	f, err := os.CreateTemp(filepath.Dir(path), unfinished+"*") // mode 0600
 	if err != nil {
 		return "", err
 	}
@@ -61,8 +111,10 @@ func New(path string, content []byte) error {
 		return err
 	}
 	defer os.Remove(name)
-	err = link(name, path)
-	if err == nil || errors.Is(err, os.ErrExist) {
+	if err = link(name, path); err == nil {
+		return syncFolder(filepath.Dir(path))
+	}
+	if errors.Is(err, os.ErrExist) {
 		return err
 	}
 	// Shares of Windows and of some clouds have no links: there it is all there a moment after it is there.

@@ -4,9 +4,11 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 )
 
 func TestReplace(t *testing.T) {
@@ -77,5 +79,47 @@ func alone(t *testing.T, path string) {
 	t.Helper()
 	if files, err := os.ReadDir(filepath.Dir(path)); err != nil || len(files) != 1 {
 		t.Errorf("expected one file, found %v, %v", files, err)
+	}
+}
+
+// A link stays one: what it leads to is written.
+func TestRewriteOfALink(t *testing.T) {
+	dir := t.TempDir()
+	path, to := filepath.Join(dir, "a"), filepath.Join(t.TempDir(), "b")
+	if err := os.WriteFile(to, []byte("before"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(to, path); err != nil {
+		t.Skip("no links here: ", err)
+	}
+	if err := Rewrite(path, []byte("now")); err != nil {
+		t.Fatal(err)
+	}
+	if info, err := os.Lstat(path); err != nil || info.Mode()&os.ModeSymlink == 0 {
+		t.Errorf("expected a link, found %v %v", info, err)
+	}
+	if got, err := os.ReadFile(to); err != nil || string(got) != "now" {
+		t.Errorf("found %q %v", got, err)
+	}
+}
+
+// What was left half written an hour ago goes; what is being written now, and files of others, stay.
+func TestClean(t *testing.T) {
+	dir, old := t.TempDir(), time.Now().Add(-2*time.Hour)
+	for name, at := range map[string]time.Time{".culvert-new-1": old, ".culvert-new-2": time.Now(), ".new-3": old, "a.properties": old} {
+		path := filepath.Join(dir, name)
+		if err := errors.Join(os.WriteFile(path, nil, 0o600), os.Chtimes(path, at, at)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	Clean(dir)
+	Clean(filepath.Join(dir, "missing"))
+	var left []string
+	entries, err := os.ReadDir(dir)
+	for _, e := range entries {
+		left = append(left, e.Name())
+	}
+	if want := []string{".culvert-new-2", ".new-3", "a.properties"}; err != nil || !slices.Equal(left, want) {
+		t.Errorf("expected %q, found %q %v", want, left, err)
 	}
 }
