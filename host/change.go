@@ -110,8 +110,8 @@ func (w worker) Put(ctx context.Context, name string, settings map[string]string
 	if err := w.write(ctx, r, name, settings, func() error { return nil }, nil); err != nil {
 		return info, false, err
 	}
-	// Kafka Connect starts a connector again with each configuration that is written, though it be the same one: whoever
-	// writes it once more wants that of one that has failed.
+	// Kafka Connect starts a connector again with each configuration that is written, though it be the same one:
+	// whoever writes it once more wants that of one that has failed.
 	if now, _ := w.stored(name); there && maps.Equal(before.Written, now.Written) {
 		if s, ok := w.herder().Status(name); ok && s.Connector.State == connect.Failed {
 			if err := w.herder().Restart(name); err != nil {
@@ -166,7 +166,8 @@ func (w worker) Delete(ctx context.Context, name string) error {
 }
 
 // write checks a configuration and, where it is good, stores it and has it run. allowed is asked when the
-// configuration is known to be a good one, as Kafka Connect does. What is checked is what is stored. target is the state of a new connector, nil where it keeps its own.
+// configuration is known to be a good one, as Kafka Connect does. What is checked is what is stored. target is the
+// state of a new connector, nil where it keeps its own.
 func (w worker) write(ctx context.Context, r *reloader, name string, settings map[string]string, allowed func() error,
 	target *connect.TargetState) error {
 	if given, ok := settings["name"]; ok && strings.TrimSpace(given) != name {
