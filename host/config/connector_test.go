@@ -7,9 +7,11 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/culvert-project/culvert/sdk/go/role"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -406,6 +408,22 @@ func TestProviders(t *testing.T) {
 	if _, problems := NewProviders(worker); len(problems) != 1 || !strings.Contains(problems[0].String(),
 		`w.properties:2: config.providers.v.class: expected`) {
 		t.Errorf("expected the unknown class to be refused by name, found %v", problems)
+	}
+}
+
+// The largest LONG is how people write "for as long as it takes".
+func TestDurationsWithoutEnd(t *testing.T) {
+	const most = "9223372036854775807"
+	w, problems := NewWorker("", nil, nil, map[string]string{"task.shutdown.graceful.timeout.ms": most})
+	if len(problems) > 0 {
+		t.Fatal(problems)
+	}
+	r := Roles{byRole: map[string]roleValue{role.SinkFlushIntervalMS: {value: most}}}
+	const long = 50 * 365 * 24 * time.Hour
+	for _, d := range []time.Duration{w.Duration("task.shutdown.graceful.timeout.ms"), r.Duration(role.SinkFlushIntervalMS)} {
+		if d < long || d+long < d {
+			t.Errorf("expected a very long time, found %v", d)
+		}
 	}
 }
 

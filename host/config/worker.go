@@ -250,7 +250,7 @@ func (w *Worker) Int(name string) int {
 
 // Duration is the value of a setting in milliseconds.
 func (w *Worker) Duration(name string) time.Duration {
-	return time.Duration(w.Int(name)) * time.Millisecond
+	return setting.Milliseconds(int64(w.Int(name)))
 }
 
 // Boolean is the value as true or false.

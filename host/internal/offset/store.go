@@ -97,10 +97,10 @@ func count[T int16 | int32](value string, most int64) (T, error) {
 
 func millis(value string) (time.Duration, error) {
 	n, ok := setting.Integer(wit.KindLong, value)
-	if !ok || n < 1 || n > math.MaxInt32 {
-		return 0, fmt.Errorf("expected milliseconds from 1 to %d", math.MaxInt32)
+	if !ok || n < 1 {
+		return 0, errors.New("expected milliseconds, 1 or more")
 	}
-	return time.Duration(n) * time.Millisecond, nil
+	return setting.Milliseconds(n), nil
 }
 
 // Entry is the offset of one partition of a source. An Offset of nil is none: stored, it deletes.

@@ -401,6 +401,11 @@ func TestParse(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" || problems.Err() != nil {
 		t.Errorf("%v (-want +got):\n%s", problems, diff)
 	}
+	// Kafka takes any LONG for "never".
+	got, problems = Parse(map[string]string{"offset.flush.interval.ms": "9223372036854775807", "offset.flush.timeout.ms": "2147483648"})
+	if problems.Err() != nil || got.FlushInterval < 50*365*24*time.Hour || got.FlushTimeout != 1<<31*time.Millisecond {
+		t.Errorf("found %v, %v and %v", got.FlushInterval, got.FlushTimeout, problems)
+	}
 	for name, value := range map[string]string{
 		"offset.storage.topic": "", "offset.storage.partitions": "0", "offset.storage.replication.factor": "40000",
 		"offset.flush.interval.ms": "soon", "offset.flush.timeout.ms": "-5",

@@ -384,3 +384,16 @@ func BenchmarkExamine(b *testing.B) {
 		d.Examine(given)
 	}
 }
+
+func TestMilliseconds(t *testing.T) {
+	table := Of(Spec("wait.ms", wit.KindLong, wit.Low, nil, "How long."))
+	for text, want := range map[string]time.Duration{
+		"0": 0, "1500": 1500 * time.Millisecond, "-1": -time.Millisecond,
+		"9223372036854775807": 100 * 365 * 24 * time.Hour, "9223372036854776": 100 * 365 * 24 * time.Hour,
+		"-9223372036854775808": -100 * 365 * 24 * time.Hour,
+	} {
+		if found := table.Values([]wit.Setting{{Name: "wait.ms", Value: text}}).Duration("wait.ms"); found != want {
+			t.Errorf("%s: expected %v, found %v", text, want, found)
+		}
+	}
+}

@@ -77,7 +77,14 @@ func (v Values) Number(name string) int {
 
 // Duration is the value of a setting in milliseconds.
 func (v Values) Duration(name string) time.Duration {
-	return time.Duration(v.Number(name)) * time.Millisecond
+	return Milliseconds(int64(v.Number(name)))
+}
+
+// Milliseconds is a duration of so many, a hundred years at most: more is what people write for as long as it takes.
+// Sums of two are durations still.
+func Milliseconds(n int64) time.Duration {
+	const century = 100 * 365 * 24 * time.Hour
+	return time.Duration(max(min(n, int64(century/time.Millisecond)), -int64(century/time.Millisecond))) * time.Millisecond
 }
 
 // List is the value cut at commas, without empty items.
