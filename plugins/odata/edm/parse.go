@@ -234,7 +234,7 @@ func (p *parser) container() error {
 		switch p.Local {
 		case "EntitySet":
 			p.model.Sets = append(p.model.Sets, &Set{Name: p.value("Name"), Container: container, Default: !told ||
-				byDefault == "true",
+				byDefault == "1" || strings.EqualFold(byDefault, "true"),
 				Type: p.value("EntityType"), Countable: p.permitted("countable"), Pageable: p.permitted("pageable"), Topable: p.permitted("topable"),
 				Addressable: p.permitted("addressable"), Creatable: p.permitted("creatable"), Updatable: p.permitted("updatable"),
 				Deletable: p.permitted("deletable"), ChangeTracking: p.sap("change-tracking") == "true",

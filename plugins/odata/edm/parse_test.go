@@ -162,3 +162,14 @@ func BenchmarkParse(b *testing.B) {
 		}
 	}
 }
+
+// The default container is the one that says so, in whichever way a truth is written.
+func TestDefaultContainer(t *testing.T) {
+	for text, want := range map[string]bool{"true": true, "True": true, "1": true, "false": false, "False": false, "0": false} {
+		m, err := edm.Parse([]byte(`<Schema Namespace="N" xmlns:m="http://schemas.microsoft.com/ado/2007/08/dataservices/metadata"><EntityType Name="T"/>` +
+			`<EntityContainer Name="C" m:IsDefaultEntityContainer="` + text + `"><EntitySet Name="X" EntityType="N.T"/></EntityContainer></Schema>`))
+		if err != nil || len(m.Sets) != 1 || m.Sets[0].Default != want {
+			t.Errorf("%s: expected %v, found %+v, %v", text, want, m, err)
+		}
+	}
+}
