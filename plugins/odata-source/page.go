@@ -330,7 +330,8 @@ func (pg *page) portion() (wit.Portion, error) {
 	return portion, nil
 }
 
-// unreadable is a page that can't be read on. One that ends too early is worth another try.
+// unreadable is a page that can't be read on. One that ends too early is worth another try, and so is
+// one amid which the service failed.
 func (pg *page) unreadable(err error) error {
 	f := &wit.Fault{Kind: wit.FaultData, Message: pg.What() + ": " + err.Error()} // the host names the request
 	var e *decode.PageError
@@ -338,7 +339,7 @@ func (pg *page) unreadable(err error) error {
 		switch {
 		case e.HTML:
 			f.Kind = wit.FaultUnauthorized
-		case e.Found == "its end":
+		case e.Failed, e.Found == "its end":
 			f.Kind = wit.FaultTransient
 		}
 	}

@@ -272,6 +272,8 @@ func (d *Atom) element(i int, out *Output) *syntax {
 		d.deleted(b[i:end], t.shifted(i), at, out)
 	case where == atomSpace && string(local) == "link":
 		d.link(b, t, scope)
+	case where == metaSpace && string(local) == "error":
+		d.s.failure = quoted(b[i:end])
 	case where == metaSpace && string(local) == "count":
 		if content, ok := xmlContent(d.text[:0], b[t.end:contentEnd(b, t, end)]); ok {
 			if n, ok := integer(bytes.TrimSpace(content), 0, 1<<62); ok {

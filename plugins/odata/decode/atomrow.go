@@ -160,6 +160,8 @@ func (r *atomReader) entry(e element, scope int, l *RowLayout, depth int) *misfi
 			m = r.content(c, inside, l, depth)
 		case where == atomSpace && string(local) == "link":
 			m = r.link(c, inside, l, depth)
+		case where == metaSpace && string(local) == "error":
+			r.d.s.failure = quoted(r.row[c.tag.start:c.end])
 		}
 		if m != nil {
 			return m
@@ -190,6 +192,9 @@ func (r *atomReader) properties(e element, scope int, l *RowLayout, depth int) *
 		inside := s.open(r.row, c.tag, scope)
 		where, local := s.element(r.row, c.tag, inside)
 		if where != dataSpace {
+			if where == metaSpace && string(local) == "error" {
+				r.d.s.failure = quoted(r.row[c.tag.start:c.end]) // what is missing behind it is no null
+			}
 			continue
 		}
 		k, ok := l.names[string(local)]

@@ -17,6 +17,8 @@ type PageError struct {
 	Expected, Found string
 	// HTML: an HTML page came, usually a logon page.
 	HTML bool
+	// Failed: the service says in the page that it failed.
+	Failed bool
 	// Tag of the nested page; "" is the page itself.
 	Tag string
 }

@@ -169,7 +169,7 @@ func (d *JSON) probe(start int, out *Output) *syntax {
 		return wrongByte(b, start, "'{'")
 	}
 	var only jsonMember
-	count := 0
+	count, failure := 0, ""
 	i, closed, err := jsonFirst(b, start+1, '}')
 	for err == nil && !closed {
 		var m jsonMember
@@ -178,12 +178,16 @@ func (d *JSON) probe(start int, out *Output) *syntax {
 		}
 		if d.state == jsonRoot && m.is("d") || m.is("results") {
 			if d.enter(m) {
+				d.s.failure += failure
 				return nil
 			}
 		}
 		var end int
 		if end, err = jsonValue(b, m.value, d.s.limits.Depth); err != nil {
 			break
+		}
+		if m.is("error") && b[m.value] != 'n' {
+			failure = quoted(b[m.value:end])
 		}
 		if m.end = end; !d.pageMember(m) && !m.is("__metadata") {
 			only, count = m, count+1
@@ -260,7 +264,9 @@ func (d *JSON) member(i int) *syntax {
 	if m.end, err = jsonValue(d.s.buf, m.value, d.s.limits.Depth); err != nil {
 		return err
 	}
-	d.pageMember(m)
+	if d.pageMember(m); m.is("error") && d.s.buf[m.value] != 'n' {
+		d.s.failure = quoted(d.s.buf[m.value:m.end])
+	}
 	d.s.pos = m.end
 	return nil
 }
@@ -279,7 +285,16 @@ func (d *JSON) readMember(i int) (jsonMember, *syntax) {
 	if err != nil {
 		return jsonMember{}, err
 	}
-	return jsonMember{name: b[i+1 : end-1], value: value}, nil
+	return jsonMember{name: nameIn(b[i:end]), value: value}, nil
+}
+
+// nameIn is what a member's name, in quotes, stands for.
+func nameIn(text []byte) []byte {
+	name := text[1 : len(text)-1]
+	if bytes.IndexByte(name, '\\') >= 0 {
+		name, _ = unescape(nil, text)
+	}
+	return name
 }
 
 // pageMember takes what the page says about itself; false: it is something else.

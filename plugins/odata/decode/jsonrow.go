@@ -146,6 +146,9 @@ func (r *jsonReader) column(dst []byte, l *RowLayout, i int, where textRange, de
 	if c.Inline && where.end != 0 && r.isDeferred(where.start) {
 		return dst, c.misfit(expectedInline, "a link to it")
 	}
+	if c.Shape == Many && !c.Optional && where.end != 0 && b[where.start] == 'n' {
+		return append(dst, 0), nil // it was asked for, and there are none
+	}
 	if where.end == 0 || b[where.start] == 'n' || c.Shape != Primitive && r.isDeferred(where.start) {
 		return appendNull(dst, c, where.end != 0)
 	}
@@ -227,7 +230,10 @@ func (r *jsonReader) structure(dst []byte, c *Column, where textRange, depth int
 func (r *jsonReader) array(dst []byte, c *Column, where textRange, depth int) ([]byte, *misfit) {
 	rows, next := where, textRange{}
 	if r.row[where.start] == '{' {
-		rows, next = r.feed(where)
+		twice := false
+		if rows, next, twice = r.feed(where); twice {
+			return dst, &misfit{path: "", expected: "results once", found: quoted(r.row[where.start:where.end])}
+		}
 	}
 	if rows.end == 0 || r.row[rows.start] != '[' {
 		return dst, &misfit{path: "", expected: "an array of results", found: quoted(r.row[where.start:where.end])}
@@ -257,22 +263,23 @@ func (r *jsonReader) array(dst []byte, c *Column, where textRange, depth int) ([
 	return append(dst, 0), nil
 }
 
-// feed finds results and next link of an expanded feed.
-func (r *jsonReader) feed(object textRange) (rows, next textRange) {
+// feed finds results and next link of an expanded feed; twice: it has two.
+func (r *jsonReader) feed(object textRange) (rows, next textRange, twice bool) {
 	b := r.row
 	i, closed, _ := jsonFirst(b, object.start+1, '}')
 	for !closed {
 		end, value, _ := jsonName(b, i)
 		valueEnd, _ := jsonValue(b, value, r.d.s.limits.Depth)
-		switch string(b[i+1 : end-1]) {
+		switch string(nameIn(b[i:end])) {
 		case "results":
+			twice = twice || rows.end != 0
 			rows = textRange{value, valueEnd}
 		case "__next":
 			next = textRange{value, valueEnd}
 		}
 		i, closed, _ = jsonNext(b, valueEnd, '}')
 	}
-	return rows, next
+	return rows, next, twice
 }
 
 // tombstone takes a deleted entry, as Olingo writes it.

@@ -82,3 +82,53 @@ func TestLocalTimes(t *testing.T) {
 		t.Errorf("expected %s, found %s", want, got)
 	}
 }
+
+// A service that fails amid an answer says so in it, with a status of success: the page fails, and no value that was
+// left out for it passes for null.
+func TestErrorsAmidRows(t *testing.T) {
+	l := parseLayout(t, "ID Edm.Int32 key\nName Edm.String?")
+	const spaces = ` xmlns="http://www.w3.org/2005/Atom" xmlns:m="http://schemas.microsoft.com/ado/2007/08/dataservices/metadata" xmlns:d="http://schemas.microsoft.com/ado/2007/08/dataservices"`
+	const failed = `<m:error><m:code>X/1</m:code><m:message>dump</m:message></m:error>`
+	entry := func(inside string) string {
+		return `<entry><content><m:properties><d:ID>1</d:ID>` + inside + `</m:properties></content></entry>`
+	}
+	for doc, fails := range map[string]bool{
+		`{"d":{"results":[{"ID":1}],"error":{"code":"X/1","message":{"value":"dump"}}}}`:   true,
+		`{"d":{"results":[{"ID":1}]},"error":{"code":"X/1"}}`:                              true,
+		`{"error":{"code":"X/1"},"d":{"results":[{"ID":1}]}}`:                              true,
+		`{"d":{"error":{"code":"X/1"},"results":[{"ID":1}]}}`:                              true,
+		`{"d":{"results":[{"ID":1}],"error":null}}`:                                        false,
+		`<feed` + spaces + `>` + entry("") + failed + `</feed>`:                            true,
+		`<feed` + spaces + `>` + entry("") + entry(failed) + `</feed>`:                     true,
+		`<feed` + spaces + `>` + strings.Repeat(entry(""), 20) + entry(failed) + `</feed>`: true,
+		`<feed` + spaces + `>` + `<entry>` + failed + `</entry></feed>`:                    true,
+		`<feed` + spaces + `>` + entry(`<d:error/>`) + `</feed>`:                           false,
+	} {
+		for _, size := range []int{1, 7, len(doc)} {
+			_, err := decodePieces(newDecoder(l, []byte(doc)), []byte(doc), cuts{size: size}, nil)
+			var e *PageError
+			if fails != errors.As(err, &e) || fails && (!e.Failed || !strings.Contains(e.Found, "X/1")) {
+				t.Errorf("%s in pieces of %d: expected a failure %v, found %v", doc, size, fails, err)
+			}
+		}
+	}
+}
+
+// What an expanded feed and a page say of themselves is read however it is written.
+func TestOddFeedsInJSON(t *testing.T) {
+	l := parseLayout(t, "ID Edm.Int32 key\nItems many {\n  N Edm.Int32\n}")
+	for doc, want := range map[string]struct {
+		rows, faults int
+		next         string
+	}{
+		`{"d":{"results":[{"ID":1,"Items":null}]}}`:                                                 {1, 0, ""},
+		`{"d":{"results":[{"ID":1,"Items":{"results":[{"N":1}],"results":[{"N":2}]}}]}}`:            {0, 1, ""},
+		`{"d":{"results":[{"ID":1,"Items":{"r\u0065sults":[{"N":1}]}}],"__ne\u0078t":"X?$skip=1"}}`: {1, 0, "X?$skip=1"},
+	} {
+		out, err := decodePieces(NewJSON(l, Limits{}), []byte(doc), cuts{size: len(doc)}, nil)
+		if err != nil || len(out.Rows) != want.rows || len(out.Faults) != want.faults || out.Page.Next.Href != want.next {
+			t.Errorf("%s: expected %+v, found %d rows, %d faults, next link %q, %v", doc, want, len(out.Rows), len(out.Faults),
+				out.Page.Next.Href, err)
+		}
+	}
+}

@@ -28,6 +28,8 @@ type stream struct {
 	eager, leave bool
 	// inRow tells whether a row is being read, for messages.
 	inRow bool
+	// failure is what the service says in the page of its having failed amid it.
+	failure string
 
 	page    Page
 	unknown map[string]bool
@@ -64,7 +66,7 @@ func newStream(l *RowLayout, limits Limits) stream {
 func (s *stream) reset() {
 	s.buf, s.pos, s.base, s.need = s.buf[:0], 0, 0, 0
 	s.ended, s.failed, s.inRow, s.leave = false, false, false, false
-	s.page = Page{Count: -1}
+	s.page, s.failure = Page{Count: -1}, ""
 	s.follow.waiting = false
 	s.collected = s.collected[:0]
 	if len(s.unknown) > 0 {
@@ -75,6 +77,10 @@ func (s *stream) reset() {
 func (s *stream) feed(f format, tag string, piece []byte, last bool, out *Output) error {
 	err := s.take(f, tag, piece, last, out)
 	out.Page = s.page
+	if err == nil && s.failure != "" {
+		err = s.misuse("rows", "an error amid them: "+s.failure)
+		err.Failed = true
+	}
 	if err != nil {
 		s.failed = true
 		return err
