@@ -31,6 +31,9 @@ type stored struct {
 	pages   int
 	tokens  []string
 	known   map[string]bool
+	// elsewhere is how many entities it names of a set called like the feed's under another path, example one of them.
+	elsewhere int
+	example   string
 	// left is how many entities are still to be read, read how many were; token is the one that is being read.
 	left, read int
 	token      string
@@ -124,6 +127,9 @@ func (pg *page) readStore(status uint16, piece []byte, last bool) (portion wit.P
 		case mine && !s.known[token]:
 			s.known[token] = true
 			s.tokens = append(s.tokens, token)
+		case !mine && token != "":
+			s.elsewhere++
+			s.example = token
 		}
 	}
 	switch {
@@ -141,6 +147,12 @@ func (pg *page) readStore(status uint16, piece []byte, last bool) (portion wit.P
 		pg.Base = target
 		portion.Follow = append(portion.Follow, wit.Follow{Request: r})
 		return portion, false, nil
+	}
+	if elsewhere := strconv.Itoa(s.elsewhere) + " entities of a set " + f.set + " that are not below " + f.service + ", such as " +
+		strconv.Quote(clip(s.example)); s.elsewhere > 0 && len(s.tokens) == 0 {
+		return pg.anew("it names " + elsewhere + ", which may be the same by another path, and none that is")
+	} else if s.elsewhere > 0 {
+		sdk.Log(wit.LevelWarn, what+" names "+elsewhere+": they are taken for another service's")
 	}
 	sdk.Log(wit.LevelInfo, what+" names "+strconv.Itoa(len(s.tokens))+" entities, which are read as they are now")
 	for _, token := range s.tokens {
@@ -163,7 +175,8 @@ func (pg *page) anew(why string) (wit.Portion, bool, error) {
 }
 
 // storedToken is the key predicate of the entity that a stored notification names. The store holds those of all
-// services of the user: !mine is one of another service or set.
+// services of the user: !mine is one of another service or set, whose address is returned where the set's name is the
+// feed's.
 func (f *feed) storedToken(n *notificationEntry) (token string, mine bool, err error) {
 	if collection := n.text("collection"); collection != "" && collection != f.set {
 		return "", false, nil
@@ -172,7 +185,11 @@ func (f *feed) storedToken(n *notificationEntry) (token string, mine bool, err e
 	if via == "" && len(n.inside) > 0 {
 		via = n.inside[0].address()
 	}
-	if via != "" && !f.leads(via) {
+	if via != "" && !leads(via, f.service+"/"+f.set) {
+		path, _, _ := strings.Cut(via, "(")
+		if leads(path[strings.LastIndexByte(path, '/')+1:], f.set) {
+			return via, false, nil
+		}
 		return "", false, nil
 	}
 	raws, err := f.keysOf(&notificationEntry{id: via})
@@ -183,9 +200,9 @@ func (f *feed) storedToken(n *notificationEntry) (token string, mine bool, err e
 	return token, true, err
 }
 
-// leads tells whether an address is one of an entity of the feed's set and service. Addresses from the store may name
-// another host, and the service with its version (;v=2).
-func (f *feed) leads(address string) bool {
+// leads tells whether an address is one of an entity of a set below a path. Addresses from the store may name another
+// host, and the service with its version (;v=2).
+func leads(address, to string) bool {
 	path, _, _ := strings.Cut(address, "(")
 	if _, rest, ok := strings.Cut(path, "://"); ok {
 		if i := strings.IndexByte(rest, '/'); i >= 0 {
@@ -199,5 +216,5 @@ func (f *feed) leads(address string) bool {
 		}
 		return list
 	}
-	return slices.EqualFunc(segments(path), segments(f.service+"/"+f.set), strings.EqualFold)
+	return slices.EqualFunc(segments(path), segments(to), strings.EqualFold)
 }

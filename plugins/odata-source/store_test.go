@@ -53,6 +53,7 @@ func TestNotificationStore(t *testing.T) {
 		{name: "with those of another service", answered: func(q *wit.Request, r *wit.Response) {
 			r.Body = bytes.Replace(r.Body, []byte("</feed>"), []byte(`<entry><link rel="http://x/via" href="/sap/opu/odata/sap/OTHER_SRV/Products(77)"/><content><m:properties><d:collection>Products</d:collection></m:properties></content></entry></feed>`), 1)
 		}},
+		{name: "of the service behind a proxy that rewrites its path", answered: replace(sapNorthwind+"/", "/sap/opu/odata/hub/N_SRV/"), anew: true},
 		{name: "a key that nobody can read", answered: replace("/Products(12)", "/Products('x')"), anew: true},
 		{name: "a notification of nothing", answered: replace("related/via", "related/other"), anew: true},
 		{name: "an end that never comes", answered: replace("</feed>", `<link rel="next" href="NotificationCollection?$skiptoken=0"/></feed>`), anew: true},
