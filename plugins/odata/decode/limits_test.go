@@ -126,7 +126,8 @@ func TestOddFeedsInJSON(t *testing.T) {
 		`{"d":{"results":[{"ID":1,"Items":{"r\u0065sults":[{"N":1}]}}],"__ne\u0078t":"X?$skip=1"}}`: {1, 0, "X?$skip=1"},
 	} {
 		out, err := decodePieces(NewJSON(l, Limits{}), []byte(doc), cuts{size: len(doc)}, nil)
-		if err != nil || len(out.Rows) != want.rows || len(out.Faults) != want.faults || out.Page.Next.Href != want.next {
+		if err != nil || len(out.Rows) != want.rows || len(out.Faults) != want.faults ||
+			out.Page.Next.Href != want.next {
 			t.Errorf("%s: expected %+v, found %d rows, %d faults, next link %q, %v", doc, want, len(out.Rows), len(out.Faults),
 				out.Page.Next.Href, err)
 		}

@@ -109,8 +109,8 @@ func (c *Cursor) atLeast(a, b string) bool {
 	return ok && order >= 0
 }
 
-// noteHighest takes note of the values of rows that came in answer to checkHigh. Whatever rows a service brings, none has a
-// value above the highest one.
+// noteHighest takes note of the values of rows that came in answer to checkHigh. Whatever rows a service brings, none
+// has a value above the highest one.
 func (pg *Page) noteHighest() {
 	for i := range pg.Out.Rows {
 		text, ok := pg.Cursor.Of(&pg.Out, i)
