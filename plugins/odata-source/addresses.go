@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"strconv"
+	"strings"
 
 	"github.com/culvert-project/culvert/plugins/odata/decode"
 	"github.com/culvert-project/culvert/plugins/odata/edm"
@@ -46,6 +47,32 @@ func (pg *page) addressed(out *decode.Output) error {
 			"Kafka; the service has to write both alike, or the entity set is read without " + f.deletesBy()}
 	}
 	return nil
+}
+
+// another is the key predicate of a row that came for an entity which was asked for by other keys, "" for none: a cache
+// may answer what was asked before. Services write texts in forms of their own, so case, blanks around them and zeros in
+// front of them make no difference.
+func (f *feed) another(asked [][]byte, key []byte) string {
+	if len(key) == 0 || bytes.Equal(f.joinKey(asked), key) {
+		return ""
+	}
+	raws := f.splitKey(key)
+	for k := range raws {
+		t := f.layout.Columns[f.layout.Keys[k]].Type
+		if bytes.Equal(raws[k], asked[k]) || (t == edm.String || t == edm.Guid) && strings.EqualFold(bare(raws[k]), bare(asked[k])) {
+			continue
+		}
+		if text, err := f.predicate(raws); err == nil {
+			return uri.Unescape(text)
+		}
+	}
+	return ""
+}
+
+// bare is an encoded text without blanks around it and zeros in front of it.
+func bare(raw []byte) string {
+	_, size := binary.Varint(raw)
+	return strings.TrimLeft(strings.TrimSpace(string(raw[max(0, size):])), "0")
 }
 
 // deletesBy is the setting because of which deleted entities are told.

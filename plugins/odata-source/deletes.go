@@ -547,6 +547,10 @@ func (pg *page) keep(a *again) error {
 	}
 	a.entities += len(c.out.Rows)
 	for _, row := range c.out.Rows {
+		if found := pg.feed.another(a.keys, c.out.Data[row.Key.Start:row.Key.Start+row.Key.Size]); found != "" {
+			return &wit.Fault{Kind: wit.FaultData, Message: pg.What() + ": the entity " + a.predicate +
+				", read again: expected it, found " + found}
+		}
 		for _, d := range []*wit.Datum{&row.Key, &row.Value} {
 			from := c.out.Data[d.Start : d.Start+d.Size]
 			d.Start = uint32(len(a.data))

@@ -95,6 +95,18 @@ func (pg *page) decodeNamed(tag string, _ uint16, piece []byte, last bool) (port
 		return portion, true, err
 	}
 	pg.entities += len(pg.Out.Rows) + len(pg.Out.Faults)
+	for _, row := range pg.Out.Rows {
+		if pg.lone {
+			break // nobody asked for it
+		}
+		asked, err := f.rawKeys(pg.named)
+		if err != nil {
+			return portion, true, &wit.Fault{Kind: wit.FaultInternal, Message: what + ": " + err.Error()}
+		}
+		if found := f.another(asked, pg.Out.Data[row.Key.Start:row.Key.Start+row.Key.Size]); found != "" {
+			return portion, true, &wit.Fault{Kind: wit.FaultData, Message: what + ": expected it, found " + found}
+		}
+	}
 	if pg.lone && f.tracking.on { // it may say that its entity is deleted
 		if err := pg.change(&portion); err != nil {
 			return wit.Portion{}, true, err
