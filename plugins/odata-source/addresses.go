@@ -50,8 +50,8 @@ func (pg *page) addressed(out *decode.Output) error {
 }
 
 // another is the key predicate of a row that came for an entity which was asked for by other keys, "" for none: a cache
-// may answer what was asked before. Services write texts in forms of their own, so case, blanks around them and zeros in
-// front of them make no difference.
+// may answer what was asked before. Services write texts in forms of their own, so case, blanks around them and zeros
+// in front of them make no difference.
 func (f *feed) another(asked [][]byte, key []byte) string {
 	if len(key) == 0 || bytes.Equal(f.joinKey(asked), key) {
 		return ""
@@ -59,7 +59,8 @@ func (f *feed) another(asked [][]byte, key []byte) string {
 	raws := f.splitKey(key)
 	for k := range raws {
 		t := f.layout.Columns[f.layout.Keys[k]].Type
-		if bytes.Equal(raws[k], asked[k]) || (t == edm.String || t == edm.Guid) && strings.EqualFold(bare(raws[k]), bare(asked[k])) {
+		loose := t == edm.String || t == edm.Guid
+		if bytes.Equal(raws[k], asked[k]) || loose && strings.EqualFold(bare(raws[k]), bare(asked[k])) {
 			continue
 		}
 		if text, err := f.predicate(raws); err == nil {
