@@ -83,8 +83,8 @@ func (v Values) Duration(name string) time.Duration {
 // Milliseconds is a duration of so many, a hundred years at most: more is what people write for as long as it takes.
 // Sums of two are durations still.
 func Milliseconds(n int64) time.Duration {
-	const century = 100 * 365 * 24 * time.Hour
-	return time.Duration(max(min(n, int64(century/time.Millisecond)), -int64(century/time.Millisecond))) * time.Millisecond
+	const century = int64(100 * 365 * 24 * time.Hour / time.Millisecond)
+	return time.Duration(max(-century, min(n, century))) * time.Millisecond
 }
 
 // List is the value cut at commas, without empty items.
