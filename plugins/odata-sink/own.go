@@ -30,10 +30,14 @@ func empty(body []byte) bool { return len(bytes.TrimSpace(body)) == 0 }
 // nothing tells theirs from a router's, which mostly has words, and it is taken for theirs until the service has said a
 // version once. notfound.codes is the way out for others.
 func (s *state) own(a *asked, response *wit.Response) bool {
-	if a.batched || versioned(response) {
+	if a.batched {
 		return true
 	}
-	if _, _, document := fault.Document(response.Body); document {
+	code, _, document := fault.Document(response.Body)
+	if fault.NoService(code) {
+		return false // of SAP Gateway, about the service
+	}
+	if document || versioned(response) {
 		return true
 	}
 	return empty(response.Body) && !s.learned[a.at].versioned || named(s.notFoundCodes, response.Status, "")

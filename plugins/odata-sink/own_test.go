@@ -45,6 +45,8 @@ func TestMissingIsSaidByTheService(t *testing.T) {
 		{both, "", "410|" + apigee, "fault gone", "fault gone"},
 		{both, "", "404|<html>gone", "fault not-found", "fault not-found"},
 		{both, "", `404|{"error":{"code":404,"message":"no route"}}`, "fault not-found", "fault not-found"},
+		{both, "", `404|{"error":{"code":"/IWFND/MED/170","message":{"lang":"en","value":"No service found for namespace"}}}`, "fault not-found", "fault not-found"},
+		{both, "", `404 DataServiceVersion: 1.0|{"error":{"code":"/IWFND/MED/170","message":{"lang":"en","value":"No service found"}}}`, "fault not-found", "fault not-found"},
 		{both, "", "404|" + document, "written", "refused not-found X/1"},
 		{both, "", "404 DataServiceVersion: 1.0|", "written", "refused not-found"},
 		{both, "", "404 dataserviceversion: 2.0;|Not here", "written", "refused not-found"},

@@ -414,11 +414,8 @@ func (f *feed) keysOf(n *notificationEntry) ([][]byte, error) {
 // know.
 func gone(status uint16, body []byte) bool {
 	code, _, ok := fault.Document(body)
-	return (status == 404 || status == 410) && ok && !strings.HasPrefix(code, unknownService)
+	return (status == 404 || status == 410) && ok && !fault.NoService(code)
 }
-
-// unknownService begins the codes by which SAP Gateway says that a service is not registered or not active.
-const unknownService = "/IWFND/MED/"
 
 // notRead is the fault of an entity that can't be read, and is not known to be deleted.
 func notRead(what string, answer *wit.Response, body []byte) error {

@@ -212,6 +212,10 @@ func kind(status uint16, code, message string) wit.FaultKind {
 	return wit.FaultData
 }
 
+// NoService tells whether a code is one by which SAP Gateway says, with an error document like any other, that a service
+// is not registered or not active.
+func NoService(code string) bool { return strings.HasPrefix(code, "/IWFND/MED/") }
+
 // Locked tells whether a message says that another user holds the entity. Assumption: SAP's English and German texts
 // ("locked by user X", "gesperrt von X") stand for it where no code does.
 func Locked(code, message string) bool {
