@@ -1,0 +1,45 @@
+package tools_test
+
+import (
+	"fmt"
+
+	sdk "github.com/culvert-project/culvert/sdk/go"
+	"github.com/culvert-project/culvert/sdk/go/tools"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// topics is the command `culvert topics -p FILE`: it asks the service that the connector's file names for a document,
+// and shows it.
+type topics struct{}
+
+func (topics) Commands() []wit.Command {
+	return []wit.Command{{Name: "topics", Usage: "List what the service has."}}
+}
+
+// Run is called until it has a reply: first without answers, then with those to the requests that it asked for, and
+// with the state that it gave with them.
+func (topics) Run(_ string, _, _ []wit.Setting, _ []byte, answers []wit.Response) (wit.Reply, error) {
+	if len(answers) == 0 {
+		return wit.Reply{Ask: &wit.Need{Requests: []wit.Request{{Method: "GET", Target: "/topics"}}}}, nil
+	}
+	if status := answers[0].Status; status != 200 {
+		return wit.Reply{}, sdk.Fail(wit.FaultData, fmt.Sprintf("/topics: answered %d", status))
+	}
+	return wit.Reply{Document: wit.Ptr(string(answers[0].Body))}, nil
+}
+
+// In a plugin Register stands in an init function, and the host calls Run and makes its requests.
+func ExampleRegister() {
+	tools.Register(topics{})
+
+	asked, _ := topics{}.Run("topics", nil, nil, nil, nil)
+	fmt.Println(asked.Ask.Requests[0].Method, asked.Ask.Requests[0].Target)
+	reply, _ := topics{}.Run("topics", nil, nil, asked.Ask.State, []wit.Response{{Status: 200, Body: []byte(`["a"]`)}})
+	fmt.Println(*reply.Document)
+	_, err := topics{}.Run("topics", nil, nil, asked.Ask.State, []wit.Response{{Status: 404}})
+	fmt.Println(err)
+	// Output:
+	// GET /topics
+	// ["a"]
+	// /topics: answered 404
+}
