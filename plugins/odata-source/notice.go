@@ -339,9 +339,12 @@ func (f *feed) notified(number uint32, n *wit.Notification) ([]wit.Wake, error) 
 func (f *feed) notes(n *wit.Notification) ([]notificationEntry, error) {
 	data := header(n.Headers, pokeData)
 	if len(bytes.TrimSpace(n.Body)) > 0 {
-		notes, _, err := readEntries(n.Body)
+		notes, next, err := readEntries(n.Body)
 		if err == nil && len(notes) == 0 {
 			err = errors.New("expected an entry, found none")
+		}
+		if next != "" { // there are others, which it doesn't name
+			notes = append(notes, notificationEntry{term: "Notification"})
 		}
 		return notes, err
 	}

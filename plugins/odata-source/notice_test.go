@@ -34,6 +34,8 @@ var noticed = []struct {
 	{"an entity by its address", "", `<entry` + atomSpaces + `><id>https://sap/x/Order_Details(ProductID=2,OrderID=1)</id></entry>`, []string{"(OrderID=1,ProductID=2) "}, 0},
 	{"a feed", "", `<feed` + atomSpaces + `><title/><entry><id>Order_Details(OrderID=1,ProductID=2)</id></entry><entry><id>Order_Details(OrderID=3,ProductID=4)</id></entry></feed>`,
 		[]string{"(OrderID=1,ProductID=2) ", "(OrderID=3,ProductID=4) "}, 0},
+	{"a feed with a next link", "", `<feed` + atomSpaces + `><entry><id>Order_Details(OrderID=1,ProductID=2)</id></entry><link rel="next" href="X?$skip=1"/></feed>`,
+		[]string{"(OrderID=1,ProductID=2) ", " "}, 0},
 	{"JSON with a link", "", `{"d":{"__metadata":{"type":"X.Notification"},"ID":"8","collection":"Order_Details","via":{"__deferred":{"uri":"Order_Details(OrderID=1,ProductID=2)"}}}}`,
 		[]string{"(OrderID=1,ProductID=2) 8"}, 0},
 	{"JSON with the entity inline", "", `{"d":{"ID":"8","collection":"Order_Details","changeType":"updated","via":{"OrderID":1,"ProductID":2}}}`, []string{"(OrderID=1,ProductID=2) 8"}, 0},
