@@ -24,7 +24,8 @@ func block(name string) (runeSet, bool) {
 	return nil, false
 }
 
-// blocks are those of OpenJDK 17, which is Unicode 13: name, first and last code point. Those of surrogates are left out,
+// blocks are those of OpenJDK 17, which is Unicode 13: name, first and last code point. Those of surrogates
+// are left out,
 // which no text has.
 const blocks = "" +
 	"BASIC LATIN;0;7f|LATIN-1 SUPPLEMENT;80;ff|LATIN EXTENDED-A;100;17f|LATIN EXTENDED-B;180;24f|" +
