@@ -21,9 +21,9 @@ import (
 var optionsOfAvro = []string{"", "", "enhanced.avro.schema.support=true", "connect.meta.data=false",
 	"enhanced.avro.schema.support=true connect.meta.data=false"}
 
-// Values of all types, under all options, become what AvroData makes of them: the same schema and the same bytes; and its bytes become the
-// same document again. Apicurio's registry-utils-converter holds a fork of Confluent's AvroData, which is not on Maven
-// Central.
+// Values of all types, under all options, become what AvroData makes of them: the same schema and the same bytes; and
+// its bytes become the same document again. Apicurio's registry-utils-converter holds a fork of Confluent's AvroData,
+// which is not on Maven Central.
 func TestRealAvro(t *testing.T) {
 	all := avroCorpus(4000)
 	file := filepath.Join(t.TempDir(), "documents")

@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// block is the set of a Unicode block by one of the names that Java's UnicodeBlock.forName takes, in any case: the name as
-// the standard writes it, without its blanks, or with underscores for blanks and hyphens. Behind an equals sign
+// block is the set of a Unicode block by one of the names that Java's UnicodeBlock.forName takes, in any case: the name
+// as the standard writes it, without its blanks, or with underscores for blanks and hyphens. Behind an equals sign
 // stands a name that has no other forms.
 func block(name string) (runeSet, bool) {
 	name = strings.ToUpper(name)
@@ -25,8 +25,7 @@ func block(name string) (runeSet, bool) {
 }
 
 // blocks are those of OpenJDK 17, which is Unicode 13: name, first and last code point. Those of surrogates
-// are left out,
-// which no text has.
+// are left out, which no text has.
 const blocks = "" +
 	"BASIC LATIN;0;7f|LATIN-1 SUPPLEMENT;80;ff|LATIN EXTENDED-A;100;17f|LATIN EXTENDED-B;180;24f|" +
 	"IPA EXTENSIONS;250;2af|SPACING MODIFIER LETTERS;2b0;2ff|COMBINING DIACRITICAL MARKS;300;36f|GREEK;370;3ff|" +
