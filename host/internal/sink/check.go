@@ -12,7 +12,8 @@ import (
 // which the plugin makes a check of them, a GET or HEAD, or refuses them. What the check says settles them or has them
 // written; whatever goes wrong with it leaves them in doubt, and the task fails with what was known before.
 
-// inDoubt is the reason why it is not known whether a row was written: its request may have arrived, and no answer came.
+// inDoubt is the reason why it is not known whether a row was written: its request may have arrived, and no answer
+// came.
 type inDoubt struct {
 	failure *recordError
 	// late: the task fails when all others of its kind are found, too, see [Task.doubtful].

@@ -212,8 +212,8 @@ func kind(status uint16, code, message string) wit.FaultKind {
 	return wit.FaultData
 }
 
-// NoService tells whether a code is one by which SAP Gateway says, with an error document like any other, that a service
-// is not registered or not active.
+// NoService tells whether a code is one by which SAP Gateway says, with an error document like any other, that a
+// service is not registered or not active.
 func NoService(code string) bool { return strings.HasPrefix(code, "/IWFND/MED/") }
 
 // Locked tells whether a message says that another user holds the entity. Assumption: SAP's English and German texts
