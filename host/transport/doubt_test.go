@@ -83,7 +83,7 @@ func TestOneRefusalInMidLoad(t *testing.T) {
 						})
 					}
 					wg.Wait()
-					// Of writes the fetching of a token may be what is refused: then the others wait out of courtesy, too.
+					// Of writes the fetching of a token may be what is refused: the others wait a bit longer then.
 					if took := time.Since(began); s.count() != 1 || took != doubtPause &&
 						(name == "read" || took != doubtPause+courtesy) {
 						t.Errorf("expected one refusal and one pause, found %d and %v", s.count(), took)
