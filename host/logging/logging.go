@@ -232,8 +232,17 @@ func nameOf(level slog.Level) string {
 	return levels[len(levels)-1].name
 }
 
+// canonical is the name of a logger: root in any case, as Kafka Connect has it.
+func canonical(name string) string {
+	if strings.EqualFold(name, Root) {
+		return Root
+	}
+	return name
+}
+
 // Get is the level of one logger; false where there is none of that name.
 func (l *Levels) Get(name string) (Level, bool) {
+	name = canonical(name)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if !slices.Contains(l.known(), name) {
@@ -265,6 +274,7 @@ func (l *Levels) Set(name, level string) (changedNames []string, lines bool, err
 	if i < 0 {
 		return nil, false, ErrLevel{level}
 	}
+	name = canonical(name)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if _, known := l.set[name]; !known && (len(l.set) >= maxSet || len(name) > maxName) {

@@ -110,7 +110,7 @@ func TestLevelsTogether(t *testing.T) {
 func TestOfOthers(t *testing.T) {
 	var out bytes.Buffer
 	l, log := Of(slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: slog.LevelWarn})))
-	if got, _ := l.Get(Root); got.Level != "WARN" {
+	if got, ok := l.Get("ROOT"); !ok || got.Level != "WARN" {
 		t.Errorf("expected the level that it has, found %+v", got)
 	}
 	_, _, _ = l.Set(Root, "DEBUG")

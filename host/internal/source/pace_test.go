@@ -5,9 +5,12 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/culvert-project/culvert/wit"
 )
 
 // A plugin that asks again and again, and gets nowhere, is paced by the host: whatever it says of periods, of more that
@@ -131,6 +134,45 @@ func TestProgressIsNotPaced(t *testing.T) {
 		}
 		if n := len(w.service.requests); n != 22 { // /open, the page, 20 polls
 			t.Errorf("expected 22 requests, found %d", n)
+		}
+	})
+}
+
+// apart is a version whose readers have nothing to do with each other.
+type apart struct{ *fakeCode }
+
+func (a apart) Acquire(context.Context) (Reader, error)      { return &reader{feeds: a.reader.feeds}, nil }
+func (a apart) AcquireFresh(context.Context) (Reader, error) { return a.Acquire(context.Background()) }
+func (a apart) Release(Reader)                               {}
+
+type oneVersion struct {
+	*versions
+	code Code
+}
+
+func (v oneVersion) Current() Code { return v.code }
+
+// A service that takes its time to begin an answer holds up no other feed: the place of its page is theirs meanwhile.
+func TestAnswersThatHaveNotBegunHoldUpNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(&reader{feeds: 2}, rows("a", 3))
+		w.o.Pages, w.o.Versions = 1, oneVersion{w.versions, apart{w.versions.current}}
+		var asked atomic.Int64
+		others := make(chan struct{})
+		w.service.before = func(r *wit.Request) {
+			if r.Target != "/page/0" {
+				return
+			}
+			switch asked.Add(1) {
+			case 1:
+				<-others // the first answer begins when the other feed's was asked for
+			case 2:
+				close(others)
+			}
+		}
+		w.ok(t)
+		if got := len(w.broker.log); got != 6 {
+			t.Errorf("expected 3 rows of each feed, found %d", got)
 		}
 	})
 }

@@ -64,7 +64,11 @@ type page struct {
 
 // page fetches and decodes one page on an instance. On return f.at is where to go on: behind the page, or, where it
 // broke off, the place in it.
-func (f *feed) page(ctx context.Context, r Reader, fetch *wit.Fetch, tried *attempts) (end turnEnd, err error) {
+//
+// While the service works on its answer, for as long as hours for the initial load of a queue of changes, the place is
+// another feed's: how many requests an origin has at a time is what its limit is for.
+func (f *feed) page(ctx context.Context, r Reader, fetch *wit.Fetch, tried *attempts, place *place) (end turnEnd,
+	err error) {
 	if fetch.Acknowledges {
 		if err := f.durable(ctx); err != nil {
 			return end, err
@@ -80,6 +84,7 @@ func (f *feed) page(ctx context.Context, r Reader, fetch *wit.Fetch, tried *atte
 	start := time.Now()
 	asked := FeedRequest{What: fetch.Request.Method + " " + transport.LoggedTarget(fetch.Request.Target), At: start}
 	f.asks(asked)
+	place.giveBack()
 	answer, err := f.task.o.Client.Do(ctx, &fetch.Request)
 	f.task.count.fetch.Since(start)
 	if err == nil {
@@ -94,6 +99,9 @@ func (f *feed) page(ctx context.Context, r Reader, fetch *wit.Fetch, tried *atte
 		return end, &finalError{err}
 	}
 	defer answer.Body.Close()
+	if err := place.take(ctx); err != nil {
+		return end, err
+	}
 	end, err = p.read(transport.Within(ctx), answer)
 	if err == nil {
 		f.task.o.Tally.Batches.Ended(start, p.rows)

@@ -114,12 +114,11 @@ type turnEnd struct {
 
 // turn asks the plugin what to fetch and reads that page, all on one instance: a swap of the plugin waits for it.
 func (f *feed) turn(ctx context.Context, cause wit.Cause, tried *attempts) (end turnEnd, err error) {
-	select {
-	case f.task.pages <- struct{}{}:
-	case <-ctx.Done():
-		return end, context.Cause(ctx)
+	place := &place{task: f.task}
+	if err := place.take(ctx); err != nil {
+		return end, err
 	}
-	defer func() { <-f.task.pages }()
+	defer place.giveBack()
 	r, err := f.opened.code.Acquire(ctx)
 	if err != nil {
 		if f.opened.code != f.task.plugin.Current() {
@@ -142,10 +141,34 @@ func (f *feed) turn(ctx context.Context, cause wit.Cause, tried *attempts) (end 
 	}
 	f.caughtUp.Store(false)
 	standing := f.standing
-	end, err = f.page(ctx, r, step.Fetch, tried)
+	end, err = f.page(ctx, r, step.Fetch, tried, place)
 	end.moved = !sameFields(standing, f.standing)
 	end.asked, end.fetched = true, step.Fetch.Position != nil
 	return end, err
+}
+
+// place is one of the places for pages that are read at the same time.
+type place struct {
+	task  *Task
+	taken bool
+}
+
+// take waits for one.
+func (p *place) take(ctx context.Context) error {
+	select {
+	case p.task.pages <- struct{}{}:
+		p.taken = true
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+func (p *place) giveBack() {
+	if p.taken {
+		p.taken = false
+		<-p.task.pages
+	}
 }
 
 // errSwapped: another feed has promoted a newer version while this one was about to use the old.

@@ -68,7 +68,8 @@ type Options struct {
 	MaxRecordBytes int
 	// Buffers is the memory for rows under way, of all tasks of a worker. Default: the task's own.
 	Buffers *Buffers
-	// Pages is how many feeds read a page at the same time. Default 4.
+	// Pages is how many feeds read a page at the same time: those whose answer has not begun are not among them.
+	// Default 4.
 	Pages int
 	// Tally is what is counted of the task. Default: the task's own.
 	Tally *task.Tally
