@@ -110,14 +110,8 @@ func (w worker) Put(ctx context.Context, name string, settings map[string]string
 	if err := w.write(ctx, r, name, settings, func() error { return nil }, nil); err != nil {
 		return info, false, err
 	}
-	// Kafka Connect starts a connector again with each configuration that is written, though it be the same one:
-	// whoever writes it once more wants that of one that has failed.
-	if now, _ := w.stored(name); there && maps.Equal(before.Written, now.Written) {
-		if s, ok := w.herder().Status(name); ok && s.Connector.State == connect.Failed {
-			if err := w.herder().Restart(name); err != nil {
-				return info, false, err
-			}
-		}
+	if err := w.startedAgain(name, before, there); err != nil {
+		return info, false, err
 	}
 	return w.written(name, !there), !there, nil
 }
@@ -141,7 +135,23 @@ func (w worker) Patch(ctx context.Context, name string, set map[string]string, o
 	if err := w.write(ctx, r, name, settings, func() error { return nil }, nil); err != nil {
 		return connect.Info{}, err
 	}
+	if err := w.startedAgain(name, now, true); err != nil {
+		return connect.Info{}, err
+	}
 	return w.written(name, false), nil
+}
+
+// startedAgain starts a connector again that has failed and whose configuration was written once more as it was: Kafka
+// Connect does so with each that is written, and whoever writes the same wants that.
+func (w worker) startedAgain(name string, before config.Now, there bool) error {
+	now, _ := w.stored(name)
+	if !there || before.Refused || !maps.Equal(before.Written, now.Written) {
+		return nil
+	}
+	if s, ok := w.herder().Status(name); ok && s.Connector.State == connect.Failed {
+		return w.herder().Restart(name)
+	}
+	return nil
 }
 
 // Delete stops a connector and removes its file; its offsets stay.

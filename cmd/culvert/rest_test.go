@@ -508,7 +508,7 @@ func TestInitialStateOfFiles(t *testing.T) {
 }
 
 // A check asks the service only where the worker would: a stored password goes nowhere else, and who may only read has
-// nothing sent at all. The same configuration once more starts a connector that has failed.
+// nothing sent at all.
 func TestChecksSendNothingElsewhere(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)

@@ -320,9 +320,9 @@ func frameRules(c *Connector, kind wit.ComponentKind) Problems {
 		return append(problems, c.topicCreation()...)
 	}
 	if most, given := c.Entry("tasks.max"); given {
-		if n, err := strconv.ParseInt(strings.TrimSpace(most.Value), 10, 32); err == nil && n > MaxSinkTasks {
-			problems = append(problems, most.coded(setting.CodeInvalid, setting.Invalid(most.Key, most.Value,
-				fmt.Sprintf("Value must be no more than %d", MaxSinkTasks))))
+		if n, ok := setting.Integer(wit.KindInt, most.Value); ok && n > MaxSinkTasks {
+			problems = append(problems, most.coded(setting.CodeInvalid, most.Told(setting.Invalid(most.Key, most.Value,
+				fmt.Sprintf("Value must be no more than %d", MaxSinkTasks)))))
 		}
 	}
 	topics, regex := List(c.Text("topics")), c.Text("topics.regex")

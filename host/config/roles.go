@@ -3,7 +3,6 @@ package config
 import (
 	"log/slog"
 	"sort"
-	"strconv"
 	"strings"
 	"time"
 
@@ -88,7 +87,7 @@ func (r Roles) Setting(role string) string {
 
 // Int is the role's value as a number, 0 if it has none. Values were checked before roles are made.
 func (r Roles) Int(role string) int {
-	n, _ := strconv.ParseInt(r.byRole[role].value, 10, 64)
+	n, _ := setting.Integer(wit.KindLong, r.byRole[role].value)
 	return int(n)
 }
 

@@ -6,13 +6,13 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/knadh/koanf/v2"
 
 	"github.com/culvert-project/culvert/sdk/go/setting"
+	"github.com/culvert-project/culvert/wit"
 )
 
 // Worker is the worker's own configuration: defaults, below a file, below the environment (CULVERT_…), below flags.
@@ -244,8 +244,8 @@ func (w *Worker) List(name string) []string { return List(w.Text(name)) }
 
 // Int is the value as a number; values were checked when they were read.
 func (w *Worker) Int(name string) int {
-	n, _ := strconv.Atoi(w.Text(name))
-	return n
+	n, _ := setting.Integer(wit.KindLong, w.Text(name))
+	return int(n)
 }
 
 // Duration is the value of a setting in milliseconds.

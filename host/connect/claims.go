@@ -10,11 +10,15 @@ import (
 type claims struct {
 	mu    sync.Mutex
 	names map[string]string // of connectors, by claim
+	freed chan struct{}     // closed when any are given back; nil: nobody waits for that
 }
 
 // heldError is the error of a connector that claims what another one has still. Both were accepted, so that the other
 // one ends, or claims less from its next start on: it is waited for.
-type heldError struct{ error }
+type heldError struct {
+	error
+	freed <-chan struct{} // closed when claims are given back
+}
 
 func (e *heldError) Unwrap() error { return e.error }
 
@@ -27,7 +31,10 @@ func (k *claims) take(name string, all []string) error {
 	defer k.mu.Unlock()
 	for _, claim := range all {
 		if first := k.names[claim]; first != "" && first != name {
-			return &heldError{check.ClaimedTwice(claim, first, name)}
+			if k.freed == nil {
+				k.freed = make(chan struct{})
+			}
+			return &heldError{check.ClaimedTwice(claim, first, name), k.freed}
 		}
 	}
 	if k.names == nil {
@@ -50,5 +57,9 @@ func (k *claims) release(name string) {
 		if holder == name {
 			delete(k.names, claim)
 		}
+	}
+	if k.freed != nil {
+		close(k.freed)
+		k.freed = nil
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"strconv"
 	"sync"
 	"time"
 
@@ -21,6 +20,7 @@ import (
 	"github.com/culvert-project/culvert/host/kafka"
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/transport"
+	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -122,7 +122,9 @@ func (c *connector) run(ctx context.Context, once bool) {
 	stamp := watch.Stamp(c.paths()...)
 	close, err := c.start(ctx)
 	for err != nil {
-		c.o.started.connectors.failed.Add(1)
+		if ctx.Err() == nil { // else it was stopped meanwhile
+			c.o.started.connectors.failed.Add(1)
+		}
 		c.failed(ctx, err)
 		if once || !c.startable(ctx, err, stamp) {
 			return
@@ -250,10 +252,11 @@ func overridden(ctx context.Context, k kafka.Config, c *config.Connector, provid
 
 // plan is the settings of each task. A sink has as many tasks as it may have: its group shares the partitions out.
 func (c *connector) plan(ctx context.Context) ([][]wit.Setting, error) {
-	most, err := strconv.Atoi(c.config.Text("tasks.max"))
-	if err != nil {
-		return nil, fmt.Errorf("tasks.max: %w", err)
+	number, ok := setting.Integer(wit.KindInt, c.config.Text("tasks.max"))
+	if !ok {
+		return nil, fmt.Errorf("tasks.max: expected a number, found %q", c.config.Text("tasks.max"))
 	}
+	most := int(number)
 	binding, err := c.bind()
 	if err != nil {
 		return nil, err

@@ -223,7 +223,7 @@ func (k *controller) run(ctx context.Context, once bool) {
 	if k.leaves() && ctx.Err() == nil {
 		k.retire(ctx)
 	}
-	k.o.claims.release(k.name)
+	k.life().o.claims.release(k.name)
 	for _, o := range k.taken() { // nobody waits for an answer for ever
 		if o.taken != nil {
 			close(o.taken)

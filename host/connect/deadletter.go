@@ -18,6 +18,7 @@ import (
 	"github.com/culvert-project/culvert/host/internal/source"
 	"github.com/culvert-project/culvert/host/kafka"
 	"github.com/culvert-project/culvert/host/plugin"
+	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -39,9 +40,9 @@ func (t *task) lettersTo(ctx context.Context) (topic string, err error) {
 	if err := c.o.reserved.Check(topic); err != nil {
 		return "", fmt.Errorf("%s: %w", deadLetterTopic, err)
 	}
-	replication, err := strconv.ParseInt(strings.TrimSpace(c.config.Text(deadLetterReplication)), 10, 16)
-	if err != nil {
-		return "", fmt.Errorf("%s: %w", deadLetterReplication, err)
+	replication, ok := setting.Integer(wit.KindShort, c.config.Text(deadLetterReplication))
+	if !ok {
+		return "", fmt.Errorf("%s: expected a number, found %q", deadLetterReplication, c.config.Text(deadLetterReplication))
 	}
 	k := c.kafka
 	if k.Admin.ClientID == "" {

@@ -153,7 +153,7 @@ func (h *Herder) atStop(ctx context.Context, name string, do func(*connector) er
 	return k.whileStopped(ctx, changeWithin, false, func(doing context.Context) error {
 		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()
-		defer context.AfterFunc(doing, cancel)()
+		defer context.AfterFunc(doing, cancel)() // which calls cancel alone
 		return guard.Do(k.log, "a change of offsets", func() error {
 			c, err := k.apart(ctx)
 			if err != nil {

@@ -6,7 +6,6 @@ import (
 	"maps"
 	"math"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -18,6 +17,7 @@ import (
 	"github.com/culvert-project/culvert/host/kafka"
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/record"
+	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -171,7 +171,7 @@ func (c *connector) boolean(name string) bool {
 // retrying is for how long what may do better the next time is tried again.
 func (c *connector) retrying() core.Retrying {
 	ms := func(name string) time.Duration {
-		n, _ := strconv.ParseInt(c.config.Setting(name, c.o.Worker), 10, 64) // checked before
+		n, _ := setting.Integer(wit.KindLong, c.config.Setting(name, c.o.Worker)) // checked before
 		const longest = int64(math.MaxInt64 / time.Millisecond)
 		return time.Duration(min(n, longest)) * time.Millisecond
 	}

@@ -3,7 +3,6 @@ package connect
 import (
 	"context"
 	"fmt"
-	"strconv"
 	"strings"
 	"time"
 
@@ -11,6 +10,7 @@ import (
 	"github.com/culvert-project/culvert/host/internal/pause"
 	"github.com/culvert-project/culvert/host/kafka"
 	"github.com/culvert-project/culvert/plugins/smt/pattern"
+	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -92,10 +92,10 @@ func topicOf(c *config.Connector, prefix, name string) kafka.Topic {
 		switch key {
 		case "include", "exclude":
 		case "partitions":
-			n, _ := strconv.ParseInt(value, 10, 32)
+			n, _ := setting.Integer(wit.KindInt, value)
 			t.Partitions = int32(n)
 		case "replication.factor":
-			n, _ := strconv.ParseInt(value, 10, 16)
+			n, _ := setting.Integer(wit.KindShort, value)
 			t.Replication = int16(n)
 		default:
 			t.Configs[key] = value

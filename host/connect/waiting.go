@@ -20,7 +20,15 @@ func (c *connector) startable(ctx context.Context, err error, stamp string) bool
 	switch {
 	case c.refused != nil || c.unknown != nil:
 		return false
-	case passing(err), errors.As(err, &held):
+	case errors.As(err, &held):
+		select {
+		case <-held.freed:
+			c.reread()
+			return true
+		case <-ctx.Done():
+			return false
+		}
+	case passing(err):
 		if pause.For(ctx, startAgain) != nil {
 			return false
 		}

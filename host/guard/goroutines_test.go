@@ -22,6 +22,7 @@ var unguarded = map[string]string{
 	"host/internal/sink/dispatch.go: func": "guards each delivery, and the encoding of a batch",
 	"host/internal/sink/task.go: func": "closes a channel around what guards each batch; timers that end a " +
 		"context",
+	"host/connect/offsets.go: cancel":        "ends a context",
 	"host/connect/herder.go: func":           "waits for connectors, which are guarded",
 	"host/tunnel/logon.go: func":             "sets a deadline",
 	"host/tunnel/brokers.go: func":           "closes a connection",

@@ -107,6 +107,41 @@ func TestKeysThatTheServiceChangesInABatch(t *testing.T) {
 	}
 }
 
+// A service that numbers from 1 gives entities the keys of others of the batch: answers that name their operation by
+// its Content-ID are taken for what they say.
+func TestKeysOfOthersInABatch(t *testing.T) {
+	w := open(t, shopping(), append(set("00", "Orders"), oneLane)...)
+	h := w.host("Orders")
+	body := ""
+	for i := range 3 {
+		h.value("ID", strconv.Itoa(i+2), "Note", "n")
+		body += "--b\r\nContent-Type: application/http\r\nContent-ID: " + strconv.Itoa(i+1) + "\r\n\r\nHTTP/1.1 201 Created\r\n" +
+			"Content-ID: " + strconv.Itoa(i+1) + "\r\nLocation: http://h/Orders('" + strconv.Itoa(i+1) + "')\r\n\r\n\r\n"
+	}
+	h.answer = func(*wit.Request) wit.Response {
+		return wit.Response{Status: 202, Headers: []wit.Header{{Name: "Content-Type", Value: "multipart/mixed; boundary=b"}},
+			Body: []byte(body + "--b--\r\n")}
+	}
+	h.run()
+	h.all(wasWritten)
+}
+
+// What the host has struck out of an address is no key of the service's.
+func TestAddressWithAHiddenPart(t *testing.T) {
+	w := open(t, shopping(), append(set("00", "Orders"), oneLane, "sap.odata.enable.delete=1")...)
+	h := w.host("Orders")
+	h.value("ID", "10002024", "Note", "n")
+	h.answer = func(*wit.Request) wit.Response {
+		return wit.Response{Status: 201, Headers: []wit.Header{{Name: "Location", Value: "http://h/Orders('1000[hidden]')"}}}
+	}
+	h.run()
+	h.all(wasWritten)
+	again := w.host("Orders")
+	again.tombstone("ID", "10002024")
+	again.run()
+	again.all(wasWritten)
+}
+
 // A service without $batch, whatever it answers to say so, has done nothing of one, and gets its rows one by one. What
 // a gateway answers says nothing of what the service did.
 func TestServicesWithoutBatch(t *testing.T) {

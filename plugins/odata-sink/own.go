@@ -105,6 +105,11 @@ func (s *state) ofTheCall(a *asked, response *wit.Response) bool {
 
 // ofAnyCall is ofTheCall as far as it goes for batches and their parts too.
 func ofAnyCall(response *wit.Response) bool {
+	if refusedByClient(response.Status) {
+		if code, _, document := fault.Document(response.Body); document && fault.NoService(code) {
+			return true
+		}
+	}
 	switch response.Status {
 	case 403:
 		return strings.EqualFold(headerOf(response, "x-csrf-token"), "required") || !fault.IsError(response.Body)

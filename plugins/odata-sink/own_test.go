@@ -47,6 +47,8 @@ func TestMissingIsSaidByTheService(t *testing.T) {
 		{both, "", `404|{"error":{"code":404,"message":"no route"}}`, "fault not-found", "fault not-found"},
 		{both, "", `404|{"error":{"code":"/IWFND/MED/170","message":{"lang":"en","value":"No service found for namespace"}}}`, "fault not-found", "fault not-found"},
 		{both, "", `404 DataServiceVersion: 1.0|{"error":{"code":"/IWFND/MED/170","message":{"lang":"en","value":"No service found"}}}`, "fault not-found", "fault not-found"},
+		{both, "", `403|{"error":{"code":"/IWFND/MED/170","message":{"lang":"en","value":"No service found for namespace"}}}`, "fault forbidden", "fault forbidden"},
+		{both, "", `403|{"error":{"code":"/IWFND/CM_CONSUMER/101","message":{"lang":"en","value":"No authorization to access the service"}}}`, "fault forbidden", "fault forbidden"},
 		{both, "", "404|" + document, "written", "refused not-found X/1"},
 		{both, "", "404 DataServiceVersion: 1.0|", "written", "refused not-found"},
 		{both, "", "404 dataserviceversion: 2.0;|Not here", "written", "refused not-found"},

@@ -40,6 +40,9 @@ func (c *checker) Encode(_ context.Context, context []byte, b *record.Batch, ori
 	for i := range b.Rows {
 		key := string(b.Bytes(b.Rows[i].Key))
 		r := wit.Request{Method: "POST", Target: "/Set", Body: []byte(key)}
+		if string(b.Bytes(b.Rows[i].Value)) == "merge" {
+			r = wit.Request{Method: "MERGE", Target: "/Set", Body: []byte("merge " + key), Repeatable: true}
+		}
 		if hinted[uint32(i)] == wit.HintUncertain && !c.hasty {
 			r = wit.Request{Method: "GET", Target: "/Set", Body: []byte("look " + key), Repeatable: true}
 		}
@@ -420,6 +423,34 @@ func TestRowsKeepTheIdentityOfTheirRecord(t *testing.T) {
 		want := []string{"a:east-1@0/0", "b:east-1@1/0", "b:east-1@1/1", "c:west-2@0/0", "b:east-1@1/1"}
 		if !slices.Equal(n.seen, want) {
 			t.Errorf("expected %q, found %q", want, n.seen)
+		}
+	})
+}
+
+// What a check has found to be there is stored before what follows it in its lane is sent: a run that is killed then
+// would look for it again, and find it changed.
+func TestWhatACheckSettlesIsStoredFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newWorld(&writer{})
+		c := &checker{}
+		x.o.Versions = oneVersion{x.versions, &checkerCode{c}}
+		x.o.InFlight, x.o.CommitEvery = 1, time.Hour
+		at := topicPartition{"orders", 3}
+		x.group.put(at.topic, at.partition, "a=1", "a=merge")
+		x.group.committed[at], x.group.metadata[at] = 0, "sent=0" // by a run that was killed
+		merged := false
+		x.service.answer = func(_ int, body string) (uint16, error) {
+			if body == "merge a" {
+				merged = true
+				if found := x.metadata(at); x.committed(at.topic, at.partition) < 1 && !strings.Contains(found, "settled=0") {
+					t.Errorf("expected the record before to be stored as settled, found %q", found)
+				}
+			}
+			return 200, nil
+		}
+		x.ok(t)
+		if !merged {
+			t.Error("expected the second record to be sent")
 		}
 	})
 }

@@ -292,6 +292,9 @@ func (w *writing) announce(j *job, items []*item) (mine bool, err error) {
 			return true, &recordError{item: items[0], more: len(items) - 1, err: err,
 				stage: "it is not sent again, because it cannot be stored that " + sendSetting + " is used up"}
 		}
+		if w.stopped() && !w.completes(items) { // the task fails by something else, which is to be said
+			return false, nil
+		}
 		if err := w.task.o.Client.Retry().Wait(w.stopping, 0); err != nil {
 			return true, err
 		}

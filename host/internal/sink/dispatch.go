@@ -418,7 +418,8 @@ func (d *dispatch) start() {
 			again, err := j.of.guarded(&j)
 			d.events <- func() {
 				d.running--
-				if l.numbered && !j.reads() {
+				// A read that comes back with nothing to be sent again has settled its row: it was there already.
+				if l.numbered && (!j.reads() || err == nil && len(again) == 0) {
 					d.settled[l.number] = d.task.ledger.mark()
 				}
 				d.delivered(l, again, err)

@@ -213,8 +213,13 @@ func kind(status uint16, code, message string) wit.FaultKind {
 }
 
 // NoService tells whether a code is one by which SAP Gateway says, with an error document like any other, that a
-// service is not registered or not active.
-func NoService(code string) bool { return strings.HasPrefix(code, "/IWFND/MED/") }
+// service is not registered or not active (message class MED), that the user may not call it (CM_CONSUMER), or that it
+// leads to no system (CM_COS): none of them speaks of an entity. The statuses are 403, 404 and 500. Assumption: all
+// messages of the three classes do, of which 170, 101 and 064 are known.
+func NoService(code string) bool {
+	return strings.HasPrefix(code, "/IWFND/MED/") || strings.HasPrefix(code, "/IWFND/CM_CONSUMER/") ||
+		strings.HasPrefix(code, "/IWFND/CM_COS/")
+}
 
 // Locked tells whether a message says that another user holds the entity. Assumption: SAP's English and German texts
 // ("locked by user X", "gesperrt von X") stand for it where no code does.
