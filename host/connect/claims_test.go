@@ -93,4 +93,5 @@ func TestClaimsAreWaitedFor(t *testing.T) {
 	}
 	h.must(h.Remove("first"))
 	<-asked
+	h.must(h.Remove("second")) // or the service would be waited for
 }
