@@ -135,9 +135,11 @@ func TestCursorWhileRowsChange(t *testing.T) {
 		name     string
 		switches service.Switches
 		again    int
+		gone     string // is deleted amid the first load
 	}{
-		{"the highest value is asked for", service.Switches{}, 2},
-		{"$orderby is refused", service.Switches{RefuseOrderBy: true}, 40},
+		{"the highest value is asked for", service.Switches{}, 2, ""},
+		{"$orderby is refused", service.Switches{RefuseOrderBy: true}, 40, ""},
+		{"a row is deleted too", service.Switches{}, 2, "10286"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			c.switches.PageSize = 15
@@ -160,6 +162,11 @@ func TestCursorWhileRowsChange(t *testing.T) {
 					change("10248", late+"T01:00:00")
 					change("10287", late+"T02:00:00") // on a page that is still to come
 					late = ""
+					if c.gone != "" {
+						s.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("DELETE", "http://127.0.0.1:8080"+northwind+
+							"/Orders("+c.gone+")", nil))
+						c.gone = ""
+					}
 				}
 			}), join(set("00", "Orders"), []string{"sap.odata#00.cursor.property=OrderDate", "sap.odata#00.exec-period=60"})...)
 			came := func(most int, orders ...string) {
@@ -192,5 +199,33 @@ func TestCursorWhileRowsChange(t *testing.T) {
 			l.poll(0, offset)
 			came(0)
 		})
+	}
+}
+
+// TestCursorWhereTheEndIsRefused: where the service gives no count and refuses what asks for rows behind its last one,
+// the load is complete, and the next one begins at the cursor.
+func TestCursorWhereTheEndIsRefused(t *testing.T) {
+	s := service.New(service.Options{Rows: 40, Switches: service.Switches{RefuseCount: true}})
+	refused := 0
+	l := newLoad(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if asked := r.URL.Query(); asked.Has("$skip") || strings.Contains(asked.Get("$filter"), "OrderID gt") {
+			refused++
+			http.Error(w, "no", http.StatusBadRequest)
+			return
+		}
+		s.ServeHTTP(w, r)
+	}), join(set("00", "Orders"), []string{"sap.odata#00.cursor.property=OrderDate", "sap.odata#00.exec-period=60"})...)
+	offset, err := l.run(0, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.same(s, "Orders")
+	if refused == 0 {
+		t.Fatalf("nothing was refused: %v", l.targets)
+	}
+	for range 2 {
+		if offset = l.poll(0, offset); len(l.rows) > 0 || !strings.Contains(l.targets[0], "OrderDate%20ge%20") {
+			t.Errorf("expected no row again, found %v by %v", l.rows, l.targets)
+		}
 	}
 }

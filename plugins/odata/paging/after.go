@@ -532,6 +532,7 @@ func (pg *Page) beyondRefused(failed *wit.Fault) (wit.Portion, error) {
 	if err != nil {
 		return wit.Portion{}, err
 	}
+	pg.note(other)
 	portion, err := pg.instead(other, failed, "going on as the service doesn't say whether it has more rows")
 	portion.More = !other.done
 	return portion, err

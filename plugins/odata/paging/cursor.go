@@ -249,7 +249,7 @@ func (pg *Page) note(next *Position) {
 		next.cursor = cursorPosition{from: at.from, high: at.high, known: at.known} // the load begins anew
 		return
 	}
-	if pg.At.check != "" {
+	if pg.At.check != "" && !next.done {
 		next.cursor.high = pg.cursor.high // no row of it was handed on
 		return
 	}
