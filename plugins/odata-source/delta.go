@@ -214,7 +214,7 @@ func (pg *page) afterDelta() (*deltaPosition, error) {
 	} else {
 		next.seen += int(read.Rows)
 	}
-	if at.plain && !at.inside && !at.check && read.Count > int64(read.Rows) {
+	if pg.feed.pages.Count && at.plain && !at.inside && !at.check && read.Count > int64(read.Rows) {
 		next.total = int(read.Count)
 	}
 	if delta.Href == "" && leadsToChanges(follow.Href) {
@@ -291,8 +291,9 @@ func (pg *page) afterDelta() (*deltaPosition, error) {
 	return pg.feed.resting(link, &next, pg.Answer.At), nil
 }
 
-// truncated goes on behind a plain load that has fewer rows than the service counts at its end as well. A snapshot is
-// given up: its last row has no mark, and the changes are not touched. The first load of an ODP service fails.
+// truncated reads a plain load again that has fewer rows than the service counts at its end as well: so does one into
+// whose read part rows came, while others went that had not been read. Where that is so each time, a snapshot is given
+// up, its last row without a mark and the changes untouched, and the first load of an ODP service fails.
 func (pg *page) truncated() (*deltaPosition, error) {
 	f, at, count := pg.feed, &pg.delta, "no longer counts them"
 	if n := pg.Out.Page.Count; n >= 0 {
@@ -300,6 +301,17 @@ func (pg *page) truncated() (*deltaPosition, error) {
 	}
 	text := pg.What() + ": the service says that it has " + strconv.Itoa(at.total) + " rows, " + strconv.Itoa(at.seen) +
 		" came without a link to others, and it " + count
+	if at.pass+1 < maxPasses {
+		next := *at
+		next.check, next.seen, next.total, next.counted, next.followed = false, 0, 0, false, paging.Trail{}
+		next.url, next.inside, next.pass, next.began = f.pages.Plain(true), false, at.pass+1, int(pg.Answer.At)
+		if at.kept == "" {
+			next.snapshot = int(pg.Answer.At)
+		}
+		sdk.Log(wit.LevelWarn, text+"; it is read anew from its start, rows that came are delivered again")
+		return &next, nil
+	}
+	text += "; it was read " + strconv.Itoa(maxPasses) + " times"
 	if at.kept == "" {
 		return nil, &wit.Fault{Kind: wit.FaultData, Message: text + "; if it counts rows that it doesn't give, " +
 			f.setting(nameCount) + " = none takes what comes. Reset the connector's offsets to begin anew"}
@@ -308,7 +320,8 @@ func (pg *page) truncated() (*deltaPosition, error) {
 	return f.back(at, pg.Answer.At), nil
 }
 
-// maxPasses is how many loads in succession may have rows deleted meanwhile that may have hidden others.
+// maxPasses is how many times in succession a set is read whole where rows may be missing: because some were deleted
+// meanwhile that may have hidden others, or because fewer came than the service counts.
 const maxPasses = 3
 
 // again reads the set whole once more, since rows may be missing that nothing tells of.

@@ -932,26 +932,31 @@ func TestDeltaLinkThatIsTakenOver(t *testing.T) {
 }
 
 // TestPlainLoadsAreCounted: a load that asks for no changes is whole, or it isn't said to be: not where a service ends
-// its feed in silence, with fewer rows than it counts. Rows that are deleted meanwhile are no fault of it.
+// its feed in silence, with fewer rows than it counts, each time. Rows that are deleted meanwhile are no fault of it,
+// and where others came among those that had been read it is read again.
 func TestPlainLoadsAreCounted(t *testing.T) {
 	for _, c := range []struct {
 		name     string
 		switches service.Switches
 		cut      bool
 		gone     string
+		born     bool
+		settings []string
 		// end is the mark of the last row, behind that of the first row of changes.
 		end, behind string
 		rows        int
 	}{
 		{name: "whole", end: "end", rows: 30},
-		{name: "the feed ends behind its first page", cut: true, rows: 20},
+		{name: "the feed ends behind its first page", cut: true, rows: maxPasses * 20},
+		{name: "nobody asked for the count that comes", cut: true, settings: []string{"sap.odata#00.count=none"}, end: "end", rows: 20},
 		{name: "a row is deleted meanwhile", gone: "Orders(10275)", behind: "ended", rows: 29},
+		{name: "a row is deleted, and one inserted before those to come", gone: "Orders(10275)", born: true, end: "end", rows: 29 + 30},
 		{name: "the count is refused", switches: service.Switches{RefuseCount: true}, end: "end", rows: 30},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			c.switches.PageSize = 20
 			s := service.New(service.Options{Rows: 30, Switches: c.switches})
-			f := newFollower(t, s, tracked00("Orders")...)
+			f := newFollower(t, s, tracked00("Orders", c.settings...)...)
 			if err := f.catchUp(start); err != nil {
 				t.Fatal(err)
 			}
@@ -959,11 +964,16 @@ func TestPlainLoadsAreCounted(t *testing.T) {
 			f.answered = func(q *wit.Request, r *wit.Response) error {
 				if gone != "" {
 					write(t, s, "DELETE", gone, nil)
-					gone = ""
+					if gone = ""; c.born {
+						write(t, s, "POST", "Orders", map[string]any{"OrderID": 1})
+					}
 				}
 				if i := bytes.Index(r.Body, []byte(`<link rel="next"`)); c.cut && i >= 0 {
 					n := bytes.Index(r.Body[i:], []byte(">"))
 					r.Body = slices.Delete(slices.Clone(r.Body), i, i+n+1)
+				}
+				if i := bytes.Index(r.Body, []byte(`<entry`)); c.settings != nil && i >= 0 {
+					r.Body = slices.Insert(slices.Clone(r.Body), i, []byte("<m:count>30</m:count>")...)
 				}
 				return nil
 			}

@@ -321,7 +321,8 @@ func TestODPLoadThatEndsInSilence(t *testing.T) {
 		return nil
 	}
 	f.start()
-	if err := f.catchUp(start); err == nil || !strings.Contains(err.Error(), "says that it has 77 rows, 20 came") {
+	if err := f.catchUp(start); err == nil || !strings.Contains(err.Error(), "says that it has 77 rows, 20 came") ||
+		!strings.Contains(err.Error(), "read 3 times") {
 		t.Errorf("expected the rows that are missing to be told of, found %v", err)
 	}
 }
