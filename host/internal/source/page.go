@@ -7,6 +7,7 @@ import (
 	"io"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/culvert-project/culvert/host/internal/pause"
@@ -52,10 +53,9 @@ type page struct {
 	followed    int
 	followedRow int64
 	pace        pace
-	// fed is how much of the page's own body the plugin has got, text the digest of that while it is searched for rows
-	// on which the plugin breaks. left is such a row that is being left out.
+	// fed is how much of the page's own body the plugin has got, while it is searched for rows on which the plugin
+	// breaks. left is such a row that is being left out.
 	fed    int64
-	text   digest
 	search *search
 	left   *poison
 	// refused is the dead letter that is read again, nil of pages of the service.
@@ -74,7 +74,7 @@ func (f *feed) page(ctx context.Context, r Reader, fetch *wit.Fetch, tried *atte
 			return end, err
 		}
 	}
-	p := &page{feed: f, fetch: fetch, reader: r, search: &tried.search, text: noRows,
+	p := &page{feed: f, fetch: fetch, reader: r, search: &tried.search,
 		what: fetch.Request.Method + " " + transport.ShownTarget(fetch.Request.Target),
 		last: -1, keys: noRows, whole: -1, wholeKeys: noRows}
 	if f.at.inside {
@@ -192,6 +192,9 @@ func (p *page) body(ctx context.Context, tag string, status uint16, body io.Read
 // end.
 const MaxFollowed = 100_000
 
+// hostTags is how tags begin that are the host's own: [wit.TagComplete] and its like.
+const hostTags = "culvert:"
+
 // deepest bounds how far followed answers may ask for others to be followed.
 const deepest = 16
 
@@ -201,6 +204,10 @@ const freelyFollowed = 256
 // follow takes what a page nests, fetched already or not, and feeds it to its end.
 func (p *page) follow(ctx context.Context, follow *wit.Follow, early *fetched) error {
 	r := &follow.Request
+	if strings.HasPrefix(r.Tag, hostTags) {
+		return &wit.Fault{Kind: wit.FaultInternal, Message: fmt.Sprintf(
+			"the plugin has a request followed with the tag %q: expected none that begins with %s, the host's own", r.Tag, hostTags)}
+	}
 	if p.depth > deepest {
 		return &wit.Fault{Kind: wit.FaultData, Message: fmt.Sprintf("answers nest more than %d deep", deepest)}
 	}

@@ -14,6 +14,8 @@ const (
 	maxPoison = 20
 	// maxSearches is how many times a page is asked for to find them: mostly three times for each.
 	maxSearches = 6 * maxPoison
+	// maxMoved is how many times a page may answer differently during a search: in other rows, or in where they are.
+	maxMoved = 3
 	// searchSteps is into how many parts a piece is cut in which the plugin broke.
 	searchSteps = 256
 )
@@ -21,7 +23,9 @@ const (
 // search looks for rows of a page on which decode traps (P32). Each time the page is asked for again it is fed in
 // smaller pieces there, in the end byte by byte; then the row of that byte is left out.
 type search struct {
-	tries int
+	// tries are all of them, since those for the row that is searched for, moved how often the page answered
+	// differently.
+	tries, since, moved int
 	// from and to bound where the plugin broke, as bytes of the page's own body, step is how it is cut there.
 	from, to, step int64
 	// rows are those that were found.
@@ -30,7 +34,8 @@ type search struct {
 
 // poison is a row on which decode traps.
 type poison struct {
-	// at is the byte of the body with which it did, before the digest of all bytes before.
+	// at is the byte of the body with which it did, before the digest of the rows before: their bytes need not be the
+	// same in each answer, a feed in Atom has the time of the answer in each of its entries.
 	at     int64
 	before digest
 	trap   *plugin.Trap
@@ -49,26 +54,35 @@ func (t *trapped) Unwrap() error { return t.trap }
 // narrow says how the page is to be fed next time; false: the row cannot be found.
 func (s *search) narrow(t *trapped) bool {
 	size := t.to - t.from
-	if s.tries++; s.tries > maxSearches {
+	n := len(s.rows)
+	short := n > 0 && t.from < s.rows[n-1].at // of the place of a row that was to be left out
+	if s.since++; short || s.from < s.to && (t.from < s.from || t.to > s.to) {
+		s.differs()
+		n = 0
+	}
+	if s.tries++; s.tries > maxSearches || s.moved > maxMoved {
 		return false
 	}
-	switch n := len(s.rows); {
-	case size == 0 && t.from > 0: // it came with what had been complete before
+	switch {
+	case size == 0 && s.from == 0 && s.to == t.from:
+		return false // the whole body before it was fed byte by byte, or there is none
+	case size == 0: // it came with what had been complete before
 		s.from, s.to = max(0, t.from-max(pieceSize, 4*(s.to-s.from))), t.from
 		s.step = max(1, (s.to-s.from)/searchSteps)
 	case size == 1 && t.from >= s.from && t.to <= s.to:
-		if n == maxPoison || n > 0 && s.rows[n-1].at >= t.from {
+		if n == maxPoison || n > 0 && s.rows[n-1].at == t.from {
 			return false // leaving it out did not help
 		}
 		s.rows = append(s.rows, poison{t.from, t.before, t.trap})
-		s.from, s.to, s.step = 0, 0, 0
-	case size > 0:
-		s.from, s.to, s.step = t.from, t.to, max(1, size/searchSteps)
+		s.from, s.to, s.step, s.since = 0, 0, 0, 0
 	default:
-		return false
+		s.from, s.to, s.step = t.from, t.to, max(1, size/searchSteps)
 	}
 	return true
 }
+
+// differs begins the search anew: the page is another one by now.
+func (s *search) differs() { *s = search{tries: s.tries, since: s.since, moved: s.moved + 1} }
 
 // next is where the piece that begins at a byte of the body is to end, at most.
 func (s *search) next(at, end int64) int64 {
@@ -102,7 +116,7 @@ func (p *page) put(ctx context.Context, tag string, status uint16, piece []byte,
 				return err
 			}
 		}
-		from, before := p.fed, p.text
+		from, before := p.fed, p.keys
 		n := s.next(from, from+int64(len(piece))) - from
 		ends := n == int64(len(piece))
 		err := p.putPart(ctx, tag, status, piece[:n], last && ends)
@@ -125,16 +139,13 @@ func (p *page) putPart(ctx context.Context, tag string, status uint16, piece []b
 	own := tag == "" || tag == wit.TagComplete || tag == wit.TagLeaveOut
 	portion, err := p.decode(ctx, tag, status, piece, last)
 	if t := new(plugin.Trap); own && errors.As(err, &t) && t.Limit == "" {
-		return &trapped{t, p.fed, p.fed + int64(len(piece)), p.text}
+		return &trapped{t, p.fed, p.fed + int64(len(piece)), p.keys}
 	}
 	if err != nil {
 		return err
 	}
 	if own {
 		p.fed += int64(len(piece))
-		if p.search.tries > 0 {
-			p.text.add(piece)
-		}
 	}
 	if p.toFollow += len(portion.Follow); p.toFollow > MaxFollowed {
 		return &wit.Fault{Kind: wit.FaultData, Message: fmt.Sprintf(
@@ -152,9 +163,12 @@ func (p *page) leaveOut(ctx context.Context, status uint16) error {
 		if row.at != p.fed {
 			continue
 		}
-		if row.before != p.text {
+		if err := p.putPart(ctx, wit.TagComplete, status, nil, false); err != nil {
+			return err
+		}
+		if row.before != p.keys {
 			p.feed.log.Info("the page in which the plugin broke answers differently now", "page", p.what)
-			*s = search{tries: s.tries}
+			s.differs()
 			return nil
 		}
 		if err := p.putPart(ctx, wit.TagLeaveOut, status, nil, false); err != nil {

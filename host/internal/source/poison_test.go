@@ -105,7 +105,7 @@ func TestPagesThatBreakThePlugin(t *testing.T) {
 				n++
 				return 200, strings.Repeat(fmt.Sprintf("x%d=1\n", n), 100) + "!trap\n" + body, false
 			}
-		}, maxSearches + 1},
+		}, 4*(maxMoved+1) + 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -121,4 +121,76 @@ func TestPagesThatBreakThePlugin(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Answers differ from one to the next without being other rows: each entry of a feed in Atom has the answer's time.
+// The rows are found all the same, where they stay at their bytes and where they move by some.
+func TestRowsAmidTimesThatBreakThePlugin(t *testing.T) {
+	for name, c := range map[string]struct {
+		time   func(n int) string
+		breaks int
+	}{
+		"of one length":      {func(n int) string { return fmt.Sprintf("%03d", n) }, 3 * 2},
+		"of several lengths": {func(n int) string { return strings.Repeat("x", 1+n%3) }, 3*2 + 4*maxMoved},
+	} {
+		for _, exact := range []bool{true, false} {
+			t.Run(fmt.Sprint(name, exact), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					lines, records := poisoned(5000, 9000)
+					r := &reader{exact: exact}
+					w := newWorld(r, lines)
+					w.o.Tolerance = task.Tolerance{TolerateAll: true}
+					n := 0
+					w.service.answer = func(_ int, body string) (uint16, string, bool) {
+						n++
+						return 200, strings.Replace(body, "=0", "="+c.time(n), 1), false
+					}
+					w.ok(t)
+					keys := func(records []string) (keys []string) {
+						for _, record := range records {
+							key, _, _ := strings.Cut(record, "=")
+							keys = append(keys, key)
+						}
+						slices.Sort(keys)
+						return keys
+					}
+					came := keys(w.broker.records())
+					if !exact {
+						came = slices.Compact(came)
+					}
+					if diff := cmp.Diff(keys(records), came); diff != "" {
+						t.Error(diff)
+					}
+					if r.breaks > c.breaks {
+						t.Errorf("expected the plugin to break %d times at most, found %d", c.breaks, r.breaks)
+					}
+				})
+			})
+		}
+	}
+}
+
+// A search of which nothing is left to narrow ends: the plugin breaks behind the last byte, whatever comes before.
+func TestSearchBehindTheLastByte(t *testing.T) {
+	for _, size := range []int64{0, 1, pieceSize, 100 * pieceSize} {
+		s, n := search{}, 0
+		for s.narrow(&trapped{from: size, to: size}) {
+			n++
+		}
+		if n > 6 {
+			t.Errorf("a page of %d bytes was asked for %d times", size, n)
+		}
+	}
+}
+
+// Tags that the host itself uses are no plugin's.
+func TestPluginsThatUseTheHostsTags(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(&reader{exact: true}, []string{"a=1", ">culvert:leave-out"})
+		w.service.follows = map[string][]string{"culvert:leave-out": rows("b", 1)}
+		_, err := w.run(t)
+		if want := `followed with the tag "culvert:leave-out"`; err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("expected %s, found %v", want, err)
+		}
+	})
 }

@@ -324,6 +324,9 @@ func (f *feed) overcome(ctx context.Context, a *attempts, err error) error {
 		f.askedAgain()
 		f.log.Warn("the plugin broke: the page is asked for again, to find the row", "try", a.search.tries, "found", len(a.search.rows),
 			"from_byte", broke.from, "to_byte", broke.to, "error", broke)
+		if a.search.since > soonAgain {
+			return a.retry.Wait(ctx, 0)
+		}
 		return context.Cause(ctx)
 	}
 	var fault *wit.Fault
@@ -367,7 +370,8 @@ func (f *feed) askedAgain() {
 	}
 }
 
-// soonAgain is how often a page is asked for again without a pause where the version of the plugin is in doubt.
+// soonAgain is how often a page is asked for again without a pause where the version of the plugin is in doubt, or
+// where a row is searched for on which it breaks.
 const soonAgain = 3
 
 // onTrial has a page asked for again that broke a version in doubt: it is left for the one before soon, or proves
