@@ -302,8 +302,10 @@ func (pg *page) outdated() error {
 		pg.feed.unknown[name] = true
 		sdk.Log(wit.LevelWarn, text+" and is left out")
 	}
-	if old && len(pg.Out.Faults) > 0 {
-		return &wit.Fault{Kind: wit.FaultStale, Message: pg.What() + ": " + pg.Out.Faults[0].Fault.Message}
+	for i := range pg.Out.Faults {
+		if f := &pg.Out.Faults[i]; old && !slices.Contains(pg.Out.LeftOut, f.Origin) {
+			return &wit.Fault{Kind: wit.FaultStale, Message: pg.What() + ": " + f.Fault.Message}
+		}
 	}
 	return nil
 }

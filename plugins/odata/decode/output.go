@@ -13,6 +13,8 @@ type Output struct {
 	// Faults are rows that could not be read; raw is the row as a document of its own, which a decoder of the same
 	// layout takes.
 	Faults []wit.RowFault
+	// LeftOut are the origins of those faults that are none of the row's: the host had it left out.
+	LeftOut []uint32
 	// Tombstones are deleted entries.
 	Tombstones []Tombstone
 	// Watched holds len(Layout.Watch) spans for each row of Rows.
@@ -31,7 +33,7 @@ type Output struct {
 func (o *Output) Reset() {
 	o.Rows, o.Data, o.Faults, o.Tombstones = o.Rows[:0], o.Data[:0], o.Faults[:0], o.Tombstones[:0]
 	o.Watched, o.Follow, o.Page = o.Watched[:0], o.Follow[:0], Page{}
-	o.Addresses, o.AddressText = o.Addresses[:0], o.AddressText[:0]
+	o.Addresses, o.AddressText, o.LeftOut = o.Addresses[:0], o.AddressText[:0], o.LeftOut[:0]
 }
 
 // Span is a place in [Output.Data], the branch number of an optional column included.

@@ -115,6 +115,7 @@ func (s *stream) leaveOut(at int64, out *Output, raw func(dst []byte) []byte) bo
 		return false
 	}
 	s.leave = false
+	out.LeftOut = append(out.LeftOut, s.page.Rows)
 	out.addFault(s.page.Rows, &misfit{expected: "a row that can be decoded", found: "one that breaks the plugin"}, at, raw)
 	s.page.Rows++
 	return true
