@@ -31,6 +31,9 @@ func (f *feed) read(ctx context.Context) error {
 			before := cause
 			displaced, cause = &before, wit.Cause{Snapshot: &ident}
 		}
+		if cause.Wake != nil {
+			f.serve()
+		}
 		end, err := f.turn(ctx, cause, &tried)
 		if err != nil {
 			f.failing(err)

@@ -48,7 +48,7 @@ type wake struct {
 	// held: senders wait until served is closed.
 	held   bool
 	served chan struct{}
-	// covers is the new value of [feed.covers] when it is served, "" where that does not change.
+	// covers is the new value of [feed.covers] when it is read for, "" where that does not change.
 	covers string
 }
 
@@ -164,10 +164,17 @@ func (f *feed) nextWake() (token string, some bool) {
 	one := q.waiting[0]
 	q.waiting = slices.Delete(q.waiting, 0, 1)
 	q.serving = append(q.serving, one)
-	if one.covers != "" {
-		f.covers = one.covers
-	}
 	return one.token, true
+}
+
+// serve says that the wake which was taken last is about to be read for: a snapshot may come before it, whose pages are
+// not what it asks for.
+func (f *feed) serve() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if last := len(f.wakes.serving) - 1; f.wakes.serving[last].covers != "" {
+		f.covers = f.wakes.serving[last].covers
+	}
 }
 
 // putBack has the wake that was to be served now served later.

@@ -249,6 +249,7 @@ func TestFeedThatStartsOverServesWhatWaited(t *testing.T) {
 	var tokens []string
 	for again.woken() {
 		token, _ := again.nextWake()
+		again.serve()
 		tokens = append(tokens, token)
 	}
 	if want := []string{"x", "y", "", "z"}; !slices.Equal(tokens, want) || again.covers != "2" {
@@ -299,6 +300,54 @@ func TestSnapshotDoesNotSwallowAWake(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// A snapshot that comes before what a subscription missed is not taken for that: its pages are stored with the
+// subscriptions of before, so that a worker that is killed then asks for what was missed.
+func TestSnapshotBeforeWhatWasMissed(t *testing.T) {
+	for name, snapshot := range map[string][]string{"of one page": {"s=1"}, "of several": {"s=1", "END 0 true"}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := &reader{exact: true, subscribes: true, calm: true}
+				w := newWorld(r, rows("a", 3))
+				w.service.follows = map[string][]string{"/x": {"x=1"}, "/": {"y=1"}, "/snapshot": snapshot}
+				e := &ear{}
+				w.o.Once, w.o.Listen = false, e.listen
+				task := NewTask(w.o)
+				missed := digestOf("2")
+				covers := map[string]bool{} // by what was asked for
+				w.service.before = func(q *wit.Request) {
+					f := task.feed("feed0")
+					if f == nil {
+						return // it is being opened
+					}
+					if covers[q.Target] = f.covers == missed; q.Target != "/x" {
+						return
+					}
+					if err := task.Snapshot("feed0", "now"); err != nil {
+						t.Error(err)
+					}
+					f.arrange(missed, true)
+				}
+				ctx, stop := context.WithCancel(t.Context())
+				ended := make(chan error, 1)
+				go func() { ended <- task.Run(ctx) }()
+				time.Sleep(10 * time.Second) // the load is over
+				if err := e.take(t.Context(), wit.Notification{Target: "x"}); err != nil {
+					t.Error(err)
+				}
+				time.Sleep(10 * time.Second)
+				synctest.Wait()
+				if _, asked := covers["/snapshot"]; !asked || covers["/snapshot"] || covers["/page/0"] || !covers["/"] {
+					t.Errorf("what was missed was taken for read with %v", covers)
+				}
+				stop()
+				if err := <-ended; err != nil {
+					t.Error(err)
+				}
+			})
+		})
+	}
 }
 
 // Notifications that wait are bounded, by what they ask for and by their idents.
