@@ -150,7 +150,14 @@ func (pg *page) wait() (wit.Portion, error) {
 	if next.phase == phaseOpen {
 		next.phase = phaseLoad // the job is there: asking for it again begins no other
 	}
-	if limit := int64(pg.feed.tracking.patience); next.began > 0 && pg.Answer.At-int64(next.began) > limit {
+	switch limit := int64(pg.feed.tracking.patience); {
+	case !pg.overdue():
+	case pg.delta.phase == phaseChanges && !pg.delta.inside && !pg.delta.again:
+		if pg.delta.link != "" {
+			return pg.byLink(pg.What() + ": the service prepares its answer (202) for too long, or did while nobody asked")
+		}
+		next.began, next.again = int(pg.Answer.At), true
+	default:
 		return wit.Portion{}, &wit.Fault{Kind: wit.FaultTransient, Message: pg.What() + ": the service has prepared its answer for longer than " +
 			initialRead + ", " + strconv.FormatInt(limit, 10) + " ms, and answers 202 still"}
 	}
@@ -471,14 +478,29 @@ func (pg *page) refusedDelta() (wit.Portion, error) {
 // them.
 func (pg *page) unprepared(failed *wit.Fault) (wit.Portion, error) {
 	at := &pg.delta
-	if limit := int64(pg.feed.tracking.patience); at.began > 0 && pg.Answer.At-int64(at.began) > limit {
+	if limit := int64(pg.feed.tracking.patience); pg.overdue() && at.again {
 		failed.Message += "; it is the address at which the service was to have the changes of " + at.link + ", which were asked for more than " +
 			initialRead + ", " + strconv.FormatInt(limit, 10) + " ms, ago"
 		return wit.Portion{}, failed
 	}
-	sdk.Log(wit.LevelWarn, failed.Message+"; the address at which the service was to have the changes is gone; asking for them from their delta link again")
-	next := *at
-	next.url, next.link = at.link, ""
+	return pg.byLink(failed.Message + "; the address at which the service was to have the changes is gone")
+}
+
+// overdue tells whether the answer has been prepared for longer than it may be.
+func (pg *page) overdue() bool {
+	began := int64(pg.delta.began)
+	return began > 0 && pg.Answer.At-began > int64(pg.feed.tracking.patience)
+}
+
+// byLink asks for changes by their delta link in place of the address at which the service was to have them. Once it
+// may prepare them from then on: the time that it had may have gone by while the connector was down.
+func (pg *page) byLink(why string) (wit.Portion, error) {
+	sdk.Log(wit.LevelWarn, why+"; asking for the changes from their delta link again")
+	next := pg.delta
+	if pg.overdue() {
+		next.began, next.again = int(pg.Answer.At), true
+	}
+	next.url, next.link = next.link, ""
 	portion, err := pg.goOn(&next)
 	portion.WaitMs = uint32(leastWait / time.Millisecond)
 	return portion, err

@@ -1050,3 +1050,52 @@ func TestChangesBehindAnotherAddress(t *testing.T) {
 		})
 	}
 }
+
+// TestChangesPreparedWhileNobodyAsked: a connector that was down for longer than an answer may be prepared asks for the
+// changes by their delta link again, once, whatever has become of the address at which they were to be.
+func TestChangesPreparedWhileNobodyAsked(t *testing.T) {
+	const monitor, patience = sapNorthwind + "/poll/1", 7_200_000
+	for _, status := range []uint16{202, 404, 410} {
+		for _, mended := range []bool{true, false} {
+			t.Run(fmt.Sprint(status, mended), func(t *testing.T) {
+				s := service.New(service.Options{Rows: 30})
+				f := newFollower(t, s, tracked00("Products")...)
+				if err := f.catchUp(start); err != nil {
+					t.Fatal(err)
+				}
+				write(t, s, "MERGE", "Products(3)", map[string]any{"ProductName": "Changed"})
+				down, asked := true, 0
+				f.answered = func(q *wit.Request, r *wit.Response) error {
+					switch {
+					case q.Target == monitor && down:
+						return errKilled
+					case q.Target == monitor:
+						r.Status, r.Body, r.Headers = status, nil, nil
+						if asked > 1 {
+							f.now += patience + 1
+						}
+					case strings.Contains(q.Target, "deltatoken"):
+						if asked++; asked == 1 || !mended {
+							r.Status, r.Body, r.Headers = 202, nil, []wit.Header{{Name: "location", Value: monitor}}
+						}
+					}
+					return nil
+				}
+				if err := f.catchUp(poll); !errors.Is(err, errKilled) {
+					t.Fatal(err)
+				}
+				down = false
+				f.now += patience + 1
+				f.start()
+				switch err := f.catchUp(start); {
+				case mended && err != nil:
+					t.Error(err)
+				case mended:
+					f.equals(s, "Products", "ProductID", "ProductName")
+				case err == nil || asked > 3:
+					t.Errorf("expected a failure, found %v, with the link asked for %d times", err, asked)
+				}
+			})
+		}
+	}
+}
