@@ -229,3 +229,43 @@ func TestCursorWhereTheEndIsRefused(t *testing.T) {
 		}
 	}
 }
+
+// TestCursorWhoseHighestValueIsNotToBeHad: the question for the highest value, which may be too much for a service, is
+// no reason to fail; without an answer the next load begins at what the first page had, and misses nothing.
+func TestCursorWhoseHighestValueIsNotToBeHad(t *testing.T) {
+	for _, status := range []int{200, 404, 408, 500, 502, 503, 504, 524} {
+		t.Run(strconv.Itoa(status), func(t *testing.T) {
+			s := service.New(service.Options{Rows: 40, Switches: service.Switches{PageSize: 15}})
+			asked, changed := 0, false
+			l := newLoad(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				query := r.URL.Query()
+				switch highest := strings.HasPrefix(query.Get("$orderby"), "OrderDate"); {
+				case highest && status == http.StatusOK:
+					asked++
+					_, _ = w.Write([]byte(`{"d":{"results":[{"OrderID":10248,"OrderDate":null}]}}`)) // null comes first
+					return
+				case highest:
+					asked++
+					http.Error(w, "not now", status)
+					return
+				}
+				s.ServeHTTP(w, r)
+				if query.Has("$skiptoken") && !changed {
+					changed = true
+					change := httptest.NewRequest("MERGE", "http://127.0.0.1:8080"+northwind+"/Orders(10248)",
+						strings.NewReader(`{"OrderDate":"2024-06-01T01:00:00"}`))
+					change.Header.Set("Content-Type", "application/json")
+					s.ServeHTTP(httptest.NewRecorder(), change)
+				}
+			}), join(set("00", "Orders"), []string{"sap.odata#00.cursor.property=OrderDate", "sap.odata#00.exec-period=60"})...)
+			offset, err := l.run(0, nil)
+			if err != nil || asked != 1 || !changed {
+				t.Fatalf("asked %d times, changed %t: %v", asked, changed, err)
+			}
+			l.same(s, "Orders")
+			if l.poll(0, offset); !slices.Contains(l.rows, "[10248]") || asked != 1 {
+				t.Errorf("expected row 10248, found %v by %v", l.rows, l.targets)
+			}
+		})
+	}
+}

@@ -476,7 +476,8 @@ func (pg *Page) Refused() (wit.Portion, error) {
 	if sure {
 		at.refused = "" // whatever came before, this says so
 	}
-	if status := pg.Answer.Status; at.check == checkHigh && (sure || perhaps || status == 404 || status == 405) {
+	if status := pg.Answer.Status; at.check == checkHigh && (sure || status == 404 || status == 405 || status == 408 ||
+		status >= 500) { // also one that comes of sorting all rows: whoever could repeat it has
 		other := *at
 		other.check = ""
 		return pg.instead(&other, failed, "going on without the highest value of the cursor")

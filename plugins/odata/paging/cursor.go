@@ -110,10 +110,15 @@ func (c *Cursor) atLeast(a, b string) bool {
 }
 
 // noteHighest takes note of the values of rows that came in answer to checkHigh. Whatever rows a service brings, none
-// has a value above the highest one.
+// has a value above the highest one. Services that put null first give none, and the highest value of the first page
+// takes its place; asking for rows that are not null is no way out, since many services do not know the literal.
 func (pg *Page) noteHighest() {
 	for i := range pg.Out.Rows {
 		text, ok := pg.Cursor.Of(&pg.Out, i)
+		if !ok && i == 0 && pg.content.rows == len(pg.Out.Rows) {
+			sdk.Log(wit.LevelWarn, pg.What()+": the service gives a row without "+pg.Cursor.Property.Name+
+				" for the one with the highest value: the next load begins at the highest value of this one's first page")
+		}
 		if ok && (pg.cursor.high == "" || pg.Cursor.atLeast(text, pg.cursor.high)) {
 			pg.cursor.high = text
 		}
