@@ -31,9 +31,11 @@ type stored struct {
 	pages   int
 	tokens  []string
 	known   map[string]bool
-	// elsewhere is how many entities it names of a set called like the feed's under another path, example one of them.
+	// elsewhere is how many entities it names of a set called like the feed's under another path, example one of them;
+	// alike: some are of a service called like the feed's as well, example among them.
 	elsewhere int
 	example   string
+	alike     bool
 	// left is how many entities are still to be read, read how many were; token is the one that is being read.
 	left, read int
 	token      string
@@ -129,7 +131,10 @@ func (pg *page) readStore(status uint16, piece []byte, last bool) (portion wit.P
 			s.tokens = append(s.tokens, token)
 		case !mine && token != "":
 			s.elsewhere++
-			s.example = token
+			if s.example == "" || !s.alike {
+				s.example = token
+			}
+			s.alike = s.alike || f.namesake(token)
 		}
 	}
 	switch {
@@ -149,7 +154,7 @@ func (pg *page) readStore(status uint16, piece []byte, last bool) (portion wit.P
 		return portion, false, nil
 	}
 	if elsewhere := strconv.Itoa(s.elsewhere) + " entities of a set " + f.set + " that are not below " + f.service + ", such as " +
-		strconv.Quote(clip(s.example)); s.elsewhere > 0 && len(s.tokens) == 0 {
+		strconv.Quote(clip(s.example)); s.alike && len(s.tokens) == 0 {
 		return pg.anew("it names " + elsewhere + ", which may be the same by another path, and none that is")
 	} else if s.elsewhere > 0 {
 		sdk.Log(wit.LevelWarn, what+" names "+elsewhere+": they are taken for another service's")
@@ -186,8 +191,7 @@ func (f *feed) storedToken(n *notificationEntry) (token string, mine bool, err e
 		via = n.inside[0].address()
 	}
 	if via != "" && !leads(via, f.service+"/"+f.set) {
-		path, _, _ := strings.Cut(via, "(")
-		if leads(path[strings.LastIndexByte(path, '/')+1:], f.set) {
+		if path := segmentsOf(via); strings.EqualFold(path[len(path)-1], f.set) {
 			return via, false, nil
 		}
 		return "", false, nil
@@ -203,18 +207,28 @@ func (f *feed) storedToken(n *notificationEntry) (token string, mine bool, err e
 // leads tells whether an address is one of an entity of a set below a path. Addresses from the store may name another
 // host, and the service with its version (;v=2).
 func leads(address, to string) bool {
+	return slices.EqualFunc(segmentsOf(address), segmentsOf(to), strings.EqualFold)
+}
+
+// namesake tells whether an address is one of an entity of a service and a set with the names of the feed's, as far as
+// it has them, which may be the same by another path.
+func (f *feed) namesake(address string) bool {
+	path, own := segmentsOf(address), segmentsOf(f.service+"/"+f.set)
+	n := min(2, len(own), len(path))
+	return slices.EqualFunc(path[len(path)-n:], own[len(own)-n:], strings.EqualFold)
+}
+
+// segmentsOf are the segments of an address's path up to the key, without versions.
+func segmentsOf(address string) []string {
 	path, _, _ := strings.Cut(address, "(")
 	if _, rest, ok := strings.Cut(path, "://"); ok {
 		if i := strings.IndexByte(rest, '/'); i >= 0 {
 			path = rest[i:]
 		}
 	}
-	segments := func(path string) []string {
-		list := strings.Split(strings.Trim(path, "/"), "/")
-		for i := range list {
-			list[i], _, _ = strings.Cut(uri.Unescape(list[i]), ";")
-		}
-		return list
+	list := strings.Split(strings.Trim(path, "/"), "/")
+	for i := range list {
+		list[i], _, _ = strings.Cut(uri.Unescape(list[i]), ";")
 	}
-	return slices.EqualFunc(segments(path), segments(to), strings.EqualFold)
+	return list
 }

@@ -35,6 +35,7 @@ func (f *follower) subscribe() {
 // store: each entity is read once as it is now, also where a load was under way. Where the store can't say which
 // entities, the set is read anew; where there is none, that is said.
 func TestNotificationStore(t *testing.T) {
+	serviceName := sapNorthwind[strings.LastIndexByte(sapNorthwind, '/')+1:]
 	isStore := func(q *wit.Request) bool { return strings.HasPrefix(q.Target, storeTarget) }
 	replace := func(old, new string) func(q *wit.Request, r *wit.Response) {
 		return func(q *wit.Request, r *wit.Response) { r.Body = bytes.ReplaceAll(r.Body, []byte(old), []byte(new)) }
@@ -45,6 +46,7 @@ func TestNotificationStore(t *testing.T) {
 		answered func(q *wit.Request, r *wit.Response)
 		amid     bool
 		anew     bool
+		others   bool // there is nothing to be read
 		message  string
 	}{
 		{name: "as it is"},
@@ -53,7 +55,8 @@ func TestNotificationStore(t *testing.T) {
 		{name: "with those of another service", answered: func(q *wit.Request, r *wit.Response) {
 			r.Body = bytes.Replace(r.Body, []byte("</feed>"), []byte(`<entry><link rel="http://x/via" href="/sap/opu/odata/sap/OTHER_SRV/Products(77)"/><content><m:properties><d:collection>Products</d:collection></m:properties></content></entry></feed>`), 1)
 		}},
-		{name: "of the service behind a proxy that rewrites its path", answered: replace(sapNorthwind+"/", "/sap/opu/odata/hub/N_SRV/"), anew: true},
+		{name: "of the service behind a proxy that rewrites its path", answered: replace(sapNorthwind+"/", "/hub/"+serviceName+";v=1/"), anew: true},
+		{name: "with those of another service alone", answered: replace("/"+serviceName+"/", "/OTHER_SRV/"), others: true},
 		{name: "a key that nobody can read", answered: replace("/Products(12)", "/Products('x')"), anew: true},
 		{name: "a notification of nothing", answered: replace("related/via", "related/other"), anew: true},
 		{name: "an end that never comes", answered: replace("</feed>", `<link rel="next" href="NotificationCollection?$skiptoken=0"/></feed>`), anew: true},
@@ -94,6 +97,12 @@ func TestNotificationStore(t *testing.T) {
 			}
 			if err != nil {
 				t.Fatal(err)
+			}
+			if c.others {
+				if strings.Contains(strings.Join(f.targets, " "), "/Products") {
+					t.Errorf("read: %s", strings.Join(f.targets, "\n"))
+				}
+				return
 			}
 			if c.anew {
 				delete(f.state, "[40]") // pages say nothing of what is gone
