@@ -117,11 +117,6 @@ type turnEnd struct {
 
 // turn asks the plugin what to fetch and reads that page, all on one instance: a swap of the plugin waits for it.
 func (f *feed) turn(ctx context.Context, cause wit.Cause, tried *attempts) (end turnEnd, err error) {
-	place := &place{task: f.task}
-	if err := place.take(ctx); err != nil {
-		return end, err
-	}
-	defer place.giveBack()
 	r, err := f.opened.code.Acquire(ctx)
 	if err != nil {
 		if f.opened.code != f.task.plugin.Current() {
@@ -130,6 +125,12 @@ func (f *feed) turn(ctx context.Context, cause wit.Cause, tried *attempts) (end 
 		return end, err
 	}
 	defer f.opened.code.Release(r)
+	// Behind the instance: it is kept while a place is waited for once more, and whoever has a place waits for none.
+	place := &place{task: f.task}
+	if err := place.take(ctx); err != nil {
+		return end, err
+	}
+	defer place.giveBack()
 	step, err := r.Next(ctx, f.opened.context, f.index, f.at.fields, cause, time.Now().UnixMilli())
 	if err != nil {
 		return end, fmt.Errorf("next: %w", err)
