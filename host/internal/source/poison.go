@@ -64,8 +64,8 @@ func (s *search) narrow(t *trapped) bool {
 		return false
 	}
 	switch {
-	case size == 0 && s.from == 0 && s.to == t.from:
-		return false // the whole body before it was fed byte by byte, or there is none
+	case size == 0 && (t.from == 0 || s.from == 0 && s.to == t.from):
+		return false // there is no body before it, or all of it was fed byte by byte
 	case size == 0: // it came with what had been complete before
 		s.from, s.to = max(0, t.from-max(pieceSize, 4*(s.to-s.from))), t.from
 		s.step = max(1, (s.to-s.from)/searchSteps)

@@ -183,6 +183,17 @@ func TestSearchBehindTheLastByte(t *testing.T) {
 	}
 }
 
+// A plugin that breaks whatever it is given, also before the first byte, is no matter of a row.
+func TestSearchBeforeTheFirstByte(t *testing.T) {
+	s := search{}
+	if !s.narrow(&trapped{from: 0, to: 1480}) {
+		t.Error("expected the page to be asked for again in smaller pieces")
+	}
+	if s.narrow(&trapped{}) {
+		t.Error("expected the search to end")
+	}
+}
+
 // Tags that the host itself uses are no plugin's.
 func TestPluginsThatUseTheHostsTags(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
