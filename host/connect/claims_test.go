@@ -1,8 +1,6 @@
 package connect
 
 import (
-	"net/http"
-	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -76,11 +74,7 @@ func TestClaims(t *testing.T) {
 
 // A connector that claims what another one still has, which is deleted or gives it up, starts when that has ended.
 func TestClaimsAreWaitedFor(t *testing.T) {
-	asked := make(chan struct{}, 100)
-	silent := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		asked <- struct{}{}
-		<-r.Context().Done()
-	}))
+	silent, asked := silentService()
 	defer silent.Close()
 	h := newHerd(t)
 	h.service = strings.TrimPrefix(silent.URL, "http://")

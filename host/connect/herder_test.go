@@ -73,14 +73,19 @@ func (h *herd) await(name string, want State, also ...func(Status) bool) Status 
 	}
 }
 
+// silentService takes requests, says so, and never answers.
+func silentService() (s *httptest.Server, asked chan struct{}) {
+	asked = make(chan struct{}, 100)
+	return httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		asked <- struct{}{}
+		<-r.Context().Done()
+	})), asked
+}
+
 // What blocks in a connector (Kafka Connect's BlockingConnectorTest): a service that takes requests and never answers
 // keeps neither the loop of its connector nor others from anything, at its start, its stop and its restart.
 func TestBlockedConnectors(t *testing.T) {
-	asked := make(chan struct{}, 100)
-	silent := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		asked <- struct{}{}
-		<-r.Context().Done()
-	}))
+	silent, asked := silentService()
 	defer silent.Close()
 	h := newHerd(t)
 	answers := h.service

@@ -30,6 +30,18 @@ type mortal struct {
 	end  context.CancelFunc
 }
 
+// newMortal is a world whose workers die when they are told to.
+func newMortal(w *writer) *mortal {
+	m := &mortal{world: newWorld(w)}
+	m.o.Client = mortalClient{m.service, m}
+	m.o.NewConsumer = func(topics []string, r Rebalances) (Consumer, error) {
+		m.group.owned = map[topicPartition]bool{}
+		_, err := m.group.join(topics, r)
+		return mortalConsumer{m.group, m}, err
+	}
+	return m
+}
+
 // alive counts an event; the caller holds the group's lock.
 func (m *mortal) alive() bool {
 	if m.left--; m.left == 0 {
@@ -83,7 +95,7 @@ func TestKill(t *testing.T) {
 	for seed := range uint64(*rounds) {
 		synctest.Test(t, func(t *testing.T) {
 			r := rand.New(rand.NewPCG(seed, 2))
-			m := &mortal{world: newWorld(&writer{each: 1 + r.IntN(3)})}
+			m := newMortal(&writer{each: 1 + r.IntN(3)})
 			m.o.Rows, m.o.InFlight, m.group.atMost = 1+r.IntN(40), 1+r.IntN(8), 1+r.IntN(60)
 			m.o.CommitEvery = 5 * time.Millisecond
 			m.service.slow = time.Millisecond
@@ -99,12 +111,6 @@ func TestKill(t *testing.T) {
 			m.service.answer = func(_ int, body string) (uint16, error) {
 				written = append(written, strings.Split(body, ",")...)
 				return 201, nil
-			}
-			m.o.Client = mortalClient{m.service, m}
-			m.o.NewConsumer = func(topics []string, r Rebalances) (Consumer, error) {
-				m.group.owned = map[topicPartition]bool{}
-				_, err := m.group.join(topics, r)
-				return mortalConsumer{m.group, m}, err
 			}
 			last := map[string]string{}
 			order := map[topicPartition][]string{}
@@ -159,7 +165,7 @@ func TestKillKeepsTheOrderOfLanes(t *testing.T) {
 	for seed := range uint64(*rounds) {
 		synctest.Test(t, func(t *testing.T) {
 			r := rand.New(rand.NewPCG(seed, 3))
-			m := &mortal{world: newWorld(&writer{repeatable: true})}
+			m := newMortal(&writer{repeatable: true})
 			m.o.Rows, m.o.InFlight, m.group.atMost = 1+r.IntN(40), 1+r.IntN(8), 1+r.IntN(60)
 			m.o.CommitEvery = time.Duration(1+r.IntN(100)) * time.Millisecond
 			m.service.slow = time.Millisecond
@@ -167,12 +173,6 @@ func TestKillKeepsTheOrderOfLanes(t *testing.T) {
 			m.service.answer = func(_ int, body string) (uint16, error) {
 				written = append(written, body)
 				return 201, nil
-			}
-			m.o.Client = mortalClient{m.service, m}
-			m.o.NewConsumer = func(topics []string, r Rebalances) (Consumer, error) {
-				m.group.owned = map[topicPartition]bool{}
-				_, err := m.group.join(topics, r)
-				return mortalConsumer{m.group, m}, err
 			}
 			number := map[string]int{}
 			for i := range 100 {

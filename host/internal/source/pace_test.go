@@ -152,7 +152,7 @@ type oneVersion struct {
 
 func (v oneVersion) Current() Code { return v.code }
 
-// A service that takes its time to begin an answer holds up no other feed: the place of its page is theirs meanwhile.
+// A service that takes its time to begin an answer holds up no other feed: the slot of its page is theirs meanwhile.
 func TestAnswersThatHaveNotBegunHoldUpNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(&reader{feeds: 2}, rows("a", 3))

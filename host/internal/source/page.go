@@ -65,9 +65,9 @@ type page struct {
 // page fetches and decodes one page on an instance. On return f.at is where to go on: behind the page, or, where it
 // broke off, the place in it.
 //
-// While the service works on its answer, for as long as hours for the initial load of a queue of changes, the place is
+// While the service works on its answer, for as long as hours for the initial load of a queue of changes, the slot is
 // another feed's: how many requests an origin has at a time is what its limit is for.
-func (f *feed) page(ctx context.Context, r Reader, fetch *wit.Fetch, tried *attempts, place *place) (end turnEnd,
+func (f *feed) page(ctx context.Context, r Reader, fetch *wit.Fetch, tried *attempts, slot *pageSlot) (end turnEnd,
 	err error) {
 	if fetch.Acknowledges {
 		if err := f.durable(ctx); err != nil {
@@ -84,7 +84,7 @@ func (f *feed) page(ctx context.Context, r Reader, fetch *wit.Fetch, tried *atte
 	start := time.Now()
 	asked := FeedRequest{What: fetch.Request.Method + " " + transport.LoggedTarget(fetch.Request.Target), At: start}
 	f.asks(asked)
-	place.giveBack()
+	slot.giveBack()
 	answer, err := f.task.o.Client.Do(ctx, &fetch.Request)
 	f.task.count.fetch.Since(start)
 	if err == nil {
@@ -99,7 +99,7 @@ func (f *feed) page(ctx context.Context, r Reader, fetch *wit.Fetch, tried *atte
 		return end, &finalError{err}
 	}
 	defer answer.Body.Close()
-	if err := place.take(ctx); err != nil {
+	if err := slot.take(ctx); err != nil {
 		return end, err
 	}
 	end, err = p.read(transport.Within(ctx), answer)

@@ -125,12 +125,12 @@ func (f *feed) turn(ctx context.Context, cause wit.Cause, tried *attempts) (end 
 		return end, err
 	}
 	defer f.opened.code.Release(r)
-	// Behind the instance: it is kept while a place is waited for once more, and whoever has a place waits for none.
-	place := &place{task: f.task}
-	if err := place.take(ctx); err != nil {
+	// Behind the instance: it is kept while a slot is waited for once more, and whoever has a slot waits for none.
+	slot := &pageSlot{task: f.task}
+	if err := slot.take(ctx); err != nil {
 		return end, err
 	}
-	defer place.giveBack()
+	defer slot.giveBack()
 	step, err := r.Next(ctx, f.opened.context, f.index, f.at.fields, cause, time.Now().UnixMilli())
 	if err != nil {
 		return end, fmt.Errorf("next: %w", err)
@@ -145,33 +145,33 @@ func (f *feed) turn(ctx context.Context, cause wit.Cause, tried *attempts) (end 
 	}
 	f.caughtUp.Store(false)
 	standing := f.standing
-	end, err = f.page(ctx, r, step.Fetch, tried, place)
+	end, err = f.page(ctx, r, step.Fetch, tried, slot)
 	end.moved = !sameFields(standing, f.standing)
 	end.asked, end.fetched = true, step.Fetch.Position != nil
 	return end, err
 }
 
-// place is one of the places for pages that are read at the same time.
-type place struct {
+// pageSlot is one of the slots for pages that are read at the same time.
+type pageSlot struct {
 	task  *Task
 	taken bool
 }
 
 // take waits for one.
-func (p *place) take(ctx context.Context) error {
+func (s *pageSlot) take(ctx context.Context) error {
 	select {
-	case p.task.pages <- struct{}{}:
-		p.taken = true
+	case s.task.pages <- struct{}{}:
+		s.taken = true
 		return nil
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
 }
 
-func (p *place) giveBack() {
-	if p.taken {
-		p.taken = false
-		<-p.task.pages
+func (s *pageSlot) giveBack() {
+	if s.taken {
+		s.taken = false
+		<-s.task.pages
 	}
 }
 
