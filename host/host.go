@@ -21,6 +21,7 @@ import (
 	"github.com/culvert-project/culvert/host/guard"
 	"github.com/culvert-project/culvert/host/internal/lock"
 	"github.com/culvert-project/culvert/host/internal/offset"
+	"github.com/culvert-project/culvert/host/internal/tracing"
 	"github.com/culvert-project/culvert/host/kafka"
 	"github.com/culvert-project/culvert/host/logging"
 	"github.com/culvert-project/culvert/host/plugin"
@@ -86,6 +87,7 @@ type Host struct {
 	mu      sync.Mutex
 	reloads *reloader       // nil before Run has opened everything, and in a run that ends by itself
 	herder  *connect.Herder // nil before Run has opened everything
+	tracer  *tracing.Tracer // nil where nothing is traced
 	rest    *rest.Server
 	root    rest.Root
 }
@@ -289,6 +291,9 @@ func open(ctx context.Context, c Config, toRun bool) (_ *Host, _ config.Problems
 	if err := restOptions(in.Worker).Check(); err != nil {
 		add(err)
 	}
+	if _, err := tracingOptions(in.Worker, c.Environ); err != nil {
+		add(err)
+	}
 	if classes := in.Worker.Text("rest.extension.classes"); classes != "" {
 		add(rest.ErrExtensions(classes))
 	}
@@ -454,6 +459,9 @@ func (c closers) close() {
 // start opens Kafka and the offsets, and makes the herder. What was opened is to be closed, with an error too.
 func (h *Host) start(ctx context.Context) (closing closers, err error) {
 	closing.add(h.hangUp)
+	if err := h.openTracer(ctx, &closing); err != nil {
+		return closing, &SetupError{err}
+	}
 	if err := h.openBroker(ctx, &closing); err != nil {
 		return closing, &SetupError{err}
 	}
@@ -481,7 +489,7 @@ func (h *Host) start(ctx context.Context) (closing closers, err error) {
 	closing.add(store.Close)
 	herder := connect.New(connect.Options{Worker: h.in.Worker, Plugins: h.plugins, Registry: h.registry, Kafka: h.kafka,
 		Offsets: store, Lockouts: h.lockouts, WorkerID: h.workerID(),
-		Version: restVersion(), Target: h.target, Logger: h.log}, h.in.Connectors)
+		Version: restVersion(), Target: h.target, Tracer: h.tracer, Logger: h.log}, h.in.Connectors)
 	_, commit := Version()
 	h.mu.Lock()
 	defer h.mu.Unlock()

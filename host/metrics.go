@@ -160,8 +160,9 @@ func (w worker) Metrics() prometheus.Gatherer {
 	memory("memory_waiting", "Calls that wait until there is room for an instance.",
 		func(m plugin.Memory) int64 { return m.Waiting })
 	w.host.mu.Lock()
-	reloads := w.host.reloads
+	reloads, tracer := w.host.reloads, w.host.tracer
 	w.host.mu.Unlock()
+	r.MustRegister(spanFigures{tracer})
 	if herder := w.herder(); herder != nil {
 		r.MustRegister(notificationFigures{herder.Notifications},
 			taskFigures{herder.Figures, herder.Startups, &w.host.rates})

@@ -46,7 +46,8 @@ var randomRoutes = []string{"/", "/health", "/metrics", "/connectors", "/connect
 var configRoutes = regexp.MustCompile(`^/connectors(/[^/]+(/config|/tasks)?)?/?$`)
 
 // ownFailures are the messages of Kafka Connect's own 500: it has them for what is no JSON, or of another shape.
-var ownFailures = regexp.MustCompile(`^(expected .*|Cannot .*|Failed to find any class .*|initial_state: expected .*)`)
+var ownFailures = regexp.MustCompile(`^(expected .*|Cannot .*|Failed to find any class .*|initial_state: expected .*|` +
+	`Connector config .*contains no connector type.*|Illegal null or empty Level name\.)`)
 
 func pick[T any](rng *rand.Rand, of ...T) T { return of[rng.IntN(len(of))] }
 

@@ -6,6 +6,9 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
+// TraceHeaders is the setting that has a source's records carry the trace context.
+const TraceHeaders = "tracing.headers.enable"
+
 // AutoRestart is the setting that has failed tasks go on by themselves.
 const AutoRestart = "task.auto.restart"
 
@@ -59,6 +62,9 @@ var sourceSettings = []wit.SettingSpec{
 	framed("transaction.boundary.interval.ms", wit.KindLong, "", wit.Low,
 		"How often transactions end, in milliseconds: by default offset.flush.interval.ms of the worker, "+
 			"but no more than half of transaction.timeout.ms, within which they end in any case.", atLeast(1)),
+	framed(TraceHeaders, wit.KindBoolean, "false", wit.Low, "Whether records carry the trace context of the page that they "+
+		"come from, in a header traceparent as the W3C defines it, whatever header.converter is. A row that has one keeps "+
+		"it. Needs tracing.otlp.endpoint of the worker. Sinks take such headers in any case."),
 	framed("offsets.storage.topic", wit.KindText, "", wit.Low, "Topic with the offsets of this connector alone. "+
 		"What it does not hold is read from the worker's."),
 }

@@ -67,7 +67,8 @@ func LoadWorker(file string, environ []string, flags map[string]string) (*Worker
 // NewWorker is [LoadWorker] for entries in hand.
 func NewWorker(file string, entries []Entry, environ []string, flags map[string]string) (*Worker, Problems) {
 	w := &Worker{File: file, values: koanf.New(flat), origin: map[string]Entry{}}
-	layers := []layer{defaults(file), entries, environment(environ), commandLine(flags)}
+	own, given := environment(environ), commandLine(flags)
+	layers := []layer{defaults(file), ofTelemetry(environ, entries, own, given), entries, own, given}
 	var problems Problems
 	w.Providers, problems = NewProviders(slices.Concat(layers...))
 	for _, l := range layers { // each above those before it

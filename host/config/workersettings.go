@@ -15,7 +15,7 @@ const (
 
 // workerSettings is the one table of the worker's settings. A line of Kafka Connect's that has no effect here stands in
 // unused, too.
-var workerSettings = slices.Concat(generalSettings, restSettings, proxySettings, securitySettings)
+var workerSettings = slices.Concat(generalSettings, restSettings, proxySettings, securitySettings, tracingSettings)
 
 // workerDeclarations are they, for finding one.
 var workerDeclarations = sync.OnceValue(func() *Declarations { return Declare(workerSettings...) })

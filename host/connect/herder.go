@@ -17,6 +17,7 @@ import (
 	"github.com/culvert-project/culvert/host/internal/offset"
 	"github.com/culvert-project/culvert/host/internal/source"
 	core "github.com/culvert-project/culvert/host/internal/task"
+	"github.com/culvert-project/culvert/host/internal/tracing"
 	"github.com/culvert-project/culvert/host/kafka"
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/record"
@@ -36,6 +37,8 @@ type Options struct {
 	WorkerID, Version string
 	// Target is the state that a connector is to have when it begins. Default: Running.
 	Target func(*config.Connector) TargetState
+	// Tracer makes spans of what tasks do; nil: there are none.
+	Tracer *tracing.Tracer
 	Logger *slog.Logger
 
 	reserved kafka.Reserved  // what no records go to

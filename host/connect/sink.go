@@ -109,6 +109,7 @@ func (t *task) sinkOptions(binding *plugin.Binding, transforms *chains) sink.Opt
 		Skip:          config.List(c.config.Text("errors.uncertain.skip")),
 		StopWithin:    c.o.Worker.Duration("task.shutdown.graceful.timeout.ms"),
 		Tally:         t.tally,
+		Tracer:        c.o.Tracer,
 		Logger:        c.o.Logger,
 	}
 }

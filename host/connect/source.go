@@ -103,6 +103,8 @@ func (t *task) sourceOptions(deliver delivery, binding *plugin.Binding, transfor
 		Retry:          c.retrying(),
 		StopWithin:     c.o.Worker.Duration("task.shutdown.graceful.timeout.ms"),
 		Tally:          t.tally,
+		Tracer:         c.o.Tracer,
+		TraceHeaders:   c.boolean(config.TraceHeaders),
 		Logger:         c.o.Logger,
 	}
 }

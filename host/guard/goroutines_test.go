@@ -17,9 +17,10 @@ var unguarded = map[string]string{
 		"before it",
 	"host/internal/source/feed.go: func": "closes a channel around stages that guard each chunk; timers that end " +
 		"a context",
-	"host/internal/source/feed.go: hurry":  "sets a timer",
-	"host/internal/source/feed.go: cancel": "ends a context",
-	"host/internal/sink/dispatch.go: func": "guards each delivery, and the encoding of a batch",
+	"host/internal/source/feed.go: hurry":     "sets a timer",
+	"host/internal/source/feed.go: cancel":    "ends a context",
+	"host/internal/tracing/export.go: cancel": "ends a context",
+	"host/internal/sink/dispatch.go: func":    "guards each delivery, and the encoding of a batch",
 	"host/internal/sink/task.go: func": "closes a channel around what guards each batch; timers that end a " +
 		"context",
 	"host/connect/offsets.go: cancel":        "ends a context",

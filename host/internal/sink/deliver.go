@@ -10,6 +10,7 @@ import (
 	"github.com/culvert-project/culvert/host/guard"
 	"github.com/culvert-project/culvert/host/internal/pause"
 	"github.com/culvert-project/culvert/host/internal/task"
+	"github.com/culvert-project/culvert/host/internal/tracing"
 	"github.com/culvert-project/culvert/host/kafka"
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/record"
@@ -179,8 +180,14 @@ func (w *writing) job(j *job) ([]job, error) {
 	}
 	w.task.count.requests.Add(1)
 	start := time.Now()
+	span := w.batch.span.Request("deliver", &j.Request)
+	span.Number("culvert.rows", int64(len(j.rows)))
 	response, err := w.exchange(j, items)
 	w.task.count.send.Since(start)
+	if err == nil {
+		span.Answered(response.Status)
+	}
+	span.End(err)
 	var lost *transport.NoAnswer
 	var held *unsent
 	switch {
@@ -331,6 +338,8 @@ func (w *writing) fault(rows []uint32, stage string, err error) error {
 // waited for.
 func (w *writing) settle(j *job, response wit.Response) (verdicts []wit.Verdict, err error) {
 	defer w.task.count.settle.Since(time.Now())
+	span := w.batch.span.Child("settle", tracing.Internal)
+	defer func() { span.End(err) }()
 	ctx := w.task.settling
 	for fresh, reopened := false, false; ; fresh = true {
 		verdicts, err = w.verdicts(ctx, j, response, fresh)

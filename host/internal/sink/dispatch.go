@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/host/guard"
+	"github.com/culvert-project/culvert/host/internal/tracing"
 	"github.com/culvert-project/culvert/host/kafka"
 )
 
@@ -310,10 +311,13 @@ func (d *dispatch) encode(w *writing) {
 	d.encoding, w.adopt = true, false
 	go func() {
 		var jobs []job
+		span := w.batch.span.Child("encode", tracing.Internal)
 		err := guard.Do(d.task.log, "a sink task, the stage of encoding", func() (err error) {
 			jobs, err = w.deliveries()
 			return err
 		})
+		span.Number("culvert.requests", int64(len(jobs)))
+		span.End(err)
 		d.events <- func() { d.made(w, jobs, err) }
 	}()
 }
@@ -392,6 +396,7 @@ func (d *dispatch) made(w *writing, jobs []job, err error) {
 // finish ends a batch of which nothing is on its way any more.
 func (d *dispatch) finish(w *writing) {
 	w.leaveNoneHalf()
+	w.batch.span.End(nil) // what went wrong stands in its parts
 	tally := &w.task.o.Tally.Batches
 	tally.Ended(w.began, len(w.batch.rows.Rows))
 	tally.Hold(-len(w.batch.rows.Rows))

@@ -13,6 +13,7 @@ import (
 
 	"github.com/culvert-project/culvert/host/convert"
 	"github.com/culvert-project/culvert/host/guard"
+	"github.com/culvert-project/culvert/host/internal/tracing"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/datum"
@@ -34,6 +35,8 @@ type batch struct {
 	// items are the records that the rows came of, one for each row, and origins what the plugin is told of them.
 	items   []*item
 	origins record.Origins
+	// span is what is told of the batch, nil while nothing is traced.
+	span *tracing.Span
 	// err is why there are no more batches.
 	err error
 	// caughtUp: nothing came, look for the end.
@@ -51,6 +54,8 @@ type gatherer struct {
 	headers    []datum.Header
 	// rest are items that did not fit into the batch before.
 	rest []*item
+	// came is when the first records of the batch did, zero of one that begins with the rest.
+	came time.Time
 }
 
 func (t *Task) newGatherer(ctx context.Context) (*gatherer, error) {
@@ -99,6 +104,7 @@ func (g *gatherer) run(ctx context.Context, out chan<- *batch) {
 // batch polls until there are rows enough or time is up.
 func (g *gatherer) batch(ctx context.Context) (*batch, error) {
 	t := g.task
+	g.came = time.Time{}
 	if items := g.rest; len(items) > 0 {
 		g.rest = nil
 		return g.shape(ctx, items)
@@ -115,7 +121,8 @@ func (g *gatherer) batch(ctx context.Context) (*batch, error) {
 			break
 		}
 		if due.IsZero() {
-			due = time.Now().Add(t.every())
+			g.came = time.Now()
+			due = g.came.Add(t.every())
 		}
 		for _, r := range records {
 			bytes += len(r.Key) + len(r.Value)
@@ -191,6 +198,8 @@ func (g *gatherer) shape(ctx context.Context, items []*item) (*batch, error) {
 	b := &batch{rows: record.Batch{Registry: g.task.o.Registry}}
 	read := make([]*item, 0, len(items))
 	start := time.Now()
+	g.trace(b, items, start)
+	converting := b.span.Child("convert", tracing.Internal)
 	for n, i := range items {
 		if len(b.rows.Data) >= MaxConvertedBytes {
 			g.rest = items[n:]
@@ -219,6 +228,7 @@ func (g *gatherer) shape(ctx context.Context, items []*item) (*batch, error) {
 		read = append(read, i)
 	}
 	g.task.count.convert.Since(start)
+	converting.End(nil)
 	if g.chain == nil || len(read) == 0 {
 		b.items = read
 		for _, i := range read {
@@ -228,14 +238,38 @@ func (g *gatherer) shape(ctx context.Context, items []*item) (*batch, error) {
 		return b, nil
 	}
 	start = time.Now()
+	transforming := b.span.Child("transform", tracing.Internal)
 	faults, err := g.transform(ctx, &b.rows)
 	g.task.count.transform.Since(start)
+	transforming.End(err)
 	if err != nil {
 		return nil, fmt.Errorf("transforms: %w", err)
 	}
 	err = g.transformed(b, read, faults)
 	g.task.arrived(b)
 	return b, err
+}
+
+// trace begins the span of a batch of these records, which goes back to the spans that they come of.
+func (g *gatherer) trace(b *batch, items []*item, now time.Time) {
+	t := g.task
+	if t.o.Tracer == nil {
+		return
+	}
+	since := g.came
+	if since.IsZero() {
+		since = now
+	}
+	b.span = t.o.Tracer.Batch(since, func(each func(*kgo.Record) bool) {
+		for _, i := range items {
+			if !each(i.record) {
+				return
+			}
+		}
+	})
+	b.span.Task(t.o.Connector, t.o.Task)
+	b.span.Number("culvert.records", int64(len(items)))
+	b.span.Past("consume", since, now, now.Sub(since))
 }
 
 // transform sends rows through the chain, again while the settings allow it and some fail that may do better.

@@ -15,6 +15,7 @@ import (
 	"github.com/culvert-project/culvert/host/guard"
 	"github.com/culvert-project/culvert/host/internal/pause"
 	"github.com/culvert-project/culvert/host/internal/task"
+	"github.com/culvert-project/culvert/host/internal/tracing"
 	"github.com/culvert-project/culvert/host/kafka"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/wit"
@@ -74,6 +75,8 @@ type Options struct {
 	Reach *Reach
 	// Tally is what is counted of the task. Default: the task's own.
 	Tally *task.Tally
+	// Tracer makes spans of batches; nil: there are none.
+	Tracer *tracing.Tracer
 	// Logger. Default: discards.
 	Logger *slog.Logger
 }

@@ -1,6 +1,9 @@
 package source
 
 import (
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/culvert-project/culvert/host/internal/tracing"
 	"github.com/culvert-project/culvert/host/record"
 )
 
@@ -56,6 +59,10 @@ type chunk struct {
 	posted  int
 	// refused is the dead letter that its rows are of, nil of those that came from the service.
 	refused *Refused
+	// span is its page's, carries the header of its records that says so, with Key "" for none, and sending the span
+	// from its hand-over to the producer to its acknowledgement.
+	span, sending *tracing.Span
+	carries       kgo.RecordHeader
 	// settled has one entry for each use. A producer answers there and nowhere else: when a feed has failed, it may do
 	// so after the chunk was given back.
 	settled chan settlement
@@ -95,6 +102,7 @@ func (c *chunk) reset(topic, page string) {
 	c.begins, c.ends = false, goesOn
 	c.err, c.out, c.produced = nil, c.out[:0], nil
 	c.letters, c.posted, c.refused = nil, 0, nil
+	c.span, c.sending, c.carries = nil, nil, kgo.RecordHeader{}
 	c.slim()
 }
 

@@ -1,10 +1,12 @@
 package source
 
 import (
+	"context"
 	"fmt"
 	"time"
 
 	"github.com/culvert-project/culvert/host/guard"
+	"github.com/culvert-project/culvert/host/internal/tracing"
 	"github.com/culvert-project/culvert/host/kafka"
 )
 
@@ -31,6 +33,10 @@ func (f *feed) produceOne(c *chunk) error {
 	var behind kafka.Offset
 	if c.moves {
 		behind = kafka.Offset{Partition: f.partition, Position: c.mark.stored(c.fingerprint, c.subscription)}
+	}
+	if c.produced.Len() > 0 {
+		c.sending = c.span.Child("produce", tracing.Producer)
+		c.sending.Number("culvert.records", int64(c.produced.Len()))
 	}
 	f.output.Produce(f.failed, c.produced, behind, c.done)
 	end := f.output.Commit
@@ -66,12 +72,14 @@ func (f *feed) settleOne(c *chunk) error {
 	}
 	select {
 	case s := <-c.settled:
+		c.sending.End(s.err)
 		if s.err != nil {
 			f.task.o.Tally.LostLetters.Add(int64(c.posted)) // or some of them: nobody is told which
 			return fmt.Errorf("%s: %w", c.page, s.err)
 		}
 		f.task.count.written.Add(int64(s.records - c.posted))
 	case <-f.failed.Done():
+		c.sending.End(context.Cause(f.failed))
 		return nil
 	}
 	if c.barrier != nil {

@@ -10,7 +10,10 @@ import (
 	"strings"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kgo"
+
 	"github.com/culvert-project/culvert/host/internal/pause"
+	"github.com/culvert-project/culvert/host/internal/tracing"
 	"github.com/culvert-project/culvert/host/transport"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -60,6 +63,14 @@ type page struct {
 	left   *poison
 	// refused is the dead letter that is read again, nil of pages of the service.
 	refused *Refused
+	// span is what is told of the page, nil while nothing is traced; carries is the header of its records by which they
+	// say so, with Key "" for none.
+	span    *tracing.Span
+	carries kgo.RecordHeader
+	// decodedFrom and decodedTo are when the plugin was first given some of it, and gave the last of its rows; decoding
+	// is how long it was at work in between.
+	decodedFrom, decodedTo time.Time
+	decoding               time.Duration
 }
 
 // page fetches and decodes one page on an instance. On return f.at is where to go on: behind the page, or, where it
@@ -81,16 +92,21 @@ func (f *feed) page(ctx context.Context, r Reader, fetch *wit.Fetch, tried *atte
 		p.resume()
 	}
 	defer p.giveBack()
+	p.trace()
+	defer func() { p.traced(err) }()
 	start := time.Now()
 	asked := FeedRequest{What: fetch.Request.Method + " " + transport.LoggedTarget(fetch.Request.Target), At: start}
 	f.asks(asked)
 	slot.giveBack()
+	fetching := p.span.Request("fetch", &fetch.Request)
 	answer, err := f.task.o.Client.Do(ctx, &fetch.Request)
 	f.task.count.fetch.Since(start)
 	if err == nil {
 		asked.Status, asked.Took = answer.Status, time.Since(start)
 		f.asks(asked)
+		fetching.Answered(answer.Status)
 	}
+	fetching.End(err)
 	if err != nil {
 		// What became of a request that must not be sent twice the plugin finds out: it is asked what comes next.
 		if lost := new(transport.NoAnswer); errors.As(err, &lost) {
@@ -112,6 +128,36 @@ func (f *feed) page(ctx context.Context, r Reader, fetch *wit.Fetch, tried *atte
 		}
 	}
 	return end, err
+}
+
+// trace begins the page's span, where pages are traced.
+func (p *page) trace() {
+	t := p.feed.task
+	if t.o.Tracer == nil {
+		return
+	}
+	p.span = t.o.Tracer.Start("page", tracing.Internal)
+	p.span.Task(t.o.Connector, t.o.Task)
+	p.span.Text("culvert.feed", p.feed.name)
+	if t.o.TraceHeaders {
+		p.carries = p.span.Header()
+	}
+}
+
+// decoded notes that a piece of the page was decoded from a moment on until now.
+func (p *page) decoded(from time.Time) {
+	if p.decodedFrom.IsZero() {
+		p.decodedFrom = from
+	}
+	p.decodedTo = time.Now()
+	p.decoding += p.decodedTo.Sub(from)
+}
+
+// traced ends the page's span.
+func (p *page) traced(err error) {
+	p.span.Past("decode", p.decodedFrom, p.decodedTo, p.decoding)
+	p.span.Number("culvert.rows", int64(p.rows))
+	p.span.End(err)
 }
 
 // resume sets out to skip what was delivered already. Only the same page under the plugin's promise that it repeats
@@ -268,6 +314,9 @@ func (p *page) decode(ctx context.Context, tag string, status uint16, piece []by
 	start := time.Now()
 	portion, err := p.reader.Decode(ctx, p.number, tag, status, piece, last, b)
 	p.feed.task.count.decode.Since(start)
+	if p.span != nil {
+		p.decoded(start)
+	}
 	if err != nil {
 		p.chunk.cut(from)
 		return portion, err
@@ -399,6 +448,7 @@ func (p *page) room(ctx context.Context) error {
 	}
 	p.chunk = c
 	p.chunk.fingerprint, p.chunk.subscription = p.feed.wit().Fingerprint, p.feed.covers
+	p.chunk.span, p.chunk.carries = p.span, p.carries
 	if p.refused != nil {
 		c.refused, c.batch.Topics[0] = p.refused, p.refused.Topic
 	}

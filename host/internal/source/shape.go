@@ -3,12 +3,14 @@ package source
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/culvert-project/culvert/host/convert"
 	"github.com/culvert-project/culvert/host/guard"
+	"github.com/culvert-project/culvert/host/internal/tracing"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/datum"
 )
@@ -85,12 +87,15 @@ func (s *shaper) work(ctx context.Context, c *chunk) error {
 	s.spans, s.headers = s.spans[:0], s.headers[:0] // for dead letters that go ahead
 	if s.chain != nil && len(c.batch.Rows) > 0 {
 		start := time.Now()
+		span := c.span.Child("transform", tracing.Internal)
 		faults, err := s.feed.task.o.Retry.Transform(ctx, s.chain.Apply, &c.batch, func(failure error) {
 			s.feed.task.count.faults.Count()
 			s.feed.task.o.Tally.Retries.Add(1)
 			s.feed.log.Warn("transforms failed and are tried again", "page", c.page, "error", failure)
 		})
 		s.feed.task.count.transform.Since(start)
+		span.Number("culvert.rows", int64(len(c.batch.Rows)))
+		span.End(err)
 		if err != nil {
 			return fmt.Errorf("%s: transforms: %w", c.page, err)
 		}
@@ -184,6 +189,7 @@ func (s *shaper) ahead(ctx context.Context, c *chunk) error {
 	}()
 	part.out, c.out = c.out, part.out
 	part.begins, c.begins = c.begins, false
+	part.span, part.carries = c.span, c.carries
 	s.records(c, part)
 	s.spans, s.headers = s.spans[:0], s.headers[:0]
 	sent = true
@@ -211,6 +217,9 @@ func (s *shaper) row(ctx context.Context, c *chunk, i int) (sp recordSpan, stage
 	topic := b.Topics[r.Topic]
 	sp.key = len(c.out)
 	most := s.feed.task.o.MaxRecordBytes - recordOverhead
+	if c.carries.Key != "" {
+		most -= headerOverhead + len(c.carries.Key) + len(c.carries.Value)
+	}
 	if c.out, sp.keyNull, err = s.key.Encode(ctx, c.out, most, topic, b, r.Key); err != nil {
 		return sp, "key converter", s.tooLarge(err)
 	}
@@ -269,6 +278,7 @@ func headersTooLarge() error {
 // records cuts the output of a chunk, which stands still now, into records of rows of another or the same.
 func (s *shaper) records(rows, c *chunk) {
 	c.produced = s.feed.output.NewBatch()
+	carries := c.carries.Key != "" // a row's own header goes before it
 	for i := range s.spans {
 		sp := &s.spans[i]
 		row := &rows.batch.Rows[sp.row]
@@ -283,13 +293,22 @@ func (s *shaper) records(rows, c *chunk) {
 		if !sp.valueNull {
 			r.Value = c.out[sp.value:sp.valueEnd:sp.valueEnd]
 		}
-		if sp.headerCount > 0 {
-			r.Headers = c.produced.Headers(sp.headerCount)
-			for n, h := range s.headers[sp.headers : sp.headers+sp.headerCount] {
+		headers := s.headers[sp.headers : sp.headers+sp.headerCount]
+		carries := carries && !slices.ContainsFunc(headers, func(h headerSpan) bool { return tracing.IsParent(h.name) })
+		count := len(headers)
+		if carries {
+			count++
+		}
+		if count > 0 {
+			r.Headers = c.produced.Headers(count)
+			for n, h := range headers {
 				r.Headers[n] = kgo.RecordHeader{Key: h.name}
 				if !h.null {
 					r.Headers[n].Value = c.out[h.start:h.end:h.end]
 				}
+			}
+			if carries {
+				r.Headers[count-1] = c.carries
 			}
 		}
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/culvert-project/culvert/host/internal/offset"
 	"github.com/culvert-project/culvert/host/internal/pause"
 	"github.com/culvert-project/culvert/host/internal/task"
+	"github.com/culvert-project/culvert/host/internal/tracing"
 	"github.com/culvert-project/culvert/host/kafka"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/wit"
@@ -73,6 +74,10 @@ type Options struct {
 	Pages int
 	// Tally is what is counted of the task. Default: the task's own.
 	Tally *task.Tally
+	// Tracer makes spans of pages; nil: there are none. TraceHeaders has each record carry the trace context of the
+	// page that it comes from.
+	Tracer       *tracing.Tracer
+	TraceHeaders bool
 	// Logger. Default: discards.
 	Logger *slog.Logger
 }

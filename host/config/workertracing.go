@@ -1,0 +1,109 @@
+package config
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+
+	"github.com/culvert-project/culvert/wit"
+)
+
+// Settings of a worker's traces.
+const (
+	TracingEndpoint    = "tracing.otlp.endpoint"
+	TracingHeaders     = "tracing.otlp.headers"
+	TracingCertificate = "tracing.otlp.certificate"
+	TracingTimeout     = "tracing.otlp.timeout.ms"
+	TracingService     = "tracing.service.name"
+	TracingSampler     = "tracing.sampler"
+	TracingArgument    = "tracing.sampler.arg"
+)
+
+var tracingSettings = []wit.SettingSpec{
+	declared(TracingEndpoint, wit.KindText, "", "Collector of OpenTelemetry that gets spans, by OTLP over HTTP in its binary "+
+		"form: http://HOST:4318; v1/traces is added. Nothing is traced unless given, here or as "+
+		"OTEL_EXPORTER_OTLP_ENDPOINT or OTEL_EXPORTER_OTLP_TRACES_ENDPOINT, which is taken as it is."),
+	declared(TracingHeaders, wit.KindPassword, "", "Headers of requests to it, such as a token: NAME=VALUE, several "+
+		"separated by commas, %XX for other characters. Else OTEL_EXPORTER_OTLP_HEADERS."),
+	declared(TracingCertificate, wit.KindText, "", "PEM file with the authorities that its certificate may be of; the "+
+		"system's unless given. Else OTEL_EXPORTER_OTLP_CERTIFICATE."),
+	declared(TracingTimeout, wit.KindLong, "10000", "How long one sending may take, with what is tried again of it, in "+
+		"milliseconds; a stop waits for the last one as long, and for 5 seconds at most. Else "+
+		"OTEL_EXPORTER_OTLP_TIMEOUT.", atLeast(1)),
+	declared(TracingService, wit.KindText, "culvert", "Name under which the spans are shown. Else OTEL_SERVICE_NAME."),
+	declared(TracingSampler, wit.KindText, "parentbased_always_on", "Which traces are sent. Else OTEL_TRACES_SAMPLER.",
+		allowed("always_on", "always_off", "traceidratio", "parentbased_always_on", "parentbased_always_off",
+			"parentbased_traceidratio")),
+	declared(TracingArgument, wit.KindText, "", "For those of a ratio: how many, from 0 to 1; all unless given. Else "+
+		"OTEL_TRACES_SAMPLER_ARG."),
+}
+
+// telemetry are the variables of OpenTelemetry that say what settings of the worker say, and go below its file: of two
+// for one setting the first that is there counts. See
+// https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/ and
+// https://opentelemetry.io/docs/specs/otel/protocol/exporter/.
+var telemetry = []struct{ variable, setting string }{
+	{tracesEndpoint, TracingEndpoint},
+	{"OTEL_EXPORTER_OTLP_ENDPOINT", TracingEndpoint},
+	{"OTEL_EXPORTER_OTLP_TRACES_HEADERS", TracingHeaders},
+	{"OTEL_EXPORTER_OTLP_HEADERS", TracingHeaders},
+	{"OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE", TracingCertificate},
+	{"OTEL_EXPORTER_OTLP_CERTIFICATE", TracingCertificate},
+	{"OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", TracingTimeout},
+	{"OTEL_EXPORTER_OTLP_TIMEOUT", TracingTimeout},
+	{"OTEL_SERVICE_NAME", TracingService},
+	{"OTEL_TRACES_SAMPLER", TracingSampler},
+	{"OTEL_TRACES_SAMPLER_ARG", TracingArgument},
+}
+
+const tracesEndpoint = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"
+
+// ofTelemetry is what variables of OpenTelemetry say, where they or above, the layers above them, say where traces are
+// to go: else they are meant for others, and what is wrong in them is none of the worker's business. An empty one
+// counts as absent, as its specification has it.
+func ofTelemetry(environ []string, above ...layer) layer {
+	values := map[string]string{}
+	for _, variable := range environ {
+		if name, value, _ := strings.Cut(variable, "="); strings.HasPrefix(name, "OTEL_") {
+			values[name] = strings.TrimSpace(value)
+		}
+	}
+	off := strings.EqualFold(values["OTEL_SDK_DISABLED"], "true") || values["OTEL_TRACES_EXPORTER"] == "none"
+	var l layer
+	given := map[string]bool{}
+	for _, t := range telemetry {
+		value := values[t.variable]
+		if value == "" || given[t.setting] || off && t.setting == TracingEndpoint {
+			continue
+		}
+		given[t.setting] = true
+		l = append(l, Entry{Key: t.setting, Value: value, Raw: value, File: fromEnvironment + t.variable})
+	}
+	for _, e := range slices.Concat(above...) {
+		given[e.Key] = given[e.Key] || strings.TrimSpace(e.Value) != ""
+	}
+	if !given[TracingEndpoint] {
+		return nil
+	}
+	return l
+}
+
+// TracingURL is where traces are posted; exact: as it is, without a path to be added. unspoken is the protocol that the
+// environment wants and that is not spoken here, "" where it wants none.
+func (w *Worker) TracingURL(environ []string) (endpoint string, exact bool, unspoken string) {
+	endpoint = w.Text(TracingEndpoint)
+	exact = w.origin[TracingEndpoint].File == fromEnvironment+tracesEndpoint
+	wanted := map[string]string{}
+	for _, variable := range environ {
+		name, value, _ := strings.Cut(variable, "=")
+		wanted[name] = strings.TrimSpace(value)
+	}
+	if !strings.HasPrefix(w.origin[TracingEndpoint].File, fromEnvironment+"OTEL_") {
+		return endpoint, exact, "" // the file says http by its name
+	}
+	if p := cmp.Or(wanted["OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"], wanted["OTEL_EXPORTER_OTLP_PROTOCOL"]); p != "" &&
+		p != "http/protobuf" {
+		unspoken = p
+	}
+	return endpoint, exact, unspoken
+}

@@ -1,0 +1,344 @@
+package tracing
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/culvert-project/culvert/host/tracetest"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// lines is a log.
+type lines struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.Write(p)
+}
+
+func (l *lines) count(text string) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Count(l.buf.String(), text)
+}
+
+func opened(t *testing.T, endpoint string, change func(*Options)) (*Tracer, *lines) {
+	t.Helper()
+	log := &lines{}
+	o := Options{Endpoint: endpoint, Timeout: time.Minute, Service: "feeds"}
+	if change != nil {
+		change(&o)
+	}
+	tracer, err := New(t.Context(), o, "here:1", "1.2", slog.New(slog.NewTextHandler(log, nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { tracer.Close(context.Background()) })
+	return tracer, log
+}
+
+func flush(t *testing.T, tracer *Tracer) {
+	t.Helper()
+	if err := tracer.provider.ForceFlush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestSpansArrive(t *testing.T) {
+	r := tracetest.Start(t)
+	tracer, log := opened(t, r.URL+"/v1/traces", func(o *Options) { o.Headers = http.Header{"X-Token": {"geheim"}} })
+	page := tracer.Start("page", Internal)
+	page.Task("orders", 1)
+	fetch := page.Request("fetch", &wit.Request{Method: "GET", Target: "/x/Orders?$top=5&key=geheim"})
+	fetch.Answered(503)
+	fetch.End(nil)
+	from := time.Now()
+	page.Past("decode", from, from.Add(time.Second), 5*time.Millisecond)
+	page.Text("culvert.feed", strings.Repeat("ü", 5000))
+	page.End(errors.New("bro\xffken\nin two"))
+	flush(t, tracer)
+
+	paths, headers := r.Requests()
+	if !slices.Equal(paths, []string{"POST /v1/traces"}) || headers[0].Get("X-Token") != "geheim" ||
+		headers[0].Get("Content-Type") != "application/x-protobuf" {
+		t.Errorf("found requests %q with %v", paths, headers)
+	}
+	of := map[string]tracetest.Span{}
+	for _, s := range r.Spans("") {
+		of[s.Name] = s
+	}
+	p := of["page"]
+	if len(of) != 3 || p.Parent != "" || of["fetch"].Parent != p.ID || of["decode"].Parent != p.ID ||
+		of["decode"].Trace != p.Trace || p.Service != "feeds" {
+		t.Errorf("found %+v", of)
+	}
+	if p.Texts["culvert.connector"] != "orders" || p.Numbers["culvert.task"] != 1 || !p.Failed {
+		t.Errorf("found %+v", p)
+	}
+	if n := len([]rune(p.Texts["culvert.feed"])); n < maxText || n > maxText+50 {
+		t.Errorf("expected about %d characters of a long text, found %d", maxText, n)
+	}
+	f := of["fetch"]
+	if f.Texts["culvert.request.target"] != "/x/Orders?$top=5&key=[hidden]" || !f.Failed ||
+		f.Numbers["http.response.status_code"] != 503 {
+		t.Errorf("found %+v", f)
+	}
+	if taken, lost := tracer.Sent(); taken != 3 || lost != 0 {
+		t.Errorf("expected 3 spans to be taken, found %d and %d lost", taken, lost)
+	}
+	if n := log.count("\n"); n != 0 {
+		t.Errorf("expected nothing in the log, found %d lines", n)
+	}
+}
+
+// A collector that refuses is told of once, and once more when it takes spans again.
+func TestOneLineForACollectorThatIsAway(t *testing.T) {
+	r := tracetest.Start(t)
+	var away sync.Map
+	away.Store("away", true)
+	r.Answer = func(w http.ResponseWriter, _ *http.Request) {
+		if is, _ := away.Load("away"); is == true {
+			w.WriteHeader(401)
+		}
+	}
+	tracer, log := opened(t, r.URL+"/?token=geheim", nil)
+	send := func() {
+		tracer.Start("page", Internal).End(nil)
+		flush(t, tracer)
+	}
+	for range 5 {
+		send()
+	}
+	if n := log.count("cannot be sent"); n != 1 {
+		t.Errorf("expected one line for 5 sendings that failed, found %d", n)
+	}
+	away.Store("away", false)
+	send()
+	send()
+	if log.count("spans are sent again") != 1 || log.count("lost=5") != 1 {
+		t.Errorf("expected one line that says so, with 5 lost spans, found:\n%s", log.buf.String())
+	}
+	if taken, lost := tracer.Sent(); taken != 2 || lost != 5 {
+		t.Errorf("expected 2 and 5, found %d and %d", taken, lost)
+	}
+	if log.count("geheim") != 0 {
+		t.Errorf("found the endpoint's secret:\n%s", log.buf.String())
+	}
+}
+
+// What may pass is sent again, after as long as the collector asks for.
+func TestSentAgain(t *testing.T) {
+	r := tracetest.Start(t)
+	statuses := make(chan int, 3)
+	statuses <- 503
+	statuses <- 200
+	r.Answer = func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Retry-After", "0")
+		w.WriteHeader(<-statuses)
+	}
+	tracer, _ := opened(t, r.URL, nil)
+	tracer.Start("page", Internal).End(nil)
+	flush(t, tracer)
+	if taken, lost := tracer.Sent(); taken != 1 || lost != 0 {
+		t.Errorf("expected 1 span to be taken, found %d and %d lost", taken, lost)
+	}
+	if paths, _ := r.Requests(); len(paths) != 2 {
+		t.Errorf("expected 2 requests, found %q", paths)
+	}
+}
+
+// A collector that says yes and takes less: partial_success.
+func TestPartlyRefused(t *testing.T) {
+	inner := protowire.AppendVarint(protowire.AppendTag(nil, 1, protowire.VarintType), 2)
+	inner = protowire.AppendString(protowire.AppendTag(inner, 2, protowire.BytesType), "too\nold")
+	whole := protowire.AppendBytes(protowire.AppendTag(nil, 1, protowire.BytesType), inner)
+	r := tracetest.Start(t)
+	r.Answer = func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/x-protobuf")
+		w.Write(whole)
+	}
+	tracer, log := opened(t, r.URL, nil)
+	for range 3 {
+		tracer.Start("page", Internal).End(nil)
+	}
+	flush(t, tracer)
+	if taken, lost := tracer.Sent(); taken != 1 || lost != 2 {
+		t.Errorf("expected 1 to be taken and 2 to be lost, found %d and %d", taken, lost)
+	}
+	if log.count("refused 2 spans: too old") != 1 {
+		t.Errorf("found:\n%s", log.buf.String())
+	}
+}
+
+// A collector that answers without end is not read to it.
+func TestAnswersOfACollectorAreBounded(t *testing.T) {
+	r := tracetest.Start(t)
+	written := make(chan int, 1)
+	r.Answer = func(w http.ResponseWriter, q *http.Request) {
+		n := 0
+		for q.Context().Err() == nil {
+			some, err := w.Write(make([]byte, 64<<10))
+			if n += some; err != nil {
+				break
+			}
+		}
+		written <- n
+	}
+	tracer, _ := opened(t, r.URL, nil)
+	tracer.Start("page", Internal).End(nil)
+	flush(t, tracer)
+	if n := <-written; n > 64<<20 {
+		t.Errorf("expected what fits into sockets to be written, found %d bytes", n)
+	}
+	if taken, _ := tracer.Sent(); taken != 1 {
+		t.Errorf("expected the span to count as taken, found %d", taken)
+	}
+}
+
+func FuzzPartly(f *testing.F) {
+	f.Add([]byte("\x0a\x04\x08\x02\x12\x00"))
+	f.Add([]byte("\x0a\xff\xff\xff\xff\x0f"))
+	f.Fuzz(func(t *testing.T, answer []byte) {
+		if r := partly(answer); len(r.why) > len(answer) {
+			t.Errorf("%q is longer than %q", r.why, answer)
+		}
+	})
+}
+
+// A stop does not wait for a collector that takes connections and answers nothing.
+func TestCloseIsBounded(t *testing.T) {
+	r := tracetest.Start(t)
+	asked, over := make(chan struct{}), make(chan struct{})
+	r.Answer = func(http.ResponseWriter, *http.Request) {
+		asked <- struct{}{}
+		<-over
+	}
+	defer close(over)
+	tracer, _ := opened(t, r.URL, func(o *Options) { o.Timeout = time.Hour })
+	tracer.Start("page", Internal).End(nil)
+	ctx, cancel := context.WithCancel(t.Context())
+	closed := make(chan struct{})
+	go func() {
+		tracer.Close(ctx)
+		close(closed)
+	}()
+	<-asked
+	cancel()
+	<-closed
+}
+
+// While nothing is traced, nothing is done and no memory is taken.
+func TestOffCostsNothing(t *testing.T) {
+	var tracer *Tracer
+	failure := errors.New("x")
+	request := &wit.Request{Method: "GET", Target: "/x"}
+	if n := testing.AllocsPerRun(100, func() {
+		s := tracer.Start("page", Internal)
+		s.Task("c", 1)
+		part := s.Request("fetch", request)
+		part.Answered(200)
+		part.End(failure)
+		s.Child("transform", Internal).End(nil)
+		s.Past("decode", time.Time{}, time.Time{}, 0)
+		s.Number("n", 1)
+		if h := s.Header(); h.Key != "" {
+			t.Error("a header of nothing")
+		}
+		s.End(nil)
+	}); n != 0 {
+		t.Errorf("expected no allocation, found %v", n)
+	}
+}
+
+func TestBatchGoesBackToItsRecords(t *testing.T) {
+	r := tracetest.Start(t)
+	tracer, _ := opened(t, r.URL, nil)
+	page := tracer.Start("page", Internal)
+	h := page.Header()
+	other := kgo.RecordHeader{Key: "traceparent", Value: []byte("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")}
+	of := func(headers ...kgo.RecordHeader) *kgo.Record { return &kgo.Record{Headers: headers} }
+	records := []*kgo.Record{of(h), of(h), of(), of(kgo.RecordHeader{Key: "traceparent", Value: []byte("00-zz")}),
+		of(h, other), of(kgo.RecordHeader{Key: "traceparent", Value: bytes.Repeat([]byte("0"), 1<<20)})}
+	for n := range 1000 { // hostile ones
+		records = append(records, of(kgo.RecordHeader{Key: "traceparent", Value: []byte{byte(n), byte(n >> 8)}}))
+	}
+	tracer.Batch(time.Now(), slices.Values(records)).End(nil)
+	page.End(nil)
+	flush(t, tracer)
+	want := []string{r.Spans("page")[0].ID, "b7ad6b7169203331"}
+	if diff := cmp.Diff(want, r.Spans("batch")[0].Links); diff != "" {
+		t.Errorf("links (-want +got):\n%s", diff)
+	}
+}
+
+func TestParseHeaders(t *testing.T) {
+	for _, c := range []struct {
+		text string
+		want http.Header
+	}{
+		{"", http.Header{}},
+		{"Authorization=Bearer%20abc, x=1=2,", http.Header{"Authorization": {"Bearer abc"}, "X": {"1=2"}}},
+		{"a b=c", nil},
+		{"geheim", nil},
+		{"a=geheim%0d%0ab", nil},
+		{"a=geheim%", nil},
+	} {
+		got, err := ParseHeaders(c.text)
+		if diff := cmp.Diff(c.want, got); diff != "" || (err == nil) != (c.want != nil) {
+			t.Errorf("%q: %v\n%s", c.text, err, diff)
+		}
+		if err != nil && strings.Contains(err.Error(), "geheim") {
+			t.Errorf("%q: found the value in %v", c.text, err)
+		}
+	}
+}
+
+func TestEndpoint(t *testing.T) {
+	for base, want := range map[string]string{"http://c:4318": "http://c:4318/v1/traces",
+		"https://c/otlp/?a=b": "https://c/otlp/v1/traces?a=b", "c:4317": "", "grpc://c": "", "http://": ""} {
+		if got, err := Endpoint(base); got != want || (err == nil) != (want != "") {
+			t.Errorf("%s: expected %q, found %q, %v", base, want, got, err)
+		}
+	}
+}
+
+func TestSamplers(t *testing.T) {
+	for _, name := range Samplers {
+		if err := (Options{Sampler: name, Argument: "0.5"}).CheckSampler(); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	for _, o := range []Options{{Sampler: "jaeger_remote"}, {Sampler: "traceidratio", Argument: "2"},
+		{Sampler: "parentbased_traceidratio", Argument: "NaN"}} {
+		if o.CheckSampler() == nil {
+			t.Errorf("%+v: expected an error", o)
+		}
+	}
+	r := tracetest.Start(t)
+	tracer, _ := opened(t, r.URL, func(o *Options) { o.Sampler = "always_off" })
+	page := tracer.Start("page", Internal)
+	if h := page.Header(); !strings.HasSuffix(string(h.Value), "-00") {
+		t.Errorf("expected a header that says that it is not sampled, found %q", h.Value)
+	}
+	page.End(nil)
+	flush(t, tracer)
+	if got := r.Spans(""); len(got) != 0 {
+		t.Errorf("expected no spans, found %v", got)
+	}
+}

@@ -1,0 +1,85 @@
+package host
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/culvert-project/culvert/host/config"
+	"github.com/culvert-project/culvert/host/internal/tracing"
+)
+
+// tracingOptions are what the worker's settings say about traces, with Endpoint "" where there are to be none. The
+// error is a [config.Problem] of the setting.
+func tracingOptions(w *config.Worker, environ []string) (o tracing.Options, err error) {
+	endpoint, exact, unspoken := w.TracingURL(environ)
+	if endpoint == "" {
+		return o, nil
+	}
+	if unspoken != "" {
+		return o, w.Problem(config.TracingEndpoint, fmt.Sprintf("expected OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf, "+
+			"found %q: traces are sent by HTTP alone, mostly to port 4318", unspoken))
+	}
+	to := tracing.Endpoint
+	if exact {
+		to = tracing.Exact
+	}
+	o = tracing.Options{Certificate: w.Text(config.TracingCertificate), Timeout: w.Duration(config.TracingTimeout),
+		Service: w.Text(config.TracingService), Sampler: w.Text(config.TracingSampler),
+		Argument: w.Text(config.TracingArgument)}
+	if o.Endpoint, err = to(endpoint); err != nil {
+		return o, w.Problem(config.TracingEndpoint, err.Error())
+	}
+	if o.Headers, err = tracing.ParseHeaders(w.Text(config.TracingHeaders)); err != nil {
+		return o, w.Problem(config.TracingHeaders, err.Error())
+	}
+	if err := o.CheckSampler(); err != nil {
+		return o, w.Problem(config.TracingArgument, err.Error())
+	}
+	if err := o.CheckTrust(); err != nil {
+		return o, w.Problem(config.TracingCertificate, err.Error())
+	}
+	return o, nil
+}
+
+// lastSpans is how long a stop waits for the last spans to be taken, at most.
+const lastSpans = 5 * time.Second
+
+// openTracer makes the tracer where the settings want one, and has it closed behind all that makes spans.
+func (h *Host) openTracer(ctx context.Context, closing *closers) error {
+	o, err := tracingOptions(h.in.Worker, h.config.Environ)
+	if err != nil || o.Endpoint == "" {
+		return err
+	}
+	t, err := tracing.New(ctx, o, h.workerID(), restVersion(), h.log)
+	if err != nil {
+		return err
+	}
+	h.mu.Lock()
+	h.tracer = t
+	h.mu.Unlock()
+	closing.add(func() {
+		last, cancel := context.WithTimeout(context.Background(), min(o.Timeout, lastSpans))
+		defer cancel()
+		t.Close(last)
+	})
+	return nil
+}
+
+var spansFigure = prometheus.NewDesc("culvert_tracing_spans_total", "Spans by what became of them: sent, or lost since the "+
+	"collector did not take them. Those that came while too many waited are not counted.", []string{"outcome"}, nil)
+
+// spanFigures are those of a tracer, all 0 of none.
+type spanFigures struct{ *tracing.Tracer }
+
+// Describe lists all figures.
+func (spanFigures) Describe(to chan<- *prometheus.Desc) { to <- spansFigure }
+
+// Collect sends them.
+func (f spanFigures) Collect(to chan<- prometheus.Metric) {
+	sent, lost := f.Sent()
+	to <- prometheus.MustNewConstMetric(spansFigure, prometheus.CounterValue, float64(sent), "sent")
+	to <- prometheus.MustNewConstMetric(spansFigure, prometheus.CounterValue, float64(lost), "lost")
+}
