@@ -64,6 +64,7 @@ var sections = []struct {
 	{"start", start},
 	{"memory", memory},
 	{"feeds", feeds},
+	{"connectors", connectors},
 	{"tunnel", tunnelled},
 }
 
@@ -78,6 +79,7 @@ func main() {
 	flag.IntVar(&b.rows, "rows", 200_000, "order rows in the pipeline")
 	flag.IntVar(&b.rounds, "rounds", 5, "rounds of each measurement")
 	flag.StringVar(&b.feeds, "feeds", "", "only these of the section feeds, by commas: one, fifty, two-hundred-1, two-hundred-8, two-hundred-200")
+	flag.IntVar(&b.connectors, "connectors", idleConnectors, "connectors that are made by REST in the section connectors")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -94,6 +96,8 @@ type bench struct {
 	rows, rounds  int
 	// feeds are the names of the workers with many feeds that are measured, "": all.
 	feeds string
+	// connectors is how many are made by REST.
+	connectors int
 	// dir is for what a run leaves; service is the demo service's binary.
 	dir, service string
 }
