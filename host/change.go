@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/culvert-project/culvert/host/check"
@@ -43,10 +44,17 @@ func (w worker) changing(ctx context.Context) (*reloader, error) {
 	return r, nil
 }
 
-// settle brings the connectors to what was written. What was begun is finished, though the client has gone.
-func (r *reloader) settle(ctx context.Context) {
+// settle brings a connector to what was written of it. What was begun is finished, though the client has gone. The
+// others are not gone over, however many there are: what it means for one of them, such as a claim that is free now, is
+// found by the look that follows each writing.
+func (r *reloader) settle(ctx context.Context, name string) {
 	s, _ := r.store.Snapshot()
-	r.apply(context.WithoutCancel(ctx), s)
+	var have []config.Now
+	if now, there := r.host.herder.NowOf(name); there {
+		have = append(have, now)
+	}
+	files := slices.DeleteFunc(slices.Clone(s.Connectors), func(c *config.Connector) bool { return c.Name != name })
+	r.bring(context.WithoutCancel(ctx), s, have, files)
 }
 
 // kept answers a change of a connector whose file cannot be changed as a conflict.
@@ -60,12 +68,7 @@ func kept(err error) error {
 
 // stored is a connector that is there, with the settings that were written.
 func (w worker) stored(name string) (config.Now, bool) {
-	for _, n := range w.herder().Now() {
-		if n.Name == name {
-			return n, true
-		}
-	}
-	return config.Now{}, false
+	return w.herder().NowOf(name)
 }
 
 // own refuses a change of a connector whose file is not its own any more: it runs on as it was, and the file waits for
@@ -171,7 +174,7 @@ func (w worker) Delete(ctx context.Context, name string) error {
 	if err := r.store.Delete(ctx, name); err != nil {
 		return kept(err)
 	}
-	r.settle(ctx)
+	r.settle(ctx, name)
 	return nil
 }
 
@@ -228,7 +231,7 @@ func (w worker) write(ctx context.Context, r *reloader, name string, settings ma
 	if err := r.store.Put(ctx, name, stored); err != nil {
 		return kept(err)
 	}
-	r.settle(ctx)
+	r.settle(ctx, name)
 	return nil
 }
 

@@ -324,7 +324,7 @@ func open(ctx context.Context, c Config, toRun bool) (_ *Host, _ config.Problems
 	h.mu.Unlock()
 	h.checker = check.Checker{Worker: in.Worker, Plugins: h.plugins, Kafka: h.kafka, Embedded: embedded,
 		Registry:   h.registry,
-		Connectors: in.Connectors}
+		Connectors: in.Connectors, Plans: &check.Plans{}}
 	return h, problems, nil
 }
 

@@ -121,6 +121,11 @@ func (r *reloader) reload(ctx context.Context, s config.Snapshot) {
 
 // apply is reload; r.applying is held.
 func (r *reloader) apply(ctx context.Context, s config.Snapshot) {
+	r.bring(ctx, s, r.host.herder.Now(), s.Connectors)
+}
+
+// bring brings connectors, have, to what is in files of a snapshot, which are theirs; r.applying is held.
+func (r *reloader) bring(ctx context.Context, s config.Snapshot, have []config.Now, files []*config.Connector) {
 	r.general(s.Problems)
 	if s.Problems.Err() != nil {
 		return
@@ -130,7 +135,7 @@ func (r *reloader) apply(ctx context.Context, s config.Snapshot) {
 	r.files = s.Connectors
 	r.mu.Unlock()
 	r.checker = r.checker.Among(s.Connectors)
-	plan := config.Plan(herder.Now(), s.Connectors, func(c *config.Connector) config.Problems {
+	plan := config.Plan(have, files, func(c *config.Connector) config.Problems {
 		return r.check(ctx, c)
 	}, r.checker.Declared)
 	if ctx.Err() != nil {

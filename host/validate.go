@@ -114,10 +114,8 @@ func asServerFault(err error) error {
 // unmasked puts what is stored of a connector in the place of values that are masked.
 func (w worker) unmasked(name string, settings map[string]string) (map[string]string, error) {
 	var stored map[string]string
-	for _, n := range w.herder().Now() {
-		if n.Name == strings.TrimSpace(name) {
-			stored = n.Written
-		}
+	if n, there := w.herder().NowOf(strings.TrimSpace(name)); there {
+		stored = n.Written
 	}
 	settings, err := config.Unmasked(settings, stored)
 	if err != nil {
@@ -149,6 +147,6 @@ func (h *Host) checking() *check.Checker {
 		all = h.reloads.all()
 	}
 	return &check.Checker{Worker: h.checker.Worker, Plugins: h.plugins, Kafka: h.checker.Kafka,
-		Embedded: h.checker.Embedded, Registry: h.registry,
+		Embedded: h.checker.Embedded, Registry: h.registry, Plans: h.checker.Plans,
 		Connectors: all, Lockouts: h.lockouts}
 }

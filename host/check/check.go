@@ -33,13 +33,15 @@ type Checker struct {
 	Lockouts *transport.Lockouts
 	Online   *Online
 
-	planned map[*config.Connector]planned // see layout
+	// Plans are what plugins have planned for connectors, which checks share that know the same. Default: the checker's
+	// own.
+	Plans *Plans
 }
 
 // Among is the checker of an installation with these connectors.
 func (k *Checker) Among(connectors []*config.Connector) Checker {
 	among := *k
-	among.Connectors, among.planned = connectors, nil
+	among.Connectors = connectors
 	return among
 }
 

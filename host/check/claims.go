@@ -5,9 +5,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/culvert-project/culvert/host/config"
@@ -61,6 +63,7 @@ func (k *Checker) rivals(ctx context.Context, c *config.Connector) config.Proble
 	if len(mine) == 0 {
 		return nil
 	}
+	k.Plans.forget(k.Connectors)
 	for _, other := range k.Connectors {
 		if other.Name == c.Name {
 			return nil // those behind it are the second
@@ -86,19 +89,79 @@ type planned struct {
 	why *string
 }
 
-// layout is what the plugin of a connector plans, once for each.
+// Plans are what plugins have planned for connectors, by their names, each until its settings or its plugin are others:
+// a check of one connector asks what all others claim, and the plugin of each of them each time would take as long as
+// there are others. The zero value is ready; it may be used at any time.
+type Plans struct {
+	mu    sync.Mutex
+	known map[string]known
+}
+
+// known is a plan with what it was made of.
+type known struct {
+	entries []config.Entry
+	module  string
+	planned planned
+}
+
+// find is the plan of a connector by a version of its plugin.
+func (p *Plans) find(c *config.Connector, module string) (planned, bool) {
+	p.mu.Lock()
+	k, some := p.known[c.Name]
+	p.mu.Unlock()
+	same := some && k.module == module && len(k.entries) == len(c.Entries) &&
+		(len(k.entries) == 0 || &k.entries[0] == &c.Entries[0] || slices.EqualFunc(k.entries, c.Entries,
+			func(a, b config.Entry) bool { return a.Key == b.Key && a.Value == b.Value && a.Secret == b.Secret }))
+	return k.planned, same
+}
+
+func (p *Plans) keep(c *config.Connector, module string, all planned) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.known == nil {
+		p.known = map[string]known{}
+	}
+	p.known[c.Name] = known{c.Entries, module, all}
+}
+
+// forget lets go of plans of connectors that are gone, when there are many of them.
+func (p *Plans) forget(all []*config.Connector) {
+	if p == nil {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.known) <= 2*len(all)+100 {
+		return
+	}
+	there := make(map[string]bool, len(all))
+	for _, c := range all {
+		there[c.Name] = true
+	}
+	maps.DeleteFunc(p.known, func(name string, _ known) bool { return !there[name] })
+}
+
+// layout is what the plugin of a connector plans, once for each. One that the plugin cannot plan has none.
 func (k *Checker) layout(ctx context.Context, c *config.Connector) planned {
-	if all, known := k.planned[c]; known {
+	if k.Plans == nil {
+		k.Plans = &Plans{}
+	}
+	if c.Problems.Err() != nil {
+		return planned{}
+	}
+	info, component, err := Find(k.Plugins, c.Text("connector.class"), c.Text("connector.plugin.version"),
+		wit.ComponentSource)
+	if err != nil {
+		return planned{}
+	}
+	if all, some := k.Plans.find(c, info.Hash); some {
 		return all
 	}
-	all, err := k.plan(ctx, c)
-	if err != nil {
-		all = planned{}
+	all, err := k.plan(ctx, c, info, component)
+	// What may do better, such as a plugin that took too long, is asked again.
+	if fault := new(wit.Fault); err == nil || errors.As(err, &fault) && ctx.Err() == nil {
+		k.Plans.keep(c, info.Hash, all)
 	}
-	if k.planned == nil {
-		k.planned = map[*config.Connector]planned{}
-	}
-	k.planned[c] = all
 	return all
 }
 
@@ -148,15 +211,8 @@ func (k *Checker) boundary(c *config.Connector, limit time.Duration) config.Prob
 	return config.Problems{problem(entry(c, *fault.Setting), errors.New(fault.Message))}
 }
 
-func (k *Checker) plan(ctx context.Context, c *config.Connector) (none planned, err error) {
-	if err := c.Problems.Err(); err != nil {
-		return none, err
-	}
-	info, component, err := Find(k.Plugins, c.Text("connector.class"), c.Text("connector.plugin.version"),
-		wit.ComponentSource)
-	if err != nil {
-		return none, err
-	}
+func (k *Checker) plan(ctx context.Context, c *config.Connector, info plugin.Info,
+	component wit.Component) (none planned, err error) {
 	most, err := strconv.ParseUint(c.Text("tasks.max"), 10, 32)
 	if err != nil {
 		return none, err
@@ -172,5 +228,8 @@ func (k *Checker) plan(ctx context.Context, c *config.Connector) (none planned, 
 		layout, err = i.Plan(ctx, component.Name, guest.Settings(c), uint32(most))
 		return err
 	})
-	return planned{Claimed(c, component, layout.Claims), layout.ExactlyOnce.Unsupported}, err
+	if err != nil {
+		return none, err
+	}
+	return planned{Claimed(c, component, layout.Claims), layout.ExactlyOnce.Unsupported}, nil
 }

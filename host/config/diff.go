@@ -31,9 +31,10 @@ const (
 var placeRoles = []string{role.User, role.Password, role.ConnectTimeoutMS, role.ReadTimeoutMS, role.MaxConcurrent,
 	role.RequestsPerSecond, role.MaintenanceWindows, role.TLS, role.Retry}
 
-// Compare tells what it means for a connector, of which written are the settings as they were written and d its
-// plugin's declarations, to be configured as c. settings are those that differ.
-func Compare(written map[string]string, c *Connector, d *Declarations) (e Effect, settings []string) {
+// Compare tells what it means for a connector, of which written are the settings as they were written, to be configured
+// as c. settings are those that differ; where some do, declared is asked for the declarations of its plugin.
+func Compare(written map[string]string, c *Connector, declared func(*Connector) *Declarations) (e Effect,
+	settings []string) {
 	now := c.Raw()
 	for key := range now {
 		if before, ok := written[key]; !ok || before != now[key] {
@@ -49,6 +50,7 @@ func Compare(written map[string]string, c *Connector, d *Declarations) (e Effect
 	if len(settings) == 0 {
 		return Nothing, nil
 	}
+	d := declared(c)
 	if _, byDestination := find(d, written, role.Destination); byDestination {
 		return Restart, settings
 	}
@@ -68,7 +70,7 @@ func Compare(written map[string]string, c *Connector, d *Declarations) (e Effect
 // SameRoles tells whether all settings of a connector that have a role, such as where its service is and who logs on
 // there, are as they were written.
 func SameRoles(written map[string]string, c *Connector, d *Declarations) bool {
-	_, settings := Compare(written, c, d)
+	_, settings := Compare(written, c, func(*Connector) *Declarations { return d })
 	return !slices.ContainsFunc(settings, func(key string) bool {
 		spec, ok := d.Find(key)
 		return ok && spec.Role() != "" || key == "connector.class"
@@ -91,6 +93,8 @@ type Now struct {
 	Name, File string
 	// Written are its settings as they were written.
 	Written map[string]string
+	// Given is what it was given, nil where nobody knows: one that was given the same again need not be compared.
+	Given *Connector
 	// Refused: it never ran, because its configuration is bad.
 	Refused bool
 	// Unsettled: it, or one of its tasks, does not run as it should, so that there is nothing that could go on.
@@ -110,6 +114,12 @@ type Step struct {
 	Goes bool
 }
 
+// same tells whether two connectors are copies of one that was read: of two that were not, nothing is told.
+func (c *Connector) same(other *Connector) bool {
+	return c != nil && c.Name == other.Name && len(c.Entries) > 0 && len(c.Entries) == len(other.Entries) &&
+		&c.Entries[0] == &other.Entries[0]
+}
+
 // Plan is what it takes to bring a worker from the connectors that it has to those in the files, by name. check finds
 // the problems of a connector that is not the one that runs; declared are the declarations of its plugin.
 func Plan(have []Now, files []*Connector, check func(*Connector) Problems,
@@ -125,7 +135,9 @@ func Plan(have []Now, files []*Connector, check func(*Connector) Problems,
 		now, there := by[c.Name]
 		step := Step{Name: c.Name, Effect: Create, Connector: c, Problems: c.Problems}
 		if there && !now.Refused && c.Problems.Err() == nil {
-			step.Effect, step.Settings = Compare(now.Written, c, declared(c))
+			if step.Effect = Nothing; !now.Given.same(c) {
+				step.Effect, step.Settings = Compare(now.Written, c, declared)
+			}
 			if step.Effect == InPlace && now.Unsettled {
 				step.Effect = Restart
 			}

@@ -548,14 +548,18 @@ func (s *FolderStore) snapshot(asked bool) Snapshot {
 // another one of its name hides.
 func layered(connectors, own []*Connector) (all []*Connector, hidden Problems) {
 	all = namedApart(connectors)
+	named := make(map[string]*Connector, len(all))
+	for _, c := range all {
+		named[c.Name] = c
+	}
 	for _, c := range namedApart(own) {
-		i := slices.IndexFunc(all, func(other *Connector) bool { return other.Name == c.Name })
-		if i < 0 {
+		before := named[c.Name]
+		if before == nil {
 			all = append(all, c)
 			continue
 		}
 		hidden = append(hidden, Problem{File: c.File, Warning: true,
-			Text: fmt.Sprintf("has no effect: %s holds a connector of the same name, %s", all[i].File, c.Name)})
+			Text: fmt.Sprintf("has no effect: %s holds a connector of the same name, %s", before.File, c.Name)})
 	}
 	return all, hidden
 }
@@ -567,7 +571,9 @@ func (s *FolderStore) look() (different, restless bool) {
 		return s.found(Problems{*problem}), false
 	}
 	different = s.found(s.workersFile(files.Worker))
+	there := make(map[string]bool, len(files.Connectors))
 	for _, path := range files.Connectors {
+		there[path] = true
 		f := s.files[path]
 		if f == nil {
 			f = &watchedFile{}
@@ -578,7 +584,7 @@ func (s *FolderStore) look() (different, restless bool) {
 	}
 	s.looked = true
 	for path, f := range s.files {
-		if slices.Contains(files.Connectors, path) {
+		if there[path] {
 			continue
 		}
 		f.stamp, f.same = "", 0
@@ -720,6 +726,9 @@ func (s *FolderStore) linked() []string {
 	defer s.looking.Unlock()
 	var dirs []string
 	for path := range s.files {
+		if info, err := os.Lstat(path); err != nil || info.Mode()&fs.ModeSymlink == 0 {
+			continue
+		}
 		if to := watch.Target(path); to != "" && filepath.Dir(to) != filepath.Dir(path) {
 			dirs = append(dirs, filepath.Dir(to))
 		}

@@ -446,7 +446,8 @@ func (k *controller) now() config.Now {
 	k.mu.Lock()
 	given := k.given
 	k.mu.Unlock()
-	n := config.Now{Name: k.name, File: given.File, Written: given.Raw(), Refused: given.Problems.Err() != nil}
+	n := config.Now{Name: k.name, File: given.File, Written: given.Raw(), Given: given,
+		Refused: given.Problems.Err() != nil}
 	s := k.status()
 	n.Unsettled = s.Connector.State != Running || slices.ContainsFunc(s.Tasks,
 		func(t TaskStatus) bool { return t.State != Running })

@@ -159,6 +159,15 @@ func (h *Herder) Now() []config.Now {
 	return now
 }
 
+// NowOf is one of them; false: there is no such connector.
+func (h *Herder) NowOf(name string) (now config.Now, ok bool) {
+	k := h.find(name)
+	if k == nil {
+		return now, false
+	}
+	return k.now(), true
+}
+
 // Refuse notes why a newer configuration of a connector is not taken; it runs on. Without problems there is none any
 // more.
 func (h *Herder) Refuse(name string, problems config.Problems) error {
