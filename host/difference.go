@@ -87,12 +87,13 @@ func (w worker) Changes(ctx context.Context) ([]rest.Change, error) {
 		return nil, err
 	}
 	files.Own = c.Files.Own
-	in, _, err := config.Load(files, c.Environ, c.Settings)
+	// A reload resolves references by what the worker runs with, whatever its file says by now.
+	connectors, _, err := config.LoadConnectors(files, w.host.in.Worker.Providers)
 	if err != nil {
 		return nil, err
 	}
-	checker := r.checker.Among(in.Connectors)
-	plan := config.Plan(r.host.herder.Now(), in.Connectors, func(c *config.Connector) config.Problems {
+	checker := r.checker.Among(connectors)
+	plan := config.Plan(r.host.herder.Now(), connectors, func(c *config.Connector) config.Problems {
 		return checker.Check(ctx, c)
 	}, checker.Declared)
 	if ctx.Err() != nil {

@@ -174,28 +174,18 @@ func summed(of, prefix, suffix, help string, value func(*task.Tallied) task.Summ
 	}
 }
 
-// share is part of part and rest, 0 of nothing, as Kafka's percentages are.
-func share(part, rest int64) float64 {
-	if part+rest == 0 {
-		return 0
-	}
-	return float64(part) / float64(part+rest)
-}
-
 var measuredFigures = slices.Concat(
 	[]measured{
 		measuredFigure("", "connector_task_running_ratio", "How much of its time a task was RUNNING, from 0 to 1.",
 			func(t connect.TaskFigures) float64 { return t.Running }),
 		measuredFigure("", "connector_task_pause_ratio", "How much of its time a task was PAUSED, from 0 to 1.",
 			func(t connect.TaskFigures) float64 { return t.Paused }),
-		measuredFigure("", "connector_task_offset_commit_success_percentage", "How many commits of offsets were done, "+
-			"from 0 to 1.", func(t connect.TaskFigures) float64 {
-			return share(t.Progress.Measures.Commits, t.Progress.Measures.FailedCommits)
-		}),
-		measuredFigure("", "connector_task_offset_commit_failure_percentage", "How many commits of offsets failed, from "+
-			"0 to 1.", func(t connect.TaskFigures) float64 {
-			return share(t.Progress.Measures.FailedCommits, t.Progress.Measures.Commits)
-		}),
+		measuredFigure("", "connector_task_offset_commit_success_percentage", "How many commits of offsets were done in "+
+			"the last minute, from 0 to 1; 0 where there was none, as in Kafka.",
+			func(t connect.TaskFigures) float64 { return t.Progress.Measures.Recent.Well }),
+		measuredFigure("", "connector_task_offset_commit_failure_percentage", "How many commits of offsets failed in the "+
+			"last minute, from 0 to 1.",
+			func(t connect.TaskFigures) float64 { return t.Progress.Measures.Recent.Badly }),
 		measuredFigure("source", "source_task_transaction_size_min", "Records of a transaction. In the last minute; NaN "+
 			"where there was none, as in Kafka.",
 			func(t connect.TaskFigures) float64 { return t.Progress.Measures.Transactions.Min }),
@@ -224,8 +214,9 @@ func newStartupFigures(of string) startupFigures {
 		return connectFigure("worker_"+of+"_startup_"+name, "Starts of a "+of+help)
 	}
 	return startupFigures{figure("attempts_total", "."), figure("success_total", " that went well."),
-		figure("failure_total", " that failed."), figure("success_percentage", " that went well, from 0 to 1."),
-		figure("failure_percentage", " that failed, from 0 to 1.")}
+		figure("failure_total", " that failed."), figure("success_percentage", " that went well in the last "+
+			"minute, from 0 to 1; 0 where there was none, as in Kafka."),
+		figure("failure_percentage", " that failed in the last minute, from 0 to 1.")}
 }
 
 func (f startupFigures) all() []*prometheus.Desc {
@@ -236,8 +227,8 @@ func (f startupFigures) collect(to chan<- prometheus.Metric, n connect.Startups)
 	for i, value := range []float64{float64(n.Done + n.Failed), float64(n.Done), float64(n.Failed)} {
 		to <- prometheus.MustNewConstMetric(f.all()[i], prometheus.CounterValue, value)
 	}
-	to <- prometheus.MustNewConstMetric(f.successShare, prometheus.GaugeValue, share(n.Done, n.Failed))
-	to <- prometheus.MustNewConstMetric(f.failureShare, prometheus.GaugeValue, share(n.Failed, n.Done))
+	to <- prometheus.MustNewConstMetric(f.successShare, prometheus.GaugeValue, n.Recent.Well)
+	to <- prometheus.MustNewConstMetric(f.failureShare, prometheus.GaugeValue, n.Recent.Badly)
 }
 
 var connectorStartups, taskStartups = newStartupFigures("connector"), newStartupFigures("task")

@@ -17,7 +17,8 @@ func gathered(t *testing.T, list ...connect.Figures) map[string]float64 {
 	t.Helper()
 	r := prometheus.NewPedanticRegistry()
 	started := func() (connectors, tasks connect.Startups) {
-		return connect.Startups{Done: 3, Failed: 1}, connect.Startups{Done: 6}
+		return connect.Startups{Done: 3, Failed: 1, Recent: task.Shares{Well: 0.75, Badly: 0.25}},
+			connect.Startups{Done: 6, Recent: task.Shares{Well: 1}}
 	}
 	r.MustRegister(taskFigures{func() []connect.Figures { return list }, started, &rates{}})
 	families, err := r.Gather()
@@ -54,6 +55,7 @@ func TestTaskFigures(t *testing.T) {
 					LastFault: time.UnixMilli(17), Measures: task.Tallied{Retries: 6,
 						Errors: 1, Logged: 2, Letters: 3,
 						LostLetters: 1, Active: 4, Commits: 3, FailedCommits: 1,
+						Recent:       task.Shares{Well: 0.75, Badly: 0.25},
 						BatchSize:    task.Summary{Avg: 1, Max: 2, Min: 1},
 						Transactions: task.Summary{Avg: 6, Max: 8, Min: 5}}}, Running: 0.5, Paused: 0.25}}},
 		connect.Figures{Name: "copies", Type: "sink", State: connect.Paused,

@@ -4,9 +4,15 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
+
+	"github.com/culvert-project/culvert/examples/demo-service/service"
 )
 
 // A worker that is starting is asked again: without an answer all of a folder would seem to be new.
@@ -36,5 +42,38 @@ func TestDiffAsksAStartingWorkerAgain(t *testing.T) {
 	defer refuses.Close()
 	if _, _, err := asked(t.Context(), refuses.URL, "folder"); err == nil || !strings.Contains(err.Error(), "not for you") {
 		t.Errorf("expected what the worker says, found %v", err)
+	}
+}
+
+// What a reload would do is told by what the worker runs with: that its own file names no such provider any more, or
+// cannot be read, changes nothing before the worker is started again.
+func TestDiffByTheWorkersOwnProviders(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	_, address := demo(t, service.Options{Rows: 1})
+	p.subfolder("conf")
+	secret := p.file("secret.properties", "retries=3")
+	lines := append(source("orders", address, "Orders"), "sap.odata.max.retries=${vault:"+secret+":retries}")
+	lines = slices.DeleteFunc(lines, func(line string) bool { return line == "sap.odata.max.retries=0" })
+	p.file("conf/orders.properties", lines...)
+	f := p.follows("conf", "config.providers=vault",
+		"config.providers.vault.class=org.apache.kafka.common.config.provider.FileConfigProvider")
+	f.await("orders", "runs", runs)
+	own := filepath.Join(p.dir, "conf", "worker.properties")
+	before, err := os.ReadFile(own)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, now := range []string{strings.ReplaceAll(string(before), "config.providers", "#"), "x=${", ""} {
+		if err := os.WriteFile(own, []byte(now), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if answer := f.must(200, "GET", "/culvert/diff", ""); strings.Contains(answer, "orders") {
+			t.Errorf("worker's file %q: expected no difference, found %s", now, answer)
+		}
+	}
+	f.signal(syscall.SIGTERM)
+	if r := f.wait(); r.code != 0 {
+		t.Errorf("exit %d\n%s", r.code, r.stderr)
 	}
 }

@@ -105,22 +105,30 @@ func Load(files Files, environ []string, flags map[string]string) (*Installation
 		return nil, nil, err
 	}
 	in := &Installation{Worker: worker}
-	var connectors []*Connector
-	for _, file := range files.Connectors {
-		connectors = append(connectors, loadAny(file, worker.Providers))
+	if in.Connectors, in.Hidden, err = LoadConnectors(files, worker.Providers); err != nil {
+		return nil, nil, err
 	}
-	var own []*Connector
+	return in, problems, nil
+}
+
+// LoadConnectors reads the connectors' files alone, for a worker that has these providers; hidden are as in
+// [Installation]. The error is for a folder that cannot be read.
+func LoadConnectors(files Files, providers *Providers) (all []*Connector, hidden Problems, err error) {
+	var connectors, own []*Connector
+	for _, file := range files.Connectors {
+		connectors = append(connectors, loadAny(file, providers))
+	}
 	if files.Own != "" {
 		made, err := Folder(files.Own)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, nil, err
 		}
 		for _, file := range made.Connectors {
-			own = append(own, loadAny(file, worker.Providers))
+			own = append(own, loadAny(file, providers))
 		}
 	}
-	in.Connectors, in.Hidden = layered(connectors, own)
-	return in, problems, nil
+	all, hidden = layered(connectors, own)
+	return all, hidden, nil
 }
 
 // Made tells whether a connector comes from the worker's own folder.

@@ -56,16 +56,16 @@ func TestClaims(t *testing.T) {
 			o := b.options
 			o.claims = &claims{}
 			one, two := newConnector(&o, first), newConnector(&o, second)
-			if _, err := one.plan(t.Context()); err != nil {
+			if _, err := one.plan(t.Context(), true); err != nil {
 				t.Fatal(err)
 			}
 			text = ""
-			if _, err := two.plan(t.Context()); err != nil {
+			if _, err := two.plan(t.Context(), true); err != nil {
 				text = err.Error()
 			}
 			wants("at the start", text)
 			o.claims.release("first")
-			if _, err := two.plan(t.Context()); err != nil {
+			if _, err := two.plan(t.Context(), true); err != nil {
 				t.Errorf("when the first has ended: %v", err)
 			}
 		})

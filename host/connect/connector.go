@@ -123,7 +123,7 @@ func (c *connector) run(ctx context.Context, once bool) {
 	close, err := c.start(ctx)
 	for err != nil {
 		if ctx.Err() == nil { // else it was stopped meanwhile
-			c.o.started.connectors.failed.Add(1)
+			c.o.started.connectors.ended(false)
 		}
 		c.failed(ctx, err)
 		if once || !c.startable(ctx, err, stamp) {
@@ -190,7 +190,7 @@ func (c *connector) start(ctx context.Context) (close func(), err error) {
 	if c.isSink() {
 		c.reached = c.reach()
 	}
-	layout, err := c.plan(ctx)
+	layout, err := c.plan(ctx, true)
 	if err == nil {
 		err = c.fence(ctx, len(layout))
 	}
@@ -213,7 +213,7 @@ func (c *connector) start(ctx context.Context) (close func(), err error) {
 		c.tasks = append(c.tasks, &task{connector: c, number: i, settings: settings, state: Unassigned})
 	}
 	c.mu.Unlock()
-	c.o.started.connectors.done.Add(1)
+	c.o.started.connectors.ended(true)
 	c.report(onStarted, nil)
 	c.log.Info("connector started", "class", c.component.Name, "plugin", c.plugin.Name, "version", c.plugin.Version, "file", c.plugin.Origin, "tasks", len(c.tasks))
 	unwatch := c.service.Watch(c.client)
@@ -227,6 +227,24 @@ func (c *connector) start(ctx context.Context) (close func(), err error) {
 			admin.Close()
 		}
 	}, nil
+}
+
+// layOut makes the tasks of a connector that does not run, to be shown. Nothing is asked of its service.
+func (c *connector) layOut(ctx context.Context) error {
+	layout, err := c.plan(ctx, false)
+	if err != nil {
+		return err
+	}
+	c.mu.Lock()
+	c.tasks = nil
+	for i, settings := range layout {
+		c.tasks = append(c.tasks, &task{connector: c, number: i, settings: settings, state: Paused})
+	}
+	c.mu.Unlock()
+	for i := range layout {
+		c.times.enter(i, Paused)
+	}
+	return nil
 }
 
 // overridden is the connector's own configuration of clients. Its secrets are read again for each logon.
@@ -250,8 +268,9 @@ func overridden(ctx context.Context, k kafka.Config, c *config.Connector, provid
 	return k, err
 }
 
-// plan is the settings of each task. A sink has as many tasks as it may have: its group shares the partitions out.
-func (c *connector) plan(ctx context.Context) ([][]wit.Setting, error) {
+// plan is the settings of each task; toRun: what they claim is theirs from now on. A sink has as many tasks as it may
+// have: its group shares the partitions out.
+func (c *connector) plan(ctx context.Context, toRun bool) ([][]wit.Setting, error) {
 	number, ok := setting.Integer(wit.KindInt, c.config.Text("tasks.max"))
 	if !ok {
 		return nil, fmt.Errorf("tasks.max: expected a number, found %q", c.config.Text("tasks.max"))
@@ -276,6 +295,9 @@ func (c *connector) plan(ctx context.Context) ([][]wit.Setting, error) {
 	layout, err := c.layout(ctx, binding, most)
 	if err != nil {
 		return nil, err
+	}
+	if !toRun {
+		return layout.Tasks, nil
 	}
 	if err := c.supported(layout.ExactlyOnce); err != nil {
 		return nil, err
@@ -326,7 +348,7 @@ func (t *task) ended(ctx context.Context, err error) {
 	switch {
 	case err != nil && (ctx.Err() == nil || !errors.Is(err, context.Canceled)):
 		if !began {
-			t.connector.o.started.tasks.failed.Add(1)
+			t.connector.o.started.tasks.ended(false)
 		}
 		t.state, t.fault = Failed, err
 		t.connector.times.enter(t.number, Failed)
@@ -356,7 +378,7 @@ func (t *task) running(progress func(*Progress)) {
 	defer t.connector.mu.Unlock()
 	t.state, t.fault, t.next, t.progress = Running, nil, time.Time{}, progress
 	t.began = true
-	t.connector.o.started.tasks.done.Add(1)
+	t.connector.o.started.tasks.ended(true)
 	t.connector.times.enter(t.number, Running)
 }
 

@@ -43,9 +43,11 @@ type controller struct {
 	round chan struct{}
 
 	// Of the loop alone.
-	lived   bool // current has begun
+	lived   bool              // current has begun
+	laid    *config.Connector // see layOut
 	alive   context.CancelFunc
 	halting bool
+	besides bool        // alive is none, but something in the place of a life
 	late    *time.Timer // fires when tasks take longer to stop than limit
 	limit   time.Duration
 	once    bool
@@ -206,6 +208,7 @@ func (k *controller) run(ctx context.Context, once bool) {
 	k.late.Stop()
 	defer k.late.Stop()
 	k.handle(ctx, occurrence{event: k.atRest(ctx)})
+	k.layOut(ctx)
 	stopping := ctx.Done()
 	for k.alive != nil || ctx.Err() == nil && !once && !k.leaves() {
 		select {
@@ -213,10 +216,16 @@ func (k *controller) run(ctx context.Context, once bool) {
 			for _, o := range k.taken() {
 				k.handle(ctx, o)
 			}
+			k.layOut(ctx)
 		case <-stopping:
 			stopping = nil
 			k.handle(ctx, occurrence{event: onShutdown})
 		case <-k.late.C:
+			if k.besides {
+				k.log.Info("the connector waits for the end of what is done about it while no task runs, such as a " +
+					"change of its offsets")
+				break
+			}
 			k.log.Warn("tasks did not stop in time; the connector waits for them, so that none runs twice", stopLimit, k.limit.Milliseconds())
 		}
 	}
@@ -273,7 +282,7 @@ func (k *controller) handle(ctx context.Context, o occurrence) {
 	}
 	if o.event == onOver {
 		k.alive()
-		k.alive = nil
+		k.alive, k.besides = nil, false
 		k.late.Stop()
 		if k.halting || ctx.Err() != nil {
 			o.event = k.atRest(ctx)
@@ -335,6 +344,9 @@ func (k *controller) begin(ctx context.Context) {
 		k.current.report, k.current.topics, k.current.times = k.reporting(k.current), &k.topics, &k.times
 	}
 	life := k.current
+	if k.state == Restarting { // its tasks are others; after a pause they are the same
+		k.times.forget()
+	}
 	k.mu.Unlock()
 	k.lived = true
 	living, end := context.WithCancel(ctx)
@@ -351,11 +363,38 @@ func (k *controller) begin(ctx context.Context) {
 	}()
 }
 
+// layOut finds which tasks a connector would have that is paused since before it ever began: they are shown as PAUSED,
+// as Kafka Connect does. It is called by the loop, and asks the plugin in the place of a life.
+func (k *controller) layOut(ctx context.Context) {
+	k.mu.Lock()
+	due := k.state == Paused && k.target == Paused && k.alive == nil && !k.lived && !k.once && k.laid != k.given
+	if due {
+		k.laid = k.given
+		if k.current.given != k.given {
+			k.current = newConnector(k.o, k.given)
+			k.current.report, k.current.topics, k.current.times = k.reporting(k.current), &k.topics, &k.times
+		}
+	}
+	life := k.current
+	k.mu.Unlock()
+	if !due || life.refused != nil || life.unknown != nil {
+		return
+	}
+	k.beside(ctx, layOutWithin, true, func(ctx context.Context) {
+		if err := life.layOut(ctx); err != nil && ctx.Err() == nil {
+			k.log.Warn("which tasks the connector has is not known while it is paused", "error", err)
+		}
+	})
+}
+
+// layOutWithin bounds how long the plugin is asked for the tasks of a connector that is paused.
+const layOutWithin = time.Minute
+
 // beside does something about a connector that is stopped in the place of a life, so that none begins meanwhile: one
 // that is to begin waits for its end, and with yields ends it. It is called by the loop.
 func (k *controller) beside(ctx context.Context, within time.Duration, yields bool, do func(context.Context)) {
 	doing, end := context.WithTimeout(ctx, within)
-	k.alive = end
+	k.alive, k.besides = end, true
 	if !yields {
 		k.alive = func() {}
 	}

@@ -342,3 +342,120 @@ func TestWhileStopped(t *testing.T) {
 	}
 	h.await("a", Running)
 }
+
+// What waits for a change of offsets says so, and not that tasks do not stop.
+func TestWaitForWhatIsDoneBeside(t *testing.T) {
+	h := newHerd(t, "a")
+	h.await("a", Running)
+	h.must(h.Stop("a"))
+	h.await("a", Stopped)
+	k := h.find("a")
+	begun, goOn, done := make(chan struct{}), make(chan struct{}), make(chan error, 1)
+	go func() {
+		done <- k.whileStopped(t.Context(), 10*time.Minute, false, func(context.Context) error {
+			close(begun)
+			<-goOn
+			return nil
+		})
+	}()
+	<-begun
+	k.post(occurrence{prior: func() { k.limit = -stopSlack }}) // at once
+	h.must(h.Resume("a"))
+	h.says("the connector waits for the end of what is done about it")
+	close(goOn)
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	h.await("a", Running)
+	if text := h.Log.String(); strings.Contains(text, "did not stop in time") {
+		t.Errorf("expected nothing about tasks, found:\n%s", text)
+	}
+}
+
+// says waits for a line of the log.
+func (h *herd) says(text string) {
+	h.t.Helper()
+	deadline := time.NewTimer(2 * time.Minute)
+	defer deadline.Stop()
+	ticker := time.NewTicker(5 * time.Millisecond)
+	defer ticker.Stop()
+	for !strings.Contains(h.Log.String(), text) {
+		select {
+		case <-ticker.C:
+		case <-deadline.C:
+			h.t.Fatalf("expected %q, found:\n%s", text, h.Log.String())
+		}
+	}
+}
+
+// A connector that is paused since before the worker began has its tasks, as in Kafka Connect, those of its newest
+// configuration, and nothing is asked of its service.
+func TestTasksOfAPausedConnector(t *testing.T) {
+	silent, asked := silentService()
+	defer silent.Close()
+	h := newHerd(t)
+	answers := h.service
+	h.service = strings.TrimPrefix(silent.URL, "http://")
+	h.o.Target = func(*config.Connector) TargetState { return Paused }
+	paused := func(s Status) bool { return len(s.Tasks) == 1 && s.Tasks[0].State == Paused }
+	h.Put(h.named("a"), nil)
+	h.await("a", Paused, paused)
+	if tasks, _ := h.Tasks("a"); len(tasks) != 1 || tasks[0].Config["spy.address"] == "" {
+		t.Errorf("expected its task with its settings, found %+v", tasks)
+	}
+	if f, _ := h.FiguresOf("a"); len(f.Tasks) != 1 || f.Tasks[0].State != Paused {
+		t.Errorf("expected figures of its task, found %+v", f)
+	}
+	h.Put(h.named("a", "spy.user=other"), nil)
+	deadline := time.NewTimer(2 * time.Minute)
+	defer deadline.Stop()
+	for user := ""; user != "other"; {
+		if tasks, _ := h.Tasks("a"); len(tasks) == 1 {
+			user = tasks[0].Config["spy.user"]
+		}
+		select {
+		case <-deadline.C:
+			t.Fatalf("expected the task with its other user, found %q", user)
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
+	h.must(h.Stop("a"))
+	h.await("a", Stopped, func(s Status) bool { return len(s.Tasks) == 0 })
+	if len(asked) > 0 {
+		t.Error("the service was asked")
+	}
+	h.service = answers
+	h.Put(h.named("a"), nil)
+	h.must(h.Resume("a"))
+	h.await("a", Running, func(s Status) bool { return len(s.Tasks) == 1 && s.Tasks[0].State == Running })
+}
+
+// Whoever restarts a task has another one: its share of time in a state begins anew, and so does whether it ever came
+// as far as to work; after a pause it is the same one.
+func TestRestartedTasksBeginAnew(t *testing.T) {
+	h := newHerd(t, "a")
+	runs := func(s Status) bool { return len(s.Tasks) == 1 && s.Tasks[0].State == Running }
+	h.await("a", Running, runs)
+	k := h.find("a")
+	began := func() time.Time {
+		k.times.mu.Lock()
+		defer k.times.mu.Unlock()
+		if s := k.times.tasks[0]; s != nil {
+			return s.began
+		}
+		return time.Time{}
+	}
+	first := began()
+	h.must(h.Pause("a"))
+	h.await("a", Paused)
+	h.must(h.Resume("a"))
+	h.await("a", Running, runs)
+	if at := began(); !at.Equal(first) {
+		t.Errorf("expected the same task after a pause, since %v, found one since %v", first, at)
+	}
+	h.must(h.Restart("a"))
+	h.await("a", Running, runs, func(Status) bool { return began().After(first) })
+	second := began()
+	h.must(h.RestartTask("a", 0))
+	h.await("a", Running, runs, func(Status) bool { return began().After(second) })
+}

@@ -35,6 +35,7 @@ func (t *task) run(ctx context.Context, once bool) {
 		err := service.Explained(c.client, guard.Do(c.log, t.name(), func() error { return t.work(working, once) }))
 		if again := asked(working); again && ctx.Err() == nil {
 			stop(nil)
+			t.restarted()
 			c.log.Info("the task is restarted, as was asked for", "task", t.number)
 			continue
 		}
@@ -48,6 +49,15 @@ func (t *task) run(ctx context.Context, once bool) {
 			return
 		}
 	}
+}
+
+// restarted notes that the task begins anew: its times, and whether it has come as far as to work.
+func (t *task) restarted() {
+	c := t.connector
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	t.began = false
+	c.times.renew(t.number, t.state)
 }
 
 // nextRestart is the pause behind one of a task that has worked since then, and failed again.

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/host/guard"
+	core "github.com/culvert-project/culvert/host/internal/task"
 )
 
 // startups are how many connectors and tasks of a worker have started, or could not.
@@ -12,12 +13,31 @@ type startups struct {
 	connectors, tasks startup
 }
 
-type startup struct{ done, failed atomic.Int64 }
+type startup struct {
+	done, failed atomic.Int64
+	outcomes     core.Outcomes
+}
+
+// ended counts one, by whether it went well.
+func (s *startup) ended(well bool) {
+	if well {
+		s.done.Add(1)
+	} else {
+		s.failed.Add(1)
+	}
+	s.outcomes.Add(time.Now(), well)
+}
 
 // Startups are those of connectors, or of tasks.
-type Startups struct{ Done, Failed int64 }
+type Startups struct {
+	Done, Failed int64
+	// Recent are the shares of the last minute.
+	Recent core.Shares
+}
 
-func (s *startup) now() Startups { return Startups{s.done.Load(), s.failed.Load()} }
+func (s *startup) now() Startups {
+	return Startups{s.done.Load(), s.failed.Load(), s.outcomes.Shares(time.Now())}
+}
 
 // Startups of the worker's connectors and tasks since it began. One that is tried again counts again.
 func (h *Herder) Startups() (connectors, tasks Startups) {
@@ -25,7 +45,7 @@ func (h *Herder) Startups() (connectors, tasks Startups) {
 }
 
 // times are for how long each task of a connector was in which state, from its first state on: as in Kafka Connect a
-// pause is the same task's, a stop ends it.
+// pause is the same task's, a stop ends it, and a restart makes it anew.
 type times struct {
 	mu    guard.Mutex
 	tasks map[int]*stateTimes
@@ -63,6 +83,14 @@ func (t *times) enter(number int, state State) {
 	}
 	s.until(now)
 	s.state = state
+}
+
+// renew has a task begin anew in a state.
+func (t *times) renew(number int, state State) {
+	t.mu.Lock()
+	delete(t.tasks, number)
+	t.mu.Unlock()
+	t.enter(number, state)
 }
 
 // pause notes that all tasks are paused that have not failed.

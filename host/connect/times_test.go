@@ -27,7 +27,11 @@ func TestTimesOfTasks(t *testing.T) {
 		all.pause()
 		time.Sleep(3 * time.Second)
 		want(0, 0.6, 0.3)
-		want(1, 0, 0) // a task that has failed is not paused
+		want(1, 0, 0)         // a task that has failed is not paused
+		all.renew(0, Running) // it was restarted
+		time.Sleep(time.Second)
+		want(0, 1, 0)
+		want(1, 0, 0)
 		all.forget()
 		want(0, 0, 0)
 	})

@@ -44,10 +44,12 @@ type Commits struct {
 	took         Window
 	records      Window
 	done, failed atomic.Int64
+	outcomes     Outcomes
 }
 
 // Ended counts a commit that began at a time.
 func (c *Commits) Ended(began time.Time, err error) {
+	c.outcomes.Add(time.Now(), err == nil)
 	if err != nil {
 		c.failed.Add(1)
 		return
@@ -73,6 +75,8 @@ type Tallied struct {
 	Active       int64
 	// Commits of offsets that were done, and that failed.
 	Commits, FailedCommits int64
+	// Recent are the shares of those commits that came to their end in the last minute.
+	Recent Shares
 	// The others are as in [Tally].
 	Retries, Logged, Errors, Letters, LostLetters int64
 }
@@ -82,6 +86,7 @@ func (t *Tally) At(now time.Time) Tallied {
 	b, c := &t.Batches, &t.Commits
 	return Tallied{BatchSize: b.size.Summary(now), BatchTime: b.took.Summary(now), CommitTime: c.took.Summary(now),
 		ActiveRows: b.active.Summary(now), Active: b.now.Load(), Transactions: c.records.Summary(now),
-		Commits: c.done.Load(), FailedCommits: c.failed.Load(), Retries: t.Retries.Load(), Logged: t.Logged.Load(),
+		Commits: c.done.Load(), FailedCommits: c.failed.Load(), Recent: c.outcomes.Shares(now),
+		Retries: t.Retries.Load(), Logged: t.Logged.Load(),
 		Errors: t.Errors.Load(), Letters: t.Letters.Load(), LostLetters: t.LostLetters.Load()}
 }

@@ -36,6 +36,28 @@ func TestWindow(t *testing.T) {
 	}
 }
 
+// A failure of an hour ago is no part of a percentage, as in Kafka.
+func TestOutcomes(t *testing.T) {
+	var o Outcomes
+	began := time.Unix(1_000_000, 0)
+	want := func(after time.Duration, want Shares) {
+		t.Helper()
+		if got := o.Shares(began.Add(after)); got != want {
+			t.Errorf("after %v: expected %v, found %v", after, want, got)
+		}
+	}
+	want(0, Shares{})
+	o.Add(began, false)
+	want(0, Shares{Badly: 1})
+	for range 3 {
+		o.Add(began.Add(time.Second), true)
+	}
+	want(time.Second, Shares{0.75, 0.25})
+	o.Add(began.Add(40*time.Second), true)
+	want(61*time.Second, Shares{Well: 1})
+	want(time.Hour, Shares{})
+}
+
 func TestTally(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var all Tally
@@ -55,6 +77,9 @@ func TestTally(t *testing.T) {
 		}
 		if n.BatchSize.Max != 5 || n.Active != 7 || n.ActiveRows.Max != 12 || n.ActiveRows.Min != 5 {
 			t.Errorf("rows of batches %v, active %d, %v", n.BatchSize, n.Active, n.ActiveRows)
+		}
+		if n.Recent != (Shares{0.5, 0.5}) {
+			t.Errorf("expected half of the commits to be done, found %v", n.Recent)
 		}
 		if n.Commits != 2 || n.FailedCommits != 2 || n.Transactions.Max != 9 {
 			t.Errorf("%d commits, %d failed, transactions of %v", n.Commits, n.FailedCommits, n.Transactions)

@@ -23,6 +23,31 @@ type sampled struct {
 	sum, max, min float64
 }
 
+// Outcomes knows which share of what was tried in the last half to whole minute went well, as Kafka's percentages do
+// (org.apache.kafka.common.metrics.stats.Frequencies). The zero value is empty.
+type Outcomes struct{ window Window }
+
+// Shares are from 0 to 1; both are 0 where nothing was tried, as in Kafka.
+type Shares struct{ Well, Badly float64 }
+
+// Add counts one that came to its end at a time.
+func (o *Outcomes) Add(now time.Time, well bool) {
+	value := 0.0
+	if well {
+		value = 1
+	}
+	o.window.Add(now, value)
+}
+
+// Shares are those of what is not too old at a time.
+func (o *Outcomes) Shares(now time.Time) Shares {
+	well := o.window.Summary(now).Avg
+	if math.IsNaN(well) {
+		return Shares{}
+	}
+	return Shares{well, 1 - well}
+}
+
 // Summary is what a [Window] knows. Without values all of it is NaN, as in Kafka.
 type Summary struct{ Avg, Max, Min float64 }
 
