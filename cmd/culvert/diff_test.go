@@ -6,7 +6,6 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -45,32 +44,32 @@ func TestDiffAsksAStartingWorkerAgain(t *testing.T) {
 	}
 }
 
-// What a reload would do is told by what the worker runs with: that its own file names no such provider any more, or
-// cannot be read, changes nothing before the worker is started again.
+// What a reload would do is told by what the worker runs with: that its own file names another provider by now changes
+// nothing before the worker is started again.
 func TestDiffByTheWorkersOwnProviders(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
 	_, address := demo(t, service.Options{Rows: 1})
 	p.subfolder("conf")
-	secret := p.file("secret.properties", "retries=3")
-	lines := append(source("orders", address, "Orders"), "sap.odata.max.retries=${vault:"+secret+":retries}")
-	lines = slices.DeleteFunc(lines, func(line string) bool { return line == "sap.odata.max.retries=0" })
-	p.file("conf/orders.properties", lines...)
+	p.environ = []string{"SIZE=30"}
+	p.file("conf/good.properties", source("good", address, "Orders")...)
+	p.file("conf/orders.properties", append(source("orders", address, "Orders"), "sap.odata.colour=x",
+		"sap.odata.page.size=${vault:SIZE}")...) // refused for its colour, and told of by each diff
 	f := p.follows("conf", "config.providers=vault",
-		"config.providers.vault.class=org.apache.kafka.common.config.provider.FileConfigProvider")
-	f.await("orders", "runs", runs)
+		"config.providers.vault.class=org.apache.kafka.common.config.provider.EnvVarConfigProvider")
 	own := filepath.Join(p.dir, "conf", "worker.properties")
 	before, err := os.ReadFile(own)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, now := range []string{strings.ReplaceAll(string(before), "config.providers", "#"), "x=${", ""} {
-		if err := os.WriteFile(own, []byte(now), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if answer := f.must(200, "GET", "/culvert/diff", ""); strings.Contains(answer, "orders") {
-			t.Errorf("worker's file %q: expected no difference, found %s", now, answer)
-		}
+	f.eventually("a first look at the folder", func() bool {
+		status, _ := f.call("GET", "/culvert/diff", "")
+		return status == 200
+	})
+	f.replaced("conf/worker.properties", strings.ReplaceAll(string(before), "config.providers", "# "))
+	answer := f.must(200, "GET", "/culvert/diff", "")
+	if !strings.Contains(answer, "colour") || strings.Contains(answer, "page.size") {
+		t.Errorf("expected its colour to be refused and nothing else, found %s", answer)
 	}
 	f.signal(syscall.SIGTERM)
 	if r := f.wait(); r.code != 0 {
