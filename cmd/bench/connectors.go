@@ -182,9 +182,10 @@ func (r *restOf) all(ctx context.Context, count int, service *process) error {
 	return nil
 }
 
-// each does something about all connectors, and prints what the first and the last of them took.
+// each does something about all connectors, and prints what the first and the last of them took, in processor time of
+// the worker, too: what its tasks do meanwhile is in it.
 func (r *restOf) each(ctx context.Context, what string, count int, do func(n int) error) error {
-	var groups []float64
+	var groups, work []float64
 	cpu, start := worked(r.pid), time.Now()
 	for n := range count {
 		began := time.Now()
@@ -192,12 +193,14 @@ func (r *restOf) each(ctx context.Context, what string, count int, do func(n int
 			return fmt.Errorf("connector %d %s: %w", n, what, err)
 		}
 		if n%group == 0 {
-			groups = append(groups, 0)
+			groups, work = append(groups, 0), append(work, worked(r.pid).Seconds())
 		}
 		groups[len(groups)-1] += time.Since(began).Seconds() * 1000 / group
 	}
-	fmt.Printf("  %-34s %8.1f   the first %d %.1f, the last %.1f; %.1f s in all, %.1f s CPU\n", "ms for each that is "+what, time.Since(start).Seconds()*1000/float64(count),
-		group, groups[0], groups[len(groups)-1], time.Since(start).Seconds(), (worked(r.pid) - cpu).Seconds())
+	last := len(groups) - 1
+	work = append(work, worked(r.pid).Seconds())
+	fmt.Printf("  %-34s %8.1f   the first %d %.1f (CPU %.1f), the last %.1f (%.1f); %.1f s in all, %.1f s CPU\n", "ms for each that is "+what, time.Since(start).Seconds()*1000/float64(count),
+		group, groups[0], (work[1]-work[0])*1000/group, groups[last], (work[last+1]-work[last])*1000/group, time.Since(start).Seconds(), (worked(r.pid) - cpu).Seconds())
 	return ctx.Err()
 }
 
