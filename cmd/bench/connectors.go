@@ -199,8 +199,10 @@ func (r *restOf) each(ctx context.Context, what string, count int, do func(n int
 	}
 	last := len(groups) - 1
 	work = append(work, worked(r.pid).Seconds())
-	fmt.Printf("  %-34s %8.1f   the first %d %.1f (CPU %.1f), the last %.1f (%.1f); %.1f s in all, %.1f s CPU\n", "ms for each that is "+what, time.Since(start).Seconds()*1000/float64(count),
-		group, groups[0], (work[1]-work[0])*1000/group, groups[last], (work[last+1]-work[last])*1000/group, time.Since(start).Seconds(), (worked(r.pid) - cpu).Seconds())
+	all, used := time.Since(start).Seconds(), (work[last+1] - cpu.Seconds())
+	fmt.Printf("  %-34s %8.1f   the first %d %.1f (CPU %.1f), the last %.1f (%.1f); %.1f s in all, %.1f s CPU\n",
+		"ms for each that is "+what, all*1000/float64(count), group, groups[0], (work[1]-work[0])*1000/group,
+		groups[last], (work[last+1]-work[last])*1000/group, all, used)
 	return ctx.Err()
 }
 
