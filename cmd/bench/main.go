@@ -78,6 +78,7 @@ func main() {
 	flag.IntVar(&b.rows, "rows", 200_000, "order rows in the pipeline")
 	flag.IntVar(&b.rounds, "rounds", 5, "rounds of each measurement")
 	flag.StringVar(&b.feeds, "feeds", "", "only these of the section feeds, by commas: one, fifty, two-hundred-1, two-hundred-8, two-hundred-200")
+	flag.StringVar(&b.copies, "copies", "", "only the cases of the section sink whose names contain this, with the one row that start and stop are taken from")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -94,6 +95,8 @@ type bench struct {
 	rows, rounds  int
 	// feeds are the names of the workers with many feeds that are measured, "": all.
 	feeds string
+	// copies is a part of the names of the sink's cases that are measured, "": all.
+	copies string
 	// dir is for what a run leaves; service is the demo service's binary.
 	dir, service string
 }

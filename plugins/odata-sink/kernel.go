@@ -37,6 +37,8 @@ type flat struct {
 	// expected are the slots of the schemaless row before, whose names mostly are those of the next one too; nil ones
 	// are left out.
 	expected []expected
+	// programs are those of rows whose fields are the expected ones.
+	programs programs
 	// kernels are made for schemas, by their numbers.
 	kernels map[uint32]*kernel
 }
@@ -51,7 +53,8 @@ type expected struct {
 type kernel struct {
 	nodes []wit.Node
 	// members are those of the structure, up to the first one that must go the long way.
-	members []member
+	members  []member
+	programs programs
 }
 
 // member is a member of a structure. Its slot is nil where it is left out.
@@ -164,6 +167,8 @@ type walk struct {
 	b []byte
 	// at is behind the field that was read last, next is the number of the one behind it, count how many there are.
 	at, next, count int
+	// anew: what is expected of schemaless rows has changed.
+	anew bool
 	// slot and member are the field's; member is nil in schemaless rows.
 	slot   *slot
 	member *member
@@ -255,6 +260,7 @@ func (w *walk) entry() (ok bool) {
 			return false
 		}
 		w.f.expected = append(w.f.expected[:min(w.next, len(w.f.expected))], expected{string(name), w.slot})
+		w.f.programs, w.anew = programs{}, true
 	}
 	w.next++
 	if w.at >= len(w.b) {
@@ -427,29 +433,14 @@ func (e *encoding) directBody(updates bool) (body []byte, ok bool) {
 		e.p.bodies = make([]byte, 0, chunk)
 	}
 	start := len(e.p.bodies)
-	dst := append(e.p.bodies, '{')
-	for !w.done() {
-		if !w.field() {
-			return nil, false
-		}
-		c := w.slot
-		switch {
-		case c == nil, updates && !c.updated, !updates && !c.inserted, w.kind == null && !c.null:
-			continue
-		}
-		if len(dst) > start+1 {
-			dst = append(dst, ',')
-		}
-		dst = append(dst, c.name...)
-		if w.kind == null {
-			dst = append(dst, "null"...)
-		} else if dst, ok = w.append(dst); !ok {
-			return nil, false
-		}
-	}
-	if w.at != len(w.b) {
+	dst, ok := e.members(&w, updates, e.p.bodies)
+	if !ok {
 		return nil, false
 	}
+	if len(dst) == start {
+		dst = append(dst, '{')
+	}
+	dst[start] = '{' // the first member has a comma before it, as all have
 	dst = append(dst, '}')
 	e.p.bodies = dst
 	e.p.longest = max(e.p.longest, len(dst)-start)

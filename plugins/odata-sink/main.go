@@ -4,6 +4,7 @@ package main
 
 import (
 	"github.com/culvert-project/culvert/plugins/odata/config"
+	"github.com/culvert-project/culvert/plugins/odata/encode"
 	"github.com/culvert-project/culvert/plugins/odata/uri"
 	"github.com/culvert-project/culvert/sdk/go/sink"
 	"github.com/culvert-project/culvert/sdk/go/tools"
@@ -34,6 +35,9 @@ type plugin struct {
 	keysOfRow []keyValue
 	uriKeys   []uri.Key
 	predicate []byte
+	// object and places are memory for the row at work.
+	object encode.Object
+	places []encode.Place
 }
 
 func newPlugin() *plugin { return &plugin{schemas: map[uint32][]wit.Node{}} }
