@@ -29,11 +29,19 @@ func (p *plugin) Encode(context []byte, schemas []wit.Schema, topics []string, r
 		hinted[h.Row] = h.Text
 	}
 	p.bodies, p.requests = nil, make([]request, 0, len(rows)) // what was made before is the host's until now
+	p.keyTexts = nil
 	targets := make([]*entitySet, len(topics))
 	for i, topic := range topics {
 		targets[i] = s.target(topic)
 	}
 	var out wit.Deliveries
+	if len(hints) == 0 && len(rows) > 1 && int(rows[0].Topic) < len(topics) && targets[rows[0].Topic] != nil {
+		at := rows[0].Topic
+		e := encoding{p: p, s: s, data: data, target: targets[at]}
+		if ready, ok := e.encodeRun(topics[at], rows); ok {
+			return wit.Deliveries{Ready: ready}, nil
+		}
+	}
 	plan := newGrouping(s, len(rows))
 	for i := range rows {
 		e := encoding{p: p, s: s, row: &rows[i], data: data}

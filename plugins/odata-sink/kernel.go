@@ -1,10 +1,12 @@
 package main
 
 import (
+	"slices"
 	"strconv"
 	"unicode/utf8"
 
 	"github.com/culvert-project/culvert/plugins/odata/edm"
+	"github.com/culvert-project/culvert/plugins/odata/encode"
 	"github.com/culvert-project/culvert/plugins/odata/jsontext"
 	"github.com/culvert-project/culvert/plugins/odata/value"
 	"github.com/culvert-project/culvert/wit"
@@ -32,8 +34,11 @@ type slot struct {
 // flat is an entity set's type as kernels go by it.
 type flat struct {
 	slots map[string]*slot
-	// keys is how many key properties there are.
-	keys int
+	// keys is how many key properties there are. keyProperties are their slots, in the order of the key; addressed: they
+	// are texts and integers, which can be read where they stand in a row.
+	keys          int
+	keyProperties []*slot
+	addressed     bool
 	// expected are the slots of the schemaless row before, whose names mostly are those of the next one too; nil ones
 	// are left out.
 	expected []expected
@@ -84,6 +89,12 @@ func newFlat(s *structure) *flat {
 		f.slots[p.Name] = &slot{property: p, name: append(jsontext.AppendString(nil, p.Name), ':'), key: key,
 			inserted: p.Creatable || key >= 0, updated: p.Updatable, null: p.Nullable && key < 0,
 			bounded: bounded, least: least, most: most}
+	}
+	f.addressed = f.keys > 0
+	for _, name := range s.Key {
+		c := f.slots[name]
+		f.keyProperties = append(f.keyProperties, c)
+		f.addressed = f.addressed && c != nil && (c.bounded || c.property.Type.Primitive == edm.String)
 	}
 	return f
 }
@@ -423,6 +434,11 @@ func (e *encoding) directBody(updates bool) (body []byte, ok bool) {
 	if !ok {
 		return nil, false
 	}
+	return e.object(&w, updates)
+}
+
+// object writes a row as JSON, from its first field on. [encode.Room] bytes of memory are behind it.
+func (e *encoding) object(w *walk, updates bool) (body []byte, ok bool) {
 	want := min(2*e.p.longest, largestChunk/2)
 	chunk := max(bodiesChunk, 2*want)
 	if size := int(e.row.Value.Size); size > bodiesChunk {
@@ -433,7 +449,7 @@ func (e *encoding) directBody(updates bool) (body []byte, ok bool) {
 		e.p.bodies = make([]byte, 0, chunk)
 	}
 	start := len(e.p.bodies)
-	dst, ok := e.members(&w, updates, e.p.bodies)
+	dst, ok := e.members(w, updates, e.p.bodies)
 	if !ok {
 		return nil, false
 	}
@@ -442,6 +458,9 @@ func (e *encoding) directBody(updates bool) (body []byte, ok bool) {
 	}
 	dst[start] = '{' // the first member has a comma before it, as all have
 	dst = append(dst, '}')
+	if cap(dst)-len(dst) < encode.Room {
+		dst = slices.Grow(dst, encode.Room)
+	}
 	e.p.bodies = dst
 	e.p.longest = max(e.p.longest, len(dst)-start)
 	return dst[start:len(dst):len(dst)], true

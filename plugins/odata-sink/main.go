@@ -3,6 +3,7 @@
 package main
 
 import (
+	"github.com/culvert-project/culvert/plugins/odata/batch"
 	"github.com/culvert-project/culvert/plugins/odata/config"
 	"github.com/culvert-project/culvert/plugins/odata/encode"
 	"github.com/culvert-project/culvert/plugins/odata/uri"
@@ -38,6 +39,12 @@ type plugin struct {
 	// object and places are memory for the row at work.
 	object encode.Object
 	places []encode.Place
+	// run, slots, operations, keyTexts and content are memory for the runs of one call.
+	run        []runRow
+	slots      []uint32
+	operations []batch.Item
+	keyTexts   []byte
+	content    []byte
 }
 
 func newPlugin() *plugin { return &plugin{schemas: map[uint32][]wit.Node{}} }

@@ -38,6 +38,10 @@ func (c *slot) field(updates bool) (f encode.Field, written bool) {
 	return f, written
 }
 
+// keyed tells whether it is of a key property: its value is looked at where it stands in the row, so that none of
+// another type may be passed over.
+func (c *slot) keyed() bool { return c != nil && c.key >= 0 }
+
 // integer is the kind of integers, none of which is a date or time.
 func (c *slot) integer(f *encode.Field) uint64 {
 	f.Least, f.Most = max(f.Least, int(c.least)), min(f.Most, int(c.most))
@@ -119,6 +123,7 @@ func (m *member) field(updates bool) encode.Field {
 		bits := 8 << (n.Kind - wit.Int8)
 		f.Least, f.Most = -1<<(bits-1), 1<<(bits-1)-1
 		switch {
+		case !written && m.slot.keyed() && (!m.slot.bounded || m.timed):
 		case !written:
 			f.Kind = encode.SkipNumber
 		case m.slot.bounded && !m.timed:
@@ -128,18 +133,25 @@ func (m *member) field(updates bool) encode.Field {
 		}
 	case wit.Boolean:
 		switch {
+		case !written && m.slot.keyed():
 		case !written:
 			f.Kind = encode.SkipNumber
 		case m.slot.property.Type.Primitive == edm.Boolean:
 			f.Kind = encode.Boolean
 		}
 	case wit.Text:
-		if f.Kind, f.Unit = encode.SkipBlock, 1; written {
+		switch {
+		case written:
 			f.Kind = m.slot.text(&f)
+		case !m.slot.keyed() || m.slot.property.Type.Primitive == edm.String:
+			f.Kind, f.Unit = encode.SkipBlock, 1
 		}
 	case wit.Bytes:
-		if f.Kind = encode.SkipBlock; written {
+		switch {
+		case written:
 			f.Kind = m.slot.decimal(&f, m.scale)
+		case !m.slot.keyed():
+			f.Kind = encode.SkipBlock
 		}
 	}
 	return f
@@ -157,9 +169,13 @@ func (e *expected) field(updates bool) encode.Field {
 	if !written {
 		f.Unit = 1
 		for _, tag := range integers {
-			set(tag, encode.SkipNumber)
+			if !e.slot.keyed() || e.slot.bounded {
+				set(tag, encode.SkipNumber)
+			}
 		}
-		set(datum.TagText, encode.SkipBlock)
+		if !e.slot.keyed() || e.slot.property.Type.Primitive == edm.String {
+			set(datum.TagText, encode.SkipBlock)
+		}
 		return f
 	}
 	if e.slot.property.Type.Primitive == edm.Boolean {
@@ -210,7 +226,7 @@ func (w *walk) program(updates bool) program {
 }
 
 // members appends the fields of a row as members of a JSON object, each with a comma before it. ok is false where the
-// row must go the long way. Afterwards e.p.places says where keys stand, as far as [encode.Members] met them.
+// row must go the long way. Afterwards e.p.places says where keys stand that are integers or texts.
 func (e *encoding) members(w *walk, updates bool, dst []byte) (_ []byte, ok bool) {
 	end := int(e.row.Value.Start + e.row.Value.Size)
 	fields := w.program(updates)
@@ -241,6 +257,14 @@ func (e *encoding) members(w *walk, updates bool, dst []byte) (_ []byte, ok bool
 			fields = nil
 		}
 		c := w.slot
+		if c.keyed() && (w.kind == number && c.bounded && !w.timed() ||
+			w.kind == text && c.property.Type.Primitive == edm.String) {
+			from := w.from
+			if w.k == nil || w.member.node.Optional { // behind the tag or the branch
+				from++
+			}
+			e.p.places[c.key] = encode.Place{From: base + from, To: base + w.at}
+		}
 		switch {
 		case c == nil, updates && !c.updated, !updates && !c.inserted, w.kind == null && !c.null:
 			continue

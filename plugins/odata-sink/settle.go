@@ -55,6 +55,18 @@ func (s *state) verdicts(note []byte, rows []uint32, response *wit.Response) ([]
 		s.hears(b.at, response)
 		return s.settleTogether(b, a.path, response)
 	}
+	if a.operation == alike {
+		b, ok := readPlain(r)
+		if !ok || b.at >= len(s.services) || b.count != len(rows) {
+			return nil, stale
+		}
+		s.hears(b.at, response)
+		verdicts, bad, err := s.settlePlain(&b, a.path, response)
+		if bad {
+			return nil, stale
+		}
+		return verdicts, err
+	}
 	if !r.Done() {
 		a.at, a.hint, a.sent, a.predicate = r.Number(), readHint(r.Text()), r.Text(), r.Text()
 	}
