@@ -28,8 +28,14 @@ func (p *plugin) Encode(context []byte, schemas []wit.Schema, topics []string, r
 	for _, h := range hints {
 		hinted[h.Row] = h.Text
 	}
-	p.bodies, p.requests = nil, make([]request, 0, len(rows)) // what was made before is the host's until now
-	p.keyTexts = nil
+	if !reused || cap(p.bodies) > largestChunk {
+		p.bodies = nil
+	}
+	if !reused || cap(p.keyTexts) > largestChunk {
+		p.keyTexts = nil
+	}
+	p.bodies, p.keyTexts = p.bodies[:0], p.keyTexts[:0] // what was made before was the host's until now
+	p.requests = make([]request, 0, 1)
 	targets := make([]*entitySet, len(topics))
 	for i, topic := range topics {
 		targets[i] = s.target(topic)
@@ -42,6 +48,7 @@ func (p *plugin) Encode(context []byte, schemas []wit.Schema, topics []string, r
 			return wit.Deliveries{Ready: ready}, nil
 		}
 	}
+	p.requests = make([]request, 0, len(rows))
 	plan := newGrouping(s, len(rows))
 	for i := range rows {
 		e := encoding{p: p, s: s, row: &rows[i], data: data}

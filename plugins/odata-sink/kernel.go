@@ -440,7 +440,7 @@ func (e *encoding) directBody(updates bool) (body []byte, ok bool) {
 // object writes a row as JSON, from its first field on. [encode.Room] bytes of memory are behind it.
 func (e *encoding) object(w *walk, updates bool) (body []byte, ok bool) {
 	want := min(2*e.p.longest, largestChunk/2)
-	chunk := max(bodiesChunk, 2*want)
+	chunk := max(bodiesChunk, 2*want, min(2*cap(e.p.bodies), largestChunk))
 	if size := int(e.row.Value.Size); size > bodiesChunk {
 		want = size + size/8 + bodiesChunk
 		chunk = want

@@ -13,8 +13,9 @@ import (
 type Plain struct {
 	body []byte
 	at   int
-	// outer and inner are boundaries with the dashes before them.
+	// outer and inner are boundaries with the dashes before them. inside: the changeset of the inner one has not ended.
 	outer, inner []byte
+	inside       bool
 	headers      encode.Headers
 	// complete: the last boundary says so.
 	complete bool
@@ -82,7 +83,7 @@ func (p *Plain) Next() (ok bool) {
 	if p.complete {
 		return false
 	}
-	if p.First = p.inner == nil; p.First && !p.part() {
+	if p.First = !p.inside; p.First && !p.part() {
 		return false
 	}
 	if !p.lines() {
@@ -130,11 +131,12 @@ func (p *Plain) part() bool {
 		return false
 	}
 	boundary, ok := bytes.CutPrefix(p.body[p.headers.TypeFrom:p.headers.TypeTo], mixed1)
-	if !ok || len(boundary) == 0 || bytes.ContainsAny(boundary, "\" ;,=") ||
-		string(boundary) == string(p.outer[2:]) {
+	if !ok || len(boundary) == 0 || boundary[0] == '"' || boundary[0] == ' ' || boundary[len(boundary)-1] == ' ' ||
+		bytes.IndexByte(boundary, ';') >= 0 || string(boundary) == string(p.outer[2:]) {
 		return false
 	}
-	p.inner = append(append(p.inner, dashes...), boundary...)
+	p.inner = append(append(p.inner[:0], dashes...), boundary...)
+	p.inside = true
 	return p.skip(p.inner) && p.skip(lineEnd)
 }
 
@@ -145,7 +147,7 @@ func (p *Plain) closes() bool {
 	}
 	for p.skip(lineEnd) {
 	}
-	p.inner = nil
+	p.inside = false
 	if !p.skip(p.outer) {
 		return false
 	}
