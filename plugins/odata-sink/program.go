@@ -240,12 +240,12 @@ func (e *encoding) members(w *walk, updates bool, dst []byte) (_ []byte, ok bool
 		if fields != nil && cap(dst)-len(dst) > encode.Room {
 			*s = encode.Object{In: unsafe.Pointer(unsafe.SliceData(e.data)), At: base + w.at, End: end,
 				Out: unsafe.Pointer(unsafe.SliceData(dst)), O: len(dst), Limit: cap(dst) - encode.Room,
-				Field: &fields[w.next], Left: w.count - w.next, Keys: &e.p.places[0]}
+				Fields: unsafe.Pointer(unsafe.SliceData(fields)), Next: w.next, Count: w.count, Keys: &e.p.places[0]}
 			if w.k == nil {
 				s.Named = 1
 			}
 			stopped := encode.Members(s)
-			dst, w.at, w.next = dst[:s.O], s.At-base, w.count-s.Left
+			dst, w.at, w.next = dst[:s.O], s.At-base, s.Next
 			if stopped == encode.Done {
 				break
 			}

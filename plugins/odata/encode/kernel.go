@@ -251,7 +251,8 @@ func moment(s *Object, at, n int) int {
 	a := Load(s.In, at) ^ dashes
 	b := Load(s.In, at+8) ^ colons
 	second := Load(s.In, at+11) ^ ending
-	if nondigits(a)|nondigits(b)|nondigits(second)|a&0xff0000ff00000000|b&0x0000ff0000ff0000|second&0x0000ff0000ff0000 != 0 {
+	if nondigits(a)|nondigits(b)|nondigits(second)|a&0xff0000ff00000000|b&0x0000ff0000ff0000|
+		second&0x0000ff0000ff0000 != 0 {
 		return noMoment
 	}
 	year := (a&15)*1000 + a>>8&15*100 + a>>16&15*10 + a>>24&15
@@ -451,8 +452,8 @@ func member(s *Object, at int, f *Field, kind uint64) int {
 
 // kernel: see Members.
 func goMembers(s *Object) int {
-	for s.Left != 0 {
-		f := s.Field
+	for s.Next < s.Count {
+		f := (*Field)(unsafe.Add(s.Fields, s.Next*fieldSize))
 		at := s.At
 		s.Start = s.O
 		if s.O+f.Size > s.Limit {
@@ -503,8 +504,7 @@ func goMembers(s *Object) int {
 			}
 		}
 		s.At = at
-		s.Field = (*Field)(unsafe.Add(unsafe.Pointer(f), fieldSize))
-		s.Left--
+		s.Next++
 	}
 	return Done
 }
@@ -517,16 +517,17 @@ var _ = [1]struct{}{}[unsafe.Sizeof(Field{})-fieldSize]
 
 // kernel: see Gather.
 func goGather(out unsafe.Pointer, o int, pieces *Piece, count int) int {
-	for count != 0 {
-		n := pieces.Size
+	i := 0
+	for i < count {
+		piece := (*Piece)(unsafe.Add(unsafe.Pointer(pieces), i*16))
+		n := piece.Size
 		if n > 512 {
-			Copy(out, o, pieces.From, 0, n)
+			Copy(out, o, piece.From, 0, n)
 			o += n
 		} else {
-			o = copied(out, o, pieces.From, 0, n)
+			o = copied(out, o, piece.From, 0, n)
 		}
-		pieces = (*Piece)(unsafe.Add(unsafe.Pointer(pieces), 16))
-		count--
+		i++
 	}
 	return o
 }

@@ -2,8 +2,7 @@ package encode
 
 import "unsafe"
 
-// Assembly made from kernel.go. It stores pointers to fields in the row without telling the garbage collector, which is
-// right since the fields are held elsewhere.
+// Assembly made from kernel.go. It stores no pointers.
 
 // Members writes the fields of a row, and says why it stopped.
 //

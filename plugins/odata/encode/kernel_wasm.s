@@ -10,13 +10,21 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 			Get R0
 			I32WrapI64
 			I64Load $56
-			I64Const $0
-			I64Ne
+			Get R0
+			I32WrapI64
+			I64Load $64
+			I64LtS
 			I32Eqz
 			BrIf $1
 			Get R0
 			I32WrapI64
 			I64Load $48
+			Get R0
+			I32WrapI64
+			I64Load $56
+			I64Const $136
+			I64Mul
+			I64Add
 			Set R1
 			Get R0
 			I32WrapI64
@@ -27,7 +35,7 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 			Get R0
 			I32WrapI64
 			I64Load $32
-			I64Store $80
+			I64Store $88
 			Get R0
 			I32WrapI64
 			I64Load $32
@@ -62,7 +70,7 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 			Set R3
 			Get R0
 			I32WrapI64
-			I64Load $64
+			I64Load $72
 			I64Const $0
 			I64Ne
 			If
@@ -345,7 +353,7 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 					Get R0
 					I32WrapI64
 					Get R4
-					I64Store $88
+					I64Store $96
 					Get R3
 					I64Const $14
 					I64LtU
@@ -4795,7 +4803,7 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 						If
 							Get R0
 							I32WrapI64
-							I64Load $72
+							I64Load $80
 							Get R1
 							I32WrapI64
 							I64Load $128
@@ -4809,7 +4817,7 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 							I32WrapI64
 							Get R0
 							I32WrapI64
-							I64Load $88
+							I64Load $96
 							I64Store $0
 							Get R5
 							I32WrapI64
@@ -4819,7 +4827,7 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 							I32WrapI64
 							Get R0
 							I32WrapI64
-							I64Load $80
+							I64Load $88
 							Get R1
 							I32WrapI64
 							I64Load $48
@@ -4844,7 +4852,7 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 					I32WrapI64
 					Get R0
 					I32WrapI64
-					I64Load $80
+					I64Load $88
 					I64Store $32
 					Get SP
 					I64Const $1
@@ -4858,17 +4866,11 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 			I64Store $8
 			Get R0
 			I32WrapI64
-			Get R1
-			I64Const $136
-			I64Add
-			I64Store $48
-			Get R0
-			I32WrapI64
 			Get R0
 			I32WrapI64
 			I64Load $56
 			I64Const $1
-			I64Sub
+			I64Add
 			I64Store $56
 			Br $0
 		End
@@ -4889,18 +4891,26 @@ TEXT ·Gather(SB), NOSPLIT, $0-40
 	Set R2
 	I64Load count+24(FP)
 	Set R3
+	I64Const $0
+	Set R4
 	Block
 		Loop
+			Get R4
 			Get R3
-			I64Const $0
-			I64Ne
+			I64LtS
 			I32Eqz
 			BrIf $1
 			Get R2
+			Get R4
+			I64Const $16
+			I64Mul
+			I64Add
+			Set R5
+			Get R5
 			I32WrapI64
 			I64Load $8
-			Set R4
-			Get R4
+			Set R6
+			Get R6
 			I64Const $512
 			I64GtS
 			If
@@ -4908,70 +4918,66 @@ TEXT ·Gather(SB), NOSPLIT, $0-40
 				Get R1
 				I64Add
 				I32WrapI64
-				Get R2
+				Get R5
 				I32WrapI64
 				I64Load $0
 				I64Const $0
 				I64Add
 				I32WrapI64
-				Get R4
+				Get R6
 				I32WrapI64
 				MemoryCopy
 				Get R1
-				Get R4
+				Get R6
 				I64Add
 				Set R1
 			Else
-				Get R2
+				Get R5
 				I32WrapI64
 				I64Load $0
-				Set R5
+				Set R7
 				Block
 					I64Const $0
-					Set R6
+					Set R8
 					Block
 						Loop
+							Get R8
 							Get R6
-							Get R4
 							I64LtS
 							I32Eqz
 							BrIf $1
 							Get R0
 							Get R1
-							Get R6
+							Get R8
 							I64Add
 							I64Add
 							I32WrapI64
-							Get R5
+							Get R7
 							I64Const $0
-							Get R6
+							Get R8
 							I64Add
 							I64Add
 							I32WrapI64
 							I64Load $0
 							I64Store $0
-							Get R6
+							Get R8
 							I64Const $8
 							I64Add
-							Set R6
+							Set R8
 							Br $0
 						End
 					End
 					Get R1
-					Get R4
+					Get R6
 					I64Add
 					Set R1
 					Br $0
 				End
 			End
-			Get R2
-			I64Const $16
-			I64Add
-			Set R2
-			Get R3
+			Get R4
 			I64Const $1
-			I64Sub
-			Set R3
+			I64Add
+			Set R4
 			Br $0
 		End
 	End

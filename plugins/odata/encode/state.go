@@ -11,11 +11,11 @@ type Object struct {
 	// Out is written at O, up to Limit, which is Room before its end.
 	Out      unsafe.Pointer
 	O, Limit int
-	// Field is the next one, of as many as are Left. Named fields of schemaless rows have names and tags before their
-	// values, others nothing.
-	Field *Field
-	Left  int
-	Named uint64
+	// Fields are all of them, Count many, of which that of number Next is the next. Named fields, those of schemaless
+	// rows, have names and tags before their values, others nothing.
+	Fields      unsafe.Pointer
+	Next, Count int
+	Named       uint64
 	// Keys is where the places of keys are written.
 	Keys *Place
 	// Start and Begin are where the field at work stands, in Out and in In.
