@@ -63,7 +63,9 @@ var sections = []struct {
 	{"sink", sink},
 	{"start", start},
 	{"memory", memory},
+	{"long", long},
 	{"feeds", feeds},
+	{"sets", sets},
 	{"tunnel", tunnelled},
 }
 
