@@ -104,10 +104,10 @@ func TestFailedTaskLeavesOthersRunning(t *testing.T) {
 	if trace := status.Tasks[0].Trace; !strings.HasPrefix(trace, "org.apache.kafka.") || !strings.Contains(trace, "\n\tat ") {
 		t.Errorf("expected a trace as Java's, found %q", trace)
 	}
-	get(t, "http://"+listen+"/connectors/good/status", &status)
-	if status.Tasks[0].State != connect.Running {
-		t.Errorf("expected the other task RUNNING, found %s", status.Tasks[0].State)
-	}
+	c.eventually("the other task RUNNING", func() bool {
+		return get(t, "http://"+listen+"/connectors/good/status", &status) == 200 &&
+			len(status.Tasks) == 1 && status.Tasks[0].State == connect.Running
+	})
 	c.signal(syscall.SIGTERM)
 	if r := c.wait(); r.code != 0 {
 		t.Errorf("expected exit 0 after SIGTERM, found %d\n%s", r.code, r.stderr)

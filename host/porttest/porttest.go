@@ -1,8 +1,9 @@
 // Package porttest finds ports for tests of programs that are told where to listen.
 //
-// Invariants: a port is given to one test of a process, and systems give it to nobody by themselves. A port of theirs
+// Invariants: a port is given to one test of the machine, and systems give it to nobody by themselves. A port of theirs
 // may be taken, by any connection of the machine, between the moment in which it was found free and that in which the
-// program listens there, or while it is closed and is to be opened again.
+// program listens there, or while it is closed and is to be opened again. Tests of other processes are kept away by
+// the UDP port of the same number, which is held until the process ends.
 package porttest
 
 import (
@@ -17,8 +18,8 @@ import (
 const firstPort, lastPort = 20_000, 31_999
 
 var given struct {
-	mu    sync.Mutex
-	ports map[int]bool
+	mu   sync.Mutex
+	held []net.PacketConn // UDP ports that say to other processes that a port is given
 }
 
 // Address returns an address of this machine that nobody listens on.
@@ -34,19 +35,18 @@ func Listen(t testing.TB) net.Listener {
 	t.Helper()
 	given.mu.Lock()
 	defer given.mu.Unlock()
-	if given.ports == nil {
-		given.ports = map[int]bool{}
-	}
 	for range lastPort - firstPort {
-		port := firstPort + rand.IntN(lastPort-firstPort+1)
-		if given.ports[port] {
+		address := net.JoinHostPort("127.0.0.1", strconv.Itoa(firstPort+rand.IntN(lastPort-firstPort+1)))
+		held, err := net.ListenPacket("udp", address)
+		if err != nil { // given before, by this process or another
 			continue
 		}
-		l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
-		if err != nil { // another process has it
+		l, err := net.Listen("tcp", address)
+		if err != nil { // another program has it
+			held.Close()
 			continue
 		}
-		given.ports[port] = true
+		given.held = append(given.held, held)
 		return l
 	}
 	t.Fatal("found no port to listen on")
