@@ -199,7 +199,8 @@ func sets(ctx context.Context, b *bench) error {
 			if err != nil {
 				return err
 			}
-			if err := os.WriteFile(connector, []byte(m.connector(round+1, service.address, map[string]int64{})), 0o644); err != nil {
+			text := m.connector(round+1, service.address, map[string]int64{})
+			if err := os.WriteFile(connector, []byte(text), 0o644); err != nil {
 				return err
 			}
 			u, _, err := b.worker(ctx, b.culvert, "worker", worker, connector)

@@ -34,8 +34,8 @@ type slot struct {
 // flat is an entity set's type as kernels go by it.
 type flat struct {
 	slots map[string]*slot
-	// keys is how many key properties there are. keyProperties are their slots, in the order of the key; addressed: they
-	// are texts and integers, which can be read where they stand in a row.
+	// keys is how many key properties there are. keyProperties are their slots, in the order of the key; addressed:
+	// they are texts and integers, which can be read where they stand in a row.
 	keys          int
 	keyProperties []*slot
 	addressed     bool

@@ -178,9 +178,11 @@ func TestShortWay(t *testing.T) {
 					w.schemas, w.data = nil, nil
 					r := of(w)
 					var err error
-					data := append(w.data, make([]byte, c.IntN(2)*encode.Room)...) // behind the last row of a batch is none
-					for range 2 {                                                  // at first the names of schemaless rows are not known
-						found[i], err = w.p.Encode(w.context, w.schemas, []string{"Es"}, []wit.Row{r}, data, nil, nil, nil)
+					// Behind the last row of a batch is no room.
+					data := append(w.data, make([]byte, c.IntN(2)*encode.Room)...)
+					for range 2 { // at first the names of schemaless rows are not known
+						found[i], err = w.p.Encode(w.context, w.schemas, []string{"Es"}, []wit.Row{r}, data, nil, nil,
+							nil)
 						if err != nil {
 							t.Fatal(err)
 						}

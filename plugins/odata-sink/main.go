@@ -45,6 +45,8 @@ type plugin struct {
 	operations []batch.Item
 	keyTexts   []byte
 	content    []byte
+	// contents is how much of it one call took, about.
+	contents int
 }
 
 func newPlugin() *plugin { return &plugin{schemas: map[uint32][]wit.Node{}} }

@@ -13,7 +13,8 @@ import (
 // BenchmarkBatchNative is BenchmarkBatchInSandbox without the sandbox, for profiles.
 func BenchmarkBatchNative(b *testing.B) {
 	const rows = 1000
-	w := open(&testing.T{}, service.New(service.Options{}), append(set("00", "OrderCopies"), oneLane, "sap.odata.max.batch.size=1000")...)
+	w := open(&testing.T{}, service.New(service.Options{}),
+		append(set("00", "OrderCopies"), oneLane, "sap.odata.max.batch.size=1000")...)
 	var all []wit.Row
 	origins := make([]wit.RecordID, rows)
 	first := w.structured(order, orderOf(0))
@@ -21,7 +22,8 @@ func BenchmarkBatchNative(b *testing.B) {
 		start := uint32(len(w.data))
 		w.data, _ = datum.Append(w.data, order, 0, orderOf(i))
 		all = append(all, wit.Row{Origin: i, Offset: int64(i), Timestamp: 1_700_000_000_000,
-			Value: wit.Datum{Form: wit.Structured, Schema: first.Schema, Start: start, Size: uint32(len(w.data)) - start}})
+			Value: wit.Datum{Form: wit.Structured, Schema: first.Schema, Start: start,
+				Size: uint32(len(w.data)) - start}})
 		origins[i].Offset = int64(i)
 	}
 	topics := []string{"OrderCopies"}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -193,10 +194,9 @@ func (e *encoding) encodeRun(topic string, rows []wit.Row) (ready []wit.Delivery
 	defer func() { // what was made is kept by nothing but the deliveries
 		clear(p.run)
 		clear(p.operations)
-		if !reused || cap(p.content) > largestChunk {
+		if p.content = p.content[:0]; !reused || cap(p.content) > largestChunk {
 			p.content = nil
 		}
-		p.content = p.content[:0]
 	}()
 	slots := 8
 	for slots < 2*len(rows) {
@@ -230,7 +230,9 @@ func (e *encoding) encodeRun(topic string, rows []wit.Row) (ready []wit.Delivery
 		if row.key, ok = e.keyOf(); !ok {
 			return nil, false
 		}
-		r.add(uint32(i))
+		if !r.add(uint32(i)) {
+			return nil, false
+		}
 	}
 	return r.deliveries(), true
 }
@@ -270,7 +272,7 @@ func (e *encoding) keyOf() (predicate []byte, ok bool) {
 	}
 	p.keyTexts = p.keyRoom()
 	start := len(p.keyTexts)
-	p.keyTexts = uri.AppendPredicate(p.keyTexts, p.uriKeys)
+	p.keyTexts = slices.Grow(uri.AppendPredicate(p.keyTexts, p.uriKeys), encode.Room)
 	return p.keyTexts[start:], true
 }
 
@@ -290,8 +292,8 @@ func (p *plugin) keyRoom() []byte {
 }
 
 // add puts a row into a group of its lane: the last one, unless that is full or an earlier row of the same entity is in
-// it (P20).
-func (r *run) add(i uint32) {
+// it (P20). ok is false where the hashes of too many entities meet, which those of ordinary keys don't.
+func (r *run) add(i uint32) (ok bool) {
 	row := &r.rows[i]
 	h := r.t.lane
 	for _, c := range row.key {
@@ -300,7 +302,10 @@ func (r *run) add(i uint32) {
 	last := 0
 	mask := uint32(len(r.slots) - 1)
 	at := (h ^ h>>15) & mask
-	for ; r.slots[at] != 0; at = (at + 1) & mask {
+	for met := 0; r.slots[at] != 0; at = (at + 1) & mask {
+		if met++; met > maxMet {
+			return false
+		}
 		if other := &r.rows[r.slots[at]-1]; string(other.key) == string(row.key) {
 			last = other.group
 			break
@@ -319,12 +324,17 @@ func (r *run) add(i uint32) {
 	if n := len(l.groups); n > last && r.fits(&l.groups[n-1], size) {
 		g := &l.groups[n-1]
 		g.rows, g.size, row.group = append(g.rows, i), g.size+size, n
-		return
+		return true
 	}
 	most := min(r.s.most, len(r.rows)/len(r.lanes)+len(r.rows)/8+8)
 	l.groups = append(l.groups, runGroup{append(make([]uint32, 0, most), i), size})
 	row.group = len(l.groups)
+	return true
 }
+
+// maxMet is how many entities with hashes next to each other are looked at. Hashes are not secret: who chooses keys
+// could else make all of a batch meet.
+const maxMet = 128
 
 // fits tells whether a group takes one more.
 func (r *run) fits(g *runGroup, size int) bool {
@@ -337,6 +347,10 @@ func (r *run) fits(g *runGroup, size int) bool {
 
 func (r *run) deliveries() []wit.Delivery {
 	var out []wit.Delivery
+	if before := r.p.contents; reused && before <= largestChunk && before > cap(r.p.content) {
+		r.p.content = make([]byte, 0, before) // what all batches of the call before took
+	}
+	r.p.contents = 0
 	for _, number := range r.order {
 		groups := r.lanes[number].groups
 		for n := range groups {
@@ -388,6 +402,7 @@ func (r *run) together(g *runGroup) wit.Delivery {
 		p.content = content
 	}
 	b.size = len(content)
+	p.contents += len(content) + len(content)/4
 	memo := b.memo(make([]byte, 0, keys+len(service)+len(t.path)+60), t.service+"/$batch")
 	for _, i := range g.rows {
 		key := r.rows[i].key

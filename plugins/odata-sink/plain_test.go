@@ -243,7 +243,8 @@ func (c chance) damaged(text []byte) []byte {
 // TestGuestWritesAlike: in the sandbox, where the loops are assembly, rows come to the same requests as outside.
 func TestGuestWritesAlike(t *testing.T) {
 	registry := record.NewRegistry()
-	m, err := host.New(t.Context(), host.Options{Folders: []string{filepath.Dir(guesttest.Build(t, "."))}, Registry: registry})
+	m, err := host.New(t.Context(), host.Options{Folders: []string{filepath.Dir(guesttest.Build(t, "."))},
+		Registry: registry})
 	if err != nil {
 		t.Fatal(err)
 	}

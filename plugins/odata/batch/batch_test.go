@@ -315,9 +315,10 @@ func FuzzPlain(f *testing.F) {
 				t.Fatalf("part %d: %d messages are plain, of %d (%+v)", i, len(found.Parts[i].Messages), len(p.Messages), p)
 			}
 			for j, m := range p.Messages {
-				if status := m.Status(); !m.Complete || status < 200 || status > 299 || m.ID != ids[at] || m.Header("Location") != places[at] ||
-					m.Header("sap-message") != "" || !bytes.Equal(m.Body, found.Parts[i].Messages[j].Body) {
-					t.Errorf("expected %d %q %q %q, found %q %q %q", status, m.ID, m.Header("Location"), m.Body, ids[at], places[at], found.Parts[i].Messages[j].Body)
+				own, status, place := found.Parts[i].Messages[j].Body, m.Status(), m.Header("Location")
+				if !m.Complete || status < 200 || status > 299 || m.ID != ids[at] || place != places[at] ||
+					m.Header("sap-message") != "" || !bytes.Equal(m.Body, own) {
+					t.Errorf("expected %d %q %q %q, found %q %q %q", status, m.ID, place, m.Body, ids[at], places[at], own)
 				}
 				at++
 			}
@@ -356,7 +357,8 @@ func FuzzAppend(f *testing.F) {
 					parts = append(parts, batch.Part{Changeset: true})
 				}
 				last := &parts[len(parts)-1]
-				last.Operations = append(last.Operations, batch.Operation{Method: "PUT", Target: "Set" + string(key), Headers: headers, Body: body})
+				last.Operations = append(last.Operations, batch.Operation{Method: "PUT", Target: "Set" + string(key),
+					Headers: headers, Body: body})
 			}
 			want, boundary := batch.Append(nil, parts)
 			body, as := batch.AppendAlike(nil, &alike)

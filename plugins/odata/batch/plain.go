@@ -7,8 +7,8 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/encode"
 )
 
-// Plain goes over the answer to a batch in which nothing is out of the ordinary, without taking it apart: each part is a
-// changeset with an answer of success to each of its requests, whose bodies are as long as they say. What it accepts
+// Plain goes over the answer to a batch in which nothing is out of the ordinary, without taking it apart: each part is
+// a changeset with an answer of success to each of its requests, whose bodies are as long as they say. What it accepts
 // [Parse] reads the same; all else is left to that.
 type Plain struct {
 	body []byte

@@ -43,13 +43,17 @@ func rounds() int {
 
 func whole() Field { return Field{Least: math.MinInt64, Most: math.MaxInt64, Unit: 1} }
 
+// edges are numbers about which their digits change in length or are zeros.
+var edges = []int64{0, 9, 10, -1, -10, 7, 70, 700, 7000, 70_000, 99_999_999, 100_000_000, 100_000_001, -100_000_000,
+	9_999_999_999_999_999, 10_000_000_000_000_000, 12_340_000_000_000_000, 1_000_000_000_000_000_000,
+	math.MaxInt64, math.MinInt64}
+
 func TestNumbers(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	for n := range rounds() {
 		v := int64(r.Uint64()) >> r.IntN(64)
-		if n < 20 {
-			v = []int64{0, 9, 10, -1, -10, 99_999_999, 100_000_000, 100_000_001, 9_999_999_999_999_999, 10_000_000_000_000_000,
-				math.MaxInt64, math.MinInt64, 12_340_000_000_000_000, 1_000_000_000_000_000_000, -100_000_000, 7, 70, 700, 7000, 70_000}[n]
+		if n < len(edges) {
+			v = edges[n]
 		}
 		value := datum.AppendNumber(nil, v)
 		want := strconv.FormatInt(v, 10)
@@ -141,7 +145,8 @@ func TestFind(t *testing.T) {
 			found++
 		}
 		// What begins in the text and goes on behind it may be found, too: who asks looks again.
-		if got := Find(at(in), len(in), Load(at([]byte(text)), 0)); got < want || got > want && !bytes.Contains(in[:len(in)+8], []byte(text)) {
+		got := Find(at(in), len(in), Load(at([]byte(text)), 0))
+		if got < want || got > want && !bytes.Contains(in[:len(in)+8], []byte(text)) {
 			t.Fatalf("%q: expected %d, found %d", b, want, got)
 		}
 	}

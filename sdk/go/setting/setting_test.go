@@ -405,7 +405,8 @@ func TestManyValues(t *testing.T) {
 	for n := 199; n >= 0; n-- {
 		given = append(given, wit.Setting{Name: "shop#" + strconv.Itoa(n) + ".name", Value: " " + strconv.Itoa(n) + " "})
 	}
-	given = append(given, wit.Setting{Name: "shop#7.name", Value: "again"}, wit.Setting{Name: "shop#8.part#3.low", Value: "low"})
+	given = append(given, wit.Setting{Name: "shop#7.name", Value: "again"},
+		wit.Setting{Name: "shop#8.part#3.low", Value: "low"})
 	v := table.Values(given)
 	for name, want := range map[string]string{"shop#7.name": "again", "shop#8.name": "8", "shop#8.part#3.low": "low", "shop#200.name": ""} {
 		if found := v.Text(name); found != want {
@@ -416,7 +417,8 @@ func TestManyValues(t *testing.T) {
 		t.Error("a setting is there that nobody gave")
 	}
 	groups := v.Groups("shop#{n}.", "")
-	if len(groups) != 200 || !slices.IsSortedFunc(groups, func(a, b Group) int { return strings.Compare(a.Digits, b.Digits) }) {
+	inOrder := func(a, b Group) int { return strings.Compare(a.Digits, b.Digits) }
+	if len(groups) != 200 || !slices.IsSortedFunc(groups, inOrder) {
 		t.Errorf("expected 200 groups in order, found %d", len(groups))
 	}
 }
