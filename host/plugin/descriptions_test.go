@@ -135,7 +135,7 @@ func TestDamagedCache(t *testing.T) {
 			return append(sum[:], one[sha256.Size:]...)
 		},
 	} {
-		for _, kind := range []string{"json", "wasm"} {
+		for _, kind := range []string{"json", "stub"} {
 			t.Run(name+", "+kind, func(t *testing.T) {
 				folder, cache := t.TempDir(), filepath.Join(t.TempDir(), "cache")
 				put(t, folder, "a.wasm", named("a", "1.0.0", 0))
