@@ -92,9 +92,7 @@ func check(ctx context.Context, path string, o Options, within time.Duration) (*
 	l := loader{limits: o.Limits.filled(), named: named, registry: o.Registry, logger: o.logger(), compileTime: within,
 		processors: newProcessors(), idle: idleTime}
 	l.admission = newAdmission(0, l.processors.free, l.logger)
-	if err := l.open(o.CacheDir); err != nil {
-		return nil, err
-	}
+	l.open(o.CacheDir)
 	defer l.codes.close()
 	if l.registry == nil {
 		l.registry = record.NewRegistry()

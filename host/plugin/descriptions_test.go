@@ -188,6 +188,22 @@ func TestForeignCacheFolder(t *testing.T) {
 	}
 }
 
+// A folder in which nothing can be written costs time, not the start. Here it is none: what permissions forbid is
+// allowed to root.
+func TestCacheFolderThatCannotBeWritten(t *testing.T) {
+	folder := t.TempDir()
+	put(t, folder, "a.wasm", named("a", "1.0.0", 0))
+	cache := filepath.Join(t.TempDir(), "cache")
+	if err := os.WriteFile(cache, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	m, log := shelved(t, folder, cache)
+	described(t, m)
+	if n := strings.Count(log.String(), "the cache is not used"); n != 1 {
+		t.Errorf("expected one line that says so, found %d: %s", n, log.String())
+	}
+}
+
 // What is kept of a module depends on how it was rewritten: whoever changes the outcome raises the number of the
 // preparation.
 func TestPreparationHasANumber(t *testing.T) {

@@ -2,7 +2,6 @@ package plugin
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"os"
 	"sync"
@@ -42,24 +41,23 @@ type loader struct {
 	admission *admission
 }
 
-// open opens what is kept in a folder, "" for memory only, and which is not used where others can write in it: it holds
-// what is run.
-func (l *loader) open(dir string) (err error) {
-	if dir != "" {
-		if err := private(dir, os.Geteuid()); err != nil {
-			l.logger.Warn("plugins are compiled anew: the cache is not used", "folder", dir, "error", err)
-			dir = ""
-		}
-	}
+// open opens what is kept in a folder, "" for memory only. One in which others can write is not used, since it holds
+// what is run, and neither is one in which nothing can be written.
+func (l *loader) open(dir string) {
+	l.cache = wazero.NewCompilationCache()
 	if dir == "" {
-		l.cache = wazero.NewCompilationCache()
-		return nil
+		return
 	}
-	l.descriptions = &descriptionCache{dir, l.logger}
-	if l.codes, err = openCodeCache(l.descriptions); err != nil {
-		return fmt.Errorf("compile cache %s: %w", dir, err)
+	kept := &descriptionCache{dir, l.logger}
+	err := private(dir, os.Geteuid())
+	if err == nil {
+		l.codes, err = openCodeCache(kept)
 	}
-	return nil
+	if err != nil {
+		l.logger.Warn("plugins are compiled anew: the cache is not used", "folder", dir, "error", err)
+		return
+	}
+	l.descriptions = kept
 }
 
 // load recognises, compiles and describes a module. The error says what is wrong with the file, not which file.

@@ -155,9 +155,7 @@ func New(ctx context.Context, o Options) (*Manager, error) {
 		loader: loader{refusals: &refusals{}, limits: o.Limits.filled(),
 			named: named, registry: o.Registry, logger: logger, notice: &notice{tell: o.compiling()},
 			processors: newProcessors(), idle: cmp.Or(o.Idle, idleTime), doze: o.Rest}}
-	if err := m.loader.open(o.CacheDir); err != nil {
-		return nil, err
-	}
+	m.loader.open(o.CacheDir)
 	m.loader.descriptions.tidy(time.Now())
 	m.loader.admission = newAdmission(o.MemoryBytes, m.loader.processors.free, logger)
 	defer m.loader.notice.end()
