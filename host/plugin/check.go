@@ -93,7 +93,6 @@ func check(ctx context.Context, path string, o Options, within time.Duration) (*
 		processors: newProcessors(), idle: idleTime}
 	l.admission = newAdmission(0, l.processors.free, l.logger)
 	l.open(o.CacheDir)
-	defer l.codes.close()
 	if l.registry == nil {
 		l.registry = record.NewRegistry()
 	}

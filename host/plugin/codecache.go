@@ -25,8 +25,8 @@ import (
 // nothing else afterwards: an engine that compiles writes a file there.
 type codeCache struct {
 	descriptions *descriptionCache
-	// links is the folder for that, in which the engine has one of its own; engine is the name of that one: its version
-	// and the platform.
+	// links is the folder for that, in which the engine has one of its own; it is there for that time alone, so that a
+	// process that is killed leaves none. engine is the name of the engine's: its version and the platform.
 	links, engine string
 	// cache is the engine's, over links: what two modules have in common is in memory once.
 	cache wazero.CompilationCache
@@ -37,7 +37,7 @@ type codeCache struct {
 }
 
 const (
-	// linksSuffix ends the names of folders with links. A process that ends in the midst leaves one.
+	// linksSuffix ends the names of folders with links.
 	linksSuffix = ".links"
 	// codeKind and stubKind end the names of files: of native code as the engine writes it, and of a stub behind
 	// [codeHead].
@@ -80,8 +80,9 @@ func openCodeCache(descriptions *descriptionCache) (*codeCache, error) {
 		return nil, err
 	}
 	k := &codeCache{descriptions: descriptions, links: links, linkFile: os.Link}
-	if k.cache, k.engine, err = engineCache(links); err != nil {
-		return nil, errors.Join(err, os.RemoveAll(links))
+	k.cache, k.engine, err = engineCache(links)
+	if err = errors.Join(err, os.RemoveAll(links)); err != nil {
+		return nil, err
 	}
 	return k, nil
 }
@@ -96,13 +97,6 @@ func engineCache(dir string) (cache wazero.CompilationCache, engine string, err 
 		return nil, "", fmt.Errorf("expected the engine to make one folder, found %d: %w", len(made), err)
 	}
 	return cache, made[0].Name(), nil
-}
-
-// close takes the folder away. What was compiled stays usable.
-func (k *codeCache) close() {
-	if k != nil {
-		_ = os.RemoveAll(k.links)
-	}
 }
 
 // codeID is what files are named by: native code is for an engine and a processor.
@@ -135,11 +129,14 @@ func (k *codeCache) link(ctx context.Context, head codeHead, path string,
 	compile func() (wazero.CompiledModule, error)) (compiled wazero.CompiledModule, err error) {
 	k.linking.Lock()
 	defer k.linking.Unlock()
-	folder := filepath.Join(k.links, k.engine)
-	if err := os.MkdirAll(folder, 0o700); err != nil { // another process may have tidied it away
+	if err := os.Mkdir(k.links, 0o700); err != nil { // one that is there is another process's
 		return nil, err
 	}
-	defer os.RemoveAll(folder)
+	defer os.RemoveAll(k.links)
+	folder := filepath.Join(k.links, k.engine)
+	if err := os.Mkdir(folder, 0o700); err != nil {
+		return nil, err
+	}
 	at := filepath.Join(folder, head.name)
 	if k.linkFile(path, at) != nil {
 		if err := copyFile(path, at); err != nil { // as on a file system without links

@@ -507,6 +507,5 @@ func (m *Manager) Close() error {
 			}
 		}
 	}
-	m.loader.codes.close()
 	return nil
 }
