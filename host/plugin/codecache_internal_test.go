@@ -22,6 +22,19 @@ func answering(n byte) []byte {
 	)
 }
 
+// copying is one whose function f copies a number out of data that only its body names.
+func copying(n byte) []byte {
+	return slices.Concat([]byte("\x00asm\x01\x00\x00\x00"),
+		[]byte{1, 5, 1, 0x60, 0, 1, 0x7f},
+		[]byte{3, 2, 1, 0},
+		[]byte{5, 3, 1, 0, 1}, // a page of memory
+		[]byte{7, 5, 1, 1, 'f', 0, 0},
+		[]byte{12, 1, 1}, // the count of data segments, which memory.init asks for
+		[]byte{10, 19, 1, 17, 0, 0x41, 0, 0x41, 0, 0x41, 1, 0xfc, 8, 0, 0, 0x41, 0, 0x2d, 0, 0, 0xb},
+		[]byte{11, 4, 1, 1, 1, n},
+	)
+}
+
 // codeFolder is a folder of kept code, whose log is watched.
 type codeFolder struct {
 	t   *testing.T
@@ -83,8 +96,9 @@ func TestKeptCode(t *testing.T) {
 	f := newCodeFolder(t)
 	f.keep(f.open(), "a", answering(42))
 	f.keep(f.open(), "b", answering(41))
+	f.keep(f.open(), "data", copying(43))
 	k := f.open()
-	for hash, want := range map[string]int{"a": 42, "b": 41, "c": -1} {
+	for hash, want := range map[string]int{"a": 42, "b": 41, "data": 43, "c": -1} {
 		for range 2 {
 			if got := f.answer(k, hash); got != want {
 				t.Errorf("%s: expected %d, found %d", hash, want, got)
