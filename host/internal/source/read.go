@@ -201,7 +201,9 @@ func (f *feed) nextPoll(now time.Time, least time.Duration) (due time.Time, ever
 // the plugin.
 func (f *feed) rest(ctx context.Context, due time.Time, ever bool) error {
 	f.stand(f.at.fields)
-	defer f.task.rests(time.Now())()
+	if !f.wit().Subscribes { // a notification may come at any time
+		defer f.task.rests(time.Now())()
+	}
 	for {
 		next := watchEvery
 		if ever {
@@ -227,7 +229,7 @@ func (f *feed) rest(ctx context.Context, due time.Time, ever bool) error {
 // plugin live that nobody calls, so that none is made more often for it.
 const RestsFrom = 5 * time.Second
 
-// rests counts a feed that waits for its next poll, until the returned function is called.
+// rests counts a feed that waits for its next poll, and for nothing else, until the returned function is called.
 func (t *Task) rests(now time.Time) (done func()) {
 	t.mu.Lock()
 	t.resting++

@@ -57,8 +57,8 @@ type Options struct {
 	task.Tolerance
 	// Retry is for transforms that fail and may do better the next time.
 	Retry task.Retrying
-	// Rest is called when all feeds wait for their next poll, each for [RestsFrom] or longer: what the plugin's
-	// instances hold is of no use until then. nil: nothing is done.
+	// Rest is called when all feeds wait for their next poll, each for [RestsFrom] or longer, and for no notifications:
+	// what the plugin's instances hold is of no use until then. nil: nothing is done.
 	Rest func()
 	// DeadLetters is where rows go that are left out; nil: nowhere.
 	DeadLetters *DeadLetters
