@@ -25,6 +25,7 @@ import (
 	"github.com/culvert-project/culvert/host/connect"
 	"github.com/culvert-project/culvert/host/rest"
 	"github.com/culvert-project/culvert/host/shown"
+	"github.com/culvert-project/culvert/sdk/go/setting"
 )
 
 // remote is a worker that is asked by REST, Culvert's or Kafka Connect's.
@@ -352,7 +353,8 @@ func filesOf(files []string) ([]given, error) {
 			}
 			settings[e.Key] = e.Raw
 		}
-		if strings.TrimSpace(settings["name"]) == "" {
+		// A worker takes the name as it stands, which has blanks at the end of a line of properties.
+		if settings["name"] = setting.Trim(settings["name"]); settings["name"] == "" {
 			settings["name"] = strings.TrimSuffix(filepath.Base(file), filepath.Ext(file))
 		}
 		all = append(all, given{settings, state})
@@ -370,7 +372,7 @@ func (r *remote) newCreate() *cobra.Command {
 				return err
 			}
 			return r.each(c, len(all), func(i int) (name, did string, err error) {
-				name = strings.TrimSpace(all[i].settings["name"])
+				name = all[i].settings["name"]
 				return name, "is made", r.create(c.Context(), name, given{all[i].settings, cmp.Or(state, all[i].state)})
 			})
 		},
@@ -388,7 +390,7 @@ func (r *remote) newApply() *cobra.Command {
 				return err
 			}
 			return r.each(c, len(all), func(i int) (name, did string, err error) {
-				name = strings.TrimSpace(all[i].settings["name"])
+				name = all[i].settings["name"]
 				var before map[string]string
 				err = r.call(c.Context(), http.MethodGet, at(name, "config"), nil, &before)
 				var refused *refusedCall
