@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -104,6 +105,64 @@ func TestUpstreamValidation(t *testing.T) {
 			}
 			if v.Errors != c.errors || len(said) != c.errors || strings.Join(at, " ") != c.at {
 				t.Errorf("expected %d errors at %q, found %d at %q: %q", c.errors, c.at, v.Errors, at, said)
+			}
+		})
+	}
+}
+
+// TestUpstreamReferences has the cases that came to ConnectorValidationIntegrationTest with Kafka 4.4: what stands behind a
+// reference to a config provider is in no answer, neither among the values nor in what is wrong with them.
+func TestUpstreamReferences(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	_, address := demo(t, service.Options{Rows: 1})
+	p.subfolder("conf")
+	f := p.follows("conf")
+	f.ready()
+	at := put(t, p.dir, "values.properties", []byte("text=behind-the-reference\nnumber=-9999\n"))
+	to := func(provider, key string) string { return "${" + provider + ":" + at + ":" + key + "}" }
+	for name, c := range map[string]struct {
+		set    map[string]string // "": not there
+		at     string            // the setting that is shown with its reference
+		status int
+		errors int
+	}{
+		"testValidationResponseDoesNotContainResolvedValue": {map[string]string{"name": to("file", "text")}, "name", 200, 0},
+		"testValidationErrorMessagesDoNotContainResolvedValueOnTypeMismatch": {
+			map[string]string{"tasks.max": to("file", "text")}, "tasks.max", 200, 1},
+		"testValidationErrorMessagesDoNotContainResolvedValueOnValidatorRejection": {
+			map[string]string{"tasks.max": to("file", "number")}, "tasks.max", 200, 1},
+		"testConnectorDeclaredConfigProviderDoesNotContainResolvedValue": {map[string]string{"config.providers": "own",
+			"config.providers.own.class":  "org.apache.kafka.common.config.provider.FileConfigProvider",
+			"producer.override.client.id": to("own", "text")}, "", 200, 0},
+		"testMissingConnectorClassErrorDoesNotContainResolvedValue": {map[string]string{"connector.class": "",
+			"name": to("file", "text")}, "", 500, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			settings := configuration(source("source", address, "Customers"))
+			for key, value := range c.set {
+				if settings[key] = value; value == "" {
+					delete(settings, key)
+				}
+			}
+			answer := f.must(c.status, "PUT", "/connector-plugins/ODataSource/config/validate", asJSON(t, settings))
+			_, made := f.call("PUT", "/connectors/source/config", asJSON(t, settings))
+			for _, told := range []string{answer, made} {
+				if strings.Contains(told, "behind-the-reference") || strings.Contains(told, "-9999") {
+					t.Errorf("found what stands behind the reference: %s", told)
+				}
+			}
+			if c.at == "" {
+				return
+			}
+			var v check.Validation
+			if err := json.Unmarshal([]byte(answer), &v); err != nil {
+				t.Fatal(err)
+			}
+			i := slices.IndexFunc(v.Configs, func(one check.Validated) bool { return one.Value.Name == c.at })
+			if one := v.Configs[i].Value; one.Value == nil || *one.Value != c.set[c.at] || len(one.Errors) != c.errors ||
+				v.Errors != c.errors {
+				t.Errorf("found %+v and %d errors", one, v.Errors)
 			}
 		})
 	}
@@ -351,7 +410,7 @@ func TestUpstreamWorker(t *testing.T) {
 			}
 		}
 	}
-	for class, want := range map[string]int{"ConnectorValidationIntegrationTest": 28, "ConnectorRestartApiIntegrationTest": 16,
+	for class, want := range map[string]int{"ConnectorValidationIntegrationTest": 33, "ConnectorRestartApiIntegrationTest": 16,
 		"OffsetsApiIntegrationTest": 27, "ConnectWorkerIntegrationTest": 20, "BlockingConnectorTest": 11} {
 		if counts[class] != want {
 			t.Errorf("%s: expected %d cases, found %d", class, want, counts[class])
