@@ -109,9 +109,12 @@ func (r *remote) once(ctx context.Context, method, path string, body, into any) 
 
 // send sends a request. Errors have the exit code that they come to.
 func (r *remote) send(ctx context.Context, method, path string, body any) (*http.Response, error) {
-	base, err := url.Parse(r.url)
-	if err != nil || base.Host == "" {
-		return nil, wrong(fmt.Errorf("--url: expected http://HOST:PORT, found %q", shown.Line(r.url)))
+	base, err := workerURL(r.url)
+	if err != nil {
+		return nil, err
+	}
+	if r.timeout <= 0 {
+		return nil, wrong(fmt.Errorf("--timeout: expected a time such as 30s, found %v", r.timeout))
 	}
 	var sent io.Reader
 	if body != nil {
@@ -136,9 +139,30 @@ func (r *remote) send(ctx context.Context, method, path string, body any) (*http
 	}
 	answer, err := http.DefaultClient.Do(request)
 	if err != nil {
-		return nil, failed(fmt.Errorf("expected a running worker at %s: %w", shown.Line(base.Redacted()), err))
+		return nil, noAnswer(base, err)
 	}
 	return answer, nil
+}
+
+// workerURL is --url.
+func workerURL(text string) (*url.URL, error) {
+	base, err := url.Parse(text)
+	if err != nil || base.Host == "" || base.Scheme != "http" && base.Scheme != "https" {
+		return nil, wrong(fmt.Errorf("--url: expected http://HOST:PORT, found %q", shown.Line(text)))
+	}
+	return base, nil
+}
+
+// noAnswer says that no worker has answered.
+func noAnswer(base *url.URL, err error) error {
+	var asked *url.Error
+	if errors.As(err, &asked) { // it repeats the whole request
+		err = asked.Err
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = errors.New("there was no answer in time")
+	}
+	return failed(fmt.Errorf("expected a running worker at %s: %w", shown.Line(base.Redacted()), err))
 }
 
 // at is the path of a connector.
@@ -367,6 +391,11 @@ func (r *remote) newCreate() *cobra.Command {
 	c := &cobra.Command{
 		Use: "create FILE…", Short: "Make connectors of files; one that is there is an error", Args: some("FILE"),
 		RunE: func(c *cobra.Command, args []string) error {
+			switch strings.ToUpper(strings.TrimSpace(state)) {
+			case "", "RUNNING", "PAUSED", "STOPPED":
+			default:
+				return wrong(fmt.Errorf("--state: expected RUNNING, PAUSED or STOPPED, found %q", shown.Line(state)))
+			}
 			all, err := filesOf(args)
 			if err != nil {
 				return err
@@ -438,6 +467,8 @@ func (r *remote) newRestart() *cobra.Command {
 		RunE: func(c *cobra.Command, args []string) error {
 			path, did := "restart?includeTasks=true&onlyFailed="+strconv.FormatBool(onlyFailed), "is restarted"
 			switch {
+			case c.Flags().Changed("task") && task < 0:
+				return wrong(fmt.Errorf("--task: expected the number of a task, from 0 on, found %d", task))
 			case onlyFailed && task >= 0:
 				return wrong(errors.New("expected either --failed or --task, found both"))
 			case onlyFailed:
