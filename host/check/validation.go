@@ -87,10 +87,11 @@ func (k *Checker) Validate(ctx context.Context, c *config.Connector) (*Validatio
 	for _, p := range c.Predicates() {
 		v.part(k, p.Prefix, p.Alias, p.Class, wit.ComponentPredicate)
 	}
-	v.converter("key.converter")
-	v.converter("value.converter")
 	for _, e := range config.DeclareComponent(component).Examine(written(c)) {
 		v.add("", e)
+	}
+	for _, which := range []string{headerConverter, keyConverter, valueConverter} {
+		v.converter(which)
 	}
 	ask, examined := k.ask, []wit.Examined(nil)
 	if k.Online != nil {
@@ -277,8 +278,11 @@ func (k *Checker) classes(kind wit.ComponentKind) (classes []string) {
 
 // converter adds the settings of a converter that the connector names, as Kafka Connect does.
 func (v *validating) converter(which string) {
-	key := which == "key.converter"
+	key := which == keyConverter
 	declared, err := convert.Find(v.given.Text(which), key)
+	if which == headerConverter {
+		declared, err = convert.FindHeaders(v.given.Text(which))
+	}
 	if err != nil {
 		return // there is none, or it is a problem
 	}
@@ -289,6 +293,10 @@ func (v *validating) converter(which string) {
 		}
 	}
 	for _, e := range declared.Examine(settings, key) {
+		if which == headerConverter && e.Spec.Name == "converter.type" { // which Kafka Connect gives to converters
+			of := "header"
+			e.Value = &of
+		}
 		v.add(which+".", e)
 	}
 }
