@@ -114,8 +114,8 @@ func TestConnectorsCommandsRefuse(t *testing.T) {
 			args = append(args, "--url", server.URL)
 		}
 		r := p.run(args...)
-		if r.code != c.code || strings.Count(strings.TrimSpace(r.stderr), "\n") != 0 || !strings.Contains(r.stderr, c.want) ||
-			strings.Contains(r.stderr, "Get \"") {
+		if r.code != c.code || strings.Count(strings.TrimSpace(r.stderr), "\n") != 0 ||
+			!strings.Contains(r.stderr, c.want) || strings.Contains(r.stderr, "Get \"") {
 			t.Errorf("culvert %q: expected exit %d and %q, found %d\n%s%s", args, c.code, c.want, r.code, r.stdout, r.stderr)
 		}
 	}

@@ -171,7 +171,8 @@ func changedBehindAFence(t *testing.T, change, want, offsets string) {
 	if err := paused.EndTransaction(t.Context(), kgo.TryCommit); err == nil {
 		t.Error("expected the task that was paused to be fenced")
 	}
-	if r := p.run(append([]string{"offsets", "show", "reads"}, files...)...); r.code != 0 || !strings.Contains(r.stdout, want) || strings.Contains(r.stdout, "late") {
+	r := p.run(append([]string{"offsets", "show", "reads"}, files...)...)
+	if r.code != 0 || !strings.Contains(r.stdout, want) || strings.Contains(r.stdout, "late") {
 		t.Errorf("expected %s, found exit %d\n%s%s", want, r.code, r.stdout, r.stderr)
 	}
 }

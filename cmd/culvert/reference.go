@@ -67,8 +67,9 @@ func referenceNames() (names []string) {
 
 // nearestPage is the page whose name is most like a text.
 func nearestPage(text string) string {
+	bare := func(name string) string { return strings.ToLower(strings.TrimPrefix(name, guide)) }
 	unlike := func(name string) int {
-		n := 2 * setting.Distance(strings.ToLower(strings.TrimPrefix(name, guide)), strings.ToLower(strings.TrimPrefix(text, guide)))
+		n := 2 * setting.Distance(bare(name), bare(text))
 		if strings.HasPrefix(name, guide) != strings.HasPrefix(text, guide) {
 			n++ // of a guide and a page of settings with one name it is the other one
 		}

@@ -110,8 +110,8 @@ func TestUpstreamValidation(t *testing.T) {
 	}
 }
 
-// TestUpstreamReferences has the cases that came to ConnectorValidationIntegrationTest with Kafka 4.4: what stands behind a
-// reference to a config provider is in no answer, neither among the values nor in what is wrong with them.
+// TestUpstreamReferences has the cases that came to ConnectorValidationIntegrationTest with Kafka 4.4: what stands
+// behind a reference to a config provider is in no answer, neither among the values nor in what is wrong with them.
 func TestUpstreamReferences(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
@@ -160,8 +160,11 @@ func TestUpstreamReferences(t *testing.T) {
 				t.Fatal(err)
 			}
 			i := slices.IndexFunc(v.Configs, func(one check.Validated) bool { return one.Value.Name == c.at })
-			if one := v.Configs[i].Value; one.Value == nil || *one.Value != c.set[c.at] || len(one.Errors) != c.errors ||
-				v.Errors != c.errors {
+			if i < 0 {
+				t.Fatalf("%s is not shown: %s", c.at, answer)
+			}
+			one := v.Configs[i].Value
+			if one.Value == nil || *one.Value != c.set[c.at] || len(one.Errors) != c.errors || v.Errors != c.errors {
 				t.Errorf("found %+v and %d errors", one, v.Errors)
 			}
 		})
@@ -278,8 +281,8 @@ func TestUpstreamOffsets(t *testing.T) {
 	}
 }
 
-// TestUpstreamOffsetsElsewhere has the cases with connectors whose clients go to another cluster than the worker's: their
-// offsets are shown, altered and reset there.
+// TestUpstreamOffsetsElsewhere has the cases with connectors whose clients go to another cluster than the worker's:
+// their offsets are shown, altered and reset there.
 func TestUpstreamOffsetsElsewhere(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)

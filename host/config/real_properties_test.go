@@ -24,8 +24,8 @@ var odd = []string{
 	"a=\\u12", "a=\\u12g4", "a=\\U0041", "a=\\x41", "sap.odata#00.topic=T", "a=${file:/run/x:pwd}\nb=${env:X}", "a=1\rb=2\rc=3", "a=1\r\\\nb=2", "\ufeffa=1",
 }
 
-// TestRealProperties reads odd files and files by chance as java.util.Properties does. One thing differs: where a file ends
-// in a line of a backslash alone, Java finds a setting without a name and a value there, and here is none.
+// TestRealProperties reads odd files and files by chance as java.util.Properties does. One thing differs: where a file
+// ends in a line of a backslash alone, Java finds a setting without a name and a value there, and here is none.
 func TestRealProperties(t *testing.T) {
 	const many, most = 30_000, 24
 	texts := slices.Clone(odd)

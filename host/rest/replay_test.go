@@ -77,7 +77,8 @@ func TestRecordedCalls(t *testing.T) {
 					calls++
 				}
 				if eaten := stand.change(s); eaten || leftOut {
-					if s.Method != "" && !leftOut || !eaten && s.Seq != "03-create-bad" && !slices.Contains(differs[s.At()], replaytest.Other) {
+					other := s.Seq == "03-create-bad" || slices.Contains(differs[s.At()], replaytest.Other)
+					if s.Method != "" && !leftOut || !eaten && !other {
 						t.Errorf("%s: sent %t, left out %t", s.At(), !eaten, leftOut)
 					}
 					found[s.At()] = replaytest.LeftOut
@@ -178,7 +179,8 @@ func (s *standIn) Create(_ context.Context, name string, settings map[string]str
 func (s *standIn) Put(_ context.Context, name string, settings map[string]string, null []string) (connect.Info, bool,
 	error) {
 	if len(null) > 0 {
-		return connect.Info{}, false, &Refusal{http.StatusBadRequest, Invalid(slices.Repeat([]string{NullValue}, len(null))...)}
+		return connect.Info{}, false, &Refusal{http.StatusBadRequest,
+			Invalid(slices.Repeat([]string{NullValue}, len(null))...)}
 	}
 	before := s.connectors[name]
 	if settings["name"] == "" {
