@@ -3,7 +3,6 @@ package kafka
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"log/slog"
 	"regexp"
@@ -109,10 +108,7 @@ func (s security) isPEM(name string) error {
 // tls is the configuration of connections.
 func (s security) tls(o keystore.Options) (*tls.Config, error) {
 	config, err := keystore.ClientTLS(o)
-	var named *keystore.Error
-	if errors.As(err, &named) { // so that whoever knows of files finds its line
-		return nil, setting.Problem{Setting: named.Setting, Text: named.Text}
-	} else if err != nil {
+	if err != nil {
 		return nil, err
 	}
 	if v := s.text("ssl.enabled.protocols"); v != "" {
