@@ -355,6 +355,10 @@ func TestBlockedSinks(t *testing.T) {
 		f.must(200, "GET", "/health", "")
 	}
 	others("first")
+	f.eventually("the topic that it writes", func() bool { // there is none to read before
+		_, answer := f.call("GET", "/connectors/first/topics", "")
+		return answer == `{"first":{"topics":["first"]}}`
+	})
 	f.arrives(p, "first", 91)
 	f.must(201, "PUT", "/connectors/blocked/config", asJSON(t, configuration(sinkOf("blocked",
 		strings.TrimPrefix(silent.URL, "http://"), "first", "OrderCopies"))))
