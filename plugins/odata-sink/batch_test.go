@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -231,6 +232,67 @@ func TestChangesetsInPart(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{"a", "c"}, stored); diff != "" {
 		t.Errorf("stored: %s", diff)
+	}
+}
+
+// Of a changeset that fails although a part of it is stored, what is there is known again by its key: it is written, and
+// neither refused nor made twice. What somebody else has made is refused in the service's words.
+func TestPartsOfAFailedChangeset(t *testing.T) {
+	t.Parallel()
+	w := open(t, shopping(), append(set("00", "Orders"), oneLane, "sap.odata.changesets=all")...)
+	h := w.host("Orders")
+	for _, id := range []string{"a", "b", "c", "d"} {
+		h.value("ID", id, "Note", "mine")
+	}
+	stored := map[string]string{"d": "another's"}
+	insert := func(body string) (line, answer string) {
+		for _, id := range []string{"a", "b", "c", "d"} {
+			switch {
+			case !strings.Contains(body, `"ID":"`+id+`"`):
+			case stored[id] != "":
+				return "409 Conflict", denial("X/9", id+" is there already")
+			case id == "b":
+				return "400 Bad Request", denial("X/1", "no such plant")
+			default:
+				stored[id] = "mine"
+				return "201 Created", "{}"
+			}
+		}
+		return "500 Broken", ""
+	}
+	posts := 0
+	h.answer = func(q *wit.Request) wit.Response {
+		switch {
+		case q.Method == "GET":
+			_, id, _ := strings.Cut(strings.TrimSuffix(q.Target, "')"), "('")
+			return wit.Response{Status: 200, Body: []byte(`{"d":{"ID":"` + id + `","Note":"` + stored[id] + `"}}`)}
+		case !strings.HasSuffix(q.Target, "/$batch"):
+			line, answer := insert(string(q.Body))
+			status, _ := strconv.Atoi(line[:3])
+			return wit.Response{Status: uint16(status), Body: []byte(answer)}
+		}
+		answer := ""
+		if posts++; posts == 1 { // one error for all, after the first
+			insert(`"ID":"a"`)
+			answer = "--b\r\nContent-Type: application/http\r\n\r\nHTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\n\r\n" + denial("X/1", "no such plant") + "\r\n"
+		} else {
+			for _, part := range strings.Split(string(q.Body), "POST ")[1:] {
+				line, body := insert(part)
+				answer += "--b\r\nContent-Type: application/http\r\n\r\nHTTP/1.1 " + line + "\r\nContent-Type: application/json\r\n\r\n" + body + "\r\n"
+			}
+		}
+		return wit.Response{Status: 202, Headers: []wit.Header{{Name: "Content-Type", Value: "multipart/mixed; boundary=b"}},
+			Body: []byte(answer + "--b--\r\n")}
+	}
+	h.run()
+	if diff := cmp.Diff([]string{wasWritten, "data", wasWritten, "conflict"}, h.outcomes); diff != "" {
+		t.Error(diff)
+	}
+	if f := h.reasons[3]; f == nil || !strings.Contains(f.Message, "d is there already") || *f.Code != "X/9" {
+		t.Errorf("expected the service's words, found %v", f)
+	}
+	if diff := cmp.Diff(map[string]string{"a": "mine", "c": "mine", "d": "another's"}, stored); diff != "" {
+		t.Error(diff)
 	}
 }
 

@@ -393,6 +393,13 @@ func (e *encoding) insertion() (*request, error) {
 	if e.hint.uncertain() {
 		return e.check(q)
 	}
+	if e.hint.step == stepStored {
+		looking, err := e.reading(lookAtStored)
+		if looking != nil {
+			looking.sent = q.body
+		}
+		return looking, err
+	}
 	if e.unsaid && e.s.mode != modeUpsert || e.numbered() {
 		q.predicate = "" // what the service numbers may get the key of another row
 	}
@@ -474,7 +481,14 @@ func (e *encoding) upsert() (*request, error) {
 		return nil, refuse("the service gives entities without a key of their own a number, so that each upsert of them would be an insert")
 	}
 	if e.hint.uncertain() {
-		return e.reading(lookOfUpsert)
+		if !e.elsewhere() {
+			return e.reading(lookOfUpsert)
+		}
+		q := e.start(upsertInsert, "POST")
+		if err := e.write(q, false); err != nil {
+			return nil, err
+		}
+		return e.finding(q)
 	}
 	step := e.hint.step
 	if step == "" {

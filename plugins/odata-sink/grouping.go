@@ -32,6 +32,8 @@ const (
 	lookOfUpsert
 	find
 	probe
+	// lookAtStored reads an entity that an insert has found there already, after a changeset with it failed.
+	lookAtStored
 	// several is a batch.
 	several
 )

@@ -13,6 +13,10 @@ const (
 	hintConfirm = "confirm"
 	stepInsert  = "insert"
 	stepUpdate  = "update"
+	// stepStored asks for a read of an entity that is there although its insert was refused, stepLooked inserts it once
+	// more after that.
+	stepStored = "stored"
+	stepLooked = "looked"
 )
 
 // hint is how a row is to be encoded anew, as `settle` has said it.

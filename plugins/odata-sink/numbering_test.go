@@ -1,6 +1,7 @@
 package main
 
 import (
+	"net/http"
 	"strconv"
 	"strings"
 	"testing"
@@ -14,6 +15,9 @@ import (
 func TestKeysThatTheServiceChanges(t *testing.T) {
 	const rest = `"Note":"n"}`
 	post := func(id string) string { return `POST /Orders {"ID":"` + id + `",` + rest }
+	look := func(id string) string { return "GET /Orders('" + id + "') (repeatable)" }
+	const alike, none = "GET /Orders?$filter=Note%20eq%20'n'&$top=20 (repeatable)", `200 {"d":[]}`
+	const other = `{"ID":"8","Note":"m"}`
 	for _, c := range []struct {
 		name     string
 		settings []string
@@ -46,10 +50,37 @@ func TestKeysThatTheServiceChanges(t *testing.T) {
 			[]string{post("0"), `MERGE /Orders('5') If-Match=* (repeatable) {"ID":"5",` + rest}, []string{wasWritten, wasWritten}},
 		{"numbered where it is 0, the next one lost", nil, []string{"0:I", "0:I"}, []string{"201 Location: http://h/Orders('5')", "0"},
 			[]string{post("0"), post("0")}, []string{wasWritten, inDoubt}},
-		{"numbered where it is 0, the next one lost that is not", nil, []string{"0:I", "7:I"}, []string{"201 Location: http://h/Orders('5')", "0", "404", "201"},
-			[]string{post("0"), post("7"), "GET /Orders('7') (repeatable)", post("7")}, []string{wasWritten, wasWritten}},
+		{"numbered where it is 0, the next one lost that is not", nil, []string{"0:I", "7:I"}, []string{"201 Location: http://h/Orders('5')", "0", "404", none, "201"},
+			[]string{post("0"), post("7"), "GET /Orders('7') (repeatable)", alike, post("7")}, []string{wasWritten, wasWritten}},
 		{"upserts of what is numbered", []string{"sap.odata.operation.mode=upsert", "sap.odata.upsert.first=insert"}, []string{"0:", "0:"},
 			[]string{"201 Location: http://h/Orders('5')"}, []string{post("0")}, []string{wasWritten, "data"}},
+		// The first answer since the start is lost: that the record's key is nobody's proves nothing yet.
+		{"not shown, lost and numbered", nil, []string{"a:I"}, []string{"0", "404", `200 {"d":[{"ID":"17","Note":"n"}]}`},
+			[]string{post("a"), look("a"), alike}, []string{inDoubt}},
+		{"not shown, lost and numbered, found by filter", []string{"sap.odata.check.filter=Note"}, []string{"a:I", "b:M"},
+			[]string{"0", "404", `200 {"d":[{"ID":"17","Note":"n"}]}`, "404 DataServiceVersion: 2.0"},
+			[]string{post("a"), look("a"), alike, `MERGE /Orders('b') If-Match=* (repeatable) {"ID":"b",` + rest}, []string{wasWritten, "not-found"}},
+		{"not shown, lost and not there", nil, []string{"a:I"}, []string{"0", "404", none, "201"},
+			[]string{post("a"), look("a"), alike, post("a")}, []string{wasWritten}},
+		{"not shown, lost, stored late", nil, []string{"a:I"}, []string{"0", "404", `200 {"d":[{"ID":"a","Note":"n"}]}`},
+			[]string{post("a"), look("a"), alike}, []string{wasWritten}},
+		{"not shown, lost, $filter ignored", nil, []string{"a:I"}, []string{"0", "404", `200 {"d":[` + other + `]}`, "201"},
+			[]string{post("a"), look("a"), alike, post("a")}, []string{wasWritten}},
+		{"not shown, lost, $filter ignored, in part", nil, []string{"a:I"}, []string{"0", "404", `200 {"d":{"results":[` + other + `],"__next":"http://h/Orders?$skiptoken=1"}}`},
+			[]string{post("a"), look("a"), alike}, []string{inDoubt}},
+		{"not shown, lost, $filter ignored, as many as asked for", nil, []string{"a:I"}, []string{"0", "404", `200 {"d":[` + strings.Repeat(other+",", 19) + other + `]}`},
+			[]string{post("a"), look("a"), alike}, []string{inDoubt}},
+		{"not shown, lost, $filter refused", nil, []string{"a:I"}, []string{"0", "404", "400 " + denial("X/1", "no filter")},
+			[]string{post("a"), look("a"), alike}, []string{inDoubt}},
+		{"not shown, then kept, lost and not there", nil, []string{"a:I", "b:I"}, []string{"201 Location: http://h/Orders('a')", "0", "404", "201"},
+			[]string{post("a"), post("b"), look("b"), post("b")}, []string{wasWritten, wasWritten}},
+		{"kept, as the entity says", nil, []string{"a:I", "b:I"}, []string{`201 {"d":{"ID":"a","Note":"n"}}`, "0", "404", "201"},
+			[]string{post("a"), post("b"), look("b"), post("b")}, []string{wasWritten, wasWritten}},
+		{"changed, as the entity says", nil, []string{"a:I", "b:D"}, []string{`201 {"d":{"ID":"17","Note":"n"}}`},
+			[]string{post("a")}, []string{wasWritten, "config"}},
+		{"an upsert, lost and numbered", []string{"sap.odata.operation.mode=upsert"}, []string{"a:"},
+			[]string{"404 DataServiceVersion: 2.0", "0", "404 DataServiceVersion: 2.0", `200 {"d":[{"ID":"17","Note":"n"}]}`},
+			[]string{`MERGE /Orders('a') If-Match=* (repeatable) {"ID":"a",` + rest, post("a"), look("a"), alike}, []string{inDoubt}},
 	} {
 		settings := append(set("00", "Orders"), "sap.odata.insert.uncertain=check", "sap.odata.enable.batch=0")
 		if strings.HasSuffix(c.rows[0], ":I") {
@@ -76,6 +107,56 @@ func TestKeysThatTheServiceChanges(t *testing.T) {
 		}
 		if diff := cmp.Diff(c.requests, requests); diff != "" {
 			t.Errorf("%s: requests (-expected +found)\n%s", c.name, diff)
+		}
+		if diff := cmp.Diff(c.outcomes, outcomes); diff != "" {
+			t.Errorf("%s: (-expected +found)\n%s", c.name, diff)
+		}
+	}
+}
+
+// Of a key of several properties, services number one and keep the others: each is known by itself.
+func TestKeysOfSeveralProperties(t *testing.T) {
+	t.Parallel()
+	changed := strings.Replace(shop, `<PropertyRef Name="ID"/>`, `<PropertyRef Name="ID"/><PropertyRef Name="Count"/>`, 1)
+	service := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(changed)) })
+	const filter = "sap.odata.check.filter=Note"
+	for _, c := range []struct {
+		name, setting string
+		rows          [][]any // ID and Count
+		script        []string
+		requests      int
+		outcomes      []string
+	}{
+		{"the other one is 0", "", [][]any{{"a", 0}, {"0", 5}}, []string{"201 Location: http://h/Orders(ID='a',Count=9)", "0", "404", `200 {"d":[]}`, "201"}, 5,
+			[]string{wasWritten, wasWritten}},
+		{"the same one is 0", "", [][]any{{"a", 0}, {"b", 0}}, []string{"201 Location: http://h/Orders(ID='a',Count=9)", "0"}, 2, []string{wasWritten, inDoubt}},
+		{"none is 0", "", [][]any{{"a", 0}, {"b", 5}, {"c", 6}}, []string{"201 Location: http://h/Orders(ID='a',Count=9)", "201 Location: http://h/Orders(ID='b',Count=5)", "0", "404", "201"}, 5,
+			[]string{wasWritten, wasWritten, wasWritten}},
+		{"the same one, by the filter", filter, [][]any{{"a", 0}, {"b", 0}}, []string{"201 Location: http://h/Orders(ID='a',Count=9)", "0", `200 {"d":[{"ID":"b","Count":10,"Note":"n"}]}`}, 3,
+			[]string{wasWritten, wasWritten}},
+		{"another one's, by the filter", filter, [][]any{{"a", 0}, {"b", 0}}, []string{"201 Location: http://h/Orders(ID='a',Count=9)", "0", `200 {"d":[{"ID":"a","Count":9,"Note":"n"}]}`}, 3,
+			[]string{wasWritten, inDoubt}},
+		{"not shown, another one's, by the filter", filter, [][]any{{"a", 1}}, []string{"0", "404", `200 {"d":[{"ID":"z","Count":1,"Note":"n"}]}`}, 3, []string{inDoubt}},
+	} {
+		more := []string{"sap.odata.insert.uncertain=check", "sap.odata.enable.batch=0"}
+		if c.setting != "" {
+			more = append(more, c.setting)
+		}
+		w := open(t, service, append(set("00", "Orders"), more...)...)
+		answer := scripted(t, c.script...)
+		requests := 0
+		var outcomes []string
+		for n, row := range c.rows {
+			h := w.host("Orders")
+			h.value("ID", row[0], "Count", int64(row[1].(int)), "Note", "n")
+			h.rows[0].Offset = int64(n)
+			h.answer = answer
+			h.run()
+			requests += len(h.requests)
+			outcomes = append(outcomes, h.outcomes...)
+		}
+		if requests != c.requests {
+			t.Errorf("%s: expected %d requests, found %d", c.name, c.requests, requests)
 		}
 		if diff := cmp.Diff(c.outcomes, outcomes); diff != "" {
 			t.Errorf("%s: (-expected +found)\n%s", c.name, diff)

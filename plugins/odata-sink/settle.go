@@ -18,10 +18,10 @@ func (p *plugin) Settle(context []byte, note []byte, rows []uint32, response wit
 	if err != nil {
 		return wit.Settled{}, err
 	}
-	before, numbered := slices.Clone(s.learned), slices.Clone(s.numbering)
+	before, numbered, absent := slices.Clone(s.learned), slices.Clone(s.numbering), s.absent
 	verdicts, err := s.verdicts(note, rows, &response)
 	settled := wit.Settled{Verdicts: verdicts}
-	if err == nil && (!slices.Equal(before, s.learned) || !slices.Equal(numbered, s.numbering)) {
+	if err == nil && (!slices.Equal(before, s.learned) || !slices.Equal(numbered, s.numbering) || absent != s.absent) {
 		settled.Context = wit.Ptr(s.pack())
 	}
 	return settled, err
@@ -171,7 +171,7 @@ func (s *state) settleOther(a *asked, response *wit.Response) (wit.Verdict, erro
 		return settleConfirm(a.path, response)
 	case readTag, readTagOfUpsert, readTagOfRemoval:
 		return s.settleTag(a, response)
-	case look, lookOfUpsert, find, probe:
+	case look, lookOfUpsert, find, probe, lookAtStored:
 		return s.settleCheck(a, response)
 	}
 	return s.settleUpdate(a, response)
@@ -235,7 +235,7 @@ func (s *state) settleInsert(a *asked, response *wit.Response) (wit.Verdict, err
 	said := success(response.Status) && !fault.IsHTML(response.Body) && !fault.IsError(response.Body)
 	if said && s.heeded(a, response) {
 		say(a.path, response)
-		s.made(a, headerOf(response, "Location"))
+		s.made(a, headerOf(response, "Location"), response.Body)
 		return written(), nil
 	}
 	what := a.what()
@@ -276,6 +276,10 @@ func (s *state) settleInsert(a *asked, response *wit.Response) (wit.Verdict, err
 	case f.Kind != wit.FaultTransient && f.Kind != wit.FaultUnauthorized && s.exists(response.Status, code, message):
 		if a.operation == upsertInsert {
 			return anew(a.hint.to(stepUpdate)), nil
+		}
+		if a.hint.alone && a.hint.step != stepLooked && a.predicate != "" {
+			// The changeset that failed before may have been stored in part, with this one.
+			return anew(a.hint.to(stepStored)), nil
 		}
 		f.Kind = wit.FaultConflict
 	}

@@ -232,7 +232,7 @@ func (s *state) settlePart(a *asked, o outcome, said *wit.Fault, at int64) (wit.
 	}
 	if !o.failed && s.plainly(a, o.message) {
 		if a.operation == insert || a.operation == upsertInsert {
-			s.made(a, o.message.Header("Location"))
+			s.made(a, o.message.Header("Location"), o.message.Body)
 		}
 		return written(), nil
 	}

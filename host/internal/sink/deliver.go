@@ -314,7 +314,7 @@ func (w *writing) unjudged(j *job, response wit.Response, lost *transport.NoAnsw
 	for _, row := range j.rows {
 		w.doubt(row, why)
 	}
-	return w.checks(j.rows)
+	return w.checks(j.rows, true)
 }
 
 // fault is one of a delivery's rows together: it names the first one, and how many more.
@@ -402,7 +402,7 @@ func (w *writing) judge(j *job, verdicts []wit.Verdict, response wit.Response, l
 	t := w.task
 	var rows, doubts []uint32
 	var hints []wit.Hint
-	var pause bool
+	var pause, waits bool // waits: some of the checks come after a pause
 	var atLeast time.Duration
 	idle := 0
 	var failure error
@@ -423,17 +423,19 @@ func (w *writing) judge(j *job, verdicts []wit.Verdict, response wit.Response, l
 		case v.Refused != nil && w.tries[row].doubt != nil:
 			if again, err := w.stillInDoubt(row, v.Refused, retryable(v.Refused, t.o.Client.Retry())); !failed(err) &&
 				again {
-				doubts = append(doubts, row)
+				doubts, waits = append(doubts, row), true
 			}
 		case v.Refused != nil:
 			if once, err := w.refused(j, row, v.Refused, response.Status, lost); !failed(err) && once {
 				rows, pause, w.tries[row].hint = append(rows, row), true, ""
 			}
 			if w.tries[row].doubt != nil {
-				doubts = append(doubts, row)
+				doubts, waits = append(doubts, row), true
 			}
 		case v.Again != nil:
 			decide := w.again
+			// A check that goes on with another one needs no pause; one that does so again and again does.
+			known := w.tries[row].doubt != nil && v.Again.Fault == nil && w.tries[row].again == 0
 			if w.tries[row].doubt != nil {
 				decide = func(row uint32, r *wit.Retry, _ *transport.NoAnswer) (bool, error) {
 					return w.checkAgain(row,
@@ -448,7 +450,7 @@ func (w *writing) judge(j *job, verdicts []wit.Verdict, response wit.Response, l
 			}
 			atLeast = max(atLeast, time.Duration(v.Again.WaitMs)*time.Millisecond)
 			if w.tries[row].doubt != nil {
-				doubts = append(doubts, row)
+				doubts, waits = append(doubts, row), waits || !known
 			} else {
 				hints = append(hints, wit.Hint{Row: uint32(len(rows)), Text: v.Again.Hint})
 				idle = max(idle, w.idle(row, v.Again))
@@ -474,7 +476,7 @@ func (w *writing) judge(j *job, verdicts []wit.Verdict, response wit.Response, l
 		failed(w.leftInDoubt(doubts))
 		return nil, failure
 	}
-	jobs, err := w.checks(doubts)
+	jobs, err := w.checks(doubts, waits)
 	if err != nil || len(rows) == 0 {
 		return jobs, err
 	}
