@@ -264,8 +264,8 @@ func (w *writing) ours(items []*item) error {
 
 // announce stores what a run that is killed must not leave unsaid, before records are sent: with once that they are on
 // their way by a request that must not be sent twice (P19), that a decision to send records again is used up, and what
-// their lane has settled before: else the next run would send that again to a service that has what comes after it, as
-// an update to one that has deleted its entity since. Deliveries that begin together share a commit. Where nothing can
+// their lane, or their partition before it went away and came back, has settled before: else the next run would send
+// that again to a service that has what comes after it, as an update to one that has deleted its entity since. Deliveries that begin together share a commit. Where nothing can
 // be stored, what could be written twice waits. mine: they are this task's still.
 func (w *writing) announce(j *job, items []*item) (mine bool, err error) {
 	once, number := !j.Request.Repeatable, j.behind
@@ -276,7 +276,11 @@ func (w *writing) announce(j *job, items []*item) (mine bool, err error) {
 			w.task.o.Uncertain.use(idOf(i.record))
 		}
 		number = w.task.ledger.announce(items, once)
-	case j.reads() || w.task.ledger.holds(number):
+	case j.reads():
+		return true, nil
+	case w.task.ledger.owes(items): // of whichever lane: a row of it may be the entity's
+		number = w.task.ledger.mark()
+	case w.task.ledger.holds(number):
 		return true, nil
 	}
 	for tries := 0; ; tries++ {

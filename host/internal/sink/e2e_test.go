@@ -99,7 +99,7 @@ func newStack(t *testing.T, o northwind.Options, settings ...string) *stack {
 		},
 		NewConsumer: func(topics []string, r Rebalances) (Consumer, error) {
 			return kafka.NewConsumer(x.kafka, kafka.ConsumerOptions{Group: "connect-c", Topics: topics, Assigned: r.Assigned,
-				Revoked: r.Revoked, Lost: r.Lost})
+				Revoked: r.Revoked, Lost: r.Lost, Metadata: r.Metadata, MetadataLimit: r.MetadataLimit, Committed: r.Committed})
 		},
 		CaughtUp: x.caughtUp}
 	return x
