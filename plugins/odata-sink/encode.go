@@ -138,7 +138,7 @@ func (e *encoding) request(topic string) (*request, error) {
 			return nil, refuse("a tombstone without a key says nothing about what to delete")
 		}
 		e.keys, e.missing = e.p.keys(e.s, e.target.entity, e.key, true)
-		return e.deletion()
+		return e.byMode(modeDelete)
 	}
 	e.findKeys()
 	mode, err := e.mode()
@@ -161,6 +161,11 @@ func (e *encoding) read() (err error) {
 }
 
 func (e *encoding) byMode(mode string) (*request, error) {
+	if e.hint.address {
+		q := e.start(readSet, "GET")
+		q.query, q.repeatable, q.headers = "$top=1", true, []wit.Header{{Name: "Accept", Value: e.s.media()}}
+		return q, nil
+	}
 	switch mode {
 	case modeInsert:
 		return e.insertion()

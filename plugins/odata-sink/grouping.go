@@ -34,6 +34,8 @@ const (
 	probe
 	// lookAtStored reads an entity that an insert has found there already, after a changeset with it failed.
 	lookAtStored
+	// readSet asks for an entity of the set, whichever, since the address of the row's is refused.
+	readSet
 	// several is a batch.
 	several
 )

@@ -207,6 +207,42 @@ func TestKeysOfOthersInABatch(t *testing.T) {
 	h.all(wasWritten)
 }
 
+// Without Content-IDs, the key of another operation is no sign that the answers are in another order where one of them
+// has a key that nobody has sent: the service numbers. Where all have been sent, nothing tells.
+func TestKeysOfOthersWithoutContentIDs(t *testing.T) {
+	t.Parallel()
+	for made, want := range map[string][]string{
+		"1 2 3": {wasWritten, wasWritten, wasWritten},
+		"1 - 2": {wasWritten, "data", wasWritten},
+		"3 2 4": {inDoubt, inDoubt, inDoubt},
+		"3 - 2": {inDoubt, inDoubt, inDoubt},
+		"2 3 4": {wasWritten, wasWritten, wasWritten},
+		// padded, in another order
+		"003 002 004": {inDoubt, inDoubt, inDoubt},
+	} {
+		w := open(t, shopping(), append(set("00", "Orders"), oneLane)...)
+		h := w.host("Orders")
+		body := ""
+		for i, key := range strings.Fields(made) {
+			h.value("ID", strconv.Itoa(i+2), "Note", "n")
+			body += "--b\r\nContent-Type: application/http\r\n\r\nHTTP/1.1 "
+			if key == "-" {
+				body += "400 Bad Request\r\nContent-Type: application/json\r\n\r\n" + denial("X/1", "no") + "\r\n"
+			} else {
+				body += "201 Created\r\nLocation: http://h/Orders('" + key + "')\r\n\r\n\r\n"
+			}
+		}
+		h.answer = func(*wit.Request) wit.Response {
+			return wit.Response{Status: 202, Headers: []wit.Header{{Name: "Content-Type", Value: "multipart/mixed; boundary=b"}},
+				Body: []byte(body + "--b--\r\n")}
+		}
+		h.run()
+		if diff := cmp.Diff(want, h.outcomes); diff != "" {
+			t.Errorf("%s: (-expected +found)\n%s", made, diff)
+		}
+	}
+}
+
 // What the host has struck out of an address is no key of the service's.
 func TestAddressWithAHiddenPart(t *testing.T) {
 	w := open(t, shopping(), append(set("00", "Orders"), oneLane, "sap.odata.enable.delete=1")...)

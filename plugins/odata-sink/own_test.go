@@ -7,6 +7,7 @@ import (
 
 	"github.com/culvert-project/culvert/examples/demo-service/service"
 	"github.com/culvert-project/culvert/wit"
+	"github.com/google/go-cmp/cmp"
 )
 
 // settled is what a sink makes of one answer to an operation: a status, with a header before a |, and a body.
@@ -159,5 +160,68 @@ func TestSuccessIsSaidByTheService(t *testing.T) {
 	out, err := w.p.Settle(w.context, q.memo(), []uint32{4}, wit.Response{Status: 200, Body: []byte("wait")})
 	if found := told(t, out, err); found != "refused transient" {
 		t.Errorf("expected it to be refused, found %s", found)
+	}
+}
+
+// A page in answer to a key that IIS, Tomcat or Apache doesn't take is the row's, once the service has answered for the
+// set; else, and of any other key, it is of the call.
+func TestKeysThatSomethingOnTheWayRefuses(t *testing.T) {
+	t.Parallel()
+	const page = " <html><body><h2>Bad Request - Invalid URL</h2></body></html>"
+	const service = "200 DataServiceVersion: 2.0"
+	long := strings.Repeat("x", 260)
+	for _, c := range []struct {
+		name, mode, id string
+		script         []string
+		requests       []string
+		outcome        string
+	}{
+		{"merged", "merge", "50%", []string{"400" + page, service, "400" + page}, []string{"MERGE", "GET /Orders?$top=1", "MERGE"}, "data"},
+		{"put", "update", "a:b", []string{"400" + page, service, "400" + page}, []string{"PUT", "GET /Orders?$top=1", "PUT"}, "data"},
+		{"of 260 characters", "merge", long, []string{"414" + page, service, "414" + page}, []string{"MERGE", "GET /Orders?$top=1", "MERGE"}, "data"},
+		{"with a slash", "upsert", "a/b", []string{"404" + page, service, "404" + page}, []string{"MERGE", "GET /Orders?$top=1", "MERGE"}, "data"},
+		{"the set is refused by the service", "merge", "50%", []string{"400" + page, "403 " + denial("X/1", "no reading"), "400" + page}, []string{"MERGE", "GET /Orders?$top=1", "MERGE"}, "data"},
+		{"nobody answers for the set", "merge", "50%", []string{"400" + page, "400" + page}, []string{"MERGE", "GET /Orders?$top=1"}, "fault data"},
+		{"it was of the moment", "merge", "50%", []string{"404" + page, service, "204"}, []string{"MERGE", "GET /Orders?$top=1", "MERGE"}, wasWritten},
+		{"no odd key", "merge", "a-b", []string{"400" + page}, []string{"MERGE"}, "fault data"},
+		{"the service's own refusal", "merge", "50%", []string{"400 " + denial("X/1", "no such plant")}, []string{"MERGE"}, "data"},
+		{"not allowed", "merge", "50%", []string{"405" + page}, []string{"MERGE"}, "fault unsupported"},
+		{"an insert says no key in its address", "insert", "50%", []string{"400" + page}, []string{"POST"}, "fault data"},
+		{"deleted", "", "a/b", []string{"404" + page, service, "404" + page}, []string{"DELETE", "GET /Orders?$top=1", "DELETE"}, "data"},
+	} {
+		settings := []string{"sap.odata.enable.batch=0", "sap.odata.enable.delete=1"}
+		if c.mode != "" {
+			settings = append(settings, "sap.odata.operation.mode="+c.mode)
+		}
+		w := open(t, shopping(), append(set("00", "Orders"), settings...)...)
+		h := w.host("Orders")
+		if c.mode == "" {
+			h.tombstone("ID", c.id)
+		} else {
+			h.value("ID", c.id, "Note", "n")
+		}
+		h.answer = scripted(t, c.script...)
+		h.run()
+		var requests []string
+		for i := range h.requests {
+			text := shown(&h.requests[i])
+			if method, _, _ := strings.Cut(text, " "); method != "GET" {
+				text = method
+			}
+			requests = append(requests, strings.TrimSuffix(text, " (repeatable)"))
+		}
+		if diff := cmp.Diff(c.requests, requests); diff != "" {
+			t.Errorf("%s: requests (-expected +found)\n%s", c.name, diff)
+		}
+		found := h.outcomes[0]
+		if h.failed != nil {
+			found = "fault " + asFault(h.failed).Kind.String()
+		}
+		if found != c.outcome {
+			t.Errorf("%s: expected %s, found %s (%v)", c.name, c.outcome, found, h.reasons[0])
+		}
+		if c.outcome == "data" && len(c.script) == 3 && !strings.Contains(h.reasons[0].Message, "it is the key that something in front of it doesn't take") {
+			t.Errorf("%s: expected the reason, found %s", c.name, h.reasons[0].Message)
+		}
 	}
 }

@@ -153,6 +153,9 @@ func (s *state) settleOther(a *asked, response *wit.Response) (wit.Verdict, erro
 		f.Kind = wit.FaultData
 		return refused(f), nil
 	}
+	if ofTheAddress(a, response) {
+		return settleAddress(a, response), nil
+	}
 	if s.ofTheCall(a, response) {
 		return wit.Verdict{}, callFault(a, response)
 	}
@@ -171,6 +174,8 @@ func (s *state) settleOther(a *asked, response *wit.Response) (wit.Verdict, erro
 		return settleConfirm(a.path, response)
 	case readTag, readTagOfUpsert, readTagOfRemoval:
 		return s.settleTag(a, response)
+	case readSet:
+		return s.settleSet(a, response)
 	case look, lookOfUpsert, find, probe, lookAtStored:
 		return s.settleCheck(a, response)
 	}

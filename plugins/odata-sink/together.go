@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/culvert-project/culvert/plugins/odata/batch"
+	"github.com/culvert-project/culvert/plugins/odata/edm"
 	"github.com/culvert-project/culvert/plugins/odata/fault"
 	"github.com/culvert-project/culvert/plugins/odata/uri"
 	"github.com/culvert-project/culvert/sdk/go/pack"
@@ -417,20 +418,35 @@ func distinct(d batch.Document) bool {
 	return true
 }
 
+// keys are those that operations say, as [sameAddress] writes them.
 func (b *together) keys() map[string]int {
 	keys := map[string]int{}
 	for i := range b.operations {
 		if k := b.operations[i].predicate; k != "" {
-			keys[b.operations[i].path+k] = i
+			if _, made, err := uri.ParsePredicate(k); err == nil {
+				keys[b.operations[i].path+sameAddress(made)] = i
+			}
 		}
 	}
 	return keys
+}
+
+// sameAddress is a key as all are written that services take for the same, see [sameKey].
+func sameAddress(keys []uri.Key) string {
+	for i := range keys {
+		if keys[i].Literal.Type == edm.String {
+			keys[i].Literal.Text = strings.ToLower(strings.TrimLeft(strings.TrimSpace(keys[i].Literal.Text), "0"))
+		}
+	}
+	return string(uri.AppendPredicate(nil, keys))
 }
 
 // contradicted tells whether an answer says by its Content-ID, or by the place of the entity that was made, that it is
 // for another operation.
 func (b *together) contradicted(outcomes []outcome, ids bool) bool {
 	var keys map[string]int // of all that say theirs, made when an answer is for no key of its own
+	// others: an answer has the key of another operation; numbers: one has a key that nobody has sent.
+	var others, numbers bool
 	part, end := 0, 0
 	for i, o := range outcomes {
 		for i >= end {
@@ -459,10 +475,13 @@ func (b *together) contradicted(outcomes []outcome, ids bool) bool {
 			if keys == nil {
 				keys = b.keys()
 			}
-			if other, ours := keys[b.operations[i].path+string(uri.AppendPredicate(nil, made))]; ours && other != i {
-				return true
+			switch other, ours := keys[b.operations[i].path+sameAddress(made)]; {
+			case !ours:
+				numbers = true
+			case other != i:
+				others = true
 			}
 		}
 	}
-	return false
+	return others && !numbers
 }
