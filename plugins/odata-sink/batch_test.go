@@ -235,6 +235,34 @@ func TestChangesetsInPart(t *testing.T) {
 	}
 }
 
+// Keys that differ by case, zeros in front or blanks are the same to services with conversion exits: their rows go one
+// after another, in a lane.
+func TestKeysThatAreTheSameToTheService(t *testing.T) {
+	t.Parallel()
+	w := open(t, shopping(), append(set("00", "Orders"), "sap.odata.operation.mode=merge", "sap.odata.max.in.flight=4")...)
+	h := w.host("Orders")
+	var rows []uint32
+	for i, id := range []string{"A7", "a7", "00A7", "A7 ", "Ä7", "ä7", "B1"} {
+		h.value("ID", id, "Note", "n")
+		rows = append(rows, uint32(i))
+	}
+	h.outcomes, h.reasons, h.doubt = make([]string, len(rows)), make([]*wit.Fault, len(rows)), make([]bool, len(rows))
+	lanes, delivery := map[uint32]uint32{}, map[uint32]int{}
+	for n, d := range h.encode(rows, nil) {
+		for _, row := range d.rows {
+			lanes[row], delivery[row] = d.Lane, n
+		}
+	}
+	for _, same := range [][]uint32{{0, 1, 2, 3}, {4, 5}} {
+		for i := 1; i < len(same); i++ {
+			if a, b := same[i-1], same[i]; lanes[a] != lanes[b] || delivery[a] >= delivery[b] {
+				t.Errorf("expected row %d to follow row %d in its lane, found lanes %d and %d, deliveries %d and %d",
+					b, a, lanes[b], lanes[a], delivery[b], delivery[a])
+			}
+		}
+	}
+}
+
 // Of a changeset that fails although a part of it is stored, what is there is known again by its key: it is written, and
 // neither refused nor made twice. What somebody else has made is refused in the service's words.
 func TestPartsOfAFailedChangeset(t *testing.T) {
@@ -390,6 +418,7 @@ func TestOddBatchAnswers(t *testing.T) {
 		{"in another order", mixed, set("201 Created", "Content-ID: 2\r\n") + strings.Replace(bad, "\r\n\r\nHTTP", "\r\nContent-ID: 1\r\n\r\nHTTP", 1) + set("201 Created", "Content-ID: 3\r\n") + end, 202, "data written written"},
 		{"ids of its own", mixed, set("201 Created", "Content-ID: 1\r\n") + set("201 Created", "Content-ID: 1\r\n") + set("201 Created", "Content-ID: 1\r\n") + end, 202, "written written written"},
 		{"places of others", mixed, set("201 Created", "Location: http://h/ProductCopies(2)\r\n") + set("201 Created", "Location: http://h/ProductCopies(1)\r\n") + set("201 Created") + end, 202, "in doubt in doubt in doubt"},
+		{"accepted, and not yet done", mixed, set("201 Created") + set("202 Accepted") + set("207 Multi-Status") + end, 202, "written in doubt in doubt"},
 		{"another status line", mixed, set("201 Created") + set("OK") + set("299 Odd") + end, 202, "written in doubt written"},
 		{"HTML", "text/html", "<html><body>Log on</body></html>", 200, "in doubt in doubt in doubt"},
 		{"HTML as multipart", mixed, "<html><body>Log on</body></html>", 200, "in doubt in doubt in doubt"},

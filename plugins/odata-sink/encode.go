@@ -276,7 +276,6 @@ func (e *encoding) laneOf(predicate string) string {
 		}
 		return strconv.Itoa(int(e.row.Partition)) + "@" + strconv.FormatInt(e.row.Offset, 10)
 	}
-	varied := func(k keyValue) bool { return k.value.Type == edm.Guid || k.value.Type == edm.Decimal }
 	if !slices.ContainsFunc(e.keys, varied) {
 		return predicate
 	}
@@ -289,10 +288,32 @@ func (e *encoding) laneOf(predicate string) string {
 			if strings.Contains(k.value.Text, ".") {
 				k.value.Text = strings.TrimSuffix(strings.TrimRight(k.value.Text, "0"), ".")
 			}
+		case edm.String:
+			k.value.Text = strings.ToUpper(strings.TrimLeft(strings.TrimSpace(k.value.Text), "0"))
 		}
 		same[i] = k
 	}
 	return e.p.predicateOf(same)
+}
+
+// varied tells whether services may take another way of writing a key for the same: of texts, SAP's conversion exits
+// pad with zeros and change case, and databases cut blanks.
+func varied(k keyValue) bool {
+	switch k.value.Type {
+	case edm.Guid, edm.Decimal:
+		return true
+	case edm.String:
+		text := k.value.Text
+		if text == "" || text[0] == '0' || text[0] == ' ' || text[len(text)-1] == ' ' {
+			return true
+		}
+		for i := range len(text) {
+			if c := text[i]; c >= 'a' && c <= 'z' || c < ' ' || c >= 0x80 {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // start makes what all requests of the row have.

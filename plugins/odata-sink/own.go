@@ -47,8 +47,11 @@ func (s *state) own(a *asked, response *wit.Response) bool {
 // version, or says where the entity is that was made. Gateways say 200 to what they could not pass on, in words or JSON
 // of their own. A GET of the service's root asks for nothing else.
 func (s *state) heeded(a *asked, response *wit.Response) bool {
-	return a.batched || a.operation == probe || empty(response.Body) || versioned(response) ||
-		located(a, response) || s.holds(a, response.Body)
+	if a.operation == probe {
+		return true
+	}
+	return done(response.Status) && (a.batched || empty(response.Body) || versioned(response) ||
+		located(a, response) || s.holds(a, response.Body))
 }
 
 // located tells whether an answer to an insert says the address of an entity of the set.

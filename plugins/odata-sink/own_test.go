@@ -129,6 +129,7 @@ func TestSuccessIsSaidByTheService(t *testing.T) {
 	for _, answer := range []string{
 		"200|Service temporarily unavailable", `200|{"fault":{"faultstring":"no target"}}`, `201|{"status":"ok"}`, `200|"ok"`, "200|[]", `202|{"OrderID":1}`,
 		`200 Location: https://h/login?to=/x|wait`, `200|{"d":{"OrderID`, `200|<fault xmlns="x">no target</fault>`, `200|<entry xmlns="x"/>`, `200|{"meta":1,"error":{"code":1}}`,
+		"202|", "202 DataServiceVersion: 2.0|", `207 DataServiceVersion: 2.0|<multistatus xmlns="DAV:"/>`, `206 DataServiceVersion: 2.0|{"d":{"OrderID":1}}`,
 	} {
 		for op, want := range map[operation]string{insert: "refused transient", upsertInsert: "refused transient", put: "again transient", upsertMerge: "again transient", remove: "again transient",
 			confirm: "again transient", readTag: "again transient", readTagOfRemoval: "again transient", look: "again transient", lookOfUpsert: "again transient", find: "again transient"} {
@@ -152,6 +153,11 @@ func TestSuccessIsSaidByTheService(t *testing.T) {
 			if found := settled(t, w, op, path, answer); found != "written" {
 				t.Errorf("operation %d, %s: expected it to be written, found %s", op, answer, found)
 			}
+		}
+	}
+	for _, name := range []string{"RepeatabilityResult", "Repeatability-Result"} {
+		if found := settled(t, w, insert, path, "201 "+name+`: Rejected|{"d":{"OrderID":1}}`); found != "refused transient" {
+			t.Errorf("%s: expected the insert to be in doubt, found %s", name, found)
 		}
 	}
 	// What must not be sent twice is not.

@@ -280,7 +280,7 @@ func (s *state) plainly(a *asked, m *batch.Message) bool {
 	default:
 		return false
 	}
-	return success(m.Status()) && !fault.IsHTML(m.Body) && !fault.IsError(m.Body) && m.Header("sap-message") == ""
+	return done(m.Status()) && !fault.IsHTML(m.Body) && !fault.IsError(m.Body) && m.Header("sap-message") == ""
 }
 
 // match says which message of an answer is for which operation: by position, since many services don't say Content-IDs;
@@ -358,7 +358,7 @@ func (b *together) part(outcomes []outcome, p *batch.Parsed) {
 		return
 	}
 	for i := range p.Messages {
-		if m := &p.Messages[i]; !m.Complete || !success(m.Status()) {
+		if m := &p.Messages[i]; !m.Complete || !done(m.Status()) {
 			return
 		}
 	}
