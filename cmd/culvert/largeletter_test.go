@@ -38,13 +38,13 @@ func texts(t *testing.T, most int, posts *atomic.Int32) (address string) {
 }
 
 // A record of 20 MB goes through Kafka to a service that takes it, and to the topic of dead letters from one that does
-// not. A dead letter that is too large for the producer, or its topic, fails the task, which names the record and stops; nothing is
-// skipped, and the record waits for the next start.
+// not. A dead letter that is too large for the producer, or its topic, fails the task, which names the record and
+// stops; nothing is skipped, and the record waits for the next start.
 func TestRecordOf20MB(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
 	broker := embedded(t).Addr()
-	client, err := kgo.NewClient(kgo.SeedBrokers(broker), kgo.AllowAutoTopicCreation(), kgo.ProducerBatchMaxBytes(30<<20),
+	client, err := kgo.NewClient(kgo.SeedBrokers(broker), kgo.ProducerBatchMaxBytes(30<<20),
 		kgo.ProducerBatchCompression(kgo.NoCompression()))
 	if err != nil {
 		t.Fatal(err)
@@ -56,7 +56,8 @@ func TestRecordOf20MB(t *testing.T) {
 	}
 	content := strings.Repeat("0123456789abcdef", 20<<20/16)
 	value := fmt.Sprintf(`{"ID":1,"Content":"%s"}`, content)
-	if err := client.ProduceSync(t.Context(), &kgo.Record{Topic: "texts", Key: []byte("1"), Value: []byte(value)}).FirstErr(); err != nil {
+	record := &kgo.Record{Topic: "texts", Key: []byte("1"), Value: []byte(value)}
+	if err := client.ProduceSync(t.Context(), record).FirstErr(); err != nil {
 		t.Fatal(err)
 	}
 	worker := p.file("worker.properties", "bootstrap.servers="+broker, "listeners=", "key.converter=org.apache.kafka.connect.storage.StringConverter",
@@ -84,7 +85,9 @@ func TestRecordOf20MB(t *testing.T) {
 				}
 			} else {
 				for n := int32(1); n <= 2; n++ { // the next start comes to the same
-					if last := r.lastLine(); r.code != 1 || !strings.Contains(last, c.fails) || !strings.Contains(last, "topic texts, partition 0, offset 0") || posts.Load() != n {
+					last := r.lastLine()
+					if r.code != 1 || !strings.Contains(last, c.fails) || posts.Load() != n ||
+						!strings.Contains(last, "topic texts, partition 0, offset 0") {
 						t.Errorf("expected exit 1, %q and %d requests, found %d, %d requests and %.2000s", c.fails, n, r.code, posts.Load(), last)
 					}
 					if n == 1 {

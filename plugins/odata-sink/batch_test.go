@@ -263,8 +263,8 @@ func TestKeysThatAreTheSameToTheService(t *testing.T) {
 	}
 }
 
-// Of a changeset that fails although a part of it is stored, what is there is known again by its key: it is written, and
-// neither refused nor made twice. What somebody else has made is refused in the service's words.
+// Of a changeset that fails although a part of it is stored, what is there is known again by its key: it is written,
+// and neither refused nor made twice. What somebody else has made is refused in the service's words.
 func TestPartsOfAFailedChangeset(t *testing.T) {
 	t.Parallel()
 	w := open(t, shopping(), append(set("00", "Orders"), oneLane, "sap.odata.changesets=all")...)

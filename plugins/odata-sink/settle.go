@@ -232,9 +232,9 @@ func anew(h hint) wit.Verdict { return wit.Verdict{Again: &wit.Retry{Hint: h.tex
 
 func success(status uint16) bool { return status >= 200 && status <= 299 }
 
-// done tells whether a status says that all of what was asked for is done. Of the successes, Accepted (202) says that it
-// may be done later or not at all, and Partial Content (206) and Multi-Status (207) that a part of it is missing or has
-// a status of its own.
+// done tells whether a status says that all of what was asked for is done. Of the successes, Accepted (202) says that
+// it may be done later or not at all, and Partial Content (206) and Multi-Status (207) that a part of it is missing or
+// has a status of its own.
 func done(status uint16) bool {
 	return success(status) && status != 202 && status != 206 && status != 207
 }
@@ -255,7 +255,8 @@ func named(codes []string, status uint16, code string) bool {
 // the host's business, who knows which are to be tried again. What remains is a refusal of kind transient, by which
 // nobody knows what became of the row.
 func (s *state) settleInsert(a *asked, response *wit.Response) (wit.Verdict, error) {
-	said := success(response.Status) && !rejected(response) && !fault.IsHTML(response.Body) && !fault.IsError(response.Body)
+	said := success(response.Status) && !rejected(response) && !fault.IsHTML(response.Body) &&
+		!fault.IsError(response.Body)
 	if said && s.heeded(a, response) {
 		say(a.path, response)
 		s.made(a, headerOf(response, "Location"), response.Body)
