@@ -59,6 +59,16 @@ func (n numbering) keeps() bool {
 	return n != ""
 }
 
+// gives tells whether the service has given any key property a value.
+func (n numbering) gives() bool {
+	for i := range len(n) {
+		if evidence(n[i]&15) == given || evidence(n[i]>>4) == given {
+			return true
+		}
+	}
+	return false
+}
+
 // changes tells whether the service has changed a key that was not initial.
 func (n numbering) changes() bool {
 	for i := range len(n) {
@@ -84,8 +94,8 @@ func (e *encoding) ofRow() evidence {
 	return what
 }
 
-// numbered tells whether the service gives the entity of an insert another key than the record's.
-func (e *encoding) numbered() bool { return e.ofRow() == given }
+// numbered tells whether the service gives the entity of an insert another key than the record's. Most never do.
+func (e *encoding) numbered() bool { return e.s.numbering[e.target.same].gives() && e.ofRow() == given }
 
 // keyOf is the values of a predicate in the order of the set's key properties; false: it is not of these.
 func (t *entitySet) keyOf(predicate string) (values []uri.Literal, ok bool) {

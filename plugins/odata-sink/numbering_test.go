@@ -243,6 +243,25 @@ func TestKeysOfOthersWithoutContentIDs(t *testing.T) {
 	}
 }
 
+// What is remembered of entities that were not found is bounded, and no longer than it is of use.
+func TestAbsentEntitiesAreBounded(t *testing.T) {
+	t.Parallel()
+	s := state{}
+	for i := range maxAbsent + 10 {
+		s.lacks("/Orders('" + strconv.Itoa(i) + "')")
+	}
+	if len(s.absent) != maxAbsent*lengthAbsent || s.isLacking("/Orders('9')") || !s.isLacking("/Orders('10')") {
+		t.Errorf("expected the last %d, found %d bytes", maxAbsent, len(s.absent))
+	}
+	s.lacks("/Orders('10')") // no second time
+	for i := range maxAbsent {
+		s.found("/Orders('" + strconv.Itoa(10+i) + "')")
+	}
+	if s.absent != "" {
+		t.Errorf("expected nothing, found %d bytes", len(s.absent))
+	}
+}
+
 // What the host has struck out of an address is no key of the service's.
 func TestAddressWithAHiddenPart(t *testing.T) {
 	w := open(t, shopping(), append(set("00", "Orders"), oneLane, "sap.odata.enable.delete=1")...)
