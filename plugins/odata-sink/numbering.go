@@ -186,6 +186,18 @@ func (s *state) made(a *asked, location string, body []byte) {
 	sdk.Log(wit.LevelWarn, what)
 }
 
+// keptAt learns that the service has kept a key: what an insert has sent was found there.
+func (s *state) keptAt(a *asked) {
+	t := s.setOf(a)
+	if t == nil || a.sent == "" {
+		return
+	}
+	values, _ := t.keyOf(a.predicate)
+	for i, v := range values {
+		s.numbering[t.same] = s.numbering[t.same].with(i, len(values), initial(v.Text), kept)
+	}
+}
+
 // keyIn is the key of the entity in a body, as values of the types that were sent.
 func (t *entitySet) keyIn(body []byte, sent []uri.Literal) (values []uri.Literal, ok bool) {
 	if empty(body) {

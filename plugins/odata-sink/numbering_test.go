@@ -74,6 +74,8 @@ func TestKeysThatTheServiceChanges(t *testing.T) {
 			[]string{post("a"), look("a"), alike}, []string{inDoubt}},
 		{"not shown, then kept, lost and not there", nil, []string{"a:I", "b:I"}, []string{"201 Location: http://h/Orders('a')", "0", "404", "201"},
 			[]string{post("a"), post("b"), look("b"), post("b")}, []string{wasWritten, wasWritten}},
+		{"kept, as a check shows", nil, []string{"a:I", "b:I"}, []string{"0", `200 {"d":{"ID":"a","Note":"n"}}`, "0", "404", "201"},
+			[]string{post("a"), look("a"), post("b"), look("b"), post("b")}, []string{wasWritten, wasWritten}},
 		{"kept, as the entity says", nil, []string{"a:I", "b:I"}, []string{`201 {"d":{"ID":"a","Note":"n"}}`, "0", "404", "201"},
 			[]string{post("a"), post("b"), look("b"), post("b")}, []string{wasWritten, wasWritten}},
 		{"changed, as the entity says", nil, []string{"a:I", "b:D"}, []string{`201 {"d":{"ID":"17","Note":"n"}}`},
@@ -239,6 +241,34 @@ func TestKeysOfOthersWithoutContentIDs(t *testing.T) {
 		h.run()
 		if diff := cmp.Diff(want, h.outcomes); diff != "" {
 			t.Errorf("%s: (-expected +found)\n%s", made, diff)
+		}
+	}
+}
+
+// Entities with equal contents leave a record in doubt until a check beside it has shown that the service keeps keys.
+func TestEqualContentsOfOthers(t *testing.T) {
+	t.Parallel()
+	w := open(t, shopping(), append(set("00", "Orders"), "sap.odata.insert.uncertain=check")...)
+	to := &entitySet{}
+	settle := func(op operation, id, body string) string {
+		q := request{operation: op, path: gateway + "/Orders", to: to, predicate: "('" + id + "')", sent: []byte(`{"ID":"` + id + `","Note":"n"}`)}
+		if op == look {
+			q.path += q.predicate
+		}
+		out, err := w.p.Settle(w.context, q.memo(), []uint32{4}, wit.Response{Status: 200, Body: []byte(body)})
+		if out.Context != nil {
+			w.context = *out.Context
+		}
+		return told(t, out, err)
+	}
+	const others = `{"d":[{"ID":"1","Note":"n"},{"ID":"2","Note":"n"}]}`
+	for _, c := range []struct {
+		op             operation
+		id, body, want string
+	}{{find, "7", others, "refused conflict"}, {find, "2", others, "written"}, {look, "1", `{"d":{"ID":"1","Note":"n"}}`, "written"},
+		{find, "7", others, "again alone insert"}, {find, "2", others, "written"}} {
+		if found := settle(c.op, c.id, c.body); found != c.want {
+			t.Errorf("operation %d of %s: expected %s, found %s", c.op, c.id, c.want, found)
 		}
 	}
 }
