@@ -289,12 +289,15 @@ func (e *encoding) laneOf(predicate string) string {
 				k.value.Text = strings.TrimSuffix(strings.TrimRight(k.value.Text, "0"), ".")
 			}
 		case edm.String:
-			k.value.Text = strings.ToUpper(strings.TrimLeft(strings.TrimSpace(k.value.Text), "0"))
+			k.value.Text = sameText(k.value.Text)
 		}
 		same[i] = k
 	}
 	return e.p.predicateOf(same)
 }
+
+// sameText is a text in a key as all are written that services take for the same.
+func sameText(text string) string { return strings.ToUpper(strings.TrimLeft(strings.TrimSpace(text), "0")) }
 
 // varied tells whether services may take another way of writing a key for the same: of texts, SAP's conversion exits
 // pad with zeros and change case, and databases cut blanks.

@@ -435,7 +435,7 @@ func (b *together) keys() map[string]int {
 func sameAddress(keys []uri.Key) string {
 	for i := range keys {
 		if keys[i].Literal.Type == edm.String {
-			keys[i].Literal.Text = strings.ToLower(strings.TrimLeft(strings.TrimSpace(keys[i].Literal.Text), "0"))
+			keys[i].Literal.Text = sameText(keys[i].Literal.Text)
 		}
 	}
 	return string(uri.AppendPredicate(nil, keys))
