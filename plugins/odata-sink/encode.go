@@ -297,7 +297,9 @@ func (e *encoding) laneOf(predicate string) string {
 }
 
 // sameText is a text in a key as all are written that services take for the same.
-func sameText(text string) string { return strings.ToUpper(strings.TrimLeft(strings.TrimSpace(text), "0")) }
+func sameText(text string) string {
+	return strings.ToUpper(strings.TrimLeft(strings.TrimSpace(text), "0"))
+}
 
 // varied tells whether services may take another way of writing a key for the same: of texts, SAP's conversion exits
 // pad with zeros and change case, and databases cut blanks.
