@@ -11,6 +11,7 @@ import (
 	"github.com/culvert-project/culvert/host/check"
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/rest"
+	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -115,7 +116,7 @@ func asServerFault(err error) error {
 func (w worker) unmasked(name string, settings map[string]string) (map[string]string, error) {
 	var stored map[string]string
 	for _, n := range w.herder().Now() {
-		if n.Name == strings.TrimSpace(name) {
+		if n.Name == setting.Trim(name) {
 			stored = n.Written
 		}
 	}

@@ -101,7 +101,7 @@ func (b *bench) read(ctx context.Context, service *process, m many) (h held, err
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return h, err
 	}
-	args := []string{"run", "--data", filepath.Join(b.dir, "feeds")}
+	args := []string{"run", "--data", filepath.Join(b.dir, "feeds"), "--set", "listeners=http://127.0.0.1:0"}
 	worker, _, err := b.configuration(m.name, broker.address, "0", set{"Orders", "json", 0})
 	if err != nil {
 		return h, err

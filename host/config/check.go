@@ -309,7 +309,7 @@ func (c *Connector) missing(name string) Problem {
 func frameRules(c *Connector, kind wit.ComponentKind) Problems {
 	var problems Problems
 	if e, ok := c.Entry("name"); ok {
-		name := strings.TrimSpace(e.Value)
+		name := setting.Trim(e.Value)
 		if name == "" {
 			problems = append(problems, e.problem("expected a name, found nothing; without this line it is the file's"))
 		} else if strings.ContainsFunc(name, unicode.IsControl) {

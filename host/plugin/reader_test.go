@@ -215,6 +215,37 @@ func TestTasksShareInstances(t *testing.T) {
 	}
 }
 
+// A connector that rests keeps the instances that somebody uses, no others, and none of other connectors'.
+func TestRestingConnectors(t *testing.T) {
+	m, b := guest(t, plugin.Options{Idle: time.Hour}, all, "all")
+	other, err := m.BindPlugin("other", "all", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(other.Close)
+	p := b.Current()
+	expect := func(what string, want int64) {
+		t.Helper()
+		if n := p.Module().Metrics.Instances; n != want {
+			t.Errorf("%s: expected %d instances, found %d", what, want, n)
+		}
+	}
+	works(t, p, "1.0.0")
+	works(t, other.Current(), "1.0.0")
+	expect("at work", 2)
+	r, err := p.Reader(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.Rest()
+	expect("with an open page", 2)
+	r.Close()
+	p.Rest()
+	expect("at rest", 1)
+	works(t, p, "1.0.0")
+	expect("at work once more", 2)
+}
+
 // A mistake of the host's in the middle of a call costs the instance, and no processor: others would wait for it for
 // ever.
 func TestPanicsGiveTheirProcessorBack(t *testing.T) {

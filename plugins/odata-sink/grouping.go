@@ -32,6 +32,10 @@ const (
 	lookOfUpsert
 	find
 	probe
+	// lookAtStored reads an entity that an insert has found there already, after a changeset with it failed.
+	lookAtStored
+	// readSet asks for an entity of the set, whichever, since the address of the row's is refused.
+	readSet
 	// several is a batch, alike one of a [plain] run of rows.
 	several
 	alike

@@ -189,7 +189,8 @@ type walk struct {
 // direct tells whether the row may go the short way.
 func (e *encoding) direct() bool {
 	m := &e.s.manner
-	return !e.hint.uncertain() && !m.atom && !m.lossy && !m.keyFromRecord && !m.deleteRecords && m.mode != modeDynamic
+	return !e.hint.uncertain() && !e.hint.address && !m.atom && !m.lossy && !m.keyFromRecord && !m.deleteRecords &&
+		m.mode != modeDynamic
 }
 
 // walk begins at the first field. ok is false where the row must go the long way.

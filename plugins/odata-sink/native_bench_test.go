@@ -51,6 +51,9 @@ func BenchmarkBatchNative(b *testing.B) {
 			if err != nil || len(settled.Verdicts) != rows || settled.Verdicts[rows-1].Written == nil {
 				b.Fatal(err)
 			}
+			if settled.Context != nil {
+				w.context = *settled.Context
+			}
 		}
 		b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*rows), "ns/row")
 	})

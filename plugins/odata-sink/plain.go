@@ -11,6 +11,7 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/encode"
 	"github.com/culvert-project/culvert/plugins/odata/fault"
 	"github.com/culvert-project/culvert/plugins/odata/uri"
+	"github.com/culvert-project/culvert/plugins/odata/value"
 	"github.com/culvert-project/culvert/sdk/go/pack"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/datum"
@@ -92,6 +93,11 @@ func (s *state) allWritten(b *plain, response *wit.Response) bool {
 	if !success(response.Status) || s.uncertain == "repeatable" {
 		return false
 	}
+	if b.operation == insert || b.operation == upsertInsert { // until it is known, there is something to learn
+		if t := s.setOf(&asked{path: b.path, at: b.at}); t != nil && !s.numbering[t.same].keeps() {
+			return false
+		}
+	}
 	d, ok := batch.NewPlain(headerOf(response, "Content-Type"), response.Body)
 	if !ok {
 		return false
@@ -145,7 +151,9 @@ type run struct {
 // runRow is a row of a run. group is that of its lane which the row is in, counted from 1.
 type runRow struct {
 	key, body []byte
-	group     int
+	// lane is the key as all are written that services take for the same.
+	lane  []byte
+	group int
 }
 
 // runLane is a lane with its groups of rows, of which the last one takes more.
@@ -164,7 +172,7 @@ func (e *encoding) plainly(rows []wit.Row) bool {
 	s := e.s
 	learned := s.learned[e.target.at]
 	if len(rows) < 2 || !s.batches || s.lanes > maxRunLanes || learned.noBatch || s.tags || s.uncertain == "repeatable" ||
-		e.numbering() != keeps || !e.direct() || !e.target.flat.addressed {
+		s.numbering[e.target.same].gives() || !e.direct() || !e.target.flat.addressed {
 		return false
 	}
 	for i := range rows {
@@ -227,7 +235,7 @@ func (e *encoding) encodeRun(topic string, rows []wit.Row) (ready []wit.Delivery
 		if row.body, ok = e.object(&w, r.updates); !ok {
 			return nil, false
 		}
-		if row.key, ok = e.keyOf(); !ok {
+		if row.key, row.lane, ok = e.keyOf(); !ok {
 			return nil, false
 		}
 		if !r.add(uint32(i)) {
@@ -237,43 +245,54 @@ func (e *encoding) encodeRun(topic string, rows []wit.Row) (ready []wit.Delivery
 	return r.deliveries(), true
 }
 
-// keyOf writes the predicate of the row whose keys were met on the way.
-func (e *encoding) keyOf() (predicate []byte, ok bool) {
+// keyOf writes the predicate of the row whose keys were met on the way, and what tells its lane.
+func (e *encoding) keyOf() (predicate, lane []byte, ok bool) {
 	p := e.p
 	p.uriKeys = p.uriKeys[:0]
 	var digits [24]byte
+	other := false
 	for i, property := range e.target.flat.keyProperties {
 		at := &p.places[i]
 		if at.To == 0 {
-			return nil, false
+			return nil, nil, false
 		}
 		c := property
 		k := uri.Key{Name: c.property.Name, Literal: uri.Literal{Type: c.property.Type.Primitive}}
 		if c.bounded {
 			n, size := datum.Number(e.data[at.From:at.To])
 			if size <= 0 || n < c.least || n > c.most {
-				return nil, false
+				return nil, nil, false
 			}
 			if len(e.target.flat.keyProperties) == 1 && c.property.Type.Primitive == edm.Int32 {
 				p.keyTexts = p.keyRoom()
 				start := len(p.keyTexts)
 				p.keyTexts = append(strconv.AppendInt(append(p.keyTexts, '('), n, 10), ')')
-				return p.keyTexts[start:], true
+				return p.keyTexts[start:], p.keyTexts[start:], true
 			}
 			k.Literal.Text = string(strconv.AppendInt(digits[:0], n, 10))
 		} else {
 			text, size := datum.Block(e.data[at.From:at.To])
 			if size <= 0 || c.property.Length > 0 && len(text) > c.property.Length {
-				return nil, false
+				return nil, nil, false
 			}
 			k.Literal.Text = string(text)
+			other = other || varied(keyValue{value: value.Converted{Type: edm.String, Text: k.Literal.Text}})
 		}
 		p.uriKeys = append(p.uriKeys, k)
 	}
 	p.keyTexts = p.keyRoom()
 	start := len(p.keyTexts)
 	p.keyTexts = slices.Grow(uri.AppendPredicate(p.keyTexts, p.uriKeys), encode.Room)
-	return p.keyTexts[start:], true
+	predicate = p.keyTexts[start:]
+	if !other {
+		return predicate, predicate, true
+	}
+	for i := range p.uriKeys {
+		if l := &p.uriKeys[i].Literal; l.Type == edm.String {
+			l.Text = sameText(l.Text)
+		}
+	}
+	return predicate, uri.AppendPredicate(nil, p.uriKeys), true
 }
 
 // reused: memory of what a call has made is used by the next one, when the host has copied it. Outside of a host, tests
@@ -296,7 +315,7 @@ func (p *plugin) keyRoom() []byte {
 func (r *run) add(i uint32) (ok bool) {
 	row := &r.rows[i]
 	h := r.t.lane
-	for _, c := range row.key {
+	for _, c := range row.lane {
 		h = (h ^ uint32(c)) * laneFactor
 	}
 	last := 0
@@ -306,7 +325,7 @@ func (r *run) add(i uint32) (ok bool) {
 		if met++; met > maxMet {
 			return false
 		}
-		if other := &r.rows[r.slots[at]-1]; string(other.key) == string(row.key) {
+		if other := &r.rows[r.slots[at]-1]; string(other.lane) == string(row.lane) {
 			last = other.group
 			break
 		}

@@ -92,7 +92,8 @@ func (p *Plain) Next() (ok bool) {
 	p.ID = p.value(p.headers.IDFrom, p.headers.IDTo)
 	from := p.at
 	if !p.skip(version) || len(p.body)-p.at < 3 || !isDigit(p.body[p.at]) || !isDigit(p.body[p.at+1]) ||
-		p.body[p.at+2] != ' ' && p.body[p.at+2] != '\r' {
+		p.body[p.at+2] != ' ' && p.body[p.at+2] != '\r' ||
+		p.body[p.at] == '0' && (p.body[p.at+1] == '2' || p.body[p.at+1] > '5') { // no proof that all was done
 		return false
 	}
 	p.at = from

@@ -193,14 +193,10 @@ func (o *cast) apply(e *Engine, v *view, stage int) (*failure, error) {
 	if err != nil {
 		return nil, err
 	}
-	null, start, ok := x.null(c.bytes)
+	start, done, f := x.opened(c, stage)
 	switch {
-	case !ok:
-		return broken(stage, 0), nil
-	case null:
-		return nil, nil
-	case x.failure != nil:
-		return x.failure, nil
+	case done:
+		return f, nil
 	case o.whole != nil:
 		return x.applyWhole(e, c, start), nil
 	}

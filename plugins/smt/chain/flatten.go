@@ -206,14 +206,9 @@ func (o *flatten) apply(e *Engine, v *view, stage int) (*failure, error) {
 	if err != nil {
 		return nil, err
 	}
-	null, start, ok := x.null(c.bytes)
-	switch {
-	case !ok:
-		return broken(stage, 0), nil
-	case null:
-		return nil, nil
-	case x.failure != nil:
-		return x.failure, nil
+	start, done, f := x.opened(c, stage)
+	if done {
+		return f, nil
 	}
 	if bad := offsets(x.top.skips, c.bytes, start, x.top.ends); bad >= 0 {
 		return broken(stage, bad), nil

@@ -151,6 +151,19 @@ func (p *program) run(dst []byte, ends []uint32, c *column, row *wit.Row, stage 
 	return dst, nil
 }
 
+// opened is where the members of a column's structure begin, as [program.null] reads it. done: there is nothing to do,
+// because it is null, or the row has failed.
+func (p *program) opened(c *column, stage int) (start int, done bool, f *failure) {
+	null, start, ok := p.null(c.bytes)
+	switch {
+	case !ok:
+		return 0, true, broken(stage, 0)
+	case null:
+		return 0, true, nil
+	}
+	return start, p.failure != nil, p.failure
+}
+
 // null reads the branch of a value: whether it is null, and where it begins.
 func (p *program) null(in []byte) (null bool, start int, ok bool) {
 	if !p.optional {
