@@ -374,7 +374,15 @@ func (pg *Page) answered(next *Position) (*Position, error) {
 		next.checked = true
 		sdk.Log(wit.LevelInfo, pg.What()+": "+strconv.Itoa(at.count-at.level)+" rows fewer are to come than the service counted: they were deleted meanwhile")
 	case checkOrder:
-		if !slices.Equal(pg.probed, pg.unpackKey(at.key)) {
+		switch key := pg.unpackKey(at.key); {
+		case slices.Equal(pg.probed, key):
+		case pg.reverse.rows > 1 && pg.reverse.ascends() && pg.isBefore(pg.probed, key):
+			sdk.Log(wit.LevelInfo, pg.What()+": the last row that came was deleted meanwhile, the others come in the reverse order")
+		case pg.reverse.rows <= 1:
+			// Either the service doesn't sort, or the row was deleted: from a place that counts rows others might be missing.
+			next.links = at.links || at.pass > 0
+			return pg.anew(next, "the row with the key "+at.key+" came, and is not there when the reverse order is asked for")
+		default:
 			return pg.distrust(next, "the service doesn't heed $orderby: the last row of the reverse order doesn't come first")
 		}
 		next.probed, next.checked = at.probed+1, true
@@ -391,6 +399,12 @@ func (pg *Page) answered(next *Position) (*Position, error) {
 		return pg.done(next), nil
 	}
 	return next, nil
+}
+
+// isBefore tells whether a key is below another, in either way to compare them.
+func (pg *Page) isBefore(a, b []string) bool {
+	plain, folded, known := pg.compareTexts(a, b)
+	return known && (plain < 0 || folded < 0)
 }
 
 // distrust gives up asking by key: the service doesn't do what it says. From the last position that is sound the load
