@@ -62,6 +62,8 @@ type feed struct {
 	text   wit.Schema
 	// alike are types of other sets whose rows could be taken for the set's.
 	alike []string
+	// guids are the members of the key that are GUIDs, where deletes can come.
+	guids []int
 	// unknown are properties that came and that fresh metadata don't have.
 	unknown map[string]bool
 }
@@ -198,6 +200,7 @@ func (f *feed) compile() error {
 	}
 	f.advise(f.layout, view)
 	f.watchModes()
+	f.findGuids()
 	f.layout.Addressed = f.options.Delta && f.odp == nil && f.watch < 0 && len(f.layout.Keys) > 0
 	f.value = wit.Schema{ID: schemaID(), Nodes: value}
 	f.layout.ValueSchema = f.value.ID

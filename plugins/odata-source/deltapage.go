@@ -35,6 +35,7 @@ func (p *plugin) beginDelta(o *decodedContext, f *feed, position *[]wit.Field, r
 		pg.Base = at.url
 	}
 	pg.delta = *at
+	pg.beginGuids(casesOf(*position))
 	pg.delta.applied = at.applied || (at.phase == phaseLoad || at.phase == phaseOpen) && applies(response.Headers)
 	pg.headers = pg.headers[:0]
 	for _, name := range []string{"Date", "Location", "Retry-After"} {

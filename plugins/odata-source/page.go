@@ -23,6 +23,8 @@ type page struct {
 	delta   deltaPosition
 	headers []wit.Header
 	changes changes
+	// cases are those of the GUIDs in keys, see guids.go.
+	cases []byte
 	// expected is memory for the end of a row's address.
 	expected []byte
 
@@ -88,6 +90,7 @@ func (p *plugin) Begin(context []byte, number uint32, position *[]wit.Field, res
 	}
 	pg, n := p.pages.begin(o, f, &response)
 	pg.At = *at
+	pg.beginGuids(casesOf(*position))
 	pg.Begin()
 	if pg.Base == "" {
 		pg.Base = f.pages.PageURL(at)
@@ -103,6 +106,7 @@ func (ps *pages) begin(o *decodedContext, f *feed, response *wit.Response) (*pag
 	pg.Set, pg.Origin = &f.pages, &o.origin
 	pg.Answer = wit.Response{Status: response.Status, At: response.At}
 	pg.Base = string([]byte(response.Target))
+	pg.beginGuids(nil)
 	ps.last++
 	ps.open[ps.last] = pg
 	return pg, ps.last
@@ -177,6 +181,7 @@ func (p *plugin) Decode(number uint32, tag string, status uint16, piece []byte, 
 		read = pg.decodeNamed
 	}
 	portion, ended, err := read(tag, status, piece, last)
+	pg.endGuids(&portion)
 	if to := pg.feed.toPartition; to >= 0 {
 		for i := range portion.Rows {
 			portion.Rows[i].Partition = int32(to)
@@ -233,6 +238,9 @@ func (pg *page) decode(tag string, _ uint16, piece []byte, last bool) (portion w
 // filtered looks whether the rows are those that were asked for, and takes out of them what the connector itself leaves
 // out.
 func (pg *page) filtered() error {
+	if pg.named == "" && !pg.lone {
+		pg.learnGuids(&pg.Out)
+	}
 	if err := pg.addressed(&pg.Out); err != nil {
 		return err
 	}
@@ -315,6 +323,7 @@ func (pg *page) portion() (wit.Portion, error) {
 	rows, keep := pg.Look()
 	portion := wit.Portion{}
 	if keep {
+		pg.Out.Data = pg.fitRows(rows, pg.Out.Data)
 		pg.Out.Data = pg.feed.tellAll(rows, pg.Out.Data, changeRead)
 		portion = wit.Portion{Rows: rows, Data: pg.Out.Data, Faults: pg.Out.Faults}
 	}
