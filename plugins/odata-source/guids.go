@@ -30,8 +30,8 @@ const (
 	caseUnknown     = '?'
 	caseLearntLower = 'L'
 	caseLearntUpper = 'U'
-	// caseMixed: rows since were in both cases, so that all keys are as they come. Where rows tell their addresses those
-	// have been compared; where they don't, it is an assumption that a deleted entry is written as its row was.
+	// caseMixed: rows since were in both cases, so that all keys are as they come. Where rows tell their addresses,
+	// those have been compared; else it is an assumption that a deleted entry is written as its row was.
 	caseMixed = 'M'
 )
 

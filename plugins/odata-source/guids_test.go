@@ -143,7 +143,7 @@ func TestGuidsInAnotherCase(t *testing.T) {
 						if err := f.catchUp(poll); err != nil {
 							t.Fatal(err)
 						}
-						if found := f.entities(); len(found) != len(s.rows) {
+						if found := f.entities(); !slices.EqualFunc(found, s.rows, strings.EqualFold) {
 							t.Fatalf("expected %v, found %v: %v", s.rows, found, f.state)
 						}
 						s.changed, s.deleted = []string{s.rows[0]}, []string{s.rows[len(s.rows)-1]}
@@ -154,9 +154,7 @@ func TestGuidsInAnotherCase(t *testing.T) {
 						if err := f.catchUp(poll); err != nil {
 							t.Fatal(err)
 						}
-						if found := f.entities(); len(found) != len(s.rows) || slices.ContainsFunc(found, func(id string) bool {
-							return !slices.ContainsFunc(s.rows, func(row string) bool { return strings.EqualFold(row, id) })
-						}) {
+						if found := f.entities(); !slices.EqualFunc(found, s.rows, strings.EqualFold) {
 							t.Fatalf("deleted: expected %v, found %v", s.rows, found)
 						}
 					}
