@@ -287,3 +287,61 @@ func TestLastRowGoesBeforeTheReverseOrder(t *testing.T) {
 		}
 	}
 }
+
+// A page of changes that can never be had: the changes are asked for from their delta link once more, and then the feed
+// fails. It neither takes them for read nor has them come again and again. A restart tries it once more.
+func TestPageOfChangesThatIsNeverToBeHad(t *testing.T) {
+	for _, status := range []uint16{http.StatusNoContent, http.StatusGone} {
+		t.Run(strconv.Itoa(int(status)), func(t *testing.T) {
+			s := service.New(service.Options{Rows: 30, Switches: service.Switches{PageSize: 10}})
+			f := newFollower(t, s, tracked00("Products")...)
+			if err := f.catchUp(start); err != nil {
+				t.Fatal(err)
+			}
+			for id := 1; id <= 45; id++ {
+				write(t, s, "MERGE", "Products("+strconv.Itoa(id)+")", map[string]any{"ProductName": "Changed"})
+			}
+			broken, asked, page, third := true, 0, 0, ""
+			f.answered = func(q *wit.Request, r *wit.Response) error {
+				if !strings.Contains(q.Target, "deltatoken") && !strings.Contains(q.Target, "skiptoken") {
+					return nil
+				}
+				asked++
+				if page++; !strings.Contains(q.Target, "skiptoken") {
+					page = 1
+				}
+				if page == 3 {
+					third = q.Target
+				}
+				if q.Target == third && broken {
+					r.Status, r.Body = status, []byte(`{"error":{"code":"X","message":{"value":"gone"}}}`)
+					if status == http.StatusNoContent {
+						r.Body = nil
+					}
+				}
+				return nil
+			}
+			for round := range 2 {
+				before := len(f.log)
+				asked = 0
+				f.start()
+				cause := poll
+				if round > 0 {
+					cause = start
+				}
+				err := f.catchUp(cause)
+				if err == nil || len(f.log)-before > 40 {
+					t.Fatalf("round %d: %d rows came in %d requests, %v", round, len(f.log)-before, asked, err)
+				}
+			}
+			broken = false
+			f.start()
+			for range 2 {
+				if err := f.catchUp(start); err != nil {
+					t.Fatal(err)
+				}
+			}
+			f.equals(s, "Products", "ProductID", "ProductName")
+		})
+	}
+}
