@@ -175,7 +175,8 @@ func TestTrapSparesPagesThatHaveNotBegun(t *testing.T) {
 	}
 	into := &record.Batch{Registry: reg, Topics: []string{"t"}}
 	var trap *plugin.Trap
-	if _, err := breaks.Decode(t.Context(), page, "", 200, []byte(strings.Repeat("x\n", 50_000)), true, into); !errors.As(err, &trap) {
+	_, err = breaks.Decode(t.Context(), page, "", 200, []byte(strings.Repeat("x\n", 50_000)), true, into)
+	if !errors.As(err, &trap) {
 		t.Fatalf("expected a trap, found %v", err)
 	}
 	breaks.Close()
