@@ -451,6 +451,10 @@ func (pg *page) refusedDelta() (wit.Portion, error) {
 		return pg.goOn(f.back(&deltaPosition{kept: at.kept, rewritten: at.rewritten}, pg.Answer.At))
 	case at.phase == phaseChanges && at.inside && at.link != "" && !at.again:
 		return pg.fromLink(failed.Message)
+	case f.tracking.lost != lostFail && at.pass+1 >= maxPasses:
+		failed.Message += "; the service no longer knows the token of " + at.url + ", nor those that it gave in place of others, " +
+			strconv.Itoa(maxPasses) + " times one after another. A restart tries it again"
+		return wit.Portion{}, failed
 	case f.tracking.lost == lostRecover && f.odp != nil && at.phase == phaseChanges:
 		sdk.Log(wit.LevelWarn, failed.Message+"; the delta token is lost, going on from the oldest that the service keeps")
 		return pg.goOn(f.askLinks(at, whyLost, pg.Answer.At))
@@ -459,7 +463,7 @@ func (pg *page) refusedDelta() (wit.Portion, error) {
 		if f.odp != nil && f.odp.terminate != "" {
 			next.phase, next.url = phaseEnd, f.functionURL(f.odp.terminate)
 		}
-		next.snapshot = int(pg.Answer.At)
+		next.snapshot, next.pass = int(pg.Answer.At), at.pass+1
 		sdk.Log(wit.LevelWarn, failed.Message+"; the delta token is lost, the set is read whole again: rows that were deleted meanwhile are not told of")
 		return pg.goOn(next)
 	}

@@ -345,3 +345,36 @@ func TestPageOfChangesThatIsNeverToBeHad(t *testing.T) {
 		})
 	}
 }
+
+// A service that no longer knows a token as soon as it has given it: where the set is read whole again then, that ends.
+func TestTokensThatAreLostAtOnce(t *testing.T) {
+	for name, lost := range map[string]func(target string) bool{
+		"of changes":          func(target string) bool { return strings.Contains(target, "!deltatoken=") },
+		"of the load's pages": func(target string) bool { return strings.Contains(target, "skiptoken") },
+	} {
+		for _, token := range []string{"key", "offset"} {
+			t.Run(name+" "+token, func(t *testing.T) {
+				s := service.New(service.Options{Rows: 30, Switches: service.Switches{PageSize: 30, SkipToken: token}})
+				f := newFollower(t, s, tracked00("Products", "sap.odata#00.delta.lost=reload")...)
+				polls := 0
+				f.answered = func(q *wit.Request, r *wit.Response) error {
+					if lost(q.Target) {
+						r.Status, r.Body = http.StatusGone, nil
+					}
+					return nil
+				}
+				cause := start
+				for ; polls < 3; polls++ { // one of them may end well
+					before := len(f.targets)
+					err := f.catchUp(cause)
+					cause = poll
+					if asked := len(f.targets) - before; asked > 20 {
+						t.Fatalf("%d requests, %v", asked, err)
+					} else if err != nil && !strings.Contains(err.Error(), "times") {
+						t.Fatal(err)
+					}
+				}
+			})
+		}
+	}
+}
