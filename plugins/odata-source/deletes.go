@@ -306,6 +306,9 @@ func (pg *page) marked(row wit.Row, when int64) wit.Row {
 func (pg *page) bury(portion *wit.Portion, t *decode.Tombstone) {
 	c, f := &pg.changes, pg.feed
 	raws, err := f.rawKeys(t.Ref)
+	if other := f.otherSetsEntity(t.Ref); err == nil && other != "" {
+		err = errors.New("expected one of entity set " + f.set + ", found one of " + strconv.Quote(clip(other)))
+	}
 	if err != nil {
 		c.faults = append(c.faults, wit.RowFault{Origin: t.Origin, ErrorClass: decode.ErrorClass,
 			Fault: wit.Fault{Kind: wit.FaultData,

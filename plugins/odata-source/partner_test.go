@@ -378,3 +378,40 @@ func TestTokensThatAreLostAtOnce(t *testing.T) {
 		}
 	}
 }
+
+// A deleted entry of another entity set, whose key could be one of the feed's, deletes none of the feed's rows: it is a
+// fault of its own. One that is told by a set of the same type, or by none, is the feed's.
+func TestDeletedEntriesOfOtherSets(t *testing.T) {
+	for set, deletes := range map[string]bool{"Products": true, "products": true, "C.Products": true, "": true,
+		"Old": true, "Orders": false, "Unheard": false} {
+		t.Run(set, func(t *testing.T) {
+			step := 0
+			s := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				switch {
+				case strings.HasSuffix(r.URL.Path, "$metadata"):
+					const entity = `<EntityType Name="%s"><Key><PropertyRef Name="ID"/></Key><Property Name="ID" Type="Edm.Int32" Nullable="false"/></EntityType>`
+					fmt.Fprintf(w, `<Schema Namespace="N">`+entity+entity+`<EntityContainer Name="C"><EntitySet Name="Products" EntityType="N.T"/>`+
+						`<EntitySet Name="Old" EntityType="N.T"/><EntitySet Name="Orders" EntityType="N.O"/></EntityContainer></Schema>`, "T", "O")
+				case step == 0:
+					step++
+					fmt.Fprint(w, `{"d":{"results":[{"ID":1},{"ID":2}],"__delta":"Products?!deltatoken=1"}}`)
+				default:
+					fmt.Fprintf(w, `{"d":{"results":[{"@odata.context":"$metadata#Products/$deletedEntity","id":"http://h/s/%s(1)"}],"__delta":"Products?!deltatoken=2"}}`, set)
+				}
+			})
+			f := newFollower(t, s, "sap.odata#00.service=/s", "sap.odata#00.entityset=Products", "sap.odata#00.topic=t",
+				"sap.odata#00.track-changes=1", "sap.odata#00.exec-period=60", "sap.odata#00.format=json")
+			for _, cause := range []wit.Cause{start, poll} {
+				if err := f.catchUp(cause); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if left := f.state["[1]"] != nil; left == deletes || (len(f.faults) == 0) != deletes {
+				t.Errorf("the row is there %v, faults %v", left, f.faults)
+			}
+			if !deletes && (len(f.faults) != 1 || !strings.Contains(f.faults[0].Fault.Message, set)) {
+				t.Errorf("expected the set to be named, found %v", f.faults)
+			}
+		})
+	}
+}
