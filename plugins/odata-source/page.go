@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/culvert-project/culvert/plugins/odata/decode"
 	"github.com/culvert-project/culvert/plugins/odata/paging"
@@ -48,6 +49,18 @@ type pages struct {
 	spare    []*page
 	decoders []spareDecoder
 	last     uint32
+	// unheard are properties that came and that the metadata of that time don't have, which later ones may.
+	unheard map[string]int64
+}
+
+// maxUnheard is how many of them are remembered.
+const maxUnheard = 1000
+
+func (ps *pages) note(property string, at int64) {
+	if ps.unheard == nil || len(ps.unheard) == maxUnheard {
+		ps.unheard = map[string]int64{}
+	}
+	ps.unheard[property] = at
 }
 
 // spareDecoder is one that has read a page to its end.
@@ -296,7 +309,7 @@ const freshFor = 60_000
 
 // outdated finds signs that the metadata have changed since they were read (P23): a property that they don't have, a
 // value that doesn't fit. With fresh metadata such a property is left out, with a warning, and such a row is a fault of
-// its own.
+// its own. A property that comes still when they are no longer fresh has them read again, once.
 func (pg *page) outdated() error {
 	old := pg.Answer.At-pg.opened.at > freshFor
 	for _, name := range pg.Out.Page.Unknown {
@@ -304,11 +317,20 @@ func (pg *page) outdated() error {
 			continue
 		}
 		text := pg.What() + ": property " + name + " isn't in $metadata"
-		if old {
+		since, noted := pg.pages.unheard[text]
+		switch {
+		case noted && pg.opened.at > since: // nor is it in those that were read since
+			pg.feed.unknown[name] = true
+			sdk.Log(wit.LevelWarn, text+" and is left out")
+			continue
+		case old:
+			pg.pages.note(text, pg.opened.at)
 			return &wit.Fault{Kind: wit.FaultStale, Message: text}
+		case !noted:
+			pg.pages.note(text, pg.opened.at)
+			sdk.Log(wit.LevelWarn, text+" and is left out; they are read again in "+
+				(freshFor*time.Millisecond).String())
 		}
-		pg.feed.unknown[name] = true
-		sdk.Log(wit.LevelWarn, text+" and is left out")
 	}
 	for i := range pg.Out.Faults {
 		if f := &pg.Out.Faults[i]; old && !slices.Contains(pg.Out.LeftOut, f.Origin) {
