@@ -118,8 +118,8 @@ func (s *changing) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // metadataInMotion has the properties of a feed in delta mode change under a registry that takes compatible schemas
-// only: what is added, removed and widened from one run to the next flows; what is retyped stops the feed before its first
-// row, with the offset unmoved, and flows when the registry takes it (P23).
+// only: what is added, removed and widened from one run to the next flows; what is retyped stops the feed before its
+// first row, with the offset unmoved, and flows when the registry takes it (P23).
 func metadataInMotion(t *testing.T, client *sr.Client, url string) {
 	s := &changing{}
 	server := httptest.NewServer(s)

@@ -76,7 +76,11 @@ func TestInnerPagesWithoutEnd(t *testing.T) {
 			l := newLoad(t, s, "sap.odata#00.service=/s", "sap.odata#00.entityset=X", "sap.odata#00.topic=t", "sap.odata#00.expand=L",
 				"sap.odata.count=none")
 			_, err := l.some(0, nil, 1)
-			if c.said == "" && (err != nil || inner < 1200) || c.said != "" && (err == nil || !strings.Contains(err.Error(), c.said) || inner > 1001) {
+			if c.said == "" {
+				if err != nil || inner < 1200 {
+					t.Errorf("%d inner pages, %v", inner, err)
+				}
+			} else if err == nil || !strings.Contains(err.Error(), c.said) || inner > 1001 {
 				t.Errorf("%d inner pages, %v", inner, err)
 			}
 		})

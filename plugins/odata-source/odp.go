@@ -127,8 +127,8 @@ func (pg *page) answeredODP() (wit.Portion, error) {
 				Message: pg.What() + ": " + at.url + " did not end the subscription: expected ResultFlag true, found " + fault.Excerpt(pg.Body)}
 		}
 		sdk.Log(wit.LevelInfo, pg.What()+": the subscription was ended")
-		return pg.goOn(&deltaPosition{phase: phaseOpen, url: f.loadURL(), began: at.began, snapshot: at.snapshot,
-			pass: at.pass})
+		return pg.goOn(&deltaPosition{phase: phaseAsk, url: f.functionURL(f.odp.subscribed), began: at.began,
+			snapshot: at.snapshot, pass: at.pass, again: true})
 	case phaseLinks:
 		return pg.linked()
 	}
@@ -145,6 +145,9 @@ func (pg *page) subscribed(open bool) (wit.Portion, error) {
 			pass: at.pass})
 	case at.phase == phaseWait:
 		return pg.goOn(f.askLinks(at, whyOpened, pg.Answer.At))
+	case at.again:
+		return wit.Portion{}, &wit.Fault{Kind: wit.FaultData, Message: pg.What() + ": the service said that it ended the subscription, and has it still: " +
+			"of two readers each would get a part of the changes"}
 	case !f.tracking.takeover:
 		return wit.Portion{}, fault.Config(deltaTakeover, pg.What()+": this user has a subscription already, which is not this connector's: "+
 			"of two readers each would get a part of the changes. Delete the other one, or give this one a user of its own; "+deltaTakeover+" = true ends the subscription and begins anew")
