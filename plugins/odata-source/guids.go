@@ -25,9 +25,10 @@ const (
 	// caseLower, caseUpper: all keys in Kafka are written so, since the feed was begun; those of rows too.
 	caseLower = 'l'
 	caseUpper = 'u'
-	// caseUnknown: the feed was begun before offsets said this, and no row had a letter since. caseLearnt… : all rows
-	// since were like that. Rows in Kafka may be otherwise, so keys of rows are as they come, and others are fitted.
-	caseUnknown     = '?'
+	// caseUnknown: the feed was begun before offsets said this, and no row had a letter since.
+	caseUnknown = '?'
+	// caseLearntLower, caseLearntUpper: all rows since were written so. Rows in Kafka may be otherwise, so keys of rows
+	// are as they come, and others are fitted.
 	caseLearntLower = 'L'
 	caseLearntUpper = 'U'
 	// caseMixed: rows since were in both cases, so that all keys are as they come. Where rows tell their addresses,
@@ -99,8 +100,8 @@ func (pg *page) endGuids(portion *wit.Portion) {
 	portion.Next = &next
 }
 
-// eachGuid shows the texts of a key's GUIDs, in place; false: the key can't be read.
-func (f *feed) eachGuid(key []byte, show func(i int, text []byte)) bool {
+// eachGuid shows the texts of a key's GUIDs, in place, as far as the key can be read.
+func (f *feed) eachGuid(key []byte, show func(i int, text []byte)) {
 	i := 0
 	for k := range f.layout.Keys {
 		if i == len(f.guids) {
@@ -108,7 +109,7 @@ func (f *feed) eachGuid(key []byte, show func(i int, text []byte)) bool {
 		}
 		size, err := datum.Skip(f.key.Nodes, f.key.Nodes[0].Members[k].Node, key)
 		if err != nil {
-			return false
+			return
 		}
 		if f.guids[i] == k {
 			text, _ := datum.Block(key[:size])
@@ -117,7 +118,6 @@ func (f *feed) eachGuid(key []byte, show func(i int, text []byte)) bool {
 		}
 		key = key[size:]
 	}
-	return true
 }
 
 // lettersOf tells whether a GUID has letters of lower and of upper case, and whether the first one is of upper case.
