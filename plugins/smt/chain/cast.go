@@ -69,8 +69,11 @@ func newCast(at side) func(settings) (operation, *wit.Fault) {
 // add reads one item of the list.
 func (o *cast) add(item string, list []string) *wit.Fault {
 	parts := strings.Split(item, ":")
-	for len(parts) > 1 && parts[len(parts)-1] == "" {
+	for len(parts) > 0 && parts[len(parts)-1] == "" && item != "" {
 		parts = parts[:len(parts)-1] // Java's split drops them
+	}
+	if len(parts) == 0 {
+		return fail("spec", "Index 1 out of bounds for length 0") // nothing but colons, which Kafka does not look for
 	}
 	if len(parts) > 2 {
 		return fail("spec", "Invalid value ["+strings.Join(list, ", ")+"] for configuration renames: Invalid rename mapping: "+item)

@@ -79,6 +79,10 @@ func newTimestampConverter(at side) func(settings) (operation, *wit.Fault) {
 				return nil, invalid("unix.precision", setting.Trim(precision), "String must be one of: "+strings.Join(precisionNames, ", "))
 			}
 		}
+		// What one setting says alone is checked before what two say together, as Kafka does.
+		if o.replaceNull, err = s.boolean(replaceNullSpec.Name); err != nil {
+			return nil, err
+		}
 		pattern, _ := s.find("format")
 		if o.pattern = setting.Trim(pattern); o.pattern != "" {
 			var wrong string
@@ -90,8 +94,7 @@ func newTimestampConverter(at side) func(settings) (operation, *wit.Fault) {
 		} else if o.to == stringForm {
 			return nil, fail("format", "TimestampConverter requires format option to be specified when using string timestamps")
 		}
-		o.replaceNull, err = s.boolean(replaceNullSpec.Name)
-		return o, err
+		return o, nil
 	}
 }
 
