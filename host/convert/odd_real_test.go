@@ -151,7 +151,7 @@ func (g *generator) wide(text string) string {
 			out = order.AppendUint32(out, uint32(r))
 		}
 	}
-	if g.in(10) {
+	if g.in(10) && len(out) > 0 {
 		out = out[:len(out)-1]
 	}
 	return string(out)

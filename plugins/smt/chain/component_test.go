@@ -224,7 +224,16 @@ func TestApplyStopsEarly(t *testing.T) {
 func TestNoAllocationForARow(t *testing.T) {
 	masked := append(benchChain(), wit.Stage{Component: ClassMaskValue, Settings: pairs("fields", "f4")},
 		wit.Stage{Component: ClassReplaceValue, Settings: pairs("exclude", "f5")})
-	for name, stages := range map[string][]wit.Stage{"fused": benchChain(), "mask": masked} {
+	one := func(class string, settings ...string) []wit.Stage {
+		return []wit.Stage{{Component: class, Settings: pairs(settings...)}}
+	}
+	for name, stages := range map[string][]wit.Stage{"fused": benchChain(), "mask": masked,
+		"cast": one(ClassCastValue, "spec", "f0:string,f2:int32,f6:string,f1:float64"),
+		"time": one(ClassTimestampValue, "field", "f1", "target.type", "Timestamp"),
+		"date": one(ClassTimestampValue, "field", "f1", "target.type", "string", "format", "yyyy-MM-dd'T'HH:mm:ss.SSSX"),
+		"flat": one(ClassFlattenValue), "key": one(ClassValueToKey, "fields", "f0,f3"),
+		"header": one(ClassHeaderFromValue, "fields", "f1", "headers", "h", "operation", "move"),
+		"field":  one(ClassExtractValue, "field", "f3")} {
 		for _, schemaless := range []bool{false, true} {
 			schema, rows, data := tenFields(t, 500, 1024)
 			if schemaless {
