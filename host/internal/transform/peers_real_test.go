@@ -30,8 +30,8 @@ var peerStages = append(benchStages[:3:3],
 	Stage{Alias: "less", Class: classes + "ReplaceField$Value", Settings: []wit.Setting{{Name: "exclude",
 		Value: "f5"}}})
 
-// peer starts a program of testdata with Kafka's classes. What it returns has it do n records of a case, and returns the
-// nanoseconds of CPU of one.
+// peer starts a program of testdata with Kafka's classes. What it returns has it do n records of a case, and returns
+// the nanoseconds of CPU of one.
 func peer(b *testing.B, tool, program string, settings ...string) func(b *testing.B, what string, n int) float64 {
 	c := exec.Command("../../../testdata/peers/"+tool+"/tool.sh", "testdata/"+program)
 	c.Env = append(append(os.Environ(), "TIMEOUT=900", "HEAP=512m", "TIERED=4"), settings...)
@@ -67,8 +67,8 @@ func peer(b *testing.B, tool, program string, settings ...string) func(b *testin
 
 // BenchmarkRealPeers has Kafka's own classes on a warm JVM and ours make the same of the same records, in turns, and
 // prints the nanoseconds of CPU of a record of each, the middle of the turns, and how many times as fast ours are. The
-// plugin runs in its sandbox with its fences. Of Avro the classes are Apicurio's fork of Confluent's. `make bench-peers`
-// runs it.
+// plugin runs in its sandbox with its fences. Of Avro the classes are Apicurio's fork of Confluent's. `make
+// bench-peers` runs it.
 func BenchmarkRealPeers(b *testing.B) {
 	m, reg, _ := manager(b, nil)
 	compare := func(b *testing.B, theirs func(*testing.B, string, int) float64, what, form string) {

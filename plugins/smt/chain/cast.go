@@ -36,7 +36,7 @@ type cast struct {
 type castField struct {
 	name string
 	to   wit.Kind
-	// at is its place among the fields.
+	// at is its index in the list of fields.
 	at int
 }
 

@@ -18,9 +18,9 @@ type entries struct {
 	changed bool
 	// choices are those that were made by the input's tags, even where nothing is left of them: they may fail the row.
 	choices []choice
-	// loop is the kernel's at work, places are where keys and values begin.
+	// loop is the kernel's at work, begins are where keys and values begin.
 	loop   kernel.Rows
-	places []uint64
+	begins []uint64
 }
 
 // choice is what becomes of the value of an entry of the input by its tag, nil being the failure of the row.
@@ -60,8 +60,8 @@ func (m *entries) read(in []byte) (class string, bad bool) {
 	if size <= 0 || count < 0 || count > int64(len(in)) {
 		return "", true
 	}
-	if littleEndian && cap(in)-len(in) >= kernel.Room && count <= maxPlaces {
-		return "", !m.readPlaces(in, 1+size, int(count))
+	if littleEndian && cap(in)-len(in) >= kernel.Room && count <= maxByKernel {
+		return "", !m.readByKernel(in, 1+size, int(count))
 	}
 	return "", !m.readEntries(in, 1+size, count)
 }
@@ -83,17 +83,17 @@ func (m *entries) readEntries(in []byte, i int, count int64) bool {
 	return i == len(in)
 }
 
-// maxPlaces is the most entries that are read by places.
-const maxPlaces = 1000
+// maxByKernel is the most entries that are read by the kernel.
+const maxByKernel = 1000
 
-// readPlaces is readEntries for a map that the kernel may look at.
-func (m *entries) readPlaces(in []byte, i, count int) bool {
-	if len(m.places) < 2*count+1 {
-		m.places = make([]uint64, 2*count+1)
+// readByKernel is readEntries for a map that the kernel may look at.
+func (m *entries) readByKernel(in []byte, i, count int) bool {
+	if len(m.begins) < 2*count+1 {
+		m.begins = make([]uint64, 2*count+1)
 	}
 	s := &m.loop
 	s.Data, s.Limit = unsafe.Pointer(unsafe.SliceData(in)), len(in)
-	s.Ends, s.Place, s.Member, s.Count = unsafe.Pointer(unsafe.SliceData(m.places)), i, 0, 2*count
+	s.Ends, s.Place, s.Member, s.Count = unsafe.Pointer(unsafe.SliceData(m.begins)), i, 0, 2*count
 	for why := kernel.Entries(s); why != kernel.Full; why = kernel.Entries(s) {
 		if why == kernel.Done {
 			return false
@@ -107,9 +107,9 @@ func (m *entries) readPlaces(in []byte, i, count int) bool {
 	if s.Place != len(in) {
 		return false
 	}
-	from := m.places[0]
+	from := m.begins[0]
 	for n := 0; n < count; n++ {
-		middle, to := m.places[2*n+1], m.places[2*n+2]
+		middle, to := m.begins[2*n+1], m.begins[2*n+2]
 		m.append(in[from:middle], in[middle:to])
 		from = to
 	}

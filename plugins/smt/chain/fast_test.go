@@ -77,12 +77,12 @@ func TestEntriesByTheKernel(t *testing.T) {
 			continue
 		}
 		count, size := datum.Number(in[1:])
-		if size <= 0 || count < 0 || count > maxPlaces {
+		if size <= 0 || count < 0 || count > maxByKernel {
 			continue
 		}
 		var one, other entries
 		want := one.readEntries(in, 1+size, count)
-		got := other.readPlaces(in, 1+size, int(count))
+		got := other.readByKernel(in, 1+size, int(count))
 		same := slices.EqualFunc(one.list, other.list, func(a, b entry) bool {
 			return bytes.Equal(a.key, b.key) && bytes.Equal(a.value, b.value) && string(a.name) == string(b.name) &&
 				(a.name == nil) == (b.name == nil) && a.keyAt == b.keyAt && a.valueAt == b.valueAt

@@ -256,7 +256,7 @@ type flatMap struct {
 	// they hold.
 	names []byte
 	list  []flatEntry
-	// places are those of the names in list, when they are many.
+	// places are the indices of the names in list, when they are many.
 	places map[string]int
 	size   int
 	// collided: two values have one name. The one that Kafka comes to last counts; javaOrder takes them in its order.
