@@ -86,6 +86,31 @@ type skipping struct {
 	texts bool
 }
 
+// text is where a text of less than 8 KiB ends that begins at i, the most common of members; 0: it is another, or bad.
+func (k *skipping) text(n *wit.Node, b []byte, i int) (end int) {
+	if n.Optional {
+		if n.DefaultValue != nil || i >= len(b) || b[i] != 2 {
+			return 0
+		}
+		i++
+	}
+	if len(b)-i < 2 {
+		return 0
+	}
+	size := int(b[i])
+	if i++; size >= 0x80 {
+		if b[i] >= 0x80 {
+			return 0
+		}
+		size = size&0x7f | int(b[i])<<7
+		i++
+	}
+	if end = i + size>>1; size&1 != 0 || end > len(b) || k.texts && !utf8.Valid(b[i:end]) {
+		return 0
+	}
+	return end
+}
+
 // skip is [Skip] from i on.
 func skip(nodes []wit.Node, node uint32, b []byte, i, depth int, k *skipping) (int, *Error) {
 	if depth > MaxDepth {
@@ -138,8 +163,15 @@ func skipValue(nodes []wit.Node, n *wit.Node, b []byte, i, depth int, k *skippin
 	case wit.Structure:
 		var err *Error
 		start := i
-		for _, m := range n.Members {
-			if i, err = skip(nodes, m.Node, b, i, depth+1, k); err != nil {
+		for m := range n.Members {
+			node := n.Members[m].Node
+			if nodes[node].Kind == wit.Text {
+				if end := k.text(&nodes[node], b, i); end > 0 {
+					i = end
+					continue
+				}
+			}
+			if i, err = skip(nodes, node, b, i, depth+1, k); err != nil {
 				return 0, err
 			}
 		}
