@@ -231,7 +231,10 @@ func sameRefusal(want string, err error) bool {
 	if !refused || err == nil {
 		return false
 	}
-	_, why, _ = strings.Cut(why, ": ") // the class
+	class, why, _ := strings.Cut(why, ": ")
+	if strings.HasPrefix(class, "java.lang.") { // the JVM's own words, of what Kafka does not look for
+		why = ""
+	}
 	// Below the first line is a regular expression with the place at fault.
 	why, _, _ = strings.Cut(why, "\n")
 	// Lines of a value are one line here.

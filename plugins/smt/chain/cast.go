@@ -80,7 +80,7 @@ func (o *cast) add(item string, list []string) *wit.Fault {
 		parts = parts[:len(parts)-1] // Java's split drops them
 	}
 	if len(parts) == 0 {
-		return fail("spec", "Index 1 out of bounds for length 0") // nothing but colons, which Kafka does not look for
+		return fail("spec", "expected a type, or a field and its type with a colon between, found "+strconv.Quote(item))
 	}
 	if len(parts) > 2 {
 		return fail("spec", "Invalid value ["+strings.Join(list, ", ")+"] for configuration renames: Invalid rename mapping: "+item)

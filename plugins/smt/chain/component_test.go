@@ -140,7 +140,7 @@ func TestExamine(t *testing.T) {
 		{ClassCastKey, pairs("spec", "a:bytes"), map[string]string{"spec": "Cast transformation does not support casting to BYTES; " +
 			"supported types are [INT8, INT16, INT32, INT64, FLOAT32, FLOAT64, BOOLEAN, STRING]"}},
 		{ClassCastKey, pairs("spec", "int8,a:int8"), map[string]string{"spec": "Cast transformations that specify a type to cast the entire value to may only"}},
-		{ClassCastKey, pairs("spec", ":"), map[string]string{"spec": "Index 1 out of bounds for length 0"}},
+		{ClassCastKey, pairs("spec", ":"), map[string]string{"spec": "expected a type, or a field and its type with a colon between, found \":\""}},
 		{ClassCastKey, pairs("spec", "a:INT8,a:string,:int8"), nil},
 		{ClassTimestampKey, pairs("field", "at"), map[string]string{"target.type": `Missing required configuration "target.type" which has no default value.`}},
 		{ClassTimestampValue, pairs("target.type", "timestamp"), map[string]string{
