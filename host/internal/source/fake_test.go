@@ -322,7 +322,7 @@ func (r *reader) Decode(_ context.Context, page uint32, tag string, status uint1
 			if r.wakes {
 				p.Next, p.More = nil, false
 			}
-		case text[0] == '>':
+		case text[0] == '>' && !r.page.leave:
 			p.Follow = append(p.Follow, wit.Follow{Request: wit.Request{Tag: text[1:], Method: "GET", Target: text[1:],
 				Repeatable: true}, Tolerate: r.tolerates})
 		case text[0] == '?':

@@ -78,7 +78,7 @@ func (o *toTombstone) apply(e *Engine, v *view, stage int) (*failure, error) {
 		if null {
 			return nil, nil
 		}
-		if bad := offsets(x.skips, c.bytes, start, e.ends); bad >= 0 {
+		if bad := e.offsets(x.program, c.bytes, start); bad >= 0 {
 			return broken(stage, bad), nil
 		}
 		b := c.bytes[e.ends[x.member]:e.ends[x.member+1]]
@@ -254,7 +254,7 @@ func (o *coalesce) apply(e *Engine, v *view, stage int) (*failure, error) {
 	if done {
 		return f, nil
 	}
-	if bad := offsets(x.skips, c.bytes, start, e.ends); bad >= 0 {
+	if bad := e.offsets(x.program, c.bytes, start); bad >= 0 {
 		return broken(stage, bad), nil
 	}
 	var found []byte
