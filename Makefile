@@ -9,7 +9,7 @@
 # make fuzz       fuzz targets, FUZZTIME each (default 30s)
 # make soak       the long forms of the crash tests and of the storm of reloads, and each fuzz target inside the types (values, schemas, rows, offsets, declarations) for SOAKTIME (default 10m, an hour for the six)
 # make oracle     make testdata/abi anew with wasm-tools and wit-bindgen (needs cargo), and the cases of converters and transforms with Kafka's own classes (needs Java and Maven)
-# make oracle-fuzz  CASES (default 100000) chains and records by chance through Kafka's transforms and ours; SEED=n for the same ones again
+# make oracle-fuzz  CASES (default 100000) each of chains, of stages with odd settings and of texts by chance through Kafka's transforms and ours; SEED=n for the same ones again
 GO       ?= go
 FUZZTIME ?= 30s
 SOAKTIME ?= 10m
@@ -87,7 +87,7 @@ oracle:
 	[ -z "$$failed" ] || { echo "make oracle: failed: $$failed" >&2; exit 1; }
 
 oracle-fuzz:
-	CULVERT_ORACLE_CASES=$(CASES) CULVERT_ORACLE_SEED=$(SEED) $(GO) test -tags real -run 'TestRealChains$$' -count=1 -v -timeout 4h ./host/internal/transform
+	CULVERT_ORACLE_CASES=$(CASES) CULVERT_ORACLE_SEED=$(SEED) $(GO) test -tags real -run 'TestReal(Chains|OddStages|Texts)$$' -count=1 -v -timeout 4h ./host/internal/transform
 
 clean:
 	rm -rf bin dist $(EMBED)/*.wasm $(EMBED)/*.native

@@ -7,12 +7,12 @@ import (
 	"maps"
 	"net/http"
 	"slices"
-	"strings"
 
 	"github.com/culvert-project/culvert/host/check"
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/connect"
 	"github.com/culvert-project/culvert/host/rest"
+	"github.com/culvert-project/culvert/sdk/go/setting"
 )
 
 // changing is the reloader of a worker whose connectors may be changed, locked; whoever has it unlocks applying.
@@ -57,11 +57,16 @@ func (r *reloader) settle(ctx context.Context, name string) {
 	r.bring(context.WithoutCancel(ctx), s, have, files)
 }
 
-// kept answers a change of a connector whose file cannot be changed as a conflict.
+// kept answers a change of a connector whose file cannot be changed as a conflict, and one that no file can hold as
+// invalid.
 func kept(err error) error {
 	var k *config.ErrKept
-	if errors.As(err, &k) {
+	var u *config.ErrUnfit
+	switch {
+	case errors.As(err, &k):
 		return &rest.Refusal{Status: http.StatusConflict, Message: k.Error()}
+	case errors.As(err, &u):
+		return &rest.Refusal{Status: http.StatusBadRequest, Message: rest.Invalid(u.Error())}
 	}
 	return err
 }
@@ -83,14 +88,14 @@ func (r *reloader) own(now config.Now) error {
 }
 
 // Create makes a connector that is not there yet.
-func (w worker) Create(ctx context.Context, name string, settings map[string]string,
+func (w worker) Create(ctx context.Context, name string, settings map[string]string, null []string,
 	target connect.TargetState) (connect.Info, error) {
 	r, err := w.changing(ctx)
 	if err != nil {
 		return connect.Info{}, err
 	}
 	defer r.applying.unlock()
-	if err := w.write(ctx, r, name, settings, func() error {
+	if err := w.write(ctx, r, name, settings, null, func() error {
 		if _, there := w.stored(name); there {
 			return &rest.Refusal{Status: http.StatusConflict, Message: "Connector " + name + " already exists"}
 		}
@@ -102,15 +107,15 @@ func (w worker) Create(ctx context.Context, name string, settings map[string]str
 }
 
 // Put gives a connector a configuration; created: it was not there.
-func (w worker) Put(ctx context.Context, name string, settings map[string]string) (info connect.Info, created bool,
-	err error) {
+func (w worker) Put(ctx context.Context, name string, settings map[string]string,
+	null []string) (info connect.Info, created bool, err error) {
 	r, err := w.changing(ctx)
 	if err != nil {
 		return info, false, err
 	}
 	defer r.applying.unlock()
 	before, there := w.stored(name)
-	if err := w.write(ctx, r, name, settings, func() error { return nil }, nil); err != nil {
+	if err := w.write(ctx, r, name, settings, null, func() error { return nil }, nil); err != nil {
 		return info, false, err
 	}
 	if err := w.startedAgain(name, before, there); err != nil {
@@ -135,7 +140,10 @@ func (w worker) Patch(ctx context.Context, name string, set map[string]string, o
 	for _, key := range out {
 		delete(settings, key)
 	}
-	if err := w.write(ctx, r, name, settings, func() error { return nil }, nil); err != nil {
+	if _, named := settings["name"]; !named {
+		return connect.Info{}, &rest.Refusal{Status: http.StatusBadRequest, Message: rest.Invalid(setting.Missing("name"))}
+	}
+	if err := w.write(ctx, r, name, settings, nil, func() error { return nil }, nil); err != nil {
 		return connect.Info{}, err
 	}
 	if err := w.startedAgain(name, now, true); err != nil {
@@ -179,11 +187,11 @@ func (w worker) Delete(ctx context.Context, name string) error {
 }
 
 // write checks a configuration and, where it is good, stores it and has it run. allowed is asked when the
-// configuration is known to be a good one, as Kafka Connect does. What is checked is what is stored. target is the
-// state of a new connector, nil where it keeps its own.
-func (w worker) write(ctx context.Context, r *reloader, name string, settings map[string]string, allowed func() error,
-	target *connect.TargetState) error {
-	if given, ok := settings["name"]; ok && strings.TrimSpace(given) != name {
+// configuration is known to be a good one, as Kafka Connect does. What is checked is what is stored. null are settings
+// without a value. target is the state of a new connector, nil where it keeps its own.
+func (w worker) write(ctx context.Context, r *reloader, name string, settings map[string]string, null []string,
+	allowed func() error, target *connect.TargetState) error {
+	if given, ok := settings["name"]; ok && given != name {
 		return &rest.Refusal{Status: http.StatusBadRequest,
 			Message: "Connector name configuration (" + given + ") doesn't match connector name in the URL (" + name +
 				")"}
@@ -198,20 +206,28 @@ func (w worker) write(ctx context.Context, r *reloader, name string, settings ma
 	if _, err := classOf(checker, c); err != nil {
 		return err
 	}
+	wrongName := rest.CheckName(name)
+	if wrongName == "" && c.Name != name { // it would be stored under the name that it is read with
+		return &rest.Refusal{Status: http.StatusBadRequest, Message: rest.Invalid(setting.Invalid("name", name,
+			"expected a name, found a reference to a config provider"))}
+	}
 	if now, there := w.stored(name); there {
 		if err := r.own(now); err != nil {
 			return err
 		}
 	}
 	var told []string
-	if why := rest.CheckName(name); why != "" {
-		told = append(told, why)
+	if wrongName != "" {
+		told = append(told, wrongName)
 	}
+	said := func(key string) bool { return key == "name" && len(told) > 0 || slices.Contains(null, key) }
+	var more []string
 	for _, p := range append(c.Problems, checker.Check(ctx, c)...) {
-		if !p.Warning && (len(told) == 0 || p.Setting != "name") { // what is wrong with the name was said
-			told = append(told, check.Told(p))
+		if !p.Warning && !said(p.Setting) {
+			more = append(more, check.Told(p))
 		}
 	}
+	told = slices.Concat(told, slices.Repeat([]string{rest.NullValue}, len(null)), more)
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err() // what a check has found was cut off

@@ -18,8 +18,8 @@ func TestChangesWaitNoLongerThanTheirRequests(t *testing.T) {
 	ctx, over := context.WithCancel(t.Context())
 	over()
 	w := worker{&Host{reloads: r, herder: new(connect.Herder)}}
-	_, created := w.Create(ctx, "a", map[string]string{}, connect.Running)
-	_, _, put := w.Put(ctx, "a", map[string]string{})
+	_, created := w.Create(ctx, "a", map[string]string{}, nil, connect.Running)
+	_, _, put := w.Put(ctx, "a", map[string]string{}, nil)
 	_, patched := w.Patch(ctx, "a", map[string]string{}, nil)
 	for _, err := range []error{created, put, patched, w.Delete(ctx, "a")} {
 		var refusal *rest.Refusal

@@ -97,6 +97,7 @@ type Host struct {
 // nothing. Errors are a [SetupError], of config.Problems where it is the configuration, or that of ctx; warnings are
 // logged.
 func New(ctx context.Context, c Config) (*Host, error) {
+	defer atWork()()
 	if c.Data == "" {
 		c.Data = defaultData
 	}

@@ -43,8 +43,8 @@ const (
 	restAfter = 3
 )
 
-// atWork sets the target for work until the returned function is called: while rows move, and while plugins are loaded,
-// which at the usual target costs a third more time.
+// atWork sets the target for work until the returned function is called: while rows move, and while a worker starts and
+// plugins are loaded, which at the usual target costs a third more time.
 func atWork() (done func()) {
 	limit := debug.SetMemoryLimit(-1)
 	if os.Getenv("GOMEMLIMIT") == "" {

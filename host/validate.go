@@ -11,6 +11,7 @@ import (
 	"github.com/culvert-project/culvert/host/check"
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/rest"
+	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -114,7 +115,7 @@ func asServerFault(err error) error {
 // unmasked puts what is stored of a connector in the place of values that are masked.
 func (w worker) unmasked(name string, settings map[string]string) (map[string]string, error) {
 	var stored map[string]string
-	if n, there := w.herder().NowOf(strings.TrimSpace(name)); there {
+	if n, there := w.herder().NowOf(setting.Trim(name)); there {
 		stored = n.Written
 	}
 	settings, err := config.Unmasked(settings, stored)

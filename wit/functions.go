@@ -307,6 +307,8 @@ type Sink interface {
 	Encode(context []byte, schemas []Schema, topics []string, rows []Row, data []byte, origins []RecordID,
 		originTopics []string,
 		hints []Hint) (Deliveries, error)
+	// Settle must keep no part of context, memo, rows and the response's body: they lie in memory that is the next
+	// call's.
 	Settle(context []byte, memo []byte, rows []uint32, response Response) (Settled, error)
 }
 

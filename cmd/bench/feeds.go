@@ -101,7 +101,7 @@ func (b *bench) read(ctx context.Context, service *process, m many) (h held, err
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return h, err
 	}
-	args := []string{"run", "--data", filepath.Join(b.dir, "feeds")}
+	args := []string{"run", "--data", filepath.Join(b.dir, "feeds"), "--set", "listeners=http://127.0.0.1:0"}
 	worker, _, err := b.configuration(m.name, broker.address, "0", set{"Orders", "json", 0})
 	if err != nil {
 		return h, err
@@ -180,6 +180,41 @@ sap.odata#%03[1]d.format=json
 `, s, name, topic)
 	}
 	return text.String()
+}
+
+// sets is what starting a connector of 200 sets takes beyond one of a single set, at a service with one row in each.
+func sets(ctx context.Context, b *bench) error {
+	service, broker, err := b.peers(ctx, 1, 0)
+	if err != nil {
+		return err
+	}
+	defer service.stop()
+	defer broker.stop()
+	all := []many{{name: "set", connectors: 1, sets: 1, tasks: 1}, {name: "sets", connectors: 1, sets: 200, tasks: 1}}
+	cpu := make([][]float64, len(all))
+	for round := -1; round < b.rounds; round++ {
+		for i, m := range all {
+			name := fmt.Sprintf("%s-%d", m.name, round+1)
+			worker, connector, err := b.configuration(name, broker.address, "0", set{"Orders", "json", 0})
+			if err != nil {
+				return err
+			}
+			text := m.connector(round+1, service.address, map[string]int64{})
+			if err := os.WriteFile(connector, []byte(text), 0o644); err != nil {
+				return err
+			}
+			u, _, err := b.worker(ctx, b.culvert, "worker", worker, connector)
+			if err != nil {
+				return err
+			}
+			if round >= 0 { // the first ones fill the compile cache
+				cpu[i] = append(cpu[i], u.cpu.Seconds())
+			}
+		}
+	}
+	fmt.Printf("a connector of 200 sets, a row in each, started and stopped: %.2f s CPU of the worker, of one set %.2f s (medians of %d; aim: at most 2 s)\n",
+		median(cpu[1]), median(cpu[0]), b.rounds)
+	return nil
 }
 
 // watchMemory looks at what a process has until the returned function is called, which tells the most.

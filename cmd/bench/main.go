@@ -63,8 +63,10 @@ var sections = []struct {
 	{"sink", sink},
 	{"start", start},
 	{"memory", memory},
+	{"long", long},
 	{"feeds", feeds},
 	{"connectors", connectors},
+	{"sets", sets},
 	{"tunnel", tunnelled},
 }
 
@@ -80,6 +82,7 @@ func main() {
 	flag.IntVar(&b.rounds, "rounds", 5, "rounds of each measurement")
 	flag.StringVar(&b.feeds, "feeds", "", "only these of the section feeds, by commas: one, fifty, two-hundred-1, two-hundred-8, two-hundred-200")
 	flag.IntVar(&b.connectors, "connectors", idleConnectors, "connectors that are made by REST in the section connectors")
+	flag.StringVar(&b.copies, "copies", "", "only the cases of the section sink whose names contain this, with the one row that start and stop are taken from")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -98,6 +101,8 @@ type bench struct {
 	feeds string
 	// connectors is how many are made by REST.
 	connectors int
+	// copies is a part of the names of the sink's cases that are measured, "": all.
+	copies string
 	// dir is for what a run leaves; service is the demo service's binary.
 	dir, service string
 }

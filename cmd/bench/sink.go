@@ -11,7 +11,9 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -40,10 +42,11 @@ type copying struct {
 // rows that sources read is enough.
 func (b *bench) copyings() []copying {
 	few, many := max(b.rows/10, 1), max(b.rows/2, 1)
-	return []copying{{"one row", 1, 1, false, false},
+	all := []copying{{"one row", 1, 1, false, false},
 		{"a POST each", few, 1, false, false}, {"a POST each, a slow key in 1,000", few, 1, true, false}, {"a POST each, no note of it", few, 1, false, true},
 		{"batches of 100", many, 100, false, false}, {"batches of 100, a slow key in 1,000", many, 100, true, false},
 		{"batches of 100, no note of them", many, 100, false, true}, {"batches of 1,000", many, 1000, false, false}}
+	return slices.DeleteFunc(all, func(c copying) bool { return c.rows > 1 && !strings.Contains(c.name, b.copies) })
 }
 
 // fill writes the orders of a case to a topic.

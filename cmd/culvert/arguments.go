@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/spf13/cobra"
 )
@@ -13,7 +14,7 @@ func one(name string) cobra.PositionalArgs {
 		case 0:
 			return fmt.Errorf("expected %s, found nothing", name)
 		case 1:
-			return nil
+			return noneEmpty(name, args)
 		}
 		return fmt.Errorf("expected one %s, found %q", name, args)
 	}
@@ -25,6 +26,24 @@ func some(name string) cobra.PositionalArgs {
 		if len(args) == 0 {
 			return fmt.Errorf("expected %s, found nothing", name)
 		}
-		return nil
+		return noneEmpty(name, args)
 	}
+}
+
+// first are arguments with these names, and more behind them.
+func first(names ...string) cobra.PositionalArgs {
+	return func(_ *cobra.Command, args []string) error {
+		if len(args) < len(names) {
+			return fmt.Errorf("expected %s, found nothing", names[len(args)])
+		}
+		return noneEmpty(names[0], args[:1])
+	}
+}
+
+// noneEmpty refuses what a shell makes of a variable that is not set.
+func noneEmpty(name string, args []string) error {
+	if slices.Contains(args, "") {
+		return fmt.Errorf("expected %s, found an empty one", name)
+	}
+	return nil
 }

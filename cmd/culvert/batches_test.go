@@ -1,8 +1,12 @@
 package main
 
 import (
+	"bytes"
+	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -147,5 +151,58 @@ func TestKilledSinkLooksWhatArrived(t *testing.T) {
 				t.Errorf("expected %d entities, found %d", written, len(found))
 			}
 		})
+	}
+}
+
+// A service that gives what is inserted other keys than the records say, and has not shown it when the worker is killed
+// with the first insert on its way: that nobody has the record's key does not say that the insert did not arrive.
+func TestKilledSinkOfAServiceThatNumbers(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	s := service.New(service.Options{Rows: written})
+	turns := make(chan struct{})
+	var posts, waiting atomic.Int32
+	orderID := regexp.MustCompile(`"OrderID":\d+`)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodPost {
+			s.ServeHTTP(w, r)
+			return
+		}
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			t.Error(err)
+		}
+		n := posts.Add(1)
+		body = orderID.ReplaceAll(body, fmt.Appendf(nil, `"OrderID":%d`, 900_000+n))
+		r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
+		if n == 1 {
+			s.ServeHTTP(httptest.NewRecorder(), r) // done, and not answered
+			waiting.Add(1)
+			<-turns
+			return
+		}
+		s.ServeHTTP(w, r)
+	}))
+	t.Cleanup(server.Close)
+	t.Cleanup(func() { close(turns) })
+	address := strings.TrimPrefix(server.URL, "http://")
+	lines := append(sinkOf("back", address, "Orders", "OrderCopies"), "sap.odata.insert.uncertain=check", "sap.odata.enable.batch=0",
+		"sap.odata.max.in.flight=1")
+	args := []string{"run", "--once", "--plugins", plugins(t, "odata-sink"), "--data", p.data, p.file("there.properties", source("there", address, "Orders")...)}
+	c := p.start(append(args, p.file("back.properties", lines...))...)
+	c.eventually("a request", func() bool { return waiting.Load() > 0 })
+	c.signal(syscall.SIGKILL)
+	c.wait()
+	r := p.run(append(args, p.file("back.properties", lines...))...)
+	if advice := skipAdvice.FindStringSubmatch(r.stderr); r.code != 1 || advice == nil || posts.Load() != 1 {
+		t.Errorf("expected the record to be named and no insert more, found exit %d and %d inserts\n%s", r.code, posts.Load(), r.stderr)
+	}
+	// The settings' filter tells it from others.
+	lines = append(lines, "sap.odata.check.filter=Freight eq {Freight} and OrderDate eq {OrderDate}")
+	if r = p.run(append(args, p.file("back.properties", lines...))...); r.code != 0 {
+		t.Errorf("expected exit 0, found %d\n%s", r.code, r.stderr)
+	}
+	if found := entities(s, "OrderCopies"); len(found) != written || int(posts.Load()) != written {
+		t.Errorf("expected %d entities of as many inserts, found %d of %d", written, len(found), posts.Load())
 	}
 }

@@ -25,6 +25,7 @@ import (
 	"github.com/culvert-project/culvert/host/connect"
 	"github.com/culvert-project/culvert/host/rest"
 	"github.com/culvert-project/culvert/host/shown"
+	"github.com/culvert-project/culvert/sdk/go/setting"
 )
 
 // remote is a worker that is asked by REST, Culvert's or Kafka Connect's.
@@ -108,9 +109,12 @@ func (r *remote) once(ctx context.Context, method, path string, body, into any) 
 
 // send sends a request. Errors have the exit code that they come to.
 func (r *remote) send(ctx context.Context, method, path string, body any) (*http.Response, error) {
-	base, err := url.Parse(r.url)
-	if err != nil || base.Host == "" {
-		return nil, wrong(fmt.Errorf("--url: expected http://HOST:PORT, found %q", shown.Line(r.url)))
+	base, err := workerURL(r.url)
+	if err != nil {
+		return nil, err
+	}
+	if r.timeout <= 0 {
+		return nil, wrong(fmt.Errorf("--timeout: expected a time such as 30s, found %v", r.timeout))
 	}
 	var sent io.Reader
 	if body != nil {
@@ -135,9 +139,30 @@ func (r *remote) send(ctx context.Context, method, path string, body any) (*http
 	}
 	answer, err := http.DefaultClient.Do(request)
 	if err != nil {
-		return nil, failed(fmt.Errorf("expected a running worker at %s: %w", shown.Line(base.Redacted()), err))
+		return nil, noAnswer(base, err)
 	}
 	return answer, nil
+}
+
+// workerURL is --url.
+func workerURL(text string) (*url.URL, error) {
+	base, err := url.Parse(text)
+	if err != nil || base.Host == "" || base.Scheme != "http" && base.Scheme != "https" {
+		return nil, wrong(fmt.Errorf("--url: expected http://HOST:PORT, found %q", shown.Line(text)))
+	}
+	return base, nil
+}
+
+// noAnswer says that no worker has answered.
+func noAnswer(base *url.URL, err error) error {
+	var asked *url.Error
+	if errors.As(err, &asked) { // it repeats the whole request
+		err = asked.Err
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = errors.New("there was no answer in time")
+	}
+	return failed(fmt.Errorf("expected a running worker at %s: %w", shown.Line(base.Redacted()), err))
 }
 
 // at is the path of a connector.
@@ -352,7 +377,8 @@ func filesOf(files []string) ([]given, error) {
 			}
 			settings[e.Key] = e.Raw
 		}
-		if strings.TrimSpace(settings["name"]) == "" {
+		// A worker takes the name as it stands, which has blanks at the end of a line of properties.
+		if settings["name"] = setting.Trim(settings["name"]); settings["name"] == "" {
 			settings["name"] = strings.TrimSuffix(filepath.Base(file), filepath.Ext(file))
 		}
 		all = append(all, given{settings, state})
@@ -365,12 +391,17 @@ func (r *remote) newCreate() *cobra.Command {
 	c := &cobra.Command{
 		Use: "create FILE…", Short: "Make connectors of files; one that is there is an error", Args: some("FILE"),
 		RunE: func(c *cobra.Command, args []string) error {
+			switch strings.ToUpper(strings.TrimSpace(state)) {
+			case "", "RUNNING", "PAUSED", "STOPPED":
+			default:
+				return wrong(fmt.Errorf("--state: expected RUNNING, PAUSED or STOPPED, found %q", shown.Line(state)))
+			}
 			all, err := filesOf(args)
 			if err != nil {
 				return err
 			}
 			return r.each(c, len(all), func(i int) (name, did string, err error) {
-				name = strings.TrimSpace(all[i].settings["name"])
+				name = all[i].settings["name"]
 				return name, "is made", r.create(c.Context(), name, given{all[i].settings, cmp.Or(state, all[i].state)})
 			})
 		},
@@ -388,7 +419,7 @@ func (r *remote) newApply() *cobra.Command {
 				return err
 			}
 			return r.each(c, len(all), func(i int) (name, did string, err error) {
-				name = strings.TrimSpace(all[i].settings["name"])
+				name = all[i].settings["name"]
 				var before map[string]string
 				err = r.call(c.Context(), http.MethodGet, at(name, "config"), nil, &before)
 				var refused *refusedCall
@@ -436,6 +467,8 @@ func (r *remote) newRestart() *cobra.Command {
 		RunE: func(c *cobra.Command, args []string) error {
 			path, did := "restart?includeTasks=true&onlyFailed="+strconv.FormatBool(onlyFailed), "is restarted"
 			switch {
+			case c.Flags().Changed("task") && task < 0:
+				return wrong(fmt.Errorf("--task: expected the number of a task, from 0 on, found %d", task))
 			case onlyFailed && task >= 0:
 				return wrong(errors.New("expected either --failed or --task, found both"))
 			case onlyFailed:

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/culvert-project/culvert/examples/demo-service/service"
 	"github.com/culvert-project/culvert/host/connect"
+	"github.com/culvert-project/culvert/host/porttest"
 )
 
 // Connectors of a worker are made, changed, steered and looked at from the command line.
@@ -75,6 +77,61 @@ func TestConnectorsCommand(t *testing.T) {
 	}
 	f.signal(syscall.SIGTERM)
 	f.wait()
+}
+
+// Wrong use is told before anything is sent, with exit code 2; that no worker answers, in one line without the request.
+func TestConnectorsCommandsRefuse(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	var asked atomic.Int64
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { asked.Add(1) }))
+	t.Cleanup(server.Close)
+	closed := "http://" + porttest.Address(t)
+	file := p.file("c.properties", "name=c", "connector.class=ODataSource")
+	bad := p.file("bad.json", "nonsense")
+	for _, c := range []struct {
+		code int
+		want string
+		args []string
+	}{
+		{2, `--url: expected http://HOST:PORT, found "ftp://x:1"`, []string{"connectors", "list", "--url", "ftp://x:1"}},
+		{2, `--url: expected http://HOST:PORT, found "ftp://x:1"`, []string{"offsets", "show", "c", "--url", "ftp://x:1"}},
+		{1, "expected a running worker at " + closed + ": dial tcp ", []string{"connectors", "list", "--url", closed}},
+		{1, "expected a running worker at " + closed + ": dial tcp ", []string{"status", "--url", closed}},
+		{1, "expected a running worker at " + closed + ": dial tcp ", []string{"offsets", "show", "c", "--url", closed}},
+		{1, "server gave HTTP response to HTTPS client", []string{"connectors", "list", "--url", "https" + server.URL[4:]}},
+		{2, "--timeout: expected a time such as 30s, found 0s", []string{"connectors", "list", "--timeout", "0s"}},
+		{2, "--task: expected the number of a task, from 0 on, found -3", []string{"connectors", "restart", "c", "--task", "-3"}},
+		{2, `--state: expected RUNNING, PAUSED or STOPPED, found "OFF"`, []string{"connectors", "create", file, "--state", "OFF"}},
+		{2, "expected NAME, found an empty one", []string{"connectors", "delete", ""}},
+		{2, "expected NAME, found an empty one", []string{"connectors", "show", ""}},
+		{2, "expected NAME, found nothing", []string{"offsets", "show"}},
+		{2, "expected FILE, found nothing", []string{"offsets", "set", "c"}},
+		{2, "bad.json: expected JSON, as culvert offsets show prints it", []string{"offsets", "set", "c", bad}},
+	} {
+		args := c.args
+		if !slices.Contains(args, "--url") {
+			args = append(args, "--url", server.URL)
+		}
+		r := p.run(args...)
+		if r.code != c.code || strings.Count(strings.TrimSpace(r.stderr), "\n") != 0 ||
+			!strings.Contains(r.stderr, c.want) || strings.Contains(r.stderr, "Get \"") {
+			t.Errorf("culvert %q: expected exit %d and %q, found %d\n%s%s", args, c.code, c.want, r.code, r.stdout, r.stderr)
+		}
+	}
+	if n := asked.Load(); n > 0 {
+		t.Errorf("expected nothing to be sent, found %d requests", n)
+	}
+	for want, args := range map[string][]string{
+		`there is no page "AvroConvrter": the nearest one is AvroConverter (culvert reference lists all)`: {"reference", "AvroConvrter"},
+		`there is no page "guide/sinks": the nearest one is guide/sink`:                                   {"reference", "guide/sinks"},
+		`unknown command "tcsh"`:        {"completion", "tcsh"},
+		"expected TOPIC, found nothing": {"dlq", "show"},
+	} {
+		if r := p.run(args...); r.code != 2 || !strings.Contains(r.stderr, want) {
+			t.Errorf("culvert %q: expected exit 2 and %q, found %d\n%s%s", args, want, r.code, r.stdout, r.stderr)
+		}
+	}
 }
 
 // Against a worker of Kafka Connect, with a logon, conflicts that pass, and no figures of ours.

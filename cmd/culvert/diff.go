@@ -115,16 +115,16 @@ func asked(ctx context.Context, at, folder string) (now []config.Now, others map
 
 // change is what a reload would do to a connector.
 type change struct {
-	Connector string        `json:"connector"`
-	Effect    config.Effect `json:"effect"`
-	File      string        `json:"file,omitempty"`
-	Settings  []setting     `json:"settings,omitempty"`
-	Problems  []string      `json:"problems,omitempty"`
+	Connector string           `json:"connector"`
+	Effect    config.Effect    `json:"effect"`
+	File      string           `json:"file,omitempty"`
+	Settings  []changedSetting `json:"settings,omitempty"`
+	Problems  []string         `json:"problems,omitempty"`
 	goesOn    bool
 }
 
-// setting is one that differs; nil: it is not there.
-type setting struct {
+// changedSetting is one that differs; nil: it is not there.
+type changedSetting struct {
 	Name string  `json:"name"`
 	Runs *string `json:"runs"`
 	File *string `json:"file"`
@@ -155,7 +155,7 @@ func changesOf(plan []config.Step, before []config.Now, passwords func(*config.C
 				}
 				return &v
 			}
-			s := setting{name, value(before[i].Written), value(step.Connector.Raw())}
+			s := changedSetting{name, value(before[i].Written), value(step.Connector.Raw())}
 			c.Settings = append(c.Settings, s)
 		}
 		if c.Effect != config.Nothing {

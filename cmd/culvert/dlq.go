@@ -161,7 +161,7 @@ func newDLQShow() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "show TOPIC PARTITION@OFFSET",
 		Short: "Show a dead letter with its headers, its record and its cause",
-		Args:  cobra.ExactArgs(2),
+		Args:  first("TOPIC", "PARTITION@OFFSET"),
 		RunE: func(c *cobra.Command, args []string) error {
 			partition, at, ok := letterAt(args[1])
 			if !ok {
@@ -258,7 +258,7 @@ The files are those of culvert run. No worker may be at work in the --data folde
 and a sink's newer records of the same keys may then be there before.`,
 		Example: `  culvert dlq replay orders-refused worker.properties orders.properties
   culvert dlq replay orders-refused --config /etc/culvert --connector orders --error "expected a number" --since 24h`,
-		Args: cobra.MinimumNArgs(1),
+		Args: first("TOPIC"),
 		RunE: func(c *cobra.Command, args []string) error {
 			filter, err := chosen.read(time.Now())
 			if err != nil {

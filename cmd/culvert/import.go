@@ -35,7 +35,7 @@ type importing struct {
 func newOffsetsImport() *cobra.Command {
 	var i importing
 	c := newOffsetsCommand("import NAME [worker-file connector-files…]",
-		"Take over offsets that another connector has stored, whatever their fields are called", 1,
+		"Take over offsets that another connector has stored, whatever their fields are called", []string{"NAME"},
 		func(c *cobra.Command, call caller, _ []string) error {
 			return told(c)(call(http.MethodPatch, i.body))
 		})

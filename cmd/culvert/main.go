@@ -152,7 +152,18 @@ Results go to stdout, everything else to stderr. Exit code: 0 done, or stopped b
 		newTest(),
 		newTunnel(), newReference(), newOffsets(), newDLQ(), newConnectors(), newStatus(), newVersion())
 	addTools(root, args)
+	completeKnownShells(root)
 	return root
+}
+
+// completeKnownShells has the command that completes for shells refuse one that it does not know.
+func completeKnownShells(root *cobra.Command) {
+	root.InitDefaultCompletionCmd()
+	for _, c := range root.Commands() {
+		if c.Name() == "completion" {
+			c.Args, c.RunE = cobra.NoArgs, func(c *cobra.Command, _ []string) error { return c.Help() }
+		}
+	}
 }
 
 // dataFlag is the folder that run, consume and broker share.

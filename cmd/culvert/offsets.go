@@ -41,7 +41,7 @@ writes its own offsets over what is set here, so stop it first.`,
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	c.AddCommand(
-		newOffsetsCommand("show NAME [worker-file connector-files…]", "Print a connector's offsets as JSON", 1,
+		newOffsetsCommand("show NAME [worker-file connector-files…]", "Print a connector's offsets as JSON", []string{"NAME"},
 			func(c *cobra.Command, call caller, args []string) error {
 				answer, err := call(http.MethodGet, nil)
 				if err != nil {
@@ -55,16 +55,19 @@ writes its own offsets over what is set here, so stop it first.`,
 				return failed(err)
 			}),
 		newOffsetsCommand("set NAME FILE [worker-file connector-files…]",
-			"Set offsets from JSON as show prints it; null deletes one, - reads from stdin", 2,
+			"Set offsets from JSON as show prints it; null deletes one, - reads from stdin", []string{"NAME", "FILE"},
 			func(c *cobra.Command, call caller, args []string) error {
 				body, err := readOffsets(c.InOrStdin(), args[1])
+				if err == nil && !json.Valid(body) {
+					err = fmt.Errorf("%s: expected JSON, as culvert offsets show prints it", inLine(args[1]))
+				}
 				if err != nil {
 					return wrong(err)
 				}
 				return told(c)(call(http.MethodPatch, body))
 			}),
 		newOffsetsCommand("reset NAME [worker-file connector-files…]",
-			"Delete a connector's offsets: everything is read again", 1,
+			"Delete a connector's offsets: everything is read again", []string{"NAME"},
 			func(c *cobra.Command, call caller, args []string) error {
 				return told(c)(call(http.MethodDelete, nil))
 			}),
@@ -75,22 +78,22 @@ writes its own offsets over what is set here, so stop it first.`,
 // caller sends a request about a connector's offsets and returns what was answered.
 type caller func(method string, body []byte) ([]byte, error)
 
-// newOffsetsCommand makes a command with a number of arguments of its own, behind which files of an installation come.
-func newOffsetsCommand(use, short string, own int,
+// newOffsetsCommand makes a command with arguments of its own, behind which files of an installation come.
+func newOffsetsCommand(use, short string, names []string,
 	do func(c *cobra.Command, call caller, args []string) error) *cobra.Command {
 	var in installation
 	var at string
 	c := &cobra.Command{
-		Use: use, Short: short, Args: cobra.MinimumNArgs(own),
+		Use: use, Short: short, Args: first(names...),
 		RunE: func(c *cobra.Command, args []string) error {
+			own := len(names)
 			path := "/connectors/" + url.PathEscape(args[0]) + "/offsets"
 			if at != "" {
 				if in.folder != "" || len(args) > own {
 					return wrong(errors.New("expected either --url or files, found both"))
 				}
-				base, err := url.Parse(at)
-				if err != nil || base.Host == "" {
-					return wrong(fmt.Errorf("--url: expected http://HOST:PORT, found %q", at))
+				if _, err := workerURL(at); err != nil {
+					return err
 				}
 				client := http.Client{Timeout: offsetsTime}
 				return do(c, calling(c.Context(), &client, strings.TrimSuffix(at, "/")+path), args)
@@ -166,7 +169,7 @@ func calling(ctx context.Context, client *http.Client, at string) caller {
 		r.Header.Set("Accept", "application/json")
 		a, err := client.Do(r)
 		if err != nil {
-			return nil, failed(err)
+			return nil, noAnswer(&url.URL{Scheme: r.URL.Scheme, Host: r.URL.Host}, err)
 		}
 		defer a.Body.Close()
 		answer, err := io.ReadAll(io.LimitReader(a.Body, maxAnswer))

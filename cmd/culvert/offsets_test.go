@@ -129,6 +129,17 @@ func TestOffsets(t *testing.T) {
 // within a page does not commit its offset over them.
 func TestOffsetsAreResetBehindAFence(t *testing.T) {
 	t.Parallel()
+	base := strings.TrimSuffix(service.NorthwindPath, "/")
+	for change, want := range map[string]string{"reset": "[]", "set": "$skip=7"} {
+		t.Run(change, func(t *testing.T) {
+			t.Parallel()
+			changedBehindAFence(t, change, want, `{"offsets":[{"partition":{"service":"`+base+`","entityset":"Orders"},"offset":{"url":"`+
+				base+`/Orders?$skip=7"}}]}`)
+		})
+	}
+}
+
+func changedBehindAFence(t *testing.T, change, want, offsets string) {
 	p := newPlace(t)
 	_, address := demo(t, service.Options{Rows: 10})
 	servers := p.broker()
@@ -150,13 +161,18 @@ func TestOffsetsAreResetBehindAFence(t *testing.T) {
 		Value: []byte(`{"url":"/late"}`)}).FirstErr(); err != nil {
 		t.Fatal(err)
 	}
-	if r := p.run(append([]string{"offsets", "reset", "reads"}, files...)...); r.code != 0 {
+	args := []string{"offsets", change, "reads"}
+	if change == "set" {
+		args = append(args, put(t, p.dir, "offsets.json", []byte(offsets)))
+	}
+	if r := p.run(append(args, files...)...); r.code != 0 {
 		t.Fatalf("exit %d\n%s%s", r.code, r.stdout, r.stderr)
 	}
 	if err := paused.EndTransaction(t.Context(), kgo.TryCommit); err == nil {
 		t.Error("expected the task that was paused to be fenced")
 	}
-	if r := p.run(append([]string{"offsets", "show", "reads"}, files...)...); r.code != 0 || strings.Contains(r.stdout, "url") {
-		t.Errorf("expected no offsets, found exit %d\n%s%s", r.code, r.stdout, r.stderr)
+	r := p.run(append([]string{"offsets", "show", "reads"}, files...)...)
+	if r.code != 0 || !strings.Contains(r.stdout, want) || strings.Contains(r.stdout, "late") {
+		t.Errorf("expected %s, found exit %d\n%s%s", want, r.code, r.stdout, r.stderr)
 	}
 }

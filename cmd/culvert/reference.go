@@ -4,9 +4,12 @@ import (
 	"embed"
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"github.com/culvert-project/culvert/sdk/go/setting"
 )
 
 // referencePages are made from what host and plugins declare: `go test ./cmd/culvert -run TestReference -update` writes
@@ -41,7 +44,8 @@ func newReference() *cobra.Command {
 			}
 			page, err := readReference(args[0])
 			if err != nil {
-				return wrong(fmt.Errorf("expected one of %s, found %q", strings.Join(referenceNames(), ", "), inLine(args[0])))
+				return wrong(fmt.Errorf("there is no page %q: the nearest one is %s (culvert reference lists all)", inLine(args[0]),
+					nearestPage(args[0])))
 			}
 			_, err = c.OutOrStdout().Write(page)
 			return failed(err)
@@ -59,6 +63,19 @@ func referenceNames() (names []string) {
 		}
 	}
 	return names
+}
+
+// nearestPage is the page whose name is most like a text.
+func nearestPage(text string) string {
+	bare := func(name string) string { return strings.ToLower(strings.TrimPrefix(name, guide)) }
+	unlike := func(name string) int {
+		n := 2 * setting.Distance(bare(name), bare(text))
+		if strings.HasPrefix(name, guide) != strings.HasPrefix(text, guide) {
+			n++ // of a guide and a page of settings with one name it is the other one
+		}
+		return n
+	}
+	return slices.MinFunc(referenceNames(), func(a, b string) int { return unlike(a) - unlike(b) })
 }
 
 func listReference(c *cobra.Command) error {

@@ -82,7 +82,7 @@ func TestReferenceCommand(t *testing.T) {
 	if got := p.run("reference", "guide/source"); got.code != exitDone || got.stdout != string(want) {
 		t.Errorf("exit code %d, %d bytes, expected %d", got.code, len(got.stdout), len(want))
 	}
-	if got := p.run("reference", "sauce"); got.code != exitWrong || !strings.Contains(got.stderr, `found "sauce"`) {
+	if got := p.run("reference", "sauce"); got.code != exitWrong || !strings.Contains(got.stderr, `"sauce": the nearest one is source (`) {
 		t.Errorf("exit code %d, %s", got.code, got.stderr)
 	}
 }

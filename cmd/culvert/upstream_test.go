@@ -3,8 +3,11 @@ package main
 import (
 	"encoding/json"
 	"maps"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -107,6 +110,67 @@ func TestUpstreamValidation(t *testing.T) {
 	}
 }
 
+// TestUpstreamReferences has the cases that came to ConnectorValidationIntegrationTest with Kafka 4.4: what stands
+// behind a reference to a config provider is in no answer, neither among the values nor in what is wrong with them.
+func TestUpstreamReferences(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	_, address := demo(t, service.Options{Rows: 1})
+	p.subfolder("conf")
+	f := p.follows("conf")
+	f.ready()
+	at := put(t, p.dir, "values.properties", []byte("text=behind-the-reference\nnumber=-9999\n"))
+	to := func(provider, key string) string { return "${" + provider + ":" + at + ":" + key + "}" }
+	for name, c := range map[string]struct {
+		set    map[string]string // "": not there
+		at     string            // the setting that is shown with its reference
+		status int
+		errors int
+	}{
+		"testValidationResponseDoesNotContainResolvedValue": {map[string]string{"name": to("file", "text")}, "name", 200, 0},
+		"testValidationErrorMessagesDoNotContainResolvedValueOnTypeMismatch": {
+			map[string]string{"tasks.max": to("file", "text")}, "tasks.max", 200, 1},
+		"testValidationErrorMessagesDoNotContainResolvedValueOnValidatorRejection": {
+			map[string]string{"tasks.max": to("file", "number")}, "tasks.max", 200, 1},
+		"testConnectorDeclaredConfigProviderDoesNotContainResolvedValue": {map[string]string{"config.providers": "own",
+			"config.providers.own.class":  "org.apache.kafka.common.config.provider.FileConfigProvider",
+			"producer.override.client.id": to("own", "text")}, "", 200, 0},
+		"testMissingConnectorClassErrorDoesNotContainResolvedValue": {map[string]string{"connector.class": "",
+			"name": to("file", "text")}, "", 500, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			settings := configuration(source("source", address, "Customers"))
+			for key, value := range c.set {
+				if settings[key] = value; value == "" {
+					delete(settings, key)
+				}
+			}
+			answer := f.must(c.status, "PUT", "/connector-plugins/ODataSource/config/validate", asJSON(t, settings))
+			_, made := f.call("PUT", "/connectors/source/config", asJSON(t, settings))
+			for _, told := range []string{answer, made} {
+				if strings.Contains(told, "behind-the-reference") || strings.Contains(told, "-9999") {
+					t.Errorf("found what stands behind the reference: %s", told)
+				}
+			}
+			if c.at == "" {
+				return
+			}
+			var v check.Validation
+			if err := json.Unmarshal([]byte(answer), &v); err != nil {
+				t.Fatal(err)
+			}
+			i := slices.IndexFunc(v.Configs, func(one check.Validated) bool { return one.Value.Name == c.at })
+			if i < 0 {
+				t.Fatalf("%s is not shown: %s", c.at, answer)
+			}
+			one := v.Configs[i].Value
+			if one.Value == nil || *one.Value != c.set[c.at] || len(one.Errors) != c.errors || v.Errors != c.errors {
+				t.Errorf("found %+v and %d errors", one, v.Errors)
+			}
+		})
+	}
+}
+
 // What is not there cannot be restarted, whatever is asked for with it.
 func TestUpstreamRestartUnknown(t *testing.T) {
 	t.Parallel()
@@ -160,6 +224,27 @@ func TestUpstreamOffsets(t *testing.T) {
 		t.Errorf("found %s", found)
 	}
 
+	// A sink that never ran begins where it is told.
+	made("early", "STOPPED", configuration(append(sinkOf("early", address, "Customers", "OrderCopies"), "errors.tolerance=all")))
+	f.await("early", "is stopped", is(connect.Stopped, 0))
+	if found := f.must(200, "GET", "/connectors/early/offsets", ""); found != `{"offsets":[]}` {
+		t.Errorf("found %s", found)
+	}
+	f.must(200, "PATCH", "/connectors/early/offsets",
+		`{"offsets":[{"partition":{"kafka_topic":"Customers","kafka_partition":0},"offset":{"kafka_offset":8}}]}`)
+	f.must(202, "PUT", "/connectors/early/resume", "")
+	f.eventually("it to have got to the end", func() bool {
+		_, answer := f.call("GET", "/connectors/early/offsets", "")
+		return strings.Contains(answer, `"kafka_offset":10`)
+	})
+	f.eventually("the two records that were left", func() bool {
+		return strings.Contains(f.metrics(), `kafka_connect_sink_task_sink_record_read_total{connector="early",task="0"} 2`)
+	})
+	f.must(204, "PUT", "/connectors/early/stop", "")
+	f.await("early", "is stopped", is(connect.Stopped, 0))
+	f.must(200, "DELETE", "/connectors/early/offsets", "")
+	f.must(204, "DELETE", "/connectors/early", "")
+
 	made("writes", "RUNNING", configuration(append(sinkOf("writes", address, "Customers", "OrderCopies"),
 		"consumer.override.group.id=mine", "errors.tolerance=all")))
 	f.eventually("it to have got to the end", func() bool {
@@ -196,6 +281,98 @@ func TestUpstreamOffsets(t *testing.T) {
 	}
 }
 
+// TestUpstreamOffsetsElsewhere has the cases with connectors whose clients go to another cluster than the worker's:
+// their offsets are shown, altered and reset there.
+func TestUpstreamOffsetsElsewhere(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	_, address := demo(t, service.Options{Rows: 10})
+	there := embedded(t).Addr()
+	p.subfolder("conf")
+	f := p.followsWith(plugins(t, "odata-sink"), "conf", "offset.flush.interval.ms=200")
+	f.ready()
+	elsewhere := func(lines []string, clients ...string) string {
+		for _, client := range clients {
+			lines = append(lines, client+".override.bootstrap.servers="+there)
+		}
+		return asJSON(t, configuration(lines))
+	}
+	base := strings.TrimSuffix(service.NorthwindPath, "/")
+	for _, c := range []struct{ name, config, ran, altered, body string }{
+		{"reads", elsewhere(append(source("reads", address, "Customers"), "offsets.storage.topic=own-offsets"), "producer", "consumer",
+			"admin"), `"entityset":"Customers"`, "$skip=4", `{"partition":{"service":"` + base + `","entityset":"Customers"},"offset":{"url":"` +
+			base + `/Customers?$skip=4"}}`},
+		{"writes", elsewhere(append(sinkOf("writes", address, "Customers", "OrderCopies"), "errors.tolerance=all"), "consumer", "admin"),
+			`"kafka_offset":91`, `"kafka_offset":4`, `{"partition":{"kafka_topic":"Customers","kafka_partition":0},"offset":{"kafka_offset":4}}`},
+	} {
+		at := "/connectors/" + c.name
+		f.must(201, "PUT", at+"/config", c.config)
+		shows := func(want string) {
+			t.Helper()
+			f.eventually(c.name+": "+want, func() bool {
+				_, answer := f.call("GET", at+"/offsets", "")
+				return strings.Contains(answer, want)
+			})
+		}
+		f.await(c.name, "runs", runs)
+		shows(c.ran)
+		f.must(204, "PUT", at+"/stop", "")
+		f.await(c.name, "is stopped", is(connect.Stopped, 0))
+		f.must(200, "PATCH", at+"/offsets", `{"offsets":[`+c.body+`]}`)
+		shows(c.altered)
+		f.must(200, "DELETE", at+"/offsets", "")
+		shows(`{"offsets":[]}`)
+	}
+	if ends := endsOn(t, there, "own-offsets"); len(ends) == 0 {
+		t.Error("expected the offsets of the source in a topic of the other cluster, found no such topic")
+	}
+}
+
+// A service of a sink that takes requests and never answers keeps others from nothing, when the sink starts and when it
+// stops (Kafka Connect's BlockingConnectorTest).
+func TestBlockedSinks(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	_, address := demo(t, service.Options{Rows: 10})
+	asked := make(chan struct{}, 1)
+	silent := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		select {
+		case asked <- struct{}{}:
+		default:
+		}
+		<-r.Context().Done()
+	}))
+	t.Cleanup(silent.Close)
+	p.subfolder("conf")
+	f := p.followsWith(plugins(t, "odata-sink"), "conf")
+	f.ready()
+	others := func(name string) {
+		t.Helper()
+		settings := configuration(source(name, address, "Customers"))
+		settings["sap.odata#00.topic"] = name
+		f.must(201, "PUT", "/connectors/"+name+"/config", asJSON(t, settings))
+		f.await(name, "runs", runs)
+		f.must(200, "GET", "/health", "")
+	}
+	others("first")
+	f.eventually("the topic that it writes", func() bool { // there is none to read before
+		_, answer := f.call("GET", "/connectors/first/topics", "")
+		return answer == `{"first":{"topics":["first"]}}`
+	})
+	f.arrives(p, "first", 91)
+	f.must(201, "PUT", "/connectors/blocked/config", asJSON(t, configuration(sinkOf("blocked",
+		strings.TrimPrefix(silent.URL, "http://"), "first", "OrderCopies"))))
+	<-asked
+	others("started")
+	f.must(204, "PUT", "/connectors/blocked/stop", "")
+	others("stopping")
+	f.await("blocked", "is stopped", is(connect.Stopped, 0))
+	f.must(202, "PUT", "/connectors/blocked/resume", "")
+	<-asked
+	f.must(204, "DELETE", "/connectors/blocked", "")
+	others("deleted")
+}
+
 // Every case of Kafka Connect's own tests of REST that is listed names a test that is there.
 func TestUpstreamWorker(t *testing.T) {
 	all, err := os.ReadFile("../../testdata/upstream-cases.txt")
@@ -229,7 +406,7 @@ func TestUpstreamWorker(t *testing.T) {
 		switch {
 		case !two || !of:
 			t.Errorf("expected a method and a test, found %q", line)
-		case strings.HasPrefix(where, "not ours: "), strings.HasPrefix(where, "not tested: "):
+		case strings.HasPrefix(where, "not ours: "):
 		case where == "TestUpstreamValidation" && !strings.Contains(tests.String(), `"`+name+`"`):
 			t.Errorf("%s: TestUpstreamValidation has no such case", name)
 		default:
@@ -240,7 +417,7 @@ func TestUpstreamWorker(t *testing.T) {
 			}
 		}
 	}
-	for class, want := range map[string]int{"ConnectorValidationIntegrationTest": 28, "ConnectorRestartApiIntegrationTest": 16,
+	for class, want := range map[string]int{"ConnectorValidationIntegrationTest": 33, "ConnectorRestartApiIntegrationTest": 16,
 		"OffsetsApiIntegrationTest": 27, "ConnectWorkerIntegrationTest": 20, "BlockingConnectorTest": 11} {
 		if counts[class] != want {
 			t.Errorf("%s: expected %d cases, found %d", class, want, counts[class])

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/culvert-project/culvert/host/config"
@@ -15,7 +16,7 @@ import (
 
 // Validation is a configuration that was checked, as REST shows it.
 type Validation struct {
-	// Name is the connector's class.
+	// Name is the connector's class as the configuration has it, which may be an alias.
 	Name    string      `json:"name"`
 	Errors  int         `json:"error_count"`
 	Groups  []string    `json:"groups"`
@@ -72,7 +73,7 @@ func (k *Checker) Validate(ctx context.Context, c *config.Connector) (*Validatio
 	if err != nil {
 		return nil, err
 	}
-	v := &validating{Validation: Validation{Name: component.Name, Groups: []string{}}, given: c,
+	v := &validating{Validation: Validation{Name: c.Text("connector.class"), Groups: []string{}}, given: c,
 		password: Passwords(k.Plugins), at: map[string]int{}}
 	for _, spec := range k.common(info, component) {
 		e := v.examined(spec)
@@ -86,10 +87,11 @@ func (k *Checker) Validate(ctx context.Context, c *config.Connector) (*Validatio
 	for _, p := range c.Predicates() {
 		v.part(k, p.Prefix, p.Alias, p.Class, wit.ComponentPredicate)
 	}
-	v.converter("key.converter")
-	v.converter("value.converter")
 	for _, e := range config.DeclareComponent(component).Examine(written(c)) {
 		v.add("", e)
+	}
+	for _, which := range []string{headerConverter, keyConverter, valueConverter} {
+		v.converter(which)
 	}
 	ask, examined := k.ask, []wit.Examined(nil)
 	if k.Online != nil {
@@ -276,8 +278,11 @@ func (k *Checker) classes(kind wit.ComponentKind) (classes []string) {
 
 // converter adds the settings of a converter that the connector names, as Kafka Connect does.
 func (v *validating) converter(which string) {
-	key := which == "key.converter"
+	key := which == keyConverter
 	declared, err := convert.Find(v.given.Text(which), key)
+	if which == headerConverter {
+		declared, err = convert.FindHeaders(v.given.Text(which))
+	}
 	if err != nil {
 		return // there is none, or it is a problem
 	}
@@ -288,6 +293,10 @@ func (v *validating) converter(which string) {
 		}
 	}
 	for _, e := range declared.Examine(settings, key) {
+		if which == headerConverter && e.Spec.Name == "converter.type" { // which Kafka Connect gives to converters
+			of := "header"
+			e.Value = &of
+		}
 		v.add(which+".", e)
 	}
 }
@@ -308,7 +317,7 @@ func (v *validating) add(prefix string, e wit.Examined) {
 	if d.Group != nil {
 		v.group(*d.Group)
 	}
-	shown := e.Value
+	shown := parsed(spec.Kind, e.Value)
 	if shown != nil && *shown != "" && (spec.Kind == wit.KindPassword || v.password(d.Name)) {
 		hidden := setting.Hidden
 		shown = &hidden
@@ -316,6 +325,26 @@ func (v *validating) add(prefix string, e wit.Examined) {
 	v.at[d.Name] = len(v.Configs)
 	v.Configs = append(v.Configs, Validated{d, Value{Name: d.Name, Value: shown, Recommended: append([]string{},
 		e.Recommended...), Errors: []string{}, Visible: e.Visible}})
+}
+
+// parsed is a value as Kafka Connect shows it, which reads it first: numbers and booleans in one form, no blanks around
+// anything. What it cannot read is shown as it is.
+func parsed(kind wit.SettingKind, value *string) *string {
+	if value == nil || kind == wit.KindPassword {
+		return value
+	}
+	text := setting.Trim(*value)
+	switch kind {
+	case wit.KindShort, wit.KindInt, wit.KindLong:
+		if n, ok := setting.Integer(kind, text); ok {
+			text = strconv.FormatInt(n, 10)
+		}
+	case wit.KindBoolean:
+		if b, ok := config.Boolean(text); ok {
+			text = strconv.FormatBool(b)
+		}
+	}
+	return &text
 }
 
 // defined is a declaration as Kafka Connect shows it. common: the settings of every connector are meant by their names.

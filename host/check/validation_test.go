@@ -61,7 +61,8 @@ func TestValidateConverters(t *testing.T) {
 	b := checktest.WithSpy(t)
 	v, err := b.Checker.Validate(t.Context(), b.Connector(t, "name=v", "connector.class=test.SpySource",
 		"key.converter=AvroConverter", "key.converter.basic.auth.user.info=u:geheim",
-		"value.converter=JsonConverter", "value.converter.decimal.format=x", "value.converter.schemas.enable=false"))
+		"value.converter=JsonConverter", "value.converter.decimal.format=x", "value.converter.schemas.enable=false",
+		"header.converter=StringConverter"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,11 +78,13 @@ func TestValidateConverters(t *testing.T) {
 		"key.converter.basic.auth.user.info": "[hidden]",
 		"key.converter.schema.registry.url": `- key.converter.schema.registry.url: Missing required configuration ` +
 			`"schema.registry.url" which has no default value.`,
-		"key.converter.converter.type":       "key",
-		"value.converter.converter.type":     "value",
-		"value.converter.schemas.cache.size": "1000",
-		"value.converter.schemas.enable":     "false",
-		"value.converter.schema.content":     "-",
+		"header.converter.converter.type":     "header",
+		"header.converter.converter.encoding": "UTF-8",
+		"key.converter.converter.type":        "key",
+		"value.converter.converter.type":      "value",
+		"value.converter.schemas.cache.size":  "1000",
+		"value.converter.schemas.enable":      "false",
+		"value.converter.schema.content":      "-",
 		"value.converter.decimal.format": "x value.converter.decimal.format: Invalid value x for configuration " +
 			"decimal.format: String must be one of: BASE64, NUMERIC",
 		"value.converter.replace.null.with.default": "true",

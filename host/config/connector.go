@@ -48,7 +48,7 @@ func NewConnector(file string, entries []Entry, providers *Providers) (*Connecto
 	entries, problems := providers.Resolve(settings)
 	c := &Connector{File: file, Entries: entries, Initial: beside}
 	if name, ok := c.Get("name"); ok {
-		c.Name = strings.TrimSpace(name)
+		c.Name = setting.Trim(name)
 	}
 	if c.Name == "" {
 		base := filepath.Base(file)

@@ -345,22 +345,28 @@ func writeConnector(path string, settings map[string]string) error {
 	return wholefile.Rewrite(path, data)
 }
 
-// readsAs checks that a file will be read as the settings that are written into it.
+// ErrUnfit is the error of a configuration that a connector's file cannot hold: it has too many settings or bytes, or
+// characters that there is no way to write.
+type ErrUnfit struct{ text string }
+
+func (e *ErrUnfit) Error() string { return e.text }
+
+// readsAs checks that a file will be read as the settings that are written into it. The error is an [ErrUnfit].
 func readsAs(path string, data []byte, settings map[string]string) error {
 	if len(data) > MaxFileBytes {
-		return fmt.Errorf("expected at most %d bytes in a file, found %d", MaxFileBytes, len(data))
+		return &ErrUnfit{fmt.Sprintf("expected at most %d bytes in a file, found %d", MaxFileBytes, len(data))}
 	}
 	entries, problems := Read(path, data)
 	if err := problems.Err(); err != nil {
-		return err
+		return &ErrUnfit{err.Error()}
 	}
 	found := make(map[string]string, len(entries))
 	for _, e := range entries {
 		found[e.Key] = e.Raw
 	}
 	if !maps.Equal(found, settings) {
-		return fmt.Errorf("%s would not be read as it is written: a key or a value has characters that files cannot "+
-			"hold", path)
+		return &ErrUnfit{path + " would not be read as it is written: a key or a value has characters that files " +
+			"cannot hold"}
 	}
 	return nil
 }

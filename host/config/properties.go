@@ -40,10 +40,11 @@ func naturalLines(s string) []string {
 const propertyBlanks = " \t\f"
 
 // logicalLine joins the lines that belong to the first one, and says how many that are. Blank lines and comments come
-// out empty; only a first line can be a comment, and a comment is never continued.
+// out empty; only a first line, or one behind backslashes alone, can be a comment, and a comment is never continued.
 func logicalLine(lines []string) (string, int) {
+	nothing := func(line string) bool { return line == "" || line[0] == '#' || line[0] == '!' }
 	first := strings.TrimLeft(lines[0], propertyBlanks)
-	if first == "" || first[0] == '#' || first[0] == '!' {
+	if nothing(first) {
 		return "", 1
 	}
 	var b strings.Builder
@@ -55,7 +56,7 @@ func logicalLine(lines []string) (string, int) {
 			return b.String(), used
 		}
 		line = strings.TrimLeft(lines[used], propertyBlanks)
-		if line == "" && b.Len() == 0 {
+		if b.Len() == 0 && nothing(line) {
 			return "", used + 1
 		}
 	}

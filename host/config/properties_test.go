@@ -24,6 +24,7 @@ func TestPropertiesSyntax(t *testing.T) {
 		{"continuation", "a=1,\\\n   2,\\\n   3\nb=4", []Entry{{Key: "a", Value: "1,2,3", Line: 1}, {Key: "b",
 			Value: "4", Line: 4}}},
 		{"a continued line may begin with #", "a=1\\\n#2", []Entry{{Key: "a", Value: "1#2", Line: 1}}},
+		{"a line behind a lone backslash may be a comment", "\\\n# a=1\nb=2", []Entry{{Key: "b", Value: "2", Line: 3}}},
 		{"a comment does not go on", "# a=1 \\\nb=2", []Entry{{Key: "b", Value: "2", Line: 2}}},
 		{"two backslashes do not continue", "a=1\\\\\nb=2", []Entry{{Key: "a", Value: "1\\", Line: 1}, {Key: "b",
 			Value: "2", Line: 2}}},

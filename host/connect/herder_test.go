@@ -127,6 +127,34 @@ func TestBlockedConnectors(t *testing.T) {
 	}
 }
 
+// A plugin has no more tasks than tasks.max, unless its user lets it (Kafka Connect's testTasksMaxEnforcement), and of
+// tasks that there are no more nothing is shown (testTaskStatuses).
+func TestTasksMaxIsEnforced(t *testing.T) {
+	h := newHerd(t)
+	tasks := func(n int) func(Status) bool {
+		return func(s Status) bool {
+			infos, _ := h.Tasks("many")
+			return len(s.Tasks) == n && len(infos) == n
+		}
+	}
+	h.Put(h.named("many", "spy.tasks=3", "tasks.max=2"), nil)
+	if s := h.await("many", Failed); !strings.Contains(s.Connector.Trace, "expected at most 2 tasks (tasks.max), the plugin wants 3") {
+		t.Errorf("found %s", s.Connector.Trace)
+	}
+	h.Put(h.named("many", "spy.tasks=3", "tasks.max=2", "tasks.max.enforce=false"), nil)
+	h.await("many", Running, tasks(3))
+	if !strings.Contains(h.Log.String(), "the plugin has more tasks than tasks.max") {
+		t.Errorf("expected a warning, found\n%s", h.Log.String())
+	}
+	h.Put(h.named("many", "spy.tasks=1", "tasks.max=3"), nil)
+	s := h.await("many", Running, tasks(1))
+	if s.Tasks[0].ID != 0 {
+		t.Errorf("found %+v", s)
+	}
+	h.Put(h.named("many", "spy.tasks=3", "tasks.max=3"), nil)
+	h.await("many", Running, tasks(3))
+}
+
 // Health is asked of the loops of connectors: one that does not come round is named, and nothing heaps up meanwhile.
 func TestMoves(t *testing.T) {
 	h := newHerd(t, "b") // alone: a machine may be too slow for the loop of another one within a millisecond, too

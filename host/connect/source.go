@@ -102,6 +102,7 @@ func (t *task) sourceOptions(deliver delivery, binding *plugin.Binding, transfor
 		Tolerance:      c.tolerance(),
 		Retry:          c.retrying(),
 		StopWithin:     c.o.Worker.Duration("task.shutdown.graceful.timeout.ms"),
+		Rest:           func() { binding.Current().Rest() },
 		Tally:          t.tally,
 		Tracer:         c.o.Tracer,
 		TraceHeaders:   c.boolean(config.TraceHeaders),

@@ -151,7 +151,7 @@ func (g *generator) wide(text string) string {
 			out = order.AppendUint32(out, uint32(r))
 		}
 	}
-	if g.in(10) {
+	if g.in(10) && len(out) > 0 {
 		out = out[:len(out)-1]
 	}
 	return string(out)
@@ -162,6 +162,7 @@ func (g *generator) wide(text string) string {
 var wantedDifferences = []struct{ name, ours string }{
 	{"another type", "expected a JSON value for the type "},
 	{"another type", "Invalid type for Decimal"},
+	{"a value that another of its name hides", "Invalid type for "}, // else Kafka refuses it, too
 	{"another type", "Arrays should be encoded as JSON arrays"},
 	{"logical name on another type", "Invalid Decimal schema: scale parameter not found"},
 	{"logical name on another type", "Invalid scale parameter found in Decimal schema"},
@@ -226,7 +227,8 @@ func TestRealOddDocuments(t *testing.T) {
 			java < 19 && sameButDigits(want, got) {
 			continue
 		}
-		if name := difference(want, got, err); name != "" || sameUpToOrder(want, got) {
+		if name := difference(want, got, err); name != "" || sameUpToOrder(want, got) ||
+			java < 19 && sameUpToOrder(fewDigits(want), fewDigits(got)) {
 			if name == "" {
 				name = "order of a map"
 			}
@@ -239,6 +241,18 @@ func TestRealOddDocuments(t *testing.T) {
 		}
 	}
 	t.Logf("%d documents, %d refused by Kafka, wanted differences %v, %d differ", len(all), refused, wanted, wrong)
+}
+
+// fewDigits writes the numbers with a point in a text with the digits that a float has, so that one with more of them
+// than it needs becomes the same.
+func fewDigits(text string) string {
+	return number.ReplaceAllStringFunc(text, func(n string) string {
+		f, err := strconv.ParseFloat(n, 64)
+		if err != nil || !strings.ContainsAny(n, ".E") {
+			return n
+		}
+		return strconv.FormatFloat(f, 'E', -1, 32)
+	})
 }
 
 // sameUpToOrder: the texts differ in the order of members at most, or of pairs of a map whose keys are no texts. Kafka

@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -34,9 +35,14 @@ const metadataSetting = "offset.metadata.max.bytes"
 // written twice.
 var ErrCommitMetadata = errors.New("what stands beside the offsets of a sink, so that nothing is written twice, cannot be stored")
 
+// errNothing is the error of a commit of which nothing is left to be sent.
+var errNothing = errors.New("nothing to commit")
+
 // withMetadata has a commit store metadata beside its offsets. The first one that succeeds is as long as metadata may
 // be: the broker's limit is known before anything is sent that would need the room. A partition whose metadata is too
-// long is left out, and tooLong returns the error.
+// long is left out, and tooLong returns the error. One that went to another member while the commit waited for a
+// rebalance is left out too: the client sends it as the new generation's, and the coordinator, which takes offsets of
+// any partition from any member, would put it over those of the new owner.
 func (s *Consumer) withMetadata(ctx context.Context) (with context.Context, tooLong func() error) {
 	if s.o.Metadata == nil {
 		return ctx, func() error { return nil }
@@ -50,7 +56,13 @@ func (s *Consumer) withMetadata(ctx context.Context) (with context.Context, tooL
 			t := &r.Topics[i]
 			kept := t.Partitions[:0]
 			for _, p := range t.Partitions {
-				metadata := s.o.Metadata(t.Topic, p.Partition, p.Offset)
+				if !s.Owns(t.Topic, p.Partition) {
+					continue
+				}
+				metadata, ok := s.o.Metadata(t.Topic, p.Partition, p.Offset)
+				if !ok {
+					continue
+				}
 				if len(metadata) > longest {
 					failure = fmt.Errorf("%w: topic %s, partition %d: expected metadata of at most %d bytes, found %d (%s of the brokers says how many they take)",
 						ErrCommitMetadata, t.Topic, p.Partition, longest, len(metadata), metadataSetting)
@@ -70,7 +82,7 @@ func (s *Consumer) withMetadata(ctx context.Context) (with context.Context, tooL
 		r.Topics = slices.DeleteFunc(r.Topics,
 			func(t kmsg.OffsetCommitRequestTopic) bool { return len(t.Partitions) == 0 })
 		if len(r.Topics) == 0 {
-			return failure
+			return cmp.Or(failure, errNothing)
 		}
 		return nil
 	}), func() error { return failure }
@@ -81,6 +93,9 @@ func (s *Consumer) commitWithMetadata(ctx context.Context, offsets Offsets) erro
 	for {
 		with, tooLong := s.withMetadata(ctx)
 		err := s.commitOnce(with, offsets)
+		if err == errNothing {
+			return nil
+		}
 		if s.o.Metadata == nil || err != nil && !errors.Is(err, kerr.OffsetMetadataTooLarge) {
 			return err
 		}

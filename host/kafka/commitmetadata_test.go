@@ -44,8 +44,8 @@ func TestNotesThatBrokersDoNotTake(t *testing.T) {
 		limitNotes(b, c.limit)
 		metadata, heard, stored := "sent=7", MaxCommitMetadata, "none"
 		o := ConsumerOptions{Group: "connect-test", Topics: []string{"orders"}, Metadata: func(string, int32,
-			int64) string {
-			return metadata
+			int64) (string, bool) {
+			return metadata, true
 		},
 			MetadataLimit: func(bytes int) { heard = bytes }, Committed: func(_ string, _ int32, _ int64,
 				text string) {
@@ -90,5 +90,44 @@ func TestNotesThatBrokersDoNotTake(t *testing.T) {
 		if stored != wanted {
 			t.Errorf("%d bytes: expected the metadata %q, found %q", c.limit, wanted, stored)
 		}
+	}
+}
+
+// What waits for a rebalance may be of an assignment that is over: it is left out, without an error, and what stands at
+// the group stays.
+func TestCommitLeavesOut(t *testing.T) {
+	b := openTestBroker(t, t.TempDir())
+	put(t, b.Addr(), "orders", "1", "2")
+	old, gone, stored := false, false, int64(-2)
+	var s *Consumer
+	o := ConsumerOptions{Group: "connect-test", Topics: []string{"orders"}, Metadata: func(string, int32, int64) (string, bool) {
+		if gone {
+			t.Error("expected no question about a partition that went away")
+		}
+		return "sent=7", !old
+	}, Committed: func(_ string, _ int32, next int64, _ string) { stored = next }}
+	s = openTestConsumer(t, b.Addr(), o)
+	settled := Offsets{}
+	pollValues(t, s, 2, settled)
+	if err := s.Commit(testContext(t), settled); err != nil {
+		t.Fatal(err)
+	}
+	settled["orders"][0] = kgo.EpochOffset{Epoch: -1, Offset: 1}
+	old = true
+	if err := s.Commit(testContext(t), settled); err != nil {
+		t.Error(err)
+	}
+	old, gone = false, true
+	s.drop(s.client, map[string][]int32{"orders": {0}})
+	if err := s.commit(testContext(t), settled); err != nil { // as one that waited
+		t.Error(err)
+	}
+	s.Close()
+	again := openTestConsumer(t, b.Addr(), o)
+	gone = false
+	put(t, b.Addr(), "orders", "3")
+	pollValues(t, again, 1, Offsets{})
+	if again.Close(); stored != 2 {
+		t.Errorf("expected the offset 2 to stay, found %d", stored)
 	}
 }

@@ -269,6 +269,7 @@ func (c *Config) apply(properties map[string]string, prefixes map[string]side) (
 			}
 		case known:
 			warnings = append(warnings, warning(name, setting.CodeNoEffect, noEffect))
+		case name == "admin.listeners": // of REST, not of admin clients
 		case prefix != "":
 			warnings = append(warnings, warning(name, setting.CodeUnknown,
 				unknownAmong(short, sortedKeys(settings[s]))))

@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -29,6 +30,7 @@ func TestParse(t *testing.T) {
 		"consumer.auto.offset.reset": "latest", "consumer.isolation.level": "read_uncommitted",
 		"consumer.max.poll.recods":               "7",
 		"consumer.partition.assignment.strategy": "org.apache.kafka.clients.consumer.RangeAssignor,roundrobin",
+		"admin.listeners":                        "http://:8084", // not a setting of clients
 		"admin.metadata.max.age.ms":              "1000", "producer.something.else.entirely": "1",
 	})
 	if err != nil {
@@ -63,12 +65,17 @@ func TestParseRefuses(t *testing.T) {
 		{"producer.enable.idempotence", "maybe", "true or false"},
 		{"consumer.auto.offset.reset", "first", "earliest"},
 		{"consumer.max.poll.records", "0", "Value must be at least 1"},
+		{"ssl.truststore.location", "/nowhere/x.jks", "cannot be read: "},
 	}
 	for _, c := range cases {
 		t.Run(c.name+"="+c.value, func(t *testing.T) {
-			properties := map[string]string{"bootstrap.servers": "a:9092"}
+			properties := map[string]string{"bootstrap.servers": "a:9092", "security.protocol": "SSL", "ssl.truststore.password": "x"}
 			properties[c.name] = c.value
 			_, _, err := Parse(t.Context(), properties)
+			var p setting.Problem
+			if !errors.As(err, &p) || p.Setting != c.name {
+				t.Errorf("expected a problem of the setting, found %#v", err)
+			}
 			if err == nil || !strings.HasPrefix(err.Error(), c.name+":") || !strings.Contains(err.Error(), c.expect) {
 				t.Errorf("expected an error of %s that says %s, got %v", c.name, c.expect, err)
 			}

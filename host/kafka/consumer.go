@@ -54,8 +54,9 @@ type ConsumerOptions struct {
 	Lost func(partitions map[string][]int32)
 	// Metadata is what is stored beside the offset `next` of a partition when that is committed, "" for nothing. Where
 	// it is longer than MaxCommitMetadata, or than MetadataLimit said, nothing is committed. It is asked for partitions
-	// that were just revoked, too.
-	Metadata func(topic string, partition int32, next int64) string
+	// that were just revoked, too. ok false leaves the partition out, without an error: a commit waits while the group
+	// rebalances, and the offset may be of an assignment that is over.
+	Metadata func(topic string, partition int32, next int64) (text string, ok bool)
 	// MetadataLimit is called with how long metadata may be where the brokers take less than MaxCommitMetadata.
 	MetadataLimit func(bytes int)
 	// Committed is called with the committed offsets of new partitions (-1: none) and the metadata beside them ("":

@@ -1,6 +1,10 @@
 package keystore
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/culvert-project/culvert/sdk/go/setting"
+)
 
 // Error says which setting has to be mended, and why. Setting is the name that [Options].Name gave; Open knows only the
 // fields of [Location].
@@ -13,6 +17,15 @@ type Error struct {
 func (e *Error) Error() string { return e.Setting + ": " + e.Text }
 
 func (e *Error) Unwrap() error { return e.Err }
+
+// As makes a [setting.Problem] of it for whoever knows in which line of which file the setting stands.
+func (e *Error) As(target any) bool {
+	p, ok := target.(*setting.Problem)
+	if ok {
+		*p = setting.Problem{Setting: e.Setting, Text: e.Text}
+	}
+	return ok
+}
 
 // Fields that [Options].Name is asked for. Those of a store come with "keystore." or "truststore." in front, the others
 // stand alone.

@@ -262,8 +262,8 @@ type ErrLevel struct{ Level string }
 
 func (e ErrLevel) Error() string { return "invalid log level '" + e.Level + "'." }
 
-// Set has a logger and all below it let through lines from a level on. changed are the names of those, sorted; lines
-// tells whether any line can belong to one of them.
+// Set has a logger and all below it let through lines from a level on. changed are the names of those that had another
+// level, sorted, as with Kafka Connect; lines tells whether any line can belong to the logger or one below it.
 func (l *Levels) Set(name, level string) (changedNames []string, lines bool, err error) {
 	i := slices.IndexFunc(levels, func(one struct {
 		name  string
@@ -281,20 +281,38 @@ func (l *Levels) Set(name, level string) (changedNames []string, lines bool, err
 		return nil, false, fmt.Errorf("expected at most %d loggers with names of %d bytes", maxSet, maxName)
 	}
 	now := changed{levels[i].level, time.Now()}
+	names := l.known()
+	if !slices.Contains(names, name) {
+		names = append(names, name)
+		slices.Sort(names)
+	}
+	changedNames = []string{}
+	for _, known := range names {
+		if name != Root && known != name && !strings.HasPrefix(known, name+".") {
+			continue
+		}
+		lines = lines || slices.Contains(Loggers(), known)
+		if l.shown(known).Level != nameOf(now.level) {
+			changedNames = append(changedNames, known)
+		}
+	}
+	_, at := l.effective(name)
+	switch {
+	case len(changedNames) == 0 && name != Root: // from now on it is one of those that are shown
+		l.set[name] = changed{now.level, at}
+		return changedNames, lines, nil
+	case len(changedNames) == 0:
+		return changedNames, true, nil
+	}
 	if name == Root {
 		clear(l.set)
 		l.root, l.at = now.level, now.at
 		l.settle()
-		return l.known(), true, nil
+		return changedNames, true, nil
 	}
 	l.set[name] = now
-	for _, known := range l.known() {
-		if known != name && !strings.HasPrefix(known, name+".") {
-			continue
-		}
-		changedNames = append(changedNames, known)
-		lines = lines || slices.Contains(Loggers(), known)
-		if _, ok := l.set[known]; ok {
+	for known := range l.set {
+		if strings.HasPrefix(known, name+".") {
 			l.set[known] = now
 		}
 	}

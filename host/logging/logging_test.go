@@ -74,7 +74,10 @@ func TestLevels(t *testing.T) {
 	if _, lines, err := l.Set("org.example.one", "INFO"); err != nil || lines {
 		t.Errorf("expected that no line has this name, found %t %v", lines, err)
 	}
-	changed, _, _ := l.Set("org.example", "INFO")
+	if changed, _, err := l.Set("org.example", "INFO"); err != nil || len(changed) > 0 {
+		t.Errorf("expected that no level is another than it was, found %v %v", changed, err)
+	}
+	changed, _, _ := l.Set("org.example", "WARN")
 	if diff := cmp.Diff([]string{"org.example", "org.example.one"}, changed); diff != "" {
 		t.Error(diff)
 	}

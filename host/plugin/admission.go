@@ -441,12 +441,16 @@ func (a *admission) press() {
 
 // trim closes a connector's instances that are idle, as far as its turn is over.
 func (t *tenant) trim() {
-	t.admission.mu.Lock()
-	pools := slices.Collect(maps.Keys(t.pools))
-	t.admission.mu.Unlock()
-	for _, p := range pools {
+	for _, p := range t.all() {
 		p.trim()
 	}
+}
+
+// all are a connector's pools.
+func (t *tenant) all() []*Pool {
+	t.admission.mu.Lock()
+	defer t.admission.mu.Unlock()
+	return slices.Collect(maps.Keys(t.pools))
 }
 
 // finish ends a connector's turn, if that is over and nothing of it is in use.

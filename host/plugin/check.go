@@ -92,10 +92,7 @@ func check(ctx context.Context, path string, o Options, within time.Duration) (*
 	l := loader{limits: o.Limits.filled(), named: named, registry: o.Registry, logger: o.logger(), compileTime: within,
 		processors: newProcessors(), idle: idleTime}
 	l.admission = newAdmission(0, l.processors.free, l.logger)
-	if l.cache, l.dir, err = openCache(o.CacheDir, l.logger); err != nil {
-		return nil, err
-	}
-	defer l.cache.Close(context.WithoutCancel(ctx))
+	l.open(o.CacheDir)
 	if l.registry == nil {
 		l.registry = record.NewRegistry()
 	}

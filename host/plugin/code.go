@@ -5,15 +5,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
+	"os"
 	"time"
 
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/experimental"
 )
 
-// code is a compiled module. Each has a runtime of its own, because a limit of memory is a runtime's in wazero; they
-// share what was compiled by the loader's cache.
+// code is a compiled module. Each has a runtime of its own, because a limit of memory is a runtime's in wazero; those
+// of the same bytes share what the cache has of them.
 type code struct {
 	runtime  wazero.Runtime
 	compiled wazero.CompiledModule
@@ -30,28 +30,83 @@ func (m *module) fits() error {
 	return nil
 }
 
-// compile compiles a module under its limits; from the cache where the same bytes were compiled before.
-func (l *loader) compile(ctx context.Context, m *module, p *prepared) (*code, error) {
+// compile compiles a module under its limits; from the cache where the same bytes were compiled before, else what
+// prepare returns.
+func (l *loader) compile(ctx context.Context, m *module, prepare func() (*prepared, error)) (*code, error) {
 	if err := m.fits(); err != nil {
 		return nil, err
 	}
-	config := wazero.NewRuntimeConfig().WithCompilationCache(l.cache).WithMemoryLimitPages(
-		m.limits.pages()).WithDebugInfoEnabled(true)
-	c := &code{runtime: wazero.NewRuntimeWithConfig(ctx, config)}
-	err := provide(ctx, c.runtime, m.binary)
-	if err == nil {
-		err = l.compileInto(ctx, c, p, m.binary.Functions)
-	}
-	if err == nil {
-		if wrong := judgeSignatures(c.compiled, m.binary.Contract, m.info.Interfaces); wrong != nil {
-			err = &unfit{wrong}
-		}
+	c, err := l.known(ctx, m)
+	if c == nil && err == nil {
+		c, err = l.anew(ctx, m, prepare)
 	}
 	if err != nil {
+		return nil, err
+	}
+	if wrong := judgeSignatures(c.compiled, m.binary.Contract, m.info.Interfaces); wrong != nil {
+		c.close()
+		return nil, &unfit{wrong}
+	}
+	return c, nil
+}
+
+// known makes code of what is kept of a module's, nil where nothing is.
+func (l *loader) known(ctx context.Context, m *module) (c *code, err error) {
+	if l.codes == nil {
+		return nil, nil
+	}
+	if c, err = newCode(ctx, m, l.codes.cache); err != nil {
+		return nil, err
+	}
+	if c.compiled = l.codes.compiled(ctx, m.info.Hash, c.runtime); c.compiled == nil {
+		c.close()
+		return nil, context.Cause(ctx)
+	}
+	return c, nil
+}
+
+// anew compiles a module, and keeps what comes of it where there is a folder for that.
+func (l *loader) anew(ctx context.Context, m *module, prepare func() (*prepared, error)) (c *code, err error) {
+	p, err := prepare()
+	if err != nil {
+		return nil, err
+	}
+	cache, dir := l.cache, ""
+	if l.codes != nil {
+		if dir, err = os.MkdirTemp(l.codes.descriptions.dir, "culvert-*.new"); err == nil {
+			defer os.RemoveAll(dir)
+			cache, _, err = engineCache(dir)
+		}
+		if err != nil {
+			l.logger.Warn("the plugin cache cannot be written", "folder", l.codes.descriptions.dir, "error", err)
+			cache, dir = wazero.NewCompilationCache(), ""
+		}
+	}
+	if c, err = newCode(ctx, m, cache); err != nil {
+		return nil, err
+	}
+	if err := l.compileInto(ctx, c, p, m.binary.Functions); err != nil {
+		c.close()
+		return nil, err
+	}
+	if dir != "" {
+		l.codes.keep(ctx, m.info.Hash, dir, p.wasm, m.limits.pages())
+	}
+	return c, nil
+}
+
+// newCode has a runtime over a cache of the engine, with all that the host provides for a module.
+func newCode(ctx context.Context, m *module, cache wazero.CompilationCache) (*code, error) {
+	c := &code{runtime: wazero.NewRuntimeWithConfig(ctx, runtimeConfig(cache, m.limits.pages()))}
+	if err := provide(ctx, c.runtime, m.binary); err != nil {
 		c.close()
 		return nil, err
 	}
 	return c, nil
+}
+
+func runtimeConfig(cache wazero.CompilationCache, pages uint32) wazero.RuntimeConfig {
+	return wazero.NewRuntimeConfig().WithCompilationCache(cache).WithMemoryLimitPages(pages).WithDebugInfoEnabled(true)
 }
 
 // compileTime is the most that a module may take to be compiled: guests of the size of a language's whole runtime take
@@ -110,7 +165,7 @@ func (l *loader) compileInto(ctx context.Context, c *code, p *prepared, function
 				o = result{nil, fmt.Errorf("the engine failed: %v", r)}
 			}
 		}()
-		o.compiled, o.err = l.compileOnce(within, c.runtime, p.wasm)
+		o.compiled, o.err = c.runtime.CompileModule(within, p.wasm)
 	}()
 	var o result
 	select {
@@ -139,17 +194,6 @@ type slow struct{ allowed time.Duration }
 
 func (s *slow) Error() string {
 	return fmt.Sprintf("the module takes longer than the %v that are allowed to compile", s.allowed)
-}
-
-func (l *loader) compileOnce(ctx context.Context, r wazero.Runtime, module []byte) (wazero.CompiledModule, error) {
-	compiled, err := r.CompileModule(ctx, module)
-	if err != nil && ctx.Err() == nil && strings.HasPrefix(err.Error(), "compilationcache:") && l.dir != "" {
-		// A damaged file must cost time, not the plugin.
-		l.logger.Warn("compile cache is damaged: it is made anew", "error", err, "folder", l.dir)
-		l.purge()
-		compiled, err = r.CompileModule(ctx, module)
-	}
-	return compiled, err
 }
 
 // close frees the runtime and the compiled code.

@@ -64,23 +64,6 @@ func TestHardModulesAreStopped(t *testing.T) {
 	}
 }
 
-// A module's effort is kept with its rewritten form.
-func TestEffortIsKept(t *testing.T) {
-	s := &descriptionCache{dir: t.TempDir()}
-	var efforts []int
-	for range 2 {
-		p, err := s.prepared(t.Context(), "x", func() ([]byte, error) { return hard(1+len(efforts), 100, 30), nil })
-		if err != nil {
-			t.Fatal(err)
-		}
-		efforts = append(efforts, p.effort)
-	}
-	if want, err := prepareModule(t.Context(), hard(1, 100, 30)); err != nil || want.effort == 0 ||
-		efforts[0] != want.effort || efforts[1] != want.effort {
-		t.Errorf("expected %d twice, found %v and %v", want.effort, efforts, err)
-	}
-}
-
 // A plugin with long calls does not give any file as much time to say what it is.
 func TestWidestLimits(t *testing.T) {
 	hour := Limits{CallMs: time.Hour.Milliseconds()}

@@ -1,9 +1,7 @@
 package plugin
 
 import (
-	"context"
 	"crypto/sha256"
-	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -15,14 +13,15 @@ import (
 	"path/filepath"
 	"reflect"
 	"runtime"
+	"slices"
 	"time"
 
 	"github.com/culvert-project/culvert/wit"
 )
 
-// descriptionCache keeps what loading a file has found out, beside the compiled code: the rewritten bytes, and what the
-// file has and says of itself. With both, a file that was loaded before is neither taken apart nor rewritten nor
-// compiled nor started until a connector needs it. nil keeps nothing.
+// descriptionCache keeps what loading a file has found out, beside the compiled code ([codeCache]): what the file has
+// and says of itself. With both, a file that was loaded before is neither taken apart nor rewritten nor compiled nor
+// started until a connector needs it. nil keeps nothing.
 //
 // Its files are named by a hash over the original's and all that decides about the outcome, and begin with a checksum
 // over that name and their content: one that is damaged, cut off, left by another version or put in another's place is
@@ -34,7 +33,7 @@ type descriptionCache struct {
 }
 
 // descriptionsFormat changes with what is in the files.
-const descriptionsFormat = 4
+const descriptionsFormat = 5
 
 // key names a file's results.
 func (s *descriptionCache) key(hash string) string {
@@ -109,27 +108,6 @@ func (s *descriptionCache) keep(hash, kind string, content []byte) {
 	}
 }
 
-// effortBytes is the length of what stands before a module's rewritten form: its effort.
-const effortBytes = 8
-
-// prepared is a module's rewritten form: kept, or made and kept.
-func (s *descriptionCache) prepared(ctx context.Context, hash string, original func() ([]byte, error)) (*prepared,
-	error) {
-	if kept := s.read(hash, "wasm"); len(kept) > effortBytes {
-		return &prepared{kept[effortBytes:], int(binary.BigEndian.Uint64(kept))}, nil
-	}
-	data, err := original()
-	if err != nil {
-		return nil, err
-	}
-	p, err := prepareModule(ctx, data)
-	if err == nil {
-		s.keep(hash, "wasm", append(binary.BigEndian.AppendUint64(make([]byte, 0, effortBytes+len(p.wasm)), uint64(p.effort)),
-			p.wasm...))
-	}
-	return p, err
-}
-
 // facts is what is kept of a module that was loaded: what was read off its bytes, and what it said of itself.
 type facts struct {
 	Binary      Binary
@@ -170,6 +148,9 @@ const (
 
 // tidy deletes what is old. Others may use the folder at the same time: what they need of it they have read.
 func (s *descriptionCache) tidy(now time.Time) {
+	if s == nil {
+		return
+	}
 	for _, pattern := range []string{"culvert-*", filepath.Join("wazero-*", "*")} {
 		files, _ := filepath.Glob(filepath.Join(s.dir, pattern)) // the patterns are right
 		for _, f := range files {
@@ -177,7 +158,7 @@ func (s *descriptionCache) tidy(now time.Time) {
 			if err != nil {
 				continue
 			}
-			unfinished := filepath.Ext(f) == ".new" || filepath.Ext(f) == ".tmp"
+			unfinished := slices.Contains([]string{".new", ".tmp", linksSuffix}, filepath.Ext(f))
 			if age := now.Sub(info.ModTime()); age > keptFor || unfinished && age > unfinishedFor {
 				_ = os.RemoveAll(f)
 			}

@@ -18,8 +18,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// shelved starts a manager over a folder with a cache of its own, and returns what it logged.
-func shelved(t *testing.T, folder, cache string) (*plugin.Manager, *logBuffer) {
+// overCache starts a manager over a folder with a cache of its own, and returns what it logged.
+func overCache(t *testing.T, folder, cache string) (*plugin.Manager, *logBuffer) {
 	t.Helper()
 	log := &logBuffer{}
 	m, err := plugin.New(t.Context(), plugin.Options{Registry: record.NewRegistry(), Folders: []string{folder},
@@ -70,12 +70,12 @@ func TestKnownFilesRestAtOnce(t *testing.T) {
 	folder, cache := t.TempDir(), filepath.Join(t.TempDir(), "cache")
 	put(t, folder, "all.wasm", guesttest.Bytes(t, all))
 	put(t, folder, "spy.wasm", guesttest.Bytes(t, "./testdata/guests/spy"))
-	first, _ := shelved(t, folder, cache)
+	first, _ := overCache(t, folder, cache)
 	if plugin.Awake(first) != 2 {
 		t.Errorf("expected 2 plugins to be started the first time, found %d", plugin.Awake(first))
 	}
 	want := described(t, first)
-	second, log := shelved(t, folder, cache)
+	second, log := overCache(t, folder, cache)
 	if plugin.Awake(second) != 0 {
 		t.Errorf("expected none to be started the second time, found %d", plugin.Awake(second))
 	}
@@ -135,12 +135,12 @@ func TestDamagedCache(t *testing.T) {
 			return append(sum[:], one[sha256.Size:]...)
 		},
 	} {
-		for _, kind := range []string{"json", "wasm"} {
+		for _, kind := range []string{"json", "stub"} {
 			t.Run(name+", "+kind, func(t *testing.T) {
 				folder, cache := t.TempDir(), filepath.Join(t.TempDir(), "cache")
 				put(t, folder, "a.wasm", named("a", "1.0.0", 0))
 				put(t, folder, "b.wasm", named("b", "1.0.0", 1))
-				m, _ := shelved(t, folder, cache)
+				m, _ := overCache(t, folder, cache)
 				want := described(t, m)
 				files := kept(t, cache, kind)
 				if len(files) != 2 {
@@ -156,7 +156,7 @@ func TestDamagedCache(t *testing.T) {
 						t.Fatal(err)
 					}
 				}
-				m, log := shelved(t, folder, cache)
+				m, log := overCache(t, folder, cache)
 				if got := described(t, m); !reflect.DeepEqual(got, want) {
 					t.Errorf("expected %+v, found %+v", want, got)
 				}
@@ -180,11 +180,27 @@ func TestForeignCacheFolder(t *testing.T) {
 	if err := os.Chmod(cache, 0o777); err != nil {
 		t.Fatal(err)
 	}
-	m, log := shelved(t, folder, cache)
+	m, log := overCache(t, folder, cache)
 	described(t, m)
 	if left, _ := os.ReadDir(cache); len(left) > 0 || !strings.Contains(log.String(), "the cache is not used") ||
 		!strings.Contains(log.String(), "chmod go-w") {
 		t.Errorf("expected the folder to stay empty and a warning, found %v and %s", left, log.String())
+	}
+}
+
+// A folder in which nothing can be written costs time, not the start. Here it is none: what permissions forbid is
+// allowed to root.
+func TestCacheFolderThatCannotBeWritten(t *testing.T) {
+	folder := t.TempDir()
+	put(t, folder, "a.wasm", named("a", "1.0.0", 0))
+	cache := filepath.Join(t.TempDir(), "cache")
+	if err := os.WriteFile(cache, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	m, log := overCache(t, folder, cache)
+	described(t, m)
+	if n := strings.Count(log.String(), "the cache is not used"); n != 1 {
+		t.Errorf("expected one line that says so, found %d: %s", n, log.String())
 	}
 }
 

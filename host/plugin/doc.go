@@ -6,7 +6,7 @@
 // compiled, its signatures compared with the contract's, described. The host calls a start function and `_initialize`
 // itself (start.go), under the fences of a call. What it says of itself is kept; its code only while it has
 // instances, and some seconds after, because it takes five times the room of the file and comes back from the disk
-// cache in 40 ms.
+// cache in 20 ms.
 //
 // A connector gets a [Binding] to a version of a plugin, with a [Pool] of instances of its own. A newer version does
 // not interrupt it: it stands beside as the [Binding.Candidate] until the connector's task, at the boundary of a page
@@ -44,7 +44,8 @@
 //   - origin.go, watch.go, file.go, loaded.go: folders and what changes in them; adoption.go with owner_unix.go and
 //     owner_other.go: which file may take the place of which.
 //   - binary.go, contract.go: what a file is; check.go: `plugins check`. loader.go, prepare.go, segments.go, code.go,
-//     native.go, descriptions.go, refusals.go, notice.go: from its bytes to code, and what is kept of that on the disk.
+//     stub.go, codecache.go, native.go, descriptions.go, refusals.go, notice.go: from its bytes to code, and what is
+//     kept of that on the disk.
 //   - module.go: a loaded version. binding.go, breaker.go: which one a connector runs with.
 //   - pool.go, reader.go, admission.go, processors.go: instances and pages, and who waits for whom. image_linux.go,
 //     image_other.go: what instances have in common; memory_mapped.go, memory_heap.go, memory_other.go: where it is.

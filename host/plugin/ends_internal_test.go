@@ -86,7 +86,7 @@ func TestResultsAreReadNoFurther(t *testing.T) {
 func TestStoppedRewritingIsNoRefusal(t *testing.T) {
 	module := hard(400, 100, 300)
 	s, r := &descriptionCache{dir: t.TempDir()}, &refusals{}
-	p, err := s.prepared(&looked{Context: context.Background()}, "x", func() ([]byte, error) { return module, nil })
+	p, err := prepareModule(&looked{Context: context.Background()}, module)
 	if !errors.Is(err, context.Canceled) || p != nil {
 		t.Fatalf("expected that it ends, found %v", err)
 	}
@@ -94,7 +94,7 @@ func TestStoppedRewritingIsNoRefusal(t *testing.T) {
 	if err := r.known(s, "x", Limits{}.filled()); err != nil {
 		t.Errorf("expected no refusal, found %v", err)
 	}
-	if p, err = s.prepared(t.Context(), "x", func() ([]byte, error) { return module, nil }); err != nil || p == nil {
+	if p, err = prepareModule(t.Context(), module); err != nil || p == nil {
 		t.Errorf("expected the module, found %v", err)
 	}
 }

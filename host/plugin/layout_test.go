@@ -8,7 +8,7 @@ import (
 	"github.com/culvert-project/culvert/wit/canon"
 )
 
-// What hot calls read by hand lies where the reflective codec puts it: each field of a result is given a number of
+// What frequent calls read by hand lies where the reflective codec puts it: each field of a result is given a number of
 // elements of its own, and found again at its place.
 func TestPlacesInHotResults(t *testing.T) {
 	for _, c := range []struct {

@@ -2,11 +2,9 @@ package plugin
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"os"
-	"path/filepath"
-	"strings"
+	"sync"
 	"time"
 
 	"github.com/tetratelabs/wazero"
@@ -17,11 +15,11 @@ import (
 
 // loader makes modules.
 type loader struct {
+	// cache is the engine's in memory, where there is no folder for what loading finds out.
 	cache wazero.CompilationCache
-	// dir is where the cache keeps its files, "" for memory only; engine names the engine's folder there.
-	dir, engine string
-	// descriptions keeps what loading finds out; nil: nothing.
+	// descriptions and codes keep what loading finds out, and native code; nil: nothing is kept.
 	descriptions *descriptionCache
+	codes        *codeCache
 	// refusals are the modules that were refused before.
 	refusals *refusals
 	// turns holds a token for each module that is being compiled; nil: as many as there are.
@@ -43,22 +41,23 @@ type loader struct {
 	admission *admission
 }
 
-// openCache opens the cache of compiled code in a folder, "" for memory only. used is the folder, "" where others can
-// write in it: it holds what is run.
-func openCache(dir string, logger *slog.Logger) (cache wazero.CompilationCache, used string, err error) {
-	if dir != "" {
-		if err := private(dir, os.Geteuid()); err != nil {
-			logger.Warn("plugins are compiled anew: the cache is not used", "folder", dir, "error", err)
-			dir = ""
-		}
-	}
+// open opens what is kept in a folder, "" for memory only. One in which others can write is not used, since it holds
+// what is run, and neither is one in which nothing can be written.
+func (l *loader) open(dir string) {
+	l.cache = wazero.NewCompilationCache()
 	if dir == "" {
-		return wazero.NewCompilationCache(), "", nil
+		return
 	}
-	if cache, err = wazero.NewCompilationCacheWithDir(dir); err != nil {
-		return nil, "", fmt.Errorf("compile cache %s: %w", dir, err)
+	kept := &descriptionCache{dir, l.logger}
+	err := private(dir, os.Geteuid())
+	if err == nil {
+		l.codes, err = openCodeCache(kept)
 	}
-	return cache, dir, nil
+	if err != nil {
+		l.logger.Warn("plugins are compiled anew: the cache is not used", "folder", dir, "error", err)
+		return
+	}
+	l.descriptions = kept
 }
 
 // load recognises, compiles and describes a module. The error says what is wrong with the file, not which file.
@@ -85,7 +84,8 @@ func (l *loader) load(ctx context.Context, a *arrival) (*module, error) {
 		return nil, err
 	}
 	l.notice.begin()
-	prepared, d, err := l.start(ctx, m, data)
+	prepare := sync.OnceValues(func() (*prepared, error) { return prepareModule(ctx, data) })
+	d, err := l.start(ctx, m, prepare)
 	if err != nil {
 		l.refusals.keep(l.descriptions, a.hash, m.limits, err)
 		return nil, err
@@ -95,7 +95,7 @@ func (l *loader) load(ctx context.Context, a *arrival) (*module, error) {
 	before := m.limits
 	if m.limits = l.of(m.info.Name); m.limits.pages() != before.pages() {
 		m.rest()
-		if m.code, err = l.compile(ctx, m, prepared); err != nil {
+		if m.code, err = l.compile(ctx, m, prepare); err != nil {
 			return nil, err
 		}
 	}
@@ -130,25 +130,23 @@ func (l *loader) recall(ctx context.Context, a *arrival, known *facts) (*module,
 	return m, nil
 }
 
-// start rewrites and compiles a module and asks it what it is.
-func (l *loader) start(ctx context.Context, m *module, data []byte) (p *prepared, d *wit.Description, err error) {
+// start compiles a module and asks it what it is.
+func (l *loader) start(ctx context.Context, m *module, prepare func() (*prepared, error)) (d *wit.Description,
+	err error) {
 	m.native.lay(l.descriptions, "")
-	if p, err = l.descriptions.prepared(ctx, m.info.Hash, func() ([]byte, error) { return data, nil }); err != nil {
-		return nil, nil, err
-	}
 	if err := l.turn(ctx); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	m.code, err = l.compile(ctx, m, p)
+	m.code, err = l.compile(ctx, m, prepare)
 	l.done()
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	if d, err = m.describe(ctx); err != nil {
 		m.rest()
-		return nil, nil, err
+		return nil, err
 	}
-	return p, d, nil
+	return d, nil
 }
 
 // of are the limits of a plugin by its name.
@@ -158,14 +156,6 @@ func (l *loader) of(name string) Limits {
 		own = l.limits
 	}
 	return own.filled()
-}
-
-// purge deletes what the compile cache keeps on disk: files named by 64 hexadecimal digits in the engine's folders.
-func (l *loader) purge() {
-	files, _ := filepath.Glob(filepath.Join(l.dir, "wazero-*", strings.Repeat("[0-9a-f]", 64)))
-	for _, f := range files {
-		_ = os.Remove(f)
-	}
 }
 
 // maxDescribe is the longest time in which a module must say what it is: what is set for a plugin with long calls would

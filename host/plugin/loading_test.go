@@ -144,7 +144,7 @@ func TestRefusalsAreKept(t *testing.T) {
 			put(t, folder, "hostile.wasm", c.module)
 			refused := func(file string) error {
 				t.Helper()
-				m, log := shelved(t, folder, cache)
+				m, log := overCache(t, folder, cache)
 				defer m.Close()
 				_, err := state(m, strings.TrimSuffix(file, ".wasm"))
 				if err == nil || !strings.Contains(err.Error(), c.want) {

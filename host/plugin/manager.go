@@ -16,8 +16,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/tetratelabs/wazero"
-
 	"github.com/culvert-project/culvert/host/guard"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/wit"
@@ -98,7 +96,6 @@ func (o *Options) logger() *slog.Logger {
 type Manager struct {
 	loader  loader
 	folders []string
-	cache   wazero.CompilationCache
 	logger  *slog.Logger
 	watcher *watcher
 	// loading is what is loaded in the background, which stopLoading ends.
@@ -151,29 +148,15 @@ func New(ctx context.Context, o Options) (*Manager, error) {
 	if err != nil {
 		return nil, err
 	}
-	cache, dir, err := openCache(o.CacheDir, logger)
-	if err != nil {
-		return nil, err
-	}
-	var kept *descriptionCache
-	engine := ""
-	if dir != "" {
-		kept = &descriptionCache{dir, logger}
-		kept.tidy(time.Now())
-	}
-	if dir != "" && o.Embedded != nil {
-		if engine, err = engineOf(dir); err != nil {
-			logger.Warn("the plugin cache cannot be written", "folder", dir, "error", err)
-		}
-	}
-	m := &Manager{trust: trusted, adoptions: before, cache: cache, logger: logger, folders: o.Folders, rest: o.Rest,
+	m := &Manager{trust: trusted, adoptions: before, logger: logger, folders: o.Folders, rest: o.Rest,
 		origins:  map[string]*moduleSource{},
 		bindings: map[*Binding]struct{}{}, rejected: map[string]*RolledBack{},
 		chosen: map[string]string{}, pools: map[poolKey]*Pool{},
-		loader: loader{cache: cache, dir: dir, engine: engine, descriptions: kept,
-			refusals: &refusals{}, limits: o.Limits.filled(),
+		loader: loader{refusals: &refusals{}, limits: o.Limits.filled(),
 			named: named, registry: o.Registry, logger: logger, notice: &notice{tell: o.compiling()},
 			processors: newProcessors(), idle: cmp.Or(o.Idle, idleTime), doze: o.Rest}}
+	m.loader.open(o.CacheDir)
+	m.loader.descriptions.tidy(time.Now())
 	m.loader.admission = newAdmission(o.MemoryBytes, m.loader.processors.free, logger)
 	defer m.loader.notice.end()
 	maxTick() // measured before anything competes for the processors
@@ -453,7 +436,7 @@ func (m *Manager) others(s selection, name string) (list []string) {
 // trimLater lets code rest after a while, if it is not used then: a start or a restart of connectors would need it at
 // once.
 func (m *Manager) trimLater() {
-	if m.loader.dir == "" {
+	if m.loader.codes == nil {
 		return
 	}
 	wait := m.rest

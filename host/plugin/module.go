@@ -225,10 +225,10 @@ type compilation struct {
 }
 
 // dozeTime is how long the code is kept that has no instances while connectors use the module. They live [idleTime]
-// longer than their last call, so that only what is called less than every ten seconds pays 40 ms for it.
+// longer than their last call, so that only what is called less than every ten seconds pays 20 ms for it.
 const dozeTime = 5 * time.Second
 
-// ready returns the module's code for an instance, compiling it where it rests: a matter of 40 ms with a disk cache.
+// ready returns the module's code for an instance, compiling it where it rests: a matter of 20 ms with a disk cache.
 // Call gone when the instance is closed, and at once where there is none because of an error. Who gives up does not
 // wait for it: the engine cannot be stopped within a function.
 func (m *module) ready(ctx context.Context) (*code, error) {
@@ -262,7 +262,7 @@ func (m *module) ready(ctx context.Context) (*code, error) {
 func (m *module) gone() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.live--; m.live > 0 || m.loader.dir == "" || m.users == 0 {
+	if m.live--; m.live > 0 || m.loader.codes == nil || m.users == 0 {
 		return
 	}
 	m.dozing = time.AfterFunc(cmp.Or(m.loader.doze, dozeTime), m.doze)
@@ -283,11 +283,16 @@ func (m *module) compile(c *compilation) {
 	c.err = errors.New("the module was not compiled")
 	defer guard.Recover(m.loader.logger, "compiling "+m.info.Origin, &c.err)
 	m.native.lay(m.loader.descriptions, "")
-	prepared, err := m.loader.descriptions.prepared(context.Background(), m.info.Hash, m.original)
-	if err != nil {
-		c.err = fmt.Errorf("%s: %w", m.info.Origin, err)
-	} else {
-		c.code, c.err = m.loader.compile(context.Background(), m, prepared)
+	ctx := context.Background()
+	c.code, c.err = m.loader.compile(ctx, m, func() (*prepared, error) {
+		data, err := m.original()
+		if err != nil {
+			return nil, err
+		}
+		return prepareModule(ctx, data)
+	})
+	if c.err != nil {
+		c.err = fmt.Errorf("%s: %w", m.info.Origin, c.err)
 	}
 	m.mu.Lock()
 	m.compiling, m.code = nil, c.code

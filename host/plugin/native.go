@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"io/fs"
 	"log/slog"
@@ -18,14 +19,13 @@ import (
 	"strings"
 
 	"github.com/klauspost/compress/zstd"
-	"github.com/tetratelabs/wazero"
 	"golang.org/x/sys/cpu"
 
 	"github.com/culvert-project/culvert/host/record"
 )
 
 // native is what the compile cache comes to hold of a module, made when the program was built: native code, the
-// rewritten bytes and what the module says of itself. It lies beside the module in [Options.Embedded], as NAME.native
+// module's stub and what the module says of itself. It lies beside the module in [Options.Embedded], as NAME.native
 // beside NAME.wasm, so it is as much a part of the program as its own code. It is laid into the cache where it is
 // missing there and was made for this engine and this processor.
 //
@@ -38,8 +38,11 @@ type native struct {
 }
 
 type nativeHead struct {
-	// Module is the hash of the module's file.
+	// Module is the hash of the module's file, Size its size and CRC its CRC-32C, which tell in a tenth of the time
+	// that it is this file: both are parts of one program, so that nobody gains by making one that passes for it.
 	Module string
+	Size   int64
+	CRC    uint32
 	// Engine and Processor say what the code is for, see [engineOf] and [processorOf].
 	Engine, Processor string
 	Files             []nativeFile
@@ -58,7 +61,7 @@ const maxNativeHead = 1 << 16
 const nativeSuffix = ".native"
 
 // openNative opens what lies beside a module that comes with the program, nil where there is nothing that fits.
-func openNative(files fs.FS, module, hash, engine string, log *slog.Logger) *native {
+func openNative(files fs.FS, module, engine string, log *slog.Logger) *native {
 	name := strings.TrimSuffix(module, path.Ext(module)) + nativeSuffix
 	f, err := files.Open(name)
 	if err != nil {
@@ -73,9 +76,14 @@ func openNative(files fs.FS, module, hash, engine string, log *slog.Logger) *nat
 	if err == nil {
 		err = json.Unmarshal(line, &n.head)
 	}
+	var size int64
+	var crc uint32
+	if err == nil {
+		size, crc, err = crcOf(files, module)
+	}
 	switch h := n.head; {
 	case err != nil:
-	case h.Module != hash:
+	case h.Size != size || h.CRC != crc:
 		err = errors.New("it belongs to another file")
 	case h.Engine != engine || h.Processor != processorOf():
 		log.Info("the native code of a plugin that comes with the program is for another processor or engine: the plugin is compiled, once",
@@ -86,6 +94,18 @@ func openNative(files fs.FS, module, hash, engine string, log *slog.Logger) *nat
 	}
 	log.Warn("native code that comes with the program cannot be used: the plugin is compiled, once", "plugin", module, "error", err)
 	return nil
+}
+
+// crcOf is the size and the CRC-32C of a file.
+func crcOf(files fs.FS, name string) (size int64, crc uint32, err error) {
+	f, err := files.Open(name)
+	if err != nil {
+		return 0, 0, err
+	}
+	defer f.Close()
+	h := crc32.New(castagnoli)
+	size, err = io.Copy(h, f)
+	return size, h.Sum32(), err
 }
 
 // lay puts the files whose names end as said, "" for all, into the cache where they are missing there. What cannot be
@@ -144,16 +164,11 @@ func engineOf(dir string) (string, error) {
 		return "", err
 	}
 	defer os.RemoveAll(tried)
-	c, err := wazero.NewCompilationCacheWithDir(tried)
+	cache, engine, err := engineCache(tried)
 	if err != nil {
 		return "", err
 	}
-	defer c.Close(context.Background())
-	made, err := os.ReadDir(tried)
-	if err != nil || len(made) != 1 {
-		return "", fmt.Errorf("expected the engine to make one folder, found %d: %w", len(made), err)
-	}
-	return made[0].Name(), nil
+	return engine, cache.Close(context.Background())
 }
 
 // processorOf says what the engine uses of this processor, in which code that runs here may differ from code that does
@@ -196,7 +211,7 @@ func Native(ctx context.Context, module, before []byte) ([]byte, error) {
 			return nil, info.Err
 		}
 	}
-	return pack(hashOf(module), cache)
+	return pack(module, cache)
 }
 
 // stillGood tells whether native code is what would be made of a module now.
@@ -212,18 +227,20 @@ func stillGood(before, module []byte, work string) (bool, error) {
 	}
 	hash := hashOf(module)
 	cache := &descriptionCache{}
-	rewritten := cache.path(cache.key(hash), "wasm")
-	return head.Module == hash && head.Engine == engine && head.Processor == processorOf() &&
-		slices.ContainsFunc(head.Files, func(f nativeFile) bool { return f.Name == rewritten }), nil
+	stub := cache.path(cache.key(codeID(hash, engine)), stubKind)
+	return head.Module == hash && head.CRC == crc32.Checksum(module, castagnoli) &&
+		head.Engine == engine && head.Processor == processorOf() &&
+		slices.ContainsFunc(head.Files, func(f nativeFile) bool { return f.Name == stub }), nil
 }
 
 // pack packs the files of a cache that holds one module.
-func pack(hash, cache string) ([]byte, error) {
+func pack(module []byte, cache string) ([]byte, error) {
 	engine, err := engineOf(cache)
 	if err != nil {
 		return nil, err
 	}
-	head := nativeHead{Module: hash, Engine: engine, Processor: processorOf()}
+	head := nativeHead{Module: hashOf(module), Size: int64(len(module)), CRC: crc32.Checksum(module, castagnoli),
+		Engine: engine, Processor: processorOf()}
 	var body bytes.Buffer
 	z, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedBetterCompression), zstd.WithEncoderConcurrency(1))
 	if err != nil {

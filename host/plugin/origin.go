@@ -65,17 +65,20 @@ func (m *Manager) embedded(files fs.FS, needed []Needed) (list []*arrival, err e
 		if err != nil || entry.IsDir() || !isModule(path) {
 			return err
 		}
-		hash, size, err := hashFile(files, path)
-		if err != nil {
+		again := func() ([]byte, error) { return fs.ReadFile(files, path) }
+		a := &arrival{path: embeddedPrefix + path, builtIn: true, again: again}
+		if m.loader.codes != nil {
+			a.native = openNative(files, path, m.loader.codes.engine, m.logger)
+		}
+		size := int64(0)
+		if a.native != nil {
+			a.hash, size = a.native.head.Module, a.native.head.Size
+		} else if a.hash, size, err = hashFile(files, path); err != nil {
 			return err
 		}
-		again := func() ([]byte, error) { return fs.ReadFile(files, path) }
-		a := &arrival{path: embeddedPrefix + path, hash: hash, size: int(size), builtIn: true, again: again}
-		if m.loader.descriptions != nil {
-			a.native = openNative(files, path, hash, m.loader.engine, m.logger)
-			a.native.lay(m.loader.descriptions, ".json")
-			a.kept = m.loader.descriptions.facts(hash)
-		}
+		a.size = int(size)
+		a.native.lay(m.loader.descriptions, ".json")
+		a.kept = m.loader.descriptions.facts(a.hash)
 		if needed != nil && a.kept == nil {
 			data, err := again()
 			if err != nil {

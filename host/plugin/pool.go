@@ -492,8 +492,19 @@ func (p *Pool) ended() {
 	}
 }
 
+// Rest tells that the connector will call nothing of its plugins for longer than [Options.Idle]: instances that nobody
+// uses are closed at once.
+func (p *Pool) Rest() {
+	for _, q := range p.tenant.all() {
+		q.closeIdle(func() time.Duration { return 0 })
+	}
+}
+
 // trim closes the instances that were idle for long enough.
-func (p *Pool) trim() {
+func (p *Pool) trim() { p.closeIdle(p.idleFor) }
+
+// closeIdle closes the instances that were idle for as long as idleFor says, which is called under p.mu.
+func (p *Pool) closeIdle(idleFor func() time.Duration) {
 	p.mu.Lock()
 	if p.timer != nil {
 		p.timer.Stop()
@@ -504,7 +515,7 @@ func (p *Pool) trim() {
 		if i.use.idle.IsZero() {
 			continue
 		}
-		left := p.idleFor() - now.Sub(i.use.idle)
+		left := idleFor() - now.Sub(i.use.idle)
 		switch {
 		case left <= 0:
 			p.part(i)

@@ -2,6 +2,7 @@ package plugin
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -15,12 +16,12 @@ import (
 type Reader struct {
 	pool     *Pool
 	instance *Instance
-	// broke: it was a call of this reader that broke the instance.
-	broke bool
+	// broke: it was a call of this reader that broke the instance. begun: a page of it is there.
+	broke, begun bool
 }
 
-// Abandoned is the error of a page whose instance broke by a call that belonged to another page. It says nothing of
-// this page, which is to be asked for again.
+// Abandoned is the error of a page whose instance broke, after it had begun, by a call that belonged to another page.
+// It says nothing of this page, which is to be asked for again.
 type Abandoned struct {
 	Plugin, Version string
 	// Cause is what broke the instance.
@@ -134,20 +135,44 @@ func (p *Pool) take(ctx context.Context, i *Instance) error {
 
 // call makes a call on the instance.
 func (r *Reader) call(ctx context.Context, f func(*Instance) error) error {
-	i := r.instance
-	if r.gone() {
-		return r.abandoned()
-	}
-	if err := r.pool.take(ctx, i); err != nil {
-		return err
-	}
-	if r.gone() {
-		return r.abandoned()
+	var i *Instance
+	for {
+		if err := r.elsewhere(ctx); err != nil {
+			return err
+		}
+		i = r.instance
+		if err := r.pool.take(ctx, i); err != nil {
+			return err
+		}
+		if !r.gone() {
+			break
+		}
 	}
 	defer r.pool.give(i)
 	err := f(i)
 	r.broke = i.broken != nil
 	return err
+}
+
+// elsewhere goes on with another instance where a call of another page broke the reader's before a page of it began:
+// nothing of it was there.
+func (r *Reader) elsewhere(ctx context.Context) error {
+	if !r.gone() {
+		return nil
+	}
+	if r.broke || r.begun {
+		return r.abandoned()
+	}
+	i, err := r.pool.join(ctx)
+	switch {
+	case errors.Is(err, ErrClosed): // another version is there by now
+		return r.abandoned()
+	case err != nil:
+		return err
+	}
+	r.pool.leave(r.instance)
+	r.instance = i
+	return nil
 }
 
 // gone tells whether the instance was closed because it broke.
@@ -189,6 +214,7 @@ func (r *Reader) Next(ctx context.Context, context []byte, feed uint32, offset [
 func (r *Reader) Begin(ctx context.Context, context []byte, feed uint32, position *[]wit.Field,
 	response wit.Response) (page uint32, err error) {
 	err = r.call(ctx, func(i *Instance) (err error) {
+		r.begun = true
 		page, err = i.Begin(ctx, context, feed, position, response)
 		return err
 	})

@@ -151,6 +151,48 @@ func TestTrapAbandonsPages(t *testing.T) {
 	}
 }
 
+// A page that has not begun is in no instance: where its own broke by then, it begins in another one. The request that
+// it waits for may be one that must not be made twice.
+func TestTrapSparesPagesThatHaveNotBegun(t *testing.T) {
+	reg := record.NewRegistry()
+	_, b := guest(t, plugin.Options{Registry: reg, Idle: time.Hour, Limits: plugin.Limits{ResultBytes: 64 << 10}}, all,
+		"all")
+	p := b.Current()
+	breaks, err := p.Reader(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	waits, err := p.Reader(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := waits.Next(t.Context(), nil, 0, nil, wit.Cause{Start: wit.Chosen}, 0); err != nil {
+		t.Fatal(err)
+	}
+	page, err := breaks.Begin(t.Context(), nil, 0, nil, wit.Response{Status: 200})
+	if err != nil {
+		t.Fatal(err)
+	}
+	into := &record.Batch{Registry: reg, Topics: []string{"t"}}
+	var trap *plugin.Trap
+	_, err = breaks.Decode(t.Context(), page, "", 200, []byte(strings.Repeat("x\n", 50_000)), true, into)
+	if !errors.As(err, &trap) {
+		t.Fatalf("expected a trap, found %v", err)
+	}
+	breaks.Close()
+	if page, err = waits.Begin(t.Context(), nil, 0, nil, wit.Response{Status: 200}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := waits.Decode(t.Context(), page, "", 200, []byte("row\n"), true, into); err != nil || len(into.Rows) != 1 {
+		t.Errorf("%d rows, %v", len(into.Rows), err)
+	}
+	waits.Close()
+	b.Close()
+	if n := p.Module().Metrics.Instances; n != 0 {
+		t.Errorf("%d instances are left", n)
+	}
+}
+
 // Calls wait for their instance in turn, give up with their context, and a pool that is closed meanwhile lets go of
 // everything.
 func TestReadersInTurn(t *testing.T) {
@@ -213,6 +255,37 @@ func TestTasksShareInstances(t *testing.T) {
 	if _, err := stranger.Current().Reader(t.Context()); err != nil || stranger.Current() == task.Current() {
 		t.Error(err)
 	}
+}
+
+// A connector that rests keeps the instances that somebody uses, no others, and none of other connectors'.
+func TestRestingConnectors(t *testing.T) {
+	m, b := guest(t, plugin.Options{Idle: time.Hour}, all, "all")
+	other, err := m.BindPlugin("other", "all", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(other.Close)
+	p := b.Current()
+	expect := func(what string, want int64) {
+		t.Helper()
+		if n := p.Module().Metrics.Instances; n != want {
+			t.Errorf("%s: expected %d instances, found %d", what, want, n)
+		}
+	}
+	works(t, p, "1.0.0")
+	works(t, other.Current(), "1.0.0")
+	expect("at work", 2)
+	r, err := p.Reader(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.Rest()
+	expect("with an open page", 2)
+	r.Close()
+	p.Rest()
+	expect("at rest", 1)
+	works(t, p, "1.0.0")
+	expect("at work once more", 2)
 }
 
 // A mistake of the host's in the middle of a call costs the instance, and no processor: others would wait for it for

@@ -20,13 +20,18 @@ type schemaReference struct {
 // inside collects the schemas that a datum's bytes mention: structs in dynamic values, and headers. refuse makes the
 // error for bytes that are neither.
 func (s *schemas) inside(form wit.Form, b []byte, refuse func(string, ...any) error) ([]schemaReference, error) {
+	if form == wit.Dynamic && unmentioned(b) {
+		return nil, nil
+	}
+	return s.walk(form, b, refuse)
+}
+
+// walk is inside for a datum that may mention schemas.
+func (s *schemas) walk(form wit.Form, b []byte, refuse func(string, ...any) error) ([]schemaReference, error) {
 	s.mentions = s.mentions[:0]
 	w := walker{b: b, mentions: s.mentions, ended: s.ended}
 	switch form {
 	case wit.Dynamic:
-		if unmentioned(b) {
-			return nil, nil
-		}
 		w.dynamic(0)
 	case wit.Raw:
 		w.headers()

@@ -270,7 +270,7 @@ func TestDamagedCompileCache(t *testing.T) {
 		return log.String()
 	}
 	load()
-	files, err := filepath.Glob(filepath.Join(cache, "wazero-*", "*"))
+	files, err := filepath.Glob(filepath.Join(cache, "culvert-*.code"))
 	if err != nil || len(files) != 1 {
 		t.Fatal(files, err)
 	}

@@ -19,8 +19,12 @@ const (
 )
 
 // body reads what was sent into a value. A body that is no JSON, or of another shape, is answered with 500, as by Kafka
-// Connect: tools know it so.
+// Connect: tools know it so. As there, one whose type is not named is refused, and a byte order mark is passed over.
 func (x *exchange) body(into any) bool {
+	if x.r.Header.Get("Content-Type") == "" && x.r.ContentLength != 0 {
+		x.fail(http.StatusUnsupportedMediaType, "HTTP 415 Unsupported Media Type")
+		return false
+	}
 	data, err := io.ReadAll(http.MaxBytesReader(x.w, x.r.Body, bodyBytes))
 	var tooLarge *http.MaxBytesError
 	switch {
@@ -41,15 +45,15 @@ func (x *exchange) body(into any) bool {
 		return false
 	}
 	_ = http.NewResponseController(x.w).SetReadDeadline(time.Time{}) // a writer of a test has none
-	if err := json.Unmarshal(data, into); err != nil {
+	if err := json.Unmarshal(bytes.TrimPrefix(data, []byte("\ufeff")), into); err != nil {
 		x.fail(http.StatusInternalServerError, "expected a JSON object: "+err.Error())
 		return false
 	}
 	return true
 }
 
-// nullValue is Kafka Connect's text.
-const nullValue = "Null value can not be supplied as the configuration value."
+// NullValue is Kafka Connect's text for each setting that is null.
+const NullValue = "Null value can not be supplied as the configuration value."
 
 // written is a configuration as JSON has it: numbers and booleans count as their text, null is kept apart.
 type written struct {
@@ -86,25 +90,12 @@ func (s *written) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// settings reads a configuration without nulls.
-func (x *exchange) settings() (map[string]string, bool) {
-	var s written
-	if !x.body(&s) {
-		return nil, false
-	}
-	return x.whole(s)
-}
-
-func (x *exchange) whole(s written) (map[string]string, bool) {
-	switch {
-	case !s.given:
+// whole tells whether there is a configuration; else it has answered.
+func (x *exchange) whole(s written) bool {
+	if !s.given {
 		x.fail(http.StatusInternalServerError, "expected a configuration as a JSON object, found null or nothing")
-		return nil, false
-	case len(s.null) > 0:
-		x.fail(http.StatusBadRequest, Invalid(nullValue))
-		return nil, false
 	}
-	return s.settings, true
+	return s.given
 }
 
 // strictly reads an object all of whose members are known.

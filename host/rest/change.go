@@ -8,8 +8,10 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"unicode"
 
 	"github.com/culvert-project/culvert/host/connect"
+	"github.com/culvert-project/culvert/sdk/go/setting"
 )
 
 // creation is what POST /connectors takes.
@@ -73,7 +75,7 @@ func CheckName(name string) string {
 	}
 	var found []string
 	for _, r := range name {
-		if r < ' ' {
+		if unicode.IsControl(r) { // Unicode's Cc, as Java's isISOControl
 			found = append(found, fmt.Sprint(int(r)))
 		}
 	}
@@ -83,11 +85,6 @@ func CheckName(name string) string {
 			strings.Join(found, ", ")
 	}
 	return ""
-}
-
-// trimmed is a name without blanks and control characters at its ends, as Java's trim has it.
-func trimmed(name string) string {
-	return strings.TrimFunc(name, func(r rune) bool { return r <= ' ' })
 }
 
 func (x *exchange) limited() (context.Context, context.CancelFunc) {
@@ -106,16 +103,12 @@ func (x *exchange) created(info connect.Info) {
 
 func (x *exchange) create() {
 	var c creation
-	if !x.body(&c) {
-		return
-	}
-	settings, ok := x.whole(c.config)
-	if !ok {
+	if !x.body(&c) || !x.whole(c.config) {
 		return
 	}
 	ctx, cancel := x.limited()
 	defer cancel()
-	info, err := x.worker.Create(ctx, trimmed(c.name), settings, c.target)
+	info, err := x.worker.Create(ctx, setting.Trim(c.name), c.config.settings, c.config.null, c.target)
 	if err != nil {
 		x.failed(err, "")
 		return
@@ -124,13 +117,13 @@ func (x *exchange) create() {
 }
 
 func (x *exchange) putConfig() {
-	settings, ok := x.settings()
-	if !ok {
+	var s written
+	if !x.body(&s) || !x.whole(s) {
 		return
 	}
 	ctx, cancel := x.limited()
 	defer cancel()
-	switch info, created, err := x.worker.Put(ctx, trimmed(x.name()), settings); {
+	switch info, created, err := x.worker.Put(ctx, setting.Trim(x.name()), s.settings, s.null); {
 	case err != nil:
 		x.failed(err, "")
 	case created:

@@ -1,8 +1,10 @@
 package rest
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"mime"
 	"net/http"
 	"net/url"
@@ -65,10 +67,10 @@ func at(r *http.Request, path []string) *http.Request {
 // segments, encoded / % and \, control characters. Matrix parameters are cut off.
 func segments(escaped string) ([]string, bool) {
 	escaped = strings.TrimPrefix(escaped, "/")
-	escaped = strings.TrimSuffix(escaped, "/")
 	if escaped == "" {
 		return nil, true
 	}
+	escaped = strings.TrimSuffix(escaped, "/")
 	parts := strings.Split(escaped, "/")
 	for i, part := range parts {
 		upper := strings.ToUpper(part)
@@ -79,7 +81,7 @@ func segments(escaped string) ([]string, bool) {
 		part, _, _ = strings.Cut(part, ";")
 		decoded, err := url.PathUnescape(part)
 		if err != nil || decoded == "" || !utf8.ValidString(decoded) || strings.ContainsFunc(decoded,
-			func(r rune) bool { return r < ' ' }) {
+			func(r rune) bool { return r < ' ' || r == 0x7f }) {
 			return nil, false
 		}
 		parts[i] = decoded
@@ -193,17 +195,11 @@ func (rs resource) serves(method string) func(*exchange) {
 	return nil
 }
 
-// media tells whether what is sent is JSON, or nothing; else it has answered. What names another type is refused
-// although there is no body, as by Kafka Connect.
+// media tells whether what is sent is said to be JSON, or nothing is said of it; else it has answered. What names
+// another type is refused although there is no body, and whatever the method, as by Kafka Connect. Whoever reads a body
+// wants it named, see [exchange.body].
 func (x *exchange) media() bool {
-	if x.r.Method == http.MethodGet || x.r.Method == http.MethodHead {
-		return true
-	}
 	given := x.r.Header.Get("Content-Type")
-	if given == "" && x.r.ContentLength != 0 {
-		x.fail(http.StatusUnsupportedMediaType, "HTTP 415 Unsupported Media Type")
-		return false
-	}
 	if kind, _, err := mime.ParseMediaType(given); given != "" && (err != nil || kind != "application/json") {
 		x.framework(http.StatusUnsupportedMediaType)
 		return false
@@ -219,7 +215,7 @@ func (x *exchange) contentType() string {
 	}
 	for _, one := range strings.Split(accepted, ",") {
 		kind, params, err := mime.ParseMediaType(strings.TrimSpace(one))
-		if err != nil || params["q"] == "0" {
+		if err != nil {
 			continue
 		}
 		switch kind {
@@ -228,7 +224,7 @@ func (x *exchange) contentType() string {
 				return "application/json;charset=" + charset
 			}
 			return "application/json"
-		case "*/*", "application/*":
+		case "*/*", "application/*", "*": // the last one is what Java's own client sends
 			return "application/json"
 		}
 	}
@@ -236,7 +232,7 @@ func (x *exchange) contentType() string {
 }
 
 func (x *exchange) answer(status int, body any) {
-	data, err := json.Marshal(body)
+	data, err := encoded(body)
 	if err != nil {
 		x.fail(http.StatusInternalServerError, err.Error())
 		return
@@ -245,6 +241,41 @@ func (x *exchange) answer(status int, body any) {
 	x.w.Header().Set("Content-Length", strconv.Itoa(len(data)))
 	x.w.WriteHeader(status)
 	x.w.Write(data)
+}
+
+// encoded is a value in JSON, in which < > and & stand for themselves, as with Kafka Connect: people read names such as
+// a->b in answers.
+func encoded(body any) ([]byte, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	err := e.Encode(body)
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), err
+}
+
+// asked are the values of a parameter of the query, in their order; there is none where it is not named. Unlike
+// [url.Values] it leaves out nothing: what is no escape stands for itself, and a semicolon for no separator.
+func (x *exchange) asked(parameter string) (values []string) {
+	plain := func(text string) string {
+		if decoded, err := url.QueryUnescape(text); err == nil {
+			return decoded
+		}
+		return text
+	}
+	for one := range strings.SplitSeq(x.r.URL.RawQuery, "&") {
+		if name, value, _ := strings.Cut(one, "="); one != "" && plain(name) == parameter {
+			values = append(values, plain(value))
+		}
+	}
+	return values
+}
+
+// first is the first value of a parameter of the query, "" where there is none.
+func (x *exchange) first(parameter string) string {
+	if values := x.asked(parameter); len(values) > 0 {
+		return values[0]
+	}
+	return ""
 }
 
 type failure struct {
@@ -270,9 +301,17 @@ func (x *exchange) refuse(status int, message string) {
 	x.w.Write(data)
 }
 
-// name and task are what the path names.
+// name is the connector, plugin or logger that the path names.
 func (x *exchange) name() string { return x.r.PathValue("name") }
-func (x *exchange) task() string { return x.r.PathValue("task") }
+
+// task is the number of a task that the path names, as Java reads an int; where it is none it has answered.
+func (x *exchange) task() (int, bool) {
+	n, err := strconv.ParseInt(x.r.PathValue("task"), 10, 32)
+	if err != nil {
+		x.fail(http.StatusNotFound, "HTTP 404 Not Found")
+	}
+	return int(n), err == nil
+}
 
 func (x *exchange) metrics() { metrics(x.worker).ServeHTTP(x.w, x.r) }
 
@@ -312,8 +351,8 @@ func whenKnown(serve func(*exchange)) func(*exchange) {
 
 func (x *exchange) connectors() {
 	names := x.worker.Names()
-	expand, ok := x.r.URL.Query()["expand"]
-	if !ok {
+	expand := x.asked("expand")
+	if expand == nil {
 		x.answer(http.StatusOK, append([]string{}, names...))
 		return
 	}
@@ -378,9 +417,8 @@ func (x *exchange) tasks() {
 }
 
 func (x *exchange) taskStatus() {
-	n, err := strconv.Atoi(x.task())
-	if err != nil {
-		x.fail(http.StatusNotFound, "HTTP 404 Not Found")
+	n, ok := x.task()
+	if !ok {
 		return
 	}
 	status, _ := x.worker.Status(x.name())
@@ -390,14 +428,14 @@ func (x *exchange) taskStatus() {
 			return
 		}
 	}
-	x.fail(http.StatusNotFound, "No status found for task "+x.name()+"-"+x.task())
+	x.fail(http.StatusNotFound, fmt.Sprintf("No status found for task %s-%d", x.name(), n))
 }
 
 // plugins: connectorsOnly is true where it is not given or empty; whatever else it says counts as false, as in Java.
 func (x *exchange) plugins() {
 	only := true
-	if given, ok := x.r.URL.Query()["connectorsOnly"]; ok && given[0] != "" {
-		only = strings.EqualFold(given[0], "true")
+	if given := x.first("connectorsOnly"); given != "" {
+		only = strings.EqualFold(given, "true")
 	}
 	x.answer(http.StatusOK, append([]connect.Plugin{}, x.worker.Plugins(only)...))
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"strings"
 
 	"github.com/culvert-project/culvert/host/logging"
 )
@@ -83,7 +84,7 @@ func (x *exchange) setLogger(l *logging.Levels) {
 	}); ok {
 		w.LevelSet(x.name(), level, lines)
 	}
-	if x.r.URL.Query().Get("scope") == "cluster" {
+	if strings.EqualFold(x.first("scope"), "cluster") {
 		x.done(http.StatusNoContent)
 		return
 	}

@@ -156,7 +156,7 @@ const (
 
 func (x *exchange) letters(w Beyond) {
 	last := int64(usualLetters)
-	if text := x.r.URL.Query().Get("last"); text != "" {
+	if text := x.first("last"); text != "" {
 		n, err := strconv.ParseInt(text, 10, 64)
 		if err != nil || n < 1 || n > maxLetters {
 			x.fail(http.StatusBadRequest, "last: expected a number from 1 to "+strconv.Itoa(maxLetters))
@@ -166,7 +166,7 @@ func (x *exchange) letters(w Beyond) {
 	}
 	ctx, cancel := x.limited()
 	defer cancel()
-	found, err := w.Letters(ctx, x.name(), last, connect.LetterFilter{Error: x.r.URL.Query().Get("error")})
+	found, err := w.Letters(ctx, x.name(), last, connect.LetterFilter{Error: x.first("error")})
 	if err != nil {
 		x.failedLetters(err)
 		return

@@ -34,6 +34,9 @@ func (k *standInConnector) set(e offset.Entry) {
 		delete(k.offsets, name)
 		return
 	}
+	if k.offsets == nil {
+		k.offsets = map[string]offset.Entry{}
+	}
 	k.offsets[name] = e
 }
 

@@ -41,10 +41,12 @@ type Worker interface {
 	Validate(ctx context.Context, class string, settings map[string]string) (*check.Validation, error)
 	// Definitions are what a class declares, see [check.Checker.Definitions].
 	Definitions(ctx context.Context, class string, version *string) ([]check.Definition, error)
-	// Create, Put, Patch and Delete change connectors for good; errors are as of Pause.
-	Create(ctx context.Context, name string, settings map[string]string, target connect.TargetState) (connect.Info,
-		error)
-	Put(ctx context.Context, name string, settings map[string]string) (info connect.Info, created bool, err error)
+	// Create, Put, Patch and Delete change connectors for good; errors are as of Pause. Settings that are null are
+	// refused, each with [NullValue] beside what else is wrong; in a Patch they are taken out.
+	Create(ctx context.Context, name string, settings map[string]string, null []string,
+		target connect.TargetState) (connect.Info, error)
+	Put(ctx context.Context, name string, settings map[string]string, null []string) (info connect.Info, created bool,
+		err error)
 	Patch(ctx context.Context, name string, set map[string]string, out []string) (connect.Info, error)
 	Delete(ctx context.Context, name string) error
 	// Pause, Resume, Stop and Restart return when it is noted; status shows what came of it. The error is or wraps a
@@ -149,6 +151,7 @@ func newServer(o Options, log *slog.Logger) *Server {
 	s := &Server{options: o}
 	s.http.ReadHeaderTimeout, s.http.IdleTimeout, s.http.WriteTimeout = headerTimeout, idleTimeout, answerTimeout
 	s.http.MaxHeaderBytes = headerBytes
+	s.http.DisableGeneralOptionsHandler = true // OPTIONS * is answered as by Kafka Connect: there is no such resource
 	s.http.ErrorLog = slog.NewLogLogger(log.Handler(), slog.LevelDebug)
 	s.http.BaseContext = listenedBy
 	return s

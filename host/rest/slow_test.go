@@ -1,12 +1,14 @@
 package rest
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strconv"
 	"strings"
 	"sync"
@@ -90,6 +92,39 @@ func TestSlowClients(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// Requests that come together on one connection are answered one by one, in their order.
+func TestPipelinedRequests(t *testing.T) {
+	server := httptest.NewServer(Handler(&standIn{connectors: map[string]*standInConnector{"a": {}}}))
+	defer server.Close()
+	conn, err := net.Dial("tcp", server.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	calls := []struct {
+		method, path string
+		status       int
+	}{{"GET", "/connectors/a", 200}, {"PUT", "/connectors/a/pause", 202}, {"GET", "/connectors/b", 404}, {"HEAD", "/", 200},
+		{"GET", "/connectors", 200}}
+	var sent strings.Builder
+	for _, c := range calls {
+		sent.WriteString(c.method + " " + c.path + " HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n")
+	}
+	if _, err := io.WriteString(conn, sent.String()); err != nil {
+		t.Fatal(err)
+	}
+	answers := bufio.NewReader(conn)
+	for _, c := range calls {
+		r, err := http.ReadResponse(answers, &http.Request{Method: c.method})
+		if err != nil {
+			t.Fatalf("%s %s: %v", c.method, c.path, err)
+		}
+		if _, err := io.Copy(io.Discard, r.Body); err != nil || r.StatusCode != c.status {
+			t.Errorf("%s %s: expected %d, found %d %v", c.method, c.path, c.status, r.StatusCode, err)
+		}
 	}
 }
 

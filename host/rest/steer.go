@@ -2,9 +2,9 @@ package rest
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/culvert-project/culvert/host/connect"
@@ -93,21 +93,16 @@ func restarting(s connect.Status, includeTasks, onlyFailed bool) (shown connect.
 // restartTask restarts one task.
 func (x *exchange) restartTask() {
 	name := x.name()
-	n, err := strconv.ParseInt(x.task(), 10, 32)
-	if err != nil {
-		x.fail(http.StatusNotFound, "HTTP 404 Not Found")
+	n, known := x.task()
+	if !known {
 		return
 	}
 	status, ok := x.worker.Status(name)
-	switch {
-	case ok && status.Connector.State == connect.Stopped:
-		x.fail(http.StatusConflict, "Connector "+name+" is STOPPED and has no tasks until it is resumed")
-		return
-	case ok && !slices.ContainsFunc(status.Tasks, func(t connect.TaskStatus) bool { return t.ID == int(n) }):
-		x.fail(http.StatusNotFound, "Unknown task: "+name+"-"+strconv.FormatInt(n, 10))
+	if ok && !slices.ContainsFunc(status.Tasks, func(t connect.TaskStatus) bool { return t.ID == n }) {
+		x.fail(http.StatusNotFound, fmt.Sprintf("Unknown task: %s-%d", name, n)) // one that is STOPPED has none
 		return
 	}
-	if err := x.worker.RestartTask(name, int(n)); err != nil {
+	if err := x.worker.RestartTask(name, n); err != nil {
 		x.failed(err, "Unknown connector: "+name)
 		return
 	}
@@ -116,5 +111,5 @@ func (x *exchange) restartTask() {
 
 // flag is a parameter that is true or not: whatever else it says counts as false, as in Java.
 func (x *exchange) flag(name string) bool {
-	return strings.EqualFold(x.r.URL.Query().Get(name), "true")
+	return strings.EqualFold(x.first(name), "true")
 }

@@ -25,24 +25,18 @@ func Invalid(errors ...string) string {
 // validate answers 200 with all errors inside, as soon as the class is known.
 func (x *exchange) validate() {
 	var given written
-	if !x.body(&given) {
-		return
-	}
-	null := given.null
-	given.null = nil // they are among the errors that it answers with
-	settings, ok := x.whole(given)
-	if !ok {
+	if !x.body(&given) || !x.whole(given) {
 		return
 	}
 	ctx, cancel := context.WithTimeout(x.r.Context(), changeTimeout)
 	defer cancel()
-	v, err := x.worker.Validate(ctx, x.name(), settings)
+	v, err := x.worker.Validate(ctx, x.name(), given.settings)
 	if err != nil {
 		x.failed(err, "")
 		return
 	}
-	for _, name := range slices.Sorted(slices.Values(null)) {
-		v.Refuse(name, nullValue)
+	for _, name := range slices.Sorted(slices.Values(given.null)) {
+		v.Refuse(name, NullValue)
 	}
 	x.answer(http.StatusOK, v)
 }
@@ -50,7 +44,7 @@ func (x *exchange) validate() {
 // definitions answers with what a class declares, in the version that the request names.
 func (x *exchange) definitions() {
 	var version *string
-	if given, ok := x.r.URL.Query()["version"]; ok {
+	if given := x.asked("version"); given != nil {
 		version = &given[0]
 	}
 	definitions, err := x.worker.Definitions(x.r.Context(), x.name(), version)

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -130,8 +131,8 @@ const csrfRequired = "required"
 // as a whole alone.
 const shortest = 4
 
-// hidden stands for what a guest, or a log, must not show.
-const hidden = "[hidden]"
+// hidden stands for what a guest, or a log, must not show: guests know it by that.
+const hidden = setting.Hidden
 
 func without(value string, secrets []string) string {
 	for _, s := range secrets {

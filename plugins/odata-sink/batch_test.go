@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -234,6 +235,95 @@ func TestChangesetsInPart(t *testing.T) {
 	}
 }
 
+// Keys that differ by case, zeros in front or blanks are the same to services with conversion exits: their rows go one
+// after another, in a lane.
+func TestKeysThatAreTheSameToTheService(t *testing.T) {
+	t.Parallel()
+	w := open(t, shopping(), append(set("00", "Orders"), "sap.odata.operation.mode=merge", "sap.odata.max.in.flight=4")...)
+	h := w.host("Orders")
+	var rows []uint32
+	for i, id := range []string{"A7", "a7", "00A7", "A7 ", "Ä7", "ä7", "B1"} {
+		h.value("ID", id, "Note", "n")
+		rows = append(rows, uint32(i))
+	}
+	h.outcomes, h.reasons, h.doubt = make([]string, len(rows)), make([]*wit.Fault, len(rows)), make([]bool, len(rows))
+	lanes, delivery := map[uint32]uint32{}, map[uint32]int{}
+	for n, d := range h.encode(rows, nil) {
+		for _, row := range d.rows {
+			lanes[row], delivery[row] = d.Lane, n
+		}
+	}
+	for _, same := range [][]uint32{{0, 1, 2, 3}, {4, 5}} {
+		for i := 1; i < len(same); i++ {
+			if a, b := same[i-1], same[i]; lanes[a] != lanes[b] || delivery[a] >= delivery[b] {
+				t.Errorf("expected row %d to follow row %d in its lane, found lanes %d and %d, deliveries %d and %d",
+					b, a, lanes[b], lanes[a], delivery[b], delivery[a])
+			}
+		}
+	}
+}
+
+// Of a changeset that fails although a part of it is stored, what is there is known again by its key: it is written,
+// and neither refused nor made twice. What somebody else has made is refused in the service's words.
+func TestPartsOfAFailedChangeset(t *testing.T) {
+	t.Parallel()
+	w := open(t, shopping(), append(set("00", "Orders"), oneLane, "sap.odata.changesets=all")...)
+	h := w.host("Orders")
+	for _, id := range []string{"a", "b", "c", "d"} {
+		h.value("ID", id, "Note", "mine")
+	}
+	stored := map[string]string{"d": "another's"}
+	insert := func(body string) (line, answer string) {
+		for _, id := range []string{"a", "b", "c", "d"} {
+			switch {
+			case !strings.Contains(body, `"ID":"`+id+`"`):
+			case stored[id] != "":
+				return "409 Conflict", denial("X/9", id+" is there already")
+			case id == "b":
+				return "400 Bad Request", denial("X/1", "no such plant")
+			default:
+				stored[id] = "mine"
+				return "201 Created", "{}"
+			}
+		}
+		return "500 Broken", ""
+	}
+	posts := 0
+	h.answer = func(q *wit.Request) wit.Response {
+		switch {
+		case q.Method == "GET":
+			_, id, _ := strings.Cut(strings.TrimSuffix(q.Target, "')"), "('")
+			return wit.Response{Status: 200, Body: []byte(`{"d":{"ID":"` + id + `","Note":"` + stored[id] + `"}}`)}
+		case !strings.HasSuffix(q.Target, "/$batch"):
+			line, answer := insert(string(q.Body))
+			status, _ := strconv.Atoi(line[:3])
+			return wit.Response{Status: uint16(status), Body: []byte(answer)}
+		}
+		answer := ""
+		if posts++; posts == 1 { // one error for all, after the first
+			insert(`"ID":"a"`)
+			answer = "--b\r\nContent-Type: application/http\r\n\r\nHTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\n\r\n" + denial("X/1", "no such plant") + "\r\n"
+		} else {
+			for _, part := range strings.Split(string(q.Body), "POST ")[1:] {
+				line, body := insert(part)
+				answer += "--b\r\nContent-Type: application/http\r\n\r\nHTTP/1.1 " + line + "\r\nContent-Type: application/json\r\n\r\n" + body + "\r\n"
+			}
+		}
+		return wit.Response{Status: 202, Headers: []wit.Header{{Name: "Content-Type", Value: "multipart/mixed; boundary=b"}},
+			Body: []byte(answer + "--b--\r\n")}
+	}
+	h.run()
+	if diff := cmp.Diff([]string{wasWritten, "data", wasWritten, "conflict"}, h.outcomes); diff != "" {
+		t.Error(diff)
+	}
+	if f := h.reasons[3]; f == nil || !strings.Contains(f.Message, "d is there already") || *f.Code != "X/9" {
+		t.Errorf("expected the service's words, found %v", f)
+	}
+	if diff := cmp.Diff(map[string]string{"a": "mine", "c": "mine", "d": "another's"}, stored); diff != "" {
+		t.Error(diff)
+	}
+}
+
 // Upserts of what is not there fail one by one, and a service that stops at a failure says nothing of those behind:
 // they go by themselves, or each would be tried as often as there are others in front of it.
 func TestServiceThatStopsAtAFailure(t *testing.T) {
@@ -328,6 +418,7 @@ func TestOddBatchAnswers(t *testing.T) {
 		{"in another order", mixed, set("201 Created", "Content-ID: 2\r\n") + strings.Replace(bad, "\r\n\r\nHTTP", "\r\nContent-ID: 1\r\n\r\nHTTP", 1) + set("201 Created", "Content-ID: 3\r\n") + end, 202, "data written written"},
 		{"ids of its own", mixed, set("201 Created", "Content-ID: 1\r\n") + set("201 Created", "Content-ID: 1\r\n") + set("201 Created", "Content-ID: 1\r\n") + end, 202, "written written written"},
 		{"places of others", mixed, set("201 Created", "Location: http://h/ProductCopies(2)\r\n") + set("201 Created", "Location: http://h/ProductCopies(1)\r\n") + set("201 Created") + end, 202, "in doubt in doubt in doubt"},
+		{"accepted, and not yet done", mixed, set("201 Created") + set("202 Accepted") + set("207 Multi-Status") + end, 202, "written in doubt in doubt"},
 		{"another status line", mixed, set("201 Created") + set("OK") + set("299 Odd") + end, 202, "written in doubt written"},
 		{"HTML", "text/html", "<html><body>Log on</body></html>", 200, "in doubt in doubt in doubt"},
 		{"HTML as multipart", mixed, "<html><body>Log on</body></html>", 200, "in doubt in doubt in doubt"},

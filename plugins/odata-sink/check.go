@@ -1,7 +1,10 @@
 package main
 
 import (
+	"hash/fnv"
 	"iter"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -24,6 +27,9 @@ func (e *encoding) check(insertion *request) (*request, error) {
 		q.path, q.repeatable, q.headers = e.target.service+"/", true, []wit.Header{{Name: "Accept", Value: e.s.media()}}
 		return q, nil
 	case e.missing == nil && !e.unsaid && !e.numbered():
+		if e.elsewhere() {
+			return e.finding(insertion)
+		}
 		q, err := e.reading(look)
 		if q != nil {
 			q.sent = insertion.body
@@ -36,15 +42,114 @@ func (e *encoding) check(insertion *request) (*request, error) {
 		}
 		return nil, &wit.Fault{Kind: wit.FaultConflict, Message: "it can't be looked up whether the entity was inserted: " + why + ", and " + checkFilter + " isn't set"}
 	}
-	filter, err := e.filter()
+	return e.finding(insertion)
+}
+
+// mostFound is how many entities a check by a filter asks for: more than one, since the filter may fit entities of
+// other records too.
+const mostFound = 20
+
+// finding is the request that finds the entity of an insert by the filter of the settings, or by what the record says.
+func (e *encoding) finding(insertion *request) (*request, error) {
+	by := e.filter
+	if e.s.filter == "" {
+		by = e.contents
+	}
+	filter, err := by()
 	if err != nil {
 		return nil, err
 	}
 	q := e.start(find, "GET")
-	// More than one, since the filter may fit entities of other records too.
-	q.query, q.sent = "$filter="+string(uri.AppendEscaped(nil, filter))+"&$top=20", insertion.body
+	q.query, q.sent = "$filter="+string(uri.AppendEscaped(nil, filter))+"&$top="+strconv.Itoa(mostFound), insertion.body
 	q.repeatable, q.headers = true, []wit.Header{{Name: "Accept", Value: e.s.media()}}
 	return q, nil
+}
+
+// elsewhere tells whether the entity of an insert in doubt is not where the record's key says, and may be under another
+// one: the service has not shown yet whether it keeps keys, which is forgotten with each start.
+func (e *encoding) elsewhere() bool {
+	return e.ofRow() == notShown && e.s.isLacking(e.target.path+e.p.predicateOf(e.keys))
+}
+
+// maxAbsent is how many entities are remembered that a check by their keys has not found; there are as many as rows in
+// doubt. lengthAbsent is the length of each, in bytes.
+const maxAbsent, lengthAbsent = 16_384, 8
+
+// lacks remembers that no entity has this address, while it is looked whether the service has made it under another.
+func (s *state) lacks(address string) {
+	if s.isLacking(address) {
+		return
+	}
+	if len(s.absent) >= maxAbsent*lengthAbsent {
+		s.absent = s.absent[lengthAbsent:]
+	}
+	s.absent += sumOf(address)
+}
+
+// found says that it is known now.
+func (s *state) found(address string) {
+	if at := s.lackingAt(address); at >= 0 {
+		s.absent = s.absent[:at] + s.absent[at+lengthAbsent:]
+	}
+}
+
+func (s *state) isLacking(address string) bool { return s.lackingAt(address) >= 0 }
+
+func (s *state) lackingAt(address string) int {
+	for at, sum := 0, sumOf(address); at+lengthAbsent <= len(s.absent); at += lengthAbsent {
+		if s.absent[at:at+lengthAbsent] == sum {
+			return at
+		}
+	}
+	return -1
+}
+
+func sumOf(address string) string {
+	h := fnv.New64a()
+	_, _ = h.Write([]byte(address))
+	return string(h.Sum(nil))
+}
+
+// mostContents is how long a filter by a record's contents gets, in bytes.
+const mostContents = 1000
+
+// contents is a filter by what the record says besides its key: texts, whole numbers and GUIDs, which services compare
+// as they were sent, unless they are initial, which some keep as null. What else the record says is compared with the
+// entities that are found.
+func (e *encoding) contents() (string, error) {
+	var out []byte
+	for i := range e.target.entity.Properties {
+		property := &e.target.entity.Properties[i]
+		if !property.Filterable || !property.Creatable || slices.Contains(e.target.entity.Key, property.Name) {
+			continue
+		}
+		switch property.Type.Primitive {
+		case edm.String, edm.Guid, edm.Byte, edm.SByte, edm.Int16, edm.Int32, edm.Int64:
+		default:
+			continue
+		}
+		member, ok := e.p.member(e.content, property.Name)
+		if !ok || member.null() {
+			continue
+		}
+		c, err := e.s.convert(property, member.schema(), member.value)
+		if err != nil || initial(c.Text) {
+			continue
+		}
+		before := len(out)
+		if before > 0 {
+			out = append(out, " and "...)
+		}
+		out = append(append(out, property.Name...), " eq "...)
+		if out = uri.AppendLiteral(out, uri.Literal{Type: c.Type, Text: c.Text}); len(out) > mostContents {
+			out = out[:before]
+		}
+	}
+	if len(out) == 0 {
+		return "", &wit.Fault{Kind: wit.FaultConflict, Message: "it can't be looked up whether the entity was inserted: none has the record's key, the service has not shown since the start whether it keeps the keys of what is inserted, " +
+			"and the record says nothing else to look by; " + checkFilter + " isn't set"}
+	}
+	return string(out), nil
 }
 
 // filter is the setting's, with the row's values in place of names.

@@ -16,7 +16,7 @@ import (
 )
 
 // contextVersion stands first in a context: one of another version of this plugin is stale, not misread.
-const contextVersion = "odata-sink 7"
+const contextVersion = "odata-sink 8"
 
 // decodedContext is what open worked out.
 type decodedContext struct {
@@ -94,6 +94,8 @@ type state struct {
 	learned []learned
 	// numbering is what was learned of each entity set.
 	numbering []numbering
+	// absent are entities that a check by their keys has not found, see [state.lacks].
+	absent string
 	// packed is what open worked out, packed.
 	packed string
 }
@@ -353,9 +355,9 @@ func (s *state) pack() []byte {
 	}
 	b = pack.Number(b, len(s.numbering))
 	for _, n := range s.numbering {
-		b = pack.Number(b, int(n))
+		b = pack.Text(b, string(n))
 	}
-	return pack.Text(b, s.packed)
+	return pack.Text(pack.Text(b, s.absent), s.packed)
 }
 
 // cached is what the instance made of a context.
@@ -379,9 +381,9 @@ func (p *plugin) state(context []byte) (*state, error) {
 			most: r.Number(), refused: r.Number()})
 	}
 	for n := r.Count(); n > 0 && !r.Bad; n-- {
-		s.numbering = append(s.numbering, numbering(r.Number()))
+		s.numbering = append(s.numbering, numbering(r.Text()))
 	}
-	s.packed = r.Text()
+	s.absent, s.packed = r.Text(), r.Text()
 	if !r.Done() {
 		return nil, stale
 	}

@@ -28,12 +28,27 @@ func (p *plugin) Encode(context []byte, schemas []wit.Schema, topics []string, r
 	for _, h := range hints {
 		hinted[h.Row] = h.Text
 	}
-	p.bodies, p.requests = nil, make([]request, 0, len(rows)) // what was made before is the host's until now
+	if !reused || cap(p.bodies) > largestChunk {
+		p.bodies = nil
+	}
+	if !reused || cap(p.keyTexts) > largestChunk {
+		p.keyTexts = nil
+	}
+	p.bodies, p.keyTexts = p.bodies[:0], p.keyTexts[:0] // what was made before was the host's until now
+	p.requests = make([]request, 0, 1)
 	targets := make([]*entitySet, len(topics))
 	for i, topic := range topics {
 		targets[i] = s.target(topic)
 	}
 	var out wit.Deliveries
+	if len(hints) == 0 && len(rows) > 1 && int(rows[0].Topic) < len(topics) && targets[rows[0].Topic] != nil {
+		at := rows[0].Topic
+		e := encoding{p: p, s: s, data: data, target: targets[at]}
+		if ready, ok := e.encodeRun(topics[at], rows); ok {
+			return wit.Deliveries{Ready: ready}, nil
+		}
+	}
+	p.requests = make([]request, 0, len(rows))
 	plan := newGrouping(s, len(rows))
 	for i := range rows {
 		e := encoding{p: p, s: s, row: &rows[i], data: data}
@@ -138,7 +153,7 @@ func (e *encoding) request(topic string) (*request, error) {
 			return nil, refuse("a tombstone without a key says nothing about what to delete")
 		}
 		e.keys, e.missing = e.p.keys(e.s, e.target.entity, e.key, true)
-		return e.deletion()
+		return e.byMode(modeDelete)
 	}
 	e.findKeys()
 	mode, err := e.mode()
@@ -161,6 +176,11 @@ func (e *encoding) read() (err error) {
 }
 
 func (e *encoding) byMode(mode string) (*request, error) {
+	if e.hint.address {
+		q := e.start(readSet, "GET")
+		q.query, q.repeatable, q.headers = "$top=1", true, []wit.Header{{Name: "Accept", Value: e.s.media()}}
+		return q, nil
+	}
 	switch mode {
 	case modeInsert:
 		return e.insertion()
@@ -271,7 +291,6 @@ func (e *encoding) laneOf(predicate string) string {
 		}
 		return strconv.Itoa(int(e.row.Partition)) + "@" + strconv.FormatInt(e.row.Offset, 10)
 	}
-	varied := func(k keyValue) bool { return k.value.Type == edm.Guid || k.value.Type == edm.Decimal }
 	if !slices.ContainsFunc(e.keys, varied) {
 		return predicate
 	}
@@ -284,10 +303,37 @@ func (e *encoding) laneOf(predicate string) string {
 			if strings.Contains(k.value.Text, ".") {
 				k.value.Text = strings.TrimSuffix(strings.TrimRight(k.value.Text, "0"), ".")
 			}
+		case edm.String:
+			k.value.Text = sameText(k.value.Text)
 		}
 		same[i] = k
 	}
 	return e.p.predicateOf(same)
+}
+
+// sameText is a text in a key as all are written that services take for the same.
+func sameText(text string) string {
+	return strings.ToUpper(strings.TrimLeft(strings.TrimSpace(text), "0"))
+}
+
+// varied tells whether services may take another way of writing a key for the same: of texts, SAP's conversion exits
+// pad with zeros and change case, and databases cut blanks.
+func varied(k keyValue) bool {
+	switch k.value.Type {
+	case edm.Guid, edm.Decimal:
+		return true
+	case edm.String:
+		text := k.value.Text
+		if text == "" || text[0] == '0' || text[0] == ' ' || text[len(text)-1] == ' ' {
+			return true
+		}
+		for i := range len(text) {
+			if c := text[i]; c >= 'a' && c <= 'z' || c < ' ' || c >= 0x80 {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // start makes what all requests of the row have.
@@ -393,6 +439,13 @@ func (e *encoding) insertion() (*request, error) {
 	if e.hint.uncertain() {
 		return e.check(q)
 	}
+	if e.hint.step == stepStored {
+		looking, err := e.reading(lookAtStored)
+		if looking != nil {
+			looking.sent = q.body
+		}
+		return looking, err
+	}
 	if e.unsaid && e.s.mode != modeUpsert || e.numbered() {
 		q.predicate = "" // what the service numbers may get the key of another row
 	}
@@ -474,7 +527,14 @@ func (e *encoding) upsert() (*request, error) {
 		return nil, refuse("the service gives entities without a key of their own a number, so that each upsert of them would be an insert")
 	}
 	if e.hint.uncertain() {
-		return e.reading(lookOfUpsert)
+		if !e.elsewhere() {
+			return e.reading(lookOfUpsert)
+		}
+		q := e.start(upsertInsert, "POST")
+		if err := e.write(q, false); err != nil {
+			return nil, err
+		}
+		return e.finding(q)
 	}
 	step := e.hint.step
 	if step == "" {

@@ -48,33 +48,86 @@ func (s *state) settleCheck(a *asked, response *wit.Response) (wit.Verdict, erro
 		return verdict(fault.Of(a.what(), response, response.Body), response)
 	}
 	switch a.operation {
-	case lookOfUpsert:
+	case look, lookOfUpsert:
 		if s.missing(response) {
-			return anew(a.hint.to(stepInsert)), nil
+			if t := s.setOf(a); t != nil && s.ofKey(t, a.predicate) == kept {
+				return anew(a.hint.to(stepInsert)), nil
+			}
+			// A service that numbers what is inserted has it under another key.
+			s.lacks(a.path)
+			return wit.Verdict{Again: &wit.Retry{Hint: wit.HintUncertain}}, nil
 		}
-		return anew(a.hint.to(stepUpdate)), nil
-	case look:
-		if s.missing(response) {
-			return anew(a.hint.to(stepInsert)), nil
+		if a.operation == lookOfUpsert {
+			return anew(a.hint.to(stepUpdate)), nil
 		}
 		if field := difference(a.sent, response.Body); field != "" {
 			return unknown("the entity is there, but its " + field + " is not what the record has: somebody else may have made it, or changed it since"), nil
 		}
+		s.keptAt(a)
 		return written(), nil
+	case lookAtStored:
+		if !s.missing(response) && a.sent != "" && difference(a.sent, response.Body) == "" {
+			return written(), nil
+		}
+		return anew(a.hint.to(stepLooked)), nil // for the service's own words
 	case find:
-		entities, ok := entitiesIn(response.Body)
-		if s.missing(response) || !ok {
-			return unknown("expected a list of entities, found something else"), nil
-		}
-		field, given := "", propertiesOf([]byte(a.sent))
-		if t := s.setOf(a); t != nil && s.numbering[t.same] != keeps {
-			// The service has given the entity a key of its own.
-			given.Members = slices.DeleteFunc(given.Members, func(m jsontext.Member) bool {
-				return slices.Contains(t.entity.Key, m.Name)
-			})
-		}
+		return s.settleFind(a, response, unknown)
+	}
+	return anew(a.hint.to(stepInsert)), nil
+}
+
+// settleFind reads which entities a filter has found. What the settings' filter finds is the record's if it has what
+// was sent, whatever its key where the service may number. What equal contents find is a sign only: other records may
+// say the same.
+func (s *state) settleFind(a *asked, response *wit.Response, unknown func(string) wit.Verdict) (wit.Verdict, error) {
+	entities, complete, ok := entitiesIn(response.Body)
+	if s.missing(response) || !ok {
+		return unknown("expected a list of entities, found something else"), nil
+	}
+	t := s.setOf(a)
+	if t == nil {
+		return unknown("the set is none of the connector's"), nil
+	}
+	field, sent := "", propertiesOf([]byte(a.sent))
+	said := sent.Members
+	if s.filter == "" {
+		sent.Members = slices.DeleteFunc(slices.Clone(said), func(m jsontext.Member) bool {
+			return slices.Contains(t.entity.Key, m.Name)
+		})
+		alike := false
 		for i := range entities {
-			if field = differs(given, entities[i]); field == "" {
+			if other := differs(sent, entities[i]); other != "" {
+				field = other
+			} else if differs(jsontext.Value{Kind: jsontext.Object, Members: said}, entities[i]) == "" {
+				return written(), nil
+			} else {
+				alike = true
+			}
+		}
+		switch known := s.ofKey(t, a.predicate) == kept; { // as checks beside this one may have shown meanwhile
+		case known:
+		case alike:
+			return unknown("another entity has all that the record has but its key, and may be the record's: the service has not shown since the start whether it keeps the keys of what is inserted; " +
+				checkFilter + " would tell"), nil
+		case field != "" && !complete:
+			return unknown("none of the entities found is the record's, by their " + field +
+				", and there are more than the answer has: the service may take no notice of $filter"), nil
+		}
+	} else {
+		values, keyed := t.keyOf(a.predicate)
+		sent.Members = slices.DeleteFunc(slices.Clone(said), func(m jsontext.Member) bool {
+			at := slices.Index(t.entity.Key, m.Name)
+			if at < 0 {
+				return false
+			}
+			// A key of several properties that says them all is compared where nothing shows that the service changes
+			// them: of the two that differ, the entity may be another record's.
+			blank := keyed && initial(values[at].Text)
+			what := s.numbering[t.same].of(at, blank)
+			return what == given || keyed && what == notShown && (blank || len(values) == 1)
+		})
+		for i := range entities {
+			if field = differs(sent, entities[i]); field == "" {
 				return written(), nil
 			}
 		}
@@ -83,39 +136,46 @@ func (s *state) settleCheck(a *asked, response *wit.Response) (wit.Verdict, erro
 			return unknown("none of the entities found is the record's, by their " + field +
 				": somebody else may have made them, or changed it since, or the service takes no notice of $filter"), nil
 		}
-		a.hint.alone = true // it may have stood in a changeset that failed
 	}
+	s.found(t.path + a.predicate)
+	a.hint.alone = true // it may have stood in a changeset that failed
 	return anew(a.hint.to(stepInsert)), nil
 }
 
-// entitiesIn are those of a feed; ok: it is one.
-func entitiesIn(body []byte) (entities []jsontext.Value, ok bool) {
+// entitiesIn are those of a feed; ok: it is one; complete: nothing says that there are more, which were asked for up to
+// [mostFound].
+func entitiesIn(body []byte) (entities []jsontext.Value, complete, ok bool) {
 	if v, err := jsontext.Parse(body); err == nil {
 		v = v.At("d")
+		more := v.Has("__next")
 		if v.Kind == jsontext.Object {
 			v = v.At("results")
 		}
-		return v.Items, v.Kind == jsontext.Array
+		return v.Items, !more && len(v.Items) < mostFound, v.Kind == jsontext.Array
 	}
 	r := markup.NewReader(body)
 	if kind, err := r.Next(); err != nil || kind != markup.Open || r.Local != "feed" {
-		return nil, false
+		return nil, false, false
 	}
+	complete = true
 	for {
 		switch kind, err := r.Next(); {
 		case err != nil:
-			return nil, false
+			return nil, false, false
 		case kind == markup.End:
-			return entities, true
+			return entities, complete && len(entities) < mostFound, true
 		case kind == markup.Open && r.Local == "entry":
 			entity, ok := entryAt(r)
 			if !ok {
-				return nil, false
+				return nil, false, false
 			}
 			entities = append(entities, entity)
 		case kind == markup.Open:
+			if rel, _ := r.Attribute("rel"); r.Local == "link" && rel == "next" {
+				complete = false
+			}
 			if r.Skip() != nil {
-				return nil, false
+				return nil, false, false
 			}
 		}
 	}

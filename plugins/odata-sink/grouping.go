@@ -32,8 +32,13 @@ const (
 	lookOfUpsert
 	find
 	probe
-	// several is a batch.
+	// lookAtStored reads an entity that an insert has found there already, after a changeset with it failed.
+	lookAtStored
+	// readSet asks for an entity of the set, whichever, since the address of the row's is refused.
+	readSet
+	// several is a batch, alike one of a [plain] run of rows.
 	several
+	alike
 )
 
 // class tells which requests may share a batch: a batch with an insert must not be sent twice, one without can be.
@@ -228,6 +233,12 @@ func (q *request) memo() []byte {
 	return pack.Text(pack.Text(b, string(q.sent)), q.predicate)
 }
 
+// batchHeaders are those of the request with a batch.
+func batchHeaders(boundary string) []wit.Header {
+	return append([]wit.Header{{Name: "Accept", Value: "multipart/mixed"},
+		{Name: "Content-Type", Value: "multipart/mixed; boundary=" + boundary}}, versions...)
+}
+
 // together is the delivery of several requests in a batch.
 func (s *state) together(g *group) wit.Delivery {
 	d := wit.Delivery{}
@@ -266,7 +277,7 @@ func (s *state) together(g *group) wit.Delivery {
 	content, boundary := batch.Append(nil, parts)
 	d.Request = wit.Request{Method: "POST", Target: to.query.On(to.service + "/$batch"), Body: content, TokenFrom: &to.root,
 		Repeatable: g.class != once,
-		Headers:    append([]wit.Header{{Name: "Accept", Value: "multipart/mixed"}, {Name: "Content-Type", Value: "multipart/mixed; boundary=" + boundary}}, versions...)}
+		Headers:    batchHeaders(boundary)}
 	size := 40 + len(service) + 2*len(layout)
 	for _, q := range g.requests {
 		size += 24 + len(q.path) + len(q.predicate) // a hint makes it longer

@@ -13,6 +13,10 @@ const (
 	hintConfirm = "confirm"
 	stepInsert  = "insert"
 	stepUpdate  = "update"
+	// stepStored asks for a read of an entity that is there although its insert was refused, stepLooked inserts it once
+	// more after that.
+	stepStored = "stored"
+	stepLooked = "looked"
 )
 
 // hint is how a row is to be encoded anew, as `settle` has said it.
@@ -23,6 +27,9 @@ type hint struct {
 	// number.
 	alone, single bool
 	most          int
+	// address: the entity's address is refused, and it is asked whether the service answers for the set; addressed: it
+	// does.
+	address, addressed bool
 	// tagged: the ETag was read, "" where the entity has none.
 	tagged bool
 	tag    string
@@ -31,6 +38,8 @@ type hint struct {
 const (
 	wordAlone, wordSingle = "alone", "single"
 	wordMost, wordTag     = "most=", "etag="
+	wordAddress           = "address"
+	wordAddressed         = "addressed"
 )
 
 // text is what the host keeps.
@@ -44,6 +53,12 @@ func (h hint) text() string {
 	}
 	if h.most > 0 {
 		words = append(words, wordMost+strconv.Itoa(h.most))
+	}
+	if h.address {
+		words = append(words, wordAddress)
+	}
+	if h.addressed {
+		words = append(words, wordAddressed)
 	}
 	if h.step != "" {
 		words = append(words, h.step)
@@ -69,6 +84,10 @@ func readHint(text string) (h hint) {
 			h.alone = true
 		case word == wordSingle:
 			h.single = true
+		case word == wordAddress:
+			h.address = true
+		case word == wordAddressed:
+			h.addressed = true
 		default:
 			h.step = word
 		}

@@ -1,10 +1,12 @@
 package main
 
 import (
+	"slices"
 	"strconv"
 	"unicode/utf8"
 
 	"github.com/culvert-project/culvert/plugins/odata/edm"
+	"github.com/culvert-project/culvert/plugins/odata/encode"
 	"github.com/culvert-project/culvert/plugins/odata/jsontext"
 	"github.com/culvert-project/culvert/plugins/odata/value"
 	"github.com/culvert-project/culvert/wit"
@@ -32,11 +34,16 @@ type slot struct {
 // flat is an entity set's type as kernels go by it.
 type flat struct {
 	slots map[string]*slot
-	// keys is how many key properties there are.
-	keys int
+	// keys is how many key properties there are. keyProperties are their slots, in the order of the key; addressed:
+	// they are texts and integers, which can be read where they stand in a row.
+	keys          int
+	keyProperties []*slot
+	addressed     bool
 	// expected are the slots of the schemaless row before, whose names mostly are those of the next one too; nil ones
 	// are left out.
 	expected []expected
+	// programs are those of rows whose fields are the expected ones.
+	programs programs
 	// kernels are made for schemas, by their numbers.
 	kernels map[uint32]*kernel
 }
@@ -51,7 +58,8 @@ type expected struct {
 type kernel struct {
 	nodes []wit.Node
 	// members are those of the structure, up to the first one that must go the long way.
-	members []member
+	members  []member
+	programs programs
 }
 
 // member is a member of a structure. Its slot is nil where it is left out.
@@ -81,6 +89,12 @@ func newFlat(s *structure) *flat {
 		f.slots[p.Name] = &slot{property: p, name: append(jsontext.AppendString(nil, p.Name), ':'), key: key,
 			inserted: p.Creatable || key >= 0, updated: p.Updatable, null: p.Nullable && key < 0,
 			bounded: bounded, least: least, most: most}
+	}
+	f.addressed = f.keys > 0
+	for _, name := range s.Key {
+		c := f.slots[name]
+		f.keyProperties = append(f.keyProperties, c)
+		f.addressed = f.addressed && c != nil && (c.bounded || c.property.Type.Primitive == edm.String)
 	}
 	return f
 }
@@ -164,6 +178,8 @@ type walk struct {
 	b []byte
 	// at is behind the field that was read last, next is the number of the one behind it, count how many there are.
 	at, next, count int
+	// anew: what is expected of schemaless rows has changed.
+	anew bool
 	// slot and member are the field's; member is nil in schemaless rows.
 	slot   *slot
 	member *member
@@ -173,7 +189,8 @@ type walk struct {
 // direct tells whether the row may go the short way.
 func (e *encoding) direct() bool {
 	m := &e.s.manner
-	return !e.hint.uncertain() && !m.atom && !m.lossy && !m.keyFromRecord && !m.deleteRecords && m.mode != modeDynamic
+	return !e.hint.uncertain() && !e.hint.address && !m.atom && !m.lossy && !m.keyFromRecord && !m.deleteRecords &&
+		m.mode != modeDynamic
 }
 
 // walk begins at the first field. ok is false where the row must go the long way.
@@ -255,6 +272,7 @@ func (w *walk) entry() (ok bool) {
 			return false
 		}
 		w.f.expected = append(w.f.expected[:min(w.next, len(w.f.expected))], expected{string(name), w.slot})
+		w.f.programs, w.anew = programs{}, true
 	}
 	w.next++
 	if w.at >= len(w.b) {
@@ -417,8 +435,13 @@ func (e *encoding) directBody(updates bool) (body []byte, ok bool) {
 	if !ok {
 		return nil, false
 	}
+	return e.object(&w, updates)
+}
+
+// object writes a row as JSON, from its first field on. [encode.Room] bytes of memory are behind it.
+func (e *encoding) object(w *walk, updates bool) (body []byte, ok bool) {
 	want := min(2*e.p.longest, largestChunk/2)
-	chunk := max(bodiesChunk, 2*want)
+	chunk := max(bodiesChunk, 2*want, min(2*cap(e.p.bodies), largestChunk))
 	if size := int(e.row.Value.Size); size > bodiesChunk {
 		want = size + size/8 + bodiesChunk
 		chunk = want
@@ -427,30 +450,18 @@ func (e *encoding) directBody(updates bool) (body []byte, ok bool) {
 		e.p.bodies = make([]byte, 0, chunk)
 	}
 	start := len(e.p.bodies)
-	dst := append(e.p.bodies, '{')
-	for !w.done() {
-		if !w.field() {
-			return nil, false
-		}
-		c := w.slot
-		switch {
-		case c == nil, updates && !c.updated, !updates && !c.inserted, w.kind == null && !c.null:
-			continue
-		}
-		if len(dst) > start+1 {
-			dst = append(dst, ',')
-		}
-		dst = append(dst, c.name...)
-		if w.kind == null {
-			dst = append(dst, "null"...)
-		} else if dst, ok = w.append(dst); !ok {
-			return nil, false
-		}
-	}
-	if w.at != len(w.b) {
+	dst, ok := e.members(w, updates, e.p.bodies)
+	if !ok {
 		return nil, false
 	}
+	if len(dst) == start {
+		dst = append(dst, '{')
+	}
+	dst[start] = '{' // the first member has a comma before it, as all have
 	dst = append(dst, '}')
+	if cap(dst)-len(dst) < encode.Room {
+		dst = slices.Grow(dst, encode.Room)
+	}
 	e.p.bodies = dst
 	e.p.longest = max(e.p.longest, len(dst)-start)
 	return dst[start:len(dst):len(dst)], true

@@ -3,7 +3,9 @@
 package main
 
 import (
+	"github.com/culvert-project/culvert/plugins/odata/batch"
 	"github.com/culvert-project/culvert/plugins/odata/config"
+	"github.com/culvert-project/culvert/plugins/odata/encode"
 	"github.com/culvert-project/culvert/plugins/odata/uri"
 	"github.com/culvert-project/culvert/sdk/go/sink"
 	"github.com/culvert-project/culvert/sdk/go/tools"
@@ -34,6 +36,17 @@ type plugin struct {
 	keysOfRow []keyValue
 	uriKeys   []uri.Key
 	predicate []byte
+	// object and places are memory for the row at work.
+	object encode.Object
+	places []encode.Place
+	// run, slots, operations, keyTexts and content are memory for the runs of one call.
+	run        []runRow
+	slots      []uint32
+	operations []batch.Item
+	keyTexts   []byte
+	content    []byte
+	// contents is how much of it one call took, about.
+	contents int
 }
 
 func newPlugin() *plugin { return &plugin{schemas: map[uint32][]wit.Node{}} }

@@ -1,41 +1,134 @@
 package main
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/culvert-project/culvert/plugins/odata/edm"
+	"github.com/culvert-project/culvert/plugins/odata/jsontext"
 	"github.com/culvert-project/culvert/plugins/odata/uri"
 	"github.com/culvert-project/culvert/plugins/odata/value"
 	"github.com/culvert-project/culvert/sdk/go"
 	"github.com/culvert-project/culvert/wit"
 )
 
-// numbering is what the service has shown that it does with the keys of entities that are inserted into a set.
-type numbering byte
+// evidence is what a service has shown that it does with the value of a key property when an entity is inserted.
+type evidence byte
 
 const (
-	keeps numbering = iota
-	// fills: it gives an entity another key where that of the record is initial, as 0 is; changes: where it is not.
-	fills
-	changes
+	notShown evidence = iota
+	// kept: the entity has the value; given: it has another one, which the service gave it.
+	kept
+	given
 )
 
-// numbering is that of the row's set.
-func (e *encoding) numbering() numbering { return e.s.numbering[e.target.same] }
+// numbering is what was shown of each key property of an entity set, in their order: a byte for each, with values that
+// are not initial in its lower half, and those that are, as 0 is, in the upper one. Empty: nothing.
+type numbering string
 
-// numbered tells whether the service gives the entity of an insert another key than the record's.
-func (e *encoding) numbered() bool {
-	switch e.numbering() {
-	case fills:
-		for _, k := range e.keys {
-			if initial(k.value.Text) {
-				return true
-			}
+func (n numbering) of(key int, initial bool) evidence {
+	if key >= len(n) {
+		return notShown
+	}
+	said, blank := evidence(n[key]&15), evidence(n[key]>>4)
+	if initial && (blank != notShown || said != given) {
+		return blank
+	}
+	return said // who changes what a record says numbers what it leaves open
+}
+
+// with is the numbering with one more thing shown; what was given once counts, whatever came before or comes later.
+func (n numbering) with(key, keys int, initial bool, what evidence) numbering {
+	b := make([]byte, max(keys, len(n)))
+	copy(b, n)
+	if initial {
+		b[key] = b[key]&15 | max(b[key]>>4, byte(what))<<4
+	} else {
+		b[key] = b[key]&^15 | max(b[key]&15, byte(what))
+	}
+	return numbering(b)
+}
+
+// keeps tells whether all key properties keep values that are not initial.
+func (n numbering) keeps() bool {
+	for i := range len(n) {
+		if evidence(n[i]&15) != kept {
+			return false
 		}
-	case changes:
-		return true
+	}
+	return n != ""
+}
+
+// gives tells whether the service has given any key property a value.
+func (n numbering) gives() bool {
+	for i := range len(n) {
+		if evidence(n[i]&15) == given || evidence(n[i]>>4) == given {
+			return true
+		}
 	}
 	return false
+}
+
+// changes tells whether the service has changed a key that was not initial.
+func (n numbering) changes() bool {
+	for i := range len(n) {
+		if evidence(n[i]&15) == given {
+			return true
+		}
+	}
+	return false
+}
+
+// ofRow is what is shown of the key that an insert of the row says: given where one of its properties is, kept where
+// all are.
+func (e *encoding) ofRow() evidence {
+	n, what := e.s.numbering[e.target.same], kept
+	for i := range e.keys {
+		switch n.of(i, initial(e.keys[i].value.Text)) {
+		case given:
+			return given
+		case notShown:
+			what = notShown
+		}
+	}
+	return what
+}
+
+// numbered tells whether the service gives the entity of an insert another key than the record's. Most never do.
+func (e *encoding) numbered() bool { return e.s.numbering[e.target.same].gives() && e.ofRow() == given }
+
+// keyOf is the values of a predicate in the order of the set's key properties; false: it is not of these.
+func (t *entitySet) keyOf(predicate string) (values []uri.Literal, ok bool) {
+	_, keys, err := uri.ParsePredicate(predicate)
+	if err != nil || len(keys) != len(t.entity.Key) {
+		return nil, false
+	}
+	for _, name := range t.entity.Key {
+		at := slices.IndexFunc(keys, func(k uri.Key) bool { return k.Name == name || k.Name == "" && len(keys) == 1 })
+		if at < 0 {
+			return nil, false
+		}
+		values = append(values, keys[at].Literal)
+	}
+	return values, true
+}
+
+// ofKey is [encoding.ofRow] of a request that was sent.
+func (s *state) ofKey(t *entitySet, predicate string) evidence {
+	values, ok := t.keyOf(predicate)
+	if !ok {
+		return notShown
+	}
+	what := kept
+	for i, v := range values {
+		switch s.numbering[t.same].of(i, initial(v.Text)) {
+		case given:
+			return given
+		case notShown:
+			what = notShown
+		}
+	}
+	return what
 }
 
 // initial tells whether a key says nothing, as those of entities say that the service is to number.
@@ -43,65 +136,111 @@ func initial(text string) bool {
 	return strings.Trim(text, "0-. ") == "" || strings.HasPrefix(text, "$")
 }
 
-// made learns from the address of an entity that was inserted whether the service gave it another key than was sent.
-func (s *state) made(a *asked, location string) {
-	if a.predicate == "" || location == "" || strings.HasSuffix(location, a.predicate) ||
+// made learns from the address of an entity that was inserted, or where the answer has none from the entity itself,
+// whether the service gave it another key than was sent.
+func (s *state) made(a *asked, location string, body []byte) {
+	if a.predicate == "" {
+		return
+	}
+	t := s.setOf(a)
+	if t == nil {
+		return
+	}
+	before := s.numbering[t.same]
+	if before.keeps() && (location == "" || strings.HasSuffix(location, a.predicate)) ||
 		strings.Contains(location, "[hidden]") { // the host strikes secrets out, which may stand in a key by chance
 		return
 	}
-	var of *entitySet
-	for i := range s.sets {
-		if s.sets[i].path == a.path {
-			of = &s.sets[i]
-			break
-		}
-	}
-	_, found, err := uri.ParsePredicate(location)
-	_, sent, err2 := uri.ParsePredicate(a.predicate)
-	if of == nil || err != nil || err2 != nil || len(found) != len(sent) {
+	sent, ok := t.keyOf(a.predicate)
+	if !ok {
 		return
 	}
-	shown := keeps
+	found, ok := t.keyOf(location)
+	if location == "" {
+		if found, ok = t.keyIn(body, sent); ok {
+			location = "an entity with the key (" + textOf(found) + ")"
+		}
+	}
+	if !ok {
+		return
+	}
+	now, news := before, false
 	for i := range sent {
-		for j := range found {
-			if (sent[i].Name == found[j].Name || len(sent) == 1) && otherKey(sent[i].Literal, found[j].Literal) {
-				if initial(sent[i].Literal.Text) {
-					shown = max(shown, fills)
-				} else {
-					shown = changes
-				}
-			}
+		blank := initial(sent[i].Text)
+		switch same, known := sameKey(sent[i], found[i]); {
+		case same:
+			now = now.with(i, len(sent), blank, kept)
+		case known:
+			news = news || before.of(i, blank) != given
+			now = now.with(i, len(sent), blank, given)
 		}
 	}
-	if shown <= s.numbering[of.same] {
+	s.numbering[t.same] = now
+	if !news {
 		return
 	}
-	s.numbering[of.same] = shown
 	what := "POST " + a.path + ": the service made " + location + " of an entity with the key " + a.predicate
-	if shown == changes {
+	if now.changes() {
 		what += ": it numbers what is inserted by itself, so that later records of that key would be for another entity, and fail"
 	}
 	sdk.Log(wit.LevelWarn, what)
 }
 
-// otherKey tells whether a service has put another value into a key. That it pads texts or numbers with zeros, cuts
-// blanks, or changes case is none: it takes the one for the other.
-func otherKey(sent, found uri.Literal) bool {
+// keptAt learns that the service has kept a key: what an insert has sent was found there.
+func (s *state) keptAt(a *asked) {
+	t := s.setOf(a)
+	if t == nil || a.sent == "" {
+		return
+	}
+	values, _ := t.keyOf(a.predicate)
+	for i, v := range values {
+		s.numbering[t.same] = s.numbering[t.same].with(i, len(values), initial(v.Text), kept)
+	}
+}
+
+// keyIn is the key of the entity in a body, as values of the types that were sent.
+func (t *entitySet) keyIn(body []byte, sent []uri.Literal) (values []uri.Literal, ok bool) {
+	if empty(body) {
+		return nil, false
+	}
+	v := propertiesOf(body)
+	for i, name := range t.entity.Key {
+		m := v.At(name)
+		if m.Kind != jsontext.String && m.Kind != jsontext.Number {
+			return nil, false
+		}
+		values = append(values, uri.Literal{Type: sent[i].Type, Text: m.Text})
+	}
+	return values, true
+}
+
+// textOf is the values of a key in a message.
+func textOf(values []uri.Literal) string {
+	texts := make([]string, len(values))
+	for i := range values {
+		texts[i] = values[i].Text
+	}
+	return strings.Join(texts, ",")
+}
+
+// sameKey tells whether a service has kept the value of a key property; known: the two can be compared. That it pads
+// texts or numbers with zeros, cuts blanks, or changes case is no other value: it takes the one for the other.
+func sameKey(sent, found uri.Literal) (same, known bool) {
 	whole := func(t edm.Primitive) bool { return t == edm.Int32 || t == edm.Int64 }
 	switch {
 	case sent.Type == edm.String && found.Type == edm.String:
 		plain := func(text string) string { return strings.TrimLeft(strings.TrimSpace(text), "0") }
-		return !strings.EqualFold(plain(sent.Text), plain(found.Text))
+		return strings.EqualFold(plain(sent.Text), plain(found.Text)), true
 	case sent.Type == found.Type || whole(sent.Type) && whole(found.Type):
 		order, ok := value.Compare(found.Type, sent.Text, found.Text)
-		return ok && order != 0
+		return ok && order == 0 || sent.Text == found.Text, ok || sent.Text == found.Text
 	}
-	return false // written as another type, which is not to be compared
+	return false, false // written as another type
 }
 
 // unaddressed is why an entity cannot be changed, deleted or read by the record's key; nil: it can.
 func (e *encoding) unaddressed() error {
-	if e.numbering() != changes {
+	if !e.s.numbering[e.target.same].changes() {
 		return nil
 	}
 	return &wit.Fault{Kind: wit.FaultConfig, Message: e.target.path + ": the service numbers what is inserted by itself, although the records say keys, so that a record's key is another entity's or none's: expected inserts alone; updates and deletes by the service's numbers are for a connector of their own"}

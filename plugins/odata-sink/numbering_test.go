@@ -1,6 +1,7 @@
 package main
 
 import (
+	"net/http"
 	"strconv"
 	"strings"
 	"testing"
@@ -14,6 +15,9 @@ import (
 func TestKeysThatTheServiceChanges(t *testing.T) {
 	const rest = `"Note":"n"}`
 	post := func(id string) string { return `POST /Orders {"ID":"` + id + `",` + rest }
+	look := func(id string) string { return "GET /Orders('" + id + "') (repeatable)" }
+	const alike, none = "GET /Orders?$filter=Note%20eq%20'n'&$top=20 (repeatable)", `200 {"d":[]}`
+	const other = `{"ID":"8","Note":"m"}`
 	for _, c := range []struct {
 		name     string
 		settings []string
@@ -46,10 +50,39 @@ func TestKeysThatTheServiceChanges(t *testing.T) {
 			[]string{post("0"), `MERGE /Orders('5') If-Match=* (repeatable) {"ID":"5",` + rest}, []string{wasWritten, wasWritten}},
 		{"numbered where it is 0, the next one lost", nil, []string{"0:I", "0:I"}, []string{"201 Location: http://h/Orders('5')", "0"},
 			[]string{post("0"), post("0")}, []string{wasWritten, inDoubt}},
-		{"numbered where it is 0, the next one lost that is not", nil, []string{"0:I", "7:I"}, []string{"201 Location: http://h/Orders('5')", "0", "404", "201"},
-			[]string{post("0"), post("7"), "GET /Orders('7') (repeatable)", post("7")}, []string{wasWritten, wasWritten}},
+		{"numbered where it is 0, the next one lost that is not", nil, []string{"0:I", "7:I"}, []string{"201 Location: http://h/Orders('5')", "0", "404", none, "201"},
+			[]string{post("0"), post("7"), "GET /Orders('7') (repeatable)", alike, post("7")}, []string{wasWritten, wasWritten}},
 		{"upserts of what is numbered", []string{"sap.odata.operation.mode=upsert", "sap.odata.upsert.first=insert"}, []string{"0:", "0:"},
 			[]string{"201 Location: http://h/Orders('5')"}, []string{post("0")}, []string{wasWritten, "data"}},
+		// The first answer since the start is lost: that the record's key is nobody's proves nothing yet.
+		{"not shown, lost and numbered", nil, []string{"a:I"}, []string{"0", "404", `200 {"d":[{"ID":"17","Note":"n"}]}`},
+			[]string{post("a"), look("a"), alike}, []string{inDoubt}},
+		{"not shown, lost and numbered, found by filter", []string{"sap.odata.check.filter=Note"}, []string{"a:I", "b:M"},
+			[]string{"0", "404", `200 {"d":[{"ID":"17","Note":"n"}]}`, "404 DataServiceVersion: 2.0"},
+			[]string{post("a"), look("a"), alike, `MERGE /Orders('b') If-Match=* (repeatable) {"ID":"b",` + rest}, []string{wasWritten, "not-found"}},
+		{"not shown, lost and not there", nil, []string{"a:I"}, []string{"0", "404", none, "201"},
+			[]string{post("a"), look("a"), alike, post("a")}, []string{wasWritten}},
+		{"not shown, lost, stored late", nil, []string{"a:I"}, []string{"0", "404", `200 {"d":[{"ID":"a","Note":"n"}]}`},
+			[]string{post("a"), look("a"), alike}, []string{wasWritten}},
+		{"not shown, lost, $filter ignored", nil, []string{"a:I"}, []string{"0", "404", `200 {"d":[` + other + `]}`, "201"},
+			[]string{post("a"), look("a"), alike, post("a")}, []string{wasWritten}},
+		{"not shown, lost, $filter ignored, in part", nil, []string{"a:I"}, []string{"0", "404", `200 {"d":{"results":[` + other + `],"__next":"http://h/Orders?$skiptoken=1"}}`},
+			[]string{post("a"), look("a"), alike}, []string{inDoubt}},
+		{"not shown, lost, $filter ignored, as many as asked for", nil, []string{"a:I"}, []string{"0", "404", `200 {"d":[` + strings.Repeat(other+",", 19) + other + `]}`},
+			[]string{post("a"), look("a"), alike}, []string{inDoubt}},
+		{"not shown, lost, $filter refused", nil, []string{"a:I"}, []string{"0", "404", "400 " + denial("X/1", "no filter")},
+			[]string{post("a"), look("a"), alike}, []string{inDoubt}},
+		{"not shown, then kept, lost and not there", nil, []string{"a:I", "b:I"}, []string{"201 Location: http://h/Orders('a')", "0", "404", "201"},
+			[]string{post("a"), post("b"), look("b"), post("b")}, []string{wasWritten, wasWritten}},
+		{"kept, as a check shows", nil, []string{"a:I", "b:I"}, []string{"0", `200 {"d":{"ID":"a","Note":"n"}}`, "0", "404", "201"},
+			[]string{post("a"), look("a"), post("b"), look("b"), post("b")}, []string{wasWritten, wasWritten}},
+		{"kept, as the entity says", nil, []string{"a:I", "b:I"}, []string{`201 {"d":{"ID":"a","Note":"n"}}`, "0", "404", "201"},
+			[]string{post("a"), post("b"), look("b"), post("b")}, []string{wasWritten, wasWritten}},
+		{"changed, as the entity says", nil, []string{"a:I", "b:D"}, []string{`201 {"d":{"ID":"17","Note":"n"}}`},
+			[]string{post("a")}, []string{wasWritten, "config"}},
+		{"an upsert, lost and numbered", []string{"sap.odata.operation.mode=upsert"}, []string{"a:"},
+			[]string{"404 DataServiceVersion: 2.0", "0", "404 DataServiceVersion: 2.0", `200 {"d":[{"ID":"17","Note":"n"}]}`},
+			[]string{`MERGE /Orders('a') If-Match=* (repeatable) {"ID":"a",` + rest, post("a"), look("a"), alike}, []string{inDoubt}},
 	} {
 		settings := append(set("00", "Orders"), "sap.odata.insert.uncertain=check", "sap.odata.enable.batch=0")
 		if strings.HasSuffix(c.rows[0], ":I") {
@@ -76,6 +109,56 @@ func TestKeysThatTheServiceChanges(t *testing.T) {
 		}
 		if diff := cmp.Diff(c.requests, requests); diff != "" {
 			t.Errorf("%s: requests (-expected +found)\n%s", c.name, diff)
+		}
+		if diff := cmp.Diff(c.outcomes, outcomes); diff != "" {
+			t.Errorf("%s: (-expected +found)\n%s", c.name, diff)
+		}
+	}
+}
+
+// Of a key of several properties, services number one and keep the others: each is known by itself.
+func TestKeysOfSeveralProperties(t *testing.T) {
+	t.Parallel()
+	changed := strings.Replace(shop, `<PropertyRef Name="ID"/>`, `<PropertyRef Name="ID"/><PropertyRef Name="Count"/>`, 1)
+	service := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(changed)) })
+	const filter = "sap.odata.check.filter=Note"
+	for _, c := range []struct {
+		name, setting string
+		rows          [][]any // ID and Count
+		script        []string
+		requests      int
+		outcomes      []string
+	}{
+		{"the other one is 0", "", [][]any{{"a", 0}, {"0", 5}}, []string{"201 Location: http://h/Orders(ID='a',Count=9)", "0", "404", `200 {"d":[]}`, "201"}, 5,
+			[]string{wasWritten, wasWritten}},
+		{"the same one is 0", "", [][]any{{"a", 0}, {"b", 0}}, []string{"201 Location: http://h/Orders(ID='a',Count=9)", "0"}, 2, []string{wasWritten, inDoubt}},
+		{"none is 0", "", [][]any{{"a", 0}, {"b", 5}, {"c", 6}}, []string{"201 Location: http://h/Orders(ID='a',Count=9)", "201 Location: http://h/Orders(ID='b',Count=5)", "0", "404", "201"}, 5,
+			[]string{wasWritten, wasWritten, wasWritten}},
+		{"the same one, by the filter", filter, [][]any{{"a", 0}, {"b", 0}}, []string{"201 Location: http://h/Orders(ID='a',Count=9)", "0", `200 {"d":[{"ID":"b","Count":10,"Note":"n"}]}`}, 3,
+			[]string{wasWritten, wasWritten}},
+		{"another one's, by the filter", filter, [][]any{{"a", 0}, {"b", 0}}, []string{"201 Location: http://h/Orders(ID='a',Count=9)", "0", `200 {"d":[{"ID":"a","Count":9,"Note":"n"}]}`}, 3,
+			[]string{wasWritten, inDoubt}},
+		{"not shown, another one's, by the filter", filter, [][]any{{"a", 1}}, []string{"0", "404", `200 {"d":[{"ID":"z","Count":1,"Note":"n"}]}`}, 3, []string{inDoubt}},
+	} {
+		more := []string{"sap.odata.insert.uncertain=check", "sap.odata.enable.batch=0"}
+		if c.setting != "" {
+			more = append(more, c.setting)
+		}
+		w := open(t, service, append(set("00", "Orders"), more...)...)
+		answer := scripted(t, c.script...)
+		requests := 0
+		var outcomes []string
+		for n, row := range c.rows {
+			h := w.host("Orders")
+			h.value("ID", row[0], "Count", int64(row[1].(int)), "Note", "n")
+			h.rows[0].Offset = int64(n)
+			h.answer = answer
+			h.run()
+			requests += len(h.requests)
+			outcomes = append(outcomes, h.outcomes...)
+		}
+		if requests != c.requests {
+			t.Errorf("%s: expected %d requests, found %d", c.name, c.requests, requests)
 		}
 		if diff := cmp.Diff(c.outcomes, outcomes); diff != "" {
 			t.Errorf("%s: (-expected +found)\n%s", c.name, diff)
@@ -124,6 +207,89 @@ func TestKeysOfOthersInABatch(t *testing.T) {
 	}
 	h.run()
 	h.all(wasWritten)
+}
+
+// Without Content-IDs, the key of another operation is no sign that the answers are in another order where one of them
+// has a key that nobody has sent: the service numbers. Where all have been sent, nothing tells.
+func TestKeysOfOthersWithoutContentIDs(t *testing.T) {
+	t.Parallel()
+	for made, want := range map[string][]string{
+		"1 2 3": {wasWritten, wasWritten, wasWritten},
+		"1 - 2": {wasWritten, "data", wasWritten},
+		"3 2 4": {inDoubt, inDoubt, inDoubt},
+		"3 - 2": {inDoubt, inDoubt, inDoubt},
+		"2 3 4": {wasWritten, wasWritten, wasWritten},
+		// padded, in another order
+		"003 002 004": {inDoubt, inDoubt, inDoubt},
+	} {
+		w := open(t, shopping(), append(set("00", "Orders"), oneLane)...)
+		h := w.host("Orders")
+		body := ""
+		for i, key := range strings.Fields(made) {
+			h.value("ID", strconv.Itoa(i+2), "Note", "n")
+			body += "--b\r\nContent-Type: application/http\r\n\r\nHTTP/1.1 "
+			if key == "-" {
+				body += "400 Bad Request\r\nContent-Type: application/json\r\n\r\n" + denial("X/1", "no") + "\r\n"
+			} else {
+				body += "201 Created\r\nLocation: http://h/Orders('" + key + "')\r\n\r\n\r\n"
+			}
+		}
+		h.answer = func(*wit.Request) wit.Response {
+			return wit.Response{Status: 202, Headers: []wit.Header{{Name: "Content-Type", Value: "multipart/mixed; boundary=b"}},
+				Body: []byte(body + "--b--\r\n")}
+		}
+		h.run()
+		if diff := cmp.Diff(want, h.outcomes); diff != "" {
+			t.Errorf("%s: (-expected +found)\n%s", made, diff)
+		}
+	}
+}
+
+// Entities with equal contents leave a record in doubt until a check beside it has shown that the service keeps keys.
+func TestEqualContentsOfOthers(t *testing.T) {
+	t.Parallel()
+	w := open(t, shopping(), append(set("00", "Orders"), "sap.odata.insert.uncertain=check")...)
+	to := &entitySet{}
+	settle := func(op operation, id, body string) string {
+		q := request{operation: op, path: gateway + "/Orders", to: to, predicate: "('" + id + "')", sent: []byte(`{"ID":"` + id + `","Note":"n"}`)}
+		if op == look {
+			q.path += q.predicate
+		}
+		out, err := w.p.Settle(w.context, q.memo(), []uint32{4}, wit.Response{Status: 200, Body: []byte(body)})
+		if out.Context != nil {
+			w.context = *out.Context
+		}
+		return told(t, out, err)
+	}
+	const others = `{"d":[{"ID":"1","Note":"n"},{"ID":"2","Note":"n"}]}`
+	for _, c := range []struct {
+		op             operation
+		id, body, want string
+	}{{find, "7", others, "refused conflict"}, {find, "2", others, "written"}, {look, "1", `{"d":{"ID":"1","Note":"n"}}`, "written"},
+		{find, "7", others, "again alone insert"}, {find, "2", others, "written"}} {
+		if found := settle(c.op, c.id, c.body); found != c.want {
+			t.Errorf("operation %d of %s: expected %s, found %s", c.op, c.id, c.want, found)
+		}
+	}
+}
+
+// What is remembered of entities that were not found is bounded, and no longer than it is of use.
+func TestAbsentEntitiesAreBounded(t *testing.T) {
+	t.Parallel()
+	s := state{}
+	for i := range maxAbsent + 10 {
+		s.lacks("/Orders('" + strconv.Itoa(i) + "')")
+	}
+	if len(s.absent) != maxAbsent*lengthAbsent || s.isLacking("/Orders('9')") || !s.isLacking("/Orders('10')") {
+		t.Errorf("expected the last %d, found %d bytes", maxAbsent, len(s.absent))
+	}
+	s.lacks("/Orders('10')") // no second time
+	for i := range maxAbsent {
+		s.found("/Orders('" + strconv.Itoa(10+i) + "')")
+	}
+	if s.absent != "" {
+		t.Errorf("expected nothing, found %d bytes", len(s.absent))
+	}
 }
 
 // What the host has struck out of an address is no key of the service's.

@@ -47,8 +47,11 @@ func (s *state) own(a *asked, response *wit.Response) bool {
 // version, or says where the entity is that was made. Gateways say 200 to what they could not pass on, in words or JSON
 // of their own. A GET of the service's root asks for nothing else.
 func (s *state) heeded(a *asked, response *wit.Response) bool {
-	return a.batched || a.operation == probe || empty(response.Body) || versioned(response) ||
-		located(a, response) || s.holds(a, response.Body)
+	if a.operation == probe {
+		return true
+	}
+	return done(response.Status) && (a.batched || empty(response.Body) || versioned(response) ||
+		located(a, response) || s.holds(a, response.Body))
 }
 
 // located tells whether an answer to an insert says the address of an entity of the set.
@@ -101,6 +104,59 @@ func (s *state) ofTheCall(a *asked, response *wit.Response) bool {
 		return false
 	}
 	return refusedByClient(response.Status) && !a.batched && fault.IsHTML(response.Body)
+}
+
+// ofTheAddress tells whether a refusal may speak of the row's address, which something in front of the service doesn't
+// take: a page, in answer to a key that is long or holds what must be escaped. IIS refuses %, :, * and segments of 260
+// characters so (400), Tomcat (400) and Apache (404) an escaped slash.
+func ofTheAddress(a *asked, response *wit.Response) bool {
+	switch a.operation {
+	case remove, put, merge, patch, upsertPut, upsertMerge, upsertPatch, readTag, readTagOfUpsert, readTagOfRemoval:
+	default:
+		return false
+	}
+	switch response.Status {
+	case 400, 404, 414:
+		return !a.batched && fault.IsHTML(response.Body) && odd(a.predicate)
+	}
+	return false
+}
+
+// longPredicate is a length in bytes from which on something on the way may refuse an address for it: 260 characters in
+// a segment are the least limit that is known, and the name of the set is in it.
+const longPredicate = 200
+
+// odd tells whether a key is one that not everything on the way to a service takes.
+func odd(predicate string) bool {
+	return len(predicate) >= longPredicate || strings.ContainsAny(predicate, "%:*&+;@!$~")
+}
+
+// settleAddress asks first whether the service answers for the set. Where it does, and the same page comes once more,
+// it is the row's address that isn't taken.
+func settleAddress(a *asked, response *wit.Response) wit.Verdict {
+	if !a.hint.addressed {
+		h := a.hint
+		h.address = true
+		return anew(h)
+	}
+	f := fault.Of(a.what(), response, response.Body)
+	f.Kind = wit.FaultData
+	f.Message += " (the service answers for the set, so it is the key that something in front of it doesn't take)"
+	return refused(f)
+}
+
+// settleSet reads whether the service answers for the set: with entities, or with a refusal of its own.
+func (s *state) settleSet(a *asked, response *wit.Response) (wit.Verdict, error) {
+	h := a.hint
+	h.address, h.addressed = false, true
+	_, _, document := fault.Document(response.Body)
+	switch {
+	case response.Status == 0:
+		return again(&wit.Fault{Kind: wit.FaultTransient, Message: a.what() + ": no answer came"}), nil
+	case success(response.Status), refusedByClient(response.Status) && (document || versioned(response)):
+		return anew(h), nil
+	}
+	return s.rest(a, fault.Of(a.what(), response, response.Body), response)
 }
 
 // ofAnyCall is ofTheCall as far as it goes for batches and their parts too.

@@ -7,6 +7,7 @@ import (
 
 	"github.com/culvert-project/culvert/examples/demo-service/service"
 	"github.com/culvert-project/culvert/wit"
+	"github.com/google/go-cmp/cmp"
 )
 
 // settled is what a sink makes of one answer to an operation: a status, with a header before a |, and a body.
@@ -76,7 +77,7 @@ func TestMissingIsSaidByTheService(t *testing.T) {
 					t.Errorf("%s, operation %d, %s: expected %s, found %s", c.setting, op, c.answer, c.update, found)
 				}
 			}
-			inserts := strings.Replace(c.gone, "written", "again insert", 1)
+			inserts := strings.Replace(c.gone, "written", "again uncertain", 1) // whether it keeps keys is not known
 			for _, op := range []operation{look, lookOfUpsert} {
 				if found := settled(t, w, op, "/s/Orders('1')", c.answer); found != inserts {
 					t.Errorf("%s, operation %d, %s: expected %s, found %s", c.setting, op, c.answer, inserts, found)
@@ -128,6 +129,7 @@ func TestSuccessIsSaidByTheService(t *testing.T) {
 	for _, answer := range []string{
 		"200|Service temporarily unavailable", `200|{"fault":{"faultstring":"no target"}}`, `201|{"status":"ok"}`, `200|"ok"`, "200|[]", `202|{"OrderID":1}`,
 		`200 Location: https://h/login?to=/x|wait`, `200|{"d":{"OrderID`, `200|<fault xmlns="x">no target</fault>`, `200|<entry xmlns="x"/>`, `200|{"meta":1,"error":{"code":1}}`,
+		"202|", "202 DataServiceVersion: 2.0|", `207 DataServiceVersion: 2.0|<multistatus xmlns="DAV:"/>`, `206 DataServiceVersion: 2.0|{"d":{"OrderID":1}}`,
 	} {
 		for op, want := range map[operation]string{insert: "refused transient", upsertInsert: "refused transient", put: "again transient", upsertMerge: "again transient", remove: "again transient",
 			confirm: "again transient", readTag: "again transient", readTagOfRemoval: "again transient", look: "again transient", lookOfUpsert: "again transient", find: "again transient"} {
@@ -153,11 +155,79 @@ func TestSuccessIsSaidByTheService(t *testing.T) {
 			}
 		}
 	}
+	for _, name := range []string{"RepeatabilityResult", "Repeatability-Result"} {
+		if found := settled(t, w, insert, path, "201 "+name+`: Rejected|{"d":{"OrderID":1}}`); found != "refused transient" {
+			t.Errorf("%s: expected the insert to be in doubt, found %s", name, found)
+		}
+	}
 	// What must not be sent twice is not.
 	h := hint{tagged: true, tag: `W/"1"`}
 	q := request{operation: put, path: path + key, to: &entitySet{}, hint: h}
 	out, err := w.p.Settle(w.context, q.memo(), []uint32{4}, wit.Response{Status: 200, Body: []byte("wait")})
 	if found := told(t, out, err); found != "refused transient" {
 		t.Errorf("expected it to be refused, found %s", found)
+	}
+}
+
+// A page in answer to a key that IIS, Tomcat or Apache doesn't take is the row's, once the service has answered for the
+// set; else, and of any other key, it is of the call.
+func TestKeysThatSomethingOnTheWayRefuses(t *testing.T) {
+	t.Parallel()
+	const page = " <html><body><h2>Bad Request - Invalid URL</h2></body></html>"
+	const service = "200 DataServiceVersion: 2.0"
+	long := strings.Repeat("x", 260)
+	for _, c := range []struct {
+		name, mode, id string
+		script         []string
+		requests       []string
+		outcome        string
+	}{
+		{"merged", "merge", "50%", []string{"400" + page, service, "400" + page}, []string{"MERGE", "GET /Orders?$top=1", "MERGE"}, "data"},
+		{"put", "update", "a:b", []string{"400" + page, service, "400" + page}, []string{"PUT", "GET /Orders?$top=1", "PUT"}, "data"},
+		{"of 260 characters", "merge", long, []string{"414" + page, service, "414" + page}, []string{"MERGE", "GET /Orders?$top=1", "MERGE"}, "data"},
+		{"with a slash", "upsert", "a/b", []string{"404" + page, service, "404" + page}, []string{"MERGE", "GET /Orders?$top=1", "MERGE"}, "data"},
+		{"the set is refused by the service", "merge", "50%", []string{"400" + page, "403 " + denial("X/1", "no reading"), "400" + page}, []string{"MERGE", "GET /Orders?$top=1", "MERGE"}, "data"},
+		{"nobody answers for the set", "merge", "50%", []string{"400" + page, "400" + page}, []string{"MERGE", "GET /Orders?$top=1"}, "fault data"},
+		{"it was of the moment", "merge", "50%", []string{"404" + page, service, "204"}, []string{"MERGE", "GET /Orders?$top=1", "MERGE"}, wasWritten},
+		{"no odd key", "merge", "a-b", []string{"400" + page}, []string{"MERGE"}, "fault data"},
+		{"the service's own refusal", "merge", "50%", []string{"400 " + denial("X/1", "no such plant")}, []string{"MERGE"}, "data"},
+		{"not allowed", "merge", "50%", []string{"405" + page}, []string{"MERGE"}, "fault unsupported"},
+		{"an insert says no key in its address", "insert", "50%", []string{"400" + page}, []string{"POST"}, "fault data"},
+		{"deleted", "", "a/b", []string{"404" + page, service, "404" + page}, []string{"DELETE", "GET /Orders?$top=1", "DELETE"}, "data"},
+	} {
+		settings := []string{"sap.odata.enable.batch=0", "sap.odata.enable.delete=1"}
+		if c.mode != "" {
+			settings = append(settings, "sap.odata.operation.mode="+c.mode)
+		}
+		w := open(t, shopping(), append(set("00", "Orders"), settings...)...)
+		h := w.host("Orders")
+		if c.mode == "" {
+			h.tombstone("ID", c.id)
+		} else {
+			h.value("ID", c.id, "Note", "n")
+		}
+		h.answer = scripted(t, c.script...)
+		h.run()
+		var requests []string
+		for i := range h.requests {
+			text := shown(&h.requests[i])
+			if method, _, _ := strings.Cut(text, " "); method != "GET" {
+				text = method
+			}
+			requests = append(requests, strings.TrimSuffix(text, " (repeatable)"))
+		}
+		if diff := cmp.Diff(c.requests, requests); diff != "" {
+			t.Errorf("%s: requests (-expected +found)\n%s", c.name, diff)
+		}
+		found := h.outcomes[0]
+		if h.failed != nil {
+			found = "fault " + asFault(h.failed).Kind.String()
+		}
+		if found != c.outcome {
+			t.Errorf("%s: expected %s, found %s (%v)", c.name, c.outcome, found, h.reasons[0])
+		}
+		if c.outcome == "data" && len(c.script) == 3 && !strings.Contains(h.reasons[0].Message, "it is the key that something in front of it doesn't take") {
+			t.Errorf("%s: expected the reason, found %s", c.name, h.reasons[0].Message)
+		}
 	}
 }

@@ -18,10 +18,10 @@ func (p *plugin) Settle(context []byte, note []byte, rows []uint32, response wit
 	if err != nil {
 		return wit.Settled{}, err
 	}
-	before, numbered := slices.Clone(s.learned), slices.Clone(s.numbering)
+	before, numbered, absent := slices.Clone(s.learned), slices.Clone(s.numbering), s.absent
 	verdicts, err := s.verdicts(note, rows, &response)
 	settled := wit.Settled{Verdicts: verdicts}
-	if err == nil && (!slices.Equal(before, s.learned) || !slices.Equal(numbered, s.numbering)) {
+	if err == nil && (!slices.Equal(before, s.learned) || !slices.Equal(numbered, s.numbering) || absent != s.absent) {
 		settled.Context = wit.Ptr(s.pack())
 	}
 	return settled, err
@@ -54,6 +54,18 @@ func (s *state) verdicts(note []byte, rows []uint32, response *wit.Response) ([]
 		}
 		s.hears(b.at, response)
 		return s.settleTogether(b, a.path, response)
+	}
+	if a.operation == alike {
+		b, ok := readPlain(r)
+		if !ok || b.at >= len(s.services) || b.count != len(rows) {
+			return nil, stale
+		}
+		s.hears(b.at, response)
+		verdicts, bad, err := s.settlePlain(&b, a.path, response)
+		if bad {
+			return nil, stale
+		}
+		return verdicts, err
 	}
 	if !r.Done() {
 		a.at, a.hint, a.sent, a.predicate = r.Number(), readHint(r.Text()), r.Text(), r.Text()
@@ -122,6 +134,17 @@ func (s *state) repeats(a *asked, response *wit.Response) {
 	}
 }
 
+// rejected tells whether a service says of a request with a RequestID that it has not done it. The second name is that
+// of OASIS's Repeatable Requests.
+func rejected(response *wit.Response) bool {
+	for _, name := range []string{"RepeatabilityResult", "Repeatability-Result"} {
+		if strings.EqualFold(strings.TrimSpace(headerOf(response, name)), "rejected") {
+			return true
+		}
+	}
+	return false
+}
+
 // hears learns that the service says its version.
 func (s *state) hears(at int, response *wit.Response) {
 	s.learned[at].versioned = s.learned[at].versioned || versioned(response)
@@ -153,6 +176,9 @@ func (s *state) settleOther(a *asked, response *wit.Response) (wit.Verdict, erro
 		f.Kind = wit.FaultData
 		return refused(f), nil
 	}
+	if ofTheAddress(a, response) {
+		return settleAddress(a, response), nil
+	}
 	if s.ofTheCall(a, response) {
 		return wit.Verdict{}, callFault(a, response)
 	}
@@ -171,7 +197,9 @@ func (s *state) settleOther(a *asked, response *wit.Response) (wit.Verdict, erro
 		return settleConfirm(a.path, response)
 	case readTag, readTagOfUpsert, readTagOfRemoval:
 		return s.settleTag(a, response)
-	case look, lookOfUpsert, find, probe:
+	case readSet:
+		return s.settleSet(a, response)
+	case look, lookOfUpsert, find, probe, lookAtStored:
 		return s.settleCheck(a, response)
 	}
 	return s.settleUpdate(a, response)
@@ -216,6 +244,13 @@ func anew(h hint) wit.Verdict { return wit.Verdict{Again: &wit.Retry{Hint: h.tex
 
 func success(status uint16) bool { return status >= 200 && status <= 299 }
 
+// done tells whether a status says that all of what was asked for is done. Of the successes, Accepted (202) says that
+// it may be done later or not at all, and Partial Content (206) and Multi-Status (207) that a part of it is missing or
+// has a status of its own.
+func done(status uint16) bool {
+	return success(status) && status != 202 && status != 206 && status != 207
+}
+
 // named tells whether codes of the settings name an answer, by its status or by the message code in it.
 func named(codes []string, status uint16, code string) bool {
 	return slices.ContainsFunc(codes, func(c string) bool {
@@ -232,10 +267,11 @@ func named(codes []string, status uint16, code string) bool {
 // the host's business, who knows which are to be tried again. What remains is a refusal of kind transient, by which
 // nobody knows what became of the row.
 func (s *state) settleInsert(a *asked, response *wit.Response) (wit.Verdict, error) {
-	said := success(response.Status) && !fault.IsHTML(response.Body) && !fault.IsError(response.Body)
+	said := success(response.Status) && !rejected(response) && !fault.IsHTML(response.Body) &&
+		!fault.IsError(response.Body)
 	if said && s.heeded(a, response) {
 		say(a.path, response)
-		s.made(a, headerOf(response, "Location"))
+		s.made(a, headerOf(response, "Location"), response.Body)
 		return written(), nil
 	}
 	what := a.what()
@@ -276,6 +312,10 @@ func (s *state) settleInsert(a *asked, response *wit.Response) (wit.Verdict, err
 	case f.Kind != wit.FaultTransient && f.Kind != wit.FaultUnauthorized && s.exists(response.Status, code, message):
 		if a.operation == upsertInsert {
 			return anew(a.hint.to(stepUpdate)), nil
+		}
+		if a.hint.alone && a.hint.step != stepLooked && a.predicate != "" {
+			// The changeset that failed before may have been stored in part, with this one.
+			return anew(a.hint.to(stepStored)), nil
 		}
 		f.Kind = wit.FaultConflict
 	}

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/culvert-project/culvert/plugins/odata/batch"
+	"github.com/culvert-project/culvert/plugins/odata/edm"
 	"github.com/culvert-project/culvert/plugins/odata/fault"
 	"github.com/culvert-project/culvert/plugins/odata/uri"
 	"github.com/culvert-project/culvert/sdk/go/pack"
@@ -232,7 +233,7 @@ func (s *state) settlePart(a *asked, o outcome, said *wit.Fault, at int64) (wit.
 	}
 	if !o.failed && s.plainly(a, o.message) {
 		if a.operation == insert || a.operation == upsertInsert {
-			s.made(a, o.message.Header("Location"))
+			s.made(a, o.message.Header("Location"), o.message.Body)
 		}
 		return written(), nil
 	}
@@ -279,7 +280,7 @@ func (s *state) plainly(a *asked, m *batch.Message) bool {
 	default:
 		return false
 	}
-	return success(m.Status()) && !fault.IsHTML(m.Body) && !fault.IsError(m.Body) && m.Header("sap-message") == ""
+	return done(m.Status()) && !fault.IsHTML(m.Body) && !fault.IsError(m.Body) && m.Header("sap-message") == ""
 }
 
 // match says which message of an answer is for which operation: by position, since many services don't say Content-IDs;
@@ -357,7 +358,7 @@ func (b *together) part(outcomes []outcome, p *batch.Parsed) {
 		return
 	}
 	for i := range p.Messages {
-		if m := &p.Messages[i]; !m.Complete || !success(m.Status()) {
+		if m := &p.Messages[i]; !m.Complete || !done(m.Status()) {
 			return
 		}
 	}
@@ -417,20 +418,35 @@ func distinct(d batch.Document) bool {
 	return true
 }
 
+// keys are those that operations say, as [sameAddress] writes them.
 func (b *together) keys() map[string]int {
 	keys := map[string]int{}
 	for i := range b.operations {
 		if k := b.operations[i].predicate; k != "" {
-			keys[b.operations[i].path+k] = i
+			if _, made, err := uri.ParsePredicate(k); err == nil {
+				keys[b.operations[i].path+sameAddress(made)] = i
+			}
 		}
 	}
 	return keys
+}
+
+// sameAddress is a key as all are written that services take for the same, see [sameKey].
+func sameAddress(keys []uri.Key) string {
+	for i := range keys {
+		if keys[i].Literal.Type == edm.String {
+			keys[i].Literal.Text = sameText(keys[i].Literal.Text)
+		}
+	}
+	return string(uri.AppendPredicate(nil, keys))
 }
 
 // contradicted tells whether an answer says by its Content-ID, or by the place of the entity that was made, that it is
 // for another operation.
 func (b *together) contradicted(outcomes []outcome, ids bool) bool {
 	var keys map[string]int // of all that say theirs, made when an answer is for no key of its own
+	// others: an answer has the key of another operation; numbers: one has a key that nobody has sent.
+	var others, numbers bool
 	part, end := 0, 0
 	for i, o := range outcomes {
 		for i >= end {
@@ -459,10 +475,13 @@ func (b *together) contradicted(outcomes []outcome, ids bool) bool {
 			if keys == nil {
 				keys = b.keys()
 			}
-			if other, ours := keys[b.operations[i].path+string(uri.AppendPredicate(nil, made))]; ours && other != i {
-				return true
+			switch other, ours := keys[b.operations[i].path+sameAddress(made)]; {
+			case !ours:
+				numbers = true
+			case other != i:
+				others = true
 			}
 		}
 	}
-	return false
+	return others && !numbers
 }

@@ -255,7 +255,7 @@ func TestSettle(t *testing.T) {
 	}{
 		{insert, 201, "{}", "written"}, {insert, 204, "", "written"}, {insert, 200, "{}", "written"},
 		{insert, 200, "<html>Log on", "fault unauthorized"},
-		{insert, 202, "", "written"}, {insert, 201, `{"d":{"error":1}}`, "written"},
+		{insert, 202, "", "refused transient"}, {insert, 201, `{"d":{"error":1}}`, "written"},
 		{insert, 200, `{"error":{"code":"1","message":{"value":"no"}}}`, "refused transient 1"}, {insert, 201, `{"error":"timeout"}`, "refused transient"},
 		{insert, 200, `{"error":{"code":"1","message":{"value":"Order 7 is locked by SMITH"}}}`, "again transient"},
 		{remove, 200, `{"error":{"code":"1","message":{"value":"no"}}}`, "refused data 1"},

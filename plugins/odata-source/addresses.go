@@ -32,7 +32,7 @@ func (pg *page) addressed(out *decode.Output) error {
 			continue
 		}
 		raws, err := f.rawKeys(string(address))
-		if err != nil || bytes.Equal(f.joinKey(raws), key) {
+		if err != nil || bytes.Equal(f.joinKey(raws), key) || pg.alikeButForGuids(raws, key) {
 			continue
 		}
 		own := "its properties"

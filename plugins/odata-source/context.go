@@ -17,7 +17,7 @@ import (
 )
 
 // contextVersion stands first in a context: one of another version of this plugin is stale, not misread.
-const contextVersion = "odata-source 9"
+const contextVersion = "odata-source 10"
 
 // decodedContext is what open worked out: what a context holds, and what an instance made of it.
 type decodedContext struct {
@@ -62,6 +62,10 @@ type feed struct {
 	text   wit.Schema
 	// alike are types of other sets whose rows could be taken for the set's.
 	alike []string
+	// sets are those by which the feed's entities may be told.
+	sets []string
+	// guids are the members of the key that are GUIDs, where deletes can come.
+	guids []int
 	// unknown are properties that came and that fresh metadata don't have.
 	unknown map[string]bool
 }
@@ -94,7 +98,7 @@ func packContext(o *decodedContext) []byte {
 		b = pack.Number(pack.Number(b, f.options.ScaleFallback), int(f.options.Rounding))
 		b = f.subscribing.pack(f.tracking.pack(b))
 		b = f.odp.pack(pack.Flag(b, f.announced))
-		b = edm.Pack(f.reads.Pack(pack.Texts(b, f.alike)), f.model.Structures)
+		b = edm.Pack(f.reads.Pack(pack.Texts(pack.Texts(b, f.alike), f.sets)), f.model.Structures)
 	}
 	return b
 }
@@ -131,7 +135,7 @@ func unpackContext(context []byte) (*decodedContext, error) {
 		f.subscribing.unpack(r)
 		f.options.Delta, f.announced = f.tracking.on || f.named(), r.Flag()
 		f.odp = unpackODP(r)
-		f.alike = r.Texts()
+		f.alike, f.sets = r.Texts(), r.Texts()
 		f.reads = query.Unpack(r)
 		f.reads.Zone = f.options.Zone
 		f.model = edm.Unpack(r)
@@ -198,6 +202,7 @@ func (f *feed) compile() error {
 	}
 	f.advise(f.layout, view)
 	f.watchModes()
+	f.findGuids()
 	f.layout.Addressed = f.options.Delta && f.odp == nil && f.watch < 0 && len(f.layout.Keys) > 0
 	f.value = wit.Schema{ID: schemaID(), Nodes: value}
 	f.layout.ValueSchema = f.value.ID

@@ -269,3 +269,51 @@ func TestCursorWhoseHighestValueIsNotToBeHad(t *testing.T) {
 		})
 	}
 }
+
+// TestCursorWhoseFirstPageHasNone: where neither the service nor the first page tells the highest value of when the
+// load began, one of a later page may be above that of a row which has changed behind its page: the next load reads all
+// rows, and only the one behind it begins at the cursor.
+func TestCursorWhoseFirstPageHasNone(t *testing.T) {
+	s := service.New(service.Options{Rows: 40, Switches: service.Switches{PageSize: 15}})
+	change := func(order int, date string) {
+		t.Helper()
+		r := httptest.NewRequest("MERGE", "http://127.0.0.1:8080"+northwind+"/Orders("+strconv.Itoa(order)+")",
+			strings.NewReader(`{"OrderDate":`+date+`}`))
+		r.Header.Set("Content-Type", "application/json")
+		w := httptest.NewRecorder()
+		if s.ServeHTTP(w, r); w.Code >= 300 {
+			t.Fatalf("%d: %s", w.Code, w.Body)
+		}
+	}
+	for order := 10248; order < 10248+15; order++ {
+		change(order, "null")
+	}
+	changed := false
+	l := newLoad(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Query().Get("$orderby"), "OrderDate") {
+			http.Error(w, "not now", http.StatusBadRequest)
+			return
+		}
+		if r.URL.Query().Has("$skiptoken") && !changed {
+			changed = true
+			change(10248, `"2024-06-01T01:00:00"`)
+			change(10248+20, `"2024-07-01T01:00:00"`) // on this page
+		}
+		s.ServeHTTP(w, r)
+	}), join(set("00", "Orders"), []string{"sap.odata#00.cursor.property=OrderDate", "sap.odata#00.exec-period=60"})...)
+	offset, err := l.run(0, nil)
+	if err != nil || !changed {
+		t.Fatalf("changed %t: %v", changed, err)
+	}
+	l.same(s, "Orders")
+	if offset = l.poll(0, offset); !slices.Contains(l.rows, "[10248]") {
+		t.Errorf("expected row 10248, found %v by %v", l.rows, l.targets)
+	}
+	change(10249, `"2024-07-01T02:00:00"`)
+	if offset = l.poll(0, offset); !slices.Contains(l.rows, "[10249]") || !strings.Contains(l.targets[0], "OrderDate%20ge%20") {
+		t.Errorf("expected row 10249 by the cursor, found %v by %v", l.rows, l.targets)
+	}
+	if l.poll(0, offset); len(l.rows) > 0 {
+		t.Errorf("expected no row again, found %v by %v", l.rows, l.targets)
+	}
+}

@@ -116,6 +116,7 @@ func (f *feed) controlled() bool {
 func (pg *page) change(portion *wit.Portion) error {
 	c, f := &pg.changes, pg.feed
 	c.merged, c.faults = c.merged[:0], append(c.faults[:0], pg.Out.Faults...)
+	pg.Out.Data = pg.fitRows(pg.Out.Rows, pg.Out.Data)
 	tombstones := pg.Out.Tombstones
 	pg.delta.hid = pg.delta.hid || pg.delta.counted && pg.delta.phase == phaseChanges && len(tombstones) > 0
 	if len(tombstones) > 0 && f.key.Nodes == nil {
@@ -174,13 +175,13 @@ func (pg *page) enter(portion *wit.Portion, row *wit.Row, i int) {
 		return
 	}
 	if pg.delta.phase == phaseChanges && row.Key.Size > 0 {
-		h := keyHash(pg.Out.Data[row.Key.Start : row.Key.Start+row.Key.Size])
+		h := keyHash(keyOf(row, pg.Out.Data))
 		c.entries = append(c.entries, h)
 		if c.met != nil {
 			c.met[h] = true
 		}
 		if c.gone[h] || c.goneBefore.knows(h) {
-			if keys := f.splitKey(pg.Out.Data[row.Key.Start : row.Key.Start+row.Key.Size]); keys != nil {
+			if keys := f.splitKey(keyOf(row, pg.Out.Data)); keys != nil {
 				pg.ask(portion, keys, 0, false)
 				return
 			}
@@ -284,6 +285,7 @@ func (pg *page) buryRow(row *wit.Row, watched []decode.Span) {
 	for k, column := range f.layout.Keys {
 		raws[k], _ = f.bare(column, pg.bytes(watched[1+k]))
 	}
+	pg.fitKeys(raws)
 	pg.Out.Data, c.merged = pg.deletedRows(pg.Out.Data, c.merged, row.Origin, raws, when)
 }
 
@@ -304,6 +306,9 @@ func (pg *page) marked(row wit.Row, when int64) wit.Row {
 func (pg *page) bury(portion *wit.Portion, t *decode.Tombstone) {
 	c, f := &pg.changes, pg.feed
 	raws, err := f.rawKeys(t.Ref)
+	if other := f.otherSetsEntity(t.Ref); err == nil && other != "" {
+		err = errors.New("expected one of entity set " + f.set + ", found one of " + strconv.Quote(clip(other)))
+	}
 	if err != nil {
 		c.faults = append(c.faults, wit.RowFault{Origin: t.Origin, ErrorClass: decode.ErrorClass,
 			Fault: wit.Fault{Kind: wit.FaultData,
@@ -314,6 +319,7 @@ func (pg *page) bury(portion *wit.Portion, t *decode.Tombstone) {
 	if !t.Timed {
 		when = pg.Answer.At
 	}
+	pg.fitKeys(raws)
 	h := keyHash(f.joinKey(raws))
 	if c.met == nil {
 		c.met, c.gone = make(map[uint64]bool, len(c.entries)), map[uint64]bool{}
@@ -546,6 +552,7 @@ func (pg *page) keep(a *again) error {
 		return err
 	}
 	a.entities += len(c.out.Rows)
+	c.out.Data = pg.fitRows(c.out.Rows, c.out.Data)
 	for _, row := range c.out.Rows {
 		if found := pg.feed.another(a.keys, c.out.Data[row.Key.Start:row.Key.Start+row.Key.Size]); found != "" {
 			return &wit.Fault{Kind: wit.FaultData, Message: pg.What() + ": the entity " + a.predicate +

@@ -42,7 +42,7 @@ func (f *feed) nextDelta(offset []wit.Field, cause wit.Cause, now int64) (wit.St
 	}
 	at.resumed = at.resumed || begun && cause.Start != nil
 	if cause.Start != nil {
-		at.pass = 0
+		at.pass, at.again = 0, at.again && at.kept != ""
 	}
 	return f.fetchDelta(at), nil
 }
@@ -211,7 +211,7 @@ func applies(headers []wit.Header) bool {
 func (pg *page) afterDelta() (*deltaPosition, error) {
 	at, read := &pg.delta, &pg.Out.Page
 	next := *at
-	next.phase, next.again = at.phase, at.again && at.kept != ""
+	next.phase, next.again = at.phase, at.again && (at.kept != "" || at.phase == phaseChanges)
 	if at.phase == phaseOpen {
 		next.phase = phaseLoad
 	}
@@ -450,9 +450,11 @@ func (pg *page) refusedDelta() (wit.Portion, error) {
 			"; going on with changes")
 		return pg.goOn(f.back(&deltaPosition{kept: at.kept, rewritten: at.rewritten}, pg.Answer.At))
 	case at.phase == phaseChanges && at.inside && at.link != "" && !at.again:
-		sdk.Log(wit.LevelWarn, failed.Message+"; asking for these changes from their delta link again")
-		return pg.goOn(&deltaPosition{phase: phaseChanges, url: at.link, began: at.began, rewritten: at.rewritten,
-			again: true})
+		return pg.fromLink(failed.Message)
+	case f.tracking.lost != lostFail && at.pass+1 >= maxPasses:
+		failed.Message += "; the service no longer knows the token of " + at.url + ", nor those that it gave in place of others, " +
+			strconv.Itoa(maxPasses) + " times one after another. A restart tries it again"
+		return wit.Portion{}, failed
 	case f.tracking.lost == lostRecover && f.odp != nil && at.phase == phaseChanges:
 		sdk.Log(wit.LevelWarn, failed.Message+"; the delta token is lost, going on from the oldest that the service keeps")
 		return pg.goOn(f.askLinks(at, whyLost, pg.Answer.At))
@@ -461,7 +463,7 @@ func (pg *page) refusedDelta() (wit.Portion, error) {
 		if f.odp != nil && f.odp.terminate != "" {
 			next.phase, next.url = phaseEnd, f.functionURL(f.odp.terminate)
 		}
-		next.snapshot = int(pg.Answer.At)
+		next.snapshot, next.pass = int(pg.Answer.At), at.pass+1
 		sdk.Log(wit.LevelWarn, failed.Message+"; the delta token is lost, the set is read whole again: rows that were deleted meanwhile are not told of")
 		return pg.goOn(next)
 	}
@@ -472,6 +474,31 @@ func (pg *page) refusedDelta() (wit.Portion, error) {
 		failed.Message += "; recover needs an ODP service with a set DeltaLinksOf" + f.set
 	}
 	return wit.Portion{}, failed
+}
+
+// fromLink asks for changes from their delta link again, since a page of them can't be had. That is done once.
+func (pg *page) fromLink(why string) (wit.Portion, error) {
+	at := &pg.delta
+	sdk.Log(wit.LevelWarn, why+"; asking for these changes from their delta link again, "+strconv.Itoa(at.seen)+" rows come again")
+	return pg.goOn(&deltaPosition{phase: phaseChanges, url: at.link, began: at.began, rewritten: at.rewritten,
+		again: true, counted: at.counted, pass: at.pass, owed: at.owed})
+}
+
+// nothingMore goes on behind a page of changes that is answered 204, without rows and without a link. One that is not
+// the first leaves open what stands behind it.
+func (pg *page) nothingMore() (wit.Portion, error) {
+	f, at := pg.feed, &pg.delta
+	const what = ": the service answers a page of changes with 204, without a delta link"
+	switch {
+	case !at.inside: // nothing changed: the link that there was goes on
+		return pg.goOn(f.resting(at.asked(), at, pg.Answer.At))
+	case f.odp != nil:
+		return pg.goOn(f.askLinks(at, whyChanged, pg.Answer.At))
+	case !at.again && at.link != "":
+		return pg.fromLink(pg.What() + what)
+	}
+	return wit.Portion{}, &wit.Fault{Kind: wit.FaultData, Message: pg.What() + what +
+		", twice: what stands behind it can't be had"}
 }
 
 // unprepared asks for changes by their delta link again where the address is gone at which the service was to have

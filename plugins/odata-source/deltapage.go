@@ -6,7 +6,6 @@ import (
 
 	"github.com/culvert-project/culvert/plugins/odata/decode"
 	"github.com/culvert-project/culvert/plugins/odata/fault"
-	"github.com/culvert-project/culvert/sdk/go"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -35,6 +34,7 @@ func (p *plugin) beginDelta(o *decodedContext, f *feed, position *[]wit.Field, r
 		pg.Base = at.url
 	}
 	pg.delta = *at
+	pg.beginGuids(casesOf(*position))
 	pg.delta.applied = at.applied || (at.phase == phaseLoad || at.phase == phaseOpen) && applies(response.Headers)
 	pg.headers = pg.headers[:0]
 	for _, name := range []string{"Date", "Location", "Retry-After"} {
@@ -122,13 +122,7 @@ func (pg *page) whole(piece []byte, last bool) (portion wit.Portion, ended bool,
 	case pg.Answer.Status == 202:
 		portion, err = pg.wait()
 	case pg.Answer.Status == 204 && pg.delta.phase == phaseChanges:
-		// Nothing changed, and no link: the one that there was goes on.
-		next := pg.delta
-		if next.inside {
-			sdk.Log(wit.LevelWarn, pg.What()+": the service answers a page of changes with 204 and without a link: they are asked for from their start again, and "+
-				strconv.Itoa(next.seen)+" rows come again")
-		}
-		portion, err = pg.goOn(pg.feed.resting(next.asked(), &next, pg.Answer.At))
+		portion, err = pg.nothingMore()
 	case pg.Answer.Status < 200 || pg.Answer.Status > 299:
 		portion, err = pg.refusedDelta()
 	case fault.IsHTML(pg.Body) || len(pg.Body) == 0:

@@ -56,7 +56,8 @@ type deltaPosition struct {
 	first   bool
 	// rewritten is the mark of the settings by which the link was rewritten, or which found it made anew.
 	rewritten string
-	// again: the changes were asked for from their link once more, since a page of them could not be had.
+	// again: the changes were asked for from their link once more, since a page of them could not be had; of the
+	// question whether somebody has subscribed: that subscription was ended.
 	again bool
 	// resumed: it was begun by an earlier start of the connector, so that changes made since then are asked for behind
 	// it.

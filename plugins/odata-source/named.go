@@ -12,8 +12,10 @@ const namedTag = "entity "
 
 // fetchNamed asks for an entity that a notification names: what it is now, whatever was said to have happened, since
 // notifications come late, twice and in any order.
-func (f *feed) fetchNamed(token string) wit.Step {
-	return wit.Step{Fetch: &wit.Fetch{Request: f.namedRequest(token)}}
+func (f *feed) fetchNamed(token string, offset []wit.Field) wit.Step {
+	r := f.namedRequest(token)
+	r.Tag = f.withCases(r.Tag, offset)
+	return wit.Step{Fetch: &wit.Fetch{Request: r}}
 }
 
 func (f *feed) namedRequest(token string) wit.Request {
@@ -40,6 +42,8 @@ func (p *plugin) beginNamed(o *decodedContext, f *feed, response *wit.Response) 
 		return 0, &wit.Fault{Kind: wit.FaultInternal, Message: "a page without its position"}
 	}
 	pg, n := p.pages.begin(o, f, response)
+	token, cases, _ := strings.Cut(token, guidTag)
+	pg.beginGuids([]byte(cases))
 	pg.named = strings.Clone(token)
 	if pg.Base == "" {
 		pg.Base = f.service + "/" + f.address + pg.named
@@ -76,6 +80,7 @@ func (pg *page) decodeNamed(tag string, _ uint16, piece []byte, last bool) (port
 		if err != nil {
 			return portion, true, &wit.Fault{Kind: wit.FaultInternal, Message: what + ": " + err.Error()}
 		}
+		pg.fitKeys(raws)
 		portion.Data, portion.Rows = pg.deletedRows(nil, nil, 0, raws, pg.Answer.At)
 		pg.declare(&portion)
 		return portion, true, nil
@@ -116,6 +121,7 @@ func (pg *page) decodeNamed(tag string, _ uint16, piece []byte, last bool) (port
 		if pg.lone {
 			what = changeUnknown
 		}
+		pg.Out.Data = pg.fitRows(pg.Out.Rows, pg.Out.Data)
 		pg.Out.Data = f.tellAll(pg.Out.Rows, pg.Out.Data, what)
 		portion.Rows, portion.Data, portion.Faults = pg.Out.Rows, pg.Out.Data, pg.Out.Faults
 	}

@@ -8,13 +8,22 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Next says which page comes next. A load that broke off goes on where it was; a complete one is repeated when its
-// period is over, also when the period ended while the connector was down.
+// Next says which page comes next.
 func (p *plugin) Next(context []byte, number uint32, offset []wit.Field, cause wit.Cause, now int64) (wit.Step, error) {
 	o, f, err := p.contexts.feed(context, number)
 	if err != nil {
 		return wit.Step{}, err
 	}
+	step, err := o.next(f, offset, cause, now)
+	if err == nil && step.Fetch != nil {
+		f.carryGuids(step.Fetch.Position, offset)
+	}
+	return step, err
+}
+
+// next is Next for a feed. A load that broke off goes on where it was; a complete one is repeated when its
+// period is over, also when the period ended while the connector was down.
+func (o *decodedContext) next(f *feed, offset []wit.Field, cause wit.Cause, now int64) (wit.Step, error) {
 	if age := now - o.at; o.refresh > 0 && age >= int64(o.refresh) {
 		return wit.Step{}, &wit.Fault{Kind: wit.FaultStale, Message: "$metadata was read " +
 			(time.Duration(age) * time.Millisecond).String() + " ago, and is read again as " + metadataRefresh + " says"}
@@ -35,7 +44,7 @@ func (p *plugin) Next(context []byte, number uint32, offset []wit.Field, cause w
 			return wit.Step{Idle: wit.Chosen}, nil // behind what is being read
 		}
 		if f.stores() && cause.Start != nil {
-			return f.fetchStore(!done), nil
+			return f.fetchStore(!done, offset), nil
 		}
 		if done {
 			due := cause.Poll != nil || cause.Wake != nil || cause.Start != nil && f.cron == "" &&
@@ -44,7 +53,7 @@ func (p *plugin) Next(context []byte, number uint32, offset []wit.Field, cause w
 			case cause.Snapshot != nil:
 				at = nil // all rows are read now, also where a cursor leaves most out
 			case f.named() && cause.Wake != nil && *cause.Wake != "":
-				return f.fetchNamed(*cause.Wake), nil
+				return f.fetchNamed(*cause.Wake, offset), nil
 			case f.named() && cause.Wake == nil && (cause.Start == nil || f.subscribing.catchup != catchupReload):
 				return wit.Step{Idle: wit.Chosen}, nil
 			case f.named():

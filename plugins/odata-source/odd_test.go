@@ -35,8 +35,8 @@ type odd struct {
 	count string
 	// late: the count stands behind the rows.
 	late bool
-	// skips: $skip is heeded.
-	skips bool
+	// skips: $skip is heeded; tops: $top is.
+	skips, tops bool
 	// circle is the page whose link leads back to the page before by so many; 0: none.
 	circle int
 	// dumps is how many of the next requests are answered 500 with a code.
@@ -51,8 +51,9 @@ type odd struct {
 }
 
 func (s *odd) String() string {
-	return fmt.Sprintf("%d rows in pages of %d, links %s, order %s, filter %s, count %s, skips %v, circle %d, dumps %d, moves %v, order of keys %v",
-		len(s.keys), s.page, s.links, s.order, s.filter, s.count, s.skips, s.circle, s.dumps, s.moves != nil, s.keys)
+	return fmt.Sprintf("%d rows in pages of %d, links %s, order %s, filter %s, count %s, skips %v, tops %v, circle %d, dumps %d, moves %v, order of keys %v",
+		len(s.keys), s.page, s.links, s.order, s.filter, s.count, s.skips, s.tops, s.circle, s.dumps, s.moves != nil,
+		s.keys)
 }
 
 func (s *odd) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -110,6 +111,9 @@ func (s *odd) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	keys = keys[min(start, len(keys)):]
 	page := keys[:min(s.page, len(keys))]
+	if top, err := strconv.Atoi(q.Get("$top")); err == nil && s.tops {
+		page = page[:min(top, len(page))]
+	}
 	counted := s.counted(q.Get("$inlinecount") != "", len(all), len(page), filter, start)
 	body := `{"d":{`
 	if !s.late {
@@ -384,7 +388,7 @@ func randomService(r *rand.Rand) (*odd, []string) {
 	pick := func(words ...string) string { return words[r.IntN(len(words))] }
 	s := &odd{page: 1 + r.IntN(20), links: pick("skip", "token", "key", "none", "skip", "token"), order: pick("heeds", "heeds", "ignores", "unfiltered", "text", "refused", "dumps"),
 		filter: pick("heeds", "heeds", "heeds", "ignores", "refused"), count: pick("filtered", "filtered", "filtered", "whole", "first", "more", "none", "refused", "page", "zero"), skips: r.IntN(6) > 0}
-	s.late, s.restarts = r.IntN(2) == 0, r.IntN(4) == 0
+	s.late, s.restarts, s.tops = r.IntN(2) == 0, r.IntN(4) == 0, r.IntN(4) > 0
 	n := 1 + r.IntN(80)
 	for k := range n {
 		s.keys = append(s.keys, (k-n/4)*3)
@@ -411,9 +415,6 @@ func randomService(r *rand.Rand) (*odd, []string) {
 	counted := s.count == "filtered" || s.count == "whole" || s.count == "first"
 	if !counted && s.links == "none" && (s.order != "heeds" || !s.skips && (s.filter != "heeds" || strings.HasSuffix(settings[0], "links"))) {
 		s.links = "key" // nothing tells that rows are missing
-	}
-	if s.count == "page" && s.links == "none" {
-		s.links = "key" // nor does a count that says there are no others
 	}
 	if !counted && !s.skips && s.links == "skip" {
 		s.skips = true

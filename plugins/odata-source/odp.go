@@ -99,8 +99,11 @@ func (f *feed) relink(link, token string) string {
 // askLinks goes on with the question for the delta links that the service keeps.
 func (f *feed) askLinks(before *deltaPosition, why string, now int64) *deltaPosition {
 	next := &deltaPosition{phase: phaseLinks, why: why, url: f.functionURL(f.odp.links), began: before.began,
-		owed:     before.owed,
+		owed: before.owed, pass: before.pass,
 		snapshot: before.snapshot, rewritten: before.rewritten, at: int(now)}
+	if why == whyLost {
+		next.pass++
+	}
 	next.link = before.asked()
 	if why == whyLoaded || why == whyOpened {
 		next.link = ""
@@ -124,7 +127,8 @@ func (pg *page) answeredODP() (wit.Portion, error) {
 				Message: pg.What() + ": " + at.url + " did not end the subscription: expected ResultFlag true, found " + fault.Excerpt(pg.Body)}
 		}
 		sdk.Log(wit.LevelInfo, pg.What()+": the subscription was ended")
-		return pg.goOn(&deltaPosition{phase: phaseOpen, url: f.loadURL(), began: at.began, snapshot: at.snapshot})
+		return pg.goOn(&deltaPosition{phase: phaseAsk, url: f.functionURL(f.odp.subscribed), began: at.began,
+			snapshot: at.snapshot, pass: at.pass, again: true})
 	case phaseLinks:
 		return pg.linked()
 	}
@@ -137,9 +141,13 @@ func (pg *page) subscribed(open bool) (wit.Portion, error) {
 	switch {
 	case !open:
 		// Nobody has, ourselves included: the first extraction that may have been asked for never came there.
-		return pg.goOn(&deltaPosition{phase: phaseOpen, url: f.loadURL(), began: at.began, snapshot: at.snapshot})
+		return pg.goOn(&deltaPosition{phase: phaseOpen, url: f.loadURL(), began: at.began, snapshot: at.snapshot,
+			pass: at.pass})
 	case at.phase == phaseWait:
 		return pg.goOn(f.askLinks(at, whyOpened, pg.Answer.At))
+	case at.again:
+		return wit.Portion{}, &wit.Fault{Kind: wit.FaultData, Message: pg.What() + ": the service said that it ended the subscription, and has it still: " +
+			"of two readers each would get a part of the changes"}
 	case !f.tracking.takeover:
 		return wit.Portion{}, fault.Config(deltaTakeover, pg.What()+": this user has a subscription already, which is not this connector's: "+
 			"of two readers each would get a part of the changes. Delete the other one, or give this one a user of its own; "+deltaTakeover+" = true ends the subscription and begins anew")
@@ -306,7 +314,7 @@ func (pg *page) linked() (wit.Portion, error) {
 	}
 	rest := f.resting(f.relink(at.link, next.token), &next, pg.Answer.At)
 	if at.why == whyLost {
-		rest.rest = false
+		rest.rest, rest.pass = false, at.pass
 	}
 	return pg.goOn(rest)
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net/http"
 	"regexp"
 	"slices"
 	"strings"
@@ -148,6 +149,17 @@ func TestODPOfSomebodyElse(t *testing.T) {
 	}
 	if l := s.Ledger(); l.Jobs != 1 || l.Terminated != 0 {
 		t.Errorf("%d jobs, %d subscriptions ended", l.Jobs, l.Terminated)
+	}
+	liar := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.Contains(r.URL.Path, "TerminateDeltasFor") {
+			fmt.Fprint(w, `{"d":{"TerminateDeltasForFactsOfProducts":{"ResultFlag":true}}}`)
+			return
+		}
+		s.ServeHTTP(w, r)
+	})
+	err = newFollower(t, liar, odpSet("Products", "sap.odata.delta.takeover=true")...).catchUp(start)
+	if l := s.Ledger(); err == nil || !strings.Contains(err.Error(), "and has it still") || l.Jobs != 1 {
+		t.Errorf("a subscription that was not ended: %d jobs, %v", l.Jobs, err)
 	}
 	f := newFollower(t, s, odpSet("Products", "sap.odata.delta.takeover=true")...)
 	if err := f.catchUp(start); err != nil {

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/culvert-project/culvert/plugins/odata/edm"
+	"github.com/culvert-project/culvert/plugins/odata/uri"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -15,6 +16,37 @@ import (
 
 // mostLookAlikes bounds the types that a feed watches for.
 const mostLookAlikes = 100
+
+// alikeSets are the sets by which entities of a set's type may be told: those of the same type, of one that it derives
+// from, and of one that derives from it.
+func alikeSets(m *edm.Model, s *edm.Structure) (names []string) {
+	derives := func(t, from *edm.Structure) bool {
+		for range edm.MaxDepth {
+			if t == nil || t == from {
+				return t == from
+			}
+			t = m.Structure(t.Base)
+		}
+		return true
+	}
+	for _, set := range m.Sets {
+		if t := m.Structure(set.Type); len(names) < mostLookAlikes && t != nil && (derives(t, s) || derives(s, t)) {
+			names = append(names, set.Name)
+		}
+	}
+	return names
+}
+
+// otherSetsEntity is the set that an entity's address names, "" for one of the feed's own.
+func (f *feed) otherSetsEntity(address string) string {
+	set, _, err := uri.ParsePredicate(address)
+	name := set[strings.LastIndexByte(set, '.')+1:]
+	if err != nil || name == "" || strings.EqualFold(name, f.set) || len(f.sets) == mostLookAlikes ||
+		slices.ContainsFunc(f.sets, func(own string) bool { return strings.EqualFold(own, name) }) {
+		return ""
+	}
+	return set
+}
 
 // lookAlikes are the types of other sets that have all keys of a set's type, and are not derived from it.
 func lookAlikes(m *edm.Model, s *edm.Structure) (names []string) {

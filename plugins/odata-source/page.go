@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/culvert-project/culvert/plugins/odata/decode"
 	"github.com/culvert-project/culvert/plugins/odata/paging"
@@ -23,6 +24,8 @@ type page struct {
 	delta   deltaPosition
 	headers []wit.Header
 	changes changes
+	// cases are those of the GUIDs in keys, see guids.go.
+	cases []byte
 	// expected is memory for the end of a row's address.
 	expected []byte
 
@@ -46,6 +49,18 @@ type pages struct {
 	spare    []*page
 	decoders []spareDecoder
 	last     uint32
+	// unheard are properties that came and that the metadata of that time don't have, which later ones may.
+	unheard map[string]int64
+}
+
+// maxUnheard is how many of them are remembered.
+const maxUnheard = 1000
+
+func (ps *pages) note(property string, at int64) {
+	if ps.unheard == nil || len(ps.unheard) == maxUnheard {
+		ps.unheard = map[string]int64{}
+	}
+	ps.unheard[property] = at
 }
 
 // spareDecoder is one that has read a page to its end.
@@ -88,6 +103,7 @@ func (p *plugin) Begin(context []byte, number uint32, position *[]wit.Field, res
 	}
 	pg, n := p.pages.begin(o, f, &response)
 	pg.At = *at
+	pg.beginGuids(casesOf(*position))
 	pg.Begin()
 	if pg.Base == "" {
 		pg.Base = f.pages.PageURL(at)
@@ -103,6 +119,7 @@ func (ps *pages) begin(o *decodedContext, f *feed, response *wit.Response) (*pag
 	pg.Set, pg.Origin = &f.pages, &o.origin
 	pg.Answer = wit.Response{Status: response.Status, At: response.At}
 	pg.Base = string([]byte(response.Target))
+	pg.beginGuids(nil)
 	ps.last++
 	ps.open[ps.last] = pg
 	return pg, ps.last
@@ -177,6 +194,7 @@ func (p *plugin) Decode(number uint32, tag string, status uint16, piece []byte, 
 		read = pg.decodeNamed
 	}
 	portion, ended, err := read(tag, status, piece, last)
+	pg.endGuids(&portion)
 	if to := pg.feed.toPartition; to >= 0 {
 		for i := range portion.Rows {
 			portion.Rows[i].Partition = int32(to)
@@ -233,6 +251,9 @@ func (pg *page) decode(tag string, _ uint16, piece []byte, last bool) (portion w
 // filtered looks whether the rows are those that were asked for, and takes out of them what the connector itself leaves
 // out.
 func (pg *page) filtered() error {
+	if pg.named == "" && !pg.lone {
+		pg.learnGuids(&pg.Out)
+	}
 	if err := pg.addressed(&pg.Out); err != nil {
 		return err
 	}
@@ -288,7 +309,7 @@ const freshFor = 60_000
 
 // outdated finds signs that the metadata have changed since they were read (P23): a property that they don't have, a
 // value that doesn't fit. With fresh metadata such a property is left out, with a warning, and such a row is a fault of
-// its own.
+// its own. A property that comes still when they are no longer fresh has them read again, once.
 func (pg *page) outdated() error {
 	old := pg.Answer.At-pg.opened.at > freshFor
 	for _, name := range pg.Out.Page.Unknown {
@@ -296,11 +317,20 @@ func (pg *page) outdated() error {
 			continue
 		}
 		text := pg.What() + ": property " + name + " isn't in $metadata"
-		if old {
+		since, noted := pg.pages.unheard[text]
+		switch {
+		case noted && pg.opened.at > since: // nor is it in those that were read since
+			pg.feed.unknown[name] = true
+			sdk.Log(wit.LevelWarn, text+" and is left out")
+			continue
+		case old:
+			pg.pages.note(text, pg.opened.at)
 			return &wit.Fault{Kind: wit.FaultStale, Message: text}
+		case !noted:
+			pg.pages.note(text, pg.opened.at)
+			sdk.Log(wit.LevelWarn, text+" and is left out; they are read again in "+
+				(freshFor*time.Millisecond).String())
 		}
-		pg.feed.unknown[name] = true
-		sdk.Log(wit.LevelWarn, text+" and is left out")
 	}
 	for i := range pg.Out.Faults {
 		if f := &pg.Out.Faults[i]; old && !slices.Contains(pg.Out.LeftOut, f.Origin) {
@@ -315,6 +345,7 @@ func (pg *page) portion() (wit.Portion, error) {
 	rows, keep := pg.Look()
 	portion := wit.Portion{}
 	if keep {
+		pg.Out.Data = pg.fitRows(rows, pg.Out.Data)
 		pg.Out.Data = pg.feed.tellAll(rows, pg.Out.Data, changeRead)
 		portion = wit.Portion{Rows: rows, Data: pg.Out.Data, Faults: pg.Out.Faults}
 	}

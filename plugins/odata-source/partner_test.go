@@ -236,3 +236,182 @@ func TestRowsThatAreTheSame(t *testing.T) {
 		t.Errorf("%d of %d rows came, %v", len(l.rows), len(s.keys), err)
 	}
 }
+
+// A service that does all that it says, while rows come and go: that the last row of a page is gone when the reverse
+// order is asked for up to it is no sign that the service doesn't sort. By number rows would be skipped in place of
+// those that went, and rows that came would make up for them in the count.
+func TestLastRowGoesBeforeTheReverseOrder(t *testing.T) {
+	for _, page := range []int{1, 2, 10} {
+		s := &odd{page: page, links: "skip", order: "heeds", filter: "heeds", count: "filtered", skips: true}
+		n := 4 * page
+		for k := range n {
+			s.keys = append(s.keys, 10*k)
+		}
+		last, end := 10*(page-1), 10*n
+		remove := func(key int) {
+			if i := slices.Index(s.keys, key); i >= 0 {
+				s.keys, s.gone[key] = slices.Delete(s.keys, i, i+1), true
+			}
+		}
+		moving := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			filter, by := r.URL.Query().Get("$filter"), r.URL.Query().Get("$orderby")
+			switch number := len(s.requests) + 1; {
+			case strings.HasSuffix(r.URL.Path, "$metadata"):
+			case number == 2: // a row ahead goes, so that the page behind the first one counts fewer
+				remove(end - 10)
+			case number == 3 && strings.HasPrefix(filter, "K le"): // and one comes behind, so that this is no reason
+				s.keys = append(s.keys, last-5)
+			case number == 4 && strings.HasSuffix(by, " desc"):
+				remove(last)
+				if remove(last - 5); page > 2 {
+					remove(0)
+				}
+			case number == 5:
+				s.keys = append(s.keys, end, end+10, end+20)[:n]
+			}
+			s.ServeHTTP(w, r)
+		})
+		s.t, s.gone = t, map[int]bool{}
+		before := slices.Clone(s.keys)
+		l := newLoad(t, moving, set("00", "X")...)
+		if _, err := l.some(0, nil, 200); err != nil || l.unfinished {
+			t.Fatalf("pages of %d: %v, unfinished %v", page, err, l.unfinished)
+		}
+		for _, k := range before {
+			if !s.gone[k] && !slices.Contains(l.rows, "["+strconv.Itoa(k)+"]") {
+				t.Errorf("pages of %d: row %d is missing:\n%s", page, k, strings.Join(s.requests, "\n"))
+			}
+		}
+		if !strings.Contains(strings.Join(s.requests, "\n"), "desc") {
+			t.Errorf("pages of %d: the reverse order was not asked for: %v", page, s.requests)
+		}
+	}
+}
+
+// A page of changes that can never be had: the changes are asked for from their delta link once more, and then the feed
+// fails. It neither takes them for read nor has them come again and again. A restart tries it once more.
+func TestPageOfChangesThatIsNeverToBeHad(t *testing.T) {
+	for _, status := range []uint16{http.StatusNoContent, http.StatusGone} {
+		t.Run(strconv.Itoa(int(status)), func(t *testing.T) {
+			s := service.New(service.Options{Rows: 30, Switches: service.Switches{PageSize: 10}})
+			f := newFollower(t, s, tracked00("Products")...)
+			if err := f.catchUp(start); err != nil {
+				t.Fatal(err)
+			}
+			for id := 1; id <= 45; id++ {
+				write(t, s, "MERGE", "Products("+strconv.Itoa(id)+")", map[string]any{"ProductName": "Changed"})
+			}
+			broken, asked, page, third := true, 0, 0, ""
+			f.answered = func(q *wit.Request, r *wit.Response) error {
+				if !strings.Contains(q.Target, "deltatoken") && !strings.Contains(q.Target, "skiptoken") {
+					return nil
+				}
+				asked++
+				if page++; !strings.Contains(q.Target, "skiptoken") {
+					page = 1
+				}
+				if page == 3 {
+					third = q.Target
+				}
+				if q.Target == third && broken {
+					r.Status, r.Body = status, []byte(`{"error":{"code":"X","message":{"value":"gone"}}}`)
+					if status == http.StatusNoContent {
+						r.Body = nil
+					}
+				}
+				return nil
+			}
+			for round := range 2 {
+				before := len(f.log)
+				asked = 0
+				f.start()
+				cause := poll
+				if round > 0 {
+					cause = start
+				}
+				err := f.catchUp(cause)
+				if err == nil || len(f.log)-before > 40 {
+					t.Fatalf("round %d: %d rows came in %d requests, %v", round, len(f.log)-before, asked, err)
+				}
+			}
+			broken = false
+			f.start()
+			for range 2 {
+				if err := f.catchUp(start); err != nil {
+					t.Fatal(err)
+				}
+			}
+			f.equals(s, "Products", "ProductID", "ProductName")
+		})
+	}
+}
+
+// A service that no longer knows a token as soon as it has given it: where the set is read whole again then, that ends.
+func TestTokensThatAreLostAtOnce(t *testing.T) {
+	for name, lost := range map[string]func(target string) bool{
+		"of changes":          func(target string) bool { return strings.Contains(target, "!deltatoken=") },
+		"of the load's pages": func(target string) bool { return strings.Contains(target, "skiptoken") },
+	} {
+		for _, token := range []string{"key", "offset"} {
+			t.Run(name+" "+token, func(t *testing.T) {
+				s := service.New(service.Options{Rows: 30, Switches: service.Switches{PageSize: 30, SkipToken: token}})
+				f := newFollower(t, s, tracked00("Products", "sap.odata#00.delta.lost=reload")...)
+				polls := 0
+				f.answered = func(q *wit.Request, r *wit.Response) error {
+					if lost(q.Target) {
+						r.Status, r.Body = http.StatusGone, nil
+					}
+					return nil
+				}
+				cause := start
+				for ; polls < 3; polls++ { // one of them may end well
+					before := len(f.targets)
+					err := f.catchUp(cause)
+					cause = poll
+					if asked := len(f.targets) - before; asked > 20 {
+						t.Fatalf("%d requests, %v", asked, err)
+					} else if err != nil && !strings.Contains(err.Error(), "times") {
+						t.Fatal(err)
+					}
+				}
+			})
+		}
+	}
+}
+
+// A deleted entry of another entity set, whose key could be one of the feed's, deletes none of the feed's rows: it is a
+// fault of its own. One that is told by a set of the same type, or by none, is the feed's.
+func TestDeletedEntriesOfOtherSets(t *testing.T) {
+	for set, deletes := range map[string]bool{"Products": true, "products": true, "C.Products": true, "": true,
+		"Old": true, "Orders": false, "Unheard": false} {
+		t.Run(set, func(t *testing.T) {
+			step := 0
+			s := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				switch {
+				case strings.HasSuffix(r.URL.Path, "$metadata"):
+					const entity = `<EntityType Name="%s"><Key><PropertyRef Name="ID"/></Key><Property Name="ID" Type="Edm.Int32" Nullable="false"/></EntityType>`
+					fmt.Fprintf(w, `<Schema Namespace="N">`+entity+entity+`<EntityContainer Name="C"><EntitySet Name="Products" EntityType="N.T"/>`+
+						`<EntitySet Name="Old" EntityType="N.T"/><EntitySet Name="Orders" EntityType="N.O"/></EntityContainer></Schema>`, "T", "O")
+				case step == 0:
+					step++
+					fmt.Fprint(w, `{"d":{"results":[{"ID":1},{"ID":2}],"__delta":"Products?!deltatoken=1"}}`)
+				default:
+					fmt.Fprintf(w, `{"d":{"results":[{"@odata.context":"$metadata#Products/$deletedEntity","id":"http://h/s/%s(1)"}],"__delta":"Products?!deltatoken=2"}}`, set)
+				}
+			})
+			f := newFollower(t, s, "sap.odata#00.service=/s", "sap.odata#00.entityset=Products", "sap.odata#00.topic=t",
+				"sap.odata#00.track-changes=1", "sap.odata#00.exec-period=60", "sap.odata#00.format=json")
+			for _, cause := range []wit.Cause{start, poll} {
+				if err := f.catchUp(cause); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if left := f.state["[1]"] != nil; left == deletes || (len(f.faults) == 0) != deletes {
+				t.Errorf("the row is there %v, faults %v", left, f.faults)
+			}
+			if !deletes && (len(f.faults) != 1 || !strings.Contains(f.faults[0].Fault.Message, set)) {
+				t.Errorf("expected the set to be named, found %v", f.faults)
+			}
+		})
+	}
+}

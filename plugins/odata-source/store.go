@@ -18,6 +18,8 @@ const (
 	storeTarget = "/sap/opu/odata/IWFND/NOTIFICATIONSTORE/NotificationCollection"
 	// storeTag is that of requests to it.
 	storeTag = "notification store"
+	// storeAmid stands behind it where a load was begun and goes on afterwards.
+	storeAmid = ", amid a load"
 	// maxStorePages bounds its pages, and maxStored the entities that they name. Where there is more the whole set
 	// is read anew.
 	maxStorePages = 8
@@ -42,12 +44,13 @@ type stored struct {
 }
 
 // fetchStore asks for stored notifications.
-func (f *feed) fetchStore(loading bool) wit.Step {
+func (f *feed) fetchStore(loading bool, offset []wit.Field) wit.Step {
 	r := listRequest(f.query.On(storeTarget))
 	r.Tag = storeTag
 	if loading {
-		r.Tag += ", amid a load"
+		r.Tag += storeAmid
 	}
+	r.Tag = f.withCases(r.Tag, offset)
 	return wit.Step{Fetch: &wit.Fetch{Request: r}}
 }
 
@@ -57,7 +60,9 @@ func (p *plugin) beginStore(o *decodedContext, f *feed, response *wit.Response) 
 		return 0, &wit.Fault{Kind: wit.FaultInternal, Message: "a page without its position"}
 	}
 	pg, n := p.pages.begin(o, f, response)
-	pg.store = &stored{loading: response.Tag != storeTag, known: map[string]bool{}}
+	tag, cases, _ := strings.Cut(response.Tag, guidTag)
+	pg.beginGuids([]byte(cases))
+	pg.store = &stored{loading: strings.HasSuffix(tag, storeAmid), known: map[string]bool{}}
 	if pg.Base == "" {
 		pg.Base = storeTarget
 	}

@@ -108,6 +108,11 @@ func (t *typeLayout) choose(n uint32) (*part, error) {
 	return &t.parts[n], nil
 }
 
+// alike tells whether a variant has the same case as the one before it, and one without a payload.
+func (t *typeLayout) alike(before, b []byte) bool {
+	return t.shape == shapeVariant && b[0] == before[0] && int(b[0]) < len(t.parts) && t.parts[b[0]].layout == nil
+}
+
 // place makes room for a case in v and returns where its payload goes.
 func (t *typeLayout) place(c *part, v reflect.Value) reflect.Value {
 	if t.shape == shapeOption {
@@ -181,6 +186,7 @@ func (l *Lifter) list(t *typeLayout, ptr, n uint32, v reflect.Value) error {
 		v.Set(s)
 		return nil
 	}
+	numbers, plain := s.Interface().([]uint32)
 	for i := range int(n) {
 		if l.read++; l.read%watchEvery == 0 {
 			if w, ok := l.Memory.(Watched); ok {
@@ -190,6 +196,14 @@ func (l *Lifter) list(t *typeLayout, ptr, n uint32, v reflect.Value) error {
 			}
 		}
 		at := uint32(i) * elem.size
+		if plain {
+			numbers[i] = binary.LittleEndian.Uint32(b[at:])
+			continue
+		}
+		if i > 0 && elem.alike(b[at-elem.size:], b[at:]) {
+			s.Index(i).Set(s.Index(i - 1))
+			continue
+		}
 		if err := l.value(elem, b[at:at+elem.size], s.Index(i)); err != nil {
 			return fail("element ", i, ": ", err)
 		}

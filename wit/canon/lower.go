@@ -178,6 +178,12 @@ func (im *Image) list(t *typeLayout, v reflect.Value) (block int, length uint32,
 		return block, uint32(v.Len()), nil
 	}
 	im.Blocks = append(im.Blocks, Block{Data: make([]byte, uint32(v.Len())*elem.size), Align: elem.align})
+	if numbers, plain := v.Interface().([]uint32); plain {
+		for i, n := range numbers {
+			binary.LittleEndian.PutUint32(im.Blocks[block].Data[4*i:], n)
+		}
+		return block, uint32(v.Len()), nil
+	}
 	for i := range v.Len() {
 		if err := im.value(elem, v.Index(i), block, uint32(i)*elem.size); err != nil {
 			return 0, 0, fail("element ", i, ": ", err)

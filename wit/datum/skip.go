@@ -72,16 +72,47 @@ func AppendBranch(dst []byte, n *wit.Node, null bool) []byte {
 // Skip returns the size of the structured value of a node at the start of b. It checks lengths, branches and ranges of
 // numbers, not the text's UTF-8.
 func Skip(nodes []wit.Node, node uint32, b []byte) (int, error) {
-	empty := 0
-	n, err := skip(nodes, node, b, 0, 0, &empty)
+	n, err := skip(nodes, node, b, 0, 0, &skipping{})
 	if err != nil {
 		return 0, err
 	}
 	return n, nil
 }
 
-// skip is [Skip] from i on; empty counts the structures without bytes.
-func skip(nodes []wit.Node, node uint32, b []byte, i, depth int, empty *int) (int, *Error) {
+// skipping is what is known of a value that is passed over: how many structures without bytes there were so far, and
+// whether texts have to be UTF-8.
+type skipping struct {
+	empty int
+	texts bool
+}
+
+// text is where a text of less than 8 KiB ends that begins at i, the most common of members; 0: it is another, or bad.
+func (k *skipping) text(n *wit.Node, b []byte, i int) (end int) {
+	if n.Optional {
+		if n.DefaultValue != nil || i >= len(b) || b[i] != 2 {
+			return 0
+		}
+		i++
+	}
+	if len(b)-i < 2 {
+		return 0
+	}
+	size := int(b[i])
+	if i++; size >= 0x80 {
+		if b[i] >= 0x80 {
+			return 0
+		}
+		size = size&0x7f | int(b[i])<<7
+		i++
+	}
+	if end = i + size>>1; size&1 != 0 || end > len(b) || k.texts && !utf8.Valid(b[i:end]) {
+		return 0
+	}
+	return end
+}
+
+// skip is [Skip] from i on.
+func skip(nodes []wit.Node, node uint32, b []byte, i, depth int, k *skipping) (int, *Error) {
 	if depth > MaxDepth {
 		return 0, bad(i, "nests deeper than 1000")
 	}
@@ -94,10 +125,10 @@ func skip(nodes []wit.Node, node uint32, b []byte, i, depth int, empty *int) (in
 	if null {
 		return i, nil
 	}
-	return skipValue(nodes, n, b, i, depth, empty)
+	return skipValue(nodes, n, b, i, depth, k)
 }
 
-func skipValue(nodes []wit.Node, n *wit.Node, b []byte, i, depth int, empty *int) (int, *Error) {
+func skipValue(nodes []wit.Node, n *wit.Node, b []byte, i, depth int, k *skipping) (int, *Error) {
 	switch n.Kind {
 	case wit.Boolean:
 		if i >= len(b) || b[i] > 1 {
@@ -105,43 +136,53 @@ func skipValue(nodes []wit.Node, n *wit.Node, b []byte, i, depth int, empty *int
 		}
 		return i + 1, nil
 	case wit.Int8, wit.Int16, wit.Int32, wit.Int64:
-		v, k := Number(b[i:])
-		if k <= 0 {
-			return 0, ended(i, k, "a number")
+		v, size := Number(b[i:])
+		if size <= 0 {
+			return 0, ended(i, size, "a number")
 		}
 		if bits := [...]uint{8, 16, 32, 64}[n.Kind-wit.Int8]; v>>(bits-1) != 0 && v>>(bits-1) != -1 {
 			return 0, bad(i, "a number that does not fit "+strconv.Itoa(int(bits))+" bits")
 		}
-		return i + k, nil
+		return i + size, nil
 	case wit.Float32:
 		return fixed(b, i, 4)
 	case wit.Float64:
 		return fixed(b, i, 8)
 	case wit.Text, wit.Bytes:
-		content, k := Block(b[i:])
-		if k <= 0 {
-			return 0, ended(i, k, "a text or bytes")
+		content, size := Block(b[i:])
+		if size <= 0 {
+			return 0, ended(i, size, "a text or bytes")
 		}
 		if isLongDecimal(n, content) {
 			return 0, longDecimal(i)
 		}
-		return i + k, nil
+		if k.texts && n.Kind == wit.Text && !utf8.Valid(content) {
+			return 0, bad(i, "text that is not UTF-8")
+		}
+		return i + size, nil
 	case wit.Structure:
 		var err *Error
 		start := i
-		for _, m := range n.Members {
-			if i, err = skip(nodes, m.Node, b, i, depth+1, empty); err != nil {
+		for m := range n.Members {
+			node := n.Members[m].Node
+			if nodes[node].Kind == wit.Text {
+				if end := k.text(&nodes[node], b, i); end > 0 {
+					i = end
+					continue
+				}
+			}
+			if i, err = skip(nodes, node, b, i, depth+1, k); err != nil {
 				return 0, err
 			}
 		}
 		if i == start {
-			if *empty++; *empty > MaxEmptyStructures {
+			if k.empty++; k.empty > MaxEmptyStructures {
 				return 0, manyEmpty(i)
 			}
 		}
 		return i, nil
 	}
-	return skipItems(nodes, n, b, i, depth, empty)
+	return skipItems(nodes, n, b, i, depth, k)
 }
 
 // isLongDecimal tells whether content is that of a Decimal and longer than one may be.
@@ -164,16 +205,16 @@ func fixed(b []byte, i, size int) (int, *Error) {
 	return i + size, nil
 }
 
-func skipItems(nodes []wit.Node, n *wit.Node, b []byte, i, depth int, empty *int) (int, *Error) {
+func skipItems(nodes []wit.Node, n *wit.Node, b []byte, i, depth int, k *skipping) (int, *Error) {
 	items := Items{b: b, i: i}
 	for items.next() {
 		var err *Error
 		if n.Kind == wit.Mapping {
-			if items.i, err = skip(nodes, n.Key, b, items.i, depth+1, empty); err != nil {
+			if items.i, err = skip(nodes, n.Key, b, items.i, depth+1, k); err != nil {
 				return 0, err
 			}
 		}
-		if items.i, err = skip(nodes, n.Element, b, items.i, depth+1, empty); err != nil {
+		if items.i, err = skip(nodes, n.Element, b, items.i, depth+1, k); err != nil {
 			return 0, err
 		}
 	}
@@ -314,11 +355,14 @@ func skipDynamic(b []byte, i, depth int) (int, *Error) {
 // Check refuses bytes that are not exactly one structured value of node 0: with too few or too many bytes, a number
 // outside its kind, text that is no UTF-8.
 func Check(nodes []wit.Node, b []byte) error {
-	_, n, err := Read(nodes, 0, b)
+	n, err := skip(nodes, 0, b, 0, 0, &skipping{texts: true})
 	if err == nil && n != len(b) {
 		err = bad(n, "bytes left over")
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	return nil
 }
 
 // CheckDynamic refuses bytes that are not exactly one dynamic value, and a null at the top.

@@ -63,8 +63,9 @@ func ReadDynamic(b []byte) (any, int, error) {
 type reader struct {
 	b []byte
 	i int
-	// values counts those of the tree, empty the structures without bytes.
-	values, empty int
+	// values counts those of the tree.
+	values int
+	skipping
 }
 
 // value counts a value of the tree.
@@ -157,7 +158,7 @@ func (r *reader) structured(nodes []wit.Node, node uint32, depth int) (any, *Err
 	}
 	switch n.Kind {
 	case wit.Boolean:
-		end, err := skipValue(nodes, n, r.b, r.i, depth, &r.empty)
+		end, err := skipValue(nodes, n, r.b, r.i, depth, &r.skipping)
 		if err != nil {
 			return nil, err
 		}

@@ -299,7 +299,7 @@ func (x *exchange) feed(src source) *fault {
 	if f != nil {
 		return f
 	}
-	shape, f := newShape(src.table, x.query.selected, x.query.expanded)
+	shape, f := newShape(src.table, x.query.selected, x.query.expanded, x.sw.Hide)
 	if f != nil {
 		return f
 	}
@@ -329,7 +329,11 @@ func (x *exchange) feed(src source) *fault {
 		if tracked && x.query.option(startToken) == "" {
 			query += "&" + startToken + "=" + from.token()
 		}
-		link = x.nextLink(src.path, query)
+		if x.sw.RepeatPages > 0 && x.query.skipToken != "" && x.query.option("again") == "" && x.matched() &&
+			x.service.take(func(s *Switches) *int { return &s.RepeatPages }) {
+			query = x.query.follow(x.query.top, x.query.skipToken) + "&again=1"
+		}
+		link = x.nextLink(src.path, strings.Replace(query, "again=1&", "", 1))
 	} else if tracked {
 		delta = x.deltaLink(src.path, from)
 	}

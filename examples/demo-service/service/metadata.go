@@ -83,7 +83,9 @@ func (d *edmx) entityType(t *table) {
 	}
 	d.f("</%sKey>\n", d.edm)
 	for i := range typ.properties {
-		d.property(&typ.properties[i])
+		if !hides(d.x.sw.Hide, t.name, typ.properties[i].name) {
+			d.property(&typ.properties[i])
+		}
 	}
 	for _, n := range typ.navigations {
 		from, to := n.join.dependentRole, n.join.principalRole
@@ -180,6 +182,10 @@ func (d *edmx) container() {
 	}
 	if mount.odp {
 		d.odpFunctions()
+	} else if d.x.sw.Functions && !mount.store && !mount.catalogue {
+		d.f("<%sFunctionImport Name=\"%s\" EntitySet=\"Products\" ReturnType=\"Collection(%s.%s)\" %s:HttpMethod=\"GET\">"+
+			"<%sParameter Name=\"CategoryID\" Type=\"Edm.Int32\" Mode=\"In\"/></%sFunctionImport>\n", d.edm, productsOfCategory, mount.namespace,
+			d.x.service.model.byName["Products"].typ.name, d.m, d.edm, d.edm)
 	}
 	d.f("</%sEntityContainer>\n", d.edm)
 }

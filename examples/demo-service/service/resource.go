@@ -11,6 +11,9 @@ import (
 func (x *exchange) resource(segments []string) *fault {
 	name, predicate := splitKey(segments[0])
 	t := x.service.model.byName[name]
+	if name == productsOfCategory && x.sw.Functions && len(segments) == 1 && predicate == "" {
+		return x.productsOfCategory()
+	}
 	if t == nil {
 		return notFound(name)
 	}
@@ -30,6 +33,26 @@ func (x *exchange) resource(segments []string) *fault {
 		return notFound(segments[0])
 	}
 	return x.within(t, r, segments[1:])
+}
+
+// productsOfCategory is a function import with rows, of which the switch functions has this one.
+const productsOfCategory = "ProductsOfCategory"
+
+func (x *exchange) productsOfCategory() *fault {
+	categories := x.service.model.byName["Categories"]
+	key, f := parseKey(categories.typ, x.query.option("CategoryID"))
+	if f != nil {
+		return badRequest("The parameter CategoryID of %s is not there or no number.", productsOfCategory)
+	}
+	src := source{table: x.service.model.byName["Products"], navigation: categories.typ.navigation("Products"),
+		parent: categories.find(key), path: productsOfCategory}
+	if src.parent == nil {
+		return notFound("category")
+	}
+	if x.method != http.MethodGet {
+		return &fault{status: http.StatusMethodNotAllowed, message: productsOfCategory + " takes GET."}
+	}
+	return x.reading(func() *fault { return x.feed(src) })
 }
 
 // within answers for what lies below the entity r.
@@ -172,7 +195,7 @@ func (x *exchange) entity(t *table, key []value, r *row) *fault {
 
 // single writes one entity.
 func (x *exchange) single(t *table, r *row, status int) *fault {
-	s, f := newShape(t, x.query.selected, x.query.expanded)
+	s, f := newShape(t, x.query.selected, x.query.expanded, x.sw.Hide)
 	if f != nil {
 		return f
 	}

@@ -5,6 +5,7 @@ package service
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"math/rand/v2"
@@ -181,7 +182,7 @@ func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.logoff(w, r, &sw)
 		return
 	}
-	recorded := &answer{ResponseWriter: w}
+	recorded := &answer{ResponseWriter: w, drip: sw.Drip, done: r.Context().Done()}
 	headers := map[string]string{}
 	for _, name := range recordedHeaders {
 		if text := r.Header.Get(name); text != "" {
@@ -232,6 +233,9 @@ type answer struct {
 	status int
 	cut    func() bool // the server is gone; nil: it is not
 	ended  bool
+	// drip is waited before each kilobyte, unless done is closed.
+	drip time.Duration
+	done <-chan struct{}
 }
 
 // fell ends the connection with a reset where the server that answers has been killed.
@@ -258,7 +262,21 @@ func (a *answer) Write(b []byte) (int, error) {
 	if a.status == 0 {
 		a.status = http.StatusOK
 	}
-	return a.ResponseWriter.Write(b)
+	written := 0
+	for a.drip > 0 && len(b) > written {
+		select {
+		case <-time.After(a.drip):
+		case <-a.done:
+			return written, context.Canceled
+		}
+		n, err := a.ResponseWriter.Write(b[written:min(len(b), written+1024)])
+		if written += n; err != nil {
+			return written, err
+		}
+		_ = http.NewResponseController(a.ResponseWriter).Flush()
+	}
+	n, err := a.ResponseWriter.Write(b[written:])
+	return written + n, err
 }
 
 // Unwrap lets http.ResponseController reach the connection.

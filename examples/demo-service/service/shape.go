@@ -3,6 +3,7 @@ package service
 import (
 	"io"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -24,11 +25,16 @@ type expansion struct {
 	expanded   []string
 }
 
-func newShape(t *table, selected, expanded []string) (*shape, *fault) {
+// newShape makes one; hidden are the properties that the switch hide names.
+func newShape(t *table, selected, expanded []string, hidden string) (*shape, *fault) {
 	s := &shape{table: t}
 	everything := selected == nil || slices.Contains(selected, "*")
 	for i := range t.typ.properties {
-		if everything || slices.Contains(selected, t.typ.properties[i].name) {
+		if name := t.typ.properties[i].name; hides(hidden, t.name, name) {
+			if slices.Contains(selected, name) {
+				return nil, badRequest("Syntax error: could not find a property named '%s' on type '%s'.", name, t.typ.name)
+			}
+		} else if everything || slices.Contains(selected, name) {
 			s.columns = append(s.columns, i)
 		}
 	}
@@ -43,7 +49,7 @@ func newShape(t *table, selected, expanded []string) (*shape, *fault) {
 		switch {
 		case selected != nil && !inSelect && !everything:
 		case isExpanded && (selected == nil || inSelect):
-			inner, f := newShape(n.target, innerSelect, innerExpand)
+			inner, f := newShape(n.target, innerSelect, innerExpand, hidden)
 			if f != nil {
 				return nil, f
 			}
@@ -58,6 +64,11 @@ func newShape(t *table, selected, expanded []string) (*shape, *fault) {
 		}
 	}
 	return s, nil
+}
+
+// hides tells whether a list such as Products/UnitPrice,Orders/Freight has a property.
+func hides(list, set, name string) bool {
+	return list != "" && slices.Contains(strings.Split(list, ","), set+"/"+name)
 }
 
 func knownPath(t *table, path string) *fault {

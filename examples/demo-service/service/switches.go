@@ -80,6 +80,12 @@ type Switches struct {
 	LogonPage     int           // logon-page: so many next answers are an HTML logon page with status 200
 	LoseAnswer    int           // lose-answer: so many next writes are applied and the connection then dropped
 	SlowFirstByte time.Duration // slow-first-byte: wait before each answer
+	Drip          time.Duration // drip: wait before each kilobyte of an answer
+	// repeat-pages: so many next links behind the first page lead to the page on which they stand
+	RepeatPages int
+	// hide: properties, such as Products/UnitPrice, that the service doesn't have, with commas between them
+	Hide      string
+	Functions bool // functions: the function import ProductsOfCategory is there
 	// enqueue-locks: of so many writes in a hundred, those inside batches too, the entity is locked by another user
 	EnqueueLocks int
 	// fail-before, fail-after: so many requests to write in a hundred, batches as a whole, get no answer of their own
@@ -211,6 +217,13 @@ var switchDefinitions = []switchDefinition{
 	flag("notify-twice", func(s *Switches) *bool { return &s.NotifyTwice }),
 	flag("notify-off", func(s *Switches) *bool { return &s.NotifyOff }),
 	number("notify-garbage", func(s *Switches) *int { return &s.NotifyGarbage }),
+	number("repeat-pages", func(s *Switches) *int { return &s.RepeatPages }),
+	word("hide", func(s *Switches) *string { return &s.Hide }),
+	flag("functions", func(s *Switches) *bool { return &s.Functions }),
+	{"drip", func(s *Switches, text string) (err error) {
+		s.Drip, err = time.ParseDuration(text)
+		return err
+	}},
 	{"slow-first-byte", func(s *Switches, text string) (err error) {
 		s.SlowFirstByte, err = time.ParseDuration(text)
 		return err

@@ -48,9 +48,9 @@ func (w *writing) doubted(rows []uint32) (hints []wit.Hint) {
 	return hints
 }
 
-// checks makes deliveries that check rows in doubt. The first is sent after a pause: what may have arrived may still be
-// at work there.
-func (w *writing) checks(rows []uint32) ([]job, error) {
+// checks makes deliveries that check rows in doubt. With pause, the first is sent after one: what may have arrived may
+// still be at work there.
+func (w *writing) checks(rows []uint32, pause bool) ([]job, error) {
 	if len(rows) == 0 {
 		return nil, nil
 	}
@@ -67,7 +67,7 @@ func (w *writing) checks(rows []uint32) ([]job, error) {
 		w.task.log.Warn("rows in doubt could not be checked", "error", err)
 		return nil, w.leftInDoubt(rows)
 	}
-	if slices.ContainsFunc(jobs, func(j job) bool { return j.refused == nil }) {
+	if pause && slices.ContainsFunc(jobs, func(j job) bool { return j.refused == nil }) {
 		if w.task.o.Client.Retry().Wait(w.stopping, 0) != nil {
 			return nil, w.leftInDoubt(rows)
 		}

@@ -96,7 +96,7 @@ type Rebalances struct {
 	Assigned      func(partitions map[string][]int32)
 	Revoked       func(ctx context.Context, partitions map[string][]int32) kafka.Offsets
 	Lost          func(partitions map[string][]int32)
-	Metadata      func(topic string, partition int32, next int64) string
+	Metadata      func(topic string, partition int32, next int64) (text string, ok bool)
 	MetadataLimit func(bytes int)
 	Committed     func(topic string, partition int32, next int64, metadata string)
 }

@@ -271,9 +271,10 @@ func (w *writing) ours(items []*item) error {
 
 // announce stores what a run that is killed must not leave unsaid, before records are sent: with once that they are on
 // their way by a request that must not be sent twice (P19), that a decision to send records again is used up, and what
-// their lane has settled before: else the next run would send that again to a service that has what comes after it, as
-// an update to one that has deleted its entity since. Deliveries that begin together share a commit. Where nothing can
-// be stored, what could be written twice waits. mine: they are this task's still.
+// their lane, or their partition before it went away and came back, has settled before: else the next run would send
+// that again to a service that has what comes after it, as an update to one that has deleted its entity since.
+// Deliveries that begin together share a commit. Where nothing can be stored, what could be written twice waits. mine:
+// they are this task's still.
 func (w *writing) announce(j *job, items []*item) (mine bool, err error) {
 	once, number := !j.Request.Repeatable, j.behind
 	decided := slices.ContainsFunc(items, func(i *item) bool { return w.task.o.Uncertain.sending(i.record) })
@@ -283,7 +284,11 @@ func (w *writing) announce(j *job, items []*item) (mine bool, err error) {
 			w.task.o.Uncertain.use(idOf(i.record))
 		}
 		number = w.task.ledger.announce(items, once)
-	case j.reads() || w.task.ledger.holds(number):
+	case j.reads():
+		return true, nil
+	case w.task.ledger.owes(items): // of whichever lane: a row of it may be the entity's
+		number = w.task.ledger.mark()
+	case w.task.ledger.holds(number):
 		return true, nil
 	}
 	for tries := 0; ; tries++ {
@@ -321,7 +326,7 @@ func (w *writing) unjudged(j *job, response wit.Response, lost *transport.NoAnsw
 	for _, row := range j.rows {
 		w.doubt(row, why)
 	}
-	return w.checks(j.rows)
+	return w.checks(j.rows, true)
 }
 
 // fault is one of a delivery's rows together: it names the first one, and how many more.
@@ -411,7 +416,7 @@ func (w *writing) judge(j *job, verdicts []wit.Verdict, response wit.Response, l
 	t := w.task
 	var rows, doubts []uint32
 	var hints []wit.Hint
-	var pause bool
+	var pause, waits bool // waits: some of the checks come after a pause
 	var atLeast time.Duration
 	idle := 0
 	var failure error
@@ -432,17 +437,19 @@ func (w *writing) judge(j *job, verdicts []wit.Verdict, response wit.Response, l
 		case v.Refused != nil && w.tries[row].doubt != nil:
 			if again, err := w.stillInDoubt(row, v.Refused, retryable(v.Refused, t.o.Client.Retry())); !failed(err) &&
 				again {
-				doubts = append(doubts, row)
+				doubts, waits = append(doubts, row), true
 			}
 		case v.Refused != nil:
 			if once, err := w.refused(j, row, v.Refused, response.Status, lost); !failed(err) && once {
 				rows, pause, w.tries[row].hint = append(rows, row), true, ""
 			}
 			if w.tries[row].doubt != nil {
-				doubts = append(doubts, row)
+				doubts, waits = append(doubts, row), true
 			}
 		case v.Again != nil:
 			decide := w.again
+			// A check that goes on with another one needs no pause; one that does so again and again does.
+			known := w.tries[row].doubt != nil && v.Again.Fault == nil && w.tries[row].again == 0
 			if w.tries[row].doubt != nil {
 				decide = func(row uint32, r *wit.Retry, _ *transport.NoAnswer) (bool, error) {
 					return w.checkAgain(row,
@@ -457,7 +464,7 @@ func (w *writing) judge(j *job, verdicts []wit.Verdict, response wit.Response, l
 			}
 			atLeast = max(atLeast, time.Duration(v.Again.WaitMs)*time.Millisecond)
 			if w.tries[row].doubt != nil {
-				doubts = append(doubts, row)
+				doubts, waits = append(doubts, row), waits || !known
 			} else {
 				hints = append(hints, wit.Hint{Row: uint32(len(rows)), Text: v.Again.Hint})
 				idle = max(idle, w.idle(row, v.Again))
@@ -483,7 +490,7 @@ func (w *writing) judge(j *job, verdicts []wit.Verdict, response wit.Response, l
 		failed(w.leftInDoubt(doubts))
 		return nil, failure
 	}
-	jobs, err := w.checks(doubts)
+	jobs, err := w.checks(doubts, waits)
 	if err != nil || len(rows) == 0 {
 		return jobs, err
 	}

@@ -98,8 +98,9 @@ func newStack(t *testing.T, o northwind.Options, settings ...string) *stack {
 			return key, value, err
 		},
 		NewConsumer: func(topics []string, r Rebalances) (Consumer, error) {
-			return kafka.NewConsumer(x.kafka, kafka.ConsumerOptions{Group: "connect-c", Topics: topics, Assigned: r.Assigned,
-				Revoked: r.Revoked, Lost: r.Lost})
+			return kafka.NewConsumer(x.kafka, kafka.ConsumerOptions{Group: "connect-c", Topics: topics,
+				Assigned: r.Assigned, Revoked: r.Revoked, Lost: r.Lost, Metadata: r.Metadata,
+				MetadataLimit: r.MetadataLimit, Committed: r.Committed})
 		},
 		CaughtUp: x.caughtUp}
 	return x

@@ -162,10 +162,13 @@ func (g *group) commit(offsets kafka.Offsets) error {
 		for n, at := range partitions {
 			p := topicPartition{topic, n}
 			if g.owned[p] {
+				metadata, ok := g.events.Metadata(topic, n, at.Offset)
+				if !ok {
+					continue
+				}
 				if at.Offset < g.committed[p] {
 					panic("a commit went back")
 				}
-				metadata := g.events.Metadata(topic, n, at.Offset)
 				if len(metadata) > limit {
 					panic("metadata is too long")
 				}

@@ -68,8 +68,13 @@ type partition struct {
 	// settled is the offset behind the last of the items that were taken away, uncommitted if not yet committed.
 	settled     kafka.Offsets
 	uncommitted bool
-	// committed is the offset that the group has, -1 for none.
+	// committed is the offset that the group has, -1 for none. told: that is known, and what stands beside it.
 	committed int64
+	told      bool
+	// owed: what an assignment before this one has settled is not stored yet.
+	owed bool
+	// asked: the commit that was made last stores metadata of this assignment.
+	asked bool
 	// known are offsets that an earlier task has settled, although not all before them are: their records are left out.
 	known []offsetRange
 	// doubtful are the offsets of which nobody knew when the task began whether they were written, and which are still
@@ -167,6 +172,7 @@ func (l *ledger) known(at topicPartition, committed int64, settled []offsetRange
 		p.counted, p.decided = l.limit, decided // to be counted
 		p.earlier = metadata{settled: settled, uncertain: l.doubts.of(at, committed)}.ranges(committed)
 		p.uncommitted = p.uncommitted || unstored
+		p.told, p.owed = true, unstored
 	}
 }
 
@@ -177,36 +183,45 @@ func (l *ledger) committed(offsets kafka.Offsets, announced int) {
 	l.stored = max(l.stored, announced)
 	for topic, partitions := range offsets {
 		for n, at := range partitions {
-			if p := l.partitions[topicPartition{topic, n}]; p != nil {
-				p.committed, p.stored, p.metadata = max(p.committed, at.Offset), true, p.made
+			p := l.partitions[topicPartition{topic, n}]
+			switch {
+			case p == nil:
+			case p.asked:
+				p.committed, p.stored, p.owed, p.metadata = max(p.committed, at.Offset), true, false, p.made
+			default: // it has come back while the commit waited for the group, which left it out
+				p.uncommitted = p.told
 			}
 		}
 	}
 }
 
 // metadata is what is to be stored beside the offset `next` of a partition. Where that gets too long, records are left
-// out that nothing was sent for.
-func (l *ledger) metadata(topic string, partition int32, next int64) string {
+// out that nothing was sent for. ok false: the offset is of an assignment that is over. What is known of this one may
+// lie behind it, or is not told yet: stored beside it, settled records would be forgotten, and written twice.
+func (l *ledger) metadata(topic string, partition int32, next int64) (text string, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	at := topicPartition{topic, partition}
 	p := l.partitions[at]
-	if p == nil {
+	switch {
+	case p == nil:
 		p = l.gone.of(l, at) // revoked just now: its last commit is under way
+	case !p.told || next < p.committed:
+		return "", false
+	}
+	if p == nil {
+		return "", false
 	}
 	n := metadata{uncertain: l.doubts.of(at, next), decided: l.doubts.used(at, next)}
-	if p == nil {
-		return n.text(next)
-	}
 	n.sent = slices.DeleteFunc(p.sent(true), func(s offsetRange) bool { return covered(n.uncertain, s) })
 	n.settled = p.ahead(next, true)
-	text := n.text(next)
+	text = n.text(next)
 	if len(text) > l.limit-names-reserve {
 		n.settled = p.ahead(next, false)
 		text = n.text(next)
 	}
-	p.made = text
-	return text
+	p.made, p.asked = text, true
+	return text, true
 }
 
 // limited says how long metadata may be.
@@ -403,6 +418,13 @@ func (l *ledger) withdraw(items []*item) {
 		i.once--
 		i.partition.uncommitted = true
 	}
+}
+
+// owes tells whether something that records' partitions had settled before they came back is not stored yet.
+func (l *ledger) owes(items []*item) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.ContainsFunc(items, func(i *item) bool { return i.partition.owed })
 }
 
 // holds tells whether the metadata that is stored says what was announced.
@@ -664,7 +686,7 @@ func (l *ledger) uncommitted() (out kafka.Offsets, announced int) {
 	for _, p := range l.partitions {
 		if p.uncommitted {
 			p.into(out)
-			p.uncommitted = false
+			p.uncommitted, p.asked = false, false
 			if at, ok := out[p.at.topic][p.at.partition]; ok {
 				p.base = at.Offset
 			}

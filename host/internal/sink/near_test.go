@@ -139,7 +139,7 @@ func TestNotesNeverOutgrowTheirRoom(t *testing.T) {
 			if o, ok := offsets["t"][0]; ok {
 				base = o.Offset
 			}
-			text := l.metadata("t", 0, base)
+			text, _ := l.metadata("t", 0, base)
 			if longest = max(longest, len(text)); len(text) > limit {
 				t.Fatalf("seed %d, limit %d: metadata of %d bytes: %.300s", seed, limit, len(text), text)
 			}

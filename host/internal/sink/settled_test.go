@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // A group that cannot be reached takes partitions away before what is settled could be committed. When they come back,
@@ -203,4 +204,86 @@ func TestPartitionLostTwiceBeforeACommit(t *testing.T) {
 			t.Errorf("%d committed, expected 2", x.committed("t", 0))
 		}
 	})
+}
+
+// What a partition had settled that went away and came back is stored before anything is sent that may follow it: a run
+// that is killed then would have it sent again, after what came behind it.
+func TestNothingFollowsWhatIsNotStored(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newWorld(&writer{repeatable: true})
+		x.o.Once = false
+		at := topicPartition{"t", 0}
+		x.group.put("t", 0, "a=1")
+		x.group.put("t", 1)
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- NewTask(x.o).Run(ctx) }()
+		time.Sleep(5 * time.Second)
+		refuse := func(err error) {
+			x.group.mu.Lock()
+			defer x.group.mu.Unlock()
+			x.group.refuse = err
+		}
+		refuse(errors.New("nobody there"))
+		x.group.put("t", 0, "b=2")
+		time.Sleep(5 * time.Second)
+		x.group.lose(at)
+		refuse(nil)
+		x.group.put("t", 1, "c=1") // is stored, and what is known of the other one is not
+		time.Sleep(5 * time.Second)
+		refuse(errors.New("nobody there"))
+		x.group.assign(at)
+		x.group.put("t", 0, "b=3")
+		time.Sleep(5 * time.Second)
+		if diff := cmp.Diff([]string{"a=1", "b=2", "c=1"}, x.service.seen()); diff != "" {
+			t.Errorf("while nothing can be stored: %s", diff)
+		}
+		refuse(nil)
+		time.Sleep(20 * time.Second)
+		if diff := cmp.Diff([]string{"a=1", "b=2", "c=1", "b=3"}, x.service.seen()); diff != "" {
+			t.Error(diff)
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// A commit waits while a group rebalances. What was worked out for an assignment that is over is not stored over what
+// the partition's next one knows.
+func TestCommitOfAnAssignmentThatIsOver(t *testing.T) {
+	at := map[string][]int32{"t": {0}}
+	for _, c := range []struct {
+		name  string
+		told  bool
+		stays int64
+	}{{"not told yet", false, -1}, {"told of more", true, 30}} {
+		l := newLedger(&Settled{}, &Uncertain{})
+		l.assigned(at)
+		l.known(topicPartition{"t", 0}, -1, nil, nil, false, false, "")
+		var records []*kgo.Record
+		for n := range int64(12) {
+			records = append(records, &kgo.Record{Topic: "t", Offset: n})
+		}
+		items := l.add(nil, records)
+		for _, i := range items[:10] {
+			l.settle(i, true)
+		}
+		offsets, announced := l.uncommitted() // up to 10, and waits
+		l.lost(at)
+		l.assigned(at)
+		if c.told {
+			l.known(topicPartition{"t", 0}, 30, []offsetRange{{31, 33}}, nil, false, true, "")
+		}
+		next := offsets["t"][0].Offset
+		if text, ok := l.metadata("t", 0, next); next != 10 || ok {
+			t.Errorf("%s: expected the offset 10 to be left out, found %d with %q", c.name, next, text)
+		}
+		l.committed(offsets, announced)
+		p := l.partitions[topicPartition{"t", 0}]
+		if p.stored || p.committed != c.stays || p.owed != c.told || p.uncommitted != c.told {
+			t.Errorf("%s: expected nothing to be stored, found %+v", c.name, p)
+		}
+	}
 }

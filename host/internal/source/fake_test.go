@@ -131,8 +131,9 @@ type reader struct {
 	once       bool // its requests must not be sent twice
 	acks       bool
 	pollMs     uint32
-	polls      bool // also with a period of 0
-	counts     bool // each page's offset is another one
+	pollsMs    []uint32 // of feeds, before pollMs; 0: none
+	polls      bool     // also with a period of 0
+	counts     bool     // each page's offset is another one
 	counted    int64
 	refuses    string // offsets that check-offset refuses
 	opens      int
@@ -181,6 +182,9 @@ func (r *reader) OpenSource(_ context.Context, component string, settings []wit.
 		f.Subscribes = r.subscribes
 		if r.pollMs > 0 || r.polls {
 			f.PollEveryMs = &r.pollMs
+		}
+		if i < len(r.pollsMs) && r.pollsMs[i] > 0 {
+			f.PollEveryMs = &r.pollsMs[i]
 		}
 		o.Feeds = append(o.Feeds, f)
 	}
@@ -318,7 +322,7 @@ func (r *reader) Decode(_ context.Context, page uint32, tag string, status uint1
 			if r.wakes {
 				p.Next, p.More = nil, false
 			}
-		case text[0] == '>':
+		case text[0] == '>' && !r.page.leave:
 			p.Follow = append(p.Follow, wit.Follow{Request: wit.Request{Tag: text[1:], Method: "GET", Target: text[1:],
 				Repeatable: true}, Tolerate: r.tolerates})
 		case text[0] == '?':

@@ -464,8 +464,10 @@ func (p *page) pass(ctx context.Context) error {
 		c.mark, c.moves = position{fields: *p.fetch.Position, inside: true, row: uint32(p.whole), keys: p.wholeKeys},
 			true
 	}
-	c.begins, p.passed = !p.passed, true
-	return p.feed.hand(ctx, c)
+	c.begins = !p.passed
+	err := p.feed.hand(ctx, c)
+	p.passed = p.passed || err == nil // else nothing has begun that could be aborted
+	return err
 }
 
 // ends says how a page ends that broke off, where some of it was passed on.

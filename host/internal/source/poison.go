@@ -41,7 +41,7 @@ type poison struct {
 	trap   *plugin.Trap
 }
 
-// trapped is a trap of decode in a page's own body.
+// trapped is a trap of decode in a page's own body, or in what a row of it has followed.
 type trapped struct {
 	trap     *plugin.Trap
 	from, to int64
@@ -137,12 +137,16 @@ func (p *page) put(ctx context.Context, tag string, status uint16, piece []byte,
 // putPart is one call of the plugin. It knows where in the page it breaks.
 func (p *page) putPart(ctx context.Context, tag string, status uint16, piece []byte, last bool) error {
 	own := tag == "" || tag == wit.TagComplete || tag == wit.TagLeaveOut
-	portion, err := p.decode(ctx, tag, status, piece, last)
-	if t := new(plugin.Trap); own && errors.As(err, &t) && t.Limit == "" {
-		return &trapped{t, p.fed, p.fed + int64(len(piece)), p.keys}
-	}
-	if err != nil {
+	from, before := p.fed, p.keys
+	broke := func(err error) error {
+		if t := new(plugin.Trap); own && errors.As(err, &t) && t.Limit == "" {
+			return &trapped{t, from, from + int64(len(piece)), before}
+		}
 		return err
+	}
+	portion, err := p.decode(ctx, tag, status, piece, last)
+	if err != nil {
+		return broke(err)
 	}
 	if own {
 		p.fed += int64(len(piece))
@@ -151,7 +155,7 @@ func (p *page) putPart(ctx context.Context, tag string, status uint16, piece []b
 		return &wit.Fault{Kind: wit.FaultData, Message: fmt.Sprintf(
 			"expected at most %d requests that are to be followed in a page, found %d", MaxFollowed, p.toFollow)}
 	}
-	return p.followAll(ctx, portion.Follow)
+	return broke(p.followAll(ctx, portion.Follow)) // what breaks it is of the row that wanted it
 }
 
 // leaveOut has the row left out that was found to begin or go on with the next byte, unless the page is another one by

@@ -76,6 +76,51 @@ func TestRowsThatBreakThePlugin(t *testing.T) {
 	}
 }
 
+// A row that breaks the plugin with what it has followed, however deep, is found and left out like others.
+func TestRowsThatBreakThePluginWithWhatTheyNest(t *testing.T) {
+	for _, exact := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			lines, records := poisoned()
+			lines[3], lines[9000] = ">deep", ">deeper"
+			records = slices.Concat(records[:3], records[4:9000], records[9001:])
+			r := &reader{exact: exact}
+			w := newWorld(r, lines)
+			w.service.follows = map[string][]string{"deep": {"!trap"}, "deeper": {">inner"}, "inner": {"!trap"}}
+			w.o.Tolerance = task.Tolerance{TolerateAll: true}
+			var letters []string
+			w.o.DeadLetters = &DeadLetters{Topic: "dead", Headers: func(l Letter) []kgo.RecordHeader {
+				letters = append(letters, fmt.Sprintf("%s %s", l.Stage, l.Err))
+				return nil
+			}, NewConverters: func() (convert.Converter, convert.Converter, error) { return asIs{}, asIs{}, nil }}
+			w.ok(t)
+			var dead, came []string
+			for _, record := range w.broker.records() {
+				if strings.HasPrefix(record, "dead/") {
+					dead = append(dead, record)
+				} else {
+					came = append(came, record)
+				}
+			}
+			slices.Sort(records)
+			slices.Sort(came)
+			came = slices.Compact(came) // the page comes again: the reader gives no number to what it has followed
+			if diff := cmp.Diff(records, came); diff != "" {
+				t.Errorf("exact %t: %s", exact, diff)
+			}
+			for _, row := range []string{"dead/=>deep", "dead/=>deeper"} {
+				if !slices.Contains(dead, row) {
+					t.Errorf("exact %t: expected the dead letter %q, found %q", exact, row, dead)
+				}
+			}
+			if len(letters) == 0 || slices.ContainsFunc(letters, func(l string) bool {
+				return l != "decode the plugin breaks on this row: unreachable"
+			}) {
+				t.Errorf("exact %t: dead letters say %q", exact, letters)
+			}
+		})
+	}
+}
+
 // Where no row may be left out the task fails and names the row, and what came before it is delivered.
 func TestRowThatBreaksThePluginIsNamed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -1,7 +1,10 @@
 package source
 
 import (
+	"context"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/culvert-project/culvert/wit"
@@ -31,5 +34,46 @@ func TestNextPoll(t *testing.T) {
 	}
 	if err := checkFeeds([]wit.Feed{{Name: "Orders", Cron: wit.Ptr("0 0 25 * * ?")}}); err == nil {
 		t.Error("an expression that is none was taken")
+	}
+}
+
+// TestRest: what a plugin's instances hold is let go when all feeds wait for long, once for each time, and not while
+// one of them waits for less.
+func TestRest(t *testing.T) {
+	const often, seldom = 4_999, 60_000
+	for name, c := range map[string]struct {
+		periods    [2]uint32 // of two feeds, in milliseconds, 0: they are read once
+		subscribes bool
+		rests      int
+	}{
+		"both are read once":      {[2]uint32{0, 0}, false, 1},
+		"both seldom":             {[2]uint32{seldom, seldom}, false, 2}, // at the start and after a minute
+		"one often":               {[2]uint32{seldom, often}, false, 0},
+		"one is read once":        {[2]uint32{0, seldom}, false, 2},
+		"one once, one often":     {[2]uint32{0, often}, false, 0},
+		"often, at the very edge": {[2]uint32{often + 1, often + 1}, false, 18}, // in 90 s, at once and after each 5
+		"notifications may come":  {[2]uint32{0, seldom}, true, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(&reader{exact: true, feeds: 2, pollsMs: c.periods[:], subscribes: c.subscribes},
+					rows("a", 3))
+				w.o.Once = false
+				var rests atomic.Int64
+				w.o.Rest = func() { rests.Add(1) }
+				ctx, cancel := context.WithCancel(t.Context())
+				done := make(chan error)
+				go func() { done <- NewTask(w.o).Run(ctx) }()
+				time.Sleep(89 * time.Second)
+				synctest.Wait()
+				cancel()
+				if err := <-done; err != nil {
+					t.Fatal(err)
+				}
+				if got := rests.Load(); got != int64(c.rests) {
+					t.Errorf("expected %d rests, found %d", c.rests, got)
+				}
+			})
+		})
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/culvert-project/culvert/host/internal/cron"
@@ -200,6 +201,9 @@ func (f *feed) nextPoll(now time.Time, least time.Duration) (due time.Time, ever
 // the plugin.
 func (f *feed) rest(ctx context.Context, due time.Time, ever bool) error {
 	f.stand(f.at.fields)
+	if !f.wit().Subscribes { // a notification may come at any time
+		defer f.task.rests(time.Now())()
+	}
 	for {
 		next := watchEvery
 		if ever {
@@ -219,6 +223,34 @@ func (f *feed) rest(ctx context.Context, due time.Time, ever bool) error {
 			return nil
 		}
 	}
+}
+
+// RestsFrom is the least time that all feeds of a task wait before [Options.Rest] is called. It is what instances of a
+// plugin live that nobody calls, so that none is made more often for it.
+const RestsFrom = 5 * time.Second
+
+// rests counts a feed that waits for its next poll, and for nothing else, until the returned function is called.
+func (t *Task) rests(now time.Time) (done func()) {
+	t.mu.Lock()
+	t.resting++
+	all := t.resting == len(t.feeds) && t.o.Rest != nil &&
+		!slices.ContainsFunc(t.feeds, func(f *feed) bool { return f.wakesBefore(now.Add(RestsFrom)) })
+	t.mu.Unlock()
+	if all {
+		t.o.Rest()
+	}
+	return func() {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		t.resting--
+	}
+}
+
+// wakesBefore tells whether a feed that waits for its next poll has it before a time.
+func (f *feed) wakesBefore(at time.Time) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return !f.due.IsZero() && f.due.Before(at)
 }
 
 // maxSnapshots is how many may wait for a feed.

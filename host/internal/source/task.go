@@ -58,6 +58,9 @@ type Options struct {
 	task.Tolerance
 	// Retry is for transforms that fail and may do better the next time.
 	Retry task.Retrying
+	// Rest is called when all feeds wait for their next poll, each for [RestsFrom] or longer, and for no notifications:
+	// what the plugin's instances hold is of no use until then. nil: nothing is done.
+	Rest func()
 	// DeadLetters is where rows go that are left out; nil: nowhere.
 	DeadLetters *DeadLetters
 	// Once ends Run when every feed is caught up and acknowledged.
@@ -92,6 +95,8 @@ type Task struct {
 
 	mu    sync.Mutex
 	feeds []*feed
+	// resting is how many of them wait for their next poll.
+	resting int
 }
 
 // openedVersion is a plugin version that has been opened.

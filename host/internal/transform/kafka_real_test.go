@@ -166,12 +166,22 @@ func compare(t *testing.T, cases int, head func() string) (failed, dropped, refu
 			golden := parseGolden(t, heads[i]+want)
 			c, err := New(t.Context(), Options{Manager: m, Connector: "c", Stages: golden.stages})
 			if err != nil || strings.Contains(want, " refused: ") {
-				if refused++; !sameRefusal(want, err) && !refusedByName(err) {
-					if differ++; differ <= 20 {
-						t.Errorf("%s(Kafka)\n%s(ours)\n%v", heads[i], want, err)
-					}
+				if refused++; sameRefusal(want, err) || refusedByName(err) {
+					continue
+				}
+				ours := fmt.Sprint("refused: ", err)
+				at := slices.IndexFunc(meant, func(w *wanted) bool {
+					return w.kafka.MatchString(want) && w.ours.MatchString(ours)
+				})
+				if at >= 0 {
+					meant[at].found++
+				} else if differ++; differ <= 20 {
+					t.Errorf("%s(Kafka)\n%s(ours)\n%v", heads[i], want, err)
 				}
 				continue
+			}
+			if strings.HasPrefix(want, "stage ") { // tabs of a plugin's words are blanks outside
+				want = strings.ReplaceAll(want, "\t", " ")
 			}
 			b := golden.batch(t, reg)
 			faults, err := c.Apply(t.Context(), b)
@@ -224,7 +234,10 @@ func sameRefusal(want string, err error) bool {
 	if !refused || err == nil {
 		return false
 	}
-	_, why, _ = strings.Cut(why, ": ") // the class
+	class, why, _ := strings.Cut(why, ": ")
+	if strings.HasPrefix(class, "java.lang.") { // the JVM's own words, of what Kafka does not look for
+		why = ""
+	}
 	// Below the first line is a regular expression with the place at fault.
 	why, _, _ = strings.Cut(why, "\n")
 	// Lines of a value are one line here.
@@ -232,6 +245,7 @@ func sameRefusal(want string, err error) bool {
 		why, _, _ = strings.Cut(behind, "\n")
 		why = strings.SplitAfter(why, "Invalid regex: ")[0] // what is wrong is in the words of the JVM
 	}
+	why, _, _ = strings.Cut(why, kafka+"InsertField$InsertionSpec@") // Kafka names a field by the number of an object
 	return strings.Contains(err.Error(), stage+", ") && strings.Contains(err.Error(), why)
 }
 

@@ -2,6 +2,7 @@
 package guesttest
 
 import (
+	"encoding/json"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -29,22 +30,51 @@ func Build(t testing.TB, pkg string) string {
 // `main.version=2.0.0`.
 func Bytes(t testing.TB, pkg string, variables ...string) []byte {
 	t.Helper()
-	mu.Lock()
-	defer mu.Unlock()
 	flags := "-s -w"
 	for _, v := range variables {
 		flags += " -X " + v
 	}
+	return build(t, pkg, "-ldflags="+flags)
+}
+
+// With is [Bytes] of a package into which a file is put that stands elsewhere: what it changes in the guest, its init
+// has to.
+func With(t testing.TB, pkg, file string) []byte {
+	t.Helper()
+	at, err := filepath.Abs(pkg)
+	if err == nil {
+		file, err = filepath.Abs(file)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	replace := map[string]string{filepath.Join(at, filepath.Base(file)): file}
+	overlay, err := json.Marshal(map[string]any{"Replace": replace})
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "overlay.json")
+	if err := os.WriteFile(path, overlay, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return build(t, pkg, "-overlay="+path)
+}
+
+// build builds a package, once for the same flags.
+func build(t testing.TB, pkg, flag string) []byte {
+	t.Helper()
+	mu.Lock()
+	defer mu.Unlock()
 	at, err := filepath.Abs(pkg)
 	if err != nil {
 		t.Fatal(err)
 	}
-	key := at + flags
+	key := at + flag
 	if b, ok := built[key]; ok {
 		return b
 	}
 	out := filepath.Join(t.TempDir(), "guest.wasm")
-	cmd := exec.Command("go", "build", "-buildmode=c-shared", "-trimpath", "-ldflags="+flags, "-o", out, pkg)
+	cmd := exec.Command("go", "build", "-buildmode=c-shared", "-trimpath", flag, "-o", out, pkg)
 	cmd.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm", "CGO_ENABLED=0")
 	if text, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("building the guest %s: %v\n%s", pkg, err, text)

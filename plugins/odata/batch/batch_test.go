@@ -6,12 +6,14 @@ import (
 	"mime/multipart"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/culvert-project/culvert/plugins/odata/batch"
+	"github.com/culvert-project/culvert/plugins/odata/encode"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -267,6 +269,63 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
+// plainly is what a plain answer says, as [batch.Parse] would have it. ok: all of it is plain.
+func plainly(contentType string, text []byte) (d batch.Document, ids, places []string, ok bool) {
+	p, ok := batch.NewPlain(contentType, text)
+	for ok && p.Next() {
+		if p.First {
+			d.Parts = append(d.Parts, batch.Parsed{Changeset: true, Complete: true})
+		}
+		last := &d.Parts[len(d.Parts)-1]
+		last.Messages = append(last.Messages, batch.Message{Body: p.Body, Complete: true})
+		ids, places = append(ids, string(p.ID)), append(places, string(p.Location))
+	}
+	return d, ids, places, ok && p.Complete()
+}
+
+// What is taken for plain is read as it is otherwise.
+func FuzzPlain(f *testing.F) {
+	const one = "--batch_12345\r\nContent-Type: multipart/mixed; boundary=changeset_12345\r\n\r\n--changeset_12345\r\nContent-Type: application/http\r\nContent-ID: 1\r\n\r\n" +
+		"HTTP/1.1 201 Created\r\nContent-Length: 8\r\nLocation: http://x/A(1)\r\n\r\n{\"d\":{}}\r\n"
+	const two = "--changeset_12345\r\nContent-Type: application/http\r\n\r\nHTTP/1.1 204 No Content\r\ncontent-id: 2\r\n\r\n\r\n"
+	const end = "--changeset_12345--\r\n\r\n"
+	plain := 0
+	for _, text := range []string{one + end + "--batch_12345--\r\n", one + two + end + "--batch_12345--\r\n", one + end + one + end + "--batch_12345--", one + two + two + end + "--batch_12345--\r\n\r\n",
+		one + end + "--batch_12345--\r\nepilogue that nobody reads", one + two} {
+		f.Add("multipart/mixed; boundary=batch_12345", []byte(text))
+		if _, _, _, ok := plainly("multipart/mixed; boundary=batch_12345", []byte(text)); ok {
+			plain++
+		}
+	}
+	if plain != 5 {
+		f.Errorf("expected all to be plain but the one that is cut off, found %d", plain)
+	}
+	f.Fuzz(func(t *testing.T, contentType string, text []byte) {
+		found, ids, places, ok := plainly(contentType, text)
+		if !ok {
+			return
+		}
+		d, parsed := batch.Parse(contentType, text)
+		if !parsed || !d.Complete || len(d.Parts) != len(found.Parts) {
+			t.Fatalf("%d parts are plain, of %d, complete %t", len(found.Parts), len(d.Parts), d.Complete)
+		}
+		at := 0
+		for i, p := range d.Parts {
+			if !p.Changeset || !p.Complete || len(p.Messages) != len(found.Parts[i].Messages) {
+				t.Fatalf("part %d: %d messages are plain, of %d (%+v)", i, len(found.Parts[i].Messages), len(p.Messages), p)
+			}
+			for j, m := range p.Messages {
+				own, status, place := found.Parts[i].Messages[j].Body, m.Status(), m.Header("Location")
+				if !m.Complete || status < 200 || status > 299 || m.ID != ids[at] || place != places[at] ||
+					m.Header("sap-message") != "" || !bytes.Equal(m.Body, own) {
+					t.Errorf("expected %d %q %q %q, found %q %q %q", status, m.ID, place, m.Body, ids[at], places[at], own)
+				}
+				at++
+			}
+		}
+	})
+}
+
 func FuzzAppend(f *testing.F) {
 	f.Add([]byte(`{"ID":1}`), []byte("a\r\n--batch_x\r\n"), true)
 	f.Fuzz(func(t *testing.T, one, two []byte, changeset bool) {
@@ -282,6 +341,30 @@ func FuzzAppend(f *testing.F) {
 		}
 		if !ok || !d.Complete || len(bodies) != 2 || !bytes.Equal(bodies[0], one) || !bytes.Equal(bodies[1], two) {
 			t.Errorf("expected %q and %q, found %q", one, two, bodies)
+		}
+		if !changeset || len(one) == 0 || len(two) == 0 {
+			return
+		}
+		headers := []wit.Header{{Name: "Accept", Value: "*/*"}}
+		roomy := func(text string) []byte { return append(make([]byte, 0, len(text)+encode.Room), text...) }
+		for _, apart := range []bool{false, true} {
+			alike := batch.Alike{Method: "PUT", Target: "Set", Headers: headers, Apart: apart}
+			parts := []batch.Part{{Changeset: true}}
+			for n := range 12 {
+				key, body := roomy("("+strconv.Itoa(n)+")"), roomy(string([][]byte{one, two}[n%2]))
+				alike.Items = append(alike.Items, batch.Item{Key: key, Body: body})
+				if apart && n > 0 {
+					parts = append(parts, batch.Part{Changeset: true})
+				}
+				last := &parts[len(parts)-1]
+				last.Operations = append(last.Operations, batch.Operation{Method: "PUT", Target: "Set" + string(key),
+					Headers: headers, Body: body})
+			}
+			want, boundary := batch.Append(nil, parts)
+			body, as := batch.AppendAlike(nil, &alike)
+			if !bytes.Equal(body, want) || as != boundary {
+				t.Errorf("expected %q (%s), found %q (%s)", want, boundary, body, as)
+			}
 		}
 	})
 }

@@ -1,6 +1,9 @@
 package decode
 
-import "strconv"
+import (
+	"hash/fnv"
+	"strconv"
+)
 
 // follow is a row that waits for further pages of a feed expanded in it. When they have come, their rows are put into
 // the row's text in place of the link and the row is decoded anew: links in them, or further ones in the row, are found
@@ -16,7 +19,14 @@ type follow struct {
 	number int
 	child  Decoder
 	out    Output
+	// followed are hashes of the links by which the hole is filled, empty is how many pages in succession brought
+	// nothing.
+	followed map[uint64]bool
+	empty    int
 }
+
+// maxEmpty is how many further pages of an expanded feed without a row may follow one another.
+const maxEmpty = 1000
 
 // hole is a link to more rows of a feed inside a row.
 type hole struct {
@@ -41,7 +51,22 @@ func (s *stream) ask(f format, row []byte, at int64, h hole, out *Output) {
 		w.child = f.nested()
 	}
 	w.child.Reset()
+	w.empty = 0
+	if clear(w.followed); w.followed == nil {
+		w.followed = map[uint64]bool{}
+	}
+	s.follow.passes(h.link)
 	s.request(h.link, out)
+}
+
+// passes notes a link that is followed; false: it was before.
+func (w *follow) passes(link Link) bool {
+	h := fnv.New64a()
+	_, _ = h.Write([]byte(link.Base + " " + link.Href))
+	n := h.Sum64()
+	known := w.followed[n]
+	w.followed[n] = true
+	return !known
 }
 
 func (s *stream) request(link Link, out *Output) {
@@ -73,6 +98,18 @@ func (s *stream) nestedPiece(f format, tag string, piece []byte, last bool, out 
 		return nil
 	}
 	if next := w.out.Page.Next; next.Href != "" {
+		if w.empty++; w.out.Page.Rows > 0 {
+			w.empty = 0
+		}
+		end := &PageError{Row: int64(s.page.Rows), Tag: tag, Expected: "an end of an expanded feed"}
+		switch {
+		case !w.passes(next):
+			end.Found = "a link that was followed before, " + strconv.Quote(next.Href)
+			return end
+		case w.empty == maxEmpty:
+			end.Found = strconv.Itoa(maxEmpty) + " pages without a row"
+			return end
+		}
 		collected := child.collected
 		w.child.Reset()
 		child.collected = collected

@@ -59,8 +59,8 @@ func (pg *Page) after() (*Position, error) {
 	}
 	next.link, next.checked, next.sound, next.laps, next.tail, next.beyond = "", false, false, false, "", false
 	next.seen += int(read.Rows) - pg.repeated()
-	if at.seen == 0 && at.count < 0 && pg.Count && read.Count >= 0 && pg.counted() {
-		next.count = int(read.Count)
+	if at.seen == 0 && at.count < 0 && pg.Count && read.Count >= 0 {
+		pg.count(&next)
 	}
 	if at.beyond && !at.keyed() && pg.handed > 0 && pg.before(next.pages) {
 		next.seen = at.seen
@@ -82,20 +82,21 @@ func (pg *Page) after() (*Position, error) {
 	return pg.late(pg.atEnd(&next))
 }
 
-// counted tells whether the first page's count is one of the set's rows. Some services give the number of the page's
-// rows, or 0: that is below what came, or no more than that although there is a link to more, or although so many rows
-// were asked for that there may be more (P4).
-func (pg *Page) counted() bool {
+// count takes the first page's count, if it is one of the set's rows. Some services give the number of the page's rows,
+// or 0: that is below what came, or no more than that although there is a link to more. Where it is as many as came,
+// and nothing has shown yet that the service counts more than it gives, it is asked (P4).
+func (pg *Page) count(next *Position) {
 	read := &pg.Out.Page
 	switch rows := int64(read.Rows); {
 	case read.Count < rows:
 		sdk.Log(wit.LevelWarn, pg.What()+": the service counts "+strconv.FormatInt(read.Count, 10)+" rows, and its first page has "+
 			strconv.FormatInt(rows, 10)+": its count is not gone by")
-		return false
-	case read.Count == rows:
-		return read.Next.Href == "" && (pg.Top == 0 || rows < int64(pg.Top))
+	case read.Count == rows && read.Next.Href != "":
+	case read.Count == rows && rows > 0 && !next.proven:
+		next.claimed = int(read.Count)
+	default:
+		next.count = int(read.Count)
 	}
-	return true
 }
 
 // late asks before the next page what is to be asked before this one, whose count came behind rows that were handed on.
@@ -254,6 +255,9 @@ func (pg *Page) atEnd(next *Position) (*Position, error) {
 	case rows > 0 && pg.At.keyed() && pg.Out.Page.Count > int64(rows) && pg.byKey(next):
 		return next, nil // by its own count the page wasn't all that is behind the key
 	case next.count < 0 && rows > 0 && pg.goBeyond(next):
+		if pg.At.seen == 0 && next.claimed > 1 {
+			next.check = checkCount // the page behind need not be asked for where the count is the set's
+		}
 		return next, nil
 	case !short && next.count > next.seen-next.twice:
 		return pg.anew(next, "and at least "+strconv.Itoa(next.twice)+" of them twice, so that others are missing: the order of the service's rows changes between its pages")
@@ -342,6 +346,11 @@ func (pg *Page) otherwise(next *Position) (*Position, error) {
 		// As many as were asked for: that the service has no more is chance, if it is so.
 		return nil, pg.short(next, "as many as were asked for, and it doesn't heed what asks for those behind them, or refuses it; paging = auto leaves the cutting of pages to the service")
 	}
+	if next.claimed > 0 && next.claimed == next.seen {
+		sdk.Log(wit.LevelInfo, pg.What()+": "+strconv.Itoa(next.seen)+" rows came, as many as the service counts; whether it counts more than those of a page "+
+			"can't be found out, and it refuses or doesn't heed what asks for rows behind these")
+		return pg.done(next), nil
+	}
 	sdk.Log(wit.LevelWarn, pg.What()+": the service gives no count and no next link, and refuses or doesn't heed what asks for rows behind these: the "+
 		strconv.Itoa(next.seen)+" that came are taken for all")
 	return pg.done(next), nil
@@ -355,7 +364,11 @@ func (pg *Page) before(pages Trail) bool {
 
 func (pg *Page) short(next *Position, why string) error {
 	if next.count < 0 {
-		return &wit.Fault{Kind: wit.FaultData, Message: pg.What() + ": the service gives no count, " + strconv.Itoa(next.seen) + " rows came, " + why}
+		counts := "gives no count"
+		if next.claimed > 0 {
+			counts = "counts the rows of a page only"
+		}
+		return &wit.Fault{Kind: wit.FaultData, Message: pg.What() + ": the service " + counts + ", " + strconv.Itoa(next.seen) + " rows came, " + why}
 	}
 	return &wit.Fault{Kind: wit.FaultData, Message: pg.What() + ": the service says that it has " + strconv.Itoa(next.count) + " rows, " +
 		strconv.Itoa(next.seen) + " came, " + why}
@@ -374,12 +387,25 @@ func (pg *Page) answered(next *Position) (*Position, error) {
 		next.checked = true
 		sdk.Log(wit.LevelInfo, pg.What()+": "+strconv.Itoa(at.count-at.level)+" rows fewer are to come than the service counted: they were deleted meanwhile")
 	case checkOrder:
-		if !slices.Equal(pg.probed, pg.unpackKey(at.key)) {
+		switch key := pg.unpackKey(at.key); {
+		case slices.Equal(pg.probed, key):
+		case pg.reverse.rows > 1 && pg.reverse.ascends() && pg.isBefore(pg.probed, key):
+			sdk.Log(wit.LevelInfo, pg.What()+": the last row that came was deleted meanwhile, the others come in the reverse order")
+		case pg.reverse.rows <= 1:
+			// Either the service doesn't sort, or the row was deleted: by number others might be missing then.
+			next.links = at.links || at.pass > 0
+			return pg.anew(next, "the row with the key "+at.key+" came, and is not there when the reverse order is asked for")
+		default:
 			return pg.distrust(next, "the service doesn't heed $orderby: the last row of the reverse order doesn't come first")
 		}
 		next.probed, next.checked = at.probed+1, true
 	case checkWithout:
 		next.refused, next.without = at.refused, true
+	case checkCount:
+		if count > int(pg.Out.Page.Rows) {
+			next.proven = true
+			return pg.done(next), nil
+		}
 	case checkEnd:
 		if count < 0 || count > at.seen-at.twice {
 			// Without a level the counts of pages that are asked for by key were none of what is behind the key.
@@ -393,13 +419,19 @@ func (pg *Page) answered(next *Position) (*Position, error) {
 	return next, nil
 }
 
+// isBefore tells whether a key is below another, in either way to compare them.
+func (pg *Page) isBefore(a, b []string) bool {
+	plain, folded, known := pg.compareTexts(a, b)
+	return known && (plain < 0 || folded < 0)
+}
+
 // distrust gives up asking by key: the service doesn't do what it says. From the last position that is sound the load
 // goes on by the service's own links; where there is none, from its start.
 func (pg *Page) distrust(next *Position, why string) (*Position, error) {
 	at, f := pg.At, pg.Set
 	*next = Position{url: next.url, cursor: at.cursor, seen: at.seen, count: at.count, unordered: at.unordered,
 		uncounted: at.uncounted, links: true, mixed: at.mixed,
-		shifts: at.shifts, further: at.further, least: at.least,
+		shifts: at.shifts, further: at.further, least: at.least, claimed: at.claimed, proven: at.proven,
 		followed: at.followed, pages: at.pages, pass: at.pass, warned: at.warned, began: at.began}
 	counts := Positional(at.link, at.seen-at.base)
 	switch {
@@ -461,7 +493,12 @@ func (pg *Page) done(next *Position) *Position {
 			"its pages, others are missing")
 	}
 	sdk.Log(wit.LevelInfo, pg.What()+": extraction finished: "+strconv.Itoa(next.seen)+" rows in "+took+"; "+came)
-	return &Position{url: pg.At.url, seen: next.seen, count: next.count, done: true, at: int(pg.Answer.At)}
+	count := next.count
+	if next.claimed > 0 && next.claimed == next.seen {
+		count = max(count, next.claimed)
+	}
+	return &Position{url: pg.At.url, seen: next.seen, count: count, proven: next.proven, done: true,
+		at: int(pg.Answer.At)}
 }
 
 // Refused turns an answer that is no success into a fault, or into another way to ask for the same rows: services
@@ -476,11 +513,15 @@ func (pg *Page) Refused() (wit.Portion, error) {
 	if sure {
 		at.refused = "" // whatever came before, this says so
 	}
-	if status := pg.Answer.Status; at.check == checkHigh && (sure || status == 404 || status == 405 || status == 408 ||
-		status >= 500) { // also one that comes of sorting all rows: whoever could repeat it has
-		other := *at
+	// Also where the answer comes of sorting all rows: whoever could repeat the request has done so.
+	if status := pg.Answer.Status; (at.check == checkHigh || at.check == checkCount) && (sure || status == 404 ||
+		status == 405 || status == 408 || status >= 500) {
+		other, goes := *at, "going on without the highest value of the cursor"
+		if other.check == checkCount {
+			goes = "asking for the rows behind those that came"
+		}
 		other.check = ""
-		return pg.instead(&other, failed, "going on without the highest value of the cursor")
+		return pg.instead(&other, failed, goes)
 	}
 	if at.beyond && at.check == "" && !(at.keyed() && at.further) {
 		switch status := pg.Answer.Status; {

@@ -36,6 +36,8 @@ type cursorPosition struct {
 	// from is the least value that the load asks for, "" for all rows. high is the highest one that came. base is the
 	// highest one that there was when the load began, as far as is known: what changed since then has no lower one.
 	from, high, base string
+	// lowless: that is not known, and rows have been read: the next load asks for all rows.
+	lowless bool
 	// known are the rows that loads before ended with, fresh those of this load that the next one meets again.
 	known, fresh string
 }
@@ -117,7 +119,8 @@ func (pg *Page) noteHighest() {
 		text, ok := pg.Cursor.Of(&pg.Out, i)
 		if !ok && i == 0 && pg.content.rows == len(pg.Out.Rows) {
 			sdk.Log(wit.LevelWarn, pg.What()+": the service gives a row without "+pg.Cursor.Property.Name+
-				" for the one with the highest value: the next load begins at the highest value of this one's first page")
+				" for the one with the highest value: the next load begins at the highest value of this one's first page, or "+
+				"reads all rows where that has none")
 		}
 		if ok && (pg.cursor.high == "" || pg.Cursor.atLeast(text, pg.cursor.high)) {
 			pg.cursor.high = text
@@ -127,12 +130,12 @@ func (pg *Page) noteHighest() {
 
 // base is the value from which the next load asks for rows, but for the look-back. A row that came on an earlier page
 // may have changed since, while a higher value came on a later one: so it is the highest value of when the load began,
-// which is at least that of its first page.
+// which is at least that of its first page; "" where neither is known.
 func (pg *Page) base() string {
-	if pg.At.seen == 0 || pg.At.cursor.base == "" {
-		return pg.cursor.high
+	if at := &pg.At; at.seen > 0 && (at.cursor.base != "" || at.cursor.lowless) {
+		return at.cursor.base
 	}
-	return pg.At.cursor.base
+	return pg.cursor.high
 }
 
 // below tells whether a value is one that a load from another on did not ask for. Databases compare texts as they like.
@@ -203,7 +206,7 @@ func (pg *Page) recognise(rows []wit.Row) []wit.Row {
 			h.add(pg.Out.Data[d.Start : d.Start+d.Size])
 		}
 		hash := base64.RawURLEncoding.EncodeToString(binary.BigEndian.AppendUint64(nil, uint64(h)))
-		if c.atLeast(text, c.lower(pg.base())) {
+		if base := pg.base(); base != "" && c.atLeast(text, c.lower(base)) {
 			pg.cursor.marks = append(pg.cursor.marks, mark{text, hash})
 			if len(pg.cursor.marks) > 4*maxMarks/markBytes {
 				pg.prune()
@@ -262,7 +265,10 @@ func (pg *Page) note(next *Position) {
 		pg.prune()
 	}
 	next.cursor = cursorPosition{from: at.from, high: pg.cursor.high, base: pg.base(), known: at.known,
-		fresh: packMarks(pg.cursor.marks)}
+		fresh: packMarks(pg.cursor.marks), lowless: at.lowless}
+	if next.seen > 0 && next.cursor.base == "" {
+		next.cursor.lowless = true
+	}
 	if !next.done {
 		return
 	}
@@ -275,10 +281,13 @@ func (pg *Page) note(next *Position) {
 // FirstBehind is where a load begins behind a complete one: with all rows, or where there is a cursor with those from
 // it on.
 func (f *Set) FirstBehind(done *Position, now int64) *Position {
-	carried := Position{}
+	carried := Position{proven: done.proven}
 	if f.Cursor != nil && done.cursor.high != "" {
 		base := cmp.Or(done.cursor.base, done.cursor.high) // other versions stored no base
-		carried.cursor = cursorPosition{from: f.Cursor.lower(base), high: done.cursor.high, known: done.cursor.known}
+		carried.cursor = cursorPosition{high: done.cursor.high, known: done.cursor.known}
+		if !done.cursor.lowless {
+			carried.cursor.from = f.Cursor.lower(base)
+		}
 	}
 	at := f.startOf(&carried, false, false)
 	at.began = int(now)

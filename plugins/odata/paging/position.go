@@ -64,6 +64,10 @@ type Position struct {
 	empty int
 	// pass counts the times that the load began anew, tries those that every option was left out in vain.
 	pass, tries int
+	// claimed is the count of a first page that had as many rows, and no link: it may be the page's alone. proven: the
+	// service counted more rows than it gave, so that its count is the set's.
+	claimed int
+	proven  bool
 	// refused is the answer with which the service declined the page, which may be of the moment; without: the service
 	// does answer without $orderby.
 	refused string
@@ -80,12 +84,14 @@ type Position struct {
 // Questions that go before a page, whose rows aren't handed on. checkRows: how many rows are there between floor and
 // key? checkEnd: how many are there in all? checkOrder: is the row of key the first in the reverse order of those up to
 // it? checkWithout: is there an answer without $orderby? checkHigh: what is the highest value of the cursor?
+// checkCount: does a page of one row have the count of all?
 const (
 	checkRows    = "rows"
 	checkEnd     = "end"
 	checkOrder   = "order"
 	checkWithout = "without"
 	checkHigh    = "high"
+	checkCount   = "count"
 )
 
 // Item is a field of an offset: one of its pointers leads to the value.
@@ -114,8 +120,9 @@ func (p *Position) items() []Item {
 		{Name: "sample", Text: &p.sample}, {Name: "twice", Number: &p.twice, Least: 1}, {Name: "alike", Flag: &p.alike},
 		{Name: "followed", Trail: &p.followed}, {Name: "pages", Trail: &p.pages},
 		{Name: "empty", Number: &p.empty, Least: 1}, {Name: "pass", Number: &p.pass, Least: 1}, {Name: "tries", Number: &p.tries, Least: 1},
+		{Name: "claimed", Number: &p.claimed, Least: 1}, {Name: "proven", Flag: &p.proven},
 		{Name: "refused", Text: &p.refused}, {Name: "without", Flag: &p.without}, {Name: "from", Text: &p.cursor.from},
-		{Name: "high", Text: &p.cursor.high}, {Name: "low", Text: &p.cursor.base},
+		{Name: "high", Text: &p.cursor.high}, {Name: "low", Text: &p.cursor.base}, {Name: "lowless", Flag: &p.cursor.lowless},
 		{Name: "known", Text: &p.cursor.known}, {Name: "fresh", Text: &p.cursor.fresh}, {Name: "began", Number: &p.began, Least: 1},
 		{Name: "at", Number: &p.at, Least: 1},
 	}

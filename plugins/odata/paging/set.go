@@ -97,8 +97,9 @@ type Page struct {
 	handed   int
 	withheld bool
 	deaf     string
-	// probed is the key of the first row that came in answer to checkOrder.
-	probed []string
+	// probed is the key of the first row that came in answer to checkOrder, reverse watches all of its rows.
+	probed  []string
+	reverse order
 }
 
 // Reset lets go of what the page held; its memory waits for the next one.

@@ -9,7 +9,7 @@ import (
 
 // startOf is the position of the first page of the load that another position is of.
 func (f *Set) startOf(load *Position, unordered, uncounted bool) *Position {
-	at := &Position{cursor: load.cursor, count: -1, unordered: unordered, uncounted: uncounted}
+	at := &Position{cursor: load.cursor, count: -1, unordered: unordered, uncounted: uncounted, proven: load.proven}
 	at.url = f.url(at, "", 0)
 	return at
 }
@@ -28,6 +28,10 @@ func (f *Set) PageURL(at *Position) string {
 		return f.sorted(at, upTo(f.keyLiterals(key)), " desc", 0)
 	case checkEnd:
 		return f.url(at, "", 0)
+	case checkCount:
+		one := *f
+		one.Top = 1
+		return one.url(at, "", 0)
 	case checkHigh:
 		return f.highest(at)
 	case checkWithout:

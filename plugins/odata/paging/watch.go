@@ -14,6 +14,7 @@ func (pg *Page) Begin() {
 	pg.beginCursor()
 	pg.beginSample()
 	pg.handed, pg.withheld, pg.deaf, pg.probed = 0, false, "", nil
+	pg.reverse = order{last: pg.reverse.last[:0], bytes: true, folds: true, watching: at.check == checkOrder}
 	pg.order = order{last: pg.order.last[:0], bytes: at.sorted || at.seen == 0, folds: at.folded || at.seen == 0}
 	pg.order.watching = at.check == "" && f.Ordered && !at.unordered && !at.links && f.Paging != "links" &&
 		(at.seen == 0 || at.ascending() && at.key != "") && f.Key != nil
@@ -81,6 +82,9 @@ func (pg *Page) watch(rows []wit.Row) {
 		d := rows[0].Key
 		pg.probed = f.keyTexts(pg.Out.Data[d.Start : d.Start+d.Size])
 	}
+	if pg.reverse.watching {
+		pg.watchReverse(rows)
+	}
 	if !pg.order.watching {
 		return
 	}
@@ -98,6 +102,21 @@ func (pg *Page) watch(rows []wit.Row) {
 		pg.deaf = "the service doesn't heed the filter"
 	case !pg.order.watching:
 		pg.deaf = "the service doesn't heed $orderby, row " + strconv.Itoa(pg.order.rows-1) + " isn't behind the one before"
+	}
+}
+
+// watchReverse looks whether the rows of the reverse order come in it.
+func (pg *Page) watchReverse(rows []wit.Row) {
+	o := &pg.reverse
+	for i := range rows {
+		d := &rows[i].Key
+		key := pg.Out.Data[d.Start : d.Start+d.Size]
+		if o.rows > 0 {
+			o.follows(pg.compareKeys(key, o.last))
+		}
+		if o.seen(1, key); !o.watching {
+			return
+		}
 	}
 }
 

@@ -1,7 +1,9 @@
 package chain
 
 import (
+	"bytes"
 	"encoding/base64"
+	"encoding/binary"
 	"math"
 	"math/big"
 	"slices"
@@ -24,7 +26,7 @@ type cast struct {
 	fields []castField
 	// order is the fields in the order in which Kafka comes to them, values what they become in the map at work.
 	order       []castField
-	values      map[string][]byte
+	values      [][]byte
 	whole       *wit.Kind
 	replaceNull bool
 	programs    programs[*edits]
@@ -34,6 +36,8 @@ type cast struct {
 type castField struct {
 	name string
 	to   wit.Kind
+	// at is its index in the list of fields.
+	at int
 }
 
 const castPurpose = "cast types"
@@ -58,8 +62,11 @@ func newCast(at side) func(settings) (operation, *wit.Fault) {
 		if o.whole != nil && len(list) > 1 {
 			return nil, fail("spec", "Cast transformations that specify a type to cast the entire value to may only specify a single cast in their spec")
 		}
+		for i := range o.fields {
+			o.fields[i].at = i
+		}
 		o.order = javaOrder(slices.Clone(o.fields), func(f castField) string { return f.name })
-		o.values = map[string][]byte{}
+		o.values = make([][]byte, len(o.fields))
 		var err *wit.Fault
 		o.replaceNull, err = s.boolean(replaceNullSpec.Name)
 		return o, err
@@ -69,8 +76,11 @@ func newCast(at side) func(settings) (operation, *wit.Fault) {
 // add reads one item of the list.
 func (o *cast) add(item string, list []string) *wit.Fault {
 	parts := strings.Split(item, ":")
-	for len(parts) > 1 && parts[len(parts)-1] == "" {
+	for len(parts) > 0 && parts[len(parts)-1] == "" && item != "" {
 		parts = parts[:len(parts)-1] // Java's split drops them
+	}
+	if len(parts) == 0 {
+		return fail("spec", "expected a type, or a field and its type with a colon between, found "+strconv.Quote(item))
 	}
 	if len(parts) > 2 {
 		return fail("spec", "Invalid value ["+strings.Join(list, ", ")+"] for configuration renames: Invalid rename mapping: "+item)
@@ -89,7 +99,7 @@ func (o *cast) add(item string, list []string) *wit.Fault {
 		o.whole = &to
 		return nil
 	}
-	field := castField{setting.Trim(parts[0]), to}
+	field := castField{name: setting.Trim(parts[0]), to: to}
 	if i := slices.IndexFunc(o.fields, func(f castField) bool { return f.name == field.name }); i >= 0 {
 		o.fields[i] = field
 		return nil
@@ -193,14 +203,10 @@ func (o *cast) apply(e *Engine, v *view, stage int) (*failure, error) {
 	if err != nil {
 		return nil, err
 	}
-	null, start, ok := x.null(c.bytes)
+	start, done, f := x.opened(c, stage)
 	switch {
-	case !ok:
-		return broken(stage, 0), nil
-	case null:
-		return nil, nil
-	case x.failure != nil:
-		return x.failure, nil
+	case done:
+		return f, nil
 	case o.whole != nil:
 		return x.applyWhole(e, c, start), nil
 	}
@@ -225,18 +231,20 @@ func (o *cast) schemaless(e *Engine, c *column, stage int) *failure {
 		return f
 	}
 	for _, field := range o.order {
-		value := []byte{datum.TagNull}
-		if x := m.find(field.name); x != nil && x.value[0] != datum.TagNull {
-			var f *failure
-			if value, f = castDynamic(nil, x.value, field.to, stage); f != nil {
-				return f
-			}
+		begin := len(e.scratch)
+		if x := m.find(field.name); x == nil || x.value[0] == datum.TagNull {
+			e.scratch = append(e.scratch, datum.TagNull)
+		} else if b, f := castDynamic(e.scratch, x.value, field.to, stage); f != nil {
+			return f
+		} else {
+			e.scratch = b
 		}
-		o.values[field.name] = value
+		o.values[field.at] = e.scratch[begin:]
 	}
-	for _, field := range o.fields {
-		m.put(field.name, entry{value: o.values[field.name], valueAt: -1})
+	for i := range o.fields {
+		m.put(o.fields[i].name, entry{value: o.values[i], valueAt: -1})
 	}
+	from = len(e.scratch)
 	e.scratch = m.write(e.scratch)
 	c.set(wit.Dynamic, 0, e.scratch[from:], -1)
 	return nil
@@ -251,6 +259,11 @@ func castFrom(kind wit.Kind, stage int) *failure {
 func castStructured(dst, in []byte, n *wit.Node, to wit.Kind, stage int) ([]byte, *failure) {
 	if n.Kind >= wit.Array {
 		return dst, castFrom(n.Kind, stage)
+	}
+	if n.Name == nil || n.Kind == wit.Int8 || n.Kind == wit.Int16 {
+		if x, ok := numberOf(n.Kind, in); ok {
+			return x.append(dst, to), nil
+		}
 	}
 	bare := *n
 	bare.Optional, bare.DefaultValue = false, nil
@@ -302,6 +315,12 @@ func castDynamic(dst, in []byte, to wit.Kind, stage int) ([]byte, *failure) {
 		return dst, &failure{stage, dataException, "Cast transformation was passed a value of type class " + dynamicClasses[in[0]] +
 			" which is not supported by Connect's data API"}
 	}
+	if x, ok := dynamicNumber(in); ok {
+		if dst = append(dst, dynamicTag(to, &x)); to != wit.Boolean { // of which the tag is all
+			dst = x.append(dst, to)
+		}
+		return dst, nil
+	}
 	v, _, err := datum.ReadDynamic(in)
 	if err != nil {
 		return dst, &failure{stage, dataException, "bytes that are no dynamic value"}
@@ -314,6 +333,115 @@ func castDynamic(dst, in []byte, to wit.Kind, stage int) ([]byte, *failure) {
 		return dst, &failure{stage, dataException, err.Error()}
 	}
 	return dst, nil
+}
+
+// scalar is a number or a boolean: the common values, which are cast without an allocation.
+type scalar struct {
+	whole int64
+	real  float64
+	// bits are those of real, 0: it is whole that counts. isBoolean: whole is 1 for true.
+	bits      int
+	isBoolean bool
+}
+
+// numberOf reads a number or a boolean of a kind, of which in holds nothing more. Bytes that are none are left to
+// others.
+func numberOf(kind wit.Kind, in []byte) (x scalar, ok bool) {
+	switch kind {
+	case wit.Int8, wit.Int16, wit.Int32, wit.Int64:
+		n, size := datum.Number(in)
+		unused := 64 - 8<<kind
+		return scalar{whole: n}, size == len(in) && n<<unused>>unused == n
+	case wit.Float32:
+		if len(in) == 4 {
+			f := math.Float32frombits(binary.LittleEndian.Uint32(in))
+			return scalar{real: float64(f), bits: 32}, true
+		}
+	case wit.Float64:
+		if len(in) == 8 {
+			return scalar{real: math.Float64frombits(binary.LittleEndian.Uint64(in)), bits: 64}, true
+		}
+	case wit.Boolean:
+		if len(in) == 1 && in[0] <= 1 {
+			return scalar{whole: int64(in[0]), isBoolean: true}, true
+		}
+	}
+	return x, false
+}
+
+// dynamicNumber is numberOf for a value without schema.
+func dynamicNumber(in []byte) (x scalar, ok bool) {
+	switch tag := in[0]; tag {
+	case datum.TagFalse:
+		return scalar{isBoolean: true}, true
+	case datum.TagTrue:
+		return scalar{whole: 1, isBoolean: true}, true
+	case datum.TagInt8, datum.TagInt16, datum.TagInt32, datum.TagInt64:
+		return numberOf(wit.Int8+wit.Kind(tag-datum.TagInt8), in[1:])
+	case datum.TagFloat32:
+		return numberOf(wit.Float32, in[1:])
+	case datum.TagFloat64:
+		return numberOf(wit.Float64, in[1:])
+	}
+	return x, false
+}
+
+// dynamicTag is the tag of what a value is cast to.
+func dynamicTag(to wit.Kind, x *scalar) byte {
+	switch to {
+	case wit.Boolean:
+		if x.integer(to) != 0 {
+			return datum.TagTrue
+		}
+		return datum.TagFalse
+	case wit.Float32:
+		return datum.TagFloat32
+	case wit.Float64:
+		return datum.TagFloat64
+	case wit.Text:
+		return datum.TagText
+	}
+	return datum.TagInt8 + byte(to-wit.Int8)
+}
+
+// integer is the value as a whole number, on its way to a kind.
+func (x *scalar) integer(to wit.Kind) int64 {
+	switch {
+	case x.bits == 0:
+		return x.whole
+	case to == wit.Int8, to == wit.Int16, to == wit.Int32:
+		return saturated(x.real, math.MinInt32, math.MaxInt32)
+	}
+	return saturated(x.real, math.MinInt64, math.MaxInt64)
+}
+
+// append appends the value of another kind, without a tag.
+func (x *scalar) append(dst []byte, to wit.Kind) []byte {
+	switch to {
+	case wit.Int8, wit.Int16, wit.Int32, wit.Int64:
+		unused := 64 - 8<<to
+		return datum.AppendNumber(dst, x.integer(to)<<unused>>unused)
+	case wit.Boolean:
+		return datum.AppendBoolean(dst, x.integer(to) != 0)
+	case wit.Float32:
+		if x.bits == 0 {
+			return datum.AppendFloat32(dst, float32(x.whole))
+		}
+		return datum.AppendFloat32(dst, float32(x.real))
+	case wit.Float64:
+		if x.bits == 0 {
+			return datum.AppendFloat64(dst, float64(x.whole))
+		}
+		return datum.AppendFloat64(dst, x.real)
+	}
+	var text [32]byte // of no number it is longer
+	switch {
+	case x.isBoolean:
+		return datum.AppendBytes(dst, strconv.AppendBool(text[:0], x.whole == 1))
+	case x.bits == 0:
+		return datum.AppendBytes(dst, strconv.AppendInt(text[:0], x.whole, 10))
+	}
+	return datum.AppendBytes(dst, appendReal(text[:0], x.real, x.bits))
 }
 
 // castValue is the value of another type.
@@ -500,25 +628,34 @@ func castText(v any) string {
 }
 
 // realText is Double.toString and Float.toString, the shortest digits that tell the number.
-func realText(f float64, bits int) string {
+func realText(f float64, bits int) string { return string(appendReal(nil, f, bits)) }
+
+// appendReal appends what realText says.
+func appendReal(dst []byte, f float64, bits int) []byte {
 	switch {
 	case f != f:
-		return "NaN"
-	case math.IsInf(f, 0):
-		return map[bool]string{true: "-Infinity", false: "Infinity"}[f < 0]
-	case f == 0 || math.Abs(f) >= 1e-3 && math.Abs(f) < 1e7:
-		text := strconv.FormatFloat(f, 'f', -1, bits)
-		if !strings.Contains(text, ".") {
-			text += ".0"
+		return append(dst, "NaN"...)
+	case math.IsInf(f, 1):
+		return append(dst, "Infinity"...)
+	case math.IsInf(f, -1):
+		return append(dst, "-Infinity"...)
+	}
+	from := len(dst)
+	if f == 0 || math.Abs(f) >= 1e-3 && math.Abs(f) < 1e7 {
+		dst = strconv.AppendFloat(dst, f, 'f', -1, bits)
+		if !bytes.Contains(dst[from:], []byte(".")) {
+			dst = append(dst, ".0"...)
 		}
-		return text
+		return dst
 	}
-	mantissa, exponent, _ := strings.Cut(strconv.FormatFloat(f, 'E', -1, bits), "E")
-	if !strings.Contains(mantissa, ".") {
-		mantissa += ".0"
+	dst = strconv.AppendFloat(dst, f, 'E', -1, bits)
+	e := from + bytes.IndexByte(dst[from:], 'E')
+	exponent, _ := strconv.Atoi(string(dst[e+1:]))
+	dst = dst[:e]
+	if !bytes.Contains(dst[from:], []byte(".")) {
+		dst = append(dst, ".0"...)
 	}
-	n, _ := strconv.Atoi(exponent)
-	return mantissa + "E" + strconv.Itoa(n)
+	return strconv.AppendInt(append(dst, 'E'), int64(exponent), 10)
 }
 
 // decimalText is BigDecimal.toString.

@@ -140,7 +140,7 @@ func TestExamine(t *testing.T) {
 		{ClassCastKey, pairs("spec", "a:bytes"), map[string]string{"spec": "Cast transformation does not support casting to BYTES; " +
 			"supported types are [INT8, INT16, INT32, INT64, FLOAT32, FLOAT64, BOOLEAN, STRING]"}},
 		{ClassCastKey, pairs("spec", "int8,a:int8"), map[string]string{"spec": "Cast transformations that specify a type to cast the entire value to may only"}},
-		{ClassCastKey, pairs("spec", ":"), map[string]string{"spec": "Invalid value java.lang.IllegalArgumentException: No enum constant"}},
+		{ClassCastKey, pairs("spec", ":"), map[string]string{"spec": "expected a type, or a field and its type with a colon between, found \":\""}},
 		{ClassCastKey, pairs("spec", "a:INT8,a:string,:int8"), nil},
 		{ClassTimestampKey, pairs("field", "at"), map[string]string{"target.type": `Missing required configuration "target.type" which has no default value.`}},
 		{ClassTimestampValue, pairs("target.type", "timestamp"), map[string]string{
@@ -180,12 +180,14 @@ func TestExamine(t *testing.T) {
 
 func TestPrepareRefuses(t *testing.T) {
 	for want, s := range map[string]wit.Stage{
-		`stage 0, X: expected a transform of this plugin`:                                              {Component: "X"},
-		`Neither schema name nor version configured`:                                                   {Component: ClassMetadataKey},
-		`No field insertion configured`:                                                                {Component: ClassInsertValue},
-		`No value specified for static field: a`:                                                       {Component: ClassInsertValue, Settings: pairs("static.field", "a")},
-		`expected a predicate of this plugin as the condition, found "Filter"`:                         {Component: ClassFilter, Condition: &wit.Condition{Component: "Filter"}},
-		`pattern: stage 0, Filter: Missing required configuration "pattern"`:                           {Component: "Filter", Condition: &wit.Condition{Component: "TopicNameMatches"}},
+		`stage 0, X: expected a transform of this plugin`:                      {Component: "X"},
+		`Neither schema name nor version configured`:                           {Component: ClassMetadataKey},
+		`No field insertion configured`:                                        {Component: ClassInsertValue},
+		`No value specified for static field: a`:                               {Component: ClassInsertValue, Settings: pairs("static.field", "a")},
+		`expected a predicate of this plugin as the condition, found "Filter"`: {Component: ClassFilter, Condition: &wit.Condition{Component: "Filter"}},
+		`pattern: stage 0, Filter: Missing required configuration "pattern"`:   {Component: "Filter", Condition: &wit.Condition{Component: "TopicNameMatches"}},
+		`Invalid value 1 for configuration replace.null.with.default: Expected value to be`: {Component: ClassTimestampValue,
+			Settings: pairs("target.type", "string", "replace.null.with.default", "1")},
 		`regex: stage 0, RegexRouter: Invalid value ( for`:                                             {Component: "RegexRouter", Settings: pairs("regex", "(")},
 		`regex: stage 0, RegexRouter: Invalid value a&&[ for configuration regex: Invalid regex: Uncl`: {Component: "RegexRouter", Settings: pairs("regex", "a&&[", "replacement", "")},
 	} {
@@ -222,7 +224,16 @@ func TestApplyStopsEarly(t *testing.T) {
 func TestNoAllocationForARow(t *testing.T) {
 	masked := append(benchChain(), wit.Stage{Component: ClassMaskValue, Settings: pairs("fields", "f4")},
 		wit.Stage{Component: ClassReplaceValue, Settings: pairs("exclude", "f5")})
-	for name, stages := range map[string][]wit.Stage{"fused": benchChain(), "mask": masked} {
+	one := func(class string, settings ...string) []wit.Stage {
+		return []wit.Stage{{Component: class, Settings: pairs(settings...)}}
+	}
+	for name, stages := range map[string][]wit.Stage{"fused": benchChain(), "mask": masked,
+		"cast": one(ClassCastValue, "spec", "f0:string,f2:int32,f6:string,f1:float64"),
+		"time": one(ClassTimestampValue, "field", "f1", "target.type", "Timestamp"),
+		"date": one(ClassTimestampValue, "field", "f1", "target.type", "string", "format", "yyyy-MM-dd'T'HH:mm:ss.SSSX"),
+		"flat": one(ClassFlattenValue), "key": one(ClassValueToKey, "fields", "f0,f3"),
+		"header": one(ClassHeaderFromValue, "fields", "f1", "headers", "h", "operation", "move"),
+		"field":  one(ClassExtractValue, "field", "f3")} {
 		for _, schemaless := range []bool{false, true} {
 			schema, rows, data := tenFields(t, 500, 1024)
 			if schemaless {

@@ -12,8 +12,10 @@ type edits struct {
 	// program reads values; its failure is that of every value that is not null.
 	*program
 	members []memberEdit
-	root    *wit.Node
-	out     uint32
+	// joined: the runs of members that stay are known.
+	joined bool
+	root   *wit.Node
+	out    uint32
 }
 
 // memberEdit is what becomes of a member.
@@ -23,6 +25,8 @@ type memberEdit struct {
 	null    byte
 	// edit appends what becomes of a value, given without its branch; nil: the member stays as it is. A null stays one.
 	edit edit
+	// run is how many members from this one on stay as they are, and so are copied at once.
+	run int
 	// from and to are the member's schema before and after.
 	from, to *wit.Node
 }
@@ -66,7 +70,7 @@ func (x *edits) apply(e *Engine, c *column) *failure {
 
 // applyFields edits the members of a column's value, which begins at start.
 func (x *edits) applyFields(e *Engine, c *column, start, stage int) *failure {
-	if bad := offsets(x.skips, c.bytes, start, e.ends); bad >= 0 {
+	if bad := e.offsets(x.program, c.bytes, start); bad >= 0 {
 		return broken(stage, bad)
 	}
 	return x.apply(e, c)
@@ -83,10 +87,31 @@ func (x *edits) applyWhole(e *Engine, c *column, start int) *failure {
 	return f
 }
 
+// join finds the runs of members that stay.
+func (x *edits) join() {
+	x.joined = true
+	run := 0
+	for i := len(x.members) - 1; i >= 0; i-- {
+		m := &x.members[i]
+		if run++; m.edit != nil || m.instead != nil {
+			run = 0
+		}
+		m.run = run
+	}
+}
+
 // edited appends the members of a value, noted in e.ends, as they become.
 func (x *edits) edited(e *Engine, dst, in []byte) (_ []byte, f *failure) {
-	for i := range x.members {
+	if !x.joined {
+		x.join()
+	}
+	for i := 0; i < len(x.members); i++ {
 		m := &x.members[i]
+		if m.run > 0 {
+			dst = append(dst, in[e.ends[i]:e.ends[i+m.run]]...)
+			i += m.run - 1
+			continue
+		}
 		b := in[e.ends[i]:e.ends[i+1]]
 		if m.instead != nil && b[0] == m.null {
 			b = m.instead

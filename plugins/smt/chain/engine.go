@@ -28,14 +28,17 @@ type Engine struct {
 	// view is the row at work; scratch takes what is written for it on the way.
 	view    view
 	scratch []byte
-	ends    []uint32
+	// ends are where the members of the value at work begin, and where the last ends.
+	ends    []uint64
 	entries entries
-	// loop is the kernel's at work, spots the places that it notes.
-	loop  kernel.Rows
-	spots []uint64
+	// loop is the kernel's at work.
+	loop kernel.Rows
 	// single is the row that tail holds the value of.
 	single [1]wit.Row
 	tail   []byte
+	// number is that of the row at work, topics are those of its call.
+	number int
+	topics []string
 	// spent is what the parts of the row at work have come to, in bytes.
 	spent int
 	out   wit.Applied
@@ -205,16 +208,7 @@ func (e *Engine) row(c *chain, topics []string, rows []wit.Row, n int, data []by
 	if err := v.load(in, topics[in.Topic], data); err != nil {
 		return err
 	}
-	emit := func() {
-		row := wit.Row{Origin: uint32(n), Topic: in.Topic, Partition: in.Partition, Offset: in.Offset,
-			Timestamp: in.Timestamp,
-			Key:       e.datum(&v.columns[keySide]), Value: e.datum(&v.columns[valueSide]),
-			Headers: e.datum(&v.columns[headerSide])}
-		if v.topic != topics[in.Topic] {
-			row.Topic = e.topic(v.topic, topics)
-		}
-		e.rows = append(e.rows, row)
-	}
+	e.number, e.topics = n, topics
 	var worst *failure
 	var err error
 	if c.fused() {
@@ -225,12 +219,12 @@ func (e *Engine) row(c *chain, topics []string, rows []wit.Row, n int, data []by
 			if dropped {
 				e.data = e.data[:written]
 			} else {
-				emit()
+				e.emit(v)
 			}
 		}
 	} else {
 		e.scratch, e.spent = e.scratch[:0], 0
-		worst, err = e.through(c, v, 0, emit)
+		worst, err = e.through(c, v, 0)
 	}
 	if err == nil && c.joined != nil && !c.fused() {
 		err = e.ready(&e.routes[in.Topic].sides[valueSide], in, data)
@@ -263,9 +257,27 @@ func (e *Engine) ready(p *plan, in *wit.Row, data []byte) error {
 	return nil
 }
 
-// through sends a row through the phases of a chain from one on, one after another, and hands it to emit where it is
-// not dropped: several times where it is split.
-func (e *Engine) through(c *chain, v *view, from int, emit func()) (*failure, error) {
+// emit adds a row to the result: the view of the row at work.
+func (e *Engine) emit(v *view) {
+	in, n := v.row, len(e.rows)
+	if n == cap(e.rows) { // a row that was split
+		e.rows = append(e.rows, wit.Row{})
+	}
+	e.rows = e.rows[:n+1]
+	out := &e.rows[n]
+	out.Origin, out.Topic, out.Partition = uint32(e.number), in.Topic, in.Partition
+	out.Offset, out.Timestamp = in.Offset, in.Timestamp
+	e.put(&out.Key, &v.columns[keySide])
+	e.put(&out.Value, &v.columns[valueSide])
+	e.put(&out.Headers, &v.columns[headerSide])
+	if v.topic != e.topics[in.Topic] {
+		out.Topic = e.topic(v.topic, e.topics)
+	}
+}
+
+// through sends a row through the phases of a chain from one on, one after another, and emits it where it is not
+// dropped: several times where it is split.
+func (e *Engine) through(c *chain, v *view, from int) (*failure, error) {
 	for i := from; i < len(c.phases); i++ {
 		p := &c.phases[i]
 		if p.condition != nil {
@@ -281,7 +293,7 @@ func (e *Engine) through(c *chain, v *view, from int, emit func()) (*failure, er
 		var dropped bool
 		var err error
 		if o, ok := p.operation.(*split); ok {
-			return o.through(e, c, v, i+1, p.number, emit)
+			return o.through(e, c, v, i+1, p.number)
 		} else if p.operation != nil {
 			f, err = p.operation.apply(e, v, p.number)
 		} else {
@@ -291,12 +303,15 @@ func (e *Engine) through(c *chain, v *view, from int, emit func()) (*failure, er
 			return f, err
 		}
 	}
-	for _, at := range [...]side{keySide, valueSide} {
+	for at := keySide; at <= valueSide; at++ {
+		if v.columns[at].missing == nil {
+			continue
+		}
 		if f := v.columns[at].settle(e); f != nil {
 			return f, nil
 		}
 	}
-	emit()
+	e.emit(v)
 	return nil, nil
 }
 
@@ -341,18 +356,20 @@ func (e *Engine) plan(p *plan, c *column, row *wit.Row, dst *[]byte) (f *failure
 	return f, nil
 }
 
-// datum is a column as the result has it.
-func (e *Engine) datum(c *column) wit.Datum {
+// put writes a column as the result has it.
+func (e *Engine) put(d *wit.Datum, c *column) {
 	switch {
 	case !c.changed:
-		return wit.Datum{Form: wit.Unchanged, Schema: c.schema}
+		d.Form, d.Schema, d.Start, d.Size = wit.Unchanged, c.schema, 0, 0
+		return
 	case c.form == wit.Absent:
-		return wit.Datum{}
+		d.Form, d.Schema, d.Start, d.Size = wit.Absent, 0, 0, 0
+		return
 	case c.at < 0:
 		c.at = len(e.data)
 		e.data = append(e.data, c.bytes...)
 	}
-	return wit.Datum{Form: c.form, Schema: c.schema, Start: uint32(c.at), Size: uint32(len(c.bytes))}
+	d.Form, d.Schema, d.Start, d.Size = c.form, c.schema, uint32(c.at), uint32(len(c.bytes))
 }
 
 // program returns the plan's program for a schema.
@@ -384,7 +401,7 @@ func (e *Engine) program(p *plan, schema uint32) (*program, error) {
 // room makes room for the offsets of a program's members.
 func (e *Engine) room(p *program) {
 	if n := len(p.skips) + 1; len(e.ends) < n {
-		e.ends = make([]uint32, n)
+		e.ends = make([]uint64, n)
 	}
 }
 

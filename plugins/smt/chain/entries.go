@@ -1,6 +1,9 @@
 package chain
 
 import (
+	"unsafe"
+
+	"github.com/culvert-project/culvert/plugins/smt/kernel"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/datum"
 )
@@ -15,6 +18,9 @@ type entries struct {
 	changed bool
 	// choices are those that were made by the input's tags, even where nothing is left of them: they may fail the row.
 	choices []choice
+	// loop is the kernel's at work, begins are where keys and values begin.
+	loop   kernel.Rows
+	begins []uint64
 }
 
 // choice is what becomes of the value of an entry of the input by its tag, nil being the failure of the row.
@@ -54,25 +60,114 @@ func (m *entries) read(in []byte) (class string, bad bool) {
 	if size <= 0 || count < 0 || count > int64(len(in)) {
 		return "", true
 	}
-	i := 1 + size
+	if littleEndian && cap(in)-len(in) >= kernel.Room && count <= maxByKernel {
+		return "", !m.readByKernel(in, 1+size, int(count))
+	}
+	return "", !m.readEntries(in, 1+size, count)
+}
+
+// readEntries takes the entries from i on, one by one; it is false where they are bad.
+func (m *entries) readEntries(in []byte, i int, count int64) bool {
 	for ; count > 0; count-- {
-		key, err := datum.SkipDynamic(in[i:])
-		if err != nil {
-			return "", true
+		key := skipValue(in[i:])
+		if key <= 0 {
+			return false
 		}
-		value, err := datum.SkipDynamic(in[i+key:])
-		if err != nil {
-			return "", true
+		value := skipValue(in[i+key:])
+		if value <= 0 {
+			return false
 		}
-		at := len(m.list)
-		e := entry{key: in[i : i+key], value: in[i+key : i+key+value], keyAt: at, valueAt: at}
-		if e.key[0] == datum.TagText {
-			e.name, _ = datum.Block(e.key[1:])
-		}
-		m.list = append(m.list, e)
+		m.append(in[i:i+key], in[i+key:i+key+value])
 		i += key + value
 	}
-	return "", i != len(in)
+	return i == len(in)
+}
+
+// maxByKernel is the most entries that are read by the kernel.
+const maxByKernel = 1000
+
+// readByKernel is readEntries for a map that the kernel may look at.
+func (m *entries) readByKernel(in []byte, i, count int) bool {
+	if len(m.begins) < 2*count+1 {
+		m.begins = make([]uint64, 2*count+1)
+	}
+	s := &m.loop
+	s.Data, s.Limit = unsafe.Pointer(unsafe.SliceData(in)), len(in)
+	s.Ends, s.Place, s.Member, s.Count = unsafe.Pointer(unsafe.SliceData(m.begins)), i, 0, 2*count
+	for why := kernel.Entries(s); why != kernel.Full; why = kernel.Entries(s) {
+		if why == kernel.Done {
+			return false
+		}
+		size := skipValue(in[s.Place:])
+		if size <= 0 {
+			return false
+		}
+		s.Place += size
+	}
+	if s.Place != len(in) {
+		return false
+	}
+	from := m.begins[0]
+	for n := 0; n < count; n++ {
+		middle, to := m.begins[2*n+1], m.begins[2*n+2]
+		m.append(in[from:middle], in[middle:to])
+		from = to
+	}
+	return true
+}
+
+// append adds an entry of the input.
+func (m *entries) append(key, value []byte) {
+	at := len(m.list)
+	if at == cap(m.list) {
+		m.list = append(m.list, entry{})
+	}
+	m.list = m.list[:at+1]
+	e := &m.list[at]
+	e.key, e.value, e.name = key, value, nil
+	e.choice, e.attribute = nil, false
+	e.keyAt, e.valueAt = at, at
+	switch {
+	case key[0] != datum.TagText:
+	case key[1] < 0x80:
+		e.name = key[2:]
+	default:
+		e.name, _ = datum.Block(key[1:])
+	}
+}
+
+// skipValue is datum.SkipDynamic with the common values first; 0 or less says that the bytes are bad.
+func skipValue(in []byte) int {
+	if len(in) > 1 {
+		switch tag := in[0]; tag {
+		case datum.TagNull, datum.TagFalse, datum.TagTrue:
+			return 1
+		case datum.TagText, datum.TagBytes:
+			n, size := int(in[1]>>1), 2
+			if in[1]&0x80 != 0 {
+				if len(in) < 3 || in[2]&0x80 != 0 {
+					break
+				}
+				n, size = int(in[1]&0x7f)>>1|int(in[2])<<6, 3
+			}
+			if in[1]&1 == 0 && size+n <= len(in) {
+				return size + n
+			}
+		case datum.TagFloat64:
+			if len(in) >= 9 {
+				return 9
+			}
+		case datum.TagInt64:
+			if in[1]&0x80 == 0 {
+				return 2
+			}
+		}
+	}
+	size, err := datum.SkipDynamic(in)
+	if err != nil {
+		return -1
+	}
+	return size
 }
 
 var dynamicClasses = [...]string{"null", "java.lang.Boolean", "java.lang.Boolean", "java.lang.Byte", "java.lang.Short", "java.lang.Integer",
@@ -121,13 +216,26 @@ func (m *entries) swap() []entry {
 	return m.spare
 }
 
-// write appends the map.
+// write appends the map. What stands side by side in the input is copied at once.
 func (m *entries) write(dst []byte) []byte {
 	dst = datum.AppendNumber(append(dst, datum.TagMap), int64(len(m.list)))
+	var run []byte
 	for i := range m.list {
-		dst = append(append(dst, m.list[i].key...), m.list[i].value...)
+		x := &m.list[i]
+		dst, run = appendRun(dst, run, x.key)
+		dst, run = appendRun(dst, run, x.value)
 	}
-	return dst
+	return append(dst, run...)
+}
+
+// appendRun takes bytes that are to follow a run of bytes: it makes the run longer where they stand behind it in
+// memory, else it appends the run and begins another.
+func appendRun(dst, run, b []byte) ([]byte, []byte) {
+	if n := len(run) + len(b); len(run) > 0 && n <= cap(run) &&
+		unsafe.Pointer(unsafe.SliceData(b)) == unsafe.Add(unsafe.Pointer(unsafe.SliceData(run)), len(run)) {
+		return dst, run[:n]
+	}
+	return append(dst, run...), b
 }
 
 // runDynamic does the steps on a value without schema.

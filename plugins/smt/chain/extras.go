@@ -78,7 +78,7 @@ func (o *toTombstone) apply(e *Engine, v *view, stage int) (*failure, error) {
 		if null {
 			return nil, nil
 		}
-		if bad := offsets(x.skips, c.bytes, start, e.ends); bad >= 0 {
+		if bad := e.offsets(x.program, c.bytes, start); bad >= 0 {
 			return broken(stage, bad), nil
 		}
 		b := c.bytes[e.ends[x.member]:e.ends[x.member+1]]
@@ -250,16 +250,11 @@ func (o *coalesce) apply(e *Engine, v *view, stage int) (*failure, error) {
 	if err != nil {
 		return nil, err
 	}
-	null, start, ok := x.null(c.bytes)
-	switch {
-	case !ok:
-		return broken(stage, 0), nil
-	case null:
-		return nil, nil
-	case x.failure != nil:
-		return x.failure, nil
+	start, done, f := x.opened(c, stage)
+	if done {
+		return f, nil
 	}
-	if bad := offsets(x.skips, c.bytes, start, e.ends); bad >= 0 {
+	if bad := e.offsets(x.program, c.bytes, start); bad >= 0 {
 		return broken(stage, bad), nil
 	}
 	var found []byte

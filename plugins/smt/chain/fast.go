@@ -30,6 +30,12 @@ func (p *program) compileFast() {
 	if p.optional {
 		f.Root = uint64(p.full) + 1
 	}
+	f.ends = len(p.skips) + 1
+	f.compileParts(p.parts)
+}
+
+// compileFields makes the codes of the members.
+func (p *program) compileFields() {
 	fields := make([]uint64, 0, len(p.skips)+1)
 	for i := range p.skips {
 		s := &p.skips[i]
@@ -40,8 +46,7 @@ func (p *program) compileFast() {
 		}
 		fields = append(fields, code)
 	}
-	f.Fields, f.Members, f.ends = unsafe.Pointer(unsafe.SliceData(fields)), len(fields), len(fields)+1
-	f.compileParts(p.parts)
+	p.fast.Fields, p.fast.Members = unsafe.Pointer(unsafe.SliceData(fields)), len(fields)
 }
 
 // compileParts makes parts of a kernel's.
@@ -157,10 +162,34 @@ func (e *Engine) structures(p *program, schema uint32, first int, to uint32, row
 	}
 }
 
+// offsets is the function offsets for a program, by the kernel where there is as much behind the value as that reads.
+func (e *Engine) offsets(p *program, in []byte, start int) (bad int) {
+	if !littleEndian || cap(in)-len(in) < kernel.Room {
+		return offsets(p.skips, in, start, e.ends)
+	}
+	s := &e.loop
+	s.Program, s.Data, s.Limit = &p.fast.Program, unsafe.Pointer(unsafe.SliceData(in)), len(in)
+	s.Ends, s.Place, s.Member = e.places(len(p.skips)+1), start, 0
+	for {
+		switch why := kernel.Members(s); why {
+		case kernel.Full:
+			return -1
+		case kernel.Done:
+			return offsets(p.skips, in, start, e.ends) // it is bad, or more than the kernel knows
+		}
+		skip := &p.skips[s.Member-1]
+		size, err := datum.Skip(skip.nodes, skip.node, in[s.Place:])
+		if err != nil {
+			return s.Member - 1
+		}
+		s.Place += size
+	}
+}
+
 // places has room for n places.
 func (e *Engine) places(n int) unsafe.Pointer {
-	if len(e.spots) < n {
-		e.spots = make([]uint64, n)
+	if len(e.ends) < n {
+		e.ends = make([]uint64, n)
 	}
-	return unsafe.Pointer(unsafe.SliceData(e.spots))
+	return unsafe.Pointer(unsafe.SliceData(e.ends))
 }

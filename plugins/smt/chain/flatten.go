@@ -16,6 +16,8 @@ type flatten struct {
 	at        side
 	delimiter string
 	programs  programs[*flattening]
+	// flat is the map at work.
+	flat flatMap
 }
 
 const flattenPurpose = "flattening"
@@ -57,7 +59,7 @@ type flattening struct {
 // flatStruct reads a structure.
 type flatStruct struct {
 	skips   []skip
-	ends    []uint32
+	ends    []uint64
 	members []flatMember
 }
 
@@ -66,6 +68,21 @@ type flatMember struct {
 	// from is its schema, to that of the field that it becomes; a structure has instead what it holds.
 	from, to *wit.Node
 	inside   *flatStruct
+	// run is how many members from this one on stay as they are, bytes and all.
+	run int
+}
+
+// join finds the members that stay.
+func (s *flatStruct) join() {
+	run := 0
+	for i := len(s.members) - 1; i >= 0; i-- {
+		m := &s.members[i]
+		if run++; m.inside != nil || m.from.Optional != m.to.Optional ||
+			m.from.Optional && (m.from.DefaultValue != nil || m.to.DefaultValue != nil) {
+			run = 0
+		}
+		m.run = run
+	}
 }
 
 // flattener makes the schema.
@@ -80,6 +97,7 @@ type flattener struct {
 
 func (o *flatten) compile(e *Engine, nodes []wit.Node, stage int) *flattening {
 	p, _ := beginProgram(nodes)
+	e.room(p)
 	x := &flattening{program: p}
 	if nodes[0].Kind != wit.Structure {
 		p.failure = onlyStruct(stage, flattenPurpose, javaClass(&nodes[0]))
@@ -103,7 +121,7 @@ func (o *flatten) compile(e *Engine, nodes []wit.Node, stage int) *flattening {
 func (f *flattener) structure(nodes []wit.Node, at uint32, prefix string, optional bool, byDefault []byte) (*flatStruct,
 	*failure) {
 	list := nodes[at].Members
-	s := &flatStruct{ends: make([]uint32, len(list)+1)}
+	s := &flatStruct{ends: make([]uint64, len(list)+1)}
 	for _, m := range list {
 		s.skips = append(s.skips, newSkip(nodes, m.Node))
 	}
@@ -112,7 +130,7 @@ func (f *flattener) structure(nodes []wit.Node, at uint32, prefix string, option
 			return nil, broken(f.stage, bad)
 		}
 	}
-	defaults := append([]uint32(nil), s.ends...)
+	defaults := append([]uint64(nil), s.ends...)
 	for i, m := range list {
 		n := &nodes[m.Node]
 		name := f.o.name(prefix, m.Name)
@@ -152,6 +170,7 @@ func (f *flattener) structure(nodes []wit.Node, at uint32, prefix string, option
 		}
 		s.members = append(s.members, member)
 	}
+	s.join()
 	return s, nil
 }
 
@@ -170,12 +189,22 @@ func (s *flatStruct) write(dst, in []byte, null bool) []byte {
 	if !null {
 		offsets(s.skips, in, 0, s.ends) // the whole was checked
 	}
-	for i := range s.members {
+	return s.writeMembers(dst, in, s.ends, null)
+}
+
+// writeMembers is write, where ends are those of the members.
+func (s *flatStruct) writeMembers(dst, in []byte, ends []uint64, null bool) []byte {
+	for i := 0; i < len(s.members); i++ {
 		m := &s.members[i]
+		if m.run > 0 && !null {
+			dst = append(dst, in[ends[i]:ends[i+m.run]]...)
+			i += m.run - 1
+			continue
+		}
 		var value []byte
 		isNull := null
 		if !null {
-			b := in[s.ends[i]:s.ends[i+1]]
+			b := in[ends[i]:ends[i+1]]
 			size := 0
 			isNull, size, _ = datum.IsNull(m.from, b)
 			value = b[size:]
@@ -206,20 +235,15 @@ func (o *flatten) apply(e *Engine, v *view, stage int) (*failure, error) {
 	if err != nil {
 		return nil, err
 	}
-	null, start, ok := x.null(c.bytes)
-	switch {
-	case !ok:
-		return broken(stage, 0), nil
-	case null:
-		return nil, nil
-	case x.failure != nil:
-		return x.failure, nil
+	start, done, f := x.opened(c, stage)
+	if done {
+		return f, nil
 	}
-	if bad := offsets(x.top.skips, c.bytes, start, x.top.ends); bad >= 0 {
+	if bad := e.offsets(x.program, c.bytes, start); bad >= 0 {
 		return broken(stage, bad), nil
 	}
 	from := len(e.scratch)
-	e.scratch = x.top.write(e.scratch, c.bytes[start:], false)
+	e.scratch = x.top.writeMembers(e.scratch, c.bytes, e.ends, false)
 	c.set(wit.Structured, x.out, e.scratch[from:], -1)
 	return nil, nil
 }
@@ -228,56 +252,95 @@ func (o *flatten) apply(e *Engine, v *view, stage int) (*failure, error) {
 type flatMap struct {
 	o     *flatten
 	stage int
-	// keys are the names in the order in which they came first, values what they hold.
-	keys   []string
-	values [][]byte
+	// names are the names in the order in which they came first, one behind another; list is where they are and what
+	// they hold.
+	names []byte
+	list  []flatEntry
+	// places are the indices of the names in list, when they are many.
 	places map[string]int
 	size   int
 	// collided: two values have one name. The one that Kafka comes to last counts; javaOrder takes them in its order.
 	collided, javaOrder bool
+	// marks has a bit for each name, so that most are known to be new.
+	marks uint64
+}
+
+// flatEntry is an entry of a flatMap.
+type flatEntry struct {
+	from, to int
+	// key is that of the input, with its tag, where it is the name; nil: the name has others in front.
+	key, value []byte
+}
+
+// manyFlat is the number of names from which on they are looked up in a map.
+const manyFlat = 32
+
+// keptFlat is how many bytes of names are kept room for from record to record.
+const keptFlat = 64 << 10
+
+func (m *flatMap) name(at int) []byte { return m.names[m.list[at].from:m.list[at].to] }
+
+// begin empties the map for another record.
+func (m *flatMap) begin(stage int, javaOrder bool) {
+	if cap(m.names) > keptFlat {
+		m.names, m.list = nil, nil
+	}
+	m.stage, m.names, m.list, m.size = stage, m.names[:0], m.list[:0], 0
+	m.collided, m.javaOrder, m.places, m.marks = false, javaOrder, nil, 0
 }
 
 func (o *flatten) schemaless(e *Engine, c *column, stage int) *failure {
 	if f := e.entries.take(c.bytes, stage, flattenPurpose); f != nil {
 		return f
 	}
-	m := &flatMap{o: o, stage: stage, places: map[string]int{}}
-	if f := m.take(c.bytes, ""); f != nil {
-		return f
-	}
-	if m.collided {
-		again := &flatMap{o: o, stage: stage, places: map[string]int{}, javaOrder: true}
-		if f := again.take(c.bytes, ""); f != nil {
+	m := &o.flat
+	m.o = o
+	m.begin(stage, false)
+	for i := range e.entries.list {
+		x := &e.entries.list[i]
+		if f := m.add(nil, x.key, x.value); f != nil {
 			return f
 		}
-		for i, key := range m.keys {
-			m.values[i] = again.values[again.places[key]]
+	}
+	if m.collided {
+		again := &flatMap{o: o}
+		again.begin(stage, true)
+		if f := again.take(c.bytes, nil); f != nil {
+			return f
+		}
+		for i := range m.list {
+			m.list[i].value = again.list[again.find(m.name(i))].value
 		}
 	}
 	from := len(e.scratch)
-	dst := datum.AppendNumber(append(e.scratch, datum.TagMap), int64(len(m.keys)))
-	for i, key := range m.keys {
-		dst = append(datum.AppendText(append(dst, datum.TagText), key), m.values[i]...)
+	dst := datum.AppendNumber(append(e.scratch, datum.TagMap), int64(len(m.list)))
+	var run []byte
+	for i := range m.list {
+		x := &m.list[i]
+		if x.key != nil {
+			dst, run = appendRun(dst, run, x.key)
+		} else {
+			dst = datum.AppendBytes(append(append(dst, run...), datum.TagText), m.name(i))
+			run = nil
+		}
+		dst, run = appendRun(dst, run, x.value)
 	}
+	dst = append(dst, run...)
 	e.scratch = dst
 	c.set(wit.Dynamic, 0, dst[from:], -1)
 	return nil
 }
 
 // take takes the entries of a map whose bytes were checked.
-func (m *flatMap) take(in []byte, prefix string) *failure {
+func (m *flatMap) take(in, prefix []byte) *failure {
 	if m.javaOrder {
 		return m.takeInOrder(in, prefix)
 	}
 	count, size := datum.Number(in[1:])
 	for in = in[1+size:]; count > 0; count-- {
-		key, _ := datum.SkipDynamic(in)
-		value, _ := datum.SkipDynamic(in[key:])
-		if in[0] != datum.TagText {
-			return &failure{m.stage, classCastException, "a map whose keys are not all of class java.lang.String"}
-		}
-		text, _ := datum.Block(in[1:])
-		if f := m.named(prefix, text, in[key:key+value]); f != nil {
+		key := skipValue(in)
+		value := skipValue(in[key:])
+		if f := m.add(prefix, in[:key], in[key:key+value]); f != nil {
 			return f
 		}
 		in = in[key+value:]
@@ -286,26 +349,35 @@ func (m *flatMap) take(in []byte, prefix string) *failure {
 }
 
 // takeInOrder takes the entries of a map in the order of Kafka's hash table.
-func (m *flatMap) takeInOrder(in []byte, prefix string) *failure {
+func (m *flatMap) takeInOrder(in, prefix []byte) *failure {
 	var all entries
 	all.read(in)
 	for _, e := range javaOrder(all.list, func(e entry) string { return string(e.name) }) {
-		if f := m.named(prefix, e.name, e.value); f != nil {
+		if f := m.add(prefix, e.key, e.value); f != nil {
 			return f
 		}
 	}
 	return nil
 }
 
-func (m *flatMap) named(prefix string, text, value []byte) *failure {
-	name := m.o.name(prefix, string(text))
+// add adds a value, or what is in it, under its name behind that of the map which it is in.
+func (m *flatMap) add(prefix, key, value []byte) *failure {
+	if key[0] != datum.TagText {
+		return &failure{m.stage, classCastException, "a map whose keys are not all of class java.lang.String"}
+	}
+	text, _ := datum.Block(key[1:])
+	from := len(m.names)
+	x := flatEntry{from: from, key: key, value: value}
+	if len(prefix) > 0 {
+		m.names = append(append(m.names, prefix...), m.o.delimiter...)
+		x.key = nil
+	}
+	m.names = append(m.names, text...)
+	x.to = len(m.names)
+	name := m.names[x.from:x.to]
 	if m.size += len(name); m.size > maxFlatNames {
 		return longNames(m.stage)
 	}
-	return m.add(name, value)
-}
-
-func (m *flatMap) add(name string, value []byte) *failure {
 	class := dynamicClasses[value[0]]
 	switch value[0] {
 	case datum.TagMap:
@@ -315,14 +387,45 @@ func (m *flatMap) add(name string, value []byte) *failure {
 			" which is not supported by Connect's data API"}
 	case datum.TagStruct:
 		return &failure{m.stage, dataException, "Flatten transformation does not support class " + class +
-			" for record without schemas (for field " + name + ")."}
+			" for record without schemas (for field " + string(name) + ")."}
 	}
-	at, known := m.places[name]
-	if known {
-		m.values[at], m.collided = value, true
+	mark, at := uint64(1)<<(len(name)&63), -1
+	if len(name) > 0 {
+		mark = uint64(1) << ((len(name)*7 + int(name[len(name)-1])) & 63)
+	}
+	if m.marks&mark != 0 {
+		at = m.find(name)
+	}
+	m.marks |= mark
+	if at >= 0 {
+		m.list[at].value, m.collided, m.names = value, true, m.names[:from]
 		return nil
 	}
-	m.places[name] = len(m.keys)
-	m.keys, m.values = append(m.keys, name), append(m.values, value)
+	m.list = append(m.list, x)
+	if m.places != nil {
+		m.places[string(name)] = len(m.list) - 1
+	} else if len(m.list) == manyFlat {
+		m.places = map[string]int{}
+		for i := range m.list {
+			m.places[string(m.name(i))] = i
+		}
+	}
 	return nil
+}
+
+// find is where a name is in the list, -1: nowhere.
+func (m *flatMap) find(name []byte) int {
+	if m.places != nil {
+		if at, ok := m.places[string(name)]; ok {
+			return at
+		}
+		return -1
+	}
+	for i := range m.list {
+		x := &m.list[i]
+		if x.to-x.from == len(name) && string(m.names[x.from:x.to]) == string(name) {
+			return i
+		}
+	}
+	return -1
 }

@@ -209,6 +209,7 @@ func beginProgram(nodes []wit.Node) (*program, *structDraft) {
 		l.fields = append(l.fields, field{name: m.Name, nodes: nodes, node: m.Node, index: i})
 		p.skips = append(p.skips, newSkip(nodes, m.Node))
 	}
+	p.compileFields()
 	return p, l
 }
 

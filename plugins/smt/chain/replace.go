@@ -197,19 +197,23 @@ func (o *replace) take(m *entries, list []entry) (collided bool) {
 
 // winners are the entries, each with the value of the one that Kafka comes to last of those that get one name with it.
 func (o *replace) winners(list []entry) []entry {
-	name := func(e *entry) string {
+	name := func(e *entry) (to string, stays bool) {
 		if to, changed := o.outcome(e.name); changed {
-			return to
+			return to, to != ""
 		}
-		return string(e.name)
+		return string(e.name), true
 	}
 	last := map[string]entry{}
 	for _, e := range javaOrder(slices.Clone(list), func(e entry) string { return string(e.name) }) {
-		last[name(&e)] = e
+		if to, stays := name(&e); stays {
+			last[to] = e
+		}
 	}
 	list = slices.Clone(list)
 	for i := range list {
-		list[i].set(last[name(&list[i])])
+		if to, stays := name(&list[i]); stays {
+			list[i].set(last[to])
+		}
 	}
 	return list
 }

@@ -53,9 +53,9 @@ func newSkip(nodes []wit.Node, node uint32) skip {
 
 // offsets notes where the members of a structure begin, and where the last ends: ends has one entry more than there are
 // members. It returns the member at which the bytes are bad, or -1.
-func offsets(skips []skip, in []byte, i int, ends []uint32) int {
+func offsets(skips []skip, in []byte, i int, ends []uint64) int {
 	for m := range skips {
-		ends[m] = uint32(i)
+		ends[m] = uint64(i)
 		s := &skips[m]
 		if s.how == skipOther {
 			size, err := datum.Skip(s.nodes, s.node, in[i:])
@@ -114,7 +114,7 @@ func offsets(skips []skip, in []byte, i int, ends []uint32) int {
 			return m
 		}
 	}
-	ends[len(skips)] = uint32(i)
+	ends[len(skips)] = uint64(i)
 	if i != len(in) {
 		return len(skips)
 	}
@@ -122,7 +122,7 @@ func offsets(skips []skip, in []byte, i int, ends []uint32) int {
 }
 
 // run makes another structured value of a column's; dst takes what is written.
-func (p *program) run(dst []byte, ends []uint32, c *column, row *wit.Row, stage int) ([]byte, *failure) {
+func (p *program) run(dst []byte, ends []uint64, c *column, row *wit.Row, stage int) ([]byte, *failure) {
 	null, start, ok := p.null(c.bytes)
 	if !ok {
 		return dst, broken(stage, 0)
@@ -151,6 +151,19 @@ func (p *program) run(dst []byte, ends []uint32, c *column, row *wit.Row, stage 
 	return dst, nil
 }
 
+// opened is where the members of a column's structure begin, as [program.null] reads it. done: there is nothing to do,
+// because it is null, or the row has failed.
+func (p *program) opened(c *column, stage int) (start int, done bool, f *failure) {
+	null, start, ok := p.null(c.bytes)
+	switch {
+	case !ok:
+		return 0, true, broken(stage, 0)
+	case null:
+		return 0, true, nil
+	}
+	return start, p.failure != nil, p.failure
+}
+
 // null reads the branch of a value: whether it is null, and where it begins.
 func (p *program) null(in []byte) (null bool, start int, ok bool) {
 	if !p.optional {
@@ -163,7 +176,7 @@ func (p *program) null(in []byte) (null bool, start int, ok bool) {
 }
 
 // write appends the result's parts; ends say where the members of the input are.
-func (p *program) write(dst []byte, ends []uint32, in []byte, row *wit.Row) []byte {
+func (p *program) write(dst []byte, ends []uint64, in []byte, row *wit.Row) []byte {
 	for i := range p.parts {
 		part := &p.parts[i]
 		switch part.from {

@@ -155,7 +155,7 @@ func (o *split) split(e *Engine, v *view, stage int) (p parts, ok bool, _ *failu
 	p.form, p.schema = wit.Structured, x.out
 	array := c.bytes[start:]
 	if o.field != "" {
-		if bad := offsets(x.skips, c.bytes, start, e.ends); bad >= 0 {
+		if bad := e.offsets(x.program, c.bytes, start); bad >= 0 {
 			return p, false, broken(stage, bad), nil
 		}
 		from, to := e.ends[x.member], e.ends[x.member+1]
@@ -251,13 +251,13 @@ func (o *split) dynamic(e *Engine, in []byte, stage int, p *parts) *failure {
 }
 
 // through splits a row and sends its parts through what follows in the chain.
-func (o *split) through(e *Engine, c *chain, v *view, next, stage int, emit func()) (*failure, error) {
+func (o *split) through(e *Engine, c *chain, v *view, next, stage int) (*failure, error) {
 	p, ok, f, err := o.split(e, v, stage)
 	switch {
 	case f != nil || err != nil:
 		return f, err
 	case !ok:
-		return e.through(c, v, next, emit)
+		return e.through(c, v, next)
 	case len(p.items) == 0 && o.failOnEmpty:
 		return &failure{stage, dataException, "Nothing to split: the array " + strconv.Quote(o.field) + " is empty or null"}, nil
 	}
@@ -275,7 +275,7 @@ func (o *split) through(e *Engine, c *chain, v *view, next, stage int, emit func
 		} else {
 			v.columns[valueSide].set(p.form, p.schema, e.scratch[mark:], -1)
 		}
-		if f, err := e.through(c, v, next, emit); f != nil || err != nil {
+		if f, err := e.through(c, v, next); f != nil || err != nil {
 			return f, err
 		}
 	}

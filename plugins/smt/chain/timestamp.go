@@ -43,7 +43,9 @@ type timestampConverter struct {
 	parser      dateParser
 	precision   unixPrecision
 	replaceNull bool
-	programs    programs[*timestampEdits]
+	// text is that of the time at work.
+	text     []byte
+	programs programs[*timestampEdits]
 }
 
 const timestampPurpose = "converting timestamp formats"
@@ -79,6 +81,10 @@ func newTimestampConverter(at side) func(settings) (operation, *wit.Fault) {
 				return nil, invalid("unix.precision", setting.Trim(precision), "String must be one of: "+strings.Join(precisionNames, ", "))
 			}
 		}
+		// What one setting says alone is checked before what two say together, as Kafka does.
+		if o.replaceNull, err = s.boolean(replaceNullSpec.Name); err != nil {
+			return nil, err
+		}
 		pattern, _ := s.find("format")
 		if o.pattern = setting.Trim(pattern); o.pattern != "" {
 			var wrong string
@@ -90,8 +96,7 @@ func newTimestampConverter(at side) func(settings) (operation, *wit.Fault) {
 		} else if o.to == stringForm {
 			return nil, fail("format", "TimestampConverter requires format option to be specified when using string timestamps")
 		}
-		o.replaceNull, err = s.boolean(replaceNullSpec.Name)
-		return o, err
+		return o, nil
 	}
 }
 
@@ -166,18 +171,12 @@ func (o *timestampConverter) raw(form timestampForm, v any, class string, stage 
 		}
 		return at, nil
 	case int32:
-		if form == dateForm {
-			return int64(x) * day, nil
-		}
-		if form == timeForm {
-			return int64(x), nil
+		if at, ok := o.ofNumber(form, wit.Int32, int64(x)); ok {
+			return at, nil
 		}
 	case int64:
-		if form == wholeForm {
-			return x, nil
-		}
-		if form == unixForm {
-			return product(x, o.precision.by) / o.precision.times, nil
+		if at, ok := o.ofNumber(form, wit.Int64, x); ok {
+			return at, nil
 		}
 	case datum.Instant:
 		if form == wholeForm {
@@ -204,27 +203,56 @@ func product(n, times int64) int64 {
 	return n * times
 }
 
-// made is a time in the form that is wanted.
-func (o *timestampConverter) made(at int64, stage int) (any, *failure) {
+// ofNumber is the time of a number of a form; ok is false where numbers of its kind have none in that form.
+func (o *timestampConverter) ofNumber(form timestampForm, kind wit.Kind, n int64) (at int64, ok bool) {
+	switch {
+	case kind == wit.Int32 && form == dateForm:
+		return n * day, true
+	case kind == wit.Int32 && form == timeForm, kind == wit.Int64 && form == wholeForm:
+		return n, true
+	case kind == wit.Int64 && form == unixForm:
+		return product(n, o.precision.by) / o.precision.times, true
+	}
+	return 0, false
+}
+
+// append appends a time in the form that is wanted, with its tag where it is dynamic. Without schema Java has a Date
+// and a Time as a java.util.Date.
+func (o *timestampConverter) append(dst []byte, at int64, dynamic bool, stage int) ([]byte, *failure) {
+	tag, n := byte(datum.TagInstant), at
 	switch o.to {
 	case stringForm:
-		return string(o.format.append(nil, at)), nil
-	case unixForm:
-		return product(at, o.precision.times) / o.precision.by, nil
-	case dateForm:
-		days := floorDiv(at, day)
-		if days != int64(int32(days)) {
-			return nil, &failure{stage, dataException, "a Date holds the days of 32 bits since 1970, which a time lies beyond"}
+		o.text = o.format.append(o.text[:0], at)
+		if dynamic {
+			dst = append(dst, datum.TagText)
 		}
-		return int32(days), nil
+		return datum.AppendBytes(dst, o.text), nil
+	case unixForm:
+		tag, n = datum.TagInt64, product(at, o.precision.times)/o.precision.by
+	case dateForm:
+		n = floorDiv(at, day)
+		if n != int64(int32(n)) {
+			return dst, &failure{stage, dataException, "a Date holds the days of 32 bits since 1970, which a time lies beyond"}
+		}
+		if dynamic {
+			n *= day
+		}
 	case timeForm:
-		return int32(floorMod(at, day)), nil
+		n = floorMod(at, day)
 	}
-	return at, nil
+	if dynamic {
+		dst = append(dst, tag)
+	}
+	return datum.AppendNumber(dst, n), nil
 }
 
 // convert appends what becomes of a value with a schema, given without its branch.
 func (o *timestampConverter) convert(dst, in []byte, from *wit.Node, form timestampForm, stage int) ([]byte, *failure) {
+	if n, ok := numberOf(from.Kind, in); ok && from.Kind <= wit.Int64 {
+		if at, ok := o.ofNumber(form, from.Kind, n.whole); ok {
+			return o.append(dst, at, false, stage)
+		}
+	}
 	bare := *from
 	bare.Optional, bare.DefaultValue = false, nil
 	if bare.Kind >= wit.Array {
@@ -239,15 +267,7 @@ func (o *timestampConverter) convert(dst, in []byte, from *wit.Node, form timest
 	if f != nil {
 		return dst, f
 	}
-	made, f := o.made(at, stage)
-	if f != nil {
-		return dst, f
-	}
-	to := o.node(false)
-	if dst, err = datum.Append(dst, []wit.Node{to}, 0, made); err != nil {
-		return dst, &failure{stage, dataException, err.Error()}
-	}
-	return dst, nil
+	return o.append(dst, at, false, stage)
 }
 
 // timestampEdits is what the transform comes to for one schema.
@@ -366,14 +386,15 @@ func (o *timestampConverter) schemaless(e *Engine, c *column, stage int) *failur
 	if f := m.take(c.bytes, stage, timestampPurpose); f != nil {
 		return f
 	}
-	value := []byte{datum.TagNull}
-	if x := m.find(o.field); x != nil {
-		var f *failure
-		if value, f = o.dynamic(nil, x.value, stage); f != nil {
-			return f
-		}
+	if x := m.find(o.field); x == nil {
+		e.scratch = append(e.scratch, datum.TagNull)
+	} else if b, f := o.dynamic(e.scratch, x.value, stage); f != nil {
+		return f
+	} else {
+		e.scratch = b
 	}
-	m.put(o.field, entry{value: value, valueAt: -1})
+	m.put(o.field, entry{value: e.scratch[from:], valueAt: -1})
+	from = len(e.scratch)
 	e.scratch = m.write(e.scratch)
 	c.set(wit.Dynamic, 0, e.scratch[from:], -1)
 	return nil
@@ -394,6 +415,12 @@ func (o *timestampConverter) dynamic(dst, in []byte, stage int) ([]byte, *failur
 	default:
 		return dst, &failure{stage, dataException, "TimestampConverter does not support class " + dynamicClasses[in[0]] + " objects as timestamps"}
 	}
+	if in[0] != datum.TagText {
+		if n, size := datum.Number(in[1:]); size == len(in)-1 {
+			at, _ := o.ofNumber(form, wit.Int64, n)
+			return o.append(dst, at, true, stage)
+		}
+	}
 	v, _, err := datum.ReadDynamic(in)
 	if err != nil {
 		return dst, &failure{stage, dataException, "bytes that are no dynamic value"}
@@ -402,23 +429,5 @@ func (o *timestampConverter) dynamic(dst, in []byte, stage int) ([]byte, *failur
 	if f != nil {
 		return dst, f
 	}
-	made, f := o.made(at, stage)
-	if f != nil {
-		return dst, f
-	}
-	switch x := made.(type) {
-	case int32: // a Date or a Time, which Java has as a java.util.Date without schema
-		made = datum.Instant(x)
-		if o.to == dateForm {
-			made = datum.Instant(int64(x) * day)
-		}
-	case int64:
-		if o.to != unixForm {
-			made = datum.Instant(x)
-		}
-	}
-	if dst, err = datum.AppendDynamic(dst, made); err != nil {
-		return dst, &failure{stage, dataException, err.Error()}
-	}
-	return dst, nil
+	return o.append(dst, at, true, stage)
 }

@@ -43,19 +43,25 @@ const (
 // load takes a row of a call.
 func (v *view) load(in *wit.Row, topic string, data []byte) error {
 	v.row, v.topic = in, topic
-	for at, d := range [...]*wit.Datum{keySide: &in.Key, valueSide: &in.Value, headerSide: &in.Headers} {
-		c := &v.columns[at]
-		*c = column{form: d.Form, schema: d.Schema, at: -1}
-		if d.Form == wit.Absent {
-			continue
-		}
-		end := uint64(d.Start) + uint64(d.Size)
-		if end > uint64(len(data)) {
-			return &wit.Fault{Kind: wit.FaultInternal, Message: "a datum that runs past the call's data"}
-		}
-		c.bytes = data[d.Start:end]
+	if !v.columns[keySide].load(&in.Key, data) || !v.columns[valueSide].load(&in.Value, data) ||
+		!v.columns[headerSide].load(&in.Headers, data) {
+		return &wit.Fault{Kind: wit.FaultInternal, Message: "a datum that runs past the call's data"}
 	}
 	return nil
+}
+
+// load takes a datum of a call; it is false of one that runs past the data.
+func (c *column) load(d *wit.Datum, data []byte) bool {
+	c.form, c.schema, c.changed, c.at, c.missing = d.Form, d.Schema, false, -1, nil
+	if d.Form == wit.Absent {
+		return true
+	}
+	end := uint64(d.Start) + uint64(d.Size)
+	if end > uint64(len(data)) {
+		return false
+	}
+	c.bytes = data[d.Start:end]
+	return true
 }
 
 // set gives a column other bytes. at is where they begin in the engine's data, -1: they are not there.
@@ -167,7 +173,7 @@ func (e *Engine) members(p *program, in []byte, stage int, purpose string) *fail
 	case p.failure != nil:
 		return p.failure
 	}
-	if bad := offsets(p.skips, in, start, e.ends); bad >= 0 {
+	if bad := e.offsets(p, in, start); bad >= 0 {
 		return broken(stage, bad)
 	}
 	return nil

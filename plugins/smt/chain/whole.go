@@ -192,7 +192,7 @@ func (o *extract) apply(e *Engine, v *view, stage int) (*failure, error) {
 		if x.failure != nil {
 			break
 		}
-		if bad := offsets(s.skips, in, start, e.ends); bad >= 0 {
+		if bad := e.offsets(s.program, in, start); bad >= 0 {
 			return broken(stage, bad), nil
 		}
 		in = in[e.ends[s.member]:e.ends[s.member+1]]
@@ -415,7 +415,7 @@ func (o *metadata) apply(e *Engine, v *view, stage int) (*failure, error) {
 		c.schema = x.out
 		return nil, nil
 	}
-	if bad := offsets(p.skips, c.bytes, start, e.ends); bad >= 0 {
+	if bad := e.offsets(p, c.bytes, start); bad >= 0 {
 		return broken(stage, bad), nil
 	}
 	from := len(e.scratch)

@@ -127,24 +127,32 @@ func text(w uint64) int {
 // structure notes in s.Ends where the members of a structure begin, from s.Member on. It returns Full when it has come
 // to the end, or why it stopped.
 func structure(s *Rows, in unsafe.Pointer, end int) (why int) {
+	if s.Member == 0 {
+		if Load(in, 0)>>32 != s.Topic || Load(in, value)&formAndSchema != s.Value || end > s.Limit ||
+			s.Made >= s.Most || s.At >= s.Full {
+			return Done
+		}
+		s.Place = int(Load(in, value+8) & low)
+		root := s.Program.Root
+		if root != 0 {
+			if uint64(Byte(s.Data, s.Place))+1 != root {
+				return Done
+			}
+			s.Place++
+		}
+	}
+	found := members(s, end)
+	return found
+}
+
+// members notes in s.Ends where the members of a value that ends at end begin, from s.Member on, which is at s.Place.
+// It returns as structure does.
+func members(s *Rows, end int) (why int) {
 	data := s.Data
 	ends := s.Ends
 	program := s.Program
 	i := s.Place
 	m := s.Member
-	if m == 0 {
-		if Load(in, 0)>>32 != s.Topic || Load(in, value)&formAndSchema != s.Value || end > s.Limit ||
-			s.Made >= s.Most || s.At >= s.Full {
-			return Done
-		}
-		i = int(Load(in, value+8) & low)
-		if program.Root != 0 {
-			if uint64(Byte(data, i))+1 != program.Root {
-				return Done
-			}
-			i++
-		}
-	}
 	for m < program.Members {
 		Store(ends, m*8, uint64(i))
 		code := Load(program.Fields, m*8)
@@ -222,6 +230,12 @@ func structure(s *Rows, in unsafe.Pointer, end int) (why int) {
 	return Full
 }
 
+// kernel of Members
+func goMembers(s *Rows) int {
+	found := members(s, s.Limit)
+	return found
+}
+
 // kernel of Structures
 func goStructures(s *Rows) int {
 	for s.N < s.Count {
@@ -279,23 +293,7 @@ func entries(s *Rows, in unsafe.Pointer, end int) (why int) {
 		i += key.Size
 		key = (*Key)(unsafe.Add(unsafe.Pointer(key), 48))
 		// what is passed over here may run past the end: that is told by the next key, or behind the last
-		tag := Load(data, i)
-		n := 0
-		if tag&0xff == uint64(datum.TagText) || tag&0xff == uint64(datum.TagBytes) {
-			n = text(tag)
-		} else {
-			tag &= 0xff
-			if tag <= uint64(datum.TagTrue) {
-				n = 1
-			} else if tag <= uint64(datum.TagInt64) {
-				n = bits.TrailingZeros64(^Load(data, i+1)&highs)>>3 + 2
-				if n > 1+1<<(tag-uint64(datum.TagInt8)) { // as many bytes as the number has always fit
-					n = 0
-				}
-			} else if tag == uint64(datum.TagFloat64) {
-				n = 9
-			}
-		}
+		n := common(data, i)
 		if n == 0 {
 			s.Member = m
 			s.Place = i
@@ -315,6 +313,57 @@ func entries(s *Rows, in unsafe.Pointer, end int) (why int) {
 		choice = (*Choice)(unsafe.Add(unsafe.Pointer(choice), 24))
 	}
 	s.Member = m
+	s.Place = i
+	return Full
+}
+
+// common is the size of a value without schema, its tag included, where it is one of the common kinds; 0: it is
+// another, or bad.
+func common(data unsafe.Pointer, i int) int {
+	tag := Load(data, i)
+	n := 0
+	if tag&0xff == uint64(datum.TagText) || tag&0xff == uint64(datum.TagBytes) {
+		n = text(tag)
+	} else {
+		tag &= 0xff
+		if tag <= uint64(datum.TagTrue) {
+			n = 1
+		} else if tag <= uint64(datum.TagInt64) {
+			n = bits.TrailingZeros64(^Load(data, i+1)&highs)>>3 + 2
+			if n > 1+1<<(tag-uint64(datum.TagInt8)) { // as many bytes as the number has always fit
+				n = 0
+			}
+		} else if tag == uint64(datum.TagFloat64) {
+			n = 9
+		}
+	}
+	return n
+}
+
+// kernel of Entries
+func goEntries(s *Rows) int {
+	data := s.Data
+	ends := s.Ends
+	i := s.Place
+	m := s.Member
+	for m < s.Count {
+		Store(ends, m*8, uint64(i))
+		m++
+		if i >= s.Limit {
+			return Done
+		}
+		n := common(data, i)
+		if n == 0 {
+			s.Member = m
+			s.Place = i
+			return Skip
+		}
+		i += n
+		if i > s.Limit {
+			return Done
+		}
+	}
+	Store(ends, m*8, uint64(i))
 	s.Place = i
 	return Full
 }

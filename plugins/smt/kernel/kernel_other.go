@@ -10,3 +10,11 @@ func Structures(s *Rows) int { return goStructures(s) }
 
 // Maps does rows whose values are maps of the same names, and says why it stopped.
 func Maps(s *Rows) int { return goMaps(s) }
+
+// Members notes in s.Ends where the members of one structure begin that ends at s.Limit, from s.Member on, which is at
+// s.Place: Full when it has come to the end, else why it stopped.
+func Members(s *Rows) int { return goMembers(s) }
+
+// Entries notes in s.Ends where the s.Count keys and values of a map begin, in turns, from s.Member on, which is at
+// s.Place, and where the last ends: Full when it has come to that, else why it stopped. Nothing ends behind s.Limit.
+func Entries(s *Rows) int { return goEntries(s) }

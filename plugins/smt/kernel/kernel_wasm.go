@@ -16,3 +16,15 @@ func Structures(s *Rows) int
 //
 //go:noescape
 func Maps(s *Rows) int
+
+// Members notes in s.Ends where the members of one structure begin that ends at s.Limit, from s.Member on, which is at
+// s.Place: Full when it has come to the end, else why it stopped.
+//
+//go:noescape
+func Members(s *Rows) int
+
+// Entries notes in s.Ends where the s.Count keys and values of a map begin, in turns, from s.Member on, which is at
+// s.Place, and where the last ends: Full when it has come to that, else why it stopped. Nothing ends behind s.Limit.
+//
+//go:noescape
+func Entries(s *Rows) int

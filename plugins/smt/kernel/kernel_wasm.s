@@ -197,6 +197,386 @@ TEXT ·Pass(SB), NOSPLIT, $0-16
 	Unreachable
 	RET
 
+TEXT ·Members(SB), NOSPLIT, $0-16
+	I64Load s+0(FP)
+	Set R0
+	Get R0
+	I32WrapI64
+	I64Load $64
+	Set R2
+	Block
+		Get R0
+		I32WrapI64
+		I64Load $56
+		Set R3
+		Get R0
+		I32WrapI64
+		I64Load $176
+		Set R4
+		Get R0
+		I32WrapI64
+		I64Load $152
+		Set R5
+		Get R0
+		I32WrapI64
+		I64Load $168
+		Set R6
+		Get R0
+		I32WrapI64
+		I64Load $160
+		Set R7
+		Block
+			Loop
+				Get R7
+				Get R5
+				I32WrapI64
+				I64Load $8
+				I64LtS
+				I32Eqz
+				BrIf $1
+				Get R4
+				Get R7
+				I64Const $8
+				I64Mul
+				I64Add
+				I32WrapI64
+				Get R6
+				I64Store $0
+				Get R5
+				I32WrapI64
+				I64Load $0
+				Get R7
+				I64Const $8
+				I64Mul
+				I64Add
+				I32WrapI64
+				I64Load $0
+				Set R8
+				Get R7
+				I64Const $1
+				I64Add
+				Set R7
+				Get R8
+				I64Const $520
+				I64Eq
+				If
+					Get R3
+					Get R6
+					I64Add
+					I32WrapI64
+					I64Load $0
+					Set R9
+					Get R9
+					I64Const $255
+					I64And
+					I64Const $2
+					I64Eq
+					If
+						Block
+							Get R9
+							I64Const $9
+							I64ShrU
+							I64Const $63
+							I64And
+							I64Const $2
+							I64Add
+							Set R11
+							Get R9
+							I64Const $32768
+							I64And
+							I64Const $0
+							I64Ne
+							If
+								Get R11
+								Get R9
+								I64Const $10
+								I64ShrU
+								I64Const $8128
+								I64And
+								I64Const $1
+								I64Add
+								I64Add
+								Set R11
+							End
+							Get R9
+							I64Const $256
+							I64And
+							I64Const $0
+							I64Ne
+							Get R9
+							I64Const $8421376
+							I64And
+							I64Const $8421376
+							I64Eq
+							I32Or
+							If
+								I64Const $0
+								Set R11
+							End
+							Get R11
+							Set R10
+							Br $0
+						End
+						Get R6
+						Get R10
+						I64Add
+						Set R6
+						Get R10
+						I64Eqz
+						Get R6
+						Get R2
+						I64GtS
+						I32Or
+						If
+							I64Const $0
+							Set R1
+							Br $5
+						End
+						Br $2
+					End
+				End
+				Get R8
+				I64Const $8
+				I64And
+				I64Const $0
+				I64Ne
+				If
+					Get R3
+					Get R6
+					I64Add
+					I32WrapI64
+					I64Load8U $0
+					Set R9
+					Get R9
+					I64Const $2
+					I64Const $-1
+					I64Xor
+					I64And
+					I64Const $0
+					I64Ne
+					If
+						I64Const $0
+						Set R1
+						Br $4
+					End
+					Get R6
+					I64Const $1
+					I64Add
+					Set R6
+					Get R9
+					Get R8
+					I64Const $8
+					I64ShrU
+					I64Ne
+					If
+						Get R6
+						Get R2
+						I64GtS
+						If
+							I64Const $0
+							Set R1
+							Br $5
+						End
+						Br $2
+					End
+					Get R8
+					I64Const $7
+					I64And
+					Set R8
+				End
+				Get R8
+				I64Eqz
+				If
+					Get R3
+					Get R6
+					I64Add
+					I32WrapI64
+					I64Load8U $0
+					Set R9
+					Get R6
+					I64Const $1
+					I64Add
+					Set R6
+					Get R9
+					I64Const $128
+					I64GeU
+					If
+						Get R3
+						Get R6
+						I64Add
+						I32WrapI64
+						I64Load8U $0
+						Set R10
+						Get R10
+						I64Const $128
+						I64GeU
+						If
+							I64Const $0
+							Set R1
+							Br $5
+						End
+						Get R9
+						I64Const $127
+						I64And
+						Get R10
+						I64Const $7
+						I64Shl
+						I64Or
+						Set R9
+						Get R6
+						I64Const $1
+						I64Add
+						Set R6
+					End
+					Get R9
+					I64Const $1
+					I64And
+					I64Const $0
+					I64Ne
+					If
+						I64Const $0
+						Set R1
+						Br $4
+					End
+					Get R6
+					Get R9
+					I64Const $1
+					I64ShrU
+					I64Add
+					Set R6
+				Else
+					Get R8
+					I64Const $1
+					I64Eq
+					If
+						Get R3
+						Get R6
+						I64Add
+						I32WrapI64
+						I64Load $0
+						I64Const $-1
+						I64Xor
+						I64Const $-9187201950435737472
+						I64And
+						Set R9
+						Get R9
+						I64Eqz
+						If
+							I64Const $0
+							Set R1
+							Br $5
+						End
+						Get R6
+						Get R9
+						I64Ctz
+						I64Const $3
+						I64ShrS
+						I64Const $1
+						I64Add
+						I64Add
+						Set R6
+					Else
+						Get R8
+						I64Const $2
+						I64Eq
+						If
+							Get R3
+							Get R6
+							I64Add
+							I32WrapI64
+							I64Load8U $0
+							I64Const $1
+							I64GtU
+							If
+								I64Const $0
+								Set R1
+								Br $6
+							End
+							Get R6
+							I64Const $1
+							I64Add
+							Set R6
+						Else
+							Get R8
+							I64Const $3
+							I64Eq
+							If
+								Get R6
+								I64Const $4
+								I64Add
+								Set R6
+							Else
+								Get R8
+								I64Const $4
+								I64Eq
+								If
+									Get R6
+									I64Const $8
+									I64Add
+									Set R6
+								Else
+									Get R0
+									I32WrapI64
+									Get R7
+									I64Store $160
+									Get R0
+									I32WrapI64
+									Get R6
+									I64Store $168
+									I64Const $1
+									Set R1
+									Br $7
+								End
+							End
+						End
+					End
+				End
+				Get R6
+				Get R2
+				I64GtS
+				If
+					I64Const $0
+					Set R1
+					Br $3
+				End
+				Br $0
+			End
+		End
+		Get R6
+		Get R2
+		I64Ne
+		If
+			I64Const $0
+			Set R1
+			Br $1
+		End
+		Get R4
+		Get R7
+		I64Const $8
+		I64Mul
+		I64Add
+		I32WrapI64
+		Get R6
+		I64Store $0
+		Get R0
+		I32WrapI64
+		Get R7
+		I64Store $160
+		Get R0
+		I32WrapI64
+		Get R6
+		I64Store $168
+		I64Const $2
+		Set R1
+		Br $0
+	End
+	Get SP
+	Get R1
+	I64Store ret+8(FP)
+	RET
+	Unreachable
+	RET
+
 TEXT ·Structures(SB), NOSPLIT, $0-16
 	I64Load s+0(FP)
 	Set R0
@@ -238,25 +618,7 @@ TEXT ·Structures(SB), NOSPLIT, $0-16
 			Block
 				Get R0
 				I32WrapI64
-				I64Load $56
-				Set R5
-				Get R0
-				I32WrapI64
-				I64Load $176
-				Set R6
-				Get R0
-				I32WrapI64
-				I64Load $152
-				Set R7
-				Get R0
-				I32WrapI64
-				I64Load $168
-				Set R8
-				Get R0
-				I32WrapI64
 				I64Load $160
-				Set R9
-				Get R9
 				I64Eqz
 				If
 					Get R1
@@ -305,382 +667,419 @@ TEXT ·Structures(SB), NOSPLIT, $0-16
 						Set R3
 						Br $2
 					End
+					Get R0
+					I32WrapI64
 					Get R1
 					I32WrapI64
 					I64Load $56
 					I64Const $4294967295
 					I64And
-					Set R8
-					Get R7
+					I64Store $168
+					Get R0
+					I32WrapI64
+					I64Load $152
 					I32WrapI64
 					I64Load $16
+					Set R5
+					Get R5
 					I64Const $0
 					I64Ne
 					If
-						Get R5
-						Get R8
+						Get R0
+						I32WrapI64
+						I64Load $56
+						Get R0
+						I32WrapI64
+						I64Load $168
 						I64Add
 						I32WrapI64
 						I64Load8U $0
 						I64Const $1
 						I64Add
-						Get R7
-						I32WrapI64
-						I64Load $16
+						Get R5
 						I64Ne
 						If
 							I64Const $0
 							Set R3
 							Br $3
 						End
-						Get R8
+						Get R0
+						I32WrapI64
+						Get R0
+						I32WrapI64
+						I64Load $168
 						I64Const $1
 						I64Add
-						Set R8
+						I64Store $168
 					End
 				End
 				Block
-					Loop
-						Get R9
-						Get R7
-						I32WrapI64
-						I64Load $8
-						I64LtS
-						I32Eqz
-						BrIf $1
-						Get R6
-						Get R9
-						I64Const $8
-						I64Mul
-						I64Add
-						I32WrapI64
-						Get R8
-						I64Store $0
-						Get R7
-						I32WrapI64
-						I64Load $0
-						Get R9
-						I64Const $8
-						I64Mul
-						I64Add
-						I32WrapI64
-						I64Load $0
-						Set R10
-						Get R9
-						I64Const $1
-						I64Add
-						Set R9
-						Get R10
-						I64Const $520
-						I64Eq
-						If
-							Get R5
+					Get R0
+					I32WrapI64
+					I64Load $56
+					Set R6
+					Get R0
+					I32WrapI64
+					I64Load $176
+					Set R7
+					Get R0
+					I32WrapI64
+					I64Load $152
+					Set R8
+					Get R0
+					I32WrapI64
+					I64Load $168
+					Set R9
+					Get R0
+					I32WrapI64
+					I64Load $160
+					Set R10
+					Block
+						Loop
+							Get R10
 							Get R8
+							I32WrapI64
+							I64Load $8
+							I64LtS
+							I32Eqz
+							BrIf $1
+							Get R7
+							Get R10
+							I64Const $8
+							I64Mul
+							I64Add
+							I32WrapI64
+							Get R9
+							I64Store $0
+							Get R8
+							I32WrapI64
+							I64Load $0
+							Get R10
+							I64Const $8
+							I64Mul
 							I64Add
 							I32WrapI64
 							I64Load $0
 							Set R11
+							Get R10
+							I64Const $1
+							I64Add
+							Set R10
 							Get R11
-							I64Const $255
-							I64And
-							I64Const $2
+							I64Const $520
 							I64Eq
 							If
-								Block
-									Get R11
-									I64Const $9
-									I64ShrU
-									I64Const $63
-									I64And
-									I64Const $2
-									I64Add
-									Set R13
-									Get R11
-									I64Const $32768
-									I64And
-									I64Const $0
-									I64Ne
-									If
-										Get R13
-										Get R11
-										I64Const $10
+								Get R6
+								Get R9
+								I64Add
+								I32WrapI64
+								I64Load $0
+								Set R12
+								Get R12
+								I64Const $255
+								I64And
+								I64Const $2
+								I64Eq
+								If
+									Block
+										Get R12
+										I64Const $9
 										I64ShrU
-										I64Const $8128
+										I64Const $63
 										I64And
-										I64Const $1
+										I64Const $2
 										I64Add
-										I64Add
+										Set R14
+										Get R12
+										I64Const $32768
+										I64And
+										I64Const $0
+										I64Ne
+										If
+											Get R14
+											Get R12
+											I64Const $10
+											I64ShrU
+											I64Const $8128
+											I64And
+											I64Const $1
+											I64Add
+											I64Add
+											Set R14
+										End
+										Get R12
+										I64Const $256
+										I64And
+										I64Const $0
+										I64Ne
+										Get R12
+										I64Const $8421376
+										I64And
+										I64Const $8421376
+										I64Eq
+										I32Or
+										If
+											I64Const $0
+											Set R14
+										End
+										Get R14
 										Set R13
+										Br $0
 									End
-									Get R11
-									I64Const $256
-									I64And
-									I64Const $0
-									I64Ne
-									Get R11
-									I64Const $8421376
-									I64And
-									I64Const $8421376
-									I64Eq
+									Get R9
+									Get R13
+									I64Add
+									Set R9
+									Get R13
+									I64Eqz
+									Get R9
+									Get R4
+									I64GtS
 									I32Or
 									If
 										I64Const $0
-										Set R13
+										Set R5
+										Br $5
 									End
-									Get R13
-									Set R12
-									Br $0
+									Br $2
 								End
-								Get R8
-								Get R12
-								I64Add
-								Set R8
-								Get R12
-								I64Eqz
-								Get R8
-								Get R4
-								I64GtS
-								I32Or
-								If
-									I64Const $0
-									Set R3
-									Br $5
-								End
-								Br $2
 							End
-						End
-						Get R10
-						I64Const $8
-						I64And
-						I64Const $0
-						I64Ne
-						If
-							Get R5
-							Get R8
-							I64Add
-							I32WrapI64
-							I64Load8U $0
-							Set R11
 							Get R11
-							I64Const $2
-							I64Const $-1
-							I64Xor
+							I64Const $8
 							I64And
 							I64Const $0
 							I64Ne
 							If
-								I64Const $0
-								Set R3
-								Br $4
-							End
-							Get R8
-							I64Const $1
-							I64Add
-							Set R8
-							Get R11
-							Get R10
-							I64Const $8
-							I64ShrU
-							I64Ne
-							If
-								Get R8
-								Get R4
-								I64GtS
-								If
-									I64Const $0
-									Set R3
-									Br $5
-								End
-								Br $2
-							End
-							Get R10
-							I64Const $7
-							I64And
-							Set R10
-						End
-						Get R10
-						I64Eqz
-						If
-							Get R5
-							Get R8
-							I64Add
-							I32WrapI64
-							I64Load8U $0
-							Set R11
-							Get R8
-							I64Const $1
-							I64Add
-							Set R8
-							Get R11
-							I64Const $128
-							I64GeU
-							If
-								Get R5
-								Get R8
+								Get R6
+								Get R9
 								I64Add
 								I32WrapI64
 								I64Load8U $0
 								Set R12
 								Get R12
+								I64Const $2
+								I64Const $-1
+								I64Xor
+								I64And
+								I64Const $0
+								I64Ne
+								If
+									I64Const $0
+									Set R5
+									Br $4
+								End
+								Get R9
+								I64Const $1
+								I64Add
+								Set R9
+								Get R12
+								Get R11
+								I64Const $8
+								I64ShrU
+								I64Ne
+								If
+									Get R9
+									Get R4
+									I64GtS
+									If
+										I64Const $0
+										Set R5
+										Br $5
+									End
+									Br $2
+								End
+								Get R11
+								I64Const $7
+								I64And
+								Set R11
+							End
+							Get R11
+							I64Eqz
+							If
+								Get R6
+								Get R9
+								I64Add
+								I32WrapI64
+								I64Load8U $0
+								Set R12
+								Get R9
+								I64Const $1
+								I64Add
+								Set R9
+								Get R12
 								I64Const $128
 								I64GeU
 								If
-									I64Const $0
-									Set R3
-									Br $5
-								End
-								Get R11
-								I64Const $127
-								I64And
-								Get R12
-								I64Const $7
-								I64Shl
-								I64Or
-								Set R11
-								Get R8
-								I64Const $1
-								I64Add
-								Set R8
-							End
-							Get R11
-							I64Const $1
-							I64And
-							I64Const $0
-							I64Ne
-							If
-								I64Const $0
-								Set R3
-								Br $4
-							End
-							Get R8
-							Get R11
-							I64Const $1
-							I64ShrU
-							I64Add
-							Set R8
-						Else
-							Get R10
-							I64Const $1
-							I64Eq
-							If
-								Get R5
-								Get R8
-								I64Add
-								I32WrapI64
-								I64Load $0
-								I64Const $-1
-								I64Xor
-								I64Const $-9187201950435737472
-								I64And
-								Set R11
-								Get R11
-								I64Eqz
-								If
-									I64Const $0
-									Set R3
-									Br $5
-								End
-								Get R8
-								Get R11
-								I64Ctz
-								I64Const $3
-								I64ShrS
-								I64Const $1
-								I64Add
-								I64Add
-								Set R8
-							Else
-								Get R10
-								I64Const $2
-								I64Eq
-								If
-									Get R5
-									Get R8
+									Get R6
+									Get R9
 									I64Add
 									I32WrapI64
 									I64Load8U $0
-									I64Const $1
-									I64GtU
+									Set R13
+									Get R13
+									I64Const $128
+									I64GeU
 									If
 										I64Const $0
-										Set R3
-										Br $6
+										Set R5
+										Br $5
 									End
-									Get R8
+									Get R12
+									I64Const $127
+									I64And
+									Get R13
+									I64Const $7
+									I64Shl
+									I64Or
+									Set R12
+									Get R9
 									I64Const $1
 									I64Add
-									Set R8
-								Else
-									Get R10
+									Set R9
+								End
+								Get R12
+								I64Const $1
+								I64And
+								I64Const $0
+								I64Ne
+								If
+									I64Const $0
+									Set R5
+									Br $4
+								End
+								Get R9
+								Get R12
+								I64Const $1
+								I64ShrU
+								I64Add
+								Set R9
+							Else
+								Get R11
+								I64Const $1
+								I64Eq
+								If
+									Get R6
+									Get R9
+									I64Add
+									I32WrapI64
+									I64Load $0
+									I64Const $-1
+									I64Xor
+									I64Const $-9187201950435737472
+									I64And
+									Set R12
+									Get R12
+									I64Eqz
+									If
+										I64Const $0
+										Set R5
+										Br $5
+									End
+									Get R9
+									Get R12
+									I64Ctz
 									I64Const $3
+									I64ShrS
+									I64Const $1
+									I64Add
+									I64Add
+									Set R9
+								Else
+									Get R11
+									I64Const $2
 									I64Eq
 									If
-										Get R8
-										I64Const $4
+										Get R6
+										Get R9
 										I64Add
-										Set R8
+										I32WrapI64
+										I64Load8U $0
+										I64Const $1
+										I64GtU
+										If
+											I64Const $0
+											Set R5
+											Br $6
+										End
+										Get R9
+										I64Const $1
+										I64Add
+										Set R9
 									Else
-										Get R10
-										I64Const $4
+										Get R11
+										I64Const $3
 										I64Eq
 										If
-											Get R8
-											I64Const $8
-											I64Add
-											Set R8
-										Else
-											Get R0
-											I32WrapI64
 											Get R9
-											I64Store $160
-											Get R0
-											I32WrapI64
-											Get R8
-											I64Store $168
-											I64Const $1
-											Set R3
-											Br $7
+											I64Const $4
+											I64Add
+											Set R9
+										Else
+											Get R11
+											I64Const $4
+											I64Eq
+											If
+												Get R9
+												I64Const $8
+												I64Add
+												Set R9
+											Else
+												Get R0
+												I32WrapI64
+												Get R10
+												I64Store $160
+												Get R0
+												I32WrapI64
+												Get R9
+												I64Store $168
+												I64Const $1
+												Set R5
+												Br $7
+											End
 										End
 									End
 								End
 							End
+							Get R9
+							Get R4
+							I64GtS
+							If
+								I64Const $0
+								Set R5
+								Br $3
+							End
+							Br $0
 						End
-						Get R8
-						Get R4
-						I64GtS
-						If
-							I64Const $0
-							Set R3
-							Br $3
-						End
-						Br $0
 					End
+					Get R9
+					Get R4
+					I64Ne
+					If
+						I64Const $0
+						Set R5
+						Br $1
+					End
+					Get R7
+					Get R10
+					I64Const $8
+					I64Mul
+					I64Add
+					I32WrapI64
+					Get R9
+					I64Store $0
+					Get R0
+					I32WrapI64
+					Get R10
+					I64Store $160
+					Get R0
+					I32WrapI64
+					Get R9
+					I64Store $168
+					I64Const $2
+					Set R5
+					Br $0
 				End
-				Get R8
-				Get R4
-				I64Ne
-				If
-					I64Const $0
-					Set R3
-					Br $1
-				End
-				Get R6
-				Get R9
-				I64Const $8
-				I64Mul
-				I64Add
-				I32WrapI64
-				Get R8
-				I64Store $0
-				Get R0
-				I32WrapI64
-				Get R9
-				I64Store $160
-				Get R0
-				I32WrapI64
-				Get R8
-				I64Store $168
-				I64Const $2
+				Get R5
 				Set R3
 				Br $0
 			End
@@ -1146,6 +1545,235 @@ TEXT ·Structures(SB), NOSPLIT, $0-16
 	Unreachable
 	RET
 
+TEXT ·Entries(SB), NOSPLIT, $0-16
+	I64Load s+0(FP)
+	Set R0
+	Get R0
+	I32WrapI64
+	I64Load $56
+	Set R1
+	Get R0
+	I32WrapI64
+	I64Load $176
+	Set R2
+	Get R0
+	I32WrapI64
+	I64Load $168
+	Set R3
+	Get R0
+	I32WrapI64
+	I64Load $160
+	Set R4
+	Block
+		Loop
+			Get R4
+			Get R0
+			I32WrapI64
+			I64Load $24
+			I64LtS
+			I32Eqz
+			BrIf $1
+			Get R2
+			Get R4
+			I64Const $8
+			I64Mul
+			I64Add
+			I32WrapI64
+			Get R3
+			I64Store $0
+			Get R4
+			I64Const $1
+			I64Add
+			Set R4
+			Get R3
+			Get R0
+			I32WrapI64
+			I64Load $64
+			I64GeS
+			If
+				Get SP
+				I64Const $0
+				I64Store ret+8(FP)
+				RET
+			End
+			Block
+				Get R1
+				Get R3
+				I64Add
+				I32WrapI64
+				I64Load $0
+				Set R6
+				I64Const $0
+				Set R7
+				Get R6
+				I64Const $255
+				I64And
+				I64Const $9
+				I64Eq
+				Get R6
+				I64Const $255
+				I64And
+				I64Const $10
+				I64Eq
+				I32Or
+				If
+					Block
+						Get R6
+						I64Const $9
+						I64ShrU
+						I64Const $63
+						I64And
+						I64Const $2
+						I64Add
+						Set R8
+						Get R6
+						I64Const $32768
+						I64And
+						I64Const $0
+						I64Ne
+						If
+							Get R8
+							Get R6
+							I64Const $10
+							I64ShrU
+							I64Const $8128
+							I64And
+							I64Const $1
+							I64Add
+							I64Add
+							Set R8
+						End
+						Get R6
+						I64Const $256
+						I64And
+						I64Const $0
+						I64Ne
+						Get R6
+						I64Const $8421376
+						I64And
+						I64Const $8421376
+						I64Eq
+						I32Or
+						If
+							I64Const $0
+							Set R8
+						End
+						Get R8
+						Set R7
+						Br $0
+					End
+				Else
+					Get R6
+					I64Const $255
+					I64And
+					Set R6
+					Get R6
+					I64Const $2
+					I64LeU
+					If
+						I64Const $1
+						Set R7
+					Else
+						Get R6
+						I64Const $6
+						I64LeU
+						If
+							Get R1
+							Get R3
+							I64Add
+							I32WrapI64
+							I64Load $1
+							I64Const $-1
+							I64Xor
+							I64Const $-9187201950435737472
+							I64And
+							I64Ctz
+							I64Const $3
+							I64ShrS
+							I64Const $2
+							I64Add
+							Set R7
+							Get R7
+							I64Const $1
+							I64Const $1
+							Get R6
+							I64Const $3
+							I64Sub
+							I64Shl
+							I64Add
+							I64GtS
+							If
+								I64Const $0
+								Set R7
+							End
+						Else
+							Get R6
+							I64Const $8
+							I64Eq
+							If
+								I64Const $9
+								Set R7
+							End
+						End
+					End
+				End
+				Get R7
+				Set R5
+				Br $0
+			End
+			Get R5
+			I64Eqz
+			If
+				Get R0
+				I32WrapI64
+				Get R4
+				I64Store $160
+				Get R0
+				I32WrapI64
+				Get R3
+				I64Store $168
+				Get SP
+				I64Const $1
+				I64Store ret+8(FP)
+				RET
+			End
+			Get R3
+			Get R5
+			I64Add
+			Set R3
+			Get R3
+			Get R0
+			I32WrapI64
+			I64Load $64
+			I64GtS
+			If
+				Get SP
+				I64Const $0
+				I64Store ret+8(FP)
+				RET
+			End
+			Br $0
+		End
+	End
+	Get R2
+	Get R4
+	I64Const $8
+	I64Mul
+	I64Add
+	I32WrapI64
+	Get R3
+	I64Store $0
+	Get R0
+	I32WrapI64
+	Get R3
+	I64Store $168
+	Get SP
+	I64Const $2
+	I64Store ret+8(FP)
+	RET
+	Unreachable
+	RET
+
 TEXT ·Maps(SB), NOSPLIT, $0-16
 	I64Load s+0(FP)
 	Set R0
@@ -1465,127 +2093,132 @@ TEXT ·Maps(SB), NOSPLIT, $0-16
 						I64Const $48
 						I64Add
 						Set R10
-						Get R5
-						Get R7
-						I64Add
-						I32WrapI64
-						I64Load $0
-						Set R11
-						I64Const $0
-						Set R12
-						Get R11
-						I64Const $255
-						I64And
-						I64Const $9
-						I64Eq
-						Get R11
-						I64Const $255
-						I64And
-						I64Const $10
-						I64Eq
-						I32Or
-						If
-							Block
-								Get R11
-								I64Const $9
-								I64ShrU
-								I64Const $63
-								I64And
-								I64Const $2
-								I64Add
-								Set R13
-								Get R11
-								I64Const $32768
-								I64And
-								I64Const $0
-								I64Ne
-								If
-									Get R13
-									Get R11
-									I64Const $10
-									I64ShrU
-									I64Const $8128
-									I64And
-									I64Const $1
-									I64Add
-									I64Add
-									Set R13
-								End
-								Get R11
-								I64Const $256
-								I64And
-								I64Const $0
-								I64Ne
-								Get R11
-								I64Const $8421376
-								I64And
-								I64Const $8421376
-								I64Eq
-								I32Or
-								If
-									I64Const $0
-									Set R13
-								End
-								Get R13
-								Set R12
-								Br $0
-							End
-						Else
-							Get R11
+						Block
+							Get R5
+							Get R7
+							I64Add
+							I32WrapI64
+							I64Load $0
+							Set R12
+							I64Const $0
+							Set R13
+							Get R12
 							I64Const $255
 							I64And
-							Set R11
-							Get R11
-							I64Const $2
-							I64LeU
+							I64Const $9
+							I64Eq
+							Get R12
+							I64Const $255
+							I64And
+							I64Const $10
+							I64Eq
+							I32Or
 							If
-								I64Const $1
-								Set R12
-							Else
-								Get R11
-								I64Const $6
-								I64LeU
-								If
-									Get R5
-									Get R7
-									I64Add
-									I32WrapI64
-									I64Load $1
-									I64Const $-1
-									I64Xor
-									I64Const $-9187201950435737472
+								Block
+									Get R12
+									I64Const $9
+									I64ShrU
+									I64Const $63
 									I64And
-									I64Ctz
-									I64Const $3
-									I64ShrS
 									I64Const $2
 									I64Add
-									Set R12
+									Set R14
 									Get R12
-									I64Const $1
-									I64Const $1
-									Get R11
-									I64Const $3
-									I64Sub
-									I64Shl
-									I64Add
-									I64GtS
+									I64Const $32768
+									I64And
+									I64Const $0
+									I64Ne
+									If
+										Get R14
+										Get R12
+										I64Const $10
+										I64ShrU
+										I64Const $8128
+										I64And
+										I64Const $1
+										I64Add
+										I64Add
+										Set R14
+									End
+									Get R12
+									I64Const $256
+									I64And
+									I64Const $0
+									I64Ne
+									Get R12
+									I64Const $8421376
+									I64And
+									I64Const $8421376
+									I64Eq
+									I32Or
 									If
 										I64Const $0
-										Set R12
+										Set R14
 									End
+									Get R14
+									Set R13
+									Br $0
+								End
+							Else
+								Get R12
+								I64Const $255
+								I64And
+								Set R12
+								Get R12
+								I64Const $2
+								I64LeU
+								If
+									I64Const $1
+									Set R13
 								Else
-									Get R11
-									I64Const $8
-									I64Eq
+									Get R12
+									I64Const $6
+									I64LeU
 									If
-										I64Const $9
-										Set R12
+										Get R5
+										Get R7
+										I64Add
+										I32WrapI64
+										I64Load $1
+										I64Const $-1
+										I64Xor
+										I64Const $-9187201950435737472
+										I64And
+										I64Ctz
+										I64Const $3
+										I64ShrS
+										I64Const $2
+										I64Add
+										Set R13
+										Get R13
+										I64Const $1
+										I64Const $1
+										Get R12
+										I64Const $3
+										I64Sub
+										I64Shl
+										I64Add
+										I64GtS
+										If
+											I64Const $0
+											Set R13
+										End
+									Else
+										Get R12
+										I64Const $8
+										I64Eq
+										If
+											I64Const $9
+											Set R13
+										End
 									End
 								End
 							End
+							Get R13
+							Set R11
+							Br $0
 						End
-						Get R12
+						Get R11
 						I64Eqz
 						If
 							Get R0
@@ -1601,7 +2234,7 @@ TEXT ·Maps(SB), NOSPLIT, $0-16
 							Br $3
 						End
 						Get R7
-						Get R12
+						Get R11
 						I64Add
 						Set R7
 						Br $0

@@ -123,7 +123,7 @@ func (s runeSet) write(b *strings.Builder) {
 		return
 	}
 	b.WriteByte('[')
-	for _, x := range s {
+	for _, x := range s.writeCategories(b) {
 		writeRune(b, x.from)
 		if x.to > x.from {
 			b.WriteByte('-')
@@ -132,6 +132,31 @@ func (s runeSet) write(b *strings.Builder) {
 	}
 	b.WriteByte(']')
 }
+
+// manyRanges is the number of ranges from which on categories are looked for in a set: regexp2 sorts a class anew for
+// each range that it reads, which takes tens of milliseconds for the 650 of the letters.
+const manyRanges = 100
+
+// writeCategories writes what of a set with many ranges is a whole category, by the name that regexp2 has for it and of
+// the same tables, and returns what is left.
+func (s runeSet) writeCategories(b *strings.Builder) runeSet {
+	if len(s) < manyRanges {
+		return s
+	}
+	for _, name := range [...]string{"L", "Ll", "Lu"} {
+		set := setOfTables(unicode.Categories[name])
+		for _, escape := range [...]string{`\p`, `\P`} {
+			if rest := s.without(set); len(rest) < len(s)/2 && len(set.without(s)) == 0 {
+				b.WriteString(escape + "{" + name + "}")
+				return rest
+			}
+			set = set.complement()
+		}
+	}
+	return s
+}
+
+func (s runeSet) without(o runeSet) runeSet { return s.intersect(o.complement()) }
 
 // writeRune writes a code point that stands for itself, in a class and outside.
 func writeRune(b *strings.Builder, r rune) {

@@ -21,6 +21,10 @@ const maxExchanges = 100
 // 404. The output has the requests in order, each feed's rows, the offsets at which pages end, faults, and how each
 // feed ended: a poll that brings neither rows nor another offset ends one, too. Bodies go in whole and in pieces of 7
 // bytes: both must come to the same.
+//
+// Among the exchanges may stand what happens when all feeds have ended, in order: `NOTIFY` and the target of a
+// notification, its headers, an empty line, its body; or `SNAPSHOT`, the name of a feed and the snapshot's number. The
+// output has what a notification wakes.
 func Source(t *testing.T, p wit.Source, pattern string) {
 	t.Helper()
 	// p is one instance, which declares a schema once, whatever it reads
@@ -37,15 +41,40 @@ func Source(t *testing.T, p wit.Source, pattern string) {
 	})
 }
 
+// event is what happens when the feeds have ended.
+type event struct {
+	line         string
+	notification wit.Notification
+}
+
+// eventOf reads a notification or a snapshot; false: the block is an exchange.
+func eventOf(block string) (e event, ok bool) {
+	head, body, _ := strings.Cut(strings.TrimLeft(block, "\n"), "\n\n")
+	lines := strings.Split(strings.TrimSpace(head), "\n")
+	e.line = lines[0]
+	target, notify := strings.CutPrefix(e.line, "NOTIFY ")
+	e.notification = wit.Notification{Method: "POST", Target: target, Body: []byte(strings.TrimSuffix(body, "\n"))}
+	for _, line := range lines[1:] {
+		name, value, _ := strings.Cut(line, ":")
+		e.notification.Headers = append(e.notification.Headers, wit.Header{Name: strings.ToLower(name),
+			Value: strings.TrimSpace(value)})
+	}
+	return e, notify || strings.HasPrefix(e.line, "SNAPSHOT ")
+}
+
 // exchange is a recorded answer.
 type exchange struct {
 	request  string
 	response wit.Response
 }
 
-func exchanges(t *testing.T, input string) (all []exchange) {
+func exchanges(t *testing.T, input string) (all []exchange, events []event) {
 	t.Helper()
 	for _, block := range strings.Split(input, "=====\n") {
+		if e, ok := eventOf(block); ok {
+			events = append(events, e)
+			continue
+		}
 		head, body, _ := strings.Cut(strings.TrimLeft(block, "\n"), "\n\n")
 		lines := strings.Split(head, "\n")
 		if len(lines) < 2 {
@@ -64,7 +93,7 @@ func exchanges(t *testing.T, input string) (all []exchange) {
 		}
 		all = append(all, e)
 	}
-	return all
+	return all, events
 }
 
 // reading is one run of a source over exchanges.
@@ -72,7 +101,9 @@ type reading struct {
 	t         *testing.T
 	p         wit.Source
 	exchanges []exchange
-	asked     int
+	// offsets are those of the feeds.
+	offsets [][]wit.Field
+	asked   int
 	// read is how many rows have come.
 	read  int
 	piece int
@@ -81,15 +112,54 @@ type reading struct {
 }
 
 func readSource(t *testing.T, p wit.Source, b *batch, stage wit.Stage, input string, piece int) string {
-	r := &reading{t: t, p: p, exchanges: exchanges(t, input), piece: piece, b: b}
+	r := &reading{t: t, p: p, piece: piece, b: b}
+	var events []event
+	r.exchanges, events = exchanges(t, input)
 	opened, err := r.open(stage)
 	if err != nil {
 		return r.out.String() + "open: " + err.Error() + "\n"
 	}
-	for i := range opened.Feeds {
-		r.feed(opened, uint32(i))
+	r.offsets = make([][]wit.Field, len(opened.Feeds))
+	for i, f := range opened.Feeds {
+		fmt.Fprintf(&r.out, "feed %s, topic %s, partition %s\n", f.Name, f.Topic, encode(fields(f.Partition)))
+		r.feed(opened, uint32(i), wit.Cause{Start: wit.Chosen})
+	}
+	for _, e := range events {
+		fmt.Fprintln(&r.out, e.line)
+		if strings.HasPrefix(e.line, "NOTIFY ") {
+			r.notify(opened, e.notification)
+		} else {
+			r.snapshot(opened, strings.Fields(e.line))
+		}
 	}
 	return r.out.String()
+}
+
+// notify hands over a notification, and reads what it wakes.
+func (r *reading) notify(opened *wit.SourceOpened, n wit.Notification) {
+	p, ok := r.p.(wit.Notifications)
+	if !ok {
+		r.t.Fatal("the plugin takes no notifications")
+	}
+	wakes, err := p.Notified(opened.Context, n)
+	if err != nil {
+		fmt.Fprintf(&r.out, "refused: %v\n", err)
+	}
+	for _, w := range wakes {
+		fmt.Fprintf(&r.out, "wakes %s, token %q, ident %q, held %v\n", opened.Feeds[w.Feed].Name, w.Token, w.Ident, w.Hold)
+	}
+	for _, w := range wakes {
+		r.feed(opened, w.Feed, wit.Cause{Wake: &w.Token})
+	}
+}
+
+// snapshot has a feed read whole.
+func (r *reading) snapshot(opened *wit.SourceOpened, words []string) {
+	at := slices.IndexFunc(opened.Feeds, func(f wit.Feed) bool { return len(words) == 3 && f.Name == words[1] })
+	if at < 0 {
+		r.t.Fatalf("expected SNAPSHOT, the name of a feed and a number, found %q", words)
+	}
+	r.feed(opened, uint32(at), wit.Cause{Snapshot: &words[2]})
 }
 
 func (r *reading) open(stage wit.Stage) (*wit.SourceOpened, error) {
@@ -128,11 +198,9 @@ func (r *reading) answer(q *wit.Request) wit.Response {
 }
 
 // feed reads a feed until it is idle or finished.
-func (r *reading) feed(opened *wit.SourceOpened, feed uint32) {
-	f := opened.Feeds[feed]
-	fmt.Fprintf(&r.out, "feed %s, topic %s, partition %s\n", f.Name, f.Topic, encode(fields(f.Partition)))
-	var offset []wit.Field
-	cause := wit.Cause{Start: wit.Chosen}
+func (r *reading) feed(opened *wit.SourceOpened, feed uint32, cause wit.Cause) {
+	offset := r.offsets[feed]
+	defer func() { r.offsets[feed] = offset }()
 	for r.asked < maxExchanges {
 		step, err := r.p.Next(opened.Context, feed, offset, cause, 0)
 		switch {
@@ -152,6 +220,9 @@ func (r *reading) feed(opened *wit.SourceOpened, feed uint32) {
 		if cause.Poll != nil && r.read == rows && encode(fields(offset)) == before {
 			r.out.WriteString("nothing new\n")
 			return
+		}
+		if step.Fetch.Position == nil && !more {
+			return // it moves nothing
 		}
 		cause = wit.Cause{More: wit.Chosen}
 		if !more {

@@ -11,7 +11,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Hidden stands for the values of passwords wherever settings are shown, as in Kafka Connect.
+// Hidden stands for the values of passwords wherever settings are shown, as in Kafka Connect, and for other secrets in
+// what the host shows to a plugin or a log.
 const Hidden = "[hidden]"
 
 // Check checks values by their declarations. The zero Check leaves patterns out.

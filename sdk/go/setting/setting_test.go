@@ -397,3 +397,28 @@ func TestMilliseconds(t *testing.T) {
 		}
 	}
 }
+
+// Many settings are read as few are: of a name that is given twice the last counts, and groups stand in order.
+func TestManyValues(t *testing.T) {
+	table := Of(wit.SettingSpec{Name: "shop#{n}.name"}, wit.SettingSpec{Name: "shop#{n}.part#{m}.low"})
+	var given []wit.Setting
+	for n := 199; n >= 0; n-- {
+		given = append(given, wit.Setting{Name: "shop#" + strconv.Itoa(n) + ".name", Value: " " + strconv.Itoa(n) + " "})
+	}
+	given = append(given, wit.Setting{Name: "shop#7.name", Value: "again"},
+		wit.Setting{Name: "shop#8.part#3.low", Value: "low"})
+	v := table.Values(given)
+	for name, want := range map[string]string{"shop#7.name": "again", "shop#8.name": "8", "shop#8.part#3.low": "low", "shop#200.name": ""} {
+		if found := v.Text(name); found != want {
+			t.Errorf("%s: expected %q, found %q", name, want, found)
+		}
+	}
+	if _, ok := v.Given("shop#200.name"); ok {
+		t.Error("a setting is there that nobody gave")
+	}
+	groups := v.Groups("shop#{n}.", "")
+	inOrder := func(a, b Group) int { return strings.Compare(a.Digits, b.Digits) }
+	if len(groups) != 200 || !slices.IsSortedFunc(groups, inOrder) {
+		t.Errorf("expected 200 groups in order, found %d", len(groups))
+	}
+}

@@ -36,6 +36,26 @@ type index struct {
 type template struct {
 	name string
 	spec int
+	// before and behind are what stands before its first placeholder and behind its last one.
+	before, behind string
+}
+
+// newTemplate makes the template of a declaration.
+func newTemplate(name string, spec int) template {
+	before, placeholder, _ := cutPlaceholder(name)
+	behind := name[len(before)+len(placeholder):]
+	for {
+		more, placeholder, found := cutPlaceholder(behind)
+		if !found {
+			return template{name, spec, before, behind}
+		}
+		behind = behind[len(more)+len(placeholder):]
+	}
+}
+
+// matches tells whether it stands for a name.
+func (t *template) matches(name string) bool {
+	return strings.HasSuffix(name, t.behind) && strings.HasPrefix(name, t.before) && matches(t.name, name)
 }
 
 // Of makes a table of declarations.
@@ -103,7 +123,7 @@ func (t *Table) indexed() *index {
 
 func (in *index) add(name string, spec int) {
 	if IsTemplate(name) {
-		in.templates = append(in.templates, template{name, spec})
+		in.templates = append(in.templates, newTemplate(name, spec))
 	} else if _, ok := in.exact[name]; !ok {
 		in.exact[name] = spec
 	}
@@ -117,7 +137,7 @@ func (t *Table) locate(name string) (spec int, by string, ok bool) {
 		return i, "", true
 	}
 	for _, of := range in.templates {
-		if matches(of.name, name) {
+		if of.matches(name) {
 			return of.spec, of.name, true
 		}
 	}
@@ -152,7 +172,7 @@ func (t *Table) Matching(name string) (specs []wit.SettingSpec) {
 		}
 	}
 	for _, of := range t.indexed().templates {
-		if matches(of.name, name) {
+		if of.matches(name) {
 			specs = append(specs, t.specs[of.spec])
 		}
 	}

@@ -13,13 +13,34 @@ import (
 type Values struct {
 	table *Table
 	given []wit.Setting
+	// at is where the last one of each name stands among many, nil among few.
+	at map[string]int
 }
 
+// fewSettings are so few that they are looked through for a name. A connector of 200 sets has a thousand.
+const fewSettings = 16
+
 // Values reads settings. Of a name that is given twice the last counts.
-func (t *Table) Values(given []wit.Setting) Values { return Values{t, given} }
+func (t *Table) Values(given []wit.Setting) Values {
+	v := Values{table: t, given: given}
+	if len(given) > fewSettings {
+		v.at = make(map[string]int, len(given))
+		for i := range given {
+			v.at[given[i].Name] = i
+		}
+	}
+	return v
+}
 
 // Given returns what the user wrote under this name, without blanks around it.
 func (v Values) Given(name string) (value string, ok bool) {
+	if v.at != nil {
+		i, ok := v.at[name]
+		if !ok {
+			return "", false
+		}
+		return Trim(v.given[i].Value), true
+	}
 	for i := len(v.given) - 1; i >= 0; i-- {
 		if v.given[i].Name == name {
 			return Trim(v.given[i].Value), true
@@ -109,16 +130,17 @@ func (v Values) Below(prefix string) map[string]string {
 func (v Values) Groups(group, shared string) []Group {
 	before, _, _ := cutPlaceholder(group)
 	var groups []Group
+	seen := map[string]bool{}
 	for i := range v.given {
 		rest, ok := strings.CutPrefix(v.given[i].Name, before)
 		if !ok {
 			continue
 		}
 		number := rest[:leadingDigits(rest)]
-		if !begins(group, v.given[i].Name) ||
-			slices.ContainsFunc(groups, func(g Group) bool { return g.Digits == number }) {
+		if seen[number] || !begins(group, v.given[i].Name) {
 			continue
 		}
+		seen[number] = true
 		at := 0
 		for at < len(groups) && groups[at].Digits < number {
 			at++

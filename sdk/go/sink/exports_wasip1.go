@@ -2,6 +2,7 @@ package sink
 
 import (
 	"reflect"
+	"slices"
 
 	"github.com/culvert-project/culvert/sdk/go/internal/guest"
 	"github.com/culvert-project/culvert/wit"
@@ -37,11 +38,34 @@ func encode(context, contextLen, schemas, schemasLen, topics, topicsLen, rows, r
 		originTopicsLen, hints, hintsLen)...)
 }
 
+// settledArea is where the result of settle lies when all rows were written.
+var settledArea = make([]byte, guest.SettledSize)
+
+// verdictSize is that of a verdict in memory.
+var verdictSize = canon.SizeOf[wit.Verdict]()
+
+// settle lifts what is rare by reflection and takes the answer's body, the memo and the rows where they lie.
+//
 //go:wasmexport culvert:connect/sink@0.2.0#settle
 func settle(context, contextLen, memo, memoLen, rows, rowsLen, tag, tagLen, status, target, targetLen, headers,
 	headersLen, body, bodyLen uint32, at int64) uint32 {
-	return guest.Call(settleFunc, func(a []reflect.Value) (any, error) {
-		return registered.Settle(a[0].Bytes(), a[1].Bytes(), guest.Arg[[]uint32](a[2]), guest.Arg[wit.Response](a[3]))
-	}, append(guest.U(context, contextLen, memo, memoLen, rows, rowsLen, tag, tagLen, status, target, targetLen,
-		headers, headersLen, body, bodyLen), uint64(at))...)
+	var out wit.Settled
+	fault := guest.Guard(func() error {
+		a, err := settleFunc.Lift(guest.Memory, append(guest.U(0, 0, 0, 0, 0, 0, tag, tagLen, status, target,
+			targetLen, headers, headersLen, 0, 0), uint64(at)))
+		if err != nil {
+			return err
+		}
+		response := guest.Arg[wit.Response](a[3])
+		response.Body = guest.View(body, bodyLen)
+		out, err = registered.Settle(guest.View(context, contextLen), guest.View(memo, memoLen),
+			guest.List[uint32](rows, rowsLen), response)
+		return err
+	})
+	if fault == nil && out.Context == nil && !slices.ContainsFunc(out.Verdicts, func(v wit.Verdict) bool {
+		return v.Written == nil || v.Refused != nil || v.Again != nil
+	}) {
+		return guest.Zeros(settledArea, guest.SettledVerdicts, len(out.Verdicts), verdictSize)
+	}
+	return guest.Result(settleFunc, out, fault)
 }

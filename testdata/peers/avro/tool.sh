@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # tool.sh PROGRAM.java ARGS...: runs a program with Apicurio's fork of Confluent's AvroData and Kafka's converters, which it fetches
-# once with Maven. TIMEOUT (default 120 seconds) ends it.
+# once with Maven. TIMEOUT (default 600 seconds) ends it. CLASSES go in front of them; TIERED=4 lets the JVM compile as it does in
+# production.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 version=$(sed -n 's:.*<apicurio.version>\(.*\)</apicurio.version>.*:\1:p' "$here/pom.xml")
@@ -20,4 +21,4 @@ if [ ! -e "$home/.complete" ]; then
   fi
   exec 8>&-
 fi
-exec timeout "${TIMEOUT:-600}" "$java" -Xmx256m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -cp "$home/lib/*" "$@"
+exec timeout "${TIMEOUT:-600}" "$java" -Xmx${HEAP:-256m} -XX:+UseSerialGC -XX:TieredStopAtLevel=${TIERED:-1} -cp "${CLASSES:+$CLASSES:}$home/lib/*" "$@"

@@ -35,7 +35,7 @@ func View(ptr, size uint32) []byte {
 }
 
 // List is a list at an address that the host gave, of a type whose layout in memory is that of the canonical ABI.
-func List[T wit.Row | wit.RecordID](ptr, n uint32) []T {
+func List[T wit.Row | wit.RecordID | uint32](ptr, n uint32) []T {
 	if n == 0 {
 		return nil
 	}
@@ -78,6 +78,11 @@ func Log(level wit.Level, message string) {
 // fail.
 func Call(f *canon.Func, run func(args []reflect.Value) (any, error), flats ...uint64) (ptr uint32) {
 	ok, fault := protected(f, run, flats)
+	return Result(f, ok, fault)
+}
+
+// Result is the last step of an export of a function that is rare: lower.
+func Result(f *canon.Func, ok any, fault *wit.Fault) (ptr uint32) {
 	im, err := f.Lower(ok, fault)
 	if err != nil {
 		im, err = f.Lower(nil, AsFault(err))
@@ -148,6 +153,21 @@ func Lower(f *canon.Func, ok any, fault *wit.Fault, rowsAt uint32, rows []wit.Ro
 	}
 	arguments.spent = true
 	return at[0]
+}
+
+// same is memory for lists of zeros.
+var same []uint64
+
+// Zeros is the result of a call that is a list of n values of so many bytes, all of them 0, at a place in the result's
+// area: no allocation beyond what the longest list takes.
+func Zeros(area []byte, listAt uint32, n, size int) uint32 {
+	if words := (n*size + 7) / 8; words > len(same) {
+		same = make([]uint64, words+words/8)
+	}
+	binary.LittleEndian.PutUint32(area[listAt:], uint32(uintptr(unsafe.Pointer(unsafe.SliceData(same)))))
+	binary.LittleEndian.PutUint32(area[listAt+4:], uint32(n))
+	arguments.spent = true
+	return address(area)
 }
 
 // putList writes the addresses and lengths of rows and data into a result.

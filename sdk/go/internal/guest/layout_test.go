@@ -1,6 +1,7 @@
 package guest
 
 import (
+	"bytes"
 	"encoding/binary"
 	"testing"
 
@@ -39,6 +40,30 @@ func TestPlacesInHotResults(t *testing.T) {
 		if c.f.Name == "apply" && binary.LittleEndian.Uint32(b[AppliedConsumed:]) != 7 {
 			t.Errorf("%s: consumed is not at %d", c.f, AppliedConsumed)
 		}
+	}
+}
+
+// A result of settle in which all rows were written is zeros but for the list's address and length, and so is the list.
+func TestPlacesInSettled(t *testing.T) {
+	f := canon.Function(wit.InterfaceSink, "Settle")
+	if size, _ := f.ResultSize(); size != SettledSize {
+		t.Errorf("%d bytes, expected %d", size, SettledSize)
+	}
+	im, err := f.Lower(wit.Settled{Verdicts: []wit.Verdict{{Written: wit.Chosen}, {Written: wit.Chosen}}}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	root, list := im.Blocks[0].Data, im.Blocks[1].Data
+	if n := binary.LittleEndian.Uint32(root[SettledVerdicts+4:]); n != 2 {
+		t.Errorf("the length is %d", n)
+	}
+	root[SettledVerdicts+4] = 0
+	if len(im.Blocks) != 2 || im.Blocks[0].Fixups[0].At != SettledVerdicts ||
+		len(bytes.Trim(append(root, list...), "\x00")) > 0 {
+		t.Errorf("expected zeros, found %v and %v", root, list)
+	}
+	if size := canon.SizeOf[wit.Verdict](); len(list) != 2*size {
+		t.Errorf("%d bytes for two verdicts of %d", len(list), size)
 	}
 }
 

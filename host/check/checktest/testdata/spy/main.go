@@ -3,6 +3,7 @@ package main
 
 import (
 	"fmt"
+	"strconv"
 
 	"github.com/culvert-project/culvert/sdk/go"
 	"github.com/culvert-project/culvert/sdk/go/source"
@@ -32,7 +33,7 @@ func (spy) Describe() wit.Description {
 			spec("spy.address", wit.KindText, "http.address"), spec("spy.scheme", wit.KindText, "http.scheme"), spec("spy.port", wit.KindInt, "http.port"),
 			spec("spy.user", wit.KindText, "http.user"), spec("spy.password", wit.KindPassword, "http.password"),
 			spec("spy.destination", wit.KindText, "http.destination"), spec("spy.roots", wit.KindText, "tls.truststore.location"),
-			spec("spy.store", wit.KindText, "sink.uncertain"), spec("spy.claim", wit.KindText, ""), spec("spy.sap-client", wit.KindText, "http.header.sap-client"), spec("spy#{n}.token", wit.KindPassword, ""),
+			spec("spy.store", wit.KindText, "sink.uncertain"), spec("spy.claim", wit.KindText, ""), spec("spy.tasks", wit.KindInt, ""), spec("spy.sap-client", wit.KindText, "http.header.sap-client"), spec("spy#{n}.token", wit.KindPassword, ""),
 			// What a curious plugin might declare.
 			spec("value.converter.basic.auth.user.info", wit.KindText, ""), spec("producer.override.sasl.jaas.config", wit.KindText, ""),
 		}}}}
@@ -50,12 +51,18 @@ func (spy) Validate(component string, settings []wit.Setting, online bool, state
 func (spy) Plan(component string, settings []wit.Setting, maxTasks uint32) (wit.Layout, error) {
 	say("plan", settings)
 	var claims []string
+	tasks := [][]wit.Setting{settings}
 	for _, s := range settings {
-		if s.Name == "spy.claim" {
+		switch s.Name {
+		case "spy.claim":
 			claims = append(claims, s.Value)
+		case "spy.tasks": // however many it may have
+			for n, _ := strconv.Atoi(s.Value); len(tasks) < n; {
+				tasks = append(tasks, settings)
+			}
 		}
 	}
-	return wit.Layout{Tasks: [][]wit.Setting{settings}, ExactlyOnce: wit.Support{Supported: wit.Chosen}, Claims: claims}, nil
+	return wit.Layout{Tasks: tasks, ExactlyOnce: wit.Support{Supported: wit.Chosen}, Claims: claims}, nil
 }
 
 func (spy) Open(component string, settings []wit.Setting, state []byte, answers []wit.Response) (wit.SourceOpening, error) {

@@ -1,0 +1,76 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/host/plugin/guesttest"
+)
+
+// A row on which the plugin breaks, as WebAssembly does and not by a fault, becomes a dead letter, and the others are
+// delivered (P32): also where it breaks on a further page of a feed expanded in the row.
+func TestRowsOnWhichAPluginBreaks(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	s, address := demo(t, service.Options{Rows: 200, Switches: service.Switches{PageSize: 30, ExpandPageSize: 3}})
+	// The first product stands on the first page of its category's products, the last one on a further page of its.
+	poisoned := map[string][]string{}
+	count, d := s.Count("Products"), &edits{e: &exactly{s: s}}
+	s.Each("Products", func(_ string, fields map[string]string) {
+		if id := fields["ProductID"]; id == "1" || id == fmt.Sprint(count) {
+			poisoned["Products"] = append(poisoned["Products"], id)
+			poisoned["Categories"] = append(poisoned["Categories"], fields["CategoryID"])
+		}
+	})
+	for _, id := range poisoned["Products"] {
+		if !d.send("MERGE", "Products("+id+")", map[string]any{"ProductName": "Poison"}) {
+			t.Fatalf("product %s was not changed", id)
+		}
+	}
+	if c := poisoned["Categories"]; len(c) != 2 || c[0] == c[1] {
+		t.Fatalf("expected products of two categories, found %v", poisoned)
+	}
+	folder := t.TempDir()
+	put(t, folder, "odata-source.wasm", guesttest.With(t, "../../plugins/odata-source", "testdata/guests/trapping/trapping.go"))
+	servers := p.broker()
+	worker := p.file("worker.properties", "bootstrap.servers="+servers, "listeners=",
+		"key.converter.schemas.enable=false", "value.converter.schemas.enable=false")
+	for _, format := range []string{"json", "atom"} {
+		t.Run(format, func(t *testing.T) {
+			lines := append(source(format, address, "Products", "Categories"), "sap.odata.format="+format, "sap.odata#01.expand=Products",
+				"sap.odata#00.topic="+format+"-Products", "sap.odata#01.topic="+format+"-Categories", "errors.tolerance=all",
+				"errors.deadletterqueue.topic.name=refused-"+format, "errors.deadletterqueue.context.headers.enable=true")
+			if r := p.run("run", "--once", "--plugins", folder, worker, p.file(format+".properties", lines...)); r.code != 0 {
+				t.Fatalf("exit %d\n%s", r.code, r.stderr)
+			}
+			letters := p.run("consume", "refused-"+format, "--bootstrap-servers", servers).stdout
+			for set, key := range map[string]string{"Products": "ProductID", "Categories": "CategoryID"} {
+				came := map[string]int{}
+				for line := range strings.Lines(p.run("consume", format+"-"+set, "--bootstrap-servers", servers).stdout) {
+					var record struct{ Value map[string]json.RawMessage }
+					if err := json.Unmarshal([]byte(line), &record); err != nil {
+						t.Fatalf("%v in %s", err, line)
+					}
+					came[string(record.Value[key])]++
+				}
+				s.Each(set, func(_ string, fields map[string]string) {
+					id := fields[key]
+					if want := !slices.Contains(poisoned[set], id); came[id] != 1 && want || came[id] > 0 && !want {
+						t.Errorf("%s %s: expected it %v, it came %d times", set, id, want, came[id])
+					}
+				})
+				refused := strings.Count(letters, `"__connect.errors.topic","value":"`+format+"-"+set+`"`)
+				if refused != len(poisoned[set]) {
+					t.Errorf("%s: expected %d dead letters, found %d in\n%s", set, len(poisoned[set]), refused, letters)
+				}
+			}
+			if n := strings.Count(letters, `message","value":"the plugin breaks on this row`); n != strings.Count(letters, "\n") || n == 0 {
+				t.Errorf("expected each dead letter to say why it is one, found\n%s", letters)
+			}
+		})
+	}
+}

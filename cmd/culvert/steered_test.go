@@ -1,0 +1,199 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/host/config"
+	"github.com/culvert-project/culvert/host/connect"
+)
+
+// A connector that has failed is started again by whoever writes the configuration that it has, by PUT or by PATCH, as
+// by Kafka Connect: there is nothing else that it would be written for.
+func TestFailedConnectorsStartWhenWrittenAgain(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	_, address := demo(t, service.Options{Rows: 10})
+	p.subfolder("conf")
+	f := p.follows("conf")
+	f.ready()
+	for method, same := range map[string]string{"PUT": "", "PATCH": "{}"} {
+		name := strings.ToLower(method)
+		// A store that is not there is found when the connector starts; that no TLS is spoken, by its task.
+		store, err := os.ReadFile(filepath.Join(stores(t), "trust.jks"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		file := put(t, p.dir, name+".jks", store)
+		settings := configuration(instead(source(name, address, "Customers"), "sap.odata.host.protocol=https",
+			"sap.odata.truststore.location="+file, "sap.odata.truststore.password="+storePassword))
+		settings["sap.odata#00.topic"] = name
+		whole := asJSON(t, settings)
+		if same == "" {
+			same = whole
+		}
+		in := func(state connect.State) func(connect.Status) bool {
+			return func(s connect.Status) bool { return s.Connector.State == state }
+		}
+		f.must(201, "PUT", "/connectors/"+name+"/config", whole)
+		f.await(name, "runs", in(connect.Running))
+		if err := os.Remove(file); err != nil {
+			t.Fatal(err)
+		}
+		f.must(204, "POST", "/connectors/"+name+"/restart", "")
+		f.await(name, "has failed", in(connect.Failed))
+		put(t, p.dir, name+".jks", store)
+		f.must(200, method, "/connectors/"+name+"/config", same)
+		f.await(name, "runs", in(connect.Running))
+	}
+}
+
+// What is asked of a connector in an order that nobody would choose, or at the same moment, ends in the state that was
+// asked for last, and no answer is a mistake of the worker.
+func TestSteeredInAnyOrder(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	_, address := demo(t, service.Options{Rows: 10})
+	p.subfolder("conf")
+	f := p.follows("conf")
+	f.ready()
+	settings := configuration(source("odd", address, "Customers"))
+	with := func(most string) string {
+		settings["tasks.max"] = most
+		return asJSON(t, settings)
+	}
+	const at = "/connectors/odd"
+	f.must(201, "PUT", at+"/config", with("1"))
+	f.await("odd", "runs", runs)
+
+	// Paused: it stays so with another configuration, and takes it when it is resumed.
+	f.must(202, "PUT", at+"/pause", "")
+	f.await("odd", "is paused", is(connect.Paused, 1))
+	f.must(200, "PUT", at+"/config", with("2"))
+	f.await("odd", "is paused", func(s connect.Status) bool { return s.Connector.State == connect.Paused })
+	f.must(202, "PUT", at+"/resume", "")
+	f.await("odd", "runs", runs)
+
+	// Stopped: a restart with its tasks leaves it so, and there is none to restart.
+	f.must(204, "PUT", at+"/stop", "")
+	f.await("odd", "is stopped", is(connect.Stopped, 0))
+	var s connect.Status
+	answer := f.must(202, "POST", at+"/restart?includeTasks=true", "")
+	if err := json.Unmarshal([]byte(answer), &s); err != nil || len(s.Tasks) > 0 {
+		t.Errorf("found %s %v", answer, err)
+	}
+	f.must(404, "POST", at+"/tasks/0/restart", "")
+	f.await("odd", "is stopped", is(connect.Stopped, 0))
+	f.must(202, "PUT", at+"/resume", "")
+	f.await("odd", "runs", runs)
+
+	// Offsets are reset while it stops: not before it has.
+	f.must(204, "PUT", at+"/stop", "")
+	f.eventually("its offsets to be reset", func() bool {
+		status, answer := f.call("DELETE", at+"/offsets", "")
+		if status != 200 && (status != 400 || !strings.Contains(answer, "must be in the STOPPED state")) {
+			t.Fatalf("found %d %s", status, answer)
+		}
+		return status == 200
+	})
+	f.await("odd", "is stopped", is(connect.Stopped, 0))
+	if found := f.must(200, "GET", at+"/offsets", ""); found != `{"offsets":[]}` {
+		t.Errorf("found %s", found)
+	}
+	f.must(202, "PUT", at+"/resume", "")
+	f.await("odd", "runs", runs)
+
+	// Two write at once: the file, what is shown and what runs are one of the two.
+	var writers sync.WaitGroup
+	for i := range 2 {
+		body := with(fmt.Sprint(3 + i))
+		writers.Go(func() {
+			if status, answer := f.call("PUT", at+"/config", body); status != http.StatusOK {
+				t.Errorf("found %d %s", status, answer)
+			}
+		})
+	}
+	writers.Wait()
+	f.await("odd", "runs", runs)
+	var shown map[string]string
+	get(t, f.url+at+"/config", &shown)
+	if found := shown["tasks.max"]; found != "3" && found != "4" {
+		t.Errorf("found %v", shown)
+	}
+
+	// It is deleted in the middle of a restart, and made once more under its name.
+	f.must(202, "POST", at+"/restart?includeTasks=true", "")
+	f.must(204, "DELETE", at, "")
+	f.must(404, "GET", at+"/status", "")
+	f.must(404, "POST", at+"/restart?includeTasks=true", "")
+	f.must(201, "PUT", at+"/config", with("1"))
+	f.await("odd", "runs", runs)
+}
+
+// A connector is made under the name that was asked for, or not at all: a reference in it is not resolved, a space that
+// Java does not trim stays, and what a file cannot hold is refused.
+func TestOddNamesAndSizes(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	_, address := demo(t, service.Options{Rows: 1})
+	p.subfolder("conf")
+	f := p.follows("conf")
+	f.ready()
+	plain := configuration(source("", address, "Customers"))
+	delete(plain, "name")
+	body := func(name string, more int) string {
+		settings := maps.Clone(plain)
+		for i := range more {
+			settings[fmt.Sprintf("unknown.%d", i)] = "x"
+		}
+		if more > 0 {
+			settings["unknown.settings"] = "warn"
+		}
+		return asJSON(t, map[string]any{"name": name, "initial_state": "STOPPED", "config": settings})
+	}
+	for _, name := range []string{"\u00a0a", "a->b", "<&>", "a\u3000", "con", ".hidden"} {
+		answer := f.must(201, "POST", "/connectors", body(name, 0))
+		var made connect.Info
+		if err := json.Unmarshal([]byte(answer), &made); err != nil || made.Name != name || made.Config["name"] != name ||
+			made.Type != "source" || !strings.HasPrefix(answer, `{"name":"`+name+`",`) {
+			t.Errorf("%q: found %s %v", name, answer, err)
+		}
+		if names := f.names(); !slices.Equal(names, []string{name}) {
+			t.Errorf("%q: found %q", name, names)
+		}
+		f.must(200, "GET", "/connectors/"+url.PathEscape(name)+"/config", "")
+		f.must(204, "DELETE", "/connectors/"+url.PathEscape(name), "")
+	}
+	for name, why := range map[string]string{
+		"${env:HOME}": "found a reference to a config provider",
+		"a\u0085b":    "String may not contain control sequences but had the following ASCII chars: 133",
+		"a\u007fb":    "String may not contain control sequences but had the following ASCII chars: 127",
+	} {
+		if answer := f.must(400, "POST", "/connectors", body(name, 0)); !strings.Contains(answer, why) {
+			t.Errorf("%q: found %s", name, answer)
+		}
+	}
+	if answer := f.must(400, "POST", "/connectors", body("many", config.MaxSettings)); !strings.Contains(answer,
+		"expected at most 10000 settings, found 100") {
+		t.Errorf("found %.300s", answer)
+	}
+	if names := f.names(); len(names) > 0 {
+		t.Errorf("found %q", names)
+	}
+	f.must(201, "POST", "/connectors", body("many", config.MaxSettings-100))
+	var shown map[string]string
+	get(t, f.url+"/connectors/many/config", &shown)
+	if want := config.MaxSettings - 100 + len(plain) + 2; len(shown) != want { // name and unknown.settings
+		t.Errorf("expected %d settings, found %d", want, len(shown))
+	}
+}

@@ -1,0 +1,31 @@
+// This file is put into the package of odata-source, whose init in main.go it comes behind.
+package main
+
+import (
+	"bytes"
+	"strings"
+
+	"github.com/culvert-project/culvert/sdk/go/source"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// trapping is the plugin, which breaks for good, as Go's runtime does, on each row that holds a word, and on each
+// further page of an expanded feed that does.
+type trapping struct{ plugin }
+
+var poison = []byte("Poison")
+
+func init() { source.Register(&trapping{}) }
+
+func (p *trapping) Decode(number uint32, tag string, status uint16, piece []byte, last bool) (wit.Portion, error) {
+	if strings.HasPrefix(tag, "nested page") && bytes.Contains(piece, poison) {
+		select {}
+	}
+	portion, err := p.plugin.Decode(number, tag, status, piece, last)
+	for _, row := range portion.Rows {
+		if bytes.Contains(portion.Data[row.Value.Start:][:row.Value.Size], poison) {
+			select {} // a deadlock, of which no panic can be caught
+		}
+	}
+	return portion, err
+}

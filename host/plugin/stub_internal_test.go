@@ -1,0 +1,52 @@
+package plugin
+
+import (
+	"bytes"
+	"testing"
+
+	"github.com/tetratelabs/wazero"
+)
+
+// A stub has everything of its module but what functions do, and the engine takes it for a module: each function traps.
+func TestStubs(t *testing.T) {
+	const functions = 300 // more than a byte counts
+	module := hard(functions, 2, 3)
+	stub, err := stubOf(module)
+	if err != nil {
+		t.Fatal(err)
+	}
+	bodies := func(m []byte) int { _, code, _ := bytes.Cut(m, []byte{10}); return len(code) }
+	if least := functions * len(stubBody); bodies(stub) < least || bodies(stub) > least+100 {
+		t.Errorf("expected about %d bytes of code, found %d", least, bodies(stub))
+	}
+	other, err := stubOf(hard(functions, 2, 4))
+	if err != nil || bytes.Equal(other, stub) {
+		t.Errorf("a module that differs in bodies alone has the same stub: %v", err)
+	}
+	runtime := wazero.NewRuntime(t.Context())
+	defer runtime.Close(t.Context())
+	whole, err := runtime.CompileModule(t.Context(), module)
+	if err != nil {
+		t.Fatal(err)
+	}
+	compiled, err := runtime.CompileModule(t.Context(), stub)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if found, want := len(compiled.ExportedFunctions()), len(whole.ExportedFunctions()); found != want {
+		t.Errorf("expected %d exported functions, found %d", want, found)
+	}
+	for name, module := range map[string][]byte{
+		"a section that is cut off":      module[:len(module)-1],
+		"more functions than bytes":      append(bytes.Clone(module[:8]), 10, 2, 0xff, 0x7f),
+		"a section longer than the file": append(bytes.Clone(module[:8]), 10, 0xff, 0xff, 0xff, 0xff, 0x7f),
+	} {
+		if _, err := stubOf(module); err == nil {
+			t.Errorf("%s: expected an error", name)
+		}
+	}
+	none := module[:8]
+	if stub, err := stubOf(none); err != nil || !bytes.HasPrefix(stub, none) {
+		t.Errorf("a module without functions: expected it with a mark, found %x, %v", stub, err)
+	}
+}

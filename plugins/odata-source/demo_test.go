@@ -1,0 +1,97 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// A service that gives a page twice, by two addresses: in full mode the load says so and fails, since it can't be told
+// from a circle; in delta mode the rows come twice, and none is missing.
+func TestPagesThatComeTwice(t *testing.T) {
+	for _, paging := range []string{"auto", "keys", "links"} {
+		for _, token := range []string{"key", "offset"} {
+			s := service.New(service.Options{Rows: 60, Switches: service.Switches{PageSize: 10, RepeatPages: 1,
+				SkipToken: token}})
+			l := newLoad(t, s, append(set("00", "Orders"), "sap.odata.paging="+paging)...)
+			_, err := l.run(0, nil)
+			switch {
+			case err != nil && !strings.Contains(err.Error(), "the service's pages go in a circle"):
+				t.Errorf("%s, %s: %v", paging, token, err)
+			case err == nil:
+				l.same(s, "Orders")
+			}
+		}
+	}
+	s := service.New(service.Options{Switches: service.Switches{PageSize: 10, RepeatPages: 2}})
+	f := newFollower(t, s, tracked00("Products")...)
+	if err := f.catchUp(start); err != nil {
+		t.Fatal(err)
+	}
+	f.equals(s, "Products", "ProductID", "ProductName")
+	if n := len(f.log) - s.Count("Products"); n != 20 {
+		t.Errorf("expected that two pages come twice, found %d rows more than there are", n)
+	}
+}
+
+// A property that a service gains while it is followed is in the rows that have it, and one that it loses is null; no
+// row is missing or a fault.
+func TestPropertiesThatComeAndGo(t *testing.T) {
+	s := service.New(service.Options{Rows: 10, Switches: service.Switches{Hide: "Products/UnitsOnOrder"}})
+	f := newFollower(t, s, tracked00("Products")...)
+	if err := f.catchUp(start); err != nil {
+		t.Fatal(err)
+	}
+	for n, hidden := range []string{"", "Products/ReorderLevel", "Products/ReorderLevel,Products/UnitsOnOrder"} {
+		if err := s.Set("hide", hidden); err != nil {
+			t.Fatal(err)
+		}
+		write(t, s, "MERGE", "Products(3)", map[string]any{"ProductName": fmt.Sprint("Changed ", n)})
+		f.now += freshFor + 1
+		err := f.catchUp(poll)
+		if stale := (*wit.Fault)(nil); errors.As(err, &stale) && stale.Kind == wit.FaultStale {
+			f.start() // as the host does
+			err = f.catchUp(poll)
+		}
+		if err != nil || len(f.faults) > 0 {
+			t.Fatalf("hidden %q: %v, %v", hidden, err, f.faults)
+		}
+		f.equals(s, "Products", "ProductID", "ProductName")
+		value := f.state["[3]"]
+		for _, name := range []string{"UnitsOnOrder", "ReorderLevel"} {
+			if there := value[name] != nil; there == strings.Contains(hidden, name) {
+				t.Errorf("hidden %q: %s is %v", hidden, name, value[name])
+			}
+		}
+	}
+}
+
+// A function import with rows is read like a set, page by page, with its parameters on each request.
+func TestRowsOfAFunction(t *testing.T) {
+	for _, format := range []string{"json", "atom"} {
+		s := service.New(service.Options{Switches: service.Switches{Functions: true, PageSize: 4}})
+		l := newLoad(t, s, append(set("00", "ProductsOfCategory"), "sap.odata#00.query=CategoryID=3", "sap.odata.format="+format)...)
+		if _, err := l.run(0, nil); err != nil {
+			t.Fatal(err)
+		}
+		want := map[string]bool{}
+		s.Each("Products", func(_ string, fields map[string]string) {
+			if fields["CategoryID"] == "3" {
+				want["["+fields["ProductID"]+"]"] = true
+			}
+		})
+		for _, row := range l.rows {
+			if !want[row] {
+				t.Errorf("%s: row %s is of another category, or comes twice", format, row)
+			}
+			delete(want, row)
+		}
+		if len(want) > 0 || len(l.rows) < 5 {
+			t.Errorf("%s: %d rows came, %v are missing: %v", format, len(l.rows), want, l.targets)
+		}
+	}
+}

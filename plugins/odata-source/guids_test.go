@@ -1,0 +1,238 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/wit"
+)
+
+// guidService has entities whose key is a GUID, and writes it in a case of its own choice in each kind of document.
+// GUIDs have no case: whatever it chooses, it means the same entity.
+type guidService struct {
+	// rows are those that are there, changed and deleted what the next delta link tells of.
+	rows, changed, deleted []string
+	// loaded, address, delta and tombstone write a GUID in a row of a load, in any row's address, in a row of changes
+	// and in a deleted entry.
+	loaded, address, delta, tombstone func(string) string
+	atom                              bool
+	token                             int
+}
+
+func asItIs(s string) string { return s }
+
+// unaddressed leaves the address of a row out.
+func unaddressed(string) string { return "" }
+
+func (s *guidService) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if strings.HasSuffix(r.URL.Path, "$metadata") {
+		fmt.Fprint(w, `<Schema Namespace="N"><EntityType Name="T"><Key><PropertyRef Name="N"/><PropertyRef Name="ID"/></Key>`+
+			`<Property Name="N" Type="Edm.Int32" Nullable="false"/><Property Name="ID" Type="Edm.Guid" Nullable="false"/>`+
+			`<Property Name="Text" Type="Edm.String"/></EntityType>`+
+			`<EntityContainer Name="C"><EntitySet Name="X" EntityType="N.T"/>`+
+			`<EntitySet Name="SubscriptionCollection" EntityType="N.T"/></EntityContainer></Schema>`)
+		return
+	}
+	if _, key, one := strings.Cut(r.URL.Path, "/X("); one {
+		_, key, _ = strings.Cut(key, "guid'")
+		key, _, _ = strings.Cut(key, "'")
+		at := slices.IndexFunc(s.rows, func(id string) bool { return strings.EqualFold(id, key) })
+		if at < 0 {
+			w.WriteHeader(http.StatusNotFound)
+			fmt.Fprint(w, `{"error":{"code":"X/1","message":{"value":"no such entity"}}}`)
+			return
+		}
+		fmt.Fprintf(w, `{"d":%s}`, s.row(s.rows[at], s.loaded))
+		return
+	}
+	w.Header().Set("Preference-Applied", trackChanges)
+	rows, spell, deleted := s.rows, s.loaded, []string(nil)
+	if strings.Contains(r.URL.RawQuery, "deltatoken") {
+		rows, spell, deleted = s.changed, s.delta, s.deleted
+		s.changed, s.deleted = nil, nil
+	}
+	s.token++
+	link := "X?!deltatoken='" + strconv.Itoa(s.token) + "'"
+	var entries []string
+	for _, id := range rows {
+		entries = append(entries, s.row(id, spell))
+	}
+	for _, id := range deleted {
+		address := "http://127.0.0.1:8080/s/X(N=1,ID=guid'" + s.tombstone(id) + "')"
+		if s.atom {
+			entries = append(entries, `<at:deleted-entry xmlns:at="http://purl.org/atompub/tombstones/1.0" ref="`+address+
+				`" when="2026-01-02T03:04:05Z"/>`)
+		} else {
+			entries = append(entries, `{"@odata.context":"$metadata#X/$deletedEntity","id":"`+address+`"}`)
+		}
+	}
+	if s.atom {
+		fmt.Fprintf(w, `<feed%s>%s<link rel="delta" href="%s"/></feed>`, atomSpaces, strings.Join(entries, ""), link)
+		return
+	}
+	fmt.Fprintf(w, `{"d":{"__count":"%d","results":[%s],"__delta":"%s"}}`, len(rows), strings.Join(entries, ","), link)
+}
+
+func (s *guidService) row(id string, spell func(string) string) string {
+	address := s.address(id)
+	if address != "" {
+		address = "http://127.0.0.1:8080/s/X(N=1,ID=guid'" + address + "')"
+	}
+	if s.atom {
+		return `<entry><id>` + address + `</id><content type="application/xml"><m:properties><d:N>1</d:N><d:ID>` + spell(id) +
+			`</d:ID><d:Text>` + strconv.Itoa(s.token) + `</d:Text></m:properties></content></entry>`
+	}
+	raw, _ := json.Marshal(map[string]any{"N": 1, "ID": spell(id), "Text": strconv.Itoa(s.token)})
+	if address == "" {
+		return string(raw)
+	}
+	return `{"__metadata":{"uri":"` + address + `"},` + string(raw[1:])
+}
+
+// entities are the GUIDs of the topic folded by key, which are those of the service if no delete and no change went to
+// another key than the row's before it.
+func (f *follower) entities() (ids []string) {
+	for _, v := range f.state {
+		ids = append(ids, strings.ToLower(fmt.Sprint(v["ID"])))
+	}
+	slices.Sort(ids)
+	return ids
+}
+
+// guids are four keys: one of digits alone, the others with letters.
+func guids() []string {
+	return []string{"00000000-0000-0000-0000-000000000001", "0050568e-0000-1ee0-a000-0000000000aB",
+		"0050568E-0000-1EE0-A000-0000000000C2", "0050568e-0000-1ee0-a000-0000000000d3"}
+}
+
+// TestGuidsInAnotherCase: a deleted entry, a row of changes and an address name an entity by its GUID in any case, and
+// the record's key is that of the row that came first: else a delete would leave the row in Kafka for good.
+func TestGuidsInAnotherCase(t *testing.T) {
+	lower, upper := strings.ToLower, strings.ToUpper
+	for _, c := range []struct {
+		name                              string
+		loaded, address, delta, tombstone func(string) string
+	}{
+		{"tombstones in upper case", lower, lower, lower, upper},
+		{"tombstones in lower case", upper, upper, upper, lower},
+		{"addresses and tombstones in upper case", lower, upper, lower, upper},
+		{"changes and tombstones in upper case", lower, lower, upper, upper},
+		{"changes in upper case", lower, unaddressed, upper, lower},
+		{"each row as it likes, tombstones in lower case", asItIs, asItIs, asItIs, lower},
+		{"each row as it likes, changes and tombstones in upper case", asItIs, asItIs, upper, upper},
+		{"rows without address", lower, unaddressed, lower, upper},
+	} {
+		for _, atom := range []bool{false, true} {
+			for _, deletes := range []string{"record", "tombstone"} {
+				t.Run(fmt.Sprintf("%s, Atom %v, %s", c.name, atom, deletes), func(t *testing.T) {
+					s := &guidService{rows: guids(), loaded: c.loaded, address: c.address, delta: c.delta,
+						tombstone: c.tombstone, atom: atom}
+					f := newFollower(t, s, "sap.odata#00.service=/s", "sap.odata#00.entityset=X", "sap.odata#00.topic=t",
+						"sap.odata#00.track-changes=1", "sap.odata#00.exec-period=60", "sap.odata#00.deletes="+deletes)
+					if err := f.catchUp(start); err != nil {
+						t.Fatal(err)
+					}
+					s.changed = slices.Clone(s.rows[1:])
+					for _, both := range []bool{false, true} {
+						f.start() // by an instance that knows nothing but the offset
+						if err := f.catchUp(poll); err != nil {
+							t.Fatal(err)
+						}
+						if found := f.entities(); !slices.EqualFunc(found, s.rows, strings.EqualFold) {
+							t.Fatalf("expected %v, found %v: %v", s.rows, found, f.state)
+						}
+						s.changed, s.deleted = []string{s.rows[0]}, []string{s.rows[len(s.rows)-1]}
+						if both { // it comes as a row too, and is read again
+							s.changed = append(s.changed, s.deleted...)
+						}
+						s.rows = s.rows[:len(s.rows)-1]
+						if err := f.catchUp(poll); err != nil {
+							t.Fatal(err)
+						}
+						if found := f.entities(); !slices.EqualFunc(found, s.rows, strings.EqualFold) {
+							t.Fatalf("deleted: expected %v, found %v", s.rows, found)
+						}
+					}
+				})
+			}
+		}
+	}
+}
+
+// TestGuidsOfAnInstalledFeed: a feed that was read before the offset said how rows write GUIDs learns it from its next
+// row. Where rows come in both cases none is written anew, as Kafka has them all, and deletes are as they come.
+func TestGuidsOfAnInstalledFeed(t *testing.T) {
+	lower, upper := strings.ToLower, strings.ToUpper
+	for _, c := range []struct {
+		name             string
+		rows, tombstones func(string) string
+	}{
+		{"tombstones in upper case", lower, upper},
+		{"tombstones in lower case", upper, lower},
+		{"each entity in a case of its own", asItIs, asItIs},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := &guidService{rows: guids(), loaded: c.rows, address: c.rows, delta: c.rows, tombstone: c.tombstones}
+			f := newFollower(t, s, "sap.odata#00.service=/s", "sap.odata#00.entityset=X", "sap.odata#00.topic=t",
+				"sap.odata#00.track-changes=1", "sap.odata#00.exec-period=60", "sap.odata#00.format=json")
+			if err := f.catchUp(start); err != nil {
+				t.Fatal(err)
+			}
+			for _, v := range f.log { // as it was written before: each key as it came
+				if c.name == "each entity in a case of its own" {
+					delete(f.state, v.key)
+					f.state["[1 "+fmt.Sprint(v.value["ID"])+"]"] = v.value
+				}
+			}
+			f.stored = slices.DeleteFunc(f.stored, func(field wit.Field) bool { return field.Name == guidField })
+			s.changed = slices.Clone(s.rows)
+			if err := f.catchUp(poll); err != nil {
+				t.Fatal(err)
+			}
+			s.deleted, s.rows = slices.Clone(s.rows[1:]), s.rows[:1]
+			f.start()
+			if err := f.catchUp(poll); err != nil {
+				t.Fatal(err)
+			}
+			if found := f.entities(); !slices.Equal(found, s.rows) {
+				t.Errorf("expected %v, found %v", s.rows, found)
+			}
+		})
+	}
+}
+
+// TestGuidsOfNotifications: a notification names an entity in another case than its row, which is gone or has changed.
+func TestGuidsOfNotifications(t *testing.T) {
+	for _, c := range []struct{ rows, told func(string) string }{
+		{strings.ToLower, strings.ToUpper}, {strings.ToUpper, strings.ToLower},
+	} {
+		s := &guidService{rows: guids(), loaded: c.rows, address: c.rows}
+		f := newFollower(t, s, "sap.odata#00.service=/s", "sap.odata#00.entityset=X", "sap.odata#00.topic=t",
+			"sap.odata#00.subscription.enable=1", "sap.odata.subscription.dest=C", "sap.odata.subscription.ports=8301")
+		if err := f.catchUp(start); err != nil {
+			t.Fatal(err)
+		}
+		gone, changed := s.rows[3], s.rows[2]
+		s.rows = s.rows[:3]
+		s.loaded = asItIs // what is read by its key comes in another case than the load had
+		for _, id := range []string{gone, changed} {
+			n := wit.Notification{Method: "POST", Target: "/c/X", Body: []byte(`{"d":{"__metadata":{"uri":"X(N=1,ID=guid'` +
+				c.told(id) + `')"}}}`)}
+			wakes, err := f.p.Notified(f.opened.Context, n)
+			if err != nil || len(wakes) != 1 {
+				t.Fatalf("%v, %v", wakes, err)
+			}
+			if err := f.catchUp(wit.Cause{Wake: &wakes[0].Token}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if found := f.entities(); len(found) != 3 || slices.Contains(found, gone) {
+			t.Errorf("expected %v, found %v", s.rows, found)
+		}
+	}
+}

@@ -1,0 +1,199 @@
+package encode
+
+import (
+	"bytes"
+	"math"
+	"math/rand/v2"
+	"strconv"
+	"testing"
+	"time"
+	"unicode/utf8"
+	"unsafe"
+
+	"github.com/culvert-project/culvert/wit/datum"
+)
+
+func at(b []byte) unsafe.Pointer { return unsafe.Pointer(unsafe.SliceData(b)) }
+
+// roomy is a text with bytes behind it that are none of it.
+func roomy(text string) []byte {
+	return append([]byte(text), bytes.Repeat([]byte{'"'}, Room)...)[:len(text)]
+}
+
+// written is what a field of a kind makes of a value, "" where it is left to the caller.
+func written(f Field, value []byte) string {
+	name := roomy(`,"A":`)
+	f.Name, f.Size = at(name), len(name)
+	in, out := roomy(string(value)), make([]byte, 4096)
+	s := Object{In: at(in), End: len(in), Out: at(out), Limit: len(out) - Room, Fields: unsafe.Pointer(&f), Count: 1,
+		Keys: &Place{}}
+	if Members(&s) != Done || s.At != len(in) {
+		return ""
+	}
+	return string(out[len(name):s.O])
+}
+
+// rounds is how many values of each kind are tried; in Wasm the tests are short.
+func rounds() int {
+	if testing.Short() {
+		return 2_000
+	}
+	return 20_000
+}
+
+func whole() Field { return Field{Least: math.MinInt64, Most: math.MaxInt64, Unit: 1} }
+
+// edges are numbers about which their digits change in length or are zeros.
+var edges = []int64{0, 9, 10, -1, -10, 7, 70, 700, 7000, 70_000, 99_999_999, 100_000_000, 100_000_001, -100_000_000,
+	9_999_999_999_999_999, 10_000_000_000_000_000, 12_340_000_000_000_000, 1_000_000_000_000_000_000,
+	math.MaxInt64, math.MinInt64}
+
+func TestNumbers(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	for n := range rounds() {
+		v := int64(r.Uint64()) >> r.IntN(64)
+		if n < len(edges) {
+			v = edges[n]
+		}
+		value := datum.AppendNumber(nil, v)
+		want := strconv.FormatInt(v, 10)
+		f := whole()
+		if f.Kind = Number; written(f, value) != want {
+			t.Fatalf("expected %s, found %s", want, written(f, value))
+		}
+		if f.Kind = Quoted; written(f, value) != `"`+want+`"` {
+			t.Fatalf("expected %s in quotes, found %s", want, written(f, value))
+		}
+		if f.Kind, f.Least = Number, int(v)+1; v < math.MaxInt64 && written(f, value) != "" {
+			t.Fatalf("%d is out of range, found %s", v, written(f, value))
+		}
+	}
+}
+
+func TestMoments(t *testing.T) {
+	r := rand.New(rand.NewPCG(3, 4))
+	f := whole()
+	for range rounds() {
+		m := time.Unix(r.Int64N(253_402_300_799+62_135_596_800)-62_135_596_800, 0).UTC()
+		ms := strconv.FormatInt(m.UnixMilli(), 10)
+		for kind, text := range map[uint64]string{Instant: "2006-01-02T15:04:05", InstantOffset: "2006-01-02T15:04:05Z"} {
+			want := `"\/Date(` + ms + `)\/"`
+			if kind == InstantOffset {
+				want = `"\/Date(` + ms + `+0000)\/"`
+			}
+			f.Kind = kind
+			if found := written(f, datum.AppendText(nil, m.Format(text))); found != want {
+				t.Fatalf("%v: expected %s, found %s", m, want, found)
+			}
+			f.Kind = Date + kind - Instant
+			if found := written(f, datum.AppendNumber(nil, m.UnixMilli())); found != want {
+				t.Fatalf("%v: expected %s, found %s", m, want, found)
+			}
+		}
+	}
+	f.Kind = Instant
+	for _, text := range []string{"2023-02-29T00:00:00", "2100-02-29T00:00:00", "2024-04-31T00:00:00", "2024-13-01T00:00:00", "2024-00-01T00:00:00", "2024-01-00T00:00:00",
+		"2024-01-32T00:00:00", "2024-01-01T24:00:00", "2024-01-01T00:60:00", "2024-01-01T00:00:60", "2024-01-01 00:00:00", "2024-01-01T00:00:0x", "0000-01-01T00:00:00",
+		"2024-01-01T00:00:00z", "2024-01-01T00:00:00.5", "2024:01-01T00-00:00", ""} {
+		if found := written(f, datum.AppendText(nil, text)); found != "" {
+			t.Errorf("%s became %s", text, found)
+		}
+	}
+}
+
+// A text that needs nothing but quotes around it is written, every other one is left to the caller.
+func TestTexts(t *testing.T) {
+	r := rand.New(rand.NewPCG(5, 6))
+	f := whole()
+	f.Kind = Text
+	parts := []string{"a", "Köln", "日本", "😀", " ", "/", "\x7f", "abcdefgh", "\"", "\\", "\n", "\x00", "\xc3", "\xed\xa0\x80", "\xf8"}
+	plain := 0
+	for range rounds() {
+		var b []byte
+		for range r.IntN(6) {
+			b = append(b, parts[r.IntN(len(parts))]...)
+		}
+		want := `"` + string(b) + `"`
+		if !utf8.Valid(b) || bytes.ContainsFunc(b, func(c rune) bool { return c < ' ' || c == '"' || c == '\\' }) {
+			want = ""
+		} else {
+			plain++
+		}
+		if found := written(f, datum.AppendText(nil, string(b))); found != want {
+			t.Fatalf("%q: expected %q, found %q", b, want, found)
+		}
+	}
+	if plain < rounds()/20 {
+		t.Errorf("expected more plain texts than %d", plain)
+	}
+}
+
+func TestFind(t *testing.T) {
+	r := rand.New(rand.NewPCG(7, 8))
+	const text = "_abcdefg"
+	found := 0
+	for range rounds() {
+		var b []byte
+		for range r.IntN(30) {
+			b = append(b, []string{"_", "a", "_abc", text, "_abcdefh", "`"}[r.IntN(6)]...)
+		}
+		b = b[:max(0, len(b)-r.IntN(9))]
+		in := roomy(string(b))
+		want := 0
+		if bytes.Contains(b, []byte(text)) {
+			want = 1
+			found++
+		}
+		// What begins in the text and goes on behind it may be found, too: who asks looks again.
+		got := Find(at(in), len(in), Load(at([]byte(text)), 0))
+		if got < want || got > want && !bytes.Contains(in[:len(in)+8], []byte(text)) {
+			t.Fatalf("%q: expected %d, found %d", b, want, got)
+		}
+	}
+	if found < rounds()/20 {
+		t.Errorf("the text stood in %d", found)
+	}
+}
+
+func TestGather(t *testing.T) {
+	var want []byte
+	var pieces []Piece
+	for _, n := range []int{0, 1, 7, 8, 9, 63, 511, 512, 513, 5000, 0, 3} {
+		text := roomy(string(bytes.Repeat([]byte{byte('a' + n%26)}, n)))
+		want = append(want, text...)
+		pieces = append(pieces, Piece{at(text), n})
+	}
+	out := make([]byte, len(want)+3+Room)
+	if end := Gather(at(out), 3, &pieces[0], len(pieces)); end != len(want)+3 || !bytes.Equal(out[3:end], want) {
+		t.Errorf("expected %q, found %q", want, out[3:end])
+	}
+}
+
+func TestLines(t *testing.T) {
+	const end = "\r\n--behind the headers stands more than a few bytes"
+	for text, want := range map[string][5]string{
+		"": {"0"},
+		"Content-ID: 7\r\ncontent-type: a/b\r\nCONTENT-LENGTH:12\r\nLocation:  x\r\nContent-Id: 8\r\n": {"0", "a/b", "7", "12", "x"},
+		"Content-Identity: 7\r\nLocations: x\r\nContent-Transfer-Encoding: binary\r\n":                 {"0"},
+		"SAP-Message: x\r\n": {"1"},
+	} {
+		in := []byte(text + end)
+		s := Headers{Text: at(in), End: len(in)}
+		if Lines(&s) != 1 || s.At != len(text)+2 {
+			t.Errorf("%q: it ends at %d", text, s.At)
+			continue
+		}
+		value := func(from, to int) string { return string(bytes.TrimSpace(in[from:to])) }
+		found := [5]string{strconv.Itoa(s.Message), value(s.TypeFrom, s.TypeTo), value(s.IDFrom, s.IDTo),
+			value(s.LengthFrom, s.LengthTo), value(s.LocationFrom, s.LocationTo)}
+		if found != want {
+			t.Errorf("%q: expected %q, found %q", text, want, found)
+		}
+	}
+	for _, text := range []string{"Content-ID : 7\r\n", "Location\u00a0: x\r\n", " folded: x\r\n", "a: b\n", "a: \tb\r\n", "--x\r\n", "ümlaut: x\r\n", "a: b\rc\r\n"} {
+		in := []byte(text + end)
+		if s := (Headers{Text: at(in), End: len(in)}); Lines(&s) != 0 {
+			t.Errorf("%q is taken for common", text)
+		}
+	}
+}

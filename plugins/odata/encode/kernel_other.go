@@ -1,0 +1,23 @@
+//go:build !wasm
+
+package encode
+
+import "unsafe"
+
+// Members writes the fields of a row, and says why it stopped.
+func Members(s *Object) int { return goMembers(s) }
+
+// Gather writes pieces one after another at out+o and returns the place behind them.
+func Gather(out unsafe.Pointer, o int, pieces *Piece, count int) int {
+	return goGather(out, o, pieces, count)
+}
+
+// Hash goes on with a hash of n bytes: FNV-1a on eight bytes at a time, whose upper bits are mixed into the lower ones.
+func Hash(p unsafe.Pointer, n int, h uint64) uint64 { return goHash(p, n, h) }
+
+// Find tells, by 1, whether eight bytes, the first of which is an underscore, stand in n.
+func Find(p unsafe.Pointer, n int, word uint64) int { return goFind(p, n, word) }
+
+// Lines goes over headers to behind the empty line at their end: 1. 0: something is there that is not common, or it is
+// too near to the end. It reads nothing behind the end.
+func Lines(s *Headers) int { return goLines(s) }

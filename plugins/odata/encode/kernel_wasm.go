@@ -1,0 +1,31 @@
+package encode
+
+import "unsafe"
+
+// Assembly made from kernel.go. It stores no pointers.
+
+// Members writes the fields of a row, and says why it stopped.
+//
+//go:noescape
+func Members(s *Object) int
+
+// Gather writes pieces one after another at out+o and returns the place behind them.
+//
+//go:noescape
+func Gather(out unsafe.Pointer, o int, pieces *Piece, count int) int
+
+// Hash goes on with a hash of n bytes: FNV-1a on eight bytes at a time, whose upper bits are mixed into the lower ones.
+//
+//go:noescape
+func Hash(p unsafe.Pointer, n int, h uint64) uint64
+
+// Find tells, by 1, whether eight bytes, the first of which is an underscore, stand in n.
+//
+//go:noescape
+func Find(p unsafe.Pointer, n int, word uint64) int
+
+// Lines goes over headers to behind the empty line at their end: 1. 0: something is there that is not common, or it is
+// too near to the end. It reads nothing behind the end.
+//
+//go:noescape
+func Lines(s *Headers) int

@@ -1,0 +1,50 @@
+package datum
+
+import (
+	"math/rand/v2"
+	"testing"
+
+	"github.com/culvert-project/culvert/wit"
+)
+
+// Check, which makes no values, refuses what Read refuses, and bytes left over.
+func TestCheckIsAsStrictAsRead(t *testing.T) {
+	nodes := []wit.Node{
+		{Kind: wit.Structure, Members: []wit.Member{{Name: "a", Node: 1}, {Name: "b", Node: 2}, {Name: "c", Node: 3},
+			{Name: "d", Node: 5}, {Name: "e", Node: 7}}},
+		{Kind: wit.Int8, Optional: true},
+		{Kind: wit.Text},
+		{Kind: wit.Array, Element: 4}, {Kind: wit.Boolean, Optional: true, DefaultValue: wit.Ptr([]byte{1})},
+		{Kind: wit.Mapping, Key: 6, Element: 1}, {Kind: wit.Text, Optional: true},
+		{Kind: wit.Structure, Optional: true, Members: []wit.Member{{Name: "f", Node: 8}}},
+		{Kind: wit.Int16},
+	}
+	r := rand.New(rand.NewPCG(1, 1))
+	letters := []byte{0, 0, 0, 0, 1, 2, 2, 2, 2, 4, 'a', 0xc3, 0xa4, 0x80, 0x81, 0xff}
+	good := 0
+	for range 300_000 {
+		b := make([]byte, 5+r.IntN(8))
+		for i := range b {
+			b[i] = letters[r.IntN(len(letters))]
+		}
+		_, n, err := Read(nodes, 0, b)
+		want := err == nil && n == len(b)
+		if got := Check(nodes, b) == nil; got != want {
+			t.Fatalf("%x: expected %t, found %t: %v, %v", b, want, got, err, Check(nodes, b))
+		}
+		if want {
+			good++
+		}
+	}
+	if good < 100 {
+		t.Errorf("only %d values were good", good)
+	}
+	value := []byte{0, 2, 'a', 0, 0, 0}
+	if n := testing.AllocsPerRun(10, func() {
+		if err := Check(nodes, value); err != nil {
+			t.Error(err)
+		}
+	}); n > 1 {
+		t.Errorf("%v allocations", n)
+	}
+}
