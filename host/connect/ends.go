@@ -129,8 +129,8 @@ func (e *ends) reached(ctx context.Context) (bool, error) {
 }
 
 // standing is where the group reads on, at most at the ends; open are those partitions of it where nothing is
-// committed, so that auto.offset.reset decides. An offset that is not in the log (its records have expired, or the
-// topic was deleted and made anew) counts as none, as it does for a consumer.
+// committed, so that auto.offset.reset decides. One whose offset is not in the log (its records have expired, or the
+// topic was deleted and made anew) is not open: its consumer says so, see kafka.Consumer.
 func (e *ends) standing(ctx context.Context, ends map[string]kafka.Positions) (from, open map[string]kafka.Positions,
 	err error) {
 	committed, err := e.committed(ctx)
@@ -151,8 +151,14 @@ func (e *ends) standing(ctx context.Context, ends map[string]kafka.Positions) (f
 		for partition, end := range to {
 			at, known := committed[topic][partition]
 			switch {
-			case known && at >= starts[partition] && at <= logs[topic][partition]:
-				from[topic][partition] = at
+			case known && at <= logs[topic][partition]:
+				from[topic][partition] = max(at, starts[partition])
+				continue
+			case known && e.reset == "latest":
+				from[topic][partition] = end
+				continue
+			case known:
+				from[topic][partition] = starts[partition]
 				continue
 			case e.reset == "latest":
 				from[topic][partition] = end

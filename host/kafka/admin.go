@@ -300,13 +300,13 @@ func (a *Admin) EndOffsets(ctx context.Context, uncommitted bool, topics ...stri
 	if uncommitted {
 		list = a.admin.ListEndOffsets
 	}
-	ends, err := listed(list(ctx, topics...))
+	ends, err := offsetsOf(ctx, list, topics...)
 	return ends, a.dialer.explain(err)
 }
 
 // StartOffsets are where the logs of a topic's partitions begin.
 func (a *Admin) StartOffsets(ctx context.Context, topic string) (Positions, error) {
-	starts, err := listed(a.admin.ListStartOffsets(ctx, topic))
+	starts, err := offsetsOf(ctx, a.admin.ListStartOffsets, topic)
 	return starts[topic], a.dialer.explain(err)
 }
 

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
@@ -100,5 +101,55 @@ func TestUnreachableBrokerIsAnError(t *testing.T) {
 	defer cancel()
 	if _, err := a.ClusterID(ctx); err == nil {
 		t.Error("a closed broker answered")
+	}
+}
+
+// Leaders that move answer that they do not lead: where topics begin and end is asked again until the new ones answer.
+func TestOffsetsWaitForLeaders(t *testing.T) {
+	b := openTestBroker(t, t.TempDir())
+	put(t, b.Addr(), "orders", "one", "two")
+	config, ctx := testConfig(b.Addr()), testContext(t)
+	config.Extra = append(config.Extra, kgo.RequestRetries(0)) // its patience ends sooner than leaders may be away
+	for name, ask := range map[string]func(*Admin) (Positions, error){
+		"start": func(a *Admin) (Positions, error) { return a.StartOffsets(ctx, "orders") },
+		"end": func(a *Admin) (Positions, error) {
+			ends, err := a.EndOffsets(ctx, true, "orders")
+			return ends["orders"], err
+		},
+		"committed": func(a *Admin) (Positions, error) {
+			ends, err := a.EndOffsets(ctx, false, "orders")
+			return ends["orders"], err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			refused, times := 0, 3
+			b.cluster.ControlKey(int16(kmsg.ListOffsets), func(r kmsg.Request) (kmsg.Response, error, bool) {
+				if refused++; refused > times {
+					return nil, nil, false
+				}
+				b.cluster.KeepControl()
+				answer := r.ResponseKind().(*kmsg.ListOffsetsResponse)
+				for _, asked := range r.(*kmsg.ListOffsetsRequest).Topics {
+					topic := kmsg.NewListOffsetsResponseTopic()
+					topic.Topic = asked.Topic
+					for _, p := range asked.Partitions {
+						partition := kmsg.NewListOffsetsResponseTopicPartition()
+						partition.Partition, partition.ErrorCode = p.Partition, kerr.NotLeaderForPartition.Code
+						topic.Partitions = append(topic.Partitions, partition)
+					}
+					answer.Topics = append(answer.Topics, topic)
+				}
+				return answer, nil, true
+			})
+			a, err := NewAdmin(config)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer a.Close()
+			found, err := ask(a)
+			if err != nil || len(found) != 1 || refused <= times {
+				t.Errorf("expected the offset of a partition after %d refusals, found %v, %v after %d", times, found, err, refused-1)
+			}
+		})
 	}
 }

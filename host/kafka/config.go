@@ -140,8 +140,8 @@ type ConsumerConfig struct {
 	Group string
 	// Instance makes a static member (group.instance.id).
 	Instance string
-	// Reset is where to start without a committed offset or behind the log: earliest (default, as in Kafka Connect),
-	// latest, none.
+	// Reset is where to start without a committed offset: earliest, latest, none (an error); empty (default): earliest,
+	// as in Kafka Connect. A sink goes by it also where its next offset is no longer in the log; empty: an error then.
 	Reset string
 	// ReadUncommitted also gives records of open and aborted transactions. Default false; Kafka's own default is true.
 	ReadUncommitted bool
@@ -174,7 +174,7 @@ func Defaults() Config {
 			BufferBytes: 32 << 20, MaxRequestBytes: 1_000_012, TransactionTimeout: time.Minute,
 		},
 		Consumer: ConsumerConfig{
-			Reset: "earliest", FetchBytes: 16 << 20, FetchMinBytes: 1, FetchMaxWait: 500 * time.Millisecond,
+			FetchBytes: 16 << 20, FetchMinBytes: 1, FetchMaxWait: 500 * time.Millisecond,
 			MaxPollRecords: 500, SessionTimeout: 45 * time.Second, HeartbeatInterval: 3 * time.Second,
 			MaxPollInterval: 5 * time.Minute,
 		},

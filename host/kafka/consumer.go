@@ -111,6 +111,7 @@ func NewConsumer(c Config, o ConsumerOptions) (*Consumer, error) {
 		kgo.SessionTimeout(c.Consumer.SessionTimeout),
 		kgo.HeartbeatInterval(c.Consumer.HeartbeatInterval),
 		kgo.RebalanceTimeout(c.Consumer.MaxPollInterval),
+		kgo.ConsumeResetOffset(kgo.NoResetOffset()), // see outOfRange
 		kgo.OnPartitionsAssigned(s.assigned),
 		kgo.OnPartitionsRevoked(s.revoked),
 		kgo.OnPartitionsLost(s.lost),
@@ -266,8 +267,12 @@ func (s *Consumer) Poll(ctx context.Context) ([]*kgo.Record, error) {
 	fetches.EachError(func(topic string, partition int32, err error) {
 		lost := (*kgo.ErrDataLoss)(nil)
 		switch {
+		case errors.Is(err, kerr.OffsetOutOfRange):
+			if err := s.outOfRange(polling, topic, partition); err != nil && failure == nil {
+				failure = err
+			}
 		case errors.As(err, &lost):
-			// The client has reset itself as configured.
+			// The client goes on where the log now ends.
 			if s.config.Logger != nil {
 				s.config.Logger.Warn("kafka: the broker has lost records", "group", s.o.Group, "topic", topic, "partition", partition, "error", err)
 			}

@@ -173,8 +173,8 @@ func (r *Reader) AwaitCommitted(ctx context.Context, topic string) error {
 			return r.dialer.explain(err)
 		}
 		open := int32(-1)
-		for partition, end := range written {
-			if ends[partition] < end {
+		for partition, end := range written[topic] {
+			if ends[topic][partition] < end {
 				open = partition
 			}
 		}
@@ -203,7 +203,7 @@ func (r *Reader) bounds(ctx context.Context, topic string, o ReadOptions) (from,
 		return nil, nil, err
 	}
 	from, to = Positions{}, Positions{}
-	for partition, end := range ends {
+	for partition, end := range ends[topic] {
 		if o.To != nil {
 			bound, asked := o.To[partition]
 			if !asked {
@@ -211,7 +211,7 @@ func (r *Reader) bounds(ctx context.Context, topic string, o ReadOptions) (from,
 			}
 			end = min(end, bound)
 		}
-		from[partition], to[partition] = max(starts[partition], o.From[partition]), end
+		from[partition], to[partition] = max(starts[topic][partition], o.From[partition]), end
 	}
 	for partition := range o.To {
 		if _, ok := to[partition]; !ok {
@@ -221,14 +221,14 @@ func (r *Reader) bounds(ctx context.Context, topic string, o ReadOptions) (from,
 	return from, to, nil
 }
 
-// offsetsOf asks for offsets of a topic until its leaders answer: brokers that take over from others, or have a topic
+// offsetsOf asks for offsets of topics until their leaders answer: brokers that take over from others, or have a topic
 // that was made a moment ago, may not lead it for longer than the client itself tries.
 func offsetsOf(ctx context.Context, ask func(context.Context, ...string) (kadm.ListedOffsets, error),
-	topic string) (Positions, error) {
+	topics ...string) (map[string]Positions, error) {
 	for failures := 0; ; failures++ {
-		found, err := listed(ask(ctx, topic))
+		found, err := listed(ask(ctx, topics...))
 		if err == nil {
-			return found[topic], nil
+			return found, nil
 		}
 		if !kerr.IsRetriable(err) || failures == leaderTries {
 			return nil, err
@@ -289,7 +289,7 @@ func (r *Reader) readPartition(ctx context.Context, topic string, partition int3
 			if err != nil {
 				return err
 			}
-			if start := starts[partition]; start > at[partition] {
+			if start := starts[topic][partition]; start > at[partition] {
 				at[partition] = start
 				continue
 			}

@@ -271,7 +271,7 @@ func TestListOffsetsOfATopicWhoseLeaderMoves(t *testing.T) {
 	}
 	synctest.Test(t, func(t *testing.T) {
 		found, err := offsetsOf(t.Context(), ask, "moving")
-		if diff := cmp.Diff(Positions{1: 7}, found); err != nil || diff != "" || asked != 3 {
+		if diff := cmp.Diff(Positions{1: 7}, found["moving"]); err != nil || diff != "" || asked != 3 {
 			t.Errorf("asked %d times, %v\n%s", asked, err, diff)
 		}
 	})

@@ -1,0 +1,163 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/culvert-project/culvert/wit"
+)
+
+// expire deletes the records of a partition before an offset, as retention does.
+func expire(t *testing.T, addr, topic string, before int64) {
+	t.Helper()
+	offsets := kadm.Offsets{}
+	offsets.AddOffset(topic, 0, before, -1)
+	deleted, err := kadm.NewClient(testClient(t, kgo.SeedBrokers(addr))).DeleteRecords(testContext(t), offsets)
+	if err == nil {
+		err = deleted.Error()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// What a group has not read before it expired is not passed over without a word: whatever auto.offset.reset is, and
+// whether that happened before the consumer came or while it was at work.
+func TestExpiredRecordsAreNotPassedOver(t *testing.T) {
+	const missing = "the records from offset 2 up to 3 are no longer there"
+	cases := []struct {
+		reset string
+		fails bool
+		rest  []string
+	}{
+		{"", true, nil},
+		{"none", true, nil},
+		{"earliest", false, []string{"5", "6"}},
+		{"latest", false, []string{"5", "6"}},
+	}
+	for _, c := range cases {
+		for _, when := range []string{"before", "meanwhile"} {
+			t.Run(c.reset+" "+when, func(t *testing.T) {
+				t.Parallel()
+				b := openTestBroker(t, t.TempDir())
+				put(t, b.Addr(), "orders", "1", "2")
+				config, log := testConfig(b.Addr()), &journal{}
+				config.Consumer.Reset, config.Logger = c.reset, log.logger()
+				a, ctx := openTestAdmin(t, b.Addr()), testContext(t)
+				begin := int64(0)
+				if when == "before" {
+					begin = 2
+				}
+				if err := a.CommitOffsets(ctx, "connect-test", map[string]Positions{"orders": {0: begin}}); err != nil {
+					t.Fatal(err)
+				}
+				open := func() *Consumer {
+					s, err := NewConsumer(config, ConsumerOptions{Group: "connect-test", Topics: []string{"orders"}})
+					if err != nil {
+						t.Fatal(err)
+					}
+					t.Cleanup(s.Close)
+					return s
+				}
+				var s *Consumer
+				if when == "meanwhile" {
+					s = open()
+					if got := pollValues(t, s, 2, Offsets{}); !slices.Equal(got, []string{"1", "2"}) {
+						t.Fatalf("first: %v", got)
+					}
+					s.client.PauseFetchPartitions(map[string][]int32{"orders": {0}})
+					s.client.PollRecords(canceled(ctx), 1)
+				}
+				put(t, b.Addr(), "orders", "3", "4", "5", "6")
+				expire(t, b.Addr(), "orders", 4)
+				if s == nil {
+					s = open()
+				} else {
+					s.client.ResumeFetchPartitions(map[string][]int32{"orders": {0}})
+				}
+				if !c.fails {
+					if got := pollValues(t, s, 2, Offsets{}); !slices.Equal(got, c.rest) {
+						t.Errorf("expected %v, found %v", c.rest, got)
+					}
+					if !strings.Contains(log.String(), missing) || !strings.Contains(log.String(), slog.LevelError.String()) {
+						t.Errorf("expected an error in the log with %q, found:\n%s", missing, log.String())
+					}
+					return
+				}
+				var err error
+				for err == nil {
+					var records []*kgo.Record
+					if records, err = s.Poll(ctx); len(records) > 0 {
+						t.Fatalf("expected no record, found %d", len(records))
+					}
+				}
+				if fault := (*wit.Fault)(nil); !errors.As(err, &fault) || fault.Kind != wit.FaultConfig ||
+					!strings.Contains(err.Error(), missing) ||
+					!strings.Contains(err.Error(), "consumer.override.auto.offset.reset=earliest") {
+					t.Errorf("expected a fault with %q and what is to be set, found %v", missing, err)
+				}
+			})
+		}
+	}
+}
+
+func canceled(ctx context.Context) context.Context {
+	ctx, cancel := context.WithCancel(ctx)
+	cancel()
+	return ctx
+}
+
+// A group whose offset lies behind the end of its partition has read what is no longer there.
+func TestOffsetBehindTheEnd(t *testing.T) {
+	cases := []struct {
+		reset, fault string
+		rest         []string
+	}{
+		{"", "the next record has offset 9, and the partition ends at 2", nil},
+		{"earliest", "", []string{"1", "2", "3"}},
+		{"latest", "", []string{"3"}},
+	}
+	for _, c := range cases {
+		t.Run(c.reset, func(t *testing.T) {
+			t.Parallel()
+			b := openTestBroker(t, t.TempDir())
+			put(t, b.Addr(), "orders", "1", "2")
+			config, log := testConfig(b.Addr()), &journal{}
+			config.Consumer.Reset, config.Logger = c.reset, log.logger()
+			a, ctx := openTestAdmin(t, b.Addr()), testContext(t)
+			if err := a.CommitOffsets(ctx, "connect-test", map[string]Positions{"orders": {0: 9}}); err != nil {
+				t.Fatal(err)
+			}
+			s, err := NewConsumer(config, ConsumerOptions{Group: "connect-test", Topics: []string{"orders"}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(s.Close)
+			if c.fault == "" {
+				for !strings.Contains(log.String(), "records of a sink's topic are missing") {
+					if _, err := s.Poll(ctx); err != nil {
+						t.Fatal(err)
+					}
+				}
+				put(t, b.Addr(), "orders", "3")
+				if got := pollValues(t, s, len(c.rest), Offsets{}); !slices.Equal(got, c.rest) {
+					t.Errorf("expected %v, found %v", c.rest, got)
+				}
+				return
+			}
+			for err == nil {
+				_, err = s.Poll(ctx)
+			}
+			if fault := (*wit.Fault)(nil); !errors.As(err, &fault) || !strings.Contains(err.Error(), c.fault) {
+				t.Errorf("expected a fault with %q, found %v", c.fault, err)
+			}
+		})
+	}
+}
