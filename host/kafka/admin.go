@@ -104,7 +104,8 @@ func (a *Admin) EnsureTopics(ctx context.Context, topics ...Topic) (created []st
 	}
 	metadata, err := a.admin.Metadata(ctx, names...)
 	if err != nil {
-		return nil, fmt.Errorf("topics %s: metadata: %w", strings.Join(names, ", "), a.dialer.explain(err))
+		all := strings.Join(names, ", ")
+		return nil, fmt.Errorf("topics %s: metadata: %w", all, Lacking(a.dialer.explain(err), "DESCRIBE", "Topic "+all))
 	}
 	for _, t := range topics {
 		found, ok := metadata.Topics[t.Name]
@@ -112,7 +113,7 @@ func (a *Admin) EnsureTopics(ctx context.Context, topics ...Topic) (created []st
 		case ok && found.Err == nil:
 			continue
 		case ok && !errors.Is(found.Err, kerr.UnknownTopicOrPartition):
-			return created, fmt.Errorf("topic %s: %w", t.Name, found.Err)
+			return created, fmt.Errorf("topic %s: %w", t.Name, Lacking(found.Err, "DESCRIBE", "Topic "+t.Name))
 		}
 		switch made, err := a.create(ctx, t); {
 		case err != nil:
@@ -146,7 +147,7 @@ func (a *Admin) create(ctx context.Context, t Topic) (made bool, err error) {
 		}
 		response, err = a.admin.CreateTopic(ctx, partitions, replication, configs, t.Name)
 	}
-	err = a.dialer.explain(err)
+	err = Lacking(a.dialer.explain(err), "CREATE", "Topic "+t.Name)
 	switch {
 	case errors.Is(err, kerr.TopicAlreadyExists):
 		return false, nil
@@ -324,7 +325,8 @@ func (a *Admin) Committed(ctx context.Context, group string) (map[string]Positio
 			return map[string]Positions{}, nil // the embedded broker's word for a group that has committed nothing
 		}
 		if !kerr.IsRetriable(err) || pause.For(waiting, 100*time.Millisecond) != nil {
-			return nil, fmt.Errorf("offsets of group %s: %w", group, a.dialer.explain(err))
+			return nil, fmt.Errorf("offsets of group %s: %w", group,
+				Lacking(a.dialer.explain(err), "DESCRIBE", "Group "+group))
 		}
 		offsets, err = a.admin.FetchOffsets(ctx, group)
 	}
@@ -397,7 +399,8 @@ type Member struct {
 func (a *Admin) Members(ctx context.Context, group string) ([]Member, error) {
 	groups, err := a.admin.DescribeGroups(ctx, group)
 	if err != nil {
-		return nil, fmt.Errorf("members of group %s: %w", group, a.dialer.explain(err))
+		return nil, fmt.Errorf("members of group %s: %w", group,
+			Lacking(a.dialer.explain(err), "DESCRIBE", "Group "+group))
 	}
 	described := groups[group]
 	if errors.Is(described.Err, kerr.GroupIDNotFound) {

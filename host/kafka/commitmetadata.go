@@ -145,7 +145,8 @@ func (s *Consumer) readMetadata(ctx context.Context, client *kgo.Client, partiti
 	if err != nil {
 		s.mu.Lock()
 		if s.life.Err() == nil {
-			s.failure = fmt.Errorf("read what is stored beside the offsets of group %s: %w", s.o.Group, err)
+			s.failure = fmt.Errorf("read what is stored beside the offsets of group %s: %w", s.o.Group,
+				Lacking(err, "READ", "Group "+s.o.Group))
 		}
 		s.mu.Unlock()
 		return

@@ -282,9 +282,9 @@ func (s *Consumer) Poll(ctx context.Context) ([]*kgo.Record, error) {
 				s.config.Logger.Warn("kafka: the membership in the group has ended; the consumer joins anew", "group", s.o.Group, "error", err)
 			}
 		case failure == nil && topic == "": // of the group as a whole
-			failure = err
+			failure = Lacking(err, "READ", "Group "+s.o.Group)
 		case failure == nil:
-			failure = fmt.Errorf("consume %s, partition %d: %w", topic, partition, err)
+			failure = fmt.Errorf("consume %s, partition %d: %w", topic, partition, Lacking(err, "READ", "Topic "+topic))
 		}
 	})
 	if failure == nil {
@@ -387,7 +387,11 @@ func (s *Consumer) commit(ctx context.Context, offsets Offsets) error {
 	case forgotten(failure), errors.Is(failure, kerr.FencedInstanceID):
 		return fmt.Errorf("commit offsets of group %s: %w: %w", s.o.Group, ErrRebalanced, failure)
 	}
-	return fmt.Errorf("commit offsets of group %s: %w", s.o.Group, failure)
+	resource := "Group " + s.o.Group
+	if errors.Is(failure, kerr.TopicAuthorizationFailed) {
+		resource = "Topic that is read"
+	}
+	return fmt.Errorf("commit offsets of group %s: %w", s.o.Group, Lacking(failure, "READ", resource))
 }
 
 func (s *Consumer) commitOnce(ctx context.Context, offsets Offsets) (failure error) {

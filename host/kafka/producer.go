@@ -204,7 +204,7 @@ func (b *Batch) settle(r *kgo.Record, err error) {
 	if err == nil {
 		b.acked.Add(1)
 	} else {
-		b.fail(fmt.Errorf("produce to topic %s: %w", r.Topic, err))
+		b.fail(fmt.Errorf("produce to topic %s: %w", r.Topic, Lacking(err, "WRITE", "Topic "+r.Topic)))
 		if !errors.Is(err, kerr.MessageTooLarge) { // which says nothing of the client
 			b.producer.client.retire()
 		}

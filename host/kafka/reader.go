@@ -89,7 +89,8 @@ func (r *Reader) Read(ctx context.Context, topic string, o ReadOptions, each fun
 			return from, nil
 		}
 		if err != nil {
-			return from, fmt.Errorf("read %s, partition %d at offset %d: %w", topic, partition, from[partition], r.dialer.explain(err))
+			return from, fmt.Errorf("read %s, partition %d at offset %d: %w", topic, partition, from[partition],
+				Lacking(r.dialer.explain(err), "READ", "Topic "+topic))
 		}
 	}
 	if o.Follow {
@@ -129,7 +130,7 @@ func (r *Reader) readBeside(ctx context.Context, topic string, from, to Position
 			mu.Unlock()
 			if err != nil {
 				return fmt.Errorf("read %s, partition %d at offset %d: %w", topic, partition, at[partition],
-					r.dialer.explain(err))
+					Lacking(r.dialer.explain(err), "READ", "Topic "+topic))
 			}
 		}
 		return nil
@@ -249,7 +250,8 @@ func listed(offsets kadm.ListedOffsets, err error) (map[string]Positions, error)
 		case errors.Is(o.Err, kerr.UnknownTopicOrPartition), errors.Is(o.Err, kerr.InvalidTopicException):
 			err = errors.Join(err, fmt.Errorf("%w: %s", ErrUnknownTopic, o.Topic))
 		case o.Err != nil:
-			err = errors.Join(err, fmt.Errorf("list offsets of %s, partition %d: %w", o.Topic, o.Partition, o.Err))
+			err = errors.Join(err, fmt.Errorf("list offsets of %s, partition %d: %w", o.Topic, o.Partition,
+				Lacking(o.Err, "DESCRIBE", "Topic "+o.Topic)))
 		default:
 			if result[o.Topic] == nil {
 				result[o.Topic] = Positions{}
@@ -460,7 +462,8 @@ func (r *Reader) follow(ctx context.Context, topic string, at Positions, uncommi
 		}
 		for _, e := range fetches.Errors() {
 			if lost := (*kgo.ErrDataLoss)(nil); !errors.As(e.Err, &lost) {
-				return fmt.Errorf("follow %s, partition %d: %w", e.Topic, e.Partition, e.Err)
+				return fmt.Errorf("follow %s, partition %d: %w", e.Topic, e.Partition,
+					Lacking(e.Err, "READ", "Topic "+topic))
 			}
 		}
 	}

@@ -22,6 +22,9 @@ type Rewound struct{ Cause error }
 func (r *Rewound) Error() string { return "what was read is not committed: " + r.Cause.Error() }
 func (r *Rewound) Unwrap() error { return r.Cause }
 
+// Refused tells whether brokers have said no, rather than that nobody could be reached or that it may pass.
+func (r *Rewound) Refused() bool { return definite(r.Cause) }
+
 // TransactionalOutput is an [Output] whose pages are committed with their offset or not at all. Its methods are called
 // one at a time, but for Flush and NewBatch.
 type TransactionalOutput struct {
@@ -242,7 +245,7 @@ func (o *TransactionalOutput) store(ctx context.Context, m *transactional) (*kgo
 		return nil, fmt.Errorf("store the offset: %w", err)
 	}
 	if err := <-answer; err != nil {
-		return nil, fmt.Errorf("store the offset in topic %s: %w", r.Topic, err)
+		return nil, fmt.Errorf("store the offset in topic %s: %w", r.Topic, Lacking(err, "WRITE", "Topic "+r.Topic))
 	}
 	return r, nil
 }

@@ -424,7 +424,8 @@ func (s *Store) Set(ctx context.Context, connector string, entries ...Entry) err
 		select {
 		case err := <-answers:
 			if err != nil {
-				return fmt.Errorf("offsets of connector %s: write to topic %s: %w", connector, s.config.Topic, err)
+				return fmt.Errorf("offsets of connector %s: write to topic %s: %w", connector, s.config.Topic,
+					kafka.Lacking(err, "WRITE", "Topic "+s.config.Topic))
 			}
 		case <-ctx.Done():
 			return fmt.Errorf("offsets of connector %s: write to topic %s: %w", connector, s.config.Topic, ctx.Err())
