@@ -16,6 +16,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
 	"github.com/culvert-project/culvert/examples/demo-service/service"
 )
 
@@ -432,4 +435,50 @@ func TestZombieWorkerCommitsNothing(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
 	newExactly(t, p.broker(), p, "zombie", 4).zombie()
+}
+
+// A foreign producer that takes the transactional id of a running task over keeps it: the task fails and names the id,
+// and does not take it back by itself. A worker that is started then does, and every row comes once.
+func TestForeignProducerInMidRun(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	e := newExactly(t, p.broker(), p, "foreign", 4)
+	w := e.reads()
+	foreign, err := kgo.NewClient(kgo.SeedBrokers(e.servers), kgo.TransactionalID("exact-foreign-0"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer foreign.Close()
+	begin := func() {
+		t.Helper()
+		if err := foreign.BeginTransaction(); err != nil {
+			t.Fatal(err)
+		}
+		if err := foreign.ProduceSync(t.Context(), &kgo.Record{Topic: "theirs", Value: []byte("x")}).FirstErr(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := kadm.NewClient(foreign).CreateTopic(t.Context(), 1, 1, nil, "theirs"); err != nil {
+		t.Fatal(err)
+	}
+	begin()
+	close(e.held.goOn)
+	w.says(`msg="task FAILED" connector=foreign`)
+	w.says("transactional id exact-foreign-0: another producer uses it")
+	before := e.s.Ledger()
+	w.eventually("changes, by the connector whose id nobody took", func() bool {
+		return e.s.Ledger().Deltas > before.Deltas+2
+	})
+	for range 2 {
+		if err := foreign.EndTransaction(t.Context(), kgo.TryCommit); err != nil {
+			t.Errorf("expected the foreign producer to keep the id, found %v", err)
+		}
+		begin()
+	}
+	w.signal(syscall.SIGKILL)
+	w.wait()
+	e.finish("a foreign producer in the middle of a run")
+	if err := foreign.EndTransaction(t.Context(), kgo.TryCommit); err == nil {
+		t.Error("expected the foreign producer to be fenced by the worker that was started behind it")
+	}
 }

@@ -45,8 +45,8 @@ func TestRealRights(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	set(kadm.NewACLs().Topics("*").Groups("*").TransactionalIDs("*").Clusters().ResourcePatternType(kadm.ACLPatternLiteral).Allow(user).AllowHosts("*").
-		Operations(kadm.OpAll))
+	set(kadm.NewACLs().Topics("*").Groups("*").TransactionalIDs("*").Clusters().Operations(kadm.OpAll).
+		ResourcePatternType(kadm.ACLPatternLiteral).Allow(user).AllowHosts("*"))
 	// Brokers hear of rights from their controllers.
 	holds := func(some bool) {
 		t.Helper()

@@ -86,8 +86,9 @@ func TestExpiredRecordsAreNotPassedOver(t *testing.T) {
 					if got := pollValues(t, s, 2, Offsets{}); !slices.Equal(got, c.rest) {
 						t.Errorf("expected %v, found %v", c.rest, got)
 					}
-					if !strings.Contains(log.String(), missing) || !strings.Contains(log.String(), slog.LevelError.String()) {
-						t.Errorf("expected an error in the log with %q, found:\n%s", missing, log.String())
+					text := log.String()
+					if !strings.Contains(text, missing) || !strings.Contains(text, slog.LevelError.String()) {
+						t.Errorf("expected an error in the log with %q, found:\n%s", missing, text)
 					}
 					return
 				}

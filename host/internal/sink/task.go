@@ -254,6 +254,7 @@ func (t *Task) Run(ctx context.Context) (err error) {
 		return err
 	}
 	t.plugin.Take(o)
+	defer t.plugin.Close()
 	g, err := t.newGatherer(ctx)
 	if err != nil {
 		return err

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"github.com/twmb/franz-go/pkg/kerr"
+
 	"github.com/culvert-project/culvert/host/kafka"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -112,6 +114,60 @@ func TestPagesAsTransactions(t *testing.T) {
 			if stored, _ := l.w.broker.Get(t.Context(), []wit.Field{wit.IntegerField("feed", 0)}); len(stored) == 0 {
 				t.Error("no offset is stored")
 			}
+		})
+	}
+}
+
+// refusing is an output whose commits fail so often.
+type refusing struct {
+	transactions
+	left *int
+	by   error
+}
+
+func (o *refusing) Commit(ctx context.Context) error {
+	if *o.left--; *o.left < 0 {
+		return o.transactions.Commit(ctx)
+	}
+	_ = o.transactions.Abort(ctx)
+	return &kafka.Rewound{Cause: o.by}
+}
+
+// A feed whose pages brokers refuse to commit starts over a few times and not without end; one that finds nobody to
+// commit them goes on until it does.
+func TestRefusedCommits(t *testing.T) {
+	for _, c := range []struct {
+		by    error
+		times int
+		fails bool
+	}{
+		{kerr.InvalidTxnState, refusals - 1, false},
+		{kerr.InvalidTxnState, refusals, true},
+		{kerr.UnknownProducerID, refusals, true},
+		{kerr.MessageTooLarge, 1000, true},
+		{kerr.NotCoordinator, 1000, false},
+		{kerr.NotLeaderForPartition, 1000, false},
+		{kerr.ConcurrentTransactions, 1000, false},
+		{errors.New("connection refused"), 1000, false},
+	} {
+		t.Run(fmt.Sprint(c.by, " ", c.times), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w, left := newWorld(&reader{exact: true}, rows("a", 3), rows("b", 3)), c.times
+				w.o.NewOutput = func(string) (Output, error) {
+					return &refusing{transactions{t: t, b: w.broker}, &left, c.by}, nil
+				}
+				if !c.fails {
+					w.ok(t)
+					return
+				}
+				_, err := w.run(t)
+				if !errors.Is(err, c.by) || left != c.times-refusals {
+					t.Errorf("expected %v after %d tries, found %v after %d", c.by, refusals, err, c.times-left)
+				}
+				if len(w.broker.records()) != 0 {
+					t.Errorf("found %v", w.broker.records())
+				}
+			})
 		})
 	}
 }

@@ -9,9 +9,10 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// adopt takes another version of the plugin at a page boundary, if there is one and it fits.
+// adopt takes another version of the plugin at a page boundary, if there is one and it fits. It is opened beside the
+// pages that are read meanwhile.
 func (f *feed) adopt(ctx context.Context) error {
-	o, err := f.task.plugin.Adopt(ctx)
+	o, err := f.task.plugin.AdoptOpened(ctx)
 	if err != nil || o == f.opened {
 		return err
 	}

@@ -276,6 +276,7 @@ func (t *Task) Run(ctx context.Context) error {
 		return err
 	}
 	defer deafen()
+	defer t.plugin.Close()
 	running, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	var wg sync.WaitGroup
@@ -304,12 +305,17 @@ func (t *Task) current() []*feed {
 	return t.feeds
 }
 
+// refusals is how often a feed starts over in succession from the same offset because brokers refuse to commit what it
+// reads: what they said may come of the transaction, and not of the next one. Outages are waited for.
+const refusals = 5
+
 // runFeed runs a feed, and again from its stored offset where what it read was not committed.
 func (t *Task) runFeed(ctx context.Context, i int) error {
 	var pace pace
+	refused := 0
 	for {
 		f := t.current()[i]
-		before := t.count.written.Load()
+		from, before := f.at, t.count.written.Load()
 		err := f.run(ctx)
 		var rewound *kafka.Rewound
 		if !errors.As(err, &rewound) || ctx.Err() != nil {
@@ -326,6 +332,15 @@ func (t *Task) runFeed(ctx context.Context, i int) error {
 		again, err := t.newFeed(ctx, f.opened, f.index)
 		if err != nil {
 			return err
+		}
+		if moved := again.at.row != from.row || !sameFields(again.at.fields, from.fields); moved {
+			refused = 0
+		}
+		if rewound.Refused() {
+			refused++
+		}
+		if refused == refusals {
+			return fmt.Errorf("%d times in succession: %w", refused, rewound)
 		}
 		again.inherit(f)
 		t.mu.Lock()

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/culvert-project/culvert/host/guard"
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/transport"
 	"github.com/culvert-project/culvert/wit"
@@ -59,9 +60,12 @@ type Plugin[C any, O comparable] struct {
 	log      *slog.Logger
 
 	judging sync.Mutex // held while a version is judged
+	openers sync.WaitGroup
 
 	mu     sync.Mutex
 	opened O
+	// ahead is the newer version that is being opened, or was, and is not judged yet; nil: none.
+	ahead *ahead[C, O]
 	// judgeAfter is until when no other version is looked at.
 	judgeAfter time.Time
 	// reopened is when the plugin was opened anew last, reopenings how often in succession.
@@ -133,12 +137,36 @@ func (p *Plugin[C, O]) Waiting() bool {
 	return p.candidate() != nil || p.versions.Current() != p.Of(p.Opened())
 }
 
+// ahead is a version that is opened beside the one at work.
+type ahead[C any, O comparable] struct {
+	code  Code[C]
+	begun context.Context // whose end ends it
+	done  chan struct{}   // closed when the rest is there
+	o     O
+	err   error
+}
+
+// patience is how long a boundary waits for a newer version that is being opened: the work goes on with the old one
+// until another boundary where that takes longer, as it does while a service is asked for its documents.
+const patience = 5 * time.Millisecond
+
 // Adopt takes another version of the plugin at a boundary: a newer one, if there is one and it fits, or that which
-// another task, or another feed of this one, has taken.
-func (p *Plugin[C, O]) Adopt(ctx context.Context) (o O, err error) {
-	if p.candidate() != nil && p.judging.TryLock() {
-		err = p.judge(ctx)
-		p.judging.Unlock()
+// another task, or another feed of this one, has taken. It waits until that is opened.
+func (p *Plugin[C, O]) Adopt(ctx context.Context) (O, error) { return p.adopt(ctx, -1) }
+
+// AdoptOpened is Adopt that leaves a newer version which is not opened yet for a later boundary: it is opened
+// meanwhile, by a goroutine that ends with ctx, and that Close waits for.
+func (p *Plugin[C, O]) AdoptOpened(ctx context.Context) (O, error) { return p.adopt(ctx, patience) }
+
+// Close waits for what was begun beside the work; the contexts of whoever began it are to have ended.
+func (p *Plugin[C, O]) Close() { p.openers.Wait() }
+
+func (p *Plugin[C, O]) adopt(ctx context.Context, atMost time.Duration) (o O, err error) {
+	if c := p.candidate(); c != nil {
+		if a := p.openBeside(ctx, c); a.await(ctx, atMost) && p.judging.TryLock() {
+			err = p.judge(ctx, a)
+			p.judging.Unlock()
+		}
 		if err != nil {
 			return o, err
 		}
@@ -147,6 +175,54 @@ func (p *Plugin[C, O]) Adopt(ctx context.Context) (o O, err error) {
 		return o, err
 	}
 	return p.Opened(), nil
+}
+
+// openBeside begins to open a candidate, unless that was begun before.
+func (p *Plugin[C, O]) openBeside(ctx context.Context, c Code[C]) *ahead[C, O] {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if a := p.ahead; a != nil && a.code == c {
+		return a
+	}
+	a := &ahead[C, O]{code: c, begun: ctx, done: make(chan struct{})}
+	p.ahead = a
+	p.openers.Go(func() {
+		defer close(a.done)
+		a.err = guard.Do(p.log, "opening a newer version of the plugin", func() (err error) {
+			a.o, err = p.Open(ctx, c)
+			return err
+		})
+	})
+	return a
+}
+
+// await tells whether the version is opened, or cannot be, within a time; negative: it waits for that, or for the end
+// of ctx.
+func (a *ahead[C, O]) await(ctx context.Context, atMost time.Duration) bool {
+	var late <-chan time.Time
+	if atMost >= 0 {
+		timer := time.NewTimer(atMost)
+		defer timer.Stop()
+		late = timer.C
+	}
+	select {
+	case <-a.done:
+		return true
+	case <-late:
+	case <-ctx.Done():
+	}
+	return false
+}
+
+// take is what was opened ahead of a version; false where nothing was. It is nobody else's then.
+func (p *Plugin[C, O]) take(c Code[C]) (a *ahead[C, O], some bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if a = p.ahead; a == nil || a.code != c {
+		return nil, false
+	}
+	p.ahead = nil
+	return a, true
 }
 
 func (p *Plugin[C, O]) candidate() Code[C] {
@@ -159,13 +235,16 @@ func (p *Plugin[C, O]) candidate() Code[C] {
 	return p.versions.Candidate()
 }
 
-// judge opens a candidate beside what runs and promotes or rejects it. Only the context's end is an error.
-func (p *Plugin[C, O]) judge(ctx context.Context) error {
+// judge promotes or rejects a candidate that was opened beside what runs. Only the context's end is an error.
+func (p *Plugin[C, O]) judge(ctx context.Context, a *ahead[C, O]) error {
 	c := p.candidate()
-	if c == nil {
+	if c != a.code {
 		return nil
 	}
-	o, err := p.Open(ctx, c)
+	if _, some := p.take(c); !some {
+		return nil // somebody else has judged it
+	}
+	o, err := a.o, a.err
 	if err == nil {
 		err = p.Fits(ctx, o)
 	}
@@ -173,6 +252,7 @@ func (p *Plugin[C, O]) judge(ctx context.Context) error {
 	switch {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
+	case a.err != nil && a.begun.Err() != nil: // whoever began it has ended: the next boundary begins anew
 	case err == nil:
 		p.versions.Promote(c)
 		p.Take(o)
@@ -198,12 +278,20 @@ func (p *Plugin[C, O]) follow(ctx context.Context) error {
 	if current == p.Of(p.Opened()) {
 		return nil
 	}
-	o, err := p.Open(ctx, current)
+	o, err := p.openedAhead(ctx, current)
 	if err != nil {
 		return fmt.Errorf("open version %s of the plugin: %w", current.Version(), err)
 	}
 	p.Take(o)
 	return nil
+}
+
+// openedAhead is a version opened, which may have begun while it was a candidate.
+func (p *Plugin[C, O]) openedAhead(ctx context.Context, code Code[C]) (O, error) {
+	if a, some := p.take(code); some && a.await(ctx, -1) && a.err == nil {
+		return a.o, nil
+	}
+	return p.Open(ctx, code)
 }
 
 // Reopen opens a version anew because what it worked out no longer fits; with a pause where that was asked for shortly

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,7 +15,7 @@ import (
 // version is a code that comes to what open says; its calls are made on its name.
 type version struct {
 	name  string
-	opens int
+	opens atomic.Int32
 	open  func(n int) error
 }
 
@@ -47,8 +48,8 @@ func started(t *testing.T, b *bound, fits func(*state) error) *Plugin[string, *s
 		Of:  func(o *state) Code[string] { return o.code },
 		Call: func(_ context.Context, call string, o *state, _ []byte, _ []wit.Response) (*wit.Need, error) {
 			v := o.code.(*version)
-			if v.opens++; v.open != nil {
-				return nil, v.open(v.opens)
+			if n := v.opens.Add(1); v.open != nil {
+				return nil, v.open(int(n))
 			}
 			return nil, nil
 		},
@@ -92,8 +93,9 @@ func TestAdopt(t *testing.T) {
 						took = time.Since(began) + time.Second
 					}
 				}
-				if took != c.after || next.opens != c.calls || (b.rejected == "") != (c.after > 0) || p.Waiting() {
-					t.Errorf("taken after %v, opened %d times, rejected: %q", took, next.opens, b.rejected)
+				if opens := int(next.opens.Load()); took != c.after || opens != c.calls ||
+					(b.rejected == "") != (c.after > 0) || p.Waiting() {
+					t.Errorf("taken after %v, opened %d times, rejected: %q", took, opens, b.rejected)
 				}
 			})
 		})
@@ -122,6 +124,65 @@ func TestFollowAndReopen(t *testing.T) {
 		}
 		if took := time.Since(began); took != 700*time.Millisecond {
 			t.Errorf("expected pauses of 100, 200 and 400 ms, found %v", took)
+		}
+	})
+}
+
+// The work goes on with the old version while a newer one is opened, however long that takes; it is opened once, also
+// for a task that finds it promoted by another one, and anew where whoever began it has ended.
+func TestAdoptOpened(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		opens, next := make(chan struct{}), &version{name: "2"}
+		next.open = func(int) error {
+			<-opens
+			return nil
+		}
+		b := &bound{current: &version{name: "1"}, candidate: next}
+		p, other := started(t, b, func(*state) error { return nil }), started(t, b, func(*state) error { return nil })
+		adopt := func(p *Plugin[string, *state], want string) {
+			t.Helper()
+			began := time.Now()
+			o, err := p.AdoptOpened(t.Context())
+			if err != nil || o.code.Version() != want || time.Since(began) > patience {
+				t.Errorf("expected version %s, found %v, %v after %v", want, o, err, time.Since(began))
+			}
+		}
+		for range 3 {
+			adopt(p, "1")
+			adopt(other, "1")
+		}
+		close(opens)
+		synctest.Wait()
+		adopt(p, "2")
+		adopt(other, "2")
+		if next.opens.Load() != 2 {
+			t.Errorf("expected it to be opened once for each task, found %d times", next.opens.Load())
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		ctx, end := context.WithCancel(t.Context())
+		next := &version{name: "2"}
+		next.open = func(n int) error {
+			if n == 1 {
+				<-ctx.Done()
+				return ctx.Err()
+			}
+			return nil
+		}
+		b := &bound{current: &version{name: "1"}, candidate: next}
+		p := started(t, b, func(*state) error { return nil })
+		if o, err := p.AdoptOpened(ctx); err != nil || o.code.Version() != "1" {
+			t.Errorf("expected version 1, found %v, %v", o, err)
+		}
+		end()
+		p.Close()
+		for range 2 {
+			if _, err := p.AdoptOpened(t.Context()); err != nil {
+				t.Error(err)
+			}
+		}
+		if p.Version() != "2" || b.rejected != "" {
+			t.Errorf("expected version 2, found %s; rejected: %q", p.Version(), b.rejected)
 		}
 	})
 }
