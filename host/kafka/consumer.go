@@ -281,6 +281,9 @@ func (s *Consumer) Poll(ctx context.Context) ([]*kgo.Record, error) {
 			if s.config.Logger != nil && !s.dialer.outages.lately() { // that has been said
 				s.config.Logger.Warn("kafka: the membership in the group has ended; the consumer joins anew", "group", s.o.Group, "error", err)
 			}
+		case failure == nil && errors.Is(err, kerr.UnknownTopicID):
+			failure = fmt.Errorf("consume %s, partition %d: the topic was deleted, and may have been made anew: restart the "+
+				"task to read the new one: %w", topic, partition, err)
 		case failure == nil && topic == "": // of the group as a whole
 			failure = Lacking(err, "READ", "Group "+s.o.Group)
 		case failure == nil:

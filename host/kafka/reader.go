@@ -58,6 +58,9 @@ type ReadOptions struct {
 	// To is where to end (exclusive); nil: at the ends that the topic has when Read begins. Otherwise partitions
 	// that are missing are not read.
 	To Positions
+	// Resumed: From is where an earlier read of the topic stood. A partition that ends before that, or is not there, is
+	// an error: it has lost records, or the topic was deleted and made anew.
+	Resumed bool
 	// Follow goes on with new records until the context ends; partitions that are added meanwhile are not read.
 	Follow bool
 	// Uncommitted gives records of open and aborted transactions too.
@@ -203,6 +206,11 @@ func (r *Reader) bounds(ctx context.Context, topic string, o ReadOptions) (from,
 	if err != nil {
 		return nil, nil, err
 	}
+	if o.Resumed {
+		if err := r.shrunk(ctx, topic, o.From, ends[topic]); err != nil {
+			return nil, nil, err
+		}
+	}
 	from, to = Positions{}, Positions{}
 	for partition, end := range ends[topic] {
 		if o.To != nil {
@@ -220,6 +228,27 @@ func (r *Reader) bounds(ctx context.Context, topic string, o ReadOptions) (from,
 		}
 	}
 	return from, to, nil
+}
+
+// shrunk is the error of partitions that end before what was read of them. ends may be those of finished transactions.
+func (r *Reader) shrunk(ctx context.Context, topic string, from, ends Positions) error {
+	var logs map[string]Positions
+	for _, partition := range slices.Sorted(maps.Keys(from)) {
+		if end, there := ends[partition]; there && from[partition] <= end {
+			continue
+		}
+		if logs == nil {
+			var err error
+			if logs, err = offsetsOf(ctx, r.admin.ListEndOffsets, topic); err != nil {
+				return err
+			}
+		}
+		if end := logs[topic][partition]; from[partition] > end {
+			return fmt.Errorf("topic %s, partition %d ends at offset %d, and was read up to %d before: it has lost "+
+				"records, or was deleted and made anew", topic, partition, end, from[partition])
+		}
+	}
+	return nil
 }
 
 // offsetsOf asks for offsets of topics until their leaders answer: brokers that take over from others, or have a topic

@@ -206,10 +206,11 @@ func (o *TransactionalOutput) commit(ctx context.Context) error {
 		return o.abort(ctx, m) // there is nothing to commit
 	}
 	committing, records := time.Now(), o.records
+	// The offset goes beside the last records: all are acknowledged before the transaction ends, or none counts.
+	stored, acknowledged := o.store(ctx, m)
 	err := o.producer.Flush(ctx)
-	var stored *kgo.Record
-	if err == nil && behind.Partition != nil {
-		stored, err = o.store(ctx, m)
+	if fault := acknowledged(); err == nil { // waited for in any case: a transaction is not ended above its records
+		err = fault
 	}
 	if err == nil && o.late(began) {
 		err = o.overdue(m, began)
@@ -235,19 +236,25 @@ func (o *TransactionalOutput) commit(ctx context.Context) error {
 	return &Rewound{err} // whether it was committed the offset tells
 }
 
-// store writes the offset behind the records; it counts when the transaction is committed.
-func (o *TransactionalOutput) store(ctx context.Context, m *transactional) (*kgo.Record, error) {
-	r := o.of.offsets.Record(o.behind)
+// store sends the offset behind the records, nil where there is none; it counts when the transaction is committed.
+// acknowledged waits for the answer.
+func (o *TransactionalOutput) store(ctx context.Context, m *transactional) (r *kgo.Record, acknowledged func() error) {
+	if o.behind.Partition == nil {
+		return nil, func() error { return nil }
+	}
+	r = o.of.offsets.Record(o.behind)
 	r.Context = context.WithoutCancel(ctx)
 	answer := make(chan error, 1)
 	m.Produce(r.Context, r, func(_ *kgo.Record, err error) { answer <- err })
-	if err := m.Client.Flush(ctx); err != nil {
-		return nil, fmt.Errorf("store the offset: %w", err)
+	return r, func() error {
+		if err := m.Client.Flush(ctx); err != nil {
+			return fmt.Errorf("store the offset: %w", err)
+		}
+		if err := <-answer; err != nil {
+			return fmt.Errorf("store the offset in topic %s: %w", r.Topic, Lacking(err, "WRITE", "Topic "+r.Topic))
+		}
+		return nil
 	}
-	if err := <-answer; err != nil {
-		return nil, fmt.Errorf("store the offset in topic %s: %w", r.Topic, Lacking(err, "WRITE", "Topic "+r.Topic))
-	}
-	return r, nil
 }
 
 // abort ends the transaction without its records, as soon as brokers can be reached.

@@ -232,7 +232,8 @@ func (s *Store) knows(connector string) bool {
 // last is looked into.
 func (s *Store) read(ctx context.Context, from kafka.Positions, known map[string]bool) error {
 	n := newest{known: known, records: map[recordPlace]*kgo.Record{}, log: s.log}
-	at, err := s.reader.Read(ctx, s.config.Topic, kafka.ReadOptions{From: from, SideBySide: true}, n.take)
+	at, err := s.reader.Read(ctx, s.config.Topic, kafka.ReadOptions{From: from, Resumed: true, SideBySide: true},
+		n.take)
 	n.skippedMore(s.config.Topic)
 	if err != nil {
 		return fmt.Errorf("offsets: %w", err)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/culvert-project/culvert/host/kafka"
@@ -298,6 +299,40 @@ func TestRefreshSeesOtherWriters(t *testing.T) {
 			t.Fatal(err)
 		}
 		expectOffset(t, reader, "orders", partition("/a", "B"), fmt.Sprintf(`{"record":%d}`, n))
+	}
+}
+
+// A topic that was deleted and made anew while the worker ran is not taken for one to which nothing was written: what
+// others write there would not be seen.
+func TestRefreshOfATopicThatWasMadeAnew(t *testing.T) {
+	_, k := openTestBroker(t, t.TempDir())
+	one := openTestStore(t, k, Defaults())
+	ctx := testContext(t)
+	entry := func(n int64) Entry {
+		return Entry{partition("/a", "B"), []wit.Field{wit.IntegerField("record", n)}}
+	}
+	for n := range int64(3) {
+		if err := one.Set(ctx, "orders", entry(n)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := one.Refresh(ctx); err != nil {
+		t.Fatal(err)
+	}
+	client, err := kgo.NewClient(k.AdminOpts()...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	if _, err := kadm.NewClient(client).DeleteTopic(ctx, Defaults().Topic); err != nil {
+		t.Fatal(err)
+	}
+	two := openTestStore(t, k, Defaults())
+	if err := two.Set(ctx, "orders", entry(7)); err != nil {
+		t.Fatal(err)
+	}
+	if err := one.Refresh(ctx); err == nil || !strings.Contains(err.Error(), "partition 0 ends at offset 1, and was read up to 3") {
+		t.Errorf("expected an error that names the partition, found %v", err)
 	}
 }
 

@@ -73,8 +73,9 @@ type feed struct {
 	lastSnapshot FeedSnapshot
 }
 
-// chunks is how many chunks wait for their acknowledgement in a feed, at most.
-const chunks = 16
+// chunks is how many chunks wait for their acknowledgement in a feed, at most, shapedChunks how many converted ones are
+// still to be produced: they gather while a transaction is committed.
+const chunks, shapedChunks = 16, 8
 
 var errStopped = errors.New("the stop took too long")
 
@@ -134,7 +135,7 @@ func (f *feed) run(ctx context.Context) (err error) {
 		return err
 	}
 	f.free, f.decoded = make(chan *chunk, ownChunks), make(chan *chunk, 1)
-	f.shaped, f.sent = make(chan *chunk, 1), make(chan *chunk, chunks)
+	f.shaped, f.sent = make(chan *chunk, shapedChunks), make(chan *chunk, chunks)
 	for range ownChunks {
 		f.free <- newChunk(o.Registry)
 	}

@@ -4,13 +4,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
+	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 
 	"github.com/culvert-project/culvert/host/kafka"
+	"github.com/culvert-project/culvert/host/transport"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -170,4 +174,68 @@ func TestRefusedCommits(t *testing.T) {
 			})
 		})
 	}
+}
+
+// slowly is a service whose answers come piece by piece.
+type slowly struct {
+	*service
+	piece time.Duration
+}
+
+func (s slowly) Do(ctx context.Context, r *wit.Request) (*transport.Answer, error) {
+	answer, err := s.service.Do(ctx, r)
+	if err == nil {
+		answer.Body = &slowBody{answer.Body, s.piece}
+	}
+	return answer, err
+}
+
+type slowBody struct {
+	io.ReadCloser
+	piece time.Duration
+}
+
+func (b *slowBody) Read(p []byte) (int, error) {
+	time.Sleep(b.piece)
+	return b.ReadCloser.Read(p)
+}
+
+// committing is an output whose commits take a time.
+type committing struct {
+	transactions
+	takes time.Duration
+}
+
+func (o *committing) Commit(ctx context.Context) error {
+	time.Sleep(o.takes)
+	return o.transactions.Commit(ctx)
+}
+
+// While a page is committed the next one is read, as far as chunks hold it: a load takes about as long as its pages
+// alone, and a commit.
+func TestPagesAreReadWhileOthersAreCommitted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const pages, piece, takes = 20, time.Millisecond, 9 * time.Millisecond
+		page := rows("a", 10*(enoughRows+100)) // each piece is a chunk
+		for i := range page {
+			page[i] += strings.Repeat("x", pieceSize/(enoughRows+100)-len(page[i]))
+		}
+		w := newWorld(&reader{exact: true})
+		for range pages {
+			w.service.pages = append(w.service.pages, page)
+		}
+		w.o.Client = slowly{w.service, piece}
+		w.o.NewOutput = func(string) (Output, error) {
+			return &committing{transactions{t: t, b: w.broker}, takes}, nil
+		}
+		began := time.Now()
+		w.ok(t)
+		took := time.Since(began)
+		if n := len(w.broker.records()); n != pages*len(page) {
+			t.Fatalf("expected %d records, found %d", pages*len(page), n)
+		}
+		if alone := pages * 12 * piece; took > alone+2*takes {
+			t.Errorf("expected about %v for the pages and %v for the last commit, took %v", alone, takes, took)
+		}
+	})
 }
