@@ -98,6 +98,7 @@ func TestPluginsAreSwappedInMidLoad(t *testing.T) {
 	if v := status().Tasks[0].Version; v != "0.1.0" {
 		t.Errorf("expected version 0.1.0 in the status while its page is under way, found %s", v)
 	}
+	c.says(`msg="a newer version of the plugin is open, and takes over at a boundary"`) // beside the page
 	g.let(2)
 	c.eventually("the fifth page", held)
 	c.says("plugin=odata-source from=0.1.0 to=0.2.0")

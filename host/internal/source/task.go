@@ -279,6 +279,7 @@ func (t *Task) Run(ctx context.Context) error {
 	defer t.plugin.Close()
 	running, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
+	t.plugin.Watch(running)
 	var wg sync.WaitGroup
 	var failure error
 	var once sync.Once

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/host/guard"
+	"github.com/culvert-project/culvert/host/internal/pause"
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/transport"
 	"github.com/culvert-project/culvert/wit"
@@ -150,6 +151,9 @@ type ahead[C any, O comparable] struct {
 // until another boundary where that takes longer, as it does while a service is asked for its documents.
 const patience = 5 * time.Millisecond
 
+// watchEvery is how often [Plugin.Watch] looks for a newer version.
+const watchEvery = time.Second
+
 // Adopt takes another version of the plugin at a boundary: a newer one, if there is one and it fits, or that which
 // another task, or another feed of this one, has taken. It waits until that is opened.
 func (p *Plugin[C, O]) Adopt(ctx context.Context) (O, error) { return p.adopt(ctx, -1) }
@@ -157,6 +161,33 @@ func (p *Plugin[C, O]) Adopt(ctx context.Context) (O, error) { return p.adopt(ct
 // AdoptOpened is Adopt that leaves a newer version which is not opened yet for a later boundary: it is opened
 // meanwhile, by a goroutine that ends with ctx, and that Close waits for.
 func (p *Plugin[C, O]) AdoptOpened(ctx context.Context) (O, error) { return p.adopt(ctx, patience) }
+
+// Watch opens newer versions while work goes on that has no boundary for long, until ctx ends. What cannot be opened is
+// rejected at once.
+func (p *Plugin[C, O]) Watch(ctx context.Context) {
+	p.openers.Go(func() {
+		if err := guard.Do(p.log, "looking for newer versions of the plugin", func() error {
+			for pause.For(ctx, watchEvery) == nil {
+				c := p.candidate()
+				if c == nil {
+					continue
+				}
+				a := p.openBeside(ctx, c)
+				if !a.await(ctx, -1) || a.err == nil || !p.judging.TryLock() {
+					continue
+				}
+				err := p.judge(ctx, a)
+				p.judging.Unlock()
+				if err != nil {
+					return nil // ctx has ended
+				}
+			}
+			return nil
+		}); err != nil {
+			p.log.Error("newer versions of the plugin are taken at the ends of pages only", "error", err)
+		}
+	})
+}
 
 // Close waits for what was begun beside the work; the contexts of whoever began it are to have ended.
 func (p *Plugin[C, O]) Close() { p.openers.Wait() }
@@ -192,6 +223,9 @@ func (p *Plugin[C, O]) openBeside(ctx context.Context, c Code[C]) *ahead[C, O] {
 			a.o, err = p.Open(ctx, c)
 			return err
 		})
+		if a.err == nil {
+			p.log.Info("a newer version of the plugin is open, and takes over at a boundary", "version", c.Version())
+		}
 	})
 	return a
 }

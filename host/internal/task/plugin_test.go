@@ -186,3 +186,28 @@ func TestAdoptOpened(t *testing.T) {
 		}
 	})
 }
+
+// Beside work that has no boundary for long, newer versions are opened, and rejected where that fails; none takes over.
+func TestWatch(t *testing.T) {
+	for name, c := range map[string]struct {
+		open     error
+		rejected bool
+	}{"opens": {nil, false}, "cannot be opened": {&wit.Fault{Kind: wit.FaultData, Message: "no"}, true}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ctx, end := context.WithCancel(t.Context())
+				next := &version{name: "2", open: func(int) error { return c.open }}
+				b := &bound{current: &version{name: "1"}, candidate: next}
+				p := started(t, b, func(*state) error { return nil })
+				p.Watch(ctx)
+				time.Sleep(3 * watchEvery)
+				synctest.Wait()
+				if next.opens.Load() != 1 || p.Version() != "1" || (b.rejected != "") != c.rejected {
+					t.Errorf("opened %d times, runs %s, rejected: %q", next.opens.Load(), p.Version(), b.rejected)
+				}
+				end()
+				p.Close()
+			})
+		})
+	}
+}
