@@ -261,6 +261,9 @@ func (o *TransactionalOutput) store(ctx context.Context, m *transactional) (r *k
 func (o *TransactionalOutput) abort(ctx context.Context, m *transactional) error {
 	for {
 		err := m.EndTransaction(ctx, kgo.TryAbort)
+		if err == nil { // also of a producer that cannot go on since its commit was refused: its transaction is open
+			_, _, err = m.ProducerID(ctx)
+		}
 		if err == nil {
 			o.release()
 			return nil

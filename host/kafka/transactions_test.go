@@ -11,6 +11,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/culvert-project/culvert/wit"
 )
@@ -314,5 +315,34 @@ func TestTransactionFaults(t *testing.T) {
 		if err := transactionFault(Defaults(), "g-c-0", c.err); !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%v: expected %q, found %v", c.err, c.want, err)
 		}
+	}
+}
+
+// A producer whose commit brokers refuse for good is not used again, and its feed is not told to start over: the
+// transaction is still open, and whoever opens the id anew ends it at once.
+func TestCommitsThatAreRefused(t *testing.T) {
+	b := openTestBroker(t, t.TempDir())
+	put(t, b.Addr(), "rows", "before")
+	put(t, b.Addr(), "offsets", "0")
+	c := testConfig(b.Addr())
+	o := newTransacting(t, c, 0, "g-c-0").Output()
+	if err := page(t, o, "refused", 1); err != nil {
+		t.Fatal(err)
+	}
+	b.cluster.ControlKey(int16(kmsg.EndTxn), func(r kmsg.Request) (kmsg.Response, error, bool) { // once
+		answer := r.ResponseKind().(*kmsg.EndTxnResponse)
+		answer.ErrorCode = kerr.InvalidTxnState.Code
+		return answer, nil, true
+	})
+	err := o.Commit(t.Context())
+	if rewound := (*Rewound)(nil); !errors.Is(err, kerr.InvalidTxnState) || errors.As(err, &rewound) {
+		t.Errorf("expected what the brokers have said, found %v", err)
+	}
+	again := newTransacting(t, c, 0, "g-c-0").Output()
+	if err := errors.Join(page(t, again, "again", 1), again.Commit(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+	if got := committed(t, c, "rows"); got != "before again" {
+		t.Errorf("expected before again, found %s", got)
 	}
 }
