@@ -65,11 +65,9 @@ func (s *Consumer) outOfRange(ctx context.Context, topic string, partition int32
 
 // position is the offset of the next record of a partition; false where nothing was read and nothing is committed.
 func (s *Consumer) position(topic string, partition int32) (next int64, known bool) {
-	for _, offsets := range []map[string]map[int32]kgo.EpochOffset{s.client.UncommittedOffsets(),
-		s.client.CommittedOffsets()} {
-		if at, ok := offsets[topic][partition]; ok && at.Offset >= 0 {
-			next, known = max(next, at.Offset), true
-		}
+	at, known := s.client.UncommittedOffsets()[topic][partition]
+	if !known {
+		at, known = s.client.CommittedOffsets()[topic][partition]
 	}
-	return next, known
+	return at.Offset, known && at.Offset >= 0
 }

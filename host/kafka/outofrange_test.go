@@ -162,3 +162,31 @@ func TestOffsetBehindTheEnd(t *testing.T) {
 		})
 	}
 }
+
+// That is told also where another topic always has records.
+func TestExpiredRecordsBesideOthers(t *testing.T) {
+	b := openTestBroker(t, t.TempDir())
+	put(t, b.Addr(), "orders", "1", "2", "3", "4")
+	put(t, b.Addr(), "busy", "0")
+	a, ctx := openTestAdmin(t, b.Addr()), testContext(t)
+	if err := a.CommitOffsets(ctx, "connect-test", map[string]Positions{"orders": {0: 1}}); err != nil {
+		t.Fatal(err)
+	}
+	expire(t, b.Addr(), "orders", 3)
+	s := openTestConsumer(t, b.Addr(), ConsumerOptions{Group: "connect-test", Topics: []string{"orders", "busy"}})
+	client := testClient(t, kgo.SeedBrokers(b.Addr()), kgo.ProducerLinger(0))
+	var err error
+	for n := 0; err == nil; n++ {
+		if n == 1000 {
+			t.Fatal("expected to be told of the records that have expired")
+		}
+		r := &kgo.Record{Topic: "busy", Value: []byte("x")}
+		if err := client.ProduceSync(ctx, r).FirstErr(); err != nil {
+			t.Fatal(err)
+		}
+		_, err = s.Poll(ctx)
+	}
+	if !strings.Contains(err.Error(), "from offset 1 up to 2 are no longer there") {
+		t.Error(err)
+	}
+}
