@@ -260,24 +260,17 @@ func (s *Consumer) Poll(ctx context.Context) ([]*kgo.Record, error) {
 	clear(s.records)
 	s.records = s.records[:0]
 	fetches.EachRecord(func(r *kgo.Record) { s.records = append(s.records, r) })
-	var failure error
-	fetches.EachError(func(topic string, partition int32, err error) {
-		if failure == nil && errors.Is(err, kerr.OffsetOutOfRange) {
-			failure = s.outOfRange(polling, topic, partition)
-		}
-	})
 	if len(s.records) > 0 {
-		if failure != nil && ctx.Err() == nil { // other partitions may always have records
-			s.mu.Lock()
-			s.failure = failure
-			s.mu.Unlock()
-		}
-		return s.records, nil // another error beside them comes again or was of the moment
+		return s.records, nil // an error beside them comes again or was of the moment
 	}
+	var failure error
 	fetches.EachError(func(topic string, partition int32, err error) {
 		lost := (*kgo.ErrDataLoss)(nil)
 		switch {
-		case errors.Is(err, kerr.OffsetOutOfRange): // see above
+		case errors.Is(err, kerr.OffsetOutOfRange):
+			if err := s.outOfRange(polling, topic, partition); err != nil && failure == nil {
+				failure = err
+			}
 		case errors.As(err, &lost):
 			// The client goes on where the log now ends.
 			if s.config.Logger != nil {
