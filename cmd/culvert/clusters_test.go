@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/culvert-project/culvert/examples/demo-service/service"
 	"github.com/culvert-project/culvert/host/kafka"
@@ -95,6 +97,67 @@ func onceFromTheEnd(t *testing.T, broker string) {
 	once(back)
 	if got, want := s.Count("ProductCopies"), s.Count("Products"); got != want {
 		t.Errorf("expected the %d rows that came between two runs to be written, found %d", want, got)
+	}
+}
+
+// A sink whose records expired before it has read them fails and says which; with auto.offset.reset set, or its offset,
+// it goes on with those that are left.
+func TestSinkWhoseRecordsHaveExpired(t *testing.T) {
+	t.Parallel()
+	for way, more := range map[string][]string{
+		"reset": {"consumer.override.auto.offset.reset=earliest"},
+		"set":   nil,
+	} {
+		t.Run(way, func(t *testing.T) {
+			t.Parallel()
+			p := newPlace(t)
+			s, address := demo(t, service.Options{Rows: 20})
+			broker := embedded(t).Addr()
+			worker := p.file("worker.properties", "bootstrap.servers="+broker, "listeners=")
+			once := func(file string) result {
+				return p.run("run", "--once", "--plugins", plugins(t, "odata-sink"), "--data", p.data, worker, file)
+			}
+			if r := once(p.file("there.properties", source("there", address, "Orders")...)); r.code != 0 {
+				t.Fatalf("exit %d\n%s", r.code, r.stderr)
+			}
+			client, err := kgo.NewClient(kgo.SeedBrokers(broker))
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(client.Close)
+			admin, committed, start := kadm.NewClient(client), kadm.Offsets{}, kadm.Offsets{}
+			committed.AddOffset("Orders", 0, 2, -1)
+			start.AddOffset("Orders", 0, 15, -1)
+			if err := admin.CommitAllOffsets(t.Context(), "connect-back", committed); err != nil {
+				t.Fatal(err)
+			}
+			if deleted, err := admin.DeleteRecords(t.Context(), start); err != nil || deleted.Error() != nil {
+				t.Fatal(err, deleted.Error())
+			}
+			lines := sinkOf("back", address, "Orders", "OrderCopies")
+			back := p.file("back.properties", lines...)
+			const missing = "topic Orders, partition 0: the records from offset 2 up to 14 are no longer there"
+			if r := once(back); r.code != 1 || !strings.Contains(r.lastLine(), missing) {
+				t.Fatalf("expected a task that fails and names what is missing, found exit %d\n%s", r.code, r.stderr)
+			}
+			if n := s.Count("OrderCopies"); n != 0 {
+				t.Errorf("expected nothing to be written, found %d rows", n)
+			}
+			if way == "set" {
+				left := p.file("left.json",
+					`{"offsets":[{"partition":{"kafka_topic":"Orders","kafka_partition":0},"offset":{"kafka_offset":15}}]}`)
+				if r := p.run("offsets", "set", "back", left, "--plugins", plugins(t, "odata-sink"), "--data", p.data, worker,
+					back); r.code != 0 {
+					t.Fatalf("exit %d\n%s%s", r.code, r.stdout, r.stderr)
+				}
+			}
+			if r := once(p.file("back.properties", append(lines, more...)...)); r.code != 0 {
+				t.Fatalf("exit %d\n%s", r.code, r.stderr)
+			}
+			if n := s.Count("OrderCopies"); n != 5 {
+				t.Errorf("expected the 5 rows that are left to be written, found %d", n)
+			}
+		})
 	}
 }
 
