@@ -24,10 +24,13 @@ func (f *feed) read(ctx context.Context) error {
 	var pace pace
 	var displaced *wit.Cause // by a snapshot
 	later := false           // the plugin reads one only behind what it is reading
+	adopt := f.adopt
 	for {
-		if err := f.adopt(ctx); err != nil {
+		err := adopt(ctx)
+		if err != nil {
 			return err
 		}
+		adopt = f.adopt
 		if ident, some := f.snapshot(); some && displaced == nil && !later {
 			before := cause
 			displaced, cause = &before, wit.Cause{Snapshot: &ident}
@@ -41,6 +44,7 @@ func (f *feed) read(ctx context.Context) error {
 			if err = f.overcome(ctx, &tried, err); err != nil {
 				return err
 			}
+			adopt = f.adoptWaiting // the version that failed may have been left for another one
 			if end.fetched {
 				cause = wit.Cause{Start: wit.Chosen} // f.at is the place in this page now
 			}

@@ -12,7 +12,14 @@ import (
 // adopt takes another version of the plugin at a page boundary, if there is one and it fits. It is opened beside the
 // pages that are read meanwhile.
 func (f *feed) adopt(ctx context.Context) error {
-	o, err := f.task.plugin.AdoptOpened(ctx)
+	return f.adoptBy(ctx, f.task.plugin.AdoptOpened)
+}
+
+// adoptWaiting is adopt that waits until another version is opened.
+func (f *feed) adoptWaiting(ctx context.Context) error { return f.adoptBy(ctx, f.task.plugin.Adopt) }
+
+func (f *feed) adoptBy(ctx context.Context, by func(context.Context) (*openedVersion, error)) error {
+	o, err := by(ctx)
 	if err != nil || o == f.opened {
 		return err
 	}
