@@ -9,6 +9,7 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/uri"
 	"github.com/culvert-project/culvert/plugins/odata/value"
 	"github.com/culvert-project/culvert/sdk/go"
+	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -148,7 +149,7 @@ func (s *state) made(a *asked, location string, body []byte) {
 	}
 	before := s.numbering[t.same]
 	if before.keeps() && (location == "" || strings.HasSuffix(location, a.predicate)) ||
-		strings.Contains(location, "[hidden]") { // the host strikes secrets out, which may stand in a key by chance
+		strings.Contains(location, setting.Hidden) { // the host strikes secrets out, which may stand in a key by chance
 		return
 	}
 	sent, ok := t.keyOf(a.predicate)
