@@ -326,7 +326,7 @@ func TestConnectorsWithoutAFolder(t *testing.T) {
 
 	f = begin()
 	f.await("made", "runs", runs)
-	f.await("named", "is paused", is(connect.Paused, 0))
+	f.await("named", "is paused", is(connect.Paused, 1))
 	f.await("still", "is stopped", is(connect.Stopped, 0))
 	f.must(202, "PUT", "/connectors/named/resume", "")
 	f.await("named", "runs", runs)

@@ -45,6 +45,7 @@ type controller struct {
 	// Of the loop alone.
 	lived   bool              // current has begun
 	laid    *config.Connector // see layOut
+	wasPaused bool              // it was paused by a call before the worker began, and not as it was made
 	alive   context.CancelFunc
 	halting bool
 	besides bool        // alive is none, but something in the place of a life
@@ -363,11 +364,12 @@ func (k *controller) begin(ctx context.Context) {
 	}()
 }
 
-// layOut finds which tasks a connector would have that is paused since before it ever began: they are shown as PAUSED,
-// as Kafka Connect does. It is called by the loop, and asks the plugin in the place of a life.
+// layOut finds which tasks a connector would have that was paused before the worker began: they are shown as PAUSED, as
+// Kafka Connect does. One that was made in that state has none before it runs, there as here (KIP-980). It is called by
+// the loop, and asks the plugin in the place of a life.
 func (k *controller) layOut(ctx context.Context) {
 	k.mu.Lock()
-	due := k.state == Paused && k.target == Paused && k.alive == nil && !k.lived && !k.once && k.laid != k.given
+	due := k.wasPaused && k.state == Paused && k.target == Paused && k.alive == nil && !k.lived && !k.once && k.laid != k.given
 	if due {
 		k.laid = k.given
 		if k.current.given != k.given {

@@ -74,6 +74,7 @@ func New(o Options, connectors []*config.Connector) *Herder {
 	for _, c := range connectors {
 		k := newController(options, c)
 		k.target = h.target(c)
+		k.wasPaused = k.target == Paused && c.Target() != config.TargetPaused
 		h.controllers[c.Name] = k
 	}
 	return h

@@ -28,11 +28,18 @@ type herd struct {
 // newHerd runs a herder until the test has ended.
 func newHerd(t *testing.T, names ...string) *herd {
 	t.Helper()
+	return newHerdWith(t, func(*herd) {}, names...)
+}
+
+// newHerdWith is newHerd with what is set before there are connectors.
+func newHerdWith(t *testing.T, set func(*herd), names ...string) *herd {
+	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "hello") }))
 	t.Cleanup(server.Close)
 	b := newBench(t, checktest.WithSpy(t))
 	b.connect(t)
 	h := &herd{bench: b, t: t, service: strings.TrimPrefix(server.URL, "http://")}
+	set(h)
 	var connectors []*config.Connector
 	for _, name := range names {
 		connectors = append(connectors, h.named(name))
@@ -416,18 +423,19 @@ func (h *herd) says(text string) {
 	}
 }
 
-// A connector that is paused since before the worker began has its tasks, as in Kafka Connect, those of its newest
-// configuration, and nothing is asked of its service.
+// A connector that was paused before the worker began has its tasks, as in Kafka Connect, those of its newest
+// configuration, and nothing is asked of its service. One that is made in that state has none.
 func TestTasksOfAPausedConnector(t *testing.T) {
 	silent, asked := silentService()
 	defer silent.Close()
-	h := newHerd(t)
-	answers := h.service
-	h.service = strings.TrimPrefix(silent.URL, "http://")
-	h.o.Target = func(*config.Connector) TargetState { return Paused }
+	var answers string
+	h := newHerdWith(t, func(h *herd) {
+		answers, h.service = h.service, strings.TrimPrefix(silent.URL, "http://")
+		h.bench.options.Target = func(*config.Connector) TargetState { return Paused }
+	}, "a")
 	paused := func(s Status) bool { return len(s.Tasks) == 1 && s.Tasks[0].State == Paused }
-	h.Put(h.named("a"), nil)
 	h.await("a", Paused, paused)
+	h.Put(h.named("made"), nil)
 	if tasks, _ := h.Tasks("a"); len(tasks) != 1 || tasks[0].Config["spy.address"] == "" {
 		t.Errorf("expected its task with its settings, found %+v", tasks)
 	}
@@ -451,6 +459,9 @@ func TestTasksOfAPausedConnector(t *testing.T) {
 	h.await("a", Stopped, func(s Status) bool { return len(s.Tasks) == 0 })
 	if len(asked) > 0 {
 		t.Error("the service was asked")
+	}
+	if s := h.await("made", Paused); len(s.Tasks) != 0 {
+		t.Errorf("expected no task of the connector that was made so, found %+v", s.Tasks)
 	}
 	h.service = answers
 	h.Put(h.named("a"), nil)
