@@ -63,9 +63,18 @@ func TestRowsOnWhichAPluginBreaks(t *testing.T) {
 						t.Errorf("%s %s: expected it %v, it came %d times", set, id, want, came[id])
 					}
 				})
-				refused := strings.Count(letters, `"__connect.errors.topic","value":"`+format+"-"+set+`"`)
-				if refused != len(poisoned[set]) {
-					t.Errorf("%s: expected %d dead letters, found %d in\n%s", set, len(poisoned[set]), refused, letters)
+				// A trap in the other feed has a page asked for again, at least once: a letter may come twice.
+				refused := map[string]bool{}
+				for line := range strings.Lines(letters) {
+					if strings.Contains(line, `"__connect.errors.topic","value":"`+format+"-"+set+`"`) {
+						_, value, _ := strings.Cut(line, `"value":`)
+						value, _, _ = strings.Cut(value, `,"headers":`)
+						refused[value] = true
+					}
+				}
+				if len(refused) != len(poisoned[set]) {
+					t.Errorf("%s: expected %d dead letters, found %d in\n%s", set, len(poisoned[set]), len(refused),
+						letters)
 				}
 			}
 			if n := strings.Count(letters, `message","value":"the plugin breaks on this row`); n != strings.Count(letters, "\n") || n == 0 {
