@@ -94,22 +94,21 @@ func (s *state) settleFind(a *asked, response *wit.Response, unknown func(string
 		sent.Members = slices.DeleteFunc(slices.Clone(said), func(m jsontext.Member) bool {
 			return slices.Contains(t.entity.Key, m.Name)
 		})
-		alike := false
+		another := false
 		for i := range entities {
 			if other := differs(sent, entities[i]); other != "" {
 				field = other
 			} else if differs(jsontext.Value{Kind: jsontext.Object, Members: said}, entities[i]) == "" {
 				return written(), nil
 			} else {
-				alike = true
+				another = true
 			}
 		}
-		switch known := s.ofKey(t, a.predicate) == kept; { // as checks beside this one may have shown meanwhile
-		case known:
-		case alike:
-			return unknown("another entity has all that the record has but its key, and may be the record's: the service has not shown since the start whether it keeps the keys of what is inserted; " +
+		switch {
+		case another:
+			return unknown("another entity has all that the record has but its key, and may be the record's: nothing proves that the service keeps the keys of what is inserted; " +
 				checkFilter + " would tell"), nil
-		case field != "" && !complete:
+		case field != "" && !complete && s.ofKey(t, a.predicate) != kept: // checks beside this one may show that it is
 			return unknown("none of the entities found is the record's, by their " + field +
 				", and there are more than the answer has: the service may take no notice of $filter"), nil
 		}

@@ -36,9 +36,9 @@ const (
 	lookAtStored
 	// readSet asks for an entity of the set, whichever, since the address of the row's is refused.
 	readSet
-	// several is a batch, alike one of a [plain] run of rows.
+	// several is a batch, severalPlain one of a [plain] run of rows.
 	several
-	alike
+	severalPlain
 )
 
 // class tells which requests may share a batch: a batch with an insert must not be sent twice, one without can be.

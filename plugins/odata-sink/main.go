@@ -47,6 +47,8 @@ type plugin struct {
 	content    []byte
 	// contents is how much of it one call took, about.
 	contents int
+	// writtenRows are verdicts that are all the same, as many as a batch had at most. Nobody writes to them.
+	writtenRows []wit.Verdict
 }
 
 func newPlugin() *plugin { return &plugin{schemas: map[uint32][]wit.Node{}} }

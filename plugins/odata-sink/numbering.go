@@ -148,7 +148,7 @@ func (s *state) made(a *asked, location string, body []byte) {
 		return
 	}
 	before := s.numbering[t.same]
-	if before.keeps() && (location == "" || strings.HasSuffix(location, a.predicate)) ||
+	if location == "" && before.keeps() || strings.HasSuffix(location, a.predicate) && !s.teaches(t, a.predicate) ||
 		strings.Contains(location, setting.Hidden) { // the host strikes secrets out, which may stand in a key by chance
 		return
 	}
@@ -169,8 +169,9 @@ func (s *state) made(a *asked, location string, body []byte) {
 	for i := range sent {
 		blank := initial(sent[i].Text)
 		switch same, known := sameKey(sent[i], found[i]); {
-		case same:
+		case same && proves(sent[i]):
 			now = now.with(i, len(sent), blank, kept)
+		case same:
 		case known:
 			news = news || before.of(i, blank) != given
 			now = now.with(i, len(sent), blank, given)
@@ -195,8 +196,53 @@ func (s *state) keptAt(a *asked) {
 	}
 	values, _ := t.keyOf(a.predicate)
 	for i, v := range values {
-		s.numbering[t.same] = s.numbering[t.same].with(i, len(values), initial(v.Text), kept)
+		if proves(v) {
+			s.numbering[t.same] = s.numbering[t.same].with(i, len(values), initial(v.Text), kept)
+		}
 	}
+}
+
+// proves tells whether an entity that has a value as it was sent proves that the service keeps what is sent. A service
+// that counts from 1 has the records with the keys 1, 2 and 3 under these too, until it has refused one. So a number
+// proves nothing, and no text that ends in a digit; nor does a date, a time or a Boolean, which may be the service's
+// default. What is not proved costs a search before an insert is sent again; what is taken for proved and is none makes
+// an entity twice.
+func proves(v uri.Literal) bool {
+	switch v.Type {
+	case edm.String, edm.Guid, edm.Binary:
+		text := strings.TrimSpace(v.Text)
+		return text == "" || !isDigit(text[len(text)-1])
+	}
+	return false
+}
+
+func isDigit(c byte) bool { return c >= '0' && c <= '9' }
+
+// teaches tells whether an insert whose entity has the key that was sent shows something of the set that is not known.
+func (s *state) teaches(t *entitySet, predicate string) bool {
+	n := s.numbering[t.same]
+	if n.keeps() || !endsOther(predicate) {
+		return false
+	}
+	values, _ := t.keyOf(predicate)
+	for i, v := range values {
+		if proves(v) && n.with(i, len(values), initial(v.Text), kept) != n {
+			return true
+		}
+	}
+	return false
+}
+
+// endsOther tells, without taking a predicate apart, whether one of its values between quotes may end in something else
+// than a digit, as one does that proves something. What follows a percent sign may be anything.
+func endsOther(predicate string) bool {
+	for i := 1; i < len(predicate)-1; i++ {
+		if predicate[i] == '\'' && (predicate[i+1] == ',' || predicate[i+1] == ')') &&
+			(!isDigit(predicate[i-1]) || i > 2 && predicate[i-3] == '%') {
+			return true
+		}
+	}
+	return false
 }
 
 // keyIn is the key of the entity in a body, as values of the types that were sent.

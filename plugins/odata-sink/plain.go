@@ -33,7 +33,7 @@ type plain struct {
 
 // memo is what settle needs to know of it, without the predicates.
 func (b *plain) memo(dst []byte, place string) []byte {
-	dst = pack.Text(pack.Number(dst, int(alike)), place)
+	dst = pack.Text(pack.Number(dst, int(severalPlain)), place)
 	dst = pack.Text(pack.Number(pack.Number(pack.Number(dst, b.at), b.size), int(b.operation)), b.path)
 	return pack.Number(pack.Flag(dst, b.apart), b.count)
 }
@@ -65,19 +65,16 @@ func (b *plain) together() (t together, ok bool) {
 	return t, predicates.Done()
 }
 
-// writtenRows are verdicts that are all the same, as many as a batch had at most.
-var writtenRows []wit.Verdict
-
-// settlePlain is the verdicts on the rows of such a batch.
-func (s *state) settlePlain(b *plain, place string, response *wit.Response) (verdicts []wit.Verdict, stale bool,
-	err error) {
+// settlePlain is the verdicts on the rows of such a batch. stale: its memo can't be read.
+func (p *plugin) settlePlain(s *state, b *plain, place string, response *wit.Response) (verdicts []wit.Verdict,
+	stale bool, err error) {
 	if s.allWritten(b, response) {
 		s.learned[b.at].refused = 0
 		say("POST "+place, response)
-		for len(writtenRows) < b.count {
-			writtenRows = append(writtenRows, written())
+		for len(p.writtenRows) < b.count {
+			p.writtenRows = append(p.writtenRows, written())
 		}
-		return writtenRows[:b.count:b.count], false, nil
+		return p.writtenRows[:b.count:b.count], false, nil
 	}
 	t, ok := b.together()
 	if !ok {
@@ -93,10 +90,9 @@ func (s *state) allWritten(b *plain, response *wit.Response) bool {
 	if !success(response.Status) || s.uncertain == "repeatable" {
 		return false
 	}
-	if b.operation == insert || b.operation == upsertInsert { // until it is known, there is something to learn
-		if t := s.setOf(&asked{path: b.path, at: b.at}); t != nil && !s.numbering[t.same].keeps() {
-			return false
-		}
+	var inserted *entitySet
+	if b.operation == insert || b.operation == upsertInsert {
+		inserted = s.setOf(&asked{path: b.path, at: b.at})
 	}
 	d, ok := batch.NewPlain(headerOf(response, "Content-Type"), response.Body)
 	if !ok {
@@ -120,6 +116,10 @@ func (s *state) allWritten(b *plain, response *wit.Response) bool {
 		if n := len(d.Location) - len(predicate); d.Location != nil &&
 			(predicate == "" || n < 0 || string(d.Location[n:]) != predicate) {
 			return false
+		}
+		if inserted != nil && predicate != "" && (d.Location != nil && s.teaches(inserted, predicate) ||
+			d.Location == nil && len(d.Body) > 0 && !s.numbering[inserted.same].keeps()) {
+			return false // there is something to learn, see [state.made]
 		}
 		if !opensEntity(d.Body) && (fault.IsHTML(d.Body) || fault.IsError(d.Body)) {
 			return false
@@ -167,8 +167,8 @@ type runGroup struct {
 // maxRunLanes is how many lanes a run may have.
 const maxRunLanes = 1 << 10
 
-// plainly tells whether rows can be a run.
-func (e *encoding) plainly(rows []wit.Row) bool {
+// isRun tells whether rows can be a run.
+func (e *encoding) isRun(rows []wit.Row) bool {
 	s := e.s
 	learned := s.learned[e.target.at]
 	if len(rows) < 2 || !s.batches || s.lanes > maxRunLanes || learned.noBatch || s.tags || s.uncertain == "repeatable" ||
@@ -187,7 +187,7 @@ func (e *encoding) plainly(rows []wit.Row) bool {
 // encodeRun makes deliveries of rows that are a run, as [grouping] does of others. ok is false where they are none.
 func (e *encoding) encodeRun(topic string, rows []wit.Row) (ready []wit.Delivery, ok bool) {
 	e.row = &rows[0]
-	if !e.plainly(rows) {
+	if !e.isRun(rows) {
 		return nil, false
 	}
 	q, err := e.request(topic)
@@ -225,7 +225,7 @@ func (e *encoding) encodeRun(topic string, rows []wit.Row) (ready []wit.Delivery
 				return nil, false
 			}
 		} else {
-			// Of one schema, whose rows begin alike.
+			// Of one schema, whose rows begin with the same byte.
 			d := &e.row.Value
 			w.b, w.at, w.next = e.data[d.Start:d.Start+d.Size], from, 0
 			if from > 0 && (len(w.b) == 0 || w.b[0] != e.data[rows[0].Value.Start]) {
@@ -235,7 +235,7 @@ func (e *encoding) encodeRun(topic string, rows []wit.Row) (ready []wit.Delivery
 		if row.body, ok = e.object(&w, r.updates); !ok {
 			return nil, false
 		}
-		if row.key, row.lane, ok = e.keyOf(); !ok {
+		if row.key, row.lane, ok = e.predicateOfRow(); !ok {
 			return nil, false
 		}
 		if !r.add(uint32(i)) {
@@ -245,8 +245,10 @@ func (e *encoding) encodeRun(topic string, rows []wit.Row) (ready []wit.Delivery
 	return r.deliveries(), true
 }
 
-// keyOf writes the predicate of the row whose keys were met on the way, and what tells its lane.
-func (e *encoding) keyOf() (predicate, lane []byte, ok bool) {
+// predicateOfRow writes the predicate of the row, whose key properties [encoding.object] has met just before, and the
+// text from which its lane is made. ok is false for a key that a run doesn't take: one that lacks a property, or holds
+// a value out of its range or too long. Both texts are memory of the call.
+func (e *encoding) predicateOfRow() (predicate, lane []byte, ok bool) {
 	p := e.p
 	p.uriKeys = p.uriKeys[:0]
 	var digits [24]byte

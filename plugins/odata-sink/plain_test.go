@@ -260,7 +260,7 @@ func TestGuestWritesAlike(t *testing.T) {
 		w := open(t, everything(), append(set("00", "Es"), settings...)...)
 		err := bound.Current().Do(t.Context(), func(i *host.Instance) error {
 			for round := range 6 {
-				written += c.alike(t.Context(), t, i, w, registry, round%2 == 0)
+				written += c.inSandbox(t.Context(), t, i, w, registry, round%2 == 0)
 			}
 			return nil
 		})
@@ -273,8 +273,8 @@ func TestGuestWritesAlike(t *testing.T) {
 	}
 }
 
-// alike encodes rows on an instance and outside, and settles a plain answer on the instance.
-func (c chance) alike(ctx context.Context, t *testing.T, i *host.Instance, w *writing, registry *record.Registry,
+// inSandbox encodes rows on an instance and outside, and settles a plain answer on the instance.
+func (c chance) inSandbox(ctx context.Context, t *testing.T, i *host.Instance, w *writing, registry *record.Registry,
 	structured bool) (written int) {
 	t.Helper()
 	b := &record.Batch{Registry: registry, Topics: []string{"Es"}}

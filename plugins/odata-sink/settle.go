@@ -13,13 +13,13 @@ import (
 )
 
 // Settle says what became of a delivery's rows.
-func (p *plugin) Settle(context []byte, note []byte, rows []uint32, response wit.Response) (wit.Settled, error) {
+func (p *plugin) Settle(context []byte, memo []byte, rows []uint32, response wit.Response) (wit.Settled, error) {
 	s, err := p.state(context)
 	if err != nil {
 		return wit.Settled{}, err
 	}
 	before, numbered, absent := slices.Clone(s.learned), slices.Clone(s.numbering), s.absent
-	verdicts, err := s.verdicts(note, rows, &response)
+	verdicts, err := p.verdicts(s, memo, rows, &response)
 	settled := wit.Settled{Verdicts: verdicts}
 	if err == nil && (!slices.Equal(before, s.learned) || !slices.Equal(numbered, s.numbering) || absent != s.absent) {
 		settled.Context = wit.Ptr(s.pack())
@@ -43,9 +43,9 @@ type asked struct {
 	batched bool
 }
 
-func (s *state) verdicts(note []byte, rows []uint32, response *wit.Response) ([]wit.Verdict, error) {
+func (p *plugin) verdicts(s *state, memo []byte, rows []uint32, response *wit.Response) ([]wit.Verdict, error) {
 	stale := &wit.Fault{Kind: wit.FaultStale, Message: "the memo is of another version of this plugin"}
-	r := pack.Open(note)
+	r := pack.Open(memo)
 	a := asked{operation: operation(r.Number()), path: r.Text()}
 	if a.operation == several {
 		b, ok := readTogether(r)
@@ -55,13 +55,13 @@ func (s *state) verdicts(note []byte, rows []uint32, response *wit.Response) ([]
 		s.hears(b.at, response)
 		return s.settleTogether(b, a.path, response)
 	}
-	if a.operation == alike {
+	if a.operation == severalPlain {
 		b, ok := readPlain(r)
 		if !ok || b.at >= len(s.services) || b.count != len(rows) {
 			return nil, stale
 		}
 		s.hears(b.at, response)
-		verdicts, bad, err := s.settlePlain(&b, a.path, response)
+		verdicts, bad, err := p.settlePlain(s, &b, a.path, response)
 		if bad {
 			return nil, stale
 		}

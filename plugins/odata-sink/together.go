@@ -231,7 +231,7 @@ func (s *state) settlePart(a *asked, o outcome, said *wit.Fault, at int64) (wit.
 		own.Message = a.what() + ": " + said.Message
 		return s.unknown(a, &own), nil
 	}
-	if !o.failed && s.plainly(a, o.message) {
+	if !o.failed && s.plainlyWritten(a, o.message) {
 		if a.operation == insert || a.operation == upsertInsert {
 			s.made(a, o.message.Header("Location"), o.message.Body)
 		}
@@ -268,9 +268,9 @@ func (s *state) unnoticed(a *asked) bool {
 	return a.operation == insert && a.predicate == "" && looks && s.filter != ""
 }
 
-// plainly tells whether an answer says that a row was written and nothing else, as most do: what [state.settleOne]
-// makes of it is known then.
-func (s *state) plainly(a *asked, m *batch.Message) bool {
+// plainlyWritten tells whether an answer says that a row was written and nothing else, as most do: what
+// [state.settleOne] makes of it is known then.
+func (s *state) plainlyWritten(a *asked, m *batch.Message) bool {
 	switch a.operation {
 	case insert, upsertInsert:
 		if s.uncertain == "repeatable" {

@@ -44,5 +44,8 @@ func stops(x uint64) uint64 {
 // nondigits turns eight characters, given with '0' taken out of each, into a mask that is 0 where all are digits.
 func nondigits(w uint64) uint64 { return (w + 0x7676767676767676 | w) & highs }
 
-// lower makes letters of ASCII small. Control characters become others, so they must not be there.
+// lower makes letters of ASCII small. It sets one bit of all characters, which makes others of some: a control
+// character becomes a digit or a sign, as the carriage return becomes a hyphen. So the text compared must have none:
+// the lines that are compared end before the first one, and what a word has of the line end behind a short name
+// ("*" for its line feed) is in no name that is looked for.
 func lower(w uint64) uint64 { return w | ones*0x20 }
