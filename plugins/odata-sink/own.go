@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/culvert-project/culvert/plugins/odata/fault"
@@ -52,6 +53,12 @@ func (s *state) heeded(a *asked, response *wit.Response) bool {
 	}
 	return done(response.Status) && (a.batched || empty(response.Body) || versioned(response) ||
 		located(a, response) || s.holds(a, response.Body))
+}
+
+// undone is what is wrong with a success that is not [done]. A service that answers all writes so is none that can be
+// written to: nothing that it says would show whether a row is there.
+func undone(status uint16) string {
+	return "HTTP " + strconv.Itoa(int(status)) + " doesn't say that it is done: expected a status that does, such as 200, 201 or 204"
 }
 
 // located tells whether an answer to an insert says the address of an entity of the set.

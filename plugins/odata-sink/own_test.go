@@ -2,6 +2,7 @@ package main
 
 import (
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -228,6 +229,47 @@ func TestKeysThatSomethingOnTheWayRefuses(t *testing.T) {
 		}
 		if c.outcome == "data" && len(c.script) == 3 && !strings.Contains(h.reasons[0].Message, "it is the key that something in front of it doesn't take") {
 			t.Errorf("%s: expected the reason, found %s", c.name, h.reasons[0].Message)
+		}
+	}
+}
+
+// An update or delete that is answered with a success that doesn't say that it is done is sent again, since that does no
+// harm; a service that never says more would have it sent so until the task fails. The fault says what was answered and
+// what is expected, of a request by itself and in a changeset.
+func TestAcceptedIsNamed(t *testing.T) {
+	t.Parallel()
+	w := open(t, shopping(), set("00", "Orders")...)
+	s, err := w.p.state(w.context)
+	if err != nil {
+		t.Fatal(err)
+	}
+	named := func(v wit.Verdict, status string) bool {
+		f := v.Refused
+		if v.Again != nil {
+			f = v.Again.Fault
+		}
+		return f != nil && f.Kind == wit.FaultTransient && strings.Contains(f.Message, "/Orders('") &&
+			strings.Contains(f.Message, "HTTP "+status+" doesn't say that it is done") &&
+			strings.Contains(f.Message, "such as 200, 201 or 204")
+	}
+	for _, op := range []operation{insert, upsertInsert, put, merge, patch, upsertPut, upsertMerge, upsertPatch, remove} {
+		a := asked{operation: op, path: gateway + "/Orders('1')", predicate: "('1')"}
+		for _, status := range []string{"202", "206", "207"} {
+			code, _ := strconv.Atoi(status)
+			v, err := s.settleOne(&a, &wit.Response{Status: uint16(code)})
+			if err != nil || v.Written != nil || !named(v, status) || (v.Again != nil) == (op == insert || op == upsertInsert) {
+				t.Errorf("operation %d: found %+v (%v)", op, v, err)
+			}
+			b := together{operationCounts: []int{2}, asked: []asked{a, a}}
+			b.asked[1].path = gateway + "/Orders('2')"
+			b.operations = b.asked
+			const first = "--b\r\nContent-Type: multipart/mixed; boundary=c\r\n\r\n--c\r\nContent-Type: application/http\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n\r\n"
+			body := first + "--c\r\nContent-Type: application/http\r\n\r\nHTTP/1.1 " + status + " Odd\r\n\r\n\r\n--c--\r\n\r\n--b--\r\n"
+			verdicts, err := s.settleTogether(b, gateway+"/$batch", &wit.Response{Status: 202, Body: []byte(body),
+				Headers: []wit.Header{{Name: "Content-Type", Value: "multipart/mixed; boundary=b"}}})
+			if err != nil || len(verdicts) != 2 || !named(verdicts[0], status) || !named(verdicts[1], status) {
+				t.Errorf("operation %d in a changeset: found %+v (%v)", op, verdicts, err)
+			}
 		}
 	}
 }

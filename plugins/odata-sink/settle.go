@@ -184,6 +184,9 @@ func (s *state) settleOther(a *asked, response *wit.Response) (wit.Verdict, erro
 	}
 	if success(response.Status) && !s.heeded(a, response) {
 		f := fault.NotData(a.what(), "an answer of OData", response.Body)
+		if !done(response.Status) {
+			f.Message = a.what() + ": " + undone(response.Status)
+		}
 		if f.Kind = wit.FaultTransient; s.repeatable(a) {
 			return again(f), nil
 		}
@@ -276,7 +279,10 @@ func (s *state) settleInsert(a *asked, response *wit.Response) (wit.Verdict, err
 	}
 	what := a.what()
 	f := fault.Of(what, response, response.Body)
-	if said {
+	switch {
+	case said && !done(response.Status):
+		f.Message = what + ": " + undone(response.Status)
+	case said:
 		f.Message += " (expected an entity)"
 	}
 	code, message, document := fault.Document(response.Body)

@@ -160,6 +160,9 @@ type outcome struct {
 	// said of it.
 	message *batch.Message
 	failed  bool
+	// undone is the status of the operation, or of another one in its changeset, that is a success and not [done]; then
+	// nothing is said of it. 0: there is none.
+	undone uint16
 }
 
 // settleParts reads the parts of the answer.
@@ -228,7 +231,9 @@ func (s *state) unknown(a *asked, f *wit.Fault) wit.Verdict {
 func (s *state) settlePart(a *asked, o outcome, said *wit.Fault, at int64) (wit.Verdict, error) {
 	if o.message == nil {
 		own := *said
-		own.Message = a.what() + ": " + said.Message
+		if own.Message = a.what() + ": " + said.Message; o.undone != 0 {
+			own.Message = a.what() + ": an operation of its changeset was answered so: " + undone(o.undone)
+		}
 		return s.unknown(a, &own), nil
 	}
 	if !o.failed && s.plainlyWritten(a, o.message) {
@@ -349,7 +354,7 @@ func (b *together) part(outcomes []outcome, p *batch.Parsed) {
 			outcomes[0].message = m
 		case failed:
 			for i := range outcomes {
-				outcomes[i] = outcome{m, true}
+				outcomes[i] = outcome{message: m, failed: true}
 			}
 		}
 		return
@@ -358,9 +363,16 @@ func (b *together) part(outcomes []outcome, p *batch.Parsed) {
 		return
 	}
 	for i := range p.Messages {
-		if m := &p.Messages[i]; !m.Complete || !done(m.Status()) {
-			return
+		m := &p.Messages[i]
+		if m.Complete && done(m.Status()) {
+			continue
 		}
+		for j := range outcomes {
+			if m.Complete && success(m.Status()) {
+				outcomes[j].undone = m.Status()
+			}
+		}
+		return
 	}
 	for i := range outcomes {
 		outcomes[i].message = &p.Messages[i]
