@@ -296,19 +296,24 @@ func (e *encoding) laneOf(predicate string) string {
 	}
 	same := make([]keyValue, len(e.keys))
 	for i, k := range e.keys {
-		switch k.value.Type {
-		case edm.Guid:
-			k.value.Text = strings.ToLower(k.value.Text)
-		case edm.Decimal:
-			if strings.Contains(k.value.Text, ".") {
-				k.value.Text = strings.TrimSuffix(strings.TrimRight(k.value.Text, "0"), ".")
-			}
-		case edm.String:
-			k.value.Text = sameText(k.value.Text)
-		}
+		k.value.Text = sameLiteral(k.value.Type, k.value.Text)
 		same[i] = k
 	}
 	return e.p.predicateOf(same)
+}
+
+// sameLiteral is the value of a key property as all are written that services take for the same: GUIDs of either case,
+// decimals with and without zeros at their end, and texts as [sameText] has them.
+func sameLiteral(t edm.Primitive, text string) string {
+	switch {
+	case t == edm.Guid:
+		return strings.ToLower(text)
+	case t == edm.Decimal && strings.Contains(text, "."):
+		return strings.TrimSuffix(strings.TrimRight(text, "0"), ".")
+	case t == edm.String:
+		return sameText(text)
+	}
+	return text
 }
 
 // sameText is a text in a key as all are written that services take for the same.

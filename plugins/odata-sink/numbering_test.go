@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/plugins/odata/uri"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/google/go-cmp/cmp"
 )
@@ -252,6 +253,29 @@ func TestKeysOfOthersWithoutContentIDs(t *testing.T) {
 		h.run()
 		if diff := cmp.Diff(want, h.outcomes); diff != "" {
 			t.Errorf("%s: (-expected +found)\n%s", made, diff)
+		}
+	}
+}
+
+// Addresses of one key are the same however a service writes it, as the lanes of its records are.
+func TestAddressesOfOneKey(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		one, other string
+		same       bool
+	}{{"(guid'0123ABCD-89AB-CDEF-0123-456789ABCDEF')", "(guid'0123abcd-89ab-cdef-0123-456789abcdef')", true},
+		{"(1.50M)", "(1.5m)", true}, {"(2.00M)", "(2M)", true}, {"(20M)", "(2M)", false}, {"('007')", "('7 ')", true}, {"('a')", "('A')", true},
+		{"('a')", "('b')", false}, {"(A='x',N=0.10M)", "(A='X',N=0.1M)", true}} {
+		var found [2]string
+		for i, predicate := range []string{c.one, c.other} {
+			_, keys, err := uri.ParsePredicate("Es" + predicate)
+			if err != nil {
+				t.Fatal(err)
+			}
+			found[i] = sameAddress(keys)
+		}
+		if (found[0] == found[1]) != c.same {
+			t.Errorf("%s and %s: found %s and %s", c.one, c.other, found[0], found[1])
 		}
 	}
 }

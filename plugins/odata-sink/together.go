@@ -5,7 +5,6 @@ import (
 	"strings"
 
 	"github.com/culvert-project/culvert/plugins/odata/batch"
-	"github.com/culvert-project/culvert/plugins/odata/edm"
 	"github.com/culvert-project/culvert/plugins/odata/fault"
 	"github.com/culvert-project/culvert/plugins/odata/uri"
 	"github.com/culvert-project/culvert/sdk/go/pack"
@@ -443,12 +442,11 @@ func (b *together) keys() map[string]int {
 	return keys
 }
 
-// sameAddress is a key as all are written that services take for the same, see [sameKey].
+// sameAddress is a key as all are written that services take for the same, as [encoding.laneOf] has it.
 func sameAddress(keys []uri.Key) string {
 	for i := range keys {
-		if keys[i].Literal.Type == edm.String {
-			keys[i].Literal.Text = sameText(keys[i].Literal.Text)
-		}
+		l := &keys[i].Literal
+		l.Text = sameLiteral(l.Type, l.Text)
 	}
 	return string(uri.AppendPredicate(nil, keys))
 }
