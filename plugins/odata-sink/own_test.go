@@ -233,9 +233,9 @@ func TestKeysThatSomethingOnTheWayRefuses(t *testing.T) {
 	}
 }
 
-// An update or delete that is answered with a success that doesn't say that it is done is sent again, since that does no
-// harm; a service that never says more would have it sent so until the task fails. The fault says what was answered and
-// what is expected, of a request by itself and in a changeset.
+// An update or delete that is answered with a success that doesn't say that it is done is sent again, since that does
+// no harm; a service that never says more would have it sent so until the task fails. The fault says what was answered
+// and what is expected, of a request by itself and in a changeset.
 func TestAcceptedIsNamed(t *testing.T) {
 	t.Parallel()
 	w := open(t, shopping(), set("00", "Orders")...)
@@ -252,12 +252,14 @@ func TestAcceptedIsNamed(t *testing.T) {
 			strings.Contains(f.Message, "HTTP "+status+" doesn't say that it is done") &&
 			strings.Contains(f.Message, "such as 200, 201 or 204")
 	}
-	for _, op := range []operation{insert, upsertInsert, put, merge, patch, upsertPut, upsertMerge, upsertPatch, remove} {
+	for _, op := range []operation{insert, upsertInsert, put, merge, patch, upsertPut, upsertMerge, upsertPatch,
+		remove} {
 		a := asked{operation: op, path: gateway + "/Orders('1')", predicate: "('1')"}
 		for _, status := range []string{"202", "206", "207"} {
 			code, _ := strconv.Atoi(status)
 			v, err := s.settleOne(&a, &wit.Response{Status: uint16(code)})
-			if err != nil || v.Written != nil || !named(v, status) || (v.Again != nil) == (op == insert || op == upsertInsert) {
+			inserts := op == insert || op == upsertInsert
+			if err != nil || v.Written != nil || !named(v, status) || (v.Again != nil) == inserts {
 				t.Errorf("operation %d: found %+v (%v)", op, v, err)
 			}
 			b := together{operationCounts: []int{2}, asked: []asked{a, a}}
