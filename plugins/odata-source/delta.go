@@ -42,7 +42,8 @@ func (f *feed) nextDelta(offset []wit.Field, cause wit.Cause, now int64) (wit.St
 	}
 	at.resumed = at.resumed || begun && cause.Start != nil
 	if cause.Start != nil {
-		at.pass, at.again = 0, at.again && at.kept != ""
+		// Who ended a subscription once, or read a snapshot once more, does not do it again because of a restart.
+		at.pass, at.again, at.relinked = 0, at.again && (at.kept != "" || at.phase == phaseAsk), false
 	}
 	return f.fetchDelta(at), nil
 }
@@ -211,7 +212,7 @@ func applies(headers []wit.Header) bool {
 func (pg *page) afterDelta() (*deltaPosition, error) {
 	at, read := &pg.delta, &pg.Out.Page
 	next := *at
-	next.phase, next.again = at.phase, at.again && (at.kept != "" || at.phase == phaseChanges)
+	next.phase, next.again = at.phase, at.again && at.kept != ""
 	if at.phase == phaseOpen {
 		next.phase = phaseLoad
 	}
@@ -269,6 +270,7 @@ func (pg *page) afterDelta() (*deltaPosition, error) {
 	case at.kept != "":
 		return pg.feed.back(&next, pg.Answer.At), nil
 	case at.plain:
+		next.pass = 0 // it counts loads that were short, and no tokens
 		link = pg.feed.tokenURL(at.token)
 	case delta.Href != "":
 		target, err := pg.Resolve(delta)
@@ -344,10 +346,15 @@ func (pg *page) again() (*deltaPosition, error) {
 	return next, nil
 }
 
-// resting is the position at which all is read.
+// resting is the position at which all is read. Changes that were read show that their token was good; until then the
+// tokens that were lost one after another are counted.
 func (f *feed) resting(link string, before *deltaPosition, now int64) *deltaPosition {
-	return &deltaPosition{phase: phaseChanges, url: link, rest: true, at: int(now), rewritten: f.rewriting(),
+	next := &deltaPosition{phase: phaseChanges, url: link, rest: true, at: int(now), rewritten: f.rewriting(),
 		owed: before.owed}
+	if before.phase != phaseChanges {
+		next.pass = before.pass
+	}
+	return next
 }
 
 // back is the position behind a load that somebody has asked for: the link from before it. The changes behind a load
@@ -358,7 +365,7 @@ func (f *feed) back(at *deltaPosition, now int64) *deltaPosition {
 			counted: true, pass: at.pass, owed: at.owed}
 	}
 	next := f.resting(at.kept, at, now)
-	next.rewritten = at.rewritten
+	next.rewritten, next.pass = at.rewritten, 0
 	return next
 }
 
@@ -449,7 +456,7 @@ func (pg *page) refusedDelta() (wit.Portion, error) {
 		sdk.Log(wit.LevelError, failed.Message+"; the snapshot is given up, its last row has no mark "+headerMark+
 			"; going on with changes")
 		return pg.goOn(f.back(&deltaPosition{kept: at.kept, rewritten: at.rewritten}, pg.Answer.At))
-	case at.phase == phaseChanges && at.inside && at.link != "" && !at.again:
+	case at.phase == phaseChanges && at.inside && at.link != "" && !at.relinked:
 		return pg.fromLink(failed.Message)
 	case f.tracking.lost != lostFail && at.pass+1 >= maxPasses:
 		failed.Message += "; the service no longer knows the token of " + at.url + ", nor those that it gave in place of others, " +
@@ -481,7 +488,7 @@ func (pg *page) fromLink(why string) (wit.Portion, error) {
 	at := &pg.delta
 	sdk.Log(wit.LevelWarn, why+"; asking for these changes from their delta link again, "+strconv.Itoa(at.seen)+" rows come again")
 	return pg.goOn(&deltaPosition{phase: phaseChanges, url: at.link, began: at.began, rewritten: at.rewritten,
-		again: true, counted: at.counted, pass: at.pass, owed: at.owed})
+		relinked: true, counted: at.counted, pass: at.pass, owed: at.owed})
 }
 
 // nothingMore goes on behind a page of changes that is answered 204, without rows and without a link. One that is not
@@ -492,9 +499,7 @@ func (pg *page) nothingMore() (wit.Portion, error) {
 	switch {
 	case !at.inside: // nothing changed: the link that there was goes on
 		return pg.goOn(f.resting(at.asked(), at, pg.Answer.At))
-	case f.odp != nil:
-		return pg.goOn(f.askLinks(at, whyChanged, pg.Answer.At))
-	case !at.again && at.link != "":
+	case !at.relinked && at.link != "":
 		return pg.fromLink(pg.What() + what)
 	}
 	return wit.Portion{}, &wit.Fault{Kind: wit.FaultData, Message: pg.What() + what +

@@ -56,14 +56,18 @@ type deltaPosition struct {
 	first   bool
 	// rewritten is the mark of the settings by which the link was rewritten, or which found it made anew.
 	rewritten string
-	// again: the changes were asked for from their link once more, since a page of them could not be had; of the
-	// question whether somebody has subscribed: that subscription was ended.
+	// again: what may be done once was done. Of a page that the service prepares (202): it got its time once more; of
+	// a load with kept: it was begun once more; of the question whether somebody has subscribed: that subscription was
+	// ended.
 	again bool
+	// relinked: the changes were asked for from their link once more, since a page of them could not be had.
+	relinked bool
 	// resumed: it was begun by an earlier start of the connector, so that changes made since then are asked for behind
 	// it.
 	resumed bool
 	// counted: the load's links count rows, so that rows which are deleted meanwhile hide others; the changes right
-	// behind it tell whether there were any. hid: there were. pass is how many loads came to that.
+	// behind it tell whether there were any. hid: there were. pass is how many loads came to that, or to fewer rows than
+	// the service counts, or were begun for a lost token, one after another.
 	counted, hid bool
 	pass         int
 	// untold: the changes were asked for although nobody had told of any, see [notificationCheck].
@@ -97,7 +101,8 @@ func (p *deltaPosition) items() []paging.Item {
 		{Name: "total", Number: &p.total, Least: 1}, {Name: "uncounted", Flag: &p.uncounted},
 		{Name: "check", Flag: &p.check},
 		{Name: "token", Text: &p.token}, {Name: "why", Text: &p.why}, {Name: "created", Text: &p.created}, {Name: "first", Flag: &p.first},
-		{Name: "rewritten", Text: &p.rewritten}, {Name: "again", Flag: &p.again}, {Name: "resumed", Flag: &p.resumed},
+		{Name: "rewritten", Text: &p.rewritten}, {Name: "again", Flag: &p.again},
+		{Name: "relinked", Flag: &p.relinked}, {Name: "resumed", Flag: &p.resumed},
 		{Name: "untold", Flag: &p.untold},
 		{Name: "counted", Flag: &p.counted}, {Name: "hid", Flag: &p.hid}, {Name: "pass", Number: &p.pass, Least: 1},
 		{Name: "owed", Number: &p.owed, Least: 1},

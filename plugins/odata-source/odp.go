@@ -101,8 +101,11 @@ func (f *feed) askLinks(before *deltaPosition, why string, now int64) *deltaPosi
 	next := &deltaPosition{phase: phaseLinks, why: why, url: f.functionURL(f.odp.links), began: before.began,
 		owed: before.owed, pass: before.pass,
 		snapshot: before.snapshot, rewritten: before.rewritten, at: int(now)}
-	if why == whyLost {
+	switch why {
+	case whyLost:
 		next.pass++
+	case whyChanged: // the token was good
+		next.pass = 0
 	}
 	next.link = before.asked()
 	if why == whyLoaded || why == whyOpened {
@@ -314,7 +317,7 @@ func (pg *page) linked() (wit.Portion, error) {
 	}
 	rest := f.resting(f.relink(at.link, next.token), &next, pg.Answer.At)
 	if at.why == whyLost {
-		rest.rest, rest.pass = false, at.pass
+		rest.rest = false
 	}
 	return pg.goOn(rest)
 }

@@ -171,6 +171,86 @@ func TestODPOfSomebodyElse(t *testing.T) {
 	}
 }
 
+// TestODPEndsASubscriptionOnce: that the subscription which the service said it had ended is there still is found behind
+// a restart as well, and it is not ended again.
+func TestODPEndsASubscriptionOnce(t *testing.T) {
+	s := service.New(service.Options{Rows: 30})
+	if err := newFollower(t, s, odpSet("Products")...).catchUp(start); err != nil {
+		t.Fatal(err)
+	}
+	ended := 0
+	liar := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.Contains(r.URL.Path, "TerminateDeltasFor") {
+			ended++
+			fmt.Fprint(w, `{"d":{"TerminateDeltasForFactsOfProducts":{"ResultFlag":true}}}`)
+			return
+		}
+		s.ServeHTTP(w, r)
+	})
+	f := newFollower(t, liar, odpSet("Products", "sap.odata.delta.takeover=true")...)
+	for range 3 {
+		if err := f.catchUp(start); err == nil || !strings.Contains(err.Error(), "and has it still") {
+			t.Errorf("expected that the subscription is there still, found %v", err)
+		}
+		f.start()
+	}
+	if ended != 1 {
+		t.Errorf("expected that the subscription is ended once, found %d times", ended)
+	}
+	f.service = s // where somebody ends it, the feed goes on
+	if r, err := f.exchange(&wit.Request{Method: "GET",
+		Target: odpNorthwind + "/TerminateDeltasForFactsOfProducts?$format=json"}); err != nil || r.Status != 200 {
+		t.Fatalf("%d, %v", r.Status, err)
+	}
+	if err := f.catchUp(start); err != nil {
+		t.Fatal(err)
+	}
+	f.equals(s, "Products", "ProductID", "ProductName")
+}
+
+// TestODPNoContentAmidChanges: a page of changes is answered 204. What stands behind it is asked for from the delta link
+// of these changes, and never from a newer token, which would tell the service that it came.
+func TestODPNoContentAmidChanges(t *testing.T) {
+	for _, always := range []bool{false, true} {
+		t.Run(fmt.Sprint("always ", always), func(t *testing.T) {
+			s := service.New(service.Options{Rows: 30, Switches: service.Switches{PageSize: 10}})
+			f := newFollower(t, s, odpSet("Products")...)
+			if err := f.catchUp(start); err != nil {
+				t.Fatal(err)
+			}
+			link, _ := wit.Lookup(f.stored, "url")
+			for id := 1; id <= 25; id++ {
+				write(t, s, "MERGE", fmt.Sprint("Products(", id, ")"), map[string]any{"ProductName": "Changed"})
+			}
+			empty := 0
+			f.answered = func(q *wit.Request, r *wit.Response) error {
+				if strings.Contains(q.Target, "skiptoken") && (always || empty == 0) {
+					empty++
+					r.Status, r.Body = http.StatusNoContent, nil
+				}
+				return nil
+			}
+			before := len(f.targets)
+			err := f.catchUp(poll)
+			asked := f.targets[before:]
+			if slices.ContainsFunc(asked, func(target string) bool {
+				return strings.Contains(target, "DeltaLinksOf") ||
+					strings.Contains(target, "deltatoken") && !strings.Contains(target, "skiptoken") && target != *link.Text
+			}) {
+				t.Errorf("expected that nothing but %s is asked for, found %v", *link.Text, asked)
+			}
+			switch {
+			case always && (err == nil || empty != 2):
+				t.Errorf("expected a fault behind the second one, found %v behind %d", err, empty)
+			case !always && err != nil:
+				t.Error(err)
+			case !always:
+				f.equals(s, "Products", "ProductID", "ProductName")
+			}
+		})
+	}
+}
+
 // TestODPRecovery goes on from the oldest link that the service keeps, unless changes would be missing.
 func TestODPRecovery(t *testing.T) {
 	for _, c := range []struct{ name, links, setting, message string }{

@@ -346,33 +346,72 @@ func TestPageOfChangesThatIsNeverToBeHad(t *testing.T) {
 	}
 }
 
+// Changes that the service prepares for too long are asked for by their link once, and so are those of which a page
+// cannot be had: neither is taken for the other.
+func TestSkipTokenLostBehindALongPreparation(t *testing.T) {
+	s := service.New(service.Options{Rows: 30, Switches: service.Switches{PageSize: 10}})
+	f := newFollower(t, s, tracked00("Products")...)
+	if err := f.catchUp(start); err != nil {
+		t.Fatal(err)
+	}
+	for id := 1; id <= 25; id++ {
+		write(t, s, "MERGE", "Products("+strconv.Itoa(id)+")", map[string]any{"ProductName": "Changed"})
+	}
+	prepared, lost := 0, 0
+	f.answered = func(q *wit.Request, r *wit.Response) error {
+		switch {
+		case strings.Contains(q.Target, "!deltatoken=") && prepared == 0:
+			prepared++
+			r.Status, r.Body, r.Headers = http.StatusAccepted, nil, nil
+			f.now += 7_200_001 // the patience
+			r.At = f.now
+		case strings.Contains(q.Target, "skiptoken") && lost == 0:
+			lost++
+			r.Status, r.Body = http.StatusGone, nil
+		}
+		return nil
+	}
+	err := f.catchUp(poll)
+	if prepared != 1 || lost != 1 || err != nil {
+		t.Fatalf("%d answers 202, %d pages lost, %v: %v", prepared, lost, err, f.targets)
+	}
+	f.equals(s, "Products", "ProductID", "ProductName")
+}
+
 // A service that no longer knows a token as soon as it has given it: where the set is read whole again then, that ends.
 func TestTokensThatAreLostAtOnce(t *testing.T) {
-	for name, lost := range map[string]func(target string) bool{
-		"of changes":          func(target string) bool { return strings.Contains(target, "!deltatoken=") },
-		"of the load's pages": func(target string) bool { return strings.Contains(target, "skiptoken") },
+	for name, c := range map[string]struct {
+		option string // of the requests that are refused
+		size   int    // of a page
+	}{
+		"of changes": {"!deltatoken=", 30},
+		// No page was skipped, so that the load is believed and the changes wait for the next poll.
+		"of changes, one page": {"!deltatoken=", 1000},
+		"of the load's pages":  {"skiptoken", 30},
 	} {
 		for _, token := range []string{"key", "offset"} {
 			t.Run(name+" "+token, func(t *testing.T) {
-				s := service.New(service.Options{Rows: 30, Switches: service.Switches{PageSize: 30, SkipToken: token}})
+				s := service.New(service.Options{Rows: 30, Switches: service.Switches{PageSize: c.size, SkipToken: token}})
 				f := newFollower(t, s, tracked00("Products", "sap.odata#00.delta.lost=reload")...)
-				polls := 0
 				f.answered = func(q *wit.Request, r *wit.Response) error {
-					if lost(q.Target) {
+					if strings.Contains(q.Target, c.option) {
 						r.Status, r.Body = http.StatusGone, nil
 					}
 					return nil
 				}
-				cause := start
-				for ; polls < 3; polls++ { // one of them may end well
+				var err error
+				for _, cause := range []wit.Cause{start, poll, poll, poll} {
+					if err != nil {
+						break
+					}
 					before := len(f.targets)
-					err := f.catchUp(cause)
-					cause = poll
+					err = f.catchUp(cause)
 					if asked := len(f.targets) - before; asked > 20 {
 						t.Fatalf("%d requests, %v", asked, err)
-					} else if err != nil && !strings.Contains(err.Error(), "times") {
-						t.Fatal(err)
 					}
+				}
+				if err == nil || !strings.Contains(err.Error(), "3 times") {
+					t.Fatalf("expected a fault after three losses, found %v and %v", err, f.targets)
 				}
 			})
 		}
