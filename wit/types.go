@@ -174,6 +174,12 @@ type Request struct {
 	PatienceMs *uint32
 }
 
+// OffsetHeader begins the names of headers that the host puts on a response without a request, tag and position: the
+// document of a row that a source's plugin has refused, which is read again out of its dead letter. The rest of a name
+// is that of a field of the feed's stored offset, the header's value is the field's text; fields of other types are not
+// given. So keys can be written as those of rows that came in pages are.
+const OffsetHeader = "culvert-offset-"
+
 // Response is a final answer. Status 0 (only in settle): the request may have arrived, no answer came. At is in
 // milliseconds since 1970-01-01T00:00:00Z.
 type Response struct {

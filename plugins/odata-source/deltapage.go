@@ -101,6 +101,9 @@ func (pg *page) endDelta(portion *wit.Portion) (ended bool, err error) {
 		portion.Rows, portion.Data = pg.release(portion.Rows, portion.Data, next.phase != phaseLoad)
 		pg.declare(portion)
 	}
+	if next.phase != phaseLoad {
+		pg.settleGuids()
+	}
 	pg.goesOn(next)
 	fields := next.fields()
 	portion.Next, portion.More = &fields, !next.rest

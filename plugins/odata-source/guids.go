@@ -20,12 +20,13 @@ import (
 const guidField = "guids"
 
 const (
-	// caseOpen: no row had a letter yet, since the feed was begun.
+	// caseOpen: no row of the first load had a letter so far. Behind that load it is caseLower: there may be no other
+	// one, and what comes then, of notifications or out of dead letters, need not say so in the offset.
 	caseOpen = '-'
 	// caseLower, caseUpper: all keys in Kafka are written so, since the feed was begun; those of rows too.
 	caseLower = 'l'
 	caseUpper = 'u'
-	// caseUnknown: the feed was begun before offsets said this, and no row had a letter since.
+	// caseUnknown: the feed was begun before offsets said this, and no row of a load or of changes had a letter since.
 	caseUnknown = '?'
 	// caseLearntLower, caseLearntUpper: all rows since were written so. Rows in Kafka may be otherwise, so keys of rows
 	// are as they come, and others are fitted.
@@ -87,6 +88,15 @@ func (pg *page) beginGuids(cases []byte) {
 	pg.cases = append(pg.cases[:0], cases...)
 	if len(pg.cases) != len(pg.feed.guids) { // none, or those of another key
 		pg.cases = append(pg.cases[:0], slices.Repeat([]byte{caseUnknown}, len(pg.feed.guids))...)
+	}
+}
+
+// settleGuids settles the case of GUIDs of which a load that has ended had none with a letter.
+func (pg *page) settleGuids() {
+	for i, c := range pg.cases {
+		if c == caseOpen {
+			pg.cases[i] = caseLower
+		}
 	}
 }
 

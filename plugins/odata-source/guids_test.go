@@ -236,3 +236,99 @@ func TestGuidsOfNotifications(t *testing.T) {
 		}
 	}
 }
+
+// TestGuidsOfNotificationsBehindAnEmptyLoad: where a load brings no GUID with letters there is none whose case the keys
+// could have, and loads need not follow. Their case is settled then, and holds for what notifications name, for deletes
+// and for a later load whose rows are in the other one.
+func TestGuidsOfNotificationsBehindAnEmptyLoad(t *testing.T) {
+	lower, upper := strings.ToLower, strings.ToUpper
+	for _, c := range []struct {
+		name             string
+		loads            []string // the rows of the first load
+		rows, told, last func(string) string
+	}{
+		{"empty, told in upper case", nil, lower, upper, lower},
+		{"empty, told in lower case", nil, upper, lower, upper},
+		{"digits alone", guids()[:1], lower, upper, upper},
+		{"another load in lower case", nil, upper, upper, lower},
+		{"another load in upper case", nil, lower, lower, upper},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := &guidService{rows: c.loads, loaded: c.rows, address: c.rows}
+			f := newFollower(t, s, "sap.odata#00.service=/s", "sap.odata#00.entityset=X", "sap.odata#00.topic=t",
+				"sap.odata#00.subscription.enable=1", "sap.odata.subscription.dest=C",
+				"sap.odata.subscription.ports=8301")
+			if err := f.catchUp(start); err != nil {
+				t.Fatal(err)
+			}
+			told := func(id string) {
+				t.Helper()
+				wakes, err := f.p.Notified(f.opened.Context, wit.Notification{Method: "POST", Target: "/c/X",
+					Body: []byte(`{"d":{"__metadata":{"uri":"X(N=1,ID=guid'` + c.told(id) + `')"}}}`)})
+				if err != nil || len(wakes) != 1 {
+					t.Fatalf("%v, %v", wakes, err)
+				}
+				if err := f.catchUp(wit.Cause{Wake: &wakes[0].Token}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			s.rows = guids()
+			for _, id := range s.rows {
+				told(id)
+			}
+			f.start()
+			gone := s.rows[3]
+			s.rows = s.rows[:3]
+			told(gone)
+			want := strings.ToLower(fmt.Sprint(s.rows))
+			if found := f.entities(); fmt.Sprint(found) != want {
+				t.Errorf("deleted: expected %s, found %v", want, found)
+			}
+			s.loaded, s.address = c.last, c.last
+			snapshot := "1"
+			if err := f.catchUp(wit.Cause{Snapshot: &snapshot}); err != nil {
+				t.Fatal(err)
+			}
+			if found := f.entities(); fmt.Sprint(found) != want {
+				t.Errorf("behind another load: expected %s, found %v", want, found)
+			}
+		})
+	}
+}
+
+// TestGuidsOfDeadLetters: the key of a row that is read again out of a dead letter has its GUIDs as the feed's other keys
+// have them.
+func TestGuidsOfDeadLetters(t *testing.T) {
+	for _, more := range [][]string{
+		{"sap.odata#00.track-changes=1", "sap.odata#00.exec-period=60"},
+		{"sap.odata#00.subscription.enable=1", "sap.odata.subscription.dest=C", "sap.odata.subscription.ports=8301"},
+	} {
+		s := &guidService{rows: guids(), loaded: strings.ToLower, address: strings.ToLower}
+		f := newFollower(t, s, append([]string{"sap.odata#00.service=/s", "sap.odata#00.entityset=X",
+			"sap.odata#00.topic=t", "sap.odata#00.format=json"}, more...)...)
+		if err := f.catchUp(start); err != nil {
+			t.Fatal(err)
+		}
+		f.start()
+		response := wit.Response{Status: 200, At: f.now}
+		for _, field := range f.stored { // as the host does
+			if field.Value.Text != nil {
+				response.Headers = append(response.Headers, wit.Header{Name: wit.OffsetHeader + field.Name,
+					Value: *field.Value.Text})
+			}
+		}
+		n, err := f.p.Begin(f.opened.Context, 0, nil, response)
+		if err != nil {
+			t.Fatal(err)
+		}
+		last := int64(-1)
+		s.address = strings.ToUpper
+		var end wit.Portion
+		if err := f.decode(n, "", 200, []byte(`{"d":`+s.row(s.rows[2], strings.ToUpper)+`}`), &end, &last); err != nil {
+			t.Fatal(err)
+		}
+		if found, want := f.entities(), strings.ToLower(fmt.Sprint(s.rows)); fmt.Sprint(found) != want {
+			t.Errorf("%v: expected %s, found %v", more, want, found)
+		}
+	}
+}

@@ -55,6 +55,7 @@ func (p *plugin) beginNamed(o *decodedContext, f *feed, response *wit.Response) 
 func (p *plugin) beginLone(o *decodedContext, f *feed, response *wit.Response) uint32 {
 	pg, n := p.pages.begin(o, f, response)
 	pg.lone = true
+	pg.beginGuids([]byte(header(response.Headers, wit.OffsetHeader+guidField)))
 	if pg.Base == "" {
 		pg.Base = f.service + "/" + f.address
 	}

@@ -387,6 +387,9 @@ func (pg *page) finish(portion *wit.Portion) error {
 	}
 	fields := next.Fields()
 	done, _ := next.Done()
+	if done {
+		pg.settleGuids()
+	}
 	portion.Next, portion.More = &fields, !done
 	return nil
 }

@@ -153,6 +153,8 @@ type reader struct {
 	makes bool
 
 	page *readerPage
+	// lone are the answers without a request.
+	lone []wit.Response
 	// breaks counts traps, after which the instance is another one.
 	breaks int
 	// stubborn: it leaves no row out.
@@ -241,6 +243,9 @@ func (r *reader) Begin(_ context.Context, _ []byte, _ uint32, position *[]wit.Fi
 		return 0, &wit.Fault{Kind: wit.FaultGone, Message: "the link is gone"}
 	case response.Status >= 500 || response.Status == 429:
 		return 0, &wit.Fault{Kind: wit.FaultTransient, Message: "answered " + strconv.Itoa(int(response.Status))}
+	}
+	if position == nil && response.Target == "" {
+		r.lone = append(r.lone, response)
 	}
 	n, err := strconv.Atoi(strings.TrimPrefix(response.Target, "/page/"))
 	if err != nil {

@@ -168,8 +168,12 @@ func (r *replaying) document(ctx context.Context, p *page) error {
 	}
 	defer r.opened.code.Release(reader)
 	p.reader = reader
+	headers, err := t.offsetHeaders(ctx, &r.opened.feeds[index])
+	if err != nil {
+		return err
+	}
 	p.number, err = reader.Begin(ctx, r.opened.context, index, nil,
-		wit.Response{Status: 200, At: l.Timestamp.UnixMilli()})
+		wit.Response{Status: 200, Headers: headers, At: l.Timestamp.UnixMilli()})
 	if err != nil {
 		return err
 	}
@@ -178,6 +182,24 @@ func (r *replaying) document(ctx context.Context, p *page) error {
 		return err
 	}
 	return nil
+}
+
+// offsetHeaders are the texts of a feed's stored offset, see [wit.OffsetHeader].
+func (t *Task) offsetHeaders(ctx context.Context, w *wit.Feed) (headers []wit.Header, err error) {
+	stored, err := t.o.Stored(ctx, w.Partition)
+	if err != nil {
+		return nil, &finalError{fmt.Errorf("read the stored offset: %w", err)}
+	}
+	fields, err := PluginFields(stored)
+	if err != nil {
+		return nil, &finalError{err}
+	}
+	for _, field := range fields {
+		if text := field.Value.Text; text != nil {
+			headers = append(headers, wit.Header{Name: wit.OffsetHeader + field.Name, Value: *text})
+		}
+	}
+	return headers, nil
 }
 
 // feed is the one that a letter is of.
