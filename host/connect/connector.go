@@ -57,6 +57,7 @@ type connector struct {
 	lastFailure string             // that was logged
 
 	listens listens // for notifications
+	idling  idling  // of a source: its tasks that rest
 
 	mu    guard.Mutex
 	tasks []*task

@@ -11,6 +11,7 @@ import (
 
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/convert"
+	"github.com/culvert-project/culvert/host/guard"
 	"github.com/culvert-project/culvert/host/internal/offset"
 	"github.com/culvert-project/culvert/host/internal/source"
 	core "github.com/culvert-project/culvert/host/internal/task"
@@ -69,7 +70,50 @@ func (t *task) source(ctx context.Context, binding *plugin.Binding, once bool) e
 		defer c.mu.Unlock()
 		t.snapshot = nil
 	}()
+	defer c.idling.begin()()
 	return task.Run(ctx)
+}
+
+// idling tells when the instances of a source's plugins, which its tasks share, are of no use to any of them.
+type idling struct {
+	mu guard.Mutex
+	// reading is how many tasks run; resting are those of them that rest, and until when, zero: for ever.
+	reading int
+	resting map[int]time.Time
+}
+
+// begin counts a task that runs, until the returned function is called.
+func (s *idling) begin() (end func()) {
+	count := func(by int) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.reading += by
+	}
+	count(1)
+	return func() { count(-1) }
+}
+
+// rest notes that a task rests, until the returned function is called. When all that run do, each of them for
+// [source.RestsFrom] from now on, it calls letGo: no other task goes on before that returns.
+func (s *idling) rest(task int, until, now time.Time, letGo func()) (end func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.resting == nil {
+		s.resting = map[int]time.Time{}
+	}
+	s.resting[task] = until
+	all := len(s.resting) == s.reading
+	for _, due := range s.resting {
+		all = all && (due.IsZero() || !due.Before(now.Add(source.RestsFrom)))
+	}
+	if all {
+		letGo()
+	}
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		delete(s.resting, task)
+	}
 }
 
 // sourceOptions are those of a task, whatever it reads.
@@ -102,11 +146,13 @@ func (t *task) sourceOptions(deliver delivery, binding *plugin.Binding, transfor
 		Tolerance:      c.tolerance(),
 		Retry:          c.retrying(),
 		StopWithin:     c.o.Worker.Duration("task.shutdown.graceful.timeout.ms"),
-		Rest:           func() { binding.Current().Rest() },
-		Tally:          t.tally,
-		Tracer:         c.o.Tracer,
-		TraceHeaders:   c.boolean(config.TraceHeaders),
-		Logger:         c.o.Logger,
+		Rest: func(until time.Time) (end func()) {
+			return c.idling.rest(t.number, until, time.Now(), func() { binding.Current().Rest() })
+		},
+		Tally:        t.tally,
+		Tracer:       c.o.Tracer,
+		TraceHeaders: c.boolean(config.TraceHeaders),
+		Logger:       c.o.Logger,
 	}
 }
 

@@ -59,8 +59,18 @@ func TestRest(t *testing.T) {
 				w := newWorld(&reader{exact: true, feeds: 2, pollsMs: c.periods[:], subscribes: c.subscribes},
 					rows("a", 3))
 				w.o.Once = false
-				var rests atomic.Int64
-				w.o.Rest = func() { rests.Add(1) }
+				var rests, ends atomic.Int64
+				w.o.Rest = func(until time.Time) func() {
+					rests.Add(1)
+					if rests.Load() != ends.Load()+1 {
+						t.Errorf("%d rests and %d ends of them before", rests.Load(), ends.Load())
+					}
+					if never := c.periods == [2]uint32{}; until.IsZero() != never ||
+						!never && time.Until(until) < RestsFrom {
+						t.Errorf("it rests until %v", until)
+					}
+					return func() { ends.Add(1) }
+				}
 				ctx, cancel := context.WithCancel(t.Context())
 				done := make(chan error)
 				go func() { done <- NewTask(w.o).Run(ctx) }()
@@ -70,8 +80,8 @@ func TestRest(t *testing.T) {
 				if err := <-done; err != nil {
 					t.Fatal(err)
 				}
-				if got := rests.Load(); got != int64(c.rests) {
-					t.Errorf("expected %d rests, found %d", c.rests, got)
+				if got := rests.Load(); got != int64(c.rests) || got != ends.Load() {
+					t.Errorf("expected %d rests, each with its end, found %d and %d ends", c.rests, got, ends.Load())
 				}
 			})
 		})

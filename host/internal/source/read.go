@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/culvert-project/culvert/host/internal/cron"
@@ -235,26 +234,35 @@ const RestsFrom = 5 * time.Second
 
 // rests counts a feed that waits for its next poll, and for nothing else, until the returned function is called.
 func (t *Task) rests(now time.Time) (done func()) {
-	t.mu.Lock()
+	t.restMu.Lock()
+	defer t.restMu.Unlock()
 	t.resting++
-	all := t.resting == len(t.feeds) && t.o.Rest != nil &&
-		!slices.ContainsFunc(t.feeds, func(f *feed) bool { return f.wakesBefore(now.Add(RestsFrom)) })
-	t.mu.Unlock()
-	if all {
-		t.o.Rest()
+	if feeds := t.current(); t.resting == len(feeds) && t.o.Rest != nil {
+		if until := earliest(feeds); until.IsZero() || !until.Before(now.Add(RestsFrom)) {
+			t.endRest = t.o.Rest(until)
+		}
 	}
 	return func() {
-		t.mu.Lock()
-		defer t.mu.Unlock()
+		t.restMu.Lock()
+		defer t.restMu.Unlock()
 		t.resting--
+		if t.endRest != nil {
+			t.endRest()
+			t.endRest = nil
+		}
 	}
 }
 
-// wakesBefore tells whether a feed that waits for its next poll has it before a time.
-func (f *feed) wakesBefore(at time.Time) bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return !f.due.IsZero() && f.due.Before(at)
+// earliest is when the first of feeds that wait for their next poll has it; zero: none ever has.
+func earliest(feeds []*feed) (due time.Time) {
+	for _, f := range feeds {
+		f.mu.Lock()
+		if !f.due.IsZero() && (due.IsZero() || f.due.Before(due)) {
+			due = f.due
+		}
+		f.mu.Unlock()
+	}
+	return due
 }
 
 // maxSnapshots is how many may wait for a feed.

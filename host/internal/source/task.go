@@ -59,8 +59,9 @@ type Options struct {
 	// Retry is for transforms that fail and may do better the next time.
 	Retry task.Retrying
 	// Rest is called when all feeds wait for their next poll, each for [RestsFrom] or longer, and for no notifications:
-	// what the plugin's instances hold is of no use until then. nil: nothing is done.
-	Rest func()
+	// what the plugin's instances hold is of no use to the task until then, the earliest of these polls, zero where
+	// there is none. What it returns is called before the first feed goes on. nil: nothing is done.
+	Rest func(until time.Time) (end func())
 	// DeadLetters is where rows go that are left out; nil: nowhere.
 	DeadLetters *DeadLetters
 	// Once ends Run when every feed is caught up and acknowledged.
@@ -95,8 +96,13 @@ type Task struct {
 
 	mu    sync.Mutex
 	feeds []*feed
-	// resting is how many of them wait for their next poll.
+
+	// restMu is held while [Options.Rest], or what it returned, is called; mu may be taken under it.
+	restMu sync.Mutex
+	// resting is how many feeds wait for their next poll. endRest is what Rest returned, nil while the task does not
+	// rest.
 	resting int
+	endRest func()
 }
 
 // openedVersion is a plugin version that has been opened.
