@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"syscall"
 
 	"github.com/tetratelabs/wazero"
 
@@ -32,8 +33,8 @@ type codeCache struct {
 	cache wazero.CompilationCache
 	// linking is held while a link is there.
 	linking sync.Mutex
-	// linkFile is [os.Link].
-	linkFile func(from, to string) error
+	// linkFile is [os.Link], copyFile is [copyFile].
+	linkFile, copyFile func(from, to string) error
 }
 
 const (
@@ -79,7 +80,7 @@ func openCodeCache(descriptions *descriptionCache) (*codeCache, error) {
 	if err != nil {
 		return nil, err
 	}
-	k := &codeCache{descriptions: descriptions, links: links, linkFile: os.Link}
+	k := &codeCache{descriptions: descriptions, links: links, linkFile: os.Link, copyFile: copyFile}
 	k.cache, k.engine, err = engineCache(links)
 	if err = errors.Join(err, os.RemoveAll(links)); err != nil {
 		return nil, err
@@ -106,7 +107,9 @@ func (k *codeCache) path(hash string) string {
 	return k.descriptions.path(k.descriptions.key(codeID(hash, k.engine)), codeKind)
 }
 
-// compiled is the module whose file has a hash, in a runtime over k.cache; nil if its code is not kept, or is damaged.
+// compiled is the module whose file has a hash, in a runtime over k.cache; nil if its code is not kept, is damaged, or
+// cannot be read now. It removes nothing: what is compiled then takes the place of what is damaged, and what does not
+// fit its stub may be another process's, which is about to write the stub.
 func (k *codeCache) compiled(ctx context.Context, hash string, runtime wazero.Runtime) wazero.CompiledModule {
 	kept := k.descriptions.read(codeID(hash, k.engine), stubKind)
 	if len(kept) < codeHeadBytes {
@@ -118,8 +121,11 @@ func (k *codeCache) compiled(ctx context.Context, hash string, runtime wazero.Ru
 		return runtime.CompileModule(ctx, stub)
 	})
 	if err != nil && ctx.Err() == nil {
-		k.descriptions.logger.Warn("compile cache is damaged: it is made anew", "error", err, "file", k.path(hash))
-		_ = os.Remove(k.path(hash))
+		what := "compile cache is damaged: it is made anew"
+		if errors.As(err, new(syscall.Errno)) && !errors.Is(err, fs.ErrNotExist) {
+			what = "compile cache cannot be read: the plugin is compiled" // the code may be good
+		}
+		k.descriptions.logger.Warn(what, "error", err, "file", k.path(hash))
 	}
 	return compiled
 }
@@ -139,7 +145,7 @@ func (k *codeCache) link(ctx context.Context, head codeHead, path string,
 	}
 	at := filepath.Join(folder, head.name)
 	if k.linkFile(path, at) != nil {
-		if err := copyFile(path, at); err != nil { // as on a file system without links
+		if err := k.copyFile(path, at); err != nil { // as on a file system without links
 			return nil, err
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/tetratelabs/wazero"
@@ -198,5 +199,81 @@ func TestKeptCodeThatDoesNotFit(t *testing.T) {
 				t.Errorf("made anew: expected 42, found %d; %s", got, f.log.String())
 			}
 		})
+	}
+}
+
+// Code that cannot be read just now is good code: it stays, nobody is told that it is damaged, and it is used as soon as
+// it can be read.
+func TestKeptCodeThatCannotBeReadNow(t *testing.T) {
+	for name, c := range map[string]struct {
+		hinder func(t *testing.T, k *codeCache)
+		mend   func(k *codeCache)
+	}{
+		"no folder for links": {
+			func(t *testing.T, k *codeCache) {
+				if err := os.WriteFile(k.links, nil, 0o600); err != nil {
+					t.Fatal(err)
+				}
+			},
+			func(k *codeCache) { _ = os.Remove(k.links) },
+		},
+		"the disk is full": {
+			func(_ *testing.T, k *codeCache) {
+				k.linkFile = func(string, string) error { return &os.LinkError{Op: "link", Err: syscall.ENOSPC} }
+				k.copyFile = func(string, string) error { return &fs.PathError{Op: "write", Err: syscall.ENOSPC} }
+			},
+			func(k *codeCache) { k.linkFile, k.copyFile = os.Link, copyFile },
+		},
+		"its bytes cannot be read": { // as those of a folder
+			func(_ *testing.T, k *codeCache) {
+				k.linkFile = func(_, to string) error { return os.Mkdir(to, 0o700) }
+			},
+			func(k *codeCache) { k.linkFile = os.Link },
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newCodeFolder(t)
+			k := f.open()
+			f.keep(k, "a", answering(42))
+			c.hinder(t, k)
+			if got := f.answer(k, "a"); got != -1 {
+				t.Errorf("expected that nothing is used, found %d", got)
+			}
+			if log := f.log.String(); strings.Contains(log, "damaged") || strings.Count(log, "cannot be read") != 1 {
+				t.Errorf("expected one line that it cannot be read, found %s", log)
+			}
+			c.mend(k)
+			if got := f.answer(k, "a"); got != 42 {
+				t.Errorf("expected 42, found %d; %s", got, f.log.String())
+			}
+		})
+	}
+}
+
+// Another process has put new code there and is about to write what tells its size and sum: the code stays.
+func TestKeptCodeThatIsBeingMadeAnew(t *testing.T) {
+	f := newCodeFolder(t)
+	k := f.open()
+	f.keep(k, "a", answering(41))
+	old, err := os.ReadFile(k.descriptions.path(k.descriptions.key(codeID("a", k.engine)), stubKind))
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.keep(k, "a", copying(43))
+	stub := k.descriptions.path(k.descriptions.key(codeID("a", k.engine)), stubKind)
+	behind, err := os.ReadFile(stub)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, step := range []struct {
+		stub []byte
+		want int
+	}{{old, -1}, {behind, 43}} {
+		if err := os.WriteFile(stub, step.stub, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if got := f.answer(k, "a"); got != step.want {
+			t.Errorf("expected %d, found %d; %s", step.want, got, f.log.String())
+		}
 	}
 }
