@@ -202,8 +202,8 @@ func TestKeptCodeThatDoesNotFit(t *testing.T) {
 	}
 }
 
-// Code that cannot be read just now is good code: it stays, nobody is told that it is damaged, and it is used as soon as
-// it can be read.
+// Code that cannot be read just now is good code: it stays, nobody is told that it is damaged, and it is used as soon
+// as it can be read.
 func TestKeptCodeThatCannotBeReadNow(t *testing.T) {
 	for name, c := range map[string]struct {
 		hinder func(t *testing.T, k *codeCache)

@@ -66,8 +66,8 @@ type deltaPosition struct {
 	// it.
 	resumed bool
 	// counted: the load's links count rows, so that rows which are deleted meanwhile hide others; the changes right
-	// behind it tell whether there were any. hid: there were. pass is how many loads came to that, or to fewer rows than
-	// the service counts, or were begun for a lost token, one after another.
+	// behind it tell whether there were any. hid: there were. pass is how many loads came to that, or to fewer rows
+	// than the service counts, or were begun for a lost token, one after another.
 	counted, hid bool
 	pass         int
 	// untold: the changes were asked for although nobody had told of any, see [notificationCheck].

@@ -296,8 +296,8 @@ func TestGuidsOfNotificationsBehindAnEmptyLoad(t *testing.T) {
 	}
 }
 
-// TestGuidsOfDeadLetters: the key of a row that is read again out of a dead letter has its GUIDs as the feed's other keys
-// have them.
+// TestGuidsOfDeadLetters: the key of a row that is read again out of a dead letter has its GUIDs as the feed's other
+// keys have them.
 func TestGuidsOfDeadLetters(t *testing.T) {
 	for _, more := range [][]string{
 		{"sap.odata#00.track-changes=1", "sap.odata#00.exec-period=60"},

@@ -150,7 +150,7 @@ func (pg *page) subscribed(open bool) (wit.Portion, error) {
 		return pg.goOn(f.askLinks(at, whyOpened, pg.Answer.At))
 	case at.again:
 		return wit.Portion{}, &wit.Fault{Kind: wit.FaultData, Message: pg.What() + ": the service said that it ended the subscription, and has it still: " +
-			"of two readers each would get a part of the changes"}
+			"of two readers each would get a part of the changes. End it at the service; it is looked for again at a restart"}
 	case !f.tracking.takeover:
 		return wit.Portion{}, fault.Config(deltaTakeover, pg.What()+": this user has a subscription already, which is not this connector's: "+
 			"of two readers each would get a part of the changes. Delete the other one, or give this one a user of its own; "+deltaTakeover+" = true ends the subscription and begins anew")

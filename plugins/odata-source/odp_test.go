@@ -171,8 +171,8 @@ func TestODPOfSomebodyElse(t *testing.T) {
 	}
 }
 
-// TestODPEndsASubscriptionOnce: that the subscription which the service said it had ended is there still is found behind
-// a restart as well, and it is not ended again.
+// TestODPEndsASubscriptionOnce: a subscription that is still there, although the service said that it ended it, is not
+// ended again behind a restart.
 func TestODPEndsASubscriptionOnce(t *testing.T) {
 	s := service.New(service.Options{Rows: 30})
 	if err := newFollower(t, s, odpSet("Products")...).catchUp(start); err != nil {
@@ -208,8 +208,8 @@ func TestODPEndsASubscriptionOnce(t *testing.T) {
 	f.equals(s, "Products", "ProductID", "ProductName")
 }
 
-// TestODPNoContentAmidChanges: a page of changes is answered 204. What stands behind it is asked for from the delta link
-// of these changes, and never from a newer token, which would tell the service that it came.
+// TestODPNoContentAmidChanges: a page of changes is answered 204. What stands behind it is asked for from the delta
+// link of these changes, and never from a newer token, which would tell the service that it came.
 func TestODPNoContentAmidChanges(t *testing.T) {
 	for _, always := range []bool{false, true} {
 		t.Run(fmt.Sprint("always ", always), func(t *testing.T) {

@@ -391,7 +391,8 @@ func TestTokensThatAreLostAtOnce(t *testing.T) {
 	} {
 		for _, token := range []string{"key", "offset"} {
 			t.Run(name+" "+token, func(t *testing.T) {
-				s := service.New(service.Options{Rows: 30, Switches: service.Switches{PageSize: c.size, SkipToken: token}})
+				s := service.New(service.Options{Rows: 30,
+					Switches: service.Switches{PageSize: c.size, SkipToken: token}})
 				f := newFollower(t, s, tracked00("Products", "sap.odata#00.delta.lost=reload")...)
 				f.answered = func(q *wit.Request, r *wit.Response) error {
 					if strings.Contains(q.Target, c.option) {
