@@ -90,6 +90,9 @@ func (g *group) assign(p topicPartition) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.owned[p], g.at[p] = true, g.committed[p]
+	if g.committed[p] > int64(len(g.logs[p])) {
+		g.at[p] = 0 // auto.offset.reset=earliest
+	}
 	g.ring()
 }
 
@@ -166,7 +169,7 @@ func (g *group) commit(offsets kafka.Offsets) error {
 				if !ok {
 					continue
 				}
-				if at.Offset < g.committed[p] {
+				if at.Offset < g.committed[p] && g.committed[p] <= int64(len(g.logs[p])) {
 					panic("a commit went back")
 				}
 				if len(metadata) > limit {

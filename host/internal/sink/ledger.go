@@ -73,8 +73,12 @@ type partition struct {
 	told      bool
 	// owed: what an assignment before this one has settled is not stored yet.
 	owed bool
-	// asked: the commit that was made last stores metadata of this assignment.
+	// taken is the offset that a commit was given last, -1 for none; asked: that commit stores metadata of this
+	// assignment.
+	taken int64
 	asked bool
+	// next is the offset behind the last record that was read.
+	next int64
 	// known are offsets that an earlier task has settled, although not all before them are: their records are left out.
 	known []offsetRange
 	// doubtful are the offsets of which nobody knew when the task began whether they were written, and which are still
@@ -117,6 +121,9 @@ type ledger struct {
 	limit int
 	// announced counts what was to be stored before a request goes out, and stored how much of that is.
 	announced, stored int
+	// setBack is called, if set, when a partition goes on at an offset below what was read or committed of it; open is
+	// how many of the records read before are not settled and are dropped.
+	setBack func(at topicPartition, offset int64, open int)
 }
 
 func newLedger(gone *Settled, doubts *Uncertain) *ledger {
@@ -125,7 +132,8 @@ func newLedger(gone *Settled, doubts *Uncertain) *ledger {
 }
 
 // add enters records that were polled, with one row each to begin with. Those of partitions that went away while they
-// were polled are left out: they come again to their new owner.
+// were polled are left out: they come again to their new owner. A record below what was read or committed before begins
+// its partition anew: the log has become shorter, or the topic was made anew, and auto.offset.reset says to go on.
 func (l *ledger) add(dst []*item, records []*kgo.Record) []*item {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -134,6 +142,10 @@ func (l *ledger) add(dst []*item, records []*kgo.Record) []*item {
 		if p == nil || p.gone {
 			continue
 		}
+		if r.Offset < max(p.next, p.committed) {
+			p = l.anew(p, r.Offset)
+		}
+		p.next = r.Offset + 1
 		i := &item{record: r, partition: p, left: 1}
 		p.items = append(p.items, i)
 		p.bytes += i.bytes()
@@ -149,6 +161,26 @@ func (l *ledger) add(dst []*item, records []*kgo.Record) []*item {
 		dst = append(dst, i)
 	}
 	return dst
+}
+
+// anew begins a partition anew at an offset below what was read or committed of it. What was known behind that offset
+// is of records that are gone, and so are those that are held; the group's offset is lowered before anything is sent.
+func (l *ledger) anew(was *partition, offset int64) *partition {
+	was.gone = true
+	p := &partition{at: was.at, settled: kafka.Offsets{}, committed: offset, told: was.told, base: offset, reach: -1,
+		taken: -1, counted: l.limit, decided: len(l.doubts.used(was.at, offset)) > 0, uncommitted: true}
+	p.earlier = metadata{uncertain: l.doubts.of(was.at, offset)}.ranges(offset)
+	l.partitions[was.at] = p
+	if l.setBack != nil {
+		open := 0
+		for _, i := range was.items {
+			if i.left > 0 {
+				open++
+			}
+		}
+		l.setBack(was.at, offset, open)
+	}
+	return p
 }
 
 func (p *partition) knows(offset int64) bool {
@@ -176,11 +208,12 @@ func (l *ledger) known(at topicPartition, committed int64, settled []offsetRange
 	}
 }
 
-// committed says that offsets are stored, and what was announced before they were taken.
-func (l *ledger) committed(offsets kafka.Offsets, announced int) {
+// committed says that offsets are stored, and what was announced before they were taken. all false: the commit left out
+// partitions that are this task's, so that nothing that was announced counts as stored; the next commit has them.
+func (l *ledger) committed(offsets kafka.Offsets, announced int) (all bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.stored = max(l.stored, announced)
+	all = true
 	for topic, partitions := range offsets {
 		for n, at := range partitions {
 			p := l.partitions[topicPartition{topic, n}]
@@ -188,28 +221,31 @@ func (l *ledger) committed(offsets kafka.Offsets, announced int) {
 			case p == nil:
 			case p.asked:
 				p.committed, p.stored, p.owed, p.metadata = max(p.committed, at.Offset), true, false, p.made
-			default: // it has come back while the commit waited for the group, which left it out
+			default: // it has come back, or was set back, while the commit was on its way, which left it out
 				p.uncommitted = p.told
+				all = all && !p.told
 			}
 		}
 	}
+	if all {
+		l.stored = max(l.stored, announced)
+	}
+	return all
 }
 
 // metadata is what is to be stored beside the offset `next` of a partition. Where that gets too long, records are left
-// out that nothing was sent for. ok false: the offset is of an assignment that is over. What is known of this one may
-// lie behind it, or is not told yet: stored beside it, settled records would be forgotten, and written twice.
+// out that nothing was sent for. ok false: the offset is not what the partition gave to a commit last, but of an
+// assignment that is over, or from before the partition was set back. What is known of it now may lie behind that offset
+// or before it: settled records would be forgotten, and written twice, or others passed over.
 func (l *ledger) metadata(topic string, partition int32, next int64) (text string, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	at := topicPartition{topic, partition}
 	p := l.partitions[at]
-	switch {
-	case p == nil:
-		p = l.gone.of(l, at) // revoked just now: its last commit is under way
-	case !p.told || next < p.committed:
-		return "", false
-	}
 	if p == nil {
+		p = l.gone.of(l, at) // revoked just now: its last commit is under way
+	}
+	if p == nil || !p.told || next != p.taken {
 		return "", false
 	}
 	n := metadata{uncertain: l.doubts.of(at, next), decided: l.doubts.used(at, next)}
@@ -688,7 +724,7 @@ func (l *ledger) uncommitted() (out kafka.Offsets, announced int) {
 			p.into(out)
 			p.uncommitted, p.asked = false, false
 			if at, ok := out[p.at.topic][p.at.partition]; ok {
-				p.base = at.Offset
+				p.base, p.taken = at.Offset, at.Offset
 			}
 		}
 	}
@@ -735,7 +771,7 @@ func (l *ledger) restore(offsets kafka.Offsets) {
 // assigned begins partitions anew.
 func (l *ledger) assigned(partitions map[string][]int32) {
 	l.each(partitions, func(at topicPartition, _ *partition) {
-		l.partitions[at] = &partition{at: at, settled: kafka.Offsets{}, committed: -1, base: -1, reach: -1}
+		l.partitions[at] = &partition{at: at, settled: kafka.Offsets{}, committed: -1, taken: -1, base: -1, reach: -1}
 	})
 }
 
@@ -782,6 +818,9 @@ func (l *ledger) revoked(ctx context.Context, partitions map[string][]int32) kaf
 	l.each(partitions, func(at topicPartition, p *partition) {
 		if p != nil {
 			p.into(settled)
+			if next, ok := settled[at.topic][at.partition]; ok {
+				p.taken = next.Offset
+			}
 			l.gone.keep(at, l, p)
 		}
 		delete(l.partitions, at)

@@ -76,8 +76,13 @@ func (c *replayed) Poll(ctx context.Context) ([]*kgo.Record, error) {
 	return nil, ctx.Err()
 }
 
-// Commit stores what the ledger says.
-func (c *replayed) Commit(ctx context.Context, _ kafka.Offsets) error {
+// Commit stores what the ledger says, in place of metadata.
+func (c *replayed) Commit(ctx context.Context, offsets kafka.Offsets) error {
+	for topic, partitions := range offsets {
+		for partition, at := range partitions {
+			c.ledger.metadata(topic, partition, at.Offset)
+		}
+	}
 	settled, sent := c.ledger.standing(c.replay.Records)
 	return c.replay.Store(ctx, settled, sent)
 }

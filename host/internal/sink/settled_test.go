@@ -3,7 +3,9 @@ package sink
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -285,5 +287,75 @@ func TestCommitOfAnAssignmentThatIsOver(t *testing.T) {
 		if p.stored || p.committed != c.stays || p.owed != c.told || p.uncommitted != c.told {
 			t.Errorf("%s: expected nothing to be stored, found %+v", c.name, p)
 		}
+	}
+}
+
+// A partition that ends before the group's offset, since its topic was made anew, is read from its start where
+// auto.offset.reset says so. Its offsets are committed again, and inserts wait until it is stored that they are sent.
+func TestPartitionBelowItsOffset(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newWorld(&writer{})
+		at := topicPartition{"t", 0}
+		x.group.put("t", 0, "a=1", "b=2", "b=3")
+		x.group.committed[at], x.group.metadata[at] = 9, "settled=1-3"
+		var log strings.Builder
+		x.o.Logger = slog.New(slog.NewTextHandler(&log, nil))
+		x.service.answer = func(_ int, body string) (uint16, error) {
+			if next := x.committed("t", 0); next > 2 || !strings.Contains(x.metadata(at), "sent=") {
+				t.Errorf("%s is sent while offset %d is stored with %q", body, next, x.metadata(at))
+			}
+			return 201, nil
+		}
+		x.ok(t)
+		if n := len(counted(t, x)); n != 3 || x.committed("t", 0) != 3 || x.metadata(at) != "" {
+			t.Errorf("expected 3 rows and the offset 3, found %d and %d with %q", n, x.committed("t", 0), x.metadata(at))
+		}
+		if !strings.Contains(log.String(), "level=ERROR") || !strings.Contains(log.String(), "offset=0 dropped=0") {
+			t.Errorf("expected an error that says where it goes on, found:\n%s", log.String())
+		}
+	})
+}
+
+// A log that becomes shorter while the task runs: what was read before is not committed over what comes instead.
+func TestPartitionThatBecomesShorter(t *testing.T) {
+	l := newLedger(&Settled{}, &Uncertain{})
+	at := map[string][]int32{"t": {0}}
+	l.assigned(at)
+	l.known(topicPartition{"t", 0}, -1, nil, nil, false, false, "")
+	dropped := -1
+	l.setBack = func(_ topicPartition, offset int64, open int) { dropped = open }
+	records := func(first, end int64) (all []*kgo.Record) {
+		for n := first; n < end; n++ {
+			all = append(all, &kgo.Record{Topic: "t", Offset: n})
+		}
+		return all
+	}
+	old := l.add(nil, records(0, 12))
+	for _, i := range old[:10] {
+		l.settle(i, true)
+	}
+	before := l.mark()
+	offsets, announced := l.uncommitted() // up to 10, and waits
+	came := l.add(nil, records(4, 7))
+	number := l.announce(came[:1], true)
+	if next := offsets["t"][0].Offset; next != 10 || dropped != 2 {
+		t.Errorf("expected the offset 10 and 2 records to be dropped, found %d and %d", next, dropped)
+	}
+	if text, ok := l.metadata("t", 0, 10); ok {
+		t.Errorf("the offset 10 is committed, with %q, over records from 4 on", text)
+	}
+	if l.committed(offsets, announced) || l.holds(before) {
+		t.Error("expected a commit that left the partition out to have stored nothing")
+	}
+	if l.owned(old[10:11]) || !l.owned(came) {
+		t.Error("expected the records that were read before to be dropped, and the others to be delivered")
+	}
+	offsets, announced = l.uncommitted()
+	text, ok := l.metadata("t", 0, offsets["t"][0].Offset)
+	if next := offsets["t"][0].Offset; next != 4 || !ok || text != "sent=0" {
+		t.Errorf("expected the offset 4 with sent=0, found %d with %q, %v", next, text, ok)
+	}
+	if !l.committed(offsets, announced) || !l.holds(number) {
+		t.Error("expected what was announced to be stored")
 	}
 }

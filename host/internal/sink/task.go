@@ -211,6 +211,11 @@ func NewTask(o Options) *Task {
 	}
 	t := &Task{o: o, log: o.Logger.With("connector", o.Connector, "task", o.Task), ledger: newLedger(o.Settled, o.Uncertain),
 		finishing: make(chan struct{}), broken: make(chan error, 1)}
+	t.ledger.setBack = func(at topicPartition, offset int64, open int) {
+		t.log.Error("a partition goes on below what was read of it: its topic has lost records, or was made anew; what "+
+			"comes from there on is written, and what was read before and not written is dropped", "topic", at.topic,
+			"partition", at.partition, "offset", offset, "dropped", open)
+	}
 	t.plugin = task.NewPlugin(o.Versions, o.Client, t.log, task.Opening[Writer, *openedVersion]{
 		New:  func(c Code) *openedVersion { return &openedVersion{code: c, settling: make(chan struct{}, 1)} },
 		Of:   func(o *openedVersion) Code { return o.code },
@@ -400,6 +405,9 @@ func (t *Task) commit(ctx context.Context) error {
 	return t.commitNow(ctx)
 }
 
+// errLeftOut is the error of a commit that stored nothing for partitions which are this task's.
+var errLeftOut = errors.New("the commit has left out partitions that began anew while it was on its way")
+
 // commitNow is commit for who holds committing.
 func (t *Task) commitNow(ctx context.Context) error {
 	offsets, announced := t.ledger.uncommitted()
@@ -411,7 +419,10 @@ func (t *Task) commitNow(ctx context.Context) error {
 	err := t.consumer.Commit(ctx, offsets)
 	t.o.Tally.Commits.Ended(began, err)
 	if err == nil {
-		t.ledger.committed(offsets, announced)
+		if !t.ledger.committed(offsets, announced) {
+			t.log.Info("offsets not committed, their partitions began anew meanwhile: to be tried again")
+			return errLeftOut
+		}
 		if t.uncommitted {
 			t.log.Info("offsets are committed again")
 		}
