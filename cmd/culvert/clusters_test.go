@@ -161,6 +161,45 @@ func TestSinkWhoseRecordsHaveExpired(t *testing.T) {
 	}
 }
 
+// A sink that has read all of a topic of transactions goes on when all of it has expired, the last marker as well.
+func TestSinkOfATopicOfTransactionsThatHasExpired(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	s, address := demo(t, service.Options{Rows: 20})
+	broker := embedded(t).Addr()
+	worker := p.file("worker.properties", "bootstrap.servers="+broker, "listeners=", "group.id=expired",
+		"exactly.once.source.support=enabled")
+	there := p.file("there.properties", source("there", address, "Orders")...)
+	back := p.file("back.properties", sinkOf("back", address, "Orders", "OrderCopies")...)
+	once := func(files ...string) {
+		t.Helper()
+		if r := p.run(append([]string{"run", "--once", "--plugins", plugins(t, "odata-sink"), "--data", p.data, worker},
+			files...)...); r.code != 0 {
+			t.Fatalf("exit %d\n%s", r.code, r.stderr)
+		}
+	}
+	once(there)
+	once(back)
+	client, err := kgo.NewClient(kgo.SeedBrokers(broker))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(client.Close)
+	all := kadm.Offsets{}
+	all.AddOffset("Orders", 0, -1, -1)
+	deleted, err := kadm.NewClient(client).DeleteRecords(t.Context(), all)
+	if err != nil || deleted.Error() != nil {
+		t.Fatal(err, deleted.Error())
+	}
+	if start := deleted["Orders"][0].LowWatermark; start <= 20 {
+		t.Fatalf("expected markers beside 20 records, found a log of %d: this shows nothing", start)
+	}
+	once(back)
+	if n := s.Count("OrderCopies"); n != 20 {
+		t.Errorf("expected 20 rows, found %d", n)
+	}
+}
+
 // With topic.creation.enable=false it is the broker that makes topics, or does not.
 func TestTopicsOfTheBrokersMaking(t *testing.T) {
 	t.Parallel()

@@ -112,6 +112,7 @@ func NewConsumer(c Config, o ConsumerOptions) (*Consumer, error) {
 		kgo.HeartbeatInterval(c.Consumer.HeartbeatInterval),
 		kgo.RebalanceTimeout(c.Consumer.MaxPollInterval),
 		kgo.ConsumeResetOffset(kgo.NoResetOffset()), // see outOfRange
+		kgo.KeepControlRecords(),
 		kgo.OnPartitionsAssigned(s.assigned),
 		kgo.OnPartitionsRevoked(s.revoked),
 		kgo.OnPartitionsLost(s.lost),
@@ -246,6 +247,10 @@ func balancers(names []string) []kgo.GroupBalancer {
 
 // Poll waits for records and returns at most max.poll.records of them, in order within a partition. The slice is
 // valid until the next Poll, the records and their bytes may be kept. A context that ends is its error.
+//
+// Markers of transactions are among them (Attrs.IsControl). Each takes an offset, and is to be settled as a record that
+// nothing comes of: were the offset of a marker committed as the next one, nobody could tell later, when the log has
+// expired up to there, whether a record was missed.
 func (s *Consumer) Poll(ctx context.Context) ([]*kgo.Record, error) {
 	polling, cancel := context.WithCancel(ctx)
 	defer cancel()

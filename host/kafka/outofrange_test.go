@@ -190,3 +190,53 @@ func TestExpiredRecordsBesideOthers(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A transaction's marker takes an offset, and is no record that could be missed: where nothing but markers has expired
+// behind what a sink has settled, it goes on.
+func TestExpiredMarkersAreNoRecords(t *testing.T) {
+	c := transactionsConfig(t)
+	o := newTransacting(t, c, 0, "g-c-0").Output()
+	for n, value := range []string{"settled", "aborted"} {
+		if err := page(t, o, value, int64(n)); err != nil {
+			t.Fatal(err)
+		}
+		end := o.Commit
+		if value == "aborted" {
+			end = o.Abort
+		}
+		if err := end(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	addr, ctx := c.Bootstrap[0], testContext(t)
+	open := func() *Consumer {
+		return openTestConsumer(t, addr, ConsumerOptions{Group: "connect-test", Topics: []string{"rows"}})
+	}
+	s, settled := open(), Offsets{}
+	var got []string
+	for markers := 0; markers < 2; {
+		records, err := s.Poll(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range records {
+			if settled.Mark(r); r.Attrs.IsControl() {
+				markers++
+			} else {
+				got = append(got, string(r.Value))
+			}
+		}
+	}
+	if !slices.Equal(got, []string{"settled"}) {
+		t.Fatalf("found %q", got)
+	}
+	if err := s.Commit(ctx, settled); err != nil {
+		t.Fatal(err)
+	}
+	s.Close()
+	expire(t, addr, "rows", -1)
+	put(t, addr, "rows", "next")
+	if got := pollValues(t, open(), 1, Offsets{}); got[0] != "next" {
+		t.Errorf("found %q", got)
+	}
+}

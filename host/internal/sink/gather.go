@@ -120,15 +120,20 @@ func (g *gatherer) batch(ctx context.Context) (*batch, error) {
 		if len(records) == 0 {
 			break
 		}
+		for _, r := range records {
+			if !r.Attrs.IsControl() {
+				bytes += len(r.Key) + len(r.Value)
+				t.count.read.Add(1)
+			}
+		}
+		items = t.ledger.add(items, records)
+		if len(items) == 0 { // nothing but markers of transactions, or records that were settled before
+			continue
+		}
 		if due.IsZero() {
 			g.came = time.Now()
 			due = g.came.Add(t.every())
 		}
-		for _, r := range records {
-			bytes += len(r.Key) + len(r.Value)
-		}
-		t.count.read.Add(int64(len(records)))
-		items = t.ledger.add(items, records)
 		if t.o.Every <= 0 {
 			break
 		}

@@ -132,8 +132,9 @@ func newLedger(gone *Settled, doubts *Uncertain) *ledger {
 }
 
 // add enters records that were polled, with one row each to begin with. Those of partitions that went away while they
-// were polled are left out: they come again to their new owner. A record below what was read or committed before begins
-// its partition anew: the log has become shorter, or the topic was made anew, and auto.offset.reset says to go on.
+// were polled are left out: they come again to their new owner. Markers of transactions are settled at once. A record
+// below what was read or committed before begins its partition anew: the log has become shorter, or the topic was made
+// anew, and auto.offset.reset says to go on.
 func (l *ledger) add(dst []*item, records []*kgo.Record) []*item {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -151,6 +152,11 @@ func (l *ledger) add(dst []*item, records []*kgo.Record) []*item {
 		p.bytes += i.bytes()
 		if p.base < 0 {
 			p.base = r.Offset
+		}
+		if r.Attrs.IsControl() { // it is moved over by the commit, or the group would stay before it while nothing comes
+			i.left = 0
+			p.advance()
+			continue
 		}
 		if p.knows(r.Offset) {
 			i.left, i.sent = 0, true
@@ -319,6 +325,7 @@ func (p *partition) ahead(next int64, all bool) []offsetRange {
 		switch {
 		case i.left > 0:
 			together = false
+		case i.record.Attrs.IsControl(): // it comes to nothing once more
 		case all || i.sent:
 			put(offsetRange{read, read})
 		}

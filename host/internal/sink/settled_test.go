@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // A group that cannot be reached takes partitions away before what is settled could be committed. When they come back,
@@ -358,4 +359,54 @@ func TestPartitionThatBecomesShorter(t *testing.T) {
 	if !l.committed(offsets, announced) || !l.holds(number) {
 		t.Error("expected what was announced to be stored")
 	}
+}
+
+// Markers of transactions are moved over by the commit, also an abort's, in whose front nothing was read, and they are
+// neither rows nor part of the metadata.
+func TestMarkersAreMovedOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newWorld(&writer{})
+		at := topicPartition{"t", 0}
+		x.group.put("t", 0, "a=1", "marker", "b=2", "marker", "marker")
+		for _, r := range x.group.logs[at] {
+			if string(r.Key) == "marker" {
+				r.Attrs = control(t)
+			}
+		}
+		x.service.slowFor = map[string]time.Duration{"a=1": time.Minute}
+		open := ""
+		x.service.answer = func(_ int, body string) (uint16, error) {
+			if body == "a=1" {
+				open = x.metadata(at)
+			}
+			return 201, nil
+		}
+		done := x.ok(t)
+		if n := len(counted(t, x)); n != 2 || done.Progress().Read != 2 || x.committed("t", 0) != 5 {
+			t.Errorf("expected 2 rows and the offset 5, found %d of %d and %d", n, done.Progress().Read, x.committed("t", 0))
+		}
+		if open != "sent=0 settled=2" {
+			t.Errorf("expected metadata of the records alone, found %q", open)
+		}
+	})
+}
+
+// control are the attributes of a transaction's marker. Only a fetch sets them.
+func control(t *testing.T) kgo.RecordAttrs {
+	t.Helper()
+	marker := kmsg.NewRecord()
+	marker.Key = []byte{0, 0, 0, 1} // version 0, a commit
+	marker.Length = int32(len(marker.AppendTo(nil)) - 1)
+	batch := kmsg.NewRecordBatch()
+	batch.Magic, batch.Attributes, batch.NumRecords = 2, 1<<4|1<<5, 1
+	batch.Records = marker.AppendTo(nil)
+	batch.Length = int32(len(batch.AppendTo(nil)) - 12)
+	fetched := kmsg.NewFetchResponseTopicPartition()
+	fetched.RecordBatches = batch.AppendTo(nil)
+	p, _ := kgo.ProcessFetchPartition(kgo.ProcessFetchPartitionOpts{KeepControlRecords: true, DisableCRCValidation: true},
+		&fetched, kgo.DefaultDecompressor(), nil)
+	if len(p.Records) != 1 || !p.Records[0].Attrs.IsControl() {
+		t.Fatalf("expected a marker, found %+v", p)
+	}
+	return p.Records[0].Attrs
 }
