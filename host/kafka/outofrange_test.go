@@ -1,15 +1,16 @@
 package kafka
 
 import (
-	"context"
 	"errors"
 	"log/slog"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/culvert-project/culvert/wit"
 )
@@ -67,21 +68,26 @@ func TestExpiredRecordsAreNotPassedOver(t *testing.T) {
 					return s
 				}
 				var s *Consumer
+				release := make(chan struct{})
+				let := sync.OnceFunc(func() { close(release) })
+				t.Cleanup(let)
 				if when == "meanwhile" {
 					s = open()
 					if got := pollValues(t, s, 2, Offsets{}); !slices.Equal(got, []string{"1", "2"}) {
 						t.Fatalf("first: %v", got)
 					}
-					s.client.PauseFetchPartitions(map[string][]int32{"orders": {0}})
-					s.client.PollRecords(canceled(ctx), 1)
+					select {
+					case <-held(b, release):
+					case <-ctx.Done():
+						t.Fatal("no fetch came")
+					}
 				}
 				put(t, b.Addr(), "orders", "3", "4", "5", "6")
 				expire(t, b.Addr(), "orders", 4)
 				if s == nil {
 					s = open()
-				} else {
-					s.client.ResumeFetchPartitions(map[string][]int32{"orders": {0}})
 				}
+				let()
 				if !c.fails {
 					if got := pollValues(t, s, 2, Offsets{}); !slices.Equal(got, c.rest) {
 						t.Errorf("expected %v, found %v", c.rest, got)
@@ -109,10 +115,17 @@ func TestExpiredRecordsAreNotPassedOver(t *testing.T) {
 	}
 }
 
-func canceled(ctx context.Context) context.Context {
-	ctx, cancel := context.WithCancel(ctx)
-	cancel()
-	return ctx
+// held has a broker hold fetches back until release is closed; what it returns is closed when one is held. The client
+// sends one at a time: the one before has ended then.
+func held(b *Broker, release chan struct{}) (one chan struct{}) {
+	one = make(chan struct{})
+	var once sync.Once
+	b.cluster.ControlKey(int16(kmsg.Fetch), func(kmsg.Request) (kmsg.Response, error, bool) {
+		once.Do(func() { close(one) })
+		b.cluster.SleepControl(func() { <-release })
+		return nil, nil, false
+	})
+	return one
 }
 
 // A group whose offset lies behind the end of its partition has read what is no longer there.
@@ -238,5 +251,66 @@ func TestExpiredMarkersAreNoRecords(t *testing.T) {
 	put(t, addr, "rows", "next")
 	if got := pollValues(t, open(), 1, Offsets{}); got[0] != "next" {
 		t.Errorf("found %q", got)
+	}
+}
+
+// A partition of which nothing is committed does not stand still when what it was to begin with expires unread: the task
+// fails and says so, and goes on with the oldest record that is left when it is restarted.
+func TestExpiredBeforeTheFirstCommit(t *testing.T) {
+	for _, reset := range []string{"", "earliest", "latest"} {
+		t.Run(reset, func(t *testing.T) {
+			t.Parallel()
+			b := openTestBroker(t, t.TempDir())
+			ctx := testContext(t)
+			a := openTestAdmin(t, b.Addr())
+			if _, err := a.EnsureTopics(ctx, Topic{Name: "orders", Partitions: 1}); err != nil {
+				t.Fatal(err)
+			}
+			config, begun := testConfig(b.Addr()), make(chan struct{})
+			config.Consumer.Reset = reset
+			open := func() *Consumer {
+				s, err := NewConsumer(config, ConsumerOptions{Group: "connect-test", Topics: []string{"orders"}})
+				if err != nil {
+					t.Fatal(err)
+				}
+				t.Cleanup(s.Close)
+				return s
+			}
+			// The broker works requests off one by one: what is put behind the one for the start comes later.
+			var once sync.Once
+			b.cluster.ControlKey(int16(kmsg.ListOffsets), func(kmsg.Request) (kmsg.Response, error, bool) {
+				once.Do(func() { close(begun) })
+				return nil, nil, false
+			})
+			s := open()
+			s.client.PauseFetchPartitions(map[string][]int32{"orders": {0}})
+			failed := make(chan error, 1)
+			go func() {
+				for {
+					if records, err := s.Poll(ctx); err != nil || len(records) > 0 {
+						failed <- err
+						return
+					}
+				}
+			}()
+			select {
+			case <-begun:
+			case err := <-failed:
+				t.Fatal(err)
+			}
+			put(t, b.Addr(), "orders", "1", "2", "3", "4")
+			expire(t, b.Addr(), "orders", 2)
+			s.client.ResumeFetchPartitions(map[string][]int32{"orders": {0}})
+			err := <-failed
+			if fault := (*wit.Fault)(nil); !errors.As(err, &fault) ||
+				!strings.Contains(err.Error(), "the records before offset 2 are no longer there") ||
+				!strings.Contains(err.Error(), "restart the task") {
+				t.Errorf("expected a fault that names the records and the restart, found %v", err)
+			}
+			s.Close()
+			if got := pollValues(t, open(), 2, Offsets{}); !slices.Equal(got, []string{"3", "4"}) {
+				t.Errorf("after the restart: expected 3 and 4, found %q", got)
+			}
+		})
 	}
 }
