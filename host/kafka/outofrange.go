@@ -13,7 +13,8 @@ import (
 // outOfRange decides where a sink goes on whose next offset is not in the log: its records have expired before they
 // were read, or the log has become shorter. Kafka's consumer goes to where auto.offset.reset says, with a line of
 // information. Here it does so only where auto.offset.reset is set, and logs an error; otherwise what is missing is an
-// error that names it; where nothing is committed, always ([Consumer.beginAnew]). Nothing is decided, and nil returned, where the offset is in the log by now.
+// error that names it; where nothing is committed, always ([Consumer.beginAnew]). Nothing is decided, and nil returned,
+// where the offset is in the log by now.
 //
 // Behind expired records the sink goes on with the oldest that is left, also with `latest`, which would skip these too.
 func (s *Consumer) outOfRange(ctx context.Context, topic string, partition int32) error {

@@ -230,6 +230,9 @@ func (r *Reader) bounds(ctx context.Context, topic string, o ReadOptions) (from,
 	return from, to, nil
 }
 
+// ErrShrunk is in the error of a read that is resumed, of a topic that ends before what was read of it.
+var ErrShrunk = errors.New("it has lost records, or was deleted and made anew")
+
 // shrunk is the error of partitions that end before what was read of them. ends may be those of finished transactions.
 func (r *Reader) shrunk(ctx context.Context, topic string, from, ends Positions) error {
 	var logs map[string]Positions
@@ -244,8 +247,8 @@ func (r *Reader) shrunk(ctx context.Context, topic string, from, ends Positions)
 			}
 		}
 		if end := logs[topic][partition]; from[partition] > end {
-			return fmt.Errorf("topic %s, partition %d ends at offset %d, and was read up to %d before: it has lost "+
-				"records, or was deleted and made anew", topic, partition, end, from[partition])
+			return fmt.Errorf("topic %s, partition %d ends at offset %d, and was read up to %d before: %w", topic,
+				partition, end, from[partition], ErrShrunk)
 		}
 	}
 	return nil

@@ -235,6 +235,15 @@ func (s *Store) read(ctx context.Context, from kafka.Positions, known map[string
 	at, err := s.reader.Read(ctx, s.config.Topic, kafka.ReadOptions{From: from, Resumed: true, SideBySide: true},
 		n.take)
 	n.skippedMore(s.config.Topic)
+	if errors.Is(err, kafka.ErrShrunk) {
+		// Not by itself: sources would go back to what the topic has now, and read again what lies behind it.
+		again := "the worker"
+		if s.worker != nil {
+			again = "the connector"
+		}
+		return fmt.Errorf("offsets: %w. Look with `culvert offsets show` where sources stand by what it has now, and "+
+			"restart %s to go on there", err, again)
+	}
 	if err != nil {
 		return fmt.Errorf("offsets: %w", err)
 	}

@@ -331,8 +331,10 @@ func TestRefreshOfATopicThatWasMadeAnew(t *testing.T) {
 	if err := two.Set(ctx, "orders", entry(7)); err != nil {
 		t.Fatal(err)
 	}
-	if err := one.Refresh(ctx); err == nil || !strings.Contains(err.Error(), "partition 0 ends at offset 1, and was read up to 3") {
-		t.Errorf("expected an error that names the partition, found %v", err)
+	if err := one.Refresh(ctx); err == nil ||
+		!strings.Contains(err.Error(), "partition 0 ends at offset 1, and was read up to 3") ||
+		!strings.Contains(err.Error(), "restart the worker to go on there") {
+		t.Errorf("expected an error that names the partition and what to do, found %v", err)
 	}
 }
 
