@@ -63,9 +63,9 @@ func (s *Consumer) outOfRange(ctx context.Context, topic string, partition int32
 
 // beginAnew is outOfRange where the group has no offset: the partition was to be read from where it began, or ended,
 // when the task joined, and that is no longer in the log. The client cannot be set to another offset then
-// ([kgo.Client.SetOffsets] skips such partitions) and would fetch nothing more. The offset to go on at is committed, and
-// the fault ends the task, which begins there when it is restarted: with `latest` it would else begin behind records
-// that came since.
+// ([kgo.Client.SetOffsets] skips such partitions) and would fetch nothing more. The offset to go on at is committed,
+// and the fault ends the task, which begins there when it is restarted: with `latest` it would else begin behind
+// records that came since.
 func (s *Consumer) beginAnew(ctx context.Context, topic string, partition int32, start, end int64) error {
 	to, missing := start, fmt.Sprintf("the records before offset %d are no longer there (they have expired or were "+
 		"deleted) and may not have been read", start)

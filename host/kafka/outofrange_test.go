@@ -254,8 +254,8 @@ func TestExpiredMarkersAreNoRecords(t *testing.T) {
 	}
 }
 
-// A partition of which nothing is committed does not stand still when what it was to begin with expires unread: the task
-// fails and says so, and goes on with the oldest record that is left when it is restarted.
+// A partition of which nothing is committed does not stand still when what it was to begin with expires unread: the
+// task fails and says so, and goes on with the oldest record that is left when it is restarted.
 func TestExpiredBeforeTheFirstCommit(t *testing.T) {
 	for _, reset := range []string{"", "earliest", "latest"} {
 		t.Run(reset, func(t *testing.T) {

@@ -153,7 +153,7 @@ func (l *ledger) add(dst []*item, records []*kgo.Record) []*item {
 		if p.base < 0 {
 			p.base = r.Offset
 		}
-		if r.Attrs.IsControl() { // it is moved over by the commit, or the group would stay before it while nothing comes
+		if r.Attrs.IsControl() { // the commit is to move over it, also while nothing comes behind it
 			i.left = 0
 			p.advance()
 			continue
@@ -239,10 +239,10 @@ func (l *ledger) committed(offsets kafka.Offsets, announced int) (all bool) {
 	return all
 }
 
-// metadata is what is to be stored beside the offset `next` of a partition. Where that gets too long, records are left
-// out that nothing was sent for. ok false: the offset is not what the partition gave to a commit last, but of an
-// assignment that is over, or from before the partition was set back. What is known of it now may lie behind that offset
-// or before it: settled records would be forgotten, and written twice, or others passed over.
+// metadata is what is to be stored beside the offset `next` of a partition. Where that gets too long, records are
+// left out that nothing was sent for. ok false: the offset is not what the partition gave to a commit last, but of an
+// assignment that is over, or from before the partition was set back. What is known of it now may lie behind that
+// offset or before it: settled records would be forgotten, and written twice, or others passed over.
 func (l *ledger) metadata(topic string, partition int32, next int64) (text string, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -383,7 +383,8 @@ func TestMarkersAreMovedOver(t *testing.T) {
 		}
 		done := x.ok(t)
 		if n := len(counted(t, x)); n != 2 || done.Progress().Read != 2 || x.committed("t", 0) != 5 {
-			t.Errorf("expected 2 rows and the offset 5, found %d of %d and %d", n, done.Progress().Read, x.committed("t", 0))
+			t.Errorf("expected 2 rows and the offset 5, found %d of %d and %d", n, done.Progress().Read,
+				x.committed("t", 0))
 		}
 		if open != "sent=0 settled=2" {
 			t.Errorf("expected metadata of the records alone, found %q", open)
