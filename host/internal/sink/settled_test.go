@@ -404,8 +404,8 @@ func control(t *testing.T) kgo.RecordAttrs {
 	batch.Length = int32(len(batch.AppendTo(nil)) - 12)
 	fetched := kmsg.NewFetchResponseTopicPartition()
 	fetched.RecordBatches = batch.AppendTo(nil)
-	p, _ := kgo.ProcessFetchPartition(kgo.ProcessFetchPartitionOpts{KeepControlRecords: true, DisableCRCValidation: true},
-		&fetched, kgo.DefaultDecompressor(), nil)
+	options := kgo.ProcessFetchPartitionOpts{KeepControlRecords: true, DisableCRCValidation: true}
+	p, _ := kgo.ProcessFetchPartition(options, &fetched, kgo.DefaultDecompressor(), nil)
 	if len(p.Records) != 1 || !p.Records[0].Attrs.IsControl() {
 		t.Fatalf("expected a marker, found %+v", p)
 	}
