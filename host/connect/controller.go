@@ -43,17 +43,17 @@ type controller struct {
 	round chan struct{}
 
 	// Of the loop alone.
-	lived   bool              // current has begun
-	laid    *config.Connector // see layOut
+	lived     bool              // current has begun
+	laid      *config.Connector // see layOut
 	wasPaused bool              // it was paused by a call before the worker began, and not as it was made
-	alive   context.CancelFunc
-	halting bool
-	besides bool        // alive is none, but something in the place of a life
-	late    *time.Timer // fires when tasks take longer to stop than limit
-	limit   time.Duration
-	once    bool
-	under   context.Context // of lives
-	atEnd   []func()        // when what is in the place of alive has ended
+	alive     context.CancelFunc
+	halting   bool
+	besides   bool        // alive is none, but something in the place of a life
+	late      *time.Timer // fires when tasks take longer to stop than limit
+	limit     time.Duration
+	once      bool
+	under     context.Context // of lives
+	atEnd     []func()        // when what is in the place of alive has ended
 }
 
 // occurrence is an event on its way to the loop.
@@ -369,7 +369,8 @@ func (k *controller) begin(ctx context.Context) {
 // the loop, and asks the plugin in the place of a life.
 func (k *controller) layOut(ctx context.Context) {
 	k.mu.Lock()
-	due := k.wasPaused && k.state == Paused && k.target == Paused && k.alive == nil && !k.lived && !k.once && k.laid != k.given
+	due := k.wasPaused && k.state == Paused && k.target == Paused && k.alive == nil && !k.lived && !k.once &&
+		k.laid != k.given
 	if due {
 		k.laid = k.given
 		if k.current.given != k.given {

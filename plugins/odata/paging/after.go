@@ -419,8 +419,8 @@ func (pg *Page) answered(next *Position) (*Position, error) {
 	return next, nil
 }
 
-// enoughToSort is how many rows in the reverse order show that the service sorts: by chance one of 40,320 orders of eight rows
-// is that one.
+// enoughToSort is how many rows in the reverse order show that the service sorts: by chance one of 40,320 orders of eight
+// rows is that one.
 const enoughToSort = 8
 
 // isBefore tells whether a key is below another, in either way to compare them.
