@@ -17,12 +17,14 @@ import (
 // data.
 func TestDemoTwice(t *testing.T) {
 	bin, plugins := culvert(t)
-	if out, err := exec.Command("go", "build", "-o", filepath.Join(bin, "demo"), "./demo").CombinedOutput(); err != nil {
+	if out, err := exec.Command("go", "build", "-o", filepath.Join(bin, "demo"),
+		"./demo").CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	data := t.TempDir()
 	for _, run := range []string{"first", "second"} {
-		c := exec.Command(filepath.Join(bin, "demo"), "--culvert", filepath.Join(bin, "culvert"), "--config", "demo/config", "--data", data, "--rows", "40")
+		c := exec.Command(filepath.Join(bin, "demo"), "--culvert", filepath.Join(bin, "culvert"), "--config",
+			"demo/config", "--data", data, "--rows", "40")
 		c.Env = append(os.Environ(), "CULVERT_PLUGIN_PATH="+plugins)
 		c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // a terminal sends Ctrl-C to all in front
 		out, err := c.StdoutPipe()
@@ -38,10 +40,12 @@ func TestDemoTwice(t *testing.T) {
 		arrived := map[string]bool{}
 		for lines := bufio.NewScanner(out); lines.Scan(); {
 			all += lines.Text() + "\n"
-			if m := regexp.MustCompile(`^(\S+) +(?:source|sink) +RUNNING +(\d+) rows`).FindStringSubmatch(lines.Text()); m != nil {
+			if m := regexp.MustCompile(`^(\S+) +(?:source|sink) +RUNNING +(\d+) rows`).FindStringSubmatch(
+				lines.Text()); m != nil {
 				arrived[m[1]+" "+m[2]] = true
 			}
-			if arrived["order-details 100"] && arrived["copies 100"] && arrived["northwind 117"] || strings.Contains(lines.Text(), "FAILED") {
+			if arrived["order-details 100"] && arrived["copies 100"] && arrived["northwind 117"] ||
+				strings.Contains(lines.Text(), "FAILED") {
 				if err := syscall.Kill(-c.Process.Pid, syscall.SIGINT); err != nil && err != syscall.ESRCH {
 					t.Error(err)
 				}
@@ -53,7 +57,8 @@ func TestDemoTwice(t *testing.T) {
 		if strings.Contains(all, "FAILED") || err != nil {
 			t.Fatalf("the %s run: %v\n%s", run, err, all)
 		}
-		if want := fmt.Sprintf("consume Orders --data %s", data); !strings.Contains(all, want) || !strings.Contains(all, "/connectors?expand=status") {
+		if want := fmt.Sprintf("consume Orders --data %s", data); !strings.Contains(all, want) || !strings.Contains(all,
+			"/connectors?expand=status") {
 			t.Errorf("expected it to say where to look, %q\n%s", want, all)
 		}
 	}

@@ -21,7 +21,8 @@ func connectorSettings(t *testing.T) (specs []wit.SettingSpec) {
 	t.Helper()
 	dir := t.TempDir()
 	for _, guest := range []string{"odata-source", "odata-sink"} {
-		if err := os.WriteFile(filepath.Join(dir, guest+".wasm"), guesttest.Bytes(t, "../plugins/"+guest), 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(dir, guest+".wasm"), guesttest.Bytes(t, "../plugins/"+guest),
+			0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -44,7 +45,8 @@ func declared(connectors []wit.SettingSpec, name string) (known bool, value stri
 	switch {
 	case strings.HasPrefix(name, "sap.odata."):
 		for _, s := range connectors {
-			if s.Name == name || strings.HasSuffix(s.Name, ".{name}") && strings.TrimSuffix(s.Name, "{name}")+"NAME" == name {
+			if s.Name == name || strings.HasSuffix(s.Name, ".{name}") && strings.TrimSuffix(s.Name,
+				"{name}")+"NAME" == name {
 				if s.DefaultValue != nil {
 					value = *s.DefaultValue
 				}

@@ -32,11 +32,13 @@ type readme struct {
 
 // TestReadmeOfPlugin runs the page of the first plugin: it is built, dropped into a folder, and used.
 func TestReadmeOfPlugin(t *testing.T) {
-	out := readme{path: "examples/plugin-transform/README.md", copied: []string{"examples/plugin-transform/customers.properties"}}.run(t)
+	out := readme{path: "examples/plugin-transform/README.md",
+		copied: []string{"examples/plugin-transform/customers.properties"}}.run(t)
 	masked := 0
 	for _, r := range records(t, out) {
 		name := []rune(r.Value["ContactName"].(string))
-		if len(name) < 3 || strings.Trim(string(name[:len(name)-2]), "*") != "" || strings.Contains(r.Value["CompanyName"].(string), "**") {
+		if len(name) < 3 || strings.Trim(string(name[:len(name)-2]), "*") != "" ||
+			strings.Contains(r.Value["CompanyName"].(string), "**") {
 			t.Errorf("a name that is not masked, or too much: %v", r)
 		}
 		masked++
@@ -49,7 +51,8 @@ func TestReadmeOfPlugin(t *testing.T) {
 // TestReadmeOfSource runs the page of the source that reads something else than OData.
 func TestReadmeOfSource(t *testing.T) {
 	folder := "examples/plugin-source/"
-	out := readme{path: folder + "README.md", copied: []string{folder + "tickets.properties"}, ports: []string{"8091"}}.run(t)
+	out := readme{path: folder + "README.md", copied: []string{folder + "tickets.properties"},
+		ports: []string{"8091"}}.run(t)
 	all := records(t, out)
 	seen := map[float64]bool{}
 	for _, r := range all {
@@ -62,7 +65,8 @@ func TestReadmeOfSource(t *testing.T) {
 
 // TestReadmeTour runs the five minutes of the README.
 func TestReadmeTour(t *testing.T) {
-	out := readme{path: "README.md", from: "## Five minutes", copied: []string{"examples/tour/orders.properties", "examples/tour/copies.properties"}}.run(t)
+	out := readme{path: "README.md", from: "## Five minutes", copied: []string{"examples/tour/orders.properties",
+		"examples/tour/copies.properties"}}.run(t)
 	last := records(t, out)
 	if len(last) != 1 || last[0].Topic != "Orders" || last[0].Offset != 829 {
 		t.Errorf("expected the last of 830 orders, found %v", last)
@@ -77,13 +81,16 @@ func TestReadmeTour(t *testing.T) {
 // TestReadmeOfConnectivity runs the page of the double of SAP Connectivity.
 func TestReadmeOfConnectivity(t *testing.T) {
 	folder := "examples/connectivity/"
-	out := readme{path: folder + "README.md", copied: []string{folder + "worker.properties"}, ports: []string{"9092", "19092"},
+	out := readme{path: folder + "README.md", copied: []string{folder + "worker.properties"}, ports: []string{"9092",
+		"19092"},
 		ready: map[string]string{"./examples/connectivity": "[ -e connectivity-keys/vcap.json ]"}}.run(t)
 	last := records(t, out)
 	if len(last) != 2 || last[0].Topic != "Orders" || last[0].Offset != 829 || last[1].Topic != "Products" {
 		t.Errorf("expected the last of 830 orders and of the products, found %v", last)
 	}
-	for _, want := range []string{"ok  ", "16 entity sets", "kafka.proxy.address.map: ", "kafka.proxy.location.id: ", "exit code 1", " bootstrap kafka.virtual:", ": REP 00, ", ": REP 02", " at DE-Berlin: REP 03", "/destinations/S4: 200"} {
+	for _, want := range []string{"ok  ", "16 entity sets", "kafka.proxy.address.map: ", "kafka.proxy.location.id: ",
+		"exit code 1", " bootstrap kafka.virtual:", ": REP 00, ", ": REP 02", " at DE-Berlin: REP 03",
+		"/destinations/S4: 200"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("nothing says %q\n%.8000s", want, out)
 		}
@@ -229,7 +236,8 @@ func linkInto(t *testing.T, root, clone, folder string, copied []string, replace
 func culvert(t *testing.T) (bin, plugins string) {
 	t.Helper()
 	bin = t.TempDir()
-	if out, err := exec.Command("go", "build", "-o", filepath.Join(bin, "culvert"), "../cmd/culvert").CombinedOutput(); err != nil {
+	if out, err := exec.Command("go", "build", "-o", filepath.Join(bin, "culvert"),
+		"../cmd/culvert").CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	plugins = filepath.Join(bin, "built-in")
@@ -237,7 +245,8 @@ func culvert(t *testing.T) (bin, plugins string) {
 		t.Fatal(err)
 	}
 	for _, guest := range []string{"odata-source", "odata-sink", "smt"} {
-		if err := os.WriteFile(filepath.Join(plugins, guest+".wasm"), guesttest.Bytes(t, "../plugins/"+guest), 0o644); err != nil {
+		if err := os.WriteFile(filepath.Join(plugins, guest+".wasm"), guesttest.Bytes(t, "../plugins/"+guest),
+			0o644); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -141,7 +141,8 @@ func (w worker) Patch(ctx context.Context, name string, set map[string]string, o
 		delete(settings, key)
 	}
 	if _, named := settings["name"]; !named {
-		return connect.Info{}, &rest.Refusal{Status: http.StatusBadRequest, Message: rest.Invalid(setting.Missing("name"))}
+		return connect.Info{}, &rest.Refusal{Status: http.StatusBadRequest,
+			Message: rest.Invalid(setting.Missing("name"))}
 	}
 	if err := w.write(ctx, r, name, settings, nil, func() error { return nil }, nil); err != nil {
 		return connect.Info{}, err

@@ -103,8 +103,10 @@ func TestHealthUntilChangesAreTaken(t *testing.T) {
 	// Whoever reads is not told that there is nothing, before it is known.
 	reads := func(stage string, there bool) {
 		t.Helper()
-		for _, path := range []string{"/connectors", "/connectors?expand=info", "/connectors/none", "/connectors/none/config",
-			"/connectors/none/status", "/connectors/none/tasks", "/connectors/none/tasks/0/status", "/connectors/none/topics",
+		for _, path := range []string{"/connectors", "/connectors?expand=info", "/connectors/none",
+			"/connectors/none/config",
+			"/connectors/none/status", "/connectors/none/tasks", "/connectors/none/tasks/0/status",
+			"/connectors/none/topics",
 			"/culvert/connectors/none", "/culvert/reload"} {
 			status, answer := call("GET", path, "")
 			if told := status == 409 && strings.Contains(answer, "still starting up"); told == there {

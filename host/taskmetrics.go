@@ -108,10 +108,12 @@ var perTaskFigures = []perTask{
 		}
 		return p.LastFault.UnixMilli()
 	}),
-	taskFigure("source", "kafka_connect_source_task_source_record_active_count", "Rows that a source has read and that "+
-		"are not settled.", prometheus.GaugeValue, func(p connect.Progress) int64 { return p.Measures.Active }),
-	taskFigure("sink", "kafka_connect_sink_task_sink_record_active_count", "Rows that a sink has in its batches and that "+
-		"are not settled.", prometheus.GaugeValue, func(p connect.Progress) int64 { return p.Measures.Active }),
+	taskFigure("source", "kafka_connect_source_task_source_record_active_count",
+		"Rows that a source has read and that "+
+			"are not settled.", prometheus.GaugeValue, func(p connect.Progress) int64 { return p.Measures.Active }),
+	taskFigure("sink", "kafka_connect_sink_task_sink_record_active_count",
+		"Rows that a sink has in its batches and that "+
+			"are not settled.", prometheus.GaugeValue, func(p connect.Progress) int64 { return p.Measures.Active }),
 	taskFigure("sink", "kafka_connect_sink_task_partition_count", "Partitions that a task has of its group.",
 		prometheus.GaugeValue, func(p connect.Progress) int64 { return p.Partitions }),
 	taskFigure("sink", "kafka_connect_sink_task_offset_commit_seq_no", "Commits of offsets that were begun.",
@@ -129,8 +131,9 @@ var perTaskFigures = []perTask{
 		prometheus.CounterValue, rows),
 	taskFigure("sink", "culvert_sink_refused_total", "Records of a sink that were refused and tolerated.",
 		prometheus.CounterValue, refusedRows),
-	taskFigure("sink", "culvert_sink_warnings_total", "Warnings that a sink's plugin has logged about answers, such as "+
-		"messages of SAP beside a success.", prometheus.CounterValue,
+	taskFigure("sink", "culvert_sink_warnings_total",
+		"Warnings that a sink's plugin has logged about answers, such as "+
+			"messages of SAP beside a success.", prometheus.CounterValue,
 		func(p connect.Progress) int64 { return p.Warnings }),
 	taskFigure("sink", "culvert_sink_lag_records", "Records that a sink has before it.", prometheus.GaugeValue,
 		func(p connect.Progress) int64 { return p.Lag }),
@@ -180,14 +183,17 @@ var measuredFigures = slices.Concat(
 			func(t connect.TaskFigures) float64 { return t.Running }),
 		measuredFigure("", "connector_task_pause_ratio", "How much of its time a task was PAUSED, from 0 to 1.",
 			func(t connect.TaskFigures) float64 { return t.Paused }),
-		measuredFigure("", "connector_task_offset_commit_success_percentage", "How many commits of offsets were done in "+
-			"the last minute, from 0 to 1; 0 where there was none, as in Kafka.",
+		measuredFigure("", "connector_task_offset_commit_success_percentage",
+			"How many commits of offsets were done in "+
+				"the last minute, from 0 to 1; 0 where there was none, as in Kafka.",
 			func(t connect.TaskFigures) float64 { return t.Progress.Measures.Recent.Well }),
-		measuredFigure("", "connector_task_offset_commit_failure_percentage", "How many commits of offsets failed in the "+
-			"last minute, from 0 to 1.",
+		measuredFigure("", "connector_task_offset_commit_failure_percentage",
+			"How many commits of offsets failed in the "+
+				"last minute, from 0 to 1.",
 			func(t connect.TaskFigures) float64 { return t.Progress.Measures.Recent.Badly }),
-		measuredFigure("source", "source_task_transaction_size_min", "Records of a transaction. In the last minute; NaN "+
-			"where there was none, as in Kafka.",
+		measuredFigure("source", "source_task_transaction_size_min",
+			"Records of a transaction. In the last minute; NaN "+
+				"where there was none, as in Kafka.",
 			func(t connect.TaskFigures) float64 { return t.Progress.Measures.Transactions.Min }),
 	},
 	summed("", "connector_task_offset_commit", "_time_ms", "How long commits of offsets took, in milliseconds.",
@@ -196,7 +202,8 @@ var measuredFigures = slices.Concat(
 		func(m *task.Tallied) task.Summary { return m.BatchSize }),
 	summed("source", "source_task_poll_batch", "_time_ms", "How long pages took from their request to their last row, "+
 		"in milliseconds.", func(m *task.Tallied) task.Summary { return m.BatchTime }),
-	summed("source", "source_task_source_record_active_count", "", "Rows that a source has read and that are not settled.",
+	summed("source", "source_task_source_record_active_count", "",
+		"Rows that a source has read and that are not settled.",
 		func(m *task.Tallied) task.Summary { return m.ActiveRows }),
 	summed("source", "source_task_transaction_size", "", "Records of a transaction.",
 		func(m *task.Tallied) task.Summary { return m.Transactions }),

@@ -68,8 +68,9 @@ func (h *Host) openTracer(ctx context.Context, closing *closers) error {
 	return nil
 }
 
-var spansFigure = prometheus.NewDesc("culvert_tracing_spans_total", "Spans by what became of them: sent, or lost since the "+
-	"collector did not take them. Those that came while too many waited are not counted.", []string{"outcome"}, nil)
+var spansFigure = prometheus.NewDesc("culvert_tracing_spans_total",
+	"Spans by what became of them: sent, or lost since the "+
+		"collector did not take them. Those that came while too many waited are not counted.", []string{"outcome"}, nil)
 
 // spanFigures are those of a tracer, all 0 of none.
 type spanFigures struct{ *tracing.Tracer }

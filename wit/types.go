@@ -32,7 +32,8 @@ const (
 	FaultStale
 )
 
-var faultKinds = [...]string{"config", "unauthorized", "forbidden", "not-found", "gone", "conflict", "data", "incompatible",
+var faultKinds = [...]string{"config", "unauthorized", "forbidden", "not-found", "gone", "conflict", "data",
+	"incompatible",
 	"transient", "unsupported", "internal", "stale"}
 
 func (FaultKind) Cases() int { return len(faultKinds) }

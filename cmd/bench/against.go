@@ -50,7 +50,8 @@ func (m benchmark) compare(ctx context.Context, b *bench) error {
 	for round := range b.rounds {
 		for n := range trees {
 			at := (n + round) % 2
-			run := exec.CommandContext(ctx, binaries[at], "-test.run", "^$", "-test.bench", "^"+m.name+"$", "-test.benchtime", "500ms")
+			run := exec.CommandContext(ctx, binaries[at], "-test.run", "^$", "-test.bench", "^"+m.name+"$",
+				"-test.benchtime", "500ms")
 			run.Dir = filepath.Join(trees[at], m.folder)
 			out, err := run.CombinedOutput()
 			if err != nil {
@@ -64,7 +65,8 @@ func (m benchmark) compare(ctx context.Context, b *bench) error {
 			}
 		}
 	}
-	fmt.Printf("%s of both trees, medians of %d pairs in turns; the ratio is that of this tree to %s, with the lowest and the highest\n", m.unit, b.rounds, b.tree)
+	fmt.Printf("%s of both trees, medians of %d pairs in turns; the ratio is that of this tree to %s, with the "+
+		"lowest and the highest\n", m.unit, b.rounds, b.tree)
 	for _, name := range order {
 		of := *took[name]
 		if len(of[0]) != len(of[1]) {

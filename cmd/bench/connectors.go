@@ -26,7 +26,8 @@ const group = 100
 // connectors is what it costs a worker to have many connectors: made, paused, changed and deleted by REST, one request
 // at a time, as scripts and operators of Kubernetes do.
 func connectors(ctx context.Context, b *bench) error {
-	fmt.Printf("%d connectors with a task each, made by REST one after another, each with one small set that is read once an hour\n", b.connectors)
+	fmt.Printf("%d connectors with a task each, made by REST one after another, each with one small set "+
+		"that is read once an hour\n", b.connectors)
 	service, err := spawn(ctx, b.service, "--listen", "127.0.0.1:0", "--user", "demo", "--password", "secret")
 	if err != nil {
 		return err
@@ -71,7 +72,8 @@ func (b *bench) crowd(ctx context.Context, culvert string, service *process) err
 	if err := os.WriteFile(filepath.Join(folder, "worker.properties"), text, 0o644); err != nil {
 		return err
 	}
-	c := exec.CommandContext(ctx, culvert, "run", "--data", data, "--log-level", "error", "--set", "listeners=http://"+address, "--config", folder)
+	c := exec.CommandContext(ctx, culvert, "run", "--data", data, "--log-level", "error", "--set",
+		"listeners=http://"+address, "--config", folder)
 	var log bytes.Buffer
 	c.Stderr = &log
 	if err := c.Start(); err != nil {
@@ -84,7 +86,8 @@ func (b *bench) crowd(ctx context.Context, culvert string, service *process) err
 	if err != nil {
 		return fmt.Errorf("%w: %.2000s", err, log.String())
 	}
-	fmt.Printf("  %-34s %8.1f\n", "CPU of the worker, start to stop, s", (c.ProcessState.UserTime() + c.ProcessState.SystemTime()).Seconds())
+	fmt.Printf("  %-34s %8.1f\n", "CPU of the worker, start to stop, s",
+		(c.ProcessState.UserTime() + c.ProcessState.SystemTime()).Seconds())
 	return nil
 }
 
@@ -107,9 +110,11 @@ func (r *restOf) all(ctx context.Context, count int, service *process) error {
 	fmt.Printf("  %-34s %8.0f   %v\n", "MiB with no connector", none.all(), none)
 	name := func(n int) string { return fmt.Sprintf("c%04d", n) }
 	settings := func(n int, more string) map[string]string {
-		return map[string]string{"name": name(n), "connector.class": "org.init.ohja.kafka.connect.odatav2.source.OData2SourceConnector",
-			"sap.odata.host.address": "127.0.0.1", "sap.odata.host.port": service.port(), "sap.odata.host.protocol": "http",
-			"sap.odata.user.name": "demo", "sap.odata.user.pwd": "secret", "sap.odata.max.retries": more,
+		return map[string]string{"name": name(n),
+			"connector.class":        "org.init.ohja.kafka.connect.odatav2.source.OData2SourceConnector",
+			"sap.odata.host.address": "127.0.0.1", "sap.odata.host.port": service.port(),
+			"sap.odata.host.protocol": "http",
+			"sap.odata.user.name":     "demo", "sap.odata.user.pwd": "secret", "sap.odata.max.retries": more,
 			"sap.odata#00.service": "/V2/Northwind/Northwind.svc", "sap.odata#00.entityset": "Categories",
 			"sap.odata#00.topic": "crowd", "sap.odata#00.exec-period": "3600"}
 	}
@@ -134,8 +139,10 @@ func (r *restOf) all(ctx context.Context, count int, service *process) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	fmt.Printf("  %-34s %8.1f\n", "CPU while nothing happens, % of one", 100*(worked(r.pid)-before).Seconds()/settled.Seconds())
-	for _, page := range []string{"/connectors", "/connectors?expand=status", "/connectors?expand=status&expand=info", "/metrics"} {
+	fmt.Printf("  %-34s %8.1f\n", "CPU while nothing happens, % of one",
+		100*(worked(r.pid)-before).Seconds()/settled.Seconds())
+	for _, page := range []string{"/connectors", "/connectors?expand=status", "/connectors?expand=status&expand=info",
+		"/metrics"} {
 		var took []float64
 		var bytes int
 		for range 5 {
@@ -150,9 +157,13 @@ func (r *restOf) all(ctx context.Context, count int, service *process) error {
 		if page == "/connectors?expand=status" {
 			aim = "aim 100; "
 		}
-		fmt.Printf("  %-34s %8.1f   %s%d KiB\n", "ms for "+strings.TrimPrefix(page, "/connectors"), median(took), aim, bytes/1024)
+		fmt.Printf("  %-34s %8.1f   %s%d KiB\n", "ms for "+strings.TrimPrefix(page, "/connectors"), median(took), aim,
+			bytes/1024)
 	}
-	if err := r.each(ctx, "paused", count, func(n int) error { return r.call(ctx, "PUT", "/connectors/"+name(n)+"/pause", nil, nil) }); err != nil {
+	if err := r.each(ctx, "paused", count, func(n int) error {
+		return r.call(ctx, "PUT",
+			"/connectors/"+name(n)+"/pause", nil, nil)
+	}); err != nil {
 		return err
 	}
 	if err := r.await(ctx, "PAUSED", count); err != nil {
@@ -163,13 +174,19 @@ func (r *restOf) all(ctx context.Context, count int, service *process) error {
 	}); err != nil {
 		return err
 	}
-	if err := r.each(ctx, "resumed", count, func(n int) error { return r.call(ctx, "PUT", "/connectors/"+name(n)+"/resume", nil, nil) }); err != nil {
+	if err := r.each(ctx, "resumed", count, func(n int) error {
+		return r.call(ctx, "PUT",
+			"/connectors/"+name(n)+"/resume", nil, nil)
+	}); err != nil {
 		return err
 	}
 	if err := r.await(ctx, "RUNNING", count); err != nil {
 		return err
 	}
-	if err := r.each(ctx, "deleted", count, func(n int) error { return r.call(ctx, "DELETE", "/connectors/"+name(n), nil, nil) }); err != nil {
+	if err := r.each(ctx, "deleted", count, func(n int) error {
+		return r.call(ctx, "DELETE", "/connectors/"+name(n),
+			nil, nil)
+	}); err != nil {
 		return err
 	}
 	select {

@@ -55,7 +55,8 @@ func (b *bench) exactly(ctx context.Context) error {
 			}
 		}
 	}
-	fmt.Printf("%d order rows in pages of 5,000, a transaction each; medians of %d rounds in turns, start and stop taken off\n", b.rows, b.rounds)
+	fmt.Printf("%d order rows in pages of 5,000, a transaction each; medians of %d rounds in turns, "+
+		"start and stop taken off\n", b.rows, b.rounds)
 	fmt.Println("delivery        µs CPU/row   rows/s wall   start and stop, s wall")
 	var perCPU, perSecond [2]float64
 	for side, name := range sides {
@@ -63,7 +64,8 @@ func (b *bench) exactly(ctx context.Context) error {
 		perCPU[side], perSecond[side] = float64(b.rows)/c, float64(b.rows)/w
 		fmt.Printf("%-14s  %10.2f  %12.0f  %22.2f\n", name, 1e6/perCPU[side], perSecond[side], median(wall[side][0]))
 	}
-	fmt.Printf("ratio (aim 0.85): %.2f rows by CPU, %.2f rows by the clock\n", perCPU[1]/perCPU[0], perSecond[1]/perSecond[0])
+	fmt.Printf("ratio (aim 0.85): %.2f rows by CPU, %.2f rows by the clock\n", perCPU[1]/perCPU[0],
+		perSecond[1]/perSecond[0])
 	return nil
 }
 
@@ -112,7 +114,8 @@ func (b *bench) gaps(ctx context.Context) error {
 			side := (n + round + 1) % 2
 			started := time.Now()
 			// The first ones fill the compile cache.
-			gap, swapped, err := b.gap(ctx, fmt.Sprintf("g%d-%d", side, round+1), broker.address, service.port(), versions,
+			gap, swapped, err := b.gap(ctx, fmt.Sprintf("g%d-%d", side, round+1), broker.address, service.port(),
+				versions,
 				side == 1 || round < 0)
 			if err != nil {
 				return err
@@ -125,7 +128,8 @@ func (b *bench) gaps(ctx context.Context) error {
 		}
 	}
 	without, with := median(longest[0]), median(longest[1])
-	fmt.Printf("\nlongest time between two batches of records of a load of %.0f rows/s in pages of %d, medians of %d: %.0f ms, with swaps of the source %.0f ms (%d swaps in all; aim: at most 50 ms more)\n",
+	fmt.Printf("\nlongest time between two batches of records of a load of %.0f rows/s in pages of %d, medians of "+
+		"%d: %.0f ms, with swaps of the source %.0f ms (%d swaps in all; aim: at most 50 ms more)\n",
 		float64(2*b.rounds*gapRows)/took.Seconds(), gapPage, b.rounds, without, with, swaps)
 	return nil
 }
@@ -228,7 +232,8 @@ func (b *bench) entries(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	fmt.Printf("\nto the first record: %d ms, with %d old entries of as many sets of a thousand other connectors in the topic of offsets %d ms (%.1f s CPU, at most %.0f MiB)\n",
+	fmt.Printf("\nto the first record: %d ms, with %d old entries of as many sets of a thousand other connectors in "+
+		"the topic of offsets %d ms (%.1f s CPU, at most %.0f MiB)\n",
 		empty.Milliseconds(), manyEntries, full.Milliseconds(), u.cpu.Seconds(), u.peak)
 	return nil
 }
@@ -248,7 +253,8 @@ func (b *bench) store(ctx context.Context, broker, topic string) error {
 	var failed kgo.FirstErrPromise
 	for n := range manyEntries {
 		client.Produce(ctx, &kgo.Record{
-			Key:   fmt.Appendf(nil, `["old-%d",{"service":"/V2/Northwind/Northwind.svc","entityset":"Orders%d"}]`, n%1000, n/1000),
+			Key: fmt.Appendf(nil, `["old-%d",{"service":"/V2/Northwind/Northwind.svc","entityset":"Orders%d"}]`,
+				n%1000, n/1000),
 			Value: []byte(`{"seen":` + strconv.Itoa(n) + `,"record":0}`)}, failed.Promise())
 	}
 	return failed.Err()

@@ -48,13 +48,16 @@ var manyFeeds = []many{
 
 // feeds is what the worker holds with many feeds: at most while they are read, and when nothing is left to read.
 func feeds(ctx context.Context, b *bench) error {
-	service, err := spawn(ctx, b.service, "--listen", "127.0.0.1:0", "--rows", fmt.Sprint(feedRows), "--page-size", fmt.Sprint(feedPage), "--user", "demo", "--password", "secret")
+	service, err := spawn(ctx, b.service, "--listen", "127.0.0.1:0", "--rows", fmt.Sprint(feedRows), "--page-size",
+		fmt.Sprint(feedPage), "--user", "demo", "--password", "secret")
 	if err != nil {
 		return err
 	}
 	defer service.stop()
-	fmt.Printf("sets of %d and %d rows in pages of %d, JSON, each connector at an origin of its own; resident memory of the worker, every 0.1 s, pages that instances share counted once\n", feedRows, detailRows, feedPage)
-	fmt.Println("connectors  sets  tasks   at most, MiB   aim   finished, MiB   aim    s CPU   s wall   clients of Kafka")
+	fmt.Printf("sets of %d and %d rows in pages of %d, JSON, each connector at an origin of its own; resident memory "+
+		"of the worker, every 0.1 s, pages that instances share counted once\n", feedRows, detailRows, feedPage)
+	fmt.Println("connectors  sets  tasks   at most, MiB   aim   finished, MiB   aim    s CPU   s " +
+		"wall   clients of Kafka")
 	warm := manyFeeds[0]
 	warm.name = "warm"
 	for i, m := range append([]many{warm}, manyFeeds...) { // the first one fills the compile cache
@@ -66,7 +69,8 @@ func feeds(ctx context.Context, b *bench) error {
 			return fmt.Errorf("%s: %w", m.name, err)
 		}
 		if i > 0 {
-			fmt.Printf("%10d  %4d  %5d   %12.0f  %4s   %13.0f  %4s   %6.1f   %6.1f   %16d\n", m.connectors, m.sets, m.tasks, u.most.all(), aim(m.reading),
+			fmt.Printf("%10d  %4d  %5d   %12.0f  %4s   %13.0f  %4s   %6.1f   %6.1f   %16d\n", m.connectors, m.sets,
+				m.tasks, u.most.all(), aim(m.reading),
 				u.finished.all(), aim(m.finished), u.cpu.Seconds(), u.wall.Seconds(), u.connections)
 			fmt.Printf("            at most: %v; finished: %v\n", u.most, u.finished)
 		}
@@ -212,7 +216,8 @@ func sets(ctx context.Context, b *bench) error {
 			}
 		}
 	}
-	fmt.Printf("a connector of 200 sets, a row in each, started and stopped: %.2f s CPU of the worker, of one set %.2f s (medians of %d; aim: at most 2 s)\n",
+	fmt.Printf("a connector of 200 sets, a row in each, started and stopped: %.2f s CPU of the worker, of one set "+
+		"%.2f s (medians of %d; aim: at most 2 s)\n",
 		median(cpu[1]), median(cpu[0]), b.rounds)
 	return nil
 }
@@ -246,7 +251,8 @@ type parts struct{ heap, guests, code, program, rest float64 }
 func (p parts) all() float64 { return p.heap + p.guests + p.code + p.program + p.rest }
 
 func (p parts) String() string {
-	return fmt.Sprintf("heap %.0f, guests %.0f, code %.0f, program %.0f, rest %.0f", p.heap, p.guests, p.code, p.program, p.rest)
+	return fmt.Sprintf("heap %.0f, guests %.0f, code %.0f, program %.0f, rest %.0f", p.heap, p.guests, p.code,
+		p.program, p.rest)
 }
 
 // taken is the memory that a process has: what is resident, but pages that instances of plugins share are counted once,
@@ -348,7 +354,8 @@ func arrived(ctx context.Context, broker string, topics map[string]int64) error 
 		select {
 		case <-time.After(250 * time.Millisecond):
 		case <-ctx.Done():
-			return fmt.Errorf("%d of %d topics did not get their rows in 5 minutes: %w", missing, len(topics), errors.Join(err, ctx.Err()))
+			return fmt.Errorf("%d of %d topics did not get their rows in 5 minutes: %w", missing, len(topics),
+				errors.Join(err, ctx.Err()))
 		}
 	}
 }
@@ -361,7 +368,8 @@ func connections(pid int, port string) (n int) {
 		text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/net/%s", pid, table))
 		for line := range strings.Lines(string(text)) {
 			// local and remote address in hexadecimal, state 01: established
-			if f := strings.Fields(line); len(f) > 3 && f[3] == "01" && strings.HasSuffix(f[2], fmt.Sprintf(":%04X", number)) &&
+			if f := strings.Fields(line); len(f) > 3 && f[3] == "01" && strings.HasSuffix(f[2], fmt.Sprintf(":%04X",
+				number)) &&
 				owns(pid, f) {
 				n++
 			}
@@ -378,7 +386,8 @@ func owns(pid int, fields []string) bool {
 	}
 	files, _ := os.ReadDir(fmt.Sprintf("/proc/%d/fd", pid))
 	for _, f := range files {
-		if to, err := os.Readlink(fmt.Sprintf("/proc/%d/fd/%s", pid, f.Name())); err == nil && to == "socket:["+fields[inode]+"]" {
+		if to, err := os.Readlink(fmt.Sprintf("/proc/%d/fd/%s", pid, f.Name())); err == nil &&
+			to == "socket:["+fields[inode]+"]" {
 			return true
 		}
 	}

@@ -23,7 +23,8 @@ func long(ctx context.Context, b *bench) error {
 		return err
 	}
 	defer broker.stop()
-	fmt.Printf("a set in delta mode, JSON, pages of %d rows of ten fields: loaded, then all of it changed; the worker's own CPU beyond that of a page, and its peak of memory; medians of %d rounds\n", longPage, b.rounds)
+	fmt.Printf("a set in delta mode, JSON, pages of %d rows of ten fields: loaded, then all of it changed; the "+
+		"worker's own CPU beyond that of a page, and its peak of memory; medians of %d rounds\n", longPage, b.rounds)
 	fmt.Println("pages    full: s CPU   µs/row   peak MiB   delta: s CPU   µs/row   peak MiB   full rate to delta rate")
 	var least [2]float64
 	for _, pages := range []int{1, 100, 1000} {
@@ -41,11 +42,13 @@ func long(ctx context.Context, b *bench) error {
 		full, delta := median(cpu[0]), median(cpu[1])
 		if pages == 1 {
 			least = [2]float64{full, delta}
-			fmt.Printf("%5d  %12.2f  %7s  %9.0f  %13.2f  %7s  %9.0f\n", pages, full, "", median(peak[0]), delta, "", median(peak[1]))
+			fmt.Printf("%5d  %12.2f  %7s  %9.0f  %13.2f  %7s  %9.0f\n", pages, full, "", median(peak[0]), delta, "",
+				median(peak[1]))
 			continue
 		}
 		perRow := [2]float64{(full - least[0]) / rows * 1e6, (delta - least[1]) / rows * 1e6}
-		fmt.Printf("%5d  %12.2f  %7.2f  %9.0f  %13.2f  %7.2f  %9.0f  %24.2f\n", pages, full, perRow[0], median(peak[0]), delta, perRow[1], median(peak[1]),
+		fmt.Printf("%5d  %12.2f  %7.2f  %9.0f  %13.2f  %7.2f  %9.0f  %24.2f\n", pages, full, perRow[0], median(peak[0]),
+			delta, perRow[1], median(peak[1]),
 			perRow[0]/perRow[1])
 	}
 	fmt.Println("the last column is how many delta rows are read in the time of one of a full page (aim: at least 0.8)")
@@ -70,7 +73,8 @@ func (b *bench) longOnce(ctx context.Context, name, broker string, pages int) (f
 	if err != nil {
 		return found, err
 	}
-	text = append(bytes.ReplaceAll(text, []byte("sap.odata.page.size=2000000\n"), nil), "sap.odata#00.track-changes=1\nsap.odata#00.exec-period=3600\n"...)
+	text = append(bytes.ReplaceAll(text, []byte("sap.odata.page.size=2000000\n"), nil),
+		"sap.odata#00.track-changes=1\nsap.odata#00.exec-period=3600\n"...)
 	if err := os.WriteFile(filepath.Clean(connector), text, 0o644); err != nil {
 		return found, err
 	}
@@ -92,7 +96,8 @@ func longService(pages int) http.Handler {
 		`<Property Name="OrderDate" Type="Edm.DateTime"/><Property Name="ShipVia" Type="Edm.Int32"/><Property Name="Freight" Type="Edm.Decimal" Precision="19" Scale="4"/>` +
 		`<Property Name="ShipName" Type="Edm.String"/><Property Name="ShipCity" Type="Edm.String"/><Property Name="ShipPostalCode" Type="Edm.String"/><Property Name="ShipCountry" Type="Edm.String"/>`
 	const metadata = `<?xml version="1.0"?><edmx:Edmx Version="1.0" xmlns:edmx="http://schemas.microsoft.com/ado/2007/06/edmx"><edmx:DataServices m:DataServiceVersion="2.0" xmlns:m="http://schemas.microsoft.com/ado/2007/08/dataservices/metadata"><Schema Namespace="N" xmlns="http://schemas.microsoft.com/ado/2008/09/edm">` +
-		`<EntityType Name="Order"><Key><PropertyRef Name="OrderID"/></Key>` + properties + `</EntityType><EntityContainer Name="C" m:IsDefaultEntityContainer="true"><EntitySet Name="Orders" EntityType="N.Order"/></EntityContainer></Schema></edmx:DataServices></edmx:Edmx>`
+		`<EntityType Name="Order"><Key><PropertyRef Name="OrderID"/></Key>` + properties +
+		`</EntityType><EntityContainer Name="C" m:IsDefaultEntityContainer="true"><EntitySet Name="Orders" EntityType="N.Order"/></EntityContainer></Schema></edmx:DataServices></edmx:Edmx>`
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("DataServiceVersion", "2.0")
 		if strings.HasSuffix(r.URL.Path, "/$metadata") {
@@ -119,7 +124,8 @@ func longService(pages int) http.Handler {
 					body.WriteByte(',')
 				}
 				id := page*longPage + n
-				fmt.Fprintf(body, `{"__metadata":{"uri":"%sOrders(%d)","type":"N.Order"},"OrderID":%d,"CustomerID":"ALFKI","EmployeeID":%d,"OrderDate":"\/Date(836438400000)\/","ShipVia":3,"Freight":"%d.3800","ShipName":"Vins et alcools Chevalier","ShipCity":"Reims","ShipPostalCode":"%05d","ShipCountry":"France"}`,
+				fmt.Fprintf(body,
+					`{"__metadata":{"uri":"%sOrders(%d)","type":"N.Order"},"OrderID":%d,"CustomerID":"ALFKI","EmployeeID":%d,"OrderDate":"\/Date(836438400000)\/","ShipVia":3,"Freight":"%d.3800","ShipName":"Vins et alcools Chevalier","ShipCity":"Reims","ShipPostalCode":"%05d","ShipCountry":"France"}`,
 					root, id, id, n%9, n, n)
 			}
 		}

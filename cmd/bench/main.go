@@ -28,13 +28,15 @@ var decoding = benchmark{"./plugins/odata/decode/bench", "BenchmarkPages", `Page
 encoding/json into a map (JSON) takes for the same bytes, natively; times-regular is what odd rows take beside regular ones.`, 1, "", "guest-ns/row"}
 
 var transforming = benchmark{"./host/internal/transform", "BenchmarkChainOfThree",
-	"Three transforms on a record of 10 fields, the crossing included. Kafka's own classes take 930 ns a record on a warm JVM.", 3, "", "cpu-ns/record"}
+	"Three transforms on a record of 10 fields, the crossing included. Kafka's own classes take 930 ns " +
+		"a record on a warm JVM.", 3, "", "cpu-ns/record"}
 
 // fences are what it costs that no plugin can hold up its host, and how well that is kept.
 var fences = []benchmark{
 	{"./plugins/odata/decode/bench", "BenchmarkMetered", `Processor time with the fence of time beside that without (times-metered), and with the engine's own switch, WithCloseOnContextDone
 (times-switched); 40 rounds in turns, medians. Aim: metered at most 1.05, bound 1.15. Decoding of pages:`, 1, "40x", ""},
-	{"./host/plugin", "BenchmarkFenceOf(Transforms|Describe)", "Three transforms on 500 records, and describe of the source:", 1, "40x", ""},
+	{"./host/plugin", "BenchmarkFenceOf(Transforms|Describe)",
+		"Three transforms on 500 records, and describe of the source:", 1, "40x", ""},
 	{"./host/meter", "BenchmarkShortestLoop", "The worst case, a loop of four instructions. Bound 2:", 1, "20x", ""},
 	{"./host/plugin", "BenchmarkFenceOfLoading", "Loading without a compile cache. Bound 1.10:", 1, "5x", ""},
 	{"./host/plugin", "BenchmarkHostile", `Plugins that try to hold up their host, with a deadline of 50 ms: how far past it the call ends (aim 20), the longest runtime.GC()
@@ -76,13 +78,18 @@ func main() {
 	}
 	b := &bench{}
 	flag.StringVar(&b.culvert, "culvert", "bin/culvert", "the culvert binary")
-	flag.StringVar(&b.against, "against", "", "another culvert binary: pipeline, sink, start and memory run both in turns and print the ratios")
-	flag.StringVar(&b.tree, "against-tree", "", "the working tree of another commit, with its guests built: decode and transform run the benchmarks of both in turns and print the ratios")
+	flag.StringVar(&b.against, "against", "",
+		"another culvert binary: pipeline, sink, start and memory run both in turns and print the ratios")
+	flag.StringVar(&b.tree, "against-tree", "", "the working tree of another commit, with its guests built: decode "+
+		"and transform run the benchmarks of both in turns and print the ratios")
 	flag.IntVar(&b.rows, "rows", 200_000, "order rows in the pipeline")
 	flag.IntVar(&b.rounds, "rounds", 5, "rounds of each measurement")
-	flag.StringVar(&b.feeds, "feeds", "", "only these of the section feeds, by commas: one, fifty, two-hundred-1, two-hundred-8, two-hundred-200")
-	flag.IntVar(&b.connectors, "connectors", idleConnectors, "connectors that are made by REST in the section connectors")
-	flag.StringVar(&b.copies, "copies", "", "only the cases of the section sink whose names contain this, with the one row that start and stop are taken from")
+	flag.StringVar(&b.feeds, "feeds", "",
+		"only these of the section feeds, by commas: one, fifty, two-hundred-1, two-hundred-8, two-hundred-200")
+	flag.IntVar(&b.connectors, "connectors", idleConnectors,
+		"connectors that are made by REST in the section connectors")
+	flag.StringVar(&b.copies, "copies", "", "only the cases of the section sink whose names contain this, with the "+
+		"one row that start and stop are taken from")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -142,7 +149,8 @@ func (b benchmark) run(ctx context.Context, in *bench) error {
 		return b.compare(ctx, in)
 	}
 	fmt.Println(b.about)
-	return tool(ctx, "go", "test", "-run", "^$", "-bench", "^"+b.name+"$", "-count", strconv.Itoa(b.count), "-benchtime", cmp.Or(b.time, "1s"), b.folder)
+	return tool(ctx, "go", "test", "-run", "^$", "-bench", "^"+b.name+"$", "-count", strconv.Itoa(b.count),
+		"-benchtime", cmp.Or(b.time, "1s"), b.folder)
 }
 
 func tool(ctx context.Context, name string, args ...string) error {

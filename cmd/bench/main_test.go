@@ -10,7 +10,8 @@ import (
 // TestBenchmarksAreThere: a section whose benchmark has moved would be noticed when somebody wants figures.
 func TestBenchmarksAreThere(t *testing.T) {
 	for _, b := range append(fences, decoding, transforming, encoding) {
-		out, err := exec.Command("go", "test", "-list", "^"+b.name+"$", "../../"+strings.TrimPrefix(b.folder, "./")).CombinedOutput()
+		out, err := exec.Command("go", "test", "-list", "^"+b.name+"$", "../../"+strings.TrimPrefix(b.folder,
+			"./")).CombinedOutput()
 		if name, _, _ := strings.Cut(b.name, "("); err != nil || !strings.HasPrefix(string(out), name) {
 			t.Errorf("%s has no %s: %v\n%s", b.folder, b.name, err, out)
 		}
@@ -18,7 +19,8 @@ func TestBenchmarksAreThere(t *testing.T) {
 }
 
 func TestStagesAreRead(t *testing.T) {
-	found, err := stagesOf("level=INFO msg=\"source task ended\" rows=5 at_work.fetch=1.5s at_work.decode=20ms at_work.transform=0s at_work.convert=3µs at_work.produce=1m0s\n", stageNames)
+	found, err := stagesOf("level=INFO msg=\"source task ended\" rows=5 at_work.fetch=1.5s at_work.decode=20ms "+
+		"at_work.transform=0s at_work.convert=3µs at_work.produce=1m0s\n", stageNames)
 	if err != nil || !slices.Equal(found, []float64{1.5, 0.02, 0, 0.000003, 60}) {
 		t.Errorf("%v %v", found, err)
 	}
@@ -58,7 +60,8 @@ VmFlags: rd wr mr mw me gd ac
 }
 
 func TestFiguresAreRead(t *testing.T) {
-	found := figures([]byte("goos: linux\nBenchmarkPages/json/orders-2\t12\t 0 ns/op\t 5.5 ratio\t 812.5 guest-ns/row\nBenchmarkOther\t1\t3 ns/op\nPASS\n"), "guest-ns/row")
+	found := figures([]byte("goos: linux\nBenchmarkPages/json/orders-2\t12\t 0 ns/op\t 5.5 ratio\t 812.5 "+
+		"guest-ns/row\nBenchmarkOther\t1\t3 ns/op\nPASS\n"), "guest-ns/row")
 	if want := []figure{{"BenchmarkPages/json/orders-2", 812.5}}; !slices.Equal(found, want) {
 		t.Errorf("expected %v, found %v", want, found)
 	}

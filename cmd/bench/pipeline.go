@@ -120,7 +120,8 @@ sap.odata#00.format=` + s.format + `
 sap.odata.page.size=2000000
 `
 	if s.transforms > 0 {
-		text += "transforms=" + strings.Join([]string{"a", "b", "c"}[:s.transforms], ",") + "\n" + strings.Join(threeTransforms[:s.transforms], "\n") + "\n"
+		text += "transforms=" + strings.Join([]string{"a", "b", "c"}[:s.transforms],
+			",") + "\n" + strings.Join(threeTransforms[:s.transforms], "\n") + "\n"
 	}
 	return worker, connector, os.WriteFile(connector, []byte(text), 0o644)
 }
@@ -187,7 +188,8 @@ func (b *bench) worker(ctx context.Context, culvert, data, worker, connector str
 
 // peers starts the demo service and a broker of its own.
 func (b *bench) peers(ctx context.Context, rows, pageSize int) (service, broker *process, err error) {
-	service, err = spawn(ctx, b.service, "--listen", "127.0.0.1:0", "--rows", strconv.Itoa(rows), "--page-size", strconv.Itoa(pageSize), "--user", "demo", "--password", "secret")
+	service, err = spawn(ctx, b.service, "--listen", "127.0.0.1:0", "--rows", strconv.Itoa(rows), "--page-size",
+		strconv.Itoa(pageSize), "--user", "demo", "--password", "secret")
 	if err != nil {
 		return nil, nil, err
 	}
@@ -203,7 +205,8 @@ func (b *bench) broker(ctx context.Context, folder string) (*process, error) {
 }
 
 // cases are what the pipeline is measured with. The first one, some rows, is what start and stop cost.
-var cases = []set{{"Categories", "json", 0}, {"Orders", "json", 0}, {"Orders", "json", 3}, {"Orders", "atom", 0}, {"Orders", "atom", 3}}
+var cases = []set{{"Categories", "json", 0}, {"Orders", "json", 0}, {"Orders", "json", 3}, {"Orders", "atom", 0},
+	{"Orders", "atom", 3}}
 
 // warming fills a compile cache with all plugins that the cases use.
 var warming = set{"Categories", "json", 3}
@@ -223,7 +226,8 @@ func (b *bench) compare(ctx context.Context, service, broker *process) error {
 		for i, s := range cases {
 			for n := range sides {
 				at := (n + round) % 2
-				u, err := b.onceOf(ctx, sides[at].culvert, sides[at].data, fmt.Sprintf("c%d-%d-%d", i, round, at), broker.address,
+				u, err := b.onceOf(ctx, sides[at].culvert, sides[at].data, fmt.Sprintf("c%d-%d-%d", i, round, at),
+					broker.address,
 					service.port(), s)
 				if err != nil {
 					return fmt.Errorf("%s: %w", sides[at].culvert, err)
@@ -232,11 +236,13 @@ func (b *bench) compare(ctx context.Context, service, broker *process) error {
 			}
 		}
 	}
-	fmt.Printf("%d order rows in pages of 5,000; %d pairs of runs in turns; the workers' CPU, start and stop in it\n", b.rows, b.rounds)
+	fmt.Printf("%d order rows in pages of 5,000; %d pairs of runs in turns; the workers' CPU, start and stop in it\n",
+		b.rows, b.rounds)
 	fmt.Printf("ratio is %s to %s: median of the pairs' ratios, the lowest and the highest\n", b.culvert, b.against)
 	fmt.Println("set         format  transforms   s CPU   against   ratio (lowest–highest)")
 	for i, s := range cases {
-		fmt.Printf("%-10s  %-6s  %10d  %6.2f  %8.2f   %s\n", s.name, s.format, s.transforms, median(took[i][0]), median(took[i][1]), ratioOf(took[i]))
+		fmt.Printf("%-10s  %-6s  %10d  %6.2f  %8.2f   %s\n", s.name, s.format, s.transforms, median(took[i][0]),
+			median(took[i][1]), ratioOf(took[i]))
 	}
 	return b.copied(ctx, broker)
 }
@@ -274,14 +280,17 @@ func pipeline(ctx context.Context, b *bench) error {
 			}
 		}
 	}
-	fmt.Printf("%d order rows in pages of 5,000; medians of %d interleaved rounds; the worker's CPU only, start and stop (%.2f s CPU) taken off\n", b.rows, b.rounds, median(cpu[0]))
+	fmt.Printf("%d order rows in pages of 5,000; medians of %d interleaved rounds; the worker's CPU only, start and "+
+		"stop (%.2f s CPU) taken off\n", b.rows, b.rounds, median(cpu[0]))
 	fmt.Println("format  transforms   µs CPU/row   rows/s/core   rows/s wall   peak MiB")
 	for i, s := range cases[1:] {
 		c, w := median(cpu[i+1])-median(cpu[0]), median(wall[i+1])-median(wall[0])
-		fmt.Printf("%-6s  %10d  %11.2f  %12.0f  %12.0f  %9.0f\n", s.format, s.transforms, c/float64(b.rows)*1e6, float64(b.rows)/c, float64(b.rows)/w,
+		fmt.Printf("%-6s  %10d  %11.2f  %12.0f  %12.0f  %9.0f\n", s.format, s.transforms, c/float64(b.rows)*1e6,
+			float64(b.rows)/c, float64(b.rows)/w,
 			median(peak[i+1]))
 	}
-	fmt.Println("\nwhat each stage was at work, µs by the clock a row, and its share; they run side by side, so the slowest decides. fetch is the wait for the service's bytes.")
+	fmt.Println("\nwhat each stage was at work, µs by the clock a row, and its share; they run side by side, so the " +
+		"slowest decides. fetch is the wait for the service's bytes.")
 	for i, s := range cases[1:] {
 		fmt.Printf("%-6s  %10d", s.format, s.transforms)
 		total := 0.0
@@ -330,10 +339,12 @@ func start(ctx context.Context, b *bench) error {
 		}
 	}
 	for folder, what := range folders {
-		fmt.Printf("%-31s %.0f ms to the first record; the run took %.2f s of processor time, at most %.0f MiB (medians of %d)\n",
+		fmt.Printf("%-31s %.0f ms to the first record; the run took %.2f s of processor time, at most "+
+			"%.0f MiB (medians of %d)\n",
 			what, median(took[folder][0]), median(processor[folder][0]), median(peak[folder][0]), b.rounds)
 		if len(sides) == 2 {
-			fmt.Printf("%-31s ratios to %s: to the first record %s, processor time %s, MiB %s\n", "", b.against, ratioOf(took[folder]), ratioOf(processor[folder]), ratioOf(peak[folder]))
+			fmt.Printf("%-31s ratios to %s: to the first record %s, processor time %s, MiB %s\n", "", b.against,
+				ratioOf(took[folder]), ratioOf(processor[folder]), ratioOf(peak[folder]))
 		}
 	}
 	fmt.Println("Olingo's client on a JVM: 290–390 ms")
@@ -436,7 +447,8 @@ func (b *bench) idle(ctx context.Context, of side) error {
 		if err != nil {
 			return err
 		}
-		fmt.Printf("%s: idle worker, %d components loaded, 5 s after a start with a %s compile cache: %.0f MiB resident (a tuned JVM Connect worker: 136; as shipped: 450–530)\n", of.culvert, plugins, cache, mib)
+		fmt.Printf("%s: idle worker, %d components loaded, 5 s after a start with a %s compile cache: %.0f MiB "+
+			"resident (a tuned JVM Connect worker: 136; as shipped: 450–530)\n", of.culvert, plugins, cache, mib)
 	}
 	return nil
 }
@@ -450,7 +462,8 @@ func (b *bench) atRest(ctx context.Context, of side, broker string) (mib float64
 	rest := l.Addr().String()
 	l.Close()
 	worker := filepath.Join(b.dir, "idle.properties")
-	if err := os.WriteFile(worker, []byte("bootstrap.servers="+broker+"\nlisteners=http://"+rest+"\n"), 0o644); err != nil {
+	if err := os.WriteFile(worker, []byte("bootstrap.servers="+broker+"\nlisteners=http://"+rest+"\n"),
+		0o644); err != nil {
 		return 0, 0, err
 	}
 	c := exec.CommandContext(ctx, of.culvert, "run", "--data", filepath.Join(b.dir, "idle-"+of.data), worker)

@@ -43,7 +43,8 @@ type copying struct {
 func (b *bench) copyings() []copying {
 	few, many := max(b.rows/10, 1), max(b.rows/2, 1)
 	all := []copying{{"one row", 1, 1, false, false},
-		{"a POST each", few, 1, false, false}, {"a POST each, a slow key in 1,000", few, 1, true, false}, {"a POST each, no note of it", few, 1, false, true},
+		{"a POST each", few, 1, false, false}, {"a POST each, a slow key in 1,000", few, 1, true, false},
+		{"a POST each, no note of it", few, 1, false, true},
 		{"batches of 100", many, 100, false, false}, {"batches of 100, a slow key in 1,000", many, 100, true, false},
 		{"batches of 100, no note of them", many, 100, false, true}, {"batches of 1,000", many, 1000, false, false}}
 	return slices.DeleteFunc(all, func(c copying) bool { return c.rows > 1 && !strings.Contains(c.name, b.copies) })
@@ -61,9 +62,10 @@ func (b *bench) fill(ctx context.Context, broker string, c copying) error {
 		if c.slow && n%oneIn == oneIn/2 {
 			city = slowCity
 		}
-		client.Produce(ctx, &kgo.Record{Topic: topicOf(c), Key: fmt.Appendf(nil, `{"OrderID":%d}`, n+1), Value: fmt.Appendf(nil,
-			`{"OrderID":%d,"CustomerID":"ALFKI","EmployeeID":%d,"ShipVia":%d,"Freight":"%d.25","ShipName":"Vins et alcools Chevalier","ShipCity":%q,"ShipPostalCode":"%05d","ShipCountry":"Germany","OrderDate":"2024-01-02T03:04:05"}`,
-			n+1, n%9+1, n%3+1, n%1000, city, n%100_000)}, nil)
+		client.Produce(ctx, &kgo.Record{Topic: topicOf(c), Key: fmt.Appendf(nil, `{"OrderID":%d}`, n+1),
+			Value: fmt.Appendf(nil,
+				`{"OrderID":%d,"CustomerID":"ALFKI","EmployeeID":%d,"ShipVia":%d,"Freight":"%d.25","ShipName":"Vins et alcools Chevalier","ShipCity":%q,"ShipPostalCode":"%05d","ShipCountry":"Germany","OrderDate":"2024-01-02T03:04:05"}`,
+				n+1, n%9+1, n%3+1, n%1000, city, n%100_000)}, nil)
 	}
 	return client.Flush(ctx)
 }
@@ -95,7 +97,8 @@ func late(service string) (*http.Server, string, error) {
 
 // copyOnce runs the worker of a binary until a topic has been written to a new service.
 func (b *bench) copyOnce(ctx context.Context, culvert, data, name, broker string, c copying) (u used, err error) {
-	service, err := spawn(ctx, b.service, "--listen", "127.0.0.1:0", "--rows", "1", "--user", "demo", "--password", "secret")
+	service, err := spawn(ctx, b.service, "--listen", "127.0.0.1:0", "--rows", "1", "--user", "demo", "--password",
+		"secret")
 	if err != nil {
 		return u, err
 	}
@@ -158,7 +161,8 @@ func sink(ctx context.Context, b *bench) error {
 }
 
 var encoding = benchmark{"./plugins/odata-sink", "BenchmarkBatchInSandbox",
-	"A batch of 1,000 orders of ten fields, encoded and settled in the sandbox: processor time a row. Aim: 5,000 ns.", 3, "", "ns/row"}
+	"A batch of 1,000 orders of ten fields, encoded and settled in the sandbox: processor time a row. Aim: 5,000 ns.",
+	3, "", "ns/row"}
 
 // copied runs the sink of one binary, or of two in turns.
 func (b *bench) copied(ctx context.Context, broker *process) error {
@@ -202,12 +206,14 @@ func (b *bench) copied(ctx context.Context, broker *process) error {
 			}
 		}
 	}
-	fmt.Printf("sink: orders of ten fields, 8 requests at a time; one order in %d makes its request %v late where it says so; the workers' CPU and time, start and stop in it; medians of %d rounds\n", oneIn, slowBy, b.rounds)
+	fmt.Printf("sink: orders of ten fields, 8 requests at a time; one order in %d makes its request %v late where it "+
+		"says so; the workers' CPU and time, start and stop in it; medians of %d rounds\n", oneIn, slowBy, b.rounds)
 	if len(sides) == 1 {
 		fmt.Println("rows/s a core is of the worker's CPU beyond that of one row; stages by the clock, side by side")
 		fmt.Println("orders                                  rows    s CPU    s elapsed   rows/s   rows/s a core")
 		for i, c := range all {
-			fmt.Printf("%-36s  %6d  %7.2f  %11.2f  %7.0f", c.name, c.rows, median(cpu[i][0]), median(wall[i][0]), float64(c.rows)/median(wall[i][0]))
+			fmt.Printf("%-36s  %6d  %7.2f  %11.2f  %7.0f", c.name, c.rows, median(cpu[i][0]), median(wall[i][0]),
+				float64(c.rows)/median(wall[i][0]))
 			if beyond := median(cpu[i][0]) - median(cpu[0][0]); i > 0 && beyond > 0 {
 				fmt.Printf("  %14.0f\n ", float64(c.rows)/beyond)
 				for s, name := range sinkStages {
@@ -219,7 +225,8 @@ func (b *bench) copied(ctx context.Context, broker *process) error {
 		return nil
 	}
 	fmt.Printf("ratios are %s to %s: median of the pairs' ratios, the lowest and the highest\n", b.culvert, b.against)
-	fmt.Println("orders                                  s CPU   against   ratio (lowest–highest)    s elapsed   against   ratio (lowest–highest)")
+	fmt.Println("orders                                  s CPU   against   ratio (lowest–highest)    s elapsed   " +
+		"against   ratio (lowest–highest)")
 	for i, c := range all {
 		fmt.Printf("%-36s  %7.2f  %8.2f   %s", c.name, median(cpu[i][0]), median(cpu[i][1]), ratioOf(cpu[i]))
 		fmt.Printf("  %11.2f  %8.2f   %s\n", median(wall[i][0]), median(wall[i][1]), ratioOf(wall[i]))

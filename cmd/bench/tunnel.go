@@ -185,7 +185,8 @@ func (b *bench) remoteBroker(ctx context.Context) (*remote, error) {
 		if err != nil {
 			return nil, err
 		}
-		return &remote{name: "the embedded broker (Apache Kafka is taken once make test-real has fetched it)", plain: p.address, stop: p.stop}, nil
+		return &remote{name: "the embedded broker (Apache Kafka is taken once make test-real has fetched it)",
+			plain: p.address, stop: p.stop}, nil
 	}
 	ports, err := freePorts(3)
 	if err != nil {
@@ -199,7 +200,8 @@ func (b *bench) remoteBroker(ctx context.Context) (*remote, error) {
 	c := exec.CommandContext(ctx, peerScript, ports[0], dir)
 	c.Cancel = func() error { return c.Process.Signal(syscall.SIGTERM) }
 	c.WaitDelay = 20 * time.Second
-	c.Env = append(os.Environ(), "UNTIL_EOF=1", "CONTROLLER_PORT="+ports[1], "SASL_PORT="+ports[2], "BROKER_PROPS="+more, "HEAP=512m", "JVM_OPTS=-XX:+UseParallelGC")
+	c.Env = append(os.Environ(), "UNTIL_EOF=1", "CONTROLLER_PORT="+ports[1], "SASL_PORT="+ports[2],
+		"BROKER_PROPS="+more, "HEAP=512m", "JVM_OPTS=-XX:+UseParallelGC")
 	c.Stderr = os.Stderr
 	stdin, err := c.StdinPipe()
 	if err != nil {
@@ -223,7 +225,8 @@ func (b *bench) remoteBroker(ctx context.Context) (*remote, error) {
 		return nil, fmt.Errorf("%s did not start: %w", peerScript, err)
 	}
 	go io.Copy(io.Discard, lines)
-	return &remote{"Apache Kafka", "127.0.0.1:" + ports[0], "127.0.0.1:" + ports[2], filepath.Join(dir, "tls", "ca.pem"), stop}, nil
+	return &remote{"Apache Kafka", "127.0.0.1:" + ports[0], "127.0.0.1:" + ports[2], filepath.Join(dir, "tls",
+		"ca.pem"), stop}, nil
 }
 
 func freePorts(n int) (ports []string, err error) {
@@ -269,7 +272,8 @@ func tunnelled(ctx context.Context, b *bench) error {
 	}
 	lanes := []*lane{{name: "plain", direct: carried{Servers: broker.plain}}}
 	if broker.secure != "" {
-		lanes = append(lanes, &lane{name: "TLS, SCRAM", direct: carried{Servers: broker.secure, CA: broker.ca, User: "user", Password: "user-secret"}})
+		lanes = append(lanes, &lane{name: "TLS, SCRAM", direct: carried{Servers: broker.secure, CA: broker.ca,
+			User: "user", Password: "user-secret"}})
 	}
 	for i, l := range lanes {
 		account.Map(l.direct.Servers, l.direct.Servers)
@@ -287,23 +291,29 @@ func tunnelled(ctx context.Context, b *bench) error {
 			}
 		}
 	}
-	fmt.Printf("%d MB in records of %d bytes, uncompressed, by a franz-go client in a process of its own; medians of %d interleaved rounds; broker: %s\n", carriedMB, carriedSize, b.rounds, broker.name)
+	fmt.Printf("%d MB in records of %d bytes, uncompressed, by a franz-go client in a process of its own; medians of "+
+		"%d interleaved rounds; broker: %s\n", carriedMB, carriedSize, b.rounds, broker.name)
 	fmt.Println("MB/s by the clock:")
-	fmt.Println("with the broker    client      direct   proxy alone   tunnel   tunnel : direct   tunnel : proxy   the tunnel's CPU, ms/MB")
+	fmt.Println("with the broker    client      direct   proxy alone   tunnel   tunnel : direct   tunnel : proxy   " +
+		"the tunnel's CPU, ms/MB")
 	for _, l := range lanes {
 		for i, what := range []string{"produces", "consumes"} {
 			direct, proxied, through := median(l.rates[i][0]), median(l.rates[i][1]), median(l.rates[i][2])
-			fmt.Printf("%-17s  %-8s  %8.0f  %12.0f  %7.0f  %16.2f  %15.2f  %24.2f\n", l.name, what, direct, proxied, through, through/direct, through/proxied, median(l.cpu[i]))
+			fmt.Printf("%-17s  %-8s  %8.0f  %12.0f  %7.0f  %16.2f  %15.2f  %24.2f\n", l.name, what, direct, proxied,
+				through, through/direct, through/proxied, median(l.cpu[i]))
 		}
 	}
 	return nil
 }
 
 func (b *bench) openTunnel(ctx context.Context, file, key string, c carried) (*process, error) {
-	lines := "bootstrap.servers=" + c.Servers + "\nkafka.proxy.type=sap-connectivity\nkafka.proxy.service.key=" + key + "\n"
+	lines := "bootstrap.servers=" + c.Servers + "\nkafka.proxy.type=sap-connectivity\nkafka.proxy.service.key=" + key +
+		"\n"
 	if c.CA != "" {
-		lines += "security.protocol=SASL_SSL\nssl.truststore.type=PEM\nssl.truststore.location=" + c.CA + "\nsasl.mechanism=SCRAM-SHA-256\n" +
-			"sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required username=\"" + c.User + "\" password=\"" + c.Password + "\";\n"
+		lines += "security.protocol=SASL_SSL\nssl.truststore.type=PEM\nssl.truststore.location=" + c.CA +
+			"\nsasl.mechanism=SCRAM-SHA-256\n" +
+			"sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required username=\"" + c.User +
+			"\" password=\"" + c.Password + "\";\n"
 	}
 	path := filepath.Join(b.dir, file)
 	if err := os.WriteFile(path, []byte(lines), 0o600); err != nil {

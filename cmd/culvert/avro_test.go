@@ -46,8 +46,10 @@ func throughAvro(t *testing.T, url string) string {
 	broker := embedded(t)
 	p := newPlace(t)
 	s, address := demo(t, service.Options{Rows: rows, PageSize: 25, Switches: service.Switches{CSRF: true}})
-	r := p.run("run", "--once", "--plugins", plugins(t, "odata-sink"), "--data", p.data, p.file("worker.properties", avroWorker(broker.Addr(), url)...),
-		p.file("from.properties", source("from", address, "Orders")...), p.file("back.properties", sinkOf("back", address, "Orders", "OrderCopies")...))
+	r := p.run("run", "--once", "--plugins", plugins(t, "odata-sink"), "--data", p.data, p.file("worker.properties",
+		avroWorker(broker.Addr(), url)...),
+		p.file("from.properties", source("from", address, "Orders")...), p.file("back.properties",
+			sinkOf("back", address, "Orders", "OrderCopies")...))
 	if r.code != 0 {
 		t.Fatalf("exit %d\n%s", r.code, r.stderr)
 	}

@@ -24,7 +24,8 @@ func TestBrokerAwayIsOneLine(t *testing.T) {
 		return b
 	}
 	broker := startBroker()
-	worker := p.file("worker.properties", "bootstrap.servers="+strings.Replace(at, "127.0.0.1", "localhost", 1), "listeners=",
+	worker := p.file("worker.properties", "bootstrap.servers="+strings.Replace(at, "127.0.0.1", "localhost", 1),
+		"listeners=",
 		"offset.flush.interval.ms=200")
 	var connectors []string
 	for _, set := range []string{"Orders", "Products"} {
@@ -33,8 +34,10 @@ func TestBrokerAwayIsOneLine(t *testing.T) {
 	}
 	connectors = append(connectors, p.file("details.properties", source("details", address, "Order_Details")...),
 		p.file("back.properties", sinkOf("back", address, "Order_Details", "Order_DetailCopies")...))
-	c := p.start(append([]string{"run", "--plugins", plugins(t, "odata-sink"), "--data", p.data, worker}, connectors...)...)
-	c.eventually("rows at the other end", func() bool { return s.Count("Order_DetailCopies") == s.Count("Order_Details") })
+	c := p.start(append([]string{"run", "--plugins", plugins(t, "odata-sink"), "--data", p.data, worker},
+		connectors...)...)
+	c.eventually("rows at the other end",
+		func() bool { return s.Count("Order_DetailCopies") == s.Count("Order_Details") })
 	before := len(c.stderr.String())
 	broker.signal(syscall.SIGKILL)
 	broker.wait()
@@ -62,13 +65,15 @@ func TestBrokerAwayIsOneLine(t *testing.T) {
 	}
 	for _, said := range []string{"kafka: a broker is away", "kafka: a broker is back"} {
 		if n := strings.Count(r.stderr, said); n > 10 {
-			t.Errorf("expected %q once, or few times on a slow machine, found it %d times:\n%s", said, n, r.stderr[before:])
+			t.Errorf("expected %q once, or few times on a slow machine, found it %d times:\n%s", said, n,
+				r.stderr[before:])
 		}
 	}
 	// Those whose work waited may say so: the offsets of three sources, and the sink's, once each and seldom again.
 	var others []string
 	for line := range strings.Lines(r.stderr[before:]) {
-		if (strings.Contains(line, "level=WARN") || strings.Contains(line, "level=ERROR")) && !strings.Contains(line, "a broker is away") {
+		if (strings.Contains(line, "level=WARN") || strings.Contains(line, "level=ERROR")) && !strings.Contains(line,
+			"a broker is away") {
 			others = append(others, line)
 		}
 	}

@@ -90,7 +90,10 @@ func (r *reading) start(p *place) string {
 func instead(lines []string, settings ...string) []string {
 	for _, s := range settings {
 		name, _, _ := strings.Cut(s, "=")
-		lines = slices.DeleteFunc(slices.Clone(lines), func(line string) bool { return strings.HasPrefix(line, name+"=") })
+		lines = slices.DeleteFunc(slices.Clone(lines), func(line string) bool {
+			return strings.HasPrefix(line,
+				name+"=")
+		})
 	}
 	return append(lines, settings...)
 }
@@ -99,7 +102,8 @@ func instead(lines []string, settings ...string) []string {
 func read(t *testing.T, p *place, folder string, readings []*reading) result {
 	t.Helper()
 	args := []string{"run", "--once", "--plugins", folder, "--data", p.data,
-		p.file("worker.properties", "bootstrap.servers=embedded", "key.converter.schemas.enable=false", "value.converter.schemas.enable=false")}
+		p.file("worker.properties", "bootstrap.servers=embedded", "key.converter.schemas.enable=false",
+			"value.converter.schemas.enable=false")}
 	expected := 0
 	for _, r := range readings {
 		args = append(args, r.start(p))
@@ -221,7 +225,8 @@ func TestPagesThatBreakOff(t *testing.T) {
 	for _, format := range []string{"json", "atom"} {
 		for _, how := range []string{"reset", "length", "truncate"} {
 			breaks := func(count string) map[string]string {
-				return map[string]string{"match": "skiptoken", "break": how, "break-after": "9000", "break-count": count}
+				return map[string]string{"match": "skiptoken", "break": how, "break-after": "9000",
+					"break-count": count}
 			}
 			settings := []string{"sap.odata.format=" + format}
 			at := "behind row " // of the rows that came
@@ -235,17 +240,20 @@ func TestPagesThatBreakOff(t *testing.T) {
 		}
 		// Nothing but the first bytes comes, and the connection ends before any row.
 		readings = append(readings, &reading{name: format + "-no-row", settings: []string{"sap.odata.format=" + format},
-			switches: map[string]string{"match": "/Orders", "break": "truncate", "break-after": "30", "break-count": "1000"},
-			fails:    []string{"GET /V2/Northwind/Northwind.svc/Orders", "expected ", "found its end"}},
+			switches: map[string]string{"match": "/Orders", "break": "truncate", "break-after": "30",
+				"break-count": "1000"},
+			fails: []string{"GET /V2/Northwind/Northwind.svc/Orders", "expected ", "found its end"}},
 			&reading{name: format + "-empty", settings: []string{"sap.odata.format=" + format},
-				switches: map[string]string{"match": "/Orders", "break": "truncate", "break-after": "0", "break-count": "1000"},
-				fails:    []string{"GET /V2/Northwind/Northwind.svc/Orders"}})
+				switches: map[string]string{"match": "/Orders", "break": "truncate", "break-after": "0",
+					"break-count": "1000"},
+				fails: []string{"GET /V2/Northwind/Northwind.svc/Orders"}})
 	}
 	// What comes behind the bad place is there, but the page is no JSON, or no XML.
 	readings = append(readings,
 		&reading{name: "json-invalid", front: forged(`"OrderID":10251,`, `"OrderID":10251,,`),
 			fails: []string{"GET /V2/Northwind/Northwind.svc/Orders", "expected ", `found `, "row 3"}},
-		&reading{name: "atom-invalid", settings: []string{"sap.odata.format=atom"}, front: forged(`>10251</d:OrderID>`, `>10251</d:Order>`),
+		&reading{name: "atom-invalid", settings: []string{"sap.odata.format=atom"}, front: forged(`>10251</d:OrderID>`,
+			`>10251</d:Order>`),
 			fails: []string{"GET /V2/Northwind/Northwind.svc/Orders", "expected ", "found ", "row 3"}})
 	run := read(t, p, plugins(t), readings)
 	withoutPassword(t, run.stdout, run.stderr)
@@ -270,20 +278,25 @@ func TestValuesThatDoNotFit(t *testing.T) {
 		"json-range":   {`"AAAAD","EmployeeID":4`, `"AAAAD","EmployeeID":4000000000`, "property EmployeeID: expected "},
 		"json-object":  {`"AAAAD","EmployeeID":4`, `"AAAAD","EmployeeID":{"a":[1]}`, "property EmployeeID: expected "},
 		"json-key":     {`"OrderID":10251,`, `"OrderID":null,`, "property OrderID: expected "},
-		"json-date":    {`"AAAAD","EmployeeID":4,"OrderDate":"\/Date(836438400000)\/"`, `"AAAAD","EmployeeID":4,"OrderDate":"yesterday"`, "property OrderDate: expected "},
+		"json-date": {`"AAAAD","EmployeeID":4,"OrderDate":"\/Date(836438400000)\/"`,
+			`"AAAAD","EmployeeID":4,"OrderDate":"yesterday"`, "property OrderDate: expected "},
 		"atom-decimal": {`237.5700<`, `1,5<`, "property Freight: expected "},
-		"atom-whole":   {`>AAAAD</d:CustomerID><d:EmployeeID m:type="Edm.Int32">4<`, `>AAAAD</d:CustomerID><d:EmployeeID m:type="Edm.Int32">4.5<`, "property EmployeeID: expected "},
-		"atom-key":     {`<d:OrderID m:type="Edm.Int32">10251</d:OrderID>`, ``, "property OrderID: expected "},
+		"atom-whole": {`>AAAAD</d:CustomerID><d:EmployeeID m:type="Edm.Int32">4<`,
+			`>AAAAD</d:CustomerID><d:EmployeeID m:type="Edm.Int32">4.5<`, "property EmployeeID: expected "},
+		"atom-key": {`<d:OrderID m:type="Edm.Int32">10251</d:OrderID>`, ``, "property OrderID: expected "},
 	} {
 		format, _, _ := strings.Cut(name, "-")
 		settings := []string{"sap.odata.format=" + format}
 		readings = append(readings,
 			&reading{name: name + "-none", front: forged(c.old, c.new), settings: settings,
 				fails: []string{"GET /V2/Northwind/Northwind.svc/Orders?", "row 3: ", c.property, "found "}},
-			&reading{name: name + "-all", front: forged(c.old, c.new), settings: append(settings, "errors.tolerance=all",
-				"errors.deadletterqueue.topic.name="+name+"-letters"), says: []string{"row skipped", "row=3", c.property}})
+			&reading{name: name + "-all", front: forged(c.old, c.new), settings: append(settings,
+				"errors.tolerance=all",
+				"errors.deadletterqueue.topic.name="+name+"-letters"), says: []string{"row skipped", "row=3",
+				c.property}})
 	}
-	readings = append(readings, &reading{name: "json-rounded", front: forged(`"Freight":"237.5700"`, `"Freight":"237.570000"`)})
+	readings = append(readings, &reading{name: "json-rounded", front: forged(`"Freight":"237.5700"`,
+		`"Freight":"237.570000"`)})
 	run := read(t, p, plugins(t), readings)
 	withoutPassword(t, run.stdout, run.stderr)
 	if strings.Contains(run.stderr, "is delivered again") { // nothing is: the tasks fail
@@ -322,7 +335,8 @@ func TestAnswersThatAreNoRows(t *testing.T) {
 	for _, status := range []int{401, 403, 404, 500} {
 		for _, body := range []string{"json", "xml", "html", "empty"} {
 			r := &reading{name: fmt.Sprintf("%d-%s", status, body),
-				switches: map[string]string{"match": feed, "status": fmt.Sprint(status), "status-count": "1000", "status-body": body,
+				switches: map[string]string{"match": feed, "status": fmt.Sprint(status), "status-count": "1000",
+					"status-body": body,
 					"status-code": "SY/530", "status-message": "Nothing for you"},
 				fails: []string{"GET /V2/Northwind/Northwind.svc/Orders?", fmt.Sprint("HTTP ", status)}}
 			switch body {
@@ -352,23 +366,32 @@ func TestAnswersThatAreNoRows(t *testing.T) {
 	}
 	logon := []string{"an HTML page", "logon page", "user"}
 	readings = append(readings,
-		&reading{name: "logon-feed", switches: map[string]string{"match": feed, "logon-page": "1000"}, fails: logon, check: func(t *testing.T,
-			l service.Ledger) {
-			if n := requests(l, feed); n != 1 {
-				t.Errorf("expected one request for rows, found %d", n)
-			}
-		}},
-		&reading{name: "logon-later", switches: map[string]string{"match": "skiptoken", "logon-page": "1000"}, fails: logon},
-		&reading{name: "logon-atom", settings: []string{"sap.odata.format=atom"}, switches: map[string]string{"match": feed, "logon-page": "1000"}, fails: logon},
-		&reading{name: "logon-start", switches: map[string]string{"match": "$metadata", "logon-page": "1000"}, fails: append(logon, "$metadata")},
+		&reading{name: "logon-feed", switches: map[string]string{"match": feed, "logon-page": "1000"}, fails: logon,
+			check: func(t *testing.T,
+				l service.Ledger) {
+				if n := requests(l, feed); n != 1 {
+					t.Errorf("expected one request for rows, found %d", n)
+				}
+			}},
+		&reading{name: "logon-later", switches: map[string]string{"match": "skiptoken", "logon-page": "1000"},
+			fails: logon},
+		&reading{name: "logon-atom", settings: []string{"sap.odata.format=atom"},
+			switches: map[string]string{"match": feed, "logon-page": "1000"}, fails: logon},
+		&reading{name: "logon-start", switches: map[string]string{"match": "$metadata", "logon-page": "1000"},
+			fails: append(logon, "$metadata")},
 		// A page that is not the first one says the same.
-		&reading{name: "later", switches: map[string]string{"match": "skiptoken", "status": "404", "status-count": "1000", "status-body": "json", "status-message": "Gone away"},
+		&reading{name: "later", switches: map[string]string{"match": "skiptoken", "status": "404",
+			"status-count": "1000", "status-body": "json", "status-message": "Gone away"},
 			fails: []string{"HTTP 404", "Gone away", "skiptoken="}},
 		// What passes costs nothing but time.
-		&reading{name: "passes", switches: map[string]string{"match": "skiptoken", "status": "503", "status-count": "1"}},
-		&reading{name: "empty-success", front: answered(200, "application/json", ""), fails: []string{"GET /V2/Northwind/Northwind.svc/Orders", "expected "}},
-		&reading{name: "other-success", front: answered(200, "application/json", `{"odata.metadata":"x","value":[]}`), fails: []string{"GET /V2/Northwind/Northwind.svc/Orders", "expected "}},
-		&reading{name: "no-content", front: answered(204, "", ""), fails: []string{"GET /V2/Northwind/Northwind.svc/Orders"}})
+		&reading{name: "passes", switches: map[string]string{"match": "skiptoken", "status": "503",
+			"status-count": "1"}},
+		&reading{name: "empty-success", front: answered(200, "application/json", ""),
+			fails: []string{"GET /V2/Northwind/Northwind.svc/Orders", "expected "}},
+		&reading{name: "other-success", front: answered(200, "application/json", `{"odata.metadata":"x","value":[]}`),
+			fails: []string{"GET /V2/Northwind/Northwind.svc/Orders", "expected "}},
+		&reading{name: "no-content", front: answered(204, "", ""),
+			fails: []string{"GET /V2/Northwind/Northwind.svc/Orders"}})
 	run := read(t, p, plugins(t), readings)
 	withoutPassword(t, run.stdout, run.stderr)
 	for _, r := range readings {
@@ -411,15 +434,18 @@ func TestWrongPasswordIsSentOnce(t *testing.T) {
 	args := []string{"run", "--once", "--plugins", plugins(t), "--data", p.data}
 	for _, name := range []string{"one", "other"} {
 		args = append(args, p.file(name+".properties", instead(source(name, address, "Orders", "Products", "Customers"),
-			"sap.odata.user.name=me", "sap.odata.user.pwd="+password, "tasks.max=3", "sap.odata.max.retries=3", "sap.odata.min.retry.backoff.ms=1", "sap.odata.max.retry.backoff.ms=2")...))
+			"sap.odata.user.name=me", "sap.odata.user.pwd="+password, "tasks.max=3", "sap.odata.max.retries=3",
+			"sap.odata.min.retry.backoff.ms=1", "sap.odata.max.retry.backoff.ms=2")...))
 	}
 	r := p.run(args...)
 	withoutPassword(t, r.stdout, r.stderr)
 	l := s.Ledger()
 	if r.code != 1 || l.FailedLogons != 1 || l.Total != 1 {
-		t.Errorf("expected exit 1 and one request with the password, found exit %d, %d of %d requests\n%s", r.code, l.FailedLogons, l.Total, r.stderr)
+		t.Errorf("expected exit 1 and one request with the password, found exit %d, %d of %d requests\n%s", r.code,
+			l.FailedLogons, l.Total, r.stderr)
 	}
-	if !strings.Contains(r.stderr, "HTTP 401: Logon failed") || !strings.Contains(r.stderr, `the password of user "me" was refused (401) at `) {
+	if !strings.Contains(r.stderr, "HTTP 401: Logon failed") || !strings.Contains(r.stderr,
+		`the password of user "me" was refused (401) at `) {
 		t.Errorf("expected the first refusal and why there is no second, found\n%s", r.stderr)
 	}
 	if !strings.Contains(r.stderr, `task 0: FAILED: the password of user "me" was refused (401) at `) {
@@ -437,13 +463,18 @@ func TestLinksToAnotherHost(t *testing.T) {
 		{name: "whole"},
 		{name: "refused", switches: foreign, fails: refused},
 		{name: "refused-atom", switches: foreign, settings: []string{"sap.odata.format=atom"}, fails: refused},
-		{name: "refused-port", switches: foreign, settings: []string{"sap.odata.link.hosts=gateway.example:8001"}, fails: refused},
-		{name: "refused-name", switches: foreign, settings: []string{"sap.odata.link.hosts=example,other.example:8000"}, fails: refused},
+		{name: "refused-port", switches: foreign, settings: []string{"sap.odata.link.hosts=gateway.example:8001"},
+			fails: refused},
+		{name: "refused-name", switches: foreign, settings: []string{"sap.odata.link.hosts=example,other.example:8000"},
+			fails: refused},
 		{name: "named", switches: foreign, settings: []string{"sap.odata.link.hosts=other.example,gateway.example"}},
-		{name: "named-port", switches: foreign, settings: []string{"sap.odata.link.hosts=gateway.example:8000", "sap.odata.format=atom"}},
+		{name: "named-port", switches: foreign, settings: []string{"sap.odata.link.hosts=gateway.example:8000",
+			"sap.odata.format=atom"}},
 		{name: "relative", switches: map[string]string{"links": "relative"}},
-		{name: "relative-atom", switches: map[string]string{"links": "relative"}, settings: []string{"sap.odata.format=atom"}},
-		{name: "itself", switches: map[string]string{"self-host": "https://public.example/"}, settings: []string{"sap.odata.link.hosts=public.example", "sap.odata.format=atom"}},
+		{name: "relative-atom", switches: map[string]string{"links": "relative"},
+			settings: []string{"sap.odata.format=atom"}},
+		{name: "itself", switches: map[string]string{"self-host": "https://public.example/"},
+			settings: []string{"sap.odata.link.hosts=public.example", "sap.odata.format=atom"}},
 		{name: "loopback", front: forged(`"__next":"http://127.0.0.1:`, `"__next":"http://localhost:`)},
 	}
 	run := read(t, p, plugins(t), readings)
@@ -495,11 +526,14 @@ func TestFilesThatAreNoPlugins(t *testing.T) {
 	}{
 		"empty":     {nil, []string{"the file is empty"}},
 		"truncated": {good[:len(good)*2/3], []string{"the file is cut off"}},
-		"component": {component, []string{"a WebAssembly component: expected a core module", "wasm-tools component unbundle"}},
-		"contract": {guesttest.Static(d, "0.1.0", wit.InterfaceSource), []string{"made for version 0.1.0 of the contract", "this host speaks " + wit.Version,
-			"author rebuilds it with the SDK for 0.2"}},
+		"component": {component, []string{"a WebAssembly component: expected a core module",
+			"wasm-tools component unbundle"}},
+		"contract": {guesttest.Static(d, "0.1.0", wit.InterfaceSource),
+			[]string{"made for version 0.1.0 of the contract", "this host speaks " + wit.Version,
+				"author rebuilds it with the SDK for 0.2"}},
 		// One export has another name, of the same length.
-		"export": {bytes.Replace(whole, []byte(wit.ExportName("source", "decode")), []byte(wit.ExportName("source", "decodf")), 1),
+		"export": {bytes.Replace(whole, []byte(wit.ExportName("source", "decode")),
+			[]byte(wit.ExportName("source", "decodf")), 1),
 			[]string{"exports are missing: " + wit.ExportName("source", "decode")}},
 		"text": {[]byte("not found\n"), []string{"no WebAssembly"}},
 	}
@@ -520,7 +554,8 @@ func TestFilesThatAreNoPlugins(t *testing.T) {
 	// A worker looks at what its connectors do not need, too, and says why it refuses a file; a run that ends by itself
 	// leaves it alone.
 	_, address := demo(t, service.Options{Rows: 10})
-	worker := p.start("run", "--plugins", dir, "--data", p.data, "--set", "listeners=http://"+porttest.Address(t), p.file("orders.properties", source("orders", address, "Orders")...))
+	worker := p.start("run", "--plugins", dir, "--data", p.data, "--set", "listeners=http://"+porttest.Address(t),
+		p.file("orders.properties", source("orders", address, "Orders")...))
 	for name, file := range files {
 		if why := worker.says(filepath.Join(dir, name+".wasm")); !strings.Contains(why, file.want[0]) {
 			t.Errorf("%s: expected %q, found %s", name, file.want[0], why)
@@ -531,8 +566,10 @@ func TestFilesThatAreNoPlugins(t *testing.T) {
 		t.Errorf("exit %d\n%s", r.code, r.stderr)
 	}
 	// A connector that asks for what only a refused file could have is told so.
-	r := p.run("run", "--once", "--plugins", dir, "--data", p.data, p.file("x.properties", "name=x", "connector.class=x"))
-	if r.code != 2 || !strings.Contains(r.stderr, "x.properties:2: connector.class: no plugin has the source or sink x") {
+	r := p.run("run", "--once", "--plugins", dir, "--data", p.data, p.file("x.properties", "name=x",
+		"connector.class=x"))
+	if r.code != 2 || !strings.Contains(r.stderr,
+		"x.properties:2: connector.class: no plugin has the source or sink x") {
 		t.Errorf("expected exit 2 and the class, found %d\n%s", r.code, r.stderr)
 	}
 }
@@ -566,7 +603,8 @@ func TestPluginsThatGoWrong(t *testing.T) {
 		}
 		readings = append(readings, r)
 	}
-	readings = append(readings, &reading{name: "well", settings: []string{"transforms=bad", "transforms.bad.type=rogue", "transforms.bad.mode=nothing"}})
+	readings = append(readings, &reading{name: "well", settings: []string{"transforms=bad", "transforms.bad.type=rogue",
+		"transforms.bad.mode=nothing"}})
 	run := read(t, p, dir, readings)
 	withoutPassword(t, run.stdout, run.stderr)
 	for _, r := range readings {
@@ -582,10 +620,13 @@ func TestSourcesThatGoWrong(t *testing.T) {
 	put(t, dir, "reckless.wasm", guesttest.Bytes(t, "./testdata/guests/reckless"))
 	s, address := demo(t, service.Options{Rows: readRows, PageSize: readPage})
 	host, port, _ := strings.Cut(address, ":")
-	args := []string{"run", "--once", "--plugins", dir, "--data", p.data, p.file("good.properties", source("good", address, "Orders")...)}
-	modes := map[string]string{"panic": "boom on page 1", "deadlock": "deadlock", "grow": "wasm error: unreachable", "row": "row 0, value: ", "schema": "row 0, value: "}
+	args := []string{"run", "--once", "--plugins", dir, "--data", p.data, p.file("good.properties",
+		source("good", address, "Orders")...)}
+	modes := map[string]string{"panic": "boom on page 1", "deadlock": "deadlock", "grow": "wasm error: unreachable",
+		"row": "row 0, value: ", "schema": "row 0, value: "}
 	for mode := range modes {
-		args = append(args, p.file(mode+".properties", "name="+mode, "connector.class=example.Reckless", "reckless.scheme=http", "reckless.address="+host,
+		args = append(args, p.file(mode+".properties", "name="+mode, "connector.class=example.Reckless",
+			"reckless.scheme=http", "reckless.address="+host,
 			"reckless.port="+port, "reckless.mode="+mode, "reckless.retries=0"))
 	}
 	run := p.run(args...)
@@ -623,30 +664,42 @@ func TestWrongSettingsSendNothing(t *testing.T) {
 		want  string
 	}
 	cases := []wrong{
-		{"host", without("sap.odata.host.address"), 1, `sap.odata.host.address: Missing required configuration "sap.odata.host.address"`},
-		{"topic", without("sap.odata#00.topic"), 7, `sap.odata#00.topic: Missing required configuration "sap.odata#00.topic"`},
+		{"host", without("sap.odata.host.address"), 1,
+			`sap.odata.host.address: Missing required configuration "sap.odata.host.address"`},
+		{"topic", without("sap.odata#00.topic"), 7,
+			`sap.odata#00.topic: Missing required configuration "sap.odata#00.topic"`},
 		{"class", without("connector.class"), 1, `connector.class: Missing required configuration "connector.class"`},
-		{"filter", instead(good, "sap.odata#00.fliter#00.property=OrderID"), 0, "sap.odata#00.fliter#00.property: unknown setting; the nearest known one is sap.odata#00.filter#00.property"},
+		{"filter", instead(good, "sap.odata#00.fliter#00.property=OrderID"), 0, "sap.odata#00.fliter#00.property: " +
+			"unknown setting; the nearest known one is sap.odata#00.filter#00.property"},
 		{"unknown", instead(good, "sap.odata.quite.another=x"), 0, "sap.odata.quite.another: unknown setting"},
-		{"group", instead(good, "sap.odata#0.format=atom"), 0, `sap.odata#0.service: Missing required configuration "sap.odata#0.service"`},
+		{"group", instead(good, "sap.odata#0.format=atom"), 0,
+			`sap.odata#0.service: Missing required configuration "sap.odata#0.service"`},
 		{"password", instead(good, "sap.odata.user.pasword="+password), 0, "sap.odata.user.pasword: unknown setting"},
 		{"word", instead(good, "sap.odata#00.format=yaml"), 0, "sap.odata#00.format: "},
-		{"number", instead(good, "sap.odata#00.page.size=many"), 0, "sap.odata#00.page.size: Invalid value many for configuration sap.odata#00.page.size: Not a number of type INT"},
+		{"number", instead(good, "sap.odata#00.page.size=many"), 0, "sap.odata#00.page.size: Invalid value many for " +
+			"configuration sap.odata#00.page.size: Not a number of type INT"},
 		{"range", instead(good, "sap.odata#00.page.size=0"), 0, "sap.odata#00.page.size: "},
 		{"port", instead(good, "sap.odata.host.port=70000"), 0, "sap.odata.host.port: "},
-		{"delta", instead(good, "sap.odata#00.track-changes=1"), 7, "sap.odata#00.exec-period: Delta mode with sap.odata#00.exec-period = -1 would never ask for changes"},
+		{"delta", instead(good, "sap.odata#00.track-changes=1"), 7,
+			"sap.odata#00.exec-period: Delta mode with sap.odata#00.exec-period = -1 would never ask for changes"},
 		{"tolerance", instead(good, "errors.tolerance=some"), 0, "errors.tolerance: "},
-		{"transform-class", instead(good, "transforms=a", "transforms.a.type=org.example.None"), 0, "transforms.a.type: no plugin has the transformation org.example.None"},
-		{"predicate", instead(good, "transforms=a", "transforms.a.type=org.apache.kafka.connect.transforms.InsertField$Value",
-			"transforms.a.static.field=x", "transforms.a.static.value=1", "transforms.a.predicate=none"), 0, "transforms.a.predicate: "},
+		{"transform-class", instead(good, "transforms=a", "transforms.a.type=org.example.None"), 0,
+			"transforms.a.type: no plugin has the transformation org.example.None"},
+		{"predicate", instead(good, "transforms=a",
+			"transforms.a.type=org.apache.kafka.connect.transforms.InsertField$Value",
+			"transforms.a.static.field=x", "transforms.a.static.value=1", "transforms.a.predicate=none"), 0,
+			"transforms.a.predicate: "},
 		{"converter", instead(good, "value.converter=org.example.Converter"), 0, "value.converter: "},
-		{"sink-topic", instead(sinkOf("sink", address, "a", "OrderCopies"), "topics=a,b"), 10, `topics: expected topics that one of sap.odata#00.topic (a) names, found "b"`},
-		{"twice", instead(good, "sap.odata#01.service="+service.NorthwindPath, "sap.odata#01.entityset=Orders", "sap.odata#01.topic=x"), len(good) + 2, "sap.odata#01.entityset: "},
+		{"sink-topic", instead(sinkOf("sink", address, "a", "OrderCopies"), "topics=a,b"), 10,
+			`topics: expected topics that one of sap.odata#00.topic (a) names, found "b"`},
+		{"twice", instead(good, "sap.odata#01.service="+service.NorthwindPath, "sap.odata#01.entityset=Orders",
+			"sap.odata#01.topic=x"), len(good) + 2, "sap.odata#01.entityset: "},
 	}
 	args := []string{"run", "--once", "--plugins", dir, "--data", p.data}
 	for i := range cases {
 		c := &cases[i]
-		args = append(args, p.file(c.name+".properties", append([]string{"name=" + c.name}, instead(c.lines, "name=")[:len(c.lines)-1]...)...))
+		args = append(args, p.file(c.name+".properties", append([]string{"name=" + c.name},
+			instead(c.lines, "name=")[:len(c.lines)-1]...)...))
 	}
 	r := p.run(args...)
 	withoutPassword(t, r.stdout, r.stderr)
@@ -670,12 +723,15 @@ func TestWrongSettingsSendNothing(t *testing.T) {
 	}
 	// The same offline; a setting of a transform that is not known is no error for Kafka Connect, which never looks at
 	// it.
-	args = append(args, p.file("transform.properties", instead(good, "transforms=a", "transforms.a.type=org.apache.kafka.connect.transforms.InsertField$Value",
+	args = append(args, p.file("transform.properties", instead(good, "transforms=a",
+		"transforms.a.type=org.apache.kafka.connect.transforms.InsertField$Value",
 		"transforms.a.static.feild=x", "transforms.a.static.value=1")...))
 	r = p.run(append([]string{"validate", "--plugins", dir}, args[6:]...)...)
 	withoutPassword(t, r.stdout, r.stderr)
 	if got := s.Ledger().Total; r.code != 1 || got != 0 || strings.Count(r.stdout, ".properties:") < len(cases) ||
-		!strings.Contains(r.stdout, "transforms.a.static.feild: warning: unknown setting; the nearest known one is static.field\n") {
-		t.Errorf("expected exit 1, a line for each and no request, found exit %d, %d requests\n%s", r.code, got, r.stdout)
+		!strings.Contains(r.stdout, "transforms.a.static.feild: warning: unknown setting; the nearest "+
+			"known one is static.field\n") {
+		t.Errorf("expected exit 1, a line for each and no request, found exit %d, %d requests\n%s", r.code, got,
+			r.stdout)
 	}
 }

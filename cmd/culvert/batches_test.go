@@ -44,35 +44,59 @@ func TestBatchesWriteEveryRecordOnce(t *testing.T) {
 		return m
 	}
 	const match, inside, batch = "match", "POST " + service.SAPPath + "OrderCopies", "$batch"
-	uncertain := []string{"it may have been written or not, and is not sent again", "topic Orders, partition 0, offset "}
+	uncertain := []string{"it may have been written or not, and is not sent again",
+		"topic Orders, partition 0, offset "}
 	all := []*writing{
 		{name: "default", switches: switches("rotate-session", "both"), settings: on(), check: batches(8)},
 		{name: "together", switches: switches(), settings: on("sap.odata.changesets=all"), check: batches(8)},
-		{name: "refused-together", switches: switches("changesets", "one"), settings: on("sap.odata.changesets=all"), check: batches(16)},
-		{name: "taken-apart", switches: switches(match, inside, "status", "400", "status-count", "1"), settings: on("sap.odata.changesets=all"), check: batches(12)},
-		{name: "one-refused", switches: switches(match, inside, "status", "400", "status-count", "1"), settings: on("errors.tolerance=all"), partly: true},
-		{name: "one-refused-fails", switches: switches(match, inside, "status", "400", "status-count", "1", "status-message", "Not so"), settings: on(), partly: true, fails: []string{"topic Orders, partition 0, offset ", "Not so"}},
-		{name: "parts-not-now", switches: switches(match, inside, "status", "503", "status-count", "3"), settings: on(), check: batches(16)},
-		{name: "no-parts-behind", switches: switches(match, inside, "batch-stop", "true", "status", "400", "status-count", "1"), settings: on("sap.odata.insert.uncertain=check", "errors.tolerance=all"), partly: true},
+		{name: "refused-together", switches: switches("changesets", "one"), settings: on("sap.odata.changesets=all"),
+			check: batches(16)},
+		{name: "taken-apart", switches: switches(match, inside, "status", "400", "status-count", "1"),
+			settings: on("sap.odata.changesets=all"), check: batches(12)},
+		{name: "one-refused", switches: switches(match, inside, "status", "400", "status-count", "1"),
+			settings: on("errors.tolerance=all"), partly: true},
+		{name: "one-refused-fails", switches: switches(match, inside, "status", "400", "status-count", "1",
+			"status-message", "Not so"), settings: on(), partly: true,
+			fails: []string{"topic Orders, partition 0, offset ", "Not so"}},
+		{name: "parts-not-now", switches: switches(match, inside, "status", "503", "status-count", "3"), settings: on(),
+			check: batches(16)},
+		{name: "no-parts-behind", switches: switches(match, inside, "batch-stop", "true", "status", "400",
+			"status-count", "1"), settings: on("sap.odata.insert.uncertain=check", "errors.tolerance=all"),
+			partly: true},
 		{name: "too-large", switches: switches("batch-limit", "4000"), settings: on(), check: batches(60)},
 		{name: "not-there", switches: switches("no-batch", "true"), settings: on(), check: none},
-		{name: "not-now", switches: switches(match, batch, "status", "503", "status-count", "2", "status-body", "json"), settings: on(), check: batches(8)},
-		{name: "not-for-long", switches: switches(match, inside, "status", "503", "status-count", "5"), settings: on("sap.odata.max.retries=0", "errors.retry.timeout=-1")},
-		{name: "not-for-too-long", switches: switches(match, inside, "status", "503", "status-count", "5"), settings: on("sap.odata.max.retries=0", "sap.odata.changesets=all"), partly: true, fails: []string{"topic Orders, partition 0, offset ", "tried 1 times", "HTTP 503"}},
+		{name: "not-now", switches: switches(match, batch, "status", "503", "status-count", "2", "status-body", "json"),
+			settings: on(), check: batches(8)},
+		{name: "not-for-long", switches: switches(match, inside, "status", "503", "status-count", "5"),
+			settings: on("sap.odata.max.retries=0", "errors.retry.timeout=-1")},
+		{name: "not-for-too-long", switches: switches(match, inside, "status", "503", "status-count", "5"),
+			settings: on("sap.odata.max.retries=0", "sap.odata.changesets=all"), partly: true,
+			fails: []string{"topic Orders, partition 0, offset ", "tried 1 times", "HTTP 503"}},
 		{name: "lost", switches: switches("lose-answer", "1"), settings: on(), fails: uncertain},
-		{name: "lost-checked", switches: switches("lose-answer", "2"), settings: on("sap.odata.insert.uncertain=check")},
-		{name: "answered-502", switches: switches(match, batch, "status", "502", "status-count", "1", "status-when", "after"), settings: on(), fails: uncertain},
-		{name: "answered-502-checked", switches: switches(match, batch, "status", "502", "status-count", "2", "status-when", "after"), settings: on("sap.odata.insert.uncertain=check")},
-		{name: "never-arrived", switches: switches(match, batch, "status", "502", "status-count", "2"), settings: on("sap.odata.insert.uncertain=check")},
-		{name: "logon-page", switches: switches(match, batch, "logon-page", "1"), settings: on(), fails: uncertain, partly: true},
-		{name: "repeatable", switches: switches("repeatability", "true", "lose-answer", "1"), settings: on("sap.odata.insert.uncertain=repeatable")},
+		{name: "lost-checked", switches: switches("lose-answer", "2"),
+			settings: on("sap.odata.insert.uncertain=check")},
+		{name: "answered-502", switches: switches(match, batch, "status", "502", "status-count", "1", "status-when",
+			"after"), settings: on(), fails: uncertain},
+		{name: "answered-502-checked", switches: switches(match, batch, "status", "502", "status-count", "2",
+			"status-when", "after"), settings: on("sap.odata.insert.uncertain=check")},
+		{name: "never-arrived", switches: switches(match, batch, "status", "502", "status-count", "2"),
+			settings: on("sap.odata.insert.uncertain=check")},
+		{name: "logon-page", switches: switches(match, batch, "logon-page", "1"), settings: on(), fails: uncertain,
+			partly: true},
+		{name: "repeatable", switches: switches("repeatability", "true", "lose-answer", "1"),
+			settings: on("sap.odata.insert.uncertain=repeatable")},
 		{name: "upsert", switches: switches(), settings: on("sap.odata.operation.mode=upsert"), check: batches(16)},
-		{name: "upsert-lost", switches: switches("lose-answer", "3"), settings: on("sap.odata.operation.mode=upsert", "sap.odata.upsert.first=insert")},
-		{name: "upsert-one-by-one", switches: switches(), settings: []string{"sap.odata.operation.mode=upsert", "sap.odata.method.tunnel=1"}, check: none},
+		{name: "upsert-lost", switches: switches("lose-answer", "3"), settings: on("sap.odata.operation.mode=upsert",
+			"sap.odata.upsert.first=insert")},
+		{name: "upsert-one-by-one", switches: switches(), settings: []string{"sap.odata.operation.mode=upsert",
+			"sap.odata.method.tunnel=1"}, check: none},
 		{name: "atom", switches: switches(), settings: on("sap.odata.request.format=atom"), check: batches(8)},
-		{name: "dynamic", switches: switches(), settings: on("sap.odata.operation.mode=dynamic", "sap.odata.operation.mode.property=MODE", "transforms=m", "transforms.m.type=org.apache.kafka.connect.transforms.InsertField$Value",
+		{name: "dynamic", switches: switches(), settings: on("sap.odata.operation.mode=dynamic",
+			"sap.odata.operation.mode.property=MODE", "transforms=m",
+			"transforms.m.type=org.apache.kafka.connect.transforms.InsertField$Value",
 			"transforms.m.static.field=MODE", "transforms.m.static.value=i"), check: batches(8)},
-		{name: "update-of-nothing", switches: switches(), settings: on("sap.odata.operation.mode=update"), partly: true, fails: []string{"topic Orders, partition 0, offset ", "HTTP 404"}},
+		{name: "update-of-nothing", switches: switches(), settings: on("sap.odata.operation.mode=update"), partly: true,
+			fails: []string{"topic Orders, partition 0, offset ", "HTTP 404"}},
 	}
 	args := []string{"run", "--once", "--plugins", plugins(t, "odata-sink", "smt"), "--data", p.data,
 		p.file("worker.properties", "bootstrap.servers=embedded", "key.converter.schemas.enable=false")}
@@ -133,8 +157,10 @@ func TestKilledSinkLooksWhatArrived(t *testing.T) {
 			t.Cleanup(server.Close)
 			t.Cleanup(func() { close(turns) })
 			address := strings.TrimPrefix(server.URL, "http://")
-			args := []string{"run", "--once", "--plugins", plugins(t, "odata-sink"), "--data", p.data, p.file("there.properties", source("there", address, "Orders")...),
-				p.file("back.properties", append(append(sinkOf("back", address, "Orders", "OrderCopies"), "sap.odata.insert.uncertain=check"), settings...)...)}
+			args := []string{"run", "--once", "--plugins", plugins(t, "odata-sink"), "--data", p.data,
+				p.file("there.properties", source("there", address, "Orders")...),
+				p.file("back.properties", append(append(sinkOf("back", address, "Orders", "OrderCopies"),
+					"sap.odata.insert.uncertain=check"), settings...)...)}
 			c := p.start(args...)
 			c.eventually("a request", func() bool { return waiting.Load() > 0 })
 			c.signal(syscall.SIGKILL)
@@ -186,16 +212,19 @@ func TestKilledSinkOfAServiceThatNumbers(t *testing.T) {
 	t.Cleanup(server.Close)
 	t.Cleanup(func() { close(turns) })
 	address := strings.TrimPrefix(server.URL, "http://")
-	lines := append(sinkOf("back", address, "Orders", "OrderCopies"), "sap.odata.insert.uncertain=check", "sap.odata.enable.batch=0",
+	lines := append(sinkOf("back", address, "Orders", "OrderCopies"), "sap.odata.insert.uncertain=check",
+		"sap.odata.enable.batch=0",
 		"sap.odata.max.in.flight=1")
-	args := []string{"run", "--once", "--plugins", plugins(t, "odata-sink"), "--data", p.data, p.file("there.properties", source("there", address, "Orders")...)}
+	args := []string{"run", "--once", "--plugins", plugins(t, "odata-sink"), "--data", p.data,
+		p.file("there.properties", source("there", address, "Orders")...)}
 	c := p.start(append(args, p.file("back.properties", lines...))...)
 	c.eventually("a request", func() bool { return waiting.Load() > 0 })
 	c.signal(syscall.SIGKILL)
 	c.wait()
 	r := p.run(append(args, p.file("back.properties", lines...))...)
 	if advice := skipAdvice.FindStringSubmatch(r.stderr); r.code != 1 || advice == nil || posts.Load() != 1 {
-		t.Errorf("expected the record to be named and no insert more, found exit %d and %d inserts\n%s", r.code, posts.Load(), r.stderr)
+		t.Errorf("expected the record to be named and no insert more, found exit %d and %d inserts\n%s", r.code,
+			posts.Load(), r.stderr)
 	}
 	// The settings' filter tells it from others.
 	lines = append(lines, "sap.odata.check.filter=Freight eq {Freight} and OrderDate eq {OrderDate}")

@@ -27,7 +27,8 @@ data folder, where ` + "`culvert run`" + ` and ` + "`culvert consume`" + ` find 
 				return wrong(err)
 			}
 			fmt.Fprintln(c.OutOrStdout(), b.Addr())
-			fmt.Fprintf(c.ErrOrStderr(), "embedded broker on %s, data in %s: for trying out, not for production\n", b.Addr(), data)
+			fmt.Fprintf(c.ErrOrStderr(), "embedded broker on %s, data in %s: for trying out, not for production\n",
+				b.Addr(), data)
 			<-c.Context().Done()
 			return failed(b.Close())
 		},

@@ -24,15 +24,18 @@ func TestTestsOfTransforms(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	wrong := strings.Replace(string(text), "connector: orders.properties", "connector: "+filepath.Join(folder, "orders.properties"), 1)
-	wrong = strings.Replace(wrong, "value: {OrderID: 7, OrderDate: \"1970-01-01\"", "value: {OrderID: 8, OrderDate: \"1970-01-01\"", 1)
+	wrong := strings.Replace(string(text), "connector: orders.properties", "connector: "+filepath.Join(folder,
+		"orders.properties"), 1)
+	wrong = strings.Replace(wrong, "value: {OrderID: 7, OrderDate: \"1970-01-01\"",
+		"value: {OrderID: 8, OrderDate: \"1970-01-01\"", 1)
 	file, report := p.file("wrong_test.yaml", wrong), filepath.Join(t.TempDir(), "report.xml")
 	r := p.run("test", file, "--plugins", plugins(t, "smt"), "--junit", report)
 	xml, err := os.ReadFile(report)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r.code != 1 || !strings.Contains(r.stdout, `-   "OrderID": 8,`) || !strings.Contains(r.stdout, `+   "OrderID": 7,`) ||
+	if r.code != 1 || !strings.Contains(r.stdout, `-   "OrderID": 8,`) || !strings.Contains(r.stdout,
+		`+   "OrderID": 7,`) ||
 		!strings.Contains(r.stdout, "a row without schema") || !strings.Contains(r.stderr, "1 test failed") ||
 		!strings.Contains(string(xml), `<testsuites tests="6" failures="1"`) {
 		t.Errorf("exit %d\n%s%s\n%s", r.code, r.stdout, r.stderr, xml)

@@ -72,20 +72,24 @@ func showChecked(w io.Writer, file string, c *plugin.Checked) error {
 	if c.Refused() {
 		verdict = "refused"
 	}
-	fmt.Fprintf(w, "%s: %s: %s %s, contract %s\n\n", file, verdict, inLine(c.Info.Name), inLine(c.Info.Version), c.Info.Contract)
+	fmt.Fprintf(w, "%s: %s: %s %s, contract %s\n\n", file, verdict, inLine(c.Info.Name), inLine(c.Info.Version),
+		c.Info.Contract)
 	t := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
 	m := &c.Metered
 	fmt.Fprintf(t, "interfaces\t%s\n", strings.Join(c.Info.Interfaces, ", "))
 	fmt.Fprintf(t, "hash\t%.12s\n", c.Info.Hash)
 	fmt.Fprintf(t, "memory\t%s bytes at the start, at most %s\n", grouped(c.MemoryBytes), grouped(c.Limits.MemoryBytes))
 	fmt.Fprintf(t, "size\t%s\n", growth(c))
-	fmt.Fprintf(t, "functions\t%s, %s of them small leaves that their callers pay for\n", grouped(m.Functions), grouped(m.Leaves))
-	fmt.Fprintf(t, "charged\t%s entries, %s loops, %s copies\n", grouped(m.Entries), grouped(m.Loops), grouped(m.Copies))
+	fmt.Fprintf(t, "functions\t%s, %s of them small leaves that their callers pay for\n", grouped(m.Functions),
+		grouped(m.Leaves))
+	fmt.Fprintf(t, "charged\t%s entries, %s loops, %s copies\n", grouped(m.Entries), grouped(m.Loops),
+		grouped(m.Copies))
 	if len(m.Dropped) > 0 {
 		fmt.Fprintf(t, "left out\t%s\n", strings.Join(m.Dropped, ", "))
 	}
 	fmt.Fprintln(t, "refused features\tnone")
-	fmt.Fprintf(t, "calls\t%s tried with nothing set, within %v; a fault is an answer, and says what a function lacks\n", grouped(len(c.Calls)), plugin.CheckTime)
+	fmt.Fprintf(t, "calls\t%s tried with nothing set, within %v; a fault is an answer, and says "+
+		"what a function lacks\n", grouped(len(c.Calls)), plugin.CheckTime)
 	fmt.Fprintln(t)
 	for _, call := range c.Calls {
 		fmt.Fprintf(t, "%s\t%s\n", inLine(call.Function+" "+call.Of), inLine(call.Answer))
@@ -115,7 +119,8 @@ func showFindings(w io.Writer, findings []plugin.Finding) (err error) {
 // growth is a module's size before and after it is metered.
 func growth(c *plugin.Checked) string {
 	before, after := c.Info.Size, c.Metered.BytesOut
-	return fmt.Sprintf("%s bytes, metered %s (%+.1f %%)", grouped(before), grouped(after), 100*(float64(after)/float64(before)-1))
+	return fmt.Sprintf("%s bytes, metered %s (%+.1f %%)", grouped(before), grouped(after),
+		100*(float64(after)/float64(before)-1))
 }
 
 // grouped is a number with commas between thousands.

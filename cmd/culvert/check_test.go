@@ -30,7 +30,8 @@ func TestPluginsCheck(t *testing.T) {
 		says   string
 	}{
 		"all": {guesttest.Bytes(t, "../../host/plugin/testdata/guests/all"), 0, ""},
-		"traps": {guesttest.Static(wit.Description{Name: "traps", Version: "1.2.3", Components: []wit.Component{component}}, "",
+		"traps": {guesttest.Static(wit.Description{Name: "traps", Version: "1.2.3",
+			Components: []wit.Component{component}}, "",
 			wit.InterfaceTransform), 1, "traps.wasm: refused: it breaks the contract, see above"},
 	}
 	for name, file := range files {
@@ -43,9 +44,10 @@ func TestPluginsCheck(t *testing.T) {
 			if r.code != file.code || !strings.Contains(r.stderr, file.says) || file.says == "" && r.stderr != "" {
 				t.Errorf("exit %d: %s", r.code, r.stderr)
 			}
-			got := figured.ReplaceAllStringFunc(strings.ReplaceAll(r.stdout, path, name+".wasm"), func(line string) string {
-				return figure.ReplaceAllString(line, "N")
-			})
+			got := figured.ReplaceAllStringFunc(strings.ReplaceAll(r.stdout, path, name+".wasm"),
+				func(line string) string {
+					return figure.ReplaceAllString(line, "N")
+				})
 			golden := filepath.Join("testdata", "check-"+name+".golden")
 			if os.Getenv("CULVERT_GOLDEN") != "" {
 				if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
@@ -72,12 +74,16 @@ func TestPluginsCheck(t *testing.T) {
 	}{
 		{"plugin.all.limits.memory.bytes=67108864", "at most 67,108,864", 0},
 		{"plugin.all.limits.memory.bytes=65536", "65536 are allowed (plugin.all.limits.memory.bytes)", 1},
-		{"plugin.all.limits.call.ms=0", "plugin.all.limits.call.ms: Invalid value 0 for configuration plugin.all.limits.call.ms: Value must be at least 1", 2},
-		{"plugin.all.limits.cal.ms=5", "plugin.all.limits.cal.ms: unknown setting; the nearest known one is plugin.all.limits.call.ms", 2},
+		{"plugin.all.limits.call.ms=0", "plugin.all.limits.call.ms: Invalid value 0 for configuration " +
+			"plugin.all.limits.call.ms: Value must be at least 1", 2},
+		{"plugin.all.limits.cal.ms=5", "plugin.all.limits.cal.ms: unknown setting; the nearest known one is " +
+			"plugin.all.limits.call.ms", 2},
 		{"plugin.all.limits.call.ms", "--set: expected name=value", 2},
 	} {
-		if r := p.run("plugins", "check", "--set", c.set, all); r.code != c.code || !strings.Contains(r.stdout+r.stderr, c.says) {
-			t.Errorf("%s: expected exit %d and %q, found %d and %s%s", c.set, c.code, c.says, r.code, r.stdout, r.stderr)
+		if r := p.run("plugins", "check", "--set", c.set, all); r.code != c.code || !strings.Contains(r.stdout+r.stderr,
+			c.says) {
+			t.Errorf("%s: expected exit %d and %q, found %d and %s%s", c.set, c.code, c.says, r.code, r.stdout,
+				r.stderr)
 		}
 	}
 	// What a plugin says cannot steer the terminal.
@@ -89,7 +95,8 @@ func TestPluginsCheck(t *testing.T) {
 	}
 	for _, args := range [][]string{{"check", escape}, {"show", escape}, {"list", "--plugins", filepath.Dir(escape)}} {
 		r := p.run(append([]string{"plugins"}, args...)...)
-		if all := r.stdout + r.stderr; strings.ContainsAny(all, "\x1b\x07\r\u202e") || !strings.Contains(all, "n\uFFFD]0;t\uFFFD") {
+		if all := r.stdout + r.stderr; strings.ContainsAny(all, "\x1b\x07\r\u202e") || !strings.Contains(all,
+			"n\uFFFD]0;t\uFFFD") {
 			t.Errorf("%v: %q", args, all)
 		}
 	}
@@ -100,7 +107,8 @@ func TestPluginsCheck(t *testing.T) {
 	if err := os.WriteFile(path, vectors.Bytes(), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if r := p.run("plugins", "check", path); r.code != 1 || r.stdout != "" || !strings.Contains(r.stderr, path+": refused: the module is refused: uses SIMD at byte ") ||
+	if r := p.run("plugins", "check", path); r.code != 1 || r.stdout != "" || !strings.Contains(r.stderr,
+		path+": refused: the module is refused: uses SIMD at byte ") ||
 		!strings.Contains(r.stderr, "(in function 1)") {
 		t.Errorf("exit %d: %s%s", r.code, r.stdout, r.stderr)
 	}

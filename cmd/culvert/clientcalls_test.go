@@ -103,13 +103,15 @@ func TestCallsOfClients(t *testing.T) {
 			asJSON(t, map[string]string{"connector.class": plugin.Class, "topics": "getPlugins"}))
 		var v check.Validation
 		decoded(answer, &v)
-		if len(v.Configs) == 0 || strings.Contains(answer, `"definition":null`) || !strings.Contains(answer, `"order":1,`) ||
+		if len(v.Configs) == 0 || strings.Contains(answer, `"definition":null`) || !strings.Contains(answer,
+			`"order":1,`) ||
 			!strings.Contains(answer, `"order_in_group":1,`) {
 			t.Errorf("%s: found %s", plugin.Class, answer)
 		}
 		for _, one := range v.Configs {
 			if d := one.Definition; !regexp.MustCompile(`^(BOOLEAN|STRING|INT|SHORT|LONG|DOUBLE|LIST|CLASS|PASSWORD) ` +
-				`(HIGH|MEDIUM|LOW) (NONE|SHORT|MEDIUM|LONG)$`).MatchString(d.Type + " " + d.Importance + " " + d.Width) {
+				`(HIGH|MEDIUM|LOW) (NONE|SHORT|MEDIUM|LONG)$`).MatchString(d.Type + " " + d.Importance + " " +
+				d.Width) {
 				t.Errorf("found %+v", d)
 			}
 		}

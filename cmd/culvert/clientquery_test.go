@@ -31,7 +31,8 @@ func TestClientInQuery(t *testing.T) {
 				if r.Header.Get("sap-client") != "100" || r.Header.Get("sap-language") != "DE" {
 					t.Errorf("without the headers: %s %s", r.Method, r.RequestURI)
 				}
-				if !strings.Contains(r.URL.RawQuery, query) || strings.Count(r.RequestURI, "sap-") != strings.Count(query, "sap-") {
+				if !strings.Contains(r.URL.RawQuery, query) || strings.Count(r.RequestURI,
+					"sap-") != strings.Count(query, "sap-") {
 					t.Errorf("expected %q once, found %s %s", query, r.Method, r.RequestURI)
 				}
 				r.Header.Del("sap-client")
@@ -40,10 +41,12 @@ func TestClientInQuery(t *testing.T) {
 			}))
 			t.Cleanup(server.Close)
 			address := strings.TrimPrefix(server.URL, "http://")
-			common := []string{"sap.odata.user.name=me", "sap.odata.user.pwd=" + password, "sap.odata.sap.client=100", "sap.odata.sap.language=DE", "sap.odata.sap.client.in=" + in}
+			common := []string{"sap.odata.user.name=me", "sap.odata.user.pwd=" + password, "sap.odata.sap.client=100",
+				"sap.odata.sap.language=DE", "sap.odata.sap.client.in=" + in}
 			there := p.file("there.properties", append(source("there", address, "Orders"), common...)...)
 			back := p.file("back.properties", append(sinkOf("back", address, "Orders", "OrderCopies"), common...)...)
-			for _, args := range [][]string{{"run", "--once", there, back}, {"ping", "-p", there, "-s", service.NorthwindPath}, {"doctor", "-p", back}} {
+			for _, args := range [][]string{{"run", "--once", there, back}, {"ping", "-p", there, "-s",
+				service.NorthwindPath}, {"doctor", "-p", back}} {
 				if r := p.run(append(args, "--plugins", folder, "--data", p.data)...); r.code != 0 {
 					t.Fatalf("%s: exit %d\n%s%s", args[0], r.code, r.stdout, r.stderr)
 				}
@@ -51,7 +54,8 @@ func TestClientInQuery(t *testing.T) {
 			if diff := cmp.Diff(entities(s, "Orders"), entities(s, "OrderCopies")); diff != "" {
 				t.Error(diff)
 			}
-			want := map[string]bool{"metadata": true, "document": true, "page": true, "next page": true, "token": true, "POST": true, "logoff": true, "catalogue": true}
+			want := map[string]bool{"metadata": true, "document": true, "page": true, "next page": true, "token": true,
+				"POST": true, "logoff": true, "catalogue": true}
 			if diff := cmp.Diff(want, kinds); diff != "" {
 				t.Errorf("kinds of requests (-expected +found)\n%s", diff)
 			}

@@ -52,11 +52,14 @@ func clientsOfAnotherCluster(t *testing.T, here, there string) {
 	s, address := demo(t, service.Options{Rows: 60, PageSize: 25, Switches: service.Switches{CSRF: true,
 		RotateSession: "both"}})
 	worker := p.file("worker.properties", "bootstrap.servers="+here, "listeners=")
-	from := p.file("there.properties", append(source("there", address, "Orders"), "producer.override.bootstrap.servers="+there,
+	from := p.file("there.properties", append(source("there", address, "Orders"),
+		"producer.override.bootstrap.servers="+there,
 		"admin.override.bootstrap.servers="+there, "topic.creation.default.partitions=3")...)
-	to := p.file("back.properties", append(sinkOf("back", address, "Orders", "OrderCopies"), "consumer.override.bootstrap.servers="+there)...)
+	to := p.file("back.properties", append(sinkOf("back", address, "Orders", "OrderCopies"),
+		"consumer.override.bootstrap.servers="+there)...)
 	for round := range 2 {
-		if r := p.run("run", "--once", "--plugins", plugins(t, "odata-sink"), "--data", p.data, worker, from, to); r.code != 0 {
+		if r := p.run("run", "--once", "--plugins", plugins(t, "odata-sink"), "--data", p.data, worker, from,
+			to); r.code != 0 {
 			t.Fatalf("round %d: exit %d\n%s", round, r.code, r.stderr)
 		}
 		if diff := cmp.Diff(entities(s, "Orders"), entities(s, "OrderCopies")); diff != "" {
@@ -84,7 +87,8 @@ func onceFromTheEnd(t *testing.T, broker string) {
 		"consumer.override.auto.offset.reset=latest", "tasks.max=2")...)
 	once := func(file string) {
 		t.Helper()
-		if r := p.run("run", "--once", "--plugins", plugins(t, "odata-sink"), "--data", p.data, worker, file); r.code != 0 {
+		if r := p.run("run", "--once", "--plugins", plugins(t, "odata-sink"), "--data", p.data, worker,
+			file); r.code != 0 {
 			t.Fatalf("exit %d\n%s", r.code, r.stderr)
 		}
 	}
@@ -146,7 +150,8 @@ func TestSinkWhoseRecordsHaveExpired(t *testing.T) {
 			if way == "set" {
 				left := p.file("left.json",
 					`{"offsets":[{"partition":{"kafka_topic":"Orders","kafka_partition":0},"offset":{"kafka_offset":15}}]}`)
-				if r := p.run("offsets", "set", "back", left, "--plugins", plugins(t, "odata-sink"), "--data", p.data, worker,
+				if r := p.run("offsets", "set", "back", left, "--plugins", plugins(t, "odata-sink"), "--data", p.data,
+					worker,
 					back); r.code != 0 {
 					t.Fatalf("exit %d\n%s%s", r.code, r.stdout, r.stderr)
 				}
@@ -206,7 +211,8 @@ func TestTopicsOfTheBrokersMaking(t *testing.T) {
 	p := newPlace(t)
 	s, address := demo(t, service.Options{Rows: 10})
 	file := p.file("there.properties", source("there", address, "Orders")...)
-	if r := p.run("run", "--once", "--plugins", plugins(t), "--data", p.data, "--set", "topic.creation.enable=false", file); r.code != 0 {
+	if r := p.run("run", "--once", "--plugins", plugins(t), "--data", p.data, "--set", "topic.creation.enable=false",
+		file); r.code != 0 {
 		t.Fatalf("exit %d\n%s", r.code, r.stderr)
 	}
 	if got := len(p.records("Orders")); got != s.Count("Orders") {
@@ -219,15 +225,18 @@ func TestOverridePolicy(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
 	_, address := demo(t, service.Options{Rows: 5})
-	lines := append(source("orders", address, "Orders"), "producer.override.linger.ms=5", "admin.override.sasl.mechanism=PLAIN")
+	lines := append(source("orders", address, "Orders"), "producer.override.linger.ms=5",
+		"admin.override.sasl.mechanism=PLAIN")
 	file := p.file("orders.properties", lines...)
 	linger := fmt.Sprintf("%s:%d: producer.override.linger.ms: ", file, len(lines)-1)
 	mechanism := fmt.Sprintf("%s:%d: admin.override.sasl.mechanism: ", file, len(lines))
 	for policy, refused := range map[string][]string{
 		"All": nil, "org.apache.kafka.connect.connector.policy.AllConnectorClientConfigOverridePolicy": nil,
-		"None": {linger, mechanism}, "Principal": {linger}, "Allowlist\nconnector.client.config.override.allowlist=linger.ms,acks": {mechanism},
+		"None": {linger, mechanism}, "Principal": {linger},
+		"Allowlist\nconnector.client.config.override.allowlist=linger.ms,acks": {mechanism},
 	} {
-		worker := p.file("worker.properties", "bootstrap.servers=embedded", "connector.client.config.override.policy="+policy)
+		worker := p.file("worker.properties", "bootstrap.servers=embedded", "connector.client.config.override.policy="+
+			policy)
 		r := p.run("validate", "--plugins", plugins(t), "--data", p.data, worker, file)
 		said := r.stdout + r.stderr
 		for _, problem := range []string{linger, mechanism} {
@@ -243,9 +252,11 @@ func TestOverridePolicy(t *testing.T) {
 			t.Errorf("%s: exit %d\n%s", policy, r.code, said)
 		}
 	}
-	worker := p.file("worker.properties", "bootstrap.servers=embedded", "connector.client.config.override.policy=com.example.Mine")
-	if r := p.run("validate", "--plugins", plugins(t), "--data", p.data, worker, file); r.code == 0 || !strings.Contains(r.stdout+r.stderr,
-		worker+":2: connector.client.config.override.policy: Invalid value ") {
+	worker := p.file("worker.properties", "bootstrap.servers=embedded",
+		"connector.client.config.override.policy=com.example.Mine")
+	if r := p.run("validate", "--plugins", plugins(t), "--data", p.data, worker, file); r.code == 0 ||
+		!strings.Contains(r.stdout+r.stderr,
+			worker+":2: connector.client.config.override.policy: Invalid value ") {
 		t.Errorf("exit %d\n%s%s", r.code, r.stdout, r.stderr)
 	}
 }
@@ -278,7 +289,8 @@ func twoWorkersWithTheSameSink(t *testing.T, broker string) {
 		}
 	}
 	for i, w := range workers {
-		if said := w.says("the sink's group has members that are not this worker's"); !strings.Contains(said, "connector=back") || !member.MatchString(said) {
+		if said := w.says("the sink's group has members that are not this worker's"); !strings.Contains(said,
+			"connector=back") || !member.MatchString(said) {
 			t.Errorf("worker %d: expected the connector and the members to be named, found %s", i, said)
 		}
 	}

@@ -28,15 +28,18 @@ func TestWrongUse(t *testing.T) {
 		{"ping with a file that is not there", []string{"ping", "-p", "nowhere.properties"}, 2, "nowhere.properties"},
 		{"consume without a topic", []string{"consume"}, 2, "expected TOPIC, found nothing"},
 		{"consume where nothing is", []string{"consume", "x", "--data", "nowhere"}, 1, "nowhere"},
-		{"consume where nobody listens", []string{"consume", "x", "--bootstrap-servers", porttest.Address(t)}, 1, "connection refused"},
+		{"consume where nobody listens", []string{"consume", "x", "--bootstrap-servers", porttest.Address(t)}, 1,
+			"connection refused"},
 		{"check a file that is not there", []string{"plugins", "check", "nowhere.wasm"}, 2, "nowhere.wasm"},
-		{"log level", []string{"validate", "--log-level", "loud", p.file("a.properties", "connector.class=x")}, 2, "expected debug, info"},
+		{"log level", []string{"validate", "--log-level", "loud", p.file("a.properties", "connector.class=x")}, 2,
+			"expected debug, info"},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			r := p.run(c.args...)
 			if r.code != c.code || !strings.Contains(r.stderr, c.want) || r.stdout != "" {
-				t.Errorf("expected exit %d and %q, found %d, stdout %q, stderr\n%s", c.code, c.want, r.code, r.stdout, r.stderr)
+				t.Errorf("expected exit %d and %q, found %d, stdout %q, stderr\n%s", c.code, c.want, r.code, r.stdout,
+					r.stderr)
 			}
 		})
 	}
@@ -45,9 +48,11 @@ func TestWrongUse(t *testing.T) {
 func TestHelpIsEverywhere(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
-	for _, words := range []string{"", "run", "consume", "validate", "test", "plugins", "plugins list", "plugins show", "plugins check", "broker", "version", "ping"} {
+	for _, words := range []string{"", "run", "consume", "validate", "test", "plugins", "plugins list", "plugins show",
+		"plugins check", "broker", "version", "ping"} {
 		r := p.run(append(strings.Fields(words), "--help")...)
-		if r.code != 0 || !strings.Contains(r.stdout, "Usage:") || words != "plugins" && !strings.Contains(r.stdout, "Examples:") {
+		if r.code != 0 || !strings.Contains(r.stdout, "Usage:") || words != "plugins" && !strings.Contains(r.stdout,
+			"Examples:") {
 			t.Errorf("culvert %s --help: exit %d, stdout\n%s", words, r.code, r.stdout)
 		}
 	}
@@ -62,16 +67,20 @@ func TestValidate(t *testing.T) {
 	if r.code != 0 || r.stdout != "" {
 		t.Errorf("expected nothing wrong, found exit %d\n%s%s", r.code, r.stdout, r.stderr)
 	}
-	bad := p.file("bad.json", `{"name": "bad", "config": {`, `"connector.class": "ODataSource",`, `"sap.odata.host.adress": "x",`,
+	bad := p.file("bad.json", `{"name": "bad", "config": {`, `"connector.class": "ODataSource",`,
+		`"sap.odata.host.adress": "x",`,
 		`"sap.odata.host.port": "none", "sap.odata.user.pwd": "hunter2"`, `}}`)
 	worker := p.file("worker.properties", "bootstrap.servers=embedded", "group.id=x", "offset.flush.interval.ms=soon")
 	r = p.run("validate", "--plugins", plugins(t), worker, good, bad)
 	for _, want := range []string{
 		worker + ":2: group.id: warning: has no effect",
-		worker + ":3: offset.flush.interval.ms: Invalid value soon for configuration offset.flush.interval.ms: Not a number of type LONG",
-		bad + `:1: sap.odata.host.address: Missing required configuration "sap.odata.host.address" which has no default value.` + "\n",
+		worker + ":3: offset.flush.interval.ms: Invalid value soon for configuration offset.flush.interval.ms: " +
+			"Not a number of type LONG",
+		bad +
+			`:1: sap.odata.host.address: Missing required configuration "sap.odata.host.address" which has no default value.` + "\n",
 		bad + ":3: sap.odata.host.adress: unknown setting; the nearest known one is sap.odata.host.address\n",
-		bad + ":4: sap.odata.host.port: Invalid value none for configuration sap.odata.host.port: Not a number of type INT",
+		bad + ":4: sap.odata.host.port: Invalid value none for configuration sap.odata.host.port: " +
+			"Not a number of type INT",
 	} {
 		if !strings.Contains(r.stdout, want) {
 			t.Errorf("expected %q in\n%s", want, r.stdout)
@@ -80,8 +89,9 @@ func TestValidate(t *testing.T) {
 	if r.code != 1 || strings.Contains(r.stdout+r.stderr, "hunter2") {
 		t.Errorf("expected exit 1 and no secret, found %d and\n%s%s", r.code, r.stdout, r.stderr)
 	}
-	if r = p.run("validate", "--plugins", plugins(t), p.dir); r.code != 1 || !strings.Contains(r.stdout, bad+":4: ") || !strings.Contains(r.stdout,
-		worker+":3: ") {
+	if r = p.run("validate", "--plugins", plugins(t), p.dir); r.code != 1 || !strings.Contains(r.stdout, bad+":4: ") ||
+		!strings.Contains(r.stdout,
+			worker+":3: ") {
 		t.Errorf("expected a folder to stand for its files, found exit %d\n%s%s", r.code, r.stdout, r.stderr)
 	}
 	var list []map[string]any
@@ -89,8 +99,12 @@ func TestValidate(t *testing.T) {
 	if err := json.Unmarshal([]byte(r.stdout), &list); err != nil || len(list) < 3 || list[0]["file"] != bad {
 		t.Errorf("expected a list, found %v in %s", err, r.stdout)
 	}
-	for setting, code := range map[string]string{"sap.odata.host.adress": "unknown", "sap.odata.host.port": "invalid-value", "sap.odata.host.address": "missing"} {
-		if !slices.ContainsFunc(list, func(p map[string]any) bool { return p["setting"] == setting && p["code"] == code }) {
+	for setting, code := range map[string]string{"sap.odata.host.adress": "unknown",
+		"sap.odata.host.port": "invalid-value", "sap.odata.host.address": "missing"} {
+		if !slices.ContainsFunc(list, func(p map[string]any) bool {
+			return p["setting"] == setting &&
+				p["code"] == code
+		}) {
 			t.Errorf("expected %s as %s in %s", setting, code, r.stdout)
 		}
 	}
@@ -126,12 +140,14 @@ func TestPing(t *testing.T) {
 		t.Errorf("expected exit 2 and the commands there are, found %d\n%s", r.code, r.stderr)
 	}
 	misspelt := p.file("misspelt.properties", append(lines, "sap.odata.host.adress=x")...)
-	if r = p.run("ping", "-p", misspelt, "-s", service.NorthwindPath, "--plugins", plugins(t)); r.code != 2 || !strings.Contains(r.stderr,
-		misspelt+":12: sap.odata.host.adress: unknown setting") {
+	if r = p.run("ping", "-p", misspelt, "-s", service.NorthwindPath, "--plugins", plugins(t)); r.code != 2 ||
+		!strings.Contains(r.stderr,
+			misspelt+":12: sap.odata.host.adress: unknown setting") {
 		t.Errorf("expected exit 2 and the misspelt setting, found %d\n%s", r.code, r.stderr)
 	}
 	wrong := p.file("wrong.properties", append(lines, "sap.odata.user.pwd=hunter2")...)
-	if r = p.run("ping", "-p", wrong, "-s", service.NorthwindPath, "--plugins", plugins(t)); r.code != 1 || strings.Contains(r.stderr, "hunter2") {
+	if r = p.run("ping", "-p", wrong, "-s", service.NorthwindPath, "--plugins", plugins(t)); r.code != 1 ||
+		strings.Contains(r.stderr, "hunter2") {
 		t.Errorf("expected exit 1 and no secret, found %d\n%s", r.code, r.stderr)
 	}
 }
@@ -149,7 +165,8 @@ func TestPluginsShowConverter(t *testing.T) {
 		r := p.run(append([]string{"plugins", "show"}, strings.Fields(args)...)...)
 		for _, want := range wants {
 			if r.code != exitDone || !strings.Contains(r.stdout, want) {
-				t.Errorf("plugins show %s: expected %q, found exit code %d, %s%s", args, want, r.code, r.stdout, r.stderr)
+				t.Errorf("plugins show %s: expected %q, found exit code %d, %s%s", args, want, r.code, r.stdout,
+					r.stderr)
 			}
 		}
 		if strings.Contains(r.stdout, "converter.type") {
@@ -180,15 +197,19 @@ func TestPlugins(t *testing.T) {
 	}
 	r = p.run("plugins", "show", "odata-source", "--template", "--plugins", plugins(t))
 	template := p.file("template.properties", strings.Split(strings.TrimSuffix(r.stdout, "\n"), "\n")...)
-	if r.code != 0 || !strings.Contains(r.stdout, "\nsap.odata.host.address=\n") || !strings.Contains(r.stdout, "\n#sap.odata#00.topic=") {
+	if r.code != 0 || !strings.Contains(r.stdout, "\nsap.odata.host.address=\n") || !strings.Contains(r.stdout,
+		"\n#sap.odata#00.topic=") {
 		t.Errorf("exit %d\n%s%s", r.code, r.stdout, r.stderr)
 	}
 	r = p.run("validate", template, "--plugins", plugins(t))
-	if want := "sap.odata.host.address: Missing required configuration"; r.code != 1 || !strings.Contains(r.stdout, want) ||
+	if want := "sap.odata.host.address: Missing required configuration"; r.code != 1 || !strings.Contains(r.stdout,
+		want) ||
 		strings.Contains(r.stdout, "unknown") {
-		t.Errorf("expected what is to be filled in to be missing and nothing else to be wrong, found %d\n%s%s", r.code, r.stdout, r.stderr)
+		t.Errorf("expected what is to be filled in to be missing and nothing else to be wrong, found %d\n%s%s", r.code,
+			r.stdout, r.stderr)
 	}
-	if r = p.run("plugins", "check", plugins(t)+"/odata-source.wasm"); r.code != 0 || !strings.Contains(r.stdout, "accepted") {
+	if r = p.run("plugins", "check", plugins(t)+"/odata-source.wasm"); r.code != 0 || !strings.Contains(r.stdout,
+		"accepted") {
 		t.Errorf("exit %d\n%s%s", r.code, r.stdout, r.stderr)
 	}
 	empty := p.file("empty.wasm")

@@ -44,7 +44,8 @@ func mutual(t *testing.T, o service.Options) (s *service.Service, port string, s
 	s = service.New(o)
 	clients := x509.NewCertPool()
 	own := tls.Certificate{}
-	for _, name := range []string{"client.p12", "client.jks", "client.jceks", "client-ec.p12", "client-legacy.p12", "keypass.jks"} {
+	for _, name := range []string{"client.p12", "client.jks", "client.jceks", "client-ec.p12", "client-legacy.p12",
+		"keypass.jks"} {
 		l := keystore.Location{Path: filepath.Join(stores(t), name), Password: storePassword}
 		if name == "keypass.jks" {
 			l.KeyPassword = "changeit2"
@@ -92,7 +93,8 @@ func TestStoresEndToEnd(t *testing.T) {
 	p := newPlace(t)
 	s, port, shown := mutual(t, service.Options{Rows: 20})
 	of := func(side, name, kind string) []string {
-		lines := []string{"sap.odata." + side + ".location=" + filepath.Join(stores(t), name), "sap.odata." + side + ".password=" + storePassword}
+		lines := []string{"sap.odata." + side + ".location=" + filepath.Join(stores(t), name),
+			"sap.odata." + side + ".password=" + storePassword}
 		if kind != "" {
 			lines = append(lines, "sap.odata."+side+".type="+kind)
 		}
@@ -107,8 +109,10 @@ func TestStoresEndToEnd(t *testing.T) {
 		append(key("client.p12", "pkcs12"), trust("trust.p12", "pkcs12")...),
 		append(key("client-legacy.p12", ""), trust("trust.p12", "")...),
 		append(key("client-ec.p12", "pkcs12"), trust("trust.p12", "jks")...), // as Java reads them
-		append(append(key("keypass.jks", "pkcs12"), "sap.odata.keystore.key.password=changeit2", "sap.odata.keystore.alias=other"), trust("trust.jks", "pkcs12")...),
-		append(append(key("client.jks", "jks"), "sap.odata.truststore.location="+filepath.Join(stores(t), "client.crt.pem"), "sap.odata.truststore.type=pem"),
+		append(append(key("keypass.jks", "pkcs12"), "sap.odata.keystore.key.password=changeit2",
+			"sap.odata.keystore.alias=other"), trust("trust.jks", "pkcs12")...),
+		append(append(key("client.jks", "jks"), "sap.odata.truststore.location="+filepath.Join(stores(t),
+			"client.crt.pem"), "sap.odata.truststore.type=pem"),
 			"sap.odata.sslcontext.protocol=TLSv1.2", "sap.odata.auth.type=certificate"),
 	}
 	for _, name := range []string{"client.p12", "trust.jks"} { // which domain.dks has in ${user.dir}
@@ -121,7 +125,8 @@ func TestStoresEndToEnd(t *testing.T) {
 	cases = append(cases, append(key("domain.dks#sample", "dks"), trust("domain.dks#sample", "dks")...))
 	for i, c := range cases {
 		name := fmt.Sprintf("c%d", i)
-		lines := instead(source(name, "localhost:"+port, "Orders"), append(c, "sap.odata.host.protocol=https", "sap.odata#00.topic="+name)...)
+		lines := instead(source(name, "localhost:"+port, "Orders"), append(c, "sap.odata.host.protocol=https",
+			"sap.odata#00.topic="+name)...)
 		args = append(args, p.file(name+".properties", lines...))
 	}
 	if r := p.run(args...); r.code != 0 {
@@ -148,29 +153,49 @@ func TestConnectionsAreChecked(t *testing.T) {
 		lines []string
 		want  string
 	}{
-		"secret keys alone": {[]string{"sap.odata.keystore.location=" + at("secret.p12"), "sap.odata.keystore.password=changeit", "sap.odata.host.protocol=https"},
+		"secret keys alone": {[]string{"sap.odata.keystore.location=" + at("secret.p12"),
+			"sap.odata.keystore.password=changeit", "sap.odata.host.protocol=https"},
 			":9: sap.odata.keystore.location: PKCS12 file "},
-		"secret keys alone in JCEKS": {[]string{"sap.odata.keystore.location=" + at("secret.jceks"), "sap.odata.keystore.password=changeit", "sap.odata.host.protocol=https"},
+		"secret keys alone in JCEKS": {[]string{"sap.odata.keystore.location=" + at("secret.jceks"),
+			"sap.odata.keystore.password=changeit", "sap.odata.host.protocol=https"},
 			":9: sap.odata.keystore.location: JCEKS file "},
-		"no password":     {[]string{"sap.odata.truststore.location=" + at("trust.jks")}, ": sap.odata.truststore.password: is not set"},
-		"wrong password":  {[]string{"sap.odata.truststore.location=" + at("trust.jks"), "sap.odata.truststore.password=other-secret"}, ":11: sap.odata.truststore.password: "},
-		"type":            {[]string{"sap.odata.truststore.location=" + at("trust.jks"), "sap.odata.truststore.password=changeit", "sap.odata.truststore.type=JKS"}, ":12: sap.odata.truststore.type: Invalid value JKS for configuration sap.odata.truststore.type: String must be one of: jceks, jks"},
-		"SSLv3":           {[]string{"sap.odata.sslcontext.protocol=SSLv3"}, ":10: sap.odata.sslcontext.protocol: SSLv3 is forbidden"},
-		"TLSv1":           {[]string{"sap.odata.sslcontext.protocol=TLSv1"}, "sap.odata.tls.allow.legacy = true"},
-		"oauth2":          {[]string{"sap.odata.auth.type=oauth2"}, "sap.odata.oauth.token.endpoint"},
-		"oauth2 by basic": {[]string{"sap.odata.oauth.client.id=x"}, ":10: sap.odata.oauth.client.id: expected sap.odata.auth.type = oauth2 with it"},
-		"basic":           {[]string{"sap.odata.auth.type=BASIC"}, "sap.odata.user.name: expected a user for sap.odata.auth.type = basic"},
-		"certificate":     {[]string{"sap.odata.auth.type=certificate"}, ":10: sap.odata.auth.type: expected sap.odata.keystore.location for certificate"},
-		"header":          {[]string{"sap.odata.auth.type=header"}, ":10: sap.odata.auth.type: expected a header to log on with"},
-		"authorization":   {[]string{"sap.odata.header.Authorization=x"}, ":10: sap.odata.header.Authorization: expected sap.odata.auth.type = header with it"},
-		"cookie":          {[]string{"sap.odata.header.Cookie=x"}, ":10: sap.odata.header.Cookie: Cookie is made by the program itself"},
-		"connectivity https": {[]string{"sap.odata.host.protocol=https", "sap.odata.proxy.type=sap-connectivity-http", "sap.odata.proxy.address=p:1", "sap.odata.proxy.token.url=https://t", "sap.odata.proxy.token.client.id=i", "sap.odata.proxy.token.client.secret=s3cr3t"},
+		"no password": {[]string{"sap.odata.truststore.location=" + at("trust.jks")},
+			": sap.odata.truststore.password: is not set"},
+		"wrong password": {[]string{"sap.odata.truststore.location=" + at("trust.jks"),
+			"sap.odata.truststore.password=other-secret"}, ":11: sap.odata.truststore.password: "},
+		"type": {[]string{"sap.odata.truststore.location=" + at("trust.jks"),
+			"sap.odata.truststore.password=changeit", "sap.odata.truststore.type=JKS"},
+			":12: sap.odata.truststore.type: Invalid value JKS for configuration sap.odata.truststore.type: String " +
+				"must be one of: jceks, jks"},
+		"SSLv3": {[]string{"sap.odata.sslcontext.protocol=SSLv3"},
+			":10: sap.odata.sslcontext.protocol: SSLv3 is forbidden"},
+		"TLSv1":  {[]string{"sap.odata.sslcontext.protocol=TLSv1"}, "sap.odata.tls.allow.legacy = true"},
+		"oauth2": {[]string{"sap.odata.auth.type=oauth2"}, "sap.odata.oauth.token.endpoint"},
+		"oauth2 by basic": {[]string{"sap.odata.oauth.client.id=x"},
+			":10: sap.odata.oauth.client.id: expected sap.odata.auth.type = oauth2 with it"},
+		"basic": {[]string{"sap.odata.auth.type=BASIC"},
+			"sap.odata.user.name: expected a user for sap.odata.auth.type = basic"},
+		"certificate": {[]string{"sap.odata.auth.type=certificate"},
+			":10: sap.odata.auth.type: expected sap.odata.keystore.location for certificate"},
+		"header": {[]string{"sap.odata.auth.type=header"},
+			":10: sap.odata.auth.type: expected a header to log on with"},
+		"authorization": {[]string{"sap.odata.header.Authorization=x"},
+			":10: sap.odata.header.Authorization: expected sap.odata.auth.type = header with it"},
+		"cookie": {[]string{"sap.odata.header.Cookie=x"},
+			":10: sap.odata.header.Cookie: Cookie is made by the program itself"},
+		"connectivity https": {[]string{"sap.odata.host.protocol=https", "sap.odata.proxy.type=sap-connectivity-http",
+			"sap.odata.proxy.address=p:1", "sap.odata.proxy.token.url=https://t", "sap.odata.proxy.token.client.id=i",
+			"sap.odata.proxy.token.client.secret=s3cr3t"},
 			"sap.odata.host.protocol: expected http for sap.odata.proxy.type = sap-connectivity-http, found https"},
-		"no binding":  {[]string{"sap.odata.proxy.type=sap-connectivity"}, "sap.odata.proxy.token.url: expected a token service, sap.odata.proxy.service.key, or VCAP_SERVICES"},
-		"destination": {[]string{"sap.odata.destination=D"}, ":10: sap.odata.destination: expected a binding of the destination service in VCAP_SERVICES"},
-		"proxy":       {[]string{"sap.odata.proxy.address=p:1"}, ":10: sap.odata.proxy.address: "},
-		"map":         {[]string{"sap.odata.proxy.type=none", "sap.odata.proxy.address.map=a"}, ":11: sap.odata.proxy.address.map: expected advertised:port=virtual:port"},
-		"headers":     {[]string{"sap.odata.headr.X=1"}, "unknown setting; the nearest known one is sap.odata.header.X"},
+		"no binding": {[]string{"sap.odata.proxy.type=sap-connectivity"},
+			"sap.odata.proxy.token.url: expected a token service, sap.odata.proxy.service.key, or VCAP_SERVICES"},
+		"destination": {[]string{"sap.odata.destination=D"},
+			":10: sap.odata.destination: expected a binding of the destination service in VCAP_SERVICES"},
+		"proxy": {[]string{"sap.odata.proxy.address=p:1"}, ":10: sap.odata.proxy.address: "},
+		"map": {[]string{"sap.odata.proxy.type=none", "sap.odata.proxy.address.map=a"},
+			":11: sap.odata.proxy.address.map: expected advertised:port=virtual:port"},
+		"headers": {[]string{"sap.odata.headr.X=1"},
+			"unknown setting; the nearest known one is sap.odata.header.X"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := p.run("validate", "--plugins", plugins(t), p.file("x.properties", instead(good, c.lines...)...))
@@ -184,7 +209,8 @@ func TestConnectionsAreChecked(t *testing.T) {
 			}
 		})
 	}
-	if r := p.run("validate", "--plugins", plugins(t), p.file("y.properties", append(good, "sap.odata.header.APIKey=k", "sap.odata.auth.type=header")...)); r.code != 0 {
+	if r := p.run("validate", "--plugins", plugins(t), p.file("y.properties", append(good, "sap.odata.header.APIKey=k",
+		"sap.odata.auth.type=header")...)); r.code != 0 {
 		t.Errorf("a header: exit %d\n%s%s", r.code, r.stdout, r.stderr)
 	}
 }
@@ -251,7 +277,8 @@ func TestSecretsRotate(t *testing.T) {
 	p.file("secrets/odata.properties", "password=first-secret")
 	listen := porttest.Address(t)
 	worker := p.file("worker.properties", "bootstrap.servers=embedded", "listeners=http://"+listen)
-	lines := append(source("rotating", strings.TrimPrefix(server.URL, "http://"), "Orders"), "sap.odata#00.exec-period=1", "sap.odata.user.name=me",
+	lines := append(source("rotating", strings.TrimPrefix(server.URL, "http://"), "Orders"),
+		"sap.odata#00.exec-period=1", "sap.odata.user.name=me",
 		"sap.odata.user.pwd=${file:"+filepath.Join(secrets, "odata.properties")+":password}")
 	file := p.file("rotating.properties", lines...)
 	// which compiles, and may take its time
@@ -338,10 +365,12 @@ func TestThroughCloudConnector(t *testing.T) {
 				lines = append(lines, line)
 			}
 		}
-		return p.file(name+".properties", instead(lines, append(more, "sap.odata#00.topic="+name, "sap.odata.destination="+destination)...)...)
+		return p.file(name+".properties", instead(lines, append(more, "sap.odata#00.topic="+name,
+			"sap.odata.destination="+destination)...)...)
 	}
 	plain := without("plain", "S4")
-	tunnelled := without("tunnelled", "S4TLS", "sap.odata.truststore.location="+filepath.Join(stores(t), "trust.jks"), "sap.odata.truststore.password="+storePassword,
+	tunnelled := without("tunnelled", "S4TLS", "sap.odata.truststore.location="+filepath.Join(stores(t), "trust.jks"),
+		"sap.odata.truststore.password="+storePassword,
 		"sap.odata.max.retries=100", "sap.odata.min.retry.backoff.ms=1", "sap.odata.max.retry.backoff.ms=20")
 	if r := p.run("validate", "--plugins", plugins(t), plain, tunnelled); r.code != 0 {
 		t.Fatalf("validate: exit %d\n%s%s", r.code, r.stdout, r.stderr)
@@ -386,12 +415,14 @@ func TestThroughCloudConnector(t *testing.T) {
 	if len(seen) < 1000 {
 		t.Errorf("only %d bytes through the tunnel", len(seen))
 	}
-	for _, secret := range []string{password, "Authorization", "dGVjaG5pY2Fs", "eyJhbGciOi" /* three letters come about by chance */} {
+	for _, secret := range []string{password, "Authorization", "dGVjaG5pY2Fs",
+		"eyJhbGciOi" /* three letters come about by chance */} {
 		if strings.Contains(seen, secret) {
 			t.Errorf("%q crosses the tunnel in clear", secret)
 		}
 	}
-	for _, secret := range []string{password, "dGVjaG5pY2Fs", "eyJ", account.Connectivity.Secret, account.Destination.Secret,
+	for _, secret := range []string{password, "dGVjaG5pY2Fs", "eyJ", account.Connectivity.Secret,
+		account.Destination.Secret,
 		storePassword} {
 		if strings.Contains(r.stderr+r.stdout, secret) {
 			t.Errorf("the log shows %q:\n%s", secret, r.stderr)
@@ -402,7 +433,8 @@ func TestThroughCloudConnector(t *testing.T) {
 // localhost is a certificate that the sample trust stores know.
 func localhost(t *testing.T) tls.Certificate {
 	t.Helper()
-	return keystoretest.Certificate(t, keystore.Location{Path: filepath.Join(stores(t), "client.jks"), Password: storePassword})
+	return keystoretest.Certificate(t, keystore.Location{Path: filepath.Join(stores(t), "client.jks"),
+		Password: storePassword})
 }
 
 // OAuth 2.0 and headers, by the names that a file has for them.
@@ -418,20 +450,25 @@ func TestTokensAndHeadersEndToEnd(t *testing.T) {
 		switch {
 		case r.URL.Path == "/as/token":
 			r.ParseForm()
-			forms = append(forms, r.PostForm.Get("client_id")+" "+r.PostForm.Get("client_secret")+" "+r.PostForm.Get("scope")+" "+r.PostForm.Get("grant_type"))
+			forms = append(forms, r.PostForm.Get("client_id")+" "+r.PostForm.Get("client_secret")+" "+
+				r.PostForm.Get("scope")+" "+r.PostForm.Get("grant_type"))
 			w.Header().Set("Content-Type", "application/json")
 			fmt.Fprintf(w, `{"access_token":"t0ken-%d","token_type":"bearer","expires_in":3600}`, len(forms))
-		case r.Header.Get("Authorization") != "Bearer t0ken-1" || r.Header.Get("X-Api-Key") != "k3y" || r.Header.Get("sap-client") != "100":
+		case r.Header.Get("Authorization") != "Bearer t0ken-1" || r.Header.Get("X-Api-Key") != "k3y" ||
+			r.Header.Get("sap-client") != "100":
 			w.WriteHeader(http.StatusUnauthorized)
 		default:
 			s.ServeHTTP(w, r)
 		}
 	}))
 	t.Cleanup(server.Close)
-	lines := append(source("tokens", strings.TrimPrefix(server.URL, "http://"), "Orders"), "sap.odata.auth.type=OAuth2", "sap.odata.oauth.token.endpoint="+server.URL+"/as/token",
-		"sap.odata.oauth.client.id=me", "sap.odata.oauth.client.secret=c1ient-secret", "sap.odata.oauth.scope=read write", "sap.odata.oauth.client.auth=body",
+	lines := append(source("tokens", strings.TrimPrefix(server.URL, "http://"), "Orders"), "sap.odata.auth.type=OAuth2",
+		"sap.odata.oauth.token.endpoint="+server.URL+"/as/token",
+		"sap.odata.oauth.client.id=me", "sap.odata.oauth.client.secret=c1ient-secret",
+		"sap.odata.oauth.scope=read write", "sap.odata.oauth.client.auth=body",
 		"sap.odata.header.X-Api-Key=k3y", "sap.odata.sap.client=100")
-	r := p.run("run", "--once", "--log-level", "debug", "--plugins", plugins(t), "--data", p.data, p.file("tokens.properties", lines...))
+	r := p.run("run", "--once", "--log-level", "debug", "--plugins", plugins(t), "--data", p.data,
+		p.file("tokens.properties", lines...))
 	if r.code != 0 {
 		t.Fatalf("exit %d\n%s", r.code, r.stderr)
 	}

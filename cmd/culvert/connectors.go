@@ -202,10 +202,12 @@ properties, JSON or YAML; their references (${file:…}) go to the worker as the
 	}
 	r.flags(c)
 	c.AddCommand(r.newList(), r.newShow(), r.newCreate(), r.newApply(),
-		r.steered("delete", "Delete connectors; their offsets stay", "is deleted", func(ctx context.Context, name string) error {
+		r.steered("delete", "Delete connectors; their offsets stay", "is deleted", func(ctx context.Context,
+			name string) error {
 			return r.call(ctx, http.MethodDelete, at(name), nil, nil)
 		}),
-		r.steered("pause", "Have connectors stop and keep their tasks, until resume", "is to be PAUSED", r.put("pause")),
+		r.steered("pause", "Have connectors stop and keep their tasks, until resume", "is to be PAUSED",
+			r.put("pause")),
 		r.steered("resume", "Have connectors run that are paused or stopped", "is to run", r.put("resume")),
 		r.steered("stop", "Have connectors end their tasks, until resume", "is to be STOPPED", r.put("stop")),
 		r.newRestart())
@@ -240,7 +242,8 @@ func printStates(out io.Writer, all map[string]expanded) error {
 	fmt.Fprintln(w, "NAME\tTYPE\tSTATE\tTASKS\tCLASS")
 	for _, name := range slices.Sorted(maps.Keys(all)) {
 		one := all[name]
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", shown.Line(name), shown.Line(one.Status.Type), shown.Line(string(one.Status.Connector.State)),
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", shown.Line(name), shown.Line(one.Status.Type),
+			shown.Line(string(one.Status.Connector.State)),
 			taskStates(one.Status), shown.Line(one.Info.Config["connector.class"]))
 	}
 	return w.Flush()

@@ -29,7 +29,8 @@ func TestConnectorsCommand(t *testing.T) {
 		t.Helper()
 		r := p.run(append(args, "--url", f.url)...)
 		if r.code != code || !strings.Contains(r.stdout+r.stderr, want) {
-			t.Errorf("culvert %v: expected exit %d and %q, found %d\n%s%s", args, code, want, r.code, r.stdout, r.stderr)
+			t.Errorf("culvert %v: expected exit %d and %q, found %d\n%s%s", args, code, want, r.code, r.stdout,
+				r.stderr)
 		}
 		return r
 	}
@@ -94,15 +95,21 @@ func TestConnectorsCommandsRefuse(t *testing.T) {
 		want string
 		args []string
 	}{
-		{2, `--url: expected http://HOST:PORT, found "ftp://x:1"`, []string{"connectors", "list", "--url", "ftp://x:1"}},
-		{2, `--url: expected http://HOST:PORT, found "ftp://x:1"`, []string{"offsets", "show", "c", "--url", "ftp://x:1"}},
+		{2, `--url: expected http://HOST:PORT, found "ftp://x:1"`, []string{"connectors", "list", "--url",
+			"ftp://x:1"}},
+		{2, `--url: expected http://HOST:PORT, found "ftp://x:1"`, []string{"offsets", "show", "c", "--url",
+			"ftp://x:1"}},
 		{1, "expected a running worker at " + closed + ": dial tcp ", []string{"connectors", "list", "--url", closed}},
 		{1, "expected a running worker at " + closed + ": dial tcp ", []string{"status", "--url", closed}},
-		{1, "expected a running worker at " + closed + ": dial tcp ", []string{"offsets", "show", "c", "--url", closed}},
-		{1, "server gave HTTP response to HTTPS client", []string{"connectors", "list", "--url", "https" + server.URL[4:]}},
+		{1, "expected a running worker at " + closed + ": dial tcp ", []string{"offsets", "show", "c", "--url",
+			closed}},
+		{1, "server gave HTTP response to HTTPS client", []string{"connectors", "list", "--url",
+			"https" + server.URL[4:]}},
 		{2, "--timeout: expected a time such as 30s, found 0s", []string{"connectors", "list", "--timeout", "0s"}},
-		{2, "--task: expected the number of a task, from 0 on, found -3", []string{"connectors", "restart", "c", "--task", "-3"}},
-		{2, `--state: expected RUNNING, PAUSED or STOPPED, found "OFF"`, []string{"connectors", "create", file, "--state", "OFF"}},
+		{2, "--task: expected the number of a task, from 0 on, found -3", []string{"connectors", "restart", "c",
+			"--task", "-3"}},
+		{2, `--state: expected RUNNING, PAUSED or STOPPED, found "OFF"`, []string{"connectors", "create", file,
+			"--state", "OFF"}},
 		{2, "expected NAME, found an empty one", []string{"connectors", "delete", ""}},
 		{2, "expected NAME, found an empty one", []string{"connectors", "show", ""}},
 		{2, "expected NAME, found nothing", []string{"offsets", "show"}},
@@ -116,15 +123,18 @@ func TestConnectorsCommandsRefuse(t *testing.T) {
 		r := p.run(args...)
 		if r.code != c.code || strings.Count(strings.TrimSpace(r.stderr), "\n") != 0 ||
 			!strings.Contains(r.stderr, c.want) || strings.Contains(r.stderr, "Get \"") {
-			t.Errorf("culvert %q: expected exit %d and %q, found %d\n%s%s", args, c.code, c.want, r.code, r.stdout, r.stderr)
+			t.Errorf("culvert %q: expected exit %d and %q, found %d\n%s%s", args, c.code, c.want, r.code, r.stdout,
+				r.stderr)
 		}
 	}
 	if n := asked.Load(); n > 0 {
 		t.Errorf("expected nothing to be sent, found %d requests", n)
 	}
 	for want, args := range map[string][]string{
-		`there is no page "AvroConvrter": the nearest one is AvroConverter (culvert reference lists all)`: {"reference", "AvroConvrter"},
-		`there is no page "guide/sinks": the nearest one is guide/sink`:                                   {"reference", "guide/sinks"},
+		`there is no page "AvroConvrter": the nearest one is AvroConverter (culvert reference lists all)`: {"reference",
+			"AvroConvrter"},
+		`there is no page "guide/sinks": the nearest one is guide/sink`: {"reference",
+			"guide/sinks"},
 		`unknown command "tcsh"`:        {"completion", "tcsh"},
 		"expected TOPIC, found nothing": {"dlq", "show"},
 	} {
@@ -147,10 +157,13 @@ func TestStatusOfAnotherWorker(t *testing.T) {
 			w.WriteHeader(404)
 		case asked.Add(1) == 1:
 			w.WriteHeader(409)
-			w.Write([]byte(`{"error_code":409,"message":"Cannot complete request momentarily due to no known leader URL"}`))
+			w.Write(
+				[]byte(`{"error_code":409,"message":"Cannot complete request momentarily due to no known leader URL"}`))
 		default:
-			w.Write([]byte(`{"a":{"info":{"name":"a","config":{},"tasks":[],"type":"sink"},"status":{"name":"a","connector":` +
-				`{"state":"RUNNING","worker_id":"w"},"tasks":[{"id":0,"state":"FAILED","worker_id":"w","trace":"x"}],"type":"sink"}}}`))
+			w.Write(
+				[]byte(
+					`{"a":{"info":{"name":"a","config":{},"tasks":[],"type":"sink"},"status":{"name":"a","connector":` +
+						`{"state":"RUNNING","worker_id":"w"},"tasks":[{"id":0,"state":"FAILED","worker_id":"w","trace":"x"}],"type":"sink"}}}`))
 		}
 	}))
 	defer server.Close()

@@ -194,7 +194,8 @@ func TestSoakKilledInMidPage(t *testing.T) {
 				}
 			}
 			if n < before.stored {
-				t.Errorf("record %d: row %d came again although the stored offset covered %d rows", at, n, before.stored)
+				t.Errorf("record %d: row %d came again although the stored offset covered %d rows", at, n,
+					before.stored)
 			}
 			inside++
 		}
@@ -203,13 +204,15 @@ func TestSoakKilledInMidPage(t *testing.T) {
 	if last != len(c.rows)-1 {
 		t.Errorf("expected all of %d rows, the last is %d", len(c.rows), last)
 	}
-	t.Logf("%d rows, %d records, %d kills, %d of them with rows that came again: %v", len(c.rows), len(numbers), len(c.kills), inside, c.kills)
+	t.Logf("%d rows, %d records, %d kills, %d of them with rows that came again: %v", len(c.rows), len(numbers),
+		len(c.kills), inside, c.kills)
 }
 
 // A page that answers otherwise the second time hides no row that was there throughout (P2).
 func TestSoakKilledWhilePagesDiffer(t *testing.T) {
 	t.Parallel()
-	c, h := newCrash(t, service.Options{Rows: 1500 * rounds(), PageSize: 1500, Switches: service.Switches{Differ: "all"}})
+	c, h := newCrash(t, service.Options{Rows: 1500 * rounds(), PageSize: 1500,
+		Switches: service.Switches{Differ: "all"}})
 	c.run(h, 2)
 	seen := map[int]bool{}
 	for _, n := range c.numbers() {
@@ -219,7 +222,8 @@ func TestSoakKilledWhilePagesDiffer(t *testing.T) {
 	ledger := c.s.Ledger()
 	for _, name := range ledger.Gone {
 		var order, product int
-		if _, err := fmt.Sscanf(name[strings.IndexByte(name, '('):], "(OrderID=%d,ProductID=%d)", &order, &product); err != nil {
+		if _, err := fmt.Sscanf(name[strings.IndexByte(name, '('):], "(OrderID=%d,ProductID=%d)", &order,
+			&product); err != nil {
 			t.Fatalf("%v in %s", err, name)
 		}
 		gone[c.rows[fmt.Sprintf("%d/%d", order, product)]] = true
@@ -242,7 +246,8 @@ func TestSecondSignalStopsAtOnce(t *testing.T) {
 	c, h := newCrash(t, service.Options{Rows: 2000, PageSize: 5000})
 	h.arm(500_000)
 	file := c.p.file("orders.properties", source("orders", c.address, "Order_Details")...)
-	worker := c.p.file("worker.properties", "bootstrap.servers=embedded", "listeners=", "task.shutdown.graceful.timeout.ms=3600000",
+	worker := c.p.file("worker.properties", "bootstrap.servers=embedded", "listeners=",
+		"task.shutdown.graceful.timeout.ms=3600000",
 		"offset.flush.interval.ms=3600000", "key.converter.schemas.enable=false")
 	w := c.p.start("run", "--plugins", plugins(t), "--data", c.p.data, worker, file)
 	<-h.held

@@ -20,12 +20,16 @@ func TestFiftyConnectorsTakeTurnsForMemory(t *testing.T) {
 	files := []string{}
 	for n := range connectors {
 		name := fmt.Sprintf("c%02d", n)
-		files = append(files, p.file(name+".properties", append(source(name, strings.TrimPrefix(server.URL, "http://"), "Orders"),
-			"transforms=note", "transforms.note.type=org.apache.kafka.connect.transforms.InsertField$Value", "transforms.note.static.field=Note",
+		files = append(files, p.file(name+".properties", append(source(name, strings.TrimPrefix(server.URL, "http://"),
+			"Orders"),
+			"transforms=note", "transforms.note.type=org.apache.kafka.connect.transforms.InsertField$Value",
+			"transforms.note.static.field=Note",
 			"transforms.note.static.value="+name)...))
 	}
-	args := append([]string{"run", "--once", "--set", "plugins.memory.bytes=1", "--plugins", folder(t, "smt"), "--data", p.data}, files...)
-	if r := p.startFor(limit+limit, args...).wait(); r.code != 0 || strings.Count(r.stderr, "the memory for plugins is used up") == 0 {
+	args := append([]string{"run", "--once", "--set", "plugins.memory.bytes=1", "--plugins", folder(t, "smt"), "--data",
+		p.data}, files...)
+	if r := p.startFor(limit+limit, args...).wait(); r.code != 0 || strings.Count(r.stderr,
+		"the memory for plugins is used up") == 0 {
 		t.Fatalf("expected exit 0 and a warning of memory, found %d\n%s", r.code, r.stderr)
 	}
 	seen := map[string]int{}

@@ -24,7 +24,8 @@ func TestSecondWorkerOnADataFolder(t *testing.T) {
 	sent := s.Ledger().Total
 	r := p.run("run", "--once", "--plugins", plugins(t), "--data", p.data, worker, second)
 	want := fmt.Sprintf("data folder %s: expected it for this worker alone, found another worker at work in it", p.data)
-	if pid := fmt.Sprintf("(process %d)", c.process.Process.Pid); r.code != 2 || !strings.Contains(r.lastLine(), want) ||
+	if pid := fmt.Sprintf("(process %d)", c.process.Process.Pid); r.code != 2 || !strings.Contains(r.lastLine(),
+		want) ||
 		!strings.Contains(r.lastLine(), pid) {
 		t.Errorf("expected exit 2, %q and %s, found %d and %s", want, pid, r.code, r.stderr)
 	}

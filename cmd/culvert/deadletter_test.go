@@ -19,19 +19,24 @@ func TestDeadLetterTopic(t *testing.T) {
 	p := newPlace(t)
 	s, address := demo(t, service.Options{Rows: 5})
 	broker := embedded(t).Addr()
-	worker := p.file("worker.properties", "bootstrap.servers="+broker, "listeners=", "key.converter.schemas.enable=false")
+	worker := p.file("worker.properties", "bootstrap.servers="+broker, "listeners=",
+		"key.converter.schemas.enable=false")
 	if r := p.run("run", "--once", "--plugins", plugins(t, "odata-sink"), "--data", p.data, worker,
 		p.file("there.properties", source("there", address, "Orders")...)); r.code != 0 {
 		t.Fatalf("exit %d\n%s", r.code, r.stderr)
 	}
 	first := readTopic(t, broker, "Orders", 5)[0] // once more, which the service refuses
 	header := kgo.RecordHeader{Key: "trace", Value: []byte("t-1")}
-	produce(t, broker, &kgo.Record{Topic: "Orders", Key: []byte(`{"OrderID":77}`), Value: []byte("no JSON"), Headers: []kgo.RecordHeader{header}},
-		&kgo.Record{Topic: "Orders", Key: []byte(`{"OrderID":78}`), Value: []byte(`{"schema":null,"payload":{"OrderID":"text"}}`)},
+	produce(t, broker, &kgo.Record{Topic: "Orders", Key: []byte(`{"OrderID":77}`), Value: []byte("no JSON"),
+		Headers: []kgo.RecordHeader{header}},
+		&kgo.Record{Topic: "Orders", Key: []byte(`{"OrderID":78}`),
+			Value: []byte(`{"schema":null,"payload":{"OrderID":"text"}}`)},
 		&kgo.Record{Topic: "Orders", Key: first.Key, Value: first.Value})
-	lines := append(sinkOf("back", address, "Orders", "OrderCopies"), "errors.tolerance=all", "errors.deadletterqueue.topic.name=orders-not-written",
+	lines := append(sinkOf("back", address, "Orders", "OrderCopies"), "errors.tolerance=all",
+		"errors.deadletterqueue.topic.name=orders-not-written",
 		"errors.deadletterqueue.context.headers.enable=true")
-	r := p.run("run", "--once", "--plugins", plugins(t, "odata-sink"), "--data", p.data, worker, p.file("back.properties", lines...))
+	r := p.run("run", "--once", "--plugins", plugins(t, "odata-sink"), "--data", p.data, worker,
+		p.file("back.properties", lines...))
 	if r.code != 0 {
 		t.Fatalf("exit %d\n%s", r.code, r.stderr)
 	}
@@ -43,15 +48,19 @@ func TestDeadLetterTopic(t *testing.T) {
 		key, value, stage, class, exception, message string
 		headers                                      []string
 	}{
-		{`{"OrderID":77}`, "no JSON", "VALUE_CONVERTER", "org.apache.kafka.connect.json.JsonConverter", "org.apache.kafka.connect.errors.DataException", "", []string{"trace"}},
-		{`{"OrderID":78}`, `{"schema":null,"payload":{"OrderID":"text"}}`, "TASK_PUT", "org.init.ohja.kafka.connect.odatav2.sink.OData2SinkConnector",
+		{`{"OrderID":77}`, "no JSON", "VALUE_CONVERTER", "org.apache.kafka.connect.json.JsonConverter",
+			"org.apache.kafka.connect.errors.DataException", "", []string{"trace"}},
+		{`{"OrderID":78}`, `{"schema":null,"payload":{"OrderID":"text"}}`, "TASK_PUT",
+			"org.init.ohja.kafka.connect.odatav2.sink.OData2SinkConnector",
 			"org.apache.kafka.connect.errors.ConnectException", "OrderID", nil},
-		{string(first.Key), string(first.Value), "TASK_PUT", "org.init.ohja.kafka.connect.odatav2.sink.OData2SinkConnector",
+		{string(first.Key), string(first.Value), "TASK_PUT",
+			"org.init.ohja.kafka.connect.odatav2.sink.OData2SinkConnector",
 			"org.apache.kafka.connect.errors.ConnectException", "already exists", nil},
 	} {
 		l := letters[n]
 		if string(l.Key) != want.key || string(l.Value) != want.value {
-			t.Errorf("letter %d: expected key %s and value %s, found %s and %s", n, want.key, want.value, l.Key, l.Value)
+			t.Errorf("letter %d: expected key %s and value %s, found %s and %s", n, want.key, want.value, l.Key,
+				l.Value)
 		}
 		var names []string
 		found := map[string]string{}
@@ -60,15 +69,18 @@ func TestDeadLetterTopic(t *testing.T) {
 			found[h.Key] = string(h.Value)
 		}
 		const connect, ours = "__connect.errors.", "__culvert.errors."
-		expected := append(want.headers, connect+"topic", connect+"partition", connect+"offset", connect+"connector.name", connect+"task.id", connect+"stage",
-			connect+"class.name", connect+"exception.class.name", connect+"exception.message", connect+"exception.stacktrace",
+		expected := append(want.headers, connect+"topic", connect+"partition", connect+"offset",
+			connect+"connector.name", connect+"task.id", connect+"stage",
+			connect+"class.name", connect+"exception.class.name", connect+"exception.message",
+			connect+"exception.stacktrace",
 			ours+"plugin.name", ours+"plugin.version", ours+"plugin.hash", ours+"stage", ours+"setting", ours+"time")
 		switch n {
 		case 1: // refused before it was sent
 			expected = append(expected, ours+"service.message")
 		case 2:
 			expected = append(expected, ours+"service.code", ours+"service.message")
-			if found[ours+"service.code"] != "/IWBEP/CM_MGW_RT/022" || !strings.Contains(found[ours+"service.message"], "already exists") {
+			if found[ours+"service.code"] != "/IWBEP/CM_MGW_RT/022" || !strings.Contains(found[ours+"service.message"],
+				"already exists") {
 				t.Errorf("expected the service's own code and message, found %q and %q", found[ours+"service.code"],
 					found[ours+"service.message"])
 			}
@@ -76,10 +88,12 @@ func TestDeadLetterTopic(t *testing.T) {
 		if diff := cmp.Diff(expected, names); diff != "" {
 			t.Errorf("letter %d: headers (-expected +found)\n%s", n, diff)
 		}
-		for name, value := range map[string]string{connect + "topic": "Orders", connect + "partition": "0", connect + "offset": fmt.Sprint(5 + n),
+		for name, value := range map[string]string{connect + "topic": "Orders", connect + "partition": "0",
+			connect + "offset":         fmt.Sprint(5 + n),
 			connect + "connector.name": "back",
-			connect + "task.id":        "0", connect + "stage": want.stage, connect + "class.name": want.class, connect + "exception.class.name": want.exception,
-			ours + "plugin.name": "odata-sink"} {
+			connect + "task.id":        "0", connect + "stage": want.stage, connect + "class.name": want.class,
+			connect + "exception.class.name": want.exception,
+			ours + "plugin.name":             "odata-sink"} {
 			if found[name] != value {
 				t.Errorf("letter %d: header %s: expected %q, found %q", n, name, value, found[name])
 			}
@@ -92,7 +106,8 @@ func TestDeadLetterTopic(t *testing.T) {
 		t.Errorf("expected 3 lines about skipped records, found %d\n%s", n, r.stderr)
 	}
 	// What was settled does not come again.
-	if r := p.run("run", "--once", "--plugins", plugins(t, "odata-sink"), "--data", p.data, worker, p.file("back.properties", lines...)); r.code != 0 ||
+	if r := p.run("run", "--once", "--plugins", plugins(t, "odata-sink"), "--data", p.data, worker,
+		p.file("back.properties", lines...)); r.code != 0 ||
 		strings.Contains(r.stderr, "record skipped") {
 		t.Errorf("exit %d\n%s", r.code, r.stderr)
 	}

@@ -66,7 +66,8 @@ func writer(t *testing.T, address string, seed uint64, stop <-chan struct{}) {
 		id := strconv.Itoa(1 + r.IntN(300))
 		switch r.IntN(4) {
 		case 0:
-			send("POST", "Products", map[string]any{"ProductID": int(seed)*1_000_000 + n, "ProductName": fmt.Sprint("New ", seed, " ", n), "Discontinued": false})
+			send("POST", "Products", map[string]any{"ProductID": int(seed)*1_000_000 + n,
+				"ProductName": fmt.Sprint("New ", seed, " ", n), "Discontinued": false})
 		case 1:
 			send("DELETE", "Products("+id+")", nil)
 		default:
@@ -89,7 +90,8 @@ func TestChangesUnderLoad(t *testing.T) {
 	topics := []string{"atom", "json", "odp"}
 	files := []string{worker,
 		p.file("atom.properties", tracked("atom", address, service.SAPPath, "Products")...),
-		p.file("json.properties", tracked("json", address, service.SAPPath, "Products", "sap.odata#00.format=json", "sap.odata#00.deletes=tombstone", "sap.odata.user.name=other")...),
+		p.file("json.properties", tracked("json", address, service.SAPPath, "Products", "sap.odata#00.format=json",
+			"sap.odata#00.deletes=tombstone", "sap.odata.user.name=other")...),
 		p.file("odp.properties", tracked("odp", address, service.ODPPath, "FactsOfProducts")...)}
 	start := func() *command {
 		return p.start(append([]string{"run", "--data", p.data, "--plugins", plugins(t)}, files...)...)

@@ -73,7 +73,8 @@ file would be refused.`,
 	}
 	in.flags(c, "error")
 	c.Flags().StringVar(&in.folder, "config", "", "`folder` with the connectors' files")
-	c.Flags().StringVar(&at, "url", "", "`URL` of the worker's REST (default: the first of listeners in the folder's worker file, else http://127.0.0.1:8083)")
+	c.Flags().StringVar(&at, "url", "", "`URL` of the worker's REST (default: the first of listeners in the folder's "+
+		"worker file, else http://127.0.0.1:8083)")
 	c.Flags().BoolVar(&asJSON, "json", false, "as JSON")
 	return c
 }
@@ -193,8 +194,10 @@ func planText(changes []change) string {
 	}
 	var b strings.Builder
 	for _, c := range changes {
-		what := map[config.Effect]string{config.Create: "a new connector", config.Remove: "stops and is removed; its offsets stay",
-			config.InPlace: "goes on with other settings", config.Restart: "its tasks are made anew", config.Refuse: "would be refused, and FAILED"}[c.Effect]
+		what := map[config.Effect]string{config.Create: "a new connector",
+			config.Remove:  "stops and is removed; its offsets stay",
+			config.InPlace: "goes on with other settings", config.Restart: "its tasks are made anew",
+			config.Refuse: "would be refused, and FAILED"}[c.Effect]
 		if c.goesOn {
 			what = "would be refused; what runs goes on"
 		}

@@ -24,7 +24,8 @@ func TestDiffAsksAStartingWorkerAgain(t *testing.T) {
 			http.NotFound(w, r)
 		case asked409.Add(1) == 1:
 			w.WriteHeader(http.StatusConflict)
-			fmt.Fprint(w, `{"error_code":409,"message":"Cannot complete request momentarily: the worker is still starting up"}`)
+			fmt.Fprint(w,
+				`{"error_code":409,"message":"Cannot complete request momentarily: the worker is still starting up"}`)
 		default:
 			fmt.Fprint(w, `{"orders":{"info":{"name":"orders"},"status":{"connector":{"state":"RUNNING"}}}}`)
 		}
@@ -39,7 +40,8 @@ func TestDiffAsksAStartingWorkerAgain(t *testing.T) {
 		fmt.Fprint(w, `{"error_code":403,"message":"not for you"}`)
 	}))
 	defer refuses.Close()
-	if _, _, err := asked(t.Context(), refuses.URL, "folder"); err == nil || !strings.Contains(err.Error(), "not for you") {
+	if _, _, err := asked(t.Context(), refuses.URL, "folder"); err == nil || !strings.Contains(err.Error(),
+		"not for you") {
 		t.Errorf("expected what the worker says, found %v", err)
 	}
 }

@@ -57,7 +57,8 @@ func TestServiceUnit(t *testing.T) {
 	}
 	configuration, data := runLine(t, "ExecStart", line[1:])
 	for name, want := range map[string]string{"ConfigurationDirectory": strings.TrimPrefix(configuration, "/etc/"),
-		"StateDirectory": strings.TrimPrefix(data, "/var/lib/"), "DynamicUser": "yes", "ProtectSystem": "strict", "NoNewPrivileges": "yes",
+		"StateDirectory": strings.TrimPrefix(data, "/var/lib/"), "DynamicUser": "yes", "ProtectSystem": "strict",
+		"NoNewPrivileges":       "yes",
 		"CapabilityBoundingSet": "", "Environment": "XDG_CACHE_HOME=" + filepath.Dir(data)} {
 		if got, there := unit[name]; !there || got != want {
 			t.Errorf("%s: expected %q, found %q", name, want, got)
@@ -133,7 +134,8 @@ func TestDockerfile(t *testing.T) {
 			command = append(command, part...)
 		}
 	}
-	if len(stages) != 2 || !strings.HasPrefix(stages[0], "golang:"+version+"-") || !strings.Contains(stages[1], "distroless/static") {
+	if len(stages) != 2 || !strings.HasPrefix(stages[0], "golang:"+version+"-") || !strings.Contains(stages[1],
+		"distroless/static") {
 		t.Errorf("expected Go %s and an image without a shell, found %q", version, stages)
 	}
 	if !regexp.MustCompile(`^[1-9]\d*:[1-9]\d*$`).MatchString(user) {
@@ -142,8 +144,10 @@ func TestDockerfile(t *testing.T) {
 	if len(command) == 0 || !copied[command[0]] {
 		t.Fatalf("ENTRYPOINT: %q is not in the image", command)
 	}
-	if configuration, data := runLine(t, "Dockerfile", command[1:]); data != volume || !copied[data] || !copied[configuration] {
-		t.Errorf("expected the folders %s and %s in the image, and the second as the volume %s", configuration, data, volume)
+	if configuration, data := runLine(t, "Dockerfile", command[1:]); data != volume || !copied[data] ||
+		!copied[configuration] {
+		t.Errorf("expected the folders %s and %s in the image, and the second as the volume %s", configuration, data,
+			volume)
 	}
 }
 
@@ -225,7 +229,8 @@ func manifests(t *testing.T) map[string]manifest {
 func TestKubernetes(t *testing.T) {
 	t.Parallel()
 	all := manifests(t)
-	if kinds := slices.Sorted(maps.Keys(all)); !slices.Equal(kinds, []string{"ConfigMap", "Secret", "Service", "StatefulSet"}) {
+	if kinds := slices.Sorted(maps.Keys(all)); !slices.Equal(kinds, []string{"ConfigMap", "Secret", "Service",
+		"StatefulSet"}) {
 		t.Fatalf("found %q", kinds)
 	}
 	set := all["StatefulSet"].Spec
@@ -246,7 +251,8 @@ func TestKubernetes(t *testing.T) {
 	claim := set.VolumeClaimTemplates[0].Metadata.Name
 	if mounts[data] != claim || !writable[data] ||
 		sources[mounts[configuration]] != all["ConfigMap"].Metadata.Name || writable[configuration] {
-		t.Errorf("mounts %q of %q and %s: expected %s to be the claim, and %s the ConfigMap", mounts, sources, claim, data, configuration)
+		t.Errorf("mounts %q of %q and %s: expected %s to be the claim, and %s the ConfigMap", mounts, sources, claim,
+			data, configuration)
 	}
 	port := c.Ports[0]
 	for _, p := range []probe{c.StartupProbe, c.ReadinessProbe, c.LivenessProbe} {
@@ -264,7 +270,8 @@ func TestKubernetes(t *testing.T) {
 		t.Errorf("the Service leads to %+v, the container has %+v", s, port)
 	}
 	if s := pod.SecurityContext; !s.RunAsNonRoot || s.RunAsUser == 0 || s.FSGroup != s.RunAsUser ||
-		s.FSGroupChangePolicy != "OnRootMismatch" || !c.SecurityContext.ReadOnlyRootFilesystem || c.Resources.Limits["memory"] == "" {
+		s.FSGroupChangePolicy != "OnRootMismatch" || !c.SecurityContext.ReadOnlyRootFilesystem ||
+		c.Resources.Limits["memory"] == "" {
 		t.Errorf("found %+v, %+v", s, c.Resources)
 	}
 

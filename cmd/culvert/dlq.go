@@ -50,8 +50,10 @@ type letterFlags struct {
 func (l *letterFlags) flags(c *cobra.Command) {
 	f := c.Flags()
 	f.StringVar(&l.filter.Connector, "connector", "", "only those of the connector with this `NAME`")
-	f.StringVar(&l.filter.Error, "error", "", "only those whose exception has this `TEXT` in its class or message, in any case")
-	f.StringVar(&l.since, "since", "", "only those that failed at this `time` or later: 2006-01-02T15:04:05Z, or a duration ago such as 2h")
+	f.StringVar(&l.filter.Error, "error", "",
+		"only those whose exception has this `TEXT` in its class or message, in any case")
+	f.StringVar(&l.since, "since", "", "only those that failed at this `time` or later: 2006-01-02T15:04:05Z, or a "+
+		"duration ago such as 2h")
 	f.StringVar(&l.until, "until", "", "only those that failed before this `time`")
 }
 
@@ -68,7 +70,8 @@ func (l *letterFlags) read(now time.Time) (f connect.LetterFilter, err error) {
 		if ago, err := time.ParseDuration(one.text); err == nil {
 			*one.into = now.Add(-ago)
 		} else if *one.into, err = time.Parse(time.RFC3339, one.text); err != nil {
-			return f, wrong(fmt.Errorf("--%s: expected a time as 2006-01-02T15:04:05Z or a duration as 2h, found %q", one.name,
+			return f, wrong(fmt.Errorf("--%s: expected a time as 2006-01-02T15:04:05Z or a duration as 2h, found %q",
+				one.name,
 				one.text))
 		}
 	}
@@ -165,7 +168,8 @@ func newDLQShow() *cobra.Command {
 		RunE: func(c *cobra.Command, args []string) error {
 			partition, at, ok := letterAt(args[1])
 			if !ok {
-				return wrong(fmt.Errorf("expected PARTITION@OFFSET as culvert dlq list has it, such as 0@17, found %q", args[1]))
+				return wrong(fmt.Errorf("expected PARTITION@OFFSET as culvert dlq list has it, such as 0@17, found %q",
+					args[1]))
 			}
 			var letter *connect.DeadLetter
 			only := kafka.ReadOptions{From: kafka.Positions{partition: at}, To: kafka.Positions{partition: at + 1}}

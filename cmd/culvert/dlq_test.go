@@ -68,7 +68,8 @@ func TestPoison(t *testing.T) {
 		return p.run("run", "--once", "--plugins", plugins(t, "smt"), "--data", p.data, worker, file)
 	}
 	replay := func(worker, file string, more ...string) result {
-		return p.run(append([]string{"dlq", "replay", "refused", "--plugins", plugins(t, "smt"), "--data", p.data, worker, file},
+		return p.run(append([]string{"dlq", "replay", "refused", "--plugins", plugins(t, "smt"), "--data", p.data,
+			worker, file},
 			more...)...)
 	}
 	good, poison, before := map[string]int{}, map[string]int{}, 0
@@ -83,7 +84,8 @@ func TestPoison(t *testing.T) {
 		}
 	})
 	if len(good) < rows/4 || len(poison) < rows/4 || before == 0 {
-		t.Fatalf("%d rows are good, %d of them in front, and %d bad: this shows nothing", len(good), before, len(poison))
+		t.Fatalf("%d rows are good, %d of them in front, and %d bad: this shows nothing", len(good), before,
+			len(poison))
 	}
 	all := maps.Clone(good)
 	maps.Copy(all, poison)
@@ -115,18 +117,22 @@ func TestPoison(t *testing.T) {
 		t.Errorf("dead letters (-expected +found)\n%s", diff)
 	}
 	// Listed and shown.
-	list := p.run("dlq", "list", "refused", "--bootstrap-servers", servers, "--connector", "tolerant", "--error", "NUMBER: value")
+	list := p.run("dlq", "list", "refused", "--bootstrap-servers", servers, "--connector", "tolerant", "--error",
+		"NUMBER: value")
 	lines := strings.Split(strings.TrimSpace(list.stdout), "\n")
 	if list.code != 0 || len(lines) != len(poison)+1 {
-		t.Fatalf("expected %d letters, found exit %d and\n%.2000s%s", len(poison), list.code, p.run("dlq", "list", "refused", "--bootstrap-servers", servers).stdout, list.stderr)
+		t.Fatalf("expected %d letters, found exit %d and\n%.2000s%s", len(poison), list.code, p.run("dlq", "list",
+			"refused", "--bootstrap-servers", servers).stdout, list.stderr)
 	}
 	oldest, _, _ := strings.Cut(lines[1], " ")
-	if r := p.run("dlq", "list", "refused", "--bootstrap-servers", servers, "--json", "--until", "2020-01-01T00:00:00Z"); r.code != 0 ||
+	if r := p.run("dlq", "list", "refused", "--bootstrap-servers", servers, "--json", "--until",
+		"2020-01-01T00:00:00Z"); r.code != 0 ||
 		r.stdout != "" {
 		t.Errorf("expected none that is so old, found exit %d and %s%s", r.code, r.stdout, r.stderr)
 	}
 	shows := p.run("dlq", "show", "refused", oldest, "--bootstrap-servers", servers)
-	for _, want := range []string{"tolerant row " + strconv.Itoa(before), "transforms.number.type", "number: Value", "ShipPostalCode", "/Orders?"} {
+	for _, want := range []string{"tolerant row " + strconv.Itoa(before), "transforms.number.type", "number: Value",
+		"ShipPostalCode", "/Orders?"} {
 		if !strings.Contains(shows.stdout, want) {
 			t.Errorf("show %s: expected %q, found exit %d\n%s%s", oldest, want, shows.code, shows.stdout, shows.stderr)
 		}
@@ -134,7 +140,8 @@ func TestPoison(t *testing.T) {
 	// Replayed while the cause is there: all are refused again, once more with each try, and counted.
 	for n := 1; n <= 1; n++ {
 		if r := replay(exactly, connector("tolerant", bad, tolerant...)); r.code != 1 ||
-			!strings.Contains(r.stdout, fmt.Sprintf("%d replayed, %d of them refused again", len(poison), len(poison))) {
+			!strings.Contains(r.stdout, fmt.Sprintf("%d replayed, %d of them refused again", len(poison),
+				len(poison))) {
 			t.Fatalf("expected all to be refused again, found exit %d\n%s%s", r.code, r.stdout, r.stderr)
 		}
 		r := p.run("dlq", "list", "refused", "--bootstrap-servers", servers, "--json")
@@ -180,12 +187,14 @@ func TestReplayOfDocuments(t *testing.T) {
 			broker := embedded(t).Addr()
 			worker := p.file("worker.properties", "bootstrap.servers="+broker, "listeners=")
 			connector := func(more ...string) string {
-				return p.file("orders.properties", append(append(source("orders", strings.TrimPrefix(server.URL, "http://"), "Orders"),
-					"errors.tolerance=all", "sap.odata.format="+format, "errors.deadletterqueue.topic.name=refused",
-					"errors.deadletterqueue.context.headers.enable=true", "key.converter.schemas.enable=false",
-					"value.converter.schemas.enable=false"), more...)...)
+				return p.file("orders.properties",
+					append(append(source("orders", strings.TrimPrefix(server.URL, "http://"), "Orders"),
+						"errors.tolerance=all", "sap.odata.format="+format, "errors.deadletterqueue.topic.name=refused",
+						"errors.deadletterqueue.context.headers.enable=true", "key.converter.schemas.enable=false",
+						"value.converter.schemas.enable=false"), more...)...)
 			}
-			if r := p.run("run", "--once", "--plugins", plugins(t), "--data", p.data, worker, connector()); r.code != 0 {
+			if r := p.run("run", "--once", "--plugins", plugins(t), "--data", p.data, worker,
+				connector()); r.code != 0 {
 				t.Fatalf("exit %d\n%s", r.code, r.stderr)
 			}
 			letter := readTopic(t, broker, "refused", 1)[0]
@@ -195,7 +204,8 @@ func TestReplayOfDocuments(t *testing.T) {
 			replay := func(file string) result {
 				return p.run("dlq", "replay", "refused", "--plugins", plugins(t), "--data", p.data, worker, file)
 			}
-			if r := replay(connector()); r.code != 1 || !strings.Contains(r.stdout, "1 replayed, 1 of them refused again") {
+			if r := replay(connector()); r.code != 1 || !strings.Contains(r.stdout,
+				"1 replayed, 1 of them refused again") {
 				t.Fatalf("expected it to be refused again, found exit %d\n%s%s", r.code, r.stdout, r.stderr)
 			}
 			again := readTopic(t, broker, "refused", 2)[1]
@@ -203,7 +213,8 @@ func TestReplayOfDocuments(t *testing.T) {
 				headersOf(again)["__connect.errors.offset"] != headersOf(letter)["__connect.errors.offset"] {
 				t.Errorf("expected the same document, replayed once, found %s with %v", again.Value, headersOf(again))
 			}
-			if r := replay(connector("sap.odata.decimal.overflow=round")); r.code != 0 || r.stdout != "1 replayed, 0 of them refused again\n" {
+			if r := replay(connector("sap.odata.decimal.overflow=round")); r.code != 0 ||
+				r.stdout != "1 replayed, 0 of them refused again\n" {
 				t.Fatalf("exit %d\n%s%s", r.code, r.stdout, r.stderr)
 			}
 			found := readTopic(t, broker, "Orders", 20)
@@ -253,7 +264,8 @@ func TestReplayIntoAService(t *testing.T) {
 	s.Set("status-count", "5")
 	refused := 0 // a batch that is refused is taken apart
 	r := replay()
-	if _, err := fmt.Sscanf(r.stdout, "12 replayed, %d of them refused again", &refused); err != nil || r.code != 1 || refused == 0 {
+	if _, err := fmt.Sscanf(r.stdout, "12 replayed, %d of them refused again", &refused); err != nil || r.code != 1 ||
+		refused == 0 {
 		t.Fatalf("exit %d\n%s%s", r.code, r.stdout, r.stderr)
 	}
 	for _, l := range readTopic(t, broker, "refused", 12+refused)[12:] {

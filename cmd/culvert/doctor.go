@@ -36,7 +36,8 @@ One line a step, with its time. Nothing is tried again. Exit code: 0 every step 
 		RunE: func(c *cobra.Command, _ []string) error { return examine(c, &in, files, asJSON) },
 	}
 	in.flags(c, "error")
-	c.Flags().StringArrayVarP(&files, "properties", "p", nil, "`file` of a worker or of a connector; may be given twice")
+	c.Flags().StringArrayVarP(&files, "properties", "p", nil,
+		"`file` of a worker or of a connector; may be given twice")
 	c.Flags().BoolVar(&asJSON, "json", false, "one JSON object a step: step, ok, ms, setting, message")
 	return c
 }

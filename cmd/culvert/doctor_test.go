@@ -30,7 +30,8 @@ func behind(t *testing.T, p *place) (double *connectivitytest.Server, worker []s
 	broker := c.ListenAddrs()[0]
 	double.Map("kafka.virtual:9092", broker)
 	key := p.file("key.json", double.ServiceKey(0))
-	return double, []string{"bootstrap.servers=" + broker, "kafka.proxy.type=sap-connectivity", "kafka.proxy.service.key=" + key,
+	return double, []string{"bootstrap.servers=" + broker, "kafka.proxy.type=sap-connectivity",
+		"kafka.proxy.service.key=" + key,
 		"kafka.proxy.address.map=" + broker + "=kafka.virtual:9092"}
 }
 
@@ -63,9 +64,12 @@ func TestDoctor(t *testing.T) {
 	double, lines := behind(t, p)
 	worker := p.file("worker.properties", lines...)
 	_, address := demo(t, service.Options{Switches: service.Switches{CSRF: true}})
-	connector := p.file("orders.properties", append(source("orders", address, "Products"), "sap.odata.user.name=u", "sap.odata.user.pwd=p")...)
-	viaKafka := []string{"token", "cloud connectors", "proxy HOST", "greeting", "authentication", "connect HOST", "metadata HOST"}
-	viaService := []string{"settings of the service", "connect HOST", "service " + northwind, "metadata " + northwind, "entityset " + northwind + "/Products", "catalogue"}
+	connector := p.file("orders.properties", append(source("orders", address, "Products"), "sap.odata.user.name=u",
+		"sap.odata.user.pwd=p")...)
+	viaKafka := []string{"token", "cloud connectors", "proxy HOST", "greeting", "authentication", "connect HOST",
+		"metadata HOST"}
+	viaService := []string{"settings of the service", "connect HOST", "service " + northwind, "metadata " + northwind,
+		"entityset " + northwind + "/Products", "catalogue"}
 
 	r := p.run("doctor", "-p", worker, "-p", connector, "--json", "--plugins", folder, "--data", p.data)
 	if d := cmp.Diff(slices.Concat(viaKafka, viaService), steps(t, r)); r.code != 0 || d != "" {
@@ -73,16 +77,20 @@ func TestDoctor(t *testing.T) {
 	}
 
 	host, port, _ := strings.Cut(address, ":")
-	writer := p.file("writer.properties", "name=w", "connector.class=ODataSink", "topics=T", "sap.odata.host.protocol=http", "sap.odata.host.address="+host,
-		"sap.odata.host.port="+port, "sap.odata#00.service="+service.NorthwindPath, "sap.odata#00.entityset=Products", "sap.odata#00.topic=T")
+	writer := p.file("writer.properties", "name=w", "connector.class=ODataSink", "topics=T",
+		"sap.odata.host.protocol=http", "sap.odata.host.address="+host,
+		"sap.odata.host.port="+port, "sap.odata#00.service="+service.NorthwindPath, "sap.odata#00.entityset=Products",
+		"sap.odata#00.topic=T")
 	r = p.run("doctor", "-p", writer, "--plugins", folder, "--data", p.data)
-	if r.code != 0 || !strings.Contains(r.stdout, "csrf "+northwind) || !strings.Contains(r.stdout, "the service gives tokens for writing") {
+	if r.code != 0 || !strings.Contains(r.stdout, "csrf "+northwind) || !strings.Contains(r.stdout,
+		"the service gives tokens for writing") {
 		t.Errorf("a sink: exit %d\n%s%s", r.code, r.stdout, r.stderr)
 	}
 
 	double.Unmap("kafka.virtual:9092")
 	r = p.run("doctor", "-p", worker, "-p", connector, "--json", "--plugins", folder, "--data", p.data)
-	if d := cmp.Diff(append(viaKafka[:5:5], "connect HOST FAIL kafka.proxy.address.map"), steps(t, r)); r.code != 1 || d != "" {
+	if d := cmp.Diff(append(viaKafka[:5:5], "connect HOST FAIL kafka.proxy.address.map"), steps(t, r)); r.code != 1 ||
+		d != "" {
 		t.Errorf("exit %d\n%s%s\n%s", r.code, d, r.stdout, r.stderr)
 	}
 	r = p.run("doctor", "-p", worker)
@@ -107,12 +115,17 @@ func TestDoctorOfAService(t *testing.T) {
 		lines   []string
 		want    string
 	}{
-		{"nobody listens", service.Options{}, []string{"sap.odata.host.port=1"}, "connect HOST FAIL sap.odata.host.address"},
-		{"no such service", service.Options{}, []string{"sap.odata#00.service=/nowhere"}, "service /nowhere FAIL sap.odata#00.service"},
-		{"no such set", service.Options{}, []string{"sap.odata#00.entityset=Product"}, "entityset " + northwind + "/Product FAIL sap.odata#00.entityset"},
-		{"a set that is refused", service.Options{Switches: service.Switches{Match: "/Products?", Status: 403, StatusCount: 1000}}, nil,
+		{"nobody listens", service.Options{}, []string{"sap.odata.host.port=1"},
+			"connect HOST FAIL sap.odata.host.address"},
+		{"no such service", service.Options{}, []string{"sap.odata#00.service=/nowhere"},
+			"service /nowhere FAIL sap.odata#00.service"},
+		{"no such set", service.Options{}, []string{"sap.odata#00.entityset=Product"},
+			"entityset " + northwind + "/Product FAIL sap.odata#00.entityset"},
+		{"a set that is refused", service.Options{Switches: service.Switches{Match: "/Products?", Status: 403,
+			StatusCount: 1000}}, nil,
 			"entityset " + northwind + "/Products FAIL sap.odata#00.entityset"},
-		{"wrong password", service.Options{User: "u", Password: "p"}, []string{"sap.odata.user.name=u", "sap.odata.user.pwd=wrong"},
+		{"wrong password", service.Options{User: "u", Password: "p"}, []string{"sap.odata.user.name=u",
+			"sap.odata.user.pwd=wrong"},
 			"service " + northwind + " FAIL sap.odata.user.name"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -135,9 +148,11 @@ func TestDoctorAsksOnce(t *testing.T) {
 	double := connectivitytest.NewServer()
 	t.Cleanup(double.Close)
 	key := "sap.odata.proxy.service.key=" + p.file("key.json", double.ServiceKey(0))
-	away := append(source("away", "s4.virtual:8000", "Products"), "sap.odata.proxy.type=sap-connectivity-http", "sap.odata.proxy.location.id=DE-Berlin", key)
+	away := append(source("away", "s4.virtual:8000", "Products"), "sap.odata.proxy.type=sap-connectivity-http",
+		"sap.odata.proxy.location.id=DE-Berlin", key)
 	for name, lines := range map[string][]string{"busy": source("busy", address, "Products"), "away": away} {
-		r := p.run("doctor", "-p", p.file(name+".properties", lines...), "--json", "--plugins", folder, "--data", p.data)
+		r := p.run("doctor", "-p", p.file(name+".properties", lines...), "--json", "--plugins", folder, "--data",
+			p.data)
 		if r.code != 1 || !strings.Contains(r.stdout, "HTTP 503") {
 			t.Errorf("%s: exit %d\n%s%s", name, r.code, r.stdout, r.stderr)
 		}

@@ -13,10 +13,13 @@ import (
 func TestAnswersThatDrip(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
-	s, address := demo(t, service.Options{Rows: 40, Switches: service.Switches{Drip: 40 * time.Millisecond, Match: "Orders"}})
-	lines := append(source("orders", address, "Orders"), "sap.odata.connection.read.timeout.ms=1000", "sap.odata.max.retries=3")
+	s, address := demo(t, service.Options{Rows: 40, Switches: service.Switches{Drip: 40 * time.Millisecond,
+		Match: "Orders"}})
+	lines := append(source("orders", address, "Orders"), "sap.odata.connection.read.timeout.ms=1000",
+		"sap.odata.max.retries=3")
 	began := time.Now()
-	if r := p.run("run", "--once", "--plugins", plugins(t), "--data", p.data, p.file("orders.properties", lines...)); r.code != 0 {
+	if r := p.run("run", "--once", "--plugins", plugins(t), "--data", p.data, p.file("orders.properties",
+		lines...)); r.code != 0 {
 		t.Fatalf("exit %d\n%s", r.code, r.stderr)
 	}
 	if took := time.Since(began); took < time.Second {

@@ -82,7 +82,8 @@ func newExactly(t *testing.T, servers string, p *place, name string, rounds int,
 func (e *exactly) files(more ...string) []string {
 	whole := append(source(e.name, e.address), "sap.odata#00.service="+service.NorthwindPath,
 		"sap.odata#00.entityset=Order_Details", "sap.odata#00.topic="+e.name, "exactly.once.support=required", silent)
-	changes := tracked(e.changes(), e.address, service.ODPPath, "FactsOfProducts", "exactly.once.support=required", silent)
+	changes := tracked(e.changes(), e.address, service.ODPPath, "FactsOfProducts", "exactly.once.support=required",
+		silent)
 	return []string{e.p.file(e.name+".properties", instead(append(whole, more...), e.lines...)...),
 		e.p.file(e.changes()+".properties", instead(append(changes, more...), e.lines...)...)}
 }
@@ -454,7 +455,8 @@ func TestForeignProducerInMidRun(t *testing.T) {
 		if err := foreign.BeginTransaction(); err != nil {
 			t.Fatal(err)
 		}
-		if err := foreign.ProduceSync(t.Context(), &kgo.Record{Topic: "theirs", Value: []byte("x")}).FirstErr(); err != nil {
+		if err := foreign.ProduceSync(t.Context(), &kgo.Record{Topic: "theirs",
+			Value: []byte("x")}).FirstErr(); err != nil {
 			t.Fatal(err)
 		}
 	}

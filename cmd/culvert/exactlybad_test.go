@@ -26,13 +26,17 @@ func TestExactlyOnceThatCannotBe(t *testing.T) {
 		worker, lines []string
 		want          string
 	}{
-		"no group": {[]string{"exactly.once.source.support=enabled"}, source("reads", address, "Orders"), "worker.properties:2: exactly.once.source.support: "},
+		"no group": {[]string{"exactly.once.source.support=enabled"}, source("reads", address, "Orders"),
+			"worker.properties:2: exactly.once.source.support: "},
 		"switched off": {[]string{"group.id=g"}, required,
 			"exactly.once.support: expected requested, found required: exactly-once needs "},
 		"an interval that outlasts the transaction": {[]string{"group.id=g", "exactly.once.source.support=enabled"},
-			append(source("reads", address, "Orders"), "transaction.boundary=interval", "transaction.boundary.interval.ms=5000",
-				"producer.override.transaction.timeout.ms=5000"), "transaction.boundary.interval.ms: expected less than"},
-		"a set that is read again and again": {[]string{"group.id=g", "exactly.once.source.support=enabled"}, again, "entity set Orders"},
+			append(source("reads", address, "Orders"), "transaction.boundary=interval",
+				"transaction.boundary.interval.ms=5000",
+				"producer.override.transaction.timeout.ms=5000"),
+			"transaction.boundary.interval.ms: expected less than"},
+		"a set that is read again and again": {[]string{"group.id=g", "exactly.once.source.support=enabled"}, again,
+			"entity set Orders"},
 	} {
 		worker := p.file("worker.properties", append([]string{"bootstrap.servers=127.0.0.1:1"}, c.worker...)...)
 		r := p.run("validate", "--plugins", plugins(t), worker, p.file("reads.properties", c.lines...))
@@ -75,7 +79,8 @@ func TestConnectorThatCannotFence(t *testing.T) {
 	if err := foreign.BeginTransaction(); err != nil {
 		t.Fatal(err)
 	}
-	if err := foreign.ProduceSync(t.Context(), &kgo.Record{Topic: "theirs", Value: []byte("x")}).FirstErr(); err != nil {
+	if err := foreign.ProduceSync(t.Context(), &kgo.Record{Topic: "theirs",
+		Value: []byte("x")}).FirstErr(); err != nil {
 		t.Fatal(err)
 	}
 	files := []string{p.file("worker.properties", "bootstrap.servers="+servers, "listeners=", "group.id=g",
@@ -110,7 +115,8 @@ func TestTasksThatComeAndGoUnderExactlyOnce(t *testing.T) {
 	lines := append(source("reads", address), "exactly.once.support=required")
 	for n, set := range sets {
 		of := fmt.Sprintf("sap.odata#%02d.", n)
-		lines = append(lines, of+"service="+service.SAPPath, of+"entityset="+set, of+"topic="+set, of+"track-changes=1", of+"exec-period=60")
+		lines = append(lines, of+"service="+service.SAPPath, of+"entityset="+set, of+"topic="+set, of+"track-changes=1",
+			of+"exec-period=60")
 	}
 	rows := map[string]int{}
 	for _, set := range sets {
@@ -119,8 +125,10 @@ func TestTasksThatComeAndGoUnderExactlyOnce(t *testing.T) {
 	d := &edits{e: &exactly{s: s}}
 	for round, tasks := range []int{1, 3, 2} {
 		if round > 0 {
-			for _, change := range []struct{ set, key, field string }{{"Products", "1", "ProductName"}, {"Categories", "1", "CategoryName"}} {
-				if !d.send("MERGE", change.set+"("+change.key+")", map[string]any{change.field: fmt.Sprint("Round ", round)}) {
+			for _, change := range []struct{ set, key, field string }{{"Products", "1", "ProductName"},
+				{"Categories", "1", "CategoryName"}} {
+				if !d.send("MERGE", change.set+"("+change.key+")", map[string]any{change.field: fmt.Sprint("Round ",
+					round)}) {
 					t.Fatalf("%s was not changed", change.set)
 				}
 				rows[change.set]++

@@ -53,16 +53,19 @@ func TestVersionsThatLoopAreRolledBack(t *testing.T) {
 	file := p.file("orders.properties", append(source("orders", strings.TrimPrefix(server.URL, "http://"), "Orders"),
 		silent, "transforms=note", "transforms.note.type=org.apache.kafka.connect.transforms.InsertField$Value",
 		"transforms.note.static.field=Note", "transforms.note.static.value=x")...)
-	c := p.start("run", "--set", "listeners=http://"+listen, "--set", "plugin.odata-source.limits.call.ms=400", "--set", "plugin.smt.limits.call.ms=400",
+	c := p.start("run", "--set", "listeners=http://"+listen, "--set", "plugin.odata-source.limits.call.ms=400", "--set",
+		"plugin.smt.limits.call.ms=400",
 		"--plugins", dir, "--data", p.data, file)
 	held := func() bool { return g.waiting.Load() == 1 && len(g.turns) == 0 }
 	g.let(1)
 	c.eventually("the second page", held)
-	replace(t, dir, "odata-source.wasm", guesttest.Looping(t, guesttest.Bytes(t, "../../plugins/odata-source", "main.version=0.2.0"),
+	replace(t, dir, "odata-source.wasm", guesttest.Looping(t, guesttest.Bytes(t, "../../plugins/odata-source",
+		"main.version=0.2.0"),
 		wit.ExportName(wit.InterfaceSource, "decode")))
 	c.says(`msg="plugin loaded" plugin=odata-source version=0.2.0`)
 	c.says("a newer version of the plugin is open, and takes over at a boundary") // so at the next one
-	g.let(6) // the page that waits, three times one that breaks the new version, and again by the old one
+	g.let(
+		6) // the page that waits, three times one that breaks the new version, and again by the old one
 	c.says("plugin=odata-source from=0.1.0 to=0.2.0")
 	why := c.says(`msg="plugin version rolled back, the one before takes over" plugin=odata-source version=0.2.0`)
 	if !strings.Contains(why, "3 calls broke soon after it took over for connector orders, at last decode by call.ms") {
@@ -88,13 +91,15 @@ func TestVersionsThatLoopAreRolledBack(t *testing.T) {
 		t.Fatalf("expected 0.1.0 RUNNING and a word about two plugins, found %+v", task)
 	}
 	for n, name := range []string{"odata-source", "smt"} {
-		if want := name + " 0.1.0 runs: version 0.2.0 was rolled back: 3 calls broke soon after"; !strings.HasPrefix(task.Plugins[n], want) {
+		if want := name + " 0.1.0 runs: version 0.2.0 was rolled back: 3 calls broke soon after"; !strings.HasPrefix(
+			task.Plugins[n], want) {
 			t.Errorf("expected %q, found %q", want, task.Plugins[n])
 		}
 	}
 	broken := 0.0
 	for series, value := range scrape(t, listen) {
-		if strings.HasPrefix(series, "culvert_plugin_aborted_calls_total{") && strings.Contains(series, `limit="call.ms"`) && strings.Contains(series, `version="0.2.0"`) {
+		if strings.HasPrefix(series, "culvert_plugin_aborted_calls_total{") && strings.Contains(series,
+			`limit="call.ms"`) && strings.Contains(series, `version="0.2.0"`) {
 			broken += value
 		}
 	}
@@ -119,11 +124,14 @@ func TestSinkThatLoopsIsRolledBack(t *testing.T) {
 	server := httptest.NewServer(g)
 	t.Cleanup(server.Close)
 	address := strings.TrimPrefix(server.URL, "http://")
-	c := p.start("run", "--set", "listeners=", "--set", "plugin.odata-sink.limits.call.ms=400", "--plugins", dir, "--data", p.data,
-		p.file("orders.properties", append(source("orders", address, "Orders"), silent)...), p.file("copies.properties", sinkOf("copies", address, "Orders", "OrderCopies")...))
+	c := p.start("run", "--set", "listeners=", "--set", "plugin.odata-sink.limits.call.ms=400", "--plugins", dir,
+		"--data", p.data,
+		p.file("orders.properties", append(source("orders", address, "Orders"), silent)...), p.file("copies.properties",
+			sinkOf("copies", address, "Orders", "OrderCopies")...))
 	g.let(1)
 	c.eventually("the first page's copies", func() bool { return s.Count("OrderCopies") == page })
-	replace(t, dir, "odata-sink.wasm", guesttest.Looping(t, guesttest.Bytes(t, "../../plugins/odata-sink"), wit.ExportName(wit.InterfaceSink, "encode")))
+	replace(t, dir, "odata-sink.wasm", guesttest.Looping(t, guesttest.Bytes(t, "../../plugins/odata-sink"),
+		wit.ExportName(wit.InterfaceSink, "encode")))
 	c.eventually("the new file", func() bool {
 		return strings.Count(c.stderr.String(), `msg="plugin loaded" plugin=odata-sink`) == 2+embeddedSinks(c)
 	})
@@ -167,7 +175,8 @@ func TestRowThatLoops(t *testing.T) {
 			if r.code != code {
 				t.Fatalf("expected exit %d, found %d\n%s", code, r.code, r.stderr)
 			}
-			for _, want := range []string{"plugin odd 1.0.0 (connector orders): apply: ran for longer than the 150ms that are allowed",
+			for _, want := range []string{"plugin odd 1.0.0 (connector orders): apply: ran for longer than " +
+				"the 150ms that are allowed",
 				"the limit is set by plugin.odd.limits.call.ms", "wasm stack trace:"} {
 				if !strings.Contains(r.stderr, want) {
 					t.Errorf("expected %q, found %s", want, r.stderr)
@@ -189,7 +198,8 @@ func scrape(t *testing.T, address string) map[string]float64 {
 	}
 	defer r.Body.Close()
 	text, err := io.ReadAll(r.Body)
-	if kind := r.Header.Get("Content-Type"); err != nil || r.StatusCode != http.StatusOK || !strings.HasPrefix(kind, "text/plain; version=0.0.4") {
+	if kind := r.Header.Get("Content-Type"); err != nil || r.StatusCode != http.StatusOK || !strings.HasPrefix(kind,
+		"text/plain; version=0.0.4") {
 		t.Fatalf("expected Prometheus' text, found %d %s %v: %.300s", r.StatusCode, kind, err, text)
 	}
 	figures := map[string]float64{}
@@ -213,13 +223,15 @@ func TestMetrics(t *testing.T) {
 	t.Cleanup(server.Close)
 	listen := porttest.Address(t)
 	c := p.start("run", "--set", "listeners=http://"+listen, "--plugins", plugins(t), "--data", p.data,
-		p.file("orders.properties", append(source("orders", strings.TrimPrefix(server.URL, "http://"), "Orders"), silent)...))
+		p.file("orders.properties", append(source("orders", strings.TrimPrefix(server.URL, "http://"), "Orders"),
+			silent)...))
 	held := func() bool { return g.waiting.Load() == 1 && len(g.turns) == 0 }
 	// of is a figure of the source, whatever the hash of its file.
 	of := func(figures map[string]float64, name, labels string) (value float64) {
 		found := false
 		for series, v := range figures {
-			if strings.HasPrefix(series, "culvert_plugin_"+name+"{") && strings.Contains(series, `plugin="odata-source"`) && strings.Contains(series, labels) {
+			if strings.HasPrefix(series, "culvert_plugin_"+name+"{") && strings.Contains(series,
+				`plugin="odata-source"`) && strings.Contains(series, labels) {
 				value, found = value+v, true
 			}
 		}
@@ -239,7 +251,8 @@ func TestMetrics(t *testing.T) {
 			t.Errorf("%s: expected a figure that rises, found %v and %v", name, a, b)
 		}
 	}
-	for name, least := range map[string]float64{"memory_high_water_bytes": 1 << 20, "longest_call_seconds": 1e-6, "instances": 1, "instances_started_total": 1,
+	for name, least := range map[string]float64{"memory_high_water_bytes": 1 << 20, "longest_call_seconds": 1e-6,
+		"instances": 1, "instances_started_total": 1,
 		"ticks_total": 0, "faults_total": 0, "traps_total": 0, "stopped_total": 0, "instances_recycled_total": 0} {
 		if v := of(after, name, `version="0.1.0"`); v < least {
 			t.Errorf("%s: expected at least %v, found %v", name, least, v)
@@ -261,14 +274,18 @@ func TestPluginThatOnlyLoopsIsStopped(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
 	dir := folder(t)
-	put(t, dir, "smt.wasm", guesttest.Looping(t, guesttest.Bytes(t, "../../plugins/smt", "main.version=0.2.0"), wit.ExportName(wit.InterfaceTransform, "apply")))
+	put(t, dir, "smt.wasm", guesttest.Looping(t, guesttest.Bytes(t, "../../plugins/smt", "main.version=0.2.0"),
+		wit.ExportName(wit.InterfaceTransform, "apply")))
 	const rows = 100
 	_, address := demo(t, service.Options{Rows: rows, PageSize: rows})
 	r := p.run("run", "--once", "--set", "plugin.smt.limits.call.ms=200", "--plugins", dir, "--data", p.data,
 		p.file("good.properties", source("good", address, "Orders")...),
-		p.file("stuck.properties", append(source("stuck", address, "Products"), "errors.tolerance=all", "transforms=note",
-			"transforms.note.type=org.apache.kafka.connect.transforms.InsertField$Value", "transforms.note.static.field=Note", "transforms.note.static.value=x")...))
-	for _, want := range []string{"connector stuck, task 0: FAILED: ", "plugin smt 0.2.0 (", "connector stuck) is stopped: its apply broke 20 times in succession, at last by call.ms",
+		p.file("stuck.properties", append(source("stuck", address, "Products"), "errors.tolerance=all",
+			"transforms=note",
+			"transforms.note.type=org.apache.kafka.connect.transforms.InsertField$Value",
+			"transforms.note.static.field=Note", "transforms.note.static.value=x")...))
+	for _, want := range []string{"connector stuck, task 0: FAILED: ", "plugin smt 0.2.0 (",
+		"connector stuck) is stopped: its apply broke 20 times in succession, at last by call.ms",
 		"it is tried again from ", "or when its file changes"} {
 		if r.code != 1 || !strings.Contains(r.stderr, want) {
 			t.Errorf("expected exit 1 and %q, found %d and %s", want, r.code, r.stderr)

@@ -113,11 +113,14 @@ func TestSinkFoldsTheTopic(t *testing.T) {
 		// upserts: the stream has no other changes but these and deletes.
 		upserts bool
 	}{
-		"dynamic":             {settings: []string{"sap.odata.operation.mode=dynamic", "sap.odata.operation.mode.property=Does", "sap.odata.enable.delete=1", "sap.odata.insert.uncertain=check"}},
-		"upserts":             {upserts: true, settings: []string{"sap.odata.operation.mode=upsert", "sap.odata.enable.delete=1", "sap.odata.insert.uncertain=check"}},
+		"dynamic": {settings: []string{"sap.odata.operation.mode=dynamic",
+			"sap.odata.operation.mode.property=Does", "sap.odata.enable.delete=1", "sap.odata.insert.uncertain=check"}},
+		"upserts": {upserts: true, settings: []string{"sap.odata.operation.mode=upsert",
+			"sap.odata.enable.delete=1", "sap.odata.insert.uncertain=check"}},
 		"numbered repeatable": {numbered: true, settings: []string{"sap.odata.insert.uncertain=repeatable"}},
-		"numbered check":      {numbered: true, settings: []string{"sap.odata.insert.uncertain=check", "sap.odata.check.filter=ShipName"}},
-		"numbered fail":       {numbered: true, settings: []string{"sap.odata.insert.uncertain=fail"}},
+		"numbered check": {numbered: true, settings: []string{"sap.odata.insert.uncertain=check",
+			"sap.odata.check.filter=ShipName"}},
+		"numbered fail": {numbered: true, settings: []string{"sap.odata.insert.uncertain=fail"}},
 	} {
 		for seed := range streams {
 			t.Run(fmt.Sprintf("%s %d", name, seed), func(t *testing.T) {
@@ -146,7 +149,8 @@ type folding struct {
 }
 
 func newFolding(t *testing.T, r *rand.Rand, numbered, upserts bool, settings []string) *folding {
-	f := &folding{place: newPlace(t), random: r, numbered: numbered, set: "OrderCopies", changes: stream(r, 120, numbered, upserts)}
+	f := &folding{place: newPlace(t), random: r, numbered: numbered, set: "OrderCopies", changes: stream(r, 120,
+		numbered, upserts)}
 	if numbered {
 		f.set = "Orders"
 	}
@@ -159,9 +163,11 @@ func newFolding(t *testing.T, r *rand.Rand, numbered, upserts bool, settings []s
 		f.service.ServeHTTP(w, r)
 	}))
 	t.Cleanup(server.Close)
-	f.lines = append(instead(sinkOf("fold", strings.TrimPrefix(server.URL, "http://"), "Changes", f.set), "sap.odata.max.retries=30", "sap.odata.min.retry.backoff.ms=1",
+	f.lines = append(instead(sinkOf("fold", strings.TrimPrefix(server.URL, "http://"), "Changes", f.set),
+		"sap.odata.max.retries=30", "sap.odata.min.retry.backoff.ms=1",
 		"sap.odata.max.retry.backoff.ms=5", "errors.tolerance=all", "errors.deadletterqueue.topic.name=letters",
-		"sap.odata.max.batch.size="+strconv.Itoa(1+r.IntN(20)), "sap.odata.flush.trigger.size="+strconv.Itoa(1+r.IntN(40)),
+		"sap.odata.max.batch.size="+strconv.Itoa(1+r.IntN(20)),
+		"sap.odata.flush.trigger.size="+strconv.Itoa(1+r.IntN(40)),
 		"sap.odata.max.in.flight="+strconv.Itoa(1+r.IntN(8)), "sap.odata.flush.interval.ms=50"), settings...)
 	return f
 }
@@ -191,7 +197,8 @@ func (f *folding) run(kills int) {
 			byPlace[fmt.Sprintf("%s-%d@%d", r.Topic, r.Partition, r.Offset)] = c
 		}
 	})
-	worker := f.file("worker.properties", "bootstrap.servers=embedded", "listeners=", "key.converter.schemas.enable=false", "value.converter.schemas.enable=false")
+	worker := f.file("worker.properties", "bootstrap.servers=embedded", "listeners=",
+		"key.converter.schemas.enable=false", "value.converter.schemas.enable=false")
 	killed, reported := 0, 0
 	for {
 		if f.runs++; f.runs > 20*kills+40 {
@@ -204,7 +211,8 @@ func (f *folding) run(kills int) {
 		if len(f.skipped) > 0 {
 			lines = append(lines[:len(lines):len(lines)], "errors.uncertain.skip="+strings.Join(f.skipped, ","))
 		}
-		c := f.start("run", "--once", "--plugins", plugins(f.t, "odata-sink"), "--data", f.data, worker, f.file("fold.properties", lines...))
+		c := f.start("run", "--once", "--plugins", plugins(f.t, "odata-sink"), "--data", f.data, worker,
+			f.file("fold.properties", lines...))
 		ended := make(chan result, 1)
 		go func() { ended <- c.wait() }()
 		if killed < kills {

@@ -58,7 +58,8 @@ func TestFormsOfConnectorFiles(t *testing.T) {
 	p.file("forms/plain.json", asJSON(t, settingsOf(lines("plain"))))
 	request := settingsOf(lines("request"))
 	delete(request, "name")
-	p.file("forms/request.json", asJSON(t, map[string]any{"name": "request", "config": request, "initial_state": "RUNNING"}))
+	p.file("forms/request.json", asJSON(t, map[string]any{"name": "request", "config": request,
+		"initial_state": "RUNNING"}))
 	// Kafka goes by the content, not by the name
 	p.file("forms/inside.properties", asJSON(t, settingsOf(lines("inside"))))
 	var flat, nested []string
@@ -69,7 +70,8 @@ func TestFormsOfConnectorFiles(t *testing.T) {
 		nested = append(nested, `  "`+key+`": "`+value+`"`)
 	}
 	p.file("forms/flat.yaml", flat...)
-	p.file("forms/nested.yml", append([]string{"name: nested", "type: source", "tasks: [{connector: nested, task: 0}]", "config:"}, nested...)...)
+	p.file("forms/nested.yml", append([]string{"name: nested", "type: source", "tasks: [{connector: nested, task: 0}]",
+		"config:"}, nested...)...)
 	c := p.start("run", "--plugins", plugins(t), "--data", p.data, "--config", folder)
 	names := []string{"flat", "inside", "nested", "plain", "request"}
 	answers := map[string][]byte{}
@@ -99,7 +101,8 @@ func TestFormsOfConnectorFiles(t *testing.T) {
 	// What REST answers is a connector file, as it stands there.
 	again := p.file("again.json", string(answers["request"]))
 	if r := p.run("validate", "--plugins", plugins(t), again); r.code != 0 || r.stdout != "" {
-		t.Errorf("the answer of GET /connectors/request: exit %d\n%s%s\n%s", r.code, r.stdout, r.stderr, answers["request"])
+		t.Errorf("the answer of GET /connectors/request: exit %d\n%s%s\n%s", r.code, r.stdout, r.stderr,
+			answers["request"])
 	}
 	if r := p.run("run", "--once", "--plugins", plugins(t), "--data", p.data, again); r.code != 0 {
 		t.Errorf("exit %d\n%s", r.code, r.stderr)
@@ -121,10 +124,12 @@ func TestBadFilesOfAFolderStopTheirOwnConnector(t *testing.T) {
 	p.file("half/without.yaml", `name: without`)
 	p.file("half/empty.properties")
 	p.file("half/empty.json", "")
-	p.file("half/state.json", asJSON(t, map[string]any{"name": "state", "initial_state": "AWAY", "config": settingsOf(source("state", address, "Products"))}))
+	p.file("half/state.json", asJSON(t, map[string]any{"name": "state", "initial_state": "AWAY",
+		"config": settingsOf(source("state", address, "Products"))}))
 	p.file("half/one.properties", source("twin", address, "Categories")...)
 	p.file("half/two.properties", source("twin", address, "Customers")...)
-	p.file("half/secret.properties", append(source("secret", address, "Products"), "sap.odata.user.name=me", "sap.odata.user.pwd=${file:/nowhere/at/all:pwd}")...)
+	p.file("half/secret.properties", append(source("secret", address, "Products"), "sap.odata.user.name=me",
+		"sap.odata.user.pwd=${file:/nowhere/at/all:pwd}")...)
 	p.subfolder("half/mounted.properties") // Docker makes a folder where a file to mount is not there
 	p.file("half/utf16.properties", "\xff\xfen\x00a\x00m\x00e\x00=\x00u\x00t\x00f\x001\x006\x00")
 	if err := os.Symlink("nowhere", filepath.Join(folder, "dangling.properties")); err != nil {
@@ -138,12 +143,13 @@ func TestBadFilesOfAFolderStopTheirOwnConnector(t *testing.T) {
 	}
 	// By the name of the connector: what its trace says. The name is the file's where the file says none.
 	bad := map[string][]string{
-		"misspelt":            {"half/misspelt.properties:10: sap.odata.host.adress: unknown setting"},
-		"broken":              {"half/broken.json:1: invalid JSON"},
-		"without":             {"half/without.yaml:1: connector.class: Missing required configuration"},
-		"empty.properties":    {"half/empty.properties: the file is empty"},
-		"empty.json":          {"half/empty.json: the file is empty"},
-		"state":               {"half/state.json:", "initial_state: ", "expected RUNNING, PAUSED or STOPPED, found AWAY"},
+		"misspelt":         {"half/misspelt.properties:10: sap.odata.host.adress: unknown setting"},
+		"broken":           {"half/broken.json:1: invalid JSON"},
+		"without":          {"half/without.yaml:1: connector.class: Missing required configuration"},
+		"empty.properties": {"half/empty.properties: the file is empty"},
+		"empty.json":       {"half/empty.json: the file is empty"},
+		"state": {"half/state.json:", "initial_state: ",
+			"expected RUNNING, PAUSED or STOPPED, found AWAY"},
 		"twin":                {"half/one.properties:1: name: ", "half/two.properties:1: name: ", "none of them runs"},
 		"secret":              {"half/secret.properties:11: sap.odata.user.pwd: ", "no such file"},
 		"mounted.properties":  {"half/mounted.properties: expected a file, found a folder"},
@@ -155,7 +161,8 @@ func TestBadFilesOfAFolderStopTheirOwnConnector(t *testing.T) {
 	c := p.start("run", "--plugins", plugins(t), "--data", p.data, "--config", "half")
 	c.eventually("the good one's rows", func() bool {
 		var status struct{ Tasks []struct{ State string } }
-		return get(t, "http://"+rest+"/connectors/good/status", &status) == 200 && len(status.Tasks) == 1 && status.Tasks[0].State == "RUNNING"
+		return get(t, "http://"+rest+"/connectors/good/status", &status) == 200 && len(status.Tasks) == 1 &&
+			status.Tasks[0].State == "RUNNING"
 	})
 	var names []string
 	get(t, "http://"+rest+"/connectors", &names)
@@ -211,7 +218,8 @@ func TestBadFilesOfAFolderStopTheirOwnConnector(t *testing.T) {
 		t.Errorf("validate: expected exit 1, found %d", check.code)
 	}
 	// Files that are named are all run or none, as by Kafka's standalone worker.
-	named := p.run("run", "--once", "--plugins", plugins(t), "--data", p.data, "half/good.properties", "half/misspelt.properties")
+	named := p.run("run", "--once", "--plugins", plugins(t), "--data", p.data, "half/good.properties",
+		"half/misspelt.properties")
 	if named.code != 2 || !strings.Contains(named.stderr, "half/misspelt.properties:10: ") {
 		t.Errorf("named files: expected exit 2 and the bad file, found %d\n%s", named.code, named.stderr)
 	}

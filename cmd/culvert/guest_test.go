@@ -39,9 +39,12 @@ func filled(t *testing.T, rows int) (p *place, from *service.Service, worker str
 	s, address := demo(t, service.Options{Rows: rows, PageSize: 5000})
 	broker := p.start("broker", "--data", p.data, "--listen", "127.0.0.1:0")
 	broker.eventually("an address", func() bool { return strings.Contains(broker.stdout.String(), "\n") })
-	worker = p.file("worker.properties", "bootstrap.servers=embedded", "key.converter.schemas.enable=false", "offset.flush.interval.ms=1000")
-	there := p.file("there.properties", append(source("there", address, "Orders"), "topic.creation.default.partitions=8", "topic.creation.default.replication.factor=1")...)
-	if r := p.run("run", "--once", "--plugins", plugins(t, "odata-sink"), "--data", p.data, worker, there); r.code != 0 {
+	worker = p.file("worker.properties", "bootstrap.servers=embedded", "key.converter.schemas.enable=false",
+		"offset.flush.interval.ms=1000")
+	there := p.file("there.properties", append(source("there", address, "Orders"),
+		"topic.creation.default.partitions=8", "topic.creation.default.replication.factor=1")...)
+	if r := p.run("run", "--once", "--plugins", plugins(t, "odata-sink"), "--data", p.data, worker,
+		there); r.code != 0 {
 		t.Fatalf("exit %d\n%s", r.code, r.stderr)
 	}
 	return p, s, worker
@@ -49,9 +52,10 @@ func filled(t *testing.T, rows int) (p *place, from *service.Service, worker str
 
 // copiesOf is a sink with 8 tasks that writes Orders into OrderCopies as user me.
 func copiesOf(address string, settings ...string) []string {
-	return instead(sinkOf("back", address, "Orders", "OrderCopies"), append([]string{"tasks.max=8", "sap.odata.max.concurrent.requests=8", "sap.odata.enable.batch=0",
-		"sap.odata.user.name=me", "sap.odata.user.pwd=" + password, "sap.odata.max.retries=10",
-		"sap.odata.min.retry.backoff.ms=1", "sap.odata.max.retry.backoff.ms=5"}, settings...)...)
+	return instead(sinkOf("back", address, "Orders", "OrderCopies"),
+		append([]string{"tasks.max=8", "sap.odata.max.concurrent.requests=8", "sap.odata.enable.batch=0",
+			"sap.odata.user.name=me", "sap.odata.user.pwd=" + password, "sap.odata.max.retries=10",
+			"sap.odata.min.retry.backoff.ms=1", "sap.odata.max.retry.backoff.ms=5"}, settings...)...)
 }
 
 // createdOnce checks that all rows were created, and none twice.
@@ -78,9 +82,11 @@ func TestSessionsAreFewAndLoggedOff(t *testing.T) {
 		Switches: service.Switches{CSRF: true}})
 	back := p.file("back.properties", copiesOf(address)...)
 	// Where it came from asks for no logon; a source with one has sessions as well.
-	away := p.file("away.properties", instead(source("away", address, "Products", "Customers", "Suppliers"), "sap.odata.user.name=me", "sap.odata.user.pwd="+password, "tasks.max=3",
+	away := p.file("away.properties", instead(source("away", address, "Products", "Customers", "Suppliers"),
+		"sap.odata.user.name=me", "sap.odata.user.pwd="+password, "tasks.max=3",
 		"sap.odata.max.concurrent.requests=8")...)
-	c := p.start("run", "--plugins", plugins(t, "odata-sink"), "--data", p.data, "--set", "listeners=", worker, back, away)
+	c := p.start("run", "--plugins", plugins(t, "odata-sink"), "--data", p.data, "--set", "listeners=", worker, back,
+		away)
 	c.eventually("all rows", func() bool { return s.Count("OrderCopies") == visits })
 	if l := s.Ledger(); l.SessionsOpen == 0 {
 		t.Error("expected sessions while it runs")
@@ -93,7 +99,8 @@ func TestSessionsAreFewAndLoggedOff(t *testing.T) {
 	createdOnce(t, l, visits)
 	if l.SessionsOpened < 2 || l.SessionsOpened > 8 || l.SessionsOpen != 0 || l.SessionsLoggedOff != l.SessionsOpened ||
 		l.Logons != l.SessionsOpened || l.FailedLogons != 0 || l.Total < visits {
-		t.Errorf("expected 2 to 8 sessions in %d requests, all of them logged off, found %+v, %d logons", l.Total, l.Sessions, l.Logons)
+		t.Errorf("expected 2 to 8 sessions in %d requests, all of them logged off, found %+v, %d logons", l.Total,
+			l.Sessions, l.Logons)
 	}
 	t.Logf("%d requests, %d sessions", l.Total, l.SessionsOpened)
 }
@@ -111,20 +118,23 @@ func TestKilledApplicationServers(t *testing.T) {
 	l := s.Ledger()
 	createdOnce(t, l, rows)
 	if r.code != 0 || reported == 0 {
-		t.Errorf("expected rows to be reported and all to be written, found exit %d, %d reported: %s", r.code, reported, r.lastLine())
+		t.Errorf("expected rows to be reported and all to be written, found exit %d, %d reported: %s", r.code, reported,
+			r.lastLine())
 	}
 	if l.Kills < kills || l.Unreached != l.Kills || l.SessionsOpen != 0 || l.Sessions["me@NWD_01"].Lost == 0 ||
 		l.Sessions["me@NWD_02"].Lost == 0 {
 		t.Errorf("expected both servers to be killed, found %d kills, sessions %+v", l.Kills, l.Sessions)
 	}
-	t.Logf("%d kills, %d sessions, %d tokens refused, %d rows reported", l.Kills, l.SessionsOpened, l.TokenRefusals, reported)
+	t.Logf("%d kills, %d sessions, %d tokens refused, %d rows reported", l.Kills, l.SessionsOpened, l.TokenRefusals,
+		reported)
 }
 
 // decided runs a sink until it is done. Whenever records are reported of which nobody knows whether they were written,
 // an operator decides.
 func decided(p *place, decision, worker string, lines []string) (r result, reported int) {
 	p.t.Helper()
-	args := []string{"run", "--once", "--plugins", plugins(p.t, "odata-sink"), "--data", p.data, worker, p.file("back.properties", lines...)}
+	args := []string{"run", "--once", "--plugins", plugins(p.t, "odata-sink"), "--data", p.data, worker,
+		p.file("back.properties", lines...)}
 	var all []string
 	for range 40 {
 		if r = p.run(args...); r.code == 0 {
@@ -156,12 +166,14 @@ func TestKilledApplicationServersThatHadWritten(t *testing.T) {
 	const rows = 600
 	p, _, worker := filled(t, rows)
 	s, address := demo(t, service.Options{Rows: rows, User: "me", Password: password,
-		Switches: service.Switches{CSRF: true, Servers: 2, Match: "POST", KillEvery: 290, KillFor: 20, KillMode: "applied"}})
+		Switches: service.Switches{CSRF: true, Servers: 2, Match: "POST", KillEvery: 290, KillFor: 20,
+			KillMode: "applied"}})
 	r, reported := decided(p, "errors.uncertain.skip", worker, copiesOf(address)) // the operator finds the row there
 	l := s.Ledger()
 	createdOnce(t, l, rows)
 	if r.code != 0 || reported == 0 || l.Kills == 0 {
-		t.Errorf("expected rows to be reported and the rest to be written, found exit %d, %d reported, %d kills: %s", r.code, reported, l.Kills, r.lastLine())
+		t.Errorf("expected rows to be reported and the rest to be written, found exit %d, %d reported, %d kills: %s",
+			r.code, reported, l.Kills, r.lastLine())
 	}
 	t.Logf("%d kills, %d rows reported", l.Kills, reported)
 }
@@ -171,16 +183,19 @@ func TestKilledApplicationServersThatHadWritten(t *testing.T) {
 func TestWrongPasswordLocksNobody(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
-	s, address := demo(t, service.Options{Rows: 100, User: "me", Password: "right", Switches: service.Switches{LockAfter: 3}})
+	s, address := demo(t, service.Options{Rows: 100, User: "me", Password: "right",
+		Switches: service.Switches{LockAfter: 3}})
 	secrets := p.file("secrets.properties", "pwd="+password)
 	listen := porttest.Address(t)
-	worker := p.file("worker.properties", "bootstrap.servers=embedded", "listeners=http://"+listen, "config.providers=file",
+	worker := p.file("worker.properties", "bootstrap.servers=embedded", "listeners=http://"+listen,
+		"config.providers=file",
 		"config.providers.file.class=org.apache.kafka.common.config.provider.FileConfigProvider")
 	args := []string{"run", "--plugins", plugins(t), "--data", p.data, worker}
 	var files []string
 	for i := range 20 {
 		name := fmt.Sprintf("c%02d", i)
-		lines := instead(source(name, address, "Suppliers"), "sap.odata.user.name=me", "sap.odata.user.pwd=${file:"+secrets+":pwd}", "sap.odata#00.topic="+name,
+		lines := instead(source(name, address, "Suppliers"), "sap.odata.user.name=me",
+			"sap.odata.user.pwd=${file:"+secrets+":pwd}", "sap.odata#00.topic="+name,
 			"sap.odata.max.retries=3", "sap.odata.min.retry.backoff.ms=1", "sap.odata.max.retry.backoff.ms=2")
 		files = append(files, p.file(name+".properties", lines...))
 	}
@@ -188,7 +203,8 @@ func TestWrongPasswordLocksNobody(t *testing.T) {
 		return func() bool {
 			for i := range files {
 				var status connect.Status
-				if get(t, fmt.Sprintf("http://%s/connectors/c%02d/status", listen, i), &status) != 200 || len(status.Tasks) != 1 ||
+				if get(t, fmt.Sprintf("http://%s/connectors/c%02d/status", listen, i), &status) != 200 ||
+					len(status.Tasks) != 1 ||
 					status.Tasks[0].State != want {
 					return false
 				}
@@ -204,7 +220,8 @@ func TestWrongPasswordLocksNobody(t *testing.T) {
 				if r := p.run("validate", "--data", p.data, "--plugins", plugins(t), worker, files[i]); r.code != 0 {
 					t.Errorf("validate: exit %d\n%s%s", r.code, r.stdout, r.stderr)
 				}
-				r := p.run("ping", "-p", files[i], "--data", p.data, "--plugins", plugins(t), "-s", strings.TrimSuffix(service.SAPPath, "/"))
+				r := p.run("ping", "-p", files[i], "--data", p.data, "--plugins", plugins(t), "-s",
+					strings.TrimSuffix(service.SAPPath, "/"))
 				if r.code != 1 || !strings.Contains(r.stderr, `the password of user "me" was refused (401) at`) {
 					t.Errorf("ping: expected exit 1 and who was refused, found %d\n%s%s", r.code, r.stdout, r.stderr)
 				}
@@ -214,11 +231,13 @@ func TestWrongPasswordLocksNobody(t *testing.T) {
 		beside.Wait()
 		c.eventually("FAILED", states(connect.Failed))
 		if l := s.Ledger(); l.FailedLogons != 1 || l.Total != 1 {
-			t.Fatalf("round %d: expected one logon with the wrong password, the service counts %d, %d requests", round, l.FailedLogons, l.Total)
+			t.Fatalf("round %d: expected one logon with the wrong password, the service counts %d, %d requests", round,
+				l.FailedLogons, l.Total)
 		}
 		var status connect.Status
 		get(t, "http://"+listen+"/connectors/c07/status", &status)
-		for _, want := range []string{"http://" + address, `user "me"`, "was refused (401) at 20", "change user or password", "culvert run --resume-logons"} {
+		for _, want := range []string{"http://" + address, `user "me"`, "was refused (401) at 20",
+			"change user or password", "culvert run --resume-logons"} {
 			if !strings.Contains(status.Tasks[0].Trace, want) {
 				t.Errorf("expected %q in the status, found %s", want, status.Tasks[0].Trace)
 			}
@@ -241,7 +260,8 @@ func TestWrongPasswordLocksNobody(t *testing.T) {
 	}
 	l := s.Ledger()
 	if l.FailedLogons != 1 || l.SessionsOpen != 0 || l.SessionsOpened > 4 {
-		t.Errorf("expected nothing but the one refusal, and sessions that all connectors share, found %d refusals, %+v", l.FailedLogons, l.Sessions)
+		t.Errorf("expected nothing but the one refusal, and sessions that all connectors share, found %d refusals, %+v",
+			l.FailedLogons, l.Sessions)
 	}
 	for _, name := range []string{"c00", "c19"} {
 		if got := len(p.records(name)); got != s.Count("Suppliers") {
@@ -264,7 +284,8 @@ func TestResumeLogons(t *testing.T) {
 	if r, err := http.DefaultClient.Do(request); err != nil || r.StatusCode != 401 {
 		t.Fatal(r, err)
 	}
-	file := p.file("orders.properties", instead(source("orders", address, "Orders"), "sap.odata.user.name=me", "sap.odata.user.pwd="+password)...)
+	file := p.file("orders.properties", instead(source("orders", address, "Orders"), "sap.odata.user.name=me",
+		"sap.odata.user.pwd="+password)...)
 	args := []string{"run", "--once", "--plugins", plugins(t), "--data", p.data, file}
 	for range 2 {
 		if r := p.run(args...); r.code != 1 || !strings.Contains(r.lastLine(), "--resume-logons") {
@@ -275,21 +296,25 @@ func TestResumeLogons(t *testing.T) {
 		t.Errorf("(the first is not ours) %s", diff)
 	}
 	listen := porttest.Address(t)
-	beside := p.file("beside.properties", instead(source("beside", address, "Suppliers"), "sap.odata.user.name=me", "sap.odata.user.pwd="+password)...)
+	beside := p.file("beside.properties", instead(source("beside", address, "Suppliers"), "sap.odata.user.name=me",
+		"sap.odata.user.pwd="+password)...)
 	c := p.start("run", "--plugins", plugins(t), "--data", p.data, "--set", "listeners=http://"+listen, beside)
 	state := func(want connect.State) func() bool {
 		return func() bool {
 			var status connect.Status
-			return get(t, "http://"+listen+"/connectors/beside/status", &status) == 200 && len(status.Tasks) == 1 && status.Tasks[0].State == want
+			return get(t, "http://"+listen+"/connectors/beside/status", &status) == 200 && len(status.Tasks) == 1 &&
+				status.Tasks[0].State == want
 		}
 	}
 	c.eventually("FAILED", state(connect.Failed))
 	s.Set("unlock-users", "")
-	if r := p.run("ping", "-p", file, "--data", p.data, "--plugins", plugins(t), "-s", strings.TrimSuffix(service.SAPPath, "/")); r.code != 1 {
+	if r := p.run("ping", "-p", file, "--data", p.data, "--plugins", plugins(t), "-s",
+		strings.TrimSuffix(service.SAPPath, "/")); r.code != 1 {
 		t.Errorf("expected exit 1 before anybody has said so, found %d", r.code)
 	}
 	// The data folder is the worker's that runs, whose logons are resumed all the same.
-	if r := p.run(append(args, "--resume-logons")...); r.code != 2 || !strings.Contains(r.stderr, "refused logons are tried once more") {
+	if r := p.run(append(args, "--resume-logons")...); r.code != 2 || !strings.Contains(r.stderr,
+		"refused logons are tried once more") {
 		t.Errorf("expected exit 2, found %d\n%s", r.code, r.stderr)
 	}
 	c.eventually("RUNNING", state(connect.Running)) // a worker that runs goes on by itself
@@ -312,24 +337,29 @@ func TestMaintenanceWindow(t *testing.T) {
 	p := newPlace(t)
 	s, address := demo(t, service.Options{Rows: 10})
 	listen := porttest.Address(t)
-	file := p.file("orders.properties", append(source("orders", address, "Orders"), "sap.odata.maintenance.windows=* * * * * ?/1h Europe/Berlin")...)
+	file := p.file("orders.properties", append(source("orders", address, "Orders"),
+		"sap.odata.maintenance.windows=* * * * * ?/1h Europe/Berlin")...)
 	c := p.start("run", "--plugins", plugins(t), "--data", p.data, "--set", "listeners=http://"+listen, file)
 	why := "maintenance window: nothing is sent to http://" + address + " until "
 	c.says(why)
 	var status connect.Status
 	c.eventually("the reason", func() bool {
-		return get(t, "http://"+listen+"/connectors/orders/status", &status) == 200 && len(status.Tasks) == 1 && strings.Contains(status.Tasks[0].Trace,
-			why)
+		return get(t, "http://"+listen+"/connectors/orders/status", &status) == 200 && len(status.Tasks) == 1 &&
+			strings.Contains(status.Tasks[0].Trace,
+				why)
 	})
 	if status.Tasks[0].State != connect.Running || s.Ledger().Total != 0 {
-		t.Errorf("expected it RUNNING without any request, found %s, %d requests", status.Tasks[0].State, s.Ledger().Total)
+		t.Errorf("expected it RUNNING without any request, found %s, %d requests", status.Tasks[0].State,
+			s.Ledger().Total)
 	}
 	c.signal(syscall.SIGTERM)
 	if r := c.wait(); r.code != 0 {
 		t.Errorf("exit %d\n%s", r.code, r.stderr)
 	}
-	wrong := p.file("wrong.properties", append(source("wrong", address, "Orders"), "sap.odata.maintenance.windows=Sundays")...)
-	if r := p.run("validate", "--plugins", plugins(t), wrong); r.code != 1 || !strings.Contains(r.stdout, "sap.odata.maintenance.windows: expected START/DURATION ZONE") {
+	wrong := p.file("wrong.properties", append(source("wrong", address, "Orders"),
+		"sap.odata.maintenance.windows=Sundays")...)
+	if r := p.run("validate", "--plugins", plugins(t), wrong); r.code != 1 || !strings.Contains(r.stdout,
+		"sap.odata.maintenance.windows: expected START/DURATION ZONE") {
 		t.Errorf("expected exit 1, found %d\n%s", r.code, r.stdout)
 	}
 }
@@ -349,13 +379,15 @@ func TestCloudConnectorAwayInMidLoad(t *testing.T) {
 	t.Cleanup(server.Close)
 	account.Attach("DE-Berlin")
 	account.MapAt("DE-Berlin", "s4.virtual:8000", strings.TrimPrefix(server.URL, "http://"))
-	file := p.file("orders.properties", instead(source("orders", "s4.virtual:8000", "Orders"), "sap.odata.proxy.type=sap-connectivity-socks5", "sap.odata.proxy.location.id=DE-Berlin",
+	file := p.file("orders.properties", instead(source("orders", "s4.virtual:8000", "Orders"),
+		"sap.odata.proxy.type=sap-connectivity-socks5", "sap.odata.proxy.location.id=DE-Berlin",
 		"sap.odata.max.retries=3", "sap.odata.min.retry.backoff.ms=10", "sap.odata.max.retry.backoff.ms=50", silent)...)
 	listen := porttest.Address(t)
 	c := p.start("run", "--plugins", plugins(t), "--data", p.data, "--set", "listeners=http://"+listen, file)
 	running := func() {
 		var status connect.Status
-		if get(t, "http://"+listen+"/connectors/orders/status", &status) != 200 || len(status.Tasks) != 1 || status.Tasks[0].State != connect.Running {
+		if get(t, "http://"+listen+"/connectors/orders/status", &status) != 200 || len(status.Tasks) != 1 ||
+			status.Tasks[0].State != connect.Running {
 			t.Fatalf("expected a task that is RUNNING, found %+v\n%s", status, c.stderr.String())
 		}
 	}

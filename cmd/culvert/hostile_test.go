@@ -74,17 +74,20 @@ const secret = "hunter2-of-the-user"
 
 // loops is a module of some 100 KB that takes an engine minutes to compile.
 func loops() []byte {
-	m := guesttest.StaticModule(wit.Description{Name: "loops", Version: "1.0.0", Components: []wit.Component{{Name: "example.Loops",
-		Kind: wit.ComponentTransformation}}}, "", wit.InterfaceTransform)
-	m.Exports = append(m.Exports, guesttest.Function{Name: "f", Body: bytes.Repeat([]byte{0x03, 0x40, 0x41, 0, 0x28, 2, 0,
+	m := guesttest.StaticModule(wit.Description{Name: "loops", Version: "1.0.0",
+		Components: []wit.Component{{Name: "example.Loops",
+			Kind: wit.ComponentTransformation}}}, "", wit.InterfaceTransform)
+	m.Exports = append(m.Exports, guesttest.Function{Name: "f", Body: bytes.Repeat([]byte{0x03, 0x40, 0x41, 0, 0x28, 2,
+		0,
 		0x0d, 0, 0x0b}, 10_600)})
 	return m.Bytes()
 }
 
 // slow is a module that may be compiled, and takes an engine about as long as any may.
 func slow() []byte {
-	m := guesttest.StaticModule(wit.Description{Name: "slow", Version: "1.0.0", Components: []wit.Component{{Name: "example.Slow",
-		Kind: wit.ComponentTransformation}}}, "", wit.InterfaceTransform)
+	m := guesttest.StaticModule(wit.Description{Name: "slow", Version: "1.0.0",
+		Components: []wit.Component{{Name: "example.Slow",
+			Kind: wit.ComponentTransformation}}}, "", wit.InterfaceTransform)
 	for n := range 5 {
 		m.Exports = append(m.Exports, guesttest.Function{Name: fmt.Sprint("f", n),
 			Body: bytes.Repeat([]byte{0x03, 0x40, 0x41, 0, 0x28, 2, 0, 0x0d, 0, 0x0b}, 1900)})
@@ -180,11 +183,13 @@ func TestHostilePlugins(t *testing.T) {
 	_, address := demo(t, service.Options{Rows: rows, PageSize: 20})
 	host, port, _ := net.SplitHostPort(address)
 	listen := porttest.Address(t)
-	args := []string{"run", "--set", "listeners=http://" + listen, "--set", "plugin.mad.limits.call.ms=3600000", "--plugins", dir, "--data", p.data,
+	args := []string{"run", "--set", "listeners=http://" + listen, "--set", "plugin.mad.limits.call.ms=3600000",
+		"--plugins", dir, "--data", p.data,
 		p.file("honest.properties", source("honest", address, "Orders")...)}
 	p.file("secrets", "note="+secret)
 	mad := func(name, class, mode string, settings ...string) {
-		args = append(args, p.file(name+".properties", append(settings, "name="+name, "connector.class="+class, "mad.scheme=http", "mad.port="+port,
+		args = append(args, p.file(name+".properties", append(settings, "name="+name, "connector.class="+class,
+			"mad.scheme=http", "mad.port="+port,
 			"mad.mode="+mode, "mad.retries=0", "errors.tolerance=all", "sap.odata.user.pwd="+secret,
 			"mad.note=${file:"+filepath.Join(p.dir, "secrets")+":note}", "unknown.settings=warn")...))
 	}
@@ -243,7 +248,8 @@ func TestStopWhileCompiling(t *testing.T) {
 	_, address := demo(t, service.Options{Rows: 10})
 	listen := porttest.Address(t)
 	// Its class is looked for in all files, since there is no plugin that has it: nothing else has been started yet.
-	c := p.start("run", "--set", "listeners=http://"+listen, "--plugins", dir, "--data", p.data, p.file("x.properties", source("x", address, "Orders")...))
+	c := p.start("run", "--set", "listeners=http://"+listen, "--plugins", dir, "--data", p.data, p.file("x.properties",
+		source("x", address, "Orders")...))
 	c.says("REST listens")
 	var health struct{ Status, Message string }
 	c.eventually("REST", func() bool { return get(t, "http://"+listen+"/health", &health) == 503 })

@@ -21,7 +21,8 @@ func hostileRecords() []string {
 	}
 	schema, payload := `{"type":"string"}`, `"x"`
 	for range 60 {
-		schema = `{"type":"struct","fields":[` + strings.TrimSuffix(schema, "}") + `,"field":"a"},{"type":"string","field":"b"},{"type":"string","field":"c"}]}`
+		schema = `{"type":"struct","fields":[` + strings.TrimSuffix(schema,
+			"}") + `,"field":"a"},{"type":"string","field":"b"},{"type":"string","field":"c"}]}`
 		payload = `{"a":` + payload + `,"c":"","b":""}`
 	}
 	var names strings.Builder
@@ -29,7 +30,8 @@ func hostileRecords() []string {
 		fmt.Fprintf(&names, `"n%d":1,`, i)
 	}
 	items := strings.TrimSuffix(strings.Repeat("{},", 300_000), ",")
-	wide := `{"type":"array","items":{"type":"struct","fields":[{"type":"string","default":"` + strings.Repeat("x", 10_000) + `","field":"a"}]}}`
+	wide := `{"type":"array","items":{"type":"struct","fields":[{"type":"string","default":"` + strings.Repeat("x",
+		10_000) + `","field":"a"}]}}`
 	return []string{
 		enveloped(schema, payload),
 		enveloped(decimal("100000000"), `{"Freight":1}`),
@@ -50,20 +52,24 @@ func TestHostileRecordsInASinksTopic(t *testing.T) {
 	broker.eventually("an address", func() bool { return strings.Contains(broker.stdout.String(), "\n") })
 	worker := p.file("worker.properties", "bootstrap.servers=embedded", "key.converter.schemas.enable=false")
 	there := p.file("there.properties", source("there", address, "Orders")...)
-	if r := p.run("run", "--once", "--plugins", plugins(t, "odata-sink"), "--data", p.data, worker, there); r.code != 0 {
+	if r := p.run("run", "--once", "--plugins", plugins(t, "odata-sink"), "--data", p.data, worker,
+		there); r.code != 0 {
 		t.Fatalf("exit %d\n%s", r.code, r.stderr)
 	}
 	var records []*kgo.Record
 	for i, value := range hostileRecords() {
-		records = append(records, &kgo.Record{Topic: "Orders", Key: fmt.Appendf(nil, `{"OrderID":%d}`, i), Value: []byte(value)})
+		records = append(records, &kgo.Record{Topic: "Orders", Key: fmt.Appendf(nil, `{"OrderID":%d}`, i),
+			Value: []byte(value)})
 	}
 	produce(t, strings.TrimSpace(broker.stdout.String()), records...)
 	back := sinkOf("back", address, "Orders", "OrderCopies")
-	strict := p.run("run", "--once", "--plugins", plugins(t, "odata-sink"), "--data", p.data, worker, p.file("back.properties", back...))
+	strict := p.run("run", "--once", "--plugins", plugins(t, "odata-sink"), "--data", p.data, worker,
+		p.file("back.properties", back...))
 	if strict.code != 1 || !strings.Contains(strict.lastLine(), "topic Orders, partition 0, offset ") {
 		t.Errorf("expected exit 1 and a record, found %d: %.500s", strict.code, strict.lastLine())
 	}
-	r := p.run("run", "--once", "--plugins", plugins(t, "odata-sink"), "--data", p.data, worker, p.file("back.properties", append(back, "errors.tolerance=all")...))
+	r := p.run("run", "--once", "--plugins", plugins(t, "odata-sink"), "--data", p.data, worker,
+		p.file("back.properties", append(back, "errors.tolerance=all")...))
 	if r.code != 0 {
 		t.Fatalf("exit %d\n%.3000s", r.code, r.stderr)
 	}

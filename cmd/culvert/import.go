@@ -124,7 +124,8 @@ func (i *importing) decide(stored []connect.StoredOffset, in io.Reader, out io.W
 		return false, failed(fmt.Errorf("several fields hold a URL (%s): --field names the one from which to go on",
 			shown.Text(strings.Join(fields, ", "))))
 	default:
-		fmt.Fprintf(out, "Fields with a URL: %s. From which one is it to be gone on? ", shown.Text(strings.Join(fields, ", ")))
+		fmt.Fprintf(out, "Fields with a URL: %s. From which one is it to be gone on? ",
+			shown.Text(strings.Join(fields, ", ")))
 		if i.field, err = answer(answers); err != nil {
 			return false, failed(err)
 		}
@@ -141,7 +142,8 @@ func (i *importing) decide(stored []connect.StoredOffset, in io.Reader, out io.W
 		body = append(body, one...)
 	}
 	i.body = append(body, "]}"...)
-	fmt.Fprintf(out, "To be set, from the field %s:\n%s\n", shown.Text(i.field), shown.Text(string(bytes.TrimSpace(i.body))))
+	fmt.Fprintf(out, "To be set, from the field %s:\n%s\n", shown.Text(i.field),
+		shown.Text(string(bytes.TrimSpace(i.body))))
 	if i.dry || i.yes {
 		return !i.dry, nil
 	}

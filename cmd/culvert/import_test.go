@@ -48,7 +48,8 @@ func TestOffsetsAreImported(t *testing.T) {
 	worker := p.file("worker.properties", "bootstrap.servers="+broker, "listeners=")
 	reads := p.file("reads.properties", source("reads", address, "Orders")...)
 	imports := func(topic string, more ...string) result {
-		args := append([]string{"offsets", "import", "reads", "--from-topic", topic, "-p", worker, "--plugins", plugins(t), "--data", p.data}, more...)
+		args := append([]string{"offsets", "import", "reads", "--from-topic", topic, "-p", worker, "--plugins",
+			plugins(t), "--data", p.data}, more...)
 		return p.run(append(args, worker, reads)...)
 	}
 	shows := func() string {
@@ -72,7 +73,8 @@ func TestOffsetsAreImported(t *testing.T) {
 		{"missing", []string{"--yes"}, 1, "missing"},
 	} {
 		if r := imports(c.topic, c.more...); r.code != c.code || !strings.Contains(r.stdout+r.stderr, c.want) {
-			t.Errorf("%s %v: expected exit %d with %s, found %d\n%s%s", c.topic, c.more, c.code, c.want, r.code, r.stdout, r.stderr)
+			t.Errorf("%s %v: expected exit %d with %s, found %d\n%s%s", c.topic, c.more, c.code, c.want, r.code,
+				r.stdout, r.stderr)
 		}
 	}
 	if found := shows(); strings.Contains(found, "$skip") {
@@ -81,7 +83,8 @@ func TestOffsetsAreImported(t *testing.T) {
 	if r := imports("several", append(renamed, "--yes", "--field", "next")...); r.code != 0 {
 		t.Fatalf("exit %d\n%s%s", r.code, r.stdout, r.stderr)
 	}
-	if found := shows(); !strings.Contains(found, `"url": "`+base+`/Orders?$skip=7"`) || !strings.Contains(found, `"entityset": "Orders"`) {
+	if found := shows(); !strings.Contains(found, `"url": "`+base+`/Orders?$skip=7"`) || !strings.Contains(found,
+		`"entityset": "Orders"`) {
 		t.Errorf("found %s", found)
 	}
 	if r := p.run("run", "--once", "--plugins", plugins(t), "--data", p.data, worker, reads); r.code != 0 {

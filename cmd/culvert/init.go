@@ -56,7 +56,8 @@ check with the service finds nothing wrong in it, and never over another. Instea
 	f.StringVar(&o.host, "host", "", "`name` or address of the service's host")
 	f.IntVar(&o.port, "port", 0, "its `port` (default: the protocol's)")
 	f.StringVar(&o.user, "user", "", "`user`; none for services without a logon")
-	f.StringVar(&o.password, "password", "${env:SAP_PASSWORD}", "`reference` to the password: ${env:NAME}, ${file:PATH:KEY} or ${dir:PATH:KEY}")
+	f.StringVar(&o.password, "password", "${env:SAP_PASSWORD}",
+		"`reference` to the password: ${env:NAME}, ${file:PATH:KEY} or ${dir:PATH:KEY}")
 	f.BoolVar(&o.clear, "password-in-file", false, "let the file hold the password itself")
 	f.StringVar(&o.client, "client", "", "SAP `client`, three digits (default: the system's)")
 	f.StringVar(&o.service, "service", "", "`path` of the service")
@@ -188,7 +189,8 @@ func (i *initiation) answers(ctx context.Context) (err error) {
 	if o.user != "" {
 		next(&o.password, "password", "Reference to the password", nil)
 		if err == nil && !strings.HasPrefix(o.password, "${") && !o.clear {
-			return wrong(errors.New("--password: expected a reference such as ${env:SAP_PASSWORD}, found something else; " +
+			return wrong(errors.New("--password: expected a reference such as " +
+				"${env:SAP_PASSWORD}, found something else; " +
 				"--password-in-file lets the file hold the password itself"))
 		}
 	}
@@ -246,7 +248,8 @@ func (i *initiation) sets(ctx context.Context, next func(*string, string, string
 			chosen = strings.Join(o.properties, ",")
 		}
 		if chosen == "" {
-			next(&chosen, "properties", "Properties of "+name+" with commas between them, empty for all", offered(prefix+"select"))
+			next(&chosen, "properties", "Properties of "+name+" with commas between them, empty for all",
+				offered(prefix+"select"))
 		}
 		i.set(prefix+"select", chosen)
 	}

@@ -18,11 +18,14 @@ func TestInit(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
 	p.environ = append(p.environ, "SAP_PASSWORD=geheim")
-	s, address := demo(t, service.Options{Rows: 10, User: "me", Password: "geheim", Switches: service.Switches{Catalogue: 3}})
+	s, address := demo(t, service.Options{Rows: 10, User: "me", Password: "geheim",
+		Switches: service.Switches{Catalogue: 3}})
 	host, port, _ := net.SplitHostPort(address)
 	root := strings.TrimSuffix(service.SAPPath, "/")
-	where := slices.Clip([]string{"init", "--plugins", plugins(t), "--data", p.data, "--protocol", "http", "--host", host, "--port", port, "--user", "me"})
-	flags := slices.Clip(append(where, "--yes", "--service", root, "--entity-set", "Customers,Products", "--select", "CustomerID,City"))
+	where := slices.Clip([]string{"init", "--plugins", plugins(t), "--data", p.data, "--protocol", "http", "--host",
+		host, "--port", port, "--user", "me"})
+	flags := slices.Clip(append(where, "--yes", "--service", root, "--entity-set", "Customers,Products", "--select",
+		"CustomerID,City"))
 
 	r := p.run(append(flags, "-o", "made.properties")...)
 	if r.code != 0 {
@@ -30,7 +33,8 @@ func TestInit(t *testing.T) {
 	}
 	file := filepath.Join(p.dir, "made.properties")
 	text, err := os.ReadFile(file)
-	if err != nil || strings.Contains(string(text), "geheim") || !strings.Contains(string(text), "sap.odata.user.pwd=${env:SAP_PASSWORD}\n") ||
+	if err != nil || strings.Contains(string(text), "geheim") || !strings.Contains(string(text),
+		"sap.odata.user.pwd=${env:SAP_PASSWORD}\n") ||
 		!strings.Contains(string(text), "# Name of the entity set.") {
 		t.Fatalf("%v\n%s", err, text)
 	}
@@ -58,7 +62,8 @@ func TestInit(t *testing.T) {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	text, _ = os.ReadFile(filepath.Join(p.dir, "asked.properties"))
-	for _, want := range []string{"\nname=orders\n", "\nsap.odata#00.service=" + root + "\n", "\nsap.odata#00.topic=orders\n", "\nsap.odata#00.select=OrderID,Freight\n"} {
+	for _, want := range []string{"\nname=orders\n", "\nsap.odata#00.service=" + root + "\n",
+		"\nsap.odata#00.topic=orders\n", "\nsap.odata#00.select=OrderID,Freight\n"} {
 		if !strings.Contains(string(text), want) {
 			t.Errorf("expected %q in\n%s", want, text)
 		}
@@ -80,7 +85,8 @@ func TestInit(t *testing.T) {
 			t.Errorf("%v: expected exit %d and %s, found %d\n%s", c.args, c.code, c.says, r.code, r.stderr)
 		}
 	}
-	if r := p.run(append(flags, "--password", "geheim", "--password-in-file", "-o", "-")...); r.code != 0 || !strings.Contains(r.stdout, "sap.odata.user.pwd=geheim\n") {
+	if r := p.run(append(flags, "--password", "geheim", "--password-in-file", "-o", "-")...); r.code != 0 ||
+		!strings.Contains(r.stdout, "sap.odata.user.pwd=geheim\n") {
 		t.Errorf("exit %d\n%s", r.code, r.stderr)
 	}
 }

@@ -39,11 +39,13 @@ func TestReplayThatIsKilled(t *testing.T) {
 	address := strings.TrimPrefix(front.URL, "http://")
 	broker := embedded(t).Addr()
 	worker := p.file("worker.properties", "bootstrap.servers="+broker, "listeners=")
-	back := p.file("back.properties", append(sinkOf("back", address, "Orders", "OrderCopies"), "errors.tolerance=all", silent,
+	back := p.file("back.properties", append(sinkOf("back", address, "Orders", "OrderCopies"), "errors.tolerance=all",
+		silent,
 		"errors.deadletterqueue.topic.name=refused", "errors.deadletterqueue.context.headers.enable=true",
 		"sap.odata.insert.uncertain=check")...)
 	for _, args := range [][]string{{p.file("there.properties", source("there", address, "Orders")...)}, {back}} {
-		if r := p.run(append([]string{"run", "--once", "--plugins", plugins(t, "odata-sink"), "--data", p.data, worker}, args...)...); r.code != 0 {
+		if r := p.run(append([]string{"run", "--once", "--plugins", plugins(t, "odata-sink"), "--data", p.data, worker},
+			args...)...); r.code != 0 {
 			t.Fatalf("exit %d\n%s", r.code, r.stderr)
 		}
 		s.Set("match", "POST")
@@ -53,7 +55,8 @@ func TestReplayThatIsKilled(t *testing.T) {
 	readTopic(t, broker, "refused", 12)
 	s.Set("status-count", "0")
 	replay := func() *command {
-		return p.start("dlq", "replay", "refused", "--plugins", plugins(t, "odata-sink"), "--data", p.data, worker, back)
+		return p.start("dlq", "replay", "refused", "--plugins", plugins(t, "odata-sink"), "--data", p.data, worker,
+			back)
 	}
 	mu.Lock()
 	armed = true
@@ -131,7 +134,8 @@ func TestReplayOfASourceThatIsKilled(t *testing.T) {
 			}
 			mended := connector("ShipName:string")
 			replay := func() *command {
-				return p.start("dlq", "replay", "refused", "--plugins", plugins(t, "smt"), "--data", p.data, worker, mended)
+				return p.start("dlq", "replay", "refused", "--plugins", plugins(t, "smt"), "--data", p.data, worker,
+					mended)
 			}
 			killed := 0
 			for range kills {
@@ -159,7 +163,8 @@ func TestReplayOfASourceThatIsKilled(t *testing.T) {
 				repeated += times - 1
 			}
 			if len(found) != rows || repeated > c.repeated {
-				t.Errorf("expected %d rows, at most %d repeated, found %d, %d repeated", rows, c.repeated, len(found), repeated)
+				t.Errorf("expected %d rows, at most %d repeated, found %d, %d repeated", rows, c.repeated, len(found),
+					repeated)
 			}
 			t.Logf("%d kills: %d rows, %d repeated", killed, len(found), repeated)
 		})

@@ -19,9 +19,10 @@ func texts(t *testing.T, most int, posts *atomic.Int32) (address string) {
 		w.Header().Set("DataServiceVersion", "2.0")
 		switch {
 		case strings.HasSuffix(r.URL.Path, "$metadata"):
-			fmt.Fprint(w, `<edmx:Edmx Version="1.0" xmlns:edmx="http://schemas.microsoft.com/ado/2007/06/edmx"><edmx:DataServices><Schema Namespace="S" xmlns="http://schemas.microsoft.com/ado/2008/09/edm">`+
-				`<EntityType Name="Text"><Key><PropertyRef Name="ID"/></Key><Property Name="ID" Type="Edm.Int32" Nullable="false"/><Property Name="Content" Type="Edm.String"/></EntityType>`+
-				`<EntityContainer Name="C"><EntitySet Name="Texts" EntityType="S.Text"/></EntityContainer></Schema></edmx:DataServices></edmx:Edmx>`)
+			fmt.Fprint(w,
+				`<edmx:Edmx Version="1.0" xmlns:edmx="http://schemas.microsoft.com/ado/2007/06/edmx"><edmx:DataServices><Schema Namespace="S" xmlns="http://schemas.microsoft.com/ado/2008/09/edm">`+
+					`<EntityType Name="Text"><Key><PropertyRef Name="ID"/></Key><Property Name="ID" Type="Edm.Int32" Nullable="false"/><Property Name="Content" Type="Edm.String"/></EntityType>`+
+					`<EntityContainer Name="C"><EntitySet Name="Texts" EntityType="S.Text"/></EntityContainer></Schema></edmx:DataServices></edmx:Edmx>`)
 		case r.Method == http.MethodPost:
 			posts.Add(1)
 			if n, err := io.Copy(io.Discard, r.Body); err != nil || int(n) > most {
@@ -51,7 +52,8 @@ func TestRecordOf20MB(t *testing.T) {
 	}
 	defer client.Close()
 	large := "31457280"
-	if _, err := kadm.NewClient(client).CreateTopics(t.Context(), 1, 1, map[string]*string{"max.message.bytes": &large}, "texts", "letters-refused"); err != nil {
+	if _, err := kadm.NewClient(client).CreateTopics(t.Context(), 1, 1, map[string]*string{"max.message.bytes": &large},
+		"texts", "letters-refused"); err != nil {
 		t.Fatal(err)
 	}
 	content := strings.Repeat("0123456789abcdef", 20<<20/16)
@@ -60,7 +62,8 @@ func TestRecordOf20MB(t *testing.T) {
 	if err := client.ProduceSync(t.Context(), record).FirstErr(); err != nil {
 		t.Fatal(err)
 	}
-	worker := p.file("worker.properties", "bootstrap.servers="+broker, "listeners=", "key.converter=org.apache.kafka.connect.storage.StringConverter",
+	worker := p.file("worker.properties", "bootstrap.servers="+broker, "listeners=",
+		"key.converter=org.apache.kafka.connect.storage.StringConverter",
 		"value.converter.schemas.enable=false", "connector.client.config.override.policy=All")
 	for _, c := range []struct {
 		name     string
@@ -71,13 +74,16 @@ func TestRecordOf20MB(t *testing.T) {
 	}{
 		{"taken", 30 << 20, nil, "", 0},
 		{"refused", 1 << 20, []string{"producer.override.max.request.size=" + large}, "", 1},
-		{"refused-letter-too-large-for-its-topic", 1 << 20, []string{"producer.override.max.request.size=" + large}, "its dead letter cannot be stored", 0},
+		{"refused-letter-too-large-for-its-topic", 1 << 20, []string{"producer.override.max.request.size=" + large},
+			"its dead letter cannot be stored", 0},
 		{"refused-letter-too-large", 1 << 20, nil, "its dead letter cannot be stored", 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var posts atomic.Int32
-			lines := append(sinkOf(c.name, texts(t, c.most, &posts), "texts", "Texts"), "errors.tolerance=all", "errors.deadletterqueue.topic.name=letters-"+c.name)
-			args := []string{"run", "--once", "--plugins", plugins(t, "odata-sink"), "--data", p.data, worker, p.file(c.name+".properties", append(lines, c.settings...)...)}
+			lines := append(sinkOf(c.name, texts(t, c.most, &posts), "texts", "Texts"), "errors.tolerance=all",
+				"errors.deadletterqueue.topic.name=letters-"+c.name)
+			args := []string{"run", "--once", "--plugins", plugins(t, "odata-sink"), "--data", p.data, worker,
+				p.file(c.name+".properties", append(lines, c.settings...)...)}
 			r := p.run(args...)
 			if c.fails == "" {
 				if r.code != 0 || posts.Load() != 1 {
@@ -88,7 +94,8 @@ func TestRecordOf20MB(t *testing.T) {
 					last := r.lastLine()
 					if r.code != 1 || !strings.Contains(last, c.fails) || posts.Load() != n ||
 						!strings.Contains(last, "topic texts, partition 0, offset 0") {
-						t.Errorf("expected exit 1, %q and %d requests, found %d, %d requests and %.2000s", c.fails, n, r.code, posts.Load(), last)
+						t.Errorf("expected exit 1, %q and %d requests, found %d, %d requests and %.2000s", c.fails, n,
+							r.code, posts.Load(), last)
 					}
 					if n == 1 {
 						r = p.run(args...)

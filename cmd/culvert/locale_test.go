@@ -28,7 +28,8 @@ func TestResultsAreTheSameEverywhere(t *testing.T) {
 	var first string
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			results, log := moved(t, "TZ="+zone(t, c.zone), "LANG="+c.language, "LC_ALL="+c.language, "LANGUAGE="+c.language)
+			results, log := moved(t, "TZ="+zone(t, c.zone), "LANG="+c.language, "LC_ALL="+c.language,
+				"LANGUAGE="+c.language)
 			// The program did run in that zone: its log tells.
 			if !regexp.MustCompile(`time=\S+` + strings.ReplaceAll(c.offset, "+", `\+`) + ` level=`).MatchString(log) {
 				t.Errorf("expected times with %s in the log, found\n%s", c.offset, log)
@@ -53,7 +54,8 @@ func moved(t *testing.T, environ ...string) (results, log string) {
 	for _, format := range []string{"JSON", "ATOM"} { // in any case, in any language
 		for _, schemas := range []string{"TRUE", "FALSE"} {
 			name := format + "-" + schemas
-			args = append(args, p.file(name+".properties", instead(source(name, address, "AllTypes", "Orders"), "sap.odata.format="+format,
+			args = append(args, p.file(name+".properties", instead(source(name, address, "AllTypes", "Orders"),
+				"sap.odata.format="+format,
 				"sap.odata#00.topic=all-"+name, "sap.odata#01.topic=orders-"+name,
 				"key.converter.schemas.enable="+schemas, "value.converter.schemas.enable="+schemas,
 				"transforms=i", "transforms.i.type=org.apache.kafka.connect.transforms.InsertField$Value",
@@ -61,9 +63,11 @@ func moved(t *testing.T, environ ...string) (results, log string) {
 		}
 	}
 	// The way back without the transform: the set has no such property.
-	args = append(args, p.file("plain.properties", instead(source("plain", address, "AllTypes"), "sap.odata#00.topic=plain")...),
+	args = append(args, p.file("plain.properties", instead(source("plain", address, "AllTypes"),
+		"sap.odata#00.topic=plain")...),
 		p.file("back.properties", sinkOf("back", address, "plain", "AllTypesCopies")...))
-	r := p.run(append([]string{"run", "--once", "--plugins", plugins(t, "odata-sink", "smt"), "--data", p.data}, args...)...)
+	r := p.run(append([]string{"run", "--once", "--plugins", plugins(t, "odata-sink", "smt"), "--data", p.data},
+		args...)...)
 	if r.code != 0 {
 		t.Fatalf("exit %d\n%s", r.code, r.stderr)
 	}
@@ -72,7 +76,8 @@ func moved(t *testing.T, environ ...string) (results, log string) {
 	}
 	timestamp := regexp.MustCompile(`"timestamp":\d+,`)
 	var all strings.Builder
-	for _, topic := range []string{"all-JSON-TRUE", "all-JSON-FALSE", "all-ATOM-TRUE", "all-ATOM-FALSE", "orders-JSON-TRUE", "orders-ATOM-FALSE"} {
+	for _, topic := range []string{"all-JSON-TRUE", "all-JSON-FALSE", "all-ATOM-TRUE", "all-ATOM-FALSE",
+		"orders-JSON-TRUE", "orders-ATOM-FALSE"} {
 		c := p.run("consume", topic, "--data", p.data)
 		if c.code != 0 || strings.Count(c.stdout, "\n") < 20 {
 			t.Fatalf("consume %s: exit %d\n%s%s", topic, c.code, c.stdout, c.stderr)

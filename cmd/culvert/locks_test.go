@@ -52,11 +52,15 @@ func TestLocksAndSecondDeletesAreNoDeadLetters(t *testing.T) {
 			if err := client.ProduceSync(t.Context(), records...).FirstErr(); err != nil {
 				t.Fatal(err)
 			}
-			worker := p.file("worker.properties", "bootstrap.servers="+broker, "listeners=", "key.converter.schemas.enable=false", "value.converter.schemas.enable=false")
-			lines := append(instead(sinkOf("locks", address, "Changes", "OrderCopies"), "sap.odata.max.retries=200", "sap.odata.min.retry.backoff.ms=1",
-				"sap.odata.max.retry.backoff.ms=2", "sap.odata.operation.mode=upsert", "sap.odata.enable.delete=1", "errors.tolerance=all",
+			worker := p.file("worker.properties", "bootstrap.servers="+broker, "listeners=",
+				"key.converter.schemas.enable=false", "value.converter.schemas.enable=false")
+			lines := append(instead(sinkOf("locks", address, "Changes", "OrderCopies"), "sap.odata.max.retries=200",
+				"sap.odata.min.retry.backoff.ms=1",
+				"sap.odata.max.retry.backoff.ms=2", "sap.odata.operation.mode=upsert", "sap.odata.enable.delete=1",
+				"errors.tolerance=all",
 				"errors.deadletterqueue.topic.name=letters"), settings...)
-			r := p.run("run", "--once", "--plugins", plugins(t, "odata-sink"), "--data", p.data, worker, p.file("locks.properties", lines...))
+			r := p.run("run", "--once", "--plugins", plugins(t, "odata-sink"), "--data", p.data, worker,
+				p.file("locks.properties", lines...))
 			if r.code != 0 {
 				t.Fatalf("exit %d\n%s", r.code, r.stderr)
 			}

@@ -21,12 +21,14 @@ import (
 // that share one, and that is said.
 func TestRefusalsAreAUsers(t *testing.T) {
 	t.Parallel()
-	for name, environ := range map[string][]string{"home": nil, "no home": {"XDG_CACHE_HOME=", "HOME=/dev/null"}, "none named": {"XDG_CACHE_HOME=", "HOME="}} {
+	for name, environ := range map[string][]string{"home": nil, "no home": {"XDG_CACHE_HOME=", "HOME=/dev/null"},
+		"none named": {"XDG_CACHE_HOME=", "HOME="}} {
 		t.Run(name, func(t *testing.T) {
 			p := newPlace(t)
 			s, address := demo(t, service.Options{Rows: 10, User: "me", Password: "right",
 				Switches: service.Switches{LockAfter: 3}})
-			file := p.file("c.properties", instead(source("c", address, "Suppliers"), "sap.odata.user.name=me", "sap.odata.user.pwd="+password)...)
+			file := p.file("c.properties", instead(source("c", address, "Suppliers"), "sap.odata.user.name=me",
+				"sap.odata.user.pwd="+password)...)
 			folder := func(name string) string {
 				if environ != nil {
 					return p.data
@@ -48,7 +50,8 @@ func TestRefusalsAreAUsers(t *testing.T) {
 				}
 				withoutPassword(t, r.stdout, r.stderr)
 				if l := s.Ledger(); l.FailedLogons != 1 || l.Total != 1 {
-					t.Fatalf("%v: expected one logon in all, the service counts %d in %d requests", args, l.FailedLogons, l.Total)
+					t.Fatalf("%v: expected one logon in all, the service counts %d in %d requests", args,
+						l.FailedLogons, l.Total)
 				}
 				warned := strings.Contains(r.stderr, "refused logons are kept in the data folder")
 				if quiet := args[0] == "doctor"; warned != (environ != nil && !quiet) {
@@ -56,7 +59,8 @@ func TestRefusalsAreAUsers(t *testing.T) {
 				}
 			}
 			if environ != nil {
-				if files, _ := filepath.Glob(filepath.Join(p.data, "logons", "*.refused")); len(files) != 1 || len(p.refusals()) != 0 {
+				if files, _ := filepath.Glob(filepath.Join(p.data, "logons", "*.refused")); len(files) != 1 ||
+					len(p.refusals()) != 0 {
 					t.Errorf("expected the refusal in the data folder, found %v", files)
 				}
 				return
@@ -77,12 +81,14 @@ func TestCommandsAtOnce(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
 	s, address := demo(t, service.Options{Rows: 10, User: "me", Password: "right"})
-	file := p.file("c.properties", instead(source("c", address, "Suppliers"), "sap.odata.user.name=me", "sap.odata.user.pwd="+password)...)
+	file := p.file("c.properties", instead(source("c", address, "Suppliers"), "sap.odata.user.name=me",
+		"sap.odata.user.pwd="+password)...)
 	var wg sync.WaitGroup
 	for range 4 {
 		wg.Go(func() {
 			data := t.TempDir()
-			if r := p.run("ping", "-p", file, "--data", data, "--plugins", plugins(t), "-s", strings.TrimSuffix(service.SAPPath, "/")); r.code != 1 {
+			if r := p.run("ping", "-p", file, "--data", data, "--plugins", plugins(t), "-s",
+				strings.TrimSuffix(service.SAPPath, "/")); r.code != 1 {
 				t.Errorf("expected exit 1, found %d\n%s", r.code, r.stderr)
 			}
 		})
@@ -119,7 +125,8 @@ func TestOneRefusalStopsNobody(t *testing.T) {
 		if i == 0 {
 			set, period = "Suppliers", 1
 		}
-		files = append(files, p.file(name+".properties", instead(source(name, address, set), "sap.odata.user.name=me", "sap.odata.user.pwd="+password,
+		files = append(files, p.file(name+".properties", instead(source(name, address, set), "sap.odata.user.name=me",
+			"sap.odata.user.pwd="+password,
 			"sap.odata#00.topic="+name, fmt.Sprint("sap.odata#00.exec-period=", period))...))
 	}
 	args := append([]string{"run", "--plugins", plugins(t), "--data", p.data, worker}, files...)
@@ -127,7 +134,8 @@ func TestOneRefusalStopsNobody(t *testing.T) {
 		return func() bool {
 			for i := range files {
 				var status connect.Status
-				if get(t, "http://"+listen+"/connectors/c"+string(rune('a'+i))+"/status", &status) != 200 || len(status.Tasks) != 1 ||
+				if get(t, "http://"+listen+"/connectors/c"+string(rune('a'+i))+"/status", &status) != 200 ||
+					len(status.Tasks) != 1 ||
 					status.Tasks[0].State != want {
 					return false
 				}
@@ -150,7 +158,10 @@ func TestOneRefusalStopsNobody(t *testing.T) {
 	}
 	c.eventually("polls of all", polls(1))
 	s.Set("status-count", "1")
-	c.eventually("the second try", func() bool { return strings.Contains(c.stderr.String(), "tried once more in a fresh session") })
+	c.eventually("the second try", func() bool {
+		return strings.Contains(c.stderr.String(),
+			"tried once more in a fresh session")
+	})
 	c.eventually("more polls of all", polls(2))
 	if !all(connect.Running)() || len(p.refusals()) != 0 {
 		t.Fatalf("expected all to go on, found refusals %v\n%s", p.refusals(), c.stderr.String())

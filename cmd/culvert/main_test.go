@@ -55,7 +55,8 @@ func prepare(m *testing.M) (code int, err error) {
 	if bench.dir, err = os.MkdirTemp("", "culvert-e2e-"); err != nil {
 		return 1, err
 	}
-	bench.binary, bench.cache = filepath.Join(bench.dir, "culvert"), filepath.Join(bench.dir, "cache", "culvert", "plugins.cache")
+	bench.binary, bench.cache = filepath.Join(bench.dir, "culvert"), filepath.Join(bench.dir, "cache", "culvert",
+		"plugins.cache")
 	bench.plugins = filepath.Join(bench.dir, "plugins")
 	for _, dir := range []string{bench.cache, bench.plugins} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -66,7 +67,8 @@ func prepare(m *testing.M) (code int, err error) {
 	if err != nil {
 		return 1, err
 	}
-	if out, err := exec.Command("go", "build", "-overlay", overlay, "-o", bench.binary, ".").CombinedOutput(); err != nil {
+	if out, err := exec.Command("go", "build", "-overlay", overlay, "-o", bench.binary,
+		".").CombinedOutput(); err != nil {
 		return 1, fmt.Errorf("go build: %w\n%s", err, out)
 	}
 	return m.Run(), nil
@@ -300,7 +302,8 @@ func demo(t *testing.T, o service.Options) (*service.Service, string) {
 // source is the settings of a connector that reads sets of the demo service into topics of the same name.
 func source(name, address string, sets ...string) []string {
 	host, port, _ := net.SplitHostPort(address)
-	lines := []string{"name=" + name, "connector.class=ODataSource", "sap.odata.host.protocol=http", "sap.odata.host.address=" + host,
+	lines := []string{"name=" + name, "connector.class=ODataSource", "sap.odata.host.protocol=http",
+		"sap.odata.host.address=" + host,
 		"sap.odata.host.port=" + port, "sap.odata.max.retries=0"}
 	for i, set := range sets {
 		prefix := fmt.Sprintf("sap.odata#%02d.", i)

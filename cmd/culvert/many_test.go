@@ -39,7 +39,8 @@ func TestCostOfOneConnectorAmongMany(t *testing.T) {
 		return status == 404
 	})
 	config := func(n int, retries string) string {
-		lines := append(source("c", address, "Orders"), fmt.Sprintf("sap.odata.user.name=user%d", n), "sap.odata.user.pwd=x",
+		lines := append(source("c", address, "Orders"), fmt.Sprintf("sap.odata.user.name=user%d", n),
+			"sap.odata.user.pwd=x",
 			"sap.odata#00.track-changes=1", "sap.odata#00.exec-period=60", "sap.odata.max.retries="+retries)
 		return asJSON(t, configuration(lines[1:]))
 	}
@@ -53,22 +54,29 @@ func TestCostOfOneConnectorAmongMany(t *testing.T) {
 	var made, changed [many]float64
 	for n := range many {
 		made[n] = took("made", func() {
-			f.must(201, "POST", "/connectors", fmt.Sprintf(`{"name": "c%02d", "initial_state": "STOPPED", "config": %s}`, n, config(n, "0")))
+			f.must(201, "POST", "/connectors",
+				fmt.Sprintf(`{"name": "c%02d", "initial_state": "STOPPED", "config": %s}`, n, config(n, "0")))
 		})
 	}
 	for n := range many {
-		changed[n] = took("changed", func() { f.must(200, "PUT", fmt.Sprintf("/connectors/c%02d/config", n), config(n, "1")) })
+		changed[n] = took("changed", func() {
+			f.must(200, "PUT", fmt.Sprintf("/connectors/c%02d/config", n),
+				config(n, "1"))
+		})
 	}
 	if made[0] == 0 || made[many-1] > made[1] || changed[many-1] > changed[1] {
-		t.Errorf("expected the last ones to cost as many calls of plugins as the second, found %v and %v", made, changed)
+		t.Errorf("expected the last ones to cost as many calls of plugins as the second, found %v and %v", made,
+			changed)
 	}
 	// They are compared all the same.
-	if status, answer := f.call("POST", "/connectors", fmt.Sprintf(`{"name": "rival", "config": %s}`, config(5, "0"))); status != 400 ||
+	if status, answer := f.call("POST", "/connectors", fmt.Sprintf(`{"name": "rival", "config": %s}`,
+		config(5, "0"))); status != 400 ||
 		!strings.Contains(answer, "connectors c05 and rival both claim") {
 		t.Errorf("expected a rival of c05 to be refused, found %d %s", status, answer)
 	}
 	f.must(200, "PUT", "/connectors/c05/config", config(100, "0"))
-	f.must(201, "POST", "/connectors", fmt.Sprintf(`{"name": "rival", "initial_state": "STOPPED", "config": %s}`, config(5, "0")))
+	f.must(201, "POST", "/connectors", fmt.Sprintf(`{"name": "rival", "initial_state": "STOPPED", "config": %s}`,
+		config(5, "0")))
 	deleted := took("deleted", func() { f.must(204, "DELETE", "/connectors/c03", "") })
 	if deleted > 0 {
 		t.Errorf("expected no call for one that is deleted, found %v", deleted)

@@ -43,7 +43,8 @@ func (m *moving) throughout(t *testing.T, p *place) {
 		case ok:
 			// Quantities, names and keys say whether it is the row: no field of them needs a format.
 			for name, text := range fields {
-				if stored, ok := value[name].(string); ok && name != "UnitPrice" && name != "Freight" && name != "Discount" && stored != text {
+				if stored, ok := value[name].(string); ok && name != "UnitPrice" && name != "Freight" &&
+					name != "Discount" && stored != text {
 					t.Errorf("%s%s: expected %s to be %q, found %q", m.set, key, name, text, stored)
 				}
 			}
@@ -54,7 +55,8 @@ func (m *moving) throughout(t *testing.T, p *place) {
 			t.Errorf("%s%s was never there", m.set, key)
 		}
 	}
-	t.Logf("%d rows, %d gone, %d born, %d keys stored, %d missing", len(m.before), len(l.Gone), len(l.Born), len(found), missing)
+	t.Logf("%d rows, %d gone, %d born, %d keys stored, %d missing", len(m.before), len(l.Gone), len(l.Born), len(found),
+		missing)
 }
 
 // address is a record's key as in a URL.
@@ -95,7 +97,8 @@ func TestRowsMoveBetweenPages(t *testing.T) {
 					}
 					all = append(all, &moving{reading: reading{name: strings.Join([]string{format, token, set}, "-"),
 						set:      set,
-						switches: map[string]string{"churn": "6", "skiptoken": token, "links": links}, settings: []string{"sap.odata.format=" + format}}})
+						switches: map[string]string{"churn": "6", "skiptoken": token, "links": links},
+						settings: []string{"sap.odata.format=" + format}}})
 				}
 			}
 		}
@@ -122,9 +125,11 @@ func TestPagesThatDifferTheSecondTime(t *testing.T) {
 				if (format == "json") != (how == "reset") && differ != "all" {
 					continue // one of each will do
 				}
-				all = append(all, &moving{reading: reading{name: strings.Join([]string{format, differ, how}, "-"), set: "Order_Details",
-					options:  service.Options{Rows: 400, PageSize: 400},
-					switches: map[string]string{"differ": differ, "match": "Order_Details", "break": how, "break-after": "150000", "break-count": "1"},
+				all = append(all, &moving{reading: reading{name: strings.Join([]string{format, differ, how}, "-"),
+					set:     "Order_Details",
+					options: service.Options{Rows: 400, PageSize: 400},
+					switches: map[string]string{"differ": differ, "match": "Order_Details", "break": how,
+						"break-after": "150000", "break-count": "1"},
 					settings: []string{"sap.odata.format=" + format}}})
 			}
 		}
@@ -153,17 +158,25 @@ func TestFeedsThatEndEarly(t *testing.T) {
 				settings []string
 				says     []string
 			}{
-				"early":         {switches: map[string]string{"end-early": "7"}, says: []string{"rows came without a next link"}},
-				"early-paged":   {switches: map[string]string{"end-early": "20", "page-size": "8"}, says: []string{"rows came without a next link"}},
-				"early-links":   {switches: map[string]string{"end-early": "7"}, settings: []string{"sap.odata.paging=links"}, says: []string{"rows came without a next link"}},
-				"early-unorder": {switches: map[string]string{"end-early": "7", "refuse-orderby": "true"}, says: []string{"going on without"}},
-				"no-count":      {switches: map[string]string{"page-size": "8", "refuse-count": "true"}},
-				"no-order":      {switches: map[string]string{"page-size": "8", "refuse-orderby": "true"}, says: []string{"going on without"}},
-				"neither":       {switches: map[string]string{"page-size": "8", "refuse-orderby": "true", "refuse-count": "true"}},
-				"v1":            {switches: map[string]string{"v1": "true"}},
-				"offset":        {switches: map[string]string{"page-size": "8", "skiptoken": "offset", "refuse-orderby": "true"}},
+				"early": {switches: map[string]string{"end-early": "7"},
+					says: []string{"rows came without a next link"}},
+				"early-paged": {switches: map[string]string{"end-early": "20", "page-size": "8"},
+					says: []string{"rows came without a next link"}},
+				"early-links": {switches: map[string]string{"end-early": "7"},
+					settings: []string{"sap.odata.paging=links"}, says: []string{"rows came without a next link"}},
+				"early-unorder": {switches: map[string]string{"end-early": "7", "refuse-orderby": "true"},
+					says: []string{"going on without"}},
+				"no-count": {switches: map[string]string{"page-size": "8", "refuse-count": "true"}},
+				"no-order": {switches: map[string]string{"page-size": "8", "refuse-orderby": "true"},
+					says: []string{"going on without"}},
+				"neither": {switches: map[string]string{"page-size": "8", "refuse-orderby": "true",
+					"refuse-count": "true"}},
+				"v1": {switches: map[string]string{"v1": "true"}},
+				"offset": {switches: map[string]string{"page-size": "8", "skiptoken": "offset",
+					"refuse-orderby": "true"}},
 			} {
-				all = append(all, &moving{reading: reading{name: strings.Join([]string{format, set, name}, "-"), set: set,
+				all = append(all, &moving{reading: reading{name: strings.Join([]string{format, set, name}, "-"),
+					set:      set,
 					options:  pages,
 					switches: c.switches, settings: append(c.settings, "sap.odata.format="+format), says: c.says}})
 			}

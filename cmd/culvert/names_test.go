@@ -19,7 +19,8 @@ import (
 )
 
 // settingName finds names of settings in texts; those of roles are found by themselves.
-var settingName = regexp.MustCompile(`(?:sap\.odata[.#]|kafka\.proxy\.|rest\.|errors\.|offset\.storage\.|offset\.flush\.)[A-Za-z0-9.#{}-]*[A-Za-z0-9}]`)
+var settingName = regexp.MustCompile(
+	`(?:sap\.odata[.#]|kafka\.proxy\.|rest\.|errors\.|offset\.storage\.|offset\.flush\.)[A-Za-z0-9.#{}-]*[A-Za-z0-9}]`)
 
 // Every setting that any text of the program advises exists: in the connectors' declarations, or in the worker's.
 func TestAdvisedSettingsExist(t *testing.T) {
@@ -60,7 +61,8 @@ func TestAdvisedSettingsExist(t *testing.T) {
 			}
 			return false
 		}
-		_, problems := config.NewWorker("w", []config.Entry{{Key: name, Value: "1", Raw: "1", File: "w", Line: 1}}, nil, nil)
+		_, problems := config.NewWorker("w", []config.Entry{{Key: name, Value: "1", Raw: "1", File: "w", Line: 1}}, nil,
+			nil)
 		for _, problem := range problems {
 			if problem.Setting == name && strings.Contains(problem.Text, "unknown") {
 				return false
@@ -68,7 +70,8 @@ func TestAdvisedSettingsExist(t *testing.T) {
 		}
 		return true
 	}
-	for _, name := range []string{"sap.odata.tls.host-check", "sap.odata#00.nothing", "rest.allowed.host", "kafka.proxy.nothing"} {
+	for _, name := range []string{"sap.odata.tls.host-check", "sap.odata#00.nothing", "rest.allowed.host",
+		"kafka.proxy.nothing"} {
 		if exists(name) {
 			t.Errorf("expected %s to be unknown", name)
 		}
@@ -109,9 +112,12 @@ func TestAdvisedSettingsExist(t *testing.T) {
 		t.Errorf("expected texts with names of settings, found %d", texts)
 	}
 	// What package keystore may name is the setting of a role, or, for the server's host, of another one.
-	for _, field := range []string{"keystore." + keystore.FieldLocation, "keystore." + keystore.FieldPassword, "keystore." + keystore.FieldType,
-		"keystore." + keystore.FieldKeyPassword, "keystore." + keystore.FieldAlias, "truststore." + keystore.FieldLocation,
-		"truststore." + keystore.FieldPassword, "truststore." + keystore.FieldType, keystore.FieldProtocol, keystore.FieldAllowLegacy} {
+	for _, field := range []string{"keystore." + keystore.FieldLocation, "keystore." + keystore.FieldPassword,
+		"keystore." + keystore.FieldType,
+		"keystore." + keystore.FieldKeyPassword, "keystore." + keystore.FieldAlias,
+		"truststore." + keystore.FieldLocation,
+		"truststore." + keystore.FieldPassword, "truststore." + keystore.FieldType, keystore.FieldProtocol,
+		keystore.FieldAllowLegacy} {
 		if _, ok := role.Find("tls." + field); !ok {
 			t.Errorf("expected a role for what package keystore calls %s", field)
 		}

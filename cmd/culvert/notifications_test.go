@@ -61,7 +61,8 @@ func (a *author) send(method, path string, body any) *http.Response {
 // change creates one product, changes one and deletes one.
 func (a *author) change(n int) {
 	a.t.Helper()
-	a.send("POST", "Products", map[string]any{"ProductID": 1_000_000 + n, "ProductName": fmt.Sprint("New ", n), "Discontinued": false})
+	a.send("POST", "Products", map[string]any{"ProductID": 1_000_000 + n, "ProductName": fmt.Sprint("New ", n),
+		"Discontinued": false})
 	a.send("MERGE", fmt.Sprintf("Products(%d)", 1+2*n), map[string]any{"ProductName": fmt.Sprint("Changed ", n)})
 	a.send("DELETE", fmt.Sprintf("Products(%d)", 2+2*n), nil)
 }
@@ -74,7 +75,10 @@ func (c *command) equals(p *place, s *service.Service, topic, when string) {
 			return false // nothing was written yet
 		}
 		want := map[string]string{}
-		s.Each("Products", func(_ string, fields map[string]string) { want[fields["ProductID"]] = fields["ProductName"] })
+		s.Each("Products", func(_ string,
+			fields map[string]string) {
+			want[fields["ProductID"]] = fields["ProductName"]
+		})
 		found := folded(p, topic)
 		if len(found) != len(want) {
 			return false
@@ -108,12 +112,15 @@ func TestSubscriptions(t *testing.T) {
 	worker := p.file("worker.properties", "bootstrap.servers=embedded", "listeners=", "offset.flush.interval.ms=20",
 		"key.converter.schemas.enable=false", "value.converter.schemas.enable=false")
 	lines := func(name string, more ...string) []string {
-		return append(append(source(name, address), "sap.odata#00.service="+service.SAPPath, "sap.odata#00.entityset=Products", "sap.odata#00.topic="+name,
-			"sap.odata#00.exec-period=-1", "sap.odata#00.subscription.enable=1", "sap.odata.subscription.ports="+port, "sap.odata.subscription.address=127.0.0.1",
+		return append(append(source(name, address), "sap.odata#00.service="+service.SAPPath,
+			"sap.odata#00.entityset=Products", "sap.odata#00.topic="+name,
+			"sap.odata#00.exec-period=-1", "sap.odata#00.subscription.enable=1", "sap.odata.subscription.ports="+port,
+			"sap.odata.subscription.address=127.0.0.1",
 			"sap.odata.subscription.user=sap", "sap.odata.subscription.password=pä:ss"), more...)
 	}
 	files := []string{worker, p.file("full.properties", lines("full", "sap.odata.subscription.dest=CULVERT")...),
-		p.file("delta.properties", lines("delta", "sap.odata#00.track-changes=1", "sap.odata.subscription.url="+listener)...)}
+		p.file("delta.properties", lines("delta", "sap.odata#00.track-changes=1",
+			"sap.odata.subscription.url="+listener)...)}
 	start := func() *command {
 		return p.start(append([]string{"run", "--data", p.data, "--plugins", plugins(t)}, files...)...)
 	}
@@ -121,7 +128,8 @@ func TestSubscriptions(t *testing.T) {
 	c.equals(p, s, "full", "at first")
 	c.equals(p, s, "delta", "at first")
 	if l := s.Ledger(); l.Subscribed != 6 || s.SubscriptionCount() != 6 {
-		t.Errorf("expected a subscription for each of three types of changes, twice, found %d made, %d there", l.Subscribed, s.SubscriptionCount())
+		t.Errorf("expected a subscription for each of three types of changes, twice, found %d made, %d there",
+			l.Subscribed, s.SubscriptionCount())
 	}
 	a := newAuthor(t, address)
 	n := 0
@@ -234,11 +242,13 @@ func TestSubscriptions(t *testing.T) {
 			break
 		}
 	}
-	if r := p.run("delete-subscription", "-p", files[1], "-u", service.SAPPath+"Products(1)", "--plugins", plugins(t)); r.code == 0 {
+	if r := p.run("delete-subscription", "-p", files[1], "-u", service.SAPPath+"Products(1)", "--plugins",
+		plugins(t)); r.code == 0 {
 		t.Error("a product was deleted as a subscription")
 	}
 	if r := p.run("retire", "-p", files[1], "--plugins", plugins(t)); r.code != 0 || s.SubscriptionCount() != 2 {
-		t.Errorf("exit %d, %d subscriptions are left, expected 2 of the other connector\n%s%s", r.code, s.SubscriptionCount(), r.stdout, r.stderr)
+		t.Errorf("exit %d, %d subscriptions are left, expected 2 of the other connector\n%s%s", r.code,
+			s.SubscriptionCount(), r.stdout, r.stderr)
 	}
 }
 
@@ -250,17 +260,20 @@ func badNotifications(t *testing.T, listener string) {
 		method, path, password, body string
 		status                       int
 	}{
-		"of nobody":              {"POST", "/full/Products", "", good, 401},
-		"with a wrong password":  {"POST", "/full/Products", "guess", good, 401},
-		"to no connector":        {"POST", "/other/Products", "pä:ss", good, 404},
-		"to no set":              {"POST", "/full/Orders", "pä:ss", good, 404},
-		"of another set":         {"POST", "/full/Products", "pä:ss", `{"d":{"__metadata":{"type":"X.Notification"},"collection":"Orders","changeType":"created"}}`, 404},
-		"that is no document":    {"POST", "/full/Products", "pä:ss", "garbage", 400},
-		"that is empty":          {"POST", "/delta/Products", "pä:ss", "", 400},
-		"of an entity of others": {"POST", "/full/Products", "pä:ss", `<entry xmlns="http://www.w3.org/2005/Atom"><id>Orders(1)</id></entry>`, 400},
-		"of a key of no kind":    {"POST", "/full/Products", "pä:ss", `<entry xmlns="http://www.w3.org/2005/Atom"><id>Products('x')</id></entry>`, 400},
-		"by GET":                 {"GET", "/full/Products", "pä:ss", "", 405},
-		"that is too large":      {"POST", "/full/Products", "pä:ss", strings.Repeat("x", 4<<20+1), 413},
+		"of nobody":             {"POST", "/full/Products", "", good, 401},
+		"with a wrong password": {"POST", "/full/Products", "guess", good, 401},
+		"to no connector":       {"POST", "/other/Products", "pä:ss", good, 404},
+		"to no set":             {"POST", "/full/Orders", "pä:ss", good, 404},
+		"of another set": {"POST", "/full/Products", "pä:ss",
+			`{"d":{"__metadata":{"type":"X.Notification"},"collection":"Orders","changeType":"created"}}`, 404},
+		"that is no document": {"POST", "/full/Products", "pä:ss", "garbage", 400},
+		"that is empty":       {"POST", "/delta/Products", "pä:ss", "", 400},
+		"of an entity of others": {"POST", "/full/Products", "pä:ss",
+			`<entry xmlns="http://www.w3.org/2005/Atom"><id>Orders(1)</id></entry>`, 400},
+		"of a key of no kind": {"POST", "/full/Products", "pä:ss",
+			`<entry xmlns="http://www.w3.org/2005/Atom"><id>Products('x')</id></entry>`, 400},
+		"by GET":            {"GET", "/full/Products", "pä:ss", "", 405},
+		"that is too large": {"POST", "/full/Products", "pä:ss", strings.Repeat("x", 4<<20+1), 413},
 	} {
 		q, err := http.NewRequest(c.method, listener+c.path, strings.NewReader(c.body))
 		if err != nil {

@@ -105,8 +105,10 @@ func loadOdd(t *testing.T, s *oddService, settings ...string) (r result, came ma
 	t.Cleanup(server.Close)
 	p := newPlace(t)
 	host, port, _ := strings.Cut(strings.TrimPrefix(server.URL, "http://"), ":")
-	file := p.file("odd.properties", append([]string{"name=odd", "connector.class=ODataSource", "sap.odata.host.protocol=http", "sap.odata.host.address=" + host,
-		"sap.odata.host.port=" + port, "sap.odata.max.retries=0", "sap.odata#00.service=/s", "sap.odata#00.entityset=Rows", "sap.odata#00.topic=rows"}, settings...)...)
+	file := p.file("odd.properties", append([]string{"name=odd", "connector.class=ODataSource",
+		"sap.odata.host.protocol=http", "sap.odata.host.address=" + host,
+		"sap.odata.host.port=" + port, "sap.odata.max.retries=0", "sap.odata#00.service=/s",
+		"sap.odata#00.entityset=Rows", "sap.odata#00.topic=rows"}, settings...)...)
 	r = p.run("run", "--once", "--plugins", plugins(t), "--data", p.data, file)
 	came = map[int]int{}
 	for _, record := range p.records("rows") {
@@ -137,9 +139,12 @@ func TestOnceIsComplete(t *testing.T) {
 	}{
 		{"the 200th row is out of order", &oddService{rows: out, page: 50}, false},
 		{"the first row is out of order", &oddService{rows: append(numbers(2, 299), 1), page: 100}, true},
-		{"pages without links and counts", &oddService{rows: numbers(1, 350), orders: true, page: 100, bare: true}, true},
-		{"pages without links and counts, out of order", &oddService{rows: append(numbers(2, 349), 1), page: 100, bare: true}, false},
-		{"one answer 500 with a code, rows go meanwhile", &oddService{rows: numbers(1, 1000), orders: true, page: 100, shrinks: 10, dumps: 1}, true},
+		{"pages without links and counts", &oddService{rows: numbers(1, 350), orders: true, page: 100, bare: true},
+			true},
+		{"pages without links and counts, out of order", &oddService{rows: append(numbers(2, 349), 1), page: 100,
+			bare: true}, false},
+		{"one answer 500 with a code, rows go meanwhile", &oddService{rows: numbers(1, 1000), orders: true, page: 100,
+			shrinks: 10, dumps: 1}, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			before := slices.Clone(c.s.rows)
@@ -154,7 +159,8 @@ func TestOnceIsComplete(t *testing.T) {
 				}
 			}
 			if r.code != 0 || missing > 0 || c.exactly && twice > 0 {
-				t.Errorf("exit %d, %d rows missing, %d twice, %d requests\n%s", r.code, missing, twice, c.s.requests, r.stderr)
+				t.Errorf("exit %d, %d rows missing, %d twice, %d requests\n%s", r.code, missing, twice, c.s.requests,
+					r.stderr)
 			}
 			want := fmt.Sprintf("extraction finished: %d rows in ", len(before))
 			if strings.Count(r.stderr, want) != 1 || !strings.Contains(r.stderr, "nothing more: exec-period=-1") {

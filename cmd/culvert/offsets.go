@@ -41,7 +41,8 @@ writes its own offsets over what is set here, so stop it first.`,
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	c.AddCommand(
-		newOffsetsCommand("show NAME [worker-file connector-files…]", "Print a connector's offsets as JSON", []string{"NAME"},
+		newOffsetsCommand("show NAME [worker-file connector-files…]", "Print a connector's offsets as JSON",
+			[]string{"NAME"},
 			func(c *cobra.Command, call caller, args []string) error {
 				answer, err := call(http.MethodGet, nil)
 				if err != nil {
@@ -122,7 +123,8 @@ func newOffsetsCommand(use, short string, names []string,
 	}
 	in.flags(c, "warn")
 	c.Flags().StringVar(&in.folder, "config", "", "`folder` with the worker's file and the connectors'")
-	c.Flags().StringVar(&at, "url", "", "`address` of a worker that runs, as http://HOST:PORT; http://USER:PASSWORD@HOST:PORT logs on")
+	c.Flags().StringVar(&at, "url", "",
+		"`address` of a worker that runs, as http://HOST:PORT; http://USER:PASSWORD@HOST:PORT logs on")
 	return c
 }
 

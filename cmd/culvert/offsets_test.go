@@ -59,7 +59,8 @@ func TestOffsets(t *testing.T) {
 			t.Errorf("%s: found %s", url, found)
 		}
 	}
-	f.must(500, "PATCH", "/connectors/reads/offsets", `{"offsets":[{"partition":{"entityset":"x"},"offset":{"url":"/"}}]}`)
+	f.must(500, "PATCH", "/connectors/reads/offsets",
+		`{"offsets":[{"partition":{"entityset":"x"},"offset":{"url":"/"}}]}`)
 
 	place := func(partition, at string) string {
 		return fmt.Sprintf(`{"offsets":[{"partition":{"kafka_topic":"Orders","kafka_partition":%s},"offset":%s}]}`,
@@ -112,7 +113,8 @@ func TestOffsets(t *testing.T) {
 	} {
 		r := p.run(append(append([]string{"offsets"}, c.args...), offline...)...)
 		if r.code != c.code || !strings.Contains(r.stdout+r.stderr, c.want) {
-			t.Errorf("offsets %v: expected exit %d with %q, found %d %s%s", c.args, c.code, c.want, r.code, r.stdout, r.stderr)
+			t.Errorf("offsets %v: expected exit %d with %q, found %d %s%s", c.args, c.code, c.want, r.code, r.stdout,
+				r.stderr)
 		}
 	}
 	if found := shows("reads", offline...); !strings.Contains(found, "skip=7") {
@@ -133,7 +135,8 @@ func TestOffsetsAreResetBehindAFence(t *testing.T) {
 	for change, want := range map[string]string{"reset": "[]", "set": "$skip=7"} {
 		t.Run(change, func(t *testing.T) {
 			t.Parallel()
-			changedBehindAFence(t, change, want, `{"offsets":[{"partition":{"service":"`+base+`","entityset":"Orders"},"offset":{"url":"`+
+			changedBehindAFence(t, change, want, `{"offsets":[{"partition":{"service":"`+base+
+				`","entityset":"Orders"},"offset":{"url":"`+
 				base+`/Orders?$skip=7"}}]}`)
 		})
 	}
@@ -143,7 +146,8 @@ func changedBehindAFence(t *testing.T, change, want, offsets string) {
 	p := newPlace(t)
 	_, address := demo(t, service.Options{Rows: 10})
 	servers := p.broker()
-	files := []string{"--plugins", plugins(t), "--data", p.data, p.file("worker.properties", "bootstrap.servers="+servers,
+	files := []string{"--plugins", plugins(t), "--data", p.data, p.file("worker.properties",
+		"bootstrap.servers="+servers,
 		"listeners=", "group.id=paused", "exactly.once.source.support=enabled"),
 		p.file("reads.properties", source("reads", address, "Orders")...)}
 	if r := p.run(append([]string{"run", "--once"}, files...)...); r.code != 0 {

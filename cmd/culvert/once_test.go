@@ -45,7 +45,8 @@ func newCopying(p *place, rows int, settings ...string) *copying {
 		c.service.ServeHTTP(w, r)
 	}))
 	p.t.Cleanup(server.Close)
-	c.lines = copiesOf(strings.TrimPrefix(server.URL, "http://"), append([]string{"tasks.max=1", silent}, settings...)...)
+	c.lines = copiesOf(strings.TrimPrefix(server.URL, "http://"), append([]string{"tasks.max=1", silent},
+		settings...)...)
 	return c
 }
 
@@ -63,7 +64,8 @@ func TestSinkIsStoppedInALargeBatch(t *testing.T) {
 	t.Parallel()
 	const rows = 800
 	p, _, worker := filled(t, rows)
-	c := newCopying(p, rows, "sap.odata.flush.trigger.size=10000", "sap.odata.max.in.flight=64", "sap.odata.max.concurrent.requests=64")
+	c := newCopying(p, rows, "sap.odata.flush.trigger.size=10000", "sap.odata.max.in.flight=64",
+		"sap.odata.max.concurrent.requests=64")
 	back := p.file("back.properties", c.lines...)
 	args := []string{"--plugins", plugins(t, "odata-sink"), "--data", p.data, worker, back}
 	for range 3 {
@@ -95,7 +97,8 @@ func TestKilledSinkNamesWhatItFinds(t *testing.T) {
 	worker := p.file("killed.properties", "bootstrap.servers=embedded", "key.converter.schemas.enable=false",
 		"consumer.session.timeout.ms=12000", "consumer.heartbeat.interval.ms=500")
 	c := newCopying(p, rows)
-	args := []string{"--plugins", plugins(t, "odata-sink"), "--data", p.data, worker, p.file("back.properties", c.lines...)}
+	args := []string{"--plugins", plugins(t, "odata-sink"), "--data", p.data, worker, p.file("back.properties",
+		c.lines...)}
 	run := p.start(append([]string{"run", "--set", "listeners="}, args...)...)
 	run.eventually("POSTs", func() bool { return c.posts.Load() > 40 })
 	run.signal(syscall.SIGKILL)
@@ -125,7 +128,8 @@ func TestKilledSinkNamesWhatItFinds(t *testing.T) {
 	if len(send)+len(skip) != len(names) {
 		t.Fatalf("expected records of the topic to be named, found %q", names)
 	}
-	p.file("back.properties", append(slices.Clone(c.lines), "errors.uncertain.skip="+strings.Join(skip, ","), "errors.uncertain.send="+strings.Join(send, ","))...)
+	p.file("back.properties", append(slices.Clone(c.lines), "errors.uncertain.skip="+strings.Join(skip, ","),
+		"errors.uncertain.send="+strings.Join(send, ","))...)
 	if r := p.run(append([]string{"run", "--once"}, args...)...); r.code != 0 {
 		t.Fatalf("expected all records to be named by the first run, found exit %d: %s", r.code, r.lastLine())
 	}
@@ -140,10 +144,13 @@ func TestSinkThatHangsInSettle(t *testing.T) {
 	p, _, worker := filled(t, rows)
 	c := newCopying(p, rows)
 	dir := folder(t)
-	put(t, dir, "odata-sink.wasm", guesttest.Looping(t, guesttest.Bytes(t, "../../plugins/odata-sink"), wit.ExportName(wit.InterfaceSink, "settle")))
+	put(t, dir, "odata-sink.wasm", guesttest.Looping(t, guesttest.Bytes(t, "../../plugins/odata-sink"),
+		wit.ExportName(wit.InterfaceSink, "settle")))
 	back := p.file("back.properties", c.lines...)
-	first := p.run("run", "--once", "--set", "plugin.odata-sink.limits.call.ms=300", "--plugins", dir, "--data", p.data, worker, back)
-	for _, want := range []string{"was answered 201, and the plugin could not say what that means", "is not sent again", "errors.uncertain.skip=Orders-"} {
+	first := p.run("run", "--once", "--set", "plugin.odata-sink.limits.call.ms=300", "--plugins", dir, "--data", p.data,
+		worker, back)
+	for _, want := range []string{"was answered 201, and the plugin could not say what that means", "is not sent again",
+		"errors.uncertain.skip=Orders-"} {
 		if first.code != 1 || !strings.Contains(first.stderr, want) {
 			t.Errorf("expected exit 1 and %q, found %d and %s", want, first.code, first.lastLine())
 		}
@@ -172,18 +179,21 @@ func TestVersionThatHangsInSettleTakesOver(t *testing.T) {
 	t.Parallel()
 	const rows, batch, atATime, first = 60, 20, 4, 10
 	p, _, worker := filled(t, rows)
-	c := newCopying(p, rows, fmt.Sprintf("sap.odata.flush.trigger.size=%d", batch), fmt.Sprintf("sap.odata.max.in.flight=%d", atATime),
+	c := newCopying(p, rows, fmt.Sprintf("sap.odata.flush.trigger.size=%d", batch),
+		fmt.Sprintf("sap.odata.max.in.flight=%d", atATime),
 		fmt.Sprintf("consumer.override.max.poll.records=%d", batch))
 	c.turns = make(chan struct{}, 2*rows)
 	t.Cleanup(func() { close(c.turns) }) // before the server ends, which waits for its answers
 	dir := folder(t, "odata-sink")
 	back := p.file("back.properties", c.lines...)
-	run := p.start("run", "--once", "--set", "plugin.odata-sink.limits.call.ms=300", "--plugins", dir, "--data", p.data, worker, back)
+	run := p.start("run", "--once", "--set", "plugin.odata-sink.limits.call.ms=300", "--plugins", dir, "--data", p.data,
+		worker, back)
 	for range first {
 		c.turns <- struct{}{}
 	}
 	run.eventually("requests on their way", func() bool { return c.posts.Load() == first+atATime })
-	replace(t, dir, "odata-sink.wasm", guesttest.Looping(t, guesttest.Bytes(t, "../../plugins/odata-sink", "main.version=0.2.0"),
+	replace(t, dir, "odata-sink.wasm", guesttest.Looping(t, guesttest.Bytes(t, "../../plugins/odata-sink",
+		"main.version=0.2.0"),
 		wit.ExportName(wit.InterfaceSink, "settle")))
 	run.says(`msg="plugin loaded" plugin=odata-sink version=0.2.0`)
 	for range rows {
@@ -200,7 +210,8 @@ func TestVersionThatHangsInSettleTakesOver(t *testing.T) {
 		}
 	}
 	if sent := int(c.posts.Load()); r.code != 1 || len(names) == 0 || len(names) != sent-batch {
-		t.Fatalf("expected exit 1 and the %d records named that came behind the first batch, found %d and %q: %s", sent-batch, r.code, names, r.stderr)
+		t.Fatalf("expected exit 1 and the %d records named that came behind the first batch, found %d and %q: %s",
+			sent-batch, r.code, names, r.stderr)
 	}
 	p.file("back.properties", append(slices.Clone(c.lines), "errors.uncertain.skip="+strings.Join(names, ","))...)
 	if r := p.run("run", "--once", "--plugins", folder(t, "odata-sink"), "--data", p.data, worker, back); r.code != 0 {

@@ -56,7 +56,8 @@ func (f *followed) checkedInTime(settings map[string]string,
 func (f *followed) ready() {
 	f.place.t.Helper()
 	f.eventually("REST", func() bool {
-		status, _ := f.call("PUT", "/connector-plugins/ODataSource/config/validate", `{"connector.class": "ODataSource"}`)
+		status, _ := f.call("PUT", "/connector-plugins/ODataSource/config/validate",
+			`{"connector.class": "ODataSource"}`)
 		return status == 200
 	})
 }
@@ -64,8 +65,9 @@ func (f *followed) ready() {
 // sapSource is a configuration for the demo's SAP service, which asks for a logon.
 func sapSource(address, password string, more ...string) map[string]string {
 	host, port, _ := net.SplitHostPort(address)
-	settings := map[string]string{"name": "new", "connector.class": "ODataSource", "sap.odata.host.protocol": "http", "sap.odata.host.address": host,
-		"sap.odata.host.port": port, "sap.odata.user.name": "me", "sap.odata.user.pwd": password}
+	settings := map[string]string{"name": "new", "connector.class": "ODataSource", "sap.odata.host.protocol": "http",
+		"sap.odata.host.address": host,
+		"sap.odata.host.port":    port, "sap.odata.user.name": "me", "sap.odata.user.pwd": password}
 	maps.Copy(settings, configuration(more))
 	return settings
 }
@@ -75,7 +77,8 @@ func sapSource(address, password string, more ...string) map[string]string {
 func TestValidationAsksTheService(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
-	s, address := demo(t, service.Options{User: "me", Password: "geheim", Switches: service.Switches{Catalogue: 10_000}})
+	s, address := demo(t, service.Options{User: "me", Password: "geheim",
+		Switches: service.Switches{Catalogue: 10_000}})
 	p.subfolder("conf")
 	f := p.follows("conf")
 	f.ready()
@@ -84,14 +87,16 @@ func TestValidationAsksTheService(t *testing.T) {
 	v, by := f.checkedInTime(sapSource(address, "geheim"), func(by map[string]check.Validated) bool {
 		return len(by["sap.odata#00.service"].Value.Recommended) > 0
 	})
-	if c := by["sap.odata#00.service"]; !c.Value.Visible || !slices.Contains(c.Value.Recommended, root) || len(c.Value.Recommended) != 1000 {
+	if c := by["sap.odata#00.service"]; !c.Value.Visible || !slices.Contains(c.Value.Recommended, root) ||
+		len(c.Value.Recommended) != 1000 {
 		t.Errorf("services: %d errors, found %v, %.300v", v.Errors, c.Value.Visible, c.Value.Recommended)
 	}
 	set := []string{"sap.odata#00.service=" + root, "sap.odata#00.entityset=Orders", "sap.odata#00.topic=orders"}
 	v, by = f.checkedInTime(sapSource(address, "geheim", set...), func(by map[string]check.Validated) bool {
 		return len(by["sap.odata#00.select"].Value.Recommended) > 0
 	})
-	if c := by["sap.odata#00.select"]; v.Errors != 0 || !slices.Contains(c.Value.Recommended, "ShipCity") || !by["sap.odata#01.service"].Value.Visible ||
+	if c := by["sap.odata#00.select"]; v.Errors != 0 || !slices.Contains(c.Value.Recommended, "ShipCity") ||
+		!by["sap.odata#01.service"].Value.Visible ||
 		by["sap.odata#00.deletes"].Value.Visible || !slices.Contains(v.Groups, "Entity set 01") {
 		t.Errorf("%d errors, found %v", v.Errors, c.Value.Recommended)
 	}
@@ -99,9 +104,11 @@ func TestValidationAsksTheService(t *testing.T) {
 	if f.checked(sapSource(address, "geheim", set...)); s.Ledger().Total != asked {
 		t.Errorf("expected the answers to be remembered, found %d requests after %d", s.Ledger().Total, asked)
 	}
-	v, by = f.checked(sapSource(address, "geheim", append(set, "sap.odata#00.entityset=Ordres", "sap.odata#00.filter#00.property=x",
+	v, by = f.checked(sapSource(address, "geheim", append(set, "sap.odata#00.entityset=Ordres",
+		"sap.odata#00.filter#00.property=x",
 		"sap.odata#00.filter#00.option=eq", "sap.odata#00.filter#00.low=1")...))
-	if text := strings.Join(by["sap.odata#00.entityset"].Value.Errors, ""); v.Errors != 1 || !strings.Contains(text, "the nearest name is Orders") {
+	if text := strings.Join(by["sap.odata#00.entityset"].Value.Errors, ""); v.Errors != 1 || !strings.Contains(text,
+		"the nearest name is Orders") {
 		t.Errorf("%d errors, found %s", v.Errors, text)
 	}
 
@@ -111,7 +118,8 @@ func TestValidationAsksTheService(t *testing.T) {
 	})
 	for range 4 {
 		v, by = f.checked(sapSource(address, "falsch", set...))
-		if text := strings.Join(by["sap.odata.user.name"].Value.Errors, ""); v.Errors != 1 || !strings.Contains(text, "me") ||
+		if text := strings.Join(by["sap.odata.user.name"].Value.Errors, ""); v.Errors != 1 || !strings.Contains(text,
+			"me") ||
 			strings.Contains(fmt.Sprint(by), "falsch") {
 			t.Errorf("%d errors, found %q", v.Errors, text)
 		}
@@ -152,7 +160,8 @@ func TestValidationOfASilentService(t *testing.T) {
 	asking := time.Now()
 	for _, address := range []string{strings.TrimPrefix(server.URL, "http://"), porttest.Address(t)} {
 		v, by := f.checked(sapSource(address, "geheim", set...))
-		if hint := by["sap.odata#00.service"].Definition.Documentation; v.Errors != 0 || !strings.Contains(hint, "No services are suggested: ") ||
+		if hint := by["sap.odata#00.service"].Definition.Documentation; v.Errors != 0 || !strings.Contains(hint,
+			"No services are suggested: ") ||
 			!strings.Contains(hint, "504") {
 			t.Errorf("%s: %d errors, %s", address, v.Errors, hint)
 		}

@@ -79,7 +79,8 @@ func TestOperate(t *testing.T) {
 	}
 
 	if r := p.run("connectors", "show", "orders", "--url", f.url); r.code != 0 ||
-		!strings.Contains(r.stdout, "\n    Customers: was read to its end ") || !strings.Contains(r.stdout, "last fault ") ||
+		!strings.Contains(r.stdout, "\n    Customers: was read to its end ") || !strings.Contains(r.stdout,
+		"last fault ") ||
 		!strings.Contains(r.stdout, "\n      GET "+service.NorthwindPath) {
 		t.Errorf("exit %d\n%s%s", r.code, r.stdout, r.stderr)
 	}
@@ -87,7 +88,8 @@ func TestOperate(t *testing.T) {
 	// A snapshot of a set that is read to its end: all its rows come again.
 	f.must(404, "POST", "/culvert/connectors/orders/feeds/Nothing/snapshot", "")
 	f.must(404, "POST", "/culvert/connectors/ghost/feeds/Orders/snapshot", "")
-	ident := as[map[string]string](t, f.must(202, "POST", "/culvert/connectors/orders/feeds/Customers/snapshot", ""))["snapshot"]
+	ident := as[map[string]string](t, f.must(202, "POST", "/culvert/connectors/orders/feeds/Customers/snapshot",
+		""))["snapshot"]
 	f.eventually("the snapshot", func() bool {
 		get(t, f.url+"/culvert/connectors/orders", &m)
 		last := m.Tasks[0].Feeds[1].LastSnapshot
@@ -103,7 +105,8 @@ func TestOperate(t *testing.T) {
 	if len(found.Logons) != 1 || found.Others != 0 {
 		t.Fatalf("expected one refused logon, found %+v", found)
 	}
-	if l := found.Logons[0]; l.User != "me" || l.Origin != "http://"+guarded || l.State != "refused" || l.Since.IsZero() ||
+	if l := found.Logons[0]; l.User != "me" || l.Origin != "http://"+guarded || l.State != "refused" ||
+		l.Since.IsZero() ||
 		!strings.Contains(l.Message, "was refused (401)") || strings.Contains(l.Message, password) {
 		t.Errorf("found %+v", l)
 	}
@@ -172,11 +175,13 @@ func (f *followed) letters(s *service.Service) {
 		l.Offset != 11 || l.Message == "" {
 		t.Errorf("found %+v of %s", l, found.Topic)
 	}
-	if l := as[rest.Letters](t, f.must(200, "GET", "/culvert/connectors/back/deadletters?last=3", "")).Letters; len(l) != 3 ||
+	if l := as[rest.Letters](t, f.must(200, "GET", "/culvert/connectors/back/deadletters?last=3",
+		"")).Letters; len(l) != 3 ||
 		l[0].Offset != 9 {
 		t.Errorf("expected the last three, found %+v", l)
 	}
-	if l := as[rest.Letters](t, f.must(200, "GET", "/culvert/connectors/back/deadletters?error=no+such+text", "")); len(l.Letters) != 0 {
+	if l := as[rest.Letters](t, f.must(200, "GET", "/culvert/connectors/back/deadletters?error=no+such+text",
+		"")); len(l.Letters) != 0 {
 		t.Errorf("expected none, found %+v", l)
 	}
 	s.Set("status-count", "0")

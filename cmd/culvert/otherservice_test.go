@@ -83,7 +83,8 @@ func (s *strict) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	link, _ := json.Marshal(next)
 	w.Header().Set("Content-Type", "application/json")
-	fmt.Fprintf(w, `{"items":[{"id":%d,"title":"t","customer":{"name":"c","city":null},"tags":[],"updated":"2026-01-01T00:00:00Z"}],"cursor":"%d","next":%s,"more":%v}`,
+	fmt.Fprintf(w,
+		`{"items":[{"id":%d,"title":"t","customer":{"name":"c","city":null},"tags":[],"updated":"2026-01-01T00:00:00Z"}],"cursor":"%d","next":%s,"more":%v}`,
 		page, page, link, more)
 }
 
@@ -97,8 +98,10 @@ func (s *strict) seen() (logins, pages int, refused []string) {
 func tickets(at string, more ...string) []string {
 	u, _ := url.Parse(at)
 	host, port, _ := net.SplitHostPort(u.Host)
-	return append([]string{"name=tickets", "connector.class=example.TicketsSource", "tickets.protocol=http", "tickets.host=" + host,
-		"tickets.port=" + port, "tickets.topic=Tickets", "tickets.poll.seconds=0", "value.converter=org.apache.kafka.connect.json.JsonConverter",
+	return append([]string{"name=tickets", "connector.class=example.TicketsSource", "tickets.protocol=http",
+		"tickets.host=" + host,
+		"tickets.port=" + port, "tickets.topic=Tickets", "tickets.poll.seconds=0",
+		"value.converter=org.apache.kafka.connect.json.JsonConverter",
 		"value.converter.schemas.enable=false"}, more...)
 }
 
@@ -132,19 +135,22 @@ func TestLoginExchange(t *testing.T) {
 		read         func(r *http.Request, body string) (u, p string)
 		shows        func(token string) (name, value string)
 	}{
-		"JSON": {`{"u":"{user}","secret":{"p":"{password}"}}`, "X-Session: T {token}", func(r *http.Request, body string) (string, string) {
+		"JSON": {`{"u":"{user}","secret":{"p":"{password}"}}`, "X-Session: T {token}", func(r *http.Request,
+			body string) (string, string) {
 			var b struct {
 				U      string
 				Secret struct{ P string }
 			}
-			if err := json.Unmarshal([]byte(body), &b); err != nil || r.Header.Get("Content-Type") != "application/json" {
+			if err := json.Unmarshal([]byte(body), &b); err != nil ||
+				r.Header.Get("Content-Type") != "application/json" {
 				return "", ""
 			}
 			return b.U, b.Secret.P
 		}, func(token string) (string, string) { return "X-Session", "T " + token }},
 		"form": {`name={user}&pass={password}&kind=x`, "", func(r *http.Request, body string) (string, string) {
 			form, err := url.ParseQuery(body)
-			if err != nil || r.Header.Get("Content-Type") != "application/x-www-form-urlencoded" || form.Get("kind") != "x" {
+			if err != nil || r.Header.Get("Content-Type") != "application/x-www-form-urlencoded" ||
+				form.Get("kind") != "x" {
 				return "", ""
 			}
 			return form.Get("name"), form.Get("pass")
@@ -171,12 +177,16 @@ func TestLoginExchange(t *testing.T) {
 				return ""
 			}
 			newStrict(t, s)
-			lines := tickets(s.URL, "tickets.user="+user, "tickets.password="+strings.ReplaceAll(secret, `\`, `\\`), "tickets.login.path=/session",
-				"tickets.login.body="+k.body, "tickets.login.token=result.session", "tickets.login.lifetime=result.seconds", "tickets.login.header="+k.header)
-			r := p.run("run", "--once", "--plugins", dir, "--data", p.data, "--log-level", "debug", p.file("c.properties", lines...))
+			lines := tickets(s.URL, "tickets.user="+user, "tickets.password="+strings.ReplaceAll(secret, `\`, `\\`),
+				"tickets.login.path=/session",
+				"tickets.login.body="+k.body, "tickets.login.token=result.session",
+				"tickets.login.lifetime=result.seconds", "tickets.login.header="+k.header)
+			r := p.run("run", "--once", "--plugins", dir, "--data", p.data, "--log-level", "debug",
+				p.file("c.properties", lines...))
 			logins, pages, refused := s.seen()
 			if r.code != 0 || logins != 2 || pages != ticketPages || len(refused) != 1 {
-				t.Fatalf("expected exit 0, 2 logins and 1 ended token, found %d, %d, %v of %d pages\n%s", r.code, logins, refused, pages, r.stderr)
+				t.Fatalf("expected exit 0, 2 logins and 1 ended token, found %d, %d, %v of %d pages\n%s", r.code,
+					logins, refused, pages, r.stderr)
 			}
 			if all := p.records("Tickets"); len(all) != ticketPages {
 				t.Errorf("expected %d records, found %v", ticketPages, all)
@@ -208,7 +218,8 @@ func TestRefusedLoginIsNotRepeated(t *testing.T) {
 				})
 				t.Cleanup(func() { s.Config.Handler = handler })
 			}
-			lines := tickets(s.URL, "tickets.user=me", "tickets.password=wrong-one-indeed", "tickets.login.path=/session",
+			lines := tickets(s.URL, "tickets.user=me", "tickets.password=wrong-one-indeed",
+				"tickets.login.path=/session",
 				`tickets.login.body={"u":"{user}","p":"{password}"}`, "tickets.login.token=result.session")
 			file := p.file("c.properties", lines...)
 			for i := range 3 {
@@ -216,14 +227,16 @@ func TestRefusedLoginIsNotRepeated(t *testing.T) {
 				r := p.run("run", "--once", "--plugins", dir, "--data", data, "--log-level", "debug", file)
 				logins, pages, _ := s.seen()
 				if r.code != 1 || logins != 1 || pages != 0 {
-					t.Fatalf("run %d: expected exit 1 and one login in all, found %d and %d\n%s", i, r.code, logins, r.stderr)
+					t.Fatalf("run %d: expected exit 1 and one login in all, found %d and %d\n%s", i, r.code, logins,
+						r.stderr)
 				}
 				p.nowhere("wrong-one-indeed", r.stdout+r.stderr)
 			}
 			if len(p.refusals()) != 1 {
 				t.Errorf("expected one refusal to be kept, found %v", p.refusals())
 			}
-			p.run("run", "--once", "--plugins", dir, "--data", p.data, p.file("d.properties", append(lines, "tickets.password=right-one")...))
+			p.run("run", "--once", "--plugins", dir, "--data", p.data, p.file("d.properties",
+				append(lines, "tickets.password=right-one")...))
 			if logins, _, _ := s.seen(); logins < 2 {
 				t.Errorf("expected another password to be tried, found %d logins", logins)
 			}
@@ -261,7 +274,8 @@ func TestSecretInTheQuery(t *testing.T) {
 		r := q.run("run", "--once", "--plugins", dir, "--data", q.data, "--log-level", "debug", file)
 		_, _, refused := s.seen()
 		if r.code != 1 || !strings.Contains(r.stderr, "401") || len(refused) != 1 {
-			t.Fatalf("run %d: expected exit 1 and one refusal in all, found %d and %v\n%s", i, r.code, refused, r.stderr)
+			t.Fatalf("run %d: expected exit 1 and one refusal in all, found %d and %v\n%s", i, r.code, refused,
+				r.stderr)
 		}
 		q.nowhere(wrong, r.stdout+r.stderr)
 	}
@@ -278,11 +292,14 @@ func TestFurtherOrigins(t *testing.T) {
 		says    string
 		shown   bool
 	}{
-		"not named":        {func(string) string { return "http://127.0.0.1:1" }, 1, "requests go to the connector's own host", false},
+		"not named": {func(string) string { return "http://127.0.0.1:1" }, 1,
+			"requests go to the connector's own host", false},
 		"named":            {func(other string) string { return "https://files.invalid, " + other }, 0, "", false},
 		"with credentials": {func(other string) string { return other + " with credentials" }, 0, "", true},
-		"with a password":  {func(other string) string { return strings.Replace(other, "//", "//u:hidden-pw@", 1) }, 2, "tickets.origins: expected an origin without user and password", false},
-		"misspelt":         {func(other string) string { return other + " with credential" }, 2, "with credentials", false},
+		"with a password": {func(other string) string { return strings.Replace(other, "//", "//u:hidden-pw@", 1) }, 2,
+			"tickets.origins: expected an origin without user and password", false},
+		"misspelt": {func(other string) string { return other + " with credential" }, 2, "with credentials",
+			false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -292,7 +309,8 @@ func TestFurtherOrigins(t *testing.T) {
 			}
 			foreign := &strict{}
 			foreign.allowed = func(r *http.Request) string {
-				any := len(r.Header["X-Api-Key"])+len(r.Header["Authorization"])+len(r.Header["Cookie"]) > 0 || r.URL.Query().Has("api_key")
+				any := len(r.Header["X-Api-Key"])+len(r.Header["Authorization"])+len(r.Header["Cookie"]) > 0 ||
+					r.URL.Query().Has("api_key")
 				switch {
 				case k.shown != own(r), !k.shown && any:
 					return fmt.Sprintf("expected credentials: %v, found %v %v", k.shown, r.Header, r.URL)
@@ -314,8 +332,10 @@ func TestFurtherOrigins(t *testing.T) {
 			}
 			foreign.next = s.next
 			newStrict(t, s)
-			r := p.run("run", "--once", "--plugins", dir, "--data", p.data, "--log-level", "debug", p.file("c.properties",
-				tickets(s.URL, "tickets.api.key="+key, "tickets.query.api_key="+parameter, "tickets.origins="+k.origins(foreign.URL))...))
+			r := p.run("run", "--once", "--plugins", dir, "--data", p.data, "--log-level", "debug",
+				p.file("c.properties",
+					tickets(s.URL, "tickets.api.key="+key, "tickets.query.api_key="+parameter,
+						"tickets.origins="+k.origins(foreign.URL))...))
 			_, pages, refused := foreign.seen()
 			if r.code != k.code || !strings.Contains(r.stderr, k.says) || len(refused) > 0 {
 				t.Fatalf("expected exit %d and %q, found %d, %v\n%s", k.code, k.says, r.code, refused, r.stderr)

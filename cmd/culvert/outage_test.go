@@ -60,10 +60,14 @@ func TestCloudConnectorAway(t *testing.T) {
 	double.Map("example.com:9092", l.Addr().String())
 	double.Map("s4.virtual:8000", address)
 	rest := porttest.Address(t)
-	worker := p.file("worker.properties", "bootstrap.servers=example.com:9092", "kafka.proxy.type=sap-connectivity", "security.protocol=SSL",
-		"ssl.truststore.type=PEM", "ssl.truststore.location="+p.file("roots.pem", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: issuer.Certificate().Raw}))), "listeners=http://"+rest,
+	worker := p.file("worker.properties", "bootstrap.servers=example.com:9092", "kafka.proxy.type=sap-connectivity",
+		"security.protocol=SSL",
+		"ssl.truststore.type=PEM", "ssl.truststore.location="+p.file("roots.pem",
+			string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: issuer.Certificate().Raw}))),
+		"listeners=http://"+rest,
 		"offset.flush.interval.ms=500")
-	way := []string{"sap.odata.proxy.type=sap-connectivity-http", "sap.odata.max.retries=3", "sap.odata.min.retry.backoff.ms=10", "sap.odata.max.retry.backoff.ms=100"}
+	way := []string{"sap.odata.proxy.type=sap-connectivity-http", "sap.odata.max.retries=3",
+		"sap.odata.min.retry.backoff.ms=10", "sap.odata.max.retry.backoff.ms=100"}
 	there := p.file("there.properties", instead(source("there", "s4.virtual:8000", "Orders"), way...)...)
 	back := p.file("back.properties", instead(sinkOf("back", "s4.virtual:8000", "Orders", "OrderCopies"), way...)...)
 	c := p.startFor(limit+outage(), "run", "--plugins", folder, "--data", p.data, worker, there, back)

@@ -39,14 +39,16 @@ func TestOwnOffsetsOnAnotherCluster(t *testing.T) {
 		return n
 	}
 	if total(there, "own-offsets") == 0 || total(here, "connect-offsets") == 0 {
-		t.Errorf("expected offsets in both topics, found %d and %d", total(there, "own-offsets"), total(here, "connect-offsets"))
+		t.Errorf("expected offsets in both topics, found %d and %d", total(there, "own-offsets"),
+			total(here, "connect-offsets"))
 	}
 	if at := endsOn(t, here, "own-offsets"); at != nil {
 		t.Errorf("expected no such topic on the worker's cluster, found %v", at)
 	}
 	base := strings.TrimSuffix(service.NorthwindPath, "/")
 	older := p.dir + "/older.json"
-	if err := os.WriteFile(older, []byte(`{"offsets":[{"partition":{"service":"`+base+`","entityset":"Orders"},"offset":{"url":"`+
+	if err := os.WriteFile(older, []byte(`{"offsets":[{"partition":{"service":"`+base+
+		`","entityset":"Orders"},"offset":{"url":"`+
 		base+`/Orders?$skip=7"}}]}`), 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -15,7 +15,8 @@ import (
 func TestPingToAClosedPort(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
-	file := p.file("orders.properties", instead(source("orders", porttest.Address(t), "Orders"), "sap.odata.max.retries=10",
+	file := p.file("orders.properties", instead(source("orders", porttest.Address(t), "Orders"),
+		"sap.odata.max.retries=10",
 		"sap.odata.min.retry.backoff.ms=3600000", "sap.odata.max.retry.backoff.ms=3600000")...)
 	// compiles what ping needs
 	r := p.run("list-entitysets", "-p", file, "-s", service.NorthwindPath, "--plugins", plugins(t))
@@ -43,7 +44,8 @@ func TestCompilingIsSaid(t *testing.T) {
 	for round, want := range []bool{true, false} {
 		r := p.run(append([]string{"ping"}, args...)...)
 		if r.code != 0 || said.MatchString(r.stderr) != want || strings.Contains(r.stdout, "compiling") {
-			t.Errorf("round %d: expected a line about it: %t, found exit %d and\n%s%s", round, want, r.code, r.stdout, r.stderr)
+			t.Errorf("round %d: expected a line about it: %t, found exit %d and\n%s%s", round, want, r.code, r.stdout,
+				r.stderr)
 		}
 	}
 	if err := os.RemoveAll(filepath.Join(data, "plugins.cache")); err != nil {

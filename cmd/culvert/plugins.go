@@ -86,7 +86,8 @@ func newPluginsList() *cobra.Command {
 			defer m.Close()
 			modules := m.Modules()
 			if len(modules) == 0 {
-				fmt.Fprintln(c.ErrOrStderr(), "no plugins: this program was built without them (`make` builds them in), and none are in --plugins")
+				fmt.Fprintln(c.ErrOrStderr(), "no plugins: this program was built without them (`make` builds them "+
+					"in), and none are in --plugins")
 			}
 			if asJSON {
 				return failed(printJSON(c.OutOrStdout(), described(modules)))
@@ -133,7 +134,8 @@ func newPluginsShow() *cobra.Command {
 	}
 	in.flags(c, "warn")
 	c.Flags().BoolVar(&asJSON, "json", false, "as JSON")
-	c.Flags().BoolVar(&template, "template", false, "a connector's properties file to fill in; NAME may be a class, too")
+	c.Flags().BoolVar(&template, "template", false,
+		"a connector's properties file to fill in; NAME may be a class, too")
 	c.MarkFlagsMutuallyExclusive("json", "template")
 	return c
 }
@@ -165,7 +167,8 @@ func showTemplate(c *cobra.Command, in *installation, name string) error {
 		for _, component := range found {
 			classes = append(classes, inLine(component.Name))
 		}
-		return wrong(fmt.Errorf("%s has %d components: expected the class of one: %s", inLine(name), len(found), strings.Join(classes, ", ")))
+		return wrong(fmt.Errorf("%s has %d components: expected the class of one: %s", inLine(name), len(found),
+			strings.Join(classes, ", ")))
 	}
 	var text bytes.Buffer
 	if err := check.Template(&text, found[0]); err != nil {
@@ -276,14 +279,16 @@ func listPlugins(w io.Writer, modules []plugin.Info) error {
 		for _, c := range m.Components {
 			classes = append(classes, c.Kind.String()+" "+c.Name)
 		}
-		fmt.Fprintf(t, "%s\t%s\t%.12s\t%s\t%s\t%s\n", inLine(m.Name), inLine(m.Version), m.Hash, inLine(m.Contract), inLine(m.Origin),
+		fmt.Fprintf(t, "%s\t%s\t%.12s\t%s\t%s\t%s\n", inLine(m.Name), inLine(m.Version), m.Hash, inLine(m.Contract),
+			inLine(m.Origin),
 			shown.Line(strings.Join(classes, ", ")))
 	}
 	return t.Flush()
 }
 
 func showPlugin(w io.Writer, m plugin.Info) {
-	fmt.Fprintf(w, "%s %s\n  %s\n  hash %s, contract %s, from %s\n  interfaces: %s\n", inLine(m.Name), inLine(m.Version), shown.Line(m.Documentation), m.Hash,
+	fmt.Fprintf(w, "%s %s\n  %s\n  hash %s, contract %s, from %s\n  interfaces: %s\n", inLine(m.Name),
+		inLine(m.Version), shown.Line(m.Documentation), m.Hash,
 		inLine(m.Contract), inLine(m.Origin), strings.Join(m.Interfaces, ", "))
 	for _, c := range m.Components {
 		fmt.Fprintf(w, "\n%s %s", c.Kind, inLine(c.Name))
@@ -302,7 +307,8 @@ func showSettings(w io.Writer, specs []wit.SettingSpec) error {
 		if s.DefaultValue != nil {
 			value = *s.DefaultValue
 		}
-		fmt.Fprintf(t, "  %s\t%s\t%s\t%s\n", inLine(s.Name), kindName(s.Kind), inLine(value), shown.Line(s.Documentation))
+		fmt.Fprintf(t, "  %s\t%s\t%s\t%s\n", inLine(s.Name), kindName(s.Kind), inLine(value),
+			shown.Line(s.Documentation))
 	}
 	return t.Flush()
 }
@@ -321,10 +327,12 @@ func described(modules []plugin.Info) []map[string]any {
 		}
 		var components []map[string]any
 		for _, c := range m.Components {
-			components = append(components, map[string]any{"class": c.Name, "kind": c.Kind.String(), "aliases": c.Aliases,
+			components = append(components, map[string]any{"class": c.Name, "kind": c.Kind.String(),
+				"aliases":       c.Aliases,
 				"documentation": c.Documentation, "settings": settingsShown(c.Settings)})
 		}
-		list = append(list, map[string]any{"name": m.Name, "version": m.Version, "hash": m.Hash, "contract": m.Contract, "from": m.Origin,
+		list = append(list, map[string]any{"name": m.Name, "version": m.Version, "hash": m.Hash, "contract": m.Contract,
+			"from":          m.Origin,
 			"documentation": m.Documentation, "interfaces": m.Interfaces, "components": components})
 	}
 	return list
@@ -333,7 +341,8 @@ func described(modules []plugin.Info) []map[string]any {
 func settingsShown(specs []wit.SettingSpec) []map[string]any {
 	list := []map[string]any{}
 	for _, s := range specs {
-		list = append(list, map[string]any{"name": s.Name, "kind": kindName(s.Kind), "default": s.DefaultValue, "role": s.Role(),
+		list = append(list, map[string]any{"name": s.Name, "kind": kindName(s.Kind), "default": s.DefaultValue,
+			"role":          s.Role(),
 			"documentation": s.Documentation})
 	}
 	return list

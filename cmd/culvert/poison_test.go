@@ -35,22 +35,28 @@ func TestRowsOnWhichAPluginBreaks(t *testing.T) {
 		t.Fatalf("expected products of two categories, found %v", poisoned)
 	}
 	folder := t.TempDir()
-	put(t, folder, "odata-source.wasm", guesttest.With(t, "../../plugins/odata-source", "testdata/guests/trapping/trapping.go"))
+	put(t, folder, "odata-source.wasm", guesttest.With(t, "../../plugins/odata-source",
+		"testdata/guests/trapping/trapping.go"))
 	servers := p.broker()
 	worker := p.file("worker.properties", "bootstrap.servers="+servers, "listeners=",
 		"key.converter.schemas.enable=false", "value.converter.schemas.enable=false")
 	for _, format := range []string{"json", "atom"} {
 		t.Run(format, func(t *testing.T) {
-			lines := append(source(format, address, "Products", "Categories"), "sap.odata.format="+format, "sap.odata#01.expand=Products",
-				"sap.odata#00.topic="+format+"-Products", "sap.odata#01.topic="+format+"-Categories", "errors.tolerance=all",
-				"errors.deadletterqueue.topic.name=refused-"+format, "errors.deadletterqueue.context.headers.enable=true")
-			if r := p.run("run", "--once", "--plugins", folder, worker, p.file(format+".properties", lines...)); r.code != 0 {
+			lines := append(source(format, address, "Products", "Categories"), "sap.odata.format="+format,
+				"sap.odata#01.expand=Products",
+				"sap.odata#00.topic="+format+"-Products", "sap.odata#01.topic="+format+"-Categories",
+				"errors.tolerance=all",
+				"errors.deadletterqueue.topic.name=refused-"+format,
+				"errors.deadletterqueue.context.headers.enable=true")
+			if r := p.run("run", "--once", "--plugins", folder, worker, p.file(format+".properties",
+				lines...)); r.code != 0 {
 				t.Fatalf("exit %d\n%s", r.code, r.stderr)
 			}
 			letters := p.run("consume", "refused-"+format, "--bootstrap-servers", servers).stdout
 			for set, key := range map[string]string{"Products": "ProductID", "Categories": "CategoryID"} {
 				came := map[string]int{}
-				for line := range strings.Lines(p.run("consume", format+"-"+set, "--bootstrap-servers", servers).stdout) {
+				for line := range strings.Lines(p.run("consume", format+"-"+set, "--bootstrap-servers",
+					servers).stdout) {
 					var record struct{ Value map[string]json.RawMessage }
 					if err := json.Unmarshal([]byte(line), &record); err != nil {
 						t.Fatalf("%v in %s", err, line)
@@ -77,7 +83,8 @@ func TestRowsOnWhichAPluginBreaks(t *testing.T) {
 						letters)
 				}
 			}
-			if n := strings.Count(letters, `message","value":"the plugin breaks on this row`); n != strings.Count(letters, "\n") || n == 0 {
+			if n := strings.Count(letters, `message","value":"the plugin breaks on this row`); n != strings.Count(
+				letters, "\n") || n == 0 {
 				t.Errorf("expected each dead letter to say why it is one, found\n%s", letters)
 			}
 		})

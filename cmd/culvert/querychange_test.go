@@ -24,7 +24,8 @@ func TestChangedQuery(t *testing.T) {
 	p := newPlace(t)
 	s, address := demo(t, service.Options{Rows: 20, Switches: service.Switches{Delta: "links"}})
 	run := func(changed ...string) result {
-		lines := append(source("changes", address, "Products"), "sap.odata.sap.client=100", "sap.odata.user.name=one", "sap.odata.user.pwd=secret",
+		lines := append(source("changes", address, "Products"), "sap.odata.sap.client=100", "sap.odata.user.name=one",
+			"sap.odata.user.pwd=secret",
 			"sap.odata#00.track-changes=1", "sap.odata#00.exec-period=60")
 		for _, line := range changed {
 			name, _, _ := strings.Cut(line, "=")
@@ -38,13 +39,15 @@ func TestChangedQuery(t *testing.T) {
 	}
 	rows := len(p.records("Products"))
 	for what, changed := range map[string][]string{
-		"filter=": {"sap.odata#00.filter#00.property=UnitPrice", "sap.odata#00.filter#00.option=ge", "sap.odata#00.filter#00.low=0"},
+		"filter=": {"sap.odata#00.filter#00.property=UnitPrice", "sap.odata#00.filter#00.option=ge",
+			"sap.odata#00.filter#00.low=0"},
 		"client=": {"sap.odata.sap.client=200"},
 		"origin=": {"sap.odata.host.address=localhost"},
 		"user=":   {"sap.odata.user.name=two"},
 	} {
 		r := run(changed...)
-		if _, said, found := strings.Cut(r.stderr, "the stored offset belongs to something else ("); r.code == 0 || !found || !namesOf(said, what) {
+		if _, said, found := strings.Cut(r.stderr, "the stored offset belongs to something else ("); r.code == 0 ||
+			!found || !namesOf(said, what) {
 			t.Errorf("%s changed: exit %d\n%s", what, r.code, r.stderr)
 		}
 	}

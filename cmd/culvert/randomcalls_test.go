@@ -34,12 +34,16 @@ type randomCaller struct {
 
 // Routes, with NAME for the name of a connector, CLASS for that of a plugin.
 var randomRoutes = []string{"/", "/health", "/metrics", "/connectors", "/connectors", "/connectors", "/connectors/NAME",
-	"/connectors/NAME", "/connectors/NAME/config", "/connectors/NAME/config", "/connectors/NAME/status", "/connectors/NAME/tasks",
+	"/connectors/NAME", "/connectors/NAME/config", "/connectors/NAME/config", "/connectors/NAME/status",
+	"/connectors/NAME/tasks",
 	"/connectors/NAME/tasks/0/status", "/connectors/NAME/tasks/x/status", "/connectors/NAME/tasks/0/restart",
-	"/connectors/NAME/tasks/99999999999/restart", "/connectors/NAME/pause", "/connectors/NAME/resume", "/connectors/NAME/stop",
+	"/connectors/NAME/tasks/99999999999/restart", "/connectors/NAME/pause", "/connectors/NAME/resume",
+	"/connectors/NAME/stop",
 	"/connectors/NAME/restart", "/connectors/NAME/offsets", "/connectors/NAME/topics", "/connectors/NAME/topics/reset",
-	"/connectors/NAME/fence", "/connector-plugins", "/connector-plugins/CLASS/config", "/connector-plugins/CLASS/config/validate",
-	"/admin/loggers", "/admin/loggers/root", "/admin/loggers/a.b", "/culvert/reload", "/culvert/diff", "/culvert/plugins",
+	"/connectors/NAME/fence", "/connector-plugins", "/connector-plugins/CLASS/config",
+	"/connector-plugins/CLASS/config/validate",
+	"/admin/loggers", "/admin/loggers/root", "/admin/loggers/a.b", "/culvert/reload", "/culvert/diff",
+	"/culvert/plugins",
 	"/culvert/connectors/NAME", "/culvert/openapi.json", "/nowhere", "//", "/%", "/%zz/../x"}
 
 // configRoutes show configurations as they were written; no other one may show a password.
@@ -75,18 +79,21 @@ func (c *randomCaller) body() string {
 	case 0, 1:
 		return encoded(config)
 	case 3, 4:
-		return encoded(map[string]any{"name": c.name(), "config": config, "initial_state": pick(c.rng, "STOPPED", "STOPPED", "PAUSED", "RUNNING", "x")})
+		return encoded(map[string]any{"name": c.name(), "config": config, "initial_state": pick(c.rng, "STOPPED",
+			"STOPPED", "PAUSED", "RUNNING", "x")})
 	case 6:
 		return encoded(map[string]any{"level": pick(c.rng, "INFO", "DEBUG", "LOUD", "")})
 	case 7:
-		return encoded(map[string]any{"offsets": []any{map[string]any{"partition": map[string]any{"x": c.name()}, "offset": nil}}})
+		return encoded(map[string]any{"offsets": []any{map[string]any{"partition": map[string]any{"x": c.name()},
+			"offset": nil}}})
 	case 8:
 		whole := encoded(config)
 		return whole[:c.rng.IntN(len(whole))]
 	case 9:
 		return strings.Repeat(pick(c.rng, "[", `{"a":`), 1+c.rng.IntN(20000))
 	case 10:
-		return pick(c.rng, "null", "{}", "[]", "7", `"x"`, `{"config":null}`, `{"name":null,"config":{}}`, `{"a":null}`, `{"a":{}}`, "\xff\xfe")
+		return pick(c.rng, "null", "{}", "[]", "7", `"x"`, `{"config":null}`, `{"name":null,"config":{}}`, `{"a":null}`,
+			`{"a":{}}`, "\xff\xfe")
 	case 11:
 		if c.rng.IntN(6) == 0 {
 			return `{"name": "` + strings.Repeat("x", 1200<<10) + `"}`
@@ -98,17 +105,22 @@ func (c *randomCaller) body() string {
 // call makes a call and looks at its answer.
 func (c *randomCaller) call() {
 	route := strings.ReplaceAll(pick(c.rng, randomRoutes...), "NAME", url.PathEscape(c.name()))
-	route = strings.ReplaceAll(route, "CLASS", pick(c.rng, "ODataSource", "ODataSink", "Cast", "org.apache.kafka.connect.transforms.Filter", "Nobody"))
-	query := pick(c.rng, "", "", "", "?expand=info&expand=status", "?expand=x", "?includeTasks=true&onlyFailed=true", "?includeTasks=x",
+	route = strings.ReplaceAll(route, "CLASS", pick(c.rng, "ODataSource", "ODataSink", "Cast",
+		"org.apache.kafka.connect.transforms.Filter", "Nobody"))
+	query := pick(c.rng, "", "", "", "?expand=info&expand=status", "?expand=x", "?includeTasks=true&onlyFailed=true",
+		"?includeTasks=x",
 		"?scope=cluster", "?connectorsOnly=false", "?%zz", "?forward=false")
-	method := pick(c.rng, "GET", "GET", "GET", "PUT", "PUT", "POST", "POST", "PATCH", "DELETE", "HEAD", "OPTIONS", "TRACE", "FOO")
+	method := pick(c.rng, "GET", "GET", "GET", "PUT", "PUT", "POST", "POST", "PATCH", "DELETE", "HEAD", "OPTIONS",
+		"TRACE", "FOO")
 	body := c.body()
 	var head strings.Builder
 	fmt.Fprintf(&head, "%s %s%s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n", method, route, query)
-	if media := pick(c.rng, "", "application/json", "application/json", "application/json", "application/json;charset=utf-8", "text/plain", "/;"); media != "" {
+	if media := pick(c.rng, "", "application/json", "application/json", "application/json",
+		"application/json;charset=utf-8", "text/plain", "/;"); media != "" {
 		fmt.Fprintf(&head, "Content-Type: %s\r\n", media)
 	}
-	if accept := pick(c.rng, "", "", "", "*/*", "application/json", "text/html", "application/json;q=0", ";;"); accept != "" {
+	if accept := pick(c.rng, "", "", "", "*/*", "application/json", "text/html", "application/json;q=0",
+		";;"); accept != "" {
 		fmt.Fprintf(&head, "Accept: %s\r\n", accept)
 	}
 	if body != "" {
@@ -190,7 +202,8 @@ func TestSoakRandomCalls(t *testing.T) {
 		return status == 404
 	})
 	const secret = "geheim-4711"
-	config := configuration(append(source("x", address, "Customers"), "sap.odata.user.name=me", "sap.odata.user.pwd="+secret))
+	config := configuration(append(source("x", address, "Customers"), "sap.odata.user.name=me",
+		"sap.odata.user.pwd="+secret))
 	goroutines, heap := figureOf(f, "go_goroutines"), figureOf(f, "go_memstats_heap_inuse_bytes")
 	var callers sync.WaitGroup
 	const together = 4
@@ -226,7 +239,8 @@ func TestSoakRandomCalls(t *testing.T) {
 		return figureOf(f, "go_memstats_heap_inuse_bytes") < heap+96<<20
 	})
 	f.signal(syscall.SIGTERM)
-	if r := f.wait(); r.code != 0 || strings.Contains(r.stderr, "a mistake in culvert") || strings.Contains(r.stderr, "panic") ||
+	if r := f.wait(); r.code != 0 || strings.Contains(r.stderr, "a mistake in culvert") || strings.Contains(r.stderr,
+		"panic") ||
 		strings.Contains(r.stderr, secret) {
 		t.Errorf("exit %d\n%s", r.code, r.stderr)
 	}

@@ -16,26 +16,34 @@ func TestTopicsThatNoRecordReaches(t *testing.T) {
 	p := newPlace(t)
 	_, address := demo(t, service.Options{})
 	dir := plugins(t, "odata-sink", "smt")
-	inserts := []string{"transforms=a", "transforms.a.type=" + kafkaTransforms + "InsertField$Value", "transforms.a.static.field=x", "transforms.a.static.value=1"}
-	routes := []string{"transforms=r", "transforms.r.type=" + kafkaTransforms + "RegexRouter", "transforms.r.regex=(.*)", "transforms.r.replacement=sap.$1"}
-	drops := []string{"transforms=f", "transforms.f.type=" + kafkaTransforms + "Filter", "transforms.f.predicate=b", "predicates=b",
+	inserts := []string{"transforms=a", "transforms.a.type=" + kafkaTransforms + "InsertField$Value",
+		"transforms.a.static.field=x", "transforms.a.static.value=1"}
+	routes := []string{"transforms=r", "transforms.r.type=" + kafkaTransforms + "RegexRouter",
+		"transforms.r.regex=(.*)", "transforms.r.replacement=sap.$1"}
+	drops := []string{"transforms=f", "transforms.f.type=" + kafkaTransforms + "Filter", "transforms.f.predicate=b",
+		"predicates=b",
 		"predicates.b.type=" + kafkaTransforms + "predicates.TopicNameMatches", "predicates.b.pattern=b"}
 	for name, c := range map[string]struct {
 		lines []string
 		want  []string // none: nothing is wrong
 	}{
-		"reached":           {[]string{"topics=a"}, nil},
-		"another":           {[]string{"topics=A"}, []string{`:9: sap.odata#00.topic: `, `"a"`, `:10: topics: `, `"A"`, "2 problems"}},
-		"transformed":       {append([]string{"topics=A"}, inserts...), []string{`:9: sap.odata#00.topic: `, `"a"`, "2 problems"}},
-		"routed":            {append([]string{"topics=A,b"}, routes...), nil},
-		"one too many":      {[]string{"topics=a,b"}, []string{`:10: topics: `, `"b"`, "1 problem,"}},
-		"dropped":           {append([]string{"topics=a,b"}, drops...), nil},
-		"dropped, another":  {append([]string{"topics=b"}, drops...), []string{`:9: sap.odata#00.topic: `, "1 problem,"}},
-		"matched":           {[]string{"topics.regex=a|b"}, nil},
-		"matched in part":   {[]string{"topics.regex=.?", "sap.odata#00.topic=aa"}, []string{`sap.odata#00.topic: `, `"aa"`, "topics.regex", "1 problem,"}},
-		"matched elsewhere": {[]string{"topics.regex=x.*"}, []string{`:9: sap.odata#00.topic: `, "topics.regex", "1 problem,"}},
-		"matched, routed":   {append([]string{"topics.regex=x.*"}, routes...), nil},
-		"of the plugin":     {[]string{"transforms="}, nil},
+		"reached": {[]string{"topics=a"}, nil},
+		"another": {[]string{"topics=A"}, []string{`:9: sap.odata#00.topic: `, `"a"`, `:10: topics: `, `"A"`,
+			"2 problems"}},
+		"transformed": {append([]string{"topics=A"}, inserts...), []string{`:9: sap.odata#00.topic: `, `"a"`,
+			"2 problems"}},
+		"routed":       {append([]string{"topics=A,b"}, routes...), nil},
+		"one too many": {[]string{"topics=a,b"}, []string{`:10: topics: `, `"b"`, "1 problem,"}},
+		"dropped":      {append([]string{"topics=a,b"}, drops...), nil},
+		"dropped, another": {append([]string{"topics=b"}, drops...), []string{`:9: sap.odata#00.topic: `,
+			"1 problem,"}},
+		"matched": {[]string{"topics.regex=a|b"}, nil},
+		"matched in part": {[]string{"topics.regex=.?", "sap.odata#00.topic=aa"}, []string{`sap.odata#00.topic: `,
+			`"aa"`, "topics.regex", "1 problem,"}},
+		"matched elsewhere": {[]string{"topics.regex=x.*"}, []string{`:9: sap.odata#00.topic: `, "topics.regex",
+			"1 problem,"}},
+		"matched, routed": {append([]string{"topics.regex=x.*"}, routes...), nil},
+		"of the plugin":   {[]string{"transforms="}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			lines := sinkOf("sink", address, "a", "OrderCopies")
@@ -64,17 +72,21 @@ func TestTopicsThatNoRecordReachesAfterTransforms(t *testing.T) {
 		code  int
 		want  []string // errors about topics: what stands in each
 	}{
-		"elsewhere": {"sap.$1", []string{"Orders", "OrderCopies"}, 1, []string{`topic=sap.Orders read_from=Orders taken="sap.odata#00.topic=Orders"`,
-			`setting="sap.odata#00.topic=Orders" arrived_in=sap.Orders`}},
-		"partly": {"sap.$1", []string{"Orders", "ProductCopies", "sap.Orders", "OrderCopies"}, 0, []string{`setting="sap.odata#00.topic=Orders" arrived_in=sap.Orders`}},
+		"elsewhere": {"sap.$1", []string{"Orders", "OrderCopies"}, 1,
+			[]string{`topic=sap.Orders read_from=Orders taken="sap.odata#00.topic=Orders"`,
+				`setting="sap.odata#00.topic=Orders" arrived_in=sap.Orders`}},
+		"partly": {"sap.$1", []string{"Orders", "ProductCopies", "sap.Orders", "OrderCopies"}, 0,
+			[]string{`setting="sap.odata#00.topic=Orders" arrived_in=sap.Orders`}},
 		"wholly": {"sap.$1", []string{"sap.Orders", "OrderCopies"}, 0, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := newPlace(t)
 			_, address := demo(t, service.Options{Rows: 20})
 			there := p.file("there.properties", source("there", address, "Orders")...)
-			back := p.file("back.properties", instead(sinkOf("back", address, c.pairs...), "topics=Orders", "tasks.max=3", "transforms=r",
-				"transforms.r.type="+kafkaTransforms+"RegexRouter", "transforms.r.regex=(.*)", "transforms.r.replacement="+c.to)...)
+			back := p.file("back.properties", instead(sinkOf("back", address, c.pairs...), "topics=Orders",
+				"tasks.max=3", "transforms=r",
+				"transforms.r.type="+kafkaTransforms+"RegexRouter", "transforms.r.regex=(.*)",
+				"transforms.r.replacement="+c.to)...)
 			if r := p.run("run", "--once", "--plugins", dir, "--data", p.data, there); r.code != 0 {
 				t.Fatalf("exit %d\n%s", r.code, r.stderr)
 			}

@@ -15,9 +15,12 @@ import (
 func TestReads(t *testing.T) {
 	p := newPlace(t)
 	s, address := demo(t, service.Options{Rows: 40, Switches: service.Switches{PageSize: 15, ExpandPageSize: 2}})
-	lines := append(source("reads", address, "Orders"), "sap.odata#00.projections=ShipCountry,Order_Details/Quantity", "sap.odata#00.expands=Order_Details/Product",
-		"sap.odata#00.select#00.property=OrderID", "sap.odata#00.select#00.option=BT", "sap.odata#00.select#00.low=10250", "sap.odata#00.select#00.high=10269",
-		"sap.odata#00.filter#01.property=Order_Details/Quantity", "sap.odata#00.filter#01.option=gt", "sap.odata#00.filter#01.low=10")
+	lines := append(source("reads", address, "Orders"), "sap.odata#00.projections=ShipCountry,Order_Details/Quantity",
+		"sap.odata#00.expands=Order_Details/Product",
+		"sap.odata#00.select#00.property=OrderID", "sap.odata#00.select#00.option=BT",
+		"sap.odata#00.select#00.low=10250", "sap.odata#00.select#00.high=10269",
+		"sap.odata#00.filter#01.property=Order_Details/Quantity", "sap.odata#00.filter#01.option=gt",
+		"sap.odata#00.filter#01.low=10")
 	r := p.run("run", "--once", "--plugins", plugins(t), "--data", p.data, p.file("reads.properties", lines...))
 	if r.code != 0 {
 		t.Fatal(r.stderr)
@@ -40,7 +43,8 @@ func TestReads(t *testing.T) {
 		for _, line := range order["Order_Details"].([]any) {
 			found++
 			line := line.(map[string]any)
-			if len(line) != 4 || line["Quantity"].(float64) <= 10 || line["Product"].(map[string]any)["ProductName"] == nil {
+			if len(line) != 4 || line["Quantity"].(float64) <= 10 ||
+				line["Product"].(map[string]any)["ProductName"] == nil {
 				t.Errorf("expected the key, a quantity above 10 and the product, found %v", line)
 			}
 		}
@@ -54,9 +58,11 @@ func TestReads(t *testing.T) {
 	}
 	p = newPlace(t)
 	lines = append(source("deaf", address, "Orders"), "sap.odata.max.retries=0",
-		"sap.odata#00.filter#07.property=OrderID", "sap.odata#00.filter#07.option=in", "sap.odata#00.filter#07.low=10250,10251")
+		"sap.odata#00.filter#07.property=OrderID", "sap.odata#00.filter#07.option=in",
+		"sap.odata#00.filter#07.low=10250,10251")
 	r = p.run("run", "--once", "--plugins", plugins(t), "--data", p.data, p.file("deaf.properties", lines...))
-	if r.code != 1 || !strings.Contains(r.lastLine(), `OrderID is "10248", and sap.odata#00.filter#07.option asks for in "10250", "10251": the service takes $filter and does not heed it`) {
+	if r.code != 1 || !strings.Contains(r.lastLine(),
+		`OrderID is "10248", and sap.odata#00.filter#07.option asks for in "10250", "10251": the service takes $filter and does not heed it`) {
 		t.Errorf("exit code %d: %s", r.code, r.lastLine())
 	}
 	if r := p.run("consume", "Orders", "--data", p.data); r.stdout != "" {
@@ -68,12 +74,16 @@ func TestReads(t *testing.T) {
 func TestReadsThatCannotBe(t *testing.T) {
 	s, address := demo(t, service.Options{Rows: 40})
 	for _, c := range []struct{ line, says string }{
-		{"sap.odata#00.entityset=Ordres", "Entity set Ordres isn't in $metadata of /V2/Northwind/Northwind.svc; the nearest name is Orders; expected one of "},
-		{"sap.odata#00.expand=Order_Detail", "Order_Detail is no navigation property of NorthwindModel.Order; the nearest name is Order_Details; expected one of "},
-		{"sap.odata#00.select=Frieght", "Frieght is no property of NorthwindModel.Order; the nearest name is Freight; expected one of "},
+		{"sap.odata#00.entityset=Ordres", "Entity set Ordres isn't in $metadata of /V2/Northwind/Northwind.svc; the " +
+			"nearest name is Orders; expected one of "},
+		{"sap.odata#00.expand=Order_Detail", "Order_Detail is no navigation property of NorthwindModel.Order; the " +
+			"nearest name is Order_Details; expected one of "},
+		{"sap.odata#00.select=Frieght",
+			"Frieght is no property of NorthwindModel.Order; the nearest name is Freight; expected one of "},
 	} {
 		p := newPlace(t)
-		r := p.run("run", "--once", "--plugins", plugins(t), "--data", p.data, p.file("wrong.properties", append(source("wrong", address, "Orders"), c.line)...))
+		r := p.run("run", "--once", "--plugins", plugins(t), "--data", p.data, p.file("wrong.properties",
+			append(source("wrong", address, "Orders"), c.line)...))
 		if r.code == 0 || !strings.Contains(r.lastLine(), c.says) {
 			t.Errorf("%s: exit code %d: %s", c.line, r.code, r.lastLine())
 		}
@@ -88,11 +98,16 @@ func TestCron(t *testing.T) {
 	p := newPlace(t)
 	_, address := demo(t, service.Options{Rows: 40})
 	lines := source("nightly", address, "Orders")
-	c := p.start("run", "--plugins", plugins(t), "--data", p.data, "--set", "listeners=http://"+porttest.Address(t), p.file("nightly.properties", append(lines, "sap.odata#00.cron.expression=* * * * * ?")...))
-	c.eventually("three extractions", func() bool { return strings.Count(c.stderr.String(), "the next one begins at its time") >= 3 })
+	c := p.start("run", "--plugins", plugins(t), "--data", p.data, "--set", "listeners=http://"+porttest.Address(t),
+		p.file("nightly.properties", append(lines, "sap.odata#00.cron.expression=* * * * * ?")...))
+	c.eventually("three extractions", func() bool {
+		return strings.Count(c.stderr.String(),
+			"the next one begins at its time") >= 3
+	})
 	c.signal(syscall.SIGTERM)
 	c.wait()
-	r := p.run("run", "--once", "--plugins", plugins(t), "--data", p.data, p.file("nightly.properties", append(lines, "sap.odata#00.cron.expression=0 0 25 * * ?")...))
+	r := p.run("run", "--once", "--plugins", plugins(t), "--data", p.data, p.file("nightly.properties",
+		append(lines, "sap.odata#00.cron.expression=0 0 25 * * ?")...))
 	if r.code == 0 || !strings.Contains(r.lastLine(), `hour: expected 0 to 23, found "25"`) {
 		t.Errorf("exit code %d: %s", r.code, r.lastLine())
 	}

@@ -63,7 +63,8 @@ func TestRealCAP(t *testing.T) {
 func (s *capService) lines(name, class string) []string {
 	host, port, _ := strings.Cut(s.address, ":")
 	return []string{"name=" + name, "connector.class=" + class, "tasks.max=2", "sap.odata.host.protocol=http",
-		"sap.odata.host.address=" + host, "sap.odata.host.port=" + port, "sap.odata.max.retries=5", "sap.odata.min.retry.backoff.ms=100",
+		"sap.odata.host.address=" + host, "sap.odata.host.port=" + port, "sap.odata.max.retries=5",
+		"sap.odata.min.retry.backoff.ms=100",
 		"value.converter=org.apache.kafka.connect.json.JsonConverter", "value.converter.decimal.format=NUMERIC"}
 }
 
@@ -144,7 +145,8 @@ func (s *capService) rows(t *testing.T, set string) map[string]capRow {
 		var page struct {
 			D struct{ Results []map[string]any }
 		}
-		d := json.NewDecoder(bytes.NewReader(s.get(t, fmt.Sprintf("%s/%s?$format=json&$orderby=%s&$skip=%d", capPath, set, strings.Join(s.keys[set], ","),
+		d := json.NewDecoder(bytes.NewReader(s.get(t, fmt.Sprintf("%s/%s?$format=json&$orderby=%s&$skip=%d", capPath,
+			set, strings.Join(s.keys[set], ","),
 			len(all)))))
 		d.UseNumber()
 		if err := d.Decode(&page); err != nil {
@@ -340,7 +342,8 @@ func atomDifferences(t *testing.T) map[string]func(string) string {
 		if len(words) < 4 {
 			t.Fatalf("expected set, property, what and why, found %s", line)
 		}
-		all[words[0]+"."+words[1]] = map[string]func(string) string{"seconds": cutToSeconds, "newlines": plainNewlines}[words[2]]
+		all[words[0]+"."+words[1]] = map[string]func(string) string{"seconds": cutToSeconds,
+			"newlines": plainNewlines}[words[2]]
 	}
 	return all
 }
@@ -364,7 +367,8 @@ func (s *capService) testRead(t *testing.T) {
 		}
 		r.Body.Close()
 	}
-	sets := []string{"Products", "AllTypes", "Prices", "Customers", "Categories", "Orders", "OrderItems", "ScheduleLines", "Documents"}
+	sets := []string{"Products", "AllTypes", "Prices", "Customers", "Categories", "Orders", "OrderItems",
+		"ScheduleLines", "Documents"}
 	lines := s.lines("cap", "ODataSource")
 	n := 0
 	add := func(name, topic string, more ...string) {
@@ -462,7 +466,8 @@ func (s *capService) log(t *testing.T) string {
 func (s *capService) testExtremes(t *testing.T) {
 	p := newPlace(t)
 	lines := append(s.lines("types", "ODataSource"), setLines(0, capPath, "AllTypes", "types")...)
-	if r := p.run("run", "--once", "--plugins", plugins(t), "--data", p.data, p.file("types.properties", lines...)); r.code != 0 {
+	if r := p.run("run", "--once", "--plugins", plugins(t), "--data", p.data, p.file("types.properties",
+		lines...)); r.code != 0 {
 		t.Fatalf("exit %d\n%s", r.code, r.stderr)
 	}
 	got := p.run("consume", "types", "--data", p.data).stdout
@@ -508,11 +513,14 @@ func (s *capService) testAgain(t *testing.T) {
 func (s *capService) testChanges(t *testing.T) {
 	p := newPlace(t)
 	changes := []string{"track-changes=1", "exec-period=60"}
-	atom := p.file("atom.properties", append(s.lines("changes-atom", "ODataSource"), setLines(0, capPath, "Customers", "changes-atom", changes...)...)...)
-	if r := p.run("run", "--once", "--plugins", plugins(t), "--data", p.data, atom); r.code != 1 || !strings.Contains(r.stderr, "format = json asks in the other format") {
+	atom := p.file("atom.properties", append(s.lines("changes-atom", "ODataSource"), setLines(0, capPath, "Customers",
+		"changes-atom", changes...)...)...)
+	if r := p.run("run", "--once", "--plugins", plugins(t), "--data", p.data, atom); r.code != 1 ||
+		!strings.Contains(r.stderr, "format = json asks in the other format") {
 		t.Fatalf("exit %d\n%s", r.code, r.stderr)
 	}
-	file := p.file("changes.properties", append(s.lines("changes", "ODataSource"), setLines(0, capPath, "Customers", "changes", append(changes, "format=json")...)...)...)
+	file := p.file("changes.properties", append(s.lines("changes", "ODataSource"), setLines(0, capPath, "Customers",
+		"changes", append(changes, "format=json")...)...)...)
 	for round, want := range []int{3000, 3000, 3001, 3001} {
 		if round == 2 {
 			s.send(t, "MERGE", capPath+"/Customers("+s.someCustomer(t)+")", `{"name":"Changed"}`)
@@ -524,7 +532,8 @@ func (s *capService) testChanges(t *testing.T) {
 		if len(records) != want {
 			t.Fatalf("round %d: expected %d records, found %d", round, want, len(records))
 		}
-		if value := records[len(records)-1]["value"].(map[string]any)["payload"].(map[string]any); round >= 2 && value["name"] != "Changed" {
+		if value := records[len(records)-1]["value"].(map[string]any)["payload"].(map[string]any); round >= 2 &&
+			value["name"] != "Changed" {
 			t.Errorf("round %d: the last record is %v", round, value)
 		}
 	}
@@ -539,7 +548,8 @@ func (s *capService) someCustomer(t *testing.T) string {
 			}
 		}
 	}
-	if err := json.Unmarshal(s.get(t, capPath+"/Customers?$top=1&$format=json"), &answer); err != nil || len(answer.D.Results) != 1 {
+	if err := json.Unmarshal(s.get(t, capPath+"/Customers?$top=1&$format=json"), &answer); err != nil ||
+		len(answer.D.Results) != 1 {
 		t.Fatal(err, answer)
 	}
 	_, key, _ := strings.Cut(answer.D.Results[0].Metadata.URI, "/Customers(")
@@ -576,11 +586,13 @@ func (s *capService) testPassword(t *testing.T) {
 		refusals       int
 	}{{"right", "secret", 0, "", 0}, {"wrong", "hunter2", 1, "401", 1}} {
 		before := refused()
-		lines := append(s.lines("secure-"+c.name, "ODataSource"), setLines(0, "/odata/v2/secure", "Customers", "secure-"+c.name)...)
+		lines := append(s.lines("secure-"+c.name, "ODataSource"), setLines(0, "/odata/v2/secure", "Customers",
+			"secure-"+c.name)...)
 		lines = append(lines, "sap.odata.user.name=peer", "sap.odata.user.pwd="+c.password)
 		r := p.run("run", "--once", "--plugins", plugins(t), "--data", p.data, p.file(c.name+".properties", lines...))
 		if r.code != c.code || !strings.Contains(r.lastLine(), c.says) {
-			t.Errorf("%s: expected exit %d and a last line with %q, found %d\n%s", c.name, c.code, c.says, r.code, r.stderr)
+			t.Errorf("%s: expected exit %d and a last line with %q, found %d\n%s", c.name, c.code, c.says, r.code,
+				r.stderr)
 		}
 		if got := refused() - before; got != c.refusals {
 			t.Errorf("%s: expected %d answers 401, the service gave %d", c.name, c.refusals, got)
@@ -602,19 +614,22 @@ func (s *capService) testPassword(t *testing.T) {
 
 func (s *capService) testPing(t *testing.T) {
 	p := newPlace(t)
-	file := p.file("ping.properties", append(s.lines("ping", "ODataSource"), setLines(0, capPath, "Customers", "x")...)...)
+	file := p.file("ping.properties", append(s.lines("ping", "ODataSource"), setLines(0, capPath, "Customers",
+		"x")...)...)
 	r := p.run("ping", "-p", file, "-s", capPath, "--plugins", plugins(t))
 	if r.code != 0 || !regexp.MustCompile(fmt.Sprintf(`(?m)^entitySets +%d$`, len(s.types))).MatchString(r.stdout) {
 		t.Errorf("expected exit 0 and %d entity sets, found %d\n%s%s", len(s.types), r.code, r.stdout, r.stderr)
 	}
-	if r := p.run("ping", "-p", file, "-s", "/odata/v2/none", "--plugins", plugins(t)); r.code != 1 || !strings.Contains(r.stderr, "404") {
+	if r := p.run("ping", "-p", file, "-s", "/odata/v2/none", "--plugins", plugins(t)); r.code != 1 ||
+		!strings.Contains(r.stderr, "404") {
 		t.Errorf("a path that is not there: expected exit 1 and 404, found %d\n%s%s", r.code, r.stdout, r.stderr)
 	}
 }
 
 // sinkLines are the settings of a connector that writes a topic into a set.
 func (s *capService) sinkLines(name, entitySet, topic string) []string {
-	return append(append(s.lines(name, "ODataSink"), "topics="+topic, "sap.odata.enable.delete=1", "sap.odata.enable.batch=0"), setLines(0, capPath, entitySet, topic)...)
+	return append(append(s.lines(name, "ODataSink"), "topics="+topic, "sap.odata.enable.delete=1",
+		"sap.odata.enable.batch=0"), setLines(0, capPath, entitySet, topic)...)
 }
 
 // Entities are read, deleted by tombstones, and written again as they were: all Edm types to their ends, keys of three
@@ -639,7 +654,8 @@ func (s *capService) testWrite(t *testing.T) {
 func (s *capService) testRoundTrip(t *testing.T, p *place, servers, set string, n, most int) {
 	run := func(name string, lines []string) {
 		t.Helper()
-		r := p.run("run", "--once", "--plugins", plugins(t, "odata-sink"), "--data", p.data, p.file(name+".properties", lines...))
+		r := p.run("run", "--once", "--plugins", plugins(t, "odata-sink"), "--data", p.data, p.file(name+".properties",
+			lines...))
 		if r.code != 0 {
 			t.Fatalf("%s: exit %d\n%s", name, r.code, r.stderr)
 		}
@@ -649,7 +665,10 @@ func (s *capService) testRoundTrip(t *testing.T, p *place, servers, set string, 
 	before := s.rows(t, set)
 	moved := fetchFrom(t, servers, read, n)
 	moved = slices.Delete(moved, most/2, n-(most-most/2))
-	if set == "Prices" && !slices.ContainsFunc(moved, func(r *kgo.Record) bool { return bytes.Contains(r.Key, []byte(`O'X&%`)) }) {
+	if set == "Prices" && !slices.ContainsFunc(moved, func(r *kgo.Record) bool {
+		return bytes.Contains(r.Key,
+			[]byte(`O'X&%`))
+	}) {
 		t.Fatal("expected keys with odd characters among those that are written")
 	}
 	var tombstones, records []*kgo.Record
@@ -669,16 +688,19 @@ func (s *capService) testRoundTrip(t *testing.T, p *place, servers, set string, 
 		run(back, s.sinkLines(back, set, back))
 	}
 	compareCAP(t, set+" written back", before, s.rows(t, set))
-	for mode, more := range map[string][]string{"update": nil, "merge": nil, "patch": nil, "upsert": {"sap.odata.changesets=all"}, "single": {"sap.odata.enable.batch=0"}} {
+	for mode, more := range map[string][]string{"update": nil, "merge": nil, "patch": nil,
+		"upsert": {"sap.odata.changesets=all"}, "single": {"sap.odata.enable.batch=0"}} {
 		name := mode + "-" + set
-		run(name, append(append(s.sinkLines(name, set, back), "sap.odata.enable.batch=1", "sap.odata.operation.mode="+strings.Replace(mode, "single", "upsert", 1)), more...))
+		run(name, append(append(s.sinkLines(name, set, back), "sap.odata.enable.batch=1",
+			"sap.odata.operation.mode="+strings.Replace(mode, "single", "upsert", 1)), more...))
 		compareCAP(t, set+" written by "+mode, before, s.rows(t, set))
 	}
 	// Gone, and back by upserts: each of them is an insert behind an update of nothing.
 	again := "again-" + set
 	run(again, append(s.sinkLines(again, set, gone), "sap.odata.enable.batch=1", "sap.odata.operation.mode=upsert"))
 	upserted := "upserted-" + set
-	run(upserted, append(s.sinkLines(upserted, set, back), "sap.odata.enable.batch=1", "sap.odata.operation.mode=upsert", "sap.odata.insert.uncertain=check"))
+	run(upserted, append(s.sinkLines(upserted, set, back), "sap.odata.enable.batch=1",
+		"sap.odata.operation.mode=upsert", "sap.odata.insert.uncertain=check"))
 	compareCAP(t, set+" written by upserts that insert", before, s.rows(t, set))
 }
 
@@ -693,11 +715,14 @@ func (s *capService) testRefused(t *testing.T, p *place, servers string) {
 		return &kgo.Record{Topic: "refused", Value: []byte(schema(`{"code":"` + code + `","title":"Größe <&> ''"}`))}
 	}
 	produceTo(t, servers, category("N001"), category("C001"), category("N002"))
-	lines := append(s.sinkLines("refused", "Categories", "refused"), "sap.odata.max.in.flight=1", "tasks.max=1", "sap.odata.enable.batch=0")
+	lines := append(s.sinkLines("refused", "Categories", "refused"), "sap.odata.max.in.flight=1", "tasks.max=1",
+		"sap.odata.enable.batch=0")
 	posts := func() int { return strings.Count(s.log(t), "[peer] POST /odata/v4/peer/Categories") }
 	sent := posts()
-	r := p.run("run", "--once", "--plugins", plugins(t, "odata-sink"), "--data", p.data, p.file("refused.properties", lines...))
-	if r.code != 1 || !strings.HasPrefix(r.lastLine(), "connector refused, task ") || !strings.Contains(r.lastLine(), "FAILED") {
+	r := p.run("run", "--once", "--plugins", plugins(t, "odata-sink"), "--data", p.data, p.file("refused.properties",
+		lines...))
+	if r.code != 1 || !strings.HasPrefix(r.lastLine(), "connector refused, task ") || !strings.Contains(r.lastLine(),
+		"FAILED") {
 		t.Errorf("expected exit 1 and a task that FAILED, found %d\n%s", r.code, r.stderr)
 	}
 	for _, want := range []string{"refused", "partition 0", "offset 1", "500", "UNIQUE"} {
@@ -709,7 +734,8 @@ func (s *capService) testRefused(t *testing.T, p *place, servers string) {
 		t.Errorf("expected a refused record to be sent once and none behind it, the service saw %d requests", got)
 	}
 	var one struct{ D struct{ Title string } }
-	if err := json.Unmarshal(s.get(t, capPath+"/Categories('"+url.PathEscape("N001")+"')?$format=json"), &one); err != nil || one.D.Title != "Größe <&> ''" {
+	if err := json.Unmarshal(s.get(t, capPath+"/Categories('"+url.PathEscape("N001")+"')?$format=json"),
+		&one); err != nil || one.D.Title != "Größe <&> ''" {
 		t.Errorf("expected the record before the refused one to be written, found %+v %v", one, err)
 	}
 }
@@ -775,7 +801,8 @@ func (s *capService) testModes(t *testing.T) {
 			switch guilty := i%250 == 7; {
 			case mode == "delete":
 				for _, letter := range []string{"m", "u", "v"} {
-					records = append(records, &kgo.Record{Topic: mode, Key: fmt.Appendf(nil, `{"code":%q}`, code(letter, i))})
+					records = append(records, &kgo.Record{Topic: mode, Key: fmt.Appendf(nil, `{"code":%q}`,
+						code(letter, i))})
 					delete(want, code(letter, i))
 				}
 				if guilty {
@@ -809,8 +836,11 @@ func (s *capService) testModes(t *testing.T) {
 		// Behind a changeset that fails the service says nothing of those that were under way beside it: they are
 		// looked up. There are few of them, and few requests at a time, since a service that has no time answers 504,
 		// and nobody knows then who has made what a bad insert finds.
-		lines := append(s.sinkLines("mode-"+mode, "Categories", mode), "sap.odata.enable.batch=1", "sap.odata.insert.uncertain=check", "sap.odata.max.in.flight=2", "sap.odata.max.batch.size=50", "errors.tolerance=all", "errors.log.enable=true",
-			"key.converter=org.apache.kafka.connect.json.JsonConverter", "key.converter.schemas.enable=false", "value.converter.schemas.enable=false")
+		lines := append(s.sinkLines("mode-"+mode, "Categories", mode), "sap.odata.enable.batch=1",
+			"sap.odata.insert.uncertain=check", "sap.odata.max.in.flight=2", "sap.odata.max.batch.size=50",
+			"errors.tolerance=all", "errors.log.enable=true",
+			"key.converter=org.apache.kafka.connect.json.JsonConverter", "key.converter.schemas.enable=false",
+			"value.converter.schemas.enable=false")
 		switch mode {
 		case "delete":
 		case "dynamic":
@@ -819,8 +849,10 @@ func (s *capService) testModes(t *testing.T) {
 			lines = append(lines, "sap.odata.operation.mode="+mode)
 		}
 		began := time.Now()
-		r := p.run("run", "--once", "--plugins", plugins(t, "odata-sink"), "--data", p.data, p.file(mode+".properties", lines...))
-		t.Logf("%s: %d records, %d of them bad, in %v", mode, len(records), bad, time.Since(began).Round(100*time.Millisecond))
+		r := p.run("run", "--once", "--plugins", plugins(t, "odata-sink"), "--data", p.data, p.file(mode+".properties",
+			lines...))
+		t.Logf("%s: %d records, %d of them bad, in %v", mode, len(records), bad,
+			time.Since(began).Round(100*time.Millisecond))
 		if r.code != 0 {
 			t.Fatalf("%s: exit %d\n%s", mode, r.code, r.stderr)
 		}

@@ -33,11 +33,15 @@ func (s *capService) testParts(t *testing.T) {
 			n++
 		}
 	}
-	add("Products", "between", filter("0", "ID", "bt", "1000", "2999"), filter("1", "active", "eq", "true", none), []string{"select=name,price"})
-	add("Products", "in", filter("0", "category_code", "in", "'C001',C002", none), []string{"select=stock", "paging=top", "page.size=300"})
-	add("Products", "dates", filter("0", "released", "ge", "2005-01-01", none), []string{"select=released", "date.mapping=date"})
+	add("Products", "between", filter("0", "ID", "bt", "1000", "2999"), filter("1", "active", "eq", "true", none),
+		[]string{"select=name,price"})
+	add("Products", "in", filter("0", "category_code", "in", "'C001',C002", none), []string{"select=stock",
+		"paging=top", "page.size=300"})
+	add("Products", "dates", filter("0", "released", "ge", "2005-01-01", none), []string{"select=released",
+		"date.mapping=date"})
 	add("Orders", "nested", []string{"expand=Items/Schedule", "select=number,Items/pos,Items/Schedule/qty"})
-	add("Orders", "inner", filter("0", "Items/pos", "gt", "1", none), []string{"expand=Items", "select=number,Items/product"})
+	add("Orders", "inner", filter("0", "Items/pos", "gt", "1", none), []string{"expand=Items",
+		"select=number,Items/product"})
 	r := p.run("run", "--once", "--plugins", plugins(t), "--data", p.data, p.file("parts.properties", lines...))
 	if r.code != 0 {
 		t.Fatalf("exit %d\n%s", r.code, r.stderr)
@@ -48,7 +52,8 @@ func (s *capService) testParts(t *testing.T) {
 				Count json.Number `json:"__count"`
 			}
 		}
-		if err := json.Unmarshal(s.get(t, capPath+"/"+set+"?$format=json&$top=1&$inlinecount=allpages&$filter="+url.PathEscape(filter)), &page); err != nil {
+		if err := json.Unmarshal(s.get(t, capPath+"/"+set+"?$format=json&$top=1&$inlinecount=allpages&$filter="+
+			url.PathEscape(filter)), &page); err != nil {
 			t.Fatal(err)
 		}
 		total, _ := page.D.Count.Int64()
@@ -110,7 +115,8 @@ func (s *capService) testParts(t *testing.T) {
 			}
 		}
 		if foundItems != items || foundSchedules != schedules || foundLater != later || later == 0 {
-			t.Errorf("%s: expected %d items with %d schedule lines, %d of them behind the first, found %d with %d, %d", format, items, schedules, later, foundItems, foundSchedules, foundLater)
+			t.Errorf("%s: expected %d items with %d schedule lines, %d of them behind the first, found %d with %d, %d",
+				format, items, schedules, later, foundItems, foundSchedules, foundLater)
 		}
 	}
 }

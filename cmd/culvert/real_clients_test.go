@@ -95,7 +95,8 @@ func TestRealClients(t *testing.T) {
 	for _, part := range []struct {
 		name string
 		test func(*testing.T)
-	}{{"Py", c.testPy}, {"CLI", c.testCLI}, {"Healthcheck", c.testHealthcheck}, {"Go", c.testGo}, {"Node", c.testNode}} {
+	}{{"Py", c.testPy}, {"CLI", c.testCLI}, {"Healthcheck", c.testHealthcheck}, {"Go", c.testGo},
+		{"Node", c.testNode}} {
 		t.Run(part.name, func(t *testing.T) {
 			defer func(whole *testing.T) { p.t = whole }(p.t)
 			p.t = t
@@ -190,7 +191,8 @@ func (c *restClients) testHealthcheck(t *testing.T) {
 	}
 	c.eventually("the check to say that all is well", func() bool { return says(200, true) })
 	// A service that is not there: the task fails.
-	c.must(201, "PUT", "/connectors/health/config", c.in("sap.odata.host.port", freePort(t), "sap.odata.max.retries", "0"))
+	c.must(201, "PUT", "/connectors/health/config", c.in("sap.odata.host.port", freePort(t), "sap.odata.max.retries",
+		"0"))
 	c.eventually("the check to say that it is not", func() bool { return says(503, false) })
 	c.must(204, "DELETE", "/connectors/health", "")
 	c.eventually("the check to say that all is well", func() bool { return says(200, true) })
@@ -199,8 +201,10 @@ func (c *restClients) testHealthcheck(t *testing.T) {
 // github.com/go-kafka/connect v0.9.0.
 func (c *restClients) testGo(t *testing.T) {
 	lines(t, c.asked(0, "go-client", c.url, "go", c.in()), "CreateConnector 201 null <nil>",
-		"GetConnectorStatus 200 ", `"state":"RUNNING"`, "ListConnectors 200 [\"go\"]", "GetConnector 200 ", "ODataSource",
-		"GetConnectorConfig 200 ", "ODataSource", "GetConnectorTasks 200 [{", "UpdateConnectorConfig 200 ", `"tasks.max":"2"`,
+		"GetConnectorStatus 200 ", `"state":"RUNNING"`, "ListConnectors 200 [\"go\"]", "GetConnector 200 ",
+		"ODataSource",
+		"GetConnectorConfig 200 ", "ODataSource", "GetConnectorTasks 200 [{", "UpdateConnectorConfig 200 ",
+		`"tasks.max":"2"`,
 		"PauseConnector 202 null <nil>", "ResumeConnector 202 null <nil>", "RestartConnector 204 null <nil>",
 		"DeleteConnector 204 null <nil>", "GetConnectorOfNone 404 ", "Connector go not found")
 }
@@ -210,7 +214,8 @@ func (c *restClients) testNode(t *testing.T) {
 	host, port, _ := strings.Cut(strings.TrimPrefix(c.url, "http://"), ":")
 	lines(t, c.asked(0, "client.js", host, port, "node", c.in()), "getCluster 200 ", "getConnectorPlugins 200 ",
 		"createConnector 201 ", `"name":"node"`, "getStatus 200 ", "RUNNING", `getConnectors 200 ["node"]`,
-		`getConnectorsExpanded 200 {"node":{"status":`, "get 200 ", "getConfig 200 ", "updateConfig 200 ", `"tasks.max":"2"`,
+		`getConnectorsExpanded 200 {"node":{"status":`, "get 200 ", "getConfig 200 ", "updateConfig 200 ",
+		`"tasks.max":"2"`,
 		"getTasks 200 ", "getOffsets 200 ", "pause 415 ", "resume 415 ", "stop 415 ", "resetTopics 415 ",
 		"alterOffsets 400 ", "delete 204 ", "getStatusOfNone 404 ")
 }

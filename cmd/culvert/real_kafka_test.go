@@ -42,22 +42,27 @@ func TestRealKafka(t *testing.T) {
 	// A broker that was killed is believed to be there for so long.
 	more := k.file("broker.properties", "broker.session.timeout.ms=3000", "broker.heartbeat.interval.ms=500")
 	k.startBroker = func(t *testing.T) {
-		startPeer(t, "kafka/start-broker.sh", k.dir, []string{"CONTROLLER_PORT=" + controller, "BROKER_PROPS=" + more}, port, k.dir)
+		startPeer(t, "kafka/start-broker.sh", k.dir, []string{"CONTROLLER_PORT=" + controller, "BROKER_PROPS=" + more},
+			port, k.dir)
 	}
 	k.startBroker(t)
 	k.service, k.address = demo(t, service.Options{Rows: 400, PageSize: 150, Switches: service.Switches{CSRF: true}})
 	k.files = []string{
 		k.file("worker.properties", "bootstrap.servers="+k.servers, "offset.flush.interval.ms=500",
-			"key.converter=org.apache.kafka.connect.json.JsonConverter", "value.converter=org.apache.kafka.connect.json.JsonConverter"),
-		k.file("there.properties", append(source("there", k.address, "Orders", "Order_Details", "Products"), "tasks.max=2")...),
-		k.file("back.properties", append(sinkOf("back", k.address, "Orders", "OrderCopies", "Order_Details", "Order_DetailCopies"), "tasks.max=2")...),
+			"key.converter=org.apache.kafka.connect.json.JsonConverter",
+			"value.converter=org.apache.kafka.connect.json.JsonConverter"),
+		k.file("there.properties", append(source("there", k.address, "Orders", "Order_Details", "Products"),
+			"tasks.max=2")...),
+		k.file("back.properties", append(sinkOf("back", k.address, "Orders", "OrderCopies", "Order_Details",
+			"Order_DetailCopies"), "tasks.max=2")...),
 	}
 	k.once(t)
 	for _, part := range []struct {
 		name string
 		test func(*testing.T)
 	}{{"BothWays", k.testBothWays}, {"Consumer", k.testConsumer}, {"Offsets", k.testOffsets}, {"Group", k.testGroup},
-		{"Producer", k.testProducer}, {"Compressed", k.testCompressed}, {"Worker", k.testWorker}, {"Killed", k.testKilled}, {"BrokerKilled", k.testBrokerKilled}} {
+		{"Producer", k.testProducer}, {"Compressed", k.testCompressed}, {"Worker", k.testWorker},
+		{"Killed", k.testKilled}, {"BrokerKilled", k.testBrokerKilled}} {
 		t.Run(part.name, func(t *testing.T) {
 			k.place = newPlace(t)
 			part.test(t)
@@ -68,7 +73,8 @@ func TestRealKafka(t *testing.T) {
 // once runs all connectors until everything has arrived.
 func (k *kafkaPeer) once(t *testing.T) {
 	t.Helper()
-	r := k.run(append([]string{"run", "--once", "--plugins", plugins(t, "odata-sink"), "--data", k.data}, k.files...)...)
+	r := k.run(append([]string{"run", "--once", "--plugins", plugins(t, "odata-sink"), "--data", k.data},
+		k.files...)...)
 	if r.code != 0 {
 		t.Fatalf("exit %d\n%s", r.code, r.stderr)
 	}
@@ -78,7 +84,8 @@ func (k *kafkaPeer) once(t *testing.T) {
 func (k *kafkaPeer) end(t *testing.T, topic string) int {
 	t.Helper()
 	sum := 0
-	for line := range strings.Lines(kafkaTool(t, "offsets", "--bootstrap-server", k.servers, "--topic", "^"+topic+"$")) {
+	for line := range strings.Lines(kafkaTool(t, "offsets", "--bootstrap-server", k.servers, "--topic",
+		"^"+topic+"$")) {
 		var partition, end int
 		if n, _ := fmt.Sscanf(strings.TrimPrefix(line, topic+":"), "%d:%d", &partition, &end); n != 2 {
 			t.Fatalf("expected TOPIC:PARTITION:OFFSET, found %s", line)
@@ -122,7 +129,8 @@ type said struct {
 }
 
 func (l said) String() string {
-	return fmt.Sprintf("CreateTime:%d\tPartition:%d\tOffset:%d\tNO_HEADERS\t%s\t%s", l.Timestamp, l.Partition, l.Offset, l.Key, l.Value)
+	return fmt.Sprintf("CreateTime:%d\tPartition:%d\tOffset:%d\tNO_HEADERS\t%s\t%s", l.Timestamp, l.Partition, l.Offset,
+		l.Key, l.Value)
 }
 
 // Kafka's console consumer and `culvert consume` print the same records, to the byte.
@@ -138,9 +146,11 @@ func (k *kafkaPeer) testConsumer(t *testing.T) {
 			ours = append(ours, l.String())
 		}
 		if r.code != 0 || len(ours) != k.service.Count(topic) {
-			t.Fatalf("expected exit 0 and %d records, found %d and %d\n%s", k.service.Count(topic), r.code, len(ours), r.stderr)
+			t.Fatalf("expected exit 0 and %d records, found %d and %d\n%s", k.service.Count(topic), r.code, len(ours),
+				r.stderr)
 		}
-		args := []string{"consume", "--bootstrap-server", k.servers, "--topic", topic, "--from-beginning", "--max-messages", fmt.Sprint(len(ours)),
+		args := []string{"consume", "--bootstrap-server", k.servers, "--topic", topic, "--from-beginning",
+			"--max-messages", fmt.Sprint(len(ours)),
 			"--isolation-level", "read_committed"}
 		for _, what := range []string{"timestamp", "partition", "offset", "headers", "key"} {
 			args = append(args, "--formatter-property", "print."+what+"=true")
@@ -167,7 +177,8 @@ func (k *kafkaPeer) testOffsets(t *testing.T) {
 	}
 	n := k.end(t, "connect-offsets")
 	found := map[string]bool{}
-	for text := range strings.Lines(kafkaTool(t, "consume", "--bootstrap-server", k.servers, "--topic", "connect-offsets", "--from-beginning",
+	for text := range strings.Lines(kafkaTool(t, "consume", "--bootstrap-server", k.servers, "--topic",
+		"connect-offsets", "--from-beginning",
 		"--max-messages", fmt.Sprint(n), "--formatter-property", "print.key=true")) {
 		key, value, _ := strings.Cut(strings.TrimSpace(text), "\t")
 		var parts []any
@@ -187,12 +198,14 @@ func (k *kafkaPeer) testOffsets(t *testing.T) {
 
 // The sink's group has the name that Connect gives it, and stands at the end of every partition.
 func (k *kafkaPeer) testGroup(t *testing.T) {
-	if all := kafkaTool(t, "group", "--bootstrap-server", k.servers, "--list"); !slices.Contains(strings.Fields(all), "connect-back") {
+	if all := kafkaTool(t, "group", "--bootstrap-server", k.servers, "--list"); !slices.Contains(strings.Fields(all),
+		"connect-back") {
 		t.Errorf("expected the group connect-back among\n%s", all)
 	}
 	described := kafkaTool(t, "group", "--bootstrap-server", k.servers, "--describe", "--group", "connect-back")
 	for _, topic := range []string{"Orders", "Order_Details"} {
-		want := fmt.Sprintf(`(?m)^connect-back +%s +0 +(%d) +\S*(%d) +0 `, topic, k.service.Count(topic), k.service.Count(topic))
+		want := fmt.Sprintf(`(?m)^connect-back +%s +0 +(%d) +\S*(%d) +0 `, topic, k.service.Count(topic),
+			k.service.Count(topic))
 		if !regexp.MustCompile(want).MatchString(described) {
 			t.Errorf("expected %s at its end without lag in\n%s", topic, described)
 		}
@@ -202,8 +215,10 @@ func (k *kafkaPeer) testGroup(t *testing.T) {
 // Every batch in the broker's log carries a producer's id and sequence: a repeated request cannot double a record.
 func (k *kafkaPeer) testProducer(t *testing.T) {
 	for _, topic := range []string{"Orders", "Order_Details"} {
-		dump := kafkaTool(t, "dump-log", "--files", filepath.Join(k.dir, "data", topic+"-0", "00000000000000000000.log"))
-		batches := regexp.MustCompile(`baseOffset: \d+ .*producerId: (-?\d+) .*isTransactional: (\w+)`).FindAllStringSubmatch(dump, -1)
+		dump := kafkaTool(t, "dump-log", "--files", filepath.Join(k.dir, "data", topic+"-0",
+			"00000000000000000000.log"))
+		batches := regexp.MustCompile(
+			`baseOffset: \d+ .*producerId: (-?\d+) .*isTransactional: (\w+)`).FindAllStringSubmatch(dump, -1)
 		if len(batches) == 0 {
 			t.Fatalf("no batch in\n%s", dump)
 		}
@@ -235,7 +250,8 @@ func (k *kafkaPeer) testCompressed(t *testing.T) {
 			key := id.ReplaceAllString(string(orders[n].Key), fmt.Sprintf(`"OrderID":%d`, 900_000+i*100+n))
 			fmt.Fprintf(&input, "%s\t%s\n", key, value)
 		}
-		kafkaToolReading(t, input.String(), "produce", "--bootstrap-server", k.servers, "--topic", topic, "--compression-codec", codec,
+		kafkaToolReading(t, input.String(), "produce", "--bootstrap-server", k.servers, "--topic", topic,
+			"--compression-codec", codec,
 			"--reader-property", "parse.key=true")
 	}
 	sink := k.file("compressed.properties", sinkOf("compressed", k.address, topic, "OrderCopies")...)
@@ -270,7 +286,8 @@ func (k *kafkaPeer) testWorker(t *testing.T) {
 		}
 		return string(text)
 	}
-	ask("POST", "", `{"name":"there","initial_state":"STOPPED","config":{"connector.class":"FileStreamSource","topic":"unused","file":"/dev/null"}}`, http.StatusCreated)
+	ask("POST", "",
+		`{"name":"there","initial_state":"STOPPED","config":{"connector.class":"FileStreamSource","topic":"unused","file":"/dev/null"}}`, http.StatusCreated)
 	var shown struct {
 		Offsets []struct {
 			Partition map[string]string
@@ -297,7 +314,8 @@ func (k *kafkaPeer) testWorker(t *testing.T) {
 	before := k.end(t, "Products")
 	r := k.run("run", "--once", "--plugins", plugins(t), "--data", k.data, k.files[0], k.files[1])
 	if got := k.end(t, "Products") - before; r.code != 0 || got != k.service.Count("Products") {
-		t.Errorf("expected exit 0 and all %d rows again after the reset, found %d and %d\n%s", k.service.Count("Products"), r.code, got, r.stderr)
+		t.Errorf("expected exit 0 and all %d rows again after the reset, found %d and %d\n%s",
+			k.service.Count("Products"), r.code, got, r.stderr)
 	}
 }
 
@@ -330,7 +348,8 @@ func (k *kafkaPeer) keys(t *testing.T, topic string) (keys, records int) {
 func (k *kafkaPeer) testKilled(t *testing.T) {
 	s, address := demo(t, service.Options{Rows: 3000, PageSize: 50,
 		Switches: service.Switches{SlowFirstByte: 10 * time.Millisecond}})
-	worker := k.file("killed-worker.properties", "bootstrap.servers="+k.servers, "listeners=", "offset.flush.interval.ms=100")
+	worker := k.file("killed-worker.properties", "bootstrap.servers="+k.servers, "listeners=",
+		"offset.flush.interval.ms=100")
 	file := k.ordersTo("killed", address)
 	const kills = 3
 	for range kills {
@@ -356,7 +375,8 @@ func (k *kafkaPeer) testKilled(t *testing.T) {
 func (k *kafkaPeer) testBrokerKilled(t *testing.T) {
 	s, address := demo(t, service.Options{Rows: 4000, PageSize: 50,
 		Switches: service.Switches{SlowFirstByte: 20 * time.Millisecond}})
-	worker := k.file("survivor-worker.properties", "bootstrap.servers="+k.servers, "listeners=", "offset.flush.interval.ms=200")
+	worker := k.file("survivor-worker.properties", "bootstrap.servers="+k.servers, "listeners=",
+		"offset.flush.interval.ms=200")
 	file := k.ordersTo("survivor", address)
 	c := k.start("run", "--plugins", plugins(t), "--data", k.data, worker, file)
 	c.eventually("some pages", func() bool { return s.Ledger().Rows > 500 })

@@ -72,7 +72,8 @@ func (c *trio) move(topics ...string) {
 			for _, partition := range p.Partitions {
 				d := metadata.Topics[p.Topic].Partitions[partition]
 				if d.Leader < 0 || len(d.Replicas) != 3 {
-					return false, fmt.Errorf("topic %s, partition %d: leader %d, replicas %v", p.Topic, partition, d.Leader,
+					return false, fmt.Errorf("topic %s, partition %d: leader %d, replicas %v", p.Topic, partition,
+						d.Leader,
 						d.Replicas)
 				}
 				slices.Sort(d.Replicas)

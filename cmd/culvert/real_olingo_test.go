@@ -39,7 +39,8 @@ func TestRealOlingo(t *testing.T) {
 	run := func(name string, lines ...string) {
 		t.Helper()
 		file := p.file(name+".properties", append(s.lines(name), lines...)...)
-		if r := p.run("run", "--once", "--plugins", plugins(t, "odata-sink", "smt"), "--data", p.data, file); r.code != 0 {
+		if r := p.run("run", "--once", "--plugins", plugins(t, "odata-sink", "smt"), "--data", p.data,
+			file); r.code != 0 {
 			t.Fatalf("%s: exit %d\n%s", name, r.code, r.stderr)
 		}
 	}
@@ -49,12 +50,14 @@ func TestRealOlingo(t *testing.T) {
 		t.Fatalf("expected %d orders, found %d", olingoRows, len(before))
 	}
 	for _, format := range []string{"json", "atom"} {
-		run(format, append([]string{from}, setLines(0, olingoPath, "Orders", format, "format="+format, "expand=Items")...)...)
+		run(format, append([]string{from}, setLines(0, olingoPath, "Orders", format, "format="+format,
+			"expand=Items")...)...)
 		if diff := cmp.Diff(expectedOrders(), s.orders(t, p, format)); diff != "" {
 			t.Errorf("in %s:\n%s", format, diff)
 		}
 	}
-	run("part", append([]string{from}, setLines(0, olingoPath, "Orders", "part", "select=Customer,Items/Name", "expand=Items",
+	run("part", append([]string{from}, setLines(0, olingoPath, "Orders", "part", "select=Customer,Items/Name",
+		"expand=Items",
 		"filter#00.property=Customer", "filter#00.option=in", "filter#00.low=Müller & Söhne <246>,Müller & Söhne <249>",
 		"filter#01.property=Amount", "filter#01.option=gt", "filter#01.low=271")...)...)
 	part := p.documents("part", "--data", p.data)
@@ -79,7 +82,8 @@ func TestRealOlingo(t *testing.T) {
 			lines := []string{to, "sap.odata.enable.batch=" + batch, "sap.odata.operation.mode=" + mode}
 			if mode == "delete" {
 				name += strconv.Itoa(len(s.done))
-				run(name, append([]string{to, "topics=gone", "sap.odata.enable.batch=" + batch, "sap.odata.enable.delete=1"},
+				run(name, append([]string{to, "topics=gone", "sap.odata.enable.batch=" + batch,
+					"sap.odata.enable.delete=1"},
 					setLines(0, olingoPath, "Orders", "gone")...)...)
 				if left := s.customers(t); len(left) != 0 {
 					t.Fatalf("%s: %d orders are left", name, len(left))
@@ -88,8 +92,10 @@ func TestRealOlingo(t *testing.T) {
 				continue
 			}
 			run(name, append(append(lines, "topics=plain", "transforms=without,by",
-				"transforms.without.type=org.apache.kafka.connect.transforms.ReplaceField$Value", "transforms.without.exclude=Customer",
-				"transforms.by.type=org.apache.kafka.connect.transforms.InsertField$Value", "transforms.by.static.field=Customer",
+				"transforms.without.type=org.apache.kafka.connect.transforms.ReplaceField$Value",
+				"transforms.without.exclude=Customer",
+				"transforms.by.type=org.apache.kafka.connect.transforms.InsertField$Value",
+				"transforms.by.static.field=Customer",
 				"transforms.by.static.value="+name), setLines(0, olingoPath, "Orders", "plain")...)...)
 			s.done = append(s.done, name)
 			want := map[string]string{}
@@ -121,7 +127,8 @@ type olingo struct {
 
 func (s *olingo) lines(name string) []string {
 	host, port, _ := strings.Cut(s.address, ":")
-	return []string{"name=" + name, "sap.odata.host.protocol=http", "sap.odata.host.address=" + host, "sap.odata.host.port=" + port,
+	return []string{"name=" + name, "sap.odata.host.protocol=http", "sap.odata.host.address=" + host,
+		"sap.odata.host.port=" + port,
 		"value.converter=org.apache.kafka.connect.json.JsonConverter", "value.converter.decimal.format=NUMERIC"}
 }
 
@@ -192,7 +199,8 @@ func expectedOrders() map[string]map[string]string {
 			"Amount": amount, "Price": fmt.Sprintf("%d.125", i), "Paid": strconv.FormatBool(i%2 == 0),
 			"Created": strconv.Itoa(1_700_000_000_000 + i*1001), "Number": strconv.FormatInt(1<<63-1-int64(i), 10),
 			"Image": base64.StdEncoding.EncodeToString([]byte{byte(i), 1, 2}), "Small": strconv.Itoa(int(int8(i))),
-			"Items": fmt.Sprint([]any{map[string]any{"ItemId": i * 10, "Name": "item 0"}, map[string]any{"ItemId": i*10 + 1, "Name": "item 1"}})}
+			"Items": fmt.Sprint([]any{map[string]any{"ItemId": i * 10, "Name": "item 0"},
+				map[string]any{"ItemId": i*10 + 1, "Name": "item 1"}})}
 		all[one["OrderId"]] = one
 	}
 	return all

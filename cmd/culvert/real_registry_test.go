@@ -29,7 +29,9 @@ func TestRealRegistry(t *testing.T) {
 		t.Fatal(err)
 	}
 	const subject = "Products-value"
-	if _, err := client.RegisterSchema(t.Context(), subject, sr.Schema{Schema: `{"type":"record","name":"Other","fields":[{"name":"x","type":"int"}]}`}, -1, -1); err != nil {
+	if _, err := client.RegisterSchema(t.Context(), subject,
+		sr.Schema{Schema: `{"type":"record","name":"Other","fields":[{"name":"x","type":"int"}]}`}, -1,
+		-1); err != nil {
 		t.Fatal(err)
 	}
 	level := func(c sr.CompatibilityLevel) {
@@ -44,7 +46,8 @@ func TestRealRegistry(t *testing.T) {
 	broker := embedded(t)
 	p := newPlace(t)
 	demo, address := demo(t, service.Options{})
-	run := []string{"run", "--once", "--plugins", plugins(t), "--data", p.data, p.file("worker.properties", avroWorker(broker.Addr(), url)...),
+	run := []string{"run", "--once", "--plugins", plugins(t), "--data", p.data, p.file("worker.properties",
+		avroWorker(broker.Addr(), url)...),
 		p.file("from.properties", append(source("from", address, "Products"), "errors.tolerance=all")...)}
 	r := p.run(run...)
 	if r.code != 1 || !strings.Contains(r.stderr, "register the schema of "+subject+": status 409") {
@@ -135,9 +138,12 @@ func metadataInMotion(t *testing.T, client *sr.Client, url string) {
 			}
 		}
 	}
-	args := []string{"--plugins", plugins(t), "--data", p.data, p.file("worker.properties", avroWorker(broker.Addr(), url)...),
-		p.file("moving.properties", "name=moving", "connector.class=ODataSource", "sap.odata.host.protocol=http", "sap.odata.host.address="+host,
-			"sap.odata.host.port="+port, "sap.odata#00.service=/s", "sap.odata#00.entityset=X", "sap.odata#00.topic=moving",
+	args := []string{"--plugins", plugins(t), "--data", p.data, p.file("worker.properties", avroWorker(broker.Addr(),
+		url)...),
+		p.file("moving.properties", "name=moving", "connector.class=ODataSource", "sap.odata.host.protocol=http",
+			"sap.odata.host.address="+host,
+			"sap.odata.host.port="+port, "sap.odata#00.service=/s", "sap.odata#00.entityset=X",
+			"sap.odata#00.topic=moving",
 			"sap.odata#00.track-changes=1", "sap.odata#00.exec-period=1", "sap.odata#00.format=json",
 			"errors.tolerance=all")}
 	records := func() (n int64) {
@@ -160,7 +166,8 @@ func metadataInMotion(t *testing.T, client *sr.Client, url string) {
 		}
 	}
 	s.to(4)
-	if r := p.run(once...); r.code != 1 || !strings.Contains(r.stderr, "register the schema of moving-value: status 409") {
+	if r := p.run(once...); r.code != 1 || !strings.Contains(r.stderr,
+		"register the schema of moving-value: status 409") {
 		t.Fatalf("expected exit 1 for a property of another type, found %d\n%s", r.code, r.stderr)
 	}
 	if n := records(); n != 4 {

@@ -50,7 +50,8 @@ func TestRealRights(t *testing.T) {
 	// Brokers hear of rights from their controllers.
 	holds := func(some bool) {
 		t.Helper()
-		(&exactPeer{t: t, servers: "127.0.0.1:" + port}).asked("rights", func(ctx context.Context, admin *kadm.Client) (bool,
+		(&exactPeer{t: t, servers: "127.0.0.1:" + port}).asked("rights", func(ctx context.Context,
+			admin *kadm.Client) (bool,
 			error) {
 			found, err := admin.DescribeACLs(ctx, kadm.NewACLs().AnyResource().Deny().DenyHosts().Operations().
 				ResourcePatternType(kadm.ACLPatternAny))
@@ -70,7 +71,8 @@ func TestRealRights(t *testing.T) {
 			lines...)...)
 	}
 	run := func(worker string, connector ...string) result {
-		c := p.startFor(rightsWithin, "run", "--once", "--plugins", plugins(t, "odata-sink"), "--data", newPlace(t).data,
+		c := p.startFor(rightsWithin, "run", "--once", "--plugins", plugins(t, "odata-sink"), "--data",
+			newPlace(t).data,
 			worker, p.file("connector.properties", append(connector, silent)...))
 		return c.wait()
 	}
@@ -79,7 +81,8 @@ func TestRealRights(t *testing.T) {
 		return append(sinkOf(name, address, "Orders", "OrderCopies"), "sap.odata.operation.mode=upsert")
 	}
 	atLeast, exactly := worker("atleast"), worker("exactly", "group.id=exact", "exactly.once.source.support=enabled")
-	for _, r := range []result{run(atLeast, source("plain")...), run(exactly, source("exact")...), run(atLeast, sink("back")...)} {
+	for _, r := range []result{run(atLeast, source("plain")...), run(exactly, source("exact")...),
+		run(atLeast, sink("back")...)} {
 		if r.code != 0 {
 			t.Fatalf("with all rights: exit %d\n%s", r.code, r.stderr)
 		}
@@ -97,11 +100,14 @@ func TestRealRights(t *testing.T) {
 		connector []string
 		want      string
 	}{
-		{"transactional id", []*kadm.ACLBuilder{kadm.NewACLs().TransactionalIDs("exact-exact-0").Operations(kadm.OpWrite)},
+		{"transactional id", []*kadm.ACLBuilder{kadm.NewACLs().TransactionalIDs("exact-exact-0").Operations(
+			kadm.OpWrite)},
 			exactly, source("exact"), "the rights DESCRIBE and WRITE on the resource TransactionalId"},
 		{"idempotent write", []*kadm.ACLBuilder{kadm.NewACLs().Clusters().Operations(kadm.OpIdempotentWrite),
-			topic("*", kadm.OpWrite)}, atLeast, source("idempotent"), "the right IDEMPOTENT_WRITE on the resource Cluster"},
-		{"create topic", []*kadm.ACLBuilder{topic("new", kadm.OpCreate), kadm.NewACLs().Clusters().Operations(kadm.OpCreate)},
+			topic("*", kadm.OpWrite)}, atLeast, source("idempotent"),
+			"the right IDEMPOTENT_WRITE on the resource Cluster"},
+		{"create topic", []*kadm.ACLBuilder{topic("new", kadm.OpCreate),
+			kadm.NewACLs().Clusters().Operations(kadm.OpCreate)},
 			atLeast, to("creates", "new"), "the right CREATE on the resource Topic new"},
 		{"see topic", []*kadm.ACLBuilder{topic("Orders", kadm.OpDescribe, kadm.OpWrite, kadm.OpRead)}, atLeast,
 			source("sees"), "the right DESCRIBE on the resource Topic Orders"},
@@ -115,7 +121,8 @@ func TestRealRights(t *testing.T) {
 			"the right WRITE on the resource Topic connect-offsets"},
 		{"write offsets in transactions", []*kadm.ACLBuilder{topic("connect-offsets", kadm.OpWrite)}, exactly,
 			source("ends"), "the right WRITE on the resource Topic connect-offsets"},
-		{"group", []*kadm.ACLBuilder{kadm.NewACLs().Groups("connect-back").Operations(kadm.OpRead)}, atLeast, sink("back"),
+		{"group", []*kadm.ACLBuilder{kadm.NewACLs().Groups("connect-back").Operations(kadm.OpRead)}, atLeast,
+			sink("back"),
 			"the right READ on the resource Group connect-back"},
 		{"read topic", []*kadm.ACLBuilder{topic("Orders", kadm.OpRead)}, atLeast, sink("takes"),
 			"the right READ on the resource Topic Orders"},

@@ -51,8 +51,10 @@ func startRemote(t *testing.T, p *place) *remoteCluster {
 
 // worker are the lines of a worker's file; with logon, Culvert logs on to the brokers.
 func (c *remoteCluster) worker(logon bool) []string {
-	lines := []string{"bootstrap.servers=kafka-1.virtual:9092,kafka-2.virtual:9092", "kafka.proxy.type=sap-connectivity", "kafka.proxy.service.key=" + c.key,
-		"security.protocol=SSL", "ssl.truststore.location=" + filepath.Join(c.tls, "trust.p12"), "ssl.truststore.password=changeit"}
+	lines := []string{"bootstrap.servers=kafka-1.virtual:9092,kafka-2.virtual:9092",
+		"kafka.proxy.type=sap-connectivity", "kafka.proxy.service.key=" + c.key,
+		"security.protocol=SSL", "ssl.truststore.location=" + filepath.Join(c.tls, "trust.p12"),
+		"ssl.truststore.password=changeit"}
 	if logon {
 		lines = append(lines, "security.protocol=SASL_SSL", "sasl.mechanism=SCRAM-SHA-512",
 			`sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required username="admin" password="admin-secret";`)
@@ -90,8 +92,12 @@ func free(port int) bool {
 func (c *remoteCluster) openTunnel(t *testing.T, p *place, logon bool) (address string, tunnel *command) {
 	t.Helper()
 	name := fmt.Sprintf("worker-%v.properties", logon)
-	tunnel = p.startFor(10*time.Minute, "tunnel", "-p", p.file(name, c.worker(logon)...), "--listen", fmt.Sprintf("127.0.0.1:%d", portsInARow(t, 4)))
-	tunnel.eventually("the bootstrap listener", func() bool { return strings.Contains(tunnel.stdout.String(), " bootstrap ") })
+	tunnel = p.startFor(10*time.Minute, "tunnel", "-p", p.file(name, c.worker(logon)...), "--listen",
+		fmt.Sprintf("127.0.0.1:%d", portsInARow(t, 4)))
+	tunnel.eventually("the bootstrap listener", func() bool {
+		return strings.Contains(tunnel.stdout.String(),
+			" bootstrap ")
+	})
 	t.Cleanup(func() {
 		if t.Failed() {
 			t.Logf("the tunnel said:\n%s%s", tunnel.stdout.String(), tunnel.stderr.String())
@@ -108,7 +114,8 @@ func TestRealTunnel(t *testing.T) {
 	address, tunnel := c.openTunnel(t, p, true)
 	tunnel.eventually("three brokers", func() bool { return strings.Count(tunnel.stdout.String(), "\n") == 4 })
 	for i, line := range strings.Split(strings.TrimSpace(tunnel.stdout.String()), "\n")[1:] {
-		if want := regexp.MustCompile(fmt.Sprintf(`^127\.0\.0\.1:\d+ broker %d kafka-%d\.virtual:9092$`, i+1, i+1)); !want.MatchString(line) {
+		if want := regexp.MustCompile(fmt.Sprintf(`^127\.0\.0\.1:\d+ broker %d kafka-%d\.virtual:9092$`, i+1,
+			i+1)); !want.MatchString(line) {
 			t.Errorf("announced %q", line)
 		}
 	}
@@ -144,7 +151,8 @@ func (c *remoteCluster) testDoctor(t *testing.T, p *place) {
 	if got := steps(t, r); r.code != 0 || !slices.Equal(got, want) {
 		t.Errorf("exit %d, %q, expected %q\n%s%s", r.code, got, want, r.stdout, r.stderr)
 	}
-	wrong := append(c.worker(true), `sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required username="admin" password="wrong";`)
+	wrong := append(c.worker(true),
+		`sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required username="admin" password="wrong";`)
 	r = p.run("doctor", "-p", p.file("wrong.properties", wrong...))
 	if r.code != 1 || !strings.Contains(r.stdout, "FAIL") || !strings.Contains(r.stdout, "sasl.jaas.config:") ||
 		strings.Contains(r.stdout+r.stderr, `"wrong"`) {
@@ -279,36 +287,44 @@ func (c *remoteCluster) testTools(t *testing.T, address string) {
 	at := []string{"--bootstrap-server", address}
 	kafkaTool(t, slices.Concat([]string{"topic"}, at, []string{"--create", "--topic", "tools", "--partitions", "3"})...)
 	kafkaToolReading(t, "one\ntwo\nthree\n", slices.Concat([]string{"produce"}, at, []string{"--topic", "tools"})...)
-	read := kafkaTool(t, slices.Concat([]string{"consume"}, at, []string{"--topic", "tools", "--from-beginning", "--group", "tools", "--max-messages", "3", "--timeout-ms", "300000"})...)
+	read := kafkaTool(t, slices.Concat([]string{"consume"}, at, []string{"--topic", "tools", "--from-beginning",
+		"--group", "tools", "--max-messages", "3", "--timeout-ms", "300000"})...)
 	lines := strings.Fields(read)
 	slices.Sort(lines)
 	if !slices.Equal(lines, []string{"one", "three", "two"}) {
 		t.Errorf("console consumer read %q", read)
 	}
-	if described := kafkaTool(t, slices.Concat([]string{"group"}, at, []string{"--describe", "--group", "tools"})...); columnSum(described, "tools", 3) != 3 {
+	if described := kafkaTool(t, slices.Concat([]string{"group"}, at, []string{"--describe", "--group",
+		"tools"})...); columnSum(described, "tools", 3) != 3 {
 		t.Errorf("group tools:\n%s", described)
 	}
-	kafkaTool(t, slices.Concat([]string{"group"}, at, []string{"--group", "tools", "--topic", "tools", "--reset-offsets", "--to-earliest", "--execute"})...)
-	if described := kafkaTool(t, slices.Concat([]string{"group"}, at, []string{"--describe", "--group", "tools"})...); columnSum(described, "tools", 3) != 0 {
+	kafkaTool(t, slices.Concat([]string{"group"}, at, []string{"--group", "tools", "--topic", "tools",
+		"--reset-offsets", "--to-earliest", "--execute"})...)
+	if described := kafkaTool(t, slices.Concat([]string{"group"}, at, []string{"--describe", "--group",
+		"tools"})...); columnSum(described, "tools", 3) != 0 {
 		t.Errorf("group tools after its reset:\n%s", described)
 	}
-	performance := kafkaTool(t, "perf-produce", "--bootstrap-server", address, "--topic", "tools", "--num-records", "50000", "--record-size", "1000", "--throughput", "-1",
+	performance := kafkaTool(t, "perf-produce", "--bootstrap-server", address, "--topic", "tools", "--num-records",
+		"50000", "--record-size", "1000", "--throughput", "-1",
 		"--command-property", "enable.idempotence=true")
 	if !strings.Contains(performance, "50000 records sent") {
 		t.Errorf("perf-produce:\n%s", performance)
 	}
-	performance = kafkaTool(t, "perf-consume", "--bootstrap-server", address, "--topic", "tools", "--num-records", "50000", "--timeout", "300000")
+	performance = kafkaTool(t, "perf-consume", "--bootstrap-server", address, "--topic", "tools", "--num-records",
+		"50000", "--timeout", "300000")
 	if fields := strings.Split(strings.Split(strings.TrimSpace(performance), "\n")[1], ","); len(fields) < 5 ||
 		atLeast(fields[4], 50000) != nil {
 		t.Errorf("perf-consume:\n%s", performance)
 	}
 	// A transaction has coordinators of its own to be found.
-	performance = kafkaTool(t, "perf-produce", "--bootstrap-server", address, "--topic", "tools", "--num-records", "1000", "--record-size", "100", "--throughput", "-1",
+	performance = kafkaTool(t, "perf-produce", "--bootstrap-server", address, "--topic", "tools", "--num-records",
+		"1000", "--record-size", "100", "--throughput", "-1",
 		"--transactional-id", "tunnel", "--transaction-duration-ms", "100")
 	if !strings.Contains(performance, "1000 records sent") {
 		t.Errorf("perf-produce with transactions:\n%s", performance)
 	}
-	for _, line := range strings.Split(strings.TrimSpace(kafkaTool(t, "api-versions", "--bootstrap-server", address)), "\n") {
+	for _, line := range strings.Split(strings.TrimSpace(kafkaTool(t, "api-versions", "--bootstrap-server", address)),
+		"\n") {
 		if regexp.MustCompile(`^\S+:\d+ \(id`).MatchString(line) && !strings.HasPrefix(line, "127.0.0.1:") {
 			t.Errorf("a tool was told of %s", line)
 		}
@@ -325,7 +341,8 @@ func atLeast(text string, least int) error {
 // testBrokerKilled: an idempotent producer that writes while a broker is killed and started again loses and doubles
 // nothing.
 func (c *remoteCluster) testBrokerKilled(t *testing.T, address string) {
-	kafkaTool(t, "topic", "--bootstrap-server", address, "--create", "--topic", "killed", "--partitions", "3", "--replication-factor", "3")
+	kafkaTool(t, "topic", "--bootstrap-server", address, "--create", "--topic", "killed", "--partitions", "3",
+		"--replication-factor", "3")
 	const count = 8000
 	pids, err := os.ReadFile(filepath.Join(c.dir, "pids"))
 	if err != nil {
@@ -335,7 +352,8 @@ func (c *remoteCluster) testBrokerKilled(t *testing.T, address string) {
 	// in the midst of its ten seconds
 	kill := time.AfterFunc(4*time.Second, func() { syscall.Kill(pid, syscall.SIGKILL) })
 	defer kill.Stop()
-	out := kafkaTool(t, "perf-produce", "--bootstrap-server", address, "--topic", "killed", "--num-records", strconv.Itoa(count), "--record-size", "100",
+	out := kafkaTool(t, "perf-produce", "--bootstrap-server", address, "--topic", "killed", "--num-records",
+		strconv.Itoa(count), "--record-size", "100",
 		"--throughput", "800", "--command-property", "enable.idempotence=true")
 	if syscall.Kill(pid, 0) == nil {
 		t.Error("the broker was not killed: this shows nothing")
@@ -380,7 +398,8 @@ func (c *remoteCluster) testDropped(t *testing.T, address string) {
 			}
 		}
 	}()
-	out := kafkaTool(t, "perf-produce", "--bootstrap-server", address, "--topic", "dropped", "--num-records", "20000", "--record-size", "500", "--throughput", "4000",
+	out := kafkaTool(t, "perf-produce", "--bootstrap-server", address, "--topic", "dropped", "--num-records", "20000",
+		"--record-size", "500", "--throughput", "4000",
 		"--command-property", "enable.idempotence=true")
 	close(stop)
 	if dropped := <-ended; dropped == 0 {
@@ -400,14 +419,16 @@ func (c *remoteCluster) testOwnLogon(t *testing.T, p *place, node string) {
 	ctx, cancel := context.WithTimeout(context.Background(), toolEnds)
 	defer cancel()
 	for _, mechanism := range []string{"plain", "scram-sha-256", "scram-sha-512"} {
-		command, stdout, stderr := nodeCommand(ctx, node, address, []string{"KAFKA_USERNAME=admin", "KAFKA_PASSWORD=admin-secret", "KAFKA_MECHANISM=" + mechanism, "KAFKA_TOPIC=own"}, "producer.js", "x")
+		command, stdout, stderr := nodeCommand(ctx, node, address, []string{"KAFKA_USERNAME=admin",
+			"KAFKA_PASSWORD=admin-secret", "KAFKA_MECHANISM=" + mechanism, "KAFKA_TOPIC=own"}, "producer.js", "x")
 		if err := command.Run(); err != nil {
 			t.Errorf("%s: %v\n%s%s", mechanism, err, stdout, stderr)
 		}
 	}
 	client := p.file("client.properties", "security.protocol=SASL_PLAINTEXT", "sasl.mechanism=PLAIN",
 		`sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required username="admin" password="admin-secret";`)
-	read := kafkaTool(t, "consume", "--bootstrap-server", address, "--topic", "own", "--from-beginning", "--max-messages", "3", "--timeout-ms", "300000", "--command-config", client)
+	read := kafkaTool(t, "consume", "--bootstrap-server", address, "--topic", "own", "--from-beginning",
+		"--max-messages", "3", "--timeout-ms", "300000", "--command-config", client)
 	if strings.Count(read, "x\n") != 3 {
 		t.Errorf("read %q", read)
 	}

@@ -68,13 +68,15 @@ func TestRealWays(t *testing.T) {
 	w.cap = &capService{address: "127.0.0.1:" + port}
 	w.cap.peer = startPeer(t, "cap/start.sh", dir, nil, port, "300", dir)
 	w.startNginx(t)
-	for name, i := range map[string]**intermediary{"squid": &w.squid, "tinyproxy": &w.tinyproxy, "microsocks": &w.microsocks} {
+	for name, i := range map[string]**intermediary{"squid": &w.squid, "tinyproxy": &w.tinyproxy,
+		"microsocks": &w.microsocks} {
 		*i = startIntermediary(t, name)
 	}
 	for _, part := range []struct {
 		name string
 		test func(*testing.T)
-	}{{"Stores", w.testStores}, {"Unknown", w.testUnknown}, {"Packed", w.testPacked}, {"HTTPProxy", w.testHTTPProxy}, {"SOCKS5", w.testSOCKS5},
+	}{{"Stores", w.testStores}, {"Unknown", w.testUnknown}, {"Packed", w.testPacked}, {"HTTPProxy", w.testHTTPProxy},
+		{"SOCKS5", w.testSOCKS5},
 		{"OAuth2", w.testOAuth2}, {"CloudConnector", w.testCloudConnector}, {"Kafka", w.testKafka}} {
 		t.Run(part.name, part.test)
 	}
@@ -108,7 +110,8 @@ func (w *ways) startNginx(t *testing.T) {
 	}
 	w.mutual, w.made, w.packed, w.namesakes = freePort(t), freePort(t), freePort(t), [2]string{freePort(t), freePort(t)}
 	servers := ""
-	for _, s := range [][3]string{{w.mutual, "sample", "clients"}, {w.made, "made", "clients"}, {w.namesakes[0], "sample", "clients-jceks"}, {w.namesakes[1], "sample", "clients-p12"}} {
+	for _, s := range [][3]string{{w.mutual, "sample", "clients"}, {w.made, "made", "clients"},
+		{w.namesakes[0], "sample", "clients-jceks"}, {w.namesakes[1], "sample", "clients-p12"}} {
 		servers += `
 	server { listen 127.0.0.1:` + s[0] + ` ssl; ssl_certificate ` + w.pems + `/` + s[1] + `.pem; ssl_certificate_key ` + w.pems + `/` + s[1] + `.key;
 		ssl_client_certificate ` + w.pems + `/` + s[2] + `.pem; ssl_verify_client on; location / { proxy_pass http://cap; } }`
@@ -148,7 +151,8 @@ func (w *ways) reader(p *place, name, set, url string, more ...string) string {
 	scheme, address, _ := strings.Cut(url, "://")
 	host, port, _ := net.SplitHostPort(address)
 	lines := append(w.cap.lines(name, "ODataSource"), setLines(0, capPath, set, name)...)
-	lines = instead(lines, append([]string{"sap.odata.host.protocol=" + scheme, "sap.odata.host.address=" + host, "sap.odata.host.port=" + port,
+	lines = instead(lines, append([]string{"sap.odata.host.protocol=" + scheme, "sap.odata.host.address=" + host,
+		"sap.odata.host.port=" + port,
 		"sap.odata.max.retries=2", "tasks.max=1"}, more...)...)
 	return p.file(name+".properties", lines...)
 }
@@ -231,20 +235,30 @@ func (w *ways) testStores(t *testing.T) {
 	const greek, latin = `\u03ba\u03c9\u03b4\u03b9\u03ba\u03cc\u03c2`, `p\u00e4ssw\u00f6rd`
 	type store struct{ file, password, key, alias, at string }
 	domain := filepath.Join(p.dir, "domain.dks")
-	keys := []store{{file: "client.jks"}, {file: "client.jceks", at: w.namesakes[0]}, {file: "client.p12", at: w.namesakes[1]}, {file: "client-ec.p12"},
-		{file: "client-legacy.p12", at: w.namesakes[1]}, {file: "keypass.jks", key: "changeit2"}, {file: domain, at: w.namesakes[1]},
-		{file: "more/several.p12", alias: "first"}, {file: "more/several.jks", alias: "first"}, {file: "more/several.jceks", alias: "first"},
+	keys := []store{{file: "client.jks"}, {file: "client.jceks", at: w.namesakes[0]}, {file: "client.p12",
+		at: w.namesakes[1]}, {file: "client-ec.p12"},
+		{file: "client-legacy.p12", at: w.namesakes[1]}, {file: "keypass.jks", key: "changeit2"},
+		{file: domain, at: w.namesakes[1]},
+		{file: "more/several.p12", alias: "first"}, {file: "more/several.jks", alias: "first"},
+		{file: "more/several.jceks", alias: "first"},
 		{file: "more/keypass.jks", key: "changeit2"}, {file: "more/keypass.jceks", key: "changeit2"},
-		{file: "more/latin.jks", password: latin}, {file: "more/greek.jks", password: greek}, {file: "more/greek-store.jceks", password: greek, key: "changeit"},
+		{file: "more/latin.jks", password: latin}, {file: "more/greek.jks", password: greek},
+		{file: "more/greek-store.jceks", password: greek, key: "changeit"},
 		{file: "more/openssl-greek.p12", password: greek}, {file: "more/openssl-legacy-greek.p12", password: greek}}
-	for _, name := range []string{"chain.p12", "chain.jks", "chain.jceks", "java-legacy.p12", "java-nomac.p12", "openssl.p12", "openssl-unnamed.p12", "openssl-legacy.p12",
-		"openssl-rc2-128.p12", "openssl-aes128.p12", "openssl-des3.p12", "openssl-clear.p12", "ed25519.p12", "client.pem", "client-key-last.pem", "client-pkcs1.pem",
-		"sealed-aes256.pem", "sealed-aes128-sha512.pem", "sealed-des3.pem", "sealed-scrypt.pem", "sealed-pkcs12-3des.pem", "sealed-pkcs12-rc2.pem", "sealed-proc-type.pem"} {
+	for _, name := range []string{"chain.p12", "chain.jks", "chain.jceks", "java-legacy.p12", "java-nomac.p12",
+		"openssl.p12", "openssl-unnamed.p12", "openssl-legacy.p12",
+		"openssl-rc2-128.p12", "openssl-aes128.p12", "openssl-des3.p12", "openssl-clear.p12", "ed25519.p12",
+		"client.pem", "client-key-last.pem", "client-pkcs1.pem",
+		"sealed-aes256.pem", "sealed-aes128-sha512.pem", "sealed-des3.pem", "sealed-scrypt.pem",
+		"sealed-pkcs12-3des.pem", "sealed-pkcs12-rc2.pem", "sealed-proc-type.pem"} {
 		keys = append(keys, store{file: "more/" + name})
 	}
-	trusts := map[string][]store{w.mutual: {{file: "trust.jks"}, {file: "trust.jceks"}, {file: "trust.p12"}, {file: domain}, {file: "client.crt.pem"}},
-		w.made: {{file: "more/trust.jks"}, {file: "more/trust.jceks"}, {file: "more/trust.pkcs12"}, {file: "more/trust-greek.jceks", password: greek},
-			{file: "more/trust-openssl.p12"}, {file: "more/trust-openssl-legacy.p12"}, {file: "more/trust-openssl-nomac.p12"}, {file: "more/trust-openssl-clear.p12"},
+	trusts := map[string][]store{w.mutual: {{file: "trust.jks"}, {file: "trust.jceks"}, {file: "trust.p12"},
+		{file: domain}, {file: "client.crt.pem"}},
+		w.made: {{file: "more/trust.jks"}, {file: "more/trust.jceks"}, {file: "more/trust.pkcs12"},
+			{file: "more/trust-greek.jceks", password: greek},
+			{file: "more/trust-openssl.p12"}, {file: "more/trust-openssl-legacy.p12"},
+			{file: "more/trust-openssl-nomac.p12"}, {file: "more/trust-openssl-clear.p12"},
 			{file: "more/trust-openssl.pem"}, {file: "more/ca.pem"}}}
 	lines := func(side string, s store) []string {
 		path, password := s.file, s.password
@@ -287,7 +301,8 @@ func (w *ways) testStores(t *testing.T) {
 	w.arrive(t, p, files, want)
 	shown := map[string]bool{}
 	log, _ := os.ReadFile(filepath.Join(w.nginx, "access.log"))
-	for _, m := range regexp.MustCompile(`(?m)^\d+ SUCCESS (\w+) "[^"]*" 200 .*Categories`).FindAllStringSubmatch(string(log), -1) {
+	for _, m := range regexp.MustCompile(`(?m)^\d+ SUCCESS (\w+) "[^"]*" 200 .*Categories`).FindAllStringSubmatch(
+		string(log), -1) {
 		shown[m[1]] = true
 	}
 	// client in three types (the old PKCS12 and the domain have that of client.p12), clientec, other, first, edward
@@ -299,9 +314,12 @@ func (w *ways) testStores(t *testing.T) {
 // Who shows no certificate, one that nobody knows, or does not know the server, is told so, and which setting mends it.
 func (w *ways) testUnknown(t *testing.T) {
 	p := newPlace(t)
-	trust := []string{"sap.odata.truststore.location=" + filepath.Join(stores(t), "trust.jks"), "sap.odata.truststore.password=" + storePassword}
-	w.refused(t, p, w.reader(p, "none", "Categories", "https://localhost:"+w.mutual, trust...), "", "No required SSL certificate was sent")
-	w.refused(t, p, w.reader(p, "untrusted", "Categories", "https://localhost:"+w.made, trust...), "", "sap.odata.truststore.location")
+	trust := []string{"sap.odata.truststore.location=" + filepath.Join(stores(t), "trust.jks"),
+		"sap.odata.truststore.password=" + storePassword}
+	w.refused(t, p, w.reader(p, "none", "Categories", "https://localhost:"+w.mutual, trust...), "",
+		"No required SSL certificate was sent")
+	w.refused(t, p, w.reader(p, "untrusted", "Categories", "https://localhost:"+w.made, trust...), "",
+		"sap.odata.truststore.location")
 	if n := w.requests(t, `^`+w.mutual+` NONE `); n != 1 {
 		t.Errorf("nginx refused %d requests without a certificate, expected one", n)
 	}
@@ -309,8 +327,10 @@ func (w *ways) testUnknown(t *testing.T) {
 	for _, version := range []string{"-tls1_2", "-tls1_3"} {
 		port := freePort(t)
 		ctx, cancel := context.WithCancel(context.Background())
-		server := exec.CommandContext(ctx, "openssl", "s_server", "-accept", "127.0.0.1:"+port, "-cert", filepath.Join(w.pems, "sample.pem"), "-key", filepath.Join(w.pems, "sample.key"),
-			"-CAfile", filepath.Join(stores(t), "more", "ca.pem"), "-Verify", "2", "-verify_return_error", "-www", version)
+		server := exec.CommandContext(ctx, "openssl", "s_server", "-accept", "127.0.0.1:"+port, "-cert",
+			filepath.Join(w.pems, "sample.pem"), "-key", filepath.Join(w.pems, "sample.key"),
+			"-CAfile", filepath.Join(stores(t), "more", "ca.pem"), "-Verify", "2", "-verify_return_error", "-www",
+			version)
 		server.WaitDelay = peerEnds
 		output := &buffer{}
 		server.Stdout, server.Stderr = output, output
@@ -323,9 +343,11 @@ func (w *ways) testUnknown(t *testing.T) {
 			}
 			time.Sleep(20 * time.Millisecond) // of another program nothing but its output can be waited for
 		}
-		w.refused(t, p, w.reader(p, "bare"+version, "Categories", "https://localhost:"+port, trust...), "", "sap.odata.keystore.location")
+		w.refused(t, p, w.reader(p, "bare"+version, "Categories", "https://localhost:"+port, trust...), "",
+			"sap.odata.keystore.location")
 		w.refused(t, p, w.reader(p, "stranger"+version, "Categories", "https://localhost:"+port, append(trust,
-			"sap.odata.keystore.location="+filepath.Join(stores(t), "client-ec.p12"), "sap.odata.keystore.password="+storePassword)...), "", "sap.odata.keystore.location")
+			"sap.odata.keystore.location="+filepath.Join(stores(t), "client-ec.p12"),
+			"sap.odata.keystore.password="+storePassword)...), "", "sap.odata.keystore.location")
 		cancel()
 		server.Wait()
 	}
@@ -335,23 +357,28 @@ func (w *ways) testUnknown(t *testing.T) {
 func (w *ways) testPacked(t *testing.T) {
 	p := newPlace(t)
 	w.cap.metadata(t)
-	w.arrive(t, p, []string{w.reader(p, "packed", "Customers", "http://127.0.0.1:"+w.packed), w.reader(p, "packed-atom", "Customers", "http://127.0.0.1:"+w.packed, "sap.odata#00.format=atom")},
+	w.arrive(t, p, []string{w.reader(p, "packed", "Customers", "http://127.0.0.1:"+w.packed), w.reader(p, "packed-atom",
+		"Customers", "http://127.0.0.1:"+w.packed, "sap.odata#00.format=atom")},
 		map[string]int{"packed": waysRows, "packed-atom": waysRows})
 	compareCAP(t, "packed", w.cap.rows(t, "Customers"), w.cap.topic(t, p, "Customers", "packed"))
-	if all, packed := w.requests(t, `^`+w.packed+` .* 200 `), w.requests(t, `^`+w.packed+` .* 200 "gzip" "chunked" GET `); packed < 4 || all != packed {
+	if all, packed := w.requests(t, `^`+w.packed+` .* 200 `),
+		w.requests(t, `^`+w.packed+` .* 200 "gzip" "chunked" GET `); packed < 4 || all != packed {
 		t.Errorf("nginx gave %d answers, %d of them compressed and in chunks", all, packed)
 	}
 }
 
 // viaSquid are the settings of the proxy that knows the names of the place.
 func (w *ways) viaSquid(password string) []string {
-	return []string{"sap.odata.proxy.type=http", "sap.odata.proxy.address=" + w.squid.address, "sap.odata.proxy.user=" + squidUser, "sap.odata.proxy.password=" + password}
+	return []string{"sap.odata.proxy.type=http", "sap.odata.proxy.address=" + w.squid.address,
+		"sap.odata.proxy.user=" + squidUser, "sap.odata.proxy.password=" + password}
 }
 
 // mutualLines are those of a client that nginx knows.
 func mutualLines(t *testing.T) []string {
-	return []string{"sap.odata.keystore.location=" + filepath.Join(stores(t), "client.jks"), "sap.odata.keystore.password=" + storePassword,
-		"sap.odata.truststore.location=" + filepath.Join(stores(t), "trust.jks"), "sap.odata.truststore.password=" + storePassword}
+	return []string{"sap.odata.keystore.location=" + filepath.Join(stores(t), "client.jks"),
+		"sap.odata.keystore.password=" + storePassword,
+		"sap.odata.truststore.location=" + filepath.Join(stores(t), "trust.jks"),
+		"sap.odata.truststore.password=" + storePassword}
 }
 
 // capAt is the service's address under another name.
@@ -364,37 +391,45 @@ func (w *ways) capAt(host string) string {
 func (w *ways) testHTTPProxy(t *testing.T) {
 	p := newPlace(t)
 	t.Setenv("NO_PROXY", "")
-	w.arrive(t, p, []string{w.reader(p, "plain", "Customers", "http://"+w.capAt("cap.corp"), w.viaSquid(squidPassword)...)}, map[string]int{"plain": waysRows})
+	w.arrive(t, p, []string{w.reader(p, "plain", "Customers", "http://"+w.capAt("cap.corp"),
+		w.viaSquid(squidPassword)...)}, map[string]int{"plain": waysRows})
 	if n := w.squid.saw(t, `^200 GET http://cap\.corp:\d+/.*Customers.* corp`); n < 1 {
 		t.Error("Squid passed no request for rows on")
 	}
 	name := tlsName(t, w)
-	w.arrive(t, p, []string{w.reader(p, "secure", "Customers", "https://cap.corp:"+name, append(w.viaSquid(squidPassword),
-		"sap.odata.truststore.location="+filepath.Join(w.pems, "corp.pem"))...)}, map[string]int{"secure": waysRows})
+	w.arrive(t, p, []string{w.reader(p, "secure", "Customers", "https://cap.corp:"+name,
+		append(w.viaSquid(squidPassword),
+			"sap.odata.truststore.location="+filepath.Join(w.pems, "corp.pem"))...)},
+		map[string]int{"secure": waysRows})
 	if n := w.squid.saw(t, `^200 CONNECT cap\.corp:`+name); n < 1 {
 		t.Error("Squid made no tunnel")
 	}
 	for i, url := range []string{"http://" + w.capAt("cap.corp"), "https://cap.corp:" + name} {
 		before := w.squid.saw(t, `^407 `)
-		w.refused(t, p, w.reader(p, fmt.Sprintf("wrong%d", i), "Customers", url, w.viaSquid("wr0ng-secret")...), "wr0ng-secret", "407", "sap.odata.proxy.password")
+		w.refused(t, p, w.reader(p, fmt.Sprintf("wrong%d", i), "Customers", url, w.viaSquid("wr0ng-secret")...),
+			"wr0ng-secret", "407", "sap.odata.proxy.password")
 		if n := w.squid.saw(t, `^407 `) - before; n != 1 {
 			t.Errorf("%s: the wrong password was sent %d times, expected once", url, n)
 		}
 	}
-	w.refused(t, p, w.reader(p, "nowhere", "Customers", "http://cap.corp:1", append(w.viaSquid(squidPassword), "sap.odata.max.retries=0")...), squidPassword, "503")
+	w.refused(t, p, w.reader(p, "nowhere", "Customers", "http://cap.corp:1", append(w.viaSquid(squidPassword),
+		"sap.odata.max.retries=0")...), squidPassword, "503")
 
 	// The environment's proxy, and its exceptions.
 	t.Setenv("HTTP_PROXY", "http://corp%20user:p%40ss%3Aw%2Frd%25@"+w.squid.address)
 	before := w.squid.saw(t, `^200 GET`)
-	w.arrive(t, p, []string{w.reader(p, "environment", "Customers", "http://"+w.capAt("cap.corp"))}, map[string]int{"environment": waysRows})
+	w.arrive(t, p, []string{w.reader(p, "environment", "Customers", "http://"+w.capAt("cap.corp"))},
+		map[string]int{"environment": waysRows})
 	if n := w.squid.saw(t, `^200 GET`) - before; n < 2 {
 		t.Errorf("with HTTP_PROXY Squid passed %d requests on, expected metadata and rows", n)
 	}
 	t.Setenv("NO_PROXY", ".corp, 127.0.0.0/8")
 	before = w.squid.saw(t, `.`)
-	w.arrive(t, p, []string{w.reader(p, "exempt", "Customers", "http://"+w.cap.address, w.viaSquid(squidPassword)...)}, map[string]int{"exempt": waysRows})
+	w.arrive(t, p, []string{w.reader(p, "exempt", "Customers", "http://"+w.cap.address, w.viaSquid(squidPassword)...)},
+		map[string]int{"exempt": waysRows})
 	// Without the proxy nobody knows the name.
-	r := w.run(t, p, w.reader(p, "unresolved", "Customers", "http://"+w.capAt("cap.corp"), append(w.viaSquid(squidPassword), "sap.odata.max.retries=0")...))
+	r := w.run(t, p, w.reader(p, "unresolved", "Customers", "http://"+w.capAt("cap.corp"),
+		append(w.viaSquid(squidPassword), "sap.odata.max.retries=0")...))
 	if n := w.squid.saw(t, `.`) - before; n != 0 || r.code != 1 || !strings.Contains(r.lastLine(), "cap.corp") {
 		t.Errorf("NO_PROXY: exit %d, and Squid saw %d requests\n%s", r.code, n, r.lastLine())
 	}
@@ -405,12 +440,15 @@ func tlsName(t *testing.T, w *ways) (port string) {
 	t.Helper()
 	dir := t.TempDir()
 	at := func(name string) string { return filepath.Join(w.pems, name) }
-	if out, err := exec.Command("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "7", "-subj", "/CN=corp",
-		"-addext", "subjectAltName=DNS:cap.corp", "-keyout", at("corp.key"), "-out", at("corp.pem")).CombinedOutput(); err != nil {
+	if out, err := exec.Command("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
+		"-nodes", "-days", "7", "-subj", "/CN=corp",
+		"-addext", "subjectAltName=DNS:cap.corp", "-keyout", at("corp.key"), "-out",
+		at("corp.pem")).CombinedOutput(); err != nil {
 		t.Fatalf("openssl: %v\n%s", err, out)
 	}
 	port = freePort(t)
-	w.serve(t, dir, port, `server { listen 127.0.0.1:`+port+` ssl; ssl_certificate `+at("corp.pem")+`; ssl_certificate_key `+at("corp.key")+`; location / { proxy_pass http://cap; } }`)
+	w.serve(t, dir, port, `server { listen 127.0.0.1:`+port+` ssl; ssl_certificate `+at("corp.pem")+
+		`; ssl_certificate_key `+at("corp.key")+`; location / { proxy_pass http://cap; } }`)
 	return port
 }
 
@@ -418,17 +456,20 @@ func tlsName(t *testing.T, w *ways) (port string) {
 func (w *ways) testSOCKS5(t *testing.T) {
 	p := newPlace(t)
 	socks := func(password string) []string {
-		return []string{"sap.odata.proxy.type=socks5", "sap.odata.proxy.address=" + w.microsocks.address, "sap.odata.proxy.user=corp", "sap.odata.proxy.password=" + password}
+		return []string{"sap.odata.proxy.type=socks5", "sap.odata.proxy.address=" + w.microsocks.address,
+			"sap.odata.proxy.user=corp", "sap.odata.proxy.password=" + password}
 	}
 	w.arrive(t, p, []string{w.reader(p, "plain", "Customers", "http://"+w.capAt("localhost"), socks("secret")...),
-		w.reader(p, "secure", "Customers", "https://localhost:"+w.mutual, append(socks("secret"), mutualLines(t)...)...)}, map[string]int{"plain": waysRows, "secure": waysRows})
+		w.reader(p, "secure", "Customers", "https://localhost:"+w.mutual, append(socks("secret"),
+			mutualLines(t)...)...)}, map[string]int{"plain": waysRows, "secure": waysRows})
 	for _, port := range []string{strings.TrimPrefix(w.cap.address, "127.0.0.1:"), w.mutual} {
 		if n := w.microsocks.saw(t, `connected to localhost:`+port); n < 1 {
 			t.Errorf("MicroSocks made no connection to localhost:%s", port)
 		}
 	}
 	before := w.microsocks.saw(t, `.`)
-	w.refused(t, p, w.reader(p, "wrong", "Customers", "http://"+w.capAt("localhost"), socks("wr0ng-secret")...), "wr0ng-secret", "sap.odata.proxy.password")
+	w.refused(t, p, w.reader(p, "wrong", "Customers", "http://"+w.capAt("localhost"), socks("wr0ng-secret")...),
+		"wr0ng-secret", "sap.odata.proxy.password")
 	if n := w.microsocks.saw(t, `.`) - before; n != 0 {
 		t.Errorf("MicroSocks connected %d times for a wrong password", n)
 	}
@@ -446,12 +487,17 @@ func (w *ways) testOAuth2(t *testing.T) {
 	w.serve(t, front, service, `server { listen 127.0.0.1:`+service+`; location / { auth_request /check; proxy_pass http://cap; }
 		location = /check { internal; proxy_pass http://127.0.0.1:`+port+`; proxy_pass_request_body off; proxy_set_header Content-Length ""; } }`)
 	oauth := func(host, client, how, secret string) []string {
-		return []string{"sap.odata.auth.type=oauth2", "sap.odata.oauth.token.endpoint=http://" + net.JoinHostPort(host, port) + "/token", "sap.odata.oauth.client.id=" + client,
-			"sap.odata.oauth.client.secret=" + secret, "sap.odata.oauth.client.auth=" + how, "sap.odata.oauth.scope=odata:read"}
+		return []string{"sap.odata.auth.type=oauth2", "sap.odata.oauth.token.endpoint=http://" + net.JoinHostPort(host,
+			port) + "/token", "sap.odata.oauth.client.id=" + client,
+			"sap.odata.oauth.client.secret=" + secret, "sap.odata.oauth.client.auth=" + how,
+			"sap.odata.oauth.scope=odata:read"}
 	}
-	w.arrive(t, p, []string{w.reader(p, "header", "Customers", "http://127.0.0.1:"+service, oauth("127.0.0.1", "by-header", "header", oidcSecret)...),
-		w.reader(p, "body", "Customers", "http://127.0.0.1:"+service, oauth("127.0.0.1", "by-body", "body", oidcSecret)...),
-		w.reader(p, "proxied", "Customers", "http://cap.corp:"+service, append(w.viaSquid(squidPassword), oauth("tokens.corp", "by-body", "body", oidcSecret)...)...)},
+	w.arrive(t, p, []string{w.reader(p, "header", "Customers", "http://127.0.0.1:"+service, oauth("127.0.0.1",
+		"by-header", "header", oidcSecret)...),
+		w.reader(p, "body", "Customers", "http://127.0.0.1:"+service, oauth("127.0.0.1", "by-body", "body",
+			oidcSecret)...),
+		w.reader(p, "proxied", "Customers", "http://cap.corp:"+service, append(w.viaSquid(squidPassword),
+			oauth("tokens.corp", "by-body", "body", oidcSecret)...)...)},
 		map[string]int{"header": waysRows, "body": waysRows, "proxied": waysRows})
 	for client, most := range map[string]int{"by-header": 1, "by-body": 2} {
 		if n := countLines(t, log, `^token `+client+` odata:read$`); n < 1 || n > most {
@@ -465,7 +511,8 @@ func (w *ways) testOAuth2(t *testing.T) {
 		t.Errorf("nginx refused %d requests", refusals)
 	}
 	before := countLines(t, log, `^refused invalid_client$`)
-	w.refused(t, p, w.reader(p, "wrong", "Customers", "http://127.0.0.1:"+service, oauth("127.0.0.1", "by-header", "header", "wr0ng-secret")...), "wr0ng-secret", "invalid_client", "sap.odata.oauth.client")
+	w.refused(t, p, w.reader(p, "wrong", "Customers", "http://127.0.0.1:"+service, oauth("127.0.0.1", "by-header",
+		"header", "wr0ng-secret")...), "wr0ng-secret", "invalid_client", "sap.odata.oauth.client")
 	if n := countLines(t, log, `^refused invalid_client$`) - before; n != 1 {
 		t.Errorf("the wrong secret was sent %d times, expected once", n)
 	}
@@ -479,11 +526,15 @@ func (w *ways) testCloudConnector(t *testing.T) {
 	account.Map("cap.virtual:8000", w.cap.address)
 	account.Map("localhost:44300", "127.0.0.1:"+w.mutual)
 	key := "sap.odata.proxy.service.key=" + p.file("key.json", account.ServiceKey(0))
-	w.arrive(t, p, []string{w.reader(p, "http", "Customers", "http://cap.virtual:8000", "sap.odata.proxy.type=sap-connectivity-http", key),
-		w.reader(p, "socks5", "Customers", "http://cap.virtual:8000", "sap.odata.proxy.type=sap-connectivity-socks5", key),
-		w.reader(p, "tls", "Customers", "https://localhost:44300", append(mutualLines(t), "sap.odata.proxy.type=sap-connectivity", key)...)},
+	w.arrive(t, p, []string{w.reader(p, "http", "Customers", "http://cap.virtual:8000",
+		"sap.odata.proxy.type=sap-connectivity-http", key),
+		w.reader(p, "socks5", "Customers", "http://cap.virtual:8000", "sap.odata.proxy.type=sap-connectivity-socks5",
+			key),
+		w.reader(p, "tls", "Customers", "https://localhost:44300", append(mutualLines(t),
+			"sap.odata.proxy.type=sap-connectivity", key)...)},
 		map[string]int{"http": waysRows, "socks5": waysRows, "tls": waysRows})
-	for port, targets := range map[string][]string{"http": {"http://cap.virtual:8000/"}, "socks5": {"cap.virtual:8000", "localhost:44300"}} {
+	for port, targets := range map[string][]string{"http": {"http://cap.virtual:8000/"}, "socks5": {"cap.virtual:8000",
+		"localhost:44300"}} {
 		for _, target := range targets {
 			if account.Count(func(e connectivitytest.Entry) bool {
 				return e.Port == port && strings.HasPrefix(e.Target,
@@ -499,12 +550,16 @@ func (w *ways) testCloudConnector(t *testing.T) {
 func (w *ways) testKafka(t *testing.T) {
 	p := newPlace(t)
 	dir, port, secure := t.TempDir(), freePort(t), freePort(t)
-	startPeer(t, "kafka/start-broker.sh", dir, []string{"CONTROLLER_PORT=" + freePort(t), "SASL_PORT=" + secure}, port, dir)
+	startPeer(t, "kafka/start-broker.sh", dir, []string{"CONTROLLER_PORT=" + freePort(t), "SASL_PORT=" + secure}, port,
+		dir)
 	worker := func(name, kind, address, user, password string) string {
-		return p.file(name+"-worker.properties", "bootstrap.servers=127.0.0.1:"+secure, "kafka.proxy.type="+kind, "kafka.proxy.address="+address,
-			"kafka.proxy.user="+user, "kafka.proxy.password="+password, "security.protocol=SASL_SSL", "sasl.mechanism=SCRAM-SHA-256",
+		return p.file(name+"-worker.properties", "bootstrap.servers=127.0.0.1:"+secure, "kafka.proxy.type="+kind,
+			"kafka.proxy.address="+address,
+			"kafka.proxy.user="+user, "kafka.proxy.password="+password, "security.protocol=SASL_SSL",
+			"sasl.mechanism=SCRAM-SHA-256",
 			`sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required username="user" password="user-secret";`,
-			"ssl.truststore.location="+filepath.Join(dir, "tls", "trust.p12"), "ssl.truststore.password=changeit", "offset.storage.partitions=1")
+			"ssl.truststore.location="+filepath.Join(dir, "tls", "trust.p12"), "ssl.truststore.password=changeit",
+			"offset.storage.partitions=1")
 	}
 	cases := []struct {
 		name, kind, user, password string
@@ -527,8 +582,10 @@ func (w *ways) testKafka(t *testing.T) {
 	}
 	wantEnds(t, "127.0.0.1:"+port, want)
 	for _, c := range cases {
-		r := w.run(t, p, worker("wrong", c.kind, c.by.address, c.user, "wr0ng-secret"), w.reader(p, "wrong", "Customers", "http://"+w.cap.address))
-		if r.code == 0 || !strings.Contains(r.lastLine(), "kafka.proxy.password") || strings.Contains(r.stderr, "wr0ng-secret") {
+		r := w.run(t, p, worker("wrong", c.kind, c.by.address, c.user, "wr0ng-secret"), w.reader(p, "wrong",
+			"Customers", "http://"+w.cap.address))
+		if r.code == 0 || !strings.Contains(r.lastLine(), "kafka.proxy.password") || strings.Contains(r.stderr,
+			"wr0ng-secret") {
 			t.Errorf("%s with a wrong password: exit %d\n%s", c.name, r.code, r.stderr)
 		}
 	}

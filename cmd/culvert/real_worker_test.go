@@ -38,7 +38,8 @@ func (w *besideWorkers) do(s *replaytest.Step) (difference string, err error) {
 	switch {
 	case s.File != "":
 		for _, worker := range []*replaytest.Worker{&w.real, &w.own} {
-			if err := os.WriteFile(strings.Replace(s.File, "${dir}", worker.Folder, 1), []byte(s.Content), 0o600); err != nil {
+			if err := os.WriteFile(strings.Replace(s.File, "${dir}", worker.Folder, 1), []byte(s.Content),
+				0o600); err != nil {
 				return "", err
 			}
 		}
@@ -99,7 +100,8 @@ func (w *besideWorkers) ask(s *replaytest.Step) (difference string, err error) {
 	}
 	listed := func(k replaytest.Kind) bool { return slices.Contains(w.wanted[s.At()], k) }
 	if len(found) > 0 && !slices.ContainsFunc(found, listed) {
-		difference += fmt.Sprintf("%s %s %.80s (-Kafka Connect +this worker):\n%s%s", s.At(), s.Method, s.Path, status, body)
+		difference += fmt.Sprintf("%s %s %.80s (-Kafka Connect +this worker):\n%s%s", s.At(), s.Method, s.Path, status,
+			body)
 	}
 	return difference, nil
 }

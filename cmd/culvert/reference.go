@@ -34,7 +34,8 @@ func newReference() *cobra.Command {
 	return &cobra.Command{
 		Use:   "reference [NAME]",
 		Short: "Print the reference (settings, commands, REST and metrics) and guides",
-		Long: "Print a page of the reference, or a guide, as Markdown. Without NAME they are listed. The pages belong to this program's\n" +
+		Long: "Print a page of the reference, or a guide, as Markdown. Without NAME they are listed. The pages " +
+			"belong to this program's\n" +
 			"version and its own plugins; settings of others are shown by culvert plugins show.",
 		Example: "  culvert reference\n  culvert reference source | less\n  culvert reference guide/delivery",
 		Args:    cobra.MaximumNArgs(1),
@@ -44,7 +45,8 @@ func newReference() *cobra.Command {
 			}
 			page, err := readReference(args[0])
 			if err != nil {
-				return wrong(fmt.Errorf("there is no page %q: the nearest one is %s (culvert reference lists all)", inLine(args[0]),
+				return wrong(fmt.Errorf("there is no page %q: the nearest one is %s (culvert reference lists all)",
+					inLine(args[0]),
 					nearestPage(args[0])))
 			}
 			_, err = c.OutOrStdout().Write(page)

@@ -38,7 +38,8 @@ var update = flag.Bool("update", false, "write the pages of the reference anew")
 func TestReference(t *testing.T) {
 	t.Parallel()
 	pages := map[string]string{
-		"worker": worker(t), "kafka-clients": clients(), "commands": commands(t), "rest": routes(t), "metrics": metrics(t),
+		"worker": worker(t), "kafka-clients": clients(), "commands": commands(t), "rest": routes(t),
+		"metrics": metrics(t),
 	}
 	maps.Copy(pages, components(t))
 	maps.Copy(pages, converters(t))
@@ -50,7 +51,8 @@ func TestReference(t *testing.T) {
 			}
 		}
 		if got, err := os.ReadFile(file); err != nil || string(got) != want {
-			t.Errorf("%s is not what is declared (%v): go test ./cmd/culvert -run TestReference -update writes it", file, err)
+			t.Errorf("%s is not what is declared (%v): go test ./cmd/culvert -run TestReference -update writes it",
+				file, err)
 		}
 	}
 	files, err := filepath.Glob("reference/*.md")
@@ -82,7 +84,8 @@ func TestReferenceCommand(t *testing.T) {
 	if got := p.run("reference", "guide/source"); got.code != exitDone || got.stdout != string(want) {
 		t.Errorf("exit code %d, %d bytes, expected %d", got.code, len(got.stdout), len(want))
 	}
-	if got := p.run("reference", "sauce"); got.code != exitWrong || !strings.Contains(got.stderr, `"sauce": the nearest one is source (`) {
+	if got := p.run("reference", "sauce"); got.code != exitWrong || !strings.Contains(got.stderr,
+		`"sauce": the nearest one is source (`) {
 		t.Errorf("exit code %d, %s", got.code, got.stderr)
 	}
 }
@@ -117,7 +120,8 @@ func settings(b *strings.Builder, prefix string, specs []wit.SettingSpec) {
 
 func worker(t *testing.T) string {
 	var b strings.Builder
-	b.WriteString("# Settings of a worker\n\nThey stand in a worker's file, in `--set`, and in the environment, as the [guide](../guides/worker.md)\n" +
+	b.WriteString("# Settings of a worker\n\nThey stand in a worker's file, in `--set`, and in the environment, as " +
+		"the [guide](../guides/worker.md)\n" +
 		"to workers says. Those of its Kafka clients are on the page [kafka-clients](kafka-clients.md).\n\n")
 	specs := config.WorkerSettings()
 	settings(&b, "", specs)
@@ -138,9 +142,12 @@ func documented(t *testing.T, where string, specs []wit.SettingSpec) {
 
 func clients() string {
 	var b strings.Builder
-	b.WriteString("# Properties of Kafka's clients\n\nAs in Kafka Connect they stand in a worker's file, for all its clients or behind `producer.`, `consumer.` and `admin.`\n" +
-		"for one kind, and in a connector's behind `producer.override.`, `consumer.override.` and `admin.override.`. Their\n" +
-		"meaning and defaults are Kafka's. Those without effect are taken, with a note in the log: the client does by itself\n" +
+	b.WriteString("# Properties of Kafka's clients\n\nAs in Kafka Connect they stand in a worker's file, for all its " +
+		"clients or behind `producer.`, `consumer.` and `admin.`\n" +
+		"for one kind, and in a connector's behind `producer.override.`, `consumer.override.` and " +
+		"`admin.override.`. Their\n" +
+		"meaning and defaults are Kafka's. Those without effect are taken, with a note in the log: the " +
+		"client does by itself\n" +
 		"what they are for.\n\n")
 	cells(&b, "property", "clients", "effect")
 	cells(&b, "---", "---", "---")
@@ -159,7 +166,8 @@ func clients() string {
 
 func commands(t *testing.T) string {
 	var b strings.Builder
-	b.WriteString("# Commands\n\nCommands of plugins, such as `culvert ping`, are those of the built-in OData plugins. `culvert help COMMAND` shows\nthe same.\n")
+	b.WriteString("# Commands\n\nCommands of plugins, such as `culvert ping`, are those of the built-in OData " +
+		"plugins. `culvert help COMMAND` shows\nthe same.\n")
 	var walk func(c *cobra.Command)
 	walk = func(c *cobra.Command) {
 		for _, sub := range c.Commands() {
@@ -169,7 +177,8 @@ func commands(t *testing.T) string {
 			if sub.Short == "" {
 				t.Errorf("%s says nothing of itself", sub.CommandPath())
 			}
-			fmt.Fprintf(&b, "\n## %s\n\n%s\n", sub.CommandPath(), strings.TrimRight(cmp.Or(sub.Long, sub.Short+"."), "\n"))
+			fmt.Fprintf(&b, "\n## %s\n\n%s\n", sub.CommandPath(), strings.TrimRight(cmp.Or(sub.Long, sub.Short+"."),
+				"\n"))
 			if sub.Runnable() {
 				fmt.Fprintf(&b, "\n```\n%s\n```\n", sub.UseLine())
 			}
@@ -206,7 +215,8 @@ func commands(t *testing.T) string {
 
 func routes(t *testing.T) string {
 	var b strings.Builder
-	b.WriteString("# REST\n\nKafka Connect's REST API, with its codes and bodies; what stands below `/culvert/` is beyond it.\n\n")
+	b.WriteString("# REST\n\nKafka Connect's REST API, with its codes and bodies; what stands below " +
+		"`/culvert/` is beyond it.\n\n")
 	cells(&b, "request", "meaning")
 	cells(&b, "---", "---")
 	for _, r := range rest.Routes() {
@@ -227,16 +237,19 @@ func metrics(t *testing.T) string {
 	if err := os.Mkdir(folder, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	put(t, folder, "orders.properties", []byte(strings.Join(append(source("orders", strings.TrimPrefix(server.URL, "http://"), "Orders"), silent,
-		"sap.odata#00.subscription.enable=1", "sap.odata.subscription.dest=C", "sap.odata.subscription.address=127.0.0.1",
-		"sap.odata.subscription.ports="+strings.TrimPrefix(porttest.Address(t), "127.0.0.1:")), "\n")))
+	put(t, folder, "orders.properties",
+		[]byte(strings.Join(append(source("orders", strings.TrimPrefix(server.URL, "http://"), "Orders"), silent,
+			"sap.odata#00.subscription.enable=1", "sap.odata.subscription.dest=C",
+			"sap.odata.subscription.address=127.0.0.1",
+			"sap.odata.subscription.ports="+strings.TrimPrefix(porttest.Address(t), "127.0.0.1:")), "\n")))
 	put(t, folder, "copies.properties", []byte(strings.Join([]string{"name=copies", "connector.class=ODataSink",
 		"topics=copies", "sap.odata.host.protocol=http", "sap.odata.host.address=127.0.0.1",
 		"sap.odata.host.port=" + server.URL[strings.LastIndexByte(server.URL, ':')+1:],
 		"sap.odata#00.service=" + service.NorthwindPath, "sap.odata#00.entityset=Orders", "sap.odata#00.topic=copies"},
 		"\n")))
 	listen := porttest.Address(t)
-	c := p.start("run", "--set", "listeners=http://"+listen, "--plugins", plugins(t, "odata-sink"), "--data", p.data, "--config", folder)
+	c := p.start("run", "--set", "listeners=http://"+listen, "--plugins", plugins(t, "odata-sink"), "--data", p.data,
+		"--config", folder)
 	c.eventually("a worker that watches its folder", func() bool {
 		answer, err := http.Get("http://" + listen + "/culvert/reload")
 		if err != nil {
@@ -267,7 +280,8 @@ func metrics(t *testing.T) string {
 			}
 		}
 		b.Reset()
-		b.WriteString("# Metrics\n\n`GET /metrics` shows them in the format of Prometheus, beside those of the process " +
+		b.WriteString("# Metrics\n\n`GET /metrics` shows them in the format of Prometheus, " +
+			"beside those of the process " +
 			"(`process_…`) and of Go\n(`go_…`), which are as the system and Go's version have them.\n\n")
 		cells(&b, "metric", "type", "labels", "meaning")
 		cells(&b, "---", "---", "---", "---")
@@ -299,8 +313,10 @@ func clientsMetrics() string {
 		}
 	}
 	var b strings.Builder
-	b.WriteString("\n## Clients of Kafka\n\nWhat the worker's clients of Kafka do, as franz-go's kprom counts it. All clients " +
-		"of a role (producer, consumer, admin)\ncount together, so that there is one of these for each role and broker " +
+	b.WriteString("\n## Clients of Kafka\n\nWhat the worker's clients of Kafka do, as franz-go's kprom " +
+		"counts it. All clients " +
+		"of a role (producer, consumer, admin)\ncount together, so that there is one of these " +
+		"for each role and broker " +
 		"(`role`, `node_id`) however many connectors\nthere are. One comes when there is something to count.\n\n")
 	cells(&b, "metric", "meaning")
 	cells(&b, "---", "---")
@@ -318,7 +334,8 @@ func kafkasMetrics(t *testing.T, ours string) string {
 		t.Fatal(err)
 	}
 	var b strings.Builder
-	b.WriteString("\n## Kafka Connect's names\n\nWhat a worker of Kafka Connect registers with JMX, and where it is here: " +
+	b.WriteString("\n## Kafka Connect's names\n\nWhat a worker of Kafka Connect registers with " +
+		"JMX, and where it is here: " +
 		"under the name that Prometheus' JMX\nexporter gives it.\n\n")
 	cells(&b, "of Kafka Connect", "here", "why not")
 	cells(&b, "---", "---", "---")
@@ -334,7 +351,8 @@ func kafkasMetrics(t *testing.T, ours string) string {
 		name = cmp.Or(other, "kafka_connect_"+strings.ReplaceAll(name, "-", "_"))
 		switch there := strings.Contains(ours, "\n"+name+"{") || strings.Contains(ours, "\n"+name+" "); {
 		case there == (why != ""):
-			t.Errorf("%s %s: expected %s in /metrics, or the reason why not: found %t, reason %q", group, attribute, name,
+			t.Errorf("%s %s: expected %s in /metrics, or the reason why not: found %t, reason %q", group, attribute,
+				name,
 				there, why)
 		case there:
 			name = "`" + name + "`"
@@ -391,7 +409,8 @@ func converters(t *testing.T) map[string]string {
 	for _, d := range convert.Declarations() {
 		name := d.Class[strings.LastIndexByte(d.Class, '.')+1:]
 		var b strings.Builder
-		fmt.Fprintf(&b, "# Settings of %s\n\n`key.converter` or `value.converter` is `%s`, or `%s`.\n%s\n\n", name, d.Class, name, d.Documentation)
+		fmt.Fprintf(&b, "# Settings of %s\n\n`key.converter` or `value.converter` is `%s`, or `%s`.\n%s\n\n", name,
+			d.Class, name, d.Documentation)
 		if own := d.Own(); len(own) > 0 {
 			b.WriteString("Settings stand behind `key.converter.` and `value.converter.`.\n\n")
 			settings(&b, "", own)
@@ -414,7 +433,8 @@ func components(t *testing.T) map[string]string {
 	}
 	t.Cleanup(func() { m.Close() })
 	var transforms strings.Builder
-	transforms.WriteString("# Transforms and predicates\n\nSettings stand behind `transforms.ALIAS.` and `predicates.ALIAS.`.\n")
+	transforms.WriteString("# Transforms and predicates\n\nSettings stand behind `transforms.ALIAS.` " +
+		"and `predicates.ALIAS.`.\n")
 	pages := map[string]string{}
 	for _, module := range m.Modules() {
 		if module.Err != nil {
@@ -425,7 +445,8 @@ func components(t *testing.T) map[string]string {
 			switch c.Kind {
 			case wit.ComponentSource, wit.ComponentSink:
 				var b strings.Builder
-				fmt.Fprintf(&b, "# Settings of the OData %s\n\n`connector.class=%s`, or %s.\n%s\n\n", c.Kind, c.Name, code(strings.Join(c.Aliases, "`, `")), c.Documentation)
+				fmt.Fprintf(&b, "# Settings of the OData %s\n\n`connector.class=%s`, or %s.\n%s\n\n", c.Kind, c.Name,
+					code(strings.Join(c.Aliases, "`, `")), c.Documentation)
 				b.WriteString("## Of every " + c.Kind.String() + "\n\n")
 				settings(&b, "", config.CommonSettings(c.Kind))
 				b.WriteString("\n## Its own\n\n")

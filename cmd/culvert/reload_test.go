@@ -128,17 +128,21 @@ func TestFilesChangeWhileTheWorkerRuns(t *testing.T) {
 	f.await("orders", "runs", runs)
 
 	// What its client takes while it works.
-	f.replaced("conf/orders.properties", append(lines, "transforms=", "sap.odata.user.name=someone", "sap.odata.user.pwd=other")...)
+	f.replaced("conf/orders.properties", append(lines, "transforms=", "sap.odata.user.name=someone",
+		"sap.odata.user.pwd=other")...)
 	f.says(`msg="reload: settings have changed, and its tasks go on with them" connector=orders`)
 	f.says(`msg="settings of the service have changed: going on with the new ones" connector=orders`)
 	good := append(lines, "transforms=", "sap.odata.user.name=someone", "sap.odata.user.pwd=other")
 
 	// Bad ones, each with its file and line everywhere; the connector runs on.
 	for bad, content := range map[string][]string{
-		"conf/orders.properties:13: tasks.max: ":                                               append(good, "tasks.max=many"),
-		"conf/orders.properties:2: connector.class: no plugin has the source or sink NotThere": append([]string{good[0], "connector.class=NotThere"}, good[2:]...),
-		"conf/orders.properties: the file is empty":                                            {""},
-		"conf/orders.properties:1: name: expected a name that no other connector has":          append([]string{"name=calm"}, good[1:]...),
+		"conf/orders.properties:13: tasks.max: ": append(good,
+			"tasks.max=many"),
+		"conf/orders.properties:2: connector.class: no plugin has the source or sink NotThere": append([]string{good[0],
+			"connector.class=NotThere"}, good[2:]...),
+		"conf/orders.properties: the file is empty": {""},
+		"conf/orders.properties:1: name: expected a name that no other connector has": append(
+			[]string{"name=calm"}, good[1:]...),
 	} {
 		f.replaced("conf/orders.properties", content...)
 		f.await("orders", "runs on beside "+bad, func(s connect.Status) bool {
@@ -157,10 +161,14 @@ func TestFilesChangeWhileTheWorkerRuns(t *testing.T) {
 		f.replaced("conf/orders.properties", good...)
 		f.await("orders", "runs", runs)
 	}
-	f.eventually("no metric", func() bool { return !strings.Contains(f.metrics(), "culvert_connector_config_refused{") })
+	f.eventually("no metric", func() bool {
+		return !strings.Contains(f.metrics(),
+			"culvert_connector_config_refused{")
+	})
 	f.replaced("conf/new.properties", append(source("new", address, "Products"), "sap.odata.host.adress=x")...)
 	f.await("new", "is FAILED", func(s connect.Status) bool {
-		return s.Connector.State == connect.Failed && strings.Contains(s.Connector.Trace, "conf/new.properties:10: sap.odata.host.adress: unknown setting")
+		return s.Connector.State == connect.Failed && strings.Contains(s.Connector.Trace,
+			"conf/new.properties:10: sap.odata.host.adress: unknown setting")
 	})
 
 	// Renamed: one goes, and another one comes.
@@ -216,9 +224,11 @@ func TestDiff(t *testing.T) {
 	p.subfolder("conf")
 	p.subfolder("copy")
 	edits := map[string][2][]string{ // before and after, empty: there is none
-		"calm":    {source("calm", address, "Customers"), source("calm", address, "Customers")},
-		"client":  {append(source("client", address, "Orders"), "sap.odata.user.name=u", "sap.odata.user.pwd=0ld"), append(source("client", address, "Orders"), "sap.odata.user.name=u", "sap.odata.user.pwd=n3w")},
-		"topic":   {source("topic", address, "Products"), instead(source("topic", address, "Products"), "sap.odata#00.topic=Other")},
+		"calm": {source("calm", address, "Customers"), source("calm", address, "Customers")},
+		"client": {append(source("client", address, "Orders"), "sap.odata.user.name=u", "sap.odata.user.pwd=0ld"),
+			append(source("client", address, "Orders"), "sap.odata.user.name=u", "sap.odata.user.pwd=n3w")},
+		"topic": {source("topic", address, "Products"), instead(source("topic", address, "Products"),
+			"sap.odata#00.topic=Other")},
 		"deleted": {source("deleted", address, "Customers"), nil},
 		"added":   {nil, source("added", address, "Customers")},
 		"bad":     {source("bad", address, "Customers"), append(source("bad", address, "Customers"), "tasks.max=many")},
@@ -244,7 +254,8 @@ func TestDiff(t *testing.T) {
 	f.await("own", "runs", runs)
 	diff := func(folder string, more ...string) result {
 		t.Helper()
-		return p.run(append([]string{"diff", "--plugins", plugins(t), "--data", p.data, "--config", folder, "--url", f.url}, more...)...)
+		return p.run(append([]string{"diff", "--plugins", plugins(t), "--data", p.data, "--config", folder, "--url",
+			f.url}, more...)...)
 	}
 	if r := diff("conf"); r.code != 0 || r.stdout != "nothing would change\n" {
 		t.Errorf("its own folder: found exit %d, %s%s", r.code, r.stdout, r.stderr)
@@ -259,14 +270,19 @@ topic: its tasks are made anew (copy/topic.properties)
   sap.odata#00.topic: Products -> Other
 `
 	why := regexp.MustCompile("(copy/bad.properties:10: tasks.max: ).+")
-	if r := diff("copy"); r.code != 1 || why.ReplaceAllString(r.stdout, "$1(why)") != want || r.lastLine() != "1 connector would be refused" {
+	if r := diff("copy"); r.code != 1 || why.ReplaceAllString(r.stdout, "$1(why)") != want ||
+		r.lastLine() != "1 connector would be refused" {
 		t.Errorf("expected exit 1 and\n%s\nfound %d and\n%s\n%s", want, r.code, r.stdout, r.stderr)
 	}
-	if r := diff("copy", "--json"); !strings.Contains(r.stdout, `{"connector":"topic","effect":"restart","file":"copy/topic.properties",`+
-		`"settings":[{"name":"sap.odata#00.topic","runs":"Products","file":"Other"}]}`) || strings.Contains(r.stdout, "n3w") || strings.Contains(r.stdout, "0ld") {
+	if r := diff("copy", "--json"); !strings.Contains(r.stdout,
+		`{"connector":"topic","effect":"restart","file":"copy/topic.properties",`+
+			`"settings":[{"name":"sap.odata#00.topic","runs":"Products","file":"Other"}]}`) ||
+		strings.Contains(r.stdout,
+			"n3w") || strings.Contains(r.stdout, "0ld") {
 		t.Errorf("as JSON: found %s", r.stdout)
 	}
-	if r := p.run("diff", "--plugins", plugins(t), "--config", "copy", "--url", "http://"+porttest.Address(t)); r.code != 2 || !strings.Contains(r.stderr, "expected a running worker") {
+	if r := p.run("diff", "--plugins", plugins(t), "--config", "copy", "--url",
+		"http://"+porttest.Address(t)); r.code != 2 || !strings.Contains(r.stderr, "expected a running worker") {
 		t.Errorf("without a worker: found exit %d, %s", r.code, r.stderr)
 	}
 	if lives := strings.Count(f.stderr.String(), `msg="connector started"`); lives != 6 {

@@ -42,7 +42,8 @@ func TestRunThroughCloudConnector(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.EnableSASL(), kfake.Superuser("SCRAM-SHA-512", "alice", "hush-hush"),
+	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.EnableSASL(), kfake.Superuser("SCRAM-SHA-512", "alice",
+		"hush-hush"),
 		kfake.TLS(&tls.Config{Certificates: issuer.TLS.Certificates}),
 		kfake.ListenFn(func(string, string) (net.Listener, error) { return called{l, "example.com:9092"}, nil }))
 	if err != nil {
@@ -50,14 +51,18 @@ func TestRunThroughCloudConnector(t *testing.T) {
 	}
 	t.Cleanup(cluster.Close)
 	double.Map("kafka.virtual:9092", l.Addr().String())
-	p.file("secrets.properties", `logon=org.apache.kafka.common.security.scram.ScramLoginModule required username="alice" password="hush-hush";`)
-	lines := []string{"bootstrap.servers=example.com:9092", "kafka.proxy.type=sap-connectivity", "kafka.proxy.service.key=" + p.file("key.json", double.ServiceKey(0)),
-		"kafka.proxy.address.map=example.com:9092=kafka.virtual:9092", "security.protocol=SASL_SSL", "sasl.mechanism=SCRAM-SHA-512",
+	p.file("secrets.properties",
+		`logon=org.apache.kafka.common.security.scram.ScramLoginModule required username="alice" password="hush-hush";`)
+	lines := []string{"bootstrap.servers=example.com:9092", "kafka.proxy.type=sap-connectivity",
+		"kafka.proxy.service.key=" + p.file("key.json", double.ServiceKey(0)),
+		"kafka.proxy.address.map=example.com:9092=kafka.virtual:9092", "security.protocol=SASL_SSL",
+		"sasl.mechanism=SCRAM-SHA-512",
 		"sasl.jaas.config=${file:" + p.dir + "/secrets.properties:logon}",
 		"ssl.truststore.type=PEM", "ssl.truststore.location=" + p.file("roots.pem", roots)}
 	s, address := demo(t, service.Options{Rows: 300, PageSize: 100, Switches: service.Switches{CSRF: true}})
 	worker := p.file("worker.properties", lines...)
-	r := p.run("run", "--once", "--log-level", "debug", "--plugins", folder, "--data", p.data, worker, p.file("there.properties", source("there", address, "Products")...),
+	r := p.run("run", "--once", "--log-level", "debug", "--plugins", folder, "--data", p.data, worker,
+		p.file("there.properties", source("there", address, "Products")...),
 		p.file("back.properties", sinkOf("back", address, "Products", "ProductCopies")...))
 	if r.code != 0 {
 		t.Fatalf("exit %d\n%s", r.code, r.stderr)
@@ -74,15 +79,21 @@ func TestRunThroughCloudConnector(t *testing.T) {
 			t.Errorf("%s is shown", secret)
 		}
 	}
-	if double.Count(func(e connectivitytest.Entry) bool { return e.Target == "kafka.virtual:9092" && e.Code == 0 }) == 0 {
+	if double.Count(func(e connectivitytest.Entry) bool {
+		return e.Target == "kafka.virtual:9092" &&
+			e.Code == 0
+	}) == 0 {
 		t.Error("nothing went through the tunnel")
 	}
 
 	t.Run("wrong password", func(t *testing.T) {
-		p.file("secrets.properties", `logon=org.apache.kafka.common.security.scram.ScramLoginModule required username="alice" password="quiet-quiet";`)
-		for _, args := range [][]string{{"run", "--once", "--plugins", folder, "--data", p.data, worker, p.dir + "/there.properties"}, {"consume", "Products", "-p", worker}} {
+		p.file("secrets.properties",
+			`logon=org.apache.kafka.common.security.scram.ScramLoginModule required username="alice" password="quiet-quiet";`)
+		for _, args := range [][]string{{"run", "--once", "--plugins", folder, "--data", p.data, worker,
+			p.dir + "/there.properties"}, {"consume", "Products", "-p", worker}} {
 			r := p.run(args...)
-			if r.code == 0 || !strings.Contains(r.stderr, "sasl.jaas.config") || !strings.Contains(r.stderr, "example.com:9092") ||
+			if r.code == 0 || !strings.Contains(r.stderr, "sasl.jaas.config") || !strings.Contains(r.stderr,
+				"example.com:9092") ||
 				strings.Contains(r.stderr, "quiet-quiet") {
 				t.Errorf("%s: expected to be told what is wrong, found exit %d\n%s", args[0], r.code, r.stderr)
 			}
@@ -90,7 +101,8 @@ func TestRunThroughCloudConnector(t *testing.T) {
 	})
 	t.Run("not exposed", func(t *testing.T) {
 		double.Unmap("kafka.virtual:9092")
-		for _, args := range [][]string{{"run", "--once", "--plugins", folder, "--data", p.data, worker, p.dir + "/there.properties"}, {"consume", "Products", "-p", worker}} {
+		for _, args := range [][]string{{"run", "--once", "--plugins", folder, "--data", p.data, worker,
+			p.dir + "/there.properties"}, {"consume", "Products", "-p", worker}} {
 			if r := p.run(args...); r.code == 0 || !strings.Contains(r.stderr, "add kafka.virtual:9092") {
 				t.Errorf("%s: expected to be told what is wrong, found exit %d\n%s", args[0], r.code, r.stderr)
 			}

@@ -18,11 +18,13 @@ func TestRequestsAtDebug(t *testing.T) {
 	s, address := demo(t, service.Options{Rows: 50, PageSize: 20, User: "demo", Password: "s3cr3t pass"})
 	lines := append(source("orders", address, "Orders"), "sap.odata.user.name=demo", "sap.odata.user.pwd=s3cr3t pass",
 		"sap.odata.header.APIKey=k3y-of-a-gateway")
-	r := p.run("run", "--once", "--log-level", "debug", "--plugins", plugins(t), "--data", p.data, p.file("orders.properties", lines...))
+	r := p.run("run", "--once", "--log-level", "debug", "--plugins", plugins(t), "--data", p.data,
+		p.file("orders.properties", lines...))
 	if r.code != 0 {
 		t.Fatalf("exit %d\n%s", r.code, r.stderr)
 	}
-	line := regexp.MustCompile(`level=DEBUG msg=request connector=orders method=(\w+) path="?([^ "]+)"? status=(\d+) bytes=(\d+) ms=\d+\n`)
+	line := regexp.MustCompile(
+		`level=DEBUG msg=request connector=orders method=(\w+) path="?([^ "]+)"? status=(\d+) bytes=(\d+) ms=\d+\n`)
 	found := line.FindAllStringSubmatch(r.stderr, -1)
 	if len(found) != s.Ledger().Total {
 		t.Errorf("expected a line for each of %d requests, found %d in\n%s", s.Ledger().Total, len(found), r.stderr)
@@ -44,7 +46,8 @@ func TestRequestsAtDebug(t *testing.T) {
 
 	closed := p.file("closed.properties", source("closed", porttest.Address(t), "Orders")...)
 	r = p.run("ping", "-p", closed, "-s", service.NorthwindPath, "--log-level", "debug", "--plugins", plugins(t))
-	if want := fmt.Sprintf("msg=request method=GET path=%s/$metadata status=0 bytes=0 ms=", northwind); !strings.Contains(r.stderr, want) || !strings.Contains(r.stderr, "connection refused") {
+	if want := fmt.Sprintf("msg=request method=GET path=%s/$metadata status=0 bytes=0 ms=",
+		northwind); !strings.Contains(r.stderr, want) || !strings.Contains(r.stderr, "connection refused") {
 		t.Errorf("expected %q and the reason in\n%s", want, r.stderr)
 	}
 
@@ -55,7 +58,8 @@ func TestRequestsAtDebug(t *testing.T) {
 	for line := range strings.Lines(r.stderr) {
 		var l map[string]any
 		if json.Unmarshal([]byte(line), &l) == nil && l["msg"] == "request" && l["level"] == "DEBUG" &&
-			l["status"] == 0.0 && regexp.MustCompile(`^transport\..+:\d+$`).MatchString(fmt.Sprint(l["ohja.location"])) {
+			l["status"] == 0.0 && regexp.MustCompile(`^transport\..+:\d+$`).MatchString(
+			fmt.Sprint(l["ohja.location"])) {
 			requests++
 		}
 	}

@@ -25,10 +25,12 @@ func rowsNeverGoToTopicsOfTheWorker(t *testing.T, broker string, empty ...string
 		"status.storage.topic=my-states", "offset.storage.topic=my-offsets")
 	victim := p.file("victim.properties", source("victim", address, "Order_Details")...)
 	files := []string{worker, victim}
-	targets := map[string]string{"same": "my-offsets", "capitals": "My-Offsets", "configs": "my-configs", "states": "my-states",
+	targets := map[string]string{"same": "my-offsets", "capitals": "My-Offsets", "configs": "my-configs",
+		"states": "my-states",
 		"groups": "__consumer_offsets", "transactions": "__transaction_state"}
 	for name, target := range targets {
-		files = append(files, p.file(name+".properties", append(source(name, address, "Products"), "errors.tolerance=all",
+		files = append(files, p.file(name+".properties", append(source(name, address, "Products"),
+			"errors.tolerance=all",
 			"producer.override.bootstrap.servers=localhost:"+port, "admin.override.bootstrap.servers=localhost:"+port,
 			"transforms=route", "transforms.route.type=org.apache.kafka.connect.transforms.RegexRouter",
 			"transforms.route.regex=.*", "transforms.route.replacement="+target)...))
@@ -48,7 +50,8 @@ func rowsNeverGoToTopicsOfTheWorker(t *testing.T, broker string, empty ...string
 	offsets := p.run("consume", "my-offsets", "--bootstrap-servers", broker)
 	for line := range strings.Lines(offsets.stdout) {
 		var record struct{ Key []any }
-		if err := json.Unmarshal([]byte(line), &record); err != nil || len(record.Key) != 2 || record.Key[0] != "victim" {
+		if err := json.Unmarshal([]byte(line), &record); err != nil || len(record.Key) != 2 ||
+			record.Key[0] != "victim" {
 			t.Errorf("expected offsets of the victim alone, found %s", line)
 		}
 	}
@@ -74,8 +77,9 @@ func TestValidateRefusesTopicsOfTheWorker(t *testing.T) {
 	}
 	file := p.file("orders.properties", lines...)
 	want := fmt.Sprintf("%s:%d: sap.odata#01.topic: topic connect-offsets holds ", file, len(lines))
-	if r := p.run("validate", "--plugins", plugins(t), "--data", p.data, file); r.code != 1 && r.code != 2 || !strings.Contains(r.stdout+r.stderr,
-		want) {
+	if r := p.run("validate", "--plugins", plugins(t), "--data", p.data, file); r.code != 1 && r.code != 2 ||
+		!strings.Contains(r.stdout+r.stderr,
+			want) {
 		t.Errorf("expected a failure with %q, found %d and\n%s%s", want, r.code, r.stdout, r.stderr)
 	}
 }

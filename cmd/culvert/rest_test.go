@@ -87,14 +87,19 @@ func TestConnectorsAreSteered(t *testing.T) {
 	f.must(202, "PUT", "/connectors/calm/resume", "")
 	f.await("calm", "runs", runs)
 	var s connect.Status
-	if err := json.Unmarshal([]byte(f.must(202, "POST", "/connectors/calm/restart?includeTasks=true", "")), &s); err != nil || !is(connect.Restarting, 1)(s) {
+	if err := json.Unmarshal([]byte(f.must(202, "POST", "/connectors/calm/restart?includeTasks=true", "")),
+		&s); err != nil || !is(connect.Restarting, 1)(s) {
 		t.Errorf("expected connector and task to be RESTARTING, found %+v %v", s, err)
 	}
-	f.eventually("its fourth life", func() bool { return strings.Count(f.stderr.String(), `msg="connector started" connector=calm `) == 4 })
+	f.eventually("its fourth life", func() bool {
+		return strings.Count(f.stderr.String(),
+			`msg="connector started" connector=calm `) == 4
+	})
 	f.await("calm", "runs", runs)
 	f.must(204, "POST", "/connectors/calm/tasks/0/restart", "")
 	f.eventually("its task to be another", func() bool {
-		return strings.Contains(f.stderr.String(), `msg="the task is restarted, as was asked for" connector=calm task=0`)
+		return strings.Contains(f.stderr.String(),
+			`msg="the task is restarted, as was asked for" connector=calm task=0`)
 	})
 	f.await("calm", "runs", runs)
 	f.must(404, "PUT", "/connectors/ghost/pause", "")
@@ -103,19 +108,23 @@ func TestConnectorsAreSteered(t *testing.T) {
 	var v check.Validation
 	answer := f.must(200, "PUT", "/connector-plugins/ODataSource/config/validate",
 		`{"name": "new", "connector.class": "ODataSource", "tasks.max": 0, "sap.odata.user.pwd": "geheim", "sap.odata.host.adress": "x"}`)
-	if err := json.Unmarshal([]byte(answer), &v); err != nil || v.Errors < 2 || !strings.Contains(answer, "Value must be at least 1") ||
-		!strings.Contains(answer, "the nearest known one is sap.odata.host.address") || strings.Contains(answer, "geheim") {
+	if err := json.Unmarshal([]byte(answer), &v); err != nil || v.Errors < 2 || !strings.Contains(answer,
+		"Value must be at least 1") ||
+		!strings.Contains(answer, "the nearest known one is sap.odata.host.address") || strings.Contains(answer,
+		"geheim") {
 		t.Errorf("found %v %s", err, answer)
 	}
 	f.must(500, "PUT", "/connector-plugins/ODataSink/config/validate", `{"connector.class": "ODataSource"}`)
-	f.must(400, "PUT", "/connector-plugins/ODataSource/config/validate", `{"connector.class": "ODataSource", "sap.odata.user.pwd": "[hidden]"}`)
+	f.must(400, "PUT", "/connector-plugins/ODataSource/config/validate",
+		`{"connector.class": "ODataSource", "sap.odata.user.pwd": "[hidden]"}`)
 	f.must(500, "PUT", "/connector-plugins/ODataSource/config/validate", `{"topic": "x"}`)
 	f.must(500, "PUT", "/connector-plugins/NotThere/config/validate", `{"connector.class": "NotThere"}`)
 	f.signal(syscall.SIGTERM)
 	if r := f.wait(); r.code != 0 {
 		t.Fatalf("exit %d\n%s", r.code, r.stderr)
 	}
-	if r := p.run("run", "--once", "--plugins", plugins(t), "--data", p.data, "--config", filepath.Join(p.dir, "conf")); r.code != 0 {
+	if r := p.run("run", "--once", "--plugins", plugins(t), "--data", p.data, "--config", filepath.Join(p.dir,
+		"conf")); r.code != 0 {
 		t.Fatalf("exit %d\n%s", r.code, r.stderr)
 	}
 	if n := len(p.records("Customers")); n != 91 {
@@ -143,10 +152,12 @@ func TestConnectorsAreWritten(t *testing.T) {
 	p.file("conf/calm.properties", source("calm", address, "Products")...)
 	f := p.follows("conf", "rest.config.masked=true")
 	f.await("calm", "runs", runs)
-	settings := configuration(append(source("customers", address, "Customers"), "sap.odata.user.name=someone", "sap.odata.user.pwd=geheim"))
+	settings := configuration(append(source("customers", address, "Customers"), "sap.odata.user.name=someone",
+		"sap.odata.user.pwd=geheim"))
 	delete(settings, "name")
 	body := asJSON(t, map[string]any{"name": "customers", "config": settings, "initial_state": "PAUSED"})
-	if answer := f.must(201, "POST", "/connectors", body); !strings.Contains(answer, `"tasks":[],"type":"source"`) || strings.Contains(answer, "geheim") {
+	if answer := f.must(201, "POST", "/connectors", body); !strings.Contains(answer, `"tasks":[],"type":"source"`) ||
+		strings.Contains(answer, "geheim") {
 		t.Errorf("found %s", answer)
 	}
 	f.must(409, "POST", "/connectors", body)
@@ -161,14 +172,16 @@ func TestConnectorsAreWritten(t *testing.T) {
 		t.Errorf("found %v", shown)
 	}
 	shown["transforms"] = ""
-	if answer := f.must(200, "PUT", "/connectors/customers/config", asJSON(t, shown)); !strings.Contains(answer, `"transforms":""`) {
+	if answer := f.must(200, "PUT", "/connectors/customers/config", asJSON(t, shown)); !strings.Contains(answer,
+		`"transforms":""`) {
 		t.Errorf("found %s", answer)
 	}
 	f.eventually("its second life", func() bool {
 		return strings.Count(f.stderr.String(), `msg="connector started" connector=customers `) == 2
 	})
 	f.await("customers", "runs", runs)
-	if answer := f.must(200, "PATCH", "/connectors/customers/config", `{"transforms": null, "tasks.max": 1}`); strings.Contains(answer, "transforms") {
+	if answer := f.must(200, "PATCH", "/connectors/customers/config",
+		`{"transforms": null, "tasks.max": 1}`); strings.Contains(answer, "transforms") {
 		t.Errorf("found %s", answer)
 	}
 	file := filepath.Join(p.dir, "conf", "customers.json")
@@ -177,7 +190,8 @@ func TestConnectorsAreWritten(t *testing.T) {
 	}
 
 	// What is bad is said before what is there already, as Kafka Connect does.
-	f.must(400, "POST", "/connectors", `{"name": "customers", "config": {"connector.class": "ODataSource", "tasks.max": "0"}}`)
+	f.must(400, "POST", "/connectors",
+		`{"name": "customers", "config": {"connector.class": "ODataSource", "tasks.max": "0"}}`)
 
 	// A name may be longer than a file's.
 	long := strings.Repeat("顧", 100)
@@ -190,7 +204,8 @@ func TestConnectorsAreWritten(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if answer := f.must(400, "PATCH", "/connectors/customers/config", `{"tasks.max": "many"}`); !strings.Contains(answer, "contains the following 1 error(s):") ||
+	if answer := f.must(400, "PATCH", "/connectors/customers/config",
+		`{"tasks.max": "many"}`); !strings.Contains(answer, "contains the following 1 error(s):") ||
 		!strings.Contains(answer, "Invalid value many for configuration tasks.max: Not a number of type INT") {
 		t.Errorf("found %s", answer)
 	}
@@ -204,7 +219,8 @@ func TestConnectorsAreWritten(t *testing.T) {
 
 	// A file that somebody wrote is changed where it is.
 	f.must(200, "PATCH", "/connectors/calm/config", `{"sap.odata.user.name": "x", "sap.odata.user.pwd": "y"}`)
-	if data, err := os.ReadFile(filepath.Join(p.dir, "conf", "calm.properties")); err != nil || !strings.Contains(string(data), "sap.odata.user.pwd=y\n") {
+	if data, err := os.ReadFile(filepath.Join(p.dir, "conf", "calm.properties")); err != nil ||
+		!strings.Contains(string(data), "sap.odata.user.pwd=y\n") {
 		t.Errorf("found %s %v", data, err)
 	}
 	f.must(204, "DELETE", "/connectors/calm", "")
@@ -216,7 +232,8 @@ func TestConnectorsAreWritten(t *testing.T) {
 	if r := f.wait(); r.code != 0 || strings.Contains(r.stderr, "a mistake in culvert") {
 		t.Fatalf("exit %d\n%s", r.code, r.stderr)
 	}
-	if r := p.run("run", "--once", "--plugins", plugins(t), "--data", p.data, "--config", filepath.Join(p.dir, "conf")); r.code != 0 {
+	if r := p.run("run", "--once", "--plugins", plugins(t), "--data", p.data, "--config", filepath.Join(p.dir,
+		"conf")); r.code != 0 {
 		t.Fatalf("exit %d\n%s", r.code, r.stderr)
 	}
 	if n := len(p.records("Customers")); n != 91 {
@@ -245,7 +262,8 @@ func TestManyWriteAtOnce(t *testing.T) {
 				want               int
 				method, path, body string
 			}{
-				{201, "POST", "/connectors", asJSON(t, map[string]any{"name": name, "config": settings, "initial_state": "STOPPED"})},
+				{201, "POST", "/connectors", asJSON(t, map[string]any{"name": name, "config": settings,
+					"initial_state": "STOPPED"})},
 				{200, "PATCH", "/connectors/" + name + "/config", `{"tasks.max": "2"}`},
 				{200, "GET", "/connectors/" + name + "/status", ""},
 			} {
@@ -261,14 +279,19 @@ func TestManyWriteAtOnce(t *testing.T) {
 		})
 	}
 	for i := range many {
-		f.replaced("conf/calm.properties", append(source("calm", address, "Products"), fmt.Sprintf("tasks.max=%d", i+1))...)
+		f.replaced("conf/calm.properties", append(source("calm", address, "Products"), fmt.Sprintf("tasks.max=%d",
+			i+1))...)
 	}
 	writers.Wait()
-	f.eventually("half of them", func() bool { return slices.Equal(f.names(), []string{"calm", "n0", "n2", "n4", "n6"}) })
+	f.eventually("half of them", func() bool {
+		return slices.Equal(f.names(), []string{"calm", "n0", "n2", "n4",
+			"n6"})
+	})
 	f.await("n6", "is stopped", is(connect.Stopped, 0))
 	f.signal(syscall.SIGTERM)
 	r := f.wait()
-	if r.code != 0 || strings.Contains(r.stderr, "a mistake in culvert") || strings.Count(r.stderr, "its file is gone") != many/2 ||
+	if r.code != 0 || strings.Contains(r.stderr, "a mistake in culvert") || strings.Count(r.stderr,
+		"its file is gone") != many/2 ||
 		strings.Count(r.stderr, "reload: a new connector") != many {
 		t.Errorf("exit %d\n%s", r.code, r.stderr)
 	}
@@ -390,11 +413,15 @@ func TestTasksAreRestarted(t *testing.T) {
 	f.await("asked", "runs", states(connect.Running, connect.Running))
 	f.must(204, "POST", "/connectors/asked/tasks/0/restart", "")
 	f.eventually("the other task to be another", func() bool {
-		return strings.Contains(f.stderr.String(), `msg="the task is restarted, as was asked for" connector=asked task=0`)
+		return strings.Contains(f.stderr.String(),
+			`msg="the task is restarted, as was asked for" connector=asked task=0`)
 	})
 	f.await("asked", "runs", states(connect.Running, connect.Running))
 	f.must(404, "POST", "/connectors/asked/tasks/2/restart", "")
-	f.eventually("customers that were read", func() bool { return strings.Contains(f.stderr.String(), "extraction finished: 91 rows") })
+	f.eventually("customers that were read", func() bool {
+		return strings.Contains(f.stderr.String(),
+			"extraction finished: 91 rows")
+	})
 
 	// With a worker's file a task that fails stays so, unless the connector says otherwise; what does not pass, in any
 	// case.
@@ -427,7 +454,8 @@ func TestTasksAreRestarted(t *testing.T) {
 		t.Errorf("exit %d\n%s", r.code, r.stderr)
 	}
 	for _, topic := range []string{"asked-products", "asked-customers"} {
-		if n, want := len(p.records(topic)), map[bool]int{true: 77, false: 91}[strings.HasSuffix(topic, "products")]; n != want {
+		if n, want := len(p.records(topic)), map[bool]int{true: 77, false: 91}[strings.HasSuffix(topic,
+			"products")]; n != want {
 			t.Errorf("%s: expected %d records, found %d", topic, want, n)
 		}
 	}
@@ -485,8 +513,9 @@ func TestInitialStateOfFiles(t *testing.T) {
 		status, _ := f.call("PATCH", "/connectors/stopped/config", `{"tasks.max": "2"}`)
 		return status == 200
 	})
-	if text, err := os.ReadFile(filepath.Join(p.dir, "conf/stopped.json")); err != nil || !strings.Contains(string(text),
-		`"tasks.max": "2"`) {
+	if text, err := os.ReadFile(filepath.Join(p.dir, "conf/stopped.json")); err != nil ||
+		!strings.Contains(string(text),
+			`"tasks.max": "2"`) {
 		t.Errorf("expected its file to be written anew, found %s %v", text, err)
 	}
 	f.signal(syscall.SIGTERM)
@@ -502,7 +531,8 @@ func TestInitialStateOfFiles(t *testing.T) {
 	// Nobody could resume it in a run that ends by itself.
 	file("paused", "Customers", "PAUSED")
 	r := p.run("run", "--once", "--plugins", plugins(t), "--data", p.data, "conf/worker.properties", "conf/paused.json")
-	if r.code != 2 || !strings.Contains(r.stderr, "initial_state: expected RUNNING in a run with --once, found PAUSED") {
+	if r.code != 2 || !strings.Contains(r.stderr,
+		"initial_state: expected RUNNING in a run with --once, found PAUSED") {
 		t.Errorf("exit %d\n%s", r.code, r.stderr)
 	}
 }
@@ -522,10 +552,12 @@ func TestChecksSendNothingElsewhere(t *testing.T) {
 	for _, readOnly := range []bool{false, true} {
 		folder := fmt.Sprintf("conf-%t", readOnly)
 		p.subfolder(folder)
-		p.file(folder+"/calm.properties", append(source("calm", address, "Products"), "sap.odata.user.name=someone", "sap.odata.user.pwd=geheim")...)
+		p.file(folder+"/calm.properties", append(source("calm", address, "Products"), "sap.odata.user.name=someone",
+			"sap.odata.user.pwd=geheim")...)
 		f := p.follows(folder, "rest.config.masked=true", fmt.Sprintf("rest.read.only=%t", readOnly))
 		f.await("calm", "runs", runs)
-		settings := configuration(append(source("calm", strings.TrimPrefix(elsewhere.URL, "http://"), "Products"), "sap.odata.user.name=someone", "sap.odata.user.pwd=[hidden]"))
+		settings := configuration(append(source("calm", strings.TrimPrefix(elsewhere.URL, "http://"), "Products"),
+			"sap.odata.user.name=someone", "sap.odata.user.pwd=[hidden]"))
 		f.must(200, "PUT", "/connector-plugins/ODataSource/config/validate", asJSON(t, settings))
 		if readOnly {
 			settings["sap.odata.user.pwd"] = "geheim"

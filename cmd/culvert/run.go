@@ -30,7 +30,8 @@ type installation struct {
 // flags declares them; logLevel is the default of the least level that is shown.
 func (in *installation) flags(c *cobra.Command, logLevel string) {
 	dataFlag(c, &in.data)
-	c.Flags().StringVar(&in.plugins, "plugins", "", "`folder` with .wasm plugins, besides those that are built in and plugin.path")
+	c.Flags().StringVar(&in.plugins, "plugins", "",
+		"`folder` with .wasm plugins, besides those that are built in and plugin.path")
 	in.logFlags(c, logLevel)
 	c.Flags().StringArrayVar(&in.set, "set", nil, "a setting of the worker, as `name=value`, whatever its file says")
 }
@@ -38,7 +39,8 @@ func (in *installation) flags(c *cobra.Command, logLevel string) {
 // logFlags declares how lines are logged; level is the default of the least level that is shown.
 func (in *installation) logFlags(c *cobra.Command, level string) {
 	c.Flags().StringVar(&in.logLevel, "log-level", level, "debug, info, warn or error")
-	c.Flags().StringVar(&in.logFormat, "log-format", logText, "text, or json: an object in each line, which also says where in the program it is written (ohja.location)")
+	c.Flags().StringVar(&in.logFormat, "log-format", logText,
+		"text, or json: an object in each line, which also says where in the program it is written (ohja.location)")
 }
 
 // Forms of lines that are logged.
@@ -150,7 +152,8 @@ machine, because SAP locks users after a few failures: until it is changed, or u
 	c.Flags().StringVar(&in.folder, "config", "", "`folder` with the worker's file and the connectors'")
 	c.Flags().BoolVar(&once, "once", false, "end when everything that is there has arrived")
 	c.Flags().BoolVar(&progress, "progress", false, "show what each connector is doing")
-	c.Flags().BoolVar(&resume, "resume-logons", false, "send passwords once more that a service has refused: when its user was unlocked")
+	c.Flags().BoolVar(&resume, "resume-logons", false,
+		"send passwords once more that a service has refused: when its user was unlocked")
 	return c
 }
 

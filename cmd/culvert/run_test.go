@@ -32,7 +32,8 @@ func TestOnceMovesWhatIsThereAndNothingTwice(t *testing.T) {
 			}
 		}
 	}
-	if strings.Contains(p.run("run", "--once", "--plugins", plugins(t), "--data", p.data, file).stderr, "REST listens") {
+	if strings.Contains(p.run("run", "--once", "--plugins", plugins(t), "--data", p.data, file).stderr,
+		"REST listens") {
 		t.Error("expected no REST with --once unless listeners is set")
 	}
 	offsets := p.records("connect-offsets")
@@ -51,12 +52,14 @@ func TestRunUntilStopped(t *testing.T) {
 	if err := os.Mkdir(folder, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	p.file("etc/worker.yaml", "bootstrap.servers: embedded", "listeners: http://"+listen, "offset.flush.interval.ms: 3600000")
+	p.file("etc/worker.yaml", "bootstrap.servers: embedded", "listeners: http://"+listen,
+		"offset.flush.interval.ms: 3600000")
 	p.file("etc/orders.properties", source("orders", address, "Orders")[1:]...) // named by its file
 	c := p.start("run", "--config", folder, "--plugins", plugins(t), "--data", p.data, "--progress")
 	var status connect.Status
 	c.eventually("RUNNING", func() bool {
-		return get(t, "http://"+listen+"/connectors/orders/status", &status) == 200 && len(status.Tasks) == 1 && status.Tasks[0].State == connect.Running
+		return get(t, "http://"+listen+"/connectors/orders/status", &status) == 200 && len(status.Tasks) == 1 &&
+			status.Tasks[0].State == connect.Running
 	})
 	c.says(fmt.Sprintf("%10d rows", s.Count("Orders")))
 	if got := len(p.records("Orders")); got != s.Count("Orders") {
@@ -96,12 +99,14 @@ func TestFailedTaskLeavesOthersRunning(t *testing.T) {
 	c := p.start("run", "--set", "listeners=http://"+listen, "--plugins", plugins(t), "--data", p.data, bad, good)
 	var status connect.Status
 	c.eventually("FAILED", func() bool {
-		return get(t, "http://"+listen+"/connectors/bad/status", &status) == 200 && len(status.Tasks) == 1 && status.Tasks[0].State == connect.Failed
+		return get(t, "http://"+listen+"/connectors/bad/status", &status) == 200 && len(status.Tasks) == 1 &&
+			status.Tasks[0].State == connect.Failed
 	})
 	if status.Connector.State != connect.Running {
 		t.Errorf("expected the connector itself RUNNING, found %s", status.Connector.State)
 	}
-	if trace := status.Tasks[0].Trace; !strings.HasPrefix(trace, "org.apache.kafka.") || !strings.Contains(trace, "\n\tat ") {
+	if trace := status.Tasks[0].Trace; !strings.HasPrefix(trace, "org.apache.kafka.") || !strings.Contains(trace,
+		"\n\tat ") {
 		t.Errorf("expected a trace as Java's, found %q", trace)
 	}
 	c.eventually("the other task RUNNING", func() bool {
@@ -137,7 +142,8 @@ func TestListenersTaken(t *testing.T) {
 	file := p.file("orders.properties", source("orders", address, "Orders")...)
 	worker := p.file("worker.properties", "bootstrap.servers=embedded", "listeners=http://"+address)
 	r := p.run("run", "--plugins", plugins(t), "--data", p.data, worker, file)
-	if want := worker + ":2: listeners: REST cannot listen on http://" + address; r.code != 2 || !strings.HasPrefix(r.lastLine(), want) {
+	if want := worker + ":2: listeners: REST cannot listen on http://" + address; r.code != 2 ||
+		!strings.HasPrefix(r.lastLine(), want) {
 		t.Errorf("expected exit 2 and a last line with %q, found %d and %q", want, r.code, r.lastLine())
 	}
 }
@@ -179,8 +185,10 @@ func TestTransforms(t *testing.T) {
 		"transforms=system,route", "transforms.system.type=org.apache.kafka.connect.transforms.InsertField$Value",
 		"transforms.system.static.field=system", "transforms.system.static.value=PRD",
 		"transforms.system.predicate=orders", "transforms.system.negate=true",
-		"transforms.route.type=org.apache.kafka.connect.transforms.RegexRouter", "transforms.route.regex=(.*)", "transforms.route.replacement=sap.$1",
-		"predicates=orders", "predicates.orders.type=org.apache.kafka.connect.transforms.predicates.TopicNameMatches", "predicates.orders.pattern=Ord.*")...)
+		"transforms.route.type=org.apache.kafka.connect.transforms.RegexRouter", "transforms.route.regex=(.*)",
+		"transforms.route.replacement=sap.$1",
+		"predicates=orders", "predicates.orders.type=org.apache.kafka.connect.transforms.predicates.TopicNameMatches",
+		"predicates.orders.pattern=Ord.*")...)
 	if r := p.run("run", "--once", "--plugins", plugins(t, "smt"), "--data", p.data, file); r.code != 0 {
 		t.Fatalf("exit %d\n%s", r.code, r.stderr)
 	}
@@ -202,18 +210,24 @@ func TestTransformsAcrossColumns(t *testing.T) {
 	p := newPlace(t)
 	s, address := demo(t, service.Options{Rows: 20})
 	file := p.file("orders.properties", append(source("orders", address, "Products", "Categories"),
-		"transforms=key,head,rest", "transforms.key.type=org.apache.kafka.connect.transforms.ValueToKey", "transforms.key.fields=ProductName,ProductID",
+		"transforms=key,head,rest", "transforms.key.type=org.apache.kafka.connect.transforms.ValueToKey",
+		"transforms.key.fields=ProductName,ProductID",
 		"transforms.key.predicate=products", "transforms.head.predicate=products",
-		"transforms.head.type=org.apache.kafka.connect.transforms.HeaderFrom$Value", "transforms.head.fields=UnitPrice,ProductName",
+		"transforms.head.type=org.apache.kafka.connect.transforms.HeaderFrom$Value",
+		"transforms.head.fields=UnitPrice,ProductName",
 		"transforms.head.headers=price,name", "transforms.head.operation=move",
-		"transforms.rest.type=org.apache.kafka.connect.transforms.Filter", "transforms.rest.predicate=priced", "transforms.rest.negate=true",
-		"predicates=products,priced", "predicates.products.type=org.apache.kafka.connect.transforms.predicates.TopicNameMatches",
+		"transforms.rest.type=org.apache.kafka.connect.transforms.Filter", "transforms.rest.predicate=priced",
+		"transforms.rest.negate=true",
+		"predicates=products,priced",
+		"predicates.products.type=org.apache.kafka.connect.transforms.predicates.TopicNameMatches",
 		"predicates.products.pattern=Prod.*",
-		"predicates.priced.type=org.apache.kafka.connect.transforms.predicates.HasHeaderKey", "predicates.priced.name=price")...)
+		"predicates.priced.type=org.apache.kafka.connect.transforms.predicates.HasHeaderKey",
+		"predicates.priced.name=price")...)
 	if r := p.run("run", "--once", "--plugins", plugins(t, "smt"), "--data", p.data, file); r.code != 0 {
 		t.Fatalf("exit %d\n%s", r.code, r.stderr)
 	}
-	if r := p.run("consume", "Categories", "--data", p.data); r.code == 0 || !strings.Contains(r.stderr, "unknown topic") {
+	if r := p.run("consume", "Categories", "--data", p.data); r.code == 0 || !strings.Contains(r.stderr,
+		"unknown topic") {
 		t.Errorf("expected no topic of records without the header, found exit %d\n%s%s", r.code, r.stdout, r.stderr)
 	}
 	records := p.records("Products")
@@ -225,7 +239,8 @@ func TestTransformsAcrossColumns(t *testing.T) {
 		value, _ := r["value"].(map[string]any)["payload"].(map[string]any)
 		headers, _ := r["headers"].([]any)
 		text, _ := json.Marshal(r)
-		if len(headers) != 2 || key["ProductName"] == nil || key["ProductID"] != value["ProductID"] || value["UnitPrice"] != nil || value["ProductName"] != nil {
+		if len(headers) != 2 || key["ProductName"] == nil || key["ProductID"] != value["ProductID"] ||
+			value["UnitPrice"] != nil || value["ProductName"] != nil {
 			t.Fatalf("expected two headers, a key of two fields and a value without them, found %s", text)
 		}
 		for i, name := range []string{"price", "name"} {
@@ -240,12 +255,14 @@ func TestTransformsAcrossColumns(t *testing.T) {
 // sinkOf is the settings of a connector that writes topics into sets of the demo service: topic, set, topic, set, …
 func sinkOf(name, address string, pairs ...string) []string {
 	host, port, _ := strings.Cut(address, ":")
-	lines := []string{"name=" + name, "connector.class=ODataSink", "sap.odata.host.protocol=http", "sap.odata.host.address=" + host,
+	lines := []string{"name=" + name, "connector.class=ODataSink", "sap.odata.host.protocol=http",
+		"sap.odata.host.address=" + host,
 		"sap.odata.host.port=" + port, "sap.odata.max.retries=0"}
 	var topics []string
 	for i := 0; i < len(pairs); i += 2 {
 		prefix := fmt.Sprintf("sap.odata#%02d.", i/2)
-		lines = append(lines, prefix+"service="+service.SAPPath, prefix+"entityset="+pairs[i+1], prefix+"topic="+pairs[i])
+		lines = append(lines, prefix+"service="+service.SAPPath, prefix+"entityset="+pairs[i+1],
+			prefix+"topic="+pairs[i])
 		topics = append(topics, pairs[i])
 	}
 	return append(lines, "topics="+strings.Join(topics, ","))
@@ -295,7 +312,9 @@ func TestFailedSinkIsTheLastLine(t *testing.T) {
 	s.Set("status", "400")
 	s.Set("status-count", "1000")
 	r := p.run("run", "--once", "--plugins", plugins(t, "odata-sink"), "--data", p.data, there, back)
-	if want := "connector back, task 0: FAILED: "; r.code != 1 || !strings.HasPrefix(r.lastLine(), want) || !strings.Contains(r.lastLine(), "Orders") {
-		t.Errorf("expected exit 1 and a last line with %q that names the record, found %d and %q", want, r.code, r.lastLine())
+	if want := "connector back, task 0: FAILED: "; r.code != 1 || !strings.HasPrefix(r.lastLine(), want) ||
+		!strings.Contains(r.lastLine(), "Orders") {
+		t.Errorf("expected exit 1 and a last line with %q that names the record, found %d and %q", want, r.code,
+			r.lastLine())
 	}
 }

@@ -20,7 +20,8 @@ func TestSchemasOfACommand(t *testing.T) {
 	m := guesttest.StaticModule(d, "", wit.InterfaceSource, wit.InterfaceTools)
 	m.Answer(wit.InterfaceTools, "Commands", []wit.Command{{Name: "shape", Usage: "Shows a schema."}})
 	m.Answer(wit.InterfaceTools, "Run", wit.Reply{Schemas: &[]wit.Schema{{ID: 7, Nodes: []wit.Node{
-		{Kind: wit.Structure, Name: wit.Ptr("shop.Order"), Members: []wit.Member{{Name: "Id", Node: 1}, {Name: "Price", Node: 2}}},
+		{Kind: wit.Structure, Name: wit.Ptr("shop.Order"), Members: []wit.Member{{Name: "Id", Node: 1},
+			{Name: "Price", Node: 2}}},
 		{Kind: wit.Int32},
 		{Kind: wit.Bytes, Optional: true, Name: wit.Ptr(wit.NameDecimal), Version: wit.Ptr(int32(1)),
 			Parameters: []wit.Setting{{Name: wit.ParameterScale, Value: "2"}}}}}}})
@@ -55,7 +56,8 @@ func TestSchemasOfACommand(t *testing.T) {
 		}
 	}
 	r := p.run("shape", "-p", connector, "--plugins", folder, "--data", p.data, "--format", "xml")
-	if r.code != 2 || !strings.Contains(r.stderr, "--format: expected one of connect, avro, json-schema, found \"xml\"") {
+	if r.code != 2 || !strings.Contains(r.stderr,
+		"--format: expected one of connect, avro, json-schema, found \"xml\"") {
 		t.Errorf("exit %d\n%s", r.code, r.stderr)
 	}
 }

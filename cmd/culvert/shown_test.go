@@ -18,7 +18,8 @@ import (
 
 // hostile is text that clears a screen, sets a title, turns the direction of writing, is no UTF-8 when cut, and looks
 // like a line of the log.
-const hostile = "\x1b[2J\x1b]0;title\x07\u009b31m\u202egro\u200b.evil\ntime=2026-01-01T00:00:00Z level=INFO msg=\"all is well\""
+const hostile = "\x1b[2J\x1b]0;title\x07\u009b31m\u202egro\u200b.evil\ntime=2026-01-01T00:00:00Z " +
+	"level=INFO msg=\"all is well\""
 
 // obeyed fails when a terminal would obey what was said, or take it for a line of ours.
 func obeyed(t *testing.T, what, said string) {
@@ -55,7 +56,8 @@ func talker(t *testing.T, p *place) (folder, connector string) {
 	m := guesttest.StaticModule(d, "", wit.InterfaceSource, wit.InterfaceTools)
 	m.Answer(wit.InterfaceTools, "Commands", []wit.Command{{Name: "talk", Usage: hostile,
 		Options: []wit.SettingSpec{{Name: "loud", Documentation: hostile, DefaultValue: wit.Ptr(hostile)}}},
-		{Name: "ask", Options: []wit.SettingSpec{{Name: "must", Documentation: hostile, Rules: []wit.Rule{{Required: wit.Chosen}}},
+		{Name: "ask", Options: []wit.SettingSpec{{Name: "must", Documentation: hostile,
+			Rules: []wit.Rule{{Required: wit.Chosen}}},
 			{Name: "one", Rules: []wit.Rule{{Allowed: &[]string{"a", hostile}}}}}}})
 	document, err := json.Marshal(map[string]any{"say": hostile, hostile: []map[string]any{{hostile: hostile}}})
 	if err != nil {
@@ -65,7 +67,8 @@ func talker(t *testing.T, p *place) (folder, connector string) {
 	raw := strings.NewReplacer(`\u009b`, "\u009b", `\u202e`, "\u202e", `\u200b`, "\u200b").Replace(string(document))
 	m.Answer(wit.InterfaceTools, "Run", wit.Reply{Document: &raw})
 	put(t, folder, "talker.wasm", m.Bytes())
-	return folder, p.file("talker.properties", "name=talker", "connector.class=Talker", "talk.host=127.0.0.1", "talk.port=1", "talk.scheme=http")
+	return folder, p.file("talker.properties", "name=talker", "connector.class=Talker", "talk.host=127.0.0.1",
+		"talk.port=1", "talk.scheme=http")
 }
 
 func TestPluginsTextIsShownAndNotObeyed(t *testing.T) {
@@ -104,7 +107,8 @@ func TestPluginsTextIsShownAndNotObeyed(t *testing.T) {
 	r = p.run("plugins", "show", file, "--json")
 	obeyed(t, "show --json", strings.ReplaceAll(r.stdout, "long ", ""))
 	var list []struct{ Name string }
-	if err := json.Unmarshal([]byte(r.stdout), &list); err != nil || len(list) != 1 || list[0].Name != "talker"+hostile {
+	if err := json.Unmarshal([]byte(r.stdout), &list); err != nil || len(list) != 1 ||
+		list[0].Name != "talker"+hostile {
 		t.Errorf("%v in %.2000s", err, r.stdout)
 	}
 	// What `check` says about it.
@@ -153,7 +157,8 @@ func TestClashingOptionIsRefusedAtLoad(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
 	folder := p.subfolder("clash")
-	d := wit.Description{Name: "clash", Version: "1", Components: []wit.Component{{Name: "Clash", Kind: wit.ComponentSource}}}
+	d := wit.Description{Name: "clash", Version: "1", Components: []wit.Component{{Name: "Clash",
+		Kind: wit.ComponentSource}}}
 	m := guesttest.StaticModule(d, "", wit.InterfaceSource, wit.InterfaceTools)
 	m.Answer(wit.InterfaceTools, "Commands", []wit.Command{{Name: "look", Options: []wit.SettingSpec{{Name: "data"}}}})
 	put(t, folder, "clash.wasm", m.Bytes())
@@ -161,7 +166,8 @@ func TestClashingOptionIsRefusedAtLoad(t *testing.T) {
 	if r := p.run("plugins", "list", "--plugins", folder); !strings.Contains(r.stdout, "clash.wasm: "+want) {
 		t.Errorf("exit %d\n%s%s", r.code, r.stdout, r.stderr)
 	}
-	if r := p.run("plugins", "check", filepath.Join(folder, "clash.wasm")); r.code != 1 || !strings.Contains(r.stderr, want) {
+	if r := p.run("plugins", "check", filepath.Join(folder, "clash.wasm")); r.code != 1 || !strings.Contains(r.stderr,
+		want) {
 		t.Errorf("exit %d\n%s%s", r.code, r.stdout, r.stderr)
 	}
 	connector := p.file("clash.properties", "name=clash", "connector.class=Clash")

@@ -29,7 +29,8 @@ func TestSkippedRecordsAreLogged(t *testing.T) {
 		"plain":  {[]string{"errors.log.include.messages=false"}, "WARN", false},
 		"logged": {[]string{"errors.log.enable=true"}, "ERROR", true},
 	} {
-		file := p.file(name+".properties", append(append(sinkOf(name, address, "Orders", "OrderCopies"), "errors.tolerance=all"), c.lines...)...)
+		file := p.file(name+".properties", append(append(sinkOf(name, address, "Orders", "OrderCopies"),
+			"errors.tolerance=all"), c.lines...)...)
 		r := p.run("run", "--once", "--plugins", plugins(t, "odata-sink"), "--data", p.data, worker, file)
 		if r.code != 0 || strings.Contains(r.stderr, "errors.log.enable: warning") {
 			t.Errorf("%s: exit %d\n%s", name, r.code, r.stderr)
@@ -40,9 +41,11 @@ func TestSkippedRecordsAreLogged(t *testing.T) {
 				continue
 			}
 			lines++
-			if !strings.Contains(line, "level="+c.level) || !strings.Contains(line, "topic=Orders partition=0 offset=") ||
+			if !strings.Contains(line, "level="+c.level) || !strings.Contains(line,
+				"topic=Orders partition=0 offset=") ||
 				strings.Contains(line, "timestamp=") != c.messages {
-				t.Errorf("%s: expected level %s, the place, and more about the record: %t, found %s", name, c.level, c.messages, line)
+				t.Errorf("%s: expected level %s, the place, and more about the record: %t, found %s", name, c.level,
+					c.messages, line)
 			}
 		}
 		if lines != s.Count("Orders") {
@@ -50,16 +53,19 @@ func TestSkippedRecordsAreLogged(t *testing.T) {
 		}
 	}
 	// Rows that a source skips, too: here all of them, whose records are too large for the producer with their schemas.
-	large := p.file("large.properties", append(source("large", address, "Orders"), "errors.tolerance=all", "errors.log.enable=true", "producer.override.max.request.size=1024")...)
+	large := p.file("large.properties", append(source("large", address, "Orders"), "errors.tolerance=all",
+		"errors.log.enable=true", "producer.override.max.request.size=1024")...)
 	r := p.run("run", "--once", "--plugins", plugins(t), "--data", p.data, worker, large)
 	lines := 0
 	for line := range strings.Lines(r.stderr) {
-		if strings.Contains(line, "row skipped") && strings.Contains(line, "level=ERROR") && strings.Contains(line, " topic=") &&
+		if strings.Contains(line, "row skipped") && strings.Contains(line, "level=ERROR") && strings.Contains(line,
+			" topic=") &&
 			strings.Contains(line, " timestamp=") {
 			lines++
 		}
 	}
 	if r.code != 0 || lines != s.Count("Orders") {
-		t.Errorf("expected %d lines of level ERROR with topic and timestamp, found %d, exit %d\n%s", s.Count("Orders"), lines, r.code, r.stderr)
+		t.Errorf("expected %d lines of level ERROR with topic and timestamp, found %d, exit %d\n%s", s.Count("Orders"),
+			lines, r.code, r.stderr)
 	}
 }

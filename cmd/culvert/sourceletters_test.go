@@ -46,7 +46,8 @@ func TestDeadLettersOfASource(t *testing.T) {
 		"errors.deadletterqueue.topic.name=Orders")...)
 	if r := p.run("validate", "--plugins", plugins(t, "smt"), own); r.code == 0 ||
 		!strings.Contains(r.stdout+r.stderr, "expected a topic that no rows go to, found that of sap.odata#00.topic") {
-		t.Errorf("expected a topic of rows to be refused for dead letters, found exit %d\n%s%s", r.code, r.stdout, r.stderr)
+		t.Errorf("expected a topic of rows to be refused for dead letters, found exit %d\n%s%s", r.code, r.stdout,
+			r.stderr)
 	}
 	letters := []string{"errors.tolerance=all", "errors.deadletterqueue.topic.name=orders-refused",
 		"errors.deadletterqueue.context.headers.enable=true"}
@@ -72,7 +73,8 @@ func TestDeadLettersOfASource(t *testing.T) {
 				if err := json.Unmarshal([]byte(line), &l); err != nil {
 					t.Fatalf("%v in %s", err, line)
 				}
-				for _, want := range []string{`"sap.odata.entityset","value":"Orders"`, `"sap.odata.change","value":"read"`} {
+				for _, want := range []string{`"sap.odata.entityset","value":"Orders"`,
+					`"sap.odata.change","value":"read"`} {
 					if !payload && !strings.Contains(line, want) {
 						t.Fatalf("expected the header %s in %s", want, line)
 					}

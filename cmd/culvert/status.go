@@ -90,7 +90,8 @@ func (r *remote) look(ctx context.Context) (look, error) {
 }
 
 // figureLine is a figure of a task in Prometheus' text format.
-var figureLine = regexp.MustCompile(`^culvert_(source_rows_total|sink_rows_total|sink_lag_records)\{connector="((?:[^"\\]|\\.)*)",task="\d+"\} (\S+)$`)
+var figureLine = regexp.MustCompile(
+	`^culvert_(source_rows_total|sink_rows_total|sink_lag_records)\{connector="((?:[^"\\]|\\.)*)",task="\d+"\} (\S+)$`)
 
 // figures are rows that went through and records that are left, of each connector; nil where the worker does not tell.
 func (r *remote) figures(ctx context.Context) (rows, lag map[string]float64) {

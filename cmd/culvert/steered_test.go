@@ -164,7 +164,8 @@ func TestOddNamesAndSizes(t *testing.T) {
 	for _, name := range []string{"\u00a0a", "a->b", "<&>", "a\u3000", "con", ".hidden"} {
 		answer := f.must(201, "POST", "/connectors", body(name, 0))
 		var made connect.Info
-		if err := json.Unmarshal([]byte(answer), &made); err != nil || made.Name != name || made.Config["name"] != name ||
+		if err := json.Unmarshal([]byte(answer), &made); err != nil || made.Name != name ||
+			made.Config["name"] != name ||
 			made.Type != "source" || !strings.HasPrefix(answer, `{"name":"`+name+`",`) {
 			t.Errorf("%q: found %s %v", name, answer, err)
 		}

@@ -133,8 +133,12 @@ func TestSoakReloadStorm(t *testing.T) {
 	var all []*edited
 	for n := range connectors {
 		name := fmt.Sprintf("c%d", n)
-		e := &edited{f: f, name: name, lines: instead(source(name, address, "Orders"), "sap.odata#00.topic="+name), rng: rng}
-		e.lines = slices.DeleteFunc(e.lines, func(l string) bool { return strings.HasPrefix(l, "sap.odata.max.retries=") })
+		e := &edited{f: f, name: name, lines: instead(source(name, address, "Orders"), "sap.odata#00.topic="+name),
+			rng: rng}
+		e.lines = slices.DeleteFunc(e.lines, func(l string) bool {
+			return strings.HasPrefix(l,
+				"sap.odata.max.retries=")
+		})
 		e.sound()
 		all = append(all, e)
 	}
@@ -175,11 +179,15 @@ func TestSoakReloadStorm(t *testing.T) {
 	f.await(bad.name, "runs on beside its bad file", func(s connect.Status) bool {
 		return s.Connector.State == connect.Running && strings.Contains(s.Connector.ConfigError, bad.file)
 	})
-	f.eventually("the connectors of the files", func() bool { return slices.Equal(f.names(), []string{"c0", "c2", "c3", "c4"}) })
+	f.eventually("the connectors of the files", func() bool {
+		return slices.Equal(f.names(), []string{"c0", "c2", "c3",
+			"c4"})
+	})
 	if n := strings.Count(f.stderr.String(), `msg="connector started" connector=c0 `); n != 1 {
 		t.Errorf("expected the connector whose file was left alone to run undisturbed, found it started %d times", n)
 	}
-	if strings.Contains(f.stderr.String(), "a mistake in culvert") || strings.Contains(f.stderr.String(), "task FAILED") {
+	if strings.Contains(f.stderr.String(), "a mistake in culvert") || strings.Contains(f.stderr.String(),
+		"task FAILED") {
 		t.Errorf("found a mistake or a task that failed:\n%s", f.stderr.String())
 	}
 	f.signal(syscall.SIGTERM)
@@ -192,7 +200,8 @@ func TestSoakReloadStorm(t *testing.T) {
 		e.sound()
 	}
 	close(g.turns)
-	once := p.startFor(10*time.Minute, "run", "--once", "--plugins", plugins(t), "--data", p.data, "--config", "conf").wait()
+	once := p.startFor(10*time.Minute, "run", "--once", "--plugins", plugins(t), "--data", p.data, "--config",
+		"conf").wait()
 	if once.code != 0 {
 		t.Fatalf("exit %d\n%s", once.code, once.stderr)
 	}
@@ -203,7 +212,8 @@ func TestSoakReloadStorm(t *testing.T) {
 			seen[r["value"].(map[string]any)["payload"].(map[string]any)["OrderID"]]++
 		}
 		if len(seen) != rows || len(records) != rows {
-			t.Errorf("%s: expected each of %d rows once, found %d rows in %d records", e.name, rows, len(seen), len(records))
+			t.Errorf("%s: expected each of %d rows once, found %d rows in %d records", e.name, rows, len(seen),
+				len(records))
 		}
 	}
 	if t.Failed() {

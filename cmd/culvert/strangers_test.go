@@ -26,10 +26,12 @@ func TestFaultsNameWhereTheServiceIs(t *testing.T) {
 		lines []string
 		want  string
 	}{
-		{"closed", source("closed", closed, "Orders"), "connection refused (see sap.odata.host.address, sap.odata.host.port)"},
+		{"closed", source("closed", closed, "Orders"),
+			"connection refused (see sap.odata.host.address, sap.odata.host.port)"},
 		{"scheme", instead(source("scheme", address, "Orders"), "sap.odata.host.protocol=https"),
 			"(no TLS is spoken on this port: see sap.odata.host.protocol, sap.odata.host.port)"},
-		{"name", instead(source("name", address, "Orders"), "sap.odata.host.address=nowhere.invalid"), "(see sap.odata.host.address)"},
+		{"name", instead(source("name", address, "Orders"), "sap.odata.host.address=nowhere.invalid"),
+			"(see sap.odata.host.address)"},
 	} {
 		file := p.file(c.name+".properties", c.lines...)
 		ping := p.run("ping", "-p", file, "-s", service.NorthwindPath, "--plugins", plugins(t))
@@ -43,10 +45,12 @@ func TestFaultsNameWhereTheServiceIs(t *testing.T) {
 	}
 	stray := p.file("stray.properties", instead(source("stray", address, "Orders"), "sap.odata.host.protocol=https")...)
 	visit := p.run("doctor", "-p", stray, "--plugins", plugins(t))
-	if want := "sap.odata.host.protocol: expected TLS on port "; visit.code != 1 || !strings.Contains(visit.stdout, want) {
+	if want := "sap.odata.host.protocol: expected TLS on port "; visit.code != 1 || !strings.Contains(visit.stdout,
+		want) {
 		t.Errorf("doctor: expected exit 1 and %q, found %d\n%s", want, visit.code, visit.stdout)
 	}
-	url := p.file("url.properties", instead(source("url", address, "Orders"), "sap.odata.host.address=http://localhost")...)
+	url := p.file("url.properties", instead(source("url", address, "Orders"),
+		"sap.odata.host.address=http://localhost")...)
 	r := p.run("validate", "--plugins", plugins(t), url)
 	if want := `sap.odata.host.address: expected a host name or IP address, found "http://localhost": a URL's scheme, port and path have settings of their own`; r.code != 1 ||
 		!strings.Contains(r.stdout, want) {
@@ -84,7 +88,8 @@ func TestLibrariesLogAsWeDo(t *testing.T) {
 		conn.Read(b[:])
 	}))
 	t.Cleanup(server.Close)
-	file := p.file("orders.properties", instead(source("orders", strings.TrimPrefix(server.URL, "http://"), "Orders"), "sap.odata.max.retries=3")...)
+	file := p.file("orders.properties", instead(source("orders", strings.TrimPrefix(server.URL, "http://"), "Orders"),
+		"sap.odata.max.retries=3")...)
 	r := p.run("run", "--once", "--plugins", plugins(t), "--data", p.data, "--log-level", "debug", file)
 	if r.code != 0 {
 		t.Errorf("exit %d: %s", r.code, r.lastLine())
@@ -123,7 +128,8 @@ func TestConsumeSteersNoTerminal(t *testing.T) {
 	produce(t, b.Addr(), &kgo.Record{Topic: "t", Key: []byte(text), Value: document,
 		Headers: []kgo.RecordHeader{{Key: text, Value: []byte(text)}}})
 	r := p.run("consume", "t", "--bootstrap-servers", b.Addr())
-	if r.code != 0 || strings.ContainsAny(r.stdout, "\u009b\u202e\U000e0041\u007f") || !strings.Contains(r.stdout, "Größe") {
+	if r.code != 0 || strings.ContainsAny(r.stdout, "\u009b\u202e\U000e0041\u007f") || !strings.Contains(r.stdout,
+		"Größe") {
 		t.Errorf("expected escapes, found %d, %q", r.code, r.stdout)
 	}
 	var line struct {
@@ -151,7 +157,8 @@ func TestOnceWithoutItsTopic(t *testing.T) {
 	}
 	again := p.file("again.properties", sinkOf("again", address, "Prodcts", "OrderCopies")...)
 	r := p.run(append(args, again)...)
-	if want := "connector again, task 0: FAILED: topics: expected topics that exist, found none with the name Prodcts: "; r.code != 1 || !strings.HasPrefix(r.lastLine(), want) {
+	if want := "connector again, task 0: FAILED: topics: expected topics that exist, found none " +
+		"with the name Prodcts: "; r.code != 1 || !strings.HasPrefix(r.lastLine(), want) {
 		t.Errorf("expected exit 1 and %q, found %d\n%s", want, r.code, r.stderr)
 	}
 }
@@ -161,13 +168,16 @@ func TestSettingsOfAConverterThatIsNotNamed(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
 	lines := append(source("orders", porttest.Address(t), "Orders"), "value.converter.schemas.enable=false")
-	want := "value.converter.schemas.enable: warning: has no effect, as in Kafka Connect: this file names no value.converter"
+	want := "value.converter.schemas.enable: warning: has no effect, as in Kafka Connect: this file " +
+		"names no value.converter"
 	r := p.run("validate", "--plugins", plugins(t), p.file("orders.properties", lines...))
-	if r.code != 0 || !strings.Contains(r.stdout, want) || !strings.Contains(r.stdout, "value.converter=org.apache.kafka.connect.json.JsonConverter") {
+	if r.code != 0 || !strings.Contains(r.stdout, want) || !strings.Contains(r.stdout,
+		"value.converter=org.apache.kafka.connect.json.JsonConverter") {
 		t.Errorf("expected exit 0 and %q, found %d\n%s", want, r.code, r.stdout)
 	}
 	named := append(lines, "value.converter=org.apache.kafka.connect.json.JsonConverter")
-	if r := p.run("validate", "--plugins", plugins(t), p.file("orders.properties", named...)); r.code != 0 || strings.Contains(r.stdout, want) {
+	if r := p.run("validate", "--plugins", plugins(t), p.file("orders.properties", named...)); r.code != 0 ||
+		strings.Contains(r.stdout, want) {
 		t.Errorf("expected exit 0 alone, found %d\n%s", r.code, r.stdout)
 	}
 }

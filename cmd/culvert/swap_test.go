@@ -60,7 +60,8 @@ func TestPluginsAreSwappedInMidLoad(t *testing.T) {
 	p := newPlace(t)
 	dir := folder(t, "smt")
 	// Built before the load is held, since that takes its time.
-	newSource, newTransforms := guesttest.Bytes(t, "../../plugins/odata-source", "main.version=0.2.0"), guesttest.Bytes(t, "../../plugins/smt", "main.version=0.2.0")
+	newSource, newTransforms := guesttest.Bytes(t, "../../plugins/odata-source", "main.version=0.2.0"),
+		guesttest.Bytes(t, "../../plugins/smt", "main.version=0.2.0")
 	odd := func(version string) []byte {
 		return guesttest.Bytes(t, "./testdata/guests/odd", "main.version="+version)
 	}
@@ -75,7 +76,8 @@ func TestPluginsAreSwappedInMidLoad(t *testing.T) {
 		silent, "transforms=parity,note",
 		"transforms.parity.type=org.apache.kafka.connect.transforms.InsertField$Value",
 		"transforms.parity.static.field=Parity", "transforms.parity.static.value=odd",
-		"transforms.parity.predicate=odd", "predicates=odd", "predicates.odd.type=example.Odd", "predicates.odd.field=OrderID",
+		"transforms.parity.predicate=odd", "predicates=odd", "predicates.odd.type=example.Odd",
+		"predicates.odd.field=OrderID",
 		"transforms.note.type=example.NoteVersion", "transforms.note.field=ShipCountry")...)
 	c := p.start("run", "--set", "listeners=http://"+listen, "--plugins", dir, "--data", p.data, file)
 	held := func() bool { return g.waiting.Load() == 1 && len(g.turns) == 0 }
@@ -89,7 +91,8 @@ func TestPluginsAreSwappedInMidLoad(t *testing.T) {
 	replace(t, dir, "odata-source.wasm", newSource)
 	replace(t, dir, "smt.wasm", newTransforms)
 	replace(t, dir, "odd.wasm", odd("1.1.0"))
-	for _, loaded := range []string{"plugin=odata-source version=0.2.0", "plugin=smt version=0.2.0", "plugin=odd version=1.1.0"} {
+	for _, loaded := range []string{"plugin=odata-source version=0.2.0", "plugin=smt version=0.2.0",
+		"plugin=odd version=1.1.0"} {
 		c.says(`msg="plugin loaded" ` + loaded)
 	}
 	if strings.Contains(c.stderr.String(), "plugin swapped") {
@@ -109,11 +112,14 @@ func TestPluginsAreSwappedInMidLoad(t *testing.T) {
 	}
 
 	// What does not fit: a source and a transform that cannot be opened, and a file that is cut off.
-	replace(t, dir, "odata-source.wasm", guesttest.Static(wit.Description{Name: "odata-source", Version: "0.3.0", Components: componentsOf(t, p,
-		"odata-source")},
+	replace(t, dir, "odata-source.wasm", guesttest.Static(wit.Description{Name: "odata-source", Version: "0.3.0",
+		Components: componentsOf(t, p,
+			"odata-source")},
 		"", wit.InterfaceSource))
-	replace(t, dir, "smt.wasm", guesttest.Static(wit.Description{Name: "smt", Version: "0.3.0", Components: []wit.Component{
-		{Name: "org.apache.kafka.connect.transforms.InsertField$Value", Kind: wit.ComponentTransformation}}}, "", wit.InterfaceTransform))
+	replace(t, dir, "smt.wasm", guesttest.Static(wit.Description{Name: "smt", Version: "0.3.0",
+		Components: []wit.Component{
+			{Name: "org.apache.kafka.connect.transforms.InsertField$Value", Kind: wit.ComponentTransformation}}}, "",
+		wit.InterfaceTransform))
 	replace(t, dir, "odd.wasm", odd("1.2.0")[:100_000])
 	c.says(`msg="plugin loaded" plugin=odata-source version=0.3.0`)
 	c.says(`msg="plugin loaded" plugin=smt version=0.3.0`)
@@ -121,7 +127,8 @@ func TestPluginsAreSwappedInMidLoad(t *testing.T) {
 	g.let(4)
 	c.eventually("the ninth page", held)
 	for _, refused := range []string{"plugin=odata-source version=0.3.0 reason=", "plugin=smt version=0.3.0 reason="} {
-		if why := c.says(`msg="plugin version not taken, the one before goes on" connector=orders ` + refused); !strings.Contains(why, "unreachable") {
+		if why := c.says(`msg="plugin version not taken, the one before goes on" connector=orders ` +
+			refused); !strings.Contains(why, "unreachable") {
 			t.Errorf("expected the reason behind %s, found %s", refused, why)
 		}
 	}

@@ -212,6 +212,7 @@ func TestSoakSwaps(t *testing.T) {
 	if len(producers) != 1 {
 		t.Errorf("expected one producer, found %v", producers)
 	}
-	t.Logf("| %d swaps and a rollback in %v, at %.0f rows/s | whole: %v | by version: %v |", times, took.Round(time.Second),
+	t.Logf("| %d swaps and a rollback in %v, at %.0f rows/s | whole: %v | by version: %v |", times,
+		took.Round(time.Second),
 		float64(read)/took.Seconds(), counted, byVersion)
 }

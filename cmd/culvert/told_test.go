@@ -33,8 +33,10 @@ func oneOf[T any](long, short T) T {
 
 // toldOf is the settings of a connector that is told of changes of Products at a port.
 func toldOf(name, address, port string, more ...string) []string {
-	return append(append(source(name, address), "sap.odata#00.service="+service.SAPPath, "sap.odata#00.entityset=Products", "sap.odata#00.topic="+name,
-		"sap.odata#00.exec-period=-1", "sap.odata#00.subscription.enable=1", "sap.odata.subscription.ports="+port, "sap.odata.subscription.address=127.0.0.1",
+	return append(append(source(name, address), "sap.odata#00.service="+service.SAPPath,
+		"sap.odata#00.entityset=Products", "sap.odata#00.topic="+name,
+		"sap.odata#00.exec-period=-1", "sap.odata#00.subscription.enable=1", "sap.odata.subscription.ports="+port,
+		"sap.odata.subscription.address=127.0.0.1",
 		"sap.odata.subscription.url=http://127.0.0.1:"+port), more...)
 }
 
@@ -61,15 +63,18 @@ func (a *author) edit(seed uint64, changes int, until time.Time) {
 		case i == 0 || len(mine) == 0:
 			id := int(seed)*1_000_000 + n
 			mine = append(mine, id)
-			a.send("POST", "Products", map[string]any{"ProductID": id, "ProductName": fmt.Sprint("New ", id), "Discontinued": false})
+			a.send("POST", "Products", map[string]any{"ProductID": id, "ProductName": fmt.Sprint("New ", id),
+				"Discontinued": false})
 		case i == 1:
 			last := len(mine) - 1
 			a.send("DELETE", fmt.Sprintf("Products(%d)", mine[last]), nil)
 			mine = mine[:last]
 		case i == 2:
-			a.send("MERGE", fmt.Sprintf("Products(%d)", mine[r.IntN(len(mine))]), map[string]any{"ProductName": fmt.Sprint("Mine ", seed, " ", n)})
+			a.send("MERGE", fmt.Sprintf("Products(%d)", mine[r.IntN(len(mine))]),
+				map[string]any{"ProductName": fmt.Sprint("Mine ", seed, " ", n)})
 		default: // what all writers change
-			a.send("MERGE", fmt.Sprintf("Products(%d)", 1+r.IntN(70)), map[string]any{"ProductName": fmt.Sprint("Ours ", seed, " ", n)})
+			a.send("MERGE", fmt.Sprintf("Products(%d)", 1+r.IntN(70)), map[string]any{"ProductName": fmt.Sprint("Ours ",
+				seed, " ", n)})
 		}
 	}
 }
@@ -100,7 +105,10 @@ func TestSoakToldUnderLoad(t *testing.T) {
 			}
 			for round := 0; kills && (round < 2 || time.Now().Before(until)); round++ {
 				before := s.Ledger().Notified
-				c.eventually("notifications that were taken", func() bool { return s.Ledger().Notified > before || s.Pushed() })
+				c.eventually("notifications that were taken", func() bool {
+					return s.Ledger().Notified > before ||
+						s.Pushed()
+				})
 				<-time.After(oneOf(5*time.Second, 0))
 				c.signal(syscall.SIGKILL)
 				c.wait()
@@ -134,7 +142,8 @@ func TestSoakNotificationsAmidALoad(t *testing.T) {
 	server := httptest.NewServer(h)
 	t.Cleanup(server.Close)
 	address := strings.TrimPrefix(server.URL, "http://")
-	files := []string{worker, p.file("delta.properties", toldOf("delta", address, port, "sap.odata#00.track-changes=1", silent)...)}
+	files := []string{worker, p.file("delta.properties", toldOf("delta", address, port, "sap.odata#00.track-changes=1",
+		silent)...)}
 	start := func() *command {
 		return p.start(append([]string{"run", "--data", p.data, "--plugins", plugins(t)}, files...)...)
 	}
@@ -216,7 +225,8 @@ func TestListenerTakesTLS(t *testing.T) {
 	s, address := demo(t, service.Options{Rows: 10, Subscriptions: true})
 	of := func(kind, name string) []string {
 		prefix := "sap.odata.subscription." + kind + "."
-		return []string{prefix + "location=" + filepath.Join(stores(t), name), prefix + "password=" + storePassword, prefix + "type=jks"}
+		return []string{prefix + "location=" + filepath.Join(stores(t), name), prefix + "password=" + storePassword,
+			prefix + "type=jks"}
 	}
 	lines := append(toldOf("delta", address, port, "sap.odata#00.track-changes=1"), of("truststore", "trust.jks")...)
 	c := p.start("run", "--data", p.data, "--plugins", plugins(t), worker, p.file("delta.properties", lines...))
@@ -286,18 +296,23 @@ func TestSoakDeletedConnectors(t *testing.T) {
 		var names []string
 		create := func(name string, lines []string) {
 			lines = append(lines, "on.delete="+c.onDelete)
-			f.must(201, "POST", "/connectors", fmt.Sprintf(`{"name": %q, "config": %s}`, name, asJSON(t, configuration(lines))))
+			f.must(201, "POST", "/connectors", fmt.Sprintf(`{"name": %q, "config": %s}`, name,
+				asJSON(t, configuration(lines))))
 			names = append(names, name)
 		}
 		for i := range connectors {
 			name := fmt.Sprint(c.onDelete, i)
 			create(name, toldOf(name, address, port, "sap.odata#00.track-changes=1", "sap.odata.user.name="+name))
 		}
-		create(c.onDelete+"-queue", tracked(c.onDelete+"-queue", address, service.ODPPath, "FactsOfProducts", "sap.odata.delta.takeover=true"))
+		create(c.onDelete+"-queue", tracked(c.onDelete+"-queue", address, service.ODPPath, "FactsOfProducts",
+			"sap.odata.delta.takeover=true"))
 		for _, name := range names {
 			f.await(name, "runs", runs)
 		}
-		f.eventually("all subscriptions and a queue", func() bool { return s.SubscriptionCount() == 3*connectors && open() })
+		f.eventually("all subscriptions and a queue", func() bool {
+			return s.SubscriptionCount() == 3*connectors &&
+				open()
+		})
 		for _, name := range names {
 			f.must(204, "DELETE", "/connectors/"+name, "")
 		}

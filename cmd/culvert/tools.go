@@ -186,7 +186,8 @@ func toolCommand(tool *check.Tool, command wit.Command) *cobra.Command {
 	}
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		if !slices.Contains(convert.SchemaFormats, format) {
-			return wrong(fmt.Errorf("--format: expected one of %s, found %q", strings.Join(convert.SchemaFormats, ", "), format))
+			return wrong(fmt.Errorf("--format: expected one of %s, found %q", strings.Join(convert.SchemaFormats, ", "),
+				format))
 		}
 		var options []wit.Setting
 		for _, o := range command.Options {
@@ -215,7 +216,8 @@ func ownFlags(c *cobra.Command, in *installation, asJSON *bool, format *string) 
 	in.flags(c, "warn")
 	c.Flags().StringP("properties", "p", "", "`file` of the connector")
 	c.Flags().BoolVar(asJSON, "json", false, "as JSON")
-	c.Flags().StringVar(format, "format", convert.SchemaFormats[0], "`form` of schemas that the command answers: "+strings.Join(convert.SchemaFormats, ", "))
+	c.Flags().StringVar(format, "format", convert.SchemaFormats[0], "`form` of schemas that the command answers: "+
+		strings.Join(convert.SchemaFormats, ", "))
 }
 
 // optionNames are the long name of an option's flag and its letter: among its name and its aliases the first of each

@@ -136,7 +136,8 @@ func TestCollectorAway(t *testing.T) {
 // rows are those of a source that Kafka has acknowledged.
 func (f *followed) rows(connector string) int {
 	for line := range strings.Lines(f.metrics()) {
-		if value, ok := strings.CutPrefix(line, fmt.Sprintf("culvert_source_rows_total{connector=%q,task=\"0\"} ", connector)); ok {
+		if value, ok := strings.CutPrefix(line, fmt.Sprintf("culvert_source_rows_total{connector=%q,task=\"0\"} ",
+			connector)); ok {
 			n, _ := strconv.Atoi(strings.TrimSpace(value))
 			return n
 		}
@@ -155,13 +156,19 @@ func TestTracingSettings(t *testing.T) {
 		environ, lines []string
 		want           string
 	}{
-		{nil, []string{"tracing.otlp.endpoint=collector:4317"}, "worker.properties:2: tracing.otlp.endpoint: expected http://HOST:PORT"},
-		{nil, []string{"tracing.otlp.endpoint=http://127.0.0.1:1", "tracing.otlp.headers=geheim"}, "worker.properties:3: tracing.otlp.headers: expected NAME=VALUE"},
-		{nil, []string{"tracing.otlp.endpoint=http://127.0.0.1:1", "tracing.otlp.certificate=none.pem"}, "worker.properties:3: tracing.otlp.certificate: "},
-		{nil, []string{"tracing.otlp.endpoint=http://127.0.0.1:1", "tracing.sampler=traceidratio", "tracing.sampler.arg=7"}, "tracing.sampler.arg: expected a ratio"},
-		{[]string{"OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:1", "OTEL_EXPORTER_OTLP_PROTOCOL=grpc"}, nil, "OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf"},
+		{nil, []string{"tracing.otlp.endpoint=collector:4317"},
+			"worker.properties:2: tracing.otlp.endpoint: expected http://HOST:PORT"},
+		{nil, []string{"tracing.otlp.endpoint=http://127.0.0.1:1", "tracing.otlp.headers=geheim"},
+			"worker.properties:3: tracing.otlp.headers: expected NAME=VALUE"},
+		{nil, []string{"tracing.otlp.endpoint=http://127.0.0.1:1", "tracing.otlp.certificate=none.pem"},
+			"worker.properties:3: tracing.otlp.certificate: "},
+		{nil, []string{"tracing.otlp.endpoint=http://127.0.0.1:1", "tracing.sampler=traceidratio",
+			"tracing.sampler.arg=7"}, "tracing.sampler.arg: expected a ratio"},
+		{[]string{"OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:1", "OTEL_EXPORTER_OTLP_PROTOCOL=grpc"}, nil,
+			"OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf"},
 		{[]string{"OTEL_TRACES_SAMPLER=xray", "OTEL_EXPORTER_OTLP_TIMEOUT=soon"}, nil, ""},
-		{[]string{"OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:1", "OTEL_EXPORTER_OTLP_PROTOCOL=grpc", "OTEL_SDK_DISABLED=true"}, nil, ""},
+		{[]string{"OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:1", "OTEL_EXPORTER_OTLP_PROTOCOL=grpc",
+			"OTEL_SDK_DISABLED=true"}, nil, ""},
 	} {
 		p.environ = c.environ
 		worker := p.file("worker.properties", append([]string{"bootstrap.servers=embedded"}, c.lines...)...)

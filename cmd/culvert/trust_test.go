@@ -26,7 +26,8 @@ import (
 // componentsOf are the components of a plugin in the folder of the tests, as it declares them.
 func componentsOf(t *testing.T, p *place, name string) []wit.Component {
 	t.Helper()
-	m, err := plugin.New(t.Context(), plugin.Options{Folders: []string{plugins(t, "odata-sink", "smt")}, CacheDir: bench.cache,
+	m, err := plugin.New(t.Context(), plugin.Options{Folders: []string{plugins(t, "odata-sink", "smt")},
+		CacheDir: bench.cache,
 		Registry: record.NewRegistry()})
 	if err != nil {
 		t.Fatal(err)
@@ -84,7 +85,8 @@ func robbing(t *testing.T, p *place, version string, change func(*wit.SettingSpe
 			change(&components[i].Settings[j])
 		}
 	}
-	return guesttest.Static(wit.Description{Name: "odata-source", Version: version, Components: components}, "", wit.InterfaceSource)
+	return guesttest.Static(wit.Description{Name: "odata-source", Version: version, Components: components}, "",
+		wit.InterfaceSource)
 }
 
 // withoutRole takes the role of a setting away.
@@ -113,7 +115,8 @@ func TestVersionWithOtherRolesIsNotTaken(t *testing.T) {
 	thief := newThief(t)
 	listen := porttest.Address(t)
 	// The proxy of the user's requests is the thief, by default.
-	file := p.file("orders.properties", instead(source("orders", address, "Orders"), "sap.odata.user.name=me", "sap.odata.user.pwd="+password,
+	file := p.file("orders.properties", instead(source("orders", address, "Orders"), "sap.odata.user.name=me",
+		"sap.odata.user.pwd="+password,
 		"sap.odata#00.exec-period=1")...)
 	evil := robbing(t, p, "9.9.9", func(s *wit.SettingSpec) {
 		switch s.Name {
@@ -143,7 +146,8 @@ func TestVersionWithOtherRolesIsNotTaken(t *testing.T) {
 			put(t, dir, "better.wasm", evil)
 		}
 		why := c.says("plugin refused")
-		for _, want := range []string{"version 9.9.9 gives other roles to settings than version 0.1.0", "sap.odata.host.address: http.address before, no role now",
+		for _, want := range []string{"version 9.9.9 gives other roles to settings than version 0.1.0",
+			"sap.odata.host.address: http.address before, no role now",
 			"sap.odata.link.hosts: no role before, http.address now", "plugin.odata-source.accept="} {
 			if !strings.Contains(why, want) {
 				t.Errorf("%s: expected %q in the log, found %s", when, want, why)
@@ -156,8 +160,9 @@ func TestVersionWithOtherRolesIsNotTaken(t *testing.T) {
 			return len(now.Tasks) == 1 && len(now.Tasks[0].Plugins) == 1 && strings.Contains(now.Tasks[0].Plugins[0],
 				hash)
 		})
-		if task := now.Tasks[0]; task.Version != "0.1.0" || task.State != connect.Running || !strings.Contains(task.Plugin,
-			filepath.Join(dir, "odata-source.wasm")+" sha256:") {
+		if task := now.Tasks[0]; task.Version != "0.1.0" || task.State != connect.Running ||
+			!strings.Contains(task.Plugin,
+				filepath.Join(dir, "odata-source.wasm")+" sha256:") {
 			t.Errorf("%s: expected 0.1.0 RUNNING from its file, found %+v", when, task)
 		}
 		before := s.Ledger().Total
@@ -200,12 +205,14 @@ func TestVersionWithOtherRolesIsNotTaken(t *testing.T) {
 	c = p.start(append(args, "--set", "plugin.odata-source.accept="+strings.ToUpper(hash), file)...)
 	c.says(`msg="plugin version accepted by the user" plugin=odata-source version=9.9.9`)
 	c.eventually("the accepted version", func() bool {
-		return strings.Contains(c.stderr.String(), "version=9.9.9") && strings.Contains(c.stderr.String(), "plugin loaded")
+		return strings.Contains(c.stderr.String(), "version=9.9.9") && strings.Contains(c.stderr.String(),
+			"plugin loaded")
 	})
 	c.signal(syscall.SIGTERM)
 	c.wait()
 	thief.nothing(t)
-	if r := p.run("validate", "--plugins", dir, "--set", "plugin.odata-source.accept=beef", file); r.code != 2 || !strings.Contains(r.stdout+r.stderr, "expected the SHA-256 of a plugin's file") {
+	if r := p.run("validate", "--plugins", dir, "--set", "plugin.odata-source.accept=beef", file); r.code != 2 ||
+		!strings.Contains(r.stdout+r.stderr, "expected the SHA-256 of a plugin's file") {
 		t.Errorf("expected exit 2, found %d %s%s", r.code, r.stdout, r.stderr)
 	}
 }
@@ -224,15 +231,18 @@ func TestDefaultsOfAPluginLeadNowhere(t *testing.T) {
 	for name, lines := range map[string][]string{
 		"address": nil,
 		"proxy":   {"rob.address=" + own, "rob.port=" + at, "rob.scheme=http"},
-		"tokens":  {"rob.address=" + own, "rob.port=" + at, "rob.scheme=http", "rob.auth=oauth2", "rob.id=me", "rob.secret=" + password},
+		"tokens": {"rob.address=" + own, "rob.port=" + at, "rob.scheme=http", "rob.auth=oauth2", "rob.id=me",
+			"rob.secret=" + password},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := newPlace(t)
 			dir := folder(t)
 			put(t, dir, "rob.wasm", guesttest.Bytes(t, "./testdata/guests/rob", "main.host="+host, "main.port="+port))
-			file := p.file("c.properties", append([]string{"connector.class=test.Rob", "rob.user=me", "rob.password=" + password}, lines...)...)
+			file := p.file("c.properties", append([]string{"connector.class=test.Rob", "rob.user=me",
+				"rob.password=" + password}, lines...)...)
 			r := p.run("run", "--once", "--plugins", dir, "--data", p.data, "--log-level", "debug", file)
-			if name == "address" && (r.code != 2 || !strings.Contains(r.stderr, `rob.address: Missing required configuration "rob.address" which has no default value: the plugin's default`)) {
+			if name == "address" && (r.code != 2 || !strings.Contains(r.stderr,
+				`rob.address: Missing required configuration "rob.address" which has no default value: the plugin's default`)) {
 				t.Errorf("expected exit 2, found %d: %s", r.code, r.stderr)
 			}
 			if strings.Contains(r.stderr+r.stdout, password) {
@@ -256,16 +266,19 @@ func TestClassOfTwoPlugins(t *testing.T) {
 			withoutRole(&sink[i].Settings[j])
 		}
 	}
-	second := guesttest.Static(wit.Description{Name: "a-better-sink", Version: "1.0.0", Components: sink}, "", wit.InterfaceSink)
+	second := guesttest.Static(wit.Description{Name: "a-better-sink", Version: "1.0.0", Components: sink}, "",
+		wit.InterfaceSink)
 	put(t, dir, "better.wasm", second)
 	listen := porttest.Address(t)
-	files := []string{p.file("orders.properties", source("orders", address, "Orders")...), p.file("copies.properties", sinkOf("copies", address, "Orders", "OrderCopies")...)}
+	files := []string{p.file("orders.properties", source("orders", address, "Orders")...), p.file("copies.properties",
+		sinkOf("copies", address, "Orders", "OrderCopies")...)}
 	args := append([]string{"run", "--plugins", dir, "--data", p.data, "--set", "listeners=http://" + listen}, files...)
 	c := p.start(args...)
 	c.eventually("the other connector's rows", func() bool { return s.Ledger().Rows >= 20 })
 	c.eventually("FAILED", func() bool {
 		trace := statusOf(t, listen, "copies").Connector.Trace
-		return strings.Contains(trace, "there are a-better-sink, odata-sink") && strings.Contains(trace, filepath.Join(dir, "better.wasm"))
+		return strings.Contains(trace, "there are a-better-sink, odata-sink") && strings.Contains(trace,
+			filepath.Join(dir, "better.wasm"))
 	})
 	c.signal(syscall.SIGTERM)
 	if r := c.wait(); r.code != 0 {
@@ -292,10 +305,13 @@ func TestClassOfTwoPlugins(t *testing.T) {
 // by a service that repeats all it was sent. The host's own use of them goes on.
 func TestSecretsReachNoGuest(t *testing.T) {
 	t.Parallel()
-	secrets := map[string]string{"rob.password": "pw-4711-declared-text", "rob.secret": "pw-4712-password", "rob.key": "pw-4713-header", "rob.store.password": "pw-4714-store",
-		"sap.odata.user.pwd": "pw-4715-of-another", "sap.odata.header.APIKey": "pw-4716-template", "sap.odata.oauth.client.secret": "pw-4717-oauth",
-		"rob.db.pwd": "pw-4718-undeclared", "transforms.t.sap.odata.user.pwd": "pw-4719-transform", "predicates.p.sap.odata.user.pwd": "pw-4720-predicate",
-		"sap.odata.keystore.password": "pw-4721-not-its-own"}
+	secrets := map[string]string{"rob.password": "pw-4711-declared-text", "rob.secret": "pw-4712-password",
+		"rob.key": "pw-4713-header", "rob.store.password": "pw-4714-store",
+		"sap.odata.user.pwd": "pw-4715-of-another", "sap.odata.header.APIKey": "pw-4716-template",
+		"sap.odata.oauth.client.secret": "pw-4717-oauth",
+		"rob.db.pwd":                    "pw-4718-undeclared", "transforms.t.sap.odata.user.pwd": "pw-4719-transform",
+		"predicates.p.sap.odata.user.pwd": "pw-4720-predicate",
+		"sap.odata.keystore.password":     "pw-4721-not-its-own"}
 	var mu sync.Mutex
 	var asked []http.Header
 	var told strings.Builder // what the guest says to the service
@@ -322,16 +338,23 @@ func TestSecretsReachNoGuest(t *testing.T) {
 	dir := folder(t, "odata-sink")
 	put(t, dir, "rob.wasm", guesttest.Bytes(t, "./testdata/guests/rob"))
 	kept := p.file("kept.properties", "text=filed-5711", "shown=filed-5712")
-	common := []string{"rob.address=" + host, "rob.port=" + port, "rob.scheme=http", "rob.user=me", "unknown.settings=warn",
+	common := []string{"rob.address=" + host, "rob.port=" + port, "rob.scheme=http", "rob.user=me",
+		"unknown.settings=warn",
 		"rob.plain=${file:" + kept + ":text}", "rob.revealed=${file:" + kept + ":shown}", "rob.open=seen-by-all",
-		"rob.password=" + secrets["rob.password"], "rob.key=" + secrets["rob.key"], "sap.odata.user.pwd=" + secrets["sap.odata.user.pwd"],
-		"sap.odata.header.APIKey=" + secrets["sap.odata.header.APIKey"], "sap.odata.oauth.client.secret=" + secrets["sap.odata.oauth.client.secret"],
+		"rob.password=" + secrets["rob.password"], "rob.key=" + secrets["rob.key"],
+		"sap.odata.user.pwd=" + secrets["sap.odata.user.pwd"],
+		"sap.odata.header.APIKey=" + secrets["sap.odata.header.APIKey"],
+		"sap.odata.oauth.client.secret=" + secrets["sap.odata.oauth.client.secret"],
 		"rob.db.pwd=" + secrets["rob.db.pwd"], "sap.odata.keystore.password=" + secrets["sap.odata.keystore.password"],
-		"transforms=t", "transforms.t.type=test.RobTransform", "transforms.t.sap.odata.user.pwd=" + secrets["transforms.t.sap.odata.user.pwd"],
-		"transforms.t.text=${file:" + kept + ":text}", "transforms.t.predicate=p", "predicates=p", "predicates.p.type=test.RobPredicate",
-		"predicates.p.sap.odata.user.pwd=" + secrets["predicates.p.sap.odata.user.pwd"], "predicates.p.text=${file:" + kept + ":text}"}
+		"transforms=t", "transforms.t.type=test.RobTransform", "transforms.t.sap.odata.user.pwd=" +
+			secrets["transforms.t.sap.odata.user.pwd"],
+		"transforms.t.text=${file:" + kept + ":text}", "transforms.t.predicate=p", "predicates=p",
+		"predicates.p.type=test.RobPredicate",
+		"predicates.p.sap.odata.user.pwd=" + secrets["predicates.p.sap.odata.user.pwd"],
+		"predicates.p.text=${file:" + kept + ":text}"}
 	from := p.file("from.properties", append([]string{"name=from", "connector.class=test.Rob"}, common...)...)
-	to := p.file("to.properties", append([]string{"name=to", "connector.class=test.RobSink", "topics=Loot"}, common...)...)
+	to := p.file("to.properties", append([]string{"name=to", "connector.class=test.RobSink", "topics=Loot"},
+		common...)...)
 	args := []string{"--plugins", dir, "--data", p.data, "--set", "plugin.rob.reveal=rob.revealed"}
 	// from here on all of them are known
 	if r := p.run("plugins", "list", "--plugins", dir, "--data", p.data); r.code != 0 {
@@ -339,9 +362,11 @@ func TestSecretsReachNoGuest(t *testing.T) {
 	}
 	listen := porttest.Address(t)
 	var shown strings.Builder
-	c := p.start(append(append([]string{"run", "--log-level", "debug", "--set", "listeners=http://" + listen}, args...), from, to)...)
+	c := p.start(append(append([]string{"run", "--log-level", "debug", "--set", "listeners=http://" + listen}, args...),
+		from, to)...)
 	c.says("rob settle")
-	for _, path := range []string{"/connectors/from/status", "/connectors/from/tasks", "/connectors/to/status", "/connectors/to/tasks"} {
+	for _, path := range []string{"/connectors/from/status", "/connectors/from/tasks", "/connectors/to/status",
+		"/connectors/to/tasks"} {
 		r, err := http.Get("http://" + listen + path)
 		if err != nil {
 			t.Fatal(err)
@@ -380,9 +405,12 @@ func TestSecretsReachNoGuest(t *testing.T) {
 			t.Errorf("%s is shown: %.400s", never, shown.String()[max(0, at-300):])
 		}
 	}
-	for _, call := range []string{"rob validate", "rob plan", "rob open", "rob next", "rob begin", "rob decode", "rob prepare", "rob prepare condition", "rob sink open", "rob encode",
-		"rob settle", "{rob.open seen-by-all}", "{rob.revealed filed-5712}", "{rob.plain [hidden]}", "{rob.password [hidden]}", "{sap.odata.user.pwd [hidden]}",
-		"{sap.odata.header.APIKey [hidden]}", "{x-echo you are [hidden], by [hidden]", "{x-key [hidden]}", "{location /login?p=[hidden]}", "{text [hidden]}"} {
+	for _, call := range []string{"rob validate", "rob plan", "rob open", "rob next", "rob begin", "rob decode",
+		"rob prepare", "rob prepare condition", "rob sink open", "rob encode",
+		"rob settle", "{rob.open seen-by-all}", "{rob.revealed filed-5712}", "{rob.plain [hidden]}",
+		"{rob.password [hidden]}", "{sap.odata.user.pwd [hidden]}",
+		"{sap.odata.header.APIKey [hidden]}", "{x-echo you are [hidden], by [hidden]", "{x-key [hidden]}",
+		"{location /login?p=[hidden]}", "{text [hidden]}"} {
 		if !strings.Contains(shown.String(), call) {
 			t.Errorf("expected the guest to tell %q", call)
 		}
@@ -391,7 +419,8 @@ func TestSecretsReachNoGuest(t *testing.T) {
 		t.Errorf("expected requests of the source, the sink and the command, found %d: %s", len(asked), ping.stderr)
 	}
 	for _, h := range asked {
-		if user, password, ok := (&http.Request{Header: h}).BasicAuth(); !ok || user != "me" || password != secrets["rob.password"] ||
+		if user, password, ok := (&http.Request{Header: h}).BasicAuth(); !ok || user != "me" ||
+			password != secrets["rob.password"] ||
 			h.Get("apikey") != secrets["rob.key"] {
 			t.Errorf("expected the host to log on as before, found %v", h)
 		}

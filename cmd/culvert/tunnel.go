@@ -48,7 +48,10 @@ ports uses the cluster with the rights of the file: keep to 127.0.0.1.`,
 			}
 			t, err := tunnel.Open(c.Context(), tunnel.Options{Listen: listen, Bootstrap: k.Bootstrap, SASL: k.SASL(),
 				Logger: log,
-				Dial:   func(ctx context.Context, address string) (net.Conn, error) { return k.Dial(ctx, "tcp", address) },
+				Dial: func(ctx context.Context, address string) (net.Conn, error) {
+					return k.Dial(ctx, "tcp",
+						address)
+				},
 				// A proxy's own patience ends before.
 				DialTimeout: time.Minute,
 				Announce:    func(line string) { fmt.Fprintln(c.OutOrStdout(), line) }})
@@ -61,7 +64,8 @@ ports uses the cluster with the rights of the file: keep to 127.0.0.1.`,
 	}
 	in.logFlags(c, "info")
 	c.Flags().StringVarP(&file, "properties", "p", "", "`file` of a worker")
-	c.Flags().StringVar(&listen, "listen", "127.0.0.1:9092", "`address` that stands for bootstrap.servers; brokers get the ports behind it")
+	c.Flags().StringVar(&listen, "listen", "127.0.0.1:9092",
+		"`address` that stands for bootstrap.servers; brokers get the ports behind it")
 	return c
 }
 
@@ -80,7 +84,8 @@ func elsewhere(w *config.Worker, bootstrap []string, listen string) error {
 		broker, err := net.ResolveTCPAddr("tcp", address)
 		if err == nil && broker.Port == own.Port && (broker.IP.Equal(own.IP) ||
 			(own.IP == nil || own.IP.IsUnspecified()) && broker.IP.IsLoopback()) {
-			return fmt.Errorf("bootstrap.servers: expected brokers elsewhere, found %s, which is the tunnel's own address: give another one with --listen", address)
+			return fmt.Errorf("bootstrap.servers: expected brokers elsewhere, found %s, which is the tunnel's own "+
+				"address: give another one with --listen", address)
 		}
 	}
 	return nil

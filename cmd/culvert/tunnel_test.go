@@ -20,13 +20,15 @@ func TestTunnel(t *testing.T) {
 	double, lines := behind(t, p)
 	c := p.start("tunnel", "-p", p.file("worker.properties", lines...), "--listen", "127.0.0.1:0")
 	c.eventually("a listener for the broker", func() bool { return strings.Count(c.stdout.String(), "\n") == 2 })
-	announced := regexp.MustCompile(`^(127\.0\.0\.1:\d+) bootstrap 127\.0\.0\.1:\d+\n(127\.0\.0\.1:\d+) broker 0 127\.0\.0\.1:\d+\n$`).FindStringSubmatch(c.stdout.String())
+	announced := regexp.MustCompile(
+		`^(127\.0\.0\.1:\d+) bootstrap 127\.0\.0\.1:\d+\n(127\.0\.0\.1:\d+) broker 0 127\.0\.0\.1:\d+\n$`).FindStringSubmatch(c.stdout.String())
 	if announced == nil {
 		t.Fatalf("stdout:\n%s", c.stdout.String())
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), comesAbout)
 	defer cancel()
-	client, err := kgo.NewClient(kgo.SeedBrokers(announced[1]), kgo.DefaultProduceTopic("rows"), kgo.ConsumeTopics("rows"),
+	client, err := kgo.NewClient(kgo.SeedBrokers(announced[1]), kgo.DefaultProduceTopic("rows"),
+		kgo.ConsumeTopics("rows"),
 		kgo.ConsumerGroup("g"), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
 		kgo.Dialer(func(ctx context.Context, network, address string) (net.Conn, error) {
 			if address != announced[1] && address != announced[2] {
@@ -67,10 +69,12 @@ func TestTunnelToItself(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
 	_, port, _ := strings.Cut(porttest.Address(t), ":")
-	for _, c := range []struct{ broker, listen string }{{"127.0.0.1", "127.0.0.1"}, {"localhost", "127.0.0.1"}, {"127.0.0.1", "0.0.0.0"}, {"127.0.0.1", ""}} {
+	for _, c := range []struct{ broker, listen string }{{"127.0.0.1", "127.0.0.1"}, {"localhost", "127.0.0.1"},
+		{"127.0.0.1", "0.0.0.0"}, {"127.0.0.1", ""}} {
 		file := p.file("worker.properties", "bootstrap.servers="+c.broker+":"+port)
 		r := p.run("tunnel", "-p", file, "--listen", c.listen+":"+port)
-		if r.code != 2 || r.stdout != "" || !strings.Contains(r.stderr, "bootstrap.servers: expected brokers elsewhere, found "+c.broker+":"+port) {
+		if r.code != 2 || r.stdout != "" || !strings.Contains(r.stderr,
+			"bootstrap.servers: expected brokers elsewhere, found "+c.broker+":"+port) {
 			t.Errorf("%+v: exit %d\n%s%s", c, r.code, r.stdout, r.stderr)
 		}
 	}

@@ -30,7 +30,8 @@ func TestTunnelIsQuietAboutWhatItHasSaid(t *testing.T) {
 	}
 	c.signal(syscall.SIGTERM)
 	r := c.wait()
-	if n := strings.Count(r.stderr, "level="); n == 0 || n > 10 || !strings.Contains(r.stderr, "add kafka.virtual:9092") {
+	if n := strings.Count(r.stderr, "level="); n == 0 || n > 10 || !strings.Contains(r.stderr,
+		"add kafka.virtual:9092") {
 		t.Errorf("expected the reason to be said a few times, found %d lines\n%s", n, r.stderr)
 	}
 }

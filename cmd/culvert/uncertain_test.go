@@ -55,8 +55,10 @@ func (w *writing) start(p *place) string {
 		w.service.ServeHTTP(rw, r)
 	}))
 	p.t.Cleanup(server.Close)
-	lines := instead(sinkOf(w.name, strings.TrimPrefix(server.URL, "http://"), "Orders", "OrderCopies"), "sap.odata.user.name=me", "sap.odata.user.pwd="+password,
-		"sap.odata.enable.batch=0", "sap.odata.max.retries=2", "sap.odata.min.retry.backoff.ms=1", "sap.odata.max.retry.backoff.ms=2")
+	lines := instead(sinkOf(w.name, strings.TrimPrefix(server.URL, "http://"), "Orders", "OrderCopies"),
+		"sap.odata.user.name=me", "sap.odata.user.pwd="+password,
+		"sap.odata.enable.batch=0", "sap.odata.max.retries=2", "sap.odata.min.retry.backoff.ms=1",
+		"sap.odata.max.retry.backoff.ms=2")
 	w.lines = instead(lines, w.settings...)
 	return p.file(w.name+".properties", w.lines...)
 }
@@ -82,7 +84,8 @@ func TestEveryRecordIsWrittenOnce(t *testing.T) {
 	_, address := demo(t, service.Options{Rows: written})
 	csrf := func(mode string) map[string]string { return map[string]string{"csrf": "true", "rotate-session": mode} }
 	post := func(status, count string) map[string]string {
-		return map[string]string{"csrf": "true", "match": "POST", "status": status, "status-count": count, "status-body": "json", "status-message": "Not now", "status-code": "X/1"}
+		return map[string]string{"csrf": "true", "match": "POST", "status": status, "status-count": count,
+			"status-body": "json", "status-message": "Not now", "status-code": "X/1"}
 	}
 	expire := func(times ...int) func(*service.Service, *http.Request, int) {
 		return func(s *service.Service, _ *http.Request, n int) {
@@ -127,34 +130,50 @@ func TestEveryRecordIsWrittenOnce(t *testing.T) {
 		{name: "503", switches: post("503", "2"), check: of(map[int]int{503: 2, 201: written})},
 		{name: "429", switches: post("429", "1"), check: of(map[int]int{429: 1, 201: written})},
 		{name: "503-always", switches: post("503", "1000"), fails: append(named, "HTTP 503", "Not now"), partly: true},
-		{name: "503-xml", switches: with(post("503", "2"), "status-body", "xml"), check: of(map[int]int{503: 2, 201: written})},
-		{name: "500", switches: post("500", "1"), fails: append(uncertain, "HTTP 500", "Not now", "(code X/1)"), partly: true, check: once(500)},
-		{name: "500-by-code", switches: post("500", "2"), settings: []string{"sap.odata.http.codes=500"}, fails: uncertain, partly: true},
-		{name: "500-by-message", switches: post("500", "2"), settings: []string{"sap.odata.http.codes=X/1"}, check: of(map[int]int{500: 2, 201: written})},
-		{name: "520-by-message", switches: post("520", "2"), settings: []string{"sap.odata.http.codes=X/1"}, check: of(map[int]int{520: 2, 201: written})},
-		{name: "500-locked", switches: with(post("500", "2"), "status-message", "Order is locked by SMITH"), check: of(map[int]int{500: 2, 201: written})},
-		{name: "500-tolerated", switches: post("500", "1"), settings: []string{"errors.tolerance=all"}, fails: uncertain, partly: true},
+		{name: "503-xml", switches: with(post("503", "2"), "status-body", "xml"),
+			check: of(map[int]int{503: 2, 201: written})},
+		{name: "500", switches: post("500", "1"), fails: append(uncertain, "HTTP 500", "Not now", "(code X/1)"),
+			partly: true, check: once(500)},
+		{name: "500-by-code", switches: post("500", "2"), settings: []string{"sap.odata.http.codes=500"},
+			fails: uncertain, partly: true},
+		{name: "500-by-message", switches: post("500", "2"), settings: []string{"sap.odata.http.codes=X/1"},
+			check: of(map[int]int{500: 2, 201: written})},
+		{name: "520-by-message", switches: post("520", "2"), settings: []string{"sap.odata.http.codes=X/1"},
+			check: of(map[int]int{520: 2, 201: written})},
+		{name: "500-locked", switches: with(post("500", "2"), "status-message", "Order is locked by SMITH"),
+			check: of(map[int]int{500: 2, 201: written})},
+		{name: "500-tolerated", switches: post("500", "1"), settings: []string{"errors.tolerance=all"},
+			fails: uncertain, partly: true},
 		{name: "400-tolerated", switches: post("400", "1"), settings: []string{"errors.tolerance=all"}, partly: true,
 			check: of(map[int]int{400: 1, 201: written - 1})},
 		// of the requests under way one is answered 401 and the others are not sent: the record named is the first of
 		// them all
-		{name: "401", switches: post("401", "1000"), fails: append(named, "401"), partly: true, settings: []string{"errors.tolerance=all"},
+		{name: "401", switches: post("401", "1000"), fails: append(named, "401"), partly: true,
+			settings: []string{"errors.tolerance=all"},
 			check: func(t *testing.T, l service.Ledger) {
 				if n := posts(l)[401]; n > 4 { // those that were on their way in other lanes
 					t.Errorf("expected the first refusal to be the last, found %d", n)
 				}
 			}},
 		{name: "403", switches: post("403", "1"), fails: append(named, "HTTP 403"), partly: true},
-		{name: "502", switches: post("502", "1"), fails: append(uncertain, "was answered 502"), partly: true, check: once(502)},
-		{name: "503-html", switches: with(post("503", "1"), "status-body", "html"), fails: append(uncertain, "was answered 503"), partly: true, check: once(503)},
-		{name: "503-empty", switches: with(post("503", "1"), "status-body", "empty"), fails: append(uncertain, "was answered 503"), partly: true, check: once(503)},
-		{name: "504", switches: post("504", "1"), fails: append(uncertain, "was answered 504"), partly: true, check: once(504)},
-		{name: "507", switches: post("507", "1"), fails: append(uncertain, "was answered 507"), partly: true, check: once(507)},
-		{name: "520", switches: with(post("520", "1"), "status-body", "html"), fails: append(uncertain, "was answered 520"), partly: true, check: once(520)},
-		{name: "524", switches: with(post("524", "1"), "status-body", "empty"), settings: []string{"sap.odata.http.codes=408,429,502,503,504,524"},
-			fails: append(uncertain, "was answered 524"), partly: true, check: once(524)},
+		{name: "502", switches: post("502", "1"), fails: append(uncertain, "was answered 502"), partly: true,
+			check: once(502)},
+		{name: "503-html", switches: with(post("503", "1"), "status-body", "html"), fails: append(uncertain,
+			"was answered 503"), partly: true, check: once(503)},
+		{name: "503-empty", switches: with(post("503", "1"), "status-body", "empty"), fails: append(uncertain,
+			"was answered 503"), partly: true, check: once(503)},
+		{name: "504", switches: post("504", "1"), fails: append(uncertain, "was answered 504"), partly: true,
+			check: once(504)},
+		{name: "507", switches: post("507", "1"), fails: append(uncertain, "was answered 507"), partly: true,
+			check: once(507)},
+		{name: "520", switches: with(post("520", "1"), "status-body", "html"), fails: append(uncertain,
+			"was answered 520"), partly: true, check: once(520)},
+		{name: "524", switches: with(post("524", "1"), "status-body", "empty"),
+			settings: []string{"sap.odata.http.codes=408,429,502,503,504,524"},
+			fails:    append(uncertain, "was answered 524"), partly: true, check: once(524)},
 		{name: "lost", switches: map[string]string{"csrf": "true", "lose-answer": "1"}, fails: uncertain, partly: true},
-		{name: "lost-tolerated", switches: map[string]string{"csrf": "true", "lose-answer": "1"}, settings: []string{"errors.tolerance=all"}, fails: uncertain, partly: true},
+		{name: "lost-tolerated", switches: map[string]string{"csrf": "true", "lose-answer": "1"},
+			settings: []string{"errors.tolerance=all"}, fails: uncertain, partly: true},
 	}
 	args := []string{"run", "--once", "--plugins", plugins(t, "odata-sink"), "--data", p.data,
 		p.file("worker.properties", "bootstrap.servers=embedded", "key.converter.schemas.enable=false"),
@@ -205,7 +224,8 @@ func TestTombstonesDelete(t *testing.T) {
 	broker.eventually("an address", func() bool { return strings.Contains(broker.stdout.String(), "\n") })
 	worker := p.file("worker.properties", "bootstrap.servers=embedded", "key.converter.schemas.enable=false")
 	there := p.file("there.properties", source("there", address, "Orders")...)
-	if r := p.run("run", "--once", "--plugins", plugins(t, "odata-sink"), "--data", p.data, worker, there); r.code != 0 {
+	if r := p.run("run", "--once", "--plugins", plugins(t, "odata-sink"), "--data", p.data, worker,
+		there); r.code != 0 {
 		t.Fatalf("exit %d\n%s", r.code, r.stderr)
 	}
 	key := func(n int) []byte { return fmt.Appendf(nil, `{"OrderID":%d}`, 10248+n) }
@@ -216,7 +236,8 @@ func TestTombstonesDelete(t *testing.T) {
 		records = append(records, &kgo.Record{Topic: "Orders", Key: key(n)}, &kgo.Record{Topic: "Orders", Key: key(n)})
 	}
 	produce(t, strings.TrimSpace(broker.stdout.String()), records...)
-	back := p.file("back.properties", append(sinkOf("back", address, "Orders", "OrderCopies"), "sap.odata.enable.delete=1")...)
+	back := p.file("back.properties", append(sinkOf("back", address, "Orders", "OrderCopies"),
+		"sap.odata.enable.delete=1")...)
 	r := p.run("run", "--once", "--plugins", plugins(t, "odata-sink"), "--data", p.data, worker, back)
 	if r.code != 0 {
 		t.Fatalf("exit %d\n%s", r.code, r.stderr)
@@ -242,12 +263,13 @@ func TestFailedSinkGoesOn(t *testing.T) {
 	p := newPlace(t)
 	_, address := demo(t, service.Options{Rows: written})
 	there := p.file("there.properties", source("there", address, "Orders")...)
-	w := writing{name: "back", switches: map[string]string{"csrf": "true", "match": "POST"}, front: func(s *service.Service, _ *http.Request, n int) {
-		if n == 5 { // the fifth is refused, those that are on their way are not
-			s.Set("status", "400")
-			s.Set("status-count", "1")
-		}
-	}}
+	w := writing{name: "back", switches: map[string]string{"csrf": "true", "match": "POST"},
+		front: func(s *service.Service, _ *http.Request, n int) {
+			if n == 5 { // the fifth is refused, those that are on their way are not
+				s.Set("status", "400")
+				s.Set("status-count", "1")
+			}
+		}}
 	args := []string{"run", "--once", "--plugins", plugins(t, "odata-sink"), "--data", p.data, there, w.start(p)}
 	if r := p.run(args...); r.code != 1 {
 		t.Fatalf("expected exit 1, found %d\n%s", r.code, r.stderr)
@@ -276,26 +298,31 @@ func TestUncertainRecordsWaitForAnOperator(t *testing.T) {
 			worker := p.file("worker.properties", "bootstrap.servers=embedded", "key.converter.schemas.enable=false")
 			there := p.file("there.properties", source("there", address, "Orders")...)
 			// The gateway says 502: to send it again, the entity must not be there.
-			w := writing{name: "back", switches: map[string]string{"csrf": "true", "match": "POST", "status-body": "html"}, front: func(s *service.Service,
+			w := writing{name: "back", switches: map[string]string{"csrf": "true", "match": "POST",
+				"status-body": "html"}, front: func(s *service.Service,
 				_ *http.Request, n int) {
 				if n == 5 {
 					s.Set("status", "502")
 					s.Set("status-count", "1")
 				}
 			}}
-			args := []string{"run", "--once", "--plugins", plugins(t, "odata-sink"), "--data", p.data, worker, there, w.start(p)}
+			args := []string{"run", "--once", "--plugins", plugins(t, "odata-sink"), "--data", p.data, worker, there,
+				w.start(p)}
 			first := p.run(args...)
 			var offset, id int
 			if _, after, ok := strings.Cut(first.lastLine(), "FAILED: "); !ok || first.code != 1 {
 				t.Fatalf("expected exit 1, found %d\n%s", first.code, first.stderr)
-			} else if _, err := fmt.Sscanf(after, `topic Orders, partition 0, offset %d, key "{\"OrderID\":%d}": it may have been written or not`, &offset, &id); err != nil {
+			} else if _, err := fmt.Sscanf(after,
+				`topic Orders, partition 0, offset %d, key "{\"OrderID\":%d}": it may have been written or not`,
+				&offset, &id); err != nil {
 				t.Fatalf("%v: %s", err, after)
 			}
 			at := fmt.Sprintf("Orders-0@%d", offset)
 			for range 2 {
 				seen := posts(w.service.Ledger())
 				r := p.run(args...)
-				for _, want := range []string{fmt.Sprintf("topic Orders, partition 0, offset %d, key ", offset), "is not sent again", "errors.uncertain.send=" + at, "errors.uncertain.skip=" + at} {
+				for _, want := range []string{fmt.Sprintf("topic Orders, partition 0, offset %d, key ", offset),
+					"is not sent again", "errors.uncertain.send=" + at, "errors.uncertain.skip=" + at} {
 					if r.code != 1 || !strings.Contains(r.lastLine(), want) {
 						t.Errorf("expected exit 1 and %q, found %d and %s", want, r.code, r.lastLine())
 					}

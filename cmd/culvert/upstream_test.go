@@ -50,7 +50,8 @@ func TestUpstreamValidation(t *testing.T) {
 		{"testSinkConnectorDeadLetterQueueTopicInTopicsList", sink,
 			map[string]string{"errors.deadletterqueue.topic.name": "t1"}, 1, "errors.deadletterqueue.topic.name"},
 		{"testSinkConnectorDeadLetterQueueTopicMatchesTopicsRegex", sink, map[string]string{"topics": "-",
-			"topics.regex": "t.*", "errors.deadletterqueue.topic.name": "t.oh"}, 1, "errors.deadletterqueue.topic.name"},
+			"topics.regex": "t.*", "errors.deadletterqueue.topic.name": "t.oh"}, 1,
+			"errors.deadletterqueue.topic.name"},
 		{"testSourceConnectorHasDuplicateTopicCreationGroups", source, map[string]string{
 			"topic.creation.groups": "g1, g2, g1", "topic.creation.g1.include": "a", "topic.creation.g2.include": "b",
 			"topic.creation.default.partitions": "1", "topic.creation.default.replication.factor": "1"}, 1,
@@ -76,7 +77,8 @@ func TestUpstreamValidation(t *testing.T) {
 		{"testConnectorHasMisconfiguredConverter", sink, map[string]string{
 			"key.converter":                "org.apache.kafka.connect.json.JsonConverter",
 			"key.converter.schemas.enable": "notaboolean"}, 1, "key.converter.schemas.enable"},
-		{"testConnectorHasMissingHeaderConverterClass", sink, map[string]string{"header.converter": "WheresTheFruit"}, 1,
+		{"testConnectorHasMissingHeaderConverterClass", sink, map[string]string{"header.converter": "WheresTheFruit"},
+			1,
 			"header.converter"},
 		{"testConnectorHasInvalidHeaderConverterClassType", sink, map[string]string{"header.converter": "ODataSink"}, 1,
 			"header.converter"},
@@ -127,7 +129,8 @@ func TestUpstreamReferences(t *testing.T) {
 		status int
 		errors int
 	}{
-		"testValidationResponseDoesNotContainResolvedValue": {map[string]string{"name": to("file", "text")}, "name", 200, 0},
+		"testValidationResponseDoesNotContainResolvedValue": {map[string]string{"name": to("file", "text")}, "name",
+			200, 0},
 		"testValidationErrorMessagesDoNotContainResolvedValueOnTypeMismatch": {
 			map[string]string{"tasks.max": to("file", "text")}, "tasks.max", 200, 1},
 		"testValidationErrorMessagesDoNotContainResolvedValueOnValidatorRejection": {
@@ -179,7 +182,8 @@ func TestUpstreamRestartUnknown(t *testing.T) {
 	f := p.follows("conf", "log.level=error")
 	for _, query := range []string{"", "?onlyFailed=false&includeTasks=false", "?onlyFailed=true&includeTasks=false",
 		"?onlyFailed=false&includeTasks=true", "?onlyFailed=true&includeTasks=true"} {
-		if answer := f.must(404, "POST", "/connectors/Unknown/restart"+query, ""); !strings.Contains(answer, "Unknown connector: Unknown") {
+		if answer := f.must(404, "POST", "/connectors/Unknown/restart"+query, ""); !strings.Contains(answer,
+			"Unknown connector: Unknown") {
 			t.Errorf("%s: found %s", query, answer)
 		}
 	}
@@ -198,7 +202,8 @@ func TestUpstreamOffsets(t *testing.T) {
 		return status == 404
 	})
 	made := func(name, state string, settings map[string]string) {
-		f.must(201, "POST", "/connectors", asJSON(t, map[string]any{"name": name, "config": settings, "initial_state": state}))
+		f.must(201, "POST", "/connectors", asJSON(t, map[string]any{"name": name, "config": settings,
+			"initial_state": state}))
 	}
 	reads := configuration(append(source("reads", address, "Customers"), "offsets.storage.topic=own-offsets"))
 	made("reads", "STOPPED", reads)
@@ -225,7 +230,8 @@ func TestUpstreamOffsets(t *testing.T) {
 	}
 
 	// A sink that never ran begins where it is told.
-	made("early", "STOPPED", configuration(append(sinkOf("early", address, "Customers", "OrderCopies"), "errors.tolerance=all")))
+	made("early", "STOPPED", configuration(append(sinkOf("early", address, "Customers", "OrderCopies"),
+		"errors.tolerance=all")))
 	f.await("early", "is stopped", is(connect.Stopped, 0))
 	if found := f.must(200, "GET", "/connectors/early/offsets", ""); found != `{"offsets":[]}` {
 		t.Errorf("found %s", found)
@@ -238,7 +244,8 @@ func TestUpstreamOffsets(t *testing.T) {
 		return strings.Contains(answer, `"kafka_offset":10`)
 	})
 	f.eventually("the two records that were left", func() bool {
-		return strings.Contains(f.metrics(), `kafka_connect_sink_task_sink_record_read_total{connector="early",task="0"} 2`)
+		return strings.Contains(f.metrics(),
+			`kafka_connect_sink_task_sink_record_read_total{connector="early",task="0"} 2`)
 	})
 	f.must(204, "PUT", "/connectors/early/stop", "")
 	f.await("early", "is stopped", is(connect.Stopped, 0))
@@ -299,11 +306,15 @@ func TestUpstreamOffsetsElsewhere(t *testing.T) {
 	}
 	base := strings.TrimSuffix(service.NorthwindPath, "/")
 	for _, c := range []struct{ name, config, ran, altered, body string }{
-		{"reads", elsewhere(append(source("reads", address, "Customers"), "offsets.storage.topic=own-offsets"), "producer", "consumer",
-			"admin"), `"entityset":"Customers"`, "$skip=4", `{"partition":{"service":"` + base + `","entityset":"Customers"},"offset":{"url":"` +
+		{"reads", elsewhere(append(source("reads", address, "Customers"), "offsets.storage.topic=own-offsets"),
+			"producer", "consumer",
+			"admin"), `"entityset":"Customers"`, "$skip=4", `{"partition":{"service":"` + base +
+			`","entityset":"Customers"},"offset":{"url":"` +
 			base + `/Customers?$skip=4"}}`},
-		{"writes", elsewhere(append(sinkOf("writes", address, "Customers", "OrderCopies"), "errors.tolerance=all"), "consumer", "admin"),
-			`"kafka_offset":91`, `"kafka_offset":4`, `{"partition":{"kafka_topic":"Customers","kafka_partition":0},"offset":{"kafka_offset":4}}`},
+		{"writes", elsewhere(append(sinkOf("writes", address, "Customers", "OrderCopies"), "errors.tolerance=all"),
+			"consumer", "admin"),
+			`"kafka_offset":91`, `"kafka_offset":4`,
+			`{"partition":{"kafka_topic":"Customers","kafka_partition":0},"offset":{"kafka_offset":4}}`},
 	} {
 		at := "/connectors/" + c.name
 		f.must(201, "PUT", at+"/config", c.config)
@@ -417,8 +428,9 @@ func TestUpstreamWorker(t *testing.T) {
 			}
 		}
 	}
-	for class, want := range map[string]int{"ConnectorValidationIntegrationTest": 33, "ConnectorRestartApiIntegrationTest": 16,
-		"OffsetsApiIntegrationTest": 27, "ConnectWorkerIntegrationTest": 20, "BlockingConnectorTest": 11} {
+	for class, want := range map[string]int{"ConnectorValidationIntegrationTest": 33,
+		"ConnectorRestartApiIntegrationTest": 16,
+		"OffsetsApiIntegrationTest":          27, "ConnectWorkerIntegrationTest": 20, "BlockingConnectorTest": 11} {
 		if counts[class] != want {
 			t.Errorf("%s: expected %d cases, found %d", class, want, counts[class])
 		}

@@ -60,7 +60,8 @@ warnings), 1 problems.`,
 	}
 	in.flags(c, "warn")
 	c.Flags().BoolVar(&online, "online", false, "ask the services, too")
-	c.Flags().DurationVar(&wait, "wait", check.OnlineTime, "with --online: how long a connector's service is waited for")
+	c.Flags().DurationVar(&wait, "wait", check.OnlineTime,
+		"with --online: how long a connector's service is waited for")
 	c.Flags().BoolVar(&asJSON, "json", false, "as JSON")
 	return c
 }

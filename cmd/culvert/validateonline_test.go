@@ -73,7 +73,8 @@ func TestValidateOnlineWithoutTheService(t *testing.T) {
 	r := p.run("validate", "--plugins", plugins(t), "--data", p.data, "--online", "--wait", "2m",
 		p.file("down.properties", source("down", strings.TrimPrefix(server.URL, "http://"), "Orders")...))
 	if r.code != 0 || !strings.Contains(r.stdout, "sap.odata.host.address: ") ||
-		!strings.Contains(r.stdout, "not checked with the service: GET "+service.NorthwindPath+"$metadata: ") || !strings.Contains(r.stdout, "503") {
+		!strings.Contains(r.stdout, "not checked with the service: GET "+service.NorthwindPath+"$metadata: ") ||
+		!strings.Contains(r.stdout, "503") {
 		t.Errorf("exit %d\n%s%s", r.code, r.stdout, r.stderr)
 	}
 }

@@ -26,7 +26,8 @@ func newVersion() *cobra.Command {
 
 func printVersion(c *cobra.Command, asJSON bool) error {
 	v, commit := host.Version()
-	out := map[string]string{"version": v, "commit": commit, "contract": wit.Package + "@" + wit.Version, "go": runtime.Version()}
+	out := map[string]string{"version": v, "commit": commit, "contract": wit.Package + "@" + wit.Version,
+		"go": runtime.Version()}
 	if asJSON {
 		return json.NewEncoder(c.OutOrStdout()).Encode(out)
 	}

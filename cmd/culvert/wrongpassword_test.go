@@ -18,11 +18,14 @@ func TestSoakWrongPassword(t *testing.T) {
 	t.Parallel()
 	connectors, validations := oneOf(20, 4), oneOf(100, 12)
 	p := newPlace(t)
-	s, address := demo(t, service.Options{Rows: 20, User: "me", Password: "right", Switches: service.Switches{LockAfter: 3}})
+	s, address := demo(t, service.Options{Rows: 20, User: "me", Password: "right",
+		Switches: service.Switches{LockAfter: 3}})
 	secrets := p.file("secrets.properties", "pwd="+password)
 	settings := func(name string) []string {
-		return instead(source(name, address, "Suppliers"), "sap.odata.user.name=me", "sap.odata.user.pwd=${file:"+secrets+":pwd}",
-			"sap.odata#00.topic="+name, "sap.odata.max.retries=3", "sap.odata.min.retry.backoff.ms=1", "sap.odata.max.retry.backoff.ms=2",
+		return instead(source(name, address, "Suppliers"), "sap.odata.user.name=me",
+			"sap.odata.user.pwd=${file:"+secrets+":pwd}",
+			"sap.odata#00.topic="+name, "sap.odata.max.retries=3", "sap.odata.min.retry.backoff.ms=1",
+			"sap.odata.max.retry.backoff.ms=2",
 			"task.auto.restart=true")
 	}
 	p.subfolder("conf")

@@ -52,7 +52,8 @@ func main() {
 	var out, targets string
 	var anew bool
 	flag.StringVar(&out, "out", "dist", "the folder for what is made; what a run before has left there goes")
-	flag.StringVar(&targets, "targets", "", "platforms by Go's names, with commas: linux/amd64; `own` is this machine's. Default: all")
+	flag.StringVar(&targets, "targets", "",
+		"platforms by Go's names, with commas: linux/amd64; `own` is this machine's. Default: all")
 	flag.BoolVar(&anew, "anew", false, "the second build has a build cache of its own")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -263,7 +264,8 @@ func (t platform) environment() []string {
 
 // contents are the files of the repository that an archive holds.
 func (s *source) contents(ctx context.Context) (list []entry, err error) {
-	names, err := output(ctx, s.dir, "git", "ls-files", "README.md", "RATIONALE.md", "LICENSE", "examples", "cmd/culvert/reference", "cmd/culvert/guides")
+	names, err := output(ctx, s.dir, "git", "ls-files", "README.md", "RATIONALE.md", "LICENSE", "examples",
+		"cmd/culvert/reference", "cmd/culvert/guides")
 	if err != nil {
 		return nil, err
 	}

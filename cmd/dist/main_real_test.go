@@ -22,7 +22,8 @@ func TestRealUnit(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir := write(t, map[string]string{"culvert.service": strings.ReplaceAll(string(text), "/usr/bin/culvert", "/bin/sh")})
+	dir := write(t, map[string]string{"culvert.service": strings.ReplaceAll(string(text), "/usr/bin/culvert",
+		"/bin/sh")})
 	out, err := exec.Command(tool, "verify", filepath.Join(dir, "culvert.service")).CombinedOutput()
 	if err != nil || len(out) > 0 {
 		t.Errorf("%v\n%s", err, out)
@@ -41,7 +42,8 @@ func TestRealPackages(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := &release{work: work, nfpm: tool}
-	made, err := r.packages(t.Context(), &source{dir: "../..", version: "v1.2.3-4-gabc", at: day}, platform{"linux", "amd64"}, program, []byte("licences"))
+	made, err := r.packages(t.Context(), &source{dir: "../..", version: "v1.2.3-4-gabc", at: day},
+		platform{"linux", "amd64"}, program, []byte("licences"))
 	if err != nil || len(made) != 2 {
 		t.Fatalf("%d packages, %v", len(made), err)
 	}

@@ -25,7 +25,8 @@ var day = time.Date(2026, 2, 3, 4, 5, 6, 0, time.UTC)
 // The same files come to the same bytes in whatever order they are given, and come out as they went in.
 func TestArchives(t *testing.T) {
 	files := []entry{{"culvert", []byte("program"), true}, {"README.md", []byte("text"), false}, {"a/b", nil, false}}
-	want := map[string]string{"stem/culvert": "-rwxr-xr-x program", "stem/README.md": "-rw-r--r-- text", "stem/a/b": "-rw-r--r-- "}
+	want := map[string]string{"stem/culvert": "-rwxr-xr-x program", "stem/README.md": "-rw-r--r-- text",
+		"stem/a/b": "-rw-r--r-- "}
 	for system, list := range map[string]func(*testing.T, []byte) map[string]string{"linux": inTar, "windows": inZip} {
 		a, err := archive(platform{system, "amd64"}, "stem", day, files)
 		if err != nil {
@@ -94,7 +95,8 @@ func TestTargets(t *testing.T) {
 	if all, err := targetsOf(""); err != nil || len(all) != 5 {
 		t.Error(all, err)
 	}
-	if two, err := targetsOf("linux/arm64,windows/amd64"); err != nil || fmt.Sprint(two) != "[linux/arm64 windows/amd64]" {
+	if two, err := targetsOf("linux/arm64,windows/amd64"); err != nil ||
+		fmt.Sprint(two) != "[linux/arm64 windows/amd64]" {
 		t.Error(two, err)
 	}
 	for _, wrong := range []string{"linux", "plan9/amd64", "linux/amd64,"} {
@@ -169,7 +171,8 @@ func TestLicences(t *testing.T) {
 		t.Error(d)
 	}
 	notices, err := thirdParty(list)
-	if err != nil || !bytes.Contains(notices, []byte("example.com/m v1.0.0: Apache-2.0, MIT\n")) || !bytes.Contains(notices, []byte("A notice")) {
+	if err != nil || !bytes.Contains(notices, []byte("example.com/m v1.0.0: Apache-2.0, MIT\n")) ||
+		!bytes.Contains(notices, []byte("A notice")) {
 		t.Errorf("%v\n%.300s", err, notices)
 	}
 	bare := write(t, map[string]string{"x.go": "", "LICENSE": "All rights reserved."})
@@ -182,7 +185,8 @@ func TestLicences(t *testing.T) {
 }
 
 func TestBill(t *testing.T) {
-	sums := []byte("example.com/M v1.0.0 h1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\nexample.com/M v1.0.0/go.mod h1:x\n")
+	sums := []byte(
+		"example.com/M v1.0.0 h1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\nexample.com/M v1.0.0/go.mod h1:x\n")
 	p := part{path: "example.com/M", version: "v1.0.0", texts: []text{{"LICENSE", []byte(mit)}}}
 	p.sum = sumOf(sums, p)
 	data, err := bill("v1.2.3", platform{"linux", "arm64"}, []part{p})
@@ -195,7 +199,8 @@ func TestBill(t *testing.T) {
 	}
 	c := b.Components[0]
 	if c.PackageURL != "pkg:golang/example.com/m@v1.0.0" || len(c.Hashes) != 1 ||
-		c.Hashes[0].Content != "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f" || c.Licenses[0].License.ID != "MIT" {
+		c.Hashes[0].Content != "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f" ||
+		c.Licenses[0].License.ID != "MIT" {
 		t.Errorf("%+v", c)
 	}
 	if on := b.Dependencies[0]; on.Ref != b.Metadata.Component.Ref || !slices.Equal(on.On, []string{c.Ref}) {
@@ -238,10 +243,19 @@ func TestPackagesAreLookedAt(t *testing.T) {
 		for what, change := range map[string]func(map[string]packed){
 			"no unit":              func(f map[string]packed) { delete(f, "/usr/lib/systemd/system/culvert.service") },
 			"overwritten settings": func(f map[string]packed) { f["/etc/culvert/worker.properties"] = packed{mode: 0o640, owner: "root"} },
-			"readable passwords":   func(f map[string]packed) { f["/etc/culvert"] = packed{mode: 0o755, owner: "root"} },
-			"writable for all":     func(f map[string]packed) { f["/usr/share/x"] = packed{mode: 0o666, owner: "root"} },
-			"setuid":               func(f map[string]packed) { f["/usr/bin/x"] = packed{mode: 0o4755, owner: "root"} },
-			"somebody's":           func(f map[string]packed) { f["/usr/bin/culvert"] = packed{mode: 0o755, owner: "me"} },
+			"readable passwords": func(f map[string]packed) {
+				f["/etc/culvert"] = packed{mode: 0o755,
+					owner: "root"}
+			},
+			"writable for all": func(f map[string]packed) {
+				f["/usr/share/x"] = packed{mode: 0o666,
+					owner: "root"}
+			},
+			"setuid": func(f map[string]packed) { f["/usr/bin/x"] = packed{mode: 0o4755, owner: "root"} },
+			"somebody's": func(f map[string]packed) {
+				f["/usr/bin/culvert"] = packed{mode: 0o755,
+					owner: "me"}
+			},
 		} {
 			files := complete()
 			change(files)
@@ -288,7 +302,8 @@ func packDeb(t *testing.T, files map[string]packed) []byte {
 		}
 	})
 	fill(&control, func(w *tar.Writer) {
-		if err := w.WriteHeader(&tar.Header{Name: "./conffiles", Mode: 0o644, Size: int64(len(conffiles))}); err != nil {
+		if err := w.WriteHeader(&tar.Header{Name: "./conffiles", Mode: 0o644,
+			Size: int64(len(conffiles))}); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := io.WriteString(w, conffiles); err != nil {

@@ -38,7 +38,8 @@ func (r *release) packages(ctx context.Context, s *source, t platform, program s
 	for _, kind := range []string{"deb", "rpm"} {
 		name := fmt.Sprintf("culvert_%s_%s.%s", version, t.processor, kind)
 		file := filepath.Join(r.work, name)
-		if _, err := s.run(ctx, env, r.nfpm, "package", "--config", "cmd/dist/nfpm.yaml", "--packager", kind, "--target", file); err != nil {
+		if _, err := s.run(ctx, env, r.nfpm, "package", "--config", "cmd/dist/nfpm.yaml", "--packager", kind,
+			"--target", file); err != nil {
 			return nil, err
 		}
 		data, err := os.ReadFile(file)

@@ -207,7 +207,8 @@ var licences = []struct{ id, says string }{
 	{"MPL-2.0", "Mozilla Public License Version 2.0"},
 	{"BSD-3-Clause", "may be used to endorse or promote products derived from this software without"},
 	{"BSD-2-Clause", "Redistributions in binary form must reproduce the above copyright notice"},
-	{"MIT", "Permission is hereby granted, free of charge, to any person obtaining a copy of this software and associated documentation files"},
+	{"MIT", "Permission is hereby granted, free of charge, to any person obtaining a copy of this software and " +
+		"associated documentation files"},
 	{"ISC", "Permission to use, copy, modify, and/or distribute this software for any purpose with or without fee"},
 }
 
@@ -245,7 +246,8 @@ func sumOf(sums []byte, p part) string {
 // thirdParty is the text of all licences.
 func thirdParty(parts []part) ([]byte, error) {
 	var b bytes.Buffer
-	b.WriteString("Culvert is under the Apache License 2.0, see LICENSE. The program holds what others have written:\n\n")
+	b.WriteString("Culvert is under the Apache License 2.0, see LICENSE. The program holds what " +
+		"others have written:\n\n")
 	for _, p := range parts {
 		ids := p.licences()
 		if len(ids) == 0 {
@@ -255,7 +257,8 @@ func thirdParty(parts []part) ([]byte, error) {
 	}
 	for _, p := range parts {
 		for _, t := range p.texts {
-			fmt.Fprintf(&b, "\n%s\n%s %s, %s\n\n%s\n", strings.Repeat("-", 80), p.path, p.version, t.file, bytes.TrimSpace(t.content))
+			fmt.Fprintf(&b, "\n%s\n%s %s, %s\n\n%s\n", strings.Repeat("-", 80), p.path, p.version, t.file,
+				bytes.TrimSpace(t.content))
 		}
 	}
 	return b.Bytes(), nil

@@ -43,7 +43,8 @@ func openRPM(data []byte) (map[string]packed, error) {
 	names, folders, users := h.texts(tagBaseNames), h.texts(tagFolders), h.texts(tagUsers)
 	modes, flags, of := h.numbers(tagModes, 2), h.numbers(tagFlags, 4), h.numbers(tagFolderOf, 4)
 	if n := len(names); len(users) != n || len(modes) != n || len(flags) != n || len(of) != n {
-		return nil, fmt.Errorf("%d files have %d users, %d modes, %d flags, %d folders", n, len(users), len(modes), len(flags), len(of))
+		return nil, fmt.Errorf("%d files have %d users, %d modes, %d flags, %d folders", n, len(users), len(modes),
+			len(flags), len(of))
 	}
 	found := map[string]packed{}
 	for i, name := range names {

@@ -82,7 +82,8 @@ func manifest(t *testing.T) application {
 
 func TestManifest(t *testing.T) {
 	a := manifest(t)
-	if !slices.Equal(a.Buildpacks, []string{"binary_buildpack"}) || a.HealthCheckType != "http" || a.HealthCheckEndpoint != "/health" ||
+	if !slices.Equal(a.Buildpacks, []string{"binary_buildpack"}) || a.HealthCheckType != "http" ||
+		a.HealthCheckEndpoint != "/health" ||
 		a.Instances != 1 {
 		t.Errorf("expected one instance of a binary whose health is asked for by HTTP, found %+v", a)
 	}
@@ -95,7 +96,8 @@ func TestManifest(t *testing.T) {
 			t.Errorf("README.md does not make the service %s", s)
 		}
 	}
-	for _, copied := range []string{"mkdir -p " + strings.TrimPrefix(a.Path, "../../"), "cp -r examples/cloudfoundry/config " + strings.TrimPrefix(a.Path, "../../") + "/"} {
+	for _, copied := range []string{"mkdir -p " + strings.TrimPrefix(a.Path, "../../"),
+		"cp -r examples/cloudfoundry/config " + strings.TrimPrefix(a.Path, "../../") + "/"} {
 		if !strings.Contains(string(page), "\n"+copied+"\n") {
 			t.Errorf("README.md does not say %q", copied)
 		}
@@ -140,7 +142,8 @@ func TestRunsAsThePlatformRunsIt(t *testing.T) {
 	log := &output{}
 	command := exec.Command("bash", "-c", a.Command)
 	command.Dir, command.Stdout, command.Stderr = app, log, log
-	command.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + app, "PORT=" + port, "VCAP_APP_PORT=" + port, "VCAP_SERVICES=" + btp.VCAP(0),
+	command.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + app, "PORT=" + port, "VCAP_APP_PORT=" + port,
+		"VCAP_SERVICES=" + btp.VCAP(0),
 		`VCAP_APPLICATION={"application_name":"culvert","limits":{"mem":512}}`, "CF_INSTANCE_INDEX=0",
 		"CULVERT_PLUGIN_PATH=" + filepath.Join(app, "built-in")}
 	vars := strings.NewReplacer("((kafka-user))", "culvert", "((kafka-password))", kafkaPassword)
@@ -178,7 +181,8 @@ func TestRunsAsThePlatformRunsIt(t *testing.T) {
 	case <-time.After(100 * time.Second): // ten times as long: a machine may have other things to do
 		t.Error("expected the end soon after SIGTERM: the platform kills after 10 s")
 	}
-	for _, secret := range []string{kafkaPassword, sapPassword, btp.Connectivity.Secret, btp.Destination.Secret, "eyJ"} {
+	for _, secret := range []string{kafkaPassword, sapPassword, btp.Connectivity.Secret, btp.Destination.Secret,
+		"eyJ"} {
 		if strings.Contains(log.String(), secret) {
 			t.Errorf("the log holds %q", secret)
 		}
@@ -214,7 +218,8 @@ func (o *output) String() string {
 func droplet(t *testing.T, authority []byte) string {
 	t.Helper()
 	app := t.TempDir()
-	if out, err := exec.Command("go", "build", "-o", filepath.Join(app, "culvert"), "../../cmd/culvert").CombinedOutput(); err != nil {
+	if out, err := exec.Command("go", "build", "-o", filepath.Join(app, "culvert"),
+		"../../cmd/culvert").CombinedOutput(); err != nil {
 		t.Fatalf("go build: %v\n%s", err, out)
 	}
 	for _, folder := range []string{"config", "built-in"} {
@@ -227,7 +232,8 @@ func droplet(t *testing.T, authority []byte) string {
 			t.Fatal(err)
 		}
 	}
-	names := strings.NewReplacer("/sap/opu/odata/iwbep/GWSAMPLE_BASIC", "/V2/Northwind/Northwind.svc", "SalesOrderSet", "Orders")
+	names := strings.NewReplacer("/sap/opu/odata/iwbep/GWSAMPLE_BASIC", "/V2/Northwind/Northwind.svc", "SalesOrderSet",
+		"Orders")
 	for _, file := range []string{"worker.properties", "orders.properties"} {
 		text, err := os.ReadFile(filepath.Join("config", file))
 		if err != nil {
@@ -245,14 +251,16 @@ func droplet(t *testing.T, authority []byte) string {
 func newService(t *testing.T, btp *connectivitytest.Server) (rows int) {
 	t.Helper()
 	const orders = 60
-	demo, err := service.New(service.Options{Rows: orders, PageSize: 25, User: "reader", Password: sapPassword}).Start("127.0.0.1:0")
+	demo, err := service.New(service.Options{Rows: orders, PageSize: 25, User: "reader",
+		Password: sapPassword}).Start("127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { demo.Close() })
 	btp.Map("s4.virtual:8000", strings.TrimPrefix(demo.URL, "http://"))
 	answer, err := json.Marshal(map[string]any{"owner": map[string]any{"SubaccountId": "sub-1", "InstanceId": nil},
-		"destinationConfiguration": map[string]string{"Name": "S4", "Type": "HTTP", "URL": "http://s4.virtual:8000", "ProxyType": "OnPremise",
+		"destinationConfiguration": map[string]string{"Name": "S4", "Type": "HTTP", "URL": "http://s4.virtual:8000",
+			"ProxyType":      "OnPremise",
 			"Authentication": "BasicAuthentication", "User": "reader", "Password": sapPassword, "sap-client": "100"}})
 	if err != nil {
 		t.Fatal(err)

@@ -27,10 +27,14 @@ func main() {
 
 func run() error {
 	var o options
-	flag.Var(&o.mappings, "map", "VIRTUAL:PORT=REAL:PORT that Cloud Connectors expose, LOCATION/VIRTUAL:PORT=REAL:PORT for one of them; may be repeated")
-	flag.Var(&o.locations, "location", "location id of a Cloud Connector that is attached, besides the one without; may be repeated")
-	flag.Var(&o.destinations, "destination", "NAME=FILE of the destination service, as JSON with the names of the cockpit; may be repeated")
-	flag.StringVar(&o.folder, "write", "connectivity-keys", "folder for connectivity-key.json, destination-key.json and vcap.json")
+	flag.Var(&o.mappings, "map", "VIRTUAL:PORT=REAL:PORT that Cloud Connectors expose, "+
+		"LOCATION/VIRTUAL:PORT=REAL:PORT for one of them; may be repeated")
+	flag.Var(&o.locations, "location", "location id of a Cloud Connector that is attached, besides the one "+
+		"without; may be repeated")
+	flag.Var(&o.destinations, "destination",
+		"NAME=FILE of the destination service, as JSON with the names of the cockpit; may be repeated")
+	flag.StringVar(&o.folder, "write", "connectivity-keys",
+		"folder for connectivity-key.json, destination-key.json and vcap.json")
 	flag.DurationVar(&o.life, "token-life", 0, "how long tokens are valid (default 1h)")
 	flag.Parse()
 	if flag.NArg() > 0 {
@@ -112,7 +116,8 @@ func define(s *connectivitytest.Server, name, file string) error {
 		return fmt.Errorf("%s: expected an object of texts: %w", file, err)
 	}
 	fields["Name"] = name
-	answer, err := json.Marshal(map[string]any{"owner": map[string]string{"SubaccountId": "double"}, "destinationConfiguration": fields})
+	answer, err := json.Marshal(map[string]any{"owner": map[string]string{"SubaccountId": "double"},
+		"destinationConfiguration": fields})
 	if err != nil {
 		return err
 	}
@@ -122,7 +127,8 @@ func define(s *connectivitytest.Server, name, file string) error {
 
 // tell prints what there is.
 func (o *options) tell(s *connectivitytest.Server) {
-	fmt.Println("a double of SAP Connectivity and Destination, made from SAP's public pages; there is no SAP software in it")
+	fmt.Println("a double of SAP Connectivity and Destination, made from SAP's public pages; there " +
+		"is no SAP software in it")
 	fmt.Println("socks5       " + s.SOCKS5)
 	fmt.Println("http         " + s.HTTP)
 	fmt.Println("services     " + s.URL + " (tokens, destinations, attached Cloud Connectors)")
@@ -144,7 +150,8 @@ func (o *options) write(s *connectivitytest.Server) error {
 		return err
 	}
 	for _, file := range []struct{ name, text string }{
-		{"connectivity-key.json", s.ServiceKey(0)}, {"destination-key.json", s.DestinationKey(0)}, {"vcap.json", s.VCAP(0)},
+		{"connectivity-key.json", s.ServiceKey(0)}, {"destination-key.json", s.DestinationKey(0)},
+		{"vcap.json", s.VCAP(0)},
 	} {
 		path := filepath.Join(o.folder, file.name)
 		if err := os.WriteFile(path+".new", []byte(file.text+"\n"), 0o600); err != nil {

@@ -19,10 +19,12 @@ func TestOptionsAreChecked(t *testing.T) {
 		o    options
 		want string
 	}{
-		{"good", options{mappings: texts{"kafka.virtual:9092=127.0.0.1:9092", "s4.virtual:443=https://127.0.0.1:8443", "DE/a:1=b:2"}, locations: texts{"DE"}, destinations: texts{"S4=s4.json"}}, ""},
+		{"good", options{mappings: texts{"kafka.virtual:9092=127.0.0.1:9092", "s4.virtual:443=https://127.0.0.1:8443",
+			"DE/a:1=b:2"}, locations: texts{"DE"}, destinations: texts{"S4=s4.json"}}, ""},
 		{"no port", options{mappings: texts{"kafka.virtual=127.0.0.1:9092"}}, "expected VIRTUAL:PORT=REAL:PORT"},
 		{"no real address", options{mappings: texts{"kafka.virtual:9092"}}, "expected VIRTUAL:PORT=REAL:PORT"},
-		{"unknown location", options{mappings: texts{"DE/kafka.virtual:9092=127.0.0.1:9092"}}, "expected --location DE"},
+		{"unknown location", options{mappings: texts{"DE/kafka.virtual:9092=127.0.0.1:9092"}},
+			"expected --location DE"},
 		{"no file", options{destinations: texts{"S4"}}, "expected NAME=FILE"},
 		{"missing file", options{destinations: texts{"S4=nowhere.json"}}, "nowhere.json"},
 		{"wrong file", options{destinations: texts{"S4=" + broken}}, "expected an object of texts"},
@@ -38,11 +40,15 @@ func TestOptionsAreChecked(t *testing.T) {
 
 func TestLines(t *testing.T) {
 	for want, e := range map[string]connectivitytest.Entry{
-		"socks5       kafka:9092: REP 00, 3 bytes there, 5 back": {Port: "socks5", Step: connectivitytest.Connect, Target: "kafka:9092", Sent: 3, Received: 5},
-		"socks5       kafka:9092 at DE: REP 02":                  {Port: "socks5", Step: connectivitytest.Connect, Target: "kafka:9092", Location: "DE", Code: 2},
-		"socks5       logon: answer 01, and no more was asked":   {Port: "socks5", Step: connectivitytest.Logon, Code: 1},
-		"http         http://s4:8000/x: 200":                     {Port: "http", Target: "http://s4:8000/x", Code: 200},
-		"destination  /destination-configuration/v1/d/S4: 404":   {Port: "destination", Target: "/destination-configuration/v1/d/S4", Code: 404},
+		"socks5       kafka:9092: REP 00, 3 bytes there, 5 back": {Port: "socks5", Step: connectivitytest.Connect,
+			Target: "kafka:9092", Sent: 3, Received: 5},
+		"socks5       kafka:9092 at DE: REP 02": {Port: "socks5", Step: connectivitytest.Connect,
+			Target: "kafka:9092", Location: "DE", Code: 2},
+		"socks5       logon: answer 01, and no more was asked": {Port: "socks5", Step: connectivitytest.Logon,
+			Code: 1},
+		"http         http://s4:8000/x: 200": {Port: "http", Target: "http://s4:8000/x", Code: 200},
+		"destination  /destination-configuration/v1/d/S4: 404": {Port: "destination",
+			Target: "/destination-configuration/v1/d/S4", Code: 404},
 	} {
 		if got := line(e); got != want {
 			t.Errorf("expected %q, found %q", want, got)

@@ -28,7 +28,8 @@ func run() error {
 	flag.IntVar(&o.PageSize, "page-size", 1000, "rows in a page; 0: no paging")
 	flag.StringVar(&o.User, "user", "", "user for basic authentication; empty: none is asked for")
 	flag.StringVar(&o.Password, "password", "", "its password")
-	flag.BoolVar(&o.Subscriptions, "subscriptions", false, "take subscriptions, and push changes to those who have subscribed")
+	flag.BoolVar(&o.Subscriptions, "subscriptions", false,
+		"take subscriptions, and push changes to those who have subscribed")
 	var switches settings
 	flag.Var(&switches, "switch", "name=value, may be repeated; names: "+strings.Join(service.SwitchNames(), ", "))
 	flag.Parse()

@@ -30,7 +30,8 @@ func command(t *testing.T, arguments ...string) *exec.Cmd {
 
 func TestCommandPrintsItsAddressAndEndsOnSignal(t *testing.T) {
 	for _, signal := range []os.Signal{syscall.SIGTERM, syscall.SIGINT} {
-		c := command(t, "--listen", "127.0.0.1:0", "--rows", "12", "--page-size", "5", "--user", "u", "--password", "p", "--switch", "links=relative")
+		c := command(t, "--listen", "127.0.0.1:0", "--rows", "12", "--page-size", "5", "--user", "u", "--password", "p",
+			"--switch", "links=relative")
 		stdout, err := c.StdoutPipe()
 		if err != nil {
 			t.Fatal(err)
@@ -42,7 +43,8 @@ func TestCommandPrintsItsAddressAndEndsOnSignal(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		request, err := http.NewRequest("GET", strings.TrimSpace(line)+service.NorthwindPath+"Orders?$format=json&$select=OrderID", nil)
+		request, err := http.NewRequest("GET", strings.TrimSpace(line)+service.NorthwindPath+
+			"Orders?$format=json&$select=OrderID", nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -53,7 +55,8 @@ func TestCommandPrintsItsAddressAndEndsOnSignal(t *testing.T) {
 		}
 		body, err := io.ReadAll(response.Body)
 		response.Body.Close()
-		if want := `"__next":"Orders?$format=json&$select=OrderID&$skiptoken=10252"`; err != nil || !strings.Contains(string(body), want) {
+		if want := `"__next":"Orders?$format=json&$select=OrderID&$skiptoken=10252"`; err != nil ||
+			!strings.Contains(string(body), want) {
 			t.Errorf("expected %s in %s, %v", want, body, err)
 		}
 		if err := c.Process.Signal(signal); err != nil {
@@ -66,7 +69,8 @@ func TestCommandPrintsItsAddressAndEndsOnSignal(t *testing.T) {
 }
 
 func TestCommandRefusesWrongUse(t *testing.T) {
-	for _, arguments := range [][]string{{"--switch", "nope=1"}, {"--switch", "csrf"}, {"more"}, {"--listen", "nowhere:x"}} {
+	for _, arguments := range [][]string{{"--switch", "nope=1"}, {"--switch", "csrf"}, {"more"},
+		{"--listen", "nowhere:x"}} {
 		output, err := command(t, arguments...).CombinedOutput()
 		if exit, ok := err.(*exec.ExitError); !ok || exit.ExitCode() != 2 {
 			t.Errorf("%q: %v\n%s", arguments, err, output)

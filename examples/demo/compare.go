@@ -40,11 +40,13 @@ func (d *demo) compare(took time.Duration) error {
 		rows += n
 	}
 	d.compareCopies(c)
-	fmt.Printf("%-20s %8d rows in the service, %8d written back\n", "Order_DetailCopies", d.service.Count("Order_Details"), d.service.Count("Order_DetailCopies"))
+	fmt.Printf("%-20s %8d rows in the service, %8d written back\n", "Order_DetailCopies",
+		d.service.Count("Order_Details"), d.service.Count("Order_DetailCopies"))
 	if c.differences > 0 {
 		return fmt.Errorf("%d differences", c.differences)
 	}
-	fmt.Printf("all equal: %d records read, %d written back, in %.1f s\n", rows, d.service.Count("Order_DetailCopies"), took.Seconds())
+	fmt.Printf("all equal: %d records read, %d written back, in %.1f s\n", rows, d.service.Count("Order_DetailCopies"),
+		took.Seconds())
 	return nil
 }
 

@@ -26,9 +26,12 @@ import (
 
 func main() {
 	d := demo{}
-	flag.BoolVar(&d.once, "once", false, "stop when all has arrived at both ends, and compare; the data folder's name gets -once behind it")
-	flag.IntVar(&d.rows, "rows", 0, "orders in the service; order lines are 2.5 times as many (default 10000, with --once 830)")
-	flag.StringVar(&d.data, "data", "data/demo", "folder of the embedded broker, which begins empty, and of the plugins' cache")
+	flag.BoolVar(&d.once, "once", false,
+		"stop when all has arrived at both ends, and compare; the data folder's name gets -once behind it")
+	flag.IntVar(&d.rows, "rows", 0, "orders in the service; order lines are 2.5 times as many (default "+
+		"10000, with --once 830)")
+	flag.StringVar(&d.data, "data", "data/demo",
+		"folder of the embedded broker, which begins empty, and of the plugins' cache")
 	flag.StringVar(&d.config, "config", "examples/demo/config", "folder of the worker's and the connectors' files")
 	flag.StringVar(&d.culvert, "culvert", "bin/culvert", "the culvert binary")
 	flag.Parse()
@@ -102,7 +105,8 @@ a topic        %s consume Orders --data %s
 configuration  %s
 `, service, rest, d.culvert, d.data, d.config)
 	if !d.once {
-		fmt.Println("Ctrl-C ends it; what has arrived stays in " + d.data + " until the next `make demo`, which begins anew.")
+		fmt.Println("Ctrl-C ends it; what has arrived stays in " + d.data +
+			" until the next `make demo`, which begins anew.")
 	}
 	fmt.Println()
 }

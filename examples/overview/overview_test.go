@@ -91,7 +91,8 @@ func TestSourcesRun(t *testing.T) {
 	_, port, _ := strings.Cut(strings.TrimPrefix(server.URL, "http://"), ":")
 	registry := srfake.New()
 	defer registry.Close()
-	moved := strings.NewReplacer("address = services.odata.org", "address = 127.0.0.1", "port = 443", "port = "+port, "protocol = https", "protocol = http", storeFolder, samples,
+	moved := strings.NewReplacer("address = services.odata.org", "address = 127.0.0.1", "port = 443", "port = "+port,
+		"protocol = https", "protocol = http", storeFolder, samples,
 		"http://registry.example:8081", registry.URL())
 	folder, sources := t.TempDir(), 0
 	for _, file := range all(t) {
@@ -149,7 +150,8 @@ func TestSinksRun(t *testing.T) {
 	}))
 	defer server.Close()
 	_, port, _ := strings.Cut(strings.TrimPrefix(server.URL, "http://"), ":")
-	moved := strings.NewReplacer("address = services.odata.org", "address = 127.0.0.1", "port = 443", "port = "+port, "port = 8090", "port = "+port, "protocol = https", "protocol = http")
+	moved := strings.NewReplacer("address = services.odata.org", "address = 127.0.0.1", "port = 443", "port = "+port,
+		"port = 8090", "port = "+port, "protocol = https", "protocol = http")
 	data, sinks := dataFolder(t), 0
 	for _, file := range all(t) {
 		text := read(t, file)
@@ -197,7 +199,8 @@ func copyDetails(t *testing.T, demo *service.Service) {
 	plain := service.New(service.Options{Rows: 40})
 	demo.Set("csrf", "false")
 	plain.Each("Order_Details", func(_ string, fields map[string]string) {
-		body := fmt.Sprintf(`{"OrderID":%s,"ProductID":%s,"UnitPrice":"0","Quantity":0,"Discount":0}`, fields["OrderID"], fields["ProductID"])
+		body := fmt.Sprintf(`{"OrderID":%s,"ProductID":%s,"UnitPrice":"0","Quantity":0,"Discount":0}`,
+			fields["OrderID"], fields["ProductID"])
 		r := httptest.NewRequest("POST", service.SAPPath+"Order_DetailCopies", strings.NewReader(body))
 		r.Header.Set("Content-Type", "application/json")
 		answer := httptest.NewRecorder()
@@ -229,7 +232,8 @@ func TestThroughCloudConnector(t *testing.T) {
 	}
 	defer server.Close()
 	_, port, _ := strings.Cut(strings.TrimPrefix(server.URL, "http://"), ":")
-	moved := strings.NewReplacer("address = services.odata.org", "address = 127.0.0.1", "port = 443", "port = "+port, "protocol = https", "protocol = http")
+	moved := strings.NewReplacer("address = services.odata.org", "address = 127.0.0.1", "port = 443", "port = "+port,
+		"protocol = https", "protocol = http")
 	source := filepath.Join(t.TempDir(), "entity-set.properties")
 	if err := os.WriteFile(source, []byte(moved.Replace(read(t, "entity-set.properties"))), 0o600); err != nil {
 		t.Fatal(err)
@@ -297,7 +301,8 @@ func withGuests(m *testing.M) int {
 	}
 	defer os.RemoveAll(folder)
 	for _, name := range []string{"odata-source", "odata-sink", "smt"} {
-		c := exec.Command("go", "build", "-buildmode=c-shared", "-trimpath", "-ldflags=-s -w", "-o", filepath.Join(folder, name+".wasm"), "../../plugins/"+name)
+		c := exec.Command("go", "build", "-buildmode=c-shared", "-trimpath", "-ldflags=-s -w", "-o",
+			filepath.Join(folder, name+".wasm"), "../../plugins/"+name)
 		c.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm")
 		if output, err := c.CombinedOutput(); err != nil {
 			slog.Error("building a plugin", "plugin", name, "error", err, "output", string(output))

@@ -29,12 +29,15 @@ func (maskText) Describe() wit.Description {
 	return wit.Description{
 		Name: "example-transform", Version: "1.0.0", Documentation: "Masks text fields of a record's value.",
 		Components: []wit.Component{{
-			Name: "example.MaskText", Kind: wit.ComponentTransformation, Documentation: "Masks text fields of a record's value.",
+			Name: "example.MaskText", Kind: wit.ComponentTransformation,
+			Documentation: "Masks text fields of a record's value.",
 			Settings: []wit.SettingSpec{
 				{Name: "fields", Kind: wit.KindListOfText, Importance: wit.High,
-					Documentation: "Names of the text fields to mask, separated by commas.", Rules: []wit.Rule{{Required: wit.Chosen}}},
+					Documentation: "Names of the text fields to mask, separated by commas.",
+					Rules:         []wit.Rule{{Required: wit.Chosen}}},
 				{Name: "keep", Kind: wit.KindInt, DefaultValue: wit.Ptr("0"), Importance: wit.Low,
-					Documentation: "How many characters at the end stay readable.", Rules: []wit.Rule{{AtLeast: wit.Ptr(int64(0))}}},
+					Documentation: "How many characters at the end stay readable.",
+					Rules:         []wit.Rule{{AtLeast: wit.Ptr(int64(0))}}},
 			},
 		}},
 	}

@@ -79,7 +79,8 @@ func newAPI(count int, key string) *api {
 	a := &api{key: key}
 	cities := []string{"Walldorf", "København", "São Paulo"}
 	for i := range count {
-		t := ticket{ID: i + 1, Title: fmt.Sprintf("Ticket %d", i+1), Customer: customer{Name: fmt.Sprintf("Customer %d", i%7)},
+		t := ticket{ID: i + 1, Title: fmt.Sprintf("Ticket %d", i+1), Customer: customer{Name: fmt.Sprintf("Customer %d",
+			i%7)},
 			Tags: []string{"new", "sap"}[:i%3], Updated: time.Date(2026, 1, 1, 0, i, 0, 0, time.UTC)}
 		if i%4 != 0 {
 			t.Customer.City = &cities[i%3]

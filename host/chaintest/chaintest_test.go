@@ -47,7 +47,8 @@ tests:
 // Everything that comes out otherwise than a file expects is a failure, with the line of what was expected.
 func TestFailures(t *testing.T) {
 	o := options(t)
-	long := "  - {topic: t, value: &a " + strings.Repeat("x", 900_000) + ", becomes: dropped}\n  - {topic: t, value: [" +
+	long := "  - {topic: t, value: &a " + strings.Repeat("x",
+		900_000) + ", becomes: dropped}\n  - {topic: t, value: [" +
 		strings.Repeat("*a, ", 99) + "*a], becomes: dropped}"
 	for name, c := range map[string]struct {
 		file string
@@ -79,14 +80,16 @@ func TestFailures(t *testing.T) {
   - {topic: t, value: {secret: s}, becomes: {error: oh}}`, []string{`x_test.yaml:9: expected an error with "oh", found a record`}},
 		"an error": {mask + `  records:
   - {topic: t, value: 7, becomes: {value: 7}}`,
-			[]string{"expected a record, found an error of transform mask: org.apache.kafka.connect.errors.DataException: Only Map"}},
+			[]string{"expected a record, found an error of transform mask: " +
+				"org.apache.kafka.connect.errors.DataException: Only Map"}},
 		"expected error": {mask + `  records:
   - {topic: t, value: 7, becomes: {error: Only Map, stage: mask, class: DataException}}`, nil},
 		"another error": {mask + `  records:
   - {topic: t, value: 7, becomes: {error: Only Struct}}
   - {topic: t, value: 7, becomes: {error: Only, stage: other}}
   - {topic: t, value: 7, becomes: {error: Only, class: Exception}}`,
-			[]string{`9: expected an error with "Only Struct", found`, "10: expected an error of transform other", "11: expected an error of class Exception"}},
+			[]string{`9: expected an error with "Only Struct", found`, "10: expected an error of transform other",
+				"11: expected an error of class Exception"}},
 		"schema": {mask + `  records:
   - topic: t
     value: &v
@@ -123,28 +126,34 @@ func TestFailures(t *testing.T) {
   refused: String must be non-empty`, nil},
 		"refused otherwise": {mask + `  settings: {transforms.mask.type: Mask}
   refused: Empty list`, []string{`expected the settings to be refused with "Empty list", found`, "MaskField"}},
-		"not refused": {mask + `  refused: x`, []string{`expected the settings to be refused with "x", found nothing wrong`}},
+		"not refused": {mask + `  refused: x`,
+			[]string{`expected the settings to be refused with "x", found nothing wrong`}},
 		"bad settings": {mask + `  settings: {transforms.mask.fields: ""}
   records:
   - {topic: t, becomes: dropped}`, []string{"x_test.yaml:8: transforms.mask.fields"}},
 		"bad value": {mask + `  records:
   - {topic: t, value: {schema: {type: string}, payload: 7}, becomes: dropped}`, []string{"x_test.yaml:9: value: "}},
-		"unknown name":     {mask + "  recods: []", []string{`8: a test has no "recods": expected name, settings, records, refused`}},
+		"unknown name": {mask + "  recods: []",
+			[]string{`8: a test has no "recods": expected name, settings, records, refused`}},
 		"nothing compared": {mask + "  records:\n  - {topic: t, becomes: {}}", []string{"nothing would be compared"}},
 		"nothing expected": {mask + "  records:\n  - {topic: t}", []string{"9: expected becomes"}},
 		"nothing done":     {mask, []string{"7: expected either records or refused"}},
 		"no tests":         {"settings: {transforms: x}", []string{"expected a list of tests"}},
 		"no transforms":    {"tests: [{name: x, refused: y}]", []string{"expected connector: FILE or settings:"}},
-		"no connector":     {"connector: nowhere.properties\ntests: [{name: x, refused: y}]", []string{"x_test.yaml:1: connector: ", "nowhere.properties"}},
-		"no YAML":          {"a: [", []string{"expected tests in YAML"}},
-		"empty":            {"", []string{"the file is empty"}},
-		"two documents":    {"settings: {a: b}\n---\nx: y", []string{"2: expected one document"}},
+		"no connector": {"connector: nowhere.properties\ntests: [{name: x, refused: y}]",
+			[]string{"x_test.yaml:1: connector: ", "nowhere.properties"}},
+		"no YAML":       {"a: [", []string{"expected tests in YAML"}},
+		"empty":         {"", []string{"the file is empty"}},
+		"two documents": {"settings: {a: b}\n---\nx: y", []string{"2: expected one document"}},
 		"hexadecimal": {mask + "  records:\n  - {topic: t, value: 0x10, becomes: dropped}",
 			[]string{"expected a number as JSON writes it"}},
-		"itself":     {mask + "  records:\n  - {topic: t, value: &a [*a], becomes: dropped}", []string{"at most 1000 levels"}},
-		"aliases":    {mask + "  records:\n" + strings.Join(bombs(), "\n"), []string{"expected at most 1000000 values"}},
+		"itself": {mask + "  records:\n  - {topic: t, value: &a [*a], becomes: dropped}",
+			[]string{"at most 1000 levels"}},
+		"aliases": {mask + "  records:\n" + strings.Join(bombs(), "\n"),
+			[]string{"expected at most 1000000 values"}},
 		"long texts": {mask + "  records:\n" + long, []string{"expected at most 67108864 bytes"}},
-		"twice":      {mask + "  refused: x\n- name: x\n  refused: x", []string{`9: a test of the name "x" stands in line 7`}},
+		"twice": {mask + "  refused: x\n- name: x\n  refused: x",
+			[]string{`9: a test of the name "x" stands in line 7`}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "x_test.yaml")
@@ -173,7 +182,8 @@ func bombs() []string {
 	list := []string{"  - {topic: t, value: &a0 [1, 1, 1, 1, 1, 1, 1, 1, 1, 1], becomes: dropped}"}
 	for i := range 7 {
 		before := "*a" + string(rune('0'+i))
-		list = append(list, "  - {topic: t, value: &a"+string(rune('1'+i))+" ["+strings.Repeat(before+", ", 9)+before+"], becomes: dropped}")
+		list = append(list, "  - {topic: t, value: &a"+string(rune('1'+i))+" ["+strings.Repeat(before+", ",
+			9)+before+"], becomes: dropped}")
 	}
 	return list
 }
@@ -215,7 +225,8 @@ func TestJUnit(t *testing.T) {
 		t.Fatal(err)
 	}
 	if back.Tests != 3 || back.Failures != 2 || len(back.Suites) != 2 || back.Suites[0].Cases[0].Failure != nil ||
-		back.Suites[0].Cases[1].Name != "two <&>" || !strings.Contains(back.Suites[0].Cases[1].Failure.Text, "a:10: oh") {
+		back.Suites[0].Cases[1].Name != "two <&>" || !strings.Contains(back.Suites[0].Cases[1].Failure.Text,
+		"a:10: oh") {
 		t.Errorf("found\n%s", text)
 	}
 }

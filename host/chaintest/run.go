@@ -129,7 +129,8 @@ func (r *runner) run(ctx context.Context, base []config.Entry) {
 			return strings.Contains(p.String(),
 				r.test.refused)
 		}) {
-			r.fail(r.test.line, "expected the settings to be refused with %q, found\n%s", r.test.refused, lines(problems))
+			r.fail(r.test.line, "expected the settings to be refused with %q, found\n%s", r.test.refused,
+				lines(problems))
 		}
 	case len(problems) > 0:
 		r.failures = append(r.failures, problems...)

@@ -33,12 +33,17 @@ func TestCheck(t *testing.T) {
 			`c.properties:5: value.converter.schema.registry.url: Missing required configuration "schema.registry.url"`},
 		{"Protobuf", good + "\nvalue.converter=io.confluent.connect.protobuf.ProtobufConverter",
 			"c.properties:5: value.converter: value converter: Protobuf is not built yet"},
-		{"misspelt setting of a converter", good + "\nvalue.converter=JsonConverter\nvalue.converter.schema.enable=false",
-			"c.properties:6: value.converter.schema.enable: warning: unknown setting; the nearest known one is schemas.enable"},
-		{"wrong value of a converter's setting", good + "\nkey.converter=JsonConverter\nkey.converter.schemas.enable=no",
-			"c.properties:6: key.converter.schemas.enable: Invalid value no for configuration schemas.enable: Expected " +
+		{"misspelt setting of a converter",
+			good + "\nvalue.converter=JsonConverter\nvalue.converter.schema.enable=false",
+			"c.properties:6: value.converter.schema.enable: warning: unknown setting; the nearest " +
+				"known one is schemas.enable"},
+		{"wrong value of a converter's setting",
+			good + "\nkey.converter=JsonConverter\nkey.converter.schemas.enable=no",
+			"c.properties:6: key.converter.schemas.enable: Invalid value no for configuration " +
+				"schemas.enable: Expected " +
 				"value to be either true or false"},
-		{"what only the converter sees", good + "\nvalue.converter=StringConverter\nvalue.converter.converter.encoding=x",
+		{"what only the converter sees",
+			good + "\nvalue.converter=StringConverter\nvalue.converter.converter.encoding=x",
 			"c.properties:5: value.converter: Invalid value x for configuration converter.encoding: expected UTF-8"},
 		{"header converter", good + "\nheader.converter=Nope", "c.properties:5: header.converter: header converter: " +
 			`unknown class "Nope"`},

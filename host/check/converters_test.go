@@ -32,7 +32,8 @@ header.converter.zzzzzzzzzzzz=1
 		found = append(found, p.String())
 	}
 	want := []string{
-		"w.properties:4: key.converter.schema.enable: warning: unknown setting; the nearest known one is schemas.enable",
+		"w.properties:4: key.converter.schema.enable: warning: unknown setting; the nearest " +
+			"known one is schemas.enable",
 		"environment CULVERT_KEY_CONVERTER_SCHEMAS_CACHE_SIZES: key.converter.schemas.cache.sizes: warning: unknown " +
 			"setting; the nearest known one is schemas.cache.size",
 		"w.properties:9: header.converter.zzzzzzzzzzzz: warning: unknown setting",

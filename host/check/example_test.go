@@ -10,7 +10,8 @@ import (
 
 // A transform's lines for a connector's file.
 func ExampleTemplate() {
-	check.Template(os.Stdout, wit.Component{Name: "example.Mask", Kind: wit.ComponentTransformation, Documentation: "Hides fields.",
+	check.Template(os.Stdout, wit.Component{Name: "example.Mask", Kind: wit.ComponentTransformation,
+		Documentation: "Hides fields.",
 		Settings: []wit.SettingSpec{
 			setting.Spec("fields", wit.KindListOfText, wit.High, nil, "Which.", setting.Required()),
 			setting.Spec("with", wit.KindText, wit.Low, setting.Is("***"), "What stands there instead."),

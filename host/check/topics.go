@@ -206,8 +206,9 @@ func (k *Checker) targets(c *config.Connector, component wit.Component) config.P
 		if spec, ok := d.Find(e.Key); ok && spec.Role() == role.SourceTopic {
 			refuse(e)
 			if e.Value == dead.Value && dead.Value != "" {
-				problems = append(problems, problem(dead, fmt.Errorf("expected a topic that no rows go to, found that of %s",
-					e.Key)))
+				problems = append(problems, problem(dead,
+					fmt.Errorf("expected a topic that no rows go to, found that of %s",
+						e.Key)))
 			}
 		}
 	}

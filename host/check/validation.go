@@ -59,7 +59,8 @@ type Value struct {
 var (
 	kindNames = map[wit.SettingKind]string{wit.KindText: "STRING", wit.KindPassword: "PASSWORD", wit.KindShort: "SHORT",
 		wit.KindInt:  "INT",
-		wit.KindLong: "LONG", wit.KindDouble: "DOUBLE", wit.KindBoolean: "BOOLEAN", wit.KindListOfText: "LIST", wit.KindClassName: "CLASS"}
+		wit.KindLong: "LONG", wit.KindDouble: "DOUBLE", wit.KindBoolean: "BOOLEAN", wit.KindListOfText: "LIST",
+		wit.KindClassName: "CLASS"}
 	importances = map[wit.Importance]string{wit.High: "HIGH", wit.Medium: "MEDIUM", wit.Low: "LOW"}
 	widths      = []string{"NONE", "SHORT", "MEDIUM", "LONG"}
 )
@@ -241,7 +242,8 @@ func (v *validating) part(k *Checker, prefix, alias, class string, kind wit.Comp
 		}
 	}
 	if kind == wit.ComponentTransformation {
-		negate, no := of("negate", wit.KindBoolean, wit.Medium, "Whether it is for the others instead.", "negate"), "false"
+		negate, no := of("negate", wit.KindBoolean, wit.Medium, "Whether it is for the others instead.", "negate"),
+			"false"
 		negate.Spec.DefaultValue = &no
 		if negate.Value == nil {
 			negate.Value = &no

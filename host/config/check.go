@@ -179,10 +179,12 @@ func (ch Checker) checkEntry(e Entry, spec *wit.SettingSpec, own *Declarations) 
 const Mask = setting.Hidden
 
 // variable is what a shell or a template would replace.
-var variable = regexp.MustCompile(`^(\$[A-Za-z_][A-Za-z0-9_]*|\$[{(][A-Za-z_][A-Za-z0-9_]*[)}]|%[A-Za-z_][A-Za-z0-9_]*%)$`)
+var variable = regexp.MustCompile(
+	`^(\$[A-Za-z_][A-Za-z0-9_]*|\$[{(][A-Za-z_][A-Za-z0-9_]*[)}]|%[A-Za-z_][A-Za-z0-9_]*%)$`)
 
 // quotedVariable is the same inside a value such as that of sasl.jaas.config.
-var quotedVariable = regexp.MustCompile(`=\s*["']?(\$[A-Za-z_][A-Za-z0-9_]*|\$[{(][A-Za-z_][A-Za-z0-9_]*[)}])["']?\s*(;|\s|$)`)
+var quotedVariable = regexp.MustCompile(
+	`=\s*["']?(\$[A-Za-z_][A-Za-z0-9_]*|\$[{(][A-Za-z_][A-Za-z0-9_]*[)}])["']?\s*(;|\s|$)`)
 
 // literal finds values that stand for others and that nobody replaces. A password of that kind would be sent, and its
 // user be locked.
@@ -331,7 +333,8 @@ func frameRules(c *Connector, kind wit.ComponentKind) Problems {
 	case len(topics) > 0 && regex != "":
 		list, _ := c.Entry("topics")
 		for _, e := range []Entry{list, entry} { // each of them, as Kafka Connect counts
-			problems = append(problems, e.problem("topics and topics.regex are mutually exclusive options, but both are set."))
+			problems = append(problems, e.problem("topics and topics.regex are mutually exclusive "+
+				"options, but both are set."))
 		}
 	case regex != "":
 		if _, err := pattern.Compile(regex); err != nil {

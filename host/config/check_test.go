@@ -48,7 +48,8 @@ func TestToldOfSecrets(t *testing.T) {
 // A sink makes a task for each that it may have: the number is bounded, with Kafka Connect's wording.
 func TestSinkTasksAreBounded(t *testing.T) {
 	for value, want := range map[string]bool{"1000": false, "1001": true, "2147483647": true} {
-		c, problems := NewConnector("x", []Entry{{Key: "name", Value: "x", Raw: "x"}, {Key: "tasks.max", Value: value, Raw: value},
+		c, problems := NewConnector("x", []Entry{{Key: "name", Value: "x", Raw: "x"}, {Key: "tasks.max", Value: value,
+			Raw: value},
 			{Key: "topics", Value: "t", Raw: "t"}}, nil)
 		if problems.Err() != nil {
 			t.Fatal(problems)
@@ -57,7 +58,8 @@ func TestSinkTasksAreBounded(t *testing.T) {
 			return slices.ContainsFunc(frameRules(c, kind), func(p Problem) bool { return p.Setting == "tasks.max" })
 		}
 		if refused(wit.ComponentSink) != want || refused(wit.ComponentSource) {
-			t.Errorf("%s: a sink is refused: %t, a source %t", value, refused(wit.ComponentSink), refused(wit.ComponentSource))
+			t.Errorf("%s: a sink is refused: %t, a source %t", value, refused(wit.ComponentSink),
+				refused(wit.ComponentSource))
 		}
 	}
 }

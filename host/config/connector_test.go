@@ -142,7 +142,8 @@ func TestComponentProblems(t *testing.T) {
 			"such as ${file:PATH:KEY}"},
 		{"a password of Kafka's", good + "producer.override.ssl.key.password=$KEY_PWD",
 			"c.properties:4: producer.override.ssl.key.password: warning: " +
-				"looks like a variable, which nobody replaces: it is used as it stands. A variable of the environment is " +
+				"looks like a variable, which nobody replaces: it is used as it stands. A " +
+				"variable of the environment is " +
 				"${env:NAME}"},
 		{"password by its alias", good + "shop.pwd=secret", ""},
 	}
@@ -195,7 +196,8 @@ func TestSinkRules(t *testing.T) {
 	ch := Checker{Worker: plainWorker(t, "")}
 	for text, want := range map[string]string{
 		"connector.class=x\ntopics=a\ntopics.regex=b": "c.properties:2: topics: topics and topics.regex are mutually " +
-			"exclusive options, but both are set.\nc.properties:3: topics.regex: topics and topics.regex are mutually " +
+			"exclusive options, but both are set.\nc.properties:3: topics.regex: topics and " +
+			"topics.regex are mutually " +
 			"exclusive options, but both are set.",
 		"connector.class=x\ntopics.regex=a.*\nerrors.deadletterqueue.topic.name=ab": "c.properties:3: " +
 			"errors.deadletterqueue.topic.name: expected a topic that topics.regex does not take, or dead letters " +
@@ -230,7 +232,8 @@ func TestRoles(t *testing.T) {
 	r := NewRoles(DeclareComponent(component()), c)
 	if got := fmt.Sprint(r.Text("http.address"), " ", r.Int("http.port"), " ", r.Text("http.scheme"), " ",
 		r.Text("http.password"), " ",
-		r.Duration("http.read-timeout-ms"), " ", r.Has("http.user"), " ", r.Setting("http.user"), " ", r.Text("retry.codes")); got != "host 0 http secret 1m0s false shop.user 408, 503,/IWBEP/CM 7" {
+		r.Duration("http.read-timeout-ms"), " ", r.Has("http.user"), " ", r.Setting("http.user"), " ",
+		r.Text("retry.codes")); got != "host 0 http secret 1m0s false shop.user 408, 503,/IWBEP/CM 7" {
 		t.Errorf("found %s", got)
 	}
 	if diff := cmp.Diff(map[string]string{"sap-client": "100"}, r.Prefix("http.header.")); diff != "" {
@@ -241,8 +244,9 @@ func TestRoles(t *testing.T) {
 // What a plugin is given holds no password, under whatever name, and nothing that it does not declare; that there is
 // one, it knows.
 func TestGuestSettings(t *testing.T) {
-	c := connector(t, "name=n\nconnector.class=x\nshop.address=h\nshop.pwd=secret\nshop.password=secret\nshop.passwort=secret\nshop#00.table=t\n"+
-		"value.converter.basic.auth.user.info=secret\nproducer.override.sasl.jaas.config=secret\ntopics=a")
+	c := connector(t,
+		"name=n\nconnector.class=x\nshop.address=h\nshop.pwd=secret\nshop.password=secret\nshop.passwort=secret\nshop#00.table=t\n"+
+			"value.converter.basic.auth.user.info=secret\nproducer.override.sasl.jaas.config=secret\ntopics=a")
 	greedy := component()
 	greedy.Settings = append(greedy.Settings, declared("value.converter.basic.auth.user.info", wit.KindText, "", ""),
 		declared("producer.override.sasl.jaas.config", wit.KindText, "", ""))
@@ -311,7 +315,8 @@ func TestDocuments(t *testing.T) {
 				"not a setting: expected inside config\n" +
 				"c.json:1: topics: warning: not a setting: expected inside config"},
 		// As GET /connectors/NAME answers, in any order.
-		{"c.json", `{"tasks":[{"connector":"n","task":0}],"type":"source","config":{"connector.class":"x","name":"n"},"name":"n"}`, "connector.class=x name=n", ""},
+		{"c.json",
+			`{"tasks":[{"connector":"n","task":0}],"type":"source","config":{"connector.class":"x","name":"n"},"name":"n"}`, "connector.class=x name=n", ""},
 		{"c.json", `{"name":"n","config":{"connector.class":"x"},"tasks":[],"type":null}`, "name=n connector.class=x",
 			""},
 		{"c.json", `{"name":"n","connector.class":"x","tasks":[]}`, "name=n connector.class=x",
@@ -420,7 +425,8 @@ func TestDurationsWithoutEnd(t *testing.T) {
 	}
 	r := Roles{byRole: map[string]roleValue{role.SinkFlushIntervalMS: {value: most}}}
 	const long = 50 * 365 * 24 * time.Hour
-	for _, d := range []time.Duration{w.Duration("task.shutdown.graceful.timeout.ms"), r.Duration(role.SinkFlushIntervalMS)} {
+	for _, d := range []time.Duration{w.Duration("task.shutdown.graceful.timeout.ms"),
+		r.Duration(role.SinkFlushIntervalMS)} {
 		if d < long || d+long < d {
 			t.Errorf("expected a very long time, found %v", d)
 		}
@@ -429,7 +435,8 @@ func TestDurationsWithoutEnd(t *testing.T) {
 
 func TestWorkerLayers(t *testing.T) {
 	entries, _ := Read("w.properties",
-		[]byte("bootstrap.servers=a:1\noffset.flush.interval.ms=1\nlisteners=http://:1\nkey.converter.schemas.enable=false"))
+		[]byte(
+			"bootstrap.servers=a:1\noffset.flush.interval.ms=1\nlisteners=http://:1\nkey.converter.schemas.enable=false"))
 	w, problems := NewWorker("w.properties", entries, []string{"CULVERT_OFFSET_FLUSH_INTERVAL_MS=2",
 		"CULVERT_LISTENERS=http://:2", "HOME=/", "CULVERT_DEMO_PORT=1"}, map[string]string{"listeners": "http://:3"})
 	if len(problems) > 0 {
@@ -452,7 +459,8 @@ func TestWorkerLayers(t *testing.T) {
 
 func TestWorkerProblems(t *testing.T) {
 	entries, _ := Read("w.properties",
-		[]byte("group.id=g\nexactly.once.source.support=enabled\noffset.flush.interval.ms=x\noffset.storage.topik=x\nssl.protocol=1\nproducer.linger.ms=1\nlisteners=\nlisteners.https.ssl.protocol=1\nkafka.proxy.outage.ms=soon\nkafka.proxy.password=x\ntransforms.a.tpye=x\ntopics=t"))
+		[]byte(
+			"group.id=g\nexactly.once.source.support=enabled\noffset.flush.interval.ms=x\noffset.storage.topik=x\nssl.protocol=1\nproducer.linger.ms=1\nlisteners=\nlisteners.https.ssl.protocol=1\nkafka.proxy.outage.ms=soon\nkafka.proxy.password=x\ntransforms.a.tpye=x\ntopics=t"))
 	_, problems := NewWorker("w.properties", entries, nil, nil)
 	want := `w.properties:1: bootstrap.servers: missing: expected the addresses of Kafka brokers, or ` + "`embedded`" + ` for the broker that is built in
 w.properties:2: exactly.once.source.support: Invalid value enabled for configuration exactly.once.source.support: expected disabled with bootstrap.servers=embedded: a kill of this process tears the transactions of the broker in it. Name brokers of a Kafka, or those of ` + "`culvert broker`" + `

@@ -348,7 +348,8 @@ func TestPutThatFailsLeavesNoTarget(t *testing.T) {
 	put := func(name, target string) error {
 		return s.Put(t.Context(), name, Stored{Connector: &Connector{Name: name}, Target: target})
 	}
-	if err := put("a", TargetStopped); err == nil || !strings.Contains(err.Error(), "there is no folder to keep it in") {
+	if err := put("a", TargetStopped); err == nil || !strings.Contains(err.Error(),
+		"there is no folder to keep it in") {
 		t.Fatalf("found %v", err)
 	}
 	if err := targets.Set("named", TargetPaused); err != nil {

@@ -24,7 +24,8 @@ func TestSecretsByAnybodysWord(t *testing.T) {
 		declared("shop.plain", wit.KindText, "", "", wit.Rule{Alias: wit.Ptr("shop.key")}))
 	for key, want := range map[string]bool{"shop.key": true, "shop.token": true, "shop.store": true,
 		"shop.set.password": false, "shop.header.apikey": true,
-		"shop.plain": false, "shop.free.word": false, "shop.free.db.pwd": true, "shop.unknown": false, "shop.usr.pwd": true, "Password": true, "shop.client.SECRET": true, "shop.secrets": false} {
+		"shop.plain": false, "shop.free.word": false, "shop.free.db.pwd": true, "shop.unknown": false,
+		"shop.usr.pwd": true, "Password": true, "shop.client.SECRET": true, "shop.secrets": false} {
 		if got := IsSecret(key, own, others); got != want {
 			t.Errorf("%s: expected %v, found %v", key, want, got)
 		}
@@ -40,7 +41,8 @@ func TestValuesFromFiles(t *testing.T) {
 	}
 	t.Setenv("CONFIG_GUEST_TEST", "open")
 	kept := "${dir:" + dir + ":value}"
-	c := connector(t, "shop.address="+kept+"\nshop.user=${env:CONFIG_GUEST_TEST}\nshop.password="+kept+"\nshop#01.table="+kept+"\nshop#02.table=pre-"+kept)
+	c := connector(t, "shop.address="+kept+"\nshop.user=${env:CONFIG_GUEST_TEST}\nshop.password="+kept+
+		"\nshop#01.table="+kept+"\nshop#02.table=pre-"+kept)
 	settings := func(values ...string) (all []wit.Setting) {
 		for i, name := range []string{"shop.address", "shop.user", "shop.password", "shop#01.table", "shop#02.table"} {
 			all = append(all, wit.Setting{Name: name, Value: values[i]})
@@ -93,7 +95,8 @@ func TestDefaultsThatDoNotCount(t *testing.T) {
 	r := NewRoles(d, connector(t, "x.address=good.example"))
 	for _, name := range []string{"http.port", "http.scheme", "http.proxy.type", "http.proxy.address",
 		"http.oauth.token-endpoint", "tls.truststore.location",
-		"tls.allow-legacy", "http.destination", "http.header.x-forwarded-host", "http.user", "http.maintenance-windows", "http.whatever"} {
+		"tls.allow-legacy", "http.destination", "http.header.x-forwarded-host", "http.user", "http.maintenance-windows",
+		"http.whatever"} {
 		if r.Has(name) || r.Given(name) {
 			t.Errorf("%s: expected nothing, found %q", name, r.Text(name))
 		}
@@ -128,7 +131,8 @@ func TestSecretInAPublicRole(t *testing.T) {
 		"name=x\nconnector.class=x\nshop.pwd=hunter2\nshop.code=hunter3"), own)
 	if diff := cmp.Diff("c.properties:3: shop.pwd: is a secret, and the plugin has it used as http.address, whose "+
 		"values are shown: it is not used\n"+
-		"c.properties:4: shop.code: Invalid value [hidden] for configuration shop.code: Not a number of type INT", found.Error()); diff != "" {
+		"c.properties:4: shop.code: Invalid value [hidden] for configuration shop.code: Not a number of type INT",
+		found.Error()); diff != "" {
 		t.Error(diff)
 	}
 }

@@ -13,14 +13,18 @@ func TestMaskedSettings(t *testing.T) {
 	d := Declare(wit.SettingSpec{Name: "shop.key", Kind: wit.KindPassword}, wit.SettingSpec{Name: "shop.word.pwd",
 		Kind: wit.KindText}, wit.SettingSpec{Name: "shop.header.{name}", Kind: wit.KindPassword})
 	stored := map[string]string{
-		"name": "c", "shop.key": "k3y", "shop.word.pwd": "no secret", "shop.header.APIKey": "h3ader", "other.password": "p", "other.SECRET": "${file:/s:x}", "empty.pwd": "",
-		"producer.override.sasl.jaas.config": "j", "consumer.override.ssl.keystore.password": "p", "admin.override.client.id": "me",
+		"name": "c", "shop.key": "k3y", "shop.word.pwd": "no secret", "shop.header.APIKey": "h3ader",
+		"other.password": "p", "other.SECRET": "${file:/s:x}", "empty.pwd": "",
+		"producer.override.sasl.jaas.config": "j", "consumer.override.ssl.keystore.password": "p",
+		"admin.override.client.id":                             "me",
 		"value.converter.schema.registry.basic.auth.user.info": "u:p", "transforms.x.spec": "a:b",
 	}
 	masked := Masked(stored, func(key string) bool { return IsPassword(key, d) })
 	want := map[string]string{
-		"name": "c", "shop.key": Mask, "shop.word.pwd": "no secret", "shop.header.APIKey": Mask, "other.password": Mask, "other.SECRET": Mask, "empty.pwd": "",
-		"producer.override.sasl.jaas.config": Mask, "consumer.override.ssl.keystore.password": Mask, "admin.override.client.id": "me",
+		"name": "c", "shop.key": Mask, "shop.word.pwd": "no secret", "shop.header.APIKey": Mask, "other.password": Mask,
+		"other.SECRET": Mask, "empty.pwd": "",
+		"producer.override.sasl.jaas.config": Mask, "consumer.override.ssl.keystore.password": Mask,
+		"admin.override.client.id":                             "me",
 		"value.converter.schema.registry.basic.auth.user.info": Mask, "transforms.x.spec": "a:b",
 	}
 	if diff := cmp.Diff(want, masked); diff != "" {

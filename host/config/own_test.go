@@ -170,7 +170,8 @@ func TestTargets(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, target := range map[string]string{"a": TargetPaused, "b": TargetStopped, "c": TargetStarted, "d": TargetStarted} {
+	for name, target := range map[string]string{"a": TargetPaused, "b": TargetStopped, "c": TargetStarted,
+		"d": TargetStarted} {
 		if now := second.Get(&Connector{Name: name}); now != target {
 			t.Errorf("%s: expected %s, found %s", name, target, now)
 		}

@@ -17,11 +17,16 @@ import (
 
 // odd are files as people write them, with Windows' ends of lines, comments, escapes and what else they hold.
 var odd = []string{
-	"name=x\r\n# a comment\r\n! another one\r\ntopic : y \r\n", "a=1,\\\r\n   2,\\\n\t3\n", "a=\n b = \nc\n", "a=b=c\na:d\n",
-	"pfad=C:\\\\temp\\\\x\npath=C:\\temp\\new\n", "gr\\u00f6\\u00DFe=\\uD83D\\uDE00 \\u00e4\n", "a=1\\\n\nb=2", "a=1\\\n#no comment\nb=2",
-	"a=1\\\n!no comment", "\\\na=1", "\\\n\\\n=1", "a\\\n  b=1", "a\\\n=1", "a=\\", "a \\\n = 1", "a=1\\\n   \\\n   2", "  \\\n# x=1\ny=2", "\\\\\n",
-	"#\\\na=1", "key\\ with\\ blanks = v", "\\#k=1\n\\!l=2", "a\\=b=c", "a\\:b:c", "=v", ":v", " = v", "a\u00a0=1", "\u2028a=1", "\fa\f=\f1\f", "a\t\t1",
-	"a=\\u12", "a=\\u12g4", "a=\\U0041", "a=\\x41", "sap.odata#00.topic=T", "a=${file:/run/x:pwd}\nb=${env:X}", "a=1\rb=2\rc=3", "a=1\r\\\nb=2", "\ufeffa=1",
+	"name=x\r\n# a comment\r\n! another one\r\ntopic : y \r\n", "a=1,\\\r\n   2,\\\n\t3\n", "a=\n b = \nc\n",
+	"a=b=c\na:d\n",
+	"pfad=C:\\\\temp\\\\x\npath=C:\\temp\\new\n", "gr\\u00f6\\u00DFe=\\uD83D\\uDE00 \\u00e4\n", "a=1\\\n\nb=2",
+	"a=1\\\n#no comment\nb=2",
+	"a=1\\\n!no comment", "\\\na=1", "\\\n\\\n=1", "a\\\n  b=1", "a\\\n=1", "a=\\", "a \\\n = 1", "a=1\\\n   \\\n   2",
+	"  \\\n# x=1\ny=2", "\\\\\n",
+	"#\\\na=1", "key\\ with\\ blanks = v", "\\#k=1\n\\!l=2", "a\\=b=c", "a\\:b:c", "=v", ":v", " = v", "a\u00a0=1",
+	"\u2028a=1", "\fa\f=\f1\f", "a\t\t1",
+	"a=\\u12", "a=\\u12g4", "a=\\U0041", "a=\\x41", "sap.odata#00.topic=T", "a=${file:/run/x:pwd}\nb=${env:X}",
+	"a=1\rb=2\rc=3", "a=1\r\\\nb=2", "\ufeffa=1",
 }
 
 // TestRealProperties reads odd files and files by chance as java.util.Properties does. One thing differs: where a file

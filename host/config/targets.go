@@ -48,7 +48,8 @@ func OpenTargets(path string) (*Targets, error) {
 	}
 	for name, target := range t.targets {
 		if target != TargetPaused && target != TargetStopped && target != TargetStarted {
-			return nil, fmt.Errorf("states of connectors: %s: %q: expected %s, %s or %s, found %q (without the file all run)",
+			return nil, fmt.Errorf("states of connectors: %s: %q: expected %s, %s or %s, found %q "+
+				"(without the file all run)",
 				path, name, TargetPaused, TargetStopped, TargetStarted, target)
 		}
 	}

@@ -162,7 +162,8 @@ func (w *Worker) check() Problems {
 		case strings.HasPrefix(e.File, fromEnvironment) && setting.Distance(d.Nearest(e.Key),
 			e.Key) > 2: // a variable of something else
 		case ofConnectors(e.Key):
-			problems = append(problems, e.warning("has no effect: a setting of connectors, which stands in a connector's "+
+			problems = append(problems, e.warning("has no effect: a setting of connectors, which "+
+				"stands in a connector's "+
 				"file"))
 		default:
 			problems = append(problems, e.warning("%s", setting.Unknown(d.Nearest(e.Key))))
@@ -200,10 +201,12 @@ func (w *Worker) without() string {
 		return ""
 	case strings.HasPrefix(w.Text("bootstrap.servers"), "embedded"):
 		return setting.Invalid(exactlyOnce, "enabled", "expected disabled with bootstrap.servers=embedded: a kill of "+
-			"this process tears the transactions of the broker in it. Name brokers of a Kafka, or those of `culvert broker`")
+			"this process tears the transactions of the broker in it. Name brokers of a Kafka, or "+
+			"those of `culvert broker`")
 	case w.Text("group.id") == "":
-		return setting.Invalid(exactlyOnce, "enabled", "expected group.id beside it, which transactional ids begin with: "+
-			"one name for this installation, which no other one has")
+		return setting.Invalid(exactlyOnce, "enabled",
+			"expected group.id beside it, which transactional ids begin with: "+
+				"one name for this installation, which no other one has")
 	}
 	return ""
 }

@@ -42,7 +42,8 @@ func ReadStored(ctx context.Context, brokers kafka.Config, topic, connector stri
 		name, partition, err := offset.ParseKey(r.Key)
 		switch {
 		case err != nil:
-			log.Warn("a record in the topic of offsets is skipped", "topic", r.Topic, "partition", r.Partition, "offset",
+			log.Warn("a record in the topic of offsets is skipped", "topic", r.Topic, "partition", r.Partition,
+				"offset",
 				r.Offset, "error", err)
 			return nil
 		case name != connector:
@@ -59,7 +60,8 @@ func ReadStored(ctx context.Context, brokers kafka.Config, topic, connector stri
 			e.Offset, err = offset.ParseFields(r.Value)
 		}
 		if err != nil {
-			e.fault = fmt.Errorf("topic %s, partition %d, offset %d: the offset of %s: %w", r.Topic, r.Partition, r.Offset,
+			e.fault = fmt.Errorf("topic %s, partition %d, offset %d: the offset of %s: %w", r.Topic, r.Partition,
+				r.Offset,
 				offset.AppendFields(nil, partition), err)
 		}
 		found[id] = e

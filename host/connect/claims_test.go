@@ -12,21 +12,24 @@ import (
 // another origin, for another SAP client or another user it is something else.
 func TestClaims(t *testing.T) {
 	b := newBench(t, checktest.WithSpy(t))
-	first := b.Connector(t, "name=first", "connector.class=test.SpySource", "spy.port=443", "spy.address=SAP.example", "spy.user=reader", "spy.claim=queue Q1")
+	first := b.Connector(t, "name=first", "connector.class=test.SpySource", "spy.port=443", "spy.address=SAP.example",
+		"spy.user=reader", "spy.claim=queue Q1")
 	for name, c := range map[string]struct {
 		lines []string
 		taken bool
 	}{
-		"the same":         {[]string{"spy.address=sap.example", "spy.user=READER", "spy.claim=queue Q1"}, true},
-		"another claim":    {[]string{"spy.address=sap.example", "spy.user=reader", "spy.claim=queue Q2"}, false},
-		"no claim":         {[]string{"spy.address=sap.example", "spy.user=reader"}, false},
-		"another origin":   {[]string{"spy.address=other.example", "spy.user=reader", "spy.claim=queue Q1"}, false},
-		"another user":     {[]string{"spy.address=sap.example", "spy.user=writer", "spy.claim=queue Q1"}, false},
-		"another client":   {[]string{"spy.address=sap.example", "spy.user=reader", "spy.claim=queue Q1", "spy.sap-client=200"}, false},
+		"the same":       {[]string{"spy.address=sap.example", "spy.user=READER", "spy.claim=queue Q1"}, true},
+		"another claim":  {[]string{"spy.address=sap.example", "spy.user=reader", "spy.claim=queue Q2"}, false},
+		"no claim":       {[]string{"spy.address=sap.example", "spy.user=reader"}, false},
+		"another origin": {[]string{"spy.address=other.example", "spy.user=reader", "spy.claim=queue Q1"}, false},
+		"another user":   {[]string{"spy.address=sap.example", "spy.user=writer", "spy.claim=queue Q1"}, false},
+		"another client": {[]string{"spy.address=sap.example", "spy.user=reader", "spy.claim=queue Q1",
+			"spy.sap-client=200"}, false},
 		"the same, spaced": {[]string{"spy.address=sap.example", "spy.user= reader ", "spy.claim=queue Q1"}, true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			second := b.Connector(t, append([]string{"name=second", "connector.class=test.SpySource", "spy.port=443"}, c.lines...)...)
+			second := b.Connector(t, append([]string{"name=second", "connector.class=test.SpySource", "spy.port=443"},
+				c.lines...)...)
 			checker := b.Checker
 			checker.Connectors = []*config.Connector{first, second}
 			wants := func(when string, text string) {

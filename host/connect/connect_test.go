@@ -26,8 +26,9 @@ type bench struct {
 
 func newBench(t *testing.T, b *checktest.Bench) *bench {
 	k := b.Checker
-	return &bench{b, Options{Worker: k.Worker, Plugins: k.Plugins, Registry: k.Registry, Kafka: k.Kafka, WorkerID: "w:1",
-		Version: "v", Logger: b.Logger}}
+	return &bench{b, Options{Worker: k.Worker, Plugins: k.Plugins, Registry: k.Registry, Kafka: k.Kafka,
+		WorkerID: "w:1",
+		Version:  "v", Logger: b.Logger}}
 }
 
 // connect opens the embedded broker.
@@ -59,9 +60,11 @@ func TestSecretsNeverEnterAPlugin(t *testing.T) {
 	b := newBench(t, checktest.WithSpy(t))
 	b.connect(t)
 	host, port, _ := strings.Cut(strings.TrimPrefix(service.URL, "http://"), ":")
-	c := b.Connector(t, "name=c", "connector.class=test.SpySource", "spy.scheme=http", "spy.address="+host, "spy.port="+port, "spy.user=reader",
+	c := b.Connector(t, "name=c", "connector.class=test.SpySource", "spy.scheme=http", "spy.address="+host,
+		"spy.port="+port, "spy.user=reader",
 		"spy.password="+secret, "spy#00.token="+secret, "spy.pasword="+secret, "unknown.settings=warn",
-		"value.converter.basic.auth.user.info="+secret, "producer.override.sasl.jaas.config="+secret, "something.password="+secret)
+		"value.converter.basic.auth.user.info="+secret, "producer.override.sasl.jaas.config="+secret,
+		"something.password="+secret)
 	problems := b.Checker.Check(context.Background(), c)
 	h := New(b.options, []*config.Connector{c})
 	err := h.RunOnce(context.Background())
@@ -75,7 +78,8 @@ func TestSecretsNeverEnterAPlugin(t *testing.T) {
 		t.Errorf("expected the host to send user and password, found %v", sent)
 	}
 	status, _ := h.Status("c")
-	for name, shown := range map[string]string{"log": log, "problems": checktest.Text(problems), "error": fmt.Sprint(err),
+	for name, shown := range map[string]string{"log": log, "problems": checktest.Text(problems),
+		"error":  fmt.Sprint(err),
 		"status": fmt.Sprint(status)} {
 		if strings.Contains(shown, secret) {
 			t.Errorf("found the secret in the %s: %s", name, shown)
@@ -86,7 +90,8 @@ func TestSecretsNeverEnterAPlugin(t *testing.T) {
 func TestTrace(t *testing.T) {
 	fault := &wit.Fault{Kind: wit.FaultData, Message: "bad value", Detail: wit.Ptr("line 3")}
 	got := trace(fmt.Errorf("feed a: %w", fault), "task c-0", "plugin p 1")
-	want := "org.apache.kafka.connect.errors.DataException: feed a: bad value\n\tat task c-0\n\tat plugin p 1\n\tat line 3\n"
+	want := "org.apache.kafka.connect.errors.DataException: feed a: bad value\n\tat task c-0\n\tat " +
+		"plugin p 1\n\tat line 3\n"
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
@@ -94,11 +99,14 @@ func TestTrace(t *testing.T) {
 
 func TestNewTopic(t *testing.T) {
 	b := newBench(t, checktest.New(t, nil))
-	c := b.Connector(t, "topic.creation.groups=big,eu", "topic.creation.default.partitions=1", "topic.creation.default.cleanup.policy=compact",
-		"topic.creation.big.include=big.*", "topic.creation.big.exclude=big.eu", "topic.creation.big.partitions=12", "topic.creation.eu.include=.*eu",
+	c := b.Connector(t, "topic.creation.groups=big,eu", "topic.creation.default.partitions=1",
+		"topic.creation.default.cleanup.policy=compact",
+		"topic.creation.big.include=big.*", "topic.creation.big.exclude=big.eu", "topic.creation.big.partitions=12",
+		"topic.creation.eu.include=.*eu",
 		"topic.creation.eu.replication.factor=2")
 	for name, want := range map[string]kafka.Topic{
-		"big.us": {Partitions: 12, Configs: map[string]string{}}, "big.eu": {Replication: 2, Configs: map[string]string{}},
+		"big.us": {Partitions: 12, Configs: map[string]string{}}, "big.eu": {Replication: 2,
+			Configs: map[string]string{}},
 		"small": {Partitions: 1, Configs: map[string]string{"cleanup.policy": "compact"}},
 	} {
 		want.Name = name
@@ -120,10 +128,12 @@ func TestStatesOfAConnectorThatCannotStart(t *testing.T) {
 		t.Errorf("expected UNASSIGNED before the start, found %v", s)
 	}
 	err := h.RunOnce(context.Background())
-	if s, _ := h.Status("c"); s.Connector.State != Failed || !strings.HasPrefix(s.Connector.Trace, "org.apache.kafka.connect.errors.ConnectException: ") {
+	if s, _ := h.Status("c"); s.Connector.State != Failed || !strings.HasPrefix(s.Connector.Trace,
+		"org.apache.kafka.connect.errors.ConnectException: ") {
 		t.Errorf("expected FAILED with a trace, found %v", s)
 	}
-	if err == nil || !strings.HasPrefix(err.Error(), "connector c: FAILED: no plugin has it, and there are none: this program was built without plugins") {
+	if err == nil || !strings.HasPrefix(err.Error(),
+		"connector c: FAILED: no plugin has it, and there are none: this program was built without plugins") {
 		t.Errorf("found %v", err)
 	}
 }

@@ -111,7 +111,8 @@ func newConnector(o *Options, c *config.Connector) *connector {
 		refused: c.Problems.Err(),
 		log:     o.Logger.With("connector", c.Name)}
 	k.registries.log = k.log
-	k.plugin, k.component, k.unknown = check.Find(o.Plugins, c.Text("connector.class"), c.Text("connector.plugin.version"), wit.ComponentSource, wit.ComponentSink)
+	k.plugin, k.component, k.unknown = check.Find(o.Plugins, c.Text("connector.class"),
+		c.Text("connector.plugin.version"), wit.ComponentSource, wit.ComponentSink)
 	return k
 }
 
@@ -219,7 +220,8 @@ func (c *connector) start(ctx context.Context) (close func(), err error) {
 	c.mu.Unlock()
 	c.o.started.connectors.ended(true)
 	c.report(onStarted, nil)
-	c.log.Info("connector started", "class", c.component.Name, "plugin", c.plugin.Name, "version", c.plugin.Version, "file", c.plugin.Origin, "tasks", len(c.tasks))
+	c.log.Info("connector started", "class", c.component.Name, "plugin", c.plugin.Name, "version", c.plugin.Version,
+		"file", c.plugin.Origin, "tasks", len(c.tasks))
 	unwatch := c.service.Watch(c.client)
 	admin := c.admin
 	return func() {
@@ -287,8 +289,9 @@ func (c *connector) plan(ctx context.Context, toRun bool) ([][]wit.Setting, erro
 	defer binding.Close()
 	if c.isSink() {
 		if most > config.MaxSinkTasks { // files that were not checked come here, too
-			return nil, &wit.Fault{Kind: wit.FaultConfig, Message: fmt.Sprintf("tasks.max: expected at most %d tasks of a sink, found %d",
-				config.MaxSinkTasks, most)}
+			return nil, &wit.Fault{Kind: wit.FaultConfig,
+				Message: fmt.Sprintf("tasks.max: expected at most %d tasks of a sink, found %d",
+					config.MaxSinkTasks, most)}
 		}
 		layout, settings := make([][]wit.Setting, most), c.shownTo(binding)
 		for i := range layout {
@@ -329,16 +332,19 @@ func (c *connector) layout(ctx context.Context, binding *plugin.Binding, most in
 		return layout, fmt.Errorf("plan: %w", err)
 	}
 	if enforced, _ := config.Boolean(c.config.Text("tasks.max.enforce")); len(layout.Tasks) > most && enforced {
-		return layout, fmt.Errorf("plan: expected at most %d tasks (tasks.max), the plugin wants %d", most, len(layout.Tasks))
+		return layout, fmt.Errorf("plan: expected at most %d tasks (tasks.max), the plugin wants %d", most,
+			len(layout.Tasks))
 	} else if len(layout.Tasks) > most {
-		c.log.Warn("the plugin has more tasks than tasks.max, which tasks.max.enforce=false lets it have", "tasks.max", most,
+		c.log.Warn("the plugin has more tasks than tasks.max, which tasks.max.enforce=false lets it have", "tasks.max",
+			most,
 			"tasks", len(layout.Tasks))
 	}
 	return layout, nil
 }
 
 func (c *connector) bind() (*plugin.Binding, error) {
-	return c.o.Plugins.Bind(c.config.Name, c.component.Kind, c.component.Name, c.config.Text("connector.plugin.version"))
+	return c.o.Plugins.Bind(c.config.Name, c.component.Kind, c.component.Name,
+		c.config.Text("connector.plugin.version"))
 }
 
 func (t *task) name() string {
@@ -421,7 +427,8 @@ func (c *connector) taskStatuses() []TaskStatus {
 			task.Trace = c.client.Waiting()
 		}
 		if t.fault != nil {
-			task.Trace = trace(t.fault, fmt.Sprintf("task %s-%d", c.given.Name, t.number), "plugin "+c.plugin.Name+" "+version)
+			task.Trace = trace(t.fault, fmt.Sprintf("task %s-%d", c.given.Name, t.number),
+				"plugin "+c.plugin.Name+" "+version)
 			if !t.next.IsZero() {
 				task.Restarts = t.next.UTC().Format(time.RFC3339)
 			}

@@ -227,7 +227,8 @@ func (k *controller) run(ctx context.Context, once bool) {
 					"change of its offsets")
 				break
 			}
-			k.log.Warn("tasks did not stop in time; the connector waits for them, so that none runs twice", stopLimit, k.limit.Milliseconds())
+			k.log.Warn("tasks did not stop in time; the connector waits for them, so that none runs twice", stopLimit,
+				k.limit.Milliseconds())
 		}
 	}
 	if k.leaves() && ctx.Err() == nil {
@@ -297,7 +298,8 @@ func (k *controller) handle(ctx context.Context, o occurrence) {
 	t, ok := k.enter(o)
 	switch {
 	case !ok:
-		k.log.Error("a mistake in culvert: no transition for what happened to a connector; its state stays", "state", k.status().Connector.State,
+		k.log.Error("a mistake in culvert: no transition for what happened to a connector; its state stays", "state",
+			k.status().Connector.State,
 			"event", string(o.event))
 	case t.do == begin && k.alive == nil:
 		k.begin(ctx)
@@ -324,7 +326,8 @@ func (k *controller) enter(o occurrence) (t transition, ok bool) {
 		k.fault = nil
 	}
 	if t.next != k.state {
-		k.log.Debug("connector changes its state", "from", string(k.state), "to", string(t.next), "event", string(o.event))
+		k.log.Debug("connector changes its state", "from", string(k.state), "to", string(t.next), "event",
+			string(o.event))
 	}
 	switch k.state = t.next; t.next {
 	case Paused:

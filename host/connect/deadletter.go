@@ -42,7 +42,8 @@ func (t *task) lettersTo(ctx context.Context) (topic string, err error) {
 	}
 	replication, ok := setting.Integer(wit.KindShort, c.config.Text(deadLetterReplication))
 	if !ok {
-		return "", fmt.Errorf("%s: expected a number, found %q", deadLetterReplication, c.config.Text(deadLetterReplication))
+		return "", fmt.Errorf("%s: expected a number, found %q", deadLetterReplication,
+			c.config.Text(deadLetterReplication))
 	}
 	k := c.kafka
 	if k.Admin.ClientID == "" {
@@ -143,7 +144,8 @@ func (d *deadLetters) close() {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second) // what is not stored is not settled either
 	defer cancel()
 	if err := d.producer.Close(ctx); err != nil {
-		d.task.connector.log.Debug("dead letters that nobody waits for are given up", "task", d.task.number, "error", err)
+		d.task.connector.log.Debug("dead letters that nobody waits for are given up", "task", d.task.number, "error",
+			err)
 	}
 }
 
@@ -177,8 +179,10 @@ func (d *deadLetters) Send(ctx context.Context, l sink.Letter) error {
 }
 
 // stages are the names of org.apache.kafka.connect.runtime.errors.Stage.
-var stages = map[sink.Stage]string{sink.StageKey: "KEY_CONVERTER", sink.StageValue: "VALUE_CONVERTER", sink.StageHeaders: "HEADER_CONVERTER",
-	stageDecode: "TASK_POLL", stageReplay: "TASK_POLL", sink.StageTransforms: "TRANSFORMATION", sink.StageEncode: "TASK_PUT", sink.StageWrite: "TASK_PUT"}
+var stages = map[sink.Stage]string{sink.StageKey: "KEY_CONVERTER", sink.StageValue: "VALUE_CONVERTER",
+	sink.StageHeaders: "HEADER_CONVERTER",
+	stageDecode:       "TASK_POLL", stageReplay: "TASK_POLL", sink.StageTransforms: "TRANSFORMATION",
+	sink.StageEncode: "TASK_PUT", sink.StageWrite: "TASK_PUT"}
 
 // letter is what there is to say of a dead letter: where it came from, and what failed there.
 type letter struct {

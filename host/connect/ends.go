@@ -108,8 +108,10 @@ func (e *ends) nowhere(ctx context.Context) error {
 	if err != nil || len(missing) == 0 {
 		return err
 	}
-	return fmt.Errorf("topics: expected topics that exist, found none with the name %s: what the others hold is written; correct the name or "+
-		"bootstrap.servers (of the worker, or consumer.override.bootstrap.servers), or make the topic", strings.Join(missing, ", "))
+	return fmt.Errorf("topics: expected topics that exist, found none with the name %s: what the others hold is "+
+		"written; correct the name or "+
+		"bootstrap.servers (of the worker, or consumer.override.bootstrap.servers), or make the topic",
+		strings.Join(missing, ", "))
 }
 
 // reached asks the broker. What lies between the committed offset and the end may be no records at all: marks of

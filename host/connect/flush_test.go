@@ -13,11 +13,13 @@ import (
 // Where only the worker says how often offsets are written, a sink writes its records as often.
 func TestFlushInterval(t *testing.T) {
 	component := wit.Component{Name: "C", Kind: wit.ComponentSink, Settings: []wit.SettingSpec{
-		setting.Spec("x.flush.ms", wit.KindLong, wit.Low, setting.Is("1000"), "", setting.Role(role.SinkFlushIntervalMS))}}
+		setting.Spec("x.flush.ms", wit.KindLong, wit.Low, setting.Is("1000"), "",
+			setting.Role(role.SinkFlushIntervalMS))}}
 	for _, c := range []struct {
 		worker, connector string
 		want              time.Duration
-	}{{"", "", time.Second}, {"250", "", 250 * time.Millisecond}, {"250", "40", 40 * time.Millisecond}, {"", "40", 40 * time.Millisecond}} {
+	}{{"", "", time.Second}, {"250", "", 250 * time.Millisecond}, {"250", "40", 40 * time.Millisecond},
+		{"", "40", 40 * time.Millisecond}} {
 		entries := func(name, value string) []config.Entry {
 			if value == "" {
 				return nil

@@ -33,6 +33,8 @@ func (c *connector) tell(info plugin.Info, g *config.Guest, settings *config.Con
 		c.told = map[string]bool{}
 	}
 	c.told[key] = true
-	c.log.Warn("values from files are not shown to a plugin of a folder: where they are no secrets, the setting reveal in the worker's settings lets it see them",
-		"plugin", info.Name, "version", info.Version, "file", info.Origin, "settings", withheld, "reveal", "plugin."+info.Name+".reveal")
+	c.log.Warn("values from files are not shown to a plugin of a folder: where they are no secrets, the setting "+
+		"reveal in the worker's settings lets it see them",
+		"plugin", info.Name, "version", info.Version, "file", info.Origin, "settings", withheld, "reveal",
+		"plugin."+info.Name+".reveal")
 }

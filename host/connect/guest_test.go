@@ -21,17 +21,20 @@ import (
 func TestVersionFromAFolderSeesLess(t *testing.T) {
 	b := newBench(t, checktest.New(t, nil))
 	folder := t.TempDir()
-	if err := os.WriteFile(filepath.Join(folder, "spy.wasm"), checktest.Spy(t, "main.version=2.0.0"), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(folder, "spy.wasm"), checktest.Spy(t, "main.version=2.0.0"),
+		0o600); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.WriteFile(filepath.Join(folder, "user"), []byte("kept"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	c := b.Connector(t, "name=c", "connector.class=test.SpySource", "spy.address=localhost", "spy.user=${dir:"+folder+":user}", "spy.password=hunter2")
+	c := b.Connector(t, "name=c", "connector.class=test.SpySource", "spy.address=localhost",
+		"spy.user=${dir:"+folder+":user}", "spy.password=hunter2")
 	for reveal, shown := range map[string]string{"": config.Mask, "spy.user": "kept"} {
 		m, err := plugin.New(t.Context(), plugin.Options{Folders: []string{folder}, Registry: record.NewRegistry(),
 			Logger:   slog.New(slog.DiscardHandler),
-			Embedded: fstest.MapFS{"spy.wasm": {Data: checktest.Spy(t)}}, Settings: map[string]string{"plugin.spy.reveal": reveal}})
+			Embedded: fstest.MapFS{"spy.wasm": {Data: checktest.Spy(t)}},
+			Settings: map[string]string{"plugin.spy.reveal": reveal}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -43,7 +46,8 @@ func TestVersionFromAFolderSeesLess(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			want := []wit.Setting{{Name: "name", Value: "c"}, {Name: "spy.address", Value: "localhost"}, {Name: "spy.user", Value: "kept"}, {Name: "spy.password", Value: config.Mask}}
+			want := []wit.Setting{{Name: "name", Value: "c"}, {Name: "spy.address", Value: "localhost"},
+				{Name: "spy.user", Value: "kept"}, {Name: "spy.password", Value: config.Mask}}
 			task := &task{connector: k, settings: append([]wit.Setting{}, want...)}
 			if !info.BuiltIn {
 				want[2].Value = shown

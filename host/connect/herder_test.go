@@ -34,7 +34,10 @@ func newHerd(t *testing.T, names ...string) *herd {
 // newHerdWith is newHerd with what is set before there are connectors.
 func newHerdWith(t *testing.T, set func(*herd), names ...string) *herd {
 	t.Helper()
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "hello") }))
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		io.WriteString(w,
+			"hello")
+	}))
 	t.Cleanup(server.Close)
 	b := newBench(t, checktest.WithSpy(t))
 	b.connect(t)
@@ -56,7 +59,8 @@ func newHerdWith(t *testing.T, set func(*herd), names ...string) *herd {
 func (h *herd) named(name string, lines ...string) *config.Connector {
 	h.t.Helper()
 	host, port, _ := strings.Cut(h.service, ":")
-	return h.Connector(h.t, append([]string{"name=" + name, "connector.class=test.SpySource", "spy.scheme=http", "spy.address=" + host,
+	return h.Connector(h.t, append([]string{"name=" + name, "connector.class=test.SpySource", "spy.scheme=http",
+		"spy.address=" + host,
 		"spy.port=" + port}, lines...)...)
 }
 
@@ -145,7 +149,8 @@ func TestTasksMaxIsEnforced(t *testing.T) {
 		}
 	}
 	h.Put(h.named("many", "spy.tasks=3", "tasks.max=2"), nil)
-	if s := h.await("many", Failed); !strings.Contains(s.Connector.Trace, "expected at most 2 tasks (tasks.max), the plugin wants 3") {
+	if s := h.await("many", Failed); !strings.Contains(s.Connector.Trace,
+		"expected at most 2 tasks (tasks.max), the plugin wants 3") {
 		t.Errorf("found %s", s.Connector.Trace)
 	}
 	h.Put(h.named("many", "spy.tasks=3", "tasks.max=2", "tasks.max.enforce=false"), nil)

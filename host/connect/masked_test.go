@@ -21,10 +21,13 @@ func TestConfigurationsAsREST(t *testing.T) {
 	}
 	pwd, user := "${file:"+file+":pwd}", "${file:"+file+":user}"
 	b := newBench(t, checktest.WithSpy(t))
-	written := map[string]string{"name": "c", "connector.class": "test.SpySource", "spy.scheme": "http", "spy.address": "127.0.0.1", "spy.port": "1",
-		"spy.user": user, "spy.password": pwd, "spy#00.token": "cl3ar", "spy.pasword": "x", "unknown.settings": "warn", "something.password": "cl3ar",
+	written := map[string]string{"name": "c", "connector.class": "test.SpySource", "spy.scheme": "http",
+		"spy.address": "127.0.0.1", "spy.port": "1",
+		"spy.user": user, "spy.password": pwd, "spy#00.token": "cl3ar", "spy.pasword": "x", "unknown.settings": "warn",
+		"something.password":                 "cl3ar",
 		"producer.override.sasl.jaas.config": "cl3ar", "transforms.x.password": "cl3ar", "config.action.reload": "none"}
-	masked := map[string]string{"spy.password": config.Mask, "spy#00.token": config.Mask, "something.password": config.Mask,
+	masked := map[string]string{"spy.password": config.Mask, "spy#00.token": config.Mask,
+		"something.password":                 config.Mask,
 		"producer.override.sasl.jaas.config": config.Mask, "transforms.x.password": config.Mask}
 	var lines []string
 	for key, value := range written {
@@ -33,7 +36,8 @@ func TestConfigurationsAsREST(t *testing.T) {
 	given := b.Connector(t, lines...)
 	for setting, hides := range map[string]map[string]string{"false": nil, "true": masked} {
 		var problems config.Problems
-		if b.options.Worker, problems = config.NewWorker("", nil, nil, map[string]string{"rest.config.masked": setting}); len(problems) > 0 {
+		if b.options.Worker, problems = config.NewWorker("", nil, nil,
+			map[string]string{"rest.config.masked": setting}); len(problems) > 0 {
 			t.Fatal(problems)
 		}
 		h := New(b.options, []*config.Connector{given})

@@ -157,11 +157,13 @@ func (p *replay) run(ctx context.Context) error {
 	}
 	if !p.of.Again {
 		if p.at, err = readReplayPlace(stored); err != nil {
-			return fmt.Errorf("what is stored about earlier replays of topic %s, partition %d: %w", p.of.Topic, p.partition, err)
+			return fmt.Errorf("what is stored about earlier replays of topic %s, partition %d: %w", p.of.Topic,
+				p.partition, err)
 		}
 	}
 	if p.at.behind() > p.end {
-		return fmt.Errorf("topic %s, partition %d: expected an end behind the letters that were replayed before (%d), found %d: "+
+		return fmt.Errorf("topic %s, partition %d: expected an end behind the letters that were replayed "+
+			"before (%d), found %d: "+
 			"the topic was made anew; --again forgets what was replayed", p.of.Topic, p.partition, p.at.behind(), p.end)
 	}
 	p.next = p.at.next
@@ -260,7 +262,10 @@ func (p *replay) source(ctx context.Context, t *task, binding *plugin.Binding, t
 	if c.exactly() {
 		d = t.exactlyOnce
 	}
-	deliver, err := d(p.owner(), func(int) []string { return []string{c.o.Worker.Text("group.id") + "-" + c.config.Name + "-dlq"} })
+	deliver, err := d(p.owner(), func(int) []string {
+		return []string{c.o.Worker.Text("group.id") + "-" +
+			c.config.Name + "-dlq"}
+	})
 	if err != nil {
 		return err
 	}
@@ -401,7 +406,8 @@ func (r *replayPlace) bounded() error {
 	if len(r.done) <= maxGaps {
 		return nil
 	}
-	return fmt.Errorf("expected at most %d runs of letters that were replayed before others, found %d: replay the others "+
+	return fmt.Errorf("expected at most %d runs of letters that were replayed before others, "+
+		"found %d: replay the others "+
 		"first, without a filter", maxGaps, len(r.done))
 }
 

@@ -75,7 +75,8 @@ func (k *controller) retire(ctx context.Context) {
 	defer cancel()
 	done, err := c.retire(ctx)
 	if err != nil {
-		c.log.Error("what the connector has opened at its service was not ended; culvert retire -p FILE does it", "error", err)
+		c.log.Error("what the connector has opened at its service was not ended; culvert retire -p FILE does it",
+			"error", err)
 		return
 	}
 	c.log.Info("ended what the connector had opened at its service", "ended", done)

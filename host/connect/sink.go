@@ -117,10 +117,12 @@ func (t *task) sinkOptions(binding *plugin.Binding, transforms *chains) sink.Opt
 // consumerOptions: the connector's own topics go before those that the plugin named.
 func (t *task) consumerOptions(topics []string, r sink.Rebalances) kafka.ConsumerOptions {
 	c := t.connector
-	o := kafka.ConsumerOptions{Group: config.ConsumerGroup(c.config.Name), ClientID: fmt.Sprintf("connector-consumer-%s-%d", c.config.Name,
-		t.number),
-		Topics: config.List(c.config.Text("topics")), Regex: c.config.Text("topics.regex"), Assigned: r.Assigned, Revoked: r.Revoked,
-		Lost: r.Lost, Metadata: r.Metadata, MetadataLimit: r.MetadataLimit, Committed: r.Committed}
+	o := kafka.ConsumerOptions{Group: config.ConsumerGroup(c.config.Name),
+		ClientID: fmt.Sprintf("connector-consumer-%s-%d", c.config.Name,
+			t.number),
+		Topics: config.List(c.config.Text("topics")), Regex: c.config.Text("topics.regex"), Assigned: r.Assigned,
+		Revoked: r.Revoked,
+		Lost:    r.Lost, Metadata: r.Metadata, MetadataLimit: r.MetadataLimit, Committed: r.Committed}
 	if len(o.Topics) == 0 && o.Regex == "" {
 		o.Topics = topics
 	}

@@ -102,7 +102,8 @@ func (c *connector) paths() []string {
 	paths := service.Paths(c.component, c.config)
 	for _, e := range c.config.Entries {
 		path := strings.TrimSpace(e.Value)
-		if strings.Contains(e.Key, ".override.") && strings.HasSuffix(e.Key, ".location") && path != "" && !slices.Contains(paths, path) {
+		if strings.Contains(e.Key, ".override.") && strings.HasSuffix(e.Key, ".location") && path != "" &&
+			!slices.Contains(paths, path) {
 			paths = append(paths, path)
 		}
 	}

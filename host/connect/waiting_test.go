@@ -53,19 +53,24 @@ func TestConnectorThatIsMended(t *testing.T) {
 		fault string
 		mend  func()
 	}{
-		"reference": {[]string{"spy.address=localhost", "spy.scheme=http", "spy.port=${dir:" + dir + ":port}"}, "70000", func() { put("port", port) }},
-		"store": {[]string{"spy.address=localhost", "spy.scheme=https", "spy.port=" + port, "spy.roots=" + roots}, "roots.pem", func() {
-			put("roots.pem", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: secure.Certificate().Raw})))
-		}},
+		"reference": {[]string{"spy.address=localhost", "spy.scheme=http", "spy.port=${dir:" + dir + ":port}"}, "70000",
+			func() { put("port", port) }},
+		"store": {[]string{"spy.address=localhost", "spy.scheme=https", "spy.port=" + port, "spy.roots=" + roots},
+			"roots.pem", func() {
+				put("roots.pem", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE",
+					Bytes: secure.Certificate().Raw})))
+			}},
 		"destination": {[]string{"spy.destination=D"}, "destination", func() {
-			account.SetDestination("D", `{"owner":{"SubaccountId":"s"},"destinationConfiguration":{"Name":"D","Type":"HTTP","URL":"`+plain.URL+
-				`","ProxyType":"Internet","Authentication":"NoAuthentication"}}`)
+			account.SetDestination("D",
+				`{"owner":{"SubaccountId":"s"},"destinationConfiguration":{"Name":"D","Type":"HTTP","URL":"`+plain.URL+
+					`","ProxyType":"Internet","Authentication":"NoAuthentication"}}`)
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := newBench(t, checktest.WithSpy(t))
 			b.connect(t)
-			h := New(b.options, []*config.Connector{b.Connector(t, append([]string{"name=c", "connector.class=test.SpySource"}, k.lines...)...)})
+			h := New(b.options, []*config.Connector{b.Connector(t,
+				append([]string{"name=c", "connector.class=test.SpySource"}, k.lines...)...)})
 			h.find("c").current.rereads = 10 * time.Millisecond
 			ctx, stop := context.WithTimeout(t.Context(), 5*time.Minute)
 			ended := make(chan struct{})
@@ -107,7 +112,8 @@ func TestRefusedBindingIsNotShownAgain(t *testing.T) {
 	subaccount(t).TokenServiceDown(401)
 	b := newBench(t, checktest.WithSpy(t))
 	b.connect(t)
-	h := New(b.options, []*config.Connector{b.Connector(t, "name=c", "connector.class=test.SpySource", "spy.destination=D")})
+	h := New(b.options, []*config.Connector{b.Connector(t, "name=c", "connector.class=test.SpySource",
+		"spy.destination=D")})
 	life := h.find("c").current
 	life.rereads = time.Millisecond
 	var last event

@@ -33,7 +33,8 @@ const (
 
 // javaClasses are what Kafka Connect's message says of values that Avro cannot have without a schema.
 var javaClasses = map[byte]string{
-	datum.TagDecimal: "java.math.BigDecimal", datum.TagInstant: "java.util.Date", datum.TagStruct: "org.apache.kafka.connect.data.Struct",
+	datum.TagDecimal: "java.math.BigDecimal", datum.TagInstant: "java.util.Date",
+	datum.TagStruct: "org.apache.kafka.connect.data.Struct",
 }
 
 // writeAnything appends the dynamic value at the walk's position.

@@ -71,7 +71,8 @@ func TestRealAvro(t *testing.T) {
 			}
 		}
 		if wrong++; wrong <= 15 {
-			t.Errorf("%s document %s\nAvroData %s\nours     %s", optionsOfAvro[i%len(optionsOfAvro)], document, strings.Join(kafkas, "\n         "),
+			t.Errorf("%s document %s\nAvroData %s\nours     %s", optionsOfAvro[i%len(optionsOfAvro)], document,
+				strings.Join(kafkas, "\n         "),
 				strings.Join(ours, "\n         "))
 		}
 	}
@@ -86,18 +87,24 @@ func TestRealAvro(t *testing.T) {
 var avroReadings = [][3]string{
 	{"", `{"type":"enum","name":"a.E","symbols":["X","Y"],"doc":"d","default":"X"}`, "02"},
 	{"", `{"type":"fixed","name":"a.F","size":3}`, "010203"},
-	{"", `{"type":"record","name":"R","fields":[{"name":"d","type":{"type":"bytes","logicalType":"decimal","precision":9,"scale":2}},{"name":"n","type":["string","null"]}]}`, "0400ff02"},
-	{"", `{"type":"record","name":"R","fields":[{"name":"u","type":["null","int","string",{"type":"record","name":"S","fields":[{"name":"x","type":"int"}]}]},{"name":"v","type":["int","string"]}]}`, "060a020261"},
+	{"",
+		`{"type":"record","name":"R","fields":[{"name":"d","type":{"type":"bytes","logicalType":"decimal","precision":9,"scale":2}},{"name":"n","type":["string","null"]}]}`, "0400ff02"},
+	{"",
+		`{"type":"record","name":"R","fields":[{"name":"u","type":["null","int","string",{"type":"record","name":"S","fields":[{"name":"x","type":"int"}]}]},{"name":"v","type":["int","string"]}]}`, "060a020261"},
 	{"enhanced.avro.schema.support=true",
 		`{"type":"record","name":"n.R","fields":[{"name":"u","type":["null",{"type":"enum","name":"E","symbols":["A","B"]},"long",{"type":"array","items":"long"}]}]}`, "0604020400"},
 	{"", `{"type":"array","items":"int"}`, "0302020400"},
 	{"", `{"type":"map","values":{"type":"array","items":["null","boolean"]}}`, "02026104020100" + "00"},
-	{"", `{"type":"array","items":{"type":"record","name":"MapEntry","namespace":"io.confluent.connect.avro","fields":[{"name":"value","type":"string"},{"name":"key","type":"int"}]}}`, "0202610600"},
-	{"", `{"type":"record","name":"R","doc":"rd","fields":[{"name":"a","type":{"type":"int","connect.type":"int16"},"doc":"fd","default":7},{"name":"s","type":{"type":"string","avro.java.string":"String"}}]}`, "0e0278"},
-	{"", `{"type":"record","name":"R","fields":[{"name":"t","type":{"type":"long","logicalType":"timestamp-micros"}},{"name":"o","type":{"type":"long","logicalType":"timestamp-millis"}},{"name":"m","type":{"type":"int","logicalType":"time-millis"}}]}`, "020406"},
+	{"",
+		`{"type":"array","items":{"type":"record","name":"MapEntry","namespace":"io.confluent.connect.avro","fields":[{"name":"value","type":"string"},{"name":"key","type":"int"}]}}`, "0202610600"},
+	{"",
+		`{"type":"record","name":"R","doc":"rd","fields":[{"name":"a","type":{"type":"int","connect.type":"int16"},"doc":"fd","default":7},{"name":"s","type":{"type":"string","avro.java.string":"String"}}]}`, "0e0278"},
+	{"",
+		`{"type":"record","name":"R","fields":[{"name":"t","type":{"type":"long","logicalType":"timestamp-micros"}},{"name":"o","type":{"type":"long","logicalType":"timestamp-millis"}},{"name":"m","type":{"type":"int","logicalType":"time-millis"}}]}`, "020406"},
 	{"connect.meta.data=false",
 		`{"type":"record","name":"R","doc":"rd","fields":[{"name":"a","type":{"type":"int","connect.doc":"x","connect.parameters":{"p":"1"}},"default":1}]}`, "0e"},
-	{"", `{"type":"record","name":"R","fields":[{"name":"l","type":{"type":"record","name":"P","fields":[{"name":"x","type":"double"}]}},{"name":"r","type":"P"}]}`, "000000000000f03f0000000000000040"},
+	{"",
+		`{"type":"record","name":"R","fields":[{"name":"l","type":{"type":"record","name":"P","fields":[{"name":"x","type":"double"}]}},{"name":"r","type":"P"}]}`, "000000000000f03f0000000000000040"},
 	{"", `"null"`, ""},
 	{"", `{"type":"record","name":"R","fields":[{"name":"d","type":{"type":"int","logicalType":"date"},"default":3}]}`,
 		"02"},

@@ -89,7 +89,8 @@ func TestDifferences(t *testing.T) {
 	words := strings.Join(strings.Fields(string(rationale)), " ")
 	for _, c := range differences(t) {
 		if got := c.rewrite(t); got != c.ours || got == c.kafka {
-			t.Errorf("%s: %s: expected %s, and something else than Kafka's %s, found %s", c.name, c.document, c.ours, c.kafka,
+			t.Errorf("%s: %s: expected %s, and something else than Kafka's %s, found %s", c.name, c.document, c.ours,
+				c.kafka,
 				got)
 		}
 		if !strings.Contains(words, c.name) {

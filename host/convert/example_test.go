@@ -21,8 +21,9 @@ func ExampleNew() {
 		panic(err)
 	}
 	ctx, batch := context.Background(), &record.Batch{Registry: schemas}
-	value, err := from.Decode(ctx, "orders", []byte(`{"schema":{"type":"struct","fields":[{"field":"id","type":"int32"}]},`+
-		`"payload":{"id":7}}`), batch)
+	value, err := from.Decode(ctx, "orders",
+		[]byte(`{"schema":{"type":"struct","fields":[{"field":"id","type":"int32"}]},`+
+			`"payload":{"id":7}}`), batch)
 	if err != nil {
 		panic(err)
 	}

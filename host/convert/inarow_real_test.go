@@ -28,7 +28,8 @@ func (g *generator) near(document, other string) string {
 	case 3:
 		return swap("Größe", g.of("Grosse", "Gr\u00f6\u00dfe", `Gr\u00f6\u00dfe`, "Größf"))
 	case 4:
-		return swap(g.of("0", "1", "7", "true", "false"), g.of("null", "-0", "1e2", "12345678901234567890", `""`, "1.0", "{}",
+		return swap(g.of("0", "1", "7", "true", "false"), g.of("null", "-0", "1e2", "12345678901234567890", `""`, "1.0",
+			"{}",
 			"0.5", "-1"))
 	case 5:
 		return swap(`true`, `false`)
@@ -118,7 +119,8 @@ func TestRealDocumentsInARow(t *testing.T) {
 			}
 			if err == nil || failed == nil || err.Error() != failed.Error() {
 				if wrong++; wrong < 20 {
-					t.Errorf("reader %q, writer %q:\nalone      %.800s %v\nbehind others %.800s %v\ndocuments:\n%.6000q", w.reader,
+					t.Errorf("reader %q, writer %q:\nalone      %.800s %v\nbehind others %.800s "+
+						"%v\ndocuments:\n%.6000q", w.reader,
 						w.writer, want, failed, got, err, before[max(0, len(before)-4):])
 				}
 			}

@@ -471,7 +471,8 @@ func (s *schemaSource) reference(f facet, version *int32, optional bool, depth i
 		return 0, err
 	}
 	if s.open[at] {
-		return 0, dataError("a JSON Schema that contains itself, at %s: schemas of records end somewhere", quoted(at.at))
+		return 0, dataError("a JSON Schema that contains itself, at %s: schemas of records end somewhere",
+			quoted(at.at))
 	}
 	s.open[at] = true
 	defer delete(s.open, at)
@@ -488,8 +489,9 @@ func (s *schemaSource) follow(p part) (schemaLocation, part, error) {
 			if v := p.in.anchors[name]; v != nil && fragment == "" {
 				return schemaLocation{p.in, text}, part{p.in, v}, nil
 			}
-			return schemaLocation{}, part{}, dataError("the JSON Schema refers to %s, which the registry does not name as one of "+
-				"its references", quoted(text))
+			return schemaLocation{}, part{},
+				dataError("the JSON Schema refers to %s, which the registry does not name as one of "+
+					"its references", quoted(text))
 		}
 	}
 	v, found := doc.root, true

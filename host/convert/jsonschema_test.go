@@ -81,7 +81,8 @@ var jsonSchemaCases = []struct{ options, schema, value, text, json, again string
 		`1234567890`, `{"type":"integer","title":"org.apache.kafka.connect.data.Timestamp","default":0,` +
 			`"connect.version":1,"connect.type":"int64"}`, `1234567890`, ""},
 	{"", `{"type":"array","items":{"type":"int8","optional":true},"optional":false}`, `[1,null]`,
-		`{"type":"array","items":{"oneOf":[{"type":"null"},{"type":"integer","connect.type":"int8"}]}}`, `[1,null]`, ""},
+		`{"type":"array","items":{"oneOf":[{"type":"null"},{"type":"integer","connect.type":"int8"}]}}`, `[1,null]`,
+		""},
 	{"", `{"type":"map","keys":{"type":"string","optional":false},"values":{"type":"int32","optional":false},` +
 		`"optional":false}`, `{"b":1,"a":2}`, `{"type":"object","connect.type":"map",` +
 		`"additionalProperties":{"type":"integer","connect.type":"int32"}}`, `{"b":1,"a":2}`, ""},
@@ -99,13 +100,15 @@ var jsonSchemaCases = []struct{ options, schema, value, text, json, again string
 		`"name":{"connect.index":1,"oneOf":[{"type":"null"},{"type":"string"}]},` +
 		`"id":{"type":"integer","connect.index":0,"connect.type":"int32"}}}`, `{"id":7,"name":null,"at":{"x":1}}`, ""},
 	{"object.additional.properties=false", `{"type":"struct","fields":[{"type":"boolean","optional":false,` +
-		`"field":"b"}],"optional":false}`, `{"b":true}`, `{"type":"object","additionalProperties":false,"properties":{` +
-		`"b":{"connect.index":0,"type":"boolean"}}}`, `{"b":true}`, ""},
-	{"", `{"type":"struct","fields":[{"type":"int32","optional":true,"field":"io.confluent.connect.json.OneOf.field.0"},` +
-		`{"type":"string","optional":true,"field":"io.confluent.connect.json.OneOf.field.1"}],"optional":false,` +
-		`"name":"io.confluent.connect.json.OneOf"}`, `{"io.confluent.connect.json.OneOf.field.0":12,` +
-		`"io.confluent.connect.json.OneOf.field.1":null}`, `{"oneOf":[{"type":"integer","connect.index":0,` +
-		`"connect.type":"int32"},{"type":"string","connect.index":1}]}`, `12`, ""},
+		`"field":"b"}],"optional":false}`, `{"b":true}`,
+		`{"type":"object","additionalProperties":false,"properties":{` +
+			`"b":{"connect.index":0,"type":"boolean"}}}`, `{"b":true}`, ""},
+	{"",
+		`{"type":"struct","fields":[{"type":"int32","optional":true,"field":"io.confluent.connect.json.OneOf.field.0"},` +
+			`{"type":"string","optional":true,"field":"io.confluent.connect.json.OneOf.field.1"}],"optional":false,` +
+			`"name":"io.confluent.connect.json.OneOf"}`, `{"io.confluent.connect.json.OneOf.field.0":12,` +
+			`"io.confluent.connect.json.OneOf.field.1":null}`, `{"oneOf":[{"type":"integer","connect.index":0,` +
+			`"connect.type":"int32"},{"type":"string","connect.index":1}]}`, `12`, ""},
 	{"generalized.sum.type.support=true", `{"type":"struct","fields":[{"type":"struct","fields":[{"type":"int8",` +
 		`"optional":false,"field":"a"}],"optional":true,"field":"connect_union_field_0"},{"type":"struct","fields":[` +
 		`{"type":"int8","optional":false,"field":"c"}],"optional":true,"field":"connect_union_field_1"}],` +
@@ -172,14 +175,16 @@ var jsonSchemaReadings = [][4]string{
 	{"", `{"type":"string","enum":["b","a"],"title":"T"}`, `"a"`, `{"schema":{"type":"string","optional":false,` +
 		`"version":1,"parameters":{"io.confluent.connect.json.Enum":"","io.confluent.connect.json.Enum.b":"b",` +
 		`"io.confluent.connect.json.Enum.a":"a"}},"payload":"a"}`},
-	{"generalized.sum.type.support=true", `{"enum":["b",3,null]}`, `"b"`, `{"schema":{"type":"string","optional":false,` +
-		`"version":1,"parameters":{"org.apache.kafka.connect.data.Enum":"","org.apache.kafka.connect.data.Enum.b":"0",` +
-		`"org.apache.kafka.connect.data.Enum.3":"1","org.apache.kafka.connect.data.Enum.<NULL>":"2"}},"payload":"b"}`},
+	{"generalized.sum.type.support=true", `{"enum":["b",3,null]}`, `"b"`,
+		`{"schema":{"type":"string","optional":false,` +
+			`"version":1,"parameters":{"org.apache.kafka.connect.data.Enum":"","org.apache.kafka.connect.data.Enum.b":"0",` +
+			`"org.apache.kafka.connect.data.Enum.3":"1","org.apache.kafka.connect.data.Enum.<NULL>":"2"}},"payload":"b"}`},
 	{"", `{"const":"one"}`, `"one"`, `{"schema":{"type":"string","optional":false,"version":1,"parameters":{` +
 		`"io.confluent.connect.json.Enum":"","io.confluent.connect.json.Enum.one":"one"}},"payload":"one"}`},
 	{"", `{"type":"string","const":"one"}`, `"one"`,
 		`{"schema":{"type":"string","optional":false,"version":1},"payload":"one"}`},
-	{"", `{"type":"integer","enum":[1,2]}`, `2`, `{"schema":{"type":"int64","optional":false,"version":1},"payload":2}`},
+	{"", `{"type":"integer","enum":[1,2]}`, `2`,
+		`{"schema":{"type":"int64","optional":false,"version":1},"payload":2}`},
 	{"use.optional.for.nonrequired=true", `{"type":"object","properties":{"a":{"type":"integer"},` +
 		`"b":{"type":"string"}},"required":["a"]}`, `{"a":1,"c":2}`, `{"schema":{"type":"struct","fields":[` +
 		`{"type":"int64","optional":false,"field":"a"},{"type":"string","optional":true,"field":"b"}],` +
@@ -194,10 +199,11 @@ var jsonSchemaReadings = [][4]string{
 		`"type":"string","title":"S"}}}`, `{"id":"1","zeta":"2"}`, `{"schema":{"type":"struct","fields":[` +
 		`{"type":"string","optional":false,"name":"S","field":"zeta"},{"type":"string","optional":false,"name":"S",` +
 		`"field":"id"}],"optional":false,"version":1},"payload":{"zeta":"2","id":"1"}}`},
-	{"", `{"allOf":[{"$ref":"#/definitions/a"},{"type":"object","properties":{"z":{"type":"string"}}}],"definitions":{` +
-		`"a":{"type":"object","properties":{"y":{"type":"number"}}}}}`, `{"y":1.5,"z":"x"}`, `{"schema":{` +
-		`"type":"struct","fields":[{"type":"double","optional":false,"field":"y"},{"type":"string","optional":false,` +
-		`"field":"z"}],"optional":false},"payload":{"y":1.5,"z":"x"}}`},
+	{"",
+		`{"allOf":[{"$ref":"#/definitions/a"},{"type":"object","properties":{"z":{"type":"string"}}}],"definitions":{` +
+			`"a":{"type":"object","properties":{"y":{"type":"number"}}}}}`, `{"y":1.5,"z":"x"}`, `{"schema":{` +
+			`"type":"struct","fields":[{"type":"double","optional":false,"field":"y"},{"type":"string","optional":false,` +
+			`"field":"z"}],"optional":false},"payload":{"y":1.5,"z":"x"}}`},
 	{"", `{"oneOf":[{"type":"string"}]}`, `"x"`, `{"schema":{"type":"string","optional":false},"payload":"x"}`},
 	{"flatten.singleton.unions=false", `{"anyOf":[{"type":"string"}]}`, `"x"`, `{"schema":{"type":"struct","fields":[` +
 		`{"type":"string","optional":true,"field":"io.confluent.connect.json.OneOf.field.0"}],"optional":false,` +

@@ -234,7 +234,8 @@ func (g *generator) schema(depth int) *schema {
 	switch s.Type = g.of(kinds...); s.Type {
 	case "Decimal":
 		s.scale = g.IntN(12) - 2
-		s.Type, s.Name, s.Version, s.Parameters = "bytes", logical+"Decimal", 1, map[string]string{"scale": strconv.Itoa(s.scale)}
+		s.Type, s.Name, s.Version, s.Parameters = "bytes", logical+"Decimal", 1,
+			map[string]string{"scale": strconv.Itoa(s.scale)}
 	case "Date", "Time":
 		s.Type, s.Name, s.Version = "int32", logical+s.Type, 1
 	case "Timestamp":

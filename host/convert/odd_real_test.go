@@ -26,7 +26,8 @@ func oddCorpus(seed uint64, n int) []rewriting {
 	for len(all) < n {
 		w := rewriting{
 			reader: "replace.null.with.default=" + g.of("true", "false"),
-			writer: fmt.Sprintf("schemas.enable=%s decimal.format=%s replace.null.with.default=%s", g.of("true", "false"),
+			writer: fmt.Sprintf("schemas.enable=%s decimal.format=%s replace.null.with.default=%s",
+				g.of("true", "false"),
 				g.of("BASE64", "NUMERIC"), g.of("true", "false")),
 		}
 		schema := g.schema(2)
@@ -52,7 +53,8 @@ func oddCorpus(seed uint64, n int) []rewriting {
 		case 2:
 			w.document = g.of(`{"payload":`+payload+`,"schema":`+text+`}`, `{"schema":`+text+`}`,
 				`{"schema":`+text+`,"payload":`+payload+`,"x":1}`, `{"schema":null,"payload":`+payload+`}`,
-				`{"schema":1,"schema":`+text+`,"payload":`+payload+`}`, payload, `{"schema":`+text+`,"payload":1,"payload":`+payload+`}`,
+				`{"schema":1,"schema":`+text+`,"payload":`+payload+`}`, payload,
+				`{"schema":`+text+`,"payload":1,"payload":`+payload+`}`,
 				`[`+text+`,`+payload+`]`, `{"schema":{},"payload":`+payload+`}`)
 		default:
 			w.document = `{"schema":` + text + `,"payload":` + payload + `}`
@@ -82,7 +84,8 @@ func (g *generator) oddSchema(text string) string {
 	first := func(old, new string) string { return strings.Replace(text, old, new, 1) }
 	switch g.IntN(12) {
 	case 0:
-		return first(`"optional":`, `"version":`+g.of("0", "-1", "2147483648", "99999999999999999999", "1.5", `"1"`, "null", "1e3", "true", "007")+`,"optional":`)
+		return first(`"optional":`, `"version":`+g.of("0", "-1", "2147483648", "99999999999999999999", "1.5", `"1"`,
+			"null", "1e3", "true", "007")+`,"optional":`)
 	case 1:
 		return first(`"optional":`, `"default":null,"optional":`)
 	case 2:
@@ -92,15 +95,18 @@ func (g *generator) oddSchema(text string) string {
 	case 4:
 		return first(`"type":"`, `"type":`+g.of("1", "null", `"INT32"`, `"int"`, `""`)+`,"x":"`)
 	case 5:
-		return first(`"optional":`, `"name":`+g.of("1", "null", `""`, `"`+logical+`Decimal"`, `"`+logical+`Date"`, `"`+logical+`Timestamp"`, "[]")+`,"optional":`)
+		return first(`"optional":`, `"name":`+g.of("1", "null", `""`, `"`+logical+`Decimal"`, `"`+logical+`Date"`,
+			`"`+logical+`Timestamp"`, "[]")+`,"optional":`)
 	case 6:
-		return first(`"optional":`, `"parameters":`+g.of("1", "null", "[]", `{"a":1}`, "{}", `{"a":"1","a":"2"}`, `{"scale":"x"}`, `{"scale":"2"}`)+`,"optional":`)
+		return first(`"optional":`, `"parameters":`+g.of("1", "null", "[]", `{"a":1}`, "{}", `{"a":"1","a":"2"}`,
+			`{"scale":"x"}`, `{"scale":"2"}`)+`,"optional":`)
 	case 7:
 		return first(`"optional":`, `"doc":`+g.of("1", "null", `""`, "{}")+`,"optional":`)
 	case 8:
 		return first(`"items":`, g.of(`"items":null,"x":`, `"items":1,"x":`, `"x":`))
 	case 9:
-		return first(`"fields":`, g.of(`"fields":null,"x":`, `"fields":{},"x":`, `"x":`, `"fields":[1],"x":`, `"fields":[{"type":"int8"}],"x":`))
+		return first(`"fields":`, g.of(`"fields":null,"x":`, `"fields":{},"x":`, `"x":`, `"fields":[1],"x":`,
+			`"fields":[{"type":"int8"}],"x":`))
 	case 10:
 		return first(`"field":"`, g.of(`"field":1,"x":"`, `"field":null,"x":"`, `"field":"","x":"`, `"x":"`))
 	}
@@ -110,9 +116,12 @@ func (g *generator) oddSchema(text string) string {
 // oddValue is another value, or the value with something odd in it.
 func (g *generator) oddValue(text string) string {
 	number := func() string {
-		return g.of("1e3", "1E+2", "-1e0", "100e-2", "7.0", "0.0", "-0.0", "-0", "00", "007", "-007.5", "1.50", "1e400", "1e-400", "-1e-400", "0e0",
-			"1e99999999999", "9223372036854775808", "-9223372036854775809", "1"+strings.Repeat("0", 400), "0."+strings.Repeat("1", 999),
-			strings.Repeat("1", 1001), "128", "-129", "32768", "2147483648", "300.0", "1.5", "1e18", "1e19", ".5", "5.", "+5", "0x10", "NaN", "Infinity", "- 1", "1e", "1_0")
+		return g.of("1e3", "1E+2", "-1e0", "100e-2", "7.0", "0.0", "-0.0", "-0", "00", "007", "-007.5", "1.50", "1e400",
+			"1e-400", "-1e-400", "0e0",
+			"1e99999999999", "9223372036854775808", "-9223372036854775809", "1"+strings.Repeat("0", 400),
+			"0."+strings.Repeat("1", 999),
+			strings.Repeat("1", 1001), "128", "-129", "32768", "2147483648", "300.0", "1.5", "1e18", "1e19", ".5", "5.",
+			"+5", "0x10", "NaN", "Infinity", "- 1", "1e", "1_0")
 	}
 	switch g.IntN(8) {
 	case 0, 1, 2:
@@ -131,8 +140,10 @@ func (g *generator) oddValue(text string) string {
 	if i := strings.LastIndexByte(text, '}'); i > 0 && text[0] == '{' && len(text) > 2 {
 		return text[:i] + "," + text[1:] // every name twice
 	}
-	return g.of(`"\ud83d"`, `"\ude00x"`, `"\u00zz"`, "\"\x80\"", "\"\xc3\"", "\"\xed\xa0\x80\"", "\"\xf8\x88\x80\x80\x80\"", "\"a\x01b\"", `"\x"`, `'a'`, `"a`, "tru", "nul", "True", "[1,]", "[,1]", `{"a":1,}`,
-		`{a:1}`, `{"a" 1}`, `/* */ 1`, "1 // c", "", " ", "1 2", "1,", `"A"`, `"A==="`, `"-_"`, `"AQ==\n"`, `"AQ"`, `"A Q=="`)
+	return g.of(`"\ud83d"`, `"\ude00x"`, `"\u00zz"`, "\"\x80\"", "\"\xc3\"", "\"\xed\xa0\x80\"",
+		"\"\xf8\x88\x80\x80\x80\"", "\"a\x01b\"", `"\x"`, `'a'`, `"a`, "tru", "nul", "True", "[1,]", "[,1]", `{"a":1,}`,
+		`{a:1}`, `{"a" 1}`, `/* */ 1`, "1 // c", "", " ", "1 2", "1,", `"A"`, `"A==="`, `"-_"`, `"AQ==\n"`, `"AQ"`,
+		`"A Q=="`)
 }
 
 // wide is the text in UTF-16 or UTF-32.

@@ -112,7 +112,8 @@ func rewriteText(t *testing.T, reads, writes, data string) string {
 		t.Fatal(err)
 	}
 	b := &record.Batch{Registry: record.NewRegistry()}
-	c := newConverter(t, ClassString, b.Registry, "value.deserializer.encoding", reads, "value.serializer.encoding", writes)
+	c := newConverter(t, ClassString, b.Registry, "value.deserializer.encoding", reads, "value.serializer.encoding",
+		writes)
 	d, err := c.Decode(t.Context(), "t", content, b)
 	if err != nil {
 		t.Fatal(err)

@@ -24,10 +24,12 @@ func TestRenderSchemas(t *testing.T) {
 	for format, want := range map[string][]string{
 		"avro": {`"name":"B_1"`, `"name":"B_1_2"`,
 			`{"default":7,"name":"Gr_C3_B6_C3_9Fe","type":[{"connect.default":7,"connect.doc":"how big","type":"int"},"null"]}`,
-			`{"type":"map","values":"boolean"}`, `{"fields":[{"name":"key","type":"int"},{"name":"value","type":"string"}],"name":"MapEntry","namespace":"io.confluent.connect.avro","type":"record"}`,
+			`{"type":"map","values":"boolean"}`,
+			`{"fields":[{"name":"key","type":"int"},{"name":"value","type":"string"}],"name":"MapEntry","namespace":"io.confluent.connect.avro","type":"record"}`,
 			`{"default":null,"name":"at","type":["null",{"connect.name":"org.apache.kafka.connect.data.Timestamp","logicalType":"timestamp-millis","type":"long"}]}`},
 		"json-schema": {`"Größe":{"default":7,"description":"how big","maximum":2147483647,"minimum":-2147483648,"type":["integer","null"]}`,
-			`"labels":{"additionalProperties":{"type":"boolean"},"type":"object"}`, `"required":["labels","by","in"]`, `"prefixItems":[{"maximum"`},
+			`"labels":{"additionalProperties":{"type":"boolean"},"type":"object"}`, `"required":["labels","by","in"]`,
+			`"prefixItems":[{"maximum"`},
 		"connect": {`"field":"Größe"`, `"default":7`},
 	} {
 		text, err := RenderSchemas(t.Context(), []wit.Schema{{Nodes: nodes}}, format)

@@ -89,7 +89,8 @@ func (r *reader) branchOf(p *parser, c byte) (int, *Error) {
 				return 0, err
 			}
 			if p.looked += p.i - from; p.looked > maxLooked {
-				return 0, &Error{DataException, "more than " + strconv.Itoa(maxLooked) + " bytes to be looked through " +
+				return 0, &Error{DataException, "more than " + strconv.Itoa(maxLooked) +
+					" bytes to be looked through " +
 					"for the members of unions"}
 			}
 			if p.i = from; known > most {

@@ -340,7 +340,8 @@ func (w *writer) writeBytes(k *budget, dst, in []byte, i int) ([]byte, int, *Err
 }
 
 func longDecimal(at, n int) *Error {
-	return broken(at, "expected a decimal of at most "+strconv.Itoa(datum.MaxDecimalBytes)+" bytes, found "+strconv.Itoa(n))
+	return broken(at, "expected a decimal of at most "+strconv.Itoa(datum.MaxDecimalBytes)+" bytes, found "+
+		strconv.Itoa(n))
 }
 
 func (w *writer) writeStructure(k *budget, dst, in []byte, i int) ([]byte, int, *Error) {
@@ -372,7 +373,8 @@ func (w *writer) writeUnion(k *budget, dst, in []byte, i int) ([]byte, int, *Err
 			continue
 		}
 		if found >= 0 {
-			return dst, i, &Error{DataException, "the union has values in both " + string(w.members[found].lead) + " and " +
+			return dst, i, &Error{DataException, "the union has values in both " + string(w.members[found].lead) +
+				" and " +
 				string(member.lead)}
 		}
 		found = m

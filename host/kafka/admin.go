@@ -84,7 +84,8 @@ var topicName = regexp.MustCompile(`^[a-zA-Z0-9._-]{1,249}$`)
 // CheckTopic tells whether Kafka takes a name for a topic.
 func CheckTopic(name string) error {
 	if !topicName.MatchString(name) || name == "." || name == ".." {
-		return fmt.Errorf("expected a topic's name, 1 to 249 letters, digits, dots, underscores or hyphens, found %q", name)
+		return fmt.Errorf("expected a topic's name, 1 to 249 letters, digits, dots, underscores or hyphens, found %q",
+			name)
 	}
 	return nil
 }
@@ -152,9 +153,11 @@ func (a *Admin) create(ctx context.Context, t Topic) (made bool, err error) {
 	case errors.Is(err, kerr.TopicAlreadyExists):
 		return false, nil
 	case err != nil && response.ErrMessage != "":
-		return false, fmt.Errorf("create topic %s with %d partitions, replication %d: %w: %s", t.Name, partitions, replication, err, response.ErrMessage)
+		return false, fmt.Errorf("create topic %s with %d partitions, replication %d: %w: %s", t.Name, partitions,
+			replication, err, response.ErrMessage)
 	case err != nil:
-		return false, fmt.Errorf("create topic %s with %d partitions, replication %d: %w", t.Name, partitions, replication, err)
+		return false, fmt.Errorf("create topic %s with %d partitions, replication %d: %w", t.Name, partitions,
+			replication, err)
 	}
 	return true, nil
 }
@@ -285,7 +288,8 @@ func (a *Admin) checkCompacted(ctx context.Context, t Internal) error {
 	}
 	for _, c := range resource.Configs {
 		if c.Key == "cleanup.policy" && c.Value != nil && *c.Value != "compact" {
-			return fmt.Errorf("%s: topic %s must have cleanup.policy=compact, found %q: its entries would expire", t.Setting, t.Name, *c.Value)
+			return fmt.Errorf("%s: topic %s must have cleanup.policy=compact, found %q: its entries would expire",
+				t.Setting, t.Name, *c.Value)
 		}
 	}
 	return nil

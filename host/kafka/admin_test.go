@@ -43,7 +43,8 @@ func TestEnsureTopics(t *testing.T) {
 	if _, err := a.EnsureTopics(ctx, Topic{Name: "too/odd"}); err == nil || !strings.Contains(err.Error(), "too/odd") {
 		t.Errorf("a name that is not allowed: expected an error that names it, got %v", err)
 	}
-	if _, err := a.EnsureTopics(ctx, Topic{Name: "many", Replication: 5}); err == nil || !strings.Contains(err.Error(), "many") {
+	if _, err := a.EnsureTopics(ctx, Topic{Name: "many", Replication: 5}); err == nil || !strings.Contains(err.Error(),
+		"many") {
 		t.Errorf("more replicas than brokers: expected an error that names the topic, got %v", err)
 	}
 }
@@ -148,7 +149,8 @@ func TestOffsetsWaitForLeaders(t *testing.T) {
 			defer a.Close()
 			found, err := ask(a)
 			if err != nil || len(found) != 1 || refused <= times {
-				t.Errorf("expected the offset of a partition after %d refusals, found %v, %v after %d", times, found, err, refused-1)
+				t.Errorf("expected the offset of a partition after %d refusals, found %v, %v after %d", times, found,
+					err, refused-1)
 			}
 		})
 	}

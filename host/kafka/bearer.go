@@ -72,7 +72,8 @@ type tokenSource interface {
 }
 
 func (s security) tokenSource() (tokenSource, error) {
-	const endpoint, handler, retriever = "sasl.oauthbearer.token.endpoint.url", "sasl.login.callback.handler.class", "sasl.oauthbearer.jwt.retriever.class"
+	const endpoint, handler, retriever = "sasl.oauthbearer.token.endpoint.url", "sasl.login.callback.handler.class",
+		"sasl.oauthbearer.jwt.retriever.class"
 	switch s.text(handler) {
 	case unsecuredHandler:
 		return unsecuredTokens{s}, nil
@@ -87,14 +88,16 @@ func (s security) tokenSource() (tokenSource, error) {
 	switch s.text(retriever) {
 	case "", defaultRetriever, clientCredentials, fileRetriever:
 	default:
-		return nil, s.fault(retriever, "not built: expected %s or %s, found %q", clientCredentials, fileRetriever, s.text(retriever))
+		return nil, s.fault(retriever, "not built: expected %s or %s, found %q", clientCredentials, fileRetriever,
+			s.text(retriever))
 	}
 	u, err := url.Parse(s.text(endpoint))
 	switch {
 	case err == nil && u.Scheme == "file" && u.Path != "" && s.text(retriever) != clientCredentials:
 		return tokenFile{s, u.Path}, nil
 	case err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || s.text(retriever) == fileRetriever:
-		return nil, s.fault(endpoint, "expected the URL of a token service, https://HOST/…, or of a file with a token, file:///…")
+		return nil, s.fault(endpoint, "expected the URL of a token service, https://HOST/…, or of a file "+
+			"with a token, file:///…")
 	}
 	return &tokenService{security: s}, nil
 }
@@ -122,7 +125,9 @@ func (s security) bearerModule(known *setting.Table) (jaasModule, error) {
 	}
 	for name, value := range extensions(m) {
 		if !extensionName.MatchString(name) || name == "auth" || strings.ContainsAny(value, "\x00\x01") {
-			return m, s.wrongLogon("sasl.jaas.config", "extension_%s: expected a name of letters other than auth, and a value without control characters", name)
+			return m, s.wrongLogon("sasl.jaas.config",
+				"extension_%s: expected a name of letters other than auth, and a value without control characters",
+				name)
 		}
 	}
 	return m, nil
@@ -145,7 +150,8 @@ func (f tokenFile) token(context.Context, jaasModule) (string, error) {
 	}
 	token := strings.TrimSpace(string(text))
 	if token == "" || strings.ContainsAny(token, " \t\r\n\x00\x01") {
-		return "", f.wrongLogon("sasl.oauthbearer.token.endpoint.url", "expected one token in %s, found something else (not shown)", f.path)
+		return "", f.wrongLogon("sasl.oauthbearer.token.endpoint.url",
+			"expected one token in %s, found something else (not shown)", f.path)
 	}
 	return token, nil
 }
@@ -172,9 +178,11 @@ type oauthClient struct{ id, secret, scope string }
 
 // oauthOptions are those of tokens from elsewhere, unsecuredOptions of those that are made here.
 var (
-	oauthOptions = setting.Of(option("clientId", wit.KindText), option("clientSecret", wit.KindPassword), option("scope", wit.KindText),
+	oauthOptions = setting.Of(option("clientId", wit.KindText), option("clientSecret", wit.KindPassword),
+		option("scope", wit.KindText),
 		option("ssl.{name}", wit.KindText), option("extension_{name}", wit.KindText))
-	unsecuredOptions = setting.Of(option(unsecured+"StringClaim_{name}", wit.KindText), option(unsecured+"NumberClaim_{name}", wit.KindDouble),
+	unsecuredOptions = setting.Of(option(unsecured+"StringClaim_{name}", wit.KindText),
+		option(unsecured+"NumberClaim_{name}", wit.KindDouble),
 		option(unsecured+"ListClaim_{name}", wit.KindText), option(unsecured+"LifetimeSeconds", wit.KindDouble),
 		option(unsecured+"PrincipalClaimName", wit.KindText), option(unsecured+"ScopeClaimName", wit.KindText),
 		option("extension_{name}", wit.KindText))
@@ -210,10 +218,12 @@ func (t *tokenService) with(m jaasModule) (*btp.Tokens, error) {
 	if err != nil {
 		return nil, err
 	}
-	tokens, err := btp.NewTokens(btp.Credentials{TokenURL: t.text("sasl.oauthbearer.token.endpoint.url"), ClientID: client.id, Secret: client.secret},
+	tokens, err := btp.NewTokens(btp.Credentials{TokenURL: t.text("sasl.oauthbearer.token.endpoint.url"),
+		ClientID: client.id, Secret: client.secret},
 		btp.TokenOptions{Verbatim: true, InHeader: true, Scope: client.scope, TLS: trust, Name: t.tokenSetting,
 			Logger:         t.shared.logger(),
-			ConnectTimeout: t.milliseconds("sasl.login.connect.timeout.ms"), ReadTimeout: t.milliseconds("sasl.login.read.timeout.ms"), Patience: 10 * time.Second})
+			ConnectTimeout: t.milliseconds("sasl.login.connect.timeout.ms"),
+			ReadTimeout:    t.milliseconds("sasl.login.read.timeout.ms"), Patience: 10 * time.Second})
 	if err != nil {
 		return nil, t.wrongLogon("sasl.jaas.config", "%v", err)
 	}
@@ -334,7 +344,9 @@ func (u unsecuredTokens) token(_ context.Context, m jaasModule) (string, error) 
 		principal = "sub"
 	}
 	if text, ok := claims[principal].(string); !ok || text == "" {
-		return "", u.wrongLogon("sasl.jaas.config", `expected %sStringClaim_%s="…", or %s for tokens of a token service; found neither`, unsecured, principal, u.named("sasl.oauthbearer.token.endpoint.url"))
+		return "", u.wrongLogon("sasl.jaas.config",
+			`expected %sStringClaim_%s="…", or %s for tokens of a token service; found neither`, unsecured, principal,
+			u.named("sasl.oauthbearer.token.endpoint.url"))
 	}
 	now := float64(time.Now().UnixMilli()) / 1000
 	claims["iat"], claims["exp"] = now, now+life

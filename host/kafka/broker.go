@@ -218,7 +218,8 @@ func listenNextFree(advertised string) (net.Listener, error) {
 		}
 		last = err
 	}
-	return nil, fmt.Errorf("embedded broker: no free port from %d to %d on 127.0.0.1 (last: %v)", firstPort, lastPort, last)
+	return nil, fmt.Errorf("embedded broker: no free port from %d to %d on 127.0.0.1 (last: %v)", firstPort, lastPort,
+		last)
 }
 
 // answers tells whether somebody listens: where a wildcard address is taken, some systems let us bind the narrower one

@@ -134,7 +134,8 @@ func TestBrokerKeepsDataOverKill(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer done()
-	for topic, want := range map[string]string{"round-0": "[a b]", "round-1": "[a b]", "round-2": "[a b]", "all": "[0 1 2]"} {
+	for topic, want := range map[string]string{"round-0": "[a b]", "round-1": "[a b]", "round-2": "[a b]",
+		"all": "[0 1 2]"} {
 		if got := fmt.Sprint(values(t, addr, topic)); got != want {
 			t.Errorf("%s: %s, expected %s", topic, got, want)
 		}

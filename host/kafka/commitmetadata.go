@@ -33,7 +33,8 @@ const metadataSetting = "offset.metadata.max.bytes"
 
 // ErrCommitMetadata is in the error of a commit whose metadata the broker does not store. Without it, rows could be
 // written twice.
-var ErrCommitMetadata = errors.New("what stands beside the offsets of a sink, so that nothing is written twice, cannot be stored")
+var ErrCommitMetadata = errors.New("what stands beside the offsets of a sink, so that nothing is written " +
+	"twice, cannot be stored")
 
 // errNothing is the error of a commit of which nothing is left to be sent.
 var errNothing = errors.New("nothing to commit")
@@ -64,7 +65,8 @@ func (s *Consumer) withMetadata(ctx context.Context) (with context.Context, tooL
 					continue
 				}
 				if len(metadata) > longest {
-					failure = fmt.Errorf("%w: topic %s, partition %d: expected metadata of at most %d bytes, found %d (%s of the brokers says how many they take)",
+					failure = fmt.Errorf("%w: topic %s, partition %d: expected metadata of at most %d bytes, found "+
+						"%d (%s of the brokers says how many they take)",
 						ErrCommitMetadata, t.Topic, p.Partition, longest, len(metadata), metadataSetting)
 					continue
 				}
@@ -111,11 +113,13 @@ func (s *Consumer) commitWithMetadata(ctx context.Context, offsets Offsets) erro
 		case err == nil:
 			return tooLong()
 		case least:
-			return fmt.Errorf("%w: expected brokers that take %d bytes beside an offset, found that they take fewer (%s, by default 4096): %w",
+			return fmt.Errorf("%w: expected brokers that take %d bytes beside an offset, found that they take fewer "+
+				"(%s, by default 4096): %w",
 				ErrCommitMetadata, leastMetadata+len(metadataMark), metadataSetting, err)
 		}
 		if s.config.Logger != nil {
-			s.config.Logger.Info("kafka: the brokers take shorter metadata beside offsets: fewer requests run ahead of the first one that is not answered",
+			s.config.Logger.Info("kafka: the brokers take shorter metadata beside offsets: fewer requests run ahead "+
+				"of the first one that is not answered",
 				"group", s.o.Group, "setting", metadataSetting, "bytes", longest)
 		}
 		if s.o.MetadataLimit != nil {

@@ -100,7 +100,8 @@ func TestCommitLeavesOut(t *testing.T) {
 	put(t, b.Addr(), "orders", "1", "2")
 	old, gone, stored := false, false, int64(-2)
 	var s *Consumer
-	o := ConsumerOptions{Group: "connect-test", Topics: []string{"orders"}, Metadata: func(string, int32, int64) (string, bool) {
+	o := ConsumerOptions{Group: "connect-test", Topics: []string{"orders"}, Metadata: func(string, int32,
+		int64) (string, bool) {
 		if gone {
 			t.Error("expected no question about a partition that went away")
 		}

@@ -194,7 +194,8 @@ func Parse(ctx context.Context, properties map[string]string) (Config, setting.P
 		return Config{}, warnings, err
 	}
 	if len(c.Bootstrap) == 0 {
-		return Config{}, warnings, setting.Problem{Setting: "bootstrap.servers", Code: setting.CodeMissing, Text: "expected HOST:PORT,… or embedded, found nothing"}
+		return Config{}, warnings, setting.Problem{Setting: "bootstrap.servers", Code: setting.CodeMissing,
+			Text: "expected HOST:PORT,… or embedded, found nothing"}
 	}
 	if c.Proxy, err = newProxy(properties, c.Bootstrap, c.shared); err != nil {
 		return Config{}, warnings, err
@@ -301,7 +302,8 @@ func EmbeddedListen(bootstrap []string) (listen string, embedded bool, err error
 	n, ok := setting.Integer(wit.KindInt, port)
 	if !ok || n < 1 || n > math.MaxUint16 {
 		return "", true, setting.Problem{Setting: "bootstrap.servers", Code: setting.CodeInvalid,
-			Text: setting.Invalid("bootstrap.servers", bootstrap[0], "expected embedded:PORT with a port from 1 to 65535")}
+			Text: setting.Invalid("bootstrap.servers", bootstrap[0],
+				"expected embedded:PORT with a port from 1 to 65535")}
 	}
 	return fmt.Sprintf("127.0.0.1:%d", n), true, nil
 }

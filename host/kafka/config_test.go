@@ -40,7 +40,8 @@ func TestParse(t *testing.T) {
 	want.Bootstrap, want.ClientID, want.Admin.MetadataMaxAge = []string{"a:9092", "b:9093"}, "w1", time.Second
 	want.Producer.Compression, want.Producer.Acks, want.Producer.Retries, want.Producer.Linger = "zstd", 1, 3,
 		5*time.Millisecond
-	want.Consumer.Reset, want.Consumer.ReadUncommitted, want.Consumer.Assignors = "latest", true, []string{"range", "roundrobin"}
+	want.Consumer.Reset, want.Consumer.ReadUncommitted, want.Consumer.Assignors = "latest", true,
+		[]string{"range", "roundrobin"}
 	if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(Config{}, ClientConfig{})); diff != "" {
 		t.Errorf("configuration (-want +got):\n%s", diff)
 	}
@@ -57,11 +58,13 @@ func TestParse(t *testing.T) {
 func TestParseRefuses(t *testing.T) {
 	cases := []struct{ name, value, expect string }{
 		{"bootstrap.servers", "", "HOST:PORT"},
-		{"bootstrap.servers", "localhost", `Invalid value localhost for configuration bootstrap.servers: expected HOST:PORT`},
+		{"bootstrap.servers", "localhost",
+			`Invalid value localhost for configuration bootstrap.servers: expected HOST:PORT`},
 		{"bootstrap.servers", "localhost:99999", `"localhost:99999"`},
 		{"compression.type", "brotli", "lz4"},
 		{"producer.acks", "2", "all"},
-		{"producer.linger.ms", "soon", "Invalid value soon for configuration producer.linger.ms: Not a number of type INT"},
+		{"producer.linger.ms", "soon", "Invalid value soon for configuration producer.linger.ms: " +
+			"Not a number of type INT"},
 		{"producer.enable.idempotence", "maybe", "true or false"},
 		{"consumer.auto.offset.reset", "first", "earliest"},
 		{"consumer.max.poll.records", "0", "Value must be at least 1"},
@@ -69,7 +72,8 @@ func TestParseRefuses(t *testing.T) {
 	}
 	for _, c := range cases {
 		t.Run(c.name+"="+c.value, func(t *testing.T) {
-			properties := map[string]string{"bootstrap.servers": "a:9092", "security.protocol": "SSL", "ssl.truststore.password": "x"}
+			properties := map[string]string{"bootstrap.servers": "a:9092", "security.protocol": "SSL",
+				"ssl.truststore.password": "x"}
 			properties[c.name] = c.value
 			_, _, err := Parse(t.Context(), properties)
 			var p setting.Problem
@@ -107,7 +111,8 @@ func TestOverride(t *testing.T) {
 func TestSidesAreApart(t *testing.T) {
 	c, _, err := Parse(t.Context(), map[string]string{
 		"bootstrap.servers": "a:9092", "client.id": "all",
-		"producer.bootstrap.servers": "p:9092", "consumer.client.id": "c", "admin.bootstrap.servers": "x:9092", "admin.client.id": "admin",
+		"producer.bootstrap.servers": "p:9092", "consumer.client.id": "c", "admin.bootstrap.servers": "x:9092",
+		"admin.client.id": "admin",
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -116,7 +121,8 @@ func TestSidesAreApart(t *testing.T) {
 		name, broker, id string
 		opts             []kgo.Opt
 	}{
-		{"producer", "p:9092", "all", c.ProducerOpts()}, {"consumer", "a:9092", "c", c.ConsumerOpts()}, {"admin", "x:9092", "admin", c.AdminOpts()},
+		{"producer", "p:9092", "all", c.ProducerOpts()}, {"consumer", "a:9092", "c", c.ConsumerOpts()},
+		{"admin", "x:9092", "admin", c.AdminOpts()},
 	} {
 		client := testClient(t, side.opts...)
 		brokers, id := client.OptValue(kgo.SeedBrokers).([]string), client.OptValue(kgo.ClientID).(string)
@@ -165,7 +171,8 @@ func TestOptionsAreValid(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for side, opts := range map[string][]kgo.Opt{"producer": c.ProducerOpts(), "consumer": c.ConsumerOpts(), "admin": c.AdminOpts()} {
+		for side, opts := range map[string][]kgo.Opt{"producer": c.ProducerOpts(), "consumer": c.ConsumerOpts(),
+			"admin": c.AdminOpts()} {
 			if err := kgo.ValidateOpts(opts...); err != nil {
 				t.Errorf("%v: %s: %v", properties, side, err)
 			}

@@ -279,15 +279,18 @@ func (s *Consumer) Poll(ctx context.Context) ([]*kgo.Record, error) {
 		case errors.As(err, &lost):
 			// The client goes on where the log now ends.
 			if s.config.Logger != nil {
-				s.config.Logger.Warn("kafka: the broker has lost records", "group", s.o.Group, "topic", topic, "partition", partition, "error", err)
+				s.config.Logger.Warn("kafka: the broker has lost records", "group", s.o.Group, "topic", topic,
+					"partition", partition, "error", err)
 			}
 		case joinsAnew(err):
 			// The client has given up its membership, and joins anew by itself as soon as it can.
 			if s.config.Logger != nil && !s.dialer.outages.lately() { // that has been said
-				s.config.Logger.Warn("kafka: the membership in the group has ended; the consumer joins anew", "group", s.o.Group, "error", err)
+				s.config.Logger.Warn("kafka: the membership in the group has ended; the consumer joins anew", "group",
+					s.o.Group, "error", err)
 			}
 		case failure == nil && errors.Is(err, kerr.UnknownTopicID):
-			failure = fmt.Errorf("consume %s, partition %d: the topic was deleted, and may have been made anew: restart the "+
+			failure = fmt.Errorf("consume %s, partition %d: the topic was deleted, and may have been "+
+				"made anew: restart the "+
 				"task to read the new one: %w", topic, partition, err)
 		case failure == nil && topic == "": // of the group as a whole
 			failure = Lacking(err, "READ", "Group "+s.o.Group)
@@ -456,7 +459,8 @@ func (s *Consumer) revoked(ctx context.Context, client *kgo.Client, partitions m
 			s.deny(err)
 		}
 		if err != nil && s.config.Logger != nil {
-			s.config.Logger.Warn("kafka: offsets of revoked partitions are not stored: their last records come again", "group", s.o.Group, "error", err)
+			s.config.Logger.Warn("kafka: offsets of revoked partitions are not stored: their last records come again",
+				"group", s.o.Group, "error", err)
 		}
 	}
 	s.drop(client, partitions)

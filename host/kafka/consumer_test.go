@@ -125,7 +125,8 @@ func TestConsumerRegexMatchesWholeNames(t *testing.T) {
 	if got := pollValues(t, s, 1, Offsets{}); got[0] != "yes, too" {
 		t.Errorf("a topic that came later: %v", got)
 	}
-	for _, o := range []ConsumerOptions{{Group: "g"}, {Group: "g", Topics: []string{"a"}, Regex: "a"}, {Group: "g", Regex: "("}} {
+	for _, o := range []ConsumerOptions{{Group: "g"}, {Group: "g", Topics: []string{"a"}, Regex: "a"},
+		{Group: "g", Regex: "("}} {
 		if s, err := NewConsumer(testConfig(b.Addr()), o); err == nil {
 			s.Close()
 			t.Errorf("%+v: expected an error", o)
@@ -153,8 +154,9 @@ func TestConsumerRegexIsJavas(t *testing.T) {
 	if got := pollValues(t, s, 1, Offsets{}); got[0] != "yes, too" {
 		t.Errorf("a topic that came later: %v", got)
 	}
-	for text, want := range map[string]bool{`a.*|b\d`: true, `[a-z]+`: true, `[a-z&&[b]]`: false, `(?i)a`: false, `a{,3}`: false,
-		`a++`: false, `[[a]]`: false, `x(y|z)?`: true} {
+	for text, want := range map[string]bool{`a.*|b\d`: true, `[a-z]+`: true, `[a-z&&[b]]`: false, `(?i)a`: false,
+		`a{,3}`: false,
+		`a++`:   false, `[[a]]`: false, `x(y|z)?`: true} {
 		if got := (ConsumerOptions{Regex: text}).alike(); got != want {
 			t.Errorf("%s: expected %v", text, want)
 		}
@@ -244,7 +246,8 @@ func TestAssignedBeforeTheConsumerIsThere(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s := &Consumer{config: testConfig("127.0.0.1:1"), o: ConsumerOptions{Group: "g"}, owned: map[string]map[int32]bool{},
+		s := &Consumer{config: testConfig("127.0.0.1:1"), o: ConsumerOptions{Group: "g"},
+			owned: map[string]map[int32]bool{},
 			ready: make(chan struct{})}
 		go s.assigned(t.Context(), client, map[string][]int32{"orders": {0}})
 		synctest.Wait()

@@ -28,7 +28,8 @@ func TestCommittedWaitsForTheCoordinator(t *testing.T) {
 	})
 	committed, err := a.Committed(ctx, "connect-new")
 	if err != nil || len(committed) != 0 || refused < 4 {
-		t.Errorf("expected no offsets after the coordinator was refused 3 times, found %v, %v after %d", committed, err, refused)
+		t.Errorf("expected no offsets after the coordinator was refused 3 times, found %v, %v after %d", committed, err,
+			refused)
 	}
 	b.cluster.ControlKey(int16(kmsg.OffsetFetch), func(r kmsg.Request) (kmsg.Response, error, bool) {
 		b.cluster.KeepControl()

@@ -28,7 +28,8 @@ func TestDenied(t *testing.T) {
 	const host = "broker.test.invalid"
 	secure, mutual := a.server(t, host), a.server(t, host)
 	mutual.ClientAuth, mutual.ClientCAs = tls.RequireAndVerifyClientCert, a.pool()
-	sasl := []kfake.Opt{kfake.EnableSASL(), kfake.Superuser("PLAIN", "alice", "hush-hush"), kfake.Superuser("SCRAM-SHA-256", "alice", "hush-hush")}
+	sasl := []kfake.Opt{kfake.EnableSASL(), kfake.Superuser("PLAIN", "alice", "hush-hush"),
+		kfake.Superuser("SCRAM-SHA-256", "alice", "hush-hush")}
 	trust := "ssl.truststore.certificates=" + a.pem()
 	logon := func(mechanism, jaas string) []string {
 		return []string{"sasl.mechanism=" + mechanism, "sasl.jaas.config=" + jaas}
@@ -40,31 +41,48 @@ func TestDenied(t *testing.T) {
 		expect string // "" : let in
 	}{
 		{"plain", nil, nil, ""},
-		{"plain client, TLS broker", []kfake.Opt{kfake.TLS(secure)}, nil, "it speaks TLS: set security.protocol to SSL"},
-		{"TLS client, plain broker", nil, []string{"security.protocol=SSL", trust}, "it speaks Kafka without: set security.protocol to PLAINTEXT"},
+		{"plain client, TLS broker", []kfake.Opt{kfake.TLS(secure)}, nil,
+			"it speaks TLS: set security.protocol to SSL"},
+		{"TLS client, plain broker", nil, []string{"security.protocol=SSL", trust},
+			"it speaks Kafka without: set security.protocol to PLAINTEXT"},
 		{"TLS", []kfake.Opt{kfake.TLS(secure)}, []string{"security.protocol=SSL", trust}, ""},
-		{"unknown authority", []kfake.Opt{kfake.TLS(secure)}, []string{"security.protocol=SSL", "ssl.truststore.certificates=" + other.pem()}, "TLS: ssl.truststore.certificates"},
-		{"other host", []kfake.Opt{kfake.TLS(a.server(t, "somebody.else.invalid"))}, []string{"security.protocol=SSL", trust}, "somebody.else.invalid"},
-		{"other host, no check", []kfake.Opt{kfake.TLS(a.server(t, "somebody.else.invalid"))}, []string{"security.protocol=SSL", trust, "ssl.endpoint.identification.algorithm="}, ""},
-		{"unknown authority, no check of hosts", []kfake.Opt{kfake.TLS(secure)}, []string{"security.protocol=SSL", "ssl.truststore.certificates=" + other.pem(), "ssl.endpoint.identification.algorithm="}, "TLS: "},
-		{"no client certificate", []kfake.Opt{kfake.TLS(mutual)}, []string{"security.protocol=SSL", trust}, "certificate"},
-		{"client certificate", []kfake.Opt{kfake.TLS(mutual)}, []string{"security.protocol=SSL", trust, "ssl.keystore.key=" + key, "ssl.keystore.certificate.chain=" + chain}, ""},
+		{"unknown authority", []kfake.Opt{kfake.TLS(secure)}, []string{"security.protocol=SSL",
+			"ssl.truststore.certificates=" + other.pem()}, "TLS: ssl.truststore.certificates"},
+		{"other host", []kfake.Opt{kfake.TLS(a.server(t, "somebody.else.invalid"))}, []string{"security.protocol=SSL",
+			trust}, "somebody.else.invalid"},
+		{"other host, no check", []kfake.Opt{kfake.TLS(a.server(t, "somebody.else.invalid"))},
+			[]string{"security.protocol=SSL", trust, "ssl.endpoint.identification.algorithm="}, ""},
+		{"unknown authority, no check of hosts", []kfake.Opt{kfake.TLS(secure)}, []string{"security.protocol=SSL",
+			"ssl.truststore.certificates=" + other.pem(), "ssl.endpoint.identification.algorithm="}, "TLS: "},
+		{"no client certificate", []kfake.Opt{kfake.TLS(mutual)}, []string{"security.protocol=SSL", trust},
+			"certificate"},
+		{"client certificate", []kfake.Opt{kfake.TLS(mutual)}, []string{"security.protocol=SSL", trust,
+			"ssl.keystore.key=" + key, "ssl.keystore.certificate.chain=" + chain}, ""},
 		{"SASL is missing", sasl, nil, "and it wants one: set security.protocol to SASL_SSL"},
-		{"SASL is missing inside TLS", append(sasl, kfake.TLS(secure)), []string{"security.protocol=SSL", trust}, "and it wants one: set security.protocol to SASL_SSL"},
-		{"nobody wants SASL", nil, append(logon("PLAIN", plainLogon), "security.protocol=SASL_PLAINTEXT"), "it ends the connection while we log on"},
+		{"SASL is missing inside TLS", append(sasl, kfake.TLS(secure)), []string{"security.protocol=SSL", trust},
+			"and it wants one: set security.protocol to SASL_SSL"},
+		{"nobody wants SASL", nil, append(logon("PLAIN", plainLogon), "security.protocol=SASL_PLAINTEXT"),
+			"it ends the connection while we log on"},
 		{"PLAIN", sasl, append(logon("PLAIN", plainLogon), "security.protocol=SASL_PLAINTEXT"), ""},
-		{"wrong password, hung up", sasl, append(logon("PLAIN", strings.Replace(plainLogon, "hush-hush", "quiet", 1)), "security.protocol=SASL_PLAINTEXT"), "token, of sasl.jaas.config may be wrong"},
-		{"wrong password of SCRAM", sasl, append(logon("SCRAM-SHA-256", strings.Replace(scramLogon, "hush-hush", "quiet", 1)), "security.protocol=SASL_PLAINTEXT"), "sasl.jaas.config"},
-		{"other mechanism", sasl, append(logon("OAUTHBEARER", oauthModule+` required unsecuredLoginStringClaim_sub="alice";`), "security.protocol=SASL_PLAINTEXT"), "does not offer the mechanism of sasl.mechanism, only PLAIN, SCRAM-SHA-256"},
-		{"SASL without TLS, TLS broker", append(sasl, kfake.TLS(secure)), append(logon("PLAIN", plainLogon), "security.protocol=SASL_PLAINTEXT"), "it speaks TLS: set security.protocol"},
-		{"SASL and TLS", append(sasl, kfake.TLS(secure)), append(logon("SCRAM-SHA-256", scramLogon), "security.protocol=SASL_SSL", trust), ""},
+		{"wrong password, hung up", sasl, append(logon("PLAIN", strings.Replace(plainLogon, "hush-hush", "quiet", 1)),
+			"security.protocol=SASL_PLAINTEXT"), "token, of sasl.jaas.config may be wrong"},
+		{"wrong password of SCRAM", sasl, append(logon("SCRAM-SHA-256", strings.Replace(scramLogon, "hush-hush",
+			"quiet", 1)), "security.protocol=SASL_PLAINTEXT"), "sasl.jaas.config"},
+		{"other mechanism", sasl, append(logon("OAUTHBEARER",
+			oauthModule+` required unsecuredLoginStringClaim_sub="alice";`), "security.protocol=SASL_PLAINTEXT"),
+			"does not offer the mechanism of sasl.mechanism, only PLAIN, SCRAM-SHA-256"},
+		{"SASL without TLS, TLS broker", append(sasl, kfake.TLS(secure)), append(logon("PLAIN", plainLogon),
+			"security.protocol=SASL_PLAINTEXT"), "it speaks TLS: set security.protocol"},
+		{"SASL and TLS", append(sasl, kfake.TLS(secure)), append(logon("SCRAM-SHA-256", scramLogon),
+			"security.protocol=SASL_SSL", trust), ""},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			d := newDoor(t, host+":9092")
 			openCluster(t, []*door{d}, c.opts...)
-			properties := map[string]string{"bootstrap.servers": host + ":9092", "kafka.proxy.address.map": host + ":9092=" + d.at}
+			properties := map[string]string{"bootstrap.servers": host + ":9092",
+				"kafka.proxy.address.map": host + ":9092=" + d.at}
 			for _, line := range c.given {
 				name, value, _ := strings.Cut(line, "=")
 				properties[name] = value
@@ -169,7 +187,8 @@ func TestStoppedBrokerDeniesNobody(t *testing.T) {
 	}()
 	to := closer.Addr().String()
 	a := newAuthority(t)
-	for name, more := range map[string]map[string]string{"plain": {}, "TLS": {"security.protocol": "SSL", "ssl.truststore.certificates": a.pem()}} {
+	for name, more := range map[string]map[string]string{"plain": {}, "TLS": {"security.protocol": "SSL",
+		"ssl.truststore.certificates": a.pem()}} {
 		t.Run(name, func(t *testing.T) {
 			more["bootstrap.servers"], more["kafka.proxy.address.map"] = d.at, d.at+"="+to
 			c := parsed(t, more)

@@ -159,7 +159,8 @@ func (g *dialer) secured(conn net.Conn, address string) *tls.Conn {
 }
 
 func (g *dialer) lookForPlain(address string) {
-	g.look(address, g.plainKafka, "expected TLS, and it speaks Kafka without: set %s to PLAINTEXT or SASL_PLAINTEXT, or use its port for TLS", "security.protocol")
+	g.look(address, g.plainKafka, "expected TLS, and it speaks Kafka without: set %s to PLAINTEXT or SASL_PLAINTEXT, "+
+		"or use its port for TLS", "security.protocol")
 }
 
 // standing is the denial that stands.
@@ -195,7 +196,8 @@ func (g *dialer) dialFailed(ctx, timed context.Context, network, address string,
 	if g.outage > 0 {
 		if since := g.barredSince(); time.Since(since) >= g.outage {
 			return g.deny(&Denied{Broker: address, Cause: err,
-				text: fmt.Sprintf("no way to it for %v (%soutage.ms): %v", time.Since(since).Round(time.Second), proxyPrefix, err)})
+				text: fmt.Sprintf("no way to it for %v (%soutage.ms): %v", time.Since(since).Round(time.Second),
+					proxyPrefix, err)})
 		}
 	}
 	return away(network, err, timed.Err() != nil)
@@ -304,7 +306,8 @@ func (g *dialer) OnBrokerConnect(broker kgo.BrokerMetadata, took time.Duration, 
 	case errors.Is(err, kerr.UnsupportedSaslMechanism):
 		g.doubtLogon(address, err, "it does not offer the mechanism of %s"+g.offered(address), "sasl.mechanism")
 	case errors.Is(err, kerr.IllegalSaslState):
-		g.doubtLogon(address, err, "it wants no SASL on this port: set %s to PLAINTEXT or SSL, or use its port for SASL", "security.protocol")
+		g.doubtLogon(address, err, "it wants no SASL on this port: set %s to PLAINTEXT or SSL, "+
+			"or use its port for SASL", "security.protocol")
 	case lasts(err):
 		g.doubtLogon(address, err, "logon by %s: "+err.Error(), "sasl.mechanism")
 	case g.tls != nil && keystore.ClassOf(err) != keystore.NoFailure:
@@ -331,7 +334,8 @@ func (g *dialer) cutShort(address string, err error) {
 }
 
 func (g *dialer) lookForTLS(address string) {
-	g.look(address, g.speaksTLS, "expected Kafka without TLS, and it speaks TLS: set %s to SSL or SASL_SSL, or use its port for plain text", "security.protocol")
+	g.look(address, g.speaksTLS, "expected Kafka without TLS, and it speaks TLS: set %s to SSL or SASL_SSL, or use "+
+		"its port for plain text", "security.protocol")
 }
 
 func (g *dialer) doubtLogon(address string, err error, format, property string) {
@@ -351,7 +355,8 @@ func (g *dialer) hungUp(address string, err error) {
 	lasting := !g.let && g.times >= refusals && time.Since(g.trouble) >= hangUps
 	g.mu.Unlock()
 	if lasting {
-		g.deny(&Denied{Broker: address, Cause: err, text: fmt.Sprintf("it ends the connection while we log on: user and password, or token, of %s may be wrong, or not be of %s",
+		g.deny(&Denied{Broker: address, Cause: err, text: fmt.Sprintf("it ends the connection while we log on: user "+
+			"and password, or token, of %s may be wrong, or not be of %s",
 			g.named("sasl.jaas.config"), g.named("sasl.mechanism"))})
 	}
 }
@@ -375,7 +380,8 @@ func (g *dialer) OnBrokerRead(broker kgo.BrokerMetadata, key int16, _ int, _, _ 
 		g.mu.Unlock()
 		g.outages.found(g.log, broker)
 	case g.sasl == nil && broken(err):
-		g.look(addressOf(broker), g.wantsSASL, "expected no SASL, and it wants one: set %s to SASL_SSL (or SASL_PLAINTEXT), sasl.mechanism and sasl.jaas.config", "security.protocol")
+		g.look(addressOf(broker), g.wantsSASL, "expected no SASL, and it wants one: set %s to SASL_SSL (or "+
+			"SASL_PLAINTEXT), sasl.mechanism and sasl.jaas.config", "security.protocol")
 	}
 }
 

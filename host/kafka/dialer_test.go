@@ -26,11 +26,13 @@ func TestDialersPatience(t *testing.T) {
 		waits []time.Duration
 	}{
 		{"password refused, never let in", kerr.SaslAuthenticationFailed, false, nil},
-		{"password refused", kerr.SaslAuthenticationFailed, true, []time.Duration{time.Second, 3 * time.Second, 2 * time.Second}},
+		{"password refused", kerr.SaslAuthenticationFailed, true, []time.Duration{time.Second, 3 * time.Second,
+			2 * time.Second}},
 		{"mechanism refused", kerr.UnsupportedSaslMechanism, true, []time.Duration{6 * time.Second, 0}},
 		{"no SASL on this port", kerr.IllegalSaslState, false, nil},
 		{"hung up, never let in", io.EOF, false, []time.Duration{time.Second, time.Second}},
-		{"credentials that cannot be used", &LogonError{errors.New("sasl.jaas.config: expected a semicolon")}, false, nil},
+		{"credentials that cannot be used", &LogonError{errors.New("sasl.jaas.config: expected a semicolon")}, false,
+			nil},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {

@@ -39,7 +39,8 @@ func TestFiguresOfClients(t *testing.T) {
 	}
 	var first int
 	for n := range 3 {
-		client, _, err := newClient(c.ProducerOpts(kgo.ClientID(strings.Repeat("c", n+1)), kgo.AllowAutoTopicCreation()))
+		client, _, err := newClient(c.ProducerOpts(kgo.ClientID(strings.Repeat("c", n+1)),
+			kgo.AllowAutoTopicCreation()))
 		if err != nil {
 			t.Fatal(err)
 		}

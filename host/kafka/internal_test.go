@@ -19,8 +19,9 @@ func TestInternalTopicsAreCompacted(t *testing.T) {
 	if embedded, err := a.Embedded(ctx); err != nil || embedded {
 		t.Fatalf("embedded: %v, %v", embedded, err)
 	}
-	made := Internal{Name: "connect-offsets", Setting: "offset.storage.topic", Partitions: 7, Configs: map[string]string{
-		"segment.bytes": "1048576"}}
+	made := Internal{Name: "connect-offsets", Setting: "offset.storage.topic", Partitions: 7,
+		Configs: map[string]string{
+			"segment.bytes": "1048576"}}
 	for range 2 {
 		if err := a.EnsureInternal(ctx, made); err != nil {
 			t.Fatal(err)
@@ -33,7 +34,8 @@ func TestInternalTopicsAreCompacted(t *testing.T) {
 		t.Errorf("found %v with %v, %v", ends, info.Configs, err)
 	}
 	for name, policy := range map[string]string{"by-hand": "compact", "deleted": "delete", "both": "compact,delete"} {
-		if _, err := a.EnsureTopics(ctx, Topic{Name: name, Configs: map[string]string{"cleanup.policy": policy}}); err != nil {
+		if _, err := a.EnsureTopics(ctx,
+			Topic{Name: name, Configs: map[string]string{"cleanup.policy": policy}}); err != nil {
 			t.Fatal(err)
 		}
 		err := a.EnsureInternal(ctx, Internal{Name: name, Setting: "offset.storage.topic"})
@@ -43,7 +45,8 @@ func TestInternalTopicsAreCompacted(t *testing.T) {
 			}
 			continue
 		}
-		if err == nil || !strings.Contains(err.Error(), "offset.storage.topic: topic "+name+" must have cleanup.policy=compact") {
+		if err == nil || !strings.Contains(err.Error(), "offset.storage.topic: topic "+name+
+			" must have cleanup.policy=compact") {
 			t.Errorf("%s: found %v", policy, err)
 		}
 	}

@@ -37,7 +37,8 @@ func parseJAAS(text string) (jaasModule, error) {
 	switch m.flag = strings.ToLower(m.flag); m.flag {
 	case "required", "requisite", "sufficient", "optional":
 	default:
-		return m, fmt.Errorf("expected a control flag (required, requisite, sufficient or optional) behind %s, found another word", m.class)
+		return m, fmt.Errorf("expected a control flag (required, requisite, sufficient or optional) "+
+			"behind %s, found another word", m.class)
 	}
 	if err := t.readOptions(m.options); err != nil {
 		return m, err
@@ -62,7 +63,8 @@ func (t *jaasTokens) readOptions(options map[string]string) error {
 		case name.kind == jaasEnd:
 			return errors.New("expected a semicolon at the end, found none")
 		case name.kind != jaasWord:
-			return fmt.Errorf("expected NAME=VALUE or a semicolon at character %d, found something else (a value with special characters must stand in quotes)", name.at)
+			return fmt.Errorf("expected NAME=VALUE or a semicolon at character %d, found something else (a value "+
+				"with special characters must stand in quotes)", name.at)
 		}
 		equals, err := t.next()
 		if err != nil {
@@ -226,7 +228,8 @@ func (t *jaasTokens) quoted() (string, error) {
 	for {
 		switch r := t.take(); {
 		case r < 0 || r == '\n' || r == '\r':
-			return "", fmt.Errorf("expected the end of the quotes that begin at character %d in the same line, found none", start)
+			return "", fmt.Errorf("expected the end of the quotes that begin at character %d in "+
+				"the same line, found none", start)
 		case r == quote:
 			return text.String(), nil
 		case r == '\\':

@@ -29,7 +29,8 @@ func TestLineGolden(t *testing.T) {
 	records := []*kgo.Record{
 		lineRecord(nil, nil),
 		lineRecord([]byte{}, []byte{}),
-		lineRecord([]byte(`{"OrderID":10248}`), []byte(`{"schema":null,"payload":{"Price":14.00,"Big":12345678901234567890,"E":1E+2}}`)),
+		lineRecord([]byte(`{"OrderID":10248}`),
+			[]byte(`{"schema":null,"payload":{"Price":14.00,"Big":12345678901234567890,"E":1E+2}}`)),
 		lineRecord([]byte("10248"), []byte("1.50")),
 		lineRecord([]byte("true"), []byte("null")),
 		lineRecord([]byte(`"quoted"`), []byte("plain text")),
@@ -64,14 +65,16 @@ func TestLineGolden(t *testing.T) {
 
 func TestLineAppends(t *testing.T) {
 	alone := AppendLine(nil, lineRecord([]byte("k"), []byte(`{"a":1}`)))
-	if got := AppendLine([]byte("before "), lineRecord([]byte("k"), []byte(`{"a":1}`))); string(got) != "before "+string(alone) {
+	if got := AppendLine([]byte("before "), lineRecord([]byte("k"), []byte(`{"a":1}`))); string(got) != "before "+
+		string(alone) {
 		t.Errorf("appended: %s", got)
 	}
 }
 
 // FuzzLine: whatever the bytes, a line is one JSON document on one line from which they can be had again.
 func FuzzLine(f *testing.F) {
-	for _, seed := range []string{"", "x", `{"a":1}`, "\xff", "[1,\n2]", `"\ud800"`, "\u2028", "-0", "1e999", `{"base64":"eA=="}`} {
+	for _, seed := range []string{"", "x", `{"a":1}`, "\xff", "[1,\n2]", `"\ud800"`, "\u2028", "-0", "1e999",
+		`{"base64":"eA=="}`} {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, value []byte) {

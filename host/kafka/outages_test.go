@@ -15,7 +15,8 @@ import (
 // Every outage is a line, and its end another, whatever the order in which clients that run late tell of what they met.
 func TestOutages(t *testing.T) {
 	seed := kgo.BrokerMetadata{NodeID: -1<<31 + 1, Host: "localhost", Port: 9092}
-	one, two := kgo.BrokerMetadata{NodeID: 1, Host: "b1", Port: 9092}, kgo.BrokerMetadata{NodeID: 2, Host: "b2", Port: 9092}
+	one, two := kgo.BrokerMetadata{NodeID: 1, Host: "b1", Port: 9092}, kgo.BrokerMetadata{NodeID: 2, Host: "b2",
+		Port: 9092}
 	refused := errors.New("connection refused")
 	type world struct {
 		*outages

@@ -37,7 +37,8 @@ func OverridePolicy(name, allowlist string) (Overrides, error) {
 		o.names = items(allowlist)
 	default:
 		return Overrides{}, setting.Problem{Setting: OverridePolicySetting, Code: setting.CodeInvalid,
-			Text: setting.Invalid(OverridePolicySetting, name, "expected All, None, Principal or Allowlist: there are no Java classes")}
+			Text: setting.Invalid(OverridePolicySetting, name,
+				"expected All, None, Principal or Allowlist: there are no Java classes")}
 	}
 	return o, nil
 }
@@ -53,7 +54,8 @@ func (o Overrides) Check(setting string) error {
 		if len(o.names) > 0 {
 			allowed = strings.Join(o.names, ", ")
 		}
-		return fmt.Errorf("the worker does not let connectors change this (%s=%s, which allows %s)", OverridePolicySetting, o.policy, allowed)
+		return fmt.Errorf("the worker does not let connectors change this (%s=%s, which allows %s)",
+			OverridePolicySetting, o.policy, allowed)
 	}
 	return nil
 }

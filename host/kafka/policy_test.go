@@ -12,12 +12,15 @@ func TestOverridePolicies(t *testing.T) {
 		{"none, a setting", "None", "", "max.poll.records", "allows none"},
 		{"none, a principal", "None", "", "sasl.jaas.config", "allows none"},
 		{"none, no override", "None", "", "", ""},
-		{"principal, a setting", "Principal", "", "batch.size", "allows security.protocol, sasl.mechanism, sasl.jaas.config"},
+		{"principal, a setting", "Principal", "", "batch.size",
+			"allows security.protocol, sasl.mechanism, sasl.jaas.config"},
 		{"principal, a principal", "Principal", "", "sasl.jaas.config", ""},
 		{"all", "All", "", "batch.size", ""},
 		{"the default", "", "", "batch.size", ""},
 		{"allowlist, what it names", "Allowlist", "batch.size, acks", "acks", ""},
-		{"allowlist, something else", "org.apache.kafka.connect.connector.policy.AllowlistConnectorClientConfigOverridePolicy", "batch.size,acks", "linger.ms", "allows batch.size, acks"},
+		{"allowlist, something else",
+			"org.apache.kafka.connect.connector.policy.AllowlistConnectorClientConfigOverridePolicy", "batch.size,acks",
+			"linger.ms", "allows batch.size, acks"},
 	} {
 		o, err := OverridePolicy(c.policy, c.allowlist)
 		if err != nil {

@@ -159,7 +159,8 @@ func TestProduceFailureSticks(t *testing.T) {
 	if p.Flush(ctx) == nil || p.Err() == nil {
 		t.Error("the failure was forgotten")
 	}
-	if len(got.all) != 4 || got.all[0] != "good 3 false" || got.all[1] != "bad 0 true" || !strings.HasSuffix(got.all[2], "true") || got.all[3] != "later 0 true" {
+	if len(got.all) != 4 || got.all[0] != "good 3 false" || got.all[1] != "bad 0 true" || !strings.HasSuffix(got.all[2],
+		"true") || got.all[3] != "later 0 true" {
 		t.Errorf("reports: %v", got.all)
 	}
 }

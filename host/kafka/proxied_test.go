@@ -119,7 +119,8 @@ func (l *load) consume(ctx context.Context, c Config) error {
 		}
 	}
 	if err := s.Commit(ctx, settled); err != nil || commits < 2 {
-		return fmt.Errorf("expected offsets to be committed on the way and at the end, found %d commits, then %w", commits, err)
+		return fmt.Errorf("expected offsets to be committed on the way and at the end, found %d commits, then %w",
+			commits, err)
 	}
 	return nil
 }
@@ -136,7 +137,8 @@ func (l *load) run(t *testing.T, ctx context.Context, c Config) {
 		t.Fatalf("producer: %v; consumer: %v", produced, consumed)
 	}
 	if l.produced.Load() != int64(l.records) || l.consumed.Load() != int64(l.records) {
-		t.Errorf("expected %d records, %d are acknowledged, %d arrived", l.records, l.produced.Load(), l.consumed.Load())
+		t.Errorf("expected %d records, %d are acknowledged, %d arrived", l.records, l.produced.Load(),
+			l.consumed.Load())
 	}
 }
 
@@ -146,11 +148,13 @@ func TestThroughCloudConnector(t *testing.T) {
 	t.Parallel()
 	a := newAuthority(t)
 	hosts := []string{"broker-0.corp.invalid", "broker-1.corp.invalid", "broker-2.corp.invalid"}
-	r := openRemote(t, kfake.TLS(a.server(t, hosts...)), kfake.EnableSASL(), kfake.Superuser("SCRAM-SHA-256", "alice", "hush-hush"),
+	r := openRemote(t, kfake.TLS(a.server(t, hosts...)), kfake.EnableSASL(), kfake.Superuser("SCRAM-SHA-256", "alice",
+		"hush-hush"),
 		kfake.SeedTopics(6, "load"))
 	r.Fragment(true) // every answer of the proxy in single bytes
 	var log journal
-	c := parsed(t, r.properties(t, "security.protocol=SASL_SSL", "sasl.mechanism=SCRAM-SHA-256", "sasl.jaas.config="+scramLogon, "ssl.truststore.certificates="+a.pem()))
+	c := parsed(t, r.properties(t, "security.protocol=SASL_SSL", "sasl.mechanism=SCRAM-SHA-256",
+		"sasl.jaas.config="+scramLogon, "ssl.truststore.certificates="+a.pem()))
 	c.Logger = log.logger()
 	ctx := waits(t)
 
@@ -183,7 +187,10 @@ func TestThroughCloudConnector(t *testing.T) {
 	if n := r.TokenCount(r.Connectivity); n < 2 {
 		t.Errorf("expected tokens to be renewed in the middle, found %d", n)
 	}
-	refused := r.Count(func(e connectivitytest.Entry) bool { return e.Port == "socks5" && e.Step == connectivitytest.Logon })
+	refused := r.Count(func(e connectivitytest.Entry) bool {
+		return e.Port == "socks5" &&
+			e.Step == connectivitytest.Logon
+	})
 	if refused == 0 || unreached() == 0 {
 		t.Errorf("expected refused tokens and an unreachable broker, found %d and %d", refused, unreached())
 	}
@@ -261,7 +268,8 @@ func TestOneBrokerAway(t *testing.T) {
 		third := dial()
 		time.Sleep(11 * time.Second)
 		if fourth := dial(); first || second || third || !fourth {
-			t.Errorf("expected to be denied when nobody has answered for a minute, found %v %v %v %v", first, second, third, fourth)
+			t.Errorf("expected to be denied when nobody has answered for a minute, found %v %v %v %v", first, second,
+				third, fourth)
 		}
 	})
 }
@@ -293,7 +301,8 @@ func TestCloudConnectorGone(t *testing.T) {
 	began := time.Now()
 	for what, use := range map[string]func(*testing.T, Config) error{"producer": produceOne, "consumer": pollOnce} {
 		err := use(t, c)
-		if denied := (*Denied)(nil); !errors.As(err, &denied) || !strings.Contains(err.Error(), "kafka.proxy.outage.ms") ||
+		if denied := (*Denied)(nil); !errors.As(err, &denied) || !strings.Contains(err.Error(),
+			"kafka.proxy.outage.ms") ||
 			!strings.Contains(err.Error(), "kafka.virtual:") {
 			t.Errorf("%s: expected an error that names the broker and the setting, found %v", what, err)
 		}
@@ -310,10 +319,12 @@ func TestForbiddenFailsAtOnce(t *testing.T) {
 		r.Unmap(fmt.Sprintf("kafka.virtual:%d", 19092+i))
 	}
 	c := parsed(t, r.properties(t, "kafka.proxy.outage.ms=3600000")) // for which nobody here waits
-	for what, use := range map[string]func(*testing.T, Config) error{"producer": produceOne, "consumer": pollOnce, "reader": readOnce,
+	for what, use := range map[string]func(*testing.T, Config) error{"producer": produceOne, "consumer": pollOnce,
+		"reader":  readOnce,
 		"command": func(_ *testing.T, c Config) error { return c.Reach(waits(t)) }} {
 		err := use(t, c)
-		if denied := (*Denied)(nil); !errors.As(err, &denied) || !strings.Contains(err.Error(), "add kafka.virtual:1909") {
+		if denied := (*Denied)(nil); !errors.As(err, &denied) || !strings.Contains(err.Error(),
+			"add kafka.virtual:1909") {
 			t.Errorf("%s: expected an error that names the virtual host, found %v", what, err)
 		}
 	}
@@ -341,7 +352,8 @@ func TestSecondCloudConnector(t *testing.T) {
 // Bindings and service keys say all of it.
 func TestBindings(t *testing.T) {
 	r := openRemote(t, kfake.SeedTopics(1, "t"))
-	own := []string{"kafka.proxy.address", "kafka.proxy.token.url", "kafka.proxy.token.client.id", "kafka.proxy.token.client.secret"}
+	own := []string{"kafka.proxy.address", "kafka.proxy.token.url", "kafka.proxy.token.client.id",
+		"kafka.proxy.token.client.secret"}
 	t.Run("VCAP_SERVICES", func(t *testing.T) {
 		p := r.properties(t)
 		for _, name := range own {
@@ -358,7 +370,8 @@ func TestBindings(t *testing.T) {
 			delete(p, name)
 		}
 		p["kafka.proxy.service.key"] = filepath.Join(t.TempDir(), "key.json")
-		if err := os.WriteFile(p["kafka.proxy.service.key"], []byte(r.ServiceKey(connectivitytest.Wrapped)), 0o600); err != nil {
+		if err := os.WriteFile(p["kafka.proxy.service.key"], []byte(r.ServiceKey(connectivitytest.Wrapped)),
+			0o600); err != nil {
 			t.Fatal(err)
 		}
 		if err := produceOne(t, parsed(t, p)); err != nil {
@@ -381,7 +394,8 @@ func TestBindings(t *testing.T) {
 	})
 	t.Run("wrong secret", func(t *testing.T) {
 		err := produceOne(t, parsed(t, r.properties(t, "kafka.proxy.token.client.secret=hush-hush")))
-		if denied := (*Denied)(nil); !errors.As(err, &denied) || !strings.Contains(err.Error(), "kafka.proxy.token.client.") ||
+		if denied := (*Denied)(nil); !errors.As(err, &denied) || !strings.Contains(err.Error(),
+			"kafka.proxy.token.client.") ||
 			strings.Contains(err.Error(), "hush-hush") {
 			t.Errorf("expected an error that names the setting, found %v", err)
 		}
@@ -412,7 +426,8 @@ func TestProxySecretsThatChange(t *testing.T) {
 		mend       func()
 	}{
 		{"service key", byKey, func() { put(good) }},
-		{"secret", r.properties(t, "kafka.proxy.token.client.secret=old-secret"), func() { now = r.Connectivity.Secret }},
+		{"secret", r.properties(t, "kafka.proxy.token.client.secret=old-secret"),
+			func() { now = r.Connectivity.Secret }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			config := parsed(t, c.properties)
@@ -439,11 +454,14 @@ func TestNothingSecretInClear(t *testing.T) {
 	}{
 		{"PLAIN", "PLAIN", plainLogon, []string{"hush-hush"}},
 		{"SCRAM", "SCRAM-SHA-256", scramLogon, []string{"hush-hush", "n=alice"}},
-		{"OAUTHBEARER", "OAUTHBEARER", oauthModule + ` required unsecuredLoginStringClaim_sub="alice" unsecuredLoginStringClaim_s="hush-hush";`, []string{"hush-hush", token}},
+		{"OAUTHBEARER", "OAUTHBEARER",
+			oauthModule + ` required unsecuredLoginStringClaim_sub="alice" unsecuredLoginStringClaim_s="hush-hush";`,
+			[]string{"hush-hush", token}},
 	} {
 		for _, protocol := range []string{"SASL_SSL", "SASL_PLAINTEXT"} {
 			t.Run(c.name+" "+protocol, func(t *testing.T) {
-				opts := []kfake.Opt{kfake.EnableSASL(), kfake.Superuser("PLAIN", "alice", "hush-hush"), kfake.Superuser("SCRAM-SHA-256", "alice", "hush-hush"),
+				opts := []kfake.Opt{kfake.EnableSASL(), kfake.Superuser("PLAIN", "alice", "hush-hush"),
+					kfake.Superuser("SCRAM-SHA-256", "alice", "hush-hush"),
 					kfake.SeedTopics(1, "t")}
 				if protocol == "SASL_SSL" {
 					opts = append(opts, kfake.TLS(a.server(t)))
@@ -452,7 +470,8 @@ func TestNothingSecretInClear(t *testing.T) {
 				openCluster(t, []*door{d}, opts...)
 				wire := openRelay(t, d.at)
 				var log journal
-				config := parsed(t, map[string]string{"bootstrap.servers": "127.0.0.1:1", "kafka.proxy.address.map": "127.0.0.1:1=" + wire.at, "security.protocol": protocol,
+				config := parsed(t, map[string]string{"bootstrap.servers": "127.0.0.1:1",
+					"kafka.proxy.address.map": "127.0.0.1:1=" + wire.at, "security.protocol": protocol,
 					"sasl.mechanism": c.mechanism, "sasl.jaas.config": c.logon, "ssl.truststore.certificates": a.pem()})
 				config.Logger = log.logger()
 				err := produceOne(t, config)
@@ -480,10 +499,12 @@ func TestNothingSecretInClear(t *testing.T) {
 // Inside the tunnel, too, all that can be seen is TLS: neither records nor what they are for.
 func TestTunnelHoldsTLSAlone(t *testing.T) {
 	a := newAuthority(t)
-	r := openRemote(t, kfake.TLS(a.server(t, "broker-0.corp.invalid", "broker-1.corp.invalid", "broker-2.corp.invalid")), kfake.EnableSASL(),
+	r := openRemote(t, kfake.TLS(a.server(t, "broker-0.corp.invalid", "broker-1.corp.invalid",
+		"broker-2.corp.invalid")), kfake.EnableSASL(),
 		kfake.Superuser("PLAIN", "alice", "hush-hush"), kfake.SeedTopics(1, "secret-topic"))
 	r.Record(true)
-	c := parsed(t, r.properties(t, "security.protocol=SASL_SSL", "sasl.mechanism=PLAIN", "sasl.jaas.config="+plainLogon, "ssl.truststore.certificates="+a.pem()))
+	c := parsed(t, r.properties(t, "security.protocol=SASL_SSL", "sasl.mechanism=PLAIN", "sasl.jaas.config="+plainLogon,
+		"ssl.truststore.certificates="+a.pem()))
 	client := testClient(t, c.ProducerOpts()...)
 	if err := client.ProduceSync(waits(t),
 		&kgo.Record{Topic: "secret-topic", Value: []byte("a value that nobody may read")}).FirstErr(); err != nil {

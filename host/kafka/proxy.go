@@ -107,7 +107,8 @@ const proxyPrefix = "kafka.proxy."
 var proxyNames = map[string]string{
 	route.NameType: "type", route.NameAddress: "address", route.NameUser: "user", route.NamePassword: "password",
 	route.NameLocationID: "location.id", route.NameAddressMap: "address.map",
-	route.NameTokenURL: "token.url", route.NameTokenClientID: "token.client.id", route.NameTokenSecret: "token.client.secret",
+	route.NameTokenURL: "token.url", route.NameTokenClientID: "token.client.id",
+	route.NameTokenSecret:      "token.client.secret",
 	route.NameTokenCertificate: "token.certificate.location", route.NameTokenKey: "token.key.location",
 	route.NameServiceKey: "service.key", route.NameOutage: "outage.ms",
 }
@@ -171,7 +172,8 @@ func newProxy(properties map[string]string, bootstrap []string, common *shared) 
 		outage = 0 // of brokers themselves, which are waited for without end
 	case len(bootstrap) > 0 && strings.HasPrefix(bootstrap[0], "embedded"):
 		return nil, setting.Problem{Setting: proxyPrefix + "type", Code: setting.CodeInvalid,
-			Text: setting.Invalid(proxyPrefix+"type", r.Type(), "expected none with the embedded broker of bootstrap.servers")}
+			Text: setting.Invalid(proxyPrefix+"type", r.Type(),
+				"expected none with the embedded broker of bootstrap.servers")}
 	}
 	return &Proxy{kind: r.Type(), outage: outage, shared: common, properties: maps.Clone(properties),
 		secrets: shown(properties), route: r}, nil

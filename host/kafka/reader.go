@@ -186,7 +186,8 @@ func (r *Reader) AwaitCommitted(ctx context.Context, topic string) error {
 			return nil
 		}
 		if err := pause.For(ctx, 20*time.Millisecond); err != nil {
-			return fmt.Errorf("topic %s, partition %d: a transaction is open, and what was written behind it cannot be read: %w",
+			return fmt.Errorf("topic %s, partition %d: a transaction is open, and what was written "+
+				"behind it cannot be read: %w",
 				topic, open, err)
 		}
 	}
@@ -440,7 +441,8 @@ func (r *Reader) fetch(ctx context.Context, where leadership, partition int32, o
 		return fetched{}, err
 	}
 	if len(response.Topics) != 1 || len(response.Topics[0].Partitions) != 1 {
-		return fetched{}, fmt.Errorf("expected one partition in the broker's answer, found %d topics", len(response.Topics))
+		return fetched{}, fmt.Errorf("expected one partition in the broker's answer, found %d topics",
+			len(response.Topics))
 	}
 	raw := &response.Topics[0].Partitions[0]
 	processed, next := kgo.ProcessFetchPartition(kgo.ProcessFetchPartitionOpts{

@@ -215,7 +215,8 @@ func TestReadLargeValues(t *testing.T) {
 	}
 	defer r.Close()
 	n := 0
-	if _, err := r.Read(testContext(t), "orders", ReadOptions{}, func(*kgo.Record) error { n++; return nil }); err != nil ||
+	if _, err := r.Read(testContext(t), "orders", ReadOptions{},
+		func(*kgo.Record) error { n++; return nil }); err != nil ||
 		n != len(values) {
 		t.Errorf("%d of %d records, %v", n, len(values), err)
 	}

@@ -50,7 +50,8 @@ broker.session.timeout.ms=3000
 broker.heartbeat.interval.ms=500
 connections.max.reauth.ms=4000
 `, b.plain, b.stores, oauthModule))
-	b.env = []string{"CONTROLLER_PORT=" + freePort(t), "SASL_PORT=" + b.sasl, "SSL_PORT=" + b.mutual, "BROKER_PROPS=" + properties}
+	b.env = []string{"CONTROLLER_PORT=" + freePort(t), "SASL_PORT=" + b.sasl, "SSL_PORT=" + b.mutual,
+		"BROKER_PROPS=" + properties}
 	b.Map("kafka.virtual:9094", "127.0.0.1:"+b.sasl)
 	b.Map("kafka.virtual:9095", "127.0.0.1:"+b.mutual)
 	return b
@@ -66,21 +67,28 @@ func (b *realBroker) makeStores(t *testing.T) {
 			t.Fatalf("keytool %s: %v\n%s", strings.Join(args, " "), err, out)
 		}
 	}
-	kt("-genkeypair", "-keystore", "ca.p12", "-alias", "ca", "-keyalg", "EC", "-groupname", "secp256r1", "-dname", "CN=real-ca", "-ext", "bc:c", "-ext", "ku=keyCertSign,cRLSign")
+	kt("-genkeypair", "-keystore", "ca.p12", "-alias", "ca", "-keyalg", "EC", "-groupname", "secp256r1", "-dname",
+		"CN=real-ca", "-ext", "bc:c", "-ext", "ku=keyCertSign,cRLSign")
 	kt("-exportcert", "-keystore", "ca.p12", "-alias", "ca", "-rfc", "-file", "ca.pem")
 	for _, trust := range []string{"trust.p12", "trust.jks"} {
-		kt("-importcert", "-noprompt", "-keystore", trust, "-storetype", strings.ToUpper(strings.Replace(filepath.Ext(trust)[1:], "p12", "pkcs12", 1)), "-alias", "ca", "-file", "ca.pem")
+		kt("-importcert", "-noprompt", "-keystore", trust, "-storetype",
+			strings.ToUpper(strings.Replace(filepath.Ext(trust)[1:], "p12", "pkcs12", 1)), "-alias", "ca", "-file",
+			"ca.pem")
 	}
 	for name, extensions := range map[string]string{"server": "san=dns:kafka.virtual", "client": "eku=clientAuth"} {
 		store := name + ".p12"
-		kt("-genkeypair", "-keystore", store, "-alias", name, "-keyalg", "EC", "-groupname", "secp256r1", "-dname", "CN="+name)
+		kt("-genkeypair", "-keystore", store, "-alias", name, "-keyalg", "EC", "-groupname", "secp256r1", "-dname",
+			"CN="+name)
 		kt("-certreq", "-keystore", store, "-alias", name, "-file", name+".csr")
-		kt("-gencert", "-keystore", "ca.p12", "-alias", "ca", "-infile", name+".csr", "-outfile", name+".crt", "-rfc", "-ext", extensions)
+		kt("-gencert", "-keystore", "ca.p12", "-alias", "ca", "-infile", name+".csr", "-outfile", name+".crt", "-rfc",
+			"-ext", extensions)
 		kt("-importcert", "-noprompt", "-keystore", store, "-alias", "ca", "-file", "ca.pem")
 		kt("-importcert", "-noprompt", "-keystore", store, "-alias", name, "-file", name+".crt")
 	}
-	kt("-importkeystore", "-srckeystore", "client.p12", "-srcstorepass", "changeit", "-destkeystore", "client.jks", "-deststoretype", "JKS")
-	certificate := keystoretest.Certificate(t, keystore.Location{Path: filepath.Join(b.stores, "client.p12"), Password: "changeit"})
+	kt("-importkeystore", "-srckeystore", "client.p12", "-srcstorepass", "changeit", "-destkeystore", "client.jks",
+		"-deststoretype", "JKS")
+	certificate := keystoretest.Certificate(t, keystore.Location{Path: filepath.Join(b.stores, "client.p12"),
+		Password: "changeit"})
 	write(t, filepath.Join(b.stores, "client.pem"), pemOfKeyPair(t, certificate))
 }
 
@@ -166,8 +174,10 @@ func (b *realBroker) start(t *testing.T) (stop func()) {
 // properties are those of a worker that reaches the broker by the Cloud Connector; more are of the form NAME=VALUE.
 func (b *realBroker) properties(port string, more ...string) map[string]string {
 	p := map[string]string{
-		"bootstrap.servers": "kafka.virtual:" + port, "kafka.proxy.type": "sap-connectivity", "kafka.proxy.address": b.SOCKS5,
-		"kafka.proxy.token.url": b.URL, "kafka.proxy.token.client.id": b.Connectivity.ID, "kafka.proxy.token.client.secret": b.Connectivity.Secret,
+		"bootstrap.servers": "kafka.virtual:" + port, "kafka.proxy.type": "sap-connectivity",
+		"kafka.proxy.address":   b.SOCKS5,
+		"kafka.proxy.token.url": b.URL, "kafka.proxy.token.client.id": b.Connectivity.ID,
+		"kafka.proxy.token.client.secret": b.Connectivity.Secret,
 	}
 	for _, line := range more {
 		name, value, _ := strings.Cut(line, "=")
@@ -189,10 +199,12 @@ func TestRealSecurity(t *testing.T) {
 		return []string{"ssl.truststore.location=" + b.stores + "/trust." + kind, "ssl.truststore.password=changeit"}
 	}
 	logon := func(mechanism, module, options string, more ...string) []string {
-		return append(more, "security.protocol=SASL_SSL", "sasl.mechanism="+mechanism, "sasl.jaas.config="+module+" required "+options+";")
+		return append(more, "security.protocol=SASL_SSL", "sasl.mechanism="+mechanism,
+			"sasl.jaas.config="+module+" required "+options+";")
 	}
 	mutual := func(kind, password string, more ...string) []string {
-		return append(more, "security.protocol=SSL", "ssl.keystore.location="+b.stores+"/client."+kind, "ssl.keystore.password="+password)
+		return append(more, "security.protocol=SSL", "ssl.keystore.location="+b.stores+"/client."+kind,
+			"ssl.keystore.password="+password)
 	}
 	const user = `username="user" password="user-secret"`
 	for _, c := range []struct {
@@ -203,18 +215,25 @@ func TestRealSecurity(t *testing.T) {
 		{"PLAIN, PKCS12", "9094", logon("PLAIN", plainModule, user, trust("p12")...), ""},
 		{"SCRAM-SHA-256, JKS", "9094", logon("SCRAM-SHA-256", scramModule, user, trust("jks")...), ""},
 		{"SCRAM-SHA-512, PEM", "9094", logon("SCRAM-SHA-512", scramModule, user, trust("pem")...), ""},
-		{"OAUTHBEARER", "9094", logon("OAUTHBEARER", oauthModule, `unsecuredLoginStringClaim_sub="alice"`, trust("pem")...), ""},
+		{"OAUTHBEARER", "9094", logon("OAUTHBEARER", oauthModule, `unsecuredLoginStringClaim_sub="alice"`,
+			trust("pem")...), ""},
 		{"client certificate, PKCS12", "9095", mutual("p12", "changeit", trust("p12")...), ""},
 		{"client certificate, JKS", "9095", mutual("jks", "changeit", trust("jks")...), ""},
 		{"client certificate, PEM", "9095", mutual("pem", "", trust("pem")...), ""},
-		{"wrong password", "9094", logon("PLAIN", plainModule, `username="user" password="hush-hush"`, trust("p12")...), "token, of sasl.jaas.config"},
-		{"wrong password of SCRAM", "9094", logon("SCRAM-SHA-512", scramModule, `username="user" password="hush-hush"`, trust("p12")...), "token, of sasl.jaas.config"},
-		{"no SASL", "9094", append(trust("p12"), "security.protocol=SSL"), "and it wants one: set security.protocol to SASL_SSL"},
-		{"no TLS", "9094", []string{"security.protocol=SASL_PLAINTEXT", "sasl.mechanism=PLAIN", "sasl.jaas.config=" + plainModule + " required " + user + ";"}, "it speaks TLS"},
+		{"wrong password", "9094", logon("PLAIN", plainModule, `username="user" password="hush-hush"`, trust("p12")...),
+			"token, of sasl.jaas.config"},
+		{"wrong password of SCRAM", "9094", logon("SCRAM-SHA-512", scramModule, `username="user" password="hush-hush"`,
+			trust("p12")...), "token, of sasl.jaas.config"},
+		{"no SASL", "9094", append(trust("p12"), "security.protocol=SSL"),
+			"and it wants one: set security.protocol to SASL_SSL"},
+		{"no TLS", "9094", []string{"security.protocol=SASL_PLAINTEXT", "sasl.mechanism=PLAIN",
+			"sasl.jaas.config=" + plainModule + " required " + user + ";"}, "it speaks TLS"},
 		{"nothing at all", "9094", nil, "it speaks TLS"},
 		{"no client certificate", "9095", append(trust("p12"), "security.protocol=SSL"), "certificate"},
 		{"unknown authority", "9094", logon("PLAIN", plainModule, user), "ssl.truststore.location"},
-		{"SASL where there is none", "9095", logon("PLAIN", plainModule, user, append(trust("p12"), "ssl.keystore.location="+b.stores+"/client.p12", "ssl.keystore.password=changeit")...), "it wants no SASL on this port"},
+		{"SASL where there is none", "9095", logon("PLAIN", plainModule, user, append(trust("p12"),
+			"ssl.keystore.location="+b.stores+"/client.p12", "ssl.keystore.password=changeit")...),
+			"it wants no SASL on this port"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			config := parsed(t, b.properties(c.port, c.given...))
@@ -273,7 +292,8 @@ func TestRealSecurity(t *testing.T) {
 			return e.Port == "socks5" && e.Target == "kafka.virtual:9094" && e.Code == 0
 		})
 		if tunnels < 6 || b.TokenCount(b.Connectivity) < 3 {
-			t.Errorf("expected tunnels and tokens again after each step, found %d and %d", tunnels, b.TokenCount(b.Connectivity))
+			t.Errorf("expected tunnels and tokens again after each step, found %d and %d", tunnels,
+				b.TokenCount(b.Connectivity))
 		}
 	})
 	t.Logf("with the broker up: %v", time.Since(began).Round(time.Second))

@@ -11,7 +11,8 @@ func TestReserved(t *testing.T) {
 	r.Add("Connect-Offsets", "something else")
 	r.Add("", "nothing")
 	for topic, use := range map[string]string{
-		"connect-offsets": "offset.storage.topic", "CONNECT-offsets": "offset.storage.topic", "__consumer_offsets": "groups",
+		"connect-offsets": "offset.storage.topic", "CONNECT-offsets": "offset.storage.topic",
+		"__consumer_offsets":  "groups",
 		"__Transaction_State": "transactions", "__share_group_state": "share groups", "__cluster_metadata": "metadata",
 		"": "", "connect-offsets2": "", "orders": "", "_consumer_offsets": "",
 	} {

@@ -23,6 +23,7 @@ func Lacking(err error, right, resource string) error {
 	default:
 		return err
 	}
-	return fmt.Errorf("%w (%w)", &wit.Fault{Kind: wit.FaultConfig, Message: "the brokers do not let this user do that: " +
-		"expected the right " + right + " on the resource " + resource}, err)
+	return fmt.Errorf("%w (%w)", &wit.Fault{Kind: wit.FaultConfig,
+		Message: "the brokers do not let this user do that: " +
+			"expected the right " + right + " on the resource " + resource}, err)
 }

@@ -26,7 +26,8 @@ const (
 func (s security) mechanism() (sasl.Mechanism, error) {
 	name := s.text("sasl.mechanism")
 	if name == "" {
-		return nil, s.fault("sasl.mechanism", "expected PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or OAUTHBEARER, found nothing; Kafka's default, GSSAPI (Kerberos), is not built")
+		return nil, s.fault("sasl.mechanism", "expected PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or OAUTHBEARER, found "+
+			"nothing; Kafka's default, GSSAPI (Kerberos), is not built")
 	}
 	if !s.has("sasl.jaas.config") {
 		return nil, s.fault("sasl.jaas.config", "expected a login module for %s, found nothing", name)
@@ -76,7 +77,8 @@ func (s security) jaas(class string) (jaasModule, error) {
 	case err != nil:
 		return m, s.wrongLogon("sasl.jaas.config", "%v", err)
 	case m.class != class:
-		return m, s.wrongLogon("sasl.jaas.config", "expected %s for %s %s, found the login module %s", class, s.named("sasl.mechanism"), s.text("sasl.mechanism"), m.class)
+		return m, s.wrongLogon("sasl.jaas.config", "expected %s for %s %s, found the login module %s", class,
+			s.named("sasl.mechanism"), s.text("sasl.mechanism"), m.class)
 	}
 	return m, nil
 }
@@ -103,13 +105,15 @@ func (s security) user(class string) (saslUser, error) {
 	if err := s.checkOptions(m, known); err != nil {
 		return saslUser{}, err
 	}
-	return saslUser{m.options["username"], m.options["password"], strings.EqualFold(m.options["tokenauth"], "true")}, nil
+	return saslUser{m.options["username"], m.options["password"], strings.EqualFold(m.options["tokenauth"], "true")},
+		nil
 }
 
 // Options of login modules.
 var (
 	plainOptions = setting.Of(option("username", wit.KindText), option("password", wit.KindPassword))
-	scramOptions = setting.Of(option("username", wit.KindText), option("password", wit.KindPassword), option("tokenauth", wit.KindBoolean))
+	scramOptions = setting.Of(option("username", wit.KindText), option("password", wit.KindPassword),
+		option("tokenauth", wit.KindBoolean))
 )
 
 func option(name string, kind wit.SettingKind) wit.SettingSpec {

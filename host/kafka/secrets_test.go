@@ -24,8 +24,10 @@ import (
 func TestSecretsThatChange(t *testing.T) {
 	t.Parallel()
 	d := newDoor(t, "")
-	openCluster(t, []*door{d}, kfake.EnableSASL(), kfake.Superuser("SCRAM-SHA-256", "alice", "hush-hush"), kfake.Superuser("PLAIN", "root", "root"), kfake.SeedTopics(1, "t"))
-	c := parsed(t, map[string]string{"bootstrap.servers": d.at, "security.protocol": "SASL_PLAINTEXT", "sasl.mechanism": "SCRAM-SHA-256", "sasl.jaas.config": scramLogon})
+	openCluster(t, []*door{d}, kfake.EnableSASL(), kfake.Superuser("SCRAM-SHA-256", "alice", "hush-hush"),
+		kfake.Superuser("PLAIN", "root", "root"), kfake.SeedTopics(1, "t"))
+	c := parsed(t, map[string]string{"bootstrap.servers": d.at, "security.protocol": "SASL_PLAINTEXT",
+		"sasl.mechanism": "SCRAM-SHA-256", "sasl.jaas.config": scramLogon})
 	var now atomic.Value
 	now.Store(scramLogon)
 	c.Follow(func(name string) (string, bool) {
@@ -45,7 +47,8 @@ func TestSecretsThatChange(t *testing.T) {
 	if err := <-send(); err != nil {
 		t.Fatal(err)
 	}
-	root := parsed(t, map[string]string{"bootstrap.servers": d.at, "security.protocol": "SASL_PLAINTEXT", "sasl.mechanism": "PLAIN",
+	root := parsed(t, map[string]string{"bootstrap.servers": d.at, "security.protocol": "SASL_PLAINTEXT",
+		"sasl.mechanism":   "PLAIN",
 		"sasl.jaas.config": plainModule + ` required username="root" password="root";`})
 	admin := kadm.NewClient(testClient(t, root.AdminOpts()...))
 	changed, err := admin.AlterUserSCRAMs(ctx, nil, []kadm.UpsertSCRAM{{User: "alice", Mechanism: kadm.ScramSha256,
@@ -82,7 +85,8 @@ func TestBearer(t *testing.T) {
 	}
 	first := func(t *testing.T, more ...string) (string, error) {
 		t.Helper()
-		properties := map[string]string{"bootstrap.servers": "127.0.0.1:1", "security.protocol": "SASL_PLAINTEXT", "sasl.mechanism": "OAUTHBEARER"}
+		properties := map[string]string{"bootstrap.servers": "127.0.0.1:1", "security.protocol": "SASL_PLAINTEXT",
+			"sasl.mechanism": "OAUTHBEARER"}
 		for _, line := range more {
 			name, value, _ := strings.Cut(line, "=")
 			properties[name] = value
@@ -91,22 +95,26 @@ func TestBearer(t *testing.T) {
 		return string(message), err
 	}
 	t.Run("token service", func(t *testing.T) {
-		message, err := first(t, "sasl.login.callback.handler.class="+tokenHandler, "sasl.oauthbearer.token.endpoint.url="+s.URL+connectivitytest.TokenPath,
+		message, err := first(t, "sasl.login.callback.handler.class="+tokenHandler,
+			"sasl.oauthbearer.token.endpoint.url="+s.URL+connectivitytest.TokenPath,
 			"sasl.jaas.config="+oauthModule+" required "+id+secret+`extension_logicalCluster="lkc-1";`)
-		if err != nil || !strings.HasPrefix(message, "n,,\x01auth=Bearer eyJ") || !strings.HasSuffix(message, "\x01logicalCluster=lkc-1\x01\x01") {
+		if err != nil || !strings.HasPrefix(message, "n,,\x01auth=Bearer eyJ") || !strings.HasSuffix(message,
+			"\x01logicalCluster=lkc-1\x01\x01") {
 			t.Errorf("found %q, %v", message, err)
 		}
 	})
 	t.Run("token service by TLS, properties of Kafka 4.1", func(t *testing.T) {
 		message, err := first(t, "sasl.oauthbearer.token.endpoint.url="+s.TLSURL+connectivitytest.TokenPath,
-			"sasl.oauthbearer.client.credentials.client.id="+s.XSUAA.ID, "sasl.oauthbearer.client.credentials.client.secret="+s.XSUAA.Secret,
+			"sasl.oauthbearer.client.credentials.client.id="+s.XSUAA.ID,
+			"sasl.oauthbearer.client.credentials.client.secret="+s.XSUAA.Secret,
 			"sasl.jaas.config="+oauthModule+` required ssl.truststore.type="PEM" ssl.truststore.location="`+roots+`";`)
 		if err != nil || !strings.HasPrefix(message, "n,,\x01auth=Bearer eyJ") {
 			t.Errorf("found %q, %v", message, err)
 		}
 	})
 	t.Run("wrong secret", func(t *testing.T) {
-		_, err := first(t, "sasl.oauthbearer.token.endpoint.url="+s.URL+connectivitytest.TokenPath, "sasl.jaas.config="+oauthModule+" required "+id+`clientSecret="hush-hush";`)
+		_, err := first(t, "sasl.oauthbearer.token.endpoint.url="+s.URL+connectivitytest.TokenPath,
+			"sasl.jaas.config="+oauthModule+" required "+id+`clientSecret="hush-hush";`)
 		if err == nil || strings.Contains(err.Error(), "hush-hush") || kgo.IsRetryableBrokerErr(err) {
 			t.Errorf("expected an error that does not pass, found %v", err)
 		}
@@ -116,25 +124,30 @@ func TestBearer(t *testing.T) {
 		defer s.TokenServiceDown(0)
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
-		c := parsed(t, map[string]string{"bootstrap.servers": "127.0.0.1:1", "security.protocol": "SASL_PLAINTEXT", "sasl.mechanism": "OAUTHBEARER",
-			"sasl.oauthbearer.token.endpoint.url": s.URL + connectivitytest.TokenPath, "sasl.jaas.config": oauthModule + " required " + id + secret + ";"})
+		c := parsed(t, map[string]string{"bootstrap.servers": "127.0.0.1:1", "security.protocol": "SASL_PLAINTEXT",
+			"sasl.mechanism":                      "OAUTHBEARER",
+			"sasl.oauthbearer.token.endpoint.url": s.URL + connectivitytest.TokenPath,
+			"sasl.jaas.config":                    oauthModule + " required " + id + secret + ";"})
 		if _, _, err := c.SASL().Authenticate(ctx, ""); err == nil || !kgo.IsRetryableBrokerErr(err) {
 			t.Errorf("expected an error that the client takes for one that passes, found %v", err)
 		}
 	})
 	t.Run("file", func(t *testing.T) {
 		address := (&url.URL{Scheme: "file", Path: file}).String()
-		message, err := first(t, "sasl.oauthbearer.token.endpoint.url="+address, "sasl.oauthbearer.jwt.retriever.class="+fileRetriever, "sasl.jaas.config="+oauthModule+" required;")
+		message, err := first(t, "sasl.oauthbearer.token.endpoint.url="+address,
+			"sasl.oauthbearer.jwt.retriever.class="+fileRetriever, "sasl.jaas.config="+oauthModule+" required;")
 		if err != nil || message != "n,,\x01auth=Bearer eyJ.from.file\x01\x01" {
 			t.Errorf("found %q, %v", message, err)
 		}
 	})
 	t.Run("unsecured", func(t *testing.T) {
-		message, err := first(t, "sasl.jaas.config="+oauthModule+` required unsecuredLoginStringClaim_sub="alice" unsecuredLoginNumberClaim_n="1.5" unsecuredLoginListClaim_l=",a,b" unsecuredLoginLifetimeSeconds="60";`)
+		message, err := first(t, "sasl.jaas.config="+oauthModule+
+			` required unsecuredLoginStringClaim_sub="alice" unsecuredLoginNumberClaim_n="1.5" unsecuredLoginListClaim_l=",a,b" unsecuredLoginLifetimeSeconds="60";`)
 		token, found := strings.CutPrefix(message, "n,,\x01auth=Bearer eyJhbGciOiJub25lIn0.")
 		body, _, _ := strings.Cut(token, ".")
 		claims, decoded := base64.RawURLEncoding.DecodeString(body)
-		if err != nil || decoded != nil || !found || !strings.Contains(string(claims), `"l":["a","b"],"n":1.5,"sub":"alice"`) {
+		if err != nil || decoded != nil || !found || !strings.Contains(string(claims),
+			`"l":["a","b"],"n":1.5,"sub":"alice"`) {
 			t.Errorf("found %q with %s, %v", message, claims, err)
 		}
 	})

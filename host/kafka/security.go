@@ -58,10 +58,18 @@ var securitySettings = map[string]securitySetting{
 	"security.protocol":  built(oneWord(true, "PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")),
 	"security.providers": notBuilt("there are no Java security providers"),
 
-	"ssl.protocol":                          built(nil),
-	"ssl.provider":                          notBuilt("there are no Java security providers"),
-	"ssl.enabled.protocols":                 built(worded(func(v string) error { _, _, err := enabledProtocols(v); return err })),
-	"ssl.cipher.suites":                     built(worded(func(v string) error { _, err := cipherSuites(v); return err })),
+	"ssl.protocol": built(nil),
+	"ssl.provider": notBuilt("there are no Java security providers"),
+	"ssl.enabled.protocols": built(worded(func(v string) error {
+		_, _,
+			err := enabledProtocols(v)
+		return err
+	})),
+	"ssl.cipher.suites": built(worded(func(v string) error {
+		_,
+			err := cipherSuites(v)
+		return err
+	})),
 	"ssl.keystore.type":                     built(nil),
 	"ssl.keystore.location":                 built(nil),
 	"ssl.keystore.password":                 built(nil),
@@ -73,12 +81,14 @@ var securitySettings = map[string]securitySetting{
 	"ssl.truststore.password":               built(nil),
 	"ssl.truststore.certificates":           built(pemText("CERTIFICATE")),
 	"ssl.endpoint.identification.algorithm": built(worded(hostNames)),
-	"ssl.engine.factory.class":              notBuilt("Java classes cannot be run; ssl.keystore.* and ssl.truststore.* take JKS, PKCS12 and PEM"),
-	"ssl.keymanager.algorithm":              idle,
-	"ssl.trustmanager.algorithm":            idle,
-	"ssl.secure.random.implementation":      idle,
+	"ssl.engine.factory.class": notBuilt("Java classes cannot be run; ssl.keystore.* and " +
+		"ssl.truststore.* take JKS, PKCS12 and PEM"),
+	"ssl.keymanager.algorithm":         idle,
+	"ssl.trustmanager.algorithm":       idle,
+	"ssl.secure.random.implementation": idle,
 
-	"sasl.mechanism":                           built(oneWord(false, "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER")),
+	"sasl.mechanism": built(oneWord(false, "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512",
+		"OAUTHBEARER")),
 	"sasl.jaas.config":                         built(nil),
 	"sasl.login.callback.handler.class":        built(nil), // by mechanism, see sasl.go
 	"sasl.client.callback.handler.class":       notBuilt("Java classes cannot be run"),
@@ -126,7 +136,8 @@ var securitySettings = map[string]securitySetting{
 	"sasl.oauthbearer.assertion.template.file":            notBuilt(noAssertions),
 }
 
-const noAssertions = "tokens by JWT assertion are not built: client credentials (clientId, clientSecret) and token files are"
+const noAssertions = "tokens by JWT assertion are not built: client credentials (clientId, " +
+	"clientSecret) and token files are"
 
 // isSecurity tells whether a name without a prefix is about security, known or not.
 func isSecurity(name string) bool {
@@ -146,7 +157,8 @@ func (c *Config) giveSecurity(s side, name string, given Given) (warns setting.P
 	case rule.refuse != "" && given.Value == "":
 		return warns, nil
 	case rule.refuse != "":
-		return warns, setting.Problem{Setting: given.Name, Code: setting.CodeNotBuilt, Text: "not built: " + rule.refuse}
+		return warns, setting.Problem{Setting: given.Name, Code: setting.CodeNotBuilt,
+			Text: "not built: " + rule.refuse}
 	case rule.idle:
 		return warning(given.Name, setting.CodeNoEffect, noEffect), nil
 	case rule.check != nil:
@@ -312,11 +324,15 @@ func (s security) warnings(protocol string, bootstrap []string) (warnings settin
 		}
 	}
 	mechanism := strings.ToUpper(s.text("sasl.mechanism"))
-	if far := farHost(bootstrap); withSASL && !withTLS && far != "" && (mechanism == "PLAIN" || mechanism == "OAUTHBEARER") {
-		warn("security.protocol", "SASL_PLAINTEXT with %s sends the password or token to %s in clear: SASL_SSL does not", mechanism, far)
+	if far := farHost(bootstrap); withSASL && !withTLS && far != "" && (mechanism == "PLAIN" ||
+		mechanism == "OAUTHBEARER") {
+		warn("security.protocol", "SASL_PLAINTEXT with %s sends the password or token to %s in "+
+			"clear: SASL_SSL does not", mechanism, far)
 	}
-	if withTLS && s.has("ssl.endpoint.identification.algorithm") && s.text("ssl.endpoint.identification.algorithm") == "" {
-		warn("ssl.endpoint.identification.algorithm", "empty: a broker's certificate may be for any host, so that whoever has one of the same authority can listen in")
+	if withTLS && s.has("ssl.endpoint.identification.algorithm") &&
+		s.text("ssl.endpoint.identification.algorithm") == "" {
+		warn("ssl.endpoint.identification.algorithm", "empty: a broker's certificate may be for any host, so that "+
+			"whoever has one of the same authority can listen in")
 	}
 	if _, insecure, _ := suites(s.text("ssl.cipher.suites")); withTLS && len(insecure) > 0 {
 		warn("ssl.cipher.suites", "%s can be broken", strings.Join(insecure, ", "))

@@ -31,8 +31,9 @@ type authority struct {
 func newAuthority(t *testing.T) *authority {
 	t.Helper()
 	a := &authority{}
-	der, key := a.sign(t, &x509.Certificate{Subject: pkix.Name{CommonName: "test authority"}, IsCA: true, BasicConstraintsValid: true,
-		KeyUsage: x509.KeyUsageCertSign})
+	der, key := a.sign(t, &x509.Certificate{Subject: pkix.Name{CommonName: "test authority"}, IsCA: true,
+		BasicConstraintsValid: true,
+		KeyUsage:              x509.KeyUsageCertSign})
 	certificate, err := x509.ParseCertificate(der)
 	if err != nil {
 		t.Fatal(err)
@@ -123,9 +124,11 @@ func TestSecuritySettings(t *testing.T) {
 		return m
 	}
 	saslOn := func(mechanism, logon string) map[string]string {
-		return map[string]string{"security.protocol": "SASL_SSL", "sasl.mechanism": mechanism, "sasl.jaas.config": logon}
+		return map[string]string{"security.protocol": "SASL_SSL", "sasl.mechanism": mechanism,
+			"sasl.jaas.config": logon}
 	}
-	tokens := with(saslOn("OAUTHBEARER", oauthLogon), "sasl.login.callback.handler.class", tokenHandler, "sasl.oauthbearer.token.endpoint.url", "https://t.example.com/token")
+	tokens := with(saslOn("OAUTHBEARER", oauthLogon), "sasl.login.callback.handler.class", tokenHandler,
+		"sasl.oauthbearer.token.endpoint.url", "https://t.example.com/token")
 	without := func(base map[string]string, name string) map[string]string {
 		m := with(base)
 		delete(m, name)
@@ -138,9 +141,12 @@ func TestSecuritySettings(t *testing.T) {
 	}{
 		{"security.protocol", "PLAINTEXT", nil, verdict{}},
 		{"security.protocol", "ssl", nil, verdict{}},
-		{"security.protocol", "TLS", nil, verdict{wrong: "Invalid value TLS for configuration security.protocol: String must be one of: PLAINTEXT, SSL, SASL_PLAINTEXT, SASL_SSL"}},
-		{"security.protocol", "SASL_PLAINTEXT", without(saslOn("PLAIN", plainLogon), "security.protocol"), verdict{warns: "sends the password or token to kafka.example.com:9092 in clear"}},
-		{"security.protocol", "SASL_PLAINTEXT", without(saslOn("SCRAM-SHA-256", scramLogon), "security.protocol"), verdict{}},
+		{"security.protocol", "TLS", nil, verdict{wrong: "Invalid value TLS for configuration security.protocol: " +
+			"String must be one of: PLAINTEXT, SSL, SASL_PLAINTEXT, SASL_SSL"}},
+		{"security.protocol", "SASL_PLAINTEXT", without(saslOn("PLAIN", plainLogon), "security.protocol"),
+			verdict{warns: "sends the password or token to kafka.example.com:9092 in clear"}},
+		{"security.protocol", "SASL_PLAINTEXT", without(saslOn("SCRAM-SHA-256", scramLogon), "security.protocol"),
+			verdict{}},
 		{"security.protocol", "SASL_SSL", nil, verdict{wrong: "sasl.mechanism: expected PLAIN"}},
 		{"security.providers", "x", nil, verdict{wrong: "not built: there are no Java security providers"}},
 		{"security.providers", "", nil, verdict{}},
@@ -152,40 +158,59 @@ func TestSecuritySettings(t *testing.T) {
 		{"ssl.enabled.protocols", "TLSv1.3,TLSv1.2", tlsOn, verdict{}},
 		{"ssl.enabled.protocols", "TLSv1.1", tlsOn, verdict{wrong: "TLSv1.1 is broken"}},
 		{"ssl.enabled.protocols", "TLSv9", tlsOn, verdict{wrong: `found "TLSv9"`}},
-		{"ssl.cipher.suites", "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384", tlsOn, verdict{}},
+		{"ssl.cipher.suites", "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384", tlsOn,
+			verdict{}},
 		{"ssl.cipher.suites", "TLS_AES_128_GCM_SHA256", tlsOn, verdict{warns: "those of TLS 1.3 cannot be chosen"}},
 		{"ssl.cipher.suites", "TLS_RSA_WITH_3DES_EDE_CBC_SHA", tlsOn, verdict{warns: "can be broken"}},
 		{"ssl.cipher.suites", "TLS_DHE_RSA_WITH_AES_128_GCM_SHA256", tlsOn, verdict{wrong: "is not built"}},
 		{"ssl.keystore.location", samples + "client.jks", with(tlsOn, "ssl.keystore.password", "changeit"), verdict{}},
 		{"ssl.keystore.location", samples + "client.p12", with(tlsOn, "ssl.keystore.password", "changeit"), verdict{}},
 		{"ssl.keystore.location", store, with(tlsOn, "ssl.keystore.type", "PEM"), verdict{}},
-		{"ssl.keystore.location", "/nowhere/x.jks", with(tlsOn, "ssl.keystore.password", "changeit"), verdict{wrong: "/nowhere/x.jks"}},
-		{"ssl.keystore.location", store, with(tlsOn, "ssl.keystore.key", key, "ssl.keystore.certificate.chain", chain), verdict{wrong: "expected nothing beside ssl.keystore.key"}},
-		{"ssl.keystore.password", "hush-hush", with(tlsOn, "ssl.keystore.location", samples+"client.jks"), verdict{wrong: "password"}},
-		{"ssl.keystore.type", "JKS", with(tlsOn, "ssl.keystore.location", samples+"client.jks", "ssl.keystore.password", "changeit"), verdict{}},
-		{"ssl.keystore.type", "PKCS12", with(tlsOn, "ssl.keystore.location", samples+"client.p12", "ssl.keystore.password", "changeit"), verdict{}},
-		{"ssl.keystore.type", "BKS", with(tlsOn, "ssl.keystore.location", samples+"client.p12", "ssl.keystore.password", "changeit"), verdict{wrong: "BKS"}},
-		{"ssl.keystore.type", "JKS", with(tlsOn, "ssl.keystore.key", key, "ssl.keystore.certificate.chain", chain), verdict{wrong: "expected PEM"}},
-		{"ssl.key.password", "changeit2", with(tlsOn, "ssl.keystore.location", samples+"keypass.jks", "ssl.keystore.password", "changeit"), verdict{}},
-		{"ssl.key.password", "hush-hush", with(tlsOn, "ssl.keystore.location", samples+"keypass.jks", "ssl.keystore.password", "changeit"), verdict{wrong: "password"}},
+		{"ssl.keystore.location", "/nowhere/x.jks", with(tlsOn, "ssl.keystore.password", "changeit"),
+			verdict{wrong: "/nowhere/x.jks"}},
+		{"ssl.keystore.location", store, with(tlsOn, "ssl.keystore.key", key, "ssl.keystore.certificate.chain", chain),
+			verdict{wrong: "expected nothing beside ssl.keystore.key"}},
+		{"ssl.keystore.password", "hush-hush", with(tlsOn, "ssl.keystore.location", samples+"client.jks"),
+			verdict{wrong: "password"}},
+		{"ssl.keystore.type", "JKS", with(tlsOn, "ssl.keystore.location", samples+"client.jks", "ssl.keystore.password",
+			"changeit"), verdict{}},
+		{"ssl.keystore.type", "PKCS12", with(tlsOn, "ssl.keystore.location", samples+"client.p12",
+			"ssl.keystore.password", "changeit"), verdict{}},
+		{"ssl.keystore.type", "BKS", with(tlsOn, "ssl.keystore.location", samples+"client.p12", "ssl.keystore.password",
+			"changeit"), verdict{wrong: "BKS"}},
+		{"ssl.keystore.type", "JKS", with(tlsOn, "ssl.keystore.key", key, "ssl.keystore.certificate.chain", chain),
+			verdict{wrong: "expected PEM"}},
+		{"ssl.key.password", "changeit2", with(tlsOn, "ssl.keystore.location", samples+"keypass.jks",
+			"ssl.keystore.password", "changeit"), verdict{}},
+		{"ssl.key.password", "hush-hush", with(tlsOn, "ssl.keystore.location", samples+"keypass.jks",
+			"ssl.keystore.password", "changeit"), verdict{wrong: "password"}},
 		{"ssl.keystore.key", key, with(tlsOn, "ssl.keystore.certificate.chain", chain), verdict{}},
-		{"ssl.keystore.key", strings.ReplaceAll(key, "\n", " "), with(tlsOn, "ssl.keystore.certificate.chain", strings.ReplaceAll(chain, "\n", " ")), verdict{}},
+		{"ssl.keystore.key", strings.ReplaceAll(key, "\n", " "), with(tlsOn, "ssl.keystore.certificate.chain",
+			strings.ReplaceAll(chain, "\n", " ")), verdict{}},
 		{"ssl.keystore.key", key, tlsOn, verdict{wrong: "ssl.keystore.certificate.chain: expected"}},
 		{"ssl.keystore.key", "hush-hush", tlsOn, verdict{wrong: "expected PEM text"}},
 		{"ssl.keystore.certificate.chain", chain, tlsOn, verdict{wrong: "ssl.keystore.key: expected"}},
 		{"ssl.keystore.certificate.chain", "x", tlsOn, verdict{wrong: "-----BEGIN CERTIFICATE-----"}},
-		{"ssl.truststore.location", samples + "trust.jks", with(tlsOn, "ssl.truststore.password", "changeit"), verdict{}},
-		{"ssl.truststore.location", samples + "trust.p12", with(tlsOn, "ssl.truststore.password", "changeit"), verdict{}},
-		{"ssl.truststore.location", "x", with(tlsOn, "ssl.truststore.certificates", a.pem()), verdict{wrong: "expected nothing beside ssl.truststore.certificates"}},
+		{"ssl.truststore.location", samples + "trust.jks", with(tlsOn, "ssl.truststore.password", "changeit"),
+			verdict{}},
+		{"ssl.truststore.location", samples + "trust.p12", with(tlsOn, "ssl.truststore.password", "changeit"),
+			verdict{}},
+		{"ssl.truststore.location", "x", with(tlsOn, "ssl.truststore.certificates", a.pem()),
+			verdict{wrong: "expected nothing beside ssl.truststore.certificates"}},
 		{"ssl.truststore.location", samples + "trust.jks", nil, verdict{warns: "has no effect"}},
-		{"ssl.truststore.password", "hush-hush", with(tlsOn, "ssl.truststore.location", samples+"trust.p12"), verdict{wrong: "password"}},
-		{"ssl.truststore.type", "PKCS12", with(tlsOn, "ssl.truststore.location", samples+"trust.p12", "ssl.truststore.password", "changeit"), verdict{}},
-		{"ssl.truststore.type", "PKCS12", with(tlsOn, "ssl.truststore.certificates", a.pem()), verdict{wrong: "expected PEM"}},
+		{"ssl.truststore.password", "hush-hush", with(tlsOn, "ssl.truststore.location", samples+"trust.p12"),
+			verdict{wrong: "password"}},
+		{"ssl.truststore.type", "PKCS12", with(tlsOn, "ssl.truststore.location", samples+"trust.p12",
+			"ssl.truststore.password", "changeit"), verdict{}},
+		{"ssl.truststore.type", "PKCS12", with(tlsOn, "ssl.truststore.certificates", a.pem()),
+			verdict{wrong: "expected PEM"}},
 		{"ssl.truststore.certificates", a.pem(), tlsOn, verdict{}},
-		{"ssl.truststore.certificates", "-----BEGIN CERTIFICATE----- AAAA -----END CERTIFICATE-----", tlsOn, verdict{wrong: "ssl.truststore.certificates"}},
+		{"ssl.truststore.certificates", "-----BEGIN CERTIFICATE----- AAAA -----END CERTIFICATE-----", tlsOn,
+			verdict{wrong: "ssl.truststore.certificates"}},
 		{"ssl.endpoint.identification.algorithm", "https", tlsOn, verdict{}},
 		{"ssl.endpoint.identification.algorithm", "", tlsOn, verdict{warns: "may be for any host"}},
-		{"ssl.endpoint.identification.algorithm", "none", tlsOn, verdict{wrong: `Invalid value none for configuration ssl.endpoint.identification.algorithm: expected https, or nothing`}},
+		{"ssl.endpoint.identification.algorithm", "none", tlsOn,
+			verdict{wrong: `Invalid value none for configuration ssl.endpoint.identification.algorithm: expected https, or nothing`}},
 		{"ssl.engine.factory.class", "a.B", tlsOn, verdict{wrong: "Java classes cannot be run"}},
 		{"ssl.keymanager.algorithm", "PKIX", tlsOn, verdict{warns: "has no effect here"}},
 		{"ssl.trustmanager.algorithm", "PKIX", tlsOn, verdict{warns: "has no effect here"}},
@@ -195,28 +220,51 @@ func TestSecuritySettings(t *testing.T) {
 		{"sasl.mechanism", "PLAIN", without(saslOn("", plainLogon), "sasl.mechanism"), verdict{}},
 		{"sasl.mechanism", "SCRAM-SHA-256", without(saslOn("", scramLogon), "sasl.mechanism"), verdict{}},
 		{"sasl.mechanism", "SCRAM-SHA-512", without(saslOn("", scramLogon), "sasl.mechanism"), verdict{}},
-		{"sasl.mechanism", "SCRAM-SHA-512", without(saslOn("", plainLogon), "sasl.mechanism"), verdict{wrong: "expected " + scramModule}},
+		{"sasl.mechanism", "SCRAM-SHA-512", without(saslOn("", plainLogon), "sasl.mechanism"),
+			verdict{wrong: "expected " + scramModule}},
 		{"sasl.mechanism", "GSSAPI", saslOn("", plainLogon), verdict{wrong: "GSSAPI (Kerberos) is not built"}},
-		{"sasl.mechanism", "SCRAM-SHA-1", saslOn("", scramLogon), verdict{wrong: `Invalid value SCRAM-SHA-1 for configuration sasl.mechanism: String must be one of: PLAIN, SCRAM-SHA-256`}},
+		{"sasl.mechanism", "SCRAM-SHA-1", saslOn("", scramLogon),
+			verdict{wrong: `Invalid value SCRAM-SHA-1 for configuration sasl.mechanism: String must be one of: PLAIN, SCRAM-SHA-256`}},
 		{"sasl.mechanism", "PLAIN", nil, verdict{warns: "has no effect: security.protocol is PLAINTEXT"}},
 		{"sasl.jaas.config", plainLogon, saslOn("PLAIN", ""), verdict{}},
-		{"sasl.jaas.config", plainModule + ` required username="alice";`, saslOn("PLAIN", ""), verdict{wrong: `expected password="…"`}},
-		{"sasl.jaas.config", plainModule + ` required username="alice" passwort="hush-hush" password="x";`, saslOn("PLAIN", ""), verdict{wrong: "option passwort of the login module: unknown setting; the nearest known one is password"}},
-		{"sasl.jaas.config", scramModule + ` required username="alice" password="x" tokenauth="perhaps";`, saslOn("SCRAM-SHA-256", ""), verdict{wrong: "option tokenauth of the login module: Invalid value [hidden] for configuration tokenauth: Expected value to be either true or false"}},
-		{"sasl.jaas.config", plainModule + ` required username="alice" password="hush-hush"`, saslOn("PLAIN", ""), verdict{wrong: "semicolon"}},
-		{"sasl.jaas.config", "com.sun.security.auth.module.Krb5LoginModule required;", saslOn("PLAIN", ""), verdict{wrong: "expected " + plainModule}},
-		{"sasl.jaas.config", scramModule + ` required username="alice" password="hush-hush" tokenauth="true";`, saslOn("SCRAM-SHA-256", ""), verdict{}},
-		{"sasl.jaas.config", oauthModule + ` required unsecuredLoginStringClaim_sub="alice";`, saslOn("OAUTHBEARER", ""), verdict{}},
-		{"sasl.jaas.config", oauthModule + ` required;`, saslOn("OAUTHBEARER", ""), verdict{wrong: "unsecuredLoginStringClaim_sub"}},
-		{"sasl.jaas.config", oauthModule + ` required clientId="id";`, without(tokens, "sasl.jaas.config"), verdict{wrong: "clientSecret"}},
-		{"sasl.jaas.config", oauthModule + ` required clientId="id" clientSecret="hush-hush" extension_auth="x";`, without(tokens, "sasl.jaas.config"), verdict{wrong: "extension_auth"}},
-		{"sasl.jaas.config", oauthModule + ` required clientId="id" clientSecret="hush-hush" ssl.truststore.location="` + samples + `trust.p12" ssl.truststore.password="changeit";`, without(tokens, "sasl.jaas.config"), verdict{}},
-		{"sasl.jaas.config", oauthModule + ` required clientId="id" clientSecret="hush-hush" ssl.truststore.location="/nowhere";`, without(tokens, "sasl.jaas.config"), verdict{wrong: "/nowhere"}},
-		{"sasl.client.callback.handler.class", "a.B", saslOn("PLAIN", plainLogon), verdict{wrong: "Java classes cannot be run"}},
-		{"sasl.login.callback.handler.class", tokenHandler, without(tokens, "sasl.login.callback.handler.class"), verdict{}},
-		{"sasl.login.callback.handler.class", tokenHandlerOf3, without(tokens, "sasl.login.callback.handler.class"), verdict{}},
-		{"sasl.login.callback.handler.class", "a.B", without(tokens, "sasl.login.callback.handler.class"), verdict{wrong: "expected " + tokenHandler}},
-		{"sasl.login.callback.handler.class", "a.B", saslOn("PLAIN", plainLogon), verdict{wrong: "not built for PLAIN"}},
+		{"sasl.jaas.config", plainModule + ` required username="alice";`, saslOn("PLAIN", ""),
+			verdict{wrong: `expected password="…"`}},
+		{"sasl.jaas.config", plainModule + ` required username="alice" passwort="hush-hush" password="x";`,
+			saslOn("PLAIN", ""), verdict{wrong: "option passwort of the login module: unknown setting; the " +
+				"nearest known one is password"}},
+		{"sasl.jaas.config", scramModule + ` required username="alice" password="x" tokenauth="perhaps";`,
+			saslOn("SCRAM-SHA-256", ""), verdict{wrong: "option tokenauth of the login module: Invalid value " +
+				"[hidden] for configuration tokenauth: Expected value to be either true or false"}},
+		{"sasl.jaas.config", plainModule + ` required username="alice" password="hush-hush"`, saslOn("PLAIN", ""),
+			verdict{wrong: "semicolon"}},
+		{"sasl.jaas.config", "com.sun.security.auth.module.Krb5LoginModule required;", saslOn("PLAIN", ""),
+			verdict{wrong: "expected " + plainModule}},
+		{"sasl.jaas.config", scramModule + ` required username="alice" password="hush-hush" tokenauth="true";`,
+			saslOn("SCRAM-SHA-256", ""), verdict{}},
+		{"sasl.jaas.config", oauthModule + ` required unsecuredLoginStringClaim_sub="alice";`, saslOn("OAUTHBEARER",
+			""), verdict{}},
+		{"sasl.jaas.config", oauthModule + ` required;`, saslOn("OAUTHBEARER", ""),
+			verdict{wrong: "unsecuredLoginStringClaim_sub"}},
+		{"sasl.jaas.config", oauthModule + ` required clientId="id";`, without(tokens, "sasl.jaas.config"),
+			verdict{wrong: "clientSecret"}},
+		{"sasl.jaas.config", oauthModule + ` required clientId="id" clientSecret="hush-hush" extension_auth="x";`,
+			without(tokens, "sasl.jaas.config"), verdict{wrong: "extension_auth"}},
+		{"sasl.jaas.config", oauthModule +
+			` required clientId="id" clientSecret="hush-hush" ssl.truststore.location="` + samples +
+			`trust.p12" ssl.truststore.password="changeit";`, without(tokens, "sasl.jaas.config"), verdict{}},
+		{"sasl.jaas.config", oauthModule +
+			` required clientId="id" clientSecret="hush-hush" ssl.truststore.location="/nowhere";`,
+			without(tokens, "sasl.jaas.config"), verdict{wrong: "/nowhere"}},
+		{"sasl.client.callback.handler.class", "a.B", saslOn("PLAIN", plainLogon),
+			verdict{wrong: "Java classes cannot be run"}},
+		{"sasl.login.callback.handler.class", tokenHandler, without(tokens, "sasl.login.callback.handler.class"),
+			verdict{}},
+		{"sasl.login.callback.handler.class", tokenHandlerOf3, without(tokens, "sasl.login.callback.handler.class"),
+			verdict{}},
+		{"sasl.login.callback.handler.class", "a.B", without(tokens, "sasl.login.callback.handler.class"),
+			verdict{wrong: "expected " + tokenHandler}},
+		{"sasl.login.callback.handler.class", "a.B", saslOn("PLAIN", plainLogon),
+			verdict{wrong: "not built for PLAIN"}},
 		{"sasl.login.class", "a.B", saslOn("PLAIN", plainLogon), verdict{wrong: "not built"}},
 		{"sasl.login.connect.timeout.ms", "1000", tokens, verdict{}},
 		{"sasl.login.read.timeout.ms", "soon", tokens, verdict{wrong: "Not a number of type INT"}},
@@ -227,7 +275,8 @@ func TestSecuritySettings(t *testing.T) {
 		{"sasl.oauthbearer.client.credentials.client.id", "other", tokens, verdict{}},
 		{"sasl.oauthbearer.client.credentials.client.secret", "hush-hush", tokens, verdict{}},
 		{"sasl.oauthbearer.jwt.retriever.class", clientCredentials, tokens, verdict{}},
-		{"sasl.oauthbearer.jwt.retriever.class", oauthHandlers + "JwtBearerJwtRetriever", tokens, verdict{wrong: "not built"}},
+		{"sasl.oauthbearer.jwt.retriever.class", oauthHandlers + "JwtBearerJwtRetriever", tokens,
+			verdict{wrong: "not built"}},
 	}
 	covered := map[string]bool{}
 	for _, c := range cases {
@@ -258,7 +307,8 @@ func TestSecuritySettings(t *testing.T) {
 		case covered[name]:
 		case s.idle, s.refuse != "":
 			_, warnings, err := Parse(t.Context(), map[string]string{"bootstrap.servers": "a:1", name: "x"})
-			if (err == nil) == (s.refuse != "") || s.idle && !cmp.Equal(texts(warnings), []string{name + ": has no effect here"}) {
+			if (err == nil) == (s.refuse != "") || s.idle && !cmp.Equal(texts(warnings),
+				[]string{name + ": has no effect here"}) {
 				t.Errorf("%s: expected it refused, or said to have no effect, found %v, %v", name, warnings, err)
 			}
 		default:
@@ -276,7 +326,8 @@ func firstLine(s string) string {
 func TestSecurityBySide(t *testing.T) {
 	a := newAuthority(t)
 	worker, _, err := Parse(t.Context(), map[string]string{
-		"bootstrap.servers": "kafka:9092", "security.protocol": "SASL_SSL", "sasl.mechanism": "PLAIN", "sasl.jaas.config": plainLogon,
+		"bootstrap.servers": "kafka:9092", "security.protocol": "SASL_SSL", "sasl.mechanism": "PLAIN",
+		"sasl.jaas.config":            plainLogon,
 		"ssl.truststore.certificates": a.pem(),
 		"consumer.sasl.mechanism":     "SCRAM-SHA-512", "consumer.sasl.jaas.config": scramLogon,
 		"admin.bootstrap.servers": "elsewhere:9092",
@@ -317,7 +368,8 @@ func TestSecurityBySide(t *testing.T) {
 		t.Errorf("the worker's configuration was changed (-want +got):\n%s", diff)
 	}
 	_, _, err = worker.Override(t.Context(), map[string]string{"producer.override.sasl.jaas.config": scramLogon})
-	if err == nil || !strings.HasPrefix(err.Error(), "producer.override.sasl.jaas.config: expected "+plainModule+" for sasl.mechanism PLAIN") {
+	if err == nil || !strings.HasPrefix(err.Error(), "producer.override.sasl.jaas.config: expected "+plainModule+
+		" for sasl.mechanism PLAIN") {
 		t.Errorf("expected the names as they were given, found %v", err)
 	}
 }
@@ -337,15 +389,21 @@ func TestProxySettings(t *testing.T) {
 		{"http", "type=HTTP|address=p:3128", "http", ""},
 		{"no address", "type=socks5", "", "kafka.proxy.address: expected"},
 		{"no port", "type=http|address=p", "", "kafka.proxy.address: expected host:port"},
-		{"unknown type", "type=socks4|address=p:1", "", "kafka.proxy.type: expected none, socks5, http, sap-connectivity"},
+		{"unknown type", "type=socks4|address=p:1", "",
+			"kafka.proxy.type: expected none, socks5, http, sap-connectivity"},
 		{"for requests alone", "type=sap-connectivity-http", "", "kafka.proxy.type: expected"},
-		{"settings by name", "type=sap-connectivity|address=p:20004|token.url=https://t/|token.client.id=c|token.client.secret=hush-hush|location.id=A, B", "sap-connectivity", ""},
-		{"no secret", "type=sap-connectivity|address=p:20004|token.url=https://t/|token.client.id=c", "", "kafka.proxy.token.client.secret"},
+		{"settings by name",
+			"type=sap-connectivity|address=p:20004|token.url=https://t/|token.client.id=c|token.client.secret=hush-hush|location.id=A, " +
+				"B", "sap-connectivity", ""},
+		{"no secret", "type=sap-connectivity|address=p:20004|token.url=https://t/|token.client.id=c", "",
+			"kafka.proxy.token.client.secret"},
 		{"no binding", "type=sap-connectivity", "", "VCAP_SERVICES"},
 		{"no such key", "type=sap-connectivity|service.key=/nowhere", "", "kafka.proxy.service.key"},
-		{"no such certificate", "type=sap-connectivity|address=p:1|token.url=https://t/|token.client.id=c|token.certificate.location=/nowhere/c|token.key.location=/nowhere/k", "", "kafka.proxy.token.certificate.location"},
+		{"no such certificate",
+			"type=sap-connectivity|address=p:1|token.url=https://t/|token.client.id=c|token.certificate.location=/nowhere/c|token.key.location=/nowhere/k", "", "kafka.proxy.token.certificate.location"},
 		{"bad map", "type=socks5|address=p:1|address.map=a=b", "", "kafka.proxy.address.map: expected"},
-		{"bad outage", "type=socks5|address=p:1|outage.ms=soon", "", "kafka.proxy.outage.ms: Invalid value soon for configuration kafka.proxy.outage.ms: Not a number of type LONG"},
+		{"bad outage", "type=socks5|address=p:1|outage.ms=soon", "", "kafka.proxy.outage.ms: Invalid value soon for " +
+			"configuration kafka.proxy.outage.ms: Not a number of type LONG"},
 		{"password without user", "type=socks5|address=p:1|password=hush-hush", "", "kafka.proxy.user"},
 	}
 	for _, c := range cases {
@@ -376,7 +434,9 @@ func TestProxySettings(t *testing.T) {
 			}
 		})
 	}
-	if _, _, err := Parse(t.Context(), map[string]string{"bootstrap.servers": "embedded", "kafka.proxy.type": "socks5", "kafka.proxy.address": "p:1"}); err == nil || !strings.HasPrefix(err.Error(), "kafka.proxy.type: Invalid value socks5 for configuration kafka.proxy.type: expected none with the embedded broker") {
+	if _, _, err := Parse(t.Context(), map[string]string{"bootstrap.servers": "embedded", "kafka.proxy.type": "socks5",
+		"kafka.proxy.address": "p:1"}); err == nil || !strings.HasPrefix(err.Error(), "kafka.proxy.type: Invalid "+
+		"value socks5 for configuration kafka.proxy.type: expected none with the embedded broker") {
 		t.Errorf("the embedded broker behind a proxy: %v", err)
 	}
 }

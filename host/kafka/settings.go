@@ -60,15 +60,18 @@ var settings = map[side]map[string]property{
 		"socket.connection.setup.timeout.max.ms": idleProperty,
 	},
 	sideProducer: {
-		"bootstrap.servers":                     list(func(c *Config) *[]string { return &c.Producer.Bootstrap }, bootstrapServer),
-		"client.id":                             text(func(c *Config) *string { return &c.Producer.ClientID }),
-		"compression.type":                      compressionType(),
-		"acks":                                  acks(),
-		"enable.idempotence":                    boolean(func(c *Config) *bool { return &c.Producer.Idempotent }),
-		"linger.ms":                             millis(func(c *Config) *time.Duration { return &c.Producer.Linger }, 0),
-		"delivery.timeout.ms":                   deliveryTimeout(),
-		"retries":                               retries(),
-		"max.in.flight.requests.per.connection": integer(func(c *Config) *int { return &c.Producer.InFlight }, 1, math.MaxInt32),
+		"bootstrap.servers": list(func(c *Config) *[]string { return &c.Producer.Bootstrap },
+			bootstrapServer),
+		"client.id":          text(func(c *Config) *string { return &c.Producer.ClientID }),
+		"compression.type":   compressionType(),
+		"acks":               acks(),
+		"enable.idempotence": boolean(func(c *Config) *bool { return &c.Producer.Idempotent }),
+		"linger.ms": millis(func(c *Config) *time.Duration { return &c.Producer.Linger },
+			0),
+		"delivery.timeout.ms": deliveryTimeout(),
+		"retries":             retries(),
+		"max.in.flight.requests.per.connection": integer(func(c *Config) *int { return &c.Producer.InFlight }, 1,
+			math.MaxInt32),
 		"buffer.memory": integer(func(c *Config) *int { return &c.Producer.BufferBytes }, 1<<10,
 			math.MaxInt64),
 		"max.request.size": integer(func(c *Config) *int32 { return &c.Producer.MaxRequestBytes }, 1<<10,
@@ -103,31 +106,39 @@ var settings = map[side]map[string]property{
 		"isolation.level":   isolationLevel(),
 		"fetch.max.bytes": integer(func(c *Config) *int32 { return &c.Consumer.FetchBytes }, 1<<10,
 			math.MaxInt32),
-		"max.partition.fetch.bytes":     integer(func(c *Config) *int32 { return &c.Consumer.PartitionBytes }, 1<<10, math.MaxInt32),
-		"fetch.min.bytes":               integer(func(c *Config) *int32 { return &c.Consumer.FetchMinBytes }, 0, math.MaxInt32),
-		"fetch.max.wait.ms":             millis(func(c *Config) *time.Duration { return &c.Consumer.FetchMaxWait }, 10),
-		"max.poll.records":              integer(func(c *Config) *int { return &c.Consumer.MaxPollRecords }, 1, math.MaxInt32),
-		"session.timeout.ms":            millis(func(c *Config) *time.Duration { return &c.Consumer.SessionTimeout }, 100),
-		"heartbeat.interval.ms":         millis(func(c *Config) *time.Duration { return &c.Consumer.HeartbeatInterval }, 100),
-		"max.poll.interval.ms":          millis(func(c *Config) *time.Duration { return &c.Consumer.MaxPollInterval }, 100),
+		"max.partition.fetch.bytes": integer(func(c *Config) *int32 { return &c.Consumer.PartitionBytes }, 1<<10,
+			math.MaxInt32),
+		"fetch.min.bytes": integer(func(c *Config) *int32 { return &c.Consumer.FetchMinBytes }, 0,
+			math.MaxInt32),
+		"fetch.max.wait.ms": millis(func(c *Config) *time.Duration { return &c.Consumer.FetchMaxWait }, 10),
+		"max.poll.records": integer(func(c *Config) *int { return &c.Consumer.MaxPollRecords }, 1,
+			math.MaxInt32),
+		"session.timeout.ms": millis(func(c *Config) *time.Duration { return &c.Consumer.SessionTimeout },
+			100),
+		"heartbeat.interval.ms": millis(func(c *Config) *time.Duration { return &c.Consumer.HeartbeatInterval },
+			100),
+		"max.poll.interval.ms": millis(func(c *Config) *time.Duration { return &c.Consumer.MaxPollInterval },
+			100),
 		"partition.assignment.strategy": list(func(c *Config) *[]string { return &c.Consumer.Assignors }, assignor),
-		"request.timeout.ms":            millis(func(c *Config) *time.Duration { return &c.Consumer.RequestTimeout }, 1),
-		"metadata.max.age.ms":           millis(func(c *Config) *time.Duration { return &c.Consumer.MetadataMaxAge }, 1),
-		"enable.auto.commit":            idleProperty,
-		"auto.commit.interval.ms":       idleProperty,
-		"allow.auto.create.topics":      idleProperty,
-		"check.crcs":                    idleProperty,
-		"exclude.internal.topics":       idleProperty,
-		"key.deserializer":              idleProperty,
-		"value.deserializer":            idleProperty,
-		"interceptor.classes":           idleProperty,
-		"metric.reporters":              idleProperty,
-		"retry.backoff.ms":              idleProperty,
-		"reconnect.backoff.ms":          idleProperty,
-		"reconnect.backoff.max.ms":      idleProperty,
-		"send.buffer.bytes":             idleProperty,
-		"receive.buffer.bytes":          idleProperty,
-		"default.api.timeout.ms":        idleProperty,
+		"request.timeout.ms": millis(func(c *Config) *time.Duration { return &c.Consumer.RequestTimeout },
+			1),
+		"metadata.max.age.ms": millis(func(c *Config) *time.Duration { return &c.Consumer.MetadataMaxAge },
+			1),
+		"enable.auto.commit":       idleProperty,
+		"auto.commit.interval.ms":  idleProperty,
+		"allow.auto.create.topics": idleProperty,
+		"check.crcs":               idleProperty,
+		"exclude.internal.topics":  idleProperty,
+		"key.deserializer":         idleProperty,
+		"value.deserializer":       idleProperty,
+		"interceptor.classes":      idleProperty,
+		"metric.reporters":         idleProperty,
+		"retry.backoff.ms":         idleProperty,
+		"reconnect.backoff.ms":     idleProperty,
+		"reconnect.backoff.max.ms": idleProperty,
+		"send.buffer.bytes":        idleProperty,
+		"receive.buffer.bytes":     idleProperty,
+		"default.api.timeout.ms":   idleProperty,
 		connectTimeout: millis(
 			func(c *Config) *time.Duration { return &c.Consumer.ConnectTimeout }, 1),
 		"connections.max.idle.ms":                idleTimeout(func(c *Config) *time.Duration { return &c.Consumer.IdleTimeout }),
@@ -253,7 +264,8 @@ func compressionType() property {
 
 // acks=0 cannot be had: offsets are written behind acknowledged records only.
 func acks() property {
-	return property{rules: []wit.Rule{setting.Allowed("all", "-1", "0", "1")}, set: func(c *Config, v string) (note, why string) {
+	return property{rules: []wit.Rule{setting.Allowed("all", "-1", "0", "1")}, set: func(c *Config, v string) (note,
+		why string) {
 		c.Producer.Acks = 1
 		switch v {
 		case "0":
@@ -288,7 +300,8 @@ func retries() property {
 }
 
 func isolationLevel() property {
-	return property{rules: []wit.Rule{setting.Allowed("read_committed", "read_uncommitted")}, set: func(c *Config, v string) (note, why string) {
+	return property{rules: []wit.Rule{setting.Allowed("read_committed", "read_uncommitted")}, set: func(c *Config,
+		v string) (note, why string) {
 		c.Consumer.ReadUncommitted = strings.EqualFold(v, "read_uncommitted")
 		return "", ""
 	}}
@@ -307,7 +320,8 @@ func assignor(v string) (taken, why string) {
 	case "StickyAssignor", "sticky":
 		return "sticky", ""
 	}
-	return "", fmt.Sprintf("expected CooperativeStickyAssignor, StickyAssignor, RangeAssignor or RoundRobinAssignor, found %q", v)
+	return "", fmt.Sprintf("expected CooperativeStickyAssignor, StickyAssignor, RangeAssignor or "+
+		"RoundRobinAssignor, found %q", v)
 }
 
 // give checks the value of a property by its declaration and puts it into c. name is how the user calls it.

@@ -24,7 +24,8 @@ var storeFields = map[string]string{
 }
 
 // storeTexts are in the place of files.
-var storeTexts = map[string]string{"ssl.keystore.location": "ssl.keystore.key", "ssl.truststore.location": "ssl.truststore.certificates"}
+var storeTexts = map[string]string{"ssl.keystore.location": "ssl.keystore.key",
+	"ssl.truststore.location": "ssl.truststore.certificates"}
 
 // stores are what is said about keys and certificates, by Kafka's rules: PEM texts and files exclude each other.
 func (s security) stores() (keystore.Options, error) {
@@ -39,7 +40,8 @@ func (s security) stores() (keystore.Options, error) {
 			}
 			return s.named(name)
 		}}
-	o.SkipHostCheck = s.has("ssl.endpoint.identification.algorithm") && s.text("ssl.endpoint.identification.algorithm") == ""
+	o.SkipHostCheck = s.has("ssl.endpoint.identification.algorithm") &&
+		s.text("ssl.endpoint.identification.algorithm") == ""
 	if s.has("ssl.enabled.protocols") {
 		// Java's own list of versions goes before the context's, which then only has to be one that there is.
 		o.Protocol = ""
@@ -58,19 +60,24 @@ func (s security) stores() (keystore.Options, error) {
 }
 
 func (s security) keyLocation() (*keystore.Location, error) {
-	key, chain, path := s.text("ssl.keystore.key"), s.text("ssl.keystore.certificate.chain"), s.text("ssl.keystore.location")
-	l := &keystore.Location{Path: path, Type: s.text("ssl.keystore.type"), Password: s.text("ssl.keystore.password"), KeyPassword: s.text("ssl.key.password")}
+	key, chain, path := s.text("ssl.keystore.key"), s.text("ssl.keystore.certificate.chain"),
+		s.text("ssl.keystore.location")
+	l := &keystore.Location{Path: path, Type: s.text("ssl.keystore.type"), Password: s.text("ssl.keystore.password"),
+		KeyPassword: s.text("ssl.key.password")}
 	switch {
 	case key == "" && chain == "" && path == "":
 		return nil, nil
 	case key == "" && chain == "":
 		return l, nil
 	case path != "":
-		return nil, s.fault("ssl.keystore.location", "expected nothing beside ssl.keystore.key and ssl.keystore.certificate.chain")
+		return nil, s.fault("ssl.keystore.location",
+			"expected nothing beside ssl.keystore.key and ssl.keystore.certificate.chain")
 	case key == "":
-		return nil, s.fault("ssl.keystore.key", "expected the private key of ssl.keystore.certificate.chain, found nothing")
+		return nil, s.fault("ssl.keystore.key",
+			"expected the private key of ssl.keystore.certificate.chain, found nothing")
 	case chain == "":
-		return nil, s.fault("ssl.keystore.certificate.chain", "expected the certificate of ssl.keystore.key, found nothing")
+		return nil, s.fault("ssl.keystore.certificate.chain",
+			"expected the certificate of ssl.keystore.key, found nothing")
 	}
 	if err := s.isPEM("ssl.keystore.type"); err != nil {
 		return nil, err
@@ -81,7 +88,8 @@ func (s security) keyLocation() (*keystore.Location, error) {
 
 func (s security) trustLocation() (*keystore.Location, error) {
 	certificates, path := s.text("ssl.truststore.certificates"), s.text("ssl.truststore.location")
-	l := &keystore.Location{Path: path, Type: s.text("ssl.truststore.type"), Password: s.text("ssl.truststore.password")}
+	l := &keystore.Location{Path: path, Type: s.text("ssl.truststore.type"),
+		Password: s.text("ssl.truststore.password")}
 	switch {
 	case certificates == "" && path == "":
 		return nil, nil
@@ -166,7 +174,8 @@ func enabledProtocols(list string) (lowest, highest uint16, err error) {
 		case "TLSv1.3":
 			version = tls.VersionTLS13
 		case "TLSv1", "TLSv1.1", "SSLv3", "SSLv2Hello":
-			return 0, 0, fmt.Errorf("%s is broken, and Java has it switched off, too: expected TLSv1.2 or TLSv1.3", name)
+			return 0, 0, fmt.Errorf("%s is broken, and Java has it switched off, too: expected TLSv1.2 or TLSv1.3",
+				name)
 		default:
 			return 0, 0, fmt.Errorf("expected TLSv1.2 or TLSv1.3, found %q", name)
 		}
@@ -194,7 +203,8 @@ func suites(list string) (ids []uint16, insecure []string, err error) {
 		switch {
 		case name == "TLS_EMPTY_RENEGOTIATION_INFO_SCSV": // no suite
 		case !ok:
-			return nil, nil, fmt.Errorf("cipher suite %s is not built: expected some of %s", name, strings.Join(suiteNames(), ", "))
+			return nil, nil, fmt.Errorf("cipher suite %s is not built: expected some of %s", name,
+				strings.Join(suiteNames(), ", "))
 		case s.SupportedVersions[0] == tls.VersionTLS13: // not to be chosen
 		default:
 			ids = append(ids, s.ID)

@@ -27,7 +27,8 @@ func TestReadWithoutProgress(t *testing.T) {
 		t.Fatal(err)
 	}
 	client := testClient(t, testConfig(b.Addr()).ProducerOpts()...)
-	if err := client.ProduceSync(testContext(t), &kgo.Record{Topic: "broken"}, &kgo.Record{Topic: "broken"}).FirstErr(); err != nil {
+	if err := client.ProduceSync(testContext(t), &kgo.Record{Topic: "broken"},
+		&kgo.Record{Topic: "broken"}).FirstErr(); err != nil {
 		t.Fatal(err)
 	}
 	b.cluster.ControlKey(int16(kmsg.Fetch), func(r kmsg.Request) (kmsg.Response, error, bool) {
@@ -42,8 +43,10 @@ func TestReadWithoutProgress(t *testing.T) {
 		answer.Topics = append(answer.Topics, topic)
 		return answer, nil, true
 	})
-	at, err := openTestReader(t, b.Addr()).Read(testContext(t), "broken", ReadOptions{}, func(*kgo.Record) error { return nil })
-	if err == nil || !strings.Contains(err.Error(), "read broken, partition 0 at offset 1: the broker answers with batches that hold nothing from there") {
+	at, err := openTestReader(t, b.Addr()).Read(testContext(t), "broken", ReadOptions{},
+		func(*kgo.Record) error { return nil })
+	if err == nil || !strings.Contains(err.Error(),
+		"read broken, partition 0 at offset 1: the broker answers with batches that hold nothing from there") {
 		t.Errorf("expected an error that names the place, found %v at %v", err, at)
 	}
 }

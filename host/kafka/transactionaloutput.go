@@ -133,7 +133,8 @@ func (o *TransactionalOutput) late(began time.Time) bool {
 // was it; for less, nobody knows.
 func (o *TransactionalOutput) overdue(m *transactional, began time.Time) error {
 	limit := o.of.config.Producer.TransactionTimeout
-	text := fmt.Sprintf("the transaction of the page has lasted longer than transaction.timeout.ms (%d) and is aborted: ",
+	text := fmt.Sprintf("the transaction of the page has lasted longer than "+
+		"transaction.timeout.ms (%d) and is aborted: ",
 		limit.Milliseconds())
 	const pageSize = "set a smaller page.size, or a larger producer.override.transaction.timeout.ms"
 	broker, away := m.outages.since(began)

@@ -78,21 +78,27 @@ func transactionFault(c Config, id string, err error) error {
 	case err == nil || errors.As(err, &denied):
 		return err
 	case errors.Is(err, kerr.TransactionalIDAuthorizationFailed):
-		text = "the brokers do not let this user work with it: expected the rights DESCRIBE and WRITE on the resource " +
+		text = "the brokers do not let this user work with it: expected the rights DESCRIBE " +
+			"and WRITE on the resource " +
 			"TransactionalId (by the prefix of group.id and the connector's name)"
 	case errors.Is(err, kerr.ClusterAuthorizationFailed):
-		text = "the brokers do not let this user write without repeating: expected the right IDEMPOTENT_WRITE on the cluster"
+		text = "the brokers do not let this user write without repeating: expected the right " +
+			"IDEMPOTENT_WRITE on the cluster"
 	case errors.Is(err, kerr.InvalidTransactionTimeout):
-		text = fmt.Sprintf("transaction.timeout.ms is %d, which is more than the brokers allow: expected at most their "+
-			"transaction.max.timeout.ms; set producer.override.transaction.timeout.ms", c.Producer.TransactionTimeout.Milliseconds())
+		text = fmt.Sprintf("transaction.timeout.ms is %d, which is more than the brokers allow: "+
+			"expected at most their "+
+			"transaction.max.timeout.ms; set producer.override.transaction.timeout.ms",
+			c.Producer.TransactionTimeout.Milliseconds())
 	case errors.Is(err, errNoTransactions), errors.Is(err, kerr.UnsupportedVersion), unknownRequest(err):
 		text = "the brokers know no transactions: expected Apache Kafka 2.5 or newer; without them set the worker's " +
 			"exactly.once.source.support=disabled"
 	case fencedOff(err):
-		text = "another producer uses it: expected one worker alone to run the connector with this group.id; this one " +
+		text = "another producer uses it: expected one worker alone to run the connector with " +
+			"this group.id; this one " +
 			"has committed nothing since. Stop the other, or give one of both another group.id"
 	case errors.Is(err, kerr.CoordinatorNotAvailable), errors.Is(err, context.DeadlineExceeded):
-		text = fmt.Sprintf("no coordinator of transactions within %v: is transaction.state.log.replication.factor of the "+
+		text = fmt.Sprintf("no coordinator of transactions within %v: is "+
+			"transaction.state.log.replication.factor of the "+
 			"brokers (3 by default) more than there are brokers?", coordinated)
 	default:
 		return fmt.Errorf("transactional id %s: %w", id, err)

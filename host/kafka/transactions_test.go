@@ -249,7 +249,8 @@ func TestPagesThatTakeTooLong(t *testing.T) {
 	if err == nil {
 		err = o.Commit(t.Context())
 	}
-	if err == nil || !strings.Contains(err.Error(), "page.size") || !strings.Contains(err.Error(), "transaction.timeout.ms") {
+	if err == nil || !strings.Contains(err.Error(), "page.size") || !strings.Contains(err.Error(),
+		"transaction.timeout.ms") {
 		t.Errorf("expected a fault that names page.size, found %v", err)
 	}
 	if got := committed(t, c, "rows"); got != "" {
@@ -267,10 +268,12 @@ func TestTransactionsThatOutlastAnOutage(t *testing.T) {
 		want, not           string
 	}{
 		{70 * time.Second, 0, 0, wit.FaultConfig, "set a smaller page.size", "b1"},
-		{time.Second, time.Minute, time.Second, wit.FaultTransient, "broker b1:9092 was away for 1m0s of it", "page.size"},
+		{time.Second, time.Minute, time.Second, wit.FaultTransient, "broker b1:9092 was away for 1m0s of it",
+			"page.size"},
 		{time.Second, time.Minute, 0, wit.FaultTransient, "broker b1:9092 was away for 1m0s of it", "page.size"},
-		{50 * time.Second, 5 * time.Second, 10 * time.Second, wit.FaultTransient, "b1:9092 was away for 5s of it; where " +
-			"it comes again without that, set a smaller page.size", "?"},
+		{50 * time.Second, 5 * time.Second, 10 * time.Second, wit.FaultTransient,
+			"b1:9092 was away for 5s of it; where " +
+				"it comes again without that, set a smaller page.size", "?"},
 		{-time.Hour, 50 * time.Minute, 70 * time.Second, wit.FaultConfig, "set a smaller page.size", "b1"},
 		{-time.Hour, time.Hour + 70*time.Second, 0, wit.FaultTransient, "away for 1m10s of it", "page.size"},
 	} {

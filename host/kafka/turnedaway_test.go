@@ -19,9 +19,11 @@ import (
 func TestTokenThatABrokerDoesNotTake(t *testing.T) {
 	s := connectivitytest.NewServer()
 	t.Cleanup(s.Close)
-	c := parsed(t, map[string]string{"bootstrap.servers": "127.0.0.1:1", "security.protocol": "SASL_PLAINTEXT", "sasl.mechanism": "OAUTHBEARER",
+	c := parsed(t, map[string]string{"bootstrap.servers": "127.0.0.1:1", "security.protocol": "SASL_PLAINTEXT",
+		"sasl.mechanism":                      "OAUTHBEARER",
 		"sasl.oauthbearer.token.endpoint.url": s.URL + connectivitytest.TokenPath,
-		"sasl.jaas.config":                    oauthModule + ` required clientId="` + s.XSUAA.ID + `" clientSecret="` + s.XSUAA.Secret + `";`})
+		"sasl.jaas.config": oauthModule + ` required clientId="` + s.XSUAA.ID + `" clientSecret="` +
+			s.XSUAA.Secret + `";`})
 	g := newDialer(c.Admin.over(c.ClientConfig).access, nil)
 	defer g.end()
 	g.let = true // a client that worked until now
@@ -39,7 +41,8 @@ func TestTokenThatABrokerDoesNotTake(t *testing.T) {
 	conn, other := net.Pipe()
 	defer conn.Close()
 	defer other.Close()
-	for _, refusal := range []error{kerr.SaslAuthenticationFailed, errors.New(`unexpected data in oauth response: "{\"status\":\"invalid_token\"}"`)} {
+	for _, refusal := range []error{kerr.SaslAuthenticationFailed,
+		errors.New(`unexpected data in oauth response: "{\"status\":\"invalid_token\"}"`)} {
 		before := show()
 		g.OnBrokerConnect(kgo.BrokerMetadata{Host: "broker", Port: 9093}, 0, conn, refusal)
 		if next := show(); next == before {

@@ -42,7 +42,8 @@ func (s *Store) Certificate() (tls.Certificate, error) {
 	if len(clients) == 1 {
 		return clients[0], nil
 	}
-	return tls.Certificate{}, s.names.fault(FieldAlias, nil, "is not set, and several keys of %s fit: %s", s.what, quoted(aliases))
+	return tls.Certificate{}, s.names.fault(FieldAlias, nil, "is not set, and several keys of %s fit: %s", s.what,
+		quoted(aliases))
 }
 
 // candidates are the entries that may be meant.
@@ -61,7 +62,8 @@ func (s *Store) candidates() ([]entry, error) {
 		}
 	}
 	if len(keys) == 0 {
-		return nil, s.names.fault(FieldLocation, nil, "%s holds no private key with a certificate; it holds %s", s.what, s.contents())
+		return nil, s.names.fault(FieldLocation, nil, "%s holds no private key with a certificate; it holds %s", s.what,
+			s.contents())
 	}
 	return keys, nil
 }
@@ -80,7 +82,8 @@ func (s *Store) find(alias string) (entry, error) {
 	case i < 0:
 		return entry{}, s.names.fault(FieldAlias, nil, "%s has no entry %q; it holds %s", s.what, alias, s.contents())
 	case s.entries[i].kind != keyEntry:
-		return entry{}, s.names.fault(FieldAlias, nil, "entry %q of %s is a %s, expected a private key with a certificate", alias, s.what, s.entries[i].kind)
+		return entry{}, s.names.fault(FieldAlias, nil,
+			"entry %q of %s is a %s, expected a private key with a certificate", alias, s.what, s.entries[i].kind)
 	}
 	return s.entries[i], nil
 }
@@ -121,27 +124,32 @@ func (s *Store) noneFits(faults []error) error {
 			texts = append(texts, f.Text)
 		}
 	}
-	return s.names.fault(FieldLocation, errors.Join(faults...), "no key of %s can be used: %s", s.what, strings.Join(texts, "; "))
+	return s.names.fault(FieldLocation, errors.Join(faults...), "no key of %s can be used: %s", s.what,
+		strings.Join(texts, "; "))
 }
 
 // pair decrypts an entry's key and holds it against its certificate.
 func (s *Store) pair(e entry) (tls.Certificate, error) {
 	if e.broken != nil {
-		return tls.Certificate{}, s.names.fault(FieldLocation, e.broken, "a certificate of entry %q of %s cannot be read: %v", e.alias, s.what, e.broken)
+		return tls.Certificate{}, s.names.fault(FieldLocation, e.broken,
+			"a certificate of entry %q of %s cannot be read: %v", e.alias, s.what, e.broken)
 	}
 	key, err := e.recover()
 	if err != nil {
 		if errors.Is(err, errPassword) {
 			return tls.Certificate{}, s.wrongKeyPassword(e.alias, err)
 		}
-		return tls.Certificate{}, s.names.fault(FieldLocation, err, "the key of entry %q of %s cannot be read: %v", e.alias, s.what, err)
+		return tls.Certificate{}, s.names.fault(FieldLocation, err, "the key of entry %q of %s cannot be read: %v",
+			e.alias, s.what, err)
 	}
 	if len(e.chain) == 0 {
-		return tls.Certificate{}, s.names.fault(FieldLocation, nil, "entry %q of %s is a private key without a certificate", e.alias, s.what)
+		return tls.Certificate{}, s.names.fault(FieldLocation, nil,
+			"entry %q of %s is a private key without a certificate", e.alias, s.what)
 	}
 	leaf := e.chain[0]
 	if !goesWith(key, leaf) {
-		return tls.Certificate{}, s.names.fault(FieldLocation, nil, "the key of entry %q of %s does not go with its certificate %s", e.alias, s.what, leaf.Subject)
+		return tls.Certificate{}, s.names.fault(FieldLocation, nil,
+			"the key of entry %q of %s does not go with its certificate %s", e.alias, s.what, leaf.Subject)
 	}
 	if err := s.validNow(e.alias, leaf); err != nil {
 		return tls.Certificate{}, err
@@ -155,7 +163,9 @@ func (s *Store) pair(e entry) (tls.Certificate, error) {
 
 func (s *Store) wrongKeyPassword(alias string, err error) error {
 	if s.location.KeyPassword == "" {
-		return s.names.fault(FieldKeyPassword, err, "is not set, and %s is not the password of the key of entry %q of %s", s.names.of(FieldPassword), alias, s.what)
+		return s.names.fault(FieldKeyPassword, err,
+			"is not set, and %s is not the password of the key of entry %q of %s", s.names.of(FieldPassword), alias,
+			s.what)
 	}
 	return s.names.fault(FieldKeyPassword, err, "wrong password for the key of entry %q of %s", alias, s.what)
 }
@@ -164,9 +174,13 @@ func (s *Store) validNow(alias string, leaf *x509.Certificate) error {
 	now := time.Now()
 	switch {
 	case now.After(leaf.NotAfter):
-		return s.names.fault(FieldLocation, nil, "the certificate %s (entry %q of %s) has expired on %s: put a new one there", leaf.Subject, alias, s.what, stamp(leaf.NotAfter))
+		return s.names.fault(FieldLocation, nil,
+			"the certificate %s (entry %q of %s) has expired on %s: put a new one there", leaf.Subject, alias, s.what,
+			stamp(leaf.NotAfter))
 	case now.Before(leaf.NotBefore):
-		return s.names.fault(FieldLocation, nil, "the certificate %s (entry %q of %s) is not valid before %s; is this machine's clock right?", leaf.Subject, alias, s.what, stamp(leaf.NotBefore))
+		return s.names.fault(FieldLocation, nil,
+			"the certificate %s (entry %q of %s) is not valid before %s; is this machine's clock right?", leaf.Subject,
+			alias, s.what, stamp(leaf.NotBefore))
 	}
 	return nil
 }

@@ -77,7 +77,8 @@ func (o *Options) versions(config *tls.Config) error {
 		config.MinVersion, config.MaxVersion = tls.VersionTLS12, tls.VersionTLS12
 	case "TLSv1", "TLSv1.1":
 		if !o.AllowLegacy {
-			return fault("%s is broken (RFC 8996) and only taken with %s = true; write TLS if the server can do better", o.Protocol, o.self().of(FieldAllowLegacy))
+			return fault("%s is broken (RFC 8996) and only taken with %s = true; write TLS if the server can do better",
+				o.Protocol, o.self().of(FieldAllowLegacy))
 		}
 		config.MinVersion, config.MaxVersion = legacy[o.Protocol], legacy[o.Protocol]
 		config.CipherSuites = legacySuites()
@@ -86,7 +87,8 @@ func (o *Options) versions(config *tls.Config) error {
 	case "SSLv3":
 		return fault("SSLv3 is forbidden (RFC 7568): anybody on the way can break it; write TLS")
 	default:
-		return fault("unknown protocol %q, expected SSL, TLS, TLSv1.3, TLSv1.2, TLSv1.1 or TLSv1 (names are case-sensitive)", o.Protocol)
+		return fault("unknown protocol %q, expected SSL, TLS, TLSv1.3, TLSv1.2, TLSv1.1 or TLSv1 "+
+			"(names are case-sensitive)", o.Protocol)
 	}
 	return nil
 }
@@ -134,7 +136,8 @@ func (o *Options) verify(state tls.ConnectionState, trust *watched[anchors]) err
 	}
 	if !o.SkipHostCheck {
 		if options.DNSName = state.ServerName; options.DNSName == "" {
-			return errors.New("tls: no host to hold the server's certificate against; the configuration has to be made with keystore.ForHost")
+			return errors.New("tls: no host to hold the server's certificate against; the configuration has to be " +
+				"made with keystore.ForHost")
 		}
 	}
 	_, err := state.PeerCertificates[0].Verify(options)

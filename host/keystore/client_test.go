@@ -51,8 +51,9 @@ func ask(t testing.TB, s *httptest.Server, config *tls.Config, host string) (str
 		},
 	}
 	defer transport.CloseIdleConnections()
-	answer, err := (&http.Client{Transport: transport, Timeout: 5 * time.Minute}).Get("https://" + net.JoinHostPort(host,
-		u.Port()))
+	answer, err := (&http.Client{Transport: transport, Timeout: 5 * time.Minute}).Get("https://" +
+		net.JoinHostPort(host,
+			u.Port()))
 	if err != nil {
 		return "", err
 	}
@@ -98,7 +99,8 @@ func TestMutualTLS(t *testing.T) {
 		for trust, trustAt := range trustStores {
 			k, r := at(t, key, keyAt), at(t, trust, trustAt)
 			got, err := ask(t, s, client(t, Options{Key: &k, Trust: &r}), "localhost")
-			if want := map[string]string{"client-ec.p12": "clientec", "keypass.jks": "other"}[key]; err != nil || got != want && (want != "" || got != "client") {
+			if want := map[string]string{"client-ec.p12": "clientec", "keypass.jks": "other"}[key]; err != nil ||
+				got != want && (want != "" || got != "client") {
 				t.Errorf("%s with %s: the server saw %q, %v", key, trust, got, err)
 			}
 		}
@@ -117,7 +119,8 @@ func mutualTLSMade(t *testing.T, folder string) {
 		}
 		return &l
 	}
-	second, err := mustOpen(t, *place(madeStore{file: "several.jks", Location: Location{Alias: "second"}})).Certificate()
+	second, err := mustOpen(t, *place(madeStore{file: "several.jks",
+		Location: Location{Alias: "second"}})).Certificate()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -211,13 +214,15 @@ func TestProtocols(t *testing.T) {
 			if v < tls.VersionTLS12 {
 				suites = []uint16{tls.TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA}
 			}
-			s := server(t, &tls.Config{Certificates: []tls.Certificate{issue(t, "server", ca, nil).tls()}, MinVersion: v,
+			s := server(t, &tls.Config{Certificates: []tls.Certificate{issue(t, "server", ca, nil).tls()},
+				MinVersion: v,
 				MaxVersion: v, CipherSuites: suites})
 			_, err := ask(t, s, config, "localhost")
 			if fits := v >= c.min && v <= c.max; fits != (err == nil) {
 				t.Errorf("%q, legacy %v, server with %s: %v", c.protocol, c.legacy, tls.VersionName(v), err)
 			} else if !fits {
-				expectFault(t, Explain(err, o), "protocol", "the server does not speak the versions of TLS that are asked for")
+				expectFault(t, Explain(err, o), "protocol",
+					"the server does not speak the versions of TLS that are asked for")
 			}
 		}
 	}
@@ -240,20 +245,32 @@ func TestExplain(t *testing.T) {
 		setting string
 		texts   []string
 	}{
-		"fits":             {good, &tls.Config{}, Options{Trust: fromPEM(ca.pem())}, "localhost", "", nil},
-		"fits by address":  {good, &tls.Config{}, Options{Trust: fromPEM(ca.pem())}, "127.0.0.1", "", nil},
-		"other host":       {good, &tls.Config{}, Options{Trust: fromPEM(ca.pem())}, "sap.example", "host-check", []string{"CN=server", "is for localhost, 127.0.0.1", "not for sap.example"}},
-		"other address":    {good, &tls.Config{}, Options{Trust: fromPEM(ca.pem())}, "10.0.0.1", "host-check", []string{"not for 10.0.0.1"}},
-		"any host":         {good, &tls.Config{}, Options{Trust: fromPEM(ca.pem()), SkipHostCheck: true}, "sap.example", "", nil},
-		"any host, issuer": {good, &tls.Config{}, Options{Trust: fromPEM(stranger.pem()), SkipHostCheck: true}, "sap.example", "truststore.location", []string{"issued by CN=ca"}},
-		"issuer":           {good, &tls.Config{}, Options{Trust: fromPEM(stranger.pem())}, "localhost", "truststore.location", []string{"CN=server is issued by CN=ca", "not among the 1 trusted ones of the PEM text"}},
-		"issuer, system":   {good, &tls.Config{}, Options{}, "localhost", "truststore.location", []string{"issued by CN=ca", "operating system", "truststore.password"}},
-		"expired":          {issue(t, "server", ca, late), &tls.Config{}, Options{Trust: fromPEM(ca.pem())}, "localhost", "truststore.location", []string{"CN=server has expired on", "renewed on the server"}},
-		"not yet":          {issue(t, "server", ca, early), &tls.Config{}, Options{Trust: fromPEM(ca.pem())}, "localhost", "truststore.location", []string{"not valid before", "clock"}},
-		"expired CA": {issue(t, "server", oldCA, nil), &tls.Config{}, Options{Trust: fromPEM(oldCA.pem())}, "localhost", "truststore.location",
+		"fits":            {good, &tls.Config{}, Options{Trust: fromPEM(ca.pem())}, "localhost", "", nil},
+		"fits by address": {good, &tls.Config{}, Options{Trust: fromPEM(ca.pem())}, "127.0.0.1", "", nil},
+		"other host": {good, &tls.Config{}, Options{Trust: fromPEM(ca.pem())}, "sap.example", "host-check",
+			[]string{"CN=server", "is for localhost, 127.0.0.1", "not for sap.example"}},
+		"other address": {good, &tls.Config{}, Options{Trust: fromPEM(ca.pem())}, "10.0.0.1", "host-check",
+			[]string{"not for 10.0.0.1"}},
+		"any host": {good, &tls.Config{}, Options{Trust: fromPEM(ca.pem()), SkipHostCheck: true}, "sap.example",
+			"", nil},
+		"any host, issuer": {good, &tls.Config{}, Options{Trust: fromPEM(stranger.pem()), SkipHostCheck: true},
+			"sap.example", "truststore.location", []string{"issued by CN=ca"}},
+		"issuer": {good, &tls.Config{}, Options{Trust: fromPEM(stranger.pem())}, "localhost",
+			"truststore.location", []string{"CN=server is issued by CN=ca",
+				"not among the 1 trusted ones of the PEM text"}},
+		"issuer, system": {good, &tls.Config{}, Options{}, "localhost", "truststore.location",
+			[]string{"issued by CN=ca", "operating system", "truststore.password"}},
+		"expired": {issue(t, "server", ca, late), &tls.Config{}, Options{Trust: fromPEM(ca.pem())},
+			"localhost", "truststore.location", []string{"CN=server has expired on", "renewed on the server"}},
+		"not yet": {issue(t, "server", ca, early), &tls.Config{}, Options{Trust: fromPEM(ca.pem())},
+			"localhost", "truststore.location", []string{"not valid before", "clock"}},
+		"expired CA": {issue(t, "server", oldCA, nil), &tls.Config{}, Options{Trust: fromPEM(oldCA.pem())}, "localhost",
+			"truststore.location",
 			[]string{"CN=old ca", "has expired", "put its successor into the trust store"}},
-		"wrong use": {issue(t, "server", ca, clientOnly), &tls.Config{}, Options{Trust: fromPEM(ca.pem())}, "localhost", "truststore.location", []string{"cannot be verified", "usage"}},
-		"no certificate": {good, &tls.Config{ClientAuth: tls.RequireAnyClientCert}, Options{Trust: fromPEM(ca.pem())}, "localhost", "keystore.location",
+		"wrong use": {issue(t, "server", ca, clientOnly), &tls.Config{}, Options{Trust: fromPEM(ca.pem())}, "localhost",
+			"truststore.location", []string{"cannot be verified", "usage"}},
+		"no certificate": {good, &tls.Config{ClientAuth: tls.RequireAnyClientCert}, Options{Trust: fromPEM(ca.pem())},
+			"localhost", "keystore.location",
 			[]string{"is not set", "the server asks for a certificate"}},
 		"no certificate 2": {good, &tls.Config{ClientAuth: tls.RequireAnyClientCert, MaxVersion: tls.VersionTLS12},
 			Options{Trust: fromPEM(ca.pem())}, "localhost", "keystore.location", []string{"is not set"}},
@@ -261,8 +278,12 @@ func TestExplain(t *testing.T) {
 			[][]*x509.Certificate) error {
 			return errors.New("no")
 		}},
-			Options{Trust: fromPEM(ca.pem()), Key: fromPEM(issue(t, "me", ca, nil).keyPEM(t))}, "localhost", "keystore.location", []string{"the server refused the certificate"}},
-		"no subject alternative name": {issue(t, "localhost", ca, func(c *x509.Certificate) { c.DNSNames, c.IPAddresses = nil, nil }), &tls.Config{},
+			Options{Trust: fromPEM(ca.pem()), Key: fromPEM(issue(t, "me", ca, nil).keyPEM(t))}, "localhost",
+			"keystore.location", []string{"the server refused the certificate"}},
+		"no subject alternative name": {issue(t, "localhost", ca, func(c *x509.Certificate) {
+			c.DNSNames,
+				c.IPAddresses = nil, nil
+		}), &tls.Config{},
 			Options{Trust: fromPEM(ca.pem())}, "localhost",
 			"host-check", []string{"CN=localhost is for no host"}},
 		"unknown client": {good, &tls.Config{ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: stranger.pool()},
@@ -298,7 +319,8 @@ func TestExplainJava(t *testing.T) {
 		}
 		put(t, cacerts, []byte("x"))
 		_, err := ask(t, s, client(t, Options{}), "localhost")
-		expectFault(t, Explain(err, Options{}), "truststore.location", cacerts, "set truststore.location to it and truststore.password to its password")
+		expectFault(t, Explain(err, Options{}), "truststore.location", cacerts,
+			"set truststore.location to it and truststore.password to its password")
 	}
 }
 
@@ -462,7 +484,8 @@ func TestServerAsksForCertificates(t *testing.T) {
 		who  *issued
 		want string
 	}{
-		{"nobody", nil, "refused"}, {"one of the ca", issue(t, "one", ca, nil), "one"}, {"a stranger", issue(t, "stranger", other, nil), "refused"},
+		{"nobody", nil, "refused"}, {"one of the ca", issue(t, "one", ca, nil), "one"},
+		{"a stranger", issue(t, "stranger", other, nil), "refused"},
 		{"one who made it himself", issue(t, "self", nil, nil), "refused"},
 		{"a server", issue(t, "a server", ca, servers), "refused"},
 	} {

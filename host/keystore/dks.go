@@ -88,7 +88,9 @@ func (s *Store) addDKSStore(domain string, d dksStore) error {
 	where := fmt.Sprintf("keystore %s of domain %s in %s", d.name, domain, s.what)
 	if env, ok := d.properties["keystorepasswordenv"]; ok {
 		if inner.location.Password = os.Getenv(env); inner.location.Password == "" {
-			return s.names.fault(FieldLocation, nil, "%s takes its password from the environment variable %s (keystorePasswordEnv), which is not set", where, env)
+			return s.names.fault(FieldLocation, nil,
+				"%s takes its password from the environment variable %s (keystorePasswordEnv), which is not set", where,
+				env)
 		}
 	}
 	path, err := dksPath(d.properties["keystoreuri"])

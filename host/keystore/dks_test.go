@@ -28,7 +28,8 @@ func TestParseDKS(t *testing.T) {
 			}}},
 		},
 		"comments, several domains, no last semicolon": {
-			"/* a */ DOMAIN a { // b\n keystore k keystoreURI=\"http://x//y\" ; } ; domain b{keystore k keystoreURI=\"z\";}",
+			"/* a */ DOMAIN a { // b\n keystore k keystoreURI=\"http://x//y\" ; } ; domain " +
+				"b{keystore k keystoreURI=\"z\";}",
 			[]dksDomain{
 				{"a", map[string]string{}, []dksStore{{"k", map[string]string{"keystoreuri": "http://x//y"}}}},
 				{"b", map[string]string{}, []dksStore{{"k", map[string]string{"keystoreuri": "z"}}}},
@@ -36,7 +37,9 @@ func TestParseDKS(t *testing.T) {
 		},
 		"system properties and escapes": {
 			`domain d { keystore k keystoreURI="file:///${user.dir}${/}a\"b\101\\\n" keystorePasswordEnv="${java.home}"; };`,
-			[]dksDomain{{"d", map[string]string{}, []dksStore{{"k", map[string]string{"keystoreuri": "file:///" + here + "/a\"bA\\\n", "keystorepasswordenv": "/java"}}}}},
+			[]dksDomain{{"d", map[string]string{},
+				[]dksStore{{"k", map[string]string{"keystoreuri": "file:///" + here + "/a\"bA\\\n",
+					"keystorepasswordenv": "/java"}}}}},
 		},
 	}
 	if runtime.GOOS == "windows" {
@@ -96,24 +99,38 @@ func TestDomain(t *testing.T) {
 		texts   []string
 	}{
 		"a password of its own": {`keystore g keystoreURI="DIR/greek.jks" keystorePasswordEnv="KEYSTORE_TEST_PASSWORD"; keystore t keystoreURI="DIR/trust.jks";`, "", "first", "", nil},
-		"by prefixed alias":     {`keystore a keystoreURI="DIR/several.jks"; keystore b keystoreURI="DIR/chain.jks";`, "a second", "second", "", nil},
-		"by alias alone":        {`keystore a keystoreURI="DIR/several.jks"; keystore b keystoreURI="DIR/chain.jks";`, "second", "second", "", nil},
-		"an alias of two":       {`keystore a keystoreURI="DIR/several.jks"; keystore b keystoreURI="DIR/chain.jks";`, "first", "", "alias", []string{`no entry "first"`, `"a first" (key)`, `"b first" (key)`}},
-		"a URI":                 {`keystore a keystoreURI="file://DIR/chain%2Ejks";`, "", "first", "", nil},
-		"no such variable":      {`keystore a keystoreURI="DIR/chain.jks" keystorePasswordEnv="KEYSTORE_TEST_NONE";`, "", "", "location", []string{"KEYSTORE_TEST_NONE", "not set", "keystore a of domain d"}},
-		"wrong password":        {`keystore a keystoreURI="DIR/chain.jks" keystorePasswordEnv="KEYSTORE_TEST_PASSWORD";`, "", "", "password", []string{"wrong password", "keystore a of domain d"}},
-		"no file":               {`keystore a keystoreURI="DIR/none.jks";`, "", "", "location", []string{"no such file", "keystore a of domain d"}},
-		"no URI":                {`keystore a keystoreType="JKS";`, "", "", "location", []string{"keystoreURI: is not set"}},
-		"another machine":       {`keystore a keystoreURI="file://host/x.jks";`, "", "", "location", []string{"is not a local file"}},
-		"relative URI":          {`keystore a keystoreURI="file:x.jks";`, "", "", "location", []string{"is not a local file"}},
-		"wrong type":            {`keystore a keystoreType="JCEKS" keystoreURI="DIR/chain.jks";`, "", "", "type", []string{"jceks, but", "JKS file"}},
-		"unknown type":          {`keystore a keystoreType="BKS" keystoreURI="DIR/chain.jks";`, "", "", "location", []string{"keystoreType", "unknown type"}},
-		"itself":                {`keystore a keystoreURI="TMP/d.dks";`, "", "", "location", []string{"cannot be part of another one"}},
-		"itself by type":        {`keystore a keystoreType="DKS" keystoreURI="TMP/d.dks";`, "", "", "location", []string{"cannot be part of another one"}},
+		"by prefixed alias": {`keystore a keystoreURI="DIR/several.jks"; keystore b keystoreURI="DIR/chain.jks";`,
+			"a second", "second", "", nil},
+		"by alias alone": {`keystore a keystoreURI="DIR/several.jks"; keystore b keystoreURI="DIR/chain.jks";`,
+			"second", "second", "", nil},
+		"an alias of two": {`keystore a keystoreURI="DIR/several.jks"; keystore b keystoreURI="DIR/chain.jks";`,
+			"first", "", "alias", []string{`no entry "first"`, `"a first" (key)`, `"b first" (key)`}},
+		"a URI": {`keystore a keystoreURI="file://DIR/chain%2Ejks";`, "", "first", "", nil},
+		"no such variable": {`keystore a keystoreURI="DIR/chain.jks" keystorePasswordEnv="KEYSTORE_TEST_NONE";`,
+			"", "", "location", []string{"KEYSTORE_TEST_NONE", "not set", "keystore a of domain d"}},
+		"wrong password": {`keystore a keystoreURI="DIR/chain.jks" keystorePasswordEnv="KEYSTORE_TEST_PASSWORD";`, "",
+			"", "password", []string{"wrong password", "keystore a of domain d"}},
+		"no file": {`keystore a keystoreURI="DIR/none.jks";`, "", "", "location", []string{"no such file",
+			"keystore a of domain d"}},
+		"no URI": {`keystore a keystoreType="JKS";`, "", "", "location",
+			[]string{"keystoreURI: is not set"}},
+		"another machine": {`keystore a keystoreURI="file://host/x.jks";`, "", "", "location",
+			[]string{"is not a local file"}},
+		"relative URI": {`keystore a keystoreURI="file:x.jks";`, "", "", "location",
+			[]string{"is not a local file"}},
+		"wrong type": {`keystore a keystoreType="JCEKS" keystoreURI="DIR/chain.jks";`, "", "", "type",
+			[]string{"jceks, but", "JKS file"}},
+		"unknown type": {`keystore a keystoreType="BKS" keystoreURI="DIR/chain.jks";`, "", "", "location",
+			[]string{"keystoreType", "unknown type"}},
+		"itself": {`keystore a keystoreURI="TMP/d.dks";`, "", "", "location",
+			[]string{"cannot be part of another one"}},
+		"itself by type": {`keystore a keystoreType="DKS" keystoreURI="TMP/d.dks";`, "", "", "location",
+			[]string{"cannot be part of another one"}},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			put(t, filepath.Join(folder, "d.dks"), []byte("domain d {"+strings.NewReplacer("DIR", more, "TMP", folder).Replace(c.text)+"};"))
+			put(t, filepath.Join(folder, "d.dks"), []byte("domain d {"+strings.NewReplacer("DIR", more, "TMP",
+				folder).Replace(c.text)+"};"))
 			s, err := Open(Location{Path: filepath.Join(folder, "d.dks"), Password: "changeit", Alias: c.alias})
 			if err == nil {
 				certificate, cerr := s.Certificate()

@@ -115,7 +115,8 @@ func (p *dksParser) properties(end string, defaults map[string]string) (map[stri
 	for !p.is(end) {
 		name := strings.ToLower(p.token.text)
 		if p.token.quoted || dksProperties[name] == "" {
-			return nil, fmt.Errorf("found %s, expected a property (keystoreType, keystoreURI, keystoreProviderName, keystorePasswordEnv, entryNameSeparator) or %q", p.token, end)
+			return nil, fmt.Errorf("found %s, expected a property (keystoreType, keystoreURI, keystoreProviderName, "+
+				"keystorePasswordEnv, entryNameSeparator) or %q", p.token, end)
 		}
 		p.advance()
 		if err := p.expect("="); err != nil {
@@ -181,7 +182,8 @@ func systemProperty(name string) (string, error) {
 		}
 		return "", errors.New("${java.home} has no value: JAVA_HOME is not set")
 	}
-	return "", fmt.Errorf("${%s} has no value here, known are user.dir, user.home, user.name, java.home, java.io.tmpdir, file.separator, path.separator and /", name)
+	return "", fmt.Errorf("${%s} has no value here, known are user.dir, user.home, user.name, java.home, "+
+		"java.io.tmpdir, file.separator, path.separator and /", name)
 }
 
 // dksToken is a word, a sign of "{};=", or a quoted text; the end of the text is a token without text.

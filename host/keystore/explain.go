@@ -33,10 +33,12 @@ func Explain(err error, o Options) error {
 func (o *Options) notTLS(err error) error {
 	var record tls.RecordHeaderError
 	if errors.As(err, &record) {
-		return o.self().fault(FieldProtocol, err, "the server does not speak TLS on this port, it answered with %q: check the port and whether "+
-			"it is for http", record.RecordHeader[:])
+		return o.self().fault(FieldProtocol, err,
+			"the server does not speak TLS on this port, it answered with %q: check the port and whether "+
+				"it is for http", record.RecordHeader[:])
 	}
-	return o.self().fault(FieldProtocol, err, "the server speaks plain HTTP on this port: check the port, or ask for http")
+	return o.self().fault(FieldProtocol, err,
+		"the server speaks plain HTTP on this port: check the port, or ask for http")
 }
 
 // unverified explains why a server's certificate is not taken.
@@ -48,16 +50,19 @@ func (o *Options) unverified(err *tls.CertificateVerificationError, a anchors) e
 	errors.As(err, &invalid)
 	switch class := ClassOf(err); {
 	case class == OtherHost:
-		return o.self().fault(FieldHostCheck, err, "the server's certificate %s is for %s, not for %s: use one of these names, or have the "+
-			"server's certificate made anew", leaf.Subject, hostsOf(leaf), host.Host)
+		return o.self().fault(FieldHostCheck, err,
+			"the server's certificate %s is for %s, not for %s: use one of these names, or have the "+
+				"server's certificate made anew", leaf.Subject, hostsOf(leaf), host.Host)
 	case class == InvalidCertificate && invalid.Reason == x509.Expired:
 		return o.expired(err, invalid)
 	case class == InvalidCertificate:
-		return o.trust().fault(FieldLocation, err, "the server's certificate %s cannot be verified: %v", leaf.Subject, invalid)
+		return o.trust().fault(FieldLocation, err, "the server's certificate %s cannot be verified: %v", leaf.Subject,
+			invalid)
 	case class == UnknownAuthority:
 		return o.unknownIssuer(err, a)
 	}
-	return o.trust().fault(FieldLocation, err, "the server's certificate %s cannot be verified: %v", leaf.Subject, err.Err)
+	return o.trust().fault(FieldLocation, err, "the server's certificate %s cannot be verified: %v", leaf.Subject,
+		err.Err)
 }
 
 // expired tells whose certificate it is: the server's, or one that stands in the trust store.
@@ -69,16 +74,21 @@ func (o *Options) expired(err *tls.CertificateVerificationError, invalid x509.Ce
 	}
 	for i, sent := range err.UnverifiedCertificates {
 		if root := i > 0 && bytes.Equal(c.RawIssuer, c.RawSubject); sent.Equal(c) && !root {
-			return o.trust().fault(FieldLocation, err, "the server's certificate %s %s: it has to be renewed on the server, no setting mends that", c.Subject, text)
+			return o.trust().fault(FieldLocation, err,
+				"the server's certificate %s %s: it has to be renewed on the server, no setting mends that", c.Subject,
+				text)
 		}
 	}
-	return o.trust().fault(FieldLocation, err, "the certificate %s, which the server's %s depends on, %s: put its successor into the trust store", c.Subject, leaf.Subject, text)
+	return o.trust().fault(FieldLocation, err,
+		"the certificate %s, which the server's %s depends on, %s: put its successor into the trust store", c.Subject,
+		leaf.Subject, text)
 }
 
 // unknownIssuer names the trust store, or without one of its own, Java's as the one that may be meant.
 func (o *Options) unknownIssuer(err *tls.CertificateVerificationError, a anchors) error {
 	last := err.UnverifiedCertificates[len(err.UnverifiedCertificates)-1]
-	text := fmt.Sprintf("the server's certificate %s is issued by %s, which is ", err.UnverifiedCertificates[0].Subject, last.Issuer)
+	text := fmt.Sprintf("the server's certificate %s is issued by %s, which is ", err.UnverifiedCertificates[0].Subject,
+		last.Issuer)
 	switch {
 	case o.Trust != nil && a.what != "":
 		text += fmt.Sprintf("not among the %d trusted ones of %s", a.count, a.what)
@@ -87,10 +97,12 @@ func (o *Options) unknownIssuer(err *tls.CertificateVerificationError, a anchors
 	default:
 		text += "not trusted by the operating system"
 		if cacerts := javaTrustStore(); cacerts != "" {
-			text += fmt.Sprintf("; a Java program on this machine would use %s: set %s to it and %s to its password (changeit unless somebody changed it)",
+			text += fmt.Sprintf("; a Java program on this machine would use %s: set %s to it and %s to its password "+
+				"(changeit unless somebody changed it)",
 				cacerts, o.trust().of(FieldLocation), o.trust().of(FieldPassword))
 		} else {
-			text += "; set it to a store with that issuer, and " + o.trust().of(FieldPassword) + " to the store's password"
+			text += "; set it to a store with that issuer, and " + o.trust().of(FieldPassword) +
+				" to the store's password"
 		}
 	}
 	return o.trust().fault(FieldLocation, err, "%s", text)
@@ -117,7 +129,8 @@ func hostsOf(c *x509.Certificate) string {
 		hosts = append(hosts, ip.String())
 	}
 	if len(hosts) == 0 {
-		return "no host (it has no subject alternative name; that Java takes the common name in its place is not followed, since RFC 9525 forbids it)"
+		return "no host (it has no subject alternative name; that Java takes the common name in its place is not " +
+			"followed, since RFC 9525 forbids it)"
 	}
 	return strings.Join(hosts, ", ")
 }
@@ -126,7 +139,8 @@ func hostsOf(c *x509.Certificate) string {
 var refusals = []struct{ alert, text string }{
 	{"certificate required", "the server takes certificates of other issuers only, none was sent; the log names them"},
 	{"bad certificate", "the server refused the certificate"},
-	{"unknown certificate authority", "the server does not know the certificate's issuer: have it added there (at SAP: STRUST)"},
+	{"unknown certificate authority", "the server does not know the certificate's issuer: have it " +
+		"added there (at SAP: STRUST)"},
 	{"expired certificate", "the server says that the certificate has expired"},
 	{"revoked certificate", "the server says that the certificate is revoked"},
 	{"unsupported certificate", "the server does not take certificates of this kind"},
@@ -141,20 +155,26 @@ func (o *Options) refused(err error) error {
 	for _, r := range refusals {
 		if remote && strings.HasPrefix(alert, r.alert) {
 			if o.Key == nil {
-				return o.key().fault(FieldLocation, err, "is not set, and the server asks for a certificate (%s)", r.alert)
+				return o.key().fault(FieldLocation, err, "is not set, and the server asks for a certificate (%s)",
+					r.alert)
 			}
 			return o.key().fault(FieldLocation, err, "%s (%s)", r.text, r.alert)
 		}
 	}
-	if remote && strings.HasPrefix(alert, "protocol version") || strings.Contains(text, "tls: server selected unsupported protocol version") {
-		return o.self().fault(FieldProtocol, err, "the server does not speak the versions of TLS that are asked for (%s): %s", orDefault(o.Protocol, "TLS: 1.2 and 1.3"), lastOf(text))
+	if remote && strings.HasPrefix(alert, "protocol version") || strings.Contains(text,
+		"tls: server selected unsupported protocol version") {
+		return o.self().fault(FieldProtocol, err,
+			"the server does not speak the versions of TLS that are asked for (%s): %s", orDefault(o.Protocol,
+				"TLS: 1.2 and 1.3"), lastOf(text))
 	}
 	if remote && strings.HasPrefix(alert, "handshake failure") {
 		if o.Key == nil {
-			return o.key().fault(FieldLocation, err, "is not set, and the server broke the handshake off without a reason: it may ask for a certificate, "+
-				"or have no cipher in common (%s)", o.self().of(FieldProtocol))
+			return o.key().fault(FieldLocation, err,
+				"is not set, and the server broke the handshake off without a reason: it may ask for a certificate, "+
+					"or have no cipher in common (%s)", o.self().of(FieldProtocol))
 		}
-		return o.self().fault(FieldProtocol, err, "the server broke the handshake off without a reason: no cipher in common, or it did not get a certificate that it takes (%s)",
+		return o.self().fault(FieldProtocol, err, "the server broke the handshake off without a reason: no cipher in "+
+			"common, or it did not get a certificate that it takes (%s)",
 			o.key().of(FieldLocation))
 	}
 	return err

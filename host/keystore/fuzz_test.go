@@ -104,7 +104,8 @@ func FuzzJavaObject(f *testing.F) {
 		}
 		if !bytes.HasSuffix(content, r.rest) || o.depth != 0 && r.err == nil ||
 			o.objects > maxJavaObjects+maxJavaDepth || len(o.handles) > len(content) {
-			t.Errorf("%d bytes left of %d, depth %d, %d objects, %d handles, %v", len(r.rest), len(content), o.depth, o.objects, len(o.handles), r.err)
+			t.Errorf("%d bytes left of %d, depth %d, %d objects, %d handles, %v", len(r.rest), len(content), o.depth,
+				o.objects, len(o.handles), r.err)
 		}
 	})
 }
@@ -118,7 +119,8 @@ func FuzzPKCS12(f *testing.F) {
 
 // FuzzSafes begins behind the MAC.
 func FuzzSafes(f *testing.F) {
-	for _, file := range []string{"client.p12", "more/several.p12", "more/openssl-legacy.p12", "more/openssl-clear.p12", "more/trust-openssl.p12", "secret.p12"} {
+	for _, file := range []string{"client.p12", "more/several.p12", "more/openssl-legacy.p12", "more/openssl-clear.p12",
+		"more/trust-openssl.p12", "secret.p12"} {
 		content, err := os.ReadFile(sample(file))
 		if err != nil {
 			f.Fatal(err)
@@ -243,13 +245,14 @@ func TestHostileLengths(t *testing.T) {
 		return "\x72" + string([]byte{0, byte(len(name))}) + name + "12345678" + flags + fields
 	}
 	cases := map[string][]byte{
-		"entries":             header(0xfeedfeed, 0xffffffff),
-		"key":                 be.AppendUint32(entry(header(0xfeedfeed, 1), 1), 0xffffffff),
-		"certificates":        be.AppendUint32(be.AppendUint32(entry(header(0xfeedfeed, 1), 1), 0), 0xffffffff),
-		"alias":               append(be.AppendUint32(header(0xfeedfeed, 1), 1), 0xff, 0xff),
-		"array":               secret("\x75" + class("[B", "\x02", "\x00\x00") + "\x78\x70" + "\xff\xff\xff\xff"),
-		"array of doubles":    secret("\x75" + class("[D", "\x02", "\x00\x00") + "\x78\x70" + "\x7f\xff\xff\xff"),
-		"array of objects":    secret("\x75" + class("[L", "\x02", "\x00\x00") + "\x78\x70" + "\xff\xff\xff\xff" + strings.Repeat("\x70", 100)),
+		"entries":          header(0xfeedfeed, 0xffffffff),
+		"key":              be.AppendUint32(entry(header(0xfeedfeed, 1), 1), 0xffffffff),
+		"certificates":     be.AppendUint32(be.AppendUint32(entry(header(0xfeedfeed, 1), 1), 0), 0xffffffff),
+		"alias":            append(be.AppendUint32(header(0xfeedfeed, 1), 1), 0xff, 0xff),
+		"array":            secret("\x75" + class("[B", "\x02", "\x00\x00") + "\x78\x70" + "\xff\xff\xff\xff"),
+		"array of doubles": secret("\x75" + class("[D", "\x02", "\x00\x00") + "\x78\x70" + "\x7f\xff\xff\xff"),
+		"array of objects": secret("\x75" + class("[L", "\x02", "\x00\x00") + "\x78\x70" + "\xff\xff\xff\xff" +
+			strings.Repeat("\x70", 100)),
 		"string":              secret("\x7c\x00\x00\x00\x00\xff\xff\xff\xff"),
 		"long string":         secret("\x7c\xff\xff\xff\xff\xff\xff\xff\xff"),
 		"block":               secret("\x7a\xff\xff\xff\xff"),
@@ -263,7 +266,8 @@ func TestHostileLengths(t *testing.T) {
 	for name, content := range cases {
 		t.Run(name, func(t *testing.T) {
 			bounded(t, len(content), func() {
-				err := (&Store{what: "it", location: Location{Password: "x"}, work: newWork(t.Context())}).readJKS(content)
+				err := (&Store{what: "it", location: Location{Password: "x"}, work: newWork(t.Context())}).readJKS(
+					content)
 				expectFault(t, err, "location", "cannot be read")
 			})
 		})
@@ -345,7 +349,8 @@ func TestHugeFile(t *testing.T) {
 // panic. What the password would have caught is signed anew.
 func TestDamagedStores(t *testing.T) {
 	random := rand.New(rand.NewPCG(5, 7))
-	for _, file := range []string{"client-ec.p12", "trust.p12", "secret.p12", "more/several.p12", "more/several.jks", "more/trust-greek.jceks", "secret.jceks", "more/client.pem"} {
+	for _, file := range []string{"client-ec.p12", "trust.p12", "secret.p12", "more/several.p12", "more/several.jks",
+		"more/trust-greek.jceks", "secret.jceks", "more/client.pem"} {
 		content, err := os.ReadFile(sample(file))
 		if err != nil {
 			t.Fatal(err)

@@ -27,19 +27,26 @@ func TestChoiceOfKey(t *testing.T) {
 		setting string
 		texts   []string
 	}{
-		"one":                          {[][]byte{a.keyPEM(t)}, "", "a", "", nil},
-		"one for servers":              {[][]byte{forServer.keyPEM(t)}, "", "server", "", nil},
-		"one of two has expired":       {[][]byte{expired.keyPEM(t), a.keyPEM(t)}, "", "a", "", nil},
-		"one of two is for servers":    {[][]byte{forServer.keyPEM(t), b.keyPEM(t)}, "", "b", "", nil},
-		"two":                          {[][]byte{a.keyPEM(t), b.keyPEM(t)}, "", "", "alias", []string{"several keys", `"1", "2"`}},
-		"two and an alias":             {[][]byte{a.keyPEM(t), b.keyPEM(t)}, "2", "b", "", nil},
-		"an alias of an expired one":   {[][]byte{a.keyPEM(t), expired.keyPEM(t)}, "2", "", "location", []string{"CN=expired", `entry "2"`, "has expired on"}},
-		"expired":                      {[][]byte{expired.keyPEM(t)}, "", "", "location", []string{"CN=expired", "has expired on " + stamp(expired.cert.NotAfter)}},
-		"not yet valid":                {[][]byte{notYet.keyPEM(t)}, "", "", "location", []string{"CN=not yet", "not valid before", "clock"}},
-		"expired and not yet":          {[][]byte{expired.keyPEM(t), notYet.keyPEM(t)}, "", "", "location", []string{"no key of", "has expired", "not valid before"}},
-		"key without certificate":      {[][]byte{keyOnly}, "", "", "location", []string{"without a certificate"}},
-		"certificate of another key":   {[][]byte{keyOnly, b.pem()}, "", "", "location", []string{"without a certificate"}},
-		"certificates without a key":   {[][]byte{a.pem()}, "", "", "location", []string{"no private key", `"1" (trusted certificate)`}},
+		"one":                       {[][]byte{a.keyPEM(t)}, "", "a", "", nil},
+		"one for servers":           {[][]byte{forServer.keyPEM(t)}, "", "server", "", nil},
+		"one of two has expired":    {[][]byte{expired.keyPEM(t), a.keyPEM(t)}, "", "a", "", nil},
+		"one of two is for servers": {[][]byte{forServer.keyPEM(t), b.keyPEM(t)}, "", "b", "", nil},
+		"two": {[][]byte{a.keyPEM(t), b.keyPEM(t)}, "", "", "alias", []string{"several keys",
+			`"1", "2"`}},
+		"two and an alias": {[][]byte{a.keyPEM(t), b.keyPEM(t)}, "2", "b", "", nil},
+		"an alias of an expired one": {[][]byte{a.keyPEM(t), expired.keyPEM(t)}, "2", "", "location",
+			[]string{"CN=expired", `entry "2"`, "has expired on"}},
+		"expired": {[][]byte{expired.keyPEM(t)}, "", "", "location", []string{"CN=expired",
+			"has expired on " + stamp(expired.cert.NotAfter)}},
+		"not yet valid": {[][]byte{notYet.keyPEM(t)}, "", "", "location", []string{"CN=not yet",
+			"not valid before", "clock"}},
+		"expired and not yet": {[][]byte{expired.keyPEM(t), notYet.keyPEM(t)}, "", "", "location",
+			[]string{"no key of", "has expired", "not valid before"}},
+		"key without certificate": {[][]byte{keyOnly}, "", "", "location", []string{"without a certificate"}},
+		"certificate of another key": {[][]byte{keyOnly, b.pem()}, "", "", "location",
+			[]string{"without a certificate"}},
+		"certificates without a key": {[][]byte{a.pem()}, "", "", "location", []string{"no private key",
+			`"1" (trusted certificate)`}},
 		"certificate before its chain": {[][]byte{ca.pem(), keyOnly, a.pem()}, "", "a", "", nil},
 	}
 	for name, c := range cases {
@@ -65,7 +72,8 @@ func TestSealedPEM(t *testing.T) {
 		expectFault(t, err, "key-password", "is not set", "encrypted")
 		_, err = Open(Location{Path: filepath.Join(more, file), Password: "x"})
 		expectFault(t, err, "key-password", "wrong password")
-		for _, l := range []Location{{Password: "changeit"}, {KeyPassword: "changeit"}, {Password: "x", KeyPassword: "changeit"}} {
+		for _, l := range []Location{{Password: "changeit"}, {KeyPassword: "changeit"},
+			{Password: "x", KeyPassword: "changeit"}} {
 			l.Path = filepath.Join(more, file)
 			if _, err := mustOpen(t, l).Certificate(); err != nil {
 				t.Errorf("%s: %v", file, err)

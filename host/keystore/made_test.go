@@ -93,7 +93,8 @@ func openMadeStores(t *testing.T, folder string) {
 				t.Fatal(err)
 			}
 			if c.Leaf.Subject.CommonName != m.owner || !goesWith(c.PrivateKey, c.Leaf) || len(c.Certificate) != 2 {
-				t.Errorf("certificate %s with a chain of %d, expected CN=%s and 2", c.Leaf.Subject, len(c.Certificate), m.owner)
+				t.Errorf("certificate %s with a chain of %d, expected CN=%s and 2", c.Leaf.Subject, len(c.Certificate),
+					m.owner)
 			}
 		})
 	}

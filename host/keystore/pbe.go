@@ -267,7 +267,8 @@ func deriveKey(kdf pkix.AlgorithmIdentifier, password string, size int, w *work)
 		}
 		if p.Cost < 2 || p.Block < 1 || p.Parallel < 1 || p.Cost > maxScrypt/128 || p.Block > maxScrypt/128/p.Cost ||
 			p.Parallel > maxScrypt/128/p.Cost/p.Block {
-			return nil, fmt.Errorf("scrypt with N=%d, r=%d, p=%d, up to %d MiB are taken", p.Cost, p.Block, p.Parallel, maxScrypt>>20)
+			return nil, fmt.Errorf("scrypt with N=%d, r=%d, p=%d, up to %d MiB are taken", p.Cost, p.Block, p.Parallel,
+				maxScrypt>>20)
 		}
 		if err := w.spend(2 * p.Cost * p.Block * p.Parallel); err != nil {
 			return nil, err

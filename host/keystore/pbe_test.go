@@ -63,7 +63,8 @@ func TestPBKDF2(t *testing.T) {
 			}
 			got, err := derived(prf.make, "password", []byte("salt"), c.iterations, c.size, newWork(t.Context()))
 			if err != nil || !bytes.Equal(got, want) {
-				t.Errorf("%s, %d iterations, %d bytes: expected %x, found %x, %v", prf.oid, c.iterations, c.size, want, got, err)
+				t.Errorf("%s, %d iterations, %d bytes: expected %x, found %x, %v", prf.oid, c.iterations, c.size, want,
+					got, err)
 			}
 		}
 	}

@@ -37,7 +37,8 @@ func (s *Store) readPEM(text []byte, field string) error {
 		}
 	}
 	if len(keys)+len(certs) == 0 {
-		return s.names.fault(field, nil, "%s holds no key and no certificate; a PEM block begins with -----BEGIN and ends with -----END and the same name", s.what)
+		return s.names.fault(field, nil, "%s holds no key and no certificate; a PEM block begins with -----BEGIN and "+
+			"ends with -----END and the same name", s.what)
 	}
 	s.entries = append(pemChains(keys, certs), certs...)
 	return nil

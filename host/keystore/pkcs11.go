@@ -63,7 +63,8 @@ func (s *Store) readPKCS11(path, pin string) error {
 		var code pkcs11.Error
 		if errors.As(err, &code) && (code == pkcs11.CKR_PIN_INCORRECT || code == pkcs11.CKR_PIN_LEN_RANGE ||
 			code == pkcs11.CKR_PIN_INVALID) {
-			return s.names.fault(FieldPassword, fmt.Errorf("%w (%w)", errPassword, err), "wrong PIN for %s; a token locks itself after a few of them", s.what)
+			return s.names.fault(FieldPassword, fmt.Errorf("%w (%w)", errPassword, err),
+				"wrong PIN for %s; a token locks itself after a few of them", s.what)
 		}
 		if errors.Is(err, errPassword) {
 			return s.names.fault(FieldPassword, err, "another PIN than the one that %s was opened with before", s.what)
@@ -149,7 +150,8 @@ func (t token) choose(module *pkcs11.Ctx) (uint, error) {
 	if len(seen) == 0 {
 		seen = []string{"no token that is initialised"}
 	}
-	return 0, fmt.Errorf("%d tokens fit, expected one; name it as MODULE#LABEL. The module has %s", len(fit), strings.Join(seen, ", "))
+	return 0, fmt.Errorf("%d tokens fit, expected one; name it as MODULE#LABEL. The module has %s", len(fit),
+		strings.Join(seen, ", "))
 }
 
 // tokenCerts lists the certificates of a token, which can be seen without its PIN.

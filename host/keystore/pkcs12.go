@@ -86,7 +86,8 @@ func (s *Store) readPKCS12(content []byte) error {
 		return s.notPKCS12(content, fmt.Errorf("version %d, expected 3", p.Version))
 	}
 	if p.AuthSafe.Type.Equal(oidSignedData) {
-		return s.damaged(errors.New("it is protected by a signature (public-key integrity mode), expected by a password"))
+		return s.damaged(errors.New("it is protected by a signature (public-key integrity " +
+			"mode), expected by a password"))
 	}
 	var signed []byte
 	if err := unmarshal(p.AuthSafe.Content.Bytes, &signed); err != nil {
@@ -114,14 +115,18 @@ func (s *Store) sealed(err error) error {
 // notPKCS12 names what is often taken for a PKCS12 file.
 func (s *Store) notPKCS12(content []byte, err error) error {
 	if strings.Contains(err.Error(), "indefinite length") {
-		return s.names.fault(FieldLocation, err, "%s is written in BER with indefinite lengths, expected DER: rewrite it with "+
-			"keytool -importkeystore -srckeystore OLD -destkeystore NEW -deststoretype PKCS12", s.what)
+		return s.names.fault(FieldLocation, err,
+			"%s is written in BER with indefinite lengths, expected DER: rewrite it with "+
+				"keytool -importkeystore -srckeystore OLD -destkeystore NEW -deststoretype PKCS12", s.what)
 	}
 	if _, cerr := x509.ParseCertificate(content); cerr == nil {
-		return s.names.fault(FieldLocation, err, "%s is a bare certificate (DER), expected a key store or PEM: convert it with openssl x509 -inform DER", s.what)
+		return s.names.fault(FieldLocation, err,
+			"%s is a bare certificate (DER), expected a key store or PEM: convert it with openssl x509 -inform DER",
+			s.what)
 	}
 	if _, kerr := x509.ParsePKCS8PrivateKey(content); kerr == nil {
-		return s.names.fault(FieldLocation, err, "%s is a bare key (DER), expected a key store or PEM with key and certificates", s.what)
+		return s.names.fault(FieldLocation, err,
+			"%s is a bare key (DER), expected a key store or PEM with key and certificates", s.what)
 	}
 	return s.damaged(fmt.Errorf("it is not PKCS12: %w", err))
 }

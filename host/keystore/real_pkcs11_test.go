@@ -95,7 +95,8 @@ func softHSM(t *testing.T, first, second string) string {
 		t.Fatal(err)
 	}
 	home, folder := strings.TrimSpace(string(out)), t.TempDir()
-	put(t, filepath.Join(folder, "softhsm2.conf"), []byte("directories.tokendir = "+folder+"\nobjectstore.backend = file\nlog.level = ERROR\n"))
+	put(t, filepath.Join(folder, "softhsm2.conf"),
+		[]byte("directories.tokendir = "+folder+"\nobjectstore.backend = file\nlog.level = ERROR\n"))
 	t.Setenv("SOFTHSM2_CONF", filepath.Join(folder, "softhsm2.conf"))
 	code, err := os.ReadFile(filepath.Join(home, "lib", "libsofthsm2.so"))
 	if err != nil {
@@ -104,7 +105,8 @@ func softHSM(t *testing.T, first, second string) string {
 	module := filepath.Join(folder, "libsofthsm2.so")
 	put(t, module, code)
 	for pin, label := range map[string]string{"1234": first, "5678": second} {
-		init := exec.Command(filepath.Join(home, "lib", "softhsm2-util"), "--module", module, "--init-token", "--free", "--label", label, "--pin", pin, "--so-pin", "00000000")
+		init := exec.Command(filepath.Join(home, "lib", "softhsm2-util"), "--module", module, "--init-token", "--free",
+			"--label", label, "--pin", pin, "--so-pin", "00000000")
 		if out, err := init.CombinedOutput(); err != nil {
 			t.Fatalf("softhsm2-util: %s%v", out, err)
 		}

@@ -22,7 +22,8 @@ func TestRealStores(t *testing.T) {
 
 // TestRealJavaTrust: the trust store that comes with Java opens with its usual password.
 func TestRealJavaTrust(t *testing.T) {
-	home := strings.TrimSpace(string(run(t, "", "sh", "-c", `java -XshowSettings:properties -version 2>&1 | sed -n 's/.*java.home = //p'`)))
+	home := strings.TrimSpace(string(run(t, "", "sh", "-c",
+		`java -XshowSettings:properties -version 2>&1 | sed -n 's/.*java.home = //p'`)))
 	s := mustOpen(t, Location{Path: filepath.Join(home, "lib", "security", "cacerts"), Password: "changeit"})
 	trusted, err := s.trusted()
 	if err != nil {
@@ -54,12 +55,13 @@ public class Domain {
 
 // domains are read by Java and by us; ENV has the password in the environment.
 var domains = map[string]string{
-	"plain":     `domain d { keystore a keystoreType="PKCS12" keystoreURI="file:///DIR/chain.p12"; keystore b keystoreType="JKS" keystoreURI="DIR/trust.jks"; };`,
-	"user.dir":  `domain d { keystore a keystoreType="PKCS12" keystoreURI="file:///${user.dir}/chain.p12"; };`,
-	"defaults":  `domain d keystoreType="JKS" entryNameSeparator=":" { keystore a keystoreURI="DIR/chain.jks"; keystore b keystoreURI="DIR/chain.jceks" keystoreType="JCEKS"; };`,
-	"names":     `Domain d KEYSTORETYPE="JKS" { KeyStore a KeyStoreURI="DIR/chain.jks"; };`,
-	"compat":    `domain d { keystore a keystoreType="JKS" keystoreURI="DIR/chain.p12"; keystore b keystoreType="PKCS12" keystoreURI="DIR/chain.jks"; };`,
-	"comments":  "// first\ndomain d { /* a\n b */ keystore a // behind\n keystoreType=\"JKS\"\n\tkeystoreURI=\"DIR/chain.jks\" ; };",
+	"plain":    `domain d { keystore a keystoreType="PKCS12" keystoreURI="file:///DIR/chain.p12"; keystore b keystoreType="JKS" keystoreURI="DIR/trust.jks"; };`,
+	"user.dir": `domain d { keystore a keystoreType="PKCS12" keystoreURI="file:///${user.dir}/chain.p12"; };`,
+	"defaults": `domain d keystoreType="JKS" entryNameSeparator=":" { keystore a keystoreURI="DIR/chain.jks"; keystore b keystoreURI="DIR/chain.jceks" keystoreType="JCEKS"; };`,
+	"names":    `Domain d KEYSTORETYPE="JKS" { KeyStore a KeyStoreURI="DIR/chain.jks"; };`,
+	"compat":   `domain d { keystore a keystoreType="JKS" keystoreURI="DIR/chain.p12"; keystore b keystoreType="PKCS12" keystoreURI="DIR/chain.jks"; };`,
+	"comments": "// first\ndomain d { /* a\n b */ keystore a // behind\n " +
+		"keystoreType=\"JKS\"\n\tkeystoreURI=\"DIR/chain.jks\" ; };",
 	"provider":  `domain d keystoreProviderName="SUN" { keystore a keystoreType="JKS" keystoreURI="DIR/chain.jks"; };`,
 	"env":       `domain d { keystore c keystorePasswordEnv="DOMAIN_PASSWORD" keystoreType="JKS" keystoreURI="DIR/chain.jks"; };`,
 	"separator": `domain d entryNameSeparator=" -> " { keystore a keystoreType="JKS" keystoreURI="DIR/several.jks"; };`,
@@ -78,7 +80,8 @@ func TestRealDomains(t *testing.T) {
 	for name, text := range domains {
 		path := filepath.Join(folder, "domain.dks")
 		put(t, path, []byte(strings.ReplaceAll(text, "DIR", more)))
-		want := strings.TrimSpace(string(run(t, more, "java", "-cp", folder, "-XX:TieredStopAtLevel=1", "Domain", "file://"+path+"#d", "a", "b")))
+		want := strings.TrimSpace(string(run(t, more, "java", "-cp", folder, "-XX:TieredStopAtLevel=1", "Domain",
+			"file://"+path+"#d", "a", "b")))
 		s, err := Open(Location{Path: path + "#d", Type: "dks", Password: "changeit"})
 		if err != nil {
 			t.Errorf("%s: %v", name, err)

@@ -76,7 +76,8 @@ func open(ctx context.Context, l Location, n names) (*Store, error) {
 	}
 	if l.PEM != nil {
 		if want != "" && want != kindPEM {
-			return nil, n.fault(FieldType, nil, "%s, but the keys or certificates are given as PEM text: write pem", want)
+			return nil, n.fault(FieldType, nil, "%s, but the keys or certificates are given as PEM text: write pem",
+				want)
 		}
 		s.what = "the PEM text"
 		return s, s.readPEM(l.PEM, FieldPEM)
@@ -121,7 +122,8 @@ func (s *Store) readContent(path, domain string, content []byte, want kind) erro
 	}
 	s.what = nounOf(is) + " " + path
 	if s.location.Password == "" && is != kindPEM && is != kindDKS {
-		return s.names.fault(FieldPassword, nil, "is not set: a %s is not opened without a password, whether it has one or not", nounOf(is))
+		return s.names.fault(FieldPassword, nil,
+			"is not set: a %s is not opened without a password, whether it has one or not", nounOf(is))
 	}
 	switch is {
 	case kindJKS, kindJCEKS:

@@ -64,7 +64,8 @@ func TestSampleKeys(t *testing.T) {
 					want = "client"
 				}
 				if c.Leaf.Subject.CommonName != want || !goesWith(c.PrivateKey, c.Leaf) || len(c.Certificate) != 1 {
-					t.Errorf("certificate %s with a chain of %d, expected CN=%s and 1", c.Leaf.Subject, len(c.Certificate), want)
+					t.Errorf("certificate %s with a chain of %d, expected CN=%s and 1", c.Leaf.Subject,
+						len(c.Certificate), want)
 				}
 			})
 		}
@@ -91,7 +92,8 @@ func TestSampleRoots(t *testing.T) {
 
 // TestTypeAndContent: a type is held against the content, but jks and pkcs12 read each other's files.
 func TestTypeAndContent(t *testing.T) {
-	files := map[kind]string{kindJKS: "client.jks", kindJCEKS: "client.jceks", kindPKCS12: "client.p12", kindPEM: "client.crt.pem", kindDKS: "domain.dks"}
+	files := map[kind]string{kindJKS: "client.jks", kindJCEKS: "client.jceks", kindPKCS12: "client.p12",
+		kindPEM: "client.crt.pem", kindDKS: "domain.dks"}
 	for _, said := range []kind{kindJKS, kindJCEKS, kindPKCS12, kindPEM, kindDKS} {
 		for is, file := range files {
 			_, err := Open(at(t, file, Location{Type: string(said), Password: "changeit"}))
@@ -108,7 +110,8 @@ func TestTypeAndContent(t *testing.T) {
 }
 
 // berInDER is the beginning of a PKCS12 file whose contents alone have an indefinite length.
-var berInDER = "\x30\x81\xdc\x02\x01\x03\x30\x81\xd6\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07\x01\xa0\x81\xc8\x24\x80" + strings.Repeat("\x00", 198)
+var berInDER = "\x30\x81\xdc\x02\x01\x03\x30\x81\xd6\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07\x01\xa0\x81\xc8\x24\x80" +
+	strings.Repeat("\x00", 198)
 
 func TestRefusedStores(t *testing.T) {
 	folder := t.TempDir()
@@ -128,29 +131,44 @@ func TestRefusedStores(t *testing.T) {
 		setting  string
 		text     []string
 	}{
-		"no path":                {Location{Password: "x"}, "location", []string{"not set"}},
-		"no file":                {Location{Path: folder + "/no", Password: "x"}, "location", []string{"no such file"}},
-		"a folder":               {Location{Path: folder, Password: "x"}, "location", []string{"not a file"}},
-		"empty":                  {Location{Path: write("empty", ""), Password: "x"}, "location", []string{"an empty file"}},
-		"text":                   {Location{Path: write("text", "hello"), Password: "x"}, "location", []string{"a text file without keys"}},
-		"bytes":                  {Location{Path: write("bytes", "\x00\x01\xff\xfe5"), Password: "x"}, "location", []string{"begins with 00 01 ff fe"}},
-		"mixed case":             {Location{Path: sample("client.jks"), Type: "Jks", Password: "x"}, "type", []string{"case-sensitive", "write jks"}},
-		"ending as type":         {Location{Path: sample("client.p12"), Type: "p12", Password: "x"}, "type", []string{`unknown type "p12"`, "are pkcs12"}},
-		"unknown type":           {Location{Path: sample("client.p12"), Type: "bks", Password: "x"}, "type", []string{`unknown type "bks"`}},
-		"no password, jks":       {Location{Path: sample("client.jks")}, "password", []string{"not set"}},
-		"no password, jceks":     {Location{Path: sample("trust.jceks")}, "password", []string{"not set"}},
-		"no password, p12":       {Location{Path: sample("trust.p12")}, "password", []string{"not set"}},
-		"wrong password, jks":    {Location{Path: sample("client.jks"), Password: "x"}, "password", []string{"wrong password", "client.jks"}},
-		"wrong password, jceks":  {Location{Path: sample("client.jceks"), Password: "x"}, "password", []string{"wrong password", "client.jceks"}},
-		"wrong password, p12":    {Location{Path: sample("client.p12"), Password: "x"}, "password", []string{"wrong password", "client.p12"}},
-		"wrong password, legacy": {Location{Path: sample("client-legacy.p12"), Password: "x"}, "password", []string{"wrong password"}},
-		"cut off":                {Location{Path: write("cut", string(jks[:500])), Password: "changeit"}, "location", []string{"entry 1 of 1", "bytes are left"}},
-		"pkcs11":                 {Location{Path: "/usr/lib/none.so", Type: "pkcs11", Password: "x"}, "type", []string{"-tags pkcs11"}},
-		"PEM of another type":    {Location{PEM: []byte("x"), Type: "jks"}, "type", []string{"write pem"}},
-		"PEM without anything":   {Location{PEM: []byte("x")}, "pem", []string{"holds no key and no certificate"}},
-		"BER":                    {Location{Path: write("ber.p12", "\x30\x80\x02\x01\x03\x30\x80\x06\x09"), Password: "x"}, "location", []string{"BER", "expected DER", "keytool -importkeystore"}},
-		"BER, in DER":            {Location{Path: write("ber2.p12", berInDER), Password: "x"}, "location", []string{"BER", "expected DER"}},
-		"domain":                 {Location{Path: sample("domain.dks") + "#other", Password: "x", Type: "dks"}, "location", []string{`no domain "other"`, `"sample"`}},
+		"no path":  {Location{Password: "x"}, "location", []string{"not set"}},
+		"no file":  {Location{Path: folder + "/no", Password: "x"}, "location", []string{"no such file"}},
+		"a folder": {Location{Path: folder, Password: "x"}, "location", []string{"not a file"}},
+		"empty": {Location{Path: write("empty", ""), Password: "x"}, "location",
+			[]string{"an empty file"}},
+		"text": {Location{Path: write("text", "hello"), Password: "x"}, "location",
+			[]string{"a text file without keys"}},
+		"bytes": {Location{Path: write("bytes", "\x00\x01\xff\xfe5"), Password: "x"}, "location",
+			[]string{"begins with 00 01 ff fe"}},
+		"mixed case": {Location{Path: sample("client.jks"), Type: "Jks", Password: "x"}, "type",
+			[]string{"case-sensitive", "write jks"}},
+		"ending as type": {Location{Path: sample("client.p12"), Type: "p12", Password: "x"}, "type",
+			[]string{`unknown type "p12"`, "are pkcs12"}},
+		"unknown type": {Location{Path: sample("client.p12"), Type: "bks", Password: "x"}, "type",
+			[]string{`unknown type "bks"`}},
+		"no password, jks":   {Location{Path: sample("client.jks")}, "password", []string{"not set"}},
+		"no password, jceks": {Location{Path: sample("trust.jceks")}, "password", []string{"not set"}},
+		"no password, p12":   {Location{Path: sample("trust.p12")}, "password", []string{"not set"}},
+		"wrong password, jks": {Location{Path: sample("client.jks"), Password: "x"}, "password",
+			[]string{"wrong password", "client.jks"}},
+		"wrong password, jceks": {Location{Path: sample("client.jceks"), Password: "x"}, "password",
+			[]string{"wrong password", "client.jceks"}},
+		"wrong password, p12": {Location{Path: sample("client.p12"), Password: "x"}, "password",
+			[]string{"wrong password", "client.p12"}},
+		"wrong password, legacy": {Location{Path: sample("client-legacy.p12"), Password: "x"}, "password",
+			[]string{"wrong password"}},
+		"cut off": {Location{Path: write("cut", string(jks[:500])), Password: "changeit"}, "location",
+			[]string{"entry 1 of 1", "bytes are left"}},
+		"pkcs11": {Location{Path: "/usr/lib/none.so", Type: "pkcs11", Password: "x"}, "type",
+			[]string{"-tags pkcs11"}},
+		"PEM of another type":  {Location{PEM: []byte("x"), Type: "jks"}, "type", []string{"write pem"}},
+		"PEM without anything": {Location{PEM: []byte("x")}, "pem", []string{"holds no key and no certificate"}},
+		"BER": {Location{Path: write("ber.p12", "\x30\x80\x02\x01\x03\x30\x80\x06\x09"),
+			Password: "x"}, "location", []string{"BER", "expected DER", "keytool -importkeystore"}},
+		"BER, in DER": {Location{Path: write("ber2.p12", berInDER), Password: "x"}, "location",
+			[]string{"BER", "expected DER"}},
+		"domain": {Location{Path: sample("domain.dks") + "#other", Password: "x", Type: "dks"},
+			"location", []string{`no domain "other"`, `"sample"`}},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -170,17 +188,28 @@ func TestRefusedKeys(t *testing.T) {
 		setting  string
 		text     []string
 	}{
-		"wrong key password, not given": {"keypass.jks", Location{}, "key-password", []string{"is not set", `"other"`, "password is not the password of the key"}},
-		"wrong key password, jks":       {"keypass.jks", Location{KeyPassword: "x"}, "key-password", []string{"wrong password", `"other"`}},
-		"wrong key password, jceks":     {"client.jceks", Location{KeyPassword: "x"}, "key-password", []string{"wrong password", `"client"`}},
-		"wrong key password, p12":       {"client.p12", Location{KeyPassword: "x"}, "key-password", []string{"wrong password", `"client"`}},
-		"wrong key password, legacy":    {"client-legacy.p12", Location{KeyPassword: "x"}, "key-password", []string{"wrong password", `"client"`}},
-		"secret key, jceks":             {"secret.jceks", Location{}, "location", []string{"no private key", `"sec" (secret key)`}},
-		"secret key, p12":               {"secret.p12", Location{}, "location", []string{"no private key", `"sec" (secret key)`}},
-		"trust store":                   {"trust.jks", Location{}, "location", []string{"no private key", `"root" (trusted certificate)`}},
-		"secret key by alias":           {"secret.p12", Location{Alias: "sec"}, "alias", []string{`"sec"`, "is a secret key"}},
-		"no such alias":                 {"client.jks", Location{Alias: "nobody"}, "alias", []string{`no entry "nobody"`, `"client" (key)`}},
-		"trusted by alias":              {"trust.p12", Location{Alias: "ROOT"}, "alias", []string{"is a trusted certificate"}},
+		"wrong key password, not given": {"keypass.jks", Location{}, "key-password", []string{"is not set", `"other"`,
+			"password is not the password of the key"}},
+		"wrong key password, jks": {"keypass.jks", Location{KeyPassword: "x"}, "key-password",
+			[]string{"wrong password", `"other"`}},
+		"wrong key password, jceks": {"client.jceks", Location{KeyPassword: "x"}, "key-password",
+			[]string{"wrong password", `"client"`}},
+		"wrong key password, p12": {"client.p12", Location{KeyPassword: "x"}, "key-password",
+			[]string{"wrong password", `"client"`}},
+		"wrong key password, legacy": {"client-legacy.p12", Location{KeyPassword: "x"}, "key-password",
+			[]string{"wrong password", `"client"`}},
+		"secret key, jceks": {"secret.jceks", Location{}, "location", []string{"no private key",
+			`"sec" (secret key)`}},
+		"secret key, p12": {"secret.p12", Location{}, "location", []string{"no private key",
+			`"sec" (secret key)`}},
+		"trust store": {"trust.jks", Location{}, "location", []string{"no private key",
+			`"root" (trusted certificate)`}},
+		"secret key by alias": {"secret.p12", Location{Alias: "sec"}, "alias",
+			[]string{`"sec"`, "is a secret key"}},
+		"no such alias": {"client.jks", Location{Alias: "nobody"}, "alias",
+			[]string{`no entry "nobody"`, `"client" (key)`}},
+		"trusted by alias": {"trust.p12", Location{Alias: "ROOT"}, "alias",
+			[]string{"is a trusted certificate"}},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {

@@ -67,7 +67,8 @@ func (w *watched[T]) get() T {
 	w.seen = now
 	s, current, err := w.open(context.Background())
 	if err != nil {
-		w.log.Error("a key store has changed and cannot be used, the connections go on with what it held before", "store", w.store.what, "error", err)
+		w.log.Error("a key store has changed and cannot be used, the connections go on with what it held before",
+			"store", w.store.what, "error", err)
 		return w.current
 	}
 	if !slices.Equal(s.files, w.store.files) {

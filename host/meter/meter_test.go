@@ -112,7 +112,8 @@ func TestRefusals(t *testing.T) {
 func TestLimits(t *testing.T) {
 	module := append(one(0x02, 0x40, 0x20, 0, 0x0e, 1, 0, 0, 0x0b), 11, 7, 2, 1, 1, 0, 1, 1, 0)
 	for want, l := range map[string]meter.Limits{
-		"the module in bytes: found":                                                              {ModuleBytes: len(module) - 1},
+		"the module in bytes: found": {ModuleBytes: len(
+			module) - 1},
 		"the body of function 0 in bytes: found":                                                  {FunctionBytes: 3},
 		"locals of function 0: found 3, at most 2 are allowed":                                    {Locals: 2},
 		"segments: found 2":                                                                       {Segments: 1},

@@ -347,7 +347,8 @@ func (a *admission) wait(ctx context.Context, t *tenant, p *Pool, need int64) (*
 	used := a.used
 	a.mu.Unlock()
 	if say {
-		a.logger.Warn("the memory for plugins is used up: connectors take turns", "setting", MemorySetting, "bound", a.bound, "used", used, "connector", t.name)
+		a.logger.Warn("the memory for plugins is used up: connectors take turns", "setting", MemorySetting, "bound",
+			a.bound, "used", used, "connector", t.name)
 	}
 	a.press()
 	long := time.AfterFunc(longWait, func() {
@@ -385,7 +386,8 @@ func (a *admission) what(w *applicant) string {
 	case !a.fits(w.need) || w.once || w.tenant.begun:
 		return fmt.Sprintf("memory for an instance of plugin %s (%s is %d)", w.plugin, MemorySetting, a.bound)
 	default:
-		return fmt.Sprintf("the connector's turn to begin with plugin %s (%d connectors are let begin at a time)", w.plugin,
+		return fmt.Sprintf("the connector's turn to begin with plugin %s (%d connectors are let begin at a time)",
+			w.plugin,
 			a.allowed)
 	}
 }

@@ -148,7 +148,8 @@ func TestConnectorsTakeTurnsForMemory(t *testing.T) {
 			t.Errorf("%d instances are left", n)
 		}
 	})
-	if n := strings.Count(c.log.String(), "the memory for plugins is used up"); n == 0 || !strings.Contains(c.log.String(), plugin.MemorySetting) {
+	if n := strings.Count(c.log.String(), "the memory for plugins is used up"); n == 0 ||
+		!strings.Contains(c.log.String(), plugin.MemorySetting) {
 		t.Errorf("expected a warning that names %s, found %s", plugin.MemorySetting, c.log.String())
 	}
 }
@@ -444,6 +445,7 @@ func TestBegunConnectorsAreNotHeldUp(t *testing.T) {
 	})
 	if n := strings.Count(c.log.String(), "a connector waits for others"); n == 0 || n > 20 ||
 		strings.Contains(c.log.String(), plugin.MemorySetting) {
-		t.Errorf("expected that it is said once of each that some wait for long, and nothing of memory, found %s", c.log.String())
+		t.Errorf("expected that it is said once of each that some wait for long, and nothing of memory, found %s",
+			c.log.String())
 	}
 }

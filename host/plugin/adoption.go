@@ -54,7 +54,8 @@ func trustOf(settings map[string]string) (trust, error) {
 				before = strings.TrimSuffix(name, revealEnd)
 				t.reveal[before] = append(t.reveal[before], item)
 			case len(item) != len(hashOf(nil)) || strings.Trim(strings.ToLower(item), "0123456789abcdef") != "":
-				return t, fmt.Errorf("%s: expected the SHA-256 of a plugin's file in 64 hexadecimal digits, found %q", key, item)
+				return t, fmt.Errorf("%s: expected the SHA-256 of a plugin's file in 64 hexadecimal digits, found %q",
+					key, item)
 			default:
 				t.accept[before] = append(t.accept[before], strings.ToLower(item))
 			}
@@ -191,7 +192,8 @@ func (h *Held) Error() string {
 	if left := len(h.Differences) - len(shown); left > 0 {
 		more = fmt.Sprintf("; and %d more", left)
 	}
-	return fmt.Sprintf("version %s gives other roles to settings than version %s, so it is not taken by itself (%s%s); plugin.%s.accept=%s in the worker's settings takes it",
+	return fmt.Sprintf("version %s gives other roles to settings than version %s, so it is not taken by itself "+
+		"(%s%s); plugin.%s.accept=%s in the worker's settings takes it",
 		h.Version, h.Before, strings.Join(shown, "; "), more, h.Plugin, h.Hash)
 }
 
@@ -225,7 +227,8 @@ func readAdoptions(path string) (*adoptions, error) {
 		err = json.Unmarshal(text, a)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%s, which says what versions of plugins were taken before: %w; look at the plugins in the folder, then delete it", path, err)
+		return nil, fmt.Errorf("%s, which says what versions of plugins were taken before: %w; look at the plugins "+
+			"in the folder, then delete it", path, err)
 	}
 	for name, p := range a.Plugins {
 		if p == nil {
@@ -290,7 +293,8 @@ func (m *Manager) adopt(a *arrival) {
 		if changed = kept.Accepted[a.hash] == nil; changed {
 			kept.Accepted[a.hash] = &is
 		}
-		m.logger.Info("plugin version accepted by the user", "plugin", info.Name, "version", info.Version, "hash", a.hash, "file", a.path)
+		m.logger.Info("plugin version accepted by the user", "plugin", info.Name, "version", info.Version, "hash",
+			a.hash, "file", a.path)
 	case len(bases) == 0:
 		kept.Base, changed = &is, true
 	case !slices.ContainsFunc(bases, func(was *declared) bool { return len(is.differences(was)) == 0 }):
@@ -300,7 +304,8 @@ func (m *Manager) adopt(a *arrival) {
 		return
 	}
 	if err := m.adoptions.keep(); err != nil {
-		m.logger.Warn("which versions of plugins were taken can't be kept: after a restart the first that is found counts", "file", m.adoptions.path, "error", err)
+		m.logger.Warn("which versions of plugins were taken can't be kept: after a restart the "+
+			"first that is found counts", "file", m.adoptions.path, "error", err)
 	}
 }
 

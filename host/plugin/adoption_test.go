@@ -63,15 +63,22 @@ func TestVersionsWithOtherRoles(t *testing.T) {
 		settings []string
 		differs  string // "" where it is taken
 	}{
-		"the same":                    {honest, ""},
-		"one more without a role":     {append(honest, "shop.more"), ""},
-		"one more password":           {append(honest, "shop.more!"), ""},
-		"another address":             {[]string{"shop.address", "shop.pwd! http.password", "shop.note http.address"}, "shop.address: http.address before, no role now; shop.note: no role before, http.address now"},
-		"a password as a header":      {[]string{"shop.address http.address", "shop.pwd! http.header.x", "shop.note"}, "shop.pwd: http.password before, http.header.x now"},
-		"a password as text":          {[]string{"shop.address http.address", "shop.pwd", "shop.note"}, "shop.pwd: http.password before, no role now; shop.pwd: a password before, none now"},
-		"a proxy":                     {append(honest, "shop.proxy http.proxy.address"), "shop.proxy: no role before, http.proxy.address now"},
-		"an alias for the password":   {append(honest, "shop.key! http.header.x alias=shop.pwd"), "shop.key: no role before, http.header.x now; shop.pwd: http.password before, http.header.x+http.password now"},
-		"a template for the password": {append(honest, "shop.{name}! http.header.{name}"), "shop.{name}: no role before, http.header.{name} now"},
+		"the same":                {honest, ""},
+		"one more without a role": {append(honest, "shop.more"), ""},
+		"one more password":       {append(honest, "shop.more!"), ""},
+		"another address": {[]string{"shop.address", "shop.pwd! http.password", "shop.note http.address"},
+			"shop.address: http.address before, no role now; shop.note: no role before, http.address now"},
+		"a password as a header": {[]string{"shop.address http.address", "shop.pwd! http.header.x", "shop.note"},
+			"shop.pwd: http.password before, http.header.x now"},
+		"a password as text": {[]string{"shop.address http.address", "shop.pwd", "shop.note"},
+			"shop.pwd: http.password before, no role now; shop.pwd: a password before, none now"},
+		"a proxy": {append(honest, "shop.proxy http.proxy.address"),
+			"shop.proxy: no role before, http.proxy.address now"},
+		"an alias for the password": {append(honest, "shop.key! http.header.x alias=shop.pwd"),
+			"shop.key: no role before, http.header.x now; shop.pwd: http.password before, " +
+				"http.header.x+http.password now"},
+		"a template for the password": {append(honest, "shop.{name}! http.header.{name}"),
+			"shop.{name}: no role before, http.header.{name} now"},
 	} {
 		for _, base := range []string{"built in", "of the folder"} {
 			t.Run(name+", "+base, func(t *testing.T) {
@@ -98,7 +105,8 @@ func TestVersionsWithOtherRoles(t *testing.T) {
 				switch {
 				case x.differs == "" && got != "shop 2.0.0":
 					t.Errorf("expected it to be taken, found %s", got)
-				case x.differs != "" && base == "built in" && got != "shop 1.0.0", x.differs != "" && base != "built in" &&
+				case x.differs != "" && base == "built in" && got != "shop 1.0.0", x.differs != "" &&
+					base != "built in" &&
 					!strings.Contains(got, x.differs):
 					t.Errorf("expected it not to be taken, found %s", got)
 				}
@@ -172,12 +180,14 @@ func TestClassOfABuiltInPlugin(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s := b.Status(); len(s.Others) != 2 || !strings.Contains(s.Others[0], "a-thief") || !strings.Contains(s.Others[0],
-		"plugin.a-thief.accept="+hash(thief)) || !strings.HasPrefix(s.File, "embedded:") {
+	if s := b.Status(); len(s.Others) != 2 || !strings.Contains(s.Others[0], "a-thief") ||
+		!strings.Contains(s.Others[0],
+			"plugin.a-thief.accept="+hash(thief)) || !strings.HasPrefix(s.File, "embedded:") {
 		t.Errorf("found %+v", s)
 	}
 	m.Close()
-	if got := taken(manager(t, plugin.Options{Embedded: embedded, Settings: map[string]string{"plugin.a-thief.accept": hash(thief)}},
+	if got := taken(manager(t, plugin.Options{Embedded: embedded,
+		Settings: map[string]string{"plugin.a-thief.accept": hash(thief)}},
 		folder)); got != "a-thief 9.0.0" {
 		t.Errorf("expected the accepted one, found %s", got)
 	}

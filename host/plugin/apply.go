@@ -88,7 +88,8 @@ func (i *Instance) applied(ok []byte, c *batchCall, from int) (consumed int, fau
 	for n := range i.scratch.rows[start:] {
 		r := &i.scratch.rows[start+n]
 		if r.Origin >= uint32(consumed) || r.Origin < previous {
-			return 0, nil, abi.Violated("row %d: expected an origin from %d to %d, found %d", n, previous, consumed-1, r.Origin)
+			return 0, nil, abi.Violated("row %d: expected an origin from %d to %d, found %d", n, previous, consumed-1,
+				r.Origin)
 		}
 		previous = r.Origin
 		in := &c.rows[r.Origin]

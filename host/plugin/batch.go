@@ -51,7 +51,8 @@ type batchCall struct {
 func (i *Instance) survey(c *batchCall) error {
 	c.low, c.high = math.MaxUint32, 0
 	if uint64(len(c.b.Data)) > math.MaxUint32 {
-		return abi.Refused("a batch with %d bytes of data: at most %d can be addressed", len(c.b.Data), uint32(math.MaxUint32))
+		return abi.Refused("a batch with %d bytes of data: at most %d can be addressed", len(c.b.Data),
+			uint32(math.MaxUint32))
 	}
 	var last [3]uint32
 	for n := range c.rows {
@@ -65,7 +66,8 @@ func (i *Instance) survey(c *batchCall) error {
 			}
 			if uint64(d.Start)+uint64(d.Size) > uint64(len(c.b.Data)) || d.Form == wit.Unchanged ||
 				int(d.Form) >= d.Form.Cases() {
-				return abi.Refused("row %d: a datum of form %d with %d bytes at %d of %d", n, d.Form, d.Size, d.Start, len(c.b.Data))
+				return abi.Refused("row %d: a datum of form %d with %d bytes at %d of %d", n, d.Form, d.Size, d.Start,
+					len(c.b.Data))
 			}
 			c.low, c.high = min(c.low, d.Start), max(c.high, d.Start+d.Size)
 			if d.Form == wit.Structured {
@@ -293,7 +295,8 @@ func (i *Instance) data(ok []byte, offset int, b *record.Batch) (uint32, error) 
 		return 0, err
 	}
 	if uint64(len(b.Data))+uint64(n) > math.MaxUint32 {
-		return 0, abi.Violated("%d bytes of data more than the %d of the batch: at most %d can be addressed", n, len(b.Data), uint32(math.MaxUint32))
+		return 0, abi.Violated("%d bytes of data more than the %d of the batch: at most %d can be addressed", n,
+			len(b.Data), uint32(math.MaxUint32))
 	}
 	b.Data = append(b.Data, list...)
 	i.schemas.into = b
@@ -321,7 +324,8 @@ func (i *Instance) faults(ok []byte, offset int, limit, from uint32, check *rowC
 		}
 		f.Origin += from
 		if uint64(f.RawStart)+uint64(f.RawSize) > uint64(check.size) {
-			return nil, abi.Violated("fault %d: %d raw bytes at %d lie past the end of data (%d bytes)", n, f.RawSize, f.RawStart, check.size)
+			return nil, abi.Violated("fault %d: %d raw bytes at %d lie past the end of data (%d bytes)", n, f.RawSize,
+				f.RawStart, check.size)
 		}
 		f.RawStart += check.base
 		readable(&f.Fault)

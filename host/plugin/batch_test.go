@@ -91,7 +91,8 @@ func TestSchemasInsideBytes(t *testing.T) {
 	check()
 	b.Rows[0].Value.Form, b.Rows[0].Value.Size = wit.Dynamic, b.Rows[0].Value.Size-1
 	use(t, binding, func(ctx context.Context, i *plugin.Instance) {
-		if _, err := i.Apply(ctx, []byte("copy"), b); err == nil || !strings.Contains(err.Error(), "a dynamic value of") {
+		if _, err := i.Apply(ctx, []byte("copy"), b); err == nil || !strings.Contains(err.Error(),
+			"a dynamic value of") {
 			t.Errorf("bytes cut off: %v", err)
 		}
 		if _, err := i.Describe(ctx); err != nil {
@@ -114,14 +115,19 @@ func TestHostMistakes(t *testing.T) {
 	reg := record.NewRegistry()
 	with(t, plugin.Options{Registry: reg}, func(ctx context.Context, i *plugin.Instance) {
 		for want, change := range map[string]func(*record.Batch){
-			"topic 1 of 1":                       func(b *record.Batch) { b.Rows[1].Topic = 1 },
-			"names schema 4711":                  func(b *record.Batch) { b.Rows[1].Value.Schema = 4711 },
-			"names schema 0":                     func(b *record.Batch) { b.Rows[0].Value.Schema = 0 },
-			"with 99 bytes at":                   func(b *record.Batch) { b.Rows[1].Value.Size = 99 },
-			"form 1":                             func(b *record.Batch) { b.Rows[1].Key = wit.Datum{Form: wit.Unchanged} },
+			"topic 1 of 1":      func(b *record.Batch) { b.Rows[1].Topic = 1 },
+			"names schema 4711": func(b *record.Batch) { b.Rows[1].Value.Schema = 4711 },
+			"names schema 0":    func(b *record.Batch) { b.Rows[0].Value.Schema = 0 },
+			"with 99 bytes at":  func(b *record.Batch) { b.Rows[1].Value.Size = 99 },
+			"form 1": func(b *record.Batch) {
+				b.Rows[1].Key = wit.Datum{Form: wit.Unchanged}
+			},
 			`the topic name "\xff" is not UTF-8`: func(b *record.Batch) { b.Topics[0] = "\xff" },
-			"a block of headers of 7 bytes":      func(b *record.Batch) { b.Rows[1].Headers = b.Rows[1].Value; b.Rows[1].Headers.Form = wit.Raw },
-			"which is not registered":            func(b *record.Batch) { b.Rows[1].Value.Schema = wit.GuestSchemas },
+			"a block of headers of 7 bytes": func(b *record.Batch) {
+				b.Rows[1].Headers = b.Rows[1].Value
+				b.Rows[1].Headers.Form = wit.Raw
+			},
+			"which is not registered": func(b *record.Batch) { b.Rows[1].Value.Schema = wit.GuestSchemas },
 		} {
 			b := batch(t, reg, 2, 6)
 			change(b)
@@ -145,7 +151,8 @@ func TestOutput(t *testing.T) {
 			t.Fatal(err)
 		}
 	})
-	for _, want := range []string{"level=WARN msg=logged plugin=all version=1.0.0 connector=orders", "level=INFO msg=printed plugin=all version=1.0.0 connector=orders"} {
+	for _, want := range []string{"level=WARN msg=logged plugin=all version=1.0.0 connector=orders",
+		"level=INFO msg=printed plugin=all version=1.0.0 connector=orders"} {
 		if !strings.Contains(log.String(), want) {
 			t.Errorf("expected %q in %s", want, log.String())
 		}
@@ -177,7 +184,8 @@ func TestPoolIsBounded(t *testing.T) {
 	}
 	short, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 	defer cancel()
-	if _, err := p.Acquire(short); err == nil || !strings.Contains(err.Error(), "waiting for an instance of plugin all (2 are out)") {
+	if _, err := p.Acquire(short); err == nil || !strings.Contains(err.Error(),
+		"waiting for an instance of plugin all (2 are out)") {
 		t.Error(err)
 	}
 	got := make(chan *plugin.Instance)

@@ -76,9 +76,14 @@ func BenchmarkEncode(b *testing.B) {
 // BenchmarkSettle settles a delivery of one row.
 func BenchmarkSettle(b *testing.B) {
 	with(b, plugin.Options{}, func(ctx context.Context, i *plugin.Instance) {
-		response := wit.Response{Status: 201, Headers: []wit.Header{{Name: "content-type", Value: "application/json"}, {Name: "location", Value: "/x(1)"}},
+		response := wit.Response{Status: 201, Headers: []wit.Header{{Name: "content-type", Value: "application/json"},
+			{Name: "location", Value: "/x(1)"}},
 			Body: make([]byte, 500)}
-		measured(b, 1, "delivery", func() error { _, err := i.Settle(ctx, nil, []byte("memo"), []uint32{7}, response); return err })
+		measured(b, 1, "delivery", func() error {
+			_, err := i.Settle(ctx, nil, []byte("memo"), []uint32{7},
+				response)
+			return err
+		})
 	})
 }
 

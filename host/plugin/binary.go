@@ -58,19 +58,24 @@ func ReadBinary(data []byte) (*Binary, error) {
 	}
 	magic := []byte("\x00asm")
 	if !bytes.HasPrefix(data, magic[:min(4, len(data))]) {
-		return nil, fmt.Errorf("no WebAssembly: expected the bytes 00 61 73 6d at the start, found % x", data[:min(4, len(data))])
+		return nil, fmt.Errorf("no WebAssembly: expected the bytes 00 61 73 6d at the start, found % x",
+			data[:min(4, len(data))])
 	}
 	if len(data) < 8 {
 		return nil, fmt.Errorf("the file is cut off: expected at least 8 bytes, found %d", len(data))
 	}
 	version, layer := binary.LittleEndian.Uint16(data[4:]), binary.LittleEndian.Uint16(data[6:])
 	if layer == 1 {
-		return nil, fmt.Errorf("a WebAssembly component: expected a core module. In Rust build for wasm32-unknown-unknown " +
-			"instead of wasm32-wasip2; from JavaScript and other tools take the core module out of the component with " +
-			"`jco transpile FILE -o out` (it is out/NAME.core.wasm) or `wasm-tools component unbundle FILE --module-dir out`")
+		return nil, fmt.Errorf("a WebAssembly component: expected a core module. In Rust build for " +
+			"wasm32-unknown-unknown " +
+			"instead of wasm32-wasip2; from JavaScript and other tools take the core module " +
+			"out of the component with " +
+			"`jco transpile FILE -o out` (it is out/NAME.core.wasm) or `wasm-tools component " +
+			"unbundle FILE --module-dir out`")
 	}
 	if version != 1 || layer != 0 {
-		return nil, fmt.Errorf("expected WebAssembly version 1 of layer 0 (core modules), found version %d of layer %d", version, layer)
+		return nil, fmt.Errorf("expected WebAssembly version 1 of layer 0 (core modules), found version %d of layer %d",
+			version, layer)
 	}
 	b := &Binary{}
 	r := reader{data: data, at: 8}
@@ -79,7 +84,8 @@ func ReadBinary(data []byte) (*Binary, error) {
 		id := r.byte()
 		size := r.number()
 		if r.err != nil || size > uint64(len(data)-r.at) {
-			return nil, fmt.Errorf("the file is cut off: section %d at byte %d claims %d bytes, %d are left", id, start, size, len(data)-r.at)
+			return nil, fmt.Errorf("the file is cut off: section %d at byte %d claims %d bytes, %d are left", id, start,
+				size, len(data)-r.at)
 		}
 		section := reader{data: data[:r.at+int(size)], at: r.at}
 		b.section(id, &section)
@@ -143,15 +149,17 @@ func (b *Binary) Has(name string) bool {
 // contract is the version in the first name of the contract's package.
 func (b *Binary) contract() string {
 	for _, e := range b.Exports {
-		if v := versionInText(strings.TrimPrefix(e.Name, "cabi_post_")); v != "" && strings.HasPrefix(strings.TrimPrefix(e.Name, "cabi_post_"),
-			wit.Package+"/") {
+		if v := versionInText(strings.TrimPrefix(e.Name, "cabi_post_")); v != "" &&
+			strings.HasPrefix(strings.TrimPrefix(e.Name, "cabi_post_"),
+				wit.Package+"/") {
 			return v
 		}
 	}
 	return ""
 }
 
-var packageVersion = regexp.MustCompile(regexp.QuoteMeta(wit.Package) + `(?:/[a-z-]+)?@([0-9]+\.[0-9]+(?:\.[0-9A-Za-z.+-]+)?)`)
+var packageVersion = regexp.MustCompile(regexp.QuoteMeta(wit.Package) +
+	`(?:/[a-z-]+)?@([0-9]+\.[0-9]+(?:\.[0-9A-Za-z.+-]+)?)`)
 
 func versionInText(s string) string {
 	if m := packageVersion.FindStringSubmatch(s); m != nil {

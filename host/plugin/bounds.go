@@ -97,7 +97,8 @@ func checkLists(ctx context.Context, d *wit.Description) error {
 		n.components += 1 + len(c.Aliases)
 		n.texts += len(c.Documentation)
 		if len(c.Prefixes) > MaxPrefixes {
-			return fmt.Errorf("component %s: expected at most %d prefixes, found %d", clip(c.Name), MaxPrefixes, len(c.Prefixes))
+			return fmt.Errorf("component %s: expected at most %d prefixes, found %d", clip(c.Name), MaxPrefixes,
+				len(c.Prefixes))
 		}
 		for _, p := range c.Prefixes {
 			if err := n.name(c, "prefix", p); err != nil {
@@ -134,14 +135,16 @@ func (n *tally) name(c *wit.Component, what, name string) error {
 	n.settings++
 	n.texts += len(name)
 	if len(name) > maxNameBytes {
-		return fmt.Errorf("component %s, %s %.40q...: expected at most %d bytes, found %d", clip(c.Name), what, name, maxNameBytes, len(name))
+		return fmt.Errorf("component %s, %s %.40q...: expected at most %d bytes, found %d", clip(c.Name), what, name,
+			maxNameBytes, len(name))
 	}
 	if !strings.Contains(name, "{") {
 		return nil
 	}
 	found := placeholders.FindAllString(name, -1)
 	if len(found) > MaxPlaceholders || len(found) == 2 && found[0] == found[1] {
-		return fmt.Errorf("component %s, %s %q: expected at most %d placeholders, each once", clip(c.Name), what, name, MaxPlaceholders)
+		return fmt.Errorf("component %s, %s %q: expected at most %d placeholders, each once", clip(c.Name), what, name,
+			MaxPlaceholders)
 	}
 	return nil
 }
@@ -180,7 +183,8 @@ func (n *tally) setting(c *wit.Component, s *wit.SettingSpec) error {
 			n.patterns++
 			n.texts += len(*r.Pattern)
 			if len(*r.Pattern) > MaxPatternBytes {
-				return fmt.Errorf("component %s, setting %s: expected a pattern of at most %d bytes, found %d", clip(c.Name), s.Name, MaxPatternBytes, len(*r.Pattern))
+				return fmt.Errorf("component %s, setting %s: expected a pattern of at most %d bytes, found %d",
+					clip(c.Name), s.Name, MaxPatternBytes, len(*r.Pattern))
 			}
 		}
 	}

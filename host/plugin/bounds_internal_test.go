@@ -24,19 +24,23 @@ func TestListsOfADescriptionAreBounded(t *testing.T) {
 	}
 	pattern := func(p string) wit.SettingSpec { return wit.SettingSpec{Name: "s", Rules: []wit.Rule{{Pattern: &p}}} }
 	for want, d := range map[string]*wit.Description{
-		"":                                settings(5000, wit.SettingSpec{Name: "shop#{n}.of#{m}", Rules: []wit.Rule{{Alias: wit.Ptr("a{name}")}}}),
-		"at most 20000 settings":          settings(20_001, wit.SettingSpec{Name: "s"}),
-		"at most 1000 patterns":           settings(1001, pattern("a*")),
-		"pattern of at most 1000 bytes":   settings(1, pattern(strings.Repeat("a", 1001))),
-		"at most 2 placeholders":          settings(1, wit.SettingSpec{Name: "a{n}.{m}.{name}"}),
-		"placeholders, each once":         settings(1, wit.SettingSpec{Name: "a{n}.{n}"}),
-		"alias \"a{n}{m}{name}\"":         settings(1, wit.SettingSpec{Name: "s", Rules: []wit.Rule{{Alias: wit.Ptr("a{n}{m}{name}")}}}),
+		"": settings(5000, wit.SettingSpec{Name: "shop#{n}.of#{m}",
+			Rules: []wit.Rule{{Alias: wit.Ptr("a{name}")}}}),
+		"at most 20000 settings":        settings(20_001, wit.SettingSpec{Name: "s"}),
+		"at most 1000 patterns":         settings(1001, pattern("a*")),
+		"pattern of at most 1000 bytes": settings(1, pattern(strings.Repeat("a", 1001))),
+		"at most 2 placeholders":        settings(1, wit.SettingSpec{Name: "a{n}.{m}.{name}"}),
+		"placeholders, each once":       settings(1, wit.SettingSpec{Name: "a{n}.{n}"}),
+		"alias \"a{n}{m}{name}\"": settings(1, wit.SettingSpec{Name: "s",
+			Rules: []wit.Rule{{Alias: wit.Ptr("a{n}{m}{name}")}}}),
 		"prefix \"p{a}{b}{c}\"":           {Components: []wit.Component{{Name: "c", Prefixes: []string{"p{a}{b}{c}"}}}},
 		"at most 100 prefixes, found 101": {Components: []wit.Component{{Name: "c", Prefixes: make([]string, 101)}}},
 		"at most 200 bytes, found 300":    settings(1, wit.SettingSpec{Name: strings.Repeat("n", 300)}),
-		"at most 4194304 bytes of text":   settings(5, wit.SettingSpec{Name: "s", Documentation: strings.Repeat("d", 1<<20)}),
-		"at most 1000 components":         {Components: []wit.Component{{Name: "c", Aliases: make([]string, 1000)}}},
-		"rules and aliases, found 100002": settings(1, wit.SettingSpec{Name: "s", Rules: []wit.Rule{{Allowed: wit.Ptr(make([]string, 100_000))}}}),
+		"at most 4194304 bytes of text": settings(5, wit.SettingSpec{Name: "s", Documentation: strings.Repeat("d",
+			1<<20)}),
+		"at most 1000 components": {Components: []wit.Component{{Name: "c", Aliases: make([]string, 1000)}}},
+		"rules and aliases, found 100002": settings(1, wit.SettingSpec{Name: "s",
+			Rules: []wit.Rule{{Allowed: wit.Ptr(make([]string, 100_000))}}}),
 	} {
 		if err := checkLists(t.Context(), d); want == "" && err != nil || want != "" &&
 			(err == nil || !strings.Contains(err.Error(), want)) {
@@ -78,7 +82,8 @@ func TestOffsetsAreBounded(t *testing.T) {
 			t.Errorf("expected %q, found %v", want, err)
 		}
 	}
-	if err := checkFeeds(make([]wit.Feed, MaxFeeds+1)); err == nil || !strings.Contains(err.Error(), "at most 10000 feeds, found 10001") {
+	if err := checkFeeds(make([]wit.Feed, MaxFeeds+1)); err == nil || !strings.Contains(err.Error(),
+		"at most 10000 feeds, found 10001") {
 		t.Error(err)
 	}
 }
@@ -107,7 +112,8 @@ func TestBytesOfDeclaredSchemas(t *testing.T) {
 			worn++
 		}
 	}
-	if err == nil || !strings.Contains(err.Error(), "declares schemas of more than 33554432 bytes") || worn < 3 || n > 12 {
+	if err == nil || !strings.Contains(err.Error(), "declares schemas of more than 33554432 bytes") || worn < 3 ||
+		n > 12 {
 		t.Errorf("%d schemas, worn for %d of them, %v", n, worn, err)
 	}
 }
@@ -121,14 +127,16 @@ func TestDeepValuesAreRefused(t *testing.T) {
 	}
 	structs := append(datum.AppendNumber([]byte{datum.TagStruct}, 1), 0)
 	for depth, ok := range map[int]bool{10: true, 999: true, 1000: true, 1001: false, 5000: false} {
-		for name, b := range map[string][]byte{"null": nested(depth, datum.TagNull), "struct": nested(depth, structs...)} {
+		for name, b := range map[string][]byte{"null": nested(depth, datum.TagNull), "struct": nested(depth,
+			structs...)} {
 			if _, err := s.inside(wit.Dynamic, b, abi.Violated); ok != (err == nil) {
 				t.Errorf("%s nested %d deep: %v", name, depth, err)
 			}
 		}
 	}
 	headers := datum.AppendHeaders(nil, make([]datum.Header, datum.MaxHeaders+1))
-	if _, err := s.inside(wit.Raw, headers, abi.Violated); err == nil || !strings.Contains(err.Error(), "more than 10000 headers") {
+	if _, err := s.inside(wit.Raw, headers, abi.Violated); err == nil || !strings.Contains(err.Error(),
+		"more than 10000 headers") {
 		t.Errorf("headers: %v", err)
 	}
 	// a walk over megabytes

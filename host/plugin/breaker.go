@@ -40,7 +40,8 @@ type Stopped struct {
 }
 
 func (s *Stopped) Error() string {
-	return fmt.Sprintf("plugin %s %s (%.12s, connector %s) is stopped: its %s broke %d times in succession, at last by %s; it is tried again from %s on, or when its file changes",
+	return fmt.Sprintf("plugin %s %s (%.12s, connector %s) is stopped: its %s broke %d times in succession, at last "+
+		"by %s; it is tried again from %s on, or when its file changes",
 		s.Plugin, s.Version, s.Hash, s.Connector, s.Function, s.Times, s.Broke, s.Until.UTC().Format(time.RFC3339))
 }
 
@@ -196,7 +197,8 @@ func (p *Pool) broke(t *Trap) {
 	}
 	p.mu.Unlock()
 	if tried != nil {
-		tried.leave(fmt.Sprintf("%d calls broke soon after it took over for connector %s, at last %s by %s", trialBreaks, p.connector, t.Function, t.Broke()))
+		tried.leave(fmt.Sprintf("%d calls broke soon after it took over for connector %s, at last %s by %s",
+			trialBreaks, p.connector, t.Function, t.Broke()))
 	}
 }
 
@@ -242,7 +244,8 @@ func (m *Manager) leave(x *module, reason string) {
 	}
 	m.changes.Add(1)
 	m.mu.Unlock()
-	m.logger.Error("plugin version rolled back, the one before takes over", "plugin", x.info.Name, "version", x.info.Version, "hash", x.info.Hash[:12],
+	m.logger.Error("plugin version rolled back, the one before takes over", "plugin", x.info.Name, "version",
+		x.info.Version, "hash", x.info.Hash[:12],
 		"file", x.info.Origin, "reason", reason)
 }
 

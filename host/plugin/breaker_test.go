@@ -36,7 +36,8 @@ func fickles(t *testing.T, version string, good bool) (m *plugin.Manager, b *plu
 	t.Helper()
 	folder, log = t.TempDir(), &logBuffer{}
 	put(t, folder, "fickle.wasm", fickle(t, version, good))
-	m = manager(t, plugin.Options{Logger: log.logger(), Settings: map[string]string{"plugin.fickle.limits.call.ms": "5"}}, folder)
+	m = manager(t, plugin.Options{Logger: log.logger(),
+		Settings: map[string]string{"plugin.fickle.limits.call.ms": "5"}}, folder)
 	b, err := m.Bind("orders", wit.ComponentTransformation, "Fickle", "")
 	if err != nil {
 		t.Fatal(err)
@@ -68,7 +69,8 @@ func TestBrokenVersionIsStopped(t *testing.T) {
 		stopped.Hash != b.Status().Hash {
 		t.Fatalf("expected that it is stopped, found %v", err)
 	}
-	for _, want := range []string{"plugin fickle 1.0.0 (" + stopped.Hash[:12] + ", connector orders) is stopped: its prepare broke 20 times in succession, at last by call.ms"} {
+	for _, want := range []string{"plugin fickle 1.0.0 (" + stopped.Hash[:12] +
+		", connector orders) is stopped: its prepare broke 20 times in succession, at last by call.ms"} {
 		if !strings.Contains(err.Error(), want) || !strings.Contains(log.String(), want) {
 			t.Errorf("expected %q in the error and in the log, found %v", want, err)
 		}
@@ -186,7 +188,8 @@ func TestStoppedVersionIsTriedAgain(t *testing.T) {
 
 // A version that was just swapped in and breaks is left for the one before, and not taken again.
 func TestBrokenVersionIsRolledBack(t *testing.T) {
-	for name, file := range map[string]string{"in the place of the old file": "fickle.wasm", "beside the old file": "newer.wasm"} {
+	for name, file := range map[string]string{"in the place of the old file": "fickle.wasm",
+		"beside the old file": "newer.wasm"} {
 		t.Run(name, func(t *testing.T) {
 			m, b, log, folder := fickles(t, "1.0.0", true)
 			put(t, folder, file, fickle(t, "1.1.0", false))
@@ -209,7 +212,8 @@ func TestBrokenVersionIsRolledBack(t *testing.T) {
 			if tries != 3 {
 				t.Errorf("expected 3 broken calls, found %d", tries)
 			}
-			why := "version 1.1.0 was rolled back: 3 calls broke soon after it took over for connector orders, at last prepare by call.ms"
+			why := "version 1.1.0 was rolled back: 3 calls broke soon after it took over for connector orders, at " +
+				"last prepare by call.ms"
 			if got := b.Status(); got.Version != "1.0.0" || got.Rejected != why || got.Candidate != "" || got.Removed {
 				t.Errorf("%+v", got)
 			}
@@ -220,12 +224,14 @@ func TestBrokenVersionIsRolledBack(t *testing.T) {
 			if found, err := m.Find(wit.ComponentTransformation, "Fickle", ""); err != nil || found.Version != "1.0.0" {
 				t.Errorf("a new connector: %s %v", found.Version, err)
 			}
-			if _, err := m.Find(wit.ComponentTransformation, "Fickle", "1.1.0"); err == nil || !strings.Contains(err.Error(), why) {
+			if _, err := m.Find(wit.ComponentTransformation, "Fickle", "1.1.0"); err == nil ||
+				!strings.Contains(err.Error(), why) {
 				t.Errorf("the version by name: %v", err)
 			}
 			listed := false
 			for _, info := range m.Modules() {
-				listed = listed || info.Version == "1.1.0" && info.Err != nil && strings.Contains(info.Err.Error(), why) &&
+				listed = listed || info.Version == "1.1.0" && info.Err != nil && strings.Contains(info.Err.Error(),
+					why) &&
 					!info.Active
 			}
 			if !listed {
@@ -239,7 +245,8 @@ func TestBrokenVersionIsRolledBack(t *testing.T) {
 			// Somebody who says so has it taken again, and it is left again.
 			rejected := slices.IndexFunc(m.Modules(), func(i plugin.Info) bool { return i.Version == "1.1.0" })
 			hash := m.Modules()[rejected].Hash
-			if err := m.Swap(t.Context(), "wrong", hash); !errors.Is(err, plugin.ErrUnknownVersion) || b.Candidate() != nil {
+			if err := m.Swap(t.Context(), "wrong", hash); !errors.Is(err, plugin.ErrUnknownVersion) ||
+				b.Candidate() != nil {
 				t.Errorf("chosen for another plugin: %v, %v", b.Candidate(), err)
 			}
 			if err := m.Swap(t.Context(), "fickle", hash); err != nil || b.Candidate() == nil ||
@@ -289,7 +296,8 @@ func TestNothingToRollBackTo(t *testing.T) {
 // What a caller gives up is no break.
 func TestCallersWhoGiveUpStopNothing(t *testing.T) {
 	reg := record.NewRegistry()
-	_, b := guest(t, plugin.Options{Registry: reg, Settings: map[string]string{"plugin.rogue.limits.call.ms": "60000"}}, rogue, "rogue")
+	_, b := guest(t, plugin.Options{Registry: reg, Settings: map[string]string{"plugin.rogue.limits.call.ms": "60000"}},
+		rogue, "rogue")
 	for range 2 {
 		use(t, b, func(ctx context.Context, i *plugin.Instance) {
 			ctx, cancel := context.WithTimeout(ctx, 5*time.Millisecond)

@@ -40,7 +40,8 @@ func (i *Instance) Describe(ctx context.Context) (wit.Description, error) {
 // Validate checks settings together.
 func (i *Instance) Validate(ctx context.Context, component string, settings []wit.Setting, online bool, state []byte,
 	answers []wit.Response) (wit.Inquiry, error) {
-	inquiry, err := invoke[wit.Inquiry](ctx, i, wit.InterfacePlugin, "Validate", component, settings, online, state, answers)
+	inquiry, err := invoke[wit.Inquiry](ctx, i, wit.InterfacePlugin, "Validate", component, settings, online, state,
+		answers)
 	if inquiry.Done != nil {
 		for _, x := range *inquiry.Done {
 			for n := range x.Errors {
@@ -137,13 +138,15 @@ func (i *Instance) Notified(ctx context.Context, context []byte, notification wi
 // Subscribe asks for a subscription of a feed under an address.
 func (i *Instance) Subscribe(ctx context.Context, context []byte, feed uint32, address string, state []byte,
 	answers []wit.Response) (wit.Arrangement, error) {
-	return invoke[wit.Arrangement](ctx, i, wit.InterfaceNotifications, "Subscribe", context, feed, address, state, answers)
+	return invoke[wit.Arrangement](ctx, i, wit.InterfaceNotifications, "Subscribe", context, feed, address, state,
+		answers)
 }
 
 // Retire undoes what a connector set up at its service.
 func (i *Instance) Retire(ctx context.Context, component string, settings []wit.Setting, addresses []string,
 	state []byte, answers []wit.Response) (wit.Arrangement, error) {
-	return invoke[wit.Arrangement](ctx, i, wit.InterfaceRetirement, "Retire", component, settings, addresses, state, answers)
+	return invoke[wit.Arrangement](ctx, i, wit.InterfaceRetirement, "Retire", component, settings, addresses, state,
+		answers)
 }
 
 // OpenSink works out what a sink's other calls need.
@@ -151,7 +154,8 @@ func (i *Instance) OpenSink(ctx context.Context, component string, settings []wi
 	answers []wit.Response) (wit.SinkOpening, error) {
 	opening, err := invoke[wit.SinkOpening](ctx, i, wit.InterfaceSink, "Open", component, settings, state, answers)
 	if err == nil && opening.Ready != nil && len(opening.Ready.Topics) > MaxTopics {
-		return wit.SinkOpening{}, i.discard(abi.Violated("expected at most %d topics, found %d", MaxTopics, len(opening.Ready.Topics)))
+		return wit.SinkOpening{}, i.discard(abi.Violated("expected at most %d topics, found %d", MaxTopics,
+			len(opening.Ready.Topics)))
 	}
 	return opening, err
 }
@@ -165,7 +169,8 @@ func (i *Instance) Settle(ctx context.Context, context []byte, memo []byte, rows
 	settled, err := invoke[wit.Settled](ctx, i, wit.InterfaceSink, "Settle", context, memo, rows, response)
 	verdicts := settled.Verdicts
 	if err == nil && len(verdicts) != len(rows) {
-		return wit.Settled{}, i.discard(abi.Violated("expected %d verdicts, one for each row, found %d", len(rows), len(verdicts)))
+		return wit.Settled{}, i.discard(abi.Violated("expected %d verdicts, one for each row, found %d", len(rows),
+			len(verdicts)))
 	}
 	for n := range verdicts {
 		if f := verdicts[n].Refused; f != nil {

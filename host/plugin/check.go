@@ -104,7 +104,8 @@ func check(ctx context.Context, path string, o Options, within time.Duration) (*
 		defer m.rest()
 	}
 	if c.ctx.Err() != nil && ctx.Err() == nil && err != nil {
-		err = fmt.Errorf("expected it to be compiled and to say what it is within %v, which is for all of the check, found that it was not: %w", within, err)
+		err = fmt.Errorf("expected it to be compiled and to say what it is within %v, which is for all of the check, "+
+			"found that it was not: %w", within, err)
 	}
 	if err != nil {
 		checked.Info.Err = err
@@ -118,7 +119,8 @@ func check(ctx context.Context, path string, o Options, within time.Duration) (*
 	}
 	c.empty()
 	if c.left > 0 && ctx.Err() == nil {
-		c.find(true, "all calls", "expected compiling and all calls to take at most %v together, found that %d calls were made by then; the others were not tried", within, len(c.Calls))
+		c.find(true, "all calls", "expected compiling and all calls to take at most %v together, found that %d calls "+
+			"were made by then; the others were not tried", within, len(c.Calls))
 	}
 	c.Info, c.MemoryBytes, c.Limits = m.snapshot(), int64(m.binary.MemoryPages)*pageBytes, m.limits
 	return checked, ctx.Err()
@@ -194,7 +196,8 @@ func (c *checker) describe() {
 // legible notes text that is shown otherwise than it stands there.
 func (c *checker) legible(where, what, text string) {
 	if shown.Line(text) != strings.NewReplacer("\n", " ", "\t", " ").Replace(text) {
-		c.find(false, where, "the %s holds control characters or others that do not show themselves, or is longer than %d characters: it is shown without them", what, shown.MaxLine)
+		c.find(false, where, "the %s holds control characters or others that do not show themselves, or is longer "+
+			"than %d characters: it is shown without them", what, shown.MaxLine)
 	}
 }
 
@@ -211,7 +214,8 @@ func (c *checker) texts(where string, s *wit.SettingSpec) {
 		}
 	}
 	for _, r := range s.Rules {
-		for what, text := range map[string]*string{"alias": r.Alias, "group": r.Group, "display name": r.DisplayName, "role": r.Role} {
+		for what, text := range map[string]*string{"alias": r.Alias, "group": r.Group, "display name": r.DisplayName,
+			"role": r.Role} {
 			if text != nil {
 				c.legible(where, what+" of "+of, *text)
 			}
@@ -415,7 +419,11 @@ func (c *checker) sink() {
 func (c *checker) transform() {
 	var prepared []byte
 	c.try("transform.prepare", "", func(i *Instance) (err error) { prepared, err = i.Prepare(c.ctx, nil); return err })
-	c.try("transform.apply", "", func(i *Instance) error { _, _, err := i.applySome(c.ctx, prepared, c.batch(), 0); return err })
+	c.try("transform.apply", "", func(i *Instance) error {
+		_, _, err := i.applySome(c.ctx, prepared, c.batch(),
+			0)
+		return err
+	})
 	predicates := slices.ContainsFunc(c.module.info.Components,
 		func(x wit.Component) bool { return x.Kind == wit.ComponentPredicate })
 	c.try("transform.test", "", func(i *Instance) error {

@@ -32,7 +32,8 @@ func checkFile(t *testing.T, path string) (*plugin.Checked, string) {
 
 func TestCheck(t *testing.T) {
 	c, findings := checkFile(t, guesttest.Build(t, all))
-	if c.Refused() || c.Info.Name != "all" || !strings.Contains(findings, "source org.example.AllSource: has no documentation") ||
+	if c.Refused() || c.Info.Name != "all" || !strings.Contains(findings,
+		"source org.example.AllSource: has no documentation") ||
 		!strings.Contains(findings, "source org.example.AllSource: validate does not answer for the setting text") {
 		t.Errorf("%+v %s", c, findings)
 	}
@@ -58,7 +59,8 @@ func TestCheck(t *testing.T) {
 	if len(c.Info.Interfaces) != 7 {
 		t.Errorf("expected a guest of all interfaces, found %v", c.Info.Interfaces)
 	}
-	if _, err := plugin.Check(t.Context(), filepath.Join(t.TempDir(), "none.wasm"), plugin.Options{}); !os.IsNotExist(err) {
+	if _, err := plugin.Check(t.Context(), filepath.Join(t.TempDir(), "none.wasm"),
+		plugin.Options{}); !os.IsNotExist(err) {
 		t.Error(err)
 	}
 }
@@ -76,13 +78,15 @@ func TestCheckRefuses(t *testing.T) {
 		want   string
 		loaded bool
 	}{
-		"empty":           {nil, "load: the file is empty: expected a core WebAssembly module", false},
-		"text":            {[]byte("not found\n"), "load: no WebAssembly", false},
-		"missing exports": {bodyless.Bytes(), "load: exports are missing: " + wit.ExportName(wit.InterfacePlugin, "describe"), false},
-		"SIMD":            {bytesOf("vectors"), "load: the module is refused: uses SIMD at byte", false},
-		"threads":         {bytesOf("threads"), "load: the module is refused: uses threads at byte", false},
-		"tail calls":      {bytesOf("tail calls"), " (in function 3), which cannot be metered", false},
-		"traps":           {guesttest.Static(static, "", wit.InterfaceTransform), "plugin.validate transformation T: plugin s 1: validate: wasm error: unreachable", true},
+		"empty": {nil, "load: the file is empty: expected a core WebAssembly module", false},
+		"text":  {[]byte("not found\n"), "load: no WebAssembly", false},
+		"missing exports": {bodyless.Bytes(), "load: exports are missing: " + wit.ExportName(wit.InterfacePlugin,
+			"describe"), false},
+		"SIMD":       {bytesOf("vectors"), "load: the module is refused: uses SIMD at byte", false},
+		"threads":    {bytesOf("threads"), "load: the module is refused: uses threads at byte", false},
+		"tail calls": {bytesOf("tail calls"), " (in function 3), which cannot be metered", false},
+		"traps": {guesttest.Static(static, "", wit.InterfaceTransform),
+			"plugin.validate transformation T: plugin s 1: validate: wasm error: unreachable", true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "x.wasm")
@@ -96,7 +100,8 @@ func TestCheckRefuses(t *testing.T) {
 		})
 	}
 	c, findings := checkFile(t, guesttest.Build(t, rogue))
-	if !c.Refused() || !strings.Contains(findings, "transform.test: plugin rogue 1.0.0: test: matches: expected 0, one for each row, found 1") {
+	if !c.Refused() || !strings.Contains(findings,
+		"transform.test: plugin rogue 1.0.0: test: matches: expected 0, one for each row, found 1") {
 		t.Error(findings)
 	}
 }
@@ -129,14 +134,16 @@ func TestCheckEnds(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := plugin.Finding{Refused: true, Where: "all calls",
-		Text: fmt.Sprintf("expected compiling and all calls to take at most %v together, found that 1 calls were made by then; "+
+		Text: fmt.Sprintf("expected compiling and all calls to take at most %v together, found that 1 "+
+			"calls were made by then; "+
 			"the others were not tried", within)}
 	if len(c.Findings) != 1 || c.Findings[0] != want || len(c.Calls) != 1 || c.Info.Name != "slow" {
 		t.Errorf("expected describe to be called and nothing else to end, found %+v and %+v", c.Findings, c.Calls)
 	}
 	// Compiling counts, too.
 	c, err = plugin.CheckWithin(t.Context(), path, plugin.Options{}, time.Nanosecond)
-	if err != nil || !c.Refused() || len(c.Findings) != 1 || !strings.HasPrefix(c.Findings[0].String(), "load: expected it to be compiled and to say what it is within 1ns") {
+	if err != nil || !c.Refused() || len(c.Findings) != 1 || !strings.HasPrefix(c.Findings[0].String(),
+		"load: expected it to be compiled and to say what it is within 1ns") {
 		t.Errorf("%v, %+v", err, c.Findings)
 	}
 	if plugin.CheckTime != time.Minute {
@@ -181,17 +188,24 @@ func TestCommandsThatCannotBeUsed(t *testing.T) {
 	many := make([]wit.Command, plugin.MaxCommands+1)
 	for want, commands := range map[string][]wit.Command{
 		"": {{Name: "look", Options: []wit.SettingSpec{option("service", "s"), option("deep")}}, {Name: "look-twice"}},
-		"command look, option --data: expected another name, since every command has its own option --data": {{Name: "look", Options: []wit.SettingSpec{option("data")}}},
-		"command look, option -p: expected another name, since every command has its own option -p":         {{Name: "look", Options: []wit.SettingSpec{option("place", "p")}}},
-		"command look, option -h: ":                                                            {{Name: "look", Options: []wit.SettingSpec{option("host", "h")}}},
-		"command look, option -s: expected names and letters that ":                            {{Name: "look", Options: []wit.SettingSpec{option("service", "s"), option("set-of", "s")}}},
-		`command look, option "a b": expected a name`:                                          {{Name: "look", Options: []wit.SettingSpec{option("a b")}}},
-		`command "": expected a name`:                                                          {{Name: ""}},
-		`command "\x1b[2J": expected a name`:                                                   {{Name: "\x1b[2J"}},
-		`command "--look": expected a name`:                                                    {{Name: "--look"}},
-		`command "look": expected a name of letters, digits, dots and dashes that stands once`: {{Name: "look"}, {Name: "look"}},
-		"command run: expected another name, since culvert has a command run of its own":       {{Name: "look"}, {Name: "run"}},
-		"commands: expected at most 100, found 101":                                            many,
+		"command look, option --data: expected another name, since every command has its own option --data": {
+			{Name: "look", Options: []wit.SettingSpec{option("data")}}},
+		"command look, option -p: expected another name, since every command has its own option -p": {
+			{Name: "look", Options: []wit.SettingSpec{option("place", "p")}}},
+		"command look, option -h: ": {{Name: "look",
+			Options: []wit.SettingSpec{option("host", "h")}}},
+		"command look, option -s: expected names and letters that ": {{Name: "look",
+			Options: []wit.SettingSpec{option("service", "s"), option("set-of", "s")}}},
+		`command look, option "a b": expected a name`: {{Name: "look",
+			Options: []wit.SettingSpec{option("a b")}}},
+		`command "": expected a name`:        {{Name: ""}},
+		`command "\x1b[2J": expected a name`: {{Name: "\x1b[2J"}},
+		`command "--look": expected a name`:  {{Name: "--look"}},
+		`command "look": expected a name of letters, digits, dots and dashes that stands once`: {{Name: "look"},
+			{Name: "look"}},
+		"command run: expected another name, since culvert has a command run of its own": {{Name: "look"},
+			{Name: "run"}},
+		"commands: expected at most 100, found 101": many,
 	} {
 		c, findings := checkFile(t, commandsOf(t, commands...))
 		if want == "" {
@@ -211,12 +225,14 @@ func TestCommandsThatCannotBeUsed(t *testing.T) {
 func TestCheckFindsEachKindOnce(t *testing.T) {
 	settings := func(specs ...wit.SettingSpec) wit.Description {
 		return wit.Description{Name: "k", Version: "1",
-			Components: []wit.Component{{Name: "K", Kind: wit.ComponentTransformation, Documentation: "x", Settings: specs}}}
+			Components: []wit.Component{{Name: "K", Kind: wit.ComponentTransformation, Documentation: "x",
+				Settings: specs}}}
 	}
 	long := strings.Repeat("x", 300)
 	twice := settings(wit.SettingSpec{Name: "a"}, wit.SettingSpec{Name: "a"}, wit.SettingSpec{Name: "a"})
 	escapes := settings(wit.SettingSpec{Name: "a\x1b[2J", Documentation: "\u202edoc", DefaultValue: wit.Ptr("\x07")})
-	escapes.Components[0].Settings[0].Rules = []wit.Rule{{Allowed: &[]string{"\x07", "\x1b"}}, {DisplayName: wit.Ptr("\x1b[2J")}}
+	escapes.Components[0].Settings[0].Rules = []wit.Rule{{Allowed: &[]string{"\x07", "\x1b"}},
+		{DisplayName: wit.Ptr("\x1b[2J")}}
 	escapes.Components[0].Aliases, escapes.Components[0].Prefixes = []string{"L\x1b[2J"}, []string{"k\x1b."}
 	escapes.Components[0].Name, escapes.Documentation = "K\u200b", "\x1b]0;title\x07"
 	var components []wit.Component
@@ -224,43 +240,66 @@ func TestCheckFindsEachKindOnce(t *testing.T) {
 		components = append(components, wit.Component{Name: fmt.Sprint("K", n), Kind: wit.ComponentTransformation})
 	}
 	roles := func(kind wit.ComponentKind, specs ...wit.SettingSpec) wit.Description {
-		return wit.Description{Name: "k", Version: "1", Components: []wit.Component{{Name: "K", Kind: kind, Documentation: "x",
-			Settings: specs}}}
+		return wit.Description{Name: "k", Version: "1", Components: []wit.Component{{Name: "K", Kind: kind,
+			Documentation: "x",
+			Settings:      specs}}}
 	}
 	in := func(role string) []wit.Rule { return []wit.Rule{{Role: &role}} }
 	for name, k := range map[string]struct {
 		d    wit.Description
 		want string
 	}{
-		"an unknown role":          {roles(wit.ComponentSource, wit.SettingSpec{Name: "a", Rules: in("http.adress")}), "source K: setting a"},
+		"an unknown role": {roles(wit.ComponentSource, wit.SettingSpec{Name: "a", Rules: in("http.adress")}),
+			"source K: setting a"},
 		"a source without address": {roles(wit.ComponentSource), "source K: no setting has the role http.address"},
-		"a secret without role":    {roles(wit.ComponentSource, wit.SettingSpec{Name: "a", Kind: wit.KindPassword}), "is a password without a role"},
-		"a role of a transform":    {roles(wit.ComponentTransformation, wit.SettingSpec{Name: "a", Rules: in("http.address")}), "has the role http.address: the host uses settings of sources and sinks alone"},
-		"a role twice": {roles(wit.ComponentSource, wit.SettingSpec{Name: "a", Rules: in("http.address")}, wit.SettingSpec{Name: "b", Rules: in("http.address")}),
+		"a secret without role": {roles(wit.ComponentSource, wit.SettingSpec{Name: "a", Kind: wit.KindPassword}),
+			"is a password without a role"},
+		"a role of a transform": {roles(wit.ComponentTransformation, wit.SettingSpec{Name: "a",
+			Rules: in("http.address")}), "has the role http.address: the host uses settings of " +
+			"sources and sinks alone"},
+		"a role twice": {roles(wit.ComponentSource, wit.SettingSpec{Name: "a", Rules: in("http.address")},
+			wit.SettingSpec{Name: "b", Rules: in("http.address")}),
 			"has the role http.address, which a has"},
-		"no name":         {wit.Description{Version: "1"}, "load: describe: expected a name and a version"},
-		"a long name":     {wit.Description{Name: long, Version: "1"}, "load: describe: expected a name and a version of at most 200 bytes, found one of 300"},
-		"many components": {wit.Description{Name: "k", Version: "1", Components: components}, "load: describe: expected at most 1000 components and aliases, found 1001"},
-		"a long setting":  {settings(wit.SettingSpec{Name: long}), "load: describe: component K, setting "},
-		"placeholders":    {settings(wit.SettingSpec{Name: "a{n}{m}{o}"}), `load: describe: component K, setting "a{n}{m}{o}": expected at most 2 placeholders`},
-		"a long pattern": {settings(wit.SettingSpec{Name: "a", Rules: []wit.Rule{{Pattern: wit.Ptr(strings.Repeat("x", 1001))}}}),
+		"no name": {wit.Description{Version: "1"}, "load: describe: expected a name and a version"},
+		"a long name": {wit.Description{Name: long, Version: "1"},
+			"load: describe: expected a name and a version of at most 200 bytes, found one of 300"},
+		"many components": {wit.Description{Name: "k", Version: "1", Components: components},
+			"load: describe: expected at most 1000 components and aliases, found 1001"},
+		"a long setting": {settings(wit.SettingSpec{Name: long}), "load: describe: component K, setting "},
+		"placeholders": {settings(wit.SettingSpec{Name: "a{n}{m}{o}"}),
+			`load: describe: component K, setting "a{n}{m}{o}": expected at most 2 placeholders`},
+		"a long pattern": {settings(wit.SettingSpec{Name: "a",
+			Rules: []wit.Rule{{Pattern: wit.Ptr(strings.Repeat("x", 1001))}}}),
 			"load: describe: component K, setting a: expected a pattern of at most"},
-		"a wrong pattern": {settings(wit.SettingSpec{Name: "a", Rules: []wit.Rule{{Pattern: wit.Ptr("(?=x)")}}}), "transformation K: setting a: expected a pattern of RE2"},
-		"a name thrice":   {twice, `transformation K: expected setting names that are not empty and stand once, found "a"`},
-		"a world missing": {wit.Description{Name: "k", Version: "1", Components: []wit.Component{{Name: "S", Kind: wit.ComponentSink}}},
+		"a wrong pattern": {settings(wit.SettingSpec{Name: "a", Rules: []wit.Rule{{Pattern: wit.Ptr("(?=x)")}}}),
+			"transformation K: setting a: expected a pattern of RE2"},
+		"a name thrice": {twice,
+			`transformation K: expected setting names that are not empty and stand once, found "a"`},
+		"a world missing": {wit.Description{Name: "k", Version: "1", Components: []wit.Component{{Name: "S",
+			Kind: wit.ComponentSink}}},
 			`load: describe: component "S" is a sink: expected the interface sink`},
-		"a component twice":         {wit.Description{Name: "k", Version: "1", Components: []wit.Component{components[0], components[0]}}, `load: describe: component "K0": expected names that are not empty and stand once`},
-		"a default of another kind": {settings(wit.SettingSpec{Name: "a", Kind: wit.KindInt, DefaultValue: wit.Ptr("soon")}), `transformation K: the default of "a" is none of its values: `},
-		"a default beyond a rule": {settings(wit.SettingSpec{Name: "a", DefaultValue: wit.Ptr("c"), Rules: []wit.Rule{{Allowed: &[]string{"a", "b"}}}}),
+		"a component twice": {wit.Description{Name: "k", Version: "1",
+			Components: []wit.Component{components[0], components[0]}},
+			`load: describe: component "K0": expected names that are not empty and stand once`},
+		"a default of another kind": {settings(wit.SettingSpec{Name: "a", Kind: wit.KindInt,
+			DefaultValue: wit.Ptr("soon")}), `transformation K: the default of "a" is none of its values: `},
+		"a default beyond a rule": {settings(wit.SettingSpec{Name: "a", DefaultValue: wit.Ptr("c"),
+			Rules: []wit.Rule{{Allowed: &[]string{"a", "b"}}}}),
 			`transformation K: the default of "a" is none of its values: `},
-		"escapes in an alias":         {escapes, `transformation K` + "\u200b" + `: the alias "L\x1b[2J" holds control characters`},
-		"escapes in a prefix":         {escapes, `transformation K` + "\u200b" + `: the prefix "k\x1b." holds control characters`},
-		"escapes in an allowed value": {escapes, `transformation K` + "\u200b" + `: the allowed value of "a\x1b[2J" holds control characters`},
-		"escapes in a display name":   {escapes, `transformation K` + "\u200b" + `: the display name of "a\x1b[2J" holds control characters`},
-		"escapes in documentation":    {escapes, "plugin.describe: the documentation holds control characters"},
-		"escapes in a setting":        {escapes, "transformation K\u200b: the name of a setting holds control characters"},
-		"escapes in a default":        {escapes, `transformation K` + "\u200b" + `: the default of "a\x1b[2J" holds control characters`},
-		"escapes in a class":          {escapes, "transformation K\u200b: the name holds control characters"},
+		"escapes in an alias": {escapes,
+			`transformation K` + "\u200b" + `: the alias "L\x1b[2J" holds control characters`},
+		"escapes in a prefix": {escapes,
+			`transformation K` + "\u200b" + `: the prefix "k\x1b." holds control characters`},
+		"escapes in an allowed value": {escapes,
+			`transformation K` + "\u200b" + `: the allowed value of "a\x1b[2J" holds control characters`},
+		"escapes in a display name": {escapes,
+			`transformation K` + "\u200b" + `: the display name of "a\x1b[2J" holds control characters`},
+		"escapes in documentation": {escapes, "plugin.describe: the documentation holds control characters"},
+		"escapes in a setting": {escapes,
+			"transformation K\u200b: the name of a setting holds control characters"},
+		"escapes in a default": {escapes,
+			`transformation K` + "\u200b" + `: the default of "a\x1b[2J" holds control characters`},
+		"escapes in a class": {escapes, "transformation K\u200b: the name holds control characters"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "k.wasm")
@@ -277,9 +316,12 @@ func TestCheckFindsEachKindOnce(t *testing.T) {
 
 // So does what commands say of themselves.
 func TestCheckReadsWhatCommandsSay(t *testing.T) {
-	option := wit.SettingSpec{Name: "deep", Documentation: "\x1b]0;title\x07", Rules: []wit.Rule{{Allowed: &[]string{"\u202ea"}}}}
-	_, findings := checkFile(t, commandsOf(t, wit.Command{Name: "look", Usage: "\x1b[2J", Options: []wit.SettingSpec{option}}))
-	for _, want := range []string{"command look: the usage holds", `command look: the documentation of "deep" holds`, `command look: the allowed value of "deep" holds`} {
+	option := wit.SettingSpec{Name: "deep", Documentation: "\x1b]0;title\x07",
+		Rules: []wit.Rule{{Allowed: &[]string{"\u202ea"}}}}
+	_, findings := checkFile(t, commandsOf(t, wit.Command{Name: "look", Usage: "\x1b[2J",
+		Options: []wit.SettingSpec{option}}))
+	for _, want := range []string{"command look: the usage holds", `command look: the documentation of "deep" holds`,
+		`command look: the allowed value of "deep" holds`} {
 		if strings.Count(findings, want) != 1 {
 			t.Errorf("expected %q once, found\n%s", want, findings)
 		}
@@ -290,7 +332,8 @@ func TestSpyTellsWhatItSees(t *testing.T) {
 	reg := record.NewRegistry()
 	_, b := guest(t, plugin.Options{Registry: reg}, "./testdata/guests/spy", "spy")
 	use(t, b, func(ctx context.Context, i *plugin.Instance) {
-		if _, err := i.OpenSource(ctx, "SpySource", []wit.Setting{{Name: "spy.secret", Value: "hunter2"}}, nil, nil); err != nil {
+		if _, err := i.OpenSource(ctx, "SpySource", []wit.Setting{{Name: "spy.secret", Value: "hunter2"}}, nil,
+			nil); err != nil {
 			t.Fatal(err)
 		}
 		into := &record.Batch{Registry: reg, Topics: []string{"spy"}}

@@ -67,7 +67,8 @@ type Overdue struct {
 func (o *Overdue) Error() string {
 	text := fmt.Sprintf("ran for longer than the %v that are allowed", o.Limit)
 	if o.Took > 0 {
-		text += fmt.Sprintf(": by the clock %v, where %d times as long is allowed", o.Took.Round(time.Millisecond), clockFactor)
+		text += fmt.Sprintf(": by the clock %v, where %d times as long is allowed", o.Took.Round(time.Millisecond),
+			clockFactor)
 	}
 	return text
 }
@@ -81,7 +82,8 @@ const maxStackBytes = 16 << 20
 type Deep struct{ StackBytes int }
 
 func (d *Deep) Error() string {
-	return fmt.Sprintf("recursed too deeply: its stack has grown to %d bytes, at most %d are allowed", d.StackBytes, maxStackBytes)
+	return fmt.Sprintf("recursed too deeply: its stack has grown to %d bytes, at most %d are allowed", d.StackBytes,
+		maxStackBytes)
 }
 
 // canceled ends a call whose caller has given up.

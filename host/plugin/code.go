@@ -24,7 +24,8 @@ type code struct {
 // fits tells whether the memory that a module begins with is within its limit.
 func (m *module) fits() error {
 	if m.binary.MemoryPages > uint64(m.limits.pages()) {
-		return fmt.Errorf("the module asks for at least %d bytes of memory, %d are allowed (%s)", m.binary.MemoryPages*pageBytes,
+		return fmt.Errorf("the module asks for at least %d bytes of memory, %d are allowed (%s)",
+			m.binary.MemoryPages*pageBytes,
 			m.limits.MemoryBytes, limitSetting(cmp.Or(m.info.Name, "NAME"), "memory.bytes"))
 	}
 	return nil

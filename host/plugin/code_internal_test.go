@@ -55,7 +55,8 @@ func TestHardModulesAreStopped(t *testing.T) {
 		return l.compileInto(ctx, c, p, 400)
 	}
 	// An engine that is not stopped returns code, however long it took.
-	if err := compile(p); err == nil || err.Error() != "the module takes longer than the 50ms that are allowed to compile" {
+	if err := compile(p); err == nil ||
+		err.Error() != "the module takes longer than the 50ms that are allowed to compile" {
 		t.Errorf("expected that it is stopped, found %v", err)
 	}
 	l.compileTime = 0
@@ -71,10 +72,11 @@ func TestWidestLimits(t *testing.T) {
 		loader loader
 		want   time.Duration
 	}{
-		"nothing set":          {loader{}, 10 * time.Second},
-		"one plugin's, longer": {loader{named: map[string]Limits{"a": {CallMs: 30_000}, "b": {CallMs: 5}}}, 30 * time.Second},
-		"one plugin's, long":   {loader{named: map[string]Limits{"a": hour}}, time.Minute},
-		"everybody's":          {loader{limits: hour}, time.Minute},
+		"nothing set": {loader{}, 10 * time.Second},
+		"one plugin's, longer": {loader{named: map[string]Limits{"a": {CallMs: 30_000}, "b": {CallMs: 5}}},
+			30 * time.Second},
+		"one plugin's, long": {loader{named: map[string]Limits{"a": hour}}, time.Minute},
+		"everybody's":        {loader{limits: hour}, time.Minute},
 	} {
 		w := c.loader.widest()
 		if got := w.call("describe"); got != c.want {

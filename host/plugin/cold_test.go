@@ -42,20 +42,25 @@ func TestPluginAndTools(t *testing.T) {
 			t.Errorf("describe: %v %+v", err, d)
 		}
 		settings := []wit.Setting{{Name: "a", Value: "1"}}
-		equal(t, "validate", wit.Inquiry{Ask: &wit.Need{State: []byte("asked"), Requests: []wit.Request{{Tag: "t", Method: "GET", Target: "/x",
-			Repeatable: true, Headers: []wit.Header{{Name: "a", Value: "b"}}, PatienceMs: wit.Ptr(uint32(7))}}}})(
+		equal(t, "validate", wit.Inquiry{Ask: &wit.Need{State: []byte("asked"),
+			Requests: []wit.Request{{Tag: "t", Method: "GET", Target: "/x",
+				Repeatable: true, Headers: []wit.Header{{Name: "a", Value: "b"}}, PatienceMs: wit.Ptr(uint32(7))}}}})(
 			i.Validate(ctx, "c", settings, true, nil, nil))
-		answers := []wit.Response{{Tag: "t", Status: 200, Headers: []wit.Header{{Name: "h", Value: "\xffnot UTF-8"}}, Body: []byte("b"),
-			At: -1}}
+		answers := []wit.Response{{Tag: "t", Status: 200, Headers: []wit.Header{{Name: "h", Value: "\xffnot UTF-8"}},
+			Body: []byte("b"),
+			At:   -1}}
 		equal(t, "validate", wit.Inquiry{Done: &[]wit.Examined{{Spec: wit.SettingSpec{Name: "a"}, Value: wit.Ptr("1"),
 			Errors: []string{"asked"}, Visible: true}}})(
 			i.Validate(ctx, "c", settings, true, []byte("asked"), answers))
 		_, err = i.Validate(ctx, "unknown", nil, false, nil, nil)
 		fault(t, err, wit.FaultConfig, "unknown component")
-		equal(t, "commands", []wit.Command{{Name: "echo", Usage: "echo", Options: []wit.SettingSpec{{Name: "text"}}}})(i.Commands(ctx))
-		equal(t, "run", wit.Reply{Document: wit.Ptr(`"echo größer"`)})(i.Run(ctx, "echo", []wit.Setting{{Name: "text", Value: "größer"}}, nil, nil, nil))
-		equal(t, "notified", []wit.Wake{{Feed: 1, Token: "POST", Ident: "x", Hold: true}})(i.Notified(ctx, nil, wit.Notification{Method: "POST",
-			Body: []byte("x")}))
+		equal(t, "commands", []wit.Command{{Name: "echo", Usage: "echo", Options: []wit.SettingSpec{{Name: "text"}}}})(
+			i.Commands(ctx))
+		equal(t, "run", wit.Reply{Document: wit.Ptr(`"echo größer"`)})(i.Run(ctx, "echo",
+			[]wit.Setting{{Name: "text", Value: "größer"}}, nil, nil, nil))
+		equal(t, "notified", []wit.Wake{{Feed: 1, Token: "POST", Ident: "x", Hold: true}})(i.Notified(ctx, nil,
+			wit.Notification{Method: "POST",
+				Body: []byte("x")}))
 		equal(t, "subscribe", wit.Arrangement{Done: wit.Ptr("address")})(i.Subscribe(ctx, nil, 1, "address", nil, nil))
 		equal(t, "retire", wit.Arrangement{Done: wit.Ptr("c2")})(i.Retire(ctx, "c", nil, []string{"a", "b"}, nil, nil))
 	})
@@ -76,10 +81,12 @@ func TestSource(t *testing.T) {
 			feed.Partition[0].Name != "service" {
 			t.Errorf("feed: %+v", feed)
 		}
-		offset := []wit.Field{wit.IntegerField("n", -1), {Name: "r", Value: wit.Scalar{Real: wit.Ptr(0.5)}}, wit.NullField("z"),
+		offset := []wit.Field{wit.IntegerField("n", -1), {Name: "r", Value: wit.Scalar{Real: wit.Ptr(0.5)}},
+			wit.NullField("z"),
 			wit.TextField("t", "ü")}
 		position := append(offset[:4:4], wit.IntegerField("now", 7))
-		equal(t, "next", wit.Step{Fetch: &wit.Fetch{Request: wit.Request{Method: "GET", Target: "context", Repeatable: true},
+		equal(t, "next", wit.Step{Fetch: &wit.Fetch{Request: wit.Request{Method: "GET", Target: "context",
+			Repeatable: true},
 			Position: &position}})(
 			i.Next(ctx, opening.Ready.Context, 0, offset, wit.Cause{Poll: wit.Chosen}, 7))
 		equal(t, "next", wit.Step{Idle: wit.Chosen})(i.Next(ctx, nil, 0, nil, wit.Cause{Wake: wit.Ptr("w")}, 7))
@@ -124,7 +131,8 @@ func decodePage(t *testing.T, ctx context.Context, i *plugin.Instance, page uint
 	if d := cmp.Diff(want, p); d != "" {
 		t.Error(d)
 	}
-	if d := cmp.Diff([]string{"lines/-1 0@-1: one", "lines/-1 0@-1: two", "lines/-1 1@-1: three"}, texts(t, into)); d != "" {
+	if d := cmp.Diff([]string{"lines/-1 0@-1: one", "lines/-1 0@-1: two", "lines/-1 1@-1: three"},
+		texts(t, into)); d != "" {
 		t.Error(d)
 	}
 }
@@ -136,8 +144,10 @@ func TestSink(t *testing.T) {
 		equal(t, "open", wit.SinkOpening{Ready: &wit.SinkOpened{Context: []byte("sbody"), Topics: []string{"a", "b"}}})(
 			i.OpenSink(ctx, "s", nil, []byte("s"), []wit.Response{{Body: []byte("body")}}))
 		b := batch(t, reg, 3, 6)
-		request := wit.Request{Method: "POST", Target: "/x", TokenFrom: wit.Ptr("/"), Body: datum.AppendText(nil, "000000")}
-		equal(t, "encode", wit.Deliveries{Ready: []wit.Delivery{{Request: request, Rows: []uint32{0}, Memo: []byte("in")}},
+		request := wit.Request{Method: "POST", Target: "/x", TokenFrom: wit.Ptr("/"), Body: datum.AppendText(nil,
+			"000000")}
+		equal(t, "encode", wit.Deliveries{Ready: []wit.Delivery{{Request: request, Rows: []uint32{0},
+			Memo: []byte("in")}},
 			Refused: []wit.RowFault{{Origin: 2, Fault: wit.Fault{Kind: wit.FaultData, Message: "no"}}},
 			Ignored: []uint32{1}})(
 			i.Encode(ctx, nil, b, originsOf(b), []wit.Hint{{Row: 1, Text: "ignore"}, {Row: 2, Text: "refuse"}}))
@@ -147,7 +157,8 @@ func TestSink(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := string(identified.Ready[0].Memo) + " " + string(identified.Ready[1].Memo); got != "größer-7@1099511627776/3 other--1@-2/0" {
+		if got := string(identified.Ready[0].Memo) + " " +
+			string(identified.Ready[1].Memo); got != "größer-7@1099511627776/3 other--1@-2/0" {
 			t.Errorf("found the origins %s", got)
 		}
 		_, err = i.Encode(ctx, nil, b, record.Origins{}, nil)
@@ -156,15 +167,19 @@ func TestSink(t *testing.T) {
 		}
 		rows := []uint32{4, 5}
 		learned := wit.Settled{Verdicts: []wit.Verdict{{Written: wit.Chosen}}, Context: wit.Ptr([]byte("opened+memo"))}
-		equal(t, "settle", learned)(i.Settle(ctx, []byte("opened+"), []byte("memo"), rows[:1], wit.Response{Status: 200}))
+		equal(t, "settle", learned)(i.Settle(ctx, []byte("opened+"), []byte("memo"), rows[:1],
+			wit.Response{Status: 200}))
 		written := wit.Verdict{Written: wit.Chosen}
 		equal(t, "settle", wit.Settled{Verdicts: []wit.Verdict{written, written}})(i.Settle(ctx, nil, nil, rows,
 			wit.Response{Status: 200}))
-		again := wit.Verdict{Again: &wit.Retry{Hint: "alone", Fault: &wit.Fault{Kind: wit.FaultTransient, Message: "no answer"},
+		again := wit.Verdict{Again: &wit.Retry{Hint: "alone", Fault: &wit.Fault{Kind: wit.FaultTransient,
+			Message: "no answer"},
 			WaitMs: 5}}
-		equal(t, "settle", wit.Settled{Verdicts: []wit.Verdict{again, again}})(i.Settle(ctx, nil, nil, rows, wit.Response{}))
+		equal(t, "settle", wit.Settled{Verdicts: []wit.Verdict{again, again}})(i.Settle(ctx, nil, nil, rows,
+			wit.Response{}))
 		refused := wit.Verdict{Refused: &wit.Fault{Kind: wit.FaultData, Message: "text", Code: wit.Ptr("E1")}}
-		equal(t, "settle", wit.Settled{Verdicts: []wit.Verdict{refused, refused}})(i.Settle(ctx, nil, []byte("memo"), rows,
+		equal(t, "settle", wit.Settled{Verdicts: []wit.Verdict{refused, refused}})(i.Settle(ctx, nil, []byte("memo"),
+			rows,
 			wit.Response{Status: 400, Body: []byte("text")}))
 	})
 }

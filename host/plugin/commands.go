@@ -12,11 +12,13 @@ import (
 const MaxCommands = 100
 
 // ReservedOptions are the names and letters of options that each command of a plugin has from the command line.
-var ReservedOptions = []string{"data", "format", "h", "help", "json", "log-format", "log-level", "p", "plugins", "properties", "set"}
+var ReservedOptions = []string{"data", "format", "h", "help", "json", "log-format", "log-level", "p", "plugins",
+	"properties", "set"}
 
 // ReservedCommands are those of the command line, which is asked first: a plugin's command of such a name could not be
 // reached. doctor is none of them: culvert doctor runs the plugin's, too.
-var ReservedCommands = []string{"broker", "completion", "connectors", "consume", "diff", "dlq", "help", "init", "offsets",
+var ReservedCommands = []string{"broker", "completion", "connectors", "consume", "diff", "dlq", "help", "init",
+	"offsets",
 	"plugins", "reference", "run", "status", "test", "tunnel", "validate", "version"}
 
 // typed is what a name must be so that it can be typed behind `culvert` or `--`.
@@ -32,11 +34,13 @@ func CheckCommands(commands []wit.Command) error {
 	for i := range commands {
 		c := &commands[i]
 		if !typed.MatchString(c.Name) || names[c.Name] {
-			return fmt.Errorf("command %.100q: expected a name of letters, digits, dots and dashes that stands once", c.Name)
+			return fmt.Errorf("command %.100q: expected a name of letters, digits, dots and dashes that stands once",
+				c.Name)
 		}
 		names[c.Name] = true
 		if slices.Contains(ReservedCommands, c.Name) {
-			return fmt.Errorf("command %s: expected another name, since culvert has a command %s of its own", c.Name, c.Name)
+			return fmt.Errorf("command %s: expected another name, since culvert has a command %s of its own", c.Name,
+				c.Name)
 		}
 		if len(c.Options) > MaxCommands {
 			return fmt.Errorf("command %s: expected at most %d options, found %d", c.Name, MaxCommands, len(c.Options))
@@ -46,11 +50,14 @@ func CheckCommands(commands []wit.Command) error {
 			for _, name := range c.Options[o].Names() {
 				switch {
 				case !typed.MatchString(name):
-					return fmt.Errorf("command %s, option %.100q: expected a name of letters, digits, dots and dashes", c.Name, name)
+					return fmt.Errorf("command %s, option %.100q: expected a name of letters, digits, dots and dashes",
+						c.Name, name)
 				case slices.Contains(ReservedOptions, name):
-					return fmt.Errorf("command %s, option %s: expected another name, since every command has its own option %s", c.Name, dashed(name), dashed(name))
+					return fmt.Errorf("command %s, option %s: expected another name, since every "+
+						"command has its own option %s", c.Name, dashed(name), dashed(name))
 				case taken[name]:
-					return fmt.Errorf("command %s, option %s: expected names and letters that stand once", c.Name, dashed(name))
+					return fmt.Errorf("command %s, option %s: expected names and letters that stand once", c.Name,
+						dashed(name))
 				}
 				taken[name] = true
 			}

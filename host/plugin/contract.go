@@ -47,17 +47,21 @@ func majorMinor(version string) string {
 func (b *Binary) Judge() (found []string, err error) {
 	for _, e := range b.Exports {
 		if strings.HasPrefix(e.Name, "cm32p2") {
-			return nil, fmt.Errorf("exports %q, a name of the mangling cm32p2 (standard32): expected the older names, such as %q; "+
+			return nil, fmt.Errorf("exports %q, a name of the mangling cm32p2 (standard32): expected the "+
+				"older names, such as %q; "+
 				"with wasm-tools they are called legacy", e.Name, wit.ExportName(wit.InterfacePlugin, "describe"))
 		}
 	}
 	if b.Contract == "" {
-		return nil, fmt.Errorf("no plugin%s: expected exports of %s@%s, such as %q, found none", b.built(), wit.Package, wit.Version,
+		return nil, fmt.Errorf("no plugin%s: expected exports of %s@%s, such as %q, found none", b.built(), wit.Package,
+			wit.Version,
 			wit.ExportName(wit.InterfacePlugin, "describe"))
 	}
 	if !compatible(b.Contract) {
-		return nil, fmt.Errorf("made for version %s of the contract %s%s: this host speaks %s, and major.minor must match; the plugin's "+
-			"author rebuilds it with the SDK for %s (in Go the package sdk/go of this host's release, elsewhere bindings generated anew from its "+
+		return nil, fmt.Errorf("made for version %s of the contract %s%s: this host speaks %s, and major.minor "+
+			"must match; the plugin's "+
+			"author rebuilds it with the SDK for %s (in Go the package sdk/go of this host's release, elsewhere "+
+			"bindings generated anew from its "+
 			"wit/culvert.wit)", b.Contract, wit.Package, b.built(), wit.Version, majorMinor(wit.Version))
 	}
 	found, missing := b.interfaces()
@@ -141,11 +145,13 @@ func judgeSignatures(compiled wazero.CompiledModule, version string, found []str
 		}
 	}
 	i32 := canon.I32
-	return sameSignature("cabi_realloc", exported["cabi_realloc"], []canon.ValueType{i32, i32, i32, i32}, []canon.ValueType{i32})
+	return sameSignature("cabi_realloc", exported["cabi_realloc"], []canon.ValueType{i32, i32, i32, i32},
+		[]canon.ValueType{i32})
 }
 
 func sameSignature(name string, found api.FunctionDefinition, params, results []canon.ValueType) error {
-	names := map[api.ValueType]string{api.ValueTypeI32: "i32", api.ValueTypeI64: "i64", api.ValueTypeF32: "f32", api.ValueTypeF64: "f64"}
+	names := map[api.ValueType]string{api.ValueTypeI32: "i32", api.ValueTypeI64: "i64", api.ValueTypeF32: "f32",
+		api.ValueTypeF64: "f64"}
 	text := func(params, results []string) string {
 		return "(" + strings.Join(params, " ") + ") -> (" + strings.Join(results, " ") + ")"
 	}

@@ -37,7 +37,8 @@ const descriptionsFormat = 5
 
 // key names a file's results.
 func (s *descriptionCache) key(hash string) string {
-	return hashOf(fmt.Appendf(nil, "descriptions %d, preparation %d, contract %s, %+v: %s", descriptionsFormat, preparation, wit.Version, metering, hash))
+	return hashOf(fmt.Appendf(nil, "descriptions %d, preparation %d, contract %s, %+v: %s", descriptionsFormat,
+		preparation, wit.Version, metering, hash))
 }
 
 func (s *descriptionCache) path(key, kind string) string {
@@ -49,7 +50,8 @@ const checksumBytes = sha256.Size
 // checksum is over a file's name, and the length and CRC-32C of its content, which finds damage as the engine does in
 // the compiled code beside it: a cryptographic hash of what is read at every start would cost more than reading it.
 func checksum(key, kind string, content []byte) [checksumBytes]byte {
-	return sha256.Sum256(fmt.Appendf(nil, "%s.%s: %d bytes, %08x", key, kind, len(content), crc32.Checksum(content, castagnoli)))
+	return sha256.Sum256(fmt.Appendf(nil, "%s.%s: %d bytes, %08x", key, kind, len(content), crc32.Checksum(content,
+		castagnoli)))
 }
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -68,7 +70,8 @@ func (s *descriptionCache) read(hash, kind string) []byte {
 	switch {
 	case err != nil:
 	case len(data) <= checksumBytes:
-		err = fmt.Errorf("it is cut off: expected more than the %d bytes of its checksum, found %d", checksumBytes, len(data))
+		err = fmt.Errorf("it is cut off: expected more than the %d bytes of its checksum, found %d", checksumBytes,
+			len(data))
 	case checksum(key, kind, data[checksumBytes:]) == [checksumBytes]byte(data):
 		return data[checksumBytes:]
 	default:

@@ -160,7 +160,8 @@ func TestDamagedCache(t *testing.T) {
 				if got := described(t, m); !reflect.DeepEqual(got, want) {
 					t.Errorf("expected %+v, found %+v", want, got)
 				}
-				if n := strings.Count(log.String(), "a file of the plugin cache is damaged"); n != 2 || strings.Contains(log.String(), "<nil>") {
+				if n := strings.Count(log.String(), "a file of the plugin cache is damaged"); n != 2 ||
+					strings.Contains(log.String(), "<nil>") {
 					t.Errorf("expected 2 warnings with what is wrong, found %d: %s", n, log.String())
 				}
 				for n := range contents {
@@ -209,7 +210,8 @@ func TestCacheFolderThatCannotBeWritten(t *testing.T) {
 func TestPreparationHasANumber(t *testing.T) {
 	sum := sha256.New()
 	cases := hostileCases()
-	for _, name := range []string{"endless recursion", "memory.copy up", "memory.fill", "memory.grow", "loop-free recursion", "maze", "nesting"} {
+	for _, name := range []string{"endless recursion", "memory.copy up", "memory.fill", "memory.grow",
+		"loop-free recursion", "maze", "nesting"} {
 		module := cases[name].module
 		prepared, err := plugin.Prepared(module.Bytes())
 		if err != nil {
@@ -225,6 +227,7 @@ func TestPreparationHasANumber(t *testing.T) {
 	sum.Write(prepared)
 	const number, want = 5, "f08d4e2f28801239"
 	if got := hex.EncodeToString(sum.Sum(nil))[:16]; got != want || plugin.Preparation != number {
-		t.Errorf("expected %s of preparation %d, found %s of %d: raise plugin.preparation and write both here", want, number, got, plugin.Preparation)
+		t.Errorf("expected %s of preparation %d, found %s of %d: raise plugin.preparation and write both here", want,
+			number, got, plugin.Preparation)
 	}
 }

@@ -84,7 +84,8 @@ func TestRogueResults(t *testing.T) {
 			if trap != nil && strings.Contains(trap.Error(), "post-return") {
 				t.Error("post-return was called after a refused result")
 			}
-			if trap != nil && (trap.Plugin != "rogue" || trap.Version != "1.0.0" || trap.Connector != "orders" || trap.Function != "apply") {
+			if trap != nil && (trap.Plugin != "rogue" || trap.Version != "1.0.0" || trap.Connector != "orders" ||
+				trap.Function != "apply") {
 				t.Errorf("%+v", trap)
 			}
 		})
@@ -116,7 +117,8 @@ func TestPredicateMustAnswerForEachRow(t *testing.T) {
 
 func TestMemoryFence(t *testing.T) {
 	reg := record.NewRegistry()
-	_, b := guest(t, plugin.Options{Registry: reg, Settings: map[string]string{"plugin.rogue.limits.memory.bytes": "50331648"}}, rogue, "rogue")
+	_, b := guest(t, plugin.Options{Registry: reg,
+		Settings: map[string]string{"plugin.rogue.limits.memory.bytes": "50331648"}}, rogue, "rogue")
 	for _, mode := range []string{"grow", "recurse"} {
 		// What Go's runtime itself says differs with the place at which it hits the limit.
 		trapped(t, misbehave(t, b, reg, mode), "of the allowed 50331648 bytes (plugin.rogue.limits.memory.bytes)")
@@ -156,8 +158,10 @@ func TestRecycling(t *testing.T) {
 // A guest may take a batch row by row, but not give the largest result for each.
 func TestResultsOfOneBatch(t *testing.T) {
 	reg := record.NewRegistry()
-	_, b := guest(t, plugin.Options{Registry: reg, Settings: map[string]string{"plugin.rogue.limits.result.bytes": "1500"}}, rogue, "rogue")
-	for rows, want := range map[int]string{4: "", 10: "the results for one batch have 6860 bytes: at most 6000 are allowed"} {
+	_, b := guest(t, plugin.Options{Registry: reg,
+		Settings: map[string]string{"plugin.rogue.limits.result.bytes": "1500"}}, rogue, "rogue")
+	for rows, want := range map[int]string{4: "",
+		10: "the results for one batch have 6860 bytes: at most 6000 are allowed"} {
 		use(t, b, func(ctx context.Context, i *plugin.Instance) {
 			in := batch(t, reg, rows, 6)
 			size := len(in.Data)
@@ -166,7 +170,8 @@ func TestResultsOfOneBatch(t *testing.T) {
 				t.Error(err)
 			}
 			if want != "" {
-				if trap := trapped(t, err, want, "plugin.rogue.limits.result.bytes"); trap != nil && trap.Limit != "result.bytes" || len(in.Data) != size ||
+				if trap := trapped(t, err, want, "plugin.rogue.limits.result.bytes"); trap != nil &&
+					trap.Limit != "result.bytes" || len(in.Data) != size ||
 					len(in.Rows) != rows {
 					t.Errorf("found %+v, and %d bytes of %d", trap, len(in.Data), size)
 				}
@@ -208,9 +213,12 @@ func TestTopicsAreBounded(t *testing.T) {
 func TestLimitsOfNobody(t *testing.T) {
 	var log logBuffer
 	folder := t.TempDir()
-	put(t, folder, "p.wasm", guesttest.Static(wit.Description{Name: "present", Version: "1"}, "", wit.InterfaceTransform))
-	manager(t, plugin.Options{Logger: log.logger(), Settings: map[string]string{"plugin.present.limits.call.ms": "5000", "plugin.presnet.limits.call.ms": "50"}}, folder)
-	if got := log.String(); !strings.Contains(got, "plugin=presnet settings=plugin.presnet.limits.*") || strings.Contains(got, "plugin.present.limits") {
+	put(t, folder, "p.wasm", guesttest.Static(wit.Description{Name: "present", Version: "1"}, "",
+		wit.InterfaceTransform))
+	manager(t, plugin.Options{Logger: log.logger(), Settings: map[string]string{"plugin.present.limits.call.ms": "5000",
+		"plugin.presnet.limits.call.ms": "50"}}, folder)
+	if got := log.String(); !strings.Contains(got, "plugin=presnet settings=plugin.presnet.limits.*") ||
+		strings.Contains(got, "plugin.present.limits") {
 		t.Errorf("expected a warning about presnet alone, found %s", got)
 	}
 }
@@ -227,10 +235,12 @@ func TestLogFence(t *testing.T) {
 	if err := misbehave(t, b, reg, "chatter"); err != nil {
 		t.Fatal(err)
 	}
-	if got := strings.Count(log.String(), "plugin=rogue version=1.0.0 connector=orders"); got < rate || got > 2*rate+meanwhile() {
+	if got := strings.Count(log.String(), "plugin=rogue version=1.0.0 connector=orders"); got < rate ||
+		got > 2*rate+meanwhile() {
 		t.Errorf("expected about 10 lines of 300, found %d", got)
 	}
-	trapped(t, misbehave(t, b, reg, "flood"), "log lines beyond the allowed 10 a second in one call (plugin.rogue.limits.log.lines.per.second)")
+	trapped(t, misbehave(t, b, reg, "flood"),
+		"log lines beyond the allowed 10 a second in one call (plugin.rogue.limits.log.lines.per.second)")
 	// The rate is that of a connector: instances share it.
 	before := len(log.String())
 	since = time.Now()

@@ -44,7 +44,8 @@ func readModule(path string, limit int64) ([]byte, error) {
 	n, err := io.ReadFull(f, data)
 	switch {
 	case err == nil:
-		return nil, fmt.Errorf("expected a file of %d bytes, found that it grows while it is read: copy it under another name and rename it then", info.Size())
+		return nil, fmt.Errorf("expected a file of %d bytes, found that it grows while it is read: copy it under "+
+			"another name and rename it then", info.Size())
 	case err != io.EOF && err != io.ErrUnexpectedEOF:
 		return nil, err
 	}

@@ -88,8 +88,9 @@ func answerAll(t *testing.T, prefix string, pool *plugin.Pool, registry *record.
 		if f, ok := err.(*wit.Fault); !ok || f.Kind != wit.FaultUnsupported {
 			t.Errorf("an empty chain: %v", err)
 		}
-		context, err := i.Prepare(ctx, []wit.Stage{{Component: prefix + "Append", Settings: []wit.Setting{{Name: "field", Value: "Name"},
-			{Name: "text", Value: "€"}}}})
+		context, err := i.Prepare(ctx, []wit.Stage{{Component: prefix + "Append",
+			Settings: []wit.Setting{{Name: "field", Value: "Name"},
+				{Name: "text", Value: "€"}}}})
 		if err != nil {
 			return err
 		}
@@ -106,7 +107,8 @@ func answerAll(t *testing.T, prefix string, pool *plugin.Pool, registry *record.
 func appendText(ctx context.Context, t *testing.T, i *plugin.Instance, context []byte,
 	registry *record.Registry) error {
 	schema, err := registry.Intern([]wit.Node{
-		{Kind: wit.Structure, Name: wit.Ptr("T"), Members: []wit.Member{{Name: "Id", Node: 1}, {Name: "Name", Node: 2}}},
+		{Kind: wit.Structure, Name: wit.Ptr("T"), Members: []wit.Member{{Name: "Id", Node: 1},
+			{Name: "Name", Node: 2}}},
 		{Kind: wit.Int32}, {Kind: wit.Text, Optional: true}})
 	if err != nil {
 		return err
@@ -159,7 +161,8 @@ func TestRealForeignGuestsWriteTheExamplesOfThePage(t *testing.T) { eachForeign(
 
 func writeExamples(t *testing.T, prefix string, pool *plugin.Pool, registry *record.Registry, _ *logBuffer) {
 	var want [][]byte
-	for _, m := range regexp.MustCompile("(?m)^\\| .+ \\| `([0-9a-f ]+)` \\|$|dynamic\\s+null:\\s+`([0-9a-f ]+)`").FindAllStringSubmatch(page(t), -1) {
+	for _, m := range regexp.MustCompile(
+		"(?m)^\\| .+ \\| `([0-9a-f ]+)` \\|$|dynamic\\s+null:\\s+`([0-9a-f ]+)`").FindAllStringSubmatch(page(t), -1) {
 		b, err := hex.DecodeString(strings.ReplaceAll(m[1]+m[2], " ", ""))
 		if err != nil {
 			t.Fatal(err)
@@ -198,8 +201,9 @@ func echoAndTest(t *testing.T, prefix string, pool *plugin.Pool, registry *recor
 		}
 		value := datum.AppendText([]byte{datum.TagText}, "Größe")
 		headers := datum.AppendHeaders(nil, []datum.Header{{Name: "h", Form: wit.Raw, Value: []byte{0xff}}})
-		b := &record.Batch{Registry: registry, Topics: []string{"lower", "UPPER"}, Data: append(append([]byte{}, value...),
-			headers...)}
+		b := &record.Batch{Registry: registry, Topics: []string{"lower", "UPPER"},
+			Data: append(append([]byte{}, value...),
+				headers...)}
 		for n := range 10 {
 			b.Rows = append(b.Rows, wit.Row{Origin: uint32(n), Topic: uint32(n % 2), Timestamp: int64(n),
 				Value:   wit.Datum{Form: wit.Dynamic, Size: uint32(len(value))},
@@ -245,7 +249,8 @@ func TestRealRustPanicIsLogged(t *testing.T) {
 	log, registry := new(logBuffer), record.NewRegistry()
 	pool := foreignGuest(t, "rust-transform", "rust.", registry, log)
 	err := do(t, pool, func(ctx context.Context, i *plugin.Instance) error {
-		context, err := i.Prepare(ctx, []wit.Stage{{Component: "rust.Append", Settings: []wit.Setting{{Name: "field", Value: "Name"},
+		context, err := i.Prepare(ctx, []wit.Stage{{Component: "rust.Append", Settings: []wit.Setting{{Name: "field",
+			Value: "Name"},
 			{Name: "text", Value: "panic!"}}}})
 		if err != nil {
 			return err
@@ -257,7 +262,8 @@ func TestRealRustPanicIsLogged(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "rust_transform") {
 		t.Errorf("expected a trap with names of functions, found %v", err)
 	}
-	if !strings.Contains(log.String(), "asked to panic in a batch of 1 rows") || !strings.Contains(log.String(), "src/lib.rs:") {
+	if !strings.Contains(log.String(), "asked to panic in a batch of 1 rows") || !strings.Contains(log.String(),
+		"src/lib.rs:") {
 		t.Errorf("expected the panic and its place in the log, found %s", log.String())
 	}
 }

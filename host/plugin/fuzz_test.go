@@ -108,9 +108,11 @@ func TestDeclaredSchemasAreBounded(t *testing.T) {
 		t.Errorf("%d: %v", n, err)
 	}
 	for want, w := range map[string]wit.Schema{
-		"declares schema 7: expected an id of 2147483648 or above, those below are the host's": {ID: 7, Nodes: []wit.Node{{}}},
-		"declares schema 0x80000000 twice with different nodes":                                {ID: wit.GuestSchemas, Nodes: []wit.Node{{Kind: wit.Bytes}}},
-		"declares schema 0x80000009: schema: expected at least one node, found none":           {ID: wit.GuestSchemas + 9},
+		"declares schema 7: expected an id of 2147483648 or above, those below are the host's": {ID: 7,
+			Nodes: []wit.Node{{}}},
+		"declares schema 0x80000000 twice with different nodes": {ID: wit.GuestSchemas,
+			Nodes: []wit.Node{{Kind: wit.Bytes}}},
+		"declares schema 0x80000009: schema: expected at least one node, found none": {ID: wit.GuestSchemas + 9},
 	} {
 		if err := s.declare([]wit.Schema{w}); err == nil || err.Error() != want {
 			t.Errorf("expected %q, found %v", want, err)

@@ -99,7 +99,8 @@ func meeting() guesttest.Module {
 	for n := range uint64(values) {
 		body = append(leb(append(body, 0x20), n), 0x1a)
 	}
-	m.Exports = append(m.Exports, guesttest.Function{Name: "meeting", Params: bytes.Repeat([]byte{guesttest.I32}, values),
+	m.Exports = append(m.Exports, guesttest.Function{Name: "meeting", Params: bytes.Repeat([]byte{guesttest.I32},
+		values),
 		Body: bytes.Repeat(body, 2)})
 	return m
 }
@@ -139,7 +140,10 @@ func hostileCases() map[string]struct {
 	}{
 		"empty loop":          {hostile(2, fixed(looped())), timeIsUp},
 		"loop-free recursion": {hostile(2, recursion), timeIsUp},
-		"endless recursion": {hostile(2, func(self uint64) []byte { return leb([]byte{0x20, 0x00, 0x20, 0x01, 0x10}, self) }),
+		"endless recursion": {hostile(2, func(self uint64) []byte {
+			return leb([]byte{0x20, 0x00, 0x20, 0x01, 0x10},
+				self)
+		}),
 			tooDeep},
 		"100,000 loads in a loop": {hostile(2, fixed(looped(bytes.Repeat(load, 100_000)...))), timeIsUp},
 		"memory.fill":             {hostile(1600, fixed(bulk(0, 0, 0xfc, 0x0b, 0))), timeIsUp},
@@ -147,22 +151,27 @@ func hostileCases() map[string]struct {
 		"memory.copy down":        {hostile(1600, fixed(bulk(0, 1, 0xfc, 0x0a, 0, 0))), timeIsUp},
 		"memory.grow":             {hostile(2, fixed(looped(0x41, 0x01, 0x40, 0x00, 0x1a))), timeIsUp},
 		"maze":                    {hostile(2, fixed(maze())), timeIsUp},
-		"maze too large":          {hostile(2, fixed(append(maze(), bytes.Repeat(maze(), 1)...))), "labels in br_table of function"},
-		"nesting":                 {hostile(2, fixed(nested(10_000))), timeIsUp},
-		"nesting too deep":        {hostile(2, fixed(nested(30_000))), "blocks in each other in function"},
-		"50,000 functions":        {crowd(50_000), timeIsUp},
-		"too many functions":      {crowd(100_000), "functions of the module: found 100006, at most 100000 are allowed"},
-		"function too large":      {hostile(2, fixed(looped(bytes.Repeat(load, 200_000)...))), "in bytes: found 1200008, at most 1048576 are allowed"},
-		"much randomness":         {asking("random_get", 1600, megabytes(0), megabytes(99)), timeIsUp},
-		"a write of many parts":   {asking("fd_write", 1600, []byte{0x41, 0x01}, megabytes(1), megabytes(12), megabytes(0)), timeIsUp},
-		"a wait for many things":  {asking("poll_oneoff", 1600, megabytes(0), megabytes(50), megabytes(1), megabytes(0)), timeIsUp},
-		"many values that meet":   {meeting(), "effort of compiling function 6 in microseconds ("},
-		"fuel":                    {hostile(2, fixed(looped(0x42, 0x00, 0x24, 0x00))), "global 0: there are 0"},
-		"tick":                    {hostile(2, fixed(looped(0x10, 0x06, 0x1a))), "function 6: there are 6"},
-		"tick by reference":       {hostile(2, fixed(looped(0xd2, 0x06, 0x1a))), "function 6: there are 6"},
-		"vectors":                 {hostile(2, fixed([]byte{0xfd, 0x0c})), "uses SIMD at byte"},
-		"threads":                 {hostile(2, fixed([]byte{0xfe, 0x03, 0x00})), "uses threads at byte"},
-		"tail calls":              {hostile(2, fixed([]byte{0x12, 0x00})), "uses tail calls at byte"},
+		"maze too large": {hostile(2, fixed(append(maze(), bytes.Repeat(maze(), 1)...))),
+			"labels in br_table of function"},
+		"nesting":          {hostile(2, fixed(nested(10_000))), timeIsUp},
+		"nesting too deep": {hostile(2, fixed(nested(30_000))), "blocks in each other in function"},
+		"50,000 functions": {crowd(50_000), timeIsUp},
+		"too many functions": {crowd(100_000),
+			"functions of the module: found 100006, at most 100000 are allowed"},
+		"function too large": {hostile(2, fixed(looped(bytes.Repeat(load, 200_000)...))),
+			"in bytes: found 1200008, at most 1048576 are allowed"},
+		"much randomness": {asking("random_get", 1600, megabytes(0), megabytes(99)), timeIsUp},
+		"a write of many parts": {asking("fd_write", 1600, []byte{0x41, 0x01}, megabytes(1), megabytes(12),
+			megabytes(0)), timeIsUp},
+		"a wait for many things": {asking("poll_oneoff", 1600, megabytes(0), megabytes(50), megabytes(1),
+			megabytes(0)), timeIsUp},
+		"many values that meet": {meeting(), "effort of compiling function 6 in microseconds ("},
+		"fuel":                  {hostile(2, fixed(looped(0x42, 0x00, 0x24, 0x00))), "global 0: there are 0"},
+		"tick":                  {hostile(2, fixed(looped(0x10, 0x06, 0x1a))), "function 6: there are 6"},
+		"tick by reference":     {hostile(2, fixed(looped(0xd2, 0x06, 0x1a))), "function 6: there are 6"},
+		"vectors":               {hostile(2, fixed([]byte{0xfd, 0x0c})), "uses SIMD at byte"},
+		"threads":               {hostile(2, fixed([]byte{0xfe, 0x03, 0x00})), "uses threads at byte"},
+		"tail calls":            {hostile(2, fixed([]byte{0x12, 0x00})), "uses tail calls at byte"},
 	}
 }
 
@@ -210,7 +219,8 @@ func TestHostileGuests(t *testing.T) {
 				t.Errorf("expected it to be loaded or refused within %v, found %v", loadTime, loading)
 			}
 			if c.want == timeIsUp {
-				trap := trapped(t, err, "plugin hostile 1.0.0 (connector victim): prepare: ", "plugin.hostile.limits.call.ms", "wasm stack trace")
+				trap := trapped(t, err, "plugin hostile 1.0.0 (connector victim): prepare: ",
+					"plugin.hostile.limits.call.ms", "wasm stack trace")
 				if trap != nil && trap.Limit != "call.ms" {
 					t.Errorf("expected the limit call.ms, found %q", trap.Limit)
 				}
@@ -253,7 +263,8 @@ func misdeed(t *testing.T, module guesttest.Module) (err error, loading, took ti
 		start := time.Now()
 		_, err = i.Prepare(ctx, nil)
 		took = time.Since(start)
-		if _, again := i.Prepare(ctx, nil); again == nil || !strings.Contains(again.Error(), "the instance was discarded") {
+		if _, again := i.Prepare(ctx, nil); again == nil || !strings.Contains(again.Error(),
+			"the instance was discarded") {
 			t.Errorf("a second call on the same instance: %v", again)
 		}
 	})
@@ -331,7 +342,8 @@ func TestDeepRecursion(t *testing.T) {
 // instance.
 func TestTimeFence(t *testing.T) {
 	reg := record.NewRegistry()
-	_, b := guest(t, plugin.Options{Registry: reg, Settings: map[string]string{"plugin.rogue.limits.call.ms": "50"}}, rogue, "rogue")
+	_, b := guest(t, plugin.Options{Registry: reg, Settings: map[string]string{"plugin.rogue.limits.call.ms": "50"}},
+		rogue, "rogue")
 	for _, mode := range []string{"spin", "sleep"} {
 		start := time.Now()
 		trapped(t, misbehave(t, b, reg, mode), timeIsUp, "(connector orders): apply: ", "plugin.rogue.limits.call.ms")
@@ -343,7 +355,8 @@ func TestTimeFence(t *testing.T) {
 		t.Error(err)
 	}
 	got := b.Current().Module().Metrics
-	if got.Aborted["call.ms"] != 2 || got.Traps != 2 || got.Ticks < 10 || got.LongestSeconds < 0.05 || got.LongestSeconds > 20 {
+	if got.Aborted["call.ms"] != 2 || got.Traps != 2 || got.Ticks < 10 || got.LongestSeconds < 0.05 ||
+		got.LongestSeconds > 20 {
 		t.Errorf("%+v", got)
 	}
 }
@@ -351,7 +364,8 @@ func TestTimeFence(t *testing.T) {
 // A caller who gives up is not made to wait for the deadline, and gets the error of its context.
 func TestCallersCanGiveUp(t *testing.T) {
 	reg := record.NewRegistry()
-	_, b := guest(t, plugin.Options{Registry: reg, Settings: map[string]string{"plugin.rogue.limits.call.ms": "60000"}}, rogue, "rogue")
+	_, b := guest(t, plugin.Options{Registry: reg, Settings: map[string]string{"plugin.rogue.limits.call.ms": "60000"}},
+		rogue, "rogue")
 	use(t, b, func(ctx context.Context, i *plugin.Instance) {
 		ctx, cancel := context.WithTimeout(ctx, 20*time.Millisecond)
 		defer cancel()

@@ -45,7 +45,8 @@ func FuzzInsideRows(f *testing.F) {
 			if err != nil {
 				t.Fatalf("seed %d: %v", seed, err)
 			}
-			headers := datum.AppendHeaders(nil, []datum.Header{{Name: "s", Form: wit.Structured, Schema: id, Value: value},
+			headers := datum.AppendHeaders(nil, []datum.Header{{Name: "s", Form: wit.Structured, Schema: id,
+				Value: value},
 				{Name: "d", Form: wit.Dynamic, Value: dynamic}})
 			rows = append(rows, wit.Row{Topic: uint32(r.IntN(3)), Partition: int32(r.IntN(4)) - 1,
 				Key:   place(wit.Dynamic, 0, dynamic),

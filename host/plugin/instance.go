@@ -181,7 +181,8 @@ func (i *Instance) enter(ctx context.Context, fn *canon.Func) (*abi.Func, error)
 	f := i.funcs[fn]
 	if f == nil {
 		if f = i.guest.Func(exportName(i.module.info.Contract, fn.Interface, fn.Name)); f == nil {
-			return nil, fmt.Errorf("plugin %s %s does not have the interface %s", i.module.info.Name, i.module.info.Version, fn.Interface)
+			return nil, fmt.Errorf("plugin %s %s does not have the interface %s", i.module.info.Name,
+				i.module.info.Version, fn.Interface)
 		}
 		i.funcs[fn] = f
 	}
@@ -261,7 +262,8 @@ func (i *Instance) trap(err error) *Trap {
 		if size, limit := int64(i.guest.MemoryBytes()), i.module.limits.MemoryBytes; size > limit-limit/8 ||
 			strings.Contains(t.Output, "out of memory") {
 			t.Limit = "memory.bytes"
-			t.Hint = fmt.Sprintf("its memory is at %d of the allowed %d bytes (%s)", size, limit, limitSetting(t.Plugin, "memory.bytes"))
+			t.Hint = fmt.Sprintf("its memory is at %d of the allowed %d bytes (%s)", size, limit, limitSetting(t.Plugin,
+				"memory.bytes"))
 		}
 	}
 	var (

@@ -54,7 +54,8 @@ func TestPlacesInHotResults(t *testing.T) {
 }
 
 func TestVersionOrder(t *testing.T) {
-	ordered := []string{"", "0.9", "1.0.0-alpha", "1.0.0-alpha.1", "1.0.0-alpha.beta", "1.0.0-beta.2", "1.0.0-beta.11", "1.0.0-rc.1", "1.0.0", "1.0.1", "1.9",
+	ordered := []string{"", "0.9", "1.0.0-alpha", "1.0.0-alpha.1", "1.0.0-alpha.beta", "1.0.0-beta.2", "1.0.0-beta.11",
+		"1.0.0-rc.1", "1.0.0", "1.0.1", "1.9",
 		"1.10.0", "v2", "2.0.0.1", "10.0.0"}
 	for i, a := range ordered {
 		for j, b := range ordered {

@@ -44,13 +44,16 @@ var limits = []struct {
 	doc   string
 }{
 	{"memory.bytes", func(l *Limits) *int64 { return &l.MemoryBytes }, 128 << 20, "Most memory of an instance."},
-	{"result.bytes", func(l *Limits) *int64 { return &l.ResultBytes }, 64 << 20, "Most bytes that the results of one call may take."},
-	{"log.lines.per.second", func(l *Limits) *int64 { return &l.LogLinesPerSecond }, 100, "Lines that are logged for one connector."},
+	{"result.bytes", func(l *Limits) *int64 { return &l.ResultBytes }, 64 << 20,
+		"Most bytes that the results of one call may take."},
+	{"log.lines.per.second", func(l *Limits) *int64 { return &l.LogLinesPerSecond }, 100,
+		"Lines that are logged for one connector."},
 	// callTimes
 	{"call.ms", func(l *Limits) *int64 { return &l.CallMs }, 0, "How long a call may take; by function unless given."},
 	{"instances", func(l *Limits) *int64 { return &l.Instances }, 8, "Instances for one connector."},
 	{"calls", func(l *Limits) *int64 { return &l.Calls }, 100_000, "Calls after which an instance is replaced."},
-	{"recycle.bytes", func(l *Limits) *int64 { return &l.RecycleBytes }, 0, "Memory at which an instance is replaced; half of memory.bytes."},
+	{"recycle.bytes", func(l *Limits) *int64 { return &l.RecycleBytes }, 0,
+		"Memory at which an instance is replaced; half of memory.bytes."},
 }
 
 // limitTable declares them.
@@ -71,7 +74,8 @@ var limitTable = func() *setting.Table {
 func LimitSettings() []wit.SettingSpec { return slices.Clone(limitTable.Specs()) }
 
 // callTimes is how long calls may take: those that carry batches, of which a connector makes thousands, and all others.
-var callTimes = map[string]time.Duration{"decode": time.Second, "apply": time.Second, "test": time.Second, "encode": time.Second, "settle": time.Second,
+var callTimes = map[string]time.Duration{"decode": time.Second, "apply": time.Second, "test": time.Second,
+	"encode": time.Second, "settle": time.Second,
 	"": 10 * time.Second}
 
 // metering is how every module is metered, and what is not even looked at: modules of more than 64 MiB, functions of
@@ -124,7 +128,8 @@ func limitsOf(base Limits, settings map[string]string) (map[string]Limits, error
 		}
 		at := strings.LastIndex(rest, ".limits.")
 		if at <= 0 {
-			return nil, setting.Problem{Setting: key, Code: setting.CodeUnknown, Text: "expected plugin.NAME.limits.LIMIT"}
+			return nil, setting.Problem{Setting: key, Code: setting.CodeUnknown,
+				Text: "expected plugin.NAME.limits.LIMIT"}
 		}
 		name, limit := rest[:at], rest[at+len(".limits."):]
 		spec, known := limitTable.Find(limit)
@@ -133,7 +138,8 @@ func limitsOf(base Limits, settings map[string]string) (map[string]Limits, error
 			if near := limitTable.Nearest(limit); near != "" {
 				text = setting.Unknown(limitSetting(name, near))
 			}
-			return nil, setting.Problem{Setting: key, Code: setting.CodeUnknown, Text: text + "; limits are " + limitNames()}
+			return nil, setting.Problem{Setting: key, Code: setting.CodeUnknown,
+				Text: text + "; limits are " + limitNames()}
 		}
 		spec.Name = key
 		if why := (setting.Check{}).Value(&spec, value); why != "" {

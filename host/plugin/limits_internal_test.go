@@ -46,9 +46,12 @@ func TestEveryFunctionHasATime(t *testing.T) {
 // Limits that cannot be are told in the words of all settings.
 func TestLimitsThatCannotBe(t *testing.T) {
 	for key, c := range map[string]struct{ value, want string }{
-		"plugin.a.limits.call.ms":       {"soon", "Invalid value soon for configuration plugin.a.limits.call.ms: Not a number of type LONG"},
-		"plugin.a.b.limits.calls":       {"0", "Invalid value 0 for configuration plugin.a.b.limits.calls: Value must be at least 1"},
-		"plugin.a.limits.memory.byte":   {"1", "unknown setting; the nearest known one is plugin.a.limits.memory.bytes"},
+		"plugin.a.limits.call.ms": {"soon",
+			"Invalid value soon for configuration plugin.a.limits.call.ms: Not a number of type LONG"},
+		"plugin.a.b.limits.calls": {"0",
+			"Invalid value 0 for configuration plugin.a.b.limits.calls: Value must be at least 1"},
+		"plugin.a.limits.memory.byte": {"1",
+			"unknown setting; the nearest known one is plugin.a.limits.memory.bytes"},
 		"plugin.a.limit.calls":          {"1", "expected plugin.NAME.limits.LIMIT"},
 		"plugin.a.limits.recycle.bytes": {" 7 ", ""},
 	} {

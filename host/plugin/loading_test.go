@@ -83,8 +83,9 @@ func TestWhatNobodyNeedsWaits(t *testing.T) {
 func TestWhatNobodyNeedsIsLeftAlone(t *testing.T) {
 	folder := t.TempDir()
 	put(t, folder, "used.wasm", named("used", "1.0.0", 0))
-	put(t, folder, "other.wasm", guesttest.Static(wit.Description{Name: "other", Version: "1.0.0", Components: []wit.Component{
-		{Name: "org.example.Other", Kind: wit.ComponentSource}}}, "", wit.InterfaceSource))
+	put(t, folder, "other.wasm", guesttest.Static(wit.Description{Name: "other", Version: "1.0.0",
+		Components: []wit.Component{
+			{Name: "org.example.Other", Kind: wit.ComponentSource}}}, "", wit.InterfaceSource))
 	for class, expected := range map[string]bool{"org.example.AllSource": false, "nobody.has.it": true} {
 		synctest.Test(t, func(t *testing.T) {
 			m, err := plugin.New(t.Context(), plugin.Options{Registry: record.NewRegistry(), Folders: []string{folder},

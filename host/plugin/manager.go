@@ -217,7 +217,8 @@ func (m *Manager) warnOfLimits() {
 	}
 	for _, name := range slices.Sorted(maps.Keys(m.loader.named)) {
 		if !there[name] {
-			m.logger.Warn("limits are set for a plugin that is not there", "plugin", name, "settings", limitSetting(name, "*"))
+			m.logger.Warn("limits are set for a plugin that is not there", "plugin", name, "settings",
+				limitSetting(name, "*"))
 		}
 	}
 }
@@ -342,7 +343,8 @@ func (m *Manager) find(s selection) (*module, error) {
 	}
 	if len(versions) > 0 {
 		slices.SortFunc(versions, compareVersions)
-		return nil, fmt.Errorf("%s: expected version %s, there are %s%s", s, s.version, strings.Join(slices.Compact(versions), ", "), hint)
+		return nil, fmt.Errorf("%s: expected version %s, there are %s%s", s, s.version,
+			strings.Join(slices.Compact(versions), ", "), hint)
 	}
 	return nil, fmt.Errorf("no plugin has the %s%s", s, hint)
 }
@@ -398,7 +400,8 @@ func (m *Manager) choosePlugin(s *selection) error {
 		chosen = slices.DeleteFunc(slices.Clone(names), func(name string) bool { return !builtIn[name] })
 	}
 	if len(chosen) != 1 {
-		return &Unsettled{fmt.Sprintf("%s: expected one plugin that has it, there are %s (%s): take one away, or set plugin.NAME.accept to the hash of one's file",
+		return &Unsettled{fmt.Sprintf("%s: expected one plugin that has it, there are %s (%s): take one away, or set "+
+			"plugin.NAME.accept to the hash of one's file",
 			s, strings.Join(names, ", "), m.offers(*s))}
 	}
 	s.within = chosen[0]
@@ -425,7 +428,8 @@ func (m *Manager) others(s selection, name string) (list []string) {
 	s.within = ""
 	for path, o := range m.origins {
 		if a := o.active; a != nil && a.info.Name != name && s.offered(a) {
-			list = append(list, fmt.Sprintf("plugin %s (%s) has the %s too and does not take it; plugin.%s.accept=%s in the worker's settings lets it, from the next start",
+			list = append(list, fmt.Sprintf("plugin %s (%s) has the %s too and does not take it; plugin.%s.accept=%s "+
+				"in the worker's settings lets it, from the next start",
 				a.info.Name, path, s, a.info.Name, a.info.Hash))
 		}
 	}

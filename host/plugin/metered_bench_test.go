@@ -115,9 +115,12 @@ func BenchmarkFenceOfTransforms(b *testing.B) {
 	module := guesttest.Bytes(b, "../../plugins/smt")
 	const classes = "org.apache.kafka.connect.transforms."
 	chain := []wit.Stage{
-		{Component: classes + "InsertField$Value", Settings: []wit.Setting{{Name: "static.field", Value: "system"}, {Name: "static.value", Value: "SAP-PRD-100"}}},
-		{Component: classes + "ReplaceField$Value", Settings: []wit.Setting{{Name: "renames", Value: "f0:id,f3:name"}, {Name: "exclude", Value: "f7"}}},
-		{Component: classes + "RegexRouter", Settings: []wit.Setting{{Name: "regex", Value: "(.*)"}, {Name: "replacement", Value: "sap.$1"}}},
+		{Component: classes + "InsertField$Value", Settings: []wit.Setting{{Name: "static.field", Value: "system"},
+			{Name: "static.value", Value: "SAP-PRD-100"}}},
+		{Component: classes + "ReplaceField$Value", Settings: []wit.Setting{{Name: "renames", Value: "f0:id,f3:name"},
+			{Name: "exclude", Value: "f7"}}},
+		{Component: classes + "RegexRouter", Settings: []wit.Setting{{Name: "regex", Value: "(.*)"},
+			{Name: "replacement", Value: "sap.$1"}}},
 	}
 	for _, form := range []wit.Form{wit.Structured, wit.Dynamic} {
 		b.Run([]string{wit.Structured: "structured", wit.Dynamic: "dynamic"}[form], func(b *testing.B) {
@@ -131,7 +134,8 @@ func BenchmarkFenceOfTransforms(b *testing.B) {
 					}
 					given[g] = context
 					var out wit.Applied
-					return call(g, wit.InterfaceTransform, "Apply", &out, context, schemas, []string{"orders"}, rows, data)
+					return call(g, wit.InterfaceTransform, "Apply", &out, context, schemas, []string{"orders"}, rows,
+						data)
 				}
 				return applyRows(g, context, rows, data)
 			})

@@ -35,7 +35,8 @@ func TestRealGuestsAnswerTheSameMetered(t *testing.T) {
 					plain = r
 				}
 				if diff := cmp.Diff(plain.here, r.here); diff != "" || len(r.here.Answers) < 18 {
-					t.Errorf("%d answers; plain (-), metered (+) with a budget of %d:\n%.3000s", len(r.here.Answers), budget, diff)
+					t.Errorf("%d answers; plain (-), metered (+) with a budget of %d:\n%.3000s", len(r.here.Answers),
+						budget, diff)
 				}
 				if budget == unmetered && r.ticks != 0 || budget == 0 && r.ticks < 1000 {
 					t.Errorf("%d ticks with a budget of %d", r.ticks, budget)
@@ -68,7 +69,8 @@ func loadBoth(t *testing.T, module []byte, functions int, growth float64) {
 			}
 			if grown := float64(report.BytesOut) / float64(report.BytesIn); grown > growth ||
 				report.Functions < functions {
-				t.Errorf("grew by %.3f, expected at most %.3f; %d functions, expected at least %d", grown, growth, report.Functions, functions)
+				t.Errorf("grew by %.3f, expected at most %.3f; %d functions, expected at least %d", grown, growth,
+					report.Functions, functions)
 			}
 			seen = report
 		}
@@ -83,5 +85,6 @@ func loadBoth(t *testing.T, module []byte, functions int, growth float64) {
 			plain, metered = min(plain, load(false)), min(metered, load(true))
 		}
 	}
-	t.Logf("%+v: loaded in %v, metered in %v (%.2f times)", seen, plain.Round(time.Millisecond), metered.Round(time.Millisecond), float64(metered)/float64(plain))
+	t.Logf("%+v: loaded in %v, metered in %v (%.2f times)", seen, plain.Round(time.Millisecond),
+		metered.Round(time.Millisecond), float64(metered)/float64(plain))
 }

@@ -146,16 +146,19 @@ func (m *module) judgeDescription(ctx context.Context, d *wit.Description) error
 		}
 		for _, name := range append([]string{c.Name}, c.Aliases...) {
 			if len(name) > maxNameBytes {
-				return fmt.Errorf("component %.40q...: expected names of at most %d bytes, found one of %d", name, maxNameBytes, len(name))
+				return fmt.Errorf("component %.40q...: expected names of at most %d bytes, found one of %d", name,
+					maxNameBytes, len(name))
 			}
 			key := c.Kind.String() + " " + name
 			if name == "" || seen[key] {
-				return fmt.Errorf("component %q: expected names that are not empty and stand once, found %q", c.Name, name)
+				return fmt.Errorf("component %q: expected names that are not empty and stand once, found %q", c.Name,
+					name)
 			}
 			seen[key] = true
 		}
 		if !m.info.Has(needs[c.Kind]) {
-			return fmt.Errorf("component %q is a %s: expected the interface %s among the exports, found %v", c.Name, c.Kind,
+			return fmt.Errorf("component %q is a %s: expected the interface %s among the exports, found %v", c.Name,
+				c.Kind,
 				needs[c.Kind], m.info.Interfaces)
 		}
 		for _, f := range role.Check(&c) {

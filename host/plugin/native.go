@@ -86,13 +86,15 @@ func openNative(files fs.FS, module, engine string, log *slog.Logger) *native {
 	case h.Size != size || h.CRC != crc:
 		err = errors.New("it belongs to another file")
 	case h.Engine != engine || h.Processor != processorOf():
-		log.Info("the native code of a plugin that comes with the program is for another processor or engine: the plugin is compiled, once",
+		log.Info("the native code of a plugin that comes with the program is for another processor or engine: the "+
+			"plugin is compiled, once",
 			"plugin", module, "expected", engine+", "+processorOf(), "found", h.Engine+", "+h.Processor)
 		return nil
 	default:
 		return n
 	}
-	log.Warn("native code that comes with the program cannot be used: the plugin is compiled, once", "plugin", module, "error", err)
+	log.Warn("native code that comes with the program cannot be used: the plugin is compiled, once", "plugin", module,
+		"error", err)
 	return nil
 }
 
@@ -175,7 +177,8 @@ func engineOf(dir string) (string, error) {
 // not. The engine's own names of files have it, too: a feature that is missing here costs time, no more.
 func processorOf() string {
 	x, a := cpu.X86, cpu.ARM64
-	return fmt.Sprintf("%s sse4.1=%t bmi1=%t bmi2=%t popcnt=%t atomics=%t", runtime.GOARCH, x.HasSSE41, x.HasBMI1, x.HasBMI2,
+	return fmt.Sprintf("%s sse4.1=%t bmi1=%t bmi2=%t popcnt=%t atomics=%t", runtime.GOARCH, x.HasSSE41, x.HasBMI1,
+		x.HasBMI2,
 		x.HasPOPCNT, a.HasATOMICS)
 }
 

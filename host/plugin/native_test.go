@@ -105,7 +105,8 @@ func TestNativeCodeOfTheProgramIsUsed(t *testing.T) {
 		t.Fatalf("expected what the module says, its stub and native code, found %v", head["Files"])
 	}
 	cache := filepath.Join(t.TempDir(), "cache")
-	if log := withNative(t, cache, module, code); strings.Contains(log, "WARN") || strings.Contains(log, "compiled, once") {
+	if log := withNative(t, cache, module, code); strings.Contains(log, "WARN") || strings.Contains(log,
+		"compiled, once") {
 		t.Error(log)
 	}
 	for n, f := range head["Files"].([]any) {
@@ -168,7 +169,8 @@ func TestNativeCodeIsMadeOnce(t *testing.T) {
 	if !bytes.Equal(marked, native(t, one, marked)) {
 		t.Error("what was good was made anew")
 	}
-	for what, before := range map[string][]byte{"another module's": native(t, other, nil), "none": nil, "no head": []byte("x\n")} {
+	for what, before := range map[string][]byte{"another module's": native(t, other, nil), "none": nil,
+		"no head": []byte("x\n")} {
 		if !bytes.Equal(code, native(t, one, before)) {
 			t.Errorf("%s: it was not made anew", what)
 		}
@@ -201,7 +203,8 @@ func TestOldFilesLeaveTheCache(t *testing.T) {
 	key := strings.Repeat("0a", 32)
 	gone := []string{age("culvert-"+key+".wasm", 40), age("culvert-1.new", 2), age("wazero-v0-z80-cpm/"+key, 40),
 		age("wazero-v1/"+key+".1.tmp", 2)}
-	stay := []string{age("culvert-"+key+".json", 20), age("culvert-2.new", 0), age("wazero-v1/"+key, 20), age("mine", 400)}
+	stay := []string{age("culvert-"+key+".json", 20), age("culvert-2.new", 0), age("wazero-v1/"+key, 20),
+		age("mine", 400)}
 	old := filepath.Dir(gone[2])
 	at := time.Now().AddDate(0, 0, -40)
 	if err := os.Chtimes(old, at, at); err != nil {

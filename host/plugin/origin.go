@@ -382,7 +382,8 @@ func (m *Manager) settle(a *arrival) {
 		for _, x := range m.origins {
 			if x.active != nil && x.active.info.Name != a.loaded.info.Name && x.active.component(c.Kind,
 				c.Name) != nil {
-				others = append(others, fmt.Sprintf("%s %s of %s %s (%s)", c.Kind, c.Name, x.active.info.Name, x.active.info.Version,
+				others = append(others, fmt.Sprintf("%s %s of %s %s (%s)", c.Kind, c.Name, x.active.info.Name,
+					x.active.info.Version,
 					x.active.info.Origin))
 			}
 		}
@@ -390,10 +391,13 @@ func (m *Manager) settle(a *arrival) {
 	m.mu.Unlock()
 	if len(others) > 0 {
 		slices.Sort(others)
-		m.logger.Warn("plugin has what another plugin has too: a class of a built-in one stays there, others are refused to connectors, unless the file is accepted",
-			"plugin", a.loaded.info.Name, "file", a.path, "accept", "plugin."+a.loaded.info.Name+".accept="+a.hash, "others", others)
+		m.logger.Warn("plugin has what another plugin has too: a class of a built-in one stays there, others are "+
+			"refused to connectors, unless the file is accepted",
+			"plugin", a.loaded.info.Name, "file", a.path, "accept", "plugin."+a.loaded.info.Name+".accept="+a.hash,
+			"others", others)
 	}
-	m.logger.Info("plugin loaded", "plugin", a.loaded.info.Name, "version", a.loaded.info.Version, "hash", a.hash[:12], "file", a.path)
+	m.logger.Info("plugin loaded", "plugin", a.loaded.info.Name, "version", a.loaded.info.Version, "hash", a.hash[:12],
+		"file", a.path)
 }
 
 // origin returns the entry of a place; m.mu is held.
@@ -420,7 +424,8 @@ func (m *Manager) refuse(a *arrival) {
 	running := o.active
 	m.mu.Unlock()
 	if running != nil {
-		m.logger.Error("plugin refused, the version before goes on", "error", err, "plugin", running.info.Name, "version", running.info.Version)
+		m.logger.Error("plugin refused, the version before goes on", "error", err, "plugin", running.info.Name,
+			"version", running.info.Version)
 		return
 	}
 	m.logger.Error("plugin refused", "error", err)
@@ -452,7 +457,8 @@ func (m *Manager) remove(path string) {
 		}
 	}
 	if active != nil {
-		m.logger.Warn("plugin file removed: running connectors keep it, new ones are refused", "plugin", active.info.Name,
+		m.logger.Warn("plugin file removed: running connectors keep it, new ones are refused", "plugin",
+			active.info.Name,
 			"version", active.info.Version, "file", path)
 	}
 }
@@ -470,7 +476,8 @@ func (m *Manager) Rollback(name string) error {
 		}
 	}
 	if newest == nil {
-		return fmt.Errorf("plugin %s: no version before the present one is kept of any of its files that connectors would take", name)
+		return fmt.Errorf("plugin %s: no version before the present one is kept of any of its files "+
+			"that connectors would take", name)
 	}
 	newest.active, newest.previous = newest.previous, newest.active
 	m.loads++
@@ -518,7 +525,8 @@ func (m *Manager) Swap(ctx context.Context, name, hash string) error {
 		}
 		m.chosen[name] = hash
 		m.changes.Add(1)
-		m.logger.Info("plugin version chosen, as was asked for", "plugin", name, "version", o.active.info.Version, "hash",
+		m.logger.Info("plugin version chosen, as was asked for", "plugin", name, "version", o.active.info.Version,
+			"hash",
 			hash[:12], "file", path)
 		return nil
 	}

@@ -23,7 +23,8 @@ func TestFolderOfAnotherUser(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := private(dir, owner+1); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("it belongs to user %d", owner)) {
+	if err := private(dir, owner+1); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("it belongs to user %d",
+		owner)) {
 		t.Errorf("expected it to be refused, found %v", err)
 	}
 }

@@ -217,7 +217,8 @@ func TestApply(t *testing.T) {
 				for n := range c.rows - round {
 					for _, w := range c.want(n) {
 						// expectations count from the first row of the call
-						want = append(want, strings.NewReplacer(fmt.Sprint(1000+n, "@", n), fmt.Sprint(1000+n+round, "@",
+						want = append(want, strings.NewReplacer(fmt.Sprint(1000+n, "@", n), fmt.Sprint(1000+n+round,
+							"@",
 							n+round), in(n), in(n+round)).Replace(w))
 					}
 				}

@@ -208,7 +208,8 @@ func (p *Pool) more() bool {
 }
 
 func (p *Pool) errClosed() error {
-	return fmt.Errorf("plugin %s %s for connector %s: %w", p.module.info.Name, p.module.info.Version, p.connector, ErrClosed)
+	return fmt.Errorf("plugin %s %s for connector %s: %w", p.module.info.Name, p.module.info.Version, p.connector,
+		ErrClosed)
 }
 
 // free is the instance with the fewest readers of those that nobody holds, nil if there is none; p.mu is held.
@@ -366,7 +367,8 @@ func (p *Pool) wait(ctx context.Context, reader bool) (*Instance, error) {
 				p.waiters = slices.DeleteFunc(p.waiters, func(other *waiter) bool { return other == w })
 				p.mu.Unlock()
 			}
-			return nil, fmt.Errorf("waiting for an instance of plugin %s (%d are out): %w", p.module.info.Name, p.limit(), ctx.Err())
+			return nil, fmt.Errorf("waiting for an instance of plugin %s (%d are out): %w", p.module.info.Name,
+				p.limit(), ctx.Err())
 		}
 	}
 }

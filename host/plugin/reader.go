@@ -29,7 +29,8 @@ type Abandoned struct {
 }
 
 func (a *Abandoned) Error() string {
-	return fmt.Sprintf("plugin %s %s: the page was given up because another one broke its instance: %v", a.Plugin, a.Version, a.Cause)
+	return fmt.Sprintf("plugin %s %s: the page was given up because another one broke its instance: %v", a.Plugin,
+		a.Version, a.Cause)
 }
 
 // Reader finds an instance for a page: the one with the fewest, or another one where calls wait for those that there

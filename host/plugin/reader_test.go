@@ -183,7 +183,8 @@ func TestTrapSparesPagesThatHaveNotBegun(t *testing.T) {
 	if page, err = waits.Begin(t.Context(), nil, 0, nil, wit.Response{Status: 200}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := waits.Decode(t.Context(), page, "", 200, []byte("row\n"), true, into); err != nil || len(into.Rows) != 1 {
+	if _, err := waits.Decode(t.Context(), page, "", 200, []byte("row\n"), true, into); err != nil ||
+		len(into.Rows) != 1 {
 		t.Errorf("%d rows, %v", len(into.Rows), err)
 	}
 	waits.Close()

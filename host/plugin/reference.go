@@ -40,7 +40,8 @@ func (s *schemas) walk(form wit.Form, b []byte, refuse func(string, ...any) erro
 		return nil, w.err
 	}
 	if w.bad != "" || w.i != len(b) {
-		return nil, refuse("%s of %d bytes: %s at byte %d", map[wit.Form]string{wit.Dynamic: "a dynamic value", wit.Raw: "a block of headers"}[form],
+		return nil, refuse("%s of %d bytes: %s at byte %d", map[wit.Form]string{wit.Dynamic: "a dynamic value",
+			wit.Raw: "a block of headers"}[form],
 			len(b), cmp.Or(w.bad, "bytes left over"), w.i)
 	}
 	s.mentions = w.mentions

@@ -32,7 +32,8 @@ func module(interfaces ...string) guesttest.Module {
 		}
 	}
 	i32 := byte(guesttest.I32)
-	m.Exports = append(m.Exports, guesttest.Function{Name: "cabi_realloc", Params: []byte{i32, i32, i32, i32}, Results: []byte{i32}})
+	m.Exports = append(m.Exports, guesttest.Function{Name: "cabi_realloc", Params: []byte{i32, i32, i32, i32},
+		Results: []byte{i32}})
 	return m
 }
 
@@ -71,41 +72,60 @@ func TestRefusals(t *testing.T) {
 		module []byte
 		want   []string
 	}{
-		"empty":     {nil, []string{"the file is empty: expected a core WebAssembly module"}},
-		"text":      {[]byte("#!/bin/sh"), []string{"no WebAssembly: expected the bytes 00 61 73 6d at the start, found 23 21 2f 62"}},
+		"empty": {nil, []string{"the file is empty: expected a core WebAssembly module"}},
+		"text": {[]byte("#!/bin/sh"),
+			[]string{"no WebAssembly: expected the bytes 00 61 73 6d at the start, found 23 21 2f 62"}},
 		"short":     {full[:6], []string{"cut off: expected at least 8 bytes, found 6"}},
 		"magic":     {full[:3], []string{"cut off"}},
 		"truncated": {full[:len(full)/2], []string{"the file is cut off: section 7 at byte", "are left"}},
-		"component": {component, []string{"a WebAssembly component: expected a core module", "wasm32-unknown-unknown instead of wasm32-wasip2",
+		"component": {component, []string{"a WebAssembly component: expected a core module",
+			"wasm32-unknown-unknown instead of wasm32-wasip2",
 			"jco transpile", "wasm-tools component unbundle"}},
-		"version 2": {with1(append([]byte(nil), full...), func(b *[]byte) { (*b)[4] = 2 }), []string{"found version 2 of layer 0"}},
-		"older version": {guesttest.Static(wit.Description{}, "0.1.0"), []string{"made for version 0.1.0 of the contract culvert:connect", "this host speaks 0.2.0", "major.minor must match",
-			"the plugin's author rebuilds it with the SDK for 0.2", "bindings generated anew from its wit/culvert.wit"}},
-		"newer version": {guesttest.Static(wit.Description{}, "1.2.0"), []string{"made for version 1.2.0 of the contract culvert:connect", "this host speaks 0.2.0", "rebuilds it with the SDK for 0.2"}},
+		"version 2": {with1(append([]byte(nil), full...), func(b *[]byte) { (*b)[4] = 2 }),
+			[]string{"found version 2 of layer 0"}},
+		"older version": {guesttest.Static(wit.Description{}, "0.1.0"),
+			[]string{"made for version 0.1.0 of the contract culvert:connect", "this host speaks 0.2.0",
+				"major.minor must match",
+				"the plugin's author rebuilds it with the SDK for 0.2",
+				"bindings generated anew from its wit/culvert.wit"}},
+		"newer version": {guesttest.Static(wit.Description{}, "1.2.0"),
+			[]string{"made for version 1.2.0 of the contract culvert:connect", "this host speaks 0.2.0",
+				"rebuilds it with the SDK for 0.2"}},
 		"other mangling": {bytesOf(with1(plain, func(m *guesttest.Module) {
 			m.Exports = []guesttest.Function{{Name: "cm32p2|culvert:connect/plugin@0.2|describe"}}
-		})), []string{`exports "cm32p2|culvert:connect/plugin@0.2|describe"`, "mangling cm32p2", `"culvert:connect/plugin@0.2.0#describe"`}},
-		"no plugin": {bytesOf(guesttest.Module{MemoryPages: 1}), []string{"no plugin: expected exports of culvert:connect@" + wit.Version, "found none"}},
+		})), []string{`exports "cm32p2|culvert:connect/plugin@0.2|describe"`, "mangling cm32p2",
+			`"culvert:connect/plugin@0.2.0#describe"`}},
+		"no plugin": {bytesOf(guesttest.Module{MemoryPages: 1}),
+			[]string{"no plugin: expected exports of culvert:connect@" + wit.Version, "found none"}},
 		"no plugin, built against": {bytesOf(guesttest.Module{MemoryPages: 1, Custom: map[string]string{
-			"component-type:wit-bindgen:0.63.0:culvert:connect@0.3.0:transform-plugin:encoded world": "…"}}), []string{"no plugin (built against culvert:connect 0.3.0)"}},
-		"interface in part": {bytesOf(without(plain, wit.ExportName("transform", "apply"), wit.ExportName("transform", "test"))),
-			[]string{"exports are missing: culvert:connect/transform@0.2.0#apply, culvert:connect/transform@0.2.0#test"}},
-		"no describe":  {bytesOf(without(plain, wit.ExportName("plugin", "describe"))), []string{"exports are missing: culvert:connect/plugin@0.2.0#describe"}},
+			"component-type:wit-bindgen:0.63.0:culvert:connect@0.3.0:transform-plugin:encoded world": "…"}}),
+			[]string{"no plugin (built against culvert:connect 0.3.0)"}},
+		"interface in part": {bytesOf(without(plain, wit.ExportName("transform", "apply"), wit.ExportName("transform",
+			"test"))),
+			[]string{"exports are missing: culvert:connect/transform@0.2.0#apply, " +
+				"culvert:connect/transform@0.2.0#test"}},
+		"no describe": {bytesOf(without(plain, wit.ExportName("plugin", "describe"))),
+			[]string{"exports are missing: culvert:connect/plugin@0.2.0#describe"}},
 		"no allocator": {bytesOf(without(plain, "cabi_realloc")), []string{"exports are missing: cabi_realloc"}},
-		"no memory":    {bytesOf(with1(plain, func(m *guesttest.Module) { m.MemoryPages = -1 })), []string{"exports are missing: memory"}},
+		"no memory": {bytesOf(with1(plain, func(m *guesttest.Module) { m.MemoryPages = -1 })),
+			[]string{"exports are missing: memory"}},
 		"unknown import": {bytesOf(with1(plain, func(m *guesttest.Module) {
-			m.Imports = []guesttest.Import{{Module: "env", Name: "open_socket"}, {Module: "wasi_snapshot_preview1", Name: "thread_spawn"}}
+			m.Imports = []guesttest.Import{{Module: "env", Name: "open_socket"}, {Module: "wasi_snapshot_preview1",
+				Name: "thread_spawn"}}
 		})),
 			[]string{"imports what no plugin gets: env open_socket, wasi_snapshot_preview1 thread_spawn"}},
 		"host of another version": {bytesOf(with1(plain, func(m *guesttest.Module) {
 			m.Imports = []guesttest.Import{{Module: "culvert:connect/host@0.1.0", Name: "log"}}
 		})), []string{"culvert:connect/host@0.1.0 log", "there is log of culvert:connect/host@0.2.0"}},
 		"signature": {bytesOf(with1(without(plain, wit.ExportName("transform", "prepare")), func(m *guesttest.Module) {
-			m.Exports = append(m.Exports, guesttest.Function{Name: wit.ExportName("transform", "prepare"), Params: []byte{guesttest.I64},
+			m.Exports = append(m.Exports, guesttest.Function{Name: wit.ExportName("transform", "prepare"),
+				Params:  []byte{guesttest.I64},
 				Results: []byte{guesttest.I32}})
-		})), []string{"export culvert:connect/transform@0.2.0#prepare: expected the signature (i32 i32) -> (i32), found (i64) -> (i32)"}},
+		})), []string{"export culvert:connect/transform@0.2.0#prepare: expected the signature (i32 i32) -> " +
+			"(i32), found (i64) -> (i32)"}},
 		"memory beyond the limit": {bytesOf(with1(plain, func(m *guesttest.Module) { m.MemoryPages = 3000 })),
-			[]string{"the module asks for at least 196608000 bytes of memory, 134217728 are allowed (plugin.NAME.limits.memory.bytes)"}},
+			[]string{"the module asks for at least 196608000 bytes of memory, 134217728 are allowed " +
+				"(plugin.NAME.limits.memory.bytes)"}},
 		"trap in describe": {full, []string{"describe: wasm error: unreachable"}},
 		"invalid code": {bytesOf(with1(plain, func(m *guesttest.Module) {
 			m.Exports = append(m.Exports, guesttest.Function{Name: "more", Body: []byte{0x6a}})
@@ -125,7 +145,8 @@ func TestRefusals(t *testing.T) {
 				}
 			}
 			_, err := m.Bind("c", wit.ComponentTransformation, "rogue", "")
-			if err == nil || !strings.Contains(err.Error(), "no plugin has the transformation rogue") || !strings.Contains(err.Error(), c.want[0]) {
+			if err == nil || !strings.Contains(err.Error(), "no plugin has the transformation rogue") ||
+				!strings.Contains(err.Error(), c.want[0]) {
 				t.Errorf("bind: %v", err)
 			}
 		})
@@ -166,7 +187,8 @@ func FuzzReadBinary(f *testing.F) {
 // The patch of the contract's version is ignored; a module's own names are called.
 func TestPatchVersionIsIgnored(t *testing.T) {
 	folder := t.TempDir()
-	put(t, folder, "x.wasm", guesttest.Static(wit.Description{Name: "patched", Version: "1"}, "0.2.7", wit.InterfaceSink))
+	put(t, folder, "x.wasm", guesttest.Static(wit.Description{Name: "patched", Version: "1"}, "0.2.7",
+		wit.InterfaceSink))
 	infos := manager(t, plugin.Options{}, folder).Modules()
 	if len(infos) != 1 || infos[0].Err != nil || infos[0].Contract != "0.2.7" || infos[0].Name != "patched" ||
 		len(infos[0].Interfaces) != 2 {
@@ -179,12 +201,16 @@ func TestDescriptionsThatAreRefused(t *testing.T) {
 		return []wit.Component{{Name: names[0], Kind: wit.ComponentSource, Aliases: names[1:]}}
 	}
 	for want, d := range map[string]wit.Description{
-		`expected a name and a version, found "" and "1"`:                                                 {Version: "1"},
-		`expected a name and a version of at most 200 bytes, found one of 201`:                            {Name: strings.Repeat("x", 201), Version: "1"},
-		`expected names of at most 200 bytes, found one of 201`:                                           {Name: "x", Version: "1", Components: source("a", strings.Repeat("x", 201))},
-		`expected a name and a version, found "x" and ""`:                                                 {Name: "x"},
-		`component "a" is a source: expected the interface source among the exports, found [plugin sink]`: {Name: "x", Version: "1", Components: source("a")},
-		`component "a": expected names that are not empty and stand once, found "a"`:                      {Name: "x", Version: "1", Components: source("a", "a")},
+		`expected a name and a version, found "" and "1"`: {Version: "1"},
+		`expected a name and a version of at most 200 bytes, found one of 201`: {Name: strings.Repeat("x", 201),
+			Version: "1"},
+		`expected names of at most 200 bytes, found one of 201`: {Name: "x",
+			Version: "1", Components: source("a", strings.Repeat("x", 201))},
+		`expected a name and a version, found "x" and ""`: {Name: "x"},
+		`component "a" is a source: expected the interface source among the exports, found [plugin sink]`: {Name: "x",
+			Version: "1", Components: source("a")},
+		`component "a": expected names that are not empty and stand once, found "a"`: {Name: "x",
+			Version: "1", Components: source("a", "a")},
 	} {
 		folder := t.TempDir()
 		put(t, folder, "x.wasm", guesttest.Static(d, "", wit.InterfaceSink))
@@ -197,8 +223,9 @@ func TestDescriptionsThatAreRefused(t *testing.T) {
 
 func TestLimitSettings(t *testing.T) {
 	for setting, want := range map[string]string{
-		"plugin.x.limits.memory": "plugin.x.limits.memory: unknown setting; limits are memory.bytes, result.bytes, log.lines.per.second, call.ms, instances, calls, recycle.bytes",
-		"plugin.x.memory.bytes":  "expected plugin.NAME.limits.LIMIT",
+		"plugin.x.limits.memory": "plugin.x.limits.memory: unknown setting; limits are memory.bytes, result.bytes, " +
+			"log.lines.per.second, call.ms, instances, calls, recycle.bytes",
+		"plugin.x.memory.bytes": "expected plugin.NAME.limits.LIMIT",
 	} {
 		_, err := plugin.New(t.Context(), plugin.Options{Registry: record.NewRegistry(),
 			Settings: map[string]string{setting: "1"}})
@@ -209,7 +236,8 @@ func TestLimitSettings(t *testing.T) {
 	for _, value := range []string{"", "0", "-1", "1k"} {
 		_, err := plugin.New(t.Context(), plugin.Options{Registry: record.NewRegistry(),
 			Settings: map[string]string{"plugin.x.limits.memory.bytes": value}})
-		if err == nil || !strings.Contains(err.Error(), "Invalid value "+value+" for configuration plugin.x.limits.memory.bytes: ") {
+		if err == nil || !strings.Contains(err.Error(),
+			"Invalid value "+value+" for configuration plugin.x.limits.memory.bytes: ") {
 			t.Errorf("%q: %v", value, err)
 		}
 	}
@@ -221,7 +249,8 @@ func TestLimitBelowMinimum(t *testing.T) {
 	put(t, folder, "all.wasm", guesttest.Bytes(t, all))
 	m := manager(t, plugin.Options{Settings: map[string]string{"plugin.all.limits.memory.bytes": "65536"}}, folder)
 	infos := m.Modules()
-	if len(infos) != 1 || infos[0].Err == nil || !strings.Contains(infos[0].Err.Error(), "bytes of memory, 65536 are allowed (plugin.all.limits.memory.bytes)") {
+	if len(infos) != 1 || infos[0].Err == nil || !strings.Contains(infos[0].Err.Error(),
+		"bytes of memory, 65536 are allowed (plugin.all.limits.memory.bytes)") {
 		t.Errorf("%+v", infos)
 	}
 }
@@ -230,7 +259,8 @@ func TestLimitBelowMinimum(t *testing.T) {
 func TestFolderOverridesEmbedded(t *testing.T) {
 	folder := t.TempDir()
 	put(t, folder, "mine.wasm", variant(t, "1.0.0", 1)) // a custom section more: other bytes
-	embedded := fstest.MapFS{"plugins/all.wasm": {Data: variant(t, "1.0.0", 0)}, "plugins/readme.txt": {Data: []byte("x")}}
+	embedded := fstest.MapFS{"plugins/all.wasm": {Data: variant(t, "1.0.0", 0)},
+		"plugins/readme.txt": {Data: []byte("x")}}
 	m := manager(t, plugin.Options{Embedded: embedded}, folder)
 	found, err := m.Find(wit.ComponentSource, "AllSource", "")
 	if err != nil || !strings.HasPrefix(found.Origin, folder) {
@@ -245,7 +275,8 @@ func TestFolderOverridesEmbedded(t *testing.T) {
 	if len(active) != 1 || active[0] != found.Origin {
 		t.Errorf("active: %v", active)
 	}
-	if _, err := m.Bind("c", wit.ComponentSource, "AllSource", "2.0.0"); err == nil || !strings.Contains(err.Error(), "source AllSource: expected version 2.0.0, there are 1.0.0") {
+	if _, err := m.Bind("c", wit.ComponentSource, "AllSource", "2.0.0"); err == nil || !strings.Contains(err.Error(),
+		"source AllSource: expected version 2.0.0, there are 1.0.0") {
 		t.Error(err)
 	}
 }
@@ -298,9 +329,12 @@ func TestFilesThatAreNoFiles(t *testing.T) {
 		err = errors.Join(huge.Truncate(10<<30), huge.Close())
 	}
 	socket, listenErr := net.Listen("unix", in("socket.wasm"))
-	if err = errors.Join(err, listenErr, os.Mkdir(in("folder.wasm"), 0o700), os.Symlink(in("folder.wasm"), in("link.wasm")),
-		syscall.Mkfifo(in("pipe.wasm"), 0o600), os.Symlink("/dev/zero", in("zero.wasm")), os.Symlink(in("pipe.wasm"), in("piped.wasm")),
-		os.Symlink(filepath.Join(elsewhere, "real"), filepath.Join(elsewhere, "..data")), os.Symlink(filepath.Join(elsewhere, "..data"),
+	if err = errors.Join(err, listenErr, os.Mkdir(in("folder.wasm"), 0o700), os.Symlink(in("folder.wasm"),
+		in("link.wasm")),
+		syscall.Mkfifo(in("pipe.wasm"), 0o600), os.Symlink("/dev/zero", in("zero.wasm")), os.Symlink(in("pipe.wasm"),
+			in("piped.wasm")),
+		os.Symlink(filepath.Join(elsewhere, "real"), filepath.Join(elsewhere, "..data")),
+		os.Symlink(filepath.Join(elsewhere, "..data"),
 			in("mounted.wasm")),
 		os.Symlink(in("nothing"), in("dangling.wasm")), os.Symlink(in("circle.wasm"), in("circle.wasm"))); err != nil {
 		t.Fatal(err)
@@ -317,9 +351,11 @@ func TestFilesThatAreNoFiles(t *testing.T) {
 		}
 	}
 	want := []string{"/circle.wasm: stat /circle.wasm: too many levels of symbolic links",
-		"/huge.wasm: expected a module of at most 67108864 bytes, found 10737418240", "/link.wasm: expected a regular file, found a folder",
+		"/huge.wasm: expected a module of at most 67108864 bytes, found 10737418240",
+		"/link.wasm: expected a regular file, found a folder",
 		"/pipe.wasm: expected a regular file, found a pipe", "/piped.wasm: expected a regular file, found a pipe",
-		"/socket.wasm: expected a regular file, found a socket", "/zero.wasm: expected a regular file, found a device", "all.WASM", "mounted.wasm"}
+		"/socket.wasm: expected a regular file, found a socket", "/zero.wasm: expected a regular file, found a device",
+		"all.WASM", "mounted.wasm"}
 	if d := cmp.Diff(want, found); d != "" {
 		t.Error(d)
 	}

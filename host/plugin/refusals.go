@@ -59,7 +59,8 @@ var rulesOf = sync.OnceValue(func() string {
 })
 
 func refusalName(hash string, limits Limits) string {
-	return hashOf(fmt.Appendf(nil, "program %s, %+v, %+v, %v: %s", rulesOf(), limits, meter.Defaults(), compileTime, hash))
+	return hashOf(fmt.Appendf(nil, "program %s, %+v, %+v, %v: %s", rulesOf(), limits, meter.Defaults(), compileTime,
+		hash))
 }
 
 // known is the error of a module that was refused before, nil for any other.

@@ -99,7 +99,8 @@ func (s *schemas) declare(list []wit.Schema) error {
 
 func (s *schemas) declareOne(w *wit.Schema) (uint32, error) {
 	if w.ID < wit.GuestSchemas {
-		return 0, abi.Violated("declares schema %d: expected an id of %d or above, those below are the host's", w.ID, uint32(wit.GuestSchemas))
+		return 0, abi.Violated("declares schema %d: expected an id of %d or above, those below are the host's", w.ID,
+			uint32(wit.GuestSchemas))
 	}
 	before := s.declared[w.ID]
 	if before == nil && len(s.declared) >= MaxDeclaredSchemas {

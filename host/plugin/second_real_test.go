@@ -190,7 +190,8 @@ func newRecorder(t *testing.T, name, path string, budget int64) *recorder {
 			t.Fatal(err)
 		}
 	}
-	instance, err := runtime.InstantiateWithConfig(ctx, module, wazero.NewModuleConfig().WithStartFunctions("_initialize"))
+	instance, err := runtime.InstantiateWithConfig(ctx, module,
+		wazero.NewModuleConfig().WithStartFunctions("_initialize"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -330,7 +331,8 @@ func (r *recorder) compare(t *testing.T, there answered) {
 			}
 		}
 	}
-	t.Logf("%d calls, %d with other answers, %d log lines: %v", len(here.Answers), differences, len(here.Log), functions)
+	t.Logf("%d calls, %d with other answers, %d log lines: %v", len(here.Answers), differences, len(here.Log),
+		functions)
 }
 
 // describe asks twice what the guest is, and validates each component with nothing set.
@@ -452,7 +454,8 @@ func (s recordedTransform) Test(context []byte, schemas []wit.Schema, topics []s
 
 // destination is where the demo service would be.
 func destination() []wit.Setting {
-	return []wit.Setting{{Name: "sap.odata.host.protocol", Value: "http"}, {Name: "sap.odata.host.address", Value: "127.0.0.1"}, {Name: "sap.odata.host.port", Value: "8080"}}
+	return []wit.Setting{{Name: "sap.odata.host.protocol", Value: "http"}, {Name: "sap.odata.host.address",
+		Value: "127.0.0.1"}, {Name: "sap.odata.host.port", Value: "8080"}}
 }
 
 // sinkExamples writes to the demo service: rows of a schema and without one, one that the service refuses, one that has
@@ -462,7 +465,8 @@ func sinkExamples(t *testing.T, r *recorder) {
 	const component = "org.init.ohja.kafka.connect.odatav2.sink.OData2SinkConnector"
 	settings := destination()
 	settings = append(settings, wit.Setting{Name: "sap.odata.enable.batch", Value: "0"})
-	for name, value := range map[string]string{"service": "/sap/opu/odata/sap/NORTHWIND_SRV", "entityset": "Order_DetailCopies", "topic": "Order_DetailCopies"} {
+	for name, value := range map[string]string{"service": "/sap/opu/odata/sap/NORTHWIND_SRV",
+		"entityset": "Order_DetailCopies", "topic": "Order_DetailCopies"} {
 		settings = append(settings, wit.Setting{Name: "sap.odata#00." + name, Value: value})
 	}
 	var opened wit.SinkOpening
@@ -479,9 +483,11 @@ func sinkExamples(t *testing.T, r *recorder) {
 			}
 		}
 	}
-	schema := wit.Schema{ID: 3, Nodes: []wit.Node{{Kind: wit.Structure, Members: []wit.Member{{Name: "OrderID", Node: 1},
+	schema := wit.Schema{ID: 3, Nodes: []wit.Node{{Kind: wit.Structure, Members: []wit.Member{{Name: "OrderID",
+		Node: 1},
 		{Name: "ProductID", Node: 2},
-		{Name: "UnitPrice", Node: 3}, {Name: "Quantity", Node: 4}, {Name: "Discount", Node: 5}}}, {Kind: wit.Int32}, {Kind: wit.Int32},
+		{Name: "UnitPrice", Node: 3}, {Name: "Quantity", Node: 4}, {Name: "Discount", Node: 5}}}, {Kind: wit.Int32},
+		{Kind: wit.Int32},
 		{Kind: wit.Bytes, Name: wit.Ptr(wit.NameDecimal), Parameters: []wit.Setting{{Name: wit.ParameterScale,
 			Value: "4"}}}, {Kind: wit.Int16}, {Kind: wit.Float32}}}
 	var data []byte
@@ -493,7 +499,8 @@ func sinkExamples(t *testing.T, r *recorder) {
 		var err error
 		switch i % 4 {
 		case 2:
-			data, err = datum.AppendDynamic(data, datum.Map{{Key: "OrderID", Value: int64(2)}, {Key: "ProductID", Value: int64(i)},
+			data, err = datum.AppendDynamic(data, datum.Map{{Key: "OrderID", Value: int64(2)}, {Key: "ProductID",
+				Value: int64(i)},
 				{Key: "UnitPrice", Value: "1.5"},
 				{Key: "Quantity", Value: int64(1)}, {Key: "Discount", Value: 0.25}})
 			row.Value = wit.Datum{Form: wit.Dynamic, Start: start, Size: uint32(len(data)) - start}
@@ -512,7 +519,8 @@ func sinkExamples(t *testing.T, r *recorder) {
 		rows = append(rows, row)
 		origins = append(origins, wit.RecordID{Offset: int64(i)})
 	}
-	out, err := invoke[wit.Deliveries](r, wit.InterfaceSink, "Encode", opened.Ready.Context, []wit.Schema{schema}, []string{"Order_DetailCopies"},
+	out, err := invoke[wit.Deliveries](r, wit.InterfaceSink, "Encode", opened.Ready.Context, []wit.Schema{schema},
+		[]string{"Order_DetailCopies"},
 		rows, data, origins,
 		[]string{"Order_DetailCopies"}, []wit.Hint(nil))
 	if err != nil || len(out.Ready) < 10 {
@@ -566,7 +574,8 @@ func foreignExamples(t *testing.T, r *recorder, prefix string) {
 	rows[11].Value.Size-- // bytes that are no value of the schema
 	schemas := []wit.Schema{schema}
 	for _, stages := range [][]wit.Stage{nil,
-		{{Component: prefix + "Append", Settings: []wit.Setting{{Name: "field", Value: "Name"}, {Name: "text", Value: "€"}}}},
+		{{Component: prefix + "Append", Settings: []wit.Setting{{Name: "field", Value: "Name"},
+			{Name: "text", Value: "€"}}}},
 		{{Component: prefix + "Echo"}}, {{Component: prefix + "Examples"}}, {{Component: prefix + "Upper"}}} {
 		context, err := p.Prepare(stages)
 		if (err == nil) != (len(stages) == 1) {

@@ -211,7 +211,8 @@ func TestRemovedFile(t *testing.T) {
 	}
 	until(t, "the removal", func() bool { return b.Status().Removed })
 	works(t, b.Current(), "1.0.0")
-	if _, err := m.Bind("new", wit.ComponentSource, "AllSource", ""); err == nil || !strings.Contains(err.Error(), "no plugin has the source AllSource") {
+	if _, err := m.Bind("new", wit.ComponentSource, "AllSource", ""); err == nil || !strings.Contains(err.Error(),
+		"no plugin has the source AllSource") {
 		t.Errorf("a new connector: %v", err)
 	}
 	if infos := m.Modules(); len(infos) != 1 || infos[0].Active {
@@ -341,7 +342,8 @@ func TestOneClassInTwoPlugins(t *testing.T) {
 	put(t, folder, "a.wasm", variant(t, "1.0.0", 0))
 	put(t, folder, "b.wasm", named("other", "1.0.0", 0))
 	m := manager(t, plugin.Options{}, folder)
-	if _, err := m.Bind("c", wit.ComponentSink, "org.example.AllSink", ""); err == nil || !strings.Contains(err.Error(), "expected one plugin that has it, there are all, other") {
+	if _, err := m.Bind("c", wit.ComponentSink, "org.example.AllSink", ""); err == nil || !strings.Contains(err.Error(),
+		"expected one plugin that has it, there are all, other") {
 		t.Error(err)
 	}
 }

@@ -22,12 +22,18 @@ const wasiModule = wasi_snapshot_preview1.ModuleName
 // and randomness.
 var wasiFunctions = func() map[string]bool {
 	all := map[string]bool{}
-	for _, name := range []string{"args_get", "args_sizes_get", "clock_res_get", "clock_time_get", "environ_get", "environ_sizes_get",
-		"fd_advise", "fd_allocate", "fd_close", "fd_datasync", "fd_fdstat_get", "fd_fdstat_set_flags", "fd_fdstat_set_rights",
-		"fd_filestat_get", "fd_filestat_set_size", "fd_filestat_set_times", "fd_pread", "fd_prestat_dir_name", "fd_prestat_get",
-		"fd_pwrite", "fd_read", "fd_readdir", "fd_renumber", "fd_seek", "fd_sync", "fd_tell", "fd_write", "path_create_directory",
-		"path_filestat_get", "path_filestat_set_times", "path_link", "path_open", "path_readlink", "path_remove_directory",
-		"path_rename", "path_symlink", "path_unlink_file", "poll_oneoff", "proc_exit", "proc_raise", "random_get", "sched_yield",
+	for _, name := range []string{"args_get", "args_sizes_get", "clock_res_get", "clock_time_get", "environ_get",
+		"environ_sizes_get",
+		"fd_advise", "fd_allocate", "fd_close", "fd_datasync", "fd_fdstat_get", "fd_fdstat_set_flags",
+		"fd_fdstat_set_rights",
+		"fd_filestat_get", "fd_filestat_set_size", "fd_filestat_set_times", "fd_pread", "fd_prestat_dir_name",
+		"fd_prestat_get",
+		"fd_pwrite", "fd_read", "fd_readdir", "fd_renumber", "fd_seek", "fd_sync", "fd_tell", "fd_write",
+		"path_create_directory",
+		"path_filestat_get", "path_filestat_set_times", "path_link", "path_open", "path_readlink",
+		"path_remove_directory",
+		"path_rename", "path_symlink", "path_unlink_file", "poll_oneoff", "proc_exit", "proc_raise", "random_get",
+		"sched_yield",
 		"sock_accept", "sock_recv", "sock_send", "sock_shutdown"} {
 		all[name] = true
 	}
@@ -95,8 +101,10 @@ func logFromGuest(ctx context.Context, m api.Module, stack []uint64) {
 	case level >= uint32(wit.Level(0).Cases()):
 		breach("log: expected a level from 0 to %d, found %d", wit.Level(0).Cases()-1, level)
 	case i.out.said(wit.Level(level), text):
-		panic(&Flood{abi.Violation{Text: fmt.Sprintf("more than %.0f log lines beyond the allowed %.0f a second in one call (%s)",
-			100*i.out.lines.perSecond, i.out.lines.perSecond, limitSetting(i.module.info.Name, "log.lines.per.second"))}})
+		panic(&Flood{abi.Violation{Text: fmt.Sprintf("more than %.0f log lines beyond the allowed %.0f a "+
+			"second in one call (%s)",
+			100*i.out.lines.perSecond, i.out.lines.perSecond, limitSetting(i.module.info.Name,
+				"log.lines.per.second"))}})
 	default:
 		now := time.Now()
 		i.clock.called(began, now)

@@ -87,7 +87,8 @@ func TestUsers(t *testing.T) {
 		}
 	}
 	// htpasswd writes $2y$, which is Go's $2a$.
-	write("# users\nanna:" + strings.Replace(hashed(t, "geheim"), "$2a$", "$2y$", 1) + "\n\nbert:" + hashed(t, "p:w") + "\n")
+	write("# users\nanna:" + strings.Replace(hashed(t, "geheim"), "$2a$", "$2y$", 1) + "\n\nbert:" + hashed(t,
+		"p:w") + "\n")
 	s := listening(t, Options{Users: file})
 	url := s.URLs()[0]
 	expect := func(logon, path string, want int) {
@@ -127,7 +128,8 @@ func TestUsers(t *testing.T) {
 	} {
 		write(text)
 		_, err := Listen(Options{Listeners: []string{"http://127.0.0.1:0"}, Users: file}, slog.New(slog.DiscardHandler))
-		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "rest.basic.auth.file") {
+		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(),
+			"rest.basic.auth.file") {
 			t.Errorf("%.40q: expected %q, found %v", text, want, err)
 		}
 	}
@@ -223,7 +225,8 @@ func TestCrossOrigin(t *testing.T) {
 		{any, "PUT", "/connectors/a/pause", "https://other.example.com", 403, ""},
 	} {
 		a := fetched(t, http.DefaultClient, c.method, c.url+c.path, "", "Origin", c.origin)
-		if found := a.Header.Get("Access-Control-Allow-Origin"); a.StatusCode != c.status || c.status < 300 && found != c.allowed {
+		if found := a.Header.Get("Access-Control-Allow-Origin"); a.StatusCode != c.status || c.status < 300 &&
+			found != c.allowed {
 			t.Errorf("%+v: found %d, allowed %q", c, a.StatusCode, found)
 		}
 	}
@@ -240,7 +243,8 @@ func TestAddedHeaders(t *testing.T) {
 		"setDate Expires: 60000"}).URLs()[0]
 	a := fetched(t, http.DefaultClient, "GET", url+"/connectors", "")
 	expires, err := http.ParseTime(a.Header.Get("Expires"))
-	if a.Header.Get("X-Frame-Options") != "DENY" || a.Header.Get("Cache-Control") != "no-cache, no-store" || err != nil ||
+	if a.Header.Get("X-Frame-Options") != "DENY" || a.Header.Get("Cache-Control") != "no-cache, no-store" ||
+		err != nil ||
 		!expires.After(time.Now().Add(-time.Hour)) {
 		t.Errorf("found %v %v", a.Header, err)
 	}
@@ -303,7 +307,8 @@ func TestListenersWithTLS(t *testing.T) {
 	settings := map[string]string{"ssl.keystore.location": filepath.Join(dir, "server.pem")}
 	o := Options{Listeners: []string{"https://127.0.0.1:0"}, TLS: settings}
 	url := listening(t, o).URLs()[0]
-	if a := fetched(t, over(), "GET", url+"/connectors", ""); !strings.HasPrefix(url, "https://") || a.StatusCode != 200 {
+	if a := fetched(t, over(), "GET", url+"/connectors", ""); !strings.HasPrefix(url, "https://") ||
+		a.StatusCode != 200 {
 		t.Errorf("%s: found %d", url, a.StatusCode)
 	}
 	settings["ssl.client.auth"], settings["ssl.truststore.location"] = "required", filepath.Join(dir, "ca.pem")
@@ -317,8 +322,9 @@ func TestListenersWithTLS(t *testing.T) {
 		}
 	}
 	for name, c := range map[string]struct{ setting, value, want string }{
-		"no store":      {"ssl.keystore.location", "", "listeners.https.ssl.keystore.location: expected a store"},
-		"none there":    {"ssl.keystore.location", filepath.Join(dir, "x.pem"), "listeners.https.ssl.keystore.location"},
+		"no store": {"ssl.keystore.location", "", "listeners.https.ssl.keystore.location: expected a store"},
+		"none there": {"ssl.keystore.location", filepath.Join(dir, "x.pem"),
+			"listeners.https.ssl.keystore.location"},
 		"client's word": {"ssl.client.auth", "maybe", "expected none, requested or required"},
 		"unknown":       {"ssl.provider", "x", "listeners.https.ssl.provider is not built"},
 		"version":       {"ssl.protocol", "SSLv3", "listeners.https.ssl.protocol"},

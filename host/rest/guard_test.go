@@ -106,7 +106,8 @@ func TestHostIsChecked(t *testing.T) {
 	// host.
 	for _, line := range []string{"GET /", "GET /metrics", "GET /connectors?expand=info", "POST /connectors",
 		"PUT /connectors/a/config", "OPTIONS /connectors",
-		"GET /health/../connectors", "GET /connectors/health", "GET //", "GET /nothing", "GET http://evil.example/connectors"} {
+		"GET /health/../connectors", "GET /connectors/health", "GET //", "GET /nothing",
+		"GET http://evil.example/connectors"} {
 		host := "evil.example"
 		if strings.Contains(line, "http://") {
 			host = "localhost"

@@ -105,7 +105,8 @@ var resources = []resource{
 	{path: "/", allow: ""}, // nothing stands anywhere else
 	{path: "/{$}", allow: "HEAD,GET,OPTIONS", get: (*exchange).root},
 	{path: "/health", allow: "HEAD,GET,OPTIONS", get: (*exchange).health},
-	{path: "/connectors", allow: "HEAD,POST,GET,OPTIONS", get: whenKnown((*exchange).connectors), post: (*exchange).create},
+	{path: "/connectors", allow: "HEAD,POST,GET,OPTIONS", get: whenKnown((*exchange).connectors),
+		post: (*exchange).create},
 	{path: "/connectors/{name}", allow: "HEAD,DELETE,GET,OPTIONS", get: whenKnown((*exchange).connector),
 		remove: (*exchange).remove},
 	{path: "/connectors/{name}/config", allow: "HEAD,GET,OPTIONS,PUT,PATCH", get: whenKnown((*exchange).config),

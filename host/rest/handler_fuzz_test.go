@@ -10,7 +10,8 @@ import (
 func TestPathsAreNotRedirected(t *testing.T) {
 	for path, want := range map[string]int{"/connectors/./config": 404, "/connectors/%2e%2e/config": 404,
 		"/connectors/../x/": 404, "/connectors/;a/config": 400,
-		"/connectors/x;a=b/": 404, "//connectors": 400, "/connectors/": 200, "/": 200, "/health/x": 404, "/metricsx": 404} {
+		"/connectors/x;a=b/": 404, "//connectors": 400, "/connectors/": 200, "/": 200, "/health/x": 404,
+		"/metricsx": 404} {
 		r := httptest.NewRequest("GET", "/", nil)
 		u, err := url.Parse("http://x" + path)
 		if err != nil {

@@ -20,7 +20,8 @@ func TestOpenAPI(t *testing.T) {
 		}
 		Components struct{ Schemas map[string]any }
 	}
-	if err := json.Unmarshal(answer.Body.Bytes(), &d); err != nil || answer.Code != http.StatusOK || d.OpenAPI != "3.1.0" {
+	if err := json.Unmarshal(answer.Body.Bytes(), &d); err != nil || answer.Code != http.StatusOK ||
+		d.OpenAPI != "3.1.0" {
 		t.Fatalf("found %d %v %s", answer.Code, err, answer.Body)
 	}
 	routes, ids := map[string]bool{}, map[string]bool{}
@@ -28,7 +29,8 @@ func TestOpenAPI(t *testing.T) {
 		at := r.Method + " " + r.Path
 		o, there := d.Paths[r.Path][strings.ToLower(r.Method)]
 		if _, told := operations[at]; !there || !told {
-			t.Errorf("%s: is not in the document (%t), or nothing is said of what it takes and gives (%t)", at, there, told)
+			t.Errorf("%s: is not in the document (%t), or nothing is said of what it takes and gives (%t)", at, there,
+				told)
 		}
 		if routes[at] = true; o.Summary != r.About || len(o.Responses) == 0 || ids[o.OperationID] {
 			t.Errorf("%s: found %+v", at, o)

@@ -202,12 +202,14 @@ func (x *exchange) replay(w Beyond) {
 	done, err := w.Replay(ctx, x.name(), connect.LetterFilter{Error: asked.Error}, asked.Again)
 	switch {
 	case errors.Is(err, connect.ErrHeld):
-		x.fail(http.StatusConflict, "Connector "+x.name()+" is to be PAUSED or STOPPED, and writes nothing until it is "+
+		x.fail(http.StatusConflict, "Connector "+x.name()+" is to be PAUSED or STOPPED, and "+
+			"writes nothing until it is "+
 			"resumed: resume it, then replay its letters")
 	case errors.Is(err, connect.ErrReplaying):
 		x.fail(http.StatusConflict, err.Error())
 	case err != nil && done.Letters > 0:
-		x.failedLetters(errors.New(strconv.Itoa(done.Letters) + " letters were replayed, " + strconv.Itoa(done.Refused) +
+		x.failedLetters(errors.New(strconv.Itoa(done.Letters) + " letters were replayed, " +
+			strconv.Itoa(done.Refused) +
 			" of them refused again, before it failed; another replay goes on behind them: " + err.Error()))
 	case err != nil:
 		x.failedLetters(err)

@@ -128,7 +128,8 @@ func Listen(o Options, log *slog.Logger) (*Server, error) {
 			}
 			opened, err := net.Listen("tcp", address)
 			if err != nil {
-				return fmt.Errorf("%s: REST cannot listen on %s: %w (another port: %s=http://:8084; none: %s=)", setting, l,
+				return fmt.Errorf("%s: REST cannot listen on %s: %w (another port: %s=http://:8084; none: %s=)",
+					setting, l,
 					err, setting, setting)
 			}
 			if https {
@@ -212,8 +213,10 @@ func (o Options) words() error {
 		}
 	}
 	for _, origin := range o.Origins {
-		if u, err := url.Parse(origin); origin != "*" && (err != nil || u.Scheme == "" || u.Host == "" || u.Path != "") {
-			return invalid("access.control.allow.origin", origin, "expected origins such as https://ui.example.com, or *")
+		if u, err := url.Parse(origin); origin != "*" && (err != nil || u.Scheme == "" || u.Host == "" ||
+			u.Path != "") {
+			return invalid("access.control.allow.origin", origin,
+				"expected origins such as https://ui.example.com, or *")
 		}
 	}
 	for _, name := range o.AllowedHosts {

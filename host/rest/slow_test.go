@@ -50,15 +50,19 @@ func TestSlowClients(t *testing.T) {
 		status int           // of the answer, 0 for none
 		within time.Duration // the connection is closed
 	}{
-		"nothing":                 {"", true, 0, headerTimeout},
-		"half a head":             {"GET / HTTP/1.1\r\nHo", true, 400, headerTimeout},
-		"nothing more":            {"GET / HTTP/1.1\r\nHost: x\r\n\r\n", true, 200, idleTimeout},
-		"half a body":             {"POST /connectors HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{", true, 408, bodyTimeout},
-		"half a chunk":            {"PUT /connectors/a/config HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n9\r\n{", true, 408, bodyTimeout},
-		"a body that nobody asks": {"PUT /connectors/a/pause HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{", true, 404, bodyTimeout},
-		"a body where none is":    {"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{", true, 200, bodyTimeout},
-		"an answer is not read":   {"GET / HTTP/1.1\r\nHost: x\r\n\r\n", false, 0, answerTimeout},
-		"too long a head":         {"GET / HTTP/1.1\r\nHost: x\r\nX: " + strings.Repeat("x", 2*headerBytes), true, 431, slack},
+		"nothing":      {"", true, 0, headerTimeout},
+		"half a head":  {"GET / HTTP/1.1\r\nHo", true, 400, headerTimeout},
+		"nothing more": {"GET / HTTP/1.1\r\nHost: x\r\n\r\n", true, 200, idleTimeout},
+		"half a body": {"POST /connectors HTTP/1.1\r\nHost: x\r\nContent-Type: " +
+			"application/json\r\nContent-Length: 9\r\n\r\n{", true, 408, bodyTimeout},
+		"half a chunk": {"PUT /connectors/a/config HTTP/1.1\r\nHost: x\r\nContent-Type: " +
+			"application/json\r\nTransfer-Encoding: chunked\r\n\r\n9\r\n{", true, 408, bodyTimeout},
+		"a body that nobody asks": {"PUT /connectors/a/pause HTTP/1.1\r\nHost: x\r\nContent-Type: " +
+			"application/json\r\nContent-Length: 9\r\n\r\n{", true, 404, bodyTimeout},
+		"a body where none is":  {"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{", true, 200, bodyTimeout},
+		"an answer is not read": {"GET / HTTP/1.1\r\nHost: x\r\n\r\n", false, 0, answerTimeout},
+		"too long a head": {"GET / HTTP/1.1\r\nHost: x\r\nX: " + strings.Repeat("x", 2*headerBytes), true, 431,
+			slack},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -107,7 +111,8 @@ func TestPipelinedRequests(t *testing.T) {
 	calls := []struct {
 		method, path string
 		status       int
-	}{{"GET", "/connectors/a", 200}, {"PUT", "/connectors/a/pause", 202}, {"GET", "/connectors/b", 404}, {"HEAD", "/", 200},
+	}{{"GET", "/connectors/a", 200}, {"PUT", "/connectors/a/pause", 202}, {"GET", "/connectors/b", 404},
+		{"HEAD", "/", 200},
 		{"GET", "/connectors", 200}}
 	var sent strings.Builder
 	for _, c := range calls {
@@ -135,7 +140,8 @@ func TestBodiesAreBounded(t *testing.T) {
 		stand := &standIn{connectors: map[string]*standInConnector{}}
 		const rest = `{"name": "a", "config": {"connector.class": "x", "long": ""}}`
 		answer := sent(stand, "POST", "/connectors",
-			strings.Replace(rest, `""`, `"`+strings.Repeat("x", c.size-len(rest))+`"`, 1), "Content-Type", "application/json")
+			strings.Replace(rest, `""`, `"`+strings.Repeat("x", c.size-len(rest))+`"`, 1), "Content-Type",
+			"application/json")
 		if answer.Code != c.status {
 			t.Errorf("%d bytes: expected %d, found %d %.200s", c.size, c.status, answer.Code, answer.Body)
 		}
@@ -147,7 +153,8 @@ func TestHealthIsAnsweredInTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		began := time.Now()
 		answer := sent(&stuck{&standIn{}}, "GET", "/health", "")
-		if answer.Code != 500 || !strings.Contains(answer.Body.String(), "Worker was unable to handle this request and may be unable to handle other requests.") ||
+		if answer.Code != 500 || !strings.Contains(answer.Body.String(),
+			"Worker was unable to handle this request and may be unable to handle other requests.") ||
 			time.Since(began) != healthTimeout {
 			t.Errorf("found %d %s after %v", answer.Code, answer.Body, time.Since(began))
 		}

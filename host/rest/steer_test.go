@@ -142,7 +142,8 @@ func (v vanishing) Names() []string { return append(v.counting.Names(), "gone") 
 func TestListOfConnectorsThatGo(t *testing.T) {
 	worker := vanishing{counted(connect.Running, connect.Running)}
 	for _, query := range []string{"?expand=info", "?expand=status", "?expand=info&expand=status"} {
-		if answer := sent(worker, "GET", "/connectors"+query, "").Body.String(); strings.Contains(answer, "gone") || !strings.Contains(answer, `"a":{`) {
+		if answer := sent(worker, "GET", "/connectors"+query, "").Body.String(); strings.Contains(answer, "gone") ||
+			!strings.Contains(answer, `"a":{`) {
 			t.Errorf("%s: found %s", query, answer)
 		}
 	}

@@ -69,7 +69,8 @@ func parseUsers(path string) (map[string][]byte, error) {
 		cost, err := bcrypt.Cost([]byte(hash))
 		switch {
 		case err != nil:
-			return nil, fmt.Errorf("%s:%d: user %s: expected a hash of bcrypt, as `htpasswd -B` writes it", path, n, name)
+			return nil, fmt.Errorf("%s:%d: user %s: expected a hash of bcrypt, as `htpasswd -B` writes it", path, n,
+				name)
 		case cost > maxBcryptCost:
 			return nil, fmt.Errorf("%s:%d: user %s: expected a hash that costs at most %d, found %d", path, n, name,
 				maxBcryptCost, cost)

@@ -63,7 +63,8 @@ func authenticationBy(c *Config) (authentication, error) {
 			identity: Identity{c.User, c.Password}}, nil
 	case AuthOAuth2:
 		if c.Authorizer == nil {
-			return authentication{}, faultf(wit.FaultConfig, "authentication by oauth2: expected a service that hands out tokens")
+			return authentication{}, faultf(wit.FaultConfig,
+				"authentication by oauth2: expected a service that hands out tokens")
 		}
 		return authentication{tokens: c.Authorizer, identity: c.Identity}, nil
 	case AuthLogin:
@@ -76,7 +77,8 @@ func authenticationBy(c *Config) (authentication, error) {
 	case AuthNone:
 		return authentication{}, nil
 	}
-	return authentication{}, faultf(wit.FaultConfig, "authentication: expected basic, oauth2, header, certificate, login or none, found %q", c.Auth)
+	return authentication{}, faultf(wit.FaultConfig,
+		"authentication: expected basic, oauth2, header, certificate, login or none, found %q", c.Auth)
 }
 
 // notSecret are headers that say nothing about who logs on.
@@ -159,7 +161,8 @@ func authenticateBy(c *Config, roles Roles, s Surroundings) error {
 		for _, name := range []string{role.OAuthTokenEndpoint, role.OAuthClientID, role.OAuthClientSecret,
 			role.OAuthScope} {
 			if roles.Given(name) {
-				return wrong(roles, name, "expected %s = oauth2 with it, found %s", roles.Setting(role.Auth), orNothing(roles.Text(role.Auth)))
+				return wrong(roles, name, "expected %s = oauth2 with it, found %s", roles.Setting(role.Auth),
+					orNothing(roles.Text(role.Auth)))
 			}
 		}
 	}
@@ -176,14 +179,17 @@ func authenticateBy(c *Config, roles Roles, s Surroundings) error {
 		return oauthBy(c, roles, s)
 	case AuthHeader:
 		if id := headerIdentity(roles.Prefix(role.Header)); id.Secret == "" && len(c.SecretQuery) == 0 {
-			return wrong(roles, role.Auth, "expected a header to log on with for header, found none: %s", roles.Setting(role.Header+"{name}"))
+			return wrong(roles, role.Auth, "expected a header to log on with for header, found none: %s",
+				roles.Setting(role.Header+"{name}"))
 		}
 	case AuthCertificate:
 		switch {
 		case roles.Text(role.TLSKeyStoreLocation) == "" && s.Key == nil:
-			return wrong(roles, role.Auth, "expected %s for certificate, found nothing", roles.Setting(role.TLSKeyStoreLocation))
+			return wrong(roles, role.Auth, "expected %s for certificate, found nothing",
+				roles.Setting(role.TLSKeyStoreLocation))
 		case c.Scheme == "http":
-			return wrong(roles, role.Auth, "certificate is shown by TLS only: expected %s = https, found http", roles.Setting(role.Scheme))
+			return wrong(roles, role.Auth, "certificate is shown by TLS only: expected %s = https, found http",
+				roles.Setting(role.Scheme))
 		}
 	}
 	return nil
@@ -206,7 +212,8 @@ func checkHeaders(roles Roles) error {
 			return wrong(roles, header, "expected the name of a header behind the last dot, found %q", name)
 		case canonical == "Authorization" && strings.ToLower(roles.Text(role.Auth)) == AuthHeader:
 		case canonical == "Authorization":
-			return wrong(roles, header, "expected %s = header with it, found %s", roles.Setting(role.Auth), orNothing(roles.Text(role.Auth)))
+			return wrong(roles, header, "expected %s = header with it, found %s", roles.Setting(role.Auth),
+				orNothing(roles.Text(role.Auth)))
 		case reserved(canonical) && !strings.HasPrefix(canonical, "Sap-Connectivity-"):
 			return wrong(roles, header, "%s is made by the program itself", name)
 		case seen[canonical]:

@@ -61,7 +61,8 @@ func (b *body) piece(p []byte) (int, error) {
 	if !b.packed {
 		n, err := (*wireBody)(b).Read(p)
 		if n > 0 && b.unknown != "" {
-			return 0, faultf(wit.FaultData, "%s: expected a body in gzip or as it is, found Content-Encoding %q", b.what, b.unknown)
+			return 0, faultf(wit.FaultData, "%s: expected a body in gzip or as it is, found Content-Encoding %q",
+				b.what, b.unknown)
 		}
 		return n, err
 	}

@@ -13,7 +13,8 @@ import (
 func TestHeadersThatHoldSecretsByChance(t *testing.T) {
 	const session = "SID%ANON%abcdefgh"
 	sent := map[string]string{
-		"ETag": `W/"20240101"`, "Content-Type": "multipart/mixed; boundary=B2024", "Content-ID": "2024", "Retry-After": "2024",
+		"ETag": `W/"20240101"`, "Content-Type": "multipart/mixed; boundary=B2024", "Content-ID": "2024",
+		"Retry-After":        "2024",
 		"Preference-Applied": "return=2024", "DataServiceVersion": "2024", "X-Note": "2024 of " + session,
 		"Location": "http://sap.example:8000/Es('EUROPE-1')?sap-language=EN&sap-client=100&s=" + session + "&p=2024",
 	}

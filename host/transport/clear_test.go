@@ -95,7 +95,8 @@ func TestNothingCrossesInClear(t *testing.T) {
 	for _, roles := range [][]string{
 		{"http.user=me", "http.password=p4ssword"},
 		{"http.auth=header", "http.header.APIKey=4pikey"},
-		{"http.auth=oauth2", "http.oauth.token-endpoint=" + tapped.at() + "/token", "http.oauth.client-id=id", "http.oauth.client-secret=c1ient-secret"},
+		{"http.auth=oauth2", "http.oauth.token-endpoint=" + tapped.at() + "/token", "http.oauth.client-id=id",
+			"http.oauth.client-secret=c1ient-secret"},
 	} {
 		c := clientOf(t, rolesOf(t, way.at(), append(roles, trust...)...), Surroundings{Logger: log.logger()})
 		r := post("/Orders")

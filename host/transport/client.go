@@ -289,7 +289,8 @@ type NoAnswer struct {
 
 func (n *NoAnswer) Error() string {
 	if n.Status != 0 {
-		return fmt.Sprintf("%s %s was answered %d, and the answer cannot be used: %v", n.Method, n.Target, n.Status, n.Cause)
+		return fmt.Sprintf("%s %s was answered %d, and the answer cannot be used: %v", n.Method, n.Target, n.Status,
+			n.Cause)
 	}
 	return fmt.Sprintf("%s %s may have arrived, but no answer came: %v", n.Method, n.Target, n.Cause)
 }

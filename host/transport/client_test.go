@@ -144,7 +144,8 @@ func TestHeadersOfGuestAndHost(t *testing.T) {
 		c.Headers = map[string]string{"sap-client": "100", "sap-language": ""}
 	}, func(t *testing.T, c *Client, _ *wires) {
 		r := get("http://SAP.example:8000/a%2Fb/c(x='ü y')?$filter=a%20eq%20'b'&x=|#f")
-		for _, name := range []string{"Authorization", "cookie", "Host", "Proxy-Authorization", "SAP-Connectivity-SCC-Location_ID",
+		for _, name := range []string{"Authorization", "cookie", "Host", "Proxy-Authorization",
+			"SAP-Connectivity-SCC-Location_ID",
 			"x-csrf-token", "Content-Length", "Transfer-Encoding", "Connection", "SAP-Client", "X-Own"} {
 			r.Headers = append(r.Headers, wit.Header{Name: name, Value: "7"})
 		}
@@ -154,7 +155,8 @@ func TestHeadersOfGuestAndHost(t *testing.T) {
 		}
 		io.ReadAll(a.Body)
 		a.Body.Close()
-		want := http.Header{"Authorization": {"Basic dTpwOnE="}, "X-Own": {"7"}, "Sap-Client": {"100"}, "User-Agent": {"culvert"}, "Accept-Encoding": {"gzip"}}
+		want := http.Header{"Authorization": {"Basic dTpwOnE="}, "X-Own": {"7"}, "Sap-Client": {"100"},
+			"User-Agent": {"culvert"}, "Accept-Encoding": {"gzip"}}
 		if diff := cmp.Diff(want, seen); diff != "" {
 			t.Error(diff)
 		}
@@ -177,7 +179,8 @@ func TestHeadersOfGuestAndHost(t *testing.T) {
 }
 
 func TestRequestsThatAreNotSent(t *testing.T) {
-	service(t, func(http.ResponseWriter, *http.Request) { t.Error("sent") }, nil, func(t *testing.T, c *Client, w *wires) {
+	service(t, func(http.ResponseWriter, *http.Request) { t.Error("sent") }, nil, func(t *testing.T, c *Client,
+		w *wires) {
 		for want, r := range map[string]*wit.Request{
 			"own host only":              get("http://other.example:8000/"),
 			"origin http://sap.example:": get("https://sap.example:8000/"),
@@ -186,9 +189,11 @@ func TestRequestsThatAreNotSent(t *testing.T) {
 			"begins with /":              get("relative"),
 			"expected a path":            get("mailto:x"),
 			"line break":                 get("/a\r\nHost: x"),
-			"header X of a request":      {Method: "GET", Target: "/", Headers: []wit.Header{{Name: "X", Value: "a\nb"}}},
-			"expected a name":            {Method: "GET", Target: "/", Headers: []wit.Header{{Name: "X\r\nY", Value: "a"}}},
-			"method of a request":        {Method: "G T", Target: "/"},
+			"header X of a request": {Method: "GET", Target: "/",
+				Headers: []wit.Header{{Name: "X", Value: "a\nb"}}},
+			"expected a name": {Method: "GET", Target: "/", Headers: []wit.Header{{Name: "X\r\nY",
+				Value: "a"}}},
+			"method of a request": {Method: "G T", Target: "/"},
 		} {
 			_, _, err := text(t, c, r)
 			wantFault(t, err, wit.FaultData, want)
@@ -201,7 +206,8 @@ func TestRequestsThatAreNotSent(t *testing.T) {
 
 func TestLoopbackNamesAreOneOrigin(t *testing.T) {
 	o := endpoint{"http", "localhost", 8000}
-	for target, want := range map[string]string{"http://127.0.0.1:8000/a?b": "/a?b", "http://[::1]:8000": "/", "http://localhost:8000?x": "/?x", "//127.0.0.1:8000/y": "/y"} {
+	for target, want := range map[string]string{"http://127.0.0.1:8000/a?b": "/a?b", "http://[::1]:8000": "/",
+		"http://localhost:8000?x": "/?x", "//127.0.0.1:8000/y": "/y"} {
 		if got, err := o.resolve(target, ""); err != nil || got != want {
 			t.Errorf("%s: expected %s, found %s, %v", target, want, got, err)
 		}
@@ -242,12 +248,16 @@ func (m roleMap) Given(role string) bool     { _, ok := m[role]; return ok }
 
 func TestConfigOfRoles(t *testing.T) {
 	max := 0
-	want := Config{Scheme: "https", Address: "a", Port: 1, User: "u", Password: "p", Headers: map[string]string{"sap-client": "1"},
+	want := Config{Scheme: "https", Address: "a", Port: 1, User: "u", Password: "p",
+		Headers:        map[string]string{"sap-client": "1"},
 		ConnectTimeout: time.Second, ReadTimeout: 2 * time.Second,
-		Retry: Retry{Codes: []string{"503", "SY/530"}, Max: &max, MinBackoff: 3 * time.Second, MaxBackoff: 4 * time.Second}}
-	got, err := ConfigOf(roleMap{"http.scheme": "HTTPS", "http.address": "a", "http.port": "1", "http.user": "u", "http.password": "p",
-		"http.header.sap-client": "1", "http.connect-timeout-ms": "1000", "http.read-timeout-ms": "2000", "retry.codes": "503, SY/530",
-		"retry.max": "0", "retry.min-backoff-ms": "3000", "retry.max-backoff-ms": "4000"}, Surroundings{})
+		Retry: Retry{Codes: []string{"503", "SY/530"}, Max: &max, MinBackoff: 3 * time.Second,
+			MaxBackoff: 4 * time.Second}}
+	got, err := ConfigOf(roleMap{"http.scheme": "HTTPS", "http.address": "a", "http.port": "1", "http.user": "u",
+		"http.password":          "p",
+		"http.header.sap-client": "1", "http.connect-timeout-ms": "1000", "http.read-timeout-ms": "2000",
+		"retry.codes": "503, SY/530",
+		"retry.max":   "0", "retry.min-backoff-ms": "3000", "retry.max-backoff-ms": "4000"}, Surroundings{})
 	got.Route, got.explain, got.Logger = Route{}, nil, nil
 	if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(Config{}, Route{})); diff != "" || err != nil {
 		t.Error(diff, err)
@@ -356,14 +366,17 @@ func TestConnectionErrors(t *testing.T) {
 		status   uint16
 		requests int
 	}{
-		"a repeatable request is sent again":              {get("/"), 200, 2},
-		"a repeatable POST is sent again":                 {&wit.Request{Method: "POST", Target: "/", Body: []byte("x"), Repeatable: true}, 200, 2},
-		"a POST is not":                                   {post("/"), 0, 1},
-		"a GET that starts a job is not":                  {&wit.Request{Method: "GET", Target: "/"}, 0, 1},
-		"a DELETE is not, unless its plugin says it can":  {&wit.Request{Method: "DELETE", Target: "/"}, 0, 1},
-		"a PUT without body is not":                       {&wit.Request{Method: "PUT", Target: "/"}, 0, 1},
-		"a GET with a body is not when it must not be":    {&wit.Request{Method: "GET", Target: "/", Body: []byte("x")}, 0, 1},
-		"a DELETE that is repeatable, without body, goes": {&wit.Request{Method: "DELETE", Target: "/", Repeatable: true}, 200, 2},
+		"a repeatable request is sent again": {get("/"), 200, 2},
+		"a repeatable POST is sent again": {&wit.Request{Method: "POST", Target: "/", Body: []byte("x"),
+			Repeatable: true}, 200, 2},
+		"a POST is not":                                  {post("/"), 0, 1},
+		"a GET that starts a job is not":                 {&wit.Request{Method: "GET", Target: "/"}, 0, 1},
+		"a DELETE is not, unless its plugin says it can": {&wit.Request{Method: "DELETE", Target: "/"}, 0, 1},
+		"a PUT without body is not":                      {&wit.Request{Method: "PUT", Target: "/"}, 0, 1},
+		"a GET with a body is not when it must not be": {&wit.Request{Method: "GET", Target: "/", Body: []byte("x")},
+			0, 1},
+		"a DELETE that is repeatable, without body, goes": {&wit.Request{Method: "DELETE", Target: "/",
+			Repeatable: true}, 200, 2},
 	} {
 		// on a fresh connection, and on one that was used before: net/http has ideas of its own about the second
 		for _, warm := range []bool{false, true} {
@@ -514,7 +527,8 @@ func TestSilence(t *testing.T) {
 			func(t *testing.T, c *Client, _ *wires) {
 				_, _, err := text(t, c, post("/orders"))
 				var lost *NoAnswer
-				if !errors.As(err, &lost) || !strings.Contains(err.Error(), "POST /orders may have arrived, but no answer came: nothing came for 30s") {
+				if !errors.As(err, &lost) || !strings.Contains(err.Error(),
+					"POST /orders may have arrived, but no answer came: nothing came for 30s") {
 					t.Error(err)
 				}
 				time.Sleep(time.Minute)
@@ -541,10 +555,13 @@ func TestBodiesThatBreakOff(t *testing.T) {
 		broken  bool
 	}{
 		"shorter than its Content-Length": {raw("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc"), "abc", true},
-		"a chunk is missing":              {raw("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n"), "abc", true},
-		"gzip": {raw("HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: " + strconv.Itoa(packed.Len()) + "\r\n\r\n" + packed.String()), strings.Repeat("hello ", 1000),
+		"a chunk is missing": {raw("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n"),
+			"abc", true},
+		"gzip": {raw("HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: " + strconv.Itoa(packed.Len()) +
+			"\r\n\r\n" + packed.String()), strings.Repeat("hello ", 1000),
 			false},
-		"gzip cut":        {raw("HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: " + strconv.Itoa(len(half)) + "\r\n\r\n" + half), "", true},
+		"gzip cut": {raw("HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: " +
+			strconv.Itoa(len(half)) + "\r\n\r\n" + half), "", true},
 		"gzip of nothing": {raw("HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 0\r\n\r\n"), "", false},
 		"whole":           {raw("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc"), "abc", false},
 	} {
@@ -576,7 +593,8 @@ func TestFetchAsksAgainForAnswersThatBreakOff(t *testing.T) {
 		io.WriteString(w, "abcdef"[:min(requests*2, 6)])
 	}, nil, func(t *testing.T, c *Client, _ *wires) {
 		answers, err := c.Fetch(t.Context(), wit.Need{Requests: []wit.Request{*get("/a"), *get("/missing")}})
-		if err != nil || len(answers) != 2 || string(answers[0].Body) != "abcdef" || answers[1].Status != 404 || requests != 4 {
+		if err != nil || len(answers) != 2 || string(answers[0].Body) != "abcdef" || answers[1].Status != 404 ||
+			requests != 4 {
 			t.Fatal(answers, err, requests)
 		}
 		r := post("/a")
@@ -613,7 +631,8 @@ func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	cookie, _ := r.Cookie("SAP_SESSIONID")
-	if r.Header.Get("X-Csrf-Token") != fmt.Sprintf("t%d", g.tokens) || cookie == nil || cookie.Value != strconv.Itoa(g.session) {
+	if r.Header.Get("X-Csrf-Token") != fmt.Sprintf("t%d", g.tokens) || cookie == nil ||
+		cookie.Value != strconv.Itoa(g.session) {
 		g.refused++
 		w.Header().Set("x-csrf-token", "Required")
 		w.WriteHeader(403)
@@ -784,7 +803,8 @@ func TestTokenFetchCarriesClientAndLanguage(t *testing.T) {
 			t.Errorf("%s %s: %v", r.Method, r.RequestURI, r.Header)
 		}
 		w.Header().Set("x-csrf-token", "t")
-	}, func(c *Config) { c.Headers = map[string]string{"sap-client": "100", "sap-language": "DE"} }, func(t *testing.T, c *Client, _ *wires) {
+	}, func(c *Config) { c.Headers = map[string]string{"sap-client": "100", "sap-language": "DE"} }, func(t *testing.T,
+		c *Client, _ *wires) {
 		text(t, c, write())
 		if n := c.Counters().Requests; n != 2 {
 			t.Errorf("%d requests", n)
@@ -812,11 +832,13 @@ func TestRefusedSecretIsSentOnce(t *testing.T) {
 			requests++
 			w.WriteHeader(401)
 		}
-	}, func(c *Config) { c.User, c.Password, c.Lockouts = "u", "wrong", lockouts }, func(t *testing.T, c *Client, w *wires) {
+	}, func(c *Config) { c.User, c.Password, c.Lockouts = "u", "wrong", lockouts }, func(t *testing.T, c *Client,
+		w *wires) {
 		var wg sync.WaitGroup
 		clients := []*Client{c}
 		for range 19 {
-			other, _ := New(Config{Scheme: "http", Address: "sap.example", Port: 8000, Dial: c.at.Load().config.Dial, User: "u", Password: "wrong",
+			other, _ := New(Config{Scheme: "http", Address: "sap.example", Port: 8000, Dial: c.at.Load().config.Dial,
+				User: "u", Password: "wrong",
 				Lockouts: lockouts})
 			clients = append(clients, other)
 		}
@@ -839,7 +861,8 @@ func TestRefusedSecretIsSentOnce(t *testing.T) {
 		if requests != 1 || refused != 19 {
 			t.Errorf("%d requests with the wrong password, %d refused without one", requests, refused)
 		}
-		mended, _ := New(Config{Scheme: "http", Address: "sap.example", Port: 8000, Dial: c.at.Load().config.Dial, User: "u", Password: "right",
+		mended, _ := New(Config{Scheme: "http", Address: "sap.example", Port: 8000, Dial: c.at.Load().config.Dial,
+			User: "u", Password: "right",
 			Lockouts: lockouts})
 		if status, _, err := text(t, mended, get("/")); status != 200 || err != nil {
 			t.Error(status, err)
@@ -873,7 +896,8 @@ func TestRedirects(t *testing.T) {
 		}
 		a.Body.Close()
 		_, _, err = text(t, c, get("/away"))
-		wantFault(t, err, wit.FaultUnauthorized, "GET /away: answered 302", "https://logon.example/saml", "logon page", "communication user")
+		wantFault(t, err, wit.FaultUnauthorized, "GET /away: answered 302", "https://logon.example/saml", "logon page",
+			"communication user")
 		if strings.Contains(err.Error(), "secret") {
 			t.Error(err)
 		}

@@ -183,7 +183,9 @@ func splitCodes(text string) []string {
 // Explain says of the error of a TLS handshake which setting mends it, where one does.
 func (c *Config) Explain(err error) error {
 	if strayed(err) && c.names.scheme != "" {
-		return c.names.fault(c.names.scheme, "", "expected TLS on port %d, found a service that speaks something else: is it http, or another port? (%v)", c.Port, err)
+		return c.names.fault(c.names.scheme, "",
+			"expected TLS on port %d, found a service that speaks something else: is it http, or another port? (%v)",
+			c.Port, err)
 	}
 	if c.explain == nil {
 		return err
@@ -206,7 +208,8 @@ func (c *Config) origin() (endpoint, error) {
 		return o, c.names.fault(c.names.scheme, "scheme", "expected http or https, found %q", c.Scheme)
 	}
 	if o.host == "" || strings.ContainsAny(o.host, "/?#@ \r\n") {
-		return o, c.names.fault(c.names.address, "address", "expected a host name or IP address, found %q%s", hideUser(c.Address), ofURL(c.Address))
+		return o, c.names.fault(c.names.address, "address", "expected a host name or IP address, found %q%s",
+			hideUser(c.Address), ofURL(c.Address))
 	}
 	if o.port == 0 {
 		o.port = defaultPort(o.scheme)

@@ -77,7 +77,8 @@ func (c *Config) client() (string, error) {
 				continue
 			}
 			if client != "" && !sameClient(value, client) {
-				return "", faultf(wit.FaultConfig, "expected one SAP client, found %s and, in the destination's query, %s=%s", client, name, value)
+				return "", faultf(wit.FaultConfig,
+					"expected one SAP client, found %s and, in the destination's query, %s=%s", client, name, value)
 			}
 			client = value
 		}
@@ -124,7 +125,8 @@ func lowerHeaders(given map[string]string) (map[string]string, error) {
 			continue
 		}
 		if !token(name) || strings.ContainsAny(value, "\r\n\x00") {
-			return nil, faultf(wit.FaultConfig, "header %q: expected a header's name and a value without line breaks", name)
+			return nil, faultf(wit.FaultConfig, "header %q: expected a header's name and a value without line breaks",
+				name)
 		}
 		headers[strings.ToLower(name)] = value
 	}
@@ -188,7 +190,8 @@ func (c *Config) proxyTLS(w *http.Transport) dial {
 			config = &tls.Config{}
 		}
 		config.Certificates, config.GetClientCertificate = nil, nil
-		ctx, cancel := context.WithTimeoutCause(ctx, c.ConnectTimeout, fmt.Errorf("no TLS with the proxy %s after %v", address, c.ConnectTimeout))
+		ctx, cancel := context.WithTimeoutCause(ctx, c.ConnectTimeout, fmt.Errorf("no TLS with the proxy %s after %v",
+			address, c.ConnectTimeout))
 		defer cancel()
 		secure := tls.Client(conn, keystore.ForHost(config, host))
 		if err := secure.HandshakeContext(ctx); err != nil {

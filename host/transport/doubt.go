@@ -224,7 +224,8 @@ func (g *logon) note() {
 func (g *logon) doubt(of asked) {
 	g.write(verdict{doubtful, time.Now(), of})
 	if log := g.lockouts.log.Load(); log != nil {
-		log.Warn("a secret was refused (401) that the service took within the last hour: it is tried once more in a fresh session",
+		log.Warn("a secret was refused (401) that the service took within the last hour: it is tried once "+
+			"more in a fresh session",
 			"origin", g.origin, "user", g.user, "client", g.client, "after", doubtPause)
 	}
 }
@@ -294,7 +295,8 @@ func (g *logon) replace(v verdict) {
 func (g *logon) unwritten(err error) {
 	g.path = ""
 	if log := g.lockouts.log.Load(); log != nil {
-		log.Error("a refused logon can't be written down: until this process ends the secret is not sent again, other processes and the next start "+
+		log.Error("a refused logon can't be written down: until this process ends the secret is not sent again, "+
+			"other processes and the next start "+
 			"do not know and may lock the user", "origin", g.origin, "user", g.user, "error", err)
 	}
 }

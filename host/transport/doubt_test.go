@@ -60,7 +60,8 @@ const forever = 1 << 30
 // One 401 in mid-load of a secret that works: one request tries it again, in a session of its own, after a pause, and
 // all go on.
 func TestOneRefusalInMidLoad(t *testing.T) {
-	for name, request := range map[string]*wit.Request{"read": get("/"), "write": {Method: "POST", Target: "/", TokenFrom: wit.Ptr("/")}} {
+	for name, request := range map[string]*wit.Request{"read": get("/"), "write": {Method: "POST", Target: "/",
+		TokenFrom: wit.Ptr("/")}} {
 		t.Run(name, func(t *testing.T) {
 			s := &refusing{}
 			var log journal
@@ -355,7 +356,8 @@ func TestAcceptedReadsProveNoWrite(t *testing.T) {
 				var wg sync.WaitGroup
 				for i := range 3 * lanes {
 					wg.Go(func() {
-						r := &wit.Request{Method: "POST", Target: "/Orders" + string(rune('a'+i%2)), TokenFrom: wit.Ptr("/")}
+						r := &wit.Request{Method: "POST", Target: "/Orders" + string(rune('a'+i%2)),
+							TokenFrom: wit.Ptr("/")}
 						status, _, err := text(t, c, r)
 						var f *wit.Fault
 						if status != 401 && !(errors.As(err, &f) && f.Kind == wit.FaultUnauthorized) {

@@ -46,14 +46,16 @@ func (c *Client) exchangeWhole(ctx context.Context, r *wit.Request, limit int) (
 		body, err := io.ReadAll(io.LimitReader(a.Body, int64(limit)+1))
 		a.Body.Close()
 		if err == nil && len(body) > limit {
-			err = faultf(wit.FaultData, "%s %s: expected at most %d MiB of answers, found more", r.Method, ShownTarget(r.Target), LargestBodies>>20)
+			err = faultf(wit.FaultData, "%s %s: expected at most %d MiB of answers, found more", r.Method,
+				ShownTarget(r.Target), LargestBodies>>20)
 		}
 		if err == nil {
 			a.Response.Body = body
 			return a.Response, nil
 		}
 		if status := int(a.Status); !r.Repeatable && Refuses(status) {
-			return wit.Response{}, faultf(wit.FaultData, "%s %s was answered %d, and the answer cannot be read: %v", r.Method, a.Target, status, err)
+			return wit.Response{}, faultf(wit.FaultData, "%s %s was answered %d, and the answer cannot be read: %v",
+				r.Method, a.Target, status, err)
 		} else if !r.Repeatable {
 			return wit.Response{}, &NoAnswer{Method: r.Method, Target: a.Target, Status: status, Cause: err}
 		}
@@ -104,7 +106,8 @@ func Ask(ctx context.Context, f Fetcher, call func(state []byte, answers []wit.R
 			return err
 		}
 		if requests += len(need.Requests); requests > MaxRequests {
-			return faultf(wit.FaultInternal, "expected the plugin to ask for at most %d documents, found %d", MaxRequests, requests)
+			return faultf(wit.FaultInternal, "expected the plugin to ask for at most %d documents, found %d",
+				MaxRequests, requests)
 		}
 		if idle++; news(asked, need.Requests) {
 			idle = 0

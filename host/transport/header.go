@@ -14,7 +14,8 @@ import (
 )
 
 // hosts are the headers that a guest cannot set: the contract says so.
-var hosts = map[string]bool{"Authorization": true, "Cookie": true, "Host": true, "X-Csrf-Token": true, "Content-Length": true,
+var hosts = map[string]bool{"Authorization": true, "Cookie": true, "Host": true, "X-Csrf-Token": true,
+	"Content-Length":    true,
 	"Transfer-Encoding": true, "Connection": true}
 
 // bySettings are headers that a guest cannot set either, since SAP systems log on by them: settings alone say them.
@@ -31,7 +32,8 @@ func checkMethod(method string) error {
 	if slices.Contains(methods, method) {
 		return nil
 	}
-	return faultf(wit.FaultData, "method of a request: expected one of %s, in capitals, found %q", strings.Join(methods, ", "), method)
+	return faultf(wit.FaultData, "method of a request: expected one of %s, in capitals, found %q", strings.Join(methods,
+		", "), method)
 }
 
 // tunnels are headers by which services take a POST for another method. Some frameworks do not tell _ from -.
@@ -43,10 +45,12 @@ func checkTunnel(method, header, value string) error {
 		return nil
 	}
 	if method != http.MethodPost {
-		return faultf(wit.FaultData, "header %s of a request: expected it on POST alone, found it on %s", header, method)
+		return faultf(wit.FaultData, "header %s of a request: expected it on POST alone, found it on %s", header,
+			method)
 	}
 	if !slices.Contains(methods, strings.TrimSpace(value)) {
-		return faultf(wit.FaultData, "header %s of a request: expected one of %s, in capitals, found %q", header, strings.Join(methods, ", "), value)
+		return faultf(wit.FaultData, "header %s of a request: expected one of %s, in capitals, found %q", header,
+			strings.Join(methods, ", "), value)
 	}
 	return nil
 }
@@ -59,7 +63,8 @@ func guestHeaders(method string, headers []wit.Header) (http.Header, error) {
 			return nil, faultf(wit.FaultData, "header of a request: expected a name, found %q", p.Name)
 		}
 		if strings.ContainsAny(p.Value, "\r\n\x00") {
-			return nil, faultf(wit.FaultData, "header %s of a request: expected no line break, found %q", p.Name, p.Value)
+			return nil, faultf(wit.FaultData, "header %s of a request: expected no line break, found %q", p.Name,
+				p.Value)
 		}
 		if err := checkTunnel(method, p.Name, p.Value); err != nil {
 			return nil, err
@@ -113,7 +118,8 @@ func answerHeaders(h http.Header, secrets []string, ofAddresses func() []string)
 }
 
 // keptBack are headers of answers that hold secrets of the session, or repeat them.
-var keptBack = map[string]bool{"Set-Cookie": true, "Set-Cookie2": true, "Cookie": true, "Authorization": true, "Authentication-Info": true, "X-Csrf-Token": true}
+var keptBack = map[string]bool{"Set-Cookie": true, "Set-Cookie2": true, "Cookie": true, "Authorization": true,
+	"Authentication-Info": true, "X-Csrf-Token": true}
 
 // whole are headers that guests act by, such as an ETag, which they send back: they hold nothing of a request but by
 // chance, as W/"20240101" holds the password 2024, and are worth nothing with a part struck out.

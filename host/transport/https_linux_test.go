@@ -49,8 +49,10 @@ func TestHTTPS(t *testing.T) {
 	_, port, _ := strings.Cut(server.Listener.Addr().String(), ":")
 	for _, c := range []struct{ at, roots, want string }{
 		{"127.0.0.1:" + port, roots, "answer 200 HTTP/1.1"},
-		{"localhost:" + port, roots, "fault config: https://localhost:" + port + ": the certificate is not trusted: x509: certificate is valid for example.com"},
-		{"127.0.0.1:" + port, os.DevNull, "fault config: https://127.0.0.1:" + port + ": the certificate is not trusted: x509: certificate signed by unknown authority"},
+		{"localhost:" + port, roots, "fault config: https://localhost:" + port +
+			": the certificate is not trusted: x509: certificate is valid for example.com"},
+		{"127.0.0.1:" + port, os.DevNull, "fault config: https://127.0.0.1:" + port +
+			": the certificate is not trusted: x509: certificate signed by unknown authority"},
 	} {
 		before := requests.Load()
 		child := exec.Command(os.Args[0], "-test.run", "^TestHTTPS$", "-test.v")

@@ -193,8 +193,10 @@ func (c *destination) checkClient(h http.Header) error {
 	for _, line := range h["Set-Cookie"] {
 		pair, _, _ := strings.Cut(line, ";")
 		name, value, _ := strings.Cut(strings.TrimSpace(pair), "=")
-		if found, ok := strings.CutPrefix(value, "sap-client="); ok && strings.EqualFold(name, "sap-usercontext") && found != want {
-			return faultf(wit.FaultConfig, "%s: expected answers of client %s, found sap-usercontext of client %s", c.origin, want, found)
+		if found, ok := strings.CutPrefix(value, "sap-client="); ok && strings.EqualFold(name, "sap-usercontext") &&
+			found != want {
+			return faultf(wit.FaultConfig, "%s: expected answers of client %s, found sap-usercontext of client %s",
+				c.origin, want, found)
 		}
 	}
 	return nil

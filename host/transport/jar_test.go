@@ -16,14 +16,19 @@ func TestJar(t *testing.T) {
 		later   time.Duration
 		want    string
 	}{
-		"as they came, secure ones too":  {[]string{"a=\"1=2%\"; secure; HttpOnly; Domain=other", "b=2"}, "/svc/x", 0, "a=\"1=2%\"; b=2"},
-		"the later value":                {[]string{"a=1", "a=2"}, "/svc/x", 0, "a=2"},
-		"by path, longer first":          {[]string{"a=1; path=/", "a=2; path=/svc", "c=3; path=/other"}, "/svc/x?y", 0, "a=2; a=1"},
-		"no path of half a name":         {[]string{"a=1; path=/sv"}, "/svc", 0, ""},
-		"deleted by Max-Age":             {[]string{"a=1", "a=; Max-Age=0"}, "/svc/x", 0, ""},
-		"deleted by Expires":             {[]string{"a=1", "a=; expires=Thu, 01-Jan-1970 00:00:00 GMT"}, "/svc/x", 0, ""},
-		"run out":                        {[]string{"a=1; max-age=10", "b=2; max-age=100"}, "/svc/x", time.Minute, "b=2"},
-		"Max-Age before Expires":         {[]string{"a=1; max-age=100; expires=Thu, 01 Jan 1970 00:00:00 GMT"}, "/svc/x", time.Minute, "a=1"},
+		"as they came, secure ones too": {[]string{"a=\"1=2%\"; secure; HttpOnly; Domain=other", "b=2"}, "/svc/x", 0,
+			"a=\"1=2%\"; b=2"},
+		"the later value": {[]string{"a=1", "a=2"}, "/svc/x", 0, "a=2"},
+		"by path, longer first": {[]string{"a=1; path=/", "a=2; path=/svc", "c=3; path=/other"}, "/svc/x?y", 0,
+			"a=2; a=1"},
+		"no path of half a name": {[]string{"a=1; path=/sv"}, "/svc", 0, ""},
+		"deleted by Max-Age":     {[]string{"a=1", "a=; Max-Age=0"}, "/svc/x", 0, ""},
+		"deleted by Expires": {[]string{"a=1", "a=; expires=Thu, 01-Jan-1970 00:00:00 GMT"}, "/svc/x", 0,
+			""},
+		"run out": {[]string{"a=1; max-age=10", "b=2; max-age=100"}, "/svc/x", time.Minute,
+			"b=2"},
+		"Max-Age before Expires": {[]string{"a=1; max-age=100; expires=Thu, 01 Jan 1970 00:00:00 GMT"},
+			"/svc/x", time.Minute, "a=1"},
 		"nothing that is not a cookie":   {[]string{"a", "=b", "x y=1", ""}, "/svc/x", 0, ""},
 		"without a path: its own folder": {[]string{"a=1"}, "/other", 0, ""},
 	} {
@@ -51,7 +56,8 @@ func TestCookiesAreBounded(t *testing.T) {
 		j.follow(h, "/a", now, 0)
 	}
 	header, _ := j.header("/a", now)
-	if n := strings.Count(header, "="); n != MaxCookies || !strings.Contains(header, "c19-499=x") || strings.Contains(header, "long") {
+	if n := strings.Count(header, "="); n != MaxCookies || !strings.Contains(header, "c19-499=x") ||
+		strings.Contains(header, "long") {
 		t.Errorf("expected the %d newest cookies, found %d: %.200s", MaxCookies, n, header)
 	}
 }

@@ -8,15 +8,18 @@ import (
 
 func TestLimitsByRole(t *testing.T) {
 	var c Config
-	if err := limitBy(&c, roleMap{"http.max-concurrent": "7", "http.max-connections": "3", "http.requests-per-second": "0.5",
-		"http.maintenance-windows": "0 0 22 ? * SAT/4h Europe/Berlin; 0 0 1 * * ?/1h", "http.logoff-path": "/bye"}, Surroundings{}); err != nil {
+	if err := limitBy(&c, roleMap{"http.max-concurrent": "7", "http.max-connections": "3",
+		"http.requests-per-second": "0.5",
+		"http.maintenance-windows": "0 0 22 ? * SAT/4h Europe/Berlin; 0 0 1 * * ?/1h", "http.logoff-path": "/bye"},
+		Surroundings{}); err != nil {
 		t.Fatal(err)
 	}
 	if c.Limits.Concurrent != 7 || c.Limits.Connections != 3 || c.Limits.PerSecond != 0.5 ||
 		len(c.Limits.Windows) != 2 || c.LogoffPath != "/bye" {
 		t.Errorf("%+v, %q", c.Limits, c.LogoffPath)
 	}
-	for role, text := range map[string]string{"http.max-concurrent": "-1", "http.max-connections": "many", "http.requests-per-second": "NaN",
+	for role, text := range map[string]string{"http.max-concurrent": "-1", "http.max-connections": "many",
+		"http.requests-per-second": "NaN",
 		"http.maintenance-windows": "on Sundays", "http.logoff-path": "http://elsewhere/"} {
 		err := limitBy(&c, roleMap{role: text}, Surroundings{})
 		wantFault(t, err, wit.FaultConfig, text)

@@ -286,7 +286,8 @@ func (l *originLimiter) begins(ctx context.Context, d *destination) error {
 		if !at.After(now) {
 			return nil
 		}
-		if err := l.until(ctx, at, d, fmt.Sprintf("no more than %v requests a second go to %s", rate, l.origin)); err != nil {
+		if err := l.until(ctx, at, d, fmt.Sprintf("no more than %v requests a second go to %s", rate,
+			l.origin)); err != nil {
 			return err
 		}
 		if l.window().IsZero() {
@@ -317,7 +318,8 @@ func (l *originLimiter) maintained(ctx context.Context, d *destination) error {
 		if until.IsZero() {
 			return nil
 		}
-		why := fmt.Sprintf("maintenance window: nothing is sent to %s until %s", l.origin, until.Format("2006-01-02 15:04:05 MST"))
+		why := fmt.Sprintf("maintenance window: nothing is sent to %s until %s", l.origin,
+			until.Format("2006-01-02 15:04:05 MST"))
 		l.mu.Lock()
 		m := l.members[d]
 		tell := m != nil && !m.told.Equal(until)
@@ -401,7 +403,8 @@ func (l *originLimiter) mayDial(ctx context.Context, d *destination) error {
 		l.mu.Unlock()
 		return nil
 	}
-	w := &waiter{who: d, ready: make(chan struct{}), why: "all connections to " + l.origin + " are in use", since: time.Now()}
+	w := &waiter{who: d, ready: make(chan struct{}), why: "all connections to " + l.origin + " are in use",
+		since: time.Now()}
 	l.dialling = append(l.dialling, w)
 	l.connect()
 	var others []*destination

@@ -83,7 +83,8 @@ func TestRequestsAtATime(t *testing.T) {
 			defer two.Close()
 			took := all(t, 10, one, two)
 			if want := time.Duration((20+c.most-1)/c.most) * time.Second; f.most.Load() != c.most || took != want {
-				t.Errorf("%+v and %+v: expected %d at a time and %v, found %d and %v", c.first, c.second, c.most, want, f.most.Load(), took)
+				t.Errorf("%+v and %+v: expected %d at a time and %v, found %d and %v", c.first, c.second, c.most, want,
+					f.most.Load(), took)
 			}
 			if c.second.Connections > 0 && w.most.Load() > int64(c.second.Connections) {
 				t.Errorf("expected at most %d connections, found %d", c.second.Connections, w.most.Load())
@@ -104,7 +105,8 @@ func TestClientsTakeTurns(t *testing.T) {
 		done := make(chan time.Duration)
 		go func() { done <- all(t, 30, busy) }()
 		time.Sleep(5500 * time.Millisecond)
-		if why := busy.Waiting(); !strings.Contains(why, "requests to http://sap.example:8000 wait for others: 1 at a time") {
+		if why := busy.Waiting(); !strings.Contains(why,
+			"requests to http://sap.example:8000 wait for others: 1 at a time") {
 			t.Errorf("found %q", why)
 		}
 		if took := all(t, 1, quiet); took != 1500*time.Millisecond {
@@ -114,7 +116,8 @@ func TestClientsTakeTurns(t *testing.T) {
 		if why := busy.Waiting() + quiet.Waiting(); why != "" {
 			t.Errorf("found %q", why)
 		}
-		if n := strings.Count(log.String(), `msg="a request had to wait" for=7s why="requests to http://sap.example:8000 wait for others: 1 at a time"`); n != 1 || strings.Count(log.String(), "\n") != 1 {
+		if n := strings.Count(log.String(),
+			`msg="a request had to wait" for=7s why="requests to http://sap.example:8000 wait for others: 1 at a time"`); n != 1 || strings.Count(log.String(), "\n") != 1 {
 			t.Errorf("expected one line about many requests, found\n%s", &log)
 		}
 	})
@@ -193,7 +196,8 @@ func TestMaintenanceWindow(t *testing.T) {
 				t.Errorf("expected nothing to be sent, found %d requests", n-before)
 			}
 			for _, c := range []*Client{c, other} {
-				if why := c.Waiting(); why != "maintenance window: nothing is sent to http://sap.example:8000 until 2000-01-01 03:00:00 UTC" {
+				if why := c.Waiting(); why != "maintenance window: nothing is sent to http://sap.example:8000 until "+
+					"2000-01-01 03:00:00 UTC" {
 					t.Errorf("found %q", why)
 				}
 			}
@@ -230,7 +234,8 @@ func TestRequestsBesideOthers(t *testing.T) {
 		main := open(t.Context())
 		besides := Beside(Within(t.Context()))
 		second := open(besides)
-		if _, err := c.Do(besides, &wit.Request{Method: "GET", Target: "/", Repeatable: true}); !errors.Is(err, ErrNoRoom) {
+		if _, err := c.Do(besides, &wit.Request{Method: "GET", Target: "/", Repeatable: true}); !errors.Is(err,
+			ErrNoRoom) {
 			t.Errorf("expected no room for a third request, found %v", err)
 		}
 		within := open(Within(t.Context()))

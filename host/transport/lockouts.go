@@ -82,7 +82,8 @@ func openFolder(folder string) (*Lockouts, error) {
 	}
 	salt, err := os.ReadFile(filepath.Join(folder, saltFile))
 	if err == nil && len(salt) != saltSize {
-		err = fmt.Errorf("%s: expected %d bytes, found %d: delete the folder if no logon is refused at present", saltFile, saltSize, len(salt))
+		err = fmt.Errorf("%s: expected %d bytes, found %d: delete the folder if no logon is refused at present",
+			saltFile, saltSize, len(salt))
 	}
 	if err != nil {
 		return nil, err
@@ -450,8 +451,10 @@ func (g *logon) explain(at time.Time) string {
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return fmt.Sprintf("%s was refused (401) at %s by %s%s and is not sent again, because SAP locks users after a few failures: "+
-		"change user or password, or, when the user is unlocked and they are right, try once more with culvert run --resume-logons, or PUT /culvert/lockouts/resume",
+	return fmt.Sprintf("%s was refused (401) at %s by %s%s and is not sent again, because SAP locks "+
+		"users after a few failures: "+
+		"change user or password, or, when the user is unlocked and they are right, try once more with culvert run "+
+		"--resume-logons, or PUT /culvert/lockouts/resume",
 		who, at.Format("2006-01-02 15:04:05 -0700"), g.origin, g.suspect)
 }
 
@@ -545,9 +548,11 @@ func (l *Lockouts) List() (list []Lockout, others int, err error) {
 		case v.state == refused:
 			one.State, one.Text = "refused", g.explain(v.at)
 		case v.doubted():
-			one.State, one.Text = "doubtful", "it was refused (401) once after it had been accepted: one request tries it once more"
+			one.State, one.Text = "doubtful",
+				"it was refused (401) once after it had been accepted: one request tries it once more"
 		case v.onTrial():
-			one.State, one.Text = "trial", "it was refused (401) once and accepted since: what was refused is tried once more"
+			one.State, one.Text = "trial",
+				"it was refused (401) once and accepted since: what was refused is tried once more"
 		default:
 			continue
 		}

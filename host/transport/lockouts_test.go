@@ -47,13 +47,15 @@ func TestRefusalOutlivesTheProcess(t *testing.T) {
 	}
 	l := openLockouts(t, folder)
 	_, err := try(t, l, somebody, 200)
-	wantFault(t, err, wit.FaultUnauthorized, "http://sap.example:8000", `"ALICE"`, "client 100", "was refused (401) at 20", "change user or password", "culvert run --resume-logons")
+	wantFault(t, err, wit.FaultUnauthorized, "http://sap.example:8000", `"ALICE"`, "client 100",
+		"was refused (401) at 20", "change user or password", "culvert run --resume-logons")
 	if strings.Contains(err.Error(), somebody.secret) {
 		t.Errorf("the error shows the secret: %v", err)
 	}
 	for what, change := range map[string]func(*identity){
 		"secret": func(id *identity) { id.secret = "other" }, "user": func(id *identity) { id.user = "BOB" },
-		"client": func(id *identity) { id.client = "200" }, "origin": func(id *identity) { id.origin = "https://sap.example" },
+		"client": func(id *identity) { id.client = "200" },
+		"origin": func(id *identity) { id.origin = "https://sap.example" },
 	} {
 		other := somebody
 		change(&other)
@@ -92,7 +94,8 @@ func TestRefusalThatCannotBeKept(t *testing.T) {
 		t.Fatal(err)
 	}
 	permit.done(401)
-	if said := log.String(); !strings.Contains(said, "can't be written down") || !strings.Contains(said, "user=ALICE") ||
+	if said := log.String(); !strings.Contains(said, "can't be written down") || !strings.Contains(said,
+		"user=ALICE") ||
 		strings.Contains(said, somebody.secret) {
 		t.Errorf("expected the refusal without the secret, found %q", said)
 	}
@@ -204,7 +207,8 @@ func TestLogonsNeedTheirFolder(t *testing.T) {
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := OpenLockouts(filepath.Join(file, "logons")); err == nil || !strings.Contains(err.Error(), "refused logons are kept in") {
+	if _, err := OpenLockouts(filepath.Join(file, "logons")); err == nil || !strings.Contains(err.Error(),
+		"refused logons are kept in") {
 		t.Errorf("found %v", err)
 	}
 	folder := t.TempDir()

@@ -83,9 +83,11 @@ func (l *Login) check(c *Config) error {
 		return l.wrong(role.LoginTarget, "expected a path, or a URL, to log on at, found nothing")
 	}
 	if !strings.HasPrefix(l.Target, "/") || strings.HasPrefix(l.Target, "//") {
-		if u, err := url.Parse(l.Target); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" ||
+		if u, err := url.Parse(l.Target); err != nil || u.Scheme != "http" && u.Scheme != "https" ||
+			u.Hostname() == "" ||
 			u.User != nil || u.Fragment != "" {
-			return l.wrong(role.LoginTarget, "expected a path that begins with /, or a URL as https://host/path, without user and password in it, found %q", shown(l.Target))
+			return l.wrong(role.LoginTarget, "expected a path that begins with /, or a URL as https://host/path, "+
+				"without user and password in it, found %q", shown(l.Target))
 		}
 	}
 	if method := l.method(); method != http.MethodPost && method != http.MethodPut && method != http.MethodPatch {
@@ -97,25 +99,32 @@ func (l *Login) check(c *Config) error {
 	case c.Password == "":
 		return l.wrong(role.Password, "expected the password to log on with, found nothing")
 	case l.Body == "":
-		return l.wrong(role.LoginBody, "expected a body as {\"user\":\"{user}\",\"password\":\"{password}\"} or user={user}&password={password}, found nothing")
+		return l.wrong(role.LoginBody, "expected a body as {\"user\":\"{user}\",\"password\":\"{password}\"} or "+
+			"user={user}&password={password}, found nothing")
 	case !strings.Contains(l.Body, passwordPlace):
-		return l.wrong(role.LoginBody, "expected %s in it, where the password goes, found none (what is there is not shown)", passwordPlace)
+		return l.wrong(role.LoginBody, "expected %s in it, where the password goes, found none "+
+			"(what is there is not shown)", passwordPlace)
 	}
 	if l.contentType() == "" {
-		return l.wrong(role.LoginBody, "expected JSON, with %s and %s inside of quotes, or a form as user=%s&password=%s, found something else (not shown)",
+		return l.wrong(role.LoginBody, "expected JSON, with %s and %s inside of quotes, or a form as "+
+			"user=%s&password=%s, found something else (not shown)",
 			userPlace, passwordPlace, userPlace, passwordPlace)
 	}
 	if len(members(l.TokenPath)) == 0 {
-		return l.wrong(role.LoginTokenPath, "expected where the token is in the answer, as data.token, found %q", l.TokenPath)
+		return l.wrong(role.LoginTokenPath, "expected where the token is in the answer, as data.token, found %q",
+			l.TokenPath)
 	}
 	if l.LifetimePath != "" && len(members(l.LifetimePath)) == 0 {
-		return l.wrong(role.LoginLifetimePath, "expected where the seconds are in the answer, as data.expires_in, found %q", l.LifetimePath)
+		return l.wrong(role.LoginLifetimePath,
+			"expected where the seconds are in the answer, as data.expires_in, found %q", l.LifetimePath)
 	}
 	name, value, ok := l.header()
 	canonical := http.CanonicalHeaderKey(name)
 	if !ok || !token(name) || strings.Count(value, tokenPlace) != 1 || strings.ContainsAny(value, "\r\n\x00") ||
 		reserved(canonical) && canonical != "Authorization" || slices.Contains(bySettings, canonical) {
-		return l.wrong(role.LoginHeader, "expected a header of its own with %s once in its value, as Authorization: Bearer %s, found %q", tokenPlace, tokenPlace, l.Header)
+		return l.wrong(role.LoginHeader,
+			"expected a header of its own with %s once in its value, as Authorization: Bearer %s, found %q", tokenPlace,
+			tokenPlace, l.Header)
 	}
 	for header := range c.Headers {
 		if http.CanonicalHeaderKey(header) == canonical {

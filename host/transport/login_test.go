@@ -18,36 +18,51 @@ import (
 
 // What cannot be a login is refused before anything is sent, and says which setting mends it.
 func TestLoginIsChecked(t *testing.T) {
-	right := []string{"http.user=me", "http.password=pw-not-shown", "http.login.target=/login", `http.login.body={"u":"{user}","p":"{password}"}`,
+	right := []string{"http.user=me", "http.password=pw-not-shown", "http.login.target=/login",
+		`http.login.body={"u":"{user}","p":"{password}"}`,
 		"http.login.token-path=a.b"}
 	for name, k := range map[string]struct {
 		change []string
 		want   string // "": none
 	}{
-		"right":                      {nil, ""},
-		"path as in JSONPath":        {[]string{"http.login.token-path=$.a.b"}, ""},
-		"form":                       {[]string{"http.login.body=u={user}&p={password}"}, ""},
-		"URL":                        {[]string{"http.login.target=https://login.example.com/x"}, ""},
-		"nothing of it with basic":   {[]string{"http.auth=basic"}, "http.login.target: expected http.auth = login"},
-		"no target":                  {[]string{"http.auth=login", "http.login.target="}, "http.login.target: expected a path"},
-		"target with a password":     {[]string{"http.login.target=https://me:pw-not-shown@example.com/"}, "http.login.target: expected a path"},
-		"method":                     {[]string{"http.login.method=GET"}, "http.login.method: expected POST, PUT or PATCH"},
-		"no user":                    {[]string{"http.user="}, "http.user: expected the user"},
-		"no password":                {[]string{"http.password="}, "http.password: expected the password"},
-		"no body":                    {[]string{"http.login.body="}, "http.login.body: expected a body"},
-		"body without a password":    {[]string{`http.login.body={"p":"pw-not-shown"}`}, "http.login.body: expected {password}"},
-		"JSON without quotes":        {[]string{`http.login.body={"u":{user},"p":{password}}`}, "http.login.body: expected JSON"},
-		"neither JSON nor a form":    {[]string{`http.login.body=<u>{user}</u><p>{password}</p>`}, "http.login.body: expected JSON"},
-		"no token":                   {[]string{"http.login.token-path=a..b"}, "http.login.token-path: expected where"},
-		"lifetime":                   {[]string{"http.login.lifetime-path=."}, "http.login.lifetime-path: expected where"},
-		"header without a token":     {[]string{"http.login.header=X-Token: none"}, "http.login.header: expected a header"},
-		"header of the host's own":   {[]string{"http.login.header=Cookie: {token}"}, "http.login.header: expected a header"},
-		"header that another has":    {[]string{"http.login.header=X-Token: {token}", "http.header.x-token=1"}, "http.login.header: X-Token is set"},
-		"SAP's client in the query":  {[]string{"http.query.sap-client=100"}, "http.query.sap-client: sap-client has a setting of its own"},
-		"origin with a path":         {[]string{"http.origins=https://a.example/x"}, "http.origins: expected an origin"},
-		"origin with a star":         {[]string{"http.origins=https://*.example"}, "http.origins: expected an origin"},
-		"no origin between commas":   {[]string{"http.origins=https://a,,https://b"}, "http.origins: expected origins with commas"},
-		"credentials without TLS":    {[]string{"http.scheme=https", "http.origins=http://a.example with credentials"}, "http.origins: expected https"},
+		"right":                    {nil, ""},
+		"path as in JSONPath":      {[]string{"http.login.token-path=$.a.b"}, ""},
+		"form":                     {[]string{"http.login.body=u={user}&p={password}"}, ""},
+		"URL":                      {[]string{"http.login.target=https://login.example.com/x"}, ""},
+		"nothing of it with basic": {[]string{"http.auth=basic"}, "http.login.target: expected http.auth = login"},
+		"no target": {[]string{"http.auth=login", "http.login.target="},
+			"http.login.target: expected a path"},
+		"target with a password": {[]string{"http.login.target=https://me:pw-not-shown@example.com/"},
+			"http.login.target: expected a path"},
+		"method": {[]string{"http.login.method=GET"},
+			"http.login.method: expected POST, PUT or PATCH"},
+		"no user":     {[]string{"http.user="}, "http.user: expected the user"},
+		"no password": {[]string{"http.password="}, "http.password: expected the password"},
+		"no body":     {[]string{"http.login.body="}, "http.login.body: expected a body"},
+		"body without a password": {[]string{`http.login.body={"p":"pw-not-shown"}`},
+			"http.login.body: expected {password}"},
+		"JSON without quotes": {[]string{`http.login.body={"u":{user},"p":{password}}`},
+			"http.login.body: expected JSON"},
+		"neither JSON nor a form": {[]string{`http.login.body=<u>{user}</u><p>{password}</p>`},
+			"http.login.body: expected JSON"},
+		"no token": {[]string{"http.login.token-path=a..b"}, "http.login.token-path: expected where"},
+		"lifetime": {[]string{"http.login.lifetime-path=."},
+			"http.login.lifetime-path: expected where"},
+		"header without a token": {[]string{"http.login.header=X-Token: none"},
+			"http.login.header: expected a header"},
+		"header of the host's own": {[]string{"http.login.header=Cookie: {token}"},
+			"http.login.header: expected a header"},
+		"header that another has": {[]string{"http.login.header=X-Token: {token}", "http.header.x-token=1"},
+			"http.login.header: X-Token is set"},
+		"SAP's client in the query": {[]string{"http.query.sap-client=100"},
+			"http.query.sap-client: sap-client has a setting of its own"},
+		"origin with a path": {[]string{"http.origins=https://a.example/x"},
+			"http.origins: expected an origin"},
+		"origin with a star": {[]string{"http.origins=https://*.example"}, "http.origins: expected an origin"},
+		"no origin between commas": {[]string{"http.origins=https://a,,https://b"},
+			"http.origins: expected origins with commas"},
+		"credentials without TLS": {[]string{"http.scheme=https", "http.origins=http://a.example with credentials"},
+			"http.origins: expected https"},
 		"credentials, as the others": {[]string{"http.origins=http://a.example WITH Credentials, https://b:8443"}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -93,7 +108,10 @@ func TestLoginBody(t *testing.T) {
 // redirect takes no secret elsewhere.
 func TestLoginGoesAsRequestsGo(t *testing.T) {
 	var redirect atomic.Bool
-	elsewhere := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("a password went elsewhere") }))
+	elsewhere := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter,
+		*http.Request) {
+		t.Error("a password went elsewhere")
+	}))
 	defer elsewhere.Close()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
@@ -109,7 +127,8 @@ func TestLoginGoesAsRequestsGo(t *testing.T) {
 		}
 	}))
 	defer server.Close()
-	roles := rolesOf(t, server.URL, "http.user=u", "http.password=x", "http.login.target=/in", "http.login.body=p={password}", "http.login.token-path=t",
+	roles := rolesOf(t, server.URL, "http.user=u", "http.password=x", "http.login.target=/in",
+		"http.login.body=p={password}", "http.login.token-path=t",
 		"http.query.key=k&1", "http.header.sap-client=100")
 	if _, err := clientOf(t, roles, Surroundings{}).Exchange(t.Context(), get("/a?key=other")); err != nil {
 		t.Error(err)
@@ -126,7 +145,8 @@ func TestLoginGoesAsRequestsGo(t *testing.T) {
 func TestRedirectToNamedOrigin(t *testing.T) {
 	var service *httptest.Server
 	files := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if len(r.Header["Authorization"])+len(r.Header["X-Key"])+len(r.Header["Cookie"]) > 0 || r.URL.RawQuery != "sig=abc" {
+		if len(r.Header["Authorization"])+len(r.Header["X-Key"])+len(r.Header["Cookie"]) > 0 ||
+			r.URL.RawQuery != "sig=abc" {
 			t.Errorf("expected no credentials, found %v %s", r.Header, r.URL)
 		}
 		if r.URL.Path == "/back" {
@@ -162,11 +182,15 @@ func TestRedirectToNamedOrigin(t *testing.T) {
 
 // Userinfo of targets goes nowhere.
 func TestNoUserInTargets(t *testing.T) {
-	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("a request was sent") }))
+	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter,
+		*http.Request) {
+		t.Error("a request was sent")
+	}))
 	defer server.Close()
 	host := strings.TrimPrefix(server.URL, "http://")
 	c := clientOf(t, rolesOf(t, server.URL, "http.origins=http://localhost:1"), Surroundings{})
-	for _, target := range []string{"http://u:pw-1@" + host + "/", "//u:pw-1@" + host + "/a", "http://u:pw-1@localhost:1/", "http://u:pw-1@%zz/", "u:pw-1@" + host} {
+	for _, target := range []string{"http://u:pw-1@" + host + "/", "//u:pw-1@" + host + "/a",
+		"http://u:pw-1@localhost:1/", "http://u:pw-1@%zz/", "u:pw-1@" + host} {
 		_, err := c.Exchange(t.Context(), get(target))
 		if err == nil || strings.Contains(err.Error(), "pw-1") || !strings.Contains(err.Error(), "[hidden]") {
 			t.Errorf("%s: expected a refusal without the password, found %v", target, err)
@@ -201,7 +225,8 @@ func FuzzMask(f *testing.F) {
 }
 
 func FuzzReadOrigin(f *testing.F) {
-	for _, s := range []string{"https://a", "http://[::1]:80/ with credentials", "https://u:p@a", "a", "https://a:99999", ""} {
+	for _, s := range []string{"https://a", "http://[::1]:80/ with credentials", "https://u:p@a", "a",
+		"https://a:99999", ""} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
@@ -210,7 +235,8 @@ func FuzzReadOrigin(f *testing.F) {
 			return
 		}
 		c := Config{Scheme: o.Scheme, Address: o.Address, Port: o.Port}
-		if at, err := c.origin(); err == nil && (at.host == "" || strings.ContainsAny(at.String()[len("http://"):], " @?#")) {
+		if at, err := c.origin(); err == nil && (at.host == "" || strings.ContainsAny(at.String()[len("http://"):],
+			" @?#")) {
 			t.Errorf("%q: found %s", text, at)
 		}
 	})

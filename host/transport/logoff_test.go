@@ -40,9 +40,11 @@ func TestHeadersOfALogoff(t *testing.T) {
 
 // Where gateways take headers off, the client stands in the query.
 func TestQueryOfALogoff(t *testing.T) {
-	for path, want := range map[string]string{"/logoff": "sap-client=100&sap-language=EN", "/logoff?sap-client=200": "sap-client=200&sap-language=EN"} {
-		for in, want := range map[string]string{"": strings.TrimPrefix(path[len("/logoff"):], "?"), "header": strings.TrimPrefix(path[len("/logoff"):],
-			"?"), "Query": want} {
+	for path, want := range map[string]string{"/logoff": "sap-client=100&sap-language=EN",
+		"/logoff?sap-client=200": "sap-client=200&sap-language=EN"} {
+		for in, want := range map[string]string{"": strings.TrimPrefix(path[len("/logoff"):], "?"),
+			"header": strings.TrimPrefix(path[len("/logoff"):],
+				"?"), "Query": want} {
 			var found []string
 			service(t, func(w http.ResponseWriter, r *http.Request) {
 				if r.URL.Path != "/logoff" {
@@ -78,7 +80,8 @@ func TestLogoffThatIsRefused(t *testing.T) {
 			w.Header().Add("Set-Cookie", "SID=1; Path=/")
 		}, func(c *Config) { sessioned(c); c.Logger = slog.New(slog.NewTextHandler(&log, nil)) },
 			func(t *testing.T, c *Client, _ *wires) { all(t, 1, c) })
-		if told := strings.Contains(log.String(), "/logoff answered 403: SAP systems do so until it is activated in transaction SICF"); told != tells {
+		if told := strings.Contains(log.String(),
+			"/logoff answered 403: SAP systems do so until it is activated in transaction SICF"); told != tells {
 			t.Errorf("%d: found\n%s", status, &log)
 		}
 	}

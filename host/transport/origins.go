@@ -55,17 +55,21 @@ func readOrigin(text string) (o Origin, err error) {
 	if rest := strings.Join(words[1:], " "); strings.EqualFold(rest, withCredentials) {
 		o.Credentials = true
 	} else if rest != "" {
-		return o, fmt.Errorf("expected an origin, or an origin and the words %q, found %q behind it", withCredentials, hideUser(rest))
+		return o, fmt.Errorf("expected an origin, or an origin and the words %q, found %q behind it", withCredentials,
+			hideUser(rest))
 	}
 	u, err := url.Parse(words[0])
 	switch {
 	case err != nil:
 		return o, fmt.Errorf("expected an origin as https://host or https://host:8443, found %q", hideUser(words[0]))
 	case u.User != nil:
-		return o, fmt.Errorf("expected an origin without user and password in it, found %q: who logs on stands in settings of its own", hideUser(words[0]))
-	case u.Scheme != "http" && u.Scheme != "https", u.Hostname() == "", u.Path != "" && u.Path != "/", u.RawQuery != "", u.Fragment != "",
+		return o, fmt.Errorf("expected an origin without user and password in it, found %q: who logs on "+
+			"stands in settings of its own", hideUser(words[0]))
+	case u.Scheme != "http" && u.Scheme != "https", u.Hostname() == "", u.Path != "" && u.Path != "/", u.RawQuery != "",
+		u.Fragment != "",
 		strings.Contains(u.Host, "*"):
-		return o, fmt.Errorf("expected an origin as https://host or https://host:8443, without path and query, found %q", shown(words[0]))
+		return o, fmt.Errorf("expected an origin as https://host or https://host:8443, without "+
+			"path and query, found %q", shown(words[0]))
 	}
 	o.Scheme, o.Address = u.Scheme, u.Hostname()
 	if port := u.Port(); port != "" {
@@ -80,9 +84,11 @@ func readOrigin(text string) (o Origin, err error) {
 func (c *Config) mayHave(o Origin) error {
 	switch {
 	case o.Credentials && o.Scheme == "http" && c.Scheme == "https" && !loopback.Is(o.Address):
-		return fmt.Errorf("expected https for %s, which is to be shown the credentials of a service that is asked by https, found http", o.Address)
+		return fmt.Errorf("expected https for %s, which is to be shown the credentials of a service that is "+
+			"asked by https, found http", o.Address)
 	case c.Route.wholeOnly() && o.Scheme != "http":
-		return fmt.Errorf("expected http://%s behind this proxy, found https: it takes http only, TLS is made behind the Cloud Connector", o.Address)
+		return fmt.Errorf("expected http://%s behind this proxy, found https: it takes http only, TLS is made "+
+			"behind the Cloud Connector", o.Address)
 	}
 	return nil
 }
@@ -130,7 +136,8 @@ func (c Config) at(o Origin) Config {
 	if o.Credentials {
 		return c
 	}
-	c.Auth, c.User, c.Password, c.Headers, c.SecretQuery, c.Authorizer, c.Identity, c.Login = AuthNone, "", "", nil, nil,
+	c.Auth, c.User, c.Password, c.Headers, c.SecretQuery, c.Authorizer, c.Identity, c.Login = AuthNone, "", "", nil,
+		nil,
 		nil, Identity{}, nil
 	c.ClientInQuery = false
 	c.TLS = withoutCertificate(c.TLS)
@@ -194,5 +201,6 @@ func (d *destination) of(e *exchange) (*destination, error) {
 	if other := d.further[e.elsewhere]; other != nil {
 		return other, nil
 	}
-	return nil, d.config.names.fault(d.config.names.origins, "origins", "expected %s among them, which a request that is under way goes to, found it no longer", e.elsewhere)
+	return nil, d.config.names.fault(d.config.names.origins, "origins",
+		"expected %s among them, which a request that is under way goes to, found it no longer", e.elsewhere)
 }

@@ -35,7 +35,8 @@ func TestFolderOfLogonsIsTheUsers(t *testing.T) {
 	if err := checkOwner(owned{info, me}); err != nil {
 		t.Errorf("own folder: %v", err)
 	}
-	if err := checkOwner(owned{info, me + 1}); err == nil || !strings.Contains(err.Error(), "expected a folder of this user") {
+	if err := checkOwner(owned{info, me + 1}); err == nil || !strings.Contains(err.Error(),
+		"expected a folder of this user") {
 		t.Errorf("expected a folder of another user to be refused, found %v", err)
 	}
 	if os.Geteuid() != 0 {

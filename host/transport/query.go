@@ -22,7 +22,8 @@ func queryBy(c *Config, roles Roles, _ Surroundings) error {
 	c.SecretQuery = secrets
 	for _, name := range slices.Sorted(maps.Keys(c.SecretQuery)) {
 		if slices.Contains(sapParameters, parameter(name)) {
-			return wrong(roles, role.Query+name, "%s has a setting of its own, or none: expected another parameter", name)
+			return wrong(roles, role.Query+name, "%s has a setting of its own, or none: expected another parameter",
+				name)
 		}
 	}
 	return nil

@@ -48,7 +48,8 @@ func TestQueryOfADestination(t *testing.T) {
 		}
 	})
 	slices.Sort(seen)
-	want := []string{"GET /x/?apikey=s3cret", "GET /x?apikey=s3cret", "HEAD /x?apikey=s3cret", "POST /away?apikey=s3cret", "POST /away?apikey=s3cret", "POST /cut?apikey=s3cret",
+	want := []string{"GET /x/?apikey=s3cret", "GET /x?apikey=s3cret", "HEAD /x?apikey=s3cret",
+		"POST /away?apikey=s3cret", "POST /away?apikey=s3cret", "POST /cut?apikey=s3cret",
 		"POST /cut?apikey=s3cret", "POST /x?$top=1&apikey=s3cret", "POST /x?apikey=own"}
 	if diff := cmp.Diff(want, seen); diff != "" {
 		t.Error(diff)

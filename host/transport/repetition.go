@@ -179,13 +179,15 @@ func (r *repetition) noAnswer(ctx context.Context, t *attempt) (decision, error)
 	}
 	var outage *outageError
 	if r.repeated >= d.config.Retry.Times() || errors.As(lost.cause, &outage) {
-		f := faultf(wit.FaultTransient, "%s %s at %s: %v%s", e.method, e.shownLine(), d.origin, lost.cause, d.see(lost.cause))
+		f := faultf(wit.FaultTransient, "%s %s at %s: %v%s", e.method, e.shownLine(), d.origin, lost.cause,
+			d.see(lost.cause))
 		if r.repeated > 0 {
 			f.Message += fmt.Sprintf(" (sent %d times)", r.repeated+1)
 		}
 		return final, f
 	}
-	d.config.Logger.Warn("no answer, to be retried", "request", d.named(e), "cause", fmt.Sprintf("%v%s", lost.cause, d.see(lost.cause)),
+	d.config.Logger.Warn("no answer, to be retried", "request", d.named(e), "cause", fmt.Sprintf("%v%s", lost.cause,
+		d.see(lost.cause)),
 		"retry", r.repeated+1)
 	return r.repeat(ctx, d, 0)
 }
@@ -252,7 +254,8 @@ func (r *repetition) refusedByProxy(_ context.Context, t *attempt) (decision, er
 	case t.status() != http.StatusProxyAuthRequired:
 		return passed, nil
 	case r.proxied || d.config.Route.Outage <= 0:
-		return final, faultf(wit.FaultConfig, "%s: the proxy refused what was shown to it (407)%s: %s", d.origin, d.config.Route.see(), t.answer.excerpt())
+		return final, faultf(wit.FaultConfig, "%s: the proxy refused what was shown to it (407)%s: %s", d.origin,
+			d.config.Route.see(), t.answer.excerpt())
 	}
 	r.proxied = true
 	t.answer.discard()
@@ -265,7 +268,8 @@ func (r *repetition) awayConnector(ctx context.Context, t *attempt) (decision, e
 	d := t.pass.destination
 	if t.status() != http.StatusServiceUnavailable {
 		if lasted := d.outage.ends(); lasted > 0 {
-			d.config.Logger.Info("the Cloud Connector, or the service, answers again", "origin", d.origin.String(), "after", lasted.Round(time.Second))
+			d.config.Logger.Info("the Cloud Connector, or the service, answers again", "origin", d.origin.String(),
+				"after", lasted.Round(time.Second))
 		}
 	}
 	if t.status() != http.StatusServiceUnavailable || !r.e.repeatable && !t.answer.withoutConnector() ||
@@ -291,7 +295,8 @@ func (r *repetition) askedAgain(ctx context.Context, t *attempt) (decision, erro
 	if !r.e.asksAgain(d.config.Retry, t.status()) || r.repeated >= d.config.Retry.Times() || !r.outage.IsZero() {
 		return passed, nil
 	}
-	d.config.Logger.Warn("answer to be retried", "request", d.named(r.e), "status", t.status(), "retry", r.repeated+1, "answer", t.answer.excerpt())
+	d.config.Logger.Warn("answer to be retried", "request", d.named(r.e), "status", t.status(), "retry", r.repeated+1,
+		"answer", t.answer.excerpt())
 	return r.repeat(ctx, d, retryAfter(t.header, time.Now()))
 }
 
@@ -392,8 +397,10 @@ func (p *pass) redirect(e *exchange, status int, location string, free bool) (*e
 	}
 	line, err := d.origin.resolve(location, e.line)
 	if err != nil || e.method != http.MethodGet && e.method != http.MethodHead {
-		return nil, faultf(wit.FaultUnauthorized, "%s: answered %d with a redirect to %s, which is not followed (only GET and only to %s). "+
-			"If that is a logon page, the service does not take this user by password: use a technical or communication user",
+		return nil, faultf(wit.FaultUnauthorized,
+			"%s: answered %d with a redirect to %s, which is not followed (only GET and only to %s). "+
+				"If that is a logon page, the service does not take this user by password: use a "+
+				"technical or communication user",
 			e.name(), status, withoutQuery(shown(location)), d.origin)
 	}
 	line = d.withoutSecrets(line)

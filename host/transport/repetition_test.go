@@ -29,7 +29,8 @@ func TestSettingsAreAskedOncePerRequest(t *testing.T) {
 	defer c.Close()
 	for i, want := range []int64{1, 3} { // the second one is answered 503 once
 		if _, err := c.Exchange(t.Context(), get("/a")); err != nil || asked.Load() != want || requests.Load() != want {
-			t.Errorf("%d: expected %d requests and as many questions, found %d, %d, %v", i, want, requests.Load(), asked.Load(), err)
+			t.Errorf("%d: expected %d requests and as many questions, found %d, %d, %v", i, want, requests.Load(),
+				asked.Load(), err)
 		}
 	}
 }

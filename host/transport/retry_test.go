@@ -7,7 +7,8 @@ func TestCodesThatNobodyDeclares(t *testing.T) {
 	for name, k := range map[string]struct {
 		roles roleMap
 		again bool
-	}{"undeclared": {roleMap{}, true}, "empty": {roleMap{"retry.codes": ""}, false}, "others": {roleMap{"retry.codes": "500"}, false}} {
+	}{"undeclared": {roleMap{}, true}, "empty": {roleMap{"retry.codes": ""}, false},
+		"others": {roleMap{"retry.codes": "500"}, false}} {
 		k.roles["http.address"] = "sap.example"
 		c, err := ConfigOf(k.roles, Surroundings{})
 		if err != nil {

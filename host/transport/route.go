@@ -83,7 +83,8 @@ func leadBy(c *Config, roles Roles, s Surroundings) error {
 	}
 	c.Route = Route{RoundTripper: r.RoundTripper, Settings: settings, through: r}
 	if c.Route.wholeOnly() && c.Scheme != "http" {
-		return wrong(roles, role.Scheme, "expected http for %s = %s, found https: that proxy takes http only, TLS is made behind the Cloud Connector",
+		return wrong(roles, role.Scheme, "expected http for %s = %s, found https: that proxy takes http only, TLS is "+
+			"made behind the Cloud Connector",
 			roles.Setting(role.ProxyType), r.Type())
 	}
 	if strings.HasPrefix(r.Type(), route.Connectivity) {
@@ -128,7 +129,8 @@ func routeBy(c *Config, roles Roles, s Surroundings) (route.Settings, error) {
 	}
 	if slices.Contains([]string{"", route.None, route.SOCKS5, route.HTTP}, settings.Type) &&
 		roles.Given(role.Proxy+route.NameOutage) {
-		return settings, wrong(roles, role.Proxy+route.NameOutage, "expected a type of SAP Connectivity with it, found %s = %s",
+		return settings, wrong(roles, role.Proxy+route.NameOutage,
+			"expected a type of SAP Connectivity with it, found %s = %s",
 			roles.Setting(role.ProxyType), orNothing(settings.Type))
 	}
 	return settings, r.err

@@ -34,7 +34,8 @@ func rolesOf(t *testing.T, at string, more ...string) roleMap {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := roleMap{"http.scheme": u.Scheme, "http.address": u.Hostname(), "http.port": u.Port(), "retry.min-backoff-ms": "1", "retry.max-backoff-ms": "5"}
+	m := roleMap{"http.scheme": u.Scheme, "http.address": u.Hostname(), "http.port": u.Port(),
+		"retry.min-backoff-ms": "1", "retry.max-backoff-ms": "5"}
 	for _, line := range more {
 		role, value, _ := strings.Cut(line, "=")
 		m[role] = value
@@ -93,7 +94,8 @@ func (i *issuer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	i.issued++
-	json.NewEncoder(w).Encode(map[string]any{"access_token": fmt.Sprintf("t0ken-%d", i.issued), "token_type": "bearer", "expires_in": 3600})
+	json.NewEncoder(w).Encode(map[string]any{"access_token": fmt.Sprintf("t0ken-%d", i.issued), "token_type": "bearer",
+		"expires_in": 3600})
 }
 
 func (i *issuer) end() {
@@ -123,7 +125,8 @@ func TestOAuth2(t *testing.T) {
 	}))
 	defer server.Close()
 	log := &journal{}
-	roles := rolesOf(t, server.URL, "http.auth=oauth2", "http.oauth.token-endpoint="+endpoint.URL+"/as/token", "http.oauth.client-id=id",
+	roles := rolesOf(t, server.URL, "http.auth=oauth2", "http.oauth.token-endpoint="+endpoint.URL+"/as/token",
+		"http.oauth.client-id=id",
 		"http.oauth.client-secret=c1ient-secret", "http.oauth.scope=a b", "http.oauth.client-auth=header")
 	c := clientOf(t, roles, Surroundings{Logger: log.logger()})
 	expect := func(r *wit.Request, status uint16, sent, issued int) {
@@ -131,7 +134,8 @@ func TestOAuth2(t *testing.T) {
 		requests = 0
 		got, _, err := text(t, c, r)
 		if err != nil || got != status || requests != sent || tokens.issued != issued {
-			t.Errorf("status %d (%v) after %d requests and %d tokens, expected %d, %d, %d", got, err, requests, tokens.issued, status, sent, issued)
+			t.Errorf("status %d (%v) after %d requests and %d tokens, expected %d, %d, %d", got, err, requests,
+				tokens.issued, status, sent, issued)
 		}
 	}
 	expect(get("/"), 200, 1, 1)
@@ -142,7 +146,8 @@ func TestOAuth2(t *testing.T) {
 	expect(get("/"), 401, 3, 3) // one renewal, and a second try of what was right just now
 	_, _, err := text(t, c, get("/"))
 	wantFault(t, err, wit.FaultUnauthorized, "is not sent again")
-	if len(tokens.forms[0]["client_secret"]) != 0 || tokens.basic[0] != "id:c1ient-secret" || tokens.forms[0].Get("scope") != "a b" {
+	if len(tokens.forms[0]["client_secret"]) != 0 || tokens.basic[0] != "id:c1ient-secret" ||
+		tokens.forms[0].Get("scope") != "a b" {
 		t.Errorf("expected id and secret in the header, found %v %v", tokens.forms[0], tokens.basic[0])
 	}
 
@@ -153,8 +158,10 @@ func TestOAuth2(t *testing.T) {
 		_, _, err := text(t, c, get("/"))
 		wantFault(t, err, wit.FaultUnauthorized)
 	}
-	if n := len(tokens.forms) - before; n != 1 || tokens.forms[before].Get("client_id") != "id" || tokens.basic[before] != ":" {
-		t.Errorf("the token service was asked %d times, last with %v; expected once, in the body", n, tokens.forms[before])
+	if n := len(tokens.forms) - before; n != 1 || tokens.forms[before].Get("client_id") != "id" ||
+		tokens.basic[before] != ":" {
+		t.Errorf("the token service was asked %d times, last with %v; expected once, in the body", n,
+			tokens.forms[before])
 	}
 	log.without(t, "c1ient-secret", "wr0ng-secret", "t0ken-")
 }
@@ -176,7 +183,8 @@ func TestTokensByTLS(t *testing.T) {
 		0o600); err != nil {
 		t.Fatal(err)
 	}
-	c := clientOf(t, rolesOf(t, server.URL, "tls.truststore.location="+roots, "http.auth=oauth2", "http.oauth.token-endpoint="+server.URL+"/token",
+	c := clientOf(t, rolesOf(t, server.URL, "tls.truststore.location="+roots, "http.auth=oauth2",
+		"http.oauth.token-endpoint="+server.URL+"/token",
 		"http.oauth.client-id=id", "http.oauth.client-secret=c1ient-secret"), Surroundings{})
 	if status, _, err := text(t, c, get("/x")); err != nil || status != 200 {
 		t.Error(status, err)
@@ -202,11 +210,13 @@ func TestCredentialsStayAtTheOrigin(t *testing.T) {
 		header, want string
 	}{
 		"basic": {[]string{"http.user=u", "http.password=p"}, "Authorization", "Basic dTpw"},
-		"oauth2": {[]string{"http.auth=oauth2", "http.oauth.token-endpoint=" + endpoint.URL, "http.oauth.client-id=id", "http.oauth.client-secret=c1ient-secret"},
+		"oauth2": {[]string{"http.auth=oauth2", "http.oauth.token-endpoint=" + endpoint.URL, "http.oauth.client-id=id",
+			"http.oauth.client-secret=c1ient-secret"},
 			"Authorization", "Bearer t0ken-1"},
-		"header":        {[]string{"http.auth=header", "http.header.APIKey=k3y"}, "Apikey", "k3y"},
-		"authorization": {[]string{"http.auth=header", "http.header.Authorization=Custom x"}, "Authorization", "Custom x"},
-		"none":          {[]string{"http.auth=none", "http.user=u", "http.password=p"}, "Authorization", ""},
+		"header": {[]string{"http.auth=header", "http.header.APIKey=k3y"}, "Apikey", "k3y"},
+		"authorization": {[]string{"http.auth=header", "http.header.Authorization=Custom x"}, "Authorization",
+			"Custom x"},
+		"none": {[]string{"http.auth=none", "http.user=u", "http.password=p"}, "Authorization", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			client := clientOf(t, rolesOf(t, server.URL, c.roles...), Surroundings{})
@@ -282,15 +292,19 @@ func TestCorporateProxy(t *testing.T) {
 	defer secure.Close()
 	const target = "/a(1)/b'x%20y'?$filter=a%20eq%20'%C3%A4'&x=a|b"
 	for _, c := range []struct{ at, to, password, line, problem string }{
-		{"http://sap.example:8000", plain.Listener.Addr().String(), "pr0xy", "GET http://sap.example:8000" + target, ""},
+		{"http://sap.example:8000", plain.Listener.Addr().String(), "pr0xy", "GET http://sap.example:8000" + target,
+			""},
 		{"https://example.com:44300", secure.Listener.Addr().String(), "pr0xy", "CONNECT example.com:44300", ""},
-		{"http://sap.example:8000", plain.Listener.Addr().String(), "wr0ng", "GET http://sap.example:8000" + target, "(407) (see "},
-		{"https://example.com:44300", secure.Listener.Addr().String(), "wr0ng", "CONNECT example.com:44300", "it wants a user and a password, or others (see "},
+		{"http://sap.example:8000", plain.Listener.Addr().String(), "wr0ng", "GET http://sap.example:8000" + target,
+			"(407) (see "},
+		{"https://example.com:44300", secure.Listener.Addr().String(), "wr0ng", "CONNECT example.com:44300",
+			"it wants a user and a password, or others (see "},
 	} {
 		paths = nil
 		p := &corporate{to: c.to}
 		proxy := httptest.NewServer(p)
-		roles := rolesOf(t, c.at, "http.proxy.type=http", "http.proxy.address="+proxy.Listener.Addr().String(), "http.proxy.user=me", "http.proxy.password="+c.password,
+		roles := rolesOf(t, c.at, "http.proxy.type=http", "http.proxy.address="+proxy.Listener.Addr().String(),
+			"http.proxy.user=me", "http.proxy.password="+c.password,
 			"http.user=u", "http.password=s3cret")
 		config, err := ConfigOf(roles, Surroundings{Lockouts: NewLockouts()})
 		if err != nil {
@@ -308,7 +322,8 @@ func TestCorporateProxy(t *testing.T) {
 			t.Errorf("%s: status %d, %v, paths %q", c.at, status, err, paths)
 		}
 		if c.problem != "" {
-			wantFault(t, err, wit.FaultConfig, c.problem, roles.Setting("http.proxy.user"), roles.Setting("http.proxy.password"))
+			wantFault(t, err, wit.FaultConfig, c.problem, roles.Setting("http.proxy.user"),
+				roles.Setting("http.proxy.password"))
 		}
 		if len(p.lines) != 1 || p.lines[0] != c.line {
 			t.Errorf("%s: the proxy saw %q, expected %q", c.at, p.lines, c.line)
@@ -332,14 +347,16 @@ func TestProxyThatAnswersAsTheService(t *testing.T) {
 		w.WriteHeader(http.StatusUnauthorized)
 	}))
 	defer proxy.Close()
-	roles := rolesOf(t, "http://sap.example:8000", "http.proxy.type=http", "http.proxy.address="+proxy.Listener.Addr().String(), "http.proxy.user=me", "http.proxy.password=wr0ng",
+	roles := rolesOf(t, "http://sap.example:8000", "http.proxy.type=http",
+		"http.proxy.address="+proxy.Listener.Addr().String(), "http.proxy.user=me", "http.proxy.password=wr0ng",
 		"http.user=u", "http.password=s3cret")
 	c := clientOf(t, roles, Surroundings{Lockouts: NewLockouts()})
 	if status, _, err := text(t, c, get("/x")); err != nil || status != 401 {
 		t.Fatalf("status %d, %v", status, err)
 	}
 	_, _, err := text(t, c, get("/x"))
-	wantFault(t, err, wit.FaultUnauthorized, `user "u"`, "by the service or by the proxy (see ", roles.Setting("http.proxy.user"), roles.Setting("http.proxy.password"), "--resume-logons")
+	wantFault(t, err, wit.FaultUnauthorized, `user "u"`, "by the service or by the proxy (see ",
+		roles.Setting("http.proxy.user"), roles.Setting("http.proxy.password"), "--resume-logons")
 	if why := c.Refusal(); !strings.Contains(why, roles.Setting("http.proxy.password")) || asked != 1 {
 		t.Errorf("asked %d times; found %q", asked, why)
 	}
@@ -360,9 +377,12 @@ func TestTokensByCorporateProxy(t *testing.T) {
 	p := &corporate{to: server.Listener.Addr().String()}
 	proxy := httptest.NewServer(p)
 	defer proxy.Close()
-	c := clientOf(t, rolesOf(t, "http://sap.example:8000", "http.proxy.type=http", "http.proxy.address="+proxy.Listener.Addr().String(), "http.proxy.user=me",
-		"http.proxy.password=pr0xy", "http.auth=oauth2", "http.oauth.token-endpoint=http://idp.example/token", "http.oauth.client-id=id", "http.oauth.client-secret=c1ient-secret"), Surroundings{})
-	if status, _, err := text(t, c, get("/x")); err != nil || status != 200 || len(p.lines) != 2 || p.lines[0] != "POST http://idp.example/token" {
+	c := clientOf(t, rolesOf(t, "http://sap.example:8000", "http.proxy.type=http",
+		"http.proxy.address="+proxy.Listener.Addr().String(), "http.proxy.user=me",
+		"http.proxy.password=pr0xy", "http.auth=oauth2", "http.oauth.token-endpoint=http://idp.example/token",
+		"http.oauth.client-id=id", "http.oauth.client-secret=c1ient-secret"), Surroundings{})
+	if status, _, err := text(t, c, get("/x")); err != nil || status != 200 || len(p.lines) != 2 ||
+		p.lines[0] != "POST http://idp.example/token" {
 		t.Errorf("status %d, %v, the proxy saw %q", status, err, p.lines)
 	}
 }
@@ -421,13 +441,15 @@ func TestConnectivityHTTP(t *testing.T) {
 	})
 	a.Attach("DE-Berlin")
 	log := &journal{}
-	roles := rolesOf(t, "http://s4.virtual:8000", "http.user=me", "http.password=s3cret", "http.proxy.type=sap-connectivity-http",
+	roles := rolesOf(t, "http://s4.virtual:8000", "http.user=me", "http.password=s3cret",
+		"http.proxy.type=sap-connectivity-http",
 		"http.proxy.location-id=DE-Berlin", "http.proxy.outage-ms=20000")
 	c := clientOf(t, roles, Surroundings{VCAP: a.VCAP(0), Logger: log.logger()})
 	expect := func(r *wit.Request, tokens int) {
 		t.Helper()
 		if status, body, err := text(t, c, r); err != nil || status != 200 || a.TokenCount(a.Connectivity) != tokens {
-			t.Errorf("status %d %s, %v, %d tokens; expected %d", status, body, err, a.TokenCount(a.Connectivity), tokens)
+			t.Errorf("status %d %s, %v, %d tokens; expected %d", status, body, err, a.TokenCount(a.Connectivity),
+				tokens)
 		}
 	}
 	expect(get("/x"), 1)
@@ -457,7 +479,8 @@ func TestConnectivityHTTP(t *testing.T) {
 	if requests.Load() != 6 {
 		t.Errorf("%d requests arrived, expected 6", requests.Load())
 	}
-	for _, once := range []string{"level=WARN msg=\"no Cloud Connector, or the service is away: waiting", "answers again"} {
+	for _, once := range []string{"level=WARN msg=\"no Cloud Connector, or the service is away: waiting",
+		"answers again"} {
 		if n := strings.Count(log.String(), once); n != 1 {
 			t.Errorf("expected %q once for the outage, found it %d times", once, n)
 		}
@@ -469,7 +492,8 @@ func TestConnectivityOutageEnds(t *testing.T) {
 	a, _ := account(t, func(http.ResponseWriter, *http.Request) {})
 	a.Detach("")
 	for _, kind := range []string{"sap-connectivity-http", "sap-connectivity-socks5"} {
-		c := clientOf(t, rolesOf(t, "http://s4.virtual:8000", "http.proxy.type="+kind, "http.proxy.outage-ms=1500"), Surroundings{VCAP: a.VCAP(0)})
+		c := clientOf(t, rolesOf(t, "http://s4.virtual:8000", "http.proxy.type="+kind, "http.proxy.outage-ms=1500"),
+			Surroundings{VCAP: a.VCAP(0)})
 		start := time.Now()
 		status, _, err := text(t, c, get("/x"))
 		if kind == "sap-connectivity-http" && (err != nil || status != 503) {
@@ -488,7 +512,8 @@ func TestConnectivitySOCKS5(t *testing.T) {
 	requests := 0
 	a, _ := account(t, func(http.ResponseWriter, *http.Request) { requests++ })
 	with := func(at string) *Client {
-		return clientOf(t, rolesOf(t, at, "http.proxy.type=sap-connectivity", "http.proxy.outage-ms=3600000"), Surroundings{VCAP: a.VCAP(0)})
+		return clientOf(t, rolesOf(t, at, "http.proxy.type=sap-connectivity", "http.proxy.outage-ms=3600000"),
+			Surroundings{VCAP: a.VCAP(0)})
 	}
 	c := with("http://s4.virtual:8000")
 	if status, _, err := text(t, c, post("/x")); err != nil || status != 200 {
@@ -520,7 +545,8 @@ func TestUntrustedNamesJava(t *testing.T) {
 	t.Setenv("JAVA_HOME", home)
 	c := clientOf(t, rolesOf(t, server.URL), Surroundings{})
 	_, _, err := text(t, c, post("/x"))
-	wantFault(t, err, wit.FaultConfig, filepath.Join(home, "lib", "security", "cacerts"), "tls.truststore.location", "tls.truststore.password")
+	wantFault(t, err, wit.FaultConfig, filepath.Join(home, "lib", "security", "cacerts"), "tls.truststore.location",
+		"tls.truststore.password")
 }
 
 // A certificate for another host is mended by the setting that names the host, or the destination that does; there is
@@ -529,7 +555,8 @@ func TestCertificateOfAnotherHost(t *testing.T) {
 	// for example.com and 127.0.0.1
 	server := selfSigned(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	at := strings.Replace(server.URL, "127.0.0.1", "localhost", 1)
-	trust := &Store{Name: "roots.pem", Type: "PEM", Content: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})}
+	trust := &Store{Name: "roots.pem", Type: "PEM", Content: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE",
+		Bytes: server.Certificate().Raw})}
 	for _, trust := range []*Store{nil, trust} {
 		c := clientOf(t, rolesOf(t, at), Surroundings{Trust: trust})
 		_, _, err := text(t, c, get("/"))
@@ -559,7 +586,8 @@ func TestChangedSecretIsForAll(t *testing.T) {
 		}
 	}))
 	defer server.Close()
-	config, err := ConfigOf(rolesOf(t, server.URL, "http.user=u", "http.password=old"), Surroundings{Lockouts: NewLockouts()})
+	config, err := ConfigOf(rolesOf(t, server.URL, "http.user=u", "http.password=old"),
+		Surroundings{Lockouts: NewLockouts()})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -37,14 +37,17 @@ func (d *destination) asksFor(what, line string) error {
 func (d *destination) checkClients(what string, clients []string) error {
 	for _, found := range clients {
 		if !isClient(found) {
-			return faultf(wit.FaultData, "%s of a request: expected an SAP client of at most three digits for %s, found %q", what, sapClient, found)
+			return faultf(wit.FaultData, "%s of a request: expected an SAP client of at most three "+
+				"digits for %s, found %q", what, sapClient, found)
 		}
 		if want := d.client; want != "" && !sameClient(found, want) {
-			return faultf(wit.FaultData, "%s of a request: expected SAP client %s, the configured one, found %s=%s: a request asks no other client",
+			return faultf(wit.FaultData, "%s of a request: expected SAP client %s, the configured one, found %s=%s: "+
+				"a request asks no other client",
 				what, want, sapClient, found)
 		}
 		if !sameClient(found, clients[0]) {
-			return faultf(wit.FaultData, "%s of a request: expected one SAP client, found %s=%s and %s", what, sapClient, clients[0], found)
+			return faultf(wit.FaultData, "%s of a request: expected one SAP client, found %s=%s and %s", what,
+				sapClient, clients[0], found)
 		}
 	}
 	return nil
@@ -88,7 +91,8 @@ func clientsIn(what, pairs string) (clients []string, err error) {
 		case sapClient:
 			clients = append(clients, strings.TrimSpace(unescaped(value)))
 		case sapUser, sapPassword:
-			return nil, faultf(wit.FaultData, "%s of a request: found %s in it, which is refused: who logs on is said by the connector's settings alone",
+			return nil, faultf(wit.FaultData, "%s of a request: found %s in it, which is refused: who logs on is "+
+				"said by the connector's settings alone",
 				what, parameter(name))
 		}
 	}
@@ -152,7 +156,8 @@ func (d *destination) checkForm(contentType string, body []byte) (clients []stri
 		lower := bytes.ToLower(body)
 		for _, name := range []string{sapClient, sapUser, sapPassword} {
 			if bytes.Contains(lower, []byte(name)) {
-				return nil, faultf(wit.FaultData, "form of a request: found %s in it, which is refused: who logs on is said by the connector's settings alone", name)
+				return nil, faultf(wit.FaultData, "form of a request: found %s in it, which is refused: who logs on "+
+					"is said by the connector's settings alone", name)
 			}
 		}
 	}

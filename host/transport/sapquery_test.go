@@ -86,7 +86,8 @@ func TestClientsAndUsersOfRequests(t *testing.T) {
 		{"100", get("/a?x=1;sap-client=999"), "expected SAP client 100"},
 		{"100", get("/a;sap-client=999/b?x=1"), "expected SAP client 100"},
 		{"100", get("/sap(" + brackets("c=999&l=en") + ")/x"), "expected SAP client 100"},
-		{"100", get("/sap%28" + url.PathEscape(strings.TrimRight(brackets("c=999"), "=")) + "%29/x"), "expected SAP client 100"},
+		{"100", get("/sap%28" + url.PathEscape(strings.TrimRight(brackets("c=999"), "=")) + "%29/x"),
+			"expected SAP client 100"},
 		{"100", get("http://sap.example:8000/a?sap-client=999"), "expected SAP client 100"},
 		{"100", from("/a?sap-client=999"), "token-from of a request: expected SAP client 100"},
 		{"100", bodyOf(form, "sap-client=999"), "form of a request: expected SAP client 100"},
@@ -102,7 +103,8 @@ func TestClientsAndUsersOfRequests(t *testing.T) {
 		{"", from("/a?sap-user=DDIC"), "found sap-user"},
 		{"", bodyOf(form, "a=b&sap-user=DDIC"), "found sap-user"},
 		{"", bodyOf("Application/X-WWW-Form-Urlencoded", "sap-password=x"), "found sap-password"},
-		{"", bodyOf("multipart/form-data; boundary=b", "--b\r\nContent-Disposition: form-data; name=\"SAP-User\"\r\n\r\nDDIC\r\n--b--"), "found sap-user"},
+		{"", bodyOf("multipart/form-data; boundary=b", "--b\r\nContent-Disposition: form-data; "+
+			"name=\"SAP-User\"\r\n\r\nDDIC\r\n--b--"), "found sap-user"},
 	} {
 		sent := 0
 		service(t, func(http.ResponseWriter, *http.Request) { sent++ }, func(k *Config) {
@@ -111,7 +113,8 @@ func TestClientsAndUsersOfRequests(t *testing.T) {
 			_, _, err := text(t, client, c.request)
 			switch {
 			case c.problem == "" && (err != nil || sent == 0):
-				t.Errorf("client %q, %s %s: expected it to be sent, found %v", c.configured, c.request.Target, c.request.Body, err)
+				t.Errorf("client %q, %s %s: expected it to be sent, found %v", c.configured, c.request.Target,
+					c.request.Body, err)
 			case c.problem != "":
 				if sent != 0 {
 					t.Errorf("client %q, %s %s: was sent", c.configured, c.request.Target, c.request.Body)
@@ -131,7 +134,8 @@ func TestRedirectToAnotherClient(t *testing.T) {
 			}
 			w.Header().Set("Location", to)
 			w.WriteHeader(http.StatusFound)
-		}, func(c *Config) { c.Headers = map[string]string{"sap-client": "100"} }, func(t *testing.T, c *Client, _ *wires) {
+		}, func(c *Config) { c.Headers = map[string]string{"sap-client": "100"} }, func(t *testing.T, c *Client,
+			_ *wires) {
 			_, _, err := text(t, c, get("/a"))
 			wantFault(t, err, wit.FaultData, "redirect of a request")
 		})
@@ -149,7 +153,8 @@ func TestRefusalOfANamedClient(t *testing.T) {
 			w.WriteHeader(http.StatusUnauthorized)
 		}
 	}
-	service(t, handler, func(c *Config) { c.User, c.Password, c.Lockouts = "u", "p", lockouts }, func(t *testing.T, c *Client,
+	service(t, handler, func(c *Config) { c.User, c.Password, c.Lockouts = "u", "p", lockouts }, func(t *testing.T,
+		c *Client,
 		_ *wires) {
 		if status, _, err := text(t, c, get("/?sap-client=999")); err != nil || status != 401 {
 			t.Errorf("expected 401, found %d, %v", status, err)
@@ -188,17 +193,22 @@ func TestMethodsOfGuests(t *testing.T) {
 				t.Errorf("%s: %v", method, err)
 			}
 		}
-		for _, method := range []string{"TRACE", "trace", "Trace", "OPTIONS", "CONNECT", "TRACK", "DEBUG", "PROPFIND", "get", "Post", "merge", "", "GET ", "G\tET"} {
+		for _, method := range []string{"TRACE", "trace", "Trace", "OPTIONS", "CONNECT", "TRACK", "DEBUG", "PROPFIND",
+			"get", "Post", "merge", "", "GET ", "G\tET"} {
 			_, _, err := text(t, c, &wit.Request{Method: method, Target: "/"})
-			wantFault(t, err, wit.FaultData, "method of a request: expected one of GET, HEAD, POST, PUT, PATCH, MERGE, DELETE")
+			wantFault(t, err, wit.FaultData,
+				"method of a request: expected one of GET, HEAD, POST, PUT, PATCH, MERGE, DELETE")
 		}
-		for _, r := range []*wit.Request{tunnelled("POST", "X-HTTP-Method", "MERGE"), tunnelled("POST", "x-http-method-override", "DELETE"), tunnelled("GET", "X-Method", "TRACE")} {
+		for _, r := range []*wit.Request{tunnelled("POST", "X-HTTP-Method", "MERGE"),
+			tunnelled("POST", "x-http-method-override", "DELETE"), tunnelled("GET", "X-Method", "TRACE")} {
 			if _, _, err := text(t, c, r); err != nil {
 				t.Errorf("%v: %v", r.Headers, err)
 			}
 		}
-		for _, r := range []*wit.Request{tunnelled("POST", "X-HTTP-Method", "TRACE"), tunnelled("POST", "X-HTTP-Method-Override", "trace"),
-			tunnelled("POST", "x_http_method", "OPTIONS"), tunnelled("POST", "X-Method-Override", "MERGE, TRACE"), tunnelled("GET", "X-HTTP-Method", "MERGE"),
+		for _, r := range []*wit.Request{tunnelled("POST", "X-HTTP-Method", "TRACE"),
+			tunnelled("POST", "X-HTTP-Method-Override", "trace"),
+			tunnelled("POST", "x_http_method", "OPTIONS"), tunnelled("POST", "X-Method-Override", "MERGE, TRACE"),
+			tunnelled("GET", "X-HTTP-Method", "MERGE"),
 			tunnelled("POST", "X-HTTP-Method", "")} {
 			_, _, err := text(t, c, r)
 			wantFault(t, err, wit.FaultData, "of a request: expected")
@@ -208,7 +218,8 @@ func TestMethodsOfGuests(t *testing.T) {
 
 // FuzzClientsOf: what a server would read as client, user or password by the rules of queries is found.
 func FuzzClientsOf(f *testing.F) {
-	for _, line := range []string{"/a?sap-client=100", "/a;sap-user=x?y", "/sap(bD1lbiZjPTEwMA==)/x", "/?%73ap-password", "/?a&;&=&sap-client", "/(%"} {
+	for _, line := range []string{"/a?sap-client=100", "/a;sap-user=x?y", "/sap(bD1lbiZjPTEwMA==)/x",
+		"/?%73ap-password", "/?a&;&=&sap-client", "/(%"} {
 		f.Add(line)
 	}
 	f.Fuzz(func(t *testing.T, line string) {

@@ -214,7 +214,8 @@ func (d *destination) logoff(all []*session) {
 			turns <- struct{}{}
 			defer func() { <-turns }()
 			if err := d.logoffOne(ctx, cookies); err != nil {
-				d.config.Logger.Warn("a session could not be logged off and is left to time out", "origin", d.origin.String(), "error", err)
+				d.config.Logger.Warn("a session could not be logged off and is left to time out", "origin",
+					d.origin.String(), "error", err)
 			}
 		})
 	}
@@ -238,7 +239,8 @@ func (d *destination) logoffOne(ctx context.Context, cookies string) error {
 	d.config.Logger.Debug("session logged off", "origin", d.origin.String(), "status", answer.StatusCode)
 	answer.Body.Close()
 	if answer.StatusCode == http.StatusForbidden { // 404 comes from services that are none of SAP's
-		return fmt.Errorf("%s answered 403: SAP systems do so until it is activated in transaction SICF", d.config.LogoffPath)
+		return fmt.Errorf("%s answered 403: SAP systems do so until it is activated in transaction SICF",
+			d.config.LogoffPath)
 	}
 	return nil
 }
@@ -278,5 +280,6 @@ func (a *Answer) ended() bool {
 		return false
 	}
 	text := strings.ToLower(a.reason + " " + a.peek(4<<10))
-	return strings.Contains(text, "session timed out") || strings.Contains(text, "session not found") || strings.Contains(text, "session no longer exists")
+	return strings.Contains(text, "session timed out") || strings.Contains(text, "session not found") ||
+		strings.Contains(text, "session no longer exists")
 }

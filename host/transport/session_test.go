@@ -104,7 +104,8 @@ func TestSessionsAreFewAndEnd(t *testing.T) {
 				}
 				c.Close()
 				if len(s.open) != 0 || len(s.asked) != s.opened {
-					t.Errorf("expected all of %d sessions to be logged off, found %v open, asked %q", s.opened, s.open, s.asked)
+					t.Errorf("expected all of %d sessions to be logged off, found %v open, asked %q", s.opened, s.open,
+						s.asked)
 				}
 				for _, a := range s.asked {
 					if a != `auth "", known true` {
@@ -129,7 +130,8 @@ func TestLogoffIsBounded(t *testing.T) {
 }
 
 func TestNoLogoffWithoutSession(t *testing.T) {
-	for name, cookie := range map[string]string{"none": "", "lasting": "lb=1; Max-Age=60", "context": "sap-usercontext=sap-client=100"} {
+	for name, cookie := range map[string]string{"none": "", "lasting": "lb=1; Max-Age=60",
+		"context": "sap-usercontext=sap-client=100"} {
 		t.Run(name, func(t *testing.T) {
 			var paths []string
 			service(t, func(w http.ResponseWriter, r *http.Request) {

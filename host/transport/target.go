@@ -71,12 +71,16 @@ func (o endpoint) resolve(target, base string) (string, error) {
 		u, err := url.Parse(before)
 		switch {
 		case strings.Contains(before, "@"):
-			return "", faultf(wit.FaultData, "target of a request: expected a URL without user and password in it, found %q: who logs on is said by the "+
+			return "", faultf(wit.FaultData, "target of a request: expected a URL without user and password in it, "+
+				"found %q: who logs on is said by the "+
 				"connector's settings alone", shown(target))
 		case err != nil || u.Host == "":
-			return "", faultf(wit.FaultData, "target of a request: expected a path or a URL of %s, found %q", o, shown(target))
+			return "", faultf(wit.FaultData, "target of a request: expected a path or a URL of %s, found %q", o,
+				shown(target))
 		case !o.same(u):
-			return "", faultf(wit.FaultData, "target of a request: expected the origin %s, found %q: requests go to the connector's own host only", o, shown(target))
+			return "", faultf(wit.FaultData,
+				"target of a request: expected the origin %s, found %q: requests go to the connector's own host only",
+				o, shown(target))
 		}
 		return requestLine(rest), nil
 	case strings.HasPrefix(target, "/"):
@@ -92,7 +96,8 @@ func (o endpoint) resolve(target, base string) (string, error) {
 		}
 		return requestLine(u.RequestURI()), nil
 	}
-	return "", faultf(wit.FaultData, "target of a request: expected a path that begins with / or a URL of %s, found %q", o, hideUser(shown(target)))
+	return "", faultf(wit.FaultData, "target of a request: expected a path that begins with / or a URL of %s, found %q",
+		o, hideUser(shown(target)))
 }
 
 // schemeOf is the scheme of an absolute URL, in lower case, "" if there is none.

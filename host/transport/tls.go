@@ -93,7 +93,8 @@ func (c *Config) ServerTLS() *tls.Config {
 }
 
 func storeBy(roles Roles, prefix string) *keystore.Location {
-	l := &keystore.Location{Path: roles.Text(prefix + "location"), Type: roles.Text(prefix + "type"), Password: roles.Text(prefix + "password"),
+	l := &keystore.Location{Path: roles.Text(prefix + "location"), Type: roles.Text(prefix + "type"),
+		Password:    roles.Text(prefix + "password"),
 		KeyPassword: roles.Text(prefix + "key-password"), Alias: roles.Text(prefix + "alias")}
 	if l.Path+l.Type+l.Password+l.KeyPassword+l.Alias == "" {
 		return nil

@@ -88,9 +88,11 @@ func (c *Client) fetchToken(ctx context.Context, p *pass, serves *exchange) (str
 			c.counter.tokens.Add(1)
 			return value, nil
 		case a.Status == http.StatusUnauthorized:
-			return "", faultf(wit.FaultUnauthorized, "%s %s for a CSRF token: answered 401: %s", try[0], try[1], a.excerpt())
+			return "", faultf(wit.FaultUnauthorized, "%s %s for a CSRF token: answered 401: %s", try[0], try[1],
+				a.excerpt())
 		case a.Status >= 500 && try[0] == http.MethodGet:
-			return "", faultf(wit.FaultTransient, "%s %s for a CSRF token: answered %d: %s", try[0], try[1], a.Status, a.excerpt())
+			return "", faultf(wit.FaultTransient, "%s %s for a CSRF token: answered %d: %s", try[0], try[1], a.Status,
+				a.excerpt())
 		}
 		a.discard()
 	}

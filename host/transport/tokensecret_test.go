@@ -22,8 +22,10 @@ func TestRefusedSecretOfConnectivity(t *testing.T) {
 			}
 			log, lockouts := &journal{}, NewLockouts()
 			with := func(secret string) Config {
-				c, err := ConfigOf(rolesOf(t, "http://s4.virtual:8000", "http.user=me", "http.password=p", "http.proxy.type="+kind, "http.proxy.address="+proxy,
-					"http.proxy.token-url="+a.URL, "http.proxy.token-client-id="+a.Connectivity.ID, "http.proxy.token-client-secret="+secret),
+				c, err := ConfigOf(rolesOf(t, "http://s4.virtual:8000", "http.user=me", "http.password=p",
+					"http.proxy.type="+kind, "http.proxy.address="+proxy,
+					"http.proxy.token-url="+a.URL, "http.proxy.token-client-id="+a.Connectivity.ID,
+					"http.proxy.token-client-secret="+secret),
 					Surroundings{Logger: log.logger(), Lockouts: lockouts})
 				if err != nil {
 					t.Fatal(err)

@@ -18,7 +18,8 @@ func (d *destination) exchanged(e *exchange, sent http.Header, status int, bytes
 		return
 	}
 	secrets := d.secrets(sent)
-	attributes := []any{"method", e.method, "path", e.elsewhere + without(shown(e.line), secrets), "status", status, "bytes", bytes, "ms",
+	attributes := []any{"method", e.method, "path", e.elsewhere + without(shown(e.line), secrets), "status", status,
+		"bytes", bytes, "ms",
 		time.Since(began).Milliseconds()}
 	if err != nil {
 		attributes = append(attributes, "error", without(err.Error(), secrets))

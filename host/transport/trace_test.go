@@ -7,7 +7,8 @@ import (
 )
 
 func TestShownLine(t *testing.T) {
-	d := &destination{config: Config{Password: "hunter2 two", Headers: map[string]string{"apikey": "k3y+1", "sap-client": "1000"}, Identity: Identity{"u", "hunter2 two"}}}
+	d := &destination{config: Config{Password: "hunter2 two", Headers: map[string]string{"apikey": "k3y+1",
+		"sap-client": "1000"}, Identity: Identity{"u", "hunter2 two"}}}
 	for line, want := range map[string]string{
 		"/a/b": "/a/b",
 		"/a?$filter=X%20eq%201&$format=json&sap-client=100":  "/a?$filter=X%20eq%201&$format=json&sap-client=100",
@@ -44,7 +45,8 @@ func TestWarningsHoldNoKeys(t *testing.T) {
 			t.Errorf("found %v", err)
 		}
 	})
-	if said := log.String(); strings.Count(said, "to be retried") != 1 || strings.Contains(said, "k3y") || !strings.Contains(said, "$top=1") {
+	if said := log.String(); strings.Count(said, "to be retried") != 1 || strings.Contains(said, "k3y") ||
+		!strings.Contains(said, "$top=1") {
 		t.Errorf("found\n%s", said)
 	}
 }

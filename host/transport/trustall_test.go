@@ -43,7 +43,8 @@ func TestTrustAllIsForTheServiceAlone(t *testing.T) {
 			Content: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: tokens.Certificate().Raw})}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			c := clientOf(t, rolesOf(t, server.URL, "http.auth=oauth2", "http.oauth.token-endpoint="+tokens.URL+"/token",
+			c := clientOf(t, rolesOf(t, server.URL, "http.auth=oauth2", "http.oauth.token-endpoint="+tokens.URL+
+				"/token",
 				"http.oauth.client-id=id", "http.oauth.client-secret=c1ient-secret"), around)
 			_, _, err := text(t, c, get("/"))
 			wantFault(t, err, wit.FaultConfig, tokens.URL)
@@ -85,7 +86,8 @@ func TestTrustAllIsNotForProxies(t *testing.T) {
 		c := client(t, Config{Scheme: scheme, Address: "sap.example", TrustAll: true})
 		_, _, err := text(t, c, get("/"))
 		if err == nil || len(shown) > 0 {
-			t.Errorf("%s: expected the proxy's certificate to be looked at, found %v; it was shown %q", scheme, err, shown)
+			t.Errorf("%s: expected the proxy's certificate to be looked at, found %v; it was shown %q", scheme, err,
+				shown)
 		}
 	}
 	// A proxy that the connector's own trust store vouches for is used, by its own name.

@@ -29,18 +29,33 @@ func TestAnswersThatCannotBeUsed(t *testing.T) {
 		status int
 		text   string
 	}{
-		"another encoding":             {headers(201, "x", "Content-Encoding", "br"), 201, `found Content-Encoding "br"`},
-		"another encoding of nothing":  {headers(201, "", "Content-Encoding", "br"), 0, ""},
-		"another encoding of a 502":    {headers(502, "x", "Content-Encoding", "zstd"), 502, `found Content-Encoding "zstd"`},
-		"another encoding of a 400":    {headers(400, "x", "Content-Encoding", "br"), 0, "was answered 400, and the answer cannot be read"},
-		"no gzip":                      {headers(201, "plain text", "Content-Encoding", "gzip"), 201, "broke off after 0 bytes: gzip: invalid header"},
-		"shorter than it says":         {headers(201, "abc", "Content-Length", "10"), 201, "broke off after 3 bytes"},
-		"a redirect elsewhere":         {headers(302, "", "Location", "http://elsewhere/"), 302, "with a redirect to http://elsewhere/"},
-		"a redirect here":              {headers(303, "", "Location", "/here"), 303, "with a redirect to /here"},
-		"another client":               {headers(201, "{}", "Set-Cookie", "sap-usercontext=sap-client=200"), 201, "expected answers of client 100"},
-		"another client that refuses":  {headers(403, "{}", "Set-Cookie", "sap-usercontext=sap-client=200"), 0, "expected answers of client 100"},
-		"more than there may be":       {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(201); tooMuch(w) }, 201, "expected at most 64 MiB"},
-		"more than there may be, 409":  {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(409); tooMuch(w) }, 0, "was answered 409"},
+		"another encoding": {headers(201, "x", "Content-Encoding", "br"), 201,
+			`found Content-Encoding "br"`},
+		"another encoding of nothing": {headers(201, "", "Content-Encoding", "br"), 0, ""},
+		"another encoding of a 502": {headers(502, "x", "Content-Encoding", "zstd"), 502,
+			`found Content-Encoding "zstd"`},
+		"another encoding of a 400": {headers(400, "x", "Content-Encoding", "br"), 0,
+			"was answered 400, and the answer cannot be read"},
+		"no gzip": {headers(201, "plain text", "Content-Encoding", "gzip"), 201,
+			"broke off after 0 bytes: gzip: invalid header"},
+		"shorter than it says": {headers(201, "abc", "Content-Length", "10"), 201, "broke off after 3 bytes"},
+		"a redirect elsewhere": {headers(302, "", "Location", "http://elsewhere/"), 302,
+			"with a redirect to http://elsewhere/"},
+		"a redirect here": {headers(303, "", "Location", "/here"), 303, "with a redirect to /here"},
+		"another client": {headers(201, "{}", "Set-Cookie", "sap-usercontext=sap-client=200"), 201,
+			"expected answers of client 100"},
+		"another client that refuses": {headers(403, "{}", "Set-Cookie", "sap-usercontext=sap-client=200"), 0,
+			"expected answers of client 100"},
+		"more than there may be": {func(w http.ResponseWriter,
+			_ *http.Request) {
+			w.WriteHeader(201)
+			tooMuch(w)
+		}, 201, "expected at most 64 MiB"},
+		"more than there may be, 409": {func(w http.ResponseWriter,
+			_ *http.Request) {
+			w.WriteHeader(409)
+			tooMuch(w)
+		}, 0, "was answered 409"},
 		"an answer that can be used":   {headers(201, "{}"), 0, ""},
 		"a server error, to be judged": {headers(599, "?"), 0, ""},
 	} {

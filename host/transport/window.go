@@ -46,7 +46,8 @@ func parseWindow(fields []string) (w Window, err error) {
 		fields = fields[:len(fields)-1]
 		if cron, lasts, ok = cutDuration(fields[len(fields)-1]); ok {
 			if zone, err = time.LoadLocation(name); err != nil || name == "Local" {
-				return w, fmt.Errorf("expected the name of a time zone such as Europe/Berlin, found %q in %q", name, w.text)
+				return w, fmt.Errorf("expected the name of a time zone such as Europe/Berlin, found %q in %q", name,
+					w.text)
 			}
 		}
 	}

@@ -86,15 +86,17 @@ func TestWrongWindows(t *testing.T) {
 		"0 0/0 22 ? * SAT/4h":               `minute: expected a step of 1 to 59, found "0"`,
 		"0 0 22 ? * SAT,6L/4h":              `weekday: expected "6L" alone`,
 		"0 0 22 ? * SAT#6/4h":               `weekday: expected 1 to 5 behind #, found "6"`,
-		"0 0 22 1 * SAT/4h":                 "expected ? as day of the month or as weekday, since a start has one of them, found 1 and SAT",
-		"0 0 22 ? * SAT 2027-2026/4h":       `year: expected the earlier year first, found "2027-2026"`,
-		"0 22 ? * SAT/4h":                   "expected six fields (second minute hour day-of-month month weekday) or seven with a year, found 5",
-		"22 SAT/4h":                         "found 2 in",
-		"0 0 22 15W * ?/4h":                 `day of the month: the nearest working day is not built`,
-		"0 0 22 ? * SAT/0s":                 "duration from 1s",
-		"0 0 22 ? * SAT/200h":               "duration from 1s to 168h",
-		"0 0 22 ? * SAT/4":                  "START/DURATION ZONE",
-		"/4h":                               "START/DURATION ZONE",
+		"0 0 22 1 * SAT/4h": "expected ? as day of the month or as weekday, since a start has one " +
+			"of them, found 1 and SAT",
+		"0 0 22 ? * SAT 2027-2026/4h": `year: expected the earlier year first, found "2027-2026"`,
+		"0 22 ? * SAT/4h": "expected six fields (second minute hour day-of-month month weekday) or " +
+			"seven with a year, found 5",
+		"22 SAT/4h":           "found 2 in",
+		"0 0 22 15W * ?/4h":   `day of the month: the nearest working day is not built`,
+		"0 0 22 ? * SAT/0s":   "duration from 1s",
+		"0 0 22 ? * SAT/200h": "duration from 1s to 168h",
+		"0 0 22 ? * SAT/4":    "START/DURATION ZONE",
+		"/4h":                 "START/DURATION ZONE",
 	} {
 		if _, err := ParseWindows(text); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: expected an error with %q, found %v", text, want, err)

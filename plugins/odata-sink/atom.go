@@ -59,7 +59,8 @@ func (b *body) entry(dst []byte, s *structure, t tree, where, start string) ([]b
 	}
 	dst = append(append(append(dst, `<category term="`...), s.QualifiedName()...), `" scheme="`+atomScheme+`"/>`...)
 	dst = append(dst, e.links...)
-	return append(append(append(dst, `<content type="application/xml"><m:properties>`...), e.properties...), "</m:properties></content></entry>"...), nil
+	return append(append(append(dst, `<content type="application/xml"><m:properties>`...), e.properties...),
+		"</m:properties></content></entry>"...), nil
 }
 
 // mapped puts a value into the element of Atom that the metadata name; true: it stands nowhere else.
@@ -102,7 +103,8 @@ func (b *body) complex(dst []byte, s *structure, t tree, where string) ([]byte, 
 		case c.null:
 			dst = append(append(append(dst, "<d:"...), name...), ` m:null="true"/>`...)
 		case c.inner != nil:
-			dst = append(append(append(append(append(dst, "<d:"...), name...), ` m:type="`...), c.inner.QualifiedName()...), `">`...)
+			dst = append(append(append(append(append(dst, "<d:"...), name...), ` m:type="`...),
+				c.inner.QualifiedName()...), `">`...)
 			dst, err = b.complex(dst, c.inner, member, where)
 			dst = append(append(append(dst, "</d:"...), name...), '>')
 		case !storable(c.plain.Text):
@@ -122,7 +124,8 @@ func (b *body) link(dst []byte, c cell, t tree, where string) ([]byte, error) {
 		kind = "feed"
 	}
 	name := c.navigation.Name
-	dst = append(dst, `<link rel="`+atomRelated+name+`" type="application/atom+xml;type=`+kind+`" title="`+name+`"><m:inline>`...)
+	dst = append(dst, `<link rel="`+atomRelated+name+`" type="application/atom+xml;type=`+kind+`" title="`+name+
+		`"><m:inline>`...)
 	items := []tree{t}
 	if c.navigation.Many {
 		var ok bool
@@ -170,5 +173,6 @@ func storable(text string) bool {
 }
 
 func notStorable(where string) error {
-	return refuse(where + ": expected a text that Atom can hold, found one with control characters (" + requestFormat + " = json has room for them)")
+	return refuse(where + ": expected a text that Atom can hold, found one with control characters (" + requestFormat +
+		" = json has room for them)")
 }

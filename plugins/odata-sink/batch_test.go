@@ -50,7 +50,8 @@ func TestBatches(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := service.New(service.Options{})
-			w := open(t, s, append(products(oneLane, "sap.odata.operation.mode=dynamic", "sap.odata.operation.mode.property=OP", "sap.odata.enable.delete=1"), c.settings...)...)
+			w := open(t, s, append(products(oneLane, "sap.odata.operation.mode=dynamic",
+				"sap.odata.operation.mode.property=OP", "sap.odata.enable.delete=1"), c.settings...)...)
 			set1(t, s, c.switches...)
 			h := w.host("ProductCopies")
 			var want []string
@@ -113,16 +114,18 @@ func TestLearnsFromAnswers(t *testing.T) {
 		settings, switches []string
 		first, second      int
 	}{
-		"changesets of one":   {[]string{"sap.odata.operation.mode=merge"}, []string{"changesets=one"}, 2, 1},
-		"inserts":             {nil, []string{"changesets=one"}, 1, 1},
-		"smaller bodies":      {nil, []string{"batch-limit=6000"}, 0, 0},
-		"no batch":            {nil, []string{"no-batch=true"}, 21, 20},
-		"batches refused":     {nil, []string{"match=$batch", "status=400", "status-count=100000", "status-body=html"}, 33, 20},
+		"changesets of one": {[]string{"sap.odata.operation.mode=merge"}, []string{"changesets=one"}, 2, 1},
+		"inserts":           {nil, []string{"changesets=one"}, 1, 1},
+		"smaller bodies":    {nil, []string{"batch-limit=6000"}, 0, 0},
+		"no batch":          {nil, []string{"no-batch=true"}, 21, 20},
+		"batches refused": {nil, []string{"match=$batch", "status=400", "status-count=100000", "status-body=html"},
+			33, 20},
 		"changesets of one 2": {[]string{"sap.odata.changesets=all"}, []string{"changesets=one"}, 2, 2},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := service.New(service.Options{})
-			address := []string{"sap.odata#00.service=/V2/Northwind/Northwind.svc", "sap.odata#00.entityset=ProductCopies",
+			address := []string{"sap.odata#00.service=/V2/Northwind/Northwind.svc",
+				"sap.odata#00.entityset=ProductCopies",
 				"sap.odata#00.topic=ProductCopies", oneLane}
 			if slices.Contains(c.settings, "sap.odata.operation.mode=merge") { // of what is there
 				h := open(t, s, address...).host("ProductCopies")
@@ -145,7 +148,8 @@ func TestLearnsFromAnswers(t *testing.T) {
 			}
 			first, second := len(requests(100).requests), requests(200)
 			if c.first > 0 && (first != c.first || len(second.requests) != c.second) {
-				t.Errorf("expected %d requests and then %d, found %d and %d", c.first, c.second, first, len(second.requests))
+				t.Errorf("expected %d requests and then %d, found %d and %d", c.first, c.second, first,
+					len(second.requests))
 			}
 			refused := s.Ledger().Statuses[413]
 			requests(300)
@@ -166,7 +170,8 @@ func TestChangesetsInPart(t *testing.T) {
 	}
 	const mixed = "multipart/mixed; boundary=b"
 	part := func(line, body string) string {
-		return "--b\r\nContent-Type: application/http\r\n\r\nHTTP/1.1 " + line + "\r\nContent-Type: application/json\r\n\r\n" + body + "\r\n"
+		return "--b\r\nContent-Type: application/http\r\n\r\nHTTP/1.1 " + line +
+			"\r\nContent-Type: application/json\r\n\r\n" + body + "\r\n"
 	}
 	changesetsOf := func(q *wit.Request) int { return strings.Count(string(q.Body), "Content-Type: multipart/mixed") }
 
@@ -224,7 +229,8 @@ func TestChangesetsInPart(t *testing.T) {
 			}
 			return wit.Response{Status: 201}
 		}
-		return wit.Response{Status: 202, Headers: []wit.Header{{Name: "Content-Type", Value: mixed}}, Body: []byte(answer + "--b--\r\n")}
+		return wit.Response{Status: 202, Headers: []wit.Header{{Name: "Content-Type", Value: mixed}},
+			Body: []byte(answer + "--b--\r\n")}
 	}
 	h.run()
 	if diff := cmp.Diff([]string{wasWritten, "data", wasWritten}, h.outcomes); diff != "" {
@@ -239,7 +245,8 @@ func TestChangesetsInPart(t *testing.T) {
 // after another, in a lane.
 func TestKeysThatAreTheSameToTheService(t *testing.T) {
 	t.Parallel()
-	w := open(t, shopping(), append(set("00", "Orders"), "sap.odata.operation.mode=merge", "sap.odata.max.in.flight=4")...)
+	w := open(t, shopping(), append(set("00", "Orders"), "sap.odata.operation.mode=merge",
+		"sap.odata.max.in.flight=4")...)
 	h := w.host("Orders")
 	var rows []uint32
 	for i, id := range []string{"A7", "a7", "00A7", "A7 ", "Ä7", "ä7", "B1"} {
@@ -302,14 +309,17 @@ func TestPartsOfAFailedChangeset(t *testing.T) {
 		answer := ""
 		if posts++; posts == 1 { // one error for all, after the first
 			insert(`"ID":"a"`)
-			answer = "--b\r\nContent-Type: application/http\r\n\r\nHTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\n\r\n" + denial("X/1", "no such plant") + "\r\n"
+			answer = "--b\r\nContent-Type: application/http\r\n\r\nHTTP/1.1 400 Bad Request\r\nContent-Type: " +
+				"application/json\r\n\r\n" + denial("X/1", "no such plant") + "\r\n"
 		} else {
 			for _, part := range strings.Split(string(q.Body), "POST ")[1:] {
 				line, body := insert(part)
-				answer += "--b\r\nContent-Type: application/http\r\n\r\nHTTP/1.1 " + line + "\r\nContent-Type: application/json\r\n\r\n" + body + "\r\n"
+				answer += "--b\r\nContent-Type: application/http\r\n\r\nHTTP/1.1 " + line +
+					"\r\nContent-Type: application/json\r\n\r\n" + body + "\r\n"
 			}
 		}
-		return wit.Response{Status: 202, Headers: []wit.Header{{Name: "Content-Type", Value: "multipart/mixed; boundary=b"}},
+		return wit.Response{Status: 202, Headers: []wit.Header{{Name: "Content-Type",
+			Value: "multipart/mixed; boundary=b"}},
 			Body: []byte(answer + "--b--\r\n")}
 	}
 	h.run()
@@ -328,7 +338,8 @@ func TestPartsOfAFailedChangeset(t *testing.T) {
 // they go by themselves, or each would be tried as often as there are others in front of it.
 func TestServiceThatStopsAtAFailure(t *testing.T) {
 	s := service.New(service.Options{})
-	w := open(t, s, "sap.odata#00.service=/V2/Northwind/Northwind.svc", "sap.odata#00.entityset=ProductCopies", "sap.odata#00.topic=ProductCopies", oneLane,
+	w := open(t, s, "sap.odata#00.service=/V2/Northwind/Northwind.svc", "sap.odata#00.entityset=ProductCopies",
+		"sap.odata#00.topic=ProductCopies", oneLane,
 		"sap.odata.operation.mode=upsert", "sap.odata.changesets=one")
 	set1(t, s, "batch-stop=true")
 	h := w.host("ProductCopies")
@@ -352,7 +363,8 @@ func TestServiceThatStopsAtAFailure(t *testing.T) {
 // nothing is done twice.
 func TestBatchAnswerCutOff(t *testing.T) {
 	for _, mode := range []string{"insert", "upsert"} {
-		opened := open(t, service.New(service.Options{}), products(oneLane, "sap.odata.operation.mode="+mode, "sap.odata.upsert.first=insert")...)
+		opened := open(t, service.New(service.Options{}), products(oneLane, "sap.odata.operation.mode="+mode,
+			"sap.odata.upsert.first=insert")...)
 		for end, whole := 0, 1; end < whole; end++ {
 			whole = cutOff(t, opened, end, mode)
 		}
@@ -395,34 +407,49 @@ func cutOff(t *testing.T, opened *writing, end int, mode string) (whole int) {
 // Answers as odd services give them, to a batch of three inserts.
 func TestOddBatchAnswers(t *testing.T) {
 	part := func(status string, more ...string) string {
-		return "--b\r\nContent-Type: application/http\r\n\r\nHTTP/1.1 " + status + "\r\n" + strings.Join(more, "") + "\r\n\r\n"
+		return "--b\r\nContent-Type: application/http\r\n\r\nHTTP/1.1 " + status + "\r\n" + strings.Join(more,
+			"") + "\r\n\r\n"
 	}
 	set := func(status string, more ...string) string {
-		return "--b\r\nContent-Type: multipart/mixed; boundary=c\r\n\r\n" + strings.Replace(part(status, more...), "--b", "--c", 1) + "--c--\r\n"
+		return "--b\r\nContent-Type: multipart/mixed; boundary=c\r\n\r\n" + strings.Replace(part(status, more...),
+			"--b", "--c", 1) + "--c--\r\n"
 	}
 	const mixed, end = "multipart/mixed; boundary=b", "--b--\r\n"
-	bad := part("400 Bad Request", "Content-Type: application/json\r\n\r\n"+`{"error":{"code":"X/1","message":{"lang":"en","value":"wrong"}}}`)
+	bad := part("400 Bad Request", "Content-Type: application/json\r\n\r\n"+
+		`{"error":{"code":"X/1","message":{"lang":"en","value":"wrong"}}}`)
 	for _, c := range []struct {
 		name, kind, body string
 		status           int
 		want             string
 	}{
-		{"all well", mixed, set("201 Created") + set("201 Created") + set("204 No Content") + end, 202, "written written written"},
-		{"HTTP 200", mixed, set("201 Created") + set("201 Created") + set("204 No Content") + end, 200, "written written written"},
+		{"all well", mixed, set("201 Created") + set("201 Created") + set("204 No Content") + end, 202,
+			"written written written"},
+		{"HTTP 200", mixed, set("201 Created") + set("201 Created") + set("204 No Content") + end, 200,
+			"written written written"},
 		{"bare", mixed, part("201 Created") + bad + part("201 Created") + end, 202, "written data written"},
-		{"an error inside the changeset", mixed, set("201 Created") + set("409 Conflict") + set("201 Created") + end, 202, "written conflict written"},
+		{"an error inside the changeset", mixed, set("201 Created") + set("409 Conflict") + set("201 Created") + end,
+			202, "written conflict written"},
 		{"later parts missing", mixed, set("201 Created") + bad + end, 202, "written data in doubt"},
 		{"too few", mixed, set("201 Created") + set("201 Created") + end, 202, "in doubt in doubt in doubt"},
-		{"too few, with ids", mixed, set("201 Created", "Content-ID: 1\r\n") + set("201 Created", "Content-ID: 3\r\n") + end, 202, "written in doubt written"},
-		{"too many", mixed, set("201 Created") + set("201 Created") + set("201 Created") + set("201 Created") + end, 202, "in doubt in doubt in doubt"},
-		{"in another order", mixed, set("201 Created", "Content-ID: 2\r\n") + strings.Replace(bad, "\r\n\r\nHTTP", "\r\nContent-ID: 1\r\n\r\nHTTP", 1) + set("201 Created", "Content-ID: 3\r\n") + end, 202, "data written written"},
-		{"ids of its own", mixed, set("201 Created", "Content-ID: 1\r\n") + set("201 Created", "Content-ID: 1\r\n") + set("201 Created", "Content-ID: 1\r\n") + end, 202, "written written written"},
-		{"places of others", mixed, set("201 Created", "Location: http://h/ProductCopies(2)\r\n") + set("201 Created", "Location: http://h/ProductCopies(1)\r\n") + set("201 Created") + end, 202, "in doubt in doubt in doubt"},
-		{"accepted, and not yet done", mixed, set("201 Created") + set("202 Accepted") + set("207 Multi-Status") + end, 202, "written in doubt in doubt"},
-		{"another status line", mixed, set("201 Created") + set("OK") + set("299 Odd") + end, 202, "written in doubt written"},
+		{"too few, with ids", mixed, set("201 Created", "Content-ID: 1\r\n") + set("201 Created",
+			"Content-ID: 3\r\n") + end, 202, "written in doubt written"},
+		{"too many", mixed, set("201 Created") + set("201 Created") + set("201 Created") + set("201 Created") + end,
+			202, "in doubt in doubt in doubt"},
+		{"in another order", mixed, set("201 Created", "Content-ID: 2\r\n") + strings.Replace(bad, "\r\n\r\nHTTP",
+			"\r\nContent-ID: 1\r\n\r\nHTTP", 1) + set("201 Created", "Content-ID: 3\r\n") + end, 202,
+			"data written written"},
+		{"ids of its own", mixed, set("201 Created", "Content-ID: 1\r\n") + set("201 Created",
+			"Content-ID: 1\r\n") + set("201 Created", "Content-ID: 1\r\n") + end, 202, "written written written"},
+		{"places of others", mixed, set("201 Created", "Location: http://h/ProductCopies(2)\r\n") + set("201 Created",
+			"Location: http://h/ProductCopies(1)\r\n") + set("201 Created") + end, 202, "in doubt in doubt in doubt"},
+		{"accepted, and not yet done", mixed, set("201 Created") + set("202 Accepted") + set("207 Multi-Status") + end,
+			202, "written in doubt in doubt"},
+		{"another status line", mixed, set("201 Created") + set("OK") + set("299 Odd") + end, 202,
+			"written in doubt written"},
 		{"HTML", "text/html", "<html><body>Log on</body></html>", 200, "in doubt in doubt in doubt"},
 		{"HTML as multipart", mixed, "<html><body>Log on</body></html>", 200, "in doubt in doubt in doubt"},
-		{"an error with success", "application/json", `{"error":{"code":"X/1","message":{"value":"no"}}}`, 200, "in doubt in doubt in doubt"},
+		{"an error with success", "application/json", `{"error":{"code":"X/1","message":{"value":"no"}}}`, 200,
+			"in doubt in doubt in doubt"},
 		{"nothing", "", "", 202, "in doubt in doubt in doubt"},
 		{"an empty multipart", mixed, end, 202, "in doubt in doubt in doubt"},
 		{"an empty multipart that opens", mixed, "--b\r\n\r\n" + end, 202, "in doubt in doubt in doubt"},
@@ -440,7 +467,8 @@ func TestOddBatchAnswers(t *testing.T) {
 				if sent++; sent > 1 {
 					t.Error("sent again")
 				}
-				return wit.Response{Status: uint16(c.status), Headers: []wit.Header{{Name: "Content-Type", Value: c.kind}},
+				return wit.Response{Status: uint16(c.status), Headers: []wit.Header{{Name: "Content-Type",
+					Value: c.kind}},
 					Body: []byte(c.body)}
 			}
 			h.run()
@@ -457,7 +485,8 @@ func TestFold(t *testing.T) {
 	for seed := range uint64(60) {
 		r := rand.New(rand.NewPCG(seed, 13))
 		s := service.New(service.Options{})
-		w := open(t, s, products("sap.odata.operation.mode=dynamic", "sap.odata.operation.mode.property=OP", "sap.odata.enable.delete=1", "sap.odata.insert.uncertain=check",
+		w := open(t, s, products("sap.odata.operation.mode=dynamic", "sap.odata.operation.mode.property=OP",
+			"sap.odata.enable.delete=1", "sap.odata.insert.uncertain=check",
 			fmt.Sprint("sap.odata.max.batch.size=", 1+r.IntN(20)), fmt.Sprint("sap.odata.max.in.flight=", 1+r.IntN(4)),
 			"sap.odata.changesets="+[]string{"one", "all", "auto"}[r.IntN(3)])...)
 		set1(t, s, []string{"changesets=any", "changesets=one", "batch-limit=2500", "batch-stop=true"}[r.IntN(4)])
@@ -474,7 +503,8 @@ func TestFold(t *testing.T) {
 					delete(model, key)
 					continue
 				case kind == 2: // the service refuses it
-					h.value("ProductID", int64(id), "ProductName", nil, "Discontinued", nil, "UnitPrice", "-1", "ReorderLevel", "x", "OP", "U")
+					h.value("ProductID", int64(id), "ProductName", nil, "Discontinued", nil, "UnitPrice", "-1",
+						"ReorderLevel", "x", "OP", "U")
 					refusedRows[row] = true
 				case kind < 6:
 					h.value("ProductID", int64(id), "ProductName", name, "Discontinued", false, "OP", "I")
@@ -496,7 +526,8 @@ func TestFold(t *testing.T) {
 				}
 				switch trouble {
 				case 0: // before
-					return wit.Response{Status: 503, Body: []byte(`{"error":{"code":"X/9","message":{"value":"not now"}}}`)}
+					return wit.Response{Status: 503,
+						Body: []byte(`{"error":{"code":"X/9","message":{"value":"not now"}}}`)}
 				case 1:
 					return wit.Response{Status: 429}
 				case 2: // it never arrived, as far as we know
@@ -524,8 +555,10 @@ func TestFold(t *testing.T) {
 			for i, found := range h.outcomes {
 				// One that the service would have refused, because another one is there, stays in doubt where no answer
 				// came.
-				if found == inDoubt && !refusedRows[i] || found == "again and again" || refusedRows[i] && found == wasWritten {
-					t.Errorf("seed %d, flush %d, row %d: %s (%v), to be refused: %t", seed, flush, i, found, h.reasons[i], refusedRows[i])
+				if found == inDoubt && !refusedRows[i] || found == "again and again" || refusedRows[i] &&
+					found == wasWritten {
+					t.Errorf("seed %d, flush %d, row %d: %s (%v), to be refused: %t", seed, flush, i, found,
+						h.reasons[i], refusedRows[i])
 				}
 			}
 			clear(refusedRows)
@@ -570,7 +603,8 @@ func answered(t *testing.T, rows int, part string, settings ...string) (settled 
 }
 
 func partOf(status string, headers ...string) string {
-	return status + "\r\nContent-Type: application/json\r\n" + strings.Join(headers, "") + "\r\n" + denial("X/1", "not now")
+	return status + "\r\nContent-Type: application/json\r\n" + strings.Join(headers, "") + "\r\n" + denial("X/1",
+		"not now")
 }
 
 // Codes that the settings name count for inserts as for any other request, where the answer proves that nothing was
@@ -590,19 +624,22 @@ func TestRetriableInserts(t *testing.T) {
 			settings = append(settings, "sap.odata.http.codes="+c.codes)
 		}
 		if _, h := answered(t, 2, c.part, settings...); h.outcomes[0] != wasWritten || h.outcomes[1] != c.want {
-			t.Errorf("%s, with codes %q: expected the second one to be %s, found %v (%v)", c.part[:3], c.codes, c.want, h.outcomes, h.reasons)
+			t.Errorf("%s, with codes %q: expected the second one to be %s, found %v (%v)", c.part[:3], c.codes, c.want,
+				h.outcomes, h.reasons)
 		}
 	}
 	for _, c := range []struct {
 		status, codes, want string
 	}{{"423", "423", wasWritten}, {"423", "429", "data"}, {"502 " + denial("X/1", "not now"), "502", inDoubt}} {
-		w := open(t, service.New(service.Options{}), products("sap.odata.enable.batch=0", "sap.odata.http.codes="+c.codes)...)
+		w := open(t, service.New(service.Options{}), products("sap.odata.enable.batch=0",
+			"sap.odata.http.codes="+c.codes)...)
 		h := w.host("ProductCopies")
 		h.add(wit.Datum{}, h.dynamic(product(1, "x")))
 		h.answer = scripted(t, c.status, "201")
 		h.run()
 		if h.outcomes[0] != c.want {
-			t.Errorf("%s alone, with codes %s: expected %s, found %s (%v)", c.status, c.codes, c.want, h.outcomes[0], h.reasons[0])
+			t.Errorf("%s alone, with codes %s: expected %s, found %s (%v)", c.status, c.codes, c.want, h.outcomes[0],
+				h.reasons[0])
 		}
 	}
 }
@@ -651,7 +688,8 @@ func TestLateAnswerToALargerBatch(t *testing.T) {
 		}
 	}
 	if d := encoded(40); len(d.Request.Body) > len(small.Request.Body)/2 {
-		t.Errorf("expected at most half of the %d bytes that were refused, found %d", len(small.Request.Body), len(d.Request.Body))
+		t.Errorf("expected at most half of the %d bytes that were refused, found %d", len(small.Request.Body),
+			len(d.Request.Body))
 	}
 }
 

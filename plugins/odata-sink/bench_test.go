@@ -17,7 +17,8 @@ import (
 )
 
 // order is ten fields of an order.
-var order = nodesOf(column{name: "OrderID", kind: wit.Int32}, column{name: "CustomerID", kind: wit.Text, optional: true},
+var order = nodesOf(column{name: "OrderID", kind: wit.Int32}, column{name: "CustomerID", kind: wit.Text,
+	optional: true},
 	column{name: "EmployeeID", kind: wit.Int32, optional: true},
 	column{name: "OrderDate", kind: wit.Int64, logical: wit.NameTimestamp, optional: true},
 	column{name: "ShipVia", kind: wit.Int32, optional: true},
@@ -100,7 +101,8 @@ func BenchmarkBatchInSandbox(b *testing.B) {
 			began = processorTime()
 			settled, err := i.Settle(b.Context(), context, d.Memo, d.Rows, answer)
 			if err != nil || len(settled.Verdicts) != rows || settled.Verdicts[rows-1].Written == nil {
-				return fmt.Errorf("expected %d rows to be written, found %d verdicts (%w)", rows, len(settled.Verdicts), err)
+				return fmt.Errorf("expected %d rows to be written, found %d verdicts (%w)", rows, len(settled.Verdicts),
+					err)
 			}
 			settle += processorTime() - began
 			if settled.Context != nil { // the first answers teach something

@@ -61,11 +61,14 @@ func (b *body) cell(s *structure, name string, member tree, where string) (c cel
 	case n == nil && where == name && b.without != nil && b.without(name), n == nil && b.how.ignoreUnknown:
 		return c, false, nil
 	case n == nil && b.how.failUnknown:
-		return c, false, &wit.Fault{Kind: wit.FaultConfig, Message: where + ": " + s.QualifiedName() + " has no such property (" + unknownFields + " = fail)"}
+		return c, false, &wit.Fault{Kind: wit.FaultConfig, Message: where + ": " + s.QualifiedName() +
+			" has no such property (" + unknownFields + " = fail)"}
 	case n == nil:
 		return c, false, refuse(where + ": " + s.QualifiedName() + " has no such property")
 	case b.updates && b.nested == nil:
-		return c, false, refuse(where + ": nested content goes with inserts only, because OData v2 has no update of an entity together with others (" + nestedUpdates + " = operations sends updates of its own); leave the field out, or write its entities by a topic of their own")
+		return c, false, refuse(where + ": nested content goes with inserts only, because OData v2 has no update of " +
+			"an entity together with others (" + nestedUpdates + " = operations sends updates of its own); leave the " +
+			"field out, or write its entities by a topic of their own")
 	case s.inner[name] == nil:
 		return c, false, refuse(where + ": $metadata doesn't say which type it leads to")
 	case b.updates:
@@ -92,7 +95,8 @@ func (b *body) property(s *structure, property *edm.Property, member tree, where
 		}
 		return c, true, nil
 	case s.inner[property.Name] == nil:
-		return c, false, refuse(where + ": its type " + property.Type.Name + " is neither a type of OData v2 nor declared in $metadata")
+		return c, false, refuse(where + ": its type " + property.Type.Name +
+			" is neither a type of OData v2 nor declared in $metadata")
 	}
 	c.inner = s.inner[property.Name]
 	return c, true, nil
@@ -125,7 +129,8 @@ func hinted(err error, v any) error {
 	if b, bad := base64.StdEncoding.DecodeString(text); bad != nil || len(b) == 0 {
 		return err
 	}
-	return errors.New(err.Error() + ", which may be the bytes of a decimal in Base64, whose scale is lost without a schema: " +
+	return errors.New(err.Error() + ", which may be the bytes of a decimal in Base64, whose scale is " +
+		"lost without a schema: " +
 		"let what writes the topic write numbers (value.converter.decimal.format = NUMERIC)")
 }
 
@@ -186,7 +191,8 @@ func (b *body) json(dst []byte, s *structure, t tree, where string) ([]byte, err
 		case c.null:
 			dst = append(dst, "null"...)
 		case c.inner == nil && c.plain.Micros != 0:
-			err = misfit(where, "no digits behind milliseconds in JSON, "+requestFormat+" = atom takes them", c.plain.Text)
+			err = misfit(where, "no digits behind milliseconds in JSON, "+requestFormat+" = atom takes them",
+				c.plain.Text)
 		case c.inner == nil:
 			dst = c.plain.AppendJSON(dst)
 		case c.navigation != nil && c.navigation.Many:

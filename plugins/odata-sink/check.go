@@ -20,7 +20,8 @@ func (e *encoding) check(insertion *request) (*request, error) {
 	probing := e.s.uncertain == "retry" || e.s.uncertain == "repeatable" && e.s.learned[e.target.at].repeats
 	switch {
 	case e.s.uncertain == "fail":
-		return nil, &wit.Fault{Kind: wit.FaultUnsupported, Message: "it is not looked up whether the entity was inserted (" + insertUncertain + " = fail)"}
+		return nil, &wit.Fault{Kind: wit.FaultUnsupported,
+			Message: "it is not looked up whether the entity was inserted (" + insertUncertain + " = fail)"}
 	case probing:
 		// It may be sent again; that the service is there is seen first.
 		q := e.start(probe, "GET")
@@ -40,7 +41,9 @@ func (e *encoding) check(insertion *request) (*request, error) {
 		if e.missing == nil && !e.unsaid {
 			why = "the service gives it another key than the record's"
 		}
-		return nil, &wit.Fault{Kind: wit.FaultConflict, Message: "it can't be looked up whether the entity was inserted: " + why + ", and " + checkFilter + " isn't set"}
+		return nil, &wit.Fault{Kind: wit.FaultConflict,
+			Message: "it can't be looked up whether the entity was inserted: " + why + ", and " + checkFilter +
+				" isn't set"}
 	}
 	return e.finding(insertion)
 }
@@ -146,7 +149,9 @@ func (e *encoding) contents() (string, error) {
 		}
 	}
 	if len(out) == 0 {
-		return "", &wit.Fault{Kind: wit.FaultConflict, Message: "it can't be looked up whether the entity was inserted: none has the record's key, the service has not shown since the start whether it keeps the keys of what is inserted, " +
+		return "", &wit.Fault{Kind: wit.FaultConflict, Message: "it can't be looked up whether the entity was " +
+			"inserted: none has the record's key, the service has not shown since the start whether it keeps the " +
+			"keys of what is inserted, " +
 			"and the record says nothing else to look by; " + checkFilter + " isn't set"}
 	}
 	return string(out), nil
@@ -163,7 +168,9 @@ func (e *encoding) filter() (string, error) {
 		property := e.target.entity.properties[at.name]
 		member, ok := e.p.member(e.content, at.name)
 		if property == nil || !ok || member.null() {
-			return "", &wit.Fault{Kind: wit.FaultConflict, Message: "it can't be looked up whether the entity was inserted: " + checkFilter + " wants a value of property " + at.name + ", which the record doesn't have"}
+			return "", &wit.Fault{Kind: wit.FaultConflict,
+				Message: "it can't be looked up whether the entity was inserted: " + checkFilter +
+					" wants a value of property " + at.name + ", which the record doesn't have"}
 		}
 		c, err := e.s.convert(property, member.schema(), member.value)
 		if err != nil {
@@ -215,7 +222,8 @@ func (m *manner) misnamed(t *entitySet) *wit.Fault {
 				names = append(names, s.Properties[i].Name)
 			}
 		}
-		return fault.Config(checkFilter, "Entity set "+t.set+" of "+t.service+" has no property "+at.name+" to look by"+fault.Among(at.name, names, "it has none"))
+		return fault.Config(checkFilter, "Entity set "+t.set+" of "+t.service+" has no property "+at.name+" to look by"+
+			fault.Among(at.name, names, "it has none"))
 	}
 	return nil
 }

@@ -15,7 +15,8 @@ func TestCheckCompares(t *testing.T) {
 	entry := func(properties string) string {
 		return `<?xml version="1.0"?><entry xmlns="http://www.w3.org/2005/Atom" xmlns:m="http://schemas.microsoft.com/ado/2007/08/dataservices/metadata" ` +
 			`xmlns:d="http://schemas.microsoft.com/ado/2007/08/dataservices"><id>x</id><title/><link rel="edit" href="Es"><m:inline><entry><content><m:properties><d:Short>inner</d:Short>` +
-			`</m:properties></content></entry></m:inline></link><content type="application/xml"><m:properties>` + properties + `</m:properties></content></entry>`
+			`</m:properties></content></entry></m:inline></link><content type="application/xml"><m:properties>` +
+			properties + `</m:properties></content></entry>`
 	}
 	const same = `<d:A m:type="Edm.Int32">1</d:A><d:B>b</d:B><d:Short>abc  </d:Short><d:Price>12.50</d:Price><d:Text m:null="true"/>` +
 		`<d:Date>2024-01-31T12:00:00.0000000</d:Date><d:Clock>PT12H0M5S</d:Clock><d:Guid>01234567-89AB-CDEF-0123-456789ABCDEF</d:Guid><d:Bool>true</d:Bool><d:Made>7</d:Made>`
@@ -39,9 +40,11 @@ func TestCheckCompares(t *testing.T) {
 		{"json", `{"d":{}}`, inDoubt},
 		{"json", `{"d":{"results":[]}}`, inDoubt},
 	} {
-		w := open(t, everything(), append(set("00", "Es"), "sap.odata.insert.uncertain=check", "sap.odata.enable.batch=0", "sap.odata.request.format="+c.format)...)
+		w := open(t, everything(), append(set("00", "Es"), "sap.odata.insert.uncertain=check",
+			"sap.odata.enable.batch=0", "sap.odata.request.format="+c.format)...)
 		h := w.host("Es")
-		h.value("A", int64(1), "B", "b", "Short", "abc", "Price", "12.5", "Text", nil, "Date", "2024-01-31T12:00:00", "Clock", "PT12H00M05S",
+		h.value("A", int64(1), "B", "b", "Short", "abc", "Price", "12.5", "Text", nil, "Date", "2024-01-31T12:00:00",
+			"Clock", "PT12H00M05S",
 			"Guid", "01234567-89ab-cdef-0123-456789abcdef", "Bool", true)
 		h.answer = scripted(t, "0", "200 "+c.answer)
 		h.run()
@@ -56,10 +59,12 @@ func TestCheckCompares(t *testing.T) {
 func TestCheckByFilterCompares(t *testing.T) {
 	feed := func(entries string) string {
 		return `<feed xmlns="http://www.w3.org/2005/Atom" xmlns:m="http://schemas.microsoft.com/ado/2007/08/dataservices/metadata" ` +
-			`xmlns:d="http://schemas.microsoft.com/ado/2007/08/dataservices"><title>Orders</title>` + entries + `</feed>`
+			`xmlns:d="http://schemas.microsoft.com/ado/2007/08/dataservices"><title>Orders</title>` + entries +
+			`</feed>`
 	}
 	entry := func(note string) string {
-		return `<entry><id>x</id><content><m:properties><d:ID>7</d:ID><d:Note>` + note + `</d:Note><d:Count>1</d:Count></m:properties></content></entry>`
+		return `<entry><id>x</id><content><m:properties><d:ID>7</d:ID><d:Note>` + note +
+			`</d:Note><d:Count>1</d:Count></m:properties></content></entry>`
 	}
 	for answer, want := range map[string]string{
 		`{"d":{"results":[{"ID":"7","Note":"n","Count":1}]}}`:                                     wasWritten,
@@ -73,7 +78,8 @@ func TestCheckByFilterCompares(t *testing.T) {
 		feed(entry("other")):                                                                      inDoubt,
 		feed(entry("n"))[:310]:                                                                    inDoubt,
 	} {
-		w := open(t, shopping(), append(set("00", "Orders"), "sap.odata.insert.uncertain=check", "sap.odata.check.filter=Note", "sap.odata.enable.batch=0")...)
+		w := open(t, shopping(), append(set("00", "Orders"), "sap.odata.insert.uncertain=check",
+			"sap.odata.check.filter=Note", "sap.odata.enable.batch=0")...)
 		h := w.host("Orders")
 		h.value("Note", "n", "Count", int64(1))
 		h.answer = scripted(t, "0", "200 "+answer)
@@ -89,23 +95,28 @@ func TestFilterOfTheCheck(t *testing.T) {
 	for _, c := range []struct{ uncertain, filter, wrong string }{
 		{"check", "Note", ""},
 		{"check", "Note eq {Note} and Count gt {Count}", ""},
-		{"check", "Noet", "no property Noet to look by; the nearest name is Note; expected one of ID, Note, Count, Changed"},
-		{"repeatable", "Note eq {Note} and Count gt {Cuont}", "no property Cuont to look by; the nearest name is Count"},
+		{"check", "Noet", "no property Noet to look by; the nearest name is Note; expected one of " +
+			"ID, Note, Count, Changed"},
+		{"repeatable", "Note eq {Note} and Count gt {Cuont}",
+			"no property Cuont to look by; the nearest name is Count"},
 		{"check", "Place", "no property Place"}, // complex
 		{"check", "Note eq 'x'", "no property Note eq 'x'"},
 		{"check", "Note eq {Note", ""},
 		{"fail", "Note", ""}, // not looked at
 	} {
-		given := configuration(append(set("00", "Orders"), "sap.odata.insert.uncertain="+c.uncertain, "sap.odata.check.filter="+c.filter)...)
+		given := configuration(append(set("00", "Orders"), "sap.odata.insert.uncertain="+c.uncertain,
+			"sap.odata.check.filter="+c.filter)...)
 		metadata := []wit.Response{{Status: http.StatusOK, Body: []byte(shop)}}
 		_, err := newPlugin().Open(Component, given, nil, metadata)
 		if c.wrong == "" && err != nil || c.wrong != "" && (err == nil || asFault(err).Kind != wit.FaultConfig ||
-			asFault(err).Setting == nil || *asFault(err).Setting != "sap.odata.check.filter" || !strings.Contains(err.Error(), c.wrong)) {
+			asFault(err).Setting == nil || *asFault(err).Setting != "sap.odata.check.filter" ||
+			!strings.Contains(err.Error(), c.wrong)) {
 			t.Errorf("%s, %q: expected %q, found %v", c.uncertain, c.filter, c.wrong, err)
 		}
 	}
 	// Of several sets it may be meant for one.
-	changed := strings.Replace(shop, `<EntitySet Name="Kept"`, `<EntitySet Name="Items" EntityType="S.Item"/><EntitySet Name="Kept"`, 1)
+	changed := strings.Replace(shop, `<EntitySet Name="Kept"`,
+		`<EntitySet Name="Items" EntityType="S.Item"/><EntitySet Name="Kept"`, 1)
 	both := append(set("00", "Items"), set("01", "Orders")...)
 	given := configuration(append(both, "sap.odata.insert.uncertain=check", "sap.odata.check.filter=Note")...)
 	metadata := []wit.Response{{Status: http.StatusOK, Body: []byte(changed)}}
@@ -123,9 +134,12 @@ func TestDeleteRecordsOfAnyColumn(t *testing.T) {
 	if mode == nil || len(extra) != 1 {
 		t.Fatalf("expected the column of the service and one of the source's own, found %v and %v", mode, extra)
 	}
-	with := strings.Replace(shop, `<Property Name="Note"`, `<Property Name="CHANGE" Type="Edm.String" sap:semantics="change-mode"/><Property Name="Note"`, 1)
-	dated := strings.Replace(with, `<Property Name="Note"`, `<Property Name="`+extra[0]+`" Type="Edm.DateTime"/><Property Name="Note"`, 1)
-	own := strings.Replace(shop, `<Property Name="Note"`, `<Property Name="`+extra[0]+`" Type="Edm.DateTime"/><Property Name="Note"`, 1)
+	with := strings.Replace(shop, `<Property Name="Note"`,
+		`<Property Name="CHANGE" Type="Edm.String" sap:semantics="change-mode"/><Property Name="Note"`, 1)
+	dated := strings.Replace(with, `<Property Name="Note"`,
+		`<Property Name="`+extra[0]+`" Type="Edm.DateTime"/><Property Name="Note"`, 1)
+	own := strings.Replace(shop, `<Property Name="Note"`,
+		`<Property Name="`+extra[0]+`" Type="Edm.DateTime"/><Property Name="Note"`, 1)
 	const gone, sent = "DELETE /Orders('x')", "POST /Orders"
 	for _, c := range []struct {
 		name, metadata string
@@ -141,7 +155,8 @@ func TestDeleteRecordsOfAnyColumn(t *testing.T) {
 		{"changed, of a target without", shop, []any{extra[0], nil}, sent},
 	} {
 		service := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(c.metadata)) })
-		w := open(t, service, append(set("00", "Orders"), "sap.odata.delete.records=1", "sap.odata.enable.batch=0", "sap.odata.unknown.fields=ignore")...)
+		w := open(t, service, append(set("00", "Orders"), "sap.odata.delete.records=1", "sap.odata.enable.batch=0",
+			"sap.odata.unknown.fields=ignore")...)
 		h := w.host("Orders")
 		h.value(append([]any{"ID", "x", "Note", nil}, c.row...)...)
 		h.answer = scripted(t, "204")
@@ -168,7 +183,8 @@ func TestNumberedByTheService(t *testing.T) {
 		if sent++; sent > 1 {
 			t.Error("sent again")
 		}
-		return wit.Response{Status: 202, Headers: []wit.Header{{Name: "Content-Type", Value: "multipart/mixed; boundary=b"}},
+		return wit.Response{Status: 202, Headers: []wit.Header{{Name: "Content-Type",
+			Value: "multipart/mixed; boundary=b"}},
 			Body: []byte(body + "--b--\r\n")}
 	}
 	h.run()

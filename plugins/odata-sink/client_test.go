@@ -13,7 +13,8 @@ import (
 // Every request names the client in its query; lanes, memos and what follows from them don't.
 func TestClientInQuery(t *testing.T) {
 	const query = "?sap-client=100&sap-language=DE"
-	given := append(set("00", "Order_DetailCopies"), "sap.odata.enable.delete=1", "sap.odata.enable.batch=0", "sap.odata.sap.client=100", "sap.odata.sap.language=DE")
+	given := append(set("00", "Order_DetailCopies"), "sap.odata.enable.delete=1", "sap.odata.enable.batch=0",
+		"sap.odata.sap.client=100", "sap.odata.sap.language=DE")
 	var deliveries [2][]wit.Delivery
 	for i, more := range []string{"sap.odata.sap.client.in=header", "sap.odata.sap.client.in=query"} {
 		settings := configuration(append(given, more)...)
@@ -51,7 +52,8 @@ func TestClientInQuery(t *testing.T) {
 // A batch names the client in its own query, for all that is in it.
 func TestClientInQueryOfABatch(t *testing.T) {
 	const query = "?sap-client=100"
-	given := append(set("00", "Order_DetailCopies"), oneLane, "sap.odata.sap.client=100", "sap.odata.sap.client.in=query")
+	given := append(set("00", "Order_DetailCopies"), oneLane, "sap.odata.sap.client=100",
+		"sap.odata.sap.client.in=query")
 	w := open(t, service.New(service.Options{}), given...)
 	rows := []wit.Row{{Value: w.structured(detail, detailOf(3, 4))}, {Value: w.structured(detail, detailOf(3, 5))}}
 	out, err := w.p.Encode(w.context, w.schemas, []string{"Order_DetailCopies"}, rows, w.data, nil, nil, nil)
@@ -69,7 +71,8 @@ func TestClientInQueryOfABatch(t *testing.T) {
 }
 
 func TestClientInQueryOfDoctor(t *testing.T) {
-	given := configuration(append(set("00", "OrderCopies"), "sap.odata.sap.client=100", "sap.odata.sap.client.in=query")...)
+	given := configuration(append(set("00", "OrderCopies"), "sap.odata.sap.client=100",
+		"sap.odata.sap.client.in=query")...)
 	reply, err := newPlugin().Run("doctor", []wit.Setting{{Name: "step", Value: "csrf " + gateway}}, given, nil, nil)
 	if err != nil {
 		t.Fatal(err)

@@ -160,8 +160,9 @@ func (p *plugin) Open(component string, given []wit.Setting, _ []byte, answers [
 		return wit.SinkOpening{Ask: need}, nil
 	}
 	if len(answers) != len(services) {
-		return wit.SinkOpening{}, &wit.Fault{Kind: wit.FaultInternal, Message: "expected " + strconv.Itoa(len(services)) + " answers, found " +
-			strconv.Itoa(len(answers))}
+		return wit.SinkOpening{}, &wit.Fault{Kind: wit.FaultInternal,
+			Message: "expected " + strconv.Itoa(len(services)) + " answers, found " +
+				strconv.Itoa(len(answers))}
 	}
 	models, sap := make([]*edm.Model, len(services)), make([]bool, len(services))
 	for i := range services {
@@ -226,7 +227,8 @@ func newEntitySet(e entry, m *edm.Model, how *manner) (*entitySet, error) {
 		refused = "sap:deletable=\"false\", and " + deleteRecords + " is on"
 	}
 	if refused != "" {
-		return nil, &wit.Fault{Kind: wit.FaultConfig, Setting: &name, Message: "Entity set " + e.set + " of " + e.service + " can't be written: its metadata say " + refused}
+		return nil, &wit.Fault{Kind: wit.FaultConfig, Setting: &name, Message: "Entity set " + e.set + " of " +
+			e.service + " can't be written: its metadata say " + refused}
 	}
 	t := &entitySet{entry: e, path: e.service + "/" + service.Address(set),
 		model: &edm.Model{Structures: m.Closure(s, true)}}

@@ -46,12 +46,14 @@ func fields(pairs ...any) datum.Map {
 
 func TestDeepInsert(t *testing.T) {
 	w := open(t, shopping(), set("00", "Orders")...)
-	items := datum.List{fields("Pos", int64(1), "Subs", datum.List{fields("N", "1.50")}), fields("Pos", int64(2), "Subs", datum.List{})}
+	items := datum.List{fields("Pos", int64(1), "Subs", datum.List{fields("N", "1.50")}), fields("Pos", int64(2),
+		"Subs", datum.List{})}
 	for _, c := range []struct {
 		value datum.Map
 		body  string
 	}{
-		{fields("ID", "a", "Note", nil, "Count", int64(1), "Changed", int64(5), "Place", fields("City", "Ulm"), "Items", items, "Buyer", fields("Pos", int64(9))),
+		{fields("ID", "a", "Note", nil, "Count", int64(1), "Changed", int64(5), "Place", fields("City", "Ulm"), "Items",
+			items, "Buyer", fields("Pos", int64(9))),
 			`{"ID":"a","Note":null,"Count":1,"Place":{"City":"Ulm"},"Items":[{"Pos":1,"Subs":[{"N":"1.5"}]},{"Pos":2,"Subs":[]}],"Buyer":{"Pos":9}}`},
 		{fields("ID", nil, "Count", nil, "Place", nil, "Items", nil, "Unknown", nil), `{"Place":null}`},
 	} {
@@ -61,16 +63,18 @@ func TestDeepInsert(t *testing.T) {
 		}
 	}
 	for text, value := range map[string]datum.Map{
-		"Items: expected an array of S.Item":                     fields("Items", fields("Pos", int64(1))),
-		"Items/Subs/N: expected Edm.Decimal, found true":         fields("Items", datum.List{fields("Subs", datum.List{fields("N", true)})}),
+		"Items: expected an array of S.Item": fields("Items", fields("Pos", int64(1))),
+		"Items/Subs/N: expected Edm.Decimal, found true": fields("Items",
+			datum.List{fields("Subs", datum.List{fields("N", true)})}),
 		"Place/Town: S.Place has no such property":               fields("Place", fields("Town", "Ulm")),
 		"Place: expected a struct of S.Place":                    fields("Place", "Ulm"),
 		"Buyer: expected a struct of S.Item, found another kind": fields("Buyer", datum.List{}),
 		"Note: expected Edm.String, found a map":                 fields("Note", fields()),
 		"the value: expected a struct of S.Order":                {{Key: int64(1), Value: "x"}},
 	} {
-		if v, _ := w.put("Orders", wit.Datum{}, w.dynamic(value)); v.Refused == nil || !strings.HasPrefix(v.Refused.Message,
-			text) {
+		if v, _ := w.put("Orders", wit.Datum{}, w.dynamic(value)); v.Refused == nil ||
+			!strings.HasPrefix(v.Refused.Message,
+				text) {
 			t.Errorf("expected %q, found %+v", text, v.Refused)
 		}
 	}
@@ -99,16 +103,19 @@ func TestConfigurations(t *testing.T) {
 		{nil, "sap.odata.host.address", "No entity set is configured"},
 		{orders[1:], "sap.odata#00.service", "Missing required"},
 		{append(orders, "sap.odata.operation.mode=update"), "", ""},
-		{append(orders, "sap.odata.operation.mode=Dynamic"), "sap.odata.operation.mode.property", "Missing required configuration \"sap.odata.operation.mode.property\""},
+		{append(orders, "sap.odata.operation.mode=Dynamic"), "sap.odata.operation.mode.property",
+			"Missing required configuration \"sap.odata.operation.mode.property\""},
 		{append(orders, "sap.odata.operation.mode=dynamic", "sap.odata.operation.mode.property=MODE"), "", ""},
-		{append(orders, "sap.odata.operation.mode.property=MODE"), "sap.odata.operation.mode.property", "Invalid value MODE"},
+		{append(orders, "sap.odata.operation.mode.property=MODE"), "sap.odata.operation.mode.property",
+			"Invalid value MODE"},
 		{append(orders, "sap.odata.operation.mode=fly"), "sap.odata.operation.mode", "Invalid value fly"},
 		{append(orders, "sap.odata.insert.uncertain=retry"), "", ""},
 		{append(orders, "sap.odata.max.batch.size=500"), "", ""},
 		{append(orders, "sap.odata.max.batch.size=0"), "sap.odata.max.batch.size", "Invalid value 0"},
 		{append(orders, "sap.odata.enable.batch=yes"), "sap.odata.enable.batch", "Invalid value yes"},
 		{append(orders, "topics=Orders, Customers"), "", ""}, // which the host looks at, after transforms
-		{append(orders, "sap.odata#1.service=/s", "sap.odata#1.entityset=X", "sap.odata#1.topic=Orders"), "sap.odata#1.topic", "Topic Orders stands in sap.odata#00.topic already"},
+		{append(orders, "sap.odata#1.service=/s", "sap.odata#1.entityset=X", "sap.odata#1.topic=Orders"),
+			"sap.odata#1.topic", "Topic Orders stands in sap.odata#00.topic already"},
 		{append(orders, "sap.odata#00.track-changes=0"), "sap.odata#00.track-changes", "unknown setting"},
 	} {
 		setting, message := "", ""
@@ -129,9 +136,11 @@ func TestConfigurations(t *testing.T) {
 
 // TestSetsThatCannotBeWritten are found before a record is.
 func TestSetsThatCannotBeWritten(t *testing.T) {
-	for name, text := range map[string]string{"Fixed": "creatable", "Kept": "deletable", "orders": "the nearest name is Orders"} {
+	for name, text := range map[string]string{"Fixed": "creatable", "Kept": "deletable",
+		"orders": "the nearest name is Orders"} {
 		answers := []wit.Response{{Status: 200, Body: []byte(shop)}}
-		_, err := newPlugin().Open(Component, configuration(append(set("00", name), "sap.odata.enable.delete=1")...), nil, answers)
+		_, err := newPlugin().Open(Component, configuration(append(set("00", name), "sap.odata.enable.delete=1")...),
+			nil, answers)
 		if f, ok := err.(*wit.Fault); !ok || f.Kind != wit.FaultConfig || f.Setting == nil ||
 			*f.Setting != config.InGroup("00", "entityset") || !strings.Contains(f.Message, text) {
 			t.Errorf("%s: expected a fault with %q, found %v", name, text, err)

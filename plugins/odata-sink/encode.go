@@ -71,7 +71,8 @@ func (p *plugin) Encode(context []byte, schemas []wit.Schema, topics []string, r
 			out.Ignored = append(out.Ignored, uint32(i))
 		case len(q.nested) > 0 && s.learned[q.to.at].noBatch:
 			out.Refused = append(out.Refused, wit.RowFault{Origin: uint32(i), ErrorClass: errorClass,
-				Fault: wit.Fault{Kind: wit.FaultConfig, Message: q.to.service + " takes no batches, in which " + nestedUpdates + " = operations sends the entities nested in an update"}})
+				Fault: wit.Fault{Kind: wit.FaultConfig, Message: q.to.service + " takes no batches, in which " +
+					nestedUpdates + " = operations sends the entities nested in an update"}})
 		default:
 			q.row = uint32(i)
 			plan.add(q)
@@ -218,7 +219,8 @@ func (e *encoding) mode() (string, error) {
 	case "D":
 		return modeDelete, nil
 	}
-	return "", refuse(e.s.property + ": expected I, U, M or D, which " + modeProperty + " wants, found " + strconv.Quote(text))
+	return "", refuse(e.s.property + ": expected I, U, M or D, which " + modeProperty + " wants, found " +
+		strconv.Quote(text))
 }
 
 // findKeys takes the key from where the settings want it.
@@ -247,7 +249,8 @@ func (p *plugin) keys(s *state, of *structure, from tree, bare bool) ([]keyValue
 	for _, name := range of.Key {
 		property := of.properties[name]
 		if property == nil {
-			return nil, refuse("the key property " + name + " of " + of.QualifiedName() + " isn't declared in $metadata")
+			return nil, refuse("the key property " + name + " of " + of.QualifiedName() +
+				" isn't declared in $metadata")
 		}
 		member, ok := p.member(from, name)
 		if !ok && bare && len(of.Key) == 1 && !p.members(from, func(string, tree) bool { return false }) &&
@@ -255,7 +258,8 @@ func (p *plugin) keys(s *state, of *structure, from tree, bare bool) ([]keyValue
 			member, ok = from, true
 		}
 		if !ok || member.null() {
-			return nil, refuse("the key needs property " + name + " of " + of.QualifiedName() + ": expected a struct of all key properties")
+			return nil, refuse("the key needs property " + name + " of " + of.QualifiedName() +
+				": expected a struct of all key properties")
 		}
 		c, err := s.convert(property, member.schema(), member.value)
 		if err != nil {
@@ -386,8 +390,10 @@ func (m *manner) media() string {
 
 // Headers of requests with a body.
 var (
-	ofJSON = []wit.Header{{Name: "Accept", Value: "application/json"}, {Name: "Content-Type", Value: "application/json"}}
-	ofAtom = []wit.Header{{Name: "Accept", Value: "application/atom+xml"}, {Name: "Content-Type", Value: "application/atom+xml;type=entry"}}
+	ofJSON = []wit.Header{{Name: "Accept", Value: "application/json"}, {Name: "Content-Type",
+		Value: "application/json"}}
+	ofAtom = []wit.Header{{Name: "Accept", Value: "application/atom+xml"}, {Name: "Content-Type",
+		Value: "application/atom+xml;type=entry"}}
 )
 
 // sends gives a request the headers of one with a body. Most have no others, and share them.
@@ -466,14 +472,16 @@ func (e *encoding) insertion() (*request, error) {
 // hexadecimal digits and a time without zone.
 func (e *encoding) identity() []wit.Header {
 	h := fnv.New128a()
-	h.Write([]byte(e.originTopic + "\x00" + strconv.Itoa(int(e.origin.Partition)) + "\x00" + strconv.FormatInt(e.origin.Offset,
-		10) + "\x00" + strconv.Itoa(int(e.origin.Part))))
+	h.Write([]byte(e.originTopic + "\x00" + strconv.Itoa(int(e.origin.Partition)) + "\x00" +
+		strconv.FormatInt(e.origin.Offset,
+			10) + "\x00" + strconv.Itoa(int(e.origin.Part))))
 	const digits = "0123456789ABCDEF"
 	var id []byte
 	for _, c := range h.Sum(nil) {
 		id = append(id, digits[c>>4], digits[c&15])
 	}
-	return []wit.Header{{Name: "RequestID", Value: string(id)}, {Name: "RepeatabilityCreation", Value: moment(max(e.row.Timestamp, 0))}}
+	return []wit.Header{{Name: "RequestID", Value: string(id)}, {Name: "RepeatabilityCreation",
+		Value: moment(max(e.row.Timestamp, 0))}}
 }
 
 // update changes an entity by a method of the settings.
@@ -529,7 +537,8 @@ func (e *encoding) upsert() (*request, error) {
 		return nil, err
 	}
 	if e.numbered() {
-		return nil, refuse("the service gives entities without a key of their own a number, so that each upsert of them would be an insert")
+		return nil, refuse("the service gives entities without a key of their own a number, so that each upsert of " +
+			"them would be an insert")
 	}
 	if e.hint.uncertain() {
 		if !e.elsewhere() {
@@ -558,7 +567,8 @@ func (e *encoding) upsert() (*request, error) {
 // deletion deletes an entity, or reads it to see whether it is gone.
 func (e *encoding) deletion() (*request, error) {
 	if e.hint.uncertain() {
-		return nil, &wit.Fault{Kind: wit.FaultUnsupported, Message: "whether an entity was deleted by this record can't be seen"}
+		return nil, &wit.Fault{Kind: wit.FaultUnsupported,
+			Message: "whether an entity was deleted by this record can't be seen"}
 	}
 	if e.hint.step == hintConfirm {
 		return e.reading(confirm)

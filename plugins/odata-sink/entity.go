@@ -61,7 +61,8 @@ func (s *state) settleCheck(a *asked, response *wit.Response) (wit.Verdict, erro
 			return anew(a.hint.to(stepUpdate)), nil
 		}
 		if field := difference(a.sent, response.Body); field != "" {
-			return unknown("the entity is there, but its " + field + " is not what the record has: somebody else may have made it, or changed it since"), nil
+			return unknown("the entity is there, but its " + field + " is not what the record has: somebody else may " +
+				"have made it, or changed it since"), nil
 		}
 		s.keptAt(a)
 		return written(), nil
@@ -106,7 +107,8 @@ func (s *state) settleFind(a *asked, response *wit.Response, unknown func(string
 		}
 		switch {
 		case another:
-			return unknown("another entity has all that the record has but its key, and may be the record's: nothing proves that the service keeps the keys of what is inserted; " +
+			return unknown("another entity has all that the record has but its key, and may be the record's: nothing " +
+				"proves that the service keeps the keys of what is inserted; " +
 				checkFilter + " would tell"), nil
 		case field != "" && !complete && s.ofKey(t, a.predicate) != kept: // checks beside this one may show that it is
 			return unknown("none of the entities found is the record's, by their " + field +
@@ -133,7 +135,9 @@ func (s *state) settleFind(a *asked, response *wit.Response, unknown func(string
 		if field != "" {
 			// A service that takes no notice of the filter answers with others' too.
 			return unknown("none of the entities found is the record's, by their " + field +
-				": somebody else may have made them, or changed it since, or the service takes no notice of $filter"), nil
+					": somebody else may have made them, or changed it since, or the service " +
+					"takes no notice of $filter"),
+				nil
 		}
 	}
 	s.found(t.path + a.predicate)
@@ -305,7 +309,8 @@ func sameValue(a, b jsontext.Value) bool {
 		return false
 	}
 	one, other := strings.TrimSuffix(a.Text, "+0000)/"), strings.TrimSuffix(b.Text, "+0000)/")
-	one, other = strings.TrimRight(strings.TrimSuffix(one, ")/"), " "), strings.TrimRight(strings.TrimSuffix(other, ")/"), " ")
+	one, other = strings.TrimRight(strings.TrimSuffix(one, ")/"), " "), strings.TrimRight(strings.TrimSuffix(other,
+		")/"), " ")
 	if one == other || strings.EqualFold(one, other) && len(one) == 36 { // guids
 		return true
 	}
@@ -315,7 +320,8 @@ func sameValue(a, b jsontext.Value) bool {
 		}
 	}
 	const longest = 400 // digits that are worth comparing
-	if len(one) > longest || len(other) > longest || strings.ContainsAny(one+other, "eE/xXpP_") && !plainExponents(one, other) {
+	if len(one) > longest || len(other) > longest || strings.ContainsAny(one+other, "eE/xXpP_") && !plainExponents(one,
+		other) {
 		return false
 	}
 	x, ok := new(big.Rat).SetString(one)
@@ -328,7 +334,8 @@ func sameValue(a, b jsontext.Value) bool {
 func plainExponents(texts ...string) bool {
 	for _, t := range texts {
 		mantissa, exponent, _ := strings.Cut(strings.ToLower(t), "e")
-		if strings.Trim(mantissa, "+-.0123456789") != "" || strings.Trim(exponent, "+-0123456789") != "" || len(exponent) > 4 {
+		if strings.Trim(mantissa, "+-.0123456789") != "" || strings.Trim(exponent, "+-0123456789") != "" ||
+			len(exponent) > 4 {
 			return false
 		}
 	}

@@ -275,7 +275,8 @@ func (s *state) together(g *group) wit.Delivery {
 		d.Rows = append(d.Rows, q.row)
 	}
 	content, boundary := batch.Append(nil, parts)
-	d.Request = wit.Request{Method: "POST", Target: to.query.On(to.service + "/$batch"), Body: content, TokenFrom: &to.root,
+	d.Request = wit.Request{Method: "POST", Target: to.query.On(to.service + "/$batch"), Body: content,
+		TokenFrom:  &to.root,
 		Repeatable: g.class != once,
 		Headers:    batchHeaders(boundary)}
 	size := 40 + len(service) + 2*len(layout)

@@ -102,7 +102,8 @@ func guestLarge(t *testing.T, i *host.Instance) error {
 		whole = whole || d.Rows[0] == 1 && len(d.Rows) == 1 && bytes.Count(d.Request.Body, []byte("x")) >= size
 	}
 	if len(out.Refused) > 0 || !whole {
-		t.Errorf("expected the large record to be sent whole and by itself, found %d deliveries, refused %v", len(out.Ready), out.Refused)
+		t.Errorf("expected the large record to be sent whole and by itself, found %d deliveries, refused %v",
+			len(out.Ready), out.Refused)
 	}
 	small := &record.Batch{Registry: batch.Registry, Topics: batch.Topics, Rows: batch.Rows[:1],
 		Data: batch.Data[:batch.Rows[0].Value.Size]}
@@ -149,7 +150,8 @@ func guestWrite(t *testing.T, i *host.Instance, s *service.Service, batch *recor
 			response := wit.Response{Status: 201, Headers: []wit.Header{{Name: "SAP-Message", Value: message}}}
 			settled, err := i.Settle(t.Context(), opened.Ready.Context, memo(insert, "/x"), d.Rows[:1], response)
 			if err != nil || settled.Verdicts[0].Written == nil || i.Warnings() != want {
-				t.Errorf("%s: expected %d warnings beside a success, found %d, %+v (%v)", message, want, i.Warnings(), settled, err)
+				t.Errorf("%s: expected %d warnings beside a success, found %d, %+v (%v)", message, want, i.Warnings(),
+					settled, err)
 			}
 		}
 	}

@@ -62,7 +62,8 @@ func (h *hosting) encode(rows []uint32, hints map[uint32]string) (out []deliveri
 			given = append(given, wit.Hint{Row: uint32(n), Text: text})
 		}
 	}
-	d, err := h.p.Encode(h.context, h.schemas, []string{h.topic}, some, slices.Clone(h.data), ids, []string{"origin"}, given)
+	d, err := h.p.Encode(h.context, h.schemas, []string{h.topic}, some, slices.Clone(h.data), ids, []string{"origin"},
+		given)
 	h.schemas = h.schemas[:0:0]
 	if err != nil {
 		h.t.Fatal(err)
@@ -82,7 +83,8 @@ func (h *hosting) encode(rows []uint32, hints map[uint32]string) (out []deliveri
 		for _, at := range ready.Rows {
 			one.rows = append(one.rows, rows[at])
 			if h.doubt[rows[at]] && ready.Request.Method != "GET" {
-				h.t.Errorf("row %d is in doubt and would be sent by %s %s", rows[at], ready.Request.Method, ready.Request.Target)
+				h.t.Errorf("row %d is in doubt and would be sent by %s %s", rows[at], ready.Request.Method,
+					ready.Request.Target)
 			}
 			seen++
 		}
@@ -208,6 +210,9 @@ func product(id int, name string) datum.Map {
 func (h *hosting) products(s interface {
 	Each(string, func(string, map[string]string))
 }) (all []string) {
-	s.Each("ProductCopies", func(_ string, f map[string]string) { all = append(all, f["ProductID"]+":"+f["ProductName"]) })
+	s.Each("ProductCopies", func(_ string, f map[string]string) {
+		all = append(all,
+			f["ProductID"]+":"+f["ProductName"])
+	})
 	return all
 }

@@ -17,18 +17,29 @@ import (
 // everything has a property of every type, with facets and without, with a key of two.
 func everything() http.Handler {
 	var properties strings.Builder
-	for _, p := range []string{`A" Type="Edm.Int32" Nullable="false`, `B" Type="Edm.String" Nullable="false`, `Bool" Type="Edm.Boolean`,
-		`Byte" Type="Edm.Byte`, `SByte" Type="Edm.SByte" Nullable="false`, `Int16" Type="Edm.Int16`, `Int64" Type="Edm.Int64`, `Short" Type="Edm.String" MaxLength="5`,
-		`Text" Type="Edm.String`, `Guid" Type="Edm.Guid`, `Decimal" Type="Edm.Decimal`, `Price" Type="Edm.Decimal" Precision="6" Scale="2`,
-		`Whole" Type="Edm.Decimal" Precision="4" Scale="0`, `Long" Type="Edm.Decimal" Precision="31" Scale="14`, `Varying" Type="Edm.Decimal" Precision="5" Scale="variable`,
-		`Double" Type="Edm.Double`, `Single" Type="Edm.Single`, `Date" Type="Edm.DateTime`, `Moment" Type="Edm.DateTimeOffset`,
-		`Clock" Type="Edm.Time`, `Binary" Type="Edm.Binary`, `Made" Type="Edm.Int32" sap:creatable="false`, `Fixed" Type="Edm.Int32" sap:updatable="false`} {
+	for _, p := range []string{`A" Type="Edm.Int32" Nullable="false`, `B" Type="Edm.String" Nullable="false`,
+		`Bool" Type="Edm.Boolean`,
+		`Byte" Type="Edm.Byte`, `SByte" Type="Edm.SByte" Nullable="false`, `Int16" Type="Edm.Int16`,
+		`Int64" Type="Edm.Int64`, `Short" Type="Edm.String" MaxLength="5`,
+		`Text" Type="Edm.String`, `Guid" Type="Edm.Guid`, `Decimal" Type="Edm.Decimal`,
+		`Price" Type="Edm.Decimal" Precision="6" Scale="2`,
+		`Whole" Type="Edm.Decimal" Precision="4" Scale="0`, `Long" Type="Edm.Decimal" Precision="31" Scale="14`,
+		`Varying" Type="Edm.Decimal" Precision="5" Scale="variable`,
+		`Double" Type="Edm.Double`, `Single" Type="Edm.Single`, `Date" Type="Edm.DateTime`,
+		`Moment" Type="Edm.DateTimeOffset`,
+		`Clock" Type="Edm.Time`, `Binary" Type="Edm.Binary`, `Made" Type="Edm.Int32" sap:creatable="false`,
+		`Fixed" Type="Edm.Int32" sap:updatable="false`} {
 		properties.WriteString(`<Property Name="` + p + `"/>`)
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		_, _ = w.Write([]byte(`<Edmx Version="1.0"><DataServices><Schema Namespace="S" xmlns:sap="http://www.sap.com/Protocols/SAPData">` +
-			`<EntityType Name="E"><Key><PropertyRef Name="A"/><PropertyRef Name="B"/></Key>` + properties.String() + `</EntityType>` +
-			`<EntityContainer Name="C"><EntitySet Name="Es" EntityType="S.E"/></EntityContainer></Schema></DataServices></Edmx>`))
+		_,
+			_ = w.Write(
+			[]byte(
+				`<Edmx Version="1.0"><DataServices><Schema Namespace="S" xmlns:sap="http://www.sap.com/Protocols/SAPData">` +
+					`<EntityType Name="E"><Key><PropertyRef Name="A"/><PropertyRef Name="B"/></Key>` +
+					properties.String() +
+					`</EntityType>` +
+					`<EntityContainer Name="C"><EntitySet Name="Es" EntityType="S.E"/></EntityContainer></Schema></DataServices></Edmx>`))
 	})
 }
 
@@ -48,8 +59,10 @@ func (c chance) number(bits int) int64 {
 }
 
 func (c chance) text() string {
-	texts := []string{"", "a", "abcde", "abcdef", "größe", "tab\tquote\"back\\slash\nend", "\u2028", "12", "-7", "1.50", "1.5", "0012.000", ".5", "5.", "-0.0", "1e3", "+4", "1234567.891", "true", "INF", "2024-02-29T12:30:00",
-		"2024-02-30T00:00:00", "/Date(86400000)/", "PT12H30M05S", "01234567-89ab-cdef-0123-456789ABCDEF", "AQID", strings.Repeat("x", 70)}
+	texts := []string{"", "a", "abcde", "abcdef", "größe", "tab\tquote\"back\\slash\nend", "\u2028", "12", "-7", "1.50",
+		"1.5", "0012.000", ".5", "5.", "-0.0", "1e3", "+4", "1234567.891", "true", "INF", "2024-02-29T12:30:00",
+		"2024-02-30T00:00:00", "/Date(86400000)/", "PT12H30M05S", "01234567-89ab-cdef-0123-456789ABCDEF", "AQID",
+		strings.Repeat("x", 70)}
 	return texts[c.IntN(len(texts))]
 }
 
@@ -115,7 +128,8 @@ func (c chance) structured() (n wit.Node, v any) {
 			unscaled.Mul(unscaled, unscaled)
 		}
 		v = datum.AppendDecimal(nil, unscaled)[1:]
-		n.Parameters = []wit.Setting{{Name: wit.ParameterScale, Value: []string{"0", "2", "3", "17", "-1", "x"}[c.IntN(6)]}}
+		n.Parameters = []wit.Setting{{Name: wit.ParameterScale, Value: []string{"0", "2", "3", "17", "-1",
+			"x"}[c.IntN(6)]}}
 	default:
 		n.Kind, v = wit.Text, c.text()
 	}
@@ -128,10 +142,12 @@ func (c chance) structured() (n wit.Node, v any) {
 // TestShortWay: rows that kernels write come to the same requests as those that go by way of trees. With delete.records
 // they all do, and without a field that says so nothing else is different.
 func TestShortWay(t *testing.T) {
-	names := []string{"A", "B", "Bool", "Byte", "SByte", "Int16", "Int64", "Short", "Text", "Guid", "Decimal", "Price", "Whole", "Long", "Varying", "Double", "Single", "Date",
+	names := []string{"A", "B", "Bool", "Byte", "SByte", "Int16", "Int64", "Short", "Text", "Guid", "Decimal", "Price",
+		"Whole", "Long", "Varying", "Double", "Single", "Date",
 		"Moment", "Clock", "Binary", "Made", "Fixed"}
 	c := chance{rand.New(rand.NewPCG(1, 2))}
-	for _, settings := range []string{"sap.odata.operation.mode=insert", "sap.odata.operation.mode=update", "sap.odata.operation.mode=upsert", "sap.odata.unknown.fields=ignore"} {
+	for _, settings := range []string{"sap.odata.operation.mode=insert", "sap.odata.operation.mode=update",
+		"sap.odata.operation.mode=upsert", "sap.odata.unknown.fields=ignore"} {
 		short := open(t, everything(), append(set("00", "Es"), settings)...)
 		long := open(t, everything(), append(set("00", "Es"), settings, "sap.odata.delete.records=1")...)
 		written := 0

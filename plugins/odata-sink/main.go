@@ -54,9 +54,11 @@ type plugin struct {
 func newPlugin() *plugin { return &plugin{schemas: map[uint32][]wit.Node{}} }
 
 func (p *plugin) Describe() wit.Description {
-	return wit.Description{Name: "odata-sink", Version: version, Documentation: "Writes to entity sets of OData v2 services.",
+	return wit.Description{Name: "odata-sink", Version: version,
+		Documentation: "Writes to entity sets of OData v2 services.",
 		Components: []wit.Component{{Name: Component, Kind: wit.ComponentSink, Aliases: []string{Alias},
-			Documentation: "Writes records to entity sets of SAP and other OData v2 services.", Settings: settings.Specs(), Prefixes: config.Prefixes}}}
+			Documentation: "Writes records to entity sets of SAP and other OData v2 services.",
+			Settings:      settings.Specs(), Prefixes: config.Prefixes}}}
 }
 
 func (p *plugin) Validate(component string, given []wit.Setting, online bool, state []byte,

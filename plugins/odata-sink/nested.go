@@ -24,7 +24,8 @@ func (e *encoding) nest(q *request, nested []carried, from *linked) error {
 	for _, c := range nested {
 		to := from.leads[c.navigation.Name]
 		if to == nil {
-			return refuse(c.where + ": $metadata doesn't say in which entity set its entities are, or that set can't be updated")
+			return refuse(c.where + ": $metadata doesn't say in which entity set its entities are, or " +
+				"that set can't be updated")
 		}
 		items := []tree{c.content}
 		if c.navigation.Many {

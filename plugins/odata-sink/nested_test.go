@@ -36,8 +36,10 @@ func TestNestedUpdates(t *testing.T) {
 	items := datum.List{fields("Pos", int64(1), "Subs", datum.List{fields("N", "1.5")}), fields("Pos", int64(2))}
 	order := fields("ID", "a", "Note", "n", "Items", items, "Buyer", fields("Pos", int64(9)))
 	part := func(id, method, place, body string) string {
-		return "--changeset\nContent-Type: application/http\nContent-Transfer-Encoding: binary\nContent-ID: " + id + "\n\n" + method + " " + place +
-			" HTTP/1.1\nIf-Match: *\nAccept: application/json\nContent-Type: application/json\nContent-Length: " + strconv.Itoa(len(body)) +
+		return "--changeset\nContent-Type: application/http\nContent-Transfer-Encoding: binary\nContent-ID: " + id +
+			"\n\n" + method + " " + place +
+			" HTTP/1.1\nIf-Match: *\nAccept: application/json\nContent-Type: application/json\nContent-Length: " +
+			strconv.Itoa(len(body)) +
 			"\n\n" + body + "\n"
 	}
 	batchOf := func(method string) string {
@@ -56,7 +58,8 @@ func TestNestedUpdates(t *testing.T) {
 		return text + "--c--\n--b--\n"
 	}
 	bare := func(status, body string) string {
-		return mixed + "application/http\n\nHTTP/1.1 " + status + "\nContent-Type: application/json\n\n" + body + "\n--b--\n"
+		return mixed + "application/http\n\nHTTP/1.1 " + status + "\nContent-Type: application/json\n\n" + body +
+			"\n--b--\n"
 	}
 	mode := func(m string) string { return "sap.odata.operation.mode=" + m }
 	for _, c := range []struct {
@@ -66,30 +69,46 @@ func TestNestedUpdates(t *testing.T) {
 		script, requests []string
 		outcome          string
 	}{
-		{"update", []string{mode("update")}, order, []string{answer("204 No Content", 5)}, []string{batchOf("PUT")}, wasWritten},
-		{"merge, one changeset each", []string{mode("merge"), "sap.odata.changesets=one"}, order, []string{answer("204 No Content", 5)}, []string{batchOf("MERGE")}, wasWritten},
-		{"one of them is refused", []string{mode("update")}, order, []string{bare("400 Bad Request", denial("X/1", "no such thing"))}, []string{batchOf("PUT")}, "data"},
-		{"one of them is missing", []string{mode("update")}, order, []string{bare("404 Not Found", denial("X/1", "no such thing"))}, []string{batchOf("PUT")}, "not-found"},
-		{"locked, then not", []string{mode("update")}, order, []string{bare("503 Not Now", denial("X/1", "later")), answer("204 No Content", 5)},
+		{"update", []string{mode("update")}, order, []string{answer("204 No Content", 5)}, []string{batchOf("PUT")},
+			wasWritten},
+		{"merge, one changeset each", []string{mode("merge"), "sap.odata.changesets=one"}, order,
+			[]string{answer("204 No Content", 5)}, []string{batchOf("MERGE")}, wasWritten},
+		{"one of them is refused", []string{mode("update")}, order,
+			[]string{bare("400 Bad Request", denial("X/1", "no such thing"))}, []string{batchOf("PUT")}, "data"},
+		{"one of them is missing", []string{mode("update")}, order,
+			[]string{bare("404 Not Found", denial("X/1", "no such thing"))}, []string{batchOf("PUT")}, "not-found"},
+		{"locked, then not", []string{mode("update")}, order, []string{bare("503 Not Now", denial("X/1", "later")),
+			answer("204 No Content", 5)},
 			[]string{batchOf("PUT"), batchOf("PUT")}, wasWritten},
-		{"the batch is refused", []string{mode("update")}, order, []string{"400 " + denial("X/1", "no batch")}, []string{batchOf("PUT")}, "data"},
+		{"the batch is refused", []string{mode("update")}, order, []string{"400 " + denial("X/1", "no batch")},
+			[]string{batchOf("PUT")}, "data"},
 		{"too large", []string{mode("update")}, order, []string{"413 "}, []string{batchOf("PUT")}, "data"},
 		{"no batches there", []string{mode("update")}, order, []string{"405 "}, []string{batchOf("PUT")}, "config"},
-		{"too few answers, then all", []string{mode("update")}, order, []string{answer("204 No Content", 4), answer("204 No Content", 5)}, []string{batchOf("PUT"), batchOf("PUT")}, wasWritten},
-		{"upsert that updates", []string{mode("upsert")}, order, []string{answer("204 No Content", 5)}, []string{batchOf("MERGE")}, wasWritten},
-		{"upsert that inserts", []string{mode("upsert")}, order, []string{bare("404 Not Found", denial("X/1", "no order")), "201 "}, []string{batchOf("MERGE"), deep}, wasWritten},
-		{"upsert of what is there, but for an item", []string{mode("upsert")}, order, []string{bare("404 Not Found", denial("X/1", "no item")), "409 " + denial("X/2", "the order exists"), bare("404 Not Found", denial("X/1", "no item"))},
+		{"too few answers, then all", []string{mode("update")}, order, []string{answer("204 No Content", 4),
+			answer("204 No Content", 5)}, []string{batchOf("PUT"), batchOf("PUT")}, wasWritten},
+		{"upsert that updates", []string{mode("upsert")}, order, []string{answer("204 No Content", 5)},
+			[]string{batchOf("MERGE")}, wasWritten},
+		{"upsert that inserts", []string{mode("upsert")}, order,
+			[]string{bare("404 Not Found", denial("X/1", "no order")), "201 "}, []string{batchOf("MERGE"), deep},
+			wasWritten},
+		{"upsert of what is there, but for an item", []string{mode("upsert")}, order,
+			[]string{bare("404 Not Found", denial("X/1", "no item")), "409 " + denial("X/2", "the order exists"),
+				bare("404 Not Found", denial("X/1", "no item"))},
 			[]string{batchOf("MERGE"), deep, batchOf("MERGE")}, "not-found"},
-		{"nothing nested", []string{mode("update")}, fields("ID", "a", "Items", datum.List{}, "Buyer", nil), []string{"204 "}, []string{`PUT /Orders('a') If-Match=* (repeatable) {"ID":"a"}`}, wasWritten},
-		{"a key that isn't said", []string{mode("update")}, fields("ID", "a", "Items", datum.List{fields("Subs", nil)}), nil, nil, "data"},
+		{"nothing nested", []string{mode("update")}, fields("ID", "a", "Items", datum.List{}, "Buyer", nil),
+			[]string{"204 "}, []string{`PUT /Orders('a') If-Match=* (repeatable) {"ID":"a"}`}, wasWritten},
+		{"a key that isn't said", []string{mode("update")}, fields("ID", "a", "Items", datum.List{fields("Subs", nil)}),
+			nil, nil, "data"},
 		{"no array", []string{mode("update")}, fields("ID", "a", "Items", fields("Pos", int64(1))), nil, nil, "data"},
 		{"no struct", []string{mode("update")}, fields("ID", "a", "Buyer", "x"), nil, nil, "data"},
 		{"a null among them", []string{mode("update")}, fields("ID", "a", "Items", datum.List{nil}), nil, nil, "data"},
-		{"a field that isn't there", []string{mode("update")}, fields("ID", "a", "Items", datum.List{fields("Pos", int64(1), "Zip", "x")}), nil, nil, "data"},
+		{"a field that isn't there", []string{mode("update")}, fields("ID", "a", "Items",
+			datum.List{fields("Pos", int64(1), "Zip", "x")}), nil, nil, "data"},
 		{"insert", nil, order, []string{"201 "}, []string{deep}, wasWritten},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			w := open(t, stocked(), append(append(set("00", "Orders"), "sap.odata.nested.updates=operations"), c.settings...)...)
+			w := open(t, stocked(), append(append(set("00", "Orders"), "sap.odata.nested.updates=operations"),
+				c.settings...)...)
 			h := w.host("Orders")
 			h.add(wit.Datum{}, h.dynamic(c.value))
 			script := c.script
@@ -123,7 +142,8 @@ func TestNestedUpdates(t *testing.T) {
 // Rows with nested content stand beside others in a batch, each in a changeset of its own, and a refused one is the
 // only one that is not written.
 func TestNestedUpdatesBesideOthers(t *testing.T) {
-	w := open(t, stocked(), append(set("00", "Orders"), oneLane, "sap.odata.operation.mode=update", "sap.odata.changesets=all", "sap.odata.nested.updates=operations")...)
+	w := open(t, stocked(), append(set("00", "Orders"), oneLane, "sap.odata.operation.mode=update",
+		"sap.odata.changesets=all", "sap.odata.nested.updates=operations")...)
 	h := w.host("Orders")
 	h.value("ID", "a", "Note", "1")
 	h.value("ID", "b", "Items", datum.List{fields("Pos", int64(1))})
@@ -132,14 +152,17 @@ func TestNestedUpdatesBesideOthers(t *testing.T) {
 	h.value("ID", "e", "Note", "3")
 	one := func(n int) string {
 		return "--b\r\nContent-Type: multipart/mixed; boundary=c\r\n\r\n" +
-			strings.Repeat("--c\r\nContent-Type: application/http\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n\r\n", n) + "--c--\r\n"
+			strings.Repeat("--c\r\nContent-Type: application/http\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n\r\n",
+				n) + "--c--\r\n"
 	}
 	h.answer = func(q *wit.Request) wit.Response {
 		if n := strings.Count(string(q.Body), "boundary=changeset"); n != 4 {
 			t.Errorf("expected 4 changesets, found %d in %s", n, q.Body)
 		}
-		return wit.Response{Status: 202, Headers: []wit.Header{{Name: "Content-Type", Value: "multipart/mixed; boundary=b"}},
-			Body: []byte(one(1) + "--b\r\nContent-Type: application/http\r\n\r\nHTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\n\r\n" +
+		return wit.Response{Status: 202, Headers: []wit.Header{{Name: "Content-Type",
+			Value: "multipart/mixed; boundary=b"}},
+			Body: []byte(one(1) + "--b\r\nContent-Type: application/http\r\n\r\nHTTP/1.1 400 Bad " +
+				"Request\r\nContent-Type: application/json\r\n\r\n" +
 				denial("X/1", "no") + "\r\n" + one(2) + one(2) + "--b--\r\n")}
 	}
 	h.run()
@@ -180,7 +203,8 @@ func TestNestedUpdatesAtAService(t *testing.T) {
 		})
 		return found
 	}
-	w := open(t, s, append(set("00", "Orders"), "sap.odata.operation.mode=merge", "sap.odata.nested.updates=operations")...)
+	w := open(t, s, append(set("00", "Orders"), "sap.odata.operation.mode=merge",
+		"sap.odata.nested.updates=operations")...)
 	h := w.host("Orders")
 	detail := func(product, quantity string) datum.List {
 		return datum.List{fields("OrderID", order, "ProductID", product, "Quantity", quantity)}
@@ -191,7 +215,8 @@ func TestNestedUpdatesAtAService(t *testing.T) {
 	if h.outcomes[0] != wasWritten || h.outcomes[1] == wasWritten {
 		t.Errorf("found %v (%v)", h.outcomes, h.reasons)
 	}
-	if ship, quantity := has("Orders", "ShipName"), has("Order_Details", "Quantity"); ship != "first" || quantity != "321" {
+	if ship, quantity := has("Orders", "ShipName"), has("Order_Details", "Quantity"); ship != "first" ||
+		quantity != "321" {
 		t.Errorf("expected the first row and nothing of the second, found %s and %s", ship, quantity)
 	}
 }

@@ -183,7 +183,8 @@ func (s *state) made(a *asked, location string, body []byte) {
 	}
 	what := "POST " + a.path + ": the service made " + location + " of an entity with the key " + a.predicate
 	if now.changes() {
-		what += ": it numbers what is inserted by itself, so that later records of that key would be for another entity, and fail"
+		what += ": it numbers what is inserted by itself, so that later records of that key would be for " +
+			"another entity, and fail"
 	}
 	sdk.Log(wit.LevelWarn, what)
 }
@@ -290,5 +291,7 @@ func (e *encoding) unaddressed() error {
 	if !e.s.numbering[e.target.same].changes() {
 		return nil
 	}
-	return &wit.Fault{Kind: wit.FaultConfig, Message: e.target.path + ": the service numbers what is inserted by itself, although the records say keys, so that a record's key is another entity's or none's: expected inserts alone; updates and deletes by the service's numbers are for a connector of their own"}
+	return &wit.Fault{Kind: wit.FaultConfig, Message: e.target.path + ": the service numbers what is inserted by " +
+		"itself, although the records say keys, so that a record's key is another entity's or none's: expected " +
+		"inserts alone; updates and deletes by the service's numbers are for a connector of their own"}
 }

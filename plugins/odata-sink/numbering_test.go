@@ -29,9 +29,11 @@ func TestKeysThatTheServiceChanges(t *testing.T) {
 		outcomes []string
 	}{
 		{"kept", nil, []string{"a:I", "a:M"}, []string{"201 Location: http://h/Orders('a')", "204"},
-			[]string{post("a"), `MERGE /Orders('a') If-Match=* (repeatable) {"ID":"a",` + rest}, []string{wasWritten, wasWritten}},
+			[]string{post("a"), `MERGE /Orders('a') If-Match=* (repeatable) {"ID":"a",` + rest}, []string{wasWritten,
+				wasWritten}},
 		{"padded", nil, []string{"7:I", "7:M"}, []string{"201 Location: http://h/Orders('0007')", "204"},
-			[]string{post("7"), `MERGE /Orders('7') If-Match=* (repeatable) {"ID":"7",` + rest}, []string{wasWritten, wasWritten}},
+			[]string{post("7"), `MERGE /Orders('7') If-Match=* (repeatable) {"ID":"7",` + rest}, []string{wasWritten,
+				wasWritten}},
 		{"in capitals", nil, []string{"a:I", "a:D"}, []string{"201 Location: http://h/Orders('A')", "204"},
 			[]string{post("a"), `DELETE /Orders('a') If-Match=* (repeatable)`}, []string{wasWritten, wasWritten}},
 		{"no address", nil, []string{"a:I", "a:D"}, []string{"201 Location: http://h/Orders", "204"},
@@ -40,59 +42,84 @@ func TestKeysThatTheServiceChanges(t *testing.T) {
 			[]string{post("a")}, []string{wasWritten, "config"}},
 		{"changed, then deleted", nil, []string{"a:I", "b:D"}, []string{"201 Location: http://h/Orders('17')"},
 			[]string{post("a")}, []string{wasWritten, "config"}},
-		{"changed, the next one lost", nil, []string{"a:I", "b:I"}, []string{"201 Location: http://h/Orders('17')", "0"},
+		{"changed, the next one lost", nil, []string{"a:I", "b:I"}, []string{"201 Location: http://h/Orders('17')",
+			"0"},
 			[]string{post("a"), post("b")}, []string{wasWritten, inDoubt}},
 		{"changed, the next one lost and found", []string{"sap.odata.check.filter=Note"}, []string{"a:I", "b:I"},
 			[]string{"201 Location: http://h/Orders('17')", "0", `200 {"d":[{"ID":"18","Note":"n"}]}`},
-			[]string{post("a"), post("b"), "GET /Orders?$filter=Note%20eq%20'n'&$top=20 (repeatable)"}, []string{wasWritten, wasWritten}},
-		{"changed by an upsert", []string{"sap.odata.operation.mode=upsert", "sap.odata.upsert.first=insert"}, []string{"a:", "a:"},
+			[]string{post("a"), post("b"), "GET /Orders?$filter=Note%20eq%20'n'&$top=20 (repeatable)"},
+			[]string{wasWritten, wasWritten}},
+		{"changed by an upsert", []string{"sap.odata.operation.mode=upsert", "sap.odata.upsert.first=insert"},
+			[]string{"a:", "a:"},
 			[]string{"201 Location: http://h/Orders('17')"}, []string{post("a")}, []string{wasWritten, "config"}},
 		{"numbered where it is 0", nil, []string{"0:I", "5:M"}, []string{"201 Location: http://h/Orders('5')", "204"},
-			[]string{post("0"), `MERGE /Orders('5') If-Match=* (repeatable) {"ID":"5",` + rest}, []string{wasWritten, wasWritten}},
-		{"numbered where it is 0, the next one lost", nil, []string{"0:I", "0:I"}, []string{"201 Location: http://h/Orders('5')", "0"},
+			[]string{post("0"), `MERGE /Orders('5') If-Match=* (repeatable) {"ID":"5",` + rest}, []string{wasWritten,
+				wasWritten}},
+		{"numbered where it is 0, the next one lost", nil, []string{"0:I", "0:I"},
+			[]string{"201 Location: http://h/Orders('5')", "0"},
 			[]string{post("0"), post("0")}, []string{wasWritten, inDoubt}},
-		{"numbered where it is 0, the next one lost that is not", nil, []string{"0:I", "7:I"}, []string{"201 Location: http://h/Orders('5')", "0", "404", none, "201"},
-			[]string{post("0"), post("7"), "GET /Orders('7') (repeatable)", contentsSearch, post("7")}, []string{wasWritten, wasWritten}},
-		{"upserts of what is numbered", []string{"sap.odata.operation.mode=upsert", "sap.odata.upsert.first=insert"}, []string{"0:", "0:"},
+		{"numbered where it is 0, the next one lost that is not", nil, []string{"0:I", "7:I"},
+			[]string{"201 Location: http://h/Orders('5')", "0", "404", none, "201"},
+			[]string{post("0"), post("7"), "GET /Orders('7') (repeatable)", contentsSearch, post("7")},
+			[]string{wasWritten, wasWritten}},
+		{"upserts of what is numbered", []string{"sap.odata.operation.mode=upsert", "sap.odata.upsert.first=insert"},
+			[]string{"0:", "0:"},
 			[]string{"201 Location: http://h/Orders('5')"}, []string{post("0")}, []string{wasWritten, "data"}},
 		// The first answer since the start is lost: that the record's key is nobody's proves nothing yet.
-		{"not shown, lost and numbered", nil, []string{"a:I"}, []string{"0", "404", `200 {"d":[{"ID":"17","Note":"n"}]}`},
+		{"not shown, lost and numbered", nil, []string{"a:I"}, []string{"0", "404",
+			`200 {"d":[{"ID":"17","Note":"n"}]}`},
 			[]string{post("a"), look("a"), contentsSearch}, []string{inDoubt}},
-		{"not shown, lost and numbered, found by filter", []string{"sap.odata.check.filter=Note"}, []string{"a:I", "b:M"},
+		{"not shown, lost and numbered, found by filter", []string{"sap.odata.check.filter=Note"},
+			[]string{"a:I", "b:M"},
 			[]string{"0", "404", `200 {"d":[{"ID":"17","Note":"n"}]}`, "404 DataServiceVersion: 2.0"},
-			[]string{post("a"), look("a"), contentsSearch, `MERGE /Orders('b') If-Match=* (repeatable) {"ID":"b",` + rest}, []string{wasWritten, "not-found"}},
+			[]string{post("a"), look("a"), contentsSearch, `MERGE /Orders('b') If-Match=* (repeatable) {"ID":"b",` +
+				rest}, []string{wasWritten, "not-found"}},
 		{"not shown, lost and not there", nil, []string{"a:I"}, []string{"0", "404", none, "201"},
 			[]string{post("a"), look("a"), contentsSearch, post("a")}, []string{wasWritten}},
-		{"not shown, lost, stored late", nil, []string{"a:I"}, []string{"0", "404", `200 {"d":[{"ID":"a","Note":"n"}]}`},
+		{"not shown, lost, stored late", nil, []string{"a:I"}, []string{"0", "404",
+			`200 {"d":[{"ID":"a","Note":"n"}]}`},
 			[]string{post("a"), look("a"), contentsSearch}, []string{wasWritten}},
-		{"not shown, lost, $filter ignored", nil, []string{"a:I"}, []string{"0", "404", `200 {"d":[` + other + `]}`, "201"},
+		{"not shown, lost, $filter ignored", nil, []string{"a:I"}, []string{"0", "404", `200 {"d":[` + other + `]}`,
+			"201"},
 			[]string{post("a"), look("a"), contentsSearch, post("a")}, []string{wasWritten}},
-		{"not shown, lost, $filter ignored, in part", nil, []string{"a:I"}, []string{"0", "404", `200 {"d":{"results":[` + other + `],"__next":"http://h/Orders?$skiptoken=1"}}`},
+		{"not shown, lost, $filter ignored, in part", nil, []string{"a:I"}, []string{"0", "404",
+			`200 {"d":{"results":[` + other + `],"__next":"http://h/Orders?$skiptoken=1"}}`},
 			[]string{post("a"), look("a"), contentsSearch}, []string{inDoubt}},
-		{"not shown, lost, $filter ignored, as many as asked for", nil, []string{"a:I"}, []string{"0", "404", `200 {"d":[` + strings.Repeat(other+",", 19) + other + `]}`},
+		{"not shown, lost, $filter ignored, as many as asked for", nil, []string{"a:I"}, []string{"0", "404",
+			`200 {"d":[` + strings.Repeat(other+",", 19) + other + `]}`},
 			[]string{post("a"), look("a"), contentsSearch}, []string{inDoubt}},
-		{"not shown, lost, $filter refused", nil, []string{"a:I"}, []string{"0", "404", "400 " + denial("X/1", "no filter")},
+		{"not shown, lost, $filter refused", nil, []string{"a:I"}, []string{"0", "404", "400 " + denial("X/1",
+			"no filter")},
 			[]string{post("a"), look("a"), contentsSearch}, []string{inDoubt}},
-		{"not shown, then kept, lost and not there", nil, []string{"a:I", "b:I"}, []string{"201 Location: http://h/Orders('a')", "0", "404", "201"},
+		{"not shown, then kept, lost and not there", nil, []string{"a:I", "b:I"},
+			[]string{"201 Location: http://h/Orders('a')", "0", "404", "201"},
 			[]string{post("a"), post("b"), look("b"), post("b")}, []string{wasWritten, wasWritten}},
-		{"kept, as a check shows", nil, []string{"a:I", "b:I"}, []string{"0", `200 {"d":{"ID":"a","Note":"n"}}`, "0", "404", "201"},
+		{"kept, as a check shows", nil, []string{"a:I", "b:I"}, []string{"0", `200 {"d":{"ID":"a","Note":"n"}}`, "0",
+			"404", "201"},
 			[]string{post("a"), look("a"), post("b"), look("b"), post("b")}, []string{wasWritten, wasWritten}},
 		// A service that counts from 1 has refused record 4, so that record 9 is its entity 8.
-		{"equal to a counter's value, as a check shows", nil, []string{"3:I", "9:I"}, []string{"0", `200 {"d":{"ID":"3","Note":"n"}}`, "0", "404", `200 {"d":[{"ID":"8","Note":"n"}]}`},
+		{"equal to a counter's value, as a check shows", nil, []string{"3:I", "9:I"},
+			[]string{"0", `200 {"d":{"ID":"3","Note":"n"}}`, "0", "404", `200 {"d":[{"ID":"8","Note":"n"}]}`},
 			[]string{post("3"), look("3"), post("9"), look("9"), contentsSearch}, []string{wasWritten, inDoubt}},
-		{"equal to a counter's value, as the address shows", nil, []string{"3:I", "9:I"}, []string{"201 Location: http://h/Orders('3')", "0", "404", `200 {"d":[{"ID":"8","Note":"n"}]}`},
+		{"equal to a counter's value, as the address shows", nil, []string{"3:I", "9:I"},
+			[]string{"201 Location: http://h/Orders('3')", "0", "404", `200 {"d":[{"ID":"8","Note":"n"}]}`},
 			[]string{post("3"), post("9"), look("9"), contentsSearch}, []string{wasWritten, inDoubt}},
-		{"equal to a counter's value, not there", nil, []string{"3:I", "9:I"}, []string{"201 Location: http://h/Orders('3')", "0", "404", none, "201"},
+		{"equal to a counter's value, not there", nil, []string{"3:I", "9:I"},
+			[]string{"201 Location: http://h/Orders('3')", "0", "404", none, "201"},
 			[]string{post("3"), post("9"), look("9"), contentsSearch, post("9")}, []string{wasWritten, wasWritten}},
-		{"equal to a counter's value, then changed", nil, []string{"3:I", "9:I", "9:M"}, []string{"201 Location: http://h/Orders('3')", "201 Location: http://h/Orders('8')"},
+		{"equal to a counter's value, then changed", nil, []string{"3:I", "9:I", "9:M"},
+			[]string{"201 Location: http://h/Orders('3')", "201 Location: http://h/Orders('8')"},
 			[]string{post("3"), post("9")}, []string{wasWritten, wasWritten, "config"}},
-		{"kept, as the entity says", nil, []string{"a:I", "b:I"}, []string{`201 {"d":{"ID":"a","Note":"n"}}`, "0", "404", "201"},
+		{"kept, as the entity says", nil, []string{"a:I", "b:I"}, []string{`201 {"d":{"ID":"a","Note":"n"}}`, "0",
+			"404", "201"},
 			[]string{post("a"), post("b"), look("b"), post("b")}, []string{wasWritten, wasWritten}},
 		{"changed, as the entity says", nil, []string{"a:I", "b:D"}, []string{`201 {"d":{"ID":"17","Note":"n"}}`},
 			[]string{post("a")}, []string{wasWritten, "config"}},
 		{"an upsert, lost and numbered", []string{"sap.odata.operation.mode=upsert"}, []string{"a:"},
-			[]string{"404 DataServiceVersion: 2.0", "0", "404 DataServiceVersion: 2.0", `200 {"d":[{"ID":"17","Note":"n"}]}`},
-			[]string{`MERGE /Orders('a') If-Match=* (repeatable) {"ID":"a",` + rest, post("a"), look("a"), contentsSearch}, []string{inDoubt}},
+			[]string{"404 DataServiceVersion: 2.0", "0", "404 DataServiceVersion: 2.0",
+				`200 {"d":[{"ID":"17","Note":"n"}]}`},
+			[]string{`MERGE /Orders('a') If-Match=* (repeatable) {"ID":"a",` + rest, post("a"), look("a"),
+				contentsSearch}, []string{inDoubt}},
 	} {
 		settings := append(set("00", "Orders"), "sap.odata.insert.uncertain=check", "sap.odata.enable.batch=0")
 		if strings.HasSuffix(c.rows[0], ":I") {
@@ -129,7 +156,8 @@ func TestKeysThatTheServiceChanges(t *testing.T) {
 // Of a key of several properties, services number one and keep the others: each is known by itself.
 func TestKeysOfSeveralProperties(t *testing.T) {
 	t.Parallel()
-	changed := strings.Replace(shop, `<PropertyRef Name="ID"/>`, `<PropertyRef Name="ID"/><PropertyRef Name="Count"/>`, 1)
+	changed := strings.Replace(shop, `<PropertyRef Name="ID"/>`, `<PropertyRef Name="ID"/><PropertyRef Name="Count"/>`,
+		1)
 	service := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(changed)) })
 	const filter = "sap.odata.check.filter=Note"
 	for _, c := range []struct {
@@ -139,18 +167,29 @@ func TestKeysOfSeveralProperties(t *testing.T) {
 		requests      int
 		outcomes      []string
 	}{
-		{"the other one is 0", "", [][]any{{"a", 0}, {"0", 5}}, []string{"201 Location: http://h/Orders(ID='a',Count=9)", "0", "404", `200 {"d":[]}`, "201"}, 5,
+		{"the other one is 0", "", [][]any{{"a", 0}, {"0", 5}},
+			[]string{"201 Location: http://h/Orders(ID='a',Count=9)", "0", "404", `200 {"d":[]}`, "201"}, 5,
 			[]string{wasWritten, wasWritten}},
-		{"the same one is 0", "", [][]any{{"a", 0}, {"b", 0}}, []string{"201 Location: http://h/Orders(ID='a',Count=9)", "0"}, 2, []string{wasWritten, inDoubt}},
-		{"none is 0", "", [][]any{{"a", 0}, {"b", 5}, {"c", 6}}, []string{"201 Location: http://h/Orders(ID='a',Count=9)", "201 Location: http://h/Orders(ID='b',Count=5)", "0", "404", `200 {"d":[]}`, "201"}, 6,
+		{"the same one is 0", "", [][]any{{"a", 0}, {"b", 0}}, []string{"201 Location: http://h/Orders(ID='a',Count=9)",
+			"0"}, 2, []string{wasWritten, inDoubt}},
+		{"none is 0", "", [][]any{{"a", 0}, {"b", 5}, {"c", 6}},
+			[]string{"201 Location: http://h/Orders(ID='a',Count=9)", "201 Location: http://h/Orders(ID='b',Count=5)",
+				"0", "404", `200 {"d":[]}`, "201"}, 6,
 			[]string{wasWritten, wasWritten, wasWritten}},
-		{"equal to a counter's value", "", [][]any{{"a", 1}, {"b", 3}}, []string{"201 Location: http://h/Orders(ID='a',Count=1)", "0", "404", `200 {"d":[{"ID":"b","Count":2,"Note":"n"}]}`}, 4,
+		{"equal to a counter's value", "", [][]any{{"a", 1}, {"b", 3}},
+			[]string{"201 Location: http://h/Orders(ID='a',Count=1)", "0", "404",
+				`200 {"d":[{"ID":"b","Count":2,"Note":"n"}]}`}, 4,
 			[]string{wasWritten, inDoubt}},
-		{"the same one, by the filter", filter, [][]any{{"a", 0}, {"b", 0}}, []string{"201 Location: http://h/Orders(ID='a',Count=9)", "0", `200 {"d":[{"ID":"b","Count":10,"Note":"n"}]}`}, 3,
+		{"the same one, by the filter", filter, [][]any{{"a", 0}, {"b", 0}},
+			[]string{"201 Location: http://h/Orders(ID='a',Count=9)", "0",
+				`200 {"d":[{"ID":"b","Count":10,"Note":"n"}]}`}, 3,
 			[]string{wasWritten, wasWritten}},
-		{"another one's, by the filter", filter, [][]any{{"a", 0}, {"b", 0}}, []string{"201 Location: http://h/Orders(ID='a',Count=9)", "0", `200 {"d":[{"ID":"a","Count":9,"Note":"n"}]}`}, 3,
+		{"another one's, by the filter", filter, [][]any{{"a", 0}, {"b", 0}},
+			[]string{"201 Location: http://h/Orders(ID='a',Count=9)", "0",
+				`200 {"d":[{"ID":"a","Count":9,"Note":"n"}]}`}, 3,
 			[]string{wasWritten, inDoubt}},
-		{"not shown, another one's, by the filter", filter, [][]any{{"a", 1}}, []string{"0", "404", `200 {"d":[{"ID":"z","Count":1,"Note":"n"}]}`}, 3, []string{inDoubt}},
+		{"not shown, another one's, by the filter", filter, [][]any{{"a", 1}}, []string{"0", "404",
+			`200 {"d":[{"ID":"z","Count":1,"Note":"n"}]}`}, 3, []string{inDoubt}},
 	} {
 		more := []string{"sap.odata.insert.uncertain=check", "sap.odata.enable.batch=0"}
 		if c.setting != "" {
@@ -185,10 +224,12 @@ func TestKeysThatTheServiceChangesInABatch(t *testing.T) {
 	body := ""
 	for i := range 3 {
 		h.value("ID", strconv.Itoa(i+1), "Note", "n")
-		body += "--b\r\nContent-Type: application/http\r\n\r\nHTTP/1.1 201 Created\r\nLocation: http://h/Orders('10" + strconv.Itoa(i) + "')\r\n\r\n\r\n"
+		body += "--b\r\nContent-Type: application/http\r\n\r\nHTTP/1.1 201 Created\r\nLocation: http://h/Orders('10" +
+			strconv.Itoa(i) + "')\r\n\r\n\r\n"
 	}
 	h.answer = func(*wit.Request) wit.Response {
-		return wit.Response{Status: 202, Headers: []wit.Header{{Name: "Content-Type", Value: "multipart/mixed; boundary=b"}},
+		return wit.Response{Status: 202, Headers: []wit.Header{{Name: "Content-Type",
+			Value: "multipart/mixed; boundary=b"}},
 			Body: []byte(body + "--b--\r\n")}
 	}
 	h.run()
@@ -210,11 +251,14 @@ func TestKeysOfOthersInABatch(t *testing.T) {
 	body := ""
 	for i := range 3 {
 		h.value("ID", strconv.Itoa(i+2), "Note", "n")
-		body += "--b\r\nContent-Type: application/http\r\nContent-ID: " + strconv.Itoa(i+1) + "\r\n\r\nHTTP/1.1 201 Created\r\n" +
-			"Content-ID: " + strconv.Itoa(i+1) + "\r\nLocation: http://h/Orders('" + strconv.Itoa(i+1) + "')\r\n\r\n\r\n"
+		body += "--b\r\nContent-Type: application/http\r\nContent-ID: " + strconv.Itoa(i+1) +
+			"\r\n\r\nHTTP/1.1 201 Created\r\n" +
+			"Content-ID: " + strconv.Itoa(i+1) + "\r\nLocation: http://h/Orders('" + strconv.Itoa(i+1) +
+			"')\r\n\r\n\r\n"
 	}
 	h.answer = func(*wit.Request) wit.Response {
-		return wit.Response{Status: 202, Headers: []wit.Header{{Name: "Content-Type", Value: "multipart/mixed; boundary=b"}},
+		return wit.Response{Status: 202, Headers: []wit.Header{{Name: "Content-Type",
+			Value: "multipart/mixed; boundary=b"}},
 			Body: []byte(body + "--b--\r\n")}
 	}
 	h.run()
@@ -247,7 +291,8 @@ func TestKeysOfOthersWithoutContentIDs(t *testing.T) {
 			}
 		}
 		h.answer = func(*wit.Request) wit.Response {
-			return wit.Response{Status: 202, Headers: []wit.Header{{Name: "Content-Type", Value: "multipart/mixed; boundary=b"}},
+			return wit.Response{Status: 202, Headers: []wit.Header{{Name: "Content-Type",
+				Value: "multipart/mixed; boundary=b"}},
 				Body: []byte(body + "--b--\r\n")}
 		}
 		h.run()
@@ -264,7 +309,8 @@ func TestAddressesOfOneKey(t *testing.T) {
 		one, other string
 		same       bool
 	}{{"(guid'0123ABCD-89AB-CDEF-0123-456789ABCDEF')", "(guid'0123abcd-89ab-cdef-0123-456789abcdef')", true},
-		{"(1.50M)", "(1.5m)", true}, {"(2.00M)", "(2M)", true}, {"(20M)", "(2M)", false}, {"('007')", "('7 ')", true}, {"('a')", "('A')", true},
+		{"(1.50M)", "(1.5m)", true}, {"(2.00M)", "(2M)", true}, {"(20M)", "(2M)", false}, {"('007')", "('7 ')", true},
+		{"('a')", "('A')", true},
 		{"('a')", "('b')", false}, {"(A='x',N=0.10M)", "(A='X',N=0.1M)", true}} {
 		var found [2]string
 		for i, predicate := range []string{c.one, c.other} {
@@ -287,7 +333,8 @@ func TestEqualContentsOfOthers(t *testing.T) {
 	w := open(t, shopping(), append(set("00", "Orders"), "sap.odata.insert.uncertain=check")...)
 	to := &entitySet{}
 	settle := func(op operation, id, body string) string {
-		q := request{operation: op, path: gateway + "/Orders", to: to, predicate: "('" + id + "')", sent: []byte(`{"ID":"` + id + `","Note":"n"}`)}
+		q := request{operation: op, path: gateway + "/Orders", to: to, predicate: "('" + id + "')",
+			sent: []byte(`{"ID":"` + id + `","Note":"n"}`)}
 		if op == look {
 			q.path += q.predicate
 		}
@@ -301,8 +348,10 @@ func TestEqualContentsOfOthers(t *testing.T) {
 	for _, c := range []struct {
 		op             operation
 		id, body, want string
-	}{{find, "7", others, "refused conflict"}, {find, "2", others, "written"}, {look, "1", `{"d":{"ID":"1","Note":"n"}}`, "written"},
-		{find, "7", others, "refused conflict"}, {find, "2", others, "written"}, {look, "a", `{"d":{"ID":"a","Note":"n"}}`, "written"},
+	}{{find, "7", others, "refused conflict"}, {find, "2", others, "written"},
+		{look, "1", `{"d":{"ID":"1","Note":"n"}}`, "written"},
+		{find, "7", others, "refused conflict"}, {find, "2", others, "written"},
+		{look, "a", `{"d":{"ID":"a","Note":"n"}}`, "written"},
 		{find, "b", others, "refused conflict"}, {find, "2", others, "written"}} {
 		if found := settle(c.op, c.id, c.body); found != c.want {
 			t.Errorf("operation %d of %s: expected %s, found %s", c.op, c.id, c.want, found)
@@ -335,7 +384,8 @@ func TestAddressWithAHiddenPart(t *testing.T) {
 	h := w.host("Orders")
 	h.value("ID", "10002024", "Note", "n")
 	h.answer = func(*wit.Request) wit.Response {
-		return wit.Response{Status: 201, Headers: []wit.Header{{Name: "Location", Value: "http://h/Orders('1000[hidden]')"}}}
+		return wit.Response{Status: 201, Headers: []wit.Header{{Name: "Location",
+			Value: "http://h/Orders('1000[hidden]')"}}}
 	}
 	h.run()
 	h.all(wasWritten)
@@ -351,7 +401,8 @@ func TestServicesWithoutBatch(t *testing.T) {
 	for _, c := range []struct {
 		answer string
 		none   bool
-	}{{"501", true}, {"501 <html>Not Implemented", true}, {"501 " + denial("X/1", "no"), true}, {"405", true}, {"404 <html>", true},
+	}{{"501", true}, {"501 <html>Not Implemented", true}, {"501 " + denial("X/1", "no"), true}, {"405", true},
+		{"404 <html>", true},
 		{"415", true}, {"502", false}, {"504 <html>", false}} {
 		w := open(t, shopping(), append(set("00", "Orders"), oneLane)...)
 		first := scripted(t, c.answer)

@@ -70,7 +70,8 @@ func TestRequestIDNotAnnounced(t *testing.T) {
 // A service that takes no notice of If-Match: the ETag that was read is sent, and a success is believed. That somebody
 // else's change was overwritten can't be seen: the answer's ETag is new in both cases.
 func TestIfMatchIgnored(t *testing.T) {
-	w := open(t, shopping(), append(set("00", "Orders"), oneLane, "sap.odata.operation.mode=merge", "sap.odata.etag=use", "sap.odata.enable.batch=0")...)
+	w := open(t, shopping(), append(set("00", "Orders"), oneLane, "sap.odata.operation.mode=merge",
+		"sap.odata.etag=use", "sap.odata.enable.batch=0")...)
 	h := w.host("Orders")
 	h.value("ID", "k", "Note", "n")
 	var sent string
@@ -96,7 +97,8 @@ func TestIfMatchIgnored(t *testing.T) {
 func TestTopicWithoutSet(t *testing.T) {
 	w := open(t, shopping(), append(set("00", "Orders"), "sap.odata.enable.batch=0")...)
 	value := w.dynamic(fields("ID", "k"))
-	out, err := w.p.Encode(w.context, nil, []string{"Orders", "elsewhere"}, []wit.Row{{Topic: 1, Value: value}, {Value: value}},
+	out, err := w.p.Encode(w.context, nil, []string{"Orders", "elsewhere"}, []wit.Row{{Topic: 1, Value: value},
+		{Value: value}},
 		w.data, nil, nil, nil)
 	if err != nil || len(out.Ready) != 1 || len(out.Refused) != 1 {
 		t.Fatalf("expected one delivery and one refusal, found %+v (%v)", out, err)
@@ -129,7 +131,8 @@ func TestLargeRecord(t *testing.T) {
 		t.Fatalf("expected %d rows to be sent, found %d", len(rows), len(byRow))
 	}
 	if d := byRow[1]; len(d.Rows) != 1 || strings.Count(string(d.Request.Body), "x") < size {
-		t.Errorf("expected the large record to go whole and by itself, found %d rows in %d bytes", len(d.Rows), len(d.Request.Body))
+		t.Errorf("expected the large record to go whole and by itself, found %d rows in %d bytes", len(d.Rows),
+			len(d.Request.Body))
 	}
 }
 
@@ -138,8 +141,9 @@ func TestLargeRecord(t *testing.T) {
 func TestSchemalessDecimalInBase64(t *testing.T) {
 	w := open(t, everything(), append(set("00", "Es"), "sap.odata.enable.batch=0")...)
 	for text, hinted := range map[string]bool{"BPE4": true, "4,5": false, "": false} {
-		out, err := w.p.Encode(w.context, nil, []string{"Es"}, []wit.Row{{Value: w.dynamic(fields("A", int64(1), "B", "b",
-			"Price", text))}}, w.data, nil, nil, nil)
+		out, err := w.p.Encode(w.context, nil, []string{"Es"},
+			[]wit.Row{{Value: w.dynamic(fields("A", int64(1), "B", "b",
+				"Price", text))}}, w.data, nil, nil, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

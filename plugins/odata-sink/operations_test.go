@@ -43,7 +43,8 @@ func scripted(t *testing.T, script ...string) func(*wit.Request) wit.Response {
 		_, rest, _ := strings.Cut(script[0], " ")
 		script = script[1:]
 		r := wit.Response{Status: status}
-		if name, value, ok := strings.Cut(rest, ": "); ok && !strings.HasPrefix(rest, "{") && !strings.HasPrefix(rest, "<") {
+		if name, value, ok := strings.Cut(rest, ": "); ok && !strings.HasPrefix(rest, "{") && !strings.HasPrefix(rest,
+			"<") {
 			r.Headers = []wit.Header{{Name: name, Value: value}}
 		} else {
 			r.Body = []byte(rest)
@@ -74,76 +75,148 @@ func TestOperations(t *testing.T) {
 		outcome    string
 	}{
 		{"insert", nil, nil, value, []string{"201"}, []string{"POST /Orders " + body}, wasWritten},
-		{"update", []string{mode("UPDATE")}, nil, value, []string{"204"}, []string{"PUT " + entity + " If-Match=* (repeatable) " + body}, wasWritten},
-		{"merge", []string{mode("merge")}, nil, value, []string{"204"}, []string{"MERGE " + entity + " If-Match=* (repeatable) " + body}, wasWritten},
-		{"patch", []string{mode("Patch")}, nil, value, []string{"200 {}"}, []string{"PATCH " + entity + " If-Match=* (repeatable) " + body}, wasWritten},
-		{"update of nothing", []string{mode("update")}, nil, value, []string{"404 " + denial("X/1", "no such order")}, []string{"PUT " + entity + " If-Match=* (repeatable) " + body}, "not-found"},
-		{"update by a service that was switched off", []string{mode("update")}, nil, value, []string{"404 <html>gone"}, []string{"PUT " + entity + " If-Match=* (repeatable) " + body}, "fault not-found"},
+		{"update", []string{mode("UPDATE")}, nil, value, []string{"204"},
+			[]string{"PUT " + entity + " If-Match=* (repeatable) " + body}, wasWritten},
+		{"merge", []string{mode("merge")}, nil, value, []string{"204"},
+			[]string{"MERGE " + entity + " If-Match=* (repeatable) " + body}, wasWritten},
+		{"patch", []string{mode("Patch")}, nil, value, []string{"200 {}"},
+			[]string{"PATCH " + entity + " If-Match=* (repeatable) " + body}, wasWritten},
+		{"update of nothing", []string{mode("update")}, nil, value, []string{"404 " + denial("X/1", "no such order")},
+			[]string{"PUT " + entity + " If-Match=* (repeatable) " + body}, "not-found"},
+		{"update by a service that was switched off", []string{mode("update")}, nil, value, []string{"404 <html>gone"},
+			[]string{"PUT " + entity + " If-Match=* (repeatable) " + body}, "fault not-found"},
 		{"update without key", []string{mode("update")}, nil, fields("Note", "n"), nil, nil, "data"},
-		{"patch that the service doesn't know", []string{mode("patch")}, nil, value, []string{"405"}, []string{"PATCH " + entity + " If-Match=* (repeatable) " + body}, "fault unsupported"},
-		{"nested content in an update", []string{mode("update")}, nil, with(value, "Items", datum.List{fields("Pos", int64(1))}), nil, nil, "data"},
-		{"dynamic I", dynamic, nil, with(value, "OP", "i"), []string{"201"}, []string{"POST /Orders " + body}, wasWritten},
-		{"dynamic U", dynamic, nil, with(value, "OP", "U"), []string{"204"}, []string{"PUT " + entity + " If-Match=* (repeatable) " + body}, wasWritten},
-		{"dynamic M", dynamic, nil, with(value, "OP", "m"), []string{"204"}, []string{"MERGE " + entity + " If-Match=* (repeatable) " + body}, wasWritten},
-		{"dynamic D", dynamic, nil, with(value, "OP", "d"), []string{"204"}, []string{"DELETE " + entity + " If-Match=* (repeatable)"}, wasWritten},
-		{"dynamic by a property of the entity", []string{mode("dynamic"), "sap.odata.operation.mode.property=Note"}, nil, fields("ID", "a'b", "Note", "I"), []string{"201"}, []string{`POST /Orders {"ID":"a'b","Note":"I"}`}, wasWritten},
+		{"patch that the service doesn't know", []string{mode("patch")}, nil, value, []string{"405"},
+			[]string{"PATCH " + entity + " If-Match=* (repeatable) " + body}, "fault unsupported"},
+		{"nested content in an update", []string{mode("update")}, nil, with(value, "Items",
+			datum.List{fields("Pos", int64(1))}), nil, nil, "data"},
+		{"dynamic I", dynamic, nil, with(value, "OP", "i"), []string{"201"}, []string{"POST /Orders " + body},
+			wasWritten},
+		{"dynamic U", dynamic, nil, with(value, "OP", "U"), []string{"204"},
+			[]string{"PUT " + entity + " If-Match=* (repeatable) " + body}, wasWritten},
+		{"dynamic M", dynamic, nil, with(value, "OP", "m"), []string{"204"},
+			[]string{"MERGE " + entity + " If-Match=* (repeatable) " + body}, wasWritten},
+		{"dynamic D", dynamic, nil, with(value, "OP", "d"), []string{"204"},
+			[]string{"DELETE " + entity + " If-Match=* (repeatable)"}, wasWritten},
+		{"dynamic by a property of the entity", []string{mode("dynamic"), "sap.odata.operation.mode.property=Note"},
+			nil, fields("ID", "a'b", "Note", "I"), []string{"201"}, []string{`POST /Orders {"ID":"a'b","Note":"I"}`},
+			wasWritten},
 		{"dynamic X", dynamic, nil, with(value, "OP", "X"), nil, nil, "data"},
 		{"dynamic without", dynamic, nil, value, nil, nil, "data"},
-		{"upsert that updates", []string{mode("upsert")}, nil, value, []string{"204"}, []string{"MERGE " + entity + " If-Match=* (repeatable) " + body}, wasWritten},
-		{"upsert that inserts", []string{mode("upsert")}, nil, value, []string{"404", "201"}, []string{"MERGE " + entity + " If-Match=* (repeatable) " + body, "POST /Orders " + body}, wasWritten},
-		{"upsert by code", []string{mode("upsert"), "sap.odata.notfound.codes=400,Z/9", "sap.odata.upsert.method=put"}, nil, value, []string{"400", "201"}, []string{"PUT " + entity + " If-Match=* (repeatable) " + body, "POST /Orders " + body}, wasWritten},
-		{"upsert that is refused", []string{mode("upsert")}, nil, value, []string{"400 " + denial("X/1", "no")}, []string{"MERGE " + entity + " If-Match=* (repeatable) " + body}, "data"},
-		{"upsert that inserts first", []string{mode("upsert"), "sap.odata.upsert.first=insert", "sap.odata.upsert.method=patch"}, nil, value, []string{"400 " + denial("X/1", "Order exists"), "204"}, nil, "data"},
-		{"upsert by a code of existing", []string{mode("upsert"), "sap.odata.upsert.first=insert", "sap.odata.upsert.method=patch", "sap.odata.exists.codes=x/1"}, nil, value,
-			[]string{"500 " + denial("X/1", "Order exists"), "204"}, []string{"POST /Orders " + body, "PATCH " + entity + " If-Match=* (repeatable) " + body}, wasWritten},
-		{"upsert whose insert was lost and arrived", []string{mode("upsert"), "sap.odata.upsert.first=insert"}, nil, value, []string{"0", "200 {}", "204"},
-			[]string{"POST /Orders " + body, "GET " + entity + " (repeatable)", "MERGE " + entity + " If-Match=* (repeatable) " + body}, wasWritten},
-		{"upsert whose insert was lost", []string{mode("upsert"), "sap.odata.upsert.first=insert"}, nil, value, []string{"0", "404", `200 {"d":[]}`, "201"},
-			[]string{"POST /Orders " + body, "GET " + entity + " (repeatable)", contentsSearch, "POST /Orders " + body}, wasWritten},
-		{"tunnelled", []string{mode("merge"), "sap.odata.method.tunnel=1"}, nil, value, []string{"204"}, []string{"POST " + entity + " If-Match=* X-HTTP-Method=MERGE (repeatable) " + body}, wasWritten},
-		{"delete", []string{"sap.odata.enable.delete=1"}, fields("ID", "x"), nil, []string{"204"}, []string{"DELETE /Orders('x') If-Match=* (repeatable)"}, wasWritten},
-		{"delete by the only key", []string{"sap.odata.enable.delete=1"}, "x", nil, []string{"204"}, []string{"DELETE /Orders('x') If-Match=* (repeatable)"}, wasWritten},
-		{"delete by a code of missing", []string{"sap.odata.enable.delete=1", "sap.odata.notfound.codes=Z/9"}, "x", nil, []string{"400 " + denial("Z/9", "nothing")}, []string{"DELETE /Orders('x') If-Match=* (repeatable)"}, wasWritten},
-		{"a source's delete", []string{"sap.odata.delete.records=1"}, nil, fields("ID", "x", "Note", nil, "Count", nil, "RECORDMODE", "D", "DELETED_AT", int64(5)), []string{"204"}, []string{"DELETE /Orders('x') If-Match=* (repeatable)"}, wasWritten},
-		{"a source's row", []string{"sap.odata.delete.records=1"}, nil, with(value, "ODQ_CHANGEMODE", "U", "ODQ_ENTITYCNTR", "1"), []string{"201"}, []string{"POST /Orders " + body}, wasWritten},
+		{"upsert that updates", []string{mode("upsert")}, nil, value, []string{"204"},
+			[]string{"MERGE " + entity + " If-Match=* (repeatable) " + body}, wasWritten},
+		{"upsert that inserts", []string{mode("upsert")}, nil, value, []string{"404", "201"},
+			[]string{"MERGE " + entity + " If-Match=* (repeatable) " + body, "POST /Orders " + body}, wasWritten},
+		{"upsert by code", []string{mode("upsert"), "sap.odata.notfound.codes=400,Z/9", "sap.odata.upsert.method=put"},
+			nil, value, []string{"400", "201"}, []string{"PUT " + entity + " If-Match=* (repeatable) " + body,
+				"POST /Orders " + body}, wasWritten},
+		{"upsert that is refused", []string{mode("upsert")}, nil, value, []string{"400 " + denial("X/1", "no")},
+			[]string{"MERGE " + entity + " If-Match=* (repeatable) " + body}, "data"},
+		{"upsert that inserts first", []string{mode("upsert"), "sap.odata.upsert.first=insert",
+			"sap.odata.upsert.method=patch"}, nil, value, []string{"400 " + denial("X/1", "Order exists"), "204"}, nil,
+			"data"},
+		{"upsert by a code of existing", []string{mode("upsert"), "sap.odata.upsert.first=insert",
+			"sap.odata.upsert.method=patch", "sap.odata.exists.codes=x/1"}, nil, value,
+			[]string{"500 " + denial("X/1", "Order exists"), "204"}, []string{"POST /Orders " + body,
+				"PATCH " + entity + " If-Match=* (repeatable) " + body}, wasWritten},
+		{"upsert whose insert was lost and arrived", []string{mode("upsert"), "sap.odata.upsert.first=insert"}, nil,
+			value, []string{"0", "200 {}", "204"},
+			[]string{"POST /Orders " + body, "GET " + entity + " (repeatable)",
+				"MERGE " + entity + " If-Match=* (repeatable) " + body}, wasWritten},
+		{"upsert whose insert was lost", []string{mode("upsert"), "sap.odata.upsert.first=insert"}, nil, value,
+			[]string{"0", "404", `200 {"d":[]}`, "201"},
+			[]string{"POST /Orders " + body, "GET " + entity + " (repeatable)", contentsSearch, "POST /Orders " + body},
+			wasWritten},
+		{"tunnelled", []string{mode("merge"), "sap.odata.method.tunnel=1"}, nil, value, []string{"204"},
+			[]string{"POST " + entity + " If-Match=* X-HTTP-Method=MERGE (repeatable) " + body}, wasWritten},
+		{"delete", []string{"sap.odata.enable.delete=1"}, fields("ID", "x"), nil, []string{"204"},
+			[]string{"DELETE /Orders('x') If-Match=* (repeatable)"}, wasWritten},
+		{"delete by the only key", []string{"sap.odata.enable.delete=1"}, "x", nil, []string{"204"},
+			[]string{"DELETE /Orders('x') If-Match=* (repeatable)"}, wasWritten},
+		{"delete by a code of missing", []string{"sap.odata.enable.delete=1", "sap.odata.notfound.codes=Z/9"}, "x", nil,
+			[]string{"400 " + denial("Z/9", "nothing")}, []string{"DELETE /Orders('x') If-Match=* (repeatable)"},
+			wasWritten},
+		{"a source's delete", []string{"sap.odata.delete.records=1"}, nil, fields("ID", "x", "Note", nil, "Count", nil,
+			"RECORDMODE", "D", "DELETED_AT", int64(5)), []string{"204"},
+			[]string{"DELETE /Orders('x') If-Match=* (repeatable)"}, wasWritten},
+		{"a source's row", []string{"sap.odata.delete.records=1"}, nil, with(value, "ODQ_CHANGEMODE", "U",
+			"ODQ_ENTITYCNTR", "1"), []string{"201"}, []string{"POST /Orders " + body}, wasWritten},
 		{"a source's row, unasked", nil, nil, with(value, "RECORDMODE", "U"), nil, nil, "data"},
-		{"key from the record", []string{mode("update"), "sap.odata.key.from=record"}, "k", value, []string{"204"}, []string{`PUT /Orders('k') If-Match=* (repeatable) {"ID":"k","Note":"n","Count":1}`}, wasWritten},
-		{"insert with the key from the record", []string{"sap.odata.key.from=record"}, fields("ID", "k"), fields("Note", "n"), []string{"201"}, []string{`POST /Orders {"ID":"k","Note":"n"}`}, wasWritten},
+		{"key from the record", []string{mode("update"), "sap.odata.key.from=record"}, "k", value, []string{"204"},
+			[]string{`PUT /Orders('k') If-Match=* (repeatable) {"ID":"k","Note":"n","Count":1}`}, wasWritten},
+		{"insert with the key from the record", []string{"sap.odata.key.from=record"}, fields("ID", "k"),
+			fields("Note", "n"), []string{"201"}, []string{`POST /Orders {"ID":"k","Note":"n"}`}, wasWritten},
 		{"no key in the record", []string{"sap.odata.key.from=record"}, nil, value, nil, nil, "data"},
-		{"what the value lacks is the record's", []string{mode("merge")}, fields("ID", "k"), fields("Note", "n"), []string{"204"}, []string{`MERGE /Orders('k') If-Match=* (repeatable) {"Note":"n"}`}, wasWritten},
-		{"no ETag", []string{mode("update"), "sap.odata.etag=none"}, nil, value, []string{"204"}, []string{"PUT " + entity + " (repeatable) " + body}, wasWritten},
-		{"no ETag, wanted", []string{mode("update"), "sap.odata.etag=none"}, nil, value, []string{"428"}, []string{"PUT " + entity + " (repeatable) " + body}, "conflict"},
-		{"ETag", []string{mode("update"), "sap.odata.etag=use"}, nil, value, []string{`200 ETag: W/"a b"`, "204"}, []string{"GET " + entity + " (repeatable)", "PUT " + entity + ` If-Match=W/"a b" ` + body}, wasWritten},
-		{"ETag of the document", []string{mode("update"), "sap.odata.etag=use"}, nil, value, []string{`200 {"d":{"__metadata":{"etag":"W/\"7\""}}}`, "204"}, []string{"GET " + entity + " (repeatable)", "PUT " + entity + ` If-Match=W/"7" ` + body}, wasWritten},
-		{"no ETag there", []string{mode("update"), "sap.odata.etag=use"}, nil, value, []string{"200 {}", "204"}, []string{"GET " + entity + " (repeatable)", "PUT " + entity + " (repeatable) " + body}, wasWritten},
-		{"ETag conflict", []string{mode("update"), "sap.odata.etag=use"}, nil, value, []string{`200 ETag: "1"`, "412"}, []string{"GET " + entity + " (repeatable)", "PUT " + entity + ` If-Match="1" ` + body}, "conflict"},
-		{"ETag conflict, again", []string{mode("update"), "sap.odata.etag=use", "sap.odata.etag.conflict=retry"}, nil, value, []string{`200 ETag: "1"`, "412", `200 ETag: "2"`, "204"},
-			[]string{"GET " + entity + " (repeatable)", "PUT " + entity + ` If-Match="1" (repeatable) ` + body, "GET " + entity + " (repeatable)", "PUT " + entity + ` If-Match="2" (repeatable) ` + body}, wasWritten},
-		{"ETag of what is gone", []string{"sap.odata.enable.delete=1", "sap.odata.etag=use"}, "x", nil, []string{"404"}, []string{"GET /Orders('x') (repeatable)"}, wasWritten},
-		{"ETag of an upsert", []string{mode("upsert"), "sap.odata.etag=use"}, nil, value, []string{"404", "201"}, []string{"GET " + entity + " (repeatable)", "POST /Orders " + body}, wasWritten},
-		{"unknown field, ignored", []string{"sap.odata.unknown.fields=ignore"}, nil, with(value, "Other", "x"), []string{"201"}, []string{"POST /Orders " + body}, wasWritten},
-		{"unknown field, fails", []string{"sap.odata.unknown.fields=fail"}, nil, with(value, "Other", "x"), nil, nil, "config"},
+		{"what the value lacks is the record's", []string{mode("merge")}, fields("ID", "k"), fields("Note", "n"),
+			[]string{"204"}, []string{`MERGE /Orders('k') If-Match=* (repeatable) {"Note":"n"}`}, wasWritten},
+		{"no ETag", []string{mode("update"), "sap.odata.etag=none"}, nil, value, []string{"204"},
+			[]string{"PUT " + entity + " (repeatable) " + body}, wasWritten},
+		{"no ETag, wanted", []string{mode("update"), "sap.odata.etag=none"}, nil, value, []string{"428"},
+			[]string{"PUT " + entity + " (repeatable) " + body}, "conflict"},
+		{"ETag", []string{mode("update"), "sap.odata.etag=use"}, nil, value, []string{`200 ETag: W/"a b"`, "204"},
+			[]string{"GET " + entity + " (repeatable)", "PUT " + entity + ` If-Match=W/"a b" ` + body}, wasWritten},
+		{"ETag of the document", []string{mode("update"), "sap.odata.etag=use"}, nil, value,
+			[]string{`200 {"d":{"__metadata":{"etag":"W/\"7\""}}}`, "204"}, []string{"GET " + entity + " (repeatable)",
+				"PUT " + entity + ` If-Match=W/"7" ` + body}, wasWritten},
+		{"no ETag there", []string{mode("update"), "sap.odata.etag=use"}, nil, value, []string{"200 {}", "204"},
+			[]string{"GET " + entity + " (repeatable)", "PUT " + entity + " (repeatable) " + body}, wasWritten},
+		{"ETag conflict", []string{mode("update"), "sap.odata.etag=use"}, nil, value, []string{`200 ETag: "1"`, "412"},
+			[]string{"GET " + entity + " (repeatable)", "PUT " + entity + ` If-Match="1" ` + body}, "conflict"},
+		{"ETag conflict, again", []string{mode("update"), "sap.odata.etag=use", "sap.odata.etag.conflict=retry"}, nil,
+			value, []string{`200 ETag: "1"`, "412", `200 ETag: "2"`, "204"},
+			[]string{"GET " + entity + " (repeatable)", "PUT " + entity + ` If-Match="1" (repeatable) ` + body,
+				"GET " + entity + " (repeatable)", "PUT " + entity + ` If-Match="2" (repeatable) ` + body}, wasWritten},
+		{"ETag of what is gone", []string{"sap.odata.enable.delete=1", "sap.odata.etag=use"}, "x", nil, []string{"404"},
+			[]string{"GET /Orders('x') (repeatable)"}, wasWritten},
+		{"ETag of an upsert", []string{mode("upsert"), "sap.odata.etag=use"}, nil, value, []string{"404", "201"},
+			[]string{"GET " + entity + " (repeatable)", "POST /Orders " + body}, wasWritten},
+		{"unknown field, ignored", []string{"sap.odata.unknown.fields=ignore"}, nil, with(value, "Other", "x"),
+			[]string{"201"}, []string{"POST /Orders " + body}, wasWritten},
+		{"unknown field, fails", []string{"sap.odata.unknown.fields=fail"}, nil, with(value, "Other", "x"), nil, nil,
+			"config"},
 		{"out of range", nil, nil, fields("ID", "a", "Count", int64(1)<<32+5), nil, nil, "data"},
-		{"out of range, allowed", []string{"sap.odata.lossy=allow"}, nil, fields("ID", "a", "Count", int64(1)<<32+5), []string{"201"}, []string{`POST /Orders {"ID":"a","Count":5}`}, wasWritten},
+		{"out of range, allowed", []string{"sap.odata.lossy=allow"}, nil, fields("ID", "a", "Count", int64(1)<<32+5),
+			[]string{"201"}, []string{`POST /Orders {"ID":"a","Count":5}`}, wasWritten},
 		{"lost", nil, nil, value, []string{"0"}, []string{"POST /Orders " + body}, inDoubt},
-		{"lost, found", []string{"sap.odata.insert.uncertain=check"}, nil, value, []string{"0", `200 {"d":{"ID":"a'b","Note":"n  ","Count":"1","Place":{"City":null}}}`}, []string{"POST /Orders " + body, "GET " + entity + " (repeatable)"}, wasWritten},
-		{"lost, another one found", []string{"sap.odata.insert.uncertain=check"}, nil, value, []string{"0", `200 {"d":{"ID":"a'b","Note":"other"}}`}, []string{"POST /Orders " + body, "GET " + entity + " (repeatable)"}, inDoubt},
-		{"lost, not there", []string{"sap.odata.insert.uncertain=check"}, nil, value, []string{"0", "404", `200 {"d":[]}`, "201"},
-			[]string{"POST /Orders " + body, "GET " + entity + " (repeatable)", contentsSearch, "POST /Orders " + body}, wasWritten},
-		{"lost, without a key", []string{"sap.odata.insert.uncertain=check"}, nil, fields("Note", "n"), []string{"0"}, []string{`POST /Orders {"Note":"n"}`}, inDoubt},
-		{"lost, with a key that the insert doesn't say", []string{"sap.odata.insert.uncertain=check"}, fields("ID", "k"), fields("Note", "n"), []string{"0"}, []string{`POST /Orders {"Note":"n"}`}, inDoubt},
-		{"upsert by the record's key", []string{mode("upsert")}, fields("ID", "k"), fields("Note", "n"), []string{"404", "201"},
-			[]string{`MERGE /Orders('k') If-Match=* (repeatable) {"ID":"k","Note":"n"}`, `POST /Orders {"ID":"k","Note":"n"}`}, wasWritten},
-		{"lost, found by filter", []string{"sap.odata.insert.uncertain=check", "sap.odata.check.filter=Note"}, nil, fields("Note", "n'1 &"), []string{"0", `200 {"d":{"results":[{"ID":"7","Note":"n'1 &"}]}}`},
-			[]string{`POST /Orders {"Note":"n'1 &"}`, "GET /Orders?$filter=Note%20eq%20'n''1%20%26'&$top=20 (repeatable)"}, wasWritten},
-		{"lost, not found by filter", []string{"sap.odata.insert.uncertain=check", "sap.odata.check.filter=Count eq {Count} and Note ne 'x'"}, nil, fields("Count", int64(7)), []string{"0", `200 {"d":[]}`, "201"},
-			[]string{`POST /Orders {"Count":7}`, "GET /Orders?$filter=Count%20eq%207%20and%20Note%20ne%20'x'&$top=20 (repeatable)", `POST /Orders {"Count":7}`}, wasWritten},
-		{"lost, no filter's answer", []string{"sap.odata.insert.uncertain=check", "sap.odata.check.filter=Note"}, nil, fields("Note", "n"), []string{"0", "200 {}"},
+		{"lost, found", []string{"sap.odata.insert.uncertain=check"}, nil, value,
+			[]string{"0", `200 {"d":{"ID":"a'b","Note":"n  ","Count":"1","Place":{"City":null}}}`},
+			[]string{"POST /Orders " + body, "GET " + entity + " (repeatable)"}, wasWritten},
+		{"lost, another one found", []string{"sap.odata.insert.uncertain=check"}, nil, value,
+			[]string{"0", `200 {"d":{"ID":"a'b","Note":"other"}}`}, []string{"POST /Orders " + body,
+				"GET " + entity + " (repeatable)"}, inDoubt},
+		{"lost, not there", []string{"sap.odata.insert.uncertain=check"}, nil, value, []string{"0", "404",
+			`200 {"d":[]}`, "201"},
+			[]string{"POST /Orders " + body, "GET " + entity + " (repeatable)", contentsSearch, "POST /Orders " + body},
+			wasWritten},
+		{"lost, without a key", []string{"sap.odata.insert.uncertain=check"}, nil, fields("Note", "n"), []string{"0"},
+			[]string{`POST /Orders {"Note":"n"}`}, inDoubt},
+		{"lost, with a key that the insert doesn't say", []string{"sap.odata.insert.uncertain=check"},
+			fields("ID", "k"), fields("Note", "n"), []string{"0"}, []string{`POST /Orders {"Note":"n"}`}, inDoubt},
+		{"upsert by the record's key", []string{mode("upsert")}, fields("ID", "k"), fields("Note", "n"),
+			[]string{"404", "201"},
+			[]string{`MERGE /Orders('k') If-Match=* (repeatable) {"ID":"k","Note":"n"}`,
+				`POST /Orders {"ID":"k","Note":"n"}`}, wasWritten},
+		{"lost, found by filter", []string{"sap.odata.insert.uncertain=check", "sap.odata.check.filter=Note"}, nil,
+			fields("Note", "n'1 &"), []string{"0", `200 {"d":{"results":[{"ID":"7","Note":"n'1 &"}]}}`},
+			[]string{`POST /Orders {"Note":"n'1 &"}`,
+				"GET /Orders?$filter=Note%20eq%20'n''1%20%26'&$top=20 (repeatable)"}, wasWritten},
+		{"lost, not found by filter", []string{"sap.odata.insert.uncertain=check",
+			"sap.odata.check.filter=Count eq {Count} and Note ne 'x'"}, nil, fields("Count", int64(7)), []string{"0",
+			`200 {"d":[]}`, "201"},
+			[]string{`POST /Orders {"Count":7}`,
+				"GET /Orders?$filter=Count%20eq%207%20and%20Note%20ne%20'x'&$top=20 (repeatable)",
+				`POST /Orders {"Count":7}`}, wasWritten},
+		{"lost, no filter's answer", []string{"sap.odata.insert.uncertain=check", "sap.odata.check.filter=Note"}, nil,
+			fields("Note", "n"), []string{"0", "200 {}"},
 			[]string{`POST /Orders {"Note":"n"}`, "GET /Orders?$filter=Note%20eq%20'n'&$top=20 (repeatable)"}, inDoubt},
-		{"retried", []string{"sap.odata.insert.uncertain=retry"}, nil, value, []string{"0", "201"}, []string{"POST /Orders (repeatable) " + body, "POST /Orders (repeatable) " + body}, wasWritten},
-		{"RequestID, unknown to the service", []string{"sap.odata.insert.uncertain=repeatable"}, nil, value, []string{"0", "404", `200 {"d":[]}`, "201 RepeatabilityResult: accepted"},
-			[]string{"POST /Orders RequestID=D12C08C1771AB045B78AA3CC6C029DDD RepeatabilityCreation=2023-11-14T22:13:20 " + body, "GET " + entity + " (repeatable)", contentsSearch,
-				"POST /Orders RequestID=D12C08C1771AB045B78AA3CC6C029DDD RepeatabilityCreation=2023-11-14T22:13:20 " + body}, wasWritten},
+		{"retried", []string{"sap.odata.insert.uncertain=retry"}, nil, value, []string{"0", "201"},
+			[]string{"POST /Orders (repeatable) " + body, "POST /Orders (repeatable) " + body}, wasWritten},
+		{"RequestID, unknown to the service", []string{"sap.odata.insert.uncertain=repeatable"}, nil, value,
+			[]string{"0", "404", `200 {"d":[]}`, "201 RepeatabilityResult: accepted"},
+			[]string{"POST /Orders RequestID=D12C08C1771AB045B78AA3CC6C029DDD " +
+				"RepeatabilityCreation=2023-11-14T22:13:20 " + body, "GET " + entity + " (repeatable)", contentsSearch,
+				"POST /Orders RequestID=D12C08C1771AB045B78AA3CC6C029DDD RepeatabilityCreation=2023-11-14T22:13:20 " +
+					body}, wasWritten},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			w := open(t, shopping(), append(set("00", "Orders"), c.settings...)...)
@@ -209,7 +282,8 @@ func TestRepeatability(t *testing.T) {
 
 // Rows that transforms made of one record are told apart by the service, and each of them known again.
 func TestRequestIDsOfOneRecord(t *testing.T) {
-	w := open(t, shopping(), append(set("00", "Orders"), "sap.odata.insert.uncertain=repeatable", "sap.odata.enable.batch=0")...)
+	w := open(t, shopping(), append(set("00", "Orders"), "sap.odata.insert.uncertain=repeatable",
+		"sap.odata.enable.batch=0")...)
 	var rows []wit.Row
 	var ids []wit.RecordID
 	for part := range uint32(2) {
@@ -238,8 +312,10 @@ func TestRequestIDsOfOneRecord(t *testing.T) {
 // ETags of several rows are read in one batch, and each row is changed by its own: of one that somebody else has
 // changed meanwhile the change is refused, or made with the new ETag.
 func TestETagsOfABatch(t *testing.T) {
-	for _, c := range []struct{ conflict, second string }{{"refuse", wit.FaultConflict.String()}, {"retry", wasWritten}} {
-		w := open(t, shopping(), append(set("00", "Orders"), oneLane, "sap.odata.operation.mode=merge", "sap.odata.etag=use", "sap.odata.etag.conflict="+c.conflict)...)
+	for _, c := range []struct{ conflict, second string }{{"refuse", wit.FaultConflict.String()},
+		{"retry", wasWritten}} {
+		w := open(t, shopping(), append(set("00", "Orders"), oneLane, "sap.odata.operation.mode=merge",
+			"sap.odata.etag=use", "sap.odata.etag.conflict="+c.conflict)...)
 		h := w.host("Orders")
 		tags := map[string]int{}
 		for i := range 3 {
@@ -282,7 +358,8 @@ func TestETagsOfABatch(t *testing.T) {
 			if len(h.requests) == 1 {
 				tags["b"]++ // somebody else was there
 			}
-			return wit.Response{Status: 202, Headers: []wit.Header{{Name: "Content-Type", Value: "multipart/mixed; boundary=b"}},
+			return wit.Response{Status: 202, Headers: []wit.Header{{Name: "Content-Type",
+				Value: "multipart/mixed; boundary=b"}},
 				Body: []byte(body + "--b--\r\n")}
 		}
 		h.run()
@@ -312,16 +389,20 @@ func TestAtom(t *testing.T) {
 		`<title></title><updated></updated><author><name></name></author><category term="S.Order" scheme="http://schemas.microsoft.com/ado/2007/08/dataservices/scheme"/>`
 	item := func(n string) string {
 		return `<entry><title></title><updated></updated><author><name></name></author><category term="S.Item" scheme="http://schemas.microsoft.com/ado/2007/08/dataservices/scheme"/>` +
-			`<content type="application/xml"><m:properties><d:Pos m:type="Edm.Int32">` + n + `</d:Pos></m:properties></content></entry>`
+			`<content type="application/xml"><m:properties><d:Pos m:type="Edm.Int32">` + n +
+			`</d:Pos></m:properties></content></entry>`
 	}
 	for _, c := range []struct {
 		value datum.Map
 		want  string
 	}{
-		{fields("ID", "<a>&\r\n", "Note", nil, "Count", int64(1), "Place", fields("City", "Ulm")), start + `<content type="application/xml"><m:properties><d:ID>&lt;a&gt;&amp;&#13;` + "\n" +
-			`</d:ID><d:Note m:null="true"/><d:Count m:type="Edm.Int32">1</d:Count><d:Place m:type="S.Place"><d:City>Ulm</d:City></d:Place></m:properties></content></entry>`},
-		{fields("ID", "a", "Items", items), start + `<link rel="http://schemas.microsoft.com/ado/2007/08/dataservices/related/Items" type="application/atom+xml;type=feed" title="Items"><m:inline><feed>` + item("1") + item("2") +
-			`</feed></m:inline></link><content type="application/xml"><m:properties><d:ID>a</d:ID></m:properties></content></entry>`},
+		{fields("ID", "<a>&\r\n", "Note", nil, "Count", int64(1), "Place", fields("City", "Ulm")),
+			start + `<content type="application/xml"><m:properties><d:ID>&lt;a&gt;&amp;&#13;` + "\n" +
+				`</d:ID><d:Note m:null="true"/><d:Count m:type="Edm.Int32">1</d:Count><d:Place m:type="S.Place"><d:City>Ulm</d:City></d:Place></m:properties></content></entry>`},
+		{fields("ID", "a", "Items", items),
+			start +
+				`<link rel="http://schemas.microsoft.com/ado/2007/08/dataservices/related/Items" type="application/atom+xml;type=feed" title="Items"><m:inline><feed>` + item("1") + item("2") +
+				`</feed></m:inline></link><content type="application/xml"><m:properties><d:ID>a</d:ID></m:properties></content></entry>`},
 		{fields("ID", "a\x01"), ""},
 	} {
 		w := open(t, shopping(), append(set("00", "Orders"), "sap.odata.request.format=atom")...)
@@ -360,9 +441,11 @@ func TestAtom(t *testing.T) {
 
 // Sets are checked against what is to be done with them.
 func TestSetsThatCannotBeChanged(t *testing.T) {
-	changed := strings.Replace(shop, `<EntitySet Name="Kept"`, `<EntitySet Name="Still" EntityType="S.Order" sap:updatable="false"/><EntitySet Name="Kept"`, 1)
+	changed := strings.Replace(shop, `<EntitySet Name="Kept"`,
+		`<EntitySet Name="Still" EntityType="S.Order" sap:updatable="false"/><EntitySet Name="Kept"`, 1)
 	for _, c := range []struct{ set, mode, want string }{
-		{"Still", "update", "updatable"}, {"Still", "upsert", "updatable"}, {"Still", "insert", ""}, {"Still", "merge", "updatable"}, {"Fixed", "patch", ""}, {"Fixed", "upsert", "creatable"},
+		{"Still", "update", "updatable"}, {"Still", "upsert", "updatable"}, {"Still", "insert", ""}, {"Still", "merge",
+			"updatable"}, {"Fixed", "patch", ""}, {"Fixed", "upsert", "creatable"},
 	} {
 		given := configuration(append(set("00", c.set), "sap.odata.operation.mode="+c.mode)...)
 		_, err := newPlugin().Open(Component, given, nil,
@@ -374,7 +457,8 @@ func TestSetsThatCannotBeChanged(t *testing.T) {
 }
 
 func TestHints(t *testing.T) {
-	for _, h := range []hint{{}, {step: "insert"}, {alone: true, step: "update", tagged: true, tag: `W/"a alone b"`}, {single: true},
+	for _, h := range []hint{{}, {step: "insert"}, {alone: true, step: "update", tagged: true, tag: `W/"a alone b"`},
+		{single: true},
 		{most: 12, alone: true}, {tagged: true}, {step: wit.HintUncertain}} {
 		if found := readHint(h.text()); found != h {
 			t.Errorf("%q: expected %+v, found %+v", h.text(), h, found)

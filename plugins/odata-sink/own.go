@@ -58,7 +58,8 @@ func (s *state) heeded(a *asked, response *wit.Response) bool {
 // undone is what is wrong with a success that is not [done]. A service that answers all writes so is none that can be
 // written to: nothing that it says would show whether a row is there.
 func undone(status uint16) string {
-	return "HTTP " + strconv.Itoa(int(status)) + " doesn't say that it is done: expected a status that does, such as 200, 201 or 204"
+	return "HTTP " + strconv.Itoa(int(status)) + " doesn't say that it is done: expected a status that does, " +
+		"such as 200, 201 or 204"
 }
 
 // located tells whether an answer to an insert says the address of an entity of the set.

@@ -47,10 +47,16 @@ func TestMissingIsSaidByTheService(t *testing.T) {
 		{both, "", "410|" + apigee, "fault gone", "fault gone"},
 		{both, "", "404|<html>gone", "fault not-found", "fault not-found"},
 		{both, "", `404|{"error":{"code":404,"message":"no route"}}`, "fault not-found", "fault not-found"},
-		{both, "", `404|{"error":{"code":"/IWFND/MED/170","message":{"lang":"en","value":"No service found for namespace"}}}`, "fault not-found", "fault not-found"},
-		{both, "", `404 DataServiceVersion: 1.0|{"error":{"code":"/IWFND/MED/170","message":{"lang":"en","value":"No service found"}}}`, "fault not-found", "fault not-found"},
-		{both, "", `403|{"error":{"code":"/IWFND/MED/170","message":{"lang":"en","value":"No service found for namespace"}}}`, "fault forbidden", "fault forbidden"},
-		{both, "", `403|{"error":{"code":"/IWFND/CM_CONSUMER/101","message":{"lang":"en","value":"No authorization to access the service"}}}`, "fault forbidden", "fault forbidden"},
+		{both, "",
+			`404|{"error":{"code":"/IWFND/MED/170","message":{"lang":"en","value":"No service found for namespace"}}}`,
+			"fault not-found", "fault not-found"},
+		{both, "",
+			`404 DataServiceVersion: 1.0|{"error":{"code":"/IWFND/MED/170","message":{"lang":"en","value":"No service found"}}}`, "fault not-found", "fault not-found"},
+		{both, "",
+			`403|{"error":{"code":"/IWFND/MED/170","message":{"lang":"en","value":"No service found for namespace"}}}`,
+			"fault forbidden", "fault forbidden"},
+		{both, "",
+			`403|{"error":{"code":"/IWFND/CM_CONSUMER/101","message":{"lang":"en","value":"No authorization to access the service"}}}`, "fault forbidden", "fault forbidden"},
 		{both, "", "404|" + document, "written", "refused not-found X/1"},
 		{both, "", "404 DataServiceVersion: 1.0|", "written", "refused not-found"},
 		{both, "", "404 dataserviceversion: 2.0;|Not here", "written", "refused not-found"},
@@ -108,7 +114,8 @@ func TestPagesAreOfTheCall(t *testing.T) {
 	for answer, want := range map[string]string{
 		"400" + page: "fault data", "414" + page: "fault data", "421" + page: "fault data", "431" + page: "fault data",
 		"409" + page: "fault conflict", "422" + page: "fault data", "405" + page: "fault unsupported",
-		"413" + page: "refused data", "400|": "refused data", "400|no such plant": "refused data", "408" + page: "again transient", "429" + page: "again transient",
+		"413" + page: "refused data", "400|": "refused data", "400|no such plant": "refused data",
+		"408" + page: "again transient", "429" + page: "again transient",
 		`400|{"error":{"code":"X/1","message":{"value":"no such plant"}}}`: "refused data X/1",
 	} {
 		for _, op := range []operation{insert, upsertInsert, put, merge, patch, remove, readTag, look} {
@@ -125,15 +132,21 @@ func TestPagesAreOfTheCall(t *testing.T) {
 // A gateway that says 200 to what it could not pass on has written nothing, whatever is asked.
 func TestSuccessIsSaidByTheService(t *testing.T) {
 	s := service.New(service.Options{})
-	w := open(t, silent(s), append(set("00", "Order_DetailCopies"), "sap.odata.enable.delete=1", "sap.odata.etag=use")...)
+	w := open(t, silent(s), append(set("00", "Order_DetailCopies"), "sap.odata.enable.delete=1",
+		"sap.odata.etag=use")...)
 	const path, key = gateway + "/Order_DetailCopies", "(OrderID=1,ProductID=1)"
 	for _, answer := range []string{
-		"200|Service temporarily unavailable", `200|{"fault":{"faultstring":"no target"}}`, `201|{"status":"ok"}`, `200|"ok"`, "200|[]", `202|{"OrderID":1}`,
-		`200 Location: https://h/login?to=/x|wait`, `200|{"d":{"OrderID`, `200|<fault xmlns="x">no target</fault>`, `200|<entry xmlns="x"/>`, `200|{"meta":1,"error":{"code":1}}`,
-		"202|", "202 DataServiceVersion: 2.0|", `207 DataServiceVersion: 2.0|<multistatus xmlns="DAV:"/>`, `206 DataServiceVersion: 2.0|{"d":{"OrderID":1}}`,
+		"200|Service temporarily unavailable", `200|{"fault":{"faultstring":"no target"}}`, `201|{"status":"ok"}`,
+		`200|"ok"`, "200|[]", `202|{"OrderID":1}`,
+		`200 Location: https://h/login?to=/x|wait`, `200|{"d":{"OrderID`, `200|<fault xmlns="x">no target</fault>`,
+		`200|<entry xmlns="x"/>`, `200|{"meta":1,"error":{"code":1}}`,
+		"202|", "202 DataServiceVersion: 2.0|", `207 DataServiceVersion: 2.0|<multistatus xmlns="DAV:"/>`,
+		`206 DataServiceVersion: 2.0|{"d":{"OrderID":1}}`,
 	} {
-		for op, want := range map[operation]string{insert: "refused transient", upsertInsert: "refused transient", put: "again transient", upsertMerge: "again transient", remove: "again transient",
-			confirm: "again transient", readTag: "again transient", readTagOfRemoval: "again transient", look: "again transient", lookOfUpsert: "again transient", find: "again transient"} {
+		for op, want := range map[operation]string{insert: "refused transient", upsertInsert: "refused transient",
+			put: "again transient", upsertMerge: "again transient", remove: "again transient",
+			confirm: "again transient", readTag: "again transient", readTagOfRemoval: "again transient",
+			look: "again transient", lookOfUpsert: "again transient", find: "again transient"} {
 			at := path + key
 			if op == insert || op == upsertInsert || op == find {
 				at = path
@@ -144,8 +157,10 @@ func TestSuccessIsSaidByTheService(t *testing.T) {
 		}
 	}
 	for _, answer := range []string{
-		"204|", "200| \n", "201|{}", `201|{"d":{"OrderID":1}}`, `201|{"odata.metadata":"x","OrderID":1,"ProductID":1}`, `201|<?xml version="1.0"?><a:entry xmlns:a="http://www.w3.org/2005/Atom"/>`,
-		"201 Location: Order_DetailCopies(OrderID=1,ProductID=1)|made", "201 location: https://h" + path + key + "|made", "200 dataServiceVersion: 2.0|made",
+		"204|", "200| \n", "201|{}", `201|{"d":{"OrderID":1}}`, `201|{"odata.metadata":"x","OrderID":1,"ProductID":1}`,
+		`201|<?xml version="1.0"?><a:entry xmlns:a="http://www.w3.org/2005/Atom"/>`,
+		"201 Location: Order_DetailCopies(OrderID=1,ProductID=1)|made", "201 location: https://h" + path + key +
+			"|made", "200 dataServiceVersion: 2.0|made",
 	} {
 		for _, op := range []operation{insert, upsertInsert, put, merge, remove} {
 			if op != insert && op != upsertInsert && strings.Contains(strings.ToLower(answer), "location") {
@@ -157,7 +172,8 @@ func TestSuccessIsSaidByTheService(t *testing.T) {
 		}
 	}
 	for _, name := range []string{"RepeatabilityResult", "Repeatability-Result"} {
-		if found := settled(t, w, insert, path, "201 "+name+`: Rejected|{"d":{"OrderID":1}}`); found != "refused transient" {
+		if found := settled(t, w, insert, path,
+			"201 "+name+`: Rejected|{"d":{"OrderID":1}}`); found != "refused transient" {
 			t.Errorf("%s: expected the insert to be in doubt, found %s", name, found)
 		}
 	}
@@ -183,18 +199,28 @@ func TestKeysThatSomethingOnTheWayRefuses(t *testing.T) {
 		requests       []string
 		outcome        string
 	}{
-		{"merged", "merge", "50%", []string{"400" + page, service, "400" + page}, []string{"MERGE", "GET /Orders?$top=1", "MERGE"}, "data"},
-		{"put", "update", "a:b", []string{"400" + page, service, "400" + page}, []string{"PUT", "GET /Orders?$top=1", "PUT"}, "data"},
-		{"of 260 characters", "merge", long, []string{"414" + page, service, "414" + page}, []string{"MERGE", "GET /Orders?$top=1", "MERGE"}, "data"},
-		{"with a slash", "upsert", "a/b", []string{"404" + page, service, "404" + page}, []string{"MERGE", "GET /Orders?$top=1", "MERGE"}, "data"},
-		{"the set is refused by the service", "merge", "50%", []string{"400" + page, "403 " + denial("X/1", "no reading"), "400" + page}, []string{"MERGE", "GET /Orders?$top=1", "MERGE"}, "data"},
-		{"nobody answers for the set", "merge", "50%", []string{"400" + page, "400" + page}, []string{"MERGE", "GET /Orders?$top=1"}, "fault data"},
-		{"it was of the moment", "merge", "50%", []string{"404" + page, service, "204"}, []string{"MERGE", "GET /Orders?$top=1", "MERGE"}, wasWritten},
+		{"merged", "merge", "50%", []string{"400" + page, service, "400" + page},
+			[]string{"MERGE", "GET /Orders?$top=1", "MERGE"}, "data"},
+		{"put", "update", "a:b", []string{"400" + page, service, "400" + page}, []string{"PUT", "GET /Orders?$top=1",
+			"PUT"}, "data"},
+		{"of 260 characters", "merge", long, []string{"414" + page, service, "414" + page},
+			[]string{"MERGE", "GET /Orders?$top=1", "MERGE"}, "data"},
+		{"with a slash", "upsert", "a/b", []string{"404" + page, service, "404" + page},
+			[]string{"MERGE", "GET /Orders?$top=1", "MERGE"}, "data"},
+		{"the set is refused by the service", "merge", "50%", []string{"400" + page, "403 " + denial("X/1",
+			"no reading"), "400" + page}, []string{"MERGE", "GET /Orders?$top=1", "MERGE"}, "data"},
+		{"nobody answers for the set", "merge", "50%", []string{"400" + page, "400" + page},
+			[]string{"MERGE", "GET /Orders?$top=1"}, "fault data"},
+		{"it was of the moment", "merge", "50%", []string{"404" + page, service, "204"},
+			[]string{"MERGE", "GET /Orders?$top=1", "MERGE"}, wasWritten},
 		{"no odd key", "merge", "a-b", []string{"400" + page}, []string{"MERGE"}, "fault data"},
-		{"the service's own refusal", "merge", "50%", []string{"400 " + denial("X/1", "no such plant")}, []string{"MERGE"}, "data"},
+		{"the service's own refusal", "merge", "50%", []string{"400 " + denial("X/1", "no such plant")},
+			[]string{"MERGE"}, "data"},
 		{"not allowed", "merge", "50%", []string{"405" + page}, []string{"MERGE"}, "fault unsupported"},
-		{"an insert says no key in its address", "insert", "50%", []string{"400" + page}, []string{"POST"}, "fault data"},
-		{"deleted", "", "a/b", []string{"404" + page, service, "404" + page}, []string{"DELETE", "GET /Orders?$top=1", "DELETE"}, "data"},
+		{"an insert says no key in its address", "insert", "50%", []string{"400" + page}, []string{"POST"},
+			"fault data"},
+		{"deleted", "", "a/b", []string{"404" + page, service, "404" + page}, []string{"DELETE", "GET /Orders?$top=1",
+			"DELETE"}, "data"},
 	} {
 		settings := []string{"sap.odata.enable.batch=0", "sap.odata.enable.delete=1"}
 		if c.mode != "" {
@@ -227,7 +253,8 @@ func TestKeysThatSomethingOnTheWayRefuses(t *testing.T) {
 		if found != c.outcome {
 			t.Errorf("%s: expected %s, found %s (%v)", c.name, c.outcome, found, h.reasons[0])
 		}
-		if c.outcome == "data" && len(c.script) == 3 && !strings.Contains(h.reasons[0].Message, "it is the key that something in front of it doesn't take") {
+		if c.outcome == "data" && len(c.script) == 3 && !strings.Contains(h.reasons[0].Message,
+			"it is the key that something in front of it doesn't take") {
 			t.Errorf("%s: expected the reason, found %s", c.name, h.reasons[0].Message)
 		}
 	}
@@ -265,8 +292,10 @@ func TestAcceptedIsNamed(t *testing.T) {
 			b := together{operationCounts: []int{2}, asked: []asked{a, a}}
 			b.asked[1].path = gateway + "/Orders('2')"
 			b.operations = b.asked
-			const first = "--b\r\nContent-Type: multipart/mixed; boundary=c\r\n\r\n--c\r\nContent-Type: application/http\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n\r\n"
-			body := first + "--c\r\nContent-Type: application/http\r\n\r\nHTTP/1.1 " + status + " Odd\r\n\r\n\r\n--c--\r\n\r\n--b--\r\n"
+			const first = "--b\r\nContent-Type: multipart/mixed; boundary=c\r\n\r\n--c\r\nContent-Type: " +
+				"application/http\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n\r\n"
+			body := first + "--c\r\nContent-Type: application/http\r\n\r\nHTTP/1.1 " + status +
+				" Odd\r\n\r\n\r\n--c--\r\n\r\n--b--\r\n"
 			verdicts, err := s.settleTogether(b, gateway+"/$batch", &wit.Response{Status: 202, Body: []byte(body),
 				Headers: []wit.Header{{Name: "Content-Type", Value: "multipart/mixed; boundary=b"}}})
 			if err != nil || len(verdicts) != 2 || !named(verdicts[0], status) || !named(verdicts[1], status) {

@@ -171,7 +171,8 @@ const maxRunLanes = 1 << 10
 func (e *encoding) isRun(rows []wit.Row) bool {
 	s := e.s
 	learned := s.learned[e.target.at]
-	if len(rows) < 2 || !s.batches || s.lanes > maxRunLanes || learned.noBatch || s.tags || s.uncertain == "repeatable" ||
+	if len(rows) < 2 || !s.batches || s.lanes > maxRunLanes || learned.noBatch || s.tags ||
+		s.uncertain == "repeatable" ||
 		s.numbering[e.target.same].gives() || !e.direct() || !e.target.flat.addressed {
 		return false
 	}

@@ -24,11 +24,13 @@ import (
 
 // rows are some of one shape, most of them plain, with keys that come again. add puts a value where the rows are.
 func (c chance) rows(structured bool, add func(nodes []wit.Node, v any) wit.Datum) (rows []wit.Row) {
-	names := []string{"Bool", "Byte", "Int16", "Int64", "Short", "Text", "Guid", "Decimal", "Price", "Date", "Moment", "Made", "Fixed"}
+	names := []string{"Bool", "Byte", "Int16", "Int64", "Short", "Text", "Guid", "Decimal", "Price", "Date", "Moment",
+		"Made", "Fixed"}
 	names = names[c.IntN(len(names)):]
 	nodes := nodesOf(column{name: "A", kind: wit.Int32}, column{name: "B", kind: wit.Text},
 		column{name: "Byte", kind: wit.Int16}, column{name: "Int64", kind: wit.Int64, optional: true},
-		column{name: "Short", kind: wit.Text, optional: true}, column{name: "Price", kind: wit.Bytes, logical: wit.NameDecimal},
+		column{name: "Short", kind: wit.Text, optional: true}, column{name: "Price", kind: wit.Bytes,
+			logical: wit.NameDecimal},
 		column{name: "Date", kind: wit.Int64, logical: wit.NameTimestamp}, column{name: "Fixed", kind: wit.Int32})
 	for range 2 + c.IntN(40) {
 		a, b := int32(c.IntN(30)), []string{"x", "X", "0x", "x ", "7", "O'Neil", "größe", "a b/c?d"}[c.IntN(8)]
@@ -81,7 +83,8 @@ func (c chance) fitting(name string) any {
 		return []string{"12.50", "0", "-7.1", "1234", "0.25"}[c.IntN(5)]
 	case "Date", "Moment":
 		if c.IntN(2) == 0 {
-			return []string{"2024-02-29T12:30:00", "1999-12-31T23:59:59Z", "0001-01-01T00:00:00", "2100-03-01T00:00:00"}[c.IntN(4)]
+			return []string{"2024-02-29T12:30:00", "1999-12-31T23:59:59Z", "0001-01-01T00:00:00",
+				"2100-03-01T00:00:00"}[c.IntN(4)]
 		}
 		return c.Int64N(4_000_000_000_000) - 2_000_000_000_000
 	}
@@ -89,10 +92,12 @@ func (c chance) fitting(name string) any {
 }
 
 // runSettings are those under which rows are runs, and some under which they are not.
-var runSettings = [][]string{{"sap.odata.operation.mode=insert"}, {"sap.odata.operation.mode=update"}, {"sap.odata.operation.mode=merge", "sap.odata.method.tunnel=1"},
+var runSettings = [][]string{{"sap.odata.operation.mode=insert"}, {"sap.odata.operation.mode=update"},
+	{"sap.odata.operation.mode=merge", "sap.odata.method.tunnel=1"},
 	{"sap.odata.operation.mode=upsert"}, {"sap.odata.operation.mode=insert", "sap.odata.changesets=all"},
 	{"sap.odata.operation.mode=insert", "sap.odata.insert.uncertain=retry", "sap.odata.max.batch.size=3"},
-	{"sap.odata.operation.mode=update", "sap.odata.changesets=one", "sap.odata.max.in.flight=1"}, {"sap.odata.enable.batch=0"}}
+	{"sap.odata.operation.mode=update", "sap.odata.changesets=one", "sap.odata.max.in.flight=1"},
+	{"sap.odata.enable.batch=0"}}
 
 // TestRuns: rows that differ in key and body alone come to the same requests as others do, and what their answers mean
 // is the same, whatever becomes of these on the way.
@@ -149,7 +154,8 @@ func TestRuns(t *testing.T) {
 	}
 	t.Logf("%d batches of runs, %d answers to them not taken apart, %d of which to inserts", taken, wholly, inserted)
 	if taken < 100 || wholly < 100 || inserted < 40 {
-		t.Errorf("expected more batches of runs than %d, with more answers not taken apart than %d, %d of which to inserts", taken,
+		t.Errorf("expected more batches of runs than %d, with more answers not taken apart than "+
+			"%d, %d of which to inserts", taken,
 			wholly, inserted)
 	}
 }
@@ -163,7 +169,8 @@ func (c chance) agrees(t *testing.T, w *writing, other, run *wit.Delivery) (whol
 		if n > 2 { // what it teaches is known by then
 			text = c.damaged(text)
 		}
-		answer := wit.Response{Status: 202, Headers: []wit.Header{{Name: "Content-Type", Value: "multipart/mixed; boundary=" + outerBoundary}},
+		answer := wit.Response{Status: 202, Headers: []wit.Header{{Name: "Content-Type",
+			Value: "multipart/mixed; boundary=" + outerBoundary}},
 			Body: text}
 		if s, err := w.p.state(w.context); err != nil {
 			t.Fatal(err)
@@ -207,7 +214,8 @@ func (c chance) answer(d *wit.Delivery) []byte {
 	whole, predicates := c.IntN(2) == 0, c.predicates(d)
 	for n, p := range asked.Parts {
 		inner := "cd" + strconv.Itoa(n)
-		b.WriteString("--" + outerBoundary + "\r\nContent-Type: multipart/mixed; boundary=" + inner + "\r\nContent-Length: 77\r\n\r\n")
+		b.WriteString("--" + outerBoundary + "\r\nContent-Type: multipart/mixed; boundary=" + inner +
+			"\r\nContent-Length: 77\r\n\r\n")
 		for range p.Messages {
 			count++
 			b.WriteString("--" + inner + "\r\nContent-Type: application/http\r\n")
@@ -222,13 +230,15 @@ func (c chance) answer(d *wit.Delivery) []byte {
 			case bodies:
 				body, status = `{"d":{"A":`+strconv.Itoa(count)+`}}`, " 201 Created"
 				if whole { // with all of the key, mostly the one that was sent
-					a, b, _ := strings.Cut(strings.TrimSuffix(strings.TrimPrefix(predicates[count-1], "(A="), "')"), ",B='")
+					a, b, _ := strings.Cut(strings.TrimSuffix(strings.TrimPrefix(predicates[count-1], "(A="), "')"),
+						",B='")
 					body = `{"d":{"A":` + a + `,"B":"` + uri.Unescape(strings.ReplaceAll(b, "''", "'")) + `"}}`
 				}
 				fallthrough
 			default:
 				if c.IntN(200) == 0 {
-					status = []string{" 202 Accepted", " 206 Partial Content", " 207 Multi-Status", " 200 OK"}[c.IntN(4)]
+					status = []string{" 202 Accepted", " 206 Partial Content", " 207 Multi-Status",
+						" 200 OK"}[c.IntN(4)]
 				}
 				b.WriteString("\r\nHTTP/1.1" + status + "\r\nDataServiceVersion: 2.0\r\n")
 				if addresses == 2 || addresses == 1 && c.IntN(2) == 0 {
@@ -293,7 +303,8 @@ func (c chance) damaged(text []byte) []byte {
 	case 1:
 		return append(text[:at], text[min(at+1+c.IntN(40), len(text)):]...)
 	case 2:
-		line := []string{"sap-message: {}\r\n", "Location: http://x/Es(A=1,B='x')\r\n", "Content-ID : 3\r\n", " folded\r\n", "Content-Length: 3\r\n", "\r\n",
+		line := []string{"sap-message: {}\r\n", "Location: http://x/Es(A=1,B='x')\r\n", "Content-ID : 3\r\n",
+			" folded\r\n", "Content-Length: 3\r\n", "\r\n",
 			"--" + outerBoundary + "\r\n", "--cd0--\r\n"}[c.IntN(8)]
 		if n := bytes.IndexByte(text[at:], '\n'); n >= 0 {
 			return append(append(append([]byte{}, text[:at+n+1]...), line...), text[at+n+1:]...)
@@ -384,7 +395,8 @@ func (c chance) inSandbox(ctx context.Context, t *testing.T, i *host.Instance, w
 		if len(d.Rows) == 1 {
 			continue
 		}
-		answer := wit.Response{Status: 202, Headers: []wit.Header{{Name: "Content-Type", Value: "multipart/mixed; boundary=" + outerBoundary}},
+		answer := wit.Response{Status: 202, Headers: []wit.Header{{Name: "Content-Type",
+			Value: "multipart/mixed; boundary=" + outerBoundary}},
 			Body: c.answer(d)}
 		want, bad := w.p.Settle(w.context, d.Memo, d.Rows, answer)
 		settled, err := i.Settle(ctx, w.context, d.Memo, d.Rows, answer)

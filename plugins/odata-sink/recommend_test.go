@@ -15,7 +15,8 @@ func TestRecommendations(t *testing.T) {
 	const root = gateway
 	s := service.New(service.Options{Switches: service.Switches{Catalogue: 10}})
 	of := func(name string, more ...string) []string {
-		return append([]string{"sap.odata#00.service=" + root, "sap.odata#00.entityset=" + name, "sap.odata#00.topic=t"}, more...)
+		return append([]string{"sap.odata#00.service=" + root, "sap.odata#00.entityset=" + name,
+			"sap.odata#00.topic=t"}, more...)
 	}
 	for _, c := range []struct {
 		given   []string
@@ -30,12 +31,14 @@ func TestRecommendations(t *testing.T) {
 		{of("Orders"), "sap.odata#01.service", root, "", true},
 		{of("Orders"), "sap.odata.operation.mode", "upsert", "", true},
 		{of("Orders"), "sap.odata.operation.mode.property", "", "", false},
-		{of("Orders", "sap.odata.operation.mode=dynamic"), "sap.odata.operation.mode.property", "", "Missing required", true},
+		{of("Orders", "sap.odata.operation.mode=dynamic"), "sap.odata.operation.mode.property", "", "Missing required",
+			true},
 		{of("Orders"), "sap.odata.upsert.first", "insert", "", false},
 		{of("Orders", "sap.odata.operation.mode=upsert"), "sap.odata.upsert.first", "insert", "", true},
 		{of("Orders", "sap.odata.etag=use"), "sap.odata.etag.conflict", "retry", "", true},
 		{of("Ordres"), "sap.odata#00.entityset", "Orders", "Entity set Ordres isn't in $metadata", true},
-		{append(of("Orders"), "sap.odata#00.service=/sap/opu/odata/sap/NORTHWIND_SVR"), "sap.odata#00.service", root, "The service /sap/opu/odata/sap/NORTHWIND_SVR doesn't exist", true},
+		{append(of("Orders"), "sap.odata#00.service=/sap/opu/odata/sap/NORTHWIND_SVR"), "sap.odata#00.service", root,
+			"The service /sap/opu/odata/sap/NORTHWIND_SVR doesn't exist", true},
 	} {
 		var answers []wit.Response
 		var done *[]wit.Examined
@@ -64,7 +67,8 @@ func TestRecommendations(t *testing.T) {
 		errors := strings.Join(e.Errors, "\n")
 		if e.Visible != c.visible || c.want != "" && !slices.Contains(e.Recommended, c.want) ||
 			(errors == "") != (c.wrong == "") || !strings.HasPrefix(errors, c.wrong) {
-			t.Errorf("%v: %s: expected visible %v, %q and error %q, found %v, %.200q and %q", c.given, c.setting, c.visible, c.want, c.wrong, e.Visible, e.Recommended, errors)
+			t.Errorf("%v: %s: expected visible %v, %q and error %q, found %v, %.200q and %q", c.given, c.setting,
+				c.visible, c.want, c.wrong, e.Visible, e.Recommended, errors)
 		}
 	}
 }

@@ -82,7 +82,8 @@ func (p *plugin) verdicts(s *state, memo []byte, rows []uint32, response *wit.Re
 }
 
 // methods of operations, for messages.
-var methods = map[operation]string{insert: "POST", upsertInsert: "POST", remove: "DELETE", put: "PUT", upsertPut: "PUT", merge: "MERGE", upsertMerge: "MERGE",
+var methods = map[operation]string{insert: "POST", upsertInsert: "POST", remove: "DELETE", put: "PUT", upsertPut: "PUT",
+	merge: "MERGE", upsertMerge: "MERGE",
 	patch: "PATCH", upsertPatch: "PATCH"}
 
 // what names a request in messages.
@@ -130,7 +131,8 @@ func (s *state) settleOne(a *asked, response *wit.Response) (v wit.Verdict, err 
 // repeats learns whether the service knows RequestIDs, from what it says of them.
 func (s *state) repeats(a *asked, response *wit.Response) {
 	if s.uncertain == "repeatable" && success(response.Status) {
-		s.learned[a.at].repeats = strings.EqualFold(strings.TrimSpace(headerOf(response, "RepeatabilityResult")), "accepted")
+		s.learned[a.at].repeats = strings.EqualFold(strings.TrimSpace(headerOf(response, "RepeatabilityResult")),
+			"accepted")
 	}
 }
 
@@ -346,12 +348,14 @@ func refusedByClient(status uint16) bool { return status >= 400 && status <= 499
 
 func uncertain(target, why string) *wit.Fault {
 	return &wit.Fault{Kind: wit.FaultConflict, Code: wit.Ptr("UNCERTAIN"), Message: "POST " + target + ": " + why +
-		", so the entity may have been created; it is not sent again (" + insertUncertain + "): look whether it is there before the record is sent anew"}
+		", so the entity may have been created; it is not sent again (" + insertUncertain +
+		"): look whether it is there before the record is sent anew"}
 }
 
 // conflict is the verdict on a request whose ETag is of yesterday.
 func (s *state) conflict(a *asked) wit.Verdict {
-	f := &wit.Fault{Kind: wit.FaultConflict, Message: a.what() + ": HTTP 412: the entity was changed since its ETag " + a.hint.tag + " was read"}
+	f := &wit.Fault{Kind: wit.FaultConflict, Message: a.what() + ": HTTP 412: the entity was changed since its ETag " +
+		a.hint.tag + " was read"}
 	if !s.retryTags {
 		return refused(f)
 	}
@@ -376,7 +380,9 @@ func (s *state) settleUpdate(a *asked, response *wit.Response) (wit.Verdict, err
 		return s.conflict(a), nil
 	case upserts && a.nested > 0 && a.hint.step == stepUpdate && (s.missing(response) || response.Status == 412):
 		// An insert has said that the row's own is there.
-		f.Kind, f.Message = wit.FaultNotFound, f.Message+" (an entity nested in it isn't there, and an upsert inserts those of an entity that is there never)"
+		f.Kind, f.Message = wit.FaultNotFound,
+			f.Message+" (an entity nested in it isn't there, and an upsert inserts those of an "+
+				"entity that is there never)"
 		return refused(f), nil
 	case upserts && (s.missing(response) || response.Status == 412):
 		return anew(a.hint.to(stepInsert)), nil
@@ -425,7 +431,8 @@ func settleConfirm(target string, response *wit.Response) (wit.Verdict, error) {
 	case response.Status == 404 || response.Status == 410:
 		return written(), nil
 	case success(response.Status):
-		return refused(&wit.Fault{Kind: wit.FaultConflict, Message: "DELETE " + target + ": HTTP 412 in spite of If-Match: *, and the entity is there"}), nil
+		return refused(&wit.Fault{Kind: wit.FaultConflict,
+			Message: "DELETE " + target + ": HTTP 412 in spite of If-Match: *, and the entity is there"}), nil
 	case response.Status == 0:
 		return wit.Verdict{Again: &wit.Retry{Hint: hintConfirm, Fault: &wit.Fault{Kind: wit.FaultTransient,
 			Message: "GET " + target + ": no answer came"}}}, nil

@@ -187,14 +187,16 @@ func (s *state) settleParts(b together, what string, response *wit.Response) ([]
 	s.learned[b.at].refused = 0
 	say(what, response)
 	outcomes := b.ofRows(b.match(d))
-	said := &wit.Fault{Kind: wit.FaultTransient, Message: what + ": the answer of HTTP " + strconv.Itoa(int(response.Status)) + " doesn't say what became of it"}
+	said := &wit.Fault{Kind: wit.FaultTransient, Message: what + ": the answer of HTTP " +
+		strconv.Itoa(int(response.Status)) + " doesn't say what became of it"}
 	if !d.Complete {
 		said.Message += ", because it is cut off"
 	}
 	// A service that stops at the first part that fails says nothing of those behind it: they go by themselves.
 	stopped := d.Complete && len(d.Parts) < len(b.operationCounts) && endsFailed(d)
 	if stopped && s.uncertain == "fail" {
-		said.Message += ": the service stopped at a part that failed (" + insertUncertain + " = check looks whether those behind it were written)"
+		said.Message += ": the service stopped at a part that failed (" + insertUncertain +
+			" = check looks whether those behind it were written)"
 	}
 	at, allAlone, allWritten := 0, len(b.asked) > 1, true
 	verdicts, err := b.judge(func(a *asked) (wit.Verdict, error) {
@@ -474,7 +476,8 @@ func (b *together) contradicted(outcomes []outcome, ids bool) bool {
 				continue // a service that numbers by itself may give an entity the key of another one that was sent
 			}
 		}
-		if at := o.message.Header("Location"); at != "" && b.operations[i].predicate != "" && success(o.message.Status()) {
+		if at := o.message.Header("Location"); at != "" && b.operations[i].predicate != "" &&
+			success(o.message.Status()) {
 			if strings.HasSuffix(at, b.operations[i].predicate) {
 				continue
 			}

@@ -13,7 +13,8 @@ func (p *plugin) Commands() []wit.Command { return []wit.Command{checkup.Declare
 func (p *plugin) Run(command string, options []wit.Setting, given []wit.Setting, state []byte,
 	answers []wit.Response) (wit.Reply, error) {
 	if command != checkup.Command {
-		return wit.Reply{}, &wit.Fault{Kind: wit.FaultUnsupported, Message: "unknown command " + command + ", expected " + checkup.Command}
+		return wit.Reply{}, &wit.Fault{Kind: wit.FaultUnsupported, Message: "unknown command " + command +
+			", expected " + checkup.Command}
 	}
 	var services []checkup.Service
 	v := settings.Values(given)

@@ -19,7 +19,8 @@ import (
 const gateway = "/sap/opu/odata/sap/NORTHWIND_SRV"
 
 func configuration(more ...string) []wit.Setting {
-	lines := append([]string{"sap.odata.host.protocol=http", "sap.odata.host.address=127.0.0.1", "sap.odata.host.port=8080"}, more...)
+	lines := append([]string{"sap.odata.host.protocol=http", "sap.odata.host.address=127.0.0.1",
+		"sap.odata.host.port=8080"}, more...)
 	var list []wit.Setting
 	for _, line := range lines {
 		name, value, _ := strings.Cut(line, "=")
@@ -29,7 +30,8 @@ func configuration(more ...string) []wit.Setting {
 }
 
 func set(number, name string) []string {
-	return []string{"sap.odata#" + number + ".service=" + gateway, "sap.odata#" + number + ".entityset=" + name, "sap.odata#" + number + ".topic=" + name}
+	return []string{"sap.odata#" + number + ".service=" + gateway, "sap.odata#" + number + ".entityset=" + name,
+		"sap.odata#" + number + ".topic=" + name}
 }
 
 // writing is the host's part around a sink, without the host.
@@ -188,7 +190,8 @@ func TestInsertAndDelete(t *testing.T) {
 	if expected := `{"OrderID":1,"ProductID":0,"UnitPrice":"12.3400","Quantity":5,"Discount":0.05}`; w.bodies[1] != expected {
 		t.Errorf("expected %s, found %s", expected, w.bodies[1])
 	}
-	schemaless := datum.Map{{Key: "OrderID", Value: int64(2)}, {Key: "ProductID", Value: int64(1)}, {Key: "UnitPrice", Value: "1.5"},
+	schemaless := datum.Map{{Key: "OrderID", Value: int64(2)}, {Key: "ProductID", Value: int64(1)}, {Key: "UnitPrice",
+		Value: "1.5"},
 		{Key: "Quantity", Value: int64(1)}, {Key: "Discount", Value: 0.25}}
 	if v, _ := w.put("Order_DetailCopies", wit.Datum{}, w.dynamic(schemaless)); v.Written == nil {
 		t.Errorf("without schema: %+v", v.Refused)
@@ -198,7 +201,8 @@ func TestInsertAndDelete(t *testing.T) {
 		t.Errorf("a row that is there already: expected it to be refused, found %+v", v)
 	}
 	for range 2 {
-		v, requests := w.put("Order_DetailCopies", w.structured(detailKey, datum.Record{int32(1), int32(1)}), wit.Datum{})
+		v, requests := w.put("Order_DetailCopies", w.structured(detailKey, datum.Record{int32(1), int32(1)}),
+			wit.Datum{})
 		if v.Written == nil {
 			t.Errorf("expected the row to be deleted, found %+v", v.Refused)
 		}
@@ -208,7 +212,8 @@ func TestInsertAndDelete(t *testing.T) {
 	}
 	var left []string
 	s.Each("Order_DetailCopies", func(key string, _ map[string]string) { left = append(left, key) })
-	if diff := cmp.Diff([]string{"(OrderID=1,ProductID=0)", "(OrderID=1,ProductID=2)", "(OrderID=2,ProductID=1)"}, left); diff != "" {
+	if diff := cmp.Diff([]string{"(OrderID=1,ProductID=0)", "(OrderID=1,ProductID=2)", "(OrderID=2,ProductID=1)"},
+		left); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -222,17 +227,22 @@ func TestTombstonesAreIgnoredByDefault(t *testing.T) {
 }
 
 func TestRefusedRows(t *testing.T) {
-	w := open(t, service.New(service.Options{}), append(set("00", "Order_DetailCopies"), "sap.odata.enable.delete=1")...)
+	w := open(t, service.New(service.Options{}), append(set("00", "Order_DetailCopies"),
+		"sap.odata.enable.delete=1")...)
 	gone := detailOf(1, 1)
 	gone[5] = "x"
 	for text, row := range map[string]struct{ key, value wit.Datum }{
-		"Gone: NORTHWIND_SRV.Order_DetailCopy has no such property":              {wit.Datum{}, w.structured(detail, gone)},
-		"Quantity: expected Edm.Int16 from -32768 to 32767, found integer 70000": {wit.Datum{}, w.dynamic(datum.Map{{Key: "Quantity", Value: int64(70000)}})},
-		"the value: expected a struct of NORTHWIND_SRV.Order_DetailCopy":         {wit.Datum{}, w.dynamic("text")},
-		"a tombstone without a key":                                              {wit.Datum{}, wit.Datum{}},
-		"the key needs property ProductID":                                       {w.dynamic(datum.Map{{Key: "OrderID", Value: int64(1)}}), wit.Datum{}},
-		"key property ProductID: expected Edm.Int32, found \"x\"":                {w.dynamic(datum.Map{{Key: "OrderID", Value: int64(1)}, {Key: "ProductID", Value: "x"}}), wit.Datum{}},
-		"the key needs property OrderID of NORTHWIND_SRV.Order_DetailCopy: ":     {w.dynamic("plain"), wit.Datum{}},
+		"Gone: NORTHWIND_SRV.Order_DetailCopy has no such property": {wit.Datum{}, w.structured(detail,
+			gone)},
+		"Quantity: expected Edm.Int16 from -32768 to 32767, found integer 70000": {wit.Datum{},
+			w.dynamic(datum.Map{{Key: "Quantity", Value: int64(70000)}})},
+		"the value: expected a struct of NORTHWIND_SRV.Order_DetailCopy": {wit.Datum{}, w.dynamic("text")},
+		"a tombstone without a key":                                      {wit.Datum{}, wit.Datum{}},
+		"the key needs property ProductID": {w.dynamic(datum.Map{{Key: "OrderID",
+			Value: int64(1)}}), wit.Datum{}},
+		"key property ProductID: expected Edm.Int32, found \"x\"": {w.dynamic(datum.Map{{Key: "OrderID",
+			Value: int64(1)}, {Key: "ProductID", Value: "x"}}), wit.Datum{}},
+		"the key needs property OrderID of NORTHWIND_SRV.Order_DetailCopy: ": {w.dynamic("plain"), wit.Datum{}},
 	} {
 		v, requests := w.put("Order_DetailCopies", row.key, row.value)
 		if v.Refused == nil || v.Refused.Kind != wit.FaultData || !strings.HasPrefix(v.Refused.Message, text) ||
@@ -240,13 +250,15 @@ func TestRefusedRows(t *testing.T) {
 			t.Errorf("expected %q, found %+v", text, v.Refused)
 		}
 	}
-	if v, _ := w.put("other", wit.Datum{}, w.dynamic(datum.Map{})); v.Refused == nil || v.Refused.Kind != wit.FaultConfig {
+	if v, _ := w.put("other", wit.Datum{}, w.dynamic(datum.Map{})); v.Refused == nil ||
+		v.Refused.Kind != wit.FaultConfig {
 		t.Errorf("a topic that nobody configured: found %+v", v)
 	}
 }
 
 func TestSettle(t *testing.T) {
-	w := open(t, silent(service.New(service.Options{})), append(set("00", "Order_DetailCopies"), "sap.odata.enable.delete=1")...)
+	w := open(t, silent(service.New(service.Options{})), append(set("00", "Order_DetailCopies"),
+		"sap.odata.enable.delete=1")...)
 	for _, c := range []struct {
 		op      operation
 		status  uint16
@@ -256,32 +268,49 @@ func TestSettle(t *testing.T) {
 		{insert, 201, "{}", "written"}, {insert, 204, "", "written"}, {insert, 200, "{}", "written"},
 		{insert, 200, "<html>Log on", "fault unauthorized"},
 		{insert, 202, "", "refused transient"}, {insert, 201, `{"d":{"error":1}}`, "written"},
-		{insert, 200, `{"error":{"code":"1","message":{"value":"no"}}}`, "refused transient 1"}, {insert, 201, `{"error":"timeout"}`, "refused transient"},
+		{insert, 200, `{"error":{"code":"1","message":{"value":"no"}}}`, "refused transient 1"},
+		{insert, 201, `{"error":"timeout"}`, "refused transient"},
 		{insert, 200, `{"error":{"code":"1","message":{"value":"Order 7 is locked by SMITH"}}}`, "again transient"},
 		{remove, 200, `{"error":{"code":"1","message":{"value":"no"}}}`, "refused data 1"},
-		{insert, 0, "", "refused conflict UNCERTAIN"}, {insert, 304, "", "refused transient"}, {insert, 302, "", "refused transient"}, {insert, 101, "", "refused transient"},
-		{insert, 502, "", "refused transient"}, {insert, 503, "", "refused transient"}, {insert, 504, "", "refused transient"}, {insert, 507, "no space", "refused transient"},
-		{insert, 520, "<html><title>520</title>", "refused transient"}, {insert, 524, "timeout", "refused transient"}, {insert, 530, "", "refused transient"}, {insert, 599, "", "refused transient"},
-		{insert, 501, "", "refused transient"}, {insert, 505, "", "refused transient"}, {insert, 500, "Order 7 is locked by SMITH", "refused transient"},
+		{insert, 0, "", "refused conflict UNCERTAIN"}, {insert, 304, "", "refused transient"},
+		{insert, 302, "", "refused transient"}, {insert, 101, "", "refused transient"},
+		{insert, 502, "", "refused transient"}, {insert, 503, "", "refused transient"},
+		{insert, 504, "", "refused transient"}, {insert, 507, "no space", "refused transient"},
+		{insert, 520, "<html><title>520</title>", "refused transient"}, {insert, 524, "timeout", "refused transient"},
+		{insert, 530, "", "refused transient"}, {insert, 599, "", "refused transient"},
+		{insert, 501, "", "refused transient"}, {insert, 505, "", "refused transient"},
+		{insert, 500, "Order 7 is locked by SMITH", "refused transient"},
 		{insert, 503, `{"error":{"code":"X/1","message":{"value":"not now"}}}`, "again transient"},
-		{insert, 503, `<error xmlns="http://schemas.microsoft.com/ado/2007/08/dataservices/metadata"><code>X/1</code><message xml:lang="en">not now</message></error>`, "again transient"},
-		{insert, 503, `<error><code>X/1</code><message>not now</message></error>`, "refused transient"}, {insert, 503, `{"error":"not now"}`, "refused transient"},
-		{insert, 503, `{"error":{"code":503,"message":"not now"}}`, "refused transient"}, {insert, 503, `{"error":{"code":"X/1","message":{"value":"not`, "refused transient"},
-		{insert, 502, `{"error":{"code":"X/1","message":{"value":"not now"}}}`, "refused transient X/1"}, {insert, 504, `{"error":{"code":"X/1"}}`, "refused transient"},
+		{insert, 503,
+			`<error xmlns="http://schemas.microsoft.com/ado/2007/08/dataservices/metadata"><code>X/1</code><message xml:lang="en">not now</message></error>`, "again transient"},
+		{insert, 503, `<error><code>X/1</code><message>not now</message></error>`, "refused transient"},
+		{insert, 503, `{"error":"not now"}`, "refused transient"},
+		{insert, 503, `{"error":{"code":503,"message":"not now"}}`, "refused transient"},
+		{insert, 503, `{"error":{"code":"X/1","message":{"value":"not`, "refused transient"},
+		{insert, 502, `{"error":{"code":"X/1","message":{"value":"not now"}}}`, "refused transient X/1"},
+		{insert, 504, `{"error":{"code":"X/1"}}`, "refused transient"},
 		{insert, 429, "", "again transient"}, {insert, 408, "<html>", "again transient"},
 		{remove, 503, "", "again transient"}, {remove, 520, "", "again transient"},
-		{insert, 400, `{"error":{"code":"M7/021","message":{"value":"Material locked by user SMITH"}}}`, "again transient"},
-		{insert, 500, `{"error":{"code":"M7/021","message":{"value":"Material locked by user SMITH"}}}`, "again transient"},
-		{insert, 500, "", "refused transient"}, {insert, 400, "", "refused data"}, {insert, 409, "", "refused conflict"},
+		{insert, 400, `{"error":{"code":"M7/021","message":{"value":"Material locked by user SMITH"}}}`,
+			"again transient"},
+		{insert, 500, `{"error":{"code":"M7/021","message":{"value":"Material locked by user SMITH"}}}`,
+			"again transient"},
+		{insert, 500, "", "refused transient"}, {insert, 400, "", "refused data"},
+		{insert, 409, "", "refused conflict"},
 		{insert, 400, `{"error":{"code":"X/2","message":{"value":"Order 7 already exists"}}}`, "refused conflict X/2"},
 		{insert, 400, `{"error":{"code":"X/2","message":{"value":"Order 7 is wrong"}}}`, "refused data X/2"},
-		{insert, 403, `{"error":{"code":"X/1","message":{"value":"no right for plant 1000"}}}`, "refused forbidden X/1"},
-		{insert, 403, "", "fault forbidden"}, {insert, 403, "Access denied to resource", "fault forbidden"}, {remove, 403, "<html>Forbidden", "fault forbidden"},
-		{remove, 404, "<html>Service cannot be reached", "fault not-found"}, {confirm, 404, "<html>Service cannot be reached", "fault not-found"},
+		{insert, 403, `{"error":{"code":"X/1","message":{"value":"no right for plant 1000"}}}`,
+			"refused forbidden X/1"},
+		{insert, 403, "", "fault forbidden"}, {insert, 403, "Access denied to resource", "fault forbidden"},
+		{remove, 403, "<html>Forbidden", "fault forbidden"},
+		{remove, 404, "<html>Service cannot be reached", "fault not-found"},
+		{confirm, 404, "<html>Service cannot be reached", "fault not-found"},
 		{insert, 401, "", "fault unauthorized"}, {insert, 404, "", "fault not-found"},
-		{remove, 204, "", "written"}, {remove, 404, "", "written"}, {remove, 410, "", "written"}, {remove, 412, "", "again confirm"},
+		{remove, 204, "", "written"}, {remove, 404, "", "written"}, {remove, 410, "", "written"},
+		{remove, 412, "", "again confirm"},
 		{remove, 0, "", "again transient"}, {remove, 504, "", "again transient"}, {remove, 400, "", "refused data"},
-		{confirm, 404, "", "written"}, {confirm, 200, "{}", "refused conflict"}, {confirm, 503, "", "again transient confirm"}, {confirm, 0, "", "again transient confirm"},
+		{confirm, 404, "", "written"}, {confirm, 200, "{}", "refused conflict"}, {confirm, 503, "",
+			"again transient confirm"}, {confirm, 0, "", "again transient confirm"},
 	} {
 		settled, err := w.p.Settle(w.context, memo(c.op, "/s/Gesperrte(1)"), []uint32{4}, wit.Response{Status: c.status,
 			Body: []byte(c.body)})
@@ -333,7 +362,8 @@ func silent(s http.Handler) http.Handler {
 
 // TestLanes: rows of one entity share a lane, whether they say its key in the value or in the record's key.
 func TestLanes(t *testing.T) {
-	w := open(t, service.New(service.Options{}), append(set("00", "Order_DetailCopies"), "sap.odata.enable.delete=1", "sap.odata.enable.batch=0")...)
+	w := open(t, service.New(service.Options{}), append(set("00", "Order_DetailCopies"), "sap.odata.enable.delete=1",
+		"sap.odata.enable.batch=0")...)
 	rows := []wit.Row{{Value: w.structured(detail, detailOf(3, 4))},
 		{Key: w.structured(detailKey, datum.Record{int32(4), int32(3)})},
 		{Key: w.dynamic(datum.Map{{Key: "OrderID", Value: int64(3)}, {Key: "ProductID", Value: int64(5)}})}}
@@ -342,7 +372,8 @@ func TestLanes(t *testing.T) {
 		t.Fatalf("expected three deliveries, found %+v (%v)", out, err)
 	}
 	if out.Ready[0].Lane != out.Ready[1].Lane || out.Ready[1].Lane == out.Ready[2].Lane {
-		t.Errorf("expected lanes of two entities, found %d, %d, %d", out.Ready[0].Lane, out.Ready[1].Lane, out.Ready[2].Lane)
+		t.Errorf("expected lanes of two entities, found %d, %d, %d", out.Ready[0].Lane, out.Ready[1].Lane,
+			out.Ready[2].Lane)
 	}
 	for _, d := range out.Ready {
 		if d.Request.TokenFrom == nil || *d.Request.TokenFrom != gateway+"/" ||

@@ -71,7 +71,8 @@ func TestAddressesHaveTheirRowsKeys(t *testing.T) {
 				f, isFault := err.(*wit.Fault)
 				if err != nil && !isFault || c.differs != isFault || isFault && (f.Kind != wit.FaultData ||
 					!strings.Contains(f.Message, "another key") || !strings.Contains(f.Message, "track-changes")) {
-					t.Errorf("%s at %s, atom %v, pieces of %d: expected differs %v, found %v", c.odd, c.oddAt, atom, piece,
+					t.Errorf("%s at %s, atom %v, pieces of %d: expected differs %v, found %v", c.odd, c.oddAt, atom,
+						piece,
 						c.differs, err)
 				}
 			}
@@ -94,7 +95,8 @@ func addressedRow(atom bool, row, at string) string {
 		if len(row)%2 == 0 {
 			b.WriteString(`<id>http://h/s/X` + escape.Replace(at) + `</id>`)
 		} else {
-			b.WriteString(`<title>t</title><id>http://h/s/X` + strings.ReplaceAll(escape.Replace(at), "'", "&#39;") + `</id>`)
+			b.WriteString(`<title>t</title><id>http://h/s/X` + strings.ReplaceAll(escape.Replace(at), "'",
+				"&#39;") + `</id>`)
 		}
 	}
 	b.WriteString(`<content type="application/xml"><m:properties>`)
@@ -111,7 +113,8 @@ func readAddressed(t *testing.T, keys string, atom bool, page string, piece int)
 	t.Helper()
 	if atom {
 		const services = "http://schemas.microsoft.com/ado/2007/08/dataservices"
-		page = `<feed xmlns="http://www.w3.org/2005/Atom" xmlns:m="` + services + `/metadata" xmlns:d="` + services + `">` +
+		page = `<feed xmlns="http://www.w3.org/2005/Atom" xmlns:m="` + services + `/metadata" xmlns:d="` + services +
+			`">` +
 			page + `<link rel="delta" href="X?!deltatoken=1"/></feed>`
 	} else {
 		page = `{"d":{"results":[` + strings.ReplaceAll(page, `}{"`, `},{"`) + `],"__delta":"X?!deltatoken=1"}}`

@@ -15,7 +15,8 @@ func (f *feed) advise(l *decode.RowLayout, v *edm.View) {
 	for i := range l.Columns {
 		c := &l.Columns[i]
 		if e := v.Expansion(c.Name); e != nil && c.Nested != nil {
-			c.Advice.Inline = "the service takes $expand and does not heed it: leave " + c.Name + " out of " + f.setting(query.Expand)
+			c.Advice.Inline = "the service takes $expand and does not heed it: leave " + c.Name + " out of " +
+				f.setting(query.Expand)
 			f.advise(c.Nested, e.View)
 			continue
 		}
@@ -47,7 +48,8 @@ func (f *feed) advise(l *decode.RowLayout, v *edm.View) {
 			c.Advice.Scale = round
 		}
 		if open {
-			c.Advice.Scale = "a higher " + scaleFallback + " takes it, since the metadata leave the scale open; " + c.Advice.Scale
+			c.Advice.Scale = "a higher " + scaleFallback + " takes it, since the metadata leave the scale open; " +
+				c.Advice.Scale
 		}
 	}
 }

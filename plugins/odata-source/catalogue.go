@@ -31,7 +31,8 @@ func listServices(prefix string, given []wit.Setting, state []byte, answers []wi
 			found = append(found, advice.Service{Name: r.Text(), Version: r.Text(), Title: r.Text(), Path: r.Text()})
 		}
 		if !r.Done() || at >= len(advice.Catalogues) {
-			return wit.Reply{}, &wit.Fault{Kind: wit.FaultInternal, Message: commandServices + ": the state can't be read"}
+			return wit.Reply{}, &wit.Fault{Kind: wit.FaultInternal,
+				Message: commandServices + ": the state can't be read"}
 		}
 	}
 	ask := func(target string) (wit.Reply, error) {
@@ -39,7 +40,8 @@ func listServices(prefix string, given []wit.Setting, state []byte, answers []wi
 		for _, s := range found {
 			next = pack.Text(pack.Text(pack.Text(pack.Text(next, s.Name), s.Version), s.Title), s.Path)
 		}
-		return wit.Reply{Ask: &wit.Need{State: next, Requests: []wit.Request{advice.CatalogueRequest("catalogue", target)}}}, nil
+		return wit.Reply{Ask: &wit.Need{State: next, Requests: []wit.Request{advice.CatalogueRequest("catalogue",
+			target)}}}, nil
 	}
 	first := func() (wit.Reply, error) {
 		return ask(config.Query(v).On(advice.Catalogues[at] + "/ServiceCollection?$format=json"))
@@ -54,7 +56,8 @@ func listServices(prefix string, given []wit.Setting, state []byte, answers []wi
 			return first()
 		}
 		f := fault.Of("catalogue of services", answer, answer.Body)
-		f.Message += "; SAP systems have it where " + advice.Catalogues[len(advice.Catalogues)-1] + " is active (transaction /IWFND/MAINT_SERVICE)"
+		f.Message += "; SAP systems have it where " + advice.Catalogues[len(advice.Catalogues)-1] +
+			" is active (transaction /IWFND/MAINT_SERVICE)"
 		return wit.Reply{}, f
 	}
 	rows, next, err := advice.ReadCatalogue(answer)
@@ -76,7 +79,8 @@ func listServices(prefix string, given []wit.Setting, state []byte, answers []wi
 	}
 	list := jsontext.List()
 	for _, s := range found {
-		list.Items = append(list.Items, jsontext.Of(member("service", jsontext.Text(s.Path)), member("name", jsontext.Text(s.Name)),
+		list.Items = append(list.Items, jsontext.Of(member("service", jsontext.Text(s.Path)),
+			member("name", jsontext.Text(s.Name)),
 			member("version", jsontext.Text(s.Version)), member("title", jsontext.Text(s.Title))))
 	}
 	return wit.Reply{Document: wit.Ptr(string(jsontext.Append(nil, list)))}, nil

@@ -41,7 +41,8 @@ func TestClientInQuery(t *testing.T) {
 			}
 		}
 		if header.opened.Feeds[0].Fingerprint != query.opened.Feeds[0].Fingerprint {
-			t.Errorf("offsets of one client are told apart: %s, %s", header.opened.Feeds[0].Fingerprint, query.opened.Feeds[0].Fingerprint)
+			t.Errorf("offsets of one client are told apart: %s, %s", header.opened.Feeds[0].Fingerprint,
+				query.opened.Feeds[0].Fingerprint)
 		}
 	}
 }
@@ -83,7 +84,8 @@ func TestClientInQueryOfTools(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	step, err := (&plugin{}).Run("doctor", []wit.Setting{{Name: "step", Value: "metadata " + northwind}}, given, nil, nil)
+	step, err := (&plugin{}).Run("doctor", []wit.Setting{{Name: "step", Value: "metadata " + northwind}}, given, nil,
+		nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -91,7 +93,8 @@ func TestClientInQueryOfTools(t *testing.T) {
 	for _, q := range append(reply.Ask.Requests, step.Ask.Requests...) {
 		targets = append(targets, q.Target)
 	}
-	want := []string{northwind + "/$metadata?" + clientQuery, northwind + "/?" + clientQuery, northwind + "/$metadata?" + clientQuery}
+	want := []string{northwind + "/$metadata?" + clientQuery, northwind + "/?" + clientQuery,
+		northwind + "/$metadata?" + clientQuery}
 	if d := cmp.Diff(want, targets); d != "" {
 		t.Error(d)
 	}

@@ -69,7 +69,8 @@ func TestCollations(t *testing.T) {
 	ignoring := func(a, b string) int {
 		return cmp.Or(fold(strings.ReplaceAll(a, "-", ""), strings.ReplaceAll(b, "-", "")), cmp.Compare(a, b))
 	}
-	collations := map[string]func(a, b string) int{"bytes": cmp.Compare[string], "fold": fold, "upper": upper, "length": digits, "ignoring": ignoring}
+	collations := map[string]func(a, b string) int{"bytes": cmp.Compare[string], "fold": fold, "upper": upper,
+		"length": digits, "ignoring": ignoring}
 	r := rand.New(rand.NewPCG(1, 1))
 	for name, by := range collations {
 		for compares, with := range collations {
@@ -93,7 +94,8 @@ func TestCollations(t *testing.T) {
 					}
 				}
 				if err != nil || missing > 0 {
-					t.Errorf("sorted by %s, compared by %s, counts %v: %d rows are missing, %v\n%s", name, compares, s.counts, missing, err, strings.Join(s.requests, "\n"))
+					t.Errorf("sorted by %s, compared by %s, counts %v: %d rows are missing, %v\n%s", name, compares,
+						s.counts, missing, err, strings.Join(s.requests, "\n"))
 				}
 			}
 		}

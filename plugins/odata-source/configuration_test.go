@@ -12,54 +12,87 @@ import (
 
 func TestConfigurations(t *testing.T) {
 	orders := set("00", "Orders")
-	subscribed := append(set("00", "Orders"), "sap.odata#00.subscription.enable=1", "sap.odata.subscription.dest=C", "sap.odata.subscription.ports=8301,8302")
+	subscribed := append(set("00", "Orders"), "sap.odata#00.subscription.enable=1", "sap.odata.subscription.dest=C",
+		"sap.odata.subscription.ports=8301,8302")
 	for _, c := range []struct {
 		settings         []string
 		setting, message string
 	}{
 		{orders, "", ""},
-		{append(orders, "sap.odata.format=ATOM", "sap.odata#00.track-changes=FALSE", "sap.odata#00.decimal.mapping=Primitive"), "", ""},
+		{append(orders, "sap.odata.format=ATOM", "sap.odata#00.track-changes=FALSE",
+			"sap.odata#00.decimal.mapping=Primitive"), "", ""},
 		{nil, "sap.odata.host.address", "No entity set is configured"},
 		{orders[:2], "sap.odata#00.topic", "Missing required"},
-		{append(orders, "sap.odata#00.track-changes=1"), "sap.odata#00.exec-period", "Delta mode with sap.odata#00.exec-period = -1 would never ask for changes"},
+		{append(orders, "sap.odata#00.track-changes=1"), "sap.odata#00.exec-period",
+			"Delta mode with sap.odata#00.exec-period = -1 would never ask for changes"},
 		{append(orders, "sap.odata#00.exec-period=0"), "sap.odata#00.exec-period", "Invalid value 0"},
 		{append(orders, "sap.odata#00.exec-period=-2"), "sap.odata#00.exec-period", "Invalid value -2"},
-		{append(orders, "sap.odata#00.filter#00.property=OrderID"), "sap.odata#00.filter#00.property", "Missing required configuration \"sap.odata#00.filter#00.option\""},
+		{append(orders, "sap.odata#00.filter#00.property=OrderID"), "sap.odata#00.filter#00.property",
+			"Missing required configuration \"sap.odata#00.filter#00.option\""},
 		{append(orders, condition("0", "OrderID", "EQ", "1")...), "", ""},
-		{append(orders, "sap.odata#00.cron.expression=0 0 22 ? * MON-FRI Europe/Berlin", "sap.odata.paging=TOP"), "", ""},
-		{append(orders, "sap.odata#00.cron.expression=0 22 * *"), "sap.odata#00.cron.expression", "Invalid value 0 22 * * for configuration sap.odata#00.cron.expression: expected six fields"},
-		{append(orders, "sap.odata.cron.expression=0 0 22 * * ?", "sap.odata#00.exec-period=5"), "sap.odata.cron.expression", "Invalid value 0 0 22 * * ? for configuration sap.odata.cron.expression: expected it without sap.odata#00.exec-period, found both"},
-		{append(orders, condition("0", "OrderID", "like", "1")...), "sap.odata#00.filter#0.option", "Invalid value like for configuration sap.odata#00.filter#0.option: String must be one of: eq, ne, le, lt, ge, gt, bt, nb, in"},
-		{append(orders, condition("0", "OrderID", "bt", "1")...), "sap.odata#00.filter#0.property", "Missing required configuration \"sap.odata#00.filter#0.high\""},
-		{append(orders, condition("0", "OrderID", "eq", "1", "2")...), "sap.odata#00.filter#0.high", "Invalid value 2 for configuration sap.odata#00.filter#0.high: expected it with the operators bt and nb only, found eq"},
-		{append(orders, "sap.odata#00.filter#0.option=eq", "sap.odata#00.filter#0.low=1"), "sap.odata#00.filter#0.option", "Missing required configuration \"sap.odata#00.filter#0.property\""},
-		{append(orders, "sap.odata#00.filtr#00.property=OrderID"), "sap.odata#00.filtr#00.property", "unknown setting; the nearest known one is sap.odata#00.filter#00.property"},
+		{append(orders, "sap.odata#00.cron.expression=0 0 22 ? * MON-FRI Europe/Berlin", "sap.odata.paging=TOP"), "",
+			""},
+		{append(orders, "sap.odata#00.cron.expression=0 22 * *"), "sap.odata#00.cron.expression",
+			"Invalid value 0 22 * * for configuration sap.odata#00.cron.expression: expected six fields"},
+		{append(orders, "sap.odata.cron.expression=0 0 22 * * ?", "sap.odata#00.exec-period=5"),
+			"sap.odata.cron.expression", "Invalid value 0 0 22 * * ? for configuration sap.odata.cron.expression: " +
+				"expected it without sap.odata#00.exec-period, found both"},
+		{append(orders, condition("0", "OrderID", "like", "1")...), "sap.odata#00.filter#0.option",
+			"Invalid value like for configuration sap.odata#00.filter#0.option: String must be one of: eq, ne, " +
+				"le, lt, ge, gt, bt, nb, in"},
+		{append(orders, condition("0", "OrderID", "bt", "1")...), "sap.odata#00.filter#0.property",
+			"Missing required configuration \"sap.odata#00.filter#0.high\""},
+		{append(orders, condition("0", "OrderID", "eq", "1", "2")...), "sap.odata#00.filter#0.high",
+			"Invalid value 2 for configuration sap.odata#00.filter#0.high: expected it with the operators " +
+				"bt and nb only, found eq"},
+		{append(orders, "sap.odata#00.filter#0.option=eq", "sap.odata#00.filter#0.low=1"),
+			"sap.odata#00.filter#0.option", "Missing required configuration \"sap.odata#00.filter#0.property\""},
+		{append(orders, "sap.odata#00.filtr#00.property=OrderID"), "sap.odata#00.filtr#00.property",
+			"unknown setting; the nearest known one is sap.odata#00.filter#00.property"},
 		{append(orders, "sap.odata.sap.client=100", "sap.odata.sap.client.in=QUERY"), "", ""},
 		{append(orders, "sap.odata.sap.client.in=header"), "", ""},
-		{append(orders, "sap.odata.sap.client.in=cookie"), "sap.odata.sap.client.in", "Invalid value cookie for configuration sap.odata.sap.client.in: String must be one of: header, query"},
-		{append(orders, "sap.odata.destination=S4", "sap.odata.sap.client.in=query"), "sap.odata.sap.client.in", "Invalid value query for configuration sap.odata.sap.client.in: expected sap.odata.sap.client with it"},
-		{append(orders, "sap.odata.destination=S4", "sap.odata.sap.client=100", "sap.odata.sap.client.in=query"), "", ""},
-		{append(orders, "sap.odata.sap.client=100", "sap.odata#00.service=/s?sap-client=200"), "sap.odata#00.service", "Invalid value /s?sap-client=200 for configuration sap.odata#00.service: it names the SAP client 200"},
-		{append(orders, "sap.odata#00.entityset=Orders?$top=1&SAP-Client=200"), "sap.odata#00.entityset", "Invalid value Orders?$top=1&SAP-Client=200 for configuration"},
-		{append(orders, "sap.odata.keystore.location=x", "sap.odata.proxy.type=HTTP", "sap.odata.auth.type=oauth2"), "", ""},
+		{append(orders, "sap.odata.sap.client.in=cookie"), "sap.odata.sap.client.in",
+			"Invalid value cookie for configuration sap.odata.sap.client.in: String must be one of: header, query"},
+		{append(orders, "sap.odata.destination=S4", "sap.odata.sap.client.in=query"), "sap.odata.sap.client.in",
+			"Invalid value query for configuration sap.odata.sap.client.in: expected sap.odata.sap.client with it"},
+		{append(orders, "sap.odata.destination=S4", "sap.odata.sap.client=100", "sap.odata.sap.client.in=query"), "",
+			""},
+		{append(orders, "sap.odata.sap.client=100", "sap.odata#00.service=/s?sap-client=200"), "sap.odata#00.service",
+			"Invalid value /s?sap-client=200 for configuration sap.odata#00.service: it names the SAP client 200"},
+		{append(orders, "sap.odata#00.entityset=Orders?$top=1&SAP-Client=200"), "sap.odata#00.entityset",
+			"Invalid value Orders?$top=1&SAP-Client=200 for configuration"},
+		{append(orders, "sap.odata.keystore.location=x", "sap.odata.proxy.type=HTTP", "sap.odata.auth.type=oauth2"), "",
+			""},
 		{append(orders, "sap.odata.keystore.type=jks"), "", ""},
-		{append(orders, "sap.odata.keystore.type=JKS"), "sap.odata.keystore.type", "Invalid value JKS for configuration sap.odata.keystore.type: String must be one of: jceks, jks"},
+		{append(orders, "sap.odata.keystore.type=JKS"), "sap.odata.keystore.type",
+			"Invalid value JKS for configuration sap.odata.keystore.type: String must be one of: jceks, jks"},
 		{append(orders, "sap.odata.auth.type=digest"), "sap.odata.auth.type", "Invalid value digest"},
-		{append(orders, set("1", "Orders/")...), "sap.odata#1.entityset", "Entity set Orders of /V2/Northwind/Northwind.svc stands in sap.odata#00.entityset already"},
+		{append(orders, set("1", "Orders/")...), "sap.odata#1.entityset",
+			"Entity set Orders of /V2/Northwind/Northwind.svc stands in sap.odata#00.entityset already"},
 		{append(append(orders, set("1", "Orders")...), "sap.odata#1.id=again"), "", ""},
-		{append(orders, "sap.odata.min.retry.backoff.ms=20000"), "sap.odata.min.retry.backoff.ms", "Invalid value 20000"},
-		{append(orders, "sap.odata#00.subscription.enable=1", "sap.odata.subscription.ports=8301"), "sap.odata.subscription.dest", "sap.odata#00.subscription.enable = 1 needs sap.odata.subscription.dest or sap.odata.subscription.url"},
-		{append(orders, "sap.odata#00.subscription.enable=1", "sap.odata.subscription.dest=C"), "sap.odata.subscription.ports", "sap.odata#00.subscription.enable = 1 needs sap.odata.subscription.ports"},
-		{append(subscribed, "sap.odata.subscription.url=http://h"), "sap.odata.subscription.url", "Expected sap.odata.subscription.dest or sap.odata.subscription.url, found both"},
+		{append(orders, "sap.odata.min.retry.backoff.ms=20000"), "sap.odata.min.retry.backoff.ms",
+			"Invalid value 20000"},
+		{append(orders, "sap.odata#00.subscription.enable=1", "sap.odata.subscription.ports=8301"),
+			"sap.odata.subscription.dest",
+			"sap.odata#00.subscription.enable = 1 needs sap.odata.subscription.dest or sap.odata.subscription.url"},
+		{append(orders, "sap.odata#00.subscription.enable=1", "sap.odata.subscription.dest=C"),
+			"sap.odata.subscription.ports", "sap.odata#00.subscription.enable = 1 needs sap.odata.subscription.ports"},
+		{append(subscribed, "sap.odata.subscription.url=http://h"), "sap.odata.subscription.url",
+			"Expected sap.odata.subscription.dest or sap.odata.subscription.url, found both"},
 		{append(orders, "sap.odata.subscription.url=h:1"), "sap.odata.subscription.url", "Invalid value h:1"},
 		{append(subscribed, "sap.odata.subscription.dest=urn:x"), "sap.odata.subscription.dest", "Invalid value urn:x"},
 		{append(orders, "sap.odata.subscription.ports=8301,x"), "sap.odata.subscription.ports", "Invalid value 8301,x"},
 		{append(orders, "sap.odata.subscription.ports=65536"), "sap.odata.subscription.ports", "Invalid value 65536"},
-		{append(subscribed, "sap.odata.subscription.password=x"), "sap.odata.subscription.user", "sap.odata.subscription.password needs sap.odata.subscription.user"},
-		{append(subscribed, "sap.odata.subscription.user=x"), "sap.odata.subscription.password", "sap.odata.subscription.user needs sap.odata.subscription.password"},
-		{append(subscribed, "sap.odata#00.filter#00.property=OrderID", "sap.odata#00.filter#00.option=gt", "sap.odata#00.filter#00.low=1"), "sap.odata#00.subscription.enable", "sap.odata#00.subscription.enable = 1 in full mode with exec-period = -1"},
+		{append(subscribed, "sap.odata.subscription.password=x"), "sap.odata.subscription.user",
+			"sap.odata.subscription.password needs sap.odata.subscription.user"},
+		{append(subscribed, "sap.odata.subscription.user=x"), "sap.odata.subscription.password",
+			"sap.odata.subscription.user needs sap.odata.subscription.password"},
+		{append(subscribed, "sap.odata#00.filter#00.property=OrderID", "sap.odata#00.filter#00.option=gt",
+			"sap.odata#00.filter#00.low=1"), "sap.odata#00.subscription.enable",
+			"sap.odata#00.subscription.enable = 1 in full mode with exec-period = -1"},
 		{append(subscribed, "sap.odata#00.track-changes=1"), "", ""},
-		{append(orders, "sap.odata#00.track-changes=1"), "sap.odata#00.exec-period", "Delta mode with sap.odata#00.exec-period = -1 would never ask for changes"},
+		{append(orders, "sap.odata#00.track-changes=1"), "sap.odata#00.exec-period",
+			"Delta mode with sap.odata#00.exec-period = -1 would never ask for changes"},
 		{subscribed, "", ""},
 		{append(orders, "sap.odata.host.port=0"), "sap.odata.host.port", "Invalid value 0"},
 	} {
@@ -124,7 +157,8 @@ func TestNoSecretIsRead(t *testing.T) {
 }
 
 func TestPlan(t *testing.T) {
-	all := append(append(set("00", "Orders"), set("01", "Products")...), append(set("2", "Customers"), "sap.odata.format=atom")...)
+	all := append(append(set("00", "Orders"), set("01", "Products")...), append(set("2", "Customers"),
+		"sap.odata.format=atom")...)
 	for most, expected := range map[uint32]string{1: "00 01 2", 2: "00 2|01", 9: "00|01|2"} {
 		layout, err := (&plugin{}).Plan(Component, configuration(all...), most)
 		if err != nil {
@@ -150,7 +184,8 @@ func TestPlan(t *testing.T) {
 		}
 	}
 	layout, err := (&plugin{}).Plan(Component, configuration(append(all, "sap.odata#01.exec-period=60")...), 1)
-	if err != nil || layout.ExactlyOnce.Unsupported == nil || !strings.Contains(*layout.ExactlyOnce.Unsupported, "Products") {
+	if err != nil || layout.ExactlyOnce.Unsupported == nil || !strings.Contains(*layout.ExactlyOnce.Unsupported,
+		"Products") {
 		t.Errorf("expected the refusal to name Products, found %+v (%v)", layout.ExactlyOnce, err)
 	}
 }
@@ -171,7 +206,8 @@ func TestCauses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	again, err := l.p.Next(l.opened.Context, 0, append(middle, wit.IntegerField("record", 3)), wit.Cause{Start: wit.Chosen}, 0)
+	again, err := l.p.Next(l.opened.Context, 0, append(middle, wit.IntegerField("record", 3)),
+		wit.Cause{Start: wit.Chosen}, 0)
 	if err != nil || again.Fetch == nil || !strings.Contains(again.Fetch.Request.Target, "$skiptoken") {
 		t.Fatalf("expected the second page, found %+v (%v)", again, err)
 	}
@@ -260,8 +296,10 @@ func TestTools(t *testing.T) {
 		part    string
 	}{
 		{"ping", []string{"s=" + northwind + "/"}, `{"service":"/V2/Northwind/Northwind.svc","collections":`},
-		{"list-entitysets", []string{"service=" + northwind}, `{"name":"Order_Details","type":"NorthwindModel.Order_Detail","key":"OrderID,ProductID","creatable":true`},
-		{"peek", []string{"s=" + northwind, "e=Order_Details", "n=2"}, `{"name":"UnitPrice","type":"Decimal, scale 4"},{"name":"Quantity","type":"int16"},`},
+		{"list-entitysets", []string{"service=" + northwind},
+			`{"name":"Order_Details","type":"NorthwindModel.Order_Detail","key":"OrderID,ProductID","creatable":true`},
+		{"peek", []string{"s=" + northwind, "e=Order_Details", "n=2"},
+			`{"name":"UnitPrice","type":"Decimal, scale 4"},{"name":"Quantity","type":"int16"},`},
 		{"peek", []string{"s=" + northwind, "e=Orders", "rows=1"}, `"rows":[{"OrderID":10248,`},
 	} {
 		document, err := run(c.command, c.options...)
@@ -269,7 +307,8 @@ func TestTools(t *testing.T) {
 			t.Errorf("%s: expected %s in %s (%v)", c.command, c.part, document, err)
 		}
 	}
-	for command, options := range map[string][]string{"ping": nil, "extract-schema": {"s=" + northwind}, "fly": {"s=/"}, "list-entitysets": {"s=/nowhere"}} {
+	for command, options := range map[string][]string{"ping": nil, "extract-schema": {"s=" + northwind}, "fly": {"s=/"},
+		"list-entitysets": {"s=/nowhere"}} {
 		if document, err := run(command, options...); err == nil {
 			t.Errorf("%s %v: expected an error, found %s", command, options, document)
 		}
@@ -284,7 +323,8 @@ func TestUnknownSets(t *testing.T) {
 	l := newLoad(t, service.New(service.Options{}), set("00", "Orders")...)
 	answers := []wit.Response{l.exchange(&wit.Request{Method: "GET", Target: northwind + "/$metadata"})}
 	_, err := l.p.Open(Component, configuration(set("00", "orders")...), nil, answers)
-	if f, ok := err.(*wit.Fault); !ok || f.Kind != wit.FaultConfig || *f.Setting != "sap.odata#00.entityset" || !strings.Contains(f.Message, "Orders") {
+	if f, ok := err.(*wit.Fault); !ok || f.Kind != wit.FaultConfig || *f.Setting != "sap.odata#00.entityset" ||
+		!strings.Contains(f.Message, "Orders") {
 		t.Errorf("expected a fault of the setting that names Orders, found %v", err)
 	}
 }
@@ -314,8 +354,9 @@ func TestMetadataInMotion(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		page, err := p.Begin(opened.Ready.Context, 0, &[]wit.Field{wit.TextField("url", "/X")}, wit.Response{Status: 200,
-			At: c.at})
+		page, err := p.Begin(opened.Ready.Context, 0, &[]wit.Field{wit.TextField("url", "/X")},
+			wit.Response{Status: 200,
+				At: c.at})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -323,7 +364,8 @@ func TestMetadataInMotion(t *testing.T) {
 		f, isFault := err.(*wit.Fault)
 		if stale := isFault && f.Kind == wit.FaultStale; stale != c.stale || len(portion.Rows) != c.rows ||
 			len(portion.Faults) != c.faults {
-			t.Errorf("%s after %d ms: found %v, %d rows, %d faults", c.body, c.at-read, err, len(portion.Rows), len(portion.Faults))
+			t.Errorf("%s after %d ms: found %v, %d rows, %d faults", c.body, c.at-read, err, len(portion.Rows),
+				len(portion.Faults))
 		}
 	}
 }

@@ -159,7 +159,8 @@ func unpackContext(context []byte) (*decodedContext, error) {
 func (f *feed) compile() error {
 	s := f.structure()
 	fail := func(err error) error {
-		return &wit.Fault{Kind: wit.FaultUnsupported, Message: "entity set " + f.set + " of " + f.service + ": " + err.Error()}
+		return &wit.Fault{Kind: wit.FaultUnsupported, Message: "entity set " + f.set + " of " + f.service + ": " +
+			err.Error()}
 	}
 	var err error
 	if f.asked, err = query.Compile(f.reads, f.model, s); err != nil {
@@ -212,8 +213,9 @@ func (f *feed) compile() error {
 	}
 	f.pages = paging.Set{Name: f.set, Number: f.number, Service: f.service, Address: f.address, Ordered: f.ordered,
 		Countable: f.countable,
-		Pageable:  f.pageable, Count: f.count, CountOption: "$inlinecount=allpages", Paging: f.paging, Period: f.period, Query: f.query,
-		Type: s, Layout: f.layout, Key: own}
+		Pageable:  f.pageable, Count: f.count, CountOption: "$inlinecount=allpages", Paging: f.paging, Period: f.period,
+		Query: f.query,
+		Type:  s, Layout: f.layout, Key: own}
 	if f.paging == pagingTop {
 		f.pages.Top = f.pageSize
 	}
@@ -247,7 +249,8 @@ func (f *feed) extended(key []wit.Node) ([]wit.Node, error) {
 	key[0].Members = slices.Clone(key[0].Members)
 	for _, field := range f.extra {
 		if slices.ContainsFunc(key[0].Members, func(m wit.Member) bool { return m.Name == field.Name }) {
-			return nil, refuse("expected other names than those of the key of entity set " + f.set + ", found " + field.Name)
+			return nil, refuse("expected other names than those of the key of entity set " + f.set + ", found " +
+				field.Name)
 		}
 		key[0].Members = append(key[0].Members, wit.Member{Name: field.Name, Node: uint32(len(key))})
 		key = append(key, wit.Node{Kind: wit.Text})

@@ -21,12 +21,16 @@ const (
 
 func declareCursor(both func(string, wit.SettingKind, wit.Importance, string, string, ...wit.Rule)) {
 	both(nameCursor, wit.KindText, wit.Medium, "",
-		"Property that grows with each change of a row, such as a time of change: the first extraction reads all rows, each later one those "+
-			"whose property is at least the highest value seen. For sets without change tracking; deleted rows don't show.",
+		"Property that grows with each change of a row, such as a time of change: the first extraction reads all "+
+			"rows, each later one those "+
+			"whose property is at least the highest value seen. For sets without change tracking; "+
+			"deleted rows don't show.",
 		setting.Display("Cursor"))
 	both(nameLookback, wit.KindLong, wit.Low, "0",
-		"How far below the highest value seen an extraction by cursor begins: seconds of dates, else units of numbers. For rows that are "+
-			"committed late, and those that change while others are read. Rows that came before and are the same are left out.",
+		"How far below the highest value seen an extraction by cursor begins: seconds of dates, else units of "+
+			"numbers. For rows that are "+
+			"committed late, and those that change while others are read. Rows that came before and "+
+			"are the same are left out.",
 		setting.AtLeast(0), setting.Display("Look-back"))
 }
 
@@ -46,9 +50,11 @@ func (f *feed) makeCursor(s *edm.Structure) error {
 	name := f.setting(nameCursor)
 	switch {
 	case p == nil:
-		return refuse(name, f.cursor, f.cursor+" is no property of "+s.QualifiedName()+fault.Among(f.cursor, names, "it has none that grows"))
+		return refuse(name, f.cursor, f.cursor+" is no property of "+s.QualifiedName()+fault.Among(f.cursor, names,
+			"it has none that grows"))
 	case !grows(p):
-		return refuse(name, f.cursor, "it is of type "+p.Type.Name+", or the service doesn't filter by it"+fault.Among("", names, "no property of the set will do"))
+		return refuse(name, f.cursor, "it is of type "+p.Type.Name+", or the service doesn't filter by it"+
+			fault.Among("", names, "no property of the set will do"))
 	case f.lookback > 0 && p.Type.Primitive == edm.String:
 		return refuse(f.setting(nameLookback), "", "expected 0 with "+f.cursor+", which is a text")
 	}
@@ -92,10 +98,12 @@ func grows(p *edm.Property) bool {
 func examineCursor(e *entry, examined []wit.Examined) {
 	if e.cursor != "" && e.tracking.on {
 		name := config.InGroup(e.number, nameTrackChanges)
-		setting.Complain(examined, name, setting.Invalid(name, "1", "expected 0 with "+config.InGroup(e.number, nameCursor)+": a set is read by changes or by a cursor"))
+		setting.Complain(examined, name, setting.Invalid(name, "1", "expected 0 with "+config.InGroup(e.number,
+			nameCursor)+": a set is read by changes or by a cursor"))
 	}
 	if e.lookback > 0 && e.cursor == "" {
 		name := config.InGroup(e.number, nameLookback)
-		setting.Complain(examined, name, setting.Invalid(name, "", "expected "+config.InGroup(e.number, nameCursor)+" with it"))
+		setting.Complain(examined, name, setting.Invalid(name, "", "expected "+config.InGroup(e.number,
+			nameCursor)+" with it"))
 	}
 }

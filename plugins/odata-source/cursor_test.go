@@ -48,12 +48,14 @@ func TestCursor(t *testing.T) {
 		{nil, false},
 		{[]string{"sap.odata#00.cursor.lookback=86400"}, true},
 		{[]string{"sap.odata.cursor.lookback=86400", "sap.odata#00.select=Freight"}, true},
-		{append(condition("0", "OrderID", "gt", "0"), "sap.odata#00.cursor.lookback=86400", "sap.odata.format=atom"), true},
+		{append(condition("0", "OrderID", "gt", "0"), "sap.odata#00.cursor.lookback=86400", "sap.odata.format=atom"),
+			true},
 	} {
 		s := service.New(service.Options{Rows: 40, Switches: service.Switches{PageSize: 15}})
 		change := func(order, date string) {
 			t.Helper()
-			r := httptest.NewRequest("MERGE", "http://127.0.0.1:8080"+northwind+"/Orders("+order+")", strings.NewReader(`{"OrderDate":"`+date+`"}`))
+			r := httptest.NewRequest("MERGE", "http://127.0.0.1:8080"+northwind+"/Orders("+order+")",
+				strings.NewReader(`{"OrderDate":"`+date+`"}`))
 			r.Header.Set("Content-Type", "application/json")
 			w := httptest.NewRecorder()
 			s.ServeHTTP(w, r)
@@ -62,7 +64,8 @@ func TestCursor(t *testing.T) {
 			}
 		}
 		change("10250", "2024-05-05T12:00:00")
-		l := newLoad(t, s, join(set("00", "Orders"), []string{"sap.odata#00.cursor.property=OrderDate", "sap.odata#00.exec-period=60"}, c.settings)...)
+		l := newLoad(t, s, join(set("00", "Orders"), []string{"sap.odata#00.cursor.property=OrderDate",
+			"sap.odata#00.exec-period=60"}, c.settings)...)
 		offset, err := l.run(0, nil)
 		if err != nil {
 			t.Fatal(err)
@@ -112,8 +115,10 @@ func TestCursorsThatCannotBe(t *testing.T) {
 		settings []string
 		message  string
 	}{
-		{[]string{"sap.odata#00.cursor.property=OrderDat"}, "OrderDat is no property of NorthwindModel.Order; the nearest name is OrderDate; expected one of "},
-		{[]string{"sap.odata#00.cursor.property=ShipCity", "sap.odata.cursor.lookback=5"}, "expected 0 with ShipCity, which is a text"},
+		{[]string{"sap.odata#00.cursor.property=OrderDat"},
+			"OrderDat is no property of NorthwindModel.Order; the nearest name is OrderDate; expected one of "},
+		{[]string{"sap.odata#00.cursor.property=ShipCity", "sap.odata.cursor.lookback=5"},
+			"expected 0 with ShipCity, which is a text"},
 		{[]string{"sap.odata#00.cursor.lookback=5"}, "expected sap.odata#00.cursor.property with it"},
 	} {
 		l := &load{t: t, service: s, p: &plugin{}}
@@ -146,7 +151,8 @@ func TestCursorWhileRowsChange(t *testing.T) {
 			s := service.New(service.Options{Rows: 40, Switches: c.switches})
 			change := func(order, date string) {
 				t.Helper()
-				r := httptest.NewRequest("MERGE", "http://127.0.0.1:8080"+northwind+"/Orders("+order+")", strings.NewReader(`{"OrderDate":"`+date+`"}`))
+				r := httptest.NewRequest("MERGE", "http://127.0.0.1:8080"+northwind+"/Orders("+order+")",
+					strings.NewReader(`{"OrderDate":"`+date+`"}`))
 				r.Header.Set("Content-Type", "application/json")
 				w := httptest.NewRecorder()
 				if s.ServeHTTP(w, r); w.Code >= 300 {
@@ -158,17 +164,20 @@ func TestCursorWhileRowsChange(t *testing.T) {
 				s.ServeHTTP(w, r)
 				asked := r.URL.Query()
 				refused := c.switches.RefuseOrderBy && asked.Has("$orderby")
-				if late != "" && !asked.Has("$top") && !refused && r.Header.Get("Accept") == "application/json" && !strings.HasSuffix(r.URL.Path, "$metadata") {
+				if late != "" && !asked.Has("$top") && !refused && r.Header.Get("Accept") == "application/json" &&
+					!strings.HasSuffix(r.URL.Path, "$metadata") {
 					change("10248", late+"T01:00:00")
 					change("10287", late+"T02:00:00") // on a page that is still to come
 					late = ""
 					if c.gone != "" {
-						s.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("DELETE", "http://127.0.0.1:8080"+northwind+
-							"/Orders("+c.gone+")", nil))
+						s.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("DELETE",
+							"http://127.0.0.1:8080"+northwind+
+								"/Orders("+c.gone+")", nil))
 						c.gone = ""
 					}
 				}
-			}), join(set("00", "Orders"), []string{"sap.odata#00.cursor.property=OrderDate", "sap.odata#00.exec-period=60"})...)
+			}), join(set("00", "Orders"), []string{"sap.odata#00.cursor.property=OrderDate",
+				"sap.odata#00.exec-period=60"})...)
 			came := func(most int, orders ...string) {
 				t.Helper()
 				for _, o := range orders {
@@ -257,7 +266,8 @@ func TestCursorWhoseHighestValueIsNotToBeHad(t *testing.T) {
 					change.Header.Set("Content-Type", "application/json")
 					s.ServeHTTP(httptest.NewRecorder(), change)
 				}
-			}), join(set("00", "Orders"), []string{"sap.odata#00.cursor.property=OrderDate", "sap.odata#00.exec-period=60"})...)
+			}), join(set("00", "Orders"), []string{"sap.odata#00.cursor.property=OrderDate",
+				"sap.odata#00.exec-period=60"})...)
 			offset, err := l.run(0, nil)
 			if err != nil || asked != 1 || !changed {
 				t.Fatalf("asked %d times, changed %t: %v", asked, changed, err)
@@ -310,7 +320,8 @@ func TestCursorWhoseFirstPageHasNone(t *testing.T) {
 		t.Errorf("expected row 10248, found %v by %v", l.rows, l.targets)
 	}
 	change(10249, `"2024-07-01T02:00:00"`)
-	if offset = l.poll(0, offset); !slices.Contains(l.rows, "[10249]") || !strings.Contains(l.targets[0], "OrderDate%20ge%20") {
+	if offset = l.poll(0, offset); !slices.Contains(l.rows, "[10249]") || !strings.Contains(l.targets[0],
+		"OrderDate%20ge%20") {
 		t.Errorf("expected row 10249 by the cursor, found %v by %v", l.rows, l.targets)
 	}
 	if l.poll(0, offset); len(l.rows) > 0 {

@@ -120,7 +120,8 @@ func (pg *page) change(portion *wit.Portion) error {
 	tombstones := pg.Out.Tombstones
 	pg.delta.hid = pg.delta.hid || pg.delta.counted && pg.delta.phase == phaseChanges && len(tombstones) > 0
 	if len(tombstones) > 0 && f.key.Nodes == nil {
-		return &wit.Fault{Kind: wit.FaultUnsupported, Message: pg.What() + ": deleted entities came of a type without key"}
+		return &wit.Fault{Kind: wit.FaultUnsupported,
+			Message: pg.What() + ": deleted entities came of a type without key"}
 	}
 	for i := range pg.Out.Rows {
 		row := &pg.Out.Rows[i]
@@ -456,7 +457,8 @@ func (pg *page) ask(portion *wit.Portion, raws [][]byte, when int64, timed bool)
 	if err != nil {
 		c.faults = append(c.faults, wit.RowFault{Origin: c.last, ErrorClass: decode.ErrorClass,
 			Fault: wit.Fault{Kind: wit.FaultData,
-				Message: pg.What() + ": an entity came as a row and as deleted, and its key can't be written: " + err.Error()}})
+				Message: pg.What() + ": an entity came as a row and as deleted, and its key can't be written: " +
+					err.Error()}})
 		return
 	}
 	c.number++
@@ -514,7 +516,8 @@ func (pg *page) reread(tag string, status uint16, piece []byte, last bool) (port
 			return portion, false, nil
 		}
 		if a.entities != 1 {
-			return portion, true, &wit.Fault{Kind: wit.FaultData, Message: what + ": expected one entity, found " + strconv.Itoa(a.entities)}
+			return portion, true, &wit.Fault{Kind: wit.FaultData, Message: what + ": expected one entity, found " +
+				strconv.Itoa(a.entities)}
 		}
 		deleted = a.left
 	}

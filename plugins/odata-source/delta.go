@@ -118,7 +118,8 @@ func (f *feed) rewrite(at *deltaPosition) {
 	}
 	at.rewritten = mark
 	if link := f.tracking.rewrite(at.url); link != at.url {
-		sdk.Log(wit.LevelWarn, f.what()+": the stored delta link "+at.url+" is rewritten as "+f.setting(nameRegex)+" says: "+link)
+		sdk.Log(wit.LevelWarn, f.what()+": the stored delta link "+at.url+" is rewritten as "+f.setting(nameRegex)+
+			" says: "+link)
 		at.url = link
 	} else {
 		sdk.Log(wit.LevelWarn, f.what()+": "+f.setting(nameRegex)+" matches nothing of the stored delta link "+at.url)
@@ -141,7 +142,8 @@ func (pg *page) wait() (wit.Portion, error) {
 	if location := header(pg.headers, "Location"); location != "" {
 		target, err := pg.Origin.Resolve(location, "", pg.Base)
 		if err != nil {
-			return wit.Portion{}, &wit.Fault{Kind: wit.FaultData, Message: pg.What() + ": it answered 202: " + err.Error()}
+			return wit.Portion{}, &wit.Fault{Kind: wit.FaultData, Message: pg.What() + ": it answered 202: " +
+				err.Error()}
 		}
 		if next.phase == phaseChanges {
 			next.link = next.asked() // the address is no delta link, and may go
@@ -155,12 +157,14 @@ func (pg *page) wait() (wit.Portion, error) {
 	case !pg.overdue():
 	case pg.delta.phase == phaseChanges && !pg.delta.inside && !pg.delta.again:
 		if pg.delta.link != "" {
-			return pg.byLink(pg.What() + ": the service prepares its answer (202) for too long, or did while nobody asked")
+			return pg.byLink(pg.What() + ": the service prepares its answer (202) for too long, " +
+				"or did while nobody asked")
 		}
 		next.began, next.again = int(pg.Answer.At), true
 	default:
-		return wit.Portion{}, &wit.Fault{Kind: wit.FaultTransient, Message: pg.What() + ": the service has prepared its answer for longer than " +
-			initialRead + ", " + strconv.FormatInt(limit, 10) + " ms, and answers 202 still"}
+		return wit.Portion{}, &wit.Fault{Kind: wit.FaultTransient,
+			Message: pg.What() + ": the service has prepared its answer for longer than " +
+				initialRead + ", " + strconv.FormatInt(limit, 10) + " ms, and answers 202 still"}
 	}
 	wait := retryAfter(header(pg.headers, "Retry-After"), pg.Answer.At)
 	sdk.Log(wit.LevelInfo, pg.What()+": the service prepares its answer (202); asking again in "+wait.String())
@@ -234,7 +238,9 @@ func (pg *page) afterDelta() (*deltaPosition, error) {
 			return nil, err
 		}
 		if next.followed.Passed(target) {
-			return nil, &wit.Fault{Kind: wit.FaultData, Message: pg.What() + ": the service's pages go in a circle: the link " + target + " was followed before"}
+			return nil, &wit.Fault{Kind: wit.FaultData,
+				Message: pg.What() + ": the service's pages go in a circle: the link " + target +
+					" was followed before"}
 		}
 		if at.phase != phaseChanges && !at.inside {
 			if err := pg.checkTracked(); err != nil {
@@ -278,7 +284,8 @@ func (pg *page) afterDelta() (*deltaPosition, error) {
 			return nil, err
 		}
 		if link = target; link == at.asked() && at.phase == phaseChanges && next.seen > 0 {
-			sdk.Log(wit.LevelWarn, pg.What()+": "+strconv.Itoa(next.seen)+" rows of changes came, and the delta link behind them is the one that was asked for: "+
+			sdk.Log(wit.LevelWarn, pg.What()+": "+strconv.Itoa(next.seen)+
+				" rows of changes came, and the delta link behind them is the one that was asked for: "+
 				"they come again each time")
 		}
 	case pg.feed.odp != nil:
@@ -325,7 +332,8 @@ func (pg *page) truncated() (*deltaPosition, error) {
 		return nil, &wit.Fault{Kind: wit.FaultData, Message: text + "; if it counts rows that it doesn't give, " +
 			f.setting(nameCount) + " = none takes what comes. Reset the connector's offsets to begin anew"}
 	}
-	sdk.Log(wit.LevelError, text+"; the snapshot is given up, its last row has no mark "+headerMark+"; going on with changes")
+	sdk.Log(wit.LevelError, text+"; the snapshot is given up, its last row has no mark "+headerMark+
+		"; going on with changes")
 	return f.back(at, pg.Answer.At), nil
 }
 
@@ -335,10 +343,12 @@ const maxPasses = 3
 
 // again reads the set whole once more, since rows may be missing that nothing tells of.
 func (pg *page) again() (*deltaPosition, error) {
-	text := pg.What() + ": rows were deleted while the set was read by links that count rows, which may have hidden others"
+	text := pg.What() + ": rows were deleted while the set was read by links that count rows, " +
+		"which may have hidden others"
 	next := pg.feed.firstDelta(pg.Answer.At)
 	if next.pass = pg.delta.pass + 1; next.pass == maxPasses {
-		return nil, &wit.Fault{Kind: wit.FaultData, Message: text + ", " + strconv.Itoa(maxPasses) + " times one after another: expected fewer pages, by a greater " +
+		return nil, &wit.Fault{Kind: wit.FaultData, Message: text + ", " + strconv.Itoa(maxPasses) +
+			" times one after another: expected fewer pages, by a greater " +
 			pg.feed.setting(namePageSize) + ", or fewer changes meanwhile"}
 	}
 	next.snapshot = int(pg.Answer.At)
@@ -383,8 +393,10 @@ func (pg *page) checkTracked() error {
 	if pg.delta.applied || pg.delta.plain || !pg.feed.announced {
 		return nil
 	}
-	return &wit.Fault{Kind: wit.FaultUnsupported, Message: pg.What() + ": $metadata announces change tracking, but the service does not say that it applies " +
-		trackChanges + ": expected the header Preference-Applied; read the set with " + pg.feed.setting(nameTrackChanges) + " = 0 unless the service is mended"}
+	return &wit.Fault{Kind: wit.FaultUnsupported,
+		Message: pg.What() + ": $metadata announces change tracking, but the service does not say that it applies " +
+			trackChanges + ": expected the header Preference-Applied; read the set with " +
+			pg.feed.setting(nameTrackChanges) + " = 0 unless the service is mended"}
 }
 
 // noLink is the fault of a load or of changes that end without a delta link.
@@ -401,7 +413,8 @@ func (pg *page) noLink() error {
 	if pg.atom && pg.feed.odp == nil {
 		text += "; " + pg.feed.setting(nameFormat) + " = json asks in the other format, in which some services give one"
 	}
-	return &wit.Fault{Kind: wit.FaultUnsupported, Message: text + "; " + pg.feed.setting(nameTrackChanges) + " = 0 reads it whole each time"}
+	return &wit.Fault{Kind: wit.FaultUnsupported, Message: text + "; " + pg.feed.setting(nameTrackChanges) +
+		" = 0 reads it whole each time"}
 }
 
 func (pg *page) finished(next *deltaPosition) {
@@ -427,8 +440,10 @@ func (pg *page) finished(next *deltaPosition) {
 		when = "in " + (time.Duration(f.period) * time.Second).String()
 	}
 	if next.untold && next.seen > 0 {
-		sdk.Log(wit.LevelWarn, pg.What()+": "+strconv.Itoa(next.seen)+" rows of changes came that no notification has told of so far: if that is so each time, "+
-			"the service's subscription leads nowhere; see culvert active-subscriptions, and the service's log of notifications")
+		sdk.Log(wit.LevelWarn, pg.What()+": "+strconv.Itoa(next.seen)+" rows of changes came that no notification "+
+			"has told of so far: if that is so each time, "+
+			"the service's subscription leads nowhere; see culvert active-subscriptions, and the "+
+			"service's log of notifications")
 	}
 	sdk.Log(level, pg.What()+": "+what+strconv.Itoa(next.seen)+" rows in "+took+"; changes are asked for again "+when)
 }
@@ -459,11 +474,13 @@ func (pg *page) refusedDelta() (wit.Portion, error) {
 	case at.phase == phaseChanges && at.inside && at.link != "" && !at.relinked:
 		return pg.fromLink(failed.Message)
 	case f.tracking.lost != lostFail && at.pass+1 >= maxPasses:
-		failed.Message += "; the service no longer knows the token of " + at.url + ", nor those that it gave in place of others, " +
+		failed.Message += "; the service no longer knows the token of " + at.url +
+			", nor those that it gave in place of others, " +
 			strconv.Itoa(maxPasses) + " times one after another. A restart tries it again"
 		return wit.Portion{}, failed
 	case f.tracking.lost == lostRecover && f.odp != nil && at.phase == phaseChanges:
-		sdk.Log(wit.LevelWarn, failed.Message+"; the delta token is lost, going on from the oldest that the service keeps")
+		sdk.Log(wit.LevelWarn, failed.Message+"; the delta token is lost, going on from the "+
+			"oldest that the service keeps")
 		return pg.goOn(f.askLinks(at, whyLost, pg.Answer.At))
 	case f.tracking.lost == lostReload:
 		next := f.firstDelta(pg.Answer.At)
@@ -471,10 +488,12 @@ func (pg *page) refusedDelta() (wit.Portion, error) {
 			next.phase, next.url = phaseEnd, f.functionURL(f.odp.terminate)
 		}
 		next.snapshot, next.pass = int(pg.Answer.At), at.pass+1
-		sdk.Log(wit.LevelWarn, failed.Message+"; the delta token is lost, the set is read whole again: rows that were deleted meanwhile are not told of")
+		sdk.Log(wit.LevelWarn, failed.Message+"; the delta token is lost, the set is read whole again: rows that "+
+			"were deleted meanwhile are not told of")
 		return pg.goOn(next)
 	}
-	failed.Message += "; the service no longer knows the token of " + at.url + ". " + f.setting(nameLost) + " = reload reads the set whole again"
+	failed.Message += "; the service no longer knows the token of " + at.url + ". " + f.setting(nameLost) +
+		" = reload reads the set whole again"
 	if f.odp != nil {
 		failed.Message += ", recover goes on from the oldest link that the service keeps"
 	} else if f.tracking.lost == lostRecover {
@@ -486,7 +505,8 @@ func (pg *page) refusedDelta() (wit.Portion, error) {
 // fromLink asks for changes from their delta link again, since a page of them can't be had. That is done once.
 func (pg *page) fromLink(why string) (wit.Portion, error) {
 	at := &pg.delta
-	sdk.Log(wit.LevelWarn, why+"; asking for these changes from their delta link again, "+strconv.Itoa(at.seen)+" rows come again")
+	sdk.Log(wit.LevelWarn, why+"; asking for these changes from their delta link again, "+strconv.Itoa(at.seen)+
+		" rows come again")
 	return pg.goOn(&deltaPosition{phase: phaseChanges, url: at.link, began: at.began, rewritten: at.rewritten,
 		relinked: true, counted: at.counted, pass: at.pass, owed: at.owed})
 }
@@ -511,7 +531,8 @@ func (pg *page) nothingMore() (wit.Portion, error) {
 func (pg *page) unprepared(failed *wit.Fault) (wit.Portion, error) {
 	at := &pg.delta
 	if limit := int64(pg.feed.tracking.patience); pg.overdue() && at.again {
-		failed.Message += "; it is the address at which the service was to have the changes of " + at.link + ", which were asked for more than " +
+		failed.Message += "; it is the address at which the service was to have the changes of " + at.link +
+			", which were asked for more than " +
 			initialRead + ", " + strconv.FormatInt(limit, 10) + " ms, ago"
 		return wit.Portion{}, failed
 	}
@@ -589,7 +610,8 @@ func (pg *page) lost(failed *wit.Fault) bool {
 		code = *failed.Code
 	}
 	text := strings.ToLower(strings.ReplaceAll(code+" "+failed.Message, " ", ""))
-	for _, sign := range []string{"deltatoken", "delta_token", "deltalink", "skiptoken", "skip_token", "cm_mgw/090", "recoveryofoldrequests", "error536", "(536)"} {
+	for _, sign := range []string{"deltatoken", "delta_token", "deltalink", "skiptoken", "skip_token", "cm_mgw/090",
+		"recoveryofoldrequests", "error536", "(536)"} {
 		if strings.Contains(text, sign) {
 			return true
 		}

@@ -20,7 +20,8 @@ import (
 const sapNorthwind = "/sap/opu/odata/sap/NORTHWIND_SRV"
 
 func tracked00(set string, more ...string) []string {
-	return append([]string{"sap.odata#00.service=" + sapNorthwind, "sap.odata#00.entityset=" + set, "sap.odata#00.topic=t",
+	return append([]string{"sap.odata#00.service=" + sapNorthwind, "sap.odata#00.entityset=" + set,
+		"sap.odata#00.topic=t",
 		"sap.odata#00.track-changes=1", "sap.odata#00.exec-period=60"}, more...)
 }
 
@@ -348,7 +349,8 @@ func TestDelta(t *testing.T) {
 			write(t, s, "POST", "Customers", map[string]any{"CustomerID": "O'N/1", "CompanyName": "New"})
 			write(t, s, "MERGE", "Customers('"+first+"')", map[string]any{"CompanyName": "Changed"})
 			for i := range 20 {
-				write(t, s, "POST", "Customers", map[string]any{"CustomerID": fmt.Sprintf("T%03d", i), "CompanyName": "Many"})
+				write(t, s, "POST", "Customers", map[string]any{"CustomerID": fmt.Sprintf("T%03d", i),
+					"CompanyName": "Many"})
 			}
 			if err := f.catchUp(poll); err != nil {
 				t.Fatal(err)
@@ -360,7 +362,8 @@ func TestDelta(t *testing.T) {
 				t.Fatal(err)
 			}
 			f.equals(s, "Customers", "CustomerID", "CompanyName")
-			if d := f.log[before:]; len(d) != 1 || d[0].value["RECORDMODE"] != "D" || d[0].value["CustomerID"] != "O'N/1" ||
+			if d := f.log[before:]; len(d) != 1 || d[0].value["RECORDMODE"] != "D" ||
+				d[0].value["CustomerID"] != "O'N/1" ||
 				d[0].value["CompanyName"] != nil || d[0].value["DELETED_AT"] == nil {
 				t.Errorf("the deleted one is %v", d)
 			}
@@ -412,7 +415,8 @@ func TestDeletes(t *testing.T) {
 					forms += "r"
 				}
 			}
-			if want := map[string]string{"": "rrr", "record": "rrr", "tombstone": "ttt", "both": "rtrtrt"}[form]; forms != want {
+			if want := map[string]string{"": "rrr", "record": "rrr", "tombstone": "ttt",
+				"both": "rtrtrt"}[form]; forms != want {
 				t.Errorf("%s in %s: expected %s, found %s", form, format, want, forms)
 			}
 			if len(f.state) != len(gone)-3 {
@@ -424,7 +428,9 @@ func TestDeletes(t *testing.T) {
 
 // tombstoneOf is a deleted entry of the set Products.
 func tombstoneOf(key int) []byte {
-	return []byte(fmt.Sprintf(`<at:deleted-entry xmlns:at="http://purl.org/atompub/tombstones/1.0" ref="%s/Products(%d)" when="2026-01-02T03:04:05Z"/>`, sapNorthwind, key))
+	return []byte(
+		fmt.Sprintf(
+			`<at:deleted-entry xmlns:at="http://purl.org/atompub/tombstones/1.0" ref="%s/Products(%d)" when="2026-01-02T03:04:05Z"/>`, sapNorthwind, key))
 }
 
 // TestRowAndTombstone: an entity that comes both as a row and as deleted in one answer is read again, in the form of
@@ -445,10 +451,12 @@ func TestRowAndTombstone(t *testing.T) {
 		{name: "there, said last"},
 		{name: "there, said first", first: true},
 		{name: "with a projection", settings: []string{"sap.odata#00.select=ProductName"}},
-		{name: "with an expanded entity", settings: []string{"sap.odata#00.expand=Category"}, keeps: "&$expand=Category"},
+		{name: "with an expanded entity", settings: []string{"sap.odata#00.expand=Category"},
+			keeps: "&$expand=Category"},
 		{name: "with an expanded feed of several pages", settings: []string{"sap.odata#00.expand=Order_Details"},
 			keeps: "&$expand=Order_Details", switches: service.Switches{ExpandPageSize: 1}},
-		{name: "with a filter", settings: join(filtered, []string{"sap.odata#00.select=ProductName"}), switches: service.Switches{Delta: "links"}},
+		{name: "with a filter", settings: join(filtered, []string{"sap.odata#00.select=ProductName"}),
+			switches: service.Switches{Delta: "links"}},
 		{name: "with a filter, deleted", deleted: true, settings: filtered, switches: service.Switches{Delta: "links"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -563,10 +571,12 @@ func TestRereadThatFails(t *testing.T) {
 			r.Status, r.Body = 404, nil
 		}},
 		{"an unknown service", "isn't taken for deleted", func(r *wit.Response) {
-			r.Status, r.Body = 404, []byte(`<error xmlns="http://schemas.microsoft.com/ado/2007/08/dataservices/metadata">`+
-				`<code>/IWFND/MED/170</code><message xml:lang="en">No service found</message></error>`)
+			r.Status, r.Body = 404,
+				[]byte(`<error xmlns="http://schemas.microsoft.com/ado/2007/08/dataservices/metadata">`+
+					`<code>/IWFND/MED/170</code><message xml:lang="en">No service found</message></error>`)
 		}},
-		{"no entity", "expected one entity, found 0", func(r *wit.Response) { r.Body = []byte(`<feed` + atomSpaces + `></feed>`) }},
+		{"no entity", "expected one entity, found 0",
+			func(r *wit.Response) { r.Body = []byte(`<feed` + atomSpaces + `></feed>`) }},
 		{"two", "expected one entity, found 2", func(r *wit.Response) {
 			one := r.Body[strings.Index(string(r.Body), "<entry"):]
 			r.Body = slices.Concat([]byte(`<feed`+atomSpaces+`>`), one, one, []byte("</feed>"))
@@ -626,7 +636,8 @@ func TestDeltaResumes(t *testing.T) {
 				switch r.IntN(3) {
 				case 0:
 					fresh++
-					write(t, s, "POST", "Products", map[string]any{"ProductID": fresh, "ProductName": fmt.Sprint("New ", fresh), "Discontinued": false})
+					write(t, s, "POST", "Products", map[string]any{"ProductID": fresh, "ProductName": fmt.Sprint("New ",
+						fresh), "Discontinued": false})
 				case 1:
 					if f.stored == nil {
 						// a row of a first page that was begun, and is gone when it is read again, nobody tells of
@@ -634,7 +645,8 @@ func TestDeltaResumes(t *testing.T) {
 					}
 					quietly(s, "DELETE", fmt.Sprintf("Products(%d)", id), nil)
 				default:
-					quietly(s, "MERGE", fmt.Sprintf("Products(%d)", id), map[string]any{"ProductName": fmt.Sprint("Changed ", r.IntN(1000))})
+					quietly(s, "MERGE", fmt.Sprintf("Products(%d)", id),
+						map[string]any{"ProductName": fmt.Sprint("Changed ", r.IntN(1000))})
 				}
 			}
 			cause := poll
@@ -684,14 +696,22 @@ func TestDeltaThatFails(t *testing.T) {
 		kind     wit.FaultKind
 		message  string
 	}{
-		{name: "none", switches: service.Switches{Delta: "off"}, kind: wit.FaultUnsupported, message: "the service doesn't track changes of this set"},
-		{name: "said and not given", switches: service.Switches{Delta: "silent"}, kind: wit.FaultUnsupported, message: "found none, although the service says that it applies odata.track-changes"},
-		{name: "another host", switches: service.Switches{DeltaHost: "https://elsewhere.example"}, kind: wit.FaultConfig, message: "leads to https://elsewhere.example"},
-		{name: "410", then: expire(410), kind: wit.FaultGone, message: "sap.odata#00.delta.lost = reload reads the set whole again"},
-		{name: "404", then: expire(404), kind: wit.FaultGone, message: "sap.odata#00.delta.lost = reload reads the set whole again"},
-		{name: "400", then: expire(400), kind: wit.FaultGone, message: "sap.odata#00.delta.lost = reload reads the set whole again"},
-		{name: "412", then: expire(412), kind: wit.FaultGone, message: "sap.odata#00.delta.lost = reload reads the set whole again"},
-		{name: "no recovery", settings: []string{"sap.odata#00.delta.link.recovery=1"}, then: expire(410), kind: wit.FaultGone, message: "recover needs an ODP service"},
+		{name: "none", switches: service.Switches{Delta: "off"}, kind: wit.FaultUnsupported,
+			message: "the service doesn't track changes of this set"},
+		{name: "said and not given", switches: service.Switches{Delta: "silent"}, kind: wit.FaultUnsupported,
+			message: "found none, although the service says that it applies odata.track-changes"},
+		{name: "another host", switches: service.Switches{DeltaHost: "https://elsewhere.example"},
+			kind: wit.FaultConfig, message: "leads to https://elsewhere.example"},
+		{name: "410", then: expire(410), kind: wit.FaultGone,
+			message: "sap.odata#00.delta.lost = reload reads the set whole again"},
+		{name: "404", then: expire(404), kind: wit.FaultGone,
+			message: "sap.odata#00.delta.lost = reload reads the set whole again"},
+		{name: "400", then: expire(400), kind: wit.FaultGone,
+			message: "sap.odata#00.delta.lost = reload reads the set whole again"},
+		{name: "412", then: expire(412), kind: wit.FaultGone,
+			message: "sap.odata#00.delta.lost = reload reads the set whole again"},
+		{name: "no recovery", settings: []string{"sap.odata#00.delta.link.recovery=1"}, then: expire(410),
+			kind: wit.FaultGone, message: "recover needs an ODP service"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := service.New(service.Options{Rows: 30, Switches: c.switches})
@@ -734,7 +754,8 @@ func TestDeltaOfOddServices(t *testing.T) {
 		{"an expired token is answered with an empty feed and no link", func(string) string { return feed + "</feed>" },
 			"expected a delta link at the end of the changes, found none: the changes behind them can't be asked for"},
 		{"pages of changes go in a circle", func(asked string) string {
-			return feed + link("next", strings.ReplaceAll(strings.TrimSuffix(asked, "&$skiptoken=1"), "&", "&amp;")+"&amp;$skiptoken=1") + "</feed>"
+			return feed + link("next", strings.ReplaceAll(strings.TrimSuffix(asked, "&$skiptoken=1"), "&",
+				"&amp;")+"&amp;$skiptoken=1") + "</feed>"
 		},
 			"the service's pages go in a circle"},
 		{"the link behind changes leads to another set", func(string) string {
@@ -742,14 +763,17 @@ func TestDeltaOfOddServices(t *testing.T) {
 		},
 			"leads to https://elsewhere.example"},
 		{"a tombstone without a key", func(string) string {
-			return feed + `<at:deleted-entry xmlns:at="http://purl.org/atompub/tombstones/1.0" ref="http://127.0.0.1:8080` + sapNorthwind + `/Products" when="2026-01-01T00:00:00Z"/>` +
+			return feed +
+				`<at:deleted-entry xmlns:at="http://purl.org/atompub/tombstones/1.0" ref="http://127.0.0.1:8080` +
+				sapNorthwind + `/Products" when="2026-01-01T00:00:00Z"/>` +
 				link("delta", "Products?!deltatoken=1") + "</feed>"
 		}, ""},
 		{"a delta link that leads to itself, without rows", func(asked string) string {
 			return feed + link("delta", strings.ReplaceAll(asked, "&", "&amp;")) + "</feed>"
 		}, ""},
 		{"a delta link that leads to itself, with rows that are old", func(asked string) string {
-			return feed + `<entry><content type="application/xml"><m:properties><d:ProductID>1</d:ProductID><d:ProductName>Old</d:ProductName><d:Discontinued>false</d:Discontinued></m:properties></content></entry>` +
+			return feed +
+				`<entry><content type="application/xml"><m:properties><d:ProductID>1</d:ProductID><d:ProductName>Old</d:ProductName><d:Discontinued>false</d:Discontinued></m:properties></content></entry>` +
 				link("delta", strings.ReplaceAll(asked, "&", "&amp;")) + "</feed>"
 		}, ""},
 	} {
@@ -900,7 +924,8 @@ func TestRewrittenLink(t *testing.T) {
 	if err := f.catchUp(poll); err != nil {
 		t.Fatal(err)
 	}
-	f.settings = append(f.settings, "sap.odata#00.delta.link.regex=(deltatoken=)'[^']*'", "sap.odata#00.delta.link.replacement=$1'"+token+"'")
+	f.settings = append(f.settings, "sap.odata#00.delta.link.regex=(deltatoken=)'[^']*'",
+		"sap.odata#00.delta.link.replacement=$1'"+token+"'")
 	for i, want := range []int{1, 0, 0} {
 		f.start()
 		before := len(f.log)
@@ -920,7 +945,8 @@ func TestDeltaLinkThatIsTakenOver(t *testing.T) {
 	url, _ := wit.Lookup(f.stored, "url")
 	f.stored = []wit.Field{wit.TextField("url", *url.Text)}
 	write(t, s, "MERGE", "Products(3)", map[string]any{"ProductName": "Changed"})
-	if err := f.p.CheckOffset([]wit.Field{wit.TextField("service", sapNorthwind), wit.TextField("entityset", "Products")}, f.stored); err != nil {
+	if err := f.p.CheckOffset([]wit.Field{wit.TextField("service", sapNorthwind), wit.TextField("entityset",
+		"Products")}, f.stored); err != nil {
 		t.Fatal(err)
 	}
 	before := len(f.log)
@@ -948,9 +974,11 @@ func TestPlainLoadsAreCounted(t *testing.T) {
 	}{
 		{name: "whole", end: "end", rows: 30},
 		{name: "the feed ends behind its first page", cut: true, rows: maxPasses * 20},
-		{name: "nobody asked for the count that comes", cut: true, settings: []string{"sap.odata#00.count=none"}, end: "end", rows: 20},
+		{name: "nobody asked for the count that comes", cut: true, settings: []string{"sap.odata#00.count=none"},
+			end: "end", rows: 20},
 		{name: "a row is deleted meanwhile", gone: "Orders(10275)", behind: "ended", rows: 29},
-		{name: "a row is deleted, and one inserted before those to come", gone: "Orders(10275)", born: true, end: "end", rows: 29 + 30},
+		{name: "a row is deleted, and one inserted before those to come", gone: "Orders(10275)", born: true, end: "end",
+			rows: 29 + 30},
 		{name: "the count is refused", switches: service.Switches{RefuseCount: true}, end: "end", rows: 30},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -113,7 +113,8 @@ func (pg *page) endDelta(portion *wit.Portion) (ended bool, err error) {
 // whole reads an answer that is short: what an ODP service says beside the set, errors, and answers without rows.
 func (pg *page) whole(piece []byte, last bool) (portion wit.Portion, ended bool, err error) {
 	if room := maxErrorBody*4 - len(pg.Body); pg.Answer.Status < 300 && len(piece) > room {
-		return portion, true, &wit.Fault{Kind: wit.FaultData, Message: pg.What() + ": expected at most " + strconv.Itoa(maxErrorBody*4) +
+		return portion, true, &wit.Fault{Kind: wit.FaultData, Message: pg.What() + ": expected at most " +
+			strconv.Itoa(maxErrorBody*4) +
 			" bytes in answer to " + pg.delta.url + ", found more"}
 	} else {
 		pg.Body = append(pg.Body, piece[:min(len(piece), room)]...)

@@ -95,12 +95,14 @@ const (
 
 func (p *deltaPosition) items() []paging.Item {
 	return []paging.Item{
-		{Name: "phase", Text: &p.phase}, {Name: "url", Text: &p.url}, {Name: "rest", Flag: &p.rest}, {Name: "at", Number: &p.at, Least: 1},
+		{Name: "phase", Text: &p.phase}, {Name: "url", Text: &p.url}, {Name: "rest", Flag: &p.rest},
+		{Name: "at", Number: &p.at, Least: 1},
 		{Name: "began", Number: &p.began, Least: 1}, {Name: "inside", Flag: &p.inside}, {Name: "link", Text: &p.link},
 		{Name: "seen", Number: &p.seen, Least: 1}, {Name: "applied", Flag: &p.applied}, {Name: "plain", Flag: &p.plain},
 		{Name: "total", Number: &p.total, Least: 1}, {Name: "uncounted", Flag: &p.uncounted},
 		{Name: "check", Flag: &p.check},
-		{Name: "token", Text: &p.token}, {Name: "why", Text: &p.why}, {Name: "created", Text: &p.created}, {Name: "first", Flag: &p.first},
+		{Name: "token", Text: &p.token}, {Name: "why", Text: &p.why}, {Name: "created", Text: &p.created},
+		{Name: "first", Flag: &p.first},
 		{Name: "rewritten", Text: &p.rewritten}, {Name: "again", Flag: &p.again},
 		{Name: "relinked", Flag: &p.relinked}, {Name: "resumed", Flag: &p.resumed},
 		{Name: "untold", Flag: &p.untold},
@@ -137,10 +139,12 @@ func readDelta(offset []wit.Field) (*deltaPosition, error) {
 	switch p.phase {
 	case phaseAsk, phaseEnd, phaseOpen, phaseWait, phaseLoad, phaseChanges, phaseLinks:
 	default:
-		return nil, &wit.Fault{Kind: wit.FaultIncompatible, Message: "offset: expected a phase of delta mode, found \"" + p.phase + "\""}
+		return nil, &wit.Fault{Kind: wit.FaultIncompatible,
+			Message: "offset: expected a phase of delta mode, found \"" + p.phase + "\""}
 	}
 	if p.url == "" || p.url[0] != '/' {
-		return nil, &wit.Fault{Kind: wit.FaultIncompatible, Message: "offset: expected field url with a path, found \"" + p.url + "\""}
+		return nil, &wit.Fault{Kind: wit.FaultIncompatible,
+			Message: "offset: expected field url with a path, found \"" + p.url + "\""}
 	}
 	return p, nil
 }

@@ -74,7 +74,8 @@ func TestPropertiesThatComeAndGo(t *testing.T) {
 func TestRowsOfAFunction(t *testing.T) {
 	for _, format := range []string{"json", "atom"} {
 		s := service.New(service.Options{Switches: service.Switches{Functions: true, PageSize: 4}})
-		l := newLoad(t, s, append(set("00", "ProductsOfCategory"), "sap.odata#00.query=CategoryID=3", "sap.odata.format="+format)...)
+		l := newLoad(t, s, append(set("00", "ProductsOfCategory"), "sap.odata#00.query=CategoryID=3",
+			"sap.odata.format="+format)...)
 		if _, err := l.run(0, nil); err != nil {
 			t.Fatal(err)
 		}

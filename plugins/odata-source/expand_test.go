@@ -16,7 +16,8 @@ func TestFollow(t *testing.T) {
 		for _, atom := range []bool{false, true} {
 			s := service.New(service.Options{Rows: 40, Switches: service.Switches{ExpandPageSize: 1, PageSize: 15,
 				Links: links}})
-			l := newLoad(t, s, append(set("00", "Orders"), map[bool]string{false: "sap.odata.format=json", true: "sap.odata.format=atom"}[atom],
+			l := newLoad(t, s, append(set("00", "Orders"), map[bool]string{false: "sap.odata.format=json",
+				true: "sap.odata.format=atom"}[atom],
 				"sap.odata#00.expand=Order_Details", "sap.odata#00.select=OrderID,Order_Details/OrderID")...)
 			if _, err := l.run(0, nil); err != nil {
 				t.Fatalf("%s, Atom %v: %v", links, atom, err)
@@ -33,7 +34,8 @@ func TestFollow(t *testing.T) {
 				}
 			}
 			if expected := s.Count("Order_Details"); lines != expected || inside == 0 {
-				t.Errorf("%s, Atom %v: expected %d lines, found %d by %d links inside", links, atom, expected, lines, inside)
+				t.Errorf("%s, Atom %v: expected %d lines, found %d by %d links inside", links, atom, expected, lines,
+					inside)
 			}
 		}
 	}
@@ -47,9 +49,10 @@ func TestInnerPagesWithoutEnd(t *testing.T) {
 		link func(n int) string
 		said string
 	}{
-		"to itself, without rows":      {"", func(int) string { return "a" }, "was followed before"},
-		"to itself, with a row":        {`{"P":1}`, func(int) string { return "a" }, "was followed before"},
-		"in a circle":                  {`{"P":1}`, func(n int) string { return fmt.Sprint(n % 50) }, "was followed before"},
+		"to itself, without rows": {"", func(int) string { return "a" }, "was followed before"},
+		"to itself, with a row":   {`{"P":1}`, func(int) string { return "a" }, "was followed before"},
+		"in a circle": {`{"P":1}`, func(n int) string { return fmt.Sprint(n % 50) },
+			"was followed before"},
 		"ever further, without a row":  {"", func(n int) string { return fmt.Sprint(n) }, "1000 pages"},
 		"an end, behind many with one": {`{"P":1}`, func(n int) string { return fmt.Sprint(n) }, ""},
 	} {
@@ -58,10 +61,11 @@ func TestInnerPagesWithoutEnd(t *testing.T) {
 			s := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				switch {
 				case strings.HasSuffix(r.URL.Path, "$metadata"):
-					fmt.Fprint(w, `<Schema Namespace="N"><EntityType Name="T"><Key><PropertyRef Name="K"/></Key><Property Name="K" Type="Edm.Int32" Nullable="false"/>`+
-						`<NavigationProperty Name="L" Relationship="N.R" FromRole="O" ToRole="I"/></EntityType><EntityType Name="I"><Key><PropertyRef Name="P"/></Key>`+
-						`<Property Name="P" Type="Edm.Int32" Nullable="false"/></EntityType><Association Name="R"><End Role="O" Type="N.T" Multiplicity="1"/>`+
-						`<End Role="I" Type="N.I" Multiplicity="*"/></Association><EntityContainer Name="C"><EntitySet Name="X" EntityType="N.T"/></EntityContainer></Schema>`)
+					fmt.Fprint(w,
+						`<Schema Namespace="N"><EntityType Name="T"><Key><PropertyRef Name="K"/></Key><Property Name="K" Type="Edm.Int32" Nullable="false"/>`+
+							`<NavigationProperty Name="L" Relationship="N.R" FromRole="O" ToRole="I"/></EntityType><EntityType Name="I"><Key><PropertyRef Name="P"/></Key>`+
+							`<Property Name="P" Type="Edm.Int32" Nullable="false"/></EntityType><Association Name="R"><End Role="O" Type="N.T" Multiplicity="1"/>`+
+							`<End Role="I" Type="N.I" Multiplicity="*"/></Association><EntityContainer Name="C"><EntitySet Name="X" EntityType="N.T"/></EntityContainer></Schema>`)
 				case strings.Contains(r.URL.Path, "/L"):
 					inner++
 					next := `,"__next":"X(1)/L?$skiptoken=` + c.link(inner) + `"`
@@ -70,10 +74,12 @@ func TestInnerPagesWithoutEnd(t *testing.T) {
 					}
 					fmt.Fprintf(w, `{"d":{"results":[%s]%s}}`, c.rows, next)
 				default:
-					fmt.Fprint(w, `{"d":{"__count":"1","results":[{"K":1,"L":{"results":[{"P":1}],"__next":"X(1)/L?$skiptoken=start"}}]}}`)
+					fmt.Fprint(w,
+						`{"d":{"__count":"1","results":[{"K":1,"L":{"results":[{"P":1}],"__next":"X(1)/L?$skiptoken=start"}}]}}`)
 				}
 			})
-			l := newLoad(t, s, "sap.odata#00.service=/s", "sap.odata#00.entityset=X", "sap.odata#00.topic=t", "sap.odata#00.expand=L",
+			l := newLoad(t, s, "sap.odata#00.service=/s", "sap.odata#00.entityset=X", "sap.odata#00.topic=t",
+				"sap.odata#00.expand=L",
 				"sap.odata.count=none")
 			_, err := l.some(0, nil, 1)
 			if c.said == "" {

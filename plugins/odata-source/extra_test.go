@@ -51,7 +51,8 @@ func TestFurtherFieldsAreNotAskedFor(t *testing.T) {
 		t.Fatal(err)
 	}
 	l.same(s, "Order_Details")
-	if all := strings.Join(l.targets, "\n"); !strings.Contains(all, "%20and%20ProductID%20gt%20") || strings.Contains(all, "system") {
+	if all := strings.Join(l.targets, "\n"); !strings.Contains(all, "%20and%20ProductID%20gt%20") ||
+		strings.Contains(all, "system") {
 		t.Error(all)
 	}
 }
@@ -80,11 +81,13 @@ func TestFurtherFieldsThatCannotBe(t *testing.T) {
 // Metadata are read again when they are as old as the settings say, at the next page, and a property that was added
 // meanwhile is there before a row brings it. Without the setting they are read once.
 func TestMetadataAreReadAgain(t *testing.T) {
-	s := &odd{t: t, keys: upFrom(1, 30), page: 10, links: "skip", order: "heeds", filter: "heeds", count: "filtered", skips: true}
+	s := &odd{t: t, keys: upFrom(1, 30), page: 10, links: "skip", order: "heeds", filter: "heeds", count: "filtered",
+		skips: true}
 	grown := false
 	service := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if grown && strings.HasSuffix(r.URL.Path, "$metadata") {
-			w.Write([]byte(strings.Replace(stubbornMetadata, `</EntityType>`, `<Property Name="Added" Type="Edm.String"/></EntityType>`, 1)))
+			w.Write([]byte(strings.Replace(stubbornMetadata, `</EntityType>`,
+				`<Property Name="Added" Type="Edm.String"/></EntityType>`, 1)))
 			return
 		}
 		s.ServeHTTP(w, r)
@@ -94,7 +97,8 @@ func TestMetadataAreReadAgain(t *testing.T) {
 		stale   bool
 	}{{"sap.odata.metadata.refresh.ms=60000", true}, {"sap.odata.metadata.refresh.ms=0", false}} {
 		grown = false
-		l := newLoad(t, service, "sap.odata#00.service=/s", "sap.odata#00.entityset=X", "sap.odata#00.topic=t", c.setting)
+		l := newLoad(t, service, "sap.odata#00.service=/s", "sap.odata#00.entityset=X", "sap.odata#00.topic=t",
+			c.setting)
 		offset, err := l.some(0, nil, 1)
 		if err != nil {
 			t.Fatal(err)
@@ -112,7 +116,8 @@ func TestMetadataAreReadAgain(t *testing.T) {
 		if !c.stale {
 			continue
 		}
-		again := newLoad(t, service, "sap.odata#00.service=/s", "sap.odata#00.entityset=X", "sap.odata#00.topic=t", c.setting)
+		again := newLoad(t, service, "sap.odata#00.service=/s", "sap.odata#00.entityset=X", "sap.odata#00.topic=t",
+			c.setting)
 		if again.opened.Feeds[0].Fingerprint != l.opened.Feeds[0].Fingerprint {
 			t.Error("the offset belongs to another feed now")
 		}
@@ -120,7 +125,8 @@ func TestMetadataAreReadAgain(t *testing.T) {
 			t.Fatal(err)
 		}
 		if nodes := again.opened.Feeds[0].Value.Nodes; len(again.rows) != 20 || len(nodes[0].Members) != 2 {
-			t.Errorf("expected the 20 rows behind, with the new property, found %d of %v", len(again.rows), nodes[0].Members)
+			t.Errorf("expected the 20 rows behind, with the new property, found %d of %v", len(again.rows),
+				nodes[0].Members)
 		}
 	}
 }

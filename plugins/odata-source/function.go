@@ -48,7 +48,8 @@ func findSet(e *entry, m *edm.Model) (*edm.Set, *edm.Structure, error) {
 	}
 	for _, p := range f.Parameters {
 		if _, given := uri.Option(e.reads.Raw, p.Name); !given && !p.Nullable {
-			return nil, nil, fault.Config(config.InGroup(e.number, query.Raw), what+" needs the parameter "+p.Name+" ("+p.Type.Name+"): expected "+
+			return nil, nil, fault.Config(config.InGroup(e.number, query.Raw), what+" needs the parameter "+p.Name+" ("+
+				p.Type.Name+"): expected "+
 				config.InGroup(e.number, query.Raw)+" = "+p.Name+"=..., a literal as it stands in a URL")
 		}
 	}

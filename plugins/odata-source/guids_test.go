@@ -31,11 +31,12 @@ func unaddressed(string) string { return "" }
 
 func (s *guidService) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if strings.HasSuffix(r.URL.Path, "$metadata") {
-		fmt.Fprint(w, `<Schema Namespace="N"><EntityType Name="T"><Key><PropertyRef Name="N"/><PropertyRef Name="ID"/></Key>`+
-			`<Property Name="N" Type="Edm.Int32" Nullable="false"/><Property Name="ID" Type="Edm.Guid" Nullable="false"/>`+
-			`<Property Name="Text" Type="Edm.String"/></EntityType>`+
-			`<EntityContainer Name="C"><EntitySet Name="X" EntityType="N.T"/>`+
-			`<EntitySet Name="SubscriptionCollection" EntityType="N.T"/></EntityContainer></Schema>`)
+		fmt.Fprint(w,
+			`<Schema Namespace="N"><EntityType Name="T"><Key><PropertyRef Name="N"/><PropertyRef Name="ID"/></Key>`+
+				`<Property Name="N" Type="Edm.Int32" Nullable="false"/><Property Name="ID" Type="Edm.Guid" Nullable="false"/>`+
+				`<Property Name="Text" Type="Edm.String"/></EntityType>`+
+				`<EntityContainer Name="C"><EntitySet Name="X" EntityType="N.T"/>`+
+				`<EntitySet Name="SubscriptionCollection" EntityType="N.T"/></EntityContainer></Schema>`)
 		return
 	}
 	if _, key, one := strings.Cut(r.URL.Path, "/X("); one {
@@ -65,7 +66,8 @@ func (s *guidService) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	for _, id := range deleted {
 		address := "http://127.0.0.1:8080/s/X(N=1,ID=guid'" + s.tombstone(id) + "')"
 		if s.atom {
-			entries = append(entries, `<at:deleted-entry xmlns:at="http://purl.org/atompub/tombstones/1.0" ref="`+address+
+			entries = append(entries, `<at:deleted-entry xmlns:at="http://purl.org/atompub/tombstones/1.0" ref="`+
+				address+
 				`" when="2026-01-02T03:04:05Z"/>`)
 		} else {
 			entries = append(entries, `{"@odata.context":"$metadata#X/$deletedEntity","id":"`+address+`"}`)
@@ -84,7 +86,8 @@ func (s *guidService) row(id string, spell func(string) string) string {
 		address = "http://127.0.0.1:8080/s/X(N=1,ID=guid'" + address + "')"
 	}
 	if s.atom {
-		return `<entry><id>` + address + `</id><content type="application/xml"><m:properties><d:N>1</d:N><d:ID>` + spell(id) +
+		return `<entry><id>` + address + `</id><content type="application/xml"><m:properties><d:N>1</d:N><d:ID>` +
+			spell(id) +
 			`</d:ID><d:Text>` + strconv.Itoa(s.token) + `</d:Text></m:properties></content></entry>`
 	}
 	raw, _ := json.Marshal(map[string]any{"N": 1, "ID": spell(id), "Text": strconv.Itoa(s.token)})
@@ -132,7 +135,8 @@ func TestGuidsInAnotherCase(t *testing.T) {
 				t.Run(fmt.Sprintf("%s, Atom %v, %s", c.name, atom, deletes), func(t *testing.T) {
 					s := &guidService{rows: guids(), loaded: c.loaded, address: c.address, delta: c.delta,
 						tombstone: c.tombstone, atom: atom}
-					f := newFollower(t, s, "sap.odata#00.service=/s", "sap.odata#00.entityset=X", "sap.odata#00.topic=t",
+					f := newFollower(t, s, "sap.odata#00.service=/s", "sap.odata#00.entityset=X",
+						"sap.odata#00.topic=t",
 						"sap.odata#00.track-changes=1", "sap.odata#00.exec-period=60", "sap.odata#00.deletes="+deletes)
 					if err := f.catchUp(start); err != nil {
 						t.Fatal(err)
@@ -221,8 +225,9 @@ func TestGuidsOfNotifications(t *testing.T) {
 		s.rows = s.rows[:3]
 		s.loaded = asItIs // what is read by its key comes in another case than the load had
 		for _, id := range []string{gone, changed} {
-			n := wit.Notification{Method: "POST", Target: "/c/X", Body: []byte(`{"d":{"__metadata":{"uri":"X(N=1,ID=guid'` +
-				c.told(id) + `')"}}}`)}
+			n := wit.Notification{Method: "POST", Target: "/c/X",
+				Body: []byte(`{"d":{"__metadata":{"uri":"X(N=1,ID=guid'` +
+					c.told(id) + `')"}}}`)}
 			wakes, err := f.p.Notified(f.opened.Context, n)
 			if err != nil || len(wakes) != 1 {
 				t.Fatalf("%v, %v", wakes, err)

@@ -27,7 +27,8 @@ func TestHeadersSayWhereRecordsComeFrom(t *testing.T) {
 		{"delta mode", sapNorthwind, "Products", tracked00("Products"), []string{"changed", "changed", "deleted"}},
 		{"delta mode, both forms", sapNorthwind, "Products", tracked00("Products", "sap.odata#00.deletes=both"),
 			[]string{"changed", "changed", "deleted", "deleted"}},
-		{"ODP", odpNorthwind, "FactsOfProducts", odpSet("Products"), []string{"before", "changed", "created", "deleted"}},
+		{"ODP", odpNorthwind, "FactsOfProducts", odpSet("Products"), []string{"before", "changed", "created",
+			"deleted"}},
 		{"ODP, additive", odpNorthwind, "FactsOfProducts", odpSet("Products", "sap.odata#00.delta.kind=additive"),
 			[]string{"before", "changed", "created", "deleted"}},
 	} {
@@ -43,7 +44,8 @@ func TestHeadersSayWhereRecordsComeFrom(t *testing.T) {
 			}
 			if c.after != nil {
 				write(t, s, "MERGE", "Products(3)", map[string]any{"ProductName": "Changed"})
-				write(t, s, "POST", "Products", map[string]any{"ProductID": 9000, "ProductName": "New", "Discontinued": false})
+				write(t, s, "POST", "Products", map[string]any{"ProductID": 9000, "ProductName": "New",
+					"Discontinued": false})
 				write(t, s, "DELETE", "Products(4)", nil)
 				if err := f.catchUp(poll); err != nil {
 					t.Fatal(err)

@@ -23,43 +23,61 @@ func TestServicesThatSayYes(t *testing.T) {
 		// fails begins what is said; "": all rows come.
 		fails string
 	}{
-		{"$top is not heeded: all rows at once", odd{page: 1000, links: "none", order: "heeds", filter: "heeds", count: "filtered", skips: true},
+		{"$top is not heeded: all rows at once", odd{page: 1000, links: "none", order: "heeds", filter: "heeds",
+			count: "filtered", skips: true},
 			[]string{"sap.odata.paging=top", "sap.odata.page.size=10"}, ""},
-		{"$top is not heeded: pages of the service's own, without links", odd{page: 25, links: "none", order: "heeds", filter: "heeds", count: "filtered", skips: true},
+		{"$top is not heeded: pages of the service's own, without links", odd{page: 25, links: "none", order: "heeds",
+			filter: "heeds", count: "filtered", skips: true},
 			[]string{"sap.odata.paging=top", "sap.odata.page.size=10"}, ""},
-		{"$top is not heeded, nor is there a count", odd{page: 1000, links: "none", order: "heeds", filter: "heeds", count: "none", skips: true},
+		{"$top is not heeded, nor is there a count", odd{page: 1000, links: "none", order: "heeds", filter: "heeds",
+			count: "none", skips: true},
 			[]string{"sap.odata.paging=top", "sap.odata.page.size=10"}, ""},
-		{"$skip is not heeded: the same page again", odd{page: 10, links: "none", order: "refused", filter: "heeds", count: "filtered"},
+		{"$skip is not heeded: the same page again", odd{page: 10, links: "none", order: "refused", filter: "heeds",
+			count: "filtered"},
 			nil, "X"},
-		{"$skip is not heeded, nor is there a count", odd{page: 10, links: "none", order: "refused", filter: "heeds", count: "none"},
+		{"$skip is not heeded, nor is there a count", odd{page: 10, links: "none", order: "refused", filter: "heeds",
+			count: "none"},
 			[]string{"sap.odata.paging=top", "sap.odata.page.size=10"}, "10 rows came, as many as were asked for"},
-		{"the link behind each page leads to it", odd{page: 10, links: "skip", order: "heeds", filter: "heeds", count: "none"},
+		{"the link behind each page leads to it", odd{page: 10, links: "skip", order: "heeds", filter: "heeds",
+			count: "none"},
 			[]string{"sap.odata.paging=links"}, "circle"},
-		{"$inlinecount says more than there is", odd{page: 10, links: "token", order: "heeds", filter: "heeds", count: "more", skips: true},
+		{"$inlinecount says more than there is", odd{page: 10, links: "token", order: "heeds", filter: "heeds",
+			count: "more", skips: true},
 			nil, "100"},
-		{"$inlinecount is that of all rows on each page by key", odd{page: 10, links: "skip", order: "heeds", filter: "heeds", count: "whole", skips: true},
+		{"$inlinecount is that of all rows on each page by key", odd{page: 10, links: "skip", order: "heeds",
+			filter: "heeds", count: "whole", skips: true},
 			nil, ""},
-		{"$inlinecount is the number of the page's rows", odd{page: 10, links: "none", order: "heeds", filter: "heeds", count: "page", skips: true},
+		{"$inlinecount is the number of the page's rows", odd{page: 10, links: "none", order: "heeds", filter: "heeds",
+			count: "page", skips: true},
 			[]string{"sap.odata.paging=top", "sap.odata.page.size=10"}, ""},
-		{"$inlinecount is the number of the page's rows, and $orderby is refused", odd{page: 10, links: "none", order: "refused", filter: "heeds", count: "page", skips: true},
+		{"$inlinecount is the number of the page's rows, and $orderby is refused", odd{page: 10, links: "none",
+			order: "refused", filter: "heeds", count: "page", skips: true},
 			[]string{"sap.odata.paging=top", "sap.odata.page.size=10"}, ""},
-		{"$inlinecount is the number of the page's rows, and only the first one can be had", odd{page: 10, links: "none", order: "refused", filter: "refused", count: "page"},
+		{"$inlinecount is the number of the page's rows, and only the first one can be had",
+			odd{page: 10, links: "none", order: "refused", filter: "refused", count: "page"},
 			[]string{"sap.odata.paging=top", "sap.odata.page.size=10"}, "10 rows came, as many as were asked for"},
-		{"$inlinecount is the number of the page's rows, pages are the service's own", odd{page: 10, links: "none", order: "heeds", filter: "heeds", count: "page", skips: true},
+		{"$inlinecount is the number of the page's rows, pages are the service's own", odd{page: 10, links: "none",
+			order: "heeds", filter: "heeds", count: "page", skips: true},
 			nil, ""},
-		{"the same, and $orderby is refused", odd{page: 10, links: "none", order: "refused", filter: "heeds", count: "page", skips: true},
+		{"the same, and $orderby is refused", odd{page: 10, links: "none", order: "refused", filter: "heeds",
+			count: "page", skips: true},
 			nil, ""},
-		{"the same, and links are to be followed", odd{page: 10, links: "none", order: "ignores", filter: "ignores", count: "page", skips: true},
+		{"the same, and links are to be followed", odd{page: 10, links: "none", order: "ignores", filter: "ignores",
+			count: "page", skips: true},
 			[]string{"sap.odata.paging=links"}, ""},
-		{"the same, in pages of one row", odd{page: 1, links: "none", order: "heeds", filter: "heeds", count: "page", skips: true},
+		{"the same, in pages of one row", odd{page: 1, links: "none", order: "heeds", filter: "heeds", count: "page",
+			skips: true},
 			nil, ""},
-		{"as many rows as are asked for at a time, and they can't be had otherwise", odd{page: 95, links: "none", order: "refused", filter: "refused", count: "filtered", tops: true},
+		{"as many rows as are asked for at a time, and they can't be had otherwise", odd{page: 95, links: "none",
+			order: "refused", filter: "refused", count: "filtered", tops: true},
 			[]string{"sap.odata.paging=top", "sap.odata.page.size=95"}, ""},
-		{"as many rows as are asked for at a time", odd{page: 95, links: "none", order: "heeds", filter: "heeds", count: "filtered", skips: true, tops: true},
+		{"as many rows as are asked for at a time", odd{page: 95, links: "none", order: "heeds", filter: "heeds",
+			count: "filtered", skips: true, tops: true},
 			[]string{"sap.odata.paging=top", "sap.odata.page.size=95"}, ""},
 		{"$inlinecount is 0", odd{page: 10, links: "none", order: "heeds", filter: "heeds", count: "zero", skips: true},
 			[]string{"sap.odata.paging=top", "sap.odata.page.size=10"}, ""},
-		{"$inlinecount is 0, pages are the service's own", odd{page: 10, links: "none", order: "heeds", filter: "heeds", count: "zero", skips: true},
+		{"$inlinecount is 0, pages are the service's own", odd{page: 10, links: "none", order: "heeds", filter: "heeds",
+			count: "zero", skips: true},
 			nil, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -67,7 +85,8 @@ func TestServicesThatSayYes(t *testing.T) {
 			missing, twice, err := c.s.read(t, c.settings...)
 			if c.fails == "" && (err != nil || missing > 0 || twice > 0) ||
 				c.fails != "" && (err == nil || !strings.Contains(err.Error(), c.fails)) {
-				t.Errorf("%d rows are missing, %d came twice: %v\n%s", missing, twice, err, strings.Join(c.s.requests, "\n"))
+				t.Errorf("%d rows are missing, %d came twice: %v\n%s", missing, twice, err, strings.Join(c.s.requests,
+					"\n"))
 			}
 			if len(c.s.requests) > 110 {
 				t.Errorf("%d requests", len(c.s.requests))
@@ -79,7 +98,8 @@ func TestServicesThatSayYes(t *testing.T) {
 // Next links are followed to the last one, however many rows come that a count of a page, or of 0, says there are not.
 func TestLinksBesideSmallCounts(t *testing.T) {
 	for _, count := range []string{"page", "zero"} {
-		s := &odd{keys: upFrom(1, 10_600), page: 100, links: "token", order: "ignores", filter: "ignores", count: count, skips: true}
+		s := &odd{keys: upFrom(1, 10_600), page: 100, links: "token", order: "ignores", filter: "ignores", count: count,
+			skips: true}
 		if missing, twice, err := s.read(t, "sap.odata.paging=links"); err != nil || missing > 0 || twice > 0 {
 			t.Errorf("%s: %d rows are missing, %d came twice: %v", count, missing, twice, err)
 		}
@@ -95,7 +115,8 @@ func TestRowsOfAnotherSet(t *testing.T) {
 			settings         []string
 		}{
 			{"full mode", "Orders", "Order_Details", nil},
-			{"delta mode", "Orders", "Order_Details", []string{"sap.odata#00.track-changes=1", "sap.odata#00.exec-period=60"}},
+			{"delta mode", "Orders", "Order_Details", []string{"sap.odata#00.track-changes=1",
+				"sap.odata#00.exec-period=60"}},
 		} {
 			t.Run(c.name+" "+format, func(t *testing.T) {
 				inner := service.New(service.Options{Rows: 20})
@@ -104,12 +125,14 @@ func TestRowsOfAnotherSet(t *testing.T) {
 					r.URL.RawQuery = strings.ReplaceAll(r.URL.RawQuery, "$filter", "x")
 					inner.ServeHTTP(w, r)
 				})
-				settings := append([]string{"sap.odata#00.service=" + sapNorthwind, "sap.odata#00.entityset=" + c.set, "sap.odata#00.topic=t",
+				settings := append([]string{"sap.odata#00.service=" + sapNorthwind, "sap.odata#00.entityset=" + c.set,
+					"sap.odata#00.topic=t",
 					"sap.odata#00.format=" + format}, c.settings...)
 				l := newLoad(t, swapped, settings...)
 				l.piece = 64 << 10 // as the host has it
 				_, err := l.some(0, nil, 5)
-				if err == nil || !strings.Contains(err.Error(), "found rows of NORTHWIND_SRV.Order_Detail, which is another entity set's") || len(l.rows) > 0 {
+				if err == nil || !strings.Contains(err.Error(),
+					"found rows of NORTHWIND_SRV.Order_Detail, which is another entity set's") || len(l.rows) > 0 {
 					t.Errorf("expected the other type to be named, found %v and %d rows", err, len(l.rows))
 				}
 				l = newLoad(t, inner, settings...)
@@ -124,7 +147,8 @@ func TestRowsOfAnotherSet(t *testing.T) {
 // Types that derive from a set's are its own, those of sets without its keys fail by themselves.
 func TestLookAlikes(t *testing.T) {
 	const entity = `<EntityType Name="%s"%s><Key><PropertyRef Name="%s"/></Key><Property Name="%[3]s" Type="Edm.Int32" Nullable="false"/></EntityType>`
-	metadata := `<Schema Namespace="N">` + fmt.Sprintf(entity, "T", "", "K") + fmt.Sprintf(entity, "Same", "", "K") + fmt.Sprintf(entity, "Else", "", "L") +
+	metadata := `<Schema Namespace="N">` + fmt.Sprintf(entity, "T", "", "K") + fmt.Sprintf(entity, "Same", "",
+		"K") + fmt.Sprintf(entity, "Else", "", "L") +
 		`<EntityType Name="Child" BaseType="N.T"/><EntityContainer Name="C">`
 	for i, typ := range []string{"T", "T", "Same", "Else", "Child"} {
 		metadata += `<EntitySet Name="` + []string{"X", "Y", "S", "E", "C"}[i] + `" EntityType="N.` + typ + `"/>`
@@ -136,7 +160,8 @@ func TestLookAlikes(t *testing.T) {
 				w.Write([]byte(metadata))
 				return
 			}
-			fmt.Fprintf(w, `{"d":{"__count":"1","results":[{"__metadata" : {"uri":"X(1)","type" : %s},"K":1}]}}`, strconv.Quote("N."+typ))
+			fmt.Fprintf(w, `{"d":{"__count":"1","results":[{"__metadata" : {"uri":"X(1)","type" : %s},"K":1}]}}`,
+				strconv.Quote("N."+typ))
 		})
 		l := newLoad(t, s, "sap.odata#00.service=/s", "sap.odata#00.entityset=X", "sap.odata#00.topic=t")
 		_, err := l.run(0, nil)
@@ -167,7 +192,8 @@ func TestDeltaLinkThatAnswersAFullLoad(t *testing.T) {
 		return nil
 	}
 	for n := range 3 {
-		write(t, s, "MERGE", "Products("+strconv.Itoa(n+1)+")", map[string]any{"ProductName": "Changed " + strconv.Itoa(n)})
+		write(t, s, "MERGE", "Products("+strconv.Itoa(n+1)+")",
+			map[string]any{"ProductName": "Changed " + strconv.Itoa(n)})
 		asked := len(f.targets)
 		if err := f.catchUp(poll); err != nil {
 			t.Fatal(err)

@@ -59,7 +59,8 @@ func newLoad(t *testing.T, s http.Handler, more ...string) *load {
 
 // configuration is a minimal connector's, with more settings behind.
 func configuration(more ...string) []wit.Setting {
-	lines := append([]string{"sap.odata.host.protocol=http", "sap.odata.host.address=127.0.0.1", "sap.odata.host.port=8080"}, more...)
+	lines := append([]string{"sap.odata.host.protocol=http", "sap.odata.host.address=127.0.0.1",
+		"sap.odata.host.port=8080"}, more...)
 	var list []wit.Setting
 	for _, line := range lines {
 		name, value, _ := strings.Cut(line, "=")
@@ -69,7 +70,8 @@ func configuration(more ...string) []wit.Setting {
 }
 
 func set(number, name string) []string {
-	return []string{"sap.odata#" + number + ".service=" + northwind, "sap.odata#" + number + ".entityset=" + name, "sap.odata#" + number + ".topic=t" + number}
+	return []string{"sap.odata#" + number + ".service=" + northwind, "sap.odata#" + number + ".entityset=" + name,
+		"sap.odata#" + number + ".topic=t" + number}
 }
 
 func (l *load) exchange(q *wit.Request) wit.Response {
@@ -202,32 +204,61 @@ func TestLoads(t *testing.T) {
 		asked []string
 	}{
 		{name: "links", set: "Orders", switches: service.Switches{PageSize: 300},
-			asked: []string{"$orderby=OrderID&$inlinecount=allpages&$format=json", "$skiptoken=10547", "$skiptoken=10847"}},
-		{name: "relative links", set: "Orders", switches: service.Switches{PageSize: 300, Links: "relative"}, asked: []string{"$orderby", "$skiptoken", "$skiptoken"}},
-		{name: "Atom", set: "Order_Details", switches: service.Switches{PageSize: 1000}, settings: []string{"sap.odata.format=ATOM"}, asked: []string{"$orderby=OrderID,ProductID&$inlinecount", "$skiptoken", "$skiptoken"}},
-		{name: "offsets become keys", set: "Orders", switches: service.Switches{PageSize: 300, SkipToken: "offset"}, asked: []string{"$orderby", "$filter=OrderID%20gt%2010547&", "$filter=OrderID%20gt%2010847&"}},
-		{name: "a key of two parts", set: "Order_Details", switches: service.Switches{PageSize: 1000, SkipToken: "offset"}, asked: []string{"$orderby", "$filter=%28OrderID%20gt%20", "%20and%20ProductID%20gt%20"}},
-		{name: "links though they count", set: "Orders", switches: service.Switches{PageSize: 500, SkipToken: "offset"}, settings: []string{"sap.odata#00.paging=links"},
-			asked: []string{"", "$skiptoken=500"}},
-		{name: "keys always", set: "Orders", switches: service.Switches{PageSize: 500}, settings: []string{"sap.odata.paging=keys"}, asked: []string{"", "$filter=OrderID%20gt%20"}},
-		{name: "ends early", set: "Orders", switches: service.Switches{EndEarly: 300}, asked: []string{"", "$filter=OrderID%20gt%2010547", "$filter=OrderID%20gt%2010847"}},
-		{name: "ends early without order", set: "Orders", switches: service.Switches{EndEarly: 300, RefuseOrderBy: true}, asked: []string{"$orderby", "Orders?$inlinecount", "$skip=299", "$skip=598"}},
-		{name: "ends early, no keys", set: "Orders", switches: service.Switches{EndEarly: 300}, settings: []string{"sap.odata.paging=links"}, asked: []string{"", "$orderby=OrderID&$skip=300&", "$skip=600"}},
-		{name: "refuses the order", set: "Orders", switches: service.Switches{PageSize: 500, RefuseOrderBy: true}, asked: []string{"$orderby", "Orders?$inlinecount=allpages&$format=json", "$skiptoken"}},
-		{name: "refuses the count", set: "Orders", switches: service.Switches{PageSize: 500, RefuseCount: true}, asked: []string{"$inlinecount", "Orders?$orderby=OrderID&$format=json", "$skiptoken", "$filter=OrderID%20gt%2011077"}},
-		{name: "refuses both", set: "Orders", switches: service.Switches{PageSize: 500, RefuseCount: true, RefuseOrderBy: true},
+			asked: []string{"$orderby=OrderID&$inlinecount=allpages&$format=json", "$skiptoken=10547",
+				"$skiptoken=10847"}},
+		{name: "relative links", set: "Orders", switches: service.Switches{PageSize: 300, Links: "relative"},
+			asked: []string{"$orderby", "$skiptoken", "$skiptoken"}},
+		{name: "Atom", set: "Order_Details", switches: service.Switches{PageSize: 1000},
+			settings: []string{"sap.odata.format=ATOM"}, asked: []string{"$orderby=OrderID,ProductID&$inlinecount",
+				"$skiptoken", "$skiptoken"}},
+		{name: "offsets become keys", set: "Orders", switches: service.Switches{PageSize: 300, SkipToken: "offset"},
+			asked: []string{"$orderby", "$filter=OrderID%20gt%2010547&", "$filter=OrderID%20gt%2010847&"}},
+		{name: "a key of two parts", set: "Order_Details", switches: service.Switches{PageSize: 1000,
+			SkipToken: "offset"}, asked: []string{"$orderby", "$filter=%28OrderID%20gt%20",
+			"%20and%20ProductID%20gt%20"}},
+		{name: "links though they count", set: "Orders", switches: service.Switches{PageSize: 500, SkipToken: "offset"},
+			settings: []string{"sap.odata#00.paging=links"},
+			asked:    []string{"", "$skiptoken=500"}},
+		{name: "keys always", set: "Orders", switches: service.Switches{PageSize: 500},
+			settings: []string{"sap.odata.paging=keys"}, asked: []string{"", "$filter=OrderID%20gt%20"}},
+		{name: "ends early", set: "Orders", switches: service.Switches{EndEarly: 300}, asked: []string{"",
+			"$filter=OrderID%20gt%2010547", "$filter=OrderID%20gt%2010847"}},
+		{name: "ends early without order", set: "Orders", switches: service.Switches{EndEarly: 300,
+			RefuseOrderBy: true}, asked: []string{"$orderby", "Orders?$inlinecount", "$skip=299", "$skip=598"}},
+		{name: "ends early, no keys", set: "Orders", switches: service.Switches{EndEarly: 300},
+			settings: []string{"sap.odata.paging=links"}, asked: []string{"", "$orderby=OrderID&$skip=300&",
+				"$skip=600"}},
+		{name: "refuses the order", set: "Orders", switches: service.Switches{PageSize: 500, RefuseOrderBy: true},
+			asked: []string{"$orderby", "Orders?$inlinecount=allpages&$format=json", "$skiptoken"}},
+		{name: "refuses the count", set: "Orders", switches: service.Switches{PageSize: 500, RefuseCount: true},
+			asked: []string{"$inlinecount", "Orders?$orderby=OrderID&$format=json", "$skiptoken",
+				"$filter=OrderID%20gt%2011077"}},
+		{name: "refuses both", set: "Orders", switches: service.Switches{PageSize: 500, RefuseCount: true,
+			RefuseOrderBy: true},
 			asked: []string{"$orderby", "Orders?$inlinecount", "Orders?$format=json", "$skiptoken", "$skip=829"}},
-		{name: "version 1", set: "Orders", switches: service.Switches{V1: true}, settings: []string{"sap.odata.count=none"}, asked: []string{"", "$filter=OrderID%20gt%2011077"}},
-		{name: "no count", set: "Orders", settings: []string{"sap.odata#00.count=none", "sap.odata.page.size=400"}, asked: []string{"Orders?$orderby=OrderID&$format=json", "", "", "$filter=OrderID%20gt%2011077"}},
-		{name: "pages of ours", set: "Orders", settings: []string{"sap.odata.paging=TOP", "sap.odata.page.size=400"}, asked: []string{"Orders?$orderby=OrderID&$top=400&$inlinecount=allpages", "$filter=OrderID%20gt%2010647&$orderby=OrderID&$top=400", "$filter=OrderID%20gt%2011047&"}},
-		{name: "pages of ours without counts", set: "Orders", settings: []string{"sap.odata.paging=top", "sap.odata.page.size=400", "sap.odata.count=none"}, asked: []string{"$top=400", "$filter=OrderID%20gt%2010647&", "$orderby=OrderID%20desc&$top=400", "$filter=OrderID%20gt%2011047&", "", "$filter=OrderID%20gt%2011077&"}},
-		{name: "pages of ours by number", set: "Orders", switches: service.Switches{RefuseOrderBy: true}, settings: []string{"sap.odata.paging=top", "sap.odata.page.size=400"},
-			asked: []string{"$orderby", "Orders?$top=400", "$top=400&$skip=399&", "$top=400&$skip=798&"}},
-		{name: "pages of one row", set: "Employees", switches: service.Switches{RefuseOrderBy: true}, settings: []string{"sap.odata.paging=top", "sap.odata.page.size=1"},
-			asked: []string{"$orderby", "$top=1", "$skip=1&", "$skip=2&", "$skip=3&", "$skip=4&", "$skip=5&", "$skip=6&", "$skip=7&", "$skip=8&"}},
-		{name: "another name of the service", set: "Orders", switches: service.Switches{PageSize: 500, SelfHost: "https://erp.internal:44300"}, settings: []string{"sap.odata.link.hosts=other, erp.internal"},
+		{name: "version 1", set: "Orders", switches: service.Switches{V1: true},
+			settings: []string{"sap.odata.count=none"}, asked: []string{"", "$filter=OrderID%20gt%2011077"}},
+		{name: "no count", set: "Orders", settings: []string{"sap.odata#00.count=none", "sap.odata.page.size=400"},
+			asked: []string{"Orders?$orderby=OrderID&$format=json", "", "", "$filter=OrderID%20gt%2011077"}},
+		{name: "pages of ours", set: "Orders", settings: []string{"sap.odata.paging=TOP", "sap.odata.page.size=400"},
+			asked: []string{"Orders?$orderby=OrderID&$top=400&$inlinecount=allpages",
+				"$filter=OrderID%20gt%2010647&$orderby=OrderID&$top=400", "$filter=OrderID%20gt%2011047&"}},
+		{name: "pages of ours without counts", set: "Orders", settings: []string{"sap.odata.paging=top",
+			"sap.odata.page.size=400", "sap.odata.count=none"}, asked: []string{"$top=400",
+			"$filter=OrderID%20gt%2010647&", "$orderby=OrderID%20desc&$top=400", "$filter=OrderID%20gt%2011047&", "",
+			"$filter=OrderID%20gt%2011077&"}},
+		{name: "pages of ours by number", set: "Orders", switches: service.Switches{RefuseOrderBy: true},
+			settings: []string{"sap.odata.paging=top", "sap.odata.page.size=400"},
+			asked:    []string{"$orderby", "Orders?$top=400", "$top=400&$skip=399&", "$top=400&$skip=798&"}},
+		{name: "pages of one row", set: "Employees", switches: service.Switches{RefuseOrderBy: true},
+			settings: []string{"sap.odata.paging=top", "sap.odata.page.size=1"},
+			asked: []string{"$orderby", "$top=1", "$skip=1&", "$skip=2&", "$skip=3&", "$skip=4&", "$skip=5&",
+				"$skip=6&", "$skip=7&", "$skip=8&"}},
+		{name: "another name of the service", set: "Orders", switches: service.Switches{PageSize: 500,
+			SelfHost: "https://erp.internal:44300"}, settings: []string{"sap.odata.link.hosts=other, erp.internal"},
 			asked: []string{"", "$skiptoken"}},
-		{name: "every type", set: "AllTypes", switches: service.Switches{PageSize: 100, OmitNull: true, OmitType: true, Prefixes: true},
+		{name: "every type", set: "AllTypes", switches: service.Switches{PageSize: 100, OmitNull: true, OmitType: true,
+			Prefixes: true},
 			settings: []string{"sap.odata.format=atom"}, asked: []string{"", "", ""}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -270,7 +301,8 @@ func TestMotion(t *testing.T) {
 			}
 		}
 	}
-	if moving(t, "Orders", service.Switches{PageSize: 100, SkipToken: "offset", Churn: 7}, "sap.odata.paging=links", "sap.odata.count=none") == 0 {
+	if moving(t, "Orders", service.Switches{PageSize: 100, SkipToken: "offset", Churn: 7}, "sap.odata.paging=links",
+		"sap.odata.count=none") == 0 {
 		t.Error("links that count rows lost none: the service doesn't move its rows")
 	}
 }
@@ -302,8 +334,10 @@ func moving(t *testing.T, name string, switches service.Switches, settings ...st
 // complete with it, in all forms of a page.
 func TestRowThatIsLeftOut(t *testing.T) {
 	for _, settings := range [][]string{
-		append(set("00", "Products"), "sap.odata#00.format=json"), append(set("00", "Products"), "sap.odata#00.format=atom"),
-		append(tracked00("Products"), "sap.odata#00.format=json"), append(tracked00("Products"), "sap.odata#00.format=atom"),
+		append(set("00", "Products"), "sap.odata#00.format=json"), append(set("00", "Products"),
+			"sap.odata#00.format=atom"),
+		append(tracked00("Products"), "sap.odata#00.format=json"), append(tracked00("Products"),
+			"sap.odata#00.format=atom"),
 	} {
 		s := service.New(service.Options{Rows: 20, Switches: service.Switches{Delta: "links"}})
 		l := newLoad(t, s, settings...)

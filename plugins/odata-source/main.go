@@ -32,9 +32,11 @@ type plugin struct {
 }
 
 func (p *plugin) Describe() wit.Description {
-	return wit.Description{Name: "odata-source", Version: version, Documentation: "Reads entity sets of OData v2 services.",
+	return wit.Description{Name: "odata-source", Version: version,
+		Documentation: "Reads entity sets of OData v2 services.",
 		Components: []wit.Component{{Name: Component, Kind: wit.ComponentSource, Aliases: []string{Alias},
-			Documentation: "Reads entity sets of SAP and other OData v2 services into topics.", Settings: settings.Specs(), Prefixes: config.Prefixes}}}
+			Documentation: "Reads entity sets of SAP and other OData v2 services into topics.",
+			Settings:      settings.Specs(), Prefixes: config.Prefixes}}}
 }
 
 func (p *plugin) Validate(component string, given []wit.Setting, online bool, state []byte,

@@ -17,7 +17,8 @@ func TestManySets(t *testing.T) {
 	for i := range 200 {
 		number := fmt.Sprintf("%03d", i)
 		settings = append(settings, set(number, "Orders")...)
-		settings = append(settings, "sap.odata#"+number+".id="+strconv.Itoa(i), "sap.odata#"+number+".filter#000.property=OrderID",
+		settings = append(settings, "sap.odata#"+number+".id="+strconv.Itoa(i),
+			"sap.odata#"+number+".filter#000.property=OrderID",
 			"sap.odata#"+number+".filter#000.option=gt", "sap.odata#"+number+".filter#000.low="+strconv.Itoa(i))
 	}
 	l := newLoad(t, s, settings...)

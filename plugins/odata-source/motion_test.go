@@ -17,7 +17,8 @@ import (
 // A feed in delta mode goes on while properties of its type are added, removed, widened and retyped: a row that
 // doesn't fit has the metadata read again before it is written, and none is lost, comes twice or is a fault.
 func TestARunningFeedMeetsNewMetadata(t *testing.T) {
-	const key, optional = `<Property Name="ID" Type="Edm.Int32" Nullable="false"/>`, `<Property Name="%s" Type="Edm.%s"/>`
+	const key, optional = `<Property Name="ID" Type="Edm.Int32" Nullable="false"/>`,
+		`<Property Name="%s" Type="Edm.%s"/>`
 	property := func(name, typ string) string { return fmt.Sprintf(optional, name, typ) }
 	steps := []struct {
 		properties, row string
@@ -42,8 +43,9 @@ func TestARunningFeedMeetsNewMetadata(t *testing.T) {
 	service := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasSuffix(r.URL.Path, "$metadata") {
 			asked++
-			fmt.Fprintf(w, `<Schema Namespace="N"><EntityType Name="T"><Key><PropertyRef Name="ID"/></Key>%s%s</EntityType>`+
-				`<EntityContainer Name="C"><EntitySet Name="X" EntityType="N.T"/></EntityContainer></Schema>`,
+			fmt.Fprintf(w,
+				`<Schema Namespace="N"><EntityType Name="T"><Key><PropertyRef Name="ID"/></Key>%s%s</EntityType>`+
+					`<EntityContainer Name="C"><EntitySet Name="X" EntityType="N.T"/></EntityContainer></Schema>`,
 				key, steps[at].properties)
 			return
 		}
@@ -89,7 +91,8 @@ func TestARunningFeedMeetsNewMetadata(t *testing.T) {
 		}
 		cause = poll
 		if len(written) != at+1 || asked > before != step.reads {
-			t.Fatalf("%s: expected %d rows and metadata read again %v, found them read %d times, and %v", step.row, at+1,
+			t.Fatalf("%s: expected %d rows and metadata read again %v, found them read %d times, and %v", step.row,
+				at+1,
 				step.reads, asked-before, written)
 		}
 		var document struct {
@@ -121,8 +124,9 @@ func TestAPropertyThatComesRightBehindTheMetadata(t *testing.T) {
 		service := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if strings.HasSuffix(r.URL.Path, "$metadata") {
 				asked++
-				fmt.Fprintf(w, `<Schema Namespace="N"><EntityType Name="T"><Key><PropertyRef Name="ID"/></Key><Property Name="ID" Type="Edm.Int32" Nullable="false"/>%s`+
-					`</EntityType><EntityContainer Name="C"><EntitySet Name="X" EntityType="N.T"/></EntityContainer></Schema>`, properties)
+				fmt.Fprintf(w,
+					`<Schema Namespace="N"><EntityType Name="T"><Key><PropertyRef Name="ID"/></Key><Property Name="ID" Type="Edm.Int32" Nullable="false"/>%s`+
+						`</EntityType><EntityContainer Name="C"><EntitySet Name="X" EntityType="N.T"/></EntityContainer></Schema>`, properties)
 				return
 			}
 			row++

@@ -131,7 +131,8 @@ func (pg *page) decodeNamed(tag string, _ uint16, piece []byte, last bool) (port
 		return portion, true, err
 	}
 	if ended = pg.ended && pg.Out.Page.Done; ended && pg.entities != 1 {
-		return portion, true, &wit.Fault{Kind: wit.FaultData, Message: what + ": expected one entity, found " + strconv.Itoa(pg.entities)}
+		return portion, true, &wit.Fault{Kind: wit.FaultData, Message: what + ": expected one entity, found " +
+			strconv.Itoa(pg.entities)}
 	}
 	return portion, ended, nil
 }

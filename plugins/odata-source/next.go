@@ -26,13 +26,15 @@ func (p *plugin) Next(context []byte, number uint32, offset []wit.Field, cause w
 func (o *decodedContext) next(f *feed, offset []wit.Field, cause wit.Cause, now int64) (wit.Step, error) {
 	if age := now - o.at; o.refresh > 0 && age >= int64(o.refresh) {
 		return wit.Step{}, &wit.Fault{Kind: wit.FaultStale, Message: "$metadata was read " +
-			(time.Duration(age) * time.Millisecond).String() + " ago, and is read again as " + metadataRefresh + " says"}
+			(time.Duration(age) * time.Millisecond).String() + " ago, and is read again as " + metadataRefresh +
+			" says"}
 	}
 	if f.tracking.on {
 		return f.nextDelta(offset, cause, now)
 	}
 	if tracked(offset) {
-		return wit.Step{}, &wit.Fault{Kind: wit.FaultIncompatible, Message: "offset: it is one of delta mode, and " + f.setting(nameTrackChanges) + " is 0: reset the connector's offsets"}
+		return wit.Step{}, &wit.Fault{Kind: wit.FaultIncompatible, Message: "offset: it is one of delta mode, and " +
+			f.setting(nameTrackChanges) + " is 0: reset the connector's offsets"}
 	}
 	at, err := paging.Read(offset)
 	if err != nil {
@@ -72,7 +74,8 @@ func (o *decodedContext) next(f *feed, offset []wit.Field, cause wit.Cause, now 
 	}
 	target, repeats := f.pages.Request(at)
 	position := at.Fields()
-	return wit.Step{Fetch: &wit.Fetch{Request: f.request("", target), Position: &position, RepeatsExactly: repeats}}, nil
+	return wit.Step{Fetch: &wit.Fetch{Request: f.request("", target), Position: &position, RepeatsExactly: repeats}},
+		nil
 }
 
 // request asks for a page, or for more of a feed inside one.
@@ -93,7 +96,8 @@ func (p *plugin) CheckOffset(partition []wit.Field, offset []wit.Field) error {
 	for _, name := range []string{"service", "entityset"} {
 		v, ok := wit.Lookup(partition, name)
 		if !ok || v.Text == nil {
-			return &wit.Fault{Kind: wit.FaultIncompatible, Message: "partition: expected the texts service and entityset, found no " + name}
+			return &wit.Fault{Kind: wit.FaultIncompatible,
+				Message: "partition: expected the texts service and entityset, found no " + name}
 		}
 	}
 	if tracked(offset) {

@@ -300,7 +300,8 @@ func (p *plugin) Notified(context []byte, n wit.Notification) ([]wit.Wake, error
 func (f *feed) notified(number uint32, n *wit.Notification) ([]wit.Wake, error) {
 	notes, err := f.notes(n)
 	if err != nil {
-		return nil, &wit.Fault{Kind: wit.FaultData, Message: f.what() + ": a notification that can't be read: " + err.Error()}
+		return nil, &wit.Fault{Kind: wit.FaultData, Message: f.what() + ": a notification that can't be read: " +
+			err.Error()}
 	}
 	var wakes []wit.Wake
 	for i := range notes {
@@ -309,7 +310,8 @@ func (f *feed) notified(number uint32, n *wit.Notification) ([]wit.Wake, error) 
 		if one.notification() {
 			wake.Ident = one.text("ID")
 			if collection := one.text("collection"); collection != "" && collection != f.set {
-				return nil, &wit.Fault{Kind: wit.FaultNotFound, Message: f.what() + ": a notification of " + strconv.Quote(clip(collection)) +
+				return nil, &wit.Fault{Kind: wit.FaultNotFound, Message: f.what() + ": a notification of " +
+					strconv.Quote(clip(collection)) +
 					" came, which is another entity set"}
 			}
 		}
@@ -424,7 +426,8 @@ func gone(status uint16, body []byte) bool {
 func notRead(what string, answer *wit.Response, body []byte) error {
 	f := fault.Of(what, answer, body)
 	if answer.Status == 404 || answer.Status == 410 {
-		f.Message += "; it isn't taken for deleted: only an error document of the OData service, and of the entity, says that"
+		f.Message += "; it isn't taken for deleted: only an error document of the OData service, and " +
+			"of the entity, says that"
 	}
 	return f
 }

@@ -12,8 +12,10 @@ import (
 
 // subscribed00 are settings of a set that is subscribed to and read in full mode once.
 func subscribed00(name string, more ...string) []string {
-	return append([]string{"sap.odata#00.service=" + strings.TrimSuffix(service.SAPPath, "/"), "sap.odata#00.entityset=" + name, "sap.odata#00.topic=t",
-		"sap.odata#00.subscription.enable=1", "sap.odata.subscription.dest=C", "sap.odata.subscription.ports=8301"}, more...)
+	return append([]string{"sap.odata#00.service=" + strings.TrimSuffix(service.SAPPath, "/"),
+		"sap.odata#00.entityset=" + name, "sap.odata#00.topic=t",
+		"sap.odata#00.subscription.enable=1", "sap.odata.subscription.dest=C", "sap.odata.subscription.ports=8301"},
+		more...)
 }
 
 const atomSpaces = ` xmlns="http://www.w3.org/2005/Atom" xmlns:m="http://schemas.microsoft.com/ado/2007/08/dataservices/metadata" xmlns:d="http://schemas.microsoft.com/ado/2007/08/dataservices"`
@@ -29,27 +31,41 @@ var noticed = []struct {
 		[]string{"(OrderID=10248,ProductID=11) 7"}, 0},
 	{"the entity inline", "", `<a:entry xmlns:a="http://www.w3.org/2005/Atom" xmlns:m="http://schemas.microsoft.com/ado/2007/08/dataservices/metadata"><a:category term="X.Notification"/><a:link rel="via" href="">
 		<m:inline><a:entry><a:id>Order_Details(OrderID=1,ProductID=2)</a:id></a:entry></m:inline></a:link></a:entry>`, []string{"(OrderID=1,ProductID=2) "}, 0},
-	{"an entity by its properties", "", `<entry` + atomSpaces + `><content><m:properties><d:OrderID>1</d:OrderID><d:ProductID>2</d:ProductID></m:properties></content></entry>`,
+	{"an entity by its properties", "",
+		`<entry` + atomSpaces +
+			`><content><m:properties><d:OrderID>1</d:OrderID><d:ProductID>2</d:ProductID></m:properties></content></entry>`,
 		[]string{"(OrderID=1,ProductID=2) "}, 0},
-	{"an entity by its address", "", `<entry` + atomSpaces + `><id>https://sap/x/Order_Details(ProductID=2,OrderID=1)</id></entry>`, []string{"(OrderID=1,ProductID=2) "}, 0},
-	{"a feed", "", `<feed` + atomSpaces + `><title/><entry><id>Order_Details(OrderID=1,ProductID=2)</id></entry><entry><id>Order_Details(OrderID=3,ProductID=4)</id></entry></feed>`,
+	{"an entity by its address", "",
+		`<entry` + atomSpaces + `><id>https://sap/x/Order_Details(ProductID=2,OrderID=1)</id></entry>`,
+		[]string{"(OrderID=1,ProductID=2) "}, 0},
+	{"a feed", "", `<feed` + atomSpaces +
+		`><title/><entry><id>Order_Details(OrderID=1,ProductID=2)</id></entry><entry><id>Order_Details(OrderID=3,ProductID=4)</id></entry></feed>`,
 		[]string{"(OrderID=1,ProductID=2) ", "(OrderID=3,ProductID=4) "}, 0},
-	{"a feed with a next link", "", `<feed` + atomSpaces + `><entry><id>Order_Details(OrderID=1,ProductID=2)</id></entry><link rel="next" href="X?$skip=1"/></feed>`,
+	{"a feed with a next link", "",
+		`<feed` + atomSpaces +
+			`><entry><id>Order_Details(OrderID=1,ProductID=2)</id></entry><link rel="next" href="X?$skip=1"/></feed>`,
 		[]string{"(OrderID=1,ProductID=2) ", " "}, 0},
-	{"JSON with a link", "", `{"d":{"__metadata":{"type":"X.Notification"},"ID":"8","collection":"Order_Details","via":{"__deferred":{"uri":"Order_Details(OrderID=1,ProductID=2)"}}}}`,
+	{"JSON with a link", "",
+		`{"d":{"__metadata":{"type":"X.Notification"},"ID":"8","collection":"Order_Details","via":{"__deferred":{"uri":"Order_Details(OrderID=1,ProductID=2)"}}}}`,
 		[]string{"(OrderID=1,ProductID=2) 8"}, 0},
-	{"JSON with the entity inline", "", `{"d":{"ID":"8","collection":"Order_Details","changeType":"updated","via":{"OrderID":1,"ProductID":2}}}`, []string{"(OrderID=1,ProductID=2) 8"}, 0},
+	{"JSON with the entity inline", "",
+		`{"d":{"ID":"8","collection":"Order_Details","changeType":"updated","via":{"OrderID":1,"ProductID":2}}}`,
+		[]string{"(OrderID=1,ProductID=2) 8"}, 0},
 	{"several entities inline", "", `<a:entry xmlns:a="http://www.w3.org/2005/Atom" xmlns:m="http://schemas.microsoft.com/ado/2007/08/dataservices/metadata" xmlns:d="http://schemas.microsoft.com/ado/2007/08/dataservices">
 		<a:category term="X.Notification"/><a:link rel="via" href=""><m:inline><a:feed><a:entry><a:id>Order_Details(OrderID=1,ProductID=2)</a:id></a:entry>
 		<a:entry><a:id>Order_Details(OrderID=3,ProductID=4)</a:id></a:entry></a:feed></m:inline></a:link><a:content><m:properties><d:ID>9</d:ID></m:properties></a:content></a:entry>`,
-		[]string{"(OrderID=1,ProductID=2) 9 (OrderID=1,ProductID=2)", "(OrderID=3,ProductID=4) 9 (OrderID=3,ProductID=4)"}, 0},
+		[]string{"(OrderID=1,ProductID=2) 9 (OrderID=1,ProductID=2)",
+			"(OrderID=3,ProductID=4) 9 (OrderID=3,ProductID=4)"}, 0},
 	{"an entity in JSON", "", `{"d":{"OrderID":1,"ProductID":2}}`, []string{"(OrderID=1,ProductID=2) "}, 0},
-	{"a feed in JSON", "", ` {"d":{"results":[{"OrderID":1,"ProductID":2},{"__metadata":{"uri":"/s/Order_Details(OrderID=3,ProductID=4)"}}]}}`,
+	{"a feed in JSON", "",
+		` {"d":{"results":[{"OrderID":1,"ProductID":2},{"__metadata":{"uri":"/s/Order_Details(OrderID=3,ProductID=4)"}}]}}`,
 		[]string{"(OrderID=1,ProductID=2) ", "(OrderID=3,ProductID=4) "}, 0},
 	{"headers alone", "x-sap-poke-data: (OrderID=1,ProductID=2)", "", []string{"(OrderID=1,ProductID=2) "}, 0},
-	{"headers with an address", "X-SAP-Poke-Data: https://sap/s/Order_Details(OrderID=1,ProductID=2)", " ", []string{"(OrderID=1,ProductID=2) "}, 0},
+	{"headers with an address", "X-SAP-Poke-Data: https://sap/s/Order_Details(OrderID=1,ProductID=2)", " ",
+		[]string{"(OrderID=1,ProductID=2) "}, 0},
 	{"headers that name no entity", "x-sap-poke-title: CUD", "", []string{" "}, 0},
-	{"a notification that names no entity", "", `<entry` + atomSpaces + `><category term="X.Notification"/></entry>`, []string{" "}, 0},
+	{"a notification that names no entity", "", `<entry` + atomSpaces + `><category term="X.Notification"/></entry>`,
+		[]string{" "}, 0},
 
 	{"nothing", "", "", nil, wit.FaultData},
 	{"no document", "", "hello", nil, wit.FaultData},
@@ -59,11 +75,14 @@ var noticed = []struct {
 	{"JSON of no object", "", `{"d":[1]}`, nil, wit.FaultData},
 	{"an empty feed", "", `<feed` + atomSpaces + `/>`, nil, wit.FaultData},
 	{"a part of a key", "", `{"d":{"OrderID":1}}`, nil, wit.FaultData},
-	{"a key of another kind", "", `<entry` + atomSpaces + `><id>Order_Details(OrderID='x',ProductID=2)</id></entry>`, nil, wit.FaultData},
+	{"a key of another kind", "", `<entry` + atomSpaces + `><id>Order_Details(OrderID='x',ProductID=2)</id></entry>`,
+		nil, wit.FaultData},
 	{"an entity of another set", "", `<entry` + atomSpaces + `><id>Orders(1)</id></entry>`, nil, wit.FaultData},
-	{"a notification of another set", "", `{"d":{"ID":"8","collection":"Orders","changeType":"updated"}}`, nil, wit.FaultNotFound},
+	{"a notification of another set", "", `{"d":{"ID":"8","collection":"Orders","changeType":"updated"}}`, nil,
+		wit.FaultNotFound},
 	{"nested without end", "", strings.Repeat("<entry><link rel='via'><inline>", 2000), nil, wit.FaultData},
-	{"nested deeper than any entity", "", strings.Repeat("<entry><link rel='via'><inline>", 20) + strings.Repeat("</inline></link></entry>", 20), nil, wit.FaultData},
+	{"nested deeper than any entity", "", strings.Repeat("<entry><link rel='via'><inline>",
+		20) + strings.Repeat("</inline></link></entry>", 20), nil, wit.FaultData},
 }
 
 func notificationOf(headers, body string) wit.Notification {
@@ -133,11 +152,13 @@ func TestSubscribe(t *testing.T) {
 		}
 		return l.exchange(q)
 	}
-	if done, err := subscribe("/third/Orders", lies); err == nil || !strings.Contains(err.Error(), "does not list them") {
+	if done, err := subscribe("/third/Orders", lies); err == nil || !strings.Contains(err.Error(),
+		"does not list them") {
 		t.Errorf("a service that says yes and does no: %v, %v", done, err)
 	}
-	if l := newLoadError(t, service.New(service.Options{}), subscribed00("Orders")...); l == nil || !strings.Contains(l.Error(),
-		"takes no subscriptions") {
+	if l := newLoadError(t, service.New(service.Options{}), subscribed00("Orders")...); l == nil ||
+		!strings.Contains(l.Error(),
+			"takes no subscriptions") {
 		t.Errorf("a service without subscriptions: %v", l)
 	}
 }
@@ -173,7 +194,8 @@ func TestChangesThatNobodyToldOf(t *testing.T) {
 	if every := f.opened.Feeds[0].PollEveryMs; every != nil {
 		t.Errorf("expected no look, found one every %d ms", *every)
 	}
-	if err := newLoadError(t, s, append(of, "sap.odata.notification.check.seconds=0")...); err == nil || !strings.Contains(err.Error(), "expected -1 or at least 1 second") {
+	if err := newLoadError(t, s, append(of, "sap.odata.notification.check.seconds=0")...); err == nil ||
+		!strings.Contains(err.Error(), "expected -1 or at least 1 second") {
 		t.Errorf("found %v", err)
 	}
 }

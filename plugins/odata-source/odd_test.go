@@ -51,7 +51,8 @@ type odd struct {
 }
 
 func (s *odd) String() string {
-	return fmt.Sprintf("%d rows in pages of %d, links %s, order %s, filter %s, count %s, skips %v, tops %v, circle %d, dumps %d, moves %v, order of keys %v",
+	return fmt.Sprintf("%d rows in pages of %d, links %s, order %s, filter %s, count %s, skips %v, tops %v, circle "+
+		"%d, dumps %d, moves %v, order of keys %v",
 		len(s.keys), s.page, s.links, s.order, s.filter, s.count, s.skips, s.tops, s.circle, s.dumps, s.moves != nil,
 		s.keys)
 }
@@ -286,9 +287,11 @@ func TestRowsOutOfOrder(t *testing.T) {
 	for _, links := range []string{"skip", "token"} {
 		for _, order := range []string{"ignores", "unfiltered"} {
 			for _, count := range []string{"filtered", "whole", "first", "none"} {
-				for name, keys := range map[string][]int{"the first row late": displaced(0, 250), "the 200th first": displaced(199, 0),
+				for name, keys := range map[string][]int{"the first row late": displaced(0, 250),
+					"the 200th first":           displaced(199, 0),
 					"the 200th last":            displaced(199, 299),
-					"a row of page 2 on page 3": displaced(150, 210), "the last row early": displaced(299, 120), "two": append(displaced(5, 250), 7)} {
+					"a row of page 2 on page 3": displaced(150, 210), "the last row early": displaced(299, 120),
+					"two": append(displaced(5, 250), 7)} {
 					t.Run(fmt.Sprint(links, order, count, name), func(t *testing.T) {
 						s := &odd{keys: keys, page: 100, links: links, order: order, filter: "heeds", count: count,
 							skips: true}
@@ -319,13 +322,15 @@ func TestOddServices(t *testing.T) {
 		missing, _, err := s.read(t, settings...)
 		requests = max(requests, len(s.requests)*s.page)
 		if err == nil && missing > 0 {
-			t.Logf("seed %d: %d of %d rows are missing: %s, %v\n%s", seed, missing, len(s.keys), what, settings, strings.Join(s.requests, "\n"))
+			t.Logf("seed %d: %d of %d rows are missing: %s, %v\n%s", seed, missing, len(s.keys), what, settings,
+				strings.Join(s.requests, "\n"))
 			return false
 		}
 		if err != nil {
 			failed++
 			if honest {
-				t.Logf("seed %d: a service that does what it says, whose rows move %v: %v: %s\n%s", seed, s.moves != nil, err, what, strings.Join(s.requests, "\n"))
+				t.Logf("seed %d: a service that does what it says, whose rows move %v: %v: %s\n%s", seed,
+					s.moves != nil, err, what, strings.Join(s.requests, "\n"))
 				return false
 			}
 		}
@@ -357,11 +362,13 @@ func TestPagesWithoutLinkAndCount(t *testing.T) {
 								s.keys = s.keys[:5]
 							}
 							missing, twice, err := s.read(t, "sap.odata.paging="+paging)
-							hopeless := cap < 350 && !skips && (filter != "heeds" || paging == "links" || order == "refused" || cap == 1 ||
+							hopeless := cap < 350 && !skips && (filter != "heeds" || paging == "links" ||
+								order == "refused" || cap == 1 ||
 								order == "ignores")
 							if err != nil && !hopeless || missing > 0 && !hopeless || err == nil && twice > 0 &&
 								order == "heeds" {
-								t.Errorf("%s: %d missing, %d twice, %v: %v\n%s", paging, missing, twice, err, s, strings.Join(s.requests, "\n"))
+								t.Errorf("%s: %d missing, %d twice, %v: %v\n%s", paging, missing, twice, err, s,
+									strings.Join(s.requests, "\n"))
 							}
 							most := 2
 							if count == "refused" {
@@ -380,18 +387,22 @@ func TestPagesWithoutLinkAndCount(t *testing.T) {
 
 // honest: it does all that it says, so that the load must not fail.
 func (s *odd) honest() bool {
-	if uncounted := s.count == "none" || s.count == "refused"; uncounted && len(s.keys) <= s.page && s.circle == 0 && s.dumps == 0 &&
+	if uncounted := s.count == "none" || s.count == "refused"; uncounted && len(s.keys) <= s.page && s.circle == 0 &&
+		s.dumps == 0 &&
 		s.order != "dumps" && s.links != "grow" && s.moves == nil {
 		return true // it gives all its rows in one page, whatever it does with what it's asked besides
 	}
-	return s.order == "heeds" && s.filter == "heeds" && (s.count == "none" || s.count == "filtered" || s.count == "whole") && s.skips && s.circle == 0 &&
+	return s.order == "heeds" && s.filter == "heeds" && (s.count == "none" || s.count == "filtered" ||
+		s.count == "whole") && s.skips && s.circle == 0 &&
 		s.dumps < 4 && s.links != "grow" && s.moves == nil
 }
 
 func randomService(r *rand.Rand) (*odd, []string) {
 	pick := func(words ...string) string { return words[r.IntN(len(words))] }
-	s := &odd{page: 1 + r.IntN(20), links: pick("skip", "token", "key", "none", "skip", "token"), order: pick("heeds", "heeds", "ignores", "unfiltered", "text", "refused", "dumps"),
-		filter: pick("heeds", "heeds", "heeds", "ignores", "refused"), count: pick("filtered", "filtered", "filtered", "whole", "first", "more", "none", "refused", "page", "zero"), skips: r.IntN(6) > 0}
+	s := &odd{page: 1 + r.IntN(20), links: pick("skip", "token", "key", "none", "skip", "token"), order: pick("heeds",
+		"heeds", "ignores", "unfiltered", "text", "refused", "dumps"),
+		filter: pick("heeds", "heeds", "heeds", "ignores", "refused"), count: pick("filtered", "filtered", "filtered",
+			"whole", "first", "more", "none", "refused", "page", "zero"), skips: r.IntN(6) > 0}
 	s.late, s.restarts, s.tops = r.IntN(2) == 0, r.IntN(4) == 0, r.IntN(4) > 0
 	n := 1 + r.IntN(80)
 	for k := range n {
@@ -417,13 +428,15 @@ func randomService(r *rand.Rand) (*odd, []string) {
 	}
 	settings := []string{"sap.odata.paging=" + pick("auto", "auto", "auto", "keys", "links")}
 	counted := s.count == "filtered" || s.count == "whole" || s.count == "first"
-	if !counted && s.links == "none" && (s.order != "heeds" || !s.skips && (s.filter != "heeds" || strings.HasSuffix(settings[0], "links"))) {
+	if !counted && s.links == "none" && (s.order != "heeds" || !s.skips && (s.filter != "heeds" ||
+		strings.HasSuffix(settings[0], "links"))) {
 		s.links = "key" // nothing tells that rows are missing
 	}
 	if !counted && !s.skips && s.links == "skip" {
 		s.skips = true
 	}
-	if counted && s.links != "grow" && s.order == "heeds" && s.filter == "heeds" && !strings.HasSuffix(settings[0], "links") && r.IntN(2) == 0 {
+	if counted && s.links != "grow" && s.order == "heeds" && s.filter == "heeds" && !strings.HasSuffix(settings[0],
+		"links") && r.IntN(2) == 0 {
 		s.moves = r // following links that count rows, nobody can notice a row that comes for one that goes
 	}
 	return s, settings
@@ -434,10 +447,12 @@ func TestCircles(t *testing.T) {
 	for _, c := range []struct {
 		circle, page, restart int
 		links, want           string
-	}{{1, 10, 0, "token", "leads to itself"}, {2, 10, 0, "skip", "followed before"}, {7, 10, 3, "token", "followed before"}, {50, 10, 0, "token", "followed before"}, {50, 10, 30, "skip", "followed before"},
+	}{{1, 10, 0, "token", "leads to itself"}, {2, 10, 0, "skip", "followed before"}, {7, 10, 3, "token",
+		"followed before"}, {50, 10, 0, "token", "followed before"}, {50, 10, 30, "skip", "followed before"},
 		{150, 4, 0, "token", "circle"}, {150, 4, 200, "token", "circle"}, {0, 10, 0, "grow", "brings the rows"}} {
 		t.Run(fmt.Sprint(c), func(t *testing.T) {
-			s := &odd{t: t, keys: upFrom(0, 1000), page: c.page, links: c.links, order: "ignores", filter: "ignores", count: "filtered",
+			s := &odd{t: t, keys: upFrom(0, 1000), page: c.page, links: c.links, order: "ignores", filter: "ignores",
+				count: "filtered",
 				skips: true, circle: c.circle}
 			slices.Reverse(s.keys)
 			l := newLoad(t, s, set("00", "X")...)
@@ -448,7 +463,8 @@ func TestCircles(t *testing.T) {
 			l.p = &plugin{} // an instance that knows nothing
 			_, err = l.run(0, offset)
 			if err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), "X?") {
-				t.Fatalf("expected a fault that names a link and says %q, found %v after %d requests", c.want, err, len(s.requests))
+				t.Fatalf("expected a fault that names a link and says %q, found %v after %d requests", c.want, err,
+					len(s.requests))
 			}
 			most := c.circle + 2
 			if c.circle > 64 {
@@ -474,11 +490,14 @@ func TestRefusalsThatMayBeDumps(t *testing.T) {
 		{"once", "heeds", 1, []string{"$orderby", "$orderby", "$filter"}, ""},
 		{"twice", "heeds", 2, []string{"$orderby", "$orderby", "$inlinecount", "$orderby", "$filter"}, ""},
 		{"three times", "heeds", 3, []string{"$orderby", "$orderby", "$inlinecount", "$orderby", "$filter"}, ""},
-		{"for a while", "heeds", 7, []string{"$orderby", "$orderby", "$inlinecount", "$orderby=K&$inlinecount"}, "dump"},
-		{"always with the order", "dumps", 0, []string{"$orderby", "$orderby", "$inlinecount", "$orderby", "$inlinecount", "skiptoken"}, ""},
+		{"for a while", "heeds", 7, []string{"$orderby", "$orderby", "$inlinecount", "$orderby=K&$inlinecount"},
+			"dump"},
+		{"always with the order", "dumps", 0, []string{"$orderby", "$orderby", "$inlinecount", "$orderby",
+			"$inlinecount", "skiptoken"}, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			s := &odd{keys: upFrom(0, 35), page: 10, links: "token", order: c.order, filter: "heeds", count: "filtered", skips: true,
+			s := &odd{keys: upFrom(0, 35), page: 10, links: "token", order: c.order, filter: "heeds", count: "filtered",
+				skips: true,
 				dumps: c.dumps}
 			missing, _, err := s.read(t)
 			if c.failure == "" && (err != nil || missing > 0) || c.failure != "" &&
@@ -505,7 +524,8 @@ func (d *deleting) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !strings.HasSuffix(r.URL.Path, "$metadata") {
 		if d.feeds++; d.feeds == 2 {
 			gone := httptest.NewRecorder()
-			d.inner.ServeHTTP(gone, httptest.NewRequest(http.MethodDelete, "http://127.0.0.1:8080"+northwind+d.row, nil))
+			d.inner.ServeHTTP(gone, httptest.NewRequest(http.MethodDelete, "http://127.0.0.1:8080"+northwind+d.row,
+				nil))
 			if gone.Code != http.StatusNoContent {
 				panic(gone.Body.String())
 			}

@@ -44,10 +44,12 @@ func (f *feed) track(m *edm.Model, set *edm.Set) error {
 		// SAP Gateway tells of deleted entities in Atom only; ODP's are rows like others.
 		f.atom = f.odp == nil
 	} else if !f.atom && f.odp == nil {
-		sdk.Log(wit.LevelWarn, "entity set "+f.set+" of "+f.service+": SAP Gateway does not tell of deleted entities in JSON; "+f.setting(nameFormat)+" = atom, or none, does")
+		sdk.Log(wit.LevelWarn, "entity set "+f.set+" of "+f.service+": SAP Gateway does not tell of "+
+			"deleted entities in JSON; "+f.setting(nameFormat)+" = atom, or none, does")
 	}
 	if f.odp == nil && !f.announced {
-		sdk.Log(wit.LevelInfo, "entity set "+f.set+" of "+f.service+": $metadata announces no change tracking; the end of the first load shows whether there is a delta link")
+		sdk.Log(wit.LevelInfo, "entity set "+f.set+" of "+f.service+": $metadata announces no change tracking; the "+
+			"end of the first load shows whether there is a delta link")
 	}
 	return nil
 }
@@ -73,7 +75,8 @@ func (f *feed) functionURL(name string) string {
 
 // tokenURL is a delta link made of a token.
 func (f *feed) tokenURL(token string) string {
-	return f.query.On(f.service + "/" + f.address + "?!deltatoken='" + strings.ReplaceAll(strings.Trim(token, "'"), "'", "''") + "'")
+	return f.query.On(f.service + "/" + f.address + "?!deltatoken='" + strings.ReplaceAll(strings.Trim(token, "'"), "'",
+		"''") + "'")
 }
 
 // relink is a delta link with another token, in the form of the one before, if there is one.
@@ -127,7 +130,8 @@ func (pg *page) answeredODP() (wit.Portion, error) {
 	case phaseEnd:
 		if done, ok := truth(pg.Body, "ResultFlag"); !ok || !done {
 			return wit.Portion{}, &wit.Fault{Kind: wit.FaultData,
-				Message: pg.What() + ": " + at.url + " did not end the subscription: expected ResultFlag true, found " + fault.Excerpt(pg.Body)}
+				Message: pg.What() + ": " + at.url + " did not end the subscription: expected ResultFlag true, found " +
+					fault.Excerpt(pg.Body)}
 		}
 		sdk.Log(wit.LevelInfo, pg.What()+": the subscription was ended")
 		return pg.goOn(&deltaPosition{phase: phaseAsk, url: f.functionURL(f.odp.subscribed), began: at.began,
@@ -149,13 +153,18 @@ func (pg *page) subscribed(open bool) (wit.Portion, error) {
 	case at.phase == phaseWait:
 		return pg.goOn(f.askLinks(at, whyOpened, pg.Answer.At))
 	case at.again:
-		return wit.Portion{}, &wit.Fault{Kind: wit.FaultData, Message: pg.What() + ": the service said that it ended the subscription, and has it still: " +
-			"of two readers each would get a part of the changes. End it at the service; it is looked for again at a restart"}
+		return wit.Portion{}, &wit.Fault{Kind: wit.FaultData,
+			Message: pg.What() + ": the service said that it ended the subscription, and has it still: " +
+				"of two readers each would get a part of the changes. End it at the service; it is " +
+				"looked for again at a restart"}
 	case !f.tracking.takeover:
-		return wit.Portion{}, fault.Config(deltaTakeover, pg.What()+": this user has a subscription already, which is not this connector's: "+
-			"of two readers each would get a part of the changes. Delete the other one, or give this one a user of its own; "+deltaTakeover+" = true ends the subscription and begins anew")
+		return wit.Portion{}, fault.Config(deltaTakeover,
+			pg.What()+": this user has a subscription already, which is not this connector's: "+
+				"of two readers each would get a part of the changes. Delete the other one, or give this "+
+				"one a user of its own; "+deltaTakeover+" = true ends the subscription and begins anew")
 	case f.odp.terminate == "":
-		return wit.Portion{}, fault.Config(deltaTakeover, pg.What()+": the subscription can't be taken over, the service has no function TerminateDeltasFor"+f.set)
+		return wit.Portion{}, fault.Config(deltaTakeover,
+			pg.What()+": the subscription can't be taken over, the service has no function TerminateDeltasFor"+f.set)
 	}
 	sdk.Log(wit.LevelWarn, pg.What()+": ending a subscription of another reader, as "+deltaTakeover+" says")
 	return pg.goOn(&deltaPosition{phase: phaseEnd, url: f.functionURL(f.odp.terminate), began: at.began})
@@ -247,8 +256,9 @@ func readLinks(body []byte) (rows []deltaLinkRow, next string, ok bool) {
 			return nil, "", false
 		}
 		initial := item.At("IsInitialLoad")
-		rows = append(rows, deltaLinkRow{item.At("DeltaToken").Text, moment(item.At("CreatedAt").Text), initial.Kind == jsontext.True ||
-			initial.Text == "X" || initial.Text == "true"})
+		rows = append(rows, deltaLinkRow{item.At("DeltaToken").Text, moment(item.At("CreatedAt").Text),
+			initial.Kind == jsontext.True ||
+				initial.Text == "X" || initial.Text == "true"})
 	}
 	return rows, v.At("__next").Text, true
 }
@@ -273,7 +283,8 @@ func (pg *page) linked() (wit.Portion, error) {
 	f, at := pg.feed, &pg.delta
 	rows, follow, ok := readLinks(pg.Body)
 	if !ok {
-		return wit.Portion{}, fault.NotData(pg.What()+": "+at.url, "rows with DeltaToken, CreatedAt and IsInitialLoad in JSON", pg.Body)
+		return wit.Portion{}, fault.NotData(pg.What()+": "+at.url,
+			"rows with DeltaToken, CreatedAt and IsInitialLoad in JSON", pg.Body)
 	}
 	next := *at
 	for _, r := range rows {
@@ -287,7 +298,9 @@ func (pg *page) linked() (wit.Portion, error) {
 			return wit.Portion{}, &wit.Fault{Kind: wit.FaultData, Message: pg.What() + ": " + err.Error()}
 		}
 		if next.followed.Passed(target) {
-			return wit.Portion{}, &wit.Fault{Kind: wit.FaultData, Message: pg.What() + ": the service's pages go in a circle: the link " + target + " was followed before"}
+			return wit.Portion{}, &wit.Fault{Kind: wit.FaultData,
+				Message: pg.What() + ": the service's pages go in a circle: the link " + target +
+					" was followed before"}
 		}
 		next.url = target
 		return pg.goOn(&next)
@@ -296,22 +309,29 @@ func (pg *page) linked() (wit.Portion, error) {
 	case next.token == "" && at.why == whyOpened:
 		return pg.stillWorking()
 	case next.token == "":
-		return wit.Portion{}, &wit.Fault{Kind: wit.FaultGone, Message: pg.What() + ": the service gave no delta link, and " + f.odp.links + " has none either: " +
-			f.setting(nameLost) + " = reload reads the set whole again when the link that there was is lost"}
+		return wit.Portion{}, &wit.Fault{Kind: wit.FaultGone,
+			Message: pg.What() + ": the service gave no delta link, and " + f.odp.links + " has none either: " +
+				f.setting(nameLost) + " = reload reads the set whole again when the link that there was is lost"}
 	case at.why == whyLost:
 		if lost := tokenOf(at.link); younger(next.token, lost) {
-			return wit.Portion{}, &wit.Fault{Kind: wit.FaultGone, Message: pg.What() + ": the oldest delta link that the service keeps, " + next.token + ", is younger than the lost one, " +
-				lost + ": changes between them would be missing. " + f.setting(nameLost) + " = reload reads the set whole again"}
+			return wit.Portion{}, &wit.Fault{Kind: wit.FaultGone,
+				Message: pg.What() + ": the oldest delta link that the service keeps, " + next.token +
+					", is younger than the lost one, " +
+					lost + ": changes between them would be missing. " + f.setting(nameLost) +
+					" = reload reads the set whole again"}
 		}
 		if tokenOf(at.link) == strings.Trim(next.token, "'") {
-			return wit.Portion{}, &wit.Fault{Kind: wit.FaultGone, Message: pg.What() + ": the oldest delta link that the service keeps is the one that it refuses, " +
-				next.token + ". " + f.setting(nameLost) + " = reload reads the set whole again"}
+			return wit.Portion{}, &wit.Fault{Kind: wit.FaultGone,
+				Message: pg.What() + ": the oldest delta link that the service keeps is the one that it refuses, " +
+					next.token + ". " + f.setting(nameLost) + " = reload reads the set whole again"}
 		}
-		sdk.Log(wit.LevelWarn, pg.What()+": going on from the delta token "+next.token+" of "+next.created+"; changes since then come again")
+		sdk.Log(wit.LevelWarn, pg.What()+": going on from the delta token "+next.token+" of "+next.created+
+			"; changes since then come again")
 	case at.why == whyOpened:
 		// The load that was asked for has ended unheard. What it read is read without beginning another; changes follow
 		// from its token.
-		sdk.Log(wit.LevelWarn, pg.What()+": the first extraction was asked for before and has ended; the set is read without asking for another, changes follow from the token "+next.token)
+		sdk.Log(wit.LevelWarn, pg.What()+": the first extraction was asked for before and has ended; the set is read "+
+			"without asking for another, changes follow from the token "+next.token)
 		return pg.goOn(&deltaPosition{phase: phaseLoad, url: f.pages.Plain(true), plain: true,
 			token: next.token, began: at.began, snapshot: at.snapshot})
 	}
@@ -360,10 +380,14 @@ func younger(a, b string) bool {
 func (pg *page) stillWorking() (wit.Portion, error) {
 	at := pg.delta
 	if limit := pg.feed.tracking.patience; at.began > 0 && int(pg.Answer.At)-at.began > limit {
-		return wit.Portion{}, &wit.Fault{Kind: wit.FaultGone, Message: pg.What() + ": the first extraction was asked for before and has not ended in " + initialRead + ", " +
-			strconv.Itoa(limit) + " ms: end the subscription at the service, by " + pg.feed.odp.terminate + ", and reset the connector's offsets"}
+		return wit.Portion{}, &wit.Fault{Kind: wit.FaultGone,
+			Message: pg.What() + ": the first extraction was asked for before and has not ended in " + initialRead +
+				", " +
+				strconv.Itoa(limit) + " ms: end the subscription at the service, by " + pg.feed.odp.terminate +
+				", and reset the connector's offsets"}
 	}
-	sdk.Log(wit.LevelInfo, pg.What()+": the first extraction was asked for before and is still being worked on; looking again in "+usualWait.String())
+	sdk.Log(wit.LevelInfo, pg.What()+": the first extraction was asked for before and is still being "+
+		"worked on; looking again in "+usualWait.String())
 	next := pg.feed.askLinks(&at, whyOpened, pg.Answer.At)
 	portion, err := pg.goOn(next)
 	portion.WaitMs = uint32(usualWait.Milliseconds())

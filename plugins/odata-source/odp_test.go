@@ -18,7 +18,8 @@ import (
 const odpNorthwind = "/sap/opu/odata/sap/NORTHWIND_ODP_SRV"
 
 func odpSet(set string, more ...string) []string {
-	return append([]string{"sap.odata#00.service=" + odpNorthwind, "sap.odata#00.entityset=FactsOf" + set, "sap.odata#00.topic=t",
+	return append([]string{"sap.odata#00.service=" + odpNorthwind, "sap.odata#00.entityset=FactsOf" + set,
+		"sap.odata#00.topic=t",
 		"sap.odata#00.track-changes=1", "sap.odata#00.exec-period=60"}, more...)
 }
 
@@ -36,7 +37,8 @@ func TestODP(t *testing.T) {
 		{"without quotes", service.Switches{DeltaQuotes: "off"}, nil},
 		{"without quotes in the next link", service.Switches{DeltaQuotes: "off", TokenIn: "next"}, nil},
 		{"Atom", service.Switches{PageSize: 10}, []string{"sap.odata#00.format=atom"}},
-		{"Atom, in DeltaLinksOf", service.Switches{PageSize: 10, TokenIn: "links"}, []string{"sap.odata#00.format=atom"}},
+		{"Atom, in DeltaLinksOf", service.Switches{PageSize: 10, TokenIn: "links"},
+			[]string{"sap.odata#00.format=atom"}},
 		{"202", service.Switches{Accepted: 2}, nil},
 		{"tombstones", service.Switches{}, []string{"sap.odata#00.deletes=tombstone"}},
 		{"without before images", service.Switches{}, []string{"sap.odata#00.before.images=drop"}},
@@ -55,7 +57,8 @@ func TestODP(t *testing.T) {
 				}
 			}
 			write(t, s, "MERGE", "Products(3)", map[string]any{"ProductName": "Changed"})
-			write(t, s, "POST", "Products", map[string]any{"ProductID": 9000, "ProductName": "New", "Discontinued": false})
+			write(t, s, "POST", "Products", map[string]any{"ProductID": 9000, "ProductName": "New",
+				"Discontinued": false})
 			before := len(f.log)
 			if err := f.catchUp(poll); err != nil {
 				t.Fatal(err)
@@ -65,7 +68,8 @@ func TestODP(t *testing.T) {
 			for _, e := range f.log[before:] {
 				modes = append(modes, fmt.Sprint(e.value["ODQ_CHANGEMODE"], e.value["ODQ_ENTITYCNTR"]))
 			}
-			if images := strings.Contains(strings.Join(modes, ","), "U[255]"); images == strings.Contains(c.name, "before images") && c.name != "a filter" {
+			if images := strings.Contains(strings.Join(modes, ","), "U[255]"); images == strings.Contains(c.name,
+				"before images") && c.name != "a filter" {
 				t.Errorf("rows %v", modes)
 			}
 			write(t, s, "DELETE", "Products(3)", nil)
@@ -78,7 +82,8 @@ func TestODP(t *testing.T) {
 			if len(gone) != 1 || gone[0].tombstone != (c.name == "tombstones") {
 				t.Fatalf("deleted: %v", gone)
 			}
-			if v := gone[0].value; !gone[0].tombstone && c.name != "a filter" && (v["ODQ_CHANGEMODE"] != "D" || v["ProductName"] != nil || v["DELETED_AT"] == nil ||
+			if v := gone[0].value; !gone[0].tombstone && c.name != "a filter" && (v["ODQ_CHANGEMODE"] != "D" ||
+				v["ProductName"] != nil || v["DELETED_AT"] == nil ||
 				v["ProductID"] != "3") {
 				t.Errorf("deleted: %v", v)
 			}
@@ -98,7 +103,10 @@ func TestODPAsksOnce(t *testing.T) {
 		// lose tells whether an answer is lost on its way.
 		lose func(q *wit.Request) bool
 	}{
-		{"the answer", 0, func(q *wit.Request) bool { return q.Target == odpNorthwind+"/FactsOfProducts?$format=json" }},
+		{"the answer", 0, func(q *wit.Request) bool {
+			return q.Target == odpNorthwind+
+				"/FactsOfProducts?$format=json"
+		}},
 		{"a later page", 0, func(q *wit.Request) bool { return strings.Contains(q.Target, "skiptoken") }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -110,8 +118,9 @@ func TestODPAsksOnce(t *testing.T) {
 					return nil
 				}
 				lost = true
-				if stored := fmt.Sprint(f.stored); strings.HasSuffix(q.Target, "Products?$format=json") && (f.stored == nil || q.Repeatable ||
-					q.PatienceMs == nil) {
+				if stored := fmt.Sprint(f.stored); strings.HasSuffix(q.Target, "Products?$format=json") &&
+					(f.stored == nil || q.Repeatable ||
+						q.PatienceMs == nil) {
 					t.Errorf("asked for with the offset %s stored: %+v", stored, q)
 				}
 				return errKilled
@@ -235,7 +244,8 @@ func TestODPNoContentAmidChanges(t *testing.T) {
 			asked := f.targets[before:]
 			if slices.ContainsFunc(asked, func(target string) bool {
 				return strings.Contains(target, "DeltaLinksOf") ||
-					strings.Contains(target, "deltatoken") && !strings.Contains(target, "skiptoken") && target != *link.Text
+					strings.Contains(target, "deltatoken") && !strings.Contains(target, "skiptoken") &&
+						target != *link.Text
 			}) {
 				t.Errorf("expected that nothing but %s is asked for, found %v", *link.Text, asked)
 			}
@@ -287,14 +297,16 @@ func TestODPRecovery(t *testing.T) {
 					if c.links != "" {
 						token = c.links
 					}
-					r.Body = []byte(`{"d":{"results":[{"DeltaToken":"D29990101000000_000000009","CreatedAt":"/Date(32503680000000)/","IsInitialLoad":false},{"DeltaToken":"` + token + `","CreatedAt":"/Date(1600000000000)/","IsInitialLoad":true}]}}`)
+					r.Body = []byte(
+						`{"d":{"results":[{"DeltaToken":"D29990101000000_000000009","CreatedAt":"/Date(32503680000000)/","IsInitialLoad":false},{"DeltaToken":"` + token + `","CreatedAt":"/Date(1600000000000)/","IsInitialLoad":true}]}}`)
 					if c.links == "-" {
 						r.Body = []byte(`{"d":{"results":[]}}`)
 					}
 				case strings.Contains(q.Target, old):
 					// The demo service has one generation; this one keeps more.
 					r.Status = 200
-					r.Body = []byte(`{"d":{"results":[{"ProductID":4,"ProductName":"Changed too","ODQ_CHANGEMODE":"U","ODQ_ENTITYCNTR":"1"}],"__delta":"FactsOfProducts?!deltatoken='D29990101000000_000000010'"}}`)
+					r.Body = []byte(
+						`{"d":{"results":[{"ProductID":4,"ProductName":"Changed too","ODQ_CHANGEMODE":"U","ODQ_ENTITYCNTR":"1"}],"__delta":"FactsOfProducts?!deltatoken='D29990101000000_000000010'"}}`)
 				}
 				return nil
 			}
@@ -327,7 +339,8 @@ func TestODPResumes(t *testing.T) {
 					func(w wit.Field) bool { return w.Name == "phase" && *w.Value.Text != phaseChanges }):
 					quietly(s, "DELETE", fmt.Sprintf("Products(%d)", id), nil)
 				default:
-					quietly(s, "MERGE", fmt.Sprintf("Products(%d)", id), map[string]any{"ProductName": fmt.Sprint("Changed ", r.IntN(1000))})
+					quietly(s, "MERGE", fmt.Sprintf("Products(%d)", id),
+						map[string]any{"ProductName": fmt.Sprint("Changed ", r.IntN(1000))})
 				}
 			}
 			cause := poll
@@ -381,7 +394,8 @@ func TestRetire(t *testing.T) {
 			}
 		}
 	}
-	if said, err := retire(f.settings...); err != nil || !strings.Contains(said, `"ended"`) || s.Ledger().Terminated != 1 {
+	if said, err := retire(f.settings...); err != nil || !strings.Contains(said, `"ended"`) ||
+		s.Ledger().Terminated != 1 {
 		t.Errorf("%s, %v, %d subscriptions ended", said, err, s.Ledger().Terminated)
 	}
 	if said, err := retire(tracked00("Products")...); err != nil || !strings.Contains(said, "keeps no queue") {
@@ -423,7 +437,8 @@ func TestODPLoadThatEndsInSilence(t *testing.T) {
 // filter should have left out.
 func TestODPDeletesBesideFilter(t *testing.T) {
 	s := service.New(service.Options{Rows: 30})
-	f := newFollower(t, s, odpSet("Products", "sap.odata#00.filter#00.property=ProductName", "sap.odata#00.filter#00.option=ne",
+	f := newFollower(t, s, odpSet("Products", "sap.odata#00.filter#00.property=ProductName",
+		"sap.odata#00.filter#00.option=ne",
 		"sap.odata#00.filter#00.low=Nobody")...)
 	if err := f.catchUp(start); err != nil {
 		t.Fatal(err)

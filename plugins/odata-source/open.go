@@ -32,8 +32,9 @@ func open(component string, given []wit.Setting, answers []wit.Response) (wit.So
 		return wit.SourceOpening{Ask: need}, nil
 	}
 	if len(answers) != len(services) {
-		return wit.SourceOpening{}, &wit.Fault{Kind: wit.FaultInternal, Message: "expected " + strconv.Itoa(len(services)) + " answers, found " +
-			strconv.Itoa(len(answers))}
+		return wit.SourceOpening{}, &wit.Fault{Kind: wit.FaultInternal,
+			Message: "expected " + strconv.Itoa(len(services)) + " answers, found " +
+				strconv.Itoa(len(answers))}
 	}
 	o := &decodedContext{origin: origin(v), refresh: v.Number(metadataRefresh)}
 	models := make([]*edm.Model, len(services))
@@ -79,7 +80,8 @@ func newFeed(e entry, m *edm.Model) (*feed, error) {
 	f.model, f.alike = &edm.Model{Structures: asked.Structures()}, lookAlikes(m, s)
 	f.sets = alikeSets(m, s)
 	if !set.Addressable || set.RequiresFilter && asked.Filter("") == "" {
-		sdk.Log(wit.LevelWarn, "entity set "+e.set+" of "+e.service+": its metadata say that it can't be read without a filter or not by itself; trying all the same")
+		sdk.Log(wit.LevelWarn, "entity set "+e.set+" of "+e.service+": its metadata say that it can't be read "+
+			"without a filter or not by itself; trying all the same")
 	}
 	f.ordered = len(s.Key) > 0
 	for _, k := range s.Key {
@@ -177,5 +179,6 @@ func fingerprint(o *decodedContext, f *feed, v setting.Values) string {
 		origin = "destination:" + v.Text(config.Destination)
 	}
 	return "origin=" + origin + " client=" + v.Text(config.Client) + " user=" + v.Text(config.User) +
-		" set=" + f.service + "/" + f.address + " mode=" + mode + " format=" + format + f.asked.Fingerprint() + cursor + extra
+		" set=" + f.service + "/" + f.address + " mode=" + mode + " format=" +
+		format + f.asked.Fingerprint() + cursor + extra
 }

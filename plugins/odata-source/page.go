@@ -180,7 +180,8 @@ func (p *plugin) Abandon(number uint32) { p.pages.drop(number, false) }
 func (p *plugin) Decode(number uint32, tag string, status uint16, piece []byte, last bool) (wit.Portion, error) {
 	pg := p.pages.open[number]
 	if pg == nil {
-		return wit.Portion{}, &wit.Fault{Kind: wit.FaultInternal, Message: "no page " + strconv.FormatUint(uint64(number), 10) + " is open"}
+		return wit.Portion{}, &wit.Fault{Kind: wit.FaultInternal,
+			Message: "no page " + strconv.FormatUint(uint64(number), 10) + " is open"}
 	}
 	read := pg.decode
 	switch {
@@ -230,7 +231,8 @@ func (pg *page) decode(tag string, _ uint16, piece []byte, last bool) (portion w
 	}
 	if len(pg.Out.Tombstones) > 0 {
 		return portion, true, &wit.Fault{Kind: wit.FaultUnsupported, Message: pg.What() +
-			": the feed holds deleted entries, which only delta mode reads: " + pg.feed.setting(nameTrackChanges) + " = 1"}
+			": the feed holds deleted entries, which only delta mode reads: " + pg.feed.setting(nameTrackChanges) +
+			" = 1"}
 	}
 	if err := pg.outdated(); err != nil {
 		return portion, true, err

@@ -39,7 +39,9 @@ func TestRowsDeletedAmidALoadByNumber(t *testing.T) {
 			}
 			err := f.catchUp(start)
 			if c.fails {
-				if err == nil || !strings.Contains(err.Error(), "3 times one after another: expected fewer pages, by a greater sap.odata#00.page.size") || loads != 3 {
+				if err == nil || !strings.Contains(err.Error(),
+					"3 times one after another: expected fewer pages, by a greater sap.odata#00.page.size") ||
+					loads != 3 {
 					t.Errorf("%d loads, %v", loads, err)
 				}
 				return
@@ -82,7 +84,8 @@ func TestReloadWhoseLastPageIsEmpty(t *testing.T) {
 			if prefix = strings.Trim(prefix, "<:"); prefix != "" {
 				prefix = ":" + prefix
 			}
-			r.Status, r.Body = 200, []byte(`<feed`+space+strings.Replace(space, "xmlns", "xmlns"+prefix, len(prefix))+`>`+linked+`</feed>`)
+			r.Status, r.Body = 200, []byte(`<feed`+space+strings.Replace(space, "xmlns", "xmlns"+prefix,
+				len(prefix))+`>`+linked+`</feed>`)
 		}
 		return nil
 	}
@@ -153,7 +156,8 @@ func TestCursorThatIsNotHeeded(t *testing.T) {
 		r.URL.RawQuery = strings.ReplaceAll(r.URL.RawQuery, "$filter", "x")
 		s.ServeHTTP(w, r)
 	})
-	l := newLoad(t, deaf, append(set("00", "Orders"), "sap.odata#00.cursor.property=OrderDate", "sap.odata#00.exec-period=60", "sap.odata.paging=links")...)
+	l := newLoad(t, deaf, append(set("00", "Orders"), "sap.odata#00.cursor.property=OrderDate",
+		"sap.odata#00.exec-period=60", "sap.odata.paging=links")...)
 	offset, err := l.run(0, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -163,7 +167,8 @@ func TestCursorThatIsNotHeeded(t *testing.T) {
 	if err == nil && step.Fetch != nil {
 		_, err = l.page(0, step.Fetch)
 	}
-	if err == nil || !strings.Contains(err.Error(), "does not heed it") || !strings.Contains(err.Error(), "OrderDate is") || len(l.rows) > 0 {
+	if err == nil || !strings.Contains(err.Error(), "does not heed it") || !strings.Contains(err.Error(),
+		"OrderDate is") || len(l.rows) > 0 {
 		t.Errorf("%d rows came, %v", len(l.rows), err)
 	}
 }
@@ -209,7 +214,8 @@ func TestRowsInAnotherOrderOnEachPage(t *testing.T) {
 				l.piece = 100
 				_, err := l.some(0, nil, 400)
 				if n := l.different(); l.unfinished || err == nil && n < 200 {
-					t.Errorf("links %s, order %s, %d swaps: %d of 200 rows came in %d requests, %v", links, order, swaps, n, len(s.requests), err)
+					t.Errorf("links %s, order %s, %d swaps: %d of 200 rows came in %d requests, %v", links, order,
+						swaps, n, len(s.requests), err)
 				}
 			}
 		}
@@ -229,7 +235,8 @@ func TestRowsInAnotherOrderOnEachPage(t *testing.T) {
 
 // Rows that are the same by nature, of a view whose key is none, are no sign of that.
 func TestRowsThatAreTheSame(t *testing.T) {
-	s := &odd{t: t, keys: slices.Concat([]int{7, 7}, upFrom(50, 95), upFrom(1, 95), upFrom(1, 20)), page: 30, links: "skip",
+	s := &odd{t: t, keys: slices.Concat([]int{7, 7}, upFrom(50, 95), upFrom(1, 95), upFrom(1, 20)), page: 30,
+		links: "skip",
 		order: "ignores", filter: "heeds", count: "filtered", skips: true, gone: map[int]bool{}}
 	l := newLoad(t, s, set("00", "X")...)
 	if _, err := l.run(0, nil); err != nil || len(l.rows) != len(s.keys) {
@@ -430,13 +437,15 @@ func TestDeletedEntriesOfOtherSets(t *testing.T) {
 				switch {
 				case strings.HasSuffix(r.URL.Path, "$metadata"):
 					const entity = `<EntityType Name="%s"><Key><PropertyRef Name="ID"/></Key><Property Name="ID" Type="Edm.Int32" Nullable="false"/></EntityType>`
-					fmt.Fprintf(w, `<Schema Namespace="N">`+entity+entity+`<EntityContainer Name="C"><EntitySet Name="Products" EntityType="N.T"/>`+
+					fmt.Fprintf(w, `<Schema Namespace="N">`+entity+entity+
+						`<EntityContainer Name="C"><EntitySet Name="Products" EntityType="N.T"/>`+
 						`<EntitySet Name="Old" EntityType="N.T"/><EntitySet Name="Orders" EntityType="N.O"/></EntityContainer></Schema>`, "T", "O")
 				case step == 0:
 					step++
 					fmt.Fprint(w, `{"d":{"results":[{"ID":1},{"ID":2}],"__delta":"Products?!deltatoken=1"}}`)
 				default:
-					fmt.Fprintf(w, `{"d":{"results":[{"@odata.context":"$metadata#Products/$deletedEntity","id":"http://h/s/%s(1)"}],"__delta":"Products?!deltatoken=2"}}`, set)
+					fmt.Fprintf(w,
+						`{"d":{"results":[{"@odata.context":"$metadata#Products/$deletedEntity","id":"http://h/s/%s(1)"}],"__delta":"Products?!deltatoken=2"}}`, set)
 				}
 			})
 			f := newFollower(t, s, "sap.odata#00.service=/s", "sap.odata#00.entityset=Products", "sap.odata#00.topic=t",

@@ -83,7 +83,8 @@ func peek(root, set string, rows int, given []wit.Setting, state []byte, answers
 		fields.Items = append(fields.Items, jsontext.Of(member("name", jsontext.Text(m.Name)),
 			member("type", jsontext.Text(typeOf(f.value.Nodes, m.Node)))))
 	}
-	document := jsontext.Of(member("service", jsontext.Text(root)), member("entitySet", jsontext.Text(set)), member("fields", fields),
+	document := jsontext.Of(member("service", jsontext.Text(root)), member("entitySet", jsontext.Text(set)),
+		member("fields", fields),
 		member("rows", shown))
 	return wit.Reply{Document: wit.Ptr(string(jsontext.Append(nil, document)))}, nil
 }
@@ -105,7 +106,8 @@ func configured(root, set string, given []wit.Setting) entry {
 // rowsOf decodes a page and the pages inside that have come; follow is the one that is needed next.
 func (f *feed) rowsOf(bodies []string, most int) (rows jsontext.Value, follow *decode.Follow, err error) {
 	fail := func(err error) (jsontext.Value, *decode.Follow, error) {
-		return jsontext.Value{}, nil, &wit.Fault{Kind: wit.FaultData, Message: "entity set " + f.set + " of " + f.service + ": " + err.Error()}
+		return jsontext.Value{}, nil, &wit.Fault{Kind: wit.FaultData, Message: "entity set " + f.set + " of " +
+			f.service + ": " + err.Error()}
 	}
 	pg := page{pages: &pages{}, feed: f}
 	pg.choose([]byte(bodies[0]), true)
@@ -233,8 +235,10 @@ func decimalText(n *wit.Node, unscaled []byte) string {
 // typeOf names a type in a line.
 func typeOf(nodes []wit.Node, node uint32) string {
 	n := &nodes[node]
-	name := [...]string{wit.Int8: "int8", wit.Int16: "int16", wit.Int32: "int32", wit.Int64: "int64", wit.Float32: "float32", wit.Float64: "float64",
-		wit.Boolean: "boolean", wit.Text: "string", wit.Bytes: "bytes", wit.Array: "array", wit.Mapping: "map", wit.Structure: "struct"}[n.Kind]
+	name := [...]string{wit.Int8: "int8", wit.Int16: "int16", wit.Int32: "int32", wit.Int64: "int64",
+		wit.Float32: "float32", wit.Float64: "float64",
+		wit.Boolean: "boolean", wit.Text: "string", wit.Bytes: "bytes", wit.Array: "array", wit.Mapping: "map",
+		wit.Structure: "struct"}[n.Kind]
 	if n.Name != nil {
 		switch *n.Name {
 		case wit.NameDecimal:
@@ -267,6 +271,7 @@ func typeOf(nodes []wit.Node, node uint32) string {
 
 // peekOptions are the options of the command.
 func peekOptions(root, set wit.SettingSpec) []wit.SettingSpec {
-	return []wit.SettingSpec{root, set, setting.Spec(optionRows, wit.KindInt, wit.Medium, setting.Is("10"), "Number of rows.",
+	return []wit.SettingSpec{root, set, setting.Spec(optionRows, wit.KindInt, wit.Medium, setting.Is("10"),
+		"Number of rows.",
 		setting.AtLeast(1), setting.AtMost(maxPeeked), setting.Alias("rows"))}
 }

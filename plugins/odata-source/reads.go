@@ -30,19 +30,30 @@ func declareReads(t *setting.Table) {
 		}
 		t.Declare(setting.Spec("sap.odata#{n}."+name, kind, wit.Medium, nil, documentation, rules...))
 	}
-	declare(query.Select, query.Select, wit.KindListOfText, "Properties to read, those of expanded entities as paths: CustomerID, Order_Details/Quantity. "+
-		"Keys are always read. Of entities of which no property is named all are read.", setting.Display("Properties"))
-	declare(query.Expand, query.Expand, wit.KindListOfText, "Navigation properties whose entities are read along, nested as paths: Customer, Order_Details/Product. "+
-		"One entity becomes a structure, many become an array of structures.", setting.Dependents("sap.odata#{n}."+query.Select), setting.Display("Expand"))
-	declare(query.Raw, query.Raw, wit.KindText, "Further options of each request for rows, as they stand in a URL: search=bolt&sap-statistics=false. "+
-		"A $filter is joined to the conditions, and parameters of a function import stand here.", setting.Display("Query"))
-	declare(filterGroup+query.Property, filterGroup, wit.KindText, "Filter condition {m}: the property that it looks at. A path through what leads to many "+
-		"entities, such as Order_Details/Quantity, chooses among the expanded ones. All conditions must hold.", setting.Display("Property"))
-	declare(filterGroup+query.Option, filterGroup, wit.KindText, "Filter condition {m}: eq, ne, le, lt, ge, gt, bt (between low and high), nb (not between) "+
-		"or in (one of the values in low).", setting.Allowed(query.Operators...), setting.Display("Operator"))
-	declare(filterGroup+query.Low, filterGroup, wit.KindText, "Filter condition {m}: the value, or the lower bound; of in the values, with commas between them. As it is, or as it "+
+	declare(query.Select, query.Select, wit.KindListOfText,
+		"Properties to read, those of expanded entities as paths: CustomerID, Order_Details/Quantity. "+
+			"Keys are always read. Of entities of which no property is named all are read.",
+		setting.Display("Properties"))
+	declare(query.Expand, query.Expand, wit.KindListOfText,
+		"Navigation properties whose entities are read along, nested as paths: Customer, Order_Details/Product. "+
+			"One entity becomes a structure, many become an array of structures.",
+		setting.Dependents("sap.odata#{n}."+query.Select), setting.Display("Expand"))
+	declare(query.Raw, query.Raw, wit.KindText,
+		"Further options of each request for rows, as they stand in a URL: search=bolt&sap-statistics=false. "+
+			"A $filter is joined to the conditions, and parameters of a function import stand here.",
+		setting.Display("Query"))
+	declare(filterGroup+query.Property, filterGroup, wit.KindText,
+		"Filter condition {m}: the property that it looks at. A path through what leads to many "+
+			"entities, such as Order_Details/Quantity, chooses among the expanded ones. All conditions must hold.",
+		setting.Display("Property"))
+	declare(filterGroup+query.Option, filterGroup, wit.KindText,
+		"Filter condition {m}: eq, ne, le, lt, ge, gt, bt (between low and high), nb (not between) "+
+			"or in (one of the values in low).", setting.Allowed(query.Operators...), setting.Display("Operator"))
+	declare(filterGroup+query.Low, filterGroup, wit.KindText, "Filter condition {m}: the value, or the lower bound; "+
+		"of in the values, with commas between them. As it is, or as it "+
 		"stands in a URL: 2024-01-31 or datetime'2024-01-31T00:00:00', Germany or 'Germany'.", setting.Display("Low"))
-	declare(filterGroup+query.High, filterGroup, wit.KindText, "Filter condition {m}: the upper bound of bt and nb.", setting.Display("High"))
+	declare(filterGroup+query.High, filterGroup, wit.KindText, "Filter condition {m}: the upper bound of bt and nb.",
+		setting.Display("High"))
 }
 
 // readsOf reads what is said of an entity set's rows.
@@ -85,7 +96,8 @@ func examineReads(v setting.Values, s *query.Settings, examined []wit.Examined) 
 		case between && !given(query.High):
 			complain(query.High, setting.Missing(c.Prefix+query.High))
 		case !between && c.High != "" && c.Option != "":
-			complain(query.High, setting.Invalid(c.Prefix+query.High, c.High, "expected it with the operators bt and nb only, found "+c.Option))
+			complain(query.High, setting.Invalid(c.Prefix+query.High, c.High,
+				"expected it with the operators bt and nb only, found "+c.Option))
 		}
 	}
 }

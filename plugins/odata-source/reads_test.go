@@ -61,36 +61,57 @@ func TestReads(t *testing.T) {
 	}{
 		{name: "projection", set: "Orders", settings: []string{"sap.odata#00.select=ShipCountry, Freight"}, rows: 40,
 			asked: "$select=OrderID,Freight,ShipCountry", shown: "(OrderID Freight ShipCountry)"},
-		{name: "keys are always there", set: "Order_Details", settings: []string{"sap.odata#00.select=Quantity"}, rows: 100,
+		{name: "keys are always there", set: "Order_Details", settings: []string{"sap.odata#00.select=Quantity"},
+			rows:  100,
 			asked: "$select=OrderID,ProductID,Quantity", shown: "(OrderID ProductID Quantity)"},
 		{name: "all", set: "Order_Details", settings: []string{"sap.odata#00.select=*"}, rows: 100,
 			asked: "$select=OrderID,ProductID,UnitPrice,Quantity,Discount"},
-		{name: "equal", set: "Orders", settings: condition("0", "OrderID", "eq", "10250"), asked: "$filter=OrderID eq 10250", rows: 1},
-		{name: "between", set: "Orders", settings: condition("0", "OrderID", "bt", "10250", "10259"), asked: "$filter=(OrderID ge 10250 and OrderID le 10259)", rows: 10},
-		{name: "not between", set: "Orders", settings: condition("0", "OrderID", "nb", "10250", "10259"), asked: "$filter=(OrderID lt 10250 or OrderID gt 10259)", rows: 30},
-		{name: "in", set: "Orders", settings: condition("0", "OrderID", "IN", "10250, 10252,1"), asked: "$filter=(OrderID eq 10250 or OrderID eq 10252 or OrderID eq 1)", rows: 2},
-		{name: "two conditions", set: "Orders", settings: join(condition("0", "OrderID", "ge", "10250"), condition("1", "OrderID", "lt", "10253")),
+		{name: "equal", set: "Orders", settings: condition("0", "OrderID", "eq", "10250"),
+			asked: "$filter=OrderID eq 10250", rows: 1},
+		{name: "between", set: "Orders", settings: condition("0", "OrderID", "bt", "10250", "10259"),
+			asked: "$filter=(OrderID ge 10250 and OrderID le 10259)", rows: 10},
+		{name: "not between", set: "Orders", settings: condition("0", "OrderID", "nb", "10250", "10259"),
+			asked: "$filter=(OrderID lt 10250 or OrderID gt 10259)", rows: 30},
+		{name: "in", set: "Orders", settings: condition("0", "OrderID", "IN", "10250, 10252,1"),
+			asked: "$filter=(OrderID eq 10250 or OrderID eq 10252 or OrderID eq 1)", rows: 2},
+		{name: "two conditions", set: "Orders", settings: join(condition("0", "OrderID", "ge", "10250"),
+			condition("1", "OrderID", "lt", "10253")),
 			asked: "$filter=OrderID ge 10250 and OrderID lt 10253", rows: 3},
-		{name: "a property that is not shown", set: "Order_Details", settings: join(condition("0", "Quantity", "gt", "10"), []string{"sap.odata#00.select=Discount"}),
-			asked: "$filter=Quantity gt 10&$select=OrderID,ProductID,Quantity,Discount", shown: "(OrderID ProductID Discount)", rows: -1},
-		{name: "a literal of a URL", set: "Orders", settings: condition("0", "OrderDate", "ge", "datetime'1996-07-10'"), asked: "$filter=OrderDate ge datetime'1996-07-10T00:00:00'", rows: -1},
-		{name: "the user's own", set: "Orders", settings: join(condition("0", "OrderID", "ge", "10250"), []string{"sap.odata#00.query=$filter=OrderID lt 10253&search=a b"}),
+		{name: "a property that is not shown", set: "Order_Details", settings: join(condition("0", "Quantity", "gt",
+			"10"), []string{"sap.odata#00.select=Discount"}),
+			asked: "$filter=Quantity gt 10&$select=OrderID,ProductID,Quantity,Discount",
+			shown: "(OrderID ProductID Discount)", rows: -1},
+		{name: "a literal of a URL", set: "Orders", settings: condition("0", "OrderDate", "ge", "datetime'1996-07-10'"),
+			asked: "$filter=OrderDate ge datetime'1996-07-10T00:00:00'", rows: -1},
+		{name: "the user's own", set: "Orders", settings: join(condition("0", "OrderID", "ge", "10250"),
+			[]string{"sap.odata#00.query=$filter=OrderID lt 10253&search=a b"}),
 			asked: "$filter=(OrderID lt 10253) and (OrderID ge 10250)&search=a b", rows: 3},
-		{name: "behind one", set: "Orders", settings: join(condition("0", "Customer/Country", "eq", "Germany"), []string{"sap.odata#00.expand=Customer", "sap.odata#00.select=OrderID,Customer/City"}),
-			asked: "$filter=Customer/Country eq 'Germany'&$select=OrderID,Customer/CustomerID,Customer/City,Customer/Country&$expand=Customer", rows: -1, shown: "(OrderID Customer(CustomerID City))"},
-		{name: "behind one that is not read", set: "Order_Details", settings: condition("0", "Order/ShipCountry", "in", "Germany,'France'"),
+		{name: "behind one", set: "Orders", settings: join(condition("0", "Customer/Country", "eq", "Germany"),
+			[]string{"sap.odata#00.expand=Customer", "sap.odata#00.select=OrderID,Customer/City"}),
+			asked: "$filter=Customer/Country eq " +
+				"'Germany'&$select=OrderID,Customer/CustomerID,Customer/City,Customer/Country&$expand=Customer",
+			rows: -1, shown: "(OrderID Customer(CustomerID City))"},
+		{name: "behind one that is not read", set: "Order_Details", settings: condition("0", "Order/ShipCountry", "in",
+			"Germany,'France'"),
 			asked: "$filter=(Order/ShipCountry eq 'Germany' or Order/ShipCountry eq 'France')", rows: -1},
-		{name: "to many", set: "Orders", settings: []string{"sap.odata#00.expand=Order_Details", "sap.odata#00.select=Order_Details/Quantity,OrderID"}, rows: 40,
+		{name: "to many", set: "Orders", settings: []string{"sap.odata#00.expand=Order_Details",
+			"sap.odata#00.select=Order_Details/Quantity,OrderID"}, rows: 40,
 			asked: "$select=OrderID,Order_Details/OrderID,Order_Details/ProductID,Order_Details/Quantity&$expand=Order_Details",
 			shown: "(OrderID Order_Details(OrderID ProductID Quantity))"},
-		{name: "nested", set: "Orders", settings: []string{"sap.odata#00.expand=Order_Details/Product, Customer", "sap.odata#00.select=OrderID,Customer/CompanyName,Order_Details/Quantity,Order_Details/Product/ProductName"}, rows: 40,
+		{name: "nested", set: "Orders", settings: []string{"sap.odata#00.expand=Order_Details/Product, Customer",
+			"sap.odata#00.select=OrderID,Customer/CompanyName,Order_Details/Quantity,Order_Details/Product/ProductName"}, rows: 40,
 			asked: "$select=OrderID,Customer/CustomerID,Customer/CompanyName,Order_Details/OrderID,Order_Details/ProductID,Order_Details/Quantity,Order_Details/Product/ProductID,Order_Details/Product/ProductName&$expand=Customer,Order_Details/Product",
-			shown: "(OrderID Customer(CustomerID CompanyName) Order_Details(OrderID ProductID Quantity Product(ProductID ProductName)))"},
-		{name: "inner rows", set: "Orders", settings: join(condition("0", "Order_Details/ProductID", "ge", "1000"), condition("1", "OrderID", "lt", "10250"),
+			shown: "(OrderID Customer(CustomerID CompanyName) Order_Details(OrderID ProductID Quantity " +
+				"Product(ProductID ProductName)))"},
+		{name: "inner rows", set: "Orders", settings: join(condition("0", "Order_Details/ProductID", "ge", "1000"),
+			condition("1", "OrderID", "lt", "10250"),
 			[]string{"sap.odata#00.expand=Order_Details", "sap.odata#00.select=OrderID,Order_Details/Quantity"}),
-			asked: "$filter=OrderID lt 10250&$select=OrderID,Order_Details/OrderID,Order_Details/ProductID,Order_Details/Quantity&$expand=Order_Details", rows: 2, first: "[10248 []]"},
-		{name: "inner rows by what is not shown", set: "Orders", settings: join(condition("0", "Order_Details/Quantity", "gt", "0"), condition("1", "Order_Details/Product/Discontinued", "eq", "false"),
-			[]string{"sap.odata#00.expand=Order_Details/Product", "sap.odata#00.select=OrderID,Order_Details/Discount,Order_Details/Product/ProductID"}),
+			asked: "$filter=OrderID lt 10250&$select=OrderID,Order_Details/OrderID,Order_Details/ProductID," +
+				"Order_Details/Quantity&$expand=Order_Details", rows: 2, first: "[10248 []]"},
+		{name: "inner rows by what is not shown", set: "Orders", settings: join(condition("0", "Order_Details/Quantity",
+			"gt", "0"), condition("1", "Order_Details/Product/Discontinued", "eq", "false"),
+			[]string{"sap.odata#00.expand=Order_Details/Product",
+				"sap.odata#00.select=OrderID,Order_Details/Discount,Order_Details/Product/ProductID"}),
 			asked: "$select=OrderID,Order_Details/OrderID,Order_Details/ProductID,Order_Details/Quantity,Order_Details/Discount,Order_Details/Product/ProductID,Order_Details/Product/Discontinued&$expand=Order_Details/Product",
 			rows:  40, shown: "(OrderID Order_Details(OrderID ProductID Discount Product(ProductID)))"},
 	} {
@@ -109,7 +130,8 @@ func TestReads(t *testing.T) {
 				}
 				var kept []string
 				for _, option := range strings.Split(query, "&") {
-					if name, _, _ := strings.Cut(option, "="); name != "$orderby" && name != "$inlinecount" && name != "$format" {
+					if name, _, _ := strings.Cut(option, "="); name != "$orderby" && name != "$inlinecount" &&
+						name != "$format" {
 						kept = append(kept, option)
 					}
 				}
@@ -143,9 +165,12 @@ func TestDeafServices(t *testing.T) {
 		message  string // "": everything is as with a service that heeds them
 		setting  string
 	}{
-		{"filter", []string{"$filter"}, condition("03", "OrderID", "gt", "10250"), `OrderID is "10248", and sap.odata#00.filter#03.option asks for gt "10250": the service takes $filter and does not heed it`, "sap.odata#00.filter#03.option"},
-		{"filter by what is not shown", []string{"$filter"}, append(condition("0", "ShipCountry", "eq", "Nowhere"), "sap.odata#00.select=Freight"), `asks for eq "Nowhere"`, "sap.odata#00.filter#0.option"},
-		{"select", []string{"$select"}, []string{"sap.odata#00.select=Freight", "sap.odata#00.expand=Order_Details", "sap.odata#00.select=Order_Details/Quantity"}, "", ""},
+		{"filter", []string{"$filter"}, condition("03", "OrderID", "gt", "10250"),
+			`OrderID is "10248", and sap.odata#00.filter#03.option asks for gt "10250": the service takes $filter and does not heed it`, "sap.odata#00.filter#03.option"},
+		{"filter by what is not shown", []string{"$filter"}, append(condition("0", "ShipCountry", "eq", "Nowhere"),
+			"sap.odata#00.select=Freight"), `asks for eq "Nowhere"`, "sap.odata#00.filter#0.option"},
+		{"select", []string{"$select"}, []string{"sap.odata#00.select=Freight", "sap.odata#00.expand=Order_Details",
+			"sap.odata#00.select=Order_Details/Quantity"}, "", ""},
 		{"order and select", []string{"$select", "$orderby"}, []string{"sap.odata#00.select=Freight"}, "", ""},
 	} {
 		for _, format := range []string{"json", "atom"} {
@@ -175,13 +200,16 @@ func TestDeafServices(t *testing.T) {
 	}
 	for _, format := range []string{"json", "atom"} {
 		for _, navigation := range []string{"Customer", "Order_Details"} {
-			l := newLoad(t, service.New(service.Options{Rows: 40, Switches: service.Switches{Ignore: "$expand,$select"}}),
+			l := newLoad(t, service.New(service.Options{Rows: 40,
+				Switches: service.Switches{Ignore: "$expand,$select"}}),
 				append(set("00", "Orders"), "sap.odata#00.expand="+navigation, "sap.odata.format="+format)...)
 			if _, err := l.run(0, nil); err != nil {
 				t.Fatal(err)
 			}
-			if len(l.rows) > 0 || len(l.faults) != 40 || !strings.Contains(l.faults[0].Fault.Message, "expanded as asked for, found a link to it; the service takes $expand and does not heed it") {
-				t.Errorf("%s, %s: %d rows, %d faults, %v", navigation, format, len(l.rows), len(l.faults), l.faults[:min(1, len(l.faults))])
+			if len(l.rows) > 0 || len(l.faults) != 40 || !strings.Contains(l.faults[0].Fault.Message,
+				"expanded as asked for, found a link to it; the service takes $expand and does not heed it") {
+				t.Errorf("%s, %s: %d rows, %d faults, %v", navigation, format, len(l.rows), len(l.faults),
+					l.faults[:min(1, len(l.faults))])
 			}
 		}
 	}
@@ -194,7 +222,8 @@ func TestMicros(t *testing.T) {
 		`<Property Name="Seen" Type="Edm.DateTimeOffset" Precision="7"/></EntityType><EntityContainer Name="C"><EntitySet Name="S" EntityType="N.T"/></EntityContainer></Schema>`
 	var filters []string
 	row := func(at, seen string) string {
-		return `<entry><content type="application/xml"><m:properties><d:At>` + at + `</d:At><d:Seen>` + seen + `</d:Seen></m:properties></content></entry>`
+		return `<entry><content type="application/xml"><m:properties><d:At>` + at + `</d:At><d:Seen>` + seen +
+			`</d:Seen></m:properties></content></entry>`
 	}
 	service := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasSuffix(r.URL.Path, "$metadata") {
@@ -208,20 +237,23 @@ func TestMicros(t *testing.T) {
 		if filter := r.URL.Query().Get("$filter"); filter != "" {
 			filters = append(filters, filter)
 		} else {
-			body += `<m:count>3</m:count>` + row("2024-01-31T00:00:00.000001", "2024-01-31T00:00:00.1234567Z") + row("2024-01-31T00:00:00.000002", "2024-01-31T00:00:00.5+01:00")
+			body += `<m:count>3</m:count>` + row("2024-01-31T00:00:00.000001",
+				"2024-01-31T00:00:00.1234567Z") + row("2024-01-31T00:00:00.000002", "2024-01-31T00:00:00.5+01:00")
 		}
 		if len(filters) == 1 {
 			body += row("2024-01-31T00:00:00.000003", "2024-01-31T00:00:00.123457Z")
 		}
 		w.Write([]byte(body + "</feed>"))
 	})
-	settings := []string{"sap.odata#00.service=/s", "sap.odata#00.entityset=S", "sap.odata#00.topic=t", "sap.odata#00.cursor.property=Seen", "sap.odata.timestamp.precision=MICROS"}
+	settings := []string{"sap.odata#00.service=/s", "sap.odata#00.entityset=S", "sap.odata#00.topic=t",
+		"sap.odata#00.cursor.property=Seen", "sap.odata.timestamp.precision=MICROS"}
 	l := newLoad(t, service, settings...)
 	offset, err := l.run(0, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []string{"[1706659200000001 1706659200123456]", "[1706659200000002 1706655600500000]", "[1706659200000003 1706659200123457]"}
+	want := []string{"[1706659200000001 1706659200123456]", "[1706659200000002 1706655600500000]",
+		"[1706659200000003 1706659200123457]"}
 	if strings.Join(l.values, ",") != strings.Join(want, ",") {
 		t.Errorf("%v", l.values)
 	}
@@ -237,7 +269,8 @@ func TestMicros(t *testing.T) {
 	}
 	p := &plugin{}
 	_, err = p.Open(Component, configuration(append(settings, "sap.odata.format=json")...), nil, nil)
-	if err == nil || !strings.Contains(err.Error(), "sap.odata#00.format = atom with it, since JSON has milliseconds only") {
+	if err == nil || !strings.Contains(err.Error(),
+		"sap.odata#00.format = atom with it, since JSON has milliseconds only") {
 		t.Errorf("found %v", err)
 	}
 }
@@ -254,9 +287,12 @@ func TestDates(t *testing.T) {
 			w.Write([]byte(metadata))
 			return
 		}
-		w.Write([]byte(`{"d":{"__count":"2","results":[{"ID":1,"Day":"\/Date(1706659200000)\/","At":"\/Date(1706702400000)\/"},{"ID":2,"Day":"\/Date(-86400000)\/","At":null}]}}`))
+		w.Write(
+			[]byte(
+				`{"d":{"__count":"2","results":[{"ID":1,"Day":"\/Date(1706659200000)\/","At":"\/Date(1706702400000)\/"},{"ID":2,"Day":"\/Date(-86400000)\/","At":null}]}}`))
 	})
-	settings := append([]string{"sap.odata#00.service=/s", "sap.odata#00.entityset=S", "sap.odata#00.topic=t"}, condition("0", "Day", "ge", "1969-12-31")...)
+	settings := append([]string{"sap.odata#00.service=/s", "sap.odata#00.entityset=S", "sap.odata#00.topic=t"},
+		condition("0", "Day", "ge", "1969-12-31")...)
 	for _, c := range []struct {
 		settings []string
 		kind     string
@@ -264,7 +300,8 @@ func TestDates(t *testing.T) {
 	}{
 		{nil, wit.NameTimestamp, []string{"[1 1706659200000 1706702400000]", "[2 -86400000 <nil>]"}},
 		{[]string{"sap.odata#00.date.mapping=DATE"}, wit.NameDate, []string{"[1 19753 1706702400000]", "[2 -1 <nil>]"}},
-		{[]string{"sap.odata.date.mapping=date", "sap.odata#00.cursor.property=Day", "sap.odata.cursor.lookback=86400"}, wit.NameDate, []string{"[1 19753 1706702400000]", "[2 -1 <nil>]"}},
+		{[]string{"sap.odata.date.mapping=date", "sap.odata#00.cursor.property=Day", "sap.odata.cursor.lookback=86400"},
+			wit.NameDate, []string{"[1 19753 1706702400000]", "[2 -1 <nil>]"}},
 	} {
 		l := newLoad(t, service, join(settings, c.settings)...)
 		offset, err := l.run(0, nil)
@@ -276,7 +313,8 @@ func TestDates(t *testing.T) {
 			strings.Join(l.values, ",") != strings.Join(c.rows, ",") {
 			t.Errorf("%v: %s, %v", c.settings, kind, l.values)
 		}
-		if high, _ := wit.Lookup(offset, "high"); len(c.settings) == 3 && (high.Text == nil || *high.Text != "2024-01-31T00:00:00") {
+		if high, _ := wit.Lookup(offset, "high"); len(c.settings) == 3 && (high.Text == nil ||
+			*high.Text != "2024-01-31T00:00:00") {
 			t.Errorf("%v: the cursor is at %v", c.settings, high)
 		}
 	}
@@ -290,15 +328,21 @@ func TestZones(t *testing.T) {
 		`<EntityType Name="T"><Key><PropertyRef Name="From"/></Key><Property Name="From" Type="Edm.DateTime" Nullable="false"/>` +
 		`<Property Name="Day" Type="Edm.DateTime" sap:display-format="Date"/><Property Name="At" Type="Edm.DateTime"/><Property Name="Off" Type="Edm.DateTimeOffset"/>` +
 		`<Property Name="S" Type="N.C"/></EntityType><EntityContainer Name="C"><EntitySet Name="S" EntityType="N.T"/></EntityContainer></Schema></edmx:DataServices></edmx:Edmx>`
-	const noon, night = "1706702400000", "1711852200000" // 2024-01-31T12:00:00, and 2024-03-31T02:30:00, which Berlin left out
-	inJSON := `{"d":{"__count":"2","results":[{"From":"/Date(` + noon + `)/","Day":"/Date(1706659200000)/","At":"/Date(` + noon + `)/","Off":"/Date(` + noon + `+0000)/","S":{"In":"/Date(` + noon + `)/"}},` +
+	const noon, night = "1706702400000",
+		"1711852200000" // 2024-01-31T12:00:00, and 2024-03-31T02:30:00, which Berlin left out
+	inJSON := `{"d":{"__count":"2","results":[{"From":"/Date(` + noon +
+		`)/","Day":"/Date(1706659200000)/","At":"/Date(` + noon + `)/","Off":"/Date(` + noon +
+		`+0000)/","S":{"In":"/Date(` + noon + `)/"}},` +
 		`{"From":"/Date(` + night + `)/","Day":null,"At":"/Date(` + night + `)/","Off":null,"S":{"In":null}}]}}`
 	entry := func(from, day, at, off, in string) string {
-		return `<entry><content type="application/xml"><m:properties><d:From>` + from + `</d:From><d:Day>` + day + `</d:Day><d:At>` + at + `</d:At><d:Off>` + off + `</d:Off><d:S><d:In>` + in + `</d:In></d:S></m:properties></content></entry>`
+		return `<entry><content type="application/xml"><m:properties><d:From>` + from + `</d:From><d:Day>` + day +
+			`</d:Day><d:At>` + at + `</d:At><d:Off>` + off + `</d:Off><d:S><d:In>` + in +
+			`</d:In></d:S></m:properties></content></entry>`
 	}
 	const noonText, nightText = "2024-01-31T12:00:00", "2024-03-31T02:30:00"
 	inAtom := `<feed xmlns="http://www.w3.org/2005/Atom" xmlns:m="http://schemas.microsoft.com/ado/2007/08/dataservices/metadata" xmlns:d="http://schemas.microsoft.com/ado/2007/08/dataservices"><m:count>2</m:count>` +
-		entry(noonText, "2024-01-31T00:00:00", noonText, noonText+"Z", noonText) + entry(nightText, "", nightText, "", "") + `</feed>`
+		entry(noonText, "2024-01-31T00:00:00", noonText, noonText+"Z", noonText) + entry(nightText, "", nightText, "",
+		"") + `</feed>`
 	var filters []string
 	service := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasSuffix(r.URL.Path, "$metadata") {
@@ -312,13 +356,15 @@ func TestZones(t *testing.T) {
 			w.Write([]byte(inJSON))
 		}
 	})
-	of := []string{"sap.odata#00.service=/s", "sap.odata#00.entityset=S", "sap.odata#00.topic=t", "sap.odata#00.datetime.zone=Europe/Berlin"}
+	of := []string{"sap.odata#00.service=/s", "sap.odata#00.entityset=S", "sap.odata#00.topic=t",
+		"sap.odata#00.datetime.zone=Europe/Berlin"}
 	const noonUTC, nightUTC = "1706698800000", "1711848600000" // an hour before
 	rows := []string{"[" + noon + " 1706659200000 " + noonUTC + " " + noon + " [" + noonUTC + "]]",
 		"[" + night + " <nil> " + nightUTC + " <nil> [<nil>]]"}
 	for _, format := range []string{"json", "atom"} {
 		filters = nil
-		l := newLoad(t, service, join(of, append([]string{"sap.odata.format=" + format, "sap.odata#00.cursor.property=At"}, condition("0", "At", "le", "2024-03-31T02:40:00")...),
+		l := newLoad(t, service, join(of, append([]string{"sap.odata.format=" + format,
+			"sap.odata#00.cursor.property=At"}, condition("0", "At", "le", "2024-03-31T02:40:00")...),
 			condition("1", "At", "ge", "2024-01-31T12:00:00+01:00"), condition("2", "From", "ge", noonText))...)
 		offset, err := l.run(0, nil)
 		if err != nil {
@@ -327,7 +373,8 @@ func TestZones(t *testing.T) {
 		if strings.Join(l.values, ",") != strings.Join(rows, ",") {
 			t.Errorf("%s: expected %v, found %v", format, rows, l.values)
 		}
-		if filters[0] != "At le datetime'2024-03-31T02:40:00' and At ge datetime'2024-01-31T12:00:00' and From ge datetime'2024-01-31T12:00:00'" {
+		if filters[0] != "At le datetime'2024-03-31T02:40:00' and At ge datetime'2024-01-31T12:00:00' and From ge "+
+			"datetime'2024-01-31T12:00:00'" {
 			t.Errorf("%s: asked for %s", format, filters[0])
 		}
 		if high, _ := wit.Lookup(offset, "high"); high.Text == nil || *high.Text != nightText {
@@ -342,8 +389,10 @@ func TestZones(t *testing.T) {
 	if _, err := l.run(0, nil); err == nil || !strings.Contains(err.Error(), "does not heed it") {
 		t.Errorf("a row of which the clock says 02:30 met a condition: %v", err)
 	}
-	_, err := l.p.Open(Component, configuration(append(of[:3:3], "sap.odata.datetime.zone=Europe/Atlantis")...), nil, nil)
-	if err == nil || !strings.Contains(err.Error(), "sap.odata.datetime.zone") || !strings.Contains(err.Error(), "Europe/Berlin") {
+	_, err := l.p.Open(Component, configuration(append(of[:3:3], "sap.odata.datetime.zone=Europe/Atlantis")...), nil,
+		nil)
+	if err == nil || !strings.Contains(err.Error(), "sap.odata.datetime.zone") || !strings.Contains(err.Error(),
+		"Europe/Berlin") {
 		t.Errorf("found %v", err)
 	}
 }
@@ -364,13 +413,15 @@ func TestFunctionImports(t *testing.T) {
 		case r.URL.Path != "/s/Rated" || r.URL.Query().Get("rating") != "3":
 			http.NotFound(w, r)
 		case r.URL.Query().Get("$skiptoken") == "":
-			w.Write([]byte(`{"d":{"__count":"3","results":[{"ID":1},{"ID":2}],"__next":"/s/Rated?rating=3&$skiptoken=x"}}`))
+			w.Write(
+				[]byte(`{"d":{"__count":"3","results":[{"ID":1},{"ID":2}],"__next":"/s/Rated?rating=3&$skiptoken=x"}}`))
 		default:
 			w.Write([]byte(`{"d":{"results":[{"ID":7}]}}`))
 		}
 	})
 	of := func(name string, more ...string) []string {
-		return append([]string{"sap.odata#00.service=/s", "sap.odata#00.entityset=" + name, "sap.odata#00.topic=t"}, more...)
+		return append([]string{"sap.odata#00.service=/s", "sap.odata#00.entityset=" + name, "sap.odata#00.topic=t"},
+			more...)
 	}
 	l := newLoad(t, service, append(of("Rated", "sap.odata#00.query=rating=3"), condition("0", "ID", "gt", "0")...)...)
 	if _, err := l.run(0, nil); err != nil || strings.Join(l.rows, "") != "[1][2][7]" {
@@ -390,7 +441,8 @@ func TestFunctionImports(t *testing.T) {
 	if err != nil || reply.Document == nil || !strings.Contains(*reply.Document, "readable") {
 		t.Errorf("the doctor: %+v, %v", reply.Document, err)
 	}
-	for name, says := range map[string]string{"Rated": "needs the parameter rating (Edm.Int32)", "Post": "is called by POST", "One": `returns "N.T"; expected one that returns entities`} {
+	for name, says := range map[string]string{"Rated": "needs the parameter rating (Edm.Int32)",
+		"Post": "is called by POST", "One": `returns "N.T"; expected one that returns entities`} {
 		settings := configuration(of(name)...)
 		asked, err := l.p.Open(Component, settings, nil, nil)
 		if err != nil {

@@ -140,11 +140,13 @@ func (a *adviser) delta(e *entry, m *edm.Model, set *edm.Set) {
 	}
 	name := config.InGroup(e.number, nameTrackChanges)
 	if len(names) == 0 {
-		a.Hint(name, "$metadata of "+e.service+" announces no change tracking; the end of the first load shows whether there is a delta link")
+		a.Hint(name, "$metadata of "+e.service+" announces no change tracking; the end of the first load shows "+
+			"whether there is a delta link")
 		return
 	}
-	a.Complain(name, setting.Invalid(name, a.Values.Text(name), "the metadata of "+e.service+" announce change tracking "+
-		"(sap:change-tracking) for other entity sets and not for "+e.set+fault.Among("", names, "")))
+	a.Complain(name, setting.Invalid(name, a.Values.Text(name),
+		"the metadata of "+e.service+" announce change tracking "+
+			"(sap:change-tracking) for other entity sets and not for "+e.set+fault.Among("", names, "")))
 }
 
 // probe makes the feed as the start of the connector does, and goes on without what is refused, so that every mistake

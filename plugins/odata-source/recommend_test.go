@@ -69,19 +69,25 @@ func TestRecommendations(t *testing.T) {
 		{"the first set", nil, "sap.odata#00.service", []string{sapService}, "", 1000},
 		{"a prefix of the path", []string{"sap.odata#00.service=/sap/opu/odata/sap/NORTH"}, "sap.odata#00.service",
 			[]string{sapService, "/sap/opu/odata/sap/NORTHWIND_ODP_SRV"}, "/sap/opu/odata/sap/Z", 2},
-		{"a prefix of a name behind the first thousand", []string{"sap.odata#00.service=zdemo_0999"}, "sap.odata#00.service",
+		{"a prefix of a name behind the first thousand", []string{"sap.odata#00.service=zdemo_0999"},
+			"sap.odata#00.service",
 			[]string{"/sap/opu/odata/sap/ZDEMO_09997_SRV"}, "/sap/opu/odata/sap/N", 10},
-		{"sets", []string{"sap.odata#00.service=" + sapService}, "sap.odata#00.entityset", []string{"Orders", "Customers"}, "", 30},
+		{"sets", []string{"sap.odata#00.service=" + sapService}, "sap.odata#00.entityset", []string{"Orders",
+			"Customers"}, "", 30},
 		{"a set's topic", entity("00", "Orders"), "sap.odata#00.topic", []string{"Orders"}, "", 1},
 		{"properties", entity("00", "Orders"), "sap.odata#00.select", []string{"OrderID", "ShipCity"}, "Customer/", 20},
-		{"properties of what is expanded", entity("00", "Orders", "expand=Customer"), "sap.odata#00.select", []string{"Customer/City"}, "Order_Details/", 40},
-		{"navigation properties", entity("00", "Orders", "expand=Order_Details"), "sap.odata#00.expand", []string{"Customer", "Order_Details/Product"}, "Customer/", 20},
+		{"properties of what is expanded", entity("00", "Orders", "expand=Customer"), "sap.odata#00.select",
+			[]string{"Customer/City"}, "Order_Details/", 40},
+		{"navigation properties", entity("00", "Orders", "expand=Order_Details"), "sap.odata#00.expand",
+			[]string{"Customer", "Order_Details/Product"}, "Customer/", 20},
 		{"cursors", entity("00", "Orders"), "sap.odata#00.cursor.property", []string{"OrderDate"}, "", 20},
 		{"filters", entity("00", "Orders"), "sap.odata#00.filter#00.property", []string{"OrderDate"}, "", 20},
 		{"operators", entity("00", "Orders"), "sap.odata#00.filter#00.option", []string{"eq", "bt"}, "", 9},
-		{"the next condition", entity("00", "Orders", "filter#00.property=OrderID", "filter#00.option=gt", "filter#00.low=5"), "sap.odata#00.filter#01.property", []string{"OrderDate"}, "", 20},
+		{"the next condition", entity("00", "Orders", "filter#00.property=OrderID", "filter#00.option=gt",
+			"filter#00.low=5"), "sap.odata#00.filter#01.property", []string{"OrderDate"}, "", 20},
 		{"the next set", entity("00", "Orders"), "sap.odata#01.service", []string{sapService}, "", 1000},
-		{"the next number has as many digits", entity("009", "Orders"), "sap.odata#010.service", []string{sapService}, "", 1000},
+		{"the next number has as many digits", entity("009", "Orders"), "sap.odata#010.service", []string{sapService},
+			"", 1000},
 		{"choices", entity("00", "Orders"), "sap.odata#00.format", []string{"json", "atom"}, "", 2},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -97,7 +103,8 @@ func TestRecommendations(t *testing.T) {
 			}
 			if len(e.Recommended) > c.most || slices.ContainsFunc(e.Recommended,
 				func(v string) bool { return c.not != "" && strings.HasPrefix(v, c.not) }) {
-				t.Errorf("expected at most %d and none with %s, found %d: %.300s", c.most, c.not, len(e.Recommended), fmt.Sprint(e.Recommended))
+				t.Errorf("expected at most %d and none with %s, found %d: %.300s", c.most, c.not, len(e.Recommended),
+					fmt.Sprint(e.Recommended))
 			}
 			for name, e := range all {
 				if len(e.Errors) > 0 && len(c.given) > 2 {
@@ -125,18 +132,22 @@ func TestVisibility(t *testing.T) {
 		{"the next set", entity("00", "Orders"), "sap.odata#01.entityset", true},
 		{"the next set's others", entity("00", "Orders"), "sap.odata#01.page.size", false},
 		{"not two", entity("00", "Orders"), "sap.odata#02.service", false},
-		{"no second condition", entity("00", "Orders", "filter#00.property=OrderID"), "sap.odata#00.filter#01.property", false},
+		{"no second condition", entity("00", "Orders", "filter#00.property=OrderID"), "sap.odata#00.filter#01.property",
+			false},
 		{"full mode", entity("00", "Orders"), "sap.odata#00.deletes", false},
 		{"delta mode", entity("00", "Orders", "track-changes=1", "exec-period=5"), "sap.odata#00.deletes", true},
-		{"delta mode has no cursor", entity("00", "Orders", "track-changes=1", "exec-period=5"), "sap.odata#00.cursor.property", false},
+		{"delta mode has no cursor", entity("00", "Orders", "track-changes=1", "exec-period=5"),
+			"sap.odata#00.cursor.property", false},
 		{"take over", entity("00", "Orders"), "sap.odata.delta.takeover", false},
 		{"given is seen", entity("00", "Orders", "deletes=both"), "sap.odata#00.deletes", true},
-		{"no upper bound", entity("00", "Orders", "filter#00.property=OrderID", "filter#00.option=eq", "filter#00.low=1"), "sap.odata#00.filter#00.high", false},
+		{"no upper bound", entity("00", "Orders", "filter#00.property=OrderID", "filter#00.option=eq",
+			"filter#00.low=1"), "sap.odata#00.filter#00.high", false},
 		{"no notifications", entity("00", "Orders"), "sap.odata.subscription.ports", false},
 		{"the switch for notifications", entity("00", "Orders"), "sap.odata#00.subscription.enable", true},
 		{"notifications", entity("00", "Orders", "subscription.enable=1"), "sap.odata.subscription.ports", true},
 		{"oauth", entity("00", "Orders"), "sap.odata.oauth.scope", false},
-		{"oauth asked for", append(entity("00", "Orders"), "sap.odata.auth.type=oauth2"), "sap.odata.oauth.scope", true},
+		{"oauth asked for", append(entity("00", "Orders"), "sap.odata.auth.type=oauth2"), "sap.odata.oauth.scope",
+			true},
 	} {
 		all, _ := validated(t, s, c.given...)
 		if e := all[c.setting]; e.Visible != c.visible {
@@ -154,18 +165,26 @@ func TestMistakesOnline(t *testing.T) {
 		want  map[string]string // by setting, a part of the error
 	}{
 		{"nothing", entity("00", "Orders"), nil},
-		{"a service", []string{"sap.odata#00.service=/sap/opu/odata/sap/NORTHWIND_SVR", "sap.odata#00.entityset=Orders", "sap.odata#00.topic=t"},
+		{"a service", []string{"sap.odata#00.service=/sap/opu/odata/sap/NORTHWIND_SVR", "sap.odata#00.entityset=Orders",
+			"sap.odata#00.topic=t"},
 			map[string]string{"service": "the nearest name is " + sapService}},
-		{"a service behind the first thousand", []string{"sap.odata#00.service=/sap/opu/odata/sap/ZDEMO_09997_SVR", "sap.odata#00.entityset=Orders", "sap.odata#00.topic=t"},
+		{"a service behind the first thousand", []string{"sap.odata#00.service=/sap/opu/odata/sap/ZDEMO_09997_SVR",
+			"sap.odata#00.entityset=Orders", "sap.odata#00.topic=t"},
 			map[string]string{"service": "the nearest name is /sap/opu/odata/sap/ZDEMO_0"}},
 		{"a set", entity("00", "Ordres"), map[string]string{"entityset": "the nearest name is Orders"}},
-		{"many", entity("00", "Orders", "select=OrderID,Shipp", "filter#00.property=Shipp", "filter#00.option=eq", "filter#00.low=1",
-			"filter#01.property=OrderID", "filter#01.option=eq", "filter#01.low=x", "filter#02.property=OrderID", "filter#02.option=gt", "filter#02.low=5", "cursor.property=Freigt"),
-			map[string]string{"select": "Shipp is no property", "filter#00.property": "Shipp is no property", "filter#01.low": "OrderID", "cursor.property": "the nearest name is Freight"}},
-		{"an operator", entity("00", "Orders", "filter#00.property=OrderID", "filter#00.option=like", "filter#00.low=1"),
+		{"many", entity("00", "Orders", "select=OrderID,Shipp", "filter#00.property=Shipp", "filter#00.option=eq",
+			"filter#00.low=1",
+			"filter#01.property=OrderID", "filter#01.option=eq", "filter#01.low=x", "filter#02.property=OrderID",
+			"filter#02.option=gt", "filter#02.low=5", "cursor.property=Freigt"),
+			map[string]string{"select": "Shipp is no property", "filter#00.property": "Shipp is no property",
+				"filter#01.low": "OrderID", "cursor.property": "the nearest name is Freight"}},
+		{"an operator", entity("00", "Orders", "filter#00.property=OrderID", "filter#00.option=like",
+			"filter#00.low=1"),
 			map[string]string{"filter#00.option": "eq, ne, le, lt, ge, gt, bt, nb, in"}},
-		{"a navigation property", entity("00", "Orders", "expand=Customr"), map[string]string{"expand": "the nearest name is Customer"}},
-		{"delta mode where there is none", entity("00", "Employees", "track-changes=1", "exec-period=5"), map[string]string{}},
+		{"a navigation property", entity("00", "Orders", "expand=Customr"),
+			map[string]string{"expand": "the nearest name is Customer"}},
+		{"delta mode where there is none", entity("00", "Employees", "track-changes=1", "exec-period=5"),
+			map[string]string{}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			all, _ := validated(t, s, c.given...)
@@ -195,9 +214,10 @@ func (a announcing) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if a.none {
 		tracked = ""
 	}
-	fmt.Fprintf(w, `<Schema Namespace="N" xmlns:sap="http://www.sap.com/Protocols/SAPData"><EntityType Name="T"><Key><PropertyRef Name="ID"/></Key>`+
-		`<Property Name="ID" Type="Edm.Int32" Nullable="false"/></EntityType><EntityContainer Name="C">`+
-		`<EntitySet Name="Tracked" EntityType="N.T" %s/><EntitySet Name="Whole" EntityType="N.T"/></EntityContainer></Schema>`, tracked)
+	fmt.Fprintf(w,
+		`<Schema Namespace="N" xmlns:sap="http://www.sap.com/Protocols/SAPData"><EntityType Name="T"><Key><PropertyRef Name="ID"/></Key>`+
+			`<Property Name="ID" Type="Edm.Int32" Nullable="false"/></EntityType><EntityContainer Name="C">`+
+			`<EntitySet Name="Tracked" EntityType="N.T" %s/><EntitySet Name="Whole" EntityType="N.T"/></EntityContainer></Schema>`, tracked)
 }
 
 func TestDeltaOfASetThatHasNone(t *testing.T) {
@@ -205,7 +225,8 @@ func TestDeltaOfASetThatHasNone(t *testing.T) {
 		set        string
 		none       bool
 		says, hint string
-	}{{"Tracked", false, "", ""}, {"Whole", false, "expected one of Tracked", ""}, {"Whole", true, "", "announces no change tracking"}} {
+	}{{"Tracked", false, "", ""}, {"Whole", false, "expected one of Tracked", ""}, {"Whole", true, "",
+		"announces no change tracking"}} {
 		all, _ := validated(t, announcing{c.none}, entity("00", c.set, "track-changes=1", "exec-period=5")...)
 		e := all["sap.odata#00.track-changes"]
 		if text := strings.Join(e.Errors, ""); !strings.Contains(text, c.says) || (text == "") != (c.says == "") ||
@@ -228,7 +249,8 @@ func TestNothingToRecommend(t *testing.T) {
 		})
 		all, targets := validated(t, s, entity("00", "Orders")...)
 		e := all["sap.odata#00.service"]
-		if len(e.Errors) > 0 || len(e.Recommended) > 0 || !strings.Contains(e.Spec.Documentation, "No services are suggested: ") {
+		if len(e.Errors) > 0 || len(e.Recommended) > 0 || !strings.Contains(e.Spec.Documentation,
+			"No services are suggested: ") {
 			t.Errorf("%d: found %v %v %s", status, e.Errors, e.Recommended, e.Spec.Documentation)
 		}
 		if len(targets) > 4 {
@@ -236,7 +258,8 @@ func TestNothingToRecommend(t *testing.T) {
 		}
 	}
 	// Where nothing says where the service is, nothing is asked.
-	inquiry, err := (&plugin{}).Validate(Component, []wit.Setting{{Name: "sap.odata#00.service", Value: sapService}}, true, nil, nil)
+	inquiry, err := (&plugin{}).Validate(Component, []wit.Setting{{Name: "sap.odata#00.service", Value: sapService}},
+		true, nil, nil)
 	if err != nil || inquiry.Done == nil {
 		t.Errorf("found %v %+v", err, inquiry.Ask)
 	}
@@ -246,7 +269,8 @@ func TestNothingToRecommend(t *testing.T) {
 func TestLargeCatalogue(t *testing.T) {
 	var rows []string
 	for i := range 10_000 {
-		rows = append(rows, fmt.Sprintf(`{"TechnicalServiceName":"Z%05d","ServiceUrl":"/sap/opu/odata/sap/Z%05d"}`, i, i))
+		rows = append(rows, fmt.Sprintf(`{"TechnicalServiceName":"Z%05d","ServiceUrl":"/sap/opu/odata/sap/Z%05d"}`, i,
+			i))
 	}
 	s := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.Contains(r.URL.Path, "CATALOGSERVICE") {
@@ -257,7 +281,8 @@ func TestLargeCatalogue(t *testing.T) {
 	})
 	var given []string
 	for i := range 50 {
-		given = append(given, fmt.Sprintf("sap.odata#%02d.service=/sap/opu/odata/sap/Y%05d", i, i), fmt.Sprintf("sap.odata#%02d.entityset=X", i), fmt.Sprintf("sap.odata#%02d.topic=t%d", i, i))
+		given = append(given, fmt.Sprintf("sap.odata#%02d.service=/sap/opu/odata/sap/Y%05d", i, i),
+			fmt.Sprintf("sap.odata#%02d.entityset=X", i), fmt.Sprintf("sap.odata#%02d.topic=t%d", i, i))
 	}
 	start := time.Now()
 	all, targets := validated(t, s, given...)

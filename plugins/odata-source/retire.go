@@ -60,7 +60,8 @@ func (p *plugin) Retire(component string, given []wit.Setting, addresses []strin
 	if err != nil || need != nil {
 		return wit.Arrangement{Ask: need}, err
 	}
-	return wit.Arrangement{Done: wit.Ptr(strconv.Itoa(len(r.ends)) + " subscriptions, " + strconv.Itoa(r.terminated()) + " queues of changes")}, nil
+	return wit.Arrangement{Done: wit.Ptr(strconv.Itoa(len(r.ends)) + " subscriptions, " + strconv.Itoa(r.terminated()) +
+		" queues of changes")}, nil
 }
 
 // retire is the command. Subscriptions are those below the connector's path at the listener.
@@ -73,7 +74,8 @@ func retire(given []wit.Setting, state []byte, answers []wit.Response) (wit.Repl
 	}
 	r := newRetiring(given, []string{"/" + escapedSegment(name) + "/"})
 	if len(r.all) == 0 {
-		return wit.Reply{}, fault.Config(nameTrackChanges, "no entity set of the connector is in delta mode or subscribed to: there is nothing to end at a service")
+		return wit.Reply{}, fault.Config(nameTrackChanges,
+			"no entity set of the connector is in delta mode or subscribed to: there is nothing to end at a service")
 	}
 	need, err := r.step(state, answers)
 	if err != nil || need != nil {
@@ -137,7 +139,8 @@ func (r *retiring) documents(answers []wit.Response) (*wit.Need, error) {
 			q.by = f.odp.terminate
 			need.Requests = append(need.Requests, wit.Request{Tag: q.by, Method: "GET",
 				Target: f.functionURL(q.by), Repeatable: true,
-				Headers: []wit.Header{{Name: "Accept", Value: "application/json"}, {Name: "MaxDataServiceVersion", Value: "2.0"}}})
+				Headers: []wit.Header{{Name: "Accept", Value: "application/json"}, {Name: "MaxDataServiceVersion",
+					Value: "2.0"}}})
 		}
 		r.queues = append(r.queues, q)
 	}
@@ -265,7 +268,8 @@ func (r *retiring) terminated() (n int) {
 func (r *retiring) report() jsontext.Value {
 	list := jsontext.List()
 	add := func(e ending, what, outcome string) {
-		list.Items = append(list.Items, jsontext.Of(member("service", jsontext.Text(e.service)), member("entitySet", jsontext.Text(e.set)),
+		list.Items = append(list.Items, jsontext.Of(member("service", jsontext.Text(e.service)), member("entitySet",
+			jsontext.Text(e.set)),
 			member(what, jsontext.Text(outcome))))
 	}
 	for _, q := range r.queues {

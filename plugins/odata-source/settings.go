@@ -65,7 +65,8 @@ func declare() *setting.Table {
 	t := &setting.Table{}
 	config.Declare(t)
 	t.Declare(setting.Spec(config.LinkHosts, wit.KindListOfText, wit.Medium, nil,
-		"Other hosts, name or name:port, by which the service calls itself in links, as behind SAP Cloud Connector or a reverse proxy. "+
+		"Other hosts, name or name:port, by which the service calls itself in links, as behind SAP Cloud "+
+			"Connector or a reverse proxy. "+
 			"Such links keep path and query and go to the configured host; links to any other host fail the task.",
 		setting.In("Service destination"), setting.Display("Hosts in links")))
 	declareSets(t)
@@ -76,8 +77,10 @@ func declare() *setting.Table {
 	declareDecimals(t)
 	declareMetadata(t)
 	t.Declare(setting.Spec(headersEnable, wit.KindText, wit.Low, setting.Is("0"),
-		"1 gives each record headers that say where it comes from: "+headerService+", "+headerEntitySet+", "+headerVersion+" and "+headerChange+
-			", which is read for rows of sets that are read whole or behind a cursor, else created, changed, before or deleted.",
+		"1 gives each record headers that say where it comes from: "+headerService+", "+headerEntitySet+", "+
+			headerVersion+" and "+headerChange+
+			", which is read for rows of sets that are read whole or behind a cursor, else created, "+
+			"changed, before or deleted.",
 		setting.Allowed(setting.Flags...), setting.Display("Headers")))
 	declareLater(t)
 	return t
@@ -87,24 +90,29 @@ func declareSets(t *setting.Table) {
 	group := setting.In("Entity set {n}")
 	of := func(name string) string { return "sap.odata#{n}." + name }
 	t.Declare(
-		setting.Spec(of(nameService), wit.KindText, wit.High, nil, "Path of the OData service, such as /sap/opu/odata/sap/X_SRV.",
+		setting.Spec(of(nameService), wit.KindText, wit.High, nil,
+			"Path of the OData service, such as /sap/opu/odata/sap/X_SRV.",
 			setting.Required(), setting.Dependents(of(nameEntitySet)), group, setting.Display("Service")),
-		setting.Spec(of(nameEntitySet), wit.KindText, wit.High, nil, "Name of the entity set. With the service it identifies the entry.",
+		setting.Spec(of(nameEntitySet), wit.KindText, wit.High, nil,
+			"Name of the entity set. With the service it identifies the entry.",
 			setting.Required(), setting.Dependents(of(nameTopic), of(query.Select), of(query.Expand), of(nameCursor)),
 			group, setting.Display("Entity set")),
 		setting.Spec(of(nameTopic), wit.KindText, wit.High, nil, "Topic to which the rows go.",
 			setting.Required(), setting.Topic(), setting.Role(role.SourceTopic), group, setting.Display("Topic")),
 		setting.Spec(of(nameID), wit.KindText, wit.Low, nil,
-			"Joins the identity of the entry, so that one entity set can be read in several ways.", group, setting.Display("Identity")),
+			"Joins the identity of the entry, so that one entity set can be read in several ways.", group,
+			setting.Display("Identity")),
 		setting.Spec(of(nameTrackChanges), wit.KindText, wit.High, setting.Is("0"),
-			"0 reads the whole entity set each time (full mode), 1 reads it whole once and then what was created, changed and deleted (delta mode).",
+			"0 reads the whole entity set each time (full mode), 1 reads it whole once and then what was created, "+
+				"changed and deleted (delta mode).",
 			setting.Allowed(setting.Flags...), setting.Dependents(of(nameDeletes), of(nameLost), of(nameCursor)), group,
 			setting.Display("Track changes")),
 		setting.Spec(of(nameExecPeriod), wit.KindInt, wit.High, setting.Is("-1"),
 			"Seconds from the end of one extraction to the start of the next; -1 reads the entity set once.",
 			setting.AtLeast(-1), setting.AtMost(maxSeconds), group, setting.Display("Period")),
 		setting.Spec(of(nameDecimalMapping), wit.KindText, wit.Medium, nil,
-			"primitive turns decimals into long where the scale is 0, else into double; none, the default, keeps them exact.",
+			"primitive turns decimals into long where the scale is 0, else into double; none, the "+
+				"default, keeps them exact.",
 			setting.Allowed("primitive", "none"), group, setting.Display("Decimal mapping")),
 	)
 }
@@ -113,10 +121,13 @@ func declareSets(t *setting.Table) {
 func declareShared(t *setting.Table) {
 	both := func(name string, kind wit.SettingKind, importance wit.Importance, value, documentation string,
 		rules ...wit.Rule) {
-		t.Declare(setting.Spec("sap.odata."+name, kind, importance, &value, documentation+" For all entity sets that don't say otherwise.", rules...),
-			setting.Spec("sap.odata#{n}."+name, kind, importance, nil, documentation, append(rules, setting.In("Entity set {n}"))...))
+		t.Declare(setting.Spec("sap.odata."+name, kind, importance, &value,
+			documentation+" For all entity sets that don't say otherwise.", rules...),
+			setting.Spec("sap.odata#{n}."+name, kind, importance, nil, documentation,
+				append(rules, setting.In("Entity set {n}"))...))
 	}
-	both(namePageSize, wit.KindInt, wit.Medium, "15000", "Most rows in a page; a service may send fewer.", setting.AtLeast(1), setting.Display("Page size"))
+	both(namePageSize, wit.KindInt, wit.Medium, "15000", "Most rows in a page; a service may send fewer.",
+		setting.AtLeast(1), setting.Display("Page size"))
 	both(nameCount, wit.KindText, wit.Low, "allpages",
 		"allpages asks for the number of rows, by which a feed that ends early is noticed; none doesn't.",
 		setting.Allowed("allpages", "none"), setting.Display("Count"))
@@ -126,41 +137,54 @@ func declareShared(t *setting.Table) {
 		"metadata makes fields optional as the service's metadata says; lenient makes all but keys optional.",
 		setting.Allowed("metadata", "lenient"), setting.Display("Nullable"))
 	both(namePaging, wit.KindText, wit.Low, "auto",
-		"links follows the service's next links; keys asks for the rows behind the last key, which rows that come and go can't "+
-			"disturb; auto follows links that don't count rows, and goes by key instead of those that do; top asks for page.size rows at a "+
-			"time ($top), by key where keys sort and else by number ($skip), for services that give a whole set in one answer.",
+		"links follows the service's next links; keys asks for the rows behind the last key, which rows "+
+			"that come and go can't "+
+			"disturb; auto follows links that don't count rows, and goes by key instead of those that do; top asks "+
+			"for page.size rows at a "+
+			"time ($top), by key where keys sort and else by number ($skip), for services that give a "+
+			"whole set in one answer.",
 		setting.Allowed("auto", "links", "keys", pagingTop), setting.Display("Paging"))
 	both(nameDateMapping, wit.KindText, wit.Low, "timestamp",
-		"date makes dates without a time of day (Edm.DateTime with sap:display-format Date) Connect's Date; timestamp makes them Timestamp, as all others.",
+		"date makes dates without a time of day (Edm.DateTime with sap:display-format Date) Connect's Date; "+
+			"timestamp makes them Timestamp, as all others.",
 		setting.Allowed("timestamp", "date"), setting.Display("Date mapping"))
 	both(nameTimestamps, wit.KindText, wit.Low, "millis",
-		"millis makes points in time Connect's Timestamp, digits behind milliseconds are dropped; micros makes them int64 of microseconds since 1970 "+
+		"millis makes points in time Connect's Timestamp, digits behind milliseconds are dropped; micros makes them "+
+			"int64 of microseconds since 1970 "+
 			"("+wit.NameMicroTimestamp+"), and reads in Atom, since JSON has milliseconds only.",
 		setting.Allowed("millis", "micros"), setting.Display("Precision of timestamps"))
 	both(nameZone, wit.KindText, wit.Low, "",
-		"Time zone of the clock by which the service writes points in time without one (Edm.DateTime), by its IANA name, such as Europe/Berlin; UTC without it. "+
+		"Time zone of the clock by which the service writes points in time without one (Edm.DateTime), by its IANA "+
+			"name, such as Europe/Berlin; UTC without it. "+
 			"Keys, and dates without a time of day (sap:display-format Date), stay as they are.",
 		setting.Display("Time zone"))
 	declareCursor(both)
 	both(nameKeyExtra, wit.KindListOfText, wit.Low, "",
-		"Fields with the same text in each record's key, behind the key's own: system=PRD,client=100. For topics that rows of several systems go to.",
+		"Fields with the same text in each record's key, behind the key's own: system=PRD,client=100. For topics "+
+			"that rows of several systems go to.",
 		setting.Display("Further fields of keys"))
 	both(namePartition, wit.KindInt, wit.Low, "-1",
-		"Partition of the topic to which all rows go, so that they stay in the order in which they came; -1 goes by the record's key.",
+		"Partition of the topic to which all rows go, so that they stay in the order in which they came; -1 "+
+			"goes by the record's key.",
 		setting.AtLeast(-1), setting.AtMost(maxPartition), setting.Display("Partition"))
-	both(nameCron, wit.KindText, wit.Medium, "", "Times at which a set is read again, as a Quartz cron expression (second minute hour day-of-month month weekday) with a "+
-		"time zone behind it, UTC without: 0 0 22 ? * MON-FRI Europe/Berlin. In place of exec-period; the first extraction begins at once.",
+	both(nameCron, wit.KindText, wit.Medium, "", "Times at which a set is read again, as a Quartz cron expression "+
+		"(second minute hour day-of-month month weekday) with a "+
+		"time zone behind it, UTC without: 0 0 22 ? * MON-FRI Europe/Berlin. In place of exec-period; the first "+
+		"extraction begins at once.",
 		setting.Display("Times"))
 }
 
 func declareDecimals(t *setting.Table) {
 	group := setting.In("Decimals")
 	t.Declare(
-		setting.Spec(scaleFallback, wit.KindInt, wit.Low, setting.Is("6"), "Scale of decimals whose metadata leaves it open.",
+		setting.Spec(scaleFallback, wit.KindInt, wit.Low, setting.Is("6"),
+			"Scale of decimals whose metadata leaves it open.",
 			setting.AtLeast(0), setting.AtMost(127), group),
 		setting.Spec(decimalOverflow, wit.KindText, wit.Low, setting.Is("fail"),
-			"What happens to digits behind the scale: fail refuses the row, round rounds.", setting.Allowed("fail", "round"), group),
-		setting.Spec(decimalRounding, wit.KindText, wit.Low, setting.Is("half_even"), "How decimal.overflow = round rounds.",
+			"What happens to digits behind the scale: fail refuses the row, round rounds.", setting.Allowed("fail",
+				"round"), group),
+		setting.Spec(decimalRounding, wit.KindText, wit.Low, setting.Is("half_even"),
+			"How decimal.overflow = round rounds.",
 			setting.Allowed(roundingNames()...), group),
 	)
 }
@@ -182,15 +206,18 @@ func roundingNames() []string {
 
 func declareMetadata(t *setting.Table) {
 	t.Declare(setting.Spec(metadataRefresh, wit.KindLong, wit.Low, setting.Is("0"),
-		"Milliseconds after which $metadata is read again, so that new properties are met before rows bring them; 0 reads it again only where "+
-			"rows don't fit it. At least 60000, if not 0.", setting.AtLeast(0), setting.Display("Metadata again after")))
+		"Milliseconds after which $metadata is read again, so that new properties are met before rows bring them; 0 "+
+			"reads it again only where "+
+			"rows don't fit it. At least 60000, if not 0.", setting.AtLeast(0),
+		setting.Display("Metadata again after")))
 }
 
 // declareLater declares what other connectors of this kind have and this one is going to.
 func declareLater(t *setting.Table) {
 	const guard = "sap.odata#{n}.cron.security.time.sec"
 	t.Later(setting.Spec(guard, wit.KindInt, wit.Low, nil, "Guard interval of the cron expression, in seconds."), "0")
-	t.Instead(guard, "extractions of a set never overlap without it: times of "+nameCron+" that pass during one are left out")
+	t.Instead(guard, "extractions of a set never overlap without it: times of "+nameCron+
+		" that pass during one are left out")
 }
 
 // entry is one entity set of the connector, as its settings say.
@@ -249,9 +276,10 @@ func entries(v setting.Values) []entry {
 		_, own := v.Given(config.InGroup(g.Digits, nameFormat))
 		_, shared := v.Given("sap.odata." + nameFormat)
 		e.formatted = own || shared
-		e.options = edm.Options{Delta: e.tracking.on || e.named(), PrimitiveDecimals: g.Word(nameDecimalMapping) == "primitive",
-			ScaleFallback: v.Number(scaleFallback),
-			Lenient:       g.Word(nameNullable) == "lenient", Dates: g.Word(nameDateMapping) == "date",
+		e.options = edm.Options{Delta: e.tracking.on || e.named(),
+			PrimitiveDecimals: g.Word(nameDecimalMapping) == "primitive",
+			ScaleFallback:     v.Number(scaleFallback),
+			Lenient:           g.Word(nameNullable) == "lenient", Dates: g.Word(nameDateMapping) == "date",
 			Micros: g.Word(nameTimestamps) == "micros"}
 		if e.options.Micros && !e.formatted {
 			e.atom, e.formatted = true, true
@@ -307,7 +335,8 @@ func examine(given []wit.Setting) []wit.Examined {
 	v := settings.Values(given)
 	all := entries(v)
 	if len(all) == 0 {
-		setting.Complain(examined, config.Address, "No entity set is configured: expected "+config.InGroup("00", nameService)+", "+
+		setting.Complain(examined, config.Address, "No entity set is configured: expected "+config.InGroup("00",
+			nameService)+", "+
 			config.InGroup("00", nameEntitySet)+" and "+config.InGroup("00", nameTopic))
 	}
 	for i, e := range all {
@@ -316,17 +345,22 @@ func examine(given []wit.Setting) []wit.Examined {
 				setting.Invalid(config.InGroup(e.number, nameExecPeriod), "0", "expected -1 or at least 1 second"))
 		}
 		if source := e.cronSource; e.cron != "" && e.period > 0 {
-			setting.Complain(examined, source, setting.Invalid(source, e.cron, "expected it without "+config.InGroup(e.number,
-				nameExecPeriod)+", found both"))
-		} else if n := len(strings.Fields(e.cron)); e.cron != "" && !strings.HasPrefix(e.cron, "@") && (n < 6 || n > 8) {
 			setting.Complain(examined, source, setting.Invalid(source, e.cron,
-				"expected six fields (second minute hour day-of-month month weekday), or seven with a year, and a time zone if it isn't UTC, found "+strconv.Itoa(n)))
+				"expected it without "+config.InGroup(e.number,
+					nameExecPeriod)+", found both"))
+		} else if n := len(strings.Fields(e.cron)); e.cron != "" && !strings.HasPrefix(e.cron, "@") && (n < 6 ||
+			n > 8) {
+			setting.Complain(examined, source, setting.Invalid(source, e.cron,
+				"expected six fields (second minute hour day-of-month month weekday), or seven with a year, and a "+
+					"time zone if it isn't UTC, found "+strconv.Itoa(n)))
 		}
 		if name := config.InGroup(e.number, nameTimestamps); e.options.Micros && !e.atom {
-			setting.Complain(examined, name, setting.Invalid(name, "micros", "expected "+config.InGroup(e.number, nameFormat)+" = atom with it, since JSON has milliseconds only"))
+			setting.Complain(examined, name, setting.Invalid(name, "micros", "expected "+config.InGroup(e.number,
+				nameFormat)+" = atom with it, since JSON has milliseconds only"))
 		}
 		if e.zone != "" && e.options.Zone == nil {
-			setting.Complain(examined, e.zoneSource, setting.Invalid(e.zoneSource, e.zone, "expected a time zone by its IANA name, such as Europe/Berlin"))
+			setting.Complain(examined, e.zoneSource, setting.Invalid(e.zoneSource, e.zone,
+				"expected a time zone by its IANA name, such as Europe/Berlin"))
 		}
 		if _, wrong := keyExtra(e.extraText); wrong != "" {
 			setting.Complain(examined, e.extraSource, setting.Invalid(e.extraSource, e.extraText, wrong))
@@ -335,8 +369,10 @@ func examine(given []wit.Setting) []wit.Examined {
 		examineCursor(&e, examined)
 		for _, other := range all[:i] {
 			if other.service == e.service && other.set == e.set && other.id == e.id {
-				setting.Complain(examined, config.InGroup(e.number, nameEntitySet), "Entity set "+e.set+" of "+e.service+" stands in "+
-					config.InGroup(other.number, nameEntitySet)+" already; to read it twice give one of them "+config.InGroup(e.number, nameID))
+				setting.Complain(examined, config.InGroup(e.number, nameEntitySet),
+					"Entity set "+e.set+" of "+e.service+" stands in "+
+						config.InGroup(other.number, nameEntitySet)+" already; to read it twice give one of them "+
+						config.InGroup(e.number, nameID))
 			}
 		}
 	}
@@ -348,7 +384,8 @@ func examine(given []wit.Setting) []wit.Examined {
 	examineSubscriptions(examined, v, all)
 	const least, most = "sap.odata.min.retry.backoff.ms", "sap.odata.max.retry.backoff.ms"
 	if v.Number(least) > v.Number(most) {
-		setting.Complain(examined, least, setting.Invalid(least, v.Text(least), "expected at most "+most+", "+v.Text(most)))
+		setting.Complain(examined, least, setting.Invalid(least, v.Text(least),
+			"expected at most "+most+", "+v.Text(most)))
 	}
 	return examined
 }

@@ -46,7 +46,8 @@ func (s sieve) text() string { return base64.RawStdEncoding.EncodeToString(s) }
 func readSieve(text string) (sieve, error) {
 	s, err := base64.RawStdEncoding.DecodeString(text)
 	if err != nil || len(s) != 0 && len(s) != sieveSize {
-		return nil, &wit.Fault{Kind: wit.FaultIncompatible, Message: "offset: the keys of the changes' earlier pages can't be read"}
+		return nil, &wit.Fault{Kind: wit.FaultIncompatible,
+			Message: "offset: the keys of the changes' earlier pages can't be read"}
 	}
 	return s, nil
 }

@@ -115,7 +115,8 @@ func (pg *page) readStore(status uint16, piece []byte, last bool) (portion wit.P
 	what := f.what() + ": SAP's notification store"
 	if status < 200 || status > 299 {
 		failed := fault.Of(what, &pg.Answer, pg.Body)
-		failed.Message += "; " + notificationCatchup + " = reload reads the set anew at a start, none relies on what the service sends again"
+		failed.Message += "; " + notificationCatchup + " = reload reads the set anew at a start, none relies on what " +
+			"the service sends again"
 		return portion, true, failed
 	}
 	entries, next, err := readEntries(pg.Body)
@@ -158,7 +159,8 @@ func (pg *page) readStore(status uint16, piece []byte, last bool) (portion wit.P
 		portion.Follow = append(portion.Follow, wit.Follow{Request: r})
 		return portion, false, nil
 	}
-	if elsewhere := strconv.Itoa(s.elsewhere) + " entities of a set " + f.set + " that are not below " + f.service + ", such as " +
+	if elsewhere := strconv.Itoa(s.elsewhere) + " entities of a set " + f.set + " that are not below " + f.service +
+		", such as " +
 		strconv.Quote(clip(s.example)); s.alike && len(s.tokens) == 0 {
 		return pg.anew("it names " + elsewhere + ", which may be the same by another path, and none that is")
 	} else if s.elsewhere > 0 {
@@ -179,7 +181,8 @@ const maxStoreBody = 32 << 20
 
 // anew has the whole set read in place of what the store names.
 func (pg *page) anew(why string) (wit.Portion, bool, error) {
-	sdk.Log(wit.LevelWarn, pg.feed.what()+": SAP's notification store is not gone by: "+why+"; the set is read anew, and what was deleted meanwhile is not told of")
+	sdk.Log(wit.LevelWarn, pg.feed.what()+": SAP's notification store is not gone by: "+why+
+		"; the set is read anew, and what was deleted meanwhile is not told of")
 	fields := pg.feed.pages.First(pg.Answer.At).Fields()
 	return wit.Portion{Next: &fields, More: true}, true, nil
 }

@@ -51,17 +51,26 @@ func TestNotificationStore(t *testing.T) {
 	}{
 		{name: "as it is"},
 		{name: "amid a load", amid: true},
-		{name: "of another host and version", answered: replace("http://127.0.0.1:8080/sap/opu/odata/sap/NORTHWIND_SRV/", "https://hub.example/sap/opu/odata/SAP/NORTHWIND_SRV;v=1/")},
+		{name: "of another host and version",
+			answered: replace("http://127.0.0.1:8080/sap/opu/odata/sap/NORTHWIND_SRV/",
+				"https://hub.example/sap/opu/odata/SAP/NORTHWIND_SRV;v=1/")},
 		{name: "with those of another service", answered: func(q *wit.Request, r *wit.Response) {
-			r.Body = bytes.Replace(r.Body, []byte("</feed>"), []byte(`<entry><link rel="http://x/via" href="/sap/opu/odata/sap/OTHER_SRV/Products(77)"/><content><m:properties><d:collection>Products</d:collection></m:properties></content></entry></feed>`), 1)
+			r.Body = bytes.Replace(r.Body, []byte("</feed>"),
+				[]byte(
+					`<entry><link rel="http://x/via" href="/sap/opu/odata/sap/OTHER_SRV/Products(77)"/><content><m:properties><d:collection>Products</d:collection></m:properties></content></entry></feed>`), 1)
 		}},
-		{name: "of the service behind a proxy that rewrites its path", answered: replace(sapNorthwind+"/", "/hub/"+serviceName+";v=1/"), anew: true},
-		{name: "with those of another service alone", answered: replace("/"+serviceName+"/", "/OTHER_SRV/"), others: true},
+		{name: "of the service behind a proxy that rewrites its path", answered: replace(sapNorthwind+"/",
+			"/hub/"+serviceName+";v=1/"), anew: true},
+		{name: "with those of another service alone", answered: replace("/"+serviceName+"/", "/OTHER_SRV/"),
+			others: true},
 		{name: "a key that nobody can read", answered: replace("/Products(12)", "/Products('x')"), anew: true},
 		{name: "a notification of nothing", answered: replace("related/via", "related/other"), anew: true},
-		{name: "an end that never comes", answered: replace("</feed>", `<link rel="next" href="NotificationCollection?$skiptoken=0"/></feed>`), anew: true},
-		{name: "no store", answered: func(q *wit.Request, r *wit.Response) { r.Status, r.Body = 404, nil }, message: "notification.catchup = reload reads the set anew"},
-		{name: "garbage", answered: func(q *wit.Request, r *wit.Response) { r.Body = []byte("<html>") }, message: "a feed of notifications"},
+		{name: "an end that never comes", answered: replace("</feed>",
+			`<link rel="next" href="NotificationCollection?$skiptoken=0"/></feed>`), anew: true},
+		{name: "no store", answered: func(q *wit.Request, r *wit.Response) { r.Status, r.Body = 404, nil },
+			message: "notification.catchup = reload reads the set anew"},
+		{name: "garbage", answered: func(q *wit.Request, r *wit.Response) { r.Body = []byte("<html>") },
+			message: "a feed of notifications"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := service.New(service.Options{Rows: 300, PageSize: 20, Subscriptions: true,
@@ -75,10 +84,12 @@ func TestNotificationStore(t *testing.T) {
 				t.Fatal(err)
 			}
 			for i := range 240 { // three pages of the store
-				write(t, s, "MERGE", fmt.Sprintf("Products(%d)", 1+i%20), map[string]any{"ProductName": fmt.Sprint("Changed ", i)})
+				write(t, s, "MERGE", fmt.Sprintf("Products(%d)", 1+i%20),
+					map[string]any{"ProductName": fmt.Sprint("Changed ", i)})
 			}
 			write(t, s, "DELETE", "Products(40)", nil)
-			write(t, s, "POST", "Products", map[string]any{"ProductID": 1_000_000, "ProductName": "New", "Discontinued": false})
+			write(t, s, "POST", "Products", map[string]any{"ProductID": 1_000_000, "ProductName": "New",
+				"Discontinued": false})
 			f.kill = -1
 			f.start()
 			f.targets = nil

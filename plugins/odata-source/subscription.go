@@ -46,41 +46,54 @@ func declareSubscriptions(t *setting.Table) {
 	group := setting.In("Subscriptions")
 	t.Declare(
 		setting.Spec("sap.odata#{n}."+nameSubscription, wit.KindText, wit.Medium, setting.Is("0"),
-			"1 has the service call when entities are created, changed or deleted. In delta mode the changes are asked for then; in full mode "+
+			"1 has the service call when entities are created, changed or deleted. In delta mode the changes are "+
+				"asked for then; in full mode "+
 				"with "+nameExecPeriod+" = -1 the entities that a notification names are read, else the set is.",
 			setting.Allowed(setting.Flags...), setting.In("Entity set {n}"), setting.Display("Subscription")),
 		setting.Spec(subscriptionDest, wit.KindText, wit.Medium, nil,
-			"Name of the RFC destination of type G in SAP that leads to the listener.", group, setting.Display("RFC destination")),
+			"Name of the RFC destination of type G in SAP that leads to the listener.", group,
+			setting.Display("RFC destination")),
 		setting.Spec(subscriptionURL, wit.KindText, wit.Medium, nil,
-			"URL under which the service reaches the listener, such as https://connect.example.com:8301, in place of an RFC destination.",
+			"URL under which the service reaches the listener, such as https://connect.example.com:8301, in "+
+				"place of an RFC destination.",
 			group, setting.Display("URL of the listener")),
-		setting.Spec(subscriptionPorts, wit.KindListOfText, wit.Medium, nil, "Ports of the listener for notifications; the first free one is taken.",
+		setting.Spec(subscriptionPorts, wit.KindListOfText, wit.Medium, nil,
+			"Ports of the listener for notifications; the first free one is taken.",
 			setting.Role(role.ListenerPorts), group, setting.Display("Ports of the listener")),
-		setting.Spec("sap.odata.subscription.address", wit.KindText, wit.Low, nil, "Address of this machine that the listener is reached at; all of them by default.",
+		setting.Spec("sap.odata.subscription.address", wit.KindText, wit.Low, nil,
+			"Address of this machine that the listener is reached at; all of them by default.",
 			setting.Role(role.ListenerAddress), group, setting.Display("Address of the listener")),
-		setting.Spec(subscriptionUser, wit.KindText, wit.Medium, nil, "User by which the service logs on at the listener; without one nobody has to.",
+		setting.Spec(subscriptionUser, wit.KindText, wit.Medium, nil,
+			"User by which the service logs on at the listener; without one nobody has to.",
 			setting.Role(role.ListenerUser), group, setting.Display("User at the listener")),
 		setting.Spec(subscriptionPassword, wit.KindPassword, wit.Medium, nil, "Password of that user.",
 			setting.Role(role.ListenerPassword), group, setting.Display("Password at the listener")),
-		setting.Spec(subscriptionKeyStore+"location", wit.KindText, wit.Medium, nil, "Path of the store with key and certificate of the listener, which takes TLS then.",
+		setting.Spec(subscriptionKeyStore+"location", wit.KindText, wit.Medium, nil,
+			"Path of the store with key and certificate of the listener, which takes TLS then.",
 			setting.Role(role.ListenerTLS+"keystore.location"), group, setting.Display("Key store of the listener")),
 		setting.Spec(subscriptionKeyStore+"password", wit.KindPassword, wit.Medium, nil, "Password of that store.",
 			setting.Role(role.ListenerTLS+"keystore.password"), group, setting.Display("Its password")),
-		setting.Spec(subscriptionKeyStore+"type", wit.KindText, wit.Medium, nil, "Type of that store: jks, jceks, pkcs12, pem.",
+		setting.Spec(subscriptionKeyStore+"type", wit.KindText, wit.Medium, nil,
+			"Type of that store: jks, jceks, pkcs12, pem.",
 			setting.Role(role.ListenerTLS+"keystore.type"), group, setting.Display("Its type")),
-		setting.Spec(subscriptionTrust+"location", wit.KindText, wit.Low, nil, "Path of a store with the certificates, or those of their issuers, of whom the listener takes notifications from; "+
+		setting.Spec(subscriptionTrust+"location", wit.KindText, wit.Low, nil, "Path of a store with the "+
+			"certificates, or those of their issuers, of whom the listener takes notifications from; "+
 			"without one no certificate is asked for.",
 			setting.Role(role.ListenerTLS+"truststore.location"), group, setting.Display("Senders that are trusted")),
 		setting.Spec(subscriptionTrust+"password", wit.KindPassword, wit.Low, nil, "Password of that store.",
 			setting.Role(role.ListenerTLS+"truststore.password"), group, setting.Display("Its password")),
-		setting.Spec(subscriptionTrust+"type", wit.KindText, wit.Low, nil, "Type of that store: jks, jceks, pkcs12, pem.",
+		setting.Spec(subscriptionTrust+"type", wit.KindText, wit.Low, nil,
+			"Type of that store: jks, jceks, pkcs12, pem.",
 			setting.Role(role.ListenerTLS+"truststore.type"), group, setting.Display("Its type")),
 		setting.Spec(notificationCatchup, wit.KindText, wit.Low, setting.Is("none"),
-			"What a set in full mode with "+nameExecPeriod+" = -1 does at a start about what was changed while the connector was down: none relies on "+
-				"the service, which sends again what was not taken, and reads the set anew where the subscription was gone; store reads the entities that SAP's notification store names; reload reads the set anew.",
+			"What a set in full mode with "+nameExecPeriod+
+				" = -1 does at a start about what was changed while the connector was down: none relies on "+
+				"the service, which sends again what was not taken, and reads the set anew where the subscription "+
+				"was gone; store reads the entities that SAP's notification store names; reload reads the set anew.",
 			setting.Allowed("none", catchupStore, catchupReload), group, setting.Display("After a restart")),
 		setting.Spec(notificationCheck, wit.KindInt, wit.Low, setting.Is("3600"),
-			"Seconds after which a set in delta mode that goes by notifications alone asks for changes without having been told of any: a subscription that "+
+			"Seconds after which a set in delta mode that goes by notifications alone asks for changes without "+
+				"having been told of any: a subscription that "+
 				"leads nowhere shows then, and nothing is lost by it. -1 relies on notifications.",
 			setting.AtLeast(-1), setting.AtMost(maxSeconds), group, setting.Display("Check")),
 	)
@@ -145,32 +158,39 @@ func examineSubscriptions(examined []wit.Examined, v setting.Values, all []entry
 		}
 	}
 	if v.Number(notificationCheck) == 0 {
-		setting.Complain(examined, notificationCheck, setting.Invalid(notificationCheck, "0", "expected -1 or at least 1 second"))
+		setting.Complain(examined, notificationCheck, setting.Invalid(notificationCheck, "0",
+			"expected -1 or at least 1 second"))
 	}
 	dest, url := v.Text(subscriptionDest), v.Text(subscriptionURL)
 	if dest != "" && url != "" {
 		setting.Complain(examined, subscriptionURL, "Expected "+subscriptionDest+" or "+subscriptionURL+", found both")
 	}
 	if strings.ContainsAny(dest, ":/ ") {
-		setting.Complain(examined, subscriptionDest, setting.Invalid(subscriptionDest, dest, "expected the name of an RFC destination"))
+		setting.Complain(examined, subscriptionDest, setting.Invalid(subscriptionDest, dest,
+			"expected the name of an RFC destination"))
 	}
 	if rest, ok := cutScheme(url); url != "" && (!ok || rest == "" || strings.ContainsAny(rest, "?# ")) {
-		setting.Complain(examined, subscriptionURL, setting.Invalid(subscriptionURL, url, "expected http://host:port or https://host:port, with a path or without"))
+		setting.Complain(examined, subscriptionURL, setting.Invalid(subscriptionURL, url,
+			"expected http://host:port or https://host:port, with a path or without"))
 	}
 	if i < 0 {
 		return
 	}
 	enable := config.InGroup(all[i].number, nameSubscription)
 	if dest == "" && url == "" {
-		setting.Complain(examined, subscriptionDest, enable+" = 1 needs "+subscriptionDest+" or "+subscriptionURL+": where the service reaches the listener")
+		setting.Complain(examined, subscriptionDest, enable+" = 1 needs "+subscriptionDest+" or "+subscriptionURL+
+			": where the service reaches the listener")
 	}
 	if len(v.List(subscriptionPorts)) == 0 {
-		setting.Complain(examined, subscriptionPorts, enable+" = 1 needs "+subscriptionPorts+": where the listener listens")
+		setting.Complain(examined, subscriptionPorts, enable+" = 1 needs "+subscriptionPorts+
+			": where the listener listens")
 	}
 	for _, e := range all {
 		if e.named() && len(e.reads.Conditions) > 0 {
 			name := config.InGroup(e.number, nameSubscription)
-			setting.Complain(examined, name, name+" = 1 in full mode with "+nameExecPeriod+" = -1 reads entities by their keys, which takes no filter: expected delta mode, a period, or no filter")
+			setting.Complain(examined, name, name+" = 1 in full mode with "+nameExecPeriod+
+				" = -1 reads entities by their keys, which takes no filter: expected delta "+
+				"mode, a period, or no filter")
 		}
 	}
 }
@@ -189,13 +209,16 @@ func (f *feed) subscribable(m *edm.Model) error {
 	}
 	name := f.setting(nameSubscription)
 	if m.Set(f.set) == nil {
-		return fault.Config(name, f.set+" of "+f.service+" is a function import, and a service takes subscriptions to entity sets only")
+		return fault.Config(name, f.set+" of "+f.service+" is a function import, and a service takes "+
+			"subscriptions to entity sets only")
 	}
 	if f.subscribing.collection = collectionOf(m); f.subscribing.collection == "" {
-		return fault.Config(name, "the service "+f.service+" takes no subscriptions: it has no entity set "+collectionName)
+		return fault.Config(name, "the service "+f.service+" takes no subscriptions: it has no entity set "+
+			collectionName)
 	}
 	if f.named() && len(f.structure().Key) == 0 {
-		return fault.Config(name, "entities of "+f.set+" of "+f.service+" have no key by which one that changed could be read")
+		return fault.Config(name, "entities of "+f.set+" of "+f.service+" have no key by which one "+
+			"that changed could be read")
 	}
 	return nil
 }
@@ -249,8 +272,10 @@ func readSubscriptions(what string, a *wit.Response) (list []subscription, next 
 	}
 	for i := range entries {
 		e := &entries[i]
-		list = append(list, subscription{id: e.text("ID"), target: e.address(), collection: e.text("collection"), changeType: e.text("changeType"),
-			address: e.text("deliveryAddress"), persist: e.text("persistNotifications"), filter: e.text("filter"), user: e.text("user"), updated: e.text("updated")})
+		list = append(list, subscription{id: e.text("ID"), target: e.address(), collection: e.text("collection"),
+			changeType: e.text("changeType"),
+			address:    e.text("deliveryAddress"), persist: e.text("persistNotifications"), filter: e.text("filter"),
+			user: e.text("user"), updated: e.text("updated")})
 	}
 	return list, next, nil
 }
@@ -323,8 +348,9 @@ func (p *plugin) Subscribe(context []byte, number uint32, address string, state 
 	case len(missing) == 0:
 		return wit.Arrangement{Done: wit.Ptr(strings.Join(names, ", "))}, nil
 	case phase == subscribeProve:
-		return wit.Arrangement{}, &wit.Fault{Kind: wit.FaultData, Message: what + ": the service has taken subscriptions for " + strings.Join(missing, ", ") +
-			" to " + to + " and does not list them"}
+		return wit.Arrangement{}, &wit.Fault{Kind: wit.FaultData,
+			Message: what + ": the service has taken subscriptions for " + strings.Join(missing, ", ") +
+				" to " + to + " and does not list them"}
 	}
 	return wit.Arrangement{Ask: need}, nil
 }
@@ -343,7 +369,8 @@ func (f *feed) subscribe(target, changeType, address string) wit.Request {
 	if f.named() || f.tracking.on {
 		selects = strings.Join(f.structure().Key, ",")
 	}
-	for _, p := range [][2]string{{"deliveryAddress", address}, {"collection", f.set}, {"filter", ""}, {"select", selects},
+	for _, p := range [][2]string{{"deliveryAddress", address}, {"collection", f.set}, {"filter", ""},
+		{"select", selects},
 		{"persistNotifications", strconv.FormatBool(f.stores())}, {"changeType", changeType}} {
 		body = append(body, "<d:"+p[0]+">"...)
 		body = append(body, escapeXML.Replace(p[1])...)
@@ -352,7 +379,8 @@ func (f *feed) subscribe(target, changeType, address string) wit.Request {
 	body = append(body, "</m:properties></atom:content></atom:entry>"...)
 	return wit.Request{Tag: changeType, Method: "POST", Target: target, Body: body,
 		TokenFrom: wit.Ptr(f.query.On(f.service + "/")),
-		Headers: []wit.Header{{Name: "Content-Type", Value: "application/atom+xml"}, {Name: "Accept", Value: "application/atom+xml"},
+		Headers: []wit.Header{{Name: "Content-Type", Value: "application/atom+xml"},
+			{Name: "Accept", Value: "application/atom+xml"},
 			{Name: "DataServiceVersion", Value: "2.0"}, {Name: "MaxDataServiceVersion", Value: "2.0"}}}
 }
 
@@ -362,5 +390,6 @@ var escapeXML = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;")
 func endRequest(tag, target, root string, query uri.Query) wit.Request {
 	return wit.Request{Tag: tag, Method: "DELETE", Target: query.On(target), Repeatable: true,
 		TokenFrom: wit.Ptr(query.On(root + "/")),
-		Headers:   []wit.Header{{Name: "Accept", Value: "application/atom+xml"}, {Name: "MaxDataServiceVersion", Value: "2.0"}}}
+		Headers: []wit.Header{{Name: "Accept", Value: "application/atom+xml"}, {Name: "MaxDataServiceVersion",
+			Value: "2.0"}}}
 }

@@ -36,7 +36,8 @@ func activeSubscriptions(root string, given []wit.Setting, state []byte, answers
 		}
 		collection := collectionOf(m)
 		if collection == "" {
-			return wit.Reply{}, fault.Config(optionService, "the service "+root+" takes no subscriptions: it has no entity set "+collectionName)
+			return wit.Reply{}, fault.Config(optionService,
+				"the service "+root+" takes no subscriptions: it has no entity set "+collectionName)
 		}
 		return wit.Reply{Ask: &wit.Need{Requests: []wit.Request{listRequest(query.On(root + "/" + collection))},
 			State: pack.Texts(nil, nil)}}, nil
@@ -77,8 +78,9 @@ func deleteSubscription(link string, given []wit.Setting, answers []wit.Response
 	v := settings.Values(given)
 	set, _, err := uri.ParsePredicate(link)
 	if err != nil || !strings.Contains(set, "Subscription") {
-		return wit.Reply{}, fault.Config(optionURL, "expected the URL of a subscription, such as /sap/opu/odata/sap/X_SRV/"+collectionName+
-			"('ID'), as "+commandActive+" shows it, found "+link)
+		return wit.Reply{}, fault.Config(optionURL,
+			"expected the URL of a subscription, such as /sap/opu/odata/sap/X_SRV/"+collectionName+
+				"('ID'), as "+commandActive+" shows it, found "+link)
 	}
 	target, err := origin(v).Resolve(link, "", "/")
 	if err != nil {
@@ -86,10 +88,12 @@ func deleteSubscription(link string, given []wit.Setting, answers []wit.Response
 	}
 	if len(answers) == 0 {
 		root := target[:strings.LastIndex(target, "/"+set)]
-		return wit.Reply{Ask: &wit.Need{Requests: []wit.Request{endRequest("subscription", target, root, config.Query(v))}}}, nil
+		return wit.Reply{Ask: &wit.Need{Requests: []wit.Request{endRequest("subscription", target, root,
+			config.Query(v))}}}, nil
 	}
 	if a := &answers[0]; a.Status < 200 || a.Status > 299 {
 		return wit.Reply{}, fault.Of("subscription "+target, a, a.Body)
 	}
-	return wit.Reply{Document: wit.Ptr(string(jsontext.Append(nil, jsontext.Of(member("deleted", jsontext.Text(target))))))}, nil
+	return wit.Reply{Document: wit.Ptr(string(jsontext.Append(nil,
+		jsontext.Of(member("deleted", jsontext.Text(target))))))}, nil
 }

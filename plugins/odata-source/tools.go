@@ -21,21 +21,31 @@ const (
 )
 
 func (p *plugin) Commands() []wit.Command {
-	root := setting.Spec(optionService, wit.KindText, wit.High, nil, "Path of the service, such as /V2/Northwind/Northwind.svc.",
+	root := setting.Spec(optionService, wit.KindText, wit.High, nil,
+		"Path of the service, such as /V2/Northwind/Northwind.svc.",
 		setting.Required(), setting.Alias("service"))
-	set := setting.Spec(optionSet, wit.KindText, wit.High, nil, "Name of the entity set.", setting.Required(), setting.Alias("entity-set"))
+	set := setting.Spec(optionSet, wit.KindText, wit.High, nil, "Name of the entity set.", setting.Required(),
+		setting.Alias("entity-set"))
 	return []wit.Command{
-		{Name: "ping", Usage: "Fetches a service's document and metadata and says what was found.", Options: []wit.SettingSpec{root}},
+		{Name: "ping", Usage: "Fetches a service's document and metadata and says what was found.",
+			Options: []wit.SettingSpec{root}},
 		{Name: "list-entitysets", Usage: "Lists the entity sets of a service.", Options: []wit.SettingSpec{root}},
-		{Name: "extract-schema", Usage: "Shows the schemas of an entity set's keys and values.", Options: []wit.SettingSpec{root, set}},
-		{Name: commandPeek, Usage: "Shows the first rows of an entity set as they will be in records, with their types; nothing is written anywhere. " +
+		{Name: "extract-schema", Usage: "Shows the schemas of an entity set's keys and values.",
+			Options: []wit.SettingSpec{root, set}},
+		{Name: commandPeek, Usage: "Shows the first rows of an entity set as they will be in records, with their " +
+			"types; nothing is written anywhere. " +
 			"A set of the connector's file is read as that says.", Options: peekOptions(root, set)},
-		{Name: commandServices, Usage: "Lists the OData services of an SAP system, as its catalogue service has them.", Options: []wit.SettingSpec{
-			setting.Spec(optionPrefix, wit.KindText, wit.Medium, nil, "Only services whose name or path begins so.")}},
-		{Name: commandRetire, Usage: "Ends what a connector has opened at its services: the queues of changes of ODP, and subscriptions. Stop the connector first, and delete it or its offsets afterwards."},
-		{Name: commandActive, Usage: "Lists the subscriptions that the connector's user has at a service of SAP.", Options: []wit.SettingSpec{root}},
+		{Name: commandServices, Usage: "Lists the OData services of an SAP system, as its catalogue service has them.",
+			Options: []wit.SettingSpec{
+				setting.Spec(optionPrefix, wit.KindText, wit.Medium, nil,
+					"Only services whose name or path begins so.")}},
+		{Name: commandRetire, Usage: "Ends what a connector has opened at its services: the queues of changes of " +
+			"ODP, and subscriptions. Stop the connector first, and delete it or its offsets afterwards."},
+		{Name: commandActive, Usage: "Lists the subscriptions that the connector's user has at a service of SAP.",
+			Options: []wit.SettingSpec{root}},
 		{Name: commandDelete, Usage: "Deletes a subscription.", Options: []wit.SettingSpec{
-			setting.Spec(optionURL, wit.KindText, wit.High, nil, "URL of the subscription, as "+commandActive+" shows it.", setting.Required(),
+			setting.Spec(optionURL, wit.KindText, wit.High, nil, "URL of the subscription, as "+commandActive+
+				" shows it.", setting.Required(),
 				setting.Alias("url"))}},
 		checkup.Declare(),
 	}
@@ -58,9 +68,11 @@ func (p *plugin) Run(command string, options []wit.Setting, given []wit.Setting,
 	}
 	root, set := option(options, optionService, "service"), option(options, optionSet, "entity-set")
 	switch {
-	case command != "ping" && command != "list-entitysets" && command != "extract-schema" && command != commandPeek && command != commandActive:
+	case command != "ping" && command != "list-entitysets" && command != "extract-schema" && command != commandPeek &&
+		command != commandActive:
 		return wit.Reply{}, &wit.Fault{Kind: wit.FaultUnsupported, Message: "unknown command " + command +
-			", expected ping, list-entitysets, extract-schema, peek, list-services, active-subscriptions, delete-subscription, retire or doctor"}
+			", expected ping, list-entitysets, extract-schema, peek, list-services, active-subscriptions, " +
+			"delete-subscription, retire or doctor"}
 	case root == "":
 		return wit.Reply{}, fault.Config(optionService, command+" needs the service's path: -s /path")
 	case (command == "extract-schema" || command == commandPeek) && set == "":

@@ -43,30 +43,44 @@ const (
 func declareTracking(t *setting.Table) {
 	group := setting.In("Entity set {n}")
 	one := func(name string, importance wit.Importance, value *string, documentation string, rules ...wit.Rule) {
-		t.Declare(setting.Spec("sap.odata#{n}."+name, wit.KindText, importance, value, documentation, append(rules, group)...))
+		t.Declare(setting.Spec("sap.odata#{n}."+name, wit.KindText, importance, value, documentation,
+			append(rules, group)...))
 	}
-	one(nameDeletes, wit.Medium, setting.Is(deletesRecord), "How delta mode writes deleted entities: record, a value that holds the key, RECORDMODE or "+
-		"ODQ_CHANGEMODE D and DELETED_AT and is null in all else; tombstone, the key without a value; both, one after the other.",
+	one(nameDeletes, wit.Medium, setting.Is(deletesRecord),
+		"How delta mode writes deleted entities: record, a value that holds the key, RECORDMODE or "+
+			"ODQ_CHANGEMODE D and DELETED_AT and is null in all else; tombstone, the key without a value; "+
+			"both, one after the other.",
 		setting.Allowed(deletesRecord, deletesTombstone, deletesBoth), setting.Display("Deletes"))
-	one(nameLost, wit.Medium, setting.Is(lostFail), "What happens when the service no longer knows the delta token: fail; recover, go on from the oldest "+
-		"link that an ODP service keeps; reload, read the entity set whole again.",
+	one(nameLost, wit.Medium, setting.Is(lostFail),
+		"What happens when the service no longer knows the delta token: fail; recover, go on from the oldest "+
+			"link that an ODP service keeps; reload, read the entity set whole again.",
 		setting.Allowed(lostFail, lostRecover, lostReload), setting.Display("Lost token"))
-	one(nameRecovery, wit.Low, setting.Is("0"), "1 is "+nameLost+" = recover.", setting.Allowed(setting.Flags...), setting.Display("Recovery"))
-	one(nameRegex, wit.Low, nil, "Regular expression for what of the stored delta link is replaced at the start, once for each pair of this setting and "+
+	one(nameRecovery, wit.Low, setting.Is("0"), "1 is "+nameLost+" = recover.", setting.Allowed(setting.Flags...),
+		setting.Display("Recovery"))
+	one(nameRegex, wit.Low, nil, "Regular expression for what of the stored delta link is replaced at the start, "+
+		"once for each pair of this setting and "+
 		nameReplacement+".", setting.Display("Pattern in the link"))
-	one(nameReplacement, wit.Low, nil, "What replaces it; $1 is what the pattern's first group matched.", setting.Display("Its replacement"))
-	one(nameNullMessages, wit.Low, setting.Is("0"), "Taken for the sake of the original: a new delta link is stored after every answer, also after one "+
-		"without rows, and needs no record.", setting.Allowed(setting.Flags...), setting.Display("Null messages"))
-	one(nameBefore, wit.Low, setting.Is("keep"), "Whether the rows are kept that ODP gives for entities as they were before a change.",
+	one(nameReplacement, wit.Low, nil, "What replaces it; $1 is what the pattern's first group matched.",
+		setting.Display("Its replacement"))
+	one(nameNullMessages, wit.Low, setting.Is("0"),
+		"Taken for the sake of the original: a new delta link is stored after every answer, also after one "+
+			"without rows, and needs no record.", setting.Allowed(setting.Flags...), setting.Display("Null messages"))
+	one(nameBefore, wit.Low, setting.Is("keep"),
+		"Whether the rows are kept that ODP gives for entities as they were before a change.",
 		setting.Allowed("keep", "drop"), setting.Display("Before images"))
-	one(nameDeltaKind, wit.Low, setting.Is("images"), "additive says that the values of ODP's rows are to be added up, so that before images and the values "+
-		"of deleted rows are needed.", setting.Allowed("images", "additive"), setting.Display("Kind of deltas"))
-	one(nameChange, wit.Low, setting.Is("fail"), "What happens when a stored offset belongs to another origin, user, set, query or format: fail and say what differs; "+
-		"reload, read the set anew; keep, go on from it.", setting.Allowed("fail", "reload", "keep"), setting.Display("Changed query"))
+	one(nameDeltaKind, wit.Low, setting.Is("images"),
+		"additive says that the values of ODP's rows are to be added up, so that before images and the values "+
+			"of deleted rows are needed.", setting.Allowed("images", "additive"), setting.Display("Kind of deltas"))
+	one(nameChange, wit.Low, setting.Is("fail"), "What happens when a stored offset belongs to another origin, user, "+
+		"set, query or format: fail and say what differs; "+
+		"reload, read the set anew; keep, go on from it.", setting.Allowed("fail", "reload", "keep"),
+		setting.Display("Changed query"))
 	t.Declare(
-		setting.Spec(deltaTakeover, wit.KindText, wit.Low, setting.Is("0"), "true ends an ODP subscription of this user that another reader has opened, and begins anew.",
+		setting.Spec(deltaTakeover, wit.KindText, wit.Low, setting.Is("0"),
+			"true ends an ODP subscription of this user that another reader has opened, and begins anew.",
 			setting.Allowed(setting.Flags...), setting.Display("Take over")),
-		setting.Spec(initialRead, wit.KindLong, wit.Low, setting.Is("7200000"), "Silence allowed before the first byte of a first extraction in delta mode, in milliseconds.",
+		setting.Spec(initialRead, wit.KindLong, wit.Low, setting.Is("7200000"),
+			"Silence allowed before the first byte of a first extraction in delta mode, in milliseconds.",
 			setting.AtLeast(1000), setting.AtMost(1<<32-1), setting.Display("Patience at first")))
 }
 
@@ -84,7 +98,8 @@ type tracking struct {
 func readTracking(v setting.Values, g setting.Group) tracking {
 	t := tracking{on: on(g, nameTrackChanges), deletes: g.Word(nameDeletes), lost: g.Word(nameLost),
 		regex:       g.Text(nameRegex),
-		replacement: g.Text(nameReplacement), dropBefore: g.Word(nameBefore) == "drop", additive: g.Word(nameDeltaKind) == "additive",
+		replacement: g.Text(nameReplacement), dropBefore: g.Word(nameBefore) == "drop",
+		additive: g.Word(nameDeltaKind) == "additive",
 		takeover: v.On(deltaTakeover), patience: v.Number(initialRead)}
 	if on(g, nameRecovery) && t.lost == lostFail {
 		t.lost = lostRecover
@@ -98,28 +113,35 @@ func examineTracking(examined []wit.Examined, v setting.Values, all []entry) {
 		of := func(name string) string { return config.InGroup(e.number, name) }
 		t := e.tracking
 		if _, err := regexp.Compile(t.regex); err != nil {
-			setting.Complain(examined, of(nameRegex), setting.Invalid(of(nameRegex), t.regex, "expected a regular expression of RE2: "+err.Error()))
+			setting.Complain(examined, of(nameRegex), setting.Invalid(of(nameRegex), t.regex,
+				"expected a regular expression of RE2: "+err.Error()))
 		}
 		if t.regex == "" && t.replacement != "" {
-			setting.Complain(examined, of(nameReplacement), of(nameReplacement)+" replaces nothing without "+of(nameRegex))
+			setting.Complain(examined, of(nameReplacement), of(nameReplacement)+" replaces nothing without "+
+				of(nameRegex))
 		}
 		if !t.on {
 			continue
 		}
 		if e.period < 0 && e.cron == "" && !e.subscribing.on {
-			setting.Complain(examined, of(nameExecPeriod), "Delta mode with "+of(nameExecPeriod)+" = -1 would never ask for changes. Expected the number of seconds between two requests, "+
+			setting.Complain(examined, of(nameExecPeriod), "Delta mode with "+of(nameExecPeriod)+
+				" = -1 would never ask for changes. Expected the number of seconds between two requests, "+
 				nameCron+", or "+of(nameSubscription)+" = 1")
 		}
 		if t.additive && (t.dropBefore || t.deletes != deletesRecord) {
-			setting.Complain(examined, of(nameDeltaKind), of(nameDeltaKind)+" = additive needs all rows: expected "+nameBefore+" = keep and "+nameDeletes+" = record")
+			setting.Complain(examined, of(nameDeltaKind), of(nameDeltaKind)+" = additive needs all rows: expected "+
+				nameBefore+" = keep and "+nameDeletes+" = record")
 		}
 		if g := v.Text(of(nameLost)); t.lost == lostReload && v.On(of(nameRecovery)) {
-			setting.Complain(examined, of(nameRecovery), of(nameRecovery)+" = 1 and "+of(nameLost)+" = "+g+" contradict each other")
+			setting.Complain(examined, of(nameRecovery), of(nameRecovery)+" = 1 and "+of(nameLost)+" = "+g+
+				" contradict each other")
 		}
 		for _, other := range all[:i] {
 			if other.tracking.on && other.service == e.service && other.set == e.set {
-				setting.Complain(examined, of(nameTrackChanges), "Entity set "+e.set+" of "+e.service+" is in delta mode by "+
-					config.InGroup(other.number, nameTrackChanges)+" already: a service keeps one queue of changes for a user")
+				setting.Complain(examined, of(nameTrackChanges), "Entity set "+e.set+" of "+e.service+
+					" is in delta mode by "+
+					config.InGroup(other.number, nameTrackChanges)+
+					" already: a service keeps one queue of changes for a user")
 			}
 		}
 	}
@@ -152,7 +174,8 @@ func (t *tracking) rewrite(link string) string {
 		return link // open has refused it
 	}
 	// As in Java, a group is one digit or more: what follows it is text.
-	replacement := regexp.MustCompile(`\$(\d+)`).ReplaceAllString(strings.ReplaceAll(t.replacement, `\$`, "$$"), "$${$1}")
+	replacement := regexp.MustCompile(`\$(\d+)`).ReplaceAllString(strings.ReplaceAll(t.replacement, `\$`, "$$"),
+		"$${$1}")
 	return re.ReplaceAllString(link, replacement)
 }
 

@@ -27,8 +27,9 @@ var (
 )
 
 func (plugin) Describe() wit.Description {
-	return wit.Description{Name: "smt", Version: version, Documentation: "Kafka Connect's single message transforms and predicates.",
-		Components: chain.Components()}
+	return wit.Description{Name: "smt", Version: version,
+		Documentation: "Kafka Connect's single message transforms and predicates.",
+		Components:    chain.Components()}
 }
 
 func (plugin) Validate(component string, settings []wit.Setting, online bool, state []byte,

@@ -242,7 +242,8 @@ func (l *typeLayout) structure() string {
 			parts = append(parts, p.name+"("+p.layout.structure()+")")
 		}
 	}
-	return map[shape]string{shapeRecord: "record", shapeVariant: "variant"}[l.shape] + " {" + strings.Join(parts, ", ") + "}"
+	return map[shape]string{shapeRecord: "record", shapeVariant: "variant"}[l.shape] + " {" + strings.Join(parts,
+		", ") + "}"
 }
 
 // Signature writes a function as culvert.wit would, without the names of parameters.

@@ -202,11 +202,13 @@ func TestLiftRefuses(t *testing.T) {
 		want string
 	}{
 		{"a value outside", nil, new(wit.Pair), "past the memory"},
-		{"a length past the end", append([]byte{0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff}, long...), new(string), "past the memory"},
+		{"a length past the end", append([]byte{0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff}, long...), new(string),
+			"past the memory"},
 		{"a list that is not aligned", append([]byte{1, 0, 0, 0, 1, 0, 0, 0}, long...), new([]uint32), "multiple of 4"},
 		{"text that is not UTF-8", append([]byte{8, 0, 0, 0, 1, 0, 0, 0}, 0xff), new(string), "not UTF-8"},
 		{"an enum without the case", []byte{12}, new(wit.FaultKind), "expected one of 12 cases"},
-		{"a variant without the case", append([]byte{5}, make([]byte, 40)...), new(wit.Scalar), "expected one of 5 cases"},
+		{"a variant without the case", append([]byte{5}, make([]byte, 40)...), new(wit.Scalar),
+			"expected one of 5 cases"},
 	} {
 		if err := lift(c.mem, c.dst); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: expected %q, found %v", c.name, c.want, err)
@@ -223,7 +225,8 @@ func TestLiftIsBounded(t *testing.T) {
 		copy(mem.b[8+i*8:], []byte{8, 0, 8, 0, 0, 0, 1, 0})
 	}
 	var out []string
-	if err := (&Lifter{Memory: mem, Budget: budget}).Lift(0, &out); err == nil || !strings.Contains(err.Error(), "larger than allowed") {
+	if err := (&Lifter{Memory: mem, Budget: budget}).Lift(0, &out); err == nil || !strings.Contains(err.Error(),
+		"larger than allowed") {
 		t.Fatalf("found %v, %d texts", err, len(out))
 	}
 }

@@ -59,7 +59,8 @@ func (c *contract) take() string { t := c.tokens[0]; c.tokens = c.tokens[1:]; re
 func (c *contract) next() string { return c.tokens[0] }
 func (c *contract) want(s string) {
 	if got := c.take(); got != s {
-		panic(fmt.Sprintf("culvert.wit, interface %s: expected %q, found %q before %q", c.iface, s, got, c.tokens[:min(5, len(c.tokens))]))
+		panic(fmt.Sprintf("culvert.wit, interface %s: expected %q, found %q before %q", c.iface, s, got,
+			c.tokens[:min(5, len(c.tokens))]))
 	}
 }
 

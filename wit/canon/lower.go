@@ -37,7 +37,8 @@ func (im *Image) Place(mem Memory, alloc func(size, align uint32) (uint32, error
 			return nil, err
 		}
 		if len(b.Data) > 0 && ptr%b.Align != 0 {
-			return nil, fail("allocation of ", len(b.Data), " bytes: expected a multiple of ", b.Align, ", found ", hex(ptr))
+			return nil, fail("allocation of ", len(b.Data), " bytes: expected a multiple of ", b.Align, ", found ",
+				hex(ptr))
 		}
 		at[i] = ptr
 	}

@@ -29,10 +29,12 @@ func oracle(t *testing.T, world string) map[string]string {
 		functions[m[1]] = types[m[2]]
 	}
 	found := map[string]string{}
-	for _, m := range regexp.MustCompile(`\(export "([^"]+)" \(func (\d+)\)\)`).FindAllStringSubmatch(string(text), -1) {
+	for _, m := range regexp.MustCompile(`\(export "([^"]+)" \(func (\d+)\)\)`).FindAllStringSubmatch(string(text),
+		-1) {
 		found[m[1]] = m[1] + functions[m[2]]
 	}
-	for _, m := range regexp.MustCompile(`\(import "([^"]+)" "([^"]+)" \(func \(;(\d+);\)`).FindAllStringSubmatch(string(text), -1) {
+	for _, m := range regexp.MustCompile(`\(import "([^"]+)" "([^"]+)" \(func \(;(\d+);\)`).FindAllStringSubmatch(
+		string(text), -1) {
 		found[m[1]+"#"+m[2]] = m[1] + "#" + m[2] + functions[m[3]]
 	}
 	if len(found) < 5 {

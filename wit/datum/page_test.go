@@ -19,24 +19,31 @@ var structuredCases = map[string]struct {
 	nodes []wit.Node
 	value any
 }{
-	"int32 150":                              {[]wit.Node{{Kind: wit.Int32}}, int32(150)},
-	"int8 -128":                              {[]wit.Node{{Kind: wit.Int8}}, int8(-128)},
-	"optional text, null":                    {[]wit.Node{{Kind: wit.Text, Optional: true}}, nil},
-	"optional text, `Größe`":                 {[]wit.Node{{Kind: wit.Text, Optional: true}}, "Größe"},
-	"optional int32 with default 7, value 8": {[]wit.Node{{Kind: wit.Int32, Optional: true, DefaultValue: &[]byte{14}}}, int32(8)},
-	"optional int32 with default 7, null":    {[]wit.Node{{Kind: wit.Int32, Optional: true, DefaultValue: &[]byte{14}}}, nil},
-	"Decimal, scale 2, -1.29":                {decimalNode("2"), big.NewInt(-129)},
-	"Decimal, scale 0, 128":                  {decimalNode("0"), big.NewInt(128)},
-	"Timestamp 2024-02-29T05:28:16.789Z":     {[]wit.Node{{Kind: wit.Int64, Name: wit.Ptr(wit.NameTimestamp)}}, int64(1709184496789)},
-	"Date 1969-12-31":                        {[]wit.Node{{Kind: wit.Int32, Name: wit.Ptr(wit.NameDate)}}, int32(-1)},
-	"array of int32, [1, -1]":                {[]wit.Node{{Kind: wit.Array, Element: 1}, {Kind: wit.Int32}}, List{int32(1), int32(-1)}},
-	"array, empty":                           {[]wit.Node{{Kind: wit.Array, Element: 1}, {Kind: wit.Int32}}, List{}},
-	"map text → boolean, {a: true}": {[]wit.Node{{Kind: wit.Mapping, Key: 1, Element: 2}, {Kind: wit.Text}, {Kind: wit.Boolean}},
+	"int32 150":              {[]wit.Node{{Kind: wit.Int32}}, int32(150)},
+	"int8 -128":              {[]wit.Node{{Kind: wit.Int8}}, int8(-128)},
+	"optional text, null":    {[]wit.Node{{Kind: wit.Text, Optional: true}}, nil},
+	"optional text, `Größe`": {[]wit.Node{{Kind: wit.Text, Optional: true}}, "Größe"},
+	"optional int32 with default 7, value 8": {[]wit.Node{{Kind: wit.Int32, Optional: true, DefaultValue: &[]byte{14}}},
+		int32(8)},
+	"optional int32 with default 7, null": {[]wit.Node{{Kind: wit.Int32, Optional: true, DefaultValue: &[]byte{14}}},
+		nil},
+	"Decimal, scale 2, -1.29": {decimalNode("2"), big.NewInt(-129)},
+	"Decimal, scale 0, 128":   {decimalNode("0"), big.NewInt(128)},
+	"Timestamp 2024-02-29T05:28:16.789Z": {[]wit.Node{{Kind: wit.Int64, Name: wit.Ptr(wit.NameTimestamp)}},
+		int64(1709184496789)},
+	"Date 1969-12-31": {[]wit.Node{{Kind: wit.Int32, Name: wit.Ptr(wit.NameDate)}}, int32(-1)},
+	"array of int32, [1, -1]": {[]wit.Node{{Kind: wit.Array, Element: 1}, {Kind: wit.Int32}},
+		List{int32(1), int32(-1)}},
+	"array, empty": {[]wit.Node{{Kind: wit.Array, Element: 1}, {Kind: wit.Int32}}, List{}},
+	"map text → boolean, {a: true}": {[]wit.Node{{Kind: wit.Mapping, Key: 1, Element: 2}, {Kind: wit.Text},
+		{Kind: wit.Boolean}},
 		Map{{"a", true}}},
-	"map int32 → text, {5: x}": {[]wit.Node{{Kind: wit.Mapping, Key: 1, Element: 2}, {Kind: wit.Int32}, {Kind: wit.Text}},
+	"map int32 → text, {5: x}": {[]wit.Node{{Kind: wit.Mapping, Key: 1, Element: 2}, {Kind: wit.Int32},
+		{Kind: wit.Text}},
 		Map{{int32(5), "x"}}},
 	"struct {Id int32 1, Name optional text null, Price float64 0.5}": {[]wit.Node{
-		{Kind: wit.Structure, Members: []wit.Member{{Name: "Id", Node: 1}, {Name: "Name", Node: 2}, {Name: "Price", Node: 3}}},
+		{Kind: wit.Structure, Members: []wit.Member{{Name: "Id", Node: 1}, {Name: "Name", Node: 2},
+			{Name: "Price", Node: 3}}},
 		{Kind: wit.Int32}, {Kind: wit.Text, Optional: true}, {Kind: wit.Float64}}, Record{int32(1), nil, 0.5}},
 }
 
@@ -163,7 +170,8 @@ func TestDynamicExamplesOfThePage(t *testing.T) {
 }
 
 func TestHeaderExampleOfThePage(t *testing.T) {
-	m := regexp.MustCompile("dynamic null: `([0-9a-f ]+)`").FindStringSubmatch(strings.Join(strings.Fields(page(t)), " "))
+	m := regexp.MustCompile("dynamic null: `([0-9a-f ]+)`").FindStringSubmatch(strings.Join(strings.Fields(page(t)),
+		" "))
 	if m == nil {
 		t.Fatal("the page has no example of headers")
 	}

@@ -87,7 +87,8 @@ func (t *tree) children(nodes []wit.Node, trees []tree, i int) error {
 			if len(name) > 100 {
 				name = name[:100] + "..."
 			}
-			return schemaError("node " + strconv.Itoa(i) + ", " + what + name + ": expected a node from " + strconv.Itoa(i+1) + " to " +
+			return schemaError("node " + strconv.Itoa(i) + ", " + what + name + ": expected a node from " +
+				strconv.Itoa(i+1) + " to " +
 				strconv.Itoa(len(nodes)-1) + ", found " + strconv.FormatUint(uint64(child), 10))
 		}
 		c := &trees[child]
@@ -169,5 +170,6 @@ type schemaError string
 func (e schemaError) Error() string { return "schema: " + string(e) }
 
 func tooMany(found int, what string, most int) error {
-	return schemaError("expected at most " + strconv.Itoa(most) + " " + what + ", counted once for each place where they stand, found " + strconv.Itoa(found))
+	return schemaError("expected at most " + strconv.Itoa(most) + " " + what +
+		", counted once for each place where they stand, found " + strconv.Itoa(found))
 }

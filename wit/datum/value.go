@@ -404,7 +404,8 @@ func appendValue(dst []byte, nodes []wit.Node, node uint32, v any) ([]byte, erro
 // appendDecimal is [AppendDecimal] that refuses what readers would.
 func appendDecimal(dst []byte, unscaled *big.Int) ([]byte, error) {
 	if unscaled.BitLen() >= 8*MaxDecimalBytes {
-		return dst, errors.New("datum: expected a decimal of at most 4096 bytes, found " + strconv.Itoa(unscaled.BitLen()/8+1))
+		return dst, errors.New("datum: expected a decimal of at most 4096 bytes, found " +
+			strconv.Itoa(unscaled.BitLen()/8+1))
 	}
 	return AppendDecimal(dst, unscaled), nil
 }
@@ -484,7 +485,8 @@ func AppendDynamic(dst []byte, v any) ([]byte, error) {
 		return AppendBytes(append(dst, TagBytes), x), nil
 	case Decimal:
 		if x.Scale > MaxScale || x.Scale < -MaxScale {
-			return dst, errors.New("datum: expected the scale of a decimal from -1000 to 1000, found " + strconv.Itoa(int(x.Scale)))
+			return dst, errors.New("datum: expected the scale of a decimal from -1000 to 1000, found " +
+				strconv.Itoa(int(x.Scale)))
 		}
 		return appendDecimal(AppendNumber(append(dst, TagDecimal), int64(x.Scale)), x.Unscaled)
 	case Instant:
@@ -515,7 +517,8 @@ func AppendDynamic(dst []byte, v any) ([]byte, error) {
 }
 
 // kindNames are the kinds of a schema as wit/encoding.md names them.
-var kindNames = [...]string{"int8", "int16", "int32", "int64", "float32", "float64", "boolean", "text", "bytes", "array", "mapping", "structure"}
+var kindNames = [...]string{"int8", "int16", "int32", "int64", "float32", "float64", "boolean", "text", "bytes",
+	"array", "mapping", "structure"}
 
 // misfit is a value that a node cannot hold.
 func misfit(found string, n *wit.Node) error {

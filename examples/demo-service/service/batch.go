@@ -76,12 +76,15 @@ func (x *exchange) batch() *fault {
 	}
 	raw, err := io.ReadAll(http.MaxBytesReader(nil, x.r.Body, limit))
 	if err != nil {
-		return &fault{status: http.StatusRequestEntityTooLarge, message: fmt.Sprintf("expected at most %d bytes: %v", limit, err),
+		return &fault{status: http.StatusRequestEntityTooLarge, message: fmt.Sprintf("expected at most %d bytes: %v",
+			limit, err),
 			page: x.sw.BatchLimit > 0}
 	}
 	kind, parameters, err := mime.ParseMediaType(x.r.Header.Get("Content-Type"))
 	if err != nil || kind != "multipart/mixed" || parameters["boundary"] == "" {
-		return &fault{status: http.StatusUnsupportedMediaType, message: fmt.Sprintf("expected multipart/mixed with a boundary, found '%s'", x.r.Header.Get("Content-Type"))}
+		return &fault{status: http.StatusUnsupportedMediaType,
+			message: fmt.Sprintf("expected multipart/mixed with a boundary, found '%s'",
+				x.r.Header.Get("Content-Type"))}
 	}
 	x.service.book.note(func(l *Ledger) { l.Batches++ })
 	var all []answered
@@ -140,7 +143,8 @@ func (x *exchange) batchPart(p *multipart.Part) (answered, *fault) {
 	x.service.book.note(func(l *Ledger) { l.LargestChangeset = max(l.LargestChangeset, len(operations)) })
 	if x.sw.Changesets == "one" && len(operations) > 1 {
 		// assumption: the text is SAP's for services that leave changesets to the framework, the code is made up.
-		return x.failed(operations[0], &fault{status: http.StatusBadRequest, code: "/IWBEP/CM_MGW_RT/026", message: "Default changeset implementation allows only one operation"}), nil
+		return x.failed(operations[0], &fault{status: http.StatusBadRequest, code: "/IWBEP/CM_MGW_RT/026",
+			message: "Default changeset implementation allows only one operation"}), nil
 	}
 	var a answered
 	for _, inner := range operations {
@@ -281,7 +285,8 @@ func (x *exchange) sendBatch(all []answered) {
 			p.append(&set)
 		}
 		fmt.Fprintf(&set, "--%s--\r\n", inner)
-		fmt.Fprintf(&b, "Content-Type: multipart/mixed; boundary=%s\r\nContent-Length: %d\r\n\r\n%s\r\n", inner, set.Len(), set.Bytes())
+		fmt.Fprintf(&b, "Content-Type: multipart/mixed; boundary=%s\r\nContent-Length: %d\r\n\r\n%s\r\n", inner,
+			set.Len(), set.Bytes())
 	}
 	fmt.Fprintf(&b, "--%s--\r\n", boundary)
 	h := x.w.Header()
@@ -300,7 +305,8 @@ func (p *part) append(b *bytes.Buffer) {
 		fmt.Fprintf(&message, "%s: %s\r\n", strings.ToLower(name), p.header.Get(name))
 	}
 	fmt.Fprintf(&message, "content-length: %d\r\n\r\n%s\r\n", p.body.Len(), p.body.Bytes())
-	fmt.Fprintf(b, "Content-Type: application/http\r\nContent-Length: %d\r\ncontent-transfer-encoding: binary\r\n", message.Len())
+	fmt.Fprintf(b, "Content-Type: application/http\r\nContent-Length: %d\r\ncontent-transfer-encoding: binary\r\n",
+		message.Len())
 	if p.id != "" {
 		fmt.Fprintf(b, "Content-ID: %s\r\n", p.id)
 	}

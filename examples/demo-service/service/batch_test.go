@@ -15,9 +15,11 @@ func batchOf(parts ...string) string {
 	var b strings.Builder
 	one := func(boundary string, id int, text string) {
 		line, body, _ := strings.Cut(text, " {")
-		fmt.Fprintf(&b, "--%s\r\nContent-Type: application/http\r\nContent-Transfer-Encoding: binary\r\nContent-ID: %d\r\n\r\n%s HTTP/1.1\r\nContent-Type: application/json\r\nIf-Match: *\r\n", boundary, id, line)
+		fmt.Fprintf(&b, "--%s\r\nContent-Type: application/http\r\nContent-Transfer-Encoding: binary\r\nContent-ID: "+
+			"%d\r\n\r\n%s HTTP/1.1\r\nContent-Type: application/json\r\nIf-Match: *\r\n", boundary, id, line)
 		if body != "" {
-			fmt.Fprintf(&b, "Content-Length: %d\r\nRequestID: %s\r\nRepeatabilityCreation: 2026-01-01T00:00:00\r\n", len(body)+1, body)
+			fmt.Fprintf(&b, "Content-Length: %d\r\nRequestID: %s\r\nRepeatabilityCreation: 2026-01-01T00:00:00\r\n",
+				len(body)+1, body)
 			body = "{" + body
 		}
 		fmt.Fprintf(&b, "\r\n%s\r\n", body)
@@ -51,13 +53,19 @@ func TestBatch(t *testing.T) {
 		want string
 		left []string
 	}{
-		{"one operation each", nil, []string{product(1), product(2), "MERGE ProductCopies(1) {\"ReorderLevel\":3}", "DELETE ProductCopies(2)", "GET ProductCopies(1)"}, "S201 S201 S204 S204 200", []string{"(1)"}},
-		{"a failed changeset is taken back", nil, []string{product(1), product(2) + ";DELETE ProductCopies(1);" + product(3) + ";DELETE ProductCopies(9)", product(4)}, "S201 404 S201", []string{"(1)", "(4)"}},
-		{"an update is taken back", nil, []string{product(1) + ";PUT $1 {\"ProductName\":\"q\",\"Discontinued\":true}", "MERGE ProductCopies(1) {\"ReorderLevel\":7};" + product(1)}, "S201,204 400", []string{"(1)"}},
-		{"several operations are refused", []string{"changesets=one"}, []string{product(1) + ";" + product(2), product(3)}, "400 S201", []string{"(3)"}},
-		{"stops", []string{"batch-stop=true"}, []string{product(1), product(1), product(2)}, "S201 400", []string{"(1)"}},
+		{"one operation each", nil, []string{product(1), product(2), "MERGE ProductCopies(1) {\"ReorderLevel\":3}",
+			"DELETE ProductCopies(2)", "GET ProductCopies(1)"}, "S201 S201 S204 S204 200", []string{"(1)"}},
+		{"a failed changeset is taken back", nil, []string{product(1), product(2) + ";DELETE ProductCopies(1);" +
+			product(3) + ";DELETE ProductCopies(9)", product(4)}, "S201 404 S201", []string{"(1)", "(4)"}},
+		{"an update is taken back", nil, []string{product(1) + ";PUT $1 {\"ProductName\":\"q\",\"Discontinued\":true}",
+			"MERGE ProductCopies(1) {\"ReorderLevel\":7};" + product(1)}, "S201,204 400", []string{"(1)"}},
+		{"several operations are refused", []string{"changesets=one"}, []string{product(1) + ";" + product(2),
+			product(3)}, "400 S201", []string{"(3)"}},
+		{"stops", []string{"batch-stop=true"}, []string{product(1), product(1), product(2)}, "S201 400",
+			[]string{"(1)"}},
 		{"no reading in a changeset", nil, []string{product(1) + ";READ ProductCopies"}, "405", nil},
-		{"done before", []string{"repeatability=true"}, []string{product(1), product(1), product(1) + ";" + product(2)}, "S201 S201 S201,201", []string{"(1)", "(2)"}},
+		{"done before", []string{"repeatability=true"}, []string{product(1), product(1), product(1) + ";" + product(2)},
+			"S201 S201 S201,201", []string{"(1)", "(2)"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := start(t, service.Options{Rows: 3})
@@ -67,7 +75,8 @@ func TestBatch(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			r := s.do("POST", service.SAPPath+"$batch", batchOf(c.parts...), "Content-Type", "multipart/mixed; boundary=b")
+			r := s.do("POST", service.SAPPath+"$batch", batchOf(c.parts...), "Content-Type",
+				"multipart/mixed; boundary=b")
 			if r.status != http.StatusAccepted {
 				t.Fatalf("%d\n%s", r.status, r.body)
 			}
@@ -133,12 +142,14 @@ func TestBatchAsAWhole(t *testing.T) {
 		}
 		s.service.Set(name, map[string]string{"batch-limit": "0", "no-batch": "false"}[name])
 	}
-	for name, value := range map[string]string{"status": "500", "status-count": "1", "status-when": "after", "match": "DELETE"} {
+	for name, value := range map[string]string{"status": "500", "status-count": "1", "status-when": "after",
+		"match": "DELETE"} {
 		if err := s.service.Set(name, value); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if r := s.do("DELETE", service.SAPPath+"ProductCopies(1)", ""); r.status != 500 || s.service.Count("ProductCopies") != 0 {
+	if r := s.do("DELETE", service.SAPPath+"ProductCopies(1)", ""); r.status != 500 ||
+		s.service.Count("ProductCopies") != 0 {
 		t.Errorf("applied and answered as failed: %d, %d left", r.status, s.service.Count("ProductCopies"))
 	}
 	l := s.service.Ledger()

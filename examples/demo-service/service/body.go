@@ -18,7 +18,8 @@ const largestBody = 16 << 20
 func (x *exchange) body(typ *entityType) (map[int]*value, *fault) {
 	raw, err := io.ReadAll(http.MaxBytesReader(nil, x.r.Body, largestBody))
 	if err != nil {
-		return nil, &fault{status: http.StatusRequestEntityTooLarge, message: fmt.Sprintf("expected at most %d bytes: %v", largestBody, err)}
+		return nil, &fault{status: http.StatusRequestEntityTooLarge,
+			message: fmt.Sprintf("expected at most %d bytes: %v", largestBody, err)}
 	}
 	media, _, _ := mime.ParseMediaType(x.r.Header.Get("Content-Type"))
 	var given map[int]*value
@@ -28,10 +29,12 @@ func (x *exchange) body(typ *entityType) (map[int]*value, *fault) {
 	case "application/atom+xml", "application/xml":
 		given, err = readAtom(raw, typ)
 	default:
-		return nil, &fault{status: http.StatusUnsupportedMediaType, message: fmt.Sprintf("Unsupported media type '%s'", x.r.Header.Get("Content-Type"))}
+		return nil, &fault{status: http.StatusUnsupportedMediaType, message: fmt.Sprintf("Unsupported media type '%s'",
+			x.r.Header.Get("Content-Type"))}
 	}
 	if deep, ok := err.(deepInsert); ok {
-		return nil, &fault{status: http.StatusNotImplemented, message: "Deep insert is not part of this service: " + string(deep)}
+		return nil, &fault{status: http.StatusNotImplemented, message: "Deep insert is not part of this service: " +
+			string(deep)}
 	}
 	if err != nil {
 		return nil, badRequest("Error processing request stream. %v", err)
@@ -65,7 +68,8 @@ func check(p *property, v *value) *fault {
 	if problem == "" {
 		return nil
 	}
-	return &fault{status: http.StatusBadRequest, message: fmt.Sprintf("Property '%s' %s", p.name, problem), target: p.name}
+	return &fault{status: http.StatusBadRequest, message: fmt.Sprintf("Property '%s' %s", p.name, problem),
+		target: p.name}
 }
 
 func readJSON(raw []byte, typ *entityType) (map[int]*value, error) {

@@ -23,7 +23,8 @@ func (x *exchange) catalogue(rest string) *fault {
 			prefix, ok = strings.CutSuffix(literal, "')")
 		}
 		if !ok {
-			return badRequest("The catalogue filters by startswith(TechnicalServiceName,'...') only, found '%s'.", filter)
+			return badRequest("The catalogue filters by startswith(TechnicalServiceName,'...') only, found '%s'.",
+				filter)
 		}
 	}
 	top := x.sw.Catalogue
@@ -44,8 +45,9 @@ func (x *exchange) catalogue(rest string) *fault {
 			name, title = "NORTHWIND_ODP_SRV", "Northwind for operational data provisioning"
 		}
 		if strings.HasPrefix(name, prefix) {
-			rows = append(rows, fmt.Sprintf(`{"ID":"%s_0001","Description":"%s","Title":"%s","TechnicalServiceName":"%s",`+
-				`"TechnicalServiceVersion":1,"ServiceUrl":"https://erp.internal:44300/sap/opu/odata/sap/%s"}`,
+			rows = append(rows, fmt.Sprintf(
+				`{"ID":"%s_0001","Description":"%s","Title":"%s","TechnicalServiceName":"%s",`+
+					`"TechnicalServiceVersion":1,"ServiceUrl":"https://erp.internal:44300/sap/opu/odata/sap/%s"}`,
 				name, title, title, name, name))
 		}
 	}

@@ -161,5 +161,6 @@ func (d *dispatcher) all() []*server {
 func unavailable(w http.ResponseWriter) {
 	w.Header().Set("Content-Type", "text/html")
 	w.WriteHeader(http.StatusServiceUnavailable)
-	w.Write([]byte("<html><head><title>503 Service not available</title></head><body><h1>503 Service not available</h1><p>Error: -6 No application server reached</p></body></html>"))
+	w.Write([]byte("<html><head><title>503 Service not available</title></head><body><h1>503 Service not " +
+		"available</h1><p>Error: -6 No application server reached</p></body></html>"))
 }

@@ -19,11 +19,13 @@ func fetch(c *client) string {
 }
 
 func write(c *client, token, id string) reply {
-	return c.do("POST", service.SAPPath+"OrderCopies", strings.ReplaceAll(orderCopy, "%", id), "X-CSRF-Token", token, "Content-Type", "application/json")
+	return c.do("POST", service.SAPPath+"OrderCopies", strings.ReplaceAll(orderCopy, "%", id), "X-CSRF-Token", token,
+		"Content-Type", "application/json")
 }
 
 func TestServersHaveSessionsOfTheirOwn(t *testing.T) {
-	c := start(t, service.Options{Rows: 10, User: "u", Password: "p", Switches: service.Switches{CSRF: true, Servers: 2}})
+	c := start(t, service.Options{Rows: 10, User: "u", Password: "p", Switches: service.Switches{CSRF: true,
+		Servers: 2}})
 	c.headers["Authorization"] = "Basic dTpw"
 	first := fetch(c)
 	if r := write(c, first, "1"); r.status != 201 {
@@ -55,7 +57,8 @@ func TestKilledServer(t *testing.T) {
 	for _, mode := range []string{"unreached", "applied"} {
 		t.Run(mode, func(t *testing.T) {
 			c := start(t, service.Options{Rows: 10, User: "u", Password: "p",
-				Switches: service.Switches{CSRF: true, Servers: 2, Match: "POST", KillEvery: 2, KillFor: 2, KillMode: mode}})
+				Switches: service.Switches{CSRF: true, Servers: 2, Match: "POST", KillEvery: 2, KillFor: 2,
+					KillMode: mode}})
 			c.headers["Authorization"] = "Basic dTpw"
 			token := fetch(c)
 			if r := write(c, token, "1"); r.status != 201 {
@@ -100,11 +103,13 @@ func TestOnlyServerAway(t *testing.T) {
 }
 
 func TestUnknownSessionIsRefused(t *testing.T) {
-	c := start(t, service.Options{Rows: 10, User: "u", Password: "p", Switches: service.Switches{UnknownSession: "400"}})
+	c := start(t, service.Options{Rows: 10, User: "u", Password: "p",
+		Switches: service.Switches{UnknownSession: "400"}})
 	c.headers["Authorization"] = "Basic dTpw"
 	c.get(service.SAPPath)
 	c.set("expire-sessions", "")
-	if r := c.do("GET", service.SAPPath, ""); r.status != http.StatusBadRequest || !strings.Contains(string(r.body), "Session timed out") {
+	if r := c.do("GET", service.SAPPath, ""); r.status != http.StatusBadRequest || !strings.Contains(string(r.body),
+		"Session timed out") {
 		t.Errorf("expected 400, found %d %s", r.status, r.body)
 	}
 }

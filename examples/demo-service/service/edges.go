@@ -11,8 +11,10 @@ import (
 
 // Sets for the corners of the format: every type with its limits, keys that need escaping, feed mapping, media entries.
 
-var edgeTexts = bytesOf("plain", "", " ", "trailing blank ", "  leading blanks", "000042", "O'Neil", `say "hi"`, `back\slash`, "a<b>&c;", "]]>", "<!-- no comment -->", "&amp; twice", "line\nfeed",
-	"carriage\r\nreturn", "tab\there", "Ünïcödé", "日本語テキスト", "😀🏳️‍🌈", "\u00a0nbsp", "\u2028separator", "\u0085next line", "null", "true", "/Date(0)/", "100%", "a+b c", "x\u007fdel", "{}[]:,", "İstanbul ıI")
+var edgeTexts = bytesOf("plain", "", " ", "trailing blank ", "  leading blanks", "000042", "O'Neil", `say "hi"`,
+	`back\slash`, "a<b>&c;", "]]>", "<!-- no comment -->", "&amp; twice", "line\nfeed",
+	"carriage\r\nreturn", "tab\there", "Ünïcödé", "日本語テキスト", "😀🏳️‍🌈", "\u00a0nbsp", "\u2028separator",
+	"\u0085next line", "null", "true", "/Date(0)/", "100%", "a+b c", "x\u007fdel", "{}[]:,", "İstanbul ıI")
 
 var edgeWhole = map[kind][]int64{
 	booleanKind: {0, 1},
@@ -26,12 +28,16 @@ var edgeWhole = map[kind][]int64{
 }
 
 // Dates in ms at most: verbose JSON keeps no more, and both formats are to show the same rows.
-var edgeMoments = []string{"1970-01-01T00:00:00", "0001-01-01T00:00:00", "9999-12-31T23:59:59", "1969-12-31T23:59:59.999", "1582-10-04T00:00:00", "1582-10-15T00:00:00", "2000-02-29T12:00:00",
-	"2024-02-29T23:59:59.001", "1900-03-01T00:00:00", "1883-11-18T12:03:58", "2038-01-19T03:14:08", "9999-12-31T00:00:00"}
+var edgeMoments = []string{"1970-01-01T00:00:00", "0001-01-01T00:00:00", "9999-12-31T23:59:59",
+	"1969-12-31T23:59:59.999", "1582-10-04T00:00:00", "1582-10-15T00:00:00", "2000-02-29T12:00:00",
+	"2024-02-29T23:59:59.001", "1900-03-01T00:00:00", "1883-11-18T12:03:58", "2038-01-19T03:14:08",
+	"9999-12-31T00:00:00"}
 
-var edgeAmounts = bytesOf("0.0000", "1.0000", "-1.0000", "0.0001", "-0.0001", "999999999999999.9999", "-999999999999999.9999", "12345.6700", "100.0000", "900719925474099.3001")
+var edgeAmounts = bytesOf("0.0000", "1.0000", "-1.0000", "0.0001", "-0.0001", "999999999999999.9999",
+	"-999999999999999.9999", "12345.6700", "100.0000", "900719925474099.3001")
 
-var edgeExact = bytesOf("0", "1", "-1", "9999999999999999999999999999999", "-9999999999999999999999999999999", "1701411834604692317316873037158")
+var edgeExact = bytesOf("0", "1", "-1", "9999999999999999999999999999999", "-9999999999999999999999999999999",
+	"1701411834604692317316873037158")
 
 var edgeSingles = []float64{0, 1, -1, 0.5, math.MaxFloat32, -math.MaxFloat32, math.SmallestNonzeroFloat32,
 	float64(float32(0.1)), float64(float32(16777217))}
@@ -39,23 +45,29 @@ var edgeSingles = []float64{0, 1, -1, 0.5, math.MaxFloat32, -math.MaxFloat32, ma
 var edgeDoubles = []float64{0, 1, -1, 0.1, math.MaxFloat64, -math.MaxFloat64, math.SmallestNonzeroFloat64, 1.0 / 3,
 	1e21, 123456789.125, 1e-7}
 
-var edgeGuids = bytesOf("00000000-0000-0000-0000-000000000000", "ffffffff-ffff-ffff-ffff-ffffffffffff", "34c6020a-aaaa-1111-2222-af75a376b0f9", "0a0b0c0d-0102-0304-0506-0708090a0b0c")
+var edgeGuids = bytesOf("00000000-0000-0000-0000-000000000000", "ffffffff-ffff-ffff-ffff-ffffffffffff",
+	"34c6020a-aaaa-1111-2222-af75a376b0f9", "0a0b0c0d-0102-0304-0506-0708090a0b0c")
 
 var edgeBinaries = [][]byte{{}, {0}, {0xff}, {0xfb, 0xff, 0xfe}, {1, 2, 3, 4}, bytes.Repeat([]byte{0xa5, 0, 0x5a}, 40),
 	[]byte("plain text"), {0x3e, 0x3f, 0xbf}}
 
 func (m *northwind) addAllTypes() {
-	address := &complexType{name: "Address", properties: []property{text("Street", 60), text("City", 40), text("PostalCode", 10), column("Since", dateTimeKind),
+	address := &complexType{name: "Address", properties: []property{text("Street", 60), text("City", 40),
+		text("PostalCode", 10), column("Since", dateTimeKind),
 		column("Latitude", doubleKind),
 		decimal("Rent", 11, 2)}}
 	m.complexTypes = append(m.complexTypes, address)
-	columns := []property{key("ID", int32Kind), text("Text", 80), column("Flag", booleanKind), column("Tiny", byteKind), column("Small", sbyteKind),
+	columns := []property{key("ID", int32Kind), text("Text", 80), column("Flag", booleanKind), column("Tiny", byteKind),
+		column("Small", sbyteKind),
 		column("Short", int16Kind), column("Whole", int32Kind),
-		column("Long", int64Kind), decimal("Amount", 19, 4), decimal("Exact", 31, 0), column("Ratio", singleKind), column("Precise", doubleKind),
+		column("Long", int64Kind), decimal("Amount", 19, 4), decimal("Exact", 31, 0), column("Ratio", singleKind),
+		column("Precise", doubleKind),
 		column("Mark", guidKind), column("Clock", timeKind),
-		column("Moment", dateTimeKind), column("Stamp", dateTimeOffsetKind), {name: "Raw", kind: binaryKind, nullable: true,
+		column("Moment", dateTimeKind), column("Stamp", dateTimeOffsetKind), {name: "Raw", kind: binaryKind,
+			nullable:  true,
 			maxLength: 200},
-		{name: "Day", kind: dateTimeKind, nullable: true, sap: ` sap:display-format="Date"`}, {name: "Place", kind: complexKind, nullable: true,
+		{name: "Day", kind: dateTimeKind, nullable: true, sap: ` sap:display-format="Date"`},
+		{name: "Place", kind: complexKind, nullable: true,
 			complex: address}}
 	typ := &entityType{name: "AllType", keys: 1, properties: columns}
 	var moments []int64
@@ -141,7 +153,8 @@ func fillPlace(r *row, i, n int, moments []int64) {
 // Codes have keys that need quoting and percent-encoding, with leading zeros.
 func (m *northwind) addCodes() {
 	tails := bytesOf("", " x y", "O'Neil", "a/b", "ä&ö", "50%", "q?#", "a+b", `"`, "<>", "c=d,e", "(1)")
-	typ := &entityType{name: "Code", keys: 1, properties: []property{{name: "Code", kind: stringKind, maxLength: 40}, text("Text", 80)}}
+	typ := &entityType{name: "Code", keys: 1, properties: []property{{name: "Code", kind: stringKind, maxLength: 40},
+		text("Text", 80)}}
 	m.add("Codes", typ, codeRows, func(n int, r *row) {
 		r.buf = appendDigits(r.buf, int64(n), 6)
 		r.buf = append(r.buf, tails[n%len(tails)]...)
@@ -152,9 +165,12 @@ func (m *northwind) addCodes() {
 
 // Notes keep some values in Atom's own elements only (m:FC_KeepInContent="false").
 func (m *northwind) addNotes() {
-	title, author, updated, summary := text("Title", 60), text("Author", 30), column("Changed", dateTimeKind), text("Summary", 80)
-	title.mapping, author.mapping, updated.mapping, summary.mapping, summary.keep = "SyndicationTitle", "SyndicationAuthorName", "SyndicationUpdated", "SyndicationSummary", true
-	typ := &entityType{name: "Note", keys: 1, properties: []property{identity("NoteID"), title, author, updated, summary,
+	title, author, updated, summary := text("Title", 60), text("Author", 30), column("Changed", dateTimeKind),
+		text("Summary", 80)
+	title.mapping, author.mapping, updated.mapping, summary.mapping, summary.keep = "SyndicationTitle",
+		"SyndicationAuthorName", "SyndicationUpdated", "SyndicationSummary", true
+	typ := &entityType{name: "Note", keys: 1, properties: []property{identity("NoteID"), title, author, updated,
+		summary,
 		{name: "Body", kind: stringKind, nullable: true, maxLength: -1}}}
 	m.add("Notes", typ, 40, func(n int, r *row) {
 		r.setNumber(0, int64(n)+1)
@@ -171,7 +187,8 @@ func (m *northwind) addNotes() {
 
 // Pictures are media link entries; the bytes are at /$value.
 func (m *northwind) addPictures() {
-	typ := &entityType{name: "Picture", keys: 1, stream: true, properties: []property{identity("PictureID"), text("Name", 40),
+	typ := &entityType{name: "Picture", keys: 1, stream: true, properties: []property{identity("PictureID"),
+		text("Name", 40),
 		column("Size", int32Kind)}}
 	m.add("Pictures", typ, 12, func(n int, r *row) {
 		r.setNumber(0, int64(n)+1)

@@ -66,8 +66,10 @@ func (x *exchange) answer(rest string) *fault {
 	if f := x.protect(); f != nil {
 		return f
 	}
-	if version := x.r.Header.Get("DataServiceVersion"); strings.HasPrefix(version, "3") || strings.HasPrefix(version, "4") {
-		return badRequest("Request version '%s' is not supported for the request payload. The only supported versions are '1.0', '2.0'.", version)
+	if version := x.r.Header.Get("DataServiceVersion"); strings.HasPrefix(version, "3") || strings.HasPrefix(version,
+		"4") {
+		return badRequest("Request version '%s' is not supported for the request payload. The only supported "+
+			"versions are '1.0', '2.0'.", version)
 	}
 	if x.mount.store {
 		return x.stored(rest)
@@ -99,7 +101,8 @@ func (x *exchange) negotiate() *fault {
 		case "application/json":
 			x.json = true
 			return nil
-		case "application/atom+xml", "application/xml", "application/atomsvc+xml", "text/xml", "*/*", "application/*", "multipart/mixed":
+		case "application/atom+xml", "application/xml", "application/atomsvc+xml", "text/xml", "*/*", "application/*",
+			"multipart/mixed":
 			x.json = false
 			return nil
 		}
@@ -162,7 +165,8 @@ func (x *exchange) locked(t *table) *fault {
 		return nil
 	}
 	// assumption: the text is that of many applications (message MC 601), the status that of SAP Gateway.
-	return &fault{status: http.StatusBadRequest, code: "MC/601", message: "Object of " + t.name + " is locked by user SMITH"}
+	return &fault{status: http.StatusBadRequest, code: "MC/601",
+		message: "Object of " + t.name + " is locked by user SMITH"}
 }
 
 // matched tells whether the switch match concerns this request.
@@ -187,7 +191,8 @@ func (x *exchange) refuse() {
 	case "html":
 		x.w.Header().Set("Content-Type", "text/html; charset=utf-8")
 		x.w.WriteHeader(f.status)
-		x.w.Write([]byte("<html><head><title>Application Server Error</title></head><body><h1>" + strconv.Itoa(f.status) + " " + http.StatusText(f.status) + "</h1></body></html>"))
+		x.w.Write([]byte("<html><head><title>Application Server Error</title></head><body><h1>" +
+			strconv.Itoa(f.status) + " " + http.StatusText(f.status) + "</h1></body></html>"))
 	case "empty":
 		x.w.WriteHeader(f.status)
 	default:

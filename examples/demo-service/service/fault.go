@@ -25,13 +25,15 @@ func badRequest(format string, arguments ...any) *fault {
 }
 
 func notFound(segment string) *fault {
-	return &fault{status: http.StatusNotFound, message: fmt.Sprintf("Resource not found for the segment '%s'.", segment)}
+	return &fault{status: http.StatusNotFound, message: fmt.Sprintf("Resource not found for the segment '%s'.",
+		segment)}
 }
 
 // sapCodes are the codes of SAP Gateway's framework messages where one is known for a status. assumption: only
 // /IWBEP/CM_MGW_RT/020 (resource not found) and /IWFND/CM_CONSUMING are common knowledge; the others are made up in
 // their manner.
-var sapCodes = map[int]string{400: "005056A509B11EE1B9A8FEC11C21578E", 404: "/IWBEP/CM_MGW_RT/020", 409: "/IWBEP/CM_MGW_RT/022", 412: "/IWFND/CM_BEC/005", 428: "/IWFND/CM_BEC/004",
+var sapCodes = map[int]string{400: "005056A509B11EE1B9A8FEC11C21578E", 404: "/IWBEP/CM_MGW_RT/020",
+	409: "/IWBEP/CM_MGW_RT/022", 412: "/IWFND/CM_BEC/005", 428: "/IWFND/CM_BEC/004",
 	500: "/IWBEP/CM_MGW_RT/176", 501: "/IWBEP/CM_MGW_RT/004", 503: "/IWFND/CM_BEC/026"}
 
 func (f *fault) codeFor(m *mount) string {
@@ -49,12 +51,14 @@ func (f *fault) codeFor(m *mount) string {
 // json is the body as verbose JSON; a SAP mount adds innererror.
 func (f *fault) json(m *mount) []byte {
 	quote := func(s string) string { return string(appendJSONText(nil, []byte(s))) }
-	b := fmt.Sprintf(`{"error":{"code":%s,"message":{"lang":"%s","value":%s}`, quote(f.codeFor(m)), m.language(), quote(f.message))
+	b := fmt.Sprintf(`{"error":{"code":%s,"message":{"lang":"%s","value":%s}`, quote(f.codeFor(m)), m.language(),
+		quote(f.message))
 	if m.sap {
-		b += fmt.Sprintf(`,"innererror":{"application":{"component_id":"","service_namespace":"/SAP/","service_id":"NORTHWIND_SRV","service_version":"0001"},`+
-			`"transactionid":"%s","timestamp":"20260101120000.0000000",`+
-			`"Error_Resolution":{"SAP_Transaction":"Run transaction /IWFND/ERROR_LOG","SAP_Note":"See SAP Note 1797736"},`+
-			`"errordetails":[{"ContentID":"","code":%s,"message":%s,"longtext_url":"","propertyref":%s,"severity":"error","transition":false,"target":%s}]}`,
+		b += fmt.Sprintf(
+			`,"innererror":{"application":{"component_id":"","service_namespace":"/SAP/","service_id":"NORTHWIND_SRV","service_version":"0001"},`+
+				`"transactionid":"%s","timestamp":"20260101120000.0000000",`+
+				`"Error_Resolution":{"SAP_Transaction":"Run transaction /IWFND/ERROR_LOG","SAP_Note":"See SAP Note 1797736"},`+
+				`"errordetails":[{"ContentID":"","code":%s,"message":%s,"longtext_url":"","propertyref":%s,"severity":"error","transition":false,"target":%s}]}`,
 			transaction(f.message), quote(f.codeFor(m)), quote(f.message), quote(f.target), quote(f.target))
 	}
 	return []byte(b + "}}")
@@ -68,11 +72,13 @@ func (f *fault) xml(m *mount) []byte {
 	xml.EscapeText(&b, []byte(f.message))
 	b.WriteString(`</message>`)
 	if m.sap {
-		b.WriteString(`<innererror><transactionid>` + transaction(f.message) + `</transactionid><errordetails><errordetail><code>`)
+		b.WriteString(`<innererror><transactionid>` + transaction(f.message) +
+			`</transactionid><errordetails><errordetail><code>`)
 		xml.EscapeText(&b, []byte(f.codeFor(m)))
 		b.WriteString(`</code><message>`)
 		xml.EscapeText(&b, []byte(f.message))
-		b.WriteString(`</message><propertyref>` + f.target + `</propertyref><severity>error</severity><target>` + f.target + `</target></errordetail></errordetails></innererror>`)
+		b.WriteString(`</message><propertyref>` + f.target + `</propertyref><severity>error</severity><target>` +
+			f.target + `</target></errordetail></errordetails></innererror>`)
 	}
 	b.WriteString(`</error>`)
 	return []byte(b.String())
@@ -93,7 +99,8 @@ func (f *fault) write(x *exchange) {
 	if f.page {
 		h.Set("Content-Type", "text/html;charset=utf-8")
 		x.w.WriteHeader(f.status)
-		fmt.Fprintf(x.w, "<html><head><title>Application Server Error</title></head><body><h1>%d %s</h1><p>%[2]s</p></body></html>", f.status, f.message)
+		fmt.Fprintf(x.w, "<html><head><title>Application Server Error</title></head><body><h1>%d "+
+			"%s</h1><p>%[2]s</p></body></html>", f.status, f.message)
 		return
 	}
 	h.Set("DataServiceVersion", "1.0")

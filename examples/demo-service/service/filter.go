@@ -127,8 +127,10 @@ func (p *filterParser) not() (*expression, error) {
 }
 
 var comparisons = map[string]func(order int) bool{
-	"eq": func(c int) bool { return c == 0 }, "ne": func(c int) bool { return c != 0 }, "gt": func(c int) bool { return c > 0 },
-	"ge": func(c int) bool { return c >= 0 }, "lt": func(c int) bool { return c < 0 }, "le": func(c int) bool { return c <= 0 },
+	"eq": func(c int) bool { return c == 0 }, "ne": func(c int) bool { return c != 0 },
+	"gt": func(c int) bool { return c > 0 },
+	"ge": func(c int) bool { return c >= 0 }, "lt": func(c int) bool { return c < 0 },
+	"le": func(c int) bool { return c <= 0 },
 }
 
 func (p *filterParser) comparison() (*expression, error) {
@@ -154,7 +156,8 @@ func (p *filterParser) compared(start token, operator string, accept func(int) b
 	a, b := left.eval, right.eval
 	if _, ok := compare(&value{kind: left.kind, text: []byte("0")}, &value{kind: right.kind, text: []byte("0")}); !ok &&
 		!right.nothing() && !left.nothing() {
-		return nil, fmt.Errorf("operator '%s' incompatible with operand types '%s' and '%s' at position %d", operator, left.kind, right.kind, start.at)
+		return nil, fmt.Errorf("operator '%s' incompatible with operand types '%s' and '%s' at position %d", operator,
+			left.kind, right.kind, start.at)
 	}
 	e := &expression{kind: booleanKind, eval: func(r *row) value {
 		x, y := a(r), b(r)
@@ -273,13 +276,16 @@ var functions = map[string]function{
 	"tolower": {1, stringKind, func(a []value) value { return textValue(bytes.ToLower(a[0].text)) }},
 	"toupper": {1, stringKind, func(a []value) value { return textValue(bytes.ToUpper(a[0].text)) }},
 	"trim":    {1, stringKind, func(a []value) value { return textValue(bytes.TrimSpace(a[0].text)) }},
-	"concat":  {2, stringKind, func(a []value) value { return textValue(append(bytes.Clone(a[0].text), a[1].text...)) }},
-	"year":    {1, int32Kind, func(a []value) value { return datePart(a[0], 0) }},
-	"month":   {1, int32Kind, func(a []value) value { return datePart(a[0], 1) }},
-	"day":     {1, int32Kind, func(a []value) value { return datePart(a[0], 2) }},
-	"hour":    {1, int32Kind, func(a []value) value { return datePart(a[0], 3) }},
-	"minute":  {1, int32Kind, func(a []value) value { return datePart(a[0], 4) }},
-	"second":  {1, int32Kind, func(a []value) value { return datePart(a[0], 5) }},
+	"concat": {2, stringKind, func(a []value) value {
+		return textValue(append(bytes.Clone(a[0].text),
+			a[1].text...))
+	}},
+	"year":   {1, int32Kind, func(a []value) value { return datePart(a[0], 0) }},
+	"month":  {1, int32Kind, func(a []value) value { return datePart(a[0], 1) }},
+	"day":    {1, int32Kind, func(a []value) value { return datePart(a[0], 2) }},
+	"hour":   {1, int32Kind, func(a []value) value { return datePart(a[0], 3) }},
+	"minute": {1, int32Kind, func(a []value) value { return datePart(a[0], 4) }},
+	"second": {1, int32Kind, func(a []value) value { return datePart(a[0], 5) }},
 }
 
 func datePart(v value, part int) value {
@@ -310,7 +316,8 @@ func (p *filterParser) call(name string) (*expression, error) {
 		return nil, fmt.Errorf("function '%s' takes %d arguments, found %d", name, f.arguments, len(arguments))
 	}
 	for _, a := range arguments {
-		if moment := strings.Contains("year month day hour minute second", name); moment != a.kind.moment() && !(moment && a.kind == timeKind) ||
+		if moment := strings.Contains("year month day hour minute second", name); moment != a.kind.moment() &&
+			!(moment && a.kind == timeKind) ||
 			!moment && a.kind != stringKind {
 			return nil, fmt.Errorf("no function '%s' for an argument of type %s", name, a.kind)
 		}

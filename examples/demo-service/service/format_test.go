@@ -115,7 +115,8 @@ func TestMetadataDescribesWhatIsServed(t *testing.T) {
 						}
 					}
 				}
-				for _, k := range []string{"Binary", "Boolean", "Byte", "DateTime", "DateTimeOffset", "Decimal", "Double", "Guid", "Int16", "Int32", "Int64", "SByte", "Single", "String", "Time"} {
+				for _, k := range []string{"Binary", "Boolean", "Byte", "DateTime", "DateTimeOffset", "Decimal",
+					"Double", "Guid", "Int16", "Int32", "Int64", "SByte", "Single", "String", "Time"} {
 					if !seen["Edm."+k] {
 						t.Errorf("no property of type Edm.%s", k)
 					}
@@ -157,7 +158,8 @@ func plainJSON(t *testing.T, edm string, content any) string {
 	text := fmt.Sprint(content)
 	switch edm {
 	case "Edm.DateTime", "Edm.DateTimeOffset":
-		ms, err := strconv.ParseInt(strings.TrimSuffix(strings.TrimSuffix(strings.TrimPrefix(text, "/Date("), ")/"), "+0000"), 10, 64)
+		ms, err := strconv.ParseInt(strings.TrimSuffix(strings.TrimSuffix(strings.TrimPrefix(text, "/Date("), ")/"),
+			"+0000"), 10, 64)
 		if err != nil {
 			t.Fatalf("%s: %v", text, err)
 		}
@@ -234,10 +236,13 @@ func TestEveryTypeInBothFormats(t *testing.T) {
 			}
 		}
 		for name, values := range map[string][]string{
-			"Long": {"9223372036854775807", "-9223372036854775808", "9007199254740993", "(null)"}, "Small": {"-128", "127"}, "Tiny": {"255"},
+			"Long":  {"9223372036854775807", "-9223372036854775808", "9007199254740993", "(null)"},
+			"Small": {"-128", "127"}, "Tiny": {"255"},
 			"Moment": {"0001-01-01T00:00:00", "9999-12-31T23:59:59", "1969-12-31T23:59:59.999", "1582-10-04T00:00:00"},
-			"Text":   {"", "trailing blank ", "000042", "O'Neil", "a<b>&c;", "carriage\r\nreturn", "\u2028separator", "(null)"},
-			"Exact":  {"9999999999999999999999999999999", "-9999999999999999999999999999999"}, "Clock": {"PT00H00M00.5S", "PT23H59M59S"},
+			"Text": {"", "trailing blank ", "000042", "O'Neil", "a<b>&c;", "carriage\r\nreturn", "\u2028separator",
+				"(null)"},
+			"Exact":   {"9999999999999999999999999999999", "-9999999999999999999999999999999"},
+			"Clock":   {"PT00H00M00.5S", "PT23H59M59S"},
 			"Precise": {"1.7976931348623157e+308", "5e-324"},
 		} {
 			for _, v := range values {
@@ -257,7 +262,8 @@ func TestMappedPropertiesStandInAtomElementsOnly(t *testing.T) {
 	for i := range document.Entries {
 		e := &document.Entries[i]
 		inside := e.fields()
-		for name, atomText := range map[string]string{"Title": e.Title, "Author": e.Author, "Changed": strings.TrimSuffix(e.Updated, "Z")} {
+		for name, atomText := range map[string]string{"Title": e.Title, "Author": e.Author,
+			"Changed": strings.TrimSuffix(e.Updated, "Z")} {
 			text, given := inside[name]
 			want := fromJSON[i][name]
 			if name == "Changed" && want != "(null)" {
@@ -294,7 +300,8 @@ func TestMediaEntities(t *testing.T) {
 			}
 		}
 	}
-	if err := json.Unmarshal(c.get(service.SAPPath+"Pictures", "Accept", "application/json").body, &document); err != nil {
+	if err := json.Unmarshal(c.get(service.SAPPath+"Pictures", "Accept", "application/json").body,
+		&document); err != nil {
 		t.Fatal(err)
 	}
 	entries := c.atom(service.SAPPath + "Pictures").Entries
@@ -302,12 +309,14 @@ func TestMediaEntities(t *testing.T) {
 		r := c.get(p.Metadata.Source)
 		if _, err := png.Decode(bytes.NewReader(r.body)); err != nil || len(r.body) != p.Size ||
 			r.header.Get("Content-Type") != p.Metadata.Type {
-			t.Errorf("%s: %v, %d bytes of %d, %s", p.Metadata.Source, err, len(r.body), p.Size, r.header.Get("Content-Type"))
+			t.Errorf("%s: %v, %d bytes of %d, %s", p.Metadata.Source, err, len(r.body), p.Size,
+				r.header.Get("Content-Type"))
 		}
 		e := entries[i]
 		if len(e.Content.Inside.Fields) != 0 || len(e.Beside.Fields) != 3 ||
 			c.origin+service.SAPPath+e.Content.Src != p.Metadata.Source {
-			t.Errorf("entry %d: %d properties in the content, %d beside it, src %q", i, len(e.Content.Inside.Fields), len(e.Beside.Fields), e.Content.Src)
+			t.Errorf("entry %d: %d properties in the content, %d beside it, src %q", i, len(e.Content.Inside.Fields),
+				len(e.Beside.Fields), e.Content.Src)
 		}
 	}
 	if len(document.D.Results) == 0 {
@@ -319,7 +328,8 @@ func TestKeysLeadBackToTheirRows(t *testing.T) {
 	c := start(t, service.Options{Rows: 5})
 	for _, e := range c.atom(service.NorthwindPath + "Codes").Entries {
 		var r struct{ D struct{ Code string } }
-		if err := json.Unmarshal(c.get(e.ID, "Accept", "application/json").body, &r); err != nil || r.D.Code != e.fields()["Code"] {
+		if err := json.Unmarshal(c.get(e.ID, "Accept", "application/json").body, &r); err != nil ||
+			r.D.Code != e.fields()["Code"] {
 			t.Errorf("%s: %q, %v", e.ID, r.D.Code, err)
 		}
 	}
@@ -331,10 +341,14 @@ func TestFormatByOptionAndHeader(t *testing.T) {
 		format, accept, want string
 		status               int
 	}{
-		{"", "", "application/atom+xml", 200}, {"", "*/*", "application/atom+xml", 200}, {"", "application/json", "application/json", 200},
-		{"", "application/json;odata=verbose", "application/json", 200}, {"json", "application/atom+xml", "application/json", 200},
-		{"atom", "application/json", "application/atom+xml", 200}, {"", "application/atom+xml,application/json;q=0.5", "application/atom+xml", 200},
-		{"", "audio/ogg", "application/xml", 406}, {"", "text/html,application/xhtml+xml,application/xml;q=0.9", "application/atom+xml", 200},
+		{"", "", "application/atom+xml", 200}, {"", "*/*", "application/atom+xml", 200}, {"", "application/json",
+			"application/json", 200},
+		{"", "application/json;odata=verbose", "application/json", 200}, {"json", "application/atom+xml",
+			"application/json", 200},
+		{"atom", "application/json", "application/atom+xml", 200}, {"", "application/atom+xml,application/json;q=0.5",
+			"application/atom+xml", 200},
+		{"", "audio/ogg", "application/xml", 406}, {"", "text/html,application/xhtml+xml,application/xml;q=0.9",
+			"application/atom+xml", 200},
 	}
 	for _, test := range tests {
 		query := ""
@@ -342,7 +356,8 @@ func TestFormatByOptionAndHeader(t *testing.T) {
 			query = "?$format=" + test.format
 		}
 		r := c.do("GET", service.NorthwindPath+"Orders"+query, "", "Accept", test.accept)
-		if r.status != test.status || !strings.HasPrefix(r.header.Get("Content-Type"), test.want) || r.header.Get("DataServiceVersion") == "" {
+		if r.status != test.status || !strings.HasPrefix(r.header.Get("Content-Type"), test.want) ||
+			r.header.Get("DataServiceVersion") == "" {
 			t.Errorf("%+v: %d %s", test, r.status, r.header.Get("Content-Type"))
 		}
 	}
@@ -352,11 +367,14 @@ func TestAnswersOfTheTwoMounts(t *testing.T) {
 	c := start(t, service.Options{Rows: 1})
 	tests := []struct{ path, format, want string }{
 		{service.NorthwindPath, "json", `"Discount":0,"Order"`}, {service.SAPPath, "json", `"Discount":"0","Order"`},
-		{service.NorthwindPath, "atom", `<d:Discount m:type="Edm.Single">0</d:Discount>`}, {service.SAPPath, "atom", `<d:Discount>0</d:Discount>`},
-		{service.NorthwindPath, "json", `{"results":[{"__metadata":{"uri":"`}, {service.SAPPath, "json", `{"results":[{"__metadata":{"id":"`},
+		{service.NorthwindPath, "atom", `<d:Discount m:type="Edm.Single">0</d:Discount>`}, {service.SAPPath, "atom",
+			`<d:Discount>0</d:Discount>`},
+		{service.NorthwindPath, "json", `{"results":[{"__metadata":{"uri":"`}, {service.SAPPath, "json",
+			`{"results":[{"__metadata":{"id":"`},
 	}
 	for _, test := range tests {
-		if body := string(c.get(test.path + "Order_Details?$format=" + test.format).body); !strings.Contains(body, test.want) {
+		if body := string(c.get(test.path + "Order_Details?$format=" + test.format).body); !strings.Contains(body,
+			test.want) {
 			t.Errorf("%s as %s: expected %s in\n%s", test.path, test.format, test.want, body)
 		}
 	}
@@ -392,7 +410,8 @@ func TestBinaryIsBase64(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if r := c.do("GET", service.SAPPath+"AllTypes("+row["ID"]+")/Raw/$value", ""); r.status != 200 || !bytes.Equal(r.body, raw) {
+		if r := c.do("GET", service.SAPPath+"AllTypes("+row["ID"]+")/Raw/$value", ""); r.status != 200 ||
+			!bytes.Equal(r.body, raw) {
 			t.Errorf("row %s: %x at $value, %x in JSON", row["ID"], r.body, raw)
 		}
 	}

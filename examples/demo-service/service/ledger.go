@@ -66,7 +66,8 @@ type Request struct {
 	Headers map[string]string `json:"headers"` // those of interest: see recordedHeaders
 }
 
-var recordedHeaders = []string{"Accept", "Accept-Language", "Content-Type", "Dataserviceversion", "Maxdataserviceversion", "If-Match", "If-None-Match", "Prefer", "X-Csrf-Token", "X-Http-Method",
+var recordedHeaders = []string{"Accept", "Accept-Language", "Content-Type", "Dataserviceversion",
+	"Maxdataserviceversion", "If-Match", "If-None-Match", "Prefer", "X-Csrf-Token", "X-Http-Method",
 	"X-Requested-With", "Sap-Client", "Sap-Language", "Cookie", "Requestid", "Repeatabilitycreation", "User-Agent"}
 
 // keptRequests bounds the list of requests; the counters go on.

@@ -165,7 +165,8 @@ func typedLiteral(prefix, s string) (*value, error) {
 		}
 		return &value{kind: binaryKind, text: raw}, nil
 	}
-	return nil, fmt.Errorf("expected datetime, datetimeoffset, time, guid, binary or X before a quote, found %q", prefix)
+	return nil, fmt.Errorf("expected datetime, datetimeoffset, time, guid, binary or X before a quote, found %q",
+		prefix)
 }
 
 func floatValue(k kind, f float64) *value {
@@ -176,7 +177,8 @@ var (
 	guidForm     = regexp.MustCompile(`^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$`)
 	decimalForm  = regexp.MustCompile(`^[-+]?(\d+(\.\d*)?|\.\d+)$`)
 	durationForm = regexp.MustCompile(`^P(?:0+D)?T(?:(\d{1,2})H)?(?:(\d{1,2})M)?(?:(\d{1,2})(?:\.(\d{1,7}))?S)?$`)
-	momentForm   = regexp.MustCompile(`^(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d)(?::(\d\d)(?:\.(\d{1,7}))?)?(Z|[+-]\d\d:\d\d)?$`)
+	momentForm   = regexp.MustCompile(
+		`^(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d)(?::(\d\d)(?:\.(\d{1,7}))?)?(Z|[+-]\d\d:\d\d)?$`)
 	jsonDateForm = regexp.MustCompile(`^/Date\((-?\d+)(?:([+-])(\d{1,4}))?\)/$`)
 )
 
@@ -318,7 +320,8 @@ func appendLiteral(b []byte, v *value) []byte {
 func appendPercent(b, text []byte) []byte {
 	const hexadecimal = "0123456789ABCDEF"
 	for _, c := range text {
-		if c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || bytes.IndexByte([]byte("-_.~'*"), c) >= 0 {
+		if c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || bytes.IndexByte([]byte("-_.~'*"),
+			c) >= 0 {
 			b = append(b, c)
 			continue
 		}

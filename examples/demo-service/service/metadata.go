@@ -28,7 +28,9 @@ func (d *edmx) f(format string, arguments ...any) { fmt.Fprintf(&d.Builder, form
 
 func (d *edmx) document() {
 	mount, model := d.x.mount, d.x.model()
-	d.f(`<?xml version="1.0" encoding="utf-8"?>`+"\n"+`<%s:Edmx Version="1.0" xmlns:%s="http://schemas.microsoft.com/ado/2007/06/edmx" xmlns:%s="%s"`, d.edmx, d.edmx, d.m, nsM)
+	d.f(`<?xml version="1.0" encoding="utf-8"?>`+"\n"+
+		`<%s:Edmx Version="1.0" xmlns:%s="http://schemas.microsoft.com/ado/2007/06/edmx" xmlns:%s="%s"`, d.edmx, d.edmx,
+		d.m, nsM)
 	if mount.sap {
 		d.f(` xmlns:sap="http://www.sap.com/Protocols/SAPData"`)
 	}
@@ -92,7 +94,8 @@ func (d *edmx) entityType(t *table) {
 		if n.many {
 			from, to = to, from
 		}
-		d.f("<%sNavigationProperty Name=\"%s\" Relationship=\"%s.%s\" FromRole=\"%s\" ToRole=\"%s\"/>\n", d.edm, n.name, d.x.mount.namespace, n.join.name, from, to)
+		d.f("<%sNavigationProperty Name=\"%s\" Relationship=\"%s.%s\" FromRole=\"%s\" ToRole=\"%s\"/>\n", d.edm, n.name,
+			d.x.mount.namespace, n.join.name, from, to)
 	}
 	d.f("</%sEntityType>\n", d.edm)
 }
@@ -125,7 +128,8 @@ func (d *edmx) property(p *property) {
 		d.f(` ConcurrencyMode="Fixed"`)
 	}
 	if p.mapping != "" {
-		d.f(` %s:FC_TargetPath="%s" %s:FC_ContentKind="text" %s:FC_KeepInContent="%t"`, d.m, p.mapping, d.m, d.m, p.keep)
+		d.f(` %s:FC_TargetPath="%s" %s:FC_ContentKind="text" %s:FC_KeepInContent="%t"`, d.m, p.mapping, d.m, d.m,
+			p.keep)
 	}
 	if p.identity && !d.x.mount.sap {
 		d.f(` p8:StoreGeneratedPattern="Identity" xmlns:p8="http://schemas.microsoft.com/ado/2009/02/edm/annotation"`)
@@ -142,8 +146,10 @@ func (d *edmx) association(a *association) {
 		one = "0..1"
 	}
 	d.f("<%sAssociation Name=\"%s\">\n", d.edm, a.name)
-	d.f("<%sEnd Role=\"%s\" Type=\"%s.%s\" Multiplicity=\"%s\"/>\n", d.edm, a.principalRole, namespace, a.principal.typ.name, one)
-	d.f("<%sEnd Role=\"%s\" Type=\"%s.%s\" Multiplicity=\"*\"/>\n", d.edm, a.dependentRole, namespace, a.dependent.typ.name)
+	d.f("<%sEnd Role=\"%s\" Type=\"%s.%s\" Multiplicity=\"%s\"/>\n", d.edm, a.principalRole, namespace,
+		a.principal.typ.name, one)
+	d.f("<%sEnd Role=\"%s\" Type=\"%s.%s\" Multiplicity=\"*\"/>\n", d.edm, a.dependentRole, namespace,
+		a.dependent.typ.name)
 	d.f("<%sReferentialConstraint><%sPrincipal Role=\"%s\">", d.edm, d.edm, a.principalRole)
 	for i := range a.foreign {
 		d.f("<%sPropertyRef Name=\"%s\"/>", d.edm, a.principal.typ.properties[i].name)
@@ -176,15 +182,18 @@ func (d *edmx) container() {
 		d.f("/>\n")
 	}
 	for _, a := range model.associations {
-		d.f("<%sAssociationSet Name=\"%s\" Association=\"%s.%s\"><%sEnd Role=\"%s\" EntitySet=\"%s\"/><%sEnd Role=\"%s\" EntitySet=\"%s\"/></%sAssociationSet>\n", d.edm, a.name,
+		d.f("<%sAssociationSet Name=\"%s\" Association=\"%s.%s\"><%sEnd Role=\"%s\" EntitySet=\"%s\"/><%sEnd "+
+			"Role=\"%s\" EntitySet=\"%s\"/></%sAssociationSet>\n", d.edm, a.name,
 			mount.namespace, a.name, d.edm, a.principalRole, a.principal.name, d.edm, a.dependentRole, a.dependent.name,
 			d.edm)
 	}
 	if mount.odp {
 		d.odpFunctions()
 	} else if d.x.sw.Functions && !mount.store && !mount.catalogue {
-		d.f("<%sFunctionImport Name=\"%s\" EntitySet=\"Products\" ReturnType=\"Collection(%s.%s)\" %s:HttpMethod=\"GET\">"+
-			"<%sParameter Name=\"CategoryID\" Type=\"Edm.Int32\" Mode=\"In\"/></%sFunctionImport>\n", d.edm, productsOfCategory, mount.namespace,
+		d.f("<%sFunctionImport Name=\"%s\" EntitySet=\"Products\" "+
+			"ReturnType=\"Collection(%s.%s)\" %s:HttpMethod=\"GET\">"+
+			"<%sParameter Name=\"CategoryID\" Type=\"Edm.Int32\" Mode=\"In\"/></%sFunctionImport>\n", d.edm,
+			productsOfCategory, mount.namespace,
 			d.x.service.model.byName["Products"].typ.name, d.m, d.edm, d.edm)
 	}
 	d.f("</%sEntityContainer>\n", d.edm)
@@ -208,7 +217,8 @@ func (x *exchange) serviceDocument() *fault {
 	if x.sw.Prefixes {
 		p, declarations = "app:", ` xmlns:app="http://www.w3.org/2007/app" xmlns:atom="`+nsAtom+`"`
 	}
-	b := fmt.Appendf(nil, `<?xml version="1.0" encoding="utf-8"?><%sservice xml:base="%s"%s><%sworkspace><atom:title>Default</atom:title>`, p, x.base, declarations, p)
+	b := fmt.Appendf(nil,
+		`<?xml version="1.0" encoding="utf-8"?><%sservice xml:base="%s"%s><%sworkspace><atom:title>Default</atom:title>`, p, x.base, declarations, p)
 	for _, t := range tables {
 		b = fmt.Appendf(b, `<%scollection href="%s"><atom:title>%s</atom:title></%scollection>`, p, t.name, t.name, p)
 	}

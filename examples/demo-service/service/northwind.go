@@ -97,13 +97,16 @@ func identity(name string) property { return property{name: name, kind: int32Kin
 func (m *northwind) joinAll() {
 	m.join("FK_Products_Categories", "Categories", "Products", "Category", "CategoryID", true, nil)
 	m.join("FK_Products_Suppliers", "Suppliers", "Products", "Supplier", "SupplierID", true, nil)
-	m.join("FK_Orders_Customers", "Customers", "Orders", "Customer", "CustomerID", true, func(parent *row) (int, int, int) {
+	m.join("FK_Orders_Customers", "Customers", "Orders", "Customer", "CustomerID", true, func(parent *row) (int, int,
+		int) {
 		return max(parent.number, 0), m.customers, m.rows
 	})
-	m.join("FK_Orders_Employees", "Employees", "Orders", "Employee", "EmployeeID", true, func(parent *row) (int, int, int) {
+	m.join("FK_Orders_Employees", "Employees", "Orders", "Employee", "EmployeeID", true, func(parent *row) (int, int,
+		int) {
 		return max(parent.number, 0), employeeRows, m.rows
 	})
-	m.join("FK_Order_Details_Orders", "Orders", "Order_Details", "Order", "OrderID", false, func(parent *row) (int, int, int) {
+	m.join("FK_Order_Details_Orders", "Orders", "Order_Details", "Order", "OrderID", false, func(parent *row) (int, int,
+		int) {
 		if parent.number < 0 {
 			return 0, 1, 0
 		}
@@ -124,11 +127,14 @@ func (m *northwind) join(name, principal, dependent, up, foreign string, optiona
 	d.typ.navigations = append(d.typ.navigations, &navigation{name: up, join: a, target: p})
 }
 
-var categoryNames = [][2]string{{"Beverages", "Drinks, hot & cold"}, {"Condiments", "Sauces <sweet> and \"savoury\""}, {"Confections", "Desserts, candies, O'Neil's breads"},
-	{"Dairy Products", "Käse, crème fraîche"}, {"Grains/Cereals", "Breads, crackers, pasta; 100% wheat"}, {"Meat/Poultry", ""}, {"Produce", "Dried fruit and 豆腐"}, {"Seafood", "Рыба и морепродукты"}}
+var categoryNames = [][2]string{{"Beverages", "Drinks, hot & cold"}, {"Condiments", "Sauces <sweet> and \"savoury\""},
+	{"Confections", "Desserts, candies, O'Neil's breads"},
+	{"Dairy Products", "Käse, crème fraîche"}, {"Grains/Cereals", "Breads, crackers, pasta; 100% wheat"},
+	{"Meat/Poultry", ""}, {"Produce", "Dried fruit and 豆腐"}, {"Seafood", "Рыба и морепродукты"}}
 
 func (m *northwind) addCategories() {
-	typ := &entityType{name: "Category", keys: 1, properties: []property{identity("CategoryID"), required(text("CategoryName", 15)),
+	typ := &entityType{name: "Category", keys: 1, properties: []property{identity("CategoryID"),
+		required(text("CategoryName", 15)),
 		{name: "Description", kind: stringKind, nullable: true, maxLength: -1}}}
 	m.add("Categories", typ, len(categoryNames), func(n int, r *row) {
 		r.setNumber(0, int64(n)+1)
@@ -138,13 +144,20 @@ func (m *northwind) addCategories() {
 }
 
 var (
-	cities = bytesOf("Lyon", "Münster", "São Paulo", "Århus", "Luleå", "Cork", "Reims", "Graz", "Kraków", "Torino", "Bräcke", "Nantes", "Bern", "Oulu", "Leipzig", "Sevilla")
-	lands  = bytesOf("France", "Germany", "Brazil", "Denmark", "Sweden", "Ireland", "France", "Austria", "Poland", "Italy", "Sweden", "France", "Switzerland", "Finland", "Germany", "Spain")
-	firms  = bytesOf("Hanari Carnes", "Vins et alcools", "Toms Spezialitäten", "Suprêmes délices", "Chop-suey Chinese", "Richter & Söhne", "Wellington Importadora", "HILARIÓN-Abastos",
-		"Ernst Handel", "Que Delícia", "O'Leary's Market", "Folk och fä HB", "Blondel père et fils", "Frankenversand", "White Clover <Wholesale>", "Split Rail \"Beer\" & Ale")
-	people = bytesOf("Ana Trujillo", "Béatrice Noël", "Çelik Demir", "Dirk Óskarsson", "Elżbieta Wójcik", "Frédérique Citeaux", "Güneş Yıldız", "Hanna Moos", "Ítalo Núñez")
-	goods  = bytesOf("Chai", "Pavlova", "Crème Brûlée", "Gula Malacca", "Rössle Sauerkraut", "Queso \"Cabrales\"", "Uncle Bob's Pears", "Tofu 豆腐", "Maxilaku", "Côte de Blaye", "Salt & Pepper", "Jalapeño <hot>")
-	packs  = bytesOf("10 boxes x 20 bags", "24 - 12 oz bottles", "48 - 6 oz jars", "", "12 - 1 lb pkgs.", "1 kg pkg. ", "  500 g")
+	cities = bytesOf("Lyon", "Münster", "São Paulo", "Århus", "Luleå", "Cork", "Reims", "Graz", "Kraków", "Torino",
+		"Bräcke", "Nantes", "Bern", "Oulu", "Leipzig", "Sevilla")
+	lands = bytesOf("France", "Germany", "Brazil", "Denmark", "Sweden", "Ireland", "France", "Austria", "Poland",
+		"Italy", "Sweden", "France", "Switzerland", "Finland", "Germany", "Spain")
+	firms = bytesOf("Hanari Carnes", "Vins et alcools", "Toms Spezialitäten", "Suprêmes délices", "Chop-suey Chinese",
+		"Richter & Söhne", "Wellington Importadora", "HILARIÓN-Abastos",
+		"Ernst Handel", "Que Delícia", "O'Leary's Market", "Folk och fä HB", "Blondel père et fils", "Frankenversand",
+		"White Clover <Wholesale>", "Split Rail \"Beer\" & Ale")
+	people = bytesOf("Ana Trujillo", "Béatrice Noël", "Çelik Demir", "Dirk Óskarsson", "Elżbieta Wójcik",
+		"Frédérique Citeaux", "Güneş Yıldız", "Hanna Moos", "Ítalo Núñez")
+	goods = bytesOf("Chai", "Pavlova", "Crème Brûlée", "Gula Malacca", "Rössle Sauerkraut", "Queso \"Cabrales\"",
+		"Uncle Bob's Pears", "Tofu 豆腐", "Maxilaku", "Côte de Blaye", "Salt & Pepper", "Jalapeño <hot>")
+	packs = bytesOf("10 boxes x 20 bags", "24 - 12 oz bottles", "48 - 6 oz jars", "", "12 - 1 lb pkgs.", "1 kg pkg. ",
+		"  500 g")
 )
 
 func bytesOf(texts ...string) [][]byte {
@@ -157,8 +170,10 @@ func bytesOf(texts ...string) [][]byte {
 
 // Suppliers have an ETag: Version is ConcurrencyMode="Fixed".
 func (m *northwind) addSuppliers() {
-	typ := &entityType{name: "Supplier", keys: 1, properties: []property{identity("SupplierID"), required(text("CompanyName", 40)), text("ContactName", 30), text("City", 15),
-		text("Country", 15), text("Phone", 24), {name: "Version", kind: int32Kind, version: true, sap: ` sap:creatable="false" sap:updatable="false"`}}}
+	typ := &entityType{name: "Supplier", keys: 1, properties: []property{identity("SupplierID"),
+		required(text("CompanyName", 40)), text("ContactName", 30), text("City", 15),
+		text("Country", 15), text("Phone", 24), {name: "Version", kind: int32Kind, version: true,
+			sap: ` sap:creatable="false" sap:updatable="false"`}}}
 	m.add("Suppliers", typ, supplierRows, func(n int, r *row) {
 		r.setNumber(0, int64(n)+1)
 		r.setText(1, firms[(n*5+3)%len(firms)])
@@ -178,8 +193,10 @@ func (r *row) phone(i, n int) {
 }
 
 func (m *northwind) productColumns() []property {
-	return []property{identity("ProductID"), required(text("ProductName", 40)), column("SupplierID", int32Kind), column("CategoryID", int32Kind), text("QuantityPerUnit", 20),
-		decimal("UnitPrice", 19, 4), column("UnitsInStock", int16Kind), column("UnitsOnOrder", int16Kind), column("ReorderLevel", int16Kind),
+	return []property{identity("ProductID"), required(text("ProductName", 40)), column("SupplierID", int32Kind),
+		column("CategoryID", int32Kind), text("QuantityPerUnit", 20),
+		decimal("UnitPrice", 19, 4), column("UnitsInStock", int16Kind), column("UnitsOnOrder", int16Kind),
+		column("ReorderLevel", int16Kind),
 		required(column("Discontinued", booleanKind))}
 }
 
@@ -221,9 +238,11 @@ func appendCustomer(b []byte, n int) []byte {
 }
 
 func (m *northwind) addCustomers() {
-	typ := &entityType{name: "Customer", keys: 1, properties: []property{{name: "CustomerID", kind: stringKind, maxLength: 5},
+	typ := &entityType{name: "Customer", keys: 1, properties: []property{{name: "CustomerID", kind: stringKind,
+		maxLength: 5},
 		required(text("CompanyName", 40)), text("ContactName", 30),
-		text("Address", 60), text("City", 15), text("Region", 15), text("PostalCode", 10), text("Country", 15), text("Phone", 24)}}
+		text("Address", 60), text("City", 15), text("Region", 15), text("PostalCode", 10), text("Country", 15),
+		text("Phone", 24)}}
 	m.add("Customers", typ, m.customers, func(n int, r *row) {
 		mark := len(r.buf)
 		r.buf = appendCustomer(r.buf, n)
@@ -249,9 +268,11 @@ func (r *row) postalCode(i, n int) {
 }
 
 func (m *northwind) addEmployees() {
-	typ := &entityType{name: "Employee", keys: 1, properties: []property{identity("EmployeeID"), required(text("LastName", 20)), required(text("FirstName", 10)),
+	typ := &entityType{name: "Employee", keys: 1, properties: []property{identity("EmployeeID"),
+		required(text("LastName", 20)), required(text("FirstName", 10)),
 		text("Title", 30),
-		column("BirthDate", dateTimeKind), column("HireDate", dateTimeKind), {name: "Notes", kind: stringKind, nullable: true, maxLength: -1},
+		column("BirthDate", dateTimeKind), column("HireDate", dateTimeKind), {name: "Notes", kind: stringKind,
+			nullable: true, maxLength: -1},
 		column("ReportsTo", int32Kind)}}
 	m.add("Employees", typ, employeeRows, func(n int, r *row) {
 		r.setNumber(0, int64(n)+1)
@@ -269,9 +290,11 @@ func (m *northwind) addEmployees() {
 }
 
 func orderColumns() []property {
-	return []property{identity("OrderID"), {name: "CustomerID", kind: stringKind, nullable: true, maxLength: 5}, column("EmployeeID", int32Kind),
+	return []property{identity("OrderID"), {name: "CustomerID", kind: stringKind, nullable: true, maxLength: 5},
+		column("EmployeeID", int32Kind),
 		column("OrderDate", dateTimeKind),
-		column("RequiredDate", dateTimeKind), column("ShippedDate", dateTimeKind), column("ShipVia", int32Kind), decimal("Freight", 19, 4), text("ShipName", 40), text("ShipCity", 15),
+		column("RequiredDate", dateTimeKind), column("ShippedDate", dateTimeKind), column("ShipVia", int32Kind),
+		decimal("Freight", 19, 4), text("ShipName", 40), text("ShipCity", 15),
 		text("ShipPostalCode", 10), text("ShipCountry", 15)}
 }
 
@@ -309,7 +332,8 @@ func (m *northwind) addOrders() {
 }
 
 func detailColumns() []property {
-	return []property{key("OrderID", int32Kind), key("ProductID", int32Kind), required(decimal("UnitPrice", 19, 4)), required(column("Quantity", int16Kind)),
+	return []property{key("OrderID", int32Kind), key("ProductID", int32Kind), required(decimal("UnitPrice", 19, 4)),
+		required(column("Quantity", int16Kind)),
 		required(column("Discount", singleKind))}
 }
 
@@ -341,8 +365,10 @@ func (m *northwind) addCopies() {
 	products[0] = key("ProductID", int32Kind)
 	m.add("ProductCopies", &entityType{name: "ProductCopy", keys: 1, properties: products}, 0, none)
 	everything := m.byName["AllTypes"].typ
-	m.add("AllTypesCopies", &entityType{name: "AllTypesCopy", keys: 1, properties: slices.Clone(everything.properties)}, 0, none)
-	m.add("Inbox", &entityType{name: "Message", keys: 1, properties: []property{identity("MessageID"), text("Topic", 249), {name: "Body", kind: stringKind,
-		nullable: true, maxLength: -1},
+	m.add("AllTypesCopies", &entityType{name: "AllTypesCopy", keys: 1, properties: slices.Clone(everything.properties)},
+		0, none)
+	m.add("Inbox", &entityType{name: "Message", keys: 1, properties: []property{identity("MessageID"),
+		text("Topic", 249), {name: "Body", kind: stringKind,
+			nullable: true, maxLength: -1},
 		column("ReceivedAt", dateTimeKind)}}, 0, none)
 }

@@ -25,12 +25,14 @@ const (
 func (m *northwind) addSubscriptions() {
 	none := func(int, *row) {}
 	m.add(subscriptions, &entityType{name: "Subscription", keys: 1, properties: []property{
-		{name: "ID", kind: stringKind, maxLength: 32}, text("user", 12), column("updated", dateTimeKind), text("title", 255),
+		{name: "ID", kind: stringKind, maxLength: 32}, text("user", 12), column("updated", dateTimeKind),
+		text("title", 255),
 		{name: "deliveryAddress", kind: stringKind, nullable: true, maxLength: -1},
 		column("persistNotifications", booleanKind), text("collection", 40), text("filter", -1), text("select", 255),
 		text("changeType", 30)}}, 0, none)
 	m.add(notifications, &entityType{name: "Notification", keys: 1, properties: []property{
-		{name: "ID", kind: stringKind, maxLength: 32}, text("collection", 40), text("title", 255), column("updated", dateTimeKind),
+		{name: "ID", kind: stringKind, maxLength: 32}, text("collection", 40), text("title", 255),
+		column("updated", dateTimeKind),
 		text("changeType", 30), column("entriesOfInterest", int32Kind), text("recipient", 112)}}, 0, none)
 }
 
@@ -77,9 +79,10 @@ func (x *exchange) tell(t *table, key []value, changeType string) {
 				continue
 			}
 			keep := r.values[typ.property("persistNotifications")].num != 0
-			s.pushes.add(s, keep, push{address: field(r, "deliveryAddress"), collection: t.name, changeType: changeType, entity: link,
-				local: local,
-				at:    time.Now().UTC()})
+			s.pushes.add(s, keep, push{address: field(r, "deliveryAddress"), collection: t.name, changeType: changeType,
+				entity: link,
+				local:  local,
+				at:     time.Now().UTC()})
 		}
 	})
 }
@@ -238,12 +241,15 @@ func (x *exchange) stored(rest string) *fault {
 func (p *push) body(form string) (body []byte, poke string) {
 	xml := func(s string) string { return string(appendXMLText(nil, []byte(s))) }
 	const spaces = feedSpaces
-	entity := `<entry` + spaces + `><id>` + xml(p.entity) + `</id><title/><updated>` + p.at.Format(time.RFC3339) + `</updated><content type="application/xml"><m:properties/></content></entry>`
+	entity := `<entry` + spaces + `><id>` + xml(p.entity) + `</id><title/><updated>` + p.at.Format(time.RFC3339) +
+		`</updated><content type="application/xml"><m:properties/></content></entry>`
 	note := func(inline string) string {
-		return `<entry` + spaces + `><id>NotificationCollection('` + p.id + `')</id><title type="text">CUD of ` + p.collection + `</title><updated>` + p.at.Format(time.RFC3339) +
+		return `<entry` + spaces + `><id>NotificationCollection('` + p.id + `')</id><title type="text">CUD of ` +
+			p.collection + `</title><updated>` + p.at.Format(time.RFC3339) +
 			`</updated><category term="NOTIFICATIONSTORE.Notification" scheme="http://schemas.microsoft.com/ado/2007/08/dataservices/scheme"/>` +
 			`<link rel="http://schemas.microsoft.com/ado/2007/08/dataservices/related/via" type="application/atom+xml;type=entry" href="` + xml(p.entity) + `">` + inline + `</link>` +
-			`<content type="application/xml"><m:properties><d:ID>` + p.id + `</d:ID><d:collection>` + p.collection + `</d:collection><d:changeType>` + p.changeType +
+			`<content type="application/xml"><m:properties><d:ID>` + p.id + `</d:ID><d:collection>` + p.collection +
+			`</d:collection><d:changeType>` + p.changeType +
 			`</d:changeType><d:entriesOfInterest>1</d:entriesOfInterest></m:properties></content></entry>`
 	}
 	switch form {
@@ -254,7 +260,8 @@ func (p *push) body(form string) (body []byte, poke string) {
 	case "feed":
 		return []byte(`<feed` + feedSpaces + `><id>NotificationCollection</id>` + note("") + `</feed>`), ""
 	case "json":
-		return []byte(`{"d":{"__metadata":{"type":"NOTIFICATIONSTORE.Notification"},"ID":"` + p.id + `","collection":"` + p.collection + `","changeType":"` + p.changeType +
+		return []byte(`{"d":{"__metadata":{"type":"NOTIFICATIONSTORE.Notification"},"ID":"` + p.id +
+			`","collection":"` + p.collection + `","changeType":"` + p.changeType +
 			`","via":{"__deferred":{"uri":` + strconv.Quote(p.entity) + `}}}}`), ""
 	case "json-entry":
 		return []byte(`{"d":{"__metadata":{"uri":` + strconv.Quote(p.entity) + `}}}`), ""

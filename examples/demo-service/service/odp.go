@@ -71,8 +71,10 @@ func newODP(m *northwind) map[string]*odpSource {
 		base := m.byName[set]
 		own := *base.typ
 		own.name, own.navigations = factsOf+set, nil
-		mode := property{name: "ODQ_CHANGEMODE", kind: stringKind, maxLength: 1, sap: ` sap:semantics="change-mode" sap:filterable="false"`}
-		counter := property{name: "ODQ_ENTITYCNTR", kind: decimalKind, precision: 37, sap: ` sap:semantics="entity-counter" sap:filterable="false"`}
+		mode := property{name: "ODQ_CHANGEMODE", kind: stringKind, maxLength: 1,
+			sap: ` sap:semantics="change-mode" sap:filterable="false"`}
+		counter := property{name: "ODQ_ENTITYCNTR", kind: decimalKind, precision: 37,
+			sap: ` sap:semantics="entity-counter" sap:filterable="false"`}
 		own.properties = slices.Insert(slices.Clone(own.properties), own.keys, mode, counter)
 		own.keys += 2
 		links := &entityType{name: linksOf + set, keys: 1, properties: []property{key("DeltaToken", stringKind),
@@ -130,7 +132,8 @@ func (x *exchange) odp(segments []string) *fault {
 func (x *exchange) odpSubscribed(s *odpSource) *fault {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return x.complex(subscribedTo+strings.TrimPrefix(s.facts.name, factsOf), "ChangeTrackingDetails", "SubscribedFlag", s.open)
+	return x.complex(subscribedTo+strings.TrimPrefix(s.facts.name, factsOf), "ChangeTrackingDetails", "SubscribedFlag",
+		s.open)
 }
 
 func (x *exchange) odpTerminate(s *odpSource) *fault {
@@ -140,16 +143,21 @@ func (x *exchange) odpTerminate(s *odpSource) *fault {
 		x.service.book.note(func(l *Ledger) { l.Terminated++ })
 	}
 	s.open, s.kept, s.jobs = false, nil, map[int]*job{}
-	return x.complex(terminateFor+strings.TrimPrefix(s.facts.name, factsOf), "SubscriptionTerminationDetails", "ResultFlag", true)
+	return x.complex(terminateFor+strings.TrimPrefix(s.facts.name, factsOf), "SubscriptionTerminationDetails",
+		"ResultFlag", true)
 }
 
 // complex answers with the result of a function that is a structure with one flag.
 func (x *exchange) complex(function, typ, flag string, on bool) *fault {
 	if x.json {
-		return x.text("application/json;charset=utf-8", fmt.Appendf(nil, `{"d":{"%s":{"__metadata":{"type":"%s.%s"},"%s":%t}}}`, function, x.mount.namespace, typ, flag, on))
+		return x.text("application/json;charset=utf-8",
+			fmt.Appendf(nil, `{"d":{"%s":{"__metadata":{"type":"%s.%s"},"%s":%t}}}`, function, x.mount.namespace, typ,
+				flag, on))
 	}
-	return x.text("application/xml;charset=utf-8", fmt.Appendf(nil, `<?xml version="1.0" encoding="utf-8"?><d:%s xmlns:d="%s" xmlns:m="%s" m:type="%s.%s"><d:%s>%t</d:%s></d:%s>`,
-		function, nsD, nsM, x.mount.namespace, typ, flag, on, flag, function))
+	return x.text("application/xml;charset=utf-8",
+		fmt.Appendf(nil,
+			`<?xml version="1.0" encoding="utf-8"?><d:%s xmlns:d="%s" xmlns:m="%s" m:type="%s.%s"><d:%s>%t</d:%s></d:%s>`,
+			function, nsD, nsM, x.mount.namespace, typ, flag, on, flag, function))
 }
 
 func (x *exchange) odpLinks(s *odpSource, predicate string, segments []string) *fault {
@@ -278,12 +286,13 @@ func (x *exchange) odpRows(s *odpSource, n, at int, tracked bool) *fault {
 	if tracked {
 		kind = "i"
 	}
-	return x.odpFeed(s, j.rows, at, func(at int) string { return fmt.Sprintf("D0_%d_%s_%d", n, kind, at) }, func() string {
-		if !tracked {
-			return ""
-		}
-		return s.hand(odpToken{j.changes, time.Now(), true})
-	})
+	return x.odpFeed(s, j.rows, at, func(at int) string { return fmt.Sprintf("D0_%d_%s_%d", n, kind, at) },
+		func() string {
+			if !tracked {
+				return ""
+			}
+			return s.hand(odpToken{j.changes, time.Now(), true})
+		})
 }
 
 // hand notes a token that is handed out.
@@ -312,7 +321,8 @@ func (x *exchange) odpChanges(s *odpSource, token string) *fault {
 		return x.expired()
 	case old:
 		x.service.book.note(func(l *Ledger) { l.Refused536++ })
-		return &fault{status: http.StatusInternalServerError, code: "RSODP/536", message: "Error 536: recovery of old requests not possible"}
+		return &fault{status: http.StatusInternalServerError, code: "RSODP/536",
+			message: "Error 536: recovery of old requests not possible"}
 	}
 	if x.accepted() {
 		return nil
@@ -343,9 +353,10 @@ func (x *exchange) odpDelta(s *odpSource, from, to, at int) *fault {
 		}
 	}
 	x.service.book.note(func(l *Ledger) { l.Deltas++ })
-	return x.odpFeed(s, rows, at, func(at int) string { return fmt.Sprintf("D0_%d_%d_%d", from, to, at) }, func() string {
-		return s.hand(odpToken{to, time.Now(), false})
-	})
+	return x.odpFeed(s, rows, at, func(at int) string { return fmt.Sprintf("D0_%d_%d_%d", from, to, at) },
+		func() string {
+			return s.hand(odpToken{to, time.Now(), false})
+		})
 }
 
 // odpFeed writes a page of rows; skip makes the token of the next page, token that of the changes behind the last one.
@@ -394,15 +405,19 @@ func (x *exchange) odpFeed(s *odpSource, rows []*row, at int, skip func(at int) 
 
 // odpTypes writes the results of the functions into $metadata.
 func (d *edmx) odpTypes() {
-	for _, t := range [][2]string{{"ChangeTrackingDetails", "SubscribedFlag"}, {"SubscriptionTerminationDetails", "ResultFlag"}} {
-		d.f("<%sComplexType Name=\"%s\"><%sProperty Name=\"%s\" Type=\"Edm.Boolean\" Nullable=\"false\"/></%sComplexType>\n", d.edm, t[0], d.edm, t[1], d.edm)
+	for _, t := range [][2]string{{"ChangeTrackingDetails", "SubscribedFlag"}, {"SubscriptionTerminationDetails",
+		"ResultFlag"}} {
+		d.f("<%sComplexType Name=\"%s\"><%sProperty Name=\"%s\" Type=\"Edm.Boolean\" "+
+			"Nullable=\"false\"/></%sComplexType>\n", d.edm, t[0], d.edm, t[1], d.edm)
 	}
 }
 
 func (d *edmx) odpFunctions() {
 	for _, set := range odpSets {
-		for _, f := range [][2]string{{subscribedTo, "ChangeTrackingDetails"}, {terminateFor, "SubscriptionTerminationDetails"}} {
-			d.f("<%sFunctionImport Name=\"%s%s\" ReturnType=\"%s.%s\" %s:HttpMethod=\"GET\"/>\n", d.edm, f[0], set, d.x.mount.namespace, f[1], d.m)
+		for _, f := range [][2]string{{subscribedTo, "ChangeTrackingDetails"},
+			{terminateFor, "SubscriptionTerminationDetails"}} {
+			d.f("<%sFunctionImport Name=\"%s%s\" ReturnType=\"%s.%s\" %s:HttpMethod=\"GET\"/>\n", d.edm, f[0], set,
+				d.x.mount.namespace, f[1], d.m)
 		}
 	}
 }

@@ -36,8 +36,10 @@ func parseQuery(raw string) (*query, *fault) {
 		if err1 != nil || err2 != nil {
 			return nil, badRequest("The query option %q is not percent-encoded correctly", part)
 		}
-		if strings.HasPrefix(name, "$") && slices.ContainsFunc(q.options, func(o option) bool { return o.name == name }) {
-			return nil, badRequest("Query option '%s' was specified more than once, but it must be specified at most once.", name)
+		if strings.HasPrefix(name, "$") && slices.ContainsFunc(q.options,
+			func(o option) bool { return o.name == name }) {
+			return nil, badRequest("Query option '%s' was specified more than once, but it must be "+
+				"specified at most once.", name)
 		}
 		q.options = append(q.options, option{name, text, part})
 		if f := q.set(name, text); f != nil {
@@ -70,12 +72,14 @@ func (q *query) set(name, text string) *fault {
 		q.skipToken = text
 	case "$inlinecount":
 		if text != "allpages" && text != "none" {
-			return badRequest("Invalid value '%s' for $inlinecount query option. Valid values are 'allpages' and 'none'", text)
+			return badRequest("Invalid value '%s' for $inlinecount query option. Valid values "+
+				"are 'allpages' and 'none'", text)
 		}
 		q.count = text == "allpages"
 	default:
 		if strings.HasPrefix(name, "$") {
-			return badRequest("The query parameter '%s' begins with a system-reserved '$' character but is not recognized.", name)
+			return badRequest("The query parameter '%s' begins with a system-reserved '$' "+
+				"character but is not recognized.", name)
 		}
 	}
 	if err != nil {
@@ -147,7 +151,8 @@ func parseOrder(text string, typ *entityType) ([]order, *fault) {
 		if i < 0 {
 			return nil, badRequest("No property '%s' exists in type '%s' at position 0.", words[0], typ.name)
 		}
-		if typ.properties[i].complex != nil || len(words) > 2 || len(words) == 2 && words[1] != "asc" && words[1] != "desc" {
+		if typ.properties[i].complex != nil || len(words) > 2 || len(words) == 2 && words[1] != "asc" &&
+			words[1] != "desc" {
 			return nil, badRequest("Syntax error in $orderby '%s'.", text)
 		}
 		terms = append(terms, order{i, len(words) == 2 && words[1] == "desc"})

@@ -46,7 +46,8 @@ func TestQueryOptions(t *testing.T) {
 		{"Orders?$skip=38", "OrderID", "10286 10287"},
 		{"Orders?$top=0", "OrderID", ""},
 		{"Order_Details?$filter=OrderID eq 10250", "ProductID", "15 20 25"},
-		{"Order_Details?$filter=(OrderID eq 10250 and ProductID gt 15) or (OrderID gt 10250 and OrderID lt 10252)", "ProductID", "20 25 22 27 32 37"},
+		{"Order_Details?$filter=(OrderID eq 10250 and ProductID gt 15) or (OrderID gt 10250 and OrderID lt 10252)",
+			"ProductID", "20 25 22 27 32 37"},
 		{"Order_Details?$orderby=OrderID,ProductID&$top=2", "ProductID", "1 8"},
 		{"Orders(10250)/Order_Details", "ProductID", "15 20 25"},
 		{"Orders(10251)/Order_Details?$filter=ProductID gt 25&$top=2&$skip=1", "ProductID", "32 37"},
@@ -92,13 +93,20 @@ func TestWrongQueriesAreRefused(t *testing.T) {
 		path   string
 		status int
 	}{
-		{"Orders?$filter=Nope eq 1", 400}, {"Orders?$filter=OrderID eq", 400}, {"Orders?$filter=OrderID eq 'x'", 400}, {"Orders?$filter=OrderID", 400},
-		{"Orders?$filter=nope(OrderID) eq 1", 400}, {"Orders?$filter=ShipCity eq 'x", 400}, {"Orders?$filter=(OrderID eq 1", 400},
-		{"Orders?$filter=OrderDate eq datetime'1996-02-30T00:00:00'", 400}, {"Orders?$top=-1", 400}, {"Orders?$top=x", 400}, {"Orders?$skip=-1", 400},
-		{"Orders?$orderby=Nope", 400}, {"Orders?$select=Nope", 400}, {"Orders?$expand=Nope", 400}, {"Orders?$inlinecount=some", 400}, {"Orders?$nope=1", 400},
-		{"Orders?$top=1&$top=2", 400}, {"Orders?$skiptoken=abc", 400}, {"Orders?$format=pdf", 415}, {"Nope", 404}, {"Orders(1)", 404}, {"Orders('x')", 400},
-		{"Order_Details(10250)", 400}, {"Order_Details(OrderID=10250)", 400}, {"Orders(10248)/Nope", 404}, {"Orders/Nope", 404}, {"$batch", 405},
-		{"Orders(10248)/OrderID/$value/x", 404}, {"Orders(10255)/Customer", 404}, {"Orders(OrderID=10248,OrderID=1)", 400},
+		{"Orders?$filter=Nope eq 1", 400}, {"Orders?$filter=OrderID eq", 400}, {"Orders?$filter=OrderID eq 'x'", 400},
+		{"Orders?$filter=OrderID", 400},
+		{"Orders?$filter=nope(OrderID) eq 1", 400}, {"Orders?$filter=ShipCity eq 'x", 400},
+		{"Orders?$filter=(OrderID eq 1", 400},
+		{"Orders?$filter=OrderDate eq datetime'1996-02-30T00:00:00'", 400}, {"Orders?$top=-1", 400},
+		{"Orders?$top=x", 400}, {"Orders?$skip=-1", 400},
+		{"Orders?$orderby=Nope", 400}, {"Orders?$select=Nope", 400}, {"Orders?$expand=Nope", 400},
+		{"Orders?$inlinecount=some", 400}, {"Orders?$nope=1", 400},
+		{"Orders?$top=1&$top=2", 400}, {"Orders?$skiptoken=abc", 400}, {"Orders?$format=pdf", 415}, {"Nope", 404},
+		{"Orders(1)", 404}, {"Orders('x')", 400},
+		{"Order_Details(10250)", 400}, {"Order_Details(OrderID=10250)", 400}, {"Orders(10248)/Nope", 404},
+		{"Orders/Nope", 404}, {"$batch", 405},
+		{"Orders(10248)/OrderID/$value/x", 404}, {"Orders(10255)/Customer", 404}, {"Orders(OrderID=10248,OrderID=1)",
+			400},
 	}
 	for _, test := range tests {
 		for _, mount := range []string{service.NorthwindPath, service.SAPPath} {
@@ -112,8 +120,9 @@ func TestWrongQueriesAreRefused(t *testing.T) {
 					}
 				}
 			}
-			if err := json.Unmarshal(r.body, &body); test.path != "Orders?$format=pdf" && (err != nil || body.Error.Code == nil ||
-				body.Error.Message.Value == "") {
+			if err := json.Unmarshal(r.body, &body); test.path != "Orders?$format=pdf" &&
+				(err != nil || body.Error.Code == nil ||
+					body.Error.Message.Value == "") {
 				t.Errorf("%s: no error body: %v\n%s", test.path, err, r.body)
 			}
 			if r.status != test.status {
@@ -134,15 +143,23 @@ func TestWrongQueriesAreRefused(t *testing.T) {
 func TestSingleValues(t *testing.T) {
 	c := start(t, service.Options{Rows: 40})
 	tests := []struct{ path, want string }{
-		{"Orders/$count", "40"}, {"Orders()/$count", "40"}, {"Order_Details/$count", "100"}, {"Orders/$count?$filter=OrderID gt 10280", "7"}, {"Orders(10251)/Order_Details/$count", "4"},
-		{"Orders(10249)/ShipCity/$value", "Münster"}, {"Orders(10249)/Customer/CompanyName/$value", "Vins et alcools"}, {"Orders(OrderID=10249)/Freight/$value", "79.1900"},
-		{"Order_Details(ProductID=15,OrderID=10250)/Quantity/$value", "40"}, {"Orders(10250)/Order_Details(OrderID=10250,ProductID=20)/Product/ProductID/$value", "20"},
-		{"Codes('000002O%27%27Neil')/Code/$value", "000002O'Neil"}, {"Codes('000003a%2Fb')/Code/$value", "000003a/b"}, {"AllTypes(2)/Place/City/$value", "Århus"},
+		{"Orders/$count", "40"}, {"Orders()/$count", "40"}, {"Order_Details/$count", "100"},
+		{"Orders/$count?$filter=OrderID gt 10280", "7"}, {"Orders(10251)/Order_Details/$count", "4"},
+		{"Orders(10249)/ShipCity/$value", "Münster"}, {"Orders(10249)/Customer/CompanyName/$value", "Vins et alcools"},
+		{"Orders(OrderID=10249)/Freight/$value", "79.1900"},
+		{"Order_Details(ProductID=15,OrderID=10250)/Quantity/$value", "40"},
+		{"Orders(10250)/Order_Details(OrderID=10250,ProductID=20)/Product/ProductID/$value", "20"},
+		{"Codes('000002O%27%27Neil')/Code/$value", "000002O'Neil"}, {"Codes('000003a%2Fb')/Code/$value", "000003a/b"},
+		{"AllTypes(2)/Place/City/$value", "Århus"},
 		{"Orders(10249)/ShipCity?$format=json", `{"d":{"ShipCity":"Münster"}}`},
 		{"Orders(10255)/CustomerID?$format=json", `{"d":{"CustomerID":null}}`},
-		{"Orders(10249)/$links/Customer?$format=json", `{"d":{"uri":"` + c.origin + service.NorthwindPath + `Customers('AAAAB')"}}`},
-		{"Orders(10248)/$links/Order_Details?$format=json", `{"d":{"results":[{"uri":"` + c.origin + service.NorthwindPath + `Order_Details(OrderID=10248,ProductID=1)"}]}}`},
-		{"Orders(10249)/Freight", `<?xml version="1.0" encoding="utf-8" standalone="yes"?><d:Freight xmlns:d="http://schemas.microsoft.com/ado/2007/08/dataservices" xmlns:m="http://schemas.microsoft.com/ado/2007/08/dataservices/metadata" m:type="Edm.Decimal">79.1900</d:Freight>`},
+		{"Orders(10249)/$links/Customer?$format=json", `{"d":{"uri":"` + c.origin + service.NorthwindPath +
+			`Customers('AAAAB')"}}`},
+		{"Orders(10248)/$links/Order_Details?$format=json",
+			`{"d":{"results":[{"uri":"` + c.origin + service.NorthwindPath +
+				`Order_Details(OrderID=10248,ProductID=1)"}]}}`},
+		{"Orders(10249)/Freight",
+			`<?xml version="1.0" encoding="utf-8" standalone="yes"?><d:Freight xmlns:d="http://schemas.microsoft.com/ado/2007/08/dataservices" xmlns:m="http://schemas.microsoft.com/ado/2007/08/dataservices/metadata" m:type="Edm.Decimal">79.1900</d:Freight>`},
 	}
 	for _, test := range tests {
 		if got := string(c.get(service.NorthwindPath + test.path).body); got != test.want {
@@ -155,7 +172,8 @@ func TestCountStandsWithEveryPage(t *testing.T) {
 	c := start(t, service.Options{Rows: 40, PageSize: 15})
 	for format, read := range map[string]func(string) feed{"json": c.jsonFeed, "atom": c.atomFeed} {
 		for _, mount := range []string{service.NorthwindPath, service.SAPPath} {
-			if f := read(mount + "Orders?$inlinecount=allpages&$filter=OrderID ge 10258"); f.count != "30" || len(f.rows) != 15 {
+			if f := read(mount + "Orders?$inlinecount=allpages&$filter=OrderID ge 10258"); f.count != "30" ||
+				len(f.rows) != 15 {
 				t.Errorf("%s: count %q, %d rows", format, f.count, len(f.rows))
 			}
 			if f := read(mount + "Orders"); f.count != "" {
@@ -170,7 +188,8 @@ func TestSelectLeavesOthersOut(t *testing.T) {
 	var document struct {
 		D struct{ Results []map[string]json.RawMessage }
 	}
-	body := c.get(service.NorthwindPath+"Orders?$select=OrderID,ShipCity,Customer&$top=1", "Accept", "application/json").body
+	body := c.get(service.NorthwindPath+"Orders?$select=OrderID,ShipCity,Customer&$top=1", "Accept",
+		"application/json").body
 	if err := json.Unmarshal(body, &document); err != nil {
 		t.Fatal(err)
 	}
@@ -182,7 +201,8 @@ func TestSelectLeavesOthersOut(t *testing.T) {
 	if diff := cmp.Diff([]string{"Customer", "OrderID", "ShipCity", "__metadata"}, names); diff != "" {
 		t.Error(diff)
 	}
-	if row := c.atomFeed(service.NorthwindPath + "Orders?$select=ShipCity").rows[0]; len(row) != 1 || row["ShipCity"] != "Lyon" {
+	if row := c.atomFeed(service.NorthwindPath + "Orders?$select=ShipCity").rows[0]; len(row) != 1 ||
+		row["ShipCity"] != "Lyon" {
 		t.Errorf("Atom: %v", row)
 	}
 }

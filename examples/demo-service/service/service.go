@@ -84,8 +84,10 @@ func New(o Options) *Service {
 		{path: NorthwindPath, namespace: "NorthwindModel", container: "NorthwindEntities"},
 		{path: ODPPath, namespace: "NORTHWIND_ODP_SRV", container: "NORTHWIND_ODP_SRV_Entities", sap: true, odp: true},
 		{path: SAPPath, namespace: "NORTHWIND_SRV", container: "NORTHWIND_SRV_Entities", sap: true},
-		{path: StorePath, namespace: "NOTIFICATIONSTORE", container: "NOTIFICATIONSTORE_Entities", sap: true, store: true},
-		{path: CataloguePath, namespace: "CATALOGSERVICE", container: "CATALOGSERVICE_Entities", sap: true, catalogue: true},
+		{path: StorePath, namespace: "NOTIFICATIONSTORE", container: "NOTIFICATIONSTORE_Entities", sap: true,
+			store: true},
+		{path: CataloguePath, namespace: "CATALOGSERVICE", container: "CATALOGSERVICE_Entities", sap: true,
+			catalogue: true},
 	}
 	return s
 }

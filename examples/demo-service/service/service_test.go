@@ -244,14 +244,16 @@ func (c *client) walk(read func(string) feed, address string) []entity {
 }
 
 func TestPagesAreComplete(t *testing.T) {
-	for _, switches := range []string{"links=absolute skiptoken=key", "links=relative skiptoken=key", "links=absolute skiptoken=offset", "links=relative skiptoken=offset"} {
+	for _, switches := range []string{"links=absolute skiptoken=key", "links=relative skiptoken=key",
+		"links=absolute skiptoken=offset", "links=relative skiptoken=offset"} {
 		t.Run(switches, func(t *testing.T) {
 			c := start(t, service.Options{Rows: 95, PageSize: 10})
 			for _, s := range strings.Fields(switches) {
 				name, value, _ := strings.Cut(s, "=")
 				c.set(name, value)
 			}
-			for set, size := range map[string]int{"Orders": 95, "Order_Details": 236, "Products": 77, "Customers": 91, "Codes": 60, "Inbox": 0} {
+			for set, size := range map[string]int{"Orders": 95, "Order_Details": 236, "Products": 77, "Customers": 91,
+				"Codes": 60, "Inbox": 0} {
 				if n := c.service.Count(set); n != size {
 					t.Errorf("%s: the service counts %d rows, expected %d", set, n, size)
 				}
@@ -272,7 +274,8 @@ func TestPagesAreComplete(t *testing.T) {
 
 func TestBothFormatsShowTheSameRows(t *testing.T) {
 	c := start(t, service.Options{Rows: 50})
-	for _, set := range []string{"Orders", "Order_Details", "Products", "Customers", "Employees", "Categories", "Suppliers", "Codes"} {
+	for _, set := range []string{"Orders", "Order_Details", "Products", "Customers", "Employees", "Categories",
+		"Suppliers", "Codes"} {
 		fromJSON, fromAtom := c.jsonFeed(service.SAPPath+set).rows, c.atomFeed(service.SAPPath+set).rows
 		if len(fromJSON) == 0 || len(fromJSON) != len(fromAtom) {
 			t.Fatalf("%s: %d rows in JSON, %d in Atom", set, len(fromJSON), len(fromAtom))
@@ -291,20 +294,24 @@ func TestWriteNeedsTokenOfItsSession(t *testing.T) {
 	c := start(t, service.Options{Rows: 10, User: "u", Password: "p", Switches: service.Switches{CSRF: true}})
 	const body = `{"OrderID":1,"ProductID":2,"UnitPrice":"3.5000","Quantity":4,"Discount":0}`
 	inbox := service.SAPPath + "Order_DetailCopies"
-	if r := c.do("POST", inbox, body, "Content-Type", "application/json"); r.status != 401 || !strings.HasPrefix(r.header.Get("WWW-Authenticate"), "Basic ") {
+	if r := c.do("POST", inbox, body, "Content-Type", "application/json"); r.status != 401 ||
+		!strings.HasPrefix(r.header.Get("WWW-Authenticate"), "Basic ") {
 		t.Fatalf("without logon: %d", r.status)
 	}
 	c.headers["Authorization"] = "Basic dTpw"
-	if r := c.do("POST", inbox, body, "Content-Type", "application/json"); r.status != 403 || r.header.Get("X-CSRF-Token") != "Required" {
+	if r := c.do("POST", inbox, body, "Content-Type", "application/json"); r.status != 403 ||
+		r.header.Get("X-CSRF-Token") != "Required" {
 		t.Fatalf("without token: %d %q", r.status, r.header.Get("X-CSRF-Token"))
 	}
 	token := c.get(service.SAPPath, "X-CSRF-Token", "Fetch").header.Get("X-CSRF-Token")
-	r := c.do("POST", inbox, body, "Content-Type", "application/json", "X-CSRF-Token", token, "Accept", "application/json")
+	r := c.do("POST", inbox, body, "Content-Type", "application/json", "X-CSRF-Token", token, "Accept",
+		"application/json")
 	if r.status != 201 || r.header.Get("Location") != c.origin+inbox+"(OrderID=1,ProductID=2)" {
 		t.Fatalf("with token: %d %s\n%s", r.status, r.header.Get("Location"), r.body)
 	}
 	var created struct{ D map[string]any }
-	if err := json.Unmarshal(r.body, &created); err != nil || created.D["UnitPrice"] != "3.5000" || created.D["Quantity"] != 4.0 {
+	if err := json.Unmarshal(r.body, &created); err != nil || created.D["UnitPrice"] != "3.5000" ||
+		created.D["Quantity"] != 4.0 {
 		t.Fatalf("created entity: %v\n%s", err, r.body)
 	}
 	c.http.Jar, _ = cookiejar.New(nil)

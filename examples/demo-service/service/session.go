@@ -166,7 +166,8 @@ func (u *users) unlock() {
 func (x *exchange) logon() *fault {
 	s := x.service
 	x.session = x.server.sessions.of(x.r)
-	if x.session == nil && x.sw.UnknownSession == "400" && strings.Contains(x.r.Header.Get("Cookie"), sessionCookie+"=") {
+	if x.session == nil && x.sw.UnknownSession == "400" && strings.Contains(x.r.Header.Get("Cookie"),
+		sessionCookie+"=") {
 		return &fault{status: http.StatusBadRequest, message: "Session timed out", page: true}
 	}
 	if s.user == "" || x.session != nil {
@@ -186,7 +187,8 @@ func (x *exchange) logon() *fault {
 		})
 	}
 	if !ok {
-		return &fault{status: http.StatusUnauthorized, message: "Logon failed", header: map[string]string{"WWW-Authenticate": `Basic realm="SAP NetWeaver Application Server [NWD/100]"`}}
+		return &fault{status: http.StatusUnauthorized, message: "Logon failed",
+			header: map[string]string{"WWW-Authenticate": `Basic realm="SAP NetWeaver Application Server [NWD/100]"`}}
 	}
 	return nil
 }

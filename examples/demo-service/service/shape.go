@@ -32,7 +32,8 @@ func newShape(t *table, selected, expanded []string, hidden string) (*shape, *fa
 	for i := range t.typ.properties {
 		if name := t.typ.properties[i].name; hides(hidden, t.name, name) {
 			if slices.Contains(selected, name) {
-				return nil, badRequest("Syntax error: could not find a property named '%s' on type '%s'.", name, t.typ.name)
+				return nil, badRequest("Syntax error: could not find a property named '%s' on type '%s'.", name,
+					t.typ.name)
 			}
 		} else if everything || slices.Contains(selected, name) {
 			s.columns = append(s.columns, i)

@@ -31,7 +31,8 @@ func TestReadmeNamesEverySwitch(t *testing.T) {
 
 func TestSwitchesRefuseWhatTheyCannotMean(t *testing.T) {
 	s := service.New(service.Options{})
-	for _, pair := range [][2]string{{"nope", "1"}, {"page-size", "-1"}, {"page-size", "x"}, {"csrf", "maybe"}, {"links", "sideways"}, {"differ", "nope"}, {"slow-first-byte", "5"}} {
+	for _, pair := range [][2]string{{"nope", "1"}, {"page-size", "-1"}, {"page-size", "x"}, {"csrf", "maybe"},
+		{"links", "sideways"}, {"differ", "nope"}, {"slow-first-byte", "5"}} {
 		if err := s.Set(pair[0], pair[1]); err == nil || !strings.Contains(err.Error(), pair[0]) {
 			t.Errorf("%q: %v", pair, err)
 		}
@@ -40,7 +41,8 @@ func TestSwitchesRefuseWhatTheyCannotMean(t *testing.T) {
 
 func TestSwitchAndLedgerByHTTP(t *testing.T) {
 	c := start(t, service.Options{Rows: 10, User: "u", Password: "p"})
-	if r := c.do("POST", "/__demo/switch", "name=page-size&value=4", "Content-Type", "application/x-www-form-urlencoded"); r.status != 204 {
+	if r := c.do("POST", "/__demo/switch", "name=page-size&value=4", "Content-Type",
+		"application/x-www-form-urlencoded"); r.status != 204 {
 		t.Fatalf("form: %d %s", r.status, r.body)
 	}
 	if r := c.do("POST", "/__demo/switch?name=links&value=relative", ""); r.status != 204 {
@@ -62,10 +64,12 @@ func TestSwitchAndLedgerByHTTP(t *testing.T) {
 		l.SessionsOpened != 1 {
 		t.Errorf("ledger %+v", l)
 	}
-	if q := l.Requests[0]; q.Method != "GET" || q.Path != service.SAPPath+"Orders" || q.Query != "sap-client=100" || q.Status != 200 {
+	if q := l.Requests[0]; q.Method != "GET" || q.Path != service.SAPPath+"Orders" || q.Query != "sap-client=100" ||
+		q.Status != 200 {
 		t.Errorf("first request %+v", q)
 	}
-	if q := l.Requests[1]; q.Headers["Sap-Client"] != "200" || !strings.Contains(q.Headers["Cookie"], "SAP_SESSIONID_") || q.Status != 404 {
+	if q := l.Requests[1]; q.Headers["Sap-Client"] != "200" || !strings.Contains(q.Headers["Cookie"],
+		"SAP_SESSIONID_") || q.Status != 404 {
 		t.Errorf("second request %+v", q)
 	}
 	c.do("DELETE", "/__demo/ledger", "")
@@ -135,7 +139,8 @@ func TestSessionChangesAroundTheTokenFetch(t *testing.T) {
 			token := c.get(service.SAPPath, "X-CSRF-Token", "Fetch").header.Get("X-CSRF-Token")
 			atFetch := id()
 			post := func(key string) reply {
-				return c.do("POST", service.SAPPath+"Inbox", `{"MessageID":`+key+`}`, "Content-Type", "application/json", "X-CSRF-Token", token)
+				return c.do("POST", service.SAPPath+"Inbox", `{"MessageID":`+key+`}`, "Content-Type",
+					"application/json", "X-CSRF-Token", token)
 			}
 			if r := post("1"); r.status != 201 {
 				t.Fatalf("first write: %d %s", r.status, r.body)
@@ -149,7 +154,8 @@ func TestSessionChangesAroundTheTokenFetch(t *testing.T) {
 			}
 			// A client that kept the cookie from before the change is refused.
 			c.http.Jar = nil
-			if r := c.do("POST", service.SAPPath+"Inbox", `{"MessageID":3}`, "Content-Type", "application/json", "X-CSRF-Token", token, "Cookie", "SAP_SESSIONID_NWD_100="+before); r.status != 403 {
+			if r := c.do("POST", service.SAPPath+"Inbox", `{"MessageID":3}`, "Content-Type", "application/json",
+				"X-CSRF-Token", token, "Cookie", "SAP_SESSIONID_NWD_100="+before); r.status != 403 {
 				t.Errorf("the old session id: %d", r.status)
 			}
 		})
@@ -159,17 +165,20 @@ func TestSessionChangesAroundTheTokenFetch(t *testing.T) {
 func TestStatusForTheNextRequests(t *testing.T) {
 	c := start(t, service.Options{Rows: 10})
 	tests := []struct{ body, media, contains string }{
-		{"json", "application/json;charset=utf-8", `"code":"SY/530"`}, {"xml", "application/xml;charset=utf-8", "<code>SY/530</code>"},
+		{"json", "application/json;charset=utf-8", `"code":"SY/530"`}, {"xml", "application/xml;charset=utf-8",
+			"<code>SY/530</code>"},
 		{"html", "text/html; charset=utf-8", "<h1>503"}, {"empty", "", ""},
 	}
 	for _, test := range tests {
-		for name, value := range map[string]string{"match": "GET " + service.SAPPath + "Orders", "status": "503", "status-body": test.body, "status-code": "SY/530", "status-count": "2"} {
+		for name, value := range map[string]string{"match": "GET " + service.SAPPath + "Orders", "status": "503",
+			"status-body": test.body, "status-code": "SY/530", "status-count": "2"} {
 			c.set(name, value)
 		}
 		c.get(service.SAPPath + "Products") // is not concerned
 		for range 2 {
 			r := c.do("GET", service.SAPPath+"Orders", "", "Accept", "application/json")
-			if r.status != 503 || r.header.Get("Content-Type") != test.media || !strings.Contains(string(r.body), test.contains) ||
+			if r.status != 503 || r.header.Get("Content-Type") != test.media || !strings.Contains(string(r.body),
+				test.contains) ||
 				test.body == "empty" && len(r.body) > 0 {
 				t.Errorf("%s: %d %s\n%s", test.body, r.status, r.header.Get("Content-Type"), r.body)
 			}
@@ -180,7 +189,8 @@ func TestStatusForTheNextRequests(t *testing.T) {
 
 func TestLogonPageWithStatus200(t *testing.T) {
 	c := start(t, service.Options{Rows: 10, Switches: service.Switches{LogonPage: 1}})
-	if r := c.get(service.SAPPath + "Orders"); !strings.HasPrefix(r.header.Get("Content-Type"), "text/html") || !strings.Contains(string(r.body), `type="password"`) {
+	if r := c.get(service.SAPPath + "Orders"); !strings.HasPrefix(r.header.Get("Content-Type"), "text/html") ||
+		!strings.Contains(string(r.body), `type="password"`) {
 		t.Errorf("%s\n%s", r.header.Get("Content-Type"), r.body)
 	}
 	if r := c.get(service.SAPPath + "Orders"); strings.HasPrefix(r.header.Get("Content-Type"), "text/html") {
@@ -201,8 +211,9 @@ func TestBrokenAnswers(t *testing.T) {
 				if len(r.body) > after || mode != "reset" && len(r.body) != after {
 					t.Errorf("%s after %d: %d bytes", mode, after, len(r.body))
 				}
-				if mode == "truncate" && r.err != nil || mode == "length" && !errors.Is(r.err, io.ErrUnexpectedEOF) || mode == "reset" &&
-					!errors.Is(r.err, syscall.ECONNRESET) {
+				if mode == "truncate" && r.err != nil || mode == "length" && !errors.Is(r.err, io.ErrUnexpectedEOF) ||
+					mode == "reset" &&
+						!errors.Is(r.err, syscall.ECONNRESET) {
 					t.Errorf("%s after %d: status %d, error %v", mode, after, r.status, r.err)
 				}
 				if !strings.HasPrefix(string(whole), string(r.body)) {
@@ -242,13 +253,15 @@ func TestNextLinkToAnotherHost(t *testing.T) {
 	}
 	c.set("next-host", "")
 	c.set("self-host", "https://inside.example")
-	if f := c.atom(service.SAPPath + "Orders"); f.next() != "https://inside.example"+service.SAPPath+"Orders?$skiptoken=10251" || !strings.HasPrefix(f.Entries[0].ID, f.Base) {
+	if f := c.atom(service.SAPPath + "Orders"); f.next() != "https://inside.example"+service.SAPPath+
+		"Orders?$skiptoken=10251" || !strings.HasPrefix(f.Entries[0].ID, f.Base) {
 		t.Errorf("next %q, base %q, id %q", f.next(), f.Base, f.Entries[0].ID)
 	}
 }
 
 func TestFeedsThatEndEarly(t *testing.T) {
-	c := start(t, service.Options{Rows: 50, PageSize: 20, Switches: service.Switches{EndEarly: 30, EndEarlyFormat: "atom"}})
+	c := start(t, service.Options{Rows: 50, PageSize: 20, Switches: service.Switches{EndEarly: 30,
+		EndEarlyFormat: "atom"}})
 	f := c.atomFeed(service.SAPPath + "Orders?$inlinecount=allpages")
 	if len(f.rows) != 30 || f.next != "" || f.count != "50" {
 		t.Errorf("Atom: %d rows, next %q, count %s", len(f.rows), f.next, f.count)
@@ -263,7 +276,8 @@ func TestFeedsThatEndEarly(t *testing.T) {
 
 func TestRefusedOptions(t *testing.T) {
 	c := start(t, service.Options{Rows: 5, Switches: service.Switches{RefuseCount: true, RefuseOrderBy: true}})
-	for query, status := range map[string]int{"": 200, "$inlinecount=none": 200, "$inlinecount=allpages": 400, "$orderby=OrderID": 400} {
+	for query, status := range map[string]int{"": 200, "$inlinecount=none": 200, "$inlinecount=allpages": 400,
+		"$orderby=OrderID": 400} {
 		if r := c.do("GET", service.SAPPath+"Orders?"+query, ""); r.status != status {
 			t.Errorf("%s: %d", query, r.status)
 		}
@@ -285,13 +299,15 @@ func TestOtherShapes(t *testing.T) {
 		t.Errorf("omit-type: %.2000s", body)
 	}
 	c.set("prefixes", "true")
-	if body := string(c.get(service.NorthwindPath + "Orders").body); strings.Contains(body, "<entry") || !strings.Contains(body, "<atom:entry>") ||
+	if body := string(c.get(service.NorthwindPath + "Orders").body); strings.Contains(body, "<entry") ||
+		!strings.Contains(body, "<atom:entry>") ||
 		len(c.atomFeed(service.NorthwindPath+"Orders").rows) != 4 {
 		t.Errorf("prefixes: %.1000s", body)
 	}
 	c.set("v1", "true")
 	var document struct{ D []struct{ OrderID int } }
-	if err := json.Unmarshal(c.get(service.NorthwindPath+"Orders?$format=json").body, &document); err != nil || len(document.D) != 10 {
+	if err := json.Unmarshal(c.get(service.NorthwindPath+"Orders?$format=json").body, &document); err != nil ||
+		len(document.D) != 10 {
 		t.Errorf("v1: %v, %d rows", err, len(document.D))
 	}
 }
@@ -448,9 +464,12 @@ func TestAtomIsWellFormedInEveryShape(t *testing.T) {
 	c := start(t, service.Options{Rows: 8, PageSize: 3, Switches: service.Switches{ExpandPageSize: 1}})
 	for _, prefixes := range []string{"false", "true"} {
 		c.set("prefixes", prefixes)
-		for _, path := range []string{"Orders?$expand=Customer,Employee,Order_Details/Product/Category", "AllTypes", "Notes", "Pictures", "Codes", "Employees?$expand=Orders", "AllTypes(1)/Place", "Orders(1)", "$metadata", ""} {
+		for _, path := range []string{"Orders?$expand=Customer,Employee,Order_Details/Product/Category", "AllTypes",
+			"Notes", "Pictures", "Codes", "Employees?$expand=Orders", "AllTypes(1)/Place", "Orders(1)", "$metadata",
+			""} {
 			for _, mount := range []string{service.NorthwindPath, service.SAPPath} {
-				d := xml.NewDecoder(strings.NewReader(string(c.do("GET", mount+path, "", "Accept", "application/xml").body)))
+				d := xml.NewDecoder(strings.NewReader(string(c.do("GET", mount+path, "", "Accept",
+					"application/xml").body)))
 				for {
 					if _, err := d.Token(); err == io.EOF {
 						break
@@ -482,7 +501,8 @@ func BenchmarkOrders(b *testing.B) {
 		b.Run(format, func(b *testing.B) {
 			const rows = 100_000
 			s := service.New(service.Options{Rows: rows})
-			request, err := http.NewRequest("GET", "http://127.0.0.1:8090"+service.SAPPath+"Orders?$format="+format, nil)
+			request, err := http.NewRequest("GET", "http://127.0.0.1:8090"+service.SAPPath+"Orders?$format="+format,
+				nil)
 			if err != nil {
 				b.Fatal(err)
 			}

@@ -280,7 +280,8 @@ func (s *Service) Set(name, text string) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("unknown switch %q; there are %s", name, strings.Join(append(SwitchNames(), ActionNames()...), ", "))
+	return fmt.Errorf("unknown switch %q; there are %s", name, strings.Join(append(SwitchNames(), ActionNames()...),
+		", "))
 }
 
 // Switches gives the present state; counters show what is left of them.

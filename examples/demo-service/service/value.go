@@ -30,7 +30,8 @@ const (
 	complexKind
 )
 
-var kindNames = [...]string{"Edm.String", "Edm.Boolean", "Edm.Byte", "Edm.SByte", "Edm.Int16", "Edm.Int32", "Edm.Int64", "Edm.Decimal",
+var kindNames = [...]string{"Edm.String", "Edm.Boolean", "Edm.Byte", "Edm.SByte", "Edm.Int16", "Edm.Int32", "Edm.Int64",
+	"Edm.Decimal",
 	"Edm.Single", "Edm.Double", "Edm.Guid", "Edm.Time", "Edm.DateTime", "Edm.DateTimeOffset", "Edm.Binary", "(complex)"}
 
 func (k kind) String() string { return kindNames[k] }

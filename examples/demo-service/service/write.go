@@ -61,7 +61,8 @@ func initial(typ *entityType, r *row, i int, given map[int]*value, src source) *
 	case p.identity || p.nullable:
 		r.null(i)
 	case i < typ.keys && !foreign:
-		return &fault{status: http.StatusBadRequest, message: "Key property '" + p.name + "' is missing", target: p.name}
+		return &fault{status: http.StatusBadRequest, message: "Key property '" + p.name + "' is missing",
+			target: p.name}
 	default:
 		r.values[i] = zero(p)
 	}
@@ -84,7 +85,8 @@ func zero(p *property) value {
 
 // duplicate: assumption: SAP applications answer 400 with a message of their own, Microsoft's services 409 or 500.
 func (x *exchange) duplicate(t *table, r *row) *fault {
-	f := &fault{status: http.StatusConflict, message: "Entity " + t.name + string(appendKey(nil, t.typ, r)) + " already exists"}
+	f := &fault{status: http.StatusConflict, message: "Entity " + t.name + string(appendKey(nil, t.typ, r)) +
+		" already exists"}
 	if x.mount.sap {
 		f.status, f.code = http.StatusBadRequest, sapCodes[http.StatusConflict]
 	}
@@ -182,14 +184,16 @@ func (x *exchange) unchanged(t *table, r *row) *fault {
 	case match == "" && x.mount.sap:
 		return &fault{status: http.StatusPreconditionRequired, message: "Precondition required: send If-Match"}
 	case match == "":
-		return badRequest("Since entity type '%s' has one or more ETag properties, If-Match HTTP header must be specified for DELETE/PUT operations on this type.", t.typ.name)
+		return badRequest("Since entity type '%s' has one or more ETag properties, If-Match HTTP header must be "+
+			"specified for DELETE/PUT operations on this type.", t.typ.name)
 	}
 	for candidate := range strings.SplitSeq(match, ",") {
 		if strings.TrimSpace(candidate) == etag {
 			return nil
 		}
 	}
-	return &fault{status: http.StatusPreconditionFailed, message: "The etag value in the request header does not match with the current etag value of the object."}
+	return &fault{status: http.StatusPreconditionFailed,
+		message: "The etag value in the request header does not match with the current etag value of the object."}
 }
 
 func (x *exchange) applied(t *table, key []value, count func(w *Write)) {

@@ -25,13 +25,16 @@ func TestWritesOfOneEntity(t *testing.T) {
 					t.Fatalf("%s: %d, expected %d\n%s", step, r.status, status, r.body)
 				}
 			}
-			expect("POST", send("POST", "ProductCopies", "ProductID", "7", "ProductName", " Süß & <salty> ", "UnitPrice", "1.2500", "Discontinued", "true"), 201)
-			want := entity{"ProductID": "7", "ProductName": " Süß & <salty> ", "SupplierID": "(null)", "CategoryID": "(null)", "QuantityPerUnit": "(null)", "UnitPrice": "1.2500", "UnitsInStock": "(null)",
+			expect("POST", send("POST", "ProductCopies", "ProductID", "7", "ProductName", " Süß & <salty> ",
+				"UnitPrice", "1.2500", "Discontinued", "true"), 201)
+			want := entity{"ProductID": "7", "ProductName": " Süß & <salty> ", "SupplierID": "(null)",
+				"CategoryID": "(null)", "QuantityPerUnit": "(null)", "UnitPrice": "1.2500", "UnitsInStock": "(null)",
 				"UnitsOnOrder": "(null)", "ReorderLevel": "(null)", "Discontinued": "true"}
 			if diff := cmp.Diff(want, fields()); diff != "" {
 				t.Error(diff)
 			}
-			expect("POST again", send("POST", "ProductCopies", "ProductID", "7", "ProductName", "x", "Discontinued", "true"), 409)
+			expect("POST again", send("POST", "ProductCopies", "ProductID", "7", "ProductName", "x", "Discontinued",
+				"true"), 409)
 			expect("MERGE", send("MERGE", "ProductCopies(7)", "UnitsInStock", "5"), 204)
 			want["UnitsInStock"] = "5"
 			if diff := cmp.Diff(want, fields()); diff != "" {
@@ -43,11 +46,13 @@ func TestWritesOfOneEntity(t *testing.T) {
 				t.Error(diff)
 			}
 			expect("PUT", send("PUT", "ProductCopies(7)", "ProductName", "new", "Discontinued", "false"), 204)
-			want["ProductName"], want["Discontinued"], want["UnitsInStock"], want["UnitsOnOrder"] = "new", "false", "(null)", "(null)"
+			want["ProductName"], want["Discontinued"], want["UnitsInStock"], want["UnitsOnOrder"] = "new", "false",
+				"(null)", "(null)"
 			if diff := cmp.Diff(want, fields()); diff != "" {
 				t.Error(diff)
 			}
-			r := c.do("POST", service.NorthwindPath+"ProductCopies(7)", bodyOf(format, []string{"ReorderLevel", "3"}), "Content-Type", media, "X-HTTP-Method", "MERGE")
+			r := c.do("POST", service.NorthwindPath+"ProductCopies(7)", bodyOf(format, []string{"ReorderLevel", "3"}),
+				"Content-Type", media, "X-HTTP-Method", "MERGE")
 			expect("tunnelled MERGE", r, 204)
 			if fields()["ReorderLevel"] != "3" {
 				t.Error("the tunnelled MERGE did not change the row")
@@ -55,7 +60,8 @@ func TestWritesOfOneEntity(t *testing.T) {
 			expect("DELETE", c.do("DELETE", service.NorthwindPath+"ProductCopies(7)", ""), 204)
 			expect("DELETE again", c.do("DELETE", service.NorthwindPath+"ProductCopies(7)", ""), 404)
 			expect("MERGE of a gone row", send("MERGE", "ProductCopies(7)", "ReorderLevel", "3"), 404)
-			if w := c.service.Ledger().Writes["ProductCopies(7)"]; w != (service.Write{Created: 1, Updated: 4, Deleted: 1}) {
+			if w := c.service.Ledger().Writes["ProductCopies(7)"]; w != (service.Write{Created: 1, Updated: 4,
+				Deleted: 1}) {
 				t.Errorf("ledger: %+v", w)
 			}
 		})
@@ -83,7 +89,8 @@ func bodyOf(format string, fields []string) string {
 		}
 		return string(raw)
 	}
-	b.WriteString(`<a:entry xmlns:a="http://www.w3.org/2005/Atom" xmlns:x="http://schemas.microsoft.com/ado/2007/08/dataservices" xmlns:y="http://schemas.microsoft.com/ado/2007/08/dataservices/metadata"><a:title/><a:content type="application/xml"><y:properties>`)
+	b.WriteString(
+		`<a:entry xmlns:a="http://www.w3.org/2005/Atom" xmlns:x="http://schemas.microsoft.com/ado/2007/08/dataservices" xmlns:y="http://schemas.microsoft.com/ado/2007/08/dataservices/metadata"><a:title/><a:content type="application/xml"><y:properties>`)
 	escape := strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;", "\r", "&#13;")
 	for i := 0; i < len(fields); i += 2 {
 		if fields[i+1] == "null" {
@@ -101,7 +108,8 @@ func TestEveryRowOfAllTypesCanBeWrittenBack(t *testing.T) {
 	var document struct {
 		D struct{ Results []map[string]any }
 	}
-	if err := json.Unmarshal(c.get(service.SAPPath+"AllTypes", "Accept", "application/json").body, &document); err != nil {
+	if err := json.Unmarshal(c.get(service.SAPPath+"AllTypes", "Accept", "application/json").body,
+		&document); err != nil {
 		t.Fatal(err)
 	}
 	for _, row := range document.D.Results {
@@ -113,7 +121,8 @@ func TestEveryRowOfAllTypesCanBeWrittenBack(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if r := c.do("POST", service.SAPPath+"AllTypesCopies", string(body), "Content-Type", "application/json"); r.status != 201 {
+		if r := c.do("POST", service.SAPPath+"AllTypesCopies", string(body), "Content-Type",
+			"application/json"); r.status != 201 {
 			t.Fatalf("%s: %d\n%s", body, r.status, r.body)
 		}
 	}
@@ -133,11 +142,13 @@ func TestAtomEntriesCanBeWrittenBack(t *testing.T) {
 			}
 			fields = append(fields, name, text)
 		}
-		if r := c.do("POST", service.NorthwindPath+"OrderCopies", bodyOf("atom", fields), "Content-Type", "application/atom+xml;type=entry"); r.status != 201 {
+		if r := c.do("POST", service.NorthwindPath+"OrderCopies", bodyOf("atom", fields), "Content-Type",
+			"application/atom+xml;type=entry"); r.status != 201 {
 			t.Fatalf("%v: %d\n%s", fields, r.status, r.body)
 		}
 	}
-	if diff := cmp.Diff(c.atomFeed(service.NorthwindPath+"Orders").rows, c.atomFeed(service.NorthwindPath+"OrderCopies").rows); diff != "" {
+	if diff := cmp.Diff(c.atomFeed(service.NorthwindPath+"Orders").rows,
+		c.atomFeed(service.NorthwindPath+"OrderCopies").rows); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -168,7 +179,8 @@ func TestWrongBodiesAreRefused(t *testing.T) {
 		{"Nope", "application/json", `{}`, 404},
 	}
 	for _, test := range tests {
-		if r := c.do("POST", service.NorthwindPath+test.set, test.body, "Content-Type", test.media); r.status != test.status {
+		if r := c.do("POST", service.NorthwindPath+test.set, test.body, "Content-Type",
+			test.media); r.status != test.status {
 			t.Errorf("%+v: %d\n%s", test, r.status, r.body)
 		}
 	}
@@ -180,14 +192,18 @@ func TestWrongBodiesAreRefused(t *testing.T) {
 func TestGeneratedRowsCanBeChangedAndDeleted(t *testing.T) {
 	c := start(t, service.Options{Rows: 20, PageSize: 3})
 	for _, step := range []struct{ method, path, body string }{
-		{"DELETE", "Orders(10250)", ""}, {"DELETE", "Orders(10267)", ""}, {"MERGE", "Orders(10252)", `{"ShipCity":"Nowhere"}`},
-		{"POST", "Orders", `{"ShipCity":"numbered"}`}, {"POST", "Orders", `{"OrderID":5,"ShipCity":"first"}`}, {"POST", "Orders(10249)/Order_Details", `{"ProductID":70}`},
+		{"DELETE", "Orders(10250)", ""}, {"DELETE", "Orders(10267)", ""}, {"MERGE", "Orders(10252)",
+			`{"ShipCity":"Nowhere"}`},
+		{"POST", "Orders", `{"ShipCity":"numbered"}`}, {"POST", "Orders", `{"OrderID":5,"ShipCity":"first"}`},
+		{"POST", "Orders(10249)/Order_Details", `{"ProductID":70}`},
 	} {
-		if r := c.do(step.method, service.NorthwindPath+step.path, step.body, "Content-Type", "application/json"); r.status >= 300 {
+		if r := c.do(step.method, service.NorthwindPath+step.path, step.body, "Content-Type",
+			"application/json"); r.status >= 300 {
 			t.Fatalf("%+v: %d\n%s", step, r.status, r.body)
 		}
 	}
-	want := "5 10248 10249 10251 10252 10253 10254 10255 10256 10257 10258 10259 10260 10261 10262 10263 10264 10265 10266 10268"
+	want := "5 10248 10249 10251 10252 10253 10254 10255 10256 10257 10258 10259 10260 10261 10262 10263 " +
+		"10264 10265 10266 10268"
 	for _, tokens := range []string{"key", "offset"} {
 		c.set("skiptoken", tokens)
 		if got := keysOf(c.walk(c.jsonFeed, service.NorthwindPath+"Orders"), "OrderID"); got != want {
@@ -195,16 +211,19 @@ func TestGeneratedRowsCanBeChangedAndDeleted(t *testing.T) {
 		}
 		for skip := range 21 {
 			all := strings.Fields(want + " ")
-			if got := keysOf(c.jsonFeed(fmt.Sprintf("%sOrders?$top=1&$skip=%d", service.NorthwindPath, skip)).rows, "OrderID"); skip < 20 &&
+			if got := keysOf(c.jsonFeed(fmt.Sprintf("%sOrders?$top=1&$skip=%d", service.NorthwindPath, skip)).rows,
+				"OrderID"); skip < 20 &&
 				got != all[skip] {
 				t.Errorf("$skip=%d: %s, expected %s", skip, got, all[skip])
 			}
 		}
 	}
-	if got := keysOf(c.jsonFeed(service.NorthwindPath+"Orders?$filter=ShipCity eq 'Nowhere'").rows, "OrderID"); got != "10252" {
+	if got := keysOf(c.jsonFeed(service.NorthwindPath+"Orders?$filter=ShipCity eq 'Nowhere'").rows,
+		"OrderID"); got != "10252" {
 		t.Errorf("changed: %s", got)
 	}
-	if got := keysOf(c.jsonFeed(service.NorthwindPath+"Orders(10249)/Order_Details").rows, "ProductID"); got != "8 13 70" {
+	if got := keysOf(c.jsonFeed(service.NorthwindPath+"Orders(10249)/Order_Details").rows,
+		"ProductID"); got != "8 13 70" {
 		t.Errorf("lines: %s", got)
 	}
 	if n := string(c.get(service.NorthwindPath + "Orders/$count").body); n != "20" {
@@ -234,7 +253,8 @@ func TestETags(t *testing.T) {
 	for _, step := range []struct {
 		method, match string
 		status        int
-	}{{"MERGE", "", 428}, {"MERGE", `W/"7"`, 412}, {"MERGE", etag, 204}, {"MERGE", etag, 412}, {"PUT", "*", 204}, {"DELETE", `W/"2"`, 412}, {"DELETE", `W/"3"`, 204}} {
+	}{{"MERGE", "", 428}, {"MERGE", `W/"7"`, 412}, {"MERGE", etag, 204}, {"MERGE", etag, 412}, {"PUT", "*", 204},
+		{"DELETE", `W/"2"`, 412}, {"DELETE", `W/"3"`, 204}} {
 		var headers = []string{"Content-Type", "application/json"}
 		if step.match != "" {
 			headers = append(headers, "If-Match", step.match)

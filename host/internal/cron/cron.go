@@ -34,7 +34,8 @@ func Parse(text string) (*Schedule, error) {
 	if last := len(fields) - 1; last > 0 && isZone(fields[last]) {
 		var err error
 		if zone, err = time.LoadLocation(fields[last]); err != nil {
-			return nil, fmt.Errorf("expected the name of a time zone such as Europe/Berlin, found %q in %q", fields[last], text)
+			return nil, fmt.Errorf("expected the name of a time zone such as Europe/Berlin, found %q in %q",
+				fields[last], text)
 		}
 		fields = fields[:last]
 	}
@@ -47,7 +48,8 @@ func isZone(field string) bool {
 		return true
 	}
 	area, place, ok := strings.Cut(field, "/")
-	return ok && area != "" && place != "" && strings.Trim(strings.ToLower(area), "abcdefghijklmnopqrstuvwxyz_") == "" &&
+	return ok && area != "" && place != "" && strings.Trim(strings.ToLower(area),
+		"abcdefghijklmnopqrstuvwxyz_") == "" &&
 		strings.Trim(place, "0123456789") != ""
 }
 

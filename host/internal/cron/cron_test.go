@@ -31,8 +31,10 @@ func TestNext(t *testing.T) {
 		}
 	}
 	for text, says := range map[string]string{
-		"": "expected six fields", "0 0 22 * *": "expected six fields", "0 0 25 * * ?": "hour: expected 0 to 23, found \"25\"",
-		"0 0 22 * * ? Europe/Berlim": "expected the name of a time zone", "0 0 22 1 * MON": "expected ? as day of the month",
+		"": "expected six fields", "0 0 22 * *": "expected six fields",
+		"0 0 25 * * ?":               "hour: expected 0 to 23, found \"25\"",
+		"0 0 22 * * ? Europe/Berlim": "expected the name of a time zone",
+		"0 0 22 1 * MON":             "expected ? as day of the month",
 	} {
 		if _, err := Parse(text); err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("%q: expected %s, found %v", text, says, err)
@@ -42,7 +44,8 @@ func TestNext(t *testing.T) {
 
 // FuzzParse: whatever is given, the next time is behind the one that is asked for.
 func FuzzParse(f *testing.F) {
-	for _, s := range []string{"0 0 22 * * ?", "*/5 * * * * ? Europe/Berlin", "0 0 0 L * ?", "0 0 0 ? * MON#2", "@hourly", "0 0 0 1-5/2 JAN-MAR ? 2024-2030"} {
+	for _, s := range []string{"0 0 22 * * ?", "*/5 * * * * ? Europe/Berlin", "0 0 0 L * ?", "0 0 0 ? * MON#2",
+		"@hourly", "0 0 0 1-5/2 JAN-MAR ? 2024-2030"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, text string) {

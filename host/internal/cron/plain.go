@@ -23,7 +23,8 @@ var cronFields = []cronField{
 	{name: "day of the month", first: 1, last: 31, says: "1 to 31, L or L-1 to L-30"},
 	{name: "month", first: 1, last: 12, says: "1 to 12 or JAN to DEC",
 		names: []string{"JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"}},
-	{name: "weekday", first: 1, last: 7, says: "1 (Sunday) to 7 or SUN to SAT", names: []string{"SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"}},
+	{name: "weekday", first: 1, last: 7, says: "1 (Sunday) to 7 or SUN to SAT", names: []string{"SUN", "MON", "TUE",
+		"WED", "THU", "FRI", "SAT"}},
 	{name: "year", first: 1970, last: 2199, says: "1970 to 2199"},
 }
 
@@ -42,10 +43,12 @@ func plainCron(fields []string) (string, error) {
 		return whole, nil // @daily and the like
 	}
 	if len(fields) < 6 || len(fields) > 7 {
-		return "", fmt.Errorf("expected six fields (second minute hour day-of-month month weekday) or seven with a year, found %d in %q", len(fields), whole)
+		return "", fmt.Errorf("expected six fields (second minute hour day-of-month month weekday) or seven "+
+			"with a year, found %d in %q", len(fields), whole)
 	}
 	if !anyDay(fields[ofMonth]) && !anyDay(fields[ofWeek]) {
-		return "", fmt.Errorf("expected ? as day of the month or as weekday, since a start has one of them, found %s and %s in %q",
+		return "", fmt.Errorf("expected ? as day of the month or as weekday, since a start has one of "+
+			"them, found %s and %s in %q",
 			fields[ofMonth], fields[ofWeek], whole)
 	}
 	plain := make([]string, len(fields))
@@ -68,8 +71,9 @@ func anyDay(field string) bool { return field == "?" || field == "*" }
 // plainItem is an item of a field's list.
 func plainItem(place int, item string, alone bool) (string, error) {
 	f := &cronFields[place]
-	special := place == ofMonth && strings.ContainsAny(item, "LW") || place == ofWeek && (strings.HasSuffix(item, "L") ||
-		strings.Contains(item, "#"))
+	special := place == ofMonth && strings.ContainsAny(item, "LW") || place == ofWeek &&
+		(strings.HasSuffix(item, "L") ||
+			strings.Contains(item, "#"))
 	switch {
 	case (anyDay(item) || special) && !alone:
 		return "", fmt.Errorf("expected %q alone", item)

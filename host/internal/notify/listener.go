@@ -144,7 +144,8 @@ func (h *Hub) Register(path string, s Settings, handle Handler) (port int, close
 		_ = have.add(path, d) // it is the first
 		return have.port, h.closer(have, path), nil
 	}
-	return 0, nil, fmt.Errorf("expected a free port for notifications among %v, found none: %s", s.Ports, strings.Join(reasons, "; "))
+	return 0, nil, fmt.Errorf("expected a free port for notifications among %v, found none: %s", s.Ports,
+		strings.Join(reasons, "; "))
 }
 
 func (h *Hub) closer(s *server, path string) func() {
@@ -308,7 +309,8 @@ func (s *server) again(w http.ResponseWriter, r *http.Request, d *door) {
 func (s *server) refuse(w http.ResponseWriter, r *http.Request, d *door, outcome, status int, why string) {
 	s.hub.counts[outcome].Add(1)
 	if s.tells(d, outcome) {
-		s.hub.log().Warn("a notification was not taken", "path", clip(r.URL.EscapedPath()), "from", r.RemoteAddr, "status", status, "reason", why)
+		s.hub.log().Warn("a notification was not taken", "path", clip(r.URL.EscapedPath()), "from", r.RemoteAddr,
+			"status", status, "reason", why)
 	}
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.Header().Set("X-Content-Type-Options", "nosniff")

@@ -118,7 +118,8 @@ func TestAnswers(t *testing.T) {
 			t.Fatal(err)
 		}
 		before := h.Counts()[c.outcome]
-		if status := post(t, port, path, "sap", "secret", "x"); status != c.status || h.Counts()[c.outcome] != before+1 {
+		if status := post(t, port, path, "sap", "secret", "x"); status != c.status ||
+			h.Counts()[c.outcome] != before+1 {
 			t.Errorf("%s: expected %d, counted as %s, found %d, %v", path, c.status, c.outcome, status, h.Counts())
 		}
 		for _, wrong := range [][2]string{{"", ""}, {"sap", "wrong"}, {"other", "secret"}} {
@@ -198,14 +199,16 @@ func TestLargeNotifications(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer leave()
-	if status := post(t, port, "/large", "", "", strings.Repeat("x", MaxBody+1)); status != http.StatusRequestEntityTooLarge {
+	if status := post(t, port, "/large", "", "", strings.Repeat("x",
+		MaxBody+1)); status != http.StatusRequestEntityTooLarge {
 		t.Errorf("a body that is too large: found %d", status)
 	}
 	if status := post(t, port, "/large", "u", strings.Repeat("x", maxHeaders+8192),
 		"x"); status != http.StatusRequestHeaderFieldsTooLarge {
 		t.Errorf("headers that are too large: found %d", status)
 	}
-	if status := post(t, port, "/large", "", "", strings.Repeat("x", MaxBody)); status != http.StatusNoContent || came != 1 {
+	if status := post(t, port, "/large", "", "", strings.Repeat("x", MaxBody)); status != http.StatusNoContent ||
+		came != 1 {
 		t.Errorf("the largest body: found %d, %d were taken", status, came)
 	}
 }

@@ -164,7 +164,8 @@ func SinkPositionOf(e Entry) (p SinkPosition, err error) {
 	topic, ok := wit.Lookup(e.Partition, fieldTopic)
 	number, also := wit.Lookup(e.Partition, fieldPartition)
 	if !ok || !also {
-		return p, &Invalid{"The partition for a sink connector offset must contain the keys '" + fieldTopic + "' and '" +
+		return p, &Invalid{"The partition for a sink connector offset must contain the keys '" + fieldTopic +
+			"' and '" +
 			fieldPartition + "'"}
 	}
 	if topic.Text == nil || *topic.Text == "" {
@@ -181,7 +182,8 @@ func SinkPositionOf(e Entry) (p SinkPosition, err error) {
 	}
 	at, ok := wit.Lookup(e.Offset, fieldOffset)
 	if !ok {
-		return p, &Invalid{"The offset for a sink connector should either be null or contain the key '" + fieldOffset + "'"}
+		return p, &Invalid{"The offset for a sink connector should either be null or contain the key '" + fieldOffset +
+			"'"}
 	}
 	p.Offset, err = integer(at, "offset", 1<<63-1)
 	return p, err
@@ -196,7 +198,8 @@ func integer(s wit.Scalar, what string, most int64) (int64, error) {
 
 	n, err := strconv.ParseInt(text, 10, 64)
 	if err != nil || n > most || s.Real != nil {
-		return 0, &Invalid{fmt.Sprintf("Failed to parse the following Kafka %s value in the provided offsets: '%.100s'. "+
+		return 0, &Invalid{fmt.Sprintf("Failed to parse the following Kafka %s value in the "+
+			"provided offsets: '%.100s'. "+
 			"%s values for sink connectors need to be integers.", what, text, strings.ToUpper(what[:1])+what[1:])}
 	}
 	if n < 0 {

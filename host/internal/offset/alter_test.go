@@ -14,7 +14,8 @@ import (
 // stays what the plugin refuses.
 func TestOnOrigin(t *testing.T) {
 	for _, c := range []struct{ origin, text, want string }{
-		{"https://sap.example.com:443", "https://sap.example.com/sap/S/Set?$skiptoken=%2F1", "/sap/S/Set?$skiptoken=%2F1"},
+		{"https://sap.example.com:443", "https://sap.example.com/sap/S/Set?$skiptoken=%2F1",
+			"/sap/S/Set?$skiptoken=%2F1"},
 		{"https://sap.example.com", "HTTPS://SAP.example.com:443/x", "/x"},
 		{"http://sap.example.com:8000", "http://sap.example.com:8000?a=b", "/?a=b"},
 		{"http://sap.example.com:8000", "http://sap.example.com:8000", "/"},
@@ -49,7 +50,8 @@ func TestPlaceOf(t *testing.T) {
 		{`null`, `{"kafka_offset":2}`, "cannot be null or missing"},
 		{`{"kafka_topic":"t"}`, `{"kafka_offset":2}`, "must contain the keys"},
 		{`{"kafka_topic":null,"kafka_partition":1}`, `{"kafka_offset":2}`, "valid strings"},
-		{`{"kafka_topic":"t","kafka_partition":1.0}`, `{"kafka_offset":2}`, "parse the following Kafka partition value"},
+		{`{"kafka_topic":"t","kafka_partition":1.0}`, `{"kafka_offset":2}`,
+			"parse the following Kafka partition value"},
 		{`{"kafka_topic":"t","kafka_partition":2147483648}`, `null`, "parse the following Kafka partition value"},
 		{`{"kafka_topic":"t","kafka_partition":1}`, `{"kafka_offset":true}`, "parse the following Kafka offset value"},
 		{`{"kafka_topic":"t","kafka_partition":1}`, `{"kafka_offset":null}`, "parse the following Kafka offset value"},

@@ -184,7 +184,8 @@ func ensureTopic(ctx context.Context, k kafka.Config, c Config) error {
 	}
 	defer admin.Close()
 	return admin.EnsureInternal(ctx, kafka.Internal{
-		Name: c.Topic, Setting: "offset.storage.topic", Partitions: c.Partitions, Replication: c.Replication, Configs: c.TopicConfigs,
+		Name: c.Topic, Setting: "offset.storage.topic", Partitions: c.Partitions, Replication: c.Replication,
+		Configs: c.TopicConfigs,
 	})
 }
 
@@ -286,7 +287,8 @@ func (n *newest) take(r *kgo.Record) error {
 		connector, _, err := ParseKey(r.Key)
 		if err != nil {
 			if n.skipped++; n.skipped <= shownSkips {
-				n.log.Warn("a record in the topic of offsets is skipped", "topic", r.Topic, "partition", r.Partition, "offset",
+				n.log.Warn("a record in the topic of offsets is skipped", "topic", r.Topic, "partition", r.Partition,
+					"offset",
 					r.Offset, "error", err)
 			}
 			return nil

@@ -254,7 +254,8 @@ func TestStoreReadsATopicOfStrangers(t *testing.T) {
 		`["orders",{"set":"A"}]`, `{"record":1}`, // and the last one counts
 		`{"order":1}`, `{}`, `["orders",{"set":"` + long, `{}`, `["orders"]`, `{}`, `["orders",{"set":[1]}]`, `{}`,
 		`["orders",{"set":"` + long + `"}]`, `{"record":`,
-		`["orders",{"set":"null"}]`, `null`, `["orders",{"set":"gone"}]`, `{"record":3}`, `["orders",{"set":"gone"}]`, "",
+		`["orders",{"set":"null"}]`, `null`, `["orders",{"set":"gone"}]`, `{"record":3}`, `["orders",{"set":"gone"}]`,
+		"",
 	}
 	for n := range 500 {
 		raw = append(raw, fmt.Sprint("order ", n), long[:100])
@@ -277,7 +278,8 @@ func TestStoreReadsATopicOfStrangers(t *testing.T) {
 	}
 	if lines := strings.Count(log.String(), "\n"); lines != shownSkips+1 || log.Len() > 10_000 ||
 		!strings.Contains(log.String(), "records=495") {
-		t.Errorf("expected %d lines that are counted further, found %d of %d bytes:\n%.3000s", shownSkips, lines, log.Len(),
+		t.Errorf("expected %d lines that are counted further, found %d of %d bytes:\n%.3000s", shownSkips, lines,
+			log.Len(),
 			log.String())
 	}
 }
@@ -427,19 +429,23 @@ func TestWriterKeepsWhatFailed(t *testing.T) {
 
 func TestParse(t *testing.T) {
 	got, problems := Parse(map[string]string{
-		"offset.storage.topic": " my-offsets ", "offset.storage.partitions": "5", "offset.storage.replication.factor": "-1",
-		"offset.flush.interval.ms": "10000", "offset.flush.timeout.ms": "100", "offset.storage.max.message.bytes": "1000",
-		"offset.storage.cleanup.policy": "delete", "offset.storage.file.filename": "/tmp/x", "group.id": "g",
+		"offset.storage.topic": " my-offsets ", "offset.storage.partitions": "5",
+		"offset.storage.replication.factor": "-1",
+		"offset.flush.interval.ms":          "10000", "offset.flush.timeout.ms": "100",
+		"offset.storage.max.message.bytes": "1000",
+		"offset.storage.cleanup.policy":    "delete", "offset.storage.file.filename": "/tmp/x", "group.id": "g",
 	})
 	want := Config{
-		Topic: "my-offsets", Partitions: 5, Replication: -1, FlushInterval: 10 * time.Second, FlushTimeout: 100 * time.Millisecond,
+		Topic: "my-offsets", Partitions: 5, Replication: -1, FlushInterval: 10 * time.Second,
+		FlushTimeout: 100 * time.Millisecond,
 		TopicConfigs: map[string]string{"max.message.bytes": "1000"},
 	}
 	if diff := cmp.Diff(want, got); diff != "" || problems.Err() != nil {
 		t.Errorf("%v (-want +got):\n%s", problems, diff)
 	}
 	// Kafka takes any LONG for "never".
-	got, problems = Parse(map[string]string{"offset.flush.interval.ms": "9223372036854775807", "offset.flush.timeout.ms": "2147483648"})
+	got, problems = Parse(map[string]string{"offset.flush.interval.ms": "9223372036854775807",
+		"offset.flush.timeout.ms": "2147483648"})
 	if problems.Err() != nil || got.FlushInterval < 50*365*24*time.Hour || got.FlushTimeout != 1<<31*time.Millisecond {
 		t.Errorf("found %v, %v and %v", got.FlushInterval, got.FlushTimeout, problems)
 	}

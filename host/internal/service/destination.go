@@ -69,7 +69,8 @@ func (t *namedDestination) find(ctx context.Context) (moved bool, err error) {
 	var failure *btp.Failure
 	switch {
 	case errors.As(err, &failure) && failure.Temporary() && t.known():
-		t.log.Warn("the destination service does not answer: going by what it said before", "destination", t.name, "error", err)
+		t.log.Warn("the destination service does not answer: going by what it said before", "destination", t.name,
+			"error", err)
 		return false, nil
 	case ctx.Err() != nil:
 		return false, context.Cause(ctx)
@@ -138,7 +139,8 @@ func (t *namedDestination) config(roles config.Roles, around transport.Surroundi
 	t.say(merged)
 	if found.Token != nil && !merged.loggedOn() {
 		around.Authorizer = t
-		around.Identity = transport.Identity{User: "destination " + t.name, Secret: fmt.Sprintf("%s %s %x", found.URL, t.name, found.Digest)}
+		around.Identity = transport.Identity{User: "destination " + t.name, Secret: fmt.Sprintf("%s %s %x", found.URL,
+			t.name, found.Digest)}
 	}
 	around.Key, around.Trust, around.TrustAll = storeOf(found.Keystore), storeOf(found.Truststore), found.TrustAll
 	c, err := transport.ConfigOf(merged, around)
@@ -167,7 +169,8 @@ func (t *namedDestination) say(merged targetRoles) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if !t.said {
-		t.log.Info("service by destination of BTP", "destination", t.name, "type", t.found.Type, "authentication", t.found.Authentication,
+		t.log.Info("service by destination of BTP", "destination", t.name, "type", t.found.Type, "authentication",
+			t.found.Authentication,
 			"proxy", t.found.ProxyType, "settings that go before it", before)
 	}
 	t.said = true

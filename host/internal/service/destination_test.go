@@ -30,7 +30,8 @@ import (
 // byRole is a component with a setting for each role, named `x.` and the role.
 func byRole() wit.Component {
 	c := wit.Component{Name: "X", Kind: wit.ComponentSource, Prefixes: []string{"x."}}
-	for _, role := range []string{"http.scheme", "http.address", "http.port", "http.user", "http.auth", "http.destination", "http.proxy.type", "http.proxy.location-id",
+	for _, role := range []string{"http.scheme", "http.address", "http.port", "http.user", "http.auth",
+		"http.destination", "http.proxy.type", "http.proxy.location-id",
 		"http.header.sap-client", "http.header.{name}", "tls.truststore.location", "tls.truststore.type"} {
 		c.Settings = append(c.Settings, wit.SettingSpec{Name: "x." + role, Kind: wit.KindText,
 			Rules: []wit.Rule{{Role: wit.Ptr(role)}}})
@@ -98,7 +99,8 @@ func define(t *testing.T, a *connectivitytest.Server, configuration map[string]s
 }
 
 func delivered(token string, seconds int) map[string]any {
-	return map[string]any{"authTokens": []any{map[string]any{"type": "Bearer", "value": token, "expires_in": fmt.Sprint(seconds),
+	return map[string]any{"authTokens": []any{map[string]any{"type": "Bearer", "value": token,
+		"expires_in":  fmt.Sprint(seconds),
 		"http_header": map[string]string{"key": "Authorization", "value": "Bearer " + token}}}}
 }
 
@@ -126,21 +128,25 @@ func TestDestinationFillsIn(t *testing.T) {
 	a := destinations(t)
 	var seen sightings
 	server := seen.server(t, ok)
-	define(t, a, map[string]string{"URL": server.URL + "/gateway", "Authentication": "BasicAuthentication", "User": "u", "Password": "s3cret", "ProxyType": "Internet",
+	define(t, a, map[string]string{"URL": server.URL + "/gateway", "Authentication": "BasicAuthentication", "User": "u",
+		"Password": "s3cret", "ProxyType": "Internet",
 		"sap-client": "100", "URL.headers.apikey": "k3y"}, nil)
 	log := &logtest.Journal{}
 	_, client := opened(t, log, "x.http.destination=D", "x.http.header.sap-client=200", "x.http.header.Extra=e")
-	for target, want := range map[string]string{"/sap/x?$top=1": "/gateway/sap/x?$top=1", "/gateway/sap/x?$skiptoken=1": "/gateway/sap/x?$skiptoken=1"} {
+	for target, want := range map[string]string{"/sap/x?$top=1": "/gateway/sap/x?$top=1",
+		"/gateway/sap/x?$skiptoken=1": "/gateway/sap/x?$skiptoken=1"} {
 		if status, err := ask(client, target); err != nil || status != 200 {
 			t.Fatal(status, err)
 		}
 		h := seen.last.Header
-		if user, password, _ := seen.last.BasicAuth(); seen.last.RequestURI != want || user != "u" || password != "s3cret" ||
+		if user, password, _ := seen.last.BasicAuth(); seen.last.RequestURI != want || user != "u" ||
+			password != "s3cret" ||
 			h.Get("sap-client") != "200" || h.Get("apikey") != "k3y" || h.Get("extra") != "e" {
 			t.Errorf("%s came as %s with %v", target, seen.last.RequestURI, h)
 		}
 	}
-	if text := log.String(); !strings.Contains(text, "x.http.header.sap-client") || strings.Contains(text, "s3cret") || strings.Contains(text, "k3y") {
+	if text := log.String(); !strings.Contains(text, "x.http.header.sap-client") || strings.Contains(text, "s3cret") ||
+		strings.Contains(text, "k3y") {
 		t.Errorf("expected the setting that goes before the destination, and no secret, found\n%s", text)
 	}
 	_, client = opened(t, log, "x.http.destination=D", "x.http.user=own", "x.http.password=0wn")
@@ -168,7 +174,8 @@ func TestDestinationDeliversTokens(t *testing.T) {
 		return http.StatusOK
 	}
 	one, other := seen.server(t, status), elsewhere.server(t, ok)
-	configuration := map[string]string{"URL": one.URL, "Authentication": "OAuth2ClientCredentials", "ProxyType": "Internet"}
+	configuration := map[string]string{"URL": one.URL, "Authentication": "OAuth2ClientCredentials",
+		"ProxyType": "Internet"}
 	define(t, a, configuration, delivered("t0ken-1", 3600))
 	log := &logtest.Journal{}
 	_, client := opened(t, log, "x.http.destination=D")
@@ -213,7 +220,8 @@ func TestDestinationWithAnotherPassword(t *testing.T) {
 		return http.StatusOK
 	})
 	password := func(p string) {
-		define(t, a, map[string]string{"URL": server.URL, "Authentication": "BasicAuthentication", "User": "u", "Password": p, "ProxyType": "Internet"}, nil)
+		define(t, a, map[string]string{"URL": server.URL, "Authentication": "BasicAuthentication", "User": "u",
+			"Password": p, "ProxyType": "Internet"}, nil)
 	}
 	password("0ne")
 	_, client := opened(t, &logtest.Journal{}, "x.http.destination=D")
@@ -251,12 +259,15 @@ func TestDestinationWithCertificates(t *testing.T) {
 	server.StartTLS()
 	defer server.Close()
 	_, port, _ := strings.Cut(server.Listener.Addr().String(), ":")
-	define(t, a, map[string]string{"URL": "https://localhost:" + port, "Authentication": "ClientCertificateAuthentication", "ProxyType": "Internet",
+	define(t, a, map[string]string{"URL": "https://localhost:" + port,
+		"Authentication": "ClientCertificateAuthentication", "ProxyType": "Internet",
 		"KeyStoreLocation": "client-ec.p12", "KeyStorePassword": "changeit", "TrustStoreLocation": "root.pem"},
-		map[string]any{"certificates": []any{map[string]string{"Name": "client-ec.p12", "Content": sample("client-ec.p12"), "Type": "CERTIFICATE"},
+		map[string]any{"certificates": []any{map[string]string{"Name": "client-ec.p12",
+			"Content": sample("client-ec.p12"), "Type": "CERTIFICATE"},
 			map[string]string{"Name": "root.pem", "Content": sample("client.crt.pem"), "Type": "CERTIFICATE"}}})
 	_, client := opened(t, &logtest.Journal{}, "x.http.destination=D")
-	if status, err := ask(client, "/"); err != nil || status != 200 || len(shown) == 0 || shown[0].Subject.CommonName != "clientec" {
+	if status, err := ask(client, "/"); err != nil || status != 200 || len(shown) == 0 ||
+		shown[0].Subject.CommonName != "clientec" {
 		t.Errorf("status %d, %v, certificate %v", status, err, shown)
 	}
 }
@@ -265,7 +276,8 @@ func TestDestinationWithCertificates(t *testing.T) {
 func TestDestinationIsMissing(t *testing.T) {
 	destinations(t)
 	w, _, _ := config.LoadWorker("", nil, nil)
-	c, _ := config.NewConnector("c.properties", []config.Entry{{Key: "x.http.destination", Value: "D", Raw: "D"}}, w.Providers)
+	c, _ := config.NewConnector("c.properties", []config.Entry{{Key: "x.http.destination", Value: "D", Raw: "D"}},
+		w.Providers)
 	s, err := New(byRole(), c, w.Providers, nil, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -292,7 +304,8 @@ func TestFilesAreFollowed(t *testing.T) {
 	}
 	write("password", "first\n")
 	host, port, _ := strings.Cut(strings.TrimPrefix(server.URL, "http://"), ":")
-	s, client := opened(t, &logtest.Journal{}, "x.http.scheme=http", "x.http.address="+host, "x.http.port="+port, "x.http.user=u", "x.http.password=${dir:"+dir+":password}")
+	s, client := opened(t, &logtest.Journal{}, "x.http.scheme=http", "x.http.address="+host, "x.http.port="+port,
+		"x.http.user=u", "x.http.password=${dir:"+dir+":password}")
 	defer s.Watch(client)()
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
@@ -327,7 +340,8 @@ func TestStoresAreFollowed(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, port, _ := strings.Cut(server.Listener.Addr().String(), ":")
-	s, client := opened(t, &logtest.Journal{}, "x.http.scheme=https", "x.http.address=localhost", "x.http.port="+port, "x.tls.truststore.location="+path)
+	s, client := opened(t, &logtest.Journal{}, "x.http.scheme=https", "x.http.address=localhost", "x.http.port="+port,
+		"x.tls.truststore.location="+path)
 	defer s.Watch(client)()
 	if _, err := ask(client, "/"); err == nil || !strings.Contains(err.Error(), "x.tls.truststore.location") {
 		t.Errorf("expected a server that is not trusted, found %v", err)

@@ -37,7 +37,8 @@ func (s *Service) AwaitFix(ctx context.Context, client *transport.Client, versio
 	}
 	if s.target != nil {
 		go func() {
-			defer guard.Recover(s.log, "a task, reading the settings of its service", nil, func(p *guard.Panic) { stop(p) })
+			defer guard.Recover(s.log, "a task, reading the settings of its service", nil,
+				func(p *guard.Panic) { stop(p) })
 			s.reread(waiting, client)
 		}()
 	}

@@ -34,7 +34,8 @@ func TestConvertedBytesOfABatchAreBounded(t *testing.T) {
 			}), nil
 		}
 		const schema = `{"type":"array","items":{"type":"struct","fields":[{"type":"string","field":"a","default":"%s"}]}}`
-		document := fmt.Sprintf(`={"schema":`+schema+`,"payload":[{}%s]}`, strings.Repeat("d", 1<<18), strings.Repeat(",{}", became>>18-1))
+		document := fmt.Sprintf(`={"schema":`+schema+`,"payload":[{}%s]}`, strings.Repeat("d", 1<<18),
+			strings.Repeat(",{}", became>>18-1))
 		var lines []string
 		for i := range records {
 			lines = append(lines, fmt.Sprint("k", i, document))

@@ -95,7 +95,8 @@ func (w *writing) checked(j job) job {
 	}
 	for _, row := range j.rows {
 		if w.tries[row].doubt != nil {
-			return w.refusal(row, cmp.Or(j.Request.Method, "a request without a method")+" would be sent, which is none")
+			return w.refusal(row, cmp.Or(j.Request.Method, "a request without a method")+
+				" would be sent, which is none")
 		}
 	}
 	return j

@@ -147,13 +147,17 @@ func TestRowsThatCannotBeCheckedStayUncertain(t *testing.T) {
 		sent   []string
 		want   string
 	}{
-		"the plugin writes": {&checker{hasty: true}, 0, []string{"a", "b"}, "not checked: POST would be sent, which is none"},
-		"a refused check": {&checker{says: func(uint16) wit.Verdict { return wit.Verdict{Refused: refusal} }}, 200, []string{"a", "b", "look b"},
+		"the plugin writes": {&checker{hasty: true}, 0, []string{"a", "b"},
+			"not checked: POST would be sent, which is none"},
+		"a refused check": {&checker{says: func(uint16) wit.Verdict { return wit.Verdict{Refused: refusal} }}, 200,
+			[]string{"a", "b", "look b"},
 			"not checked: it is numbered by the service"},
-		"a check that fails and fails": {&checker{}, 503, []string{"a", "b", "look b", "look b", "look b", "look b"}, "not checked: answered 503"},
+		"a check that fails and fails": {&checker{}, 503, []string{"a", "b", "look b", "look b", "look b", "look b"},
+			"not checked: answered 503"},
 		"a fault is no news": {&checker{says: func(uint16) wit.Verdict {
 			return wit.Verdict{Again: &wit.Retry{Hint: "insert", Fault: refusal}}
-		}}, 200, []string{"a", "b", "look b", "look b", "look b", "look b"}, "not checked: it is numbered by the service"},
+		}}, 200, []string{"a", "b", "look b", "look b", "look b", "look b"},
+			"not checked: it is numbered by the service"},
 	} {
 		for _, tolerant := range []bool{false, true} {
 			t.Run(name, func(t *testing.T) {
@@ -170,7 +174,8 @@ func TestRowsThatCannotBeCheckedStayUncertain(t *testing.T) {
 						return 201, nil
 					}
 					_, err := x.run(t)
-					wantError(t, err, `offset 1, key "b"`, "may have been written or not, and is not sent again", "POST /Set may have arrived", c.want,
+					wantError(t, err, `offset 1, key "b"`, "may have been written or not, and is not sent again",
+						"POST /Set may have arrived", c.want,
 						"errors.uncertain.send=orders-3@1")
 					if seen := x.service.seen(); !slices.Equal(seen, c.sent) {
 						t.Errorf("expected %q, found %q", c.sent, seen)
@@ -252,8 +257,10 @@ func TestRecordsOfAKilledRunAreChecked(t *testing.T) {
 		at := topicPartition{"orders", 3}
 		x.group.metadata[at], x.group.committed[at] = "sent=0-1", 0
 		_, err := x.run(t)
-		wantError(t, err, "a run before this one, which was killed, may have written it", "another one is there", "orders-3@0", "orders-3@1")
-		if seen := strings.Join(x.service.seen(), " "); strings.Contains(strings.ReplaceAll(strings.ReplaceAll(seen, "look a", ""), "look b",
+		wantError(t, err, "a run before this one, which was killed, may have written it", "another one is there",
+			"orders-3@0", "orders-3@1")
+		if seen := strings.Join(x.service.seen(), " "); strings.Contains(strings.ReplaceAll(strings.ReplaceAll(seen,
+			"look a", ""), "look b",
 			""), "a") {
 			t.Errorf("a record in doubt was sent: %s", seen)
 		}
@@ -308,7 +315,8 @@ func TestWhatSettleLearnsIsKept(t *testing.T) {
 		x.ok(t)
 		// The second batch may have been encoded before, too, but nothing was sent of that.
 		if n := len(l.encoded); l.encoded[0] != "" || l.encoded[n-1] != "xxxxx" || n > 3 || l.overlap {
-			t.Errorf("expected encode to be given %q at last, found %q; calls of settle at the same time: %v", "xxxxx", l.encoded, l.overlap)
+			t.Errorf("expected encode to be given %q at last, found %q; calls of settle at the same time: %v", "xxxxx",
+				l.encoded, l.overlap)
 		}
 	})
 }
@@ -380,7 +388,8 @@ type named struct {
 func (n *named) Encode(ctx context.Context, context []byte, b *record.Batch, origins record.Origins,
 	hints []wit.Hint) (wit.Deliveries, error) {
 	for i, id := range origins.IDs {
-		n.seen = append(n.seen, fmt.Sprintf("%s:%s-%d@%d/%d", b.Bytes(b.Rows[i].Key), origins.Topics[id.Topic], id.Partition, id.Offset,
+		n.seen = append(n.seen, fmt.Sprintf("%s:%s-%d@%d/%d", b.Bytes(b.Rows[i].Key), origins.Topics[id.Topic],
+			id.Partition, id.Offset,
 			id.Part))
 	}
 	return n.writer.Encode(ctx, context, b, origins, hints)
@@ -442,7 +451,8 @@ func TestWhatACheckSettlesIsStoredFirst(t *testing.T) {
 		x.service.answer = func(_ int, body string) (uint16, error) {
 			if body == "merge a" {
 				merged = true
-				if found := x.metadata(at); x.committed(at.topic, at.partition) < 1 && !strings.Contains(found, "settled=0") {
+				if found := x.metadata(at); x.committed(at.topic, at.partition) < 1 && !strings.Contains(found,
+					"settled=0") {
 					t.Errorf("expected the record before to be stored as settled, found %q", found)
 				}
 			}

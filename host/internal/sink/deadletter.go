@@ -62,7 +62,8 @@ func (t *Task) bury(i *item, stage Stage, err error) error {
 	t.o.Tally.Letters.Add(1)
 	if failure := t.o.DeadLetters.Send(t.settling, l); failure != nil {
 		t.o.Tally.LostLetters.Add(1)
-		return &recordError{item: i, stage: string(stage), err: fmt.Errorf("%w; it stays unwritten, because its dead letter cannot be stored: %w", err, failure)}
+		return &recordError{item: i, stage: string(stage),
+			err: fmt.Errorf("%w; it stays unwritten, because its dead letter cannot be stored: %w", err, failure)}
 	}
 	return nil
 }

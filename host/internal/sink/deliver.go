@@ -76,8 +76,10 @@ func (j *job) reads() bool { return j.Request.Method == "GET" || j.Request.Metho
 func (w *writing) apart(l *lane) bool {
 	rows := l.jobs[0].rows
 	if len(rows) == 1 {
-		w.fail(&recordError{item: w.batch.items[rows[0]], stage: "write", err: errors.New("the metadata beside the group's offset has no room for what may become of it: too many records are uncertain, " +
-			"or the brokers take too little beside an offset (offset.metadata.max.bytes)")})
+		w.fail(&recordError{item: w.batch.items[rows[0]], stage: "write",
+			err: errors.New("the metadata beside the group's offset has no room for what may become of it: too many " +
+				"records are uncertain, " +
+				"or the brokers take too little beside an offset (offset.metadata.max.bytes)")})
 		w.setAside(l)
 		return true
 	}
@@ -132,7 +134,8 @@ func (w *writing) leaveNoneHalf() {
 			w.task.o.Uncertain.why(i.record) != nil {
 			continue
 		}
-		w.fail(w.task.unsure(i, errors.New("some of the rows that the transforms made of it are written, and others are not")))
+		w.fail(w.task.unsure(i, errors.New("some of the rows that the transforms made of it are "+
+			"written, and others are not")))
 	}
 }
 
@@ -144,7 +147,8 @@ func (w *writing) undecided(j *job) error {
 	for _, row := range j.rows {
 		i := w.batch.items[row]
 		if why := w.task.o.Uncertain.why(i.record); why != nil && w.tries[row].doubt == nil {
-			return &recordError{item: i, stage: "it may have been written or not by a task that failed, and is not sent again", err: why, uncertain: true}
+			return &recordError{item: i, stage: "it may have been written or not by a task that " +
+				"failed, and is not sent again", err: why, uncertain: true}
 		}
 	}
 	return nil
@@ -228,7 +232,8 @@ func (w *writing) exchange(j *job, items []*item) (wit.Response, error) {
 		}
 		w.task.count.faults.Count()
 		w.task.o.Tally.Retries.Add(1)
-		w.task.log.Warn("a request failed and is sent again", "request", j.Request.Method+" "+transport.ShownTarget(j.Request.Target), "error", err)
+		w.task.log.Warn("a request failed and is sent again", "request",
+			j.Request.Method+" "+transport.ShownTarget(j.Request.Target), "error", err)
 	}
 }
 
@@ -261,7 +266,8 @@ func (w *writing) ours(items []*item) error {
 		}
 		if !said {
 			said = true
-			w.task.log.Warn("nothing is sent: the group's session is over, and nobody says whether it goes on", "error", err)
+			w.task.log.Warn("nothing is sent: the group's session is over, and nobody says whether it goes on", "error",
+				err)
 		}
 		if err := pause.For(w.stopping, askEvery); err != nil {
 			return &unsent{err}
@@ -319,7 +325,8 @@ func (w *writing) unjudged(j *job, response wit.Response, lost *transport.NoAnsw
 	if j.Request.Repeatable || lost == nil && transport.Refuses(int(response.Status)) {
 		return nil, w.fault(j.rows, "settle", err)
 	}
-	why := fmt.Errorf("%s %s was answered %d, and the plugin could not say what that means: %w", j.Request.Method, transport.ShownTarget(j.Request.Target), response.Status, err)
+	why := fmt.Errorf("%s %s was answered %d, and the plugin could not say what that means: %w", j.Request.Method,
+		transport.ShownTarget(j.Request.Target), response.Status, err)
 	if lost != nil {
 		why = lost
 	}
@@ -365,7 +372,8 @@ func (w *writing) settle(j *job, response wit.Response) (verdicts []wit.Verdict,
 		case fresh:
 			return nil, err
 		default:
-			w.task.log.Warn("an answer could not be judged, a fresh instance of the plugin is asked", "request", j.Request.Method+" "+transport.ShownTarget(j.Request.Target),
+			w.task.log.Warn("an answer could not be judged, a fresh instance of the plugin is asked", "request",
+				j.Request.Method+" "+transport.ShownTarget(j.Request.Target),
 				"status", response.Status, "version", j.opened.code.Version(), "error", err)
 		}
 	}
@@ -456,7 +464,8 @@ func (w *writing) judge(j *job, verdicts []wit.Verdict, response wit.Response, l
 						r)
 				}
 			} else if v.Again.Hint == wit.HintUncertain && !j.Request.Repeatable {
-				w.doubt(row, fmt.Errorf("the plugin does not know whether %s %s, answered %d, has written it", j.Request.Method, transport.ShownTarget(j.Request.Target), response.Status))
+				w.doubt(row, fmt.Errorf("the plugin does not know whether %s %s, answered %d, has written it",
+					j.Request.Method, transport.ShownTarget(j.Request.Target), response.Status))
 			}
 			ok, err := decide(row, v.Again, lost)
 			if failed(err) || !ok {
@@ -526,7 +535,8 @@ func (w *writing) refused(j *job, row uint32, f *wit.Fault, status uint16, lost 
 		return true, nil
 	case !j.Request.Repeatable && !proven(f, status):
 		t.count.faults.Count()
-		w.doubt(row, fmt.Errorf("%s %s was answered %d: %w", j.Request.Method, transport.ShownTarget(j.Request.Target), status, f))
+		w.doubt(row, fmt.Errorf("%s %s was answered %d: %w", j.Request.Method, transport.ShownTarget(j.Request.Target),
+			status, f))
 		return false, nil
 	case ofAllRows(f):
 		t.count.faults.Count()
@@ -555,7 +565,8 @@ func (j *job) retryable(f *wit.Fault, status uint16, retry transport.Retry) bool
 func (t *Task) unsure(i *item, why error) *recordError {
 	t.o.Uncertain.put(idOf(i.record), why)
 	t.ledger.unsure(i)
-	return &recordError{item: i, stage: "it may have been written or not, and is not sent again", err: why, uncertain: true}
+	return &recordError{item: i, stage: "it may have been written or not, and is not sent again", err: why,
+		uncertain: true}
 }
 
 // ofAllRows tells whether a fault is none of the row's: the next one would fare no better.
@@ -575,7 +586,9 @@ func (w *writing) again(row uint32, r *wit.Retry, lost *transport.NoAnswer) (boo
 	t, item := w.task, w.batch.items[row]
 	if r.Fault == nil {
 		if w.tries[row].again++; w.tries[row].again > maxAgain {
-			return false, &recordError{item: item, stage: "write", err: fmt.Errorf("the plugin wants to write it anew for the %dth time, last with the hint %q", maxAgain+1, r.Hint)}
+			return false, &recordError{item: item, stage: "write",
+				err: fmt.Errorf("the plugin wants to write it anew for the %dth time, last with the hint %q",
+					maxAgain+1, r.Hint)}
 		}
 		return true, nil
 	}
@@ -586,7 +599,8 @@ func (w *writing) again(row uint32, r *wit.Retry, lost *transport.NoAnswer) (boo
 		return true, nil
 	}
 	if lost != nil || retryable(r.Fault, t.o.Client.Retry()) {
-		return false, &recordError{item: item, stage: fmt.Sprintf("tried %d times", w.tries[row].attempts), err: r.Fault}
+		return false, &recordError{item: item, stage: fmt.Sprintf("tried %d times", w.tries[row].attempts),
+			err: r.Fault}
 	}
 	if ofAllRows(r.Fault) {
 		return false, &recordError{item: item, stage: "write", err: r.Fault}
@@ -657,7 +671,8 @@ func (w *writing) encodeBy(o *openedVersion, rows []uint32, hints []wit.Hint, un
 			reopened = true
 			continue
 		case unsent && w.task.plugin.Again(err):
-			w.task.log.Warn("a version of the plugin that is new broke: the batch is encoded again", "version", o.code.Version(), "error", err)
+			w.task.log.Warn("a version of the plugin that is new broke: the batch is encoded again", "version",
+				o.code.Version(), "error", err)
 			return nil, errAdopt
 		case errors.As(err, &f) && f.Kind == wit.FaultTransient && (attempt < w.task.o.Client.Retry().Times() ||
 			w.task.o.Retry.Allows(time.Since(began))):

@@ -71,8 +71,9 @@ func newStack(t *testing.T, o northwind.Options, settings ...string) *stack {
 	ok(t, err)
 	registry := record.NewRegistry()
 	quiet := slog.New(slog.DiscardHandler)
-	x.manager, err = plugin.New(t.Context(), plugin.Options{Folders: []string{filepath.Dir(guesttest.Build(t, "../../../plugins/odata-sink"))},
-		Registry: registry, CacheDir: cacheDir(), Logger: quiet})
+	x.manager, err = plugin.New(t.Context(),
+		plugin.Options{Folders: []string{filepath.Dir(guesttest.Build(t, "../../../plugins/odata-sink"))},
+			Registry: registry, CacheDir: cacheDir(), Logger: quiet})
 	ok(t, err)
 	t.Cleanup(func() { x.manager.Close() })
 	host, port, _ := net.SplitHostPort(strings.TrimPrefix(server.URL, "http://"))
@@ -82,9 +83,12 @@ func newStack(t *testing.T, o northwind.Options, settings ...string) *stack {
 		Retry: transport.Retry{Max: &times, MinBackoff: time.Millisecond, MaxBackoff: time.Millisecond}})
 	ok(t, err)
 	t.Cleanup(client.Close)
-	list := []wit.Setting{{Name: "sap.odata.host.protocol", Value: "http"}, {Name: "sap.odata.host.address", Value: host}, {Name: "sap.odata.host.port", Value: port},
-		{Name: "sap.odata#00.service", Value: strings.TrimSuffix(northwind.SAPPath, "/")}, {Name: "sap.odata#00.entityset", Value: "OrderCopies"},
-		{Name: "sap.odata#00.topic", Value: "orders"}, {Name: "topics", Value: "orders"}, {Name: "sap.odata.enable.batch", Value: "0"}}
+	list := []wit.Setting{{Name: "sap.odata.host.protocol", Value: "http"}, {Name: "sap.odata.host.address",
+		Value: host}, {Name: "sap.odata.host.port", Value: port},
+		{Name: "sap.odata#00.service", Value: strings.TrimSuffix(northwind.SAPPath, "/")},
+		{Name: "sap.odata#00.entityset", Value: "OrderCopies"},
+		{Name: "sap.odata#00.topic", Value: "orders"}, {Name: "topics", Value: "orders"},
+		{Name: "sap.odata.enable.batch", Value: "0"}}
 	for _, s := range settings {
 		name, value, _ := strings.Cut(s, "=")
 		list = append(list, wit.Setting{Name: name, Value: value})
@@ -140,7 +144,8 @@ func (x *stack) put(t *testing.T, partitions int, numbers ...int) {
 		r.Topic, r.Partition = "orders", int32(max(n, -n)%partitions)
 		r.Key = fmt.Appendf(nil, `{"schema":%s]},"payload":{"OrderID":%d}}`, id, max(n, -n))
 		if n > 0 {
-			r.Value = fmt.Appendf(nil, `{"schema":%s,{"field":"ShipCity","type":"string","optional":true}]},"payload":{"OrderID":%d,"ShipCity":"Köln"}}`, id, n)
+			r.Value = fmt.Appendf(nil,
+				`{"schema":%s,{"field":"ShipCity","type":"string","optional":true}]},"payload":{"OrderID":%d,"ShipCity":"Köln"}}`, id, n)
 		}
 	}
 	p.Produce(t.Context(), b, nil)
@@ -178,7 +183,8 @@ func numbers(from, to int) (out []int) {
 }
 
 func TestWritesAndDeletes(t *testing.T) {
-	x := newStack(t, northwind.Options{Switches: northwind.Switches{CSRF: true, RotateSession: "both"}}, "sap.odata.enable.delete=1")
+	x := newStack(t, northwind.Options{Switches: northwind.Switches{CSRF: true, RotateSession: "both"}},
+		"sap.odata.enable.delete=1")
 	x.put(t, 1, numbers(1, 300)...)
 	x.put(t, 1, -7, -8, 7)
 	task, err := x.run(t)

@@ -416,13 +416,15 @@ func (w *writer) Settle(ctx context.Context, context []byte, memo []byte, rows [
 		case s == 409:
 			out[i] = wit.Verdict{Again: &wit.Retry{Hint: "alone", WaitMs: w.waitMs}}
 		case s == 412:
-			out[i] = wit.Verdict{Again: &wit.Retry{Hint: "etag", Fault: &wit.Fault{Kind: wit.FaultConflict, Message: "changed"}}}
+			out[i] = wit.Verdict{Again: &wit.Retry{Hint: "etag", Fault: &wit.Fault{Kind: wit.FaultConflict,
+				Message: "changed"}}}
 		case s == 410:
 			out[i] = fault(wit.FaultConflict)
 		case s == 401:
 			out[i] = fault(wit.FaultUnauthorized)
 		case s == 503:
-			out[i] = wit.Verdict{Again: &wit.Retry{Fault: &wit.Fault{Kind: wit.FaultTransient, Message: "answered 503"}}}
+			out[i] = wit.Verdict{Again: &wit.Retry{Fault: &wit.Fault{Kind: wit.FaultTransient,
+				Message: "answered 503"}}}
 		case s >= 500:
 			out[i] = fault(wit.FaultTransient)
 		case s >= 400:
@@ -513,7 +515,8 @@ func newWorld(w *writer) *world {
 	times := 3
 	x := &world{group: newGroup(), versions: &versions{current: &fakeCode{w}},
 		service: &service{retry: transport.Retry{Max: &times, MinBackoff: time.Second, MaxBackoff: time.Second}}}
-	x.o = Options{Connector: "c", Component: "C", Versions: x.versions, Client: x.service, Registry: record.NewRegistry(),
+	x.o = Options{Connector: "c", Component: "C", Versions: x.versions, Client: x.service,
+		Registry:    record.NewRegistry(),
 		NewConsumer: x.group.join,
 		Every:       time.Second, Once: true, CaughtUp: x.group.caughtUp, Logger: slog.New(slog.DiscardHandler),
 		NewConverters: func() (convert.Converter, convert.Converter, error) { return asIs{}, asIs{}, nil }}

@@ -430,7 +430,8 @@ func (t *Task) refuse(i *item, stage Stage, err error) error {
 	return t.o.Refuse(&t.count.faults, &recordError{item: i, stage: string(stage), err: err}, func() {
 		r := i.record
 		t.o.Tally.Logged.Add(1)
-		t.o.Say(t.log, "record skipped", []any{"topic", r.Topic, "partition", r.Partition, "offset", r.Offset, "stage", stage, "error", err},
+		t.o.Say(t.log, "record skipped", []any{"topic", r.Topic, "partition", r.Partition, "offset", r.Offset, "stage",
+			stage, "error", err},
 			func() []any { return []any{"timestamp", r.Timestamp.UnixMilli(), "record", i.String()} })
 		t.ledger.settle(i, false)
 	})

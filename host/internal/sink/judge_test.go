@@ -23,7 +23,8 @@ func TestAnswersThatProveNothing(t *testing.T) {
 		uncertain bool
 	}{
 		{101, "", 1, true}, {302, "", 1, true}, {304, "", 1, true},
-		{500, "", 1, true}, {501, "", 1, true}, {502, "", 1, true}, {504, "", 1, true}, {505, "", 1, true}, {507, "", 1, true},
+		{500, "", 1, true}, {501, "", 1, true}, {502, "", 1, true}, {504, "", 1, true}, {505, "", 1, true},
+		{507, "", 1, true},
 		{520, "", 1, true}, {524, "", 1, true}, {527, "", 1, true}, {530, "", 1, true}, {599, "", 1, true},
 		{520, "X/2", 1, true}, {520, "520", 1, true}, {502, "502", 1, true},
 		{520, "X/1", 4, false}, {500, "X/1", 4, false}, {503, "", 4, false},
@@ -44,11 +45,13 @@ func TestAnswersThatProveNothing(t *testing.T) {
 				wantError(t, err, "topic t, partition 0, offset 0", fmt.Sprint("answered ", c.status))
 				metadata := ""
 				if c.uncertain {
-					wantError(t, err, "it may have been written or not, and is not sent again", "errors.uncertain.skip=t-0@0", fmt.Sprintf("POST /Set was answered %d", c.status))
+					wantError(t, err, "it may have been written or not, and is not sent again",
+						"errors.uncertain.skip=t-0@0", fmt.Sprintf("POST /Set was answered %d", c.status))
 					metadata = "uncertain=0"
 				}
 				if n := len(x.service.seen()); n != c.requests || x.group.metadata[topicPartition{"t", 0}] != metadata {
-					t.Errorf("expected %d requests and the metadata %q, found %d and %q", c.requests, metadata, n, x.group.metadata[topicPartition{"t", 0}])
+					t.Errorf("expected %d requests and the metadata %q, found %d and %q", c.requests, metadata, n,
+						x.group.metadata[topicPartition{"t", 0}])
 				}
 			})
 		})
@@ -84,16 +87,19 @@ func TestAnswersThatAreNotJudged(t *testing.T) {
 		opens          int
 		want, metadata string
 	}{
-		"a trap":                          {201, []error{errTrap}, nil, 1, "", ""},
-		"two traps":                       {201, []error{errTrap, errTrap}, nil, 1, "POST /Set was answered 201, and the plugin could not say what that means: wasm error", "uncertain=0"},
-		"two panics":                      {201, []error{oops, oops}, nil, 1, "index out of range", "uncertain=0"},
-		"two traps of a 204":              {204, []error{errTrap, errTrap}, nil, 1, "was answered 204", "uncertain=0"},
-		"two traps of a 520":              {520, []error{errTrap, errTrap}, nil, 1, "was answered 520", "uncertain=0"},
-		"two traps of a refusal":          {400, []error{errTrap, errTrap}, nil, 1, "settle: wasm error: unreachable", ""},
-		"a trap of a refusal":             {400, []error{errTrap}, nil, 1, "write: answered 400", ""},
-		"old, then judged":                {201, []error{old}, nil, 2, "", ""},
-		"old, and old again":              {201, []error{old, old}, nil, 2, "metadata changed", "uncertain=0"},
-		"old, and not to be opened":       {201, []error{old, old}, []error{errors.New("no metadata")}, 2, "metadata changed", "uncertain=0"},
+		"a trap": {201, []error{errTrap}, nil, 1, "", ""},
+		"two traps": {201, []error{errTrap, errTrap}, nil, 1,
+			"POST /Set was answered 201, and the plugin could not say what that means: wasm error", "uncertain=0"},
+		"two panics":         {201, []error{oops, oops}, nil, 1, "index out of range", "uncertain=0"},
+		"two traps of a 204": {204, []error{errTrap, errTrap}, nil, 1, "was answered 204", "uncertain=0"},
+		"two traps of a 520": {520, []error{errTrap, errTrap}, nil, 1, "was answered 520", "uncertain=0"},
+		"two traps of a refusal": {400, []error{errTrap, errTrap}, nil, 1, "settle: wasm error: unreachable",
+			""},
+		"a trap of a refusal": {400, []error{errTrap}, nil, 1, "write: answered 400", ""},
+		"old, then judged":    {201, []error{old}, nil, 2, "", ""},
+		"old, and old again":  {201, []error{old, old}, nil, 2, "metadata changed", "uncertain=0"},
+		"old, and not to be opened": {201, []error{old, old}, []error{errors.New("no metadata")}, 2,
+			"metadata changed", "uncertain=0"},
 		"not opened, judged all the same": {201, []error{old}, []error{errors.New("no metadata")}, 2, "", ""},
 		"a trap, then old":                {201, []error{errTrap, old}, nil, 2, "", ""},
 	} {
@@ -111,7 +117,8 @@ func TestAnswersThatAreNotJudged(t *testing.T) {
 				}
 				if w.opens != c.opens || w.fresh == 0 || x.group.metadata[topicPartition{"t", 0}] != c.metadata ||
 					len(x.service.seen()) != 1 {
-					t.Errorf("found %d opened, %d fresh instances, metadata %q, %d requests", w.opens, w.fresh, x.group.metadata[topicPartition{"t", 0}], len(x.service.seen()))
+					t.Errorf("found %d opened, %d fresh instances, metadata %q, %d requests", w.opens, w.fresh,
+						x.group.metadata[topicPartition{"t", 0}], len(x.service.seen()))
 				}
 				if c.metadata != "" {
 					x.o.Uncertain = nil // another process
@@ -137,7 +144,8 @@ func TestStopWhileAnswersAreJudged(t *testing.T) {
 		cancel()
 		start := time.Now()
 		wantError(t, <-done, "topic t, partition 0, offset 0", "was answered 201", "is not sent again")
-		if took := time.Since(start); took > 5*time.Second || x.group.metadata[topicPartition{"t", 0}] != "uncertain=0-1" {
+		if took := time.Since(start); took > 5*time.Second || x.group.metadata[topicPartition{"t",
+			0}] != "uncertain=0-1" {
 			t.Errorf("took %v, metadata %q", took, x.group.metadata[topicPartition{"t", 0}])
 		}
 	})
@@ -155,7 +163,8 @@ func TestAnswerOfTheLastMoment(t *testing.T) {
 		time.Sleep(2*time.Second + 240*time.Millisecond) // asked after 1 s; given up 3.75 s after the stop
 		cancel()
 		if err := <-done; err != nil || x.committed("t", 0) != 1 {
-			t.Errorf("expected the row to be settled, found %v, metadata %q", err, x.group.metadata[topicPartition{"t", 0}])
+			t.Errorf("expected the row to be settled, found %v, metadata %q", err, x.group.metadata[topicPartition{"t",
+				0}])
 		}
 	})
 }
@@ -166,10 +175,12 @@ func TestAnswersThatCannotBeRead(t *testing.T) {
 		x := newWorld(&writer{})
 		x.group.put("t", 0, "a=1")
 		x.service.answer = func(int, string) (uint16, error) {
-			return 0, &transport.NoAnswer{Method: "POST", Target: "/Set", Status: 201, Cause: &wit.Fault{Kind: wit.FaultData,
-				Message: "packed in br"}}
+			return 0, &transport.NoAnswer{Method: "POST", Target: "/Set", Status: 201,
+				Cause: &wit.Fault{Kind: wit.FaultData,
+					Message: "packed in br"}}
 		}
 		_, err := x.run(t)
-		wantError(t, err, "topic t, partition 0, offset 0", "is not sent again", "POST /Set was answered 201, and the answer cannot be used: packed in br")
+		wantError(t, err, "topic t, partition 0, offset 0", "is not sent again",
+			"POST /Set was answered 201, and the answer cannot be used: packed in br")
 	})
 }

@@ -194,7 +194,8 @@ func TestKillKeepsTheOrderOfLanes(t *testing.T) {
 			last := map[byte]int{}
 			for at, line := range written {
 				if number[line] < last[line[0]] {
-					t.Fatalf("seed %d: %s is written again after %d of its lane, as request %d", seed, line, last[line[0]], at+1)
+					t.Fatalf("seed %d: %s is written again after %d of its lane, as request %d", seed, line,
+						last[line[0]], at+1)
 				}
 				last[line[0]] = number[line]
 			}

@@ -33,7 +33,8 @@ type item struct {
 
 // String names the record as an operator finds it.
 func (i *item) String() string {
-	return fmt.Sprintf("topic %s, partition %d, offset %d, key %q", i.record.Topic, i.record.Partition, i.record.Offset, shortKey(i.record.Key))
+	return fmt.Sprintf("topic %s, partition %d, offset %d, key %q", i.record.Topic, i.record.Partition, i.record.Offset,
+		shortKey(i.record.Key))
 }
 
 // bytes are those of the record, with what it costs besides, about.
@@ -46,7 +47,8 @@ const maxKey = 100
 // long one.
 func shortKey(key []byte) []byte {
 	var envelope struct{ Schema, Payload json.RawMessage }
-	if len(key) < 64<<10 && bytes.HasPrefix(bytes.TrimSpace(key), []byte("{")) && json.Unmarshal(key, &envelope) == nil &&
+	if len(key) < 64<<10 && bytes.HasPrefix(bytes.TrimSpace(key), []byte("{")) && json.Unmarshal(key,
+		&envelope) == nil &&
 		envelope.Schema != nil && envelope.Payload != nil {
 		key = envelope.Payload
 	}

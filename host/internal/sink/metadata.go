@@ -276,7 +276,8 @@ func readMetadata(next int64, text string) (n metadata, err error) {
 		name, list, _ := strings.Cut(part, "=")
 		if name == nearName {
 			if !n.near(next, list, &left) {
-				return metadata{}, fmt.Errorf("expected states of at most %d uncertain records as 8:Ab-_, found %.100q in %.1000q",
+				return metadata{}, fmt.Errorf("expected states of at most %d uncertain records as 8:Ab-_, "+
+					"found %.100q in %.1000q",
 					maxUncertain, list, text)
 			}
 			continue
@@ -292,7 +293,8 @@ func readMetadata(next int64, text string) (n metadata, err error) {
 				n.settled = append(n.settled, s)
 			case uncertainName, sentName:
 				if left -= s.last - s.first + 1; left < 0 {
-					return metadata{}, fmt.Errorf("expected at most %d uncertain records, found more in %.1000q", maxUncertain, text)
+					return metadata{}, fmt.Errorf("expected at most %d uncertain records, found more in %.1000q",
+						maxUncertain, text)
 				}
 				if name == sentName {
 					n.sent = append(n.sent, s)
@@ -304,13 +306,15 @@ func readMetadata(next int64, text string) (n metadata, err error) {
 			case decidedName:
 				n.decided = append(n.decided, offsetRange{s.first, s.first})
 			default:
-				return metadata{}, fmt.Errorf("expected settled, uncertain, decided or sent, found %.100q in %.1000q", name, text)
+				return metadata{}, fmt.Errorf("expected settled, uncertain, decided or sent, found %.100q in %.1000q",
+					name, text)
 			}
 		}
 	}
 	for _, s := range gaps(offsetRange{next, reach}, slices.Concat(n.settled, n.uncertain, n.sent)) {
 		if left -= s.last - s.first + 1; left < 0 {
-			return metadata{}, fmt.Errorf("expected at most %d uncertain records, found more in %.1000q", maxUncertain, text)
+			return metadata{}, fmt.Errorf("expected at most %d uncertain records, found more in %.1000q", maxUncertain,
+				text)
 		}
 		n.sent = append(n.sent, s)
 	}
@@ -337,8 +341,10 @@ func gaps(whole offsetRange, others []offsetRange) (left []offsetRange) {
 func (t *Task) committed(topic string, partition int32, next int64, text string) {
 	n, err := readMetadata(next, text)
 	if err != nil {
-		t.fail(fmt.Errorf("topic %s, partition %d: what stands beside the group's offset %d is not metadata of this version, so that nobody knows which records behind it were written: %w; "+
-			"look what the service has, and set the group's offset anew with Kafka's tools", topic, partition, next, err))
+		t.fail(fmt.Errorf("topic %s, partition %d: what stands beside the group's offset %d is not metadata of this "+
+			"version, so that nobody knows which records behind it were written: %w; "+
+			"look what the service has, and set the group's offset anew with Kafka's tools", topic, partition, next,
+			err))
 		return
 	}
 	at := topicPartition{topic, partition}
@@ -365,14 +371,16 @@ func (t *Task) committed(topic string, partition int32, next int64, text string)
 		one := recordID{topic, partition, offset}
 		if t.skip.count(one) > 0 {
 			t.count.faults.Skipped.Add(1)
-			t.log.Warn("a record that may not have been written is left out, as "+skipSetting+" says", "record", one.String())
+			t.log.Warn("a record that may not have been written is left out, as "+skipSetting+" says", "record",
+				one.String())
 			settled = append(settled, offsetRange{offset, offset})
 			t.o.Uncertain.settled(one)
 			continue
 		}
 		if t.o.Uncertain.decide(one, why[offset], t.send.count(one), used[offset]) {
 			decided = true
-			t.log.Warn("a record that may have been written already is sent again, as "+sendSetting+" says", "record", one.String())
+			t.log.Warn("a record that may have been written already is sent again, as "+sendSetting+" says", "record",
+				one.String())
 		} else {
 			open[offset] = true
 		}

@@ -16,10 +16,11 @@ import (
 
 func TestNotes(t *testing.T) {
 	for want, n := range map[string]metadata{
-		"":                                  {},
-		"settled=1-3,7":                     {settled: []offsetRange{{101, 103}, {107, 107}}},
-		"uncertain=0":                       {uncertain: []offsetRange{{100, 100}}},
-		"uncertain=0,5 settled=1-4,6-90000": {settled: []offsetRange{{101, 104}, {106, 90100}}, uncertain: []offsetRange{{100, 100}, {105, 105}}},
+		"":              {},
+		"settled=1-3,7": {settled: []offsetRange{{101, 103}, {107, 107}}},
+		"uncertain=0":   {uncertain: []offsetRange{{100, 100}}},
+		"uncertain=0,5 settled=1-4,6-90000": {settled: []offsetRange{{101, 104}, {106, 90100}},
+			uncertain: []offsetRange{{100, 100}, {105, 105}}},
 		"uncertain=0-2 decided=1,1 sent=3": {uncertain: []offsetRange{{100, 102}}, decided: []offsetRange{{101, 101},
 			{101, 101}}, sent: []offsetRange{{103, 103}}},
 		"sent=0,4-9 settled=3": {settled: []offsetRange{{103, 103}}, sent: []offsetRange{{100, 100}, {104, 109}}},
@@ -35,7 +36,8 @@ func TestNotes(t *testing.T) {
 			t.Errorf("%q: %v\n%s", text, err, diff)
 		}
 	}
-	for _, text := range []string{"settled", "settled=", "settled=1-", "settled=3-1", "settled=-1", "other=1", "settled=1;2", "uncertain=0-9000000000000",
+	for _, text := range []string{"settled", "settled=", "settled=1-", "settled=3-1", "settled=-1", "other=1",
+		"settled=1;2", "uncertain=0-9000000000000",
 		"uncertain=0-9223372036854775807", "settled=9223372036854775807", "sent=x", "sent=0-100001"} {
 		if _, err := readMetadata(7, text); err == nil {
 			t.Errorf("%q: expected an error", text)
@@ -111,9 +113,10 @@ func TestStartedAnew(t *testing.T) {
 		seen      []string // by the second run
 		committed int64
 	}{
-		"undecided": {func(*Options) {}, []string{`topic orders, partition 3, offset 1, key "b"`, "is not sent again", "errors.uncertain.send=orders-3@1", "errors.uncertain.skip=orders-3@1"}, nil, 1},
-		"sent":      {func(o *Options) { o.Send = []string{"other-3@1", "orders-3@1"} }, nil, []string{"b=2"}, 5},
-		"skipped":   {func(o *Options) { o.Skip = []string{"orders-3@1"} }, nil, nil, 5},
+		"undecided": {func(*Options) {}, []string{`topic orders, partition 3, offset 1, key "b"`, "is not sent again",
+			"errors.uncertain.send=orders-3@1", "errors.uncertain.skip=orders-3@1"}, nil, 1},
+		"sent":    {func(o *Options) { o.Send = []string{"other-3@1", "orders-3@1"} }, nil, []string{"b=2"}, 5},
+		"skipped": {func(o *Options) { o.Skip = []string{"orders-3@1"} }, nil, nil, 5},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -125,15 +128,18 @@ func TestStartedAnew(t *testing.T) {
 						x.service.mu.Unlock()
 						<-time.After(time.Second / 2) // all others are faster
 						x.service.mu.Lock()
-						return 0, &transport.NoAnswer{Method: "POST", Target: "/Set", Cause: errors.New("connection reset")}
+						return 0, &transport.NoAnswer{Method: "POST", Target: "/Set",
+							Cause: errors.New("connection reset")}
 					}
 					return 201, nil
 				}
 				_, err := x.run(t)
-				wantError(t, err, `topic orders, partition 3, offset 1, key "b"`, "is not sent again", "errors.uncertain.send=orders-3@1")
+				wantError(t, err, `topic orders, partition 3, offset 1, key "b"`, "is not sent again",
+					"errors.uncertain.send=orders-3@1")
 				first := x.service.seen()
 				slices.Sort(first)
-				if diff := cmp.Diff([]string{"a=1", "b=2", "c=3", "d=4", "e=5"}, first); diff != "" || x.committed("orders", 3) != 1 {
+				if diff := cmp.Diff([]string{"a=1", "b=2", "c=3", "d=4", "e=5"}, first); diff != "" ||
+					x.committed("orders", 3) != 1 {
 					t.Fatal(diff, x.group.committed)
 				}
 				x.service.answer = nil
@@ -148,7 +154,8 @@ func TestStartedAnew(t *testing.T) {
 						t.Errorf("expected %q, found %v", want, err)
 					}
 				}
-				if seen := x.service.seen()[5:]; !slices.Equal(seen, c.seen) || x.committed("orders", 3) != c.committed {
+				if seen := x.service.seen()[5:]; !slices.Equal(seen, c.seen) || x.committed("orders",
+					3) != c.committed {
 					t.Errorf("found %v sent again, committed %d", seen, x.committed("orders", 3))
 				}
 			})
@@ -180,8 +187,10 @@ func TestKeysInMessages(t *testing.T) {
 	long := strings.Repeat("k", 300)
 	for key, want := range map[string]string{
 		`{"schema":{"type":"struct","fields":[{"field":"OrderID","type":"int32"}]},"payload":{"OrderID":7}}`: `{"OrderID":7}`,
-		` {"payload":"x","schema":{"type":"string"}}`:                                                        `"x"`, `{"schema":null,"payload":1}`: `1`,
-		`{"OrderID":7}`: `{"OrderID":7}`, `{"payload":7}`: `{"payload":7}`, "plain": "plain", "": "", "{": "{", long: long[:maxKey] + "…",
+		` {"payload":"x","schema":{"type":"string"}}`:                                                        `"x"`,
+		`{"schema":null,"payload":1}`:                                                                        `1`,
+		`{"OrderID":7}`:                                                                                      `{"OrderID":7}`, `{"payload":7}`: `{"payload":7}`, "plain": "plain", "": "", "{": "{",
+		long: long[:maxKey] + "…",
 	} {
 		if found := string(shortKey([]byte(key))); found != want {
 			t.Errorf("%s: expected %s, found %s", key, want, found)

@@ -62,19 +62,22 @@ func TestDenseNotes(t *testing.T) {
 		found, err := readMetadata(next, text)
 		if err != nil || found.meaning() != n.meaning() || len(text) > len(n.lists(next)) ||
 			n.length(next) != len(n.lists(next)) {
-			t.Fatalf("round %d: %.300q, %v; expected %.300s, found %.300s", round, text, err, n.meaning(), found.meaning())
+			t.Fatalf("round %d: %.300q, %v; expected %.300s, found %.300s", round, text, err, n.meaning(),
+				found.meaning())
 		}
 		all := len(n.settled) + len(n.sent) + len(n.uncertain)
 		if round%2 == 1 && all > 100 && !strings.Contains(text, nearName+"=") {
 			t.Errorf("round %d: %d ranges in lists: %.300s", round, all, text)
 		}
 	}
-	for metadata, want := range map[string]string{"near=0:BI-": "uncertain=7-8 sent=4,6 settled=0", "near=7:_ settled=1": "uncertain=7-9 settled=1", "near=0:": ""} {
+	for metadata, want := range map[string]string{"near=0:BI-": "uncertain=7-8 sent=4,6 settled=0",
+		"near=7:_ settled=1": "uncertain=7-9 settled=1", "near=0:": ""} {
 		if n, err := readMetadata(0, metadata); err != nil || n.lists(0) != want {
 			t.Errorf("%s: expected %s, found %s, %v", metadata, want, n.lists(0), err)
 		}
 	}
-	for _, text := range []string{"near", "near=", "near=3", "near=:A", "near=-1:A", "near=x:A", "near=1:A*", "near=1:A,B", "near=9000000000000000000:A",
+	for _, text := range []string{"near", "near=", "near=3", "near=:A", "near=-1:A", "near=x:A", "near=1:A*",
+		"near=1:A,B", "near=9000000000000000000:A",
 		"near=0:" + strings.Repeat("q", maxUncertain/3+1)} {
 		if _, err := readMetadata(7, text); err == nil {
 			t.Errorf("%.50s: expected an error", text)

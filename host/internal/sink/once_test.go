@@ -127,7 +127,8 @@ func TestLargeBatchesAreEncodedOnce(t *testing.T) {
 			}
 			x.ok(t)
 			if n := len(counted(t, x)); n != 8000 || w.encoded != n {
-				t.Errorf("%d partitions: found %d records in %d requests, of %d rows that were encoded", partitions+1, n, len(x.service.seen()), w.encoded)
+				t.Errorf("%d partitions: found %d records in %d requests, of %d rows that were encoded", partitions+1,
+					n, len(x.service.seen()), w.encoded)
 			}
 		})
 	}
@@ -221,7 +222,8 @@ func TestDecisionsAreUsedUp(t *testing.T) {
 		x.o.Uncertain, x.o.Send = nil, send // another process
 		_, err := x.run(t)
 		if n := len(x.service.seen()); n != requests || x.group.metadata[at] != metadata {
-			t.Errorf("with %q: expected %d requests and the metadata %q, found %d and %q", send, requests, metadata, n, x.group.metadata[at])
+			t.Errorf("with %q: expected %d requests and the metadata %q, found %d and %q", send, requests, metadata, n,
+				x.group.metadata[at])
 		}
 		return err
 	}
@@ -230,7 +232,8 @@ func TestDecisionsAreUsedUp(t *testing.T) {
 			x := prepare(t)
 			again(t, x, 2, "uncertain=0 decided=0", "t-0@0")
 			for range 3 {
-				wantError(t, again(t, x, 2, "uncertain=0 decided=0", "t-0@0"), "is not sent again", "errors.uncertain.send=t-0@0",
+				wantError(t, again(t, x, 2, "uncertain=0 decided=0", "t-0@0"), "is not sent again",
+					"errors.uncertain.send=t-0@0",
 					"a name in errors.uncertain.send counts once, and was used up for t-0@0")
 			}
 			again(t, x, 3, "uncertain=0 decided=0,0", "t-0@0", "t-0@0")
@@ -261,7 +264,8 @@ func TestDecisionsAreUsedUp(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			x := prepare(t)
 			x.group.refuse = errors.New("no coordinator")
-			wantError(t, again(t, x, 1, "uncertain=0", "t-0@0"), "is not sent again, because it cannot be stored", "no coordinator")
+			wantError(t, again(t, x, 1, "uncertain=0", "t-0@0"), "is not sent again, because it cannot be stored",
+				"no coordinator")
 		})
 	})
 	t.Run("refused", func(t *testing.T) {
@@ -388,9 +392,11 @@ func TestRecordsOfAKilledRun(t *testing.T) {
 						names = append(names, name)
 					}
 				}
-				wantError(t, err, "a run before this one, which was killed, may have written it", "errors.uncertain.skip="+strings.Join(names, ",")+" to leave them out")
+				wantError(t, err, "a run before this one, which was killed, may have written it",
+					"errors.uncertain.skip="+strings.Join(names, ",")+" to leave them out")
 				if n := NewTask(x.o).o.InFlight; len(names) == 0 || len(names) > n {
-					t.Fatalf("expected up to %d of the %d records to be named that were written, found %d: %v", n, written, len(names), err)
+					t.Fatalf("expected up to %d of the %d records to be named that were written, found %d: %v", n,
+						written, len(names), err)
 				}
 				x.o.Skip, x.o.Uncertain = names, nil
 				x.ok(t)
@@ -402,7 +408,8 @@ func TestRecordsOfAKilledRun(t *testing.T) {
 				}
 				if n := len(lines); n != c.first+400 || x.committed("t", 0) != int64(n) ||
 					x.group.metadata[topicPartition{"t", 0}] != "" {
-					t.Errorf("found %d lines, %d committed, metadata %q", n, x.committed("t", 0), x.group.metadata[topicPartition{"t", 0}])
+					t.Errorf("found %d lines, %d committed, metadata %q", n, x.committed("t", 0),
+						x.group.metadata[topicPartition{"t", 0}])
 				}
 			})
 		})
@@ -434,9 +441,11 @@ func TestNoteThatCannotBeRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newWorld(&writer{})
 		x.group.put("t", 0, "a=1", "b=2")
-		x.group.metadata[topicPartition{"t", 0}], x.group.committed[topicPartition{"t", 0}] = "settled=1 of-a-later-version=1", 0
+		x.group.metadata[topicPartition{"t", 0}], x.group.committed[topicPartition{"t",
+			0}] = "settled=1 of-a-later-version=1", 0
 		_, err := x.run(t)
-		wantError(t, err, "topic t, partition 0", "expected settled, uncertain, decided or sent", "set the group's offset anew")
+		wantError(t, err, "topic t, partition 0", "expected settled, uncertain, decided or sent",
+			"set the group's offset anew")
 		if len(x.service.seen()) != 0 || x.group.metadata[topicPartition{"t", 0}] != "settled=1 of-a-later-version=1" {
 			t.Errorf("found %q sent, metadata %q", x.service.seen(), x.group.metadata[topicPartition{"t", 0}])
 		}

@@ -56,7 +56,8 @@ func (r *Reach) one(log *slog.Logger, i *item, topic string, taken []string) {
 		return
 	}
 	if !r.to[topic] && !slices.Contains(taken, topic) {
-		log.Error("nothing takes records of the topic that they have after the transforms: have a setting name it, or change the transforms",
+		log.Error("nothing takes records of the topic that they have after the transforms: have a setting name it, "+
+			"or change the transforms",
 			"topic", topic, "read_from", i.record.Topic, "taken", r.named(taken), "record", i.String())
 	}
 	r.from[i.record.Topic], r.to[topic] = true, true
@@ -66,7 +67,8 @@ func (r *Reach) one(log *slog.Logger, i *item, topic string, taken []string) {
 	r.complete = true
 	for _, t := range taken {
 		if !r.to[t] {
-			log.Error("no record can reach the topic that a setting names: after the transforms they have others; change the setting, topics or the transforms",
+			log.Error("no record can reach the topic that a setting names: after the transforms they have others; "+
+				"change the setting, topics or the transforms",
 				"setting", r.named([]string{t}), "arrived_in", strings.Join(slices.Sorted(maps.Keys(r.to)), ", "))
 		}
 	}

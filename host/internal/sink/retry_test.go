@@ -65,14 +65,18 @@ func TestRetriesForAsLongAsTheSettingsSay(t *testing.T) {
 		message string // of the task, "" where all is written
 	}{
 		{"transforms", transforms, task.Retrying{Timeout: -1}, 12, ""},
-		{"transforms, short of time", transforms, task.Retrying{Timeout: 3 * time.Second}, 12, `offset 0, key "a": transforms: not now`},
+		{"transforms, short of time", transforms, task.Retrying{Timeout: 3 * time.Second}, 12,
+			`offset 0, key "a": transforms: not now`},
 		{"transforms, not tried again", transforms, task.Retrying{}, 1, `offset 0, key "a": transforms: not now`},
 		{"rows", rows, task.Retrying{Timeout: -1, MaxDelay: time.Second}, 12, ""},
 		{"rows, in time", rows, task.Retrying{Timeout: time.Minute}, 12, ""},
-		{"rows, short of time", rows, task.Retrying{Timeout: 7 * time.Second}, 12, `offset 0, key "a": tried 8 times: answered 503`},
-		{"rows, as often as the client does", rows, task.Retrying{}, 12, `offset 0, key "a": tried 4 times: answered 503`},
+		{"rows, short of time", rows, task.Retrying{Timeout: 7 * time.Second}, 12,
+			`offset 0, key "a": tried 8 times: answered 503`},
+		{"rows, as often as the client does", rows, task.Retrying{}, 12,
+			`offset 0, key "a": tried 4 times: answered 503`},
 		{"requests", requests, task.Retrying{Timeout: -1}, 12, ""},
-		{"requests, short of time", requests, task.Retrying{Timeout: 3 * time.Second}, 12, `offset 0, key "a": POST /Set: not now`},
+		{"requests, short of time", requests, task.Retrying{Timeout: 3 * time.Second}, 12,
+			`offset 0, key "a": POST /Set: not now`},
 		{"requests, not sent again", requests, task.Retrying{}, 1, `offset 0, key "a": POST /Set: not now`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -88,7 +92,8 @@ func TestRetriesForAsLongAsTheSettingsSay(t *testing.T) {
 					return
 				}
 				if err != nil || tries <= c.fails || x.committed("t", 0) != 2 {
-					t.Errorf("expected all to be written after %d tries, found %v after %d, committed %d", c.fails+1, err,
+					t.Errorf("expected all to be written after %d tries, found %v after %d, committed %d", c.fails+1,
+						err,
 						tries, x.committed("t", 0))
 				}
 				written := x.service.seen()

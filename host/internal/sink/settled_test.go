@@ -25,10 +25,13 @@ func TestLostPartitionsComeBack(t *testing.T) {
 		committed int64 // before the outage
 		want      []string
 	}{
-		{"nothing was ever committed", func(*group, topicPartition) {}, -1, []string{"a=1", "b=1", "c=1", "d=1", "e=1"}},
+		{"nothing was ever committed", func(*group, topicPartition) {}, -1, []string{"a=1", "b=1", "c=1", "d=1",
+			"e=1"}},
 		{"committed before", func(*group, topicPartition) {}, 2, []string{"a=1", "b=1", "c=1", "d=1", "e=1"}},
-		{"another member went on", func(g *group, at topicPartition) { g.committed[at] = 5 }, -1, []string{"a=1", "b=1", "c=1", "d=1"}},
-		{"an operator set it back", func(g *group, at topicPartition) { g.committed[at], g.metadata[at] = 0, "" }, 2, []string{"a=1", "a=1", "b=1", "b=1", "c=1", "c=1", "d=1", "d=1", "e=1"}},
+		{"another member went on", func(g *group, at topicPartition) { g.committed[at] = 5 }, -1, []string{"a=1", "b=1",
+			"c=1", "d=1"}},
+		{"an operator set it back", func(g *group, at topicPartition) { g.committed[at], g.metadata[at] = 0, "" }, 2,
+			[]string{"a=1", "a=1", "b=1", "b=1", "c=1", "c=1", "d=1", "d=1", "e=1"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -159,7 +162,8 @@ func TestNoteOfAPartitionThatGoes(t *testing.T) {
 		synctest.Wait()
 		x.group.revoke(ctx, at)
 		if x.committed("t", 0) != 1 || x.group.metadata[at] != "settled=1" {
-			t.Errorf("%d committed with metadata %q, expected 1 with settled=1", x.committed("t", 0), x.group.metadata[at])
+			t.Errorf("%d committed with metadata %q, expected 1 with settled=1", x.committed("t", 0),
+				x.group.metadata[at])
 		}
 		cancel()
 		if err := <-done; err != nil {
@@ -309,7 +313,8 @@ func TestPartitionBelowItsOffset(t *testing.T) {
 		}
 		x.ok(t)
 		if n := len(counted(t, x)); n != 3 || x.committed("t", 0) != 3 || x.metadata(at) != "" {
-			t.Errorf("expected 3 rows and the offset 3, found %d and %d with %q", n, x.committed("t", 0), x.metadata(at))
+			t.Errorf("expected 3 rows and the offset 3, found %d and %d with %q", n, x.committed("t", 0),
+				x.metadata(at))
 		}
 		if !strings.Contains(log.String(), "level=ERROR") || !strings.Contains(log.String(), "offset=0 dropped=0") {
 			t.Errorf("expected an error that says where it goes on, found:\n%s", log.String())

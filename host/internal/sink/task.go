@@ -209,10 +209,12 @@ func NewTask(o Options) *Task {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	t := &Task{o: o, log: o.Logger.With("connector", o.Connector, "task", o.Task), ledger: newLedger(o.Settled, o.Uncertain),
+	t := &Task{o: o, log: o.Logger.With("connector", o.Connector, "task", o.Task), ledger: newLedger(o.Settled,
+		o.Uncertain),
 		finishing: make(chan struct{}), broken: make(chan error, 1)}
 	t.ledger.setBack = func(at topicPartition, offset int64, open int) {
-		t.log.Error("a partition goes on below what was read of it: its topic has lost records, or was made anew; what "+
+		t.log.Error("a partition goes on below what was read of it: its topic has lost records, "+
+			"or was made anew; what "+
 			"comes from there on is written, and what was read before and not written is dropped", "topic", at.topic,
 			"partition", at.partition, "offset", offset, "dropped", open)
 	}
@@ -317,8 +319,10 @@ func (t *Task) Run(ctx context.Context) (err error) {
 // sum says what the task did and how long each stage was at work.
 func (t *Task) sum() {
 	p := t.Progress()
-	t.log.Info("sink task ended", "rows", p.Written, "read", p.Read, "deliveries", p.Requests, "batches", p.Batches, "ignored", p.Ignored, "skipped", p.Skipped,
-		"again", p.Again, slog.Group("at_work", "convert", p.Stages.Convert, "transform", p.Stages.Transform, "encode", p.Stages.Encode,
+	t.log.Info("sink task ended", "rows", p.Written, "read", p.Read, "deliveries", p.Requests, "batches", p.Batches,
+		"ignored", p.Ignored, "skipped", p.Skipped,
+		"again", p.Again, slog.Group("at_work", "convert", p.Stages.Convert, "transform", p.Stages.Transform, "encode",
+			p.Stages.Encode,
 			"send", p.Stages.Send, "settle", p.Stages.Settle))
 }
 
@@ -473,7 +477,8 @@ func (t *Task) call(ctx context.Context, w Writer, o *openedVersion, state []byt
 // fits tells whether a newer version can go on: one that wants the same topics.
 func (t *Task) fits(_ context.Context, o *openedVersion) error {
 	if was := t.plugin.Opened().topics; !slices.Equal(o.topics, was) {
-		return fmt.Errorf("expected its topics %q, found %q: a change of topics needs a restart of the task", was, o.topics)
+		return fmt.Errorf("expected its topics %q, found %q: a change of topics needs a restart of the task", was,
+			o.topics)
 	}
 	return nil
 }

@@ -59,7 +59,10 @@ func TestOnceWritesEverything(t *testing.T) {
 		if p.Requests == 0 || p.Warnings != 2*p.Requests {
 			t.Errorf("expected two warnings with each of %d answers, found %d", p.Requests, p.Warnings)
 		}
-		if !slices.ContainsFunc(x.service.seen(), func(s string) bool { return strings.HasSuffix(s, ",b1") || s == "b1" }) {
+		if !slices.ContainsFunc(x.service.seen(), func(s string) bool {
+			return strings.HasSuffix(s, ",b1") ||
+				s == "b1"
+		}) {
 			t.Error("no tombstone")
 		}
 	})
@@ -139,7 +142,8 @@ func TestNoAnswer(t *testing.T) {
 				return 201, nil
 			}
 			_, err := x.run(t)
-			wantError(t, err, `topic orders, partition 3, offset 1, key "b"`, "may have been written", "is not sent again", "POST /Set may have arrived", "connection reset")
+			wantError(t, err, `topic orders, partition 3, offset 1, key "b"`, "may have been written",
+				"is not sent again", "POST /Set may have arrived", "connection reset")
 			if diff := cmp.Diff([]string{"a=1", "b=2"}, x.service.seen()); diff != "" {
 				t.Error(diff)
 			}
@@ -199,7 +203,8 @@ func (l *letters) Send(ctx context.Context, letter Letter) error {
 	if l.refuses != nil {
 		return l.refuses
 	}
-	l.kept = append(l.kept, fmt.Sprintf("%s@%d: %s: %s", letter.Record.Value, letter.Record.Offset, letter.Stage, letter.Err))
+	l.kept = append(l.kept, fmt.Sprintf("%s@%d: %s: %s", letter.Record.Value, letter.Record.Offset, letter.Stage,
+		letter.Err))
 	return ctx.Err()
 }
 
@@ -226,7 +231,8 @@ func TestDeadLetters(t *testing.T) {
 			t.Errorf("%+v", n)
 		}
 		slices.Sort(kept.kept)
-		want := []string{"!too long@1: encode: too long", "400@3: write: answered 400", "bad@5: value converter: no document", "x@2: key converter: no document"}
+		want := []string{"!too long@1: encode: too long", "400@3: write: answered 400",
+			"bad@5: value converter: no document", "x@2: key converter: no document"}
 		if diff := cmp.Diff(want, kept.kept); diff != "" {
 			t.Error(diff)
 		}
@@ -242,7 +248,8 @@ func TestDeadLetters(t *testing.T) {
 				n.Errors != 1 {
 				t.Errorf("%+v", n)
 			}
-			wantError(t, err, fmt.Sprintf("topic t, partition 0, offset %d", at), "it stays unwritten, because its dead letter cannot be stored: brokers are away")
+			wantError(t, err, fmt.Sprintf("topic t, partition 0, offset %d", at),
+				"it stays unwritten, because its dead letter cannot be stored: brokers are away")
 			if x.committed("t", 0) > at {
 				t.Errorf("committed %v", x.group.committed)
 			}
@@ -376,7 +383,8 @@ func TestTaskSaysWhatItDid(t *testing.T) {
 		x.group.put("t", 0, "a=1", "a=2", "b=3", "c=~left out")
 		x.ok(t)
 		last := log.String()[strings.LastIndex(strings.TrimSpace(log.String()), "\n")+1:]
-		for _, want := range []string{`msg="sink task ended"`, "rows=3 ", "deliveries=2 ", "ignored=1 ", "at_work.send=2s"} {
+		for _, want := range []string{`msg="sink task ended"`, "rows=3 ", "deliveries=2 ", "ignored=1 ",
+			"at_work.send=2s"} {
 			if !strings.Contains(last, want) {
 				t.Errorf("expected %q in the last line, found %s", want, last)
 			}
@@ -480,12 +488,14 @@ func TestRebalance(t *testing.T) {
 			t.Errorf("%d committed when the partition goes", x.committed("t", 0))
 		}
 		time.Sleep(10 * time.Second)
-		if diff := cmp.Diff([]string{"a=1", "a=2", "b=1", "b=2", "b=3", "b=4"}, slices.Sorted(slices.Values(x.service.seen()))); diff != "" {
+		if diff := cmp.Diff([]string{"a=1", "a=2", "b=1", "b=2", "b=3", "b=4"},
+			slices.Sorted(slices.Values(x.service.seen()))); diff != "" {
 			t.Error(diff)
 		}
 		x.group.assign(topicPartition{"t", 0})
 		time.Sleep(10 * time.Second)
-		if diff := cmp.Diff([]string{"a=1", "a=2", "a=3", "a=4", "b=1", "b=2", "b=3", "b=4"}, slices.Sorted(slices.Values(x.service.seen()))); diff != "" {
+		if diff := cmp.Diff([]string{"a=1", "a=2", "a=3", "a=4", "b=1", "b=2", "b=3", "b=4"},
+			slices.Sorted(slices.Values(x.service.seen()))); diff != "" {
 			t.Error(diff)
 		}
 		if x.committed("t", 0) != 4 || x.committed("t", 1) != 4 {
@@ -531,7 +541,8 @@ func TestTransforms(t *testing.T) {
 		}
 		x.group.put("t", 0, "a=drop", "b=1", "c=twice", "d=fault", "e=drop")
 		task := x.ok(t)
-		if diff := cmp.Diff([]string{"b=1", "c=twice", "c=twice"}, slices.Sorted(slices.Values(x.service.seen()))); diff != "" {
+		if diff := cmp.Diff([]string{"b=1", "c=twice", "c=twice"},
+			slices.Sorted(slices.Values(x.service.seen()))); diff != "" {
 			t.Error(diff)
 		}
 		if p := task.Progress(); x.committed("t", 0) != 5 || p.Skipped != 1 || p.Open != 0 {
@@ -550,7 +561,8 @@ func TestTransforms(t *testing.T) {
 // P32: the row on which the plugin traps is found, the others are written.
 func TestTraps(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		x := newWorld(&writer{trap: &plugin.Trap{Plugin: "p", Version: "1", Function: "encode", Reason: errors.New("unreachable")}})
+		x := newWorld(&writer{trap: &plugin.Trap{Plugin: "p", Version: "1", Function: "encode",
+			Reason: errors.New("unreachable")}})
 		x.o.TolerateAll = true
 		x.group.put("t", 0, slices.Concat(lines("a", 20), []string{"b=#"}, lines("c", 20))...)
 		task := x.ok(t)
@@ -566,7 +578,8 @@ func TestTraps(t *testing.T) {
 
 func TestStale(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := &writer{staleOnce: true, settleErrs: []error{&wit.Fault{Kind: wit.FaultStale, Message: "metadata changed"}}}
+		w := &writer{staleOnce: true, settleErrs: []error{&wit.Fault{Kind: wit.FaultStale,
+			Message: "metadata changed"}}}
 		x := newWorld(w)
 		x.group.put("t", 0, "a=1")
 		x.ok(t)

@@ -249,10 +249,12 @@ func (e *uncertainError) Error() string {
 	if len(e.all) > 1 {
 		them = "them"
 	}
-	text := fmt.Sprintf("%v; look whether the service has %s, then set %s=%s to have %s sent again, or %s=%s to leave %s out",
+	text := fmt.Sprintf("%v; look whether the service has %s, then set %s=%s to have %s sent again, "+
+		"or %s=%s to leave %s out",
 		e.error, them, sendSetting, names, them, skipSetting, names, them)
 	if len(e.again) > 0 {
-		text += fmt.Sprintf("; a name in %s counts once, and was used up for %s: name it there once more than before to have it sent once more", sendSetting, strings.Join(e.again, ","))
+		text += fmt.Sprintf("; a name in %s counts once, and was used up for %s: name it there once more than before "+
+			"to have it sent once more", sendSetting, strings.Join(e.again, ","))
 	}
 	return text
 }

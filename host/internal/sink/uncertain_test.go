@@ -27,7 +27,8 @@ func TestUncertainIsNotSentByAnotherTask(t *testing.T) {
 			t.Errorf("expected one record in doubt, found %d", n)
 		}
 		_, err = x.run(t) // the group starts at what was committed
-		wantError(t, err, `topic orders, partition 3, offset 1, key "b"`, "by a task that failed, and is not sent again", "POST /Set may have arrived")
+		wantError(t, err, `topic orders, partition 3, offset 1, key "b"`,
+			"by a task that failed, and is not sent again", "POST /Set may have arrived")
 		if seen := x.service.seen(); !slices.Equal(seen, []string{"a=1", "b=2"}) {
 			t.Errorf("expected nothing to be sent by the second task, found %v", seen)
 		}

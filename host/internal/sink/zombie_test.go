@@ -32,7 +32,8 @@ func TestNothingIsSentBeyondTheSession(t *testing.T) {
 				go func() { done <- NewTask(x.o).Run(ctx) }()
 				time.Sleep(time.Minute)
 				if found := x.service.seen(); !slices.Equal(found, []string{"a=1"}) {
-					t.Errorf("repeatable %v: expected one request before the session was over, found %v", repeatable, found)
+					t.Errorf("repeatable %v: expected one request before the session was over, found %v", repeatable,
+						found)
 				}
 				then(x, ctx)
 				cancel()
@@ -49,8 +50,10 @@ func TestNothingIsSentBeyondTheSession(t *testing.T) {
 		paused(t, func(x *world, _ context.Context) { // it was the network, and the group has waited
 			back(x)
 			time.Sleep(time.Minute)
-			if found := x.service.seen(); !slices.Equal(found, []string{"a=1", "a=2", "a=3"}) || x.committed("t", 0) != 3 {
-				t.Errorf("repeatable %v: expected all records to be written, found %v, committed %d", repeatable, found, x.committed("t", 0))
+			if found := x.service.seen(); !slices.Equal(found, []string{"a=1", "a=2", "a=3"}) || x.committed("t",
+				0) != 3 {
+				t.Errorf("repeatable %v: expected all records to be written, found %v, committed %d", repeatable, found,
+					x.committed("t", 0))
 			}
 		})
 		paused(t, func(x *world, _ context.Context) { // another one writes them
@@ -58,7 +61,8 @@ func TestNothingIsSentBeyondTheSession(t *testing.T) {
 			back(x)
 			time.Sleep(time.Minute)
 			if found := x.service.seen(); len(found) != 1 || x.committed("t", 0) != 0 {
-				t.Errorf("repeatable %v: another member's records were written: %v, committed %d", repeatable, found, x.committed("t", 0))
+				t.Errorf("repeatable %v: another member's records were written: %v, committed %d", repeatable, found,
+					x.committed("t", 0))
 			}
 		})
 		paused(t, func(*world, context.Context) {}) // a stop does not wait for the group

@@ -133,7 +133,8 @@ func TestRowThatGetsTooLarge(t *testing.T) {
 		t.Errorf("expected two of three rows, found %d, %v", c.produced.Len(), err)
 	}
 	// Headers count, too, however many there are.
-	for name, headers := range map[string][]datum.Header{"one": {{Name: "h", Form: wit.Raw, Value: make([]byte, 2<<20)}},
+	for name, headers := range map[string][]datum.Header{"one": {{Name: "h", Form: wit.Raw, Value: make([]byte,
+		2<<20)}},
 		"many": make([]datum.Header, 10_000)} {
 		for i := range headers {
 			headers[i].Form = wit.Raw
@@ -158,7 +159,8 @@ func TestPartitionsOfFeeds(t *testing.T) {
 	defer cancel()
 	feeds := make([]wit.Feed, 10_000)
 	for i := range feeds {
-		feeds[i] = wit.Feed{Name: strconv.Itoa(i), Partition: []wit.Field{wit.TextField("service", strings.Repeat("s", 1000)),
+		feeds[i] = wit.Feed{Name: strconv.Itoa(i), Partition: []wit.Field{wit.TextField("service", strings.Repeat("s",
+			1000)),
 			wit.IntegerField("n", int64(i))}}
 	}
 	if err := checkFeeds(feeds); err != nil || ctx.Err() != nil {
@@ -167,7 +169,8 @@ func TestPartitionsOfFeeds(t *testing.T) {
 	// The order of fields does not tell them apart, as it does not in the topic of offsets.
 	last := &feeds[len(feeds)-1]
 	last.Partition = []wit.Field{wit.IntegerField("n", 5), wit.TextField("service", strings.Repeat("s", 1000))}
-	if err := checkFeeds(feeds); err == nil || !strings.Contains(err.Error(), "feeds 5 and 9999 have the same offset partition") {
+	if err := checkFeeds(feeds); err == nil || !strings.Contains(err.Error(),
+		"feeds 5 and 9999 have the same offset partition") {
 		t.Error(err)
 	}
 }

@@ -66,7 +66,8 @@ func (b *sentBatch) wrong() string {
 				want.Headers[h].Value)
 		}
 		if !same {
-			return fmt.Sprintf("record %d: %.60q=%.60q, handed over as %.60q=%.60q", i, got.Key, got.Value, want.Key, want.Value)
+			return fmt.Sprintf("record %d: %.60q=%.60q, handed over as %.60q=%.60q", i, got.Key, got.Value, want.Key,
+				want.Value)
 		}
 	}
 	return ""
@@ -282,7 +283,8 @@ func shareMemory(t *testing.T, seed uint64) {
 		}
 	}
 	if buffers.out != 0 || len(buffers.free) != 0 || len(buffers.more) != 0 {
-		t.Errorf("left over: %d chunks under way, %d kept, %d shared ones out", buffers.out, len(buffers.free), len(buffers.more))
+		t.Errorf("left over: %d chunks under way, %d kept, %d shared ones out", buffers.out, len(buffers.free),
+			len(buffers.more))
 	}
 }
 

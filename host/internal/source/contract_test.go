@@ -29,7 +29,8 @@ func TestFollowedSideBySide(t *testing.T) {
 			}
 		}
 		w.ok(t)
-		if diff := cmp.Diff([]string{"topic0/a=1", "topic0/a=1", "topic0/a=2", "topic0/a=3"}, w.broker.records()); diff != "" {
+		if diff := cmp.Diff([]string{"topic0/a=1", "topic0/a=1", "topic0/a=2", "topic0/a=3"},
+			w.broker.records()); diff != "" {
 			t.Error(diff)
 		}
 	})
@@ -56,7 +57,8 @@ func TestFollowedWithoutRoom(t *testing.T) {
 		c := &crowded{service: w.service}
 		w.o.Client = c
 		w.ok(t)
-		if diff := cmp.Diff([]string{"topic0/a=1", "topic0/a=1", "topic0/a=2"}, w.broker.records()); diff != "" || !c.first.Load() {
+		if diff := cmp.Diff([]string{"topic0/a=1", "topic0/a=1", "topic0/a=2"}, w.broker.records()); diff != "" ||
+			!c.first.Load() {
 			t.Error(diff)
 		}
 	})
@@ -97,7 +99,8 @@ func TestChangedFingerprint(t *testing.T) {
 		wit.ChangedKeep:   {[]string{"/open", "/page/1"}, ""},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			w := newWorld(&reader{exact: true, fingerprint: "client=200", changed: changed}, []string{"a=1"}, []string{"b=2"})
+			w := newWorld(&reader{exact: true, fingerprint: "client=200", changed: changed}, []string{"a=1"},
+				[]string{"b=2"})
 			w.broker.offsets["feed=0"] = stored
 			_, err := w.run(t)
 			if (err == nil) != (want.err == "") || err != nil && !strings.Contains(err.Error(), want.err) {
@@ -164,7 +167,8 @@ func TestSnapshotBehindALoad(t *testing.T) {
 			if diff := cmp.Diff(want, w.broker.records()[:len(want)]); diff != "" {
 				t.Error(diff)
 			}
-			if s := task.Progress().Feeds[0]; s.Snapshots != 0 || s.Snapshot.Ident != "now" || s.Snapshot.Begun != calm {
+			if s := task.Progress().Feeds[0]; s.Snapshots != 0 || s.Snapshot.Ident != "now" ||
+				s.Snapshot.Begun != calm {
 				t.Errorf("calm %v: found %+v", calm, s)
 			}
 		})

@@ -15,7 +15,8 @@ func (f *feed) produce() {
 	for c := range f.shaped {
 		if c.err == nil && f.failed.Err() == nil {
 			start := time.Now()
-			if err := guard.Do(f.task.log, "feed "+f.name+", the stage of producing", func() error { return f.produceOne(c) }); err != nil {
+			if err := guard.Do(f.task.log, "feed "+f.name+", the stage of producing",
+				func() error { return f.produceOne(c) }); err != nil {
 				f.fail(err)
 			}
 			f.task.count.produce.Since(start)
@@ -56,7 +57,8 @@ func (f *feed) produceOne(c *chunk) error {
 // back. A chunk that an earlier stage could not handle fails the feed here, when all before it are acknowledged.
 func (f *feed) settle() {
 	for c := range f.sent {
-		if err := guard.Do(f.task.log, "feed "+f.name+", the stage of settling", func() error { return f.settleOne(c) }); err != nil {
+		if err := guard.Do(f.task.log, "feed "+f.name+", the stage of settling",
+			func() error { return f.settleOne(c) }); err != nil {
 			f.fail(err)
 		}
 		f.give(c)

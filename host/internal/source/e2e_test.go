@@ -85,7 +85,8 @@ func newStack(t *testing.T, o northwind.Options, settings ...string) *stack {
 	t.Cleanup(func() { broker.Close() })
 	x.kafka = kafka.Defaults()
 	x.kafka.Bootstrap = []string{broker.Addr()}
-	x.place = workplace{Plugins: filepath.Dir(guesttest.Build(t, "../../../plugins/odata-source")), Cache: cacheDir(), Broker: broker.Addr(),
+	x.place = workplace{Plugins: filepath.Dir(guesttest.Build(t, "../../../plugins/odata-source")), Cache: cacheDir(),
+		Broker:  broker.Addr(),
 		Service: strings.TrimPrefix(server.URL, "http://"), Settings: settings}
 	return x
 }
@@ -136,7 +137,8 @@ func (p workplace) worker(ctx context.Context) (*Task, error) {
 		NewConverters: func() (key, value convert.Converter, err error) {
 			if key, err = convert.New(convert.ClassJSON, map[string]string{"schemas.enable": "false"},
 				convert.Use{Key: true, Schemas: registry}); err == nil {
-				value, err = convert.New(convert.ClassJSON, map[string]string{"schemas.enable": "false"}, convert.Use{Schemas: registry})
+				value, err = convert.New(convert.ClassJSON, map[string]string{"schemas.enable": "false"},
+					convert.Use{Schemas: registry})
 			}
 			return key, value, err
 		},
@@ -157,7 +159,8 @@ func (p workplace) worker(ctx context.Context) (*Task, error) {
 func (p workplace) client() (*transport.Client, []wit.Setting, error) {
 	host, port, _ := net.SplitHostPort(p.Service)
 	number, _ := strconv.Atoi(port)
-	list := []wit.Setting{{Name: "sap.odata.host.protocol", Value: "http"}, {Name: "sap.odata.host.address", Value: host}, {Name: "sap.odata.host.port", Value: port}}
+	list := []wit.Setting{{Name: "sap.odata.host.protocol", Value: "http"}, {Name: "sap.odata.host.address",
+		Value: host}, {Name: "sap.odata.host.port", Value: port}}
 	for _, s := range p.Settings {
 		name, value, _ := strings.Cut(s, "=")
 		list = append(list, wit.Setting{Name: "sap.odata#00." + name, Value: value})
@@ -207,7 +210,8 @@ func (x *stack) keys(t *testing.T, topic string) map[string]int {
 }
 
 func sets(set string, more ...string) []string {
-	return append([]string{"service=" + strings.TrimSuffix(northwind.NorthwindPath, "/"), "entityset=" + set, "topic=t"}, more...)
+	return append([]string{"service=" + strings.TrimSuffix(northwind.NorthwindPath, "/"), "entityset=" + set,
+		"topic=t"}, more...)
 }
 
 func TestEverythingArrives(t *testing.T) {
@@ -288,9 +292,11 @@ func TestOneLongPage(t *testing.T) {
 	if p.Written != rows || p.Pages != 2 { // the second one is the question whether the page's count is the set's
 		t.Fatalf("%+v", p)
 	}
-	t.Logf("%d bytes, %v, %.0f rows/s, heap at most %d MiB (service and broker included), stages %+v", p.Bytes, took, rows/took.Seconds(), most.Load()>>20, p.Stages)
+	t.Logf("%d bytes, %v, %.0f rows/s, heap at most %d MiB (service and broker included), stages %+v", p.Bytes, took,
+		rows/took.Seconds(), most.Load()>>20, p.Stages)
 	if limit := uint64(64 << 20); most.Load() > limit {
-		t.Errorf("expected less than %d MiB of heap for a page of %d MiB, found %d", limit>>20, p.Bytes>>20, most.Load()>>20)
+		t.Errorf("expected less than %d MiB of heap for a page of %d MiB, found %d", limit>>20, p.Bytes>>20,
+			most.Load()>>20)
 	}
 }
 
@@ -377,8 +383,10 @@ func TestAnswersThatAreNoFeed(t *testing.T) {
 	}{
 		{"status=401 status-body=json", []string{"401"}},
 		{"status=401 status-body=html", []string{"401"}},
-		{"status=403 status-body=xml status-code=SY/530 status-message=no_authority", []string{"403", "no_authority", "SY/530"}},
-		{"status=403 status-body=json status-code=SY/530 status-message=no_authority", []string{"403", "no_authority", "SY/530"}},
+		{"status=403 status-body=xml status-code=SY/530 status-message=no_authority", []string{"403", "no_authority",
+			"SY/530"}},
+		{"status=403 status-body=json status-code=SY/530 status-message=no_authority", []string{"403", "no_authority",
+			"SY/530"}},
 		{"status=404 status-body=empty", []string{"404"}},
 		{"status=404 status-body=html", []string{"404"}},
 		{"status=500 status-body=html", []string{"500"}},
@@ -429,9 +437,11 @@ func TestAnswersThatAreNoFeed(t *testing.T) {
 }
 
 func TestNextLinkToAnotherHost(t *testing.T) {
-	x := newStack(t, northwind.Options{Rows: 10, Switches: northwind.Switches{PageSize: 4, NextHost: "http://elsewhere.example:8000"}}, sets("Orders")...)
+	x := newStack(t, northwind.Options{Rows: 10, Switches: northwind.Switches{PageSize: 4,
+		NextHost: "http://elsewhere.example:8000"}}, sets("Orders")...)
 	_, err := x.place.worker(t.Context())
-	if err == nil || !strings.Contains(err.Error(), "elsewhere.example") || !strings.Contains(err.Error(), "sap.odata.link.hosts") {
+	if err == nil || !strings.Contains(err.Error(), "elsewhere.example") || !strings.Contains(err.Error(),
+		"sap.odata.link.hosts") {
 		t.Error(err)
 	}
 }

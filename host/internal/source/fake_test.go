@@ -171,7 +171,8 @@ type readerPage struct {
 func (r *reader) OpenSource(_ context.Context, component string, settings []wit.Setting, state []byte,
 	answers []wit.Response) (wit.SourceOpening, error) {
 	if len(answers) == 0 {
-		return wit.SourceOpening{Ask: &wit.Need{Requests: []wit.Request{{Method: "GET", Target: "/open"}}, State: []byte("asked")}}, nil
+		return wit.SourceOpening{Ask: &wit.Need{Requests: []wit.Request{{Method: "GET", Target: "/open"}},
+			State: []byte("asked")}}, nil
 	}
 	if string(state) != "asked" {
 		return wit.SourceOpening{}, errors.New("the state did not come back")
@@ -205,13 +206,15 @@ func (r *reader) Next(_ context.Context, context []byte, feed uint32, offset []w
 	total, _ := wit.Lookup(offset, "total")
 	if cause.Wake != nil {
 		r.causes = append(r.causes, "wake "+*cause.Wake)
-		return wit.Step{Fetch: &wit.Fetch{Request: wit.Request{Method: "GET", Target: "/" + *cause.Wake, Repeatable: true}}},
+		return wit.Step{Fetch: &wit.Fetch{Request: wit.Request{Method: "GET", Target: "/" + *cause.Wake,
+				Repeatable: true}}},
 			nil
 	}
 	ended := total.Integer != nil && n >= int(*total.Integer)
 	if r.calm && cause.Snapshot != nil && ended {
 		r.causes = append(r.causes, "snapshot "+*cause.Snapshot)
-		return wit.Step{Fetch: &wit.Fetch{Request: wit.Request{Method: "GET", Target: "/snapshot", Repeatable: true}}}, nil
+		return wit.Step{Fetch: &wit.Fetch{Request: wit.Request{Method: "GET", Target: "/snapshot", Repeatable: true}}},
+			nil
 	}
 	if ended && cause.Poll == nil || r.calm && cause.Snapshot != nil {
 		return wit.Step{Idle: wit.Chosen}, nil
@@ -219,7 +222,8 @@ func (r *reader) Next(_ context.Context, context []byte, feed uint32, offset []w
 	switch {
 	case cause.Snapshot != nil:
 		r.causes = append(r.causes, "snapshot "+*cause.Snapshot)
-		return wit.Step{Fetch: &wit.Fetch{Request: wit.Request{Method: "GET", Target: "/snapshot", Repeatable: true}}}, nil
+		return wit.Step{Fetch: &wit.Fetch{Request: wit.Request{Method: "GET", Target: "/snapshot", Repeatable: true}}},
+			nil
 	case cause.More != nil:
 		r.causes = append(r.causes, "more")
 	case cause.Poll != nil:
@@ -228,7 +232,8 @@ func (r *reader) Next(_ context.Context, context []byte, feed uint32, offset []w
 		r.causes = append(r.causes, "start")
 	}
 	position := []wit.Field{wit.IntegerField("page", int64(n))}
-	f := wit.Fetch{Request: wit.Request{Method: "GET", Target: fmt.Sprint("/page/", n), Repeatable: !r.once}, Position: &position,
+	f := wit.Fetch{Request: wit.Request{Method: "GET", Target: fmt.Sprint("/page/", n), Repeatable: !r.once},
+		Position:       &position,
 		RepeatsExactly: r.exact, Acknowledges: r.acks}
 	if r.wakes {
 		f.Position = nil
@@ -618,7 +623,8 @@ func newWorld(r *reader, pages ...[]string) *world {
 	}
 	w := &world{service: &service{pages: pages, retry: noRetries()}, versions: &versions{current: &fakeCode{reader: r}},
 		broker: newBroker()}
-	w.o = Options{Connector: "c", Component: "C", Versions: w.versions, Client: w.service, Registry: record.NewRegistry(),
+	w.o = Options{Connector: "c", Component: "C", Versions: w.versions, Client: w.service,
+		Registry:  record.NewRegistry(),
 		Stored:    w.broker.Get,
 		NewOutput: w.broker.output, Once: true, Logger: slog.New(slog.DiscardHandler),
 		NewConverters: func() (convert.Converter, convert.Converter, error) { return asIs{}, asIs{}, nil }}

@@ -108,12 +108,15 @@ func (t *Task) resume(ctx context.Context, o *openedVersion, w *wit.Feed, stored
 		t.log.Warn("the stored offset does not say what it belongs to: it is taken as it is", "feed", w.Name)
 	} else if changed := difference(*fingerprint, w.Fingerprint); *fingerprint == w.Fingerprint {
 	} else if w.Changed == wit.ChangedReload {
-		t.log.Warn("the stored offset belongs to something else: the feed is read anew", "feed", w.Name, "changed", changed)
+		t.log.Warn("the stored offset belongs to something else: the feed is read anew", "feed", w.Name, "changed",
+			changed)
 		return position{fields: []wit.Field{}}, "", nil
 	} else if w.Changed == wit.ChangedKeep {
-		t.log.Info("the stored offset belongs to something else, and is gone on from", "feed", w.Name, "changed", changed)
+		t.log.Info("the stored offset belongs to something else, and is gone on from", "feed", w.Name, "changed",
+			changed)
 	} else {
-		return p, "", &wit.Fault{Kind: wit.FaultConfig, Message: "the stored offset belongs to something else (" + changed +
+		return p, "", &wit.Fault{Kind: wit.FaultConfig, Message: "the stored offset belongs to something else (" +
+			changed +
 			"): set it back as it was, give the connector another name, or reset its offsets to read everything anew"}
 	}
 	err = task.Do(ctx, o.code, func(r Reader) error { return r.CheckOffset(ctx, w.Partition, p.fields) })
@@ -182,7 +185,8 @@ func (f *feed) end(ctx context.Context, readErr error) error {
 	case readErr != nil && ctx.Err() == nil:
 		return readErr
 	case cause != nil:
-		f.log.Warn("stopped before everything that was read was acknowledged: it will be read again", "within", f.task.o.StopWithin)
+		f.log.Warn("stopped before everything that was read was acknowledged: it will be read again", "within",
+			f.task.o.StopWithin)
 		return nil
 	case storeErr != nil:
 		return fmt.Errorf("store the offset: %w", storeErr)

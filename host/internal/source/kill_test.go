@@ -57,7 +57,8 @@ func TestKill(t *testing.T) {
 	for _, differ := range []string{"", "all"} {
 		t.Run("differ "+differ, func(t *testing.T) {
 			r := rand.New(rand.NewPCG(1, uint64(len(differ))))
-			x := newStack(t, northwind.Options{Rows: rows, Switches: northwind.Switches{Differ: differ}}, sets("Orders", "page.size=1000000")...)
+			x := newStack(t, northwind.Options{Rows: rows, Switches: northwind.Switches{Differ: differ}},
+				sets("Orders", "page.size=1000000")...)
 			_, err := x.place.worker(t.Context()) // makes the topics, and warms the cache
 			ok(t, err)
 			admin, err := kafka.NewAdmin(x.kafka)
@@ -147,18 +148,19 @@ func (x *stack) check(t *testing.T, from, killed int64, covered, rows int, exact
 	defer reader.Close()
 	first, second := map[string]bool{}, map[string]bool{}
 	place := map[string]int{} // of a key in the order in which the service gives rows
-	_, err = reader.Read(t.Context(), "t", kafka.ReadOptions{From: kafka.Positions{0: from}}, func(r *kgo.Record) error {
-		key := string(r.Key)
-		if r.Offset < killed {
-			first[key] = true
-			if _, ok := place[key]; !ok {
-				place[key] = len(place)
+	_, err = reader.Read(t.Context(), "t", kafka.ReadOptions{From: kafka.Positions{0: from}},
+		func(r *kgo.Record) error {
+			key := string(r.Key)
+			if r.Offset < killed {
+				first[key] = true
+				if _, ok := place[key]; !ok {
+					place[key] = len(place)
+				}
+			} else {
+				second[key] = true
 			}
-		} else {
-			second[key] = true
-		}
-		return nil
-	})
+			return nil
+		})
 	ok(t, err)
 	if exact {
 		for key := range second {

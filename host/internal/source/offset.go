@@ -62,7 +62,8 @@ func positionOf(stored []wit.Field) (p position, fingerprint *string, subscripti
 			p.row, row = uint32(*v.Integer), true
 		case fieldKeys:
 			if v.Text == nil || !p.keys.parse(*v.Text) {
-				return p, nil, "", fmt.Errorf("stored offset, field %s: expected a digest of 16 hexadecimal digits", f.Name)
+				return p, nil, "", fmt.Errorf("stored offset, field %s: expected a digest of 16 hexadecimal digits",
+					f.Name)
 			}
 			keys = true
 		case fieldFingerprint:

@@ -107,7 +107,8 @@ func TestPagesAsTransactions(t *testing.T) {
 					t.Fatal(err)
 				}
 				if next[feed]++; l.order[line] != next[feed] {
-					t.Fatalf("seed %d, exact %v: feed %d: expected row %d, found row %d", seed, l.exact, feed, next[feed], l.order[line])
+					t.Fatalf("seed %d, exact %v: feed %d: expected row %d, found row %d", seed, l.exact, feed,
+						next[feed], l.order[line])
 				}
 			}
 			for feed, n := range next {

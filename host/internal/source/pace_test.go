@@ -33,7 +33,8 @@ func TestPluginsThatGetNowhere(t *testing.T) {
 	}{
 		{"polls with a period of 0", &reader{polls: true}, []string{"a=1"}, nil, 70},
 		{"polls with a period of 1 ms", &reader{polls: true, pollMs: 1}, []string{"a=1"}, nil, 70},
-		{"polls with a period of 0 that bring rows", &reader{polls: true}, []string{"a=1"}, again("a=1\nEND 0 false\n"), 610},
+		{"polls with a period of 0 that bring rows", &reader{polls: true}, []string{"a=1"}, again("a=1\nEND 0 false\n"),
+			610},
 		{"more without rows", &reader{}, nil, again("END 0 true\n"), 70},
 		{"more without rows, another offset each time", &reader{counts: true}, nil, again("END 0 true\n"), 70},
 		{"more with rows, the offset stands", &reader{}, nil, again("a=1\nEND 0 true\n"), 70},
@@ -68,7 +69,8 @@ func TestFollowedRequestsAreBounded(t *testing.T) {
 		t.Helper()
 		w.service.follows = follows
 		_, err := w.run(t)
-		if err == nil || !strings.Contains(err.Error(), "expected at most 100000 requests that are to be followed in a page") {
+		if err == nil || !strings.Contains(err.Error(),
+			"expected at most 100000 requests that are to be followed in a page") {
 			t.Errorf("expected a fault that says how many may be followed, found %v", err)
 		}
 		if n := len(w.service.requests); n > MaxFollowed+2 { // with /open and the page
@@ -89,8 +91,10 @@ func TestFollowedRequestsAreBounded(t *testing.T) {
 				w.service.follows[fmt.Sprint("/", depth)] = []string{fmt.Sprint(">/", depth+1)}
 			}
 			_, err := w.run(t)
-			if err == nil || !strings.Contains(err.Error(), "answers nest more than 16 deep") || len(w.service.requests) > deepest+2 {
-				t.Errorf("expected an end at a depth of %d, found %v behind %d requests", deepest, err, len(w.service.requests))
+			if err == nil || !strings.Contains(err.Error(), "answers nest more than 16 deep") ||
+				len(w.service.requests) > deepest+2 {
+				t.Errorf("expected an end at a depth of %d, found %v behind %d requests", deepest, err,
+					len(w.service.requests))
 			}
 		})
 	})

@@ -252,7 +252,8 @@ func (p *page) follow(ctx context.Context, follow *wit.Follow, early *fetched) e
 	r := &follow.Request
 	if strings.HasPrefix(r.Tag, hostTags) {
 		return &wit.Fault{Kind: wit.FaultInternal, Message: fmt.Sprintf(
-			"the plugin has a request followed with the tag %q: expected none that begins with %s, the host's own", r.Tag, hostTags)}
+			"the plugin has a request followed with the tag %q: expected none that begins with %s, the host's own",
+			r.Tag, hostTags)}
 	}
 	if p.depth > deepest {
 		return &wit.Fault{Kind: wit.FaultData, Message: fmt.Sprintf("answers nest more than %d deep", deepest)}
@@ -275,7 +276,8 @@ func (p *page) follow(ctx context.Context, follow *wit.Follow, early *fetched) e
 	defer answer.Body.Close()
 	if (answer.Status < 200 || answer.Status > 299) && !slices.Contains(follow.Tolerate, answer.Status) {
 		head, _ := io.ReadAll(io.LimitReader(answer.Body, 300))
-		err := error(&wit.Fault{Kind: kindOf(answer.Status), Message: fmt.Sprintf("follow %s: answered %d: %q", transport.ShownTarget(r.Target),
+		err := error(&wit.Fault{Kind: kindOf(answer.Status), Message: fmt.Sprintf("follow %s: answered %d: %q",
+			transport.ShownTarget(r.Target),
 			answer.Status, head)})
 		if p.feed.task.o.Client.Retry().Names(strconv.Itoa(int(answer.Status))) {
 			err = &finalError{err}
@@ -378,7 +380,8 @@ func (p *page) take(from int) error {
 // same.
 func (p *page) advance(origin int64) error {
 	if origin < p.last {
-		return &wit.Fault{Kind: wit.FaultInternal, Message: fmt.Sprintf("the plugin gave row %d after row %d", origin, p.last)}
+		return &wit.Fault{Kind: wit.FaultInternal, Message: fmt.Sprintf("the plugin gave row %d after row %d", origin,
+			p.last)}
 	}
 	if origin == p.last {
 		return nil

@@ -127,7 +127,8 @@ func TestRowThatBreaksThePluginIsNamed(t *testing.T) {
 		lines, records := poisoned(9000)
 		w := newWorld(&reader{exact: true}, lines)
 		_, err := w.run(t)
-		if want := "row 9000: the plugin breaks on this row: unreachable"; err == nil || !strings.Contains(err.Error(), want) {
+		if want := "row 9000: the plugin breaks on this row: unreachable"; err == nil || !strings.Contains(err.Error(),
+			want) {
 			t.Errorf("expected %q, found %v", want, err)
 		}
 		if diff := cmp.Diff(records[:9000], w.broker.records()); diff != "" {
@@ -142,8 +143,9 @@ func TestPagesThatBreakThePlugin(t *testing.T) {
 		change func(w *world)
 		most   int
 	}{
-		"on every row": {func(w *world) { w.service.pages[0] = slices.Repeat([]string{"!trap"}, 100) }, maxSearches + 1},
-		"always":       {func(w *world) { w.service.pages[0] = []string{"a=1", "!trap"} }, 10},
+		"on every row": {func(w *world) { w.service.pages[0] = slices.Repeat([]string{"!trap"}, 100) },
+			maxSearches + 1},
+		"always": {func(w *world) { w.service.pages[0] = []string{"a=1", "!trap"} }, 10},
 		"other pages": {func(w *world) {
 			n := 0
 			w.service.answer = func(_ int, body string) (uint16, string, bool) {
@@ -160,7 +162,8 @@ func TestPagesThatBreakThePlugin(t *testing.T) {
 				c.change(w)
 				ctx, cancel := context.WithCancel(t.Context())
 				defer cancel()
-				if err := NewTask(w.o).Run(ctx); err == nil || !strings.Contains(err.Error(), "unreachable") || r.breaks > c.most {
+				if err := NewTask(w.o).Run(ctx); err == nil || !strings.Contains(err.Error(), "unreachable") ||
+					r.breaks > c.most {
 					t.Errorf("the plugin broke %d times: %v", r.breaks, err)
 				}
 			})

@@ -353,7 +353,8 @@ func (f *feed) overcome(ctx context.Context, a *attempts, err error) error {
 	}
 	if errors.Is(err, errMismatch) {
 		f.task.count.repeated.Add(1)
-		f.log.Warn("the rows that were delivered already are not those that the service answers now: the page is delivered again",
+		f.log.Warn("the rows that were delivered already are not those that the service answers now: the "+
+			"page is delivered again",
 			"row", f.at.row, "page", describe(f.at.fields))
 		f.at.inside = false
 		return nil
@@ -370,7 +371,8 @@ func (f *feed) overcome(ctx context.Context, a *attempts, err error) error {
 	}
 	if broke := new(trapped); errors.As(err, &broke) && a.search.narrow(broke) {
 		f.askedAgain()
-		f.log.Warn("the plugin broke: the page is asked for again, to find the row", "try", a.search.tries, "found", len(a.search.rows),
+		f.log.Warn("the plugin broke: the page is asked for again, to find the row", "try", a.search.tries, "found",
+			len(a.search.rows),
 			"from_byte", broke.from, "to_byte", broke.to, "error", broke)
 		if a.search.since > soonAgain {
 			return a.retry.Wait(ctx, 0)
@@ -426,7 +428,8 @@ const soonAgain = 3
 // itself.
 func (f *feed) onTrial(ctx context.Context, a *attempts, err error) error {
 	a.doubts++
-	f.log.Warn("a version of the plugin that is new broke: the page is asked for again", "version", f.opened.code.Version(), "error", err)
+	f.log.Warn("a version of the plugin that is new broke: the page is asked for again", "version",
+		f.opened.code.Version(), "error", err)
 	switch {
 	case a.doubts <= soonAgain:
 		return context.Cause(ctx)

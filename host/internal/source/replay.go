@@ -210,7 +210,8 @@ func (r *replaying) feed(l *Refused) (index uint32, err error) {
 			continue
 		}
 		if found >= 0 {
-			return 0, fmt.Errorf("the letter does not say which feed of topic %s it is of, and there are several", l.Topic)
+			return 0, fmt.Errorf("the letter does not say which feed of topic %s it is of, and there are several",
+				l.Topic)
 		}
 		found = i
 	}

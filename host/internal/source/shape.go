@@ -75,7 +75,8 @@ func (f *feed) shape(s *shaper) {
 	var failed error
 	for c := range f.decoded {
 		if failed == nil && f.failed.Err() == nil {
-			failed = guard.Do(f.task.log, "feed "+f.name+", the stage of shaping", func() error { return s.work(f.failed, c) })
+			failed = guard.Do(f.task.log, "feed "+f.name+", the stage of shaping",
+				func() error { return s.work(f.failed, c) })
 		}
 		c.err = failed // nothing goes past a chunk that failed
 		f.shaped <- c
@@ -244,7 +245,8 @@ func (s *shaper) tooLarge(err error) error {
 	if convert.ErrorClass(err) != convert.TooLargeException {
 		return err
 	}
-	return fmt.Errorf("the record has %w: expected at most %d for key, value and headers together, which producer.max.request.size sets", err,
+	return fmt.Errorf("the record has %w: expected at most %d for key, value and headers together, which "+
+		"producer.max.request.size sets", err,
 		s.feed.task.o.MaxRecordBytes-recordOverhead)
 }
 

@@ -34,7 +34,8 @@ func (t *Task) compatible(ctx context.Context, o *openedVersion) error {
 	}
 	feeds := t.current()
 	if len(o.feeds) != len(feeds) {
-		return fmt.Errorf("expected its %d feeds, found %d: a change of feeds needs a restart of the task", len(feeds), len(o.feeds))
+		return fmt.Errorf("expected its %d feeds, found %d: a change of feeds needs a restart of the task", len(feeds),
+			len(o.feeds))
 	}
 	for _, f := range feeds {
 		f.mu.Lock()
@@ -91,7 +92,8 @@ func (f *feed) move(ctx context.Context, o *openedVersion) error {
 // changed takes over the fingerprint of another query: offsets that are stored from now on carry it. The plugin says by
 // feed.changed whether what was stored before still counts.
 func (f *feed) changed(w *wit.Feed) {
-	f.log.Info("offsets belong to something else from now on", "changed", difference(f.belongs(), w.Fingerprint), "read anew", w.Changed == wit.ChangedReload)
+	f.log.Info("offsets belong to something else from now on", "changed", difference(f.belongs(), w.Fingerprint),
+		"read anew", w.Changed == wit.ChangedReload)
 	f.mu.Lock()
 	f.fingerprint = w.Fingerprint
 	f.mu.Unlock()

@@ -360,8 +360,10 @@ func (t *Task) runFeed(ctx context.Context, i int) error {
 // sum says what the task did and how long each stage was at work, all feeds together.
 func (t *Task) sum() {
 	p := t.Progress()
-	t.log.Info("source task ended", "rows", p.Written, "pages", p.Pages, "bytes", p.Bytes, "skipped", p.Skipped, "repeated", p.Repeated, "resumed", p.Resumed,
-		slog.Group("at_work", "fetch", p.Stages.Fetch, "decode", p.Stages.Decode, "transform", p.Stages.Transform, "convert", p.Stages.Convert, "produce", p.Stages.Produce))
+	t.log.Info("source task ended", "rows", p.Written, "pages", p.Pages, "bytes", p.Bytes, "skipped", p.Skipped,
+		"repeated", p.Repeated, "resumed", p.Resumed,
+		slog.Group("at_work", "fetch", p.Stages.Fetch, "decode", p.Stages.Decode, "transform", p.Stages.Transform,
+			"convert", p.Stages.Convert, "produce", p.Stages.Produce))
 }
 
 // errOther ends the other feeds of a task whose one feed failed.
@@ -408,12 +410,14 @@ func checkFeeds(feeds []wit.Feed) error {
 	for i := range feeds {
 		if text := feeds[i].Cron; text != nil {
 			if _, err := cron.Parse(*text); err != nil {
-				return &wit.Fault{Kind: wit.FaultConfig, Message: "feed " + feeds[i].Name + ": its times: " + err.Error()}
+				return &wit.Fault{Kind: wit.FaultConfig, Message: "feed " + feeds[i].Name + ": its times: " +
+					err.Error()}
 			}
 		}
 		key := offset.Identity(feeds[i].Partition)
 		if j, ok := partitions[key]; ok {
-			return fmt.Errorf("feeds %s and %s have the same offset partition: expected each to have one of its own", feeds[j].Name, feeds[i].Name)
+			return fmt.Errorf("feeds %s and %s have the same offset partition: expected each to have one of its own",
+				feeds[j].Name, feeds[i].Name)
 		}
 		partitions[key] = i
 	}

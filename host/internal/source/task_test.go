@@ -135,7 +135,8 @@ func TestBreaksAreTriedAFewTimes(t *testing.T) {
 		w := newWorld(&reader{exact: true}, rows("a", 10))
 		w.service.answer = func(_ int, body string) (uint16, string, bool) { return 200, body[:30], true }
 		_, err := w.run(t)
-		if want := "feed feed0: tried 4 times: GET /page/0, behind row"; err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "broke off") {
+		if want := "feed feed0: tried 4 times: GET /page/0, behind row"; err == nil || !strings.Contains(err.Error(),
+			want) || !strings.Contains(err.Error(), "broke off") {
 			t.Errorf("expected %q, found %v", want, err)
 		}
 	})
@@ -229,7 +230,8 @@ func TestRowsThatCannotBeHandled(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld(&reader{exact: true}, page)
 			_, err := w.run(t)
-			if err == nil || !strings.Contains(err.Error(), "feed feed0: GET /page/0") || !strings.Contains(err.Error(), "row 2: bad date") {
+			if err == nil || !strings.Contains(err.Error(), "feed feed0: GET /page/0") || !strings.Contains(err.Error(),
+				"row 2: bad date") {
 				t.Error(err)
 			}
 			if diff := cmp.Diff([]string{"topic0/a=1", "topic0/b=2"}, w.broker.records()); diff != "" {
@@ -246,7 +248,8 @@ func TestRowsThatCannotBeHandled(t *testing.T) {
 				func(s string) bool { return s[0] == '?' }))
 			w.o.NewConverters, w.o.NewChain = converters, upper
 			_, err := w.run(t)
-			if err == nil || !strings.Contains(err.Error(), "feed feed0: GET /page/0: row 3: key converter: cannot be converted") {
+			if err == nil || !strings.Contains(err.Error(),
+				"feed feed0: GET /page/0: row 3: key converter: cannot be converted") {
 				t.Error(err)
 			}
 		})
@@ -361,7 +364,8 @@ func TestStale(t *testing.T) {
 		if r.opens != 2 || len(w.service.requests) != 4 {
 			t.Error(r.opens, w.service.requests)
 		}
-		if diff := cmp.Diff(topic(slices.Concat(rows("a", 3), rows("b", 3))), slices.Compact(w.broker.records())); diff != "" {
+		if diff := cmp.Diff(topic(slices.Concat(rows("a", 3), rows("b", 3))),
+			slices.Compact(w.broker.records())); diff != "" {
 			t.Error(diff)
 		}
 	})
@@ -380,7 +384,8 @@ func TestStale(t *testing.T) {
 // that were delivered: it is no fault of its own.
 func TestPagesGivenUpBecauseOfOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(&reader{exact: true, givenUp: 30}, slices.Concat(rows("a", 20_000), []string{"!given up"}, rows("b", 3_000)))
+		w := newWorld(&reader{exact: true, givenUp: 30}, slices.Concat(rows("a", 20_000), []string{"!given up"},
+			rows("b", 3_000)))
 		task := w.ok(t)
 		if diff := cmp.Diff(topic(slices.Concat(rows("a", 20_000), rows("b", 3_000))), w.broker.records()); diff != "" {
 			t.Error(diff)
@@ -417,7 +422,8 @@ func TestRequestsThatAcknowledge(t *testing.T) {
 			}
 			w.broker.mu.Lock()
 			defer w.broker.mu.Unlock()
-			if stored := describe(w.broker.offsets["feed=0"]); len(w.broker.log) != n*3 || stored != fmt.Sprintf("page=%d fingerprint=", n) {
+			if stored := describe(w.broker.offsets["feed=0"]); len(w.broker.log) != n*3 ||
+				stored != fmt.Sprintf("page=%d fingerprint=", n) {
 				t.Errorf("%s was sent with %d records written and %q stored", r.Target, len(w.broker.log), stored)
 			}
 		}
@@ -444,7 +450,8 @@ func TestStopInTheMiddleOfAPage(t *testing.T) {
 			t.Fatal(err)
 		}
 		first := w.broker.records()
-		if len(first) == 0 || len(first) >= 200_000 || !strings.Contains(describe(w.broker.offsets["feed=0"]), "record=") {
+		if len(first) == 0 || len(first) >= 200_000 || !strings.Contains(describe(w.broker.offsets["feed=0"]),
+			"record=") {
 			t.Fatal(len(first), w.broker.offsets)
 		}
 		w.o.Once = true
@@ -510,10 +517,12 @@ func TestStoredOffsetsThatDoNotFit(t *testing.T) {
 		stored []wit.Field
 		reader reader
 	}{
-		`stored "client=100", now "client=200"`: {[]wit.Field{wit.IntegerField("page", 1), wit.TextField("fingerprint", "set=a;client=100;x=y")}, reader{fingerprint: "set=a;client=200;x=y"}},
-		"refuses the stored offset":             {[]wit.Field{wit.IntegerField("page", 9)}, reader{refuses: "page=9"}},
-		"expected a digest":                     {[]wit.Field{wit.IntegerField("record", 1), wit.TextField("keys", "zz")}, reader{}},
-		"the number of a row":                   {[]wit.Field{wit.TextField("record", "1")}, reader{}},
+		`stored "client=100", now "client=200"`: {[]wit.Field{wit.IntegerField("page", 1), wit.TextField("fingerprint",
+			"set=a;client=100;x=y")}, reader{fingerprint: "set=a;client=200;x=y"}},
+		"refuses the stored offset": {[]wit.Field{wit.IntegerField("page", 9)}, reader{refuses: "page=9"}},
+		"expected a digest": {[]wit.Field{wit.IntegerField("record", 1), wit.TextField("keys",
+			"zz")}, reader{}},
+		"the number of a row": {[]wit.Field{wit.TextField("record", "1")}, reader{}},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld(&c.reader, rows("a", 3))
@@ -544,7 +553,8 @@ func TestWakesCarryTheStandingOffset(t *testing.T) {
 		w := newWorld(&reader{wakes: true}, rows("a", 600))
 		w.broker.offsets["feed=0"] = []wit.Field{wit.IntegerField("page", 0), wit.TextField("fingerprint", "")}
 		w.ok(t)
-		if diff := cmp.Diff([]string{"page=0 fingerprint="}, slices.Compact(w.broker.stores)); diff != "" || len(w.broker.records()) != 600 {
+		if diff := cmp.Diff([]string{"page=0 fingerprint="}, slices.Compact(w.broker.stores)); diff != "" ||
+			len(w.broker.records()) != 600 {
 			t.Error(diff, len(w.broker.records()))
 		}
 	})
@@ -558,7 +568,8 @@ func TestSwapAtThePageBoundary(t *testing.T) {
 		"that fits":            {reader{version: "2", exact: true, fingerprint: "f"}, ""},
 		"of other fingerprint": {reader{version: "2", exact: true, fingerprint: "g"}, "belong to something else"},
 		"of other feeds":       {reader{version: "2", exact: true, fingerprint: "f", feeds: 2}, "change of feeds"},
-		"that refuses offsets": {reader{version: "2", exact: true, fingerprint: "f", refuses: "page=1"}, "refuses the offset"},
+		"that refuses offsets": {reader{version: "2", exact: true, fingerprint: "f", refuses: "page=1"},
+			"refuses the offset"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -619,7 +630,8 @@ func TestFaultsOfTheService(t *testing.T) {
 		w.service.answer = func(int, string) (uint16, string, bool) { return 410, "", false }
 		_, err := w.run(t)
 		var f *wit.Fault
-		if !errors.As(err, &f) || f.Kind != wit.FaultGone || !strings.Contains(err.Error(), "feed feed0: GET /page/0: the link is gone") {
+		if !errors.As(err, &f) || f.Kind != wit.FaultGone || !strings.Contains(err.Error(),
+			"feed feed0: GET /page/0: the link is gone") {
 			t.Error(err)
 		}
 	})

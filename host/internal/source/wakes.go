@@ -283,7 +283,8 @@ func (t *Task) listen(ctx context.Context) (close func(), err error) {
 		f.subscribed.Store(time.Now().UnixMilli())
 		f.log.Info("subscribed", "address", address, "subscriptions", done)
 		if f.resubscribed(digestOf(done), made) {
-			f.log.Warn("the subscription is not the one that told of changes since the stored offset: what happened meanwhile is asked for",
+			f.log.Warn("the subscription is not the one that told of changes since the stored offset: what "+
+				"happened meanwhile is asked for",
 				"subscriptions", done, "made_now", made)
 		}
 		go func() {
@@ -350,7 +351,8 @@ func (t *Task) renew(ctx context.Context, f *feed, address, done string) {
 			continue
 		}
 		if made || now != done {
-			f.log.Warn("the subscription was gone and was made anew: what happened meanwhile is asked for", "subscriptions", now)
+			f.log.Warn("the subscription was gone and was made anew: what happened meanwhile is asked for",
+				"subscriptions", now)
 			f.arrange(digestOf(now), true)
 			t.feed(f.name).subscribed.Store(time.Now().UnixMilli())
 		}

@@ -115,7 +115,8 @@ func TestHeldNotifications(t *testing.T) {
 	notified(t, r, func(t *testing.T, w *world, e *ear) {
 		before := len(w.broker.records())
 		for i := range 5 {
-			if err := e.take(t.Context(), wit.Notification{Target: "page/0", Body: []byte(strconv.Itoa(i))}); err != nil {
+			if err := e.take(t.Context(), wit.Notification{Target: "page/0",
+				Body: []byte(strconv.Itoa(i))}); err != nil {
 				t.Fatal(err)
 			}
 			if found := len(w.broker.records()); found != before+3*(i+1) {
@@ -126,7 +127,8 @@ func TestHeldNotifications(t *testing.T) {
 		cancel()
 		err := e.take(ctx, wit.Notification{Target: "page/0", Body: []byte("9")})
 		if !errors.Is(err, notify.ErrBusy) && !errors.Is(err, context.Canceled) {
-			t.Errorf("expected that a sender whose rows are not waited for is not told that they are there, found %v", err)
+			t.Errorf("expected that a sender whose rows are not waited for is not told that they are there, found %v",
+				err)
 		}
 	})
 }

@@ -76,7 +76,10 @@ func TestAdopt(t *testing.T) {
 		"fits":             {nil, nil, time.Second, 1},
 		"does not fit":     {nil, errors.New("no"), 0, 1},
 		"cannot be opened": {func(int) error { return fault(wit.FaultData) }, nil, 0, 1},
-		"cannot be opened for a moment": {func(n int) error { return map[bool]error{true: fault(wit.FaultTransient)}[n < 3] }, nil, 61 * time.Second,
+		"cannot be opened for a moment": {func(n int) error {
+			return map[bool]error{true: fault(
+				wit.FaultTransient)}[n < 3]
+		}, nil, 61 * time.Second,
 			3},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -271,7 +271,8 @@ func TestBatchGoesBackToItsRecords(t *testing.T) {
 	tracer, _ := opened(t, r.URL, nil)
 	page := tracer.Start("page", Internal)
 	h := page.Header()
-	other := kgo.RecordHeader{Key: "traceparent", Value: []byte("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")}
+	other := kgo.RecordHeader{Key: "traceparent",
+		Value: []byte("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")}
 	of := func(headers ...kgo.RecordHeader) *kgo.Record { return &kgo.Record{Headers: headers} }
 	records := []*kgo.Record{of(h), of(h), of(), of(kgo.RecordHeader{Key: "traceparent", Value: []byte("00-zz")}),
 		of(h, other), of(kgo.RecordHeader{Key: "traceparent", Value: bytes.Repeat([]byte("0"), 1<<20)})}

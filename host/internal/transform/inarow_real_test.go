@@ -50,7 +50,8 @@ func (g chance) near(value string) string {
 			payload = one(payload, someText, "null$1")
 		case 7:
 			if strings.Contains(schema, "null") { // another name, of as many bytes or more
-				payload = one(payload, someMember, g.of(`"ie":`, `"names":`, `"$1$1":`, `"nestee":`, `"id":`, `"name":`))
+				payload = one(payload, someMember, g.of(`"ie":`, `"names":`, `"$1$1":`, `"nestee":`, `"id":`,
+					`"name":`))
 			}
 		case 8:
 			payload = one(payload, someNumber, ":"+g.of("{}", "[]", "[1]", `{"id":1}`, `"x"`, "true", "1.5")+"$2")

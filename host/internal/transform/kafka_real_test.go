@@ -43,7 +43,8 @@ func replay(t *testing.T, args ...string) string {
 // The golden cases are what this Kafka makes.
 func TestRealGoldenCases(t *testing.T) {
 	files, _ := filepath.Glob("../../../plugins/smt/testdata/*.golden")
-	if got, want := replay(t, "../../../plugins/smt/testdata"), fmt.Sprintf("%d good, 0 differ", len(files)); got != want {
+	if got, want := replay(t, "../../../plugins/smt/testdata"), fmt.Sprintf("%d good, 0 differ",
+		len(files)); got != want {
 		t.Errorf("expected %s, found %s", want, got)
 	}
 }
@@ -53,7 +54,8 @@ func answers(t *testing.T, cases []string) []string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Minute)
 	defer cancel()
-	c := exec.CommandContext(ctx, "../../../testdata/peers/kafka/tool.sh", "../../../plugins/smt/testdata/Replay.java", "-")
+	c := exec.CommandContext(ctx, "../../../testdata/peers/kafka/tool.sh", "../../../plugins/smt/testdata/Replay.java",
+		"-")
 	c.Cancel = func() error { return c.Process.Signal(syscall.SIGTERM) }
 	c.Env = append(os.Environ(), "TIMEOUT=3000", "HEAP=512m")
 	c.Stdin = strings.NewReader(strings.Join(cases, ""))
@@ -280,7 +282,8 @@ func (g chance) side() string   { return g.of("Value", "Value", "Value", "Key") 
 
 // kinds of what Cast casts to, one of them wrong.
 func (g chance) kind() string {
-	return g.of("int8", "int16", "int32", "int64", "float32", "float64", "boolean", "string", "string", "STRING", "String")
+	return g.of("int8", "int16", "int32", "int64", "float32", "float64", "boolean", "string", "string", "STRING",
+		"String")
 }
 
 // stage is one transform, its settings right most of the time. Only the first may give two entries of a map one name:
@@ -301,7 +304,8 @@ func (g chance) stage(first bool) string {
 		replacesNulls = false
 	case 1:
 		i := g.IntN(6)
-		put("RegexRouter", "regex", []string{"(.*)", "orders", "(.*)-(.*)", "[a-z]+", `(\w+)\.(\w+)\..*`, "(?<n>o)rders"}[i],
+		put("RegexRouter", "regex", []string{"(.*)", "orders", "(.*)-(.*)", "[a-z]+", `(\w+)\.(\w+)\..*`,
+			"(?<n>o)rders"}[i],
 			"replacement", []string{"sap.$1", "sales", "$2_$1", "x$0", "$2", "${n}x"}[i])
 		replacesNulls = false
 	case 2, 3:
@@ -355,7 +359,8 @@ func (g chance) stage(first bool) string {
 		put("ExtractField$"+g.side(), "field", g.of("id", "nested", g.name()))
 		if g.in(2) {
 			s["field.syntax.version"] = g.of("V2", "v2", "V1")
-			s["field"] = g.of("nested.id", "nested.`a.b`", "`id`", "nested.nested.id", "id", "nested.list", "`nested.id",
+			s["field"] = g.of("nested.id", "nested.`a.b`", "`id`", "nested.nested.id", "id", "nested.list",
+				"`nested.id",
 				"", "nested.", ".id", "`a.b`", "nested.nested", "`nes`ted.id", "`a\\`.b`", g.name())
 		}
 	case 12:
@@ -374,11 +379,13 @@ func (g chance) stage(first bool) string {
 	case 14:
 		put("MaskField$"+g.side(), "fields", g.names())
 		if g.in(2) {
-			s["replacement"] = g.of("17", "-2.75", "x", "300", "1e2", "99999999999", "", "0x10", " 5 ", "1.", ".5", "+3")
+			s["replacement"] = g.of("17", "-2.75", "x", "300", "1e2", "99999999999", "", "0x10", " 5 ", "1.", ".5",
+				"+3")
 		}
 	case 15:
 		put("InsertHeader", "header", g.header(), "value.literal", g.of("", "null", "text", "-7", "1.5", "[1, 300]",
-			`{"a": 1}`, "2024-02-29", "true", "[a]", `{"a": null}`, "12:00:00.000Z", "24:00:00.000Z", `"q"`, "70000", "-0.0", "1e400"))
+			`{"a": 1}`, "2024-02-29", "true", "[a]", `{"a": null}`, "12:00:00.000Z", "24:00:00.000Z", `"q"`, "70000",
+			"-0.0", "1e400"))
 		if g.in(3) {
 			s = map[string]any{"type": kafka + "DropHeaders", "headers": g.header() + "," + g.header()}
 		}
@@ -401,13 +408,15 @@ func (g chance) stage(first bool) string {
 			s["spec"] = g.kind()
 		}
 		if g.in(20) {
-			s["spec"] = g.of("id:", "id:bytes", "id:text", "int8,int16", "id:int8:int16", "", "array", "a:int8,int16", " id : int8 ")
+			s["spec"] = g.of("id:", "id:bytes", "id:text", "int8,int16", "id:int8:int16", "", "array", "a:int8,int16",
+				" id : int8 ")
 		}
 	case 18:
 		put("TimestampConverter$"+g.side(), "target.type", g.of("string", "unix", "Date", "Time", "Timestamp"),
 			"field", g.of("", "id", "at", "day", "name", g.name()))
 		if !g.in(4) {
-			s["format"] = g.of("yyyy-MM-dd", "yyyy-MM-dd HH:mm:ss.SSS", "yyyyMMdd", "yyyy-MM-dd'T'HH:mm:ssX", g.datePattern())
+			s["format"] = g.of("yyyy-MM-dd", "yyyy-MM-dd HH:mm:ss.SSS", "yyyyMMdd", "yyyy-MM-dd'T'HH:mm:ssX",
+				g.datePattern())
 		}
 		if g.in(3) {
 			s["unix.precision"] = g.of("seconds", "milliseconds", "microseconds", "nanoseconds", "Seconds")
@@ -519,14 +528,17 @@ func (g chance) datum(depth int) string {
 
 // scalar is a value without schema.
 func (g chance) scalar() string {
-	return g.of("1", "-70000", "9223372036854775807", "1.5", "-0.0", "1e300", `"x"`, `""`, `"7"`, `"2024-02-29"`, "null", "[1,2]",
-		`[{"a":1}]`, "true", "false", "[]", "{}", "1700000000000", `" 12 "`, `"1e3"`, `"0x1p3"`, `"-128"`, `"TRUE"`, "128", "1e20")
+	return g.of("1", "-70000", "9223372036854775807", "1.5", "-0.0", "1e300", `"x"`, `""`, `"7"`, `"2024-02-29"`,
+		"null", "[1,2]",
+		`[{"a":1}]`, "true", "false", "[]", "{}", "1700000000000", `" 12 "`, `"1e3"`, `"0x1p3"`, `"-128"`, `"TRUE"`,
+		"128", "1e20")
 }
 
 // plain is an object without schema.
 func (g chance) plain(depth int) string {
 	var list []string
-	for _, name := range []string{"id", "name", "price", "Größe", "at", "nested", "a.b", "list", "day", "n2", "nested.id"} {
+	for _, name := range []string{"id", "name", "price", "Größe", "at", "nested", "a.b", "list", "day", "n2",
+		"nested.id"} {
 		if g.in(3) {
 			continue
 		}
@@ -575,15 +587,18 @@ func (g chance) leaf() (schema, payload string) {
 	case 8:
 		return `"type":"array","items":{"type":"string","optional":true}`, g.of(`["x",null,"ä"]`, `[]`)
 	case 9:
-		return `"type":"map","keys":{"type":"string","optional":false},"values":{"type":"int32","optional":true}`, g.of(`{"a":1}`, `{"b":null}`, "{}")
+		return `"type":"map","keys":{"type":"string","optional":false},"values":{"type":"int32","optional":true}`,
+			g.of(`{"a":1}`, `{"b":null}`, "{}")
 	case 10:
-		return g.logical("bytes", "Decimal") + `,"parameters":{"scale":"2"}`, g.of(`"AQ=="`, `"AJY="`, `"/w=="`, `"AJYAAAAAAAAAAAAA"`)
+		return g.logical("bytes", "Decimal") + `,"parameters":{"scale":"2"}`, g.of(`"AQ=="`, `"AJY="`, `"/w=="`,
+			`"AJYAAAAAAAAAAAAA"`)
 	case 11:
 		return g.logical("int32", "Date"), g.of("0", "-1", "19782", "2932896")
 	case 12:
 		return g.logical("int32", "Time"), g.of("0", "86399999", "43200000")
 	case 13:
-		return g.logical("int64", "Timestamp"), g.of("0", "-1", "1700000000000", "86400000", "-62135769600000", "1709164800000")
+		return g.logical("int64", "Timestamp"), g.of("0", "-1", "1700000000000", "86400000", "-62135769600000",
+			"1709164800000")
 	case 14:
 		return `"type":"string","name":"com.example.Text","version":3,"doc":"d","parameters":{"p":"q"}`, text()
 	case 15:

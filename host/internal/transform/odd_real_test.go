@@ -16,24 +16,29 @@ import (
 func (g chance) oddText() string {
 	return g.of("", " ", "\t", "\u00a0", "\u3000", "ä", "😀", "id", " id ", "\u00a0id", "\x01id", "id\n", "ID", "a.b",
 		"`a.b`", "`id`", "id.", ".id", "nested.id", "nested..id", "`", "``", "`id", "id`", "nested.`id`", "`nested`.id",
-		"`nested`id", "`a`.b`", "`a\\`.b`", "\\`id\\`", "*", ",", ",,", "id,", ",id", "id,,name", "id,id", "id, name", "id ,name",
-		"id:", ":id", ":", "id:name:at", "id:name", "id:name,name:id", "id:id", "id:x,id:y", "id:x,name:x", "null", "true",
-		"FALSE", "yes", "0", "1", "-1", "+1", "1.5", "1e3", "0x10", "007", "1_000", "2147483647", "2147483648", "-2147483649",
+		"`nested`id", "`a`.b`", "`a\\`.b`", "\\`id\\`", "*", ",", ",,", "id,", ",id", "id,,name", "id,id", "id, name",
+		"id ,name",
+		"id:", ":id", ":", "id:name:at", "id:name", "id:name,name:id", "id:id", "id:x,id:y", "id:x,name:x", "null",
+		"true",
+		"FALSE", "yes", "0", "1", "-1", "+1", "1.5", "1e3", "0x10", "007", "1_000", "2147483647", "2147483648",
+		"-2147483649",
 		"9223372036854775808", "1L", "٣", "NaN", "org.apache.kafka.connect.data.Timestamp", strings.Repeat("n", 300),
-		"$", "$0", "$1", "${topic}", "${timestamp}", "\\", "(", "[", "a|b", "\"q\"", "'q'", "'", "yyyy", "int8", "x:int8")
+		"$", "$0", "$1", "${topic}", "${timestamp}", "\\", "(", "[", "a|b", "\"q\"", "'q'", "'", "yyyy", "int8",
+		"x:int8")
 }
 
 // options are the settings of each transform by class, without the package; of those whose name ends in $ there are
 // one for keys and one for values.
 var options = map[string][]string{
-	"Cast$":               {"spec", "replace.null.with.default"},
-	"DropHeaders":         {"headers"},
-	"ExtractField$":       {"field", "field.syntax.version", "replace.null.with.default"},
-	"Filter":              {},
-	"Flatten$":            {"delimiter"},
-	"HeaderFrom$":         {"fields", "headers", "operation", "replace.null.with.default"},
-	"HoistField$":         {"field"},
-	"InsertField$":        {"topic.field", "partition.field", "offset.field", "timestamp.field", "static.field", "static.value", "replace.null.with.default"},
+	"Cast$":         {"spec", "replace.null.with.default"},
+	"DropHeaders":   {"headers"},
+	"ExtractField$": {"field", "field.syntax.version", "replace.null.with.default"},
+	"Filter":        {},
+	"Flatten$":      {"delimiter"},
+	"HeaderFrom$":   {"fields", "headers", "operation", "replace.null.with.default"},
+	"HoistField$":   {"field"},
+	"InsertField$": {"topic.field", "partition.field", "offset.field", "timestamp.field", "static.field",
+		"static.value", "replace.null.with.default"},
 	"InsertHeader":        {"header", "value.literal"},
 	"MaskField$":          {"fields", "replacement", "replace.null.with.default"},
 	"RegexRouter":         {"regex", "replacement"},
@@ -44,8 +49,10 @@ var options = map[string][]string{
 	"ValueToKey":          {"fields", "replace.null.with.default"},
 }
 
-var classNames = []string{"Cast$", "DropHeaders", "ExtractField$", "Filter", "Flatten$", "HeaderFrom$", "HoistField$", "InsertField$",
-	"InsertHeader", "MaskField$", "RegexRouter", "ReplaceField$", "SetSchemaMetadata$", "TimestampConverter$", "TimestampRouter", "ValueToKey"}
+var classNames = []string{"Cast$", "DropHeaders", "ExtractField$", "Filter", "Flatten$", "HeaderFrom$", "HoistField$",
+	"InsertField$",
+	"InsertHeader", "MaskField$", "RegexRouter", "ReplaceField$", "SetSchemaMetadata$", "TimestampConverter$",
+	"TimestampRouter", "ValueToKey"}
 
 // good is a value that an option takes.
 func (g chance) good(option string) string {
@@ -80,7 +87,8 @@ func (g chance) good(option string) string {
 	case "target.type":
 		return g.of("string", "unix", "Date", "Time", "Timestamp")
 	case "format", "timestamp.format":
-		return g.of("yyyy-MM-dd", "yyyyMMddHHmmssSSS", "EEE, d MMM yyyy HH:mm:ss Z", "yyyy-MM-dd'T'HH:mm:ss.SSSXXX", "hh:mm a", "Y-'W'ww-u",
+		return g.of("yyyy-MM-dd", "yyyyMMddHHmmssSSS", "EEE, d MMM yyyy HH:mm:ss Z", "yyyy-MM-dd'T'HH:mm:ss.SSSXXX",
+			"hh:mm a", "Y-'W'ww-u",
 			g.datePattern(), "yyyy-MM-dd'", "''", "QQ", "yyyy-MM-ddTHH:mm", "b", "é", "yyyy'x'é")
 	case "unix.precision":
 		return g.of("seconds", "milliseconds", "microseconds", "nanoseconds")
@@ -125,7 +133,8 @@ func (g chance) oddStage() string {
 		}
 	}
 	if class == "Filter" || g.in(6) {
-		p := map[string]any{"type": kafka + "predicates." + g.of("RecordIsTombstone", "HasHeaderKey", "TopicNameMatches")}
+		p := map[string]any{"type": kafka + "predicates." + g.of("RecordIsTombstone", "HasHeaderKey",
+			"TopicNameMatches")}
 		switch {
 		case strings.HasSuffix(p["type"].(string), "HasHeaderKey"):
 			set(p, "name")
@@ -142,20 +151,30 @@ func (g chance) oddStage() string {
 // makes of it.
 func (g chance) edge() (schema, payload string) {
 	whole := func() string {
-		return g.of("0", "1", "-1", "127", "128", "-128", "-129", "255", "256", "32767", "32768", "-32769", "65536", "2147483647",
-			"2147483648", "-2147483648", "-2147483649", "4294967296", "16777217", "9007199254740993", "9223372036854775807",
-			"-9223372036854775808", "1700000000000", "-62135596800001", "253402300800000", "-62167219200001", "86400000", "-1000", "999", "-999")
+		return g.of("0", "1", "-1", "127", "128", "-128", "-129", "255", "256", "32767", "32768", "-32769", "65536",
+			"2147483647",
+			"2147483648", "-2147483648", "-2147483649", "4294967296", "16777217", "9007199254740993",
+			"9223372036854775807",
+			"-9223372036854775808", "1700000000000", "-62135596800001", "253402300800000", "-62167219200001",
+			"86400000", "-1000", "999", "-999")
 	}
 	real := func() string {
-		return g.of("0.0", "-0.0", "0.5", "-0.5", "1.5", "-1.5", "2.5", "127.9", "128.0", "-128.9", "-129.0", "32768.5", "2147483647.0",
-			"2147483648.0", "9.223372036854775807E18", "1.0E19", "-1.0E19", "1.0E300", "4.9E-324", "1.4E-45", "3.4028235E38", "3.5E38", "1.0E7",
-			"1.0E-3", "9999999.0", "0.001", "9.999E-4", "16777217.0", "0.1", "1.0E10", "123456789.125", "1.17549435E-38", "2.2250738585072014E-308")
+		return g.of("0.0", "-0.0", "0.5", "-0.5", "1.5", "-1.5", "2.5", "127.9", "128.0", "-128.9", "-129.0", "32768.5",
+			"2147483647.0",
+			"2147483648.0", "9.223372036854775807E18", "1.0E19", "-1.0E19", "1.0E300", "4.9E-324", "1.4E-45",
+			"3.4028235E38", "3.5E38", "1.0E7",
+			"1.0E-3", "9999999.0", "0.001", "9.999E-4", "16777217.0", "0.1", "1.0E10", "123456789.125",
+			"1.17549435E-38", "2.2250738585072014E-308")
 	}
 	text := func() string {
-		return strconv.Quote(g.of("", " ", "0", "-0", "1", "127", "128", "-129", "+5", " 7 ", "7\t", "1.0", "1.5", "-1.5", "1e3", "1E-2", "0x1p3",
-			"0x10", "NaN", "nan", "Infinity", "-Infinity", "inf", "true", "TRUE", " true", "false", "yes", "t", "1f", "1d", "1L", "1_000", "٣",
-			"2147483648", "9223372036854775808", "1e400", "1e-400", "2024-02-29", "2023-02-29", "2024-13-45", "24:00:00", "10:11:12.345",
-			"2024-02-29 10:11:12.345", "20240229", "1-1-1", "12345-01-01", "-1-01-01", "2024-02-29T10:11:12Z", "2024-02-29T10:11:12.345+01:00",
+		return strconv.Quote(g.of("", " ", "0", "-0", "1", "127", "128", "-129", "+5", " 7 ", "7\t", "1.0", "1.5",
+			"-1.5", "1e3", "1E-2", "0x1p3",
+			"0x10", "NaN", "nan", "Infinity", "-Infinity", "inf", "true", "TRUE", " true", "false", "yes", "t", "1f",
+			"1d", "1L", "1_000", "٣",
+			"2147483648", "9223372036854775808", "1e400", "1e-400", "2024-02-29", "2023-02-29", "2024-13-45",
+			"24:00:00", "10:11:12.345",
+			"2024-02-29 10:11:12.345", "20240229", "1-1-1", "12345-01-01", "-1-01-01", "2024-02-29T10:11:12Z",
+			"2024-02-29T10:11:12.345+01:00",
 			"1700000000000", "ä", "\u0660", "\u00a0", "1\u00a0", "Thu, 29 Feb 2024 23:59:60 +0000"))
 	}
 	switch g.IntN(15) {
@@ -168,7 +187,8 @@ func (g chance) edge() (schema, payload string) {
 	case 3:
 		return `"type":"int64"`, whole()
 	case 4:
-		return `"type":"float"`, g.of("0.0", "-0.0", "0.5", "-1.5", "127.9", "128.0", "-129.0", "3.4028235E38", "1.4E-45", "1.0E10", "16777216.0",
+		return `"type":"float"`, g.of("0.0", "-0.0", "0.5", "-1.5", "127.9", "128.0", "-129.0", "3.4028235E38",
+			"1.4E-45", "1.0E10", "16777216.0",
 			"1.0E7", "0.001", "0.1", "9.2233720E18", "1.17549435E-38")
 	case 5:
 		return `"type":"double"`, real()
@@ -180,16 +200,19 @@ func (g chance) edge() (schema, payload string) {
 		return `"type":"bytes"`, g.of(`""`, `"AQID"`, `"MTI="`, `"dHJ1ZQ=="`, `"/w=="`)
 	case 10:
 		scale := g.of("0", "2", "-2", "10", "30")
-		return g.logical("bytes", "Decimal") + `,"parameters":{"scale":"` + scale + `"}`, g.of(`"AA=="`, `"AQ=="`, `"/w=="`, `"f/8="`, `"gAA="`, `"AIAAAAA="`,
+		return g.logical("bytes", "Decimal") + `,"parameters":{"scale":"` + scale + `"}`, g.of(`"AA=="`, `"AQ=="`,
+			`"/w=="`, `"f/8="`, `"gAA="`, `"AIAAAAA="`,
 			`"f/////////8="`, `"AP//////////////////"`)
 	case 11:
-		return g.logical("int32", "Date"), g.of("0", "-1", "19782", "2932896", "2932897", "-719163", "-719164", "-141428", "-141429", "2147483647", "-2147483648")
+		return g.logical("int32", "Date"), g.of("0", "-1", "19782", "2932896", "2932897", "-719163", "-719164",
+			"-141428", "-141429", "2147483647", "-2147483648")
 	case 12:
 		return g.logical("int32", "Time"), g.of("0", "86399999", "43200000", "1")
 	case 13:
 		return g.logical("int64", "Timestamp"), whole()
 	}
-	return g.of(`"type":"array","items":{"type":"int32","optional":true}`, `"type":"map","keys":{"type":"string","optional":false},"values":{"type":"string","optional":true}`), "null"
+	return g.of(`"type":"array","items":{"type":"int32","optional":true}`,
+		`"type":"map","keys":{"type":"string","optional":false},"values":{"type":"string","optional":true}`), "null"
 }
 
 // oddDatum is a key or value of any type, null, or with fields of any type, optional and with defaults.
@@ -206,7 +229,8 @@ func (g chance) oddDatum() string {
 		return fmt.Sprintf(`{%s,"optional":%t%s}`, schema, optional, extra), payload
 	}
 	var names []string
-	for _, name := range []string{"id", "name", "at", "a.b", "a", "nested.id", "day", "Größe", "", " ", "nested", "n3", "😀", "`"} {
+	for _, name := range []string{"id", "name", "at", "a.b", "a", "nested.id", "day", "Größe", "", " ", "nested", "n3",
+		"😀", "`"} {
 		if g.in(2) {
 			names = append(names, name)
 		}
@@ -226,7 +250,8 @@ func (g chance) oddDatum() string {
 			_, payload := g.edge()
 			if name == "nested" {
 				_, inner := g.edge()
-				payload = g.of(`{"id":`+inner+`}`, `{"id":{"id":`+inner+`}}`, `{"a.b":`+inner+`,"":1}`, `{}`, `[{"id":1}]`, `null`)
+				payload = g.of(`{"id":`+inner+`}`, `{"id":{"id":`+inner+`}}`, `{"a.b":`+inner+`,"":1}`, `{}`,
+					`[{"id":1}]`, `null`)
 			}
 			list = append(list, strconv.Quote(name)+":"+payload)
 		}
@@ -243,7 +268,8 @@ func (g chance) oddDatum() string {
 			optional := g.in(2)
 			var of struct{ Field string }
 			_ = json.Unmarshal([]byte(inner), &of)
-			schema, payload = fmt.Sprintf(`{"type":"struct","fields":[%s],"optional":%t,"field":"nested"}`, inner, optional),
+			schema, payload = fmt.Sprintf(`{"type":"struct","fields":[%s],"optional":%t,"field":"nested"}`, inner,
+				optional),
 				fmt.Sprintf(`{%q:%s}`, of.Field, value)
 			if optional && g.in(3) {
 				payload = "null"
@@ -255,7 +281,8 @@ func (g chance) oddDatum() string {
 	if optional && g.in(4) {
 		payload = "null"
 	}
-	return fmt.Sprintf(`{"schema":{"type":"struct","fields":[%s],"optional":%t%s},"payload":%s}`, strings.Join(schemas, ","), optional,
+	return fmt.Sprintf(`{"schema":{"type":"struct","fields":[%s],"optional":%t%s},"payload":%s}`, strings.Join(schemas,
+		","), optional,
 		g.of("", `,"name":"N"`, `,"version":3`, `,"name":"N","version":1,"doc":"d","parameters":{"p":"q"}`), payload)
 }
 
@@ -266,7 +293,8 @@ func (g chance) oddRecord() string {
 		r += `,"partition":` + g.of("0", "7", "2147483647")
 	}
 	if !g.in(4) {
-		r += `,"timestamp":` + g.of("0", "1", "1700000000000", "1709164800000", "9223372036854775807", "253402300800000")
+		r += `,"timestamp":` + g.of("0", "1", "1700000000000", "1709164800000", "9223372036854775807",
+			"253402300800000")
 	}
 	if sink {
 		r += `,"offset":` + g.of("0", "9223372036854775807", "12")
@@ -293,7 +321,10 @@ func TestRealOddStages(t *testing.T) {
 	cases, seed := int(number(t, "CULVERT_ORACLE_CASES", 1000)), number(t, "CULVERT_ORACLE_SEED", 3)
 	t.Logf("CULVERT_ORACLE_SEED=%d", seed)
 	g := chance{rand.New(rand.NewPCG(seed, 7))}
-	failed, _, refused := compare(t, cases, func() string { return "stage " + g.oddStage() + "\nrecord " + g.oddRecord() })
+	failed, _, refused := compare(t, cases, func() string {
+		return "stage " + g.oddStage() + "\nrecord " +
+			g.oddRecord()
+	})
 	if failed == 0 || refused == 0 || failed+refused > cases*9/10 {
 		t.Errorf("expected some to fail, some to be refused and a tenth neither, found %d and %d", failed, refused)
 	}

@@ -179,7 +179,8 @@ func ourWork(b *testing.B, chain func(stages int) (*Chain, error), reg *record.R
 	var dst []byte
 	encode := func() {
 		for i := range batch.Rows {
-			if dst, _, err = converter.Encode(ctx, dst[:0], math.MaxInt32, "orders", batch, batch.Rows[i].Value); err != nil {
+			if dst, _, err = converter.Encode(ctx, dst[:0], math.MaxInt32, "orders", batch,
+				batch.Rows[i].Value); err != nil {
 				b.Fatal(err)
 			}
 		}

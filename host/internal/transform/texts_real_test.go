@@ -37,12 +37,15 @@ func (g chance) literal(depth int) string {
 	case 4:
 		text = fmt.Sprintf("%04d-%02d-%02d", g.IntN(3000), g.IntN(14), g.IntN(33))
 	case 5:
-		text = fmt.Sprintf("%02d:%02d:%02d.%03d%s", g.IntN(26), g.IntN(62), g.IntN(62), g.IntN(1000), g.of("Z", "", "+01:00"))
+		text = fmt.Sprintf("%02d:%02d:%02d.%03d%s", g.IntN(26), g.IntN(62), g.IntN(62), g.IntN(1000),
+			g.of("Z", "", "+01:00"))
 	case 6:
-		text = fmt.Sprintf("%04d-%02d-%02dT%02d:%02d:%02d.%03d%s", 1900+g.IntN(200), 1+g.IntN(12), 1+g.IntN(31), g.IntN(24),
+		text = fmt.Sprintf("%04d-%02d-%02dT%02d:%02d:%02d.%03d%s", 1900+g.IntN(200), 1+g.IntN(12), 1+g.IntN(31),
+			g.IntN(24),
 			g.IntN(60), g.IntN(60), g.IntN(1000), g.of("Z", "Z", "Z", "", "+0100", "-05:00"))
 	case 7:
-		text = g.of("true", "false", "null", "TRUE", "False", "NULL", "nulls", "truefalse", "NaN", "Infinity", "-Infinity",
+		text = g.of("true", "false", "null", "TRUE", "False", "NULL", "nulls", "truefalse", "NaN", "Infinity",
+			"-Infinity",
 			"1f", "1d", "1L", "٣٠٠", "-٣.٥", "٢٠٢٤-٠٢-٢٩",
 			"\u00a0", "\u3000x", "\x01", "1.5F", "2D", ".5", "5.", ".", "-", "+", "e", "1e", "--1")
 	case 8, 9:
@@ -78,7 +81,8 @@ func (g chance) literal(depth int) string {
 func (g chance) numeral() string {
 	var b strings.Builder
 	for range 1 + g.IntN(6) {
-		b.WriteString(g.of("0", "1", "9", "127", "128", "32768", "2147483648", "9223372036854775807", ".", "e", "E", "-",
+		b.WriteString(g.of("0", "1", "9", "127", "128", "32768", "2147483648", "9223372036854775807", ".", "e", "E",
+			"-",
 			"+", "x", "p", "f", "D", "L", " ", "_", "true", "NaN", "Infinity", "٣", "0x", "\u00a0", "é"))
 	}
 	return b.String()
@@ -88,10 +92,14 @@ func (g chance) numeral() string {
 func (g chance) expression() string {
 	var b strings.Builder
 	for range 1 + g.IntN(5) {
-		b.WriteString(g.of("o", "r", "ders", "sap", "-", `\.`, ".", "(.*)", "(.*?)", "(o|s)", "[a-z]", "[^a-c]", `\w`, `\W`,
-			`\d`, `\b`, `\B`, "^", "$", "|", "(?i)", "(?:a)", "(?<n>r)", `\k<n>`, `\1`, `\2`, `(\3)?`, "+", "*", "?", "{2}", "{1,}", "{,2}",
-			"++", "*+", "(?=r)", "(?!r)", "(?<=o)", "(?<!o)", "(?>o)", `\p{L}`, `\p{Lower}`, `\P{IsDigit}`, "[a-z&&[^o]]",
-			"[[a-c]o]", `\Qa.b\E`, `\x6f`, `\u006f`, `\R`, `\h`, `\X`, "(", ")", "[", "]", "{", `\`, "(?x) # c\n", `\G`, `\A`,
+		b.WriteString(g.of("o", "r", "ders", "sap", "-", `\.`, ".", "(.*)", "(.*?)", "(o|s)", "[a-z]", "[^a-c]", `\w`,
+			`\W`,
+			`\d`, `\b`, `\B`, "^", "$", "|", "(?i)", "(?:a)", "(?<n>r)", `\k<n>`, `\1`, `\2`, `(\3)?`, "+", "*", "?",
+			"{2}", "{1,}", "{,2}",
+			"++", "*+", "(?=r)", "(?!r)", "(?<=o)", "(?<!o)", "(?>o)", `\p{L}`, `\p{Lower}`, `\P{IsDigit}`,
+			"[a-z&&[^o]]",
+			"[[a-c]o]", `\Qa.b\E`, `\x6f`, `\u006f`, `\R`, `\h`, `\X`, "(", ")", "[", "]", "{", `\`, "(?x) # c\n", `\G`,
+			`\A`,
 			`\z`, `\Z`, "(?s)", "(?m)", "(?-i)", "(?i:O)", `\p{javaLowerCase}`))
 	}
 	return b.String()

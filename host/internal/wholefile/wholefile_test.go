@@ -106,7 +106,8 @@ func TestRewriteOfALink(t *testing.T) {
 // What was left half written an hour ago goes; what is being written now, and files of others, stay.
 func TestClean(t *testing.T) {
 	dir, old := t.TempDir(), time.Now().Add(-2*time.Hour)
-	for name, at := range map[string]time.Time{".culvert-new-1": old, ".culvert-new-2": time.Now(), ".new-3": old, "a.properties": old} {
+	for name, at := range map[string]time.Time{".culvert-new-1": old, ".culvert-new-2": time.Now(), ".new-3": old,
+		"a.properties": old} {
 		path := filepath.Join(dir, name)
 		if err := errors.Join(os.WriteFile(path, nil, 0o600), os.Chtimes(path, at, at)); err != nil {
 			t.Fatal(err)

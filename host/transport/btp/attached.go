@@ -35,7 +35,8 @@ type System struct {
 func Attached(ctx context.Context, i Info, o TokenOptions) ([]CloudConnector, error) {
 	if i.InfoPath == "" {
 		return nil, &Failure{Kind: Misconfigured, Setting: "scc_info_path",
-			text: i.prefix() + "missing: scc_info_path below connectivity_service; instances of plan api_access have it"}
+			text: i.prefix() + "missing: scc_info_path below connectivity_service; instances of " +
+				"plan api_access have it"}
 	}
 	address, err := serviceURL(i.ServiceURL, i.InfoPath, "connectivity_service.url", i.Origin)
 	if err != nil {

@@ -8,10 +8,18 @@ import (
 
 // Whatever a destination holds, reading it ends, in a destination that has an address or in a Failure.
 func FuzzTarget(f *testing.F) {
-	f.Add([]byte(`{"destinationConfiguration":{"Type":"HTTP","URL":"https://s4.example.com:44300/sap/?a=1","Authentication":"BasicAuthentication","User":"u","URL.headers.a":"b"}}`))
-	f.Add([]byte(`{"destinationConfiguration":{"Type":"TCP","Address":"tcp://[::1]:9092","ProxyType":"OnPremise"},"authTokens":null}`))
-	f.Add([]byte(`{"destinationConfiguration":{"URL":"s4","Authentication":"OAuth2ClientCredentials"},"authTokens":[{"type":"bearer","value":"t","expires_in":1e400}]}`))
-	f.Add([]byte(`{"destinationConfiguration":{"URL":"http://s4","Authentication":"ClientCertificateAuthentication"},"certificates":[{"Name":"a.p12","Content":"AQID"}]}`))
+	f.Add(
+		[]byte(
+			`{"destinationConfiguration":{"Type":"HTTP","URL":"https://s4.example.com:44300/sap/?a=1","Authentication":"BasicAuthentication","User":"u","URL.headers.a":"b"}}`))
+	f.Add(
+		[]byte(
+			`{"destinationConfiguration":{"Type":"TCP","Address":"tcp://[::1]:9092","ProxyType":"OnPremise"},"authTokens":null}`))
+	f.Add(
+		[]byte(
+			`{"destinationConfiguration":{"URL":"s4","Authentication":"OAuth2ClientCredentials"},"authTokens":[{"type":"bearer","value":"t","expires_in":1e400}]}`))
+	f.Add(
+		[]byte(
+			`{"destinationConfiguration":{"URL":"http://s4","Authentication":"ClientCertificateAuthentication"},"certificates":[{"Name":"a.p12","Content":"AQID"}]}`))
 	now := time.Date(2026, 5, 4, 12, 0, 0, 0, time.UTC)
 	f.Fuzz(func(t *testing.T, body []byte) {
 		target, err := targetOf("S4", body, now)

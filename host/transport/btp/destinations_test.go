@@ -59,7 +59,8 @@ func (s *destinationService) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (s *destinationService) put(name, properties string, more ...string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.answers["/destination-configuration/v1/destinations/"+name] = `{"owner":{"SubaccountId":"sub-1","InstanceId":null},"destinationConfiguration":{"Name":"` +
+	s.answers["/destination-configuration/v1/destinations/"+
+		name] = `{"owner":{"SubaccountId":"sub-1","InstanceId":null},"destinationConfiguration":{"Name":"` +
 		name + `",` + properties + `}` + strings.Join(append([]string{""}, more...), ",") + `}`
 }
 
@@ -108,7 +109,8 @@ func TestFindDestination(t *testing.T) {
 		want             btp.Destination
 	}{
 		{"least", address, nil, target(func(*btp.Destination) {})},
-		{"basic", address + `,"ProxyType":"Internet","Authentication":"BasicAuthentication","User":" me","Password":" p w "`,
+		{"basic",
+			address + `,"ProxyType":"Internet","Authentication":"BasicAuthentication","User":" me","Password":" p w "`,
 			[]string{`"authTokens":[{"type":"Basic","value":"bWU6","http_header":{"key":"Authorization","value":"Basic bWU6"}}]`},
 			target(func(t *btp.Destination) {
 				t.Authentication, t.User, t.Password = "BasicAuthentication", "me",
@@ -126,7 +128,8 @@ func TestFindDestination(t *testing.T) {
 		})},
 		{"TCP", `"Type":"TCP","Address":"tcp://kafka-broker-0:9093","ProxyType":"OnPremise"`, nil,
 			target(func(t *btp.Destination) {
-				t.Type, t.URL, t.Scheme, t.Host, t.Port, t.ProxyType = "TCP", "tcp://kafka-broker-0:9093", "tcp", "kafka-broker-0", 9093, "OnPremise"
+				t.Type, t.URL, t.Scheme, t.Host, t.Port, t.ProxyType = "TCP", "tcp://kafka-broker-0:9093", "tcp",
+					"kafka-broker-0", 9093, "OnPremise"
 			})},
 		{"client credentials", address +
 			`,"Authentication":"OAuth2ClientCredentials","tokenServiceURL":"https://x","clientId":"c","clientSecret":"` + secret + `"`,

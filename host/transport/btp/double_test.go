@@ -22,7 +22,8 @@ func TestSubaccount(t *testing.T) {
 	const tlsToo, x509Too = connectivitytest.TLS, connectivitytest.X509
 	const old, wrapped = connectivitytest.Deprecated, connectivitytest.Wrapped
 	for name, shape := range map[string]connectivitytest.Shape{
-		"plain": 0, "TLS": tlsToo, "certificate": x509Too, "older names": old, "older names, TLS": old | tlsToo, "wrapped": wrapped, "certificate, wrapped": x509Too | wrapped,
+		"plain": 0, "TLS": tlsToo, "certificate": x509Too, "older names": old, "older names, TLS": old | tlsToo,
+		"wrapped": wrapped, "certificate, wrapped": x509Too | wrapped,
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := connectivitytest.NewServer()

@@ -17,7 +17,8 @@ func TestSecretsAreNotPrinted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	target := btp.Destination{Name: "S4", URL: "https://s4", Password: "hush", Token: &btp.DeliveredToken{Value: "hush"},
+	target := btp.Destination{Name: "S4", URL: "https://s4", Password: "hush",
+		Token:    &btp.DeliveredToken{Value: "hush"},
 		Keystore: &btp.Store{Password: "hush"}}
 	for _, v := range []any{s, *s.Connectivity, *s.Connectivity.Info, *s.Destination, s.Destination,
 		s.Connectivity.Credentials, target, &target} {

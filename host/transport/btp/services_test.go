@@ -106,7 +106,8 @@ func TestBound(t *testing.T) {
 		})
 	}
 	for vcap, want := range map[string]string{
-		``: "VCAP_SERVICES: expected JSON", `[]`: "an object with the name of a service", `{"connectivity":{"name":"c"}}`: "VCAP_SERVICES, connectivity: expected JSON, a list of bindings",
+		``: "VCAP_SERVICES: expected JSON", `[]`: "an object with the name of a service",
+		`{"connectivity":{"name":"c"}}`:     "VCAP_SERVICES, connectivity: expected JSON, a list of bindings",
 		`{"xsuaa":[{"credentials":"top"}]}`: "VCAP_SERVICES, xsuaa",
 	} {
 		_, err := btp.Bound(vcap)

@@ -33,7 +33,8 @@ func (s *Server) VCAP(shape Shape) string {
 		},
 		"destination": []any{service("destination", "lite", "my-destination", s.with(shape, s.Destination,
 			map[string]any{
-				"uri": s.base(shape), "xsappname": "clone2!b123|destination-xsappname!b9", "instanceid": "culvert-destination",
+				"uri": s.base(shape), "xsappname": "clone2!b123|destination-xsappname!b9",
+				"instanceid": "culvert-destination",
 			}))},
 		"xsuaa": []any{service("xsuaa", "application", "my-xsuaa", s.with(shape|Deprecated, s.XSUAA, map[string]any{
 			"xsappname": "culvert!t123", "uaadomain": "authentication.example.com",
@@ -58,9 +59,12 @@ func (s *Server) connectivity(shape Shape) map[string]any {
 	host, port, _ := net.SplitHostPort(s.SOCKS5)
 	_, httpPort, _ := net.SplitHostPort(s.HTTP)
 	fields := map[string]any{
-		"onpremise_proxy_host": host, "onpremise_socks5_proxy_port": port, "onpremise_proxy_rfc_port": "20001", "onpremise_proxy_ldap_port": "20001",
-		"xsappname": "clone1!b123|connectivity!b17", "tenantmode": "dedicated", "instance_id": "culvert-connectivity",
-		"token_service_domain": "authentication.example.com", "token_service_url_pattern": "https://{tenant}.authentication.example.com/oauth/token",
+		"onpremise_proxy_host": host, "onpremise_socks5_proxy_port": port, "onpremise_proxy_rfc_port": "20001",
+		"onpremise_proxy_ldap_port": "20001",
+		"xsappname":                 "clone1!b123|connectivity!b17", "tenantmode": "dedicated",
+		"instance_id":               "culvert-connectivity",
+		"token_service_domain":      "authentication.example.com",
+		"token_service_url_pattern": "https://{tenant}.authentication.example.com/oauth/token",
 	}
 	if shape&Deprecated != 0 {
 		fields["onpremise_proxy_port"] = httpPort

@@ -69,7 +69,8 @@ func (s *Server) issue(c Client) (text, id string) {
 		segment(map[string]any{
 			"jti": id, "client_id": c.ID, "cid": c.ID, "azp": c.ID, "aud": []string{"uaa",
 				c.ID}, "grant_type": "client_credentials",
-			"iat": now.Unix(), "exp": now.Add(s.issuer.life).Unix(), "zid": "culvert-zone", "scope": []string{"uaa.resource"},
+			"iat": now.Unix(), "exp": now.Add(s.issuer.life).Unix(), "zid": "culvert-zone",
+			"scope": []string{"uaa.resource"},
 		}) + "." + base64.RawURLEncoding.EncodeToString(signature)
 	if s.issuer.known == nil {
 		s.issuer.known = map[string]*issued{}

@@ -182,7 +182,8 @@ func TestHTTPConnect(t *testing.T) {
 				request := <-heard
 				if request.Method != "CONNECT" || request.Host != "kafka.corp:9092" ||
 					request.RequestURI != "kafka.corp:9092" ||
-					request.Header.Get("Proxy-Authorization") != "Basic "+base64.StdEncoding.EncodeToString([]byte("me:secret:x")) {
+					request.Header.Get("Proxy-Authorization") != "Basic "+base64.StdEncoding.EncodeToString(
+						[]byte("me:secret:x")) {
 					t.Errorf("found %s %s %s %v", request.Method, request.RequestURI, request.Host, request.Header)
 				}
 				if !good {
@@ -239,7 +240,8 @@ func TestSilentProxies(t *testing.T) {
 func corporate(t *testing.T, system string, heard chan<- string) string {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		heard <- r.Method + " " + r.RequestURI
-		user, password, _ := (&http.Request{Header: http.Header{"Authorization": r.Header["Proxy-Authorization"]}}).BasicAuth()
+		user, password,
+			_ := (&http.Request{Header: http.Header{"Authorization": r.Header["Proxy-Authorization"]}}).BasicAuth()
 		if user != "me" || password != "s/e:cret" {
 			w.WriteHeader(http.StatusProxyAuthRequired)
 			return

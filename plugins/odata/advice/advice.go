@@ -376,7 +376,8 @@ func (a *Adviser) model(number, path string, query uri.Query) *edm.Model {
 		return m
 	}
 	if len(a.models) >= MaxAsked {
-		a.Hint(config.InGroup(number, nameEntitySet), "Not looked for: "+strconv.Itoa(MaxAsked)+" services are asked at a time")
+		a.Hint(config.InGroup(number, nameEntitySet), "Not looked for: "+strconv.Itoa(MaxAsked)+
+			" services are asked at a time")
 		return nil
 	}
 	name := config.InGroup(number, nameService)
@@ -421,7 +422,8 @@ func (a *Adviser) sets(m *edm.Model, root string, functions bool) []string {
 		}
 	}
 	for _, f := range m.Functions {
-		if functions && strings.EqualFold(f.Method, "GET") && strings.HasPrefix(f.Returns, "Collection(") && f.Set != "" {
+		if functions && strings.EqualFold(f.Method, "GET") && strings.HasPrefix(f.Returns, "Collection(") &&
+			f.Set != "" {
 			names = append(names, f.Name)
 		}
 	}

@@ -54,13 +54,19 @@ func TestSamples(t *testing.T) {
 		"cap_Batch-PATCH-ContentId.txt": "S[PATCH Header({{ID}}) HTTP/1.1 #1 | MERGE HeaderItem({{ItemID}}) HTTP/1.1]",
 		"cap_Batch-POST-Changeset.txt":  "S[POST Header HTTP/1.1 #1 | POST $1/Items HTTP/1.1]",
 		"cap_Batch-POST-ContentId.txt":  "S[POST Header HTTP/1.1 #1 | POST $1/Items HTTP/1.1]",
-		"cap_Batch-GET-Multi.txt": "GET Header HTTP/1.1\nGET Header?$skip=0&$top=100&$orderby=name asc&$select=stock,name,name&$inlinecount=allpages HTTP/1.1\nGET Header2 HTTP/1.1\n" +
-			"GET Header?$filter=name eq 'Test'&$top=10 HTTP/1.1\nGET Header?$expand=Items&$select=name,stock&$top=50 HTTP/1.1\nGET Header/$count HTTP/1.1",
+		"cap_Batch-GET-Multi.txt": "GET Header HTTP/1.1\nGET Header?$skip=0&$top=100&$orderby=name " +
+			"asc&$select=stock,name,name&$inlinecount=allpages HTTP/1.1\nGET Header2 HTTP/1.1\n" +
+			"GET Header?$filter=name eq 'Test'&$top=10 HTTP/1.1\nGET Header?$expand=Items&$select=name,stock&$top=50 " +
+			"HTTP/1.1\nGET Header/$count HTTP/1.1",
 		"olingo_BatchResponseWithLinesInBodyWin.batch": "HTTP/1.1 500 Internal Server Error",
-		"olingo_batchContentIdReferencing.batch":       "S[POST Employees HTTP/1.1 #1 | PUT $1/EmployeeName HTTP/1.1 #2]",
-		"olingo_batchRequest.batch":                    "GET /service/Customers('ALFKI') HTTP/1.1\nS[POST /service/Customers HTTP/1.1 | PUT /service/Customers('ALFKI') HTTP/1.1]\nGET service/Products HTTP/1.1",
-		"olingo_batchResponse.batch":                   "S[HTTP/1.1 204 No Content #1 | HTTP/1.1 201 Created #2]\nHTTP/1.1 200 OK #2",
-		"olingo_batchWithPost.batch": "GET http://localhost/odata/Employees('2')/EmployeeName?$format=json HTTP/1.1\nS[PUT Employees('2')/EmployeeName HTTP/1.1 #changeRequest1]\n" +
+		"olingo_batchContentIdReferencing.batch": "S[POST Employees HTTP/1.1 #1 | PUT " +
+			"$1/EmployeeName HTTP/1.1 #2]",
+		"olingo_batchRequest.batch": "GET /service/Customers('ALFKI') HTTP/1.1\nS[POST " +
+			"/service/Customers HTTP/1.1 | PUT /service/Customers('ALFKI') HTTP/1.1]\nGET service/Products HTTP/1.1",
+		"olingo_batchResponse.batch": "S[HTTP/1.1 204 No Content #1 | HTTP/1.1 201 Created " +
+			"#2]\nHTTP/1.1 200 OK #2",
+		"olingo_batchWithPost.batch": "GET http://localhost/odata/Employees('2')/EmployeeName?$format=json " +
+			"HTTP/1.1\nS[PUT Employees('2')/EmployeeName HTTP/1.1 #changeRequest1]\n" +
 			"GET Employees('2')/EmployeeName?$format=json HTTP/1.1",
 	}
 	for _, file := range files {
@@ -81,18 +87,37 @@ func TestSamples(t *testing.T) {
 // Answers as services give them, oddities included.
 func TestAnswers(t *testing.T) {
 	for _, c := range []struct{ name, contentType, text, want string }{
-		{"quoted boundary", `multipart/mixed; charset=utf-8; boundary="a b"`, "--a b\r\nContent-Type: application/http\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n\r\n--a b--\r\n", "HTTP/1.1 204 No Content"},
-		{"lower case and no final line end", "multipart/mixed; boundary=b", "--b\r\ncontent-type: application/http\r\ncontent-length: 27\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n\r\n--b--", "HTTP/1.1 204 No Content"},
-		{"preamble and epilogue", "multipart/mixed; boundary=b", "This is\r\n--bb\r\na message\r\n--b\r\n\r\nHTTP/1.1 201 Created\r\n\r\n{}\r\n--b--\r\n--b\r\nmore", "HTTP/1.1 201 Created"},
-		{"a failed changeset as a bare part", "multipart/mixed; boundary=b", "--b\r\nContent-Type: application/http\r\n\r\nHTTP/1.1 400 Bad Request\r\nContent-Length: 2\r\n\r\n{}\r\n--b\r\nContent-Type: multipart/mixed; boundary=c\r\n\r\n--c\r\nContent-Type: application/http\r\n\r\nHTTP/1.1 201 Created\r\n\r\n\r\n--c--\r\n\r\n--b--",
+		{"quoted boundary", `multipart/mixed; charset=utf-8; boundary="a b"`,
+			"--a b\r\nContent-Type: application/http\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n\r\n--a b--\r\n",
+			"HTTP/1.1 204 No Content"},
+		{"lower case and no final line end", "multipart/mixed; boundary=b",
+			"--b\r\ncontent-type: application/http\r\ncontent-length: 27\r\n\r\nHTTP/1.1 204 No " +
+				"Content\r\n\r\n\r\n--b--", "HTTP/1.1 204 No Content"},
+		{"preamble and epilogue", "multipart/mixed; boundary=b",
+			"This is\r\n--bb\r\na message\r\n--b\r\n\r\nHTTP/1.1 201 Created\r\n\r\n{}\r\n--b--\r\n--b\r\nmore",
+			"HTTP/1.1 201 Created"},
+		{"a failed changeset as a bare part", "multipart/mixed; boundary=b",
+			"--b\r\nContent-Type: application/http\r\n\r\nHTTP/1.1 400 Bad Request\r\nContent-Length: " +
+				"2\r\n\r\n{}\r\n--b\r\nContent-Type: multipart/mixed; boundary=c\r\n\r\n--c\r\nContent-Type: " +
+				"application/http\r\n\r\nHTTP/1.1 201 Created\r\n\r\n\r\n--c--\r\n\r\n--b--",
 			"HTTP/1.1 400 Bad Request\nS[HTTP/1.1 201 Created]"},
-		{"a changeset that is not closed", "multipart/mixed; boundary=b", "--b\nContent-Type: multipart/mixed;boundary=c\n\n--c\nContent-Type: application/http\n\nHTTP/1.1 201 Created\n\n\n--b\nContent-Type: application/http\n\nHTTP/1.1 200 OK\n\n--b--",
+		{"a changeset that is not closed", "multipart/mixed; boundary=b",
+			"--b\nContent-Type: multipart/mixed;boundary=c\n\n--c\nContent-Type: application/http\n\nHTTP/1.1 201 " +
+				"Created\n\n\n--b\nContent-Type: application/http\n\nHTTP/1.1 200 OK\n\n--b--",
 			"S[HTTP/1.1 201 Created]\nHTTP/1.1 200 OK"},
-		{"one boundary begins with the other", "multipart/mixed; boundary=b", "--b\r\nContent-Type: multipart/mixed; boundary=b_1\r\n\r\n--b_1\r\nContent-Type: application/http\r\n\r\nHTTP/1.1 201 Created\r\n\r\n\r\n--b_1--\r\n--b--", "S[HTTP/1.1 201 Created]"},
-		{"boundaries inside a body", "multipart/mixed; boundary=b", "--b\r\nContent-Type: application/http\r\n\r\nHTTP/1.1 400 Bad\r\nContent-Length: 8\r\n\r\nx\r\n--b\r\n\r\n--b--", "HTTP/1.1 400 Bad"},
-		{"a wrong length", "multipart/mixed; boundary=b", "--b\r\nContent-Type: application/http\r\n\r\nHTTP/1.1 400 Bad\r\nContent-Length: 3\r\n\r\n{\"a\":1}\r\n--b--", "HTTP/1.1 400 Bad"},
-		{"cut inside a status line", "multipart/mixed; boundary=b", "--b\r\nContent-Type: application/http\r\n\r\nHTTP/1.1 20", " (cut)"},
-		{"cut behind a changeset's first answer", "multipart/mixed; boundary=b", "--b\r\nContent-Type: multipart/mixed; boundary=c\r\n\r\n--c\r\nContent-Type: application/http\r\n\r\nHTTP/1.1 201 Created\r\n\r\n\r\n--c\r\nContent-Ty",
+		{"one boundary begins with the other", "multipart/mixed; boundary=b", "--b\r\nContent-Type: multipart/mixed; " +
+			"boundary=b_1\r\n\r\n--b_1\r\nContent-Type: application/http\r\n\r\nHTTP/1.1 201 " +
+			"Created\r\n\r\n\r\n--b_1--\r\n--b--", "S[HTTP/1.1 201 Created]"},
+		{"boundaries inside a body", "multipart/mixed; boundary=b",
+			"--b\r\nContent-Type: application/http\r\n\r\nHTTP/1.1 400 Bad\r\nContent-Length: " +
+				"8\r\n\r\nx\r\n--b\r\n\r\n--b--", "HTTP/1.1 400 Bad"},
+		{"a wrong length", "multipart/mixed; boundary=b", "--b\r\nContent-Type: application/http\r\n\r\nHTTP/1.1 400 " +
+			"Bad\r\nContent-Length: 3\r\n\r\n{\"a\":1}\r\n--b--", "HTTP/1.1 400 Bad"},
+		{"cut inside a status line", "multipart/mixed; boundary=b",
+			"--b\r\nContent-Type: application/http\r\n\r\nHTTP/1.1 20", " (cut)"},
+		{"cut behind a changeset's first answer", "multipart/mixed; boundary=b",
+			"--b\r\nContent-Type: multipart/mixed; boundary=c\r\n\r\n--c\r\nContent-Type: " +
+				"application/http\r\n\r\nHTTP/1.1 201 Created\r\n\r\n\r\n--c\r\nContent-Ty",
 			"S[HTTP/1.1 201 Created |  (cut)]"},
 		{"nothing", "multipart/mixed; boundary=b", "--b--", ""},
 	} {
@@ -101,7 +126,8 @@ func TestAnswers(t *testing.T) {
 			t.Errorf("%s (-expected +found)\n%s", c.name, diff)
 		}
 	}
-	d, _ := batch.Parse("multipart/mixed; boundary=b", []byte("--b\r\nContent-Type: application/http\r\n\r\nHTTP/1.1 400 Bad\r\nContent-Length: 8\r\n\r\nx\r\n--b\r\n\r\n--b--"))
+	d, _ := batch.Parse("multipart/mixed; boundary=b", []byte("--b\r\nContent-Type: application/http\r\n\r\nHTTP/1.1 "+
+		"400 Bad\r\nContent-Length: 8\r\n\r\nx\r\n--b\r\n\r\n--b--"))
 	if body := string(d.Parts[0].Messages[0].Body); body != "x\r\n--b\r\n" {
 		t.Errorf("a body that looks like a boundary: found %q", body)
 	}
@@ -111,7 +137,8 @@ func TestAnswers(t *testing.T) {
 }
 
 func TestStatus(t *testing.T) {
-	for line, want := range map[string]uint16{"HTTP/1.1 204 No Content": 204, "HTTP/1.0 201": 201, "HTTP/2 200 OK": 200, "HTTP/1.1  400 Bad": 400, "HTTP/1.1 20": 0, "HTTP/1.1 2O1 Created": 0, "201 Created": 0,
+	for line, want := range map[string]uint16{"HTTP/1.1 204 No Content": 204, "HTTP/1.0 201": 201, "HTTP/2 200 OK": 200,
+		"HTTP/1.1  400 Bad": 400, "HTTP/1.1 20": 0, "HTTP/1.1 2O1 Created": 0, "201 Created": 0,
 		"ICY 200 OK": 0, "": 0, "HTTP/1.1 099 x": 0, "HTTP/1.1 +12 x": 0} {
 		m := batch.Message{Line: line}
 		if found := m.Status(); found != want {
@@ -121,12 +148,15 @@ func TestStatus(t *testing.T) {
 }
 
 func request() []batch.Part {
-	headers := []wit.Header{{Name: "Accept", Value: "application/json"}, {Name: "Content-Type", Value: "application/json"}}
+	headers := []wit.Header{{Name: "Accept", Value: "application/json"}, {Name: "Content-Type",
+		Value: "application/json"}}
 	return []batch.Part{
-		{Changeset: true, Operations: []batch.Operation{{Method: "POST", Target: "Orders", Headers: headers, Body: []byte(`{"ID":1}`)},
+		{Changeset: true, Operations: []batch.Operation{{Method: "POST", Target: "Orders", Headers: headers,
+			Body: []byte(`{"ID":1}`)},
 			{Method: "DELETE", Target: "Orders(2)", Headers: headers[:1]}}},
 		{Operations: []batch.Operation{{Method: "GET", Target: "Orders(3)?x=y"}}},
-		{Changeset: true, Operations: []batch.Operation{{Method: "MERGE", Target: "Orders(4)", Body: []byte("line\r\n--batch_\r\n\r\n")}}},
+		{Changeset: true, Operations: []batch.Operation{{Method: "MERGE", Target: "Orders(4)",
+			Body: []byte("line\r\n--batch_\r\n\r\n")}}},
 	}
 }
 
@@ -203,7 +233,8 @@ line
 		}
 	}
 	d, ok := batch.Parse("multipart/mixed; boundary="+boundary, body)
-	if want := "S[POST Orders HTTP/1.1 #1 | DELETE Orders(2) HTTP/1.1 #2]\nGET Orders(3)?x=y HTTP/1.1\nS[MERGE Orders(4) HTTP/1.1 #4]"; !ok || !d.Complete || outline(d) != want {
+	if want := "S[POST Orders HTTP/1.1 #1 | DELETE Orders(2) HTTP/1.1 #2]\nGET Orders(3)?x=y " +
+		"HTTP/1.1\nS[MERGE Orders(4) HTTP/1.1 #4]"; !ok || !d.Complete || outline(d) != want {
 		t.Errorf("expected %s, found %s", want, outline(d))
 	}
 }
@@ -211,8 +242,11 @@ line
 // Whatever is cut off, what is left is not taken for something else: each message that counts as complete is one of the
 // whole document.
 func TestCutOff(t *testing.T) {
-	whole := []byte("--b\r\nContent-Type: multipart/mixed; boundary=c\r\n\r\n--c\r\nContent-Type: application/http\r\n\r\nHTTP/1.1 201 Created\r\nLocation: x\r\nContent-Length: 2\r\n\r\n{}\r\n" +
-		"--c\r\nContent-Type: application/http\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n\r\n--c--\r\n\r\n--b\r\nContent-Type: application/http\r\n\r\nHTTP/1.1 400 Bad Request\r\n\r\n{\"error\":1}\r\n--b--\r\n")
+	whole := []byte("--b\r\nContent-Type: multipart/mixed; boundary=c\r\n\r\n--c\r\nContent-Type: " +
+		"application/http\r\n\r\nHTTP/1.1 201 Created\r\nLocation: x\r\nContent-Length: 2\r\n\r\n{}\r\n" +
+		"--c\r\nContent-Type: application/http\r\n\r\nHTTP/1.1 204 No " +
+		"Content\r\n\r\n\r\n--c--\r\n\r\n--b\r\nContent-Type: application/http\r\n\r\nHTTP/1.1 400 Bad " +
+		"Request\r\n\r\n{\"error\":1}\r\n--b--\r\n")
 	lines := []string{"HTTP/1.1 201 Created", "HTTP/1.1 204 No Content", "HTTP/1.1 400 Bad Request"}
 	for end := range len(whole) {
 		d, _ := batch.Parse("multipart/mixed; boundary=b", whole[:end])
@@ -234,7 +268,9 @@ func TestCutOff(t *testing.T) {
 // The time is in proportion to the size: ten times as much doesn't take a hundred times as many steps, or this doesn't
 // end.
 func TestLarge(t *testing.T) {
-	for name, unit := range map[string]string{"lines": "\n", "almost a boundary": "--bx\n", "headers": "a: b\n", "opening": "--b\n", "nested": "--b\nContent-Type: multipart/mixed; boundary=c\n\n--c\n\nHTTP/1.1 200 OK\nContent-Length: 7\n\n",
+	for name, unit := range map[string]string{"lines": "\n", "almost a boundary": "--bx\n", "headers": "a: b\n",
+		"opening": "--b\n", "nested": "--b\nContent-Type: multipart/mixed; boundary=c\n\n--c\n\nHTTP/1.1 200 " +
+			"OK\nContent-Length: 7\n\n",
 		"dashes": "--", "lengths": "--b\n\nHTTP/1.1 200 OK\nContent-Length: 90\n\n\n\n\n"} {
 		t.Run(name, func(t *testing.T) {
 			batch.Parse("multipart/mixed; boundary=b", []byte("--b\n"+strings.Repeat(unit, 4<<20/len(unit))))
@@ -285,19 +321,23 @@ func plainly(contentType string, text []byte) (d batch.Document, ids, places []s
 
 // What is taken for plain is read as it is otherwise.
 func FuzzPlain(f *testing.F) {
-	const one = "--batch_12345\r\nContent-Type: multipart/mixed; boundary=changeset_12345\r\n\r\n--changeset_12345\r\nContent-Type: application/http\r\nContent-ID: 1\r\n\r\n" +
+	const one = "--batch_12345\r\nContent-Type: multipart/mixed; " +
+		"boundary=changeset_12345\r\n\r\n--changeset_12345\r\nContent-Type: application/http\r\nContent-ID: 1\r\n\r\n" +
 		"HTTP/1.1 201 Created\r\nContent-Length: 8\r\nLocation: http://x/A(1)\r\n\r\n{\"d\":{}}\r\n"
-	const two = "--changeset_12345\r\nContent-Type: application/http\r\n\r\nHTTP/1.1 204 No Content\r\ncontent-id: 2\r\n\r\n\r\n"
+	const two = "--changeset_12345\r\nContent-Type: application/http\r\n\r\nHTTP/1.1 204 No " +
+		"Content\r\ncontent-id: 2\r\n\r\n\r\n"
 	const end = "--changeset_12345--\r\n\r\n"
 	plain := 0
-	for _, text := range []string{one + end + "--batch_12345--\r\n", one + two + end + "--batch_12345--\r\n", one + end + one + end + "--batch_12345--", one + two + two + end + "--batch_12345--\r\n\r\n",
+	for _, text := range []string{one + end + "--batch_12345--\r\n", one + two + end + "--batch_12345--\r\n",
+		one + end + one + end + "--batch_12345--", one + two + two + end + "--batch_12345--\r\n\r\n",
 		one + end + "--batch_12345--\r\nepilogue that nobody reads", one + two} {
 		f.Add("multipart/mixed; boundary=batch_12345", []byte(text))
 		if _, _, _, ok := plainly("multipart/mixed; boundary=batch_12345", []byte(text)); ok {
 			plain++
 		}
 	}
-	for _, status := range []string{"202 Accepted", "206 Partial Content", "207 Multi-Status", "208 Already Reported", "300 Multiple Choices", "400 Bad Request"} {
+	for _, status := range []string{"202 Accepted", "206 Partial Content", "207 Multi-Status", "208 Already Reported",
+		"300 Multiple Choices", "400 Bad Request"} {
 		text := []byte(strings.Replace(one, "201 Created", status, 1) + end + "--batch_12345--\r\n")
 		f.Add("multipart/mixed; boundary=batch_12345", text)
 		if _, _, _, ok := plainly("multipart/mixed; boundary=batch_12345", text); ok {
@@ -319,14 +359,16 @@ func FuzzPlain(f *testing.F) {
 		at := 0
 		for i, p := range d.Parts {
 			if !p.Changeset || !p.Complete || len(p.Messages) != len(found.Parts[i].Messages) {
-				t.Fatalf("part %d: %d messages are plain, of %d (%+v)", i, len(found.Parts[i].Messages), len(p.Messages), p)
+				t.Fatalf("part %d: %d messages are plain, of %d (%+v)", i, len(found.Parts[i].Messages),
+					len(p.Messages), p)
 			}
 			for j, m := range p.Messages {
 				own, status, place := found.Parts[i].Messages[j].Body, m.Status(), m.Header("Location")
 				done := status >= 200 && status <= 299 && status != 202 && (status < 206 || status > 209)
 				if !m.Complete || !done || m.ID != ids[at] || place != places[at] || m.Header("sap-message") != "" ||
 					!bytes.Equal(m.Body, own) {
-					t.Errorf("expected %d %q %q %q, found %q %q %q", status, m.ID, place, m.Body, ids[at], places[at], own)
+					t.Errorf("expected %d %q %q %q, found %q %q %q", status, m.ID, place, m.Body, ids[at], places[at],
+						own)
 				}
 				at++
 			}
@@ -337,7 +379,8 @@ func FuzzPlain(f *testing.F) {
 func FuzzAppend(f *testing.F) {
 	f.Add([]byte(`{"ID":1}`), []byte("a\r\n--batch_x\r\n"), true)
 	f.Fuzz(func(t *testing.T, one, two []byte, changeset bool) {
-		parts := []batch.Part{{Changeset: changeset, Operations: []batch.Operation{{Method: "POST", Target: "A", Body: one},
+		parts := []batch.Part{{Changeset: changeset, Operations: []batch.Operation{{Method: "POST", Target: "A",
+			Body: one},
 			{Method: "PUT", Target: "B", Body: two}}}}
 		body, boundary := batch.Append(nil, parts)
 		d, ok := batch.Parse(fmt.Sprintf("multipart/mixed; boundary=%q", boundary), body)
@@ -379,16 +422,21 @@ func FuzzAppend(f *testing.F) {
 
 // Headers are found whatever stands around their names, and go on in the lines behind them.
 func TestHeaders(t *testing.T) {
-	d, _ := batch.Parse("multipart/mixed; boundary=b", []byte("--b\r\ncontent-id :  7 \r\n\r\nHTTP/1.1 201 Created\r\n\tfirst: 1\r\nLocation:http://x/A(1)\r\n"+
-		"Locations: none\r\nsap-message: one\r\n  two \r\n\tthree\r\nempty:\r\nalone\r\nsap-message: again\r\n\r\n\r\n--b--"))
+	d, _ := batch.Parse("multipart/mixed; boundary=b",
+		[]byte("--b\r\ncontent-id :  7 \r\n\r\nHTTP/1.1 201 Created\r\n\tfirst: 1\r\nLocation:http://x/A(1)\r\n"+
+			"Locations: none\r\nsap-message: one\r\n  two "+
+			"\r\n\tthree\r\nempty:\r\nalone\r\nsap-message: again\r\n\r\n\r\n--b--"))
 	m := &d.Parts[0].Messages[0]
-	for name, want := range map[string]string{"FIRST": "1", "location": "http://x/A(1)", "Locations": "none", "SAP-Message": "one two three", "empty": "", "alone": "", "locatio": "", "nothing": ""} {
+	for name, want := range map[string]string{"FIRST": "1", "location": "http://x/A(1)", "Locations": "none",
+		"SAP-Message": "one two three", "empty": "", "alone": "", "locatio": "", "nothing": ""} {
 		if found := m.Header(name); found != want {
 			t.Errorf("%s: expected %q, found %q", name, want, found)
 		}
 	}
-	want := []wit.Header{{Name: "first", Value: "1"}, {Name: "Location", Value: "http://x/A(1)"}, {Name: "Locations", Value: "none"},
-		{Name: "sap-message", Value: "one two three"}, {Name: "empty"}, {Name: "alone"}, {Name: "sap-message", Value: "again"}}
+	want := []wit.Header{{Name: "first", Value: "1"}, {Name: "Location", Value: "http://x/A(1)"}, {Name: "Locations",
+		Value: "none"},
+		{Name: "sap-message", Value: "one two three"}, {Name: "empty"}, {Name: "alone"}, {Name: "sap-message",
+			Value: "again"}}
 	if diff := cmp.Diff(want, m.Headers()); diff != "" || m.ID != "7" || !m.Complete {
 		t.Errorf("id %q, complete %t\n%s", m.ID, m.Complete, diff)
 	}

@@ -54,8 +54,10 @@ type Set struct {
 
 // Declare is the command for a plugin's list.
 func Declare() wit.Command {
-	return wit.Command{Name: Command, Usage: "Goes through what the connector needs of its service, for culvert doctor.",
-		Options: []wit.SettingSpec{setting.Spec(optionStep, wit.KindText, wit.Low, nil, "One step; without it, the names of all.")}}
+	return wit.Command{Name: Command, Usage: "Goes through what the connector needs of its " +
+		"service, for culvert doctor.",
+		Options: []wit.SettingSpec{setting.Spec(optionStep, wit.KindText, wit.Low, nil,
+			"One step; without it, the names of all.")}}
 }
 
 // Run is the command; query goes with all that it asks.
@@ -113,19 +115,22 @@ func stepsOf(services []Service, query uri.Query) []step {
 	var steps []step
 	for _, s := range distinct(services) {
 		steps = append(steps,
-			step{name: "service " + s.Path, setting: s.Setting, request: get("service", query.On(s.Path+"/")), read: readService(s.Path)},
+			step{name: "service " + s.Path, setting: s.Setting, request: get("service", query.On(s.Path+"/")),
+				read: readService(s.Path)},
 			step{name: "metadata " + s.Path, setting: s.Setting, request: service.MetadataRequest(s.Path, query),
 				read: readMetadata(s.Path)})
 		if s.Written {
 			r := get("csrf", query.On(s.Path+"/"))
 			r.TokenFrom = &r.Target
-			steps = append(steps, step{name: "csrf " + s.Path, setting: s.Setting, request: r, read: readService(s.Path)})
+			steps = append(steps, step{name: "csrf " + s.Path, setting: s.Setting, request: r,
+				read: readService(s.Path)})
 		}
 		for _, set := range s.Sets {
 			steps = append(steps, stepOf(s, set, query))
 		}
 	}
-	return append(steps, step{name: "catalogue", request: get("catalogue", query.On(Catalogue+"/ServiceCollection?$top=1&$format=json")), read: readCatalogue, optional: true})
+	return append(steps, step{name: "catalogue", request: get("catalogue",
+		query.On(Catalogue+"/ServiceCollection?$top=1&$format=json")), read: readCatalogue, optional: true})
 }
 
 // distinct has every path once; it is written to if any of its settings writes.
@@ -151,7 +156,9 @@ func distinct(services []Service) []Service {
 
 func get(tag, target string) wit.Request {
 	return wit.Request{Tag: tag, Method: "GET", Target: target, Repeatable: true,
-		Headers: []wit.Header{{Name: "Accept", Value: "application/json, application/atomsvc+xml;q=0.9, application/xml;q=0.8"}, {Name: "MaxDataServiceVersion", Value: "2.0"}}}
+		Headers: []wit.Header{{Name: "Accept",
+			Value: "application/json, application/atomsvc+xml;q=0.9, application/xml;q=0.8"},
+			{Name: "MaxDataServiceVersion", Value: "2.0"}}}
 }
 
 // result is {"ok":…,"setting":…,"message":…}.

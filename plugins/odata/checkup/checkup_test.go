@@ -12,7 +12,8 @@ import (
 
 var services = []Service{
 	{"/sap/opu/odata/sap/A", "sap.odata#00.service", false, []Set{{"S", "sap.odata#00.entityset", false, nil}}},
-	{"/sap/opu/odata/sap/B", "sap.odata#01.service", false, []Set{{"S", "sap.odata#01.entityset", true, nil}, {"None", "sap.odata#03.entityset", false, nil}}},
+	{"/sap/opu/odata/sap/B", "sap.odata#01.service", false, []Set{{"S", "sap.odata#01.entityset", true, nil},
+		{"None", "sap.odata#03.entityset", false, nil}}},
 	{"/sap/opu/odata/sap/A", "sap.odata#02.service", true, []Set{{"S", "sap.odata#02.entityset", false, nil}}},
 }
 
@@ -26,7 +27,8 @@ func TestSteps(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []string{"service /sap/opu/odata/sap/A", "metadata /sap/opu/odata/sap/A", "csrf /sap/opu/odata/sap/A",
-		"entityset /sap/opu/odata/sap/A/S", "service /sap/opu/odata/sap/B", "metadata /sap/opu/odata/sap/B", "entityset /sap/opu/odata/sap/B/S",
+		"entityset /sap/opu/odata/sap/A/S", "service /sap/opu/odata/sap/B", "metadata /sap/opu/odata/sap/B",
+		"entityset /sap/opu/odata/sap/B/S",
 		"entityset /sap/opu/odata/sap/B/None", "catalogue"}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Error(d)
@@ -73,13 +75,19 @@ func TestAnswers(t *testing.T) {
 		{"logon page", "service /sap/opu/odata/sap/A", 200, page, false, "sap.odata.user.name", "SU01"},
 		{"refused logon", "service /sap/opu/odata/sap/A", 401, page, false, "sap.odata.user.name", "SU01"},
 		{"inactive node", "service /sap/opu/odata/sap/A", 403, page, false, "sap.odata#00.service", "SICF"},
-		{"no authorization", "service /sap/opu/odata/sap/B", 403, strings.Replace(noService, "170", "000", 1), false, "sap.odata#01.service", "SU53"},
-		{"not registered", "metadata /sap/opu/odata/sap/B", 404, noService, false, "sap.odata#01.service", "/IWFND/MAINT_SERVICE"},
+		{"no authorization", "service /sap/opu/odata/sap/B", 403, strings.Replace(noService, "170", "000", 1), false,
+			"sap.odata#01.service", "SU53"},
+		{"not registered", "metadata /sap/opu/odata/sap/B", 404, noService, false, "sap.odata#01.service",
+			"/IWFND/MAINT_SERVICE"},
 		{"no such path", "metadata /sap/opu/odata/sap/B", 404, "", false, "sap.odata#01.service", "SICF"},
-		{"administrator", "service /sap/opu/odata/sap/A", 417, "", false, "sap.odata#00.service", "Cloud Connector Administrator"},
-		{"back end", "service /sap/opu/odata/sap/A", 500, strings.Replace(noService, "No service found", "Error in RFC destination", 1), false, "sap.odata#00.service", "SM59"},
-		{"behind a Cloud Connector", "service /sap/opu/odata/sap/A", 502, "", false, "sap.odata#00.service", "Reachable"},
-		{"no Cloud Connector", "service /sap/opu/odata/sap/A", 503, "", false, "sap.odata#00.service", "Cloud Connectors"},
+		{"administrator", "service /sap/opu/odata/sap/A", 417, "", false, "sap.odata#00.service",
+			"Cloud Connector Administrator"},
+		{"back end", "service /sap/opu/odata/sap/A", 500, strings.Replace(noService, "No service found",
+			"Error in RFC destination", 1), false, "sap.odata#00.service", "SM59"},
+		{"behind a Cloud Connector", "service /sap/opu/odata/sap/A", 502, "", false, "sap.odata#00.service",
+			"Reachable"},
+		{"no Cloud Connector", "service /sap/opu/odata/sap/A", 503, "", false, "sap.odata#00.service",
+			"Cloud Connectors"},
 		{"metadata", "metadata /sap/opu/odata/sap/A", 200, metadata, true, "", "1 entity set, 0 function imports"},
 		{"no metadata", "metadata /sap/opu/odata/sap/A", 200, "{}", false, "sap.odata#00.service", "$metadata"},
 		{"csrf", "csrf /sap/opu/odata/sap/A", 200, document, true, "", "2 entity sets"},

@@ -20,7 +20,8 @@ const (
 
 // stepOf looks an entity set up in the metadata and asks for one row of it.
 func stepOf(s Service, set Set, query uri.Query) step {
-	return step{name: "entityset " + s.Path + "/" + set.Name, setting: set.Setting, request: service.MetadataRequest(s.Path, query),
+	return step{name: "entityset " + s.Path + "/" + set.Name, setting: set.Setting,
+		request: service.MetadataRequest(s.Path, query),
 		then: func(metadata *wit.Response) (wit.Request, error) {
 			m, err := service.ReadMetadata(s.Path, metadata)
 			if err != nil {
@@ -35,7 +36,9 @@ func stepOf(s Service, set Set, query uri.Query) step {
 				target, accept = target+"&$format=json", "application/json"
 			}
 			return wit.Request{Tag: tagRows, Method: "GET", Target: query.On(target), Repeatable: true,
-				Headers: []wit.Header{{Name: "Accept", Value: accept}, {Name: "MaxDataServiceVersion", Value: "2.0"}}}, nil
+					Headers: []wit.Header{{Name: "Accept", Value: accept}, {Name: "MaxDataServiceVersion",
+						Value: "2.0"}}},
+				nil
 		},
 		read: func(answer *wit.Response) (string, error) { return readRows(s, set, answer) },
 	}
@@ -62,9 +65,11 @@ func readRows(s Service, set Set, answer *wit.Response) (string, error) {
 	what := "entity set " + set.Name + " of " + s.Path
 	switch status := answer.Status; {
 	case status == notImplemented && !s.Written:
-		return "there; the service does not answer for one row alone ($top), so whether it can be read shows when it is read", nil
+		return "there; the service does not answer for one row alone ($top), so whether it can be " +
+			"read shows when it is read", nil
 	case (status < 200 || status > 299) && s.Written && status >= 400 && status != unauthorized:
-		return "there; it cannot be read, which writing does not need: " + fault.Of(what, answer, answer.Body).Error(), nil
+		return "there; it cannot be read, which writing does not need: " + fault.Of(what, answer, answer.Body).Error(),
+			nil
 	case status < 200 || status > 299:
 		return "", fault.Of(what, answer, answer.Body)
 	}

@@ -28,8 +28,10 @@ func TestDestinationByRole(t *testing.T) {
 			t.Errorf("%s: no documentation", s.Name)
 		}
 	}
-	for _, r := range []string{"http.scheme", "http.address", "http.port", "http.user", "http.password", "http.connect-timeout-ms", "http.read-timeout-ms",
-		"retry.codes", "retry.max", "retry.min-backoff-ms", "retry.max-backoff-ms", "http.header.sap-client", "http.header.sap-language"} {
+	for _, r := range []string{"http.scheme", "http.address", "http.port", "http.user", "http.password",
+		"http.connect-timeout-ms", "http.read-timeout-ms",
+		"retry.codes", "retry.max", "retry.min-backoff-ms", "retry.max-backoff-ms", "http.header.sap-client",
+		"http.header.sap-language"} {
 		if !seen[r] {
 			t.Errorf("no setting has role %s", r)
 		}

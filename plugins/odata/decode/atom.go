@@ -331,9 +331,10 @@ func (d *Atom) deleted(element []byte, t xmlTag, at int64, out *Output) {
 	ref, given := attribute(element, t, "ref")
 	id, ok := xmlContent(nil, ref)
 	if !given || !ok {
-		out.addFault(origin, &misfit{path: "ref", expected: "the id of the deleted entry", found: "none"}, at, func(dst []byte) []byte {
-			return d.scopes.appendSelfContained(dst, element, d.outer)
-		})
+		out.addFault(origin, &misfit{path: "ref", expected: "the id of the deleted entry", found: "none"}, at,
+			func(dst []byte) []byte {
+				return d.scopes.appendSelfContained(dst, element, d.outer)
+			})
 	} else {
 		s := Tombstone{Origin: origin, Ref: string(id)}
 		var m moment

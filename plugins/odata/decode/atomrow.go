@@ -392,7 +392,8 @@ func (r *atomReader) eachEntry(feed element, scope int, each func(e element, ins
 			if m := each(e, inside); m != nil {
 				return m
 			}
-		case where == atomSpace && string(local) == "link" && string(relation(r.row, e.tag)) == "next" && !r.hole.found &&
+		case where == atomSpace && string(local) == "link" && string(relation(r.row, e.tag)) == "next" &&
+			!r.hole.found &&
 			!feed.tag.empty:
 			if link := r.d.linkOf(r.row, e.tag, inside); link.Href != "" {
 				r.hole = hole{found: true, link: link, linkAt: textRange{e.tag.start, e.end}, rowsAt: contentEnd(r.row,

@@ -40,7 +40,8 @@ func parseLayout(t testing.TB, text string) *RowLayout {
 	return l
 }
 
-var roundings = map[string]edm.Rounding{"half_even": edm.RoundHalfEven, "half_up": edm.RoundHalfUp, "half_down": edm.RoundHalfDown, "up": edm.RoundUp,
+var roundings = map[string]edm.Rounding{"half_even": edm.RoundHalfEven, "half_up": edm.RoundHalfUp,
+	"half_down": edm.RoundHalfDown, "up": edm.RoundUp,
 	"down": edm.RoundDown, "floor": edm.RoundFloor, "ceiling": edm.RoundCeiling}
 
 func parseColumns(t testing.TB, lines *[]string, name string) *RowLayout {
@@ -163,7 +164,8 @@ func render(t testing.TB, l *RowLayout, o *Output) string {
 		lines = append(lines, line{r.Origin, s.String()})
 	}
 	for _, f := range o.Faults {
-		lines = append(lines, line{f.Origin, "fault " + f.Fault.Message + "\n  raw " + string(o.Data[f.RawStart:f.RawStart+f.RawSize])})
+		lines = append(lines, line{f.Origin, "fault " + f.Fault.Message + "\n  raw " +
+			string(o.Data[f.RawStart:f.RawStart+f.RawSize])})
 	}
 	for _, x := range o.Tombstones {
 		s := "deleted " + x.Ref

@@ -77,32 +77,61 @@ const regularJSON = `{"__metadata":{"uri":"https://h/s/T(1)","type":"N.T"},"ID":
 
 var oddJSON = []string{
 	// names and order
-	`{"ID":2}`, `{}`, `{"ID":2,"Last":7}`, `{"Last":7,"ID":2}`, `{"Str":"x"}`, `{"ID":2,"ID":3}`, `{"ID":2,"Str":"a","Str":"b"}`, `{"Last":1,"ID":2,"Last":3}`,
-	`{"Guid":null,"ID":2,"Dec":"1","Bool":false,"Str":"s","Last":1}`, `{"ID":2,"Left":{"a":[1,2,{"b":null}]},"Str":"s"}`, `{"ID":2,"Left":"a\"b","Str":"s"}`,
-	`{"ID":2,"Unknown":1}`, `{"ID":2,"Unknown":2,"Str":"again"}`, `{"ID":2,"Other":{"__deferred":{"uri":"x"}}}`, `{"ID":2,"Other":{"x":1}}`, `{"\u0049D":2}`, `{"ID":2,"I\u0064x":2}`,
-	`{"ID":2,"AVeryLongNameThatDoesNotFitIntoThreeWordX":"v"}`, `{"ID":2,"":1}`, `{"@odata.context":"$metadata#T/$deletedEntity","id":"T(2)","when":"\/Date(0)\/"}`,
-	`{"__metadata":{"uri":"https:\/\/h","type":"N.T"},"ID":2}`, `{"__metadata":{"uri":"a","type":"N.T","etag":"W/\"1\""},"ID":2}`, `{"__metadata":null,"ID":2}`,
-	"{\n  \"ID\" : 2 ,\n \"Str\"\t: \"x\"\n}", `{ "ID":2}`, `{"ID":2 }`, `{"ID":2, "Str":"a"}`, `{"ID":2,"Items":{"results":[]}}`, `{"ID":2,"Items":null}`,
+	`{"ID":2}`, `{}`, `{"ID":2,"Last":7}`, `{"Last":7,"ID":2}`, `{"Str":"x"}`, `{"ID":2,"ID":3}`,
+	`{"ID":2,"Str":"a","Str":"b"}`, `{"Last":1,"ID":2,"Last":3}`,
+	`{"Guid":null,"ID":2,"Dec":"1","Bool":false,"Str":"s","Last":1}`,
+	`{"ID":2,"Left":{"a":[1,2,{"b":null}]},"Str":"s"}`, `{"ID":2,"Left":"a\"b","Str":"s"}`,
+	`{"ID":2,"Unknown":1}`, `{"ID":2,"Unknown":2,"Str":"again"}`, `{"ID":2,"Other":{"__deferred":{"uri":"x"}}}`,
+	`{"ID":2,"Other":{"x":1}}`, `{"\u0049D":2}`, `{"ID":2,"I\u0064x":2}`,
+	`{"ID":2,"AVeryLongNameThatDoesNotFitIntoThreeWordX":"v"}`, `{"ID":2,"":1}`,
+	`{"@odata.context":"$metadata#T/$deletedEntity","id":"T(2)","when":"\/Date(0)\/"}`,
+	`{"__metadata":{"uri":"https:\/\/h","type":"N.T"},"ID":2}`,
+	`{"__metadata":{"uri":"a","type":"N.T","etag":"W/\"1\""},"ID":2}`, `{"__metadata":null,"ID":2}`,
+	"{\n  \"ID\" : 2 ,\n \"Str\"\t: \"x\"\n}", `{ "ID":2}`, `{"ID":2 }`, `{"ID":2, "Str":"a"}`,
+	`{"ID":2,"Items":{"results":[]}}`, `{"ID":2,"Items":null}`,
 	// values
-	`{"ID":"2"}`, `{"ID":null}`, `{"ID":2.0}`, `{"ID":2147483648}`, `{"ID":-0}`, `{"ID":"-0"}`, `{"ID":""}`, `{"ID":"007"}`, `{"ID":"+5"}`, `{"ID":true}`, `{"ID":2e0}`,
-	`{"ID":2,"Int":9223372036854775807}`, `{"ID":2,"Int":"-9223372036854775808"}`, `{"ID":2,"Int":"9223372036854775808"}`, `{"ID":2,"Int":null,"Dec":null}`,
-	`{"ID":2,"Dec":"1.2345"}`, `{"ID":2,"Dec":"1.2340000"}`, `{"ID":2,"Dec":"-0.001"}`, `{"ID":2,"Dec":1.5}`, `{"ID":2,"Dec":"1e2"}`, `{"ID":2,"Dec":"999999999999.999"}`,
-	`{"ID":2,"Dec":"1000000000000"}`, `{"ID":2,"Dec":".5"}`, `{"ID":2,"Dec":"5."}`, `{"ID":2,"Dec":"123456789012345678901234567890"}`, `{"ID":2,"Dec":"000000000000000000001"}`, `{"ID":2,"Dec":" 1"}`,
-	`{"ID":2,"Dbl":"1.5"}`, `{"ID":2,"Dbl":"NaN"}`, `{"ID":2,"Dbl":"-INF"}`, `{"ID":2,"Dbl":-0.0}`, `{"ID":2,"Dbl":1e3}`, `{"ID":2,"Dbl":"1."}`, `{"ID":2,"Dbl":123456789012345678}`,
-	`{"ID":2,"Dbl":9007199254740993}`, `{"ID":2,"Dbl":0.1234567890123456789}`, `{"ID":2,"Dbl":179769313486231570000}`, `{"ID":2,"Dbl":4.35}`, `{"ID":2,"Dbl":"1E400"}`,
-	`{"ID":2,"Bool":"true"}`, `{"ID":2,"Bool":"1"}`, `{"ID":2,"Bool":0}`, `{"ID":2,"Bool":"yes"}`, `{"ID":2,"Bool":false}`,
-	`{"ID":2,"At":"/Date(-1)/"}`, `{"ID":2,"At":"\/Date(0+0060)\/"}`, `{"ID":2,"At":"\/Date(5+0000)\/"}`, `{"ID":2,"At":"2016-07-08T12:34:56.1234567"}`, `{"ID":2,"At":"2016-07-08"}`,
-	`{"ID":2,"At":"2016-02-30T00:00:00"}`, `{"ID":2,"At":"2016-07-08T12:34:56Z"}`, `{"ID":2,"At":"2016-07-08T12:34:56+01:00"}`, `{"ID":2,"At":"\/Date(253402300800000)\/"}`, `{"ID":2,"At":""}`, `{"ID":2,"At":"\u002fDate(0)/"}`,
-	`{"ID":2,"At":"\/Date(1)\/x"}`, `{"ID":2,"At":"0001-01-01T00:00:00"}`, `{"ID":2,"At":"9999-12-31T23:59:59.999"}`, `{"ID":2,"At":"0000-01-01T00:00:00"}`, `{"ID":2,"At":"2016-07-08T24:00:00"}`,
-	`{"ID":2,"Guid":"01234567-89AB-CDEF-0123-456789ABCDEF"}`, `{"ID":2,"Guid":"0123456789abcdef0123456789abcdef0123"}`, `{"ID":2,"Guid":""}`, `{"ID":2,"Guid":"01234567-89ab-cdef-0123-456789abcdeg"}`,
-	`{"ID":2,"Str":""}`, `{"ID":2,"Str":"\u00e4\ud83d\ude00\n\/\\\""}`, `{"ID":2,"Str":"\ud83d"}`, `{"ID":2,"Str":"\q"}`, "{\"ID\":2,\"Str\":\"\xff\"}", "{\"ID\":2,\"Str\":\"ünïcödé ünïcödé ünïcödé ünïcödé ünïcödé\"}",
-	"{\"ID\":2,\"Str\":\"a\tb\"}", "{\"ID\":2,\"Str\":\"a\x00b\"}", `{"ID":2,"Str":5}`, `{"ID":2,"Str":{"a":1}}`, `{"ID":2,"Bin":""}`, `{"ID":2,"Bin":"*"}`,
-	`{"ID":2,"Str":"` + strings.Repeat("long text ", 30) + `"}`, `{"ID":2,"Str":"` + strings.Repeat(`long \"text\" `, 900) + `"}`, `{"ID":2,"Str":"` + strings.Repeat("x", 63) + `"}`, `{"ID":2,"Str":"` + strings.Repeat("x", 64) + `"}`,
-	`{"ID":2,"Address":{"Street":null}}`, `{"ID":2,"Address":{"City":"unknown"}}`, `{"ID":2,"Address":null}`, `{"ID":2,"Address":"x"}`, `{"ID":2,"Address":{}}`,
-	`{"ID":2,"Clock":"PT00H00M00S"}`, `{"ID":2,"Clock":"PT23H59M59S"}`, `{"ID":2,"Clock":"PT24H00M00S"}`, `{"ID":2,"Clock":"PT00H90M99S"}`, `{"ID":2,"Clock":"PT1H2M3S"}`, `{"ID":2,"Clock":"PT12H34M56.7S"}`, `{"ID":2,"Clock":""}`, `{"ID":2,"Clock":"PT12H34M5xS"}`,
-	`{"ID":2,"Whole":"99999"}`, `{"ID":2,"Whole":"100000"}`, `{"ID":2,"Whole":-99999}`, `{"ID":2,"Whole":"5.00"}`, `{"ID":2,"Whole":"5.5"}`, `{"ID":2,"Real":"-0"}`, `{"ID":2,"Real":"123456789012345678901.5"}`, `{"ID":2,"Real":"1e3"}`, `{"ID":2,"Real":"NaN"}`, `{"ID":2,"Real":0.1}`,
+	`{"ID":"2"}`, `{"ID":null}`, `{"ID":2.0}`, `{"ID":2147483648}`, `{"ID":-0}`, `{"ID":"-0"}`, `{"ID":""}`,
+	`{"ID":"007"}`, `{"ID":"+5"}`, `{"ID":true}`, `{"ID":2e0}`,
+	`{"ID":2,"Int":9223372036854775807}`, `{"ID":2,"Int":"-9223372036854775808"}`,
+	`{"ID":2,"Int":"9223372036854775808"}`, `{"ID":2,"Int":null,"Dec":null}`,
+	`{"ID":2,"Dec":"1.2345"}`, `{"ID":2,"Dec":"1.2340000"}`, `{"ID":2,"Dec":"-0.001"}`, `{"ID":2,"Dec":1.5}`,
+	`{"ID":2,"Dec":"1e2"}`, `{"ID":2,"Dec":"999999999999.999"}`,
+	`{"ID":2,"Dec":"1000000000000"}`, `{"ID":2,"Dec":".5"}`, `{"ID":2,"Dec":"5."}`,
+	`{"ID":2,"Dec":"123456789012345678901234567890"}`, `{"ID":2,"Dec":"000000000000000000001"}`, `{"ID":2,"Dec":" 1"}`,
+	`{"ID":2,"Dbl":"1.5"}`, `{"ID":2,"Dbl":"NaN"}`, `{"ID":2,"Dbl":"-INF"}`, `{"ID":2,"Dbl":-0.0}`,
+	`{"ID":2,"Dbl":1e3}`, `{"ID":2,"Dbl":"1."}`, `{"ID":2,"Dbl":123456789012345678}`,
+	`{"ID":2,"Dbl":9007199254740993}`, `{"ID":2,"Dbl":0.1234567890123456789}`, `{"ID":2,"Dbl":179769313486231570000}`,
+	`{"ID":2,"Dbl":4.35}`, `{"ID":2,"Dbl":"1E400"}`,
+	`{"ID":2,"Bool":"true"}`, `{"ID":2,"Bool":"1"}`, `{"ID":2,"Bool":0}`, `{"ID":2,"Bool":"yes"}`,
+	`{"ID":2,"Bool":false}`,
+	`{"ID":2,"At":"/Date(-1)/"}`, `{"ID":2,"At":"\/Date(0+0060)\/"}`, `{"ID":2,"At":"\/Date(5+0000)\/"}`,
+	`{"ID":2,"At":"2016-07-08T12:34:56.1234567"}`, `{"ID":2,"At":"2016-07-08"}`,
+	`{"ID":2,"At":"2016-02-30T00:00:00"}`, `{"ID":2,"At":"2016-07-08T12:34:56Z"}`,
+	`{"ID":2,"At":"2016-07-08T12:34:56+01:00"}`, `{"ID":2,"At":"\/Date(253402300800000)\/"}`, `{"ID":2,"At":""}`,
+	`{"ID":2,"At":"\u002fDate(0)/"}`,
+	`{"ID":2,"At":"\/Date(1)\/x"}`, `{"ID":2,"At":"0001-01-01T00:00:00"}`, `{"ID":2,"At":"9999-12-31T23:59:59.999"}`,
+	`{"ID":2,"At":"0000-01-01T00:00:00"}`, `{"ID":2,"At":"2016-07-08T24:00:00"}`,
+	`{"ID":2,"Guid":"01234567-89AB-CDEF-0123-456789ABCDEF"}`, `{"ID":2,"Guid":"0123456789abcdef0123456789abcdef0123"}`,
+	`{"ID":2,"Guid":""}`, `{"ID":2,"Guid":"01234567-89ab-cdef-0123-456789abcdeg"}`,
+	`{"ID":2,"Str":""}`, `{"ID":2,"Str":"\u00e4\ud83d\ude00\n\/\\\""}`, `{"ID":2,"Str":"\ud83d"}`,
+	`{"ID":2,"Str":"\q"}`, "{\"ID\":2,\"Str\":\"\xff\"}",
+	"{\"ID\":2,\"Str\":\"ünïcödé ünïcödé ünïcödé ünïcödé ünïcödé\"}",
+	"{\"ID\":2,\"Str\":\"a\tb\"}", "{\"ID\":2,\"Str\":\"a\x00b\"}", `{"ID":2,"Str":5}`, `{"ID":2,"Str":{"a":1}}`,
+	`{"ID":2,"Bin":""}`, `{"ID":2,"Bin":"*"}`,
+	`{"ID":2,"Str":"` + strings.Repeat("long text ", 30) + `"}`, `{"ID":2,"Str":"` + strings.Repeat(`long \"text\" `,
+		900) + `"}`, `{"ID":2,"Str":"` + strings.Repeat("x", 63) + `"}`, `{"ID":2,"Str":"` + strings.Repeat("x",
+		64) + `"}`,
+	`{"ID":2,"Address":{"Street":null}}`, `{"ID":2,"Address":{"City":"unknown"}}`, `{"ID":2,"Address":null}`,
+	`{"ID":2,"Address":"x"}`, `{"ID":2,"Address":{}}`,
+	`{"ID":2,"Clock":"PT00H00M00S"}`, `{"ID":2,"Clock":"PT23H59M59S"}`, `{"ID":2,"Clock":"PT24H00M00S"}`,
+	`{"ID":2,"Clock":"PT00H90M99S"}`, `{"ID":2,"Clock":"PT1H2M3S"}`, `{"ID":2,"Clock":"PT12H34M56.7S"}`,
+	`{"ID":2,"Clock":""}`, `{"ID":2,"Clock":"PT12H34M5xS"}`,
+	`{"ID":2,"Whole":"99999"}`, `{"ID":2,"Whole":"100000"}`, `{"ID":2,"Whole":-99999}`, `{"ID":2,"Whole":"5.00"}`,
+	`{"ID":2,"Whole":"5.5"}`, `{"ID":2,"Real":"-0"}`, `{"ID":2,"Real":"123456789012345678901.5"}`,
+	`{"ID":2,"Real":"1e3"}`, `{"ID":2,"Real":"NaN"}`, `{"ID":2,"Real":0.1}`,
 	// broken
-	`{"ID":2,}`, `{"ID":02}`, `{"ID":-02}`, `{"ID":2,"Str":"x"`, `{"ID":2 "Str":"x"}`, `{"ID":2,"Dbl":1.}`, `{"ID":2,"Bool":truex}`, `{"ID":2,"Str":nullx}`, `{"ID":2,"Left":tru}`, `{,"ID":2}`, `["ID"]`, `null`, `{"ID":2]`,
+	`{"ID":2,}`, `{"ID":02}`, `{"ID":-02}`, `{"ID":2,"Str":"x"`, `{"ID":2 "Str":"x"}`, `{"ID":2,"Dbl":1.}`,
+	`{"ID":2,"Bool":truex}`, `{"ID":2,"Str":nullx}`, `{"ID":2,"Left":tru}`, `{,"ID":2}`, `["ID"]`, `null`, `{"ID":2]`,
 }
 
 func TestFastPathOnOddJSONRows(t *testing.T) {
@@ -172,15 +201,31 @@ known Left
 const nestedJSON = `{"ID":1,"Address":{"__metadata":{"type":"N.A"},"Street":"s","Geo":{"Lat":1.5}},"Owner":{"__metadata":{"uri":"u"},"Name":"o"},"Items":{"results":[{"Pos":1,"Text":"a","Sub":{"results":[]}},{"Pos":2,"Text":null,"Sub":{"results":[{"N":1},{"N":2}]}}]},"Last":"l"}`
 
 var oddNested = []string{
-	`{"ID":2}`, `{"Last":"x","ID":2,"Items":{"results":[]}}`, `{"ID":2,"Items":{"results":[]},"Last":"y"}`, `{"ID":2,"Items":[]}`, `{"ID":2,"Items":[{"Sub":[],"Pos":5}],"Last":"z"}`, `{"ID":2,"Items":{"__count":"1","results":[{"Pos":5,"Sub":[]}],"x":{}}}`,
-	`{"ID":2,"Items":{"results":[],"__next":null}}`, `{"ID":2,"Items":{"results":[],"__next":""}}`, `{"ID":2,"Items":{"results":[{"Pos":1,"Sub":[]}],"__next":"more"}}`, `{"ID":2,"Items":{"__next":"more","results":[]}}`, `{"ID":2,"Items":{"results":[],"results":[]}}`,
-	`{"ID":2,"Items":{"__deferred":{"uri":"x"}}}`, `{"ID":2,"Items":null,"Owner":null,"Address":null}`, `{"ID":2,"Owner":{"__deferred":{"uri":"x"}}}`, `{"ID":2,"Owner":{ "__deferred":{"uri":"x"}}}`, `{"ID":2,"Owner":{}}`, `{"ID":2,"Owner":{"Name":"x","More":1}}`, `{"ID":2,"Owner":{"Name":"x","More":2}}`,
-	`{"ID":2,"Items":{}}`, `{"ID":2,"Items":{"a":1}}`, `{"ID":2,"Items":5}`, `{"ID":2,"Items":"x"}`, `{"ID":2,"Items":{"results":5}}`, `{"ID":2,"Items":{"results":[null]}}`, `{"ID":2,"Items":{"results":[{"Pos":1,"Sub":[]},{"Pos":"x","Sub":[]}]}}`, `{"ID":2,"Items":{"results":[{"Pos":1}]}}`,
-	`{"ID":2,"Items":{"results":[{"Pos":1,"Sub":[],"@odata.context":"x/$deletedEntity"}]}}`, `{"ID":2,"Items":{"results":[{"Pos":1,"Sub":[],"Pos":2}]}}`, `{"ID":2,"Address":{"Street":"x","Street":"y"}}`, `{"ID":2,"Address":{"Geo":{"Lat":"x"}}}`, `{"ID":2,"Address":[]}`,
-	`{"ID":2,"Items":{"results":[` + strings.Repeat(`{"Pos":1,"Text":"t","Sub":[]},`, 62) + `{"Pos":1,"Sub":[]}]}}`, `{"ID":2,"Items":{"results":[` + strings.Repeat(`{"Pos":1,"Text":"t","Sub":[]},`, 63) + `{"Pos":1,"Sub":[]}]}}`,
-	`{"ID":2,"Items":{"results":[` + strings.Repeat(`{"Pos":1,"Text":"`+strings.Repeat("t", 70)+`","Sub":[{"N":1}]},`, 200) + `{"Pos":1,"Sub":[]}]},"Last":"z"}`,
-	`{"ID":2,"Items":{"results":[{"Pos":1,"Sub":[]},]}}`, `{"ID":2,"Items":{"results":[{"Pos":1,"Sub":[]}`, `{"ID":2,"Address":{"Street":"x"`, `{"ID":2,"Items":{"results":[}}`, `{"ID":2,"Address":{"Street":"x",}}`, `{"ID":2,"Left":{"a":` + strings.Repeat("[", 61) + strings.Repeat("]", 61) + `}}`,
-	`{"ID":2,"Address":{"Geo":{"__x":` + strings.Repeat("[", 60) + strings.Repeat("]", 60) + `,"Lat":1}}}`, `{"ID":2,"Address":{"Geo":{"__x":` + strings.Repeat("[", 61) + strings.Repeat("]", 61) + `,"Lat":1}}}`,
+	`{"ID":2}`, `{"Last":"x","ID":2,"Items":{"results":[]}}`, `{"ID":2,"Items":{"results":[]},"Last":"y"}`,
+	`{"ID":2,"Items":[]}`, `{"ID":2,"Items":[{"Sub":[],"Pos":5}],"Last":"z"}`,
+	`{"ID":2,"Items":{"__count":"1","results":[{"Pos":5,"Sub":[]}],"x":{}}}`,
+	`{"ID":2,"Items":{"results":[],"__next":null}}`, `{"ID":2,"Items":{"results":[],"__next":""}}`,
+	`{"ID":2,"Items":{"results":[{"Pos":1,"Sub":[]}],"__next":"more"}}`,
+	`{"ID":2,"Items":{"__next":"more","results":[]}}`, `{"ID":2,"Items":{"results":[],"results":[]}}`,
+	`{"ID":2,"Items":{"__deferred":{"uri":"x"}}}`, `{"ID":2,"Items":null,"Owner":null,"Address":null}`,
+	`{"ID":2,"Owner":{"__deferred":{"uri":"x"}}}`, `{"ID":2,"Owner":{ "__deferred":{"uri":"x"}}}`,
+	`{"ID":2,"Owner":{}}`, `{"ID":2,"Owner":{"Name":"x","More":1}}`, `{"ID":2,"Owner":{"Name":"x","More":2}}`,
+	`{"ID":2,"Items":{}}`, `{"ID":2,"Items":{"a":1}}`, `{"ID":2,"Items":5}`, `{"ID":2,"Items":"x"}`,
+	`{"ID":2,"Items":{"results":5}}`, `{"ID":2,"Items":{"results":[null]}}`,
+	`{"ID":2,"Items":{"results":[{"Pos":1,"Sub":[]},{"Pos":"x","Sub":[]}]}}`,
+	`{"ID":2,"Items":{"results":[{"Pos":1}]}}`,
+	`{"ID":2,"Items":{"results":[{"Pos":1,"Sub":[],"@odata.context":"x/$deletedEntity"}]}}`,
+	`{"ID":2,"Items":{"results":[{"Pos":1,"Sub":[],"Pos":2}]}}`, `{"ID":2,"Address":{"Street":"x","Street":"y"}}`,
+	`{"ID":2,"Address":{"Geo":{"Lat":"x"}}}`, `{"ID":2,"Address":[]}`,
+	`{"ID":2,"Items":{"results":[` + strings.Repeat(`{"Pos":1,"Text":"t","Sub":[]},`, 62) + `{"Pos":1,"Sub":[]}]}}`,
+	`{"ID":2,"Items":{"results":[` + strings.Repeat(`{"Pos":1,"Text":"t","Sub":[]},`, 63) + `{"Pos":1,"Sub":[]}]}}`,
+	`{"ID":2,"Items":{"results":[` + strings.Repeat(`{"Pos":1,"Text":"`+strings.Repeat("t", 70)+`","Sub":[{"N":1}]},`,
+		200) + `{"Pos":1,"Sub":[]}]},"Last":"z"}`,
+	`{"ID":2,"Items":{"results":[{"Pos":1,"Sub":[]},]}}`, `{"ID":2,"Items":{"results":[{"Pos":1,"Sub":[]}`,
+	`{"ID":2,"Address":{"Street":"x"`, `{"ID":2,"Items":{"results":[}}`, `{"ID":2,"Address":{"Street":"x",}}`,
+	`{"ID":2,"Left":{"a":` + strings.Repeat("[", 61) + strings.Repeat("]", 61) + `}}`,
+	`{"ID":2,"Address":{"Geo":{"__x":` + strings.Repeat("[", 60) + strings.Repeat("]", 60) + `,"Lat":1}}}`,
+	`{"ID":2,"Address":{"Geo":{"__x":` + strings.Repeat("[", 61) + strings.Repeat("]", 61) + `,"Lat":1}}}`,
 	`{"ID":2,"Address":{"Geo":{"__x":` + strings.Repeat("[", 62) + strings.Repeat("]", 62) + `,"Lat":1}}}`,
 }
 
@@ -206,11 +251,13 @@ func TestFastPathOnNestedJSON(t *testing.T) {
 }
 
 func inlined(name, inner string) string {
-	return `<link rel="http://schemas.microsoft.com/ado/2007/08/dataservices/related/` + name + `" title="` + name + `" href="x"><m:inline>` + inner + `</m:inline></link>`
+	return `<link rel="http://schemas.microsoft.com/ado/2007/08/dataservices/related/` + name + `" title="` + name +
+		`" href="x"><m:inline>` + inner + `</m:inline></link>`
 }
 
 func withLinks(links, properties string) string {
-	return `<entry><id>x</id><title/>` + links + `<content type="application/xml"><m:properties>` + properties + `</m:properties></content></entry>`
+	return `<entry><id>x</id><title/>` + links + `<content type="application/xml"><m:properties>` + properties +
+		`</m:properties></content></entry>`
 }
 
 const nestedProperties = `<d:ID>1</d:ID><d:Address m:type="N.A"><d:Street>s</d:Street><d:Geo><d:Lat>1.5</d:Lat></d:Geo></d:Address><d:Last>l</d:Last>`
@@ -233,8 +280,10 @@ func TestFastPathOnNestedAtom(t *testing.T) {
 	other := `xmlns:d="other" xmlns:e="http://schemas.microsoft.com/ado/2007/08/dataservices"`
 	for i, odd := range []string{
 		withLinks("", nestedProperties), withLinks(owner, nestedProperties), withLinks(inlined("Items", feedOf("")),
-			nestedProperties), withLinks(inlined("Items", "<feed/>"), nestedProperties), withLinks(inlined("Items", ""), nestedProperties),
-		withLinks(inlined("Owner", "")+inlined("Items", feedOf(item("5", ""))), nestedProperties), withLinks(owner+owner, nestedProperties),
+			nestedProperties), withLinks(inlined("Items", "<feed/>"), nestedProperties), withLinks(inlined("Items", ""),
+			nestedProperties),
+		withLinks(inlined("Owner", "")+inlined("Items", feedOf(item("5", ""))), nestedProperties),
+		withLinks(owner+owner, nestedProperties),
 		withLinks(inlined("Other", feedOf(item("5", ""))), nestedProperties),
 		withLinks(owner+inlined("Items", feedOf(item("x", ""))), nestedProperties),
 		withLinks(owner+inlined("Items", feedOf(item("1", sub("x")))), nestedProperties),
@@ -243,14 +292,25 @@ func TestFastPathOnNestedAtom(t *testing.T) {
 		withLinks(owner+inlined("Items", feedOf(strings.Repeat(item("3", sub("1")), 70))), nestedProperties),
 		withLinks(owner+inlined("Items", feedOf(withLinks("", "<d:Pos>1</d:Pos>"))), nestedProperties),
 		withLinks(owner+inlined("Items", feedOf("\n "+item("1", "")+"\n "+item("2", "")+"\n")), nestedProperties),
-		withLinks(owner+inlined("Items", `<feed `+other+`>`+strings.ReplaceAll(item("4", ""), "d:", "e:")+`</feed>`), nestedProperties),
+		withLinks(owner+inlined("Items", `<feed `+other+`>`+strings.ReplaceAll(item("4", ""), "d:", "e:")+`</feed>`),
+			nestedProperties),
 		withLinks(owner+inlined("Items", `<feed `+other+`>`+item("4", "")+`</feed>`), nestedProperties),
-		strings.Replace(withLinks(owner+inlined("Items", feedOf(item("1", ""))), nestedProperties), "<link ", "<link "+other+" ", 1),
+		strings.Replace(withLinks(owner+inlined("Items", feedOf(item("1", ""))), nestedProperties), "<link ",
+			"<link "+other+" ", 1),
 		`<entry><content><m:properties>` + nestedProperties + `</m:properties></content>` + owner + `</entry>`,
-		withLinks(owner, `<d:ID>2</d:ID><d:Address/>`), withLinks(owner, `<d:ID>2</d:ID><d:Address m:null="true"/>`), withLinks(owner, `<d:ID>2</d:ID><d:Address></d:Address>`), withLinks(owner, `<d:ID>2</d:ID><d:Address><d:Geo m:null="true"/></d:Address><d:Last>z</d:Last>`),
-		withLinks(owner, `<d:ID>2</d:ID><d:Address><d:City>unknown</d:City></d:Address>`), withLinks(owner, `<d:ID>2</d:ID><d:Address><d:Geo><d:Lat>x</d:Lat></d:Geo></d:Address>`), withLinks(owner, `<d:ID>2</d:ID><d:Address>text</d:Address>`),
-		withLinks(owner, `<d:ID>2</d:ID><d:Address><d:Street>x</d:Street><d:Street>y</d:Street></d:Address>`), withLinks(owner, `<d:Address><d:Street>x</d:Street></d:Address><d:ID>2</d:ID>`), withLinks(owner, `<d:ID>2</d:ID><d:Address `+other+`><e:Street>x</e:Street><d:Street>no</d:Street></d:Address>`),
-		withLinks(owner, `<d:ID>2</d:ID><d:Address><d:Street>x</d:Street>`), withLinks(inlined("Owner", `<entry/>`), nestedProperties), withLinks(inlined("Owner", withLinks("", "<d:Name>a</d:Name>")+withLinks("", "<d:Name>b</d:Name>")),
+		withLinks(owner, `<d:ID>2</d:ID><d:Address/>`), withLinks(owner, `<d:ID>2</d:ID><d:Address m:null="true"/>`),
+		withLinks(owner, `<d:ID>2</d:ID><d:Address></d:Address>`),
+		withLinks(owner, `<d:ID>2</d:ID><d:Address><d:Geo m:null="true"/></d:Address><d:Last>z</d:Last>`),
+		withLinks(owner, `<d:ID>2</d:ID><d:Address><d:City>unknown</d:City></d:Address>`),
+		withLinks(owner, `<d:ID>2</d:ID><d:Address><d:Geo><d:Lat>x</d:Lat></d:Geo></d:Address>`),
+		withLinks(owner, `<d:ID>2</d:ID><d:Address>text</d:Address>`),
+		withLinks(owner, `<d:ID>2</d:ID><d:Address><d:Street>x</d:Street><d:Street>y</d:Street></d:Address>`),
+		withLinks(owner, `<d:Address><d:Street>x</d:Street></d:Address><d:ID>2</d:ID>`),
+		withLinks(owner, `<d:ID>2</d:ID><d:Address `+other+
+			`><e:Street>x</e:Street><d:Street>no</d:Street></d:Address>`),
+		withLinks(owner, `<d:ID>2</d:ID><d:Address><d:Street>x</d:Street>`), withLinks(inlined("Owner", `<entry/>`),
+			nestedProperties), withLinks(inlined("Owner", withLinks("", "<d:Name>a</d:Name>")+withLinks("",
+			"<d:Name>b</d:Name>")),
 			nestedProperties),
 	} {
 		for _, doc := range []string{odd, regular + regular + regular + odd, regular + regular + regular + odd + odd +
@@ -282,46 +342,91 @@ func oddAtom() []string {
 	var all []string
 	for _, p := range []string{
 		// names and order
-		`<d:ID>2</d:ID>`, ``, `<d:ID>2</d:ID><d:Last>7</d:Last>`, `<d:Last>7</d:Last><d:ID>2</d:ID>`, `<d:Str>x</d:Str>`, `<d:ID>2</d:ID><d:ID>3</d:ID>`, `<d:ID>2</d:ID><d:Str>a</d:Str><d:Str>b</d:Str>`,
-		`<d:Guid m:null="true"/><d:ID>2</d:ID><d:Dec>1</d:Dec><d:Bool>0</d:Bool><d:Str>s</d:Str>`, `<d:ID>2</d:ID><d:Left>x</d:Left><d:Str>s</d:Str>`, `<d:ID>2</d:ID><d:Left><d:A>1</d:A></d:Left><d:Str>s</d:Str>`,
-		`<d:ID>2</d:ID><d:Left/><d:Str>s</d:Str>`, `<d:ID>2</d:ID><d:Unknown>1</d:Unknown>`, `<d:ID>2</d:ID><d:Unknown>2</d:Unknown><d:Str>again</d:Str>`, `<d:ID>2</d:ID><x:Str xmlns:x="other">no</x:Str>`,
-		`<d:ID>2</d:ID><x:Str xmlns:x="http://schemas.microsoft.com/ado/2007/08/dataservices">yes</x:Str>`, `<d:ID>2</d:ID><d:Str xmlns:d="other">no</d:Str>`, `<d:ID>2</d:ID><m:Str>no</m:Str>`, `<d:ID>2</d:ID><Str>no</Str>`,
-		`<d:ID m:type="Edm.Int32">2</d:ID><d:Str m:type="Edm.String" xml:space="preserve"> x </d:Str>`, `<d:ID >2</d:ID >`, "\n <d:ID>2</d:ID>\n <d:Str>x</d:Str>\n", `<d:ID>2</d:ID><!-- c --><d:Str>x</d:Str>`, `<d:ID>2</d:ID><?pi?><d:Str>x</d:Str>`,
-		`<d:ID>2</d:ID>text<d:Str>x</d:Str>`, `<d:AVeryLongNameThatDoesNotFitIntoThreeWordX>v</d:AVeryLongNameThatDoesNotFitIntoThreeWordX><d:ID>2</d:ID>`,
+		`<d:ID>2</d:ID>`, ``, `<d:ID>2</d:ID><d:Last>7</d:Last>`, `<d:Last>7</d:Last><d:ID>2</d:ID>`,
+		`<d:Str>x</d:Str>`, `<d:ID>2</d:ID><d:ID>3</d:ID>`, `<d:ID>2</d:ID><d:Str>a</d:Str><d:Str>b</d:Str>`,
+		`<d:Guid m:null="true"/><d:ID>2</d:ID><d:Dec>1</d:Dec><d:Bool>0</d:Bool><d:Str>s</d:Str>`,
+		`<d:ID>2</d:ID><d:Left>x</d:Left><d:Str>s</d:Str>`,
+		`<d:ID>2</d:ID><d:Left><d:A>1</d:A></d:Left><d:Str>s</d:Str>`,
+		`<d:ID>2</d:ID><d:Left/><d:Str>s</d:Str>`, `<d:ID>2</d:ID><d:Unknown>1</d:Unknown>`,
+		`<d:ID>2</d:ID><d:Unknown>2</d:Unknown><d:Str>again</d:Str>`, `<d:ID>2</d:ID><x:Str xmlns:x="other">no</x:Str>`,
+		`<d:ID>2</d:ID><x:Str xmlns:x="http://schemas.microsoft.com/ado/2007/08/dataservices">yes</x:Str>`,
+		`<d:ID>2</d:ID><d:Str xmlns:d="other">no</d:Str>`, `<d:ID>2</d:ID><m:Str>no</m:Str>`,
+		`<d:ID>2</d:ID><Str>no</Str>`,
+		`<d:ID m:type="Edm.Int32">2</d:ID><d:Str m:type="Edm.String" xml:space="preserve"> x </d:Str>`,
+		`<d:ID >2</d:ID >`, "\n <d:ID>2</d:ID>\n <d:Str>x</d:Str>\n", `<d:ID>2</d:ID><!-- c --><d:Str>x</d:Str>`,
+		`<d:ID>2</d:ID><?pi?><d:Str>x</d:Str>`,
+		`<d:ID>2</d:ID>text<d:Str>x</d:Str>`,
+		`<d:AVeryLongNameThatDoesNotFitIntoThreeWordX>v</d:AVeryLongNameThatDoesNotFitIntoThreeWordX><d:ID>2</d:ID>`,
 		// nulls
-		`<d:ID>2</d:ID><d:Str m:null="true"/>`, `<d:ID>2</d:ID><d:Str m:null="true" />`, `<d:ID>2</d:ID><d:Str m:null="true"></d:Str>`, `<d:ID>2</d:ID><d:Str m:null="false">x</d:Str>`, `<d:ID>2</d:ID><d:Str m:null='1'>x</d:Str>`,
-		`<d:ID>2</d:ID><d:Str null="true">x</d:Str>`, `<d:ID m:null="true"/>`, `<d:ID/>`, `<d:ID>2</d:ID><d:Str/>`, `<d:ID>2</d:ID><d:Str></d:Str>`, `<d:ID>2</d:ID><d:Int/><d:Dec></d:Dec><d:At/><d:Guid/><d:Bool/><d:Dbl/>`,
-		`<d:ID>2</d:ID><d:Address m:null="true"/>`, `<d:ID>2</d:ID><d:Address/>`, `<d:ID>2</d:ID><d:Address><d:City>unknown</d:City></d:Address>`, `<d:ID>2</d:ID><d:Address><d:Street m:null="true"/></d:Address>`,
+		`<d:ID>2</d:ID><d:Str m:null="true"/>`, `<d:ID>2</d:ID><d:Str m:null="true" />`,
+		`<d:ID>2</d:ID><d:Str m:null="true"></d:Str>`, `<d:ID>2</d:ID><d:Str m:null="false">x</d:Str>`,
+		`<d:ID>2</d:ID><d:Str m:null='1'>x</d:Str>`,
+		`<d:ID>2</d:ID><d:Str null="true">x</d:Str>`, `<d:ID m:null="true"/>`, `<d:ID/>`, `<d:ID>2</d:ID><d:Str/>`,
+		`<d:ID>2</d:ID><d:Str></d:Str>`, `<d:ID>2</d:ID><d:Int/><d:Dec></d:Dec><d:At/><d:Guid/><d:Bool/><d:Dbl/>`,
+		`<d:ID>2</d:ID><d:Address m:null="true"/>`, `<d:ID>2</d:ID><d:Address/>`,
+		`<d:ID>2</d:ID><d:Address><d:City>unknown</d:City></d:Address>`,
+		`<d:ID>2</d:ID><d:Address><d:Street m:null="true"/></d:Address>`,
 		// values
-		`<d:ID> 2 </d:ID>`, `<d:ID>2.0</d:ID>`, `<d:ID>2147483648</d:ID>`, `<d:ID>-0</d:ID>`, `<d:ID>+5</d:ID>`, `<d:ID>007</d:ID>`, `<d:ID>2<!-- c --></d:ID>`, `<d:ID><![CDATA[2]]></d:ID>`, `<d:ID>&#50;</d:ID>`,
-		`<d:ID>2</d:ID><d:Int>9223372036854775807</d:Int>`, `<d:ID>2</d:ID><d:Dec>1.2345</d:Dec>`, `<d:ID>2</d:ID><d:Dec>1.2340000</d:Dec>`, `<d:ID>2</d:ID><d:Dec>-0.001</d:Dec>`, `<d:ID>2</d:ID><d:Dec>999999999999.999</d:Dec>`,
-		`<d:ID>2</d:ID><d:Dec>1000000000000</d:Dec>`, `<d:ID>2</d:ID><d:Dec>1e2</d:Dec>`, `<d:ID>2</d:ID><d:Dbl>1.5E3</d:Dbl>`, `<d:ID>2</d:ID><d:Dbl>INF</d:Dbl>`, `<d:ID>2</d:ID><d:Dbl>-0</d:Dbl>`, `<d:ID>2</d:ID><d:Dbl>4.35</d:Dbl>`, `<d:ID>2</d:ID><d:Dbl>9007199254740993</d:Dbl>`,
-		`<d:ID>2</d:ID><d:Bool>1</d:Bool>`, `<d:ID>2</d:ID><d:Bool>false</d:Bool>`, `<d:ID>2</d:ID><d:Bool>True</d:Bool>`,
-		`<d:ID>2</d:ID><d:At>2016-07-08</d:At>`, `<d:ID>2</d:ID><d:At>2016-07-08T12:34</d:At>`, `<d:ID>2</d:ID><d:At>2016-07-08T12:34:56Z</d:At>`, `<d:ID>2</d:ID><d:At>2016-07-08T12:34:56+01:00</d:At>`, `<d:ID>2</d:ID><d:At>2016-02-29T00:00:00.1234567</d:At>`,
-		`<d:ID>2</d:ID><d:At>2015-02-29T00:00:00</d:At>`, `<d:ID>2</d:ID><d:At>1900-02-29T00:00:00</d:At>`, `<d:ID>2</d:ID><d:At>2000-02-29T00:00:00</d:At>`, `<d:ID>2</d:ID><d:At>2016-04-31T00:00:00</d:At>`, `<d:ID>2</d:ID><d:At>0001-01-01T00:00:00</d:At>`, `<d:ID>2</d:ID><d:At>9999-12-31T23:59:59.999</d:At>`,
-		`<d:ID>2</d:ID><d:At>2016-07-08T24:00:00</d:At>`, `<d:ID>2</d:ID><d:At>2016-07-08T12:60:00</d:At>`, `<d:ID>2</d:ID><d:At>2016-07-08T12:34:60</d:At>`, `<d:ID>2</d:ID><d:At>1582-10-04T00:00:00.5</d:At>`, `<d:ID>2</d:ID><d:At>2016-13-01T00:00:00</d:At>`, `<d:ID>2</d:ID><d:At>2016-00-01T00:00:00</d:At>`,
-		`<d:ID>2</d:ID><d:At>/Date(5)/</d:At>`, `<d:ID>2</d:ID><d:Guid>01234567-89AB-CDEF-0123-456789ABCDEF</d:Guid>`, `<d:ID>2</d:ID><d:Guid>0123456789</d:Guid>`,
-		`<d:ID>2</d:ID><d:Str>a &lt; b &amp;&amp; c &gt; d &quot;e&quot; &apos;f&apos;</d:Str>`, `<d:ID>2</d:ID><d:Str>&#228;&#xe4;&#x1F600;</d:Str>`, `<d:ID>2</d:ID><d:Str>&nbsp;</d:Str>`, `<d:ID>2</d:ID><d:Str>&amp</d:Str>`, `<d:ID>2</d:ID><d:Str>&</d:Str>`,
-		`<d:ID>2</d:ID><d:Str>a<![CDATA[<b>]]>c<!-- d -->e</d:Str>`, "<d:ID>2</d:ID><d:Str>a\r\nb\rc\nd\te</d:Str>", `<d:ID>2</d:ID><d:Str>a<b/>c</d:Str>`, "<d:ID>2</d:ID><d:Str>\xff</d:Str>", "<d:ID>2</d:ID><d:Str>a\uffff</d:Str>", "<d:ID>2</d:ID><d:Str>a\ufffd</d:Str>", "<d:ID>2</d:ID><d:Str>\x01</d:Str>", "<d:ID>2</d:ID><d:Str>\x00</d:Str>",
-		`<d:ID>2</d:ID><d:Str>` + strings.Repeat("ünïcödé €𝄞 ", 30) + `</d:Str>`, `<d:ID>2</d:ID><d:Str>` + strings.Repeat("long text &amp; more ", 500) + `</d:Str>`, `<d:ID>2</d:ID><d:Str>]]></d:Str>`,
+		`<d:ID> 2 </d:ID>`, `<d:ID>2.0</d:ID>`, `<d:ID>2147483648</d:ID>`, `<d:ID>-0</d:ID>`, `<d:ID>+5</d:ID>`,
+		`<d:ID>007</d:ID>`, `<d:ID>2<!-- c --></d:ID>`, `<d:ID><![CDATA[2]]></d:ID>`, `<d:ID>&#50;</d:ID>`,
+		`<d:ID>2</d:ID><d:Int>9223372036854775807</d:Int>`, `<d:ID>2</d:ID><d:Dec>1.2345</d:Dec>`,
+		`<d:ID>2</d:ID><d:Dec>1.2340000</d:Dec>`, `<d:ID>2</d:ID><d:Dec>-0.001</d:Dec>`,
+		`<d:ID>2</d:ID><d:Dec>999999999999.999</d:Dec>`,
+		`<d:ID>2</d:ID><d:Dec>1000000000000</d:Dec>`, `<d:ID>2</d:ID><d:Dec>1e2</d:Dec>`,
+		`<d:ID>2</d:ID><d:Dbl>1.5E3</d:Dbl>`, `<d:ID>2</d:ID><d:Dbl>INF</d:Dbl>`, `<d:ID>2</d:ID><d:Dbl>-0</d:Dbl>`,
+		`<d:ID>2</d:ID><d:Dbl>4.35</d:Dbl>`, `<d:ID>2</d:ID><d:Dbl>9007199254740993</d:Dbl>`,
+		`<d:ID>2</d:ID><d:Bool>1</d:Bool>`, `<d:ID>2</d:ID><d:Bool>false</d:Bool>`,
+		`<d:ID>2</d:ID><d:Bool>True</d:Bool>`,
+		`<d:ID>2</d:ID><d:At>2016-07-08</d:At>`, `<d:ID>2</d:ID><d:At>2016-07-08T12:34</d:At>`,
+		`<d:ID>2</d:ID><d:At>2016-07-08T12:34:56Z</d:At>`, `<d:ID>2</d:ID><d:At>2016-07-08T12:34:56+01:00</d:At>`,
+		`<d:ID>2</d:ID><d:At>2016-02-29T00:00:00.1234567</d:At>`,
+		`<d:ID>2</d:ID><d:At>2015-02-29T00:00:00</d:At>`, `<d:ID>2</d:ID><d:At>1900-02-29T00:00:00</d:At>`,
+		`<d:ID>2</d:ID><d:At>2000-02-29T00:00:00</d:At>`, `<d:ID>2</d:ID><d:At>2016-04-31T00:00:00</d:At>`,
+		`<d:ID>2</d:ID><d:At>0001-01-01T00:00:00</d:At>`, `<d:ID>2</d:ID><d:At>9999-12-31T23:59:59.999</d:At>`,
+		`<d:ID>2</d:ID><d:At>2016-07-08T24:00:00</d:At>`, `<d:ID>2</d:ID><d:At>2016-07-08T12:60:00</d:At>`,
+		`<d:ID>2</d:ID><d:At>2016-07-08T12:34:60</d:At>`, `<d:ID>2</d:ID><d:At>1582-10-04T00:00:00.5</d:At>`,
+		`<d:ID>2</d:ID><d:At>2016-13-01T00:00:00</d:At>`, `<d:ID>2</d:ID><d:At>2016-00-01T00:00:00</d:At>`,
+		`<d:ID>2</d:ID><d:At>/Date(5)/</d:At>`, `<d:ID>2</d:ID><d:Guid>01234567-89AB-CDEF-0123-456789ABCDEF</d:Guid>`,
+		`<d:ID>2</d:ID><d:Guid>0123456789</d:Guid>`,
+		`<d:ID>2</d:ID><d:Str>a &lt; b &amp;&amp; c &gt; d &quot;e&quot; &apos;f&apos;</d:Str>`,
+		`<d:ID>2</d:ID><d:Str>&#228;&#xe4;&#x1F600;</d:Str>`, `<d:ID>2</d:ID><d:Str>&nbsp;</d:Str>`,
+		`<d:ID>2</d:ID><d:Str>&amp</d:Str>`, `<d:ID>2</d:ID><d:Str>&</d:Str>`,
+		`<d:ID>2</d:ID><d:Str>a<![CDATA[<b>]]>c<!-- d -->e</d:Str>`, "<d:ID>2</d:ID><d:Str>a\r\nb\rc\nd\te</d:Str>",
+		`<d:ID>2</d:ID><d:Str>a<b/>c</d:Str>`, "<d:ID>2</d:ID><d:Str>\xff</d:Str>",
+		"<d:ID>2</d:ID><d:Str>a\uffff</d:Str>", "<d:ID>2</d:ID><d:Str>a\ufffd</d:Str>",
+		"<d:ID>2</d:ID><d:Str>\x01</d:Str>", "<d:ID>2</d:ID><d:Str>\x00</d:Str>",
+		`<d:ID>2</d:ID><d:Str>` + strings.Repeat("ünïcödé €𝄞 ", 30) + `</d:Str>`,
+		`<d:ID>2</d:ID><d:Str>` + strings.Repeat("long text &amp; more ", 500) + `</d:Str>`,
+		`<d:ID>2</d:ID><d:Str>]]></d:Str>`,
 		`<d:ID>2</d:ID><d:Bin> A P 8 = </d:Bin>`, `<d:ID>2</d:ID><d:Bin>*</d:Bin>`,
-		`<d:ID>2</d:ID><d:Clock>PT23H59M59S</d:Clock>`, `<d:ID>2</d:ID><d:Clock>PT24H00M00S</d:Clock>`, `<d:ID>2</d:ID><d:Clock>PT5M</d:Clock>`, `<d:ID>2</d:ID><d:Clock>PT12H34M56S </d:Clock>`, `<d:ID>2</d:ID><d:Clock>-PT12H34M56S</d:Clock>`, `<d:ID>2</d:ID><d:Clock/>`,
-		`<d:ID>2</d:ID><d:Whole>100000</d:Whole>`, `<d:ID>2</d:ID><d:Whole>-99999</d:Whole>`, `<d:ID>2</d:ID><d:Real>-0</d:Real>`, `<d:ID>2</d:ID><d:Real>INF</d:Real>`,
+		`<d:ID>2</d:ID><d:Clock>PT23H59M59S</d:Clock>`, `<d:ID>2</d:ID><d:Clock>PT24H00M00S</d:Clock>`,
+		`<d:ID>2</d:ID><d:Clock>PT5M</d:Clock>`, `<d:ID>2</d:ID><d:Clock>PT12H34M56S </d:Clock>`,
+		`<d:ID>2</d:ID><d:Clock>-PT12H34M56S</d:Clock>`, `<d:ID>2</d:ID><d:Clock/>`,
+		`<d:ID>2</d:ID><d:Whole>100000</d:Whole>`, `<d:ID>2</d:ID><d:Whole>-99999</d:Whole>`,
+		`<d:ID>2</d:ID><d:Real>-0</d:Real>`, `<d:ID>2</d:ID><d:Real>INF</d:Real>`,
 		// broken
-		`<d:ID>2</d:Str>`, `<d:ID>2`, `<d:ID>2</d:ID></d:ID>`, `<d:ID 2</d:ID>`, `<d:ID a=b>2</d:ID>`, `<d:ID>2</d:ID></m:properties><m:properties><d:Str>x</d:Str>`,
+		`<d:ID>2</d:Str>`, `<d:ID>2`, `<d:ID>2</d:ID></d:ID>`, `<d:ID 2</d:ID>`, `<d:ID a=b>2</d:ID>`,
+		`<d:ID>2</d:ID></m:properties><m:properties><d:Str>x</d:Str>`,
 	} {
 		all = append(all, oddEntry(p))
 	}
 	return append(all,
-		`<entry m:etag="x">`+strings.TrimPrefix(oddEntry(`<d:ID>2</d:ID>`), "<entry>"), strings.Replace(oddEntry(`<d:ID>2</d:ID>`), "<author>", "<author><!-- c -->", 1),
-		strings.Replace(oddEntry(`<d:ID>2</d:ID>`), `<title type="text"></title>`, `<title type="text">a &amp; b</title>`, 1), strings.Replace(oddEntry(`<d:ID>2</d:ID>`), `<title type="text"></title>`, `<title type="text"/>`, 1),
-		strings.Replace(oddEntry(`<d:ID>2</d:ID>`), `title="T"`, `title='<'`, 1), strings.Replace(oddEntry(`<d:ID>2</d:ID>`), `title="T"`, `title='"'`, 1),
-		`<entry><content type="image/png" src="x"/><m:properties><d:ID>2</d:ID></m:properties></entry>`, `<entry><content><m:properties/></content></entry>`, `<entry/>`, `<entry></entry>`,
+		`<entry m:etag="x">`+strings.TrimPrefix(oddEntry(`<d:ID>2</d:ID>`), "<entry>"),
+		strings.Replace(oddEntry(`<d:ID>2</d:ID>`), "<author>", "<author><!-- c -->", 1),
+		strings.Replace(oddEntry(`<d:ID>2</d:ID>`), `<title type="text"></title>`,
+			`<title type="text">a &amp; b</title>`, 1), strings.Replace(oddEntry(`<d:ID>2</d:ID>`),
+			`<title type="text"></title>`, `<title type="text"/>`, 1),
+		strings.Replace(oddEntry(`<d:ID>2</d:ID>`), `title="T"`, `title='<'`, 1),
+		strings.Replace(oddEntry(`<d:ID>2</d:ID>`), `title="T"`, `title='"'`, 1),
+		`<entry><content type="image/png" src="x"/><m:properties><d:ID>2</d:ID></m:properties></entry>`,
+		`<entry><content><m:properties/></content></entry>`, `<entry/>`, `<entry></entry>`,
 		`<entry xmlns:d="other"><content><m:properties><d:ID>2</d:ID></m:properties></content></entry>`,
 		`<entry xmlns:d="other" xmlns:e="http://schemas.microsoft.com/ado/2007/08/dataservices"><content><m:properties><e:ID>2</e:ID><d:Str>no</d:Str></m:properties></content></entry>`,
 		`<entry xmlns:e="http://schemas.microsoft.com/ado/2007/08/dataservices"><content><m:properties><e:ID>2</e:ID><d:Str>both</d:Str></m:properties></content></entry>`,
 		`<a:entry xmlns:a="http://www.w3.org/2005/Atom"><a:content><m:properties><d:ID>2</d:ID></m:properties></a:content></a:entry>`,
-		`<at:deleted-entry xmlns:at="http://purl.org/atompub/tombstones/1.0" ref="T(3)" when="2020-01-01T00:00:00Z"/>`, `<link rel="x" href="y"/>`, `<!-- between -->`, `<entry><content><m:properties><d:ID>2</d:ID></m:properties></content><m:properties><d:Str>two</d:Str></m:properties></entry>`,
+		`<at:deleted-entry xmlns:at="http://purl.org/atompub/tombstones/1.0" ref="T(3)" when="2020-01-01T00:00:00Z"/>`,
+		`<link rel="x" href="y"/>`, `<!-- between -->`,
+		`<entry><content><m:properties><d:ID>2</d:ID></m:properties></content><m:properties><d:Str>two</d:Str></m:properties></entry>`,
 	)
 }
 
@@ -329,7 +434,8 @@ func TestFastPathOnOddEntries(t *testing.T) {
 	l := parseLayout(t, oddLayout)
 	three := strings.Repeat(oddEntry(regularProperties), 3)
 	for _, odd := range oddAtom() {
-		for _, doc := range []string{odd, three + odd, three + odd + odd + odd + three, odd + "\n " + odd + three + odd} {
+		for _, doc := range []string{odd, three + odd, three + odd + odd + odd + three,
+			odd + "\n " + odd + three + odd} {
 			sameAsPlain(t, l, []byte(feedFront+doc+`<link rel="next" href="n"/></feed>`), nil, false)
 		}
 		if len(odd) < 1200 && !testing.Short() {
@@ -342,9 +448,11 @@ func TestFastPathOnOddEntries(t *testing.T) {
 func TestFastPathForgetsOtherNamespaces(t *testing.T) {
 	l := parseLayout(t, oddLayout)
 	entries := strings.Repeat(oddEntry(regularProperties), 3)
-	for _, front := range []string{strings.Replace(feedFront, "xmlns:d", "xmlns:e", 1), strings.Replace(feedFront, `ado/2007/08/dataservices">`, `other">`, 1)} {
+	for _, front := range []string{strings.Replace(feedFront, "xmlns:d", "xmlns:e", 1), strings.Replace(feedFront,
+		`ado/2007/08/dataservices">`, `other">`, 1)} {
 		d := NewAtom(l, Limits{})
-		for _, doc := range []string{feedFront + entries + "</feed>", front + entries + "</feed>", feedFront + entries + "</feed>"} {
+		for _, doc := range []string{feedFront + entries + "</feed>", front + entries + "</feed>",
+			feedFront + entries + "</feed>"} {
 			d.Reset()
 			out, err := decodePieces(d, []byte(doc), cuts{size: 500}, nil)
 			want, wantErr := decodePieces(newPlainAtom(l, Limits{}), []byte(doc), cuts{size: 500}, nil)
@@ -370,12 +478,15 @@ func TestFastPathIsTaken(t *testing.T) {
 	}
 	shuffled := `{"Str":"x","Last":1,"Guid":null,"ID":2,"Dec":"1","At":null,"Bool":true,"Dbl":1,"Bin":"AA==","Int":"5"}`
 	json := NewJSON(l, Limits{})
-	for name, doc := range map[string]string{"regular": many(regularJSON, regularJSON, ","), "odd": many(regularJSON, `{"ID":2.0}`, ","),
+	for name, doc := range map[string]string{"regular": many(regularJSON, regularJSON, ","), "odd": many(regularJSON,
+		`{"ID":2.0}`, ","),
 		"left out": many(regularJSON, `{"ID":2,"Last":3}`, ","),
-		"shuffled": many(regularJSON, shuffled, ","), "white space": many("{\n \"ID\": 1,\n \"Str\": \"x\"\n}", "{\n \"ID\": 1\n}", ",\n")} {
+		"shuffled": many(regularJSON, shuffled, ","), "white space": many("{\n \"ID\": 1,\n \"Str\": \"x\"\n}",
+			"{\n \"ID\": 1\n}", ",\n")} {
 		json.Reset()
 		before := json.fast.taken
-		if out, err := decodePieces(json, []byte("["+doc+"]"), cuts{size: 4096}, nil); err != nil || out.Page.Rows != rows ||
+		if out, err := decodePieces(json, []byte("["+doc+"]"), cuts{size: 4096}, nil); err != nil ||
+			out.Page.Rows != rows ||
 			json.fast.taken-before < rows-8 {
 			t.Errorf("JSON %s: %d of %d rows on the fast path, %v", name, json.fast.taken-before, out.Page.Rows, err)
 		}
@@ -383,10 +494,13 @@ func TestFastPathIsTaken(t *testing.T) {
 	regular := oddEntry(regularProperties)
 	pretty := strings.ReplaceAll(strings.ReplaceAll(regular, "<d:", "\n <d:"), "</m:", "\n</m:")
 	atom := NewAtom(l, Limits{})
-	for name, doc := range map[string]string{"regular": many(regular, regular, ""), "odd": many(regular, oddEntry("<d:ID>2<!-- c --></d:ID><d:Str>x</d:Str><d:Last>1</d:Last><d:Last/>"), ""),
+	for name, doc := range map[string]string{"regular": many(regular, regular, ""), "odd": many(regular,
+		oddEntry("<d:ID>2<!-- c --></d:ID><d:Str>x</d:Str><d:Last>1</d:Last><d:Last/>"), ""),
 		"left out": many(regular, oddEntry("<d:ID>2</d:ID><d:Last>3</d:Last>"), "\n"),
-		"nulls":    many(regular, oddEntry(`<d:ID>2</d:ID><d:Str m:null="true"/><d:Last m:null="true"/>`), ""), "pretty": many(pretty, pretty, "\n"),
-		"shuffled": many(regular, oddEntry(`<d:Last>1</d:Last><d:Guid m:null="true"/><d:ID>2</d:ID><d:Dec>1.5</d:Dec><d:Str>x</d:Str>`), "")} {
+		"nulls":    many(regular, oddEntry(`<d:ID>2</d:ID><d:Str m:null="true"/><d:Last m:null="true"/>`), ""),
+		"pretty":   many(pretty, pretty, "\n"),
+		"shuffled": many(regular, oddEntry(
+			`<d:Last>1</d:Last><d:Guid m:null="true"/><d:ID>2</d:ID><d:Dec>1.5</d:Dec><d:Str>x</d:Str>`), "")} {
 		atom.Reset()
 		before := atom.fast.taken
 		if out, err := decodePieces(atom, []byte(feedFront+doc+"</feed>"), cuts{size: 4096}, nil); err != nil ||

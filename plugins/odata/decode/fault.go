@@ -32,7 +32,8 @@ func (e *PageError) Error() string {
 		s += " of " + e.Tag
 	}
 	if e.HTML {
-		s += " (an HTML page with a status of success is usually a logon page: check the user's type and the authentication)"
+		s += " (an HTML page with a status of success is usually a logon page: check the user's type " +
+			"and the authentication)"
 	}
 	return s
 }

@@ -84,7 +84,8 @@ func fuzz(t *testing.T, doc []byte, cut uint16, decoder func(*RowLayout) Decoder
 		raw := whole.Data[fault.RawStart : fault.RawStart+fault.RawSize]
 		again, err := decodeWith(decoder(l), raw, cuts{size: len(raw) + 1}, nested)
 		if err != nil || len(again.Faults) != 1 || cause(again.Faults[0].Fault.Message) != cause(fault.Fault.Message) {
-			t.Fatalf("raw row %q: expected the fault %q again, found %v and %v", raw, fault.Fault.Message, again.Faults, err)
+			t.Fatalf("raw row %q: expected the fault %q again, found %v and %v", raw, fault.Fault.Message, again.Faults,
+				err)
 		}
 	}
 }
@@ -125,7 +126,8 @@ func FuzzFastJSON(f *testing.F) {
 	l := parseLayout(f, oddLayout)
 	three := regularJSON + "," + regularJSON + "," + regularJSON + ","
 	f.Fuzz(func(t *testing.T, rows []byte, cut uint16) {
-		differ(t, l, []byte(`{"d":{"results":[`+three+string(rows)+","+string(rows)+","+regularJSON+`]}}`), cut, NewJSON(l, Limits{}),
+		differ(t, l, []byte(`{"d":{"results":[`+three+string(rows)+","+string(rows)+","+regularJSON+`]}}`), cut,
+			NewJSON(l, Limits{}),
 			newPlainJSON(l, Limits{}))
 	})
 }
@@ -152,7 +154,8 @@ func FuzzFastNestedJSON(f *testing.F) {
 	l := parseLayout(f, nestedLayout)
 	three := nestedJSON + "," + nestedJSON + "," + nestedJSON + ","
 	f.Fuzz(func(t *testing.T, rows []byte, cut uint16) {
-		differ(t, l, []byte(`{"d":{"results":[`+three+string(rows)+","+string(rows)+","+nestedJSON+`]}}`), cut, NewJSON(l, Limits{}),
+		differ(t, l, []byte(`{"d":{"results":[`+three+string(rows)+","+string(rows)+","+nestedJSON+`]}}`), cut,
+			NewJSON(l, Limits{}),
 			newPlainJSON(l, Limits{}))
 	})
 }
@@ -182,7 +185,8 @@ func differ(t *testing.T, l *RowLayout, doc []byte, cut uint16, d, plain Decoder
 
 // FuzzUnescape: what encoding/json reads as a string without replacing anything is read the same.
 func FuzzUnescape(f *testing.F) {
-	for _, s := range []string{`"a"`, `"\u00e4\ud83d\ude00"`, `"\ud800"`, `"\/\b\f\n\r\t\\\""`, `"\x"`, "\"\xff\"", "\"\t\""} {
+	for _, s := range []string{`"a"`, `"\u00e4\ud83d\ude00"`, `"\ud800"`, `"\/\b\f\n\r\t\\\""`, `"\x"`, "\"\xff\"",
+		"\"\t\""} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
@@ -204,7 +208,8 @@ func FuzzUnescape(f *testing.F) {
 
 // FuzzValue: both decoders agree on every text of every type.
 func FuzzValue(f *testing.F) {
-	for _, s := range []string{"1", "-1.50", "1e3", "/Date(0+60)/", "2016-02-29T12:34:56.789+01:30", "PT1H2M3.4S", "AA==", "true", "INF",
+	for _, s := range []string{"1", "-1.50", "1e3", "/Date(0+60)/", "2016-02-29T12:34:56.789+01:30", "PT1H2M3.4S",
+		"AA==", "true", "INF",
 		"01234567-89ab-cdef-0123-456789abcdef", "0001-01-01", "12345678901234567890.5"} {
 		f.Add([]byte(s))
 	}
@@ -241,7 +246,8 @@ func refSmallExponent(s string) bool {
 // FuzzBase64: what encoding/base64 takes with or without padding is taken, and nothing else but the other alphabet and
 // blanks.
 func FuzzBase64(f *testing.F) {
-	for _, s := range []string{"", "A", "AA", "AA==", "AAA=", "AAAA", "AA=", "A===", "-_8", "+/8=", " A A\n= = ", "AA==AA", "=", "AAAA==", "AAA=="} {
+	for _, s := range []string{"", "A", "AA", "AA==", "AAA=", "AAAA", "AA=", "A===", "-_8", "+/8=", " A A\n= = ",
+		"AA==AA", "=", "AAAA==", "AAA=="} {
 		f.Add([]byte(s))
 	}
 	replace := strings.NewReplacer("-", "+", "_", "/", " ", "", "\t", "", "\r", "", "\n", "")

@@ -233,7 +233,8 @@ func (d *JSON) whole(start, end int, only jsonMember, count int, out *Output) *s
 			d.leave()
 			return nil
 		case only.is("error") && d.state == jsonRoot:
-			return &syntax{at: only.value, expected: "rows", found: "an error document: " + quoted(b[only.value:only.end])}
+			return &syntax{at: only.value, expected: "rows",
+				found: "an error document: " + quoted(b[only.value:only.end])}
 		case only.is("EntitySets") && opens == '[':
 			return &syntax{at: only.value, expected: "rows", found: "a service document"}
 		case opens == '{':

@@ -114,7 +114,8 @@ type RowLayout struct {
 // Check finds mistakes in a layout that no service can cause, and readies it for decoders.
 func (l *RowLayout) Check() error {
 	if l.Visible < 0 || l.Visible > len(l.Columns) {
-		return l.wrong("expected 0 to " + strconv.Itoa(len(l.Columns)) + " visible columns, found " + strconv.Itoa(l.Visible))
+		return l.wrong("expected 0 to " + strconv.Itoa(len(l.Columns)) + " visible columns, found " +
+			strconv.Itoa(l.Visible))
 	}
 	l.names, l.known = make(map[string]int, len(l.Columns)), make(map[string]bool, len(l.Known))
 	for _, name := range l.Known {
@@ -137,7 +138,8 @@ func (l *RowLayout) Check() error {
 	for _, list := range [][]int{l.Keys, l.Watch} {
 		for _, i := range list {
 			if i < 0 || i >= len(l.Columns) {
-				return l.wrong("key or watched column " + strconv.Itoa(i) + " of " + strconv.Itoa(len(l.Columns)) + " columns")
+				return l.wrong("key or watched column " + strconv.Itoa(i) + " of " + strconv.Itoa(len(l.Columns)) +
+					" columns")
 			}
 		}
 	}
@@ -151,8 +153,9 @@ func (l *RowLayout) Check() error {
 
 // syndication are the targets that metadata has a word for.
 var syndication = map[string]string{
-	"SyndicationTitle": "title", "SyndicationSummary": "summary", "SyndicationUpdated": "updated", "SyndicationPublished": "published",
-	"SyndicationRights": "rights", "SyndicationAuthorName": "author/name", "SyndicationAuthorEmail": "author/email",
+	"SyndicationTitle": "title", "SyndicationSummary": "summary", "SyndicationUpdated": "updated",
+	"SyndicationPublished": "published",
+	"SyndicationRights":    "rights", "SyndicationAuthorName": "author/name", "SyndicationAuthorEmail": "author/email",
 	"SyndicationAuthorUri": "author/uri", "SyndicationContributorName": "contributor/name",
 	"SyndicationContributorEmail": "contributor/email", "SyndicationContributorUri": "contributor/uri",
 }

@@ -25,7 +25,8 @@ func TestRowIsLeftOut(t *testing.T) {
 	}{
 		"json": {`{"d":{"results":[`, ",", `],"__next":"n"}}`, json},
 		"atom": {`<feed xmlns="http://www.w3.org/2005/Atom" xmlns:d="http://schemas.microsoft.com/ado/2007/08/dataservices" ` +
-			`xmlns:m="http://schemas.microsoft.com/ado/2007/08/dataservices/metadata">`, "\n", `<link rel="next" href="n"/></feed>`, entry},
+			`xmlns:m="http://schemas.microsoft.com/ado/2007/08/dataservices/metadata">`, "\n",
+			`<link rel="next" href="n"/></feed>`, entry},
 	} {
 		doc, starts := c.head, []int{}
 		for i := range rows {
@@ -55,7 +56,8 @@ func TestRowIsLeftOut(t *testing.T) {
 				}
 				if len(out.Rows) != rows-1 || len(out.Faults) != 1 || out.Faults[0].Origin != uint32(poison) ||
 					!out.Page.Done || out.Page.Next.Href != "n" || out.Page.Rows != rows {
-					t.Fatalf("%s: row %d left out at byte %d: %d rows, faults %+v, page %+v", name, poison, at, len(out.Rows), out.Faults, out.Page)
+					t.Fatalf("%s: row %d left out at byte %d: %d rows, faults %+v, page %+v", name, poison, at,
+						len(out.Rows), out.Faults, out.Page)
 				}
 				for i, r := range out.Rows {
 					if i >= poison {

@@ -22,7 +22,8 @@ func TestRowsOverTheLimitAreRefused(t *testing.T) {
 		doc string
 	}{
 		{NewJSON(l, Limits{Row: 1000}), `{"d":{"results":[{"ID":1},{"ID":2,"Text":"` + long + `"}]}}`},
-		{NewAtom(l, Limits{Row: 1000}), feedFront + entryFront + "<d:ID>1</d:ID>" + entryBack + entryFront + "<d:ID>2</d:ID><d:Text>" + long + "</d:Text>" + entryBack + "</feed>"},
+		{NewAtom(l, Limits{Row: 1000}), feedFront + entryFront + "<d:ID>1</d:ID>" + entryBack + entryFront +
+			"<d:ID>2</d:ID><d:Text>" + long + "</d:Text>" + entryBack + "</feed>"},
 	} {
 		out, err := decodePieces(c.d, []byte(c.doc), cuts{size: 64}, nil)
 		var e *PageError
@@ -37,7 +38,8 @@ func TestSmallPiecesAreNotQuadratic(t *testing.T) {
 	l := parseLayout(t, "Text Edm.String?")
 	long := strings.Repeat("x", 300_000)
 	json := NewJSON(l, Limits{})
-	if out, err := decodePieces(json, []byte(`{"d":[{"Text":"`+long+`"}]}`), cuts{size: 1}, nil); err != nil || len(out.Rows) != 1 ||
+	if out, err := decodePieces(json, []byte(`{"d":[{"Text":"`+long+`"}]}`), cuts{size: 1}, nil); err != nil ||
+		len(out.Rows) != 1 ||
 		json.s.tries > 3000 {
 		t.Errorf("JSON: %d rows, %d tries, %v", len(out.Rows), json.s.tries, err)
 	}
@@ -75,7 +77,8 @@ func TestLocalTimes(t *testing.T) {
 		t.Fatal(err)
 	}
 	l.Columns[0].Zone, l.Columns[3].Zone = berlin, berlin
-	doc := []byte(`[{"A":"2020-01-01T12:00:00","B":"2020-01-01T12:00:00Z","C":"2020-01-01","D":"2020-01-01T12:00:00Z"}]`)
+	doc := []byte(
+		`[{"A":"2020-01-01T12:00:00","B":"2020-01-01T12:00:00Z","C":"2020-01-01","D":"2020-01-01T12:00:00Z"}]`)
 	out, err := decodePieces(NewJSON(l, Limits{}), doc, cuts{size: len(doc)}, nil)
 	want := "0 value {A: 2020-01-01T11:00:00Z, B: 2020-01-01T12:00:00Z, C: 2020-01-01, D: 2020-01-01T12:00:00Z}\n"
 	if got := describeAll(t, l, out, err); got != want {
@@ -121,14 +124,16 @@ func TestOddFeedsInJSON(t *testing.T) {
 		rows, faults int
 		next         string
 	}{
-		`{"d":{"results":[{"ID":1,"Items":null}]}}`:                                                 {1, 0, ""},
-		`{"d":{"results":[{"ID":1,"Items":{"results":[{"N":1}],"results":[{"N":2}]}}]}}`:            {0, 1, ""},
-		`{"d":{"results":[{"ID":1,"Items":{"r\u0065sults":[{"N":1}]}}],"__ne\u0078t":"X?$skip=1"}}`: {1, 0, "X?$skip=1"},
+		`{"d":{"results":[{"ID":1,"Items":null}]}}`:                                      {1, 0, ""},
+		`{"d":{"results":[{"ID":1,"Items":{"results":[{"N":1}],"results":[{"N":2}]}}]}}`: {0, 1, ""},
+		`{"d":{"results":[{"ID":1,"Items":{"r\u0065sults":[{"N":1}]}}],"__ne\u0078t":"X?$skip=1"}}`: {1, 0,
+			"X?$skip=1"},
 	} {
 		out, err := decodePieces(NewJSON(l, Limits{}), []byte(doc), cuts{size: len(doc)}, nil)
 		if err != nil || len(out.Rows) != want.rows || len(out.Faults) != want.faults ||
 			out.Page.Next.Href != want.next {
-			t.Errorf("%s: expected %+v, found %d rows, %d faults, next link %q, %v", doc, want, len(out.Rows), len(out.Faults),
+			t.Errorf("%s: expected %+v, found %d rows, %d faults, next link %q, %v", doc, want, len(out.Rows),
+				len(out.Faults),
 				out.Page.Next.Href, err)
 		}
 	}

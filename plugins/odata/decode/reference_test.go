@@ -144,14 +144,16 @@ func refMembers(l *RowLayout, get refStruct) ([]byte, error) {
 
 func refBlock(b []byte) []byte { return append(binary.AppendVarint(nil, int64(len(b))), b...) }
 
-var refBounds = map[edm.Primitive][2]string{edm.Byte: {"0", "255"}, edm.SByte: {"-128", "127"}, edm.Int16: {"-32768", "32767"},
+var refBounds = map[edm.Primitive][2]string{edm.Byte: {"0", "255"}, edm.SByte: {"-128", "127"}, edm.Int16: {"-32768",
+	"32767"},
 	edm.Int32: {"-2147483648", "2147483647"}, edm.Int64: {"-9223372036854775808", "9223372036854775807"}}
 
 var (
-	refInteger  = regexp.MustCompile(`^[-+]?[0-9]+$`)
-	refReal     = regexp.MustCompile(`^[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?$`)
-	refTicks    = regexp.MustCompile(`^/Date\((-?[0-9]+)(?:([-+])([0-9]{1,4}))?\)/$`)
-	refISO      = regexp.MustCompile(`^([0-9]{4}-[0-9]{2}-[0-9]{2})(?:T([0-9]{2}:[0-9]{2})(:[0-9]{2})?([.,][0-9]+)?(Z|z|[-+][0-9]{2}(?::?[0-9]{2})?)?)?$`)
+	refInteger = regexp.MustCompile(`^[-+]?[0-9]+$`)
+	refReal    = regexp.MustCompile(`^[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?$`)
+	refTicks   = regexp.MustCompile(`^/Date\((-?[0-9]+)(?:([-+])([0-9]{1,4}))?\)/$`)
+	refISO     = regexp.MustCompile(
+		`^([0-9]{4}-[0-9]{2}-[0-9]{2})(?:T([0-9]{2}:[0-9]{2})(:[0-9]{2})?([.,][0-9]+)?(Z|z|[-+][0-9]{2}(?::?[0-9]{2})?)?)?$`)
 	refDuration = regexp.MustCompile(`^PT(?:([0-9]+)H)?(?:([0-9]+)M)?(?:([0-9]+)([.,][0-9]+)?S)?$`)
 	refGUID     = regexp.MustCompile(`^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$`)
 )
@@ -245,7 +247,8 @@ func refDecimal(c *Column, s string) ([]byte, error) {
 }
 
 func refFloat(c *Column, s string) ([]byte, error) {
-	special := map[string]float64{"INF": math.Inf(1), "+INF": math.Inf(1), "Infinity": math.Inf(1), "-INF": math.Inf(-1),
+	special := map[string]float64{"INF": math.Inf(1), "+INF": math.Inf(1), "Infinity": math.Inf(1),
+		"-INF":      math.Inf(-1),
 		"-Infinity": math.Inf(-1), "NaN": math.NaN()}
 	bits := 64
 	if c.Type == edm.Single {
@@ -533,7 +536,8 @@ func refEntry(l *RowLayout, entry *refNode) refStruct {
 				return refProperty(c, n)
 			}
 		}
-		path := map[string]string{"SyndicationTitle": "title", "SyndicationSummary": "summary", "SyndicationUpdated": "updated",
+		path := map[string]string{"SyndicationTitle": "title", "SyndicationSummary": "summary",
+			"SyndicationUpdated":    "updated",
 			"SyndicationAuthorName": "author name"}[c.Target]
 		n := entry
 		for _, step := range strings.Fields(path) {

@@ -87,12 +87,14 @@ nt_Employees many? {
 ` + employeeItems + `
 }
 `, 1, 0, nil},
-	{"atom/cap_Atom-POST.txt", "ID Edm.Guid key\nname Edm.String?\ndescription Edm.String?\nItems many? {\nID Edm.Guid\nname Edm.String?\ndescription Edm.String?\n}\n", 1, 0, nil},
+	{"atom/cap_Atom-POST.txt", "ID Edm.Guid key\nname Edm.String?\ndescription Edm.String?\nItems many? {\nID " +
+		"Edm.Guid\nname Edm.String?\ndescription Edm.String?\n}\n", 1, 0, nil},
 	{"atom/cap_Atom-PUT.txt", "ID Edm.Guid key\nname Edm.String?\ndescription Edm.String?\n", 1, 0, nil},
 	{"delta/olingo_feed_with_deleted_entries.xml", room, 1, 0, nil},
 	{"delta/olingo_feed_with_delta_link.xml", employee, 1, 0, nil},
 	{"delta/olingo_JsonWithDeletedEntries.json", room, 1, 0, nil},
-	{"json/northwind_v2_Category.json", "CategoryID Edm.Int32 key\nCategoryName Edm.String\nDescription Edm.String?\nPicture Edm.Binary?\n", 8, 0, nil},
+	{"json/northwind_v2_Category.json",
+		"CategoryID Edm.Int32 key\nCategoryName Edm.String\nDescription Edm.String?\nPicture Edm.Binary?\n", 8, 0, nil},
 	{"json/northwind_v2_Product.json", `
 ProductID Edm.Int32 key
 ProductName Edm.String
@@ -105,10 +107,12 @@ UnitsOnOrder Edm.Int16?
 ReorderLevel Edm.Int16?
 Discontinued Edm.Boolean
 `, 20, 0, nil},
-	{"json/olingo_JsonBuildingWithInlineRoomsAndNextLinkAndCount.json", "Id Edm.String key\nName Edm.String?\nImage Edm.Binary?\nnb_Rooms many {\n" + roomItems + "}\n",
+	{"json/olingo_JsonBuildingWithInlineRoomsAndNextLinkAndCount.json",
+		"Id Edm.String key\nName Edm.String?\nImage Edm.Binary?\nnb_Rooms many {\n" + roomItems + "}\n",
 		1, 0, map[string]string{"nextLink": `{"d":{"results":[]}}`}},
 	{"json/olingo_JsonRoom.json", room, 1, 0, nil},
-	{"json/olingo_JsonTeamsWithCount.json", "Id Edm.String key\nName Edm.String?\nisScrumTeam Edm.Boolean?\n", 2, 0, nil},
+	{"json/olingo_JsonTeamsWithCount.json", "Id Edm.String key\nName Edm.String?\nisScrumTeam Edm.Boolean?\n", 2, 0,
+		nil},
 	// the first ticket says "ABC" for a time
 	{"json/sap_c4c_Ticket_Collection_V2.json", ticket, 1, 1, nil},
 	{"json/sap_c4c_Ticket_Function_V2.json", ticket, 1, 0, nil},
@@ -135,7 +139,8 @@ func TestSamples(t *testing.T) {
 				t.Fatal(err)
 			}
 			if len(out.Rows) != s.rows || len(out.Faults) != s.faults || len(out.Page.Unknown) > 0 {
-				t.Errorf("expected %d rows and %d faults, found %d and %d; unknown %v\n%s", s.rows, s.faults, len(out.Rows), len(out.Faults),
+				t.Errorf("expected %d rows and %d faults, found %d and %d; unknown %v\n%s", s.rows, s.faults,
+					len(out.Rows), len(out.Faults),
 					out.Page.Unknown, render(t, l, out))
 			}
 			compare(t, l, doc, out)
@@ -205,7 +210,8 @@ func equal(want refPage, out *Output) error {
 		want.count = ""
 	}
 	if out.Page.Next.Href != want.next || out.Page.Delta.Href != want.delta || count != want.count {
-		return fmt.Errorf("expected next %q, delta %q, count %q, found %+v", want.next, want.delta, want.count, out.Page)
+		return fmt.Errorf("expected next %q, delta %q, count %q, found %+v", want.next, want.delta, want.count,
+			out.Page)
 	}
 	return nil
 }

@@ -116,7 +116,8 @@ func (s *stream) leaveOut(at int64, out *Output, raw func(dst []byte) []byte) bo
 	}
 	s.leave = false
 	out.LeftOut = append(out.LeftOut, s.page.Rows)
-	out.addFault(s.page.Rows, &misfit{expected: "a row that can be decoded", found: "one that breaks the plugin"}, at, raw)
+	out.addFault(s.page.Rows, &misfit{expected: "a row that can be decoded", found: "one that breaks the plugin"}, at,
+		raw)
 	s.page.Rows++
 	return true
 }
@@ -171,7 +172,8 @@ func (s *stream) run(f format, out *Output) *PageError {
 func (s *stream) wait() *PageError {
 	tail := len(s.buf) - s.pos
 	if tail > s.limits.Row {
-		return s.wrong(&syntax{at: s.pos, expected: "a row of at most " + strconv.Itoa(s.limits.Row) + " bytes", found: "a longer one"})
+		return s.wrong(&syntax{at: s.pos, expected: "a row of at most " + strconv.Itoa(s.limits.Row) + " bytes",
+			found: "a longer one"})
 	}
 	s.need = tail + 1
 	if tail > shortTail {

@@ -223,7 +223,8 @@ func xmlElement(b []byte, i, depth int) (end int, err *syntax) {
 		}
 		name := b[open.name.start:open.name.end]
 		if !tag.is(b, name) {
-			return 0, &syntax{at: i, expected: "</" + string(name) + ">", found: "</" + string(b[tag.name.start:tag.name.end]) + ">"}
+			return 0, &syntax{at: i, expected: "</" + string(name) + ">",
+				found: "</" + string(b[tag.name.start:tag.name.end]) + ">"}
 		}
 		return tag.end, nil
 	}

@@ -19,7 +19,8 @@ func TestZoneAndLocaleChangeNothing(t *testing.T) {
 		return
 	}
 	want := "digest " + digest(t) + "\n"
-	for _, env := range [][]string{{"TZ=Asia/Kolkata"}, {"TZ=America/St_Johns"}, {"LANG=tr_TR.UTF-8", "LC_ALL=tr_TR.UTF-8"}} {
+	for _, env := range [][]string{{"TZ=Asia/Kolkata"}, {"TZ=America/St_Johns"}, {"LANG=tr_TR.UTF-8",
+		"LC_ALL=tr_TR.UTF-8"}} {
 		cmd := exec.Command(os.Args[0], "-test.run=^TestZoneAndLocaleChangeNothing$")
 		cmd.Env = append(append(os.Environ(), "CULVERT_DIGEST=1"), env...)
 		out, err := cmd.CombinedOutput()

@@ -91,7 +91,8 @@ const (
 	Time
 )
 
-var primitives = [...]string{"", "Binary", "Boolean", "Byte", "SByte", "Int16", "Int32", "Int64", "Decimal", "Double", "Single",
+var primitives = [...]string{"", "Binary", "Boolean", "Byte", "SByte", "Int16", "Int32", "Int64", "Decimal", "Double",
+	"Single",
 	"Guid", "String", "DateTime", "DateTimeOffset", "Time"}
 
 // String is the type's name, `Edm.String`.

@@ -134,7 +134,8 @@ func (p *parser) sap(local string) string {
 func (p *parser) permitted(local string) bool { return p.sap(local) != "false" }
 
 func (p *parser) structure() error {
-	s := &Structure{Namespace: p.namespace, Name: p.value("Name"), Base: p.value("BaseType"), Complex: p.Local == "ComplexType",
+	s := &Structure{Namespace: p.namespace, Name: p.value("Name"), Base: p.value("BaseType"),
+		Complex:  p.Local == "ComplexType",
 		Abstract: p.value("Abstract") == "true"}
 	stream, _ := p.AttributeIn(spaceData, "HasStream")
 	s.Stream = stream == "true"
@@ -154,7 +155,8 @@ func (p *parser) structure() error {
 			s.Properties = append(s.Properties, property)
 			return err
 		case "NavigationProperty":
-			s.Navigations = append(s.Navigations, Navigation{Name: p.value("Name"), relationship: p.value("Relationship"), to: p.value("ToRole")})
+			s.Navigations = append(s.Navigations, Navigation{Name: p.value("Name"),
+				relationship: p.value("Relationship"), to: p.value("ToRole")})
 		}
 		return p.Skip()
 	})
@@ -191,10 +193,13 @@ func (p *parser) places() []sourced {
 
 func (p *parser) property() (Property, error) {
 	name := p.value("Type")
-	x := Property{Name: p.value("Name"), Type: Type{Name: name}, Nullable: p.value("Nullable") != "false", Length: p.facet("MaxLength"),
+	x := Property{Name: p.value("Name"), Type: Type{Name: name}, Nullable: p.value("Nullable") != "false",
+		Length:    p.facet("MaxLength"),
 		Precision: p.facet("Precision"), Scale: p.facet("Scale"), Etag: p.value("ConcurrencyMode") == "Fixed",
-		Label: p.sap("label"), Semantics: p.sap("semantics"), DisplayFormat: p.sap("display-format"), Unit: p.sap("unit"),
-		Sortable: p.permitted("sortable"), Filterable: p.permitted("filterable"), Creatable: p.permitted("creatable"), Updatable: p.permitted("updatable")}
+		Label: p.sap("label"), Semantics: p.sap("semantics"), DisplayFormat: p.sap("display-format"),
+		Unit:     p.sap("unit"),
+		Sortable: p.permitted("sortable"), Filterable: p.permitted("filterable"), Creatable: p.permitted("creatable"),
+		Updatable: p.permitted("updatable")}
 	scale := p.value("Scale")
 	x.VariableScale = scale == "variable" || scale == "Variable" || p.sap("variable-scale") == "true"
 	if p.value("CollectionKind") != "" && p.value("CollectionKind") != "None" {
@@ -235,10 +240,13 @@ func (p *parser) container() error {
 		case "EntitySet":
 			p.model.Sets = append(p.model.Sets, &Set{Name: p.value("Name"), Container: container, Default: !told ||
 				byDefault == "1" || strings.EqualFold(byDefault, "true"),
-				Type: p.value("EntityType"), Countable: p.permitted("countable"), Pageable: p.permitted("pageable"), Topable: p.permitted("topable"),
-				Addressable: p.permitted("addressable"), Creatable: p.permitted("creatable"), Updatable: p.permitted("updatable"),
+				Type: p.value("EntityType"), Countable: p.permitted("countable"), Pageable: p.permitted("pageable"),
+				Topable:     p.permitted("topable"),
+				Addressable: p.permitted("addressable"), Creatable: p.permitted("creatable"),
+				Updatable: p.permitted("updatable"),
 				Deletable: p.permitted("deletable"), ChangeTracking: p.sap("change-tracking") == "true",
-				RequiresFilter: p.sap("requires-filter") == "true", Subscription: p.sap("semantics") == "subscriptions", Label: p.sap("label")})
+				RequiresFilter: p.sap("requires-filter") == "true", Subscription: p.sap("semantics") == "subscriptions",
+				Label: p.sap("label")})
 		case "AssociationSet":
 			return p.associationSet()
 		case "FunctionImport":

@@ -86,7 +86,10 @@ func TestDecimals(t *testing.T) {
 		{`Precision="13" sap:variable-scale="true"`, 6},
 		{`Scale="0"`, 0},
 	} {
-		m, err := edm.Parse([]byte(`<Schema Namespace="N" xmlns:sap="http://www.sap.com/Protocols/SAPData"><ComplexType Name="T"><Property Name="P" Type="Edm.Decimal" ` + c.facets + `/></ComplexType></Schema>`))
+		m,
+			err := edm.Parse(
+			[]byte(
+				`<Schema Namespace="N" xmlns:sap="http://www.sap.com/Protocols/SAPData"><ComplexType Name="T"><Property Name="P" Type="Edm.Decimal" ` + c.facets + `/></ComplexType></Schema>`))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -100,9 +103,11 @@ func TestDecimals(t *testing.T) {
 func TestPackKeepsWhatIsGoneBy(t *testing.T) {
 	place := edm.FeedPlace{Path: "SyndicationTitle", Namespace: "n", Keep: true}
 	s := &edm.Structure{Namespace: "N", Name: "T", Stream: true, Key: []string{"A"}, Properties: []edm.Property{
-		{Name: "A", Type: edm.Type{Primitive: edm.Decimal, Name: "Edm.Decimal"}, Nullable: true, Length: 1, Precision: 2, Scale: 3,
+		{Name: "A", Type: edm.Type{Primitive: edm.Decimal, Name: "Edm.Decimal"}, Nullable: true, Length: 1,
+			Precision: 2, Scale: 3,
 			VariableScale: true, Etag: true, Feed: &place},
-		{Name: "B", Type: edm.Type{Name: "N.C", Collection: true}, Length: -1, Precision: -1, Scale: -1, Sortable: true},
+		{Name: "B", Type: edm.Type{Name: "N.C", Collection: true}, Length: -1, Precision: -1, Scale: -1,
+			Sortable: true},
 		{Name: "C", Type: edm.Type{Primitive: edm.Time, Name: "Edm.Time"}, Filterable: true},
 		{Name: "D", Type: edm.Type{Primitive: edm.Int64, Name: "Edm.Int64"}, Creatable: true},
 		{Name: "E", Type: edm.Type{Primitive: edm.Guid, Name: "Edm.Guid"}, Updatable: true},
@@ -146,12 +151,16 @@ func BenchmarkParse(b *testing.B) {
 		name := strconv.Itoa(i)
 		d.WriteString(`<EntityType Name="T` + name + `"><Key><PropertyRef Name="P0"/></Key>`)
 		for j := range 12 {
-			d.WriteString(`<Property Name="P` + strconv.Itoa(j) + `" Type="Edm.String" Nullable="false" MaxLength="10" sap:label="Some &quot;label&quot; of it" sap:creatable="false"/>`)
+			d.WriteString(`<Property Name="P` + strconv.Itoa(j) +
+				`" Type="Edm.String" Nullable="false" MaxLength="10" sap:label="Some &quot;label&quot; of it" sap:creatable="false"/>`)
 		}
 		for j := range 5 {
-			d.WriteString(`<NavigationProperty Name="N` + strconv.Itoa(j) + `" Relationship="N.A` + name + `" FromRole="a" ToRole="b"/>`)
+			d.WriteString(`<NavigationProperty Name="N` + strconv.Itoa(j) + `" Relationship="N.A` + name +
+				`" FromRole="a" ToRole="b"/>`)
 		}
-		d.WriteString(`</EntityType><Association Name="A` + name + `"><End Role="a" Type="N.T1" Multiplicity="1"/><End Role="b" Type="N.T` + name + `" Multiplicity="*"/></Association>`)
+		d.WriteString(`</EntityType><Association Name="A` + name +
+			`"><End Role="a" Type="N.T1" Multiplicity="1"/><End Role="b" Type="N.T` + name +
+			`" Multiplicity="*"/></Association>`)
 	}
 	d.WriteString(`</Schema>`)
 	document := []byte(d.String())
@@ -165,9 +174,14 @@ func BenchmarkParse(b *testing.B) {
 
 // The default container is the one that says so, in whichever way a truth is written.
 func TestDefaultContainer(t *testing.T) {
-	for text, want := range map[string]bool{"true": true, "True": true, "1": true, "false": false, "False": false, "0": false} {
-		m, err := edm.Parse([]byte(`<Schema Namespace="N" xmlns:m="http://schemas.microsoft.com/ado/2007/08/dataservices/metadata"><EntityType Name="T"/>` +
-			`<EntityContainer Name="C" m:IsDefaultEntityContainer="` + text + `"><EntitySet Name="X" EntityType="N.T"/></EntityContainer></Schema>`))
+	for text, want := range map[string]bool{"true": true, "True": true, "1": true, "false": false, "False": false,
+		"0": false} {
+		m,
+			err := edm.Parse(
+			[]byte(
+				`<Schema Namespace="N" xmlns:m="http://schemas.microsoft.com/ado/2007/08/dataservices/metadata"><EntityType Name="T"/>` +
+					`<EntityContainer Name="C" m:IsDefaultEntityContainer="` + text +
+					`"><EntitySet Name="X" EntityType="N.T"/></EntityContainer></Schema>`))
 		if err != nil || len(m.Sets) != 1 || m.Sets[0].Default != want {
 			t.Errorf("%s: expected %v, found %+v, %v", text, want, m, err)
 		}

@@ -83,8 +83,10 @@ func flags(set *edm.Set) string {
 	for _, f := range []struct {
 		on   bool
 		text string
-	}{{!set.Countable, "not countable"}, {!set.Pageable, "not pageable"}, {!set.Creatable, "not creatable"}, {!set.Deletable, "not deletable"},
-		{set.ChangeTracking, "change tracking"}, {set.RequiresFilter, "requires a filter"}, {set.Subscription, "subscriptions"}} {
+	}{{!set.Countable, "not countable"}, {!set.Pageable, "not pageable"}, {!set.Creatable, "not creatable"},
+		{!set.Deletable, "not deletable"},
+		{set.ChangeTracking, "change tracking"}, {set.RequiresFilter, "requires a filter"}, {set.Subscription,
+			"subscriptions"}} {
 		if f.on {
 			out += ", " + f.text
 		}
@@ -139,8 +141,10 @@ func describeType(b *strings.Builder, m *edm.Model, s *edm.Structure) {
 	}
 }
 
-var kinds = map[wit.Kind]string{wit.Int8: "int8", wit.Int16: "int16", wit.Int32: "int32", wit.Int64: "int64", wit.Float32: "float32",
-	wit.Float64: "float64", wit.Boolean: "boolean", wit.Text: "text", wit.Bytes: "bytes", wit.Array: "array", wit.Structure: "structure"}
+var kinds = map[wit.Kind]string{wit.Int8: "int8", wit.Int16: "int16", wit.Int32: "int32", wit.Int64: "int64",
+	wit.Float32: "float32",
+	wit.Float64: "float64", wit.Boolean: "boolean", wit.Text: "text", wit.Bytes: "bytes", wit.Array: "array",
+	wit.Structure: "structure"}
 
 func describeNode(b *strings.Builder, nodes []wit.Node, at uint32, indent string) {
 	for _, member := range nodes[at].Members {

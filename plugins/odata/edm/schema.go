@@ -131,7 +131,8 @@ func (m *Model) Inner(s *Structure, p *Property) (*Structure, error) {
 		return inner, nil
 	}
 	if p.Type.Collection {
-		return nil, &Error{"property " + p.Name + " of " + s.QualifiedName() + ": collections as properties are not part of OData v2"}
+		return nil, &Error{"property " + p.Name + " of " + s.QualifiedName() +
+			": collections as properties are not part of OData v2"}
 	}
 	return nil, &Error{"property " + p.Name + " of " + s.QualifiedName() + ": its type " + p.Type.Name +
 		" is neither a type of OData v2 nor declared in $metadata"}

@@ -76,7 +76,8 @@ func TestMoments(t *testing.T) {
 	for range rounds() {
 		m := time.Unix(r.Int64N(253_402_300_799+62_135_596_800)-62_135_596_800, 0).UTC()
 		ms := strconv.FormatInt(m.UnixMilli(), 10)
-		for kind, text := range map[uint64]string{Instant: "2006-01-02T15:04:05", InstantOffset: "2006-01-02T15:04:05Z"} {
+		for kind, text := range map[uint64]string{Instant: "2006-01-02T15:04:05",
+			InstantOffset: "2006-01-02T15:04:05Z"} {
 			want := `"\/Date(` + ms + `)\/"`
 			if kind == InstantOffset {
 				want = `"\/Date(` + ms + `+0000)\/"`
@@ -92,8 +93,10 @@ func TestMoments(t *testing.T) {
 		}
 	}
 	f.Kind = Instant
-	for _, text := range []string{"2023-02-29T00:00:00", "2100-02-29T00:00:00", "2024-04-31T00:00:00", "2024-13-01T00:00:00", "2024-00-01T00:00:00", "2024-01-00T00:00:00",
-		"2024-01-32T00:00:00", "2024-01-01T24:00:00", "2024-01-01T00:60:00", "2024-01-01T00:00:60", "2024-01-01 00:00:00", "2024-01-01T00:00:0x", "0000-01-01T00:00:00",
+	for _, text := range []string{"2023-02-29T00:00:00", "2100-02-29T00:00:00", "2024-04-31T00:00:00",
+		"2024-13-01T00:00:00", "2024-00-01T00:00:00", "2024-01-00T00:00:00",
+		"2024-01-32T00:00:00", "2024-01-01T24:00:00", "2024-01-01T00:60:00", "2024-01-01T00:00:60",
+		"2024-01-01 00:00:00", "2024-01-01T00:00:0x", "0000-01-01T00:00:00",
 		"2024-01-01T00:00:00z", "2024-01-01T00:00:00.5", "2024:01-01T00-00:00", ""} {
 		if found := written(f, datum.AppendText(nil, text)); found != "" {
 			t.Errorf("%s became %s", text, found)
@@ -106,7 +109,8 @@ func TestTexts(t *testing.T) {
 	r := rand.New(rand.NewPCG(5, 6))
 	f := whole()
 	f.Kind = Text
-	parts := []string{"a", "Köln", "日本", "😀", " ", "/", "\x7f", "abcdefgh", "\"", "\\", "\n", "\x00", "\xc3", "\xed\xa0\x80", "\xf8"}
+	parts := []string{"a", "Köln", "日本", "😀", " ", "/", "\x7f", "abcdefgh", "\"", "\\", "\n", "\x00", "\xc3",
+		"\xed\xa0\x80", "\xf8"}
 	plain := 0
 	for range rounds() {
 		var b []byte
@@ -173,8 +177,9 @@ func TestLines(t *testing.T) {
 	const end = "\r\n--behind the headers stands more than a few bytes"
 	for text, want := range map[string][5]string{
 		"": {"0"},
-		"Content-ID: 7\r\ncontent-type: a/b\r\nCONTENT-LENGTH:12\r\nLocation:  x\r\nContent-Id: 8\r\n": {"0", "a/b", "7", "12", "x"},
-		"Content-Identity: 7\r\nLocations: x\r\nContent-Transfer-Encoding: binary\r\n":                 {"0"},
+		"Content-ID: 7\r\ncontent-type: a/b\r\nCONTENT-LENGTH:12\r\nLocation:  x\r\nContent-Id: 8\r\n": {"0", "a/b",
+			"7", "12", "x"},
+		"Content-Identity: 7\r\nLocations: x\r\nContent-Transfer-Encoding: binary\r\n": {"0"},
 		"SAP-Message: x\r\n": {"1"},
 	} {
 		in := []byte(text + end)
@@ -190,7 +195,8 @@ func TestLines(t *testing.T) {
 			t.Errorf("%q: expected %q, found %q", text, want, found)
 		}
 	}
-	for _, text := range []string{"Content-ID : 7\r\n", "Location\u00a0: x\r\n", " folded: x\r\n", "a: b\n", "a: \tb\r\n", "--x\r\n", "ümlaut: x\r\n", "a: b\rc\r\n"} {
+	for _, text := range []string{"Content-ID : 7\r\n", "Location\u00a0: x\r\n", " folded: x\r\n", "a: b\n",
+		"a: \tb\r\n", "--x\r\n", "ümlaut: x\r\n", "a: b\rc\r\n"} {
 		in := []byte(text + end)
 		if s := (Headers{Text: at(in), End: len(in)}); Lines(&s) != 0 {
 			t.Errorf("%q is taken for common", text)

@@ -20,7 +20,8 @@ const detailSize = 1024
 // /s".
 func Of(what string, response *wit.Response, body []byte) *wit.Fault {
 	code, message := document(body)
-	f := &wit.Fault{Kind: kind(response.Status, code, message), Message: what + ": HTTP " + strconv.Itoa(int(response.Status))}
+	f := &wit.Fault{Kind: kind(response.Status, code, message),
+		Message: what + ": HTTP " + strconv.Itoa(int(response.Status))}
 	switch {
 	case message != "":
 		f.Message += ": " + message
@@ -90,7 +91,8 @@ func pageTitle(body []byte) string {
 	return strings.ToValidUTF8(title[:min(len(title), 200)], "\ufffd")
 }
 
-const logonHint = "is this a logon page? The user must be one for technical communication (type System or Communication), " +
+const logonHint = "is this a logon page? The user must be one for technical communication (type " +
+	"System or Communication), " +
 	"and the path must be that of an OData service"
 
 // Config is a fault of a setting.
@@ -144,8 +146,9 @@ func complete(body []byte) bool {
 			message.At("value").Kind == jsontext.String)
 	}
 	r := markup.NewReader(body)
-	if kind, err := r.Next(); err != nil || kind != markup.Open || r.Local != "error" || !slices.Contains(metadataSpaces,
-		r.Space) {
+	if kind, err := r.Next(); err != nil || kind != markup.Open || r.Local != "error" ||
+		!slices.Contains(metadataSpaces,
+			r.Space) {
 		return false
 	}
 	coded, said := false, false
@@ -167,7 +170,8 @@ func complete(body []byte) bool {
 
 // metadataSpaces are the namespaces of error documents: that of OData v2, and that of v4, which some services use for
 // both.
-var metadataSpaces = []string{"http://schemas.microsoft.com/ado/2007/08/dataservices/metadata", "http://docs.oasis-open.org/odata/ns/metadata"}
+var metadataSpaces = []string{"http://schemas.microsoft.com/ado/2007/08/dataservices/metadata",
+	"http://docs.oasis-open.org/odata/ns/metadata"}
 
 const blanks = " \t\r\n"
 

@@ -21,20 +21,28 @@ func TestErrorDocuments(t *testing.T) {
 		kind          wit.FaultKind
 		code, message string
 	}{
-		"SAP's":           {400, `{"error":` + string(sap) + `}`, wit.FaultData, "*", "x: HTTP 400: "},
-		"JSON":            {404, `{"error":{"code":"SY/530","message":{"lang":"en","value":"Resource not found"}}}`, wit.FaultNotFound, "SY/530", "x: HTTP 404: Resource not found"},
-		"JSON, v3":        {500, `{"odata.error":{"code":"","message":"no"}}`, wit.FaultTransient, "", "x: HTTP 500: no"},
-		"XML":             {403, xml, wit.FaultForbidden, "SY/530", "x: HTTP 403: Resource not found"},
-		"XML with value":  {412, `<error><code>5</code><message><value>stale</value></message></error>`, wit.FaultConflict, "5", "x: HTTP 412: stale"},
-		"HTML":            {401, "\n<!DOCTYPE HTML><html><body>Logon</body></html>", wit.FaultUnauthorized, "", "x: HTTP 401 with an HTML page: "},
-		"HTML of a proxy": {400, "<html>\r\n<head><TITLE>400 No required\r\nSSL certificate was sent</title></head></html>", wit.FaultData, "", "x: HTTP 400 with an HTML page: 400 No required SSL certificate was sent"},
-		"HTML, no entry":  {403, "<html><title>Logon</title></html>", wit.FaultForbidden, "", "x: HTTP 403 with an HTML page: Logon; is this a logon page?"},
-		"text":            {401, "Unauthorized", wit.FaultUnauthorized, "", "x: HTTP 401: Unauthorized"},
-		"empty":           {410, "", wit.FaultGone, "", "x: HTTP 410 without a body"},
-		"broken JSON":     {503, `{"error":`, wit.FaultTransient, "", "x: HTTP 503"},
-		"broken XML":      {503, `<error><code>7</code><mess`, wit.FaultTransient, "7", "x: HTTP 503"},
-		"other XML":       {500, `<a/>`, wit.FaultTransient, "", "x: HTTP 500"},
-		"locked":          {400, `{"error":{"code":"CX/1","message":{"value":"Order 7 is locked by user SMITH"}}}`, wit.FaultTransient, "CX/1", "x: HTTP 400: Order 7"},
+		"SAP's": {400, `{"error":` + string(sap) + `}`, wit.FaultData, "*", "x: HTTP 400: "},
+		"JSON": {404, `{"error":{"code":"SY/530","message":{"lang":"en","value":"Resource not found"}}}`,
+			wit.FaultNotFound, "SY/530", "x: HTTP 404: Resource not found"},
+		"JSON, v3": {500, `{"odata.error":{"code":"","message":"no"}}`, wit.FaultTransient, "",
+			"x: HTTP 500: no"},
+		"XML": {403, xml, wit.FaultForbidden, "SY/530", "x: HTTP 403: Resource not found"},
+		"XML with value": {412, `<error><code>5</code><message><value>stale</value></message></error>`,
+			wit.FaultConflict, "5", "x: HTTP 412: stale"},
+		"HTML": {401, "\n<!DOCTYPE HTML><html><body>Logon</body></html>", wit.FaultUnauthorized, "",
+			"x: HTTP 401 with an HTML page: "},
+		"HTML of a proxy": {400, "<html>\r\n<head><TITLE>400 No required\r\nSSL certificate was " +
+			"sent</title></head></html>", wit.FaultData, "",
+			"x: HTTP 400 with an HTML page: 400 No required SSL certificate was sent"},
+		"HTML, no entry": {403, "<html><title>Logon</title></html>", wit.FaultForbidden, "",
+			"x: HTTP 403 with an HTML page: Logon; is this a logon page?"},
+		"text":        {401, "Unauthorized", wit.FaultUnauthorized, "", "x: HTTP 401: Unauthorized"},
+		"empty":       {410, "", wit.FaultGone, "", "x: HTTP 410 without a body"},
+		"broken JSON": {503, `{"error":`, wit.FaultTransient, "", "x: HTTP 503"},
+		"broken XML":  {503, `<error><code>7</code><mess`, wit.FaultTransient, "7", "x: HTTP 503"},
+		"other XML":   {500, `<a/>`, wit.FaultTransient, "", "x: HTTP 500"},
+		"locked": {400, `{"error":{"code":"CX/1","message":{"value":"Order 7 is locked by user SMITH"}}}`,
+			wit.FaultTransient, "CX/1", "x: HTTP 400: Order 7"},
 		"redirect":        {302, "", wit.FaultUnauthorized, "", "x: HTTP 302"},
 		"not implemented": {501, "", wit.FaultUnsupported, "", "x: HTTP 501"},
 		"conflict":        {409, "", wit.FaultConflict, "", "x: HTTP 409"},
@@ -44,7 +52,8 @@ func TestErrorDocuments(t *testing.T) {
 		if f.Code != nil {
 			code = *f.Code
 		}
-		if f.Kind != c.kind || code != c.code && (c.code != "*" || code == "") || !strings.HasPrefix(f.Message, c.message) {
+		if f.Kind != c.kind || code != c.code && (c.code != "*" || code == "") || !strings.HasPrefix(f.Message,
+			c.message) {
 			t.Errorf("%s: expected %v %q %q, found %v %q %q", name, c.kind, c.code, c.message, f.Kind, code, f.Message)
 		}
 		if (f.Detail != nil) != (c.body != "") || f.Detail != nil && len(*f.Detail) > 1100 {
@@ -56,22 +65,26 @@ func TestErrorDocuments(t *testing.T) {
 		`{"error":` + string(sap) + `}`: " (transaction 0F61D5F13A6D0060E00644D444B789F3)",
 		`<error><code>5</code><message>no</message><innererror><application/><transactionid> 5D2C </transactionid></innererror></error>`: "no (transaction 5D2C)",
 		`{"error":{"message":"no","innererror":{"transactionid":"a b"}}}`:                                                                "no",
-		`{"error":{"message":"no","innererror":{"transactionid":"` + strings.Repeat("A", 65) + `"}}}`:                                    "no",
-		`<error><message>no</message><transactionid>1</transactionid></error>`:                                                           "no",
-		`<error><message>no</message><innererror><transactionid>1`:                                                                       "no",
+		`{"error":{"message":"no","innererror":{"transactionid":"` + strings.Repeat("A",
+			65) + `"}}}`: "no",
+		`<error><message>no</message><transactionid>1</transactionid></error>`: "no",
+		`<error><message>no</message><innererror><transactionid>1`:             "no",
 	} {
 		if f := fault.Of("x", &wit.Response{Status: 500}, []byte(body)); !strings.HasSuffix(f.Message, id) {
 			t.Errorf("expected %q at the end, found %q", id, f.Message)
 		}
 	}
-	if f := fault.NotData("x", "a feed", []byte("<html>")); f.Kind != wit.FaultUnauthorized || !strings.Contains(f.Message, "logon page") {
+	if f := fault.NotData("x", "a feed", []byte("<html>")); f.Kind != wit.FaultUnauthorized ||
+		!strings.Contains(f.Message, "logon page") {
 		t.Errorf("a logon page with status 200: found %v", f)
 	}
 }
 
 func TestErrorsOfSuccess(t *testing.T) {
-	for body, expected := range map[string]bool{`{"error":{}}`: true, ` { "odata.error" : {}}`: true, `<?xml version="1.0"?><m:error xmlns:m="x"/>`: true,
-		`{"d":{"error":1}}`: false, `<entry/>`: false, ``: false, `error`: false, `<error`: false} {
+	for body, expected := range map[string]bool{`{"error":{}}`: true, ` { "odata.error" : {}}`: true,
+		`<?xml version="1.0"?><m:error xmlns:m="x"/>`: true,
+		`{"d":{"error":1}}`:                           false, `<entry/>`: false, ``: false, `error`: false,
+		`<error`: false} {
 		if found := fault.IsError([]byte(body)); found != expected {
 			t.Errorf("%s: expected %v, found %v", body, expected, found)
 		}

@@ -9,7 +9,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-var documents = []string{`null`, `{"a":[1,-2.5e3,"x\u00e9\ud83d\ude00\"\\\/\b\f\n\r\t",true,false,null],"b":{}}`, `[]`, ` [ 1 , 2 ] `, `"\ud800"`, `"ü"`,
+var documents = []string{`null`, `{"a":[1,-2.5e3,"x\u00e9\ud83d\ude00\"\\\/\b\f\n\r\t",true,false,null],"b":{}}`, `[]`,
+	` [ 1 , 2 ] `, `"\ud800"`, `"ü"`,
 	`{`, `[1,]`, `{"a"}`, `{"a":1,}`, `"a`, `"\x"`, "\"\n\"", `1 2`, ``, `-`, `1e`, `tru`, `{"a":1}x`, `"\u12g4"`}
 
 // TestAgainstStandard compares with encoding/json: what is accepted, and what a document reads as after writing.

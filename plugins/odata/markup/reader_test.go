@@ -35,8 +35,10 @@ func outline(document string) string {
 func TestReader(t *testing.T) {
 	for _, c := range []struct{ document, outline string }{
 		{`<a/>`, `<|a></a>`},
-		{"\ufeff<?xml version='1.0'?>\n<a x='1' y=\"&lt;&#65;&#x42;\" >t&amp;u</a >\n<!-- end -->", `<|a |x=1 |y=<AB>t&u</a>`},
-		{`<p:a xmlns:p="P" xmlns="D"><b p:c="1" c="2"/><p:b xmlns:p="Q"/><p:b/></p:a>`, `<P|a><D|b P|c=1 |c=2></b><Q|b></b><P|b></b></a>`},
+		{"\ufeff<?xml version='1.0'?>\n<a x='1' y=\"&lt;&#65;&#x42;\" >t&amp;u</a >\n<!-- end -->",
+			`<|a |x=1 |y=<AB>t&u</a>`},
+		{`<p:a xmlns:p="P" xmlns="D"><b p:c="1" c="2"/><p:b xmlns:p="Q"/><p:b/></p:a>`,
+			`<P|a><D|b P|c=1 |c=2></b><Q|b></b><P|b></b></a>`},
 		{`<a><![CDATA[<&]]></a>`, `<|a><&</a>`},
 		{`<a sap:b="1"/>`, `<|a sap|b=1></a>`},
 		{`<a></b>`, `<|a>!XML, line 1: expected </a>, found </b>`},

@@ -43,7 +43,8 @@ func (pg *Page) after() (*Position, error) {
 	case pg.cursor.unasked != "":
 		setting := "sap.odata#" + pg.Number + ".cursor.property"
 		return nil, &wit.Fault{Kind: wit.FaultData, Setting: &setting, Message: pg.What() + ": a row came whose " +
-			pg.Cursor.Property.Name + " is " + pg.cursor.unasked + ", and rows from " + at.cursor.from + " on were asked for: the service takes $filter and does not heed it, or its next links don't"}
+			pg.Cursor.Property.Name + " is " + pg.cursor.unasked + ", and rows from " + at.cursor.from +
+			" on were asked for: the service takes $filter and does not heed it, or its next links don't"}
 	case at.check != "":
 		return pg.answered(&next)
 	case pg.deaf != "" && at.beyond:
@@ -89,7 +90,8 @@ func (pg *Page) count(next *Position) {
 	read := &pg.Out.Page
 	switch rows := int64(read.Rows); {
 	case read.Count < rows:
-		sdk.Log(wit.LevelWarn, pg.What()+": the service counts "+strconv.FormatInt(read.Count, 10)+" rows, and its first page has "+
+		sdk.Log(wit.LevelWarn, pg.What()+": the service counts "+strconv.FormatInt(read.Count,
+			10)+" rows, and its first page has "+
 			strconv.FormatInt(rows, 10)+": its count is not gone by")
 	case read.Count == rows && read.Next.Href != "":
 	case read.Count == rows && rows > 0 && !next.proven:
@@ -127,10 +129,12 @@ func (pg *Page) progress(next *Position) error {
 		next.empty = 0
 	}
 	if next.empty > maxEmpty {
-		return pg.circle(strconv.Itoa(maxEmpty) + " pages came one after another without a row, the last one " + pg.At.url)
+		return pg.circle(strconv.Itoa(maxEmpty) + " pages came one after another without a row, the last one " +
+			pg.At.url)
 	}
 	if next.count >= 0 && next.seen-next.count > max(maxBeyond, 3*next.count) {
-		return pg.circle(strconv.Itoa(next.seen) + " rows came of the " + strconv.Itoa(next.count) + " that it counted, up to " + pg.At.url)
+		return pg.circle(strconv.Itoa(next.seen) + " rows came of the " + strconv.Itoa(next.count) +
+			" that it counted, up to " + pg.At.url)
 	}
 	if next.count >= 0 && next.seen > next.count && !next.warned {
 		next.warned = true
@@ -260,7 +264,8 @@ func (pg *Page) atEnd(next *Position) (*Position, error) {
 		}
 		return next, nil
 	case !short && next.count > next.seen-next.twice:
-		return pg.anew(next, "and at least "+strconv.Itoa(next.twice)+" of them twice, so that others are missing: the order of the service's rows changes between its pages")
+		return pg.anew(next, "and at least "+strconv.Itoa(next.twice)+" of them twice, so that others are missing: "+
+			"the order of the service's rows changes between its pages")
 	case !short:
 		return pg.done(next), nil
 	case rows > 0 && !(pg.At.keyed() && pg.Out.Page.Count == int64(rows)):
@@ -284,7 +289,8 @@ func (pg *Page) missing(next *Position) (*Position, error) {
 	case next.mixed:
 		return pg.anew(next, "its last page has no link to the others")
 	case next.unordered && len(pg.last) == 0:
-		return nil, pg.short(next, "without a link to the others; without $orderby, which it refuses, and without keys rows can't be asked for by number")
+		return nil, pg.short(next, "without a link to the others; without $orderby, which it refuses, and without "+
+			"keys rows can't be asked for by number")
 	default:
 		next.laps = next.unordered && f.Top != 1
 		skip := next.seen
@@ -297,7 +303,8 @@ func (pg *Page) missing(next *Position) (*Position, error) {
 	if f.Top > 0 {
 		return next, nil // as asked for
 	}
-	sdk.Log(wit.LevelInfo, pg.What()+": "+strconv.Itoa(next.seen)+" of "+strconv.Itoa(next.count)+" rows came without a next link; going on with "+next.url)
+	sdk.Log(wit.LevelInfo, pg.What()+": "+strconv.Itoa(next.seen)+" of "+strconv.Itoa(next.count)+
+		" rows came without a next link; going on with "+next.url)
 	return next, nil
 }
 
@@ -344,14 +351,17 @@ func (pg *Page) otherwise(next *Position) (*Position, error) {
 		return pg.anew(next, "the last ones behind a page without a next link, and the page behind them can't be had")
 	case next.seen == pg.Top:
 		// As many as were asked for: that the service has no more is chance, if it is so.
-		return nil, pg.short(next, "as many as were asked for, and it doesn't heed what asks for those behind them, or refuses it; paging = auto leaves the cutting of pages to the service")
+		return nil, pg.short(next, "as many as were asked for, and it doesn't heed what asks for those behind them, "+
+			"or refuses it; paging = auto leaves the cutting of pages to the service")
 	}
 	if next.claimed > 0 && next.claimed == next.seen {
-		sdk.Log(wit.LevelInfo, pg.What()+": "+strconv.Itoa(next.seen)+" rows came, as many as the service counts; whether it counts more than those of a page "+
+		sdk.Log(wit.LevelInfo, pg.What()+": "+strconv.Itoa(next.seen)+" rows came, as many as the service counts; "+
+			"whether it counts more than those of a page "+
 			"can't be found out, and it refuses or doesn't heed what asks for rows behind these")
 		return pg.done(next), nil
 	}
-	sdk.Log(wit.LevelWarn, pg.What()+": the service gives no count and no next link, and refuses or doesn't heed what asks for rows behind these: the "+
+	sdk.Log(wit.LevelWarn, pg.What()+": the service gives no count and no next link, and refuses or doesn't heed "+
+		"what asks for rows behind these: the "+
 		strconv.Itoa(next.seen)+" that came are taken for all")
 	return pg.done(next), nil
 }
@@ -368,9 +378,11 @@ func (pg *Page) short(next *Position, why string) error {
 		if next.claimed > 0 {
 			counts = "counts the rows of a page only"
 		}
-		return &wit.Fault{Kind: wit.FaultData, Message: pg.What() + ": the service " + counts + ", " + strconv.Itoa(next.seen) + " rows came, " + why}
+		return &wit.Fault{Kind: wit.FaultData, Message: pg.What() + ": the service " + counts + ", " +
+			strconv.Itoa(next.seen) + " rows came, " + why}
 	}
-	return &wit.Fault{Kind: wit.FaultData, Message: pg.What() + ": the service says that it has " + strconv.Itoa(next.count) + " rows, " +
+	return &wit.Fault{Kind: wit.FaultData, Message: pg.What() + ": the service says that it has " +
+		strconv.Itoa(next.count) + " rows, " +
 		strconv.Itoa(next.seen) + " came, " + why}
 }
 
@@ -385,18 +397,22 @@ func (pg *Page) answered(next *Position) (*Position, error) {
 			return next, nil
 		}
 		next.checked = true
-		sdk.Log(wit.LevelInfo, pg.What()+": "+strconv.Itoa(at.count-at.level)+" rows fewer are to come than the service counted: they were deleted meanwhile")
+		sdk.Log(wit.LevelInfo, pg.What()+": "+strconv.Itoa(at.count-at.level)+
+			" rows fewer are to come than the service counted: they were deleted meanwhile")
 	case checkOrder:
 		switch key := pg.unpackKey(at.key); {
 		case slices.Equal(pg.probed, key):
 		case pg.reverse.rows >= enoughToSort && pg.reverse.ascends() && pg.isBefore(pg.probed, key):
-			sdk.Log(wit.LevelInfo, pg.What()+": the last row that came was deleted meanwhile, the others come in the reverse order")
+			sdk.Log(wit.LevelInfo, pg.What()+": the last row that came was deleted meanwhile, the others "+
+				"come in the reverse order")
 		case pg.reverse.rows <= 1, pg.reverse.ascends() && pg.isBefore(pg.probed, key):
 			// Either the service doesn't sort, or the row was deleted: by number others might be missing then.
 			next.links = at.links || at.pass > 0
-			return pg.anew(next, "the row with the key "+at.key+" came, and is not there when the reverse order is asked for")
+			return pg.anew(next, "the row with the key "+at.key+" came, and is not there when the "+
+				"reverse order is asked for")
 		default:
-			return pg.distrust(next, "the service doesn't heed $orderby: the last row of the reverse order doesn't come first")
+			return pg.distrust(next, "the service doesn't heed $orderby: the last row of the reverse "+
+				"order doesn't come first")
 		}
 		next.probed, next.checked = at.probed+1, true
 	case checkWithout:
@@ -419,8 +435,8 @@ func (pg *Page) answered(next *Position) (*Position, error) {
 	return next, nil
 }
 
-// enoughToSort is how many rows in the reverse order show that the service sorts: by chance one of 40,320 orders of eight
-// rows is that one.
+// enoughToSort is how many rows in the reverse order show that the service sorts: by chance one of 40,320 orders of
+// eight rows is that one.
 const enoughToSort = 8
 
 // isBefore tells whether a key is below another, in either way to compare them.
@@ -460,11 +476,13 @@ func (pg *Page) anew(next *Position, why string) (*Position, error) {
 		came += " of " + strconv.Itoa(next.count)
 	}
 	if next.pass+1 >= maxPasses {
-		phantoms := "if the service counts rows that it doesn't give, sap.odata#" + pg.Number + ".count = none takes what comes. "
+		phantoms := "if the service counts rows that it doesn't give, sap.odata#" + pg.Number +
+			".count = none takes what comes. "
 		if next.count < 0 {
 			phantoms = "else the service must give counts or next links, or heed $skip or $orderby and $filter. "
 		}
-		return nil, pg.short(next, why+"; the set was read "+strconv.Itoa(maxPasses)+" times. If its rows are changed all the time, read it when they "+
+		return nil, pg.short(next, why+"; the set was read "+strconv.Itoa(maxPasses)+
+			" times. If its rows are changed all the time, read it when they "+
 			"aren't; "+phantoms+"Reset the connector's offsets to begin anew")
 	}
 	first := pg.startOf(&pg.At, next.unordered, next.uncounted)
@@ -493,7 +511,8 @@ func (pg *Page) done(next *Position) *Position {
 		took = (time.Duration(at-next.began) * time.Millisecond).String()
 	}
 	if next.twice > 0 {
-		sdk.Log(wit.LevelWarn, pg.What()+": at least "+strconv.Itoa(next.twice)+" rows came twice: where the order of the service's rows changes between "+
+		sdk.Log(wit.LevelWarn, pg.What()+": at least "+strconv.Itoa(next.twice)+
+			" rows came twice: where the order of the service's rows changes between "+
 			"its pages, others are missing")
 	}
 	sdk.Log(wit.LevelInfo, pg.What()+": extraction finished: "+strconv.Itoa(next.seen)+" rows in "+took+"; "+came)
@@ -541,7 +560,8 @@ func (pg *Page) Refused() (wit.Portion, error) {
 	switch {
 	case !optional || !sure && !perhaps || at.check != checkWithout && at.refused != "" && at.refused != answer:
 		if at.tries > 0 && failed.Code != nil {
-			failed.Message += "; without $orderby it answers no better. If it doesn't know " + pg.countName() + ", sap.odata#" + pg.Number + ".count = none leaves that out"
+			failed.Message += "; without $orderby it answers no better. If it doesn't know " + pg.countName() +
+				", sap.odata#" + pg.Number + ".count = none leaves that out"
 		}
 		return wit.Portion{}, failed
 	case at.check == checkWithout:

@@ -119,7 +119,8 @@ func (pg *Page) noteHighest() {
 		text, ok := pg.Cursor.Of(&pg.Out, i)
 		if !ok && i == 0 && pg.content.rows == len(pg.Out.Rows) {
 			sdk.Log(wit.LevelWarn, pg.What()+": the service gives a row without "+pg.Cursor.Property.Name+
-				" for the one with the highest value: the next load begins at the highest value of this one's first page, or "+
+				" for the one with the highest value: the next load begins at the highest value of "+
+				"this one's first page, or "+
 				"reads all rows where that has none")
 		}
 		if ok && (pg.cursor.high == "" || pg.Cursor.atLeast(text, pg.cursor.high)) {
@@ -243,7 +244,8 @@ func (pg *Page) prune() {
 		size += len(at.marks[kept].value) + len(at.marks[kept].hash) + 2
 	}
 	sdk.Log(wit.LevelWarn, pg.What()+": "+strconv.Itoa(len(at.marks))+" rows are within the look-back of the cursor; "+
-		strconv.Itoa(len(at.marks)-kept)+" of them can't be remembered and may come again: sap.odata#"+pg.Number+".cursor.lookback bounds them")
+		strconv.Itoa(len(at.marks)-kept)+" of them can't be remembered and may come again: sap.odata#"+pg.Number+
+		".cursor.lookback bounds them")
 	at.marks = at.marks[:kept]
 }
 

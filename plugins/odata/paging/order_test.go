@@ -13,9 +13,12 @@ func TestCompare(t *testing.T) {
 		a, b string
 		fold bool
 	}{
-		{edm.Int64, "-10", "9", false}, {edm.Byte, "9", "10", false}, {edm.Decimal, "-1.5", "-1.25", false}, {edm.Decimal, "9.9", "10", false},
-		{edm.DateTime, "2016-07-08T12:34:56", "2016-07-08T12:34:56.5", false}, {edm.DateTimeOffset, "2016-07-08T12:34:56Z", "2016-07-08T12:34:56.5Z", false},
-		{edm.Time, "PT12H34M56S", "PT12H34M56.5S", false}, {edm.String, "B", "a", false}, {edm.String, "a", "B", true}, {edm.Guid, "0A", "0b", false},
+		{edm.Int64, "-10", "9", false}, {edm.Byte, "9", "10", false}, {edm.Decimal, "-1.5", "-1.25", false},
+		{edm.Decimal, "9.9", "10", false},
+		{edm.DateTime, "2016-07-08T12:34:56", "2016-07-08T12:34:56.5", false}, {edm.DateTimeOffset,
+			"2016-07-08T12:34:56Z", "2016-07-08T12:34:56.5Z", false},
+		{edm.Time, "PT12H34M56S", "PT12H34M56.5S", false}, {edm.String, "B", "a", false}, {edm.String, "a", "B", true},
+		{edm.Guid, "0A", "0b", false},
 		{edm.Boolean, "false", "true", false}, {edm.String, "Ä", "äb", true},
 	} {
 		if compareLiterals(c.typ, c.a, c.b, c.fold) >= 0 || compareLiterals(c.typ, c.b, c.a, c.fold) <= 0 ||

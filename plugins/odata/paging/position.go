@@ -107,23 +107,31 @@ type Item struct {
 
 func (p *Position) items() []Item {
 	return []Item{
-		{Name: "url", Text: &p.url}, {Name: "seen", Number: &p.seen}, {Name: "count", Number: &p.count}, {Name: "base", Number: &p.base,
+		{Name: "url", Text: &p.url}, {Name: "seen", Number: &p.seen}, {Name: "count", Number: &p.count},
+		{Name: "base", Number: &p.base,
 			Least: 1},
-		{Name: "unordered", Flag: &p.unordered}, {Name: "uncounted", Flag: &p.uncounted}, {Name: "links", Flag: &p.links},
-		{Name: "sorted", Flag: &p.sorted}, {Name: "folded", Flag: &p.folded}, {Name: "sound", Flag: &p.sound}, {Name: "mixed", Flag: &p.mixed},
-		{Name: "shifts", Flag: &p.shifts}, {Name: "checked", Flag: &p.checked}, {Name: "warned", Flag: &p.warned}, {Name: "done", Flag: &p.done},
-		{Name: "key", Text: &p.key}, {Name: "floor", Text: &p.floor}, {Name: "floorseen", Number: &p.floorSeen, Least: 1},
+		{Name: "unordered", Flag: &p.unordered}, {Name: "uncounted", Flag: &p.uncounted},
+		{Name: "links", Flag: &p.links},
+		{Name: "sorted", Flag: &p.sorted}, {Name: "folded", Flag: &p.folded}, {Name: "sound", Flag: &p.sound},
+		{Name: "mixed", Flag: &p.mixed},
+		{Name: "shifts", Flag: &p.shifts}, {Name: "checked", Flag: &p.checked}, {Name: "warned", Flag: &p.warned},
+		{Name: "done", Flag: &p.done},
+		{Name: "key", Text: &p.key}, {Name: "floor", Text: &p.floor}, {Name: "floorseen", Number: &p.floorSeen,
+			Least: 1},
 		{Name: "next", Text: &p.link},
 		{Name: "check", Text: &p.check}, {Name: "level", Number: &p.level, Least: 1},
 		{Name: "probed", Number: &p.probed, Least: 1}, {Name: "laps", Flag: &p.laps}, {Name: "beyond", Flag: &p.beyond},
 		{Name: "further", Flag: &p.further}, {Name: "least", Number: &p.least, Least: 1}, {Name: "tail", Text: &p.tail},
 		{Name: "sample", Text: &p.sample}, {Name: "twice", Number: &p.twice, Least: 1}, {Name: "alike", Flag: &p.alike},
 		{Name: "followed", Trail: &p.followed}, {Name: "pages", Trail: &p.pages},
-		{Name: "empty", Number: &p.empty, Least: 1}, {Name: "pass", Number: &p.pass, Least: 1}, {Name: "tries", Number: &p.tries, Least: 1},
+		{Name: "empty", Number: &p.empty, Least: 1}, {Name: "pass", Number: &p.pass, Least: 1},
+		{Name: "tries", Number: &p.tries, Least: 1},
 		{Name: "claimed", Number: &p.claimed, Least: 1}, {Name: "proven", Flag: &p.proven},
 		{Name: "refused", Text: &p.refused}, {Name: "without", Flag: &p.without}, {Name: "from", Text: &p.cursor.from},
-		{Name: "high", Text: &p.cursor.high}, {Name: "low", Text: &p.cursor.base}, {Name: "lowless", Flag: &p.cursor.lowless},
-		{Name: "known", Text: &p.cursor.known}, {Name: "fresh", Text: &p.cursor.fresh}, {Name: "began", Number: &p.began, Least: 1},
+		{Name: "high", Text: &p.cursor.high}, {Name: "low", Text: &p.cursor.base},
+		{Name: "lowless", Flag: &p.cursor.lowless},
+		{Name: "known", Text: &p.cursor.known}, {Name: "fresh", Text: &p.cursor.fresh},
+		{Name: "began", Number: &p.began, Least: 1},
 		{Name: "at", Number: &p.at, Least: 1},
 	}
 }
@@ -159,7 +167,8 @@ func Read(offset []wit.Field) (*Position, error) {
 		return nil, err
 	}
 	if len(p.url) == 0 || p.url[0] != '/' {
-		return nil, &wit.Fault{Kind: wit.FaultIncompatible, Message: "offset: expected field url with a path, found \"" + p.url + "\""}
+		return nil, &wit.Fault{Kind: wit.FaultIncompatible,
+			Message: "offset: expected field url with a path, found \"" + p.url + "\""}
 	}
 	return p, nil
 }
@@ -169,7 +178,8 @@ func ReadItems(offset []wit.Field, items []Item) error {
 	for _, f := range offset {
 		for _, i := range items {
 			if i.Name == f.Name && !i.read(f.Value) {
-				return &wit.Fault{Kind: wit.FaultIncompatible, Message: "offset: field " + f.Name + " isn't of the form that this connector writes"}
+				return &wit.Fault{Kind: wit.FaultIncompatible, Message: "offset: field " + f.Name +
+					" isn't of the form that this connector writes"}
 			}
 		}
 	}

@@ -101,7 +101,8 @@ func (pg *Page) watch(rows []wit.Row) {
 	case !pg.order.watching && pg.order.rows <= 1:
 		pg.deaf = "the service doesn't heed the filter"
 	case !pg.order.watching:
-		pg.deaf = "the service doesn't heed $orderby, row " + strconv.Itoa(pg.order.rows-1) + " isn't behind the one before"
+		pg.deaf = "the service doesn't heed $orderby, row " + strconv.Itoa(pg.order.rows-1) +
+			" isn't behind the one before"
 	}
 }
 

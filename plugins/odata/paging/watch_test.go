@@ -61,7 +61,8 @@ func TestAscendingFindsWhatWatchFinds(t *testing.T) {
 			}
 			if !reflect.DeepEqual(pages[0].order, pages[1].order) || !reflect.DeepEqual(pages[0].content,
 				pages[1].content) {
-				t.Fatalf("keys up to %d: expected %+v and %+v, found %+v and %+v", v, pages[1].order, pages[1].content, pages[0].order, pages[0].content)
+				t.Fatalf("keys up to %d: expected %+v and %+v, found %+v and %+v", v, pages[1].order, pages[1].content,
+					pages[0].order, pages[0].content)
 			}
 		}
 		if pages[0].order.watching {
@@ -78,7 +79,8 @@ func TestAscendingFindsWhatWatchFinds(t *testing.T) {
 // TestCompareKeysPartByPart compares keys of a number, a text and a Guid with what comparing their parts says.
 func TestCompareKeysPartByPart(t *testing.T) {
 	f := &Set{Layout: &decode.RowLayout{Keys: []int{0, 1, 2},
-		Columns: []decode.Column{{Name: "ID", Type: edm.Int64}, {Name: "Name", Type: edm.String}, {Name: "GUID", Type: edm.Guid}}}}
+		Columns: []decode.Column{{Name: "ID", Type: edm.Int64}, {Name: "Name", Type: edm.String},
+			{Name: "GUID", Type: edm.Guid}}}}
 	f.Key = []wit.Node{{Kind: wit.Structure, Members: []wit.Member{{Name: "ID", Node: 1}, {Name: "Name", Node: 2},
 		{Name: "GUID", Node: 2}}},
 		{Kind: wit.Int64}, {Kind: wit.Text}}
@@ -106,7 +108,8 @@ func TestCompareKeysPartByPart(t *testing.T) {
 		plain := cmp.Or(cmp.Compare(a.id, b.id), cmp.Compare(a.name, b.name), guid)
 		gotPlain, gotFolded, known := f.compareKeys(encoded(a), encoded(b))
 		if sign(gotPlain) != sign(plain) || sign(gotFolded) != sign(folded) || !known {
-			t.Fatalf("%+v and %+v: expected %d and %d, found %d and %d, known %v", a, b, plain, folded, gotPlain, gotFolded, known)
+			t.Fatalf("%+v and %+v: expected %d and %d, found %d and %d, known %v", a, b, plain, folded, gotPlain,
+				gotFolded, known)
 		}
 	}
 	f.Key[2].Optional = true

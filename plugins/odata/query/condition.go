@@ -34,7 +34,8 @@ func (q *Query) condition(m *edm.Model, root *level, given *Condition, expand st
 	c := condition{setting: given.Prefix + Option, operator: given.Option}
 	steps := strings.Split(given.Property, "/")
 	if len(steps) > maxSteps {
-		return refuse(given.Prefix+Property, given.Property[:min(len(given.Property), 60)], "expected at most "+strconv.Itoa(maxSteps)+" steps")
+		return refuse(given.Prefix+Property, given.Property[:min(len(given.Property), 60)],
+			"expected at most "+strconv.Itoa(maxSteps)+" steps")
 	}
 	for i := range steps {
 		steps[i] = strings.TrimSpace(steps[i])
@@ -46,15 +47,17 @@ func (q *Query) condition(m *edm.Model, root *level, given *Condition, expand st
 		if n := s.Navigation(step); n != nil && held == "" {
 			target := m.Structure(n.Target)
 			if target == nil {
-				return refuse(name, given.Property, "$metadata don't say where "+step+" of "+s.QualifiedName()+" leads to")
+				return refuse(name, given.Property, "$metadata don't say where "+step+" of "+s.QualifiedName()+
+					" leads to")
 			}
 			inner := (*level)(nil)
 			if reached {
 				inner = at.at(step)
 			}
 			if inner == nil && n.Many {
-				return refuse(name, given.Property, step+" leads to many entities, so the condition is applied to the expanded ones: name "+
-					strings.Join(steps[:i+1], "/")+" in "+expand+", too")
+				return refuse(name, given.Property,
+					step+" leads to many entities, so the condition is applied to the expanded ones: name "+
+						strings.Join(steps[:i+1], "/")+" in "+expand+", too")
 			}
 			if n.Many {
 				behindMany = i + 1
@@ -74,7 +77,8 @@ func (q *Query) condition(m *edm.Model, root *level, given *Condition, expand st
 		}
 		inner := m.Structure(p.Type.Name)
 		if p.Type.Primitive != edm.NotPrimitive || inner == nil {
-			return refuse(name, given.Property, step+" of "+s.QualifiedName()+" is of type "+p.Type.Name+", which has no properties inside")
+			return refuse(name, given.Property, step+" of "+s.QualifiedName()+" is of type "+p.Type.Name+
+				", which has no properties inside")
 		}
 		if held == "" {
 			held = step
@@ -86,13 +90,16 @@ func (q *Query) condition(m *edm.Model, root *level, given *Condition, expand st
 	filterable := func(p *edm.Property) bool { return p.Filterable && p.Type.Primitive != edm.NotPrimitive }
 	switch {
 	case c.property == nil && s.Navigation(last) != nil:
-		return refuse(name, given.Property, last+" is a navigation property; expected a property behind it, such as "+given.Property+"/"+firstName(m, s.Navigation(last)))
+		return refuse(name, given.Property, last+" is a navigation property; expected a property behind it, such as "+
+			given.Property+"/"+firstName(m, s.Navigation(last)))
 	case c.property == nil:
 		return refuse(name, given.Property, noProperty(s, last, filterable))
 	case c.property.Type.Primitive == edm.NotPrimitive:
-		return refuse(name, given.Property, last+" is of type "+c.property.Type.Name+"; expected a property inside of it")
+		return refuse(name, given.Property, last+" is of type "+c.property.Type.Name+
+			"; expected a property inside of it")
 	case behindMany == 0 && !c.property.Filterable:
-		return refuse(name, given.Property, "the service doesn't filter by "+last+" (sap:filterable=false)"+fault.Among("", filterables(s, filterable), "it filters by no property"))
+		return refuse(name, given.Property, "the service doesn't filter by "+last+" (sap:filterable=false)"+
+			fault.Among("", filterables(s, filterable), "it filters by no property"))
 	}
 	if held == "" {
 		held = last
@@ -106,7 +113,8 @@ func (q *Query) condition(m *edm.Model, root *level, given *Condition, expand st
 	c.text = c.expression(strings.Join(steps, "/"))
 	switch {
 	case behindMany > 0 && !reached:
-		return refuse(name, given.Property, "the condition is applied to expanded rows: name "+strings.Join(steps[:len(steps)-1], "/")+" in "+expand+", too")
+		return refuse(name, given.Property, "the condition is applied to expanded rows: name "+
+			strings.Join(steps[:len(steps)-1], "/")+" in "+expand+", too")
 	case behindMany > 0:
 		q.inner = append(q.inner, c)
 	default:
@@ -158,7 +166,8 @@ func (c *condition) read(given *Condition) error {
 		if i == 1 && c.operator != "in" {
 			name = given.Prefix + High
 		}
-		if text == "null" && c.property.Type.Primitive != edm.String && (c.operator == "eq" || c.operator == "ne" || c.operator == "in") {
+		if text == "null" && c.property.Type.Primitive != edm.String && (c.operator == "eq" || c.operator == "ne" ||
+			c.operator == "in") {
 			c.operands = append(c.operands, uri.Literal{})
 			continue
 		}

@@ -32,10 +32,15 @@ func TestContradicts(t *testing.T) {
 		{edm.String, "lt", "M", "", []string{"A", "a", "l"}, []string{"z", "Z"}},
 		{edm.Decimal, "eq", "1.5", "", []string{"1.50"}, []string{"1.51"}},
 		{edm.Double, "eq", "0.1", "", []string{"0.1", "0.10000000149"}, []string{"0.2"}},
-		{edm.DateTime, "ge", "2024-01-31T12:00:00", "", []string{"2024-01-31T12:00:00", "2024-01-31T12:00:00.001"}, []string{"2024-01-31T11:59:59.999", null}},
-		{edm.DateTime, "gt", "2024-01-31T12:00:00", "", []string{"2024-01-31T12:00:00" /* and a fraction that no format has */, "2024-02-01T00:00:00"}, []string{"2024-01-30T00:00:00"}},
-		{edm.DateTime, "gt", "2024-01-31T12:00:00.0005", "", []string{"2024-01-31T12:00:00"}, []string{"2024-01-31T11:00:00"}},
-		{edm.Guid, "eq", "0a1b2c3d-0000-1111-2222-333344445555", "", []string{"0A1B2C3D-0000-1111-2222-333344445555"}, []string{"0A1B2C3D-0000-1111-2222-333344445556"}},
+		{edm.DateTime, "ge", "2024-01-31T12:00:00", "", []string{"2024-01-31T12:00:00", "2024-01-31T12:00:00.001"},
+			[]string{"2024-01-31T11:59:59.999", null}},
+		{edm.DateTime, "gt", "2024-01-31T12:00:00", "",
+			[]string{"2024-01-31T12:00:00" /* and a fraction that no format has */, "2024-02-01T00:00:00"},
+			[]string{"2024-01-30T00:00:00"}},
+		{edm.DateTime, "gt", "2024-01-31T12:00:00.0005", "", []string{"2024-01-31T12:00:00"},
+			[]string{"2024-01-31T11:00:00"}},
+		{edm.Guid, "eq", "0a1b2c3d-0000-1111-2222-333344445555", "", []string{"0A1B2C3D-0000-1111-2222-333344445555"},
+			[]string{"0A1B2C3D-0000-1111-2222-333344445556"}},
 		{edm.Boolean, "eq", "true", "", []string{"true"}, []string{"false", null}},
 	} {
 		k := condition{operator: c.option, property: &edm.Property{Name: "P", Type: edm.Type{Primitive: c.typ,
@@ -60,8 +65,10 @@ func TestContradicts(t *testing.T) {
 
 func TestItems(t *testing.T) {
 	for list, want := range map[string][]string{
-		"": nil, "a": {"a"}, "a, b ,c": {"a", "b", "c"}, "'a,b', c": {"'a,b'", "c"}, "O'Neil, D'Arcy": {"O'Neil", "D'Arcy"}, "'O''Neil, x',y": {"'O''Neil, x'", "y"},
-		"datetime'2024-01-01T00:00:00',datetime'2024-01-02T00:00:00'": {"datetime'2024-01-01T00:00:00'", "datetime'2024-01-02T00:00:00'"}, "1,,2": {"1", "", "2"},
+		"": nil, "a": {"a"}, "a, b ,c": {"a", "b", "c"}, "'a,b', c": {"'a,b'", "c"}, "O'Neil, D'Arcy": {"O'Neil",
+			"D'Arcy"}, "'O''Neil, x',y": {"'O''Neil, x'", "y"},
+		"datetime'2024-01-01T00:00:00',datetime'2024-01-02T00:00:00'": {"datetime'2024-01-01T00:00:00'",
+			"datetime'2024-01-02T00:00:00'"}, "1,,2": {"1", "", "2"},
 	} {
 		found := items(list)
 		same := len(found) == len(want)
@@ -81,17 +88,21 @@ func FuzzCompile(f *testing.F) {
 	f.Add("*", "Lines", "Name", "in", "a,'b,c'", "", "$filter=ID eq 1&x")
 	f.Add("", "", "Of/ID", "bt", "1", "2", "$top=5")
 	line := &edm.Structure{Namespace: "N", Name: "Line", Key: []string{"Number"}, Properties: []edm.Property{
-		{Name: "Number", Type: edm.Type{Primitive: edm.Int32, Name: "Edm.Int32"}, Filterable: true, Precision: -1, Scale: -1}},
+		{Name: "Number", Type: edm.Type{Primitive: edm.Int32, Name: "Edm.Int32"}, Filterable: true, Precision: -1,
+			Scale: -1}},
 		Navigations: []edm.Navigation{{Name: "Of", Target: "N.Order"}}}
 	order := &edm.Structure{Namespace: "N", Name: "Order", Key: []string{"ID"}, Properties: []edm.Property{
-		{Name: "ID", Type: edm.Type{Primitive: edm.Int32, Name: "Edm.Int32"}, Filterable: true, Precision: -1, Scale: -1},
-		{Name: "Name", Type: edm.Type{Primitive: edm.String, Name: "Edm.String"}, Nullable: true, Filterable: true, Precision: -1,
-			Scale: -1}},
+		{Name: "ID", Type: edm.Type{Primitive: edm.Int32, Name: "Edm.Int32"}, Filterable: true, Precision: -1,
+			Scale: -1},
+		{Name: "Name", Type: edm.Type{Primitive: edm.String, Name: "Edm.String"}, Nullable: true, Filterable: true,
+			Precision: -1,
+			Scale:     -1}},
 		Navigations: []edm.Navigation{{Name: "Lines", Target: "N.Line", Many: true}, {Name: "Of", Target: "N.Order"}}}
 	m := &edm.Model{Structures: []*edm.Structure{order, line}}
 	f.Fuzz(func(t *testing.T, selected, expanded, property, option, low, high, raw string) {
 		q, err := Compile(Settings{Prefix: "p.", Select: items(selected), Expand: items(expanded), Raw: raw,
-			Conditions: []Condition{{Prefix: "p.filter#0.", Property: property, Option: option, Low: low, High: high}}}, m, order)
+			Conditions: []Condition{{Prefix: "p.filter#0.", Property: property, Option: option, Low: low, High: high}}},
+			m, order)
 		if err != nil {
 			return
 		}

@@ -156,7 +156,8 @@ func (q *Query) readRaw(s *Settings) error {
 			}
 			s.Expand = list()
 		case slices.ContainsFunc(ours, func(own string) bool { return strings.EqualFold(own, name) }):
-			return refuse(s.Prefix+Raw, s.Raw, "it holds "+name+", which the connector sets by itself: see format, count, paging and page.size")
+			return refuse(s.Prefix+Raw, s.Raw,
+				"it holds "+name+", which the connector sets by itself: see format, count, paging and page.size")
 		default:
 			q.rest = append(q.rest, uri.Sendable(part))
 		}
@@ -165,7 +166,8 @@ func (q *Query) readRaw(s *Settings) error {
 }
 
 // ours are options by which the connector pages, and counts.
-var ours = []string{"$top", "$skip", "$skiptoken", "$orderby", "$inlinecount", "$format", "$count", "!deltatoken", "$deltatoken"}
+var ours = []string{"$top", "$skip", "$skiptoken", "$orderby", "$inlinecount", "$format", "$count", "!deltatoken",
+	"$deltatoken"}
 
 func refuse(name, value, why string) error {
 	return fault.Config(name, setting.Invalid(name, value, why))
@@ -218,7 +220,8 @@ func (q *Query) Fingerprint() string {
 		inner = append(inner, c.text)
 	}
 	text := ""
-	for _, part := range []struct{ name, value string }{{"select", q.selected}, {"expand", q.expanded}, {"filter", uri.Unescape(q.Filter(""))},
+	for _, part := range []struct{ name, value string }{{"select", q.selected}, {"expand", q.expanded},
+		{"filter", uri.Unescape(q.Filter(""))},
 		{"inner", strings.Join(inner, " and ")}, {"query", strings.Join(q.rest, "&")}} {
 		if part.value != "" {
 			text += " " + part.name + "=" + whole.Replace(part.value)
@@ -298,7 +301,8 @@ func (l *level) expand(m *edm.Model, paths []string, name string) error {
 			if inner == nil {
 				target := m.Structure(n.Target)
 				if target == nil {
-					return refuse(name, path, "$metadata don't say where "+step+" of "+at.structure.QualifiedName()+" leads to")
+					return refuse(name, path, "$metadata don't say where "+step+" of "+at.structure.QualifiedName()+
+						" leads to")
 				}
 				inner = &level{structure: target}
 				at.expanded = append(at.expanded, &expansion{n, inner})
@@ -356,9 +360,11 @@ func (l *level) choose(paths []string, name, expand string) error {
 			case last && p != nil:
 				at.chosen, at.named = true, append(at.named, step)
 			case p != nil:
-				return refuse(name, path, "a property inside of "+step+" can't be chosen alone; expected "+strings.Join(steps[:i+1], "/"))
+				return refuse(name, path, "a property inside of "+step+" can't be chosen alone; expected "+
+					strings.Join(steps[:i+1], "/"))
 			case at.structure.Navigation(step) != nil:
-				return refuse(name, path, step+" is a navigation property: name "+strings.Join(steps[:i+1], "/")+" in "+expand+", too")
+				return refuse(name, path, step+" is a navigation property: name "+strings.Join(steps[:i+1],
+					"/")+" in "+expand+", too")
 			default:
 				return refuse(name, path, at.noProperty(step, func(*edm.Property) bool { return true }))
 			}

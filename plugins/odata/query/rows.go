@@ -162,7 +162,8 @@ func (r *Rows) Check(out *decode.Output, except func(row int) bool) *wit.Fault {
 			if c.contradicts(found, r.approximate) && c.contradicts(other, r.approximate) {
 				return &wit.Fault{Kind: wit.FaultData, Setting: &c.setting,
 					Message: "row " + strconv.Itoa(int(out.Rows[i].Origin)) + " of the page: " +
-						strings.Join(c.path, "/") + " is " + found.String() + ", and " + c.setting + " asks for " + c.asks() +
+						strings.Join(c.path, "/") + " is " + found.String() + ", and " + c.setting + " asks for " +
+						c.asks() +
 						": the service takes $filter and does not heed it"}
 			}
 		}

@@ -11,13 +11,15 @@ import (
 // MetadataRequest asks for a service's $metadata; path has no slash at its end.
 func MetadataRequest(path string, query uri.Query) wit.Request {
 	return wit.Request{Tag: path, Method: "GET", Target: query.On(path + "/$metadata"), Repeatable: true,
-		Headers: []wit.Header{{Name: "Accept", Value: "application/xml"}, {Name: "MaxDataServiceVersion", Value: "2.0"}}}
+		Headers: []wit.Header{{Name: "Accept", Value: "application/xml"}, {Name: "MaxDataServiceVersion",
+			Value: "2.0"}}}
 }
 
 // DocumentRequest asks for a service document.
 func DocumentRequest(path string, query uri.Query) wit.Request {
 	return wit.Request{Tag: "document " + path, Method: "GET", Target: query.On(path + "/"), Repeatable: true,
-		Headers: []wit.Header{{Name: "Accept", Value: "application/json, application/atomsvc+xml;q=0.9, application/xml;q=0.8"},
+		Headers: []wit.Header{{Name: "Accept",
+			Value: "application/json, application/atomsvc+xml;q=0.9, application/xml;q=0.8"},
 			{Name: "MaxDataServiceVersion", Value: "2.0"}}}
 }
 
@@ -47,11 +49,13 @@ func FindSet(m *edm.Model, path, set, name string) (*edm.Set, *edm.Structure, er
 		for _, other := range m.Sets {
 			names = append(names, Address(other))
 		}
-		return nil, nil, fault.Config(name, "Entity set "+set+" isn't in $metadata of "+path+fault.Among(set, names, "it has no entity set"))
+		return nil, nil, fault.Config(name, "Entity set "+set+" isn't in $metadata of "+path+fault.Among(set, names,
+			"it has no entity set"))
 	}
 	t := m.Structure(s.Type)
 	if t == nil {
-		return nil, nil, &wit.Fault{Kind: wit.FaultUnsupported, Message: "entity set " + set + " of " + path + ": its type " + s.Type + " isn't in $metadata"}
+		return nil, nil, &wit.Fault{Kind: wit.FaultUnsupported, Message: "entity set " + set + " of " + path +
+			": its type " + s.Type + " isn't in $metadata"}
 	}
 	return s, t, nil
 }

@@ -115,8 +115,9 @@ func (o Origin) alias(host string, port int, authority string) bool {
 	for _, a := range o.Aliases {
 		a = strings.TrimSpace(a)
 		name, aliasPort, given := a, 0, false
-		if i := strings.LastIndexByte(a, ':'); i > strings.LastIndexByte(a, ']') && strings.Count(a, ":") == 1 || i > 0 &&
-			strings.HasPrefix(a, "[") && i > strings.IndexByte(a, ']') {
+		if i := strings.LastIndexByte(a, ':'); i > strings.LastIndexByte(a, ']') && strings.Count(a, ":") == 1 ||
+			i > 0 &&
+				strings.HasPrefix(a, "[") && i > strings.IndexByte(a, ']') {
 			n, err := strconv.Atoi(a[i+1:])
 			name, aliasPort, given = a[:i], n, err == nil
 		}
@@ -129,7 +130,8 @@ func (o Origin) alias(host string, port int, authority string) bool {
 
 func loopback(host string) bool {
 	host = strings.ToLower(strings.Trim(host, "[]"))
-	return host == "localhost" || strings.HasSuffix(host, ".localhost") || host == "::1" || strings.HasPrefix(host, "127.") && dotted(host)
+	return host == "localhost" || strings.HasSuffix(host, ".localhost") || host == "::1" || strings.HasPrefix(host,
+		"127.") && dotted(host)
 }
 
 func dotted(host string) bool {

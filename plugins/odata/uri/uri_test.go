@@ -40,8 +40,10 @@ func TestLiterals(t *testing.T) {
 		}
 	}
 	for text, expected := range map[string]Literal{
-		"binary'23ab'": {edm.Binary, "I6s="}, "12l": {edm.Int64, "12"}, "9000000000": {edm.Int64, "9000000000"}, "1.5": {edm.Double, "1.5"},
-		"1m": {edm.Decimal, "1"}, "123456789012345678901234567890.5m": {edm.Decimal, "123456789012345678901234567890.5"},
+		"binary'23ab'": {edm.Binary, "I6s="}, "12l": {edm.Int64, "12"}, "9000000000": {edm.Int64, "9000000000"},
+		"1.5": {edm.Double, "1.5"},
+		"1m":  {edm.Decimal, "1"}, "123456789012345678901234567890.5m": {edm.Decimal,
+			"123456789012345678901234567890.5"},
 	} {
 		if found, err := ParseLiteral(text); err != nil || found != expected {
 			t.Errorf("%s: expected %v, found %v (%v)", text, expected, found, err)
@@ -62,7 +64,8 @@ func TestPredicates(t *testing.T) {
 		{"Products", "(1)", []Key{{"", Literal{edm.Int32, "1"}}}},
 		{"Set", "('a%2Fb''c%28%29%2C')", []Key{{"", Literal{edm.String, "a/b'c(),"}}}},
 		{"Set", "('%C3%BC%20%25')", []Key{{"", Literal{edm.String, "ü %"}}}},
-		{"Set", "(A='x%3D1',B=datetime'2015-01-01T00%3A00%3A00')", []Key{{"A", Literal{edm.String, "x=1"}}, {"B", Literal{edm.DateTime, "2015-01-01T00:00:00"}}}},
+		{"Set", "(A='x%3D1',B=datetime'2015-01-01T00%3A00%3A00')", []Key{{"A", Literal{edm.String, "x=1"}},
+			{"B", Literal{edm.DateTime, "2015-01-01T00:00:00"}}}},
 	} {
 		if found := string(AppendPredicate(nil, c.keys)); found != c.text {
 			t.Errorf("expected %s, found %s", c.text, found)
@@ -138,7 +141,8 @@ func TestLinks(t *testing.T) {
 			t.Errorf("%s: expected a foreign host, found %s (%v)", c.link, found, err)
 		}
 	}
-	for _, link := range []string{"", "ftp://127.0.0.1/x", "mailto:x", "http://user@127.0.0.1:8080/x", "http://127.0.0.1:x/", "http://:8080/"} {
+	for _, link := range []string{"", "ftp://127.0.0.1/x", "mailto:x", "http://user@127.0.0.1:8080/x",
+		"http://127.0.0.1:x/", "http://:8080/"} {
 		if found, err := plain.Resolve(link, "", asked); err == nil {
 			t.Errorf("%q: expected an error, found %s", link, found)
 		}
@@ -162,7 +166,8 @@ func FuzzResolve(f *testing.F) {
 
 // FuzzPredicate: what is read as a key predicate is written as one that reads the same.
 func FuzzPredicate(f *testing.F) {
-	for _, s := range []string{"/s/Set('O''Neil')", "/s/Set(A='x,y',B=datetime'2015-01-01T00%3A00%3A00')", "Set(1)", "Set(guid'x')", "Set(A=1L,)", "Set()", "Set('(')", "Set(X'00')/Nav(2.5M)"} {
+	for _, s := range []string{"/s/Set('O''Neil')", "/s/Set(A='x,y',B=datetime'2015-01-01T00%3A00%3A00')", "Set(1)",
+		"Set(guid'x')", "Set(A=1L,)", "Set()", "Set('(')", "Set(X'00')/Nav(2.5M)"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, address string) {

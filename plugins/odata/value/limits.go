@@ -32,12 +32,14 @@ func ConvertWithin(p *edm.Property, n *wit.Node, v any) (Converted, error) {
 	switch c.Type {
 	case edm.String:
 		if size := utf8.RuneCountInString(c.Text); p.Length > 0 && size > p.Length {
-			return c, &MisfitError{"Edm.String of at most " + strconv.Itoa(p.Length) + " characters", strconv.Itoa(size) + " characters: " + describe(v, n)}
+			return c, &MisfitError{"Edm.String of at most " + strconv.Itoa(p.Length) + " characters",
+				strconv.Itoa(size) + " characters: " + describe(v, n)}
 		}
 	case edm.Binary:
 		if size := base64.StdEncoding.DecodedLen(len(c.Text)) - strings.Count(c.Text, "="); p.Length > 0 &&
 			size > p.Length {
-			return c, &MisfitError{"Edm.Binary of at most " + strconv.Itoa(p.Length) + " bytes", strconv.Itoa(size) + " bytes"}
+			return c, &MisfitError{"Edm.Binary of at most " + strconv.Itoa(p.Length) + " bytes",
+				strconv.Itoa(size) + " bytes"}
 		}
 	case edm.Decimal:
 		if !fits(c.Text, p) {

@@ -26,17 +26,26 @@ func TestLimits(t *testing.T) {
 		{of(edm.Int16), int16(-5), "-5", "-5"},
 		{of(edm.Byte), int64(-1), "expected Edm.Byte from 0 to 255, found integer -1", "255"},
 		{of(edm.SByte), int32(200), "expected Edm.SByte from -128 to 127, found integer 200", "-56"},
-		{of(edm.Int32), int64(math.MaxInt64), "expected Edm.Int32 from -2147483648 to 2147483647, found integer 9223372036854775807", "-1"},
-		{of(edm.Int64), float64(1.5), "expected Edm.Int64 from -9223372036854775808 to 9223372036854775807, found float64 1.5", "1"},
+		{of(edm.Int32), int64(math.MaxInt64),
+			"expected Edm.Int32 from -2147483648 to 2147483647, found integer 9223372036854775807", "-1"},
+		{of(edm.Int64), float64(1.5), "expected Edm.Int64 from -9223372036854775808 to " +
+			"9223372036854775807, found float64 1.5", "1"},
 		{of(edm.Int32), "x", `expected Edm.Int32, found "x"`, `expected Edm.Int32, found "x"`},
-		{text, "äöü", "äöü", "äöü"}, {text, "abcd", `expected Edm.String of at most 3 characters, found 4 characters: "abcd"`, "abcd"},
-		{raw, []byte{1, 2}, "AQI=", "AQI="}, {raw, []byte{1, 2, 3}, "expected Edm.Binary of at most 2 bytes, found 3 bytes", "AQID"},
+		{text, "äöü", "äöü", "äöü"}, {text, "abcd",
+			`expected Edm.String of at most 3 characters, found 4 characters: "abcd"`, "abcd"},
+		{raw, []byte{1, 2}, "AQI=", "AQI="}, {raw, []byte{1, 2, 3},
+			"expected Edm.Binary of at most 2 bytes, found 3 bytes", "AQID"},
 		{amount, "123.45", "123.45", "123.45"}, {amount, "-000123.4500", "-000123.45", "-000123.45"},
-		{amount, "123.455", "expected Edm.Decimal of at most 5 digits with at most 2 of them behind the point, found 123.455", "123.46"},
-		{amount, "123.465", "expected Edm.Decimal of at most 5 digits with at most 2 of them behind the point, found 123.465", "123.46"},
-		{amount, "-0.005", "expected Edm.Decimal of at most 5 digits with at most 2 of them behind the point, found -0.005", "0.00"},
-		{amount, "1234.5", "expected Edm.Decimal of at most 5 digits with at most 2 of them behind the point, found 1234.5", "1234.5"},
-		{varying, "1.2345", "1.2345", "1.2345"}, {varying, "12.3456", "expected Edm.Decimal of at most 5 digits, found 12.3456", "12.3456"},
+		{amount, "123.455", "expected Edm.Decimal of at most 5 digits with at most 2 of them behind " +
+			"the point, found 123.455", "123.46"},
+		{amount, "123.465", "expected Edm.Decimal of at most 5 digits with at most 2 of them behind " +
+			"the point, found 123.465", "123.46"},
+		{amount, "-0.005", "expected Edm.Decimal of at most 5 digits with at most 2 of them behind " +
+			"the point, found -0.005", "0.00"},
+		{amount, "1234.5", "expected Edm.Decimal of at most 5 digits with at most 2 of them behind " +
+			"the point, found 1234.5", "1234.5"},
+		{varying, "1.2345", "1.2345", "1.2345"}, {varying, "12.3456",
+			"expected Edm.Decimal of at most 5 digits, found 12.3456", "12.3456"},
 	} {
 		show := func(c value.Converted, err error) string {
 			if err != nil {

@@ -166,7 +166,8 @@ func moment(s string, zoned bool) (string, bool) {
 		}
 		return iso(ms, 0, zoned)
 	}
-	for _, layout := range [...]string{"2006-01-02T15:04:05Z07:00", "2006-01-02T15:04Z07:00", "2006-01-02T15:04:05", "2006-01-02T15:04",
+	for _, layout := range [...]string{"2006-01-02T15:04:05Z07:00", "2006-01-02T15:04Z07:00", "2006-01-02T15:04:05",
+		"2006-01-02T15:04",
 		"2006-01-02 15:04:05", "2006-01-02"} {
 		t, err := time.Parse(layout, s)
 		if err != nil {

@@ -180,7 +180,8 @@ func float(v any, n *wit.Node, bits int) (string, bool) {
 			bits = 64
 		}
 	case string:
-		if _, err := strconv.ParseFloat(x, 64); err != nil || strings.ContainsAny(x, "xXpP_iI") && x != "INF" && x != "-INF" {
+		if _, err := strconv.ParseFloat(x, 64); err != nil || strings.ContainsAny(x, "xXpP_iI") && x != "INF" &&
+			x != "-INF" {
 			return "", false
 		}
 		return x, true
@@ -310,7 +311,8 @@ func parseInstant(s string) (int64, bool) {
 	if ms, ok := plainInstant(s); ok {
 		return ms, true
 	}
-	for _, layout := range [...]string{"2006-01-02T15:04:05Z07:00", "2006-01-02T15:04:05", "2006-01-02T15:04", "2006-01-02"} {
+	for _, layout := range [...]string{"2006-01-02T15:04:05Z07:00", "2006-01-02T15:04:05", "2006-01-02T15:04",
+		"2006-01-02"} {
 		if t, err := time.Parse(layout, s); err == nil {
 			return t.UnixMilli(), t.Nanosecond()%1e6 == 0
 		}

@@ -53,7 +53,8 @@ func TestUTC(t *testing.T) {
 			c.least = c.shown
 		}
 		if shown, least := z.Clock(c.utc); shown != c.shown || least != c.least {
-			t.Errorf("%s in %s: expected %s and %s on the clock, found %s and %s", c.utc, c.zone, c.shown, c.least, shown, least)
+			t.Errorf("%s in %s: expected %s and %s on the clock, found %s and %s", c.utc, c.zone, c.shown, c.least,
+				shown, least)
 		}
 	}
 	for _, name := range []string{"", "Local", "Europe/Atlantis", "../etc/passwd"} {

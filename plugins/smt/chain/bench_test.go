@@ -11,7 +11,8 @@ import (
 
 // tenFields makes a call of rows with ten fields and together about size bytes.
 func tenFields(t testing.TB, rows, size int) (schema wit.Schema, list []wit.Row, data []byte) {
-	nodes := []wit.Node{{Kind: wit.Structure, Name: wit.Ptr("Order")}, {Kind: wit.Int32}, {Kind: wit.Int64, Optional: true},
+	nodes := []wit.Node{{Kind: wit.Structure, Name: wit.Ptr("Order")}, {Kind: wit.Int32},
+		{Kind: wit.Int64, Optional: true},
 		{Kind: wit.Float64, Optional: true}, {Kind: wit.Boolean, Optional: true}, {Kind: wit.Text, Optional: true}}
 	tree := datum.Record{}
 	for i, node := range []uint32{1, 2, 3, 5, 5, 5, 4, 5, 5, 5} {
@@ -54,8 +55,10 @@ func withoutSchema(t testing.TB, nodes []wit.Node, rows []wit.Row, data []byte) 
 
 func benchChain() []wit.Stage {
 	return []wit.Stage{
-		{Component: ClassInsertValue, Settings: []wit.Setting{{Name: "static.field", Value: "system"}, {Name: "static.value", Value: "SAP-PRD-100"}}},
-		{Component: ClassReplaceValue, Settings: []wit.Setting{{Name: "renames", Value: "f0:id,f3:name"}, {Name: "exclude", Value: "f7"}}},
+		{Component: ClassInsertValue, Settings: []wit.Setting{{Name: "static.field", Value: "system"},
+			{Name: "static.value", Value: "SAP-PRD-100"}}},
+		{Component: ClassReplaceValue, Settings: []wit.Setting{{Name: "renames", Value: "f0:id,f3:name"},
+			{Name: "exclude", Value: "f7"}}},
 		{Component: ClassInsertValue, Settings: []wit.Setting{{Name: "topic.field", Value: "topic"}}},
 	}
 }

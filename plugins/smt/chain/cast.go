@@ -16,7 +16,9 @@ import (
 )
 
 var castSpecs = []wit.SettingSpec{
-	needsList("spec", "List of fields and the type to cast them to of the form field1:type,field2:type to cast fields of Maps or Structs. A single type to cast the entire value. Valid types are int8, int16, int32, int64, float32, float64, boolean, and string. Note that binary fields can only be cast to string."),
+	needsList("spec", "List of fields and the type to cast them to of the form field1:type,field2:type to cast "+
+		"fields of Maps or Structs. A single type to cast the entire value. Valid types are int8, int16, int32, "+
+		"int64, float32, float64, boolean, and string. Note that binary fields can only be cast to string."),
 	replaceNullSpec,
 }
 
@@ -43,7 +45,8 @@ type castField struct {
 const castPurpose = "cast types"
 
 // castKinds are the names of types in the order of [wit.Kind]; what stands before BYTES can be cast to.
-var castKinds = []string{"INT8", "INT16", "INT32", "INT64", "FLOAT32", "FLOAT64", "BOOLEAN", "STRING", "BYTES", "ARRAY", "MAP", "STRUCT"}
+var castKinds = []string{"INT8", "INT16", "INT32", "INT64", "FLOAT32", "FLOAT64", "BOOLEAN", "STRING", "BYTES", "ARRAY",
+	"MAP", "STRUCT"}
 
 func newCast(at side) func(settings) (operation, *wit.Fault) {
 	return func(s settings) (operation, *wit.Fault) {
@@ -60,7 +63,8 @@ func newCast(at side) func(settings) (operation, *wit.Fault) {
 			}
 		}
 		if o.whole != nil && len(list) > 1 {
-			return nil, fail("spec", "Cast transformations that specify a type to cast the entire value to may only specify a single cast in their spec")
+			return nil, fail("spec", "Cast transformations that specify a type to cast the entire value to may only "+
+				"specify a single cast in their spec")
 		}
 		for i := range o.fields {
 			o.fields[i].at = i
@@ -83,16 +87,19 @@ func (o *cast) add(item string, list []string) *wit.Fault {
 		return fail("spec", "expected a type, or a field and its type with a colon between, found "+strconv.Quote(item))
 	}
 	if len(parts) > 2 {
-		return fail("spec", "Invalid value ["+strings.Join(list, ", ")+"] for configuration renames: Invalid rename mapping: "+item)
+		return fail("spec", "Invalid value ["+strings.Join(list,
+			", ")+"] for configuration renames: Invalid rename mapping: "+item)
 	}
 	name := setting.Trim(parts[len(parts)-1])
 	at := slices.Index(castKinds, strings.ToUpper(name))
 	switch {
 	case at < 0:
-		return fail("spec", "Invalid value java.lang.IllegalArgumentException: No enum constant org.apache.kafka.connect.data.Schema.Type."+
+		return fail("spec", "Invalid value java.lang.IllegalArgumentException: No enum constant "+
+			"org.apache.kafka.connect.data.Schema.Type."+
 			strings.ToUpper(name)+" for configuration Invalid type found in casting spec: "+name)
 	case wit.Kind(at) >= wit.Bytes:
-		return fail("spec", "Cast transformation does not support casting to "+castKinds[at]+"; supported types are "+kindList(wit.Bytes))
+		return fail("spec", "Cast transformation does not support casting to "+castKinds[at]+"; supported types are "+
+			kindList(wit.Bytes))
 	}
 	to := wit.Kind(at)
 	if len(parts) == 1 {
@@ -312,7 +319,8 @@ func castDynamic(dst, in []byte, to wit.Kind, stage int) ([]byte, *failure) {
 	case datum.TagStruct:
 		return dst, castFrom(wit.Structure, stage)
 	case datum.TagDecimal, datum.TagInstant:
-		return dst, &failure{stage, dataException, "Cast transformation was passed a value of type class " + dynamicClasses[in[0]] +
+		return dst, &failure{stage, dataException, "Cast transformation was passed a value of type class " +
+			dynamicClasses[in[0]] +
 			" which is not supported by Connect's data API"}
 	}
 	if x, ok := dynamicNumber(in); ok {

@@ -207,7 +207,8 @@ func newStage(of *wit.Stage) (operation, condition, *wit.Fault) {
 	}
 	k = find(of.Condition.Component)
 	if k == nil || k.predicate == nil {
-		return nil, nil, fail("", "expected a predicate of this plugin as the condition, found "+strconv.Quote(of.Condition.Component))
+		return nil, nil, fail("", "expected a predicate of this plugin as the condition, found "+
+			strconv.Quote(of.Condition.Component))
 	}
 	when, err := k.predicate(settings{of.Condition.Settings})
 	return made, when, err

@@ -519,10 +519,12 @@ func TestFusedEqualsStageByStageEqualsReference(t *testing.T) {
 			want := w.records[i].outcome()
 			seen[fmt.Sprint(want.Dropped, want.Class, want.ValNodes != nil, want.Value != nil)]++
 			if !reflect.DeepEqual(want, got[i]) {
-				t.Fatalf("seed %d, row %d, %+v: differs from the reference (-reference +fused):\n%s", seed, i, stages, cmp.Diff(want, got[i]))
+				t.Fatalf("seed %d, row %d, %+v: differs from the reference (-reference +fused):\n%s", seed, i, stages,
+					cmp.Diff(want, got[i]))
 			}
 			if !reflect.DeepEqual(want, single[i]) {
-				t.Fatalf("seed %d, row %d, %+v: differs from the reference (-reference +stage by stage):\n%s", seed, i, stages, cmp.Diff(want, single[i]))
+				t.Fatalf("seed %d, row %d, %+v: differs from the reference (-reference +stage by stage):\n%s", seed, i,
+					stages, cmp.Diff(want, single[i]))
 			}
 		}
 	}

@@ -80,71 +80,107 @@ type component struct {
 
 // components in the order in which describe lists them.
 var components = []component{
-	{ClassCastKey, "Cast fields or the entire key to a specific type, e.g. to force an integer field to a smaller width. Cast from integers, floats, boolean and string to any other type, and cast binary to string (base64 encoded).",
+	{ClassCastKey, "Cast fields or the entire key to a specific type, e.g. to force an integer field to a smaller " +
+		"width. Cast from integers, floats, boolean and string to any other type, and cast binary to " +
+		"string (base64 encoded).",
 		wit.ComponentTransformation, castSpecs, newCast(keySide), nil},
-	{ClassCastValue, "Cast fields or the entire value to a specific type, e.g. to force an integer field to a smaller width. Cast from integers, floats, boolean and string to any other type, and cast binary to string (base64 encoded).",
+	{ClassCastValue, "Cast fields or the entire value to a specific type, e.g. to force an integer field to a " +
+		"smaller width. Cast from integers, floats, boolean and string to any other type, and cast binary to " +
+		"string (base64 encoded).",
 		wit.ComponentTransformation, castSpecs, newCast(valueSide), nil},
-	{ClassDropHeaders, "Removes one or more headers from each record.", wit.ComponentTransformation, dropHeadersSpecs, newDropHeaders, nil},
-	{ClassExtractKey, "Extract the specified field from a Struct when schema present, or a Map in the case of schemaless data, as the record's key. Any null values are passed through unmodified.",
+	{ClassDropHeaders, "Removes one or more headers from each record.", wit.ComponentTransformation, dropHeadersSpecs,
+		newDropHeaders, nil},
+	{ClassExtractKey, "Extract the specified field from a Struct when schema present, or a Map in the case of " +
+		"schemaless data, as the record's key. Any null values are passed through unmodified.",
 		wit.ComponentTransformation, extractSpecs, newExtract(keySide), nil},
-	{ClassExtractValue, "Extract the specified field from a Struct when schema present, or a Map in the case of schemaless data, as the record's value. Any null values are passed through unmodified.",
+	{ClassExtractValue, "Extract the specified field from a Struct when schema present, or a Map in the case of " +
+		"schemaless data, as the record's value. Any null values are passed through unmodified.",
 		wit.ComponentTransformation, extractSpecs, newExtract(valueSide), nil},
-	{ClassFilter, "Drops all records, filtering them from subsequent transformations in the chain. This is intended to be used conditionally to filter out records matching (or not matching) a particular predicate.",
+	{ClassFilter, "Drops all records, filtering them from subsequent transformations in the chain. This is intended " +
+		"to be used conditionally to filter out records matching (or not matching) a particular predicate.",
 		wit.ComponentTransformation, nil, newFilter, nil},
-	{ClassFlattenKey, "Flatten a nested data structure of the record's key, generating names for each field by concatenating the field names at each level with a configurable delimiter character. Applies to Struct when schema present, or a Map in the case of schemaless data. Array fields and their contents are not modified.",
+	{ClassFlattenKey, "Flatten a nested data structure of the record's key, generating names for each field by " +
+		"concatenating the field names at each level with a configurable delimiter character. Applies to Struct when " +
+		"schema present, or a Map in the case of schemaless data. Array fields and their contents are not modified.",
 		wit.ComponentTransformation, flattenSpecs, newFlatten(keySide), nil},
-	{ClassFlattenValue, "Flatten a nested data structure of the record's value, generating names for each field by concatenating the field names at each level with a configurable delimiter character. Applies to Struct when schema present, or a Map in the case of schemaless data. Array fields and their contents are not modified.",
+	{ClassFlattenValue, "Flatten a nested data structure of the record's value, generating names for each field by " +
+		"concatenating the field names at each level with a configurable delimiter character. Applies to Struct when " +
+		"schema present, or a Map in the case of schemaless data. Array fields and their contents are not modified.",
 		wit.ComponentTransformation, flattenSpecs, newFlatten(valueSide), nil},
-	{ClassHeaderFromKey, "Moves or copies fields in the key of a record into that record's headers. Corresponding elements of <code>fields</code> and <code>headers</code> together identify a field and the header it should be moved or copied to.",
+	{ClassHeaderFromKey, "Moves or copies fields in the key of a record into that record's headers. Corresponding " +
+		"elements of <code>fields</code> and <code>headers</code> together identify a field and the header it " +
+		"should be moved or copied to.",
 		wit.ComponentTransformation, headerFromSpecs, newHeaderFrom(keySide), nil},
-	{ClassHeaderFromValue, "Moves or copies fields in the value of a record into that record's headers. Corresponding elements of <code>fields</code> and <code>headers</code> together identify a field and the header it should be moved or copied to.",
+	{ClassHeaderFromValue, "Moves or copies fields in the value of a record into that record's headers. " +
+		"Corresponding elements of <code>fields</code> and <code>headers</code> together identify a field and the " +
+		"header it should be moved or copied to.",
 		wit.ComponentTransformation, headerFromSpecs, newHeaderFrom(valueSide), nil},
-	{ClassHoistKey, "Wrap the record's key using the specified field name in a Struct when schema present, or a Map in the case of schemaless data.",
+	{ClassHoistKey, "Wrap the record's key using the specified field name in a Struct when schema present, or a Map " +
+		"in the case of schemaless data.",
 		wit.ComponentTransformation, hoistSpecs, newHoist(keySide), nil},
-	{ClassHoistValue, "Wrap the record's value using the specified field name in a Struct when schema present, or a Map in the case of schemaless data.",
+	{ClassHoistValue, "Wrap the record's value using the specified field name in a Struct when schema present, or a " +
+		"Map in the case of schemaless data.",
 		wit.ComponentTransformation, hoistSpecs, newHoist(valueSide), nil},
-	{ClassInsertKey, "Insert field(s) using attributes from the record metadata or a configured static value, into the record's key.",
+	{ClassInsertKey, "Insert field(s) using attributes from the record metadata or a configured static " +
+		"value, into the record's key.",
 		wit.ComponentTransformation, insertSpecs, newInsert(keySide), nil},
-	{ClassInsertValue, "Insert field(s) using attributes from the record metadata or a configured static value, into the record's value.",
+	{ClassInsertValue, "Insert field(s) using attributes from the record metadata or a configured static value, " +
+		"into the record's value.",
 		wit.ComponentTransformation, insertSpecs, newInsert(valueSide), nil},
-	{ClassInsertHeader, "Add a header to each record.", wit.ComponentTransformation, insertHeaderSpecs, newInsertHeader, nil},
-	{ClassMaskKey, "Mask specified fields of the record's key with a valid null value for the field type (i.e. 0, false, empty string, and so on). For numeric and string fields, an optional replacement value can be specified that is converted to the correct type.",
+	{ClassInsertHeader, "Add a header to each record.", wit.ComponentTransformation, insertHeaderSpecs, newInsertHeader,
+		nil},
+	{ClassMaskKey, "Mask specified fields of the record's key with a valid null value for the field type (i.e. 0, " +
+		"false, empty string, and so on). For numeric and string fields, an optional replacement value can be " +
+		"specified that is converted to the correct type.",
 		wit.ComponentTransformation, maskSpecs, newMask(keySide), nil},
-	{ClassMaskValue, "Mask specified fields of the record's value with a valid null value for the field type (i.e. 0, false, empty string, and so on). For numeric and string fields, an optional replacement value can be specified that is converted to the correct type.",
+	{ClassMaskValue, "Mask specified fields of the record's value with a valid null value for the field type (i.e. " +
+		"0, false, empty string, and so on). For numeric and string fields, an optional replacement value can be " +
+		"specified that is converted to the correct type.",
 		wit.ComponentTransformation, maskSpecs, newMask(valueSide), nil},
-	{ClassRegexRouter, "Update the record topic using the configured regular expression and replacement string. The expression must match the whole topic; its syntax, and that of the replacement, are Java's.",
+	{ClassRegexRouter, "Update the record topic using the configured regular expression and replacement string. The " +
+		"expression must match the whole topic; its syntax, and that of the replacement, are Java's.",
 		wit.ComponentTransformation, routerSpecs, newRouter, nil},
-	{ClassReplaceKey, "Filter or rename fields of the record's key.", wit.ComponentTransformation, replaceSpecs, newReplace(keySide), nil},
-	{ClassReplaceValue, "Filter or rename fields of the record's value.", wit.ComponentTransformation, replaceSpecs, newReplace(valueSide), nil},
+	{ClassReplaceKey, "Filter or rename fields of the record's key.", wit.ComponentTransformation, replaceSpecs,
+		newReplace(keySide), nil},
+	{ClassReplaceValue, "Filter or rename fields of the record's value.", wit.ComponentTransformation, replaceSpecs,
+		newReplace(valueSide), nil},
 	{ClassMetadataKey, "Set the schema name, version or both on the schema of the record's key.",
 		wit.ComponentTransformation, metadataSpecs, newMetadata(keySide), nil},
 	{ClassMetadataValue, "Set the schema name, version or both on the schema of the record's value.",
 		wit.ComponentTransformation, metadataSpecs, newMetadata(valueSide), nil},
-	{ClassTimestampKey, "Convert timestamps between different formats such as Unix epoch, strings, and Connect Date/Timestamp types. Applies to individual fields or to the entire value.",
+	{ClassTimestampKey, "Convert timestamps between different formats such as Unix epoch, strings, and Connect " +
+		"Date/Timestamp types. Applies to individual fields or to the entire value.",
 		wit.ComponentTransformation, timestampSpecs, newTimestampConverter(keySide), nil},
-	{ClassTimestampValue, "Convert timestamps between different formats such as Unix epoch, strings, and Connect Date/Timestamp types. Applies to individual fields or to the entire value.",
+	{ClassTimestampValue, "Convert timestamps between different formats such as Unix epoch, strings, and Connect " +
+		"Date/Timestamp types. Applies to individual fields or to the entire value.",
 		wit.ComponentTransformation, timestampSpecs, newTimestampConverter(valueSide), nil},
-	{ClassTimestampRouter, "Update the record's topic field as a function of the original topic value and the record timestamp.",
+	{ClassTimestampRouter, "Update the record's topic field as a function of the original topic value " +
+		"and the record timestamp.",
 		wit.ComponentTransformation, stampSpecs, newStampRouter, nil},
 	{ClassValueToKey, "Replace the record key with a new key formed from a subset of fields in the record value.",
 		wit.ComponentTransformation, valueToKeySpecs, newValueToKey, nil},
-	{ClassSplit, "Make a record of each item of an array field of the record's value. Key, topic, headers and time are those of the record; ValueToKey behind it gives each part a key of its own.",
+	{ClassSplit, "Make a record of each item of an array field of the record's value. Key, topic, headers and time " +
+		"are those of the record; ValueToKey behind it gives each part a key of its own.",
 		wit.ComponentTransformation, splitSpecs, newSplit, nil},
-	{ClassUnwrapKey, "Put the arrays of expanded feeds of the record's key in the place of the structures that OData's JSON has around them.",
+	{ClassUnwrapKey, "Put the arrays of expanded feeds of the record's key in the place of the structures that " +
+		"OData's JSON has around them.",
 		wit.ComponentTransformation, unwrapSpecs, newUnwrap(keySide), nil},
-	{ClassUnwrapValue, "Put the arrays of expanded feeds of the record's value in the place of the structures that OData's JSON has around them.",
+	{ClassUnwrapValue, "Put the arrays of expanded feeds of the record's value in the place of the structures that " +
+		"OData's JSON has around them.",
 		wit.ComponentTransformation, unwrapSpecs, newUnwrap(valueSide), nil},
 	{ClassCoalesceKey, "Make a field of the record's key the first of several that is not null.",
 		wit.ComponentTransformation, coalesceSpecs, newCoalesce(keySide), nil},
 	{ClassCoalesceValue, "Make a field of the record's value the first of several that is not null.",
 		wit.ComponentTransformation, coalesceSpecs, newCoalesce(valueSide), nil},
-	{ClassToTombstone, "Make a tombstone of a record that says that an entity was deleted, as the OData source writes it with deletes=record.",
+	{ClassToTombstone, "Make a tombstone of a record that says that an entity was deleted, as the OData source " +
+		"writes it with deletes=record.",
 		wit.ComponentTransformation, tombstoneSpecs, newToTombstone, nil},
 	{ClassHasHeaderKey, "A predicate which is true for records with at least one header with the configured name.",
 		wit.ComponentPredicate, headerKeySpecs, nil, newHasHeader},
 	{ClassIsTombstone, "A predicate which is true for records which are tombstones (i.e. have null value).",
 		wit.ComponentPredicate, nil, nil, newTombstone},
-	{ClassTopicNameMatch, "A predicate which is true for records with a topic name that matches the configured regular expression.",
+	{ClassTopicNameMatch, "A predicate which is true for records with a topic name that matches the " +
+		"configured regular expression.",
 		wit.ComponentPredicate, topicNameSpecs, nil, newTopicName},
 }
 
@@ -271,4 +307,5 @@ func needsList(name, doc string) wit.SettingSpec {
 }
 
 var replaceNullSpec = spec("replace.null.with.default", wit.KindBoolean, wit.Ptr("true"),
-	"Whether to replace fields that have a default value and that are null to the default value. When set to true, the default value is used, otherwise null is used.")
+	"Whether to replace fields that have a default value and that are null to the default value. When set to true, "+
+		"the default value is used, otherwise null is used.")

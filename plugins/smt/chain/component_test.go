@@ -56,8 +56,9 @@ func TestDeclaresWhatKafkaDeclares(t *testing.T) {
 		for _, s := range c.Settings {
 			d := definition{Name: s.Name, DefaultValue: s.DefaultValue, Documentation: s.Documentation,
 				Required: setting.IsRequired(&s),
-				Type: map[wit.SettingKind]string{wit.KindText: "STRING", wit.KindBoolean: "BOOLEAN", wit.KindListOfText: "LIST",
-					wit.KindInt: "INT"}[s.Kind],
+				Type: map[wit.SettingKind]string{wit.KindText: "STRING", wit.KindBoolean: "BOOLEAN",
+					wit.KindListOfText: "LIST",
+					wit.KindInt:        "INT"}[s.Kind],
 				Importance: [...]string{"HIGH", "MEDIUM", "LOW"}[s.Importance]}
 			ours = append(ours, d)
 		}
@@ -86,81 +87,121 @@ func TestExamine(t *testing.T) {
 		{ClassFilter, pairs("more", "x"), nil},
 		{ClassInsertValue, nil, nil},
 		{"InsertField$Key", pairs("replace.null.with.default", "maybe"), map[string]string{
-			"replace.null.with.default": "Invalid value maybe for configuration replace.null.with.default: Expected value to be either true or false"}},
-		{ClassReplaceValue, pairs("renames", "a"), map[string]string{"renames": "Invalid value [a] for configuration renames: Invalid rename mapping: a"}},
-		{ClassReplaceValue, pairs("renames", "a:b, c:d:e"), map[string]string{"renames": "Invalid value [a:b, c:d:e] for configuration renames: Invalid rename mapping: c:d:e"}},
+			"replace.null.with.default": "Invalid value maybe for configuration replace.null.with.default: Expected " +
+				"value to be either true or false"}},
+		{ClassReplaceValue, pairs("renames", "a"),
+			map[string]string{"renames": "Invalid value [a] for configuration renames: Invalid rename mapping: a"}},
+		{ClassReplaceValue, pairs("renames", "a:b, c:d:e"),
+			map[string]string{"renames": "Invalid value [a:b, c:d:e] for configuration renames: " +
+				"Invalid rename mapping: c:d:e"}},
 		{ClassReplaceValue, pairs("renames", ""), nil},
-		{ClassReplaceValue, pairs("exclude", "a,"), map[string]string{"exclude": "Configuration 'exclude' values must not be empty."}},
-		{ClassReplaceKey, pairs("include", "a,,b"), map[string]string{"include": "Configuration 'include' values must not be empty."}},
+		{ClassReplaceValue, pairs("exclude", "a,"),
+			map[string]string{"exclude": "Configuration 'exclude' values must not be empty."}},
+		{ClassReplaceKey, pairs("include", "a,,b"),
+			map[string]string{"include": "Configuration 'include' values must not be empty."}},
 		{ClassReplaceValue, pairs("exclude", "a,a", "replace.null.with.default", "1"), map[string]string{
-			"replace.null.with.default": "Invalid value 1 for configuration replace.null.with.default: Expected value to be either true or false"}},
-		{ClassRegexRouter, nil, map[string]string{"regex": `Missing required configuration "regex" which has no default value.`,
-			"replacement": `Missing required configuration "replacement" which has no default value.`}},
-		{ClassRegexRouter, pairs("regex", "(", "replacement", ""), map[string]string{"regex": "Invalid value ( for configuration regex: Invalid regex: "}},
+			"replace.null.with.default": "Invalid value 1 for configuration replace.null.with.default: Expected " +
+				"value to be either true or false"}},
+		{ClassRegexRouter, nil,
+			map[string]string{"regex": `Missing required configuration "regex" which has no default value.`,
+				"replacement": `Missing required configuration "replacement" which has no default value.`}},
+		{ClassRegexRouter, pairs("regex", "(", "replacement", ""),
+			map[string]string{"regex": "Invalid value ( for configuration regex: Invalid regex: "}},
 		{ClassRegexRouter, pairs("regex", "(.*)", "replacement", ""), nil},
-		{ClassValueToKey, nil, map[string]string{"fields": `Missing required configuration "fields" which has no default value.`}},
-		{ClassValueToKey, pairs("fields", " "), map[string]string{"fields": "Configuration 'fields' must not be empty. Valid values include: any non-empty value"}},
-		{ClassValueToKey, pairs("fields", "a,,b"), map[string]string{"fields": "Configuration 'fields' values must not be empty."}},
+		{ClassValueToKey, nil,
+			map[string]string{"fields": `Missing required configuration "fields" which has no default value.`}},
+		{ClassValueToKey, pairs("fields", " "),
+			map[string]string{"fields": "Configuration 'fields' must not be empty. Valid values " +
+				"include: any non-empty value"}},
+		{ClassValueToKey, pairs("fields", "a,,b"),
+			map[string]string{"fields": "Configuration 'fields' values must not be empty."}},
 		{ClassValueToKey, pairs("fields", "a,a"), nil},
-		{ClassHeaderFromKey, pairs("fields", "", "headers", "h", "operation", "move"), map[string]string{"fields": "Invalid value [] for configuration fields: Empty list"}},
+		{ClassHeaderFromKey, pairs("fields", "", "headers", "h", "operation", "move"),
+			map[string]string{"fields": "Invalid value [] for configuration fields: Empty list"}},
 		{ClassHeaderFromValue, pairs("fields", "a", "headers", "h"), map[string]string{
 			"operation": `Missing required configuration "operation" which has no default value.`}},
 		{ClassHeaderFromValue, pairs("fields", "a", "headers", "h", "operation", "Move"), map[string]string{
 			"operation": "Invalid value Move for configuration operation: String must be one of: move, copy"}},
 		{ClassHeaderFromValue, pairs("fields", "a,b", "headers", "h", "operation", "copy"), map[string]string{
 			"headers": "'fields' config must have the same number of elements as 'headers' config."}},
-		{ClassDropHeaders, pairs("headers", ""), map[string]string{"headers": "Configuration 'headers' must not be empty. Valid values include: any non-empty value"}},
-		{ClassExtractValue, nil, map[string]string{"field": `Missing required configuration "field" which has no default value.`}},
+		{ClassDropHeaders, pairs("headers", ""),
+			map[string]string{"headers": "Configuration 'headers' must not be empty. Valid values " +
+				"include: any non-empty value"}},
+		{ClassExtractValue, nil,
+			map[string]string{"field": `Missing required configuration "field" which has no default value.`}},
 		{ClassExtractKey, pairs("field", "a", "field.syntax.version", "v3"), map[string]string{
-			"field.syntax.version": "Invalid value v3 for configuration field.syntax.version: String must be one of (case insensitive): V1, V2"}},
+			"field.syntax.version": "Invalid value v3 for configuration field.syntax.version: String must be one of " +
+				"(case insensitive): V1, V2"}},
 		{ClassExtractKey, pairs("field", "a.`b`c.d", "field.syntax.version", "v2"), map[string]string{
-			"field": "Incomplete backtick pair in path: [a.`b`c.d], consider adding a backslash before backtick at position 2 to escape it"}},
+			"field": "Incomplete backtick pair in path: [a.`b`c.d], consider adding a backslash before backtick at " +
+				"position 2 to escape it"}},
 		{ClassExtractKey, pairs("field", "a.`b\\`", "field.syntax.version", "V2"), map[string]string{
-			"field": "Incomplete backtick pair in path: [a.`b\\`], consider adding a backslash before backtick at position 2 to escape it"}},
-		{ClassHoistValue, nil, map[string]string{"field": `Missing required configuration "field" which has no default value.`}},
+			"field": "Incomplete backtick pair in path: [a.`b\\`], consider adding a backslash before backtick at " +
+				"position 2 to escape it"}},
+		{ClassHoistValue, nil,
+			map[string]string{"field": `Missing required configuration "field" which has no default value.`}},
 		{ClassMetadataValue, pairs("schema.version", "x"), map[string]string{
 			"schema.version": "Invalid value x for configuration schema.version: Not a number of type INT"}},
 		{ClassMetadataValue, pairs("schema.version", "٣"), nil},
-		{ClassMaskValue, nil, map[string]string{"fields": `Missing required configuration "fields" which has no default value.`}},
-		{ClassMaskKey, pairs("fields", "a,,b"), map[string]string{"fields": "Configuration 'fields' values must not be empty."}},
+		{ClassMaskValue, nil,
+			map[string]string{"fields": `Missing required configuration "fields" which has no default value.`}},
+		{ClassMaskKey, pairs("fields", "a,,b"),
+			map[string]string{"fields": "Configuration 'fields' values must not be empty."}},
 		{ClassMaskKey, pairs("fields", "a,a", "replacement", " "), map[string]string{
 			"replacement": "Invalid value  for configuration replacement: String must be non-empty"}},
-		{ClassInsertHeader, nil, map[string]string{"header": `Missing required configuration "header" which has no default value.`,
-			"value.literal": `Missing required configuration "value.literal" which has no default value.`}},
+		{ClassInsertHeader, nil,
+			map[string]string{"header": `Missing required configuration "header" which has no default value.`,
+				"value.literal": `Missing required configuration "value.literal" which has no default value.`}},
 		{ClassInsertHeader, pairs("header", "", "value.literal", ""), nil},
 		{ClassInsertHeader, pairs("header", "h", "value.literal", "1e5000"), map[string]string{
 			"value.literal": "Invalid value 1e5000 for configuration value.literal: a number that is too long"}},
 		{ClassInsertHeader, pairs("header", "h", "value.literal", strings.Repeat("[", 100000)), map[string]string{
 			"value.literal": "Invalid value [[["}},
-		{ClassCastKey, nil, map[string]string{"spec": `Missing required configuration "spec" which has no default value.`}},
+		{ClassCastKey, nil,
+			map[string]string{"spec": `Missing required configuration "spec" which has no default value.`}},
 		{ClassCastKey, pairs("spec", ""), map[string]string{"spec": "Must specify at least one field to cast."}},
-		{ClassCastKey, pairs("spec", "a:b"), map[string]string{"spec": "Invalid value java.lang.IllegalArgumentException: No enum constant " +
-			"org.apache.kafka.connect.data.Schema.Type.B for configuration Invalid type found in casting spec: b"}},
-		{ClassCastKey, pairs("spec", "a:b:c"), map[string]string{"spec": "Invalid value [a:b:c] for configuration renames: Invalid rename mapping: a:b:c"}},
-		{ClassCastKey, pairs("spec", "a:bytes"), map[string]string{"spec": "Cast transformation does not support casting to BYTES; " +
-			"supported types are [INT8, INT16, INT32, INT64, FLOAT32, FLOAT64, BOOLEAN, STRING]"}},
-		{ClassCastKey, pairs("spec", "int8,a:int8"), map[string]string{"spec": "Cast transformations that specify a type to cast the entire value to may only"}},
-		{ClassCastKey, pairs("spec", ":"), map[string]string{"spec": "expected a type, or a field and its type with a colon between, found \":\""}},
+		{ClassCastKey, pairs("spec", "a:b"),
+			map[string]string{"spec": "Invalid value java.lang.IllegalArgumentException: No enum constant " +
+				"org.apache.kafka.connect.data.Schema.Type.B for configuration Invalid type found in casting spec: b"}},
+		{ClassCastKey, pairs("spec", "a:b:c"),
+			map[string]string{"spec": "Invalid value [a:b:c] for configuration renames: " +
+				"Invalid rename mapping: a:b:c"}},
+		{ClassCastKey, pairs("spec", "a:bytes"),
+			map[string]string{"spec": "Cast transformation does not support casting to BYTES; " +
+				"supported types are [INT8, INT16, INT32, INT64, FLOAT32, FLOAT64, BOOLEAN, STRING]"}},
+		{ClassCastKey, pairs("spec", "int8,a:int8"),
+			map[string]string{"spec": "Cast transformations that specify a type to cast the entire value to may only"}},
+		{ClassCastKey, pairs("spec", ":"),
+			map[string]string{"spec": "expected a type, or a field and its type with a colon between, found \":\""}},
 		{ClassCastKey, pairs("spec", "a:INT8,a:string,:int8"), nil},
-		{ClassTimestampKey, pairs("field", "at"), map[string]string{"target.type": `Missing required configuration "target.type" which has no default value.`}},
+		{ClassTimestampKey, pairs("field", "at"),
+			map[string]string{"target.type": `Missing required configuration "target.type" which has no default value.`}},
 		{ClassTimestampValue, pairs("target.type", "timestamp"), map[string]string{
-			"target.type": "Invalid value timestamp for configuration target.type: String must be one of: string, unix, Date, Time, Timestamp"}},
+			"target.type": "Invalid value timestamp for configuration target.type: String must be one of: string, " +
+				"unix, Date, Time, Timestamp"}},
 		{ClassTimestampValue, pairs("target.type", ""), map[string]string{
-			"target.type": "Invalid value  for configuration target.type: String must be one of: string, unix, Date, Time, Timestamp"}},
+			"target.type": "Invalid value  for configuration target.type: String must be one of: string, " +
+				"unix, Date, Time, Timestamp"}},
 		{ClassTimestampValue, pairs("target.type", "string", "format", " "), map[string]string{
 			"format": "TimestampConverter requires format option to be specified when using string timestamps"}},
 		{ClassTimestampValue, pairs("target.type", "unix", "format", "bad-format"), map[string]string{
-			"format": "Invalid value java.lang.IllegalArgumentException: Illegal pattern character 'b' for configuration TimestampConverter requires " +
+			"format": "Invalid value java.lang.IllegalArgumentException: Illegal pattern character 'b' for " +
+				"configuration TimestampConverter requires " +
 				"a SimpleDateFormat-compatible pattern for string timestamps: bad-format"}},
 		{ClassTimestampValue, pairs("target.type", "unix", "unix.precision", "hours"), map[string]string{
-			"unix.precision": "Invalid value hours for configuration unix.precision: String must be one of: nanoseconds, microseconds, milliseconds, seconds"}},
-		{ClassTimestampValue, pairs("target.type", " unix ", "unix.precision", " seconds ", "format", " yyyy ", "field", " at "), nil},
+			"unix.precision": "Invalid value hours for configuration unix.precision: String must be one of: " +
+				"nanoseconds, microseconds, milliseconds, seconds"}},
+		{ClassTimestampValue, pairs("target.type", " unix ", "unix.precision", " seconds ", "format", " yyyy ", "field",
+			" at "), nil},
 		{ClassTimestampRouter, nil, nil},
 		{ClassTimestampRouter, pairs("timestamp.format", "yyyy-MM-dd'T'b"), map[string]string{
-			"timestamp.format": "Invalid value yyyy-MM-dd'T'b for configuration timestamp.format: Illegal pattern character 'b'"}},
-		{ClassHasHeaderKey, pairs("name", " "), map[string]string{"name": "Invalid value  for configuration name: String must be non-empty"}},
+			"timestamp.format": "Invalid value yyyy-MM-dd'T'b for configuration timestamp.format: " +
+				"Illegal pattern character 'b'"}},
+		{ClassHasHeaderKey, pairs("name", " "),
+			map[string]string{"name": "Invalid value  for configuration name: String must be non-empty"}},
 		{ClassIsTombstone, nil, nil},
-		{ClassTopicNameMatch, pairs("pattern", "("), map[string]string{"pattern": "Invalid value ( for configuration pattern: Invalid regex: "}},
+		{ClassTopicNameMatch, pairs("pattern", "("),
+			map[string]string{"pattern": "Invalid value ( for configuration pattern: Invalid regex: "}},
 	} {
 		list, err := Examine(x.component, x.given)
 		if err != nil || len(list) != len(find(x.component).specs) {
@@ -180,12 +221,15 @@ func TestExamine(t *testing.T) {
 
 func TestPrepareRefuses(t *testing.T) {
 	for want, s := range map[string]wit.Stage{
-		`stage 0, X: expected a transform of this plugin`:                      {Component: "X"},
-		`Neither schema name nor version configured`:                           {Component: ClassMetadataKey},
-		`No field insertion configured`:                                        {Component: ClassInsertValue},
-		`No value specified for static field: a`:                               {Component: ClassInsertValue, Settings: pairs("static.field", "a")},
-		`expected a predicate of this plugin as the condition, found "Filter"`: {Component: ClassFilter, Condition: &wit.Condition{Component: "Filter"}},
-		`pattern: stage 0, Filter: Missing required configuration "pattern"`:   {Component: "Filter", Condition: &wit.Condition{Component: "TopicNameMatches"}},
+		`stage 0, X: expected a transform of this plugin`: {Component: "X"},
+		`Neither schema name nor version configured`:      {Component: ClassMetadataKey},
+		`No field insertion configured`:                   {Component: ClassInsertValue},
+		`No value specified for static field: a`: {Component: ClassInsertValue,
+			Settings: pairs("static.field", "a")},
+		`expected a predicate of this plugin as the condition, found "Filter"`: {Component: ClassFilter,
+			Condition: &wit.Condition{Component: "Filter"}},
+		`pattern: stage 0, Filter: Missing required configuration "pattern"`: {Component: "Filter",
+			Condition: &wit.Condition{Component: "TopicNameMatches"}},
 		`Invalid value 1 for configuration replace.null.with.default: Expected value to be`: {Component: ClassTimestampValue,
 			Settings: pairs("target.type", "string", "replace.null.with.default", "1")},
 		`regex: stage 0, RegexRouter: Invalid value ( for`:                                             {Component: "RegexRouter", Settings: pairs("regex", "(")},
@@ -230,7 +274,8 @@ func TestNoAllocationForARow(t *testing.T) {
 	for name, stages := range map[string][]wit.Stage{"fused": benchChain(), "mask": masked,
 		"cast": one(ClassCastValue, "spec", "f0:string,f2:int32,f6:string,f1:float64"),
 		"time": one(ClassTimestampValue, "field", "f1", "target.type", "Timestamp"),
-		"date": one(ClassTimestampValue, "field", "f1", "target.type", "string", "format", "yyyy-MM-dd'T'HH:mm:ss.SSSX"),
+		"date": one(ClassTimestampValue, "field", "f1", "target.type", "string", "format",
+			"yyyy-MM-dd'T'HH:mm:ss.SSSX"),
 		"flat": one(ClassFlattenValue), "key": one(ClassValueToKey, "fields", "f0,f3"),
 		"header": one(ClassHeaderFromValue, "fields", "f1", "headers", "h", "operation", "move"),
 		"field":  one(ClassExtractValue, "field", "f3")} {

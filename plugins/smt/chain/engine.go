@@ -66,7 +66,8 @@ func (e *Engine) chain(context []byte) (*chain, error) {
 	}
 	list, ok := decode(context)
 	if !ok {
-		return nil, &wit.Fault{Kind: wit.FaultInternal, Message: "a context that this version of the plugin did not make"}
+		return nil, &wit.Fault{Kind: wit.FaultInternal,
+			Message: "a context that this version of the plugin did not make"}
 	}
 	c, err := newChain(list)
 	if err != nil {
@@ -202,7 +203,8 @@ func (e *Engine) alone(in *wit.Row, data []byte) ([]wit.Row, []byte) {
 func (e *Engine) row(c *chain, topics []string, rows []wit.Row, n int, data []byte) error {
 	in := &rows[n]
 	if int(in.Topic) >= len(topics) {
-		return &wit.Fault{Kind: wit.FaultInternal, Message: "row " + strconv.Itoa(n) + " names a topic that is not in the call"}
+		return &wit.Fault{Kind: wit.FaultInternal, Message: "row " + strconv.Itoa(n) +
+			" names a topic that is not in the call"}
 	}
 	v, written, kept := &e.view, len(e.data), len(e.rows)
 	if err := v.load(in, topics[in.Topic], data); err != nil {
@@ -434,7 +436,8 @@ func (e *Engine) Test(context []byte, schemas []wit.Schema, topics []string, row
 	for i := range rows {
 		in := &rows[i]
 		if int(in.Topic) >= len(topics) {
-			return wit.Tested{}, &wit.Fault{Kind: wit.FaultInternal, Message: "row " + strconv.Itoa(i) + " names a topic that is not in the call"}
+			return wit.Tested{}, &wit.Fault{Kind: wit.FaultInternal, Message: "row " + strconv.Itoa(i) +
+				" names a topic that is not in the call"}
 		}
 		if err := e.view.load(in, topics[in.Topic], data); err != nil {
 			return wit.Tested{}, err

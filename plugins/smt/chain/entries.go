@@ -170,8 +170,10 @@ func skipValue(in []byte) int {
 	return size
 }
 
-var dynamicClasses = [...]string{"null", "java.lang.Boolean", "java.lang.Boolean", "java.lang.Byte", "java.lang.Short", "java.lang.Integer",
-	"java.lang.Long", "java.lang.Float", "java.lang.Double", "java.lang.String", "[B", "java.util.ArrayList", "java.util.HashMap",
+var dynamicClasses = [...]string{"null", "java.lang.Boolean", "java.lang.Boolean", "java.lang.Byte", "java.lang.Short",
+	"java.lang.Integer",
+	"java.lang.Long", "java.lang.Float", "java.lang.Double", "java.lang.String", "[B", "java.util.ArrayList",
+	"java.util.HashMap",
 	"java.math.BigDecimal", "java.util.Date", "org.apache.kafka.connect.data.Struct"}
 
 // room and keep: a value is appended to what room returns and handed to keep.

@@ -13,7 +13,8 @@ import (
 
 var tombstoneSpecs = []wit.SettingSpec{
 	{Name: "field", Kind: wit.KindText, DefaultValue: wit.Ptr("RECORDMODE,ODQ_CHANGEMODE"), Importance: wit.Medium,
-		Documentation: "Fields of the value that say whether the entity was deleted, with commas: the first one that is there counts. The defaults are those of the OData source."},
+		Documentation: "Fields of the value that say whether the entity was deleted, with commas: the first one that " +
+			"is there counts. The defaults are those of the OData source."},
 	{Name: "values", Kind: wit.KindListOfText, DefaultValue: wit.Ptr("D"), Importance: wit.Medium,
 		Documentation: "Texts of the field that mean a deletion."},
 }
@@ -94,7 +95,8 @@ func (o *toTombstone) apply(e *Engine, v *view, stage int) (*failure, error) {
 		return nil, nil
 	}
 	if null, err := v.columns[keySide].null(e.schemas); err != nil || null {
-		return &failure{stage, dataException, "A tombstone needs a key: nobody could tell which entity was deleted"}, err
+		return &failure{stage, dataException, "A tombstone needs a key: nobody could tell which entity was deleted"},
+			err
 	}
 	c.set(wit.Absent, 0, nil, -1)
 	return nil, nil
@@ -208,7 +210,8 @@ func (o *coalesce) compile(e *Engine, nodes []wit.Node, stage int) *coalesceProg
 		if made.nodes == nil {
 			made = field{name: o.field, nodes: tree, from: constant}
 		} else if !sameNodes(made.nodes, tree) {
-			p.failure = &failure{stage, dataException, "Fields of one type expected for [" + coalescePurpose + "], found: " +
+			p.failure = &failure{stage, dataException, "Fields of one type expected for [" + coalescePurpose +
+				"], found: " +
 				o.fields[0] + " " + javaClass(&made.nodes[0]) + ", " + name + " " + javaClass(&tree[0])}
 			return x
 		}
@@ -220,7 +223,8 @@ func (o *coalesce) compile(e *Engine, nodes []wit.Node, stage int) *coalesceProg
 	for i, f := range l.fields {
 		switch listed := slices.Contains(o.fields, f.name); {
 		case f.name == o.field && !listed:
-			p.failure = &failure{stage, dataException, "Field " + o.field + " is there and none of those that are coalesced"}
+			p.failure = &failure{stage, dataException,
+				"Field " + o.field + " is there and none of those that are coalesced"}
 			return x
 		case f.name == o.field:
 			out.fields, x.order, placed = append(out.fields, made), append(x.order, -1), true

@@ -8,7 +8,8 @@ import (
 
 var flattenSpecs = []wit.SettingSpec{
 	spec("delimiter", wit.KindText, wit.Ptr("."),
-		"Delimiter to insert between field names from the input record when generating field names for the output record"),
+		"Delimiter to insert between field names from the input record when generating field "+
+			"names for the output record"),
 }
 
 // flatten is Flatten: the fields of structures, or maps, inside others come up to the top, under all names on the way.

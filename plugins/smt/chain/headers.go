@@ -11,8 +11,11 @@ import (
 
 var headerFromSpecs = []wit.SettingSpec{
 	needsList("fields", "Field names in the record whose values are to be copied or moved to headers."),
-	needsList("headers", "Header names, in the same order as the field names listed in the fields configuration property."),
-	needs("operation", wit.High, "Either <code>move</code> if the fields are to be moved to the headers (removed from the key/value), or <code>copy</code> if the fields are to be copied to the headers (retained in the key/value)."),
+	needsList("headers", "Header names, in the same order as the field names listed in the fields "+
+		"configuration property."),
+	needs("operation", wit.High, "Either <code>move</code> if the fields are to be moved to the headers (removed "+
+		"from the key/value), or <code>copy</code> if the fields are to be copied to the headers "+
+		"(retained in the key/value)."),
 	replaceNullSpec,
 }
 

@@ -29,7 +29,8 @@ func hostileNodes() []wit.Node {
 // row.
 func FuzzHostileStructure(f *testing.F) {
 	nodes := hostileNodes()
-	good, err := datum.Append(nil, nodes, 0, datum.Record{int32(5), "text", nil, int64(-1), true, float32(1), 2.0, int16(7),
+	good, err := datum.Append(nil, nodes, 0, datum.Record{int32(5), "text", nil, int64(-1), true, float32(1), 2.0,
+		int16(7),
 		[]byte{1}, datum.List{"x", nil}})
 	if err != nil {
 		f.Fatal(err)
@@ -38,7 +39,8 @@ func FuzzHostileStructure(f *testing.F) {
 	f.Add(good[:len(good)-1])
 	f.Add(bytes.Repeat([]byte{0xff}, 40))
 	e := New()
-	context, err := e.Prepare([]wit.Stage{{Component: ClassInsertValue, Settings: []wit.Setting{{Name: "topic.field", Value: "t"}}},
+	context, err := e.Prepare([]wit.Stage{{Component: ClassInsertValue, Settings: []wit.Setting{{Name: "topic.field",
+		Value: "t"}}},
 		{Component: ClassReplaceValue, Settings: []wit.Setting{{Name: "exclude", Value: "a3"}}}})
 	if err != nil {
 		f.Fatal(err)
@@ -80,7 +82,8 @@ func FuzzHostileDynamic(f *testing.F) {
 	f.Add([]byte{0x0c, 2, 9, 2, 'k', 0})
 	f.Add([]byte{0x0c, 4, 9, 2, 'a', 6, 2, 9, 2, 'b', 0x0b, 2, 0})
 	e := New()
-	context, err := e.Prepare([]wit.Stage{{Component: ClassInsertValue, Settings: []wit.Setting{{Name: "topic.field", Value: "t"}}},
+	context, err := e.Prepare([]wit.Stage{{Component: ClassInsertValue, Settings: []wit.Setting{{Name: "topic.field",
+		Value: "t"}}},
 		{Component: ClassReplaceValue, Settings: []wit.Setting{{Name: "renames", Value: "a:b,t:k"}}}})
 	if err != nil {
 		f.Fatal(err)
@@ -93,7 +96,8 @@ func FuzzHostileDynamic(f *testing.F) {
 		}
 		one := row(len(good), len(b))
 		// the loop of alike maps knows the good shape when it comes to b, and b's own when b comes again
-		many, err := e.Apply(context, nil, []string{"t"}, []wit.Row{row(0, len(good)), one, one, one, row(0, len(good))},
+		many, err := e.Apply(context, nil, []string{"t"}, []wit.Row{row(0, len(good)), one, one, one,
+			row(0, len(good))},
 			data)
 		if err != nil {
 			t.Fatal(err)
@@ -133,7 +137,8 @@ func FuzzHostileHeaders(f *testing.F) {
 	f.Add([]byte{4, 2, 'a', 4, 0, 2, 'x', 2, 'b', 3, 0, 2, 0})
 	f.Add([]byte{1})
 	context, err := New().Prepare([]wit.Stage{
-		{Component: ClassHeaderFromValue, Settings: []wit.Setting{{Name: "fields", Value: "k"}, {Name: "headers", Value: "h"},
+		{Component: ClassHeaderFromValue, Settings: []wit.Setting{{Name: "fields", Value: "k"},
+			{Name: "headers", Value: "h"},
 			{Name: "operation", Value: "move"}}},
 		{Component: ClassFilter, Condition: &wit.Condition{Component: ClassHasHeaderKey, Negate: true,
 			Settings: []wit.Setting{{Name: "name", Value: "h"}}}},

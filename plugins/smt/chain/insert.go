@@ -7,12 +7,14 @@ import (
 	"github.com/culvert-project/culvert/wit/datum"
 )
 
-const optionality = " Suffix with <code>!</code> to make this a required field, or <code>?</code> to keep it optional (the default)."
+const optionality = " Suffix with <code>!</code> to make this a required field, or <code>?</code> to keep it " +
+	"optional (the default)."
 
 var insertSpecs = []wit.SettingSpec{
 	spec("topic.field", wit.KindText, nil, "Field name for Kafka topic."+optionality),
 	spec("partition.field", wit.KindText, nil, "Field name for Kafka partition."+optionality),
-	spec("offset.field", wit.KindText, nil, "Field name for Kafka offset - only applicable to sink connectors.<br/>"+optionality[1:]),
+	spec("offset.field", wit.KindText, nil, "Field name for Kafka offset - only applicable to sink connectors.<br/>"+
+		optionality[1:]),
 	spec("timestamp.field", wit.KindText, nil, "Field name for record timestamp."+optionality),
 	spec("static.field", wit.KindText, nil, "Field name for static data field."+optionality),
 	spec("static.value", wit.KindText, nil, "Static field value, if field name configured."),
@@ -74,7 +76,8 @@ func newInsert(at side) func(settings) (operation, *wit.Fault) {
 			return nil, fail("", "No field insertion configured")
 		}
 		if last := o.fields[len(o.fields)-1]; last.what == theStatic && o.static == nil {
-			return nil, fail("", "Invalid value null for configuration static.value: No value specified for static field: "+last.name)
+			return nil, fail("", "Invalid value null for configuration static.value: No value "+
+				"specified for static field: "+last.name)
 		}
 		return o, nil
 	}
@@ -161,7 +164,8 @@ func (o *insert) schemaless(m *entries, s step, row *wit.Row) *failure {
 }
 
 func noSinkRecord(stage int) *failure {
-	return &failure{stage, dataException, "Only SinkRecord supported for [" + insertPurpose + "], found: org.apache.kafka.connect.source.SourceRecord"}
+	return &failure{stage, dataException, "Only SinkRecord supported for [" + insertPurpose +
+		"], found: org.apache.kafka.connect.source.SourceRecord"}
 }
 
 // check is something that must be there in a row for a field that was inserted.
@@ -190,5 +194,6 @@ func failed(checks []check, row *wit.Row) (first *failure) {
 
 // requiredNull is the failure of a null in the place of a value of a type that has none: Kafka's converters say so.
 func requiredNull(stage int) *failure {
-	return &failure{stage, dataException, "Conversion error: null value for field that is required and has no default value"}
+	return &failure{stage, dataException,
+		"Conversion error: null value for field that is required and has no default value"}
 }

@@ -52,7 +52,8 @@ func (l *structDraft) add(f field, stage int) *failure {
 	}
 	for i := range l.fields {
 		if l.fields[i].name == f.name {
-			return &failure{stage, schemaBuilderException, "Cannot create field because of field name duplication " + f.name}
+			return &failure{stage, schemaBuilderException, "Cannot create field because of field name duplication " +
+				f.name}
 		}
 	}
 	l.fields = append(l.fields, f)
@@ -292,6 +293,8 @@ func javaClass(n *wit.Node) string {
 			return "java.util.Date"
 		}
 	}
-	return [...]string{"java.lang.Byte", "java.lang.Short", "java.lang.Integer", "java.lang.Long", "java.lang.Float", "java.lang.Double",
-		"java.lang.Boolean", "java.lang.String", "[B", "java.util.ArrayList", "java.util.HashMap", "org.apache.kafka.connect.data.Struct"}[n.Kind]
+	return [...]string{"java.lang.Byte", "java.lang.Short", "java.lang.Integer", "java.lang.Long", "java.lang.Float",
+		"java.lang.Double",
+		"java.lang.Boolean", "java.lang.String", "[B", "java.util.ArrayList", "java.util.HashMap",
+		"org.apache.kafka.connect.data.Struct"}[n.Kind]
 }

@@ -13,7 +13,8 @@ import (
 var maskSpecs = []wit.SettingSpec{
 	needsList("fields", "Names of fields to mask."),
 	setting.Spec("replacement", wit.KindText, wit.Low, nil,
-		"Custom value replacement, that will be applied to all 'fields' values (numeric or non-empty string values only)."),
+		"Custom value replacement, that will be applied to all 'fields' values (numeric or "+
+			"non-empty string values only)."),
 	replaceNullSpec,
 }
 
@@ -190,8 +191,9 @@ func (o *mask) structured(n *wit.Node, stage int) ([]byte, *failure) {
 	}
 	scale, _ := scaleOf(n)
 	if scale != d.scale {
-		return nil, &failure{stage, dataException, fmt.Sprintf("Decimal value has mismatching scale for given Decimal schema. "+
-			"Schema has scale %d, value has scale %d.", scale, d.scale)}
+		return nil, &failure{stage, dataException,
+			fmt.Sprintf("Decimal value has mismatching scale for given Decimal schema. "+
+				"Schema has scale %d, value has scale %d.", scale, d.scale)}
 	}
 	return datum.AppendDecimal(nil, d.unscaled), nil
 }
@@ -254,9 +256,11 @@ func (o *mask) masked(class string, stage int) ([]byte, *failure) {
 	}
 	switch {
 	case o.replacement != nil && !custom:
-		return nil, &failure{stage, dataException, "Cannot mask value of type class " + class + " with custom replacement."}
+		return nil, &failure{stage, dataException, "Cannot mask value of type class " + class +
+			" with custom replacement."}
 	case o.replacement != nil && o.number == nil:
-		return nil, &failure{stage, dataException, "Unable to convert " + text + " (class java.lang.String) to a number"}
+		return nil, &failure{stage, dataException,
+			"Unable to convert " + text + " (class java.lang.String) to a number"}
 	}
 	return b, nil
 }
@@ -270,7 +274,8 @@ func (o *mask) decimal(stage int) (decimal, *failure) {
 		return decimal{}, &failure{stage, dataException,
 			"Unable to convert " + *o.replacement + " (class java.lang.String) to number"}
 	case !o.number.fits():
-		return decimal{}, &failure{stage, dataException, "a decimal that is too long, or whose scale is too large: " + *o.replacement}
+		return decimal{}, &failure{stage, dataException, "a decimal that is too long, or whose scale is too large: " +
+			*o.replacement}
 	}
 	return *o.number, nil
 }

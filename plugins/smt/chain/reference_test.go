@@ -99,8 +99,9 @@ func refRun(stages []wit.Stage, r *refRecord) {
 				"null": {},
 				"text": {Nodes: []wit.Node{{Kind: wit.Text}}, Value: "text"},
 				"-7":   {Nodes: []wit.Node{{Kind: wit.Int8}}, Value: int8(-7)},
-				"[1, 2.5]": {Nodes: []wit.Node{{Kind: wit.Array, Element: 1}, {Kind: wit.Float32}}, Value: datum.List{float32(1),
-					float32(2.5)}},
+				"[1, 2.5]": {Nodes: []wit.Node{{Kind: wit.Array, Element: 1}, {Kind: wit.Float32}},
+					Value: datum.List{float32(1),
+						float32(2.5)}},
 			}[text]
 			h.Name = name
 			r.headers = append(slices.Clip(r.headers), h)
@@ -683,8 +684,9 @@ func refInsert(get func(string) (string, bool), r *refRecord, d *refDatum) (clas
 		{setting: "topic.field", value: r.topic, nodes: []wit.Node{{Kind: wit.Text}}},
 		{setting: "partition.field", value: r.partition, nodes: []wit.Node{{Kind: wit.Int32}}},
 		{setting: "offset.field", value: r.offset, nodes: []wit.Node{{Kind: wit.Int64}}},
-		{setting: "timestamp.field", value: r.timestamp, nodes: []wit.Node{{Kind: wit.Int64, Name: wit.Ptr(wit.NameTimestamp),
-			Version: wit.Ptr(int32(1))}}},
+		{setting: "timestamp.field", value: r.timestamp,
+			nodes: []wit.Node{{Kind: wit.Int64, Name: wit.Ptr(wit.NameTimestamp),
+				Version: wit.Ptr(int32(1))}}},
 		{setting: "static.field", value: static, nodes: []wit.Node{{Kind: wit.Text}}},
 	} {
 		name, given := get(x.setting)

@@ -10,8 +10,10 @@ import (
 )
 
 var replaceSpecs = []wit.SettingSpec{
-	spec("exclude", wit.KindListOfText, wit.Ptr(""), "Fields to exclude. This takes precedence over the fields to include."),
-	spec("include", wit.KindListOfText, wit.Ptr(""), "Fields to include. If specified, only these fields will be used."),
+	spec("exclude", wit.KindListOfText, wit.Ptr(""),
+		"Fields to exclude. This takes precedence over the fields to include."),
+	spec("include", wit.KindListOfText, wit.Ptr(""),
+		"Fields to include. If specified, only these fields will be used."),
 	spec("renames", wit.KindListOfText, wit.Ptr(""), "Field rename mappings."),
 	replaceNullSpec,
 }
@@ -142,7 +144,8 @@ func (o *replace) layout(l *structDraft, s step) *failure {
 			if i < 0 {
 				l.pending(&failure{s.stage, dataException, source + " is not a valid field name"})
 			} else if !reflect.DeepEqual(subtree(before[i]), subtree(f)) {
-				l.pending(&failure{s.stage, dataException, "Invalid Java object for schema: the value of field \"" + source + "\" for the schema of \"" + name + "\""})
+				l.pending(&failure{s.stage, dataException, "Invalid Java object for schema: the value of field \"" +
+					source + "\" for the schema of \"" + name + "\""})
 			} else {
 				f = before[i]
 			}

@@ -176,7 +176,8 @@ func newFilter(settings) (operation, *wit.Fault) { return filter{}, nil }
 
 func (filter) route(r *route, stage int) { r.dropped = true }
 
-var topicNameSpecs = []wit.SettingSpec{needs("pattern", wit.Medium, "A Java regular expression for matching against the name of a record's topic.")}
+var topicNameSpecs = []wit.SettingSpec{needs("pattern", wit.Medium,
+	"A Java regular expression for matching against the name of a record's topic.")}
 
 // topicName is TopicNameMatches.
 type topicName struct {

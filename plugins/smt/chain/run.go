@@ -216,5 +216,6 @@ func (p *part) attribute(dst []byte, row *wit.Row) []byte {
 }
 
 func broken(stage, member int) *failure {
-	return &failure{stage, dataException, "bytes that are no value of the record's schema, at member " + strconv.Itoa(member)}
+	return &failure{stage, dataException, "bytes that are no value of the record's schema, at member " +
+		strconv.Itoa(member)}
 }

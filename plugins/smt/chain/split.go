@@ -13,9 +13,11 @@ var splitSpecs = []wit.SettingSpec{
 	{Name: "field", Kind: wit.KindText, DefaultValue: wit.Ptr(""), Importance: wit.High,
 		Documentation: "Field of the record's value whose items become records; empty: the value itself."},
 	{Name: "extract", Kind: wit.KindBoolean, DefaultValue: wit.Ptr("false"), Importance: wit.Medium,
-		Documentation: "If true, an item becomes the whole value of its record. Otherwise the value keeps its other fields, and the item stands in the place of the array."},
+		Documentation: "If true, an item becomes the whole value of its record. Otherwise the value keeps its other " +
+			"fields, and the item stands in the place of the array."},
 	{Name: "empty", Kind: wit.KindText, DefaultValue: wit.Ptr("drop"), Importance: wit.Medium,
-		Documentation: "What becomes of a record whose array is empty, null or not there: <code>drop</code> or <code>fail</code>."},
+		Documentation: "What becomes of a record whose array is empty, null or not there: " +
+			"<code>drop</code> or <code>fail</code>."},
 }
 
 // split is Split: each item of an array becomes a record. Key, topic, headers and time are those of the record that it
@@ -259,7 +261,8 @@ func (o *split) through(e *Engine, c *chain, v *view, next, stage int) (*failure
 	case !ok:
 		return e.through(c, v, next)
 	case len(p.items) == 0 && o.failOnEmpty:
-		return &failure{stage, dataException, "Nothing to split: the array " + strconv.Quote(o.field) + " is empty or null"}, nil
+		return &failure{stage, dataException, "Nothing to split: the array " + strconv.Quote(o.field) +
+			" is empty or null"}, nil
 	}
 	before, mark := *v, len(e.scratch)
 	for _, item := range p.items {

@@ -24,7 +24,8 @@ func TestSplitsAreBounded(t *testing.T) {
 	var rows []wit.Row
 	for _, text := range []string{"x", strings.Repeat("x", maxSplit/500), "y"} {
 		from := len(data)
-		if data, err = datum.AppendDynamic(data, datum.Map{{Key: "list", Value: list}, {Key: "text", Value: text}}); err != nil {
+		if data, err = datum.AppendDynamic(data, datum.Map{{Key: "list", Value: list},
+			{Key: "text", Value: text}}); err != nil {
 			t.Fatal(err)
 		}
 		rows = append(rows, wit.Row{Offset: int64(len(rows)), Value: wit.Datum{Form: wit.Dynamic, Start: uint32(from),
@@ -34,7 +35,8 @@ func TestSplitsAreBounded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(out.Faults) != 1 || out.Faults[0].Origin != 1 || !strings.Contains(out.Faults[0].Fault.Message, "more than") ||
+	if len(out.Faults) != 1 || out.Faults[0].Origin != 1 || !strings.Contains(out.Faults[0].Fault.Message,
+		"more than") ||
 		len(out.Rows) != 2000 || out.Consumed != 3 {
 		t.Fatalf("%d rows, %d consumed, faults %v", len(out.Rows), out.Consumed, out.Faults)
 	}

@@ -10,9 +10,11 @@ import (
 
 var stampSpecs = []wit.SettingSpec{
 	{Name: "topic.format", Kind: wit.KindText, DefaultValue: wit.Ptr("${topic}-${timestamp}"), Importance: wit.High,
-		Documentation: "Format string which can contain <code>${topic}</code> and <code>${timestamp}</code> as placeholders for the topic and timestamp, respectively."},
+		Documentation: "Format string which can contain <code>${topic}</code> and <code>${timestamp}</code> as " +
+			"placeholders for the topic and timestamp, respectively."},
 	{Name: "timestamp.format", Kind: wit.KindText, DefaultValue: wit.Ptr("yyyyMMdd"), Importance: wit.High,
-		Documentation: "Format string for the timestamp that is compatible with <code>java.text.SimpleDateFormat</code>."},
+		Documentation: "Format string for the timestamp that is compatible with " +
+			"<code>java.text.SimpleDateFormat</code>."},
 }
 
 // stampRouter is TimestampRouter: a topic of the record's topic and timestamp.

@@ -10,11 +10,17 @@ import (
 )
 
 var timestampSpecs = []wit.SettingSpec{
-	setting.Spec("field", wit.KindText, wit.High, wit.Ptr(""), "The field containing the timestamp, or empty if the entire value is a timestamp"),
-	setting.Spec("target.type", wit.KindText, wit.High, nil, "The desired timestamp representation: string, unix, Date, Time, or Timestamp",
+	setting.Spec("field", wit.KindText, wit.High, wit.Ptr(""),
+		"The field containing the timestamp, or empty if the entire value is a timestamp"),
+	setting.Spec("target.type", wit.KindText, wit.High, nil,
+		"The desired timestamp representation: string, unix, Date, Time, or Timestamp",
 		setting.Required(), setting.Allowed(timestampForms...)),
-	spec("format", wit.KindText, wit.Ptr(""), "A SimpleDateFormat-compatible format for the timestamp. Used to generate the output when type=string or used to parse the input if the input is a string."),
-	setting.Spec("unix.precision", wit.KindText, wit.Low, wit.Ptr("milliseconds"), "The desired Unix precision for the timestamp: seconds, milliseconds, microseconds, or nanoseconds. Used to generate the output when type=unix or used to parse the input if the input is a Long.Note: This SMT will cause precision loss during conversions from, and to, values with sub-millisecond components.",
+	spec("format", wit.KindText, wit.Ptr(""), "A SimpleDateFormat-compatible format for the timestamp. Used to "+
+		"generate the output when type=string or used to parse the input if the input is a string."),
+	setting.Spec("unix.precision", wit.KindText, wit.Low, wit.Ptr("milliseconds"), "The desired Unix precision for "+
+		"the timestamp: seconds, milliseconds, microseconds, or nanoseconds. Used to generate the output when "+
+		"type=unix or used to parse the input if the input is a Long.Note: This SMT will cause precision loss during "+
+		"conversions from, and to, values with sub-millisecond components.",
 		setting.Allowed(precisionNames...)),
 	replaceNullSpec,
 }
@@ -55,7 +61,8 @@ type unixPrecision struct{ times, by int64 }
 
 var precisionNames = []string{"nanoseconds", "microseconds", "milliseconds", "seconds"}
 
-var unixPrecisions = map[string]unixPrecision{"nanoseconds": {1_000_000, 1}, "microseconds": {1_000, 1}, "milliseconds": {1, 1}, "seconds": {1, 1_000}}
+var unixPrecisions = map[string]unixPrecision{"nanoseconds": {1_000_000, 1}, "microseconds": {1_000, 1},
+	"milliseconds": {1, 1}, "seconds": {1, 1_000}}
 
 func newTimestampConverter(at side) func(settings) (operation, *wit.Fault) {
 	return func(s settings) (operation, *wit.Fault) {
@@ -78,7 +85,8 @@ func newTimestampConverter(at side) func(settings) (operation, *wit.Fault) {
 		if precision, given := s.find("unix.precision"); given {
 			var known bool
 			if o.precision, known = unixPrecisions[setting.Trim(precision)]; !known {
-				return nil, invalid("unix.precision", setting.Trim(precision), "String must be one of: "+strings.Join(precisionNames, ", "))
+				return nil, invalid("unix.precision", setting.Trim(precision),
+					"String must be one of: "+strings.Join(precisionNames, ", "))
 			}
 		}
 		// What one setting says alone is checked before what two say together, as Kafka does.
@@ -90,11 +98,13 @@ func newTimestampConverter(at side) func(settings) (operation, *wit.Fault) {
 			var wrong string
 			if o.format, wrong = parseDateFormat(o.pattern); wrong != "" {
 				return nil, fail("format", "Invalid value java.lang.IllegalArgumentException: "+wrong+
-					" for configuration TimestampConverter requires a SimpleDateFormat-compatible pattern for string timestamps: "+o.pattern)
+					" for configuration TimestampConverter requires a SimpleDateFormat-compatible pattern "+
+					"for string timestamps: "+o.pattern)
 			}
 			o.parser.format = o.format
 		} else if o.to == stringForm {
-			return nil, fail("format", "TimestampConverter requires format option to be specified when using string timestamps")
+			return nil, fail("format", "TimestampConverter requires format option to be specified when "+
+				"using string timestamps")
 		}
 		return o, nil
 	}
@@ -145,7 +155,8 @@ func formOf(n *wit.Node, stage int) (timestampForm, *failure) {
 	if n.Name != nil {
 		text = name + ":" + text
 	}
-	return noForm, &failure{stage, connectException, "Schema Schema{" + text + "} does not correspond to a known timestamp type format"}
+	return noForm, &failure{stage, connectException,
+		"Schema Schema{" + text + "} does not correspond to a known timestamp type format"}
 }
 
 // raw is the time of a value of a form, in milliseconds since 1970.
@@ -159,13 +170,15 @@ func (o *timestampConverter) raw(form timestampForm, v any, class string, stage 
 			break
 		}
 		if o.format == nil {
-			return 0, &failure{stage, nullPointer, `Cannot invoke "java.text.SimpleDateFormat.parse(String)" because "config.format" is null`}
+			return 0, &failure{stage, nullPointer,
+				`Cannot invoke "java.text.SimpleDateFormat.parse(String)" because "config.format" is null`}
 		}
 		at, unsure, ok := o.parser.parse(x)
 		if !ok {
 			text := "Could not parse timestamp: value (" + x + ") does not match pattern (" + o.pattern + ")"
 			if unsure {
-				text += ": the two digits of its year mean one or another, by the year in which they are read; expected four"
+				text += ": the two digits of its year mean one or another, by the year in which they " +
+					"are read; expected four"
 			}
 			return 0, &failure{stage, dataException, text}
 		}
@@ -232,7 +245,8 @@ func (o *timestampConverter) append(dst []byte, at int64, dynamic bool, stage in
 	case dateForm:
 		n = floorDiv(at, day)
 		if n != int64(int32(n)) {
-			return dst, &failure{stage, dataException, "a Date holds the days of 32 bits since 1970, which a time lies beyond"}
+			return dst, &failure{stage, dataException,
+				"a Date holds the days of 32 bits since 1970, which a time lies beyond"}
 		}
 		if dynamic {
 			n *= day
@@ -413,7 +427,8 @@ func (o *timestampConverter) dynamic(dst, in []byte, stage int) ([]byte, *failur
 	case datum.TagText:
 		form = stringForm
 	default:
-		return dst, &failure{stage, dataException, "TimestampConverter does not support class " + dynamicClasses[in[0]] + " objects as timestamps"}
+		return dst, &failure{stage, dataException, "TimestampConverter does not support class " +
+			dynamicClasses[in[0]] + " objects as timestamps"}
 	}
 	if in[0] != datum.TagText {
 		if n, size := datum.Number(in[1:]); size == len(in)-1 {

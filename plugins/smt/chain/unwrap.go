@@ -13,7 +13,8 @@ var unwrapSpecs = []wit.SettingSpec{
 	{Name: "fields", Kind: wit.KindListOfText, DefaultValue: wit.Ptr(""), Importance: wit.Medium,
 		Documentation: "Fields to unwrap, at whatever level; empty: all that hold nothing but a wrapper."},
 	{Name: "wrapper", Kind: wit.KindText, DefaultValue: wit.Ptr("results"), Importance: wit.Low,
-		Documentation: "Name inside of a wrapper: OData's JSON writes an expanded feed as <code>{\"results\": […]}</code>."},
+		Documentation: "Name inside of a wrapper: OData's JSON writes an expanded feed as " +
+			"<code>{\"results\": […]}</code>."},
 }
 
 // unwrap is Unwrap: where a field holds an expanded feed as OData's JSON has it, the array takes the place of the

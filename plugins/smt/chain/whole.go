@@ -15,7 +15,14 @@ import (
 var extractSpecs = []wit.SettingSpec{
 	needs("field", wit.Medium, "Field name to extract."),
 	replaceNullSpec,
-	{Name: "field.syntax.version", Kind: wit.KindText, DefaultValue: wit.Ptr("V1"), Importance: wit.High, Documentation: "Defines the version of the syntax to access fields. If set to <code>V1</code>, then the field paths are limited to access the elements at the root level of the struct or map. If set to <code>V2</code>, the syntax will support accessing nested elements. To access nested elements, dotted notation is used. If dots are already included in the field name, then backtick pairs can be used to wrap field names containing dots. E.g. to access the subfield <code>baz</code> from a field named \"foo.bar\" in a struct/map the following format can be used to access its elements: \"<code>foo.bar</code>.baz\"."},
+	{Name: "field.syntax.version", Kind: wit.KindText, DefaultValue: wit.Ptr("V1"), Importance: wit.High,
+		Documentation: "Defines the version of the syntax to access fields. If set to <code>V1</code>, then the " +
+			"field paths are limited to access the elements at the root level of the struct or map. If set to " +
+			"<code>V2</code>, the syntax will support accessing nested elements. To access nested elements, dotted " +
+			"notation is used. If dots are already included in the field name, then backtick pairs can be used to " +
+			"wrap field names containing dots. E.g. to access the subfield <code>baz</code> from a field named " +
+			"\"foo.bar\" in a struct/map the following format can be used to access its elements: " +
+			"\"<code>foo.bar</code>.baz\"."},
 }
 
 // extract is ExtractField: the key or value becomes one of its fields.
@@ -74,7 +81,8 @@ func parsePath(setting, text string) (path []string, _ *wit.Fault) {
 		name, size := quotedName(rest)
 		if size < 0 {
 			return nil, fail(setting, "Incomplete backtick pair in path: ["+text+
-				"], consider adding a backslash before backtick at position "+strconv.Itoa(len(text)-len(rest))+" to escape it")
+				"], consider adding a backslash before backtick at position "+strconv.Itoa(len(text)-len(rest))+
+				" to escape it")
 		}
 		path = append(path, name)
 		if size == len(rest) {
@@ -248,7 +256,8 @@ func (o *extract) schemaless(e *Engine, c *column, stage int) *failure {
 	return nil
 }
 
-var hoistSpecs = []wit.SettingSpec{needs("field", wit.Medium, "Field name for the single field that will be created in the resulting Struct or Map.")}
+var hoistSpecs = []wit.SettingSpec{needs("field", wit.Medium,
+	"Field name for the single field that will be created in the resulting Struct or Map.")}
 
 // hoist is HoistField: the key or value becomes the one field of a structure, or of a map.
 type hoist struct {

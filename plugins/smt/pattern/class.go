@@ -120,10 +120,13 @@ func (t *translator) classRune() rune {
 
 // Classes of ASCII, by the names that \p knows.
 var posix = map[string]runeSet{
-	"Lower": setOf('a', 'z'), "Upper": setOf('A', 'Z'), "ASCII": setOf(0, 0x7f), "Alpha": setOf('a', 'z', 'A', 'Z'), "Digit": setOf('0', '9'),
-	"Alnum": setOf('a', 'z', 'A', 'Z', '0', '9'), "XDigit": setOf('0', '9', 'a', 'f', 'A', 'F'), "Punct": setOf('!', '/', ':', '@', '[', '`',
+	"Lower": setOf('a', 'z'), "Upper": setOf('A', 'Z'), "ASCII": setOf(0, 0x7f), "Alpha": setOf('a', 'z', 'A', 'Z'),
+	"Digit": setOf('0', '9'),
+	"Alnum": setOf('a', 'z', 'A', 'Z', '0', '9'), "XDigit": setOf('0', '9', 'a', 'f', 'A', 'F'), "Punct": setOf('!',
+		'/', ':', '@', '[', '`',
 		'{', '~'),
-	"Graph": setOf('!', '~'), "Print": setOf(' ', '~'), "Blank": setOf(' ', ' ', '\t', '\t'), "Cntrl": setOf(0, 0x1f, 0x7f, 0x7f),
+	"Graph": setOf('!', '~'), "Print": setOf(' ', '~'), "Blank": setOf(' ', ' ', '\t', '\t'), "Cntrl": setOf(0, 0x1f,
+		0x7f, 0x7f),
 	"Space": setOf(' ', ' ', '\t', '\r'),
 }
 
@@ -179,7 +182,8 @@ func javaMethod(name string) (runeSet, bool) {
 	case "SpaceChar":
 		return setOfTables(unicode.Z), true
 	case "Whitespace":
-		return setOfTables(unicode.Z).intersect(setOfAll("\u00a0\u2007\u202f").complement()).union(setOf('\t', '\r', 0x1c, 0x1f)), true
+		return setOfTables(unicode.Z).intersect(setOfAll("\u00a0\u2007\u202f").complement()).union(setOf('\t', '\r',
+			0x1c, 0x1f)), true
 	case "ISOControl":
 		return setOf(0, 0x1f, 0x7f, 0x9f), true
 	case "Defined":

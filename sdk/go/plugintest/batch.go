@@ -80,7 +80,8 @@ func (b *batch) datum(text json.RawMessage) (d wit.Datum, err error) {
 	}
 	d.Start = uint32(len(b.data))
 	var envelope map[string]json.RawMessage
-	if json.Unmarshal(text, &envelope) == nil && len(envelope) == 2 && envelope["schema"] != nil && envelope["payload"] != nil {
+	if json.Unmarshal(text, &envelope) == nil && len(envelope) == 2 && envelope["schema"] != nil &&
+		envelope["payload"] != nil {
 		nodes, err := readSchema(envelope["schema"])
 		if err != nil {
 			return d, err

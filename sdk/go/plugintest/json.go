@@ -58,7 +58,8 @@ type schemaJSON struct {
 	Items, Keys, Values    *schemaJSON
 }
 
-var kinds = [...]string{"int8", "int16", "int32", "int64", "float", "double", "boolean", "string", "bytes", "array", "map", "struct"}
+var kinds = [...]string{"int8", "int16", "int32", "int64", "float", "double", "boolean", "string", "bytes", "array",
+	"map", "struct"}
 
 func readSchema(text []byte) ([]wit.Node, error) {
 	var s schemaJSON

@@ -146,7 +146,8 @@ func (b *batch) lines(t *testing.T, rows []wit.Row, out *wit.Applied) (lines []s
 		}
 		for _, f := range out.Faults {
 			if f.Origin == origin {
-				lines = append(lines, encode(object{{"fault", f.Fault.Message}, {"class", f.ErrorClass}, {"stage", f.Stage}})+"\n")
+				lines = append(lines, encode(object{{"fault", f.Fault.Message}, {"class", f.ErrorClass},
+					{"stage", f.Stage}})+"\n")
 			}
 		}
 	}

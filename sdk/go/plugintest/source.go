@@ -146,7 +146,8 @@ func (r *reading) notify(opened *wit.SourceOpened, n wit.Notification) {
 		fmt.Fprintf(&r.out, "refused: %v\n", err)
 	}
 	for _, w := range wakes {
-		fmt.Fprintf(&r.out, "wakes %s, token %q, ident %q, held %v\n", opened.Feeds[w.Feed].Name, w.Token, w.Ident, w.Hold)
+		fmt.Fprintf(&r.out, "wakes %s, token %q, ident %q, held %v\n", opened.Feeds[w.Feed].Name, w.Token, w.Ident,
+			w.Hold)
 	}
 	for _, w := range wakes {
 		r.feed(opened, w.Feed, wit.Cause{Wake: &w.Token})

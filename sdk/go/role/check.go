@@ -41,25 +41,30 @@ func Check(c *wit.Component) (findings []Finding) {
 		given := names(s)
 		switch {
 		case len(given) > 1:
-			findings = append(findings, Finding{true, true, s.Name, "expected one role, found " + strings.Join(given, ", ")})
+			findings = append(findings, Finding{true, true, s.Name, "expected one role, found " + strings.Join(given,
+				", ")})
 			continue
 		case len(given) == 0 && s.Kind == wit.KindPassword:
-			findings = append(findings, Finding{Setting: s.Name, Text: "is a password without a role: no plugin sees its value, and the host does nothing with it"})
+			findings = append(findings, Finding{Setting: s.Name,
+				Text: "is a password without a role: no plugin sees its value, and the host does nothing with it"})
 			continue
 		case len(given) == 0:
 			continue
 		case !connects:
-			findings = append(findings, Finding{Wrong: true, Setting: s.Name, Text: "has the role " + given[0] + ": the host uses settings of sources and sinks alone"})
+			findings = append(findings, Finding{Wrong: true, Setting: s.Name,
+				Text: "has the role " + given[0] + ": the host uses settings of sources and sinks alone"})
 		}
 		if before, ok := settings[given[0]]; ok && !many(given[0]) {
-			findings = append(findings, Finding{true, true, s.Name, "has the role " + given[0] + ", which " + before + " has: expected one setting for it"})
+			findings = append(findings, Finding{true, true, s.Name, "has the role " + given[0] + ", which " + before +
+				" has: expected one setting for it"})
 		}
 		settings[given[0]] = s.Name
 		findings = append(findings, one(s, given[0])...)
 	}
 	findings = append(findings, loginLacks(c, settings)...)
 	if connects && settings[Address] == "" {
-		findings = append(findings, Finding{Text: "no setting has the role " + Address + ": the host does not know where to send the requests of this " + c.Kind.String()})
+		findings = append(findings, Finding{Text: "no setting has the role " + Address + ": the host does not know " +
+			"where to send the requests of this " + c.Kind.String()})
 	}
 	return findings
 }
@@ -74,7 +79,9 @@ func loginLacks(c *wit.Component, settings map[string]string) (findings []Findin
 		}
 		for _, other := range loginNeeds {
 			if settings[other] == "" {
-				findings = append(findings, Finding{Setting: s.Name, Text: "has the role " + given[0] + ", and no setting has " + other + ": the host makes no login exchange without"})
+				findings = append(findings, Finding{Setting: s.Name,
+					Text: "has the role " + given[0] + ", and no setting has " + other +
+						": the host makes no login exchange without"})
 			}
 		}
 		return findings
@@ -107,19 +114,22 @@ func one(s *wit.SettingSpec, name string) []Finding {
 	anyName := name == anyHeader || name == anyQuery
 	switch {
 	case strings.Contains(name, "{") && (!anyName || !strings.HasSuffix(s.Name, "{name}")):
-		return wrong(true, "has the role "+name+": expected no placeholder, but for "+anyHeader+" and "+anyQuery+" behind a name that ends with {name}")
+		return wrong(true, "has the role "+name+": expected no placeholder, but for "+anyHeader+" and "+anyQuery+
+			" behind a name that ends with {name}")
 	case strings.Contains(s.Name, "{") && !anyName && !r.Many:
 		return wrong(true, "stands for many settings and has the role "+name+", which is for one")
 	case !known:
 		return wrong(false, "has the role "+name+", which the host does not know"+nearest(name))
 	case !r.fits(s.Kind) && s.Kind == wit.KindPassword:
-		return wrong(true, "is a password with the role "+name+", whose values are shown: expected the kind "+r.Kind.String())
+		return wrong(true, "is a password with the role "+name+", whose values are shown: expected the kind "+
+			r.Kind.String())
 	case !r.fits(s.Kind) && r.Kind == Secret:
 		return wrong(false, "has the role "+name+": expected the kind "+r.Kind.String()+"; no plugin sees its value")
 	case !r.fits(s.Kind):
 		return wrong(false, "has the role "+name+": expected the kind "+r.Kind.String())
 	case s.DefaultValue != nil && !r.Counts(*s.DefaultValue):
-		return []Finding{{Setting: s.Name, Text: "its default " + strconv.Quote(*s.DefaultValue) + " does not count: " + name + " comes from the user alone" + r.otherwise()}}
+		return []Finding{{Setting: s.Name, Text: "its default " + strconv.Quote(*s.DefaultValue) + " does not count: " +
+			name + " comes from the user alone" + r.otherwise()}}
 	}
 	return nil
 }

@@ -286,7 +286,8 @@ func Own(name string) *string {
 // Find is the role of that name: http.header.sap-client is one of http.header. !ok: the host knows none.
 func Find(name string) (Role, bool) {
 	for _, r := range All {
-		if name == r.Name || strings.HasSuffix(r.Name, ".") && strings.HasPrefix(name, r.Name) && len(name) > len(r.Name) {
+		if name == r.Name || strings.HasSuffix(r.Name, ".") && strings.HasPrefix(name, r.Name) &&
+			len(name) > len(r.Name) {
 			return r, true
 		}
 	}
@@ -319,7 +320,8 @@ func (r Role) fits(kind wit.SettingKind) bool {
 	return kind == wit.KindText
 }
 
-var kindNames = [...]string{Text: "text", Secret: "password", Either: "text or password", Number: "int or long", Decimal: "double", List: "list-of-text",
+var kindNames = [...]string{Text: "text", Secret: "password", Either: "text or password", Number: "int or long",
+	Decimal: "double", List: "list-of-text",
 	Flag: "boolean or text"}
 
 func (k Kind) String() string { return kindNames[k] }

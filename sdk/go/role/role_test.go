@@ -37,7 +37,8 @@ func page(t *testing.T) (rows [][]string) {
 func TestPage(t *testing.T) {
 	var said, known [][]string
 	for _, cells := range page(t) {
-		said = append(said, []string{strings.TrimSuffix(cells[0], "…"), cells[1], cells[2], strings.Trim(cells[3], "`")})
+		said = append(said, []string{strings.TrimSuffix(cells[0], "…"), cells[1], cells[2], strings.Trim(cells[3],
+			"`")})
 		if doc := strings.TrimSuffix(cells[4], " |"); len(doc) < 8 {
 			t.Errorf("%s: expected what the host does with it, found %q", cells[0], doc)
 		}
@@ -113,22 +114,40 @@ func TestCheck(t *testing.T) {
 		refused  bool
 		want     string
 	}{
-		"nothing wrong": {[]wit.SettingSpec{address, setting("h.{name}", wit.KindPassword, "", "http.header.{name}"), setting("p", wit.KindInt, "443", "http.port"),
+		"nothing wrong": {[]wit.SettingSpec{address, setting("h.{name}", wit.KindPassword, "", "http.header.{name}"),
+			setting("p", wit.KindInt, "443", "http.port"),
 			setting("t#{n}", wit.KindText, "", "source.topic")}, false, ""},
-		"no address":                  {nil, false, "no setting has the role http.address: the host does not know where to send the requests of this source"},
-		"unknown":                     {[]wit.SettingSpec{address, setting("p", wit.KindPassword, "", "http.proxi.password")}, false, "setting p: has the role http.proxi.password, which the host does not know: is it http.password? See wit/roles.md"},
-		"secret without role":         {[]wit.SettingSpec{address, setting("p", wit.KindPassword, "")}, false, "setting p: is a password without a role: no plugin sees its value, and the host does nothing with it"},
-		"two settings":                {[]wit.SettingSpec{address, setting("b", wit.KindText, "", "http.address")}, true, "setting b: has the role http.address, which a has: expected one setting for it"},
-		"two roles":                   {[]wit.SettingSpec{address, setting("b", wit.KindPassword, "", "http.password", "http.header.x")}, true, "setting b: expected one role, found http.password, http.header.x"},
-		"any role":                    {[]wit.SettingSpec{address, setting("b.{name}", wit.KindText, "", "http.{name}")}, true, "setting b.{name}: has the role http.{name}: expected no placeholder, but for http.header.{name} and http.query.{name} behind a name that ends with {name}"},
-		"any setting":                 {[]wit.SettingSpec{address, setting("b.{name}", wit.KindText, "", "http.user")}, true, "setting b.{name}: stands for many settings and has the role http.user, which is for one"},
-		"a password that is shown":    {[]wit.SettingSpec{setting("a", wit.KindPassword, "", "http.address")}, true, "setting a: is a password with the role http.address, whose values are shown: expected the kind text"},
-		"a secret that is none":       {[]wit.SettingSpec{address, setting("b", wit.KindText, "", "http.password")}, false, "setting b: has the role http.password: expected the kind password; no plugin sees its value"},
-		"kind":                        {[]wit.SettingSpec{address, setting("b", wit.KindBoolean, "", "http.port")}, false, "setting b: has the role http.port: expected the kind int or long"},
-		"a default that leads away":   {[]wit.SettingSpec{setting("a", wit.KindText, "evil", "http.address")}, false, `setting a: its default "evil" does not count: http.address comes from the user alone`},
-		"a default instead of ours":   {[]wit.SettingSpec{address, setting("b", wit.KindText, "http", "http.scheme")}, false, `setting b: its default "http" does not count: http.scheme comes from the user alone, else it is https`},
-		"a default that is ours":      {[]wit.SettingSpec{address, setting("b", wit.KindText, "https", "http.scheme")}, false, ""},
-		"a default that does no harm": {[]wit.SettingSpec{address, setting("b", wit.KindInt, "7", "retry.max")}, false, ""},
+		"no address": {nil, false,
+			"no setting has the role http.address: the host does not know where to send the requests of this source"},
+		"unknown": {[]wit.SettingSpec{address, setting("p", wit.KindPassword, "",
+			"http.proxi.password")}, false, "setting p: has the role http.proxi.password, which the host does not " +
+			"know: is it http.password? See wit/roles.md"},
+		"secret without role": {[]wit.SettingSpec{address, setting("p", wit.KindPassword, "")}, false,
+			"setting p: is a password without a role: no plugin sees its value, and the host does nothing with it"},
+		"two settings": {[]wit.SettingSpec{address, setting("b", wit.KindText, "", "http.address")},
+			true, "setting b: has the role http.address, which a has: expected one setting for it"},
+		"two roles": {[]wit.SettingSpec{address, setting("b", wit.KindPassword, "", "http.password",
+			"http.header.x")}, true, "setting b: expected one role, found http.password, http.header.x"},
+		"any role": {[]wit.SettingSpec{address, setting("b.{name}", wit.KindText, "",
+			"http.{name}")}, true, "setting b.{name}: has the role http.{name}: expected no placeholder, but for " +
+			"http.header.{name} and http.query.{name} behind a name that ends with {name}"},
+		"any setting": {[]wit.SettingSpec{address, setting("b.{name}", wit.KindText, "", "http.user")},
+			true, "setting b.{name}: stands for many settings and has the role http.user, which is for one"},
+		"a password that is shown": {[]wit.SettingSpec{setting("a", wit.KindPassword, "", "http.address")}, true,
+			"setting a: is a password with the role http.address, whose values are shown: expected the kind text"},
+		"a secret that is none": {[]wit.SettingSpec{address, setting("b", wit.KindText, "", "http.password")},
+			false, "setting b: has the role http.password: expected the kind password; no plugin sees its value"},
+		"kind": {[]wit.SettingSpec{address, setting("b", wit.KindBoolean, "", "http.port")},
+			false, "setting b: has the role http.port: expected the kind int or long"},
+		"a default that leads away": {[]wit.SettingSpec{setting("a", wit.KindText, "evil", "http.address")}, false,
+			`setting a: its default "evil" does not count: http.address comes from the user alone`},
+		"a default instead of ours": {[]wit.SettingSpec{address, setting("b", wit.KindText, "http", "http.scheme")},
+			false,
+			`setting b: its default "http" does not count: http.scheme comes from the user alone, else it is https`},
+		"a default that is ours": {[]wit.SettingSpec{address, setting("b", wit.KindText, "https", "http.scheme")},
+			false, ""},
+		"a default that does no harm": {[]wit.SettingSpec{address, setting("b", wit.KindInt, "7", "retry.max")}, false,
+			""},
 	} {
 		found := Check(&wit.Component{Kind: wit.ComponentSource, Settings: x.settings})
 		text := ""

@@ -14,7 +14,8 @@ func Example() {
 		setting.Spec("shop.size", wit.KindInt, wit.Low, setting.Is("5"), "Rows of a page.", setting.AtLeast(1)),
 		setting.Spec("shop#{n}.table", wit.KindText, wit.High, nil, "A table."))
 	table.Prefixes = []string{"shop.", "shop#{n}."}
-	given := []wit.Setting{{Name: "shop.size", Value: "0"}, {Name: "shop#01.table", Value: "orders"}, {Name: "shop#01.tabel"}}
+	given := []wit.Setting{{Name: "shop.size", Value: "0"}, {Name: "shop#01.table", Value: "orders"},
+		{Name: "shop#01.tabel"}}
 	for _, e := range table.Examine(given) {
 		for _, text := range e.Errors {
 			fmt.Println(e.Spec.Name+":", text)

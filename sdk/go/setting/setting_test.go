@@ -28,35 +28,55 @@ func TestCheck(t *testing.T) {
 		spec        wit.SettingSpec
 		value, want string
 	}{
-		{Spec("tasks.max", wit.KindInt, wit.High, nil, "", AtLeast(1)), "0", "Invalid value 0 for configuration tasks.max: Value must be at least 1"},
-		{Spec("tasks.max", wit.KindInt, wit.High, nil, "", AtLeast(1)), "many", "Invalid value many for configuration tasks.max: Not a number of type INT"},
+		{Spec("tasks.max", wit.KindInt, wit.High, nil, "", AtLeast(1)), "0",
+			"Invalid value 0 for configuration tasks.max: Value must be at least 1"},
+		{Spec("tasks.max", wit.KindInt, wit.High, nil, "", AtLeast(1)), "many",
+			"Invalid value many for configuration tasks.max: Not a number of type INT"},
 		{Spec("tasks.max", wit.KindInt, wit.High, nil, "", AtLeast(1)), " 2 ", ""},
-		{Spec("batch.size", wit.KindInt, wit.High, nil, ""), "", "Invalid value  for configuration batch.size: Not a number of type INT"},
-		{Spec("batch.size", wit.KindInt, wit.High, nil, ""), "1_000", "Invalid value 1_000 for configuration batch.size: Not a number of type INT"},
-		{Spec("batch.size", wit.KindInt, wit.High, nil, ""), "0x10", "Invalid value 0x10 for configuration batch.size: Not a number of type INT"},
+		{Spec("batch.size", wit.KindInt, wit.High, nil, ""), "",
+			"Invalid value  for configuration batch.size: Not a number of type INT"},
+		{Spec("batch.size", wit.KindInt, wit.High, nil, ""), "1_000",
+			"Invalid value 1_000 for configuration batch.size: Not a number of type INT"},
+		{Spec("batch.size", wit.KindInt, wit.High, nil, ""), "0x10",
+			"Invalid value 0x10 for configuration batch.size: Not a number of type INT"},
 		{Spec("batch.size", wit.KindInt, wit.High, nil, ""), "+7", ""},
-		{Spec("s", wit.KindShort, wit.High, nil, ""), "32768", "Invalid value 32768 for configuration s: Not a number of type SHORT"},
-		{Spec("l", wit.KindLong, wit.High, nil, ""), "9223372036854775808", "Invalid value 9223372036854775808 for configuration l: Not a number of type LONG"},
-		{Spec("l", wit.KindLong, wit.High, nil, "", AtMost(1<<62)), "4611686018427387905", "Invalid value 4611686018427387905 for configuration l: Value must be no more than 4611686018427387904"},
-		{Spec("d", wit.KindDouble, wit.High, nil, "", AtMost(5)), "5.5", "Invalid value 5.5 for configuration d: Value must be no more than 5"},
-		{Spec("d", wit.KindDouble, wit.High, nil, ""), "NaN", "Invalid value NaN for configuration d: Not a number of type DOUBLE"},
-		{Spec("d", wit.KindDouble, wit.High, nil, ""), "-Inf", "Invalid value -Inf for configuration d: Not a number of type DOUBLE"},
+		{Spec("s", wit.KindShort, wit.High, nil, ""), "32768",
+			"Invalid value 32768 for configuration s: Not a number of type SHORT"},
+		{Spec("l", wit.KindLong, wit.High, nil, ""), "9223372036854775808",
+			"Invalid value 9223372036854775808 for configuration l: Not a number of type LONG"},
+		{Spec("l", wit.KindLong, wit.High, nil, "", AtMost(1<<62)), "4611686018427387905",
+			"Invalid value 4611686018427387905 for configuration l: Value must be no more than 4611686018427387904"},
+		{Spec("d", wit.KindDouble, wit.High, nil, "", AtMost(5)), "5.5",
+			"Invalid value 5.5 for configuration d: Value must be no more than 5"},
+		{Spec("d", wit.KindDouble, wit.High, nil, ""), "NaN",
+			"Invalid value NaN for configuration d: Not a number of type DOUBLE"},
+		{Spec("d", wit.KindDouble, wit.High, nil, ""), "-Inf",
+			"Invalid value -Inf for configuration d: Not a number of type DOUBLE"},
 		{Spec("d", wit.KindDouble, wit.High, nil, ""), "1e3", ""},
-		{Spec("b", wit.KindBoolean, wit.High, nil, ""), "yes", "Invalid value yes for configuration b: Expected value to be either true or false"},
+		{Spec("b", wit.KindBoolean, wit.High, nil, ""), "yes",
+			"Invalid value yes for configuration b: Expected value to be either true or false"},
 		{Spec("b", wit.KindBoolean, wit.High, nil, ""), "TRUE", ""},
 		{Spec("b", wit.KindBoolean, wit.High, nil, ""), "0", ""},
-		{Spec("errors.tolerance", wit.KindText, wit.High, nil, "", Allowed("none", "all")), "some", "Invalid value some for configuration errors.tolerance: String must be one of: none, all"},
+		{Spec("errors.tolerance", wit.KindText, wit.High, nil, "", Allowed("none", "all")), "some",
+			"Invalid value some for configuration errors.tolerance: String must be one of: none, all"},
 		{Spec("errors.tolerance", wit.KindText, wit.High, nil, "", Allowed("none", "all")), "ALL", ""},
-		{Spec("store", wit.KindText, wit.High, nil, "", Allowed("jks", "pem"), Role("tls.keystore.type")), "JKS", "Invalid value JKS for configuration store: String must be one of: jks, pem"},
-		{Spec("list", wit.KindListOfText, wit.High, nil, "", Allowed("a", "b")), "a, c", "Invalid value c for configuration list: String must be one of: a, b"},
+		{Spec("store", wit.KindText, wit.High, nil, "", Allowed("jks", "pem"), Role("tls.keystore.type")), "JKS",
+			"Invalid value JKS for configuration store: String must be one of: jks, pem"},
+		{Spec("list", wit.KindListOfText, wit.High, nil, "", Allowed("a", "b")), "a, c",
+			"Invalid value c for configuration list: String must be one of: a, b"},
 		{Spec("list", wit.KindListOfText, wit.High, nil, "", Allowed("a", "b")), "", ""},
-		{Spec("topic", wit.KindText, wit.High, nil, "", Required()), "  ", "Invalid value  for configuration topic: String must be non-empty"},
-		{Spec("topic", wit.KindText, wit.High, nil, "", Topic()), "a b", "Invalid value a b for configuration topic: String must match the regular expression [a-zA-Z0-9._-]{1,249}"},
+		{Spec("topic", wit.KindText, wit.High, nil, "", Required()), "  ",
+			"Invalid value  for configuration topic: String must be non-empty"},
+		{Spec("topic", wit.KindText, wit.High, nil, "", Topic()), "a b", "Invalid value a b for configuration topic: " +
+			"String must match the regular expression [a-zA-Z0-9._-]{1,249}"},
 		{Spec("topic", wit.KindText, wit.High, nil, "", Topic()), "", ""},
-		{Spec("n", wit.KindText, wit.High, nil, "", AtLeast(1)), "0", "Invalid value 0 for configuration n: Value must be at least 1"},
+		{Spec("n", wit.KindText, wit.High, nil, "", AtLeast(1)), "0",
+			"Invalid value 0 for configuration n: Value must be at least 1"},
 		{Spec("n", wit.KindText, wit.High, nil, "", AtLeast(1)), "word", ""},
-		{Spec("pw", wit.KindPassword, wit.High, nil, "", Allowed("x")), "hunter2", "Invalid value [hidden] for configuration pw: String must be one of: x"},
-		{Spec("e", wit.KindInt, wit.High, nil, ""), "a\x1b[2Jb\nc", `Invalid value "a\x1b[2Jb\nc" for configuration e: Not a number of type INT`},
+		{Spec("pw", wit.KindPassword, wit.High, nil, "", Allowed("x")), "hunter2",
+			"Invalid value [hidden] for configuration pw: String must be one of: x"},
+		{Spec("e", wit.KindInt, wit.High, nil, ""), "a\x1b[2Jb\nc",
+			`Invalid value "a\x1b[2Jb\nc" for configuration e: Not a number of type INT`},
 	} {
 		if got := (Check{Matches: matchesWhole}).Value(&c.spec, c.value); got != c.want {
 			t.Errorf("%s=%s: expected %q, found %q", c.spec.Name, c.value, c.want, got)
@@ -76,10 +96,12 @@ func table() *Table {
 	t := &Table{Prefixes: []string{"shop.", "shop#"}}
 	t.Declare(Spec("shop.mode", wit.KindText, wit.High, Is("one"), "", Allowed("one", "two"), Alias("shop.old-mode")),
 		Spec("shop.size", wit.KindInt, wit.High, Is("5"), "", AtLeast(1)),
-		Spec("shop#{n}.name", wit.KindText, wit.High, nil, "", Required(), In("Set {n}")), Spec("shop#{n}.size", wit.KindInt, wit.High, nil, "", AtLeast(1)),
+		Spec("shop#{n}.name", wit.KindText, wit.High, nil, "", Required(), In("Set {n}")), Spec("shop#{n}.size",
+			wit.KindInt, wit.High, nil, "", AtLeast(1)),
 		Spec("shop#{n}.part#{m}.low", wit.KindText, wit.High, nil, ""),
 		Spec("shop.header.{name}", wit.KindPassword, wit.High, nil, "", Role("http.header.{name}")),
-		Spec("shop.list", wit.KindListOfText, wit.High, nil, ""), Spec("shop.wait.ms", wit.KindLong, wit.High, Is("1500"), ""))
+		Spec("shop.list", wit.KindListOfText, wit.High, nil, ""), Spec("shop.wait.ms", wit.KindLong, wit.High,
+			Is("1500"), ""))
 	t.Later(Spec("shop.secret", wit.KindPassword, wit.Low, nil, "x."))
 	t.Later(Spec("shop.enable", wit.KindText, wit.Low, nil, "x."), "0")
 	t.Restrict("shop.mode", "one")
@@ -98,13 +120,18 @@ func settingsOf(lines ...string) []wit.Setting {
 func TestExamine(t *testing.T) {
 	for _, c := range []struct{ settings, setting, message string }{
 		{"shop.mode=ONE shop#00.name=x shop.enable=0", "", ""},
-		{"shop.old-mode=three", "shop.mode", "Invalid value three for configuration shop.mode: String must be one of: one, two"},
+		{"shop.old-mode=three", "shop.mode",
+			"Invalid value three for configuration shop.mode: String must be one of: one, two"},
 		{"shop#7.name=x shop#007.name=y", "", ""},
 		{"shop.mode=two", "shop.mode", "Value two for configuration shop.mode is not built yet; built: one"},
-		{"shop.mode=three", "shop.mode", "Invalid value three for configuration shop.mode: String must be one of: one, two"},
-		{"shop#00.size=5", "shop#00.name", "Missing required configuration \"shop#00.name\" which has no default value."},
-		{"shop#00.name=x shop#00.size=0", "shop#00.size", "Invalid value 0 for configuration shop#00.size: Value must be at least 1"},
-		{"shop.secret=hush", "shop.secret", "Value [hidden] for configuration shop.secret is not built yet; leave the setting out"},
+		{"shop.mode=three", "shop.mode",
+			"Invalid value three for configuration shop.mode: String must be one of: one, two"},
+		{"shop#00.size=5", "shop#00.name",
+			"Missing required configuration \"shop#00.name\" which has no default value."},
+		{"shop#00.name=x shop#00.size=0", "shop#00.size",
+			"Invalid value 0 for configuration shop#00.size: Value must be at least 1"},
+		{"shop.secret=hush", "shop.secret",
+			"Value [hidden] for configuration shop.secret is not built yet; leave the setting out"},
 		{"shop.enable=1", "shop.enable", "Value 1 for configuration shop.enable is not built yet; built: 0"},
 		{"shop.moed=one", "shop.moed", "unknown setting; the nearest known one is shop.mode"},
 		{"shop#01.nmae=one", "shop#01.name", "Missing required"},
@@ -140,27 +167,33 @@ func TestExamine(t *testing.T) {
 }
 
 func TestValues(t *testing.T) {
-	v := table().Values(settingsOf("shop.size=7", "shop.size=8", "shop#01.size= 9 ", "shop#2.name=x", "shop.list=a,, b ", "shop.old-mode=TWO"))
-	got := []any{v.Number("shop.size"), v.Word("shop.mode"), v.List("shop.list"), v.Duration("shop.wait.ms"), v.Text("shop.none"), v.On("shop.size")}
+	v := table().Values(settingsOf("shop.size=7", "shop.size=8", "shop#01.size= 9 ", "shop#2.name=x",
+		"shop.list=a,, b ", "shop.old-mode=TWO"))
+	got := []any{v.Number("shop.size"), v.Word("shop.mode"), v.List("shop.list"), v.Duration("shop.wait.ms"),
+		v.Text("shop.none"), v.On("shop.size")}
 	if diff := cmp.Diff([]any{8, "two", []string{"a", "b"}, 1500 * time.Millisecond, "", false}, got); diff != "" {
 		t.Error(diff)
 	}
 	var found []string
 	for _, g := range v.Groups("shop#{n}.", "shop.") {
-		found = append(found, g.Digits+":"+strconv.Itoa(g.Number("size"))+":"+g.Source("size")+":"+g.Text("name")+":"+g.Name("name"))
+		found = append(found, g.Digits+":"+strconv.Itoa(g.Number("size"))+":"+g.Source("size")+":"+g.Text("name")+":"+
+			g.Name("name"))
 	}
 	if diff := cmp.Diff([]string{"01:9:shop#01.size::shop#01.name", "2:8:shop.size:x:shop#2.name"}, found); diff != "" {
 		t.Error(diff)
 	}
-	if g := table().Values(settingsOf("shop#0.name=x")).Groups("shop#{n}.", "shop."); len(g) != 1 || g[0].Number("size") != 5 {
+	if g := table().Values(settingsOf("shop#0.name=x")).Groups("shop#{n}.", "shop."); len(g) != 1 ||
+		g[0].Number("size") != 5 {
 		t.Errorf("expected the default, found %v", g)
 	}
 }
 
 func TestFind(t *testing.T) {
 	d := table()
-	for name, want := range map[string]string{"shop.mode": "shop.mode", "shop.old-mode": "shop.mode", "shop#1.part#22.low": "shop#1.part#22.low",
-		"shop.header.X": "shop.header.X", "shop.header.": "", "shop.header.a\nb": "", "shop#.name": "", "shop#1234.name": "", "shop#{n}.name": "", "other": ""} {
+	for name, want := range map[string]string{"shop.mode": "shop.mode", "shop.old-mode": "shop.mode",
+		"shop#1.part#22.low": "shop#1.part#22.low",
+		"shop.header.X":      "shop.header.X", "shop.header.": "", "shop.header.a\nb": "", "shop#.name": "",
+		"shop#1234.name": "", "shop#{n}.name": "", "other": ""} {
 		spec, ok := d.Find(name)
 		if spec.Name != want || ok != (want != "") {
 			t.Errorf("%s: found %q", name, spec.Name)
@@ -177,7 +210,8 @@ func TestFind(t *testing.T) {
 
 func TestNearest(t *testing.T) {
 	d := table()
-	for name, want := range map[string]string{"shop.mdoe": "shop.mode", "shop#12.nmae": "shop#12.name", "mode": "shop.mode", "shop.heder.API": "shop.header.API",
+	for name, want := range map[string]string{"shop.mdoe": "shop.mode", "shop#12.nmae": "shop#12.name",
+		"mode": "shop.mode", "shop.heder.API": "shop.header.API",
 		"wholly.other": "", "shop.wiat.ms": "shop.wait.ms"} {
 		if got := d.Nearest(name); got != want {
 			t.Errorf("%s: expected %q, found %q", name, want, got)
@@ -261,7 +295,8 @@ func standFor(template, name string) (texts []string) {
 // TestTemplatesStandForWhatExpressionsSay compares what placeholders take with what regular expressions find, for names
 // and keys made of the same few pieces.
 func TestTemplatesStandForWhatExpressionsSay(t *testing.T) {
-	pieces := []string{"shop#", "{n}", "{m}", "{name}", ".", "0", "12", "345", "a", "é", "\n", "\xff", "{", "}", "{N}", ""}
+	pieces := []string{"shop#", "{n}", "{m}", "{name}", ".", "0", "12", "345", "a", "é", "\n", "\xff", "{", "}", "{N}",
+		""}
 	random := rand.New(rand.NewPCG(1, 2))
 	made := func(most int) string {
 		var text strings.Builder
@@ -302,10 +337,12 @@ func TestTemplatesStandForWhatExpressionsSay(t *testing.T) {
 
 // FuzzTemplate holds the matcher to regular expressions.
 func FuzzTemplate(f *testing.F) {
-	for _, s := range []string{"shop#12.part#3.low", "shop#0001.name", "shop.header.{name}", "shop#{n}.name", "shop.header.", "shop#1.2.x", "x12"} {
+	for _, s := range []string{"shop#12.part#3.low", "shop#0001.name", "shop.header.{name}", "shop#{n}.name",
+		"shop.header.", "shop#1.2.x", "x12"} {
 		f.Add(s)
 	}
-	templates := []string{"shop#{n}.name", "shop#{n}.part#{m}.low", "shop.header.{name}", "{n}.x", "x{n}", "plain", "{N}.{}", "{n", "a{name}b"}
+	templates := []string{"shop#{n}.name", "shop#{n}.part#{m}.low", "shop.header.{name}", "{n}.x", "x{n}", "plain",
+		"{N}.{}", "{n", "a{name}b"}
 	var expressions []*regexp.Regexp
 	for _, template := range templates {
 		expressions = append(expressions, regexp.MustCompile(expression(template).String()+"$"))
@@ -327,7 +364,8 @@ func FuzzTemplate(f *testing.F) {
 // FuzzCheck: whatever is given, a password shows in no message, a message stands in one line, and what passes as a
 // number is read as one.
 func FuzzCheck(f *testing.F) {
-	for _, s := range []string{"", "0", "-1", "9223372036854775808", "1e400", "nan", "true", "a,b,,", "\x00", "a\nb", "shop#1.name"} {
+	for _, s := range []string{"", "0", "-1", "9223372036854775808", "1e400", "nan", "true", "a,b,,", "\x00", "a\nb",
+		"shop#1.name"} {
 		f.Add("shop.size", s)
 		f.Add(s, s)
 	}
@@ -360,7 +398,8 @@ func TestGuestSafe(t *testing.T) {
 	if err != nil || len(files) == 0 {
 		t.Fatal(files, err)
 	}
-	allowed := []string{"cmp", "math", "slices", "strconv", "strings", "sync/atomic", "time", "unicode", "unicode/utf8", "github.com/culvert-project/culvert/wit"}
+	allowed := []string{"cmp", "math", "slices", "strconv", "strings", "sync/atomic", "time", "unicode", "unicode/utf8",
+		"github.com/culvert-project/culvert/wit"}
 	for _, file := range files {
 		if strings.HasSuffix(file, "_test.go") {
 			continue
@@ -378,7 +417,8 @@ func TestGuestSafe(t *testing.T) {
 }
 
 func BenchmarkExamine(b *testing.B) {
-	given := settingsOf("shop.mode=one", "shop.size=7", "shop#00.name=x", "shop#01.name=y", "shop.header.X=z", "shop#01.part#02.low=1")
+	given := settingsOf("shop.mode=one", "shop.size=7", "shop#00.name=x", "shop#01.name=y", "shop.header.X=z",
+		"shop#01.part#02.low=1")
 	d := table()
 	for b.Loop() {
 		d.Examine(given)
@@ -403,12 +443,14 @@ func TestManyValues(t *testing.T) {
 	table := Of(wit.SettingSpec{Name: "shop#{n}.name"}, wit.SettingSpec{Name: "shop#{n}.part#{m}.low"})
 	var given []wit.Setting
 	for n := 199; n >= 0; n-- {
-		given = append(given, wit.Setting{Name: "shop#" + strconv.Itoa(n) + ".name", Value: " " + strconv.Itoa(n) + " "})
+		given = append(given, wit.Setting{Name: "shop#" + strconv.Itoa(n) + ".name",
+			Value: " " + strconv.Itoa(n) + " "})
 	}
 	given = append(given, wit.Setting{Name: "shop#7.name", Value: "again"},
 		wit.Setting{Name: "shop#8.part#3.low", Value: "low"})
 	v := table.Values(given)
-	for name, want := range map[string]string{"shop#7.name": "again", "shop#8.name": "8", "shop#8.part#3.low": "low", "shop#200.name": ""} {
+	for name, want := range map[string]string{"shop#7.name": "again", "shop#8.name": "8", "shop#8.part#3.low": "low",
+		"shop#200.name": ""} {
 		if found := v.Text(name); found != want {
 			t.Errorf("%s: expected %q, found %q", name, want, found)
 		}

@@ -45,7 +45,8 @@ func (poster) Encode(_ []byte, _ []wit.Schema, topics []string, rows []wit.Row, 
 		if err != nil {
 			return d, err
 		}
-		d.Ready = append(d.Ready, wit.Delivery{Request: wit.Request{Method: "POST", Target: "/" + topics[r.Topic], Body: body},
+		d.Ready = append(d.Ready, wit.Delivery{Request: wit.Request{Method: "POST", Target: "/" + topics[r.Topic],
+			Body: body},
 			Rows: []uint32{number}, Lane: uint32(r.Partition)})
 	}
 	return d, nil
@@ -79,7 +80,8 @@ func ExamplePlugin() {
 		fmt.Println(err)
 		return
 	}
-	fmt.Printf("%s %s %s, left out: %d\n", d.Ready[0].Request.Method, d.Ready[0].Request.Target, d.Ready[0].Request.Body,
+	fmt.Printf("%s %s %s, left out: %d\n", d.Ready[0].Request.Method, d.Ready[0].Request.Target,
+		d.Ready[0].Request.Body,
 		d.Ignored)
 	s, _ := poster{}.Settle(nil, nil, d.Ready[0].Rows, wit.Response{Status: 400})
 	fmt.Println(s.Verdicts[0].Refused.Message)

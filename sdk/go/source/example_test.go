@@ -28,7 +28,8 @@ func (news) Validate(string, []wit.Setting, bool, []byte, []wit.Response) (wit.I
 }
 
 func (news) Feeds(string, []wit.Setting) ([]source.Feed, error) {
-	return []source.Feed{{Name: "items", Topic: "news", Identity: "/news", Every: time.Minute, Ask: ask, Read: read}}, nil
+	return []source.Feed{{Name: "items", Topic: "news", Identity: "/news", Every: time.Minute, Ask: ask, Read: read}},
+		nil
 }
 
 func pageOf(at source.Offset) int64 {

@@ -212,7 +212,8 @@ func (p *pages) Decode(number uint32, _ string, _ uint16, piece []byte, last boo
 	}
 	if len(page.answer.Body)+len(piece) > MaxPage {
 		delete(p.open, number)
-		return wit.Portion{}, sdk.Fail(wit.FaultData, "the page has more than "+strconv.Itoa(MaxPage)+" bytes: ask for smaller pages")
+		return wit.Portion{}, sdk.Fail(wit.FaultData, "the page has more than "+strconv.Itoa(MaxPage)+
+			" bytes: ask for smaller pages")
 	}
 	page.answer.Body = append(page.answer.Body, piece...)
 	if !last {

@@ -110,7 +110,8 @@ func TestFieldsAgreeWithTree(t *testing.T) {
 			}
 			if ok && r.IntN(2) == 0 {
 				if _, isText := got.(string); isText && r.IntN(2) == 0 {
-					if err, other := byField.SetText(name, "new"), whole.SetText(name, "new"); err != nil || other != nil {
+					if err, other := byField.SetText(name, "new"), whole.SetText(name, "new"); err != nil ||
+						other != nil {
 						t.Fatal(err, other)
 					}
 					continue

@@ -179,7 +179,8 @@ func (p *records) Apply(context []byte, schemas []wit.Schema, topics []string, r
 		}
 		if err != nil {
 			out.Faults = append(out.Faults, wit.RowFault{Origin: uint32(i), Stage: uint32(at),
-				ErrorClass: "org.apache.kafka.connect.errors.DataException", Fault: wit.Fault{Kind: wit.FaultData, Message: err.Error()}})
+				ErrorClass: "org.apache.kafka.connect.errors.DataException", Fault: wit.Fault{Kind: wit.FaultData,
+					Message: err.Error()}})
 		}
 	}
 	out.Rows, out.Data = p.rows, p.data
@@ -312,7 +313,8 @@ func (p *records) Test(context []byte, schemas []wit.Schema, topics []string, ro
 		out.Matches[i], err = chain[0].test(p.record(&rows[i], topics, data))
 		if err != nil {
 			out.Faults = append(out.Faults, wit.RowFault{Origin: uint32(i),
-				ErrorClass: "org.apache.kafka.connect.errors.DataException", Fault: wit.Fault{Kind: wit.FaultData, Message: err.Error()}})
+				ErrorClass: "org.apache.kafka.connect.errors.DataException", Fault: wit.Fault{Kind: wit.FaultData,
+					Message: err.Error()}})
 		}
 	}
 	return out, nil

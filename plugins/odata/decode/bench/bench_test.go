@@ -68,7 +68,8 @@ func newGuest(t testing.TB) *guest {
 	r := wazero.NewRuntime(ctx)
 	t.Cleanup(func() { r.Close(ctx) })
 	wasi_snapshot_preview1.MustInstantiate(ctx, r)
-	m, err := r.InstantiateWithConfig(ctx, binary, wazero.NewModuleConfig().WithStartFunctions("_initialize").WithStderr(os.Stderr))
+	m, err := r.InstantiateWithConfig(ctx, binary,
+		wazero.NewModuleConfig().WithStartFunctions("_initialize").WithStderr(os.Stderr))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -249,8 +250,9 @@ func TestTestsInWasm(t *testing.T) {
 		t.Fatal(err)
 	}
 	ctx := context.Background()
-	for folder, tests := range map[string]string{"plugins/odata/decode": "Fast|Samples|NoRows|Limit|Golden", "plugins/odata/decode/fast": ".",
-		"plugins/odata/encode": "."} {
+	for folder, tests := range map[string]string{"plugins/odata/decode": "Fast|Samples|NoRows|Limit|Golden",
+		"plugins/odata/decode/fast": ".",
+		"plugins/odata/encode":      "."} {
 		binary, err := compiled("test", "-c", filepath.Join(root, folder))
 		if err != nil {
 			t.Fatal(err)
@@ -258,7 +260,8 @@ func TestTestsInWasm(t *testing.T) {
 		r := wazero.NewRuntime(ctx)
 		wasi_snapshot_preview1.MustInstantiate(ctx, r)
 		var text bytes.Buffer
-		config := wazero.NewModuleConfig().WithArgs("test", "-test.v", "-test.short", "-test.run", tests).WithEnv("PWD", "/"+folder).
+		config := wazero.NewModuleConfig().WithArgs("test", "-test.v", "-test.short", "-test.run", tests).WithEnv("PWD",
+			"/"+folder).
 			WithFSConfig(wazero.NewFSConfig().WithReadOnlyDirMount(root,
 				"/")).WithStdout(&text).WithStderr(&text).WithSysWalltime().WithSysNanotime()
 		_, err = r.InstantiateWithConfig(ctx, binary, config)
@@ -266,7 +269,8 @@ func TestTestsInWasm(t *testing.T) {
 		if errors.As(err, &exit) && exit.ExitCode() == 0 {
 			err = nil
 		}
-		if err != nil || !bytes.Contains(text.Bytes(), []byte("PASS")) || bytes.Contains(text.Bytes(), []byte("no tests to run")) {
+		if err != nil || !bytes.Contains(text.Bytes(), []byte("PASS")) || bytes.Contains(text.Bytes(),
+			[]byte("no tests to run")) {
 			t.Errorf("%s: %v\n%s", folder, err, text.Bytes())
 		}
 		r.Close(ctx)

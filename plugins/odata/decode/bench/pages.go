@@ -59,8 +59,10 @@ func finish(name string, columns []decode.Column) *decode.RowLayout {
 func orders(rows int) Shape {
 	s := Shape{Name: "Orders", Layout: finish("Demo.Order", []decode.Column{
 		column("OrderID", edm.Int32, false), column("CustomerID", edm.String, true), column("Number", edm.Int64, true),
-		column("OrderDate", edm.DateTime, true), column("ShippedDate", edm.DateTime, true), column("Freight", edm.Decimal, true),
-		column("ShipName", edm.String, true), column("ShipCity", edm.String, true), column("ShipCountry", edm.String, true),
+		column("OrderDate", edm.DateTime, true), column("ShippedDate", edm.DateTime, true),
+		column("Freight", edm.Decimal, true),
+		column("ShipName", edm.String, true), column("ShipCity", edm.String, true), column("ShipCountry", edm.String,
+			true),
 		column("Weight", edm.Double, true), column("Paid", edm.Boolean, true), column("Reference", edm.Guid, true),
 	})}
 	r := rand.New(rand.NewSource(1))
@@ -75,7 +77,8 @@ func wide(rows int) Shape {
 		edm.Int64, edm.Boolean, edm.String, edm.Double}
 	columns := []decode.Column{column("ID", edm.Int32, false)}
 	for i := 1; i < 60; i++ {
-		columns = append(columns, column(fmt.Sprintf("Field%02d%s", i, strings.Repeat("x", i%5)), types[i%len(types)], true))
+		columns = append(columns, column(fmt.Sprintf("Field%02d%s", i, strings.Repeat("x", i%5)), types[i%len(types)],
+			true))
 	}
 	s := Shape{Name: "Wide", Layout: finish("Demo.Wide", columns)}
 	r := rand.New(rand.NewSource(2))
@@ -99,8 +102,10 @@ func long(rows int) Shape {
 
 func expanded(rows int) Shape {
 	s := orders(rows)
-	item := &decode.RowLayout{Name: "Demo.Item", Visible: 4, Columns: []decode.Column{column("Position", edm.Int32, false),
-		column("Product", edm.String, true), column("Amount", edm.Decimal, true), column("Changed", edm.DateTime, true)}}
+	item := &decode.RowLayout{Name: "Demo.Item", Visible: 4, Columns: []decode.Column{column("Position", edm.Int32,
+		false),
+		column("Product", edm.String, true), column("Amount", edm.Decimal, true), column("Changed", edm.DateTime,
+			true)}}
 	columns := append(slices.Clone(s.Layout.Columns), decode.Column{Name: "Items", Shape: decode.Many, Optional: true,
 		Nested: item})
 	s.Name, s.Layout = "Expanded", finish("Demo.Order", columns)
@@ -115,7 +120,8 @@ func expanded(rows int) Shape {
 	return s
 }
 
-var words = []string{"Rotterdam", "Alfreds Futterkiste", "Graz", "Berglunds snabb", "Lyon", "Ottilies", "Rua do Mercado", "Helvetia 47"}
+var words = []string{"Rotterdam", "Alfreds Futterkiste", "Graz", "Berglunds snabb", "Lyon", "Ottilies",
+	"Rua do Mercado", "Helvetia 47"}
 
 func values(r *rand.Rand, l *decode.RowLayout, row int, nulls float64, longText int) []*string {
 	out := make([]*string, len(l.Columns))
@@ -139,7 +145,8 @@ func values(r *rand.Rand, l *decode.RowLayout, row int, nulls float64, longText 
 		case edm.DateTime:
 			text = fmt.Sprint(1_400_000_000_000 + r.Int63n(200_000_000_000))
 		case edm.Guid:
-			text = fmt.Sprintf("%08x-%04x-%04x-%04x-%012x", r.Uint32(), r.Intn(65536), r.Intn(65536), r.Intn(65536), r.Int63n(1<<47))
+			text = fmt.Sprintf("%08x-%04x-%04x-%04x-%012x", r.Uint32(), r.Intn(65536), r.Intn(65536), r.Intn(65536),
+				r.Int63n(1<<47))
 		default:
 			text = words[r.Intn(len(words))]
 			if longText > 0 && i > 1 {
@@ -245,10 +252,12 @@ func jsonText(t edm.Primitive, v *string) string {
 func (s Shape) Atom(v Variant) []byte {
 	r := rand.New(rand.NewSource(9))
 	var b strings.Builder
-	b.WriteString(`<?xml version="1.0" encoding="utf-8"?><feed xmlns="http://www.w3.org/2005/Atom" xmlns:m="http://schemas.microsoft.com/ado/2007/08/dataservices/metadata" xmlns:d="http://schemas.microsoft.com/ado/2007/08/dataservices" xml:base="https://sap.example.com:44300/sap/opu/odata/DEMO/SRV/"><id>x</id><title type="text">x</title><updated>2024-01-01T00:00:00Z</updated><author><name/></author><m:count>1000</m:count>`)
+	b.WriteString(
+		`<?xml version="1.0" encoding="utf-8"?><feed xmlns="http://www.w3.org/2005/Atom" xmlns:m="http://schemas.microsoft.com/ado/2007/08/dataservices/metadata" xmlns:d="http://schemas.microsoft.com/ado/2007/08/dataservices" xml:base="https://sap.example.com:44300/sap/opu/odata/DEMO/SRV/"><id>x</id><title type="text">x</title><updated>2024-01-01T00:00:00Z</updated><author><name/></author><m:count>1000</m:count>`)
 	for n, row := range s.rows {
 		uri := s.Name + "(" + *row[0] + ")"
-		fmt.Fprintf(&b, `<entry><id>https://sap.example.com:44300/sap/opu/odata/DEMO/SRV/%s</id><title type="text">%s</title><updated>2024-01-01T00:00:00Z</updated><category term="Demo.%s" scheme="http://schemas.microsoft.com/ado/2007/08/dataservices/scheme"/><link href="%s" rel="self" title="%s"/><link href="%s/Items" rel="http://schemas.microsoft.com/ado/2007/08/dataservices/related/Items" type="application/atom+xml;type=feed" title="Items">`, uri, uri, s.Name, uri, s.Name, uri)
+		fmt.Fprintf(&b,
+			`<entry><id>https://sap.example.com:44300/sap/opu/odata/DEMO/SRV/%s</id><title type="text">%s</title><updated>2024-01-01T00:00:00Z</updated><category term="Demo.%s" scheme="http://schemas.microsoft.com/ado/2007/08/dataservices/scheme"/><link href="%s" rel="self" title="%s"/><link href="%s/Items" rel="http://schemas.microsoft.com/ado/2007/08/dataservices/related/Items" type="application/atom+xml;type=feed" title="Items">`, uri, uri, s.Name, uri, s.Name, uri)
 		if s.items != nil {
 			s.atomItems(&b, uri, s.items[n])
 		}
@@ -268,9 +277,11 @@ func (s Shape) Atom(v Variant) []byte {
 }
 
 func (s Shape) atomItems(b *strings.Builder, uri string, items [][]*string) {
-	fmt.Fprintf(b, `<m:inline><feed><id>https://sap.example.com:44300/sap/opu/odata/DEMO/SRV/%s/Items</id><title type="text">Items</title><updated>2024-01-01T00:00:00Z</updated>`, uri)
+	fmt.Fprintf(b,
+		`<m:inline><feed><id>https://sap.example.com:44300/sap/opu/odata/DEMO/SRV/%s/Items</id><title type="text">Items</title><updated>2024-01-01T00:00:00Z</updated>`, uri)
 	for k, item := range items {
-		fmt.Fprintf(b, `<entry><id>https://sap.example.com:44300/sap/opu/odata/DEMO/SRV/%s/%d</id><title type="text">%s</title><updated>2024-01-01T00:00:00Z</updated><category term="Demo.Item" scheme="http://schemas.microsoft.com/ado/2007/08/dataservices/scheme"/><content type="application/xml"><m:properties>`, uri, k, uri)
+		fmt.Fprintf(b,
+			`<entry><id>https://sap.example.com:44300/sap/opu/odata/DEMO/SRV/%s/%d</id><title type="text">%s</title><updated>2024-01-01T00:00:00Z</updated><category term="Demo.Item" scheme="http://schemas.microsoft.com/ado/2007/08/dataservices/scheme"/><content type="application/xml"><m:properties>`, uri, k, uri)
 		for i, c := range s.Layout.Columns[len(s.Layout.Columns)-1].Nested.Columns {
 			fmt.Fprintf(b, `<d:%s>%s</d:%s>`, c.Name, atomText(c.Type, *item[i]), c.Name)
 		}
