@@ -393,7 +393,8 @@ func TestProxySettings(t *testing.T) {
 			"kafka.proxy.type: expected none, socks5, http, sap-connectivity"},
 		{"for requests alone", "type=sap-connectivity-http", "", "kafka.proxy.type: expected"},
 		{"settings by name",
-			"type=sap-connectivity|address=p:20004|token.url=https://t/|token.client.id=c|token.client.secret=hush-hush|location.id=A, " +
+			"type=sap-connectivity|address=p:20004|token.url=https://t/|token.client.id=c|" +
+				"token.client.secret=hush-hush|location.id=A, " +
 				"B", "sap-connectivity", ""},
 		{"no secret", "type=sap-connectivity|address=p:20004|token.url=https://t/|token.client.id=c", "",
 			"kafka.proxy.token.client.secret"},
