@@ -42,6 +42,10 @@ type controller struct {
 	// round is closed when the loop comes by; nil: nobody waits for that.
 	round chan struct{}
 
+	// before is the life before this one: its tasks are told of until the new ones are known, as Kafka Connect does until
+	// it has their configurations.
+	before *connector
+
 	// Of the loop alone.
 	lived     bool              // current has begun
 	laid      *config.Connector // see layOut
@@ -332,8 +336,13 @@ func (k *controller) enter(o occurrence) (t transition, ok bool) {
 	switch k.state = t.next; t.next {
 	case Paused:
 		k.times.pause()
+	case Restarting:
+		k.before = k.current
+	case Running:
+		k.before = nil
 	case Stopped:
 		k.times.forget()
+		k.before = nil
 	}
 	return t, true
 }
@@ -446,7 +455,7 @@ func (k *controller) failures() []error {
 
 func (k *controller) info() Info {
 	k.mu.Lock()
-	life, given, state := k.current, k.given, k.state
+	life, given, state, before := k.current, k.given, k.state, k.before
 	k.mu.Unlock()
 	info := Info{Name: k.name, Config: life.shown(given.Raw()), Tasks: []TaskID{}, Type: life.kind()}
 	if given.Text("connector.class") != life.given.Text("connector.class") { // its next life is another connector's
@@ -455,10 +464,20 @@ func (k *controller) info() Info {
 	if state == Stopped {
 		return info
 	}
-	for _, t := range life.taskStatuses() {
-		info.Tasks = append(info.Tasks, TaskID{k.name, t.ID})
+	ids := life.taskIDs()
+	if len(ids) == 0 && before != nil {
+		ids = before.taskIDs()
 	}
+	info.Tasks = append(info.Tasks, ids...)
 	return info
+}
+
+// taskIDs are the tasks that it has so far.
+func (c *connector) taskIDs() (ids []TaskID) {
+	for _, t := range c.taskStatuses() {
+		ids = append(ids, TaskID{c.given.Name, t.ID})
+	}
+	return ids
 }
 
 func (k *controller) status() Status {

@@ -503,3 +503,21 @@ func TestRestartedTasksBeginAnew(t *testing.T) {
 	h.must(h.RestartTask("a", 0))
 	h.await("a", Running, runs, func(Status) bool { return began().After(second) })
 }
+
+// Between two lives of a connector its tasks are those of the first, until those of the second are known.
+func TestTasksBetweenLives(t *testing.T) {
+	h := newHerd(t, "a")
+	h.await("a", Running)
+	k := h.find("a")
+	k.mu.Lock()
+	life := k.current
+	k.before, k.current = life, newConnector(k.o, k.given)
+	k.mu.Unlock()
+	info, _ := h.Info("a")
+	k.mu.Lock()
+	k.before, k.current = nil, life
+	k.mu.Unlock()
+	if len(info.Tasks) != 1 || info.Tasks[0] != (TaskID{"a", 0}) {
+		t.Errorf("expected task 0, found %+v", info.Tasks)
+	}
+}

@@ -389,8 +389,17 @@ func (r *recorder) commands(t *testing.T) {
 	}
 }
 
-// recordedSource is a guest's source for plugintest.
+// recordedSource is a guest's source for plugintest, with notifications.
 type recordedSource struct{ r *recorder }
+
+func (s recordedSource) Notified(context []byte, n wit.Notification) ([]wit.Wake, error) {
+	return invoke[[]wit.Wake](s.r, wit.InterfaceNotifications, "Notified", context, n)
+}
+
+func (s recordedSource) Subscribe(context []byte, feed uint32, address string, state []byte,
+	answers []wit.Response) (wit.Arrangement, error) {
+	return invoke[wit.Arrangement](s.r, wit.InterfaceNotifications, "Subscribe", context, feed, address, state, answers)
+}
 
 func (s recordedSource) Plan(component string, settings []wit.Setting, maxTasks uint32) (wit.Layout, error) {
 	return invoke[wit.Layout](s.r, wit.InterfaceSource, "Plan", component, settings, maxTasks)
