@@ -42,8 +42,8 @@ type controller struct {
 	// round is closed when the loop comes by; nil: nobody waits for that.
 	round chan struct{}
 
-	// before is the life before this one: its tasks are told of until the new ones are known, as Kafka Connect does until
-	// it has their configurations.
+	// before is the life before this one: its tasks are told of until the new ones are known, as Kafka Connect does
+	// until it has their configurations.
 	before *connector
 
 	// Of the loop alone.
