@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -74,8 +75,33 @@ func (e *exactly) generation(group string) (found int32, ok bool) {
 	return 0, false
 }
 
-// swappedRows are so many orders that their details keep a worker busy for a hundred swaps.
-const swappedRows = 800_000
+// swappedRows are so many orders that their details, at swappedRate rows a second, last for a hundred swaps.
+const swappedRows, swappedRate = 1_600_000, 20_000
+
+// paced hands out the pages of a set at a rate.
+type paced struct {
+	inner http.Handler
+	set   string
+	every time.Duration
+
+	mu   sync.Mutex
+	next time.Time
+}
+
+func (p *paced) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if strings.Contains(r.URL.Path, p.set) {
+		p.mu.Lock()
+		now := time.Now()
+		if p.next.Before(now) {
+			p.next = now
+		}
+		wait := p.next.Sub(now)
+		p.next = p.next.Add(p.every)
+		p.mu.Unlock()
+		time.Sleep(wait)
+	}
+	p.inner.ServeHTTP(w, r)
+}
 
 // Newer and older versions of a source and of a transform take over in the middle of a load, again and again, with a
 // broken file in between and a rollback at the end: each row comes once, by one version of the source for each page,
@@ -99,7 +125,7 @@ func TestSoakSwaps(t *testing.T) {
 	p := newPlace(t)
 	e := newExactly(t, p.broker(), p, "swaps", 1)
 	e.s = service.New(service.Options{Rows: swappedRows, PageSize: wholeRows})
-	e.held.inner = e.s
+	e.held.inner = &paced{inner: e.s, set: "/Order_Details", every: wholeRows * time.Second / swappedRate}
 	clear(e.rows)
 	e.s.Each("Order_Details", func(_ string, fields map[string]string) {
 		e.rows[fields["OrderID"]+"/"+fields["ProductID"]] = len(e.rows)
