@@ -600,7 +600,6 @@ func (w *avroWriter) scrubbed(name string) string {
 	if !w.o.scrub {
 		return name
 	}
-	const hex = "0123456789ABCDEF"
 	encoded := make([]byte, 0, len(name)+1)
 	for _, c := range []byte(name) {
 		switch {
