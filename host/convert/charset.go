@@ -11,8 +11,8 @@ import (
 
 // charset is one of Java's character sets.
 type charset struct {
-	// table is of a set whose characters are a byte each. controls has the bytes from 0x80 to 0x9f stand for the control
-	// characters of these numbers, as Java has it in the sets of ISO 8859.
+	// table is of a set whose characters are a byte each. controls has the bytes from 0x80 to 0x9f stand for the
+	// control characters of these numbers, as Java has it in the sets of ISO 8859.
 	table    *charmap.Charmap
 	controls bool
 	ascii    bool

@@ -448,8 +448,8 @@ func (k *literalKind) convert(v any) (_ any, ok bool) {
 
 const msPerDay = 86_400_000
 
-// temporal reads a date, a time or both in ISO 8601. As in Kafka the length of the text in UTF-16 chooses the pattern, and
-// the pattern reads leniently: of the text it needs the beginning, and numbers may be out of their range.
+// temporal reads a date, a time or both in ISO 8601. As in Kafka the length of the text in UTF-16 chooses the pattern,
+// and the pattern reads leniently: of the text it needs the beginning, and numbers may be out of their range.
 func temporal(text string) (literal, bool) {
 	text = strings.ReplaceAll(text, `\:`, ":")
 	length := 0
