@@ -280,8 +280,8 @@ func (c *Connector) Stages() ([]Stage, Problems) {
 			p := c.predicate(name)
 			s.Predicate = &p
 		} else if given {
-			problems = append(problems, negate.coded(setting.CodeInvalid, "Config '"+negate.Key+"' was provided but there "+
-				"is no config '"+prefix+"predicate' defining a predicate to be negated."))
+			problems = append(problems, negate.coded(setting.CodeInvalid, "Config '"+negate.Key+"' was provided but "+
+				"there is no config '"+prefix+"predicate' defining a predicate to be negated."))
 		}
 		stages = append(stages, s)
 	}

@@ -246,7 +246,8 @@ func TestRealAvroNames(t *testing.T) {
 		kafkas := strings.Split(answers[i], "\t")
 		same := len(kafkas) == len(ours) && sameJSON(kafkas[0], ours[0]) && kafkas[1] == ours[1]
 		if len(kafkas) == 3 && strings.Contains(kafkas[2], ": Namespace part ") {
-			same = kafkas[1] == ours[1] // AvroData wrote a namespace that Avro refuses to read; ours is written like names
+			// AvroData wrote a namespace that Avro refuses to read; ours is written as names are.
+			same = kafkas[1] == ours[1]
 		}
 		if !same && !(strings.HasPrefix(answers[i], "!") && strings.HasPrefix(ours[0], "!")) {
 			t.Errorf("document %s\nAvroData %s\nours     %s", document, strings.Join(kafkas, "\n         "),
