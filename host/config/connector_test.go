@@ -292,8 +292,8 @@ c.properties:4: transforms.b.negate: Invalid value maybe for configuration trans
 	// As in Kafka Connect a negation that says false needs a predicate, too.
 	for _, negate := range []string{"true", "false"} {
 		_, problems = connector(t, "transforms=a\ntransforms.a.type=A\ntransforms.a.negate="+negate).Stages()
-		want := "c.properties:3: transforms.a.negate: Config 'transforms.a.negate' was provided but there is no config " +
-			"'transforms.a.predicate' defining a predicate to be negated."
+		want := "c.properties:3: transforms.a.negate: Config 'transforms.a.negate' was provided but there is no " +
+			"config 'transforms.a.predicate' defining a predicate to be negated."
 		if diff := cmp.Diff(want, lines(problems)); diff != "" {
 			t.Errorf("(-want +got)\n%s", diff)
 		}

@@ -594,8 +594,9 @@ func checkName(name string) error {
 	return nil
 }
 
-// scrubbed is a part of a name as `scrub.invalid.names` writes it: encoded as Java's URLEncoder does in UTF-8, behind an
-// x where the encoded text begins with no letter and no underscore, and with underscores for what Avro does not take.
+// scrubbed is a part of a name as `scrub.invalid.names` writes it: encoded as Java's URLEncoder does in UTF-8, behind
+// an x where the encoded text begins with no letter and no underscore, and with underscores for what Avro does not
+// take.
 func (w *avroWriter) scrubbed(name string) string {
 	if !w.o.scrub {
 		return name
