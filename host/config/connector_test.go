@@ -472,7 +472,7 @@ func TestWorkerProblems(t *testing.T) {
 		[]byte(
 			"group.id=g\nexactly.once.source.support=enabled\noffset.flush.interval.ms=x\noffset.storage.topik=x\nssl.protocol=1\nproducer.linger.ms=1\nlisteners=\nlisteners.https.ssl.protocol=1\nkafka.proxy.outage.ms=soon\nkafka.proxy.password=x\ntransforms.a.tpye=x\ntopics=t"))
 	_, problems := NewWorker("w.properties", entries, nil, nil)
-	want := `w.properties:1: bootstrap.servers: missing: expected the addresses of Kafka brokers, or ` + "`embedded`" + ` for the broker that is built in
+	want := `w.properties:1: bootstrap.servers: Missing required configuration "bootstrap.servers" which has no default value.
 w.properties:2: exactly.once.source.support: Invalid value enabled for configuration exactly.once.source.support: expected disabled with bootstrap.servers=embedded: a kill of this process tears the transactions of the broker in it. Name brokers of a Kafka, or those of ` + "`culvert broker`" + `
 w.properties:3: offset.flush.interval.ms: Invalid value x for configuration offset.flush.interval.ms: Not a number of type LONG
 w.properties:4: offset.storage.topik: warning: unknown setting; the nearest known one is offset.storage.topic

@@ -171,7 +171,7 @@ func (w *Worker) check() Problems {
 	}
 	if w.File != "" && !w.Given("bootstrap.servers") {
 		problems = append(problems, Problem{File: w.File, Line: 1, Setting: "bootstrap.servers",
-			Text: "missing: expected the addresses of Kafka brokers, or `embedded` for the broker that is built in"})
+			Text: setting.Missing("bootstrap.servers")})
 	}
 	return problems
 }
