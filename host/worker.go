@@ -54,8 +54,8 @@ func (w worker) Ready(ctx context.Context) error {
 	return h.Moves(ctx)
 }
 
-// Known tells whether the herder has all connectors that were read at the start. In a worker that follows a folder
-// whoever is told of them is told of its reloads, too.
+// Known returns nil once the herder has all connectors that were read at the start and, where a folder is followed,
+// reloads are possible.
 func (w worker) Known() error {
 	w.host.mu.Lock()
 	defer w.host.mu.Unlock()

@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/sasl"
 
 	"github.com/culvert-project/culvert/host/kafka/wire"
@@ -135,7 +136,7 @@ func protocol(err error, setting string) error {
 			"Either user and password, or token, are wrong, or they are not of the mechanism in sasl.mechanism", err}
 	case hungUp != nil:
 		return &mend{"security.protocol", "Does the listener want TLS or SASL, or none of them?", err}
-	case strings.Contains(err.Error(), "UNSUPPORTED_SASL_MECHANISM"):
+	case errors.Is(err, kerr.UnsupportedSaslMechanism):
 		setting = "sasl.mechanism"
 	}
 	return &mend{setting, "", err}

@@ -407,12 +407,25 @@ func (g *logon) known() (known, fresh bool) {
 	return !g.accepted.IsZero(), time.Since(g.accepted) < trusted
 }
 
-// fault is the fault of a secret that was refused before.
+// LockedOut is the error of a request that was not sent, because its secret was refused before. It wraps a [wit.Fault]
+// of kind unauthorized.
+type LockedOut struct {
+	// Why says who was refused where and since when, and how that is mended.
+	Why string
+}
+
+// Error is Why.
+func (l *LockedOut) Error() string { return l.Why }
+
+// Unwrap is the fault.
+func (l *LockedOut) Unwrap() error { return faultf(wit.FaultUnauthorized, "%s", l.Why) }
+
+// fault is the error of a secret that was refused before.
 func (g *logon) fault(v verdict) error {
 	if v.state != refused {
 		return nil
 	}
-	return faultf(wit.FaultUnauthorized, "%s", g.explain(v.at))
+	return &LockedOut{g.explain(v.at)}
 }
 
 // Refusal says who was refused where and since when, and how that is mended; "" if the secret that the client has now

@@ -84,7 +84,7 @@ func TestAnswersThatCannotBeUsed(t *testing.T) {
 
 func tooMuch(w io.Writer) {
 	piece := bytes.Repeat([]byte("x"), 1<<20)
-	for range LargestBodies>>20 + 1 {
+	for range MaxBodies>>20 + 1 {
 		w.Write(piece)
 	}
 }

@@ -125,8 +125,8 @@ func (a *adviser) properties(e *entry, m *edm.Model, s *edm.Structure) {
 	}
 }
 
-// delta complains of delta mode for a set that has none. Only where the metadata of a service announce change tracking
-// for some sets they say by that of the others that there is none; else the end of the first load shows it.
+// delta reports delta mode for a set without change tracking: an error where $metadata announces it for other sets, else
+// a hint, because many services leave the annotation out.
 func (a *adviser) delta(e *entry, m *edm.Model, set *edm.Set) {
 	f := &feed{entry: *e}
 	if !e.tracking.on || set.ChangeTracking || f.track(m, set) != nil || f.odp != nil {

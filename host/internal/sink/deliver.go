@@ -72,8 +72,9 @@ type job struct {
 // reads tells whether a delivery changes nothing.
 func (j *job) reads() bool { return j.Request.Method == "GET" || j.Request.Method == "HEAD" }
 
-// apart makes of a delivery that is larger than what the metadata can say of it two that are not; false: it cannot.
-func (w *writing) apart(l *lane) bool {
+// apart replaces a lane's first delivery by two halves, because the commit metadata has no room for the outcome of all
+// its rows; a single row fails the task.
+func (w *writing) apart(l *lane) {
 	rows := l.jobs[0].rows
 	if len(rows) == 1 {
 		w.fail(&recordError{item: w.batch.items[rows[0]], stage: "write",
@@ -81,10 +82,9 @@ func (w *writing) apart(l *lane) bool {
 				"records are uncertain, " +
 				"or the brokers take too little beside an offset (offset.metadata.max.bytes)")})
 		w.setAside(l)
-		return true
+		return
 	}
 	w.encodeAgain(l, rows[:len(rows)/2], rows[len(rows)/2:])
-	return true
 }
 
 // encodeAgain puts other deliveries in the place of a lane's first one, which has not begun: one or more for each part

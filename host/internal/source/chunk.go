@@ -114,8 +114,7 @@ func (c *chunk) slim() {
 	c.spare()
 }
 
-// spare lets go of the memory of rows, which nobody needs behind the converters, where it is more than a chunk mostly
-// has.
+// spare frees row buffers that have grown far beyond a usual chunk: nobody needs them behind the converters.
 func (c *chunk) spare() {
 	if cap(c.batch.Data) > 8*enoughBytes {
 		c.batch.Data = nil

@@ -43,7 +43,7 @@ type Versions[C any] interface {
 
 // Opening is how a version of the plugin is opened for a task: O is what comes of it, a pointer.
 type Opening[C any, O comparable] struct {
-	// New is a version before it is opened, Of which one that is.
+	// New makes the value for a version about to be opened; Of returns that value's version.
 	New func(Code[C]) O
 	Of  func(O) Code[C]
 	// Call makes one call of open, and puts what it comes to into o; or it needs documents.
