@@ -391,10 +391,10 @@ func TestBytesOfCachedSchemas(t *testing.T) {
 		if err != nil || len(out) < size || !bytes.Contains(out, fmt.Appendf(nil, `"%02dddd`, i%schemas)) {
 			t.Fatalf("schema %d: %d bytes, %v", i, len(out), err)
 		}
-		if c.programBytes > MaxCachedBytes || c.readerBytes > MaxCachedBytes {
-			t.Fatalf("schema %d: %d and %d bytes are kept", i, c.programBytes, c.readerBytes)
+		if c.programs.bytes > MaxCachedBytes || c.readers.bytes > MaxCachedBytes {
+			t.Fatalf("schema %d: %d and %d bytes are kept", i, c.programs.bytes, c.readers.bytes)
 		}
-		most, maxRead = max(most, len(c.programs)), max(maxRead, len(c.readers))
+		most, maxRead = max(most, len(c.programs.of)), max(maxRead, len(c.readers.of))
 	}
 	if most < 2 || most >= schemas || maxRead < 2 || maxRead >= schemas {
 		t.Errorf("expected some of %d schemas to be kept, found %d and %d", schemas, most, maxRead)

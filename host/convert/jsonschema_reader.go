@@ -57,8 +57,7 @@ func (p part) words() map[string]any {
 	return words
 }
 
-// bare is the part without the words that belong to what it is as a whole: what it is beside that has no title, version
-// or default of its own in Kafka Connect.
+// bare is a copy without title, description, default and connect.* words: those describe the whole schema.
 func (p part) bare() part {
 	words := maps.Clone(p.words())
 	for _, word := range []string{"title", "description", "default", connectVersion, connectParameters, connectType} {
