@@ -125,8 +125,8 @@ func (a *adviser) properties(e *entry, m *edm.Model, s *edm.Structure) {
 	}
 }
 
-// delta reports delta mode for a set without change tracking: an error where $metadata announces it for other sets, else
-// a hint, because many services leave the annotation out.
+// delta reports delta mode for a set without change tracking: an error where $metadata announces it for other sets,
+// else a hint, because many services leave the annotation out.
 func (a *adviser) delta(e *entry, m *edm.Model, set *edm.Set) {
 	f := &feed{entry: *e}
 	if !e.tracking.on || set.ChangeTracking || f.track(m, set) != nil || f.odp != nil {
