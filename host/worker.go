@@ -46,8 +46,7 @@ func (w worker) Ready(ctx context.Context) error {
 		return nil
 	case r != nil && !r.store.Begun():
 		return errors.New("The folders of connectors are being looked at for the first time, " +
-			"and connectors cannot be " +
-			"changed yet.")
+			"and connectors cannot be changed yet.")
 	case r == nil:
 		return errors.New("Plugins that no connector needs are being loaded, and connectors cannot be changed yet.")
 	}

@@ -180,8 +180,7 @@ func TestSoakReloadStorm(t *testing.T) {
 		return s.Connector.State == connect.Running && strings.Contains(s.Connector.ConfigError, bad.file)
 	})
 	f.eventually("the connectors of the files", func() bool {
-		return slices.Equal(f.names(), []string{"c0", "c2", "c3",
-			"c4"})
+		return slices.Equal(f.names(), []string{"c0", "c2", "c3", "c4"})
 	})
 	if n := strings.Count(f.stderr.String(), `msg="connector started" connector=c0 `); n != 1 {
 		t.Errorf("expected the connector whose file was left alone to run undisturbed, found it started %d times", n)

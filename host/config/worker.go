@@ -162,9 +162,8 @@ func (w *Worker) check() Problems {
 		case strings.HasPrefix(e.File, fromEnvironment) && setting.Distance(d.Nearest(e.Key),
 			e.Key) > 2: // a variable of something else
 		case ofConnectors(e.Key):
-			problems = append(problems, e.warning("has no effect: a setting of connectors, which "+
-				"stands in a connector's "+
-				"file"))
+			problems = append(problems, e.warning("has no effect: a setting of connectors, which stands in a "+
+				"connector's file"))
 		default:
 			problems = append(problems, e.warning("%s", setting.Unknown(d.Nearest(e.Key))))
 		}

@@ -29,9 +29,8 @@ var tracingSettings = []wit.SettingSpec{
 	declared(TracingCertificate, wit.KindText, "", "PEM file with the authorities that its certificate may be of; the "+
 		"system's unless given. Else OTEL_EXPORTER_OTLP_CERTIFICATE."),
 	declared(TracingTimeout, wit.KindLong, "10000",
-		"How long one sending may take, with what is tried again of it, in "+
-			"milliseconds; a stop waits for the last one as long, and for 5 seconds at most. Else "+
-			"OTEL_EXPORTER_OTLP_TIMEOUT.", atLeast(1)),
+		"How long one sending may take, with what is tried again of it, in milliseconds; a stop waits for the last "+
+			"one as long, and for 5 seconds at most. Else OTEL_EXPORTER_OTLP_TIMEOUT.", atLeast(1)),
 	declared(TracingService, wit.KindText, "culvert", "Name under which the spans are shown. Else OTEL_SERVICE_NAME."),
 	declared(TracingSampler, wit.KindText, "parentbased_always_on", "Which traces are sent. Else OTEL_TRACES_SAMPLER.",
 		allowed("always_on", "always_off", "traceidratio", "parentbased_always_on", "parentbased_always_off",

@@ -162,9 +162,9 @@ func (p *replay) run(ctx context.Context) error {
 		}
 	}
 	if p.at.behind() > p.end {
-		return fmt.Errorf("topic %s, partition %d: expected an end behind the letters that were replayed "+
-			"before (%d), found %d: "+
-			"the topic was made anew; --again forgets what was replayed", p.of.Topic, p.partition, p.at.behind(), p.end)
+		return fmt.Errorf("topic %s, partition %d: expected an end behind the letters that were replayed before (%d), "+
+			"found %d: the topic was made anew; --again forgets what was "+
+			"replayed", p.of.Topic, p.partition, p.at.behind(), p.end)
 	}
 	p.next = p.at.next
 	t := &task{connector: c}
@@ -406,9 +406,8 @@ func (r *replayPlace) bounded() error {
 	if len(r.done) <= maxGaps {
 		return nil
 	}
-	return fmt.Errorf("expected at most %d runs of letters that were replayed before others, "+
-		"found %d: replay the others "+
-		"first, without a filter", maxGaps, len(r.done))
+	return fmt.Errorf("expected at most %d runs of letters that were replayed before others, found %d: replay the "+
+		"others first, without a filter", maxGaps, len(r.done))
 }
 
 // doubt says whether somebody knows of a letter that it was written.

@@ -155,12 +155,10 @@ func TestHostileRecordsAreReadInTime(t *testing.T) {
 		"absent members": {enveloped(`{"type":"array","items":`+wide+`}`, "["+repeated(300_000, "{}")+"]"),
 			"more than"},
 		"unknown members": {enveloped(wide, "{"+list(100_000, func(i int) string {
-			return fmt.Sprintf(`"u%d":1`,
-				i)
+			return fmt.Sprintf(`"u%d":1`, i)
 		})+"}"), ""},
 		"members out of turn": {enveloped(wide, "{"+list(100_000, func(i int) string {
-			return fmt.Sprintf(`"f%d":1`,
-				8999-i*7%9000)
+			return fmt.Sprintf(`"f%d":1`, 8999-i*7%9000)
 		})+"}"), ""},
 		"defaults": {enveloped(`{"type":"array","items":`+defaulted+`}`, "["+repeated(300_000, "{}")+"]"),
 			"more than"},
@@ -175,8 +173,7 @@ func TestHostileRecordsAreReadInTime(t *testing.T) {
 		"100,000 names": {"{" + list(100_000, func(i int) string { return fmt.Sprintf(`"n%d":1`, i) }) + "}",
 			""},
 		"100,000 names twice": {"{" + list(200_000, func(i int) string {
-			return fmt.Sprintf(`"n%d":%d`, i%100_000,
-				i)
+			return fmt.Sprintf(`"n%d":%d`, i%100_000, i)
 		}) + "}", ""},
 		"one name many times": {"{" + list(100_000, func(i int) string { return fmt.Sprintf(`"n%d":1`, i) }) + "," +
 			list(100_000, func(i int) string { return `"n0":"` + strings.Repeat("x", i%3) + `"` }) + "}", ""},

@@ -354,8 +354,8 @@ func (r *reader) begins(data []byte) bool {
 
 func notAnEnvelope() error {
 	return dataError("JsonConverter with schemas.enable requires \"schema\" and \"payload\" fields and may not " +
-		"contain additional fields. " +
-		"If you are trying to deserialize plain JSON data, set schemas.enable=false in your converter configuration.")
+		"contain additional fields. If you are trying to deserialize plain JSON data, set schemas.enable=false in " +
+		"your converter configuration.")
 }
 
 // newReader compiles the JSON text of a schema; nil for null, which is no schema.

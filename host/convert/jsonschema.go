@@ -85,8 +85,7 @@ func jsonSchemaSettings() *setting.Table {
 		flag("ignore.default.for.nullables", wit.Low, "false", "Write null as null where the field has a default."),
 		flag("ignore.modern.dialects", wit.Low, "false", "Read every schema as one of draft 7, as is done anyway."),
 	)
-	for _, name := range []string{"preserve.additional.properties", "json.indent.output",
-		"json.write.dates.iso8601"} {
+	for _, name := range []string{"preserve.additional.properties", "json.indent.output", "json.write.dates.iso8601"} {
 		t.Later(flag(name, wit.Low, "false", "Of Confluent's converter."), "false")
 	}
 	return t

@@ -13,16 +13,14 @@ import (
 
 // unguarded are the goroutines that begin without a recover, by file and what they run, each with the reason.
 var unguarded = map[string]string{
-	"host/rest/server.go: s.http.Serve": "the library's, which recovers in each request, as our handler does " +
-		"before it",
+	"host/rest/server.go: s.http.Serve": "the library's, which recovers in each request, as our handler does before it",
 	"host/internal/source/feed.go: func": "closes a channel around stages that guard each chunk; timers that end " +
 		"a context",
 	"host/internal/source/feed.go: hurry":     "sets a timer",
 	"host/internal/source/feed.go: cancel":    "ends a context",
 	"host/internal/tracing/export.go: cancel": "ends a context",
 	"host/internal/sink/dispatch.go: func":    "guards each delivery, and the encoding of a batch",
-	"host/internal/sink/task.go: func": "closes a channel around what guards each batch; timers that end a " +
-		"context",
+	"host/internal/sink/task.go: func": "closes a channel around what guards each batch; timers that end a context",
 	"host/connect/offsets.go: cancel":        "ends a context",
 	"host/connect/herder.go: func":           "waits for connectors, which are guarded",
 	"host/tunnel/logon.go: func":             "sets a deadline",

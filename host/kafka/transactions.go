@@ -78,9 +78,8 @@ func transactionFault(c Config, id string, err error) error {
 	case err == nil || errors.As(err, &denied):
 		return err
 	case errors.Is(err, kerr.TransactionalIDAuthorizationFailed):
-		text = "the brokers do not let this user work with it: expected the rights DESCRIBE " +
-			"and WRITE on the resource " +
-			"TransactionalId (by the prefix of group.id and the connector's name)"
+		text = "the brokers do not let this user work with it: expected the rights DESCRIBE and WRITE on the " +
+			"resource TransactionalId (by the prefix of group.id and the connector's name)"
 	case errors.Is(err, kerr.ClusterAuthorizationFailed):
 		text = "the brokers do not let this user write without repeating: expected the right " +
 			"IDEMPOTENT_WRITE on the cluster"
@@ -93,13 +92,11 @@ func transactionFault(c Config, id string, err error) error {
 		text = "the brokers know no transactions: expected Apache Kafka 2.5 or newer; without them set the worker's " +
 			"exactly.once.source.support=disabled"
 	case fencedOff(err):
-		text = "another producer uses it: expected one worker alone to run the connector with " +
-			"this group.id; this one " +
-			"has committed nothing since. Stop the other, or give one of both another group.id"
+		text = "another producer uses it: expected one worker alone to run the connector with this group.id; this " +
+			"one has committed nothing since. Stop the other, or give one of both another group.id"
 	case errors.Is(err, kerr.CoordinatorNotAvailable), errors.Is(err, context.DeadlineExceeded):
-		text = fmt.Sprintf("no coordinator of transactions within %v: is "+
-			"transaction.state.log.replication.factor of the "+
-			"brokers (3 by default) more than there are brokers?", coordinated)
+		text = fmt.Sprintf("no coordinator of transactions within %v: is transaction.state.log.replication.factor of "+
+			"the brokers (3 by default) more than there are brokers?", coordinated)
 	default:
 		return fmt.Errorf("transactional id %s: %w", id, err)
 	}

@@ -387,8 +387,7 @@ func (a *admission) what(w *applicant) string {
 		return fmt.Sprintf("memory for an instance of plugin %s (%s is %d)", w.plugin, MemorySetting, a.bound)
 	default:
 		return fmt.Sprintf("the connector's turn to begin with plugin %s (%d connectors are let begin at a time)",
-			w.plugin,
-			a.allowed)
+			w.plugin, a.allowed)
 	}
 }
 

@@ -181,8 +181,7 @@ func (b *Binding) Promote(p *Pool) {
 	} else {
 		p.mu.Lock()
 		p.trial = &trial{until: time.Now().Add(trialFor), leave: func(reason string) {
-			b.manager.leave(p.module,
-				reason)
+			b.manager.leave(p.module, reason)
 		}}
 		p.mu.Unlock()
 	}

@@ -420,8 +420,7 @@ func (c *checker) transform() {
 	var prepared []byte
 	c.try("transform.prepare", "", func(i *Instance) (err error) { prepared, err = i.Prepare(c.ctx, nil); return err })
 	c.try("transform.apply", "", func(i *Instance) error {
-		_, _, err := i.applySome(c.ctx, prepared, c.batch(),
-			0)
+		_, _, err := i.applySome(c.ctx, prepared, c.batch(), 0)
 		return err
 	})
 	predicates := slices.ContainsFunc(c.module.info.Components,

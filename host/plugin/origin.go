@@ -183,8 +183,7 @@ func mentioned(components []wit.Component, n Needed) bool {
 // something is missing.
 func canWait(data []byte, needed []Needed) bool {
 	return needed != nil && !slices.ContainsFunc(needed, func(n Needed) bool {
-		return bytes.Contains(data,
-			[]byte(n.Class))
+		return bytes.Contains(data, []byte(n.Class))
 	})
 }
 
@@ -252,8 +251,7 @@ func (m *Manager) look(path string, needed []Needed) *arrival {
 
 func fileArrival(path, hash string, size int) *arrival {
 	return &arrival{path: path, hash: hash, size: size, again: func() ([]byte, error) {
-		return readModule(path,
-			maxModuleBytes)
+		return readModule(path, maxModuleBytes)
 	}}
 }
 
@@ -288,8 +286,7 @@ func (m *Manager) loadAll(ctx context.Context, list []*arrival) {
 	// Of versions that are new together, and of which none was there before, the lowest is the first.
 	undecided := m.loadSome(ctx, others)
 	slices.SortStableFunc(undecided, func(a, b *arrival) int {
-		return compareVersions(a.loaded.info.Version,
-			b.loaded.info.Version)
+		return compareVersions(a.loaded.info.Version, b.loaded.info.Version)
 	})
 	for _, a := range undecided {
 		m.adopt(a)
@@ -383,8 +380,7 @@ func (m *Manager) settle(a *arrival) {
 			if x.active != nil && x.active.info.Name != a.loaded.info.Name && x.active.component(c.Kind,
 				c.Name) != nil {
 				others = append(others, fmt.Sprintf("%s %s of %s %s (%s)", c.Kind, c.Name, x.active.info.Name,
-					x.active.info.Version,
-					x.active.info.Origin))
+					x.active.info.Version, x.active.info.Origin))
 			}
 		}
 	}

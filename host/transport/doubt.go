@@ -295,8 +295,8 @@ func (g *logon) replace(v verdict) {
 func (g *logon) unwritten(err error) {
 	g.path = ""
 	if log := g.lockouts.log.Load(); log != nil {
-		log.Error("a refused logon can't be written down: until this process ends the secret is not sent again, "+
-			"other processes and the next start "+
-			"do not know and may lock the user", "origin", g.origin, "user", g.user, "error", err)
+		log.Error("a refused logon can't be written down: until this process ends the secret is not sent again, other "+
+			"processes and the next start do not know and may lock the "+
+			"user", "origin", g.origin, "user", g.user, "error", err)
 	}
 }

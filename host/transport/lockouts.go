@@ -464,10 +464,9 @@ func (g *logon) explain(at time.Time) string {
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return fmt.Sprintf("%s was refused (401) at %s by %s%s and is not sent again, because SAP locks "+
-		"users after a few failures: "+
-		"change user or password, or, when the user is unlocked and they are right, try once more with culvert run "+
-		"--resume-logons, or PUT /culvert/lockouts/resume",
+	return fmt.Sprintf("%s was refused (401) at %s by %s%s and is not sent again, because SAP locks users after a few "+
+		"failures: change user or password, or, when the user is unlocked and they are right, try once more with "+
+		"culvert run --resume-logons, or PUT /culvert/lockouts/resume",
 		who, at.Format("2006-01-02 15:04:05 -0700"), g.origin, g.suspect)
 }
 

@@ -110,8 +110,7 @@ func TestLoginBody(t *testing.T) {
 // redirect takes no secret elsewhere.
 func TestLoginGoesAsRequestsGo(t *testing.T) {
 	var redirect atomic.Bool
-	elsewhere := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter,
-		*http.Request) {
+	elsewhere := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
 		t.Error("a password went elsewhere")
 	}))
 	defer elsewhere.Close()
@@ -184,8 +183,7 @@ func TestRedirectToNamedOrigin(t *testing.T) {
 
 // Userinfo of targets goes nowhere.
 func TestNoUserInTargets(t *testing.T) {
-	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter,
-		*http.Request) {
+	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
 		t.Error("a request was sent")
 	}))
 	defer server.Close()

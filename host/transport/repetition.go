@@ -398,9 +398,8 @@ func (p *pass) redirect(e *exchange, status int, location string, free bool) (*e
 	line, err := d.origin.resolve(location, e.line)
 	if err != nil || e.method != http.MethodGet && e.method != http.MethodHead {
 		return nil, faultf(wit.FaultUnauthorized,
-			"%s: answered %d with a redirect to %s, which is not followed (only GET and only to %s). "+
-				"If that is a logon page, the service does not take this user by password: use a "+
-				"technical or communication user",
+			"%s: answered %d with a redirect to %s, which is not followed (only GET and only to %s). If that is a "+
+				"logon page, the service does not take this user by password: use a technical or communication user",
 			e.name(), status, withoutQuery(shown(location)), d.origin)
 	}
 	line = d.withoutSecrets(line)

@@ -161,8 +161,7 @@ func (a *adviser) probe(e entry, m *edm.Model) {
 		name := a.Refused(err, config.InGroup(e.number, nameEntitySet))
 		rest := strings.TrimPrefix(name, config.InGroup(e.number, ""))
 		at := slices.IndexFunc(e.reads.Conditions, func(c query.Condition) bool {
-			return strings.HasPrefix(name,
-				c.Prefix)
+			return strings.HasPrefix(name, c.Prefix)
 		})
 		switch {
 		case at >= 0:

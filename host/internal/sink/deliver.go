@@ -79,8 +79,7 @@ func (w *writing) apart(l *lane) {
 	if len(rows) == 1 {
 		w.fail(&recordError{item: w.batch.items[rows[0]], stage: "write",
 			err: errors.New("the metadata beside the group's offset has no room for what may become of it: too many " +
-				"records are uncertain, " +
-				"or the brokers take too little beside an offset (offset.metadata.max.bytes)")})
+				"records are uncertain, or the brokers take too little beside an offset (offset.metadata.max.bytes)")})
 		w.setAside(l)
 		return
 	}
@@ -460,8 +459,7 @@ func (w *writing) judge(j *job, verdicts []wit.Verdict, response wit.Response, l
 			known := w.tries[row].doubt != nil && v.Again.Fault == nil && w.tries[row].again == 0
 			if w.tries[row].doubt != nil {
 				decide = func(row uint32, r *wit.Retry, _ *transport.NoAnswer) (bool, error) {
-					return w.checkAgain(row,
-						r)
+					return w.checkAgain(row, r)
 				}
 			} else if v.Again.Hint == wit.HintUncertain && !j.Request.Repeatable {
 				w.doubt(row, fmt.Errorf("the plugin does not know whether %s %s, answered %d, has written it",

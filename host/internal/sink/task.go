@@ -213,9 +213,9 @@ func NewTask(o Options) *Task {
 		o.Uncertain),
 		finishing: make(chan struct{}), broken: make(chan error, 1)}
 	t.ledger.setBack = func(at topicPartition, offset int64, open int) {
-		t.log.Error("a partition goes on below what was read of it: its topic has lost records, "+
-			"or was made anew; what "+
-			"comes from there on is written, and what was read before and not written is dropped", "topic", at.topic,
+		t.log.Error("a partition goes on below what was read of it: its topic has lost records, or was made anew; "+
+			"what comes from there on is written, and what was read before and not written is "+
+			"dropped", "topic", at.topic,
 			"partition", at.partition, "offset", offset, "dropped", open)
 	}
 	t.plugin = task.NewPlugin(o.Versions, o.Client, t.log, task.Opening[Writer, *openedVersion]{
