@@ -93,13 +93,13 @@ func ofTelemetry(environ []string, above ...layer) layer {
 // environment wants and that is not spoken here, "" where it wants none.
 func (w *Worker) TracingURL(environ []string) (endpoint string, exact bool, unspoken string) {
 	endpoint = w.Text(TracingEndpoint)
-	exact = w.origin[TracingEndpoint].File == fromEnvironment+tracesEndpoint
+	exact = w.given[TracingEndpoint].File == fromEnvironment+tracesEndpoint
 	wanted := map[string]string{}
 	for _, variable := range environ {
 		name, value, _ := strings.Cut(variable, "=")
 		wanted[name] = strings.TrimSpace(value)
 	}
-	if !strings.HasPrefix(w.origin[TracingEndpoint].File, fromEnvironment+"OTEL_") {
+	if !strings.HasPrefix(w.given[TracingEndpoint].File, fromEnvironment+"OTEL_") {
 		return endpoint, exact, "" // the file says http by its name
 	}
 	if p := cmp.Or(wanted["OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"], wanted["OTEL_EXPORTER_OTLP_PROTOCOL"]); p != "" &&

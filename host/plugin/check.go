@@ -84,7 +84,7 @@ func check(ctx context.Context, path string, o Options, within time.Duration) (*
 	if err != nil {
 		return nil, err
 	}
-	checked := &Checked{Info: Info{Origin: path, Hash: hashOf(data), Size: len(data)}}
+	checked := &Checked{Info: Info{Path: path, Hash: hashOf(data), Size: len(data)}}
 	c := checker{Checked: checked}
 	var cancel context.CancelFunc
 	c.ctx, cancel = context.WithTimeout(ctx, within) // from here on: compiling counts, too

@@ -251,7 +251,7 @@ func (m *Manager) Modules() []Info {
 	}
 	for _, x := range retired {
 		info := x.snapshot()
-		if o := m.origins[info.Origin]; o != nil && o.previous == x {
+		if o := m.origins[info.Path]; o != nil && o.previous == x {
 			info.Kept = m.rejected[info.Hash] == nil
 		}
 		all = append(all, info)
@@ -263,7 +263,7 @@ func (m *Manager) Modules() []Info {
 		if c := compareVersions(b.Version, a.Version); c != 0 {
 			return c
 		}
-		return strings.Compare(a.Origin, b.Origin)
+		return strings.Compare(a.Path, b.Path)
 	})
 	return all
 }
@@ -272,7 +272,7 @@ func (m *Manager) Modules() []Info {
 func (m *Manager) retired() (list []*module) {
 	for b := range m.bindings {
 		x := b.Current().module
-		if o := m.origins[x.info.Origin]; (o == nil || o.active != x) && !slices.Contains(list, x) {
+		if o := m.origins[x.info.Path]; (o == nil || o.active != x) && !slices.Contains(list, x) {
 			list = append(list, x)
 		}
 	}

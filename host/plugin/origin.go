@@ -380,7 +380,7 @@ func (m *Manager) settle(a *arrival) {
 			if x.active != nil && x.active.info.Name != a.loaded.info.Name && x.active.component(c.Kind,
 				c.Name) != nil {
 				others = append(others, fmt.Sprintf("%s %s of %s %s (%s)", c.Kind, c.Name, x.active.info.Name,
-					x.active.info.Version, x.active.info.Origin))
+					x.active.info.Version, x.active.info.Path))
 			}
 		}
 	}
@@ -412,7 +412,7 @@ func (m *Manager) refuse(a *arrival) {
 	err := refusal(a.path, a.err)
 	m.mu.Lock()
 	o := m.origin(a.path)
-	o.refused = &Info{Origin: a.path, Size: a.size, Hash: a.hash, Loaded: time.Now(), Err: err}
+	o.refused = &Info{Path: a.path, Size: a.size, Hash: a.hash, Loaded: time.Now(), Err: err}
 	if a.loaded != nil {
 		o.refused.Name, o.refused.Version = a.loaded.info.Name, a.loaded.info.Version
 	}
@@ -481,7 +481,7 @@ func (m *Manager) Rollback(name string) error {
 	m.chosen[name] = newest.active.info.Hash
 	m.changes.Add(1)
 	m.logger.Info("plugin version rolled back, as was asked for", "plugin", name, "to", newest.active.info.Version,
-		"hash", newest.active.info.Hash[:12], "file", newest.active.info.Origin)
+		"hash", newest.active.info.Hash[:12], "file", newest.active.info.Path)
 	return nil
 }
 

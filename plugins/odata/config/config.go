@@ -8,6 +8,14 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
+// Known is the fault of a component that is not the plugin's own, which has one, by its class or its short name.
+func Known(component, class, alias string) error {
+	if component == class || component == alias {
+		return nil
+	}
+	return &wit.Fault{Kind: wit.FaultConfig, Message: "unknown component " + component + ", expected " + class}
+}
+
 // Names of settings that both connectors have.
 const (
 	Scheme   = "sap.odata.host.protocol"
