@@ -8,7 +8,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// proxySettings are the way to the brokers.
+// proxySettings are the route to the brokers.
 var proxySettings = []wit.SettingSpec{
 	declared("kafka.proxy.type", wit.KindText, "none", "How brokers are reached: directly, by an ordinary SOCKS5 or "+
 		"HTTP proxy, or by SAP Connectivity through a Cloud Connector.",

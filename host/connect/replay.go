@@ -277,13 +277,13 @@ func (p *replay) source(ctx context.Context, t *task, binding *plugin.Binding, t
 	defer func() { p.done.Refused += int(work.Progress().Skipped) }()
 	var last []*DeadLetter
 	return work.Replay(ctx, source.Replay{Partition: p.stored(),
-		Next: func(ctx context.Context) (refused []source.Refused, behind []wit.Field, err error) {
+		Next: func(ctx context.Context) (refused []source.DeadLetter, behind []wit.Field, err error) {
 			p.done.Letters += len(last) // they are stored
 			if last, err = p.letters(ctx); err != nil || len(last) == 0 {
 				return nil, nil, err
 			}
 			for _, l := range last {
-				refused = append(refused, source.Refused{Feed: l.Feed, Topic: l.Topic, Page: l.Request,
+				refused = append(refused, source.DeadLetter{Feed: l.Feed, Topic: l.Topic, Page: l.Request,
 					Row: uint32(l.Offset), Times: l.Times, Document: l.document(),
 					Key: l.Record.Key, Value: l.Record.Value, Timestamp: l.Record.Timestamp})
 				p.at.settle(l.Record.Offset, l.Record.Offset)

@@ -23,7 +23,7 @@ import (
 // Kafka is how a worker reaches its brokers.
 type Kafka struct {
 	Bootstrap []string
-	// Route is the way; of it, Outage and Trace are set here.
+	// Route is how they are connected to; of it, Outage and Trace are set here.
 	Route route.Settings
 	// TLS is that of connections to brokers, nil for none.
 	TLS *tls.Config

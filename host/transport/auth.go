@@ -272,6 +272,7 @@ type Bearer struct {
 	}
 }
 
+// Authorize is the header Authorization with a token that is not the refused one.
 func (b Bearer) Authorize(ctx context.Context, refused string) (name, value string, err error) {
 	token, err := b.Tokens.Token(ctx, strings.TrimPrefix(refused, "Bearer "))
 	return "Authorization", "Bearer " + token, err

@@ -241,7 +241,7 @@ const unsent = -1
 
 // enter waits until the secret may be sent with a request. opening: that will be a logon of its own, since there is no
 // session yet.
-func (g *logon) enter(ctx context.Context, a asked, opening func() bool) (permit, error) {
+func (g *logon) enter(ctx context.Context, a requestID, opening func() bool) (permit, error) {
 	if g == nil {
 		return permit{done: func(int) {}}, nil
 	}
@@ -254,7 +254,7 @@ func (g *logon) enter(ctx context.Context, a asked, opening func() bool) (permit
 }
 
 // enterOnce is enter; again: it is to be called once more, since the secret came into doubt meanwhile.
-func (g *logon) enterOnce(ctx context.Context, a asked, opening func() bool) (p permit, again bool, err error) {
+func (g *logon) enterOnce(ctx context.Context, a requestID, opening func() bool) (p permit, again bool, err error) {
 	v := g.look()
 	if err := g.fault(v); err != nil {
 		return p, false, err
@@ -316,7 +316,7 @@ func (g *logon) enterOnce(ctx context.Context, a asked, opening func() bool) (p 
 }
 
 // permit lets a request go whose answer is learned from. after may be nil.
-func (g *logon) permit(a asked, v verdict, after func()) permit {
+func (g *logon) permit(a requestID, v verdict, after func()) permit {
 	sent := time.Now()
 	return g.goes(v, func(status int) {
 		g.learn(a, sent, status)
@@ -350,7 +350,7 @@ func (g *logon) joins() bool {
 
 // leads lets the first request after a silence go ahead of others: where the secret was changed meanwhile, it alone is
 // refused.
-func (g *logon) leads(a asked, v verdict, release func()) permit {
+func (g *logon) leads(a requestID, v verdict, release func()) permit {
 	lead := func(leading bool) {
 		g.mu.Lock()
 		defer g.mu.Unlock()
@@ -476,7 +476,7 @@ var unasked = []int{http.StatusProxyAuthRequired, http.StatusRequestTimeout, htt
 	http.StatusNotFound, http.StatusForbidden}
 
 // learn notes what the answer to a request says about the secret, which went out at that time.
-func (g *logon) learn(a asked, sent time.Time, status int) {
+func (g *logon) learn(a requestID, sent time.Time, status int) {
 	if status != http.StatusUnauthorized {
 		g.accept(status)
 		return

@@ -55,10 +55,10 @@ type chunk struct {
 	out      []byte
 	produced Batch
 	// letters are dead letters of the chunk's rows; posted is how many of the records are such.
-	letters []letter
+	letters []outgoing
 	posted  int
 	// refused is the dead letter that its rows are of, nil of those that came from the service.
-	refused *Refused
+	refused *DeadLetter
 	// span is its page's, carries the header of its records that says so, with Key "" for none, and sending the span
 	// from its hand-over to the producer to its acknowledgement.
 	span, sending *tracing.Span

@@ -62,7 +62,7 @@ type page struct {
 	search *search
 	left   *poison
 	// refused is the dead letter that is read again, nil of pages of the service.
-	refused *Refused
+	refused *DeadLetter
 	// span is what is told of the page, nil while nothing is traced; carries is the header of its records by which they
 	// say so, with Key "" for none.
 	span    *tracing.Span
