@@ -238,7 +238,7 @@ func (t *task) letterHeaders(l failureContext, binding *plugin.Binding) []kgo.Re
 	return list
 }
 
-// failed is what was at work: the setting that names it, its class, and the plugin that it is of.
+// failed is the component in which it failed: the setting that names it, its class, and its plugin.
 func (t *task) failed(l failureContext, binding *plugin.Binding) (setting, class string, info plugin.Info) {
 	c := t.connector
 	info = binding.Current().Module()

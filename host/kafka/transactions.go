@@ -118,7 +118,7 @@ var errNoTransactions = errors.New("no producer id was given")
 
 // OffsetRecords turns offsets into records of the topic that keeps them: an offset.Store's, for one connector.
 type OffsetRecords interface {
-	// Record is what stores an offset, to be produced by the one who is given it.
+	// Record is the record that stores an offset. The caller produces it.
 	Record(o Offset) *kgo.Record
 	// Committed says that such a record is in the topic.
 	Committed(o Offset, r *kgo.Record)
@@ -232,7 +232,7 @@ func (t *Transactions) deny(err error) {
 	}
 }
 
-// acquire is a producer for a page; a feed that holds one between pages gives it up for that.
+// acquire is a producer for a page. Where none is free, a feed that keeps its own between pages gives it up.
 func (t *Transactions) acquire(ctx context.Context) (*transactional, error) {
 	select {
 	case m := <-t.free:

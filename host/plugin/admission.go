@@ -502,8 +502,8 @@ func (l *lease) release() {
 	a.serve()
 }
 
-// need is what an instance of a module is counted with before it shows what it takes: what others came to, at least
-// what it begins with.
+// need is the memory that an instance is counted with before it has run: what other instances of its module have
+// grown to, at least its memory at the start.
 func (m *module) need() int64 {
 	return min(max(int64(m.binary.MemoryPages)*pageBytes, m.counters.memory.Load()), m.limits.MemoryBytes)
 }

@@ -219,8 +219,8 @@ func (r *RolledBack) Error() string {
 	return fmt.Sprintf("version %s was rolled back: %s", r.Version, r.Reason)
 }
 
-// leave rolls a version back: it is offered no more, whatever file it comes in, and bindings that run it get the one
-// before as their candidate. Without another version of the plugin nothing happens.
+// leave rolls a version back: it is not offered any more, whatever file has it, and bindings that run it get the
+// version before it as their candidate. Without another version of the plugin nothing happens.
 func (m *Manager) leave(x *module, reason string) {
 	m.mu.Lock()
 	if m.rejected[x.info.Hash] != nil || !m.replaceable(x) {

@@ -369,9 +369,8 @@ type Unsettled struct{ text string }
 
 func (u *Unsettled) Error() string { return u.text }
 
-// choosePlugin decides which plugin a class is of that several have: one that the user accepted, else one that comes
-// with the program. Otherwise nobody can tell, and only the connector that asks for the class has to know. m.mu is
-// held.
+// choosePlugin decides between several plugins that have a class: the plugin that the user accepted, else the one built
+// into the program. Otherwise it is undecided, which is an error of the connectors that name the class. m.mu is held.
 func (m *Manager) choosePlugin(s *selection) error {
 	if s.plugin != "" || s.within != "" {
 		return nil

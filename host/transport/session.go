@@ -78,8 +78,8 @@ func (s *sessions) part() []*session {
 	return s.all
 }
 
-// take returns a session for a request: one that nobody uses, a new one, or, if there are as many as there may be, that
-// which the fewest use. most 0: there may be any number.
+// take returns a session for a request: an unused one, else a new one, else, where there are `most` already, the
+// session with the fewest users. most 0: there may be any number.
 func (s *sessions) take(most int) *session {
 	s.store.mu.Lock()
 	defer s.store.mu.Unlock()

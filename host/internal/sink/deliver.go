@@ -274,12 +274,12 @@ func (w *writing) ours(items []*item) error {
 	}
 }
 
-// announce stores what a run that is killed must not leave unsaid, before records are sent: with once that they are on
-// their way by a request that must not be sent twice (P19), that a decision to send records again is used up, and what
-// their lane, or their partition before it went away and came back, has settled before: else the next run would send
-// that again to a service that has what comes after it, as an update to one that has deleted its entity since.
-// Deliveries that begin together share a commit. Where nothing can be stored, what could be written twice waits. mine:
-// they are this task's still.
+// announce commits, before records are sent, what the next run has to know if this one is killed. With once: that the
+// records are on their way by a request that must not be sent twice (P19). That a decision to send records again is
+// used up. And what their lane, or their partition before it went away and came back, has settled: else the next run
+// would send older records again behind newer ones, such as an update of an entity that was deleted since. Deliveries
+// that begin together share a commit. Where nothing can be committed, what could be written twice waits. mine: the
+// records are this task's still.
 func (w *writing) announce(j *job, items []*item) (mine bool, err error) {
 	once, number := !j.Request.Repeatable, j.behind
 	decided := slices.ContainsFunc(items, func(i *item) bool { return w.task.o.Uncertain.sending(i.record) })

@@ -157,7 +157,7 @@ type Progress struct {
 	// Skipped rows could not be written and were tolerated; Faults counts all faults of rows; Again is how often a row
 	// was encoded anew.
 	Skipped, Faults, Again int64
-	// Warnings were logged by the plugin about answers: what the service says although it did what it was asked for.
+	// Warnings were logged by the plugin about answers of requests that succeeded.
 	Warnings int64
 	// LastFault is when the last fault came; zero: none has.
 	LastFault time.Time

@@ -31,7 +31,7 @@ type chunk struct {
 	batch record.Batch
 	// origins are the numbers of the rows in their page, kept because transforms give rows new ones.
 	origins []uint32
-	// shared: it is one of those that all feeds share.
+	// shared: it belongs to the chunks that all feeds share, not to the feed's own.
 	shared bool
 	// held is how many rows it counts for that are under way.
 	held int

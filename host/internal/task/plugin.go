@@ -154,8 +154,8 @@ const patience = 5 * time.Millisecond
 // watchEvery is how often [Plugin.Watch] looks for a newer version.
 const watchEvery = time.Second
 
-// Adopt takes another version of the plugin at a boundary: a newer one, if there is one and it fits, or that which
-// another task, or another feed of this one, has taken. It waits until that is opened.
+// Adopt takes another version of the plugin at a boundary: a newer one if it fits, or the version that another task, or
+// another feed of this task, has taken already. It waits until that version is opened.
 func (p *Plugin[C, O]) Adopt(ctx context.Context) (O, error) { return p.adopt(ctx, -1) }
 
 // AdoptOpened is Adopt that leaves a newer version which is not opened yet for a later boundary: it is opened

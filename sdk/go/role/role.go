@@ -109,8 +109,8 @@ const (
 	RequestsPerSecond = "http.requests-per-second"
 	// MaintenanceWindows: times without requests, likewise.
 	MaintenanceWindows = "http.maintenance-windows"
-	// ProxyType: the route to the service: none, http, socks5, sap-connectivity-http, sap-connectivity-socks5. By itself
-	// what the environment says.
+	// ProxyType: the route to the service: none, http, socks5, sap-connectivity-http, sap-connectivity-socks5. By
+	// itself what the environment says.
 	ProxyType = "http.proxy.type"
 	// ProxyAddress: host:port of the proxy.
 	ProxyAddress = "http.proxy.address"
