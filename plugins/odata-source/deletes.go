@@ -33,6 +33,8 @@ type changes struct {
 	// on.
 	waiting, number int
 	last            uint32
+	// firstKey and lastKey are those of the first and the last row of a page of a load.
+	firstKey, lastKey []byte
 	// again are those that are being read again, by number.
 	again map[string]*again
 	out   decode.Output
@@ -62,7 +64,8 @@ type again struct {
 func (c *changes) reset() {
 	c.merged, c.entries, c.met, c.gone, c.again = c.merged[:0], c.entries[:0], nil, nil, nil
 	c.faults, c.waiting, c.number, c.last = c.faults[:0], 0, 0, 0
-	c.held.some, c.began = false, false
+	c.held.some, c.began, c.lastKey = false, false, c.lastKey[:0]
+	c.firstKey = c.firstKey[:0]
 	c.rowsBefore, c.goneBefore = nil, nil
 }
 
@@ -118,7 +121,12 @@ func (pg *page) change(portion *wit.Portion) error {
 	c.merged, c.faults = c.merged[:0], append(c.faults[:0], pg.Out.Faults...)
 	pg.Out.Data = pg.fitRows(pg.Out.Rows, pg.Out.Data)
 	tombstones := pg.Out.Tombstones
-	pg.delta.hid = pg.delta.hid || pg.delta.counted && pg.delta.phase == phaseChanges && len(tombstones) > 0
+	if n := len(pg.Out.Rows); n > 0 && pg.delta.phase == phaseLoad {
+		if len(c.firstKey) == 0 {
+			c.firstKey = append(c.firstKey, keyOf(&pg.Out.Rows[0], pg.Out.Data)...)
+		}
+		c.lastKey = append(c.lastKey[:0], keyOf(&pg.Out.Rows[n-1], pg.Out.Data)...)
+	}
 	if len(tombstones) > 0 && f.key.Nodes == nil {
 		return &wit.Fault{Kind: wit.FaultUnsupported,
 			Message: pg.What() + ": deleted entities came of a type without key"}

@@ -33,6 +33,10 @@ func (f *feed) nextDelta(offset []wit.Field, cause wit.Cause, now int64) (wit.St
 	case at.phase == phaseOpen && cause.More == nil:
 		at.phase, at.url = phaseWait, f.functionURL(f.odp.subscribed)
 	}
+	if at.phase == phaseChanges && at.counted {
+		// Of a version that looked for deleted entities in these changes, behind a load whose links count rows.
+		at = f.secondOf(&deltaPosition{began: at.began, rewritten: at.rewritten, pass: at.pass}, at.asked(), now)
+	}
 	begun := len(offset) > 0 && !at.rest
 	if at.rest {
 		at.rest, at.began, at.untold = false, int(now), f.told() && cause.Poll != nil
@@ -88,6 +92,8 @@ func (f *feed) fetchDelta(at *deltaPosition) wit.Step {
 		// An ODP service begins a job with each such request. The offset that says that it was asked for is stored
 		// first (P13).
 		fetch.Request.Repeatable, fetch.Acknowledges = at.phase == phaseLoad, at.phase == phaseOpen
+	case phaseSecond:
+		fetch.Request = f.fetchSecond(at)
 	case phaseChanges:
 		fetch.Request = f.request("", at.url)
 		prefer(&fetch.Request, trackChanges)
@@ -220,6 +226,8 @@ func (pg *page) afterDelta() (*deltaPosition, error) {
 	if at.phase == phaseOpen {
 		next.phase = phaseLoad
 	}
+	next.counted = at.counted || at.doubt != "" && pg.Hides(at.doubt, pg.changes.firstKey)
+	next.doubt = ""
 	follow, delta := read.Next, read.Delta
 	if at.check {
 		follow, delta = decode.Link{}, decode.Link{}
@@ -250,7 +258,12 @@ func (pg *page) afterDelta() (*deltaPosition, error) {
 		if at.phase == phaseChanges && !at.inside {
 			next.link = at.asked()
 		}
-		next.counted = at.counted || at.phase == phaseLoad && pg.feed.odp == nil && paging.Positional(target, next.seen)
+		if at.phase == phaseLoad && pg.feed.odp == nil && !next.counted {
+			next.counted, next.doubt = pg.Shifts(target, at.url, pg.changes.lastKey, next.seen, next.followed.Steps())
+		}
+		if next.counted && at.plain { // nothing but rows is at the end of these links
+			return pg.feed.secondOf(&next, at.kept, pg.Answer.At), nil
+		}
 		next.url, next.inside = target, true
 		if at.phase == phaseChanges {
 			pg.changes.remember(&next)
@@ -267,12 +280,16 @@ func (pg *page) afterDelta() (*deltaPosition, error) {
 		next.check, next.url, next.inside, next.followed = true, pg.feed.pages.Plain(true), false, paging.Trail{}
 		return &next, nil
 	}
-	pg.finished(&next)
-	if pg.reloads() && !pg.changes.held.some {
-		next.owed = at.snapshot // the page has no row that could say that it was the last one
+	if !next.counted {
+		pg.finished(&next)
+		if pg.reloads() && !pg.changes.held.some {
+			next.owed = at.snapshot // the page has no row that could say that it was the last one
+		}
 	}
 	link := ""
 	switch {
+	case at.kept != "" && next.counted:
+		return pg.feed.secondOf(&next, at.kept, pg.Answer.At), nil
 	case at.kept != "":
 		return pg.feed.back(&next, pg.Answer.At), nil
 	case at.plain:
@@ -297,12 +314,9 @@ func (pg *page) afterDelta() (*deltaPosition, error) {
 	default:
 		return nil, pg.noLink()
 	}
-	switch {
-	case at.phase != phaseChanges && at.counted:
-		return &deltaPosition{phase: phaseChanges, url: link, began: int(pg.Answer.At),
-			rewritten: pg.feed.rewriting(), counted: true, pass: at.pass, owed: next.owed}, nil
-	case at.hid:
-		return pg.again()
+	if next.counted {
+		next.rewritten = pg.feed.rewriting()
+		return pg.feed.secondOf(&next, link, pg.Answer.At), nil
 	}
 	return pg.feed.resting(link, &next, pg.Answer.At), nil
 }
@@ -337,24 +351,8 @@ func (pg *page) truncated() (*deltaPosition, error) {
 	return f.back(at, pg.Answer.At), nil
 }
 
-// maxPasses is how many times in succession a set is read whole where rows may be missing: because some were deleted
-// meanwhile that may have hidden others, or because fewer came than the service counts.
+// maxPasses is how many times in succession a set is read whole where fewer rows come than the service counts.
 const maxPasses = 3
-
-// again reads the set whole once more, since rows may be missing that nothing tells of.
-func (pg *page) again() (*deltaPosition, error) {
-	text := pg.What() + ": rows were deleted while the set was read by links that count rows, " +
-		"which may have hidden others"
-	next := pg.feed.firstDelta(pg.Answer.At)
-	if next.pass = pg.delta.pass + 1; next.pass == maxPasses {
-		return nil, &wit.Fault{Kind: wit.FaultData, Message: text + ", " + strconv.Itoa(maxPasses) +
-			" times one after another: expected fewer pages, by a greater " +
-			pg.feed.setting(namePageSize) + ", or fewer changes meanwhile"}
-	}
-	next.snapshot = int(pg.Answer.At)
-	sdk.Log(wit.LevelWarn, text+"; it is read again")
-	return next, nil
-}
 
 // resting is the position at which all is read. Changes that were read show that their token was good; until then the
 // tokens that were lost one after another are counted.
@@ -367,13 +365,8 @@ func (f *feed) resting(link string, before *deltaPosition, now int64) *deltaPosi
 	return next
 }
 
-// back is the position behind a load that somebody has asked for: the link from before it. The changes behind a load
-// whose links count rows are asked for at once, as behind every such load.
+// back is the position behind a load that somebody has asked for: the link from before it.
 func (f *feed) back(at *deltaPosition, now int64) *deltaPosition {
-	if at.counted {
-		return &deltaPosition{phase: phaseChanges, url: at.kept, began: int(now), rewritten: at.rewritten,
-			counted: true, pass: at.pass, owed: at.owed}
-	}
 	next := f.resting(at.kept, at, now)
 	next.rewritten, next.pass = at.rewritten, 0
 	return next
@@ -507,7 +500,7 @@ func (pg *page) fromLink(why string) (wit.Portion, error) {
 	sdk.Log(wit.LevelWarn, why+"; asking for these changes from their delta link again, "+strconv.Itoa(at.seen)+
 		" rows come again")
 	return pg.goOn(&deltaPosition{phase: phaseChanges, url: at.link, began: at.began, rewritten: at.rewritten,
-		relinked: true, counted: at.counted, pass: at.pass, owed: at.owed})
+		relinked: true, pass: at.pass, owed: at.owed})
 }
 
 // nothingMore goes on behind a page of changes that is answered 204, without rows and without a link. One that is not

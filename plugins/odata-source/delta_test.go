@@ -626,7 +626,7 @@ func TestDeltaResumes(t *testing.T) {
 		differ := []string{"", "reorder"}[r.IntN(2)]
 		format := []string{"atom", "json"}[r.IntN(2)]
 		s := service.New(service.Options{Rows: 30, Switches: service.Switches{PageSize: r.IntN(40), Differ: differ,
-			Delta: []string{"", "links"}[r.IntN(2)]}})
+			Delta: []string{"", "links"}[r.IntN(2)], SkipToken: []string{"", "offset"}[r.IntN(2)]}})
 		f := newFollower(t, s, tracked00("Products", "sap.odata#00.format="+format)...)
 		f.piece = 300 + r.IntN(20_000)
 		fresh := 100_000

@@ -44,6 +44,9 @@ func (p *plugin) beginDelta(o *decodedContext, f *feed, position *[]wit.Field, r
 	}
 	pg.changes.reset()
 	pg.changes.rowsBefore, pg.changes.goneBefore = rows, gone
+	if at.second != nil {
+		pg.beginSecond()
+	}
 	return n, nil
 }
 
@@ -53,6 +56,8 @@ func (pg *page) decodeDelta(tag string, status uint16, piece []byte, last bool) 
 	rows := pg.delta.phase == phaseLoad || pg.delta.phase == phaseOpen || pg.delta.phase == phaseChanges
 	code := pg.Answer.Status
 	switch {
+	case pg.delta.phase == phaseSecond:
+		return pg.decodeSecond(tag, status, piece, last)
 	case strings.HasPrefix(tag, rereadTag):
 		return pg.reread(tag, status, piece, last)
 	case tag == "" && (!rows || code < 200 || code > 299 || code == 202 || code == 204):
@@ -97,11 +102,12 @@ func (pg *page) endDelta(portion *wit.Portion) (ended bool, err error) {
 	if err != nil {
 		return true, err
 	}
+	loading := next.phase == phaseLoad || next.phase == phaseSecond
 	if pg.changes.held.some {
-		portion.Rows, portion.Data = pg.release(portion.Rows, portion.Data, next.phase != phaseLoad)
+		portion.Rows, portion.Data = pg.release(portion.Rows, portion.Data, !loading)
 		pg.declare(portion)
 	}
-	if next.phase != phaseLoad {
+	if !loading {
 		pg.settleGuids()
 	}
 	pg.goesOn(next)

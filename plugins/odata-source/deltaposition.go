@@ -20,6 +20,8 @@ const (
 	// phaseLoad reads the set whole, phaseChanges what changed.
 	phaseLoad    = "load"
 	phaseChanges = "changes"
+	// phaseSecond reads the set whole once more, page by page as full mode does, see second.go.
+	phaseSecond = "second"
 	// phaseLinks asks an ODP service for the delta links that it keeps.
 	phaseLinks = "links"
 )
@@ -65,11 +67,15 @@ type deltaPosition struct {
 	// resumed: it was begun by an earlier start of the connector, so that changes made since then are asked for behind
 	// it.
 	resumed bool
-	// counted: the load's links count rows, so that rows which are deleted meanwhile hide others; the changes right
-	// behind it tell whether there were any. hid: there were. pass is how many loads came to that, or to fewer rows
-	// than the service counts, or were begun for a lost token, one after another.
-	counted, hid bool
-	pass         int
+	// counted: the load's links count rows, or may, so that rows which are deleted meanwhile hide others: the set is read
+	// once more. second is where that reading stands; url is the delta link behind it then.
+	// doubt is the key of the last row behind which the link may lead, or by the number of rows.
+	counted bool
+	second  *paging.Position
+	doubt   string
+	// pass is how many loads came to fewer rows than the service counts, or were begun for a lost token, one after
+	// another.
+	pass int
 	// untold: the changes were asked for although nobody had told of any, see [notificationCheck].
 	untold bool
 	// snapshot is the number of the load that took the place of a lost token, or that somebody has asked for, 0: none.
@@ -106,7 +112,7 @@ func (p *deltaPosition) items() []paging.Item {
 		{Name: "rewritten", Text: &p.rewritten}, {Name: "again", Flag: &p.again},
 		{Name: "relinked", Flag: &p.relinked}, {Name: "resumed", Flag: &p.resumed},
 		{Name: "untold", Flag: &p.untold},
-		{Name: "counted", Flag: &p.counted}, {Name: "hid", Flag: &p.hid}, {Name: "pass", Number: &p.pass, Least: 1},
+		{Name: "counted", Flag: &p.counted}, {Name: "doubt", Text: &p.doubt}, {Name: "pass", Number: &p.pass, Least: 1},
 		{Name: "owed", Number: &p.owed, Least: 1},
 		{Name: "snapshot", Number: &p.snapshot, Least: 1}, {Name: "kept", Text: &p.kept},
 		{Name: "rows", Text: &p.rows}, {Name: "gone", Text: &p.gone},
@@ -122,7 +128,16 @@ func (p *deltaPosition) asked() string {
 	return p.url
 }
 
-func (p *deltaPosition) fields() []wit.Field { return paging.Write(p.items()) }
+func (p *deltaPosition) fields() []wit.Field {
+	fields := paging.Write(p.items())
+	if p.second != nil {
+		for _, f := range p.second.Fields() {
+			f.Name = secondField + f.Name
+			fields = append(fields, f)
+		}
+	}
+	return fields
+}
 
 // readDelta reads a stored offset of delta mode; nil if it is empty.
 func readDelta(offset []wit.Field) (*deltaPosition, error) {
@@ -137,10 +152,26 @@ func readDelta(offset []wit.Field) (*deltaPosition, error) {
 		p.phase, p.rest = phaseChanges, true
 	}
 	switch p.phase {
-	case phaseAsk, phaseEnd, phaseOpen, phaseWait, phaseLoad, phaseChanges, phaseLinks:
+	case phaseAsk, phaseEnd, phaseOpen, phaseWait, phaseLoad, phaseSecond, phaseChanges, phaseLinks:
 	default:
 		return nil, &wit.Fault{Kind: wit.FaultIncompatible,
 			Message: "offset: expected a phase of delta mode, found \"" + p.phase + "\""}
+	}
+	if p.phase == phaseSecond {
+		var second []wit.Field
+		for _, f := range offset {
+			if name, ok := strings.CutPrefix(f.Name, secondField); ok {
+				second = append(second, wit.Field{Name: name, Value: f.Value})
+			}
+		}
+		var err error
+		if p.second, err = paging.Read(second); err != nil {
+			return nil, err
+		}
+		if p.second == nil {
+			return nil, &wit.Fault{Kind: wit.FaultIncompatible,
+				Message: "offset: expected a field " + secondField + "url, found none"}
+		}
 	}
 	if p.url == "" || p.url[0] != '/' {
 		return nil, &wit.Fault{Kind: wit.FaultIncompatible,

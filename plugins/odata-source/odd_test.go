@@ -2,10 +2,13 @@ package main
 
 import (
 	"cmp"
+	"encoding/base64"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -23,8 +26,13 @@ type odd struct {
 	keys []int
 	page int
 	// links: skip, token (rows counted from the start), key (behind the last row), none, grow (a number that grows,
-	// rows that don't).
+	// rows that don't); base64 (rows counted as SAP SuccessFactors writes them), offset (as CAP does beside $top), page
+	// (the number of the page), sealed (rows counted, so that nobody can read the number).
 	links string
+	// gap are keys that go between the first page of rows and the second.
+	gap []int
+	// poison are keys of rows that can't be read.
+	poison map[int]bool
 	// order: heeds, ignores, unfiltered (heeds it on pages without filter only), text (sorts and compares numbers as
 	// texts), refused (400), dumps (500 with a code, always).
 	order string
@@ -63,6 +71,12 @@ func (s *odd) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.requests = append(s.requests, r.URL.RawQuery)
+	if len(s.requests) == 2 {
+		for _, key := range s.gap {
+			s.gone[key] = true
+			s.keys = slices.DeleteFunc(s.keys, func(k int) bool { return k == key })
+		}
+	}
 	if s.moves != nil {
 		s.move()
 	}
@@ -108,7 +122,7 @@ func (s *odd) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			}
 		}
 	case s.links != "grow":
-		start, _ = strconv.Atoi(token)
+		start = s.position(token)
 	}
 	keys = keys[min(start, len(keys)):]
 	page := keys[:min(s.page, len(keys))]
@@ -122,7 +136,11 @@ func (s *odd) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	body += `"results":[`
 	for i, k := range page {
-		body += strings.Repeat(",", min(i, 1)) + `{"K":` + strconv.Itoa(k) + `}`
+		row := strconv.Itoa(k)
+		if s.poison[k] {
+			row = `"no number ` + row + `"`
+		}
+		body += strings.Repeat(",", min(i, 1)) + `{"K":` + row + `}`
 	}
 	body += "]"
 	if s.late && counted != "" {
@@ -141,8 +159,8 @@ func (s *odd) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if more := len(keys) > len(page) || circled; more && s.links != "none" && len(page) > 0 || s.links == "grow" {
 		link := "$skip=" + strconv.Itoa(end)
 		switch s.links {
-		case "token":
-			link = "$skiptoken=" + strconv.Itoa(end)
+		case "token", "base64", "offset", "page", "sealed":
+			link = "$skiptoken=" + s.token(end)
 		case "key":
 			link = "$skiptoken=" + strconv.Itoa(page[len(page)-1])
 		case "grow":
@@ -152,6 +170,42 @@ func (s *odd) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		body += `,"__next":"X?` + keep + link + `"`
 	}
 	w.Write([]byte(body + "}}"))
+}
+
+// token is a $skiptoken that leads to the row at a position.
+func (s *odd) token(at int) string {
+	coded := base64.StdEncoding.EncodeToString
+	text := strconv.Itoa(at)
+	switch s.links {
+	case "base64":
+		text = coded(fmt.Appendf(nil, `{"startRow":%d,"endRow":%d}`, at, at+s.page))
+	case "offset":
+		text = coded(fmt.Appendf(nil, "$rows=500&$offset=%d", at))
+	case "page":
+		text = strconv.Itoa(at/s.page + 1)
+	case "sealed":
+		text = strings.Repeat("x", at)
+	}
+	return url.QueryEscape(text)
+}
+
+// position reads a token.
+func (s *odd) position(token string) (at int) {
+	plain, _ := base64.StdEncoding.DecodeString(token)
+	switch s.links {
+	case "base64":
+		fmt.Sscanf(string(plain), `{"startRow":%d,`, &at)
+	case "offset":
+		fmt.Sscanf(string(plain), "$rows=500&$offset=%d", &at)
+	case "page":
+		at, _ = strconv.Atoi(token)
+		at = (at - 1) * s.page
+	case "sealed":
+		at = len(token)
+	default:
+		at, _ = strconv.Atoi(token)
+	}
+	return at
 }
 
 func (s *odd) counted(asked bool, all, page int, filter string, start int) string {
@@ -310,6 +364,85 @@ func TestRowsOutOfOrder(t *testing.T) {
 	}
 }
 
+// However a service writes the number of rows in its links, also so that nobody can read it, a row that goes before them
+// hides no other: the pages go by key, and where the service doesn't sort the load begins anew.
+func TestRowsThatGoBeforeLinksThatCount(t *testing.T) {
+	for _, links := range []string{"token", "base64", "offset", "page", "sealed"} {
+		for _, first := range []int{1, 5000} {
+			for _, order := range []string{"heeds", "refused"} {
+				t.Run(fmt.Sprint(links, first, order), func(t *testing.T) {
+					s := &odd{keys: upFrom(first, 3000), page: 1000, links: links, order: order, filter: "heeds",
+						count: "filtered", skips: true, gap: []int{first + 5}}
+					missing, twice, err := s.read(t)
+					if err != nil || missing > 0 {
+						t.Fatalf("%d rows are missing, %v, %v", missing, err, s.requests)
+					}
+					if order == "heeds" && twice > 0 {
+						t.Errorf("%d rows came twice, %v", twice, s.requests)
+					}
+				})
+			}
+		}
+	}
+}
+
+// A page that ends with rows that can't be read is not the last one, however pages are asked for; such a row is a fault
+// once, and ends no load.
+func TestRowsThatCannotBeRead(t *testing.T) {
+	for name, poison := range map[string][]int{"the last of page 2": {20}, "two": {19, 20}, "the first of page 3": {21},
+		"across pages": {19, 20, 21, 22}, "the last of all": {40}, "the last two": {39, 40}, "of page 1": {10},
+		"a whole page": upFrom(11, 10), "a page and more": upFrom(9, 15), "the first page": upFrom(1, 10),
+		"all but one": upFrom(2, 39), "two whole pages at the end": upFrom(21, 20)} {
+		for _, c := range []struct{ count, order, links, paging string }{
+			{"none", "heeds", "none", "top"}, {"filtered", "heeds", "none", "top"}, {"first", "heeds", "none", "top"},
+			{"none", "heeds", "none", "auto"}, {"filtered", "heeds", "none", "auto"},
+			{"none", "refused", "none", "top"}, {"filtered", "refused", "none", "auto"},
+			{"filtered", "heeds", "token", "auto"}, {"none", "heeds", "token", "auto"},
+			{"filtered", "heeds", "key", "auto"},
+		} {
+			t.Run(fmt.Sprint(name, c), func(t *testing.T) {
+				s := &odd{t: t, keys: upFrom(1, 40), page: 10, links: c.links, order: c.order, filter: "heeds",
+					count: c.count, skips: true, tops: true, gone: map[int]bool{}, poison: map[int]bool{}}
+				for _, k := range poison {
+					s.poison[k] = true
+				}
+				l := newLoad(t, s, append(set("00", "X"), "sap.odata.paging="+c.paging, "sap.odata.page.size=10")...)
+				offset := []wit.Field(nil)
+				var err error
+				for l.unfinished = true; l.unfinished && err == nil && len(s.requests) < 100; {
+					l.p = &plugin{} // one that knows nothing
+					offset, err = l.some(0, offset, 1)
+				}
+				came := map[string]int{}
+				for _, r := range l.rows {
+					came[r]++
+				}
+				faults := map[string]int{}
+				for _, f := range l.faults {
+					_, row, _ := strings.Cut(f.Fault.Message, "no number ")
+					row, _, _ = strings.Cut(row, "\"")
+					row = strings.TrimRight(row, "\\")
+					faults[row]++
+				}
+				for k := range maps.Keys(came) {
+					if came[k] > 1 {
+						t.Errorf("row %s came %d times", k, came[k])
+					}
+				}
+				for row, n := range faults {
+					if n > 1 {
+						t.Errorf("row %s is a fault %d times", row, n)
+					}
+				}
+				if err != nil || l.unfinished || len(came) != 40-len(poison) || len(faults) != len(poison) {
+					t.Errorf("%d rows came, %d faults, %v, in %d requests:\n%s", len(came), len(faults), err,
+						len(s.requests), strings.Join(s.requests, "\n"))
+				}
+			})
+		}
+	}
+}
+
 // Whatever a service does and says: either every row that was there throughout arrives, or the load fails.
 func TestOddServices(t *testing.T) {
 	rounds, failed, requests, seen := 2000, 0, 0, map[string]int{}
@@ -399,7 +532,8 @@ func (s *odd) honest() bool {
 
 func randomService(r *rand.Rand) (*odd, []string) {
 	pick := func(words ...string) string { return words[r.IntN(len(words))] }
-	s := &odd{page: 1 + r.IntN(20), links: pick("skip", "token", "key", "none", "skip", "token"), order: pick("heeds",
+	s := &odd{page: 1 + r.IntN(20), links: pick("skip", "token", "key", "none", "skip", "token", "base64", "page",
+		"sealed"), order: pick("heeds",
 		"heeds", "ignores", "unfiltered", "text", "refused", "dumps"),
 		filter: pick("heeds", "heeds", "heeds", "ignores", "refused"), count: pick("filtered", "filtered", "filtered",
 			"whole", "first", "more", "none", "refused", "page", "zero"), skips: r.IntN(6) > 0}

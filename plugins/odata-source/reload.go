@@ -27,7 +27,11 @@ type held struct {
 
 // reloads tells whether the page is one of such a load.
 func (pg *page) reloads() bool {
-	return pg.delta.snapshot > 0 && (pg.delta.phase == phaseLoad || pg.delta.phase == phaseOpen)
+	switch pg.delta.phase {
+	case phaseLoad, phaseOpen, phaseSecond:
+		return pg.delta.snapshot > 0
+	}
+	return false
 }
 
 // hold puts headers on the portion's rows, the row that was held back before them, and holds the last one back.

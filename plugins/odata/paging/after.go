@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/plugins/odata/fault"
-	"github.com/culvert-project/culvert/plugins/odata/uri"
 	"github.com/culvert-project/culvert/sdk/go"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -59,18 +58,19 @@ func (pg *Page) after() (*Position, error) {
 		return &next, nil
 	}
 	next.link, next.checked, next.sound, next.laps, next.tail, next.beyond = "", false, false, false, "", false
-	next.seen += int(read.Rows) - pg.repeated()
+	next.again, next.faults, next.passed = 0, "", 0
+	next.seen += at.passed + int(read.Rows) - pg.repeated()
 	if at.seen == 0 && at.count < 0 && pg.Count && read.Count >= 0 {
 		pg.count(&next)
 	}
 	if at.beyond && !at.keyed() && pg.handed > 0 && pg.before(next.pages) {
-		next.seen = at.seen
+		next.seen, next.again, next.faults = at.seen, at.again, at.faults
 		return pg.otherwise(&next) // it doesn't heed $skip
 	}
 	if err := pg.progress(&next); err != nil {
 		return nil, err
 	}
-	next.further = at.further || at.beyond && next.seen > at.seen
+	next.further = at.further || at.beyond && next.seen > at.seen+at.again
 	pg.ordered(&next)
 	pg.remember(&next)
 	if read.Next.Href != "" {
@@ -169,26 +169,30 @@ func (pg *Page) ordered(next *Position) {
 	next.sorted, next.folded, next.key = pg.order.bytes, pg.order.folds, pg.packKey(texts)
 }
 
-// follow goes on with a next link, or by key in its place where the link counts rows: rows deleted or inserted before
-// it would shift what it leads to, and hide others (P3).
+// follow goes on with a next link, or by key in its place where the link counts rows or nothing shows that it doesn't:
+// rows deleted or inserted before it would shift what it leads to, and hide others (P3).
 func (pg *Page) follow(next *Position, link string) (*Position, error) {
 	f := pg.Set
 	if link == pg.At.url {
 		return nil, pg.circle("the next link of " + link + " leads to itself")
 	}
-	counts := Positional(link, next.seen-next.base)
-	if f.Paging != "links" && (f.Paging == "keys" || counts) && pg.byKey(next) {
+	pages := 1
+	if !pg.At.keyed() {
+		pages = max(1, next.followed.steps)
+	}
+	to := leads(link, pg.At.url, pg.plainTexts(pg.last), pages, next.seen-next.base)
+	if f.Paging != "links" && (f.Paging == "keys" || to != behindKey) && pg.byKey(next) {
 		next.link = link
 		return next, nil
 	}
 	if err := pg.take(next, link); err != nil {
 		return nil, err
 	}
-	pg.counts(next, counts)
+	pg.counts(next, to != behindKey)
 	return next, nil
 }
 
-// counts notes whether the page is asked for by counting.
+// counts notes whether the page is asked for by counting, as far as is known.
 func (pg *Page) counts(next *Position, by bool) {
 	if next.shifts = next.shifts || by; next.shifts && len(pg.last) > 0 {
 		next.tail = short(hashOf(pg.last))
@@ -207,30 +211,12 @@ func (pg *Page) take(next *Position, link string) error {
 	return nil
 }
 
-// Positional tells whether a link says how many rows to skip: $skip, or a $skiptoken that is the number of rows read so
-// far. Assumption: a token that happens to be both that number and a key does no harm, since going by key reads the
-// same rows.
-func Positional(link string, seen int) bool {
-	_, query, _ := strings.Cut(link, "?")
-	for _, option := range strings.Split(query, "&") {
-		name, text, _ := strings.Cut(option, "=")
-		text = strings.Trim(uri.Unescape(text), "'")
-		switch uri.Unescape(name) {
-		case "$skip":
-			return true
-		case "$skiptoken":
-			return text == strconv.Itoa(seen) || text == strconv.Itoa(seen+1)
-		}
-	}
-	return false
-}
-
-// byKey makes next the page behind the last row, where the rows come in the order of their keys; false where it can't
-// be: a last row that is a fault, a service that doesn't heed $orderby. Where the service gives no counts, which would
-// tell, it is asked for the reverse order first: one that doesn't heed $orderby doesn't bring its last row first.
+// byKey makes next the page behind the last row that could be read, where the rows come in the order of their keys;
+// those behind it come again. False where it can't be: a service that doesn't heed $orderby. Where the service gives no
+// counts, which would tell, it is asked for the reverse order first: one that doesn't heed $orderby doesn't bring its
+// last row first.
 func (pg *Page) byKey(next *Position) bool {
-	rows := pg.Out.Page.Rows
-	if !next.ascending() || next.count < 0 && !next.sorted || next.links || rows == 0 || pg.lastAt != rows-1 {
+	if !next.ascending() || next.count < 0 && !next.sorted || next.links || pg.unread() {
 		return false
 	}
 	texts := pg.keyTexts(pg.last)
@@ -241,6 +227,7 @@ func (pg *Page) byKey(next *Position) bool {
 	if url == pg.At.url {
 		return false
 	}
+	pg.repeatFaults(next)
 	next.url, next.base, next.key = url, next.seen, pg.packKey(texts)
 	next.sound = !pg.At.keyed() && !pg.At.mixed || pg.At.keyed() && next.count >= 0 && pg.Out.Page.Count >= 0
 	if next.count < 0 && next.probed < maxProbes {
@@ -251,24 +238,29 @@ func (pg *Page) byKey(next *Position) bool {
 
 // atEnd looks whether a page without next link was the last one: not where the service has more rows than came (P4).
 func (pg *Page) atEnd(next *Position) (*Position, error) {
-	rows, short := pg.Out.Page.Rows, next.count > next.seen
+	all, short := int64(pg.Out.Page.Rows)+int64(pg.At.passed), next.count > next.seen
+	rows := int(pg.Out.Page.Rows) - pg.known // the others came before
 	if pg.At.laps && rows > 0 {
-		rows-- // that came before
+		rows--
 	}
 	switch {
-	case rows > 0 && pg.At.keyed() && pg.Out.Page.Count > int64(rows) && pg.byKey(next):
+	case rows > 0 && pg.At.keyed() && pg.Out.Page.Count > all && pg.byKey(next):
 		return next, nil // by its own count the page wasn't all that is behind the key
-	case next.count < 0 && rows > 0 && pg.goBeyond(next):
-		if pg.At.seen == 0 && next.claimed > 1 {
-			next.check = checkCount // the page behind need not be asked for where the count is the set's
+	case rows > 0 && pg.unread() && (next.count < 0 || short) && !(pg.At.keyed() && pg.Out.Page.Count == all):
+		if err := pg.beyondFaults(next); err != nil {
+			return nil, err
 		}
+		pg.claims(next)
+		return next, nil
+	case next.count < 0 && rows > 0 && pg.goBeyond(next):
+		pg.claims(next)
 		return next, nil
 	case !short && next.count > next.seen-next.twice:
 		return pg.anew(next, "and at least "+strconv.Itoa(next.twice)+" of them twice, so that others are missing: "+
 			"the order of the service's rows changes between its pages")
 	case !short:
 		return pg.done(next), nil
-	case rows > 0 && !(pg.At.keyed() && pg.Out.Page.Count == int64(rows)):
+	case rows > 0 && !(pg.At.keyed() && pg.Out.Page.Count == all):
 		return pg.missing(next)
 	case next.shifts:
 		return pg.anew(next, "rows that went may have hidden others, since pages were asked for by counting")
@@ -277,6 +269,13 @@ func (pg *Page) atEnd(next *Position) (*Position, error) {
 	}
 	next.check = checkEnd
 	return next, nil
+}
+
+// claims asks whether the first page's count is the set's: then the page behind need not be asked for.
+func (pg *Page) claims(next *Position) {
+	if pg.At.seen == 0 && next.claimed > 1 {
+		next.check = checkCount
+	}
 }
 
 // missing goes on behind a page without next link where the service has more rows than came: by key, else by number.
@@ -292,13 +291,11 @@ func (pg *Page) missing(next *Position) (*Position, error) {
 		return nil, pg.short(next, "without a link to the others; without $orderby, which it refuses, and without "+
 			"keys rows can't be asked for by number")
 	default:
-		next.laps = next.unordered && f.Top != 1
-		skip := next.seen
-		if next.laps {
-			skip--
+		if next.laps = next.unordered && f.Top != 1 && pg.lastAt > 0; next.laps {
+			pg.repeatFaults(next)
 		}
-		next.url, next.base = f.url(next, "", skip), 0
 		pg.counts(next, true)
+		next.url, next.base = f.url(next, "", next.skips()), 0
 	}
 	if f.Top > 0 {
 		return next, nil // as asked for
@@ -324,17 +321,61 @@ func (pg *Page) goBeyond(next *Position) bool {
 		return false
 	}
 	pg.counts(next, true)
-	pg.bySkip(next, pg.At.laps || pg.Out.Page.Rows > 1)
+	laps := pg.lastAt > 0 // else it would be this page once more
+	if laps {
+		pg.repeatFaults(next)
+	}
+	pg.bySkip(next, laps)
 	return true
 }
 
 // bySkip makes next the page behind the rows seen, by number; laps: from the last one of them on.
 func (pg *Page) bySkip(next *Position, laps bool) {
-	skip := next.seen
-	if laps {
-		skip--
+	next.laps, next.shifts, next.beyond = laps, true, true
+	next.url, next.base = pg.url(next, "", next.skips()), 0
+}
+
+// skips is how many rows a page by number leaves out.
+func (p *Position) skips() int {
+	if p.laps {
+		return p.seen - 1
 	}
-	next.url, next.base, next.laps, next.shifts, next.beyond = pg.url(next, "", skip), 0, laps, true, true
+	return p.seen
+}
+
+// unread tells whether none of the page's rows could be read, but for the one that came before.
+func (pg *Page) unread() bool {
+	return pg.content.rows == 0 || pg.content.rows == 1 && pg.At.laps
+}
+
+// repeatFaults has the rows behind the last one that could be read come again, and not be faults twice.
+func (pg *Page) repeatFaults(next *Position) {
+	next.again = int(pg.Out.Page.Rows) - 1 - int(pg.lastAt)
+	next.seen -= next.again
+	next.faults = packSample(pg.faulty[:min(len(pg.faulty), next.again, maxFaults)])
+}
+
+// beyondFaults goes on behind a page of which no row could be read, so that it has no key to go on from: by number, from
+// the key before, if there is one.
+func (pg *Page) beyondFaults(next *Position) error {
+	at := &pg.At
+	if !pg.Pageable {
+		return &wit.Fault{Kind: wit.FaultData, Message: pg.What() + ": none of the rows of " + at.url +
+			" can be read, and its metadata say that others can't be asked for by number: expected a page with a row " +
+			"that can be read, by a greater sap.odata#" + pg.Number + ".page.size"}
+	}
+	if !at.keyed() {
+		pg.bySkip(next, false)
+		next.beyond = false
+		return nil
+	}
+	if content, some := pg.content.hash(); some && next.pages.step(content) {
+		return pg.circle(at.url + " brings the rows of a page that came before")
+	}
+	next.passed = at.passed + int(pg.Out.Page.Rows)
+	next.seen, next.base, next.key, next.sorted, next.folded = at.seen, at.base, at.key, at.sorted, at.folded
+	next.url = pg.url(next, behind(pg.keyLiterals(pg.unpackKey(at.key))), next.passed)
+	return nil
 }
 
 // otherwise goes on where a page behind the service's last one can't be had: by number if it was asked for by key, else
@@ -349,12 +390,12 @@ func (pg *Page) otherwise(next *Position) (*Position, error) {
 	case next.further || next.least > next.seen:
 		next.links = true
 		return pg.anew(next, "the last ones behind a page without a next link, and the page behind them can't be had")
-	case next.seen == pg.Top:
+	case next.seen+next.again == pg.Top:
 		// As many as were asked for: that the service has no more is chance, if it is so.
 		return nil, pg.short(next, "as many as were asked for, and it doesn't heed what asks for those behind them, "+
 			"or refuses it; paging = auto leaves the cutting of pages to the service")
 	}
-	if next.claimed > 0 && next.claimed == next.seen {
+	if next.claimed > 0 && next.claimed == next.seen+next.again {
 		sdk.Log(wit.LevelInfo, pg.What()+": "+strconv.Itoa(next.seen)+" rows came, as many as the service counts; "+
 			"whether it counts more than those of a page can't be found out, and it refuses or doesn't heed what asks "+
 			"for rows behind these")
@@ -450,16 +491,18 @@ func (pg *Page) isBefore(a, b []string) bool {
 func (pg *Page) distrust(next *Position, why string) (*Position, error) {
 	at, f := pg.At, pg.Set
 	*next = Position{url: next.url, cursor: at.cursor, seen: at.seen, count: at.count, unordered: at.unordered,
-		uncounted: at.uncounted, links: true, mixed: at.mixed,
+		uncounted: at.uncounted, links: true, mixed: at.mixed, again: at.again, faults: at.faults,
 		shifts: at.shifts, further: at.further, least: at.least, claimed: at.claimed, proven: at.proven,
 		followed: at.followed, pages: at.pages, pass: at.pass, warned: at.warned, began: at.began}
-	counts := Positional(at.link, at.seen-at.base)
 	switch {
 	case at.sound && at.link != "":
 		if err := pg.take(next, at.link); err != nil {
 			return nil, err
 		}
-		next.shifts = next.shifts || counts
+		// The link stood on the page before: it may count its rows, or all.
+		next.seen, next.again, next.faults = at.seen+at.again, 0, ""
+		to := leads(at.link, "", f.unpackKey(at.key), 1, next.seen, next.seen-at.floorSeen)
+		next.shifts = next.shifts || to != behindKey
 	case at.sound && !at.mixed && f.Pageable && !at.unordered:
 		next.url, next.shifts = f.url(next, "", next.seen), true
 	default:
@@ -498,7 +541,7 @@ func (pg *Page) anew(next *Position, why string) (*Position, error) {
 
 // done is the position behind a complete load.
 func (pg *Page) done(next *Position) *Position {
-	f := pg.Set
+	f, seen := pg.Set, next.seen+next.again
 	came := "nothing more: exec-period=-1"
 	if f.Repeated {
 		came = "the next one begins at its time"
@@ -514,12 +557,12 @@ func (pg *Page) done(next *Position) *Position {
 		sdk.Log(wit.LevelWarn, pg.What()+": at least "+strconv.Itoa(next.twice)+
 			" rows came twice: where the order of the service's rows changes between its pages, others are missing")
 	}
-	sdk.Log(wit.LevelInfo, pg.What()+": extraction finished: "+strconv.Itoa(next.seen)+" rows in "+took+"; "+came)
+	sdk.Log(wit.LevelInfo, pg.What()+": extraction finished: "+strconv.Itoa(seen)+" rows in "+took+"; "+came)
 	count := next.count
-	if next.claimed > 0 && next.claimed == next.seen {
+	if next.claimed > 0 && next.claimed == seen {
 		count = max(count, next.claimed)
 	}
-	return &Position{url: pg.At.url, seen: next.seen, count: count, proven: next.proven, done: true,
+	return &Position{url: pg.At.url, seen: seen, count: count, proven: next.proven, done: true,
 		at: int(pg.Answer.At)}
 }
 

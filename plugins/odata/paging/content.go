@@ -7,8 +7,11 @@ import "github.com/culvert-project/culvert/wit"
 type content struct {
 	rows        int
 	keys, first hash
-	last        []byte
-	twins       bool
+	// faults is of the documents of rows that could not be read, as many as faulty.
+	faults hash
+	faulty int
+	last   []byte
+	twins  bool
 	// tail is the mark of the last row's key of the page before, if there was one; again the number of rows up to where
 	// it came again.
 	tail   uint64
@@ -18,7 +21,7 @@ type content struct {
 
 // reset readies for the page behind a row of which tail is the hash, "" for none.
 func (c *content) reset(tail string) {
-	*c = content{keys: noHash, first: noHash, last: c.last[:0]}
+	*c = content{keys: noHash, first: noHash, faults: noHash, last: c.last[:0]}
 	c.tail, c.tailed = markOf(tail)
 }
 
@@ -49,11 +52,14 @@ func (c *content) seen(rows int, last []byte, keys hash) {
 	c.rows, c.last, c.keys = c.rows+rows, append(c.last[:0], last...), keys
 }
 
-// hash is the page's; some: it holds rows with keys.
+// hash is the page's; some: it holds rows with keys, or none but rows that could not be read.
 func (c *content) hash() (h hash, some bool) {
 	h = c.keys
 	if c.twins || c.rows == 1 {
 		h ^= c.first * 31
+	}
+	if c.rows == 0 && c.faulty > 0 {
+		return c.faults, true
 	}
 	return h, c.rows > 0 && len(c.last) > 0
 }

@@ -33,6 +33,12 @@ type Position struct {
 	// mixed: rows came by key, so that $skip doesn't count what was seen. shifts: rows came by counting, so that rows
 	// that went may have hidden others.
 	mixed, shifts bool
+	// again is the number of rows behind the last one that could be read, which come again with the page; faults are
+	// their marks, so that they are no dead letters twice.
+	again  int
+	faults string
+	// passed is the number of rows behind the key that the page leaves out by $skip, since none of them could be read.
+	passed int
 	// beyond: the page is behind the one that the service gave as its last, without a count; further: rows came from
 	// such pages.
 	beyond, further bool
@@ -114,7 +120,8 @@ func (p *Position) items() []Item {
 		{Name: "links", Flag: &p.links},
 		{Name: "sorted", Flag: &p.sorted}, {Name: "folded", Flag: &p.folded}, {Name: "sound", Flag: &p.sound},
 		{Name: "mixed", Flag: &p.mixed},
-		{Name: "shifts", Flag: &p.shifts}, {Name: "checked", Flag: &p.checked}, {Name: "warned", Flag: &p.warned},
+		{Name: "shifts", Flag: &p.shifts}, {Name: "again", Number: &p.again, Least: 1},
+		{Name: "faults", Text: &p.faults}, {Name: "passed", Number: &p.passed, Least: 1}, {Name: "checked", Flag: &p.checked}, {Name: "warned", Flag: &p.warned},
 		{Name: "done", Flag: &p.done},
 		{Name: "key", Text: &p.key}, {Name: "floor", Text: &p.floor}, {Name: "floorseen", Number: &p.floorSeen,
 			Least: 1},

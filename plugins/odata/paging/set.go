@@ -9,6 +9,7 @@ package paging
 
 import (
 	"errors"
+	"slices"
 
 	"github.com/culvert-project/culvert/plugins/odata/decode"
 	"github.com/culvert-project/culvert/plugins/odata/edm"
@@ -81,6 +82,10 @@ type Page struct {
 	// last is the key of the last row, structured, and the row's number.
 	last   []byte
 	lastAt uint32
+	// faulty are the marks of the rows behind it that could not be read; known is how many of those on the page came
+	// before.
+	faulty []uint64
+	known  int
 	// order watches the rows for as long as they come in the order of their keys.
 	order order
 	// sampling: the rows are remembered, of marks those up to the highest; came are those of the pages before.
@@ -112,6 +117,7 @@ func (pg *Page) Reset() {
 // a question, or found not to be what was asked for, and nothing that came with the rows counts.
 func (pg *Page) Look() (rows []wit.Row, keep bool) {
 	rows = pg.Out.Rows
+	pg.lookAtFaults()
 	if n := len(rows); n > 0 {
 		first := pg.content.rows == 0
 		lap := pg.At.laps && first
@@ -134,6 +140,42 @@ func (pg *Page) Look() (rows []wit.Row, keep bool) {
 	pg.handed += len(rows)
 	pg.sample(rows)
 	return pg.recognise(rows), true
+}
+
+// maxFaults is how many rows a position knows again that could not be read: others are dead letters twice.
+const maxFaults = 64
+
+// lookAtFaults takes note of the rows of Out that could not be read, and leaves out those that came before.
+func (pg *Page) lookAtFaults() {
+	rows, faults := pg.Out.Rows, pg.Out.Faults
+	if len(rows) > 0 {
+		pg.faulty = pg.faulty[:0]
+	}
+	if len(faults) == 0 {
+		return
+	}
+	before := unpackSample(pg.At.faults)
+	end := uint32(len(before)) // where the last of them comes again, if none came in between
+	if pg.At.laps {
+		end++
+	}
+	fresh := faults[:0]
+	for i := range faults {
+		f := &faults[i]
+		document := pg.Out.Data[f.RawStart : f.RawStart+f.RawSize]
+		pg.content.faults.add(document)
+		pg.content.faulty++
+		mark := hashOf(document).mark()
+		if n := len(rows); (n == 0 || f.Origin > rows[n-1].Origin) && len(pg.faulty) < maxFaults {
+			pg.faulty = append(pg.faulty, mark)
+		}
+		if f.Origin < end && slices.Contains(before, mark) {
+			pg.known++
+			continue
+		}
+		fresh = append(fresh, *f)
+	}
+	pg.Out.Faults = fresh
 }
 
 // Resolve turns a link of the page into a target on the connector's origin.

@@ -14,6 +14,7 @@ func (pg *Page) Begin() {
 	pg.beginCursor()
 	pg.beginSample()
 	pg.handed, pg.withheld, pg.deaf, pg.probed = 0, false, "", nil
+	pg.faulty, pg.known = pg.faulty[:0], 0
 	pg.reverse = order{last: pg.reverse.last[:0], bytes: true, folds: true, watching: at.check == checkOrder}
 	pg.order = order{last: pg.order.last[:0], bytes: at.sorted || at.seen == 0, folds: at.folded || at.seen == 0}
 	pg.order.watching = at.check == "" && f.Ordered && !at.unordered && !at.links && f.Paging != "links" &&

@@ -1,0 +1,79 @@
+package main
+
+import (
+	"github.com/culvert-project/culvert/plugins/odata/paging"
+	"github.com/culvert-project/culvert/sdk/go"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// The links of a load in delta mode hold the service's token, so that its pages can't be asked for by key. Where the
+// links count rows, or nothing shows that they don't, a row that is deleted meanwhile shifts another one to where nobody
+// reads it. That row hasn't changed, so no changes tell of it, and many services don't tell of the deleted one either.
+// So the set is read once more behind such a load, as full mode reads it: by key, or by what else completes it there.
+// The changes since the load began follow.
+
+// secondField begins the names of the fields that say where that reading stands.
+const secondField = "second."
+
+// secondOf is the reading behind a load, from whose token or from whose kept link the changes follow.
+func (f *feed) secondOf(load *deltaPosition, link string, now int64) *deltaPosition {
+	sdk.Log(wit.LevelInfo, f.what()+": the load's next links count rows, or nothing shows that they don't: rows that "+
+		"were deleted meanwhile may have hidden others, so the set is read once more, page by page")
+	return &deltaPosition{phase: phaseSecond, url: link, inside: true, second: f.pages.First(now), began: load.began,
+		rewritten: load.rewritten, snapshot: load.snapshot, kept: load.kept, pass: load.pass, resumed: load.resumed}
+}
+
+// fetchSecond is the request for a page of it.
+func (f *feed) fetchSecond(at *deltaPosition) wit.Request {
+	target, _ := f.pages.Request(at.second)
+	return f.request("", target)
+}
+
+// beginSecond readies a page of it.
+func (pg *page) beginSecond() {
+	pg.At = *pg.delta.second
+	pg.Begin()
+}
+
+// decodeSecond reads a piece of such a page.
+func (pg *page) decodeSecond(tag string, status uint16, piece []byte, last bool) (portion wit.Portion, ended bool,
+	err error) {
+	portion, ended, err = pg.decode(tag, status, piece, last)
+	if err != nil {
+		return portion, ended, err
+	}
+	if pg.reloads() {
+		pg.hold(&portion)
+	}
+	if portion.Next == nil {
+		return portion, ended, nil
+	}
+	at, err := paging.Read(*portion.Next)
+	if err != nil {
+		return wit.Portion{}, true, err
+	}
+	next := pg.afterSecond(at)
+	if pg.changes.held.some {
+		portion.Rows, portion.Data = pg.release(portion.Rows, portion.Data, next.phase != phaseSecond)
+	}
+	pg.goesOn(next)
+	fields := next.fields()
+	portion.Next, portion.More = &fields, true
+	return portion, ended, nil
+}
+
+// afterSecond is the position behind a page of it. The changes behind it are asked for at once: they are those since
+// the load before it began.
+func (pg *page) afterSecond(at *paging.Position) *deltaPosition {
+	next := pg.delta
+	if done, _ := at.Done(); !done {
+		next.second = at
+		return &next
+	}
+	owed := 0
+	if pg.reloads() && !pg.changes.held.some {
+		owed = next.snapshot // the page has no row that could say that it was the last one
+	}
+	return &deltaPosition{phase: phaseChanges, url: next.url, began: int(pg.Answer.At), rewritten: next.rewritten,
+		pass: next.pass, owed: owed}
+}

@@ -1,0 +1,194 @@
+package paging
+
+import (
+	"bytes"
+	"encoding/base64"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/culvert-project/culvert/plugins/odata/uri"
+	"github.com/culvert-project/culvert/plugins/odata/value"
+)
+
+// A next link that says how many rows to skip leads elsewhere when rows before it come or go, and hides others (P3).
+// Services write the number in many ways: $skip=1000; $skiptoken=1000, as CAP does; base64 of
+// {"startRow":1000,"endRow":2000}, as SAP SuccessFactors does (SAP KBA 2489065), or of $rows=500&$offset=1000, as CAP
+// does beside $top; or the number of the page. Only a link that holds the last row's key is known to lead behind that
+// row whatever comes or goes.
+
+// leading is where a next link leads.
+type leading uint8
+
+const (
+	// behindKey: the link holds the key of the last row.
+	behindKey leading = iota
+	// byNumber: it says how many rows or pages to skip.
+	byNumber
+	// nobodyKnows: nothing of it can be read. Rows may be hidden by it as by a number.
+	nobodyKnows
+)
+
+// Shifts tells whether rows that come or go may shift what the next link of the page that was asked for at `asked` leads
+// to, as far as is known. last is the key of the last row before it, seen the number of rows up to there, pages that of
+// pages. Where keys are the numbers from 1 on, the link's number may be the key or the count: unless is that number then,
+// and rows are hidden only if the first one of the next page is not the one behind it, see [Set.Hides].
+func (f *Set) Shifts(link, asked string, last []byte, seen, pages int) (shifts bool, unless string) {
+	texts := f.plainTexts(last)
+	switch {
+	case leads(link, asked, texts, pages, seen) == behindKey:
+		return false, ""
+	case f.whole && leads(link, asked, texts, pages) == behindKey:
+		return false, texts[0]
+	}
+	return true, ""
+}
+
+// Hides tells whether rows may have been hidden between the row with the number `last` for its key and the first one of
+// the page behind it, whose key is given.
+func (f *Set) Hides(last string, first []byte) bool {
+	before, err := strconv.ParseInt(last, 10, 64)
+	texts := f.plainTexts(first)
+	return err != nil || texts == nil || texts[0] != strconv.FormatInt(before+1, 10)
+}
+
+// leads reads a next link of the page that was asked for at `asked`. keys are the parts of the last row's key, counts
+// the numbers of rows up to there that the link may mean.
+//
+// Assumption: a number that happens to be both a count and the key does no harm, since going by key reads the same rows.
+func leads(link, asked string, keys []string, pages int, counts ...int) leading {
+	_, query, _ := strings.Cut(link, "?")
+	_, before, _ := strings.Cut(asked, "?")
+	var own []string // what the service has added
+	given := strings.Split(before, "&")
+	for i := range given {
+		given[i] = uri.Unescape(given[i])
+	}
+	var numbers []int
+	for option := range strings.SplitSeq(query, "&") {
+		name, text, _ := strings.Cut(option, "=")
+		name, text = uri.Unescape(name), uri.Unescape(text)
+		switch name {
+		case "$skip":
+			return byNumber
+		case "$skiptoken":
+			for _, t := range readings(text) {
+				numbers = append(numbers, numbersIn(t)...)
+				own = append(own, t)
+			}
+		default:
+			if !slices.Contains(given, uri.Unescape(option)) {
+				own = append(own, text)
+			}
+		}
+	}
+	for _, n := range counts {
+		if n > 0 && (slices.Contains(numbers, n) || slices.Contains(numbers, n+1)) {
+			return byNumber
+		}
+	}
+	switch {
+	case holds(own, keys):
+		return behindKey
+	case slices.Contains(numbers, pages), slices.Contains(numbers, pages+1):
+		return byNumber
+	}
+	return nobodyKnows
+}
+
+// readings are a token as it stands, and what it is base64 of, if that is text.
+func readings(token string) []string {
+	token = strings.Trim(token, "'")
+	list := []string{token}
+	bare := strings.TrimRight(token, "=")
+	for _, of := range []*base64.Encoding{base64.RawStdEncoding, base64.RawURLEncoding} {
+		b, err := of.DecodeString(bare)
+		if err == nil && len(b) > 0 && utf8.Valid(b) && !bytes.ContainsFunc(b, func(c rune) bool { return c < ' ' }) {
+			return append(list, string(b))
+		}
+	}
+	return list
+}
+
+// numbersIn are the whole numbers of a text, those of more than 18 digits apart.
+func numbersIn(text string) (numbers []int) {
+	for len(text) > 0 {
+		start := strings.IndexAny(text, "0123456789")
+		if start < 0 {
+			break
+		}
+		end := start
+		for end < len(text) && text[end] >= '0' && text[end] <= '9' {
+			end++
+		}
+		if n, err := strconv.Atoi(text[start:end]); err == nil && end-start <= 18 {
+			numbers = append(numbers, n)
+		}
+		text = text[end:]
+	}
+	return numbers
+}
+
+// holds tells whether each of some parts of a key stands in one of the texts.
+func holds(texts, keys []string) bool {
+	some := false
+	for _, key := range keys {
+		if key == "" {
+			continue // is in every text
+		}
+		if !slices.ContainsFunc(texts, func(t string) bool { return contains(t, key) }) {
+			return false
+		}
+		some = true
+	}
+	return some
+}
+
+// contains tells whether a key's part stands in a text, as a literal or bare, and not as a piece of a longer word or
+// number. Case makes no difference.
+func contains(text, part string) bool {
+	text, part = strings.ToLower(strings.ReplaceAll(text, "''", "'")), strings.ToLower(part)
+	for from := 0; ; {
+		i := strings.Index(text[from:], part)
+		if i < 0 {
+			return false
+		}
+		i += from
+		before, _ := utf8.DecodeLastRuneInString(text[:i])
+		first, _ := utf8.DecodeRuneInString(part)
+		last, _ := utf8.DecodeLastRuneInString(part)
+		behind, _ := utf8.DecodeRuneInString(text[i+len(part):])
+		if !joined(before, first) && !joined(last, behind) {
+			return true
+		}
+		_, size := utf8.DecodeRuneInString(text[i:])
+		from = i + size
+	}
+}
+
+// joined tells whether two characters belong to one number or to one word.
+func joined(a, b rune) bool {
+	digit := func(c rune) bool { return c >= '0' && c <= '9' }
+	letter := func(c rune) bool { return c|0x20 >= 'a' && c|0x20 <= 'z' || c >= 0x80 && c != utf8.RuneError }
+	return digit(a) && digit(b) || letter(a) && letter(b)
+}
+
+// plainTexts are the parts of a key as literals' texts, also of types by which no service is asked to sort; nil where
+// they can't be written.
+func (f *Set) plainTexts(key []byte) []string {
+	if len(key) == 0 || len(f.Key) == 0 || len(f.Layout.Keys) != len(f.Key[0].Members) {
+		return nil
+	}
+	var texts []string
+	for i, at := range f.Layout.Keys {
+		p := f.Type.Property(f.Layout.Columns[at].Name)
+		text, size, err := value.Text(p.Type.Primitive, f.Key, f.Key[0].Members[i].Node, key)
+		if err != nil {
+			return nil
+		}
+		key = key[size:]
+		texts = append(texts, text)
+	}
+	return texts
+}
