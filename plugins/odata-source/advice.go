@@ -30,6 +30,12 @@ func (f *feed) advise(l *decode.RowLayout, v *edm.View) {
 		if !f.options.Lenient && !slices.Contains(s.Key, c.Name) {
 			c.Advice.Null = f.setting(nameNullable) + " = lenient takes it"
 		}
+		if c.Type == edm.Time {
+			c.Advice.Time = "Connect's Time is below 24:00:00; errors.tolerance = all makes dead letters of such rows"
+			if !slices.Contains(s.Key, c.Name) {
+				c.Advice.Time += ", " + f.setting(query.Select) + " without " + c.Name + " leaves the property out"
+			}
+		}
 		if c.Type != edm.Decimal || c.Shape != decode.Primitive {
 			continue
 		}

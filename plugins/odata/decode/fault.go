@@ -4,6 +4,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/culvert-project/culvert/plugins/odata/edm"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -72,6 +73,8 @@ func (c *Column) misfit(expected, found string) *misfit {
 		m.advice = c.Advice.Null
 	case expected == expectedInline:
 		m.advice = c.Advice.Inline
+	case expected == edm.Time.String():
+		m.advice = c.Advice.Time
 	}
 	return m
 }

@@ -162,14 +162,15 @@ func (d *JSON) start(i int) *syntax {
 	return nil
 }
 
-// probe looks through an object around the rows until it finds them, or finds at its end that it is an entity itself.
+// probe looks through an object around the rows until it finds them, or finds at its end that it is an entity itself, or
+// a page without rows, of which only links and count came.
 func (d *JSON) probe(start int, out *Output) *syntax {
 	b := d.s.buf
 	if b[start] != '{' {
 		return wrongByte(b, start, "'{'")
 	}
 	var only jsonMember
-	count, failure := 0, ""
+	count, failure, paged := 0, "", false
 	i, closed, err := jsonFirst(b, start+1, '}')
 	for err == nil && !closed {
 		var m jsonMember
@@ -189,13 +190,21 @@ func (d *JSON) probe(start int, out *Output) *syntax {
 		if m.is("error") && b[m.value] != 'n' {
 			failure = quoted(b[m.value:end])
 		}
-		if m.end = end; !d.pageMember(m) && !m.is("__metadata") {
+		switch m.end = end; {
+		case d.pageMember(m):
+			paged = true
+		case !m.is("__metadata"):
 			only, count = m, count+1
 		}
 		i, closed, err = jsonNext(b, end, '}')
 	}
 	if err != nil {
 		return err
+	}
+	if paged && count == 0 { // a page that leaves out that it has no rows
+		d.s.pos = i
+		d.leave()
+		return nil
 	}
 	return d.whole(start, i, only, count, out)
 }

@@ -80,8 +80,8 @@ type Column struct {
 
 // Advice is what the user can do about values that a column cannot take, "" where nothing helps: a Decimal with digits
 // behind its scale, with more digits than its precision, out of the range of the type that it is mapped to; null where
-// it is not allowed; a link where an expanded entity was asked for.
-type Advice struct{ Scale, Precision, Range, Null, Inline string }
+// it is not allowed; a link where an expanded entity was asked for; a duration that is no time of day.
+type Advice struct{ Scale, Precision, Range, Null, Inline, Time string }
 
 // RowLayout is the compiled form of an entity type or complex type under a projection and expansion. It is not changed
 // by decoders, which may share it. Call [RowLayout.Check] after making one.

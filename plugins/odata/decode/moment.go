@@ -14,9 +14,11 @@ type moment struct {
 const (
 	msPerMinute = 60_000
 	msPerDay    = 86_400_000
-	// firstMs and lastMs are 0001-01-01T00:00:00 and 9999-12-31T23:59:59.999.
-	firstMs = -62_135_596_800_000
-	lastMs  = 253_402_300_799_999
+	// firstMs and lastMs are 0001-01-01T00:00:00 and 9999-12-31T23:59:59.999; julianMs is 0001-01-01 by the Julian
+	// calendar, on which Java and ABAP count before 1582.
+	firstMs  = -62_135_596_800_000
+	julianMs = firstMs - 2*msPerDay
+	lastMs   = 253_402_300_799_999
 )
 
 // utc is the moment in milliseconds since 1970.
@@ -36,6 +38,11 @@ func (m moment) days() int64 {
 //
 // The milliseconds in front of an offset are those of the local clock, as Olingo, the SAP Cloud SDK for Java and UI5
 // have it (the SDK for JavaScript takes them as UTC); SAP writes +0000, where both agree.
+//
+// Assumption: the two days before 0001-01-01 are the first two of the Julian calendar, since SAP S/4HANA writes the
+// initial date of ABAP, 0001-01-01, as /Date(-62135769600000)/ in rows and as datetime'0001-01-01T00:00:00' in their
+// addresses; other days before 1582 are taken as they are, since services of both calendars write them. 10000-01-01,
+// /Date(253402300800000)/, is the end of time rounded up: 9999-12-31T23:59:59.999.
 func (m *moment) parse(text []byte) bool {
 	*m = moment{}
 	ok := false
@@ -68,7 +75,13 @@ func (m *moment) parseTicks(text []byte) bool {
 		}
 	}
 	var ok bool
-	m.wall, ok = integer(number, firstMs, lastMs)
+	m.wall, ok = integer(number, julianMs, lastMs+1)
+	switch {
+	case m.wall < firstMs:
+		m.wall += firstMs - julianMs
+	case m.wall > lastMs:
+		m.wall = lastMs
+	}
 	return ok && number[0] != '+'
 }
 
@@ -192,16 +205,17 @@ func daysSince1970(year, month, day int64) int64 {
 	return 365*year + year/4 - year/100 + year/400 + (153*(month-3)+2)/5 + day - 1 - 719_468
 }
 
-// clockTime reads a duration that is a time of day, PT12H34M56.789S, in milliseconds. Days, months, years, a sign, and
-// 24 hours or more are no time of day.
+// clockTime reads a duration that is a time of day, PT12H34M56.789S, in milliseconds; years, months and days in front,
+// P0DT12H, have to be 0. A sign, and 24 hours or more, are no time of day.
 //
 // Assumption: SAP's 24:00:00 (PT24H00M00S) has no place in Connect's Time and is refused.
 func clockTime(text []byte) (int64, bool) {
-	if len(text) < 4 || text[0] != 'P' || text[1] != 'T' {
+	i := behindDate(text)
+	if i == 0 || len(text) < i+2 {
 		return 0, false
 	}
 	var ms int64
-	units, i := "HMS", 2
+	units := "HMS"
 	for i < len(text) {
 		start := i
 		for i < len(text) && '0' <= text[i] && text[i] <= '9' {
@@ -235,4 +249,33 @@ func clockTime(text []byte) (int64, bool) {
 		units, i = units[1:], i+1
 	}
 	return ms, ms < msPerDay
+}
+
+// behindDate is where the time of a duration begins, behind its T; 0: it has none, or years, months or days in front
+// that are not 0.
+func behindDate(text []byte) int {
+	if len(text) < 2 || text[0] != 'P' {
+		return 0
+	}
+	units := "YMD"
+	for i := 1; i < len(text); i++ {
+		digits := i
+		for i < len(text) && text[i] == '0' {
+			i++
+		}
+		if i == len(text) {
+			return 0
+		}
+		if i == digits && text[i] == 'T' {
+			return i + 1
+		}
+		for len(units) > 0 && units[0] != text[i] {
+			units = units[1:]
+		}
+		if i == digits || len(units) == 0 {
+			return 0
+		}
+		units = units[1:]
+	}
+	return 0
 }

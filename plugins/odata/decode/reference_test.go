@@ -154,7 +154,7 @@ var (
 	refTicks   = regexp.MustCompile(`^/Date\((-?[0-9]+)(?:([-+])([0-9]{1,4}))?\)/$`)
 	refISO     = regexp.MustCompile(
 		`^([0-9]{4}-[0-9]{2}-[0-9]{2})(?:T([0-9]{2}:[0-9]{2})(:[0-9]{2})?([.,][0-9]+)?(Z|z|[-+][0-9]{2}(?::?[0-9]{2})?)?)?$`)
-	refDuration = regexp.MustCompile(`^PT(?:([0-9]+)H)?(?:([0-9]+)M)?(?:([0-9]+)([.,][0-9]+)?S)?$`)
+	refDuration = regexp.MustCompile(`^P(?:0+Y)?(?:0+M)?(?:0+D)?T(?:([0-9]+)H)?(?:([0-9]+)M)?(?:([0-9]+)([.,][0-9]+)?S)?$`)
 	refGUID     = regexp.MustCompile(`^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$`)
 )
 
@@ -279,6 +279,13 @@ func refInstant(c *Column, s string) ([]byte, error) {
 		}
 		offset, _ := strconv.Atoi(m[2] + m[3])
 		wall = time.UnixMilli(ms).UTC()
+		first := time.Date(1, 1, 1, 0, 0, 0, 0, time.UTC)
+		switch julian := first.AddDate(0, 0, -2); {
+		case !wall.Before(julian) && wall.Before(first):
+			wall = wall.AddDate(0, 0, 2)
+		case wall.Equal(time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC)):
+			wall = wall.Add(-time.Millisecond)
+		}
 		at = wall.Add(-time.Duration(offset) * time.Minute)
 	} else {
 		m := refISO.FindStringSubmatch(s)
@@ -331,7 +338,7 @@ func cmpOr(a, b string) string {
 
 func refClock(s string) ([]byte, error) {
 	m := refDuration.FindStringSubmatch(s)
-	if m == nil || s == "PT" {
+	if m == nil || strings.HasSuffix(s, "T") {
 		return nil, errMisfit
 	}
 	total := new(big.Rat)
@@ -400,6 +407,16 @@ func (p *refPage) refUnwrap(l *RowLayout, v any) []any {
 		if rows, ok := x["results"].([]any); ok {
 			p.next, p.delta, p.count = text("__next"), text("__delta"), fmt.Sprint(x["__count"])
 			return rows
+		}
+		own := 0
+		for _, name := range []string{"__next", "__delta", "__count"} {
+			if _, some := x[name]; some {
+				own++
+			}
+		}
+		if own > 0 && own == len(x) {
+			p.next, p.delta, p.count = text("__next"), text("__delta"), fmt.Sprint(x["__count"])
+			return nil
 		}
 		if len(x) == 1 {
 			for name, inner := range x {
