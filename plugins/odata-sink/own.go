@@ -41,7 +41,7 @@ func (s *state) own(a *asked, response *wit.Response) bool {
 	if document || versioned(response) {
 		return true
 	}
-	return empty(response.Body) && !s.learned[a.at].versioned || named(s.notFoundCodes, response.Status, "")
+	return empty(response.Body) && !s.learned[a.at].versioned || fault.Listed(s.notFoundCodes, response.Status, "")
 }
 
 // heeded tells whether an answer of success is the service's own: one with a body holds an entity or a feed, says its

@@ -3,7 +3,6 @@ package main
 import (
 	"math"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/culvert-project/culvert/plugins/odata/fault"
@@ -256,13 +255,6 @@ func done(status uint16) bool {
 	return success(status) && status != 202 && status != 206 && status != 207
 }
 
-// named tells whether codes of the settings name an answer, by its status or by the message code in it.
-func named(codes []string, status uint16, code string) bool {
-	return slices.ContainsFunc(codes, func(c string) bool {
-		return c == strconv.Itoa(int(status)) || code != "" && strings.EqualFold(c, code)
-	})
-}
-
 // settleInsert: a POST is never sent again unless the answer says that the entity was not created (P19), because
 // services that number entities would make a second one. Answers of a client's fault say so by their status. Any other
 // one may come from a gateway whose service did its work; it counts for nothing but what an error document of OData in
@@ -306,7 +298,7 @@ func (s *state) settleInsert(a *asked, response *wit.Response) (wit.Verdict, err
 	case failed && document && a.operation == upsertInsert && s.exists(response.Status, code, message):
 		return anew(a.hint.to(stepUpdate)), nil
 	case failed && (document && a.batched || refusedByClient(response.Status)) &&
-		named(s.httpCodes, response.Status, code):
+		fault.Listed(s.httpCodes, response.Status, code):
 		f.Kind = wit.FaultTransient
 		return again(f), nil
 	case failed && document && a.batched && !refusedByClient(response.Status):
@@ -332,14 +324,14 @@ func (s *state) settleInsert(a *asked, response *wit.Response) (wit.Verdict, err
 
 // exists tells whether a refusal says that the entity is there already.
 func (s *state) exists(status uint16, code, message string) bool {
-	return fault.Exists(status, message) || named(s.existsCodes, status, code)
+	return fault.Exists(status, message) || fault.Listed(s.existsCodes, status, code)
 }
 
 // missing tells whether a refusal says that the entity isn't there.
 func (s *state) missing(response *wit.Response) bool {
 	code, _, _ := fault.Document(response.Body)
 	return response.Status == 404 || response.Status == 410 || !success(response.Status) && response.Status != 0 &&
-		named(s.notFoundCodes, response.Status, code)
+		fault.Listed(s.notFoundCodes, response.Status, code)
 }
 
 // refusedByClient tells whether a status says by itself that the service did nothing, because of a fault of the
@@ -402,7 +394,7 @@ func (s *state) settleUpdate(a *asked, response *wit.Response) (wit.Verdict, err
 // host doesn't see the status, by which it would send it again.
 func (s *state) rest(a *asked, f *wit.Fault, response *wit.Response) (wit.Verdict, error) {
 	code, _, _ := fault.Document(response.Body)
-	if a.batched && named(s.httpCodes, response.Status, code) {
+	if a.batched && fault.Listed(s.httpCodes, response.Status, code) {
 		f.Kind = wit.FaultTransient
 		return again(f), nil
 	}

@@ -301,7 +301,15 @@ func TestTools(t *testing.T) {
 		{"peek", []string{"s=" + northwind, "e=Order_Details", "n=2"},
 			`{"name":"UnitPrice","type":"Decimal, scale 4"},{"name":"Quantity","type":"int16"},`},
 		{"peek", []string{"s=" + northwind, "e=Orders", "rows=1"}, `"rows":[{"OrderID":10248,`},
+		{"refuse-format", nil, ""},
+		{"peek", []string{"s=" + northwind, "e=Orders", "rows=1"}, `"rows":[{"OrderID":10248,`},
 	} {
+		if c.part == "" {
+			if err := s.Set(c.command, "true"); err != nil {
+				t.Fatal(err)
+			}
+			continue
+		}
 		document, err := run(c.command, c.options...)
 		if err != nil || !strings.Contains(document, c.part) {
 			t.Errorf("%s: expected %s in %s (%v)", c.command, c.part, document, err)

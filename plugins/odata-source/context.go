@@ -17,7 +17,7 @@ import (
 )
 
 // contextVersion stands first in a context: one of another version of this plugin is stale, not misread.
-const contextVersion = "odata-source 10"
+const contextVersion = "odata-source 11"
 
 // decodedContext is what open worked out: what a context holds, and what an instance made of it.
 type decodedContext struct {
@@ -223,9 +223,7 @@ func (f *feed) compile() error {
 	if !f.reads.Empty() {
 		f.pages.Filter, f.pages.Options = f.asked.Filter, f.asked.Options()
 	}
-	if !f.atom {
-		f.pages.FormatOption = "$format=json"
-	}
+	f.useFormat(false)
 	if err := f.makeCursor(s); err != nil {
 		return err
 	}

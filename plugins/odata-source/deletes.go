@@ -479,7 +479,7 @@ func (pg *page) ask(portion *wit.Portion, raws [][]byte, when int64, timed bool)
 	c.again[number] = a
 	sdk.Log(wit.LevelInfo, pg.What()+": "+at+" came as a row and as deleted, or may have: reading it again")
 	portion.Follow = append(portion.Follow, wit.Follow{Request: f.request(rereadTag+number, a.target),
-		Tolerate: []uint16{404, 410}})
+		Tolerate: f.tolerated()})
 }
 
 // reread takes a piece of an entity that is read again, or of a further page of a feed expanded in it, whose tag stands
@@ -499,7 +499,7 @@ func (pg *page) reread(tag string, status uint16, piece []byte, last bool) (port
 		switch {
 		case !last:
 			return portion, false, nil
-		case !gone(status, a.body):
+		case !f.gone(status, a.body):
 			return portion, true, notRead(what, &wit.Response{Status: status, At: pg.Answer.At}, a.body)
 		}
 	} else {

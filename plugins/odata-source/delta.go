@@ -445,6 +445,11 @@ func (pg *page) refusedDelta() (wit.Portion, error) {
 	at := &pg.delta
 	failed := fault.Of(pg.What(), &pg.Answer, pg.Body)
 	f, status := pg.feed, pg.Answer.Status
+	if pg.refusesFormat(at.url) {
+		next := *at
+		next.url = withoutFormat(at.url)
+		return pg.goOn(&next)
+	}
 	if at.phase == phaseChanges && !at.inside && at.link != "" && (status == 404 || status == 410) {
 		return pg.unprepared(failed)
 	}

@@ -74,7 +74,7 @@ func (pg *page) decodeNamed(tag string, _ uint16, piece []byte, last bool) (port
 		switch {
 		case !last:
 			return portion, false, nil
-		case !gone(status, pg.Body):
+		case !f.gone(status, pg.Body):
 			return portion, true, notRead(what, &pg.Answer, pg.Body)
 		}
 		raws, err := f.rawKeys(pg.named)

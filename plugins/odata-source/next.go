@@ -14,9 +14,12 @@ func (p *plugin) Next(context []byte, number uint32, offset []wit.Field, cause w
 	if err != nil {
 		return wit.Step{}, err
 	}
+	refused := unformatted(offset)
+	f.useFormat(refused)
 	step, err := o.next(f, offset, cause, now)
 	if err == nil && step.Fetch != nil {
 		f.carryGuids(step.Fetch.Position, offset)
+		step.Fetch.Position = withFormat(refused, step.Fetch.Position)
 	}
 	return step, err
 }

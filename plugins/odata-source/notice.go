@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"errors"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -422,12 +423,35 @@ func gone(status uint16, body []byte) bool {
 	return (status == 404 || status == 410) && ok && !fault.NoService(code)
 }
 
+// gone is the same of an entity of the feed, for which the settings may name other answers.
+func (f *feed) gone(status uint16, body []byte) bool {
+	code, _, _ := fault.Document(body)
+	return gone(status, body) || fault.Listed(f.tracking.notFound, status, code) && !fault.IsHTML(body)
+}
+
+// tolerated are the statuses by which a service may say that an entity is not there.
+func (f *feed) tolerated() []uint16 {
+	statuses := []uint16{404, 410}
+	for _, code := range f.tracking.notFound {
+		if len(statuses) == 2 {
+			statuses = append(statuses, 400) // with which services give messages of their own
+		}
+		if status, err := strconv.ParseUint(code, 10, 16); err == nil && !slices.Contains(statuses, uint16(status)) {
+			statuses = append(statuses, uint16(status))
+		}
+	}
+	return statuses
+}
+
 // notRead is the fault of an entity that can't be read, and is not known to be deleted.
 func notRead(what string, answer *wit.Response, body []byte) error {
 	f := fault.Of(what, answer, body)
-	if answer.Status == 404 || answer.Status == 410 {
+	switch answer.Status {
+	case 404, 410:
 		f.Message += "; it isn't taken for deleted: only an error document of the OData service, and " +
 			"of the entity, says that"
+	case 400:
+		f.Message += "; if that says that the entity isn't there, " + notFoundCodes + " takes it for deleted"
 	}
 	return f
 }

@@ -264,3 +264,63 @@ func TestAnotherEntityThanAskedFor(t *testing.T) {
 		}
 	}
 }
+
+// An entity of which the service says with another answer than 404 that it isn't there is deleted where the settings name
+// that answer, and a fault that names the setting where they don't.
+func TestEntitiesThatAreMissing(t *testing.T) {
+	document := func(code string) string {
+		return `{"error":{"code":` + code + `,"message":{"lang":"en","value":"Resource not found"}}}`
+	}
+	for _, c := range []struct {
+		name, codes string
+		status      uint16
+		body        string
+		deleted     bool
+	}{
+		{"400", "", 400, document(`"SY/530"`), false},
+		{"400 that is listed", "400", 400, document(`"SY/530"`), true},
+		{"400 with a code that is listed", "zz/001, sy/530", 400, document(`"SY/530"`), true},
+		{"400 with another code", "ZZ/001", 400, document(`"SY/530"`), false},
+		{"a listed code that is a number", "530", 400, document(`530`), true},
+		{"404 whose code is a number", "", 404, document(`404`), true},
+		{"404 of a gateway", "", 404, `{"fault":"no route"}`, false},
+		{"404 of a gateway, believed", "404", 404, `{"fault":"no route"}`, true},
+		{"404 with an HTML page", "404", 404, "<html><body>Not found</body></html>", false},
+	} {
+		for _, again := range []bool{false, true} {
+			t.Run(fmt.Sprint(c.name, again), func(t *testing.T) {
+				s := service.New(service.Options{Rows: 30, Subscriptions: true})
+				settings, cause := subscribed00("Products"), wit.Cause{Wake: wit.Ptr("(7)")}
+				if again { // as a row and as deleted
+					settings, cause = tracked00("Products"), poll
+				}
+				if c.codes != "" {
+					settings = append(settings, "sap.odata.notfound.codes="+c.codes)
+				}
+				f := newFollower(t, s, settings...)
+				if err := f.catchUp(start); err != nil {
+					t.Fatal(err)
+				}
+				write(t, s, "MERGE", "Products(7)", map[string]any{"ProductName": "Changed"})
+				f.answered = func(q *wit.Request, r *wit.Response) error {
+					if at := strings.LastIndex(string(r.Body), "</feed>"); strings.Contains(q.Target, "deltatoken") &&
+						at >= 0 {
+						r.Body = slices.Concat(r.Body[:at], tombstoneOf(7), r.Body[at:])
+					}
+					if strings.Contains(q.Target, "/Products(7)") {
+						r.Status, r.Body = c.status, []byte(c.body)
+					}
+					return nil
+				}
+				err := f.catchUp(cause)
+				if there := f.state["[7]"] != nil; there == c.deleted || (err == nil) != c.deleted {
+					t.Errorf("there %v, %v", there, err)
+				}
+				if named := err != nil && strings.Contains(err.Error(), notFoundCodes); err != nil && !again &&
+					named != (c.status == 400) {
+					t.Errorf("%v", err)
+				}
+			})
+		}
+	}
+}

@@ -26,6 +26,8 @@ type page struct {
 	changes changes
 	// cases are those of the GUIDs in keys, see guids.go.
 	cases []byte
+	// refused: the service refuses $format, see format.go.
+	refused bool
 	// expected is memory for the end of a row's address.
 	expected []byte
 
@@ -85,8 +87,16 @@ func (p *plugin) Begin(context []byte, number uint32, position *[]wit.Field, res
 	if position == nil && response.Tag == "" {
 		return p.beginLone(o, f, &response), nil
 	}
+	refused := position != nil && unformatted(*position)
+	if position != nil {
+		f.useFormat(refused)
+	}
 	if f.tracking.on {
-		return p.beginDelta(o, f, position, response)
+		n, err := p.beginDelta(o, f, position, response)
+		if err == nil {
+			p.pages.open[n].refused = refused
+		}
+		return n, err
 	}
 	var at *paging.Position
 	if position == nil && strings.HasPrefix(response.Tag, storeTag) {
@@ -102,7 +112,7 @@ func (p *plugin) Begin(context []byte, number uint32, position *[]wit.Field, res
 		return 0, &wit.Fault{Kind: wit.FaultInternal, Message: "a page without its position"}
 	}
 	pg, n := p.pages.begin(o, f, &response)
-	pg.At = *at
+	pg.At, pg.refused = *at, refused
 	pg.beginGuids(casesOf(*position))
 	pg.Begin()
 	if pg.Base == "" {
@@ -115,7 +125,7 @@ func (p *plugin) Begin(context []byte, number uint32, position *[]wit.Field, res
 func (ps *pages) begin(o *decodedContext, f *feed, response *wit.Response) (*page, uint32) {
 	pg := ps.take()
 	pg.pages, pg.opened, pg.feed, pg.ended, pg.declared = ps, o, f, false, false
-	pg.named, pg.entities, pg.store, pg.lone = "", 0, nil, false
+	pg.named, pg.entities, pg.store, pg.lone, pg.refused = "", 0, nil, false, false
 	pg.Set, pg.Origin = &f.pages, &o.origin
 	pg.Answer = wit.Response{Status: response.Status, At: response.At}
 	pg.Base = string([]byte(response.Target))
@@ -196,6 +206,7 @@ func (p *plugin) Decode(number uint32, tag string, status uint16, piece []byte, 
 	}
 	portion, ended, err := read(tag, status, piece, last)
 	pg.endGuids(&portion)
+	portion.Next = withFormat(pg.refused, portion.Next)
 	if to := pg.feed.toPartition; to >= 0 {
 		for i := range portion.Rows {
 			portion.Rows[i].Partition = int32(to)
@@ -212,6 +223,10 @@ func (pg *page) decode(tag string, _ uint16, piece []byte, last bool) (portion w
 		pg.Body = append(pg.Body, piece[:min(len(piece), maxErrorBody-len(pg.Body))]...)
 		if !last {
 			return portion, false, nil
+		}
+		if pg.refusesFormat(pg.PageURL(&pg.At)) {
+			next := pg.At.At(withoutFormat(pg.At.URL())).Fields()
+			return wit.Portion{Next: &next, More: true}, true, nil
 		}
 		portion, err = pg.Refused()
 		return portion, true, err

@@ -33,14 +33,17 @@ func peek(root, set string, rows int, given []wit.Setting, state []byte, answers
 			config.Query(settings.Values(given)))}}}, nil
 	}
 	var bodies []string
+	refused := false // $format, by the service
 	if len(state) > 0 {
 		r := pack.Open(state)
-		if bodies = r.Texts(); !r.Done() {
+		bodies, refused = r.Texts(), r.Flag()
+		if !r.Done() {
 			return wit.Reply{}, &wit.Fault{Kind: wit.FaultInternal, Message: "peek: the state can't be read"}
 		}
 	}
 	answer := &answers[0]
-	if len(bodies) > 0 && (answer.Status < 200 || answer.Status > 299) {
+	again := len(bodies) == 1 && !refused && fault.RefusesFormat(answer.Status, answer.Body)
+	if len(bodies) > 0 && !again && (answer.Status < 200 || answer.Status > 299) {
 		return wit.Reply{}, fault.Of("entity set "+set+" of "+root, answer, answer.Body)
 	}
 	metadata := answer
@@ -55,12 +58,15 @@ func peek(root, set string, rows int, given []wit.Setting, state []byte, answers
 	if err != nil {
 		return wit.Reply{}, err
 	}
-	bodies = append(bodies, string(answer.Body))
+	if refused = refused || again; !again {
+		bodies = append(bodies, string(answer.Body))
+	}
+	f.useFormat(refused)
 	f.pages.Ordered, f.pages.Countable, f.pages.Top, f.pages.Cursor = false, false, rows, nil
 	f.pageSize = rows
 	target, _ := f.pages.Request(f.pages.First(0))
 	ask := func(q wit.Request) (wit.Reply, error) {
-		return wit.Reply{Ask: &wit.Need{Requests: []wit.Request{q}, State: pack.Texts(nil, bodies)}}, nil
+		return wit.Reply{Ask: &wit.Need{Requests: []wit.Request{q}, State: pack.Flag(pack.Texts(nil, bodies), refused)}}, nil
 	}
 	if len(bodies) == 1 {
 		return ask(f.request("", target))

@@ -23,6 +23,7 @@ const (
 	nameChange       = "query.change"
 
 	deltaTakeover = "sap.odata.delta.takeover"
+	notFoundCodes = "sap.odata.notfound.codes"
 	initialRead   = "sap.odata.initial.read.timeout.ms"
 )
 
@@ -78,6 +79,11 @@ func declareTracking(t *setting.Table) {
 		setting.Spec(deltaTakeover, wit.KindText, wit.Low, setting.Is("0"),
 			"true ends an ODP subscription of this user that another reader has opened, and begins anew.",
 			setting.Allowed(setting.Flags...), setting.Display("Take over")),
+		setting.Spec(notFoundCodes, wit.KindListOfText, wit.Low, nil, "HTTP codes and message codes of SAP by which "+
+			"the service says that an entity isn't there, which is read because a notification names it, or because "+
+			"it came as a row and as deleted: besides 404 and 410 with an error document of OData. Such an entity is "+
+			"deleted. A code that stands for anything else deletes what is there.",
+			setting.Display("Codes of missing")),
 		setting.Spec(initialRead, wit.KindLong, wit.Low, setting.Is("7200000"),
 			"Silence allowed before the first byte of a first extraction in delta mode, in milliseconds.",
 			setting.AtLeast(1000), setting.AtMost(1<<32-1), setting.Display("Patience at first")))
@@ -92,6 +98,8 @@ type tracking struct {
 	additive, takeover bool
 	// patience with the first byte of a first extraction, in milliseconds.
 	patience int
+	// notFound are the further codes by which the service says that an entity isn't there.
+	notFound []string
 }
 
 func readTracking(v setting.Values, g setting.Group) tracking {
@@ -99,7 +107,7 @@ func readTracking(v setting.Values, g setting.Group) tracking {
 		regex:       g.Text(nameRegex),
 		replacement: g.Text(nameReplacement), dropBefore: g.Word(nameBefore) == "drop",
 		additive: g.Word(nameDeltaKind) == "additive",
-		takeover: v.On(deltaTakeover), patience: v.Number(initialRead)}
+		takeover: v.On(deltaTakeover), patience: v.Number(initialRead), notFound: v.List(notFoundCodes)}
 	if on(g, nameRecovery) && t.lost == lostFail {
 		t.lost = lostRecover
 	}
@@ -153,7 +161,7 @@ func (t *tracking) pack(b []byte) []byte {
 	for _, s := range []string{t.deletes, t.lost, t.regex, t.replacement} {
 		b = pack.Text(b, s)
 	}
-	return pack.Number(b, t.patience)
+	return pack.Texts(pack.Number(b, t.patience), t.notFound)
 }
 
 func (t *tracking) unpack(r *pack.Reader) {
@@ -163,7 +171,7 @@ func (t *tracking) unpack(r *pack.Reader) {
 	for _, s := range []*string{&t.deletes, &t.lost, &t.regex, &t.replacement} {
 		*s = r.Text()
 	}
-	t.patience = r.Number()
+	t.patience, t.notFound = r.Number(), r.Texts()
 }
 
 // rewrite replaces in a link what the settings say.

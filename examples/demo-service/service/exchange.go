@@ -82,6 +82,10 @@ func (x *exchange) answer(rest string) *fault {
 
 // negotiate chooses the format: $format first, else the first of JSON and Atom in Accept, else Atom.
 func (x *exchange) negotiate() *fault {
+	if x.sw.RefuseFormat && x.query.format != "" {
+		return badRequest("The query parameter '$format' begins with a system-reserved '$' character but is not " +
+			"recognized.")
+	}
 	switch x.query.format {
 	case "json":
 		x.json = true

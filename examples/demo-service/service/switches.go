@@ -35,6 +35,7 @@ type Switches struct {
 	V1             bool   // v1: {"d":[…]} without paging
 	RefuseCount    bool   // refuse-count: $inlinecount is 400
 	RefuseOrderBy  bool   // refuse-orderby: $orderby is 400
+	RefuseFormat   bool   // refuse-format: $format is 400, as in WCF Data Services
 	Ignore         string // ignore: query options, with commas between them, that are taken and not heeded
 	EndEarly       int    // end-early: feeds end after so many rows without a next link
 	EndEarlyFormat string // end-early-format: all (default), atom or json
@@ -173,6 +174,7 @@ var switchDefinitions = []switchDefinition{
 	flag("v1", func(s *Switches) *bool { return &s.V1 }),
 	flag("refuse-count", func(s *Switches) *bool { return &s.RefuseCount }),
 	flag("refuse-orderby", func(s *Switches) *bool { return &s.RefuseOrderBy }),
+	flag("refuse-format", func(s *Switches) *bool { return &s.RefuseFormat }),
 	word("ignore", func(s *Switches) *string { return &s.Ignore }),
 	number("end-early", func(s *Switches) *int { return &s.EndEarly }),
 	word("end-early-format", func(s *Switches) *string { return &s.EndEarlyFormat }, "all", "atom", "json"),

@@ -107,6 +107,17 @@ func Excerpt(body []byte) string {
 	return strings.ToValidUTF8(string(body), "\ufffd")
 }
 
+// RefusesFormat tells whether an answer refuses the query option $format, as WCF Data Services does by default: "The query
+// parameter '$format' begins with a system-reserved '$' character but is not recognized."
+func RefusesFormat(status uint16, body []byte) bool {
+	if status != 400 && status != 501 {
+		return false
+	}
+	text := bytes.ToLower(body)
+	return bytes.Contains(text, []byte("$format")) || bytes.Contains(text, []byte("format")) &&
+		(bytes.Contains(text, []byte("option")) || bytes.Contains(text, []byte("parameter")))
+}
+
 // IsHTML tells whether a body starts as an HTML page.
 func IsHTML(body []byte) bool { return isHTML(body) }
 
@@ -141,8 +152,10 @@ func complete(body []byte) bool {
 	if strings.HasPrefix(text, "{") {
 		e := errorOf(body)
 		message := e.At("message")
-		return e.At("code").Kind == jsontext.String && (message.Kind == jsontext.String ||
-			message.At("value").Kind == jsontext.String)
+		of := message.At("value").Kind == jsontext.String
+		// Gateways write a number beside a plain message, services one beside a message of OData v2.
+		code := e.At("code").Kind
+		return code == jsontext.String && (of || message.Kind == jsontext.String) || code == jsontext.Number && of
 	}
 	r := markup.NewReader(body)
 	if kind, err := r.Next(); err != nil || kind != markup.Open || r.Local != "error" ||
@@ -236,6 +249,13 @@ func Exists(status uint16, message string) bool {
 	low := strings.ToLower(message)
 	return status == 409 || strings.Contains(low, "already exist") || strings.Contains(low, "existiert bereits") ||
 		strings.Contains(low, "bereits vorhanden") || strings.Contains(low, "unique constraint")
+}
+
+// Listed tells whether a setting's codes have the status of an answer or the code in its error document.
+func Listed(codes []string, status uint16, code string) bool {
+	return slices.ContainsFunc(codes, func(c string) bool {
+		return c == strconv.Itoa(int(status)) || code != "" && strings.EqualFold(c, code)
+	})
 }
 
 // document reads code and message of an error document.

@@ -209,6 +209,16 @@ func (i *Item) read(v wit.Scalar) bool {
 	return true
 }
 
+// URL is the page's path and query.
+func (p *Position) URL() string { return p.url }
+
+// At is the position with the page at another path and query.
+func (p *Position) At(url string) *Position {
+	moved := *p
+	moved.url = url
+	return &moved
+}
+
 // keyed tells whether the page is asked for by key.
 func (p *Position) keyed() bool { return p.base > 0 && p.base == p.seen && p.key != "" }
 

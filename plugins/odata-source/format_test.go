@@ -1,0 +1,53 @@
+package main
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// A service that doesn't know $format is asked with it once, in every mode: loads, changes, snapshots, entities that a
+// notification names, and the loads behind them go without, also after a restart.
+func TestFormatThatIsRefused(t *testing.T) {
+	for name, settings := range map[string][]string{
+		"delta mode":    tracked00("Orders", "sap.odata#00.format=json"),
+		"notifications": subscribed00("Orders"),
+		"a period":      append(set("00", "Orders"), "sap.odata#00.exec-period=60"),
+		"a cursor": append(set("00", "Orders"), "sap.odata#00.exec-period=60",
+			"sap.odata#00.cursor.property=OrderDate"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := service.New(service.Options{Rows: 35, Subscriptions: true, Switches: service.Switches{PageSize: 10,
+				RefuseFormat: true, SkipToken: "offset"}})
+			f := newFollower(t, s, settings...)
+			if err := f.catchUp(start); err != nil {
+				t.Fatal(err)
+			}
+			f.equals(s, "Orders", "OrderID", "ShipName")
+			f.start() // an instance that knows nothing
+			causes := []wit.Cause{poll, {Snapshot: wit.Ptr("4711")}, poll}
+			if name == "notifications" {
+				causes = []wit.Cause{{Wake: wit.Ptr("(10250)")}}
+				write(t, s, "MERGE", "Orders(10250)", map[string]any{"ShipName": "Changed"})
+			}
+			for _, cause := range causes {
+				f.now += 100_000
+				if err := f.catchUp(cause); err != nil {
+					t.Fatal(err)
+				}
+			}
+			f.equals(s, "Orders", "OrderID", "ShipName")
+			asked := 0
+			for _, target := range f.targets {
+				if strings.Contains(target, "$format") {
+					asked++
+				}
+			}
+			if asked != 1 {
+				t.Errorf("asked with $format %d times:\n%s", asked, strings.Join(f.targets, "\n"))
+			}
+		})
+	}
+}
