@@ -12,7 +12,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// MaxBodies bounds the bodies of one need, and of one answer that is read whole, in bytes.
+// MaxBodies bounds the bodies that a plugin gets for what it needs to see, all together, and that of one answer that
+// is read whole, in bytes: half of the memory that an instance has, which holds them and what is made of them.
 const MaxBodies = 64 << 20
 
 // Fetch answers a need: one request after another, whatever the status of the answers.
@@ -46,8 +47,7 @@ func (c *Client) exchangeWhole(ctx context.Context, r *wit.Request, limit int) (
 		body, err := io.ReadAll(io.LimitReader(a.Body, int64(limit)+1))
 		a.Body.Close()
 		if err == nil && len(body) > limit {
-			err = faultf(wit.FaultData, "%s %s: expected at most %d MiB of answers, found more", r.Method,
-				ShownTarget(r.Target), MaxBodies>>20)
+			err = tooLarge(r, limit)
 		}
 		if err == nil {
 			a.Response.Body = body
@@ -68,6 +68,18 @@ func (c *Client) exchangeWhole(ctx context.Context, r *wit.Request, limit int) (
 		}
 		c.counter.repeated.Add(1)
 	}
+}
+
+// tooLarge is the fault of an answer of more bytes than the limit, which those before it may have lowered.
+func tooLarge(r *wit.Request, limit int) error {
+	if limit == MaxBodies {
+		return faultf(wit.FaultData, "%s %s: expected at most %d MiB in an answer, found more", r.Method,
+			ShownTarget(r.Target), MaxBodies>>20)
+	}
+	return faultf(wit.FaultData, "%s %s: expected at most %d MiB in all the documents that the connector asks for "+
+		"together, found more: those before this one came to %.1f MiB, and this one to more than what is left; a "+
+		"connector that reads of fewer services asks for fewer", r.Method, ShownTarget(r.Target), MaxBodies>>20,
+		float64(MaxBodies-limit)/(1<<20))
 }
 
 // Fetcher is what answers needs: a [Client].
@@ -121,7 +133,8 @@ func Ask(ctx context.Context, f Fetcher, call func(state []byte, answers []wit.R
 			left -= len(answers[i].Body)
 		}
 		if left < 0 {
-			return faultf(wit.FaultData, "expected at most %d MiB of documents, found more", MaxBodies>>20)
+			return faultf(wit.FaultData, "expected at most %d MiB in all the documents that the connector asks for "+
+				"together, found more; a connector that reads of fewer services asks for fewer", MaxBodies>>20)
 		}
 		state = need.State
 	}

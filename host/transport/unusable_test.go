@@ -87,6 +87,36 @@ func tooMuch(w io.Writer) {
 	}
 }
 
+// The documents that a plugin asks for together are bounded, and the fault says that it is a sum: of which documents, and
+// what came before.
+func TestDocumentsTogether(t *testing.T) {
+	service(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/all" {
+			tooMuch(w)
+			return
+		}
+		io.WriteString(w, strings.Repeat("x", MaxBodies/2+1))
+	}, nil, func(t *testing.T, c *Client, _ *wires) {
+		get := func(path string) wit.Request { return wit.Request{Method: "GET", Target: path} }
+		for _, wanted := range []struct {
+			text  string
+			paths []string
+		}{{"GET /all: expected at most 64 MiB in an answer, found more", []string{"/all"}},
+			{"GET /b: expected at most 64 MiB in all the documents that the connector asks for together, found more: " +
+				"those before this one came to 32.0 MiB", []string{"/a", "/b"}}, {"", []string{"/a"}}} {
+			n := wit.Need{}
+			for _, path := range wanted.paths {
+				n.Requests = append(n.Requests, get(path))
+			}
+			_, err := c.Fetch(t.Context(), n)
+			if wanted.text == "" && err != nil || wanted.text != "" && (err == nil ||
+				!strings.Contains(err.Error(), wanted.text)) {
+				t.Errorf("%v: expected %q, found %v", wanted.paths, wanted.text, err)
+			}
+		}
+	})
+}
+
 // A status that asks to come again is obeyed whatever its body is packed in.
 func TestBusyWithAnotherEncoding(t *testing.T) {
 	requests := 0

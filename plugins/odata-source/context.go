@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"slices"
 
 	"github.com/culvert-project/culvert/plugins/odata/decode"
@@ -62,6 +63,8 @@ type feed struct {
 	text   wit.Schema
 	// alike are types of other sets whose rows could be taken for the set's.
 	alike []string
+	// derived are properties of types that are derived from the set's, each with its type behind a blank.
+	derived []string
 	// sets are those by which the feed's entities may be told.
 	sets []string
 	// guids are the members of the key that are GUIDs, where deletes can come.
@@ -98,7 +101,8 @@ func packContext(o *decodedContext) []byte {
 		b = pack.Number(pack.Number(b, f.options.ScaleFallback), int(f.options.Rounding))
 		b = f.subscribing.pack(f.tracking.pack(b))
 		b = f.odp.pack(pack.Flag(b, f.announced))
-		b = edm.Pack(f.reads.Pack(pack.Texts(pack.Texts(b, f.alike), f.sets)), f.model.Structures)
+		b = pack.Texts(pack.Texts(pack.Texts(b, f.alike), f.sets), f.derived)
+		b = edm.Pack(f.reads.Pack(b), f.model.Structures)
 	}
 	return b
 }
@@ -135,7 +139,7 @@ func unpackContext(context []byte) (*decodedContext, error) {
 		f.subscribing.unpack(r)
 		f.options.Delta, f.announced = f.tracking.on || f.named(), r.Flag()
 		f.odp = unpackODP(r)
-		f.alike, f.sets = r.Texts(), r.Texts()
+		f.alike, f.sets, f.derived = r.Texts(), r.Texts(), r.Texts()
 		f.reads = query.Unpack(r)
 		f.reads.Zone = f.options.Zone
 		f.model = edm.Unpack(r)
@@ -167,9 +171,13 @@ func (f *feed) compile() error {
 		return err
 	}
 	view := f.asked.View
+	unreadable := func(err error) error {
+		return fail(errors.New(err.Error() + "; " + f.setting(query.Select) + " with the properties that are wanted " +
+			"reads the set without others"))
+	}
 	value, err := f.model.ViewSchema(view, f.options)
 	if err != nil {
-		return fail(err)
+		return unreadable(err)
 	}
 	key, err := f.model.KeySchema(s, f.options)
 	if err != nil {
@@ -189,7 +197,7 @@ func (f *feed) compile() error {
 	}
 	f.layout, err = decode.NewRowLayout(f.model, view, f.options)
 	if err != nil {
-		return fail(err)
+		return unreadable(err)
 	}
 	if f.rows, err = f.asked.Rows(f.model, f.options); err != nil {
 		return fail(err)

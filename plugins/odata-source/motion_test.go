@@ -4,8 +4,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -154,6 +156,74 @@ func TestAPropertyThatComesRightBehindTheMetadata(t *testing.T) {
 		}
 		if last := f.log[len(f.log)-1].value["Late"]; declared && last != "x" || asked != 2 {
 			t.Errorf("declared %v: the metadata were read %d times, the last row has %v", declared, asked, last)
+		}
+	}
+}
+
+// Rows of a derived type are read as those of the set's type: that they have more properties is no sign of metadata that
+// have changed.
+func TestRowsOfADerivedType(t *testing.T) {
+	asked := 0
+	service := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasSuffix(r.URL.Path, "$metadata") {
+			asked++
+			io.WriteString(w, `<Schema Namespace="N"><EntityType Name="Person"><Key><PropertyRef Name="ID"/></Key>`+
+				`<Property Name="ID" Type="Edm.Int32" Nullable="false"/></EntityType>`+
+				`<EntityType Name="Employee" BaseType="N.Person"><Property Name="Salary" Type="Edm.Int32"/></EntityType>`+
+				`<EntityType Name="Boss" BaseType="N.Employee"><Property Name="Car" Type="Edm.String"/></EntityType>`+
+				`<EntityContainer Name="C"><EntitySet Name="X" EntityType="N.Person"/></EntityContainer></Schema>`)
+			return
+		}
+		io.WriteString(w, `{"d":{"results":[{"ID":1},{"__metadata":{"type":"N.Employee"},"ID":2,"Salary":3},`+
+			`{"__metadata":{"type":"N.Boss"},"ID":3,"Salary":4,"Car":"c"}],"__delta":"X?!deltatoken='1'"}}`)
+	})
+	f := newFollower(t, service, "sap.odata#00.service=/s", "sap.odata#00.entityset=X", "sap.odata#00.topic=t",
+		"sap.odata#00.track-changes=1", "sap.odata#00.exec-period=60")
+	cause := start
+	for range 4 {
+		f.now += freshFor + 1
+		if err := f.catchUp(cause); err != nil || len(f.faults) > 0 {
+			t.Fatal(err, f.faults)
+		}
+		cause = poll
+	}
+	if len(f.log) != 12 || asked != 1 {
+		t.Errorf("%d rows came, the metadata were read %d times", len(f.log), asked)
+	}
+	o, err := f.p.contexts.get(f.opened.Context)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if found := fmt.Sprint(o.feeds[0].derived); found != "[Salary N.Employee Salary N.Boss Car N.Boss]" {
+		t.Errorf("found %s", found)
+	}
+}
+
+// A property of a type that OData v2 doesn't have is named with the setting by which the set is read without it.
+func TestPropertyOfATypeThatCannotBeRead(t *testing.T) {
+	for _, property := range []string{`Type="Collection(Edm.String)"`, `Type="Edm.GeographyPoint"`, `Type="N.Lost"`} {
+		service := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if strings.HasSuffix(r.URL.Path, "$metadata") {
+				fmt.Fprintf(w, `<Schema Namespace="N"><EntityType Name="T"><Key><PropertyRef Name="ID"/></Key>`+
+					`<Property Name="ID" Type="Edm.Int32" Nullable="false"/><Property Name="Odd" %s/>`+
+					`<Property Name="Name" Type="Edm.String"/></EntityType>`+
+					`<EntityContainer Name="C"><EntitySet Name="X" EntityType="N.T"/></EntityContainer></Schema>`, property)
+				return
+			}
+			io.WriteString(w, `{"d":{"results":[{"ID":1,"Odd":{"results":["a"]},"Name":"n"}]}}`)
+		})
+		settings := []string{"sap.odata#00.service=/s", "sap.odata#00.entityset=X", "sap.odata#00.topic=t"}
+		metadata := httptest.NewRecorder()
+		service(metadata, httptest.NewRequest("GET", "/s/$metadata", nil))
+		_, err := (&plugin{}).Open(Component, configuration(settings...), nil, []wit.Response{{Status: 200,
+			Body: metadata.Body.Bytes(), At: 1}})
+		if err == nil || !strings.Contains(err.Error(), "property Odd of N.T") ||
+			!strings.Contains(err.Error(), "sap.odata#00.select with the properties that are wanted") {
+			t.Errorf("%s: %v", property, err)
+		}
+		l := newLoad(t, service, append(settings, "sap.odata#00.select=Name", "sap.odata.count=none")...)
+		if _, err := l.some(0, nil, 1); err != nil || len(l.values) != 1 || l.values[0] != "[1 n]" || len(l.faults) > 0 {
+			t.Errorf("%s: %v, %v, %v", property, l.values, err, l.faults)
 		}
 	}
 }

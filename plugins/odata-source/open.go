@@ -78,7 +78,7 @@ func newFeed(e entry, m *edm.Model) (*feed, error) {
 		return nil, err
 	}
 	f.model, f.alike = &edm.Model{Structures: asked.Structures()}, lookAlikes(m, s)
-	f.sets = alikeSets(m, s)
+	f.sets, f.derived = alikeSets(m, s), derivedProperties(m, s)
 	if !set.Addressable || set.RequiresFilter && asked.Filter("") == "" {
 		sdk.Log(wit.LevelWarn, "entity set "+e.set+" of "+e.service+": its metadata say that it can't be read "+
 			"without a filter or not by itself; trying all the same")

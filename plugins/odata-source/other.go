@@ -48,20 +48,41 @@ func (f *feed) otherSetsEntity(address string) string {
 	return set
 }
 
+// derives tells whether a type is another one or derived from it.
+func derives(m *edm.Model, t, from *edm.Structure) bool {
+	for range edm.MaxDepth {
+		if t == nil || t == from {
+			return t == from
+		}
+		t = m.Structure(t.Base)
+	}
+	return true
+}
+
+// maxDerived is how many properties of derived types are known by name.
+const maxDerived = 1000
+
+// derivedProperties are the properties that types have beyond the one they are derived from, each with the type behind a
+// blank.
+func derivedProperties(m *edm.Model, s *edm.Structure) (properties []string) {
+	for _, t := range m.Structures {
+		if t == s || t.Complex || t.Base == "" || !derives(m, t, s) {
+			continue
+		}
+		for i := range t.Properties {
+			if name := t.Properties[i].Name; s.Property(name) == nil && len(properties) < maxDerived {
+				properties = append(properties, name+" "+t.QualifiedName())
+			}
+		}
+	}
+	return properties
+}
+
 // lookAlikes are the types of other sets that have all keys of a set's type, and are not derived from it.
 func lookAlikes(m *edm.Model, s *edm.Structure) (names []string) {
-	derived := func(t *edm.Structure) bool {
-		for range edm.MaxDepth {
-			if t == nil || t == s {
-				return t == s
-			}
-			t = m.Structure(t.Base)
-		}
-		return true
-	}
 	for _, set := range m.Sets {
 		t := m.Structure(set.Type)
-		if t == nil || derived(t) || slices.Contains(names, t.QualifiedName()) || len(names) == maxLookAlikes ||
+		if t == nil || derives(m, t, s) || slices.Contains(names, t.QualifiedName()) || len(names) == maxLookAlikes ||
 			slices.ContainsFunc(s.Key, func(key string) bool { return t.Property(key) == nil }) {
 			continue
 		}

@@ -333,6 +333,14 @@ func (pg *page) outdated() error {
 		if pg.feed.unknown[name] {
 			continue
 		}
+		at := slices.IndexFunc(pg.feed.derived, func(p string) bool { return strings.HasPrefix(p, name+" ") })
+		if at >= 0 { // newer metadata would not help
+			pg.feed.unknown[name] = true
+			sdk.Log(wit.LevelWarn, pg.What()+": property "+name+" belongs to the derived type "+
+				pg.feed.derived[at][len(name)+1:]+", of which the set has rows; only those of "+
+				pg.feed.structure().QualifiedName()+" are read, and it is left out")
+			continue
+		}
 		text := pg.What() + ": property " + name + " isn't in $metadata"
 		since, noted := pg.pages.unheard[text]
 		switch {

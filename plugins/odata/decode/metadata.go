@@ -37,7 +37,8 @@ func NewRowLayout(m *edm.Model, v *edm.View, o edm.Options) (*RowLayout, error) 
 }
 
 func view(m *edm.Model, v *edm.View, o edm.Options, depth int) (*RowLayout, error) {
-	whole, err := structure(m, v.Structure, o, depth)
+	wanted := func(name string) bool { return v.Shows(name) || slices.Contains(v.Hidden, name) }
+	whole, err := structure(m, v.Structure, wanted, o, depth)
 	if err != nil {
 		return nil, err
 	}
@@ -49,8 +50,6 @@ func view(m *edm.Model, v *edm.View, o edm.Options, depth int) (*RowLayout, erro
 			l.Columns = append(l.Columns, c)
 		case isHidden:
 			hidden = append(hidden, c)
-		default:
-			l.Known = append(l.Known, c.Name)
 		}
 	}
 	for _, n := range whole.Known {
@@ -74,13 +73,19 @@ func view(m *edm.Model, v *edm.View, o edm.Options, depth int) (*RowLayout, erro
 	return l, nil
 }
 
-func structure(m *edm.Model, s *edm.Structure, o edm.Options, depth int) (*RowLayout, error) {
+// structure is the layout of the properties that are wanted, nil: all.
+func structure(m *edm.Model, s *edm.Structure, wanted func(name string) bool, o edm.Options, depth int) (*RowLayout,
+	error) {
 	if depth > edm.MaxDepth {
 		return nil, errors.New("complex types nest in a circle at " + s.QualifiedName())
 	}
-	l := &RowLayout{Name: s.QualifiedName(), Visible: len(s.Properties)}
+	l := &RowLayout{Name: s.QualifiedName()}
 	for i := range s.Properties {
 		p := &s.Properties[i]
+		if wanted != nil && !wanted(p.Name) {
+			l.Known = append(l.Known, p.Name) // its type may be one that can't be read
+			continue
+		}
 		c := Column{Name: p.Name, Optional: o.Optional(s, p)}
 		if p.Feed != nil {
 			c.Target = p.Feed.Path
@@ -103,12 +108,13 @@ func structure(m *edm.Model, s *edm.Structure, o edm.Options, depth int) (*RowLa
 				return nil, err
 			}
 			c.Shape = Complex
-			if c.Nested, err = structure(m, inner, o, depth+1); err != nil {
+			if c.Nested, err = structure(m, inner, nil, o, depth+1); err != nil {
 				return nil, err
 			}
 		}
 		l.Columns = append(l.Columns, c)
 	}
+	l.Visible = len(l.Columns)
 	for _, n := range s.Navigations {
 		l.Known = append(l.Known, n.Name)
 	}
