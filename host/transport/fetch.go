@@ -12,8 +12,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// MaxBodies bounds the bodies that a plugin gets for what it needs to see, all together, and that of one answer that
-// is read whole, in bytes: half of the memory that an instance has, which holds them and what is made of them.
+// MaxBodies bounds the bodies that a plugin gets for what it needs to see, all together, and that of one answer
+// that is read whole, in bytes: half of the memory that an instance has, which holds them and what is made of them.
 const MaxBodies = 64 << 20
 
 // Fetch answers a need: one request after another, whatever the status of the answers.

@@ -87,8 +87,8 @@ func tooMuch(w io.Writer) {
 	}
 }
 
-// The documents that a plugin asks for together are bounded, and the fault says that it is a sum: of which documents, and
-// what came before.
+// The documents that a plugin asks for together are bounded, and the fault says that it is a sum: of which documents,
+// and what came before.
 func TestDocumentsTogether(t *testing.T) {
 	service(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/all" {

@@ -67,9 +67,9 @@ type deltaPosition struct {
 	// resumed: it was begun by an earlier start of the connector, so that changes made since then are asked for behind
 	// it.
 	resumed bool
-	// counted: the load's links count rows, or may, so that rows which are deleted meanwhile hide others: the set is read
-	// once more. second is where that reading stands; url is the delta link behind it then.
-	// doubt is the key of the last row behind which the link may lead, or by the number of rows.
+	// counted: the load's links count rows, or may, so that rows which are deleted meanwhile hide others: the set is
+	// read once more. second is where that reading stands; url is the delta link behind it then. doubt is the key of
+	// the last row behind which the link may lead, or by the number of rows.
 	counted bool
 	second  *paging.Position
 	doubt   string

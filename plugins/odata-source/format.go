@@ -10,7 +10,8 @@ import (
 )
 
 // $format asks for JSON where a gateway or a cache loses the header Accept, which asks for it too. WCF Data Services
-// doesn't know the option and answers 400: what is asked for then has the header alone, from the offset on that says so.
+// doesn't know the option and answers 400: what is asked for then has the header alone, from the offset on that says
+// so.
 
 // formatField is the field of an offset that says that the service refuses $format, and formatOption what it refuses.
 const (

@@ -299,7 +299,7 @@ func TestLoads(t *testing.T) {
 // links that count rows loses some: the proof that the test can fail.
 func TestMotion(t *testing.T) {
 	for _, set := range []string{"Orders", "Order_Details"} {
-		for _, token := range []string{"key", "offset"} {
+		for _, token := range []string{"key", "offset", "opaque"} {
 			for _, early := range []int{0, 100} {
 				if missing := moving(t, set, service.Switches{PageSize: 100, SkipToken: token, Churn: 7,
 					EndEarly: early}); missing != 0 {

@@ -160,8 +160,8 @@ func TestAPropertyThatComesRightBehindTheMetadata(t *testing.T) {
 	}
 }
 
-// Rows of a derived type are read as those of the set's type: that they have more properties is no sign of metadata that
-// have changed.
+// Rows of a derived type are read as those of the set's type: that they have more properties is no sign of metadata
+// that have changed.
 func TestRowsOfADerivedType(t *testing.T) {
 	asked := 0
 	service := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -222,7 +222,8 @@ func TestPropertyOfATypeThatCannotBeRead(t *testing.T) {
 			t.Errorf("%s: %v", property, err)
 		}
 		l := newLoad(t, service, append(settings, "sap.odata#00.select=Name", "sap.odata.count=none")...)
-		if _, err := l.some(0, nil, 1); err != nil || len(l.values) != 1 || l.values[0] != "[1 n]" || len(l.faults) > 0 {
+		if _, err := l.some(0, nil, 1); err != nil || len(l.values) != 1 || l.values[0] != "[1 n]" ||
+			len(l.faults) > 0 {
 			t.Errorf("%s: %v, %v, %v", property, l.values, err, l.faults)
 		}
 	}

@@ -265,8 +265,8 @@ func TestAnotherEntityThanAskedFor(t *testing.T) {
 	}
 }
 
-// An entity of which the service says with another answer than 404 that it isn't there is deleted where the settings name
-// that answer, and a fault that names the setting where they don't.
+// An entity of which the service says with another answer than 404 that it isn't there is deleted where the settings
+// name that answer, and a fault that names the setting where they don't.
 func TestEntitiesThatAreMissing(t *testing.T) {
 	document := func(code string) string {
 		return `{"error":{"code":` + code + `,"message":{"lang":"en","value":"Resource not found"}}}`

@@ -364,8 +364,8 @@ func TestRowsOutOfOrder(t *testing.T) {
 	}
 }
 
-// However a service writes the number of rows in its links, also so that nobody can read it, a row that goes before them
-// hides no other: the pages go by key, and where the service doesn't sort the load begins anew.
+// However a service writes the number of rows in its links, also so that nobody can read it, a row that goes before
+// them hides no other: the pages go by key, and where the service doesn't sort the load begins anew.
 func TestRowsThatGoBeforeLinksThatCount(t *testing.T) {
 	for _, links := range []string{"token", "base64", "offset", "page", "sealed"} {
 		for _, first := range []int{1, 5000} {

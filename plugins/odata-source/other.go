@@ -62,8 +62,8 @@ func derives(m *edm.Model, t, from *edm.Structure) bool {
 // maxDerived is how many properties of derived types are known by name.
 const maxDerived = 1000
 
-// derivedProperties are the properties that types have beyond the one they are derived from, each with the type behind a
-// blank.
+// derivedProperties are the properties that types have beyond the one they are derived from, each with the type behind
+// a blank.
 func derivedProperties(m *edm.Model, s *edm.Structure) (properties []string) {
 	for _, t := range m.Structures {
 		if t == s || t.Complex || t.Base == "" || !derives(m, t, s) {

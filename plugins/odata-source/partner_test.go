@@ -14,27 +14,30 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// A load in delta mode by links that count rows: rows that are deleted meanwhile shift others to where nobody reads them.
-// No changes tell of those, and many services don't tell of the deleted ones either. So the set is read once more, by
-// key; where keys are numbers from 1 on, and none is missing between two pages, it is read once.
+// A load in delta mode by links that count rows: rows that are deleted meanwhile shift others to where nobody reads
+// them. No changes tell of those, and many services don't tell of the deleted ones either. So the set is read once
+// more, by key; where keys are numbers from 1 on, and none is missing between two pages, it is read once.
 func TestRowsDeletedAmidALoadByNumber(t *testing.T) {
 	for _, c := range []struct {
-		set, key, tombstones, format string
+		set, key, tombstones, format, token string
 		// deleted behind the first page of a reading of the set.
 		deleted, loads, seconds int
 		snapshot                bool
 	}{
-		{set: "Products", key: "ProductID", tombstones: "on", format: "atom", loads: 1},
-		{set: "Products", key: "ProductID", tombstones: "off", format: "json", deleted: 3, loads: 1, seconds: 1},
-		{set: "Products", key: "ProductID", tombstones: "on", format: "atom", deleted: 3, loads: 1, seconds: 1},
-		{set: "Orders", key: "OrderID", tombstones: "off", format: "atom", deleted: 1, loads: 1, seconds: 1},
-		{set: "Orders", key: "OrderID", tombstones: "off", format: "json", deleted: 12, loads: 1, seconds: 1},
-		{set: "Orders", key: "OrderID", tombstones: "on", format: "json", deleted: 1, loads: 1, seconds: 1},
-		{set: "Orders", key: "OrderID", tombstones: "off", format: "atom", deleted: 1, loads: 1, seconds: 1,
+		{set: "Products", key: "ProductID", tombstones: "on", format: "atom", token: "offset", loads: 1},
+		{set: "Products", key: "ProductID", tombstones: "off", format: "json", token: "offset", deleted: 3, loads: 1, seconds: 1},
+		{set: "Products", key: "ProductID", tombstones: "on", format: "atom", token: "offset", deleted: 3, loads: 1, seconds: 1},
+		{set: "Orders", key: "OrderID", tombstones: "off", format: "atom", token: "offset", deleted: 1, loads: 1, seconds: 1},
+		{set: "Orders", key: "OrderID", tombstones: "off", format: "json", token: "offset", deleted: 12, loads: 1, seconds: 1},
+		{set: "Orders", key: "OrderID", tombstones: "on", format: "json", token: "offset", deleted: 1, loads: 1, seconds: 1},
+		{set: "Orders", key: "OrderID", tombstones: "off", format: "atom", token: "offset", deleted: 1, loads: 1, seconds: 1,
 			snapshot: true},
+		{set: "Orders", key: "OrderID", tombstones: "off", format: "json", token: "opaque", deleted: 1, loads: 1,
+			seconds: 1},
+		{set: "Orders", key: "OrderID", tombstones: "on", format: "atom", token: "key", deleted: 1, loads: 1},
 	} {
 		t.Run(fmt.Sprint(c), func(t *testing.T) {
-			s := service.New(service.Options{Rows: 35, Switches: service.Switches{PageSize: 10, SkipToken: "offset",
+			s := service.New(service.Options{Rows: 35, Switches: service.Switches{PageSize: 10, SkipToken: c.token,
 				Tombstones: c.tombstones}})
 			f := newFollower(t, s, tracked00(c.set, "sap.odata#00.format="+c.format)...)
 			cause := start
@@ -76,15 +79,15 @@ func TestRowsDeletedAmidALoadByNumber(t *testing.T) {
 					t.Errorf("row %s is missing in %v", key, f.targets)
 				}
 			})
-			if c.tombstones == "on" && len(f.state) != s.Count(c.set) {
-				t.Errorf("%d rows in the topic, %d at the service", len(f.state), s.Count(c.set))
-			}
 			if marks := f.log[len(f.log)-1].headers[headerMark]; c.snapshot && marks != "end" {
 				t.Errorf("the last row of the snapshot has the mark %q", marks)
 			}
 			asked := len(f.targets)
 			if err := f.catchUp(poll); err != nil || len(f.targets) != asked+1 {
 				t.Errorf("behind it: %v, %v", err, f.targets[asked:])
+			}
+			if c.tombstones == "on" && len(f.state) != s.Count(c.set) {
+				t.Errorf("%d rows in the topic, %d at the service", len(f.state), s.Count(c.set))
 			}
 		})
 	}

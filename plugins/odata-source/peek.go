@@ -66,7 +66,8 @@ func peek(root, set string, rows int, given []wit.Setting, state []byte, answers
 	f.pageSize = rows
 	target, _ := f.pages.Request(f.pages.First(0))
 	ask := func(q wit.Request) (wit.Reply, error) {
-		return wit.Reply{Ask: &wit.Need{Requests: []wit.Request{q}, State: pack.Flag(pack.Texts(nil, bodies), refused)}}, nil
+		state := pack.Flag(pack.Texts(nil, bodies), refused)
+		return wit.Reply{Ask: &wit.Need{Requests: []wit.Request{q}, State: state}}, nil
 	}
 	if len(bodies) == 1 {
 		return ask(f.request("", target))

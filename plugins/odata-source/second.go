@@ -7,10 +7,10 @@ import (
 )
 
 // The links of a load in delta mode hold the service's token, so that its pages can't be asked for by key. Where the
-// links count rows, or nothing shows that they don't, a row that is deleted meanwhile shifts another one to where nobody
-// reads it. That row hasn't changed, so no changes tell of it, and many services don't tell of the deleted one either.
-// So the set is read once more behind such a load, as full mode reads it: by key, or by what else completes it there.
-// The changes since the load began follow.
+// links count rows, or nothing shows that they don't, a row that is deleted meanwhile shifts another one to where
+// nobody reads it. That row hasn't changed, so no changes tell of it, and many services don't tell of the deleted one
+// either. So the set is read once more behind such a load, as full mode reads it: by key, or by what else completes it
+// there. The changes since the load began follow.
 
 // secondField begins the names of the fields that say where that reading stands.
 const secondField = "second."

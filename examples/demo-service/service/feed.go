@@ -126,8 +126,8 @@ func (x *exchange) count(src source) *fault {
 func (x *exchange) rows(s *selection) (next func() *row, start int, f *fault) {
 	skip, c := max(0, s.query.skip), s.cursor()
 	token := s.query.skipToken
-	if counted := !s.natural || x.sw.SkipToken == "offset"; counted && token != "" {
-		n, err := natural(strings.TrimPrefix(token, "@"))
+	if counted := !s.natural || x.sw.SkipToken == "offset" || x.sw.SkipToken == "opaque"; counted && token != "" {
+		n, err := natural(strings.TrimPrefix(opened(token), "@"))
 		if err != nil {
 			return nil, 0, badRequest("Invalid $skiptoken '%s'", token)
 		}
@@ -391,10 +391,26 @@ func (x *exchange) token(sel *selection, position int, last []value) string {
 	if !sel.natural {
 		return "@" + strconv.Itoa(position)
 	}
-	if x.sw.SkipToken == "offset" {
+	switch x.sw.SkipToken {
+	case "offset":
 		return strconv.Itoa(position)
+	case "opaque":
+		return sealed(strconv.Itoa(position))
 	}
 	return keyToken(last)
+}
+
+// sealed writes a number's digits as letters, so that nobody takes it for one; opened is its reverse.
+func sealed(number string) string {
+	return "x" + strings.Map(func(c rune) rune { return c - '0' + 'a' }, number)
+}
+
+func opened(token string) string {
+	letters, ok := strings.CutPrefix(token, "x")
+	if !ok {
+		return token
+	}
+	return strings.Map(func(c rune) rune { return c - 'a' + '0' }, letters)
 }
 
 func keyToken(key []value) string {

@@ -14,7 +14,8 @@ type Switches struct {
 	PageSize       int    // page-size: rows in a page of a feed; 0: one page
 	ExpandPageSize int    // expand-page-size: rows in an expanded feed before its own next link; 0: all
 	Links          string // links: absolute (default) or relative next links
-	SkipToken      string // skiptoken: key (default; Microsoft's) or offset (rows counted from the start)
+	// skiptoken: key (default; Microsoft's), offset (rows counted from the start) or opaque (the same in letters)
+	SkipToken string
 	// self-host: origin by which the service calls itself in every link, as behind a reverse proxy
 	SelfHost string
 	NextHost string // next-host: origin of the next links only
@@ -157,7 +158,7 @@ var switchDefinitions = []switchDefinition{
 	number("page-size", func(s *Switches) *int { return &s.PageSize }),
 	number("expand-page-size", func(s *Switches) *int { return &s.ExpandPageSize }),
 	word("links", func(s *Switches) *string { return &s.Links }, "absolute", "relative"),
-	word("skiptoken", func(s *Switches) *string { return &s.SkipToken }, "key", "offset"),
+	word("skiptoken", func(s *Switches) *string { return &s.SkipToken }, "key", "offset", "opaque"),
 	word("self-host", func(s *Switches) *string { return &s.SelfHost }),
 	word("next-host", func(s *Switches) *string { return &s.NextHost }),
 	number("servers", func(s *Switches) *int { return &s.Servers }),

@@ -162,8 +162,8 @@ func (d *JSON) start(i int) *syntax {
 	return nil
 }
 
-// probe looks through an object around the rows until it finds them, or finds at its end that it is an entity itself, or
-// a page without rows, of which only links and count came.
+// probe looks through an object around the rows until it finds them, or finds at its end that it is an entity itself,
+// or a page without rows, of which only links and count came.
 func (d *JSON) probe(start int, out *Output) *syntax {
 	b := d.s.buf
 	if b[start] != '{' {

@@ -107,8 +107,8 @@ func Excerpt(body []byte) string {
 	return strings.ToValidUTF8(string(body), "\ufffd")
 }
 
-// RefusesFormat tells whether an answer refuses the query option $format, as WCF Data Services does by default: "The query
-// parameter '$format' begins with a system-reserved '$' character but is not recognized."
+// RefusesFormat tells whether an answer refuses the query option $format, as WCF Data Services does by default: "The
+// query parameter '$format' begins with a system-reserved '$' character but is not recognized."
 func RefusesFormat(status uint16, body []byte) bool {
 	if status != 400 && status != 501 {
 		return false

@@ -355,8 +355,8 @@ func (pg *Page) repeatFaults(next *Position) {
 	next.faults = packSample(pg.faulty[:min(len(pg.faulty), next.again, maxFaults)])
 }
 
-// beyondFaults goes on behind a page of which no row could be read, so that it has no key to go on from: by number, from
-// the key before, if there is one.
+// beyondFaults goes on behind a page of which no row could be read, so that it has no key to go on from: by number,
+// from the key before, if there is one.
 func (pg *Page) beyondFaults(next *Position) error {
 	at := &pg.At
 	if !pg.Pageable {

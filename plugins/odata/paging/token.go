@@ -30,10 +30,10 @@ const (
 	nobodyKnows
 )
 
-// Shifts tells whether rows that come or go may shift what the next link of the page that was asked for at `asked` leads
-// to, as far as is known. last is the key of the last row before it, seen the number of rows up to there, pages that of
-// pages. Where keys are the numbers from 1 on, the link's number may be the key or the count: unless is that number then,
-// and rows are hidden only if the first one of the next page is not the one behind it, see [Set.Hides].
+// Shifts tells whether rows that come or go may shift what the next link of the page that was asked for at `asked`
+// leads to, as far as is known. last is the key of the last row before it, seen the number of rows up to there, pages
+// that of pages. Where keys are the numbers from 1 on, the link's number may be the key or the count: unless is that
+// number then, and rows are hidden only if the first one of the next page is not the one behind it, see [Set.Hides].
 func (f *Set) Shifts(link, asked string, last []byte, seen, pages int) (shifts bool, unless string) {
 	texts := f.plainTexts(last)
 	switch {
@@ -53,11 +53,18 @@ func (f *Set) Hides(last string, first []byte) bool {
 	return err != nil || texts == nil || texts[0] != strconv.FormatInt(before+1, 10)
 }
 
+// maxLink is how long a link may be that is read, in bytes: servers take no longer ones.
+const maxLink = 16 << 10
+
 // leads reads a next link of the page that was asked for at `asked`. keys are the parts of the last row's key, counts
 // the numbers of rows up to there that the link may mean.
 //
-// Assumption: a number that happens to be both a count and the key does no harm, since going by key reads the same rows.
+// Assumption: a number that happens to be both a count and the key does no harm, since going by key reads the same
+// rows.
 func leads(link, asked string, keys []string, pages int, counts ...int) leading {
+	if len(link) > maxLink {
+		return nobodyKnows
+	}
 	_, query, _ := strings.Cut(link, "?")
 	_, before, _ := strings.Cut(asked, "?")
 	var own []string // what the service has added

@@ -1,0 +1,64 @@
+package paging
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestWhereLinksLead(t *testing.T) {
+	const asked = "/s/X?$orderby=K&$filter=Country%20eq%20'DE'"
+	for _, c := range []struct {
+		link, keys  string
+		seen, pages int
+		want        leading
+	}{
+		{"/s/X?$skip=1000", "7", 1000, 1, byNumber},
+		{"/s/X?$skiptoken=abc&$skip=20", "7", 1000, 1, byNumber},
+		{"/s/X?%24skiptoken=1000", "7", 1000, 1, byNumber},
+		{"/s/X?$skiptoken='1001'", "7", 1000, 1, byNumber},
+		{"/s/X?$skiptoken=1000", "1000", 1000, 1, byNumber}, // may be either
+		{"/s/X?$skiptoken=1000", "1000", 999, 3, byNumber},
+		{"/s/X?$skiptoken=1000", "1000", 900, 3, behindKey},
+		{"/s/X?$skiptoken=eyJzdGFydFJvdyI6MTAwMCwiZW5kUm93IjoyMDAwfQ==", "7", 1000, 1, byNumber},
+		{"/s/X?$skiptoken=eyJzdGFydFJvdyI6MTAwMCwiZW5kUm93IjoyMDAwfQ%3D%3D", "7", 1000, 1, byNumber},
+		{"/s/X?$skiptoken=eyJzdGFydFJvdyI6MTAwMCwiZW5kUm93IjoyMDAwfQ", "7", 900, 1, nobodyKnows},
+		{"/s/X?$skiptoken=JHJvd3M9NTAwJiRvZmZzZXQ9MTAwMA%3D%3D", "7", 1000, 1, byNumber},
+		{"/s/X?$skiptoken=2", "7", 1000, 1, byNumber}, {"/s/X?$skiptoken=2", "7", 2000, 2, byNumber},
+		{"/s/X?$skiptoken=2", "2", 1000, 1, behindKey}, {"/s/X?$skiptoken=9", "7", 1000, 1, nobodyKnows},
+		{"/s/X?$skiptoken='ALFKI'", "ALFKI", 10, 1, behindKey}, {"/s/X?$skiptoken=alfki", "ALFKI", 10, 1, behindKey},
+		{"/s/X?$skiptoken=ALFKIS", "ALFKI", 10, 1, nobodyKnows}, {"/s/X?$skiptoken=xALFKI", "ALFKI", 10, 1, nobodyKnows},
+		{"/s/X?$skiptoken='O''Neil%2F1'", "O'Neil/1", 10, 1, behindKey},
+		{"/s/X?$skiptoken='A',20", "A 20", 10, 1, behindKey}, {"/s/X?$skiptoken='A',20", "A 25", 100, 1, nobodyKnows},
+		{"/s/X?$skiptoken=10248L", "10248", 10, 1, behindKey}, {"/s/X?$skiptoken=110248", "10248", 10, 1, nobodyKnows},
+		{"/s/X?$skiptoken=guid'01234567-89AB-cdef-0123-456789abcdef'", "01234567-89ab-cdef-0123-456789abcdef", 10, 1,
+			behindKey},
+		{"/s/X?$filter=K%20gt%20500&$top=10", "500", 10, 1, behindKey},
+		// what the request had itself says nothing
+		{"/s/X?$orderby=K&$filter=Country%20eq%20'DE'&page=xyz", "DE", 10, 1, nobodyKnows},
+		{"/s/X?$orderby=K&$filter=Country+eq+'DE'&$skiptoken=DE", "DE", 10, 1, behindKey},
+		{"/s/X", "7", 10, 1, nobodyKnows}, {"/s/X?$skiptoken=", "", 10, 1, nobodyKnows},
+		{"/s/X?$skiptoken=99999999999999999999999", "7", 10, 1, nobodyKnows},
+		{"/s/X?$skiptoken=7" + strings.Repeat(",7", maxLink), "7", 10, 1, nobodyKnows},
+	} {
+		if found := leads(c.link, asked, strings.Fields(c.keys), c.pages, c.seen); found != c.want {
+			t.Errorf("%.80s behind %s, %d rows, %d pages: expected %d, found %d", c.link, c.keys, c.seen, c.pages, c.want,
+				found)
+		}
+	}
+}
+
+// No link is taken to lead behind a key that isn't in it, and none takes longer to read than it is long.
+func FuzzWhereLinksLead(f *testing.F) {
+	f.Add("/s/X?$skiptoken='ALFKI'", "ALFKI", 10)
+	f.Add("/s/X?$skiptoken=eyJzdGFydFJvdyI6MTAwMCwiZW5kUm93IjoyMDAwfQ==", "7", 1000)
+	f.Add("/s/X?a=%zz&$skiptoken=====&'", "'", 0)
+	f.Fuzz(func(t *testing.T, link, key string, seen int) {
+		to := leads(link, "/s/X", []string{key}, 1, seen)
+		if to == behindKey && key == "" {
+			t.Errorf("%q leads behind a key that is empty", link)
+		}
+		if _, query, _ := strings.Cut(link, "?"); query == "" && to != nobodyKnows {
+			t.Errorf("%q leads to %d without a query", link, to)
+		}
+	})
+}
