@@ -227,7 +227,7 @@ func (f *feed) compile() error {
 	if f.paging == pagingTop {
 		f.pages.Top = f.pageSize
 	}
-	f.pages.Repeated = f.cron != ""
+	f.pages.Repeated, f.pages.Tracked = f.cron != "", f.tracking.on
 	if !f.reads.Empty() {
 		f.pages.Filter, f.pages.Options = f.asked.Filter, f.asked.Options()
 	}

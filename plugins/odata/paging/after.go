@@ -246,7 +246,8 @@ func (pg *Page) atEnd(next *Position) (*Position, error) {
 	switch {
 	case rows > 0 && pg.At.keyed() && pg.Out.Page.Count > all && pg.byKey(next):
 		return next, nil // by its own count the page wasn't all that is behind the key
-	case rows > 0 && pg.unread() && (next.count < 0 || short) && !(pg.At.keyed() && pg.Out.Page.Count == all):
+	case (rows > 0 || pg.known > 0 && pg.Pageable) && pg.unread() && (next.count < 0 || short) &&
+		!(pg.At.keyed() && pg.Out.Page.Count == all):
 		if err := pg.beyondFaults(next); err != nil {
 			return nil, err
 		}
@@ -548,6 +549,9 @@ func (pg *Page) done(next *Position) *Position {
 	}
 	if f.Period > 0 {
 		came = "the next one begins in " + (time.Duration(f.Period) * time.Second).String()
+	}
+	if f.Tracked {
+		came = "changes follow"
 	}
 	took := "?"
 	if at := int(pg.Answer.At); next.began > 0 && at >= next.began {

@@ -37,6 +37,8 @@ type Set struct {
 	// times.
 	Period   int
 	Repeated bool
+	// Tracked: changes are read behind a load.
+	Tracked bool
 	// Filter puts a condition of the connector's own, "" for none, together with those of the user into the value of
 	// $filter, percent-encoded; nil: there are none of the user's. Options are what else the user wants in each
 	// request.
