@@ -42,8 +42,8 @@ func TestWhereLinksLead(t *testing.T) {
 		{"/s/X?$skiptoken=7" + strings.Repeat(",7", maxLink), "7", 10, 1, nobodyKnows},
 	} {
 		if found := leads(c.link, asked, strings.Fields(c.keys), c.pages, c.seen); found != c.want {
-			t.Errorf("%.80s behind %s, %d rows, %d pages: expected %d, found %d", c.link, c.keys, c.seen, c.pages, c.want,
-				found)
+			t.Errorf("%.80s behind %s, %d rows, %d pages: expected %d, found %d", c.link, c.keys, c.seen, c.pages,
+				c.want, found)
 		}
 	}
 }
