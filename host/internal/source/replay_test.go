@@ -38,7 +38,7 @@ func TestReplayGivesTheOffset(t *testing.T) {
 			left := []Refused{{Feed: "feed0", Topic: "topic0", Document: true, Value: []byte("k=v\n"),
 				Timestamp: time.UnixMilli(7)}}
 			err := NewTask(w.o).Replay(t.Context(), Replay{Partition: []wit.Field{wit.TextField("topic", "dlq")},
-				Next: func(context.Context) (letters []Refused, behind []wit.Field, err error) {
+				Next: func(context.Context, Unreadable) (letters []Refused, behind []wit.Field, err error) {
 					letters, left = left, nil
 					return letters, []wit.Field{wit.IntegerField("next", 1)}, nil
 				}})
