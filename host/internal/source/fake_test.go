@@ -606,8 +606,11 @@ func (a asIs) Encode(_ context.Context, dst []byte, _ int, _ string, b *record.B
 	}
 	return append(dst, b.Bytes(d)...), d.Form == wit.Absent, nil
 }
-func (a asIs) Decode(context.Context, string, []byte, *record.Batch) (wit.Datum, error) {
-	panic("not used")
+func (a asIs) Decode(_ context.Context, _ string, b []byte, into *record.Batch) (wit.Datum, error) {
+	if a.refuse != "" && bytes.HasPrefix(b, []byte(a.refuse)) {
+		return wit.Datum{}, errors.New("cannot be read")
+	}
+	return appendDatum(into, string(b)), nil
 }
 
 // world puts a task together.
