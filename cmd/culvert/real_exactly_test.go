@@ -142,6 +142,24 @@ func TestRealExactlyOnce(t *testing.T) {
 		e.goesOn(w)
 		e.finish("broker paused for 30 s")
 	})
+	t.Run("BrokerAway", func(t *testing.T) {
+		e := newExactly(t, k.servers, newPlace(t), "away", 4)
+		w := e.opens(k)
+		pid := k.pid()
+		k.signal(syscall.SIGTERM)
+		w.eventually("a broker that has ended", func() bool { return syscall.Kill(pid, 0) != nil })
+		close(e.held.goOn)
+		<-time.After(12 * time.Second) // how long it is away is the fault: longer than the transaction may last
+		before := e.s.Ledger().Pages
+		k.start()
+		w.eventually("further pages", func() bool { return e.s.Ledger().Pages > before+1 })
+		w.signal(syscall.SIGTERM)
+		if r := w.wait(); r.code != 0 || strings.Contains(r.stderr, "task FAILED") ||
+			!strings.Contains(r.stderr, "starts over from its stored offset") {
+			t.Errorf("expected a feed that starts over, found exit %d\n%s", r.code, r.stderr)
+		}
+		e.finish("broker away for longer than a transaction may last")
+	})
 	t.Run("PageTooLong", func(t *testing.T) {
 		e := newExactly(t, k.servers, newPlace(t), "long", 4)
 		w := e.opens(k)
