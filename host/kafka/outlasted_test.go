@@ -24,11 +24,11 @@ func TestOutlastedTransactionsStartOver(t *testing.T) {
 		over   bool
 	}{
 		"in time":                {false, nil, 0, true},
-		"aborted by the broker":  {true, []string{"CompleteAbort"}, 2, true},
+		"aborted by the broker":  {true, []string{"CompleteAbort"}, 1, true},
 		"being aborted":          {true, []string{"Ongoing", "PrepareAbort", "CompleteAbort"}, 1, true},
 		"taken over":             {true, []string{"Empty"}, 2, false},
 		"taken over and at work": {true, []string{"Ongoing"}, 3, false},
-		"taken over and aborted": {true, []string{"CompleteAbort"}, 3, false},
+		"taken over and aborted": {true, []string{"CompleteAbort"}, 2, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			config, b := transactionsBroker(t)

@@ -313,10 +313,14 @@ func (o *TransactionalOutput) abort(ctx context.Context, m *transactional) error
 			}
 			final, err = definite(again) || errors.Is(again, errTaken), errors.Join(err, again)
 		}
-		if final || pause.For(ctx, 100*time.Millisecond) != nil {
+		if final {
 			began := o.began
 			o.forget()
 			return o.explain(m, began, err)
+		}
+		if pause.For(ctx, 100*time.Millisecond) != nil {
+			o.inPage = true // for Flush, which has more time than a feed that has failed: it is not to be committed
+			return o.explain(m, o.began, err)
 		}
 	}
 }
@@ -370,6 +374,11 @@ func (o *TransactionalOutput) Flush(ctx context.Context) error {
 // Close ends a transaction that is open, as Flush does.
 func (o *TransactionalOutput) Close(ctx context.Context) error {
 	err := o.Flush(ctx)
+	o.mu.Lock()
+	if o.held != nil {
+		o.forget()
+	}
+	o.mu.Unlock()
 	o.of.mu.Lock()
 	delete(o.of.outputs, o)
 	o.of.mu.Unlock()

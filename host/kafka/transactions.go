@@ -203,8 +203,8 @@ func (t *Transactions) open(ctx context.Context, id string) (*transactional, err
 var errTaken = errors.New("another producer has taken the id over")
 
 // expiredEpochs is by how much the coordinator raises the epoch of a producer whose transaction it aborts since its
-// time is over: by one, and with transactions of version 2 (KIP-890) by another one. Measured with Apache Kafka 4.3.1.
-const expiredEpochs = 2
+// time is over, measured with Apache Kafka 4.3.1. Who takes an id over raises it once more.
+const expiredEpochs = 1
 
 // again opens a producer anew whose transaction the brokers have aborted because its time was over: they take nothing
 // more of it, and let no client go on with it. Who takes an id over is told nothing else, but leaves another state: it
