@@ -43,13 +43,10 @@ func (s *Consumer) join(ctx context.Context) error {
 	return nil
 }
 
-// beginAt commits where new partitions begin that the group has no offset of.
+// beginAt commits where new partitions begin that the group has no offset of, as auto.offset.reset says: `earliest` or
+// `latest`.
 func (s *Consumer) beginAt(ctx context.Context, client *kgo.Client, partitions map[string][]int32) error {
-	latest := s.config.Consumer.Reset == "latest"
-	if !latest && s.config.Consumer.Reset != "earliest" {
-		return nil
-	}
-	topics := slices.Collect(maps.Keys(partitions))
+	latest, topics := s.config.Consumer.Reset == "latest", slices.Collect(maps.Keys(partitions))
 	stored, err := s.storedOffsets(ctx, client, topics)
 	if err != nil {
 		return fmt.Errorf("read the offsets of group %s: %w", s.o.Group, err)

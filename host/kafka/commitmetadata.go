@@ -129,9 +129,6 @@ func (s *Consumer) commitWithMetadata(ctx context.Context, offsets Offsets) erro
 // readMetadata tells about the committed offsets of new partitions and the metadata beside them: without them records
 // could be written twice.
 func (s *Consumer) readMetadata(ctx context.Context, client *kgo.Client, partitions map[string][]int32) error {
-	if s.o.Committed == nil {
-		return nil
-	}
 	stored, err := s.storedOffsets(ctx, client, slices.Collect(maps.Keys(partitions)))
 	if err != nil {
 		return fmt.Errorf("read what is stored beside the offsets of group %s: %w", s.o.Group, err)

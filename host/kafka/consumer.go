@@ -476,11 +476,12 @@ func (s *Consumer) assigned(ctx context.Context, client *kgo.Client, partitions 
 	if s.o.Assigned != nil && len(partitions) > 0 {
 		s.o.Assigned(partitions)
 	}
-	if len(partitions) == 0 {
-		return
+	if s.o.Committed != nil && len(partitions) > 0 {
+		s.asksUntil(ctx, func(ctx context.Context) error { return s.readMetadata(ctx, client, partitions) })
 	}
-	s.asksUntil(ctx, func(ctx context.Context) error { return s.readMetadata(ctx, client, partitions) })
-	s.asksUntil(ctx, func(ctx context.Context) error { return s.beginAt(ctx, client, partitions) })
+	if reset := s.config.Consumer.Reset; (reset == "earliest" || reset == "latest") && len(partitions) > 0 {
+		s.asksUntil(ctx, func(ctx context.Context) error { return s.beginAt(ctx, client, partitions) })
+	}
 }
 
 // asksUntil asks what new partitions need before their first record. While nobody can be reached it goes on asking;
@@ -499,7 +500,7 @@ func (s *Consumer) asksUntil(ctx context.Context, ask func(context.Context) erro
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.life.Err() == nil && s.failure == nil {
-		s.failure = fmt.Errorf("%w", Lacking(err, "READ", "Group "+s.o.Group))
+		s.failure = Lacking(err, "READ", "Group "+s.o.Group)
 	}
 }
 

@@ -39,7 +39,7 @@ type outlasted struct{ *wit.Fault }
 func (o *outlasted) Unwrap() error { return o.Fault }
 
 // Refused tells whether brokers have said no, rather than that nobody could be reached or that it may pass.
-func (r *Rewound) Refused() bool { return definite(r.Cause) }
+func (r *Rewound) Refused() bool { return definite(r.Cause) && !Outlasted(r.Cause) }
 
 // TransactionalOutput is an [Output] whose pages are committed with their offset or not at all. Its methods are called
 // one at a time, but for Flush and NewBatch.

@@ -207,8 +207,8 @@ var errTaken = errors.New("another producer has taken the id over")
 const expiredEpochs = 1
 
 // again opens a producer anew whose transaction the brokers have aborted because its time was over: they take nothing
-// more of it, and let no client go on with it. Who takes an id over is told nothing else, but leaves another state: it
-// begins with an epoch above that of the abort, in the state Empty.
+// more of it. They say the same to a producer whose id another one has taken over; but that one leaves another state: it
+// begins in the state Empty, with an epoch above that of the abort.
 func (t *Transactions) again(ctx context.Context, m *transactional) error {
 	producer, epoch, _ := m.ProducerID(ctx) // also of one that has failed
 	described, err := kadm.NewClient(m.Client).DescribeTransactions(ctx, m.id)
@@ -228,12 +228,12 @@ func (t *Transactions) again(ctx context.Context, m *transactional) error {
 		return fmt.Errorf("producer %d of epoch %d is now %d of epoch %d, %s: %w", producer, epoch, d.ProducerID,
 			d.ProducerEpoch, d.State, errTaken)
 	}
-	new, err := t.open(ctx, m.id)
+	fresh, err := t.open(ctx, m.id)
 	if err != nil {
 		return err
 	}
 	m.Close()
-	m.Client, m.outages = new.Client, new.outages
+	m.Client, m.outages = fresh.Client, fresh.outages
 	return nil
 }
 
