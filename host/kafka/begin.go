@@ -101,8 +101,8 @@ func (s *Consumer) beginAt(ctx context.Context, client *kgo.Client, partitions m
 	return nil
 }
 
-// old is how many partitions a topic had, which has so many now, when the group began with it: all others were added. It
-// is 0 where the group has begun before this member joined it: then a partition without an offset was.
+// old is how many partitions a topic had, which has so many now, when the group began with it: all others were added.
+// It is 0 where the group has begun before this member joined it: then a partition without an offset was.
 func (s *Consumer) old(topic string, count int) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -92,26 +92,20 @@ func TestOutlastedTransactionsStartOver(t *testing.T) {
 // What is not committed between two pages is told to whoever uses the output, at once.
 func TestFailureBetweenPagesIsTold(t *testing.T) {
 	c, b := transactionsBroker(t)
-	refused := make(chan struct{})
+	c.Producer.TransactionTimeout = 15 * time.Minute
 	b.cluster.ControlKey(int16(kmsg.EndTxn), func(r kmsg.Request) (kmsg.Response, error, bool) { // once
-		close(refused)
 		answer := r.ResponseKind().(*kmsg.EndTxnResponse)
 		answer.ErrorCode = kerr.UnknownServerError.Code
 		return answer, nil, true
 	})
-	o := newTransacting(t, c, 50*time.Millisecond, "g-c-0").Output()
-	failed := make(chan error, 1)
-	o.OnFailure(func(err error) { failed <- err })
+	o := newTransacting(t, c, time.Hour, "g-c-0").Output()
+	var failed error
+	o.OnFailure(func(err error) { failed = err })
 	if err := errors.Join(page(t, o, "a", 1), o.Commit(t.Context())); err != nil {
 		t.Fatal(err)
 	}
-	select {
-	case err := <-failed:
-		if rewound := (*Rewound)(nil); !errors.As(err, &rewound) {
-			t.Errorf("expected to start over, found %v", err)
-		}
-	case <-waits(t).Done():
-		t.Fatal("nothing was told")
+	o.expired() // what the timer calls
+	if rewound := (*Rewound)(nil); !errors.As(failed, &rewound) {
+		t.Errorf("expected to be told to start over, found %v", failed)
 	}
-	<-refused
 }

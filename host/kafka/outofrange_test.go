@@ -254,9 +254,9 @@ func TestExpiredMarkersAreNoRecords(t *testing.T) {
 	}
 }
 
-// A partition of which nothing was read does not stand still when what it was to begin with expires unread: with a reset
-// the sink goes on with the oldest record that is left and logs an error; without, the task fails and says so, and goes
-// on there when it is restarted.
+// A partition of which nothing was read does not stand still when what it was to begin with expires unread: with a
+// reset the sink goes on with the oldest record that is left and logs an error; without, the task fails and says so,
+// and goes on there when it is restarted.
 func TestExpiredBeforeTheFirstCommit(t *testing.T) {
 	for _, reset := range []string{"", "earliest", "latest"} {
 		t.Run(reset, func(t *testing.T) {

@@ -207,8 +207,8 @@ var errTaken = errors.New("another producer has taken the id over")
 const expiredEpochs = 1
 
 // again opens a producer anew whose transaction the brokers have aborted because its time was over: they take nothing
-// more of it. They say the same to a producer whose id another one has taken over; but that one leaves another state: it
-// begins in the state Empty, with an epoch above that of the abort.
+// more of it. They say the same to a producer whose id another one has taken over; but that one leaves another state:
+// it begins in the state Empty, with an epoch above that of the abort.
 func (t *Transactions) again(ctx context.Context, m *transactional) error {
 	producer, epoch, _ := m.ProducerID(ctx) // also of one that has failed
 	described, err := kadm.NewClient(m.Client).DescribeTransactions(ctx, m.id)

@@ -68,7 +68,8 @@ func (f *feed) fits(ctx context.Context, o *openedVersion, at []wit.Field) (inde
 		}
 	}
 	if len(at) > 0 {
-		if err := task.Do(ctx, o.code, func(r Reader) error { return r.CheckOffset(ctx, f.partition, at) }); err != nil {
+		check := func(r Reader) error { return r.CheckOffset(ctx, f.partition, at) }
+		if err := task.Do(ctx, o.code, check); err != nil {
 			return 0, fmt.Errorf("it refuses the offset: %w", err)
 		}
 	}
