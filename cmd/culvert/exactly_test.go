@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -256,11 +257,15 @@ func (e *exactly) count(rows map[string]int, found []string) counted {
 // row is which row of the set a record's key is of.
 func (e *exactly) row(key string) string {
 	e.t.Helper()
-	var order, product int
-	if _, err := fmt.Sscanf(key, `{"OrderID":%d,"ProductID":%d}`, &order, &product); err != nil {
-		e.t.Fatalf("%v in %s", err, key)
+	rest, ok := strings.CutPrefix(key, `{"OrderID":`)
+	order, rest, some := strings.Cut(rest, `,"ProductID":`)
+	product, _, ends := strings.Cut(rest, "}")
+	_, err1 := strconv.Atoi(order)
+	_, err2 := strconv.Atoi(product)
+	if err := errors.Join(err1, err2); !ok || !some || !ends || err != nil {
+		e.t.Fatalf("expected a key of order details, found %s: %v", key, err)
 	}
-	return fmt.Sprintf("%d/%d", order, product)
+	return order + "/" + product
 }
 
 // check looks at both topics, and says what it found as a line of a table.

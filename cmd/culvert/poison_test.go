@@ -90,3 +90,46 @@ func TestRowsOnWhichAPluginBreaks(t *testing.T) {
 		})
 	}
 }
+
+// A dead letter on which the plugin still breaks keeps no other one from being replayed, and no row comes twice: it
+// goes back. Letters of a feed that the connector has no more are left, and told.
+func TestReplayOfRowsOnWhichAPluginBreaks(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	s, address := demo(t, service.Options{Rows: 30})
+	if !(&edits{e: &exactly{s: s}}).send("MERGE", "Products(7)", map[string]any{"ProductName": "Poison"}) {
+		t.Fatal("product 7 was not changed")
+	}
+	folder := t.TempDir()
+	put(t, folder, "odata-source.wasm", guesttest.With(t, "../../plugins/odata-source",
+		"testdata/guests/trapping/trapping.go"))
+	put(t, folder, "smt.wasm", guesttest.Bytes(t, "../../plugins/smt"))
+	servers := p.broker()
+	worker := p.file("worker.properties", "bootstrap.servers="+servers, "listeners=",
+		"key.converter.schemas.enable=false", "value.converter.schemas.enable=false")
+	lines := append(source("products", address, "Products"), "errors.tolerance=all",
+		"errors.deadletterqueue.topic.name=refused", "errors.deadletterqueue.context.headers.enable=true")
+	mended := p.file("mended.properties", lines...)
+	if r := p.run("run", "--once", "--plugins", folder, "--data", p.data, worker,
+		p.file("products.properties", append(lines, "transforms=number",
+			"transforms.number.type=org.apache.kafka.connect.transforms.Cast$Value",
+			"transforms.number.spec=ProductName:int16")...)); r.code != 0 {
+		t.Fatalf("exit %d\n%s", r.code, r.stderr)
+	}
+	count := s.Count("Products")
+	for at, want := range []string{fmt.Sprintf("%d replayed, 1 of them refused again\n", count),
+		"1 replayed, 1 of them refused again\n", "0 replayed, 0 of them refused again\n1 left: letters of feed "} {
+		file := mended
+		if at == 2 {
+			file = p.file("mended.properties", instead(lines, "sap.odata#00.entityset=Suppliers")...)
+		}
+		r := p.run("dlq", "replay", "refused", "--plugins", folder, "--data", p.data, worker, file)
+		if r.code != 1 || !strings.HasPrefix(r.stdout, want) {
+			t.Errorf("expected exit 1 and %q, found exit %d\n%s%s", want, r.code, r.stdout, r.stderr)
+		}
+		came := p.run("consume", "Products", "--bootstrap-servers", servers).stdout
+		if n := strings.Count(came, "\n"); n != count-1 || strings.Contains(came, "Poison") {
+			t.Errorf("expected %d rows, found %d", count-1, n)
+		}
+	}
+}

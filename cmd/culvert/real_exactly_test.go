@@ -87,12 +87,15 @@ func (k *exactPeer) asked(what string, holds func(ctx context.Context, c *kadm.C
 	}
 }
 
-// opens starts a worker that reads the set, and holds it up where it has produced a part of the first page: in a
-// transaction of ten seconds.
-func (e *exactly) opens(k *exactPeer) *command {
+// withinFirst and withinThird are in the middle of pages, in bytes of the set's answers.
+const withinFirst, withinThird = 600_000, 1_400_000
+
+// opens starts a worker that reads the set, and holds it up where it has produced a part of a page, with so many bytes
+// of the answers: in a transaction of ten seconds.
+func (e *exactly) opens(k *exactPeer, after int) *command {
 	e.t.Helper()
 	e.edit()
-	e.held.arm(600_000)
+	e.held.arm(after)
 	w := e.start(false, e.files("producer.override.transaction.timeout.ms=10000")[0])
 	e.waits(w)
 	k.open(true)
@@ -142,9 +145,28 @@ func TestRealExactlyOnce(t *testing.T) {
 		e.goesOn(w)
 		e.finish("broker paused for 30 s")
 	})
+	t.Run("BrokerAway", func(t *testing.T) {
+		e := newExactly(t, k.servers, newPlace(t), "away", 4)
+		w := e.opens(k, withinThird) // from the second one on transactions are of version 2 (KIP-890)
+		pid := k.pid()
+		k.signal(syscall.SIGTERM)
+		w.eventually("a broker that has ended", func() bool { return syscall.Kill(pid, 0) != nil })
+		close(e.held.goOn)
+		<-time.After(12 * time.Second) // how long it is away is the fault: longer than the transaction may last
+		k.start()
+		w.eventually("rows behind those that were read then", func() bool {
+			return len(e.records(e.name)) > 6*wholeRows
+		})
+		w.signal(syscall.SIGTERM)
+		if r := w.wait(); r.code != 0 || strings.Contains(r.stderr, "task FAILED") ||
+			!strings.Contains(r.stderr, "starts over from its stored offset") {
+			t.Errorf("expected a feed that starts over, found exit %d\n%s", r.code, r.stderr)
+		}
+		e.finish("broker away for longer than a transaction may last")
+	})
 	t.Run("PageTooLong", func(t *testing.T) {
 		e := newExactly(t, k.servers, newPlace(t), "long", 4)
-		w := e.opens(k)
+		w := e.opens(k, withinFirst)
 		k.open(false)
 		close(e.held.goOn)
 		w.says("set a smaller page.size")
@@ -154,7 +176,7 @@ func TestRealExactlyOnce(t *testing.T) {
 	})
 	t.Run("WorkerPaused", func(t *testing.T) {
 		e := newExactly(t, k.servers, newPlace(t), "late", 4)
-		w := e.opens(k)
+		w := e.opens(k, withinFirst)
 		w.signal(syscall.SIGSTOP)
 		k.open(false)
 		close(e.held.goOn)

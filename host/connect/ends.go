@@ -162,9 +162,9 @@ func (e *ends) standing(ctx context.Context, ends map[string]kafka.Positions) (f
 			case known:
 				from[topic][partition] = starts[partition]
 				continue
-			case e.reset == "latest":
+			case e.reset == "latest" && len(committed[topic]) == 0:
 				from[topic][partition] = end
-			default:
+			default: // also of a partition that was added since the group began
 				from[topic][partition] = starts[partition]
 			}
 			open[topic][partition] = from[topic][partition]

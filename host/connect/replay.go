@@ -275,21 +275,47 @@ func (p *replay) source(ctx context.Context, t *task, binding *plugin.Binding, t
 	options.DeadLetters = t.sourceLettersTo(p.of.Topic, true, binding)
 	work := source.NewTask(options)
 	defer func() { p.done.Refused += int(work.Progress().Skipped) }()
-	var last []*DeadLetter
+	last := 0
 	return work.Replay(ctx, source.Replay{Partition: p.stored(),
-		Next: func(ctx context.Context) (refused []source.DeadLetter, behind []wit.Field, err error) {
-			p.done.Letters += len(last) // they are stored
-			if last, err = p.letters(ctx); err != nil || len(last) == 0 {
-				return nil, nil, err
+		Next: func(ctx context.Context, unreadable source.Unreadable) (refused []source.DeadLetter, behind []wit.Field,
+			err error) {
+			p.done.Letters += last // they are stored
+			for last = 0; len(refused) == 0; {
+				letters, err := p.letters(ctx)
+				if err != nil || len(letters) == 0 {
+					return nil, nil, err
+				}
+				if refused, err = p.readable(ctx, letters, unreadable); err != nil {
+					return nil, nil, err
+				}
 			}
-			for _, l := range last {
-				refused = append(refused, source.DeadLetter{Feed: l.Feed, Topic: l.Topic, Page: l.Request,
-					Row: uint32(l.Offset), Times: l.Times, Document: l.document(),
-					Key: l.Record.Key, Value: l.Record.Value, Timestamp: l.Record.Timestamp})
-				p.at.settle(l.Record.Offset, l.Record.Offset)
-			}
+			last = len(refused)
 			return refused, p.at.fields(), nil
 		}})
+}
+
+// readable are those of a source's letters that can be replayed. The others are left, as those that are unfit: a feed
+// that is gone may come back.
+func (p *replay) readable(ctx context.Context, letters []*DeadLetter, unreadable source.Unreadable) (
+	refused []source.DeadLetter, err error) {
+	for _, l := range letters {
+		r := source.DeadLetter{Feed: l.Feed, Topic: l.Topic, Page: l.Request,
+			Row: uint32(l.Offset), Times: l.Times, Document: l.document(),
+			Key: l.Record.Key, Value: l.Record.Value, Timestamp: l.Record.Timestamp}
+		if r.Document {
+			why, err := unreadable(ctx, &r)
+			if err != nil {
+				return nil, err
+			}
+			if why != "" {
+				p.done.Unknown[why]++
+				continue
+			}
+		}
+		refused = append(refused, r)
+		p.at.settle(l.Record.Offset, l.Record.Offset)
+	}
+	return refused, nil
 }
 
 // sink delivers records of a sink.

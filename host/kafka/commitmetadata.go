@@ -5,16 +5,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
-
-	"github.com/culvert-project/culvert/host/internal/pause"
 )
 
 // metadataMark is in front of what we store beside an offset; other clients, and kgo by itself, store other things
@@ -128,32 +126,12 @@ func (s *Consumer) commitWithMetadata(ctx context.Context, offsets Offsets) erro
 	}
 }
 
-// readMetadata tells about the committed offsets of new partitions and the metadata beside them. While nobody can be
-// reached it goes on asking: without them records could be written twice. What cannot be read for other reasons ends
-// the next Poll.
-func (s *Consumer) readMetadata(ctx context.Context, client *kgo.Client, partitions map[string][]int32) {
-	if s.o.Committed == nil || len(partitions) == 0 {
-		return
-	}
-	topics := make([]string, 0, len(partitions))
-	for topic := range partitions {
-		topics = append(topics, topic)
-	}
-	ctx, cancel := context.WithTimeout(ctx, s.config.Consumer.MaxPollInterval)
-	defer cancel()
-	defer context.AfterFunc(s.life, cancel)()
-	stored, err := s.storedOffsets(ctx, client, topics)
-	for err != nil && passes(err) && pause.For(ctx, time.Second) == nil {
-		stored, err = s.storedOffsets(ctx, client, topics)
-	}
+// readMetadata tells about the committed offsets of new partitions and the metadata beside them: without them records
+// could be written twice.
+func (s *Consumer) readMetadata(ctx context.Context, client *kgo.Client, partitions map[string][]int32) error {
+	stored, err := s.storedOffsets(ctx, client, slices.Collect(maps.Keys(partitions)))
 	if err != nil {
-		s.mu.Lock()
-		if s.life.Err() == nil {
-			s.failure = fmt.Errorf("read what is stored beside the offsets of group %s: %w", s.o.Group,
-				Lacking(err, "READ", "Group "+s.o.Group))
-		}
-		s.mu.Unlock()
-		return
+		return fmt.Errorf("read what is stored beside the offsets of group %s: %w", s.o.Group, err)
 	}
 	for topic, list := range partitions {
 		for _, p := range list {
@@ -169,6 +147,7 @@ func (s *Consumer) readMetadata(ctx context.Context, client *kgo.Client, partiti
 			s.o.Committed(topic, p, at.At, strings.TrimRight(metadata, " "))
 		}
 	}
+	return nil
 }
 
 func (s *Consumer) storedOffsets(ctx context.Context, client *kgo.Client, topics []string) (kadm.OffsetResponses,

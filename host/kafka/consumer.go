@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -86,6 +87,12 @@ type Consumer struct {
 	end  context.CancelFunc
 	// ready is closed when all of this is there: the client joins the group while it is being made, and calls back.
 	ready chan struct{}
+	// subscribe is called by the first Poll, where the member joins the group with that only; nil afterwards.
+	subscribe func()
+	// before are the topics that the group had offsets of before this member joined it, counts how many partitions the
+	// others had when it was given the first one.
+	before map[string]bool
+	counts map[string]int
 
 	records []*kgo.Record // of the last poll
 }
@@ -103,6 +110,10 @@ func NewConsumer(c Config, o ConsumerOptions) (*Consumer, error) {
 	topics, err := o.topicOpts()
 	if err != nil {
 		return nil, err
+	}
+	joinsLater := c.Consumer.Reset == "latest"
+	if joinsLater {
+		topics = nil
 	}
 	opts := append(topics,
 		kgo.ConsumerGroup(o.Group),
@@ -129,16 +140,28 @@ func NewConsumer(c Config, o ConsumerOptions) (*Consumer, error) {
 	s.life, s.end = context.WithCancel(context.Background())
 	dialer.onDenied(s.deny)
 	close(s.ready)
-	if o.Regex != "" && !o.alike() {
+	subscribe := func() {}
+	switch {
+	case o.Regex != "" && (joinsLater || !o.alike()):
 		p, err := pattern.Compile(o.Regex)
 		if err != nil {
 			return nil, err
 		}
-		go func() {
-			if err := guard.Do(nil, "topics of a regular expression", func() error { return s.follow(p) }); err != nil {
-				s.deny(err)
-			}
-		}()
+		subscribe = func() {
+			go func() {
+				if err := guard.Do(nil, "topics of a regular expression",
+					func() error { return s.follow(p) }); err != nil {
+					s.deny(err)
+				}
+			}()
+		}
+	case joinsLater:
+		subscribe = func() { client.AddConsumeTopics(o.Topics...) }
+	}
+	if joinsLater {
+		s.subscribe = subscribe
+	} else {
+		subscribe()
 	}
 	return s, nil
 }
@@ -255,11 +278,13 @@ func (s *Consumer) Poll(ctx context.Context) ([]*kgo.Record, error) {
 	polling, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(s.life, cancel)()
+	if s.subscribe != nil {
+		if err := s.join(polling); err != nil {
+			return nil, cmp.Or(s.failed(), ctx.Err(), err)
+		}
+	}
 	fetches := s.client.PollRecords(polling, s.config.Consumer.MaxPollRecords)
-	s.mu.Lock()
-	failed := s.failure
-	s.mu.Unlock()
-	if failed != nil {
+	if failed := s.failed(); failed != nil {
 		return nil, failed
 	}
 	clear(s.records)
@@ -301,6 +326,13 @@ func (s *Consumer) Poll(ctx context.Context) ([]*kgo.Record, error) {
 		failure = ctx.Err()
 	}
 	return nil, failure
+}
+
+// failed is what ends Poll.
+func (s *Consumer) failed() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.failure
 }
 
 // joinsAnew tells whether a group's session ended for a reason that passes when the client joins again: nobody could be
@@ -443,7 +475,32 @@ func (s *Consumer) assigned(ctx context.Context, client *kgo.Client, partitions 
 	if s.o.Assigned != nil && len(partitions) > 0 {
 		s.o.Assigned(partitions)
 	}
-	s.readMetadata(ctx, client, partitions)
+	if s.o.Committed != nil && len(partitions) > 0 {
+		s.asksUntil(ctx, func(ctx context.Context) error { return s.readMetadata(ctx, client, partitions) })
+	}
+	if reset := s.config.Consumer.Reset; (reset == "earliest" || reset == "latest") && len(partitions) > 0 {
+		s.asksUntil(ctx, func(ctx context.Context) error { return s.beginAt(ctx, client, partitions) })
+	}
+}
+
+// asksUntil asks what new partitions need before their first record. While nobody can be reached it goes on asking;
+// what cannot be had for other reasons ends the next Poll.
+func (s *Consumer) asksUntil(ctx context.Context, ask func(context.Context) error) {
+	ctx, cancel := context.WithTimeout(ctx, s.config.Consumer.MaxPollInterval)
+	defer cancel()
+	defer context.AfterFunc(s.life, cancel)()
+	err := ask(ctx)
+	for err != nil && passes(err) && pause.For(ctx, time.Second) == nil {
+		err = ask(ctx)
+	}
+	if err == nil {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.life.Err() == nil && s.failure == nil {
+		s.failure = Lacking(err, "READ", "Group "+s.o.Group)
+	}
 }
 
 func (s *Consumer) revoked(ctx context.Context, client *kgo.Client, partitions map[string][]int32) {

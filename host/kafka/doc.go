@@ -15,8 +15,8 @@
 //     end.
 //   - producing.go, producer.go, partitioner.go: what writes; output.go, transactionaloutput.go with
 //     transactions.go: what a source's feed writes to, at least and exactly once.
-//   - consumer.go with session.go, commitmetadata.go and outofrange.go: a sink's group, what is stored beside its
-//     offsets, and offsets that are not in the log. reader.go: a topic up to an end.
+//   - consumer.go with session.go, begin.go, commitmetadata.go and outofrange.go: a sink's group, where it begins, what
+//     is stored beside its offsets, and offsets that are not in the log. reader.go: a topic up to an end.
 //   - admin.go, sharedadmin.go, policy.go, reserved.go: topics, groups, and what connectors may not do about them;
 //     rights.go: what users may not.
 //   - broker.go, folder.go: the embedded broker. line.go: a record as a line of JSON. steps.go, wire: for those who

@@ -254,8 +254,9 @@ func TestExpiredMarkersAreNoRecords(t *testing.T) {
 	}
 }
 
-// A partition of which nothing is committed does not stand still when what it was to begin with expires unread: the
-// task fails and says so, and goes on with the oldest record that is left when it is restarted.
+// A partition of which nothing was read does not stand still when what it was to begin with expires unread: with a
+// reset the sink goes on with the oldest record that is left and logs an error; without, the task fails and says so,
+// and goes on there when it is restarted.
 func TestExpiredBeforeTheFirstCommit(t *testing.T) {
 	for _, reset := range []string{"", "earliest", "latest"} {
 		t.Run(reset, func(t *testing.T) {
@@ -266,8 +267,8 @@ func TestExpiredBeforeTheFirstCommit(t *testing.T) {
 			if _, err := a.EnsureTopics(ctx, Topic{Name: "orders", Partitions: 1}); err != nil {
 				t.Fatal(err)
 			}
-			config, begun := testConfig(b.Addr()), make(chan struct{})
-			config.Consumer.Reset = reset
+			config, begun, log := testConfig(b.Addr()), make(chan struct{}), &journal{}
+			config.Consumer.Reset, config.Logger = reset, log.logger()
 			open := func() *Consumer {
 				s, err := NewConsumer(config, ConsumerOptions{Group: "connect-test", Topics: []string{"orders"}})
 				if err != nil {
@@ -284,24 +285,42 @@ func TestExpiredBeforeTheFirstCommit(t *testing.T) {
 			})
 			s := open()
 			s.client.PauseFetchPartitions(map[string][]int32{"orders": {0}})
-			failed := make(chan error, 1)
+			type polled struct {
+				values []string
+				err    error
+			}
+			ended := make(chan polled, 1)
 			go func() {
 				for {
-					if records, err := s.Poll(ctx); err != nil || len(records) > 0 {
-						failed <- err
-						return
+					records, err := s.Poll(ctx)
+					if err == nil && len(records) == 0 {
+						continue
 					}
+					p := polled{err: err}
+					for _, r := range records {
+						p.values = append(p.values, string(r.Value))
+					}
+					ended <- p
+					return
 				}
 			}()
 			select {
 			case <-begun:
-			case err := <-failed:
-				t.Fatal(err)
+			case p := <-ended:
+				t.Fatal(p)
 			}
 			put(t, b.Addr(), "orders", "1", "2", "3", "4")
 			expire(t, b.Addr(), "orders", 2)
 			s.client.ResumeFetchPartitions(map[string][]int32{"orders": {0}})
-			err := <-failed
+			end := <-ended
+			if reset != "" {
+				if !slices.Equal(end.values, []string{"3", "4"}) || end.err != nil ||
+					!strings.Contains(log.String(), "the records from offset 0 up to 1 are no longer there") {
+					t.Errorf("expected 3, 4 and an error in the log, found %v\n%s", end, log)
+				}
+				return
+			}
+			err := end.err
 			if fault := (*wit.Fault)(nil); !errors.As(err, &fault) ||
 				!strings.Contains(err.Error(), "the records before offset 2 are no longer there") ||
 				!strings.Contains(err.Error(), "restart the task") {

@@ -42,6 +42,9 @@ func NewOutput(p *Producer, o OffsetStore) *Output { return &Output{p, o} }
 // NewBatch is [Producer.NewBatch].
 func (o *Output) NewBatch() Records { return o.producer.NewBatch() }
 
+// OnFailure has nothing to do: see [TransactionalOutput.OnFailure].
+func (o *Output) OnFailure(func(error)) {}
+
 // Keeps tells whether what was sent of a page that broke off stays, so that the page can be gone on with behind it.
 func (o *Output) Keeps() bool { return true }
 

@@ -17,13 +17,29 @@ import (
 
 // Rewound says that pages were not committed that a feed has gone on from: it is to start over from its stored offset,
 // which is to be read again from Kafka. Where a commit's answer was lost, that offset tells whether it was done.
-type Rewound struct{ Cause error }
+type Rewound struct {
+	Cause error
+	// Committed: the output has committed others before.
+	Committed bool
+}
 
 func (r *Rewound) Error() string { return "what was read is not committed: " + r.Cause.Error() }
 func (r *Rewound) Unwrap() error { return r.Cause }
 
+// Outlasted tells whether a transaction has outlasted its time because a broker was away for at least half of it. Where
+// it was given up, its feed can start over ([Rewound]): the brokers are to be waited for.
+func Outlasted(err error) bool {
+	outlasted := (*outlasted)(nil)
+	return errors.As(err, &outlasted)
+}
+
+// outlasted is the fault of such a transaction.
+type outlasted struct{ *wit.Fault }
+
+func (o *outlasted) Unwrap() error { return o.Fault }
+
 // Refused tells whether brokers have said no, rather than that nobody could be reached or that it may pass.
-func (r *Rewound) Refused() bool { return definite(r.Cause) }
+func (r *Rewound) Refused() bool { return definite(r.Cause) && !Outlasted(r.Cause) }
 
 // TransactionalOutput is an [Output] whose pages are committed with their offset or not at all. Its methods are called
 // one at a time, but for Flush and NewBatch.
@@ -44,7 +60,10 @@ type TransactionalOutput struct {
 	records int
 	stored  Offset
 	due     *time.Timer
-	failed  error // of a transaction that ended between pages
+	// committed: a transaction was. failed is the fault of one that ended between pages, onFailure is told of it.
+	committed bool
+	failed    error
+	onFailure func(error)
 }
 
 // Output opens one for a feed.
@@ -67,6 +86,21 @@ func (o *TransactionalOutput) NewBatch() Records { return o.producer.NewBatch() 
 
 // Keeps tells that a page that broke off comes again from its start.
 func (o *TransactionalOutput) Keeps() bool { return false }
+
+// OnFailure sets what is called when a transaction that ends between two pages, as its interval is over or another feed
+// needs its producer, is not committed: the feed may be at rest, and would learn of it with its next page.
+func (o *TransactionalOutput) OnFailure(failed func(error)) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.onFailure = failed
+}
+
+// fails notes the fault of a transaction that ended between two pages.
+func (o *TransactionalOutput) fails(err error) {
+	if o.failed = err; err != nil && o.onFailure != nil {
+		o.onFailure(err)
+	}
+}
 
 // Begin opens a transaction, or goes on with the one that is open.
 func (o *TransactionalOutput) Begin(ctx context.Context) error {
@@ -141,10 +175,10 @@ func (o *TransactionalOutput) overdue(m *transactional, began time.Time) error {
 		return &wit.Fault{Kind: wit.FaultConfig, Message: text + pageSize}
 	}
 	text += fmt.Sprintf("broker %s was away for %v of it", broker, away.Round(time.Millisecond))
-	if away < limit/2 {
-		text += "; where it comes again without that, " + pageSize
+	if away >= limit/2 {
+		return &outlasted{&wit.Fault{Kind: wit.FaultTransient, Message: text}}
 	}
-	return &wit.Fault{Kind: wit.FaultTransient, Message: text}
+	return &wit.Fault{Kind: wit.FaultTransient, Message: text + "; where it comes again without that, " + pageSize}
 }
 
 // explain is an error of a producer with what is to be done about it. The brokers fence a producer, too, whose
@@ -177,21 +211,21 @@ func (o *TransactionalOutput) expired() {
 	defer guard.Recover(nil, "the end of a transaction's interval", nil, func(p *guard.Panic) {
 		o.mu.Lock()
 		defer o.mu.Unlock()
-		o.failed = p
+		o.fails(p)
 	})
 	ctx, cancel := context.WithTimeout(context.Background(), o.of.config.Producer.TransactionTimeout)
 	defer cancel()
 	o.yield(ctx)
 }
 
-// yield ends a transaction that is open between two pages: what fails is told with the next page.
+// yield ends a transaction that is open between two pages.
 func (o *TransactionalOutput) yield(ctx context.Context) {
 	if !o.mu.TryLock() {
 		return // a page begins or ends: it sees that others wait
 	}
 	defer o.mu.Unlock()
 	if o.held != nil && !o.inPage {
-		o.failed = o.commit(ctx)
+		o.fails(o.commit(ctx))
 	}
 }
 
@@ -224,16 +258,17 @@ func (o *TransactionalOutput) commit(ctx context.Context) error {
 			o.of.offsets.Committed(behind, stored)
 			o.stored = behind
 		}
+		o.committed = true
 		o.release()
 		return nil
 	}
 	err = o.explain(m, began, err)
 	aborted := o.abort(ctx, m)
 	fault := (*wit.Fault)(nil)
-	if aborted != nil || errors.As(err, &fault) || o.producer.Err() != nil {
+	if aborted != nil || (errors.As(err, &fault) || o.producer.Err() != nil) && !Outlasted(err) {
 		return err
 	}
-	return &Rewound{err} // whether it was committed the offset tells
+	return &Rewound{err, o.committed} // whether it was committed the offset tells
 }
 
 // store sends the offset behind the records, nil where there is none; it counts when the transaction is committed.
@@ -268,10 +303,23 @@ func (o *TransactionalOutput) abort(ctx context.Context, m *transactional) error
 			o.release()
 			return nil
 		}
-		if definite(err) || pause.For(ctx, 100*time.Millisecond) != nil {
+		final := definite(err)
+		if final && Outlasted(o.explain(m, o.began, err)) {
+			again := o.of.again(ctx, m)
+			if again == nil {
+				o.release()
+				return nil
+			}
+			final, err = definite(again) || errors.Is(again, errTaken), errors.Join(err, again)
+		}
+		if final {
 			began := o.began
 			o.forget()
 			return o.explain(m, began, err)
+		}
+		if pause.For(ctx, 100*time.Millisecond) != nil {
+			o.inPage = true // for Flush, which has more time than a feed that has failed: it is not to be committed
+			return o.explain(m, o.began, err)
 		}
 	}
 }
@@ -303,7 +351,7 @@ func (o *TransactionalOutput) Abort(ctx context.Context) error {
 		err = aborted
 	}
 	if err == nil && before > 0 {
-		return &Rewound{fmt.Errorf("a page broke off in a transaction with %d pages before it", before)}
+		return &Rewound{fmt.Errorf("a page broke off in a transaction with %d pages before it", before), o.committed}
 	}
 	return err
 }
@@ -325,6 +373,11 @@ func (o *TransactionalOutput) Flush(ctx context.Context) error {
 // Close ends a transaction that is open, as Flush does.
 func (o *TransactionalOutput) Close(ctx context.Context) error {
 	err := o.Flush(ctx)
+	o.mu.Lock()
+	if o.held != nil {
+		o.forget()
+	}
+	o.mu.Unlock()
 	o.of.mu.Lock()
 	delete(o.of.outputs, o)
 	o.of.mu.Unlock()

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -157,34 +158,84 @@ type transactional struct {
 func OpenTransactions(ctx context.Context, c Config, clientID string, ids []string, offsets OffsetRecords,
 	interval time.Duration) (*Transactions, error) {
 	interval = min(interval, c.Producer.TransactionTimeout/2)
-	t := &Transactions{Ended: func(time.Time, int, error) {}, config: c, offsets: offsets, interval: interval,
-		free:    make(chan *transactional, len(ids)),
-		outputs: map[*TransactionalOutput]struct{}{}}
 	if c.Producer.ClientID == "" {
 		c.Producer.ClientID = clientID
 	}
 	// Whatever the worker's producers do: a transaction needs both.
 	c.Producer.Acks, c.Producer.Idempotent = -1, true
-	waiting, cancel := context.WithTimeout(ctx, coordinated)
-	defer cancel()
+	t := &Transactions{Ended: func(time.Time, int, error) {}, config: c, offsets: offsets, interval: interval,
+		free:    make(chan *transactional, len(ids)),
+		outputs: map[*TransactionalOutput]struct{}{}}
 	for _, id := range ids {
-		client, dialer, err := newClient(c.ProducerOpts(kgo.TransactionalID(id),
-			kgo.MaxBufferedRecords(math.MaxInt), kgo.MaxBufferedBytes(math.MaxInt)))
+		member, err := t.open(ctx, id)
 		if err != nil {
 			t.Close()
 			return nil, err
 		}
-		member := &transactional{client, id, dialer.outages}
 		t.all = append(t.all, member)
-		if err := member.open(waiting); err != nil {
-			t.Close()
-			return nil, transactionFault(c, id, dialer.explain(err))
-		}
-		dialer.onDenied(t.deny)
 		t.free <- member
 	}
 	return t, nil
 }
+
+// open opens a producer, and fences others with its id.
+func (t *Transactions) open(ctx context.Context, id string) (*transactional, error) {
+	client, dialer, err := newClient(t.config.ProducerOpts(kgo.TransactionalID(id),
+		kgo.MaxBufferedRecords(math.MaxInt), kgo.MaxBufferedBytes(math.MaxInt)))
+	if err != nil {
+		return nil, err
+	}
+	m := &transactional{client, id, dialer.outages}
+	waiting, cancel := context.WithTimeout(ctx, coordinated)
+	defer cancel()
+	if err := m.open(waiting); err != nil {
+		client.Close()
+		return nil, transactionFault(t.config, id, dialer.explain(err))
+	}
+	dialer.onDenied(t.deny)
+	return m, nil
+}
+
+// errTaken is the error of a transactional id that another producer has taken over.
+var errTaken = errors.New("another producer has taken the id over")
+
+// expiredEpochs is by how much the coordinator raises the epoch of a producer whose transaction it aborts since its
+// time is over, measured with Apache Kafka 4.3.1. Who takes an id over raises it once more.
+const expiredEpochs = 1
+
+// again opens a producer anew whose transaction the brokers have aborted because its time was over: they take nothing
+// more of it. They say the same to a producer whose id another one has taken over; but that one leaves another state:
+// it begins in the state Empty, with an epoch above that of the abort.
+func (t *Transactions) again(ctx context.Context, m *transactional) error {
+	producer, epoch, _ := m.ProducerID(ctx) // also of one that has failed
+	described, err := kadm.NewClient(m.Client).DescribeTransactions(ctx, m.id)
+	if err != nil {
+		return err
+	}
+	d, ok := described[m.id]
+	switch {
+	case !ok:
+		return fmt.Errorf("the coordinator does not describe the transactional id: %w", errTaken)
+	case d.Err != nil:
+		return d.Err
+	case d.ProducerID == producer && d.ProducerEpoch <= epoch+expiredEpochs &&
+		(d.State == "Ongoing" || d.State == "PrepareAbort" || d.State == "PrepareEpochFence"):
+		return errAborting
+	case d.ProducerID != producer || d.ProducerEpoch > epoch+expiredEpochs || d.State != "CompleteAbort":
+		return fmt.Errorf("producer %d of epoch %d is now %d of epoch %d, %s: %w", producer, epoch, d.ProducerID,
+			d.ProducerEpoch, d.State, errTaken)
+	}
+	fresh, err := t.open(ctx, m.id)
+	if err != nil {
+		return err
+	}
+	m.Close()
+	m.Client, m.outages = fresh.Client, fresh.outages
+	return nil
+}
+
+// errAborting is the error of a transaction whose abort by the brokers is not complete.
+var errAborting = errors.New("the brokers are about to abort the transaction")
 
 // open gets the producer its id, which fences others.
 func (m *transactional) open(ctx context.Context) error {

@@ -84,6 +84,12 @@ func committed(t *testing.T, c Config, topic string) string {
 
 func transactionsConfig(t *testing.T) Config {
 	t.Helper()
+	c, _ := transactionsBroker(t)
+	return c
+}
+
+func transactionsBroker(t *testing.T) (Config, *Broker) {
+	t.Helper()
 	b := openTestBroker(t, t.TempDir())
 	c := testConfig(b.Addr())
 	admin, err := NewAdmin(c)
@@ -95,7 +101,7 @@ func transactionsConfig(t *testing.T) Config {
 		Topic{Name: "offsets", Partitions: 1}); err != nil {
 		t.Fatal(err)
 	}
-	return c
+	return c, b
 }
 
 // A page and its offset are seen together or not at all.

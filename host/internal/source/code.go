@@ -91,6 +91,9 @@ type Batch = kafka.Records
 // An empty batch is a mark.
 type Output interface {
 	NewBatch() Batch
+	// OnFailure sets what is called when that fails which was to be committed between two pages: when no call of the
+	// output's is under way that could say so. Whoever uses the output ends.
+	OnFailure(failed func(error))
 	// Keeps tells whether what was sent of a page that broke off stays, so that the page can be gone on with behind it.
 	// Else it comes again from its start.
 	Keeps() bool

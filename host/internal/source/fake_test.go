@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -399,14 +400,14 @@ type versions struct {
 type fakeCode struct {
 	reader *reader
 	out    sync.Mutex
-	closed bool
+	closed atomic.Bool
 }
 
 func (c *fakeCode) Acquire(ctx context.Context) (Reader, error) {
 	c.out.Lock()
-	if c.closed {
+	if c.closed.Load() {
 		c.out.Unlock()
-		return nil, errors.New("closed")
+		return nil, plugin.ErrClosed
 	}
 	return c.reader, nil
 }
@@ -578,6 +579,7 @@ func (p *fakeProducer) Produce(_ context.Context, batch Batch, behind kafka.Offs
 }
 
 func (p *fakeProducer) Keeps() bool                     { return true }
+func (p *fakeProducer) OnFailure(func(error))           {}
 func (p *fakeProducer) Begin(context.Context) error     { return nil }
 func (p *fakeProducer) Commit(context.Context) error    { return nil }
 func (p *fakeProducer) Abort(context.Context) error     { return nil }
@@ -604,8 +606,11 @@ func (a asIs) Encode(_ context.Context, dst []byte, _ int, _ string, b *record.B
 	}
 	return append(dst, b.Bytes(d)...), d.Form == wit.Absent, nil
 }
-func (a asIs) Decode(context.Context, string, []byte, *record.Batch) (wit.Datum, error) {
-	panic("not used")
+func (a asIs) Decode(_ context.Context, _ string, b []byte, into *record.Batch) (wit.Datum, error) {
+	if a.refuse != "" && bytes.HasPrefix(b, []byte(a.refuse)) {
+		return wit.Datum{}, errors.New("cannot be read")
+	}
+	return appendDatum(into, string(b)), nil
 }
 
 // world puts a task together.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/culvert-project/culvert/host/guard"
 	"github.com/culvert-project/culvert/host/internal/task"
+	"github.com/culvert-project/culvert/host/kafka"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -148,6 +149,7 @@ func (f *feed) run(ctx context.Context) (err error) {
 		time.AfterFunc(o.StopWithin*3/4, func() { f.fail(errStopped) })
 	})
 	defer stopped()
+	f.output.OnFailure(f.fail)
 	reading, endReading := context.WithCancelCause(ctx)
 	defer endReading(nil)
 	linked := context.AfterFunc(f.failed, func() { endReading(context.Cause(f.failed)) })
@@ -170,8 +172,9 @@ func (f *feed) end(ctx context.Context, readErr error) error {
 	late, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	hurry := func() { time.AfterFunc(max(f.task.o.StopWithin/4, time.Second), cancel) }
-	if cause == nil && readErr == nil {
-		// A feed that has read everything can wait for a busy broker, until a stop is asked for.
+	if cause == nil && readErr == nil || kafka.Outlasted(cause) {
+		// A feed that has read everything can wait for a busy broker, and one whose transaction was not ended in time
+		// for one that is away: until a stop is asked for.
 		defer context.AfterFunc(ctx, hurry)()
 	} else {
 		hurry()
@@ -180,6 +183,8 @@ func (f *feed) end(ctx context.Context, readErr error) error {
 	f.closeOutput()
 	f.fail(nil)
 	switch {
+	case kafka.Outlasted(cause) && storeErr == nil && !errors.As(cause, new(*kafka.Rewound)):
+		return &kafka.Rewound{Cause: cause} // it was given up
 	case cause != nil && !errors.Is(cause, errStopped):
 		return cause
 	case readErr != nil && ctx.Err() == nil:

@@ -23,13 +23,16 @@ type transactions struct {
 	t    *testing.T
 	b    *broker
 	open bool
+	// failed is what the feed has set.
+	failed func(error)
 	// lines and offset are those of the transaction.
 	lines  []string
 	behind kafka.Offset
 }
 
-func (o *transactions) NewBatch() Batch { return &fakeBatch{} }
-func (o *transactions) Keeps() bool     { return false }
+func (o *transactions) NewBatch() Batch              { return &fakeBatch{} }
+func (o *transactions) Keeps() bool                  { return false }
+func (o *transactions) OnFailure(failed func(error)) { o.failed = failed }
 
 func (o *transactions) Begin(context.Context) error {
 	if o.open {
@@ -128,6 +131,8 @@ type refusing struct {
 	transactions
 	left *int
 	by   error
+	// committed: others were, between two that fail.
+	committed bool
 }
 
 func (o *refusing) Commit(ctx context.Context) error {
@@ -135,7 +140,7 @@ func (o *refusing) Commit(ctx context.Context) error {
 		return o.transactions.Commit(ctx)
 	}
 	_ = o.transactions.Abort(ctx)
-	return &kafka.Rewound{Cause: o.by}
+	return &kafka.Rewound{Cause: o.by, Committed: o.committed}
 }
 
 // A feed whose pages brokers refuse to commit starts over a few times and not without end; one that finds nobody to
@@ -145,21 +150,24 @@ func TestRefusedCommits(t *testing.T) {
 		by    error
 		times int
 		fails bool
+		// committed: others are, between two that are refused, and the stored offset stays as it was.
+		committed bool
 	}{
-		{kerr.InvalidTxnState, refusals - 1, false},
-		{kerr.InvalidTxnState, refusals, true},
-		{kerr.UnknownProducerID, refusals, true},
-		{kerr.MessageTooLarge, 1000, true},
-		{kerr.NotCoordinator, 1000, false},
-		{kerr.NotLeaderForPartition, 1000, false},
-		{kerr.ConcurrentTransactions, 1000, false},
-		{errors.New("connection refused"), 1000, false},
+		{kerr.InvalidTxnState, refusals - 1, false, false},
+		{kerr.InvalidTxnState, refusals, true, false},
+		{kerr.InvalidTxnState, 10 * refusals, false, true},
+		{kerr.UnknownProducerID, refusals, true, false},
+		{kerr.MessageTooLarge, 1000, true, false},
+		{kerr.NotCoordinator, 1000, false, false},
+		{kerr.NotLeaderForPartition, 1000, false, false},
+		{kerr.ConcurrentTransactions, 1000, false, false},
+		{errors.New("connection refused"), 1000, false, false},
 	} {
-		t.Run(fmt.Sprint(c.by, " ", c.times), func(t *testing.T) {
+		t.Run(fmt.Sprint(c.by, " ", c.times, " ", c.committed), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w, left := newWorld(&reader{exact: true}, rows("a", 3), rows("b", 3)), c.times
 				w.o.NewOutput = func(string) (Output, error) {
-					return &refusing{transactions{t: t, b: w.broker}, &left, c.by}, nil
+					return &refusing{transactions{t: t, b: w.broker}, &left, c.by, c.committed}, nil
 				}
 				if !c.fails {
 					w.ok(t)

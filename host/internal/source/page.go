@@ -40,8 +40,8 @@ type page struct {
 	wholeKeys digest
 	// ofLast is how many rows have the number of the last.
 	ofLast int
-	// rows are those that it has passed on.
-	rows int
+	// rows are those that it has passed on, in so many parts.
+	rows, parts int
 	// skip is where rows begin that were not delivered yet.
 	skip     position
 	skipping bool
@@ -413,7 +413,7 @@ func (p *page) faults(faults []wit.RowFault) error {
 	for i := range faults {
 		rf := &faults[i]
 		if p.left != nil {
-			rf.Fault.Message = "the plugin breaks on this row: " + p.left.trap.Broke()
+			rf.Fault.Message = breaksOn(p.left.trap)
 			p.left = nil
 		}
 		if p.skip.inside && rf.Origin <= p.skip.row {
@@ -469,7 +469,10 @@ func (p *page) pass(ctx context.Context) error {
 	}
 	c.begins = !p.passed
 	err := p.feed.hand(ctx, c)
-	p.passed = p.passed || err == nil // else nothing has begun that could be aborted
+	if err == nil { // else nothing has begun that could be aborted
+		p.passed = true
+		p.parts++
+	}
 	return err
 }
 

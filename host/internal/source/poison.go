@@ -41,6 +41,9 @@ type poison struct {
 	trap   *plugin.Trap
 }
 
+// breaksOn says why a row, or a document of one, is left out.
+func breaksOn(trap *plugin.Trap) string { return "the plugin breaks on this row: " + trap.Broke() }
+
 // trapped is a trap of decode in a page's own body, or in what a row of it has followed.
 type trapped struct {
 	trap     *plugin.Trap

@@ -53,6 +53,11 @@ func (f *feed) read(ctx context.Context) error {
 		if displaced != nil {
 			before := *displaced
 			if later = !end.asked && !f.caughtUp.Load(); !later {
+				if end.asked { // a feed that starts over before that asks for it again
+					if err := f.durable(ctx); err != nil {
+						return err
+					}
+				}
 				f.taken(end.asked)
 			}
 			if displaced = nil; !end.more { // what was about to be read comes now

@@ -2,6 +2,7 @@ package source
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/host/convert"
+	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -30,9 +32,13 @@ type Replay struct {
 	// Partition is where it is stored how far they are.
 	Partition []wit.Field
 	// Next returns some letters, and what is stored behind them; no letters: these were all. It is called when those
-	// before are acknowledged and stored.
-	Next func(context.Context) (letters []DeadLetter, behind []wit.Field, err error)
+	// before are acknowledged and stored. Letters that are documents and unreadable are not to be among them.
+	Next func(ctx context.Context, unreadable Unreadable) (letters []DeadLetter, behind []wit.Field, err error)
 }
+
+// Unreadable tells why no feed of the connector can read a letter that is a document, "" where one can. The error is
+// that of opening the plugin.
+type Unreadable func(context.Context, *DeadLetter) (why string, err error)
 
 // Replay sends dead letters through the transforms and converters, those that are documents through the plugin before.
 // What is refused again goes back to DeadLetters. It returns when all is acknowledged and what is behind it is stored.
@@ -40,7 +46,7 @@ func (t *Task) Replay(ctx context.Context, r Replay) error {
 	if err := t.o.Renew(ctx, 1); err != nil {
 		return err
 	}
-	var reading replaying
+	reading := replaying{task: t}
 	var err error
 	if reading.key, reading.value, err = t.o.DeadLetters.NewConverters(); err != nil {
 		return err
@@ -49,7 +55,7 @@ func (t *Task) Replay(ctx context.Context, r Replay) error {
 		log: t.log.With(slog.String("feed", "dead letters")), wakes: wakes{came: make(chan struct{}, 1)}}
 	f.reads = func(ctx context.Context) error {
 		for {
-			letters, behind, err := r.Next(ctx)
+			letters, behind, err := r.Next(ctx, reading.unreadable)
 			if err != nil || len(letters) == 0 {
 				return err
 			}
@@ -70,6 +76,7 @@ func (t *Task) Replay(ctx context.Context, r Replay) error {
 
 // replaying makes rows of dead letters. It belongs to the stage of reading.
 type replaying struct {
+	task       *Task
 	key, value convert.Converter
 	opened     *openedVersion // for documents, by the first
 }
@@ -77,9 +84,7 @@ type replaying struct {
 // send hands letters on as one page.
 func (r *replaying) send(ctx context.Context, f *feed, letters []DeadLetter, behind []wit.Field) error {
 	for i := range letters {
-		p := &page{feed: f, fetch: &wit.Fetch{}, what: letters[i].Page, refused: &letters[i], search: &search{},
-			last: -1, keys: noRows, whole: -1, wholeKeys: noRows, passed: i > 0}
-		err := r.fill(ctx, p)
+		p, err := r.filled(ctx, f, &letters[i], i > 0)
 		if err == nil && i == len(letters)-1 {
 			if err = p.room(ctx); err == nil {
 				p.chunk.mark, p.chunk.moves, p.chunk.ends = position{fields: behind}, true, isWhole
@@ -96,6 +101,20 @@ func (r *replaying) send(ctx context.Context, f *feed, letters []DeadLetter, beh
 	return nil
 }
 
+// filled is a page with the rows of a letter; behind: there are letters before it in what is sent together. Where
+// another page broke the plugin's instance, the letter is read again.
+func (r *replaying) filled(ctx context.Context, f *feed, l *DeadLetter, behind bool) (p *page, err error) {
+	for try := 0; ; try++ {
+		p = &page{feed: f, fetch: &wit.Fetch{}, what: l.Page, refused: l, search: &search{},
+			last: -1, keys: noRows, whole: -1, wholeKeys: noRows, passed: behind}
+		err = r.fill(ctx, p)
+		if shared := new(plugin.Abandoned); !errors.As(err, &shared) || try == soonAgain || p.parts > 0 {
+			return p, err
+		}
+		p.giveBack()
+	}
+}
+
 // fill makes the rows of a letter. One that cannot be read goes back as it is.
 func (r *replaying) fill(ctx context.Context, p *page) error {
 	read := r.row
@@ -103,22 +122,21 @@ func (r *replaying) fill(ctx context.Context, p *page) error {
 		read = r.document
 	}
 	err := read(ctx, p)
-	var f *wit.Fault
-	if err == nil || ctx.Err() != nil || convert.Stops(err) ||
-		errors.As(err, &f) && f.Kind != wit.FaultData && f.Kind != wit.FaultUnsupported {
+	if err == nil || ctx.Err() != nil || p.parts > 0 || !ofTheLetter(err, p.refused.Document) {
 		return err
-	}
-	if p.passed && p.chunk == nil || p.refused.Document && f == nil {
-		return err // some of it is on its way, or no fault of the letter's
 	}
 	if err := p.room(ctx); err != nil {
 		return err
 	}
 	p.chunk.cut(0)
+	p.chunk.letters = p.chunk.letters[:0]
 	t, l := p.feed.task, p.refused
 	stage := "replay" // which tells it from a document that the plugin has refused
 	if l.Document {
 		stage = "decode"
+	}
+	if trap := new(plugin.Trap); errors.As(err, &trap) {
+		err = &wit.Fault{Kind: wit.FaultData, Message: breaksOn(trap)}
 	}
 	if err := t.o.Refuse(&t.count.faults, err, func() { p.feed.skipped(p.what, l.Row, stage, err, nil) }); err != nil {
 		return err
@@ -127,6 +145,44 @@ func (r *replaying) fill(ctx context.Context, p *page) error {
 		timestamp: l.Timestamp.UnixMilli(), headers: t.o.DeadLetters.Headers(l.letter(Letter{Topic: l.Topic,
 			Stage: stage, Class: convert.ErrorClass(err), Err: err}))})
 	return nil
+}
+
+// ofTheLetter tells whether what keeps a letter from being read is the letter's: others can be read all the same. Else
+// it is the service's, the plugin's as a whole, or of the moment.
+func ofTheLetter(err error, document bool) bool {
+	var fault *wit.Fault
+	var trap *plugin.Trap
+	switch {
+	case convert.Stops(err):
+		return false
+	case errors.As(err, &trap):
+		return trap.Limit == "" // a busy machine breaks fences too
+	case !errors.As(err, &fault):
+		return !document
+	}
+	switch fault.Kind {
+	case wit.FaultData, wit.FaultUnsupported:
+		return true
+	// What a document links to may be gone; it may break what a plugin takes for granted, and one that asks to be
+	// opened anew was opened for these letters.
+	case wit.FaultNotFound, wit.FaultGone, wit.FaultInternal, wit.FaultStale:
+		return document
+	}
+	return false
+}
+
+// unreadable is an [Unreadable].
+func (r *replaying) unreadable(ctx context.Context, l *DeadLetter) (why string, err error) {
+	if r.opened == nil {
+		o, err := r.task.plugin.Start(ctx)
+		if err != nil {
+			return "", err
+		}
+		r.task.plugin.Take(o)
+		r.opened = o
+	}
+	_, why = r.feed(l)
+	return why, nil
 }
 
 // row reads a row that a transform or a converter has refused.
@@ -149,19 +205,11 @@ func (r *replaying) row(ctx context.Context, p *page) (err error) {
 
 // document has the plugin read a row that it has refused.
 func (r *replaying) document(ctx context.Context, p *page) error {
-	l, t := p.refused, p.feed.task
-	if r.opened == nil {
-		o, err := t.plugin.Start(ctx)
-		if err != nil {
-			return &finalError{err}
-		}
-		t.plugin.Take(o)
-		r.opened = o
+	l, t := p.refused, r.task
+	if why, err := r.unreadable(ctx, l); err != nil || why != "" {
+		return cmp.Or(err, errors.New("a letter "+why))
 	}
-	index, err := r.feed(l)
-	if err != nil {
-		return err
-	}
+	index, _ := r.feed(l)
 	reader, err := r.opened.code.Acquire(ctx)
 	if err != nil {
 		return err
@@ -202,23 +250,22 @@ func (t *Task) offsetHeaders(ctx context.Context, w *wit.Feed) (headers []wit.He
 	return headers, nil
 }
 
-// feed is the one that a letter is of.
-func (r *replaying) feed(l *DeadLetter) (index uint32, err error) {
+// feed is the one that a letter is of; why says that there is none.
+func (r *replaying) feed(l *DeadLetter) (index uint32, why string) {
 	found := -1
 	for i, f := range r.opened.feeds {
 		if l.Feed != "" && l.Feed != f.Name || l.Feed == "" && l.Topic != f.Topic {
 			continue
 		}
 		if found >= 0 {
-			return 0, fmt.Errorf("the letter does not say which feed of topic %s it is of, and there are several",
-				l.Topic)
+			return 0, fmt.Sprintf("that do not say which feed of topic %q they are of, and there are several", l.Topic)
 		}
 		found = i
 	}
 	if found < 0 {
-		return 0, fmt.Errorf("the connector has no feed %q of topic %s any more", l.Feed, l.Topic)
+		return 0, fmt.Sprintf("of feed %q of topic %q, which the connector does not have any more", l.Feed, l.Topic)
 	}
-	return uint32(found), nil
+	return uint32(found), ""
 }
 
 // letter is what is said of a dead letter that goes back: where its row came from first.

@@ -2,8 +2,12 @@ package source
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"slices"
+	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -38,7 +42,7 @@ func TestReplayGivesTheOffset(t *testing.T) {
 			left := []DeadLetter{{Feed: "feed0", Topic: "topic0", Document: true, Value: []byte("k=v\n"),
 				Timestamp: time.UnixMilli(7)}}
 			err := NewTask(w.o).Replay(t.Context(), Replay{Partition: []wit.Field{wit.TextField("topic", "dlq")},
-				Next: func(context.Context) (letters []DeadLetter, behind []wit.Field, err error) {
+				Next: func(context.Context, Unreadable) (letters []DeadLetter, behind []wit.Field, err error) {
 					letters, left = left, nil
 					return letters, []wit.Field{wit.IntegerField("next", 1)}, nil
 				}})
@@ -54,6 +58,103 @@ func TestReplayGivesTheOffset(t *testing.T) {
 			if want := []wit.Field{wit.IntegerField("feed", 0)}; !sameFields(asked, want) {
 				t.Errorf("expected the offset of %v to be read, found %v", want, asked)
 			}
+		})
+	}
+}
+
+// A letter that cannot be read goes back and keeps none of the others from being delivered, whatever is wrong with it;
+// what is wrong with the service or the plugin as a whole ends the replay before anything of the letters is sent.
+func TestReplayOfLettersThatCannotBeRead(t *testing.T) {
+	row := func(key string) DeadLetter { return DeadLetter{Topic: "topic0", Key: []byte(key), Value: []byte("v")} }
+	document := func(text string) DeadLetter {
+		return DeadLetter{Feed: "feed0", Topic: "topic0", Document: true, Value: []byte(text + "\n")}
+	}
+	for name, c := range map[string]struct {
+		bad DeadLetter
+		// ends: with this fault; back: the letter goes back, with it.
+		ends, back string
+		// links are what the documents nest, missing ones are not there.
+		links  map[string][]string
+		plugin reader
+	}{
+		"trap":              {document("!trap"), "", "the plugin breaks on this row: unreachable", nil, reader{}},
+		"fault":             {document("!no such thing"), "", "no such thing", nil, reader{}},
+		"stale":             {document("!always stale"), "", "unknown property", nil, reader{}},
+		"link that is gone": {document(">/gone"), "", "/gone: answered 404", nil, reader{}},
+		"row":               {row("unreadable"), "", "cannot be read", nil, reader{}},
+		"trap in a link": {document(">/link"), "", "the plugin breaks on this row: unreachable",
+			map[string][]string{"/link": {"!trap"}}, reader{}},
+		"broken by another page": {document("!given up"), "", "", nil, reader{givenUp: 2}},
+		"of no feed":             {DeadLetter{Feed: "gone", Topic: "topic0", Document: true}, `of feed "gone"`, "", nil, reader{}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := &c.plugin
+				r.version = "1"
+				w := newWorld(r)
+				w.service.follows = c.links
+				var back []string
+				converters := func() (convert.Converter, convert.Converter, error) {
+					return asIs{refuse: "unreadable"}, asIs{}, nil
+				}
+				w.o.DeadLetters = &DeadLetters{Topic: "dead", NewConverters: converters,
+					Headers: func(l Letter) []kgo.RecordHeader {
+						back = append(back, fmt.Sprintf("%d times: %v", l.Times, l.Err))
+						return nil
+					}}
+				w.o.TolerateAll = true
+				left := []DeadLetter{row("a"), document("b=v"), c.bad, document("c=v"), row("d")}
+				task := NewTask(w.o)
+				err := task.Replay(t.Context(), Replay{Partition: []wit.Field{wit.TextField("topic", "dlq")},
+					Next: func(ctx context.Context, unreadable Unreadable) (letters []DeadLetter, behind []wit.Field,
+						err error) {
+						for i := range left {
+							if left[i].Document {
+								if why, err := unreadable(ctx, &left[i]); err != nil || why != "" {
+									return nil, nil, errors.Join(err, errors.New("letters "+why))
+								}
+							}
+						}
+						letters, left = left, nil
+						return letters, []wit.Field{wit.IntegerField("next", 5)}, nil
+					}})
+				var rows, dead []string
+				for _, record := range w.broker.records() {
+					if strings.HasPrefix(record, "dead/") {
+						dead = append(dead, record)
+					} else {
+						rows = append(rows, record)
+					}
+				}
+				if c.ends != "" {
+					if err == nil || !strings.Contains(err.Error(), c.ends) || len(rows)+len(dead) != 0 {
+						t.Errorf("expected to end with %q and no record, found %v, %q, %q", c.ends, err, rows, dead)
+					}
+					return
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				if want := topic([]string{"a=v", "b=v", "c=v", "d=v"}); !slices.Equal(rows, want) {
+					t.Errorf("expected %q, found %q", want, rows)
+				}
+				if c.back == "" {
+					if len(dead)+len(back) > 0 {
+						t.Errorf("went back: %q %q", dead, back)
+					}
+					return
+				}
+				if bad := "dead/" + string(c.bad.Key) + "=" + string(c.bad.Value); !slices.Equal(dead, []string{bad}) {
+					t.Errorf("expected %q to go back, found %q", bad, dead)
+				}
+				if len(back) != 1 || !strings.HasPrefix(back[0], "1 times: ") || !strings.Contains(back[0], c.back) ||
+					task.Progress().Skipped != 1 {
+					t.Errorf("expected %q to be said once, found %q, %d", c.back, back, task.Progress().Skipped)
+				}
+				if at := describe(w.broker.offsets["topic=dlq"]); at != "next=5 fingerprint=" {
+					t.Errorf("stored: %s", at)
+				}
+			})
 		})
 	}
 }

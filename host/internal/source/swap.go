@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/culvert-project/culvert/host/internal/task"
 	"github.com/culvert-project/culvert/wit"
@@ -19,11 +20,15 @@ func (f *feed) adopt(ctx context.Context) error {
 func (f *feed) adoptWaiting(ctx context.Context) error { return f.adoptBy(ctx, f.task.plugin.Adopt) }
 
 func (f *feed) adoptBy(ctx context.Context, by func(context.Context) (*openedVersion, error)) error {
-	o, err := by(ctx)
-	if err != nil || o == f.opened {
-		return err
+	for {
+		o, err := by(ctx)
+		if err != nil || o == f.opened {
+			return err
+		}
+		if err = f.move(ctx, o); !f.task.plugin.Superseded(o, err) {
+			return err
+		}
 	}
-	return f.move(ctx, o)
 }
 
 // compatible tells whether a version can go on where the task's feeds stand (feeds by partition, fingerprints, stored
@@ -50,29 +55,34 @@ func (t *Task) compatible(ctx context.Context, o *openedVersion) error {
 
 // fits finds the feed in a version and asks whether that can go on from an offset.
 func (f *feed) fits(ctx context.Context, o *openedVersion, at []wit.Field) (index uint32, err error) {
-	for i := range o.feeds {
-		w := &o.feeds[i]
-		if !sameFields(w.Partition, f.partition) {
-			continue
-		}
-		if was := f.belongs(); w.Fingerprint != was {
-			switch w.Changed {
-			case wit.ChangedReload:
-				return uint32(i), nil // it is not gone on from there
-			case wit.ChangedFail:
-				return 0, fmt.Errorf("its offsets belong to something else (%s)", difference(was, w.Fingerprint))
-			}
-		}
-		if len(at) > 0 {
-			if err := task.Do(ctx, o.code, func(r Reader) error {
-				return r.CheckOffset(ctx, f.partition, at)
-			}); err != nil {
-				return 0, fmt.Errorf("it refuses the offset: %w", err)
-			}
-		}
-		return uint32(i), nil
+	if index, err = o.feedOf(f.partition); err != nil {
+		return 0, err
 	}
-	return 0, errors.New("it has no such feed: a change of feeds needs a restart of the task")
+	w := &o.feeds[index]
+	if was := f.belongs(); w.Fingerprint != was {
+		switch w.Changed {
+		case wit.ChangedReload:
+			return index, nil // it is not gone on from there
+		case wit.ChangedFail:
+			return 0, fmt.Errorf("its offsets belong to something else (%s)", difference(was, w.Fingerprint))
+		}
+	}
+	if len(at) > 0 {
+		check := func(r Reader) error { return r.CheckOffset(ctx, f.partition, at) }
+		if err := task.Do(ctx, o.code, check); err != nil {
+			return 0, fmt.Errorf("it refuses the offset: %w", err)
+		}
+	}
+	return index, nil
+}
+
+// feedOf is the feed that has a partition: what tells feeds apart in all versions.
+func (o *openedVersion) feedOf(partition []wit.Field) (index uint32, err error) {
+	i := slices.IndexFunc(o.feeds, func(w wit.Feed) bool { return sameFields(w.Partition, partition) })
+	if i < 0 {
+		return 0, errors.New("it has no such feed: a change of feeds needs a restart of the task")
+	}
+	return uint32(i), nil
 }
 
 // move has the feed read with another version, or with the same one opened anew: from the offset that it has now.
@@ -110,11 +120,18 @@ func (f *feed) belongs() string {
 	return f.fingerprint
 }
 
-// reopen opens the plugin anew because what it worked out no longer fits.
+// reopen opens the plugin anew because what it worked out no longer fits. Where another version has taken the place of
+// the one that the feed had, whose code is closed then, the feed goes on with that.
 func (f *feed) reopen(ctx context.Context) error {
-	o, err := f.task.plugin.Reopen(ctx, f.opened)
-	if err != nil {
-		return err
+	if f.opened.code != f.task.plugin.Current() {
+		return f.adoptWaiting(ctx)
 	}
-	return f.move(ctx, o)
+	o, err := f.task.plugin.Reopen(ctx, f.opened)
+	if err == nil {
+		err = f.move(ctx, o)
+	}
+	if f.task.plugin.Superseded(f.opened, err) {
+		return f.adoptWaiting(ctx)
+	}
+	return err
 }

@@ -336,11 +336,11 @@ func (t *Task) runFeed(ctx context.Context, i int) error {
 		if err := t.o.Renew(ctx, len(t.current())); err != nil {
 			return err
 		}
-		again, err := t.newFeed(ctx, f.opened, f.index)
+		again, err := t.startOver(ctx, f)
 		if err != nil {
 			return err
 		}
-		if moved := again.at.row != from.row || !sameFields(again.at.fields, from.fields); moved {
+		if moved := again.at.row != from.row || !sameFields(again.at.fields, from.fields); moved || rewound.Committed {
 			refused = 0
 		}
 		if rewound.Refused() {
@@ -354,6 +354,25 @@ func (t *Task) runFeed(ctx context.Context, i int) error {
 		t.feeds = slices.Clone(t.feeds) // others may be going over it
 		t.feeds[i] = again
 		t.mu.Unlock()
+	}
+}
+
+// startOver makes a feed that goes on from what is stored of another one, with the version that the task has now: other
+// feeds may have taken that meanwhile.
+func (t *Task) startOver(ctx context.Context, old *feed) (*feed, error) {
+	for {
+		o, err := t.plugin.Adopt(ctx)
+		if err != nil {
+			return nil, err
+		}
+		index, err := o.feedOf(old.partition)
+		if err != nil {
+			return nil, fmt.Errorf("version %s of the plugin: %w", o.code.Version(), err)
+		}
+		f, err := t.newFeed(ctx, o, index)
+		if !t.plugin.Superseded(o, err) {
+			return f, err
+		}
 	}
 }
 
@@ -383,7 +402,9 @@ func (t *Task) start(ctx context.Context) error {
 	}
 	feeds := make([]*feed, len(o.feeds))
 	for i := range o.feeds {
-		if feeds[i], err = t.newFeed(ctx, o, uint32(i)); err != nil {
+		if feeds[i], err = t.newFeed(ctx, o, uint32(i)); t.plugin.Superseded(o, err) {
+			return t.start(ctx) // another task of the connector has taken another version
+		} else if err != nil {
 			return fmt.Errorf("feed %s: %w", o.feeds[i].Name, err)
 		}
 	}

@@ -298,15 +298,21 @@ func (t *Task) listen(ctx context.Context) (close func(), err error) {
 // subscribe sees to it that a feed is subscribed to under an address. made: it was not before, or not wholly, since the
 // plugin has asked for more than to be told what is there.
 func (t *Task) subscribe(ctx context.Context, feed, address string) (done string, made bool, err error) {
-	o := t.plugin.Opened()
-	i := slices.IndexFunc(o.feeds, func(w wit.Feed) bool { return w.Name == feed })
-	if i < 0 {
-		return "", false, fmt.Errorf("the plugin has no feed %s any more", feed)
-	}
 	for retried := 0; ; retried++ {
+		o := t.plugin.Opened()
+		i := slices.IndexFunc(o.feeds, func(w wit.Feed) bool { return w.Name == feed })
+		if i < 0 {
+			return "", made, fmt.Errorf("the plugin has no feed %s any more", feed)
+		}
 		var changed bool
 		done, changed, err = t.subscribeOnce(ctx, o, uint32(i), address)
 		made = made || changed // also where its answer was lost
+		if t.plugin.Superseded(o, err) {
+			if _, err = t.plugin.Adopt(ctx); err != nil {
+				return "", made, err
+			}
+			continue
+		}
 		var fault *wit.Fault
 		lost := new(transport.NoAnswer) // the plugin looks what became of the request
 		if again := errors.As(err, &lost) || errors.As(err, &fault) && fault.Kind == wit.FaultTransient; !again ||
@@ -371,7 +377,7 @@ func (t *Task) notified(ctx, ended context.Context, n wit.Notification) error {
 		came, err = r.Notified(ctx, o.context, n)
 		return err
 	})
-	if task.Stale(err) {
+	if task.Stale(err) || t.plugin.Superseded(o, err) {
 		return notify.ErrBusy // another version is being opened
 	}
 	if err != nil {

@@ -289,6 +289,7 @@ func TestSnapshotDoesNotSwallowAWake(t *testing.T) {
 		ended := make(chan error, 1)
 		go func() { ended <- task.Run(ctx) }()
 		time.Sleep(10 * time.Second) // the load is over
+		synctest.Wait()
 		if err := e.take(t.Context(), wit.Notification{Target: "x"}); err != nil {
 			t.Error(err)
 		}
@@ -335,6 +336,7 @@ func TestSnapshotBeforeWhatWasMissed(t *testing.T) {
 				ended := make(chan error, 1)
 				go func() { ended <- task.Run(ctx) }()
 				time.Sleep(10 * time.Second) // the load is over
+				synctest.Wait()
 				if err := e.take(t.Context(), wit.Notification{Target: "x"}); err != nil {
 					t.Error(err)
 				}

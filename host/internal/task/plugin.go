@@ -104,10 +104,30 @@ func (p *Plugin[C, O]) Open(ctx context.Context, code Code[C]) (O, error) {
 
 // Start opens the version that the connector runs, which is not taken yet.
 func (p *Plugin[C, O]) Start(ctx context.Context) (o O, err error) {
-	if o, err = p.Open(ctx, p.versions.Current()); err != nil {
+	if o, err = p.openCurrent(ctx, p.Open); err != nil {
 		return o, fmt.Errorf("open: %w", err)
 	}
 	return o, nil
+}
+
+// openCurrent opens the version that the connector runs, and the next one where another task of the connector takes
+// that while the first is being opened: its code is closed then.
+func (p *Plugin[C, O]) openCurrent(ctx context.Context, open func(context.Context, Code[C]) (O, error)) (O, error) {
+	for {
+		code := p.versions.Current()
+		o, err := open(ctx, code)
+		if !p.superseded(code, err) {
+			return o, err
+		}
+	}
+}
+
+// Superseded tells whether a call failed because another version has taken the place of the one that it was made on:
+// whoever made it goes on with that, by [Plugin.Adopt].
+func (p *Plugin[C, O]) Superseded(o O, err error) bool { return p.superseded(p.Of(o), err) }
+
+func (p *Plugin[C, O]) superseded(code Code[C], err error) bool {
+	return errors.Is(err, plugin.ErrClosed) && code != p.versions.Current()
 }
 
 // Take has the task go on with what was opened.
@@ -308,13 +328,12 @@ func (p *Plugin[C, O]) follow(ctx context.Context) error {
 	}
 	p.judging.Lock()
 	defer p.judging.Unlock()
-	current := p.versions.Current()
-	if current == p.Of(p.Opened()) {
+	if p.versions.Current() == p.Of(p.Opened()) {
 		return nil
 	}
-	o, err := p.openedAhead(ctx, current)
+	o, err := p.openCurrent(ctx, p.openedAhead)
 	if err != nil {
-		return fmt.Errorf("open version %s of the plugin: %w", current.Version(), err)
+		return fmt.Errorf("open version %s of the plugin: %w", p.versions.Current().Version(), err)
 	}
 	p.Take(o)
 	return nil

@@ -1,0 +1,111 @@
+package kafka
+
+import (
+	"errors"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// A transaction that has outlasted its time because the broker was away is given up, and its feed starts over: with
+// the producer, or with one opened anew where the broker takes nothing more of it. Where another worker has taken the
+// id over meanwhile it is left to that one.
+func TestOutlastedTransactionsStartOver(t *testing.T) {
+	for name, c := range map[string]struct {
+		// fenced: the broker refuses the producer; state is what it says of the id then, so many epochs above.
+		fenced bool
+		state  []string
+		above  int16
+		over   bool
+	}{
+		"in time":                {false, nil, 0, true},
+		"aborted by the broker":  {true, []string{"CompleteAbort"}, 1, true},
+		"being aborted":          {true, []string{"Ongoing", "PrepareAbort", "CompleteAbort"}, 1, true},
+		"taken over":             {true, []string{"Empty"}, 2, false},
+		"taken over and at work": {true, []string{"Ongoing"}, 3, false},
+		"taken over and aborted": {true, []string{"CompleteAbort"}, 2, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			config, b := transactionsBroker(t)
+			config.Producer.TransactionTimeout = time.Minute
+			o := newTransacting(t, config, 0, "g-c-0").Output()
+			if err := page(t, o, "late", 1); err != nil {
+				t.Fatal(err)
+			}
+			o.mu.Lock()
+			producer, epoch, err := o.held.ProducerID(t.Context())
+			o.began = o.began.Add(-2 * time.Minute)
+			o.held.outages.lost(slog.New(slog.DiscardHandler), kgo.BrokerMetadata{NodeID: 9, Host: "b", Port: 9092}, 0,
+				errors.New("connection refused"))
+			o.held.outages.away[9].since = o.began
+			o.mu.Unlock()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if c.fenced {
+				b.cluster.ControlKey(int16(kmsg.EndTxn), func(r kmsg.Request) (kmsg.Response, error, bool) {
+					answer := r.ResponseKind().(*kmsg.EndTxnResponse)
+					answer.ErrorCode = kerr.InvalidProducerEpoch.Code
+					return answer, nil, true
+				})
+			}
+			states := c.state
+			b.cluster.ControlKey(int16(kmsg.DescribeTransactions), func(r kmsg.Request) (kmsg.Response, error, bool) {
+				b.cluster.KeepControl()
+				answer := r.ResponseKind().(*kmsg.DescribeTransactionsResponse)
+				state := kmsg.NewDescribeTransactionsResponseTransactionState()
+				state.TransactionalID, state.State = "g-c-0", states[0]
+				state.ProducerID, state.ProducerEpoch = producer, epoch+c.above
+				if len(states) > 1 {
+					states = states[1:]
+				}
+				answer.TransactionStates = append(answer.TransactionStates, state)
+				return answer, nil, true
+			})
+			err = o.Commit(t.Context())
+			rewound := (*Rewound)(nil)
+			if !Outlasted(err) || errors.As(err, &rewound) != c.over {
+				t.Errorf("expected to start over %t, found %v", c.over, err)
+			}
+			if !c.over {
+				if !strings.Contains(err.Error(), "was away for") {
+					t.Error(err)
+				}
+				return
+			}
+			again := o.of.Output()
+			if err := errors.Join(page(t, again, "again", 1), again.Commit(t.Context())); err != nil {
+				t.Fatal(err)
+			}
+			if got := committed(t, config, "rows") + "; " + committed(t, config, "offsets"); got != "again; 1" {
+				t.Errorf("expected again; 1, found %s", got)
+			}
+		})
+	}
+}
+
+// What is not committed between two pages is told to whoever uses the output, at once.
+func TestFailureBetweenPagesIsTold(t *testing.T) {
+	c, b := transactionsBroker(t)
+	c.Producer.TransactionTimeout = 15 * time.Minute
+	b.cluster.ControlKey(int16(kmsg.EndTxn), func(r kmsg.Request) (kmsg.Response, error, bool) { // once
+		answer := r.ResponseKind().(*kmsg.EndTxnResponse)
+		answer.ErrorCode = kerr.UnknownServerError.Code
+		return answer, nil, true
+	})
+	o := newTransacting(t, c, time.Hour, "g-c-0").Output()
+	var failed error
+	o.OnFailure(func(err error) { failed = err })
+	if err := errors.Join(page(t, o, "a", 1), o.Commit(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+	o.expired() // what the timer calls
+	if rewound := (*Rewound)(nil); !errors.As(failed, &rewound) {
+		t.Errorf("expected to be told to start over, found %v", failed)
+	}
+}
