@@ -109,8 +109,8 @@ type structure struct {
 	inner map[string]*structure
 }
 
-// ready makes what is the same for all rows, and indexes the entity set's types.
-func (t *entitySet) ready() {
+// ready makes what is the same for all rows, and indexes the entity set's types. atom: bodies are in Atom.
+func (t *entitySet) ready(atom bool) {
 	t.post, t.root = t.query.On(t.path), t.query.On(t.service+"/")
 	all := map[string]*structure{}
 	for _, s := range t.model.Structures {
@@ -132,7 +132,7 @@ func (t *entitySet) ready() {
 		}
 	}
 	t.entity = all[t.model.Structures[0].QualifiedName()]
-	t.flat = newFlat(t.entity)
+	t.flat = newFlat(t.entity, atom)
 	t.lane = mixed(laneSeed, t.path)
 }
 
@@ -338,7 +338,7 @@ func (o *decodedContext) unpack(packed string) (ok bool) {
 		if r.Bad || len(t.model.Structures) == 0 || t.at < 0 || t.at >= len(o.services) {
 			return false
 		}
-		t.ready()
+		t.ready(o.atom)
 		t.same = slices.IndexFunc(o.sets, func(other entitySet) bool { return other.path == t.path })
 		if t.same < 0 {
 			t.same = len(o.sets)

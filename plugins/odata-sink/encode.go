@@ -44,7 +44,7 @@ func (p *plugin) Encode(context []byte, schemas []wit.Schema, topics []string, r
 	if len(hints) == 0 && len(rows) > 1 && int(rows[0].Topic) < len(topics) && targets[rows[0].Topic] != nil {
 		at := rows[0].Topic
 		e := encoding{p: p, s: s, data: data, target: targets[at]}
-		if ready, ok := e.encodeRun(topics[at], rows); ok {
+		if ready, ok := e.encodeRun(topics[at], rows, origins, originTopics); ok {
 			return wit.Deliveries{Ready: ready}, nil
 		}
 	}
@@ -59,9 +59,7 @@ func (p *plugin) Encode(context []byte, schemas []wit.Schema, topics []string, r
 		if int(rows[i].Topic) < len(topics) {
 			topic, e.target = topics[rows[i].Topic], targets[rows[i].Topic]
 		}
-		if i < len(origins) && int(origins[i].Topic) < len(originTopics) {
-			e.origin, e.originTopic = origins[i], originTopics[origins[i].Topic]
-		}
+		e.came(i, origins, originTopics)
 		q, err := e.request(topic)
 		switch {
 		case err != nil:
@@ -110,6 +108,13 @@ type encoding struct {
 	keys    []keyValue
 	missing error
 	unsaid  bool
+}
+
+// came says which record the row came of, where that is known.
+func (e *encoding) came(row int, origins []wit.RecordID, topics []string) {
+	if row < len(origins) && int(origins[row].Topic) < len(topics) {
+		e.origin, e.originTopic = origins[row], topics[origins[row].Topic]
+	}
 }
 
 // request is what a row comes to.
@@ -482,6 +487,14 @@ func (e *encoding) identity() []wit.Header {
 	}
 	return []wit.Header{{Name: "RequestID", Value: string(id)}, {Name: "RepeatabilityCreation",
 		Value: moment(max(e.row.Timestamp, 0))}}
+}
+
+// appendIdentity writes the headers of [encoding.identity] as lines.
+func (e *encoding) appendIdentity(dst []byte) []byte {
+	for _, h := range e.identity() {
+		dst = append(append(append(append(dst, h.Name...), ": "...), h.Value...), "\r\n"...)
+	}
+	return dst
 }
 
 // update changes an entity by a method of the settings.

@@ -22,8 +22,9 @@ type Plain struct {
 
 	// First: the answer is the first one of its part.
 	First bool
-	// ID and Location are header values, nil where there are none. Body is the answer's, in memory of the whole one.
-	ID, Location, Body []byte
+	// ID, Location and Repeated, that of RepeatabilityResult, are header values, nil where there are none. Body is the
+	// answer's, in memory of the whole one.
+	ID, Location, Repeated, Body []byte
 }
 
 // NewPlain begins to go over an answer. ok is false where it is none of several parts.
@@ -104,6 +105,7 @@ func (p *Plain) Next() (ok bool) {
 		p.ID = p.value(p.headers.IDFrom, p.headers.IDTo)
 	}
 	p.Location = p.value(p.headers.LocationFrom, p.headers.LocationTo)
+	p.Repeated = p.value(p.headers.RepeatedFrom, p.headers.RepeatedTo)
 	length := 0
 	for _, c := range p.value(p.headers.LengthFrom, p.headers.LengthTo) {
 		if !isDigit(c) || length > len(p.body) {

@@ -23,7 +23,7 @@ func roomy(text string) []byte {
 // written is what a field of a kind makes of a value, "" where it is left to the caller.
 func written(f Field, value []byte) string {
 	name := roomy(`,"A":`)
-	f.Name, f.Size = at(name), len(name)
+	f.Before, f.Size = at(name), len(name)
 	in, out := roomy(string(value)), make([]byte, 4096)
 	s := Object{In: at(in), End: len(in), Out: at(out), Limit: len(out) - Room, Fields: unsafe.Pointer(&f), Count: 1,
 		Keys: &Place{}}
@@ -175,12 +175,14 @@ func TestGather(t *testing.T) {
 
 func TestLines(t *testing.T) {
 	const end = "\r\n--behind the headers stands more than a few bytes"
-	for text, want := range map[string][5]string{
+	for text, want := range map[string][6]string{
 		"": {"0"},
 		"Content-ID: 7\r\ncontent-type: a/b\r\nCONTENT-LENGTH:12\r\nLocation:  x\r\nContent-Id: 8\r\n": {"0", "a/b",
 			"7", "12", "x"},
 		"Content-Identity: 7\r\nLocations: x\r\nContent-Transfer-Encoding: binary\r\n": {"0"},
 		"SAP-Message: x\r\n": {"1"},
+		"RequestID: 1\r\nRepeatabilityCreation: 2\r\nRepeatability\r\nrepeatabilityResult: accepted\r\n" +
+			"RepeatabilityResult: 3\r\n": {"0", 5: "accepted"},
 	} {
 		in := []byte(text + end)
 		s := Headers{Text: at(in), End: len(in)}
@@ -189,14 +191,16 @@ func TestLines(t *testing.T) {
 			continue
 		}
 		value := func(from, to int) string { return string(bytes.TrimSpace(in[from:to])) }
-		found := [5]string{strconv.Itoa(s.Message), value(s.TypeFrom, s.TypeTo), value(s.IDFrom, s.IDTo),
-			value(s.LengthFrom, s.LengthTo), value(s.LocationFrom, s.LocationTo)}
+		found := [6]string{strconv.Itoa(s.Message), value(s.TypeFrom, s.TypeTo), value(s.IDFrom, s.IDTo),
+			value(s.LengthFrom, s.LengthTo), value(s.LocationFrom, s.LocationTo),
+			value(s.RepeatedFrom, s.RepeatedTo)}
 		if found != want {
 			t.Errorf("%q: expected %q, found %q", text, want, found)
 		}
 	}
 	for _, text := range []string{"Content-ID : 7\r\n", "Location\u00a0: x\r\n", " folded: x\r\n", "a: b\n",
-		"a: \tb\r\n", "--x\r\n", "ümlaut: x\r\n", "a: b\rc\r\n"} {
+		"a: \tb\r\n", "--x\r\n", "ümlaut: x\r\n", "a: b\rc\r\n",
+		"RepeatabilityResult : accepted\r\n", "Repeatability-Result: rejected\r\n"} {
 		in := []byte(text + end)
 		if s := (Headers{Text: at(in), End: len(in)}); Lines(&s) != 0 {
 			t.Errorf("%q is taken for common", text)

@@ -99,10 +99,12 @@ func digits(s *Object, v int) {
 	}
 }
 
-// quote writes one.
+// quote writes one, which XML has none of.
 func quote(s *Object) {
-	Put(s.Out, s.O, '"')
-	s.O++
+	if s.XML == 0 {
+		Put(s.Out, s.O, '"')
+		s.O++
+	}
 }
 
 // invalid is not 0 if the bytes from i to end are not UTF-8.
@@ -169,6 +171,39 @@ func text(s *Object, at, n int) int {
 	}
 	s.O += n
 	quote(s)
+	return 0
+}
+
+// content writes n bytes as the text of an element; 1: one of them has to be written otherwise, they are not UTF-8, or
+// one may be of a character that XML can't hold.
+func content(s *Object, at, n int) int {
+	i := 0
+	all := uint64(0)
+	rare := uint64(0)
+	for i < n {
+		w := Load(s.In, at+i)
+		m := stopsXML(w)
+		if m != 0 {
+			if i+bits.TrailingZeros64(m)>>3 < n {
+				return 1
+			}
+		}
+		all |= w
+		m = w ^ ones*0xef // which U+FFFE and U+FFFF begin with
+		rare |= (m - ones) &^ m & highs
+		Store(s.Out, s.O+i, w)
+		i += 8
+	}
+	if all&highs != 0 {
+		if rare != 0 {
+			return 1
+		}
+		i = invalid(s.In, at, at+n)
+		if i != 0 {
+			return 1
+		}
+	}
+	s.O += n
 	return 0
 }
 
@@ -396,10 +431,14 @@ func value(s *Object, at int, f *Field, kind uint64) int {
 		return next + n
 	}
 	if kind == Text {
-		if n > f.Most || n > s.Limit-s.O {
+		if n > f.Most || n > s.Limit-s.O-f.BehindSize {
 			return 0
 		}
-		failed = text(s, next, n)
+		if s.XML != 0 {
+			failed = content(s, next, n)
+		} else {
+			failed = text(s, next, n)
+		}
 	} else {
 		if kind == Decimal {
 			if n == 0 || n > 8 {
@@ -422,7 +461,15 @@ func value(s *Object, at int, f *Field, kind uint64) int {
 			if ms == noMoment {
 				return 0
 			}
-			failed = instant(s, ms, kind-Instant)
+			if s.XML != 0 {
+				write(s, s.In, next, 19)
+				if kind == InstantOffset {
+					Put(s.Out, s.O, 'Z')
+					s.O++
+				}
+			} else {
+				failed = instant(s, ms, kind-Instant)
+			}
 		}
 	}
 	if failed != 0 {
@@ -435,10 +482,13 @@ func value(s *Object, at int, f *Field, kind uint64) int {
 func member(s *Object, at int, f *Field, kind uint64) int {
 	s.Begin = at
 	if kind < SkipNumber {
-		write(s, f.Name, 0, f.Size)
+		write(s, f.Before, 0, f.Size)
 	}
 	at = value(s, at, f, kind)
 	if at != 0 {
+		if kind < SkipNumber {
+			write(s, f.Behind, 0, f.BehindSize)
+		}
 		if f.Key != 0 {
 			place := unsafe.Add(unsafe.Pointer(s.Keys), (f.Key-1)*32)
 			Store(place, 0, uint64(s.Begin))
@@ -456,7 +506,7 @@ func goMembers(s *Object) int {
 		f := (*Field)(unsafe.Add(s.Fields, s.Next*fieldSize))
 		at := s.At
 		s.Start = s.O
-		if s.O+f.Size > s.Limit {
+		if s.O+f.Size+f.BehindSize > s.Limit {
 			return Full
 		}
 		if at >= s.End {
@@ -492,9 +542,7 @@ func goMembers(s *Object) int {
 				return Odd
 			}
 			if f.Writes != 0 {
-				write(s, f.Name, 0, f.Size)
-				Store(s.Out, s.O, 0x6c6c756e) // null
-				s.O += 4
+				write(s, f.None, 0, f.NoneSize)
 			}
 		} else {
 			at = member(s, at, f, kind)
@@ -510,7 +558,7 @@ func goMembers(s *Object) int {
 }
 
 // fieldSize is that of a Field, in bytes.
-const fieldSize = 17 * 8
+const fieldSize = 21 * 8
 
 // It is as large as is said.
 var _ = [1]struct{}{}[unsafe.Sizeof(Field{})-fieldSize]
@@ -631,6 +679,24 @@ func header(s *Headers, p unsafe.Pointer, at, end int) int {
 		}
 		if c == ' ' || c > 0x7f {
 			return 0
+		}
+		return 1
+	}
+	if a == 0x6261746165706572 { // repeatab
+		a = lower(Load(p, at+8))
+		if a == 0x65722d7974696c69 { // ility-re, and sult behind it, which is OASIS's name for it
+			return 0
+		}
+		if a == 0x7365727974696c69 { // ilityres
+			if lower(Load(p, at+16))&0xffffff == 0x746c75 { // ult
+				if Byte(p, at+19) != ':' {
+					return 0
+				}
+				if s.RepeatedFrom == 0 {
+					s.RepeatedFrom = at + 20
+					s.RepeatedTo = end
+				}
+			}
 		}
 		return 1
 	}

@@ -328,26 +328,30 @@ func floor(n, by int64) (quotient, rest int64) {
 
 // iso writes a point in time in UTC, with a Z where the type has a zone. Years outside of 1 to 9999 don't fit.
 func iso(ms, micros int64, zoned bool) (string, bool) {
-	t := time.UnixMilli(ms).UTC().Add(time.Duration(micros) * time.Microsecond)
-	if y := t.Year(); y < 1 || y > 9999 {
+	if ms < firstMilli || ms > lastMilli {
 		return "", false
 	}
+	return string(appendISO(make([]byte, 0, len("2006-01-02T15:04:05.999999Z")), ms, micros, zoned)), true
+}
+
+// appendISO is iso for a point in time that fits.
+func appendISO(dst []byte, ms, micros int64, zoned bool) []byte {
+	t := time.UnixMilli(ms).UTC().Add(time.Duration(micros) * time.Microsecond)
 	year, month, day := t.Date()
 	hour, minute, second := t.Clock()
-	text := make([]byte, 0, len("2006-01-02T15:04:05.999999Z"))
-	text = digits(text, year, 4)
-	text = digits(append(text, '-'), int(month), 2)
-	text = digits(append(text, '-'), day, 2)
-	text = digits(append(text, 'T'), hour, 2)
-	text = digits(append(text, ':'), minute, 2)
-	text = digits(append(text, ':'), second, 2)
+	dst = digits(dst, year, 4)
+	dst = digits(append(dst, '-'), int(month), 2)
+	dst = digits(append(dst, '-'), day, 2)
+	dst = digits(append(dst, 'T'), hour, 2)
+	dst = digits(append(dst, ':'), minute, 2)
+	dst = digits(append(dst, ':'), second, 2)
 	if part := t.Nanosecond() / 1000; part > 0 {
-		text = bytes.TrimRight(digits(append(text, '.'), part, 6), "0")
+		dst = bytes.TrimRight(digits(append(dst, '.'), part, 6), "0")
 	}
 	if zoned {
-		text = append(text, 'Z')
+		dst = append(dst, 'Z')
 	}
-	return string(text), true
+	return dst
 }
 
 // digits appends the last so many digits of a number.
