@@ -109,18 +109,13 @@ func (p *plugin) allWritten(s *state, b *plain, response *wit.Response) (all, re
 		return false, false
 	}
 	predicates := *b.predicates
-	var digits [20]byte
 	said := false
 	for i := range b.count {
 		predicate := predicates.Text()
 		if !d.Next() || d.First != (b.apart || i == 0) {
 			return false, false
 		}
-		if said = said || i == 0 && d.ID != nil; said {
-			if string(d.ID) != string(strconv.AppendInt(digits[:0], int64(i+1), 10)) {
-				return false, false
-			}
-		} else if d.ID != nil {
+		if said = said || i == 0 && d.ID != nil; said && d.Number != i+1 || !said && d.ID != nil {
 			return false, false
 		}
 		if n := len(d.Location) - len(predicate); d.Location != nil &&
@@ -150,7 +145,24 @@ func (p *plugin) allWritten(s *state, b *plain, response *wit.Response) (all, re
 
 // opensEntity tells of the start of a body, as far as it is the usual one, that it is no page and no error.
 func opensEntity(body []byte) bool {
-	return len(body) == 0 || len(body) > 4 && body[0] == '{' && body[1] == '"' && body[2] == 'd' && body[3] == '"'
+	return len(body) == 0 || len(body) > 4 && body[0] == '{' && body[1] == '"' && body[2] == 'd' && body[3] == '"' ||
+		opensEntry(body)
+}
+
+// opensEntry is opensEntity for bodies in XML.
+func opensEntry(body []byte) bool {
+	if len(body) == 0 || body[0] != '<' {
+		return false
+	}
+	start := body[:min(len(body), 300)]
+	if entry, declared := bytes.CutPrefix(start, []byte("<?xml ")); declared {
+		end := bytes.Index(entry, []byte("?>"))
+		if end < 0 || bytes.Contains(start, []byte("<h")) || bytes.Contains(start, []byte("<H")) {
+			return false
+		}
+		start = bytes.TrimLeft(entry[end+2:], "\r\n")
+	}
+	return bytes.HasPrefix(start, []byte("<entry "))
 }
 
 // run is rows of one call that become batches of operations which differ in nothing but key and body.

@@ -441,7 +441,10 @@ func (c chance) inSandbox(ctx context.Context, t *testing.T, i *host.Instance, w
 
 // Bodies of entities as they usually begin are neither pages nor errors.
 func TestUsualBodies(t *testing.T) {
-	for _, body := range []string{"", `{"d":{}}`, `{"d":{"error":{}}}`, `{"d" :1}`, `{"d":`, `{"data":{}}`} {
+	for _, body := range []string{"", `{"d":{}}`, `{"d":{"error":{}}}`, `{"d" :1}`, `{"d":`, `{"data":{}}`, `<entry xmlns="a">`,
+		`<?xml version="1.0"?><entry xmlns="a">`, `<?xml version="1.0"?><entry xmlns="a"><html`, `<entry `, `<entry>`,
+		`<?xml version="1.0"?><error/>`, `<?xml ?><error/>`, `<entry a?><error/>`, `<?xml ?>` + "\r\n" + `<entry a="<HTML">`,
+		`<?xml a="?><entry "?><error/>`, `<?xml ?><!-- <entry --><error/>`} {
 		if opensEntity([]byte(body)) && (fault.IsHTML([]byte(body)) || fault.IsError([]byte(body))) {
 			t.Errorf("%s is taken for an entity", body)
 		}

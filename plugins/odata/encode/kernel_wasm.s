@@ -5661,72 +5661,557 @@ TEXT ·Find(SB), NOSPLIT, $0-32
 	Unreachable
 	RET
 
-TEXT ·Lines(SB), NOSPLIT, $0-16
+TEXT ·Next(SB), NOSPLIT, $0-16
 	I64Load s+0(FP)
 	Set R0
 	Get R0
 	I32WrapI64
 	I64Load $0
 	Set R1
+	I64Const $1
+	Set R2
 	Get R0
 	I32WrapI64
-	I64Load $8
-	Set R2
+	I64Const $0
+	I64Store $72
+	Get R0
+	I32WrapI64
+	I64Load $56
+	I64Eqz
+	If
+		I64Const $0
+		Set R2
+		Get R0
+		I32WrapI64
+		I64Const $1
+		I64Store $72
+	End
+	Get R0
+	I32WrapI64
+	I64Const $0
+	I64Store $104
 	Block
 		Loop
 			Get R2
-			Get R0
-			I32WrapI64
-			I64Load $16
-			I64Const $32
-			I64Sub
+			I64Const $3
 			I64LtS
 			I32Eqz
 			BrIf $1
-			Get R1
 			Get R2
-			I64Add
-			I32WrapI64
-			I64Load8U $0
-			Set R3
-			Get R3
-			I64Const $13
-			I64Eq
+			I64Const $2
+			I64LtS
 			If
-				Get R1
-				Get R2
-				I64Add
-				I32WrapI64
-				I64Load8U $1
-				I64Const $10
-				I64Ne
-				If
-					Get SP
-					I64Const $0
-					I64Store ret+8(FP)
-					RET
-				End
 				Get R0
 				I32WrapI64
-				Get R2
-				I64Const $2
-				I64Add
-				I64Store $8
-				Get SP
-				I64Const $1
-				I64Store ret+8(FP)
-				RET
+				I64Const $0
+				I64Store $120
+			End
+			Get R0
+			I32WrapI64
+			I64Const $0
+			I64Store $136
+			Get R0
+			I32WrapI64
+			I64Const $0
+			I64Store $144
+			Get R0
+			I32WrapI64
+			I64Const $0
+			I64Store $152
+			Get R0
+			I32WrapI64
+			I64Const $0
+			I64Store $168
+			Block
+				Get R0
+				I32WrapI64
+				I64Load $0
+				Set R4
+				Get R0
+				I32WrapI64
+				I64Load $8
+				Set R5
+				Block
+					Loop
+						Get R5
+						Get R0
+						I32WrapI64
+						I64Load $16
+						I64Const $32
+						I64Sub
+						I64LtS
+						I32Eqz
+						BrIf $1
+						Get R4
+						Get R5
+						I64Add
+						I32WrapI64
+						I64Load8U $0
+						Set R6
+						Get R6
+						I64Const $13
+						I64Eq
+						If
+							Get R4
+							Get R5
+							I64Add
+							I32WrapI64
+							I64Load8U $1
+							I64Const $10
+							I64Ne
+							If
+								I64Const $0
+								Set R3
+								Br $4
+							End
+							Get R0
+							I32WrapI64
+							Get R5
+							I64Const $2
+							I64Add
+							I64Store $8
+							I64Const $1
+							Set R3
+							Br $3
+						End
+						Get R6
+						I64Const $32
+						I64LeU
+						Get R6
+						I64Const $127
+						I64GtU
+						I32Or
+						Get R6
+						I64Const $45
+						I64Eq
+						I32Or
+						If
+							I64Const $0
+							Set R3
+							Br $3
+						End
+						Get R5
+						Set R7
+						Block
+							Loop
+								Get R7
+								Get R0
+								I32WrapI64
+								I64Load $16
+								I64Const $32
+								I64Sub
+								I64LtS
+								I32Eqz
+								BrIf $1
+								Get R4
+								Get R7
+								I64Add
+								I32WrapI64
+								I64Load $0
+								Set R8
+								Get R8
+								I64Const $2314885530818453536
+								I64Sub
+								Get R8
+								I64Const $-1
+								I64Xor
+								I64And
+								I64Const $-9187201950435737472
+								I64And
+								Set R9
+								Get R9
+								I64Const $0
+								I64Ne
+								If
+									Get R7
+									Get R9
+									I64Ctz
+									I64Const $3
+									I64ShrS
+									I64Add
+									Set R7
+									Br $2
+								End
+								Get R7
+								I64Const $8
+								I64Add
+								Set R7
+								Br $0
+							End
+						End
+						Get R7
+						Get R0
+						I32WrapI64
+						I64Load $16
+						I64Const $32
+						I64Sub
+						I64GeS
+						If
+							I64Const $0
+							Set R3
+							Br $3
+						End
+						Get R4
+						Get R7
+						I64Add
+						I32WrapI64
+						I64Load8U $0
+						I64Const $13
+						I64Ne
+						Get R4
+						Get R7
+						I64Add
+						I32WrapI64
+						I64Load8U $1
+						I64Const $10
+						I64Ne
+						I32Or
+						If
+							I64Const $0
+							Set R3
+							Br $3
+						End
+						Block
+							Get R4
+							Get R5
+							I64Add
+							I32WrapI64
+							I64Load $0
+							I64Const $2314885530818453536
+							I64Or
+							Set R9
+							Get R9
+							I64Const $3275364211029340003
+							I64Eq
+							If
+								Get R4
+								Get R5
+								I64Add
+								I32WrapI64
+								I64Load $8
+								I64Const $2314885530818453536
+								I64Or
+								Set R9
+								Get R9
+								I64Const $4294967295
+								I64And
+								I64Const $1701869940
+								I64Eq
+								If
+									Get R4
+									Get R5
+									I64Add
+									I32WrapI64
+									I64Load8U $12
+									Set R10
+									Get R10
+									I64Const $58
+									I64Eq
+									If
+										Get R0
+										I32WrapI64
+										I64Load $104
+										I64Eqz
+										If
+											Get R0
+											I32WrapI64
+											Get R5
+											I64Const $13
+											I64Add
+											I64Store $104
+											Get R0
+											I32WrapI64
+											Get R7
+											I64Store $112
+										End
+										I64Const $1
+										Set R8
+										Br $3
+									End
+									Get R10
+									I64Const $32
+									I64Eq
+									Get R10
+									I64Const $127
+									I64GtU
+									I32Or
+									If
+										I64Const $0
+										Set R8
+										Br $3
+									End
+									I64Const $1
+									Set R8
+									Br $2
+								End
+								Get R9
+								I64Const $65535
+								I64And
+								I64Const $25705
+								I64Eq
+								If
+									Get R4
+									Get R5
+									I64Add
+									I32WrapI64
+									I64Load8U $10
+									Set R10
+									Get R10
+									I64Const $58
+									I64Eq
+									If
+										Get R0
+										I32WrapI64
+										I64Load $120
+										I64Eqz
+										If
+											Get R0
+											I32WrapI64
+											Get R5
+											I64Const $11
+											I64Add
+											I64Store $120
+											Get R0
+											I32WrapI64
+											Get R7
+											I64Store $128
+										End
+										I64Const $1
+										Set R8
+										Br $3
+									End
+									Get R10
+									I64Const $32
+									I64Eq
+									Get R10
+									I64Const $127
+									I64GtU
+									I32Or
+									If
+										I64Const $0
+										Set R8
+										Br $3
+									End
+									I64Const $1
+									Set R8
+									Br $2
+								End
+								Get R9
+								I64Const $281474976710655
+								I64And
+								I64Const $114849160783212
+								I64Eq
+								If
+									Get R4
+									Get R5
+									I64Add
+									I32WrapI64
+									I64Load8U $14
+									Set R10
+									Get R10
+									I64Const $58
+									I64Eq
+									If
+										Get R0
+										I32WrapI64
+										I64Load $136
+										I64Eqz
+										If
+											Get R0
+											I32WrapI64
+											Get R5
+											I64Const $15
+											I64Add
+											I64Store $136
+											Get R0
+											I32WrapI64
+											Get R7
+											I64Store $144
+										End
+										I64Const $1
+										Set R8
+										Br $3
+									End
+									Get R10
+									I64Const $32
+									I64Eq
+									Get R10
+									I64Const $127
+									I64GtU
+									I32Or
+									If
+										I64Const $0
+										Set R8
+										Br $3
+									End
+									I64Const $1
+									Set R8
+									Br $2
+								End
+								I64Const $1
+								Set R8
+								Br $1
+							End
+							Get R9
+							I64Const $7957695015157985132
+							I64Eq
+							If
+								Get R4
+								Get R5
+								I64Add
+								I32WrapI64
+								I64Load8U $8
+								Set R10
+								Get R10
+								I64Const $58
+								I64Eq
+								If
+									Get R0
+									I32WrapI64
+									I64Load $152
+									I64Eqz
+									If
+										Get R0
+										I32WrapI64
+										Get R5
+										I64Const $9
+										I64Add
+										I64Store $152
+										Get R0
+										I32WrapI64
+										Get R7
+										I64Store $160
+									End
+									I64Const $1
+									Set R8
+									Br $2
+								End
+								Get R10
+								I64Const $32
+								I64Eq
+								Get R10
+								I64Const $127
+								I64GtU
+								I32Or
+								If
+									I64Const $0
+									Set R8
+									Br $2
+								End
+								I64Const $1
+								Set R8
+								Br $1
+							End
+							Get R9
+							I64Const $7089075250120385906
+							I64Eq
+							If
+								Get R4
+								Get R5
+								I64Add
+								I32WrapI64
+								I64Load $8
+								I64Const $2314885530818453536
+								I64Or
+								Set R9
+								Get R9
+								I64Const $7309955144843095145
+								I64Eq
+								If
+									I64Const $0
+									Set R8
+									Br $2
+								End
+								Get R9
+								I64Const $8315178152979164265
+								I64Eq
+								If
+									Get R4
+									Get R5
+									I64Add
+									I32WrapI64
+									I64Load $16
+									I64Const $2314885530818453536
+									I64Or
+									I64Const $16777215
+									I64And
+									I64Const $7629941
+									I64Eq
+									If
+										Get R4
+										Get R5
+										I64Add
+										I32WrapI64
+										I64Load8U $19
+										I64Const $58
+										I64Ne
+										If
+											I64Const $0
+											Set R8
+											Br $4
+										End
+										Get R0
+										I32WrapI64
+										I64Load $168
+										I64Eqz
+										If
+											Get R0
+											I32WrapI64
+											Get R5
+											I64Const $20
+											I64Add
+											I64Store $168
+											Get R0
+											I32WrapI64
+											Get R7
+											I64Store $176
+										End
+									End
+								End
+								I64Const $1
+								Set R8
+								Br $1
+							End
+							Get R9
+							I64Const $281474976710655
+							I64And
+							I64Const $111519588180339
+							I64Eq
+							If
+								Get R0
+								I32WrapI64
+								I64Const $1
+								I64Store $184
+							End
+							I64Const $1
+							Set R8
+							Br $0
+						End
+						Get R8
+						I64Eqz
+						If
+							I64Const $0
+							Set R3
+							Br $3
+						End
+						Get R7
+						I64Const $2
+						I64Add
+						Set R5
+						Br $0
+					End
+				End
+				I64Const $0
+				Set R3
+				Br $0
 			End
 			Get R3
-			I64Const $32
-			I64LeU
-			Get R3
-			I64Const $127
-			I64GtU
-			I32Or
-			Get R3
-			I64Const $45
-			I64Eq
+			I64Eqz
+			Get R0
+			I32WrapI64
+			I64Load $184
+			I64Const $0
+			I64Ne
 			I32Or
 			If
 				Get SP
@@ -5735,405 +6220,600 @@ TEXT ·Lines(SB), NOSPLIT, $0-16
 				RET
 			End
 			Get R2
-			Set R4
-			Block
-				Loop
+			I64Eqz
+			If
+				Block
+					Get R0
+					I32WrapI64
+					I64Load $0
+					Set R4
+					Get R0
+					I32WrapI64
+					I64Load $104
+					Set R5
+					Get R0
+					I32WrapI64
+					I64Load $112
+					Get R5
+					I64Sub
+					I64Const $27
+					I64Sub
+					Set R6
+					Get R5
+					I64Eqz
+					Get R6
+					I64Const $0
+					I64LeS
+					I32Or
+					If
+						I64Const $0
+						Set R3
+						Br $1
+					End
 					Get R4
+					Get R5
+					I64Add
+					I32WrapI64
+					I64Load $0
+					I64Const $7021227767827361056
+					I64Ne
+					Get R4
+					Get R5
+					I64Add
+					I32WrapI64
+					I64Load $8
+					I64Const $7234320770639295602
+					I64Ne
+					I32Or
+					Get R4
+					Get R5
+					I64Add
+					I32WrapI64
+					I64Load $16
+					I64Const $7017855570009006139
+					I64Ne
+					I32Or
+					If
+						I64Const $0
+						Set R3
+						Br $1
+					End
+					Get R4
+					Get R5
+					I64Add
+					I32WrapI64
+					I64Load $24
+					I64Const $16777215
+					I64And
+					I64Const $4028786
+					I64Ne
+					If
+						I64Const $0
+						Set R3
+						Br $1
+					End
+					Get R5
+					I64Const $27
+					I64Add
+					Set R5
+					Get R4
+					Get R5
+					I64Add
+					I32WrapI64
+					I64Load8U $0
+					I64Const $34
+					I64Eq
+					Get R4
+					Get R5
+					I64Add
+					I32WrapI64
+					I64Load8U $0
+					I64Const $32
+					I64Eq
+					I32Or
+					Get R4
+					Get R5
+					Get R6
+					I64Add
+					I64Const $1
+					I64Sub
+					I64Add
+					I32WrapI64
+					I64Load8U $0
+					I64Const $32
+					I64Eq
+					I32Or
+					If
+						I64Const $0
+						Set R3
+						Br $1
+					End
+					I64Const $0
+					Set R7
+					Block
+						Loop
+							Get R7
+							Get R6
+							I64LtS
+							I32Eqz
+							BrIf $1
+							Get R4
+							Get R5
+							Get R7
+							I64Add
+							I64Add
+							I32WrapI64
+							I64Load $0
+							I64Const $4268070197446523707
+							I64Xor
+							Set R8
+							Get R8
+							I64Const $72340172838076673
+							I64Sub
+							Get R8
+							I64Const $-1
+							I64Xor
+							I64And
+							I64Const $-9187201950435737472
+							I64And
+							Set R8
+							Get R8
+							I64Const $0
+							I64Ne
+							If
+								Get R7
+								Get R8
+								I64Ctz
+								I64Const $3
+								I64ShrS
+								I64Add
+								Get R6
+								I64LtS
+								If
+									I64Const $0
+									Set R3
+									Br $4
+								End
+							End
+							Get R7
+							I64Const $8
+							I64Add
+							Set R7
+							Br $0
+						End
+					End
+					Get R6
+					Get R0
+					I32WrapI64
+					I64Load $32
+					I64Const $2
+					I64Sub
+					I64Eq
+					If
+						Get R0
+						I32WrapI64
+						I64Load $24
+						Set R8
+						Block
+							I64Const $0
+							Set R9
+							Block
+								Loop
+									Get R9
+									I64Const $8
+									I64Add
+									Get R6
+									I64LeS
+									I32Eqz
+									BrIf $1
+									Get R4
+									Get R5
+									Get R9
+									I64Add
+									I64Add
+									I32WrapI64
+									I64Load $0
+									Get R8
+									I64Const $2
+									Get R9
+									I64Add
+									I64Add
+									I32WrapI64
+									I64Load $0
+									I64Ne
+									If
+										I64Const $0
+										Set R7
+										Br $3
+									End
+									Get R9
+									I64Const $8
+									I64Add
+									Set R9
+									Br $0
+								End
+							End
+							Block
+								Loop
+									Get R9
+									Get R6
+									I64LtS
+									I32Eqz
+									BrIf $1
+									Get R4
+									Get R5
+									Get R9
+									I64Add
+									I64Add
+									I32WrapI64
+									I64Load8U $0
+									Get R8
+									I64Const $2
+									Get R9
+									I64Add
+									I64Add
+									I32WrapI64
+									I64Load8U $0
+									I64Ne
+									If
+										I64Const $0
+										Set R7
+										Br $3
+									End
+									Get R9
+									I64Const $1
+									I64Add
+									Set R9
+									Br $0
+								End
+							End
+							I64Const $1
+							Set R7
+							Br $0
+						End
+						Get R7
+						I64Const $0
+						I64Ne
+						If
+							I64Const $0
+							Set R3
+							Br $2
+						End
+					End
+					Get R0
+					I32WrapI64
+					Get R5
+					I64Store $40
+					Get R0
+					I32WrapI64
+					Get R6
+					I64Store $48
+					Get R0
+					I32WrapI64
+					I64Load $8
+					Set R8
+					Block
+						Get R0
+						I32WrapI64
+						I64Load $0
+						Set R9
+						Get R0
+						I32WrapI64
+						I64Load $48
+						Set R10
+						Get R8
+						I64Const $2
+						I64Add
+						Get R10
+						I64Add
+						Get R0
+						I32WrapI64
+						I64Load $16
+						I64GtS
+						If
+							I64Const $0
+							Set R5
+							Br $1
+						End
+						Get R9
+						Get R8
+						I64Add
+						I32WrapI64
+						I64Load8U $0
+						I64Const $45
+						I64Ne
+						Get R9
+						Get R8
+						I64Add
+						I32WrapI64
+						I64Load8U $1
+						I64Const $45
+						I64Ne
+						I32Or
+						If
+							I64Const $0
+							Set R5
+							Br $1
+						End
+						Get R8
+						I64Const $2
+						I64Add
+						Set R12
+						Get R0
+						I32WrapI64
+						I64Load $40
+						Set R13
+						Block
+							I64Const $0
+							Set R14
+							Block
+								Loop
+									Get R14
+									I64Const $8
+									I64Add
+									Get R10
+									I64LeS
+									I32Eqz
+									BrIf $1
+									Get R9
+									Get R12
+									Get R14
+									I64Add
+									I64Add
+									I32WrapI64
+									I64Load $0
+									Get R9
+									Get R13
+									Get R14
+									I64Add
+									I64Add
+									I32WrapI64
+									I64Load $0
+									I64Ne
+									If
+										I64Const $0
+										Set R11
+										Br $3
+									End
+									Get R14
+									I64Const $8
+									I64Add
+									Set R14
+									Br $0
+								End
+							End
+							Block
+								Loop
+									Get R14
+									Get R10
+									I64LtS
+									I32Eqz
+									BrIf $1
+									Get R9
+									Get R12
+									Get R14
+									I64Add
+									I64Add
+									I32WrapI64
+									I64Load8U $0
+									Get R9
+									Get R13
+									Get R14
+									I64Add
+									I64Add
+									I32WrapI64
+									I64Load8U $0
+									I64Ne
+									If
+										I64Const $0
+										Set R11
+										Br $3
+									End
+									Get R14
+									I64Const $1
+									I64Add
+									Set R14
+									Br $0
+								End
+							End
+							I64Const $1
+							Set R11
+							Br $0
+						End
+						Get R11
+						I64Eqz
+						If
+							I64Const $0
+							Set R5
+							Br $1
+						End
+						Get R8
+						I64Const $2
+						I64Add
+						Get R10
+						I64Add
+						Set R5
+						Br $0
+					End
+					Get R5
+					I64Eqz
+					If
+						I64Const $0
+						Set R3
+						Br $1
+					End
 					Get R0
 					I32WrapI64
 					I64Load $16
-					I64Const $32
-					I64Sub
-					I64LtS
-					I32Eqz
-					BrIf $1
+					Set R8
+					Block
+						Get R5
+						I64Const $2
+						I64Add
+						Get R8
+						I64GtS
+						If
+							I64Const $0
+							Set R5
+							Br $1
+						End
+						Get R4
+						Get R5
+						I64Add
+						I32WrapI64
+						I64Load8U $0
+						I64Const $13
+						I64Ne
+						Get R4
+						Get R5
+						I64Add
+						I32WrapI64
+						I64Load8U $1
+						I64Const $10
+						I64Ne
+						I32Or
+						If
+							I64Const $0
+							Set R5
+							Br $1
+						End
+						Get R5
+						I64Const $2
+						I64Add
+						Set R5
+						Br $0
+					End
+					Get R5
+					I64Eqz
+					If
+						I64Const $0
+						Set R3
+						Br $1
+					End
+					Get R0
+					I32WrapI64
+					Get R5
+					I64Store $8
+					Get R0
+					I32WrapI64
+					I64Const $1
+					I64Store $56
+					I64Const $1
+					Set R3
+					Br $0
+				End
+			End
+			Get R2
+			I64Const $1
+			I64Eq
+			If
+				Get R0
+				I32WrapI64
+				I64Load $8
+				Set R4
+				Block
 					Get R1
 					Get R4
 					I64Add
 					I32WrapI64
 					I64Load $0
-					Set R5
-					Get R5
-					I64Const $2314885530818453536
-					I64Sub
-					Get R5
-					I64Const $-1
-					I64Xor
-					I64And
-					I64Const $-9187201950435737472
-					I64And
-					Set R6
-					Get R6
-					I64Const $0
+					I64Const $3543824036068086856
 					I64Ne
 					If
-						Get R4
-						Get R6
-						I64Ctz
-						I64Const $3
-						I64ShrS
-						I64Add
-						Set R4
-						Br $2
+						I64Const $0
+						Set R3
+						Br $1
 					End
+					Get R1
 					Get R4
-					I64Const $8
-					I64Add
-					Set R4
-					Br $0
-				End
-			End
-			Get R4
-			Get R0
-			I32WrapI64
-			I64Load $16
-			I64Const $32
-			I64Sub
-			I64GeS
-			If
-				Get SP
-				I64Const $0
-				I64Store ret+8(FP)
-				RET
-			End
-			Get R1
-			Get R4
-			I64Add
-			I32WrapI64
-			I64Load8U $0
-			I64Const $13
-			I64Ne
-			Get R1
-			Get R4
-			I64Add
-			I32WrapI64
-			I64Load8U $1
-			I64Const $10
-			I64Ne
-			I32Or
-			If
-				Get SP
-				I64Const $0
-				I64Store ret+8(FP)
-				RET
-			End
-			Block
-				Get R1
-				Get R2
-				I64Add
-				I32WrapI64
-				I64Load $0
-				I64Const $2314885530818453536
-				I64Or
-				Set R6
-				Get R6
-				I64Const $3275364211029340003
-				I64Eq
-				If
-					Get R1
-					Get R2
-					I64Add
-					I32WrapI64
-					I64Load $8
-					I64Const $2314885530818453536
-					I64Or
-					Set R6
-					Get R6
-					I64Const $4294967295
-					I64And
-					I64Const $1701869940
-					I64Eq
-					If
-						Get R1
-						Get R2
-						I64Add
-						I32WrapI64
-						I64Load8U $12
-						Set R7
-						Get R7
-						I64Const $58
-						I64Eq
-						If
-							Get R0
-							I32WrapI64
-							I64Load $24
-							I64Eqz
-							If
-								Get R0
-								I32WrapI64
-								Get R2
-								I64Const $13
-								I64Add
-								I64Store $24
-								Get R0
-								I32WrapI64
-								Get R4
-								I64Store $32
-							End
-							I64Const $1
-							Set R5
-							Br $3
-						End
-						Get R7
-						I64Const $32
-						I64Eq
-						Get R7
-						I64Const $127
-						I64GtU
-						I32Or
-						If
-							I64Const $0
-							Set R5
-							Br $3
-						End
-						I64Const $1
-						Set R5
-						Br $2
-					End
-					Get R6
-					I64Const $65535
-					I64And
-					I64Const $25705
-					I64Eq
-					If
-						Get R1
-						Get R2
-						I64Add
-						I32WrapI64
-						I64Load8U $10
-						Set R7
-						Get R7
-						I64Const $58
-						I64Eq
-						If
-							Get R0
-							I32WrapI64
-							I64Load $40
-							I64Eqz
-							If
-								Get R0
-								I32WrapI64
-								Get R2
-								I64Const $11
-								I64Add
-								I64Store $40
-								Get R0
-								I32WrapI64
-								Get R4
-								I64Store $48
-							End
-							I64Const $1
-							Set R5
-							Br $3
-						End
-						Get R7
-						I64Const $32
-						I64Eq
-						Get R7
-						I64Const $127
-						I64GtU
-						I32Or
-						If
-							I64Const $0
-							Set R5
-							Br $3
-						End
-						I64Const $1
-						Set R5
-						Br $2
-					End
-					Get R6
-					I64Const $281474976710655
-					I64And
-					I64Const $114849160783212
-					I64Eq
-					If
-						Get R1
-						Get R2
-						I64Add
-						I32WrapI64
-						I64Load8U $14
-						Set R7
-						Get R7
-						I64Const $58
-						I64Eq
-						If
-							Get R0
-							I32WrapI64
-							I64Load $56
-							I64Eqz
-							If
-								Get R0
-								I32WrapI64
-								Get R2
-								I64Const $15
-								I64Add
-								I64Store $56
-								Get R0
-								I32WrapI64
-								Get R4
-								I64Store $64
-							End
-							I64Const $1
-							Set R5
-							Br $3
-						End
-						Get R7
-						I64Const $32
-						I64Eq
-						Get R7
-						I64Const $127
-						I64GtU
-						I32Or
-						If
-							I64Const $0
-							Set R5
-							Br $3
-						End
-						I64Const $1
-						Set R5
-						Br $2
-					End
-					I64Const $1
-					Set R5
-					Br $1
-				End
-				Get R6
-				I64Const $7957695015157985132
-				I64Eq
-				If
-					Get R1
-					Get R2
 					I64Add
 					I32WrapI64
 					I64Load8U $8
-					Set R7
-					Get R7
-					I64Const $58
-					I64Eq
-					If
-						Get R0
-						I32WrapI64
-						I64Load $72
-						I64Eqz
-						If
-							Get R0
-							I32WrapI64
-							Get R2
-							I64Const $9
-							I64Add
-							I64Store $72
-							Get R0
-							I32WrapI64
-							Get R4
-							I64Store $80
-						End
-						I64Const $1
-						Set R5
-						Br $2
-					End
-					Get R7
 					I64Const $32
-					I64Eq
-					Get R7
-					I64Const $127
+					I64Ne
+					Get R1
+					Get R4
+					I64Add
+					I32WrapI64
+					I64Load8U $9
+					I64Const $50
+					I64Ne
+					I32Or
+					If
+						I64Const $0
+						Set R3
+						Br $1
+					End
+					Get R1
+					Get R4
+					I64Add
+					I32WrapI64
+					I64Load8U $10
+					I64Const $48
+					I64Sub
+					Set R5
+					Get R1
+					Get R4
+					I64Add
+					I32WrapI64
+					I64Load8U $11
+					I64Const $48
+					I64Sub
+					Set R6
+					Get R5
+					I64Const $9
+					I64GtU
+					Get R6
+					I64Const $9
 					I64GtU
 					I32Or
 					If
 						I64Const $0
-						Set R5
-						Br $2
+						Set R3
+						Br $1
 					End
-					I64Const $1
-					Set R5
-					Br $1
-				End
-				Get R6
-				I64Const $7089075250120385906
-				I64Eq
-				If
 					Get R1
-					Get R2
+					Get R4
 					I64Add
 					I32WrapI64
-					I64Load $8
-					I64Const $2314885530818453536
-					I64Or
-					Set R6
-					Get R6
-					I64Const $7309955144843095145
-					I64Eq
+					I64Load8U $12
+					I64Const $32
+					I64Ne
+					Get R1
+					Get R4
+					I64Add
+					I32WrapI64
+					I64Load8U $12
+					I64Const $13
+					I64Ne
+					I32And
 					If
 						I64Const $0
-						Set R5
-						Br $2
+						Set R3
+						Br $1
 					End
-					Get R6
-					I64Const $8315178152979164265
-					I64Eq
+					Get R5
+					I64Eqz
 					If
-						Get R1
-						Get R2
-						I64Add
-						I32WrapI64
-						I64Load $16
-						I64Const $2314885530818453536
-						I64Or
-						I64Const $16777215
-						I64And
-						I64Const $7629941
+						Get R6
+						I64Const $2
 						I64Eq
+						Get R6
+						I64Const $5
+						I64GtU
+						I32Or
 						If
-							Get R1
-							Get R2
-							I64Add
-							I32WrapI64
-							I64Load8U $19
-							I64Const $58
-							I64Ne
-							If
-								I64Const $0
-								Set R5
-								Br $4
-							End
-							Get R0
-							I32WrapI64
-							I64Load $88
-							I64Eqz
-							If
-								Get R0
-								I32WrapI64
-								Get R2
-								I64Const $20
-								I64Add
-								I64Store $88
-								Get R0
-								I32WrapI64
-								Get R4
-								I64Store $96
-							End
+							I64Const $0
+							Set R3
+							Br $2
 						End
 					End
 					I64Const $1
-					Set R5
-					Br $1
+					Set R3
+					Br $0
 				End
-				Get R6
-				I64Const $281474976710655
-				I64And
-				I64Const $111519588180339
-				I64Eq
-				If
-					Get R0
-					I32WrapI64
-					I64Const $1
-					I64Store $104
-				End
-				I64Const $1
-				Set R5
-				Br $0
 			End
-			Get R5
+			Get R3
 			I64Eqz
 			If
 				Get SP
@@ -6141,15 +6821,1436 @@ TEXT ·Lines(SB), NOSPLIT, $0-16
 				I64Store ret+8(FP)
 				RET
 			End
-			Get R4
-			I64Const $2
+			Get R2
+			I64Const $1
 			I64Add
 			Set R2
 			Br $0
 		End
 	End
-	Get SP
 	I64Const $0
+	Set R3
+	I64Const $0
+	Set R4
+	I64Const $0
+	Set R5
+	Get R0
+	I32WrapI64
+	I64Load $136
+	I64Const $0
+	I64Ne
+	If
+		Get R0
+		I32WrapI64
+		I64Load $136
+		Set R6
+		Get R0
+		I32WrapI64
+		I64Load $144
+		Set R7
+		Block
+			Block
+				Loop
+					Get R6
+					Get R7
+					I64LtS
+					I32Eqz
+					BrIf $1
+					Get R1
+					Get R6
+					I64Add
+					I32WrapI64
+					I64Load8U $0
+					I64Const $32
+					I64Ne
+					If
+						Br $2
+					End
+					Get R6
+					I64Const $1
+					I64Add
+					Set R6
+					Br $0
+				End
+			End
+			Get R6
+			Get R7
+			I64LtS
+			If
+				Get R1
+				Get R6
+				I64Add
+				I32WrapI64
+				I64Load8U $0
+				I64Const $127
+				I64GtU
+				If
+					I64Const $0
+					Set R3
+					Br $2
+				End
+			End
+			Get R6
+			Set R3
+			Br $0
+		End
+		Get R0
+		I32WrapI64
+		I64Load $144
+		Set R6
+		Block
+			Block
+				Loop
+					Get R3
+					Get R6
+					I64LtS
+					I32Eqz
+					BrIf $1
+					Get R1
+					Get R6
+					I64Const $1
+					I64Sub
+					I64Add
+					I32WrapI64
+					I64Load8U $0
+					I64Const $32
+					I64Ne
+					If
+						Br $2
+					End
+					Get R6
+					I64Const $1
+					I64Sub
+					Set R6
+					Br $0
+				End
+			End
+			Get R3
+			Get R6
+			I64LtS
+			If
+				Get R1
+				Get R6
+				I64Const $1
+				I64Sub
+				I64Add
+				I32WrapI64
+				I64Load8U $0
+				I64Const $127
+				I64GtU
+				If
+					I64Const $0
+					Set R4
+					Br $2
+				End
+			End
+			Get R6
+			Set R4
+			Br $0
+		End
+		Get R3
+		Set R6
+		Get R0
+		I32WrapI64
+		I64Load $16
+		Set R7
+		Block
+			I64Const $0
+			Set R8
+			Block
+				Loop
+					Get R6
+					Get R4
+					I64LtS
+					I32Eqz
+					BrIf $1
+					Get R1
+					Get R6
+					I64Add
+					I32WrapI64
+					I64Load8U $0
+					I64Const $48
+					I64Sub
+					Set R9
+					Get R9
+					I64Const $9
+					I64GtU
+					Get R8
+					Get R7
+					I64GtS
+					I32Or
+					If
+						I64Const $-1
+						Set R5
+						Br $3
+					End
+					Get R8
+					I64Const $10
+					I64Mul
+					Get R9
+					I64Add
+					Set R8
+					Get R6
+					I64Const $1
+					I64Add
+					Set R6
+					Br $0
+				End
+			End
+			Get R8
+			Set R5
+			Br $0
+		End
+		Get R5
+		I64Const $0
+		I64LtS
+		Get R3
+		I64Eqz
+		I32Or
+		If
+			Get SP
+			I64Const $0
+			I64Store ret+8(FP)
+			RET
+		End
+	End
+	Get R0
+	I32WrapI64
+	I64Const $-1
+	I64Store $80
+	Get R0
+	I32WrapI64
+	I64Load $120
+	I64Const $0
+	I64Ne
+	If
+		Get R0
+		I32WrapI64
+		I64Load $120
+		Set R6
+		Get R0
+		I32WrapI64
+		I64Load $128
+		Set R7
+		Block
+			Block
+				Loop
+					Get R6
+					Get R7
+					I64LtS
+					I32Eqz
+					BrIf $1
+					Get R1
+					Get R6
+					I64Add
+					I32WrapI64
+					I64Load8U $0
+					I64Const $32
+					I64Ne
+					If
+						Br $2
+					End
+					Get R6
+					I64Const $1
+					I64Add
+					Set R6
+					Br $0
+				End
+			End
+			Get R6
+			Get R7
+			I64LtS
+			If
+				Get R1
+				Get R6
+				I64Add
+				I32WrapI64
+				I64Load8U $0
+				I64Const $127
+				I64GtU
+				If
+					I64Const $0
+					Set R3
+					Br $2
+				End
+			End
+			Get R6
+			Set R3
+			Br $0
+		End
+		Get R0
+		I32WrapI64
+		I64Load $128
+		Set R6
+		Block
+			Block
+				Loop
+					Get R3
+					Get R6
+					I64LtS
+					I32Eqz
+					BrIf $1
+					Get R1
+					Get R6
+					I64Const $1
+					I64Sub
+					I64Add
+					I32WrapI64
+					I64Load8U $0
+					I64Const $32
+					I64Ne
+					If
+						Br $2
+					End
+					Get R6
+					I64Const $1
+					I64Sub
+					Set R6
+					Br $0
+				End
+			End
+			Get R3
+			Get R6
+			I64LtS
+			If
+				Get R1
+				Get R6
+				I64Const $1
+				I64Sub
+				I64Add
+				I32WrapI64
+				I64Load8U $0
+				I64Const $127
+				I64GtU
+				If
+					I64Const $0
+					Set R4
+					Br $2
+				End
+			End
+			Get R6
+			Set R4
+			Br $0
+		End
+		Get R3
+		I64Eqz
+		Get R4
+		I64Eqz
+		I32Or
+		If
+			Get SP
+			I64Const $0
+			I64Store ret+8(FP)
+			RET
+		End
+		Get R0
+		I32WrapI64
+		Get R3
+		I64Store $120
+		Get R0
+		I32WrapI64
+		Get R4
+		I64Store $128
+		Get R3
+		Get R4
+		I64LtS
+		If
+			Get R1
+			Get R3
+			I64Add
+			I32WrapI64
+			I64Load8U $0
+			I64Const $48
+			I64Ne
+			If
+				Get R3
+				Set R6
+				Get R0
+				I32WrapI64
+				I64Load $16
+				Set R7
+				Block
+					I64Const $0
+					Set R8
+					Block
+						Loop
+							Get R6
+							Get R4
+							I64LtS
+							I32Eqz
+							BrIf $1
+							Get R1
+							Get R6
+							I64Add
+							I32WrapI64
+							I64Load8U $0
+							I64Const $48
+							I64Sub
+							Set R9
+							Get R9
+							I64Const $9
+							I64GtU
+							Get R8
+							Get R7
+							I64GtS
+							I32Or
+							If
+								I64Const $-1
+								Set R3
+								Br $3
+							End
+							Get R8
+							I64Const $10
+							I64Mul
+							Get R9
+							I64Add
+							Set R8
+							Get R6
+							I64Const $1
+							I64Add
+							Set R6
+							Br $0
+						End
+					End
+					Get R8
+					Set R3
+					Br $0
+				End
+				Get R0
+				I32WrapI64
+				Get R3
+				I64Store $80
+			End
+		End
+	End
+	Get R0
+	I32WrapI64
+	I64Load $152
+	I64Const $0
+	I64Ne
+	If
+		Get R0
+		I32WrapI64
+		I64Load $152
+		Set R6
+		Get R0
+		I32WrapI64
+		I64Load $160
+		Set R7
+		Block
+			Block
+				Loop
+					Get R6
+					Get R7
+					I64LtS
+					I32Eqz
+					BrIf $1
+					Get R1
+					Get R6
+					I64Add
+					I32WrapI64
+					I64Load8U $0
+					I64Const $32
+					I64Ne
+					If
+						Br $2
+					End
+					Get R6
+					I64Const $1
+					I64Add
+					Set R6
+					Br $0
+				End
+			End
+			Get R6
+			Get R7
+			I64LtS
+			If
+				Get R1
+				Get R6
+				I64Add
+				I32WrapI64
+				I64Load8U $0
+				I64Const $127
+				I64GtU
+				If
+					I64Const $0
+					Set R3
+					Br $2
+				End
+			End
+			Get R6
+			Set R3
+			Br $0
+		End
+		Get R0
+		I32WrapI64
+		I64Load $160
+		Set R6
+		Block
+			Block
+				Loop
+					Get R3
+					Get R6
+					I64LtS
+					I32Eqz
+					BrIf $1
+					Get R1
+					Get R6
+					I64Const $1
+					I64Sub
+					I64Add
+					I32WrapI64
+					I64Load8U $0
+					I64Const $32
+					I64Ne
+					If
+						Br $2
+					End
+					Get R6
+					I64Const $1
+					I64Sub
+					Set R6
+					Br $0
+				End
+			End
+			Get R3
+			Get R6
+			I64LtS
+			If
+				Get R1
+				Get R6
+				I64Const $1
+				I64Sub
+				I64Add
+				I32WrapI64
+				I64Load8U $0
+				I64Const $127
+				I64GtU
+				If
+					I64Const $0
+					Set R4
+					Br $2
+				End
+			End
+			Get R6
+			Set R4
+			Br $0
+		End
+		Get R3
+		I64Eqz
+		Get R4
+		I64Eqz
+		I32Or
+		If
+			Get SP
+			I64Const $0
+			I64Store ret+8(FP)
+			RET
+		End
+		Get R0
+		I32WrapI64
+		Get R3
+		I64Store $152
+		Get R0
+		I32WrapI64
+		Get R4
+		I64Store $160
+	End
+	Get R0
+	I32WrapI64
+	I64Load $168
+	I64Const $0
+	I64Ne
+	If
+		Get R0
+		I32WrapI64
+		I64Load $168
+		Set R6
+		Get R0
+		I32WrapI64
+		I64Load $176
+		Set R7
+		Block
+			Block
+				Loop
+					Get R6
+					Get R7
+					I64LtS
+					I32Eqz
+					BrIf $1
+					Get R1
+					Get R6
+					I64Add
+					I32WrapI64
+					I64Load8U $0
+					I64Const $32
+					I64Ne
+					If
+						Br $2
+					End
+					Get R6
+					I64Const $1
+					I64Add
+					Set R6
+					Br $0
+				End
+			End
+			Get R6
+			Get R7
+			I64LtS
+			If
+				Get R1
+				Get R6
+				I64Add
+				I32WrapI64
+				I64Load8U $0
+				I64Const $127
+				I64GtU
+				If
+					I64Const $0
+					Set R3
+					Br $2
+				End
+			End
+			Get R6
+			Set R3
+			Br $0
+		End
+		Get R0
+		I32WrapI64
+		I64Load $176
+		Set R6
+		Block
+			Block
+				Loop
+					Get R3
+					Get R6
+					I64LtS
+					I32Eqz
+					BrIf $1
+					Get R1
+					Get R6
+					I64Const $1
+					I64Sub
+					I64Add
+					I32WrapI64
+					I64Load8U $0
+					I64Const $32
+					I64Ne
+					If
+						Br $2
+					End
+					Get R6
+					I64Const $1
+					I64Sub
+					Set R6
+					Br $0
+				End
+			End
+			Get R3
+			Get R6
+			I64LtS
+			If
+				Get R1
+				Get R6
+				I64Const $1
+				I64Sub
+				I64Add
+				I32WrapI64
+				I64Load8U $0
+				I64Const $127
+				I64GtU
+				If
+					I64Const $0
+					Set R4
+					Br $2
+				End
+			End
+			Get R6
+			Set R4
+			Br $0
+		End
+		Get R3
+		I64Eqz
+		Get R4
+		I64Eqz
+		I32Or
+		If
+			Get SP
+			I64Const $0
+			I64Store ret+8(FP)
+			RET
+		End
+		Get R0
+		I32WrapI64
+		Get R3
+		I64Store $168
+		Get R0
+		I32WrapI64
+		Get R4
+		I64Store $176
+	End
+	Get R0
+	I32WrapI64
+	I64Load $8
+	Set R6
+	Get R5
+	Get R0
+	I32WrapI64
+	I64Load $16
+	Get R6
+	I64Sub
+	I64GtS
+	If
+		Get SP
+		I64Const $0
+		I64Store ret+8(FP)
+		RET
+	End
+	Get R0
+	I32WrapI64
+	Get R6
+	I64Store $88
+	Get R6
+	Get R5
+	I64Add
+	Set R6
+	Get R0
+	I32WrapI64
+	Get R6
+	I64Store $96
+	Get R0
+	I32WrapI64
+	I64Load $16
+	Set R8
+	Block
+		Get R6
+		I64Const $2
+		I64Add
+		Get R8
+		I64GtS
+		If
+			I64Const $0
+			Set R7
+			Br $1
+		End
+		Get R1
+		Get R6
+		I64Add
+		I32WrapI64
+		I64Load8U $0
+		I64Const $13
+		I64Ne
+		Get R1
+		Get R6
+		I64Add
+		I32WrapI64
+		I64Load8U $1
+		I64Const $10
+		I64Ne
+		I32Or
+		If
+			I64Const $0
+			Set R7
+			Br $1
+		End
+		Get R6
+		I64Const $2
+		I64Add
+		Set R7
+		Br $0
+	End
+	Get R7
+	I64Eqz
+	Get R5
+	I64Const $0
+	I64GtS
+	I32And
+	If
+		Get SP
+		I64Const $0
+		I64Store ret+8(FP)
+		RET
+	End
+	Block
+		Loop
+			Get R7
+			I64Const $0
+			I64Ne
+			I32Eqz
+			BrIf $1
+			Get R7
+			Set R6
+			Get R0
+			I32WrapI64
+			I64Load $16
+			Set R8
+			Block
+				Get R6
+				I64Const $2
+				I64Add
+				Get R8
+				I64GtS
+				If
+					I64Const $0
+					Set R7
+					Br $1
+				End
+				Get R1
+				Get R6
+				I64Add
+				I32WrapI64
+				I64Load8U $0
+				I64Const $13
+				I64Ne
+				Get R1
+				Get R6
+				I64Add
+				I32WrapI64
+				I64Load8U $1
+				I64Const $10
+				I64Ne
+				I32Or
+				If
+					I64Const $0
+					Set R7
+					Br $1
+				End
+				Get R6
+				I64Const $2
+				I64Add
+				Set R7
+				Br $0
+			End
+			Br $0
+		End
+	End
+	Block
+		Get R0
+		I32WrapI64
+		I64Load $0
+		Set R8
+		Get R0
+		I32WrapI64
+		I64Load $48
+		Set R9
+		Get R6
+		I64Const $2
+		I64Add
+		Get R9
+		I64Add
+		Get R0
+		I32WrapI64
+		I64Load $16
+		I64GtS
+		If
+			I64Const $0
+			Set R6
+			Br $1
+		End
+		Get R8
+		Get R6
+		I64Add
+		I32WrapI64
+		I64Load8U $0
+		I64Const $45
+		I64Ne
+		Get R8
+		Get R6
+		I64Add
+		I32WrapI64
+		I64Load8U $1
+		I64Const $45
+		I64Ne
+		I32Or
+		If
+			I64Const $0
+			Set R6
+			Br $1
+		End
+		Get R6
+		I64Const $2
+		I64Add
+		Set R11
+		Get R0
+		I32WrapI64
+		I64Load $40
+		Set R12
+		Block
+			I64Const $0
+			Set R13
+			Block
+				Loop
+					Get R13
+					I64Const $8
+					I64Add
+					Get R9
+					I64LeS
+					I32Eqz
+					BrIf $1
+					Get R8
+					Get R11
+					Get R13
+					I64Add
+					I64Add
+					I32WrapI64
+					I64Load $0
+					Get R8
+					Get R12
+					Get R13
+					I64Add
+					I64Add
+					I32WrapI64
+					I64Load $0
+					I64Ne
+					If
+						I64Const $0
+						Set R10
+						Br $3
+					End
+					Get R13
+					I64Const $8
+					I64Add
+					Set R13
+					Br $0
+				End
+			End
+			Block
+				Loop
+					Get R13
+					Get R9
+					I64LtS
+					I32Eqz
+					BrIf $1
+					Get R8
+					Get R11
+					Get R13
+					I64Add
+					I64Add
+					I32WrapI64
+					I64Load8U $0
+					Get R8
+					Get R12
+					Get R13
+					I64Add
+					I64Add
+					I32WrapI64
+					I64Load8U $0
+					I64Ne
+					If
+						I64Const $0
+						Set R10
+						Br $3
+					End
+					Get R13
+					I64Const $1
+					I64Add
+					Set R13
+					Br $0
+				End
+			End
+			I64Const $1
+			Set R10
+			Br $0
+		End
+		Get R10
+		I64Eqz
+		If
+			I64Const $0
+			Set R6
+			Br $1
+		End
+		Get R6
+		I64Const $2
+		I64Add
+		Get R9
+		I64Add
+		Set R6
+		Br $0
+	End
+	Get R6
+	I64Eqz
+	If
+		Get SP
+		I64Const $0
+		I64Store ret+8(FP)
+		RET
+	End
+	Get R0
+	I32WrapI64
+	I64Load $16
+	Set R8
+	Block
+		Get R6
+		I64Const $2
+		I64Add
+		Get R8
+		I64GtS
+		If
+			I64Const $0
+			Set R7
+			Br $1
+		End
+		Get R1
+		Get R6
+		I64Add
+		I32WrapI64
+		I64Load8U $0
+		I64Const $13
+		I64Ne
+		Get R1
+		Get R6
+		I64Add
+		I32WrapI64
+		I64Load8U $1
+		I64Const $10
+		I64Ne
+		I32Or
+		If
+			I64Const $0
+			Set R7
+			Br $1
+		End
+		Get R6
+		I64Const $2
+		I64Add
+		Set R7
+		Br $0
+	End
+	Get R7
+	I64Const $0
+	I64Ne
+	If
+		Get R0
+		I32WrapI64
+		Get R7
+		I64Store $8
+		Get SP
+		I64Const $1
+		I64Store ret+8(FP)
+		RET
+	End
+	Get R6
+	Set R8
+	Block
+		Get R0
+		I32WrapI64
+		I64Load $0
+		Set R9
+		Get R8
+		I64Const $2
+		I64Add
+		Get R0
+		I32WrapI64
+		I64Load $16
+		I64GtS
+		If
+			I64Const $0
+			Set R7
+			Br $1
+		End
+		Get R9
+		Get R8
+		I64Add
+		I32WrapI64
+		I64Load8U $0
+		I64Const $45
+		I64Ne
+		Get R9
+		Get R8
+		I64Add
+		I32WrapI64
+		I64Load8U $1
+		I64Const $45
+		I64Ne
+		I32Or
+		If
+			I64Const $0
+			Set R7
+			Br $1
+		End
+		Get R8
+		I64Const $2
+		I64Add
+		Set R10
+		Get R0
+		I32WrapI64
+		I64Load $16
+		Set R11
+		Block
+			Get R10
+			I64Const $2
+			I64Add
+			Get R11
+			I64GtS
+			If
+				I64Const $0
+				Set R8
+				Br $1
+			End
+			Get R9
+			Get R10
+			I64Add
+			I32WrapI64
+			I64Load8U $0
+			I64Const $13
+			I64Ne
+			Get R9
+			Get R10
+			I64Add
+			I32WrapI64
+			I64Load8U $1
+			I64Const $10
+			I64Ne
+			I32Or
+			If
+				I64Const $0
+				Set R8
+				Br $1
+			End
+			Get R10
+			I64Const $2
+			I64Add
+			Set R8
+			Br $0
+		End
+		Get R8
+		I64Eqz
+		If
+			I64Const $0
+			Set R7
+			Br $1
+		End
+		Get R8
+		Set R10
+		Block
+			Loop
+				Get R10
+				I64Const $0
+				I64Ne
+				I32Eqz
+				BrIf $1
+				Get R10
+				Set R8
+				Get R0
+				I32WrapI64
+				I64Load $16
+				Set R11
+				Block
+					Get R8
+					I64Const $2
+					I64Add
+					Get R11
+					I64GtS
+					If
+						I64Const $0
+						Set R10
+						Br $1
+					End
+					Get R9
+					Get R8
+					I64Add
+					I32WrapI64
+					I64Load8U $0
+					I64Const $13
+					I64Ne
+					Get R9
+					Get R8
+					I64Add
+					I32WrapI64
+					I64Load8U $1
+					I64Const $10
+					I64Ne
+					I32Or
+					If
+						I64Const $0
+						Set R10
+						Br $1
+					End
+					Get R8
+					I64Const $2
+					I64Add
+					Set R10
+					Br $0
+				End
+				Br $0
+			End
+		End
+		Get R0
+		I32WrapI64
+		I64Const $0
+		I64Store $56
+		Get R8
+		Get R0
+		I32WrapI64
+		I64Load $32
+		I64Add
+		Get R0
+		I32WrapI64
+		I64Load $16
+		I64GtS
+		If
+			I64Const $0
+			Set R7
+			Br $1
+		End
+		Get R0
+		I32WrapI64
+		I64Load $24
+		Set R12
+		Get R0
+		I32WrapI64
+		I64Load $32
+		Set R13
+		Block
+			I64Const $0
+			Set R14
+			Block
+				Loop
+					Get R14
+					I64Const $8
+					I64Add
+					Get R13
+					I64LeS
+					I32Eqz
+					BrIf $1
+					Get R9
+					Get R8
+					Get R14
+					I64Add
+					I64Add
+					I32WrapI64
+					I64Load $0
+					Get R12
+					I64Const $0
+					Get R14
+					I64Add
+					I64Add
+					I32WrapI64
+					I64Load $0
+					I64Ne
+					If
+						I64Const $0
+						Set R11
+						Br $3
+					End
+					Get R14
+					I64Const $8
+					I64Add
+					Set R14
+					Br $0
+				End
+			End
+			Block
+				Loop
+					Get R14
+					Get R13
+					I64LtS
+					I32Eqz
+					BrIf $1
+					Get R9
+					Get R8
+					Get R14
+					I64Add
+					I64Add
+					I32WrapI64
+					I64Load8U $0
+					Get R12
+					I64Const $0
+					Get R14
+					I64Add
+					I64Add
+					I32WrapI64
+					I64Load8U $0
+					I64Ne
+					If
+						I64Const $0
+						Set R11
+						Br $3
+					End
+					Get R14
+					I64Const $1
+					I64Add
+					Set R14
+					Br $0
+				End
+			End
+			I64Const $1
+			Set R11
+			Br $0
+		End
+		Get R11
+		I64Eqz
+		If
+			I64Const $0
+			Set R7
+			Br $1
+		End
+		Get R8
+		Get R0
+		I32WrapI64
+		I64Load $32
+		I64Add
+		Set R8
+		Get R0
+		I32WrapI64
+		I64Load $16
+		Set R12
+		Block
+			Get R8
+			I64Const $2
+			I64Add
+			Get R12
+			I64GtS
+			If
+				I64Const $0
+				Set R11
+				Br $1
+			End
+			Get R9
+			Get R8
+			I64Add
+			I32WrapI64
+			I64Load8U $0
+			I64Const $13
+			I64Ne
+			Get R9
+			Get R8
+			I64Add
+			I32WrapI64
+			I64Load8U $1
+			I64Const $10
+			I64Ne
+			I32Or
+			If
+				I64Const $0
+				Set R11
+				Br $1
+			End
+			Get R8
+			I64Const $2
+			I64Add
+			Set R11
+			Br $0
+		End
+		Get R11
+		I64Const $0
+		I64Ne
+		If
+			Get R0
+			I32WrapI64
+			Get R11
+			I64Store $8
+			I64Const $1
+			Set R7
+			Br $1
+		End
+		Get R8
+		I64Const $2
+		I64Add
+		Get R0
+		I32WrapI64
+		I64Load $16
+		I64GtS
+		If
+			I64Const $0
+			Set R7
+			Br $1
+		End
+		Get R9
+		Get R8
+		I64Add
+		I32WrapI64
+		I64Load8U $0
+		I64Const $45
+		I64Ne
+		Get R9
+		Get R8
+		I64Add
+		I32WrapI64
+		I64Load8U $1
+		I64Const $45
+		I64Ne
+		I32Or
+		If
+			I64Const $0
+			Set R7
+			Br $1
+		End
+		Get R8
+		I64Const $2
+		I64Add
+		Set R8
+		Get R8
+		Get R0
+		I32WrapI64
+		I64Load $16
+		I64Ne
+		If
+			Get R0
+			I32WrapI64
+			I64Load $16
+			Set R12
+			Block
+				Get R8
+				I64Const $2
+				I64Add
+				Get R12
+				I64GtS
+				If
+					I64Const $0
+					Set R8
+					Br $1
+				End
+				Get R9
+				Get R8
+				I64Add
+				I32WrapI64
+				I64Load8U $0
+				I64Const $13
+				I64Ne
+				Get R9
+				Get R8
+				I64Add
+				I32WrapI64
+				I64Load8U $1
+				I64Const $10
+				I64Ne
+				I32Or
+				If
+					I64Const $0
+					Set R8
+					Br $1
+				End
+				Get R8
+				I64Const $2
+				I64Add
+				Set R8
+				Br $0
+			End
+			Get R8
+			I64Eqz
+			If
+				I64Const $0
+				Set R7
+				Br $2
+			End
+		End
+		Get R0
+		I32WrapI64
+		Get R8
+		I64Store $8
+		Get R0
+		I32WrapI64
+		I64Const $1
+		I64Store $64
+		I64Const $1
+		Set R7
+		Br $0
+	End
+	Get SP
+	Get R7
 	I64Store ret+8(FP)
 	RET
 	Unreachable

@@ -35,8 +35,8 @@ type Field struct {
 	Optional, Null uint64
 	// Writes is not 0 where a null is written.
 	Writes uint64
-	// Before and Behind are what stands before and behind the value: in JSON its name with comma and colon, and nothing.
-	// None stands for a null, and has at most 32 bytes more than both. All have Room behind them.
+	// Before and Behind are what stands before and behind the value: in JSON its name with comma and colon, and
+	// nothing. None stands for a null, and has at most 32 bytes more than both. All have Room behind them.
 	Before     unsafe.Pointer
 	Size       int
 	Behind     unsafe.Pointer
@@ -104,12 +104,24 @@ type Piece struct {
 	Size int
 }
 
-// Headers are lines of headers, from At in a text that ends at End. The places of the values of a few are written,
-// those of the first one of a name; From is 0 where there is none. Repeated is that of RepeatabilityResult. Message is
-// not 0 where there is a sap-message.
-type Headers struct {
-	Text                     unsafe.Pointer
-	At, End                  int
+// Answers are those to the operations of a batch, in Text from At to End. Nothing behind the end is read.
+type Answers struct {
+	Text    unsafe.Pointer
+	At, End int
+	// Outer is the boundary of the batch's parts with the dashes before it, of OuterSize bytes. That of the changeset,
+	// without dashes, stands in the text; Inside is not 0 where it has not ended. Complete is not 0 behind the end.
+	Outer                unsafe.Pointer
+	OuterSize            int
+	InnerFrom, InnerSize int
+	Inside, Complete     uint64
+	// First is not 0 for the first answer of its part.
+	First uint64
+	// Number is that of the Content-ID, -1 for none, or a text that is none in its shortest form.
+	Number int
+	// BodyFrom and BodyTo are where its body stands. Of a few headers the places of the values are written, those of
+	// the first one of a name; From is 0 where there is none. Repeated is that of RepeatabilityResult. Message is not 0
+	// where there is a sap-message.
+	BodyFrom, BodyTo         int
 	TypeFrom, TypeTo         int
 	IDFrom, IDTo             int
 	LengthFrom, LengthTo     int
