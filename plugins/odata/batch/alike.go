@@ -130,7 +130,8 @@ func AppendAlike(dst []byte, a *Alike) (body []byte, boundary string) {
 		}
 		pieces[key] = encode.Piece{From: unsafe.Pointer(unsafe.SliceData(item.Key)), Size: len(item.Key)}
 		if headers >= 0 {
-			pieces[headers] = encode.Piece{From: unsafe.Pointer(unsafe.SliceData(item.Headers)), Size: len(item.Headers)}
+			pieces[headers] = encode.Piece{From: unsafe.Pointer(unsafe.SliceData(item.Headers)),
+				Size: len(item.Headers)}
 		}
 		pieces[content] = encode.Piece{From: unsafe.Pointer(unsafe.SliceData(item.Body)), Size: len(item.Body)}
 		if i == 0 || len(item.Body) != len(a.Items[i-1].Body) {

@@ -223,8 +223,8 @@ func TestNext(t *testing.T) {
 			t.Errorf("%q is taken for common", text)
 		}
 	}
-	for _, line := range []string{"HTTP/1.1 202 Accepted", "HTTP/1.1 206 Partial", "HTTP/1.1 209 ", "HTTP/1.1 302 Found",
-		"HTTP/1.1 2011", "HTTP/1.0 201 Created", "HTTP/1.1 20x"} {
+	for _, line := range []string{"HTTP/1.1 202 Accepted", "HTTP/1.1 206 Partial", "HTTP/1.1 209 ",
+		"HTTP/1.1 302 Found", "HTTP/1.1 2011", "HTTP/1.0 201 Created", "HTTP/1.1 20x"} {
 		if _, ok := goOver(head(0) + "\r\n" + line + "\r\n\r\n" + end); ok {
 			t.Errorf("%q is taken for common", line)
 		}
