@@ -1,11 +1,13 @@
 package transport
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 	"time"
 
 	"github.com/culvert-project/culvert/host/internal/pause"
@@ -43,7 +45,7 @@ func (c *Client) exchangeWhole(ctx context.Context, r *wit.Request, limit int) (
 		if err != nil {
 			return wit.Response{}, err
 		}
-		body, err := io.ReadAll(io.LimitReader(a.Body, int64(limit)+1))
+		body, err := readAll(a.Body, limit)
 		a.Body.Close()
 		if err == nil && len(body) > limit {
 			err = faultf(wit.FaultData, "%s %s: expected at most %d MiB of answers, found more", r.Method,
@@ -68,6 +70,25 @@ func (c *Client) exchangeWhole(ctx context.Context, r *wit.Request, limit int) (
 		}
 		c.counter.repeated.Add(1)
 	}
+}
+
+// buffers are memory for bodies of which nobody knows how long they are: one that grows until all is there would be
+// made several times over for each answer.
+var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
+
+// maxBuffer is how large such memory is kept, in bytes.
+const maxBuffer = 4 << 20
+
+// readAll reads a body to its end, or one byte more than the limit.
+func readAll(body io.Reader, limit int) ([]byte, error) {
+	b := buffers.Get().(*bytes.Buffer)
+	b.Reset()
+	_, err := b.ReadFrom(io.LimitReader(body, int64(limit)+1))
+	read := bytes.Clone(b.Bytes())
+	if b.Cap() <= maxBuffer {
+		buffers.Put(b)
+	}
+	return read, err
 }
 
 // Fetcher is what answers needs: a [Client].
