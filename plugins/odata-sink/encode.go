@@ -9,6 +9,7 @@ import (
 
 	"github.com/culvert-project/culvert/plugins/odata/edm"
 	"github.com/culvert-project/culvert/plugins/odata/uri"
+	"github.com/culvert-project/culvert/plugins/odata/value"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -307,13 +308,16 @@ func (e *encoding) laneOf(predicate string) string {
 }
 
 // sameLiteral is the value of a key property as all are written that services take for the same: GUIDs of either case,
-// decimals with and without zeros at their end, and texts as [sameText] has them.
+// decimals with and without a sign and zeros that say nothing, times of day with and without parts that are 0, and
+// texts as [sameText] has them.
 func sameLiteral(t edm.Primitive, text string) string {
 	switch {
 	case t == edm.Guid:
 		return strings.ToLower(text)
-	case t == edm.Decimal && strings.Contains(text, "."):
-		return strings.TrimSuffix(strings.TrimRight(text, "0"), ".")
+	case t == edm.Decimal:
+		return value.SameDecimal(text)
+	case t == edm.Time:
+		return value.SameTime(text)
 	case t == edm.String:
 		return sameText(text)
 	}
@@ -329,7 +333,7 @@ func sameText(text string) string {
 // pad with zeros and change case, and databases cut blanks.
 func varied(k keyValue) bool {
 	switch k.value.Type {
-	case edm.Guid, edm.Decimal:
+	case edm.Guid, edm.Decimal, edm.Time:
 		return true
 	case edm.String:
 		text := k.value.Text
@@ -467,14 +471,19 @@ func (e *encoding) insertion() (*request, error) {
 	return q, nil
 }
 
-// identity tells the service by what it knows a POST again: made from the record's place in its topic, so that it is
-// the same whenever it is sent, by whichever run. Assumption: the forms are those that clients of SAP Gateway send, 32
-// hexadecimal digits and a time without zone.
+// identity tells the service by what it knows a POST again. It is made from the set that is written to and from the
+// record's topic, partition, offset, part and timestamp, so that it is the same whenever the record is sent to the set,
+// by whichever run, and another one for another set, for another cluster's topic of that name, and for a topic that was
+// made anew. Assumption: the forms are those that clients of SAP Gateway send, 32 hexadecimal digits and a time without
+// zone.
 func (e *encoding) identity() []wit.Header {
 	h := fnv.New128a()
-	h.Write([]byte(e.originTopic + "\x00" + strconv.Itoa(int(e.origin.Partition)) + "\x00" +
-		strconv.FormatInt(e.origin.Offset,
-			10) + "\x00" + strconv.Itoa(int(e.origin.Part))))
+	var numbers []byte
+	for _, n := range []int64{int64(e.origin.Partition), e.origin.Offset, int64(e.origin.Part), e.row.Timestamp} {
+		numbers = strconv.AppendInt(append(numbers, 0), n, 10)
+	}
+	h.Write([]byte(e.target.path + "\x00" + e.originTopic))
+	h.Write(numbers)
 	const digits = "0123456789ABCDEF"
 	var id []byte
 	for _, c := range h.Sum(nil) {

@@ -17,6 +17,8 @@ const (
 	// more after that.
 	stepStored = "stored"
 	stepLooked = "looked"
+	// stepSearch stands in the memo of a search by a record's contents that another one follows.
+	stepSearch = "search"
 )
 
 // hint is how a row is to be encoded anew, as `settle` has said it.
