@@ -66,9 +66,9 @@ func (q *request) alone() bool {
 	return q.hint.single || q.operation == confirm || q.operation >= look
 }
 
-// inserts tells whether a request makes an entity. It shares a changeset only where the settings want it: of a service
+// inserts tells whether an operation makes an entity. It shares a changeset only where the settings want it: of a service
 // that stores a part of one that fails, it would be made twice.
-func (q *request) inserts() bool { return q.operation == insert || q.operation == upsertInsert }
+func (o operation) inserts() bool { return o == insert || o == upsertInsert }
 
 // size is about what a request adds to a batch, in bytes.
 func (q *request) size() int {

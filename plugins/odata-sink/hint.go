@@ -32,6 +32,11 @@ type hint struct {
 	// address: the entity's address is refused, and it is asked whether the service answers for the set; addressed: it
 	// does.
 	address, addressed bool
+	// bare: without If-Match in spite of etag = any, since the service takes none, or may take none.
+	bare bool
+	// gone is the status by which an update has said that the entity isn't there, after an insert was refused because it
+	// is; 0: none has.
+	gone int
 	// tagged: the ETag was read, "" where the entity has none.
 	tagged bool
 	tag    string
@@ -42,6 +47,7 @@ const (
 	wordMost, wordTag     = "most=", "etag="
 	wordAddress           = "address"
 	wordAddressed         = "addressed"
+	wordBare, wordGone    = "bare", "gone="
 )
 
 // text is what the host keeps.
@@ -62,6 +68,12 @@ func (h hint) text() string {
 	if h.addressed {
 		words = append(words, wordAddressed)
 	}
+	if h.bare {
+		words = append(words, wordBare)
+	}
+	if h.gone > 0 {
+		words = append(words, wordGone+strconv.Itoa(h.gone))
+	}
 	if h.step != "" {
 		words = append(words, h.step)
 	}
@@ -79,9 +91,15 @@ func readHint(text string) (h hint) {
 		}
 		var word string
 		word, text, _ = strings.Cut(text, " ")
-		switch most, limited := strings.CutPrefix(word, wordMost); {
+		most, limited := strings.CutPrefix(word, wordMost)
+		gone, missing := strings.CutPrefix(word, wordGone)
+		switch {
 		case limited:
 			h.most, _ = strconv.Atoi(most)
+		case missing:
+			h.gone, _ = strconv.Atoi(gone)
+		case word == wordBare:
+			h.bare = true
 		case word == wordAlone:
 			h.alone = true
 		case word == wordSingle:

@@ -150,6 +150,8 @@ func TestOperations(t *testing.T) {
 		{"no key in the record", []string{"sap.odata.key.from=record"}, nil, value, nil, nil, "data"},
 		{"what the value lacks is the record's", []string{mode("merge")}, fields("ID", "k"), fields("Note", "n"),
 			[]string{"204"}, []string{`MERGE /Orders('k') If-Match=* (repeatable) {"Note":"n"}`}, wasWritten},
+		{"a key that the value says whole", []string{mode("merge")}, fields("ID", "other"), value, []string{"204"},
+			[]string{"MERGE " + entity + " If-Match=* (repeatable) " + body}, wasWritten},
 		{"no ETag", []string{mode("update"), "sap.odata.etag=none"}, nil, value, []string{"204"},
 			[]string{"PUT " + entity + " (repeatable) " + body}, wasWritten},
 		{"no ETag, wanted", []string{mode("update"), "sap.odata.etag=none"}, nil, value, []string{"428"},
@@ -505,7 +507,7 @@ func TestSetsThatCannotBeChanged(t *testing.T) {
 
 func TestHints(t *testing.T) {
 	for _, h := range []hint{{}, {step: "insert"}, {alone: true, step: "update", tagged: true, tag: `W/"a alone b"`},
-		{single: true},
+		{single: true}, {bare: true, gone: 404, step: "insert"},
 		{most: 12, alone: true}, {tagged: true}, {step: wit.HintUncertain}} {
 		if found := readHint(h.text()); found != h {
 			t.Errorf("%q: expected %+v, found %+v", h.text(), h, found)

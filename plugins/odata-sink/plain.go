@@ -70,6 +70,9 @@ func (p *plugin) settlePlain(s *state, b *plain, place string, response *wit.Res
 	stale bool, err error) {
 	if s.allWritten(b, response) {
 		s.learned[b.at].refused = 0
+		if !b.inserts() {
+			s.took(&asked{at: b.at, path: b.path})
+		}
 		say("POST "+place, response)
 		for len(p.writtenRows) < b.count {
 			p.writtenRows = append(p.writtenRows, written())

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -198,6 +199,11 @@ func (s *state) settleParts(b together, what string, response *wit.Response) ([]
 		said.Message += ": the service stopped at a part that failed (" + insertUncertain +
 			" = check looks whether those behind it were written)"
 	}
+	// A service that takes no notice of changesets answers their operations each in a part of its own: they go anew, each
+	// in a changeset of its own, where such an answer fits.
+	flat := d.Complete && !stopped && len(b.operationCounts) < len(b.operations) && !slices.ContainsFunc(outcomes, func(o outcome) bool {
+		return o.message != nil || o.undone != 0
+	})
 	at, allAlone, allWritten := 0, len(b.asked) > 1, true
 	verdicts, err := b.judge(func(a *asked) (wit.Verdict, error) {
 		o := outcomes[at]
@@ -208,8 +214,14 @@ func (s *state) settleParts(b together, what string, response *wit.Response) ([]
 			allWritten = false
 			return anew(h), nil
 		}
+		if flat && !a.hint.alone && s.repeatable(a) {
+			h := a.hint
+			h.alone = true
+			allWritten = false
+			return anew(h), nil
+		}
 		v, err := s.settlePart(a, o, said, response.At)
-		allAlone, allWritten = allAlone && a.hint.alone, allWritten && err == nil && v.Written != nil
+		allAlone, allWritten = allAlone && a.hint.alone && !a.hint.bare, allWritten && err == nil && v.Written != nil
 		return v, err
 	})
 	if allAlone && allWritten {
@@ -240,6 +252,8 @@ func (s *state) settlePart(a *asked, o outcome, said *wit.Fault, at int64) (wit.
 	if !o.failed && s.plainlyWritten(a, o.message) {
 		if a.operation == insert || a.operation == upsertInsert {
 			s.made(a, o.message.Header("Location"), o.message.Body)
+		} else {
+			s.took(a)
 		}
 		return written(), nil
 	}
