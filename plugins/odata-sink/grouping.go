@@ -233,10 +233,13 @@ func (q *request) memo() []byte {
 	return pack.Text(pack.Text(b, string(q.sent)), q.predicate)
 }
 
-// batchHeaders are those of the request with a batch.
+// batchHeaders are those of the request with a batch. The preference is OData v4's (Protocol, 8.2.8.3): services that
+// translate v2 into v4, as SAP CAP's adapter does, else end a batch at the first operation that fails. Others take no
+// notice of a preference that they don't know (RFC 7240, section 2).
 func batchHeaders(boundary string) []wit.Header {
 	return append([]wit.Header{{Name: "Accept", Value: "multipart/mixed"},
-		{Name: "Content-Type", Value: "multipart/mixed; boundary=" + boundary}}, versions...)
+		{Name: "Content-Type", Value: "multipart/mixed; boundary=" + boundary},
+		{Name: "Prefer", Value: "odata.continue-on-error"}}, versions...)
 }
 
 // together is the delivery of several requests in a batch.

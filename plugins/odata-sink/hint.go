@@ -29,6 +29,8 @@ type hint struct {
 	// number.
 	alone, single bool
 	most          int
+	// stops is how many batches ended at an operation before the row's.
+	stops int
 	// address: the entity's address is refused, and it is asked whether the service answers for the set; addressed: it
 	// does.
 	address, addressed bool
@@ -48,6 +50,7 @@ const (
 	wordAddress           = "address"
 	wordAddressed         = "addressed"
 	wordBare, wordGone    = "bare", "gone="
+	wordStops             = "stops="
 )
 
 // text is what the host keeps.
@@ -61,6 +64,9 @@ func (h hint) text() string {
 	}
 	if h.most > 0 {
 		words = append(words, wordMost+strconv.Itoa(h.most))
+	}
+	if h.stops > 0 {
+		words = append(words, wordStops+strconv.Itoa(h.stops))
 	}
 	if h.address {
 		words = append(words, wordAddress)
@@ -93,11 +99,14 @@ func readHint(text string) (h hint) {
 		word, text, _ = strings.Cut(text, " ")
 		most, limited := strings.CutPrefix(word, wordMost)
 		gone, missing := strings.CutPrefix(word, wordGone)
+		stops, behind := strings.CutPrefix(word, wordStops)
 		switch {
 		case limited:
 			h.most, _ = strconv.Atoi(most)
 		case missing:
 			h.gone, _ = strconv.Atoi(gone)
+		case behind:
+			h.stops, _ = strconv.Atoi(stops)
 		case word == wordBare:
 			h.bare = true
 		case word == wordAlone:

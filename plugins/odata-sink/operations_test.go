@@ -507,7 +507,7 @@ func TestSetsThatCannotBeChanged(t *testing.T) {
 
 func TestHints(t *testing.T) {
 	for _, h := range []hint{{}, {step: "insert"}, {alone: true, step: "update", tagged: true, tag: `W/"a alone b"`},
-		{single: true}, {bare: true, gone: 404, step: "insert"},
+		{single: true}, {bare: true, gone: 404, stops: 2, step: "insert"},
 		{most: 12, alone: true}, {tagged: true}, {step: wit.HintUncertain}} {
 		if found := readHint(h.text()); found != h {
 			t.Errorf("%q: expected %+v, found %+v", h.text(), h, found)

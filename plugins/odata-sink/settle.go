@@ -447,13 +447,16 @@ func (s *state) conflict(a *asked) wit.Verdict {
 	return wit.Verdict{Again: &wit.Retry{Hint: a.hint.to(stepUpdate).text(), Fault: f}}
 }
 
+// upserts tells of an update whether an insert follows where the entity isn't there.
+func (o operation) upserts() bool { return o == upsertPut || o == upsertMerge || o == upsertPatch }
+
 // settleUpdate: an upsert inserts what isn't there. Services answer 412 too, where If-Match: * meets nothing.
 func (s *state) settleUpdate(a *asked, response *wit.Response) (wit.Verdict, error) {
 	if success(response.Status) {
 		s.took(a)
 		return written(), nil
 	}
-	upserts := a.operation == upsertPut || a.operation == upsertMerge || a.operation == upsertPatch
+	upserts := a.upserts()
 	tagged := s.tags && a.hint.tag != ""
 	f := fault.Of(a.what(), response, response.Body)
 	switch {

@@ -193,7 +193,9 @@ func (s *state) settleParts(b together, what string, response *wit.Response) ([]
 	if !d.Complete {
 		said.Message += ", because it is cut off"
 	}
-	// A service that stops at the first part that fails says nothing of those behind it: they go by themselves.
+	// A service that stops at the first part that fails says nothing of those behind it: they go together once more. They
+	// go by themselves where that has happened a few times, since the host encodes a row anew 16 times at most, and where
+	// they are upserts, which fail for all that is to be inserted.
 	stopped := d.Complete && len(d.Parts) < len(b.operationCounts) && endsFailed(d)
 	if stopped && s.uncertain == "fail" {
 		said.Message += ": the service stopped at a part that failed (" + insertUncertain +
@@ -210,7 +212,8 @@ func (s *state) settleParts(b together, what string, response *wit.Response) ([]
 		at++
 		if stopped && o.message == nil && s.repeatable(a) {
 			h := a.hint
-			h.single = true
+			h.stops++
+			h.single = h.stops == maxStops || a.upserts()
 			allWritten = false
 			return anew(h), nil
 		}
@@ -230,6 +233,9 @@ func (s *state) settleParts(b together, what string, response *wit.Response) ([]
 	}
 	return verdicts, err
 }
+
+// maxStops is how many batches that end before a row's operation it is part of.
+const maxStops = 5
 
 // unknown is the verdict on an operation of which nobody knows whether it was done: it is sent again only where that
 // does no harm.
