@@ -81,7 +81,8 @@ func TestRequestIDsOfSetsAndTopicsMadeAnew(t *testing.T) {
 			t.Fatal(err)
 		}
 		for i := range 3 {
-			produce(t, broker, &kgo.Record{Topic: "said", Timestamp: time.UnixMilli(int64(1_700_000_000_000 + 1000*round + i)),
+			at := time.UnixMilli(int64(1_700_000_000_000 + 1000*round + i))
+			produce(t, broker, &kgo.Record{Topic: "said", Timestamp: at,
 				Value: fmt.Appendf(nil, `{"Topic":"%d-%d","ProductID":%d,"ProductName":"x","Discontinued":false}`, round, i,
 					10*round+i)})
 		}

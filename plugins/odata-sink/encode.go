@@ -255,8 +255,8 @@ func (e *encoding) findKeys() error {
 		switch {
 		case inValue && inKey && err == nil && sameLiteral(said.value.Type, said.value.Text) !=
 			sameLiteral(other.value.Type, other.value.Text):
-			return refuse("key property " + name + ": expected the same in the record's value and in its key, which has " +
-				"what the value lacks of the entity's key, found " + strconv.Quote(said.value.Text) + " and " +
+			return refuse("key property " + name + ": expected the same in the record's value and in its key, which " +
+				"has what the value lacks of the entity's key, found " + strconv.Quote(said.value.Text) + " and " +
 				strconv.Quote(other.value.Text) + " (" + keyFrom + " = record takes all from the key)")
 		case inValue:
 			keys = append(keys, said)

@@ -66,8 +66,8 @@ func (q *request) alone() bool {
 	return q.hint.single || q.operation == confirm || q.operation >= look
 }
 
-// inserts tells whether an operation makes an entity. It shares a changeset only where the settings want it: of a service
-// that stores a part of one that fails, it would be made twice.
+// inserts tells whether an operation makes an entity. It shares a changeset only where the settings want it: of a
+// service that stores a part of one that fails, it would be made twice.
 func (o operation) inserts() bool { return o == insert || o == upsertInsert }
 
 // size is about what a request adds to a batch, in bytes.

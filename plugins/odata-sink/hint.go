@@ -36,8 +36,8 @@ type hint struct {
 	address, addressed bool
 	// bare: without If-Match in spite of etag = any, since the service takes none, or may take none.
 	bare bool
-	// gone is the status by which an update has said that the entity isn't there, after an insert was refused because it
-	// is; 0: none has.
+	// gone is the status by which an update has said that the entity isn't there, after an insert was refused because
+	// it is; 0: none has.
 	gone int
 	// tagged: the ETag was read, "" where the entity has none.
 	tagged bool

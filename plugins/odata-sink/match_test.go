@@ -52,8 +52,8 @@ func TestServicesThatRefuseIfMatch(t *testing.T) {
 					sent += strings.Count(shown(q)+string(q.Body), "If-Match")
 				}
 				if matches != (sent > 0) {
-					t.Errorf("%s, %s, round %d: expected If-Match: %t, found it %d times", mode, batches, round, matches,
-						sent)
+					t.Errorf("%s, %s, round %d: expected If-Match: %t, found it %d times", mode, batches, round,
+						matches, sent)
 				}
 			}
 			want := []string{"0:new", "1:new", "2:new", "3:new", "4:new", "5:new"}

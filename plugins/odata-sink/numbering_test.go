@@ -163,8 +163,8 @@ func TestContentsThatTheServiceChanges(t *testing.T) {
 	changed := strings.Replace(shop, `<Property Name="Note"`,
 		`<Property Name="Reference" Type="Edm.String"/><Property Name="Note"`, 1)
 	service := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(changed)) })
-	const byNote = "GET /Orders?$filter=Note%20eq%20'a%20longer%20note'%20or%20Note%20eq%20'A%20LONGER%20NOTE'&$top=20 " +
-		"(repeatable)"
+	const byNote = "GET /Orders?$filter=Note%20eq%20'a%20longer%20note'%20or%20Note%20eq%20'A%20LONGER%20NOTE'" +
+		"&$top=20 (repeatable)"
 	const byRest = "GET /Orders?$filter=Reference%20eq%20'R1'%20and%20Count%20eq%205&$top=20 (repeatable)"
 	const post = `POST /Orders {"ID":"7","Reference":"R1","Note":"a longer note","Count":5}`
 	const look, none = "GET /Orders('7') (repeatable)", `200 {"d":[]}`

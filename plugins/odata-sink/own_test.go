@@ -376,8 +376,8 @@ func TestInsertsThatRefuseWithNotFound(t *testing.T) {
 	}
 }
 
-// With key.from = value, each property of the key comes from the value, and what that lacks from the record's key. Where
-// both are needed they must not contradict each other.
+// With key.from = value, each property of the key comes from the value, and what that lacks from the record's key.
+// Where both are needed they must not contradict each other.
 func TestKeysFromValueAndRecord(t *testing.T) {
 	t.Parallel()
 	changed := strings.Replace(shop, `<PropertyRef Name="ID"/>`, `<PropertyRef Name="ID"/><PropertyRef Name="Count"/>`,

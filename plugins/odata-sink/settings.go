@@ -160,7 +160,8 @@ func declareEntities(t *setting.Table) {
 			"or record, the record's key alone.",
 			setting.Allowed("value", "record"), group, setting.Display("Key from")),
 		setting.Spec(etag, wit.KindText, wit.Medium, setting.Is("any"), "any sends If-Match: * with updates and "+
-			"deletes, so that they overwrite, unless the service refuses that for a type without ETag; use reads the entity's ETag first and sends that; "+
+			"deletes, so that they overwrite, unless the service refuses that for a type without ETag; "+
+			"use reads the entity's ETag first and sends that; "+
 			"none sends no If-Match.",
 			setting.Allowed("any", "use", "none"), setting.Dependents(etagConflict), group, setting.Display("ETags")),
 		setting.Spec(etagConflict, wit.KindText, wit.Low, setting.Is("refuse"),

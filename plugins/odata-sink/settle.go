@@ -343,8 +343,8 @@ func turn(a *asked, f *wit.Fault) wit.Verdict {
 		return anew(a.hint.to(stepUpdate))
 	}
 	f.Kind = wit.FaultConflict
-	f.Message += " (but an update was answered HTTP " + strconv.Itoa(a.hint.gone) + ", that no entity has the record's " +
-		"key: one of another key may have a value that must be unique)"
+	f.Message += " (but an update was answered HTTP " + strconv.Itoa(a.hint.gone) +
+		", that no entity has the record's key: one of another key may have a value that must be unique)"
 	return refused(f)
 }
 
@@ -388,8 +388,8 @@ const (
 	takesNone
 )
 
-// mayTakeNoMatch tells whether a refusal may speak of If-Match: *, which WCF refuses with 400 and a text in the server's
-// language where a type has no ETag. Services of SAP take it.
+// mayTakeNoMatch tells whether a refusal may speak of If-Match: *, which WCF refuses with 400 and a text in the
+// server's language where a type has no ETag. Services of SAP take it.
 func (s *state) mayTakeNoMatch(a *asked, response *wit.Response) bool {
 	t := s.setOf(a)
 	return response.Status == 400 && !s.tags && !s.bare && !a.hint.bare && t != nil && !t.sap && !t.entity.Etag() &&

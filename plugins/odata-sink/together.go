@@ -193,19 +193,19 @@ func (s *state) settleParts(b together, what string, response *wit.Response) ([]
 	if !d.Complete {
 		said.Message += ", because it is cut off"
 	}
-	// A service that stops at the first part that fails says nothing of those behind it: they go together once more. They
-	// go by themselves where that has happened a few times, since the host encodes a row anew 16 times at most, and where
-	// they are upserts, which fail for all that is to be inserted.
+	// A service that stops at the first part that fails says nothing of those behind it: they go together once more.
+	// They go by themselves where that has happened a few times, since the host encodes a row anew 16 times at most,
+	// and where they are upserts, which fail for all that is to be inserted.
 	stopped := d.Complete && len(d.Parts) < len(b.operationCounts) && endsFailed(d)
 	if stopped && s.uncertain == "fail" {
 		said.Message += ": the service stopped at a part that failed (" + insertUncertain +
 			" = check looks whether those behind it were written)"
 	}
-	// A service that takes no notice of changesets answers their operations each in a part of its own: they go anew, each
-	// in a changeset of its own, where such an answer fits.
-	flat := d.Complete && !stopped && len(b.operationCounts) < len(b.operations) && !slices.ContainsFunc(outcomes, func(o outcome) bool {
-		return o.message != nil || o.undone != 0
-	})
+	// A service that takes no notice of changesets answers their operations each in a part of its own: they go anew,
+	// each in a changeset of its own, where such an answer fits.
+	tells := func(o outcome) bool { return o.message != nil || o.undone != 0 }
+	flat := d.Complete && !stopped && len(b.operationCounts) < len(b.operations) &&
+		!slices.ContainsFunc(outcomes, tells)
 	at, allAlone, allWritten := 0, len(b.asked) > 1, true
 	verdicts, err := b.judge(func(a *asked) (wit.Verdict, error) {
 		o := outcomes[at]
