@@ -1,42 +1,43 @@
 package main
 
 import (
+	"cmp"
 	"hash/fnv"
 	"iter"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/culvert-project/culvert/plugins/odata/edm"
 	"github.com/culvert-project/culvert/plugins/odata/fault"
+	"github.com/culvert-project/culvert/plugins/odata/jsontext"
 	"github.com/culvert-project/culvert/plugins/odata/uri"
 	"github.com/culvert-project/culvert/wit"
 )
 
 // check is the request by which is seen whether an insert that is uncertain was applied, in place of the insert. It
 // only reads (P19).
+//
+// With `repeatable`, what can be looked up is, also where the service knows RequestIDs: a run before this one may have
+// been of a version that made others.
 func (e *encoding) check(insertion *request) (*request, error) {
-	probing := e.s.uncertain == "retry" || e.s.uncertain == "repeatable" && e.s.learned[e.target.at].repeats
-	switch {
+	keyed := e.missing == nil && !e.unsaid && !e.numbered()
+	switch known := e.s.uncertain == "repeatable" && e.s.learned[e.target.at].repeats; {
 	case e.s.uncertain == "fail":
 		return nil, &wit.Fault{Kind: wit.FaultUnsupported,
 			Message: "it is not looked up whether the entity was inserted (" + insertUncertain + " = fail)"}
-	case probing:
-		// It may be sent again; that the service is there is seen first.
-		q := e.start(probe, "GET")
-		q.path, q.repeatable, q.headers = e.target.service+"/", true, []wit.Header{{Name: "Accept", Value: e.s.media()}}
-		return q, nil
-	case e.missing == nil && !e.unsaid && !e.numbered():
-		if e.elsewhere() {
-			return e.finding(insertion)
-		}
+	case keyed && e.s.uncertain != "retry" && !e.elsewhere():
 		q, err := e.reading(look)
 		if q != nil {
 			q.sent = insertion.body
 		}
 		return q, err
-	case e.s.filter == "":
+	case e.s.uncertain == "retry", known && e.s.filter == "":
+		// It may be sent again; that the service is there is seen first.
+		q := e.start(probe, "GET")
+		q.path, q.repeatable, q.headers = e.target.service+"/", true, []wit.Header{{Name: "Accept", Value: e.s.media()}}
+		return q, nil
+	case !keyed && e.s.filter == "":
 		why := "the record doesn't say its key"
 		if e.missing == nil && !e.unsaid {
 			why = "the service gives it another key than the record's"
@@ -54,15 +55,17 @@ const mostFound = 20
 
 // finding is the request that finds the entity of an insert by the filter of the settings, or by what the record says.
 func (e *encoding) finding(insertion *request) (*request, error) {
-	by := e.filter
-	if e.s.filter == "" {
-		by = e.contents
+	q := e.start(find, "GET")
+	var filter string
+	var err error
+	if e.s.filter != "" {
+		filter, err = e.filter()
+	} else if filter, q.hint.step, err = e.contents(); err == nil {
+		q.hint.step = cmp.Or(q.hint.step, e.hint.step)
 	}
-	filter, err := by()
 	if err != nil {
 		return nil, err
 	}
-	q := e.start(find, "GET")
 	q.query, q.sent = "$filter="+string(uri.AppendEscaped(nil, filter))+"&$top="+strconv.Itoa(mostFound), insertion.body
 	q.repeatable, q.headers = true, []wit.Header{{Name: "Accept", Value: e.s.media()}}
 	return q, nil
@@ -116,19 +119,35 @@ func sumOf(address string) string {
 // mostContents is how long a filter by a record's contents gets, in bytes.
 const mostContents = 1000
 
-// contents is a filter by what the record says besides its key: texts, whole numbers and GUIDs, which services compare
-// as they were sent, unless they are initial, which some keep as null. What else the record says is compared with the
-// entities that are found.
-func (e *encoding) contents() (string, error) {
-	var out []byte
+// sign is a value of a record by which its entity may be found under another key.
+type sign struct {
+	property string
+	literal  uri.Literal
+	// text: it is a text or a GUID, of which few entities have the same.
+	text bool
+}
+
+// isSign tells whether values of a property can be signs, and whether they are texts: texts, whole numbers and GUIDs,
+// which services compare as they were sent.
+func (t *entitySet) isSign(property *edm.Property) (ok, text bool) {
+	if !property.Filterable || !property.Creatable || t.entity.IsKey(property.Name) {
+		return false, false
+	}
+	switch property.Type.Primitive {
+	case edm.String, edm.Guid:
+		return true, true
+	case edm.Byte, edm.SByte, edm.Int16, edm.Int32, edm.Int64:
+		return true, false
+	}
+	return false, false
+}
+
+// signs are those of the record, without those that are initial, which some services keep as null.
+func (e *encoding) signs() (all []sign) {
 	for i := range e.target.entity.Properties {
 		property := &e.target.entity.Properties[i]
-		if !property.Filterable || !property.Creatable || slices.Contains(e.target.entity.Key, property.Name) {
-			continue
-		}
-		switch property.Type.Primitive {
-		case edm.String, edm.Guid, edm.Byte, edm.SByte, edm.Int16, edm.Int32, edm.Int64:
-		default:
+		ok, text := e.target.isSign(property)
+		if !ok {
 			continue
 		}
 		member, ok := e.p.member(e.content, property.Name)
@@ -136,25 +155,100 @@ func (e *encoding) contents() (string, error) {
 			continue
 		}
 		c, err := e.s.convert(property, member.schema(), member.value)
-		if err != nil || initial(c.Text) {
+		if err == nil && !initial(c.Text) {
+			all = append(all, sign{property.Name, uri.Literal{Type: c.Type, Text: c.Text}, text})
+		}
+	}
+	return all
+}
+
+// contents is a filter by what the record says besides its key. Services change some of what is inserted: they write it
+// in capitals, or put a text of their own in its place. So there are two searches: one by the longest text alone, as it
+// was sent or in capitals, and one by all the rest, where that has a text too. With step `search` the second one
+// follows. Without any text there is one search by all numbers. What else the record says is compared with the entities
+// that are found.
+func (e *encoding) contents() (filter, step string, err error) {
+	signs := e.signs()
+	nothing := &wit.Fault{Kind: wit.FaultConflict, Message: "it can't be looked up whether the entity was " +
+		"inserted: none has the record's key, the service has not shown since the start whether it keeps the " +
+		"keys of what is inserted, " +
+		"and the record says nothing else to look by; " + checkFilter + " isn't set"}
+	longest, others := -1, 0
+	for i := range signs {
+		if !signs[i].text {
+			continue
+		}
+		others++
+		if n := len(signs[i].literal.Text); n <= mostContents/2 && (longest < 0 ||
+			n > len(signs[longest].literal.Text)) {
+			longest = i
+		}
+	}
+	second := longest >= 0 && others > 1
+	if longest >= 0 && !(second && e.s.isLacking(searched(e.target.path+e.p.predicateOf(e.keys)))) {
+		if second {
+			step = stepSearch
+		}
+		return string(signs[longest].either()), step, nil
+	}
+	var out []byte
+	for i := range signs {
+		if i == longest {
 			continue
 		}
 		before := len(out)
 		if before > 0 {
 			out = append(out, " and "...)
 		}
-		out = append(append(out, property.Name...), " eq "...)
-		if out = uri.AppendLiteral(out, uri.Literal{Type: c.Type, Text: c.Text}); len(out) > mostContents {
+		if out = signs[i].append(out, signs[i].literal.Text); len(out) > mostContents {
 			out = out[:before]
 		}
 	}
 	if len(out) == 0 {
-		return "", &wit.Fault{Kind: wit.FaultConflict, Message: "it can't be looked up whether the entity was " +
-			"inserted: none has the record's key, the service has not shown since the start whether it keeps the " +
-			"keys of what is inserted, " +
-			"and the record says nothing else to look by; " + checkFilter + " isn't set"}
+		return "", "", nothing
 	}
-	return string(out), nil
+	return string(out), "", nil
+}
+
+func (s *sign) append(dst []byte, text string) []byte {
+	return uri.AppendLiteral(append(append(dst, s.property...), " eq "...), uri.Literal{Type: s.literal.Type,
+		Text: text})
+}
+
+// either is a filter by the text as it is or in capitals.
+func (s *sign) either() []byte {
+	out := s.append(nil, s.literal.Text)
+	if upper := strings.ToUpper(s.literal.Text); s.literal.Type == edm.String && upper != s.literal.Text {
+		out = s.append(append(out, " or "...), upper)
+	}
+	return out
+}
+
+// searched is what is remembered of an address for which the first search by contents has found nothing.
+func searched(address string) string { return "searched " + address }
+
+// shares tells whether an entity has a text that was sent, or where none was, a number: it may be the record's, of
+// which the service has changed something.
+func (t *entitySet) shares(sent, entity jsontext.Value) bool {
+	texts, found := false, false
+	for _, wanted := range []bool{true, false} {
+		for _, m := range sent.Members {
+			property := t.entity.properties[m.Name]
+			if property == nil || m.Value.Kind == jsontext.Null || initial(m.Value.Text) {
+				continue
+			}
+			if ok, text := t.isSign(property); !ok || text != wanted {
+				continue
+			}
+			texts = texts || wanted
+			other := entity.At(m.Name)
+			found = found || strings.EqualFold(strings.TrimSpace(other.Text), strings.TrimSpace(m.Value.Text))
+		}
+		if texts {
+			break
+		}
+	}
+	return found
 }
 
 // filter is the setting's, with the row's values in place of names.

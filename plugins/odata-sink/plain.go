@@ -70,8 +70,12 @@ func (b *plain) together() (t together, ok bool) {
 func (p *plugin) settlePlain(s *state, b *plain, place string, response *wit.Response) (verdicts []wit.Verdict,
 	stale bool, err error) {
 	if all, repeats := p.allWritten(s, b, response); all {
-		if s.learned[b.at].refused = 0; b.identified(s) {
+		s.learned[b.at].refused = 0
+		if b.identified(s) {
 			s.learned[b.at].repeats = repeats
+		}
+		if !b.inserts() {
+			s.took(&asked{at: b.at, path: b.path})
 		}
 		say("POST "+place, response)
 		for len(p.writtenRows) < b.count {
@@ -89,7 +93,7 @@ func (p *plugin) settlePlain(s *state, b *plain, place string, response *wit.Res
 
 // identified tells whether the operations have RequestIDs.
 func (b *plain) identified(s *state) bool {
-	return s.uncertain == "repeatable" && (b.operation == insert || b.operation == upsertInsert)
+	return s.uncertain == "repeatable" && b.inserts()
 }
 
 // allWritten tells whether a plain answer says of each operation that it was done, and nothing else that there is
@@ -100,7 +104,7 @@ func (p *plugin) allWritten(s *state, b *plain, response *wit.Response) (all, re
 		return false, false
 	}
 	var inserted *entitySet
-	if b.operation == insert || b.operation == upsertInsert {
+	if b.inserts() {
 		inserted = s.setOf(&asked{path: b.path, at: b.at})
 	}
 	identified := b.identified(s)
