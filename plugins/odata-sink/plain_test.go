@@ -119,6 +119,7 @@ func TestRuns(t *testing.T) {
 	c := chance{rand.New(rand.NewPCG(3, 4))}
 	taken, wholly, inserted := 0, 0, 0
 	for _, settings := range runSettings {
+		before, quick, batches := taken, wholly, settings[0] != "sap.odata.enable.batch=0"
 		w := open(t, everything(), append(set("00", "Es"), settings...)...)
 		fresh := w.context
 		for round := range 30 {
@@ -164,6 +165,9 @@ func TestRuns(t *testing.T) {
 			if d := cmp.Diff(others, found); d != "" {
 				t.Fatalf("%v: (-other rows +runs)\n%s", settings, d)
 			}
+		}
+		if (taken > before) != batches || (wholly > quick) != batches {
+			t.Errorf("%v: %d batches of runs, %d answers to them not taken apart", settings, taken-before, wholly-quick)
 		}
 	}
 	t.Logf("%d batches of runs, %d answers to them not taken apart, %d of which to inserts", taken, wholly, inserted)
