@@ -76,8 +76,8 @@ func (c *Client) exchangeWhole(ctx context.Context, r *wit.Request, limit int) (
 // made several times over for each answer.
 var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
-// maxBuffer is how large such memory is kept, in bytes.
-const maxBuffer = 4 << 20
+// keptBuffer is how large such memory is kept, in bytes.
+const keptBuffer = 4 << 20
 
 // readAll reads a body to its end, or one byte more than the limit.
 func readAll(body io.Reader, limit int) ([]byte, error) {
@@ -85,7 +85,7 @@ func readAll(body io.Reader, limit int) ([]byte, error) {
 	b.Reset()
 	_, err := b.ReadFrom(io.LimitReader(body, int64(limit)+1))
 	read := bytes.Clone(b.Bytes())
-	if b.Cap() <= maxBuffer {
+	if b.Cap() <= keptBuffer {
 		buffers.Put(b)
 	}
 	return read, err

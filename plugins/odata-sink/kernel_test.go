@@ -212,7 +212,8 @@ func TestShortWay(t *testing.T) {
 					t.Fatalf("%s: %v: (-by way of trees +short)\n%s", settings, row, d)
 				}
 				for i := range found[0].Ready {
-					if body := found[0].Ready[i].Request.Body; !json.Valid(body) && xml.Unmarshal(body, new(any)) != nil {
+					body := found[0].Ready[i].Request.Body
+					if !json.Valid(body) && xml.Unmarshal(body, new(any)) != nil {
 						t.Fatalf("%s: %v: expected a document of JSON or XML, found %s", settings, row, body)
 					}
 				}
