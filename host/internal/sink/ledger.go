@@ -144,13 +144,10 @@ func newLedger(gone *Settled, doubts *Uncertain) *ledger {
 func (l *ledger) add(dst []*item, records []*kgo.Record) []*item {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	made := make([]item, len(records)) // those of a poll are settled about together
-	var at topicPartition
-	var p *partition
+	var made []item
 	for n, r := range records {
-		if this := (topicPartition{r.Topic, r.Partition}); this != at || p == nil || p.gone {
-			at, p = this, l.partitions[this]
-		}
+		at := topicPartition{r.Topic, r.Partition}
+		p := l.partitions[at]
 		if p == nil || p.gone {
 			continue
 		}
@@ -158,7 +155,11 @@ func (l *ledger) add(dst []*item, records []*kgo.Record) []*item {
 			p = l.anew(p, r.Offset)
 		}
 		p.next = r.Offset + 1
-		i := &made[n]
+		if len(made) == 0 {
+			made = make([]item, neighbours(records[n:]))
+		}
+		i := &made[0]
+		made = made[1:]
 		*i = item{record: r, partition: p, offset: r.Offset, left: 1}
 		p.items = append(p.items, i)
 		p.bytes += i.bytes()
@@ -179,6 +180,18 @@ func (l *ledger) add(dst []*item, records []*kgo.Record) []*item {
 		dst = append(dst, i)
 	}
 	return dst
+}
+
+// fewItems is how many items are made together at most: they are held together, with their records.
+const fewItems = 64
+
+// neighbours is how many of the first records are of one partition, fewItems at most: they are settled about together.
+func neighbours(records []*kgo.Record) (n int) {
+	for n < min(len(records), fewItems) && records[n].Partition == records[0].Partition &&
+		records[n].Topic == records[0].Topic {
+		n++
+	}
+	return n
 }
 
 // anew begins a partition anew at an offset below what was read or committed of it. What was known behind that offset

@@ -748,8 +748,7 @@ func lines(s *Answers) int {
 	return 0
 }
 
-// first is where a value begins, behind blanks, and last where it ends. 0: what stands there may be a blank of another
-// kind.
+// first is where a value begins, behind blanks. 0: what stands there may be a blank of another kind.
 func first(p unsafe.Pointer, at, end int) int {
 	for at < end {
 		if Byte(p, at) != ' ' {
@@ -765,6 +764,7 @@ func first(p unsafe.Pointer, at, end int) int {
 	return at
 }
 
+// last is first for the end of a value.
 func last(p unsafe.Pointer, at, end int) int {
 	for at < end {
 		if Byte(p, end-1) != ' ' {
@@ -780,7 +780,7 @@ func last(p unsafe.Pointer, at, end int) int {
 	return end
 }
 
-// value of digits, -1 for others, and for more than there are bytes up to a limit.
+// counted is the number that digits say, -1 where others are among them, or it is far above a limit.
 func counted(p unsafe.Pointer, at, end, limit int) int {
 	n := 0
 	for at < end {
