@@ -142,7 +142,8 @@ func (t *entitySet) isSign(property *edm.Property) (ok, text bool) {
 	return false, false
 }
 
-// signs are those of the record, without those that are initial, which some services keep as null.
+// signs are those of the record, without those that are initial, which some services keep as null, and without long
+// ones, which addresses have no room for.
 func (e *encoding) signs() (all []sign) {
 	for i := range e.target.entity.Properties {
 		property := &e.target.entity.Properties[i]
@@ -155,7 +156,7 @@ func (e *encoding) signs() (all []sign) {
 			continue
 		}
 		c, err := e.s.convert(property, member.schema(), member.value)
-		if err == nil && !initial(c.Text) {
+		if err == nil && !initial(c.Text) && len(c.Text) <= mostContents/2 {
 			all = append(all, sign{property.Name, uri.Literal{Type: c.Type, Text: c.Text}, text})
 		}
 	}
@@ -173,18 +174,17 @@ func (e *encoding) contents() (filter, step string, err error) {
 		"inserted: none has the record's key, the service has not shown since the start whether it keeps the " +
 		"keys of what is inserted, " +
 		"and the record says nothing else to look by; " + checkFilter + " isn't set"}
-	longest, others := -1, 0
+	longest, texts := -1, 0
 	for i := range signs {
 		if !signs[i].text {
 			continue
 		}
-		others++
-		if n := len(signs[i].literal.Text); n <= mostContents/2 && (longest < 0 ||
-			n > len(signs[longest].literal.Text)) {
+		texts++
+		if longest < 0 || len(signs[i].literal.Text) > len(signs[longest].literal.Text) {
 			longest = i
 		}
 	}
-	second := longest >= 0 && others > 1
+	second := texts > 1
 	if longest >= 0 && !(second && e.s.isLacking(searched(e.target.path+e.p.predicateOf(e.keys)))) {
 		if second {
 			step = stepSearch
