@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"hash/fnv"
 	"iter"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -123,31 +124,25 @@ const mostContents = 1000
 type sign struct {
 	property string
 	literal  uri.Literal
-	// text: it is a text or a GUID, of which few entities have the same.
+	// text: it is a text or a GUID, and no number.
 	text bool
 }
 
-// isSign tells whether values of a property can be signs, and whether they are texts: texts, whole numbers and GUIDs,
-// which services compare as they were sent.
-func (t *entitySet) isSign(property *edm.Property) (ok, text bool) {
-	if !property.Filterable || !property.Creatable || t.entity.IsKey(property.Name) {
-		return false, false
-	}
-	switch property.Type.Primitive {
-	case edm.String, edm.Guid:
-		return true, true
-	case edm.Byte, edm.SByte, edm.Int16, edm.Int32, edm.Int64:
-		return true, false
-	}
-	return false, false
-}
-
-// signs are those of the record, without those that are initial, which some services keep as null.
+// signs are the record's values that services compare as they were sent: texts and GUIDs, the longest first, and whole
+// numbers behind them. Those that are initial are none, which some services keep as null, nor long ones, which
+// addresses have no room for.
 func (e *encoding) signs() (all []sign) {
 	for i := range e.target.entity.Properties {
 		property := &e.target.entity.Properties[i]
-		ok, text := e.target.isSign(property)
-		if !ok {
+		if !property.Filterable || !property.Creatable || e.target.entity.IsKey(property.Name) {
+			continue
+		}
+		text := false
+		switch property.Type.Primitive {
+		case edm.String, edm.Guid:
+			text = true
+		case edm.Byte, edm.SByte, edm.Int16, edm.Int32, edm.Int64:
+		default:
 			continue
 		}
 		member, ok := e.p.member(e.content, property.Name)
@@ -155,100 +150,96 @@ func (e *encoding) signs() (all []sign) {
 			continue
 		}
 		c, err := e.s.convert(property, member.schema(), member.value)
-		if err == nil && !initial(c.Text) {
+		if err == nil && !initial(c.Text) && len(c.Text) <= mostContents/4 {
 			all = append(all, sign{property.Name, uri.Literal{Type: c.Type, Text: c.Text}, text})
 		}
 	}
+	slices.SortStableFunc(all, func(a, b sign) int {
+		switch {
+		case a.text && b.text:
+			return cmp.Compare(len(b.literal.Text), len(a.literal.Text))
+		case a.text:
+			return -1
+		case b.text:
+			return 1
+		}
+		return 0
+	})
 	return all
 }
 
-// contents is a filter by what the record says besides its key. Services change some of what is inserted: they write it
-// in capitals, or put a text of their own in its place. So there are two searches: one by the longest text alone, as it
-// was sent or in capitals, and one by all the rest, where that has a text too. With step `search` the second one
-// follows. Without any text there is one search by all numbers. What else the record says is compared with the entities
-// that are found.
+// contents is a filter by what the record says besides its key. Services change texts of what is inserted: they write
+// them in capitals, or put one of their own in the place of another. So there are two searches, each by all numbers and
+// every other text, the longest one first, as it was sent or in capitals; with step `search` the second one follows.
+// Where there are fewer than two texts, there is one. What else the record says is compared with the entities that are
+// found.
 func (e *encoding) contents() (filter, step string, err error) {
 	signs := e.signs()
-	nothing := &wit.Fault{Kind: wit.FaultConflict, Message: "it can't be looked up whether the entity was " +
-		"inserted: none has the record's key, the service has not shown since the start whether it keeps the " +
-		"keys of what is inserted, " +
-		"and the record says nothing else to look by; " + checkFilter + " isn't set"}
-	longest, others := -1, 0
-	for i := range signs {
-		if !signs[i].text {
-			continue
-		}
-		others++
-		if n := len(signs[i].literal.Text); n <= mostContents/2 && (longest < 0 ||
-			n > len(signs[longest].literal.Text)) {
-			longest = i
-		}
+	texts := 0
+	for texts < len(signs) && signs[texts].text {
+		texts++
 	}
-	second := longest >= 0 && others > 1
-	if longest >= 0 && !(second && e.s.isLacking(searched(e.target.path+e.p.predicateOf(e.keys)))) {
-		if second {
+	first := 0
+	if texts > 1 {
+		if e.s.isLacking(searched(e.target.path + e.p.predicateOf(e.keys))) {
+			first = 1
+		} else {
 			step = stepSearch
 		}
-		return string(signs[longest].either()), step, nil
 	}
 	var out []byte
 	for i := range signs {
-		if i == longest {
+		if signs[i].text && i%2 != first && texts > 1 {
 			continue
 		}
 		before := len(out)
 		if before > 0 {
 			out = append(out, " and "...)
 		}
-		if out = signs[i].append(out, signs[i].literal.Text); len(out) > mostContents {
+		if out = signs[i].append(out); len(out) > mostContents {
 			out = out[:before]
 		}
 	}
 	if len(out) == 0 {
-		return "", "", nothing
+		return "", "", &wit.Fault{Kind: wit.FaultConflict, Message: "it can't be looked up whether the entity was " +
+			"inserted: none has the record's key, the service has not shown since the start whether it keeps the " +
+			"keys of what is inserted, " +
+			"and the record says nothing else to look by; " + checkFilter + " isn't set"}
 	}
-	return string(out), "", nil
+	return string(out), step, nil
 }
 
-func (s *sign) append(dst []byte, text string) []byte {
-	return uri.AppendLiteral(append(append(dst, s.property...), " eq "...), uri.Literal{Type: s.literal.Type,
-		Text: text})
-}
-
-// either is a filter by the text as it is or in capitals.
-func (s *sign) either() []byte {
-	out := s.append(nil, s.literal.Text)
-	if upper := strings.ToUpper(s.literal.Text); s.literal.Type == edm.String && upper != s.literal.Text {
-		out = s.append(append(out, " or "...), upper)
+// append writes a condition by which entities are found that have the value, a text as it is or in capitals.
+func (s *sign) append(dst []byte) []byte {
+	is := func(dst []byte, text string) []byte {
+		return uri.AppendLiteral(append(append(dst, s.property...), " eq "...), uri.Literal{Type: s.literal.Type,
+			Text: text})
 	}
-	return out
+	upper := strings.ToUpper(s.literal.Text)
+	if s.literal.Type != edm.String || upper == s.literal.Text {
+		return is(dst, s.literal.Text)
+	}
+	return append(is(append(is(append(dst, '('), s.literal.Text), " or "...), upper), ')')
 }
 
 // searched is what is remembered of an address for which the first search by contents has found nothing.
 func searched(address string) string { return "searched " + address }
 
-// shares tells whether an entity has a text that was sent, or where none was, a number: it may be the record's, of
-// which the service has changed something.
-func (t *entitySet) shares(sent, entity jsontext.Value) bool {
-	texts, found := false, false
-	for _, wanted := range []bool{true, false} {
-		for _, m := range sent.Members {
-			property := t.entity.properties[m.Name]
-			if property == nil || m.Value.Kind == jsontext.Null || initial(m.Value.Text) {
-				continue
-			}
-			if ok, text := t.isSign(property); !ok || text != wanted {
-				continue
-			}
-			texts = texts || wanted
-			other := entity.At(m.Name)
-			found = found || strings.EqualFold(strings.TrimSpace(other.Text), strings.TrimSpace(m.Value.Text))
+// near tells whether an entity may be the record's, of which the service has changed something: it differs in one of
+// the values that were sent, or in one of five, and has another one. Capitals are no difference.
+func (t *entitySet) near(sent, entity jsontext.Value) bool {
+	all, others := 0, 0
+	for _, m := range sent.Members {
+		if !entity.Has(m.Name) || m.Value.Kind == jsontext.Null || initial(m.Value.Text) {
+			continue
 		}
-		if texts {
-			break
+		all++
+		if other := entity.At(m.Name); !sameValue(m.Value, other) && !t.sameFloat(m.Name, m.Value, other) &&
+			!strings.EqualFold(strings.TrimSpace(m.Value.Text), strings.TrimSpace(other.Text)) {
+			others++
 		}
 	}
-	return found
+	return others < all && others <= max(1, all/5)
 }
 
 // filter is the setting's, with the row's values in place of names.

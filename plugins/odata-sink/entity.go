@@ -100,7 +100,7 @@ func (s *state) settleFind(a *asked, response *wit.Response, unknown func(string
 		for i := range entities {
 			if other := t.differs(sent, entities[i]); other != "" {
 				field = other
-				if t.shares(sent, entities[i]) {
+				if t.near(sent, entities[i]) {
 					changed = other
 				}
 			} else if t.differs(jsontext.Value{Kind: jsontext.Object, Members: said}, entities[i]) == "" {
@@ -115,8 +115,8 @@ func (s *state) settleFind(a *asked, response *wit.Response, unknown func(string
 				"proves that the service keeps the keys of what is inserted; " +
 				checkFilter + " would tell"), nil
 		case changed != "":
-			return unknown("an entity has a text or number that the record has, but another " + changed + ", and may " +
-				"be the record's all the same: nothing proves that the service keeps what is inserted as it is; " +
+			return unknown("an entity has nearly all that the record has, but another " + changed + ", and may be " +
+				"the record's all the same: nothing proves that the service keeps what is inserted as it is; " +
 				checkFilter + " would tell"), nil
 		case field != "" && !complete && s.ofKey(t, a.predicate) != kept: // checks beside this one may show that it is
 			return unknown("none of the entities found is the record's, by their " + field +

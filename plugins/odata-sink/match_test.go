@@ -84,6 +84,8 @@ func TestIfMatchIsLearned(t *testing.T) {
 			[]string{"conflict"}},
 		{"taken, then refused for itself", []string{"204", "400 " + denial("X/1", "no")},
 			[]string{merge(with), merge(with)}, []string{wasWritten, "data"}},
+		{"locked for a while", []string{"400 " + denial("X/1", "locked by SMITH"), "204"},
+			[]string{merge(with), merge(with)}, []string{wasWritten}},
 		{"taken, and wanted all the same", []string{"204", "428"}, []string{merge(with), merge(with)},
 			[]string{wasWritten, "conflict"}},
 		{"not taken, then wanted", []string{"400", "204", "428", "204", "400"},

@@ -63,7 +63,8 @@ func TestOperations(t *testing.T) {
 	value := fields("ID", "a'b", "Note", "n", "Count", int64(1))
 	const entity = "/Orders('a''b')"
 	const body = `{"ID":"a'b","Note":"n","Count":1}`
-	const contentsSearch = "GET /Orders?$filter=Note%20eq%20'n'%20or%20Note%20eq%20'N'&$top=20 (repeatable)"
+	const contentsSearch = "GET /Orders?$filter=%28Note%20eq%20'n'%20or%20Note%20eq%20'N'%29%20and%20Count%20eq%201" +
+		"&$top=20 (repeatable)"
 	mode := func(m string) string { return "sap.odata.operation.mode=" + m }
 	dynamic := []string{mode("dynamic"), "sap.odata.operation.mode.property=OP"}
 	with := func(m datum.Map, pairs ...any) datum.Map { return append(m[:len(m):len(m)], fields(pairs...)...) }

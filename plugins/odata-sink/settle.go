@@ -389,11 +389,15 @@ const (
 )
 
 // mayTakeNoMatch tells whether a refusal may speak of If-Match: *, which WCF refuses with 400 and a text in the
-// server's language where a type has no ETag. Services of SAP take it.
+// server's language where a type has no ETag. Services of SAP take it. What may pass speaks of something else.
 func (s *state) mayTakeNoMatch(a *asked, response *wit.Response) bool {
+	if response.Status != 400 || s.tags || s.bare || a.hint.bare {
+		return false
+	}
 	t := s.setOf(a)
-	return response.Status == 400 && !s.tags && !s.bare && !a.hint.bare && t != nil && !t.sap && !t.entity.Etag() &&
-		s.matches[t.same] != takes
+	code, message, _ := fault.Document(response.Body)
+	return t != nil && !t.sap && !t.entity.Etag() && s.matches[t.same] != takes && !fault.Locked(code, message) &&
+		!named(s.httpCodes, response.Status, code)
 }
 
 // withoutMatch sends a request once more without If-Match, in a changeset of its own, since another one in it may be
@@ -404,17 +408,18 @@ func (a *asked) withoutMatch() wit.Verdict {
 	return anew(h)
 }
 
-// took learns from an update or delete that was done whether the service takes If-Match: *.
+// took learns from an update or delete that was done whether the service takes If-Match: *. That it took one counts
+// more than that it took another without: a PUT without If-Match makes an entity at some services.
 func (s *state) took(a *asked) {
 	if s.tags || s.bare {
 		return
 	}
 	t := s.setOf(a)
 	switch {
-	case t == nil:
+	case t == nil || s.matches[t.same] != notKnown:
 	case a.hint.bare:
 		s.matches[t.same] = takesNone
-	case s.matches[t.same] == notKnown:
+	default:
 		s.matches[t.same] = takes
 	}
 }
