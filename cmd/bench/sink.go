@@ -24,9 +24,11 @@ import (
 const (
 	copiesTopic = "copies"
 	slowCity    = "Slowtown"
-	// oneIn rows is such an order, answered so much later.
+	// oneIn requests has such an order, or one of all where they are fewer; it is answered so much later.
 	oneIn  = 1000
 	slowBy = 2 * time.Second
+	// slowKey is behind the name of a case without such an order.
+	slowKey = ", a slow key in 1,000"
 )
 
 // copying is what the sink is measured with: how many rows, in batches of how many, and whether some are answered late.
@@ -43,11 +45,21 @@ type copying struct {
 func (b *bench) copyings() []copying {
 	few, many := max(b.rows/10, 1), max(b.rows/2, 1)
 	all := []copying{{"one row", 1, 1, false, false},
-		{"a POST each", few, 1, false, false}, {"a POST each, a slow key in 1,000", few, 1, true, false},
+		{"a POST each", few, 1, false, false}, {"a POST each" + slowKey, few, 1, true, false},
 		{"a POST each, no note of it", few, 1, false, true},
-		{"batches of 100", many, 100, false, false}, {"batches of 100, a slow key in 1,000", many, 100, true, false},
-		{"batches of 100, no note of them", many, 100, false, true}, {"batches of 1,000", many, 1000, false, false}}
-	return slices.DeleteFunc(all, func(c copying) bool { return c.rows > 1 && !strings.Contains(c.name, b.copies) })
+		{"batches of 100", many, 100, false, false}, {"batches of 100" + slowKey, many, 100, true, false},
+		{"batches of 100, no note of them", many, 100, false, true}, {"batches of 1,000", many, 1000, false, false},
+		{"batches of 1,000" + slowKey, many, 1000, true, false}}
+	var wanted []copying
+	for i, c := range all {
+		compared := slices.ContainsFunc(all, func(o copying) bool {
+			return o.name == c.name+slowKey && strings.Contains(o.name, b.copies)
+		})
+		if i == 0 || compared || strings.Contains(c.name, b.copies) {
+			wanted = append(wanted, c)
+		}
+	}
+	return wanted
 }
 
 // fill writes the orders of a case to a topic.
@@ -59,7 +71,7 @@ func (b *bench) fill(ctx context.Context, broker string, c copying) error {
 	defer client.Close()
 	for n := range c.rows {
 		city := "Köln"
-		if c.slow && n%oneIn == oneIn/2 {
+		if every := min(oneIn*c.batch, c.rows); c.slow && n%every == every/2 {
 			city = slowCity
 		}
 		client.Produce(ctx, &kgo.Record{Topic: topicOf(c), Key: fmt.Appendf(nil, `{"OrderID":%d}`, n+1),
@@ -70,7 +82,12 @@ func (b *bench) fill(ctx context.Context, broker string, c copying) error {
 	return client.Flush(ctx)
 }
 
-func topicOf(c copying) string { return fmt.Sprintf("%s-%d-%t", copiesTopic, c.rows, c.slow) }
+func topicOf(c copying) string {
+	if c.slow {
+		return fmt.Sprintf("%s-%d-slow-%d", copiesTopic, c.rows, c.batch)
+	}
+	return fmt.Sprintf("%s-%d", copiesTopic, c.rows)
+}
 
 // late passes requests on, those with a slow order later.
 func late(service string) (*http.Server, string, error) {
@@ -206,8 +223,9 @@ func (b *bench) copied(ctx context.Context, broker *process) error {
 			}
 		}
 	}
-	fmt.Printf("sink: orders of ten fields, 8 requests at a time; one order in %d makes its request %v late where it "+
-		"says so; the workers' CPU and time, start and stop in it; medians of %d rounds\n", oneIn, slowBy, b.rounds)
+	fmt.Printf("sink: orders of ten fields, 8 requests at a time; one order makes one request in %d, or of all where "+
+		"they are fewer, %v late where it says so; the workers' CPU and time, start and stop in it; medians of %d "+
+		"rounds\n", oneIn, slowBy, b.rounds)
 	if len(sides) == 1 {
 		fmt.Println("rows/s a core is of the worker's CPU beyond that of one row; stages by the clock, side by side")
 		fmt.Println("orders                                  rows    s CPU    s elapsed   rows/s   rows/s a core")
@@ -218,6 +236,11 @@ func (b *bench) copied(ctx context.Context, broker *process) error {
 				fmt.Printf("  %14.0f\n ", float64(c.rows)/beyond)
 				for s, name := range sinkStages {
 					fmt.Printf("  %s %.2f s", name, median(stages[i][s]))
+				}
+			}
+			if plain, slow := strings.CutSuffix(c.name, slowKey); slow {
+				if at := slices.IndexFunc(all, func(o copying) bool { return o.name == plain }); at >= 0 {
+					fmt.Printf("\n  elapsed beside none slow: %s", ratioOf([2][]float64{wall[i][0], wall[at][0]}))
 				}
 			}
 			fmt.Println()

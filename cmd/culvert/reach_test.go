@@ -71,22 +71,28 @@ func TestTopicsThatNoRecordReachesAfterTransforms(t *testing.T) {
 		pairs []string
 		code  int
 		want  []string // errors about topics: what stands in each
+		more  []string // settings
+		// skipped is how many records are left out.
+		skipped int
 	}{
-		"elsewhere": {"sap.$1", []string{"Orders", "OrderCopies"}, 1,
-			[]string{`topic=sap.Orders read_from=Orders taken="sap.odata#00.topic=Orders"`,
+		"elsewhere": {to: "sap.$1", pairs: []string{"Orders", "OrderCopies"}, code: 1,
+			want: []string{`topic=sap.Orders read_from=Orders taken="sap.odata#00.topic=Orders"`,
 				`setting="sap.odata#00.topic=Orders" arrived_in=sap.Orders`}},
-		"partly": {"sap.$1", []string{"Orders", "ProductCopies", "sap.Orders", "OrderCopies"}, 0,
-			[]string{`setting="sap.odata#00.topic=Orders" arrived_in=sap.Orders`}},
-		"wholly": {"sap.$1", []string{"sap.Orders", "OrderCopies"}, 0, nil},
+		"elsewhere, tolerated": {to: "sap.$1", pairs: []string{"Orders", "OrderCopies"},
+			want: []string{"topic=sap.Orders ", "arrived_in=sap.Orders"}, skipped: 20,
+			more: []string{"errors.tolerance=all", "errors.log.enable=true"}},
+		"partly": {to: "sap.$1", pairs: []string{"Orders", "ProductCopies", "sap.Orders", "OrderCopies"},
+			want: []string{`setting="sap.odata#00.topic=Orders" arrived_in=sap.Orders`}},
+		"wholly": {to: "sap.$1", pairs: []string{"sap.Orders", "OrderCopies"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := newPlace(t)
 			_, address := demo(t, service.Options{Rows: 20})
 			there := p.file("there.properties", source("there", address, "Orders")...)
-			back := p.file("back.properties", instead(sinkOf("back", address, c.pairs...), "topics=Orders",
+			back := p.file("back.properties", append(instead(sinkOf("back", address, c.pairs...), "topics=Orders",
 				"tasks.max=3", "transforms=r",
 				"transforms.r.type="+kafkaTransforms+"RegexRouter", "transforms.r.regex=(.*)",
-				"transforms.r.replacement="+c.to)...)
+				"transforms.r.replacement="+c.to), c.more...)...)
 			if r := p.run("run", "--once", "--plugins", dir, "--data", p.data, there); r.code != 0 {
 				t.Fatalf("exit %d\n%s", r.code, r.stderr)
 			}
@@ -96,9 +102,13 @@ func TestTopicsThatNoRecordReachesAfterTransforms(t *testing.T) {
 			}
 			var said []string
 			for line := range strings.Lines(r.stderr) {
-				if strings.Contains(line, "level=ERROR") && strings.Contains(line, "the transforms") {
+				if strings.Contains(line, "nothing takes records of the topic") ||
+					strings.Contains(line, "no record can reach the topic") {
 					said = append(said, line)
 				}
+			}
+			if found := strings.Count(r.stderr, "record skipped"); found != c.skipped {
+				t.Errorf("expected %d records to be skipped, found %d", c.skipped, found)
 			}
 			if len(said) != len(c.want) {
 				t.Fatalf("expected %d errors about topics, found %q in\n%s", len(c.want), said, r.stderr)

@@ -1,11 +1,17 @@
 package main
 
 import (
+	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/culvert-project/culvert/examples/demo-service/service"
 )
@@ -51,5 +57,50 @@ func TestPartsOfASplitRecordAreWrittenApart(t *testing.T) {
 	defer mu.Unlock()
 	if written <= 20 || len(ids) != written {
 		t.Errorf("expected a RequestID for each of more than 20 lines, found %d for %d", len(ids), written)
+	}
+}
+
+// Two sinks write one topic into two sets of a service that knows RequestIDs, and once more when the topic was deleted
+// and made anew: the service has each record in each set.
+func TestRequestIDsOfSetsAndTopicsMadeAnew(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	s, address := demo(t, service.Options{Switches: service.Switches{Repeatability: true}})
+	broker := embedded(t).Addr()
+	client, err := kgo.NewClient(kgo.SeedBrokers(broker))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(client.Close)
+	admin := kadm.NewClient(client)
+	worker := p.file("worker.properties", "bootstrap.servers="+broker, "listeners=",
+		"key.converter=org.apache.kafka.connect.storage.StringConverter",
+		"value.converter=org.apache.kafka.connect.json.JsonConverter", "value.converter.schemas.enable=false")
+	for round := range 2 {
+		if _, err := admin.CreateTopic(t.Context(), 1, 1, nil, "said"); err != nil {
+			t.Fatal(err)
+		}
+		for i := range 3 {
+			at := time.UnixMilli(int64(1_700_000_000_000 + 1000*round + i))
+			produce(t, broker, &kgo.Record{Topic: "said", Timestamp: at,
+				Value: fmt.Appendf(nil, `{"Topic":"%d-%d","ProductID":%d,"ProductName":"x","Discontinued":false}`, round, i,
+					10*round+i)})
+		}
+		for set, name := range map[string]string{"Inbox": "inbox", "ProductCopies": "products"} {
+			name += strconv.Itoa(round)
+			r := p.run("run", "--once", "--plugins", plugins(t, "odata-sink"), "--data", p.data, worker,
+				p.file(name+".properties", append(sinkOf(name, address, "said", set),
+					"sap.odata.insert.uncertain=repeatable", "sap.odata.unknown.fields=ignore")...))
+			if r.code != 0 {
+				t.Fatalf("expected exit 0, found %d\n%s", r.code, r.stderr)
+			}
+		}
+		if inbox, products := s.Count("Inbox"), s.Count("ProductCopies"); inbox != 3*round+3 || products != 3*round+3 {
+			t.Errorf("round %d: expected %d documents and as many products, found %d and %d", round, 3*round+3, inbox,
+				products)
+		}
+		if deleted, err := admin.DeleteTopics(t.Context(), "said"); err != nil || deleted.Error() != nil {
+			t.Fatal(err, deleted.Error())
+		}
 	}
 }

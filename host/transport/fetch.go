@@ -1,11 +1,13 @@
 package transport
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 	"time"
 
 	"github.com/culvert-project/culvert/host/internal/pause"
@@ -44,7 +46,7 @@ func (c *Client) exchangeWhole(ctx context.Context, r *wit.Request, limit int) (
 		if err != nil {
 			return wit.Response{}, err
 		}
-		body, err := io.ReadAll(io.LimitReader(a.Body, int64(limit)+1))
+		body, err := readAll(a.Body, limit)
 		a.Body.Close()
 		if err == nil && len(body) > limit {
 			err = tooLarge(r, limit)
@@ -80,6 +82,25 @@ func tooLarge(r *wit.Request, limit int) error {
 		"together, found more: those before this one came to %.1f MiB, and this one to more than what is left; a "+
 		"connector that reads of fewer services asks for fewer", r.Method, ShownTarget(r.Target), MaxBodies>>20,
 		float64(MaxBodies-limit)/(1<<20))
+}
+
+// buffers are memory for bodies of which nobody knows how long they are: one that grows until all is there would be
+// made several times over for each answer.
+var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
+
+// keptBuffer is how large such memory is kept, in bytes.
+const keptBuffer = 4 << 20
+
+// readAll reads a body to its end, or one byte more than the limit.
+func readAll(body io.Reader, limit int) ([]byte, error) {
+	b := buffers.Get().(*bytes.Buffer)
+	b.Reset()
+	_, err := b.ReadFrom(io.LimitReader(body, int64(limit)+1))
+	read := bytes.Clone(b.Bytes())
+	if b.Cap() <= keptBuffer {
+		buffers.Put(b)
+	}
+	return read, err
 }
 
 // Fetcher is what answers needs: a [Client].

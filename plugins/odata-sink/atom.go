@@ -1,15 +1,16 @@
 package main
 
 import (
-	"strings"
 	"unicode/utf8"
 
 	"github.com/culvert-project/culvert/plugins/odata/edm"
 )
 
 const (
+	atomHead  = `<?xml version="1.0" encoding="utf-8"?>`
 	atomStart = `<entry xmlns="http://www.w3.org/2005/Atom" xmlns:m="http://schemas.microsoft.com/ado/2007/08/dataservices/metadata" ` +
 		`xmlns:d="http://schemas.microsoft.com/ado/2007/08/dataservices">`
+	atomEnd     = "</m:properties></content></entry>"
 	atomScheme  = "http://schemas.microsoft.com/ado/2007/08/dataservices/scheme"
 	atomRelated = "http://schemas.microsoft.com/ado/2007/08/dataservices/related/"
 )
@@ -23,7 +24,7 @@ type atomEntry struct {
 
 // atom writes an entity as an Atom entry.
 func (b *body) atom(dst []byte, s *structure, t tree, where string) ([]byte, error) {
-	return b.entry(append(dst, `<?xml version="1.0" encoding="utf-8"?>`...), s, t, where, atomStart)
+	return b.entry(append(dst, atomHead...), s, t, where, atomStart)
 }
 
 func (b *body) entry(dst []byte, s *structure, t tree, where, start string) ([]byte, error) {
@@ -33,7 +34,7 @@ func (b *body) entry(dst []byte, s *structure, t tree, where, start string) ([]b
 		case c.navigation != nil:
 			e.links, err = b.link(e.links, c, member, where)
 		case c.null:
-			e.properties = append(append(append(e.properties, "<d:"...), name...), ` m:null="true"/>`...)
+			e.properties = noneTag(e.properties, name)
 		case c.inner != nil:
 			e.properties = append(append(append(append(append(e.properties, "<d:"...), name...), ` m:type="`...),
 				c.inner.QualifiedName()...), `">`...)
@@ -50,7 +51,11 @@ func (b *body) entry(dst []byte, s *structure, t tree, where, start string) ([]b
 	if err != nil {
 		return dst, err
 	}
-	dst = append(dst, start...)
+	return e.append(append(dst, start...), s), nil
+}
+
+// append writes what stands in an entry behind its first tag.
+func (e *atomEntry) append(dst []byte, s *structure) []byte {
 	dst = append(appendXML(append(dst, "<title>"...), e.title), "</title>"...)
 	dst = append(appendXML(append(dst, "<updated>"...), e.updated), "</updated>"...)
 	dst = append(appendXML(append(dst, "<author><name>"...), e.author), "</name></author>"...)
@@ -60,7 +65,13 @@ func (b *body) entry(dst []byte, s *structure, t tree, where, start string) ([]b
 	dst = append(append(append(dst, `<category term="`...), s.QualifiedName()...), `" scheme="`+atomScheme+`"/>`...)
 	dst = append(dst, e.links...)
 	return append(append(append(dst, `<content type="application/xml"><m:properties>`...), e.properties...),
-		"</m:properties></content></entry>"...), nil
+		atomEnd...)
+}
+
+// aroundProperties is what stands before and behind the properties in an entry that has nothing else.
+func aroundProperties(s *structure) (before, behind []byte) {
+	whole := (&atomEntry{}).append([]byte(atomHead+atomStart), s)
+	return whole[:len(whole)-len(atomEnd)], []byte(atomEnd)
 }
 
 // mapped puts a value into the element of Atom that the metadata name; true: it stands nowhere else.
@@ -88,12 +99,24 @@ func (e *atomEntry) mapped(p *edm.Property, text string) bool {
 
 // element writes a primitive property.
 func element(dst []byte, c cell) []byte {
-	dst = append(append(dst, "<d:"...), c.property.Name...)
-	if t := c.property.Type.Primitive; t != edm.String {
+	return endTag(appendXML(startTag(dst, c.property), c.plain.Text), c.property)
+}
+
+// startTag, endTag and noneTag write the tags of a primitive property with a value, and the one of any without.
+func startTag(dst []byte, p *edm.Property) []byte {
+	dst = append(append(dst, "<d:"...), p.Name...)
+	if t := p.Type.Primitive; t != edm.String {
 		dst = append(append(append(dst, ` m:type="`...), t.String()...), '"')
 	}
-	dst = appendXML(append(dst, '>'), c.plain.Text)
-	return append(append(append(dst, "</d:"...), c.property.Name...), '>')
+	return append(dst, '>')
+}
+
+func endTag(dst []byte, p *edm.Property) []byte {
+	return append(append(append(dst, "</d:"...), p.Name...), '>')
+}
+
+func noneTag(dst []byte, name string) []byte {
+	return append(append(append(dst, "<d:"...), name...), ` m:null="true"/>`...)
 }
 
 // complex writes the members of a complex property.
@@ -101,7 +124,7 @@ func (b *body) complex(dst []byte, s *structure, t tree, where string) ([]byte, 
 	err := b.each(s, t, where, func(name, where string, c cell, member tree) (err error) {
 		switch {
 		case c.null:
-			dst = append(append(append(dst, "<d:"...), name...), ` m:null="true"/>`...)
+			dst = noneTag(dst, name)
 		case c.inner != nil:
 			dst = append(append(append(append(append(dst, "<d:"...), name...), ` m:type="`...),
 				c.inner.QualifiedName()...), `">`...)
@@ -147,29 +170,39 @@ func (b *body) link(dst []byte, c cell, t tree, where string) ([]byte, error) {
 }
 
 // appendXML writes a text that is storable so that a parser gives it back: line ends too.
-func appendXML(dst []byte, text string) []byte {
+func appendXML[T string | []byte](dst []byte, text T) []byte {
+	from := 0
 	for i := range len(text) {
-		switch c := text[i]; c {
+		as := ""
+		switch text[i] {
 		case '&':
-			dst = append(dst, "&amp;"...)
+			as = "&amp;"
 		case '<':
-			dst = append(dst, "&lt;"...)
+			as = "&lt;"
 		case '>':
-			dst = append(dst, "&gt;"...)
+			as = "&gt;"
 		case '\r':
-			dst = append(dst, "&#13;"...)
+			as = "&#13;"
 		default:
-			dst = append(dst, c)
+			continue
 		}
+		dst = append(append(dst, text[from:i]...), as...)
+		from = i + 1
 	}
-	return dst
+	return append(dst, text[from:]...)
 }
 
 // storable tells whether XML can hold a text as it is.
-func storable(text string) bool {
-	return utf8.ValidString(text) && !strings.ContainsFunc(text, func(r rune) bool {
-		return r < 0x20 && r != '\t' && r != '\n' && r != '\r' || r == 0xfffe || r == 0xffff
-	})
+func storable[T string | []byte](text T) bool {
+	for i := range len(text) {
+		switch c := text[i]; {
+		case c < 0x20 && c != '\t' && c != '\n' && c != '\r':
+			return false
+		case c == 0xbf && i > 0 && i+1 < len(text) && text[i-1] == 0xef && text[i+1] >= 0xbe: // U+FFFE and U+FFFF
+			return false
+		}
+	}
+	return utf8.ValidString(string(text))
 }
 
 func notStorable(where string) error {

@@ -359,6 +359,47 @@ func TestServiceThatStopsAtAFailure(t *testing.T) {
 	}
 }
 
+// Behind an update that is refused, the others of a batch that ended there go together again, a few times.
+func TestUpdatesBehindAFailure(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ bad, batches, singles int }{{0, 1, 0}, {1, 2, 0}, {3, 4, 0}, {20, 5, 31}} {
+		s := service.New(service.Options{})
+		settings := []string{"sap.odata#00.service=/V2/Northwind/Northwind.svc",
+			"sap.odata#00.entityset=ProductCopies", "sap.odata#00.topic=ProductCopies", oneLane,
+			"sap.odata.changesets=one"}
+		h := open(t, s, settings...).host("ProductCopies")
+		for i := range 20 {
+			h.add(wit.Datum{}, h.dynamic(product(i, "x")))
+		}
+		h.run()
+		h.all(wasWritten)
+		set1(t, s, "batch-stop=true")
+		h = open(t, s, append(settings, "sap.odata.operation.mode=merge")...).host("ProductCopies")
+		for i := range 20 {
+			if i < c.bad { // nobody is there
+				h.add(wit.Datum{}, h.dynamic(product(1000+i, "y")))
+			}
+			h.add(wit.Datum{}, h.dynamic(product(i, "y")))
+		}
+		h.run()
+		found := map[string]int{}
+		for _, o := range h.outcomes {
+			found[o]++
+		}
+		batches, singles := 0, 0
+		for _, r := range h.requests {
+			if strings.HasSuffix(r.Target, "$batch") {
+				batches++
+			} else {
+				singles++
+			}
+		}
+		if found["not-found"] != c.bad || found[wasWritten] != 20 || batches != c.batches || singles != c.singles {
+			t.Errorf("%d bad ones: found %v by %d batches and %d requests", c.bad, found, batches, singles)
+		}
+	}
+}
+
 // An answer that is cut off at any byte: what it says is believed, the rest is in doubt or, with upserts, looked up;
 // nothing is done twice.
 func TestBatchAnswerCutOff(t *testing.T) {

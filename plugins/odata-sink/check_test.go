@@ -37,6 +37,12 @@ func TestCheckCompares(t *testing.T) {
 		{"json", `{"d":{"A":1,"B":"b","Short":"abc"}}`, wasWritten},
 		{"json", entry(`<d:A m:type="Edm.Int32">1</d:A><d:Short>abc</d:Short>`), wasWritten},
 		{"json", entry(`<d:A m:type="Edm.Int32">1</d:A><d:Short>other</d:Short>`), inDoubt},
+		{"json", `{"d":{"A":1,"Double":"0.1000","Single":0.10000000149011612}}`, wasWritten},
+		{"json", `{"d":{"A":1,"Double":0.1}}`, wasWritten},
+		{"json", `{"d":{"A":1,"Double":0.10000000000000003}}`, inDoubt},
+		{"json", `{"d":{"A":1,"Double":"x"}}`, inDoubt},
+		{"json", `{"d":{"A":1,"Price":"12.50000000000000001"}}`, inDoubt}, // no number of floating point
+		{"atom", entry(`<d:A m:type="Edm.Int32">1</d:A><d:Double m:type="Edm.Double">1E-1</d:Double>`), wasWritten},
 		{"json", `{"d":{}}`, inDoubt},
 		{"json", `{"d":{"results":[]}}`, inDoubt},
 	} {
@@ -45,7 +51,8 @@ func TestCheckCompares(t *testing.T) {
 		h := w.host("Es")
 		h.value("A", int64(1), "B", "b", "Short", "abc", "Price", "12.5", "Text", nil, "Date", "2024-01-31T12:00:00",
 			"Clock", "PT12H00M05S",
-			"Guid", "01234567-89ab-cdef-0123-456789abcdef", "Bool", true)
+			"Guid", "01234567-89ab-cdef-0123-456789abcdef", "Bool", true,
+			"Double", "0.10000000000000001", "Single", float32(0.1))
 		h.answer = scripted(t, "0", "200 "+c.answer)
 		h.run()
 		if h.outcomes[0] != c.want {

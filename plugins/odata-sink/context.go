@@ -16,7 +16,7 @@ import (
 )
 
 // contextVersion stands first in a context: one of another version of this plugin is stale, not misread.
-const contextVersion = "odata-sink 8"
+const contextVersion = "odata-sink 9"
 
 // decodedContext is what open worked out.
 type decodedContext struct {
@@ -92,8 +92,9 @@ type learned struct {
 type state struct {
 	*decodedContext
 	learned []learned
-	// numbering is what was learned of each entity set.
+	// numbering and matches are what was learned of each entity set.
 	numbering []numbering
+	matches   []matching
 	// absent are entities that a check by their keys has not found, see [state.lacks].
 	absent string
 	// packed is what open worked out, packed.
@@ -109,8 +110,8 @@ type structure struct {
 	inner map[string]*structure
 }
 
-// ready makes what is the same for all rows, and indexes the entity set's types.
-func (t *entitySet) ready() {
+// ready makes what is the same for all rows, and indexes the entity set's types. atom: bodies are in Atom.
+func (t *entitySet) ready(atom bool) {
 	t.post, t.root = t.query.On(t.path), t.query.On(t.service+"/")
 	all := map[string]*structure{}
 	for _, s := range t.model.Structures {
@@ -132,7 +133,7 @@ func (t *entitySet) ready() {
 		}
 	}
 	t.entity = all[t.model.Structures[0].QualifiedName()]
-	t.flat = newFlat(t.entity)
+	t.flat = newFlat(t.entity, atom)
 	t.lane = mixed(laneSeed, t.path)
 }
 
@@ -192,7 +193,7 @@ func (p *plugin) Open(component string, given []wit.Setting, _ []byte, answers [
 		return wit.SinkOpening{}, misnamed[0]
 	}
 	s := &state{decodedContext: o, learned: make([]learned, len(services)),
-		numbering: make([]numbering, len(o.sets)), packed: string(o.pack())}
+		numbering: make([]numbering, len(o.sets)), matches: make([]matching, len(o.sets)), packed: string(o.pack())}
 	for i := range answers {
 		s.hears(i, &answers[i])
 	}
@@ -338,7 +339,7 @@ func (o *decodedContext) unpack(packed string) (ok bool) {
 		if r.Bad || len(t.model.Structures) == 0 || t.at < 0 || t.at >= len(o.services) {
 			return false
 		}
-		t.ready()
+		t.ready(o.atom)
 		t.same = slices.IndexFunc(o.sets, func(other entitySet) bool { return other.path == t.path })
 		if t.same < 0 {
 			t.same = len(o.sets)
@@ -356,8 +357,8 @@ func (s *state) pack() []byte {
 		b = pack.Number(b, l.refused)
 	}
 	b = pack.Number(b, len(s.numbering))
-	for _, n := range s.numbering {
-		b = pack.Text(b, string(n))
+	for i, n := range s.numbering {
+		b = pack.Number(pack.Text(b, string(n)), int(s.matches[i]))
 	}
 	return pack.Text(pack.Text(b, s.absent), s.packed)
 }
@@ -384,6 +385,7 @@ func (p *plugin) state(context []byte) (*state, error) {
 	}
 	for n := r.Count(); n > 0 && !r.Bad; n-- {
 		s.numbering = append(s.numbering, numbering(r.Text()))
+		s.matches = append(s.matches, matching(r.Number()))
 	}
 	s.absent, s.packed = r.Text(), r.Text()
 	if !r.Done() {
@@ -405,6 +407,15 @@ func (p *plugin) state(context []byte) (*state, error) {
 	}
 	p.contexts = append(p.contexts, cached{s.packed, s.decodedContext})
 	return s, nil
+}
+
+// topics are those that records are taken from, with the settings that name them.
+func (o *decodedContext) topics() string {
+	names := make([]string, len(o.sets))
+	for i := range o.sets {
+		names[i] = o.sets[i].topic + " (" + config.InGroup(o.sets[i].number, nameTopic) + ")"
+	}
+	return strings.Join(names, ", ")
 }
 
 // target finds where a topic's records go.

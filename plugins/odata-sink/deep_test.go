@@ -26,10 +26,13 @@ const shop = `<Schema Namespace="S" xmlns:sap="http://www.sap.com/Protocols/SAPD
 <EntityContainer Name="C"><EntitySet Name="Orders" EntityType="S.Order"/><EntitySet Name="Fixed" EntityType="S.Order" sap:creatable="false"/>
 <EntitySet Name="Kept" EntityType="S.Order" sap:deletable="false"/></EntityContainer></Schema>`
 
-func shopping() http.Handler {
+func shopping() http.Handler { return serving(shop) }
+
+// serving answers with the metadata, and 201 to all else.
+func serving(metadata string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasSuffix(r.URL.Path, "$metadata") {
-			w.Write([]byte(shop))
+			_, _ = w.Write([]byte(metadata))
 			return
 		}
 		w.WriteHeader(http.StatusCreated)

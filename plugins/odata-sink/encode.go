@@ -2,13 +2,13 @@ package main
 
 import (
 	"errors"
-	"hash/fnv"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/culvert-project/culvert/plugins/odata/edm"
 	"github.com/culvert-project/culvert/plugins/odata/uri"
+	"github.com/culvert-project/culvert/plugins/odata/value"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -44,7 +44,7 @@ func (p *plugin) Encode(context []byte, schemas []wit.Schema, topics []string, r
 	if len(hints) == 0 && len(rows) > 1 && int(rows[0].Topic) < len(topics) && targets[rows[0].Topic] != nil {
 		at := rows[0].Topic
 		e := encoding{p: p, s: s, data: data, target: targets[at]}
-		if ready, ok := e.encodeRun(topics[at], rows); ok {
+		if ready, ok := e.encodeRun(topics[at], rows, origins, originTopics); ok {
 			return wit.Deliveries{Ready: ready}, nil
 		}
 	}
@@ -59,9 +59,7 @@ func (p *plugin) Encode(context []byte, schemas []wit.Schema, topics []string, r
 		if int(rows[i].Topic) < len(topics) {
 			topic, e.target = topics[rows[i].Topic], targets[rows[i].Topic]
 		}
-		if i < len(origins) && int(origins[i].Topic) < len(originTopics) {
-			e.origin, e.originTopic = origins[i], originTopics[origins[i].Topic]
-		}
+		e.came(i, origins, originTopics)
 		q, err := e.request(topic)
 		switch {
 		case err != nil:
@@ -112,6 +110,13 @@ type encoding struct {
 	unsaid  bool
 }
 
+// came says which record the row came of, where that is known.
+func (e *encoding) came(row int, origins []wit.RecordID, topics []string) {
+	if row < len(origins) && int(origins[row].Topic) < len(topics) {
+		e.origin, e.originTopic = origins[row], topics[origins[row].Topic]
+	}
+}
+
 // request is what a row comes to.
 type request struct {
 	operation
@@ -137,7 +142,8 @@ type request struct {
 // request decides what a row asks for; nil: it is ignored.
 func (e *encoding) request(topic string) (*request, error) {
 	if e.target == nil {
-		return nil, &wit.Fault{Kind: wit.FaultConfig, Message: "no entity set is configured for topic " + topic}
+		return nil, refuse("no entity set is configured for topic " + topic + ", which the record has after the " +
+			"transforms: expected one of " + e.s.topics() + "; have a setting name the topic, or change the transforms")
 	}
 	if e.direct() && e.directKeys() {
 		e.short = true
@@ -156,7 +162,9 @@ func (e *encoding) request(topic string) (*request, error) {
 		e.keys, e.missing = e.p.keys(e.s, e.target.entity, e.key, true)
 		return e.byMode(modeDelete)
 	}
-	e.findKeys()
+	if err := e.findKeys(); err != nil {
+		return nil, err
+	}
 	mode, err := e.mode()
 	if err != nil {
 		return nil, err
@@ -223,24 +231,50 @@ func (e *encoding) mode() (string, error) {
 		strconv.Quote(text))
 }
 
-// findKeys takes the key from where the settings want it.
-func (e *encoding) findKeys() {
-	if !e.s.keyFromRecord {
-		e.keys, e.missing = e.p.keys(e.s, e.target.entity, e.content, false)
-		if e.missing == nil {
-			return
+// findKeys takes the key from where the settings want it. The error is that value and key contradict each other where
+// both are needed.
+func (e *encoding) findKeys() error {
+	switch {
+	case e.s.keyFromRecord && !e.hasKey:
+		e.missing = refuse("the record has no key, and " + keyFrom + " is record")
+		return nil
+	case e.s.keyFromRecord:
+		e.keys, e.missing = e.p.keys(e.s, e.target.entity, e.key, true)
+		return nil
+	}
+	if e.keys, e.missing = e.p.keys(e.s, e.target.entity, e.content, false); e.missing == nil || !e.hasKey {
+		return nil
+	}
+	var keys []keyValue
+	for _, name := range e.target.entity.Key {
+		property := e.target.entity.properties[name]
+		if property == nil {
+			return nil
+		}
+		said, inValue, err := e.p.key(e.s, e.target.entity, property, e.content, false)
+		if err != nil {
+			return nil // as e.missing says
+		}
+		other, inKey, err := e.p.key(e.s, e.target.entity, property, e.key, true)
+		switch {
+		case inValue && inKey && err == nil && sameLiteral(said.value.Type, said.value.Text) !=
+			sameLiteral(other.value.Type, other.value.Text):
+			return refuse("key property " + name + ": expected the same in the record's value and in its key, which " +
+				"has what the value lacks of the entity's key, found " + strconv.Quote(said.value.Text) + " and " +
+				strconv.Quote(other.value.Text) + " (" + keyFrom + " = record takes all from the key)")
+		case inValue:
+			keys = append(keys, said)
+		case inKey && err == nil:
+			keys = append(keys, other)
+		case err != nil:
+			e.missing = err
+			return nil
+		default:
+			return nil
 		}
 	}
-	if !e.hasKey {
-		if e.s.keyFromRecord {
-			e.missing = refuse("the record has no key, and " + keyFrom + " is record")
-		}
-		return
-	}
-	keys, missing := e.p.keys(e.s, e.target.entity, e.key, true)
-	if missing == nil || e.s.keyFromRecord {
-		e.keys, e.missing, e.unsaid = keys, missing, !e.s.keyFromRecord
-	}
+	e.keys, e.missing, e.unsaid = keys, nil, true
+	return nil
 }
 
 // keys are the values of all key properties that a struct has; bare: the value of the only one may stand for itself.
@@ -252,25 +286,37 @@ func (p *plugin) keys(s *state, of *structure, from tree, bare bool) ([]keyValue
 			return nil, refuse("the key property " + name + " of " + of.QualifiedName() +
 				" isn't declared in $metadata")
 		}
-		member, ok := p.member(from, name)
-		if !ok && bare && len(of.Key) == 1 && !p.members(from, func(string, tree) bool { return false }) &&
-			!from.null() {
-			member, ok = from, true
+		k, ok, err := p.key(s, of, property, from, bare)
+		if err != nil {
+			return nil, err
 		}
-		if !ok || member.null() {
+		if !ok {
 			return nil, refuse("the key needs property " + name + " of " + of.QualifiedName() +
 				": expected a struct of all key properties")
 		}
-		c, err := s.convert(property, member.schema(), member.value)
-		if err != nil {
-			return nil, refuse("key property " + name + ": " + err.Error())
-		}
-		keys = append(keys, keyValue{property, c})
+		keys = append(keys, k)
 	}
 	if len(keys) == 0 {
 		return nil, refuse(of.QualifiedName() + " has no key")
 	}
 	return keys, nil
+}
+
+// key is the value of a key property that a struct has; ok is false where it has none.
+func (p *plugin) key(s *state, of *structure, property *edm.Property, from tree, bare bool) (k keyValue, ok bool,
+	err error) {
+	member, ok := p.member(from, property.Name)
+	if !ok && bare && len(of.Key) == 1 && !p.members(from, func(string, tree) bool { return false }) {
+		member, ok = from, true
+	}
+	if !ok || member.null() {
+		return k, false, nil
+	}
+	k.property = property
+	if k.value, err = s.convert(property, member.schema(), member.value); err != nil {
+		return k, false, refuse("key property " + property.Name + ": " + err.Error())
+	}
+	return k, true, nil
 }
 
 func (p *plugin) predicateOf(keys []keyValue) string {
@@ -307,13 +353,16 @@ func (e *encoding) laneOf(predicate string) string {
 }
 
 // sameLiteral is the value of a key property as all are written that services take for the same: GUIDs of either case,
-// decimals with and without zeros at their end, and texts as [sameText] has them.
+// decimals with and without a sign and zeros that say nothing, times of day with and without parts that are 0, and
+// texts as [sameText] has them.
 func sameLiteral(t edm.Primitive, text string) string {
 	switch {
 	case t == edm.Guid:
 		return strings.ToLower(text)
-	case t == edm.Decimal && strings.Contains(text, "."):
-		return strings.TrimSuffix(strings.TrimRight(text, "0"), ".")
+	case t == edm.Decimal:
+		return value.SameDecimal(text)
+	case t == edm.Time:
+		return value.SameTime(text)
 	case t == edm.String:
 		return sameText(text)
 	}
@@ -329,7 +378,7 @@ func sameText(text string) string {
 // pad with zeros and change case, and databases cut blanks.
 func varied(k keyValue) bool {
 	switch k.value.Type {
-	case edm.Guid, edm.Decimal:
+	case edm.Guid, edm.Decimal, edm.Time:
 		return true
 	case edm.String:
 		text := k.value.Text
@@ -467,23 +516,6 @@ func (e *encoding) insertion() (*request, error) {
 	return q, nil
 }
 
-// identity tells the service by what it knows a POST again: made from the record's place in its topic, so that it is
-// the same whenever it is sent, by whichever run. Assumption: the forms are those that clients of SAP Gateway send, 32
-// hexadecimal digits and a time without zone.
-func (e *encoding) identity() []wit.Header {
-	h := fnv.New128a()
-	h.Write([]byte(e.originTopic + "\x00" + strconv.Itoa(int(e.origin.Partition)) + "\x00" +
-		strconv.FormatInt(e.origin.Offset,
-			10) + "\x00" + strconv.Itoa(int(e.origin.Part))))
-	const digits = "0123456789ABCDEF"
-	var id []byte
-	for _, c := range h.Sum(nil) {
-		id = append(id, digits[c>>4], digits[c&15])
-	}
-	return []wit.Header{{Name: "RequestID", Value: string(id)}, {Name: "RepeatabilityCreation",
-		Value: moment(max(e.row.Timestamp, 0))}}
-}
-
 // update changes an entity by a method of the settings.
 func (e *encoding) update(mode string, upserts bool) (*request, error) {
 	op, method := put, "PUT"
@@ -521,6 +553,9 @@ func (e *encoding) match(q *request) {
 	q.repeatable = true
 	switch {
 	case e.s.bare, e.s.tags && e.hint.tag == "":
+		return
+	case !e.s.tags && (e.hint.bare || e.s.matches[e.target.same] == takesNone):
+		q.hint.bare = true
 		return
 	case e.s.tags:
 		tag, q.repeatable = e.hint.tag, e.s.retryTags

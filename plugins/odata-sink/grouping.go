@@ -66,9 +66,9 @@ func (q *request) alone() bool {
 	return q.hint.single || q.operation == confirm || q.operation >= look
 }
 
-// inserts tells whether a request makes an entity. It shares a changeset only where the settings want it: of a service
-// that stores a part of one that fails, it would be made twice.
-func (q *request) inserts() bool { return q.operation == insert || q.operation == upsertInsert }
+// inserts tells whether an operation makes an entity. It shares a changeset only where the settings want it: of a
+// service that stores a part of one that fails, it would be made twice.
+func (o operation) inserts() bool { return o == insert || o == upsertInsert }
 
 // size is about what a request adds to a batch, in bytes.
 func (q *request) size() int {
@@ -233,10 +233,13 @@ func (q *request) memo() []byte {
 	return pack.Text(pack.Text(b, string(q.sent)), q.predicate)
 }
 
-// batchHeaders are those of the request with a batch.
+// batchHeaders are those of the request with a batch. The preference is OData v4's (Protocol, 8.2.8.3): services that
+// translate v2 into v4, as SAP CAP's adapter does, else end a batch at the first operation that fails. Others take no
+// notice of a preference that they don't know (RFC 7240, section 2).
 func batchHeaders(boundary string) []wit.Header {
 	return append([]wit.Header{{Name: "Accept", Value: "multipart/mixed"},
-		{Name: "Content-Type", Value: "multipart/mixed; boundary=" + boundary}}, versions...)
+		{Name: "Content-Type", Value: "multipart/mixed; boundary=" + boundary},
+		{Name: "Prefer", Value: "odata.continue-on-error"}}, versions...)
 }
 
 // together is the delivery of several requests in a batch.

@@ -17,6 +17,8 @@ const (
 	// more after that.
 	stepStored = "stored"
 	stepLooked = "looked"
+	// stepSearch stands in the memo of a search by a record's contents that another one follows.
+	stepSearch = "search"
 )
 
 // hint is how a row is to be encoded anew, as `settle` has said it.
@@ -27,9 +29,16 @@ type hint struct {
 	// number.
 	alone, single bool
 	most          int
+	// stops is how many batches ended at an operation before the row's.
+	stops int
 	// address: the entity's address is refused, and it is asked whether the service answers for the set; addressed: it
 	// does.
 	address, addressed bool
+	// bare: without If-Match in spite of etag = any, since the service takes none, or may take none.
+	bare bool
+	// gone is the status by which an update has said that the entity isn't there, after an insert was refused because
+	// it is; 0: none has.
+	gone int
 	// tagged: the ETag was read, "" where the entity has none.
 	tagged bool
 	tag    string
@@ -40,6 +49,8 @@ const (
 	wordMost, wordTag     = "most=", "etag="
 	wordAddress           = "address"
 	wordAddressed         = "addressed"
+	wordBare, wordGone    = "bare", "gone="
+	wordStops             = "stops="
 )
 
 // text is what the host keeps.
@@ -54,11 +65,20 @@ func (h hint) text() string {
 	if h.most > 0 {
 		words = append(words, wordMost+strconv.Itoa(h.most))
 	}
+	if h.stops > 0 {
+		words = append(words, wordStops+strconv.Itoa(h.stops))
+	}
 	if h.address {
 		words = append(words, wordAddress)
 	}
 	if h.addressed {
 		words = append(words, wordAddressed)
+	}
+	if h.bare {
+		words = append(words, wordBare)
+	}
+	if h.gone > 0 {
+		words = append(words, wordGone+strconv.Itoa(h.gone))
 	}
 	if h.step != "" {
 		words = append(words, h.step)
@@ -77,9 +97,18 @@ func readHint(text string) (h hint) {
 		}
 		var word string
 		word, text, _ = strings.Cut(text, " ")
-		switch most, limited := strings.CutPrefix(word, wordMost); {
+		most, limited := strings.CutPrefix(word, wordMost)
+		gone, missing := strings.CutPrefix(word, wordGone)
+		stops, behind := strings.CutPrefix(word, wordStops)
+		switch {
 		case limited:
 			h.most, _ = strconv.Atoi(most)
+		case missing:
+			h.gone, _ = strconv.Atoi(gone)
+		case behind:
+			h.stops, _ = strconv.Atoi(stops)
+		case word == wordBare:
+			h.bare = true
 		case word == wordAlone:
 			h.alone = true
 		case word == wordSingle:

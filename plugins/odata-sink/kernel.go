@@ -13,15 +13,17 @@ import (
 	"github.com/culvert-project/culvert/wit/datum"
 )
 
-// A kernel writes keys and JSON bodies straight from the bytes of rows, which takes a tenth of what it takes by way of
+// A kernel writes keys and bodies straight from the bytes of rows, which takes a tenth of what it takes by way of
 // trees: each value of a tree is an allocation, and these are dear in a guest. It does what is common, flat rows whose
 // values fit. At anything else it says so, and the row goes the long way, which also has the words for what is wrong.
 
 // slot is what a kernel has of a property.
 type slot struct {
 	property *edm.Property
-	// name is the property's as JSON has it, with the colon.
-	name []byte
+	// before and behind are what stands before and behind a value, and none what stands for a null: in JSON with the
+	// comma behind the member before it. xml: they are elements.
+	before, behind, none []byte
+	xml                  bool
 	// inserted and updated: the property is written then; null: a null of it is.
 	inserted, updated, null bool
 	// key is its place among the key properties, -1 for none.
@@ -39,6 +41,10 @@ type flat struct {
 	keys          int
 	keyProperties []*slot
 	addressed     bool
+	// opening and ending are what stands before and behind an entity's properties in Atom. mapped: some properties
+	// have another place in its entries. Bodies are in JSON where opening is nil.
+	opening, ending []byte
+	mapped          bool
 	// expected are the slots of the schemaless row before, whose names mostly are those of the next one too; nil ones
 	// are left out.
 	expected []expected
@@ -74,9 +80,12 @@ type member struct {
 	scale int
 }
 
-// newFlat makes a flat type.
-func newFlat(s *structure) *flat {
+// newFlat makes a flat type; atom: its bodies are entries.
+func newFlat(s *structure, atom bool) *flat {
 	f := &flat{slots: map[string]*slot{}, keys: len(s.Key), kernels: map[uint32]*kernel{}}
+	if atom {
+		f.opening, f.ending = aroundProperties(s)
+	}
 	for i := range s.Properties {
 		p := &s.Properties[i]
 		key := -1
@@ -86,9 +95,15 @@ func newFlat(s *structure) *flat {
 			}
 		}
 		least, most, bounded := value.Limits(p.Type.Primitive)
-		f.slots[p.Name] = &slot{property: p, name: append(jsontext.AppendString(nil, p.Name), ':'), key: key,
-			inserted: p.Creatable || key >= 0, updated: p.Updatable, null: p.Nullable && key < 0,
-			bounded: bounded, least: least, most: most}
+		c := &slot{property: p, xml: atom, key: key, inserted: p.Creatable || key >= 0, updated: p.Updatable,
+			null: p.Nullable && key < 0, bounded: bounded, least: least, most: most}
+		if f.mapped = f.mapped || atom && p.Feed != nil; atom {
+			c.before, c.behind, c.none = startTag(nil, p), endTag(nil, p), noneTag(nil, p.Name)
+		} else {
+			c.before = append(jsontext.AppendString([]byte{','}, p.Name), ':')
+			c.none = append(slices.Clip(c.before), "null"...)
+		}
+		f.slots[p.Name] = c
 	}
 	f.addressed = f.keys > 0
 	for _, name := range s.Key {
@@ -189,8 +204,8 @@ type walk struct {
 // direct tells whether the row may go the short way.
 func (e *encoding) direct() bool {
 	m := &e.s.manner
-	return !e.hint.uncertain() && !e.hint.address && !m.atom && !m.lossy && !m.keyFromRecord && !m.deleteRecords &&
-		m.mode != modeDynamic
+	return !e.hint.uncertain() && !e.hint.address && !e.target.flat.mapped && !m.lossy && !m.keyFromRecord &&
+		!m.deleteRecords && m.mode != modeDynamic
 }
 
 // walk begins at the first field. ok is false where the row must go the long way.
@@ -352,15 +367,18 @@ func (w *walk) converted() (c value.Converted, ok bool) {
 	return c, err == nil
 }
 
+// fits tells whether a text has no more characters than its property.
+func (w *walk) fits() bool {
+	p := w.slot.property
+	return p.Length <= 0 || len(w.bytes) <= p.Length || utf8.RuneCount(w.bytes) <= p.Length
+}
+
 // append writes the field's value, which is not null, as JSON.
 func (w *walk) append(dst []byte) (_ []byte, ok bool) {
 	p := w.slot.property
 	switch t := p.Type.Primitive; {
 	case w.kind == text && (t == edm.String || t == edm.Guid):
-		if p.Length > 0 && len(w.bytes) > p.Length && utf8.RuneCount(w.bytes) > p.Length {
-			return dst, false
-		}
-		return jsontext.AppendText(dst, w.bytes), true
+		return jsontext.AppendText(dst, w.bytes), w.fits()
 	case w.kind == truth && t == edm.Boolean:
 		return strconv.AppendBool(dst, w.number == 1), true
 	case w.kind == number && w.slot.bounded && !w.timed():
@@ -391,6 +409,43 @@ func (w *walk) append(dst []byte) (_ []byte, ok bool) {
 		return dst, false
 	}
 	return c.AppendJSON(dst), true
+}
+
+// appendXML is append for the text of an element.
+func (w *walk) appendXML(dst []byte) (_ []byte, ok bool) {
+	p := w.slot.property
+	switch t := p.Type.Primitive; {
+	case w.kind == text && (t == edm.String || t == edm.Guid):
+		if !w.fits() || !storable(w.bytes) {
+			return dst, false
+		}
+		return appendXML(dst, w.bytes), true
+	case w.kind == truth && t == edm.Boolean:
+		return strconv.AppendBool(dst, w.number == 1), true
+	case w.kind == number && w.slot.bounded && !w.timed():
+		return strconv.AppendInt(dst, w.number, 10), w.number >= w.slot.least && w.number <= w.slot.most
+	case w.kind == raw && t == edm.Decimal && w.member != nil && w.member.scale >= 0:
+		if out, ok := value.AppendSmallDecimal(dst, p, w.bytes, w.member.scale); ok {
+			return unquoted(out, len(dst)), true
+		}
+	case w.kind == text && t == edm.Decimal:
+		if out, ok := value.AppendDecimalText(dst, p, w.bytes); ok {
+			return unquoted(out, len(dst)), true
+		}
+	case w.kind == number && (t == edm.DateTime || t == edm.DateTimeOffset) && w.unit() > 0:
+		return value.AppendISO(dst, t, w.number*w.unit())
+	}
+	c, ok := w.converted()
+	if !ok || !storable(c.Text) {
+		return dst, false
+	}
+	return appendXML(dst, c.Text), true
+}
+
+// unquoted takes the quotes from what stands behind a place.
+func unquoted(text []byte, at int) []byte {
+	copy(text[at:], text[at+1:len(text)-1])
+	return text[:len(text)-2]
 }
 
 // directKeys finds the values of all key properties. ok is false where the row must go the long way.
@@ -429,7 +484,7 @@ func (e *encoding) directKeys() (ok bool) {
 	return true
 }
 
-// directBody writes the row's value as JSON. ok is false where the row must go the long way.
+// directBody writes the row's value. ok is false where the row must go the long way.
 func (e *encoding) directBody(updates bool) (body []byte, ok bool) {
 	w, ok := e.walk()
 	if !ok {
@@ -438,7 +493,7 @@ func (e *encoding) directBody(updates bool) (body []byte, ok bool) {
 	return e.object(&w, updates)
 }
 
-// object writes a row as JSON, from its first field on. [encode.Room] bytes of memory are behind it.
+// object writes a row, from its first field on. [encode.Room] bytes of memory are behind it.
 func (e *encoding) object(w *walk, updates bool) (body []byte, ok bool) {
 	want := min(2*e.p.longest, maxChunk/2)
 	chunk := max(bodiesChunk, 2*want, min(2*cap(e.p.bodies), maxChunk))
@@ -450,15 +505,18 @@ func (e *encoding) object(w *walk, updates bool) (body []byte, ok bool) {
 		e.p.bodies = make([]byte, 0, chunk)
 	}
 	start := len(e.p.bodies)
-	dst, ok := e.members(w, updates, e.p.bodies)
-	if !ok {
+	dst, ok := e.members(w, updates, append(e.p.bodies, w.f.opening...))
+	switch {
+	case !ok:
 		return nil, false
+	case w.f.opening != nil:
+		dst = append(dst, w.f.ending...)
+	case len(dst) == start:
+		dst = append(dst, "{}"...)
+	default:
+		dst[start] = '{' // the first member has a comma before it, as all have
+		dst = append(dst, '}')
 	}
-	if len(dst) == start {
-		dst = append(dst, '{')
-	}
-	dst[start] = '{' // the first member has a comma before it, as all have
-	dst = append(dst, '}')
 	if cap(dst)-len(dst) < encode.Room {
 		dst = slices.Grow(dst, encode.Room)
 	}

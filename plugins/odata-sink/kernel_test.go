@@ -1,6 +1,8 @@
 package main
 
 import (
+	"encoding/json"
+	"encoding/xml"
 	"math"
 	"math/big"
 	"math/rand/v2"
@@ -60,9 +62,9 @@ func (c chance) number(bits int) int64 {
 
 func (c chance) text() string {
 	texts := []string{"", "a", "abcde", "abcdef", "größe", "tab\tquote\"back\\slash\nend", "\u2028", "12", "-7", "1.50",
-		"1.5", "0012.000", ".5", "5.", "-0.0", "1e3", "+4", "1234567.891", "true", "INF", "2024-02-29T12:30:00",
+		"1.5", "0012.000", ".5", "5.", "-0.0", "1e3", "+4", "1234567.891", "true", "INF", "nan", "2024-02-29T12:30:00",
 		"2024-02-30T00:00:00", "/Date(86400000)/", "PT12H30M05S", "01234567-89ab-cdef-0123-456789ABCDEF", "AQID",
-		strings.Repeat("x", 70)}
+		strings.Repeat("x", 70), "a<b", "c>d&", "line\rend", "\x01", "\ufffe", "a\uffff", "\uf900", "豈<"}
 	return texts[c.IntN(len(texts))]
 }
 
@@ -146,10 +148,12 @@ func TestShortWay(t *testing.T) {
 		"Whole", "Long", "Varying", "Double", "Single", "Date",
 		"Moment", "Clock", "Binary", "Made", "Fixed"}
 	c := chance{rand.New(rand.NewPCG(1, 2))}
-	for _, settings := range []string{"sap.odata.operation.mode=insert", "sap.odata.operation.mode=update",
-		"sap.odata.operation.mode=upsert", "sap.odata.unknown.fields=ignore"} {
-		short := open(t, everything(), append(set("00", "Es"), settings)...)
-		long := open(t, everything(), append(set("00", "Es"), settings, "sap.odata.delete.records=1")...)
+	for _, settings := range [][]string{{"sap.odata.operation.mode=insert"}, {"sap.odata.operation.mode=update"},
+		{"sap.odata.operation.mode=upsert"}, {"sap.odata.unknown.fields=ignore"},
+		{"sap.odata.operation.mode=insert", "sap.odata.request.format=atom"},
+		{"sap.odata.operation.mode=update", "sap.odata.request.format=atom"}} {
+		short := open(t, everything(), append(set("00", "Es"), settings...)...)
+		long := open(t, everything(), append(set("00", "Es"), append(settings, "sap.odata.delete.records=1")...)...)
 		written := 0
 		for range 600 {
 			given := map[string]bool{"A": true, "B": true}
@@ -206,6 +210,12 @@ func TestShortWay(t *testing.T) {
 				}
 				if d := cmp.Diff(found[1], found[0]); d != "" {
 					t.Fatalf("%s: %v: (-by way of trees +short)\n%s", settings, row, d)
+				}
+				for i := range found[0].Ready {
+					body := found[0].Ready[i].Request.Body
+					if !json.Valid(body) && xml.Unmarshal(body, new(any)) != nil {
+						t.Fatalf("%s: %v: expected a document of JSON or XML, found %s", settings, row, body)
+					}
 				}
 				written += len(found[0].Ready)
 			}

@@ -45,6 +45,9 @@ type plugin struct {
 	operations []batch.Item
 	keyTexts   []byte
 	content    []byte
+	// prefix and creation are those of the identity that was made last.
+	prefix   hashedPrefix
+	creation second
 	// contents is how much of it one call took, about.
 	contents int
 	// writtenRows are verdicts that are all the same, as many as a batch had at most. Nobody writes to them.

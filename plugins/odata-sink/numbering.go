@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"slices"
 	"strings"
 
@@ -260,6 +261,120 @@ func (t *entitySet) keyIn(body []byte, sent []uri.Literal) (values []uri.Literal
 		values = append(values, uri.Literal{Type: sent[i].Type, Text: m.Text})
 	}
 	return values, true
+}
+
+// predicateIn is the predicate of the entity in a body in JSON that is written as services mostly do: with no blanks
+// between its values and no backslashes in those of its key, which are texts and integers. nil: it is another one. It
+// reads to the last property of the key, and is memory that the next one uses.
+func (p *plugin) predicateIn(t *entitySet, body []byte) []byte {
+	body, ok := bytes.CutPrefix(body, []byte(`{"d":{`))
+	if !ok || !t.flat.addressed {
+		return nil
+	}
+	var texts [4][]byte
+	if len(t.flat.keyProperties) > len(texts) {
+		return nil
+	}
+	for found := 0; found < len(t.flat.keyProperties); {
+		name, rest := plainText(body)
+		if name == nil || bytes.IndexByte(name, '\\') >= 0 || len(rest) == 0 || rest[0] != ':' {
+			return nil
+		}
+		size := plainValue(rest[1:])
+		if size == 0 || 1+size >= len(rest) || rest[1+size] != ',' && rest[1+size] != '}' {
+			return nil
+		}
+		c := t.flat.slots[string(name)]
+		if c != nil && c.key >= 0 && texts[c.key] == nil { // of two with one name the first counts
+			text, quoted := rest[1:1+size], rest[1] == '"'
+			if quoted {
+				text = text[1 : size-1]
+			}
+			if bytes.IndexByte(text, '\\') >= 0 || c.bounded && !isInteger(text) || !c.bounded && !quoted {
+				return nil
+			}
+			texts[c.key] = text
+			found++
+		}
+		if rest[1+size] == '}' && found < len(t.flat.keyProperties) {
+			return nil
+		}
+		body = rest[2+size:]
+	}
+	p.predicate, p.uriKeys = p.predicate[:0], p.uriKeys[:0]
+	for i, c := range t.flat.keyProperties {
+		if len(t.flat.keyProperties) == 1 && c.property.Type.Primitive == edm.Int32 {
+			p.predicate = append(append(append(p.predicate, '('), texts[i]...), ')')
+			return p.predicate
+		}
+		p.uriKeys = append(p.uriKeys, uri.Key{Name: c.property.Name, Literal: uri.Literal{
+			Type: c.property.Type.Primitive, Text: string(texts[i])}})
+	}
+	p.predicate = uri.AppendPredicate(p.predicate, p.uriKeys)
+	return p.predicate
+}
+
+// isInteger tells whether a text is an integer as JSON has it.
+func isInteger(text []byte) bool {
+	digits := bytes.TrimPrefix(text, []byte("-"))
+	for _, c := range digits {
+		if !isDigit(c) {
+			return false
+		}
+	}
+	return len(digits) > 0
+}
+
+// plainText is what stands in the quotes with which a text begins, nil where it begins with none, and what follows.
+func plainText(b []byte) (inner, rest []byte) {
+	size := plainValue(b)
+	if size < 2 || b[0] != '"' {
+		return nil, nil
+	}
+	return b[1 : size-1], b[size:]
+}
+
+// plainValue is the size of the JSON value with which a text begins, 0 where it has no end.
+func plainValue(b []byte) int {
+	depth := 0
+	for at := 0; at < len(b); {
+		switch b[at] {
+		case '"':
+			for at++; ; at++ {
+				n := bytes.IndexByte(b[at:], '"')
+				if n < 0 {
+					return 0
+				}
+				before := at
+				at += n
+				slashes := 0
+				for at-1-slashes >= before && b[at-1-slashes] == '\\' {
+					slashes++
+				}
+				if slashes%2 == 0 {
+					break
+				}
+			}
+			at++
+		case '{', '[':
+			depth++
+			at++
+			continue
+		case '}', ']':
+			depth--
+			at++
+		default:
+			for at++; at < len(b) && depth == 0 && b[at] != ',' && b[at] != '}' && b[at] != ']'; at++ {
+			}
+		}
+		if depth == 0 {
+			return at
+		}
+		if depth < 0 {
+			return 0
+		}
+	}
+	return 0
 }
 
 // textOf is the values of a key in a message.

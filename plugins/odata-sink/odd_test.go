@@ -104,8 +104,9 @@ func TestTopicWithoutSet(t *testing.T) {
 		t.Fatalf("expected one delivery and one refusal, found %+v (%v)", out, err)
 	}
 	f := out.Refused[0]
-	if f.Origin != 0 || f.Fault.Kind != wit.FaultConfig || !strings.Contains(f.Fault.Message, "topic elsewhere") {
-		t.Errorf("expected a refusal that names the topic, found %+v", f)
+	if f.Origin != 0 || f.Fault.Kind != wit.FaultData || !strings.Contains(f.Fault.Message, "topic elsewhere") ||
+		!strings.Contains(f.Fault.Message, "Orders (sap.odata#00.topic)") {
+		t.Errorf("expected a refusal of the row that names the topic and the settings, found %+v", f)
 	}
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
@@ -62,7 +63,8 @@ func TestOperations(t *testing.T) {
 	value := fields("ID", "a'b", "Note", "n", "Count", int64(1))
 	const entity = "/Orders('a''b')"
 	const body = `{"ID":"a'b","Note":"n","Count":1}`
-	const contentsSearch = "GET /Orders?$filter=Note%20eq%20'n'%20and%20Count%20eq%201&$top=20 (repeatable)"
+	const contentsSearch = "GET /Orders?$filter=%28Note%20eq%20'n'%20or%20Note%20eq%20'N'%29%20and%20Count%20eq%201" +
+		"&$top=20 (repeatable)"
 	mode := func(m string) string { return "sap.odata.operation.mode=" + m }
 	dynamic := []string{mode("dynamic"), "sap.odata.operation.mode.property=OP"}
 	with := func(m datum.Map, pairs ...any) datum.Map { return append(m[:len(m):len(m)], fields(pairs...)...) }
@@ -149,6 +151,8 @@ func TestOperations(t *testing.T) {
 		{"no key in the record", []string{"sap.odata.key.from=record"}, nil, value, nil, nil, "data"},
 		{"what the value lacks is the record's", []string{mode("merge")}, fields("ID", "k"), fields("Note", "n"),
 			[]string{"204"}, []string{`MERGE /Orders('k') If-Match=* (repeatable) {"Note":"n"}`}, wasWritten},
+		{"a key that the value says whole", []string{mode("merge")}, fields("ID", "other"), value, []string{"204"},
+			[]string{"MERGE " + entity + " If-Match=* (repeatable) " + body}, wasWritten},
 		{"no ETag", []string{mode("update"), "sap.odata.etag=none"}, nil, value, []string{"204"},
 			[]string{"PUT " + entity + " (repeatable) " + body}, wasWritten},
 		{"no ETag, wanted", []string{mode("update"), "sap.odata.etag=none"}, nil, value, []string{"428"},
@@ -213,9 +217,9 @@ func TestOperations(t *testing.T) {
 			[]string{"POST /Orders (repeatable) " + body, "POST /Orders (repeatable) " + body}, wasWritten},
 		{"RequestID, unknown to the service", []string{"sap.odata.insert.uncertain=repeatable"}, nil, value,
 			[]string{"0", "404", `200 {"d":[]}`, "201 RepeatabilityResult: accepted"},
-			[]string{"POST /Orders RequestID=D12C08C1771AB045B78AA3CC6C029DDD " +
+			[]string{"POST /Orders RequestID=FC6DBB870155B07AD4E275C2CE68029E " +
 				"RepeatabilityCreation=2023-11-14T22:13:20 " + body, "GET " + entity + " (repeatable)", contentsSearch,
-				"POST /Orders RequestID=D12C08C1771AB045B78AA3CC6C029DDD RepeatabilityCreation=2023-11-14T22:13:20 " +
+				"POST /Orders RequestID=FC6DBB870155B07AD4E275C2CE68029E RepeatabilityCreation=2023-11-14T22:13:20 " +
 					body}, wasWritten},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -280,33 +284,79 @@ func TestRepeatability(t *testing.T) {
 	}
 }
 
-// Rows that transforms made of one record are told apart by the service, and each of them known again.
-func TestRequestIDsOfOneRecord(t *testing.T) {
-	w := open(t, shopping(), append(set("00", "Orders"), "sap.odata.insert.uncertain=repeatable",
-		"sap.odata.enable.batch=0")...)
-	var rows []wit.Row
-	var ids []wit.RecordID
-	for part := range uint32(2) {
-		for range 2 { // the same part twice: as a run after the one that was killed makes it
-			rows = append(rows, wit.Row{Value: w.dynamic(fields("ID", "k"))})
-			ids = append(ids, wit.RecordID{Partition: 1, Offset: 9, Part: part})
-		}
-	}
-	out, err := w.p.Encode(w.context, nil, []string{"Orders"}, rows, w.data, ids, []string{"origin"}, nil)
-	if err != nil || len(out.Ready) != len(rows) {
-		t.Fatalf("found %+v (%v)", out, err)
-	}
-	var found []string
-	for i := range out.Ready {
-		for _, h := range out.Ready[i].Request.Headers {
-			if h.Name == "RequestID" {
-				found = append(found, h.Value)
+// Rows that a service has to tell apart have RequestIDs of their own: parts of one record, records of two sets, of two
+// topics, or of a topic that was made anew, whose offsets begin at 0 again. A record that is sent once more, as by the
+// run after one that was killed, has the same one.
+func TestRequestIDs(t *testing.T) {
+	t.Parallel()
+	const at = 1_700_000_000_000
+	var ids []string
+	for _, c := range []struct {
+		name, set, topic string
+		id               wit.RecordID
+		timestamp        int64
+	}{
+		{"a record", "Orders", "origin", wit.RecordID{Partition: 1, Offset: 9}, at},
+		{"its second part", "Orders", "origin", wit.RecordID{Partition: 1, Offset: 9, Part: 1}, at},
+		{"another set", "Kept", "origin", wit.RecordID{Partition: 1, Offset: 9}, at},
+		{"another topic", "Orders", "other", wit.RecordID{Partition: 1, Offset: 9}, at},
+		{"another partition", "Orders", "origin", wit.RecordID{Partition: 2, Offset: 9}, at},
+		{"another offset", "Orders", "origin", wit.RecordID{Partition: 1, Offset: 10}, at},
+		{"of the topic made anew", "Orders", "origin", wit.RecordID{Partition: 1, Offset: 9}, at + 1},
+	} {
+		for run := range 2 {
+			w := open(t, shopping(), append(set("00", c.set), "sap.odata.insert.uncertain=repeatable")...)
+			rows := []wit.Row{{Timestamp: c.timestamp, Value: w.dynamic(fields("ID", "k"))}}
+			out, err := w.p.Encode(w.context, nil, []string{c.set}, rows, w.data, []wit.RecordID{c.id},
+				[]string{c.topic}, nil)
+			if err != nil || len(out.Ready) != 1 {
+				t.Fatalf("%s: found %+v (%v)", c.name, out, err)
+			}
+			for _, h := range out.Ready[0].Request.Headers {
+				switch {
+				case h.Name != "RequestID":
+				case run == 1 && h.Value == ids[len(ids)-1]:
+				case run == 0 && !slices.Contains(ids, h.Value):
+					ids = append(ids, h.Value)
+				default:
+					t.Errorf("%s, run %d: found %s behind %v", c.name, run, h.Value, ids)
+				}
 			}
 		}
 	}
-	if len(found) != 4 || found[0] != found[1] || found[2] != found[3] || found[0] == found[2] {
-		t.Errorf("expected an ID of each part, found %v", found)
+	if len(ids) != 7 {
+		t.Errorf("expected a RequestID of each, found %v", ids)
 	}
+}
+
+// Two connectors that read one topic into two sets of a service that knows RequestIDs, and a topic that was made anew:
+// the service has all that was written to it.
+func TestRepeatabilityOfTwoSets(t *testing.T) {
+	t.Parallel()
+	s := service.New(service.Options{})
+	set1(t, s, "repeatability=true")
+	put := func(set, topic string, timestamp int64, row datum.Map) {
+		t.Helper()
+		w := open(t, s, append(setOfTopic(set, topic), "sap.odata.insert.uncertain=repeatable", oneLane)...)
+		h := w.host(topic)
+		h.add(wit.Datum{}, h.dynamic(row))
+		h.rows[0].Timestamp = timestamp
+		h.run()
+		h.all(wasWritten)
+	}
+	const at = 1_700_000_000_000
+	put("Inbox", "T", at, fields("Topic", "x"))
+	put("ProductCopies", "T", at, product(1, "x"))
+	put("Inbox", "T", at+86_400_000, fields("Topic", "y")) // the first record of the new topic
+	put("Inbox", "T", at+86_400_000, fields("Topic", "y")) // once more, by the run after one that was killed
+	if inbox, products := s.Count("Inbox"), s.Count("ProductCopies"); inbox != 2 || products != 1 {
+		t.Errorf("expected 2 documents and 1 product, found %d and %d", inbox, products)
+	}
+}
+
+// setOfTopic are the settings of one entity set.
+func setOfTopic(name, topic string) []string {
+	return []string{"sap.odata#00.service=" + gateway, "sap.odata#00.entityset=" + name, "sap.odata#00.topic=" + topic}
 }
 
 // ETags of several rows are read in one batch, and each row is changed by its own: of one that somebody else has
@@ -458,7 +508,7 @@ func TestSetsThatCannotBeChanged(t *testing.T) {
 
 func TestHints(t *testing.T) {
 	for _, h := range []hint{{}, {step: "insert"}, {alone: true, step: "update", tagged: true, tag: `W/"a alone b"`},
-		{single: true},
+		{single: true}, {bare: true, gone: 404, stops: 2, step: "insert"},
 		{most: 12, alone: true}, {tagged: true}, {step: wit.HintUncertain}} {
 		if found := readHint(h.text()); found != h {
 			t.Errorf("%q: expected %+v, found %+v", h.text(), h, found)

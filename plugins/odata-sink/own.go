@@ -139,21 +139,24 @@ func odd(predicate string) bool {
 	return len(predicate) >= longPredicate || strings.ContainsAny(predicate, "%:*&+;@!$~")
 }
 
-// settleAddress asks first whether the service answers for the set. Where it does, and the same page comes once more,
-// it is the row's address that isn't taken.
-func settleAddress(a *asked, response *wit.Response) wit.Verdict {
+// settleAddress asks first whether the service answers for the set. Where it does, and the same answer comes once more,
+// it is the row's: of an insert, what the service says of its content, else its address, which isn't taken.
+func settleAddress(a *asked, f *wit.Fault) wit.Verdict {
 	if !a.hint.addressed {
 		h := a.hint
 		h.address = true
 		return anew(h)
 	}
-	f := fault.Of(a.what(), response, response.Body)
-	f.Kind = wit.FaultData
-	f.Message += " (the service answers for the set, so it is the key that something in front of it doesn't take)"
+	if f.Kind = wit.FaultData; a.inserts() {
+		f.Message += " (the service answers for the set, so it is the record's content that it speaks of)"
+	} else {
+		f.Message += " (the service answers for the set, so it is the key that something in front of it doesn't take)"
+	}
 	return refused(f)
 }
 
-// settleSet reads whether the service answers for the set: with entities, or with a refusal of its own.
+// settleSet reads whether the service answers for the set: with entities, or with a refusal of its own, such as that
+// nobody may read it. That it isn't there is none.
 func (s *state) settleSet(a *asked, response *wit.Response) (wit.Verdict, error) {
 	h := a.hint
 	h.address, h.addressed = false, true
@@ -161,7 +164,10 @@ func (s *state) settleSet(a *asked, response *wit.Response) (wit.Verdict, error)
 	switch {
 	case response.Status == 0:
 		return again(&wit.Fault{Kind: wit.FaultTransient, Message: a.what() + ": no answer came"}), nil
-	case success(response.Status), refusedByClient(response.Status) && (document || versioned(response)):
+	case response.Status == 404 || response.Status == 410:
+		return wit.Verdict{}, callFault(a, response)
+	case success(response.Status), response.Status == 501 && document,
+		refusedByClient(response.Status) && (document || versioned(response)):
 		return anew(h), nil
 	}
 	return s.rest(a, fault.Of(a.what(), response, response.Body), response)

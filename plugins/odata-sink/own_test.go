@@ -304,3 +304,114 @@ func TestAcceptedIsNamed(t *testing.T) {
 		}
 	}
 }
+
+// A POST that is answered 404 with an error document of OData speaks of the row, as CAP, RAP and SAP Gateway's own
+// exceptions do, where the service answers for the set: else it is the set that isn't there, and no row.
+func TestInsertsThatRefuseWithNotFound(t *testing.T) {
+	t.Parallel()
+	missing := "404 " + denial("X/1", "no such plant")
+	const reads = "GET /Orders?$top=1 (repeatable)"
+	for _, c := range []struct {
+		name, mode string
+		script     []string
+		requests   int
+		outcome    string
+	}{
+		{"of the row", "insert", []string{missing, `200 {"d":[]}`, missing}, 3, "data"},
+		{"by an upsert", "upsert", []string{"404 DataServiceVersion: 2.0", missing, `200 {"d":[]}`, missing}, 4, "data"},
+		{"of a set that nobody may read", "insert", []string{missing, "405 " + denial("X/2", "insert only"), missing}, 3,
+			"data"},
+		{"of a set whose reading isn't built", "insert", []string{missing, "501 " + denial("X/2", "not implemented"),
+			missing}, 3, "data"},
+		{"of the moment", "insert", []string{missing, `200 {"d":[]}`, "201"}, 3, wasWritten},
+		{"of the set", "insert", []string{missing, missing}, 2, "fault not-found"},
+		{"of the service", "insert", []string{"404 " + denial("/IWFND/MED/170", "No service found")}, 1,
+			"fault not-found"},
+		{"without words", "insert", []string{"404 DataServiceVersion: 2.0"}, 1, "fault not-found"},
+	} {
+		w := open(t, shopping(), append(set("00", "Orders"), "sap.odata.enable.batch=0",
+			"sap.odata.operation.mode="+c.mode)...)
+		h := w.host("Orders")
+		h.value("ID", "a", "Note", "n")
+		h.answer = scripted(t, c.script...)
+		h.run()
+		found := h.outcomes[0]
+		if h.failed != nil {
+			found = "fault " + asFault(h.failed).Kind.String()
+		}
+		if found != c.outcome || len(h.requests) != c.requests {
+			t.Errorf("%s: expected %s by %d requests, found %s by %d (%v)", c.name, c.outcome, c.requests, found,
+				len(h.requests), h.reasons[0])
+		}
+		if c.outcome == "data" {
+			if n := len(h.requests); n < 2 || shown(&h.requests[n-2]) != reads {
+				t.Errorf("%s: expected %s behind the first request, found %d requests", c.name, reads, n)
+			}
+			if f := h.reasons[0]; f == nil || !strings.Contains(f.Message, "no such plant") {
+				t.Errorf("%s: expected the service's words, found %v", c.name, f)
+			}
+		}
+	}
+	// In a batch the others of it are written.
+	w := open(t, shopping(), append(set("00", "Orders"), oneLane)...)
+	h := w.host("Orders")
+	for _, id := range []string{"a", "b", "c"} {
+		h.value("ID", id, "Note", "n")
+	}
+	const part = "--b\r\nContent-Type: application/http\r\n\r\nHTTP/1.1 "
+	h.answer = func(q *wit.Request) wit.Response {
+		switch {
+		case q.Method == "GET":
+			return wit.Response{Status: 200, Body: []byte(`{"d":[]}`)}
+		case strings.HasSuffix(q.Target, "/$batch"):
+			return wit.Response{Status: 202, Headers: []wit.Header{{Name: "Content-Type",
+				Value: "multipart/mixed; boundary=b"}}, Body: []byte(part + "201 Created\r\n\r\n\r\n" + part +
+				"404 Not Found\r\n\r\n" + denial("X/1", "no such plant") + "\r\n" + part + "201 Created\r\n\r\n\r\n--b--\r\n")}
+		}
+		return wit.Response{Status: 404, Body: []byte(denial("X/1", "no such plant"))}
+	}
+	h.run()
+	if diff := cmp.Diff([]string{wasWritten, "data", wasWritten}, h.outcomes); diff != "" || h.failed != nil {
+		t.Errorf("in a batch: (-expected +found)\n%s (%v)", diff, h.failed)
+	}
+}
+
+// With key.from = value, each property of the key comes from the value, and what that lacks from the record's key.
+// Where both are needed they must not contradict each other.
+func TestKeysFromValueAndRecord(t *testing.T) {
+	t.Parallel()
+	changed := strings.Replace(shop, `<PropertyRef Name="ID"/>`, `<PropertyRef Name="ID"/><PropertyRef Name="Count"/>`,
+		1)
+	for _, c := range []struct {
+		name       string
+		key, value []any
+		want       string
+	}{
+		{"all in the value", []any{"ID", "z", "Count", int64(9)}, []any{"ID", "a", "Count", int64(1)},
+			"(ID='a',Count=1)"},
+		{"each has one", []any{"Count", int64(9)}, []any{"ID", "a"}, "(ID='a',Count=9)"},
+		{"each has one, the other way", []any{"ID", "z"}, []any{"Count", int64(1)}, "(ID='z',Count=1)"},
+		{"all in the key", []any{"ID", "z", "Count", int64(9)}, []any{"Note", "n"}, "(ID='z',Count=9)"},
+		{"one twice, the same", []any{"ID", "A", "Count", int64(9)}, []any{"ID", "a"}, "(ID='a',Count=9)"},
+		{"one twice, another", []any{"ID", "z", "Count", int64(9)}, []any{"ID", "a"}, `found "a" and "z"`},
+		{"one nowhere", []any{"ID", "z"}, []any{"ID", "z"}, "the key needs property Count"},
+		{"a null", []any{"ID", "z", "Count", nil}, []any{"ID", "z"}, "the key needs property Count"},
+		{"no number", []any{"Count", "x"}, []any{"ID", "a"}, `key property Count: expected Edm.Int32, found "x"`},
+	} {
+		w := open(t, serving(changed), append(set("00", "Orders"), "sap.odata.operation.mode=merge",
+			"sap.odata.enable.batch=0")...)
+		h := w.host("Orders")
+		h.add(w.dynamic(fields(c.key...)), w.dynamic(fields(c.value...)))
+		h.answer = func(*wit.Request) wit.Response { return wit.Response{Status: 204} }
+		h.run()
+		found := ""
+		if len(h.requests) > 0 {
+			found = h.requests[0].Target
+		} else if h.reasons[0] != nil {
+			found = h.reasons[0].Message
+		}
+		if !strings.Contains(found, c.want) {
+			t.Errorf("%s: expected %s, found %s", c.name, c.want, found)
+		}
+	}
+}

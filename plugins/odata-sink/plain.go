@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"runtime"
 	"slices"
 	"strconv"
@@ -68,8 +69,14 @@ func (b *plain) together() (t together, ok bool) {
 // settlePlain is the verdicts on the rows of such a batch. stale: its memo can't be read.
 func (p *plugin) settlePlain(s *state, b *plain, place string, response *wit.Response) (verdicts []wit.Verdict,
 	stale bool, err error) {
-	if s.allWritten(b, response) {
+	if all, repeats := p.allWritten(s, b, response); all {
 		s.learned[b.at].refused = 0
+		if b.identified(s) {
+			s.learned[b.at].repeats = repeats
+		}
+		if !b.inserts() {
+			s.took(&asked{at: b.at, path: b.path})
+		}
 		say("POST "+place, response)
 		for len(p.writtenRows) < b.count {
 			p.writtenRows = append(p.writtenRows, written())
@@ -84,53 +91,82 @@ func (p *plugin) settlePlain(s *state, b *plain, place string, response *wit.Res
 	return verdicts, false, err
 }
 
+// identified tells whether the operations have RequestIDs.
+func (b *plain) identified(s *state) bool {
+	return s.uncertain == "repeatable" && b.inserts()
+}
+
 // allWritten tells whether a plain answer says of each operation that it was done, and nothing else that there is
-// something to learn from: what [state.settleTogether] makes of it is known then.
-func (s *state) allWritten(b *plain, response *wit.Response) bool {
-	if !success(response.Status) || s.uncertain == "repeatable" {
-		return false
+// something to learn from but whether the service knows their RequestIDs: what [state.settleTogether] makes of it is
+// known then.
+func (p *plugin) allWritten(s *state, b *plain, response *wit.Response) (all, repeats bool) {
+	if !success(response.Status) {
+		return false, false
 	}
 	var inserted *entitySet
-	if b.operation == insert || b.operation == upsertInsert {
+	if b.inserts() {
 		inserted = s.setOf(&asked{path: b.path, at: b.at})
 	}
+	identified := b.identified(s)
 	d, ok := batch.NewPlain(headerOf(response, "Content-Type"), response.Body)
 	if !ok {
-		return false
+		return false, false
 	}
 	predicates := *b.predicates
-	var digits [20]byte
 	said := false
 	for i := range b.count {
 		predicate := predicates.Text()
 		if !d.Next() || d.First != (b.apart || i == 0) {
-			return false
+			return false, false
 		}
-		if said = said || i == 0 && d.ID != nil; said {
-			if string(d.ID) != string(strconv.AppendInt(digits[:0], int64(i+1), 10)) {
-				return false
-			}
-		} else if d.ID != nil {
-			return false
+		if said = said || i == 0 && d.ID != nil; said && d.Number != i+1 || !said && d.ID != nil {
+			return false, false
 		}
 		if n := len(d.Location) - len(predicate); d.Location != nil &&
 			(predicate == "" || n < 0 || string(d.Location[n:]) != predicate) {
-			return false
+			return false, false
 		}
-		if inserted != nil && predicate != "" && (d.Location != nil && s.teaches(inserted, predicate) ||
-			d.Location == nil && len(d.Body) > 0 && !s.numbering[inserted.same].keeps()) {
-			return false // there is something to learn, see [state.made]
+		if inserted != nil && predicate != "" && (d.Location != nil || len(d.Body) > 0) &&
+			!s.numbering[inserted.same].keeps() && (s.teaches(inserted, predicate) ||
+			d.Location == nil && string(p.predicateIn(inserted, d.Body)) != predicate) {
+			return false, false // there is something to learn, see [state.made]
+		}
+		if identified {
+			accepted := bytes.EqualFold(d.Repeated, []byte("accepted"))
+			if i == 0 {
+				repeats = accepted
+			}
+			if d.Repeated != nil && !accepted || repeats != accepted {
+				return false, false
+			}
 		}
 		if !opensEntity(d.Body) && (fault.IsHTML(d.Body) || fault.IsError(d.Body)) {
-			return false
+			return false, false
 		}
 	}
-	return d.Complete() && predicates.Done()
+	return d.Complete() && predicates.Done(), repeats
 }
 
 // opensEntity tells of the start of a body, as far as it is the usual one, that it is no page and no error.
 func opensEntity(body []byte) bool {
-	return len(body) == 0 || len(body) > 4 && body[0] == '{' && body[1] == '"' && body[2] == 'd' && body[3] == '"'
+	return len(body) == 0 || len(body) > 4 && body[0] == '{' && body[1] == '"' && body[2] == 'd' && body[3] == '"' ||
+		opensEntry(body)
+}
+
+// opensEntry is opensEntity for bodies in XML.
+func opensEntry(body []byte) bool {
+	if len(body) == 0 || body[0] != '<' {
+		return false
+	}
+	start := body[:min(len(body), 300)]
+	if entry, declared := bytes.CutPrefix(start, []byte("<?xml ")); declared {
+		end := bytes.Index(entry, []byte("?>"))
+		if end < 0 || bytes.Contains(start, []byte("<h")) || bytes.Contains(start, []byte("<H")) {
+			return false
+		}
+		start = bytes.TrimLeft(entry[end+2:], "\r\n")
+	}
+	return bytes.HasPrefix(start, []byte("<entry "))
 }
 
 // run is rows of one call that become batches of operations which differ in nothing but key and body.
@@ -138,10 +174,12 @@ type run struct {
 	p *plugin
 	s *state
 	t *entitySet
-	// first is the request of the first row, which says what all have in common.
+	// first is the request of the first row, which says what all have in common: its headers are those of all.
 	first   *request
 	updates bool
-	rows    []runRow
+	// identified: each row has a RequestID beside these.
+	identified bool
+	rows       []runRow
 	// slots are the rows by the hash of their entity, as numbers counted from 1; 0: none.
 	slots []uint32
 	lanes []runLane
@@ -151,6 +189,8 @@ type run struct {
 // runRow is a row of a run. group is that of its lane which the row is in, counted from 1.
 type runRow struct {
 	key, body []byte
+	// headers are lines of its own.
+	headers []byte
 	// lane is the key as all are written that services take for the same.
 	lane  []byte
 	group int
@@ -172,7 +212,6 @@ func (e *encoding) isRun(rows []wit.Row) bool {
 	s := e.s
 	learned := s.learned[e.target.at]
 	if len(rows) < 2 || !s.batches || s.lanes > maxRunLanes || learned.noBatch || s.tags ||
-		s.uncertain == "repeatable" ||
 		s.numbering[e.target.same].gives() || !e.direct() || !e.target.flat.addressed {
 		return false
 	}
@@ -186,18 +225,23 @@ func (e *encoding) isRun(rows []wit.Row) bool {
 }
 
 // encodeRun makes deliveries of rows that are a run, as [grouping] does of others. ok is false where they are none.
-func (e *encoding) encodeRun(topic string, rows []wit.Row) (ready []wit.Delivery, ok bool) {
+func (e *encoding) encodeRun(topic string, rows []wit.Row, origins []wit.RecordID,
+	originTopics []string) (ready []wit.Delivery, ok bool) {
 	e.row = &rows[0]
 	if !e.isRun(rows) {
 		return nil, false
 	}
+	e.came(0, origins, originTopics)
 	q, err := e.request(topic)
 	if err != nil || q == nil || !e.short || len(q.body) == 0 || q.alone() {
 		return nil, false
 	}
 	p := e.p
 	r := run{p: p, s: e.s, t: e.target, first: q, rows: p.run, lanes: make([]runLane, e.s.lanes),
-		updates: q.operation != insert && q.operation != upsertInsert}
+		updates: !q.inserts(), identified: q.inserts() && e.s.uncertain == "repeatable"}
+	if r.identified {
+		q.headers = slices.Clip(q.headers[:len(q.headers)-len(e.identity())])
+	}
 	r.rows = append(r.rows[:0], make([]runRow, len(rows))...)
 	p.run = r.rows
 	defer func() { // what was made is kept by nothing but the deliveries
@@ -238,6 +282,10 @@ func (e *encoding) encodeRun(topic string, rows []wit.Row) (ready []wit.Delivery
 		}
 		if row.key, row.lane, ok = e.predicateOfRow(); !ok {
 			return nil, false
+		}
+		if r.identified {
+			e.came(i, origins, originTopics)
+			row.headers = e.identityOfRow()
 		}
 		if !r.add(uint32(i)) {
 			return nil, false
@@ -296,6 +344,15 @@ func (e *encoding) predicateOfRow() (predicate, lane []byte, ok bool) {
 		}
 	}
 	return predicate, uri.AppendPredicate(nil, p.uriKeys), true
+}
+
+// identityOfRow is the lines of the headers by which a service knows the row's POST again, in memory of the call.
+func (e *encoding) identityOfRow() []byte {
+	p := e.p
+	p.keyTexts = p.keyRoom()
+	start := len(p.keyTexts)
+	p.keyTexts = slices.Grow(e.appendIdentity(p.keyTexts), encode.Room)
+	return p.keyTexts[start:]
 }
 
 // reused: memory of what a call has made is used by the next one, when the host has copied it. Outside of a host, tests
@@ -396,6 +453,10 @@ func (r *run) single(i uint32) wit.Delivery {
 	if r.updates {
 		q.path += q.predicate
 	}
+	for line := range strings.Lines(string(row.headers)) {
+		name, value, _ := strings.Cut(strings.TrimSuffix(line, "\r\n"), ": ")
+		q.headers = append(q.headers, wit.Header{Name: name, Value: value})
+	}
 	return r.s.single(&q)
 }
 
@@ -411,7 +472,7 @@ func (r *run) together(g *runGroup) wit.Delivery {
 	p.operations = a.Items
 	keys := 0
 	for n, i := range g.rows {
-		if a.Items[n].Body = r.rows[i].body; r.updates {
+		if a.Items[n].Body, a.Items[n].Headers = r.rows[i].body, r.rows[i].headers; r.updates {
 			a.Items[n].Key = r.rows[i].key
 		}
 		keys += len(r.rows[i].key) + 2

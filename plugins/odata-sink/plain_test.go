@@ -91,12 +91,26 @@ func (c chance) fitting(name string) any {
 	return c.text()
 }
 
+// ids are those of records that so many rows came of.
+func (c chance) ids(rows int) []wit.RecordID {
+	ids := make([]wit.RecordID, rows)
+	for i := range ids {
+		ids[i] = wit.RecordID{Partition: int32(c.IntN(3)), Offset: c.Int64N(1 << 40),
+			Part: uint32(c.IntN(2))}
+	}
+	return ids
+}
+
 // runSettings are those under which rows are runs, and some under which they are not.
 var runSettings = [][]string{{"sap.odata.operation.mode=insert"}, {"sap.odata.operation.mode=update"},
 	{"sap.odata.operation.mode=merge", "sap.odata.method.tunnel=1"},
 	{"sap.odata.operation.mode=upsert"}, {"sap.odata.operation.mode=insert", "sap.odata.changesets=all"},
 	{"sap.odata.operation.mode=insert", "sap.odata.insert.uncertain=retry", "sap.odata.max.batch.size=3"},
 	{"sap.odata.operation.mode=update", "sap.odata.changesets=one", "sap.odata.max.in.flight=1"},
+	{"sap.odata.operation.mode=insert", "sap.odata.insert.uncertain=repeatable"},
+	{"sap.odata.operation.mode=insert", "sap.odata.request.format=atom"},
+	{"sap.odata.operation.mode=update", "sap.odata.request.format=atom"},
+	{"sap.odata.operation.mode=upsert", "sap.odata.upsert.first=insert", "sap.odata.insert.uncertain=repeatable"},
 	{"sap.odata.enable.batch=0"}}
 
 // TestRuns: rows that differ in key and body alone come to the same requests as others do, and what their answers mean
@@ -105,6 +119,7 @@ func TestRuns(t *testing.T) {
 	c := chance{rand.New(rand.NewPCG(3, 4))}
 	taken, wholly, inserted := 0, 0, 0
 	for _, settings := range runSettings {
+		before, quick, batches := taken, wholly, settings[0] != "sap.odata.enable.batch=0"
 		w := open(t, everything(), append(set("00", "Es"), settings...)...)
 		fresh := w.context
 		for round := range 30 {
@@ -121,7 +136,7 @@ func TestRuns(t *testing.T) {
 				d.Schema = schema.Schema
 				return d
 			})
-			topics, ids := []string{"Es"}, make([]wit.RecordID, len(rows))
+			topics, ids := []string{"Es"}, c.ids(len(rows))
 			// A hint that says nothing leaves no row to a run.
 			others, err := w.p.Encode(w.context, w.schemas, topics, rows, w.data, ids, topics, []wit.Hint{{}})
 			if err != nil {
@@ -151,6 +166,9 @@ func TestRuns(t *testing.T) {
 				t.Fatalf("%v: (-other rows +runs)\n%s", settings, d)
 			}
 		}
+		if (taken > before) != batches || (wholly > quick) != batches {
+			t.Errorf("%v: %d batches of runs, %d answers to them not taken apart", settings, taken-before, wholly-quick)
+		}
 	}
 	t.Logf("%d batches of runs, %d answers to them not taken apart, %d of which to inserts", taken, wholly, inserted)
 	if taken < 100 || wholly < 100 || inserted < 40 {
@@ -178,7 +196,7 @@ func (c chance) agrees(t *testing.T, w *writing, other, run *wit.Delivery) (whol
 			r.Text()
 			if b, ok := readPlain(r); !ok {
 				t.Fatal("the memo is none of a plain batch")
-			} else if s.allWritten(&b, &answer) {
+			} else if all, _ := w.p.allWritten(s, &b, &answer); all {
 				wholly++
 			}
 		}
@@ -212,6 +230,8 @@ func (c chance) answer(d *wit.Delivery) []byte {
 	// Of inserts, services say the addresses of all, or of some, or of none; some say others.
 	addresses, others := c.IntN(3), c.IntN(8) == 0
 	whole, predicates := c.IntN(2) == 0, c.predicates(d)
+	// Some know RequestIDs, and a few say so of some requests, or otherwise.
+	repeats, otherwise := c.IntN(2) == 0, c.IntN(8) == 0
 	for n, p := range asked.Parts {
 		inner := "cd" + strconv.Itoa(n)
 		b.WriteString("--" + outerBoundary + "\r\nContent-Type: multipart/mixed; boundary=" + inner +
@@ -241,6 +261,14 @@ func (c chance) answer(d *wit.Delivery) []byte {
 						" 200 OK"}[c.IntN(4)]
 				}
 				b.WriteString("\r\nHTTP/1.1" + status + "\r\nDataServiceVersion: 2.0\r\n")
+				if repeats {
+					name, result := "RepeatabilityResult", "accepted"
+					if otherwise && c.IntN(4) == 0 {
+						name = []string{name, "repeatabilityresult", "Repeatability-Result", "RepeatabilityCreation"}[c.IntN(4)]
+						result = []string{"Accepted", "rejected", "", "2024-01-01T00:00:00"}[c.IntN(4)]
+					}
+					b.WriteString(name + ": " + result + "\r\n")
+				}
 				if addresses == 2 || addresses == 1 && c.IntN(2) == 0 {
 					at := predicates[count-1]
 					if others && c.IntN(4) == 0 { // the next one's, or one that nobody has sent
@@ -378,7 +406,7 @@ func (c chance) inSandbox(ctx context.Context, t *testing.T, i *host.Instance, w
 		d.Size = uint32(len(b.Data)) - d.Start
 		return d
 	})
-	origins := record.Origins{Topics: b.Topics, IDs: make([]wit.RecordID, len(b.Rows))}
+	origins := record.Origins{Topics: b.Topics, IDs: c.ids(len(b.Rows))}
 	want, err := w.p.Encode(w.context, w.schemas, b.Topics, b.Rows, b.Data, origins.IDs, b.Topics, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -417,7 +445,10 @@ func (c chance) inSandbox(ctx context.Context, t *testing.T, i *host.Instance, w
 
 // Bodies of entities as they usually begin are neither pages nor errors.
 func TestUsualBodies(t *testing.T) {
-	for _, body := range []string{"", `{"d":{}}`, `{"d":{"error":{}}}`, `{"d" :1}`, `{"d":`, `{"data":{}}`} {
+	for _, body := range []string{"", `{"d":{}}`, `{"d":{"error":{}}}`, `{"d" :1}`, `{"d":`, `{"data":{}}`, `<entry xmlns="a">`,
+		`<?xml version="1.0"?><entry xmlns="a">`, `<?xml version="1.0"?><entry xmlns="a"><html`, `<entry `, `<entry>`,
+		`<?xml version="1.0"?><error/>`, `<?xml ?><error/>`, `<entry a?><error/>`, `<?xml ?>` + "\r\n" + `<entry a="<HTML">`,
+		`<?xml a="?><entry "?><error/>`, `<?xml ?><!-- <entry --><error/>`} {
 		if opensEntity([]byte(body)) && (fault.IsHTML([]byte(body)) || fault.IsError([]byte(body))) {
 			t.Errorf("%s is taken for an entity", body)
 		}

@@ -16,8 +16,8 @@ import (
 type program []encode.Field
 
 // roomy is a text with room behind it, as the assembly wants it.
-func roomy(text []byte) []byte {
-	return append(make([]byte, 0, len(text)+encode.Room), text...)
+func roomy(text []byte) (at unsafe.Pointer, size int) {
+	return unsafe.Pointer(unsafe.SliceData(append(make([]byte, 0, len(text)+encode.Room), text...))), len(text)
 }
 
 // field is what is known of a field that is written, or left out, whatever its value is like.
@@ -28,8 +28,9 @@ func (c *slot) field(updates bool) (f encode.Field, written bool) {
 	f.Key = c.key + 1
 	written = updates && c.updated || !updates && c.inserted
 	if written {
-		text := roomy(append([]byte{','}, c.name...))
-		f.Name, f.Size = unsafe.Pointer(unsafe.SliceData(text)), len(text)
+		f.Before, f.Size = roomy(c.before)
+		f.Behind, f.BehindSize = roomy(c.behind)
+		f.None, f.NoneSize = roomy(c.none)
 		if c.null {
 			f.Writes = 1
 		}
@@ -45,7 +46,7 @@ func (c *slot) keyed() bool { return c != nil && c.key >= 0 }
 // integer is the kind of integers, none of which is a date or time.
 func (c *slot) integer(f *encode.Field) uint64 {
 	f.Least, f.Most = max(f.Least, int(c.least)), min(f.Most, int(c.most))
-	if c.property.Type.Primitive == edm.Int64 {
+	if c.property.Type.Primitive == edm.Int64 && !c.xml {
 		return encode.Quoted
 	}
 	return encode.Number
@@ -81,6 +82,7 @@ func (c *slot) text(f *encode.Field) uint64 {
 func (c *slot) moment(f *encode.Field, unit int64) uint64 {
 	f.Unit = int(unit)
 	switch t := c.property.Type.Primitive; {
+	case c.xml: // whose dates have years, months and days
 	case unit > 0 && t == edm.DateTime:
 		return encode.Date
 	case unit > 0 && t == edm.DateTimeOffset:
@@ -160,9 +162,8 @@ func (m *member) field(updates bool) encode.Field {
 // field is that of a field of a schemaless row.
 func (e *expected) field(updates bool) encode.Field {
 	f, written := e.slot.field(updates)
-	raw := roomy(datum.AppendText([]byte{datum.TagText}, e.name))
-	f.Raw, f.RawSize = unsafe.Pointer(unsafe.SliceData(raw)), len(raw)
-	f.RawMask = 1<<(8*uint(len(raw)-(len(raw)-1)/8*8)) - 1
+	f.Raw, f.RawSize = roomy(datum.AppendText([]byte{datum.TagText}, e.name))
+	f.RawMask = 1<<(8*uint(f.RawSize-(f.RawSize-1)/8*8)) - 1
 	set := func(tag byte, kind uint64) { f.Kinds |= kind << (4 * tag) }
 	set(datum.TagNull, encode.Null)
 	integers := []byte{datum.TagInt8, datum.TagInt16, datum.TagInt32, datum.TagInt64}
@@ -225,8 +226,8 @@ func (w *walk) program(updates bool) program {
 	return nil
 }
 
-// members appends the fields of a row as members of a JSON object, each with a comma before it. ok is false where the
-// row must go the long way. Afterwards e.p.places says where keys stand that are integers or texts.
+// members appends the fields of a row as members of a JSON object, each with a comma before it, or as elements. ok is
+// false where the row must go the long way. Afterwards e.p.places says where keys stand that are integers or texts.
 func (e *encoding) members(w *walk, updates bool, dst []byte) (_ []byte, ok bool) {
 	end := int(e.row.Value.Start + e.row.Value.Size)
 	fields := w.program(updates)
@@ -243,6 +244,9 @@ func (e *encoding) members(w *walk, updates bool, dst []byte) (_ []byte, ok bool
 				Fields: unsafe.Pointer(unsafe.SliceData(fields)), Next: w.next, Count: w.count, Keys: &e.p.places[0]}
 			if w.k == nil {
 				s.Named = 1
+			}
+			if w.f.opening != nil {
+				s.XML = 1
 			}
 			stopped := encode.Members(s)
 			dst, w.at, w.next = dst[:s.O], s.At-base, s.Next
@@ -269,12 +273,19 @@ func (e *encoding) members(w *walk, updates bool, dst []byte) (_ []byte, ok bool
 		case c == nil, updates && !c.updated, !updates && !c.inserted, w.kind == null && !c.null:
 			continue
 		}
-		dst = append(append(dst, ','), c.name...)
 		if w.kind == null {
-			dst = append(dst, "null"...)
-		} else if dst, ok = w.append(dst); !ok {
+			dst = append(dst, c.none...)
+			continue
+		}
+		if dst = append(dst, c.before...); c.xml {
+			dst, ok = w.appendXML(dst)
+		} else {
+			dst, ok = w.append(dst)
+		}
+		if !ok {
 			return nil, false
 		}
+		dst = append(dst, c.behind...)
 	}
 	return dst, w.at == len(w.b)
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/culvert-project/culvert/plugins/odata/fault"
@@ -18,9 +19,11 @@ func (p *plugin) Settle(context []byte, memo []byte, rows []uint32, response wit
 		return wit.Settled{}, err
 	}
 	before, numbered, absent := slices.Clone(s.learned), slices.Clone(s.numbering), s.absent
+	matches := slices.Clone(s.matches)
 	verdicts, err := p.verdicts(s, memo, rows, &response)
 	settled := wit.Settled{Verdicts: verdicts}
-	if err == nil && (!slices.Equal(before, s.learned) || !slices.Equal(numbered, s.numbering) || absent != s.absent) {
+	if err == nil && (!slices.Equal(before, s.learned) || !slices.Equal(numbered, s.numbering) ||
+		absent != s.absent || !slices.Equal(matches, s.matches)) {
 		settled.Context = wit.Ptr(s.pack())
 	}
 	return settled, err
@@ -178,7 +181,7 @@ func (s *state) settleOther(a *asked, response *wit.Response) (wit.Verdict, erro
 		return refused(f), nil
 	}
 	if ofTheAddress(a, response) {
-		return settleAddress(a, response), nil
+		return settleAddress(a, fault.Of(a.what(), response, response.Body)), nil
 	}
 	if s.ofTheCall(a, response) {
 		return wit.Verdict{}, callFault(a, response)
@@ -296,7 +299,7 @@ func (s *state) settleInsert(a *asked, response *wit.Response) (wit.Verdict, err
 		f.Kind = wit.FaultTransient
 		return again(f), nil
 	case failed && document && a.operation == upsertInsert && s.exists(response.Status, code, message):
-		return anew(a.hint.to(stepUpdate)), nil
+		return turn(a, f), nil
 	case failed && (document && a.batched || refusedByClient(response.Status)) &&
 		fault.Listed(s.httpCodes, response.Status, code):
 		f.Kind = wit.FaultTransient
@@ -307,11 +310,14 @@ func (s *state) settleInsert(a *asked, response *wit.Response) (wit.Verdict, err
 	case !refusedByClient(response.Status): // a success with an error among them: a gateway may hide the status
 		f.Kind = wit.FaultTransient
 		return refused(f), nil
+	case !s.ofTheCall(a, response) && response.Status == 404 && document:
+		// Services say so of an entity that the row refers to, or of the set.
+		return settleAddress(a, f), nil
 	case s.ofTheCall(a, response), response.Status == 404, response.Status == 405:
 		return wit.Verdict{}, f
 	case f.Kind != wit.FaultTransient && f.Kind != wit.FaultUnauthorized && s.exists(response.Status, code, message):
 		if a.operation == upsertInsert {
-			return anew(a.hint.to(stepUpdate)), nil
+			return turn(a, f), nil
 		}
 		if a.hint.alone && a.hint.step != stepLooked && a.predicate != "" {
 			// The changeset that failed before may have been stored in part, with this one.
@@ -320,6 +326,28 @@ func (s *state) settleInsert(a *asked, response *wit.Response) (wit.Verdict, err
 		f.Kind = wit.FaultConflict
 	}
 	return verdict(f, response)
+}
+
+// turn goes on with the update of an upsert whose insert is refused because the entity is there. One that was deleted
+// meanwhile is inserted after that, once: an entity that isn't there, and is again, is none. A value that no two
+// entities may have, besides the key, is refused with the same words.
+func turn(a *asked, f *wit.Fault) wit.Verdict {
+	if a.hint.gone == 0 {
+		return anew(a.hint.to(stepUpdate))
+	}
+	f.Kind = wit.FaultConflict
+	f.Message += " (but an update was answered HTTP " + strconv.Itoa(a.hint.gone) +
+		", that no entity has the record's key: one of another key may have a value that must be unique)"
+	return refused(f)
+}
+
+// missed goes on with the insert of an upsert whose update was answered that the entity isn't there.
+func missed(a *asked, status uint16) wit.Verdict {
+	h := a.hint.to(stepInsert)
+	if a.hint.step == stepUpdate { // an insert has said that it is
+		h.gone = int(status)
+	}
+	return anew(h)
 }
 
 // exists tells whether a refusal says that the entity is there already.
@@ -344,6 +372,68 @@ func uncertain(target, why string) *wit.Fault {
 		"): look whether it is there before the record is sent anew"}
 }
 
+// matching is what is known of whether a service takes If-Match: * for an entity set.
+type matching byte
+
+const (
+	notKnown matching = iota
+	takes
+	takesNone
+)
+
+// mayTakeNoMatch tells whether a refusal may speak of If-Match: *, which WCF refuses with 400 and a text in the
+// server's language where a type has no ETag. Services of SAP take it. What may pass speaks of something else.
+func (s *state) mayTakeNoMatch(a *asked, response *wit.Response) bool {
+	if response.Status != 400 || s.tags || s.bare || a.hint.bare {
+		return false
+	}
+	t := s.setOf(a)
+	code, message, _ := fault.Document(response.Body)
+	return t != nil && !t.sap && !t.entity.Etag() && s.matches[t.same] != takes && !fault.Locked(code, message) &&
+		!fault.Listed(s.httpCodes, response.Status, code)
+}
+
+// withoutMatch sends a request once more without If-Match, in a changeset of its own, since another one in it may be
+// what is refused.
+func (a *asked) withoutMatch() wit.Verdict {
+	h := a.hint
+	h.bare, h.alone = true, true
+	return anew(h)
+}
+
+// took learns from an update or delete that was done whether the service takes If-Match: *. That it took one counts
+// more than that it took another without: a PUT without If-Match makes an entity at some services.
+func (s *state) took(a *asked) {
+	if s.tags || s.bare {
+		return
+	}
+	t := s.setOf(a)
+	switch {
+	case t == nil || s.matches[t.same] != notKnown:
+	case a.hint.bare:
+		s.matches[t.same] = takesNone
+	default:
+		s.matches[t.same] = takes
+	}
+}
+
+// matched learns that a service wants If-Match after all; false: it was sent, or was left out for a trial, or because
+// the settings say so.
+func (s *state) matched(a *asked) bool {
+	t := s.setOf(a)
+	if t == nil || s.tags || s.bare || s.matches[t.same] != takesNone && (s.matches[t.same] != takes || !a.hint.bare) {
+		return false
+	}
+	s.matches[t.same] = takes
+	return true
+}
+
+func (a *asked) withMatch() wit.Verdict {
+	h := a.hint
+	h.bare = false
+	return anew(h)
+}
+
 // conflict is the verdict on a request whose ETag is of yesterday.
 func (s *state) conflict(a *asked) wit.Verdict {
 	f := &wit.Fault{Kind: wit.FaultConflict, Message: a.what() + ": HTTP 412: the entity was changed since its ETag " +
@@ -355,12 +445,16 @@ func (s *state) conflict(a *asked) wit.Verdict {
 	return wit.Verdict{Again: &wit.Retry{Hint: a.hint.to(stepUpdate).text(), Fault: f}}
 }
 
+// upserts tells of an update whether an insert follows where the entity isn't there.
+func (o operation) upserts() bool { return o == upsertPut || o == upsertMerge || o == upsertPatch }
+
 // settleUpdate: an upsert inserts what isn't there. Services answer 412 too, where If-Match: * meets nothing.
 func (s *state) settleUpdate(a *asked, response *wit.Response) (wit.Verdict, error) {
 	if success(response.Status) {
+		s.took(a)
 		return written(), nil
 	}
-	upserts := a.operation == upsertPut || a.operation == upsertMerge || a.operation == upsertPatch
+	upserts := a.upserts()
 	tagged := s.tags && a.hint.tag != ""
 	f := fault.Of(a.what(), response, response.Body)
 	switch {
@@ -377,15 +471,22 @@ func (s *state) settleUpdate(a *asked, response *wit.Response) (wit.Verdict, err
 				"entity that is there never)"
 		return refused(f), nil
 	case upserts && (s.missing(response) || response.Status == 412):
-		return anew(a.hint.to(stepInsert)), nil
+		return missed(a, response.Status), nil
 	case s.missing(response):
 		f.Kind = wit.FaultNotFound
+		return refused(f), nil
+	case response.Status == 428 && s.matched(a):
+		return a.withMatch(), nil
+	case response.Status == 428 && a.hint.bare:
+		f.Message += " (and HTTP 400 with If-Match: *)"
 		return refused(f), nil
 	case response.Status == 428:
 		f.Message += " (" + etag + " = none sends no If-Match; any and use do)"
 		return refused(f), nil
 	case response.Status == 405 || response.Status == 501:
 		return wit.Verdict{}, f // the next row fares no better
+	case s.mayTakeNoMatch(a, response):
+		return a.withoutMatch(), nil
 	}
 	return s.rest(a, f, response)
 }
@@ -405,8 +506,15 @@ func (s *state) rest(a *asked, f *wit.Fault, response *wit.Response) (wit.Verdic
 // services, which is looked up.
 func (s *state) settleDelete(a *asked, response *wit.Response) (wit.Verdict, error) {
 	switch {
-	case success(response.Status), s.missing(response):
+	case success(response.Status):
+		s.took(a)
 		return written(), nil
+	case s.missing(response):
+		return written(), nil
+	case response.Status == 428 && s.matched(a):
+		return a.withMatch(), nil
+	case s.mayTakeNoMatch(a, response):
+		return a.withoutMatch(), nil
 	case response.Status == 412 && s.tags && a.hint.tag != "":
 		return s.conflict(a), nil
 	case response.Status == 412:
@@ -444,7 +552,7 @@ func (s *state) settleTag(a *asked, response *wit.Response) (wit.Verdict, error)
 		h.tagged, h.tag = true, tagOf(response)
 		return anew(h), nil
 	case s.missing(response) && a.operation == readTagOfUpsert:
-		return anew(a.hint.to(stepInsert)), nil
+		return missed(a, response.Status), nil
 	case s.missing(response) && a.operation == readTagOfRemoval:
 		return written(), nil
 	case response.Status == 0:

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -192,24 +193,38 @@ func (s *state) settleParts(b together, what string, response *wit.Response) ([]
 	if !d.Complete {
 		said.Message += ", because it is cut off"
 	}
-	// A service that stops at the first part that fails says nothing of those behind it: they go by themselves.
+	// A service that stops at the first part that fails says nothing of those behind it: they go together once more.
+	// They go by themselves where that has happened a few times, since the host encodes a row anew 16 times at most,
+	// and where they are upserts, which fail for all that is to be inserted.
 	stopped := d.Complete && len(d.Parts) < len(b.operationCounts) && endsFailed(d)
 	if stopped && s.uncertain == "fail" {
 		said.Message += ": the service stopped at a part that failed (" + insertUncertain +
 			" = check looks whether those behind it were written)"
 	}
+	// A service that takes no notice of changesets answers their operations each in a part of its own: they go anew,
+	// each in a changeset of its own, where such an answer fits.
+	tells := func(o outcome) bool { return o.message != nil || o.undone != 0 }
+	flat := d.Complete && !stopped && len(b.operationCounts) < len(b.operations) &&
+		!slices.ContainsFunc(outcomes, tells)
 	at, allAlone, allWritten := 0, len(b.asked) > 1, true
 	verdicts, err := b.judge(func(a *asked) (wit.Verdict, error) {
 		o := outcomes[at]
 		at++
 		if stopped && o.message == nil && s.repeatable(a) {
 			h := a.hint
-			h.single = true
+			h.stops++
+			h.single = h.stops == maxStops || a.upserts()
+			allWritten = false
+			return anew(h), nil
+		}
+		if flat && !a.hint.alone && s.repeatable(a) {
+			h := a.hint
+			h.alone = true
 			allWritten = false
 			return anew(h), nil
 		}
 		v, err := s.settlePart(a, o, said, response.At)
-		allAlone, allWritten = allAlone && a.hint.alone, allWritten && err == nil && v.Written != nil
+		allAlone, allWritten = allAlone && a.hint.alone && !a.hint.bare, allWritten && err == nil && v.Written != nil
 		return v, err
 	})
 	if allAlone && allWritten {
@@ -218,6 +233,9 @@ func (s *state) settleParts(b together, what string, response *wit.Response) ([]
 	}
 	return verdicts, err
 }
+
+// maxStops is how many batches that end before a row's operation it is part of.
+const maxStops = 5
 
 // unknown is the verdict on an operation of which nobody knows whether it was done: it is sent again only where that
 // does no harm.
@@ -240,6 +258,8 @@ func (s *state) settlePart(a *asked, o outcome, said *wit.Fault, at int64) (wit.
 	if !o.failed && s.plainlyWritten(a, o.message) {
 		if a.operation == insert || a.operation == upsertInsert {
 			s.made(a, o.message.Header("Location"), o.message.Body)
+		} else {
+			s.took(a)
 		}
 		return written(), nil
 	}

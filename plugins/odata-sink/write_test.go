@@ -251,7 +251,7 @@ func TestRefusedRows(t *testing.T) {
 		}
 	}
 	if v, _ := w.put("other", wit.Datum{}, w.dynamic(datum.Map{})); v.Refused == nil ||
-		v.Refused.Kind != wit.FaultConfig {
+		v.Refused.Kind != wit.FaultData {
 		t.Errorf("a topic that nobody configured: found %+v", v)
 	}
 }

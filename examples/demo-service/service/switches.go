@@ -46,6 +46,8 @@ type Switches struct {
 	// batch-stop: what stands behind the first part of a batch that fails is not done, and its answers are missing
 	BatchStop  bool
 	Changesets string // changesets: any (default) or one: changesets of several operations are refused
+	// refuse-match: If-Match for an entity without an ETag is 400, as services of WCF answer it
+	RefuseMatch bool
 	// repeatability: a POST with a RequestID that was done before is not done again, and answered as then
 	Repeatability bool
 
@@ -208,6 +210,7 @@ var switchDefinitions = []switchDefinition{
 	number("batch-limit", func(s *Switches) *int { return &s.BatchLimit }),
 	flag("batch-stop", func(s *Switches) *bool { return &s.BatchStop }),
 	word("changesets", func(s *Switches) *string { return &s.Changesets }, "any", "one"),
+	flag("refuse-match", func(s *Switches) *bool { return &s.RefuseMatch }),
 	flag("repeatability", func(s *Switches) *bool { return &s.Repeatability }),
 	number("logon-page", func(s *Switches) *int { return &s.LogonPage }),
 	number("lose-answer", func(s *Switches) *int { return &s.LoseAnswer }),

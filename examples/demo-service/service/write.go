@@ -179,6 +179,9 @@ func (x *exchange) noContent(etag string) {
 func (x *exchange) unchanged(t *table, r *row) *fault {
 	etag, match := string(appendETag(nil, t.typ, r)), x.r.Header.Get("If-Match")
 	switch {
+	case etag == "" && match != "" && x.sw.RefuseMatch:
+		return badRequest("If-Match or If-None-Match headers cannot be specified if the target type does not have " +
+			"etag properties defined.")
 	case etag == "" || match == "*":
 		return nil
 	case match == "" && x.mount.sap:

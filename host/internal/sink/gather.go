@@ -54,6 +54,8 @@ type gatherer struct {
 	headers    []datum.Header
 	// rest are items that did not fit into the batch before.
 	rest []*item
+	// growth is how many times as large as its records the rows of the batch before were.
+	growth float64
 	// came is when the first records of the batch did, zero of one that begins with the rest.
 	came time.Time
 }
@@ -200,7 +202,7 @@ func (g *gatherer) poll(ctx context.Context, due time.Time, first bool) ([]*kgo.
 
 // shape makes rows of records. A batch holds the rows of all its records, which are settled with it.
 func (g *gatherer) shape(ctx context.Context, items []*item) (*batch, error) {
-	b := &batch{rows: record.Batch{Registry: g.task.o.Registry}}
+	b := g.room(items)
 	read := make([]*item, 0, len(items))
 	start := time.Now()
 	g.trace(b, items, start)
@@ -234,6 +236,7 @@ func (g *gatherer) shape(ctx context.Context, items []*item) (*batch, error) {
 	}
 	g.task.count.convert.Since(start)
 	converting.End(nil)
+	g.converted(b, read)
 	if g.chain == nil || len(read) == 0 {
 		b.items = read
 		for _, i := range read {
@@ -253,6 +256,30 @@ func (g *gatherer) shape(ctx context.Context, items []*item) (*batch, error) {
 	err = g.transformed(b, read, faults)
 	g.task.arrived(b)
 	return b, err
+}
+
+// room makes a batch with memory for the rows of these records: what grows bit by bit is copied, and thrown away,
+// several times over. Their size is guessed by what became of the records of the batch before.
+func (g *gatherer) room(items []*item) *batch {
+	size := int(float64(sizeOf(items))*g.growth*1.125) + 1<<10
+	return &batch{rows: record.Batch{Registry: g.task.o.Registry, Rows: make([]wit.Row, 0, len(items)),
+		Data: make([]byte, 0, min(size, MaxConvertedBytes))},
+		origins: record.Origins{IDs: make([]wit.RecordID, 0, len(items))}}
+}
+
+// converted learns how much larger rows are than the records that they were made of.
+func (g *gatherer) converted(b *batch, read []*item) {
+	if size := sizeOf(read); size > 0 {
+		g.growth = float64(len(b.rows.Data)) / float64(size)
+	}
+}
+
+// sizeOf is how many bytes keys and values of records have.
+func sizeOf(items []*item) (size int) {
+	for _, i := range items {
+		size += len(i.record.Key) + len(i.record.Value)
+	}
+	return size
 }
 
 // trace begins the span of a batch of these records, which goes back to the spans that they come of.

@@ -19,6 +19,8 @@ import (
 type item struct {
 	record    *kgo.Record
 	partition *partition
+	// offset is the record's.
+	offset int64
 	// left is how many of the rows that came of it are not settled.
 	left int
 	// sent: a request with a row of it has gone out, by this task or an earlier one. Under the ledger's lock, as left.
@@ -33,7 +35,7 @@ type item struct {
 
 // String names the record as an operator finds it.
 func (i *item) String() string {
-	return fmt.Sprintf("topic %s, partition %d, offset %d, key %q", i.record.Topic, i.record.Partition, i.record.Offset,
+	return fmt.Sprintf("topic %s, partition %d, offset %d, key %q", i.record.Topic, i.record.Partition, i.offset,
 		shortKey(i.record.Key))
 }
 
@@ -123,6 +125,8 @@ type ledger struct {
 	limit int
 	// announced counts what was to be stored before a request goes out, and stored how much of that is.
 	announced, stored int
+	// sent and settled are memory for what metadata says.
+	sent, settled []offsetRange
 	// setBack is called, if set, when a partition goes on at an offset below what was read or committed of it; open is
 	// how many of the records read before are not settled and are dropped.
 	setBack func(at topicPartition, offset int64, open int)
@@ -140,8 +144,10 @@ func newLedger(gone *Settled, doubts *Uncertain) *ledger {
 func (l *ledger) add(dst []*item, records []*kgo.Record) []*item {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for _, r := range records {
-		p := l.partitions[topicPartition{r.Topic, r.Partition}]
+	var made []item
+	for n, r := range records {
+		at := topicPartition{r.Topic, r.Partition}
+		p := l.partitions[at]
 		if p == nil || p.gone {
 			continue
 		}
@@ -149,7 +155,12 @@ func (l *ledger) add(dst []*item, records []*kgo.Record) []*item {
 			p = l.anew(p, r.Offset)
 		}
 		p.next = r.Offset + 1
-		i := &item{record: r, partition: p, left: 1}
+		if len(made) == 0 {
+			made = make([]item, neighbours(records[n:]))
+		}
+		i := &made[0]
+		made = made[1:]
+		*i = item{record: r, partition: p, offset: r.Offset, left: 1}
 		p.items = append(p.items, i)
 		p.bytes += i.bytes()
 		if p.base < 0 {
@@ -169,6 +180,18 @@ func (l *ledger) add(dst []*item, records []*kgo.Record) []*item {
 		dst = append(dst, i)
 	}
 	return dst
+}
+
+// fewItems is how many items are made together at most: they are held together, with their records.
+const fewItems = 64
+
+// neighbours is how many of the first records are of one partition, fewItems at most: they are settled about together.
+func neighbours(records []*kgo.Record) (n int) {
+	for n < min(len(records), fewItems) && records[n].Partition == records[0].Partition &&
+		records[n].Topic == records[0].Topic {
+		n++
+	}
+	return n
 }
 
 // anew begins a partition anew at an offset below what was read or committed of it. What was known behind that offset
@@ -257,11 +280,14 @@ func (l *ledger) metadata(topic string, partition int32, next int64) (text strin
 		return "", false
 	}
 	n := metadata{uncertain: l.doubts.of(at, next), decided: l.doubts.used(at, next)}
-	n.sent = slices.DeleteFunc(p.sent(true), func(s offsetRange) bool { return covered(n.uncertain, s) })
-	n.settled = p.ahead(next, true)
+	l.sent = p.appendSent(l.sent[:0], true)
+	n.sent = slices.DeleteFunc(l.sent, func(s offsetRange) bool { return covered(n.uncertain, s) })
+	l.settled = p.appendAhead(l.settled[:0], next, true)
+	n.settled = l.settled
 	text = n.text(next)
 	if len(text) > l.limit-names-reserve {
-		n.settled = p.ahead(next, false)
+		l.settled = p.appendAhead(l.settled[:0], next, false)
+		n.settled = l.settled
 		text = n.text(next)
 	}
 	p.made, p.asked = text, true
@@ -279,14 +305,24 @@ func (l *ledger) limited(bytes int) {
 // is on its way with rows of them, or has written some of their rows and others are to come. Without underWay these
 // last alone.
 func (p *partition) sent(underWay bool) []offsetRange {
-	var spans []offsetRange
+	return p.appendSent(nil, underWay)
+}
+
+// appendSent appends them.
+func (p *partition) appendSent(dst []offsetRange, underWay bool) []offsetRange {
+	next := int64(-1)
 	for _, i := range p.items {
 		if i.left <= 0 || i.written == 0 && (!underWay || i.once == 0) {
 			continue
 		}
-		spans = append(spans, offsetRange{i.record.Offset, i.record.Offset})
+		if i.offset == next {
+			dst[len(dst)-1].last = next
+		} else {
+			dst = append(dst, offsetRange{i.offset, i.offset})
+		}
+		next = i.offset + 1
 	}
-	return joined(spans)
+	return dst
 }
 
 // within tells whether one of the spans holds another one.
@@ -307,8 +343,10 @@ func covered(ranges []offsetRange, s offsetRange) bool {
 
 // ahead returns the settled offsets from next on. Without all it leaves out, at the end of a run, records that were
 // settled without a request: a restart settles them in the same way.
-func (p *partition) ahead(next int64, all bool) []offsetRange {
-	var spans []offsetRange
+func (p *partition) ahead(next int64, all bool) []offsetRange { return p.appendAhead(nil, next, all) }
+
+// appendAhead appends them.
+func (p *partition) appendAhead(spans []offsetRange, next int64, all bool) []offsetRange {
 	together := false // with the record before, whatever lies between: there are no records there
 	read, end := next-1, int64(-1)
 	put := func(s offsetRange) {
@@ -323,7 +361,7 @@ func (p *partition) ahead(next int64, all bool) []offsetRange {
 		read = front - 1
 	}
 	for _, i := range p.items {
-		read = i.record.Offset
+		read = i.offset
 		switch {
 		case i.left > 0:
 			together = false
@@ -358,7 +396,7 @@ func (l *ledger) settle(i *item, written bool) {
 	}
 	if i.left <= 0 {
 		l.doubts.settled(idOf(i.record))
-		delete(i.partition.doubtful, i.record.Offset)
+		delete(i.partition.doubtful, i.offset)
 	}
 	i.partition.advance()
 	i.partition.uncommitted = true // out of order, it belongs into the metadata
@@ -392,7 +430,7 @@ func (l *ledger) examined(items []*item) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, i := range items {
-		delete(i.partition.doubtful, i.record.Offset)
+		delete(i.partition.doubtful, i.offset)
 	}
 }
 
@@ -506,7 +544,7 @@ func (p *partition) advance() {
 	p.uncommitted = true
 	for _, i := range p.items[:n] {
 		p.bytes -= i.bytes()
-		delete(p.doubtful, i.record.Offset)
+		delete(p.doubtful, i.offset)
 	}
 	clear(p.items[:n])
 	p.items = p.items[n:]
@@ -539,7 +577,7 @@ func (l *ledger) begin(items []*item, alone bool) beginning {
 			gone++
 		} else {
 			of := parts[i.partition]
-			parts[i.partition] = part{of.rows + 1, max(of.reach, i.record.Offset)}
+			parts[i.partition] = part{of.rows + 1, max(of.reach, i.offset)}
 		}
 	}
 	switch {
@@ -558,7 +596,7 @@ func (l *ledger) begin(items []*item, alone bool) beginning {
 	for _, i := range items {
 		i.partition.delivering++
 		i.partition.charged++
-		i.partition.reach = max(i.partition.reach, i.record.Offset)
+		i.partition.reach = max(i.partition.reach, i.offset)
 		i.sent = true
 	}
 	return begun
@@ -589,8 +627,9 @@ func (l *ledger) room(p *partition, n int, reach int64, first bool) bool {
 	if p.counted+(p.charged+n)*each <= limit {
 		return true
 	}
-	count := metadata{uncertain: l.doubts.of(p.at, p.base), decided: l.doubts.used(p.at, p.base), sent: p.sent(false),
-		settled: p.ahead(p.base, false)}
+	l.sent, l.settled = p.appendSent(l.sent[:0], false), p.appendAhead(l.settled[:0], p.base, false)
+	count := metadata{uncertain: l.doubts.of(p.at, p.base), decided: l.doubts.used(p.at, p.base), sent: l.sent,
+		settled: l.settled}
 	p.counted, p.charged = count.length(p.base), p.delivering
 	return p.counted+(p.charged+n)*each <= limit
 }
@@ -598,7 +637,7 @@ func (l *ledger) room(p *partition, n int, reach int64, first bool) bool {
 // near is how long the metadata of a partition gets at most, but for its names, whatever comes of n more rows up to the
 // offset reach, if it says the state of each offset up to there or further.
 func (l *ledger) near(p *partition, n int, reach int64) int64 {
-	first := p.items[0].record.Offset
+	first := p.items[0].offset
 	for len(p.earlier) > 0 && p.earlier[0].last <= p.reach {
 		p.earlier = p.earlier[1:]
 	}
@@ -632,7 +671,7 @@ func (l *ledger) near(p *partition, n int, reach int64) int64 {
 func (p *partition) each() int {
 	ahead := int64(0)
 	if n := len(p.items); n > 0 {
-		ahead = max(p.items[n-1].record.Offset-p.base, 0)
+		ahead = max(p.items[n-1].offset-p.base, 0)
 	}
 	return len(strconv.FormatInt(ahead, 10)) + 1
 }
@@ -656,10 +695,10 @@ func (l *ledger) portions(items []*item, rows []uint32, inFlight int) [][]uint32
 		i := items[row]
 		of := parts[i.partition]
 		if of == nil {
-			of = &part{first: i.record.Offset}
+			of = &part{first: i.offset}
 			parts[i.partition] = of
 		}
-		of.rows, of.last = of.rows+1, max(of.last, i.record.Offset)
+		of.rows, of.last = of.rows+1, max(of.last, i.offset)
 	}
 	for p, of := range parts {
 		lanes := max(inFlight, 2)
@@ -754,7 +793,7 @@ func (p *partition) into(out kafka.Offsets) {
 	}
 	at := p.committed
 	if len(p.items) > 0 {
-		at = p.items[0].record.Offset
+		at = p.items[0].offset
 	}
 	if at >= 0 { // nothing but what stands in the metadata
 		if out[p.at.topic] == nil {

@@ -21,9 +21,10 @@ type Alike struct {
 	Items []Item
 }
 
-// Item is an operation: the key as it stands behind the target, "" for none, and the body, which is not empty. Both
-// have [encode.Room] bytes of memory behind them, whatever is in it.
-type Item struct{ Key, Body []byte }
+// Item is an operation: the key as it stands behind the target, "" for none, lines of headers that it alone has, with
+// their line ends, and the body, which is not empty. All have [encode.Room] bytes of memory behind them, whatever is in
+// it.
+type Item struct{ Key, Headers, Body []byte }
 
 // counter is a number that is written in digits, with room behind it.
 type counter struct {
@@ -59,11 +60,14 @@ func AppendAlike(dst []byte, a *Alike) (body []byte, boundary string) {
 	for i := range a.Headers {
 		line += a.Headers[i].Name + ": " + a.Headers[i].Value + "\r\n"
 	}
-	line += "Content-Length: "
-	const behindLength, last = "\r\n\r\n", "--\r\n\r\n"
+	const lengthOf, behindLength, last = "Content-Length: ", "\r\n\r\n", "--\r\n\r\n"
+	own := slices.ContainsFunc(a.Items, func(i Item) bool { return len(i.Headers) > 0 })
+	if !own {
+		line += lengthOf
+	}
 	// What is the same in each operation, with room behind it.
-	same := make([]byte, 0, len(opening)+len(inner)*2+len(kind)+len(request)+len(line)+40+encode.Room)
-	var pieces [15]encode.Piece
+	same := make([]byte, 0, len(opening)+len(inner)*2+len(kind)+len(request)+len(line)+60+encode.Room)
+	var pieces [17]encode.Piece
 	count := 0
 	add := func(text string) {
 		from := len(same)
@@ -89,6 +93,11 @@ func AppendAlike(dst []byte, a *Alike) (body []byte, boundary string) {
 	key := count
 	count++
 	add(line)
+	headers := -1
+	if own {
+		headers, count = count, count+1
+		add(lengthOf)
+	}
 	size := count
 	count++
 	add(behindLength)
@@ -104,7 +113,7 @@ func AppendAlike(dst []byte, a *Alike) (body []byte, boundary string) {
 	each := len(same) + 5*20
 	all := 200 + 4*len(suffix) + encode.Room
 	for i := range a.Items {
-		all += each + len(a.Items[i].Key) + len(a.Items[i].Body)
+		all += each + len(a.Items[i].Key) + len(a.Items[i].Headers) + len(a.Items[i].Body)
 	}
 	w := slices.Grow(dst, all)
 	if !a.Apart {
@@ -120,6 +129,10 @@ func AppendAlike(dst []byte, a *Alike) (body []byte, boundary string) {
 			}
 		}
 		pieces[key] = encode.Piece{From: unsafe.Pointer(unsafe.SliceData(item.Key)), Size: len(item.Key)}
+		if headers >= 0 {
+			pieces[headers] = encode.Piece{From: unsafe.Pointer(unsafe.SliceData(item.Headers)),
+				Size: len(item.Headers)}
+		}
 		pieces[content] = encode.Piece{From: unsafe.Pointer(unsafe.SliceData(item.Body)), Size: len(item.Body)}
 		if i == 0 || len(item.Body) != len(a.Items[i-1].Body) {
 			text := strconv.AppendInt(length[:0], int64(len(item.Body)), 10)

@@ -6,6 +6,7 @@ import (
 	"mime/multipart"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -305,8 +306,9 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-// plainly is what a plain answer says, as [batch.Parse] would have it. ok: all of it is plain.
-func plainly(contentType string, text []byte) (d batch.Document, ids, places []string, ok bool) {
+// plainly is what a plain answer says, as [batch.Parse] would have it: of each message also its ID, Location and
+// RepeatabilityResult. ok: all of it is plain.
+func plainly(contentType string, text []byte) (d batch.Document, said [][3]string, ok bool) {
 	p, ok := batch.NewPlain(contentType, text)
 	for ok && p.Next() {
 		if p.First {
@@ -314,9 +316,9 @@ func plainly(contentType string, text []byte) (d batch.Document, ids, places []s
 		}
 		last := &d.Parts[len(d.Parts)-1]
 		last.Messages = append(last.Messages, batch.Message{Body: p.Body, Complete: true})
-		ids, places = append(ids, string(p.ID)), append(places, string(p.Location))
+		said = append(said, [3]string{string(p.ID), string(p.Location), string(p.Repeated)})
 	}
-	return d, ids, places, ok && p.Complete()
+	return d, said, ok && p.Complete()
 }
 
 // What is taken for plain is read as it is otherwise.
@@ -325,14 +327,14 @@ func FuzzPlain(f *testing.F) {
 		"boundary=changeset_12345\r\n\r\n--changeset_12345\r\nContent-Type: application/http\r\nContent-ID: 1\r\n\r\n" +
 		"HTTP/1.1 201 Created\r\nContent-Length: 8\r\nLocation: http://x/A(1)\r\n\r\n{\"d\":{}}\r\n"
 	const two = "--changeset_12345\r\nContent-Type: application/http\r\n\r\nHTTP/1.1 204 No " +
-		"Content\r\ncontent-id: 2\r\n\r\n\r\n"
+		"Content\r\ncontent-id: 2\r\nRepeatabilityResult: accepted\r\n\r\n\r\n"
 	const end = "--changeset_12345--\r\n\r\n"
 	plain := 0
 	for _, text := range []string{one + end + "--batch_12345--\r\n", one + two + end + "--batch_12345--\r\n",
 		one + end + one + end + "--batch_12345--", one + two + two + end + "--batch_12345--\r\n\r\n",
 		one + end + "--batch_12345--\r\nepilogue that nobody reads", one + two} {
 		f.Add("multipart/mixed; boundary=batch_12345", []byte(text))
-		if _, _, _, ok := plainly("multipart/mixed; boundary=batch_12345", []byte(text)); ok {
+		if _, _, ok := plainly("multipart/mixed; boundary=batch_12345", []byte(text)); ok {
 			plain++
 		}
 	}
@@ -340,7 +342,7 @@ func FuzzPlain(f *testing.F) {
 		"300 Multiple Choices", "400 Bad Request"} {
 		text := []byte(strings.Replace(one, "201 Created", status, 1) + end + "--batch_12345--\r\n")
 		f.Add("multipart/mixed; boundary=batch_12345", text)
-		if _, _, _, ok := plainly("multipart/mixed; boundary=batch_12345", text); ok {
+		if _, _, ok := plainly("multipart/mixed; boundary=batch_12345", text); ok {
 			f.Errorf("%s is taken for done", status)
 		}
 	}
@@ -348,7 +350,7 @@ func FuzzPlain(f *testing.F) {
 		f.Errorf("expected all to be plain but the one that is cut off, found %d", plain)
 	}
 	f.Fuzz(func(t *testing.T, contentType string, text []byte) {
-		found, ids, places, ok := plainly(contentType, text)
+		found, said, ok := plainly(contentType, text)
 		if !ok {
 			return
 		}
@@ -363,12 +365,12 @@ func FuzzPlain(f *testing.F) {
 					len(p.Messages), p)
 			}
 			for j, m := range p.Messages {
-				own, status, place := found.Parts[i].Messages[j].Body, m.Status(), m.Header("Location")
+				own, status := found.Parts[i].Messages[j].Body, m.Status()
+				headers := [3]string{m.ID, m.Header("Location"), m.Header("RepeatabilityResult")}
 				done := status >= 200 && status <= 299 && status != 202 && (status < 206 || status > 209)
-				if !m.Complete || !done || m.ID != ids[at] || place != places[at] || m.Header("sap-message") != "" ||
-					!bytes.Equal(m.Body, own) {
-					t.Errorf("expected %d %q %q %q, found %q %q %q", status, m.ID, place, m.Body, ids[at], places[at],
-						own)
+				if !m.Complete || !done || headers != said[at] || m.Header("sap-message") != "" ||
+					m.Header("Repeatability-Result") != "" || !bytes.Equal(m.Body, own) {
+					t.Errorf("expected %d %q %q, found %q %q", status, headers, m.Body, said[at], own)
 				}
 				at++
 			}
@@ -398,18 +400,24 @@ func FuzzAppend(f *testing.F) {
 		}
 		headers := []wit.Header{{Name: "Accept", Value: "*/*"}}
 		roomy := func(text string) []byte { return append(make([]byte, 0, len(text)+encode.Room), text...) }
-		for _, apart := range []bool{false, true} {
+		for round := range 4 {
+			apart, identified := round%2 > 0, round > 1
 			alike := batch.Alike{Method: "PUT", Target: "Set", Headers: headers, Apart: apart}
 			parts := []batch.Part{{Changeset: true}}
 			for n := range 12 {
 				key, body := roomy("("+strconv.Itoa(n)+")"), roomy(string([][]byte{one, two}[n%2]))
-				alike.Items = append(alike.Items, batch.Item{Key: key, Body: body})
+				item, own := batch.Item{Key: key, Body: body}, headers
+				if identified {
+					id := wit.Header{Name: "RequestID", Value: strconv.Itoa(n)}
+					item.Headers, own = roomy(id.Name+": "+id.Value+"\r\n"), append(slices.Clip(headers), id)
+				}
+				alike.Items = append(alike.Items, item)
 				if apart && n > 0 {
 					parts = append(parts, batch.Part{Changeset: true})
 				}
 				last := &parts[len(parts)-1]
 				last.Operations = append(last.Operations, batch.Operation{Method: "PUT", Target: "Set" + string(key),
-					Headers: headers, Body: body})
+					Headers: own, Body: body})
 			}
 			want, boundary := batch.Append(nil, parts)
 			body, as := batch.AppendAlike(nil, &alike)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"testing"
 	"time"
@@ -23,7 +24,7 @@ func roomy(text string) []byte {
 // written is what a field of a kind makes of a value, "" where it is left to the caller.
 func written(f Field, value []byte) string {
 	name := roomy(`,"A":`)
-	f.Name, f.Size = at(name), len(name)
+	f.Before, f.Size = at(name), len(name)
 	in, out := roomy(string(value)), make([]byte, 4096)
 	s := Object{In: at(in), End: len(in), Out: at(out), Limit: len(out) - Room, Fields: unsafe.Pointer(&f), Count: 1,
 		Keys: &Place{}}
@@ -173,33 +174,75 @@ func TestGather(t *testing.T) {
 	}
 }
 
-func TestLines(t *testing.T) {
-	const end = "\r\n--behind the headers stands more than a few bytes"
+// What is said of each answer to a batch, in a changeset of its own or all in one.
+func TestNext(t *testing.T) {
+	const outer = "--batch_of_some_length"
+	head := func(n int) string {
+		return "Content-Type: multipart/mixed; boundary=set_" + strconv.Itoa(n) + "\r\nContent-ID: 99\r\n\r\n--set_" +
+			strconv.Itoa(n) + "\r\n"
+	}
+	const done = "\r\nHTTP/1.1 201 Created\r\n"
+	goOver := func(text string) (s Answers, ok bool) {
+		in := []byte(text)
+		s = Answers{Text: at(in), End: len(in), Outer: at([]byte(outer)), OuterSize: len(outer)}
+		return s, Next(&s) == 1
+	}
+	const end = "--set_0\r\nContent-Type: the next one\r\n\r\n"
 	for text, want := range map[string][5]string{
-		"": {"0"},
-		"Content-ID: 7\r\ncontent-type: a/b\r\nCONTENT-LENGTH:12\r\nLocation:  x\r\nContent-Id: 8\r\n": {"0", "a/b",
-			"7", "12", "x"},
-		"Content-Identity: 7\r\nLocations: x\r\nContent-Transfer-Encoding: binary\r\n": {"0"},
-		"SAP-Message: x\r\n": {"1"},
+		done + "\r\n": {},
+		"Content-ID: 7\r\ncontent-type: a/b\r\n" + done + "CONTENT-LENGTH:3\r\n" +
+			"Location:  x \r\nContent-Id: 8\r\n\r\n--x\r\n": {
+			"7", "7", "x", "", "--x"},
+		"Location: y\r\nContent-Length: 5\r\nRepeatabilityResult: y\r\n" + done +
+			"Content-ID: 012\r\n\r\n\r\n": {"-1", "012"},
+		"Content-Identity: 7\r\n" + done + "Locations: x\r\nContent-ID: x\r\n\r\n": {"-1", "x"},
+		done + "RequestID: 1\r\nRepeatabilityCreation: 2\r\nRepeatability\r\nrepeatabilityResult: accepted\r\n" +
+			"RepeatabilityResult: 3\r\n\r\n": {3: "accepted"},
 	} {
-		in := []byte(text + end)
-		s := Headers{Text: at(in), End: len(in)}
-		if Lines(&s) != 1 || s.At != len(text)+2 {
-			t.Errorf("%q: it ends at %d", text, s.At)
-			continue
+		s, ok := goOver(head(0) + text + end)
+		value := func(from, to int) string {
+			if from == 0 {
+				return ""
+			}
+			return (head(0) + text)[from:to]
 		}
-		value := func(from, to int) string { return string(bytes.TrimSpace(in[from:to])) }
-		found := [5]string{strconv.Itoa(s.Message), value(s.TypeFrom, s.TypeTo), value(s.IDFrom, s.IDTo),
-			value(s.LengthFrom, s.LengthTo), value(s.LocationFrom, s.LocationTo)}
-		if found != want {
-			t.Errorf("%q: expected %q, found %q", text, want, found)
+		found := [5]string{strconv.Itoa(s.Number), value(s.IDFrom, s.IDTo), value(s.LocationFrom, s.LocationTo),
+			value(s.RepeatedFrom, s.RepeatedTo), value(s.BodyFrom, s.BodyTo)}
+		if want[0] == "" {
+			want[0] = "-1"
+		}
+		if at := len(head(0)+text) + len("--set_0\r\n"); !ok || s.At != at || s.First != 1 || found != want {
+			t.Errorf("%q: expected %q, found %q, %t to %d", text, want, found, ok, s.At)
 		}
 	}
 	for _, text := range []string{"Content-ID : 7\r\n", "Location\u00a0: x\r\n", " folded: x\r\n", "a: b\n",
-		"a: \tb\r\n", "--x\r\n", "ümlaut: x\r\n", "a: b\rc\r\n"} {
-		in := []byte(text + end)
-		if s := (Headers{Text: at(in), End: len(in)}); Lines(&s) != 0 {
+		"a: \tb\r\n", "--x\r\n", "ümlaut: x\r\n", "a: b\rc\r\n", "sap-message: x\r\n", "Content-Length: 1\r\n",
+		"Content-Length: -1\r\n", "Content-Length: 99999999999999999999\r\n", "Location: x\u00a0\r\n",
+		"RepeatabilityResult : accepted\r\n", "Repeatability-Result: rejected\r\n"} {
+		if _, ok := goOver(head(0) + done + text + "\r\n" + end); ok {
 			t.Errorf("%q is taken for common", text)
+		}
+	}
+	for _, line := range []string{"HTTP/1.1 202 Accepted", "HTTP/1.1 206 Partial", "HTTP/1.1 209 ",
+		"HTTP/1.1 302 Found", "HTTP/1.1 2011", "HTTP/1.0 201 Created", "HTTP/1.1 20x"} {
+		if _, ok := goOver(head(0) + "\r\n" + line + "\r\n\r\n" + end); ok {
+			t.Errorf("%q is taken for common", line)
+		}
+	}
+	// Two changesets, and what stands behind the last one; cut off anywhere, all of it is never there.
+	whole := head(0) + done + "\r\n" + "--set_0\r\n" + done + "\r\n--set_0--\r\n\r\n" + outer + "\r\n" + head(1) + done +
+		"Content-Length: 2\r\n\r\n{}\r\n--set_1--\r\n\r\n" + outer + "--"
+	for size := range len(whole) + 1 {
+		in := slices.Clip([]byte(whole[:size]))
+		s := Answers{Text: at(in), End: size, Outer: at([]byte(outer)), OuterSize: len(outer)}
+		firsts := uint64(0)
+		count := 0
+		for s.Complete == 0 && Next(&s) == 1 {
+			firsts += s.First
+			count++
+		}
+		if all := s.Complete != 0; all != (size == len(whole)) || all && (count != 3 || firsts != 2 || s.At != size) {
+			t.Errorf("%d bytes of %d: complete %t, with %d answers in %d parts", size, len(whole), all, count, firsts)
 		}
 	}
 }

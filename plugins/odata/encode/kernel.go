@@ -99,10 +99,12 @@ func digits(s *Object, v int) {
 	}
 }
 
-// quote writes one.
+// quote writes one, which XML has none of.
 func quote(s *Object) {
-	Put(s.Out, s.O, '"')
-	s.O++
+	if s.XML == 0 {
+		Put(s.Out, s.O, '"')
+		s.O++
+	}
 }
 
 // invalid is not 0 if the bytes from i to end are not UTF-8.
@@ -169,6 +171,39 @@ func text(s *Object, at, n int) int {
 	}
 	s.O += n
 	quote(s)
+	return 0
+}
+
+// content writes n bytes as the text of an element; 1: one of them has to be written otherwise, they are not UTF-8, or
+// one may be of a character that XML can't hold.
+func content(s *Object, at, n int) int {
+	i := 0
+	all := uint64(0)
+	rare := uint64(0)
+	for i < n {
+		w := Load(s.In, at+i)
+		m := stopsXML(w)
+		if m != 0 {
+			if i+bits.TrailingZeros64(m)>>3 < n {
+				return 1
+			}
+		}
+		all |= w
+		m = w ^ ones*0xef // which U+FFFE and U+FFFF begin with
+		rare |= (m - ones) &^ m & highs
+		Store(s.Out, s.O+i, w)
+		i += 8
+	}
+	if all&highs != 0 {
+		if rare != 0 {
+			return 1
+		}
+		i = invalid(s.In, at, at+n)
+		if i != 0 {
+			return 1
+		}
+	}
+	s.O += n
 	return 0
 }
 
@@ -396,10 +431,14 @@ func value(s *Object, at int, f *Field, kind uint64) int {
 		return next + n
 	}
 	if kind == Text {
-		if n > f.Most || n > s.Limit-s.O {
+		if n > f.Most || n > s.Limit-s.O-f.BehindSize {
 			return 0
 		}
-		failed = text(s, next, n)
+		if s.XML != 0 {
+			failed = content(s, next, n)
+		} else {
+			failed = text(s, next, n)
+		}
 	} else {
 		if kind == Decimal {
 			if n == 0 || n > 8 {
@@ -422,7 +461,15 @@ func value(s *Object, at int, f *Field, kind uint64) int {
 			if ms == noMoment {
 				return 0
 			}
-			failed = instant(s, ms, kind-Instant)
+			if s.XML != 0 {
+				write(s, s.In, next, 19)
+				if kind == InstantOffset {
+					Put(s.Out, s.O, 'Z')
+					s.O++
+				}
+			} else {
+				failed = instant(s, ms, kind-Instant)
+			}
 		}
 	}
 	if failed != 0 {
@@ -435,10 +482,13 @@ func value(s *Object, at int, f *Field, kind uint64) int {
 func member(s *Object, at int, f *Field, kind uint64) int {
 	s.Begin = at
 	if kind < SkipNumber {
-		write(s, f.Name, 0, f.Size)
+		write(s, f.Before, 0, f.Size)
 	}
 	at = value(s, at, f, kind)
 	if at != 0 {
+		if kind < SkipNumber {
+			write(s, f.Behind, 0, f.BehindSize)
+		}
 		if f.Key != 0 {
 			place := unsafe.Add(unsafe.Pointer(s.Keys), (f.Key-1)*32)
 			Store(place, 0, uint64(s.Begin))
@@ -456,7 +506,7 @@ func goMembers(s *Object) int {
 		f := (*Field)(unsafe.Add(s.Fields, s.Next*fieldSize))
 		at := s.At
 		s.Start = s.O
-		if s.O+f.Size > s.Limit {
+		if s.O+f.Size+f.BehindSize > s.Limit {
 			return Full
 		}
 		if at >= s.End {
@@ -492,9 +542,7 @@ func goMembers(s *Object) int {
 				return Odd
 			}
 			if f.Writes != 0 {
-				write(s, f.Name, 0, f.Size)
-				Store(s.Out, s.O, 0x6c6c756e) // null
-				s.O += 4
+				write(s, f.None, 0, f.NoneSize)
 			}
 		} else {
 			at = member(s, at, f, kind)
@@ -510,7 +558,7 @@ func goMembers(s *Object) int {
 }
 
 // fieldSize is that of a Field, in bytes.
-const fieldSize = 17 * 8
+const fieldSize = 21 * 8
 
 // It is as large as is said.
 var _ = [1]struct{}{}[unsafe.Sizeof(Field{})-fieldSize]
@@ -572,7 +620,7 @@ func goFind(p unsafe.Pointer, n int, word uint64) int {
 
 // header notes the value of a header that begins at a place, where it is one of the few. 0: between the name and its
 // colon is something that is not common.
-func header(s *Headers, p unsafe.Pointer, at, end int) int {
+func header(s *Answers, p unsafe.Pointer, at, end int) int {
 	a := lower(Load(p, at))
 	if a == 0x2d746e65746e6f63 { // content-
 		a = lower(Load(p, at+8))
@@ -634,14 +682,33 @@ func header(s *Headers, p unsafe.Pointer, at, end int) int {
 		}
 		return 1
 	}
+	if a == 0x6261746165706572 { // repeatab
+		a = lower(Load(p, at+8))
+		if a == 0x65722d7974696c69 { // ility-re, and sult behind it, which is OASIS's name for it
+			return 0
+		}
+		if a == 0x7365727974696c69 { // ilityres
+			if lower(Load(p, at+16))&0xffffff == 0x746c75 { // ult
+				if Byte(p, at+19) != ':' {
+					return 0
+				}
+				if s.RepeatedFrom == 0 {
+					s.RepeatedFrom = at + 20
+					s.RepeatedTo = end
+				}
+			}
+		}
+		return 1
+	}
 	if a&0xffffffffffff == 0x656d2d706173 { // sap-me, and ssage behind it
 		s.Message = 1
 	}
 	return 1
 }
 
-// kernel: see Lines.
-func goLines(s *Headers) int {
+// lines goes over headers to behind the empty line at their end: 1. 0: something is there that is not common, or it is
+// too near to the end.
+func lines(s *Answers) int {
 	p := s.Text
 	at := s.At
 	for at < s.End-32 {
@@ -679,4 +746,335 @@ func goLines(s *Headers) int {
 		at = end + 2
 	}
 	return 0
+}
+
+// first is where a value begins, behind blanks. 0: what stands there may be a blank of another kind.
+func first(p unsafe.Pointer, at, end int) int {
+	for at < end {
+		if Byte(p, at) != ' ' {
+			break
+		}
+		at++
+	}
+	if at < end {
+		if Byte(p, at) > 0x7f {
+			return 0
+		}
+	}
+	return at
+}
+
+// last is first for the end of a value.
+func last(p unsafe.Pointer, at, end int) int {
+	for at < end {
+		if Byte(p, end-1) != ' ' {
+			break
+		}
+		end--
+	}
+	if at < end {
+		if Byte(p, end-1) > 0x7f {
+			return 0
+		}
+	}
+	return end
+}
+
+// counted is the number that digits say, -1 where others are among them, or it is far above a limit.
+func counted(p unsafe.Pointer, at, end, limit int) int {
+	n := 0
+	for at < end {
+		c := int(Byte(p, at)) - '0'
+		if uint64(c) > 9 || n > limit {
+			return -1
+		}
+		n = n*10 + c
+		at++
+	}
+	return n
+}
+
+// same tells, by 1, whether n bytes are the same at two places. It reads no others.
+func same(p unsafe.Pointer, at int, q unsafe.Pointer, from, n int) int {
+	i := 0
+	for i+8 <= n {
+		if Load(p, at+i) != Load(q, from+i) {
+			return 0
+		}
+		i += 8
+	}
+	for i < n {
+		if Byte(p, at+i) != Byte(q, from+i) {
+			return 0
+		}
+		i++
+	}
+	return 1
+}
+
+// ended is the place behind a line end, 0 where none stands here.
+func ended(p unsafe.Pointer, at, end int) int {
+	if at+2 > end {
+		return 0
+	}
+	if Byte(p, at) != '\r' || Byte(p, at+1) != '\n' {
+		return 0
+	}
+	return at + 2
+}
+
+// delimited is the place behind the boundary of a changeset, 0 where it doesn't stand here.
+func delimited(s *Answers, at int) int {
+	p := s.Text
+	n := s.InnerSize
+	if at+2+n > s.End {
+		return 0
+	}
+	if Byte(p, at) != '-' || Byte(p, at+1) != '-' {
+		return 0
+	}
+	alike := same(p, at+2, p, s.InnerFrom, n)
+	if alike == 0 {
+		return 0
+	}
+	return at + 2 + n
+}
+
+// Parts of the Content-Type of a changeset: " multipart/mixed; boundary=".
+const (
+	multi    = 0x617069746c756d20
+	mixed    = 0x646578696d2f7472
+	bounding = 0x61646e756f62203b
+	behind   = 0x3d7972
+)
+
+// opened takes the boundary of a changeset, whose headers were gone over: 1. 0: they are not common.
+func opened(s *Answers) int {
+	p := s.Text
+	at := s.TypeFrom
+	n := s.TypeTo - at - 27
+	if at == 0 || n <= 0 {
+		return 0
+	}
+	if Load(p, at) != multi || Load(p, at+8) != mixed || Load(p, at+16) != bounding {
+		return 0
+	}
+	if Load(p, at+24)&0xffffff != behind {
+		return 0
+	}
+	at += 27
+	if Byte(p, at) == '"' || Byte(p, at) == ' ' || Byte(p, at+n-1) == ' ' {
+		return 0
+	}
+	i := 0
+	for i < n {
+		w := Load(p, at+i) ^ ones*';'
+		w = (w - ones) &^ w & highs
+		if w != 0 {
+			if i+bits.TrailingZeros64(w)>>3 < n {
+				return 0
+			}
+		}
+		i += 8
+	}
+	if n == s.OuterSize-2 {
+		i = same(p, at, s.Outer, 2, n)
+		if i != 0 {
+			return 0
+		}
+	}
+	s.InnerFrom = at
+	s.InnerSize = n
+	at = delimited(s, s.At)
+	if at == 0 {
+		return 0
+	}
+	at = ended(p, at, s.End)
+	if at == 0 {
+		return 0
+	}
+	s.At = at
+	s.Inside = 1
+	return 1
+}
+
+// closed goes behind the end of a changeset, from behind its boundary to the next part or the end of the answer: 1.
+func closed(s *Answers, at int) int {
+	p := s.Text
+	if at+2 > s.End {
+		return 0
+	}
+	if Byte(p, at) != '-' || Byte(p, at+1) != '-' {
+		return 0
+	}
+	at = ended(p, at+2, s.End)
+	if at == 0 {
+		return 0
+	}
+	after := at
+	for after != 0 {
+		at = after
+		after = ended(p, at, s.End)
+	}
+	s.Inside = 0
+	if at+s.OuterSize > s.End {
+		return 0
+	}
+	next := same(p, at, s.Outer, 0, s.OuterSize)
+	if next == 0 {
+		return 0
+	}
+	at += s.OuterSize
+	next = ended(p, at, s.End)
+	if next != 0 {
+		s.At = next
+		return 1
+	}
+	if at+2 > s.End {
+		return 0
+	}
+	if Byte(p, at) != '-' || Byte(p, at+1) != '-' {
+		return 0
+	}
+	at += 2
+	if at != s.End {
+		at = ended(p, at, s.End)
+		if at == 0 {
+			return 0
+		}
+	}
+	s.At = at
+	s.Complete = 1
+	return 1
+}
+
+// status is 1 where a status line stands here that proves that all was done: a success, and neither 202 nor from 206 to
+// 209.
+func status(p unsafe.Pointer, at int) int {
+	if Load(p, at) != 0x312e312f50545448 { // HTTP/1.1
+		return 0
+	}
+	if Byte(p, at+8) != ' ' || Byte(p, at+9) != '2' {
+		return 0
+	}
+	a := uint64(Byte(p, at+10)) - '0'
+	b := uint64(Byte(p, at+11)) - '0'
+	if a > 9 || b > 9 {
+		return 0
+	}
+	if Byte(p, at+12) != ' ' && Byte(p, at+12) != '\r' {
+		return 0
+	}
+	if a == 0 {
+		if b == 2 || b > 5 {
+			return 0
+		}
+	}
+	return 1
+}
+
+// kernel: see Next.
+func goNext(s *Answers) int {
+	p := s.Text
+	step := 1
+	s.First = 0
+	if s.Inside == 0 {
+		step = 0
+		s.First = 1
+	}
+	s.TypeFrom = 0
+	for step < 3 {
+		if step < 2 {
+			s.IDFrom = 0 // that of the message counts where the part has none
+		}
+		s.LengthFrom = 0
+		s.LengthTo = 0
+		s.LocationFrom = 0
+		s.RepeatedFrom = 0
+		usual := lines(s)
+		if usual == 0 || s.Message != 0 {
+			return 0
+		}
+		if step == 0 {
+			usual = opened(s)
+		}
+		if step == 1 {
+			usual = status(p, s.At) // its line is none of a header that is looked for
+		}
+		if usual == 0 {
+			return 0
+		}
+		step++
+	}
+	from := 0
+	to := 0
+	n := 0
+	if s.LengthFrom != 0 {
+		from = first(p, s.LengthFrom, s.LengthTo)
+		to = last(p, from, s.LengthTo)
+		n = counted(p, from, to, s.End)
+		if n < 0 || from == 0 {
+			return 0
+		}
+	}
+	s.Number = -1
+	if s.IDFrom != 0 {
+		from = first(p, s.IDFrom, s.IDTo)
+		to = last(p, from, s.IDTo)
+		if from == 0 || to == 0 {
+			return 0
+		}
+		s.IDFrom = from
+		s.IDTo = to
+		if from < to {
+			if Byte(p, from) != '0' {
+				from = counted(p, from, to, s.End)
+				s.Number = from
+			}
+		}
+	}
+	if s.LocationFrom != 0 {
+		from = first(p, s.LocationFrom, s.LocationTo)
+		to = last(p, from, s.LocationTo)
+		if from == 0 || to == 0 {
+			return 0
+		}
+		s.LocationFrom = from
+		s.LocationTo = to
+	}
+	if s.RepeatedFrom != 0 {
+		from = first(p, s.RepeatedFrom, s.RepeatedTo)
+		to = last(p, from, s.RepeatedTo)
+		if from == 0 || to == 0 {
+			return 0
+		}
+		s.RepeatedFrom = from
+		s.RepeatedTo = to
+	}
+	at := s.At
+	if n > s.End-at {
+		return 0
+	}
+	s.BodyFrom = at
+	at += n
+	s.BodyTo = at
+	next := ended(p, at, s.End)
+	if next == 0 && n > 0 {
+		return 0
+	}
+	for next != 0 {
+		at = next
+		next = ended(p, at, s.End)
+	}
+	at = delimited(s, at)
+	if at == 0 {
+		return 0
+	}
+	next = ended(p, at, s.End)
+	if next != 0 {
+		s.At = next
+		return 1
+	}
+	next = closed(s, at)
+	return next
 }

@@ -18,6 +18,6 @@ func Hash(p unsafe.Pointer, n int, h uint64) uint64 { return goHash(p, n, h) }
 // Find tells, by 1, whether eight bytes, the first of which is an underscore, stand in n.
 func Find(p unsafe.Pointer, n int, word uint64) int { return goFind(p, n, word) }
 
-// Lines goes over headers to behind the empty line at their end: 1. 0: something is there that is not common, or it is
-// too near to the end. It reads nothing behind the end.
-func Lines(s *Headers) int { return goLines(s) }
+// Next goes to the next answer to an operation: 1. 0: it is no success which proves that all was done, or something is
+// there that is not common. It reads nothing behind the end.
+func Next(s *Answers) int { return goNext(s) }

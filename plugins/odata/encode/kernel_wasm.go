@@ -24,8 +24,8 @@ func Hash(p unsafe.Pointer, n int, h uint64) uint64
 //go:noescape
 func Find(p unsafe.Pointer, n int, word uint64) int
 
-// Lines goes over headers to behind the empty line at their end: 1. 0: something is there that is not common, or it is
-// too near to the end. It reads nothing behind the end.
+// Next goes to the next answer to an operation: 1. 0: it is no success which proves that all was done, or something is
+// there that is not common. It reads nothing behind the end.
 //
 //go:noescape
-func Lines(s *Headers) int
+func Next(s *Answers) int

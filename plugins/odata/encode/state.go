@@ -2,8 +2,8 @@ package encode
 
 import "unsafe"
 
-// Object is a row that becomes the members of a JSON object, each with a comma before it. All fields have 8 bytes, as
-// the assembly takes them.
+// Object is a row that becomes the members of a JSON object, each with a comma before it, or the elements of an entry.
+// All fields have 8 bytes, as the assembly takes them.
 type Object struct {
 	// In has the row's fields from At to End.
 	In      unsafe.Pointer
@@ -16,6 +16,8 @@ type Object struct {
 	Fields      unsafe.Pointer
 	Next, Count int
 	Named       uint64
+	// XML is not 0 where values become elements; these have no Quoted, Date and DateOffset.
+	XML uint64
 	// Keys is where the places of keys are written.
 	Keys *Place
 	// Start and Begin are where the field at work stands, in Out and in In.
@@ -33,9 +35,14 @@ type Field struct {
 	Optional, Null uint64
 	// Writes is not 0 where a null is written.
 	Writes uint64
-	// Name is what stands before the value in JSON, comma and colon included, with Room behind it.
-	Name unsafe.Pointer
-	Size int
+	// Before and Behind are what stands before and behind the value: in JSON its name with comma and colon, and
+	// nothing. None stands for a null, and has at most 32 bytes more than both. All have Room behind them.
+	Before     unsafe.Pointer
+	Size       int
+	Behind     unsafe.Pointer
+	BehindSize int
+	None       unsafe.Pointer
+	NoneSize   int
 	// Raw is what stands before the tag of a named field; RawMask has the bits of its last word.
 	Raw     unsafe.Pointer
 	RawSize int
@@ -97,14 +104,28 @@ type Piece struct {
 	Size int
 }
 
-// Headers are lines of headers, from At in a text that ends at End. The places of the values of a few are written,
-// those of the first one of a name; From is 0 where there is none. Message is not 0 where there is a sap-message.
-type Headers struct {
-	Text                     unsafe.Pointer
-	At, End                  int
+// Answers are those to the operations of a batch, in Text from At to End. Nothing behind the end is read.
+type Answers struct {
+	Text    unsafe.Pointer
+	At, End int
+	// Outer is the boundary of the batch's parts with the dashes before it, of OuterSize bytes. That of the changeset,
+	// without dashes, stands in the text; Inside is not 0 where it has not ended. Complete is not 0 behind the end.
+	Outer                unsafe.Pointer
+	OuterSize            int
+	InnerFrom, InnerSize int
+	Inside, Complete     uint64
+	// First is not 0 for the first answer of its part.
+	First uint64
+	// Number is that of the Content-ID, -1 for none, or a text that is none in its shortest form.
+	Number int
+	// BodyFrom and BodyTo are where its body stands. Of a few headers the places of the values are written, those of
+	// the first one of a name; From is 0 where there is none. Repeated is that of RepeatabilityResult. Message is not 0
+	// where there is a sap-message.
+	BodyFrom, BodyTo         int
 	TypeFrom, TypeTo         int
 	IDFrom, IDTo             int
 	LengthFrom, LengthTo     int
 	LocationFrom, LocationTo int
+	RepeatedFrom, RepeatedTo int
 	Message                  int
 }

@@ -41,6 +41,13 @@ func stops(x uint64) uint64 {
 	return (((x ^ ones*0x02) - ones*0x21) | ((x ^ ones*'\\') - ones)) &^ x & highs
 }
 
+// stopsXML has the high bit of the first byte that the text of an element does not hold as it is, or may not: an
+// ampersand, an angle bracket, a control character. Bytes above it may be wrong; none is set where there is no such
+// byte.
+func stopsXML(x uint64) uint64 {
+	return ((x - ones*0x20) | ((x ^ ones*'&') - ones) | (((x | ones*0x02) ^ ones*'>') - ones)) &^ x & highs
+}
+
 // nondigits turns eight characters, given with '0' taken out of each, into a mask that is 0 where all are digits.
 func nondigits(w uint64) uint64 { return (w + 0x7676767676767676 | w) & highs }
 

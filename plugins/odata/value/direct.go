@@ -105,6 +105,14 @@ func AppendMillis(dst []byte, t edm.Primitive, millis int64) (_ []byte, ok bool)
 	return append(dst, `)\/"`...), true
 }
 
+// AppendISO writes a point in time as Atom does.
+func AppendISO(dst []byte, t edm.Primitive, millis int64) (_ []byte, ok bool) {
+	if millis < firstMilli || millis > lastMilli {
+		return dst, false
+	}
+	return appendISO(dst, millis, 0, t == edm.DateTimeOffset), true
+}
+
 // AppendInstantText writes a point in time as JSON that is given as plain ISO text.
 func AppendInstantText(dst []byte, t edm.Primitive, text []byte) (_ []byte, ok bool) {
 	ms, ok := plainInstant(text)

@@ -121,14 +121,7 @@ func canonical(t edm.Primitive, s string) (string, bool) {
 		bounds := integers[t]
 		return strconv.FormatInt(n, 10), err == nil && n >= bounds.least && n <= bounds.most
 	case edm.Decimal:
-		if s = strings.TrimPrefix(s, "+"); len(s) > maxDigits || s == "." {
-			return "", false
-		}
-		if strings.HasPrefix(s, ".") {
-			s = "0" + s
-		}
-		s = strings.TrimSuffix(s, ".")
-		return s, isDecimal(s)
+		return decimalText(s), len(s) <= maxDigits && isDecimal(s)
 	case edm.Double, edm.Single:
 		return float(s, nil, 64)
 	case edm.Guid:
@@ -268,6 +261,37 @@ func Compare(t edm.Primitive, a, b string) (order int, ok bool) {
 		return strings.Compare(string(x), string(y)), errX == nil && errY == nil
 	}
 	return strings.Compare(a, b), true
+}
+
+// SameDecimal is a decimal as all are written that are the same number: without a plus sign, zeros in front, and zeros
+// behind the point. What is no decimal stays.
+func SameDecimal(s string) string {
+	if !isDecimal(s) {
+		return s
+	}
+	digits := decimalText(s)
+	sign := ""
+	if rest, negative := strings.CutPrefix(digits, "-"); negative {
+		sign, digits = "-", rest
+	}
+	if strings.Contains(digits, ".") {
+		digits = strings.TrimSuffix(strings.TrimRight(digits, "0"), ".")
+	}
+	switch digits = strings.TrimLeft(digits, "0"); {
+	case digits == "":
+		return "0"
+	case digits[0] == '.':
+		digits = "0" + digits
+	}
+	return sign + digits
+}
+
+// SameTime is a time of day, PT1H30M, as all are written that are the same, in units of 100 ns. What is none stays.
+func SameTime(s string) string {
+	if ticks, ok := durationTicks(s); ok {
+		return strconv.FormatInt(ticks, 10)
+	}
+	return s
 }
 
 func parseTicks(s string) (time.Time, bool) {

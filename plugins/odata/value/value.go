@@ -83,9 +83,21 @@ func Convert(p *edm.Property, n *wit.Node, v any) (Converted, error) {
 		c.Text, ok = v.(string)
 	}
 	if !ok {
-		return c, &MisfitError{c.Type.String(), describe(v, n)}
+		return c, &MisfitError{expected(c.Type, v), describe(v, n)}
 	}
 	return c, nil
+}
+
+// expected is what an error says of a type, with the form of texts where one comes near it.
+func expected(t edm.Primitive, v any) string {
+	text, ok := v.(string)
+	switch {
+	case ok && strings.HasPrefix(text, "/Date(") && (t == edm.DateTime || t == edm.DateTimeOffset):
+		return t.String() + " (milliseconds in UTC, as /Date(0)/ or /Date(0+0000)/; no other offset is read)"
+	case ok && t == edm.Time:
+		return Takes(t)
+	}
+	return t.String()
 }
 
 // AppendJSON writes the value as verbose JSON does: Int64 and Decimal are strings, dates \/Date(…)\/ in UTC.
@@ -180,11 +192,7 @@ func float(v any, n *wit.Node, bits int) (string, bool) {
 			bits = 64
 		}
 	case string:
-		if _, err := strconv.ParseFloat(x, 64); err != nil || strings.ContainsAny(x, "xXpP_iI") && x != "INF" &&
-			x != "-INF" {
-			return "", false
-		}
-		return x, true
+		return floatText(x)
 	default:
 		return decimal(v, n)
 	}
@@ -197,6 +205,36 @@ func float(v any, n *wit.Node, bits int) (string, bool) {
 		return "-INF", true
 	}
 	return strconv.FormatFloat(f, 'g', -1, bits), true
+}
+
+// floatText is a text as a number that JSON takes too: as it is where it is one, else written anew.
+func floatText(s string) (string, bool) {
+	if s == "NaN" || s == "INF" || s == "-INF" {
+		return s, true
+	}
+	f, err := strconv.ParseFloat(s, 64)
+	if err != nil || strings.Trim(s, "+-.eE0123456789") != "" {
+		return "", false
+	}
+	if isJSONNumber(s) {
+		return s, true
+	}
+	return strconv.FormatFloat(f, 'g', -1, 64), true
+}
+
+// isJSONNumber tells of a number that Go reads whether JSON has it too: one without a plus sign or zeros in front, and
+// with digits on both sides of its point.
+func isJSONNumber(s string) bool {
+	s = strings.TrimPrefix(s, "-")
+	end := strings.IndexAny(s, ".eE")
+	if end < 0 {
+		end = len(s)
+	}
+	whole, rest := s[:end], s[end:]
+	if whole == "" || whole[0] == '+' || whole[0] == '0' && whole != "0" {
+		return false
+	}
+	return rest == "" || rest[0] != '.' || len(rest) > 1 && rest[1] >= '0' && rest[1] <= '9'
 }
 
 func decimal(v any, n *wit.Node) (string, bool) {
@@ -223,9 +261,21 @@ func decimal(v any, n *wit.Node) (string, bool) {
 		}
 		return pointed(datum.Unscaled(x).String(), scale(n))
 	case string:
-		return x, isDecimal(x)
+		return decimalText(x), isDecimal(x)
 	}
 	return "", false
+}
+
+// decimalText is a decimal without a plus sign, and with digits on both sides of its point.
+func decimalText(s string) string {
+	sign, digits := "", strings.TrimPrefix(s, "+")
+	if rest, negative := strings.CutPrefix(digits, "-"); negative {
+		sign, digits = "-", rest
+	}
+	if strings.HasPrefix(digits, ".") {
+		digits = "0" + digits
+	}
+	return sign + strings.TrimSuffix(digits, ".")
 }
 
 func finite(f float64) bool { return !math.IsNaN(f) && !math.IsInf(f, 0) }
@@ -328,26 +378,30 @@ func floor(n, by int64) (quotient, rest int64) {
 
 // iso writes a point in time in UTC, with a Z where the type has a zone. Years outside of 1 to 9999 don't fit.
 func iso(ms, micros int64, zoned bool) (string, bool) {
-	t := time.UnixMilli(ms).UTC().Add(time.Duration(micros) * time.Microsecond)
-	if y := t.Year(); y < 1 || y > 9999 {
+	if ms < firstMilli || ms > lastMilli {
 		return "", false
 	}
+	return string(appendISO(make([]byte, 0, len("2006-01-02T15:04:05.999999Z")), ms, micros, zoned)), true
+}
+
+// appendISO is iso for a point in time that fits.
+func appendISO(dst []byte, ms, micros int64, zoned bool) []byte {
+	t := time.UnixMilli(ms).UTC().Add(time.Duration(micros) * time.Microsecond)
 	year, month, day := t.Date()
 	hour, minute, second := t.Clock()
-	text := make([]byte, 0, len("2006-01-02T15:04:05.999999Z"))
-	text = digits(text, year, 4)
-	text = digits(append(text, '-'), int(month), 2)
-	text = digits(append(text, '-'), day, 2)
-	text = digits(append(text, 'T'), hour, 2)
-	text = digits(append(text, ':'), minute, 2)
-	text = digits(append(text, ':'), second, 2)
+	dst = digits(dst, year, 4)
+	dst = digits(append(dst, '-'), int(month), 2)
+	dst = digits(append(dst, '-'), day, 2)
+	dst = digits(append(dst, 'T'), hour, 2)
+	dst = digits(append(dst, ':'), minute, 2)
+	dst = digits(append(dst, ':'), second, 2)
 	if part := t.Nanosecond() / 1000; part > 0 {
-		text = bytes.TrimRight(digits(append(text, '.'), part, 6), "0")
+		dst = bytes.TrimRight(digits(append(dst, '.'), part, 6), "0")
 	}
 	if zoned {
-		text = append(text, 'Z')
+		dst = append(dst, 'Z')
 	}
-	return string(text), true
+	return dst
 }
 
 // digits appends the last so many digits of a number.
@@ -386,7 +440,10 @@ func clock(v any, n *wit.Node) (string, bool) {
 			return "", false
 		}
 	case string:
-		return x, strings.HasPrefix(x, "PT") && len(x) > 3
+		if !strings.HasPrefix(x, "PT") {
+			return timeOfDay(x)
+		}
+		return x, len(x) > 3
 	default:
 		return "", false
 	}

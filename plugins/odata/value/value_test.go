@@ -3,6 +3,7 @@ package value
 import (
 	"math"
 	"math/big"
+	"strings"
 	"testing"
 
 	"github.com/culvert-project/culvert/plugins/odata/edm"
@@ -47,7 +48,13 @@ func TestConvert(t *testing.T) {
 		{edm.Double, plain, math.NaN(), `"NaN"`},
 		{edm.Double, plain, math.Inf(-1), `"-INF"`}, {edm.Double, plain, int16(3), `3`}, {edm.Double, decimal,
 			[]byte{0x84}, `-1.24`},
-		{edm.Double, nil, "0x1p-2", ``},
+		{edm.Double, nil, "0x1p-2", ``}, {edm.Double, nil, ".5", `0.5`}, {edm.Double, nil, "5.", `5`},
+		{edm.Double, nil, "+4", `4`}, {edm.Double, nil, "0012.000", `12`}, {edm.Double, nil, "-.5e3", `-500`},
+		{edm.Double, nil, "-0.10", `-0.10`}, {edm.Double, nil, "1.50E+03", `1.50E+03`}, {edm.Double, nil, "0", `0`},
+		{edm.Double, nil, "nan", ``}, {edm.Double, nil, "NaN", `"NaN"`}, {edm.Double, nil, "+NaN", ``},
+		{edm.Double, nil, "-INF", `"-INF"`}, {edm.Double, nil, "inf", ``}, {edm.Double, nil, "1_0", ``},
+		{edm.Double, nil, "1e400", ``}, {edm.Single, nil, "00.25", `0.25`}, {edm.Single, nil, " 1", ``},
+		{edm.Int32, nil, "+4", `4`}, {edm.Byte, nil, "007", `7`},
 		{edm.Single, plain, float32(0.1), `0.1`}, {edm.Single, plain, 0.25, `0.25`}, {edm.Single, plain, 1e300, ``},
 		{edm.Decimal, decimal, []byte{0x84}, `"-1.24"`}, {edm.Decimal, decimal, []byte{}, `"0.00"`},
 		{edm.Decimal, plain, []byte{1}, ``},
@@ -57,7 +64,8 @@ func TestConvert(t *testing.T) {
 		{edm.Decimal, nil, datum.Decimal{Scale: -2, Unscaled: big.NewInt(12)}, `"1200"`},
 		{edm.Decimal, nil, datum.Decimal{Scale: 3, Unscaled: big.NewInt(-5)}, `"-0.005"`},
 		{edm.Decimal, nil, "12.50", `"12.50"`}, {edm.Decimal, nil, "1e5", ``}, {edm.Decimal, nil, "", ``},
-		{edm.Decimal, nil, ".", ``},
+		{edm.Decimal, nil, ".", ``}, {edm.Decimal, nil, "+4", `"4"`}, {edm.Decimal, nil, "-.5", `"-0.5"`},
+		{edm.Decimal, nil, "5.", `"5"`}, {edm.Decimal, nil, "+-4", ``}, {edm.Decimal, nil, "0012.50", `"0012.50"`},
 		{edm.DateTime, stamp, int64(1467981296789), `"\/Date(1467981296789)\/"`}, {edm.DateTime, date, int32(-1),
 			`"\/Date(-86400000)\/"`},
 		{edm.DateTime, plain, int64(0), `"\/Date(0)\/"`},
@@ -76,7 +84,9 @@ func TestConvert(t *testing.T) {
 		{edm.Time, date, int32(5), `"PT00H00M00S"`},
 		{edm.Time, plain, int64(86400000), ``}, {edm.Time, plain, int64(500), `"PT00H00M00.5S"`},
 		{edm.Time, plain, int32(5), ``},
-		{edm.Time, nil, "PT1H", `"PT1H"`},
+		{edm.Time, nil, "PT1H", `"PT1H"`}, {edm.Time, nil, "12:30:05", `"PT12H30M05S"`},
+		{edm.Time, nil, "12:30", `"PT12H30M00S"`}, {edm.Time, nil, "12:30:05.25", `"PT12H30M05.25S"`},
+		{edm.Time, nil, "25:00:00", ``}, {edm.Time, nil, "noon", ``},
 		{edm.Int32, nil, datum.Map{}, ``}, {edm.String, nil, datum.List{}, ``},
 	} {
 		found := ""
@@ -85,6 +95,24 @@ func TestConvert(t *testing.T) {
 		}
 		if found != c.json {
 			t.Errorf("%v of %#v: expected %s, found %s", c.typ, c.value, c.json, found)
+		}
+	}
+}
+
+// What is refused says which texts are taken.
+func TestMisfitsNameTheForm(t *testing.T) {
+	for _, c := range []struct {
+		typ         edm.Primitive
+		value, want string
+	}{
+		{edm.DateTimeOffset, "/Date(0+0060)/", "no other offset is read"},
+		{edm.DateTime, "/Date(x)/", "as /Date(0)/ or /Date(0+0000)/"},
+		{edm.DateTime, "yesterday", `expected Edm.DateTime, found "yesterday"`},
+		{edm.Time, "noon", "such as 12:30:00 or PT12H30M00S"},
+	} {
+		_, err := Convert(&edm.Property{Type: edm.Type{Primitive: c.typ}, Scale: -1}, nil, c.value)
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%v of %s: expected %q, found %v", c.typ, c.value, c.want, err)
 		}
 	}
 }
