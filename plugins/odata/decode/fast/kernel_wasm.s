@@ -3,489 +3,298 @@
 #include "textflag.h"
 
 TEXT ·RowJSON(SB), NOSPLIT, $0-16
-	I64Load s+0(FP)
+	Get SP
+	I64ExtendI32U
 	Set R0
-	Get R0
+	I64Load s+0(FP)
 	I32WrapI64
+	Set SP
+	Get SP
 	I64Load $0
 	Set R1
-	Get R0
-	I32WrapI64
+	Get SP
 	I64Load $8
 	Set R2
-	Get R0
-	I32WrapI64
+	Get SP
 	I64Load $16
 	Set R3
-	Get R0
-	I32WrapI64
+	Get SP
 	I64Load $24
 	Set R4
-	Get R0
-	I32WrapI64
+	Get SP
 	I64Load $32
-	Set R5
+	I32WrapI64
+	Set PC_B
 	Block
 		Loop
-			Get R0
-			I32WrapI64
+			Get SP
+			I64Load $176
+			Drop
+			Get SP
 			I64Load $48
 			I64Eqz
 			If
-				Get R0
-				I32WrapI64
+				Get SP
 				I64Load $56
-				Set R7
+				Set R6
 				Block
+					Get PC_B
+					I64Load $616
+					Drop
 					Get R1
 					Get R3
 					I64Add
 					I32WrapI64
 					I64Load $0
-					Get R5
-					I32WrapI64
+					Get PC_B
 					I64Load $0
 					I64Xor
-					Get R5
-					I32WrapI64
+					Get PC_B
 					I64Load $80
 					I64And
-					Get R7
+					Get R6
 					I64And
 					Get R1
 					Get R3
 					I64Add
 					I32WrapI64
 					I64Load $8
-					Get R5
-					I32WrapI64
+					Get PC_B
 					I64Load $8
 					I64Xor
-					Get R5
-					I32WrapI64
+					Get PC_B
 					I64Load $88
 					I64And
 					I64Or
-					Get R1
-					Get R3
-					I64Add
-					I32WrapI64
-					I64Load $16
-					Get R5
-					I32WrapI64
-					I64Load $16
-					I64Xor
-					Get R5
-					I32WrapI64
-					I64Load $96
-					I64And
-					I64Or
-					Get R1
-					Get R3
-					I64Add
-					I32WrapI64
-					I64Load $24
-					Get R5
-					I32WrapI64
-					I64Load $24
-					I64Xor
-					Get R5
-					I32WrapI64
-					I64Load $104
-					I64And
-					I64Or
-					Get R5
-					I32WrapI64
+					Get PC_B
 					I64Load $160
 					I64Or
-					Set R8
-					Get R8
-					I64Eqz
+					Set R7
+					Get PC_B
+					I64Load $168
+					I64Const $16
+					I64GtS
 					If
-						Get R5
-						I32WrapI64
-						I64Load $168
-						I64Const $32
-						I64GtS
+						Get R7
+						I64Eqz
 						If
 							Get R1
 							Get R3
 							I64Add
 							I32WrapI64
-							I64Load $32
-							Get R5
-							I32WrapI64
-							I64Load $32
-							I64Xor
-							Get R5
-							I32WrapI64
-							I64Load $112
-							I64And
-							Get R1
-							Get R3
-							I64Add
-							I32WrapI64
-							I64Load $40
-							Get R5
-							I32WrapI64
-							I64Load $40
-							I64Xor
-							Get R5
-							I32WrapI64
-							I64Load $120
-							I64And
-							I64Or
-							Get R1
-							Get R3
-							I64Add
-							I32WrapI64
-							I64Load $48
-							Get R5
-							I32WrapI64
-							I64Load $48
-							I64Xor
-							Get R5
-							I32WrapI64
-							I64Load $128
-							I64And
-							I64Or
-							Get R1
-							Get R3
-							I64Add
-							I32WrapI64
-							I64Load $56
-							Get R5
-							I32WrapI64
-							I64Load $56
-							I64Xor
-							Get R5
-							I32WrapI64
-							I64Load $136
-							I64And
-							I64Or
-							Get R1
-							Get R3
-							I64Add
-							I32WrapI64
-							I64Load $64
-							Get R5
-							I32WrapI64
-							I64Load $64
-							I64Xor
-							Get R5
-							I32WrapI64
-							I64Load $144
-							I64And
-							I64Or
-							Get R1
-							Get R3
-							I64Add
-							I32WrapI64
-							I64Load $72
-							Get R5
-							I32WrapI64
-							I64Load $72
-							I64Xor
-							Get R5
-							I32WrapI64
-							I64Load $152
-							I64And
-							I64Or
-							Set R8
-						End
-					End
-					Get R8
-					Set R6
-					Br $0
-				End
-				Get R6
-				I64Const $0
-				I64Ne
-				If
-					Get R0
-					I32WrapI64
-					Get R3
-					I64Store $16
-					Get R0
-					I32WrapI64
-					Get R4
-					I64Store $24
-					Get R0
-					I32WrapI64
-					Get R5
-					I64Store $32
-					I64Const $1
-					Set R7
-					Get R0
-					I32WrapI64
-					I64Load $72
-					I64Eqz
-					If
-						Get R5
-						I32WrapI64
-						I64Load $528
-						Set R5
-						Get R0
-						I32WrapI64
-						I64Load $56
-						Set R8
-						Block
-							Get R1
-							Get R3
-							I64Add
-							I32WrapI64
-							I64Load $0
-							Get R5
-							I32WrapI64
-							I64Load $0
-							I64Xor
-							Get R5
-							I32WrapI64
-							I64Load $80
-							I64And
-							Get R8
-							I64And
-							Get R1
-							Get R3
-							I64Add
-							I32WrapI64
-							I64Load $8
-							Get R5
-							I32WrapI64
-							I64Load $8
-							I64Xor
-							Get R5
-							I32WrapI64
-							I64Load $88
-							I64And
-							I64Or
-							Get R1
-							Get R3
-							I64Add
-							I32WrapI64
 							I64Load $16
-							Get R5
-							I32WrapI64
+							Get PC_B
 							I64Load $16
 							I64Xor
-							Get R5
-							I32WrapI64
+							Get PC_B
 							I64Load $96
 							I64And
-							I64Or
 							Get R1
 							Get R3
 							I64Add
 							I32WrapI64
 							I64Load $24
-							Get R5
-							I32WrapI64
+							Get PC_B
 							I64Load $24
 							I64Xor
-							Get R5
-							I32WrapI64
+							Get PC_B
 							I64Load $104
 							I64And
 							I64Or
-							Get R5
+							Set R7
+							Get PC_B
+							I64Load $168
+							I64Const $32
+							I64GtS
+							If
+								Get R7
+								Get R1
+								Get R3
+								I64Add
+								I32WrapI64
+								I64Load $32
+								Get PC_B
+								I64Load $32
+								I64Xor
+								Get PC_B
+								I64Load $112
+								I64And
+								Get R1
+								Get R3
+								I64Add
+								I32WrapI64
+								I64Load $40
+								Get PC_B
+								I64Load $40
+								I64Xor
+								Get PC_B
+								I64Load $120
+								I64And
+								I64Or
+								Get R1
+								Get R3
+								I64Add
+								I32WrapI64
+								I64Load $48
+								Get PC_B
+								I64Load $48
+								I64Xor
+								Get PC_B
+								I64Load $128
+								I64And
+								I64Or
+								Get R1
+								Get R3
+								I64Add
+								I32WrapI64
+								I64Load $56
+								Get PC_B
+								I64Load $56
+								I64Xor
+								Get PC_B
+								I64Load $136
+								I64And
+								I64Or
+								Get R1
+								Get R3
+								I64Add
+								I32WrapI64
+								I64Load $64
+								Get PC_B
+								I64Load $64
+								I64Xor
+								Get PC_B
+								I64Load $144
+								I64And
+								I64Or
+								Get R1
+								Get R3
+								I64Add
+								I32WrapI64
+								I64Load $72
+								Get PC_B
+								I64Load $72
+								I64Xor
+								Get PC_B
+								I64Load $152
+								I64And
+								I64Or
+								I64Or
+								Set R7
+							End
+						End
+					End
+					Get R7
+					Set R5
+					Br $0
+				End
+				Get R5
+				I64Const $0
+				I64Ne
+				If
+					Get SP
+					Get R3
+					I64Store $16
+					Get SP
+					Get R4
+					I64Store $24
+					Get SP
+					Get PC_B
+					I64ExtendI32U
+					I64Store $32
+					I64Const $1
+					Set R6
+					Get SP
+					I64Load $72
+					I64Eqz
+					If
+						Get PC_B
+						I64Load $528
+						I32WrapI64
+						Set PC_B
+						Get SP
+						I64Load $56
+						Set R7
+						Block
+							Get PC_B
+							I64Load $616
+							Drop
+							Get R1
+							Get R3
+							I64Add
 							I32WrapI64
+							I64Load $0
+							Get PC_B
+							I64Load $0
+							I64Xor
+							Get PC_B
+							I64Load $80
+							I64And
+							Get R7
+							I64And
+							Get R1
+							Get R3
+							I64Add
+							I32WrapI64
+							I64Load $8
+							Get PC_B
+							I64Load $8
+							I64Xor
+							Get PC_B
+							I64Load $88
+							I64And
+							I64Or
+							Get PC_B
 							I64Load $160
 							I64Or
-							Set R9
-							Get R9
-							I64Eqz
-							If
-								Get R5
-								I32WrapI64
-								I64Load $168
-								I64Const $32
-								I64GtS
-								If
-									Get R1
-									Get R3
-									I64Add
-									I32WrapI64
-									I64Load $32
-									Get R5
-									I32WrapI64
-									I64Load $32
-									I64Xor
-									Get R5
-									I32WrapI64
-									I64Load $112
-									I64And
-									Get R1
-									Get R3
-									I64Add
-									I32WrapI64
-									I64Load $40
-									Get R5
-									I32WrapI64
-									I64Load $40
-									I64Xor
-									Get R5
-									I32WrapI64
-									I64Load $120
-									I64And
-									I64Or
-									Get R1
-									Get R3
-									I64Add
-									I32WrapI64
-									I64Load $48
-									Get R5
-									I32WrapI64
-									I64Load $48
-									I64Xor
-									Get R5
-									I32WrapI64
-									I64Load $128
-									I64And
-									I64Or
-									Get R1
-									Get R3
-									I64Add
-									I32WrapI64
-									I64Load $56
-									Get R5
-									I32WrapI64
-									I64Load $56
-									I64Xor
-									Get R5
-									I32WrapI64
-									I64Load $136
-									I64And
-									I64Or
-									Get R1
-									Get R3
-									I64Add
-									I32WrapI64
-									I64Load $64
-									Get R5
-									I32WrapI64
-									I64Load $64
-									I64Xor
-									Get R5
-									I32WrapI64
-									I64Load $144
-									I64And
-									I64Or
-									Get R1
-									Get R3
-									I64Add
-									I32WrapI64
-									I64Load $72
-									Get R5
-									I32WrapI64
-									I64Load $72
-									I64Xor
-									Get R5
-									I32WrapI64
-									I64Load $152
-									I64And
-									I64Or
-									Set R9
-								End
-							End
-							Get R9
-							Set R7
-							Br $0
-						End
-						Get R7
-						I64Const $0
-						I64Ne
-						If
-							Get R5
-							I32WrapI64
-							I64Load $528
-							Set R5
-							Get R0
-							I32WrapI64
-							I64Load $56
 							Set R8
-							Block
-								Get R1
-								Get R3
-								I64Add
-								I32WrapI64
-								I64Load $0
-								Get R5
-								I32WrapI64
-								I64Load $0
-								I64Xor
-								Get R5
-								I32WrapI64
-								I64Load $80
-								I64And
+							Get PC_B
+							I64Load $168
+							I64Const $16
+							I64GtS
+							If
 								Get R8
-								I64And
-								Get R1
-								Get R3
-								I64Add
-								I32WrapI64
-								I64Load $8
-								Get R5
-								I32WrapI64
-								I64Load $8
-								I64Xor
-								Get R5
-								I32WrapI64
-								I64Load $88
-								I64And
-								I64Or
-								Get R1
-								Get R3
-								I64Add
-								I32WrapI64
-								I64Load $16
-								Get R5
-								I32WrapI64
-								I64Load $16
-								I64Xor
-								Get R5
-								I32WrapI64
-								I64Load $96
-								I64And
-								I64Or
-								Get R1
-								Get R3
-								I64Add
-								I32WrapI64
-								I64Load $24
-								Get R5
-								I32WrapI64
-								I64Load $24
-								I64Xor
-								Get R5
-								I32WrapI64
-								I64Load $104
-								I64And
-								I64Or
-								Get R5
-								I32WrapI64
-								I64Load $160
-								I64Or
-								Set R9
-								Get R9
 								I64Eqz
 								If
-									Get R5
+									Get R1
+									Get R3
+									I64Add
 									I32WrapI64
+									I64Load $16
+									Get PC_B
+									I64Load $16
+									I64Xor
+									Get PC_B
+									I64Load $96
+									I64And
+									Get R1
+									Get R3
+									I64Add
+									I32WrapI64
+									I64Load $24
+									Get PC_B
+									I64Load $24
+									I64Xor
+									Get PC_B
+									I64Load $104
+									I64And
+									I64Or
+									Set R8
+									Get PC_B
 									I64Load $168
 									I64Const $32
 									I64GtS
 									If
+										Get R8
 										Get R1
 										Get R3
 										I64Add
 										I32WrapI64
 										I64Load $32
-										Get R5
-										I32WrapI64
+										Get PC_B
 										I64Load $32
 										I64Xor
-										Get R5
-										I32WrapI64
+										Get PC_B
 										I64Load $112
 										I64And
 										Get R1
@@ -493,12 +302,10 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 										I64Add
 										I32WrapI64
 										I64Load $40
-										Get R5
-										I32WrapI64
+										Get PC_B
 										I64Load $40
 										I64Xor
-										Get R5
-										I32WrapI64
+										Get PC_B
 										I64Load $120
 										I64And
 										I64Or
@@ -507,12 +314,10 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 										I64Add
 										I32WrapI64
 										I64Load $48
-										Get R5
-										I32WrapI64
+										Get PC_B
 										I64Load $48
 										I64Xor
-										Get R5
-										I32WrapI64
+										Get PC_B
 										I64Load $128
 										I64And
 										I64Or
@@ -521,12 +326,10 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 										I64Add
 										I32WrapI64
 										I64Load $56
-										Get R5
-										I32WrapI64
+										Get PC_B
 										I64Load $56
 										I64Xor
-										Get R5
-										I32WrapI64
+										Get PC_B
 										I64Load $136
 										I64And
 										I64Or
@@ -535,12 +338,10 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 										I64Add
 										I32WrapI64
 										I64Load $64
-										Get R5
-										I32WrapI64
+										Get PC_B
 										I64Load $64
 										I64Xor
-										Get R5
-										I32WrapI64
+										Get PC_B
 										I64Load $144
 										I64And
 										I64Or
@@ -549,117 +350,113 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 										I64Add
 										I32WrapI64
 										I64Load $72
-										Get R5
-										I32WrapI64
+										Get PC_B
 										I64Load $72
 										I64Xor
-										Get R5
-										I32WrapI64
+										Get PC_B
 										I64Load $152
 										I64And
 										I64Or
-										Set R9
+										I64Or
+										Set R8
 									End
 								End
-								Get R9
-								Set R7
-								Br $0
 							End
-							Get R7
-							I64Const $0
-							I64Ne
-							If
-								Get R5
+							Get R8
+							Set R6
+							Br $0
+						End
+						Get R6
+						I64Const $0
+						I64Ne
+						If
+							Get PC_B
+							I64Load $528
+							I32WrapI64
+							Set PC_B
+							Get SP
+							I64Load $56
+							Set R7
+							Block
+								Get PC_B
+								I64Load $616
+								Drop
+								Get R1
+								Get R3
+								I64Add
 								I32WrapI64
-								I64Load $528
-								Set R5
-								Get R0
+								I64Load $0
+								Get PC_B
+								I64Load $0
+								I64Xor
+								Get PC_B
+								I64Load $80
+								I64And
+								Get R7
+								I64And
+								Get R1
+								Get R3
+								I64Add
 								I32WrapI64
-								I64Load $56
+								I64Load $8
+								Get PC_B
+								I64Load $8
+								I64Xor
+								Get PC_B
+								I64Load $88
+								I64And
+								I64Or
+								Get PC_B
+								I64Load $160
+								I64Or
 								Set R8
-								Block
-									Get R1
-									Get R3
-									I64Add
-									I32WrapI64
-									I64Load $0
-									Get R5
-									I32WrapI64
-									I64Load $0
-									I64Xor
-									Get R5
-									I32WrapI64
-									I64Load $80
-									I64And
+								Get PC_B
+								I64Load $168
+								I64Const $16
+								I64GtS
+								If
 									Get R8
-									I64And
-									Get R1
-									Get R3
-									I64Add
-									I32WrapI64
-									I64Load $8
-									Get R5
-									I32WrapI64
-									I64Load $8
-									I64Xor
-									Get R5
-									I32WrapI64
-									I64Load $88
-									I64And
-									I64Or
-									Get R1
-									Get R3
-									I64Add
-									I32WrapI64
-									I64Load $16
-									Get R5
-									I32WrapI64
-									I64Load $16
-									I64Xor
-									Get R5
-									I32WrapI64
-									I64Load $96
-									I64And
-									I64Or
-									Get R1
-									Get R3
-									I64Add
-									I32WrapI64
-									I64Load $24
-									Get R5
-									I32WrapI64
-									I64Load $24
-									I64Xor
-									Get R5
-									I32WrapI64
-									I64Load $104
-									I64And
-									I64Or
-									Get R5
-									I32WrapI64
-									I64Load $160
-									I64Or
-									Set R9
-									Get R9
 									I64Eqz
 									If
-										Get R5
+										Get R1
+										Get R3
+										I64Add
 										I32WrapI64
+										I64Load $16
+										Get PC_B
+										I64Load $16
+										I64Xor
+										Get PC_B
+										I64Load $96
+										I64And
+										Get R1
+										Get R3
+										I64Add
+										I32WrapI64
+										I64Load $24
+										Get PC_B
+										I64Load $24
+										I64Xor
+										Get PC_B
+										I64Load $104
+										I64And
+										I64Or
+										Set R8
+										Get PC_B
 										I64Load $168
 										I64Const $32
 										I64GtS
 										If
+											Get R8
 											Get R1
 											Get R3
 											I64Add
 											I32WrapI64
 											I64Load $32
-											Get R5
-											I32WrapI64
+											Get PC_B
 											I64Load $32
 											I64Xor
-											Get R5
-											I32WrapI64
+											Get PC_B
 											I64Load $112
 											I64And
 											Get R1
@@ -667,12 +464,10 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 											I64Add
 											I32WrapI64
 											I64Load $40
-											Get R5
-											I32WrapI64
+											Get PC_B
 											I64Load $40
 											I64Xor
-											Get R5
-											I32WrapI64
+											Get PC_B
 											I64Load $120
 											I64And
 											I64Or
@@ -681,12 +476,10 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 											I64Add
 											I32WrapI64
 											I64Load $48
-											Get R5
-											I32WrapI64
+											Get PC_B
 											I64Load $48
 											I64Xor
-											Get R5
-											I32WrapI64
+											Get PC_B
 											I64Load $128
 											I64And
 											I64Or
@@ -695,12 +488,10 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 											I64Add
 											I32WrapI64
 											I64Load $56
-											Get R5
-											I32WrapI64
+											Get PC_B
 											I64Load $56
 											I64Xor
-											Get R5
-											I32WrapI64
+											Get PC_B
 											I64Load $136
 											I64And
 											I64Or
@@ -709,12 +500,10 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 											I64Add
 											I32WrapI64
 											I64Load $64
-											Get R5
-											I32WrapI64
+											Get PC_B
 											I64Load $64
 											I64Xor
-											Get R5
-											I32WrapI64
+											Get PC_B
 											I64Load $144
 											I64And
 											I64Or
@@ -723,26 +512,188 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 											I64Add
 											I32WrapI64
 											I64Load $72
-											Get R5
-											I32WrapI64
+											Get PC_B
 											I64Load $72
 											I64Xor
-											Get R5
-											I32WrapI64
+											Get PC_B
 											I64Load $152
 											I64And
 											I64Or
-											Set R9
+											I64Or
+											Set R8
 										End
 									End
-									Get R9
-									Set R7
+								End
+								Get R8
+								Set R6
+								Br $0
+							End
+							Get R6
+							I64Const $0
+							I64Ne
+							If
+								Get PC_B
+								I64Load $528
+								I32WrapI64
+								Set PC_B
+								Get SP
+								I64Load $56
+								Set R7
+								Block
+									Get PC_B
+									I64Load $616
+									Drop
+									Get R1
+									Get R3
+									I64Add
+									I32WrapI64
+									I64Load $0
+									Get PC_B
+									I64Load $0
+									I64Xor
+									Get PC_B
+									I64Load $80
+									I64And
+									Get R7
+									I64And
+									Get R1
+									Get R3
+									I64Add
+									I32WrapI64
+									I64Load $8
+									Get PC_B
+									I64Load $8
+									I64Xor
+									Get PC_B
+									I64Load $88
+									I64And
+									I64Or
+									Get PC_B
+									I64Load $160
+									I64Or
+									Set R8
+									Get PC_B
+									I64Load $168
+									I64Const $16
+									I64GtS
+									If
+										Get R8
+										I64Eqz
+										If
+											Get R1
+											Get R3
+											I64Add
+											I32WrapI64
+											I64Load $16
+											Get PC_B
+											I64Load $16
+											I64Xor
+											Get PC_B
+											I64Load $96
+											I64And
+											Get R1
+											Get R3
+											I64Add
+											I32WrapI64
+											I64Load $24
+											Get PC_B
+											I64Load $24
+											I64Xor
+											Get PC_B
+											I64Load $104
+											I64And
+											I64Or
+											Set R8
+											Get PC_B
+											I64Load $168
+											I64Const $32
+											I64GtS
+											If
+												Get R8
+												Get R1
+												Get R3
+												I64Add
+												I32WrapI64
+												I64Load $32
+												Get PC_B
+												I64Load $32
+												I64Xor
+												Get PC_B
+												I64Load $112
+												I64And
+												Get R1
+												Get R3
+												I64Add
+												I32WrapI64
+												I64Load $40
+												Get PC_B
+												I64Load $40
+												I64Xor
+												Get PC_B
+												I64Load $120
+												I64And
+												I64Or
+												Get R1
+												Get R3
+												I64Add
+												I32WrapI64
+												I64Load $48
+												Get PC_B
+												I64Load $48
+												I64Xor
+												Get PC_B
+												I64Load $128
+												I64And
+												I64Or
+												Get R1
+												Get R3
+												I64Add
+												I32WrapI64
+												I64Load $56
+												Get PC_B
+												I64Load $56
+												I64Xor
+												Get PC_B
+												I64Load $136
+												I64And
+												I64Or
+												Get R1
+												Get R3
+												I64Add
+												I32WrapI64
+												I64Load $64
+												Get PC_B
+												I64Load $64
+												I64Xor
+												Get PC_B
+												I64Load $144
+												I64And
+												I64Or
+												Get R1
+												Get R3
+												I64Add
+												I32WrapI64
+												I64Load $72
+												Get PC_B
+												I64Load $72
+												I64Xor
+												Get PC_B
+												I64Load $152
+												I64And
+												I64Or
+												I64Or
+												Set R8
+											End
+										End
+									End
+									Get R8
+									Set R6
 									Br $0
 								End
 							End
 						End
 					End
-					Get R7
+					Get R6
 					I64Const $0
 					I64Ne
 					If
@@ -754,8 +705,7 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 							I64Load $0
 							I64Const $8748
 							I64Xor
-							Get R0
-							I32WrapI64
+							Get SP
 							I64Load $56
 							I64And
 							I64Const $65535
@@ -764,62 +714,62 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 							I64Ne
 							If
 								I64Const $0
-								Set R8
+								Set R7
 								Br $1
 							End
 							I64Const $0
-							Set R9
+							Set R8
 							Block
 								Loop
 									Get R1
 									Get R3
-									Get R9
+									Get R8
 									I64Add
 									I64Add
 									I32WrapI64
 									I64Load $2
-									Set R10
-									Get R10
+									Set R9
+									Get R9
 									I64Const $144680345676153346
 									I64Xor
 									I64Const $2387225703656530209
 									I64Sub
-									Get R10
+									Get R9
 									I64Const $6655295901103053916
 									I64Xor
 									I64Const $72340172838076673
 									I64Sub
 									I64Or
-									Get R10
+									Get R9
 									I64Const $-1
 									I64Xor
 									I64And
 									I64Const $-9187201950435737472
 									I64And
-									Set R10
-									Get R10
+									Set R9
+									Get R9
 									I64Const $0
 									I64Ne
 									If
+										Get R8
 										Get R9
-										Get R10
 										I64Ctz
 										I64Const $3
 										I64ShrS
 										I64Add
-										Set R9
+										Set R8
 										Br $2
 									End
-									Get R9
+									Get R8
 									I64Const $8
 									I64Add
-									Set R9
+									Set R8
 									Br $0
 								End
 							End
 							Get R1
 							Get R3
-							Get R9
+							Get R8
 							I64Add
 							I64Add
 							I32WrapI64
@@ -828,59 +778,64 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 							I64Ne
 							If
 								I64Const $0
-								Set R8
+								Set R7
 								Br $1
 							End
-							Get R9
-							Set R8
+							Get R8
+							Set R7
 							Br $0
 						End
-						Get R8
+						Get R7
 						I64Eqz
 						If
-							Get SP
 							I64Const $1
+							Set R8
+							Get R0
+							I32WrapI64
+							Set SP
+							Get SP
+							Get R8
 							I64Store ret+8(FP)
 							RET
 						End
 						Get R3
 						I64Const $2
 						I64Add
-						Set R10
+						Set R9
 						Block
 							Get R1
-							Get R10
+							Get R9
 							I64Add
 							I32WrapI64
 							I64Load $0
-							Set R11
-							Get R8
+							Set R10
+							Get R7
 							I64Const $8
 							I64LtS
 							If
-								Get R11
+								Get R10
 								I64Const $1
 								I64Const $8
-								Get R8
+								Get R7
 								I64Mul
 								I64Shl
 								I64Const $1
 								I64Sub
 								I64And
-								Set R11
+								Set R10
 							End
-							Get R11
+							Get R10
 							I64Const $-7046029254386353131
 							I64Mul
-							Set R11
-							Get R8
+							Set R10
+							Get R7
 							I64Const $8
 							I64GtS
 							If
-								Get R11
-								Get R1
 								Get R10
-								Get R8
+								Get R1
+								Get R9
+								Get R7
 								I64Add
 								I64Const $8
 								I64Sub
@@ -890,30 +845,28 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 								I64Const $-4417276706812531889
 								I64Mul
 								I64Xor
-								Set R11
+								Set R10
 							End
-							Get R11
-							Get R8
+							Get R10
+							Get R7
 							I64Const $1609587929392839161
 							I64Mul
 							I64Add
-							Set R11
-							Get R11
-							Get R11
+							Set R10
+							Get R10
+							Get R10
 							I64Const $29
 							I64ShrU
 							I64Xor
-							Set R9
+							Set R8
 							Br $0
 						End
 						Block
 							Loop
-								Get R0
-								I32WrapI64
+								Get SP
 								I64Load $136
-								Get R9
-								Get R0
-								I32WrapI64
+								Get R8
+								Get SP
 								I64Load $144
 								I64And
 								I64Const $8
@@ -921,375 +874,383 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 								I64Add
 								I32WrapI64
 								I64Load $0
-								Set R5
-								Get R5
+								I32WrapI64
+								Set PC_B
+								Get PC_B
+								I64ExtendI32U
 								I64Const $0
 								I64Eq
 								If
-									Get SP
 									I64Const $1
+									Set R9
+									Get R0
+									I32WrapI64
+									Set SP
+									Get SP
+									Get R9
 									I64Store ret+8(FP)
 									RET
 								End
-								Get R0
-								I32WrapI64
+								Get SP
 								I64Load $56
-								Set R11
+								Set R10
 								Block
+									Get PC_B
+									I64Load $616
+									Drop
 									Get R1
 									Get R3
 									I64Add
 									I32WrapI64
 									I64Load $0
-									Get R5
-									I32WrapI64
+									Get PC_B
 									I64Load $0
 									I64Xor
-									Get R5
-									I32WrapI64
+									Get PC_B
 									I64Load $80
 									I64And
-									Get R11
+									Get R10
 									I64And
 									Get R1
 									Get R3
 									I64Add
 									I32WrapI64
 									I64Load $8
-									Get R5
-									I32WrapI64
+									Get PC_B
 									I64Load $8
 									I64Xor
-									Get R5
-									I32WrapI64
+									Get PC_B
 									I64Load $88
 									I64And
 									I64Or
-									Get R1
-									Get R3
-									I64Add
-									I32WrapI64
-									I64Load $16
-									Get R5
-									I32WrapI64
-									I64Load $16
-									I64Xor
-									Get R5
-									I32WrapI64
-									I64Load $96
-									I64And
-									I64Or
-									Get R1
-									Get R3
-									I64Add
-									I32WrapI64
-									I64Load $24
-									Get R5
-									I32WrapI64
-									I64Load $24
-									I64Xor
-									Get R5
-									I32WrapI64
-									I64Load $104
-									I64And
-									I64Or
-									Get R5
-									I32WrapI64
+									Get PC_B
 									I64Load $160
 									I64Or
-									Set R12
-									Get R12
-									I64Eqz
+									Set R11
+									Get PC_B
+									I64Load $168
+									I64Const $16
+									I64GtS
 									If
-										Get R5
-										I32WrapI64
-										I64Load $168
-										I64Const $32
-										I64GtS
+										Get R11
+										I64Eqz
 										If
 											Get R1
 											Get R3
 											I64Add
 											I32WrapI64
-											I64Load $32
-											Get R5
-											I32WrapI64
-											I64Load $32
+											I64Load $16
+											Get PC_B
+											I64Load $16
 											I64Xor
-											Get R5
-											I32WrapI64
-											I64Load $112
+											Get PC_B
+											I64Load $96
 											I64And
 											Get R1
 											Get R3
 											I64Add
 											I32WrapI64
-											I64Load $40
-											Get R5
-											I32WrapI64
-											I64Load $40
+											I64Load $24
+											Get PC_B
+											I64Load $24
 											I64Xor
-											Get R5
-											I32WrapI64
-											I64Load $120
+											Get PC_B
+											I64Load $104
 											I64And
 											I64Or
-											Get R1
-											Get R3
-											I64Add
-											I32WrapI64
-											I64Load $48
-											Get R5
-											I32WrapI64
-											I64Load $48
-											I64Xor
-											Get R5
-											I32WrapI64
-											I64Load $128
-											I64And
-											I64Or
-											Get R1
-											Get R3
-											I64Add
-											I32WrapI64
-											I64Load $56
-											Get R5
-											I32WrapI64
-											I64Load $56
-											I64Xor
-											Get R5
-											I32WrapI64
-											I64Load $136
-											I64And
-											I64Or
-											Get R1
-											Get R3
-											I64Add
-											I32WrapI64
-											I64Load $64
-											Get R5
-											I32WrapI64
-											I64Load $64
-											I64Xor
-											Get R5
-											I32WrapI64
-											I64Load $144
-											I64And
-											I64Or
-											Get R1
-											Get R3
-											I64Add
-											I32WrapI64
-											I64Load $72
-											Get R5
-											I32WrapI64
-											I64Load $72
-											I64Xor
-											Get R5
-											I32WrapI64
-											I64Load $152
-											I64And
-											I64Or
-											Set R12
+											Set R11
+											Get PC_B
+											I64Load $168
+											I64Const $32
+											I64GtS
+											If
+												Get R11
+												Get R1
+												Get R3
+												I64Add
+												I32WrapI64
+												I64Load $32
+												Get PC_B
+												I64Load $32
+												I64Xor
+												Get PC_B
+												I64Load $112
+												I64And
+												Get R1
+												Get R3
+												I64Add
+												I32WrapI64
+												I64Load $40
+												Get PC_B
+												I64Load $40
+												I64Xor
+												Get PC_B
+												I64Load $120
+												I64And
+												I64Or
+												Get R1
+												Get R3
+												I64Add
+												I32WrapI64
+												I64Load $48
+												Get PC_B
+												I64Load $48
+												I64Xor
+												Get PC_B
+												I64Load $128
+												I64And
+												I64Or
+												Get R1
+												Get R3
+												I64Add
+												I32WrapI64
+												I64Load $56
+												Get PC_B
+												I64Load $56
+												I64Xor
+												Get PC_B
+												I64Load $136
+												I64And
+												I64Or
+												Get R1
+												Get R3
+												I64Add
+												I32WrapI64
+												I64Load $64
+												Get PC_B
+												I64Load $64
+												I64Xor
+												Get PC_B
+												I64Load $144
+												I64And
+												I64Or
+												Get R1
+												Get R3
+												I64Add
+												I32WrapI64
+												I64Load $72
+												Get PC_B
+												I64Load $72
+												I64Xor
+												Get PC_B
+												I64Load $152
+												I64And
+												I64Or
+												I64Or
+												Set R11
+											End
 										End
 									End
-									Get R12
-									Set R10
+									Get R11
+									Set R9
 									Br $0
 								End
-								Get R10
+								Get R9
 								I64Eqz
 								If
 									Br $2
 								End
-								Get R9
+								Get R8
 								I64Const $1
 								I64Add
-								Set R9
+								Set R8
 								Br $0
 							End
 						End
-						Get R0
-						I32WrapI64
+						Get SP
 						I64Load $40
-						Set R11
+						Set R10
 						Block
-							Get R11
+							Get R10
 							I32WrapI64
 							I64Load $608
-							Get R5
+							Get PC_B
+							I64ExtendI32U
 							I64Ne
 							If
-								Get R11
+								Get R10
 								I32WrapI64
-								Get R5
+								Get PC_B
+								I64ExtendI32U
 								I64Store $608
-								Get R11
+								Get R10
 								I32WrapI64
 								I64Const $0
 								I64Store $616
 							End
-							Get R11
+							Get R10
 							I32WrapI64
-							Get R11
+							Get R10
 							I32WrapI64
 							I64Load $616
 							I64Const $1
 							I64Add
 							I64Store $616
-							Get R11
+							Get R10
 							I32WrapI64
 							I64Load $616
 							I64Const $3
 							I64GeS
 							If
-								Get R11
+								Get R10
 								I32WrapI64
-								Get R5
+								Get PC_B
+								I64ExtendI32U
 								I64Store $528
-								Get R11
+								Get R10
 								I32WrapI64
 								I64Const $0
 								I64Store $616
 							End
 							I64Const $0
-							Set R10
+							Set R9
 							Br $0
 						End
 					End
 				End
-				Get R5
-				I32WrapI64
+				Get PC_B
+				I64Load $616
+				Drop
+				Get SP
+				I64Load $176
+				Drop
+				Get PC_B
 				I64Load $536
 				I64Const $10
 				I64Eq
-				Get R0
-				I32WrapI64
+				Get SP
 				I64Load $56
 				I64Const $-1
 				I64Ne
 				I32And
 				If
-					Get SP
 					I64Const $1
+					Set R6
+					Get R0
+					I32WrapI64
+					Set SP
+					Get SP
+					Get R6
 					I64Store ret+8(FP)
 					RET
 				End
 				Get R3
-				Get R5
-				I32WrapI64
+				Get PC_B
 				I64Load $168
 				I64Add
 				Set R3
-				Get R0
-				I32WrapI64
+				Get SP
 				I64Const $-1
 				I64Store $56
-				Get R5
-				I32WrapI64
+				Get PC_B
 				I64Load $536
 				I64Const $9
 				I64GeS
 				If
-					Get R0
-					I32WrapI64
+					Get SP
 					Get R3
 					I64Store $16
-					Get R0
-					I32WrapI64
+					Get SP
 					Get R4
 					I64Store $24
-					Get R0
-					I32WrapI64
-					Get R5
+					Get SP
+					Get PC_B
+					I64ExtendI32U
 					I64Store $32
-					Get R5
-					I32WrapI64
+					Get PC_B
 					I64Load $536
 					I64Const $10
 					I64Eq
 					If
-						Get SP
 						I64Const $0
+						Set R6
+						Get R0
+						I32WrapI64
+						Set SP
+						Get SP
+						Get R6
 						I64Store ret+8(FP)
 						RET
 					End
-					Get R5
-					I32WrapI64
+					Get PC_B
 					I64Load $600
 					I64Const $0
 					I64Eq
 					If
-						Get SP
 						I64Const $3
+						Set R6
+						Get R0
+						I32WrapI64
+						Set SP
+						Get SP
+						Get R6
 						I64Store ret+8(FP)
 						RET
 					End
 					Get R3
-					Set R8
-					Get R5
-					I32WrapI64
+					Set R7
+					Get PC_B
 					I64Load $600
-					Set R9
+					Set R8
 					Block
-						Get R9
-						Set R10
+						Get R8
+						Set R9
 						Block
 							Loop
-								Get R10
+								Get R9
 								I32WrapI64
 								I64Load $0
-								Set R11
-								Get R11
+								Set R10
+								Get R10
 								I64Const $16777215
 								I64And
-								Set R12
+								Set R11
 								Block
 									Loop
-										Get R12
+										Get R11
 										I64Const $0
 										I64Ne
 										I32Eqz
 										BrIf $1
-										Get R10
+										Get R9
 										I64Const $8
 										I64Add
-										Set R10
+										Set R9
 										Get R1
-										Get R8
+										Get R7
 										I64Add
 										I32WrapI64
 										I64Load $0
-										Get R10
+										Get R9
 										I32WrapI64
 										I64Load $0
 										I64Ne
 										If
 											I64Const $0
-											Set R7
+											Set R6
 											Br $5
 										End
-										Get R8
+										Get R7
 										I64Const $8
 										I64Add
-										Set R8
-										Get R12
+										Set R7
+										Get R11
 										I64Const $1
 										I64Sub
-										Set R12
+										Set R11
 										Br $0
 									End
 								End
 								Get R1
-								Get R8
+								Get R7
 								I64Add
 								I32WrapI64
 								I64Load $0
-								Get R10
+								Get R9
 								I32WrapI64
 								I64Load $8
 								I64Xor
-								Get R10
+								Get R9
 								I32WrapI64
 								I64Load $16
 								I64And
@@ -1297,146 +1258,154 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 								I64Ne
 								If
 									I64Const $0
-									Set R7
+									Set R6
 									Br $3
 								End
-								Get R8
-								Get R11
+								Get R7
+								Get R10
 								I64Const $32
 								I64ShrU
 								I64Const $255
 								I64And
 								I64Add
-								Set R8
-								Get R11
+								Set R7
+								Get R10
 								I64Const $63
 								I64ShrU
 								I64Const $0
 								I64Ne
 								If
-									Get R8
-									Set R7
+									Get R7
+									Set R6
 									Br $3
 								End
+								Get R9
+								I32WrapI64
+								I64Load $24
+								Set R12
+								Get R9
+								I32WrapI64
+								I64Load $32
+								Set R13
+								Get R9
+								I32WrapI64
+								I64Load $40
+								Set R14
 								Block
 									Loop
 										Get R1
-										Get R8
+										Get R7
 										I64Add
 										I32WrapI64
 										I64Load $0
-										Set R13
-										Get R13
-										Get R10
-										I32WrapI64
-										I64Load $24
+										Set R15
+										Get R15
+										Get R12
 										I64Xor
-										Get R10
-										I32WrapI64
-										I64Load $32
-										I64Sub
 										Get R13
-										Get R10
-										I32WrapI64
-										I64Load $40
+										I64Sub
+										Get R15
+										Get R14
 										I64Xor
 										I64Const $72340172838076673
 										I64Sub
 										I64Or
-										Get R13
+										Get R15
 										I64Const $-1
 										I64Xor
 										I64And
 										I64Const $-9187201950435737472
 										I64And
-										Set R13
-										Get R13
+										Set R15
+										Get R15
 										I64Const $0
 										I64Ne
 										If
-											Get R8
-											Get R13
+											Get R7
+											Get R15
 											I64Ctz
 											I64Const $3
 											I64ShrS
 											I64Add
-											Set R8
+											Set R7
 											Br $2
 										End
-										Get R8
+										Get R7
 										I64Const $8
 										I64Add
-										Set R8
+										Set R7
 										Br $0
 									End
 								End
-								Get R10
+								Get R9
 								I64Const $48
 								I64Add
-								Set R10
+								Set R9
 								Br $0
 							End
 						End
 					End
-					Get R7
+					Get R6
 					I64Eqz
 					If
-						Get SP
 						I64Const $3
+						Set R7
+						Get R0
+						I32WrapI64
+						Set SP
+						Get SP
+						Get R7
 						I64Store ret+8(FP)
 						RET
 					End
-					Get R7
+					Get R6
 					Set R3
-					Get R0
-					I32WrapI64
-					Get R5
+					Get SP
+					Get PC_B
+					I64ExtendI32U
 					I64Store $40
-					Get R5
-					I32WrapI64
+					Get PC_B
 					I64Load $528
-					Set R5
+					I32WrapI64
+					Set PC_B
 					Br $2
 				End
-				Get R5
-				I32WrapI64
+				Get PC_B
 				I64Load $544
-				Get R0
-				I32WrapI64
+				Get SP
 				I64Load $64
 				I64Ne
 				If
-					Get R5
-					I32WrapI64
+					Get PC_B
 					I64Load $544
-					Set R7
+					Set R6
 					Get R4
-					Set R8
+					Set R7
 					Block
-						Get R0
-						I32WrapI64
+						Get SP
+						I64Load $176
+						Drop
+						Get SP
 						I64Load $64
-						Set R9
-						Get R7
-						Get R9
+						Set R8
+						Get R6
+						Get R8
 						I64GtS
-						Get R0
-						I32WrapI64
+						Get SP
 						I64Load $72
 						I64Eqz
 						I32And
 						If
-							Get R9
-							Set R10
+							Get R8
+							Set R9
 							Block
 								Loop
-									Get R10
-									Get R7
+									Get R9
+									Get R6
 									I64LtS
-									Get R0
-									I32WrapI64
+									Get SP
 									I64Load $104
-									Get R10
+									Get R9
 									I64Const $8
 									I64Mul
 									I64Add
@@ -1447,18 +1416,18 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 									I32And
 									I32Eqz
 									BrIf $1
-									Get R10
+									Get R9
 									I64Const $1
 									I64Add
-									Set R10
+									Set R9
 									Br $0
 								End
 							End
-							Get R10
-							Get R7
-							I64Eq
-							Get R7
 							Get R9
+							Get R6
+							I64Eq
+							Get R6
+							Get R8
 							I64Sub
 							I64Const $3
 							I64LeS
@@ -1466,66 +1435,61 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 							If
 								Block
 									Loop
-										Get R9
-										Get R7
+										Get R8
+										Get R6
 										I64LtS
 										I32Eqz
 										BrIf $1
-										Get R0
-										I32WrapI64
+										Get SP
 										I64Load $8
-										Get R8
+										Get R7
 										I64Add
 										I32WrapI64
 										I64Const $0
 										I64Store $0
-										Get R0
-										I32WrapI64
+										Get SP
 										I64Load $80
-										Get R9
+										Get R8
 										I64Const $16
 										I64Mul
 										I64Add
 										I32WrapI64
-										Get R8
+										Get R7
 										I64Store $0
+										Get R7
+										I64Const $1
+										I64Add
+										Set R7
+										Get SP
+										I64Load $80
+										Get R8
+										I64Const $16
+										I64Mul
+										I64Add
+										I32WrapI64
+										Get R7
+										I64Store $8
 										Get R8
 										I64Const $1
 										I64Add
 										Set R8
-										Get R0
-										I32WrapI64
-										I64Load $80
-										Get R9
-										I64Const $16
-										I64Mul
-										I64Add
-										I32WrapI64
-										Get R8
-										I64Store $8
-										Get R9
-										I64Const $1
-										I64Add
-										Set R9
 										Br $0
 									End
 								End
-								Get R8
+								Get R7
 								Set R4
 								Br $2
 							End
 						End
-						Get R0
-						I32WrapI64
+						Get SP
 						I64Load $88
-						Get R7
+						Get R6
 						I64Const $8
 						I64Mul
 						I64Add
 						I32WrapI64
 						I64Load $0
-						Get R0
-						I32WrapI64
+						Get SP
 						I64Load $96
 						I64Eq
 						If
@@ -1533,11 +1497,10 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 							Set R4
 							Br $1
 						End
-						Get R0
-						I32WrapI64
+						Get SP
 						I64Const $1
 						I64Store $72
-						Get R8
+						Get R7
 						Set R4
 						Br $0
 					End
@@ -1545,35 +1508,43 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 					I64Const $0
 					I64LtS
 					If
-						Get SP
 						I64Const $4
+						Set R6
+						Get R0
+						I32WrapI64
+						Set SP
+						Get SP
+						Get R6
 						I64Store ret+8(FP)
 						RET
 					End
 				End
 			End
-			Get R0
-			I32WrapI64
+			Get PC_B
+			I64Load $616
+			Drop
+			Get SP
+			I64Load $176
+			Drop
+			Get SP
 			I64Const $0
 			I64Store $48
-			Get R0
-			I32WrapI64
+			Get SP
 			Get R3
 			I64Store $16
-			Get R0
-			I32WrapI64
+			Get SP
 			Get R4
 			I64Store $24
-			Get R0
-			I32WrapI64
-			Get R5
+			Get SP
+			Get PC_B
+			I64ExtendI32U
 			I64Store $32
 			Get R1
 			Get R3
 			I64Add
 			I32WrapI64
 			I64Load $0
-			Set R6
+			Set R5
 			Get R2
 			Get R4
 			I64Add
@@ -1581,36 +1552,38 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 			I64Const $2
 			I64Store8 $0
 			Get R4
-			Get R5
-			I32WrapI64
+			Get PC_B
 			I64Load $552
 			I64Add
 			Set R4
-			Get R6
+			Get R5
 			I64Const $255
 			I64And
 			I64Const $110
 			I64Eq
 			If
-				Get R6
+				Get R5
 				I64Const $4294967295
 				I64And
 				I64Const $1819047278
 				I64Ne
-				Get R5
-				I32WrapI64
+				Get PC_B
 				I64Load $552
 				I64Eqz
 				I32Or
 				If
-					Get SP
 					I64Const $2
+					Set R6
+					Get R0
+					I32WrapI64
+					Set SP
+					Get SP
+					Get R6
 					I64Store ret+8(FP)
 					RET
 				End
 				Get R2
-				Get R0
-				I32WrapI64
+				Get SP
 				I64Load $24
 				I64Add
 				I32WrapI64
@@ -1621,20 +1594,24 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 				I64Add
 				Set R3
 			Else
-				Get R5
-				I32WrapI64
+				Get PC_B
 				I64Load $536
 				I64Const $1
 				I64Eq
 				If
-					Get R6
+					Get R5
 					I64Const $255
 					I64And
 					I64Const $34
 					I64Ne
 					If
-						Get SP
 						I64Const $2
+						Set R6
+						Get R0
+						I32WrapI64
+						Set SP
+						Get SP
+						Get R6
 						I64Store ret+8(FP)
 						RET
 					End
@@ -1643,13 +1620,12 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 					I64Add
 					Set R3
 					Get R4
-					Get R5
-					I32WrapI64
+					Get PC_B
 					I64Load $560
 					I64Add
-					Set R7
+					Set R6
 					I64Const $0
-					Set R8
+					Set R7
 					Block
 						Loop
 							Get R1
@@ -1657,236 +1633,240 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 							I64Add
 							I32WrapI64
 							I64Load $0
-							Set R9
+							Set R8
 							Get R2
-							Get R7
+							Get R6
 							I64Add
 							I32WrapI64
-							Get R9
+							Get R8
 							I64Store $0
-							Get R9
+							Get R8
 							I64Const $144680345676153346
 							I64Xor
 							I64Const $2387225703656530209
 							I64Sub
-							Get R9
+							Get R8
 							I64Const $6655295901103053916
 							I64Xor
 							I64Const $72340172838076673
 							I64Sub
 							I64Or
-							Get R9
+							Get R8
 							I64Const $-1
 							I64Xor
 							I64And
 							I64Const $-9187201950435737472
 							I64And
-							Set R10
-							Get R10
+							Set R9
+							Get R9
 							I64Eqz
 							If
+								Get R7
 								Get R8
-								Get R9
 								I64Or
-								Set R8
+								Set R7
 								Get R1
 								Get R3
 								I64Add
 								I32WrapI64
 								I64Load $8
-								Set R9
+								Set R8
 								Get R2
-								Get R7
+								Get R6
 								I64Add
 								I32WrapI64
-								Get R9
+								Get R8
 								I64Store $8
 								Get R3
 								I64Const $8
 								I64Add
 								Set R3
-								Get R7
+								Get R6
 								I64Const $8
 								I64Add
-								Set R7
-								Get R9
+								Set R6
+								Get R8
 								I64Const $144680345676153346
 								I64Xor
 								I64Const $2387225703656530209
 								I64Sub
-								Get R9
+								Get R8
 								I64Const $6655295901103053916
 								I64Xor
 								I64Const $72340172838076673
 								I64Sub
 								I64Or
-								Get R9
+								Get R8
 								I64Const $-1
 								I64Xor
 								I64And
 								I64Const $-9187201950435737472
 								I64And
-								Set R10
-								Get R10
+								Set R9
+								Get R9
 								I64Eqz
 								If
+									Get R7
 									Get R8
-									Get R9
 									I64Or
-									Set R8
+									Set R7
 									Get R1
 									Get R3
 									I64Add
 									I32WrapI64
 									I64Load $8
-									Set R9
+									Set R8
 									Get R2
-									Get R7
+									Get R6
 									I64Add
 									I32WrapI64
-									Get R9
+									Get R8
 									I64Store $8
 									Get R3
 									I64Const $8
 									I64Add
 									Set R3
-									Get R7
+									Get R6
 									I64Const $8
 									I64Add
-									Set R7
-									Get R9
+									Set R6
+									Get R8
 									I64Const $144680345676153346
 									I64Xor
 									I64Const $2387225703656530209
 									I64Sub
-									Get R9
+									Get R8
 									I64Const $6655295901103053916
 									I64Xor
 									I64Const $72340172838076673
 									I64Sub
 									I64Or
-									Get R9
+									Get R8
 									I64Const $-1
 									I64Xor
 									I64And
 									I64Const $-9187201950435737472
 									I64And
-									Set R10
-									Get R10
+									Set R9
+									Get R9
 									I64Eqz
 									If
+										Get R7
 										Get R8
-										Get R9
 										I64Or
-										Set R8
+										Set R7
 										Get R1
 										Get R3
 										I64Add
 										I32WrapI64
 										I64Load $8
-										Set R9
+										Set R8
 										Get R2
-										Get R7
+										Get R6
 										I64Add
 										I32WrapI64
-										Get R9
+										Get R8
 										I64Store $8
 										Get R3
 										I64Const $8
 										I64Add
 										Set R3
-										Get R7
+										Get R6
 										I64Const $8
 										I64Add
-										Set R7
-										Get R9
+										Set R6
+										Get R8
 										I64Const $144680345676153346
 										I64Xor
 										I64Const $2387225703656530209
 										I64Sub
-										Get R9
+										Get R8
 										I64Const $6655295901103053916
 										I64Xor
 										I64Const $72340172838076673
 										I64Sub
 										I64Or
-										Get R9
+										Get R8
 										I64Const $-1
 										I64Xor
 										I64And
 										I64Const $-9187201950435737472
 										I64And
-										Set R10
-										Get R10
+										Set R9
+										Get R9
 										I64Eqz
 										If
+											Get R7
 											Get R8
-											Get R9
 											I64Or
-											Set R8
+											Set R7
 											Get R3
 											I64Const $8
 											I64Add
 											Set R3
-											Get R7
+											Get R6
 											I64Const $8
 											I64Add
-											Set R7
+											Set R6
 											Br $4
 										End
 									End
 								End
 							End
-							Get R10
+							Get R9
 							I64Ctz
 							I64Const $56
 							I64And
-							Set R10
+							Set R9
+							Get R7
 							Get R8
-							Get R9
 							I64Const $1
-							Get R10
+							Get R9
 							I64Shl
 							I64Const $1
 							I64Sub
 							I64And
 							I64Or
-							Set R8
+							Set R7
 							Get R3
-							Get R10
+							Get R9
 							I64Const $3
 							I64ShrU
 							I64Add
 							Set R3
-							Get R7
-							Get R10
+							Get R6
+							Get R9
 							I64Const $3
 							I64ShrU
 							I64Add
-							Set R7
+							Set R6
 							Get R1
 							Get R3
 							I64Add
 							I32WrapI64
 							I64Load8U $0
-							Set R9
-							Get R9
+							Set R8
+							Get R8
 							I64Const $34
 							I64Eq
 							If
 								Br $2
 							End
-							Get R9
+							Get R8
 							I64Const $92
 							I64Ne
 							If
-								Get SP
 								I64Const $2
+								Set R10
+								Get R0
+								I32WrapI64
+								Set SP
+								Get SP
+								Get R10
 								I64Store ret+8(FP)
 								RET
 							End
-							Get R0
-							I32WrapI64
+							Get SP
 							I64Load $128
 							Get R1
 							Get R3
@@ -1896,29 +1876,34 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 							I64Add
 							I32WrapI64
 							I64Load8U $0
-							Set R9
-							Get R9
+							Set R8
+							Get R8
 							I64Eqz
 							If
-								Get SP
 								I64Const $2
+								Set R10
+								Get R0
+								I32WrapI64
+								Set SP
+								Get SP
+								Get R10
 								I64Store ret+8(FP)
 								RET
 							End
 							Get R2
-							Get R7
+							Get R6
 							I64Add
 							I32WrapI64
-							Get R9
+							Get R8
 							I64Store $0
 							Get R3
 							I64Const $2
 							I64Add
 							Set R3
-							Get R7
+							Get R6
 							I64Const $1
 							I64Add
-							Set R7
+							Set R6
 							Br $0
 						End
 					End
@@ -1926,60 +1911,62 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 					I64Const $1
 					I64Add
 					Set R3
-					Get R7
+					Get PC_B
+					I64Load $616
+					Drop
+					Get R6
 					Get R4
 					I64Sub
-					Get R5
-					I32WrapI64
+					Get PC_B
 					I64Load $560
 					I64Sub
-					Set R9
-					Get R8
+					Set R8
+					Get R7
 					I64Const $-9187201950435737472
 					I64And
 					I64Const $0
 					I64Ne
 					If
-						Get R7
-						Get R9
+						Get R6
+						Get R8
 						I64Sub
-						Set R11
+						Set R10
 						Block
-							Get R11
-							Get R9
+							Get R10
+							Get R8
 							I64Add
-							Set R12
+							Set R11
 							Block
 								Loop
+									Get R10
 									Get R11
-									Get R12
 									I64LtS
 									I32Eqz
 									BrIf $1
 									Get R2
-									Get R11
+									Get R10
 									I64Add
 									I32WrapI64
 									I64Load $0
-									Set R13
-									Get R13
+									Set R12
+									Get R12
 									I64Const $-9187201950435737472
 									I64And
 									I64Eqz
 									If
 										Get R2
-										Get R11
+										Get R10
 										I64Add
 										I32WrapI64
 										I64Load $8
 										Get R2
-										Get R11
+										Get R10
 										I64Add
 										I32WrapI64
 										I64Load $16
 										I64Or
 										Get R2
-										Get R11
+										Get R10
 										I64Add
 										I32WrapI64
 										I64Load $24
@@ -1988,51 +1975,51 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 										I64And
 										I64Eqz
 										If
-											Get R11
+											Get R10
 											I64Const $32
 											I64Add
-											Set R11
+											Set R10
 										Else
-											Get R11
+											Get R10
 											I64Const $8
 											I64Add
-											Set R11
+											Set R10
 										End
 										Br $1
 									End
-									Get R11
-									Get R13
+									Get R10
+									Get R12
 									I64Const $-9187201950435737472
 									I64And
 									I64Ctz
 									I64Const $3
 									I64ShrS
 									I64Add
-									Set R11
+									Set R10
+									Get R10
 									Get R11
-									Get R12
 									I64GeS
 									If
 										Br $2
 									End
 									Get R2
-									Get R11
+									Get R10
 									I64Add
 									I32WrapI64
 									I64Load $0
-									Set R13
-									Get R13
+									Set R12
+									Get R12
 									I64Const $255
 									I64And
 									I64Const $224
 									I64LtU
 									If
-										Get R13
+										Get R12
 										I64Const $255
 										I64And
 										I64Const $194
 										I64LtU
-										Get R13
+										Get R12
 										I64Const $49152
 										I64And
 										I64Const $32768
@@ -2040,40 +2027,40 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 										I32Or
 										If
 											I64Const $1
-											Set R10
+											Set R9
 											Br $4
 										End
-										Get R11
+										Get R10
 										I64Const $2
 										I64Add
-										Set R11
+										Set R10
+										Get R10
 										Get R11
-										Get R12
 										I64GtS
 										If
 											I64Const $1
-											Set R10
+											Set R9
 											Br $4
 										End
 										Br $1
 									End
-									Get R13
+									Get R12
 									I64Const $255
 									I64And
 									I64Const $240
 									I64LtU
 									If
-										Get R13
+										Get R12
 										I64Const $12632064
 										I64And
 										I64Const $8421376
 										I64Ne
-										Get R13
+										Get R12
 										I64Const $255
 										I64And
 										I64Const $224
 										I64Eq
-										Get R13
+										Get R12
 										I64Const $8
 										I64ShrU
 										I64Const $255
@@ -2082,12 +2069,12 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 										I64LtU
 										I32And
 										I32Or
-										Get R13
+										Get R12
 										I64Const $255
 										I64And
 										I64Const $237
 										I64Eq
-										Get R13
+										Get R12
 										I64Const $8
 										I64ShrU
 										I64Const $255
@@ -2098,13 +2085,13 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 										I32Or
 										If
 											I64Const $1
-											Set R10
+											Set R9
 											Br $4
 										End
 										I64Const $0
 										I64Const $0
 										I64Ne
-										Get R13
+										Get R12
 										I64Const $16711679
 										I64And
 										I64Const $12500975
@@ -2112,40 +2099,40 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 										I32And
 										If
 											I64Const $1
-											Set R10
+											Set R9
 											Br $4
 										End
-										Get R11
+										Get R10
 										I64Const $3
 										I64Add
-										Set R11
+										Set R10
+										Get R10
 										Get R11
-										Get R12
 										I64GtS
 										If
 											I64Const $1
-											Set R10
+											Set R9
 											Br $4
 										End
 										Br $1
 									End
-									Get R13
+									Get R12
 									I64Const $255
 									I64And
 									I64Const $244
 									I64GtU
-									Get R13
+									Get R12
 									I64Const $3233857536
 									I64And
 									I64Const $2155905024
 									I64Ne
 									I32Or
-									Get R13
+									Get R12
 									I64Const $255
 									I64And
 									I64Const $240
 									I64Eq
-									Get R13
+									Get R12
 									I64Const $8
 									I64ShrU
 									I64Const $255
@@ -2154,12 +2141,12 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 									I64LtU
 									I32And
 									I32Or
-									Get R13
+									Get R12
 									I64Const $255
 									I64And
 									I64Const $244
 									I64Eq
-									Get R13
+									Get R12
 									I64Const $8
 									I64ShrU
 									I64Const $255
@@ -2170,86 +2157,90 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 									I32Or
 									If
 										I64Const $1
-										Set R10
+										Set R9
 										Br $3
 									End
-									Get R11
+									Get R10
 									I64Const $4
 									I64Add
-									Set R11
+									Set R10
+									Get R10
 									Get R11
-									Get R12
 									I64GtS
 									If
 										I64Const $1
-										Set R10
+										Set R9
 										Br $3
 									End
 									Br $0
 								End
 							End
 							I64Const $0
-							Set R10
+							Set R9
 							Br $0
 						End
-						Get R10
+						Get R9
 						I64Const $0
 						I64Ne
 						If
-							Get SP
 							I64Const $2
+							Set R10
+							Get R0
+							I32WrapI64
+							Set SP
+							Get SP
+							Get R10
 							I64Store ret+8(FP)
 							RET
 						End
 					End
-					Get R5
-					I32WrapI64
+					Get PC_B
 					I64Load $560
-					Set R11
+					Set R10
 					Block
-						Get R9
+						Get R8
 						I64Const $64
 						I64LtS
 						If
-							Get R11
+							Get R10
 							I64Const $1
 							I64Ne
 							If
 								I64Const $0
-								Set R10
+								Set R9
 								Br $2
 							End
 							Get R2
 							Get R4
 							I64Add
 							I32WrapI64
-							Get R9
+							Get R8
 							I64Const $1
 							I64Shl
 							I64Const $255
 							I64And
 							I64Store8 $0
 							I64Const $1
-							Set R10
+							Set R9
 							Br $1
 						End
-						Get R9
+						Get R8
 						I64Const $8192
 						I64LtS
 						If
-							Get R11
+							Get R10
 							I64Const $2
 							I64Ne
 							If
 								I64Const $0
-								Set R10
+								Set R9
 								Br $2
 							End
 							Get R2
 							Get R4
 							I64Add
 							I32WrapI64
-							Get R9
+							Get R8
 							I64Const $1
 							I64Shl
 							I64Const $128
@@ -2261,56 +2252,62 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 							Get R4
 							I64Add
 							I32WrapI64
-							Get R9
+							Get R8
 							I64Const $6
 							I64ShrS
 							I64Const $255
 							I64And
 							I64Store8 $1
 							I64Const $1
-							Set R10
+							Set R9
 							Br $1
 						End
 						I64Const $0
-						Set R10
+						Set R9
 						Br $0
 					End
-					Get R10
+					Get R9
 					I64Eqz
 					If
-						Get R0
-						I32WrapI64
+						Get SP
 						Get R3
 						I64Store $16
+						Get SP
+						Get R8
+						I64Store $152
+						I64Const $5
+						Set R10
 						Get R0
 						I32WrapI64
-						Get R9
-						I64Store $152
+						Set SP
 						Get SP
-						I64Const $5
+						Get R10
 						I64Store ret+8(FP)
 						RET
 					End
-					Get R7
+					Get R6
 					Set R4
 				Else
-					Get R5
-					I32WrapI64
+					Get PC_B
 					I64Load $536
 					I64Const $4
 					I64LeS
 					If
-						Get R5
-						I32WrapI64
+						Get PC_B
 						I64Load $536
 						I64Eqz
 						If
-							Get SP
 							I64Const $2
+							Set R6
+							Get R0
+							I32WrapI64
+							Set SP
+							Get SP
+							Get R6
 							I64Store ret+8(FP)
 							RET
 						End
-						Get R6
+						Get R5
 						I64Const $255
 						I64And
 						I64Const $34
@@ -2321,8 +2318,7 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 							I64Add
 							Set R3
 						End
-						Get R0
-						I32WrapI64
+						Get SP
 						I64Const $0
 						I64Store $160
 						Get R1
@@ -2333,8 +2329,7 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 						I64Const $45
 						I64Eq
 						If
-							Get R0
-							I32WrapI64
+							Get SP
 							I64Const $1
 							I64Store $160
 							Get R3
@@ -2342,7 +2337,7 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 							I64Add
 							Set R3
 						End
-						Get R6
+						Get R5
 						I64Const $255
 						I64And
 						I64Const $34
@@ -2366,8 +2361,13 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 						I64LeU
 						I32And
 						If
-							Get SP
 							I64Const $2
+							Set R6
+							Get R0
+							I32WrapI64
+							Set SP
+							Get SP
+							Get R6
 							I64Store ret+8(FP)
 							RET
 						End
@@ -2379,43 +2379,43 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 							I64Load $0
 							I64Const $3472328296227680304
 							I64Xor
-							Set R9
-							Get R9
+							Set R8
+							Get R8
 							I64Const $8536140394893047414
 							I64Add
-							Get R9
+							Get R8
 							I64Or
 							I64Const $-9187201950435737472
 							I64And
-							Set R10
-							Get R10
+							Set R9
+							Get R9
 							I64Const $0
 							I64Ne
 							If
-								Get R10
+								Get R9
 								I64Ctz
 								I64Const $56
 								I64And
-								Set R10
-								Get R10
+								Set R9
+								Get R9
 								I64Eqz
 								If
 									I64Const $0
 									I64Const $0
-									Set R8
 									Set R7
+									Set R6
 									Br $2
 								End
-								Get R9
+								Get R8
 								I64Const $64
-								Get R10
+								Get R9
 								I64Sub
 								I64Shl
-								Set R9
-								Get R9
+								Set R8
+								Get R8
 								I64Const $10
 								I64Mul
-								Get R9
+								Get R8
 								I64Const $8
 								I64ShrU
 								I64Add
@@ -2423,10 +2423,10 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 								I64And
 								I64Const $4294967296000100
 								I64Mul
-								Get R9
+								Get R8
 								I64Const $10
 								I64Mul
-								Get R9
+								Get R8
 								I64Const $8
 								I64ShrU
 								I64Add
@@ -2439,17 +2439,17 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 								I64Add
 								I64Const $32
 								I64ShrU
-								Get R10
+								Get R9
 								I64Const $3
 								I64ShrU
-								Set R8
 								Set R7
+								Set R6
 								Br $1
 							End
-							Get R9
+							Get R8
 							I64Const $10
 							I64Mul
-							Get R9
+							Get R8
 							I64Const $8
 							I64ShrU
 							I64Add
@@ -2457,10 +2457,10 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 							I64And
 							I64Const $4294967296000100
 							I64Mul
-							Get R9
+							Get R8
 							I64Const $10
 							I64Mul
-							Get R9
+							Get R8
 							I64Const $8
 							I64ShrU
 							I64Add
@@ -2473,7 +2473,7 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 							I64Add
 							I64Const $32
 							I64ShrU
-							Set R11
+							Set R10
 							Get R1
 							Get R3
 							I64Add
@@ -2481,52 +2481,51 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 							I64Load $8
 							I64Const $3472328296227680304
 							I64Xor
-							Set R9
-							Get R9
+							Set R8
+							Get R8
 							I64Const $8536140394893047414
 							I64Add
-							Get R9
+							Get R8
 							I64Or
 							I64Const $-9187201950435737472
 							I64And
-							Set R10
-							Get R10
+							Set R9
+							Get R9
 							I64Const $0
 							I64Ne
 							If
-								Get R10
+								Get R9
 								I64Ctz
 								I64Const $56
 								I64And
-								Set R10
-								Get R10
+								Set R9
+								Get R9
 								I64Eqz
 								If
-									Get R11
+									Get R10
 									I64Const $8
-									Set R8
 									Set R7
+									Set R6
 									Br $2
 								End
-								Get R9
+								Get R8
 								I64Const $64
-								Get R10
+								Get R9
 								I64Sub
 								I64Shl
-								Set R9
-								Get R11
-								Get R0
-								I32WrapI64
-								I64Load $112
+								Set R8
 								Get R10
+								Get SP
+								I64Load $112
+								Get R9
 								I64Add
 								I32WrapI64
 								I64Load $0
 								I64Mul
-								Get R9
+								Get R8
 								I64Const $10
 								I64Mul
-								Get R9
+								Get R8
 								I64Const $8
 								I64ShrU
 								I64Add
@@ -2534,10 +2533,10 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 								I64And
 								I64Const $4294967296000100
 								I64Mul
-								Get R9
+								Get R8
 								I64Const $10
 								I64Mul
-								Get R9
+								Get R8
 								I64Const $8
 								I64ShrU
 								I64Add
@@ -2552,21 +2551,21 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 								I64ShrU
 								I64Add
 								I64Const $8
-								Get R10
+								Get R9
 								I64Const $3
 								I64ShrU
 								I64Add
-								Set R8
 								Set R7
+								Set R6
 								Br $1
 							End
-							Get R11
+							Get R10
 							I64Const $100000000
 							I64Mul
-							Get R9
+							Get R8
 							I64Const $10
 							I64Mul
-							Get R9
+							Get R8
 							I64Const $8
 							I64ShrU
 							I64Add
@@ -2574,10 +2573,10 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 							I64And
 							I64Const $4294967296000100
 							I64Mul
-							Get R9
+							Get R8
 							I64Const $10
 							I64Mul
-							Get R9
+							Get R8
 							I64Const $8
 							I64ShrU
 							I64Add
@@ -2591,12 +2590,12 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 							I64Const $32
 							I64ShrU
 							I64Add
-							Set R11
-							I64Const $16
 							Set R10
+							I64Const $16
+							Set R9
 							Block
 								Loop
-									Get R10
+									Get R9
 									I64Const $19
 									I64LtU
 									I32Eqz
@@ -2604,67 +2603,71 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 									Block
 										Get R1
 										Get R3
-										Get R10
+										Get R9
 										I64Add
 										I64Add
 										I32WrapI64
 										I64Load8U $0
 										I64Const $48
 										I64Sub
-										Set R9
-										Get R9
+										Set R8
+										Get R8
 										I64Const $9
 										I64GtU
 										If
-											Get R11
 											Get R10
-											Set R8
+											Get R9
 											Set R7
+											Set R6
 											Br $4
 										End
-										Get R10
+										Get R9
 										I64Const $18
 										I64LtU
 										If
-											Get R11
+											Get R10
 											I64Const $10
 											I64Mul
-											Get R9
+											Get R8
 											I64Add
-											Set R11
+											Set R10
 										End
 									End
-									Get R10
+									Get R9
 									I64Const $1
 									I64Add
-									Set R10
+									Set R9
 									Br $0
 								End
 							End
-							Get R11
+							Get R10
 							I64Const $19
-							Set R8
 							Set R7
+							Set R6
 							Br $0
 						End
-						Get R8
+						Get R7
 						I64Eqz
-						Get R8
+						Get R7
 						I64Const $18
 						I64GtS
 						I32Or
 						If
-							Get SP
 							I64Const $2
+							Set R8
+							Get R0
+							I32WrapI64
+							Set SP
+							Get SP
+							Get R8
 							I64Store ret+8(FP)
 							RET
 						End
 						Get R3
-						Get R8
+						Get R7
 						I64Add
 						Set R3
-						Get R0
-						I32WrapI64
+						Get SP
 						I64Const $0
 						I64Store $168
 						Get R1
@@ -2674,8 +2677,7 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 						I64Load8U $0
 						I64Const $46
 						I64Eq
-						Get R5
-						I32WrapI64
+						Get PC_B
 						I64Load $536
 						I64Const $2
 						I64Ne
@@ -2693,43 +2695,43 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 								I64Load $0
 								I64Const $3472328296227680304
 								I64Xor
-								Set R11
-								Get R11
+								Set R10
+								Get R10
 								I64Const $8536140394893047414
 								I64Add
-								Get R11
+								Get R10
 								I64Or
 								I64Const $-9187201950435737472
 								I64And
-								Set R12
-								Get R12
+								Set R11
+								Get R11
 								I64Const $0
 								I64Ne
 								If
-									Get R12
+									Get R11
 									I64Ctz
 									I64Const $56
 									I64And
-									Set R12
-									Get R12
+									Set R11
+									Get R11
 									I64Eqz
 									If
 										I64Const $0
 										I64Const $0
-										Set R10
 										Set R9
+										Set R8
 										Br $2
 									End
-									Get R11
+									Get R10
 									I64Const $64
-									Get R12
+									Get R11
 									I64Sub
 									I64Shl
-									Set R11
-									Get R11
+									Set R10
+									Get R10
 									I64Const $10
 									I64Mul
-									Get R11
+									Get R10
 									I64Const $8
 									I64ShrU
 									I64Add
@@ -2737,10 +2739,10 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 									I64And
 									I64Const $4294967296000100
 									I64Mul
-									Get R11
+									Get R10
 									I64Const $10
 									I64Mul
-									Get R11
+									Get R10
 									I64Const $8
 									I64ShrU
 									I64Add
@@ -2753,17 +2755,17 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 									I64Add
 									I64Const $32
 									I64ShrU
-									Get R12
+									Get R11
 									I64Const $3
 									I64ShrU
-									Set R10
 									Set R9
+									Set R8
 									Br $1
 								End
-								Get R11
+								Get R10
 								I64Const $10
 								I64Mul
-								Get R11
+								Get R10
 								I64Const $8
 								I64ShrU
 								I64Add
@@ -2771,10 +2773,10 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 								I64And
 								I64Const $4294967296000100
 								I64Mul
-								Get R11
+								Get R10
 								I64Const $10
 								I64Mul
-								Get R11
+								Get R10
 								I64Const $8
 								I64ShrU
 								I64Add
@@ -2787,7 +2789,7 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 								I64Add
 								I64Const $32
 								I64ShrU
-								Set R13
+								Set R12
 								Get R1
 								Get R3
 								I64Add
@@ -2795,52 +2797,51 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 								I64Load $8
 								I64Const $3472328296227680304
 								I64Xor
-								Set R11
-								Get R11
+								Set R10
+								Get R10
 								I64Const $8536140394893047414
 								I64Add
-								Get R11
+								Get R10
 								I64Or
 								I64Const $-9187201950435737472
 								I64And
-								Set R12
-								Get R12
+								Set R11
+								Get R11
 								I64Const $0
 								I64Ne
 								If
-									Get R12
+									Get R11
 									I64Ctz
 									I64Const $56
 									I64And
-									Set R12
-									Get R12
+									Set R11
+									Get R11
 									I64Eqz
 									If
-										Get R13
+										Get R12
 										I64Const $8
-										Set R10
 										Set R9
+										Set R8
 										Br $2
 									End
-									Get R11
+									Get R10
 									I64Const $64
-									Get R12
+									Get R11
 									I64Sub
 									I64Shl
-									Set R11
-									Get R13
-									Get R0
-									I32WrapI64
-									I64Load $112
+									Set R10
 									Get R12
+									Get SP
+									I64Load $112
+									Get R11
 									I64Add
 									I32WrapI64
 									I64Load $0
 									I64Mul
-									Get R11
+									Get R10
 									I64Const $10
 									I64Mul
-									Get R11
+									Get R10
 									I64Const $8
 									I64ShrU
 									I64Add
@@ -2848,10 +2849,10 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 									I64And
 									I64Const $4294967296000100
 									I64Mul
-									Get R11
+									Get R10
 									I64Const $10
 									I64Mul
-									Get R11
+									Get R10
 									I64Const $8
 									I64ShrU
 									I64Add
@@ -2866,21 +2867,21 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 									I64ShrU
 									I64Add
 									I64Const $8
-									Get R12
+									Get R11
 									I64Const $3
 									I64ShrU
 									I64Add
-									Set R10
 									Set R9
+									Set R8
 									Br $1
 								End
-								Get R13
+								Get R12
 								I64Const $100000000
 								I64Mul
-								Get R11
+								Get R10
 								I64Const $10
 								I64Mul
-								Get R11
+								Get R10
 								I64Const $8
 								I64ShrU
 								I64Add
@@ -2888,10 +2889,10 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 								I64And
 								I64Const $4294967296000100
 								I64Mul
-								Get R11
+								Get R10
 								I64Const $10
 								I64Mul
-								Get R11
+								Get R10
 								I64Const $8
 								I64ShrU
 								I64Add
@@ -2905,12 +2906,12 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 								I64Const $32
 								I64ShrU
 								I64Add
-								Set R13
-								I64Const $16
 								Set R12
+								I64Const $16
+								Set R11
 								Block
 									Loop
-										Get R12
+										Get R11
 										I64Const $19
 										I64LtU
 										I32Eqz
@@ -2918,91 +2919,94 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 										Block
 											Get R1
 											Get R3
-											Get R12
+											Get R11
 											I64Add
 											I64Add
 											I32WrapI64
 											I64Load8U $0
 											I64Const $48
 											I64Sub
-											Set R11
-											Get R11
+											Set R10
+											Get R10
 											I64Const $9
 											I64GtU
 											If
-												Get R13
 												Get R12
-												Set R10
+												Get R11
 												Set R9
+												Set R8
 												Br $4
 											End
-											Get R12
+											Get R11
 											I64Const $18
 											I64LtU
 											If
-												Get R13
+												Get R12
 												I64Const $10
 												I64Mul
-												Get R11
+												Get R10
 												I64Add
-												Set R13
+												Set R12
 											End
 										End
-										Get R12
+										Get R11
 										I64Const $1
 										I64Add
-										Set R12
+										Set R11
 										Br $0
 									End
 								End
-								Get R13
+								Get R12
 								I64Const $19
-								Set R10
 								Set R9
+								Set R8
 								Br $0
 							End
-							Get R10
+							Get R9
 							I64Eqz
-							Get R8
-							Get R10
+							Get R7
+							Get R9
 							I64Add
 							I64Const $18
 							I64GtS
 							I32Or
 							If
-								Get SP
 								I64Const $2
+								Set R10
+								Get R0
+								I32WrapI64
+								Set SP
+								Get SP
+								Get R10
 								I64Store ret+8(FP)
 								RET
 							End
-							Get R7
-							Get R0
-							I32WrapI64
+							Get R6
+							Get SP
 							I64Load $112
-							Get R10
+							Get R9
 							I64Const $8
 							I64Mul
 							I64Add
 							I32WrapI64
 							I64Load $0
 							I64Mul
+							Get R8
+							I64Add
+							Set R6
+							Get R3
+							Get R9
+							I64Add
+							Set R3
+							Get R7
 							Get R9
 							I64Add
 							Set R7
-							Get R3
-							Get R10
-							I64Add
-							Set R3
-							Get R8
-							Get R10
-							I64Add
-							Set R8
-							Get R0
-							I32WrapI64
-							Get R10
+							Get SP
+							Get R9
 							I64Store $168
 						End
-						Get R6
+						Get R5
 						I64Const $255
 						I64And
 						I64Const $34
@@ -3016,8 +3020,13 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 							I64Const $34
 							I64Ne
 							If
-								Get SP
 								I64Const $2
+								Set R8
+								Get R0
+								I32WrapI64
+								Set SP
+								Get SP
+								Get R8
 								I64Store ret+8(FP)
 								RET
 							End
@@ -3042,121 +3051,127 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 							I64Ne
 							I32And
 							If
-								Get SP
 								I64Const $2
+								Set R8
+								Get R0
+								I32WrapI64
+								Set SP
+								Get SP
+								Get R8
 								I64Store ret+8(FP)
 								RET
 							End
 						End
-						Get R5
-						I32WrapI64
+						Get PC_B
 						I64Load $536
 						I64Const $2
 						I64Eq
 						If
-							Get R7
-							Set R9
-							Get R0
-							I32WrapI64
+							Get R6
+							Set R8
+							Get SP
 							I64Load $160
 							I64Const $0
 							I64Ne
 							If
 								I64Const $0
-								Get R9
+								Get R8
 								I64Sub
-								Set R9
+								Set R8
 							End
-							Get R9
-							Get R5
-							I32WrapI64
+							Get R8
+							Get PC_B
 							I64Load $568
 							I64LtS
-							Get R9
-							Get R5
-							I32WrapI64
+							Get R8
+							Get PC_B
 							I64Load $576
 							I64GtS
 							I32Or
 							If
-								Get SP
 								I64Const $2
+								Set R9
+								Get R0
+								I32WrapI64
+								Set SP
+								Get SP
+								Get R9
 								I64Store ret+8(FP)
 								RET
 							End
 							Get R4
-							Set R10
+							Set R9
 							Block
-								Get R9
+								Get R8
 								I64Const $1
 								I64Shl
-								Get R9
+								Get R8
 								I64Const $63
 								I64ShrS
 								I64Xor
-								Set R11
-								Get R11
+								Set R10
+								Get R10
 								I64Const $128
 								I64LtU
 								If
 									Get R2
-									Get R10
+									Get R9
 									I64Add
 									I32WrapI64
-									Get R11
-									I64Store $0
 									Get R10
+									I64Store $0
+									Get R9
 									I64Const $1
 									I64Add
 									Set R4
 									Br $1
 								End
-								Get R11
+								Get R10
 								I64Const $72057594037927936
 								I64GeU
 								If
 									Block
 										Loop
-											Get R11
+											Get R10
 											I64Const $128
 											I64GeU
 											I32Eqz
 											BrIf $1
 											Get R2
-											Get R10
+											Get R9
 											I64Add
 											I32WrapI64
-											Get R11
+											Get R10
 											I64Const $127
 											I64And
 											I64Const $128
 											I64Or
 											I64Store $0
-											Get R11
+											Get R10
 											I64Const $7
 											I64ShrU
-											Set R11
-											Get R10
+											Set R10
+											Get R9
 											I64Const $1
 											I64Add
-											Set R10
+											Set R9
 											Br $0
 										End
 									End
 									Get R2
-									Get R10
+									Get R9
 									I64Add
 									I32WrapI64
-									Get R11
-									I64Store $0
 									Get R10
+									I64Store $0
+									Get R9
 									I64Const $1
 									I64Add
 									Set R4
 									Br $1
 								End
 								I64Const $64
-								Get R11
+								Get R10
 								I64Clz
 								I64Sub
 								I64Const $6
@@ -3165,46 +3180,46 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 								I64Mul
 								I64Const $8
 								I64ShrS
-								Set R12
-								Get R11
+								Set R11
+								Get R10
 								I64Const $268435455
 								I64And
-								Get R11
+								Get R10
 								I64Const $72057593769492480
 								I64And
 								I64Const $4
 								I64Shl
 								I64Or
-								Set R11
-								Get R11
+								Set R10
+								Get R10
 								I64Const $70364449226751
 								I64And
-								Get R11
+								Get R10
 								I64Const $1152851136131088384
 								I64And
 								I64Const $2
 								I64Shl
 								I64Or
-								Set R11
-								Get R11
+								Set R10
+								Get R10
 								I64Const $35747867511423103
 								I64And
-								Get R11
+								Get R10
 								I64Const $4575727041462157184
 								I64And
 								I64Const $1
 								I64Shl
 								I64Or
-								Set R11
+								Set R10
 								Get R2
-								Get R10
+								Get R9
 								I64Add
 								I32WrapI64
-								Get R11
+								Get R10
 								I64Const $-9187201950435737472
 								I64Const $1
 								I64Const $8
-								Get R12
+								Get R11
 								I64Mul
 								I64Const $8
 								I64Sub
@@ -3214,40 +3229,37 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 								I64And
 								I64Or
 								I64Store $0
-								Get R10
-								Get R12
+								Get R9
+								Get R11
 								I64Add
 								Set R4
 								Br $0
 							End
 						Else
-							Get R5
-							I32WrapI64
+							Get PC_B
 							I64Load $536
 							I64Const $3
 							I64Eq
 							If
+								Get R6
+								Set R8
 								Get R7
 								Set R9
-								Get R8
-								Set R10
 								Get R4
-								Set R11
+								Set R10
 								Block
-									Get R0
-									I32WrapI64
+									Get SP
 									I64Load $168
-									Set R12
+									Set R11
 									Block
 										Loop
-											Get R12
-											Get R5
-											I32WrapI64
+											Get R11
+											Get PC_B
 											I64Load $584
 											I64GtS
 											I32Eqz
 											BrIf $1
-											Get R9
+											Get R8
 											I64Const $10
 											I64RemU
 											I64Const $0
@@ -3257,27 +3269,26 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 												Set R4
 												Br $3
 											End
-											Get R9
+											Get R8
 											I64Const $10
 											I64DivU
+											Set R8
+											Get R11
+											I64Const $1
+											I64Sub
+											Set R11
+											Get R9
+											I64Const $1
+											I64Sub
 											Set R9
-											Get R12
-											I64Const $1
-											I64Sub
-											Set R12
-											Get R10
-											I64Const $1
-											I64Sub
-											Set R10
 											Br $0
 										End
 									End
-									Get R10
-									Get R5
-									I32WrapI64
+									Get R9
+									Get PC_B
 									I64Load $584
 									I64Add
-									Get R12
+									Get R11
 									I64Sub
 									I64Const $18
 									I64GtS
@@ -3286,14 +3297,12 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 										Set R4
 										Br $1
 									End
-									Get R9
-									Get R0
-									I32WrapI64
+									Get R8
+									Get SP
 									I64Load $112
-									Get R5
-									I32WrapI64
+									Get PC_B
 									I64Load $584
-									Get R12
+									Get R11
 									I64Sub
 									I64Const $8
 									I64Mul
@@ -3301,10 +3310,9 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 									I32WrapI64
 									I64Load $0
 									I64Mul
-									Set R9
-									Get R9
-									Get R5
-									I32WrapI64
+									Set R8
+									Get R8
+									Get PC_B
 									I64Load $592
 									I64GeU
 									If
@@ -3312,23 +3320,22 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 										Set R4
 										Br $1
 									End
-									Get R9
-									Set R13
-									Get R0
-									I32WrapI64
+									Get R8
+									Set R12
+									Get SP
 									I64Load $160
 									I64Const $0
 									I64Ne
 									If
 										I64Const $0
-										Get R13
+										Get R12
 										I64Sub
-										Set R13
+										Set R12
 									End
 									Block
 										I64Const $64
-										Get R13
-										Get R13
+										Get R12
+										Get R12
 										I64Const $63
 										I64ShrS
 										I64Xor
@@ -3338,68 +3345,68 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 										I64Add
 										I64Const $3
 										I64ShrS
-										Set R14
+										Set R13
 										Get R2
-										Get R11
+										Get R10
 										I64Add
 										I32WrapI64
-										Get R14
+										Get R13
 										I64Const $1
 										I64Shl
 										I64Store $0
-										Get R13
+										Get R12
 										I64Const $64
 										I64Const $8
-										Get R14
+										Get R13
 										I64Mul
 										I64Sub
 										I64Shl
-										Set R15
-										Get R15
+										Set R14
+										Get R14
 										I64Const $8
 										I64ShrU
 										I64Const $71777214294589695
 										I64And
-										Get R15
+										Get R14
 										I64Const $71777214294589695
 										I64And
 										I64Const $8
 										I64Shl
 										I64Or
-										Set R15
-										Get R15
+										Set R14
+										Get R14
 										I64Const $16
 										I64ShrU
 										I64Const $281470681808895
 										I64And
-										Get R15
+										Get R14
 										I64Const $281470681808895
 										I64And
 										I64Const $16
 										I64Shl
 										I64Or
-										Set R15
+										Set R14
 										Get R2
-										Get R11
+										Get R10
 										I64Add
 										I32WrapI64
-										Get R15
+										Get R14
 										I64Const $32
 										I64ShrU
-										Get R15
+										Get R14
 										I64Const $32
 										I64Shl
 										I64Or
 										I64Store $1
-										Get R11
+										Get R10
 										I64Const $1
 										I64Add
-										Get R14
+										Get R13
 										I64Add
-										Set R11
+										Set R10
 										Br $0
 									End
-									Get R11
+									Get R10
 									Set R4
 									Br $0
 								End
@@ -3407,18 +3414,28 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 								I64Const $0
 								I64LtS
 								If
-									Get SP
 									I64Const $2
+									Set R8
+									Get R0
+									I32WrapI64
+									Set SP
+									Get SP
+									Get R8
 									I64Store ret+8(FP)
 									RET
 								End
 							Else
-								Get R7
+								Get R6
 								I64Const $9007199254740992
 								I64GeU
 								If
-									Get SP
 									I64Const $2
+									Set R8
+									Get R0
+									I32WrapI64
+									Set SP
+									Get SP
+									Get R8
 									I64Store ret+8(FP)
 									RET
 								End
@@ -3426,13 +3443,11 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 								Get R4
 								I64Add
 								I32WrapI64
-								Get R7
+								Get R6
 								F64ConvertI64U
-								Get R0
-								I32WrapI64
+								Get SP
 								I64Load $120
-								Get R0
-								I32WrapI64
+								Get SP
 								I64Load $168
 								I64Const $8
 								I64Mul
@@ -3441,8 +3456,7 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 								F64Load $0
 								F64Div
 								I64ReinterpretF64
-								Get R0
-								I32WrapI64
+								Get SP
 								I64Load $160
 								I64Const $63
 								I64Shl
@@ -3455,13 +3469,12 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 							End
 						End
 					Else
-						Get R5
-						I32WrapI64
+						Get PC_B
 						I64Load $536
 						I64Const $5
 						I64Eq
 						If
-							Get R6
+							Get R5
 							I64Const $4294967295
 							I64And
 							I64Const $1702195828
@@ -3478,14 +3491,19 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 								I64Add
 								Set R3
 							Else
-								Get R6
+								Get R5
 								I64Const $1099511627775
 								I64And
 								I64Const $435728179558
 								I64Ne
 								If
-									Get SP
 									I64Const $2
+									Set R6
+									Get R0
+									I32WrapI64
+									Set SP
+									Get SP
+									Get R6
 									I64Store ret+8(FP)
 									RET
 								End
@@ -3509,106 +3527,108 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 							I64Add
 							I32WrapI64
 							I64Load8U $0
-							Set R6
-							Get R6
+							Set R5
+							Get R5
 							I64Const $44
 							I64Ne
-							Get R6
+							Get R5
 							I64Const $125
 							I64Ne
 							I32And
 							If
-								Get SP
 								I64Const $2
+								Set R6
+								Get R0
+								I32WrapI64
+								Set SP
+								Get SP
+								Get R6
 								I64Store ret+8(FP)
 								RET
 							End
 						Else
-							Get R5
-							I32WrapI64
+							Get PC_B
 							I64Load $536
 							I64Const $6
 							I64Eq
 							If
 								I64Const $0
-								Set R7
+								Set R6
 								I64Const $0
-								Set R8
-								Get R6
+								Set R7
+								Get R5
 								I64Const $2910860695269497890
 								I64Eq
 								If
 									Get R3
 									I64Const $8
 									I64Add
-									Set R9
+									Set R8
 									Block
-										Get R0
-										I32WrapI64
+										Get SP
 										I64Const $0
 										I64Store $160
 										Get R1
-										Get R9
+										Get R8
 										I64Add
 										I32WrapI64
 										I64Load8U $0
 										I64Const $45
 										I64Eq
 										If
-											Get R0
-											I32WrapI64
+											Get SP
 											I64Const $1
 											I64Store $160
-											Get R9
+											Get R8
 											I64Const $1
 											I64Add
-											Set R9
+											Set R8
 										End
 										Block
 											Get R1
-											Get R9
+											Get R8
 											I64Add
 											I32WrapI64
 											I64Load $0
 											I64Const $3472328296227680304
 											I64Xor
-											Set R12
-											Get R12
+											Set R11
+											Get R11
 											I64Const $8536140394893047414
 											I64Add
-											Get R12
+											Get R11
 											I64Or
 											I64Const $-9187201950435737472
 											I64And
-											Set R13
-											Get R13
+											Set R12
+											Get R12
 											I64Const $0
 											I64Ne
 											If
-												Get R13
+												Get R12
 												I64Ctz
 												I64Const $56
 												I64And
-												Set R13
-												Get R13
+												Set R12
+												Get R12
 												I64Eqz
 												If
 													I64Const $0
 													I64Const $0
-													Set R11
 													Set R10
+													Set R9
 													Br $2
 												End
-												Get R12
+												Get R11
 												I64Const $64
-												Get R13
+												Get R12
 												I64Sub
 												I64Shl
-												Set R12
-												Get R12
+												Set R11
+												Get R11
 												I64Const $10
 												I64Mul
-												Get R12
+												Get R11
 												I64Const $8
 												I64ShrU
 												I64Add
@@ -3616,10 +3636,10 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 												I64And
 												I64Const $4294967296000100
 												I64Mul
-												Get R12
+												Get R11
 												I64Const $10
 												I64Mul
-												Get R12
+												Get R11
 												I64Const $8
 												I64ShrU
 												I64Add
@@ -3632,17 +3652,17 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 												I64Add
 												I64Const $32
 												I64ShrU
-												Get R13
+												Get R12
 												I64Const $3
 												I64ShrU
-												Set R11
 												Set R10
+												Set R9
 												Br $1
 											End
-											Get R12
+											Get R11
 											I64Const $10
 											I64Mul
-											Get R12
+											Get R11
 											I64Const $8
 											I64ShrU
 											I64Add
@@ -3650,10 +3670,10 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 											I64And
 											I64Const $4294967296000100
 											I64Mul
-											Get R12
+											Get R11
 											I64Const $10
 											I64Mul
-											Get R12
+											Get R11
 											I64Const $8
 											I64ShrU
 											I64Add
@@ -3666,60 +3686,59 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 											I64Add
 											I64Const $32
 											I64ShrU
-											Set R14
+											Set R13
 											Get R1
-											Get R9
+											Get R8
 											I64Add
 											I32WrapI64
 											I64Load $8
 											I64Const $3472328296227680304
 											I64Xor
-											Set R12
-											Get R12
+											Set R11
+											Get R11
 											I64Const $8536140394893047414
 											I64Add
-											Get R12
+											Get R11
 											I64Or
 											I64Const $-9187201950435737472
 											I64And
-											Set R13
-											Get R13
+											Set R12
+											Get R12
 											I64Const $0
 											I64Ne
 											If
-												Get R13
+												Get R12
 												I64Ctz
 												I64Const $56
 												I64And
-												Set R13
-												Get R13
+												Set R12
+												Get R12
 												I64Eqz
 												If
-													Get R14
+													Get R13
 													I64Const $8
-													Set R11
 													Set R10
+													Set R9
 													Br $2
 												End
-												Get R12
+												Get R11
 												I64Const $64
-												Get R13
+												Get R12
 												I64Sub
 												I64Shl
-												Set R12
-												Get R14
-												Get R0
-												I32WrapI64
-												I64Load $112
+												Set R11
 												Get R13
+												Get SP
+												I64Load $112
+												Get R12
 												I64Add
 												I32WrapI64
 												I64Load $0
 												I64Mul
-												Get R12
+												Get R11
 												I64Const $10
 												I64Mul
-												Get R12
+												Get R11
 												I64Const $8
 												I64ShrU
 												I64Add
@@ -3727,10 +3746,10 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 												I64And
 												I64Const $4294967296000100
 												I64Mul
-												Get R12
+												Get R11
 												I64Const $10
 												I64Mul
-												Get R12
+												Get R11
 												I64Const $8
 												I64ShrU
 												I64Add
@@ -3745,21 +3764,21 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 												I64ShrU
 												I64Add
 												I64Const $8
-												Get R13
+												Get R12
 												I64Const $3
 												I64ShrU
 												I64Add
-												Set R11
 												Set R10
+												Set R9
 												Br $1
 											End
-											Get R14
+											Get R13
 											I64Const $100000000
 											I64Mul
-											Get R12
+											Get R11
 											I64Const $10
 											I64Mul
-											Get R12
+											Get R11
 											I64Const $8
 											I64ShrU
 											I64Add
@@ -3767,10 +3786,10 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 											I64And
 											I64Const $4294967296000100
 											I64Mul
-											Get R12
+											Get R11
 											I64Const $10
 											I64Mul
-											Get R12
+											Get R11
 											I64Const $8
 											I64ShrU
 											I64Add
@@ -3784,108 +3803,107 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 											I64Const $32
 											I64ShrU
 											I64Add
-											Set R14
-											I64Const $16
 											Set R13
+											I64Const $16
+											Set R12
 											Block
 												Loop
-													Get R13
+													Get R12
 													I64Const $19
 													I64LtU
 													I32Eqz
 													BrIf $1
 													Block
 														Get R1
-														Get R9
-														Get R13
+														Get R8
+														Get R12
 														I64Add
 														I64Add
 														I32WrapI64
 														I64Load8U $0
 														I64Const $48
 														I64Sub
-														Set R12
-														Get R12
+														Set R11
+														Get R11
 														I64Const $9
 														I64GtU
 														If
-															Get R14
 															Get R13
-															Set R11
+															Get R12
 															Set R10
+															Set R9
 															Br $4
 														End
-														Get R13
+														Get R12
 														I64Const $18
 														I64LtU
 														If
-															Get R14
+															Get R13
 															I64Const $10
 															I64Mul
-															Get R12
+															Get R11
 															I64Add
-															Set R14
+															Set R13
 														End
 													End
-													Get R13
+													Get R12
 													I64Const $1
 													I64Add
-													Set R13
+													Set R12
 													Br $0
 												End
 											End
-											Get R14
+											Get R13
 											I64Const $19
-											Set R11
 											Set R10
+											Set R9
 											Br $0
 										End
-										Get R11
+										Get R10
 										I64Eqz
-										Get R11
+										Get R10
 										I64Const $15
 										I64GtS
 										I32Or
 										If
 											I64Const $-1
 											I64Const $0
-											Set R8
 											Set R7
+											Set R6
 											Br $1
 										End
-										Get R9
-										Get R11
-										I64Add
-										Set R9
+										Get R8
 										Get R10
-										Set R11
-										Get R0
-										I32WrapI64
+										I64Add
+										Set R8
+										Get R9
+										Set R10
+										Get SP
 										I64Load $160
 										I64Const $0
 										I64Ne
 										If
 											I64Const $0
-											Get R11
+											Get R10
 											I64Sub
-											Set R11
+											Set R10
 										End
-										Get R11
+										Get R10
 										I64Const $-62135596800000
 										I64LtS
-										Get R11
+										Get R10
 										I64Const $253402300799999
 										I64GtS
 										I32Or
 										If
 											I64Const $-1
 											I64Const $0
-											Set R8
 											Set R7
+											Set R6
 											Br $1
 										End
 										Get R1
-										Get R9
+										Get R8
 										I64Add
 										I32WrapI64
 										I64Load $0
@@ -3894,22 +3912,22 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 										I64Const $206966894635
 										I64Eq
 										If
-											Get R9
+											Get R8
 											I64Const $5
 											I64Add
-											Set R9
+											Set R8
 										End
-										Get R9
-										Get R11
-										Set R8
+										Get R8
+										Get R10
 										Set R7
+										Set R6
 										Br $0
 									End
-									Get R7
+									Get R6
 									I64Const $0
 									I64LtS
 									Get R1
-									Get R7
+									Get R6
 									I64Add
 									I32WrapI64
 									I64Load $0
@@ -3919,17 +3937,22 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 									I64Ne
 									I32Or
 									If
-										Get SP
 										I64Const $2
+										Set R8
+										Get R0
+										I32WrapI64
+										Set SP
+										Get SP
+										Get R8
 										I64Store ret+8(FP)
 										RET
 									End
-									Get R7
+									Get R6
 									I64Const $4
 									I64Add
 									Set R3
 								Else
-									Get R6
+									Get R5
 									I64Const $72057594037927935
 									I64And
 									I64Const $11370549590896418
@@ -3938,74 +3961,72 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 										Get R3
 										I64Const $7
 										I64Add
-										Set R9
+										Set R8
 										Block
-											Get R0
-											I32WrapI64
+											Get SP
 											I64Const $0
 											I64Store $160
 											Get R1
-											Get R9
+											Get R8
 											I64Add
 											I32WrapI64
 											I64Load8U $0
 											I64Const $45
 											I64Eq
 											If
-												Get R0
-												I32WrapI64
+												Get SP
 												I64Const $1
 												I64Store $160
-												Get R9
+												Get R8
 												I64Const $1
 												I64Add
-												Set R9
+												Set R8
 											End
 											Block
 												Get R1
-												Get R9
+												Get R8
 												I64Add
 												I32WrapI64
 												I64Load $0
 												I64Const $3472328296227680304
 												I64Xor
-												Set R12
-												Get R12
+												Set R11
+												Get R11
 												I64Const $8536140394893047414
 												I64Add
-												Get R12
+												Get R11
 												I64Or
 												I64Const $-9187201950435737472
 												I64And
-												Set R13
-												Get R13
+												Set R12
+												Get R12
 												I64Const $0
 												I64Ne
 												If
-													Get R13
+													Get R12
 													I64Ctz
 													I64Const $56
 													I64And
-													Set R13
-													Get R13
+													Set R12
+													Get R12
 													I64Eqz
 													If
 														I64Const $0
 														I64Const $0
-														Set R11
 														Set R10
+														Set R9
 														Br $2
 													End
-													Get R12
+													Get R11
 													I64Const $64
-													Get R13
+													Get R12
 													I64Sub
 													I64Shl
-													Set R12
-													Get R12
+													Set R11
+													Get R11
 													I64Const $10
 													I64Mul
-													Get R12
+													Get R11
 													I64Const $8
 													I64ShrU
 													I64Add
@@ -4013,10 +4034,10 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 													I64And
 													I64Const $4294967296000100
 													I64Mul
-													Get R12
+													Get R11
 													I64Const $10
 													I64Mul
-													Get R12
+													Get R11
 													I64Const $8
 													I64ShrU
 													I64Add
@@ -4029,17 +4050,17 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 													I64Add
 													I64Const $32
 													I64ShrU
-													Get R13
+													Get R12
 													I64Const $3
 													I64ShrU
-													Set R11
 													Set R10
+													Set R9
 													Br $1
 												End
-												Get R12
+												Get R11
 												I64Const $10
 												I64Mul
-												Get R12
+												Get R11
 												I64Const $8
 												I64ShrU
 												I64Add
@@ -4047,10 +4068,10 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 												I64And
 												I64Const $4294967296000100
 												I64Mul
-												Get R12
+												Get R11
 												I64Const $10
 												I64Mul
-												Get R12
+												Get R11
 												I64Const $8
 												I64ShrU
 												I64Add
@@ -4063,60 +4084,59 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 												I64Add
 												I64Const $32
 												I64ShrU
-												Set R14
+												Set R13
 												Get R1
-												Get R9
+												Get R8
 												I64Add
 												I32WrapI64
 												I64Load $8
 												I64Const $3472328296227680304
 												I64Xor
-												Set R12
-												Get R12
+												Set R11
+												Get R11
 												I64Const $8536140394893047414
 												I64Add
-												Get R12
+												Get R11
 												I64Or
 												I64Const $-9187201950435737472
 												I64And
-												Set R13
-												Get R13
+												Set R12
+												Get R12
 												I64Const $0
 												I64Ne
 												If
-													Get R13
+													Get R12
 													I64Ctz
 													I64Const $56
 													I64And
-													Set R13
-													Get R13
+													Set R12
+													Get R12
 													I64Eqz
 													If
-														Get R14
+														Get R13
 														I64Const $8
-														Set R11
 														Set R10
+														Set R9
 														Br $2
 													End
-													Get R12
+													Get R11
 													I64Const $64
-													Get R13
+													Get R12
 													I64Sub
 													I64Shl
-													Set R12
-													Get R14
-													Get R0
-													I32WrapI64
-													I64Load $112
+													Set R11
 													Get R13
+													Get SP
+													I64Load $112
+													Get R12
 													I64Add
 													I32WrapI64
 													I64Load $0
 													I64Mul
-													Get R12
+													Get R11
 													I64Const $10
 													I64Mul
-													Get R12
+													Get R11
 													I64Const $8
 													I64ShrU
 													I64Add
@@ -4124,10 +4144,10 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 													I64And
 													I64Const $4294967296000100
 													I64Mul
-													Get R12
+													Get R11
 													I64Const $10
 													I64Mul
-													Get R12
+													Get R11
 													I64Const $8
 													I64ShrU
 													I64Add
@@ -4142,21 +4162,21 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 													I64ShrU
 													I64Add
 													I64Const $8
-													Get R13
+													Get R12
 													I64Const $3
 													I64ShrU
 													I64Add
-													Set R11
 													Set R10
+													Set R9
 													Br $1
 												End
-												Get R14
+												Get R13
 												I64Const $100000000
 												I64Mul
-												Get R12
+												Get R11
 												I64Const $10
 												I64Mul
-												Get R12
+												Get R11
 												I64Const $8
 												I64ShrU
 												I64Add
@@ -4164,10 +4184,10 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 												I64And
 												I64Const $4294967296000100
 												I64Mul
-												Get R12
+												Get R11
 												I64Const $10
 												I64Mul
-												Get R12
+												Get R11
 												I64Const $8
 												I64ShrU
 												I64Add
@@ -4181,108 +4201,107 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 												I64Const $32
 												I64ShrU
 												I64Add
-												Set R14
-												I64Const $16
 												Set R13
+												I64Const $16
+												Set R12
 												Block
 													Loop
-														Get R13
+														Get R12
 														I64Const $19
 														I64LtU
 														I32Eqz
 														BrIf $1
 														Block
 															Get R1
-															Get R9
-															Get R13
+															Get R8
+															Get R12
 															I64Add
 															I64Add
 															I32WrapI64
 															I64Load8U $0
 															I64Const $48
 															I64Sub
-															Set R12
-															Get R12
+															Set R11
+															Get R11
 															I64Const $9
 															I64GtU
 															If
-																Get R14
 																Get R13
-																Set R11
+																Get R12
 																Set R10
+																Set R9
 																Br $4
 															End
-															Get R13
+															Get R12
 															I64Const $18
 															I64LtU
 															If
-																Get R14
+																Get R13
 																I64Const $10
 																I64Mul
-																Get R12
+																Get R11
 																I64Add
-																Set R14
+																Set R13
 															End
 														End
-														Get R13
+														Get R12
 														I64Const $1
 														I64Add
-														Set R13
+														Set R12
 														Br $0
 													End
 												End
-												Get R14
+												Get R13
 												I64Const $19
-												Set R11
 												Set R10
+												Set R9
 												Br $0
 											End
-											Get R11
+											Get R10
 											I64Eqz
-											Get R11
+											Get R10
 											I64Const $15
 											I64GtS
 											I32Or
 											If
 												I64Const $-1
 												I64Const $0
-												Set R8
 												Set R7
+												Set R6
 												Br $1
 											End
-											Get R9
-											Get R11
-											I64Add
-											Set R9
+											Get R8
 											Get R10
-											Set R11
-											Get R0
-											I32WrapI64
+											I64Add
+											Set R8
+											Get R9
+											Set R10
+											Get SP
 											I64Load $160
 											I64Const $0
 											I64Ne
 											If
 												I64Const $0
-												Get R11
+												Get R10
 												I64Sub
-												Set R11
+												Set R10
 											End
-											Get R11
+											Get R10
 											I64Const $-62135596800000
 											I64LtS
-											Get R11
+											Get R10
 											I64Const $253402300799999
 											I64GtS
 											I32Or
 											If
 												I64Const $-1
 												I64Const $0
-												Set R8
 												Set R7
+												Set R6
 												Br $1
 											End
 											Get R1
-											Get R9
+											Get R8
 											I64Add
 											I32WrapI64
 											I64Load $0
@@ -4291,22 +4310,22 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 											I64Const $206966894635
 											I64Eq
 											If
-												Get R9
+												Get R8
 												I64Const $5
 												I64Add
-												Set R9
+												Set R8
 											End
-											Get R9
-											Get R11
-											Set R8
+											Get R8
+											Get R10
 											Set R7
+											Set R6
 											Br $0
 										End
-										Get R7
+										Get R6
 										I64Const $0
 										I64LtS
 										Get R1
-										Get R7
+										Get R6
 										I64Add
 										I32WrapI64
 										I64Load $0
@@ -4316,12 +4335,17 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 										I64Ne
 										I32Or
 										If
-											Get SP
 											I64Const $2
+											Set R8
+											Get R0
+											I32WrapI64
+											Set SP
+											Get SP
+											Get R8
 											I64Store ret+8(FP)
 											RET
 										End
-										Get R7
+										Get R6
 										I64Const $3
 										I64Add
 										Set R3
@@ -4329,40 +4353,40 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 										Get R3
 										I64Const $1
 										I64Add
-										Set R9
+										Set R8
 										Block
 											I64Const $0
-											Set R10
+											Set R9
 											Get R1
-											Get R9
+											Get R8
 											I64Add
 											I32WrapI64
 											I64Load $0
-											Set R11
+											Set R10
 											Get R1
-											Get R9
+											Get R8
 											I64Add
 											I32WrapI64
 											I64Load $8
-											Set R12
+											Set R11
 											Get R1
-											Get R9
+											Get R8
 											I64Add
 											I32WrapI64
 											I64Load $12
-											Set R13
-											Get R11
+											Set R12
+											Get R10
 											I64Const $-72056498821267456
 											I64And
 											I64Const $3242591924980285440
 											I64Ne
-											Get R12
+											Get R11
 											I64Const $280375481794560
 											I64And
 											I64Const $63771679916032
 											I64Ne
 											I32Or
-											Get R13
+											Get R12
 											I64Const $1095216660480
 											I64And
 											I64Const $249108103168
@@ -4371,38 +4395,38 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 											If
 												I64Const $-1
 												I64Const $0
-												Set R8
 												Set R7
+												Set R6
 												Br $1
 											End
-											Get R11
+											Get R10
 											I64Const $4294967295
 											I64And
-											Get R11
+											Get R10
 											I64Const $8
 											I64ShrU
 											I64Const $281470681743360
 											I64And
 											I64Or
-											Get R12
+											Get R11
 											I64Const $48
 											I64Shl
 											I64Or
 											I64Const $3472328296227680304
 											I64Xor
-											Set R14
-											Get R12
+											Set R13
+											Get R11
 											I64Const $24
 											I64ShrU
 											I64Const $65535
 											I64And
-											Get R12
+											Get R11
 											I64Const $32
 											I64ShrU
 											I64Const $4294901760
 											I64And
 											I64Or
-											Get R13
+											Get R12
 											I64Const $8
 											I64ShrU
 											I64Const $281470681743360
@@ -4414,18 +4438,18 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 											I64Or
 											I64Const $3472328296227680304
 											I64Xor
-											Set R12
-											Get R14
+											Set R11
+											Get R13
 											I64Const $8536140394893047414
 											I64Add
-											Get R14
+											Get R13
 											I64Or
 											I64Const $-9187201950435737472
 											I64And
-											Get R12
+											Get R11
 											I64Const $8536140394893047414
 											I64Add
-											Get R12
+											Get R11
 											I64Or
 											I64Const $-9187201950435737472
 											I64And
@@ -4435,14 +4459,14 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 											If
 												I64Const $-1
 												I64Const $0
-												Set R8
 												Set R7
+												Set R6
 												Br $1
 											End
-											Get R14
+											Get R13
 											I64Const $10
 											I64Mul
-											Get R14
+											Get R13
 											I64Const $8
 											I64ShrU
 											I64Add
@@ -4450,10 +4474,10 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 											I64And
 											I64Const $4294967296000100
 											I64Mul
-											Get R14
+											Get R13
 											I64Const $10
 											I64Mul
-											Get R14
+											Get R13
 											I64Const $8
 											I64ShrU
 											I64Add
@@ -4466,11 +4490,11 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 											I64Add
 											I64Const $32
 											I64ShrU
-											Set R14
-											Get R12
+											Set R13
+											Get R11
 											I64Const $10
 											I64Mul
-											Get R12
+											Get R11
 											I64Const $8
 											I64ShrU
 											I64Add
@@ -4478,10 +4502,10 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 											I64And
 											I64Const $4294967296000100
 											I64Mul
-											Get R12
+											Get R11
 											I64Const $10
 											I64Mul
-											Get R12
+											Get R11
 											I64Const $8
 											I64ShrU
 											I64Add
@@ -4494,41 +4518,41 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 											I64Add
 											I64Const $32
 											I64ShrU
-											Set R12
-											Get R14
+											Set R11
+											Get R13
 											I64Const $100
 											I64RemU
-											Set R11
-											Get R14
+											Set R10
+											Get R13
 											I64Const $100
 											I64DivU
 											I64Const $100
 											I64RemU
-											Set R13
-											Get R14
+											Set R12
+											Get R13
 											I64Const $10000
 											I64DivU
-											Set R14
-											Get R14
+											Set R13
+											Get R13
 											I64Const $1
 											I64LtU
-											Get R13
+											Get R12
 											I64Const $1
 											I64LtU
 											I32Or
-											Get R13
+											Get R12
 											I64Const $12
 											I64GtU
 											I32Or
-											Get R11
+											Get R10
 											I64Const $1
 											I64LtU
 											I32Or
-											Get R12
+											Get R11
 											I64Const $24000000
 											I64GeU
 											I32Or
-											Get R12
+											Get R11
 											I64Const $10000
 											I64DivU
 											I64Const $100
@@ -4536,7 +4560,7 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 											I64Const $59
 											I64GtU
 											I32Or
-											Get R12
+											Get R11
 											I64Const $100
 											I64DivU
 											I64Const $100
@@ -4547,51 +4571,51 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 											If
 												I64Const $-1
 												I64Const $0
-												Set R8
 												Set R7
+												Set R6
 												Br $1
 											End
-											Get R11
+											Get R10
 											I64Const $28
 											I64GtU
 											If
 												I64Const $31
-												Set R15
-												Get R13
+												Set R14
+												Get R12
 												I64Const $4
 												I64Eq
-												Get R13
+												Get R12
 												I64Const $6
 												I64Eq
 												I32Or
-												Get R13
+												Get R12
 												I64Const $9
 												I64Eq
 												I32Or
-												Get R13
+												Get R12
 												I64Const $11
 												I64Eq
 												I32Or
 												If
 													I64Const $30
-													Set R15
+													Set R14
 												End
-												Get R13
+												Get R12
 												I64Const $2
 												I64Eq
 												If
 													I64Const $28
-													Set R15
-													Get R14
+													Set R14
+													Get R13
 													I64Const $3
 													I64And
 													I64Eqz
-													Get R14
+													Get R13
 													I64Const $100
 													I64RemU
 													I64Const $0
 													I64Ne
-													Get R14
+													Get R13
 													I64Const $400
 													I64RemU
 													I64Eqz
@@ -4599,50 +4623,50 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 													I32And
 													If
 														I64Const $29
-														Set R15
+														Set R14
 													End
 												End
-												Get R11
-												Get R15
+												Get R10
+												Get R14
 												I64GtU
 												If
 													I64Const $-1
 													I64Const $0
-													Set R8
 													Set R7
+													Set R6
 													Br $2
 												End
 											End
-											Get R13
+											Get R12
 											I64Const $2
 											I64LeU
 											If
-												Get R14
+												Get R13
 												I64Const $1
 												I64Sub
-												Set R14
-												Get R13
+												Set R13
+												Get R12
 												I64Const $12
 												I64Add
-												Set R13
+												Set R12
 											End
 											I64Const $365
-											Get R14
+											Get R13
 											I64Mul
-											Get R14
+											Get R13
 											I64Const $4
 											I64DivU
 											I64Add
-											Get R14
+											Get R13
 											I64Const $100
 											I64DivU
 											I64Sub
-											Get R14
+											Get R13
 											I64Const $400
 											I64DivU
 											I64Add
 											I64Const $153
-											Get R13
+											Get R12
 											I64Const $3
 											I64Sub
 											I64Mul
@@ -4651,21 +4675,21 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 											I64Const $5
 											I64DivU
 											I64Add
-											Get R11
+											Get R10
 											I64Add
 											I64Const $719469
 											I64Sub
-											Set R10
-											Get R10
+											Set R9
+											Get R9
 											I64Const $24
 											I64Mul
-											Get R12
+											Get R11
 											I64Const $1000000
 											I64DivU
 											I64Add
 											I64Const $60
 											I64Mul
-											Get R12
+											Get R11
 											I64Const $10000
 											I64DivU
 											I64Const $100
@@ -4673,7 +4697,7 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 											I64Add
 											I64Const $60000
 											I64Mul
-											Get R12
+											Get R11
 											I64Const $100
 											I64DivU
 											I64Const $100
@@ -4681,68 +4705,68 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 											I64Const $1000
 											I64Mul
 											I64Add
-											Set R10
-											Get R9
+											Set R9
+											Get R8
 											I64Const $19
 											I64Add
-											Set R9
+											Set R8
 											Get R1
-											Get R9
+											Get R8
 											I64Add
 											I32WrapI64
 											I64Load8U $0
 											I64Const $46
 											I64Eq
 											If
-												Get R9
+												Get R8
 												I64Const $1
 												I64Add
-												Set R9
+												Set R8
 												Block
 													Get R1
-													Get R9
+													Get R8
 													I64Add
 													I32WrapI64
 													I64Load $0
 													I64Const $3472328296227680304
 													I64Xor
-													Set R13
-													Get R13
+													Set R12
+													Get R12
 													I64Const $8536140394893047414
 													I64Add
-													Get R13
+													Get R12
 													I64Or
 													I64Const $-9187201950435737472
 													I64And
-													Set R14
-													Get R14
+													Set R13
+													Get R13
 													I64Const $0
 													I64Ne
 													If
-														Get R14
+														Get R13
 														I64Ctz
 														I64Const $56
 														I64And
-														Set R14
-														Get R14
+														Set R13
+														Get R13
 														I64Eqz
 														If
 															I64Const $0
 															I64Const $0
-															Set R12
 															Set R11
+															Set R10
 															Br $2
 														End
-														Get R13
+														Get R12
 														I64Const $64
-														Get R14
+														Get R13
 														I64Sub
 														I64Shl
-														Set R13
-														Get R13
+														Set R12
+														Get R12
 														I64Const $10
 														I64Mul
-														Get R13
+														Get R12
 														I64Const $8
 														I64ShrU
 														I64Add
@@ -4750,10 +4774,10 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 														I64And
 														I64Const $4294967296000100
 														I64Mul
-														Get R13
+														Get R12
 														I64Const $10
 														I64Mul
-														Get R13
+														Get R12
 														I64Const $8
 														I64ShrU
 														I64Add
@@ -4766,17 +4790,17 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 														I64Add
 														I64Const $32
 														I64ShrU
-														Get R14
+														Get R13
 														I64Const $3
 														I64ShrU
-														Set R12
 														Set R11
+														Set R10
 														Br $1
 													End
-													Get R13
+													Get R12
 													I64Const $10
 													I64Mul
-													Get R13
+													Get R12
 													I64Const $8
 													I64ShrU
 													I64Add
@@ -4784,10 +4808,10 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 													I64And
 													I64Const $4294967296000100
 													I64Mul
-													Get R13
+													Get R12
 													I64Const $10
 													I64Mul
-													Get R13
+													Get R12
 													I64Const $8
 													I64ShrU
 													I64Add
@@ -4800,60 +4824,59 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 													I64Add
 													I64Const $32
 													I64ShrU
-													Set R15
+													Set R14
 													Get R1
-													Get R9
+													Get R8
 													I64Add
 													I32WrapI64
 													I64Load $8
 													I64Const $3472328296227680304
 													I64Xor
-													Set R13
-													Get R13
+													Set R12
+													Get R12
 													I64Const $8536140394893047414
 													I64Add
-													Get R13
+													Get R12
 													I64Or
 													I64Const $-9187201950435737472
 													I64And
-													Set R14
-													Get R14
+													Set R13
+													Get R13
 													I64Const $0
 													I64Ne
 													If
-														Get R14
+														Get R13
 														I64Ctz
 														I64Const $56
 														I64And
-														Set R14
-														Get R14
+														Set R13
+														Get R13
 														I64Eqz
 														If
-															Get R15
+															Get R14
 															I64Const $8
-															Set R12
 															Set R11
+															Set R10
 															Br $2
 														End
-														Get R13
+														Get R12
 														I64Const $64
-														Get R14
+														Get R13
 														I64Sub
 														I64Shl
-														Set R13
-														Get R15
-														Get R0
-														I32WrapI64
-														I64Load $112
+														Set R12
 														Get R14
+														Get SP
+														I64Load $112
+														Get R13
 														I64Add
 														I32WrapI64
 														I64Load $0
 														I64Mul
-														Get R13
+														Get R12
 														I64Const $10
 														I64Mul
-														Get R13
+														Get R12
 														I64Const $8
 														I64ShrU
 														I64Add
@@ -4861,10 +4884,10 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 														I64And
 														I64Const $4294967296000100
 														I64Mul
-														Get R13
+														Get R12
 														I64Const $10
 														I64Mul
-														Get R13
+														Get R12
 														I64Const $8
 														I64ShrU
 														I64Add
@@ -4879,21 +4902,21 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 														I64ShrU
 														I64Add
 														I64Const $8
-														Get R14
+														Get R13
 														I64Const $3
 														I64ShrU
 														I64Add
-														Set R12
 														Set R11
+														Set R10
 														Br $1
 													End
-													Get R15
+													Get R14
 													I64Const $100000000
 													I64Mul
-													Get R13
+													Get R12
 													I64Const $10
 													I64Mul
-													Get R13
+													Get R12
 													I64Const $8
 													I64ShrU
 													I64Add
@@ -4901,10 +4924,10 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 													I64And
 													I64Const $4294967296000100
 													I64Mul
-													Get R13
+													Get R12
 													I64Const $10
 													I64Mul
-													Get R13
+													Get R12
 													I64Const $8
 													I64ShrU
 													I64Add
@@ -4918,88 +4941,87 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 													I64Const $32
 													I64ShrU
 													I64Add
-													Set R15
-													I64Const $16
 													Set R14
+													I64Const $16
+													Set R13
 													Block
 														Loop
-															Get R14
+															Get R13
 															I64Const $19
 															I64LtU
 															I32Eqz
 															BrIf $1
 															Block
 																Get R1
-																Get R9
-																Get R14
+																Get R8
+																Get R13
 																I64Add
 																I64Add
 																I32WrapI64
 																I64Load8U $0
 																I64Const $48
 																I64Sub
-																Set R13
-																Get R13
+																Set R12
+																Get R12
 																I64Const $9
 																I64GtU
 																If
-																	Get R15
 																	Get R14
-																	Set R12
+																	Get R13
 																	Set R11
+																	Set R10
 																	Br $4
 																End
-																Get R14
+																Get R13
 																I64Const $18
 																I64LtU
 																If
-																	Get R15
+																	Get R14
 																	I64Const $10
 																	I64Mul
-																	Get R13
+																	Get R12
 																	I64Add
-																	Set R15
+																	Set R14
 																End
 															End
-															Get R14
+															Get R13
 															I64Const $1
 															I64Add
-															Set R14
+															Set R13
 															Br $0
 														End
 													End
-													Get R15
+													Get R14
 													I64Const $19
-													Set R12
 													Set R11
+													Set R10
 													Br $0
 												End
-												Get R12
+												Get R11
 												I64Eqz
-												Get R12
+												Get R11
 												I64Const $9
 												I64GtS
 												I32Or
 												If
 													I64Const $-1
 													I64Const $0
-													Set R8
 													Set R7
+													Set R6
 													Br $2
 												End
-												Get R9
-												Get R12
+												Get R8
+												Get R11
 												I64Add
-												Set R9
-												Get R12
+												Set R8
+												Get R11
 												I64Const $3
 												I64GeS
 												If
-													Get R11
-													Get R0
-													I32WrapI64
+													Get R10
+													Get SP
 													I64Load $112
-													Get R12
+													Get R11
 													I64Const $8
 													I64Mul
 													I64Const $24
@@ -5008,14 +5030,13 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 													I32WrapI64
 													I64Load $0
 													I64DivU
-													Set R11
+													Set R10
 												Else
-													Get R11
-													Get R0
-													I32WrapI64
+													Get R10
+													Get SP
 													I64Load $112
 													I64Const $24
-													Get R12
+													Get R11
 													I64Const $8
 													I64Mul
 													I64Sub
@@ -5023,43 +5044,43 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 													I32WrapI64
 													I64Load $0
 													I64Mul
-													Set R11
+													Set R10
 												End
+												Get R9
 												Get R10
-												Get R11
 												I64Add
-												Set R10
+												Set R9
 											End
 											Get R1
-											Get R9
+											Get R8
 											I64Add
 											I32WrapI64
 											I64Load8U $0
 											I64Const $90
 											I64Eq
 											If
-												Get R9
+												Get R8
 												I64Const $1
 												I64Add
-												Set R9
+												Set R8
 											End
+											Get R8
 											Get R9
-											Get R10
-											Set R8
 											Set R7
+											Set R6
 											Br $0
 										End
-										Get R7
+										Get R6
 										I64Const $0
 										I64LtS
-										Get R6
+										Get R5
 										I64Const $255
 										I64And
 										I64Const $34
 										I64Ne
 										I32Or
 										Get R1
-										Get R7
+										Get R6
 										I64Add
 										I32WrapI64
 										I64Load8U $0
@@ -5067,90 +5088,95 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 										I64Ne
 										I32Or
 										If
-											Get SP
 											I64Const $2
+											Set R8
+											Get R0
+											I32WrapI64
+											Set SP
+											Get SP
+											Get R8
 											I64Store ret+8(FP)
 											RET
 										End
-										Get R7
+										Get R6
 										I64Const $1
 										I64Add
 										Set R3
 									End
 								End
 								Get R4
-								Set R9
+								Set R8
 								Block
-									Get R8
+									Get R7
 									I64Const $1
 									I64Shl
-									Get R8
+									Get R7
 									I64Const $63
 									I64ShrS
 									I64Xor
-									Set R10
-									Get R10
+									Set R9
+									Get R9
 									I64Const $128
 									I64LtU
 									If
 										Get R2
-										Get R9
+										Get R8
 										I64Add
 										I32WrapI64
-										Get R10
-										I64Store $0
 										Get R9
+										I64Store $0
+										Get R8
 										I64Const $1
 										I64Add
 										Set R4
 										Br $1
 									End
-									Get R10
+									Get R9
 									I64Const $72057594037927936
 									I64GeU
 									If
 										Block
 											Loop
-												Get R10
+												Get R9
 												I64Const $128
 												I64GeU
 												I32Eqz
 												BrIf $1
 												Get R2
-												Get R9
+												Get R8
 												I64Add
 												I32WrapI64
-												Get R10
+												Get R9
 												I64Const $127
 												I64And
 												I64Const $128
 												I64Or
 												I64Store $0
-												Get R10
+												Get R9
 												I64Const $7
 												I64ShrU
-												Set R10
-												Get R9
+												Set R9
+												Get R8
 												I64Const $1
 												I64Add
-												Set R9
+												Set R8
 												Br $0
 											End
 										End
 										Get R2
-										Get R9
+										Get R8
 										I64Add
 										I32WrapI64
-										Get R10
-										I64Store $0
 										Get R9
+										I64Store $0
+										Get R8
 										I64Const $1
 										I64Add
 										Set R4
 										Br $1
 									End
 									I64Const $64
-									Get R10
+									Get R9
 									I64Clz
 									I64Sub
 									I64Const $6
@@ -5159,46 +5185,46 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 									I64Mul
 									I64Const $8
 									I64ShrS
-									Set R11
-									Get R10
+									Set R10
+									Get R9
 									I64Const $268435455
 									I64And
-									Get R10
+									Get R9
 									I64Const $72057593769492480
 									I64And
 									I64Const $4
 									I64Shl
 									I64Or
-									Set R10
-									Get R10
+									Set R9
+									Get R9
 									I64Const $70364449226751
 									I64And
-									Get R10
+									Get R9
 									I64Const $1152851136131088384
 									I64And
 									I64Const $2
 									I64Shl
 									I64Or
-									Set R10
-									Get R10
+									Set R9
+									Get R9
 									I64Const $35747867511423103
 									I64And
-									Get R10
+									Get R9
 									I64Const $4575727041462157184
 									I64And
 									I64Const $1
 									I64Shl
 									I64Or
-									Set R10
+									Set R9
 									Get R2
-									Get R9
+									Get R8
 									I64Add
 									I32WrapI64
-									Get R10
+									Get R9
 									I64Const $-9187201950435737472
 									I64Const $1
 									I64Const $8
-									Get R11
+									Get R10
 									I64Mul
 									I64Const $8
 									I64Sub
@@ -5208,15 +5234,14 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 									I64And
 									I64Or
 									I64Store $0
-									Get R9
-									Get R11
+									Get R8
+									Get R10
 									I64Add
 									Set R4
 									Br $0
 								End
 							Else
-								Get R5
-								I32WrapI64
+								Get PC_B
 								I64Load $536
 								I64Const $7
 								I64Eq
@@ -5224,26 +5249,26 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 									Get R3
 									I64Const $1
 									I64Add
-									Set R8
+									Set R7
 									Block
 										Get R1
-										Get R8
+										Get R7
 										I64Add
 										I32WrapI64
 										I64Load $0
-										Set R9
+										Set R8
 										Get R1
-										Get R8
+										Get R7
 										I64Add
 										I32WrapI64
 										I64Load $8
-										Set R10
-										Get R9
+										Set R9
+										Get R8
 										I64Const $-72056498821201921
 										I64And
 										I64Const $5548435050158117968
 										I64Ne
-										Get R10
+										Get R9
 										I64Const $16711680
 										I64And
 										I64Const $5439488
@@ -5251,21 +5276,21 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 										I32Or
 										If
 											I64Const $-1
-											Set R7
+											Set R6
 											Br $1
 										End
-										Get R9
+										Get R8
 										I64Const $16
 										I64ShrU
 										I64Const $65535
 										I64And
-										Get R9
+										Get R8
 										I64Const $24
 										I64ShrU
 										I64Const $4294901760
 										I64And
 										I64Or
-										Get R10
+										Get R9
 										I64Const $65535
 										I64And
 										I64Const $32
@@ -5277,11 +5302,11 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 										I64Or
 										I64Const $3472328296227680304
 										I64Xor
-										Set R9
-										Get R9
+										Set R8
+										Get R8
 										I64Const $8536140394893047414
 										I64Add
-										Get R9
+										Get R8
 										I64Or
 										I64Const $-9187201950435737472
 										I64And
@@ -5289,13 +5314,13 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 										I64Ne
 										If
 											I64Const $-1
-											Set R7
+											Set R6
 											Br $1
 										End
-										Get R9
+										Get R8
 										I64Const $10
 										I64Mul
-										Get R9
+										Get R8
 										I64Const $8
 										I64ShrU
 										I64Add
@@ -5303,10 +5328,10 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 										I64And
 										I64Const $4294967296000100
 										I64Mul
-										Get R9
+										Get R8
 										I64Const $10
 										I64Mul
-										Get R9
+										Get R8
 										I64Const $8
 										I64ShrU
 										I64Add
@@ -5319,13 +5344,13 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 										I64Add
 										I64Const $32
 										I64ShrU
-										Set R9
-										Get R9
+										Set R8
+										Get R8
 										I64Const $1000000
 										I64DivU
 										I64Const $3600000
 										I64Mul
-										Get R9
+										Get R8
 										I64Const $10000
 										I64DivU
 										I64Const $100
@@ -5333,7 +5358,7 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 										I64Const $60000
 										I64Mul
 										I64Add
-										Get R9
+										Get R8
 										I64Const $100
 										I64DivU
 										I64Const $100
@@ -5341,23 +5366,23 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 										I64Const $1000
 										I64Mul
 										I64Add
-										Set R10
-										Get R10
+										Set R9
+										Get R9
 										I64Const $86400000
 										I64GeU
 										If
 											I64Const $-1
-											Set R7
+											Set R6
 											Br $1
 										End
-										Get R10
-										Set R7
+										Get R9
+										Set R6
 										Br $0
 									End
-									Get R7
+									Get R6
 									I64Const $0
 									I64LtS
-									Get R6
+									Get R5
 									I64Const $255
 									I64And
 									I64Const $34
@@ -5372,84 +5397,89 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 									I64Ne
 									I32Or
 									If
-										Get SP
 										I64Const $2
+										Set R7
+										Get R0
+										I32WrapI64
+										Set SP
+										Get SP
+										Get R7
 										I64Store ret+8(FP)
 										RET
 									End
 									Get R4
-									Set R8
+									Set R7
 									Block
-										Get R7
+										Get R6
 										I64Const $1
 										I64Shl
-										Get R7
+										Get R6
 										I64Const $63
 										I64ShrS
 										I64Xor
-										Set R9
-										Get R9
+										Set R8
+										Get R8
 										I64Const $128
 										I64LtU
 										If
 											Get R2
-											Get R8
+											Get R7
 											I64Add
 											I32WrapI64
-											Get R9
-											I64Store $0
 											Get R8
+											I64Store $0
+											Get R7
 											I64Const $1
 											I64Add
 											Set R4
 											Br $1
 										End
-										Get R9
+										Get R8
 										I64Const $72057594037927936
 										I64GeU
 										If
 											Block
 												Loop
-													Get R9
+													Get R8
 													I64Const $128
 													I64GeU
 													I32Eqz
 													BrIf $1
 													Get R2
-													Get R8
+													Get R7
 													I64Add
 													I32WrapI64
-													Get R9
+													Get R8
 													I64Const $127
 													I64And
 													I64Const $128
 													I64Or
 													I64Store $0
-													Get R9
+													Get R8
 													I64Const $7
 													I64ShrU
-													Set R9
-													Get R8
+													Set R8
+													Get R7
 													I64Const $1
 													I64Add
-													Set R8
+													Set R7
 													Br $0
 												End
 											End
 											Get R2
-											Get R8
+											Get R7
 											I64Add
 											I32WrapI64
-											Get R9
-											I64Store $0
 											Get R8
+											I64Store $0
+											Get R7
 											I64Const $1
 											I64Add
 											Set R4
 											Br $1
 										End
 										I64Const $64
-										Get R9
+										Get R8
 										I64Clz
 										I64Sub
 										I64Const $6
@@ -5458,46 +5488,46 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 										I64Mul
 										I64Const $8
 										I64ShrS
-										Set R10
-										Get R9
+										Set R9
+										Get R8
 										I64Const $268435455
 										I64And
-										Get R9
+										Get R8
 										I64Const $72057593769492480
 										I64And
 										I64Const $4
 										I64Shl
 										I64Or
-										Set R9
-										Get R9
+										Set R8
+										Get R8
 										I64Const $70364449226751
 										I64And
-										Get R9
+										Get R8
 										I64Const $1152851136131088384
 										I64And
 										I64Const $2
 										I64Shl
 										I64Or
-										Set R9
-										Get R9
+										Set R8
+										Get R8
 										I64Const $35747867511423103
 										I64And
-										Get R9
+										Get R8
 										I64Const $4575727041462157184
 										I64And
 										I64Const $1
 										I64Shl
 										I64Or
-										Set R9
+										Set R8
 										Get R2
-										Get R8
+										Get R7
 										I64Add
 										I32WrapI64
-										Get R9
+										Get R8
 										I64Const $-9187201950435737472
 										I64Const $1
 										I64Const $8
-										Get R10
+										Get R9
 										I64Mul
 										I64Const $8
 										I64Sub
@@ -5507,8 +5537,8 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 										I64And
 										I64Or
 										I64Store $0
-										Get R8
-										Get R10
+										Get R7
+										Get R9
 										I64Add
 										Set R4
 										Br $0
@@ -5518,7 +5548,7 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 									I64Add
 									Set R3
 								Else
-									Get R6
+									Get R5
 									I64Const $255
 									I64And
 									I64Const $34
@@ -5534,16 +5564,16 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 									Get R3
 									I64Const $1
 									I64Add
-									Set R7
+									Set R6
 									Get R1
-									Get R7
+									Get R6
 									I64Add
 									I32WrapI64
 									I64Load8U $8
 									I64Const $45
 									I64Xor
 									Get R1
-									Get R7
+									Get R6
 									I64Add
 									I32WrapI64
 									I64Load8U $13
@@ -5551,7 +5581,7 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 									I64Xor
 									I64Or
 									Get R1
-									Get R7
+									Get R6
 									I64Add
 									I32WrapI64
 									I64Load8U $18
@@ -5559,7 +5589,7 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 									I64Xor
 									I64Or
 									Get R1
-									Get R7
+									Get R6
 									I64Add
 									I32WrapI64
 									I64Load8U $23
@@ -5567,19 +5597,19 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 									I64Xor
 									I64Or
 									Get R1
-									Get R7
+									Get R6
 									I64Add
 									I32WrapI64
 									I64Load $0
-									Set R8
-									Get R8
+									Set R7
+									Get R7
 									I64Const $-9187201950435737472
 									I64Const $-1
 									I64Xor
 									I64And
 									I64Const $5787213827046133840
 									I64Add
-									Get R8
+									Get R7
 									I64Const $-9187201950435737472
 									I64Const $-1
 									I64Xor
@@ -5589,7 +5619,7 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 									I64Const $-1
 									I64Xor
 									I64And
-									Get R8
+									Get R7
 									I64Const $-9187201950435737472
 									I64Const $-1
 									I64Xor
@@ -5598,7 +5628,7 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 									I64Or
 									I64Const $2242545357980376863
 									I64Add
-									Get R8
+									Get R7
 									I64Const $-9187201950435737472
 									I64Const $-1
 									I64Xor
@@ -5611,36 +5641,36 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 									I64Xor
 									I64And
 									I64Or
-									Get R8
+									Get R7
 									I64Const $-1
 									I64Xor
 									I64And
 									I64Const $-9187201950435737472
 									I64And
 									Get R1
-									Get R7
+									Get R6
 									I64Add
 									I32WrapI64
 									I64Load $9
 									I64Const $4294967295
 									I64And
 									Get R1
-									Get R7
+									Get R6
 									I64Add
 									I32WrapI64
 									I64Load $14
 									I64Const $32
 									I64Shl
 									I64Or
-									Set R8
-									Get R8
+									Set R7
+									Get R7
 									I64Const $-9187201950435737472
 									I64Const $-1
 									I64Xor
 									I64And
 									I64Const $5787213827046133840
 									I64Add
-									Get R8
+									Get R7
 									I64Const $-9187201950435737472
 									I64Const $-1
 									I64Xor
@@ -5650,7 +5680,7 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 									I64Const $-1
 									I64Xor
 									I64And
-									Get R8
+									Get R7
 									I64Const $-9187201950435737472
 									I64Const $-1
 									I64Xor
@@ -5659,7 +5689,7 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 									I64Or
 									I64Const $2242545357980376863
 									I64Add
-									Get R8
+									Get R7
 									I64Const $-9187201950435737472
 									I64Const $-1
 									I64Xor
@@ -5672,7 +5702,7 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 									I64Xor
 									I64And
 									I64Or
-									Get R8
+									Get R7
 									I64Const $-1
 									I64Xor
 									I64And
@@ -5680,29 +5710,29 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 									I64And
 									I64And
 									Get R1
-									Get R7
+									Get R6
 									I64Add
 									I32WrapI64
 									I64Load $19
 									I64Const $4294967295
 									I64And
 									Get R1
-									Get R7
+									Get R6
 									I64Add
 									I32WrapI64
 									I64Load $24
 									I64Const $32
 									I64Shl
 									I64Or
-									Set R8
-									Get R8
+									Set R7
+									Get R7
 									I64Const $-9187201950435737472
 									I64Const $-1
 									I64Xor
 									I64And
 									I64Const $5787213827046133840
 									I64Add
-									Get R8
+									Get R7
 									I64Const $-9187201950435737472
 									I64Const $-1
 									I64Xor
@@ -5712,7 +5742,7 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 									I64Const $-1
 									I64Xor
 									I64And
-									Get R8
+									Get R7
 									I64Const $-9187201950435737472
 									I64Const $-1
 									I64Xor
@@ -5721,7 +5751,7 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 									I64Or
 									I64Const $2242545357980376863
 									I64Add
-									Get R8
+									Get R7
 									I64Const $-9187201950435737472
 									I64Const $-1
 									I64Xor
@@ -5734,7 +5764,7 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 									I64Xor
 									I64And
 									I64Or
-									Get R8
+									Get R7
 									I64Const $-1
 									I64Xor
 									I64And
@@ -5742,19 +5772,19 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 									I64And
 									I64And
 									Get R1
-									Get R7
+									Get R6
 									I64Add
 									I32WrapI64
 									I64Load $28
-									Set R8
-									Get R8
+									Set R7
+									Get R7
 									I64Const $-9187201950435737472
 									I64Const $-1
 									I64Xor
 									I64And
 									I64Const $5787213827046133840
 									I64Add
-									Get R8
+									Get R7
 									I64Const $-9187201950435737472
 									I64Const $-1
 									I64Xor
@@ -5764,7 +5794,7 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 									I64Const $-1
 									I64Xor
 									I64And
-									Get R8
+									Get R7
 									I64Const $-9187201950435737472
 									I64Const $-1
 									I64Xor
@@ -5773,7 +5803,7 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 									I64Or
 									I64Const $2242545357980376863
 									I64Add
-									Get R8
+									Get R7
 									I64Const $-9187201950435737472
 									I64Const $-1
 									I64Xor
@@ -5786,7 +5816,7 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 									I64Xor
 									I64And
 									I64Or
-									Get R8
+									Get R7
 									I64Const $-1
 									I64Xor
 									I64And
@@ -5800,15 +5830,20 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 									I64Ne
 									I32Or
 									If
-										Get SP
 										I64Const $2
+										Set R6
+										Get R0
+										I32WrapI64
+										Set SP
+										Get SP
+										Get R6
 										I64Store ret+8(FP)
 										RET
 									End
 									Get R3
 									I64Const $1
 									I64Add
-									Set R7
+									Set R6
 									Block
 										Get R2
 										Get R4
@@ -5821,7 +5856,7 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 										I64Add
 										I32WrapI64
 										Get R1
-										Get R7
+										Get R6
 										I64Add
 										I32WrapI64
 										I64Load $0
@@ -5831,7 +5866,7 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 										I64Add
 										I32WrapI64
 										Get R1
-										Get R7
+										Get R6
 										I64Add
 										I32WrapI64
 										I64Load $8
@@ -5841,7 +5876,7 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 										I64Add
 										I32WrapI64
 										Get R1
-										Get R7
+										Get R6
 										I64Add
 										I32WrapI64
 										I64Load $16
@@ -5851,7 +5886,7 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 										I64Add
 										I32WrapI64
 										Get R1
-										Get R7
+										Get R6
 										I64Add
 										I32WrapI64
 										I64Load $24
@@ -5861,7 +5896,7 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 										I64Add
 										I32WrapI64
 										Get R1
-										Get R7
+										Get R6
 										I64Add
 										I32WrapI64
 										I64Load $32
@@ -5882,72 +5917,70 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 					End
 				End
 			End
-			Get R5
-			I32WrapI64
+			Get PC_B
+			I64Load $616
+			Drop
+			Get PC_B
 			I64Load $544
-			Set R8
-			Get R0
-			I32WrapI64
+			Set R7
+			Get SP
 			I64Load $24
-			Set R9
+			Set R8
 			Block
-				Get R0
-				I32WrapI64
+				Get SP
+				I64Load $176
+				Drop
+				Get SP
 				I64Load $80
-				Get R8
+				Get R7
 				I64Const $16
 				I64Mul
 				I64Add
 				I32WrapI64
-				Get R9
-				I64Store $0
-				Get R0
-				I32WrapI64
-				I64Load $80
 				Get R8
+				I64Store $0
+				Get SP
+				I64Load $80
+				Get R7
 				I64Const $16
 				I64Mul
 				I64Add
 				I32WrapI64
 				Get R4
 				I64Store $8
-				Get R0
-				I32WrapI64
+				Get SP
 				I64Load $88
-				Get R8
+				Get R7
 				I64Const $8
 				I64Mul
 				I64Add
 				I32WrapI64
-				Get R0
-				I32WrapI64
+				Get SP
 				I64Load $96
 				I64Store $0
-				Get R8
-				Get R0
-				I32WrapI64
+				Get R7
+				Get SP
 				I64Load $64
 				I64GeS
 				If
-					Get R0
-					I32WrapI64
-					Get R8
+					Get SP
+					Get R7
 					I64Const $1
 					I64Add
 					I64Store $64
 				End
 				I64Const $0
-				Set R7
+				Set R6
 				Br $0
 			End
-			Get R0
-			I32WrapI64
-			Get R5
+			Get SP
+			Get PC_B
+			I64ExtendI32U
 			I64Store $40
-			Get R5
-			I32WrapI64
+			Get PC_B
 			I64Load $528
-			Set R5
+			I32WrapI64
+			Set PC_B
 			Br $0
 		End
 	End
@@ -5955,51 +5988,53 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 	RET
 
 TEXT ·RowAtom(SB), NOSPLIT, $0-16
-	I64Load s+0(FP)
+	Get SP
+	I64ExtendI32U
 	Set R0
-	Get R0
+	I64Load s+0(FP)
 	I32WrapI64
+	Set SP
+	Get SP
 	I64Load $0
 	Set R1
-	Get R0
-	I32WrapI64
+	Get SP
 	I64Load $8
 	Set R2
-	Get R0
-	I32WrapI64
+	Get SP
 	I64Load $16
 	Set R3
-	Get R0
-	I32WrapI64
+	Get SP
 	I64Load $24
 	Set R4
-	Get R0
-	I32WrapI64
+	Get SP
 	I64Load $32
-	Set R5
+	I32WrapI64
+	Set PC_B
 	Block
 		Loop
-			Get R0
-			I32WrapI64
+			Get SP
+			I64Load $176
+			Drop
+			Get SP
 			I64Const $1
 			I64Store $176
-			Get R0
-			I32WrapI64
+			Get SP
 			I64Load $48
 			I64Eqz
 			If
 				Block
+					Get PC_B
+					I64Load $616
+					Drop
 					Get R1
 					Get R3
 					I64Add
 					I32WrapI64
 					I64Load $0
-					Get R5
-					I32WrapI64
+					Get PC_B
 					I64Load $0
 					I64Xor
-					Get R5
-					I32WrapI64
+					Get PC_B
 					I64Load $80
 					I64And
 					I64Const $-1
@@ -6009,246 +6044,76 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 					I64Add
 					I32WrapI64
 					I64Load $8
-					Get R5
-					I32WrapI64
+					Get PC_B
 					I64Load $8
 					I64Xor
-					Get R5
-					I32WrapI64
+					Get PC_B
 					I64Load $88
 					I64And
 					I64Or
-					Get R1
-					Get R3
-					I64Add
-					I32WrapI64
-					I64Load $16
-					Get R5
-					I32WrapI64
-					I64Load $16
-					I64Xor
-					Get R5
-					I32WrapI64
-					I64Load $96
-					I64And
-					I64Or
-					Get R1
-					Get R3
-					I64Add
-					I32WrapI64
-					I64Load $24
-					Get R5
-					I32WrapI64
-					I64Load $24
-					I64Xor
-					Get R5
-					I32WrapI64
-					I64Load $104
-					I64And
-					I64Or
-					Get R5
-					I32WrapI64
+					Get PC_B
 					I64Load $160
 					I64Or
-					Set R7
-					Get R7
-					I64Eqz
-					If
-						Get R5
-						I32WrapI64
-						I64Load $168
-						I64Const $32
-						I64GtS
-						If
-							Get R1
-							Get R3
-							I64Add
-							I32WrapI64
-							I64Load $32
-							Get R5
-							I32WrapI64
-							I64Load $32
-							I64Xor
-							Get R5
-							I32WrapI64
-							I64Load $112
-							I64And
-							Get R1
-							Get R3
-							I64Add
-							I32WrapI64
-							I64Load $40
-							Get R5
-							I32WrapI64
-							I64Load $40
-							I64Xor
-							Get R5
-							I32WrapI64
-							I64Load $120
-							I64And
-							I64Or
-							Get R1
-							Get R3
-							I64Add
-							I32WrapI64
-							I64Load $48
-							Get R5
-							I32WrapI64
-							I64Load $48
-							I64Xor
-							Get R5
-							I32WrapI64
-							I64Load $128
-							I64And
-							I64Or
-							Get R1
-							Get R3
-							I64Add
-							I32WrapI64
-							I64Load $56
-							Get R5
-							I32WrapI64
-							I64Load $56
-							I64Xor
-							Get R5
-							I32WrapI64
-							I64Load $136
-							I64And
-							I64Or
-							Get R1
-							Get R3
-							I64Add
-							I32WrapI64
-							I64Load $64
-							Get R5
-							I32WrapI64
-							I64Load $64
-							I64Xor
-							Get R5
-							I32WrapI64
-							I64Load $144
-							I64And
-							I64Or
-							Get R1
-							Get R3
-							I64Add
-							I32WrapI64
-							I64Load $72
-							Get R5
-							I32WrapI64
-							I64Load $72
-							I64Xor
-							Get R5
-							I32WrapI64
-							I64Load $152
-							I64And
-							I64Or
-							Set R7
-						End
-					End
-					Get R7
 					Set R6
-					Br $0
-				End
-				Get R6
-				I64Const $0
-				I64Ne
-				If
-					Block
-						Get R1
-						Get R3
-						I64Add
-						I32WrapI64
-						I64Load $0
-						Get R5
-						I32WrapI64
-						I64Load $352
-						I64Xor
-						Get R5
-						I32WrapI64
-						I64Load $432
-						I64And
-						Get R1
-						Get R3
-						I64Add
-						I32WrapI64
-						I64Load $8
-						Get R5
-						I32WrapI64
-						I64Load $360
-						I64Xor
-						Get R5
-						I32WrapI64
-						I64Load $440
-						I64And
-						I64Or
-						Get R1
-						Get R3
-						I64Add
-						I32WrapI64
-						I64Load $16
-						Get R5
-						I32WrapI64
-						I64Load $368
-						I64Xor
-						Get R5
-						I32WrapI64
-						I64Load $448
-						I64And
-						I64Or
-						Get R1
-						Get R3
-						I64Add
-						I32WrapI64
-						I64Load $24
-						Get R5
-						I32WrapI64
-						I64Load $376
-						I64Xor
-						Get R5
-						I32WrapI64
-						I64Load $456
-						I64And
-						I64Or
-						Get R5
-						I32WrapI64
-						I64Load $512
-						I64Or
-						Set R8
-						Get R8
+					Get PC_B
+					I64Load $168
+					I64Const $16
+					I64GtS
+					If
+						Get R6
 						I64Eqz
 						If
-							Get R5
+							Get R1
+							Get R3
+							I64Add
 							I32WrapI64
-							I64Load $520
+							I64Load $16
+							Get PC_B
+							I64Load $16
+							I64Xor
+							Get PC_B
+							I64Load $96
+							I64And
+							Get R1
+							Get R3
+							I64Add
+							I32WrapI64
+							I64Load $24
+							Get PC_B
+							I64Load $24
+							I64Xor
+							Get PC_B
+							I64Load $104
+							I64And
+							I64Or
+							Set R6
+							Get PC_B
+							I64Load $168
 							I64Const $32
 							I64GtS
 							If
+								Get R6
 								Get R1
 								Get R3
 								I64Add
 								I32WrapI64
 								I64Load $32
-								Get R5
-								I32WrapI64
-								I64Load $384
+								Get PC_B
+								I64Load $32
 								I64Xor
-								Get R5
-								I32WrapI64
-								I64Load $464
+								Get PC_B
+								I64Load $112
 								I64And
 								Get R1
 								Get R3
 								I64Add
 								I32WrapI64
 								I64Load $40
-								Get R5
-								I32WrapI64
-								I64Load $392
+								Get PC_B
+								I64Load $40
 								I64Xor
-								Get R5
-								I32WrapI64
-								I64Load $472
+								Get PC_B
+								I64Load $120
 								I64And
 								I64Or
 								Get R1
@@ -6256,13 +6121,11 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 								I64Add
 								I32WrapI64
 								I64Load $48
-								Get R5
-								I32WrapI64
-								I64Load $400
+								Get PC_B
+								I64Load $48
 								I64Xor
-								Get R5
-								I32WrapI64
-								I64Load $480
+								Get PC_B
+								I64Load $128
 								I64And
 								I64Or
 								Get R1
@@ -6270,13 +6133,11 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 								I64Add
 								I32WrapI64
 								I64Load $56
-								Get R5
-								I32WrapI64
-								I64Load $408
+								Get PC_B
+								I64Load $56
 								I64Xor
-								Get R5
-								I32WrapI64
-								I64Load $488
+								Get PC_B
+								I64Load $136
 								I64And
 								I64Or
 								Get R1
@@ -6284,13 +6145,11 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 								I64Add
 								I32WrapI64
 								I64Load $64
-								Get R5
-								I32WrapI64
-								I64Load $416
+								Get PC_B
+								I64Load $64
 								I64Xor
-								Get R5
-								I32WrapI64
-								I64Load $496
+								Get PC_B
+								I64Load $144
 								I64And
 								I64Or
 								Get R1
@@ -6298,67 +6157,216 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 								I64Add
 								I32WrapI64
 								I64Load $72
-								Get R5
-								I32WrapI64
-								I64Load $424
+								Get PC_B
+								I64Load $72
 								I64Xor
-								Get R5
-								I32WrapI64
-								I64Load $504
+								Get PC_B
+								I64Load $152
 								I64And
 								I64Or
-								Set R8
+								I64Or
+								Set R6
 							End
 						End
-						Get R8
+					End
+					Get R6
+					Set R5
+					Br $0
+				End
+				Get R5
+				I64Const $0
+				I64Ne
+				If
+					Block
+						Get PC_B
+						I64Load $616
+						Drop
+						Get R1
+						Get R3
+						I64Add
+						I32WrapI64
+						I64Load $0
+						Get PC_B
+						I64Load $352
+						I64Xor
+						Get PC_B
+						I64Load $432
+						I64And
+						Get R1
+						Get R3
+						I64Add
+						I32WrapI64
+						I64Load $8
+						Get PC_B
+						I64Load $360
+						I64Xor
+						Get PC_B
+						I64Load $440
+						I64And
+						I64Or
+						Get PC_B
+						I64Load $512
+						I64Or
 						Set R7
+						Get PC_B
+						I64Load $520
+						I64Const $16
+						I64GtS
+						If
+							Get R7
+							I64Eqz
+							If
+								Get R1
+								Get R3
+								I64Add
+								I32WrapI64
+								I64Load $16
+								Get PC_B
+								I64Load $368
+								I64Xor
+								Get PC_B
+								I64Load $448
+								I64And
+								Get R1
+								Get R3
+								I64Add
+								I32WrapI64
+								I64Load $24
+								Get PC_B
+								I64Load $376
+								I64Xor
+								Get PC_B
+								I64Load $456
+								I64And
+								I64Or
+								Set R7
+								Get PC_B
+								I64Load $520
+								I64Const $32
+								I64GtS
+								If
+									Get R7
+									Get R1
+									Get R3
+									I64Add
+									I32WrapI64
+									I64Load $32
+									Get PC_B
+									I64Load $384
+									I64Xor
+									Get PC_B
+									I64Load $464
+									I64And
+									Get R1
+									Get R3
+									I64Add
+									I32WrapI64
+									I64Load $40
+									Get PC_B
+									I64Load $392
+									I64Xor
+									Get PC_B
+									I64Load $472
+									I64And
+									I64Or
+									Get R1
+									Get R3
+									I64Add
+									I32WrapI64
+									I64Load $48
+									Get PC_B
+									I64Load $400
+									I64Xor
+									Get PC_B
+									I64Load $480
+									I64And
+									I64Or
+									Get R1
+									Get R3
+									I64Add
+									I32WrapI64
+									I64Load $56
+									Get PC_B
+									I64Load $408
+									I64Xor
+									Get PC_B
+									I64Load $488
+									I64And
+									I64Or
+									Get R1
+									Get R3
+									I64Add
+									I32WrapI64
+									I64Load $64
+									Get PC_B
+									I64Load $416
+									I64Xor
+									Get PC_B
+									I64Load $496
+									I64And
+									I64Or
+									Get R1
+									Get R3
+									I64Add
+									I32WrapI64
+									I64Load $72
+									Get PC_B
+									I64Load $424
+									I64Xor
+									Get PC_B
+									I64Load $504
+									I64And
+									I64Or
+									I64Or
+									Set R7
+								End
+							End
+						End
+						Get R7
+						Set R6
 						Br $0
 					End
-					Get R0
-					I32WrapI64
-					Get R7
+					Get SP
+					Get R6
 					I64Store $176
-					Get R0
-					I32WrapI64
+					Get SP
 					I64Load $176
 					I64Const $0
 					I64Ne
 					If
-						Get R0
-						I32WrapI64
+						Get SP
 						Get R3
 						I64Store $16
-						Get R0
-						I32WrapI64
+						Get SP
 						Get R4
 						I64Store $24
-						Get R0
-						I32WrapI64
-						Get R5
+						Get SP
+						Get PC_B
+						I64ExtendI32U
 						I64Store $32
 						I64Const $1
-						Set R8
-						Get R0
-						I32WrapI64
+						Set R7
+						Get SP
 						I64Load $72
 						I64Eqz
 						If
-							Get R5
-							I32WrapI64
+							Get PC_B
 							I64Load $528
-							Set R5
+							I32WrapI64
+							Set PC_B
 							Block
+								Get PC_B
+								I64Load $616
+								Drop
 								Get R1
 								Get R3
 								I64Add
 								I32WrapI64
 								I64Load $0
-								Get R5
-								I32WrapI64
+								Get PC_B
 								I64Load $0
 								I64Xor
-								Get R5
-								I32WrapI64
+								Get PC_B
 								I64Load $80
 								I64And
 								I64Const $-1
@@ -6368,246 +6376,76 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 								I64Add
 								I32WrapI64
 								I64Load $8
-								Get R5
-								I32WrapI64
+								Get PC_B
 								I64Load $8
 								I64Xor
-								Get R5
-								I32WrapI64
+								Get PC_B
 								I64Load $88
 								I64And
 								I64Or
-								Get R1
-								Get R3
-								I64Add
-								I32WrapI64
-								I64Load $16
-								Get R5
-								I32WrapI64
-								I64Load $16
-								I64Xor
-								Get R5
-								I32WrapI64
-								I64Load $96
-								I64And
-								I64Or
-								Get R1
-								Get R3
-								I64Add
-								I32WrapI64
-								I64Load $24
-								Get R5
-								I32WrapI64
-								I64Load $24
-								I64Xor
-								Get R5
-								I32WrapI64
-								I64Load $104
-								I64And
-								I64Or
-								Get R5
-								I32WrapI64
+								Get PC_B
 								I64Load $160
 								I64Or
-								Set R9
-								Get R9
-								I64Eqz
-								If
-									Get R5
-									I32WrapI64
-									I64Load $168
-									I64Const $32
-									I64GtS
-									If
-										Get R1
-										Get R3
-										I64Add
-										I32WrapI64
-										I64Load $32
-										Get R5
-										I32WrapI64
-										I64Load $32
-										I64Xor
-										Get R5
-										I32WrapI64
-										I64Load $112
-										I64And
-										Get R1
-										Get R3
-										I64Add
-										I32WrapI64
-										I64Load $40
-										Get R5
-										I32WrapI64
-										I64Load $40
-										I64Xor
-										Get R5
-										I32WrapI64
-										I64Load $120
-										I64And
-										I64Or
-										Get R1
-										Get R3
-										I64Add
-										I32WrapI64
-										I64Load $48
-										Get R5
-										I32WrapI64
-										I64Load $48
-										I64Xor
-										Get R5
-										I32WrapI64
-										I64Load $128
-										I64And
-										I64Or
-										Get R1
-										Get R3
-										I64Add
-										I32WrapI64
-										I64Load $56
-										Get R5
-										I32WrapI64
-										I64Load $56
-										I64Xor
-										Get R5
-										I32WrapI64
-										I64Load $136
-										I64And
-										I64Or
-										Get R1
-										Get R3
-										I64Add
-										I32WrapI64
-										I64Load $64
-										Get R5
-										I32WrapI64
-										I64Load $64
-										I64Xor
-										Get R5
-										I32WrapI64
-										I64Load $144
-										I64And
-										I64Or
-										Get R1
-										Get R3
-										I64Add
-										I32WrapI64
-										I64Load $72
-										Get R5
-										I32WrapI64
-										I64Load $72
-										I64Xor
-										Get R5
-										I32WrapI64
-										I64Load $152
-										I64And
-										I64Or
-										Set R9
-									End
-								End
-								Get R9
 								Set R8
-								Br $0
-							End
-							Get R8
-							I64Const $0
-							I64Ne
-							If
-								Block
-									Get R1
-									Get R3
-									I64Add
-									I32WrapI64
-									I64Load $0
-									Get R5
-									I32WrapI64
-									I64Load $352
-									I64Xor
-									Get R5
-									I32WrapI64
-									I64Load $432
-									I64And
-									Get R1
-									Get R3
-									I64Add
-									I32WrapI64
-									I64Load $8
-									Get R5
-									I32WrapI64
-									I64Load $360
-									I64Xor
-									Get R5
-									I32WrapI64
-									I64Load $440
-									I64And
-									I64Or
-									Get R1
-									Get R3
-									I64Add
-									I32WrapI64
-									I64Load $16
-									Get R5
-									I32WrapI64
-									I64Load $368
-									I64Xor
-									Get R5
-									I32WrapI64
-									I64Load $448
-									I64And
-									I64Or
-									Get R1
-									Get R3
-									I64Add
-									I32WrapI64
-									I64Load $24
-									Get R5
-									I32WrapI64
-									I64Load $376
-									I64Xor
-									Get R5
-									I32WrapI64
-									I64Load $456
-									I64And
-									I64Or
-									Get R5
-									I32WrapI64
-									I64Load $512
-									I64Or
-									Set R10
-									Get R10
+								Get PC_B
+								I64Load $168
+								I64Const $16
+								I64GtS
+								If
+									Get R8
 									I64Eqz
 									If
-										Get R5
+										Get R1
+										Get R3
+										I64Add
 										I32WrapI64
-										I64Load $520
+										I64Load $16
+										Get PC_B
+										I64Load $16
+										I64Xor
+										Get PC_B
+										I64Load $96
+										I64And
+										Get R1
+										Get R3
+										I64Add
+										I32WrapI64
+										I64Load $24
+										Get PC_B
+										I64Load $24
+										I64Xor
+										Get PC_B
+										I64Load $104
+										I64And
+										I64Or
+										Set R8
+										Get PC_B
+										I64Load $168
 										I64Const $32
 										I64GtS
 										If
+											Get R8
 											Get R1
 											Get R3
 											I64Add
 											I32WrapI64
 											I64Load $32
-											Get R5
-											I32WrapI64
-											I64Load $384
+											Get PC_B
+											I64Load $32
 											I64Xor
-											Get R5
-											I32WrapI64
-											I64Load $464
+											Get PC_B
+											I64Load $112
 											I64And
 											Get R1
 											Get R3
 											I64Add
 											I32WrapI64
 											I64Load $40
-											Get R5
-											I32WrapI64
-											I64Load $392
+											Get PC_B
+											I64Load $40
 											I64Xor
-											Get R5
-											I32WrapI64
-											I64Load $472
+											Get PC_B
+											I64Load $120
 											I64And
 											I64Or
 											Get R1
@@ -6615,13 +6453,11 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 											I64Add
 											I32WrapI64
 											I64Load $48
-											Get R5
-											I32WrapI64
-											I64Load $400
+											Get PC_B
+											I64Load $48
 											I64Xor
-											Get R5
-											I32WrapI64
-											I64Load $480
+											Get PC_B
+											I64Load $128
 											I64And
 											I64Or
 											Get R1
@@ -6629,13 +6465,11 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 											I64Add
 											I32WrapI64
 											I64Load $56
-											Get R5
-											I32WrapI64
-											I64Load $408
+											Get PC_B
+											I64Load $56
 											I64Xor
-											Get R5
-											I32WrapI64
-											I64Load $488
+											Get PC_B
+											I64Load $136
 											I64And
 											I64Or
 											Get R1
@@ -6643,13 +6477,11 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 											I64Add
 											I32WrapI64
 											I64Load $64
-											Get R5
-											I32WrapI64
-											I64Load $416
+											Get PC_B
+											I64Load $64
 											I64Xor
-											Get R5
-											I32WrapI64
-											I64Load $496
+											Get PC_B
+											I64Load $144
 											I64And
 											I64Or
 											Get R1
@@ -6657,48 +6489,200 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 											I64Add
 											I32WrapI64
 											I64Load $72
-											Get R5
-											I32WrapI64
-											I64Load $424
+											Get PC_B
+											I64Load $72
 											I64Xor
-											Get R5
-											I32WrapI64
-											I64Load $504
+											Get PC_B
+											I64Load $152
 											I64And
 											I64Or
-											Set R10
+											I64Or
+											Set R8
 										End
 									End
-									Get R10
+								End
+								Get R8
+								Set R7
+								Br $0
+							End
+							Get R7
+							I64Const $0
+							I64Ne
+							If
+								Block
+									Get PC_B
+									I64Load $616
+									Drop
+									Get R1
+									Get R3
+									I64Add
+									I32WrapI64
+									I64Load $0
+									Get PC_B
+									I64Load $352
+									I64Xor
+									Get PC_B
+									I64Load $432
+									I64And
+									Get R1
+									Get R3
+									I64Add
+									I32WrapI64
+									I64Load $8
+									Get PC_B
+									I64Load $360
+									I64Xor
+									Get PC_B
+									I64Load $440
+									I64And
+									I64Or
+									Get PC_B
+									I64Load $512
+									I64Or
 									Set R9
+									Get PC_B
+									I64Load $520
+									I64Const $16
+									I64GtS
+									If
+										Get R9
+										I64Eqz
+										If
+											Get R1
+											Get R3
+											I64Add
+											I32WrapI64
+											I64Load $16
+											Get PC_B
+											I64Load $368
+											I64Xor
+											Get PC_B
+											I64Load $448
+											I64And
+											Get R1
+											Get R3
+											I64Add
+											I32WrapI64
+											I64Load $24
+											Get PC_B
+											I64Load $376
+											I64Xor
+											Get PC_B
+											I64Load $456
+											I64And
+											I64Or
+											Set R9
+											Get PC_B
+											I64Load $520
+											I64Const $32
+											I64GtS
+											If
+												Get R9
+												Get R1
+												Get R3
+												I64Add
+												I32WrapI64
+												I64Load $32
+												Get PC_B
+												I64Load $384
+												I64Xor
+												Get PC_B
+												I64Load $464
+												I64And
+												Get R1
+												Get R3
+												I64Add
+												I32WrapI64
+												I64Load $40
+												Get PC_B
+												I64Load $392
+												I64Xor
+												Get PC_B
+												I64Load $472
+												I64And
+												I64Or
+												Get R1
+												Get R3
+												I64Add
+												I32WrapI64
+												I64Load $48
+												Get PC_B
+												I64Load $400
+												I64Xor
+												Get PC_B
+												I64Load $480
+												I64And
+												I64Or
+												Get R1
+												Get R3
+												I64Add
+												I32WrapI64
+												I64Load $56
+												Get PC_B
+												I64Load $408
+												I64Xor
+												Get PC_B
+												I64Load $488
+												I64And
+												I64Or
+												Get R1
+												Get R3
+												I64Add
+												I32WrapI64
+												I64Load $64
+												Get PC_B
+												I64Load $416
+												I64Xor
+												Get PC_B
+												I64Load $496
+												I64And
+												I64Or
+												Get R1
+												Get R3
+												I64Add
+												I32WrapI64
+												I64Load $72
+												Get PC_B
+												I64Load $424
+												I64Xor
+												Get PC_B
+												I64Load $504
+												I64And
+												I64Or
+												I64Or
+												Set R9
+											End
+										End
+									End
+									Get R9
+									Set R8
 									Br $0
 								End
-								Get R0
-								I32WrapI64
-								Get R9
+								Get SP
+								Get R8
 								I64Store $176
-								Get R0
-								I32WrapI64
+								Get SP
 								I64Load $176
 								I64Const $0
 								I64Ne
 								If
-									Get R5
-									I32WrapI64
+									Get PC_B
 									I64Load $528
-									Set R5
+									I32WrapI64
+									Set PC_B
 									Block
+										Get PC_B
+										I64Load $616
+										Drop
 										Get R1
 										Get R3
 										I64Add
 										I32WrapI64
 										I64Load $0
-										Get R5
-										I32WrapI64
+										Get PC_B
 										I64Load $0
 										I64Xor
-										Get R5
-										I32WrapI64
+										Get PC_B
 										I64Load $80
 										I64And
 										I64Const $-1
@@ -6708,246 +6692,76 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 										I64Add
 										I32WrapI64
 										I64Load $8
-										Get R5
-										I32WrapI64
+										Get PC_B
 										I64Load $8
 										I64Xor
-										Get R5
-										I32WrapI64
+										Get PC_B
 										I64Load $88
 										I64And
 										I64Or
-										Get R1
-										Get R3
-										I64Add
-										I32WrapI64
-										I64Load $16
-										Get R5
-										I32WrapI64
-										I64Load $16
-										I64Xor
-										Get R5
-										I32WrapI64
-										I64Load $96
-										I64And
-										I64Or
-										Get R1
-										Get R3
-										I64Add
-										I32WrapI64
-										I64Load $24
-										Get R5
-										I32WrapI64
-										I64Load $24
-										I64Xor
-										Get R5
-										I32WrapI64
-										I64Load $104
-										I64And
-										I64Or
-										Get R5
-										I32WrapI64
+										Get PC_B
 										I64Load $160
 										I64Or
-										Set R10
-										Get R10
-										I64Eqz
+										Set R9
+										Get PC_B
+										I64Load $168
+										I64Const $16
+										I64GtS
 										If
-											Get R5
-											I32WrapI64
-											I64Load $168
-											I64Const $32
-											I64GtS
-											If
-												Get R1
-												Get R3
-												I64Add
-												I32WrapI64
-												I64Load $32
-												Get R5
-												I32WrapI64
-												I64Load $32
-												I64Xor
-												Get R5
-												I32WrapI64
-												I64Load $112
-												I64And
-												Get R1
-												Get R3
-												I64Add
-												I32WrapI64
-												I64Load $40
-												Get R5
-												I32WrapI64
-												I64Load $40
-												I64Xor
-												Get R5
-												I32WrapI64
-												I64Load $120
-												I64And
-												I64Or
-												Get R1
-												Get R3
-												I64Add
-												I32WrapI64
-												I64Load $48
-												Get R5
-												I32WrapI64
-												I64Load $48
-												I64Xor
-												Get R5
-												I32WrapI64
-												I64Load $128
-												I64And
-												I64Or
-												Get R1
-												Get R3
-												I64Add
-												I32WrapI64
-												I64Load $56
-												Get R5
-												I32WrapI64
-												I64Load $56
-												I64Xor
-												Get R5
-												I32WrapI64
-												I64Load $136
-												I64And
-												I64Or
-												Get R1
-												Get R3
-												I64Add
-												I32WrapI64
-												I64Load $64
-												Get R5
-												I32WrapI64
-												I64Load $64
-												I64Xor
-												Get R5
-												I32WrapI64
-												I64Load $144
-												I64And
-												I64Or
-												Get R1
-												Get R3
-												I64Add
-												I32WrapI64
-												I64Load $72
-												Get R5
-												I32WrapI64
-												I64Load $72
-												I64Xor
-												Get R5
-												I32WrapI64
-												I64Load $152
-												I64And
-												I64Or
-												Set R10
-											End
-										End
-										Get R10
-										Set R8
-										Br $0
-									End
-									Get R8
-									I64Const $0
-									I64Ne
-									If
-										Block
-											Get R1
-											Get R3
-											I64Add
-											I32WrapI64
-											I64Load $0
-											Get R5
-											I32WrapI64
-											I64Load $352
-											I64Xor
-											Get R5
-											I32WrapI64
-											I64Load $432
-											I64And
-											Get R1
-											Get R3
-											I64Add
-											I32WrapI64
-											I64Load $8
-											Get R5
-											I32WrapI64
-											I64Load $360
-											I64Xor
-											Get R5
-											I32WrapI64
-											I64Load $440
-											I64And
-											I64Or
-											Get R1
-											Get R3
-											I64Add
-											I32WrapI64
-											I64Load $16
-											Get R5
-											I32WrapI64
-											I64Load $368
-											I64Xor
-											Get R5
-											I32WrapI64
-											I64Load $448
-											I64And
-											I64Or
-											Get R1
-											Get R3
-											I64Add
-											I32WrapI64
-											I64Load $24
-											Get R5
-											I32WrapI64
-											I64Load $376
-											I64Xor
-											Get R5
-											I32WrapI64
-											I64Load $456
-											I64And
-											I64Or
-											Get R5
-											I32WrapI64
-											I64Load $512
-											I64Or
-											Set R11
-											Get R11
+											Get R9
 											I64Eqz
 											If
-												Get R5
+												Get R1
+												Get R3
+												I64Add
 												I32WrapI64
-												I64Load $520
+												I64Load $16
+												Get PC_B
+												I64Load $16
+												I64Xor
+												Get PC_B
+												I64Load $96
+												I64And
+												Get R1
+												Get R3
+												I64Add
+												I32WrapI64
+												I64Load $24
+												Get PC_B
+												I64Load $24
+												I64Xor
+												Get PC_B
+												I64Load $104
+												I64And
+												I64Or
+												Set R9
+												Get PC_B
+												I64Load $168
 												I64Const $32
 												I64GtS
 												If
+													Get R9
 													Get R1
 													Get R3
 													I64Add
 													I32WrapI64
 													I64Load $32
-													Get R5
-													I32WrapI64
-													I64Load $384
+													Get PC_B
+													I64Load $32
 													I64Xor
-													Get R5
-													I32WrapI64
-													I64Load $464
+													Get PC_B
+													I64Load $112
 													I64And
 													Get R1
 													Get R3
 													I64Add
 													I32WrapI64
 													I64Load $40
-													Get R5
-													I32WrapI64
-													I64Load $392
+													Get PC_B
+													I64Load $40
 													I64Xor
-													Get R5
-													I32WrapI64
-													I64Load $472
+													Get PC_B
+													I64Load $120
 													I64And
 													I64Or
 													Get R1
@@ -6955,13 +6769,11 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 													I64Add
 													I32WrapI64
 													I64Load $48
-													Get R5
-													I32WrapI64
-													I64Load $400
+													Get PC_B
+													I64Load $48
 													I64Xor
-													Get R5
-													I32WrapI64
-													I64Load $480
+													Get PC_B
+													I64Load $128
 													I64And
 													I64Or
 													Get R1
@@ -6969,13 +6781,11 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 													I64Add
 													I32WrapI64
 													I64Load $56
-													Get R5
-													I32WrapI64
-													I64Load $408
+													Get PC_B
+													I64Load $56
 													I64Xor
-													Get R5
-													I32WrapI64
-													I64Load $488
+													Get PC_B
+													I64Load $136
 													I64And
 													I64Or
 													Get R1
@@ -6983,13 +6793,11 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 													I64Add
 													I32WrapI64
 													I64Load $64
-													Get R5
-													I32WrapI64
-													I64Load $416
+													Get PC_B
+													I64Load $64
 													I64Xor
-													Get R5
-													I32WrapI64
-													I64Load $496
+													Get PC_B
+													I64Load $144
 													I64And
 													I64Or
 													Get R1
@@ -6997,53 +6805,204 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 													I64Add
 													I32WrapI64
 													I64Load $72
-													Get R5
-													I32WrapI64
-													I64Load $424
+													Get PC_B
+													I64Load $72
 													I64Xor
-													Get R5
-													I32WrapI64
-													I64Load $504
+													Get PC_B
+													I64Load $152
 													I64And
 													I64Or
-													Set R11
+													I64Or
+													Set R9
 												End
 											End
-											Get R11
+										End
+										Get R9
+										Set R7
+										Br $0
+									End
+									Get R7
+									I64Const $0
+									I64Ne
+									If
+										Block
+											Get PC_B
+											I64Load $616
+											Drop
+											Get R1
+											Get R3
+											I64Add
+											I32WrapI64
+											I64Load $0
+											Get PC_B
+											I64Load $352
+											I64Xor
+											Get PC_B
+											I64Load $432
+											I64And
+											Get R1
+											Get R3
+											I64Add
+											I32WrapI64
+											I64Load $8
+											Get PC_B
+											I64Load $360
+											I64Xor
+											Get PC_B
+											I64Load $440
+											I64And
+											I64Or
+											Get PC_B
+											I64Load $512
+											I64Or
 											Set R10
+											Get PC_B
+											I64Load $520
+											I64Const $16
+											I64GtS
+											If
+												Get R10
+												I64Eqz
+												If
+													Get R1
+													Get R3
+													I64Add
+													I32WrapI64
+													I64Load $16
+													Get PC_B
+													I64Load $368
+													I64Xor
+													Get PC_B
+													I64Load $448
+													I64And
+													Get R1
+													Get R3
+													I64Add
+													I32WrapI64
+													I64Load $24
+													Get PC_B
+													I64Load $376
+													I64Xor
+													Get PC_B
+													I64Load $456
+													I64And
+													I64Or
+													Set R10
+													Get PC_B
+													I64Load $520
+													I64Const $32
+													I64GtS
+													If
+														Get R10
+														Get R1
+														Get R3
+														I64Add
+														I32WrapI64
+														I64Load $32
+														Get PC_B
+														I64Load $384
+														I64Xor
+														Get PC_B
+														I64Load $464
+														I64And
+														Get R1
+														Get R3
+														I64Add
+														I32WrapI64
+														I64Load $40
+														Get PC_B
+														I64Load $392
+														I64Xor
+														Get PC_B
+														I64Load $472
+														I64And
+														I64Or
+														Get R1
+														Get R3
+														I64Add
+														I32WrapI64
+														I64Load $48
+														Get PC_B
+														I64Load $400
+														I64Xor
+														Get PC_B
+														I64Load $480
+														I64And
+														I64Or
+														Get R1
+														Get R3
+														I64Add
+														I32WrapI64
+														I64Load $56
+														Get PC_B
+														I64Load $408
+														I64Xor
+														Get PC_B
+														I64Load $488
+														I64And
+														I64Or
+														Get R1
+														Get R3
+														I64Add
+														I32WrapI64
+														I64Load $64
+														Get PC_B
+														I64Load $416
+														I64Xor
+														Get PC_B
+														I64Load $496
+														I64And
+														I64Or
+														Get R1
+														Get R3
+														I64Add
+														I32WrapI64
+														I64Load $72
+														Get PC_B
+														I64Load $424
+														I64Xor
+														Get PC_B
+														I64Load $504
+														I64And
+														I64Or
+														I64Or
+														Set R10
+													End
+												End
+											End
+											Get R10
+											Set R9
 											Br $0
 										End
-										Get R0
-										I32WrapI64
-										Get R10
+										Get SP
+										Get R9
 										I64Store $176
 									End
 								End
 							End
 						End
-						Get R8
+						Get R7
 						I64Const $0
 						I64Ne
-						Get R0
-						I32WrapI64
+						Get SP
 						I64Load $176
 						I64Const $0
 						I64Ne
 						I32And
 						If
 							Get R3
-							Set R9
+							Set R8
 							Block
 								Loop
 									Get R1
-									Get R9
+									Get R8
 									I64Add
 									I32WrapI64
 									I64Load8U $0
 									I64Const $32
 									I64Eq
 									Get R1
-									Get R9
+									Get R8
 									I64Add
 									I32WrapI64
 									I64Load8U $0
@@ -7051,7 +7010,7 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 									I64Eq
 									I32Or
 									Get R1
-									Get R9
+									Get R8
 									I64Add
 									I32WrapI64
 									I64Load8U $0
@@ -7059,7 +7018,7 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 									I64Eq
 									I32Or
 									Get R1
-									Get R9
+									Get R8
 									I64Add
 									I32WrapI64
 									I64Load8U $0
@@ -7068,16 +7027,16 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 									I32Or
 									I32Eqz
 									BrIf $1
-									Get R9
+									Get R8
 									I64Const $1
 									I64Add
-									Set R9
+									Set R8
 									Br $0
 								End
 							End
 							Block
 								Get R1
-								Get R9
+								Get R8
 								I64Add
 								I32WrapI64
 								I64Load8U $0
@@ -7085,119 +7044,124 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 								I64Ne
 								If
 									I64Const $0
-									Set R10
+									Set R9
 									Br $1
 								End
 								I64Const $0
-								Set R11
+								Set R10
 								Block
 									Loop
 										Get R1
-										Get R9
-										Get R11
+										Get R8
+										Get R10
 										I64Add
 										I64Add
 										I32WrapI64
 										I64Load $1
-										Set R12
-										Get R12
+										Set R11
+										Get R11
 										I64Const $2314885530818453536
 										I64Xor
 										I64Const $72340172838076673
 										I64Sub
-										Get R12
+										Get R11
 										I64Const $4485090715960753726
 										I64Xor
 										I64Const $72340172838076673
 										I64Sub
 										I64Or
-										Get R12
+										Get R11
 										I64Const $3399988123389603631
 										I64Xor
 										I64Const $72340172838076673
 										I64Sub
 										I64Or
-										Get R12
+										Get R11
 										I64Const $72340172838076673
 										I64Sub
 										I64Or
-										Get R12
+										Get R11
 										I64Const $-1
 										I64Xor
 										I64And
 										I64Const $-9187201950435737472
 										I64And
-										Set R12
-										Get R12
+										Set R11
+										Get R11
 										I64Const $0
 										I64Ne
 										If
+											Get R10
 											Get R11
-											Get R12
 											I64Ctz
 											I64Const $3
 											I64ShrS
 											I64Add
-											Set R11
+											Set R10
 											Br $2
 										End
-										Get R11
+										Get R10
 										I64Const $8
 										I64Add
-										Set R11
+										Set R10
 										Br $0
 									End
 								End
-								Get R11
-								Set R10
+								Get R10
+								Set R9
 								Br $0
 							End
-							Get R10
+							Get R9
 							I64Eqz
 							If
-								Get SP
 								I64Const $1
+								Set R10
+								Get R0
+								I32WrapI64
+								Set SP
+								Get SP
+								Get R10
 								I64Store ret+8(FP)
 								RET
 							End
-							Get R9
+							Get R8
 							I64Const $1
 							I64Add
-							Set R12
+							Set R11
 							Block
 								Get R1
-								Get R12
+								Get R11
 								I64Add
 								I32WrapI64
 								I64Load $0
-								Set R13
-								Get R10
+								Set R12
+								Get R9
 								I64Const $8
 								I64LtS
 								If
-									Get R13
+									Get R12
 									I64Const $1
 									I64Const $8
-									Get R10
+									Get R9
 									I64Mul
 									I64Shl
 									I64Const $1
 									I64Sub
 									I64And
-									Set R13
+									Set R12
 								End
-								Get R13
+								Get R12
 								I64Const $-7046029254386353131
 								I64Mul
-								Set R13
-								Get R10
+								Set R12
+								Get R9
 								I64Const $8
 								I64GtS
 								If
-									Get R13
-									Get R1
 									Get R12
-									Get R10
+									Get R1
+									Get R11
+									Get R9
 									I64Add
 									I64Const $8
 									I64Sub
@@ -7207,30 +7171,28 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 									I64Const $-4417276706812531889
 									I64Mul
 									I64Xor
-									Set R13
+									Set R12
 								End
-								Get R13
-								Get R10
+								Get R12
+								Get R9
 								I64Const $1609587929392839161
 								I64Mul
 								I64Add
-								Set R13
-								Get R13
-								Get R13
+								Set R12
+								Get R12
+								Get R12
 								I64Const $29
 								I64ShrU
 								I64Xor
-								Set R11
+								Set R10
 								Br $0
 							End
 							Block
 								Loop
-									Get R0
-									I32WrapI64
+									Get SP
 									I64Load $136
-									Get R11
-									Get R0
-									I32WrapI64
+									Get R10
+									Get SP
 									I64Load $144
 									I64And
 									I64Const $8
@@ -7238,28 +7200,36 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 									I64Add
 									I32WrapI64
 									I64Load $0
-									Set R5
-									Get R5
+									I32WrapI64
+									Set PC_B
+									Get PC_B
+									I64ExtendI32U
 									I64Const $0
 									I64Eq
 									If
-										Get SP
 										I64Const $1
+										Set R11
+										Get R0
+										I32WrapI64
+										Set SP
+										Get SP
+										Get R11
 										I64Store ret+8(FP)
 										RET
 									End
 									Block
+										Get PC_B
+										I64Load $616
+										Drop
 										Get R1
 										Get R3
 										I64Add
 										I32WrapI64
 										I64Load $0
-										Get R5
-										I32WrapI64
+										Get PC_B
 										I64Load $0
 										I64Xor
-										Get R5
-										I32WrapI64
+										Get PC_B
 										I64Load $80
 										I64And
 										I64Const $-1
@@ -7269,164 +7239,153 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 										I64Add
 										I32WrapI64
 										I64Load $8
-										Get R5
-										I32WrapI64
+										Get PC_B
 										I64Load $8
 										I64Xor
-										Get R5
-										I32WrapI64
+										Get PC_B
 										I64Load $88
 										I64And
 										I64Or
-										Get R1
-										Get R3
-										I64Add
-										I32WrapI64
-										I64Load $16
-										Get R5
-										I32WrapI64
-										I64Load $16
-										I64Xor
-										Get R5
-										I32WrapI64
-										I64Load $96
-										I64And
-										I64Or
-										Get R1
-										Get R3
-										I64Add
-										I32WrapI64
-										I64Load $24
-										Get R5
-										I32WrapI64
-										I64Load $24
-										I64Xor
-										Get R5
-										I32WrapI64
-										I64Load $104
-										I64And
-										I64Or
-										Get R5
-										I32WrapI64
+										Get PC_B
 										I64Load $160
 										I64Or
-										Set R13
-										Get R13
-										I64Eqz
+										Set R12
+										Get PC_B
+										I64Load $168
+										I64Const $16
+										I64GtS
 										If
-											Get R5
-											I32WrapI64
-											I64Load $168
-											I64Const $32
-											I64GtS
+											Get R12
+											I64Eqz
 											If
 												Get R1
 												Get R3
 												I64Add
 												I32WrapI64
-												I64Load $32
-												Get R5
-												I32WrapI64
-												I64Load $32
+												I64Load $16
+												Get PC_B
+												I64Load $16
 												I64Xor
-												Get R5
-												I32WrapI64
-												I64Load $112
+												Get PC_B
+												I64Load $96
 												I64And
 												Get R1
 												Get R3
 												I64Add
 												I32WrapI64
-												I64Load $40
-												Get R5
-												I32WrapI64
-												I64Load $40
+												I64Load $24
+												Get PC_B
+												I64Load $24
 												I64Xor
-												Get R5
-												I32WrapI64
-												I64Load $120
+												Get PC_B
+												I64Load $104
 												I64And
 												I64Or
-												Get R1
-												Get R3
-												I64Add
-												I32WrapI64
-												I64Load $48
-												Get R5
-												I32WrapI64
-												I64Load $48
-												I64Xor
-												Get R5
-												I32WrapI64
-												I64Load $128
-												I64And
-												I64Or
-												Get R1
-												Get R3
-												I64Add
-												I32WrapI64
-												I64Load $56
-												Get R5
-												I32WrapI64
-												I64Load $56
-												I64Xor
-												Get R5
-												I32WrapI64
-												I64Load $136
-												I64And
-												I64Or
-												Get R1
-												Get R3
-												I64Add
-												I32WrapI64
-												I64Load $64
-												Get R5
-												I32WrapI64
-												I64Load $64
-												I64Xor
-												Get R5
-												I32WrapI64
-												I64Load $144
-												I64And
-												I64Or
-												Get R1
-												Get R3
-												I64Add
-												I32WrapI64
-												I64Load $72
-												Get R5
-												I32WrapI64
-												I64Load $72
-												I64Xor
-												Get R5
-												I32WrapI64
-												I64Load $152
-												I64And
-												I64Or
-												Set R13
+												Set R12
+												Get PC_B
+												I64Load $168
+												I64Const $32
+												I64GtS
+												If
+													Get R12
+													Get R1
+													Get R3
+													I64Add
+													I32WrapI64
+													I64Load $32
+													Get PC_B
+													I64Load $32
+													I64Xor
+													Get PC_B
+													I64Load $112
+													I64And
+													Get R1
+													Get R3
+													I64Add
+													I32WrapI64
+													I64Load $40
+													Get PC_B
+													I64Load $40
+													I64Xor
+													Get PC_B
+													I64Load $120
+													I64And
+													I64Or
+													Get R1
+													Get R3
+													I64Add
+													I32WrapI64
+													I64Load $48
+													Get PC_B
+													I64Load $48
+													I64Xor
+													Get PC_B
+													I64Load $128
+													I64And
+													I64Or
+													Get R1
+													Get R3
+													I64Add
+													I32WrapI64
+													I64Load $56
+													Get PC_B
+													I64Load $56
+													I64Xor
+													Get PC_B
+													I64Load $136
+													I64And
+													I64Or
+													Get R1
+													Get R3
+													I64Add
+													I32WrapI64
+													I64Load $64
+													Get PC_B
+													I64Load $64
+													I64Xor
+													Get PC_B
+													I64Load $144
+													I64And
+													I64Or
+													Get R1
+													Get R3
+													I64Add
+													I32WrapI64
+													I64Load $72
+													Get PC_B
+													I64Load $72
+													I64Xor
+													Get PC_B
+													I64Load $152
+													I64And
+													I64Or
+													I64Or
+													Set R12
+												End
 											End
 										End
-										Get R13
-										Set R12
+										Get R12
+										Set R11
 										Br $0
 									End
-									Get R12
+									Get R11
 									I64Eqz
 									If
 										Br $2
 									End
 									Block
+										Get PC_B
+										I64Load $616
+										Drop
 										Get R1
 										Get R3
 										I64Add
 										I32WrapI64
 										I64Load $0
-										Get R5
-										I32WrapI64
+										Get PC_B
 										I64Load $352
 										I64Xor
-										Get R5
-										I32WrapI64
+										Get PC_B
 										I64Load $432
 										I64And
 										Get R1
@@ -7434,326 +7393,323 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 										I64Add
 										I32WrapI64
 										I64Load $8
-										Get R5
-										I32WrapI64
+										Get PC_B
 										I64Load $360
 										I64Xor
-										Get R5
-										I32WrapI64
+										Get PC_B
 										I64Load $440
 										I64And
 										I64Or
-										Get R1
-										Get R3
-										I64Add
-										I32WrapI64
-										I64Load $16
-										Get R5
-										I32WrapI64
-										I64Load $368
-										I64Xor
-										Get R5
-										I32WrapI64
-										I64Load $448
-										I64And
-										I64Or
-										Get R1
-										Get R3
-										I64Add
-										I32WrapI64
-										I64Load $24
-										Get R5
-										I32WrapI64
-										I64Load $376
-										I64Xor
-										Get R5
-										I32WrapI64
-										I64Load $456
-										I64And
-										I64Or
-										Get R5
-										I32WrapI64
+										Get PC_B
 										I64Load $512
 										I64Or
-										Set R14
-										Get R14
-										I64Eqz
+										Set R13
+										Get PC_B
+										I64Load $520
+										I64Const $16
+										I64GtS
 										If
-											Get R5
-											I32WrapI64
-											I64Load $520
-											I64Const $32
-											I64GtS
+											Get R13
+											I64Eqz
 											If
 												Get R1
 												Get R3
 												I64Add
 												I32WrapI64
-												I64Load $32
-												Get R5
-												I32WrapI64
-												I64Load $384
+												I64Load $16
+												Get PC_B
+												I64Load $368
 												I64Xor
-												Get R5
-												I32WrapI64
-												I64Load $464
+												Get PC_B
+												I64Load $448
 												I64And
 												Get R1
 												Get R3
 												I64Add
 												I32WrapI64
-												I64Load $40
-												Get R5
-												I32WrapI64
-												I64Load $392
+												I64Load $24
+												Get PC_B
+												I64Load $376
 												I64Xor
-												Get R5
-												I32WrapI64
-												I64Load $472
+												Get PC_B
+												I64Load $456
 												I64And
 												I64Or
-												Get R1
-												Get R3
-												I64Add
-												I32WrapI64
-												I64Load $48
-												Get R5
-												I32WrapI64
-												I64Load $400
-												I64Xor
-												Get R5
-												I32WrapI64
-												I64Load $480
-												I64And
-												I64Or
-												Get R1
-												Get R3
-												I64Add
-												I32WrapI64
-												I64Load $56
-												Get R5
-												I32WrapI64
-												I64Load $408
-												I64Xor
-												Get R5
-												I32WrapI64
-												I64Load $488
-												I64And
-												I64Or
-												Get R1
-												Get R3
-												I64Add
-												I32WrapI64
-												I64Load $64
-												Get R5
-												I32WrapI64
-												I64Load $416
-												I64Xor
-												Get R5
-												I32WrapI64
-												I64Load $496
-												I64And
-												I64Or
-												Get R1
-												Get R3
-												I64Add
-												I32WrapI64
-												I64Load $72
-												Get R5
-												I32WrapI64
-												I64Load $424
-												I64Xor
-												Get R5
-												I32WrapI64
-												I64Load $504
-												I64And
-												I64Or
-												Set R14
+												Set R13
+												Get PC_B
+												I64Load $520
+												I64Const $32
+												I64GtS
+												If
+													Get R13
+													Get R1
+													Get R3
+													I64Add
+													I32WrapI64
+													I64Load $32
+													Get PC_B
+													I64Load $384
+													I64Xor
+													Get PC_B
+													I64Load $464
+													I64And
+													Get R1
+													Get R3
+													I64Add
+													I32WrapI64
+													I64Load $40
+													Get PC_B
+													I64Load $392
+													I64Xor
+													Get PC_B
+													I64Load $472
+													I64And
+													I64Or
+													Get R1
+													Get R3
+													I64Add
+													I32WrapI64
+													I64Load $48
+													Get PC_B
+													I64Load $400
+													I64Xor
+													Get PC_B
+													I64Load $480
+													I64And
+													I64Or
+													Get R1
+													Get R3
+													I64Add
+													I32WrapI64
+													I64Load $56
+													Get PC_B
+													I64Load $408
+													I64Xor
+													Get PC_B
+													I64Load $488
+													I64And
+													I64Or
+													Get R1
+													Get R3
+													I64Add
+													I32WrapI64
+													I64Load $64
+													Get PC_B
+													I64Load $416
+													I64Xor
+													Get PC_B
+													I64Load $496
+													I64And
+													I64Or
+													Get R1
+													Get R3
+													I64Add
+													I32WrapI64
+													I64Load $72
+													Get PC_B
+													I64Load $424
+													I64Xor
+													Get PC_B
+													I64Load $504
+													I64And
+													I64Or
+													I64Or
+													Set R13
+												End
 											End
 										End
-										Get R14
-										Set R13
+										Get R13
+										Set R12
 										Br $0
 									End
-									Get R0
-									I32WrapI64
-									Get R13
+									Get SP
+									Get R12
 									I64Store $176
-									Get R0
-									I32WrapI64
+									Get SP
 									I64Load $176
 									I64Eqz
 									If
 										Br $2
 									End
-									Get R11
+									Get R10
 									I64Const $1
 									I64Add
-									Set R11
+									Set R10
 									Br $0
 								End
 							End
-							Get R0
-							I32WrapI64
+							Get SP
 							I64Load $40
-							Set R13
+							Set R12
 							Block
-								Get R13
+								Get R12
 								I32WrapI64
 								I64Load $608
-								Get R5
+								Get PC_B
+								I64ExtendI32U
 								I64Ne
 								If
-									Get R13
+									Get R12
 									I32WrapI64
-									Get R5
+									Get PC_B
+									I64ExtendI32U
 									I64Store $608
-									Get R13
+									Get R12
 									I32WrapI64
 									I64Const $0
 									I64Store $616
 								End
-								Get R13
+								Get R12
 								I32WrapI64
-								Get R13
+								Get R12
 								I32WrapI64
 								I64Load $616
 								I64Const $1
 								I64Add
 								I64Store $616
-								Get R13
+								Get R12
 								I32WrapI64
 								I64Load $616
 								I64Const $3
 								I64GeS
 								If
-									Get R13
+									Get R12
 									I32WrapI64
-									Get R5
+									Get PC_B
+									I64ExtendI32U
 									I64Store $528
-									Get R13
+									Get R12
 									I32WrapI64
 									I64Const $0
 									I64Store $616
 								End
 								I64Const $0
-								Set R12
+								Set R11
 								Br $0
 							End
 						End
 					End
 				End
-				Get R5
-				I32WrapI64
+				Get PC_B
+				I64Load $616
+				Drop
+				Get SP
+				I64Load $176
+				Drop
+				Get PC_B
 				I64Load $536
 				I64Const $9
 				I64GeS
 				If
 					Get R3
-					Get R5
-					I32WrapI64
+					Get PC_B
 					I64Load $168
 					I64Add
 					Set R3
-					Get R0
-					I32WrapI64
+					Get SP
 					Get R3
 					I64Store $16
-					Get R0
-					I32WrapI64
+					Get SP
 					Get R4
 					I64Store $24
-					Get R0
-					I32WrapI64
-					Get R5
+					Get SP
+					Get PC_B
+					I64ExtendI32U
 					I64Store $32
-					Get R5
-					I32WrapI64
+					Get PC_B
 					I64Load $536
 					I64Const $10
 					I64Eq
 					If
-						Get SP
 						I64Const $0
+						Set R6
+						Get R0
+						I32WrapI64
+						Set SP
+						Get SP
+						Get R6
 						I64Store ret+8(FP)
 						RET
 					End
-					Get R5
-					I32WrapI64
+					Get PC_B
 					I64Load $600
 					I64Const $0
 					I64Eq
 					If
-						Get SP
 						I64Const $3
+						Set R6
+						Get R0
+						I32WrapI64
+						Set SP
+						Get SP
+						Get R6
 						I64Store ret+8(FP)
 						RET
 					End
 					Get R3
-					Set R8
-					Get R5
-					I32WrapI64
+					Set R7
+					Get PC_B
 					I64Load $600
-					Set R9
+					Set R8
 					Block
-						Get R9
-						Set R10
+						Get R8
+						Set R9
 						Block
 							Loop
-								Get R10
+								Get R9
 								I32WrapI64
 								I64Load $0
-								Set R11
-								Get R11
+								Set R10
+								Get R10
 								I64Const $16777215
 								I64And
-								Set R12
+								Set R11
 								Block
 									Loop
-										Get R12
+										Get R11
 										I64Const $0
 										I64Ne
 										I32Eqz
 										BrIf $1
-										Get R10
+										Get R9
 										I64Const $8
 										I64Add
-										Set R10
+										Set R9
 										Get R1
-										Get R8
+										Get R7
 										I64Add
 										I32WrapI64
 										I64Load $0
-										Get R10
+										Get R9
 										I32WrapI64
 										I64Load $0
 										I64Ne
 										If
 											I64Const $0
-											Set R7
+											Set R6
 											Br $5
 										End
-										Get R8
+										Get R7
 										I64Const $8
 										I64Add
-										Set R8
-										Get R12
+										Set R7
+										Get R11
 										I64Const $1
 										I64Sub
-										Set R12
+										Set R11
 										Br $0
 									End
 								End
 								Get R1
-								Get R8
+								Get R7
 								I64Add
 								I32WrapI64
 								I64Load $0
-								Get R10
+								Get R9
 								I32WrapI64
 								I64Load $8
 								I64Xor
-								Get R10
+								Get R9
 								I32WrapI64
 								I64Load $16
 								I64And
@@ -7761,146 +7717,154 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 								I64Ne
 								If
 									I64Const $0
-									Set R7
+									Set R6
 									Br $3
 								End
-								Get R8
-								Get R11
+								Get R7
+								Get R10
 								I64Const $32
 								I64ShrU
 								I64Const $255
 								I64And
 								I64Add
-								Set R8
-								Get R11
+								Set R7
+								Get R10
 								I64Const $63
 								I64ShrU
 								I64Const $0
 								I64Ne
 								If
-									Get R8
-									Set R7
+									Get R7
+									Set R6
 									Br $3
 								End
+								Get R9
+								I32WrapI64
+								I64Load $24
+								Set R12
+								Get R9
+								I32WrapI64
+								I64Load $32
+								Set R13
+								Get R9
+								I32WrapI64
+								I64Load $40
+								Set R14
 								Block
 									Loop
 										Get R1
-										Get R8
+										Get R7
 										I64Add
 										I32WrapI64
 										I64Load $0
-										Set R13
-										Get R13
-										Get R10
-										I32WrapI64
-										I64Load $24
+										Set R15
+										Get R15
+										Get R12
 										I64Xor
-										Get R10
-										I32WrapI64
-										I64Load $32
-										I64Sub
 										Get R13
-										Get R10
-										I32WrapI64
-										I64Load $40
+										I64Sub
+										Get R15
+										Get R14
 										I64Xor
 										I64Const $72340172838076673
 										I64Sub
 										I64Or
-										Get R13
+										Get R15
 										I64Const $-1
 										I64Xor
 										I64And
 										I64Const $-9187201950435737472
 										I64And
-										Set R13
-										Get R13
+										Set R15
+										Get R15
 										I64Const $0
 										I64Ne
 										If
-											Get R8
-											Get R13
+											Get R7
+											Get R15
 											I64Ctz
 											I64Const $3
 											I64ShrS
 											I64Add
-											Set R8
+											Set R7
 											Br $2
 										End
-										Get R8
+										Get R7
 										I64Const $8
 										I64Add
-										Set R8
+										Set R7
 										Br $0
 									End
 								End
-								Get R10
+								Get R9
 								I64Const $48
 								I64Add
-								Set R10
+								Set R9
 								Br $0
 							End
 						End
 					End
-					Get R7
+					Get R6
 					I64Eqz
 					If
-						Get SP
 						I64Const $3
+						Set R7
+						Get R0
+						I32WrapI64
+						Set SP
+						Get SP
+						Get R7
 						I64Store ret+8(FP)
 						RET
 					End
-					Get R7
+					Get R6
 					Set R3
-					Get R0
-					I32WrapI64
-					Get R5
+					Get SP
+					Get PC_B
+					I64ExtendI32U
 					I64Store $40
-					Get R5
-					I32WrapI64
+					Get PC_B
 					I64Load $528
-					Set R5
+					I32WrapI64
+					Set PC_B
 					Br $2
 				End
-				Get R5
-				I32WrapI64
+				Get PC_B
 				I64Load $544
-				Get R0
-				I32WrapI64
+				Get SP
 				I64Load $64
 				I64Ne
 				If
-					Get R5
-					I32WrapI64
+					Get PC_B
 					I64Load $544
-					Set R7
+					Set R6
 					Get R4
-					Set R8
+					Set R7
 					Block
-						Get R0
-						I32WrapI64
+						Get SP
+						I64Load $176
+						Drop
+						Get SP
 						I64Load $64
-						Set R9
-						Get R7
-						Get R9
+						Set R8
+						Get R6
+						Get R8
 						I64GtS
-						Get R0
-						I32WrapI64
+						Get SP
 						I64Load $72
 						I64Eqz
 						I32And
 						If
-							Get R9
-							Set R10
+							Get R8
+							Set R9
 							Block
 								Loop
-									Get R10
-									Get R7
+									Get R9
+									Get R6
 									I64LtS
-									Get R0
-									I32WrapI64
+									Get SP
 									I64Load $104
-									Get R10
+									Get R9
 									I64Const $8
 									I64Mul
 									I64Add
@@ -7911,18 +7875,18 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 									I32And
 									I32Eqz
 									BrIf $1
-									Get R10
+									Get R9
 									I64Const $1
 									I64Add
-									Set R10
+									Set R9
 									Br $0
 								End
 							End
-							Get R10
-							Get R7
-							I64Eq
-							Get R7
 							Get R9
+							Get R6
+							I64Eq
+							Get R6
+							Get R8
 							I64Sub
 							I64Const $3
 							I64LeS
@@ -7930,66 +7894,61 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 							If
 								Block
 									Loop
-										Get R9
-										Get R7
+										Get R8
+										Get R6
 										I64LtS
 										I32Eqz
 										BrIf $1
-										Get R0
-										I32WrapI64
+										Get SP
 										I64Load $8
-										Get R8
+										Get R7
 										I64Add
 										I32WrapI64
 										I64Const $0
 										I64Store $0
-										Get R0
-										I32WrapI64
+										Get SP
 										I64Load $80
-										Get R9
+										Get R8
 										I64Const $16
 										I64Mul
 										I64Add
 										I32WrapI64
-										Get R8
+										Get R7
 										I64Store $0
+										Get R7
+										I64Const $1
+										I64Add
+										Set R7
+										Get SP
+										I64Load $80
+										Get R8
+										I64Const $16
+										I64Mul
+										I64Add
+										I32WrapI64
+										Get R7
+										I64Store $8
 										Get R8
 										I64Const $1
 										I64Add
 										Set R8
-										Get R0
-										I32WrapI64
-										I64Load $80
-										Get R9
-										I64Const $16
-										I64Mul
-										I64Add
-										I32WrapI64
-										Get R8
-										I64Store $8
-										Get R9
-										I64Const $1
-										I64Add
-										Set R9
 										Br $0
 									End
 								End
-								Get R8
+								Get R7
 								Set R4
 								Br $2
 							End
 						End
-						Get R0
-						I32WrapI64
+						Get SP
 						I64Load $88
-						Get R7
+						Get R6
 						I64Const $8
 						I64Mul
 						I64Add
 						I32WrapI64
 						I64Load $0
-						Get R0
-						I32WrapI64
+						Get SP
 						I64Load $96
 						I64Eq
 						If
@@ -7997,11 +7956,10 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 							Set R4
 							Br $1
 						End
-						Get R0
-						I32WrapI64
+						Get SP
 						I64Const $1
 						I64Store $72
-						Get R8
+						Get R7
 						Set R4
 						Br $0
 					End
@@ -8009,24 +7967,32 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 					I64Const $0
 					I64LtS
 					If
-						Get SP
 						I64Const $4
+						Set R6
+						Get R0
+						I32WrapI64
+						Set SP
+						Get SP
+						Get R6
 						I64Store ret+8(FP)
 						RET
 					End
 				End
-				Get R0
-				I32WrapI64
+				Get SP
 				I64Load $176
 				I64Eqz
 				If
-					Get R5
-					I32WrapI64
+					Get PC_B
 					I64Load $552
 					I64Eqz
 					If
-						Get SP
 						I64Const $4
+						Set R6
+						Get R0
+						I32WrapI64
+						Set SP
+						Get SP
+						Get R6
 						I64Store ret+8(FP)
 						RET
 					End
@@ -8037,105 +8003,102 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 					I64Const $0
 					I64Store8 $0
 					Get R3
-					Get R5
-					I32WrapI64
+					Get PC_B
 					I64Load $520
 					I64Add
 					Set R3
-					Get R5
-					I32WrapI64
+					Get PC_B
 					I64Load $544
-					Set R8
+					Set R7
 					Get R4
 					I64Const $1
 					I64Add
-					Set R9
+					Set R8
 					Block
-						Get R0
-						I32WrapI64
+						Get SP
+						I64Load $176
+						Drop
+						Get SP
 						I64Load $80
-						Get R8
+						Get R7
 						I64Const $16
 						I64Mul
 						I64Add
 						I32WrapI64
 						Get R4
 						I64Store $0
-						Get R0
-						I32WrapI64
+						Get SP
 						I64Load $80
-						Get R8
+						Get R7
 						I64Const $16
 						I64Mul
 						I64Add
 						I32WrapI64
-						Get R9
-						I64Store $8
-						Get R0
-						I32WrapI64
-						I64Load $88
 						Get R8
+						I64Store $8
+						Get SP
+						I64Load $88
+						Get R7
 						I64Const $8
 						I64Mul
 						I64Add
 						I32WrapI64
-						Get R0
-						I32WrapI64
+						Get SP
 						I64Load $96
 						I64Store $0
-						Get R8
-						Get R0
-						I32WrapI64
+						Get R7
+						Get SP
 						I64Load $64
 						I64GeS
 						If
-							Get R0
-							I32WrapI64
-							Get R8
+							Get SP
+							Get R7
 							I64Const $1
 							I64Add
 							I64Store $64
 						End
 						I64Const $0
-						Set R7
+						Set R6
 						Br $0
 					End
 					Get R4
 					I64Const $1
 					I64Add
 					Set R4
-					Get R0
-					I32WrapI64
-					Get R5
+					Get SP
+					Get PC_B
+					I64ExtendI32U
 					I64Store $40
-					Get R5
-					I32WrapI64
+					Get PC_B
 					I64Load $528
-					Set R5
+					I32WrapI64
+					Set PC_B
 					Br $2
 				End
 				Get R3
-				Get R5
-				I32WrapI64
+				Get PC_B
 				I64Load $168
 				I64Add
 				Set R3
 			End
-			Get R0
-			I32WrapI64
+			Get PC_B
+			I64Load $616
+			Drop
+			Get SP
+			I64Load $176
+			Drop
+			Get SP
 			I64Const $0
 			I64Store $48
-			Get R0
-			I32WrapI64
+			Get SP
 			Get R3
 			I64Store $16
-			Get R0
-			I32WrapI64
+			Get SP
 			Get R4
 			I64Store $24
-			Get R0
-			I32WrapI64
-			Get R5
+			Get SP
+			Get PC_B
+			I64ExtendI32U
 			I64Store $32
 			Get R2
 			Get R4
@@ -8144,25 +8107,22 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 			I64Const $2
 			I64Store8 $0
 			Get R4
-			Get R5
-			I32WrapI64
+			Get PC_B
 			I64Load $552
 			I64Add
 			Set R4
-			Get R5
-			I32WrapI64
+			Get PC_B
 			I64Load $536
 			I64Const $1
 			I64Eq
 			If
 				Get R4
-				Get R5
-				I32WrapI64
+				Get PC_B
 				I64Load $560
 				I64Add
-				Set R6
+				Set R5
 				I64Const $0
-				Set R7
+				Set R6
 				Block
 					Loop
 						Get R1
@@ -8170,234 +8130,234 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 						I64Add
 						I32WrapI64
 						I64Load $0
-						Set R8
+						Set R7
 						Get R2
-						Get R6
+						Get R5
 						I64Add
 						I32WrapI64
-						Get R8
+						Get R7
 						I64Store $0
-						Get R8
+						Get R7
 						I64Const $434041037028460038
 						I64Xor
 						I64Const $2387225703656530209
 						I64Sub
-						Get R8
+						Get R7
 						I64Const $4340410370284600380
 						I64Xor
 						I64Const $72340172838076673
 						I64Sub
 						I64Or
-						Get R8
+						Get R7
 						I64Const $-1
 						I64Xor
 						I64And
 						I64Const $-9187201950435737472
 						I64And
-						Set R9
-						Get R9
+						Set R8
+						Get R8
 						I64Eqz
 						If
+							Get R6
 							Get R7
-							Get R8
 							I64Or
-							Set R7
+							Set R6
 							Get R1
 							Get R3
 							I64Add
 							I32WrapI64
 							I64Load $8
-							Set R8
+							Set R7
 							Get R2
-							Get R6
+							Get R5
 							I64Add
 							I32WrapI64
-							Get R8
+							Get R7
 							I64Store $8
 							Get R3
 							I64Const $8
 							I64Add
 							Set R3
-							Get R6
+							Get R5
 							I64Const $8
 							I64Add
-							Set R6
-							Get R8
+							Set R5
+							Get R7
 							I64Const $434041037028460038
 							I64Xor
 							I64Const $2387225703656530209
 							I64Sub
-							Get R8
+							Get R7
 							I64Const $4340410370284600380
 							I64Xor
 							I64Const $72340172838076673
 							I64Sub
 							I64Or
-							Get R8
+							Get R7
 							I64Const $-1
 							I64Xor
 							I64And
 							I64Const $-9187201950435737472
 							I64And
-							Set R9
-							Get R9
+							Set R8
+							Get R8
 							I64Eqz
 							If
+								Get R6
 								Get R7
-								Get R8
 								I64Or
-								Set R7
+								Set R6
 								Get R1
 								Get R3
 								I64Add
 								I32WrapI64
 								I64Load $8
-								Set R8
+								Set R7
 								Get R2
-								Get R6
+								Get R5
 								I64Add
 								I32WrapI64
-								Get R8
+								Get R7
 								I64Store $8
 								Get R3
 								I64Const $8
 								I64Add
 								Set R3
-								Get R6
+								Get R5
 								I64Const $8
 								I64Add
-								Set R6
-								Get R8
+								Set R5
+								Get R7
 								I64Const $434041037028460038
 								I64Xor
 								I64Const $2387225703656530209
 								I64Sub
-								Get R8
+								Get R7
 								I64Const $4340410370284600380
 								I64Xor
 								I64Const $72340172838076673
 								I64Sub
 								I64Or
-								Get R8
+								Get R7
 								I64Const $-1
 								I64Xor
 								I64And
 								I64Const $-9187201950435737472
 								I64And
-								Set R9
-								Get R9
+								Set R8
+								Get R8
 								I64Eqz
 								If
+									Get R6
 									Get R7
-									Get R8
 									I64Or
-									Set R7
+									Set R6
 									Get R1
 									Get R3
 									I64Add
 									I32WrapI64
 									I64Load $8
-									Set R8
+									Set R7
 									Get R2
-									Get R6
+									Get R5
 									I64Add
 									I32WrapI64
-									Get R8
+									Get R7
 									I64Store $8
 									Get R3
 									I64Const $8
 									I64Add
 									Set R3
-									Get R6
+									Get R5
 									I64Const $8
 									I64Add
-									Set R6
-									Get R8
+									Set R5
+									Get R7
 									I64Const $434041037028460038
 									I64Xor
 									I64Const $2387225703656530209
 									I64Sub
-									Get R8
+									Get R7
 									I64Const $4340410370284600380
 									I64Xor
 									I64Const $72340172838076673
 									I64Sub
 									I64Or
-									Get R8
+									Get R7
 									I64Const $-1
 									I64Xor
 									I64And
 									I64Const $-9187201950435737472
 									I64And
-									Set R9
-									Get R9
+									Set R8
+									Get R8
 									I64Eqz
 									If
+										Get R6
 										Get R7
-										Get R8
 										I64Or
-										Set R7
+										Set R6
 										Get R3
 										I64Const $8
 										I64Add
 										Set R3
-										Get R6
+										Get R5
 										I64Const $8
 										I64Add
-										Set R6
+										Set R5
 										Br $4
 									End
 								End
 							End
 						End
-						Get R9
+						Get R8
 						I64Ctz
 						I64Const $56
 						I64And
-						Set R9
+						Set R8
+						Get R6
 						Get R7
-						Get R8
 						I64Const $1
-						Get R9
+						Get R8
 						I64Shl
 						I64Const $1
 						I64Sub
 						I64And
 						I64Or
-						Set R7
+						Set R6
 						Get R3
-						Get R9
+						Get R8
 						I64Const $3
 						I64ShrU
 						I64Add
 						Set R3
-						Get R6
-						Get R9
+						Get R5
+						Get R8
 						I64Const $3
 						I64ShrU
 						I64Add
-						Set R6
+						Set R5
 						Get R1
 						Get R3
 						I64Add
 						I32WrapI64
 						I64Load $0
-						Set R8
-						Get R8
+						Set R7
+						Get R7
 						I64Const $255
 						I64And
-						Set R9
-						Get R9
+						Set R8
+						Get R8
 						I64Const $60
 						I64Eq
 						If
 							Br $2
 						End
-						Get R9
+						Get R8
 						I64Const $38
 						I64Eq
 						If
-							Get R8
+							Get R7
 							I64Const $1099511627775
 							I64And
 							I64Const $255289286950
@@ -8408,58 +8368,63 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 								I64Add
 								Set R3
 							Else
-								Get R8
+								Get R7
 								I64Const $4294967295
 								I64And
 								I64Const $997485606
 								I64Eq
 								If
 									I64Const $60
-									Set R9
+									Set R8
 									Get R3
 									I64Const $4
 									I64Add
 									Set R3
 								Else
-									Get R8
+									Get R7
 									I64Const $4294967295
 									I64And
 									I64Const $997484326
 									I64Eq
 									If
 										I64Const $62
-										Set R9
+										Set R8
 										Get R3
 										I64Const $4
 										I64Add
 										Set R3
 									Else
-										Get R8
+										Get R7
 										I64Const $281474976710655
 										I64And
 										I64Const $65371272212774
 										I64Eq
 										If
 											I64Const $34
-											Set R9
+											Set R8
 											Get R3
 											I64Const $6
 											I64Add
 											Set R3
 										Else
-											Get R8
+											Get R7
 											I64Const $281474976710655
 											I64And
 											I64Const $65366976913702
 											I64Ne
 											If
-												Get SP
 												I64Const $2
+												Set R9
+												Get R0
+												I32WrapI64
+												Set SP
+												Get SP
+												Get R9
 												I64Store ret+8(FP)
 												RET
 											End
 											I64Const $39
-											Set R9
+											Set R8
 											Get R3
 											I64Const $6
 											I64Add
@@ -8469,16 +8434,21 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 								End
 							End
 						Else
-							Get R9
+							Get R8
 							I64Const $10
 							I64Ne
-							Get R9
+							Get R8
 							I64Const $9
 							I64Ne
 							I32And
 							If
-								Get SP
 								I64Const $2
+								Set R9
+								Get R0
+								I32WrapI64
+								Set SP
+								Get SP
+								Get R9
 								I64Store ret+8(FP)
 								RET
 							End
@@ -8488,72 +8458,74 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 							Set R3
 						End
 						Get R2
-						Get R6
+						Get R5
 						I64Add
 						I32WrapI64
-						Get R9
+						Get R8
 						I64Store $0
-						Get R6
+						Get R5
 						I64Const $1
 						I64Add
-						Set R6
+						Set R5
 						Br $0
 					End
 				End
-				Get R6
+				Get PC_B
+				I64Load $616
+				Drop
+				Get R5
 				Get R4
 				I64Sub
-				Get R5
-				I32WrapI64
+				Get PC_B
 				I64Load $560
 				I64Sub
-				Set R8
-				Get R7
+				Set R7
+				Get R6
 				I64Const $-9187201950435737472
 				I64And
 				I64Const $0
 				I64Ne
 				If
-					Get R6
-					Get R8
+					Get R5
+					Get R7
 					I64Sub
-					Set R10
+					Set R9
 					Block
-						Get R10
-						Get R8
+						Get R9
+						Get R7
 						I64Add
-						Set R11
+						Set R10
 						Block
 							Loop
+								Get R9
 								Get R10
-								Get R11
 								I64LtS
 								I32Eqz
 								BrIf $1
 								Get R2
-								Get R10
+								Get R9
 								I64Add
 								I32WrapI64
 								I64Load $0
-								Set R12
-								Get R12
+								Set R11
+								Get R11
 								I64Const $-9187201950435737472
 								I64And
 								I64Eqz
 								If
 									Get R2
-									Get R10
+									Get R9
 									I64Add
 									I32WrapI64
 									I64Load $8
 									Get R2
-									Get R10
+									Get R9
 									I64Add
 									I32WrapI64
 									I64Load $16
 									I64Or
 									Get R2
-									Get R10
+									Get R9
 									I64Add
 									I32WrapI64
 									I64Load $24
@@ -8562,51 +8534,51 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 									I64And
 									I64Eqz
 									If
-										Get R10
+										Get R9
 										I64Const $32
 										I64Add
-										Set R10
+										Set R9
 									Else
-										Get R10
+										Get R9
 										I64Const $8
 										I64Add
-										Set R10
+										Set R9
 									End
 									Br $1
 								End
-								Get R10
-								Get R12
+								Get R9
+								Get R11
 								I64Const $-9187201950435737472
 								I64And
 								I64Ctz
 								I64Const $3
 								I64ShrS
 								I64Add
-								Set R10
+								Set R9
+								Get R9
 								Get R10
-								Get R11
 								I64GeS
 								If
 									Br $2
 								End
 								Get R2
-								Get R10
+								Get R9
 								I64Add
 								I32WrapI64
 								I64Load $0
-								Set R12
-								Get R12
+								Set R11
+								Get R11
 								I64Const $255
 								I64And
 								I64Const $224
 								I64LtU
 								If
-									Get R12
+									Get R11
 									I64Const $255
 									I64And
 									I64Const $194
 									I64LtU
-									Get R12
+									Get R11
 									I64Const $49152
 									I64And
 									I64Const $32768
@@ -8614,40 +8586,40 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 									I32Or
 									If
 										I64Const $1
-										Set R9
+										Set R8
 										Br $4
 									End
-									Get R10
+									Get R9
 									I64Const $2
 									I64Add
-									Set R10
+									Set R9
+									Get R9
 									Get R10
-									Get R11
 									I64GtS
 									If
 										I64Const $1
-										Set R9
+										Set R8
 										Br $4
 									End
 									Br $1
 								End
-								Get R12
+								Get R11
 								I64Const $255
 								I64And
 								I64Const $240
 								I64LtU
 								If
-									Get R12
+									Get R11
 									I64Const $12632064
 									I64And
 									I64Const $8421376
 									I64Ne
-									Get R12
+									Get R11
 									I64Const $255
 									I64And
 									I64Const $224
 									I64Eq
-									Get R12
+									Get R11
 									I64Const $8
 									I64ShrU
 									I64Const $255
@@ -8656,12 +8628,12 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 									I64LtU
 									I32And
 									I32Or
-									Get R12
+									Get R11
 									I64Const $255
 									I64And
 									I64Const $237
 									I64Eq
-									Get R12
+									Get R11
 									I64Const $8
 									I64ShrU
 									I64Const $255
@@ -8672,13 +8644,13 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 									I32Or
 									If
 										I64Const $1
-										Set R9
+										Set R8
 										Br $4
 									End
 									I64Const $1
 									I64Const $0
 									I64Ne
-									Get R12
+									Get R11
 									I64Const $16711679
 									I64And
 									I64Const $12500975
@@ -8686,40 +8658,40 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 									I32And
 									If
 										I64Const $1
-										Set R9
+										Set R8
 										Br $4
 									End
-									Get R10
+									Get R9
 									I64Const $3
 									I64Add
-									Set R10
+									Set R9
+									Get R9
 									Get R10
-									Get R11
 									I64GtS
 									If
 										I64Const $1
-										Set R9
+										Set R8
 										Br $4
 									End
 									Br $1
 								End
-								Get R12
+								Get R11
 								I64Const $255
 								I64And
 								I64Const $244
 								I64GtU
-								Get R12
+								Get R11
 								I64Const $3233857536
 								I64And
 								I64Const $2155905024
 								I64Ne
 								I32Or
-								Get R12
+								Get R11
 								I64Const $255
 								I64And
 								I64Const $240
 								I64Eq
-								Get R12
+								Get R11
 								I64Const $8
 								I64ShrU
 								I64Const $255
@@ -8728,12 +8700,12 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 								I64LtU
 								I32And
 								I32Or
-								Get R12
+								Get R11
 								I64Const $255
 								I64And
 								I64Const $244
 								I64Eq
-								Get R12
+								Get R11
 								I64Const $8
 								I64ShrU
 								I64Const $255
@@ -8744,50 +8716,56 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 								I32Or
 								If
 									I64Const $1
-									Set R9
+									Set R8
 									Br $3
 								End
-								Get R10
+								Get R9
 								I64Const $4
 								I64Add
-								Set R10
+								Set R9
+								Get R9
 								Get R10
-								Get R11
 								I64GtS
 								If
 									I64Const $1
-									Set R9
+									Set R8
 									Br $3
 								End
 								Br $0
 							End
 						End
 						I64Const $0
-						Set R9
+						Set R8
 						Br $0
 					End
-					Get R9
+					Get R8
 					I64Const $0
 					I64Ne
 					If
-						Get SP
 						I64Const $2
+						Set R9
+						Get R0
+						I32WrapI64
+						Set SP
+						Get SP
+						Get R9
 						I64Store ret+8(FP)
 						RET
 					End
 				End
 				Block
+					Get PC_B
+					I64Load $616
+					Drop
 					Get R1
 					Get R3
 					I64Add
 					I32WrapI64
 					I64Load $0
-					Get R5
-					I32WrapI64
+					Get PC_B
 					I64Load $176
 					I64Xor
-					Get R5
-					I32WrapI64
+					Get PC_B
 					I64Load $256
 					I64And
 					Get R1
@@ -8795,204 +8773,196 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 					I64Add
 					I32WrapI64
 					I64Load $8
-					Get R5
-					I32WrapI64
+					Get PC_B
 					I64Load $184
 					I64Xor
-					Get R5
-					I32WrapI64
+					Get PC_B
 					I64Load $264
 					I64And
 					I64Or
-					Get R1
-					Get R3
-					I64Add
-					I32WrapI64
-					I64Load $16
-					Get R5
-					I32WrapI64
-					I64Load $192
-					I64Xor
-					Get R5
-					I32WrapI64
-					I64Load $272
-					I64And
-					I64Or
-					Get R1
-					Get R3
-					I64Add
-					I32WrapI64
-					I64Load $24
-					Get R5
-					I32WrapI64
-					I64Load $200
-					I64Xor
-					Get R5
-					I32WrapI64
-					I64Load $280
-					I64And
-					I64Or
-					Get R5
-					I32WrapI64
+					Get PC_B
 					I64Load $336
 					I64Or
-					Set R10
-					Get R10
-					I64Eqz
+					Set R9
+					Get PC_B
+					I64Load $344
+					I64Const $16
+					I64GtS
 					If
-						Get R5
-						I32WrapI64
-						I64Load $344
-						I64Const $32
-						I64GtS
+						Get R9
+						I64Eqz
 						If
 							Get R1
 							Get R3
 							I64Add
 							I32WrapI64
-							I64Load $32
-							Get R5
-							I32WrapI64
-							I64Load $208
+							I64Load $16
+							Get PC_B
+							I64Load $192
 							I64Xor
-							Get R5
-							I32WrapI64
-							I64Load $288
+							Get PC_B
+							I64Load $272
 							I64And
 							Get R1
 							Get R3
 							I64Add
 							I32WrapI64
-							I64Load $40
-							Get R5
-							I32WrapI64
-							I64Load $216
+							I64Load $24
+							Get PC_B
+							I64Load $200
 							I64Xor
-							Get R5
-							I32WrapI64
-							I64Load $296
+							Get PC_B
+							I64Load $280
 							I64And
 							I64Or
-							Get R1
-							Get R3
-							I64Add
-							I32WrapI64
-							I64Load $48
-							Get R5
-							I32WrapI64
-							I64Load $224
-							I64Xor
-							Get R5
-							I32WrapI64
-							I64Load $304
-							I64And
-							I64Or
-							Get R1
-							Get R3
-							I64Add
-							I32WrapI64
-							I64Load $56
-							Get R5
-							I32WrapI64
-							I64Load $232
-							I64Xor
-							Get R5
-							I32WrapI64
-							I64Load $312
-							I64And
-							I64Or
-							Get R1
-							Get R3
-							I64Add
-							I32WrapI64
-							I64Load $64
-							Get R5
-							I32WrapI64
-							I64Load $240
-							I64Xor
-							Get R5
-							I32WrapI64
-							I64Load $320
-							I64And
-							I64Or
-							Get R1
-							Get R3
-							I64Add
-							I32WrapI64
-							I64Load $72
-							Get R5
-							I32WrapI64
-							I64Load $248
-							I64Xor
-							Get R5
-							I32WrapI64
-							I64Load $328
-							I64And
-							I64Or
-							Set R10
+							Set R9
+							Get PC_B
+							I64Load $344
+							I64Const $32
+							I64GtS
+							If
+								Get R9
+								Get R1
+								Get R3
+								I64Add
+								I32WrapI64
+								I64Load $32
+								Get PC_B
+								I64Load $208
+								I64Xor
+								Get PC_B
+								I64Load $288
+								I64And
+								Get R1
+								Get R3
+								I64Add
+								I32WrapI64
+								I64Load $40
+								Get PC_B
+								I64Load $216
+								I64Xor
+								Get PC_B
+								I64Load $296
+								I64And
+								I64Or
+								Get R1
+								Get R3
+								I64Add
+								I32WrapI64
+								I64Load $48
+								Get PC_B
+								I64Load $224
+								I64Xor
+								Get PC_B
+								I64Load $304
+								I64And
+								I64Or
+								Get R1
+								Get R3
+								I64Add
+								I32WrapI64
+								I64Load $56
+								Get PC_B
+								I64Load $232
+								I64Xor
+								Get PC_B
+								I64Load $312
+								I64And
+								I64Or
+								Get R1
+								Get R3
+								I64Add
+								I32WrapI64
+								I64Load $64
+								Get PC_B
+								I64Load $240
+								I64Xor
+								Get PC_B
+								I64Load $320
+								I64And
+								I64Or
+								Get R1
+								Get R3
+								I64Add
+								I32WrapI64
+								I64Load $72
+								Get PC_B
+								I64Load $248
+								I64Xor
+								Get PC_B
+								I64Load $328
+								I64And
+								I64Or
+								I64Or
+								Set R9
+							End
 						End
 					End
-					Get R10
-					Set R9
+					Get R9
+					Set R8
 					Br $0
 				End
-				Get R9
+				Get R8
 				I64Const $0
 				I64Ne
 				If
-					Get SP
 					I64Const $2
+					Set R9
+					Get R0
+					I32WrapI64
+					Set SP
+					Get SP
+					Get R9
 					I64Store ret+8(FP)
 					RET
 				End
-				Get R5
-				I32WrapI64
+				Get PC_B
 				I64Load $560
-				Set R11
+				Set R10
 				Block
-					Get R8
+					Get R7
 					I64Const $64
 					I64LtS
 					If
-						Get R11
+						Get R10
 						I64Const $1
 						I64Ne
 						If
 							I64Const $0
-							Set R10
+							Set R9
 							Br $2
 						End
 						Get R2
 						Get R4
 						I64Add
 						I32WrapI64
-						Get R8
+						Get R7
 						I64Const $1
 						I64Shl
 						I64Const $255
 						I64And
 						I64Store8 $0
 						I64Const $1
-						Set R10
+						Set R9
 						Br $1
 					End
-					Get R8
+					Get R7
 					I64Const $8192
 					I64LtS
 					If
-						Get R11
+						Get R10
 						I64Const $2
 						I64Ne
 						If
 							I64Const $0
-							Set R10
+							Set R9
 							Br $2
 						End
 						Get R2
 						Get R4
 						I64Add
 						I32WrapI64
-						Get R8
+						Get R7
 						I64Const $1
 						I64Shl
 						I64Const $128
@@ -9004,61 +8974,65 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 						Get R4
 						I64Add
 						I32WrapI64
-						Get R8
+						Get R7
 						I64Const $6
 						I64ShrS
 						I64Const $255
 						I64And
 						I64Store8 $1
 						I64Const $1
-						Set R10
+						Set R9
 						Br $1
 					End
 					I64Const $0
-					Set R10
+					Set R9
 					Br $0
 				End
-				Get R10
+				Get R9
 				I64Eqz
 				If
-					Get R0
-					I32WrapI64
+					Get SP
 					Get R3
-					Get R5
-					I32WrapI64
+					Get PC_B
 					I64Load $344
 					I64Add
 					I64Store $16
+					Get SP
+					Get R7
+					I64Store $152
+					I64Const $5
+					Set R10
 					Get R0
 					I32WrapI64
-					Get R8
-					I64Store $152
+					Set SP
 					Get SP
-					I64Const $5
+					Get R10
 					I64Store ret+8(FP)
 					RET
 				End
-				Get R6
+				Get R5
 				Set R4
 			Else
-				Get R5
-				I32WrapI64
+				Get PC_B
 				I64Load $536
 				I64Const $4
 				I64LeS
 				If
-					Get R5
-					I32WrapI64
+					Get PC_B
 					I64Load $536
 					I64Eqz
 					If
-						Get SP
 						I64Const $2
+						Set R5
+						Get R0
+						I32WrapI64
+						Set SP
+						Get SP
+						Get R5
 						I64Store ret+8(FP)
 						RET
 					End
-					Get R0
-					I32WrapI64
+					Get SP
 					I64Const $0
 					I64Store $160
 					Get R1
@@ -9069,8 +9043,7 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 					I64Const $45
 					I64Eq
 					If
-						Get R0
-						I32WrapI64
+						Get SP
 						I64Const $1
 						I64Store $160
 						Get R3
@@ -9086,43 +9059,43 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 						I64Load $0
 						I64Const $3472328296227680304
 						I64Xor
-						Set R8
-						Get R8
+						Set R7
+						Get R7
 						I64Const $8536140394893047414
 						I64Add
-						Get R8
+						Get R7
 						I64Or
 						I64Const $-9187201950435737472
 						I64And
-						Set R9
-						Get R9
+						Set R8
+						Get R8
 						I64Const $0
 						I64Ne
 						If
-							Get R9
+							Get R8
 							I64Ctz
 							I64Const $56
 							I64And
-							Set R9
-							Get R9
+							Set R8
+							Get R8
 							I64Eqz
 							If
 								I64Const $0
 								I64Const $0
-								Set R7
 								Set R6
+								Set R5
 								Br $2
 							End
-							Get R8
+							Get R7
 							I64Const $64
-							Get R9
+							Get R8
 							I64Sub
 							I64Shl
-							Set R8
-							Get R8
+							Set R7
+							Get R7
 							I64Const $10
 							I64Mul
-							Get R8
+							Get R7
 							I64Const $8
 							I64ShrU
 							I64Add
@@ -9130,10 +9103,10 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 							I64And
 							I64Const $4294967296000100
 							I64Mul
-							Get R8
+							Get R7
 							I64Const $10
 							I64Mul
-							Get R8
+							Get R7
 							I64Const $8
 							I64ShrU
 							I64Add
@@ -9146,17 +9119,17 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 							I64Add
 							I64Const $32
 							I64ShrU
-							Get R9
+							Get R8
 							I64Const $3
 							I64ShrU
-							Set R7
 							Set R6
+							Set R5
 							Br $1
 						End
-						Get R8
+						Get R7
 						I64Const $10
 						I64Mul
-						Get R8
+						Get R7
 						I64Const $8
 						I64ShrU
 						I64Add
@@ -9164,10 +9137,10 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 						I64And
 						I64Const $4294967296000100
 						I64Mul
-						Get R8
+						Get R7
 						I64Const $10
 						I64Mul
-						Get R8
+						Get R7
 						I64Const $8
 						I64ShrU
 						I64Add
@@ -9180,7 +9153,7 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 						I64Add
 						I64Const $32
 						I64ShrU
-						Set R10
+						Set R9
 						Get R1
 						Get R3
 						I64Add
@@ -9188,52 +9161,51 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 						I64Load $8
 						I64Const $3472328296227680304
 						I64Xor
-						Set R8
-						Get R8
+						Set R7
+						Get R7
 						I64Const $8536140394893047414
 						I64Add
-						Get R8
+						Get R7
 						I64Or
 						I64Const $-9187201950435737472
 						I64And
-						Set R9
-						Get R9
+						Set R8
+						Get R8
 						I64Const $0
 						I64Ne
 						If
-							Get R9
+							Get R8
 							I64Ctz
 							I64Const $56
 							I64And
-							Set R9
-							Get R9
+							Set R8
+							Get R8
 							I64Eqz
 							If
-								Get R10
+								Get R9
 								I64Const $8
-								Set R7
 								Set R6
+								Set R5
 								Br $2
 							End
-							Get R8
+							Get R7
 							I64Const $64
-							Get R9
+							Get R8
 							I64Sub
 							I64Shl
-							Set R8
-							Get R10
-							Get R0
-							I32WrapI64
-							I64Load $112
+							Set R7
 							Get R9
+							Get SP
+							I64Load $112
+							Get R8
 							I64Add
 							I32WrapI64
 							I64Load $0
 							I64Mul
-							Get R8
+							Get R7
 							I64Const $10
 							I64Mul
-							Get R8
+							Get R7
 							I64Const $8
 							I64ShrU
 							I64Add
@@ -9241,10 +9213,10 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 							I64And
 							I64Const $4294967296000100
 							I64Mul
-							Get R8
+							Get R7
 							I64Const $10
 							I64Mul
-							Get R8
+							Get R7
 							I64Const $8
 							I64ShrU
 							I64Add
@@ -9259,21 +9231,21 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 							I64ShrU
 							I64Add
 							I64Const $8
-							Get R9
+							Get R8
 							I64Const $3
 							I64ShrU
 							I64Add
-							Set R7
 							Set R6
+							Set R5
 							Br $1
 						End
-						Get R10
+						Get R9
 						I64Const $100000000
 						I64Mul
-						Get R8
+						Get R7
 						I64Const $10
 						I64Mul
-						Get R8
+						Get R7
 						I64Const $8
 						I64ShrU
 						I64Add
@@ -9281,10 +9253,10 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 						I64And
 						I64Const $4294967296000100
 						I64Mul
-						Get R8
+						Get R7
 						I64Const $10
 						I64Mul
-						Get R8
+						Get R7
 						I64Const $8
 						I64ShrU
 						I64Add
@@ -9298,12 +9270,12 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 						I64Const $32
 						I64ShrU
 						I64Add
-						Set R10
-						I64Const $16
 						Set R9
+						I64Const $16
+						Set R8
 						Block
 							Loop
-								Get R9
+								Get R8
 								I64Const $19
 								I64LtU
 								I32Eqz
@@ -9311,67 +9283,71 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 								Block
 									Get R1
 									Get R3
-									Get R9
+									Get R8
 									I64Add
 									I64Add
 									I32WrapI64
 									I64Load8U $0
 									I64Const $48
 									I64Sub
-									Set R8
-									Get R8
+									Set R7
+									Get R7
 									I64Const $9
 									I64GtU
 									If
-										Get R10
 										Get R9
-										Set R7
+										Get R8
 										Set R6
+										Set R5
 										Br $4
 									End
-									Get R9
+									Get R8
 									I64Const $18
 									I64LtU
 									If
-										Get R10
+										Get R9
 										I64Const $10
 										I64Mul
-										Get R8
+										Get R7
 										I64Add
-										Set R10
+										Set R9
 									End
 								End
-								Get R9
+								Get R8
 								I64Const $1
 								I64Add
-								Set R9
+								Set R8
 								Br $0
 							End
 						End
-						Get R10
+						Get R9
 						I64Const $19
-						Set R7
 						Set R6
+						Set R5
 						Br $0
 					End
-					Get R7
+					Get R6
 					I64Eqz
-					Get R7
+					Get R6
 					I64Const $18
 					I64GtS
 					I32Or
 					If
-						Get SP
 						I64Const $2
+						Set R7
+						Get R0
+						I32WrapI64
+						Set SP
+						Get SP
+						Get R7
 						I64Store ret+8(FP)
 						RET
 					End
 					Get R3
-					Get R7
+					Get R6
 					I64Add
 					Set R3
-					Get R0
-					I32WrapI64
+					Get SP
 					I64Const $0
 					I64Store $168
 					Get R1
@@ -9381,8 +9357,7 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 					I64Load8U $0
 					I64Const $46
 					I64Eq
-					Get R5
-					I32WrapI64
+					Get PC_B
 					I64Load $536
 					I64Const $2
 					I64Ne
@@ -9400,43 +9375,43 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 							I64Load $0
 							I64Const $3472328296227680304
 							I64Xor
-							Set R10
-							Get R10
+							Set R9
+							Get R9
 							I64Const $8536140394893047414
 							I64Add
-							Get R10
+							Get R9
 							I64Or
 							I64Const $-9187201950435737472
 							I64And
-							Set R11
-							Get R11
+							Set R10
+							Get R10
 							I64Const $0
 							I64Ne
 							If
-								Get R11
+								Get R10
 								I64Ctz
 								I64Const $56
 								I64And
-								Set R11
-								Get R11
+								Set R10
+								Get R10
 								I64Eqz
 								If
 									I64Const $0
 									I64Const $0
-									Set R9
 									Set R8
+									Set R7
 									Br $2
 								End
-								Get R10
+								Get R9
 								I64Const $64
-								Get R11
+								Get R10
 								I64Sub
 								I64Shl
-								Set R10
-								Get R10
+								Set R9
+								Get R9
 								I64Const $10
 								I64Mul
-								Get R10
+								Get R9
 								I64Const $8
 								I64ShrU
 								I64Add
@@ -9444,10 +9419,10 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 								I64And
 								I64Const $4294967296000100
 								I64Mul
-								Get R10
+								Get R9
 								I64Const $10
 								I64Mul
-								Get R10
+								Get R9
 								I64Const $8
 								I64ShrU
 								I64Add
@@ -9460,17 +9435,17 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 								I64Add
 								I64Const $32
 								I64ShrU
-								Get R11
+								Get R10
 								I64Const $3
 								I64ShrU
-								Set R9
 								Set R8
+								Set R7
 								Br $1
 							End
-							Get R10
+							Get R9
 							I64Const $10
 							I64Mul
-							Get R10
+							Get R9
 							I64Const $8
 							I64ShrU
 							I64Add
@@ -9478,10 +9453,10 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 							I64And
 							I64Const $4294967296000100
 							I64Mul
-							Get R10
+							Get R9
 							I64Const $10
 							I64Mul
-							Get R10
+							Get R9
 							I64Const $8
 							I64ShrU
 							I64Add
@@ -9494,7 +9469,7 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 							I64Add
 							I64Const $32
 							I64ShrU
-							Set R12
+							Set R11
 							Get R1
 							Get R3
 							I64Add
@@ -9502,52 +9477,51 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 							I64Load $8
 							I64Const $3472328296227680304
 							I64Xor
-							Set R10
-							Get R10
+							Set R9
+							Get R9
 							I64Const $8536140394893047414
 							I64Add
-							Get R10
+							Get R9
 							I64Or
 							I64Const $-9187201950435737472
 							I64And
-							Set R11
-							Get R11
+							Set R10
+							Get R10
 							I64Const $0
 							I64Ne
 							If
-								Get R11
+								Get R10
 								I64Ctz
 								I64Const $56
 								I64And
-								Set R11
-								Get R11
+								Set R10
+								Get R10
 								I64Eqz
 								If
-									Get R12
+									Get R11
 									I64Const $8
-									Set R9
 									Set R8
+									Set R7
 									Br $2
 								End
-								Get R10
+								Get R9
 								I64Const $64
-								Get R11
+								Get R10
 								I64Sub
 								I64Shl
-								Set R10
-								Get R12
-								Get R0
-								I32WrapI64
-								I64Load $112
+								Set R9
 								Get R11
+								Get SP
+								I64Load $112
+								Get R10
 								I64Add
 								I32WrapI64
 								I64Load $0
 								I64Mul
-								Get R10
+								Get R9
 								I64Const $10
 								I64Mul
-								Get R10
+								Get R9
 								I64Const $8
 								I64ShrU
 								I64Add
@@ -9555,10 +9529,10 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 								I64And
 								I64Const $4294967296000100
 								I64Mul
-								Get R10
+								Get R9
 								I64Const $10
 								I64Mul
-								Get R10
+								Get R9
 								I64Const $8
 								I64ShrU
 								I64Add
@@ -9573,21 +9547,21 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 								I64ShrU
 								I64Add
 								I64Const $8
-								Get R11
+								Get R10
 								I64Const $3
 								I64ShrU
 								I64Add
-								Set R9
 								Set R8
+								Set R7
 								Br $1
 							End
-							Get R12
+							Get R11
 							I64Const $100000000
 							I64Mul
-							Get R10
+							Get R9
 							I64Const $10
 							I64Mul
-							Get R10
+							Get R9
 							I64Const $8
 							I64ShrU
 							I64Add
@@ -9595,10 +9569,10 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 							I64And
 							I64Const $4294967296000100
 							I64Mul
-							Get R10
+							Get R9
 							I64Const $10
 							I64Mul
-							Get R10
+							Get R9
 							I64Const $8
 							I64ShrU
 							I64Add
@@ -9612,12 +9586,12 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 							I64Const $32
 							I64ShrU
 							I64Add
-							Set R12
-							I64Const $16
 							Set R11
+							I64Const $16
+							Set R10
 							Block
 								Loop
-									Get R11
+									Get R10
 									I64Const $19
 									I64LtU
 									I32Eqz
@@ -9625,199 +9599,203 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 									Block
 										Get R1
 										Get R3
-										Get R11
+										Get R10
 										I64Add
 										I64Add
 										I32WrapI64
 										I64Load8U $0
 										I64Const $48
 										I64Sub
-										Set R10
-										Get R10
+										Set R9
+										Get R9
 										I64Const $9
 										I64GtU
 										If
-											Get R12
 											Get R11
-											Set R9
+											Get R10
 											Set R8
+											Set R7
 											Br $4
 										End
-										Get R11
+										Get R10
 										I64Const $18
 										I64LtU
 										If
-											Get R12
+											Get R11
 											I64Const $10
 											I64Mul
-											Get R10
+											Get R9
 											I64Add
-											Set R12
+											Set R11
 										End
 									End
-									Get R11
+									Get R10
 									I64Const $1
 									I64Add
-									Set R11
+									Set R10
 									Br $0
 								End
 							End
-							Get R12
+							Get R11
 							I64Const $19
-							Set R9
 							Set R8
+							Set R7
 							Br $0
 						End
-						Get R9
+						Get R8
 						I64Eqz
-						Get R7
-						Get R9
+						Get R6
+						Get R8
 						I64Add
 						I64Const $18
 						I64GtS
 						I32Or
 						If
-							Get SP
 							I64Const $2
+							Set R9
+							Get R0
+							I32WrapI64
+							Set SP
+							Get SP
+							Get R9
 							I64Store ret+8(FP)
 							RET
 						End
-						Get R6
-						Get R0
-						I32WrapI64
+						Get R5
+						Get SP
 						I64Load $112
-						Get R9
+						Get R8
 						I64Const $8
 						I64Mul
 						I64Add
 						I32WrapI64
 						I64Load $0
 						I64Mul
+						Get R7
+						I64Add
+						Set R5
+						Get R3
+						Get R8
+						I64Add
+						Set R3
+						Get R6
 						Get R8
 						I64Add
 						Set R6
-						Get R3
-						Get R9
-						I64Add
-						Set R3
-						Get R7
-						Get R9
-						I64Add
-						Set R7
-						Get R0
-						I32WrapI64
-						Get R9
+						Get SP
+						Get R8
 						I64Store $168
 					End
-					Get R5
-					I32WrapI64
+					Get PC_B
 					I64Load $536
 					I64Const $2
 					I64Eq
 					If
-						Get R6
-						Set R8
-						Get R0
-						I32WrapI64
+						Get R5
+						Set R7
+						Get SP
 						I64Load $160
 						I64Const $0
 						I64Ne
 						If
 							I64Const $0
-							Get R8
+							Get R7
 							I64Sub
-							Set R8
+							Set R7
 						End
-						Get R8
-						Get R5
-						I32WrapI64
+						Get R7
+						Get PC_B
 						I64Load $568
 						I64LtS
-						Get R8
-						Get R5
-						I32WrapI64
+						Get R7
+						Get PC_B
 						I64Load $576
 						I64GtS
 						I32Or
 						If
-							Get SP
 							I64Const $2
+							Set R8
+							Get R0
+							I32WrapI64
+							Set SP
+							Get SP
+							Get R8
 							I64Store ret+8(FP)
 							RET
 						End
 						Get R4
-						Set R9
+						Set R8
 						Block
-							Get R8
+							Get R7
 							I64Const $1
 							I64Shl
-							Get R8
+							Get R7
 							I64Const $63
 							I64ShrS
 							I64Xor
-							Set R10
-							Get R10
+							Set R9
+							Get R9
 							I64Const $128
 							I64LtU
 							If
 								Get R2
-								Get R9
+								Get R8
 								I64Add
 								I32WrapI64
-								Get R10
-								I64Store $0
 								Get R9
+								I64Store $0
+								Get R8
 								I64Const $1
 								I64Add
 								Set R4
 								Br $1
 							End
-							Get R10
+							Get R9
 							I64Const $72057594037927936
 							I64GeU
 							If
 								Block
 									Loop
-										Get R10
+										Get R9
 										I64Const $128
 										I64GeU
 										I32Eqz
 										BrIf $1
 										Get R2
-										Get R9
+										Get R8
 										I64Add
 										I32WrapI64
-										Get R10
+										Get R9
 										I64Const $127
 										I64And
 										I64Const $128
 										I64Or
 										I64Store $0
-										Get R10
+										Get R9
 										I64Const $7
 										I64ShrU
-										Set R10
-										Get R9
+										Set R9
+										Get R8
 										I64Const $1
 										I64Add
-										Set R9
+										Set R8
 										Br $0
 									End
 								End
 								Get R2
-								Get R9
+								Get R8
 								I64Add
 								I32WrapI64
-								Get R10
-								I64Store $0
 								Get R9
+								I64Store $0
+								Get R8
 								I64Const $1
 								I64Add
 								Set R4
 								Br $1
 							End
 							I64Const $64
-							Get R10
+							Get R9
 							I64Clz
 							I64Sub
 							I64Const $6
@@ -9826,46 +9804,46 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 							I64Mul
 							I64Const $8
 							I64ShrS
-							Set R11
-							Get R10
+							Set R10
+							Get R9
 							I64Const $268435455
 							I64And
-							Get R10
+							Get R9
 							I64Const $72057593769492480
 							I64And
 							I64Const $4
 							I64Shl
 							I64Or
-							Set R10
-							Get R10
+							Set R9
+							Get R9
 							I64Const $70364449226751
 							I64And
-							Get R10
+							Get R9
 							I64Const $1152851136131088384
 							I64And
 							I64Const $2
 							I64Shl
 							I64Or
-							Set R10
-							Get R10
+							Set R9
+							Get R9
 							I64Const $35747867511423103
 							I64And
-							Get R10
+							Get R9
 							I64Const $4575727041462157184
 							I64And
 							I64Const $1
 							I64Shl
 							I64Or
-							Set R10
+							Set R9
 							Get R2
-							Get R9
+							Get R8
 							I64Add
 							I32WrapI64
-							Get R10
+							Get R9
 							I64Const $-9187201950435737472
 							I64Const $1
 							I64Const $8
-							Get R11
+							Get R10
 							I64Mul
 							I64Const $8
 							I64Sub
@@ -9875,40 +9853,37 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 							I64And
 							I64Or
 							I64Store $0
-							Get R9
-							Get R11
+							Get R8
+							Get R10
 							I64Add
 							Set R4
 							Br $0
 						End
 					Else
-						Get R5
-						I32WrapI64
+						Get PC_B
 						I64Load $536
 						I64Const $3
 						I64Eq
 						If
+							Get R5
+							Set R7
 							Get R6
 							Set R8
-							Get R7
-							Set R9
 							Get R4
-							Set R10
+							Set R9
 							Block
-								Get R0
-								I32WrapI64
+								Get SP
 								I64Load $168
-								Set R11
+								Set R10
 								Block
 									Loop
-										Get R11
-										Get R5
-										I32WrapI64
+										Get R10
+										Get PC_B
 										I64Load $584
 										I64GtS
 										I32Eqz
 										BrIf $1
-										Get R8
+										Get R7
 										I64Const $10
 										I64RemU
 										I64Const $0
@@ -9918,27 +9893,26 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 											Set R4
 											Br $3
 										End
-										Get R8
+										Get R7
 										I64Const $10
 										I64DivU
+										Set R7
+										Get R10
+										I64Const $1
+										I64Sub
+										Set R10
+										Get R8
+										I64Const $1
+										I64Sub
 										Set R8
-										Get R11
-										I64Const $1
-										I64Sub
-										Set R11
-										Get R9
-										I64Const $1
-										I64Sub
-										Set R9
 										Br $0
 									End
 								End
-								Get R9
-								Get R5
-								I32WrapI64
+								Get R8
+								Get PC_B
 								I64Load $584
 								I64Add
-								Get R11
+								Get R10
 								I64Sub
 								I64Const $18
 								I64GtS
@@ -9947,14 +9921,12 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 									Set R4
 									Br $1
 								End
-								Get R8
-								Get R0
-								I32WrapI64
+								Get R7
+								Get SP
 								I64Load $112
-								Get R5
-								I32WrapI64
+								Get PC_B
 								I64Load $584
-								Get R11
+								Get R10
 								I64Sub
 								I64Const $8
 								I64Mul
@@ -9962,10 +9934,9 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 								I32WrapI64
 								I64Load $0
 								I64Mul
-								Set R8
-								Get R8
-								Get R5
-								I32WrapI64
+								Set R7
+								Get R7
+								Get PC_B
 								I64Load $592
 								I64GeU
 								If
@@ -9973,23 +9944,22 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 									Set R4
 									Br $1
 								End
-								Get R8
-								Set R12
-								Get R0
-								I32WrapI64
+								Get R7
+								Set R11
+								Get SP
 								I64Load $160
 								I64Const $0
 								I64Ne
 								If
 									I64Const $0
-									Get R12
+									Get R11
 									I64Sub
-									Set R12
+									Set R11
 								End
 								Block
 									I64Const $64
-									Get R12
-									Get R12
+									Get R11
+									Get R11
 									I64Const $63
 									I64ShrS
 									I64Xor
@@ -9999,68 +9969,68 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 									I64Add
 									I64Const $3
 									I64ShrS
-									Set R13
+									Set R12
 									Get R2
-									Get R10
+									Get R9
 									I64Add
 									I32WrapI64
-									Get R13
+									Get R12
 									I64Const $1
 									I64Shl
 									I64Store $0
-									Get R12
+									Get R11
 									I64Const $64
 									I64Const $8
-									Get R13
+									Get R12
 									I64Mul
 									I64Sub
 									I64Shl
-									Set R14
-									Get R14
+									Set R13
+									Get R13
 									I64Const $8
 									I64ShrU
 									I64Const $71777214294589695
 									I64And
-									Get R14
+									Get R13
 									I64Const $71777214294589695
 									I64And
 									I64Const $8
 									I64Shl
 									I64Or
-									Set R14
-									Get R14
+									Set R13
+									Get R13
 									I64Const $16
 									I64ShrU
 									I64Const $281470681808895
 									I64And
-									Get R14
+									Get R13
 									I64Const $281470681808895
 									I64And
 									I64Const $16
 									I64Shl
 									I64Or
-									Set R14
+									Set R13
 									Get R2
-									Get R10
+									Get R9
 									I64Add
 									I32WrapI64
-									Get R14
+									Get R13
 									I64Const $32
 									I64ShrU
-									Get R14
+									Get R13
 									I64Const $32
 									I64Shl
 									I64Or
 									I64Store $1
-									Get R10
+									Get R9
 									I64Const $1
 									I64Add
-									Get R13
+									Get R12
 									I64Add
-									Set R10
+									Set R9
 									Br $0
 								End
-								Get R10
+								Get R9
 								Set R4
 								Br $0
 							End
@@ -10068,18 +10038,28 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 							I64Const $0
 							I64LtS
 							If
-								Get SP
 								I64Const $2
+								Set R7
+								Get R0
+								I32WrapI64
+								Set SP
+								Get SP
+								Get R7
 								I64Store ret+8(FP)
 								RET
 							End
 						Else
-							Get R6
+							Get R5
 							I64Const $9007199254740992
 							I64GeU
 							If
-								Get SP
 								I64Const $2
+								Set R7
+								Get R0
+								I32WrapI64
+								Set SP
+								Get SP
+								Get R7
 								I64Store ret+8(FP)
 								RET
 							End
@@ -10087,13 +10067,11 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 							Get R4
 							I64Add
 							I32WrapI64
-							Get R6
+							Get R5
 							F64ConvertI64U
-							Get R0
-							I32WrapI64
+							Get SP
 							I64Load $120
-							Get R0
-							I32WrapI64
+							Get SP
 							I64Load $168
 							I64Const $8
 							I64Mul
@@ -10102,8 +10080,7 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 							F64Load $0
 							F64Div
 							I64ReinterpretF64
-							Get R0
-							I32WrapI64
+							Get SP
 							I64Load $160
 							I64Const $63
 							I64Shl
@@ -10116,17 +10093,18 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 						End
 					End
 					Block
+						Get PC_B
+						I64Load $616
+						Drop
 						Get R1
 						Get R3
 						I64Add
 						I32WrapI64
 						I64Load $0
-						Get R5
-						I32WrapI64
+						Get PC_B
 						I64Load $176
 						I64Xor
-						Get R5
-						I32WrapI64
+						Get PC_B
 						I64Load $256
 						I64And
 						Get R1
@@ -10134,159 +10112,151 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 						I64Add
 						I32WrapI64
 						I64Load $8
-						Get R5
-						I32WrapI64
+						Get PC_B
 						I64Load $184
 						I64Xor
-						Get R5
-						I32WrapI64
+						Get PC_B
 						I64Load $264
 						I64And
 						I64Or
-						Get R1
-						Get R3
-						I64Add
-						I32WrapI64
-						I64Load $16
-						Get R5
-						I32WrapI64
-						I64Load $192
-						I64Xor
-						Get R5
-						I32WrapI64
-						I64Load $272
-						I64And
-						I64Or
-						Get R1
-						Get R3
-						I64Add
-						I32WrapI64
-						I64Load $24
-						Get R5
-						I32WrapI64
-						I64Load $200
-						I64Xor
-						Get R5
-						I32WrapI64
-						I64Load $280
-						I64And
-						I64Or
-						Get R5
-						I32WrapI64
+						Get PC_B
 						I64Load $336
 						I64Or
-						Set R9
-						Get R9
-						I64Eqz
+						Set R8
+						Get PC_B
+						I64Load $344
+						I64Const $16
+						I64GtS
 						If
-							Get R5
-							I32WrapI64
-							I64Load $344
-							I64Const $32
-							I64GtS
+							Get R8
+							I64Eqz
 							If
 								Get R1
 								Get R3
 								I64Add
 								I32WrapI64
-								I64Load $32
-								Get R5
-								I32WrapI64
-								I64Load $208
+								I64Load $16
+								Get PC_B
+								I64Load $192
 								I64Xor
-								Get R5
-								I32WrapI64
-								I64Load $288
+								Get PC_B
+								I64Load $272
 								I64And
 								Get R1
 								Get R3
 								I64Add
 								I32WrapI64
-								I64Load $40
-								Get R5
-								I32WrapI64
-								I64Load $216
+								I64Load $24
+								Get PC_B
+								I64Load $200
 								I64Xor
-								Get R5
-								I32WrapI64
-								I64Load $296
+								Get PC_B
+								I64Load $280
 								I64And
 								I64Or
-								Get R1
-								Get R3
-								I64Add
-								I32WrapI64
-								I64Load $48
-								Get R5
-								I32WrapI64
-								I64Load $224
-								I64Xor
-								Get R5
-								I32WrapI64
-								I64Load $304
-								I64And
-								I64Or
-								Get R1
-								Get R3
-								I64Add
-								I32WrapI64
-								I64Load $56
-								Get R5
-								I32WrapI64
-								I64Load $232
-								I64Xor
-								Get R5
-								I32WrapI64
-								I64Load $312
-								I64And
-								I64Or
-								Get R1
-								Get R3
-								I64Add
-								I32WrapI64
-								I64Load $64
-								Get R5
-								I32WrapI64
-								I64Load $240
-								I64Xor
-								Get R5
-								I32WrapI64
-								I64Load $320
-								I64And
-								I64Or
-								Get R1
-								Get R3
-								I64Add
-								I32WrapI64
-								I64Load $72
-								Get R5
-								I32WrapI64
-								I64Load $248
-								I64Xor
-								Get R5
-								I32WrapI64
-								I64Load $328
-								I64And
-								I64Or
-								Set R9
+								Set R8
+								Get PC_B
+								I64Load $344
+								I64Const $32
+								I64GtS
+								If
+									Get R8
+									Get R1
+									Get R3
+									I64Add
+									I32WrapI64
+									I64Load $32
+									Get PC_B
+									I64Load $208
+									I64Xor
+									Get PC_B
+									I64Load $288
+									I64And
+									Get R1
+									Get R3
+									I64Add
+									I32WrapI64
+									I64Load $40
+									Get PC_B
+									I64Load $216
+									I64Xor
+									Get PC_B
+									I64Load $296
+									I64And
+									I64Or
+									Get R1
+									Get R3
+									I64Add
+									I32WrapI64
+									I64Load $48
+									Get PC_B
+									I64Load $224
+									I64Xor
+									Get PC_B
+									I64Load $304
+									I64And
+									I64Or
+									Get R1
+									Get R3
+									I64Add
+									I32WrapI64
+									I64Load $56
+									Get PC_B
+									I64Load $232
+									I64Xor
+									Get PC_B
+									I64Load $312
+									I64And
+									I64Or
+									Get R1
+									Get R3
+									I64Add
+									I32WrapI64
+									I64Load $64
+									Get PC_B
+									I64Load $240
+									I64Xor
+									Get PC_B
+									I64Load $320
+									I64And
+									I64Or
+									Get R1
+									Get R3
+									I64Add
+									I32WrapI64
+									I64Load $72
+									Get PC_B
+									I64Load $248
+									I64Xor
+									Get PC_B
+									I64Load $328
+									I64And
+									I64Or
+									I64Or
+									Set R8
+								End
 							End
 						End
-						Get R9
-						Set R8
+						Get R8
+						Set R7
 						Br $0
 					End
-					Get R8
+					Get R7
 					I64Const $0
 					I64Ne
 					If
-						Get SP
 						I64Const $2
+						Set R8
+						Get R0
+						I32WrapI64
+						Set SP
+						Get SP
+						Get R8
 						I64Store ret+8(FP)
 						RET
 					End
 				Else
-					Get R5
-					I32WrapI64
+					Get PC_B
 					I64Load $536
 					I64Const $5
 					I64Eq
@@ -10296,8 +10266,8 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 						I64Add
 						I32WrapI64
 						I64Load $0
-						Set R6
-						Get R6
+						Set R5
+						Get R5
 						I64Const $4294967295
 						I64And
 						I64Const $1702195828
@@ -10314,14 +10284,19 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 							I64Add
 							Set R3
 						Else
-							Get R6
+							Get R5
 							I64Const $1099511627775
 							I64And
 							I64Const $435728179558
 							I64Ne
 							If
-								Get SP
 								I64Const $2
+								Set R6
+								Get R0
+								I32WrapI64
+								Set SP
+								Get SP
+								Get R6
 								I64Store ret+8(FP)
 								RET
 							End
@@ -10341,47 +10316,46 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 						I64Add
 						Set R4
 					Else
-						Get R5
-						I32WrapI64
+						Get PC_B
 						I64Load $536
 						I64Const $6
 						I64Eq
 						If
 							Get R3
-							Set R8
+							Set R7
 							Block
 								I64Const $0
-								Set R9
+								Set R8
 								Get R1
-								Get R8
+								Get R7
 								I64Add
 								I32WrapI64
 								I64Load $0
-								Set R10
+								Set R9
 								Get R1
-								Get R8
+								Get R7
 								I64Add
 								I32WrapI64
 								I64Load $8
-								Set R11
+								Set R10
 								Get R1
-								Get R8
+								Get R7
 								I64Add
 								I32WrapI64
 								I64Load $12
-								Set R12
-								Get R10
+								Set R11
+								Get R9
 								I64Const $-72056498821267456
 								I64And
 								I64Const $3242591924980285440
 								I64Ne
-								Get R11
+								Get R10
 								I64Const $280375481794560
 								I64And
 								I64Const $63771679916032
 								I64Ne
 								I32Or
-								Get R12
+								Get R11
 								I64Const $1095216660480
 								I64And
 								I64Const $249108103168
@@ -10390,38 +10364,38 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 								If
 									I64Const $-1
 									I64Const $0
-									Set R7
 									Set R6
+									Set R5
 									Br $1
 								End
-								Get R10
+								Get R9
 								I64Const $4294967295
 								I64And
-								Get R10
+								Get R9
 								I64Const $8
 								I64ShrU
 								I64Const $281470681743360
 								I64And
 								I64Or
-								Get R11
+								Get R10
 								I64Const $48
 								I64Shl
 								I64Or
 								I64Const $3472328296227680304
 								I64Xor
-								Set R13
-								Get R11
+								Set R12
+								Get R10
 								I64Const $24
 								I64ShrU
 								I64Const $65535
 								I64And
-								Get R11
+								Get R10
 								I64Const $32
 								I64ShrU
 								I64Const $4294901760
 								I64And
 								I64Or
-								Get R12
+								Get R11
 								I64Const $8
 								I64ShrU
 								I64Const $281470681743360
@@ -10433,18 +10407,18 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 								I64Or
 								I64Const $3472328296227680304
 								I64Xor
-								Set R11
-								Get R13
+								Set R10
+								Get R12
 								I64Const $8536140394893047414
 								I64Add
-								Get R13
+								Get R12
 								I64Or
 								I64Const $-9187201950435737472
 								I64And
-								Get R11
+								Get R10
 								I64Const $8536140394893047414
 								I64Add
-								Get R11
+								Get R10
 								I64Or
 								I64Const $-9187201950435737472
 								I64And
@@ -10454,14 +10428,14 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 								If
 									I64Const $-1
 									I64Const $0
-									Set R7
 									Set R6
+									Set R5
 									Br $1
 								End
-								Get R13
+								Get R12
 								I64Const $10
 								I64Mul
-								Get R13
+								Get R12
 								I64Const $8
 								I64ShrU
 								I64Add
@@ -10469,10 +10443,10 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 								I64And
 								I64Const $4294967296000100
 								I64Mul
-								Get R13
+								Get R12
 								I64Const $10
 								I64Mul
-								Get R13
+								Get R12
 								I64Const $8
 								I64ShrU
 								I64Add
@@ -10485,11 +10459,11 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 								I64Add
 								I64Const $32
 								I64ShrU
-								Set R13
-								Get R11
+								Set R12
+								Get R10
 								I64Const $10
 								I64Mul
-								Get R11
+								Get R10
 								I64Const $8
 								I64ShrU
 								I64Add
@@ -10497,10 +10471,10 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 								I64And
 								I64Const $4294967296000100
 								I64Mul
-								Get R11
+								Get R10
 								I64Const $10
 								I64Mul
-								Get R11
+								Get R10
 								I64Const $8
 								I64ShrU
 								I64Add
@@ -10513,41 +10487,41 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 								I64Add
 								I64Const $32
 								I64ShrU
-								Set R11
-								Get R13
+								Set R10
+								Get R12
 								I64Const $100
 								I64RemU
-								Set R10
-								Get R13
+								Set R9
+								Get R12
 								I64Const $100
 								I64DivU
 								I64Const $100
 								I64RemU
-								Set R12
-								Get R13
+								Set R11
+								Get R12
 								I64Const $10000
 								I64DivU
-								Set R13
-								Get R13
+								Set R12
+								Get R12
 								I64Const $1
 								I64LtU
-								Get R12
+								Get R11
 								I64Const $1
 								I64LtU
 								I32Or
-								Get R12
+								Get R11
 								I64Const $12
 								I64GtU
 								I32Or
-								Get R10
+								Get R9
 								I64Const $1
 								I64LtU
 								I32Or
-								Get R11
+								Get R10
 								I64Const $24000000
 								I64GeU
 								I32Or
-								Get R11
+								Get R10
 								I64Const $10000
 								I64DivU
 								I64Const $100
@@ -10555,7 +10529,7 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 								I64Const $59
 								I64GtU
 								I32Or
-								Get R11
+								Get R10
 								I64Const $100
 								I64DivU
 								I64Const $100
@@ -10566,51 +10540,51 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 								If
 									I64Const $-1
 									I64Const $0
-									Set R7
 									Set R6
+									Set R5
 									Br $1
 								End
-								Get R10
+								Get R9
 								I64Const $28
 								I64GtU
 								If
 									I64Const $31
-									Set R14
-									Get R12
+									Set R13
+									Get R11
 									I64Const $4
 									I64Eq
-									Get R12
+									Get R11
 									I64Const $6
 									I64Eq
 									I32Or
-									Get R12
+									Get R11
 									I64Const $9
 									I64Eq
 									I32Or
-									Get R12
+									Get R11
 									I64Const $11
 									I64Eq
 									I32Or
 									If
 										I64Const $30
-										Set R14
+										Set R13
 									End
-									Get R12
+									Get R11
 									I64Const $2
 									I64Eq
 									If
 										I64Const $28
-										Set R14
-										Get R13
+										Set R13
+										Get R12
 										I64Const $3
 										I64And
 										I64Eqz
-										Get R13
+										Get R12
 										I64Const $100
 										I64RemU
 										I64Const $0
 										I64Ne
-										Get R13
+										Get R12
 										I64Const $400
 										I64RemU
 										I64Eqz
@@ -10618,50 +10592,50 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 										I32And
 										If
 											I64Const $29
-											Set R14
+											Set R13
 										End
 									End
-									Get R10
-									Get R14
+									Get R9
+									Get R13
 									I64GtU
 									If
 										I64Const $-1
 										I64Const $0
-										Set R7
 										Set R6
+										Set R5
 										Br $2
 									End
 								End
-								Get R12
+								Get R11
 								I64Const $2
 								I64LeU
 								If
-									Get R13
+									Get R12
 									I64Const $1
 									I64Sub
-									Set R13
-									Get R12
+									Set R12
+									Get R11
 									I64Const $12
 									I64Add
-									Set R12
+									Set R11
 								End
 								I64Const $365
-								Get R13
+								Get R12
 								I64Mul
-								Get R13
+								Get R12
 								I64Const $4
 								I64DivU
 								I64Add
-								Get R13
+								Get R12
 								I64Const $100
 								I64DivU
 								I64Sub
-								Get R13
+								Get R12
 								I64Const $400
 								I64DivU
 								I64Add
 								I64Const $153
-								Get R12
+								Get R11
 								I64Const $3
 								I64Sub
 								I64Mul
@@ -10670,21 +10644,21 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 								I64Const $5
 								I64DivU
 								I64Add
-								Get R10
+								Get R9
 								I64Add
 								I64Const $719469
 								I64Sub
-								Set R9
-								Get R9
+								Set R8
+								Get R8
 								I64Const $24
 								I64Mul
-								Get R11
+								Get R10
 								I64Const $1000000
 								I64DivU
 								I64Add
 								I64Const $60
 								I64Mul
-								Get R11
+								Get R10
 								I64Const $10000
 								I64DivU
 								I64Const $100
@@ -10692,7 +10666,7 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 								I64Add
 								I64Const $60000
 								I64Mul
-								Get R11
+								Get R10
 								I64Const $100
 								I64DivU
 								I64Const $100
@@ -10700,68 +10674,68 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 								I64Const $1000
 								I64Mul
 								I64Add
-								Set R9
-								Get R8
+								Set R8
+								Get R7
 								I64Const $19
 								I64Add
-								Set R8
+								Set R7
 								Get R1
-								Get R8
+								Get R7
 								I64Add
 								I32WrapI64
 								I64Load8U $0
 								I64Const $46
 								I64Eq
 								If
-									Get R8
+									Get R7
 									I64Const $1
 									I64Add
-									Set R8
+									Set R7
 									Block
 										Get R1
-										Get R8
+										Get R7
 										I64Add
 										I32WrapI64
 										I64Load $0
 										I64Const $3472328296227680304
 										I64Xor
-										Set R12
-										Get R12
+										Set R11
+										Get R11
 										I64Const $8536140394893047414
 										I64Add
-										Get R12
+										Get R11
 										I64Or
 										I64Const $-9187201950435737472
 										I64And
-										Set R13
-										Get R13
+										Set R12
+										Get R12
 										I64Const $0
 										I64Ne
 										If
-											Get R13
+											Get R12
 											I64Ctz
 											I64Const $56
 											I64And
-											Set R13
-											Get R13
+											Set R12
+											Get R12
 											I64Eqz
 											If
 												I64Const $0
 												I64Const $0
-												Set R11
 												Set R10
+												Set R9
 												Br $2
 											End
-											Get R12
+											Get R11
 											I64Const $64
-											Get R13
+											Get R12
 											I64Sub
 											I64Shl
-											Set R12
-											Get R12
+											Set R11
+											Get R11
 											I64Const $10
 											I64Mul
-											Get R12
+											Get R11
 											I64Const $8
 											I64ShrU
 											I64Add
@@ -10769,10 +10743,10 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 											I64And
 											I64Const $4294967296000100
 											I64Mul
-											Get R12
+											Get R11
 											I64Const $10
 											I64Mul
-											Get R12
+											Get R11
 											I64Const $8
 											I64ShrU
 											I64Add
@@ -10785,17 +10759,17 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 											I64Add
 											I64Const $32
 											I64ShrU
-											Get R13
+											Get R12
 											I64Const $3
 											I64ShrU
-											Set R11
 											Set R10
+											Set R9
 											Br $1
 										End
-										Get R12
+										Get R11
 										I64Const $10
 										I64Mul
-										Get R12
+										Get R11
 										I64Const $8
 										I64ShrU
 										I64Add
@@ -10803,10 +10777,10 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 										I64And
 										I64Const $4294967296000100
 										I64Mul
-										Get R12
+										Get R11
 										I64Const $10
 										I64Mul
-										Get R12
+										Get R11
 										I64Const $8
 										I64ShrU
 										I64Add
@@ -10819,60 +10793,59 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 										I64Add
 										I64Const $32
 										I64ShrU
-										Set R14
+										Set R13
 										Get R1
-										Get R8
+										Get R7
 										I64Add
 										I32WrapI64
 										I64Load $8
 										I64Const $3472328296227680304
 										I64Xor
-										Set R12
-										Get R12
+										Set R11
+										Get R11
 										I64Const $8536140394893047414
 										I64Add
-										Get R12
+										Get R11
 										I64Or
 										I64Const $-9187201950435737472
 										I64And
-										Set R13
-										Get R13
+										Set R12
+										Get R12
 										I64Const $0
 										I64Ne
 										If
-											Get R13
+											Get R12
 											I64Ctz
 											I64Const $56
 											I64And
-											Set R13
-											Get R13
+											Set R12
+											Get R12
 											I64Eqz
 											If
-												Get R14
+												Get R13
 												I64Const $8
-												Set R11
 												Set R10
+												Set R9
 												Br $2
 											End
-											Get R12
+											Get R11
 											I64Const $64
-											Get R13
+											Get R12
 											I64Sub
 											I64Shl
-											Set R12
-											Get R14
-											Get R0
-											I32WrapI64
-											I64Load $112
+											Set R11
 											Get R13
+											Get SP
+											I64Load $112
+											Get R12
 											I64Add
 											I32WrapI64
 											I64Load $0
 											I64Mul
-											Get R12
+											Get R11
 											I64Const $10
 											I64Mul
-											Get R12
+											Get R11
 											I64Const $8
 											I64ShrU
 											I64Add
@@ -10880,10 +10853,10 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 											I64And
 											I64Const $4294967296000100
 											I64Mul
-											Get R12
+											Get R11
 											I64Const $10
 											I64Mul
-											Get R12
+											Get R11
 											I64Const $8
 											I64ShrU
 											I64Add
@@ -10898,21 +10871,21 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 											I64ShrU
 											I64Add
 											I64Const $8
-											Get R13
+											Get R12
 											I64Const $3
 											I64ShrU
 											I64Add
-											Set R11
 											Set R10
+											Set R9
 											Br $1
 										End
-										Get R14
+										Get R13
 										I64Const $100000000
 										I64Mul
-										Get R12
+										Get R11
 										I64Const $10
 										I64Mul
-										Get R12
+										Get R11
 										I64Const $8
 										I64ShrU
 										I64Add
@@ -10920,10 +10893,10 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 										I64And
 										I64Const $4294967296000100
 										I64Mul
-										Get R12
+										Get R11
 										I64Const $10
 										I64Mul
-										Get R12
+										Get R11
 										I64Const $8
 										I64ShrU
 										I64Add
@@ -10937,88 +10910,87 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 										I64Const $32
 										I64ShrU
 										I64Add
-										Set R14
-										I64Const $16
 										Set R13
+										I64Const $16
+										Set R12
 										Block
 											Loop
-												Get R13
+												Get R12
 												I64Const $19
 												I64LtU
 												I32Eqz
 												BrIf $1
 												Block
 													Get R1
-													Get R8
-													Get R13
+													Get R7
+													Get R12
 													I64Add
 													I64Add
 													I32WrapI64
 													I64Load8U $0
 													I64Const $48
 													I64Sub
-													Set R12
-													Get R12
+													Set R11
+													Get R11
 													I64Const $9
 													I64GtU
 													If
-														Get R14
 														Get R13
-														Set R11
+														Get R12
 														Set R10
+														Set R9
 														Br $4
 													End
-													Get R13
+													Get R12
 													I64Const $18
 													I64LtU
 													If
-														Get R14
+														Get R13
 														I64Const $10
 														I64Mul
-														Get R12
+														Get R11
 														I64Add
-														Set R14
+														Set R13
 													End
 												End
-												Get R13
+												Get R12
 												I64Const $1
 												I64Add
-												Set R13
+												Set R12
 												Br $0
 											End
 										End
-										Get R14
+										Get R13
 										I64Const $19
-										Set R11
 										Set R10
+										Set R9
 										Br $0
 									End
-									Get R11
+									Get R10
 									I64Eqz
-									Get R11
+									Get R10
 									I64Const $9
 									I64GtS
 									I32Or
 									If
 										I64Const $-1
 										I64Const $0
-										Set R7
 										Set R6
+										Set R5
 										Br $2
 									End
-									Get R8
-									Get R11
+									Get R7
+									Get R10
 									I64Add
-									Set R8
-									Get R11
+									Set R7
+									Get R10
 									I64Const $3
 									I64GeS
 									If
-										Get R10
-										Get R0
-										I32WrapI64
+										Get R9
+										Get SP
 										I64Load $112
-										Get R11
+										Get R10
 										I64Const $8
 										I64Mul
 										I64Const $24
@@ -11027,14 +10999,13 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 										I32WrapI64
 										I64Load $0
 										I64DivU
-										Set R10
+										Set R9
 									Else
-										Get R10
-										Get R0
-										I32WrapI64
+										Get R9
+										Get SP
 										I64Load $112
 										I64Const $24
-										Get R11
+										Get R10
 										I64Const $8
 										I64Mul
 										I64Sub
@@ -11042,116 +11013,121 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 										I32WrapI64
 										I64Load $0
 										I64Mul
-										Set R10
+										Set R9
 									End
+									Get R8
 									Get R9
-									Get R10
 									I64Add
-									Set R9
+									Set R8
 								End
 								Get R1
-								Get R8
+								Get R7
 								I64Add
 								I32WrapI64
 								I64Load8U $0
 								I64Const $90
 								I64Eq
 								If
-									Get R8
+									Get R7
 									I64Const $1
 									I64Add
-									Set R8
+									Set R7
 								End
+								Get R7
 								Get R8
-								Get R9
-								Set R7
 								Set R6
+								Set R5
 								Br $0
 							End
-							Get R6
+							Get R5
 							I64Const $0
 							I64LtS
 							If
-								Get SP
 								I64Const $2
+								Set R7
+								Get R0
+								I32WrapI64
+								Set SP
+								Get SP
+								Get R7
 								I64Store ret+8(FP)
 								RET
 							End
-							Get R6
+							Get R5
 							Set R3
 							Get R4
-							Set R8
+							Set R7
 							Block
-								Get R7
+								Get R6
 								I64Const $1
 								I64Shl
-								Get R7
+								Get R6
 								I64Const $63
 								I64ShrS
 								I64Xor
-								Set R9
-								Get R9
+								Set R8
+								Get R8
 								I64Const $128
 								I64LtU
 								If
 									Get R2
-									Get R8
+									Get R7
 									I64Add
 									I32WrapI64
-									Get R9
-									I64Store $0
 									Get R8
+									I64Store $0
+									Get R7
 									I64Const $1
 									I64Add
 									Set R4
 									Br $1
 								End
-								Get R9
+								Get R8
 								I64Const $72057594037927936
 								I64GeU
 								If
 									Block
 										Loop
-											Get R9
+											Get R8
 											I64Const $128
 											I64GeU
 											I32Eqz
 											BrIf $1
 											Get R2
-											Get R8
+											Get R7
 											I64Add
 											I32WrapI64
-											Get R9
+											Get R8
 											I64Const $127
 											I64And
 											I64Const $128
 											I64Or
 											I64Store $0
-											Get R9
+											Get R8
 											I64Const $7
 											I64ShrU
-											Set R9
-											Get R8
+											Set R8
+											Get R7
 											I64Const $1
 											I64Add
-											Set R8
+											Set R7
 											Br $0
 										End
 									End
 									Get R2
-									Get R8
+									Get R7
 									I64Add
 									I32WrapI64
-									Get R9
-									I64Store $0
 									Get R8
+									I64Store $0
+									Get R7
 									I64Const $1
 									I64Add
 									Set R4
 									Br $1
 								End
 								I64Const $64
-								Get R9
+								Get R8
 								I64Clz
 								I64Sub
 								I64Const $6
@@ -11160,46 +11136,46 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 								I64Mul
 								I64Const $8
 								I64ShrS
-								Set R10
-								Get R9
+								Set R9
+								Get R8
 								I64Const $268435455
 								I64And
-								Get R9
+								Get R8
 								I64Const $72057593769492480
 								I64And
 								I64Const $4
 								I64Shl
 								I64Or
-								Set R9
-								Get R9
+								Set R8
+								Get R8
 								I64Const $70364449226751
 								I64And
-								Get R9
+								Get R8
 								I64Const $1152851136131088384
 								I64And
 								I64Const $2
 								I64Shl
 								I64Or
-								Set R9
-								Get R9
+								Set R8
+								Get R8
 								I64Const $35747867511423103
 								I64And
-								Get R9
+								Get R8
 								I64Const $4575727041462157184
 								I64And
 								I64Const $1
 								I64Shl
 								I64Or
-								Set R9
+								Set R8
 								Get R2
-								Get R8
+								Get R7
 								I64Add
 								I32WrapI64
-								Get R9
+								Get R8
 								I64Const $-9187201950435737472
 								I64Const $1
 								I64Const $8
-								Get R10
+								Get R9
 								I64Mul
 								I64Const $8
 								I64Sub
@@ -11209,15 +11185,14 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 								I64And
 								I64Or
 								I64Store $0
-								Get R8
-								Get R10
+								Get R7
+								Get R9
 								I64Add
 								Set R4
 								Br $0
 							End
 						Else
-							Get R5
-							I32WrapI64
+							Get PC_B
 							I64Load $536
 							I64Const $7
 							I64Eq
@@ -11228,19 +11203,19 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 									I64Add
 									I32WrapI64
 									I64Load $0
-									Set R7
+									Set R6
 									Get R1
 									Get R3
 									I64Add
 									I32WrapI64
 									I64Load $8
-									Set R8
-									Get R7
+									Set R7
+									Get R6
 									I64Const $-72056498821201921
 									I64And
 									I64Const $5548435050158117968
 									I64Ne
-									Get R8
+									Get R7
 									I64Const $16711680
 									I64And
 									I64Const $5439488
@@ -11248,21 +11223,21 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 									I32Or
 									If
 										I64Const $-1
-										Set R6
+										Set R5
 										Br $1
 									End
-									Get R7
+									Get R6
 									I64Const $16
 									I64ShrU
 									I64Const $65535
 									I64And
-									Get R7
+									Get R6
 									I64Const $24
 									I64ShrU
 									I64Const $4294901760
 									I64And
 									I64Or
-									Get R8
+									Get R7
 									I64Const $65535
 									I64And
 									I64Const $32
@@ -11274,11 +11249,11 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 									I64Or
 									I64Const $3472328296227680304
 									I64Xor
-									Set R7
-									Get R7
+									Set R6
+									Get R6
 									I64Const $8536140394893047414
 									I64Add
-									Get R7
+									Get R6
 									I64Or
 									I64Const $-9187201950435737472
 									I64And
@@ -11286,13 +11261,13 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 									I64Ne
 									If
 										I64Const $-1
-										Set R6
+										Set R5
 										Br $1
 									End
-									Get R7
+									Get R6
 									I64Const $10
 									I64Mul
-									Get R7
+									Get R6
 									I64Const $8
 									I64ShrU
 									I64Add
@@ -11300,10 +11275,10 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 									I64And
 									I64Const $4294967296000100
 									I64Mul
-									Get R7
+									Get R6
 									I64Const $10
 									I64Mul
-									Get R7
+									Get R6
 									I64Const $8
 									I64ShrU
 									I64Add
@@ -11316,13 +11291,13 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 									I64Add
 									I64Const $32
 									I64ShrU
-									Set R7
-									Get R7
+									Set R6
+									Get R6
 									I64Const $1000000
 									I64DivU
 									I64Const $3600000
 									I64Mul
-									Get R7
+									Get R6
 									I64Const $10000
 									I64DivU
 									I64Const $100
@@ -11330,7 +11305,7 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 									I64Const $60000
 									I64Mul
 									I64Add
-									Get R7
+									Get R6
 									I64Const $100
 									I64DivU
 									I64Const $100
@@ -11338,101 +11313,106 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 									I64Const $1000
 									I64Mul
 									I64Add
-									Set R8
-									Get R8
+									Set R7
+									Get R7
 									I64Const $86400000
 									I64GeU
 									If
 										I64Const $-1
-										Set R6
+										Set R5
 										Br $1
 									End
-									Get R8
-									Set R6
+									Get R7
+									Set R5
 									Br $0
 								End
-								Get R6
+								Get R5
 								I64Const $0
 								I64LtS
 								If
-									Get SP
 									I64Const $2
+									Set R6
+									Get R0
+									I32WrapI64
+									Set SP
+									Get SP
+									Get R6
 									I64Store ret+8(FP)
 									RET
 								End
 								Get R4
-								Set R7
+								Set R6
 								Block
-									Get R6
+									Get R5
 									I64Const $1
 									I64Shl
-									Get R6
+									Get R5
 									I64Const $63
 									I64ShrS
 									I64Xor
-									Set R8
-									Get R8
+									Set R7
+									Get R7
 									I64Const $128
 									I64LtU
 									If
 										Get R2
-										Get R7
+										Get R6
 										I64Add
 										I32WrapI64
-										Get R8
-										I64Store $0
 										Get R7
+										I64Store $0
+										Get R6
 										I64Const $1
 										I64Add
 										Set R4
 										Br $1
 									End
-									Get R8
+									Get R7
 									I64Const $72057594037927936
 									I64GeU
 									If
 										Block
 											Loop
-												Get R8
+												Get R7
 												I64Const $128
 												I64GeU
 												I32Eqz
 												BrIf $1
 												Get R2
-												Get R7
+												Get R6
 												I64Add
 												I32WrapI64
-												Get R8
+												Get R7
 												I64Const $127
 												I64And
 												I64Const $128
 												I64Or
 												I64Store $0
-												Get R8
+												Get R7
 												I64Const $7
 												I64ShrU
-												Set R8
-												Get R7
+												Set R7
+												Get R6
 												I64Const $1
 												I64Add
-												Set R7
+												Set R6
 												Br $0
 											End
 										End
 										Get R2
-										Get R7
+										Get R6
 										I64Add
 										I32WrapI64
-										Get R8
-										I64Store $0
 										Get R7
+										I64Store $0
+										Get R6
 										I64Const $1
 										I64Add
 										Set R4
 										Br $1
 									End
 									I64Const $64
-									Get R8
+									Get R7
 									I64Clz
 									I64Sub
 									I64Const $6
@@ -11441,46 +11421,46 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 									I64Mul
 									I64Const $8
 									I64ShrS
-									Set R9
-									Get R8
+									Set R8
+									Get R7
 									I64Const $268435455
 									I64And
-									Get R8
+									Get R7
 									I64Const $72057593769492480
 									I64And
 									I64Const $4
 									I64Shl
 									I64Or
-									Set R8
-									Get R8
+									Set R7
+									Get R7
 									I64Const $70364449226751
 									I64And
-									Get R8
+									Get R7
 									I64Const $1152851136131088384
 									I64And
 									I64Const $2
 									I64Shl
 									I64Or
-									Set R8
-									Get R8
+									Set R7
+									Get R7
 									I64Const $35747867511423103
 									I64And
-									Get R8
+									Get R7
 									I64Const $4575727041462157184
 									I64And
 									I64Const $1
 									I64Shl
 									I64Or
-									Set R8
+									Set R7
 									Get R2
-									Get R7
+									Get R6
 									I64Add
 									I32WrapI64
-									Get R8
+									Get R7
 									I64Const $-9187201950435737472
 									I64Const $1
 									I64Const $8
-									Get R9
+									Get R8
 									I64Mul
 									I64Const $8
 									I64Sub
@@ -11490,8 +11470,8 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 									I64And
 									I64Or
 									I64Store $0
-									Get R7
-									Get R9
+									Get R6
+									Get R8
 									I64Add
 									Set R4
 									Br $0
@@ -11537,15 +11517,15 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 								I64Add
 								I32WrapI64
 								I64Load $0
-								Set R6
-								Get R6
+								Set R5
+								Get R5
 								I64Const $-9187201950435737472
 								I64Const $-1
 								I64Xor
 								I64And
 								I64Const $5787213827046133840
 								I64Add
-								Get R6
+								Get R5
 								I64Const $-9187201950435737472
 								I64Const $-1
 								I64Xor
@@ -11555,7 +11535,7 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 								I64Const $-1
 								I64Xor
 								I64And
-								Get R6
+								Get R5
 								I64Const $-9187201950435737472
 								I64Const $-1
 								I64Xor
@@ -11564,7 +11544,7 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 								I64Or
 								I64Const $2242545357980376863
 								I64Add
-								Get R6
+								Get R5
 								I64Const $-9187201950435737472
 								I64Const $-1
 								I64Xor
@@ -11577,7 +11557,7 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 								I64Xor
 								I64And
 								I64Or
-								Get R6
+								Get R5
 								I64Const $-1
 								I64Xor
 								I64And
@@ -11598,15 +11578,15 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 								I64Const $32
 								I64Shl
 								I64Or
-								Set R6
-								Get R6
+								Set R5
+								Get R5
 								I64Const $-9187201950435737472
 								I64Const $-1
 								I64Xor
 								I64And
 								I64Const $5787213827046133840
 								I64Add
-								Get R6
+								Get R5
 								I64Const $-9187201950435737472
 								I64Const $-1
 								I64Xor
@@ -11616,7 +11596,7 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 								I64Const $-1
 								I64Xor
 								I64And
-								Get R6
+								Get R5
 								I64Const $-9187201950435737472
 								I64Const $-1
 								I64Xor
@@ -11625,7 +11605,7 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 								I64Or
 								I64Const $2242545357980376863
 								I64Add
-								Get R6
+								Get R5
 								I64Const $-9187201950435737472
 								I64Const $-1
 								I64Xor
@@ -11638,7 +11618,7 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 								I64Xor
 								I64And
 								I64Or
-								Get R6
+								Get R5
 								I64Const $-1
 								I64Xor
 								I64And
@@ -11660,15 +11640,15 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 								I64Const $32
 								I64Shl
 								I64Or
-								Set R6
-								Get R6
+								Set R5
+								Get R5
 								I64Const $-9187201950435737472
 								I64Const $-1
 								I64Xor
 								I64And
 								I64Const $5787213827046133840
 								I64Add
-								Get R6
+								Get R5
 								I64Const $-9187201950435737472
 								I64Const $-1
 								I64Xor
@@ -11678,7 +11658,7 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 								I64Const $-1
 								I64Xor
 								I64And
-								Get R6
+								Get R5
 								I64Const $-9187201950435737472
 								I64Const $-1
 								I64Xor
@@ -11687,7 +11667,7 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 								I64Or
 								I64Const $2242545357980376863
 								I64Add
-								Get R6
+								Get R5
 								I64Const $-9187201950435737472
 								I64Const $-1
 								I64Xor
@@ -11700,7 +11680,7 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 								I64Xor
 								I64And
 								I64Or
-								Get R6
+								Get R5
 								I64Const $-1
 								I64Xor
 								I64And
@@ -11712,15 +11692,15 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 								I64Add
 								I32WrapI64
 								I64Load $28
-								Set R6
-								Get R6
+								Set R5
+								Get R5
 								I64Const $-9187201950435737472
 								I64Const $-1
 								I64Xor
 								I64And
 								I64Const $5787213827046133840
 								I64Add
-								Get R6
+								Get R5
 								I64Const $-9187201950435737472
 								I64Const $-1
 								I64Xor
@@ -11730,7 +11710,7 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 								I64Const $-1
 								I64Xor
 								I64And
-								Get R6
+								Get R5
 								I64Const $-9187201950435737472
 								I64Const $-1
 								I64Xor
@@ -11739,7 +11719,7 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 								I64Or
 								I64Const $2242545357980376863
 								I64Add
-								Get R6
+								Get R5
 								I64Const $-9187201950435737472
 								I64Const $-1
 								I64Xor
@@ -11752,7 +11732,7 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 								I64Xor
 								I64And
 								I64Or
-								Get R6
+								Get R5
 								I64Const $-1
 								I64Xor
 								I64And
@@ -11765,8 +11745,13 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 								I64Const $0
 								I64Ne
 								If
-									Get SP
 									I64Const $2
+									Set R5
+									Get R0
+									I32WrapI64
+									Set SP
+									Get SP
+									Get R5
 									I64Store ret+8(FP)
 									RET
 								End
@@ -11841,17 +11826,18 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 						End
 					End
 					Block
+						Get PC_B
+						I64Load $616
+						Drop
 						Get R1
 						Get R3
 						I64Add
 						I32WrapI64
 						I64Load $0
-						Get R5
-						I32WrapI64
+						Get PC_B
 						I64Load $176
 						I64Xor
-						Get R5
-						I32WrapI64
+						Get PC_B
 						I64Load $256
 						I64And
 						Get R1
@@ -11859,230 +11845,220 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 						I64Add
 						I32WrapI64
 						I64Load $8
-						Get R5
-						I32WrapI64
+						Get PC_B
 						I64Load $184
 						I64Xor
-						Get R5
-						I32WrapI64
+						Get PC_B
 						I64Load $264
 						I64And
 						I64Or
-						Get R1
-						Get R3
-						I64Add
-						I32WrapI64
-						I64Load $16
-						Get R5
-						I32WrapI64
-						I64Load $192
-						I64Xor
-						Get R5
-						I32WrapI64
-						I64Load $272
-						I64And
-						I64Or
-						Get R1
-						Get R3
-						I64Add
-						I32WrapI64
-						I64Load $24
-						Get R5
-						I32WrapI64
-						I64Load $200
-						I64Xor
-						Get R5
-						I32WrapI64
-						I64Load $280
-						I64And
-						I64Or
-						Get R5
-						I32WrapI64
+						Get PC_B
 						I64Load $336
 						I64Or
-						Set R7
-						Get R7
-						I64Eqz
+						Set R6
+						Get PC_B
+						I64Load $344
+						I64Const $16
+						I64GtS
 						If
-							Get R5
-							I32WrapI64
-							I64Load $344
-							I64Const $32
-							I64GtS
+							Get R6
+							I64Eqz
 							If
 								Get R1
 								Get R3
 								I64Add
 								I32WrapI64
-								I64Load $32
-								Get R5
-								I32WrapI64
-								I64Load $208
+								I64Load $16
+								Get PC_B
+								I64Load $192
 								I64Xor
-								Get R5
-								I32WrapI64
-								I64Load $288
+								Get PC_B
+								I64Load $272
 								I64And
 								Get R1
 								Get R3
 								I64Add
 								I32WrapI64
-								I64Load $40
-								Get R5
-								I32WrapI64
-								I64Load $216
+								I64Load $24
+								Get PC_B
+								I64Load $200
 								I64Xor
-								Get R5
-								I32WrapI64
-								I64Load $296
+								Get PC_B
+								I64Load $280
 								I64And
 								I64Or
-								Get R1
-								Get R3
-								I64Add
-								I32WrapI64
-								I64Load $48
-								Get R5
-								I32WrapI64
-								I64Load $224
-								I64Xor
-								Get R5
-								I32WrapI64
-								I64Load $304
-								I64And
-								I64Or
-								Get R1
-								Get R3
-								I64Add
-								I32WrapI64
-								I64Load $56
-								Get R5
-								I32WrapI64
-								I64Load $232
-								I64Xor
-								Get R5
-								I32WrapI64
-								I64Load $312
-								I64And
-								I64Or
-								Get R1
-								Get R3
-								I64Add
-								I32WrapI64
-								I64Load $64
-								Get R5
-								I32WrapI64
-								I64Load $240
-								I64Xor
-								Get R5
-								I32WrapI64
-								I64Load $320
-								I64And
-								I64Or
-								Get R1
-								Get R3
-								I64Add
-								I32WrapI64
-								I64Load $72
-								Get R5
-								I32WrapI64
-								I64Load $248
-								I64Xor
-								Get R5
-								I32WrapI64
-								I64Load $328
-								I64And
-								I64Or
-								Set R7
+								Set R6
+								Get PC_B
+								I64Load $344
+								I64Const $32
+								I64GtS
+								If
+									Get R6
+									Get R1
+									Get R3
+									I64Add
+									I32WrapI64
+									I64Load $32
+									Get PC_B
+									I64Load $208
+									I64Xor
+									Get PC_B
+									I64Load $288
+									I64And
+									Get R1
+									Get R3
+									I64Add
+									I32WrapI64
+									I64Load $40
+									Get PC_B
+									I64Load $216
+									I64Xor
+									Get PC_B
+									I64Load $296
+									I64And
+									I64Or
+									Get R1
+									Get R3
+									I64Add
+									I32WrapI64
+									I64Load $48
+									Get PC_B
+									I64Load $224
+									I64Xor
+									Get PC_B
+									I64Load $304
+									I64And
+									I64Or
+									Get R1
+									Get R3
+									I64Add
+									I32WrapI64
+									I64Load $56
+									Get PC_B
+									I64Load $232
+									I64Xor
+									Get PC_B
+									I64Load $312
+									I64And
+									I64Or
+									Get R1
+									Get R3
+									I64Add
+									I32WrapI64
+									I64Load $64
+									Get PC_B
+									I64Load $240
+									I64Xor
+									Get PC_B
+									I64Load $320
+									I64And
+									I64Or
+									Get R1
+									Get R3
+									I64Add
+									I32WrapI64
+									I64Load $72
+									Get PC_B
+									I64Load $248
+									I64Xor
+									Get PC_B
+									I64Load $328
+									I64And
+									I64Or
+									I64Or
+									Set R6
+								End
 							End
 						End
-						Get R7
-						Set R6
+						Get R6
+						Set R5
 						Br $0
 					End
-					Get R6
+					Get R5
 					I64Const $0
 					I64Ne
 					If
-						Get SP
 						I64Const $2
+						Set R6
+						Get R0
+						I32WrapI64
+						Set SP
+						Get SP
+						Get R6
 						I64Store ret+8(FP)
 						RET
 					End
 				End
 			End
+			Get PC_B
+			I64Load $616
+			Drop
 			Get R3
-			Get R5
-			I32WrapI64
+			Get PC_B
 			I64Load $344
 			I64Add
 			Set R3
-			Get R5
-			I32WrapI64
+			Get PC_B
 			I64Load $544
-			Set R7
-			Get R0
-			I32WrapI64
+			Set R6
+			Get SP
 			I64Load $24
-			Set R8
+			Set R7
 			Block
-				Get R0
-				I32WrapI64
+				Get SP
+				I64Load $176
+				Drop
+				Get SP
 				I64Load $80
-				Get R7
+				Get R6
 				I64Const $16
 				I64Mul
 				I64Add
 				I32WrapI64
-				Get R8
-				I64Store $0
-				Get R0
-				I32WrapI64
-				I64Load $80
 				Get R7
+				I64Store $0
+				Get SP
+				I64Load $80
+				Get R6
 				I64Const $16
 				I64Mul
 				I64Add
 				I32WrapI64
 				Get R4
 				I64Store $8
-				Get R0
-				I32WrapI64
+				Get SP
 				I64Load $88
-				Get R7
+				Get R6
 				I64Const $8
 				I64Mul
 				I64Add
 				I32WrapI64
-				Get R0
-				I32WrapI64
+				Get SP
 				I64Load $96
 				I64Store $0
-				Get R7
-				Get R0
-				I32WrapI64
+				Get R6
+				Get SP
 				I64Load $64
 				I64GeS
 				If
-					Get R0
-					I32WrapI64
-					Get R7
+					Get SP
+					Get R6
 					I64Const $1
 					I64Add
 					I64Store $64
 				End
 				I64Const $0
-				Set R6
+				Set R5
 				Br $0
 			End
-			Get R0
-			I32WrapI64
-			Get R5
+			Get SP
+			Get PC_B
+			I64ExtendI32U
 			I64Store $40
-			Get R5
-			I32WrapI64
+			Get PC_B
 			I64Load $528
-			Set R5
+			I32WrapI64
+			Set PC_B
 			Br $0
 		End
 	End
@@ -12091,47 +12067,43 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 
 TEXT ·Sort(SB), NOSPLIT, $0-32
 	I64Load s+0(FP)
-	Set R0
+	I32WrapI64
+	Set PC_B
 	I64Load start+8(FP)
-	Set R1
+	Set R0
 	I64Load columns+16(FP)
-	Set R2
-	Get R0
-	I32WrapI64
+	Set R1
+	Get PC_B
 	I64Load $8
-	Set R3
-	Get R0
-	I32WrapI64
+	Set R2
+	Get PC_B
 	I64Load $24
-	Set R4
+	Set R3
 	I64Const $0
-	Set R5
+	Set R4
 	Block
 		Loop
-			Get R5
-			Get R2
+			Get R4
+			Get R1
 			I64LtS
 			I32Eqz
 			BrIf $1
 			Block
-				Get R0
-				I32WrapI64
+				Get PC_B
 				I64Load $88
-				Get R5
+				Get R4
 				I64Const $8
 				I64Mul
 				I64Add
 				I32WrapI64
 				I64Load $0
-				Get R0
-				I32WrapI64
+				Get PC_B
 				I64Load $96
 				I64Ne
 				If
-					Get R0
-					I32WrapI64
+					Get PC_B
 					I64Load $104
-					Get R5
+					Get R4
 					I64Const $8
 					I64Mul
 					I64Add
@@ -12144,40 +12116,143 @@ TEXT ·Sort(SB), NOSPLIT, $0-32
 						I64Store ret+24(FP)
 						RET
 					End
+					Get R2
 					Get R3
-					Get R4
 					I64Add
 					I32WrapI64
 					I64Const $0
 					I64Store $0
-					Get R0
-					I32WrapI64
+					Get PC_B
 					I64Load $80
-					Get R5
+					Get R4
 					I64Const $16
 					I64Mul
 					I64Add
 					I32WrapI64
-					Get R4
+					Get R3
 					I64Store $0
-					Get R4
+					Get R3
 					I64Const $1
 					I64Add
-					Set R4
-					Get R0
-					I32WrapI64
+					Set R3
+					Get PC_B
 					I64Load $80
-					Get R5
+					Get R4
 					I64Const $16
 					I64Mul
 					I64Add
 					I32WrapI64
-					Get R4
+					Get R3
 					I64Store $8
 					Br $1
 				End
-				Get R0
+				Get PC_B
+				I64Load $80
+				Get R4
+				I64Const $16
+				I64Mul
+				I64Add
 				I32WrapI64
+				I64Load $0
+				Set R5
+				Get PC_B
+				I64Load $80
+				Get R4
+				I64Const $16
+				I64Mul
+				I64Add
+				I32WrapI64
+				I64Load $8
+				Set R6
+				Get PC_B
+				I64Load $80
+				Get R4
+				I64Const $16
+				I64Mul
+				I64Add
+				I32WrapI64
+				Get R3
+				I64Store $0
+				I64Const $0
+				Set R7
+				Block
+					Loop
+						Get R7
+						Get R6
+						Get R5
+						I64Sub
+						I64LtS
+						I32Eqz
+						BrIf $1
+						Block
+							Get R2
+							Get R3
+							Get R7
+							I64Add
+							I64Add
+							I32WrapI64
+							Get R2
+							Get R5
+							Get R7
+							I64Add
+							I64Add
+							I32WrapI64
+							I64Load $0
+							I64Store $0
+						End
+						Get R7
+						I64Const $8
+						I64Add
+						Set R7
+						Br $0
+					End
+				End
+				Get R3
+				Get R6
+				Get R5
+				I64Sub
+				I64Add
+				Set R3
+				Get PC_B
+				I64Load $80
+				Get R4
+				I64Const $16
+				I64Mul
+				I64Add
+				I32WrapI64
+				Get R3
+				I64Store $8
+			End
+			Get R4
+			I64Const $1
+			I64Add
+			Set R4
+			Br $0
+		End
+	End
+	Get PC_B
+	I64Load $24
+	Get R0
+	I64Sub
+	Set R4
+	I64Const $0
+	Set R5
+	Block
+		Loop
+			Get R5
+			Get R1
+			I64LtS
+			I32Eqz
+			BrIf $1
+			Block
+				Get PC_B
+				I64Load $80
+				Get R5
+				I64Const $16
+				I64Mul
+				I64Add
+				I32WrapI64
+				Get PC_B
 				I64Load $80
 				Get R5
 				I64Const $16
@@ -12185,9 +12260,17 @@ TEXT ·Sort(SB), NOSPLIT, $0-32
 				I64Add
 				I32WrapI64
 				I64Load $0
-				Set R6
-				Get R0
+				Get R4
+				I64Sub
+				I64Store $0
+				Get PC_B
+				I64Load $80
+				Get R5
+				I64Const $16
+				I64Mul
+				I64Add
 				I32WrapI64
+				Get PC_B
 				I64Load $80
 				Get R5
 				I64Const $16
@@ -12195,66 +12278,8 @@ TEXT ·Sort(SB), NOSPLIT, $0-32
 				I64Add
 				I32WrapI64
 				I64Load $8
-				Set R7
-				Get R0
-				I32WrapI64
-				I64Load $80
-				Get R5
-				I64Const $16
-				I64Mul
-				I64Add
-				I32WrapI64
 				Get R4
-				I64Store $0
-				I64Const $0
-				Set R8
-				Block
-					Loop
-						Get R8
-						Get R7
-						Get R6
-						I64Sub
-						I64LtS
-						I32Eqz
-						BrIf $1
-						Block
-							Get R3
-							Get R4
-							Get R8
-							I64Add
-							I64Add
-							I32WrapI64
-							Get R3
-							Get R6
-							Get R8
-							I64Add
-							I64Add
-							I32WrapI64
-							I64Load $0
-							I64Store $0
-						End
-						Get R8
-						I64Const $8
-						I64Add
-						Set R8
-						Br $0
-					End
-				End
-				Get R4
-				Get R7
-				Get R6
 				I64Sub
-				I64Add
-				Set R4
-				Get R0
-				I32WrapI64
-				I64Load $80
-				Get R5
-				I64Const $16
-				I64Mul
-				I64Add
-				I32WrapI64
-				Get R4
 				I64Store $8
 			End
 			Get R5
@@ -12264,105 +12289,40 @@ TEXT ·Sort(SB), NOSPLIT, $0-32
 			Br $0
 		End
 	End
-	Get R0
-	I32WrapI64
+	Get PC_B
 	I64Load $24
-	Get R1
-	I64Sub
 	Set R5
-	I64Const $0
-	Set R6
 	Block
 		Loop
-			Get R6
-			Get R2
+			Get R5
+			Get R3
 			I64LtS
 			I32Eqz
 			BrIf $1
 			Block
-				Get R0
-				I32WrapI64
-				I64Load $80
-				Get R6
-				I64Const $16
-				I64Mul
-				I64Add
-				I32WrapI64
-				Get R0
-				I32WrapI64
-				I64Load $80
-				Get R6
-				I64Const $16
-				I64Mul
-				I64Add
-				I32WrapI64
-				I64Load $0
+				Get R2
 				Get R5
-				I64Sub
-				I64Store $0
-				Get R0
-				I32WrapI64
-				I64Load $80
-				Get R6
-				I64Const $16
-				I64Mul
-				I64Add
-				I32WrapI64
-				Get R0
-				I32WrapI64
-				I64Load $80
-				Get R6
-				I64Const $16
-				I64Mul
-				I64Add
-				I32WrapI64
-				I64Load $8
-				Get R5
-				I64Sub
-				I64Store $8
-			End
-			Get R6
-			I64Const $1
-			I64Add
-			Set R6
-			Br $0
-		End
-	End
-	Get R0
-	I32WrapI64
-	I64Load $24
-	Set R6
-	Block
-		Loop
-			Get R6
-			Get R4
-			I64LtS
-			I32Eqz
-			BrIf $1
-			Block
-				Get R3
-				Get R6
-				Get R5
+				Get R4
 				I64Sub
 				I64Add
 				I32WrapI64
-				Get R3
-				Get R6
+				Get R2
+				Get R5
 				I64Add
 				I32WrapI64
 				I64Load $0
 				I64Store $0
 			End
-			Get R6
+			Get R5
 			I64Const $8
 			I64Add
-			Set R6
+			Set R5
 			Br $0
 		End
 	End
 	Get SP
+	Get R3
 	Get R4
-	Get R5
 	I64Sub
 	I64Store ret+24(FP)
 	RET
@@ -12370,162 +12330,285 @@ TEXT ·Sort(SB), NOSPLIT, $0-32
 	RET
 
 TEXT ·Match(SB), NOSPLIT, $0-24
-	I64Load src+0(FP)
-	Set R0
 	I64Load program+8(FP)
 	Set R1
-	I64Const $0
-	Set R3
+	Get SP
+	I64ExtendI32U
+	Set R0
+	I64Load src+0(FP)
+	I32WrapI64
+	Set SP
+	Get R1
+	I32WrapI64
+	Set PC_B
+	Get SP
+	I64ExtendI32U
+	Set R2
 	Block
-		Get R1
-		Set R4
-		Block
-			Loop
-				Get R4
-				I32WrapI64
-				I64Load $0
-				Set R5
-				Get R5
-				I64Const $16777215
-				I64And
-				Set R6
-				Block
-					Loop
-						Get R6
-						I64Const $0
-						I64Ne
-						I32Eqz
-						BrIf $1
-						Get R4
-						I64Const $8
-						I64Add
-						Set R4
-						Get R0
-						Get R3
-						I64Add
-						I32WrapI64
-						I64Load $0
-						Get R4
-						I32WrapI64
-						I64Load $0
-						I64Ne
-						If
-							I64Const $0
-							Set R2
-							Br $5
-						End
-						Get R3
-						I64Const $8
-						I64Add
-						Set R3
-						Get R6
-						I64Const $1
-						I64Sub
-						Set R6
-						Br $0
-					End
-				End
-				Get R0
-				Get R3
-				I64Add
-				I32WrapI64
-				I64Load $0
-				Get R4
-				I32WrapI64
-				I64Load $8
-				I64Xor
-				Get R4
-				I32WrapI64
-				I64Load $16
-				I64And
-				I64Const $0
-				I64Ne
-				If
+		Loop
+			Get PC_B
+			I64Load $0
+			Set R3
+			Get R3
+			I64Const $16777215
+			I64And
+			Set R4
+			Block
+				Loop
+					Get R4
+					I64Const $4
+					I64GeU
+					I32Eqz
+					BrIf $1
+					Get SP
+					I64Load $24
+					Get PC_B
+					I64Load $32
+					I64Xor
+					Get SP
+					I64Load $16
+					I64Or
+					Get PC_B
+					I64Load $24
+					I64Xor
+					Get SP
+					I64Load $8
+					I64Or
+					Get PC_B
+					I64Load $16
+					I64Xor
+					Get SP
+					I64Load $0
+					I64Or
+					Get PC_B
+					I64Load $8
+					I64Xor
 					I64Const $0
-					Set R2
-					Br $3
-				End
-				Get R3
-				Get R5
-				I64Const $32
-				I64ShrU
-				I64Const $255
-				I64And
-				I64Add
-				Set R3
-				Get R5
-				I64Const $63
-				I64ShrU
-				I64Const $0
-				I64Ne
-				If
-					Get R3
-					Set R2
-					Br $3
-				End
-				Block
-					Loop
-						Get R0
-						Get R3
-						I64Add
-						I32WrapI64
-						I64Load $0
-						Set R7
-						Get R7
-						Get R4
-						I32WrapI64
-						I64Load $24
-						I64Xor
-						Get R4
-						I32WrapI64
-						I64Load $32
-						I64Sub
-						Get R7
-						Get R4
-						I32WrapI64
-						I64Load $40
-						I64Xor
-						I64Const $72340172838076673
-						I64Sub
-						I64Or
-						Get R7
-						I64Const $-1
-						I64Xor
-						I64And
-						I64Const $-9187201950435737472
-						I64And
-						Set R7
-						Get R7
+					I64Ne
+					If
 						I64Const $0
-						I64Ne
-						If
-							Get R3
-							Get R7
-							I64Ctz
-							I64Const $3
-							I64ShrS
-							I64Add
-							Set R3
-							Br $2
-						End
-						Get R3
-						I64Const $8
-						I64Add
-						Set R3
-						Br $0
+						Set R5
+						Get R0
+						I32WrapI64
+						Set SP
+						Get SP
+						Get R5
+						I64Store ret+16(FP)
+						RET
 					End
+					Get SP
+					I64ExtendI32U
+					I64Const $32
+					I64Add
+					I32WrapI64
+					Set SP
+					Get PC_B
+					I64ExtendI32U
+					I64Const $32
+					I64Add
+					I32WrapI64
+					Set PC_B
+					Get R4
+					I64Const $4
+					I64Sub
+					Set R4
+					Br $0
 				End
-				Get R4
-				I64Const $48
-				I64Add
-				Set R4
-				Br $0
 			End
+			Block
+				Loop
+					Get R4
+					I64Const $0
+					I64Ne
+					I32Eqz
+					BrIf $1
+					Get PC_B
+					I64ExtendI32U
+					I64Const $8
+					I64Add
+					I32WrapI64
+					Set PC_B
+					Get SP
+					I64Load $0
+					Get PC_B
+					I64Load $0
+					I64Ne
+					If
+						I64Const $0
+						Set R5
+						Get R0
+						I32WrapI64
+						Set SP
+						Get SP
+						Get R5
+						I64Store ret+16(FP)
+						RET
+					End
+					Get SP
+					I64ExtendI32U
+					I64Const $8
+					I64Add
+					I32WrapI64
+					Set SP
+					Get R4
+					I64Const $1
+					I64Sub
+					Set R4
+					Br $0
+				End
+			End
+			Get PC_B
+			I64Load $16
+			Get SP
+			I64Load $0
+			Get PC_B
+			I64Load $8
+			I64Xor
+			I64And
+			I64Const $0
+			I64Ne
+			If
+				I64Const $0
+				Set R5
+				Get R0
+				I32WrapI64
+				Set SP
+				Get SP
+				Get R5
+				I64Store ret+16(FP)
+				RET
+			End
+			Get SP
+			I64ExtendI32U
+			Get R3
+			I64Const $32
+			I64ShrU
+			I64Const $255
+			I64And
+			I64Add
+			I32WrapI64
+			Set SP
+			Get R3
+			I64Const $63
+			I64ShrU
+			I64Const $0
+			I64Ne
+			If
+				Get SP
+				I64ExtendI32U
+				Get R2
+				I64Sub
+				Set R5
+				Get R0
+				I32WrapI64
+				Set SP
+				Get SP
+				Get R5
+				I64Store ret+16(FP)
+				RET
+			End
+			Get PC_B
+			I64Load $40
+			Set R5
+			Get PC_B
+			I64Load $32
+			Set R6
+			Get PC_B
+			I64Load $24
+			Set R7
+			Block
+				Loop
+					Get SP
+					I64Load $8
+					Set R8
+					Get SP
+					I64Load $0
+					Set R9
+					Get R9
+					Get R7
+					I64Xor
+					Get R6
+					I64Sub
+					Get R9
+					Get R5
+					I64Xor
+					I64Const $72340172838076673
+					I64Sub
+					I64Or
+					Get R9
+					I64Const $-1
+					I64Xor
+					I64And
+					I64Const $-9187201950435737472
+					I64And
+					Set R9
+					Get R9
+					I64Const $0
+					I64Ne
+					If
+						Get SP
+						I64ExtendI32U
+						Get R9
+						I64Ctz
+						I64Const $3
+						I64ShrS
+						I64Add
+						I32WrapI64
+						Set SP
+						Br $2
+					End
+					Get R8
+					Get R7
+					I64Xor
+					Get R6
+					I64Sub
+					Get R8
+					Get R5
+					I64Xor
+					I64Const $72340172838076673
+					I64Sub
+					I64Or
+					Get R8
+					I64Const $-1
+					I64Xor
+					I64And
+					I64Const $-9187201950435737472
+					I64And
+					Set R9
+					Get R9
+					I64Const $0
+					I64Ne
+					If
+						Get SP
+						I64ExtendI32U
+						I64Const $8
+						Get R9
+						I64Ctz
+						I64Const $3
+						I64ShrS
+						I64Add
+						I64Add
+						I32WrapI64
+						Set SP
+						Br $2
+					End
+					Get SP
+					I64ExtendI32U
+					I64Const $16
+					I64Add
+					I32WrapI64
+					Set SP
+					Br $0
+				End
+			End
+			Get PC_B
+			I64ExtendI32U
+			I64Const $48
+			I64Add
+			I32WrapI64
+			Set PC_B
+			Br $0
 		End
 	End
-	Get SP
-	Get R2
-	I64Store ret+16(FP)
-	RET
 	Unreachable
 	RET
