@@ -86,12 +86,30 @@ type fastRows struct {
 	taken int
 	// stopped is where in the text the last try failed, -1: it did not, or not for what stands there.
 	stopped int
+	// cutRow is where in the page the last row stood that the end of the text, at cutEnd there, had cut off; 0: none.
+	cutRow, cutEnd int64
 	// failures is how many tries failed running, rest how many rows are left to the plain parser for that.
 	failures, rest int
 }
 
 // cut tells whether the last try failed at the end of the text: more of it will do what the plain parser cannot.
 func (f *fastRows) cut() bool { return f.stopped >= 0 && f.stopped+fast.Room > len(f.buf) }
+
+// failed takes it down that a try failed at p.
+func (f *fastRows) failed(p int) { f.stopped = max(f.stopped, p) }
+
+// gaveUp takes it down that the row at p could not be read.
+func (f *fastRows) gaveUp(s *stream, p int) {
+	f.failed(f.row.P)
+	if f.cut() {
+		f.cutRow, f.cutEnd = s.base+int64(p), s.base+int64(len(s.buf))
+	}
+}
+
+// waits tells whether the row at p is known to be cut off by the end of the text.
+func (f *fastRows) waits(s *stream, p int) bool {
+	return f.cutEnd == s.base+int64(len(s.buf)) && f.cutRow == s.base+int64(p)
+}
 
 // worthwhile tells whether to try the next row: where many tries failed running, only some rows are tried.
 func (f *fastRows) worthwhile() bool {

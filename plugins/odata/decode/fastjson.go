@@ -48,7 +48,7 @@ func (f *fastJSON) rows(p int, out *Output) (next int, closed, progress bool) {
 		start := len(out.Data)
 		q, ok := f.read(p, start)
 		if !ok {
-			f.stopped = f.row.P
+			f.gaveUp(&f.d.s, p)
 			return p, false, progress
 		}
 		o := f.finish(start)
@@ -106,7 +106,7 @@ func (f *fastJSON) read(p, o int) (int, bool) {
 				return 0, false
 			}
 		case fast.OddValue:
-			if !f.structure(r) && !f.slow(r) {
+			if !f.structure(r) && (f.root.cut() || !f.slow(r)) {
 				return 0, false
 			}
 		case fast.Unsealed:
@@ -309,6 +309,7 @@ func (f *fastJSON) object(p, o int) (next, end int, ok bool) {
 		f.grow(f.out, o, need)
 	}
 	if next, ok = f.read(p, o); !ok {
+		f.root.failed(f.row.P)
 		return p, o, false
 	}
 	end = f.finish(o)

@@ -675,6 +675,10 @@ func goRowJSON(s *Row) int {
 					break
 				}
 				if x != '\\' {
+					if x == 0 {
+						s.P = p
+						return Cut
+					}
 					return OddValue
 				}
 				x = uint64(Byte(s.Plain, int(Byte(in, p+1))))
@@ -1006,6 +1010,10 @@ func goRowAtom(s *Row) int {
 					}
 				} else {
 					if m != '\n' && m != '\t' {
+						if m == 0 {
+							s.P = p
+							return Cut
+						}
 						return OddValue
 					}
 					p++
@@ -1131,44 +1139,53 @@ func goRowAtom(s *Row) int {
 	}
 }
 
-// kernel(s): goSort puts the columns of a row, which is from start to s.O and came in another order, in theirs; those not
-// given are null. It returns the row's end, -1: a column that is not given must not be null. The arena needs room for
-// the row twice.
+// kernel(s): goSort puts the columns of a row, which is from start to s.O and came in another order, in theirs; those
+// not given are null. It returns the row's end, -1: a column that is not given must not be null. The arena needs room
+// for the row twice.
 func goSort(s *Row, start, columns int) int {
 	arena := s.Arena
 	p := s.O
-	for i := 0; i < columns; i++ {
-		if Load(s.Stamps, i*8) != s.Stamp {
+	shift := p - start
+	spans := s.Spans
+	stamps := s.Stamps
+	stamp := s.Stamp
+	for i := 0; i < columns; {
+		if Load(stamps, i*8) != stamp {
 			if Load(s.Optionals, i*8) == 0 {
 				return -1
 			}
 			Store(arena, p, 0)
-			Store(s.Spans, i*16, uint64(p))
+			Store(spans, i*16, uint64(p-shift))
 			p++
-			Store(s.Spans, i*16+8, uint64(p))
+			Store(spans, i*16+8, uint64(p-shift))
+			i++
 			continue
 		}
-		from := int(Load(s.Spans, i*16))
-		end := int(Load(s.Spans, i*16+8))
-		Store(s.Spans, i*16, uint64(p))
-		for n := 0; n < end-from; n += 8 {
-			Store(arena, p+n, Load(arena, from+n))
+		// columns that lie one behind the other, as most do, are copied at once
+		from := int(Load(spans, i*16))
+		end := from
+		by := p - shift - from
+		for {
+			Store(spans, i*16, uint64(end+by))
+			end = int(Load(spans, i*16+8))
+			Store(spans, i*16+8, uint64(end+by))
+			i++
+			if i == columns {
+				break
+			}
+			if Load(stamps, i*8) != stamp || int(Load(spans, i*16)) != end {
+				break
+			}
 		}
+		Copy(arena, p, arena, from, end-from)
 		p += end - from
-		Store(s.Spans, i*16+8, uint64(p))
 	}
-	shift := s.O - start
-	for i := 0; i < columns; i++ {
-		Store(s.Spans, i*16, Load(s.Spans, i*16)-uint64(shift))
-		Store(s.Spans, i*16+8, Load(s.Spans, i*16+8)-uint64(shift))
-	}
-	for n := s.O; n < p; n += 8 {
-		Store(arena, n-shift, Load(arena, n))
-	}
+	Copy(arena, start, arena, s.O, p-s.O)
 	return p - shift
 }
 
-// kernel(at, src): goMatch returns the length of what matches a template, 0 if it does not.
+// kernel(at, src): goMatch returns the length of what matches a template. If it does not match, the result is 0 or
+// negative: how far it did, to some words.
 func goMatch(src unsafe.Pointer, program *uint64) int {
 	at := unsafe.Pointer(program)
 	from := src
@@ -1176,8 +1193,9 @@ func goMatch(src unsafe.Pointer, program *uint64) int {
 		head := Load(at, 0)
 		words := head & 0xffffff
 		for words >= 4 {
-			if Load(src, 24)^Load(at, 32)|Load(src, 16)^Load(at, 24)|Load(src, 8)^Load(at, 16)|Load(src, 0)^Load(at, 8) != 0 {
-				return 0
+			if Load(src, 24)^Load(at, 32)|Load(src, 16)^Load(at, 24)|Load(src, 8)^Load(at, 16)|
+				Load(src, 0)^Load(at, 8) != 0 {
+				return int(uintptr(from)) - int(uintptr(src))
 			}
 			src = unsafe.Add(src, 32)
 			at = unsafe.Add(at, 32)
@@ -1186,13 +1204,13 @@ func goMatch(src unsafe.Pointer, program *uint64) int {
 		for words != 0 {
 			at = unsafe.Add(at, 8)
 			if Load(src, 0) != Load(at, 0) {
-				return 0
+				return int(uintptr(from)) - int(uintptr(src))
 			}
 			src = unsafe.Add(src, 8)
 			words--
 		}
 		if Load(at, 16)&(Load(src, 0)^Load(at, 8)) != 0 {
-			return 0
+			return int(uintptr(from)) - int(uintptr(src))
 		}
 		src = unsafe.Add(src, int(head>>32&0xff))
 		if head>>63 != 0 {

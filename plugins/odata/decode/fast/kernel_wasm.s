@@ -1856,6 +1856,22 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 							I64Const $92
 							I64Ne
 							If
+								Get R8
+								I64Eqz
+								If
+									Get SP
+									Get R3
+									I64Store $16
+									I64Const $6
+									Set R10
+									Get R0
+									I32WrapI64
+									Set SP
+									Get SP
+									Get R10
+									I64Store ret+8(FP)
+									RET
+								End
 								I64Const $2
 								Set R10
 								Get R0
@@ -8442,6 +8458,22 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 							I64Ne
 							I32And
 							If
+								Get R8
+								I64Eqz
+								If
+									Get SP
+									Get R3
+									I64Store $16
+									I64Const $6
+									Set R9
+									Get R0
+									I32WrapI64
+									Set SP
+									Get SP
+									Get R9
+									I64Store ret+8(FP)
+									RET
+								End
 								I64Const $2
 								Set R9
 								Get R0
@@ -12079,247 +12111,207 @@ TEXT ·Sort(SB), NOSPLIT, $0-32
 	Get PC_B
 	I64Load $24
 	Set R3
-	I64Const $0
+	Get R3
+	Get R0
+	I64Sub
 	Set R4
+	Get PC_B
+	I64Load $80
+	Set R5
+	Get PC_B
+	I64Load $88
+	Set R6
+	Get PC_B
+	I64Load $96
+	Set R7
+	I64Const $0
+	Set R8
 	Block
 		Loop
-			Get R4
+			Get R8
 			Get R1
 			I64LtS
 			I32Eqz
 			BrIf $1
-			Block
+			Get R6
+			Get R8
+			I64Const $8
+			I64Mul
+			I64Add
+			I32WrapI64
+			I64Load $0
+			Get R7
+			I64Ne
+			If
 				Get PC_B
-				I64Load $88
-				Get R4
+				I64Load $104
+				Get R8
 				I64Const $8
 				I64Mul
 				I64Add
 				I32WrapI64
 				I64Load $0
-				Get PC_B
-				I64Load $96
-				I64Ne
+				I64Eqz
 				If
-					Get PC_B
-					I64Load $104
-					Get R4
+					Get SP
+					I64Const $-1
+					I64Store ret+24(FP)
+					RET
+				End
+				Get R2
+				Get R3
+				I64Add
+				I32WrapI64
+				I64Const $0
+				I64Store $0
+				Get R5
+				Get R8
+				I64Const $16
+				I64Mul
+				I64Add
+				I32WrapI64
+				Get R3
+				Get R4
+				I64Sub
+				I64Store $0
+				Get R3
+				I64Const $1
+				I64Add
+				Set R3
+				Get R5
+				Get R8
+				I64Const $16
+				I64Mul
+				I64Add
+				I32WrapI64
+				Get R3
+				Get R4
+				I64Sub
+				I64Store $8
+				Get R8
+				I64Const $1
+				I64Add
+				Set R8
+				Br $1
+			End
+			Get R5
+			Get R8
+			I64Const $16
+			I64Mul
+			I64Add
+			I32WrapI64
+			I64Load $0
+			Set R9
+			Get R9
+			Set R10
+			Get R3
+			Get R4
+			I64Sub
+			Get R9
+			I64Sub
+			Set R11
+			Block
+				Loop
+					Get R5
+					Get R8
+					I64Const $16
+					I64Mul
+					I64Add
+					I32WrapI64
+					Get R10
+					Get R11
+					I64Add
+					I64Store $0
+					Get R5
+					Get R8
+					I64Const $16
+					I64Mul
+					I64Add
+					I32WrapI64
+					I64Load $8
+					Set R10
+					Get R5
+					Get R8
+					I64Const $16
+					I64Mul
+					I64Add
+					I32WrapI64
+					Get R10
+					Get R11
+					I64Add
+					I64Store $8
+					Get R8
+					I64Const $1
+					I64Add
+					Set R8
+					Get R8
+					Get R1
+					I64Eq
+					If
+						Br $2
+					End
+					Get R6
+					Get R8
 					I64Const $8
 					I64Mul
 					I64Add
 					I32WrapI64
 					I64Load $0
-					I64Eqz
+					Get R7
+					I64Ne
+					Get R5
+					Get R8
+					I64Const $16
+					I64Mul
+					I64Add
+					I32WrapI64
+					I64Load $0
+					Get R10
+					I64Ne
+					I32Or
 					If
-						Get SP
-						I64Const $-1
-						I64Store ret+24(FP)
-						RET
+						Br $2
 					End
-					Get R2
-					Get R3
-					I64Add
-					I32WrapI64
-					I64Const $0
-					I64Store $0
-					Get PC_B
-					I64Load $80
-					Get R4
-					I64Const $16
-					I64Mul
-					I64Add
-					I32WrapI64
-					Get R3
-					I64Store $0
-					Get R3
-					I64Const $1
-					I64Add
-					Set R3
-					Get PC_B
-					I64Load $80
-					Get R4
-					I64Const $16
-					I64Mul
-					I64Add
-					I32WrapI64
-					Get R3
-					I64Store $8
-					Br $1
+					Br $0
 				End
-				Get PC_B
-				I64Load $80
-				Get R4
-				I64Const $16
-				I64Mul
-				I64Add
-				I32WrapI64
-				I64Load $0
-				Set R5
-				Get PC_B
-				I64Load $80
-				Get R4
-				I64Const $16
-				I64Mul
-				I64Add
-				I32WrapI64
-				I64Load $8
-				Set R6
-				Get PC_B
-				I64Load $80
-				Get R4
-				I64Const $16
-				I64Mul
-				I64Add
-				I32WrapI64
-				Get R3
-				I64Store $0
-				I64Const $0
-				Set R7
-				Block
-					Loop
-						Get R7
-						Get R6
-						Get R5
-						I64Sub
-						I64LtS
-						I32Eqz
-						BrIf $1
-						Block
-							Get R2
-							Get R3
-							Get R7
-							I64Add
-							I64Add
-							I32WrapI64
-							Get R2
-							Get R5
-							Get R7
-							I64Add
-							I64Add
-							I32WrapI64
-							I64Load $0
-							I64Store $0
-						End
-						Get R7
-						I64Const $8
-						I64Add
-						Set R7
-						Br $0
-					End
-				End
-				Get R3
-				Get R6
-				Get R5
-				I64Sub
-				I64Add
-				Set R3
-				Get PC_B
-				I64Load $80
-				Get R4
-				I64Const $16
-				I64Mul
-				I64Add
-				I32WrapI64
-				Get R3
-				I64Store $8
 			End
-			Get R4
-			I64Const $1
-			I64Add
-			Set R4
-			Br $0
-		End
-	End
-	Get PC_B
-	I64Load $24
-	Get R0
-	I64Sub
-	Set R4
-	I64Const $0
-	Set R5
-	Block
-		Loop
-			Get R5
-			Get R1
-			I64LtS
-			I32Eqz
-			BrIf $1
-			Block
-				Get PC_B
-				I64Load $80
-				Get R5
-				I64Const $16
-				I64Mul
-				I64Add
-				I32WrapI64
-				Get PC_B
-				I64Load $80
-				Get R5
-				I64Const $16
-				I64Mul
-				I64Add
-				I32WrapI64
-				I64Load $0
-				Get R4
-				I64Sub
-				I64Store $0
-				Get PC_B
-				I64Load $80
-				Get R5
-				I64Const $16
-				I64Mul
-				I64Add
-				I32WrapI64
-				Get PC_B
-				I64Load $80
-				Get R5
-				I64Const $16
-				I64Mul
-				I64Add
-				I32WrapI64
-				I64Load $8
-				Get R4
-				I64Sub
-				I64Store $8
-			End
-			Get R5
-			I64Const $1
-			I64Add
-			Set R5
-			Br $0
-		End
-	End
-	Get PC_B
-	I64Load $24
-	Set R5
-	Block
-		Loop
-			Get R5
+			Get R2
 			Get R3
-			I64LtS
-			I32Eqz
-			BrIf $1
-			Block
-				Get R2
-				Get R5
-				Get R4
-				I64Sub
-				I64Add
-				I32WrapI64
-				Get R2
-				Get R5
-				I64Add
-				I32WrapI64
-				I64Load $0
-				I64Store $0
-			End
-			Get R5
-			I64Const $8
 			I64Add
-			Set R5
+			I32WrapI64
+			Get R2
+			Get R9
+			I64Add
+			I32WrapI64
+			Get R10
+			Get R9
+			I64Sub
+			I32WrapI64
+			MemoryCopy
+			Get R3
+			Get R10
+			Get R9
+			I64Sub
+			I64Add
+			Set R3
 			Br $0
 		End
 	End
+	Get R2
+	Get R0
+	I64Add
+	I32WrapI64
+	Get R2
+	Get PC_B
+	I64Load $24
+	I64Add
+	I32WrapI64
+	Get R3
+	Get PC_B
+	I64Load $24
+	I64Sub
+	I32WrapI64
+	MemoryCopy
 	Get SP
 	Get R3
 	Get R4
@@ -12386,7 +12378,10 @@ TEXT ·Match(SB), NOSPLIT, $0-24
 					I64Const $0
 					I64Ne
 					If
-						I64Const $0
+						Get R2
+						Get SP
+						I64ExtendI32U
+						I64Sub
 						Set R5
 						Get R0
 						I32WrapI64
@@ -12434,7 +12429,10 @@ TEXT ·Match(SB), NOSPLIT, $0-24
 					I64Load $0
 					I64Ne
 					If
-						I64Const $0
+						Get R2
+						Get SP
+						I64ExtendI32U
+						I64Sub
 						Set R5
 						Get R0
 						I32WrapI64
@@ -12468,7 +12466,10 @@ TEXT ·Match(SB), NOSPLIT, $0-24
 			I64Const $0
 			I64Ne
 			If
-				I64Const $0
+				Get R2
+				Get SP
+				I64ExtendI32U
+				I64Sub
 				Set R5
 				Get R0
 				I32WrapI64

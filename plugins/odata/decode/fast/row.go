@@ -162,6 +162,8 @@ const (
 	// Unsealed: a text of Size bytes stands at O behind the branch number and Width bytes for its length, which is
 	// wrong; P is behind it.
 	Unsealed
+	// Cut: the text at P, amid a value, has ended, or holds a 0.
+	Cut
 )
 
 // exact are the powers of ten that a float64 holds exactly.
