@@ -321,9 +321,37 @@ func (d *Data) walkStructure(i int) int {
 		}
 		at = size
 	}
+	members := d.nodes[0].Members
 	for len(d.fields) <= i {
-		node := d.nodes[0].Members[len(d.fields)].Node
-		end := scalarEnd(&d.nodes[node], b, at)
+		node := members[len(d.fields)].Node
+		n, end, first := &d.nodes[node], -1, at
+		if n.Optional && n.DefaultValue == nil && at < len(b) && b[at] == 2 {
+			first++
+		}
+		// The commonest here: a call would cost more than what it does.
+		if first+2 <= len(b) && (first > at || !n.Optional) {
+			switch n.Kind {
+			case wit.Int8, wit.Int16, wit.Int32, wit.Int64:
+				for k := first; k < len(b); k++ {
+					if b[k] < 0x80 {
+						end = k + 1
+						break
+					}
+				}
+			case wit.Text:
+				if low, high := int(b[first]), int(b[first+1]); low < 0x80 {
+					end = first + 1 + low>>1
+				} else if high < 0x80 {
+					end = first + 2 + (low&0x7f|high<<7)>>1
+				}
+				if b[first]&1 != 0 || end > len(b) {
+					end = -1
+				}
+			}
+		}
+		if end < 0 {
+			end = scalarEnd(n, b, at)
+		}
 		if end < 0 {
 			size, err := datum.Skip(d.nodes, node, b[at:])
 			if err != nil {
