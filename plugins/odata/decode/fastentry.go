@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"encoding/binary"
 	"math"
+	"slices"
 	"unsafe"
 
 	"github.com/culvert-project/culvert/plugins/odata/decode/fast"
 	"github.com/culvert-project/culvert/plugins/odata/edm"
+	"github.com/culvert-project/culvert/wit"
 )
 
 // The fast path: rows like those before them are read by comparing what stands between values with what stood there
@@ -155,6 +157,14 @@ func (f *fastRows) init(l *RowLayout) {
 	}
 	last.Next = &f.end.Entry
 	f.row.Use()
+	f.row.Head = &f.head.Entry
+	f.row.Columns, f.row.Hidden = n, -1
+	if len(l.Keys) > 0 {
+		f.row.KeyFirst, f.row.KeyLast = 16*l.Keys[0], 16*l.Keys[len(l.Keys)-1]+8
+	}
+	if l.Visible < n {
+		f.row.Hidden = 16 * l.Visible
+	}
 	f.row.Spans, f.row.Stamps, f.row.Optionals = unsafe.Pointer(&f.spans[0]), unsafe.Pointer(&f.stamps[0]),
 		unsafe.Pointer(&f.optionals[0])
 }
@@ -164,9 +174,27 @@ func (f *fastRows) begin(p, o int) *fast.Row {
 	r := &f.row
 	r.In, r.Arena = unsafe.Pointer(unsafe.SliceData(f.buf)), unsafe.Pointer(unsafe.SliceData(f.out.Data))
 	r.P, r.O, r.AtValue, r.Expected, r.Mixed = p, o, 0, 0, 0
+	r.From, r.Start = p, o
 	r.Before, r.Entry = &f.head.Entry, f.head.Next
 	r.Stamp++
 	return r
+}
+
+// several has the kernel make rows of its own as long as all is regular, where the layout allows it.
+func (f *fastRows) several(page *Page) {
+	r := &f.row
+	r.Made, r.Most = 0, 0
+	if !f.l.regular() {
+		return
+	}
+	const some = 64
+	r.KeyForm = uint64(wit.Structured) | uint64(f.l.KeySchema)<<32
+	r.ValueForm = uint64(wit.Structured) | uint64(f.l.ValueSchema)<<32
+	f.out.Rows = slices.Grow(f.out.Rows, some)
+	n := len(f.out.Rows)
+	r.Rows, r.Most = unsafe.Pointer(&f.out.Rows[:n+1][n]), some
+	r.Origin = uint64(page.Rows)
+	r.Slack = cap(f.out.Data) - len(f.buf) - 48*len(f.entries) - 2*fast.Room
 }
 
 // configure chooses how the column's values are read.

@@ -45,8 +45,15 @@ func (f *fastJSON) rows(p int, out *Output) (next int, closed, progress bool) {
 	defer func() { f.tried(progress) }()
 	for f.worthwhile() {
 		f.room(out, len(f.buf)-p)
-		start := len(out.Data)
-		q, ok := f.read(p, start)
+		f.several(&f.d.s.page)
+		q, ok := f.read(p, len(out.Data))
+		start := f.row.Start
+		if n := f.row.Made; n > 0 {
+			p, progress = f.row.From, true
+			out.Rows, out.Data = out.Rows[:len(out.Rows)+n], out.Data[:start]
+			f.d.s.page.Rows += uint32(n)
+			f.taken += n
+		}
 		if !ok {
 			f.gaveUp(&f.d.s, p)
 			return p, false, progress

@@ -346,6 +346,36 @@ func done(s *Row, c, start, o int) int {
 	return 0
 }
 
+// complete makes a row of the columns, which end at o in the arena, and begins the next one, which is at p in JSON.
+func complete(s *Row, p, o int) int {
+	touch(s)
+	row := unsafe.Add(s.Rows, s.Made*rowBytes)
+	first := Load(s.Spans, s.KeyFirst)
+	end := uint64(o)
+	if s.Hidden >= 0 {
+		end = Load(s.Spans, s.Hidden)
+	}
+	Store(row, 72, 0)
+	Store(row, 64, 0)
+	Store(row, 56, uint64(s.Start)|(end-uint64(s.Start))<<32)
+	Store(row, 48, s.ValueForm)
+	Store(row, 40, first|(Load(s.Spans, s.KeyLast)-first)<<32)
+	Store(row, 32, s.KeyForm)
+	Store(row, 24, ^uint64(0))
+	Store(row, 16, ^uint64(0))
+	Store(row, 8, 0xffffffff)
+	Store(row, 0, s.Origin)
+	s.Origin++
+	s.Made++
+	s.From = p
+	s.Start = o
+	s.First = ^uint64(0xff)
+	s.Expected = 0
+	s.Stamp++
+	s.Before = s.Head
+	return 0
+}
+
 // seal writes the length of a text of n bytes if it is as long as was guessed; 0: it is not.
 func seal(arena unsafe.Pointer, o, n, width int) int {
 	if n < 64 {
@@ -583,6 +613,14 @@ func goRowJSON(s *Row) int {
 			}
 			p += e.Open.Size
 			s.First = ^uint64(0)
+			if e.Kind == End && s.Made < s.Most && s.Mixed == 0 && s.Expected == s.Columns && o-p <= s.Slack &&
+				Load(in, p)&0xffff == ','|'{'<<8 {
+				// the row is whole and another follows: on to it
+				p++
+				_ = complete(s, p, o)
+				e = s.Head.Next
+				continue
+			}
 			if e.Kind >= Skip {
 				s.P = p
 				s.O = o

@@ -28,7 +28,7 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 	Block
 		Loop
 			Get SP
-			I64Load $176
+			I64Load $288
 			Drop
 			Get SP
 			I64Load $48
@@ -1112,7 +1112,7 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 				I64Load $616
 				Drop
 				Get SP
-				I64Load $176
+				I64Load $288
 				Drop
 				Get PC_B
 				I64Load $536
@@ -1142,6 +1142,193 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 				Get SP
 				I64Const $-1
 				I64Store $56
+				Get PC_B
+				I64Load $536
+				I64Const $10
+				I64Eq
+				Get SP
+				I64Load $192
+				Get SP
+				I64Load $200
+				I64LtS
+				I32And
+				Get SP
+				I64Load $72
+				I64Eqz
+				I32And
+				Get SP
+				I64Load $64
+				Get SP
+				I64Load $224
+				I64Eq
+				I32And
+				Get R4
+				Get R3
+				I64Sub
+				Get SP
+				I64Load $240
+				I64LeS
+				I32And
+				Get R1
+				Get R3
+				I64Add
+				I32WrapI64
+				I64Load $0
+				I64Const $65535
+				I64And
+				I64Const $31532
+				I64Eq
+				I32And
+				If
+					Get R3
+					I64Const $1
+					I64Add
+					Set R3
+					Block
+						Get SP
+						I64Load $288
+						Drop
+						Get SP
+						I64Load $184
+						Get SP
+						I64Load $192
+						I64Const $80
+						I64Mul
+						I64Add
+						Set R7
+						Get SP
+						I64Load $80
+						Get SP
+						I64Load $248
+						I64Add
+						I32WrapI64
+						I64Load $0
+						Set R8
+						Get R4
+						Set R9
+						Get SP
+						I64Load $264
+						I64Const $0
+						I64GeS
+						If
+							Get SP
+							I64Load $80
+							Get SP
+							I64Load $264
+							I64Add
+							I32WrapI64
+							I64Load $0
+							Set R9
+						End
+						Get R7
+						I32WrapI64
+						I64Const $0
+						I64Store $72
+						Get R7
+						I32WrapI64
+						I64Const $0
+						I64Store $64
+						Get R7
+						I32WrapI64
+						Get SP
+						I64Load $216
+						Get R9
+						Get SP
+						I64Load $216
+						I64Sub
+						I64Const $32
+						I64Shl
+						I64Or
+						I64Store $56
+						Get R7
+						I32WrapI64
+						Get SP
+						I64Load $288
+						I64Store $48
+						Get R7
+						I32WrapI64
+						Get R8
+						Get SP
+						I64Load $80
+						Get SP
+						I64Load $256
+						I64Add
+						I32WrapI64
+						I64Load $0
+						Get R8
+						I64Sub
+						I64Const $32
+						I64Shl
+						I64Or
+						I64Store $40
+						Get R7
+						I32WrapI64
+						Get SP
+						I64Load $280
+						I64Store $32
+						Get R7
+						I32WrapI64
+						I64Const $-1
+						I64Store $24
+						Get R7
+						I32WrapI64
+						I64Const $-1
+						I64Store $16
+						Get R7
+						I32WrapI64
+						I64Const $4294967295
+						I64Store $8
+						Get R7
+						I32WrapI64
+						Get SP
+						I64Load $272
+						I64Store $0
+						Get SP
+						Get SP
+						I64Load $272
+						I64Const $1
+						I64Add
+						I64Store $272
+						Get SP
+						Get SP
+						I64Load $192
+						I64Const $1
+						I64Add
+						I64Store $192
+						Get SP
+						Get R3
+						I64Store $208
+						Get SP
+						Get R4
+						I64Store $216
+						Get SP
+						I64Const $-256
+						I64Store $56
+						Get SP
+						I64Const $0
+						I64Store $64
+						Get SP
+						Get SP
+						I64Load $96
+						I64Const $1
+						I64Add
+						I64Store $96
+						Get SP
+						Get SP
+						I64Load $232
+						I64Store $40
+						I64Const $0
+						Set R6
+						Br $0
+					End
+					Get SP
+					I64Load $232
+					I32WrapI64
+					I64Load $528
+					I32WrapI64
+					Set PC_B
+					Br $2
+				End
 				Get PC_B
 				I64Load $536
 				I64Const $9
@@ -1383,7 +1570,7 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 					Set R7
 					Block
 						Get SP
-						I64Load $176
+						I64Load $288
 						Drop
 						Get SP
 						I64Load $64
@@ -1524,7 +1711,7 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 			I64Load $616
 			Drop
 			Get SP
-			I64Load $176
+			I64Load $288
 			Drop
 			Get SP
 			I64Const $0
@@ -5944,7 +6131,7 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 			Set R8
 			Block
 				Get SP
-				I64Load $176
+				I64Load $288
 				Drop
 				Get SP
 				I64Load $80
@@ -6029,7 +6216,7 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 	Block
 		Loop
 			Get SP
-			I64Load $176
+			I64Load $288
 			Drop
 			Get SP
 			I64Const $1
@@ -7610,7 +7797,7 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 				I64Load $616
 				Drop
 				Get SP
-				I64Load $176
+				I64Load $288
 				Drop
 				Get PC_B
 				I64Load $536
@@ -7858,7 +8045,7 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 					Set R7
 					Block
 						Get SP
-						I64Load $176
+						I64Load $288
 						Drop
 						Get SP
 						I64Load $64
@@ -8032,7 +8219,7 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 					Set R8
 					Block
 						Get SP
-						I64Load $176
+						I64Load $288
 						Drop
 						Get SP
 						I64Load $80
@@ -8101,7 +8288,7 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 			I64Load $616
 			Drop
 			Get SP
-			I64Load $176
+			I64Load $288
 			Drop
 			Get SP
 			I64Const $0
@@ -12038,7 +12225,7 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 			Set R7
 			Block
 				Get SP
-				I64Load $176
+				I64Load $288
 				Drop
 				Get SP
 				I64Load $80
