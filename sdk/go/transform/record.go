@@ -194,12 +194,18 @@ func (d *Data) Text(name string) (text string, ok bool) {
 	b, size := d.bytes[d.fields[i].start:d.fields[i].end], 1
 	if d.form == wit.Structured {
 		n := &d.nodes[d.nodes[0].Members[i].Node]
-		var null bool
-		if null, size, _ = datum.IsNull(n, b); null || n.Kind != wit.Text {
+		null := len(b) > 0 && b[0] == 0
+		if !n.Optional || n.DefaultValue != nil {
+			null, size, _ = datum.IsNull(n, b)
+		}
+		if null || n.Kind != wit.Text {
 			return "", false
 		}
 	} else if b[0] != datum.TagText {
 		return "", false
+	}
+	if len(b) > size && b[size] < 0x80 { // the length was looked at when the field's end was found
+		return d.texts.keep(b[size+1:]), true
 	}
 	content, _ := datum.Block(b[size:])
 	return d.texts.keep(content), true
@@ -249,6 +255,10 @@ func (d *Data) set(name string, t touched) error {
 // find is the number of a field, -1 where there is none of that name. Unless the value is whole the field is in fields
 // afterwards.
 func (d *Data) find(name string) int {
+	if h := d.hint; h < len(d.fields) && d.form == wit.Structured && !d.whole && d.err == nil &&
+		d.nodes[0].Members[h].Name == name {
+		return h
+	}
 	i := -1
 	switch tree := d.tree.(type) {
 	case nil:
@@ -347,6 +357,12 @@ func (d *Data) walkStructure(i int) int {
 				if b[first]&1 != 0 || end > len(b) {
 					end = -1
 				}
+			case wit.Float64:
+				if first+8 <= len(b) {
+					end = first + 8
+				}
+			case wit.Boolean:
+				end = first + 1
 			}
 		}
 		if end < 0 {
