@@ -138,6 +138,7 @@ func (f *fastJSON) slow(r *fast.Row) bool {
 	f.d.s.levels[0].path = f.path
 	known := len(f.d.s.page.Unknown)
 	dst, m := x.column(f.out.Data[:r.O], f.l, r.Entry.Column, textRange{r.P, end}, 0)
+	f.d.s.levels[0].path = "" // as the plain parser, which reads whole rows there, expects it
 	if reported := f.d.s.page.Unknown[known:]; len(reported) > 0 {
 		// the plain parser is to say so
 		for _, path := range reported {
