@@ -1231,8 +1231,8 @@ func goMatch(src unsafe.Pointer, program *uint64) int {
 		head := Load(at, 0)
 		words := head & 0xffffff
 		for words >= 4 {
-			if Load(src, 24)^Load(at, 32)|Load(src, 16)^Load(at, 24)|Load(src, 8)^Load(at, 16)|
-				Load(src, 0)^Load(at, 8) != 0 {
+			if (Load(src, 24)^Load(at, 32))|(Load(src, 16)^Load(at, 24))|(Load(src, 8)^Load(at, 16))|
+				(Load(src, 0)^Load(at, 8)) != 0 {
 				return int(uintptr(from)) - int(uintptr(src))
 			}
 			src = unsafe.Add(src, 32)

@@ -12546,22 +12546,22 @@ TEXT ·Match(SB), NOSPLIT, $0-24
 					I64Xor
 					Get SP
 					I64Load $16
-					I64Or
 					Get PC_B
 					I64Load $24
 					I64Xor
+					I64Or
 					Get SP
 					I64Load $8
-					I64Or
 					Get PC_B
 					I64Load $16
 					I64Xor
+					I64Or
 					Get SP
 					I64Load $0
-					I64Or
 					Get PC_B
 					I64Load $8
 					I64Xor
+					I64Or
 					I64Const $0
 					I64Ne
 					If

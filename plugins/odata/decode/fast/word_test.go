@@ -110,7 +110,7 @@ func TestTemplate(t *testing.T) {
 		var tmpl Template
 		var doc []byte
 		for range r.Intn(4) {
-			run := bytes.Repeat([]byte{'a' + byte(r.Intn(3))}, r.Intn(20))
+			run := bytes.Repeat([]byte{'a' + byte(r.Intn(3))}, r.Intn(20)+r.Intn(2)*r.Intn(90))
 			tmpl.Text(run...)
 			doc = append(doc, run...)
 			tmpl.Text('"')
