@@ -55,12 +55,10 @@ func declareTracking(t *setting.Table) {
 		setting.Allowed(lostFail, lostRecover, lostReload), setting.Display("Lost token"))
 	one(nameRecovery, wit.Low, setting.Is("0"), "1 is "+nameLost+" = recover.", setting.Allowed(setting.Flags...),
 		setting.Display("Recovery"))
-	one(nameRegex, wit.Low, nil, "Regular expression of Java for what of the stored delta link is replaced at the start, "+
-		"once for each pair of this setting and "+
-		nameReplacement+".", setting.Display("Pattern in the link"))
-	one(nameReplacement, wit.Low, nil, "What replaces it; $1 is what the pattern's first group matched, ${name} what the group of "+
-		"that name did.",
-		setting.Display("Its replacement"))
+	one(nameRegex, wit.Low, nil, "Regular expression of Java for what of the stored delta link is replaced at the "+
+		"start, once for each pair of this setting and "+nameReplacement+".", setting.Display("Pattern in the link"))
+	one(nameReplacement, wit.Low, nil, "What replaces it; $1 is what the pattern's first group matched, ${name} "+
+		"what the group of that name did.", setting.Display("Its replacement"))
 	one(nameNullMessages, wit.Low, setting.Is("0"),
 		"Taken for the sake of the original: a new delta link is stored after every answer, also after one "+
 			"without rows, and needs no record.", setting.Allowed(setting.Flags...), setting.Display("Null messages"))

@@ -24,14 +24,16 @@ func differs(in unsafe.Pointer, p int, e *Entry, first uint64) uint64 {
 	touch(e)
 	d := (Load(in, p)^e.Open.Words[0])&e.Open.Masks[0]&first |
 		(Load(in, p+8)^e.Open.Words[1])&e.Open.Masks[1] | e.Open.Bias
-	if e.Open.Size > 16 {
-		if d == 0 {
-			d = (Load(in, p+16)^e.Open.Words[2])&e.Open.Masks[2] | (Load(in, p+24)^e.Open.Words[3])&e.Open.Masks[3]
-			if e.Open.Size > 32 {
-				d |= (Load(in, p+32)^e.Open.Words[4])&e.Open.Masks[4] | (Load(in, p+40)^e.Open.Words[5])&e.Open.Masks[5] |
-					(Load(in, p+48)^e.Open.Words[6])&e.Open.Masks[6] | (Load(in, p+56)^e.Open.Words[7])&e.Open.Masks[7] |
-					(Load(in, p+64)^e.Open.Words[8])&e.Open.Masks[8] | (Load(in, p+72)^e.Open.Words[9])&e.Open.Masks[9]
-			}
+	if d == 0 && e.Open.Size > 16 {
+		d = (Load(in, p+16)^e.Open.Words[2])&e.Open.Masks[2] |
+			(Load(in, p+24)^e.Open.Words[3])&e.Open.Masks[3]
+		if e.Open.Size > 32 {
+			d |= (Load(in, p+32)^e.Open.Words[4])&e.Open.Masks[4] |
+				(Load(in, p+40)^e.Open.Words[5])&e.Open.Masks[5] |
+				(Load(in, p+48)^e.Open.Words[6])&e.Open.Masks[6] |
+				(Load(in, p+56)^e.Open.Words[7])&e.Open.Masks[7] |
+				(Load(in, p+64)^e.Open.Words[8])&e.Open.Masks[8] |
+				(Load(in, p+72)^e.Open.Words[9])&e.Open.Masks[9]
 		}
 	}
 	return d
@@ -39,15 +41,18 @@ func differs(in unsafe.Pointer, p int, e *Entry, first uint64) uint64 {
 
 func notClosed(in unsafe.Pointer, p int, e *Entry) uint64 {
 	touch(e)
-	d := (Load(in, p)^e.Close.Words[0])&e.Close.Masks[0] | (Load(in, p+8)^e.Close.Words[1])&e.Close.Masks[1] | e.Close.Bias
-	if e.Close.Size > 16 {
-		if d == 0 {
-			d = (Load(in, p+16)^e.Close.Words[2])&e.Close.Masks[2] | (Load(in, p+24)^e.Close.Words[3])&e.Close.Masks[3]
-			if e.Close.Size > 32 {
-				d |= (Load(in, p+32)^e.Close.Words[4])&e.Close.Masks[4] | (Load(in, p+40)^e.Close.Words[5])&e.Close.Masks[5] |
-					(Load(in, p+48)^e.Close.Words[6])&e.Close.Masks[6] | (Load(in, p+56)^e.Close.Words[7])&e.Close.Masks[7] |
-					(Load(in, p+64)^e.Close.Words[8])&e.Close.Masks[8] | (Load(in, p+72)^e.Close.Words[9])&e.Close.Masks[9]
-			}
+	d := (Load(in, p)^e.Close.Words[0])&e.Close.Masks[0] |
+		(Load(in, p+8)^e.Close.Words[1])&e.Close.Masks[1] | e.Close.Bias
+	if d == 0 && e.Close.Size > 16 {
+		d = (Load(in, p+16)^e.Close.Words[2])&e.Close.Masks[2] |
+			(Load(in, p+24)^e.Close.Words[3])&e.Close.Masks[3]
+		if e.Close.Size > 32 {
+			d |= (Load(in, p+32)^e.Close.Words[4])&e.Close.Masks[4] |
+				(Load(in, p+40)^e.Close.Words[5])&e.Close.Masks[5] |
+				(Load(in, p+48)^e.Close.Words[6])&e.Close.Masks[6] |
+				(Load(in, p+56)^e.Close.Words[7])&e.Close.Masks[7] |
+				(Load(in, p+64)^e.Close.Words[8])&e.Close.Masks[8] |
+				(Load(in, p+72)^e.Close.Words[9])&e.Close.Masks[9]
 		}
 	}
 	return d
@@ -55,15 +60,18 @@ func notClosed(in unsafe.Pointer, p int, e *Entry) uint64 {
 
 func notNull(in unsafe.Pointer, p int, e *Entry) uint64 {
 	touch(e)
-	d := (Load(in, p)^e.Null.Words[0])&e.Null.Masks[0] | (Load(in, p+8)^e.Null.Words[1])&e.Null.Masks[1] | e.Null.Bias
-	if e.Null.Size > 16 {
-		if d == 0 {
-			d = (Load(in, p+16)^e.Null.Words[2])&e.Null.Masks[2] | (Load(in, p+24)^e.Null.Words[3])&e.Null.Masks[3]
-			if e.Null.Size > 32 {
-				d |= (Load(in, p+32)^e.Null.Words[4])&e.Null.Masks[4] | (Load(in, p+40)^e.Null.Words[5])&e.Null.Masks[5] |
-					(Load(in, p+48)^e.Null.Words[6])&e.Null.Masks[6] | (Load(in, p+56)^e.Null.Words[7])&e.Null.Masks[7] |
-					(Load(in, p+64)^e.Null.Words[8])&e.Null.Masks[8] | (Load(in, p+72)^e.Null.Words[9])&e.Null.Masks[9]
-			}
+	d := (Load(in, p)^e.Null.Words[0])&e.Null.Masks[0] |
+		(Load(in, p+8)^e.Null.Words[1])&e.Null.Masks[1] | e.Null.Bias
+	if d == 0 && e.Null.Size > 16 {
+		d = (Load(in, p+16)^e.Null.Words[2])&e.Null.Masks[2] |
+			(Load(in, p+24)^e.Null.Words[3])&e.Null.Masks[3]
+		if e.Null.Size > 32 {
+			d |= (Load(in, p+32)^e.Null.Words[4])&e.Null.Masks[4] |
+				(Load(in, p+40)^e.Null.Words[5])&e.Null.Masks[5] |
+				(Load(in, p+48)^e.Null.Words[6])&e.Null.Masks[6] |
+				(Load(in, p+56)^e.Null.Words[7])&e.Null.Masks[7] |
+				(Load(in, p+64)^e.Null.Words[8])&e.Null.Masks[8] |
+				(Load(in, p+72)^e.Null.Words[9])&e.Null.Masks[9]
 		}
 	}
 	return d

@@ -70,118 +70,117 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 					I64Load $160
 					I64Or
 					Set R7
+					Get R7
+					I64Eqz
 					Get PC_B
 					I64Load $168
 					I64Const $16
 					I64GtS
+					I32And
 					If
-						Get R7
-						I64Eqz
+						Get R1
+						Get R3
+						I64Add
+						I32WrapI64
+						I64Load $16
+						Get PC_B
+						I64Load $16
+						I64Xor
+						Get PC_B
+						I64Load $96
+						I64And
+						Get R1
+						Get R3
+						I64Add
+						I32WrapI64
+						I64Load $24
+						Get PC_B
+						I64Load $24
+						I64Xor
+						Get PC_B
+						I64Load $104
+						I64And
+						I64Or
+						Set R7
+						Get PC_B
+						I64Load $168
+						I64Const $32
+						I64GtS
 						If
+							Get R7
 							Get R1
 							Get R3
 							I64Add
 							I32WrapI64
-							I64Load $16
+							I64Load $32
 							Get PC_B
-							I64Load $16
+							I64Load $32
 							I64Xor
 							Get PC_B
-							I64Load $96
+							I64Load $112
 							I64And
 							Get R1
 							Get R3
 							I64Add
 							I32WrapI64
-							I64Load $24
+							I64Load $40
 							Get PC_B
-							I64Load $24
+							I64Load $40
 							I64Xor
 							Get PC_B
-							I64Load $104
+							I64Load $120
 							I64And
 							I64Or
-							Set R7
+							Get R1
+							Get R3
+							I64Add
+							I32WrapI64
+							I64Load $48
 							Get PC_B
-							I64Load $168
-							I64Const $32
-							I64GtS
-							If
-								Get R7
-								Get R1
-								Get R3
-								I64Add
-								I32WrapI64
-								I64Load $32
-								Get PC_B
-								I64Load $32
-								I64Xor
-								Get PC_B
-								I64Load $112
-								I64And
-								Get R1
-								Get R3
-								I64Add
-								I32WrapI64
-								I64Load $40
-								Get PC_B
-								I64Load $40
-								I64Xor
-								Get PC_B
-								I64Load $120
-								I64And
-								I64Or
-								Get R1
-								Get R3
-								I64Add
-								I32WrapI64
-								I64Load $48
-								Get PC_B
-								I64Load $48
-								I64Xor
-								Get PC_B
-								I64Load $128
-								I64And
-								I64Or
-								Get R1
-								Get R3
-								I64Add
-								I32WrapI64
-								I64Load $56
-								Get PC_B
-								I64Load $56
-								I64Xor
-								Get PC_B
-								I64Load $136
-								I64And
-								I64Or
-								Get R1
-								Get R3
-								I64Add
-								I32WrapI64
-								I64Load $64
-								Get PC_B
-								I64Load $64
-								I64Xor
-								Get PC_B
-								I64Load $144
-								I64And
-								I64Or
-								Get R1
-								Get R3
-								I64Add
-								I32WrapI64
-								I64Load $72
-								Get PC_B
-								I64Load $72
-								I64Xor
-								Get PC_B
-								I64Load $152
-								I64And
-								I64Or
-								I64Or
-								Set R7
-							End
+							I64Load $48
+							I64Xor
+							Get PC_B
+							I64Load $128
+							I64And
+							I64Or
+							Get R1
+							Get R3
+							I64Add
+							I32WrapI64
+							I64Load $56
+							Get PC_B
+							I64Load $56
+							I64Xor
+							Get PC_B
+							I64Load $136
+							I64And
+							I64Or
+							Get R1
+							Get R3
+							I64Add
+							I32WrapI64
+							I64Load $64
+							Get PC_B
+							I64Load $64
+							I64Xor
+							Get PC_B
+							I64Load $144
+							I64And
+							I64Or
+							Get R1
+							Get R3
+							I64Add
+							I32WrapI64
+							I64Load $72
+							Get PC_B
+							I64Load $72
+							I64Xor
+							Get PC_B
+							I64Load $152
+							I64And
+							I64Or
+							I64Or
+							Set R7
 						End
 					End
 					Get R7
@@ -248,13 +247,174 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 							I64Load $160
 							I64Or
 							Set R8
+							Get R8
+							I64Eqz
 							Get PC_B
 							I64Load $168
 							I64Const $16
 							I64GtS
+							I32And
 							If
+								Get R1
+								Get R3
+								I64Add
+								I32WrapI64
+								I64Load $16
+								Get PC_B
+								I64Load $16
+								I64Xor
+								Get PC_B
+								I64Load $96
+								I64And
+								Get R1
+								Get R3
+								I64Add
+								I32WrapI64
+								I64Load $24
+								Get PC_B
+								I64Load $24
+								I64Xor
+								Get PC_B
+								I64Load $104
+								I64And
+								I64Or
+								Set R8
+								Get PC_B
+								I64Load $168
+								I64Const $32
+								I64GtS
+								If
+									Get R8
+									Get R1
+									Get R3
+									I64Add
+									I32WrapI64
+									I64Load $32
+									Get PC_B
+									I64Load $32
+									I64Xor
+									Get PC_B
+									I64Load $112
+									I64And
+									Get R1
+									Get R3
+									I64Add
+									I32WrapI64
+									I64Load $40
+									Get PC_B
+									I64Load $40
+									I64Xor
+									Get PC_B
+									I64Load $120
+									I64And
+									I64Or
+									Get R1
+									Get R3
+									I64Add
+									I32WrapI64
+									I64Load $48
+									Get PC_B
+									I64Load $48
+									I64Xor
+									Get PC_B
+									I64Load $128
+									I64And
+									I64Or
+									Get R1
+									Get R3
+									I64Add
+									I32WrapI64
+									I64Load $56
+									Get PC_B
+									I64Load $56
+									I64Xor
+									Get PC_B
+									I64Load $136
+									I64And
+									I64Or
+									Get R1
+									Get R3
+									I64Add
+									I32WrapI64
+									I64Load $64
+									Get PC_B
+									I64Load $64
+									I64Xor
+									Get PC_B
+									I64Load $144
+									I64And
+									I64Or
+									Get R1
+									Get R3
+									I64Add
+									I32WrapI64
+									I64Load $72
+									Get PC_B
+									I64Load $72
+									I64Xor
+									Get PC_B
+									I64Load $152
+									I64And
+									I64Or
+									I64Or
+									Set R8
+								End
+							End
+							Get R8
+							Set R6
+							Br $0
+						End
+						Get R6
+						I64Const $0
+						I64Ne
+						If
+							Get PC_B
+							I64Load $528
+							I32WrapI64
+							Set PC_B
+							Get SP
+							I64Load $56
+							Set R7
+							Block
+								Get PC_B
+								I64Load $616
+								Drop
+								Get R1
+								Get R3
+								I64Add
+								I32WrapI64
+								I64Load $0
+								Get PC_B
+								I64Load $0
+								I64Xor
+								Get PC_B
+								I64Load $80
+								I64And
+								Get R7
+								I64And
+								Get R1
+								Get R3
+								I64Add
+								I32WrapI64
+								I64Load $8
+								Get PC_B
+								I64Load $8
+								I64Xor
+								Get PC_B
+								I64Load $88
+								I64And
+								I64Or
+								Get PC_B
+								I64Load $160
+								I64Or
+								Set R8
 								Get R8
 								I64Eqz
+								Get PC_B
+								I64Load $168
+								I64Const $16
+								I64GtS
+								I32And
 								If
 									Get R1
 									Get R3
@@ -361,62 +521,61 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 										Set R8
 									End
 								End
+								Get R8
+								Set R6
+								Br $0
 							End
-							Get R8
-							Set R6
-							Br $0
-						End
-						Get R6
-						I64Const $0
-						I64Ne
-						If
-							Get PC_B
-							I64Load $528
-							I32WrapI64
-							Set PC_B
-							Get SP
-							I64Load $56
-							Set R7
-							Block
+							Get R6
+							I64Const $0
+							I64Ne
+							If
 								Get PC_B
-								I64Load $616
-								Drop
-								Get R1
-								Get R3
-								I64Add
+								I64Load $528
 								I32WrapI64
-								I64Load $0
-								Get PC_B
-								I64Load $0
-								I64Xor
-								Get PC_B
-								I64Load $80
-								I64And
-								Get R7
-								I64And
-								Get R1
-								Get R3
-								I64Add
-								I32WrapI64
-								I64Load $8
-								Get PC_B
-								I64Load $8
-								I64Xor
-								Get PC_B
-								I64Load $88
-								I64And
-								I64Or
-								Get PC_B
-								I64Load $160
-								I64Or
-								Set R8
-								Get PC_B
-								I64Load $168
-								I64Const $16
-								I64GtS
-								If
+								Set PC_B
+								Get SP
+								I64Load $56
+								Set R7
+								Block
+									Get PC_B
+									I64Load $616
+									Drop
+									Get R1
+									Get R3
+									I64Add
+									I32WrapI64
+									I64Load $0
+									Get PC_B
+									I64Load $0
+									I64Xor
+									Get PC_B
+									I64Load $80
+									I64And
+									Get R7
+									I64And
+									Get R1
+									Get R3
+									I64Add
+									I32WrapI64
+									I64Load $8
+									Get PC_B
+									I64Load $8
+									I64Xor
+									Get PC_B
+									I64Load $88
+									I64And
+									I64Or
+									Get PC_B
+									I64Load $160
+									I64Or
+									Set R8
 									Get R8
 									I64Eqz
+									Get PC_B
+									I64Load $168
+									I64Const $16
+									I64GtS
+									I32And
 									If
 										Get R1
 										Get R3
@@ -521,169 +680,6 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 											I64Or
 											I64Or
 											Set R8
-										End
-									End
-								End
-								Get R8
-								Set R6
-								Br $0
-							End
-							Get R6
-							I64Const $0
-							I64Ne
-							If
-								Get PC_B
-								I64Load $528
-								I32WrapI64
-								Set PC_B
-								Get SP
-								I64Load $56
-								Set R7
-								Block
-									Get PC_B
-									I64Load $616
-									Drop
-									Get R1
-									Get R3
-									I64Add
-									I32WrapI64
-									I64Load $0
-									Get PC_B
-									I64Load $0
-									I64Xor
-									Get PC_B
-									I64Load $80
-									I64And
-									Get R7
-									I64And
-									Get R1
-									Get R3
-									I64Add
-									I32WrapI64
-									I64Load $8
-									Get PC_B
-									I64Load $8
-									I64Xor
-									Get PC_B
-									I64Load $88
-									I64And
-									I64Or
-									Get PC_B
-									I64Load $160
-									I64Or
-									Set R8
-									Get PC_B
-									I64Load $168
-									I64Const $16
-									I64GtS
-									If
-										Get R8
-										I64Eqz
-										If
-											Get R1
-											Get R3
-											I64Add
-											I32WrapI64
-											I64Load $16
-											Get PC_B
-											I64Load $16
-											I64Xor
-											Get PC_B
-											I64Load $96
-											I64And
-											Get R1
-											Get R3
-											I64Add
-											I32WrapI64
-											I64Load $24
-											Get PC_B
-											I64Load $24
-											I64Xor
-											Get PC_B
-											I64Load $104
-											I64And
-											I64Or
-											Set R8
-											Get PC_B
-											I64Load $168
-											I64Const $32
-											I64GtS
-											If
-												Get R8
-												Get R1
-												Get R3
-												I64Add
-												I32WrapI64
-												I64Load $32
-												Get PC_B
-												I64Load $32
-												I64Xor
-												Get PC_B
-												I64Load $112
-												I64And
-												Get R1
-												Get R3
-												I64Add
-												I32WrapI64
-												I64Load $40
-												Get PC_B
-												I64Load $40
-												I64Xor
-												Get PC_B
-												I64Load $120
-												I64And
-												I64Or
-												Get R1
-												Get R3
-												I64Add
-												I32WrapI64
-												I64Load $48
-												Get PC_B
-												I64Load $48
-												I64Xor
-												Get PC_B
-												I64Load $128
-												I64And
-												I64Or
-												Get R1
-												Get R3
-												I64Add
-												I32WrapI64
-												I64Load $56
-												Get PC_B
-												I64Load $56
-												I64Xor
-												Get PC_B
-												I64Load $136
-												I64And
-												I64Or
-												Get R1
-												Get R3
-												I64Add
-												I32WrapI64
-												I64Load $64
-												Get PC_B
-												I64Load $64
-												I64Xor
-												Get PC_B
-												I64Load $144
-												I64And
-												I64Or
-												Get R1
-												Get R3
-												I64Add
-												I32WrapI64
-												I64Load $72
-												Get PC_B
-												I64Load $72
-												I64Xor
-												Get PC_B
-												I64Load $152
-												I64And
-												I64Or
-												I64Or
-												Set R8
-											End
 										End
 									End
 									Get R8
@@ -927,118 +923,117 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 									I64Load $160
 									I64Or
 									Set R11
+									Get R11
+									I64Eqz
 									Get PC_B
 									I64Load $168
 									I64Const $16
 									I64GtS
+									I32And
 									If
-										Get R11
-										I64Eqz
+										Get R1
+										Get R3
+										I64Add
+										I32WrapI64
+										I64Load $16
+										Get PC_B
+										I64Load $16
+										I64Xor
+										Get PC_B
+										I64Load $96
+										I64And
+										Get R1
+										Get R3
+										I64Add
+										I32WrapI64
+										I64Load $24
+										Get PC_B
+										I64Load $24
+										I64Xor
+										Get PC_B
+										I64Load $104
+										I64And
+										I64Or
+										Set R11
+										Get PC_B
+										I64Load $168
+										I64Const $32
+										I64GtS
 										If
+											Get R11
 											Get R1
 											Get R3
 											I64Add
 											I32WrapI64
-											I64Load $16
+											I64Load $32
 											Get PC_B
-											I64Load $16
+											I64Load $32
 											I64Xor
 											Get PC_B
-											I64Load $96
+											I64Load $112
 											I64And
 											Get R1
 											Get R3
 											I64Add
 											I32WrapI64
-											I64Load $24
+											I64Load $40
 											Get PC_B
-											I64Load $24
+											I64Load $40
 											I64Xor
 											Get PC_B
-											I64Load $104
+											I64Load $120
 											I64And
 											I64Or
-											Set R11
+											Get R1
+											Get R3
+											I64Add
+											I32WrapI64
+											I64Load $48
 											Get PC_B
-											I64Load $168
-											I64Const $32
-											I64GtS
-											If
-												Get R11
-												Get R1
-												Get R3
-												I64Add
-												I32WrapI64
-												I64Load $32
-												Get PC_B
-												I64Load $32
-												I64Xor
-												Get PC_B
-												I64Load $112
-												I64And
-												Get R1
-												Get R3
-												I64Add
-												I32WrapI64
-												I64Load $40
-												Get PC_B
-												I64Load $40
-												I64Xor
-												Get PC_B
-												I64Load $120
-												I64And
-												I64Or
-												Get R1
-												Get R3
-												I64Add
-												I32WrapI64
-												I64Load $48
-												Get PC_B
-												I64Load $48
-												I64Xor
-												Get PC_B
-												I64Load $128
-												I64And
-												I64Or
-												Get R1
-												Get R3
-												I64Add
-												I32WrapI64
-												I64Load $56
-												Get PC_B
-												I64Load $56
-												I64Xor
-												Get PC_B
-												I64Load $136
-												I64And
-												I64Or
-												Get R1
-												Get R3
-												I64Add
-												I32WrapI64
-												I64Load $64
-												Get PC_B
-												I64Load $64
-												I64Xor
-												Get PC_B
-												I64Load $144
-												I64And
-												I64Or
-												Get R1
-												Get R3
-												I64Add
-												I32WrapI64
-												I64Load $72
-												Get PC_B
-												I64Load $72
-												I64Xor
-												Get PC_B
-												I64Load $152
-												I64And
-												I64Or
-												I64Or
-												Set R11
-											End
+											I64Load $48
+											I64Xor
+											Get PC_B
+											I64Load $128
+											I64And
+											I64Or
+											Get R1
+											Get R3
+											I64Add
+											I32WrapI64
+											I64Load $56
+											Get PC_B
+											I64Load $56
+											I64Xor
+											Get PC_B
+											I64Load $136
+											I64And
+											I64Or
+											Get R1
+											Get R3
+											I64Add
+											I32WrapI64
+											I64Load $64
+											Get PC_B
+											I64Load $64
+											I64Xor
+											Get PC_B
+											I64Load $144
+											I64And
+											I64Or
+											Get R1
+											Get R3
+											I64Add
+											I32WrapI64
+											I64Load $72
+											Get PC_B
+											I64Load $72
+											I64Xor
+											Get PC_B
+											I64Load $152
+											I64And
+											I64Or
+											I64Or
+											Set R11
 										End
 									End
 									Get R11
@@ -6258,118 +6253,117 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 					I64Load $160
 					I64Or
 					Set R6
+					Get R6
+					I64Eqz
 					Get PC_B
 					I64Load $168
 					I64Const $16
 					I64GtS
+					I32And
 					If
-						Get R6
-						I64Eqz
+						Get R1
+						Get R3
+						I64Add
+						I32WrapI64
+						I64Load $16
+						Get PC_B
+						I64Load $16
+						I64Xor
+						Get PC_B
+						I64Load $96
+						I64And
+						Get R1
+						Get R3
+						I64Add
+						I32WrapI64
+						I64Load $24
+						Get PC_B
+						I64Load $24
+						I64Xor
+						Get PC_B
+						I64Load $104
+						I64And
+						I64Or
+						Set R6
+						Get PC_B
+						I64Load $168
+						I64Const $32
+						I64GtS
 						If
+							Get R6
 							Get R1
 							Get R3
 							I64Add
 							I32WrapI64
-							I64Load $16
+							I64Load $32
 							Get PC_B
-							I64Load $16
+							I64Load $32
 							I64Xor
 							Get PC_B
-							I64Load $96
+							I64Load $112
 							I64And
 							Get R1
 							Get R3
 							I64Add
 							I32WrapI64
-							I64Load $24
+							I64Load $40
 							Get PC_B
-							I64Load $24
+							I64Load $40
 							I64Xor
 							Get PC_B
-							I64Load $104
+							I64Load $120
 							I64And
 							I64Or
-							Set R6
+							Get R1
+							Get R3
+							I64Add
+							I32WrapI64
+							I64Load $48
 							Get PC_B
-							I64Load $168
-							I64Const $32
-							I64GtS
-							If
-								Get R6
-								Get R1
-								Get R3
-								I64Add
-								I32WrapI64
-								I64Load $32
-								Get PC_B
-								I64Load $32
-								I64Xor
-								Get PC_B
-								I64Load $112
-								I64And
-								Get R1
-								Get R3
-								I64Add
-								I32WrapI64
-								I64Load $40
-								Get PC_B
-								I64Load $40
-								I64Xor
-								Get PC_B
-								I64Load $120
-								I64And
-								I64Or
-								Get R1
-								Get R3
-								I64Add
-								I32WrapI64
-								I64Load $48
-								Get PC_B
-								I64Load $48
-								I64Xor
-								Get PC_B
-								I64Load $128
-								I64And
-								I64Or
-								Get R1
-								Get R3
-								I64Add
-								I32WrapI64
-								I64Load $56
-								Get PC_B
-								I64Load $56
-								I64Xor
-								Get PC_B
-								I64Load $136
-								I64And
-								I64Or
-								Get R1
-								Get R3
-								I64Add
-								I32WrapI64
-								I64Load $64
-								Get PC_B
-								I64Load $64
-								I64Xor
-								Get PC_B
-								I64Load $144
-								I64And
-								I64Or
-								Get R1
-								Get R3
-								I64Add
-								I32WrapI64
-								I64Load $72
-								Get PC_B
-								I64Load $72
-								I64Xor
-								Get PC_B
-								I64Load $152
-								I64And
-								I64Or
-								I64Or
-								Set R6
-							End
+							I64Load $48
+							I64Xor
+							Get PC_B
+							I64Load $128
+							I64And
+							I64Or
+							Get R1
+							Get R3
+							I64Add
+							I32WrapI64
+							I64Load $56
+							Get PC_B
+							I64Load $56
+							I64Xor
+							Get PC_B
+							I64Load $136
+							I64And
+							I64Or
+							Get R1
+							Get R3
+							I64Add
+							I32WrapI64
+							I64Load $64
+							Get PC_B
+							I64Load $64
+							I64Xor
+							Get PC_B
+							I64Load $144
+							I64And
+							I64Or
+							Get R1
+							Get R3
+							I64Add
+							I32WrapI64
+							I64Load $72
+							Get PC_B
+							I64Load $72
+							I64Xor
+							Get PC_B
+							I64Load $152
+							I64And
+							I64Or
+							I64Or
+							Set R6
 						End
 					End
 					Get R6
@@ -6411,118 +6405,117 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 						I64Load $512
 						I64Or
 						Set R7
+						Get R7
+						I64Eqz
 						Get PC_B
 						I64Load $520
 						I64Const $16
 						I64GtS
+						I32And
 						If
-							Get R7
-							I64Eqz
+							Get R1
+							Get R3
+							I64Add
+							I32WrapI64
+							I64Load $16
+							Get PC_B
+							I64Load $368
+							I64Xor
+							Get PC_B
+							I64Load $448
+							I64And
+							Get R1
+							Get R3
+							I64Add
+							I32WrapI64
+							I64Load $24
+							Get PC_B
+							I64Load $376
+							I64Xor
+							Get PC_B
+							I64Load $456
+							I64And
+							I64Or
+							Set R7
+							Get PC_B
+							I64Load $520
+							I64Const $32
+							I64GtS
 							If
+								Get R7
 								Get R1
 								Get R3
 								I64Add
 								I32WrapI64
-								I64Load $16
+								I64Load $32
 								Get PC_B
-								I64Load $368
+								I64Load $384
 								I64Xor
 								Get PC_B
-								I64Load $448
+								I64Load $464
 								I64And
 								Get R1
 								Get R3
 								I64Add
 								I32WrapI64
-								I64Load $24
+								I64Load $40
 								Get PC_B
-								I64Load $376
+								I64Load $392
 								I64Xor
 								Get PC_B
-								I64Load $456
+								I64Load $472
 								I64And
 								I64Or
-								Set R7
+								Get R1
+								Get R3
+								I64Add
+								I32WrapI64
+								I64Load $48
 								Get PC_B
-								I64Load $520
-								I64Const $32
-								I64GtS
-								If
-									Get R7
-									Get R1
-									Get R3
-									I64Add
-									I32WrapI64
-									I64Load $32
-									Get PC_B
-									I64Load $384
-									I64Xor
-									Get PC_B
-									I64Load $464
-									I64And
-									Get R1
-									Get R3
-									I64Add
-									I32WrapI64
-									I64Load $40
-									Get PC_B
-									I64Load $392
-									I64Xor
-									Get PC_B
-									I64Load $472
-									I64And
-									I64Or
-									Get R1
-									Get R3
-									I64Add
-									I32WrapI64
-									I64Load $48
-									Get PC_B
-									I64Load $400
-									I64Xor
-									Get PC_B
-									I64Load $480
-									I64And
-									I64Or
-									Get R1
-									Get R3
-									I64Add
-									I32WrapI64
-									I64Load $56
-									Get PC_B
-									I64Load $408
-									I64Xor
-									Get PC_B
-									I64Load $488
-									I64And
-									I64Or
-									Get R1
-									Get R3
-									I64Add
-									I32WrapI64
-									I64Load $64
-									Get PC_B
-									I64Load $416
-									I64Xor
-									Get PC_B
-									I64Load $496
-									I64And
-									I64Or
-									Get R1
-									Get R3
-									I64Add
-									I32WrapI64
-									I64Load $72
-									Get PC_B
-									I64Load $424
-									I64Xor
-									Get PC_B
-									I64Load $504
-									I64And
-									I64Or
-									I64Or
-									Set R7
-								End
+								I64Load $400
+								I64Xor
+								Get PC_B
+								I64Load $480
+								I64And
+								I64Or
+								Get R1
+								Get R3
+								I64Add
+								I32WrapI64
+								I64Load $56
+								Get PC_B
+								I64Load $408
+								I64Xor
+								Get PC_B
+								I64Load $488
+								I64And
+								I64Or
+								Get R1
+								Get R3
+								I64Add
+								I32WrapI64
+								I64Load $64
+								Get PC_B
+								I64Load $416
+								I64Xor
+								Get PC_B
+								I64Load $496
+								I64And
+								I64Or
+								Get R1
+								Get R3
+								I64Add
+								I32WrapI64
+								I64Load $72
+								Get PC_B
+								I64Load $424
+								I64Xor
+								Get PC_B
+								I64Load $504
+								I64And
+								I64Or
+								I64Or
+								Set R7
 							End
 						End
 						Get R7
@@ -6590,118 +6583,117 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 								I64Load $160
 								I64Or
 								Set R8
+								Get R8
+								I64Eqz
 								Get PC_B
 								I64Load $168
 								I64Const $16
 								I64GtS
+								I32And
 								If
-									Get R8
-									I64Eqz
+									Get R1
+									Get R3
+									I64Add
+									I32WrapI64
+									I64Load $16
+									Get PC_B
+									I64Load $16
+									I64Xor
+									Get PC_B
+									I64Load $96
+									I64And
+									Get R1
+									Get R3
+									I64Add
+									I32WrapI64
+									I64Load $24
+									Get PC_B
+									I64Load $24
+									I64Xor
+									Get PC_B
+									I64Load $104
+									I64And
+									I64Or
+									Set R8
+									Get PC_B
+									I64Load $168
+									I64Const $32
+									I64GtS
 									If
+										Get R8
 										Get R1
 										Get R3
 										I64Add
 										I32WrapI64
-										I64Load $16
+										I64Load $32
 										Get PC_B
-										I64Load $16
+										I64Load $32
 										I64Xor
 										Get PC_B
-										I64Load $96
+										I64Load $112
 										I64And
 										Get R1
 										Get R3
 										I64Add
 										I32WrapI64
-										I64Load $24
+										I64Load $40
 										Get PC_B
-										I64Load $24
+										I64Load $40
 										I64Xor
 										Get PC_B
-										I64Load $104
+										I64Load $120
 										I64And
 										I64Or
-										Set R8
+										Get R1
+										Get R3
+										I64Add
+										I32WrapI64
+										I64Load $48
 										Get PC_B
-										I64Load $168
-										I64Const $32
-										I64GtS
-										If
-											Get R8
-											Get R1
-											Get R3
-											I64Add
-											I32WrapI64
-											I64Load $32
-											Get PC_B
-											I64Load $32
-											I64Xor
-											Get PC_B
-											I64Load $112
-											I64And
-											Get R1
-											Get R3
-											I64Add
-											I32WrapI64
-											I64Load $40
-											Get PC_B
-											I64Load $40
-											I64Xor
-											Get PC_B
-											I64Load $120
-											I64And
-											I64Or
-											Get R1
-											Get R3
-											I64Add
-											I32WrapI64
-											I64Load $48
-											Get PC_B
-											I64Load $48
-											I64Xor
-											Get PC_B
-											I64Load $128
-											I64And
-											I64Or
-											Get R1
-											Get R3
-											I64Add
-											I32WrapI64
-											I64Load $56
-											Get PC_B
-											I64Load $56
-											I64Xor
-											Get PC_B
-											I64Load $136
-											I64And
-											I64Or
-											Get R1
-											Get R3
-											I64Add
-											I32WrapI64
-											I64Load $64
-											Get PC_B
-											I64Load $64
-											I64Xor
-											Get PC_B
-											I64Load $144
-											I64And
-											I64Or
-											Get R1
-											Get R3
-											I64Add
-											I32WrapI64
-											I64Load $72
-											Get PC_B
-											I64Load $72
-											I64Xor
-											Get PC_B
-											I64Load $152
-											I64And
-											I64Or
-											I64Or
-											Set R8
-										End
+										I64Load $48
+										I64Xor
+										Get PC_B
+										I64Load $128
+										I64And
+										I64Or
+										Get R1
+										Get R3
+										I64Add
+										I32WrapI64
+										I64Load $56
+										Get PC_B
+										I64Load $56
+										I64Xor
+										Get PC_B
+										I64Load $136
+										I64And
+										I64Or
+										Get R1
+										Get R3
+										I64Add
+										I32WrapI64
+										I64Load $64
+										Get PC_B
+										I64Load $64
+										I64Xor
+										Get PC_B
+										I64Load $144
+										I64And
+										I64Or
+										Get R1
+										Get R3
+										I64Add
+										I32WrapI64
+										I64Load $72
+										Get PC_B
+										I64Load $72
+										I64Xor
+										Get PC_B
+										I64Load $152
+										I64And
+										I64Or
+										I64Or
+										Set R8
 									End
 								End
 								Get R8
@@ -6743,118 +6735,117 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 									I64Load $512
 									I64Or
 									Set R9
+									Get R9
+									I64Eqz
 									Get PC_B
 									I64Load $520
 									I64Const $16
 									I64GtS
+									I32And
 									If
-										Get R9
-										I64Eqz
+										Get R1
+										Get R3
+										I64Add
+										I32WrapI64
+										I64Load $16
+										Get PC_B
+										I64Load $368
+										I64Xor
+										Get PC_B
+										I64Load $448
+										I64And
+										Get R1
+										Get R3
+										I64Add
+										I32WrapI64
+										I64Load $24
+										Get PC_B
+										I64Load $376
+										I64Xor
+										Get PC_B
+										I64Load $456
+										I64And
+										I64Or
+										Set R9
+										Get PC_B
+										I64Load $520
+										I64Const $32
+										I64GtS
 										If
+											Get R9
 											Get R1
 											Get R3
 											I64Add
 											I32WrapI64
-											I64Load $16
+											I64Load $32
 											Get PC_B
-											I64Load $368
+											I64Load $384
 											I64Xor
 											Get PC_B
-											I64Load $448
+											I64Load $464
 											I64And
 											Get R1
 											Get R3
 											I64Add
 											I32WrapI64
-											I64Load $24
+											I64Load $40
 											Get PC_B
-											I64Load $376
+											I64Load $392
 											I64Xor
 											Get PC_B
-											I64Load $456
+											I64Load $472
 											I64And
 											I64Or
-											Set R9
+											Get R1
+											Get R3
+											I64Add
+											I32WrapI64
+											I64Load $48
 											Get PC_B
-											I64Load $520
-											I64Const $32
-											I64GtS
-											If
-												Get R9
-												Get R1
-												Get R3
-												I64Add
-												I32WrapI64
-												I64Load $32
-												Get PC_B
-												I64Load $384
-												I64Xor
-												Get PC_B
-												I64Load $464
-												I64And
-												Get R1
-												Get R3
-												I64Add
-												I32WrapI64
-												I64Load $40
-												Get PC_B
-												I64Load $392
-												I64Xor
-												Get PC_B
-												I64Load $472
-												I64And
-												I64Or
-												Get R1
-												Get R3
-												I64Add
-												I32WrapI64
-												I64Load $48
-												Get PC_B
-												I64Load $400
-												I64Xor
-												Get PC_B
-												I64Load $480
-												I64And
-												I64Or
-												Get R1
-												Get R3
-												I64Add
-												I32WrapI64
-												I64Load $56
-												Get PC_B
-												I64Load $408
-												I64Xor
-												Get PC_B
-												I64Load $488
-												I64And
-												I64Or
-												Get R1
-												Get R3
-												I64Add
-												I32WrapI64
-												I64Load $64
-												Get PC_B
-												I64Load $416
-												I64Xor
-												Get PC_B
-												I64Load $496
-												I64And
-												I64Or
-												Get R1
-												Get R3
-												I64Add
-												I32WrapI64
-												I64Load $72
-												Get PC_B
-												I64Load $424
-												I64Xor
-												Get PC_B
-												I64Load $504
-												I64And
-												I64Or
-												I64Or
-												Set R9
-											End
+											I64Load $400
+											I64Xor
+											Get PC_B
+											I64Load $480
+											I64And
+											I64Or
+											Get R1
+											Get R3
+											I64Add
+											I32WrapI64
+											I64Load $56
+											Get PC_B
+											I64Load $408
+											I64Xor
+											Get PC_B
+											I64Load $488
+											I64And
+											I64Or
+											Get R1
+											Get R3
+											I64Add
+											I32WrapI64
+											I64Load $64
+											Get PC_B
+											I64Load $416
+											I64Xor
+											Get PC_B
+											I64Load $496
+											I64And
+											I64Or
+											Get R1
+											Get R3
+											I64Add
+											I32WrapI64
+											I64Load $72
+											Get PC_B
+											I64Load $424
+											I64Xor
+											Get PC_B
+											I64Load $504
+											I64And
+											I64Or
+											I64Or
+											Set R9
 										End
 									End
 									Get R9
@@ -6906,118 +6897,117 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 										I64Load $160
 										I64Or
 										Set R9
+										Get R9
+										I64Eqz
 										Get PC_B
 										I64Load $168
 										I64Const $16
 										I64GtS
+										I32And
 										If
-											Get R9
-											I64Eqz
+											Get R1
+											Get R3
+											I64Add
+											I32WrapI64
+											I64Load $16
+											Get PC_B
+											I64Load $16
+											I64Xor
+											Get PC_B
+											I64Load $96
+											I64And
+											Get R1
+											Get R3
+											I64Add
+											I32WrapI64
+											I64Load $24
+											Get PC_B
+											I64Load $24
+											I64Xor
+											Get PC_B
+											I64Load $104
+											I64And
+											I64Or
+											Set R9
+											Get PC_B
+											I64Load $168
+											I64Const $32
+											I64GtS
 											If
+												Get R9
 												Get R1
 												Get R3
 												I64Add
 												I32WrapI64
-												I64Load $16
+												I64Load $32
 												Get PC_B
-												I64Load $16
+												I64Load $32
 												I64Xor
 												Get PC_B
-												I64Load $96
+												I64Load $112
 												I64And
 												Get R1
 												Get R3
 												I64Add
 												I32WrapI64
-												I64Load $24
+												I64Load $40
 												Get PC_B
-												I64Load $24
+												I64Load $40
 												I64Xor
 												Get PC_B
-												I64Load $104
+												I64Load $120
 												I64And
 												I64Or
-												Set R9
+												Get R1
+												Get R3
+												I64Add
+												I32WrapI64
+												I64Load $48
 												Get PC_B
-												I64Load $168
-												I64Const $32
-												I64GtS
-												If
-													Get R9
-													Get R1
-													Get R3
-													I64Add
-													I32WrapI64
-													I64Load $32
-													Get PC_B
-													I64Load $32
-													I64Xor
-													Get PC_B
-													I64Load $112
-													I64And
-													Get R1
-													Get R3
-													I64Add
-													I32WrapI64
-													I64Load $40
-													Get PC_B
-													I64Load $40
-													I64Xor
-													Get PC_B
-													I64Load $120
-													I64And
-													I64Or
-													Get R1
-													Get R3
-													I64Add
-													I32WrapI64
-													I64Load $48
-													Get PC_B
-													I64Load $48
-													I64Xor
-													Get PC_B
-													I64Load $128
-													I64And
-													I64Or
-													Get R1
-													Get R3
-													I64Add
-													I32WrapI64
-													I64Load $56
-													Get PC_B
-													I64Load $56
-													I64Xor
-													Get PC_B
-													I64Load $136
-													I64And
-													I64Or
-													Get R1
-													Get R3
-													I64Add
-													I32WrapI64
-													I64Load $64
-													Get PC_B
-													I64Load $64
-													I64Xor
-													Get PC_B
-													I64Load $144
-													I64And
-													I64Or
-													Get R1
-													Get R3
-													I64Add
-													I32WrapI64
-													I64Load $72
-													Get PC_B
-													I64Load $72
-													I64Xor
-													Get PC_B
-													I64Load $152
-													I64And
-													I64Or
-													I64Or
-													Set R9
-												End
+												I64Load $48
+												I64Xor
+												Get PC_B
+												I64Load $128
+												I64And
+												I64Or
+												Get R1
+												Get R3
+												I64Add
+												I32WrapI64
+												I64Load $56
+												Get PC_B
+												I64Load $56
+												I64Xor
+												Get PC_B
+												I64Load $136
+												I64And
+												I64Or
+												Get R1
+												Get R3
+												I64Add
+												I32WrapI64
+												I64Load $64
+												Get PC_B
+												I64Load $64
+												I64Xor
+												Get PC_B
+												I64Load $144
+												I64And
+												I64Or
+												Get R1
+												Get R3
+												I64Add
+												I32WrapI64
+												I64Load $72
+												Get PC_B
+												I64Load $72
+												I64Xor
+												Get PC_B
+												I64Load $152
+												I64And
+												I64Or
+												I64Or
+												Set R9
 											End
 										End
 										Get R9
@@ -7059,118 +7049,117 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 											I64Load $512
 											I64Or
 											Set R10
+											Get R10
+											I64Eqz
 											Get PC_B
 											I64Load $520
 											I64Const $16
 											I64GtS
+											I32And
 											If
-												Get R10
-												I64Eqz
+												Get R1
+												Get R3
+												I64Add
+												I32WrapI64
+												I64Load $16
+												Get PC_B
+												I64Load $368
+												I64Xor
+												Get PC_B
+												I64Load $448
+												I64And
+												Get R1
+												Get R3
+												I64Add
+												I32WrapI64
+												I64Load $24
+												Get PC_B
+												I64Load $376
+												I64Xor
+												Get PC_B
+												I64Load $456
+												I64And
+												I64Or
+												Set R10
+												Get PC_B
+												I64Load $520
+												I64Const $32
+												I64GtS
 												If
+													Get R10
 													Get R1
 													Get R3
 													I64Add
 													I32WrapI64
-													I64Load $16
+													I64Load $32
 													Get PC_B
-													I64Load $368
+													I64Load $384
 													I64Xor
 													Get PC_B
-													I64Load $448
+													I64Load $464
 													I64And
 													Get R1
 													Get R3
 													I64Add
 													I32WrapI64
-													I64Load $24
+													I64Load $40
 													Get PC_B
-													I64Load $376
+													I64Load $392
 													I64Xor
 													Get PC_B
-													I64Load $456
+													I64Load $472
 													I64And
 													I64Or
-													Set R10
+													Get R1
+													Get R3
+													I64Add
+													I32WrapI64
+													I64Load $48
 													Get PC_B
-													I64Load $520
-													I64Const $32
-													I64GtS
-													If
-														Get R10
-														Get R1
-														Get R3
-														I64Add
-														I32WrapI64
-														I64Load $32
-														Get PC_B
-														I64Load $384
-														I64Xor
-														Get PC_B
-														I64Load $464
-														I64And
-														Get R1
-														Get R3
-														I64Add
-														I32WrapI64
-														I64Load $40
-														Get PC_B
-														I64Load $392
-														I64Xor
-														Get PC_B
-														I64Load $472
-														I64And
-														I64Or
-														Get R1
-														Get R3
-														I64Add
-														I32WrapI64
-														I64Load $48
-														Get PC_B
-														I64Load $400
-														I64Xor
-														Get PC_B
-														I64Load $480
-														I64And
-														I64Or
-														Get R1
-														Get R3
-														I64Add
-														I32WrapI64
-														I64Load $56
-														Get PC_B
-														I64Load $408
-														I64Xor
-														Get PC_B
-														I64Load $488
-														I64And
-														I64Or
-														Get R1
-														Get R3
-														I64Add
-														I32WrapI64
-														I64Load $64
-														Get PC_B
-														I64Load $416
-														I64Xor
-														Get PC_B
-														I64Load $496
-														I64And
-														I64Or
-														Get R1
-														Get R3
-														I64Add
-														I32WrapI64
-														I64Load $72
-														Get PC_B
-														I64Load $424
-														I64Xor
-														Get PC_B
-														I64Load $504
-														I64And
-														I64Or
-														I64Or
-														Set R10
-													End
+													I64Load $400
+													I64Xor
+													Get PC_B
+													I64Load $480
+													I64And
+													I64Or
+													Get R1
+													Get R3
+													I64Add
+													I32WrapI64
+													I64Load $56
+													Get PC_B
+													I64Load $408
+													I64Xor
+													Get PC_B
+													I64Load $488
+													I64And
+													I64Or
+													Get R1
+													Get R3
+													I64Add
+													I32WrapI64
+													I64Load $64
+													Get PC_B
+													I64Load $416
+													I64Xor
+													Get PC_B
+													I64Load $496
+													I64And
+													I64Or
+													Get R1
+													Get R3
+													I64Add
+													I32WrapI64
+													I64Load $72
+													Get PC_B
+													I64Load $424
+													I64Xor
+													Get PC_B
+													I64Load $504
+													I64And
+													I64Or
+													I64Or
+													Set R10
 												End
 											End
 											Get R10
@@ -7453,118 +7442,117 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 										I64Load $160
 										I64Or
 										Set R12
+										Get R12
+										I64Eqz
 										Get PC_B
 										I64Load $168
 										I64Const $16
 										I64GtS
+										I32And
 										If
-											Get R12
-											I64Eqz
+											Get R1
+											Get R3
+											I64Add
+											I32WrapI64
+											I64Load $16
+											Get PC_B
+											I64Load $16
+											I64Xor
+											Get PC_B
+											I64Load $96
+											I64And
+											Get R1
+											Get R3
+											I64Add
+											I32WrapI64
+											I64Load $24
+											Get PC_B
+											I64Load $24
+											I64Xor
+											Get PC_B
+											I64Load $104
+											I64And
+											I64Or
+											Set R12
+											Get PC_B
+											I64Load $168
+											I64Const $32
+											I64GtS
 											If
+												Get R12
 												Get R1
 												Get R3
 												I64Add
 												I32WrapI64
-												I64Load $16
+												I64Load $32
 												Get PC_B
-												I64Load $16
+												I64Load $32
 												I64Xor
 												Get PC_B
-												I64Load $96
+												I64Load $112
 												I64And
 												Get R1
 												Get R3
 												I64Add
 												I32WrapI64
-												I64Load $24
+												I64Load $40
 												Get PC_B
-												I64Load $24
+												I64Load $40
 												I64Xor
 												Get PC_B
-												I64Load $104
+												I64Load $120
 												I64And
 												I64Or
-												Set R12
+												Get R1
+												Get R3
+												I64Add
+												I32WrapI64
+												I64Load $48
 												Get PC_B
-												I64Load $168
-												I64Const $32
-												I64GtS
-												If
-													Get R12
-													Get R1
-													Get R3
-													I64Add
-													I32WrapI64
-													I64Load $32
-													Get PC_B
-													I64Load $32
-													I64Xor
-													Get PC_B
-													I64Load $112
-													I64And
-													Get R1
-													Get R3
-													I64Add
-													I32WrapI64
-													I64Load $40
-													Get PC_B
-													I64Load $40
-													I64Xor
-													Get PC_B
-													I64Load $120
-													I64And
-													I64Or
-													Get R1
-													Get R3
-													I64Add
-													I32WrapI64
-													I64Load $48
-													Get PC_B
-													I64Load $48
-													I64Xor
-													Get PC_B
-													I64Load $128
-													I64And
-													I64Or
-													Get R1
-													Get R3
-													I64Add
-													I32WrapI64
-													I64Load $56
-													Get PC_B
-													I64Load $56
-													I64Xor
-													Get PC_B
-													I64Load $136
-													I64And
-													I64Or
-													Get R1
-													Get R3
-													I64Add
-													I32WrapI64
-													I64Load $64
-													Get PC_B
-													I64Load $64
-													I64Xor
-													Get PC_B
-													I64Load $144
-													I64And
-													I64Or
-													Get R1
-													Get R3
-													I64Add
-													I32WrapI64
-													I64Load $72
-													Get PC_B
-													I64Load $72
-													I64Xor
-													Get PC_B
-													I64Load $152
-													I64And
-													I64Or
-													I64Or
-													Set R12
-												End
+												I64Load $48
+												I64Xor
+												Get PC_B
+												I64Load $128
+												I64And
+												I64Or
+												Get R1
+												Get R3
+												I64Add
+												I32WrapI64
+												I64Load $56
+												Get PC_B
+												I64Load $56
+												I64Xor
+												Get PC_B
+												I64Load $136
+												I64And
+												I64Or
+												Get R1
+												Get R3
+												I64Add
+												I32WrapI64
+												I64Load $64
+												Get PC_B
+												I64Load $64
+												I64Xor
+												Get PC_B
+												I64Load $144
+												I64And
+												I64Or
+												Get R1
+												Get R3
+												I64Add
+												I32WrapI64
+												I64Load $72
+												Get PC_B
+												I64Load $72
+												I64Xor
+												Get PC_B
+												I64Load $152
+												I64And
+												I64Or
+												I64Or
+												Set R12
 											End
 										End
 										Get R12
@@ -7607,118 +7595,117 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 										I64Load $512
 										I64Or
 										Set R13
+										Get R13
+										I64Eqz
 										Get PC_B
 										I64Load $520
 										I64Const $16
 										I64GtS
+										I32And
 										If
-											Get R13
-											I64Eqz
+											Get R1
+											Get R3
+											I64Add
+											I32WrapI64
+											I64Load $16
+											Get PC_B
+											I64Load $368
+											I64Xor
+											Get PC_B
+											I64Load $448
+											I64And
+											Get R1
+											Get R3
+											I64Add
+											I32WrapI64
+											I64Load $24
+											Get PC_B
+											I64Load $376
+											I64Xor
+											Get PC_B
+											I64Load $456
+											I64And
+											I64Or
+											Set R13
+											Get PC_B
+											I64Load $520
+											I64Const $32
+											I64GtS
 											If
+												Get R13
 												Get R1
 												Get R3
 												I64Add
 												I32WrapI64
-												I64Load $16
+												I64Load $32
 												Get PC_B
-												I64Load $368
+												I64Load $384
 												I64Xor
 												Get PC_B
-												I64Load $448
+												I64Load $464
 												I64And
 												Get R1
 												Get R3
 												I64Add
 												I32WrapI64
-												I64Load $24
+												I64Load $40
 												Get PC_B
-												I64Load $376
+												I64Load $392
 												I64Xor
 												Get PC_B
-												I64Load $456
+												I64Load $472
 												I64And
 												I64Or
-												Set R13
+												Get R1
+												Get R3
+												I64Add
+												I32WrapI64
+												I64Load $48
 												Get PC_B
-												I64Load $520
-												I64Const $32
-												I64GtS
-												If
-													Get R13
-													Get R1
-													Get R3
-													I64Add
-													I32WrapI64
-													I64Load $32
-													Get PC_B
-													I64Load $384
-													I64Xor
-													Get PC_B
-													I64Load $464
-													I64And
-													Get R1
-													Get R3
-													I64Add
-													I32WrapI64
-													I64Load $40
-													Get PC_B
-													I64Load $392
-													I64Xor
-													Get PC_B
-													I64Load $472
-													I64And
-													I64Or
-													Get R1
-													Get R3
-													I64Add
-													I32WrapI64
-													I64Load $48
-													Get PC_B
-													I64Load $400
-													I64Xor
-													Get PC_B
-													I64Load $480
-													I64And
-													I64Or
-													Get R1
-													Get R3
-													I64Add
-													I32WrapI64
-													I64Load $56
-													Get PC_B
-													I64Load $408
-													I64Xor
-													Get PC_B
-													I64Load $488
-													I64And
-													I64Or
-													Get R1
-													Get R3
-													I64Add
-													I32WrapI64
-													I64Load $64
-													Get PC_B
-													I64Load $416
-													I64Xor
-													Get PC_B
-													I64Load $496
-													I64And
-													I64Or
-													Get R1
-													Get R3
-													I64Add
-													I32WrapI64
-													I64Load $72
-													Get PC_B
-													I64Load $424
-													I64Xor
-													Get PC_B
-													I64Load $504
-													I64And
-													I64Or
-													I64Or
-													Set R13
-												End
+												I64Load $400
+												I64Xor
+												Get PC_B
+												I64Load $480
+												I64And
+												I64Or
+												Get R1
+												Get R3
+												I64Add
+												I32WrapI64
+												I64Load $56
+												Get PC_B
+												I64Load $408
+												I64Xor
+												Get PC_B
+												I64Load $488
+												I64And
+												I64Or
+												Get R1
+												Get R3
+												I64Add
+												I32WrapI64
+												I64Load $64
+												Get PC_B
+												I64Load $416
+												I64Xor
+												Get PC_B
+												I64Load $496
+												I64And
+												I64Or
+												Get R1
+												Get R3
+												I64Add
+												I32WrapI64
+												I64Load $72
+												Get PC_B
+												I64Load $424
+												I64Xor
+												Get PC_B
+												I64Load $504
+												I64And
+												I64Or
+												I64Or
+												Set R13
 											End
 										End
 										Get R13
@@ -9003,118 +8990,117 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 					I64Load $336
 					I64Or
 					Set R9
+					Get R9
+					I64Eqz
 					Get PC_B
 					I64Load $344
 					I64Const $16
 					I64GtS
+					I32And
 					If
-						Get R9
-						I64Eqz
+						Get R1
+						Get R3
+						I64Add
+						I32WrapI64
+						I64Load $16
+						Get PC_B
+						I64Load $192
+						I64Xor
+						Get PC_B
+						I64Load $272
+						I64And
+						Get R1
+						Get R3
+						I64Add
+						I32WrapI64
+						I64Load $24
+						Get PC_B
+						I64Load $200
+						I64Xor
+						Get PC_B
+						I64Load $280
+						I64And
+						I64Or
+						Set R9
+						Get PC_B
+						I64Load $344
+						I64Const $32
+						I64GtS
 						If
+							Get R9
 							Get R1
 							Get R3
 							I64Add
 							I32WrapI64
-							I64Load $16
+							I64Load $32
 							Get PC_B
-							I64Load $192
+							I64Load $208
 							I64Xor
 							Get PC_B
-							I64Load $272
+							I64Load $288
 							I64And
 							Get R1
 							Get R3
 							I64Add
 							I32WrapI64
-							I64Load $24
+							I64Load $40
 							Get PC_B
-							I64Load $200
+							I64Load $216
 							I64Xor
 							Get PC_B
-							I64Load $280
+							I64Load $296
 							I64And
 							I64Or
-							Set R9
+							Get R1
+							Get R3
+							I64Add
+							I32WrapI64
+							I64Load $48
 							Get PC_B
-							I64Load $344
-							I64Const $32
-							I64GtS
-							If
-								Get R9
-								Get R1
-								Get R3
-								I64Add
-								I32WrapI64
-								I64Load $32
-								Get PC_B
-								I64Load $208
-								I64Xor
-								Get PC_B
-								I64Load $288
-								I64And
-								Get R1
-								Get R3
-								I64Add
-								I32WrapI64
-								I64Load $40
-								Get PC_B
-								I64Load $216
-								I64Xor
-								Get PC_B
-								I64Load $296
-								I64And
-								I64Or
-								Get R1
-								Get R3
-								I64Add
-								I32WrapI64
-								I64Load $48
-								Get PC_B
-								I64Load $224
-								I64Xor
-								Get PC_B
-								I64Load $304
-								I64And
-								I64Or
-								Get R1
-								Get R3
-								I64Add
-								I32WrapI64
-								I64Load $56
-								Get PC_B
-								I64Load $232
-								I64Xor
-								Get PC_B
-								I64Load $312
-								I64And
-								I64Or
-								Get R1
-								Get R3
-								I64Add
-								I32WrapI64
-								I64Load $64
-								Get PC_B
-								I64Load $240
-								I64Xor
-								Get PC_B
-								I64Load $320
-								I64And
-								I64Or
-								Get R1
-								Get R3
-								I64Add
-								I32WrapI64
-								I64Load $72
-								Get PC_B
-								I64Load $248
-								I64Xor
-								Get PC_B
-								I64Load $328
-								I64And
-								I64Or
-								I64Or
-								Set R9
-							End
+							I64Load $224
+							I64Xor
+							Get PC_B
+							I64Load $304
+							I64And
+							I64Or
+							Get R1
+							Get R3
+							I64Add
+							I32WrapI64
+							I64Load $56
+							Get PC_B
+							I64Load $232
+							I64Xor
+							Get PC_B
+							I64Load $312
+							I64And
+							I64Or
+							Get R1
+							Get R3
+							I64Add
+							I32WrapI64
+							I64Load $64
+							Get PC_B
+							I64Load $240
+							I64Xor
+							Get PC_B
+							I64Load $320
+							I64And
+							I64Or
+							Get R1
+							Get R3
+							I64Add
+							I32WrapI64
+							I64Load $72
+							Get PC_B
+							I64Load $248
+							I64Xor
+							Get PC_B
+							I64Load $328
+							I64And
+							I64Or
+							I64Or
+							Set R9
 						End
 					End
 					Get R9
@@ -10342,118 +10328,117 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 						I64Load $336
 						I64Or
 						Set R8
+						Get R8
+						I64Eqz
 						Get PC_B
 						I64Load $344
 						I64Const $16
 						I64GtS
+						I32And
 						If
-							Get R8
-							I64Eqz
+							Get R1
+							Get R3
+							I64Add
+							I32WrapI64
+							I64Load $16
+							Get PC_B
+							I64Load $192
+							I64Xor
+							Get PC_B
+							I64Load $272
+							I64And
+							Get R1
+							Get R3
+							I64Add
+							I32WrapI64
+							I64Load $24
+							Get PC_B
+							I64Load $200
+							I64Xor
+							Get PC_B
+							I64Load $280
+							I64And
+							I64Or
+							Set R8
+							Get PC_B
+							I64Load $344
+							I64Const $32
+							I64GtS
 							If
+								Get R8
 								Get R1
 								Get R3
 								I64Add
 								I32WrapI64
-								I64Load $16
+								I64Load $32
 								Get PC_B
-								I64Load $192
+								I64Load $208
 								I64Xor
 								Get PC_B
-								I64Load $272
+								I64Load $288
 								I64And
 								Get R1
 								Get R3
 								I64Add
 								I32WrapI64
-								I64Load $24
+								I64Load $40
 								Get PC_B
-								I64Load $200
+								I64Load $216
 								I64Xor
 								Get PC_B
-								I64Load $280
+								I64Load $296
 								I64And
 								I64Or
-								Set R8
+								Get R1
+								Get R3
+								I64Add
+								I32WrapI64
+								I64Load $48
 								Get PC_B
-								I64Load $344
-								I64Const $32
-								I64GtS
-								If
-									Get R8
-									Get R1
-									Get R3
-									I64Add
-									I32WrapI64
-									I64Load $32
-									Get PC_B
-									I64Load $208
-									I64Xor
-									Get PC_B
-									I64Load $288
-									I64And
-									Get R1
-									Get R3
-									I64Add
-									I32WrapI64
-									I64Load $40
-									Get PC_B
-									I64Load $216
-									I64Xor
-									Get PC_B
-									I64Load $296
-									I64And
-									I64Or
-									Get R1
-									Get R3
-									I64Add
-									I32WrapI64
-									I64Load $48
-									Get PC_B
-									I64Load $224
-									I64Xor
-									Get PC_B
-									I64Load $304
-									I64And
-									I64Or
-									Get R1
-									Get R3
-									I64Add
-									I32WrapI64
-									I64Load $56
-									Get PC_B
-									I64Load $232
-									I64Xor
-									Get PC_B
-									I64Load $312
-									I64And
-									I64Or
-									Get R1
-									Get R3
-									I64Add
-									I32WrapI64
-									I64Load $64
-									Get PC_B
-									I64Load $240
-									I64Xor
-									Get PC_B
-									I64Load $320
-									I64And
-									I64Or
-									Get R1
-									Get R3
-									I64Add
-									I32WrapI64
-									I64Load $72
-									Get PC_B
-									I64Load $248
-									I64Xor
-									Get PC_B
-									I64Load $328
-									I64And
-									I64Or
-									I64Or
-									Set R8
-								End
+								I64Load $224
+								I64Xor
+								Get PC_B
+								I64Load $304
+								I64And
+								I64Or
+								Get R1
+								Get R3
+								I64Add
+								I32WrapI64
+								I64Load $56
+								Get PC_B
+								I64Load $232
+								I64Xor
+								Get PC_B
+								I64Load $312
+								I64And
+								I64Or
+								Get R1
+								Get R3
+								I64Add
+								I32WrapI64
+								I64Load $64
+								Get PC_B
+								I64Load $240
+								I64Xor
+								Get PC_B
+								I64Load $320
+								I64And
+								I64Or
+								Get R1
+								Get R3
+								I64Add
+								I32WrapI64
+								I64Load $72
+								Get PC_B
+								I64Load $248
+								I64Xor
+								Get PC_B
+								I64Load $328
+								I64And
+								I64Or
+								I64Or
+								Set R8
 							End
 						End
 						Get R8
@@ -12075,118 +12060,117 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 						I64Load $336
 						I64Or
 						Set R6
+						Get R6
+						I64Eqz
 						Get PC_B
 						I64Load $344
 						I64Const $16
 						I64GtS
+						I32And
 						If
-							Get R6
-							I64Eqz
+							Get R1
+							Get R3
+							I64Add
+							I32WrapI64
+							I64Load $16
+							Get PC_B
+							I64Load $192
+							I64Xor
+							Get PC_B
+							I64Load $272
+							I64And
+							Get R1
+							Get R3
+							I64Add
+							I32WrapI64
+							I64Load $24
+							Get PC_B
+							I64Load $200
+							I64Xor
+							Get PC_B
+							I64Load $280
+							I64And
+							I64Or
+							Set R6
+							Get PC_B
+							I64Load $344
+							I64Const $32
+							I64GtS
 							If
+								Get R6
 								Get R1
 								Get R3
 								I64Add
 								I32WrapI64
-								I64Load $16
+								I64Load $32
 								Get PC_B
-								I64Load $192
+								I64Load $208
 								I64Xor
 								Get PC_B
-								I64Load $272
+								I64Load $288
 								I64And
 								Get R1
 								Get R3
 								I64Add
 								I32WrapI64
-								I64Load $24
+								I64Load $40
 								Get PC_B
-								I64Load $200
+								I64Load $216
 								I64Xor
 								Get PC_B
-								I64Load $280
+								I64Load $296
 								I64And
 								I64Or
-								Set R6
+								Get R1
+								Get R3
+								I64Add
+								I32WrapI64
+								I64Load $48
 								Get PC_B
-								I64Load $344
-								I64Const $32
-								I64GtS
-								If
-									Get R6
-									Get R1
-									Get R3
-									I64Add
-									I32WrapI64
-									I64Load $32
-									Get PC_B
-									I64Load $208
-									I64Xor
-									Get PC_B
-									I64Load $288
-									I64And
-									Get R1
-									Get R3
-									I64Add
-									I32WrapI64
-									I64Load $40
-									Get PC_B
-									I64Load $216
-									I64Xor
-									Get PC_B
-									I64Load $296
-									I64And
-									I64Or
-									Get R1
-									Get R3
-									I64Add
-									I32WrapI64
-									I64Load $48
-									Get PC_B
-									I64Load $224
-									I64Xor
-									Get PC_B
-									I64Load $304
-									I64And
-									I64Or
-									Get R1
-									Get R3
-									I64Add
-									I32WrapI64
-									I64Load $56
-									Get PC_B
-									I64Load $232
-									I64Xor
-									Get PC_B
-									I64Load $312
-									I64And
-									I64Or
-									Get R1
-									Get R3
-									I64Add
-									I32WrapI64
-									I64Load $64
-									Get PC_B
-									I64Load $240
-									I64Xor
-									Get PC_B
-									I64Load $320
-									I64And
-									I64Or
-									Get R1
-									Get R3
-									I64Add
-									I32WrapI64
-									I64Load $72
-									Get PC_B
-									I64Load $248
-									I64Xor
-									Get PC_B
-									I64Load $328
-									I64And
-									I64Or
-									I64Or
-									Set R6
-								End
+								I64Load $224
+								I64Xor
+								Get PC_B
+								I64Load $304
+								I64And
+								I64Or
+								Get R1
+								Get R3
+								I64Add
+								I32WrapI64
+								I64Load $56
+								Get PC_B
+								I64Load $232
+								I64Xor
+								Get PC_B
+								I64Load $312
+								I64And
+								I64Or
+								Get R1
+								Get R3
+								I64Add
+								I32WrapI64
+								I64Load $64
+								Get PC_B
+								I64Load $240
+								I64Xor
+								Get PC_B
+								I64Load $320
+								I64And
+								I64Or
+								Get R1
+								Get R3
+								I64Add
+								I32WrapI64
+								I64Load $72
+								Get PC_B
+								I64Load $248
+								I64Xor
+								Get PC_B
+								I64Load $328
+								I64And
+								I64Or
+								I64Or
+								Set R6
 							End
 						End
 						Get R6
