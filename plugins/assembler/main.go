@@ -6,8 +6,14 @@
 // It knows a small part of Go: variables of 8 bytes (int, uint64, int64, pointers), fields of structs through pointers,
 // if, for, labels, return, and calls, which are inlined. Functions whose comment begins with "kernel" get a body in
 // assembly. Conditions are not cut short, and shifts must be below 64. Functions named Load, Byte, Store, Put, Copy,
-// quotient and pointer are instructions: they must do what their like in plugins/odata/decode/fast and
+// quotient, pointer and touch are instructions: they must do what their like in plugins/odata/decode/fast and
 // plugins/smt/kernel do.
+//
+// Up to two pointers of a kernel are kept as 32-bit addresses, those that its comment names: "kernel(e, s): …". What is
+// read and written by way of the same value of such an address has its bounds checked once, by the engine (wazero), as
+// far as was checked before: touch checks the whole of a structure. All other addresses are computed for each access,
+// and each is checked, which is a jump that is taken over some 50 bytes of code. There are two such registers: PC_B,
+// which has no use in a function without calls, and SP, which gets its value back before the function returns.
 package main
 
 import (
@@ -54,11 +60,17 @@ type generator struct {
 	pending string
 	// chain are the places of the calls being inlined, for messages
 	chain []string
+	// addresses are the registers of the pointers that are kept as addresses, by name; stack is the register that keeps
+	// the stack pointer meanwhile, -1: it stays where it is.
+	addresses map[string]string
+	stack     int
 }
 
 // operand is where a variable is: a register, or another expression that it stands for.
 type operand struct {
 	register int
+	// address is the register of 32 bits that has it, "": none.
+	address  string
 	constant constant.Value
 	expr     ast.Expr
 }
@@ -148,16 +160,32 @@ func (g *generator) function(fn *ast.FuncDecl) {
 	for r := 15; r >= 0; r-- {
 		g.free = append(g.free, r)
 	}
+	g.addressed(fn)
 	offset := 0
-	var loads []string
+	var loads, behind []string
 	for _, field := range fn.Type.Params.List {
 		for _, name := range field.Names {
-			r := g.register(name)
-			g.vars[g.info.Defs[name]] = operand{register: r}
-			loads = append(loads, fmt.Sprintf("\tI64Load %s+%d(FP)\n\tSet R%d\n", name.Name, offset, r))
+			load := fmt.Sprintf("\tI64Load %s+%d(FP)\n", name.Name, offset)
 			offset += 8
+			if to := g.addresses[name.Name]; to != "" {
+				g.vars[g.info.Defs[name]] = operand{address: to}
+				load += fmt.Sprintf("\tI32WrapI64\n\tSet %s\n", to)
+				if to == "SP" { // by which the others are loaded
+					behind = append(behind, load)
+					continue
+				}
+			} else {
+				r := g.register(name)
+				g.vars[g.info.Defs[name]] = operand{register: r}
+				load += fmt.Sprintf("\tSet R%d\n", r)
+			}
+			loads = append(loads, load)
 		}
 	}
+	if g.stack >= 0 {
+		loads = append(loads, fmt.Sprintf("\tGet SP\n\tI64ExtendI32U\n\tSet R%d\n", g.stack))
+	}
+	loads = append(loads, behind...)
 	results := fn.Type.Results.NumFields()
 	g.line("")
 	name := strings.TrimPrefix(fn.Name.Name, "go")
@@ -173,6 +201,26 @@ func (g *generator) function(fn *ast.FuncDecl) {
 	g.line("Unreachable")
 	g.line("RET")
 	g.indent = 0
+}
+
+// addressed gives the pointers that a kernel's comment names their registers.
+func (g *generator) addressed(fn *ast.FuncDecl) {
+	g.addresses, g.stack = map[string]string{}, -1
+	names, ok := strings.CutPrefix(fn.Doc.Text(), "kernel(")
+	if !ok {
+		return
+	}
+	names, _, _ = strings.Cut(names, ")")
+	for i, name := range strings.Split(names, ",") {
+		switch i {
+		case 0:
+			g.addresses[strings.TrimSpace(name)] = "PC_B"
+		case 1:
+			g.addresses[strings.TrimSpace(name)], g.stack = "SP", g.register(fn)
+		default:
+			g.fail(fn, "more than two addresses")
+		}
+	}
 }
 
 func (g *generator) register(n ast.Node) int {
@@ -336,6 +384,23 @@ func (g *generator) result(s *ast.ReturnStmt) {
 	if len(s.Results) != len(f.results) {
 		g.fail(s, "expected %d results", len(f.results))
 	}
+	if f.outer && g.stack >= 0 {
+		if len(s.Results) != 1 {
+			g.fail(s, "expected one result")
+		}
+		r := g.register(s)
+		g.value(s.Results[0])
+		g.line("Set R%d", r)
+		g.line("Get R%d", g.stack)
+		g.line("I32WrapI64")
+		g.line("Set SP")
+		g.line("Get SP")
+		g.line("Get R%d", r)
+		g.line("I64Store ret+%d(FP)", f.results[0])
+		g.line("RET")
+		g.free = append(g.free, r)
+		return
+	}
 	if f.outer {
 		for i, e := range s.Results {
 			g.line("Get SP")
@@ -386,9 +451,14 @@ func (g *generator) assign(s *ast.AssignStmt) {
 		return
 	}
 	if len(s.Lhs) == 1 {
-		if s.Tok == token.DEFINE {
+		if id, ok := s.Lhs[0].(*ast.Ident); ok && s.Tok == token.DEFINE {
+			if to := g.addresses[id.Name]; to != "" && len(g.frames) == 1 {
+				g.vars[g.info.Defs[id]] = operand{address: to}
+				g.store(id, func() { g.value(s.Rhs[0]) })
+				return
+			}
 			g.value(s.Rhs[0])
-			g.line("Set R%d", g.variable(s.Lhs[0].(*ast.Ident)))
+			g.line("Set R%d", g.variable(id))
 			return
 		}
 		g.store(s.Lhs[0], func() { g.value(s.Rhs[0]) })
@@ -416,6 +486,9 @@ func (g *generator) variable(id *ast.Ident) int {
 	if !ok {
 		g.fail(id, "unknown variable %s", id.Name)
 	}
+	if p.address != "" {
+		g.fail(id, "no result of a call, nor one of several assigned at once, goes to the address %s", id.Name)
+	}
 	return p.register
 }
 
@@ -423,12 +496,43 @@ func (g *generator) variable(id *ast.Ident) int {
 func (g *generator) store(e ast.Expr, value func()) {
 	if id, ok := e.(*ast.Ident); ok {
 		value()
+		if to := g.operand(id).address; to != "" {
+			g.line("I32WrapI64")
+			g.line("Set %s", to)
+			return
+		}
 		g.line("Set R%d", g.variable(id))
 		return
 	}
 	offset := g.address(e)
 	value()
 	g.line("I64Store $%d", offset)
+}
+
+// operand is where the variable of a name is, if it has one.
+func (g *generator) operand(id *ast.Ident) operand {
+	o := g.info.Uses[id]
+	if o == nil {
+		o = g.info.Defs[id]
+	}
+	return g.vars[o]
+}
+
+// base pushes an address, as i32.
+func (g *generator) base(e ast.Expr) {
+	if id, ok := e.(*ast.Ident); ok {
+		p := g.operand(id)
+		if p.address != "" {
+			g.line("Get %s", p.address)
+			return
+		}
+		if p.expr != nil {
+			g.base(p.expr)
+			return
+		}
+	}
+	g.value(e)
+	g.line("I32WrapI64")
 }
 
 // address pushes the address of the struct around a field, as i32, and returns the field's offset.
@@ -454,8 +558,7 @@ func (g *generator) address(e ast.Expr) int64 {
 			at = fields[i].Type()
 		}
 		if pointer {
-			g.value(e.X)
-			g.line("I32WrapI64")
+			g.base(e.X)
 			return offset
 		}
 		return g.address(e.X) + offset
@@ -493,6 +596,11 @@ func (g *generator) value(e ast.Expr) {
 		}
 		if p.expr != nil {
 			g.value(p.expr)
+			return
+		}
+		if p.address != "" {
+			g.line("Get %s", p.address)
+			g.line("I64ExtendI32U")
 			return
 		}
 		g.line("Get R%d", p.register)
@@ -635,12 +743,12 @@ func (g *generator) place(p, i ast.Expr) int64 {
 			i = b.X
 		}
 	}
-	g.value(p)
 	if v := g.info.Types[i].Value; v != nil {
 		n, _ := constant.Int64Val(v)
-		g.line("I32WrapI64")
+		g.base(p)
 		return offset + n
 	}
+	g.value(p)
 	g.value(i)
 	g.line("I64Add")
 	g.line("I32WrapI64")
@@ -651,7 +759,7 @@ func (g *generator) place(p, i ast.Expr) int64 {
 func (g *generator) inlined(e *ast.CallExpr) *ast.FuncDecl {
 	if id, ok := e.Fun.(*ast.Ident); ok {
 		switch id.Name {
-		case "Load", "Byte", "Store", "Put", "Copy", "quotient", "pointer":
+		case "Load", "Byte", "Store", "Put", "Copy", "quotient", "pointer", "touch":
 			return nil
 		}
 		return g.funcs[g.info.Uses[id]]
@@ -802,6 +910,12 @@ func (g *generator) call(e *ast.CallExpr, targets []int) {
 		g.value(e.Args[4])
 		g.line("I32WrapI64")
 		g.line("MemoryCopy")
+		return
+	case "touch":
+		at := g.info.Types[e.Args[0]].Type.Underlying().(*types.Pointer).Elem()
+		g.base(e.Args[0])
+		g.line("I64Load $%d", sizes.Sizeof(at)-8)
+		g.line("Drop")
 		return
 	case "Store", "Put":
 		offset := g.place(e.Args[0], e.Args[1])

@@ -25,6 +25,15 @@ func TestConfigurations(t *testing.T) {
 		{orders[:2], "sap.odata#00.topic", "Missing required"},
 		{append(orders, "sap.odata#00.track-changes=1"), "sap.odata#00.exec-period",
 			"Delta mode with sap.odata#00.exec-period = -1 would never ask for changes"},
+		{append(orders, "sap.odata#00.delta.link.regex=(?<=deltatoken=)'(?<t>[^']*+)'",
+			"sap.odata#00.delta.link.replacement=${t}\\$"), "", ""},
+		{append(orders, "sap.odata#00.delta.link.regex=(a"), "sap.odata#00.delta.link.regex",
+			"Invalid value (a for configuration sap.odata#00.delta.link.regex: expected a regular expression of " +
+				"Java: Unclosed group near index 2"},
+		{append(orders, "sap.odata#00.delta.link.regex=a", "sap.odata#00.delta.link.replacement=$1"),
+			"sap.odata#00.delta.link.replacement", "Invalid value $1 for configuration " +
+				"sap.odata#00.delta.link.replacement: expected what Java replaces matches of " +
+				"sap.odata#00.delta.link.regex by: No group 1"},
 		{append(orders, "sap.odata#00.exec-period=0"), "sap.odata#00.exec-period", "Invalid value 0"},
 		{append(orders, "sap.odata#00.exec-period=-2"), "sap.odata#00.exec-period", "Invalid value -2"},
 		{append(orders, "sap.odata#00.filter#00.property=OrderID"), "sap.odata#00.filter#00.property",

@@ -41,7 +41,9 @@ func (f *feed) nextDelta(offset []wit.Field, cause wit.Cause, now int64) (wit.St
 	if at.rest {
 		at.rest, at.began, at.untold = false, int(now), f.told() && cause.Poll != nil
 		if cause.Start != nil {
-			f.rewrite(at)
+			if err := f.rewrite(at); err != nil {
+				return wit.Step{}, err
+			}
 		}
 	}
 	at.resumed = at.resumed || begun && cause.Start != nil
@@ -117,19 +119,24 @@ func prefer(r *wit.Request, what string) {
 }
 
 // rewrite replaces in a stored link what the settings say, once.
-func (f *feed) rewrite(at *deltaPosition) {
+func (f *feed) rewrite(at *deltaPosition) error {
 	mark := f.rewriting()
 	if mark == "" || at.rewritten == mark {
-		return
+		return nil
+	}
+	link, err := f.tracking.rewrite(at.url)
+	if err != nil {
+		return sdk.FailSetting(f.setting(nameRegex), err.Error())
 	}
 	at.rewritten = mark
-	if link := f.tracking.rewrite(at.url); link != at.url {
+	if link != at.url {
 		sdk.Log(wit.LevelWarn, f.what()+": the stored delta link "+at.url+" is rewritten as "+f.setting(nameRegex)+
 			" says: "+link)
 		at.url = link
 	} else {
 		sdk.Log(wit.LevelWarn, f.what()+": "+f.setting(nameRegex)+" matches nothing of the stored delta link "+at.url)
 	}
+	return nil
 }
 
 // rewriting marks the settings by which links are rewritten, "" for none.

@@ -1,10 +1,8 @@
 package main
 
 import (
-	"regexp"
-	"strings"
-
 	"github.com/culvert-project/culvert/plugins/odata/config"
+	"github.com/culvert-project/culvert/plugins/smt/pattern"
 	"github.com/culvert-project/culvert/sdk/go/pack"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
@@ -57,11 +55,10 @@ func declareTracking(t *setting.Table) {
 		setting.Allowed(lostFail, lostRecover, lostReload), setting.Display("Lost token"))
 	one(nameRecovery, wit.Low, setting.Is("0"), "1 is "+nameLost+" = recover.", setting.Allowed(setting.Flags...),
 		setting.Display("Recovery"))
-	one(nameRegex, wit.Low, nil, "Regular expression for what of the stored delta link is replaced at the start, "+
-		"once for each pair of this setting and "+
-		nameReplacement+".", setting.Display("Pattern in the link"))
-	one(nameReplacement, wit.Low, nil, "What replaces it; $1 is what the pattern's first group matched.",
-		setting.Display("Its replacement"))
+	one(nameRegex, wit.Low, nil, "Regular expression of Java for what of the stored delta link is replaced at the "+
+		"start, once for each pair of this setting and "+nameReplacement+".", setting.Display("Pattern in the link"))
+	one(nameReplacement, wit.Low, nil, "What replaces it; $1 is what the pattern's first group matched, ${name} "+
+		"what the group of that name did.", setting.Display("Its replacement"))
 	one(nameNullMessages, wit.Low, setting.Is("0"),
 		"Taken for the sake of the original: a new delta link is stored after every answer, also after one "+
 			"without rows, and needs no record.", setting.Allowed(setting.Flags...), setting.Display("Null messages"))
@@ -119,9 +116,12 @@ func examineTracking(examined []wit.Examined, v setting.Values, all []entry) {
 	for i, e := range all {
 		of := func(name string) string { return config.InGroup(e.number, name) }
 		t := e.tracking
-		if _, err := regexp.Compile(t.regex); err != nil {
+		if p, err := pattern.Compile(t.regex); err != nil {
 			setting.Complain(examined, of(nameRegex), setting.Invalid(of(nameRegex), t.regex,
-				"expected a regular expression of RE2: "+err.Error()))
+				"expected a regular expression of Java: "+err.Error()))
+		} else if _, wrong := p.Replacement(t.replacement); wrong != nil && t.regex != "" {
+			setting.Complain(examined, of(nameReplacement), setting.Invalid(of(nameReplacement), t.replacement,
+				"expected what Java replaces matches of "+of(nameRegex)+" by: "+wrong.Text))
 		}
 		if t.regex == "" && t.replacement != "" {
 			setting.Complain(examined, of(nameReplacement), of(nameReplacement)+" replaces nothing without "+
@@ -174,16 +174,17 @@ func (t *tracking) unpack(r *pack.Reader) {
 	t.patience, t.notFound = r.Number(), r.Texts()
 }
 
-// rewrite replaces in a link what the settings say.
-func (t *tracking) rewrite(link string) string {
-	re, err := regexp.Compile(t.regex)
+// rewrite replaces in a link what the settings say, as Java's String.replaceAll does.
+func (t *tracking) rewrite(link string) (string, error) {
+	p, err := pattern.Compile(t.regex)
 	if err != nil {
-		return link // open has refused it
+		return "", err // examineTracking has refused it
 	}
-	// As in Java, a group is one digit or more: what follows it is text.
-	replacement := regexp.MustCompile(`\$(\d+)`).ReplaceAllString(strings.ReplaceAll(t.replacement, `\$`, "$$"),
-		"$${$1}")
-	return re.ReplaceAllString(link, replacement)
+	r, wrong := p.Replacement(t.replacement)
+	if wrong != nil {
+		return "", wrong
+	}
+	return p.ReplaceAll(link, r)
 }
 
 // on reads a flag of a group.

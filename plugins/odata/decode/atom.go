@@ -49,6 +49,9 @@ func (d *Atom) Reset() {
 	d.s.reset()
 	d.scopes.reset()
 	d.state, d.outer, d.rows = atomStart, 0, 1
+	if d.fast != nil {
+		d.fast.cutEnd = 0
+	}
 }
 
 func (d *Atom) stream() *stream { return &d.s }
@@ -227,6 +230,9 @@ func (d *Atom) child(i int, out *Output) *syntax {
 		return nil
 	}
 	if d.fast != nil && !d.s.eager && !d.s.leave {
+		if !d.s.ended && d.fast.waits(&d.s, i) {
+			return more
+		}
 		if next, ok := d.fast.rows(i, out); ok {
 			d.s.pos = next
 			return nil

@@ -201,6 +201,8 @@ known Left
 const nestedJSON = `{"ID":1,"Address":{"__metadata":{"type":"N.A"},"Street":"s","Geo":{"Lat":1.5}},"Owner":{"__metadata":{"uri":"u"},"Name":"o"},"Items":{"results":[{"Pos":1,"Text":"a","Sub":{"results":[]}},{"Pos":2,"Text":null,"Sub":{"results":[{"N":1},{"N":2}]}}]},"Last":"l"}`
 
 var oddNested = []string{
+	// what is unknown is the row's, not that of the structure that was odd
+	`{"Unknown":2,"Owner":{"Name":1}}`, `{"Owner":{"Name":1},"Unknown":2}`,
 	`{"ID":2}`, `{"Last":"x","ID":2,"Items":{"results":[]}}`, `{"ID":2,"Items":{"results":[]},"Last":"y"}`,
 	`{"ID":2,"Items":[]}`, `{"ID":2,"Items":[{"Sub":[],"Pos":5}],"Last":"z"}`,
 	`{"ID":2,"Items":{"__count":"1","results":[{"Pos":5,"Sub":[]}],"x":{}}}`,
@@ -507,5 +509,53 @@ func TestFastPathIsTaken(t *testing.T) {
 			out.Page.Rows != rows || atom.fast.taken-before < rows-14 {
 			t.Errorf("Atom %s: %d of %d rows on the fast path, %v", name, atom.fast.taken-before, out.Page.Rows, err)
 		}
+	}
+}
+
+// Rows that the kernel makes by itself, going from one to the next, are what the plain parser makes of them: keys where
+// they stand, values without what is hidden. Where a key has to be put together, or rows are watched, it makes none.
+func TestRowsFromRowToRow(t *testing.T) {
+	for name, c := range map[string]struct {
+		layout string
+		alone  bool
+	}{
+		"one key":            {"A Edm.Int32 key\nB Edm.String?\nC Edm.Int64?\nD Edm.String?", true},
+		"two keys":           {"A Edm.Int32?\nB Edm.String key\nC Edm.Int64 key\nD Edm.String?", true},
+		"the last as key":    {"A Edm.Int32?\nB Edm.String?\nC Edm.Int64?\nD Edm.String key", true},
+		"two hidden":         {"A Edm.Int32 key\nB Edm.String\nC Edm.Int64? hidden\nD Edm.String? hidden", true},
+		"the key is hidden":  {"A Edm.Int32\nB Edm.String?\nC Edm.Int64 key hidden\nD Edm.String? hidden", true},
+		"keys apart":         {"A Edm.Int32 key\nB Edm.String\nC Edm.Int64 key\nD Edm.String?", false},
+		"keys turned":        {"A Edm.Int32?\nB Edm.String?\nC Edm.Int64?\nD Edm.String?", false},
+		"an optional key":    {"A Edm.Int32? key\nB Edm.String?\nC Edm.Int64?\nD Edm.String?", false},
+		"a tail to each key": {"A Edm.Int32 key\nB Edm.String\nC Edm.Int64?\nD Edm.String?\ntail x", false},
+		"a watched column":   {"A Edm.Int32 key\nB Edm.String watch\nC Edm.Int64?\nD Edm.String?", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := parseLayout(t, c.layout)
+			if name == "keys turned" {
+				l.Keys = []int{3, 2}
+				l.Columns[2].Optional, l.Columns[3].Optional = false, false
+			}
+			var rows []string
+			for i := range 200 {
+				row := fmt.Sprintf(`{"A":%d,"B":%q,"C":"%d","D":%q}`, i, strings.Repeat("b", i%90), 1<<(i%60),
+					strings.Repeat("ü", i%7*i))
+				if i%50 == 49 { // members in another order, one left out, one twice
+					row = []string{`{"B":"b","A":1,"C":"3","D":"d"}`, `{"A":1,"B":"b","C":"3"}`,
+						`{"A":1,"A":1,"B":"b","C":"3","D":"d"}`, `{"A":1,"B":"b","C":"3","D":"d"} `}[i/50]
+				}
+				rows = append(rows, row)
+			}
+			doc := []byte("[" + strings.Join(rows, ",") + "]")
+			sameAsPlain(t, l, doc, nil, false)
+			d := NewJSON(l, Limits{})
+			var out Output
+			if err := d.Write([]byte("["+strings.Join(rows[:20], ",")+"]"), true, &out); err != nil {
+				t.Fatal(err)
+			}
+			if made := d.fast.row.Made; (made > 10) != c.alone || !c.alone && made > 0 {
+				t.Errorf("the kernel made %d of 20 rows by itself, expected it to: %v", made, c.alone)
+			}
+		})
 	}
 }

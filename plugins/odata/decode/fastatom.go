@@ -113,7 +113,7 @@ func (f *fastAtom) rows(p int, out *Output) (next int, progress bool) {
 		start := len(out.Data)
 		q, ok := f.read(p, start)
 		if !ok {
-			f.stopped = f.row.P
+			f.gaveUp(&f.d.s, p)
 			break
 		}
 		o := f.finish(start)
@@ -138,17 +138,21 @@ func (f *fastAtom) rows(p int, out *Output) (next int, progress bool) {
 	return p, progress
 }
 
-// matchOne returns the length of what the first of the templates to match matches, 0 for none.
+// matchOne returns the length of what the first of the templates to match matches; where none does, it is as the result
+// of [fast.Template.Match] for the one that went furthest.
 func matchOne(templates []*fast.Template, in unsafe.Pointer, p int) int {
+	furthest := 0
 	for i, t := range templates {
-		if n := t.Match(unsafe.Add(in, p)); n > 0 {
+		n := t.Match(unsafe.Add(in, p))
+		if n > 0 {
 			if i > 0 {
 				templates[0], templates[i] = t, templates[0]
 			}
 			return n
 		}
+		furthest = min(furthest, n)
 	}
-	return 0
+	return furthest
 }
 
 // read reads the entry at p and writes its columns at o. It returns the place behind it; false: the plain parser must
@@ -174,7 +178,8 @@ func (f *fastAtom) read(p, o int) (int, bool) {
 func (f *fastAtom) head(r *fast.Row, parts []headPart) bool {
 	for _, part := range parts {
 		n := part.template.Match(unsafe.Add(r.In, r.P))
-		if n == 0 {
+		if n <= 0 {
+			f.root.failed(r.P - n)
 			return false
 		}
 		r.P += n
@@ -202,7 +207,7 @@ func (f *fastAtom) properties(r *fast.Row) bool {
 				return false
 			}
 		case fast.OddValue:
-			if !f.complex(r) && !f.slow(r) {
+			if !f.complex(r) && (f.root.cut() || !f.slow(r)) {
 				return false
 			}
 		case fast.Unsealed:
@@ -279,6 +284,7 @@ func (f *fastAtom) expanded(r *fast.Row, column int) bool {
 func (f *fastAtom) entry(p, o int) (next, end int, ok bool) {
 	f.promise(p, o)
 	if next, ok = f.read(p, o); !ok {
+		f.root.failed(f.row.P)
 		return p, o, false
 	}
 	end = f.finish(o)
@@ -289,7 +295,8 @@ func (f *fastAtom) entry(p, o int) (next, end int, ok bool) {
 func (f *fastAtom) feed(p, o int) (next, end int, ok bool) {
 	in := unsafe.Pointer(unsafe.SliceData(f.buf))
 	n := matchOne(f.fronts, in, p)
-	if n == 0 {
+	if n <= 0 {
+		f.root.failed(p - n)
 		return p, o, false
 	}
 	from, count := o, 0
@@ -306,6 +313,9 @@ func (f *fastAtom) feed(p, o int) (next, end int, ok bool) {
 
 func (f *fastAtom) tail(r *fast.Row) (int, bool) {
 	n := matchOne(f.tails, r.In, r.P)
+	if n <= 0 {
+		f.root.failed(r.P - n)
+	}
 	return r.P + n, n > 0
 }
 

@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"encoding/binary"
 	"math"
+	"slices"
 	"unsafe"
 
 	"github.com/culvert-project/culvert/plugins/odata/decode/fast"
 	"github.com/culvert-project/culvert/plugins/odata/edm"
+	"github.com/culvert-project/culvert/wit"
 )
 
 // The fast path: rows like those before them are read by comparing what stands between values with what stood there
@@ -86,12 +88,30 @@ type fastRows struct {
 	taken int
 	// stopped is where in the text the last try failed, -1: it did not, or not for what stands there.
 	stopped int
+	// cutRow is where in the page the last row stood that the end of the text, at cutEnd there, had cut off; 0: none.
+	cutRow, cutEnd int64
 	// failures is how many tries failed running, rest how many rows are left to the plain parser for that.
 	failures, rest int
 }
 
 // cut tells whether the last try failed at the end of the text: more of it will do what the plain parser cannot.
 func (f *fastRows) cut() bool { return f.stopped >= 0 && f.stopped+fast.Room > len(f.buf) }
+
+// failed takes it down that a try failed at p.
+func (f *fastRows) failed(p int) { f.stopped = max(f.stopped, p) }
+
+// gaveUp takes it down that the row at p could not be read.
+func (f *fastRows) gaveUp(s *stream, p int) {
+	f.failed(f.row.P)
+	if f.cut() {
+		f.cutRow, f.cutEnd = s.base+int64(p), s.base+int64(len(s.buf))
+	}
+}
+
+// waits tells whether the row at p is known to be cut off by the end of the text.
+func (f *fastRows) waits(s *stream, p int) bool {
+	return f.cutEnd == s.base+int64(len(s.buf)) && f.cutRow == s.base+int64(p)
+}
 
 // worthwhile tells whether to try the next row: where many tries failed running, only some rows are tried.
 func (f *fastRows) worthwhile() bool {
@@ -137,6 +157,14 @@ func (f *fastRows) init(l *RowLayout) {
 	}
 	last.Next = &f.end.Entry
 	f.row.Use()
+	f.row.Head = &f.head.Entry
+	f.row.Columns, f.row.Hidden = n, -1
+	if len(l.Keys) > 0 {
+		f.row.KeyFirst, f.row.KeyLast = 16*l.Keys[0], 16*l.Keys[len(l.Keys)-1]+8
+	}
+	if l.Visible < n {
+		f.row.Hidden = 16 * l.Visible
+	}
 	f.row.Spans, f.row.Stamps, f.row.Optionals = unsafe.Pointer(&f.spans[0]), unsafe.Pointer(&f.stamps[0]),
 		unsafe.Pointer(&f.optionals[0])
 }
@@ -146,9 +174,27 @@ func (f *fastRows) begin(p, o int) *fast.Row {
 	r := &f.row
 	r.In, r.Arena = unsafe.Pointer(unsafe.SliceData(f.buf)), unsafe.Pointer(unsafe.SliceData(f.out.Data))
 	r.P, r.O, r.AtValue, r.Expected, r.Mixed = p, o, 0, 0, 0
+	r.From, r.Start = p, o
 	r.Before, r.Entry = &f.head.Entry, f.head.Next
 	r.Stamp++
 	return r
+}
+
+// several has the kernel make rows of its own as long as all is regular, where the layout allows it.
+func (f *fastRows) several(page *Page) {
+	r := &f.row
+	r.Made, r.Most = 0, 0
+	if !f.l.regular() {
+		return
+	}
+	const some = 64
+	r.KeyForm = uint64(wit.Structured) | uint64(f.l.KeySchema)<<32
+	r.ValueForm = uint64(wit.Structured) | uint64(f.l.ValueSchema)<<32
+	f.out.Rows = slices.Grow(f.out.Rows, some)
+	n := len(f.out.Rows)
+	r.Rows, r.Most = unsafe.Pointer(&f.out.Rows[:n+1][n]), some
+	r.Origin = uint64(page.Rows)
+	r.Slack = cap(f.out.Data) - len(f.buf) - 48*len(f.entries) - 2*fast.Room
 }
 
 // configure chooses how the column's values are read.

@@ -45,10 +45,17 @@ func (f *fastJSON) rows(p int, out *Output) (next int, closed, progress bool) {
 	defer func() { f.tried(progress) }()
 	for f.worthwhile() {
 		f.room(out, len(f.buf)-p)
-		start := len(out.Data)
-		q, ok := f.read(p, start)
+		f.several(&f.d.s.page)
+		q, ok := f.read(p, len(out.Data))
+		start := f.row.Start
+		if n := f.row.Made; n > 0 {
+			p, progress = f.row.From, true
+			out.Rows, out.Data = out.Rows[:len(out.Rows)+n], out.Data[:start]
+			f.d.s.page.Rows += uint32(n)
+			f.taken += n
+		}
 		if !ok {
-			f.stopped = f.row.P
+			f.gaveUp(&f.d.s, p)
 			return p, false, progress
 		}
 		o := f.finish(start)
@@ -106,7 +113,7 @@ func (f *fastJSON) read(p, o int) (int, bool) {
 				return 0, false
 			}
 		case fast.OddValue:
-			if !f.structure(r) && !f.slow(r) {
+			if !f.structure(r) && (f.root.cut() || !f.slow(r)) {
 				return 0, false
 			}
 		case fast.Unsealed:
@@ -131,6 +138,7 @@ func (f *fastJSON) slow(r *fast.Row) bool {
 	f.d.s.levels[0].path = f.path
 	known := len(f.d.s.page.Unknown)
 	dst, m := x.column(f.out.Data[:r.O], f.l, r.Entry.Column, textRange{r.P, end}, 0)
+	f.d.s.levels[0].path = "" // as the plain parser, which reads whole rows there, expects it
 	if reported := f.d.s.page.Unknown[known:]; len(reported) > 0 {
 		// the plain parser is to say so
 		for _, path := range reported {
@@ -309,6 +317,7 @@ func (f *fastJSON) object(p, o int) (next, end int, ok bool) {
 		f.grow(f.out, o, need)
 	}
 	if next, ok = f.read(p, o); !ok {
+		f.root.failed(f.row.P)
 		return p, o, false
 	}
 	end = f.finish(o)

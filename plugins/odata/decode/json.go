@@ -49,8 +49,11 @@ func (d *JSON) Feed(tag string, piece []byte, last bool, out *Output) error {
 func (d *JSON) Reset() {
 	d.s.reset()
 	d.state, d.open = jsonStart, 0
-	if d.fast != nil && d.fast.reported {
-		d.fast = newFastJSON(d)
+	if d.fast != nil {
+		d.fast.cutEnd = 0
+		if d.fast.reported {
+			d.fast = newFastJSON(d)
+		}
 	}
 }
 
@@ -89,6 +92,9 @@ func (d *JSON) step(out *Output) *syntax {
 		return nil
 	case jsonRow:
 		if d.fast != nil && b[i] == '{' && !d.s.eager && !d.s.leave {
+			if !d.s.ended && d.fast.waits(&d.s, i) {
+				return more
+			}
 			if next, closed, ok := d.fast.rows(i, out); ok {
 				if d.s.pos = next; closed {
 					d.leave()

@@ -151,6 +151,16 @@ func (l *RowLayout) Check() error {
 	return nil
 }
 
+// regular tells whether a row's key is columns of it that stand side by side, and nothing is told of rows beside them.
+func (l *RowLayout) regular() bool {
+	for n, i := range l.Keys {
+		if i != l.Keys[0]+n || l.Columns[i].Optional {
+			return false
+		}
+	}
+	return len(l.Keys) > 0 && len(l.KeyTail) == 0 && len(l.Watch) == 0 && !l.Addressed
+}
+
 // syndication are the targets that metadata has a word for.
 var syndication = map[string]string{
 	"SyndicationTitle": "title", "SyndicationSummary": "summary", "SyndicationUpdated": "updated",

@@ -31,15 +31,9 @@ func matches(p pattern.Pattern, topic string) bool {
 // router is RegexRouter: another topic for records whose topic matches as a whole.
 type router struct {
 	pattern     pattern.Pattern
-	replacement []piece
+	replacement pattern.Replacement
 	// wrong is what is wrong with the replacement; Kafka finds out when a topic matches.
 	wrong *failure
-}
-
-// piece of a replacement: a text, or what a group matched.
-type piece struct {
-	text  string
-	group int // -1: the text
 }
 
 func newRouter(s settings) (operation, *wit.Fault) {
@@ -55,75 +49,14 @@ func newRouter(s settings) (operation, *wit.Fault) {
 	if err != nil {
 		return nil, err
 	}
-	o.parse(replacement)
+	var wrong *pattern.WrongReplacement
+	if o.replacement, wrong = o.pattern.Replacement(replacement); wrong != nil {
+		o.wrong = &failure{class: illegalArgument, text: wrong.Text}
+		if wrong.NoGroup {
+			o.wrong.class = indexOutOfBounds
+		}
+	}
 	return o, nil
-}
-
-// parse reads Java's replacement syntax: $1, ${name}, and a backslash in front of what stands for itself.
-func (o *router) parse(text string) {
-	const digits = "0123456789"
-	const named = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ" + digits
-	wrong := func(class, why string) { o.wrong = &failure{class: class, text: why} }
-	var plain strings.Builder
-	flush := func() {
-		if plain.Len() > 0 {
-			o.replacement = append(o.replacement, piece{plain.String(), -1})
-			plain.Reset()
-		}
-	}
-	groups := o.pattern.Groups
-	for i := 0; i < len(text); i++ {
-		switch {
-		case text[i] == '\\':
-			if i++; i == len(text) {
-				wrong(illegalArgument, "character to be escaped is missing")
-				return
-			}
-			plain.WriteByte(text[i])
-		case text[i] != '$':
-			plain.WriteByte(text[i])
-		case i+1 < len(text) && text[i+1] == '{':
-			rest := text[i+2:]
-			name := rest[:len(rest)-len(strings.TrimLeft(rest, named))]
-			group, known := o.pattern.Names[name]
-			switch {
-			case name == "":
-				wrong(illegalArgument, "named capturing group has 0 length name")
-				return
-			case !strings.HasPrefix(rest[len(name):], "}"):
-				wrong(illegalArgument, "named capturing group is missing trailing '}'")
-				return
-			case strings.ContainsAny(name[:1], digits):
-				wrong(illegalArgument, "capturing group name {"+name+"} starts with digit character")
-				return
-			case !known:
-				wrong(illegalArgument, "No group with name {"+name+"}")
-				return
-			}
-			flush()
-			o.replacement = append(o.replacement, piece{group: group})
-			i += len(name) + 2
-		case i+1 < len(text) && text[i+1]-'0' < 10:
-			group := int(text[i+1] - '0')
-			if group > groups {
-				wrong(indexOutOfBounds, "No group "+strconv.Itoa(group))
-				return
-			}
-			// further digits belong to the number as long as there is such a group
-			for i++; i+1 < len(text) && text[i+1]-'0' < 10 && group*10+int(text[i+1]-'0') <= groups; i++ {
-				group = group*10 + int(text[i+1]-'0')
-			}
-			flush()
-			o.replacement = append(o.replacement, piece{group: group})
-		case i+1 == len(text):
-			wrong(illegalArgument, "Illegal group reference: group index is missing")
-			return
-		default:
-			wrong(illegalArgument, "Illegal group reference")
-			return
-		}
-	}
-	flush()
 }
 
 func (o *router) route(r *route, stage int) {
@@ -151,22 +84,8 @@ func (o *router) replace(topic string) (string, *failure) {
 		return "", o.wrong
 	}
 	// as in Kafka, the first place where the expression matches is replaced, whole or not
-	m, err := o.pattern.Find(topic)
-	if err != nil || m == nil {
-		return topic, nil
-	}
-	runes := []rune(topic)
-	var b strings.Builder
-	b.WriteString(string(runes[:m.Index]))
-	for _, p := range o.replacement {
-		if p.group < 0 {
-			b.WriteString(p.text)
-		} else if g := m.GroupByNumber(p.group); g != nil && len(g.Captures) > 0 {
-			b.WriteString(g.String())
-		}
-	}
-	b.WriteString(string(runes[m.Index+m.Length:]))
-	return b.String(), nil
+	replaced, _ := o.pattern.ReplaceFirst(topic, o.replacement)
+	return replaced, nil
 }
 
 // filter is Filter: it drops every record that comes to it.

@@ -98,15 +98,47 @@ func emit(s *Rows, in unsafe.Pointer) {
 	finish(s, in, s.Result, at)
 }
 
-// kernel of Pass
+// kernel(in, out) of Pass
 func goPass(s *Rows) int {
-	for s.N < s.Count {
-		in := unsafe.Add(s.In, s.N*rowBytes)
+	in := unsafe.Add(s.In, s.N*rowBytes)
+	out := unsafe.Add(s.Out, s.Made*rowBytes)
+	first := s.N
+	count := s.Count
+	if count-s.N > s.Most-s.Made {
+		count = s.N + s.Most - s.Made
+	}
+	n := s.N
+	topic := s.Topic
+	mask := s.Mask
+	wanted := s.Value
+	keep := s.Keep
+	result := s.Result
+	origin := uint64(s.First+n) | s.To<<32
+	at := uint64(s.At)
+	for n < count {
 		head := Load(in, value)
-		if Load(in, 0)>>32 != s.Topic || head&s.Mask != s.Value || s.Made >= s.Most {
-			return Done
+		if Load(in, 0)>>32 != topic || head&mask != wanted {
+			break
 		}
-		finish(s, in, head&s.Keep|s.Result, s.At)
+		Store(out, headers+8, 0)
+		Store(out, headers, uint64(wit.Unchanged))
+		Store(out, value+8, at)
+		Store(out, value, head&keep|result)
+		Store(out, key+8, 0)
+		Store(out, key, Load(in, key)&schema|uint64(wit.Unchanged))
+		Store(out, Timestamp, Load(in, Timestamp))
+		Store(out, Offset, Load(in, Offset))
+		Store(out, Partition, Load(in, Partition))
+		Store(out, 0, origin)
+		origin++
+		n++
+		in = unsafe.Add(in, rowBytes)
+		out = unsafe.Add(out, rowBytes)
+	}
+	s.Made += n - first
+	s.N = n
+	if n != first {
+		s.Member = 0
 	}
 	return Done
 }

@@ -4,194 +4,227 @@
 
 TEXT ·Pass(SB), NOSPLIT, $0-16
 	I64Load s+0(FP)
+	Set R1
+	Get SP
+	I64ExtendI32U
 	Set R0
+	Get R1
+	I32WrapI64
+	I64Load $0
+	Get R1
+	I32WrapI64
+	I64Load $16
+	I64Const $80
+	I64Mul
+	I64Add
+	I32WrapI64
+	Set PC_B
+	Get R1
+	I32WrapI64
+	I64Load $8
+	Get R1
+	I32WrapI64
+	I64Load $40
+	I64Const $80
+	I64Mul
+	I64Add
+	I32WrapI64
+	Set SP
+	Get R1
+	I32WrapI64
+	I64Load $16
+	Set R2
+	Get R1
+	I32WrapI64
+	I64Load $24
+	Set R3
+	Get R3
+	Get R1
+	I32WrapI64
+	I64Load $16
+	I64Sub
+	Get R1
+	I32WrapI64
+	I64Load $48
+	Get R1
+	I32WrapI64
+	I64Load $40
+	I64Sub
+	I64GtS
+	If
+		Get R1
+		I32WrapI64
+		I64Load $16
+		Get R1
+		I32WrapI64
+		I64Load $48
+		I64Add
+		Get R1
+		I32WrapI64
+		I64Load $40
+		I64Sub
+		Set R3
+	End
+	Get R1
+	I32WrapI64
+	I64Load $16
+	Set R4
+	Get R1
+	I32WrapI64
+	I64Load $104
+	Set R5
+	Get R1
+	I32WrapI64
+	I64Load $120
+	Set R6
+	Get R1
+	I32WrapI64
+	I64Load $128
+	Set R7
+	Get R1
+	I32WrapI64
+	I64Load $136
+	Set R8
+	Get R1
+	I32WrapI64
+	I64Load $144
+	Set R9
+	Get R1
+	I32WrapI64
+	I64Load $32
+	Get R4
+	I64Add
+	Get R1
+	I32WrapI64
+	I64Load $112
+	I64Const $32
+	I64Shl
+	I64Or
+	Set R10
+	Get R1
+	I32WrapI64
+	I64Load $80
+	Set R11
 	Block
 		Loop
-			Get R0
-			I32WrapI64
-			I64Load $16
-			Get R0
-			I32WrapI64
-			I64Load $24
+			Get R4
+			Get R3
 			I64LtS
 			I32Eqz
 			BrIf $1
-			Get R0
-			I32WrapI64
-			I64Load $0
-			Get R0
-			I32WrapI64
-			I64Load $16
-			I64Const $80
-			I64Mul
-			I64Add
-			Set R1
-			Get R1
-			I32WrapI64
+			Get PC_B
 			I64Load $48
-			Set R2
-			Get R1
-			I32WrapI64
+			Set R12
+			Get PC_B
 			I64Load $0
 			I64Const $32
 			I64ShrU
-			Get R0
-			I32WrapI64
-			I64Load $104
+			Get R5
 			I64Ne
-			Get R2
-			Get R0
-			I32WrapI64
-			I64Load $120
+			Get R12
+			Get R6
 			I64And
-			Get R0
-			I32WrapI64
-			I64Load $128
+			Get R7
 			I64Ne
-			I32Or
-			Get R0
-			I32WrapI64
-			I64Load $40
-			Get R0
-			I32WrapI64
-			I64Load $48
-			I64GeS
 			I32Or
 			If
-				Get SP
-				I64Const $0
-				I64Store ret+8(FP)
-				RET
+				Br $2
 			End
-			Get R2
-			Get R0
-			I32WrapI64
-			I64Load $136
+			Get SP
+			I64Const $0
+			I64Store $72
+			Get SP
+			I64Const $1
+			I64Store $64
+			Get SP
+			Get R11
+			I64Store $56
+			Get SP
+			Get R12
+			Get R8
 			I64And
-			Get R0
-			I32WrapI64
-			I64Load $144
+			Get R9
 			I64Or
-			Set R3
-			Get R0
-			I32WrapI64
-			I64Load $80
+			I64Store $48
+			Get SP
+			I64Const $0
+			I64Store $40
+			Get SP
+			Get PC_B
+			I64Load $32
+			I64Const $-4294967296
+			I64And
+			I64Const $1
+			I64Or
+			I64Store $32
+			Get SP
+			Get PC_B
+			I64Load $24
+			I64Store $24
+			Get SP
+			Get PC_B
+			I64Load $16
+			I64Store $16
+			Get SP
+			Get PC_B
+			I64Load $8
+			I64Store $8
+			Get SP
+			Get R10
+			I64Store $0
+			Get R10
+			I64Const $1
+			I64Add
+			Set R10
+			Get R4
+			I64Const $1
+			I64Add
 			Set R4
-			Block
-				Get R0
-				I32WrapI64
-				I64Load $8
-				Get R0
-				I32WrapI64
-				I64Load $40
-				I64Const $80
-				I64Mul
-				I64Add
-				Set R5
-				Get R5
-				I32WrapI64
-				Get R0
-				I32WrapI64
-				I64Load $32
-				Get R0
-				I32WrapI64
-				I64Load $16
-				I64Add
-				Get R0
-				I32WrapI64
-				I64Load $112
-				I64Const $32
-				I64Shl
-				I64Or
-				I64Store $0
-				Get R5
-				I32WrapI64
-				Get R1
-				I32WrapI64
-				I64Load $8
-				I64Store $8
-				Get R5
-				I32WrapI64
-				Get R1
-				I32WrapI64
-				I64Load $16
-				I64Store $16
-				Get R5
-				I32WrapI64
-				Get R1
-				I32WrapI64
-				I64Load $24
-				I64Store $24
-				Get R5
-				I32WrapI64
-				Get R1
-				I32WrapI64
-				I64Load $32
-				I64Const $-4294967296
-				I64And
-				I64Const $1
-				I64Or
-				I64Store $32
-				Get R5
-				I32WrapI64
-				I64Const $0
-				I64Store $40
-				Get R5
-				I32WrapI64
-				Get R3
-				I64Store $48
-				Get R5
-				I32WrapI64
-				Get R0
-				I32WrapI64
-				I64Load $80
-				Get R4
-				Get R0
-				I32WrapI64
-				I64Load $80
-				I64Sub
-				I64Const $32
-				I64Shl
-				I64Or
-				I64Store $56
-				Get R5
-				I32WrapI64
-				I64Const $1
-				I64Store $64
-				Get R5
-				I32WrapI64
-				I64Const $0
-				I64Store $72
-				Get R0
-				I32WrapI64
-				Get R4
-				I64Store $80
-				Get R0
-				I32WrapI64
-				Get R0
-				I32WrapI64
-				I64Load $16
-				I64Const $1
-				I64Add
-				I64Store $16
-				Get R0
-				I32WrapI64
-				Get R0
-				I32WrapI64
-				I64Load $40
-				I64Const $1
-				I64Add
-				I64Store $40
-				Get R0
-				I32WrapI64
-				I64Const $0
-				I64Store $160
-			End
+			Get PC_B
+			I64ExtendI32U
+			I64Const $80
+			I64Add
+			I32WrapI64
+			Set PC_B
+			Get SP
+			I64ExtendI32U
+			I64Const $80
+			I64Add
+			I32WrapI64
+			Set SP
 			Br $0
 		End
 	End
-	Get SP
+	Get R1
+	I32WrapI64
+	Get R1
+	I32WrapI64
+	I64Load $40
+	Get R4
+	Get R2
+	I64Sub
+	I64Add
+	I64Store $40
+	Get R1
+	I32WrapI64
+	Get R4
+	I64Store $16
+	Get R4
+	Get R2
+	I64Ne
+	If
+		Get R1
+		I32WrapI64
+		I64Const $0
+		I64Store $160
+	End
 	I64Const $0
+	Set R12
+	Get R0
+	I32WrapI64
+	Set SP
+	Get SP
+	Get R12
 	I64Store ret+8(FP)
 	RET
 	Unreachable

@@ -1,6 +1,6 @@
 // Package pattern reads regular expressions in the syntax of Java's java.util.regex and matches them with regexp2: the
-// transforms' and predicates' in the guest, those of topics' names in the host. class.go has its classes, block.go the
-// blocks of Unicode, runeset.go sets of code points.
+// transforms', predicates' and delta links' in the guests, those of topics' names in the host. class.go has its
+// classes, block.go the blocks of Unicode, runeset.go sets of code points, replacement.go what replaces a match.
 package pattern
 
 import (

@@ -194,12 +194,18 @@ func (d *Data) Text(name string) (text string, ok bool) {
 	b, size := d.bytes[d.fields[i].start:d.fields[i].end], 1
 	if d.form == wit.Structured {
 		n := &d.nodes[d.nodes[0].Members[i].Node]
-		var null bool
-		if null, size, _ = datum.IsNull(n, b); null || n.Kind != wit.Text {
+		null := len(b) > 0 && b[0] == 0
+		if !n.Optional || n.DefaultValue != nil {
+			null, size, _ = datum.IsNull(n, b)
+		}
+		if null || n.Kind != wit.Text {
 			return "", false
 		}
 	} else if b[0] != datum.TagText {
 		return "", false
+	}
+	if len(b) > size && b[size] < 0x80 { // the length was looked at when the field's end was found
+		return d.texts.keep(b[size+1:]), true
 	}
 	content, _ := datum.Block(b[size:])
 	return d.texts.keep(content), true
@@ -249,6 +255,10 @@ func (d *Data) set(name string, t touched) error {
 // find is the number of a field, -1 where there is none of that name. Unless the value is whole the field is in fields
 // afterwards.
 func (d *Data) find(name string) int {
+	if h := d.hint; h < len(d.fields) && d.form == wit.Structured && !d.whole && d.err == nil &&
+		d.nodes[0].Members[h].Name == name {
+		return h
+	}
 	i := -1
 	switch tree := d.tree.(type) {
 	case nil:
@@ -321,9 +331,43 @@ func (d *Data) walkStructure(i int) int {
 		}
 		at = size
 	}
+	members := d.nodes[0].Members
 	for len(d.fields) <= i {
-		node := d.nodes[0].Members[len(d.fields)].Node
-		end := scalarEnd(&d.nodes[node], b, at)
+		node := members[len(d.fields)].Node
+		n, end, first := &d.nodes[node], -1, at
+		if n.Optional && n.DefaultValue == nil && at < len(b) && b[at] == 2 {
+			first++
+		}
+		// The commonest here: a call would cost more than what it does.
+		if first+2 <= len(b) && (first > at || !n.Optional) {
+			switch n.Kind {
+			case wit.Int8, wit.Int16, wit.Int32, wit.Int64:
+				for k := first; k < len(b); k++ {
+					if b[k] < 0x80 {
+						end = k + 1
+						break
+					}
+				}
+			case wit.Text:
+				if low, high := int(b[first]), int(b[first+1]); low < 0x80 {
+					end = first + 1 + low>>1
+				} else if high < 0x80 {
+					end = first + 2 + (low&0x7f|high<<7)>>1
+				}
+				if b[first]&1 != 0 || end > len(b) {
+					end = -1
+				}
+			case wit.Float64:
+				if first+8 <= len(b) {
+					end = first + 8
+				}
+			case wit.Boolean:
+				end = first + 1
+			}
+		}
+		if end < 0 {
+			end = scalarEnd(n, b, at)
+		}
 		if end < 0 {
 			size, err := datum.Skip(d.nodes, node, b[at:])
 			if err != nil {

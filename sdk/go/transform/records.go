@@ -218,7 +218,9 @@ func (p *records) record(row *wit.Row, topics []string, data []byte) *Record {
 	r := &p.current
 	r.Topic, r.Partition, r.Offset, r.Timestamp, r.dropped = topics[row.Topic], row.Partition, row.Offset,
 		row.Timestamp, false
-	r.Key.load(row.Key, p.nodes(row.Key), data)
+	if row.Key.Form != wit.Absent || r.Key.form != wit.Absent || r.Key.changed {
+		r.Key.load(row.Key, p.nodes(row.Key), data)
+	}
 	r.Value.load(row.Value, p.nodes(row.Value), data)
 	return r
 }
@@ -253,21 +255,24 @@ func (p *records) write(out *wit.Applied, origin uint32, row *wit.Row, topics []
 		}
 		row.Topic = uint32(at)
 	}
-	if err := p.put(out, &row.Key, &r.Key); err != nil {
-		return in("key", err)
+	row.Key, row.Value = unchanged(&r.Key), unchanged(&r.Value)
+	if r.Key.changed {
+		if err := p.put(out, &row.Key, &r.Key); err != nil {
+			return in("key", err)
+		}
 	}
-	if err := p.put(out, &row.Value, &r.Value); err != nil {
-		return in("value", err)
+	if r.Value.changed {
+		if err := p.put(out, &row.Value, &r.Value); err != nil {
+			return in("value", err)
+		}
 	}
 	return nil
 }
 
+func unchanged(d *Data) wit.Datum { return wit.Datum{Form: wit.Unchanged, Schema: d.schema} }
+
 // put writes what was changed behind the data of the rows before.
 func (p *records) put(out *wit.Applied, at *wit.Datum, d *Data) (err error) {
-	if !d.changed {
-		*at = wit.Datum{Form: wit.Unchanged, Schema: d.schema}
-		return nil
-	}
 	if d.form == wit.Structured && d.schema == 0 {
 		if d.schema, err = p.declare(out, d.nodes); err != nil {
 			return err

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"sync"
 	"syscall"
@@ -185,6 +186,7 @@ func BenchmarkPages(b *testing.B) {
 			b.Run(format+"/"+shape.Name, func(b *testing.B) {
 				var guests, anchors []float64
 				for b.Loop() {
+					runtime.GC() // of the anchor's garbage, which would be collected in the guest's time
 					guests = append(guests, timed(decode(regular)))
 					anchors = append(anchors, timed(func() { anchor(atom == 1, regular) }))
 				}

@@ -18,46 +18,60 @@ func stops(x, flip, limit, stop uint64) uint64 {
 	return (((x ^ flip) - limit) | ((x ^ stop) - Ones)) &^ x & Highs
 }
 
-// differs compares the first 32 bytes at once, which is all there is of most marks, and the rest where there is one.
+// differs compares the first 16 bytes at once, which is all there is of most marks, then 16 more and the rest where
+// there are such.
 func differs(in unsafe.Pointer, p int, e *Entry, first uint64) uint64 {
-	d := (Load(in, p)^e.Open.Words[0])&e.Open.Masks[0]&first | (Load(in, p+8)^e.Open.Words[1])&e.Open.Masks[1] |
-		(Load(in, p+16)^e.Open.Words[2])&e.Open.Masks[2] | (Load(in,
-		p+24)^e.Open.Words[3])&e.Open.Masks[3] | e.Open.Bias
-	if d == 0 {
+	touch(e)
+	d := (Load(in, p)^e.Open.Words[0])&e.Open.Masks[0]&first |
+		(Load(in, p+8)^e.Open.Words[1])&e.Open.Masks[1] | e.Open.Bias
+	if d == 0 && e.Open.Size > 16 {
+		d = (Load(in, p+16)^e.Open.Words[2])&e.Open.Masks[2] |
+			(Load(in, p+24)^e.Open.Words[3])&e.Open.Masks[3]
 		if e.Open.Size > 32 {
-			d = (Load(in, p+32)^e.Open.Words[4])&e.Open.Masks[4] | (Load(in, p+40)^e.Open.Words[5])&e.Open.Masks[5] |
-				(Load(in, p+48)^e.Open.Words[6])&e.Open.Masks[6] | (Load(in, p+56)^e.Open.Words[7])&e.Open.Masks[7] |
-				(Load(in, p+64)^e.Open.Words[8])&e.Open.Masks[8] | (Load(in, p+72)^e.Open.Words[9])&e.Open.Masks[9]
+			d |= (Load(in, p+32)^e.Open.Words[4])&e.Open.Masks[4] |
+				(Load(in, p+40)^e.Open.Words[5])&e.Open.Masks[5] |
+				(Load(in, p+48)^e.Open.Words[6])&e.Open.Masks[6] |
+				(Load(in, p+56)^e.Open.Words[7])&e.Open.Masks[7] |
+				(Load(in, p+64)^e.Open.Words[8])&e.Open.Masks[8] |
+				(Load(in, p+72)^e.Open.Words[9])&e.Open.Masks[9]
 		}
 	}
 	return d
 }
 
 func notClosed(in unsafe.Pointer, p int, e *Entry) uint64 {
-	d := (Load(in, p)^e.Close.Words[0])&e.Close.Masks[0] | (Load(in, p+8)^e.Close.Words[1])&e.Close.Masks[1] |
-		(Load(in, p+16)^e.Close.Words[2])&e.Close.Masks[2] | (Load(in,
-		p+24)^e.Close.Words[3])&e.Close.Masks[3] | e.Close.Bias
-	if d == 0 {
+	touch(e)
+	d := (Load(in, p)^e.Close.Words[0])&e.Close.Masks[0] |
+		(Load(in, p+8)^e.Close.Words[1])&e.Close.Masks[1] | e.Close.Bias
+	if d == 0 && e.Close.Size > 16 {
+		d = (Load(in, p+16)^e.Close.Words[2])&e.Close.Masks[2] |
+			(Load(in, p+24)^e.Close.Words[3])&e.Close.Masks[3]
 		if e.Close.Size > 32 {
-			d = (Load(in, p+32)^e.Close.Words[4])&e.Close.Masks[4] | (Load(in,
-				p+40)^e.Close.Words[5])&e.Close.Masks[5] |
-				(Load(in, p+48)^e.Close.Words[6])&e.Close.Masks[6] | (Load(in,
-				p+56)^e.Close.Words[7])&e.Close.Masks[7] |
-				(Load(in, p+64)^e.Close.Words[8])&e.Close.Masks[8] | (Load(in, p+72)^e.Close.Words[9])&e.Close.Masks[9]
+			d |= (Load(in, p+32)^e.Close.Words[4])&e.Close.Masks[4] |
+				(Load(in, p+40)^e.Close.Words[5])&e.Close.Masks[5] |
+				(Load(in, p+48)^e.Close.Words[6])&e.Close.Masks[6] |
+				(Load(in, p+56)^e.Close.Words[7])&e.Close.Masks[7] |
+				(Load(in, p+64)^e.Close.Words[8])&e.Close.Masks[8] |
+				(Load(in, p+72)^e.Close.Words[9])&e.Close.Masks[9]
 		}
 	}
 	return d
 }
 
 func notNull(in unsafe.Pointer, p int, e *Entry) uint64 {
-	d := (Load(in, p)^e.Null.Words[0])&e.Null.Masks[0] | (Load(in, p+8)^e.Null.Words[1])&e.Null.Masks[1] |
-		(Load(in, p+16)^e.Null.Words[2])&e.Null.Masks[2] | (Load(in,
-		p+24)^e.Null.Words[3])&e.Null.Masks[3] | e.Null.Bias
-	if d == 0 {
+	touch(e)
+	d := (Load(in, p)^e.Null.Words[0])&e.Null.Masks[0] |
+		(Load(in, p+8)^e.Null.Words[1])&e.Null.Masks[1] | e.Null.Bias
+	if d == 0 && e.Null.Size > 16 {
+		d = (Load(in, p+16)^e.Null.Words[2])&e.Null.Masks[2] |
+			(Load(in, p+24)^e.Null.Words[3])&e.Null.Masks[3]
 		if e.Null.Size > 32 {
-			d = (Load(in, p+32)^e.Null.Words[4])&e.Null.Masks[4] | (Load(in, p+40)^e.Null.Words[5])&e.Null.Masks[5] |
-				(Load(in, p+48)^e.Null.Words[6])&e.Null.Masks[6] | (Load(in, p+56)^e.Null.Words[7])&e.Null.Masks[7] |
-				(Load(in, p+64)^e.Null.Words[8])&e.Null.Masks[8] | (Load(in, p+72)^e.Null.Words[9])&e.Null.Masks[9]
+			d |= (Load(in, p+32)^e.Null.Words[4])&e.Null.Masks[4] |
+				(Load(in, p+40)^e.Null.Words[5])&e.Null.Masks[5] |
+				(Load(in, p+48)^e.Null.Words[6])&e.Null.Masks[6] |
+				(Load(in, p+56)^e.Null.Words[7])&e.Null.Masks[7] |
+				(Load(in, p+64)^e.Null.Words[8])&e.Null.Masks[8] |
+				(Load(in, p+72)^e.Null.Words[9])&e.Null.Masks[9]
 		}
 	}
 	return d
@@ -141,7 +155,7 @@ func eight(w uint64) uint64 {
 		(w*10+w>>8)>>16&0x000000ff000000ff*0x0000271000000001) >> 32
 }
 
-// match is Match: it returns the place behind what matches, 0 for none.
+// match is Match, from n on: it returns the place behind what matches, 0 for none.
 func match(src unsafe.Pointer, n int, program *uint64) int {
 	at := unsafe.Pointer(program)
 	for {
@@ -162,8 +176,11 @@ func match(src unsafe.Pointer, n int, program *uint64) int {
 		if head>>63 != 0 {
 			return n
 		}
+		flip := Load(at, 24)
+		limit := Load(at, 32)
+		stop := Load(at, 40)
 		for {
-			m := stops(Load(src, n), Load(at, 24), Load(at, 32), Load(at, 40))
+			m := stops(Load(src, n), flip, limit, stop)
 			if m != 0 {
 				n += bits.TrailingZeros64(m) >> 3
 				break
@@ -286,6 +303,7 @@ func pointer(p unsafe.Pointer, i int) *Entry { return *(**Entry)(unsafe.Add(p, i
 // given notes that the row has a column: it is in order, nulls stand for those left out, or the row is mixed. It
 // returns the place in the arena, -1 if the row has the column already.
 func given(s *Row, c, o int) int {
+	touch(s)
 	k := s.Expected
 	if c > k && s.Mixed == 0 {
 		i := k
@@ -326,12 +344,43 @@ func follows(before, e *Entry) int {
 
 // done notes where a column is.
 func done(s *Row, c, start, o int) int {
+	touch(s)
 	Store(s.Spans, c*16, uint64(start))
 	Store(s.Spans, c*16+8, uint64(o))
 	Store(s.Stamps, c*8, s.Stamp)
 	if c >= s.Expected {
 		s.Expected = c + 1
 	}
+	return 0
+}
+
+// complete makes a row of the columns, which end at o in the arena, and begins the next one, which is at p in JSON.
+func complete(s *Row, p, o int) int {
+	touch(s)
+	row := unsafe.Add(s.Rows, s.Made*rowBytes)
+	first := Load(s.Spans, s.KeyFirst)
+	end := uint64(o)
+	if s.Hidden >= 0 {
+		end = Load(s.Spans, s.Hidden)
+	}
+	Store(row, 72, 0)
+	Store(row, 64, 0)
+	Store(row, 56, uint64(s.Start)|(end-uint64(s.Start))<<32)
+	Store(row, 48, s.ValueForm)
+	Store(row, 40, first|(Load(s.Spans, s.KeyLast)-first)<<32)
+	Store(row, 32, s.KeyForm)
+	Store(row, 24, ^uint64(0))
+	Store(row, 16, ^uint64(0))
+	Store(row, 8, 0xffffffff)
+	Store(row, 0, s.Origin)
+	s.Origin++
+	s.Made++
+	s.From = p
+	s.Start = o
+	s.First = ^uint64(0xff)
+	s.Expected = 0
+	s.Stamp++
+	s.Before = s.Head
 	return 0
 }
 
@@ -515,7 +564,7 @@ func putGUID(in unsafe.Pointer, p int, arena unsafe.Pointer, o int) int {
 	return o + 37
 }
 
-// kernel: goRowJSON reads members of a row of verbose JSON.
+// kernel(e, s): goRowJSON reads members of a row of verbose JSON.
 func goRowJSON(s *Row) int {
 	in := s.In
 	arena := s.Arena
@@ -523,6 +572,7 @@ func goRowJSON(s *Row) int {
 	o := s.O
 	e := s.Entry
 	for {
+		touch(s)
 		if s.AtValue == 0 {
 			different := differs(in, p, e, s.First)
 			if different != 0 {
@@ -563,12 +613,22 @@ func goRowJSON(s *Row) int {
 					_ = follows(s.Before, e)
 				}
 			}
+			touch(e)
+			touch(s)
 			// with its only byte masked, the end would be everywhere
 			if e.Kind == End && s.First != ^uint64(0) {
 				return Missed
 			}
 			p += e.Open.Size
 			s.First = ^uint64(0)
+			if e.Kind == End && s.Made < s.Most && s.Mixed == 0 && s.Expected == s.Columns && o-p <= s.Slack &&
+				Load(in, p)&0xffff == ','|'{'<<8 {
+				// the row is whole and another follows: on to it
+				p++
+				_ = complete(s, p, o)
+				e = s.Head.Next
+				continue
+			}
 			if e.Kind >= Skip {
 				s.P = p
 				s.O = o
@@ -595,6 +655,8 @@ func goRowJSON(s *Row) int {
 				}
 			}
 		}
+		touch(e)
+		touch(s)
 		s.AtValue = 0
 		s.P = p
 		s.O = o
@@ -659,6 +721,10 @@ func goRowJSON(s *Row) int {
 					break
 				}
 				if x != '\\' {
+					if x == 0 {
+						s.P = p
+						return Cut
+					}
 					return OddValue
 				}
 				x = uint64(Byte(s.Plain, int(Byte(in, p+1))))
@@ -670,6 +736,7 @@ func goRowJSON(s *Row) int {
 				q++
 			}
 			p++
+			touch(e)
 			n := q - o - e.Width
 			if ascii&Highs != 0 {
 				bad := invalid(arena, q-n, n, 0)
@@ -798,13 +865,14 @@ func goRowJSON(s *Row) int {
 			o = putGUID(in, p+1, arena, o)
 			p += 38
 		}
+		touch(e)
 		_ = done(s, e.Column, s.O, o)
 		s.Before = e
 		e = e.Next
 	}
 }
 
-// kernel: goRowAtom reads the properties of an entry.
+// kernel(e, s): goRowAtom reads the properties of an entry.
 func goRowAtom(s *Row) int {
 	in := s.In
 	arena := s.Arena
@@ -812,6 +880,7 @@ func goRowAtom(s *Row) int {
 	o := s.O
 	e := s.Entry
 	for {
+		touch(s)
 		s.Filled = 1
 		if s.AtValue == 0 {
 			different := differs(in, p, e, ^uint64(0))
@@ -869,6 +938,8 @@ func goRowAtom(s *Row) int {
 					}
 				}
 			}
+			touch(e)
+			touch(s)
 			if e.Kind >= Skip {
 				p += e.Open.Size
 				s.P = p
@@ -909,6 +980,8 @@ func goRowAtom(s *Row) int {
 			}
 			p += e.Open.Size
 		}
+		touch(e)
+		touch(s)
 		s.AtValue = 0
 		s.P = p
 		s.O = o
@@ -983,6 +1056,10 @@ func goRowAtom(s *Row) int {
 					}
 				} else {
 					if m != '\n' && m != '\t' {
+						if m == 0 {
+							s.P = p
+							return Cut
+						}
 						return OddValue
 					}
 					p++
@@ -990,6 +1067,7 @@ func goRowAtom(s *Row) int {
 				Store(arena, q, m)
 				q++
 			}
+			touch(e)
 			n := q - o - e.Width
 			if ascii&Highs != 0 {
 				bad := invalid(arena, q-n, n, 1)
@@ -1099,6 +1177,7 @@ func goRowAtom(s *Row) int {
 				return OddValue
 			}
 		}
+		touch(e)
 		p += e.Close.Size
 		_ = done(s, e.Column, s.O, o)
 		s.Before = e
@@ -1106,45 +1185,100 @@ func goRowAtom(s *Row) int {
 	}
 }
 
-// kernel: goSort puts the columns of a row, which is from start to s.O and came in another order, in theirs; those not
-// given are null. It returns the row's end, -1: a column that is not given must not be null. The arena needs room for
-// the row twice.
+// kernel(s): goSort puts the columns of a row, which is from start to s.O and came in another order, in theirs; those
+// not given are null. It returns the row's end, -1: a column that is not given must not be null. The arena needs room
+// for the row twice.
 func goSort(s *Row, start, columns int) int {
 	arena := s.Arena
 	p := s.O
-	for i := 0; i < columns; i++ {
-		if Load(s.Stamps, i*8) != s.Stamp {
+	shift := p - start
+	spans := s.Spans
+	stamps := s.Stamps
+	stamp := s.Stamp
+	for i := 0; i < columns; {
+		if Load(stamps, i*8) != stamp {
 			if Load(s.Optionals, i*8) == 0 {
 				return -1
 			}
 			Store(arena, p, 0)
-			Store(s.Spans, i*16, uint64(p))
+			Store(spans, i*16, uint64(p-shift))
 			p++
-			Store(s.Spans, i*16+8, uint64(p))
+			Store(spans, i*16+8, uint64(p-shift))
+			i++
 			continue
 		}
-		from := int(Load(s.Spans, i*16))
-		end := int(Load(s.Spans, i*16+8))
-		Store(s.Spans, i*16, uint64(p))
-		for n := 0; n < end-from; n += 8 {
-			Store(arena, p+n, Load(arena, from+n))
+		// columns that lie one behind the other, as most do, are copied at once
+		from := int(Load(spans, i*16))
+		end := from
+		by := p - shift - from
+		for {
+			Store(spans, i*16, uint64(end+by))
+			end = int(Load(spans, i*16+8))
+			Store(spans, i*16+8, uint64(end+by))
+			i++
+			if i == columns {
+				break
+			}
+			if Load(stamps, i*8) != stamp || int(Load(spans, i*16)) != end {
+				break
+			}
 		}
+		Copy(arena, p, arena, from, end-from)
 		p += end - from
-		Store(s.Spans, i*16+8, uint64(p))
 	}
-	shift := s.O - start
-	for i := 0; i < columns; i++ {
-		Store(s.Spans, i*16, Load(s.Spans, i*16)-uint64(shift))
-		Store(s.Spans, i*16+8, Load(s.Spans, i*16+8)-uint64(shift))
-	}
-	for n := s.O; n < p; n += 8 {
-		Store(arena, n-shift, Load(arena, n))
-	}
+	Copy(arena, start, arena, s.O, p-s.O)
 	return p - shift
 }
 
-// kernel: goMatch returns the length of what matches a template, 0 if it does not.
+// kernel(at, src): goMatch returns the length of what matches a template. If it does not match, the result is 0 or
+// negative: how far it did, to some words.
 func goMatch(src unsafe.Pointer, program *uint64) int {
-	n := match(src, 0, program)
-	return n
+	at := unsafe.Pointer(program)
+	from := src
+	for {
+		head := Load(at, 0)
+		words := head & 0xffffff
+		for words >= 4 {
+			if (Load(src, 24)^Load(at, 32))|(Load(src, 16)^Load(at, 24))|(Load(src, 8)^Load(at, 16))|
+				(Load(src, 0)^Load(at, 8)) != 0 {
+				return int(uintptr(from)) - int(uintptr(src))
+			}
+			src = unsafe.Add(src, 32)
+			at = unsafe.Add(at, 32)
+			words -= 4
+		}
+		for words != 0 {
+			at = unsafe.Add(at, 8)
+			if Load(src, 0) != Load(at, 0) {
+				return int(uintptr(from)) - int(uintptr(src))
+			}
+			src = unsafe.Add(src, 8)
+			words--
+		}
+		if Load(at, 16)&(Load(src, 0)^Load(at, 8)) != 0 {
+			return int(uintptr(from)) - int(uintptr(src))
+		}
+		src = unsafe.Add(src, int(head>>32&0xff))
+		if head>>63 != 0 {
+			return int(uintptr(src)) - int(uintptr(from))
+		}
+		stop := Load(at, 40)
+		limit := Load(at, 32)
+		flip := Load(at, 24)
+		for {
+			second := Load(src, 8)
+			m := stops(Load(src, 0), flip, limit, stop)
+			if m != 0 {
+				src = unsafe.Add(src, bits.TrailingZeros64(m)>>3)
+				break
+			}
+			m = stops(second, flip, limit, stop)
+			if m != 0 {
+				src = unsafe.Add(src, 8+bits.TrailingZeros64(m)>>3)
+				break
+			}
+			src = unsafe.Add(src, 16)
+		}
+		at = unsafe.Add(at, 48)
+	}
 }

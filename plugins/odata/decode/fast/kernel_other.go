@@ -10,7 +10,7 @@ func RowJSON(s *Row) int { return goRowJSON(s) }
 // RowAtom reads the properties of an entry and says why it stopped.
 func RowAtom(s *Row) int { return goRowAtom(s) }
 
-// Match returns the length of what matches a template, 0 if it does not.
+// Match returns the length of what matches a template; 0 or negative, how far it matched, where it does not.
 func Match(src unsafe.Pointer, program *uint64) int { return goMatch(src, program) }
 
 // Sort puts the columns of a row, which is from start to s.O and came in another order, in theirs; those not given are

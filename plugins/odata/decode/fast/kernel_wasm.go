@@ -15,7 +15,7 @@ func RowJSON(s *Row) int
 //go:noescape
 func RowAtom(s *Row) int
 
-// Match returns the length of what matches a template, 0 if it does not.
+// Match returns the length of what matches a template; 0 or negative, how far it matched, where it does not.
 //
 //go:noescape
 func Match(src unsafe.Pointer, program *uint64) int

@@ -3,122 +3,120 @@
 #include "textflag.h"
 
 TEXT ·RowJSON(SB), NOSPLIT, $0-16
-	I64Load s+0(FP)
+	Get SP
+	I64ExtendI32U
 	Set R0
-	Get R0
+	I64Load s+0(FP)
 	I32WrapI64
+	Set SP
+	Get SP
 	I64Load $0
 	Set R1
-	Get R0
-	I32WrapI64
+	Get SP
 	I64Load $8
 	Set R2
-	Get R0
-	I32WrapI64
+	Get SP
 	I64Load $16
 	Set R3
-	Get R0
-	I32WrapI64
+	Get SP
 	I64Load $24
 	Set R4
-	Get R0
-	I32WrapI64
+	Get SP
 	I64Load $32
-	Set R5
+	I32WrapI64
+	Set PC_B
 	Block
 		Loop
-			Get R0
-			I32WrapI64
+			Get SP
+			I64Load $288
+			Drop
+			Get SP
 			I64Load $48
 			I64Eqz
 			If
-				Get R0
-				I32WrapI64
+				Get SP
 				I64Load $56
-				Set R7
+				Set R6
 				Block
+					Get PC_B
+					I64Load $616
+					Drop
 					Get R1
 					Get R3
 					I64Add
 					I32WrapI64
 					I64Load $0
-					Get R5
-					I32WrapI64
+					Get PC_B
 					I64Load $0
 					I64Xor
-					Get R5
-					I32WrapI64
+					Get PC_B
 					I64Load $80
 					I64And
-					Get R7
+					Get R6
 					I64And
 					Get R1
 					Get R3
 					I64Add
 					I32WrapI64
 					I64Load $8
-					Get R5
-					I32WrapI64
+					Get PC_B
 					I64Load $8
 					I64Xor
-					Get R5
-					I32WrapI64
+					Get PC_B
 					I64Load $88
 					I64And
 					I64Or
-					Get R1
-					Get R3
-					I64Add
-					I32WrapI64
-					I64Load $16
-					Get R5
-					I32WrapI64
-					I64Load $16
-					I64Xor
-					Get R5
-					I32WrapI64
-					I64Load $96
-					I64And
-					I64Or
-					Get R1
-					Get R3
-					I64Add
-					I32WrapI64
-					I64Load $24
-					Get R5
-					I32WrapI64
-					I64Load $24
-					I64Xor
-					Get R5
-					I32WrapI64
-					I64Load $104
-					I64And
-					I64Or
-					Get R5
-					I32WrapI64
+					Get PC_B
 					I64Load $160
 					I64Or
-					Set R8
-					Get R8
+					Set R7
+					Get R7
 					I64Eqz
+					Get PC_B
+					I64Load $168
+					I64Const $16
+					I64GtS
+					I32And
 					If
-						Get R5
+						Get R1
+						Get R3
+						I64Add
 						I32WrapI64
+						I64Load $16
+						Get PC_B
+						I64Load $16
+						I64Xor
+						Get PC_B
+						I64Load $96
+						I64And
+						Get R1
+						Get R3
+						I64Add
+						I32WrapI64
+						I64Load $24
+						Get PC_B
+						I64Load $24
+						I64Xor
+						Get PC_B
+						I64Load $104
+						I64And
+						I64Or
+						Set R7
+						Get PC_B
 						I64Load $168
 						I64Const $32
 						I64GtS
 						If
+							Get R7
 							Get R1
 							Get R3
 							I64Add
 							I32WrapI64
 							I64Load $32
-							Get R5
-							I32WrapI64
+							Get PC_B
 							I64Load $32
 							I64Xor
-							Get R5
-							I32WrapI64
+							Get PC_B
 							I64Load $112
 							I64And
 							Get R1
@@ -126,12 +124,10 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 							I64Add
 							I32WrapI64
 							I64Load $40
-							Get R5
-							I32WrapI64
+							Get PC_B
 							I64Load $40
 							I64Xor
-							Get R5
-							I32WrapI64
+							Get PC_B
 							I64Load $120
 							I64And
 							I64Or
@@ -140,12 +136,10 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 							I64Add
 							I32WrapI64
 							I64Load $48
-							Get R5
-							I32WrapI64
+							Get PC_B
 							I64Load $48
 							I64Xor
-							Get R5
-							I32WrapI64
+							Get PC_B
 							I64Load $128
 							I64And
 							I64Or
@@ -154,12 +148,10 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 							I64Add
 							I32WrapI64
 							I64Load $56
-							Get R5
-							I32WrapI64
+							Get PC_B
 							I64Load $56
 							I64Xor
-							Get R5
-							I32WrapI64
+							Get PC_B
 							I64Load $136
 							I64And
 							I64Or
@@ -168,12 +160,10 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 							I64Add
 							I32WrapI64
 							I64Load $64
-							Get R5
-							I32WrapI64
+							Get PC_B
 							I64Load $64
 							I64Xor
-							Get R5
-							I32WrapI64
+							Get PC_B
 							I64Load $144
 							I64And
 							I64Or
@@ -182,136 +172,128 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 							I64Add
 							I32WrapI64
 							I64Load $72
-							Get R5
-							I32WrapI64
+							Get PC_B
 							I64Load $72
 							I64Xor
-							Get R5
-							I32WrapI64
+							Get PC_B
 							I64Load $152
 							I64And
 							I64Or
-							Set R8
+							I64Or
+							Set R7
 						End
 					End
-					Get R8
-					Set R6
+					Get R7
+					Set R5
 					Br $0
 				End
-				Get R6
+				Get R5
 				I64Const $0
 				I64Ne
 				If
-					Get R0
-					I32WrapI64
+					Get SP
 					Get R3
 					I64Store $16
-					Get R0
-					I32WrapI64
+					Get SP
 					Get R4
 					I64Store $24
-					Get R0
-					I32WrapI64
-					Get R5
+					Get SP
+					Get PC_B
+					I64ExtendI32U
 					I64Store $32
 					I64Const $1
-					Set R7
-					Get R0
-					I32WrapI64
+					Set R6
+					Get SP
 					I64Load $72
 					I64Eqz
 					If
-						Get R5
-						I32WrapI64
+						Get PC_B
 						I64Load $528
-						Set R5
-						Get R0
 						I32WrapI64
+						Set PC_B
+						Get SP
 						I64Load $56
-						Set R8
+						Set R7
 						Block
+							Get PC_B
+							I64Load $616
+							Drop
 							Get R1
 							Get R3
 							I64Add
 							I32WrapI64
 							I64Load $0
-							Get R5
-							I32WrapI64
+							Get PC_B
 							I64Load $0
 							I64Xor
-							Get R5
-							I32WrapI64
+							Get PC_B
 							I64Load $80
 							I64And
-							Get R8
+							Get R7
 							I64And
 							Get R1
 							Get R3
 							I64Add
 							I32WrapI64
 							I64Load $8
-							Get R5
-							I32WrapI64
+							Get PC_B
 							I64Load $8
 							I64Xor
-							Get R5
-							I32WrapI64
+							Get PC_B
 							I64Load $88
 							I64And
 							I64Or
-							Get R1
-							Get R3
-							I64Add
-							I32WrapI64
-							I64Load $16
-							Get R5
-							I32WrapI64
-							I64Load $16
-							I64Xor
-							Get R5
-							I32WrapI64
-							I64Load $96
-							I64And
-							I64Or
-							Get R1
-							Get R3
-							I64Add
-							I32WrapI64
-							I64Load $24
-							Get R5
-							I32WrapI64
-							I64Load $24
-							I64Xor
-							Get R5
-							I32WrapI64
-							I64Load $104
-							I64And
-							I64Or
-							Get R5
-							I32WrapI64
+							Get PC_B
 							I64Load $160
 							I64Or
-							Set R9
-							Get R9
+							Set R8
+							Get R8
 							I64Eqz
+							Get PC_B
+							I64Load $168
+							I64Const $16
+							I64GtS
+							I32And
 							If
-								Get R5
+								Get R1
+								Get R3
+								I64Add
 								I32WrapI64
+								I64Load $16
+								Get PC_B
+								I64Load $16
+								I64Xor
+								Get PC_B
+								I64Load $96
+								I64And
+								Get R1
+								Get R3
+								I64Add
+								I32WrapI64
+								I64Load $24
+								Get PC_B
+								I64Load $24
+								I64Xor
+								Get PC_B
+								I64Load $104
+								I64And
+								I64Or
+								Set R8
+								Get PC_B
 								I64Load $168
 								I64Const $32
 								I64GtS
 								If
+									Get R8
 									Get R1
 									Get R3
 									I64Add
 									I32WrapI64
 									I64Load $32
-									Get R5
-									I32WrapI64
+									Get PC_B
 									I64Load $32
 									I64Xor
-									Get R5
-									I32WrapI64
+									Get PC_B
 									I64Load $112
 									I64And
 									Get R1
@@ -319,12 +301,10 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 									I64Add
 									I32WrapI64
 									I64Load $40
-									Get R5
-									I32WrapI64
+									Get PC_B
 									I64Load $40
 									I64Xor
-									Get R5
-									I32WrapI64
+									Get PC_B
 									I64Load $120
 									I64And
 									I64Or
@@ -333,12 +313,10 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 									I64Add
 									I32WrapI64
 									I64Load $48
-									Get R5
-									I32WrapI64
+									Get PC_B
 									I64Load $48
 									I64Xor
-									Get R5
-									I32WrapI64
+									Get PC_B
 									I64Load $128
 									I64And
 									I64Or
@@ -347,12 +325,10 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 									I64Add
 									I32WrapI64
 									I64Load $56
-									Get R5
-									I32WrapI64
+									Get PC_B
 									I64Load $56
 									I64Xor
-									Get R5
-									I32WrapI64
+									Get PC_B
 									I64Load $136
 									I64And
 									I64Or
@@ -361,12 +337,10 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 									I64Add
 									I32WrapI64
 									I64Load $64
-									Get R5
-									I32WrapI64
+									Get PC_B
 									I64Load $64
 									I64Xor
-									Get R5
-									I32WrapI64
+									Get PC_B
 									I64Load $144
 									I64And
 									I64Or
@@ -375,117 +349,112 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 									I64Add
 									I32WrapI64
 									I64Load $72
-									Get R5
-									I32WrapI64
+									Get PC_B
 									I64Load $72
 									I64Xor
-									Get R5
-									I32WrapI64
+									Get PC_B
 									I64Load $152
 									I64And
 									I64Or
-									Set R9
+									I64Or
+									Set R8
 								End
 							End
-							Get R9
-							Set R7
+							Get R8
+							Set R6
 							Br $0
 						End
-						Get R7
+						Get R6
 						I64Const $0
 						I64Ne
 						If
-							Get R5
-							I32WrapI64
+							Get PC_B
 							I64Load $528
-							Set R5
-							Get R0
 							I32WrapI64
+							Set PC_B
+							Get SP
 							I64Load $56
-							Set R8
+							Set R7
 							Block
+								Get PC_B
+								I64Load $616
+								Drop
 								Get R1
 								Get R3
 								I64Add
 								I32WrapI64
 								I64Load $0
-								Get R5
-								I32WrapI64
+								Get PC_B
 								I64Load $0
 								I64Xor
-								Get R5
-								I32WrapI64
+								Get PC_B
 								I64Load $80
 								I64And
-								Get R8
+								Get R7
 								I64And
 								Get R1
 								Get R3
 								I64Add
 								I32WrapI64
 								I64Load $8
-								Get R5
-								I32WrapI64
+								Get PC_B
 								I64Load $8
 								I64Xor
-								Get R5
-								I32WrapI64
+								Get PC_B
 								I64Load $88
 								I64And
 								I64Or
-								Get R1
-								Get R3
-								I64Add
-								I32WrapI64
-								I64Load $16
-								Get R5
-								I32WrapI64
-								I64Load $16
-								I64Xor
-								Get R5
-								I32WrapI64
-								I64Load $96
-								I64And
-								I64Or
-								Get R1
-								Get R3
-								I64Add
-								I32WrapI64
-								I64Load $24
-								Get R5
-								I32WrapI64
-								I64Load $24
-								I64Xor
-								Get R5
-								I32WrapI64
-								I64Load $104
-								I64And
-								I64Or
-								Get R5
-								I32WrapI64
+								Get PC_B
 								I64Load $160
 								I64Or
-								Set R9
-								Get R9
+								Set R8
+								Get R8
 								I64Eqz
+								Get PC_B
+								I64Load $168
+								I64Const $16
+								I64GtS
+								I32And
 								If
-									Get R5
+									Get R1
+									Get R3
+									I64Add
 									I32WrapI64
+									I64Load $16
+									Get PC_B
+									I64Load $16
+									I64Xor
+									Get PC_B
+									I64Load $96
+									I64And
+									Get R1
+									Get R3
+									I64Add
+									I32WrapI64
+									I64Load $24
+									Get PC_B
+									I64Load $24
+									I64Xor
+									Get PC_B
+									I64Load $104
+									I64And
+									I64Or
+									Set R8
+									Get PC_B
 									I64Load $168
 									I64Const $32
 									I64GtS
 									If
+										Get R8
 										Get R1
 										Get R3
 										I64Add
 										I32WrapI64
 										I64Load $32
-										Get R5
-										I32WrapI64
+										Get PC_B
 										I64Load $32
 										I64Xor
-										Get R5
-										I32WrapI64
+										Get PC_B
 										I64Load $112
 										I64And
 										Get R1
@@ -493,12 +462,10 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 										I64Add
 										I32WrapI64
 										I64Load $40
-										Get R5
-										I32WrapI64
+										Get PC_B
 										I64Load $40
 										I64Xor
-										Get R5
-										I32WrapI64
+										Get PC_B
 										I64Load $120
 										I64And
 										I64Or
@@ -507,12 +474,10 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 										I64Add
 										I32WrapI64
 										I64Load $48
-										Get R5
-										I32WrapI64
+										Get PC_B
 										I64Load $48
 										I64Xor
-										Get R5
-										I32WrapI64
+										Get PC_B
 										I64Load $128
 										I64And
 										I64Or
@@ -521,12 +486,10 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 										I64Add
 										I32WrapI64
 										I64Load $56
-										Get R5
-										I32WrapI64
+										Get PC_B
 										I64Load $56
 										I64Xor
-										Get R5
-										I32WrapI64
+										Get PC_B
 										I64Load $136
 										I64And
 										I64Or
@@ -535,12 +498,10 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 										I64Add
 										I32WrapI64
 										I64Load $64
-										Get R5
-										I32WrapI64
+										Get PC_B
 										I64Load $64
 										I64Xor
-										Get R5
-										I32WrapI64
+										Get PC_B
 										I64Load $144
 										I64And
 										I64Or
@@ -549,117 +510,112 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 										I64Add
 										I32WrapI64
 										I64Load $72
-										Get R5
-										I32WrapI64
+										Get PC_B
 										I64Load $72
 										I64Xor
-										Get R5
-										I32WrapI64
+										Get PC_B
 										I64Load $152
 										I64And
 										I64Or
-										Set R9
+										I64Or
+										Set R8
 									End
 								End
-								Get R9
-								Set R7
+								Get R8
+								Set R6
 								Br $0
 							End
-							Get R7
+							Get R6
 							I64Const $0
 							I64Ne
 							If
-								Get R5
-								I32WrapI64
+								Get PC_B
 								I64Load $528
-								Set R5
-								Get R0
 								I32WrapI64
+								Set PC_B
+								Get SP
 								I64Load $56
-								Set R8
+								Set R7
 								Block
+									Get PC_B
+									I64Load $616
+									Drop
 									Get R1
 									Get R3
 									I64Add
 									I32WrapI64
 									I64Load $0
-									Get R5
-									I32WrapI64
+									Get PC_B
 									I64Load $0
 									I64Xor
-									Get R5
-									I32WrapI64
+									Get PC_B
 									I64Load $80
 									I64And
-									Get R8
+									Get R7
 									I64And
 									Get R1
 									Get R3
 									I64Add
 									I32WrapI64
 									I64Load $8
-									Get R5
-									I32WrapI64
+									Get PC_B
 									I64Load $8
 									I64Xor
-									Get R5
-									I32WrapI64
+									Get PC_B
 									I64Load $88
 									I64And
 									I64Or
-									Get R1
-									Get R3
-									I64Add
-									I32WrapI64
-									I64Load $16
-									Get R5
-									I32WrapI64
-									I64Load $16
-									I64Xor
-									Get R5
-									I32WrapI64
-									I64Load $96
-									I64And
-									I64Or
-									Get R1
-									Get R3
-									I64Add
-									I32WrapI64
-									I64Load $24
-									Get R5
-									I32WrapI64
-									I64Load $24
-									I64Xor
-									Get R5
-									I32WrapI64
-									I64Load $104
-									I64And
-									I64Or
-									Get R5
-									I32WrapI64
+									Get PC_B
 									I64Load $160
 									I64Or
-									Set R9
-									Get R9
+									Set R8
+									Get R8
 									I64Eqz
+									Get PC_B
+									I64Load $168
+									I64Const $16
+									I64GtS
+									I32And
 									If
-										Get R5
+										Get R1
+										Get R3
+										I64Add
 										I32WrapI64
+										I64Load $16
+										Get PC_B
+										I64Load $16
+										I64Xor
+										Get PC_B
+										I64Load $96
+										I64And
+										Get R1
+										Get R3
+										I64Add
+										I32WrapI64
+										I64Load $24
+										Get PC_B
+										I64Load $24
+										I64Xor
+										Get PC_B
+										I64Load $104
+										I64And
+										I64Or
+										Set R8
+										Get PC_B
 										I64Load $168
 										I64Const $32
 										I64GtS
 										If
+											Get R8
 											Get R1
 											Get R3
 											I64Add
 											I32WrapI64
 											I64Load $32
-											Get R5
-											I32WrapI64
+											Get PC_B
 											I64Load $32
 											I64Xor
-											Get R5
-											I32WrapI64
+											Get PC_B
 											I64Load $112
 											I64And
 											Get R1
@@ -667,12 +623,10 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 											I64Add
 											I32WrapI64
 											I64Load $40
-											Get R5
-											I32WrapI64
+											Get PC_B
 											I64Load $40
 											I64Xor
-											Get R5
-											I32WrapI64
+											Get PC_B
 											I64Load $120
 											I64And
 											I64Or
@@ -681,12 +635,10 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 											I64Add
 											I32WrapI64
 											I64Load $48
-											Get R5
-											I32WrapI64
+											Get PC_B
 											I64Load $48
 											I64Xor
-											Get R5
-											I32WrapI64
+											Get PC_B
 											I64Load $128
 											I64And
 											I64Or
@@ -695,12 +647,10 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 											I64Add
 											I32WrapI64
 											I64Load $56
-											Get R5
-											I32WrapI64
+											Get PC_B
 											I64Load $56
 											I64Xor
-											Get R5
-											I32WrapI64
+											Get PC_B
 											I64Load $136
 											I64And
 											I64Or
@@ -709,12 +659,10 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 											I64Add
 											I32WrapI64
 											I64Load $64
-											Get R5
-											I32WrapI64
+											Get PC_B
 											I64Load $64
 											I64Xor
-											Get R5
-											I32WrapI64
+											Get PC_B
 											I64Load $144
 											I64And
 											I64Or
@@ -723,26 +671,25 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 											I64Add
 											I32WrapI64
 											I64Load $72
-											Get R5
-											I32WrapI64
+											Get PC_B
 											I64Load $72
 											I64Xor
-											Get R5
-											I32WrapI64
+											Get PC_B
 											I64Load $152
 											I64And
 											I64Or
-											Set R9
+											I64Or
+											Set R8
 										End
 									End
-									Get R9
-									Set R7
+									Get R8
+									Set R6
 									Br $0
 								End
 							End
 						End
 					End
-					Get R7
+					Get R6
 					I64Const $0
 					I64Ne
 					If
@@ -754,8 +701,7 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 							I64Load $0
 							I64Const $8748
 							I64Xor
-							Get R0
-							I32WrapI64
+							Get SP
 							I64Load $56
 							I64And
 							I64Const $65535
@@ -764,62 +710,62 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 							I64Ne
 							If
 								I64Const $0
-								Set R8
+								Set R7
 								Br $1
 							End
 							I64Const $0
-							Set R9
+							Set R8
 							Block
 								Loop
 									Get R1
 									Get R3
-									Get R9
+									Get R8
 									I64Add
 									I64Add
 									I32WrapI64
 									I64Load $2
-									Set R10
-									Get R10
+									Set R9
+									Get R9
 									I64Const $144680345676153346
 									I64Xor
 									I64Const $2387225703656530209
 									I64Sub
-									Get R10
+									Get R9
 									I64Const $6655295901103053916
 									I64Xor
 									I64Const $72340172838076673
 									I64Sub
 									I64Or
-									Get R10
+									Get R9
 									I64Const $-1
 									I64Xor
 									I64And
 									I64Const $-9187201950435737472
 									I64And
-									Set R10
-									Get R10
+									Set R9
+									Get R9
 									I64Const $0
 									I64Ne
 									If
+										Get R8
 										Get R9
-										Get R10
 										I64Ctz
 										I64Const $3
 										I64ShrS
 										I64Add
-										Set R9
+										Set R8
 										Br $2
 									End
-									Get R9
+									Get R8
 									I64Const $8
 									I64Add
-									Set R9
+									Set R8
 									Br $0
 								End
 							End
 							Get R1
 							Get R3
-							Get R9
+							Get R8
 							I64Add
 							I64Add
 							I32WrapI64
@@ -828,59 +774,64 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 							I64Ne
 							If
 								I64Const $0
-								Set R8
+								Set R7
 								Br $1
 							End
-							Get R9
-							Set R8
+							Get R8
+							Set R7
 							Br $0
 						End
-						Get R8
+						Get R7
 						I64Eqz
 						If
-							Get SP
 							I64Const $1
+							Set R8
+							Get R0
+							I32WrapI64
+							Set SP
+							Get SP
+							Get R8
 							I64Store ret+8(FP)
 							RET
 						End
 						Get R3
 						I64Const $2
 						I64Add
-						Set R10
+						Set R9
 						Block
 							Get R1
-							Get R10
+							Get R9
 							I64Add
 							I32WrapI64
 							I64Load $0
-							Set R11
-							Get R8
+							Set R10
+							Get R7
 							I64Const $8
 							I64LtS
 							If
-								Get R11
+								Get R10
 								I64Const $1
 								I64Const $8
-								Get R8
+								Get R7
 								I64Mul
 								I64Shl
 								I64Const $1
 								I64Sub
 								I64And
-								Set R11
+								Set R10
 							End
-							Get R11
+							Get R10
 							I64Const $-7046029254386353131
 							I64Mul
-							Set R11
-							Get R8
+							Set R10
+							Get R7
 							I64Const $8
 							I64GtS
 							If
-								Get R11
-								Get R1
 								Get R10
-								Get R8
+								Get R1
+								Get R9
+								Get R7
 								I64Add
 								I64Const $8
 								I64Sub
@@ -890,30 +841,28 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 								I64Const $-4417276706812531889
 								I64Mul
 								I64Xor
-								Set R11
+								Set R10
 							End
-							Get R11
-							Get R8
+							Get R10
+							Get R7
 							I64Const $1609587929392839161
 							I64Mul
 							I64Add
-							Set R11
-							Get R11
-							Get R11
+							Set R10
+							Get R10
+							Get R10
 							I64Const $29
 							I64ShrU
 							I64Xor
-							Set R9
+							Set R8
 							Br $0
 						End
 						Block
 							Loop
-								Get R0
-								I32WrapI64
+								Get SP
 								I64Load $136
-								Get R9
-								Get R0
-								I32WrapI64
+								Get R8
+								Get SP
 								I64Load $144
 								I64And
 								I64Const $8
@@ -921,103 +870,106 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 								I64Add
 								I32WrapI64
 								I64Load $0
-								Set R5
-								Get R5
+								I32WrapI64
+								Set PC_B
+								Get PC_B
+								I64ExtendI32U
 								I64Const $0
 								I64Eq
 								If
-									Get SP
 									I64Const $1
+									Set R9
+									Get R0
+									I32WrapI64
+									Set SP
+									Get SP
+									Get R9
 									I64Store ret+8(FP)
 									RET
 								End
-								Get R0
-								I32WrapI64
+								Get SP
 								I64Load $56
-								Set R11
+								Set R10
 								Block
+									Get PC_B
+									I64Load $616
+									Drop
 									Get R1
 									Get R3
 									I64Add
 									I32WrapI64
 									I64Load $0
-									Get R5
-									I32WrapI64
+									Get PC_B
 									I64Load $0
 									I64Xor
-									Get R5
-									I32WrapI64
+									Get PC_B
 									I64Load $80
 									I64And
-									Get R11
+									Get R10
 									I64And
 									Get R1
 									Get R3
 									I64Add
 									I32WrapI64
 									I64Load $8
-									Get R5
-									I32WrapI64
+									Get PC_B
 									I64Load $8
 									I64Xor
-									Get R5
-									I32WrapI64
+									Get PC_B
 									I64Load $88
 									I64And
 									I64Or
-									Get R1
-									Get R3
-									I64Add
-									I32WrapI64
-									I64Load $16
-									Get R5
-									I32WrapI64
-									I64Load $16
-									I64Xor
-									Get R5
-									I32WrapI64
-									I64Load $96
-									I64And
-									I64Or
-									Get R1
-									Get R3
-									I64Add
-									I32WrapI64
-									I64Load $24
-									Get R5
-									I32WrapI64
-									I64Load $24
-									I64Xor
-									Get R5
-									I32WrapI64
-									I64Load $104
-									I64And
-									I64Or
-									Get R5
-									I32WrapI64
+									Get PC_B
 									I64Load $160
 									I64Or
-									Set R12
-									Get R12
+									Set R11
+									Get R11
 									I64Eqz
+									Get PC_B
+									I64Load $168
+									I64Const $16
+									I64GtS
+									I32And
 									If
-										Get R5
+										Get R1
+										Get R3
+										I64Add
 										I32WrapI64
+										I64Load $16
+										Get PC_B
+										I64Load $16
+										I64Xor
+										Get PC_B
+										I64Load $96
+										I64And
+										Get R1
+										Get R3
+										I64Add
+										I32WrapI64
+										I64Load $24
+										Get PC_B
+										I64Load $24
+										I64Xor
+										Get PC_B
+										I64Load $104
+										I64And
+										I64Or
+										Set R11
+										Get PC_B
 										I64Load $168
 										I64Const $32
 										I64GtS
 										If
+											Get R11
 											Get R1
 											Get R3
 											I64Add
 											I32WrapI64
 											I64Load $32
-											Get R5
-											I32WrapI64
+											Get PC_B
 											I64Load $32
 											I64Xor
-											Get R5
-											I32WrapI64
+											Get PC_B
 											I64Load $112
 											I64And
 											Get R1
@@ -1025,12 +977,10 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 											I64Add
 											I32WrapI64
 											I64Load $40
-											Get R5
-											I32WrapI64
+											Get PC_B
 											I64Load $40
 											I64Xor
-											Get R5
-											I32WrapI64
+											Get PC_B
 											I64Load $120
 											I64And
 											I64Or
@@ -1039,12 +989,10 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 											I64Add
 											I32WrapI64
 											I64Load $48
-											Get R5
-											I32WrapI64
+											Get PC_B
 											I64Load $48
 											I64Xor
-											Get R5
-											I32WrapI64
+											Get PC_B
 											I64Load $128
 											I64And
 											I64Or
@@ -1053,12 +1001,10 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 											I64Add
 											I32WrapI64
 											I64Load $56
-											Get R5
-											I32WrapI64
+											Get PC_B
 											I64Load $56
 											I64Xor
-											Get R5
-											I32WrapI64
+											Get PC_B
 											I64Load $136
 											I64And
 											I64Or
@@ -1067,12 +1013,10 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 											I64Add
 											I32WrapI64
 											I64Load $64
-											Get R5
-											I32WrapI64
+											Get PC_B
 											I64Load $64
 											I64Xor
-											Get R5
-											I32WrapI64
+											Get PC_B
 											I64Load $144
 											I64And
 											I64Or
@@ -1081,215 +1025,414 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 											I64Add
 											I32WrapI64
 											I64Load $72
-											Get R5
-											I32WrapI64
+											Get PC_B
 											I64Load $72
 											I64Xor
-											Get R5
-											I32WrapI64
+											Get PC_B
 											I64Load $152
 											I64And
 											I64Or
-											Set R12
+											I64Or
+											Set R11
 										End
 									End
-									Get R12
-									Set R10
+									Get R11
+									Set R9
 									Br $0
 								End
-								Get R10
+								Get R9
 								I64Eqz
 								If
 									Br $2
 								End
-								Get R9
+								Get R8
 								I64Const $1
 								I64Add
-								Set R9
+								Set R8
 								Br $0
 							End
 						End
-						Get R0
-						I32WrapI64
+						Get SP
 						I64Load $40
-						Set R11
+						Set R10
 						Block
-							Get R11
+							Get R10
 							I32WrapI64
 							I64Load $608
-							Get R5
+							Get PC_B
+							I64ExtendI32U
 							I64Ne
 							If
-								Get R11
+								Get R10
 								I32WrapI64
-								Get R5
+								Get PC_B
+								I64ExtendI32U
 								I64Store $608
-								Get R11
+								Get R10
 								I32WrapI64
 								I64Const $0
 								I64Store $616
 							End
-							Get R11
+							Get R10
 							I32WrapI64
-							Get R11
+							Get R10
 							I32WrapI64
 							I64Load $616
 							I64Const $1
 							I64Add
 							I64Store $616
-							Get R11
+							Get R10
 							I32WrapI64
 							I64Load $616
 							I64Const $3
 							I64GeS
 							If
-								Get R11
+								Get R10
 								I32WrapI64
-								Get R5
+								Get PC_B
+								I64ExtendI32U
 								I64Store $528
-								Get R11
+								Get R10
 								I32WrapI64
 								I64Const $0
 								I64Store $616
 							End
 							I64Const $0
-							Set R10
+							Set R9
 							Br $0
 						End
 					End
 				End
-				Get R5
-				I32WrapI64
+				Get PC_B
+				I64Load $616
+				Drop
+				Get SP
+				I64Load $288
+				Drop
+				Get PC_B
 				I64Load $536
 				I64Const $10
 				I64Eq
-				Get R0
-				I32WrapI64
+				Get SP
 				I64Load $56
 				I64Const $-1
 				I64Ne
 				I32And
 				If
-					Get SP
 					I64Const $1
+					Set R6
+					Get R0
+					I32WrapI64
+					Set SP
+					Get SP
+					Get R6
 					I64Store ret+8(FP)
 					RET
 				End
 				Get R3
-				Get R5
-				I32WrapI64
+				Get PC_B
 				I64Load $168
 				I64Add
 				Set R3
-				Get R0
-				I32WrapI64
+				Get SP
 				I64Const $-1
 				I64Store $56
-				Get R5
+				Get PC_B
+				I64Load $536
+				I64Const $10
+				I64Eq
+				Get SP
+				I64Load $192
+				Get SP
+				I64Load $200
+				I64LtS
+				I32And
+				Get SP
+				I64Load $72
+				I64Eqz
+				I32And
+				Get SP
+				I64Load $64
+				Get SP
+				I64Load $224
+				I64Eq
+				I32And
+				Get R4
+				Get R3
+				I64Sub
+				Get SP
+				I64Load $240
+				I64LeS
+				I32And
+				Get R1
+				Get R3
+				I64Add
 				I32WrapI64
+				I64Load $0
+				I64Const $65535
+				I64And
+				I64Const $31532
+				I64Eq
+				I32And
+				If
+					Get R3
+					I64Const $1
+					I64Add
+					Set R3
+					Block
+						Get SP
+						I64Load $288
+						Drop
+						Get SP
+						I64Load $184
+						Get SP
+						I64Load $192
+						I64Const $80
+						I64Mul
+						I64Add
+						Set R7
+						Get SP
+						I64Load $80
+						Get SP
+						I64Load $248
+						I64Add
+						I32WrapI64
+						I64Load $0
+						Set R8
+						Get R4
+						Set R9
+						Get SP
+						I64Load $264
+						I64Const $0
+						I64GeS
+						If
+							Get SP
+							I64Load $80
+							Get SP
+							I64Load $264
+							I64Add
+							I32WrapI64
+							I64Load $0
+							Set R9
+						End
+						Get R7
+						I32WrapI64
+						I64Const $0
+						I64Store $72
+						Get R7
+						I32WrapI64
+						I64Const $0
+						I64Store $64
+						Get R7
+						I32WrapI64
+						Get SP
+						I64Load $216
+						Get R9
+						Get SP
+						I64Load $216
+						I64Sub
+						I64Const $32
+						I64Shl
+						I64Or
+						I64Store $56
+						Get R7
+						I32WrapI64
+						Get SP
+						I64Load $288
+						I64Store $48
+						Get R7
+						I32WrapI64
+						Get R8
+						Get SP
+						I64Load $80
+						Get SP
+						I64Load $256
+						I64Add
+						I32WrapI64
+						I64Load $0
+						Get R8
+						I64Sub
+						I64Const $32
+						I64Shl
+						I64Or
+						I64Store $40
+						Get R7
+						I32WrapI64
+						Get SP
+						I64Load $280
+						I64Store $32
+						Get R7
+						I32WrapI64
+						I64Const $-1
+						I64Store $24
+						Get R7
+						I32WrapI64
+						I64Const $-1
+						I64Store $16
+						Get R7
+						I32WrapI64
+						I64Const $4294967295
+						I64Store $8
+						Get R7
+						I32WrapI64
+						Get SP
+						I64Load $272
+						I64Store $0
+						Get SP
+						Get SP
+						I64Load $272
+						I64Const $1
+						I64Add
+						I64Store $272
+						Get SP
+						Get SP
+						I64Load $192
+						I64Const $1
+						I64Add
+						I64Store $192
+						Get SP
+						Get R3
+						I64Store $208
+						Get SP
+						Get R4
+						I64Store $216
+						Get SP
+						I64Const $-256
+						I64Store $56
+						Get SP
+						I64Const $0
+						I64Store $64
+						Get SP
+						Get SP
+						I64Load $96
+						I64Const $1
+						I64Add
+						I64Store $96
+						Get SP
+						Get SP
+						I64Load $232
+						I64Store $40
+						I64Const $0
+						Set R6
+						Br $0
+					End
+					Get SP
+					I64Load $232
+					I32WrapI64
+					I64Load $528
+					I32WrapI64
+					Set PC_B
+					Br $2
+				End
+				Get PC_B
 				I64Load $536
 				I64Const $9
 				I64GeS
 				If
-					Get R0
-					I32WrapI64
+					Get SP
 					Get R3
 					I64Store $16
-					Get R0
-					I32WrapI64
+					Get SP
 					Get R4
 					I64Store $24
-					Get R0
-					I32WrapI64
-					Get R5
+					Get SP
+					Get PC_B
+					I64ExtendI32U
 					I64Store $32
-					Get R5
-					I32WrapI64
+					Get PC_B
 					I64Load $536
 					I64Const $10
 					I64Eq
 					If
-						Get SP
 						I64Const $0
+						Set R6
+						Get R0
+						I32WrapI64
+						Set SP
+						Get SP
+						Get R6
 						I64Store ret+8(FP)
 						RET
 					End
-					Get R5
-					I32WrapI64
+					Get PC_B
 					I64Load $600
 					I64Const $0
 					I64Eq
 					If
-						Get SP
 						I64Const $3
+						Set R6
+						Get R0
+						I32WrapI64
+						Set SP
+						Get SP
+						Get R6
 						I64Store ret+8(FP)
 						RET
 					End
 					Get R3
-					Set R8
-					Get R5
-					I32WrapI64
+					Set R7
+					Get PC_B
 					I64Load $600
-					Set R9
+					Set R8
 					Block
-						Get R9
-						Set R10
+						Get R8
+						Set R9
 						Block
 							Loop
-								Get R10
+								Get R9
 								I32WrapI64
 								I64Load $0
-								Set R11
-								Get R11
+								Set R10
+								Get R10
 								I64Const $16777215
 								I64And
-								Set R12
+								Set R11
 								Block
 									Loop
-										Get R12
+										Get R11
 										I64Const $0
 										I64Ne
 										I32Eqz
 										BrIf $1
-										Get R10
+										Get R9
 										I64Const $8
 										I64Add
-										Set R10
+										Set R9
 										Get R1
-										Get R8
+										Get R7
 										I64Add
 										I32WrapI64
 										I64Load $0
-										Get R10
+										Get R9
 										I32WrapI64
 										I64Load $0
 										I64Ne
 										If
 											I64Const $0
-											Set R7
+											Set R6
 											Br $5
 										End
-										Get R8
+										Get R7
 										I64Const $8
 										I64Add
-										Set R8
-										Get R12
+										Set R7
+										Get R11
 										I64Const $1
 										I64Sub
-										Set R12
+										Set R11
 										Br $0
 									End
 								End
 								Get R1
-								Get R8
+								Get R7
 								I64Add
 								I32WrapI64
 								I64Load $0
-								Get R10
+								Get R9
 								I32WrapI64
 								I64Load $8
 								I64Xor
-								Get R10
+								Get R9
 								I32WrapI64
 								I64Load $16
 								I64And
@@ -1297,146 +1440,154 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 								I64Ne
 								If
 									I64Const $0
-									Set R7
+									Set R6
 									Br $3
 								End
-								Get R8
-								Get R11
+								Get R7
+								Get R10
 								I64Const $32
 								I64ShrU
 								I64Const $255
 								I64And
 								I64Add
-								Set R8
-								Get R11
+								Set R7
+								Get R10
 								I64Const $63
 								I64ShrU
 								I64Const $0
 								I64Ne
 								If
-									Get R8
-									Set R7
+									Get R7
+									Set R6
 									Br $3
 								End
+								Get R9
+								I32WrapI64
+								I64Load $24
+								Set R12
+								Get R9
+								I32WrapI64
+								I64Load $32
+								Set R13
+								Get R9
+								I32WrapI64
+								I64Load $40
+								Set R14
 								Block
 									Loop
 										Get R1
-										Get R8
+										Get R7
 										I64Add
 										I32WrapI64
 										I64Load $0
-										Set R13
-										Get R13
-										Get R10
-										I32WrapI64
-										I64Load $24
+										Set R15
+										Get R15
+										Get R12
 										I64Xor
-										Get R10
-										I32WrapI64
-										I64Load $32
-										I64Sub
 										Get R13
-										Get R10
-										I32WrapI64
-										I64Load $40
+										I64Sub
+										Get R15
+										Get R14
 										I64Xor
 										I64Const $72340172838076673
 										I64Sub
 										I64Or
-										Get R13
+										Get R15
 										I64Const $-1
 										I64Xor
 										I64And
 										I64Const $-9187201950435737472
 										I64And
-										Set R13
-										Get R13
+										Set R15
+										Get R15
 										I64Const $0
 										I64Ne
 										If
-											Get R8
-											Get R13
+											Get R7
+											Get R15
 											I64Ctz
 											I64Const $3
 											I64ShrS
 											I64Add
-											Set R8
+											Set R7
 											Br $2
 										End
-										Get R8
+										Get R7
 										I64Const $8
 										I64Add
-										Set R8
+										Set R7
 										Br $0
 									End
 								End
-								Get R10
+								Get R9
 								I64Const $48
 								I64Add
-								Set R10
+								Set R9
 								Br $0
 							End
 						End
 					End
-					Get R7
+					Get R6
 					I64Eqz
 					If
-						Get SP
 						I64Const $3
+						Set R7
+						Get R0
+						I32WrapI64
+						Set SP
+						Get SP
+						Get R7
 						I64Store ret+8(FP)
 						RET
 					End
-					Get R7
+					Get R6
 					Set R3
-					Get R0
-					I32WrapI64
-					Get R5
+					Get SP
+					Get PC_B
+					I64ExtendI32U
 					I64Store $40
-					Get R5
-					I32WrapI64
+					Get PC_B
 					I64Load $528
-					Set R5
+					I32WrapI64
+					Set PC_B
 					Br $2
 				End
-				Get R5
-				I32WrapI64
+				Get PC_B
 				I64Load $544
-				Get R0
-				I32WrapI64
+				Get SP
 				I64Load $64
 				I64Ne
 				If
-					Get R5
-					I32WrapI64
+					Get PC_B
 					I64Load $544
-					Set R7
+					Set R6
 					Get R4
-					Set R8
+					Set R7
 					Block
-						Get R0
-						I32WrapI64
+						Get SP
+						I64Load $288
+						Drop
+						Get SP
 						I64Load $64
-						Set R9
-						Get R7
-						Get R9
+						Set R8
+						Get R6
+						Get R8
 						I64GtS
-						Get R0
-						I32WrapI64
+						Get SP
 						I64Load $72
 						I64Eqz
 						I32And
 						If
-							Get R9
-							Set R10
+							Get R8
+							Set R9
 							Block
 								Loop
-									Get R10
-									Get R7
+									Get R9
+									Get R6
 									I64LtS
-									Get R0
-									I32WrapI64
+									Get SP
 									I64Load $104
-									Get R10
+									Get R9
 									I64Const $8
 									I64Mul
 									I64Add
@@ -1447,18 +1598,18 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 									I32And
 									I32Eqz
 									BrIf $1
-									Get R10
+									Get R9
 									I64Const $1
 									I64Add
-									Set R10
+									Set R9
 									Br $0
 								End
 							End
-							Get R10
-							Get R7
-							I64Eq
-							Get R7
 							Get R9
+							Get R6
+							I64Eq
+							Get R6
+							Get R8
 							I64Sub
 							I64Const $3
 							I64LeS
@@ -1466,66 +1617,61 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 							If
 								Block
 									Loop
-										Get R9
-										Get R7
+										Get R8
+										Get R6
 										I64LtS
 										I32Eqz
 										BrIf $1
-										Get R0
-										I32WrapI64
+										Get SP
 										I64Load $8
-										Get R8
+										Get R7
 										I64Add
 										I32WrapI64
 										I64Const $0
 										I64Store $0
-										Get R0
-										I32WrapI64
+										Get SP
 										I64Load $80
-										Get R9
+										Get R8
 										I64Const $16
 										I64Mul
 										I64Add
 										I32WrapI64
-										Get R8
+										Get R7
 										I64Store $0
+										Get R7
+										I64Const $1
+										I64Add
+										Set R7
+										Get SP
+										I64Load $80
+										Get R8
+										I64Const $16
+										I64Mul
+										I64Add
+										I32WrapI64
+										Get R7
+										I64Store $8
 										Get R8
 										I64Const $1
 										I64Add
 										Set R8
-										Get R0
-										I32WrapI64
-										I64Load $80
-										Get R9
-										I64Const $16
-										I64Mul
-										I64Add
-										I32WrapI64
-										Get R8
-										I64Store $8
-										Get R9
-										I64Const $1
-										I64Add
-										Set R9
 										Br $0
 									End
 								End
-								Get R8
+								Get R7
 								Set R4
 								Br $2
 							End
 						End
-						Get R0
-						I32WrapI64
+						Get SP
 						I64Load $88
-						Get R7
+						Get R6
 						I64Const $8
 						I64Mul
 						I64Add
 						I32WrapI64
 						I64Load $0
-						Get R0
-						I32WrapI64
+						Get SP
 						I64Load $96
 						I64Eq
 						If
@@ -1533,11 +1679,10 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 							Set R4
 							Br $1
 						End
-						Get R0
-						I32WrapI64
+						Get SP
 						I64Const $1
 						I64Store $72
-						Get R8
+						Get R7
 						Set R4
 						Br $0
 					End
@@ -1545,35 +1690,43 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 					I64Const $0
 					I64LtS
 					If
-						Get SP
 						I64Const $4
+						Set R6
+						Get R0
+						I32WrapI64
+						Set SP
+						Get SP
+						Get R6
 						I64Store ret+8(FP)
 						RET
 					End
 				End
 			End
-			Get R0
-			I32WrapI64
+			Get PC_B
+			I64Load $616
+			Drop
+			Get SP
+			I64Load $288
+			Drop
+			Get SP
 			I64Const $0
 			I64Store $48
-			Get R0
-			I32WrapI64
+			Get SP
 			Get R3
 			I64Store $16
-			Get R0
-			I32WrapI64
+			Get SP
 			Get R4
 			I64Store $24
-			Get R0
-			I32WrapI64
-			Get R5
+			Get SP
+			Get PC_B
+			I64ExtendI32U
 			I64Store $32
 			Get R1
 			Get R3
 			I64Add
 			I32WrapI64
 			I64Load $0
-			Set R6
+			Set R5
 			Get R2
 			Get R4
 			I64Add
@@ -1581,36 +1734,38 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 			I64Const $2
 			I64Store8 $0
 			Get R4
-			Get R5
-			I32WrapI64
+			Get PC_B
 			I64Load $552
 			I64Add
 			Set R4
-			Get R6
+			Get R5
 			I64Const $255
 			I64And
 			I64Const $110
 			I64Eq
 			If
-				Get R6
+				Get R5
 				I64Const $4294967295
 				I64And
 				I64Const $1819047278
 				I64Ne
-				Get R5
-				I32WrapI64
+				Get PC_B
 				I64Load $552
 				I64Eqz
 				I32Or
 				If
-					Get SP
 					I64Const $2
+					Set R6
+					Get R0
+					I32WrapI64
+					Set SP
+					Get SP
+					Get R6
 					I64Store ret+8(FP)
 					RET
 				End
 				Get R2
-				Get R0
-				I32WrapI64
+				Get SP
 				I64Load $24
 				I64Add
 				I32WrapI64
@@ -1621,20 +1776,24 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 				I64Add
 				Set R3
 			Else
-				Get R5
-				I32WrapI64
+				Get PC_B
 				I64Load $536
 				I64Const $1
 				I64Eq
 				If
-					Get R6
+					Get R5
 					I64Const $255
 					I64And
 					I64Const $34
 					I64Ne
 					If
-						Get SP
 						I64Const $2
+						Set R6
+						Get R0
+						I32WrapI64
+						Set SP
+						Get SP
+						Get R6
 						I64Store ret+8(FP)
 						RET
 					End
@@ -1643,13 +1802,12 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 					I64Add
 					Set R3
 					Get R4
-					Get R5
-					I32WrapI64
+					Get PC_B
 					I64Load $560
 					I64Add
-					Set R7
+					Set R6
 					I64Const $0
-					Set R8
+					Set R7
 					Block
 						Loop
 							Get R1
@@ -1657,236 +1815,256 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 							I64Add
 							I32WrapI64
 							I64Load $0
-							Set R9
+							Set R8
 							Get R2
-							Get R7
+							Get R6
 							I64Add
 							I32WrapI64
-							Get R9
+							Get R8
 							I64Store $0
-							Get R9
+							Get R8
 							I64Const $144680345676153346
 							I64Xor
 							I64Const $2387225703656530209
 							I64Sub
-							Get R9
+							Get R8
 							I64Const $6655295901103053916
 							I64Xor
 							I64Const $72340172838076673
 							I64Sub
 							I64Or
-							Get R9
+							Get R8
 							I64Const $-1
 							I64Xor
 							I64And
 							I64Const $-9187201950435737472
 							I64And
-							Set R10
-							Get R10
+							Set R9
+							Get R9
 							I64Eqz
 							If
+								Get R7
 								Get R8
-								Get R9
 								I64Or
-								Set R8
+								Set R7
 								Get R1
 								Get R3
 								I64Add
 								I32WrapI64
 								I64Load $8
-								Set R9
+								Set R8
 								Get R2
-								Get R7
+								Get R6
 								I64Add
 								I32WrapI64
-								Get R9
+								Get R8
 								I64Store $8
 								Get R3
 								I64Const $8
 								I64Add
 								Set R3
-								Get R7
+								Get R6
 								I64Const $8
 								I64Add
-								Set R7
-								Get R9
+								Set R6
+								Get R8
 								I64Const $144680345676153346
 								I64Xor
 								I64Const $2387225703656530209
 								I64Sub
-								Get R9
+								Get R8
 								I64Const $6655295901103053916
 								I64Xor
 								I64Const $72340172838076673
 								I64Sub
 								I64Or
-								Get R9
+								Get R8
 								I64Const $-1
 								I64Xor
 								I64And
 								I64Const $-9187201950435737472
 								I64And
-								Set R10
-								Get R10
+								Set R9
+								Get R9
 								I64Eqz
 								If
+									Get R7
 									Get R8
-									Get R9
 									I64Or
-									Set R8
+									Set R7
 									Get R1
 									Get R3
 									I64Add
 									I32WrapI64
 									I64Load $8
-									Set R9
+									Set R8
 									Get R2
-									Get R7
+									Get R6
 									I64Add
 									I32WrapI64
-									Get R9
+									Get R8
 									I64Store $8
 									Get R3
 									I64Const $8
 									I64Add
 									Set R3
-									Get R7
+									Get R6
 									I64Const $8
 									I64Add
-									Set R7
-									Get R9
+									Set R6
+									Get R8
 									I64Const $144680345676153346
 									I64Xor
 									I64Const $2387225703656530209
 									I64Sub
-									Get R9
+									Get R8
 									I64Const $6655295901103053916
 									I64Xor
 									I64Const $72340172838076673
 									I64Sub
 									I64Or
-									Get R9
+									Get R8
 									I64Const $-1
 									I64Xor
 									I64And
 									I64Const $-9187201950435737472
 									I64And
-									Set R10
-									Get R10
+									Set R9
+									Get R9
 									I64Eqz
 									If
+										Get R7
 										Get R8
-										Get R9
 										I64Or
-										Set R8
+										Set R7
 										Get R1
 										Get R3
 										I64Add
 										I32WrapI64
 										I64Load $8
-										Set R9
+										Set R8
 										Get R2
-										Get R7
+										Get R6
 										I64Add
 										I32WrapI64
-										Get R9
+										Get R8
 										I64Store $8
 										Get R3
 										I64Const $8
 										I64Add
 										Set R3
-										Get R7
+										Get R6
 										I64Const $8
 										I64Add
-										Set R7
-										Get R9
+										Set R6
+										Get R8
 										I64Const $144680345676153346
 										I64Xor
 										I64Const $2387225703656530209
 										I64Sub
-										Get R9
+										Get R8
 										I64Const $6655295901103053916
 										I64Xor
 										I64Const $72340172838076673
 										I64Sub
 										I64Or
-										Get R9
+										Get R8
 										I64Const $-1
 										I64Xor
 										I64And
 										I64Const $-9187201950435737472
 										I64And
-										Set R10
-										Get R10
+										Set R9
+										Get R9
 										I64Eqz
 										If
+											Get R7
 											Get R8
-											Get R9
 											I64Or
-											Set R8
+											Set R7
 											Get R3
 											I64Const $8
 											I64Add
 											Set R3
-											Get R7
+											Get R6
 											I64Const $8
 											I64Add
-											Set R7
+											Set R6
 											Br $4
 										End
 									End
 								End
 							End
-							Get R10
+							Get R9
 							I64Ctz
 							I64Const $56
 							I64And
-							Set R10
+							Set R9
+							Get R7
 							Get R8
-							Get R9
 							I64Const $1
-							Get R10
+							Get R9
 							I64Shl
 							I64Const $1
 							I64Sub
 							I64And
 							I64Or
-							Set R8
+							Set R7
 							Get R3
-							Get R10
+							Get R9
 							I64Const $3
 							I64ShrU
 							I64Add
 							Set R3
-							Get R7
-							Get R10
+							Get R6
+							Get R9
 							I64Const $3
 							I64ShrU
 							I64Add
-							Set R7
+							Set R6
 							Get R1
 							Get R3
 							I64Add
 							I32WrapI64
 							I64Load8U $0
-							Set R9
-							Get R9
+							Set R8
+							Get R8
 							I64Const $34
 							I64Eq
 							If
 								Br $2
 							End
-							Get R9
+							Get R8
 							I64Const $92
 							I64Ne
 							If
-								Get SP
+								Get R8
+								I64Eqz
+								If
+									Get SP
+									Get R3
+									I64Store $16
+									I64Const $6
+									Set R10
+									Get R0
+									I32WrapI64
+									Set SP
+									Get SP
+									Get R10
+									I64Store ret+8(FP)
+									RET
+								End
 								I64Const $2
+								Set R10
+								Get R0
+								I32WrapI64
+								Set SP
+								Get SP
+								Get R10
 								I64Store ret+8(FP)
 								RET
 							End
-							Get R0
-							I32WrapI64
+							Get SP
 							I64Load $128
 							Get R1
 							Get R3
@@ -1896,29 +2074,34 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 							I64Add
 							I32WrapI64
 							I64Load8U $0
-							Set R9
-							Get R9
+							Set R8
+							Get R8
 							I64Eqz
 							If
-								Get SP
 								I64Const $2
+								Set R10
+								Get R0
+								I32WrapI64
+								Set SP
+								Get SP
+								Get R10
 								I64Store ret+8(FP)
 								RET
 							End
 							Get R2
-							Get R7
+							Get R6
 							I64Add
 							I32WrapI64
-							Get R9
+							Get R8
 							I64Store $0
 							Get R3
 							I64Const $2
 							I64Add
 							Set R3
-							Get R7
+							Get R6
 							I64Const $1
 							I64Add
-							Set R7
+							Set R6
 							Br $0
 						End
 					End
@@ -1926,60 +2109,62 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 					I64Const $1
 					I64Add
 					Set R3
-					Get R7
+					Get PC_B
+					I64Load $616
+					Drop
+					Get R6
 					Get R4
 					I64Sub
-					Get R5
-					I32WrapI64
+					Get PC_B
 					I64Load $560
 					I64Sub
-					Set R9
-					Get R8
+					Set R8
+					Get R7
 					I64Const $-9187201950435737472
 					I64And
 					I64Const $0
 					I64Ne
 					If
-						Get R7
-						Get R9
+						Get R6
+						Get R8
 						I64Sub
-						Set R11
+						Set R10
 						Block
-							Get R11
-							Get R9
+							Get R10
+							Get R8
 							I64Add
-							Set R12
+							Set R11
 							Block
 								Loop
+									Get R10
 									Get R11
-									Get R12
 									I64LtS
 									I32Eqz
 									BrIf $1
 									Get R2
-									Get R11
+									Get R10
 									I64Add
 									I32WrapI64
 									I64Load $0
-									Set R13
-									Get R13
+									Set R12
+									Get R12
 									I64Const $-9187201950435737472
 									I64And
 									I64Eqz
 									If
 										Get R2
-										Get R11
+										Get R10
 										I64Add
 										I32WrapI64
 										I64Load $8
 										Get R2
-										Get R11
+										Get R10
 										I64Add
 										I32WrapI64
 										I64Load $16
 										I64Or
 										Get R2
-										Get R11
+										Get R10
 										I64Add
 										I32WrapI64
 										I64Load $24
@@ -1988,51 +2173,51 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 										I64And
 										I64Eqz
 										If
-											Get R11
+											Get R10
 											I64Const $32
 											I64Add
-											Set R11
+											Set R10
 										Else
-											Get R11
+											Get R10
 											I64Const $8
 											I64Add
-											Set R11
+											Set R10
 										End
 										Br $1
 									End
-									Get R11
-									Get R13
+									Get R10
+									Get R12
 									I64Const $-9187201950435737472
 									I64And
 									I64Ctz
 									I64Const $3
 									I64ShrS
 									I64Add
-									Set R11
+									Set R10
+									Get R10
 									Get R11
-									Get R12
 									I64GeS
 									If
 										Br $2
 									End
 									Get R2
-									Get R11
+									Get R10
 									I64Add
 									I32WrapI64
 									I64Load $0
-									Set R13
-									Get R13
+									Set R12
+									Get R12
 									I64Const $255
 									I64And
 									I64Const $224
 									I64LtU
 									If
-										Get R13
+										Get R12
 										I64Const $255
 										I64And
 										I64Const $194
 										I64LtU
-										Get R13
+										Get R12
 										I64Const $49152
 										I64And
 										I64Const $32768
@@ -2040,40 +2225,40 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 										I32Or
 										If
 											I64Const $1
-											Set R10
+											Set R9
 											Br $4
 										End
-										Get R11
+										Get R10
 										I64Const $2
 										I64Add
-										Set R11
+										Set R10
+										Get R10
 										Get R11
-										Get R12
 										I64GtS
 										If
 											I64Const $1
-											Set R10
+											Set R9
 											Br $4
 										End
 										Br $1
 									End
-									Get R13
+									Get R12
 									I64Const $255
 									I64And
 									I64Const $240
 									I64LtU
 									If
-										Get R13
+										Get R12
 										I64Const $12632064
 										I64And
 										I64Const $8421376
 										I64Ne
-										Get R13
+										Get R12
 										I64Const $255
 										I64And
 										I64Const $224
 										I64Eq
-										Get R13
+										Get R12
 										I64Const $8
 										I64ShrU
 										I64Const $255
@@ -2082,12 +2267,12 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 										I64LtU
 										I32And
 										I32Or
-										Get R13
+										Get R12
 										I64Const $255
 										I64And
 										I64Const $237
 										I64Eq
-										Get R13
+										Get R12
 										I64Const $8
 										I64ShrU
 										I64Const $255
@@ -2098,13 +2283,13 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 										I32Or
 										If
 											I64Const $1
-											Set R10
+											Set R9
 											Br $4
 										End
 										I64Const $0
 										I64Const $0
 										I64Ne
-										Get R13
+										Get R12
 										I64Const $16711679
 										I64And
 										I64Const $12500975
@@ -2112,40 +2297,40 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 										I32And
 										If
 											I64Const $1
-											Set R10
+											Set R9
 											Br $4
 										End
-										Get R11
+										Get R10
 										I64Const $3
 										I64Add
-										Set R11
+										Set R10
+										Get R10
 										Get R11
-										Get R12
 										I64GtS
 										If
 											I64Const $1
-											Set R10
+											Set R9
 											Br $4
 										End
 										Br $1
 									End
-									Get R13
+									Get R12
 									I64Const $255
 									I64And
 									I64Const $244
 									I64GtU
-									Get R13
+									Get R12
 									I64Const $3233857536
 									I64And
 									I64Const $2155905024
 									I64Ne
 									I32Or
-									Get R13
+									Get R12
 									I64Const $255
 									I64And
 									I64Const $240
 									I64Eq
-									Get R13
+									Get R12
 									I64Const $8
 									I64ShrU
 									I64Const $255
@@ -2154,12 +2339,12 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 									I64LtU
 									I32And
 									I32Or
-									Get R13
+									Get R12
 									I64Const $255
 									I64And
 									I64Const $244
 									I64Eq
-									Get R13
+									Get R12
 									I64Const $8
 									I64ShrU
 									I64Const $255
@@ -2170,86 +2355,90 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 									I32Or
 									If
 										I64Const $1
-										Set R10
+										Set R9
 										Br $3
 									End
-									Get R11
+									Get R10
 									I64Const $4
 									I64Add
-									Set R11
+									Set R10
+									Get R10
 									Get R11
-									Get R12
 									I64GtS
 									If
 										I64Const $1
-										Set R10
+										Set R9
 										Br $3
 									End
 									Br $0
 								End
 							End
 							I64Const $0
-							Set R10
+							Set R9
 							Br $0
 						End
-						Get R10
+						Get R9
 						I64Const $0
 						I64Ne
 						If
-							Get SP
 							I64Const $2
+							Set R10
+							Get R0
+							I32WrapI64
+							Set SP
+							Get SP
+							Get R10
 							I64Store ret+8(FP)
 							RET
 						End
 					End
-					Get R5
-					I32WrapI64
+					Get PC_B
 					I64Load $560
-					Set R11
+					Set R10
 					Block
-						Get R9
+						Get R8
 						I64Const $64
 						I64LtS
 						If
-							Get R11
+							Get R10
 							I64Const $1
 							I64Ne
 							If
 								I64Const $0
-								Set R10
+								Set R9
 								Br $2
 							End
 							Get R2
 							Get R4
 							I64Add
 							I32WrapI64
-							Get R9
+							Get R8
 							I64Const $1
 							I64Shl
 							I64Const $255
 							I64And
 							I64Store8 $0
 							I64Const $1
-							Set R10
+							Set R9
 							Br $1
 						End
-						Get R9
+						Get R8
 						I64Const $8192
 						I64LtS
 						If
-							Get R11
+							Get R10
 							I64Const $2
 							I64Ne
 							If
 								I64Const $0
-								Set R10
+								Set R9
 								Br $2
 							End
 							Get R2
 							Get R4
 							I64Add
 							I32WrapI64
-							Get R9
+							Get R8
 							I64Const $1
 							I64Shl
 							I64Const $128
@@ -2261,56 +2450,62 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 							Get R4
 							I64Add
 							I32WrapI64
-							Get R9
+							Get R8
 							I64Const $6
 							I64ShrS
 							I64Const $255
 							I64And
 							I64Store8 $1
 							I64Const $1
-							Set R10
+							Set R9
 							Br $1
 						End
 						I64Const $0
-						Set R10
+						Set R9
 						Br $0
 					End
-					Get R10
+					Get R9
 					I64Eqz
 					If
-						Get R0
-						I32WrapI64
+						Get SP
 						Get R3
 						I64Store $16
+						Get SP
+						Get R8
+						I64Store $152
+						I64Const $5
+						Set R10
 						Get R0
 						I32WrapI64
-						Get R9
-						I64Store $152
+						Set SP
 						Get SP
-						I64Const $5
+						Get R10
 						I64Store ret+8(FP)
 						RET
 					End
-					Get R7
+					Get R6
 					Set R4
 				Else
-					Get R5
-					I32WrapI64
+					Get PC_B
 					I64Load $536
 					I64Const $4
 					I64LeS
 					If
-						Get R5
-						I32WrapI64
+						Get PC_B
 						I64Load $536
 						I64Eqz
 						If
-							Get SP
 							I64Const $2
+							Set R6
+							Get R0
+							I32WrapI64
+							Set SP
+							Get SP
+							Get R6
 							I64Store ret+8(FP)
 							RET
 						End
-						Get R6
+						Get R5
 						I64Const $255
 						I64And
 						I64Const $34
@@ -2321,8 +2516,7 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 							I64Add
 							Set R3
 						End
-						Get R0
-						I32WrapI64
+						Get SP
 						I64Const $0
 						I64Store $160
 						Get R1
@@ -2333,8 +2527,7 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 						I64Const $45
 						I64Eq
 						If
-							Get R0
-							I32WrapI64
+							Get SP
 							I64Const $1
 							I64Store $160
 							Get R3
@@ -2342,7 +2535,7 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 							I64Add
 							Set R3
 						End
-						Get R6
+						Get R5
 						I64Const $255
 						I64And
 						I64Const $34
@@ -2366,8 +2559,13 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 						I64LeU
 						I32And
 						If
-							Get SP
 							I64Const $2
+							Set R6
+							Get R0
+							I32WrapI64
+							Set SP
+							Get SP
+							Get R6
 							I64Store ret+8(FP)
 							RET
 						End
@@ -2379,43 +2577,43 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 							I64Load $0
 							I64Const $3472328296227680304
 							I64Xor
-							Set R9
-							Get R9
+							Set R8
+							Get R8
 							I64Const $8536140394893047414
 							I64Add
-							Get R9
+							Get R8
 							I64Or
 							I64Const $-9187201950435737472
 							I64And
-							Set R10
-							Get R10
+							Set R9
+							Get R9
 							I64Const $0
 							I64Ne
 							If
-								Get R10
+								Get R9
 								I64Ctz
 								I64Const $56
 								I64And
-								Set R10
-								Get R10
+								Set R9
+								Get R9
 								I64Eqz
 								If
 									I64Const $0
 									I64Const $0
-									Set R8
 									Set R7
+									Set R6
 									Br $2
 								End
-								Get R9
+								Get R8
 								I64Const $64
-								Get R10
+								Get R9
 								I64Sub
 								I64Shl
-								Set R9
-								Get R9
+								Set R8
+								Get R8
 								I64Const $10
 								I64Mul
-								Get R9
+								Get R8
 								I64Const $8
 								I64ShrU
 								I64Add
@@ -2423,10 +2621,10 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 								I64And
 								I64Const $4294967296000100
 								I64Mul
-								Get R9
+								Get R8
 								I64Const $10
 								I64Mul
-								Get R9
+								Get R8
 								I64Const $8
 								I64ShrU
 								I64Add
@@ -2439,17 +2637,17 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 								I64Add
 								I64Const $32
 								I64ShrU
-								Get R10
+								Get R9
 								I64Const $3
 								I64ShrU
-								Set R8
 								Set R7
+								Set R6
 								Br $1
 							End
-							Get R9
+							Get R8
 							I64Const $10
 							I64Mul
-							Get R9
+							Get R8
 							I64Const $8
 							I64ShrU
 							I64Add
@@ -2457,10 +2655,10 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 							I64And
 							I64Const $4294967296000100
 							I64Mul
-							Get R9
+							Get R8
 							I64Const $10
 							I64Mul
-							Get R9
+							Get R8
 							I64Const $8
 							I64ShrU
 							I64Add
@@ -2473,7 +2671,7 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 							I64Add
 							I64Const $32
 							I64ShrU
-							Set R11
+							Set R10
 							Get R1
 							Get R3
 							I64Add
@@ -2481,52 +2679,51 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 							I64Load $8
 							I64Const $3472328296227680304
 							I64Xor
-							Set R9
-							Get R9
+							Set R8
+							Get R8
 							I64Const $8536140394893047414
 							I64Add
-							Get R9
+							Get R8
 							I64Or
 							I64Const $-9187201950435737472
 							I64And
-							Set R10
-							Get R10
+							Set R9
+							Get R9
 							I64Const $0
 							I64Ne
 							If
-								Get R10
+								Get R9
 								I64Ctz
 								I64Const $56
 								I64And
-								Set R10
-								Get R10
+								Set R9
+								Get R9
 								I64Eqz
 								If
-									Get R11
+									Get R10
 									I64Const $8
-									Set R8
 									Set R7
+									Set R6
 									Br $2
 								End
-								Get R9
+								Get R8
 								I64Const $64
-								Get R10
+								Get R9
 								I64Sub
 								I64Shl
-								Set R9
-								Get R11
-								Get R0
-								I32WrapI64
-								I64Load $112
+								Set R8
 								Get R10
+								Get SP
+								I64Load $112
+								Get R9
 								I64Add
 								I32WrapI64
 								I64Load $0
 								I64Mul
-								Get R9
+								Get R8
 								I64Const $10
 								I64Mul
-								Get R9
+								Get R8
 								I64Const $8
 								I64ShrU
 								I64Add
@@ -2534,10 +2731,10 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 								I64And
 								I64Const $4294967296000100
 								I64Mul
-								Get R9
+								Get R8
 								I64Const $10
 								I64Mul
-								Get R9
+								Get R8
 								I64Const $8
 								I64ShrU
 								I64Add
@@ -2552,21 +2749,21 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 								I64ShrU
 								I64Add
 								I64Const $8
-								Get R10
+								Get R9
 								I64Const $3
 								I64ShrU
 								I64Add
-								Set R8
 								Set R7
+								Set R6
 								Br $1
 							End
-							Get R11
+							Get R10
 							I64Const $100000000
 							I64Mul
-							Get R9
+							Get R8
 							I64Const $10
 							I64Mul
-							Get R9
+							Get R8
 							I64Const $8
 							I64ShrU
 							I64Add
@@ -2574,10 +2771,10 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 							I64And
 							I64Const $4294967296000100
 							I64Mul
-							Get R9
+							Get R8
 							I64Const $10
 							I64Mul
-							Get R9
+							Get R8
 							I64Const $8
 							I64ShrU
 							I64Add
@@ -2591,12 +2788,12 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 							I64Const $32
 							I64ShrU
 							I64Add
-							Set R11
-							I64Const $16
 							Set R10
+							I64Const $16
+							Set R9
 							Block
 								Loop
-									Get R10
+									Get R9
 									I64Const $19
 									I64LtU
 									I32Eqz
@@ -2604,67 +2801,71 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 									Block
 										Get R1
 										Get R3
-										Get R10
+										Get R9
 										I64Add
 										I64Add
 										I32WrapI64
 										I64Load8U $0
 										I64Const $48
 										I64Sub
-										Set R9
-										Get R9
+										Set R8
+										Get R8
 										I64Const $9
 										I64GtU
 										If
-											Get R11
 											Get R10
-											Set R8
+											Get R9
 											Set R7
+											Set R6
 											Br $4
 										End
-										Get R10
+										Get R9
 										I64Const $18
 										I64LtU
 										If
-											Get R11
+											Get R10
 											I64Const $10
 											I64Mul
-											Get R9
+											Get R8
 											I64Add
-											Set R11
+											Set R10
 										End
 									End
-									Get R10
+									Get R9
 									I64Const $1
 									I64Add
-									Set R10
+									Set R9
 									Br $0
 								End
 							End
-							Get R11
+							Get R10
 							I64Const $19
-							Set R8
 							Set R7
+							Set R6
 							Br $0
 						End
-						Get R8
+						Get R7
 						I64Eqz
-						Get R8
+						Get R7
 						I64Const $18
 						I64GtS
 						I32Or
 						If
-							Get SP
 							I64Const $2
+							Set R8
+							Get R0
+							I32WrapI64
+							Set SP
+							Get SP
+							Get R8
 							I64Store ret+8(FP)
 							RET
 						End
 						Get R3
-						Get R8
+						Get R7
 						I64Add
 						Set R3
-						Get R0
-						I32WrapI64
+						Get SP
 						I64Const $0
 						I64Store $168
 						Get R1
@@ -2674,8 +2875,7 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 						I64Load8U $0
 						I64Const $46
 						I64Eq
-						Get R5
-						I32WrapI64
+						Get PC_B
 						I64Load $536
 						I64Const $2
 						I64Ne
@@ -2693,43 +2893,43 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 								I64Load $0
 								I64Const $3472328296227680304
 								I64Xor
-								Set R11
-								Get R11
+								Set R10
+								Get R10
 								I64Const $8536140394893047414
 								I64Add
-								Get R11
+								Get R10
 								I64Or
 								I64Const $-9187201950435737472
 								I64And
-								Set R12
-								Get R12
+								Set R11
+								Get R11
 								I64Const $0
 								I64Ne
 								If
-									Get R12
+									Get R11
 									I64Ctz
 									I64Const $56
 									I64And
-									Set R12
-									Get R12
+									Set R11
+									Get R11
 									I64Eqz
 									If
 										I64Const $0
 										I64Const $0
-										Set R10
 										Set R9
+										Set R8
 										Br $2
 									End
-									Get R11
+									Get R10
 									I64Const $64
-									Get R12
+									Get R11
 									I64Sub
 									I64Shl
-									Set R11
-									Get R11
+									Set R10
+									Get R10
 									I64Const $10
 									I64Mul
-									Get R11
+									Get R10
 									I64Const $8
 									I64ShrU
 									I64Add
@@ -2737,10 +2937,10 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 									I64And
 									I64Const $4294967296000100
 									I64Mul
-									Get R11
+									Get R10
 									I64Const $10
 									I64Mul
-									Get R11
+									Get R10
 									I64Const $8
 									I64ShrU
 									I64Add
@@ -2753,17 +2953,17 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 									I64Add
 									I64Const $32
 									I64ShrU
-									Get R12
+									Get R11
 									I64Const $3
 									I64ShrU
-									Set R10
 									Set R9
+									Set R8
 									Br $1
 								End
-								Get R11
+								Get R10
 								I64Const $10
 								I64Mul
-								Get R11
+								Get R10
 								I64Const $8
 								I64ShrU
 								I64Add
@@ -2771,10 +2971,10 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 								I64And
 								I64Const $4294967296000100
 								I64Mul
-								Get R11
+								Get R10
 								I64Const $10
 								I64Mul
-								Get R11
+								Get R10
 								I64Const $8
 								I64ShrU
 								I64Add
@@ -2787,7 +2987,7 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 								I64Add
 								I64Const $32
 								I64ShrU
-								Set R13
+								Set R12
 								Get R1
 								Get R3
 								I64Add
@@ -2795,52 +2995,51 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 								I64Load $8
 								I64Const $3472328296227680304
 								I64Xor
-								Set R11
-								Get R11
+								Set R10
+								Get R10
 								I64Const $8536140394893047414
 								I64Add
-								Get R11
+								Get R10
 								I64Or
 								I64Const $-9187201950435737472
 								I64And
-								Set R12
-								Get R12
+								Set R11
+								Get R11
 								I64Const $0
 								I64Ne
 								If
-									Get R12
+									Get R11
 									I64Ctz
 									I64Const $56
 									I64And
-									Set R12
-									Get R12
+									Set R11
+									Get R11
 									I64Eqz
 									If
-										Get R13
+										Get R12
 										I64Const $8
-										Set R10
 										Set R9
+										Set R8
 										Br $2
 									End
-									Get R11
+									Get R10
 									I64Const $64
-									Get R12
+									Get R11
 									I64Sub
 									I64Shl
-									Set R11
-									Get R13
-									Get R0
-									I32WrapI64
-									I64Load $112
+									Set R10
 									Get R12
+									Get SP
+									I64Load $112
+									Get R11
 									I64Add
 									I32WrapI64
 									I64Load $0
 									I64Mul
-									Get R11
+									Get R10
 									I64Const $10
 									I64Mul
-									Get R11
+									Get R10
 									I64Const $8
 									I64ShrU
 									I64Add
@@ -2848,10 +3047,10 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 									I64And
 									I64Const $4294967296000100
 									I64Mul
-									Get R11
+									Get R10
 									I64Const $10
 									I64Mul
-									Get R11
+									Get R10
 									I64Const $8
 									I64ShrU
 									I64Add
@@ -2866,21 +3065,21 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 									I64ShrU
 									I64Add
 									I64Const $8
-									Get R12
+									Get R11
 									I64Const $3
 									I64ShrU
 									I64Add
-									Set R10
 									Set R9
+									Set R8
 									Br $1
 								End
-								Get R13
+								Get R12
 								I64Const $100000000
 								I64Mul
-								Get R11
+								Get R10
 								I64Const $10
 								I64Mul
-								Get R11
+								Get R10
 								I64Const $8
 								I64ShrU
 								I64Add
@@ -2888,10 +3087,10 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 								I64And
 								I64Const $4294967296000100
 								I64Mul
-								Get R11
+								Get R10
 								I64Const $10
 								I64Mul
-								Get R11
+								Get R10
 								I64Const $8
 								I64ShrU
 								I64Add
@@ -2905,12 +3104,12 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 								I64Const $32
 								I64ShrU
 								I64Add
-								Set R13
-								I64Const $16
 								Set R12
+								I64Const $16
+								Set R11
 								Block
 									Loop
-										Get R12
+										Get R11
 										I64Const $19
 										I64LtU
 										I32Eqz
@@ -2918,91 +3117,94 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 										Block
 											Get R1
 											Get R3
-											Get R12
+											Get R11
 											I64Add
 											I64Add
 											I32WrapI64
 											I64Load8U $0
 											I64Const $48
 											I64Sub
-											Set R11
-											Get R11
+											Set R10
+											Get R10
 											I64Const $9
 											I64GtU
 											If
-												Get R13
 												Get R12
-												Set R10
+												Get R11
 												Set R9
+												Set R8
 												Br $4
 											End
-											Get R12
+											Get R11
 											I64Const $18
 											I64LtU
 											If
-												Get R13
+												Get R12
 												I64Const $10
 												I64Mul
-												Get R11
+												Get R10
 												I64Add
-												Set R13
+												Set R12
 											End
 										End
-										Get R12
+										Get R11
 										I64Const $1
 										I64Add
-										Set R12
+										Set R11
 										Br $0
 									End
 								End
-								Get R13
+								Get R12
 								I64Const $19
-								Set R10
 								Set R9
+								Set R8
 								Br $0
 							End
-							Get R10
+							Get R9
 							I64Eqz
-							Get R8
-							Get R10
+							Get R7
+							Get R9
 							I64Add
 							I64Const $18
 							I64GtS
 							I32Or
 							If
-								Get SP
 								I64Const $2
+								Set R10
+								Get R0
+								I32WrapI64
+								Set SP
+								Get SP
+								Get R10
 								I64Store ret+8(FP)
 								RET
 							End
-							Get R7
-							Get R0
-							I32WrapI64
+							Get R6
+							Get SP
 							I64Load $112
-							Get R10
+							Get R9
 							I64Const $8
 							I64Mul
 							I64Add
 							I32WrapI64
 							I64Load $0
 							I64Mul
+							Get R8
+							I64Add
+							Set R6
+							Get R3
+							Get R9
+							I64Add
+							Set R3
+							Get R7
 							Get R9
 							I64Add
 							Set R7
-							Get R3
-							Get R10
-							I64Add
-							Set R3
-							Get R8
-							Get R10
-							I64Add
-							Set R8
-							Get R0
-							I32WrapI64
-							Get R10
+							Get SP
+							Get R9
 							I64Store $168
 						End
-						Get R6
+						Get R5
 						I64Const $255
 						I64And
 						I64Const $34
@@ -3016,8 +3218,13 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 							I64Const $34
 							I64Ne
 							If
-								Get SP
 								I64Const $2
+								Set R8
+								Get R0
+								I32WrapI64
+								Set SP
+								Get SP
+								Get R8
 								I64Store ret+8(FP)
 								RET
 							End
@@ -3042,121 +3249,127 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 							I64Ne
 							I32And
 							If
-								Get SP
 								I64Const $2
+								Set R8
+								Get R0
+								I32WrapI64
+								Set SP
+								Get SP
+								Get R8
 								I64Store ret+8(FP)
 								RET
 							End
 						End
-						Get R5
-						I32WrapI64
+						Get PC_B
 						I64Load $536
 						I64Const $2
 						I64Eq
 						If
-							Get R7
-							Set R9
-							Get R0
-							I32WrapI64
+							Get R6
+							Set R8
+							Get SP
 							I64Load $160
 							I64Const $0
 							I64Ne
 							If
 								I64Const $0
-								Get R9
+								Get R8
 								I64Sub
-								Set R9
+								Set R8
 							End
-							Get R9
-							Get R5
-							I32WrapI64
+							Get R8
+							Get PC_B
 							I64Load $568
 							I64LtS
-							Get R9
-							Get R5
-							I32WrapI64
+							Get R8
+							Get PC_B
 							I64Load $576
 							I64GtS
 							I32Or
 							If
-								Get SP
 								I64Const $2
+								Set R9
+								Get R0
+								I32WrapI64
+								Set SP
+								Get SP
+								Get R9
 								I64Store ret+8(FP)
 								RET
 							End
 							Get R4
-							Set R10
+							Set R9
 							Block
-								Get R9
+								Get R8
 								I64Const $1
 								I64Shl
-								Get R9
+								Get R8
 								I64Const $63
 								I64ShrS
 								I64Xor
-								Set R11
-								Get R11
+								Set R10
+								Get R10
 								I64Const $128
 								I64LtU
 								If
 									Get R2
-									Get R10
+									Get R9
 									I64Add
 									I32WrapI64
-									Get R11
-									I64Store $0
 									Get R10
+									I64Store $0
+									Get R9
 									I64Const $1
 									I64Add
 									Set R4
 									Br $1
 								End
-								Get R11
+								Get R10
 								I64Const $72057594037927936
 								I64GeU
 								If
 									Block
 										Loop
-											Get R11
+											Get R10
 											I64Const $128
 											I64GeU
 											I32Eqz
 											BrIf $1
 											Get R2
-											Get R10
+											Get R9
 											I64Add
 											I32WrapI64
-											Get R11
+											Get R10
 											I64Const $127
 											I64And
 											I64Const $128
 											I64Or
 											I64Store $0
-											Get R11
+											Get R10
 											I64Const $7
 											I64ShrU
-											Set R11
-											Get R10
+											Set R10
+											Get R9
 											I64Const $1
 											I64Add
-											Set R10
+											Set R9
 											Br $0
 										End
 									End
 									Get R2
-									Get R10
+									Get R9
 									I64Add
 									I32WrapI64
-									Get R11
-									I64Store $0
 									Get R10
+									I64Store $0
+									Get R9
 									I64Const $1
 									I64Add
 									Set R4
 									Br $1
 								End
 								I64Const $64
-								Get R11
+								Get R10
 								I64Clz
 								I64Sub
 								I64Const $6
@@ -3165,46 +3378,46 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 								I64Mul
 								I64Const $8
 								I64ShrS
-								Set R12
-								Get R11
+								Set R11
+								Get R10
 								I64Const $268435455
 								I64And
-								Get R11
+								Get R10
 								I64Const $72057593769492480
 								I64And
 								I64Const $4
 								I64Shl
 								I64Or
-								Set R11
-								Get R11
+								Set R10
+								Get R10
 								I64Const $70364449226751
 								I64And
-								Get R11
+								Get R10
 								I64Const $1152851136131088384
 								I64And
 								I64Const $2
 								I64Shl
 								I64Or
-								Set R11
-								Get R11
+								Set R10
+								Get R10
 								I64Const $35747867511423103
 								I64And
-								Get R11
+								Get R10
 								I64Const $4575727041462157184
 								I64And
 								I64Const $1
 								I64Shl
 								I64Or
-								Set R11
+								Set R10
 								Get R2
-								Get R10
+								Get R9
 								I64Add
 								I32WrapI64
-								Get R11
+								Get R10
 								I64Const $-9187201950435737472
 								I64Const $1
 								I64Const $8
-								Get R12
+								Get R11
 								I64Mul
 								I64Const $8
 								I64Sub
@@ -3214,40 +3427,37 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 								I64And
 								I64Or
 								I64Store $0
-								Get R10
-								Get R12
+								Get R9
+								Get R11
 								I64Add
 								Set R4
 								Br $0
 							End
 						Else
-							Get R5
-							I32WrapI64
+							Get PC_B
 							I64Load $536
 							I64Const $3
 							I64Eq
 							If
+								Get R6
+								Set R8
 								Get R7
 								Set R9
-								Get R8
-								Set R10
 								Get R4
-								Set R11
+								Set R10
 								Block
-									Get R0
-									I32WrapI64
+									Get SP
 									I64Load $168
-									Set R12
+									Set R11
 									Block
 										Loop
-											Get R12
-											Get R5
-											I32WrapI64
+											Get R11
+											Get PC_B
 											I64Load $584
 											I64GtS
 											I32Eqz
 											BrIf $1
-											Get R9
+											Get R8
 											I64Const $10
 											I64RemU
 											I64Const $0
@@ -3257,27 +3467,26 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 												Set R4
 												Br $3
 											End
-											Get R9
+											Get R8
 											I64Const $10
 											I64DivU
+											Set R8
+											Get R11
+											I64Const $1
+											I64Sub
+											Set R11
+											Get R9
+											I64Const $1
+											I64Sub
 											Set R9
-											Get R12
-											I64Const $1
-											I64Sub
-											Set R12
-											Get R10
-											I64Const $1
-											I64Sub
-											Set R10
 											Br $0
 										End
 									End
-									Get R10
-									Get R5
-									I32WrapI64
+									Get R9
+									Get PC_B
 									I64Load $584
 									I64Add
-									Get R12
+									Get R11
 									I64Sub
 									I64Const $18
 									I64GtS
@@ -3286,14 +3495,12 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 										Set R4
 										Br $1
 									End
-									Get R9
-									Get R0
-									I32WrapI64
+									Get R8
+									Get SP
 									I64Load $112
-									Get R5
-									I32WrapI64
+									Get PC_B
 									I64Load $584
-									Get R12
+									Get R11
 									I64Sub
 									I64Const $8
 									I64Mul
@@ -3301,10 +3508,9 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 									I32WrapI64
 									I64Load $0
 									I64Mul
-									Set R9
-									Get R9
-									Get R5
-									I32WrapI64
+									Set R8
+									Get R8
+									Get PC_B
 									I64Load $592
 									I64GeU
 									If
@@ -3312,23 +3518,22 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 										Set R4
 										Br $1
 									End
-									Get R9
-									Set R13
-									Get R0
-									I32WrapI64
+									Get R8
+									Set R12
+									Get SP
 									I64Load $160
 									I64Const $0
 									I64Ne
 									If
 										I64Const $0
-										Get R13
+										Get R12
 										I64Sub
-										Set R13
+										Set R12
 									End
 									Block
 										I64Const $64
-										Get R13
-										Get R13
+										Get R12
+										Get R12
 										I64Const $63
 										I64ShrS
 										I64Xor
@@ -3338,68 +3543,68 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 										I64Add
 										I64Const $3
 										I64ShrS
-										Set R14
+										Set R13
 										Get R2
-										Get R11
+										Get R10
 										I64Add
 										I32WrapI64
-										Get R14
+										Get R13
 										I64Const $1
 										I64Shl
 										I64Store $0
-										Get R13
+										Get R12
 										I64Const $64
 										I64Const $8
-										Get R14
+										Get R13
 										I64Mul
 										I64Sub
 										I64Shl
-										Set R15
-										Get R15
+										Set R14
+										Get R14
 										I64Const $8
 										I64ShrU
 										I64Const $71777214294589695
 										I64And
-										Get R15
+										Get R14
 										I64Const $71777214294589695
 										I64And
 										I64Const $8
 										I64Shl
 										I64Or
-										Set R15
-										Get R15
+										Set R14
+										Get R14
 										I64Const $16
 										I64ShrU
 										I64Const $281470681808895
 										I64And
-										Get R15
+										Get R14
 										I64Const $281470681808895
 										I64And
 										I64Const $16
 										I64Shl
 										I64Or
-										Set R15
+										Set R14
 										Get R2
-										Get R11
+										Get R10
 										I64Add
 										I32WrapI64
-										Get R15
+										Get R14
 										I64Const $32
 										I64ShrU
-										Get R15
+										Get R14
 										I64Const $32
 										I64Shl
 										I64Or
 										I64Store $1
-										Get R11
+										Get R10
 										I64Const $1
 										I64Add
-										Get R14
+										Get R13
 										I64Add
-										Set R11
+										Set R10
 										Br $0
 									End
-									Get R11
+									Get R10
 									Set R4
 									Br $0
 								End
@@ -3407,18 +3612,28 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 								I64Const $0
 								I64LtS
 								If
-									Get SP
 									I64Const $2
+									Set R8
+									Get R0
+									I32WrapI64
+									Set SP
+									Get SP
+									Get R8
 									I64Store ret+8(FP)
 									RET
 								End
 							Else
-								Get R7
+								Get R6
 								I64Const $9007199254740992
 								I64GeU
 								If
-									Get SP
 									I64Const $2
+									Set R8
+									Get R0
+									I32WrapI64
+									Set SP
+									Get SP
+									Get R8
 									I64Store ret+8(FP)
 									RET
 								End
@@ -3426,13 +3641,11 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 								Get R4
 								I64Add
 								I32WrapI64
-								Get R7
+								Get R6
 								F64ConvertI64U
-								Get R0
-								I32WrapI64
+								Get SP
 								I64Load $120
-								Get R0
-								I32WrapI64
+								Get SP
 								I64Load $168
 								I64Const $8
 								I64Mul
@@ -3441,8 +3654,7 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 								F64Load $0
 								F64Div
 								I64ReinterpretF64
-								Get R0
-								I32WrapI64
+								Get SP
 								I64Load $160
 								I64Const $63
 								I64Shl
@@ -3455,13 +3667,12 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 							End
 						End
 					Else
-						Get R5
-						I32WrapI64
+						Get PC_B
 						I64Load $536
 						I64Const $5
 						I64Eq
 						If
-							Get R6
+							Get R5
 							I64Const $4294967295
 							I64And
 							I64Const $1702195828
@@ -3478,14 +3689,19 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 								I64Add
 								Set R3
 							Else
-								Get R6
+								Get R5
 								I64Const $1099511627775
 								I64And
 								I64Const $435728179558
 								I64Ne
 								If
-									Get SP
 									I64Const $2
+									Set R6
+									Get R0
+									I32WrapI64
+									Set SP
+									Get SP
+									Get R6
 									I64Store ret+8(FP)
 									RET
 								End
@@ -3509,106 +3725,108 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 							I64Add
 							I32WrapI64
 							I64Load8U $0
-							Set R6
-							Get R6
+							Set R5
+							Get R5
 							I64Const $44
 							I64Ne
-							Get R6
+							Get R5
 							I64Const $125
 							I64Ne
 							I32And
 							If
-								Get SP
 								I64Const $2
+								Set R6
+								Get R0
+								I32WrapI64
+								Set SP
+								Get SP
+								Get R6
 								I64Store ret+8(FP)
 								RET
 							End
 						Else
-							Get R5
-							I32WrapI64
+							Get PC_B
 							I64Load $536
 							I64Const $6
 							I64Eq
 							If
 								I64Const $0
-								Set R7
+								Set R6
 								I64Const $0
-								Set R8
-								Get R6
+								Set R7
+								Get R5
 								I64Const $2910860695269497890
 								I64Eq
 								If
 									Get R3
 									I64Const $8
 									I64Add
-									Set R9
+									Set R8
 									Block
-										Get R0
-										I32WrapI64
+										Get SP
 										I64Const $0
 										I64Store $160
 										Get R1
-										Get R9
+										Get R8
 										I64Add
 										I32WrapI64
 										I64Load8U $0
 										I64Const $45
 										I64Eq
 										If
-											Get R0
-											I32WrapI64
+											Get SP
 											I64Const $1
 											I64Store $160
-											Get R9
+											Get R8
 											I64Const $1
 											I64Add
-											Set R9
+											Set R8
 										End
 										Block
 											Get R1
-											Get R9
+											Get R8
 											I64Add
 											I32WrapI64
 											I64Load $0
 											I64Const $3472328296227680304
 											I64Xor
-											Set R12
-											Get R12
+											Set R11
+											Get R11
 											I64Const $8536140394893047414
 											I64Add
-											Get R12
+											Get R11
 											I64Or
 											I64Const $-9187201950435737472
 											I64And
-											Set R13
-											Get R13
+											Set R12
+											Get R12
 											I64Const $0
 											I64Ne
 											If
-												Get R13
+												Get R12
 												I64Ctz
 												I64Const $56
 												I64And
-												Set R13
-												Get R13
+												Set R12
+												Get R12
 												I64Eqz
 												If
 													I64Const $0
 													I64Const $0
-													Set R11
 													Set R10
+													Set R9
 													Br $2
 												End
-												Get R12
+												Get R11
 												I64Const $64
-												Get R13
+												Get R12
 												I64Sub
 												I64Shl
-												Set R12
-												Get R12
+												Set R11
+												Get R11
 												I64Const $10
 												I64Mul
-												Get R12
+												Get R11
 												I64Const $8
 												I64ShrU
 												I64Add
@@ -3616,10 +3834,10 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 												I64And
 												I64Const $4294967296000100
 												I64Mul
-												Get R12
+												Get R11
 												I64Const $10
 												I64Mul
-												Get R12
+												Get R11
 												I64Const $8
 												I64ShrU
 												I64Add
@@ -3632,17 +3850,17 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 												I64Add
 												I64Const $32
 												I64ShrU
-												Get R13
+												Get R12
 												I64Const $3
 												I64ShrU
-												Set R11
 												Set R10
+												Set R9
 												Br $1
 											End
-											Get R12
+											Get R11
 											I64Const $10
 											I64Mul
-											Get R12
+											Get R11
 											I64Const $8
 											I64ShrU
 											I64Add
@@ -3650,10 +3868,10 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 											I64And
 											I64Const $4294967296000100
 											I64Mul
-											Get R12
+											Get R11
 											I64Const $10
 											I64Mul
-											Get R12
+											Get R11
 											I64Const $8
 											I64ShrU
 											I64Add
@@ -3666,60 +3884,59 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 											I64Add
 											I64Const $32
 											I64ShrU
-											Set R14
+											Set R13
 											Get R1
-											Get R9
+											Get R8
 											I64Add
 											I32WrapI64
 											I64Load $8
 											I64Const $3472328296227680304
 											I64Xor
-											Set R12
-											Get R12
+											Set R11
+											Get R11
 											I64Const $8536140394893047414
 											I64Add
-											Get R12
+											Get R11
 											I64Or
 											I64Const $-9187201950435737472
 											I64And
-											Set R13
-											Get R13
+											Set R12
+											Get R12
 											I64Const $0
 											I64Ne
 											If
-												Get R13
+												Get R12
 												I64Ctz
 												I64Const $56
 												I64And
-												Set R13
-												Get R13
+												Set R12
+												Get R12
 												I64Eqz
 												If
-													Get R14
+													Get R13
 													I64Const $8
-													Set R11
 													Set R10
+													Set R9
 													Br $2
 												End
-												Get R12
+												Get R11
 												I64Const $64
-												Get R13
+												Get R12
 												I64Sub
 												I64Shl
-												Set R12
-												Get R14
-												Get R0
-												I32WrapI64
-												I64Load $112
+												Set R11
 												Get R13
+												Get SP
+												I64Load $112
+												Get R12
 												I64Add
 												I32WrapI64
 												I64Load $0
 												I64Mul
-												Get R12
+												Get R11
 												I64Const $10
 												I64Mul
-												Get R12
+												Get R11
 												I64Const $8
 												I64ShrU
 												I64Add
@@ -3727,10 +3944,10 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 												I64And
 												I64Const $4294967296000100
 												I64Mul
-												Get R12
+												Get R11
 												I64Const $10
 												I64Mul
-												Get R12
+												Get R11
 												I64Const $8
 												I64ShrU
 												I64Add
@@ -3745,21 +3962,21 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 												I64ShrU
 												I64Add
 												I64Const $8
-												Get R13
+												Get R12
 												I64Const $3
 												I64ShrU
 												I64Add
-												Set R11
 												Set R10
+												Set R9
 												Br $1
 											End
-											Get R14
+											Get R13
 											I64Const $100000000
 											I64Mul
-											Get R12
+											Get R11
 											I64Const $10
 											I64Mul
-											Get R12
+											Get R11
 											I64Const $8
 											I64ShrU
 											I64Add
@@ -3767,10 +3984,10 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 											I64And
 											I64Const $4294967296000100
 											I64Mul
-											Get R12
+											Get R11
 											I64Const $10
 											I64Mul
-											Get R12
+											Get R11
 											I64Const $8
 											I64ShrU
 											I64Add
@@ -3784,108 +4001,107 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 											I64Const $32
 											I64ShrU
 											I64Add
-											Set R14
-											I64Const $16
 											Set R13
+											I64Const $16
+											Set R12
 											Block
 												Loop
-													Get R13
+													Get R12
 													I64Const $19
 													I64LtU
 													I32Eqz
 													BrIf $1
 													Block
 														Get R1
-														Get R9
-														Get R13
+														Get R8
+														Get R12
 														I64Add
 														I64Add
 														I32WrapI64
 														I64Load8U $0
 														I64Const $48
 														I64Sub
-														Set R12
-														Get R12
+														Set R11
+														Get R11
 														I64Const $9
 														I64GtU
 														If
-															Get R14
 															Get R13
-															Set R11
+															Get R12
 															Set R10
+															Set R9
 															Br $4
 														End
-														Get R13
+														Get R12
 														I64Const $18
 														I64LtU
 														If
-															Get R14
+															Get R13
 															I64Const $10
 															I64Mul
-															Get R12
+															Get R11
 															I64Add
-															Set R14
+															Set R13
 														End
 													End
-													Get R13
+													Get R12
 													I64Const $1
 													I64Add
-													Set R13
+													Set R12
 													Br $0
 												End
 											End
-											Get R14
+											Get R13
 											I64Const $19
-											Set R11
 											Set R10
+											Set R9
 											Br $0
 										End
-										Get R11
+										Get R10
 										I64Eqz
-										Get R11
+										Get R10
 										I64Const $15
 										I64GtS
 										I32Or
 										If
 											I64Const $-1
 											I64Const $0
-											Set R8
 											Set R7
+											Set R6
 											Br $1
 										End
-										Get R9
-										Get R11
-										I64Add
-										Set R9
+										Get R8
 										Get R10
-										Set R11
-										Get R0
-										I32WrapI64
+										I64Add
+										Set R8
+										Get R9
+										Set R10
+										Get SP
 										I64Load $160
 										I64Const $0
 										I64Ne
 										If
 											I64Const $0
-											Get R11
+											Get R10
 											I64Sub
-											Set R11
+											Set R10
 										End
-										Get R11
+										Get R10
 										I64Const $-62135596800000
 										I64LtS
-										Get R11
+										Get R10
 										I64Const $253402300799999
 										I64GtS
 										I32Or
 										If
 											I64Const $-1
 											I64Const $0
-											Set R8
 											Set R7
+											Set R6
 											Br $1
 										End
 										Get R1
-										Get R9
+										Get R8
 										I64Add
 										I32WrapI64
 										I64Load $0
@@ -3894,22 +4110,22 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 										I64Const $206966894635
 										I64Eq
 										If
-											Get R9
+											Get R8
 											I64Const $5
 											I64Add
-											Set R9
+											Set R8
 										End
-										Get R9
-										Get R11
-										Set R8
+										Get R8
+										Get R10
 										Set R7
+										Set R6
 										Br $0
 									End
-									Get R7
+									Get R6
 									I64Const $0
 									I64LtS
 									Get R1
-									Get R7
+									Get R6
 									I64Add
 									I32WrapI64
 									I64Load $0
@@ -3919,17 +4135,22 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 									I64Ne
 									I32Or
 									If
-										Get SP
 										I64Const $2
+										Set R8
+										Get R0
+										I32WrapI64
+										Set SP
+										Get SP
+										Get R8
 										I64Store ret+8(FP)
 										RET
 									End
-									Get R7
+									Get R6
 									I64Const $4
 									I64Add
 									Set R3
 								Else
-									Get R6
+									Get R5
 									I64Const $72057594037927935
 									I64And
 									I64Const $11370549590896418
@@ -3938,74 +4159,72 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 										Get R3
 										I64Const $7
 										I64Add
-										Set R9
+										Set R8
 										Block
-											Get R0
-											I32WrapI64
+											Get SP
 											I64Const $0
 											I64Store $160
 											Get R1
-											Get R9
+											Get R8
 											I64Add
 											I32WrapI64
 											I64Load8U $0
 											I64Const $45
 											I64Eq
 											If
-												Get R0
-												I32WrapI64
+												Get SP
 												I64Const $1
 												I64Store $160
-												Get R9
+												Get R8
 												I64Const $1
 												I64Add
-												Set R9
+												Set R8
 											End
 											Block
 												Get R1
-												Get R9
+												Get R8
 												I64Add
 												I32WrapI64
 												I64Load $0
 												I64Const $3472328296227680304
 												I64Xor
-												Set R12
-												Get R12
+												Set R11
+												Get R11
 												I64Const $8536140394893047414
 												I64Add
-												Get R12
+												Get R11
 												I64Or
 												I64Const $-9187201950435737472
 												I64And
-												Set R13
-												Get R13
+												Set R12
+												Get R12
 												I64Const $0
 												I64Ne
 												If
-													Get R13
+													Get R12
 													I64Ctz
 													I64Const $56
 													I64And
-													Set R13
-													Get R13
+													Set R12
+													Get R12
 													I64Eqz
 													If
 														I64Const $0
 														I64Const $0
-														Set R11
 														Set R10
+														Set R9
 														Br $2
 													End
-													Get R12
+													Get R11
 													I64Const $64
-													Get R13
+													Get R12
 													I64Sub
 													I64Shl
-													Set R12
-													Get R12
+													Set R11
+													Get R11
 													I64Const $10
 													I64Mul
-													Get R12
+													Get R11
 													I64Const $8
 													I64ShrU
 													I64Add
@@ -4013,10 +4232,10 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 													I64And
 													I64Const $4294967296000100
 													I64Mul
-													Get R12
+													Get R11
 													I64Const $10
 													I64Mul
-													Get R12
+													Get R11
 													I64Const $8
 													I64ShrU
 													I64Add
@@ -4029,17 +4248,17 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 													I64Add
 													I64Const $32
 													I64ShrU
-													Get R13
+													Get R12
 													I64Const $3
 													I64ShrU
-													Set R11
 													Set R10
+													Set R9
 													Br $1
 												End
-												Get R12
+												Get R11
 												I64Const $10
 												I64Mul
-												Get R12
+												Get R11
 												I64Const $8
 												I64ShrU
 												I64Add
@@ -4047,10 +4266,10 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 												I64And
 												I64Const $4294967296000100
 												I64Mul
-												Get R12
+												Get R11
 												I64Const $10
 												I64Mul
-												Get R12
+												Get R11
 												I64Const $8
 												I64ShrU
 												I64Add
@@ -4063,60 +4282,59 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 												I64Add
 												I64Const $32
 												I64ShrU
-												Set R14
+												Set R13
 												Get R1
-												Get R9
+												Get R8
 												I64Add
 												I32WrapI64
 												I64Load $8
 												I64Const $3472328296227680304
 												I64Xor
-												Set R12
-												Get R12
+												Set R11
+												Get R11
 												I64Const $8536140394893047414
 												I64Add
-												Get R12
+												Get R11
 												I64Or
 												I64Const $-9187201950435737472
 												I64And
-												Set R13
-												Get R13
+												Set R12
+												Get R12
 												I64Const $0
 												I64Ne
 												If
-													Get R13
+													Get R12
 													I64Ctz
 													I64Const $56
 													I64And
-													Set R13
-													Get R13
+													Set R12
+													Get R12
 													I64Eqz
 													If
-														Get R14
+														Get R13
 														I64Const $8
-														Set R11
 														Set R10
+														Set R9
 														Br $2
 													End
-													Get R12
+													Get R11
 													I64Const $64
-													Get R13
+													Get R12
 													I64Sub
 													I64Shl
-													Set R12
-													Get R14
-													Get R0
-													I32WrapI64
-													I64Load $112
+													Set R11
 													Get R13
+													Get SP
+													I64Load $112
+													Get R12
 													I64Add
 													I32WrapI64
 													I64Load $0
 													I64Mul
-													Get R12
+													Get R11
 													I64Const $10
 													I64Mul
-													Get R12
+													Get R11
 													I64Const $8
 													I64ShrU
 													I64Add
@@ -4124,10 +4342,10 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 													I64And
 													I64Const $4294967296000100
 													I64Mul
-													Get R12
+													Get R11
 													I64Const $10
 													I64Mul
-													Get R12
+													Get R11
 													I64Const $8
 													I64ShrU
 													I64Add
@@ -4142,21 +4360,21 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 													I64ShrU
 													I64Add
 													I64Const $8
-													Get R13
+													Get R12
 													I64Const $3
 													I64ShrU
 													I64Add
-													Set R11
 													Set R10
+													Set R9
 													Br $1
 												End
-												Get R14
+												Get R13
 												I64Const $100000000
 												I64Mul
-												Get R12
+												Get R11
 												I64Const $10
 												I64Mul
-												Get R12
+												Get R11
 												I64Const $8
 												I64ShrU
 												I64Add
@@ -4164,10 +4382,10 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 												I64And
 												I64Const $4294967296000100
 												I64Mul
-												Get R12
+												Get R11
 												I64Const $10
 												I64Mul
-												Get R12
+												Get R11
 												I64Const $8
 												I64ShrU
 												I64Add
@@ -4181,108 +4399,107 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 												I64Const $32
 												I64ShrU
 												I64Add
-												Set R14
-												I64Const $16
 												Set R13
+												I64Const $16
+												Set R12
 												Block
 													Loop
-														Get R13
+														Get R12
 														I64Const $19
 														I64LtU
 														I32Eqz
 														BrIf $1
 														Block
 															Get R1
-															Get R9
-															Get R13
+															Get R8
+															Get R12
 															I64Add
 															I64Add
 															I32WrapI64
 															I64Load8U $0
 															I64Const $48
 															I64Sub
-															Set R12
-															Get R12
+															Set R11
+															Get R11
 															I64Const $9
 															I64GtU
 															If
-																Get R14
 																Get R13
-																Set R11
+																Get R12
 																Set R10
+																Set R9
 																Br $4
 															End
-															Get R13
+															Get R12
 															I64Const $18
 															I64LtU
 															If
-																Get R14
+																Get R13
 																I64Const $10
 																I64Mul
-																Get R12
+																Get R11
 																I64Add
-																Set R14
+																Set R13
 															End
 														End
-														Get R13
+														Get R12
 														I64Const $1
 														I64Add
-														Set R13
+														Set R12
 														Br $0
 													End
 												End
-												Get R14
+												Get R13
 												I64Const $19
-												Set R11
 												Set R10
+												Set R9
 												Br $0
 											End
-											Get R11
+											Get R10
 											I64Eqz
-											Get R11
+											Get R10
 											I64Const $15
 											I64GtS
 											I32Or
 											If
 												I64Const $-1
 												I64Const $0
-												Set R8
 												Set R7
+												Set R6
 												Br $1
 											End
-											Get R9
-											Get R11
-											I64Add
-											Set R9
+											Get R8
 											Get R10
-											Set R11
-											Get R0
-											I32WrapI64
+											I64Add
+											Set R8
+											Get R9
+											Set R10
+											Get SP
 											I64Load $160
 											I64Const $0
 											I64Ne
 											If
 												I64Const $0
-												Get R11
+												Get R10
 												I64Sub
-												Set R11
+												Set R10
 											End
-											Get R11
+											Get R10
 											I64Const $-62135596800000
 											I64LtS
-											Get R11
+											Get R10
 											I64Const $253402300799999
 											I64GtS
 											I32Or
 											If
 												I64Const $-1
 												I64Const $0
-												Set R8
 												Set R7
+												Set R6
 												Br $1
 											End
 											Get R1
-											Get R9
+											Get R8
 											I64Add
 											I32WrapI64
 											I64Load $0
@@ -4291,22 +4508,22 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 											I64Const $206966894635
 											I64Eq
 											If
-												Get R9
+												Get R8
 												I64Const $5
 												I64Add
-												Set R9
+												Set R8
 											End
-											Get R9
-											Get R11
-											Set R8
+											Get R8
+											Get R10
 											Set R7
+											Set R6
 											Br $0
 										End
-										Get R7
+										Get R6
 										I64Const $0
 										I64LtS
 										Get R1
-										Get R7
+										Get R6
 										I64Add
 										I32WrapI64
 										I64Load $0
@@ -4316,12 +4533,17 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 										I64Ne
 										I32Or
 										If
-											Get SP
 											I64Const $2
+											Set R8
+											Get R0
+											I32WrapI64
+											Set SP
+											Get SP
+											Get R8
 											I64Store ret+8(FP)
 											RET
 										End
-										Get R7
+										Get R6
 										I64Const $3
 										I64Add
 										Set R3
@@ -4329,40 +4551,40 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 										Get R3
 										I64Const $1
 										I64Add
-										Set R9
+										Set R8
 										Block
 											I64Const $0
-											Set R10
+											Set R9
 											Get R1
-											Get R9
+											Get R8
 											I64Add
 											I32WrapI64
 											I64Load $0
-											Set R11
+											Set R10
 											Get R1
-											Get R9
+											Get R8
 											I64Add
 											I32WrapI64
 											I64Load $8
-											Set R12
+											Set R11
 											Get R1
-											Get R9
+											Get R8
 											I64Add
 											I32WrapI64
 											I64Load $12
-											Set R13
-											Get R11
+											Set R12
+											Get R10
 											I64Const $-72056498821267456
 											I64And
 											I64Const $3242591924980285440
 											I64Ne
-											Get R12
+											Get R11
 											I64Const $280375481794560
 											I64And
 											I64Const $63771679916032
 											I64Ne
 											I32Or
-											Get R13
+											Get R12
 											I64Const $1095216660480
 											I64And
 											I64Const $249108103168
@@ -4371,38 +4593,38 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 											If
 												I64Const $-1
 												I64Const $0
-												Set R8
 												Set R7
+												Set R6
 												Br $1
 											End
-											Get R11
+											Get R10
 											I64Const $4294967295
 											I64And
-											Get R11
+											Get R10
 											I64Const $8
 											I64ShrU
 											I64Const $281470681743360
 											I64And
 											I64Or
-											Get R12
+											Get R11
 											I64Const $48
 											I64Shl
 											I64Or
 											I64Const $3472328296227680304
 											I64Xor
-											Set R14
-											Get R12
+											Set R13
+											Get R11
 											I64Const $24
 											I64ShrU
 											I64Const $65535
 											I64And
-											Get R12
+											Get R11
 											I64Const $32
 											I64ShrU
 											I64Const $4294901760
 											I64And
 											I64Or
-											Get R13
+											Get R12
 											I64Const $8
 											I64ShrU
 											I64Const $281470681743360
@@ -4414,18 +4636,18 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 											I64Or
 											I64Const $3472328296227680304
 											I64Xor
-											Set R12
-											Get R14
+											Set R11
+											Get R13
 											I64Const $8536140394893047414
 											I64Add
-											Get R14
+											Get R13
 											I64Or
 											I64Const $-9187201950435737472
 											I64And
-											Get R12
+											Get R11
 											I64Const $8536140394893047414
 											I64Add
-											Get R12
+											Get R11
 											I64Or
 											I64Const $-9187201950435737472
 											I64And
@@ -4435,14 +4657,14 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 											If
 												I64Const $-1
 												I64Const $0
-												Set R8
 												Set R7
+												Set R6
 												Br $1
 											End
-											Get R14
+											Get R13
 											I64Const $10
 											I64Mul
-											Get R14
+											Get R13
 											I64Const $8
 											I64ShrU
 											I64Add
@@ -4450,10 +4672,10 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 											I64And
 											I64Const $4294967296000100
 											I64Mul
-											Get R14
+											Get R13
 											I64Const $10
 											I64Mul
-											Get R14
+											Get R13
 											I64Const $8
 											I64ShrU
 											I64Add
@@ -4466,11 +4688,11 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 											I64Add
 											I64Const $32
 											I64ShrU
-											Set R14
-											Get R12
+											Set R13
+											Get R11
 											I64Const $10
 											I64Mul
-											Get R12
+											Get R11
 											I64Const $8
 											I64ShrU
 											I64Add
@@ -4478,10 +4700,10 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 											I64And
 											I64Const $4294967296000100
 											I64Mul
-											Get R12
+											Get R11
 											I64Const $10
 											I64Mul
-											Get R12
+											Get R11
 											I64Const $8
 											I64ShrU
 											I64Add
@@ -4494,41 +4716,41 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 											I64Add
 											I64Const $32
 											I64ShrU
-											Set R12
-											Get R14
+											Set R11
+											Get R13
 											I64Const $100
 											I64RemU
-											Set R11
-											Get R14
+											Set R10
+											Get R13
 											I64Const $100
 											I64DivU
 											I64Const $100
 											I64RemU
-											Set R13
-											Get R14
+											Set R12
+											Get R13
 											I64Const $10000
 											I64DivU
-											Set R14
-											Get R14
+											Set R13
+											Get R13
 											I64Const $1
 											I64LtU
-											Get R13
+											Get R12
 											I64Const $1
 											I64LtU
 											I32Or
-											Get R13
+											Get R12
 											I64Const $12
 											I64GtU
 											I32Or
-											Get R11
+											Get R10
 											I64Const $1
 											I64LtU
 											I32Or
-											Get R12
+											Get R11
 											I64Const $24000000
 											I64GeU
 											I32Or
-											Get R12
+											Get R11
 											I64Const $10000
 											I64DivU
 											I64Const $100
@@ -4536,7 +4758,7 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 											I64Const $59
 											I64GtU
 											I32Or
-											Get R12
+											Get R11
 											I64Const $100
 											I64DivU
 											I64Const $100
@@ -4547,51 +4769,51 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 											If
 												I64Const $-1
 												I64Const $0
-												Set R8
 												Set R7
+												Set R6
 												Br $1
 											End
-											Get R11
+											Get R10
 											I64Const $28
 											I64GtU
 											If
 												I64Const $31
-												Set R15
-												Get R13
+												Set R14
+												Get R12
 												I64Const $4
 												I64Eq
-												Get R13
+												Get R12
 												I64Const $6
 												I64Eq
 												I32Or
-												Get R13
+												Get R12
 												I64Const $9
 												I64Eq
 												I32Or
-												Get R13
+												Get R12
 												I64Const $11
 												I64Eq
 												I32Or
 												If
 													I64Const $30
-													Set R15
+													Set R14
 												End
-												Get R13
+												Get R12
 												I64Const $2
 												I64Eq
 												If
 													I64Const $28
-													Set R15
-													Get R14
+													Set R14
+													Get R13
 													I64Const $3
 													I64And
 													I64Eqz
-													Get R14
+													Get R13
 													I64Const $100
 													I64RemU
 													I64Const $0
 													I64Ne
-													Get R14
+													Get R13
 													I64Const $400
 													I64RemU
 													I64Eqz
@@ -4599,50 +4821,50 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 													I32And
 													If
 														I64Const $29
-														Set R15
+														Set R14
 													End
 												End
-												Get R11
-												Get R15
+												Get R10
+												Get R14
 												I64GtU
 												If
 													I64Const $-1
 													I64Const $0
-													Set R8
 													Set R7
+													Set R6
 													Br $2
 												End
 											End
-											Get R13
+											Get R12
 											I64Const $2
 											I64LeU
 											If
-												Get R14
+												Get R13
 												I64Const $1
 												I64Sub
-												Set R14
-												Get R13
+												Set R13
+												Get R12
 												I64Const $12
 												I64Add
-												Set R13
+												Set R12
 											End
 											I64Const $365
-											Get R14
+											Get R13
 											I64Mul
-											Get R14
+											Get R13
 											I64Const $4
 											I64DivU
 											I64Add
-											Get R14
+											Get R13
 											I64Const $100
 											I64DivU
 											I64Sub
-											Get R14
+											Get R13
 											I64Const $400
 											I64DivU
 											I64Add
 											I64Const $153
-											Get R13
+											Get R12
 											I64Const $3
 											I64Sub
 											I64Mul
@@ -4651,21 +4873,21 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 											I64Const $5
 											I64DivU
 											I64Add
-											Get R11
+											Get R10
 											I64Add
 											I64Const $719469
 											I64Sub
-											Set R10
-											Get R10
+											Set R9
+											Get R9
 											I64Const $24
 											I64Mul
-											Get R12
+											Get R11
 											I64Const $1000000
 											I64DivU
 											I64Add
 											I64Const $60
 											I64Mul
-											Get R12
+											Get R11
 											I64Const $10000
 											I64DivU
 											I64Const $100
@@ -4673,7 +4895,7 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 											I64Add
 											I64Const $60000
 											I64Mul
-											Get R12
+											Get R11
 											I64Const $100
 											I64DivU
 											I64Const $100
@@ -4681,68 +4903,68 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 											I64Const $1000
 											I64Mul
 											I64Add
-											Set R10
-											Get R9
+											Set R9
+											Get R8
 											I64Const $19
 											I64Add
-											Set R9
+											Set R8
 											Get R1
-											Get R9
+											Get R8
 											I64Add
 											I32WrapI64
 											I64Load8U $0
 											I64Const $46
 											I64Eq
 											If
-												Get R9
+												Get R8
 												I64Const $1
 												I64Add
-												Set R9
+												Set R8
 												Block
 													Get R1
-													Get R9
+													Get R8
 													I64Add
 													I32WrapI64
 													I64Load $0
 													I64Const $3472328296227680304
 													I64Xor
-													Set R13
-													Get R13
+													Set R12
+													Get R12
 													I64Const $8536140394893047414
 													I64Add
-													Get R13
+													Get R12
 													I64Or
 													I64Const $-9187201950435737472
 													I64And
-													Set R14
-													Get R14
+													Set R13
+													Get R13
 													I64Const $0
 													I64Ne
 													If
-														Get R14
+														Get R13
 														I64Ctz
 														I64Const $56
 														I64And
-														Set R14
-														Get R14
+														Set R13
+														Get R13
 														I64Eqz
 														If
 															I64Const $0
 															I64Const $0
-															Set R12
 															Set R11
+															Set R10
 															Br $2
 														End
-														Get R13
+														Get R12
 														I64Const $64
-														Get R14
+														Get R13
 														I64Sub
 														I64Shl
-														Set R13
-														Get R13
+														Set R12
+														Get R12
 														I64Const $10
 														I64Mul
-														Get R13
+														Get R12
 														I64Const $8
 														I64ShrU
 														I64Add
@@ -4750,10 +4972,10 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 														I64And
 														I64Const $4294967296000100
 														I64Mul
-														Get R13
+														Get R12
 														I64Const $10
 														I64Mul
-														Get R13
+														Get R12
 														I64Const $8
 														I64ShrU
 														I64Add
@@ -4766,17 +4988,17 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 														I64Add
 														I64Const $32
 														I64ShrU
-														Get R14
+														Get R13
 														I64Const $3
 														I64ShrU
-														Set R12
 														Set R11
+														Set R10
 														Br $1
 													End
-													Get R13
+													Get R12
 													I64Const $10
 													I64Mul
-													Get R13
+													Get R12
 													I64Const $8
 													I64ShrU
 													I64Add
@@ -4784,10 +5006,10 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 													I64And
 													I64Const $4294967296000100
 													I64Mul
-													Get R13
+													Get R12
 													I64Const $10
 													I64Mul
-													Get R13
+													Get R12
 													I64Const $8
 													I64ShrU
 													I64Add
@@ -4800,60 +5022,59 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 													I64Add
 													I64Const $32
 													I64ShrU
-													Set R15
+													Set R14
 													Get R1
-													Get R9
+													Get R8
 													I64Add
 													I32WrapI64
 													I64Load $8
 													I64Const $3472328296227680304
 													I64Xor
-													Set R13
-													Get R13
+													Set R12
+													Get R12
 													I64Const $8536140394893047414
 													I64Add
-													Get R13
+													Get R12
 													I64Or
 													I64Const $-9187201950435737472
 													I64And
-													Set R14
-													Get R14
+													Set R13
+													Get R13
 													I64Const $0
 													I64Ne
 													If
-														Get R14
+														Get R13
 														I64Ctz
 														I64Const $56
 														I64And
-														Set R14
-														Get R14
+														Set R13
+														Get R13
 														I64Eqz
 														If
-															Get R15
+															Get R14
 															I64Const $8
-															Set R12
 															Set R11
+															Set R10
 															Br $2
 														End
-														Get R13
+														Get R12
 														I64Const $64
-														Get R14
+														Get R13
 														I64Sub
 														I64Shl
-														Set R13
-														Get R15
-														Get R0
-														I32WrapI64
-														I64Load $112
+														Set R12
 														Get R14
+														Get SP
+														I64Load $112
+														Get R13
 														I64Add
 														I32WrapI64
 														I64Load $0
 														I64Mul
-														Get R13
+														Get R12
 														I64Const $10
 														I64Mul
-														Get R13
+														Get R12
 														I64Const $8
 														I64ShrU
 														I64Add
@@ -4861,10 +5082,10 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 														I64And
 														I64Const $4294967296000100
 														I64Mul
-														Get R13
+														Get R12
 														I64Const $10
 														I64Mul
-														Get R13
+														Get R12
 														I64Const $8
 														I64ShrU
 														I64Add
@@ -4879,21 +5100,21 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 														I64ShrU
 														I64Add
 														I64Const $8
-														Get R14
+														Get R13
 														I64Const $3
 														I64ShrU
 														I64Add
-														Set R12
 														Set R11
+														Set R10
 														Br $1
 													End
-													Get R15
+													Get R14
 													I64Const $100000000
 													I64Mul
-													Get R13
+													Get R12
 													I64Const $10
 													I64Mul
-													Get R13
+													Get R12
 													I64Const $8
 													I64ShrU
 													I64Add
@@ -4901,10 +5122,10 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 													I64And
 													I64Const $4294967296000100
 													I64Mul
-													Get R13
+													Get R12
 													I64Const $10
 													I64Mul
-													Get R13
+													Get R12
 													I64Const $8
 													I64ShrU
 													I64Add
@@ -4918,88 +5139,87 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 													I64Const $32
 													I64ShrU
 													I64Add
-													Set R15
-													I64Const $16
 													Set R14
+													I64Const $16
+													Set R13
 													Block
 														Loop
-															Get R14
+															Get R13
 															I64Const $19
 															I64LtU
 															I32Eqz
 															BrIf $1
 															Block
 																Get R1
-																Get R9
-																Get R14
+																Get R8
+																Get R13
 																I64Add
 																I64Add
 																I32WrapI64
 																I64Load8U $0
 																I64Const $48
 																I64Sub
-																Set R13
-																Get R13
+																Set R12
+																Get R12
 																I64Const $9
 																I64GtU
 																If
-																	Get R15
 																	Get R14
-																	Set R12
+																	Get R13
 																	Set R11
+																	Set R10
 																	Br $4
 																End
-																Get R14
+																Get R13
 																I64Const $18
 																I64LtU
 																If
-																	Get R15
+																	Get R14
 																	I64Const $10
 																	I64Mul
-																	Get R13
+																	Get R12
 																	I64Add
-																	Set R15
+																	Set R14
 																End
 															End
-															Get R14
+															Get R13
 															I64Const $1
 															I64Add
-															Set R14
+															Set R13
 															Br $0
 														End
 													End
-													Get R15
+													Get R14
 													I64Const $19
-													Set R12
 													Set R11
+													Set R10
 													Br $0
 												End
-												Get R12
+												Get R11
 												I64Eqz
-												Get R12
+												Get R11
 												I64Const $9
 												I64GtS
 												I32Or
 												If
 													I64Const $-1
 													I64Const $0
-													Set R8
 													Set R7
+													Set R6
 													Br $2
 												End
-												Get R9
-												Get R12
+												Get R8
+												Get R11
 												I64Add
-												Set R9
-												Get R12
+												Set R8
+												Get R11
 												I64Const $3
 												I64GeS
 												If
-													Get R11
-													Get R0
-													I32WrapI64
+													Get R10
+													Get SP
 													I64Load $112
-													Get R12
+													Get R11
 													I64Const $8
 													I64Mul
 													I64Const $24
@@ -5008,14 +5228,13 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 													I32WrapI64
 													I64Load $0
 													I64DivU
-													Set R11
+													Set R10
 												Else
-													Get R11
-													Get R0
-													I32WrapI64
+													Get R10
+													Get SP
 													I64Load $112
 													I64Const $24
-													Get R12
+													Get R11
 													I64Const $8
 													I64Mul
 													I64Sub
@@ -5023,43 +5242,43 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 													I32WrapI64
 													I64Load $0
 													I64Mul
-													Set R11
+													Set R10
 												End
+												Get R9
 												Get R10
-												Get R11
 												I64Add
-												Set R10
+												Set R9
 											End
 											Get R1
-											Get R9
+											Get R8
 											I64Add
 											I32WrapI64
 											I64Load8U $0
 											I64Const $90
 											I64Eq
 											If
-												Get R9
+												Get R8
 												I64Const $1
 												I64Add
-												Set R9
+												Set R8
 											End
+											Get R8
 											Get R9
-											Get R10
-											Set R8
 											Set R7
+											Set R6
 											Br $0
 										End
-										Get R7
+										Get R6
 										I64Const $0
 										I64LtS
-										Get R6
+										Get R5
 										I64Const $255
 										I64And
 										I64Const $34
 										I64Ne
 										I32Or
 										Get R1
-										Get R7
+										Get R6
 										I64Add
 										I32WrapI64
 										I64Load8U $0
@@ -5067,90 +5286,95 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 										I64Ne
 										I32Or
 										If
-											Get SP
 											I64Const $2
+											Set R8
+											Get R0
+											I32WrapI64
+											Set SP
+											Get SP
+											Get R8
 											I64Store ret+8(FP)
 											RET
 										End
-										Get R7
+										Get R6
 										I64Const $1
 										I64Add
 										Set R3
 									End
 								End
 								Get R4
-								Set R9
+								Set R8
 								Block
-									Get R8
+									Get R7
 									I64Const $1
 									I64Shl
-									Get R8
+									Get R7
 									I64Const $63
 									I64ShrS
 									I64Xor
-									Set R10
-									Get R10
+									Set R9
+									Get R9
 									I64Const $128
 									I64LtU
 									If
 										Get R2
-										Get R9
+										Get R8
 										I64Add
 										I32WrapI64
-										Get R10
-										I64Store $0
 										Get R9
+										I64Store $0
+										Get R8
 										I64Const $1
 										I64Add
 										Set R4
 										Br $1
 									End
-									Get R10
+									Get R9
 									I64Const $72057594037927936
 									I64GeU
 									If
 										Block
 											Loop
-												Get R10
+												Get R9
 												I64Const $128
 												I64GeU
 												I32Eqz
 												BrIf $1
 												Get R2
-												Get R9
+												Get R8
 												I64Add
 												I32WrapI64
-												Get R10
+												Get R9
 												I64Const $127
 												I64And
 												I64Const $128
 												I64Or
 												I64Store $0
-												Get R10
+												Get R9
 												I64Const $7
 												I64ShrU
-												Set R10
-												Get R9
+												Set R9
+												Get R8
 												I64Const $1
 												I64Add
-												Set R9
+												Set R8
 												Br $0
 											End
 										End
 										Get R2
-										Get R9
+										Get R8
 										I64Add
 										I32WrapI64
-										Get R10
-										I64Store $0
 										Get R9
+										I64Store $0
+										Get R8
 										I64Const $1
 										I64Add
 										Set R4
 										Br $1
 									End
 									I64Const $64
-									Get R10
+									Get R9
 									I64Clz
 									I64Sub
 									I64Const $6
@@ -5159,46 +5383,46 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 									I64Mul
 									I64Const $8
 									I64ShrS
-									Set R11
-									Get R10
+									Set R10
+									Get R9
 									I64Const $268435455
 									I64And
-									Get R10
+									Get R9
 									I64Const $72057593769492480
 									I64And
 									I64Const $4
 									I64Shl
 									I64Or
-									Set R10
-									Get R10
+									Set R9
+									Get R9
 									I64Const $70364449226751
 									I64And
-									Get R10
+									Get R9
 									I64Const $1152851136131088384
 									I64And
 									I64Const $2
 									I64Shl
 									I64Or
-									Set R10
-									Get R10
+									Set R9
+									Get R9
 									I64Const $35747867511423103
 									I64And
-									Get R10
+									Get R9
 									I64Const $4575727041462157184
 									I64And
 									I64Const $1
 									I64Shl
 									I64Or
-									Set R10
+									Set R9
 									Get R2
-									Get R9
+									Get R8
 									I64Add
 									I32WrapI64
-									Get R10
+									Get R9
 									I64Const $-9187201950435737472
 									I64Const $1
 									I64Const $8
-									Get R11
+									Get R10
 									I64Mul
 									I64Const $8
 									I64Sub
@@ -5208,15 +5432,14 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 									I64And
 									I64Or
 									I64Store $0
-									Get R9
-									Get R11
+									Get R8
+									Get R10
 									I64Add
 									Set R4
 									Br $0
 								End
 							Else
-								Get R5
-								I32WrapI64
+								Get PC_B
 								I64Load $536
 								I64Const $7
 								I64Eq
@@ -5224,26 +5447,26 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 									Get R3
 									I64Const $1
 									I64Add
-									Set R8
+									Set R7
 									Block
 										Get R1
-										Get R8
+										Get R7
 										I64Add
 										I32WrapI64
 										I64Load $0
-										Set R9
+										Set R8
 										Get R1
-										Get R8
+										Get R7
 										I64Add
 										I32WrapI64
 										I64Load $8
-										Set R10
-										Get R9
+										Set R9
+										Get R8
 										I64Const $-72056498821201921
 										I64And
 										I64Const $5548435050158117968
 										I64Ne
-										Get R10
+										Get R9
 										I64Const $16711680
 										I64And
 										I64Const $5439488
@@ -5251,21 +5474,21 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 										I32Or
 										If
 											I64Const $-1
-											Set R7
+											Set R6
 											Br $1
 										End
-										Get R9
+										Get R8
 										I64Const $16
 										I64ShrU
 										I64Const $65535
 										I64And
-										Get R9
+										Get R8
 										I64Const $24
 										I64ShrU
 										I64Const $4294901760
 										I64And
 										I64Or
-										Get R10
+										Get R9
 										I64Const $65535
 										I64And
 										I64Const $32
@@ -5277,11 +5500,11 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 										I64Or
 										I64Const $3472328296227680304
 										I64Xor
-										Set R9
-										Get R9
+										Set R8
+										Get R8
 										I64Const $8536140394893047414
 										I64Add
-										Get R9
+										Get R8
 										I64Or
 										I64Const $-9187201950435737472
 										I64And
@@ -5289,13 +5512,13 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 										I64Ne
 										If
 											I64Const $-1
-											Set R7
+											Set R6
 											Br $1
 										End
-										Get R9
+										Get R8
 										I64Const $10
 										I64Mul
-										Get R9
+										Get R8
 										I64Const $8
 										I64ShrU
 										I64Add
@@ -5303,10 +5526,10 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 										I64And
 										I64Const $4294967296000100
 										I64Mul
-										Get R9
+										Get R8
 										I64Const $10
 										I64Mul
-										Get R9
+										Get R8
 										I64Const $8
 										I64ShrU
 										I64Add
@@ -5319,13 +5542,13 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 										I64Add
 										I64Const $32
 										I64ShrU
-										Set R9
-										Get R9
+										Set R8
+										Get R8
 										I64Const $1000000
 										I64DivU
 										I64Const $3600000
 										I64Mul
-										Get R9
+										Get R8
 										I64Const $10000
 										I64DivU
 										I64Const $100
@@ -5333,7 +5556,7 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 										I64Const $60000
 										I64Mul
 										I64Add
-										Get R9
+										Get R8
 										I64Const $100
 										I64DivU
 										I64Const $100
@@ -5341,23 +5564,23 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 										I64Const $1000
 										I64Mul
 										I64Add
-										Set R10
-										Get R10
+										Set R9
+										Get R9
 										I64Const $86400000
 										I64GeU
 										If
 											I64Const $-1
-											Set R7
+											Set R6
 											Br $1
 										End
-										Get R10
-										Set R7
+										Get R9
+										Set R6
 										Br $0
 									End
-									Get R7
+									Get R6
 									I64Const $0
 									I64LtS
-									Get R6
+									Get R5
 									I64Const $255
 									I64And
 									I64Const $34
@@ -5372,84 +5595,89 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 									I64Ne
 									I32Or
 									If
-										Get SP
 										I64Const $2
+										Set R7
+										Get R0
+										I32WrapI64
+										Set SP
+										Get SP
+										Get R7
 										I64Store ret+8(FP)
 										RET
 									End
 									Get R4
-									Set R8
+									Set R7
 									Block
-										Get R7
+										Get R6
 										I64Const $1
 										I64Shl
-										Get R7
+										Get R6
 										I64Const $63
 										I64ShrS
 										I64Xor
-										Set R9
-										Get R9
+										Set R8
+										Get R8
 										I64Const $128
 										I64LtU
 										If
 											Get R2
-											Get R8
+											Get R7
 											I64Add
 											I32WrapI64
-											Get R9
-											I64Store $0
 											Get R8
+											I64Store $0
+											Get R7
 											I64Const $1
 											I64Add
 											Set R4
 											Br $1
 										End
-										Get R9
+										Get R8
 										I64Const $72057594037927936
 										I64GeU
 										If
 											Block
 												Loop
-													Get R9
+													Get R8
 													I64Const $128
 													I64GeU
 													I32Eqz
 													BrIf $1
 													Get R2
-													Get R8
+													Get R7
 													I64Add
 													I32WrapI64
-													Get R9
+													Get R8
 													I64Const $127
 													I64And
 													I64Const $128
 													I64Or
 													I64Store $0
-													Get R9
+													Get R8
 													I64Const $7
 													I64ShrU
-													Set R9
-													Get R8
+													Set R8
+													Get R7
 													I64Const $1
 													I64Add
-													Set R8
+													Set R7
 													Br $0
 												End
 											End
 											Get R2
-											Get R8
+											Get R7
 											I64Add
 											I32WrapI64
-											Get R9
-											I64Store $0
 											Get R8
+											I64Store $0
+											Get R7
 											I64Const $1
 											I64Add
 											Set R4
 											Br $1
 										End
 										I64Const $64
-										Get R9
+										Get R8
 										I64Clz
 										I64Sub
 										I64Const $6
@@ -5458,46 +5686,46 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 										I64Mul
 										I64Const $8
 										I64ShrS
-										Set R10
-										Get R9
+										Set R9
+										Get R8
 										I64Const $268435455
 										I64And
-										Get R9
+										Get R8
 										I64Const $72057593769492480
 										I64And
 										I64Const $4
 										I64Shl
 										I64Or
-										Set R9
-										Get R9
+										Set R8
+										Get R8
 										I64Const $70364449226751
 										I64And
-										Get R9
+										Get R8
 										I64Const $1152851136131088384
 										I64And
 										I64Const $2
 										I64Shl
 										I64Or
-										Set R9
-										Get R9
+										Set R8
+										Get R8
 										I64Const $35747867511423103
 										I64And
-										Get R9
+										Get R8
 										I64Const $4575727041462157184
 										I64And
 										I64Const $1
 										I64Shl
 										I64Or
-										Set R9
+										Set R8
 										Get R2
-										Get R8
+										Get R7
 										I64Add
 										I32WrapI64
-										Get R9
+										Get R8
 										I64Const $-9187201950435737472
 										I64Const $1
 										I64Const $8
-										Get R10
+										Get R9
 										I64Mul
 										I64Const $8
 										I64Sub
@@ -5507,8 +5735,8 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 										I64And
 										I64Or
 										I64Store $0
-										Get R8
-										Get R10
+										Get R7
+										Get R9
 										I64Add
 										Set R4
 										Br $0
@@ -5518,7 +5746,7 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 									I64Add
 									Set R3
 								Else
-									Get R6
+									Get R5
 									I64Const $255
 									I64And
 									I64Const $34
@@ -5534,16 +5762,16 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 									Get R3
 									I64Const $1
 									I64Add
-									Set R7
+									Set R6
 									Get R1
-									Get R7
+									Get R6
 									I64Add
 									I32WrapI64
 									I64Load8U $8
 									I64Const $45
 									I64Xor
 									Get R1
-									Get R7
+									Get R6
 									I64Add
 									I32WrapI64
 									I64Load8U $13
@@ -5551,7 +5779,7 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 									I64Xor
 									I64Or
 									Get R1
-									Get R7
+									Get R6
 									I64Add
 									I32WrapI64
 									I64Load8U $18
@@ -5559,7 +5787,7 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 									I64Xor
 									I64Or
 									Get R1
-									Get R7
+									Get R6
 									I64Add
 									I32WrapI64
 									I64Load8U $23
@@ -5567,19 +5795,19 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 									I64Xor
 									I64Or
 									Get R1
-									Get R7
+									Get R6
 									I64Add
 									I32WrapI64
 									I64Load $0
-									Set R8
-									Get R8
+									Set R7
+									Get R7
 									I64Const $-9187201950435737472
 									I64Const $-1
 									I64Xor
 									I64And
 									I64Const $5787213827046133840
 									I64Add
-									Get R8
+									Get R7
 									I64Const $-9187201950435737472
 									I64Const $-1
 									I64Xor
@@ -5589,7 +5817,7 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 									I64Const $-1
 									I64Xor
 									I64And
-									Get R8
+									Get R7
 									I64Const $-9187201950435737472
 									I64Const $-1
 									I64Xor
@@ -5598,7 +5826,7 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 									I64Or
 									I64Const $2242545357980376863
 									I64Add
-									Get R8
+									Get R7
 									I64Const $-9187201950435737472
 									I64Const $-1
 									I64Xor
@@ -5611,36 +5839,36 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 									I64Xor
 									I64And
 									I64Or
-									Get R8
+									Get R7
 									I64Const $-1
 									I64Xor
 									I64And
 									I64Const $-9187201950435737472
 									I64And
 									Get R1
-									Get R7
+									Get R6
 									I64Add
 									I32WrapI64
 									I64Load $9
 									I64Const $4294967295
 									I64And
 									Get R1
-									Get R7
+									Get R6
 									I64Add
 									I32WrapI64
 									I64Load $14
 									I64Const $32
 									I64Shl
 									I64Or
-									Set R8
-									Get R8
+									Set R7
+									Get R7
 									I64Const $-9187201950435737472
 									I64Const $-1
 									I64Xor
 									I64And
 									I64Const $5787213827046133840
 									I64Add
-									Get R8
+									Get R7
 									I64Const $-9187201950435737472
 									I64Const $-1
 									I64Xor
@@ -5650,7 +5878,7 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 									I64Const $-1
 									I64Xor
 									I64And
-									Get R8
+									Get R7
 									I64Const $-9187201950435737472
 									I64Const $-1
 									I64Xor
@@ -5659,7 +5887,7 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 									I64Or
 									I64Const $2242545357980376863
 									I64Add
-									Get R8
+									Get R7
 									I64Const $-9187201950435737472
 									I64Const $-1
 									I64Xor
@@ -5672,7 +5900,7 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 									I64Xor
 									I64And
 									I64Or
-									Get R8
+									Get R7
 									I64Const $-1
 									I64Xor
 									I64And
@@ -5680,29 +5908,29 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 									I64And
 									I64And
 									Get R1
-									Get R7
+									Get R6
 									I64Add
 									I32WrapI64
 									I64Load $19
 									I64Const $4294967295
 									I64And
 									Get R1
-									Get R7
+									Get R6
 									I64Add
 									I32WrapI64
 									I64Load $24
 									I64Const $32
 									I64Shl
 									I64Or
-									Set R8
-									Get R8
+									Set R7
+									Get R7
 									I64Const $-9187201950435737472
 									I64Const $-1
 									I64Xor
 									I64And
 									I64Const $5787213827046133840
 									I64Add
-									Get R8
+									Get R7
 									I64Const $-9187201950435737472
 									I64Const $-1
 									I64Xor
@@ -5712,7 +5940,7 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 									I64Const $-1
 									I64Xor
 									I64And
-									Get R8
+									Get R7
 									I64Const $-9187201950435737472
 									I64Const $-1
 									I64Xor
@@ -5721,7 +5949,7 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 									I64Or
 									I64Const $2242545357980376863
 									I64Add
-									Get R8
+									Get R7
 									I64Const $-9187201950435737472
 									I64Const $-1
 									I64Xor
@@ -5734,7 +5962,7 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 									I64Xor
 									I64And
 									I64Or
-									Get R8
+									Get R7
 									I64Const $-1
 									I64Xor
 									I64And
@@ -5742,19 +5970,19 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 									I64And
 									I64And
 									Get R1
-									Get R7
+									Get R6
 									I64Add
 									I32WrapI64
 									I64Load $28
-									Set R8
-									Get R8
+									Set R7
+									Get R7
 									I64Const $-9187201950435737472
 									I64Const $-1
 									I64Xor
 									I64And
 									I64Const $5787213827046133840
 									I64Add
-									Get R8
+									Get R7
 									I64Const $-9187201950435737472
 									I64Const $-1
 									I64Xor
@@ -5764,7 +5992,7 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 									I64Const $-1
 									I64Xor
 									I64And
-									Get R8
+									Get R7
 									I64Const $-9187201950435737472
 									I64Const $-1
 									I64Xor
@@ -5773,7 +6001,7 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 									I64Or
 									I64Const $2242545357980376863
 									I64Add
-									Get R8
+									Get R7
 									I64Const $-9187201950435737472
 									I64Const $-1
 									I64Xor
@@ -5786,7 +6014,7 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 									I64Xor
 									I64And
 									I64Or
-									Get R8
+									Get R7
 									I64Const $-1
 									I64Xor
 									I64And
@@ -5800,15 +6028,20 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 									I64Ne
 									I32Or
 									If
-										Get SP
 										I64Const $2
+										Set R6
+										Get R0
+										I32WrapI64
+										Set SP
+										Get SP
+										Get R6
 										I64Store ret+8(FP)
 										RET
 									End
 									Get R3
 									I64Const $1
 									I64Add
-									Set R7
+									Set R6
 									Block
 										Get R2
 										Get R4
@@ -5821,7 +6054,7 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 										I64Add
 										I32WrapI64
 										Get R1
-										Get R7
+										Get R6
 										I64Add
 										I32WrapI64
 										I64Load $0
@@ -5831,7 +6064,7 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 										I64Add
 										I32WrapI64
 										Get R1
-										Get R7
+										Get R6
 										I64Add
 										I32WrapI64
 										I64Load $8
@@ -5841,7 +6074,7 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 										I64Add
 										I32WrapI64
 										Get R1
-										Get R7
+										Get R6
 										I64Add
 										I32WrapI64
 										I64Load $16
@@ -5851,7 +6084,7 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 										I64Add
 										I32WrapI64
 										Get R1
-										Get R7
+										Get R6
 										I64Add
 										I32WrapI64
 										I64Load $24
@@ -5861,7 +6094,7 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 										I64Add
 										I32WrapI64
 										Get R1
-										Get R7
+										Get R6
 										I64Add
 										I32WrapI64
 										I64Load $32
@@ -5882,72 +6115,70 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 					End
 				End
 			End
-			Get R5
-			I32WrapI64
+			Get PC_B
+			I64Load $616
+			Drop
+			Get PC_B
 			I64Load $544
-			Set R8
-			Get R0
-			I32WrapI64
+			Set R7
+			Get SP
 			I64Load $24
-			Set R9
+			Set R8
 			Block
-				Get R0
-				I32WrapI64
+				Get SP
+				I64Load $288
+				Drop
+				Get SP
 				I64Load $80
-				Get R8
+				Get R7
 				I64Const $16
 				I64Mul
 				I64Add
 				I32WrapI64
-				Get R9
-				I64Store $0
-				Get R0
-				I32WrapI64
-				I64Load $80
 				Get R8
+				I64Store $0
+				Get SP
+				I64Load $80
+				Get R7
 				I64Const $16
 				I64Mul
 				I64Add
 				I32WrapI64
 				Get R4
 				I64Store $8
-				Get R0
-				I32WrapI64
+				Get SP
 				I64Load $88
-				Get R8
+				Get R7
 				I64Const $8
 				I64Mul
 				I64Add
 				I32WrapI64
-				Get R0
-				I32WrapI64
+				Get SP
 				I64Load $96
 				I64Store $0
-				Get R8
-				Get R0
-				I32WrapI64
+				Get R7
+				Get SP
 				I64Load $64
 				I64GeS
 				If
-					Get R0
-					I32WrapI64
-					Get R8
+					Get SP
+					Get R7
 					I64Const $1
 					I64Add
 					I64Store $64
 				End
 				I64Const $0
-				Set R7
+				Set R6
 				Br $0
 			End
-			Get R0
-			I32WrapI64
-			Get R5
+			Get SP
+			Get PC_B
+			I64ExtendI32U
 			I64Store $40
-			Get R5
-			I32WrapI64
+			Get PC_B
 			I64Load $528
-			Set R5
+			I32WrapI64
+			Set PC_B
 			Br $0
 		End
 	End
@@ -5955,51 +6186,53 @@ TEXT ·RowJSON(SB), NOSPLIT, $0-16
 	RET
 
 TEXT ·RowAtom(SB), NOSPLIT, $0-16
-	I64Load s+0(FP)
+	Get SP
+	I64ExtendI32U
 	Set R0
-	Get R0
+	I64Load s+0(FP)
 	I32WrapI64
+	Set SP
+	Get SP
 	I64Load $0
 	Set R1
-	Get R0
-	I32WrapI64
+	Get SP
 	I64Load $8
 	Set R2
-	Get R0
-	I32WrapI64
+	Get SP
 	I64Load $16
 	Set R3
-	Get R0
-	I32WrapI64
+	Get SP
 	I64Load $24
 	Set R4
-	Get R0
-	I32WrapI64
+	Get SP
 	I64Load $32
-	Set R5
+	I32WrapI64
+	Set PC_B
 	Block
 		Loop
-			Get R0
-			I32WrapI64
+			Get SP
+			I64Load $288
+			Drop
+			Get SP
 			I64Const $1
 			I64Store $176
-			Get R0
-			I32WrapI64
+			Get SP
 			I64Load $48
 			I64Eqz
 			If
 				Block
+					Get PC_B
+					I64Load $616
+					Drop
 					Get R1
 					Get R3
 					I64Add
 					I32WrapI64
 					I64Load $0
-					Get R5
-					I32WrapI64
+					Get PC_B
 					I64Load $0
 					I64Xor
-					Get R5
-					I32WrapI64
+					Get PC_B
 					I64Load $80
 					I64And
 					I64Const $-1
@@ -6009,68 +6242,64 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 					I64Add
 					I32WrapI64
 					I64Load $8
-					Get R5
-					I32WrapI64
+					Get PC_B
 					I64Load $8
 					I64Xor
-					Get R5
-					I32WrapI64
+					Get PC_B
 					I64Load $88
 					I64And
 					I64Or
-					Get R1
-					Get R3
-					I64Add
-					I32WrapI64
-					I64Load $16
-					Get R5
-					I32WrapI64
-					I64Load $16
-					I64Xor
-					Get R5
-					I32WrapI64
-					I64Load $96
-					I64And
-					I64Or
-					Get R1
-					Get R3
-					I64Add
-					I32WrapI64
-					I64Load $24
-					Get R5
-					I32WrapI64
-					I64Load $24
-					I64Xor
-					Get R5
-					I32WrapI64
-					I64Load $104
-					I64And
-					I64Or
-					Get R5
-					I32WrapI64
+					Get PC_B
 					I64Load $160
 					I64Or
-					Set R7
-					Get R7
+					Set R6
+					Get R6
 					I64Eqz
+					Get PC_B
+					I64Load $168
+					I64Const $16
+					I64GtS
+					I32And
 					If
-						Get R5
+						Get R1
+						Get R3
+						I64Add
 						I32WrapI64
+						I64Load $16
+						Get PC_B
+						I64Load $16
+						I64Xor
+						Get PC_B
+						I64Load $96
+						I64And
+						Get R1
+						Get R3
+						I64Add
+						I32WrapI64
+						I64Load $24
+						Get PC_B
+						I64Load $24
+						I64Xor
+						Get PC_B
+						I64Load $104
+						I64And
+						I64Or
+						Set R6
+						Get PC_B
 						I64Load $168
 						I64Const $32
 						I64GtS
 						If
+							Get R6
 							Get R1
 							Get R3
 							I64Add
 							I32WrapI64
 							I64Load $32
-							Get R5
-							I32WrapI64
+							Get PC_B
 							I64Load $32
 							I64Xor
-							Get R5
-							I32WrapI64
+							Get PC_B
 							I64Load $112
 							I64And
 							Get R1
@@ -6078,12 +6307,10 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 							I64Add
 							I32WrapI64
 							I64Load $40
-							Get R5
-							I32WrapI64
+							Get PC_B
 							I64Load $40
 							I64Xor
-							Get R5
-							I32WrapI64
+							Get PC_B
 							I64Load $120
 							I64And
 							I64Or
@@ -6092,12 +6319,10 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 							I64Add
 							I32WrapI64
 							I64Load $48
-							Get R5
-							I32WrapI64
+							Get PC_B
 							I64Load $48
 							I64Xor
-							Get R5
-							I32WrapI64
+							Get PC_B
 							I64Load $128
 							I64And
 							I64Or
@@ -6106,12 +6331,10 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 							I64Add
 							I32WrapI64
 							I64Load $56
-							Get R5
-							I32WrapI64
+							Get PC_B
 							I64Load $56
 							I64Xor
-							Get R5
-							I32WrapI64
+							Get PC_B
 							I64Load $136
 							I64And
 							I64Or
@@ -6120,12 +6343,10 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 							I64Add
 							I32WrapI64
 							I64Load $64
-							Get R5
-							I32WrapI64
+							Get PC_B
 							I64Load $64
 							I64Xor
-							Get R5
-							I32WrapI64
+							Get PC_B
 							I64Load $144
 							I64And
 							I64Or
@@ -6134,38 +6355,38 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 							I64Add
 							I32WrapI64
 							I64Load $72
-							Get R5
-							I32WrapI64
+							Get PC_B
 							I64Load $72
 							I64Xor
-							Get R5
-							I32WrapI64
+							Get PC_B
 							I64Load $152
 							I64And
 							I64Or
-							Set R7
+							I64Or
+							Set R6
 						End
 					End
-					Get R7
-					Set R6
+					Get R6
+					Set R5
 					Br $0
 				End
-				Get R6
+				Get R5
 				I64Const $0
 				I64Ne
 				If
 					Block
+						Get PC_B
+						I64Load $616
+						Drop
 						Get R1
 						Get R3
 						I64Add
 						I32WrapI64
 						I64Load $0
-						Get R5
-						I32WrapI64
+						Get PC_B
 						I64Load $352
 						I64Xor
-						Get R5
-						I32WrapI64
+						Get PC_B
 						I64Load $432
 						I64And
 						Get R1
@@ -6173,68 +6394,64 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 						I64Add
 						I32WrapI64
 						I64Load $8
-						Get R5
-						I32WrapI64
+						Get PC_B
 						I64Load $360
 						I64Xor
-						Get R5
-						I32WrapI64
+						Get PC_B
 						I64Load $440
 						I64And
 						I64Or
-						Get R1
-						Get R3
-						I64Add
-						I32WrapI64
-						I64Load $16
-						Get R5
-						I32WrapI64
-						I64Load $368
-						I64Xor
-						Get R5
-						I32WrapI64
-						I64Load $448
-						I64And
-						I64Or
-						Get R1
-						Get R3
-						I64Add
-						I32WrapI64
-						I64Load $24
-						Get R5
-						I32WrapI64
-						I64Load $376
-						I64Xor
-						Get R5
-						I32WrapI64
-						I64Load $456
-						I64And
-						I64Or
-						Get R5
-						I32WrapI64
+						Get PC_B
 						I64Load $512
 						I64Or
-						Set R8
-						Get R8
+						Set R7
+						Get R7
 						I64Eqz
+						Get PC_B
+						I64Load $520
+						I64Const $16
+						I64GtS
+						I32And
 						If
-							Get R5
+							Get R1
+							Get R3
+							I64Add
 							I32WrapI64
+							I64Load $16
+							Get PC_B
+							I64Load $368
+							I64Xor
+							Get PC_B
+							I64Load $448
+							I64And
+							Get R1
+							Get R3
+							I64Add
+							I32WrapI64
+							I64Load $24
+							Get PC_B
+							I64Load $376
+							I64Xor
+							Get PC_B
+							I64Load $456
+							I64And
+							I64Or
+							Set R7
+							Get PC_B
 							I64Load $520
 							I64Const $32
 							I64GtS
 							If
+								Get R7
 								Get R1
 								Get R3
 								I64Add
 								I32WrapI64
 								I64Load $32
-								Get R5
-								I32WrapI64
+								Get PC_B
 								I64Load $384
 								I64Xor
-								Get R5
-								I32WrapI64
+								Get PC_B
 								I64Load $464
 								I64And
 								Get R1
@@ -6242,12 +6459,10 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 								I64Add
 								I32WrapI64
 								I64Load $40
-								Get R5
-								I32WrapI64
+								Get PC_B
 								I64Load $392
 								I64Xor
-								Get R5
-								I32WrapI64
+								Get PC_B
 								I64Load $472
 								I64And
 								I64Or
@@ -6256,12 +6471,10 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 								I64Add
 								I32WrapI64
 								I64Load $48
-								Get R5
-								I32WrapI64
+								Get PC_B
 								I64Load $400
 								I64Xor
-								Get R5
-								I32WrapI64
+								Get PC_B
 								I64Load $480
 								I64And
 								I64Or
@@ -6270,12 +6483,10 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 								I64Add
 								I32WrapI64
 								I64Load $56
-								Get R5
-								I32WrapI64
+								Get PC_B
 								I64Load $408
 								I64Xor
-								Get R5
-								I32WrapI64
+								Get PC_B
 								I64Load $488
 								I64And
 								I64Or
@@ -6284,12 +6495,10 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 								I64Add
 								I32WrapI64
 								I64Load $64
-								Get R5
-								I32WrapI64
+								Get PC_B
 								I64Load $416
 								I64Xor
-								Get R5
-								I32WrapI64
+								Get PC_B
 								I64Load $496
 								I64And
 								I64Or
@@ -6298,67 +6507,62 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 								I64Add
 								I32WrapI64
 								I64Load $72
-								Get R5
-								I32WrapI64
+								Get PC_B
 								I64Load $424
 								I64Xor
-								Get R5
-								I32WrapI64
+								Get PC_B
 								I64Load $504
 								I64And
 								I64Or
-								Set R8
+								I64Or
+								Set R7
 							End
 						End
-						Get R8
-						Set R7
+						Get R7
+						Set R6
 						Br $0
 					End
-					Get R0
-					I32WrapI64
-					Get R7
+					Get SP
+					Get R6
 					I64Store $176
-					Get R0
-					I32WrapI64
+					Get SP
 					I64Load $176
 					I64Const $0
 					I64Ne
 					If
-						Get R0
-						I32WrapI64
+						Get SP
 						Get R3
 						I64Store $16
-						Get R0
-						I32WrapI64
+						Get SP
 						Get R4
 						I64Store $24
-						Get R0
-						I32WrapI64
-						Get R5
+						Get SP
+						Get PC_B
+						I64ExtendI32U
 						I64Store $32
 						I64Const $1
-						Set R8
-						Get R0
-						I32WrapI64
+						Set R7
+						Get SP
 						I64Load $72
 						I64Eqz
 						If
-							Get R5
-							I32WrapI64
+							Get PC_B
 							I64Load $528
-							Set R5
+							I32WrapI64
+							Set PC_B
 							Block
+								Get PC_B
+								I64Load $616
+								Drop
 								Get R1
 								Get R3
 								I64Add
 								I32WrapI64
 								I64Load $0
-								Get R5
-								I32WrapI64
+								Get PC_B
 								I64Load $0
 								I64Xor
-								Get R5
-								I32WrapI64
+								Get PC_B
 								I64Load $80
 								I64And
 								I64Const $-1
@@ -6368,68 +6572,64 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 								I64Add
 								I32WrapI64
 								I64Load $8
-								Get R5
-								I32WrapI64
+								Get PC_B
 								I64Load $8
 								I64Xor
-								Get R5
-								I32WrapI64
+								Get PC_B
 								I64Load $88
 								I64And
 								I64Or
-								Get R1
-								Get R3
-								I64Add
-								I32WrapI64
-								I64Load $16
-								Get R5
-								I32WrapI64
-								I64Load $16
-								I64Xor
-								Get R5
-								I32WrapI64
-								I64Load $96
-								I64And
-								I64Or
-								Get R1
-								Get R3
-								I64Add
-								I32WrapI64
-								I64Load $24
-								Get R5
-								I32WrapI64
-								I64Load $24
-								I64Xor
-								Get R5
-								I32WrapI64
-								I64Load $104
-								I64And
-								I64Or
-								Get R5
-								I32WrapI64
+								Get PC_B
 								I64Load $160
 								I64Or
-								Set R9
-								Get R9
+								Set R8
+								Get R8
 								I64Eqz
+								Get PC_B
+								I64Load $168
+								I64Const $16
+								I64GtS
+								I32And
 								If
-									Get R5
+									Get R1
+									Get R3
+									I64Add
 									I32WrapI64
+									I64Load $16
+									Get PC_B
+									I64Load $16
+									I64Xor
+									Get PC_B
+									I64Load $96
+									I64And
+									Get R1
+									Get R3
+									I64Add
+									I32WrapI64
+									I64Load $24
+									Get PC_B
+									I64Load $24
+									I64Xor
+									Get PC_B
+									I64Load $104
+									I64And
+									I64Or
+									Set R8
+									Get PC_B
 									I64Load $168
 									I64Const $32
 									I64GtS
 									If
+										Get R8
 										Get R1
 										Get R3
 										I64Add
 										I32WrapI64
 										I64Load $32
-										Get R5
-										I32WrapI64
+										Get PC_B
 										I64Load $32
 										I64Xor
-										Get R5
-										I32WrapI64
+										Get PC_B
 										I64Load $112
 										I64And
 										Get R1
@@ -6437,12 +6637,10 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 										I64Add
 										I32WrapI64
 										I64Load $40
-										Get R5
-										I32WrapI64
+										Get PC_B
 										I64Load $40
 										I64Xor
-										Get R5
-										I32WrapI64
+										Get PC_B
 										I64Load $120
 										I64And
 										I64Or
@@ -6451,12 +6649,10 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 										I64Add
 										I32WrapI64
 										I64Load $48
-										Get R5
-										I32WrapI64
+										Get PC_B
 										I64Load $48
 										I64Xor
-										Get R5
-										I32WrapI64
+										Get PC_B
 										I64Load $128
 										I64And
 										I64Or
@@ -6465,12 +6661,10 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 										I64Add
 										I32WrapI64
 										I64Load $56
-										Get R5
-										I32WrapI64
+										Get PC_B
 										I64Load $56
 										I64Xor
-										Get R5
-										I32WrapI64
+										Get PC_B
 										I64Load $136
 										I64And
 										I64Or
@@ -6479,12 +6673,10 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 										I64Add
 										I32WrapI64
 										I64Load $64
-										Get R5
-										I32WrapI64
+										Get PC_B
 										I64Load $64
 										I64Xor
-										Get R5
-										I32WrapI64
+										Get PC_B
 										I64Load $144
 										I64And
 										I64Or
@@ -6493,38 +6685,38 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 										I64Add
 										I32WrapI64
 										I64Load $72
-										Get R5
-										I32WrapI64
+										Get PC_B
 										I64Load $72
 										I64Xor
-										Get R5
-										I32WrapI64
+										Get PC_B
 										I64Load $152
 										I64And
 										I64Or
-										Set R9
+										I64Or
+										Set R8
 									End
 								End
-								Get R9
-								Set R8
+								Get R8
+								Set R7
 								Br $0
 							End
-							Get R8
+							Get R7
 							I64Const $0
 							I64Ne
 							If
 								Block
+									Get PC_B
+									I64Load $616
+									Drop
 									Get R1
 									Get R3
 									I64Add
 									I32WrapI64
 									I64Load $0
-									Get R5
-									I32WrapI64
+									Get PC_B
 									I64Load $352
 									I64Xor
-									Get R5
-									I32WrapI64
+									Get PC_B
 									I64Load $432
 									I64And
 									Get R1
@@ -6532,68 +6724,64 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 									I64Add
 									I32WrapI64
 									I64Load $8
-									Get R5
-									I32WrapI64
+									Get PC_B
 									I64Load $360
 									I64Xor
-									Get R5
-									I32WrapI64
+									Get PC_B
 									I64Load $440
 									I64And
 									I64Or
-									Get R1
-									Get R3
-									I64Add
-									I32WrapI64
-									I64Load $16
-									Get R5
-									I32WrapI64
-									I64Load $368
-									I64Xor
-									Get R5
-									I32WrapI64
-									I64Load $448
-									I64And
-									I64Or
-									Get R1
-									Get R3
-									I64Add
-									I32WrapI64
-									I64Load $24
-									Get R5
-									I32WrapI64
-									I64Load $376
-									I64Xor
-									Get R5
-									I32WrapI64
-									I64Load $456
-									I64And
-									I64Or
-									Get R5
-									I32WrapI64
+									Get PC_B
 									I64Load $512
 									I64Or
-									Set R10
-									Get R10
+									Set R9
+									Get R9
 									I64Eqz
+									Get PC_B
+									I64Load $520
+									I64Const $16
+									I64GtS
+									I32And
 									If
-										Get R5
+										Get R1
+										Get R3
+										I64Add
 										I32WrapI64
+										I64Load $16
+										Get PC_B
+										I64Load $368
+										I64Xor
+										Get PC_B
+										I64Load $448
+										I64And
+										Get R1
+										Get R3
+										I64Add
+										I32WrapI64
+										I64Load $24
+										Get PC_B
+										I64Load $376
+										I64Xor
+										Get PC_B
+										I64Load $456
+										I64And
+										I64Or
+										Set R9
+										Get PC_B
 										I64Load $520
 										I64Const $32
 										I64GtS
 										If
+											Get R9
 											Get R1
 											Get R3
 											I64Add
 											I32WrapI64
 											I64Load $32
-											Get R5
-											I32WrapI64
+											Get PC_B
 											I64Load $384
 											I64Xor
-											Get R5
-											I32WrapI64
+											Get PC_B
 											I64Load $464
 											I64And
 											Get R1
@@ -6601,12 +6789,10 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 											I64Add
 											I32WrapI64
 											I64Load $40
-											Get R5
-											I32WrapI64
+											Get PC_B
 											I64Load $392
 											I64Xor
-											Get R5
-											I32WrapI64
+											Get PC_B
 											I64Load $472
 											I64And
 											I64Or
@@ -6615,12 +6801,10 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 											I64Add
 											I32WrapI64
 											I64Load $48
-											Get R5
-											I32WrapI64
+											Get PC_B
 											I64Load $400
 											I64Xor
-											Get R5
-											I32WrapI64
+											Get PC_B
 											I64Load $480
 											I64And
 											I64Or
@@ -6629,12 +6813,10 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 											I64Add
 											I32WrapI64
 											I64Load $56
-											Get R5
-											I32WrapI64
+											Get PC_B
 											I64Load $408
 											I64Xor
-											Get R5
-											I32WrapI64
+											Get PC_B
 											I64Load $488
 											I64And
 											I64Or
@@ -6643,12 +6825,10 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 											I64Add
 											I32WrapI64
 											I64Load $64
-											Get R5
-											I32WrapI64
+											Get PC_B
 											I64Load $416
 											I64Xor
-											Get R5
-											I32WrapI64
+											Get PC_B
 											I64Load $496
 											I64And
 											I64Or
@@ -6657,48 +6837,46 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 											I64Add
 											I32WrapI64
 											I64Load $72
-											Get R5
-											I32WrapI64
+											Get PC_B
 											I64Load $424
 											I64Xor
-											Get R5
-											I32WrapI64
+											Get PC_B
 											I64Load $504
 											I64And
 											I64Or
-											Set R10
+											I64Or
+											Set R9
 										End
 									End
-									Get R10
-									Set R9
+									Get R9
+									Set R8
 									Br $0
 								End
-								Get R0
-								I32WrapI64
-								Get R9
+								Get SP
+								Get R8
 								I64Store $176
-								Get R0
-								I32WrapI64
+								Get SP
 								I64Load $176
 								I64Const $0
 								I64Ne
 								If
-									Get R5
-									I32WrapI64
+									Get PC_B
 									I64Load $528
-									Set R5
+									I32WrapI64
+									Set PC_B
 									Block
+										Get PC_B
+										I64Load $616
+										Drop
 										Get R1
 										Get R3
 										I64Add
 										I32WrapI64
 										I64Load $0
-										Get R5
-										I32WrapI64
+										Get PC_B
 										I64Load $0
 										I64Xor
-										Get R5
-										I32WrapI64
+										Get PC_B
 										I64Load $80
 										I64And
 										I64Const $-1
@@ -6708,68 +6886,64 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 										I64Add
 										I32WrapI64
 										I64Load $8
-										Get R5
-										I32WrapI64
+										Get PC_B
 										I64Load $8
 										I64Xor
-										Get R5
-										I32WrapI64
+										Get PC_B
 										I64Load $88
 										I64And
 										I64Or
-										Get R1
-										Get R3
-										I64Add
-										I32WrapI64
-										I64Load $16
-										Get R5
-										I32WrapI64
-										I64Load $16
-										I64Xor
-										Get R5
-										I32WrapI64
-										I64Load $96
-										I64And
-										I64Or
-										Get R1
-										Get R3
-										I64Add
-										I32WrapI64
-										I64Load $24
-										Get R5
-										I32WrapI64
-										I64Load $24
-										I64Xor
-										Get R5
-										I32WrapI64
-										I64Load $104
-										I64And
-										I64Or
-										Get R5
-										I32WrapI64
+										Get PC_B
 										I64Load $160
 										I64Or
-										Set R10
-										Get R10
+										Set R9
+										Get R9
 										I64Eqz
+										Get PC_B
+										I64Load $168
+										I64Const $16
+										I64GtS
+										I32And
 										If
-											Get R5
+											Get R1
+											Get R3
+											I64Add
 											I32WrapI64
+											I64Load $16
+											Get PC_B
+											I64Load $16
+											I64Xor
+											Get PC_B
+											I64Load $96
+											I64And
+											Get R1
+											Get R3
+											I64Add
+											I32WrapI64
+											I64Load $24
+											Get PC_B
+											I64Load $24
+											I64Xor
+											Get PC_B
+											I64Load $104
+											I64And
+											I64Or
+											Set R9
+											Get PC_B
 											I64Load $168
 											I64Const $32
 											I64GtS
 											If
+												Get R9
 												Get R1
 												Get R3
 												I64Add
 												I32WrapI64
 												I64Load $32
-												Get R5
-												I32WrapI64
+												Get PC_B
 												I64Load $32
 												I64Xor
-												Get R5
-												I32WrapI64
+												Get PC_B
 												I64Load $112
 												I64And
 												Get R1
@@ -6777,12 +6951,10 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 												I64Add
 												I32WrapI64
 												I64Load $40
-												Get R5
-												I32WrapI64
+												Get PC_B
 												I64Load $40
 												I64Xor
-												Get R5
-												I32WrapI64
+												Get PC_B
 												I64Load $120
 												I64And
 												I64Or
@@ -6791,12 +6963,10 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 												I64Add
 												I32WrapI64
 												I64Load $48
-												Get R5
-												I32WrapI64
+												Get PC_B
 												I64Load $48
 												I64Xor
-												Get R5
-												I32WrapI64
+												Get PC_B
 												I64Load $128
 												I64And
 												I64Or
@@ -6805,12 +6975,10 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 												I64Add
 												I32WrapI64
 												I64Load $56
-												Get R5
-												I32WrapI64
+												Get PC_B
 												I64Load $56
 												I64Xor
-												Get R5
-												I32WrapI64
+												Get PC_B
 												I64Load $136
 												I64And
 												I64Or
@@ -6819,12 +6987,10 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 												I64Add
 												I32WrapI64
 												I64Load $64
-												Get R5
-												I32WrapI64
+												Get PC_B
 												I64Load $64
 												I64Xor
-												Get R5
-												I32WrapI64
+												Get PC_B
 												I64Load $144
 												I64And
 												I64Or
@@ -6833,38 +6999,38 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 												I64Add
 												I32WrapI64
 												I64Load $72
-												Get R5
-												I32WrapI64
+												Get PC_B
 												I64Load $72
 												I64Xor
-												Get R5
-												I32WrapI64
+												Get PC_B
 												I64Load $152
 												I64And
 												I64Or
-												Set R10
+												I64Or
+												Set R9
 											End
 										End
-										Get R10
-										Set R8
+										Get R9
+										Set R7
 										Br $0
 									End
-									Get R8
+									Get R7
 									I64Const $0
 									I64Ne
 									If
 										Block
+											Get PC_B
+											I64Load $616
+											Drop
 											Get R1
 											Get R3
 											I64Add
 											I32WrapI64
 											I64Load $0
-											Get R5
-											I32WrapI64
+											Get PC_B
 											I64Load $352
 											I64Xor
-											Get R5
-											I32WrapI64
+											Get PC_B
 											I64Load $432
 											I64And
 											Get R1
@@ -6872,68 +7038,64 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 											I64Add
 											I32WrapI64
 											I64Load $8
-											Get R5
-											I32WrapI64
+											Get PC_B
 											I64Load $360
 											I64Xor
-											Get R5
-											I32WrapI64
+											Get PC_B
 											I64Load $440
 											I64And
 											I64Or
-											Get R1
-											Get R3
-											I64Add
-											I32WrapI64
-											I64Load $16
-											Get R5
-											I32WrapI64
-											I64Load $368
-											I64Xor
-											Get R5
-											I32WrapI64
-											I64Load $448
-											I64And
-											I64Or
-											Get R1
-											Get R3
-											I64Add
-											I32WrapI64
-											I64Load $24
-											Get R5
-											I32WrapI64
-											I64Load $376
-											I64Xor
-											Get R5
-											I32WrapI64
-											I64Load $456
-											I64And
-											I64Or
-											Get R5
-											I32WrapI64
+											Get PC_B
 											I64Load $512
 											I64Or
-											Set R11
-											Get R11
+											Set R10
+											Get R10
 											I64Eqz
+											Get PC_B
+											I64Load $520
+											I64Const $16
+											I64GtS
+											I32And
 											If
-												Get R5
+												Get R1
+												Get R3
+												I64Add
 												I32WrapI64
+												I64Load $16
+												Get PC_B
+												I64Load $368
+												I64Xor
+												Get PC_B
+												I64Load $448
+												I64And
+												Get R1
+												Get R3
+												I64Add
+												I32WrapI64
+												I64Load $24
+												Get PC_B
+												I64Load $376
+												I64Xor
+												Get PC_B
+												I64Load $456
+												I64And
+												I64Or
+												Set R10
+												Get PC_B
 												I64Load $520
 												I64Const $32
 												I64GtS
 												If
+													Get R10
 													Get R1
 													Get R3
 													I64Add
 													I32WrapI64
 													I64Load $32
-													Get R5
-													I32WrapI64
+													Get PC_B
 													I64Load $384
 													I64Xor
-													Get R5
-													I32WrapI64
+													Get PC_B
 													I64Load $464
 													I64And
 													Get R1
@@ -6941,12 +7103,10 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 													I64Add
 													I32WrapI64
 													I64Load $40
-													Get R5
-													I32WrapI64
+													Get PC_B
 													I64Load $392
 													I64Xor
-													Get R5
-													I32WrapI64
+													Get PC_B
 													I64Load $472
 													I64And
 													I64Or
@@ -6955,12 +7115,10 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 													I64Add
 													I32WrapI64
 													I64Load $48
-													Get R5
-													I32WrapI64
+													Get PC_B
 													I64Load $400
 													I64Xor
-													Get R5
-													I32WrapI64
+													Get PC_B
 													I64Load $480
 													I64And
 													I64Or
@@ -6969,12 +7127,10 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 													I64Add
 													I32WrapI64
 													I64Load $56
-													Get R5
-													I32WrapI64
+													Get PC_B
 													I64Load $408
 													I64Xor
-													Get R5
-													I32WrapI64
+													Get PC_B
 													I64Load $488
 													I64And
 													I64Or
@@ -6983,12 +7139,10 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 													I64Add
 													I32WrapI64
 													I64Load $64
-													Get R5
-													I32WrapI64
+													Get PC_B
 													I64Load $416
 													I64Xor
-													Get R5
-													I32WrapI64
+													Get PC_B
 													I64Load $496
 													I64And
 													I64Or
@@ -6997,53 +7151,50 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 													I64Add
 													I32WrapI64
 													I64Load $72
-													Get R5
-													I32WrapI64
+													Get PC_B
 													I64Load $424
 													I64Xor
-													Get R5
-													I32WrapI64
+													Get PC_B
 													I64Load $504
 													I64And
 													I64Or
-													Set R11
+													I64Or
+													Set R10
 												End
 											End
-											Get R11
-											Set R10
+											Get R10
+											Set R9
 											Br $0
 										End
-										Get R0
-										I32WrapI64
-										Get R10
+										Get SP
+										Get R9
 										I64Store $176
 									End
 								End
 							End
 						End
-						Get R8
+						Get R7
 						I64Const $0
 						I64Ne
-						Get R0
-						I32WrapI64
+						Get SP
 						I64Load $176
 						I64Const $0
 						I64Ne
 						I32And
 						If
 							Get R3
-							Set R9
+							Set R8
 							Block
 								Loop
 									Get R1
-									Get R9
+									Get R8
 									I64Add
 									I32WrapI64
 									I64Load8U $0
 									I64Const $32
 									I64Eq
 									Get R1
-									Get R9
+									Get R8
 									I64Add
 									I32WrapI64
 									I64Load8U $0
@@ -7051,7 +7202,7 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 									I64Eq
 									I32Or
 									Get R1
-									Get R9
+									Get R8
 									I64Add
 									I32WrapI64
 									I64Load8U $0
@@ -7059,7 +7210,7 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 									I64Eq
 									I32Or
 									Get R1
-									Get R9
+									Get R8
 									I64Add
 									I32WrapI64
 									I64Load8U $0
@@ -7068,16 +7219,16 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 									I32Or
 									I32Eqz
 									BrIf $1
-									Get R9
+									Get R8
 									I64Const $1
 									I64Add
-									Set R9
+									Set R8
 									Br $0
 								End
 							End
 							Block
 								Get R1
-								Get R9
+								Get R8
 								I64Add
 								I32WrapI64
 								I64Load8U $0
@@ -7085,119 +7236,124 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 								I64Ne
 								If
 									I64Const $0
-									Set R10
+									Set R9
 									Br $1
 								End
 								I64Const $0
-								Set R11
+								Set R10
 								Block
 									Loop
 										Get R1
-										Get R9
-										Get R11
+										Get R8
+										Get R10
 										I64Add
 										I64Add
 										I32WrapI64
 										I64Load $1
-										Set R12
-										Get R12
+										Set R11
+										Get R11
 										I64Const $2314885530818453536
 										I64Xor
 										I64Const $72340172838076673
 										I64Sub
-										Get R12
+										Get R11
 										I64Const $4485090715960753726
 										I64Xor
 										I64Const $72340172838076673
 										I64Sub
 										I64Or
-										Get R12
+										Get R11
 										I64Const $3399988123389603631
 										I64Xor
 										I64Const $72340172838076673
 										I64Sub
 										I64Or
-										Get R12
+										Get R11
 										I64Const $72340172838076673
 										I64Sub
 										I64Or
-										Get R12
+										Get R11
 										I64Const $-1
 										I64Xor
 										I64And
 										I64Const $-9187201950435737472
 										I64And
-										Set R12
-										Get R12
+										Set R11
+										Get R11
 										I64Const $0
 										I64Ne
 										If
+											Get R10
 											Get R11
-											Get R12
 											I64Ctz
 											I64Const $3
 											I64ShrS
 											I64Add
-											Set R11
+											Set R10
 											Br $2
 										End
-										Get R11
+										Get R10
 										I64Const $8
 										I64Add
-										Set R11
+										Set R10
 										Br $0
 									End
 								End
-								Get R11
-								Set R10
+								Get R10
+								Set R9
 								Br $0
 							End
-							Get R10
+							Get R9
 							I64Eqz
 							If
-								Get SP
 								I64Const $1
+								Set R10
+								Get R0
+								I32WrapI64
+								Set SP
+								Get SP
+								Get R10
 								I64Store ret+8(FP)
 								RET
 							End
-							Get R9
+							Get R8
 							I64Const $1
 							I64Add
-							Set R12
+							Set R11
 							Block
 								Get R1
-								Get R12
+								Get R11
 								I64Add
 								I32WrapI64
 								I64Load $0
-								Set R13
-								Get R10
+								Set R12
+								Get R9
 								I64Const $8
 								I64LtS
 								If
-									Get R13
+									Get R12
 									I64Const $1
 									I64Const $8
-									Get R10
+									Get R9
 									I64Mul
 									I64Shl
 									I64Const $1
 									I64Sub
 									I64And
-									Set R13
+									Set R12
 								End
-								Get R13
+								Get R12
 								I64Const $-7046029254386353131
 								I64Mul
-								Set R13
-								Get R10
+								Set R12
+								Get R9
 								I64Const $8
 								I64GtS
 								If
-									Get R13
-									Get R1
 									Get R12
-									Get R10
+									Get R1
+									Get R11
+									Get R9
 									I64Add
 									I64Const $8
 									I64Sub
@@ -7207,30 +7363,28 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 									I64Const $-4417276706812531889
 									I64Mul
 									I64Xor
-									Set R13
+									Set R12
 								End
-								Get R13
-								Get R10
+								Get R12
+								Get R9
 								I64Const $1609587929392839161
 								I64Mul
 								I64Add
-								Set R13
-								Get R13
-								Get R13
+								Set R12
+								Get R12
+								Get R12
 								I64Const $29
 								I64ShrU
 								I64Xor
-								Set R11
+								Set R10
 								Br $0
 							End
 							Block
 								Loop
-									Get R0
-									I32WrapI64
+									Get SP
 									I64Load $136
-									Get R11
-									Get R0
-									I32WrapI64
+									Get R10
+									Get SP
 									I64Load $144
 									I64And
 									I64Const $8
@@ -7238,28 +7392,36 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 									I64Add
 									I32WrapI64
 									I64Load $0
-									Set R5
-									Get R5
+									I32WrapI64
+									Set PC_B
+									Get PC_B
+									I64ExtendI32U
 									I64Const $0
 									I64Eq
 									If
-										Get SP
 										I64Const $1
+										Set R11
+										Get R0
+										I32WrapI64
+										Set SP
+										Get SP
+										Get R11
 										I64Store ret+8(FP)
 										RET
 									End
 									Block
+										Get PC_B
+										I64Load $616
+										Drop
 										Get R1
 										Get R3
 										I64Add
 										I32WrapI64
 										I64Load $0
-										Get R5
-										I32WrapI64
+										Get PC_B
 										I64Load $0
 										I64Xor
-										Get R5
-										I32WrapI64
+										Get PC_B
 										I64Load $80
 										I64And
 										I64Const $-1
@@ -7269,68 +7431,64 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 										I64Add
 										I32WrapI64
 										I64Load $8
-										Get R5
-										I32WrapI64
+										Get PC_B
 										I64Load $8
 										I64Xor
-										Get R5
-										I32WrapI64
+										Get PC_B
 										I64Load $88
 										I64And
 										I64Or
-										Get R1
-										Get R3
-										I64Add
-										I32WrapI64
-										I64Load $16
-										Get R5
-										I32WrapI64
-										I64Load $16
-										I64Xor
-										Get R5
-										I32WrapI64
-										I64Load $96
-										I64And
-										I64Or
-										Get R1
-										Get R3
-										I64Add
-										I32WrapI64
-										I64Load $24
-										Get R5
-										I32WrapI64
-										I64Load $24
-										I64Xor
-										Get R5
-										I32WrapI64
-										I64Load $104
-										I64And
-										I64Or
-										Get R5
-										I32WrapI64
+										Get PC_B
 										I64Load $160
 										I64Or
-										Set R13
-										Get R13
+										Set R12
+										Get R12
 										I64Eqz
+										Get PC_B
+										I64Load $168
+										I64Const $16
+										I64GtS
+										I32And
 										If
-											Get R5
+											Get R1
+											Get R3
+											I64Add
 											I32WrapI64
+											I64Load $16
+											Get PC_B
+											I64Load $16
+											I64Xor
+											Get PC_B
+											I64Load $96
+											I64And
+											Get R1
+											Get R3
+											I64Add
+											I32WrapI64
+											I64Load $24
+											Get PC_B
+											I64Load $24
+											I64Xor
+											Get PC_B
+											I64Load $104
+											I64And
+											I64Or
+											Set R12
+											Get PC_B
 											I64Load $168
 											I64Const $32
 											I64GtS
 											If
+												Get R12
 												Get R1
 												Get R3
 												I64Add
 												I32WrapI64
 												I64Load $32
-												Get R5
-												I32WrapI64
+												Get PC_B
 												I64Load $32
 												I64Xor
-												Get R5
-												I32WrapI64
+												Get PC_B
 												I64Load $112
 												I64And
 												Get R1
@@ -7338,12 +7496,10 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 												I64Add
 												I32WrapI64
 												I64Load $40
-												Get R5
-												I32WrapI64
+												Get PC_B
 												I64Load $40
 												I64Xor
-												Get R5
-												I32WrapI64
+												Get PC_B
 												I64Load $120
 												I64And
 												I64Or
@@ -7352,12 +7508,10 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 												I64Add
 												I32WrapI64
 												I64Load $48
-												Get R5
-												I32WrapI64
+												Get PC_B
 												I64Load $48
 												I64Xor
-												Get R5
-												I32WrapI64
+												Get PC_B
 												I64Load $128
 												I64And
 												I64Or
@@ -7366,12 +7520,10 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 												I64Add
 												I32WrapI64
 												I64Load $56
-												Get R5
-												I32WrapI64
+												Get PC_B
 												I64Load $56
 												I64Xor
-												Get R5
-												I32WrapI64
+												Get PC_B
 												I64Load $136
 												I64And
 												I64Or
@@ -7380,12 +7532,10 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 												I64Add
 												I32WrapI64
 												I64Load $64
-												Get R5
-												I32WrapI64
+												Get PC_B
 												I64Load $64
 												I64Xor
-												Get R5
-												I32WrapI64
+												Get PC_B
 												I64Load $144
 												I64And
 												I64Or
@@ -7394,39 +7544,39 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 												I64Add
 												I32WrapI64
 												I64Load $72
-												Get R5
-												I32WrapI64
+												Get PC_B
 												I64Load $72
 												I64Xor
-												Get R5
-												I32WrapI64
+												Get PC_B
 												I64Load $152
 												I64And
 												I64Or
-												Set R13
+												I64Or
+												Set R12
 											End
 										End
-										Get R13
-										Set R12
+										Get R12
+										Set R11
 										Br $0
 									End
-									Get R12
+									Get R11
 									I64Eqz
 									If
 										Br $2
 									End
 									Block
+										Get PC_B
+										I64Load $616
+										Drop
 										Get R1
 										Get R3
 										I64Add
 										I32WrapI64
 										I64Load $0
-										Get R5
-										I32WrapI64
+										Get PC_B
 										I64Load $352
 										I64Xor
-										Get R5
-										I32WrapI64
+										Get PC_B
 										I64Load $432
 										I64And
 										Get R1
@@ -7434,68 +7584,64 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 										I64Add
 										I32WrapI64
 										I64Load $8
-										Get R5
-										I32WrapI64
+										Get PC_B
 										I64Load $360
 										I64Xor
-										Get R5
-										I32WrapI64
+										Get PC_B
 										I64Load $440
 										I64And
 										I64Or
-										Get R1
-										Get R3
-										I64Add
-										I32WrapI64
-										I64Load $16
-										Get R5
-										I32WrapI64
-										I64Load $368
-										I64Xor
-										Get R5
-										I32WrapI64
-										I64Load $448
-										I64And
-										I64Or
-										Get R1
-										Get R3
-										I64Add
-										I32WrapI64
-										I64Load $24
-										Get R5
-										I32WrapI64
-										I64Load $376
-										I64Xor
-										Get R5
-										I32WrapI64
-										I64Load $456
-										I64And
-										I64Or
-										Get R5
-										I32WrapI64
+										Get PC_B
 										I64Load $512
 										I64Or
-										Set R14
-										Get R14
+										Set R13
+										Get R13
 										I64Eqz
+										Get PC_B
+										I64Load $520
+										I64Const $16
+										I64GtS
+										I32And
 										If
-											Get R5
+											Get R1
+											Get R3
+											I64Add
 											I32WrapI64
+											I64Load $16
+											Get PC_B
+											I64Load $368
+											I64Xor
+											Get PC_B
+											I64Load $448
+											I64And
+											Get R1
+											Get R3
+											I64Add
+											I32WrapI64
+											I64Load $24
+											Get PC_B
+											I64Load $376
+											I64Xor
+											Get PC_B
+											I64Load $456
+											I64And
+											I64Or
+											Set R13
+											Get PC_B
 											I64Load $520
 											I64Const $32
 											I64GtS
 											If
+												Get R13
 												Get R1
 												Get R3
 												I64Add
 												I32WrapI64
 												I64Load $32
-												Get R5
-												I32WrapI64
+												Get PC_B
 												I64Load $384
 												I64Xor
-												Get R5
-												I32WrapI64
+												Get PC_B
 												I64Load $464
 												I64And
 												Get R1
@@ -7503,12 +7649,10 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 												I64Add
 												I32WrapI64
 												I64Load $40
-												Get R5
-												I32WrapI64
+												Get PC_B
 												I64Load $392
 												I64Xor
-												Get R5
-												I32WrapI64
+												Get PC_B
 												I64Load $472
 												I64And
 												I64Or
@@ -7517,12 +7661,10 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 												I64Add
 												I32WrapI64
 												I64Load $48
-												Get R5
-												I32WrapI64
+												Get PC_B
 												I64Load $400
 												I64Xor
-												Get R5
-												I32WrapI64
+												Get PC_B
 												I64Load $480
 												I64And
 												I64Or
@@ -7531,12 +7673,10 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 												I64Add
 												I32WrapI64
 												I64Load $56
-												Get R5
-												I32WrapI64
+												Get PC_B
 												I64Load $408
 												I64Xor
-												Get R5
-												I32WrapI64
+												Get PC_B
 												I64Load $488
 												I64And
 												I64Or
@@ -7545,12 +7685,10 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 												I64Add
 												I32WrapI64
 												I64Load $64
-												Get R5
-												I32WrapI64
+												Get PC_B
 												I64Load $416
 												I64Xor
-												Get R5
-												I32WrapI64
+												Get PC_B
 												I64Load $496
 												I64And
 												I64Or
@@ -7559,201 +7697,209 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 												I64Add
 												I32WrapI64
 												I64Load $72
-												Get R5
-												I32WrapI64
+												Get PC_B
 												I64Load $424
 												I64Xor
-												Get R5
-												I32WrapI64
+												Get PC_B
 												I64Load $504
 												I64And
 												I64Or
-												Set R14
+												I64Or
+												Set R13
 											End
 										End
-										Get R14
-										Set R13
+										Get R13
+										Set R12
 										Br $0
 									End
-									Get R0
-									I32WrapI64
-									Get R13
+									Get SP
+									Get R12
 									I64Store $176
-									Get R0
-									I32WrapI64
+									Get SP
 									I64Load $176
 									I64Eqz
 									If
 										Br $2
 									End
-									Get R11
+									Get R10
 									I64Const $1
 									I64Add
-									Set R11
+									Set R10
 									Br $0
 								End
 							End
-							Get R0
-							I32WrapI64
+							Get SP
 							I64Load $40
-							Set R13
+							Set R12
 							Block
-								Get R13
+								Get R12
 								I32WrapI64
 								I64Load $608
-								Get R5
+								Get PC_B
+								I64ExtendI32U
 								I64Ne
 								If
-									Get R13
+									Get R12
 									I32WrapI64
-									Get R5
+									Get PC_B
+									I64ExtendI32U
 									I64Store $608
-									Get R13
+									Get R12
 									I32WrapI64
 									I64Const $0
 									I64Store $616
 								End
-								Get R13
+								Get R12
 								I32WrapI64
-								Get R13
+								Get R12
 								I32WrapI64
 								I64Load $616
 								I64Const $1
 								I64Add
 								I64Store $616
-								Get R13
+								Get R12
 								I32WrapI64
 								I64Load $616
 								I64Const $3
 								I64GeS
 								If
-									Get R13
+									Get R12
 									I32WrapI64
-									Get R5
+									Get PC_B
+									I64ExtendI32U
 									I64Store $528
-									Get R13
+									Get R12
 									I32WrapI64
 									I64Const $0
 									I64Store $616
 								End
 								I64Const $0
-								Set R12
+								Set R11
 								Br $0
 							End
 						End
 					End
 				End
-				Get R5
-				I32WrapI64
+				Get PC_B
+				I64Load $616
+				Drop
+				Get SP
+				I64Load $288
+				Drop
+				Get PC_B
 				I64Load $536
 				I64Const $9
 				I64GeS
 				If
 					Get R3
-					Get R5
-					I32WrapI64
+					Get PC_B
 					I64Load $168
 					I64Add
 					Set R3
-					Get R0
-					I32WrapI64
+					Get SP
 					Get R3
 					I64Store $16
-					Get R0
-					I32WrapI64
+					Get SP
 					Get R4
 					I64Store $24
-					Get R0
-					I32WrapI64
-					Get R5
+					Get SP
+					Get PC_B
+					I64ExtendI32U
 					I64Store $32
-					Get R5
-					I32WrapI64
+					Get PC_B
 					I64Load $536
 					I64Const $10
 					I64Eq
 					If
-						Get SP
 						I64Const $0
+						Set R6
+						Get R0
+						I32WrapI64
+						Set SP
+						Get SP
+						Get R6
 						I64Store ret+8(FP)
 						RET
 					End
-					Get R5
-					I32WrapI64
+					Get PC_B
 					I64Load $600
 					I64Const $0
 					I64Eq
 					If
-						Get SP
 						I64Const $3
+						Set R6
+						Get R0
+						I32WrapI64
+						Set SP
+						Get SP
+						Get R6
 						I64Store ret+8(FP)
 						RET
 					End
 					Get R3
-					Set R8
-					Get R5
-					I32WrapI64
+					Set R7
+					Get PC_B
 					I64Load $600
-					Set R9
+					Set R8
 					Block
-						Get R9
-						Set R10
+						Get R8
+						Set R9
 						Block
 							Loop
-								Get R10
+								Get R9
 								I32WrapI64
 								I64Load $0
-								Set R11
-								Get R11
+								Set R10
+								Get R10
 								I64Const $16777215
 								I64And
-								Set R12
+								Set R11
 								Block
 									Loop
-										Get R12
+										Get R11
 										I64Const $0
 										I64Ne
 										I32Eqz
 										BrIf $1
-										Get R10
+										Get R9
 										I64Const $8
 										I64Add
-										Set R10
+										Set R9
 										Get R1
-										Get R8
+										Get R7
 										I64Add
 										I32WrapI64
 										I64Load $0
-										Get R10
+										Get R9
 										I32WrapI64
 										I64Load $0
 										I64Ne
 										If
 											I64Const $0
-											Set R7
+											Set R6
 											Br $5
 										End
-										Get R8
+										Get R7
 										I64Const $8
 										I64Add
-										Set R8
-										Get R12
+										Set R7
+										Get R11
 										I64Const $1
 										I64Sub
-										Set R12
+										Set R11
 										Br $0
 									End
 								End
 								Get R1
-								Get R8
+								Get R7
 								I64Add
 								I32WrapI64
 								I64Load $0
-								Get R10
+								Get R9
 								I32WrapI64
 								I64Load $8
 								I64Xor
-								Get R10
+								Get R9
 								I32WrapI64
 								I64Load $16
 								I64And
@@ -7761,146 +7907,154 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 								I64Ne
 								If
 									I64Const $0
-									Set R7
+									Set R6
 									Br $3
 								End
-								Get R8
-								Get R11
+								Get R7
+								Get R10
 								I64Const $32
 								I64ShrU
 								I64Const $255
 								I64And
 								I64Add
-								Set R8
-								Get R11
+								Set R7
+								Get R10
 								I64Const $63
 								I64ShrU
 								I64Const $0
 								I64Ne
 								If
-									Get R8
-									Set R7
+									Get R7
+									Set R6
 									Br $3
 								End
+								Get R9
+								I32WrapI64
+								I64Load $24
+								Set R12
+								Get R9
+								I32WrapI64
+								I64Load $32
+								Set R13
+								Get R9
+								I32WrapI64
+								I64Load $40
+								Set R14
 								Block
 									Loop
 										Get R1
-										Get R8
+										Get R7
 										I64Add
 										I32WrapI64
 										I64Load $0
-										Set R13
-										Get R13
-										Get R10
-										I32WrapI64
-										I64Load $24
+										Set R15
+										Get R15
+										Get R12
 										I64Xor
-										Get R10
-										I32WrapI64
-										I64Load $32
-										I64Sub
 										Get R13
-										Get R10
-										I32WrapI64
-										I64Load $40
+										I64Sub
+										Get R15
+										Get R14
 										I64Xor
 										I64Const $72340172838076673
 										I64Sub
 										I64Or
-										Get R13
+										Get R15
 										I64Const $-1
 										I64Xor
 										I64And
 										I64Const $-9187201950435737472
 										I64And
-										Set R13
-										Get R13
+										Set R15
+										Get R15
 										I64Const $0
 										I64Ne
 										If
-											Get R8
-											Get R13
+											Get R7
+											Get R15
 											I64Ctz
 											I64Const $3
 											I64ShrS
 											I64Add
-											Set R8
+											Set R7
 											Br $2
 										End
-										Get R8
+										Get R7
 										I64Const $8
 										I64Add
-										Set R8
+										Set R7
 										Br $0
 									End
 								End
-								Get R10
+								Get R9
 								I64Const $48
 								I64Add
-								Set R10
+								Set R9
 								Br $0
 							End
 						End
 					End
-					Get R7
+					Get R6
 					I64Eqz
 					If
-						Get SP
 						I64Const $3
+						Set R7
+						Get R0
+						I32WrapI64
+						Set SP
+						Get SP
+						Get R7
 						I64Store ret+8(FP)
 						RET
 					End
-					Get R7
+					Get R6
 					Set R3
-					Get R0
-					I32WrapI64
-					Get R5
+					Get SP
+					Get PC_B
+					I64ExtendI32U
 					I64Store $40
-					Get R5
-					I32WrapI64
+					Get PC_B
 					I64Load $528
-					Set R5
+					I32WrapI64
+					Set PC_B
 					Br $2
 				End
-				Get R5
-				I32WrapI64
+				Get PC_B
 				I64Load $544
-				Get R0
-				I32WrapI64
+				Get SP
 				I64Load $64
 				I64Ne
 				If
-					Get R5
-					I32WrapI64
+					Get PC_B
 					I64Load $544
-					Set R7
+					Set R6
 					Get R4
-					Set R8
+					Set R7
 					Block
-						Get R0
-						I32WrapI64
+						Get SP
+						I64Load $288
+						Drop
+						Get SP
 						I64Load $64
-						Set R9
-						Get R7
-						Get R9
+						Set R8
+						Get R6
+						Get R8
 						I64GtS
-						Get R0
-						I32WrapI64
+						Get SP
 						I64Load $72
 						I64Eqz
 						I32And
 						If
-							Get R9
-							Set R10
+							Get R8
+							Set R9
 							Block
 								Loop
-									Get R10
-									Get R7
+									Get R9
+									Get R6
 									I64LtS
-									Get R0
-									I32WrapI64
+									Get SP
 									I64Load $104
-									Get R10
+									Get R9
 									I64Const $8
 									I64Mul
 									I64Add
@@ -7911,18 +8065,18 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 									I32And
 									I32Eqz
 									BrIf $1
-									Get R10
+									Get R9
 									I64Const $1
 									I64Add
-									Set R10
+									Set R9
 									Br $0
 								End
 							End
-							Get R10
-							Get R7
-							I64Eq
-							Get R7
 							Get R9
+							Get R6
+							I64Eq
+							Get R6
+							Get R8
 							I64Sub
 							I64Const $3
 							I64LeS
@@ -7930,66 +8084,61 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 							If
 								Block
 									Loop
-										Get R9
-										Get R7
+										Get R8
+										Get R6
 										I64LtS
 										I32Eqz
 										BrIf $1
-										Get R0
-										I32WrapI64
+										Get SP
 										I64Load $8
-										Get R8
+										Get R7
 										I64Add
 										I32WrapI64
 										I64Const $0
 										I64Store $0
-										Get R0
-										I32WrapI64
+										Get SP
 										I64Load $80
-										Get R9
+										Get R8
 										I64Const $16
 										I64Mul
 										I64Add
 										I32WrapI64
-										Get R8
+										Get R7
 										I64Store $0
+										Get R7
+										I64Const $1
+										I64Add
+										Set R7
+										Get SP
+										I64Load $80
+										Get R8
+										I64Const $16
+										I64Mul
+										I64Add
+										I32WrapI64
+										Get R7
+										I64Store $8
 										Get R8
 										I64Const $1
 										I64Add
 										Set R8
-										Get R0
-										I32WrapI64
-										I64Load $80
-										Get R9
-										I64Const $16
-										I64Mul
-										I64Add
-										I32WrapI64
-										Get R8
-										I64Store $8
-										Get R9
-										I64Const $1
-										I64Add
-										Set R9
 										Br $0
 									End
 								End
-								Get R8
+								Get R7
 								Set R4
 								Br $2
 							End
 						End
-						Get R0
-						I32WrapI64
+						Get SP
 						I64Load $88
-						Get R7
+						Get R6
 						I64Const $8
 						I64Mul
 						I64Add
 						I32WrapI64
 						I64Load $0
-						Get R0
-						I32WrapI64
+						Get SP
 						I64Load $96
 						I64Eq
 						If
@@ -7997,11 +8146,10 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 							Set R4
 							Br $1
 						End
-						Get R0
-						I32WrapI64
+						Get SP
 						I64Const $1
 						I64Store $72
-						Get R8
+						Get R7
 						Set R4
 						Br $0
 					End
@@ -8009,24 +8157,32 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 					I64Const $0
 					I64LtS
 					If
-						Get SP
 						I64Const $4
+						Set R6
+						Get R0
+						I32WrapI64
+						Set SP
+						Get SP
+						Get R6
 						I64Store ret+8(FP)
 						RET
 					End
 				End
-				Get R0
-				I32WrapI64
+				Get SP
 				I64Load $176
 				I64Eqz
 				If
-					Get R5
-					I32WrapI64
+					Get PC_B
 					I64Load $552
 					I64Eqz
 					If
-						Get SP
 						I64Const $4
+						Set R6
+						Get R0
+						I32WrapI64
+						Set SP
+						Get SP
+						Get R6
 						I64Store ret+8(FP)
 						RET
 					End
@@ -8037,105 +8193,102 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 					I64Const $0
 					I64Store8 $0
 					Get R3
-					Get R5
-					I32WrapI64
+					Get PC_B
 					I64Load $520
 					I64Add
 					Set R3
-					Get R5
-					I32WrapI64
+					Get PC_B
 					I64Load $544
-					Set R8
+					Set R7
 					Get R4
 					I64Const $1
 					I64Add
-					Set R9
+					Set R8
 					Block
-						Get R0
-						I32WrapI64
+						Get SP
+						I64Load $288
+						Drop
+						Get SP
 						I64Load $80
-						Get R8
+						Get R7
 						I64Const $16
 						I64Mul
 						I64Add
 						I32WrapI64
 						Get R4
 						I64Store $0
-						Get R0
-						I32WrapI64
+						Get SP
 						I64Load $80
-						Get R8
+						Get R7
 						I64Const $16
 						I64Mul
 						I64Add
 						I32WrapI64
-						Get R9
-						I64Store $8
-						Get R0
-						I32WrapI64
-						I64Load $88
 						Get R8
+						I64Store $8
+						Get SP
+						I64Load $88
+						Get R7
 						I64Const $8
 						I64Mul
 						I64Add
 						I32WrapI64
-						Get R0
-						I32WrapI64
+						Get SP
 						I64Load $96
 						I64Store $0
-						Get R8
-						Get R0
-						I32WrapI64
+						Get R7
+						Get SP
 						I64Load $64
 						I64GeS
 						If
-							Get R0
-							I32WrapI64
-							Get R8
+							Get SP
+							Get R7
 							I64Const $1
 							I64Add
 							I64Store $64
 						End
 						I64Const $0
-						Set R7
+						Set R6
 						Br $0
 					End
 					Get R4
 					I64Const $1
 					I64Add
 					Set R4
-					Get R0
-					I32WrapI64
-					Get R5
+					Get SP
+					Get PC_B
+					I64ExtendI32U
 					I64Store $40
-					Get R5
-					I32WrapI64
+					Get PC_B
 					I64Load $528
-					Set R5
+					I32WrapI64
+					Set PC_B
 					Br $2
 				End
 				Get R3
-				Get R5
-				I32WrapI64
+				Get PC_B
 				I64Load $168
 				I64Add
 				Set R3
 			End
-			Get R0
-			I32WrapI64
+			Get PC_B
+			I64Load $616
+			Drop
+			Get SP
+			I64Load $288
+			Drop
+			Get SP
 			I64Const $0
 			I64Store $48
-			Get R0
-			I32WrapI64
+			Get SP
 			Get R3
 			I64Store $16
-			Get R0
-			I32WrapI64
+			Get SP
 			Get R4
 			I64Store $24
-			Get R0
-			I32WrapI64
-			Get R5
+			Get SP
+			Get PC_B
+			I64ExtendI32U
 			I64Store $32
 			Get R2
 			Get R4
@@ -8144,25 +8297,22 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 			I64Const $2
 			I64Store8 $0
 			Get R4
-			Get R5
-			I32WrapI64
+			Get PC_B
 			I64Load $552
 			I64Add
 			Set R4
-			Get R5
-			I32WrapI64
+			Get PC_B
 			I64Load $536
 			I64Const $1
 			I64Eq
 			If
 				Get R4
-				Get R5
-				I32WrapI64
+				Get PC_B
 				I64Load $560
 				I64Add
-				Set R6
+				Set R5
 				I64Const $0
-				Set R7
+				Set R6
 				Block
 					Loop
 						Get R1
@@ -8170,234 +8320,234 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 						I64Add
 						I32WrapI64
 						I64Load $0
-						Set R8
+						Set R7
 						Get R2
-						Get R6
+						Get R5
 						I64Add
 						I32WrapI64
-						Get R8
+						Get R7
 						I64Store $0
-						Get R8
+						Get R7
 						I64Const $434041037028460038
 						I64Xor
 						I64Const $2387225703656530209
 						I64Sub
-						Get R8
+						Get R7
 						I64Const $4340410370284600380
 						I64Xor
 						I64Const $72340172838076673
 						I64Sub
 						I64Or
-						Get R8
+						Get R7
 						I64Const $-1
 						I64Xor
 						I64And
 						I64Const $-9187201950435737472
 						I64And
-						Set R9
-						Get R9
+						Set R8
+						Get R8
 						I64Eqz
 						If
+							Get R6
 							Get R7
-							Get R8
 							I64Or
-							Set R7
+							Set R6
 							Get R1
 							Get R3
 							I64Add
 							I32WrapI64
 							I64Load $8
-							Set R8
+							Set R7
 							Get R2
-							Get R6
+							Get R5
 							I64Add
 							I32WrapI64
-							Get R8
+							Get R7
 							I64Store $8
 							Get R3
 							I64Const $8
 							I64Add
 							Set R3
-							Get R6
+							Get R5
 							I64Const $8
 							I64Add
-							Set R6
-							Get R8
+							Set R5
+							Get R7
 							I64Const $434041037028460038
 							I64Xor
 							I64Const $2387225703656530209
 							I64Sub
-							Get R8
+							Get R7
 							I64Const $4340410370284600380
 							I64Xor
 							I64Const $72340172838076673
 							I64Sub
 							I64Or
-							Get R8
+							Get R7
 							I64Const $-1
 							I64Xor
 							I64And
 							I64Const $-9187201950435737472
 							I64And
-							Set R9
-							Get R9
+							Set R8
+							Get R8
 							I64Eqz
 							If
+								Get R6
 								Get R7
-								Get R8
 								I64Or
-								Set R7
+								Set R6
 								Get R1
 								Get R3
 								I64Add
 								I32WrapI64
 								I64Load $8
-								Set R8
+								Set R7
 								Get R2
-								Get R6
+								Get R5
 								I64Add
 								I32WrapI64
-								Get R8
+								Get R7
 								I64Store $8
 								Get R3
 								I64Const $8
 								I64Add
 								Set R3
-								Get R6
+								Get R5
 								I64Const $8
 								I64Add
-								Set R6
-								Get R8
+								Set R5
+								Get R7
 								I64Const $434041037028460038
 								I64Xor
 								I64Const $2387225703656530209
 								I64Sub
-								Get R8
+								Get R7
 								I64Const $4340410370284600380
 								I64Xor
 								I64Const $72340172838076673
 								I64Sub
 								I64Or
-								Get R8
+								Get R7
 								I64Const $-1
 								I64Xor
 								I64And
 								I64Const $-9187201950435737472
 								I64And
-								Set R9
-								Get R9
+								Set R8
+								Get R8
 								I64Eqz
 								If
+									Get R6
 									Get R7
-									Get R8
 									I64Or
-									Set R7
+									Set R6
 									Get R1
 									Get R3
 									I64Add
 									I32WrapI64
 									I64Load $8
-									Set R8
+									Set R7
 									Get R2
-									Get R6
+									Get R5
 									I64Add
 									I32WrapI64
-									Get R8
+									Get R7
 									I64Store $8
 									Get R3
 									I64Const $8
 									I64Add
 									Set R3
-									Get R6
+									Get R5
 									I64Const $8
 									I64Add
-									Set R6
-									Get R8
+									Set R5
+									Get R7
 									I64Const $434041037028460038
 									I64Xor
 									I64Const $2387225703656530209
 									I64Sub
-									Get R8
+									Get R7
 									I64Const $4340410370284600380
 									I64Xor
 									I64Const $72340172838076673
 									I64Sub
 									I64Or
-									Get R8
+									Get R7
 									I64Const $-1
 									I64Xor
 									I64And
 									I64Const $-9187201950435737472
 									I64And
-									Set R9
-									Get R9
+									Set R8
+									Get R8
 									I64Eqz
 									If
+										Get R6
 										Get R7
-										Get R8
 										I64Or
-										Set R7
+										Set R6
 										Get R3
 										I64Const $8
 										I64Add
 										Set R3
-										Get R6
+										Get R5
 										I64Const $8
 										I64Add
-										Set R6
+										Set R5
 										Br $4
 									End
 								End
 							End
 						End
-						Get R9
+						Get R8
 						I64Ctz
 						I64Const $56
 						I64And
-						Set R9
+						Set R8
+						Get R6
 						Get R7
-						Get R8
 						I64Const $1
-						Get R9
+						Get R8
 						I64Shl
 						I64Const $1
 						I64Sub
 						I64And
 						I64Or
-						Set R7
+						Set R6
 						Get R3
-						Get R9
+						Get R8
 						I64Const $3
 						I64ShrU
 						I64Add
 						Set R3
-						Get R6
-						Get R9
+						Get R5
+						Get R8
 						I64Const $3
 						I64ShrU
 						I64Add
-						Set R6
+						Set R5
 						Get R1
 						Get R3
 						I64Add
 						I32WrapI64
 						I64Load $0
-						Set R8
-						Get R8
+						Set R7
+						Get R7
 						I64Const $255
 						I64And
-						Set R9
-						Get R9
+						Set R8
+						Get R8
 						I64Const $60
 						I64Eq
 						If
 							Br $2
 						End
-						Get R9
+						Get R8
 						I64Const $38
 						I64Eq
 						If
-							Get R8
+							Get R7
 							I64Const $1099511627775
 							I64And
 							I64Const $255289286950
@@ -8408,58 +8558,63 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 								I64Add
 								Set R3
 							Else
-								Get R8
+								Get R7
 								I64Const $4294967295
 								I64And
 								I64Const $997485606
 								I64Eq
 								If
 									I64Const $60
-									Set R9
+									Set R8
 									Get R3
 									I64Const $4
 									I64Add
 									Set R3
 								Else
-									Get R8
+									Get R7
 									I64Const $4294967295
 									I64And
 									I64Const $997484326
 									I64Eq
 									If
 										I64Const $62
-										Set R9
+										Set R8
 										Get R3
 										I64Const $4
 										I64Add
 										Set R3
 									Else
-										Get R8
+										Get R7
 										I64Const $281474976710655
 										I64And
 										I64Const $65371272212774
 										I64Eq
 										If
 											I64Const $34
-											Set R9
+											Set R8
 											Get R3
 											I64Const $6
 											I64Add
 											Set R3
 										Else
-											Get R8
+											Get R7
 											I64Const $281474976710655
 											I64And
 											I64Const $65366976913702
 											I64Ne
 											If
-												Get SP
 												I64Const $2
+												Set R9
+												Get R0
+												I32WrapI64
+												Set SP
+												Get SP
+												Get R9
 												I64Store ret+8(FP)
 												RET
 											End
 											I64Const $39
-											Set R9
+											Set R8
 											Get R3
 											I64Const $6
 											I64Add
@@ -8469,16 +8624,37 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 								End
 							End
 						Else
-							Get R9
+							Get R8
 							I64Const $10
 							I64Ne
-							Get R9
+							Get R8
 							I64Const $9
 							I64Ne
 							I32And
 							If
-								Get SP
+								Get R8
+								I64Eqz
+								If
+									Get SP
+									Get R3
+									I64Store $16
+									I64Const $6
+									Set R9
+									Get R0
+									I32WrapI64
+									Set SP
+									Get SP
+									Get R9
+									I64Store ret+8(FP)
+									RET
+								End
 								I64Const $2
+								Set R9
+								Get R0
+								I32WrapI64
+								Set SP
+								Get SP
+								Get R9
 								I64Store ret+8(FP)
 								RET
 							End
@@ -8488,72 +8664,74 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 							Set R3
 						End
 						Get R2
-						Get R6
+						Get R5
 						I64Add
 						I32WrapI64
-						Get R9
+						Get R8
 						I64Store $0
-						Get R6
+						Get R5
 						I64Const $1
 						I64Add
-						Set R6
+						Set R5
 						Br $0
 					End
 				End
-				Get R6
+				Get PC_B
+				I64Load $616
+				Drop
+				Get R5
 				Get R4
 				I64Sub
-				Get R5
-				I32WrapI64
+				Get PC_B
 				I64Load $560
 				I64Sub
-				Set R8
-				Get R7
+				Set R7
+				Get R6
 				I64Const $-9187201950435737472
 				I64And
 				I64Const $0
 				I64Ne
 				If
-					Get R6
-					Get R8
+					Get R5
+					Get R7
 					I64Sub
-					Set R10
+					Set R9
 					Block
-						Get R10
-						Get R8
+						Get R9
+						Get R7
 						I64Add
-						Set R11
+						Set R10
 						Block
 							Loop
+								Get R9
 								Get R10
-								Get R11
 								I64LtS
 								I32Eqz
 								BrIf $1
 								Get R2
-								Get R10
+								Get R9
 								I64Add
 								I32WrapI64
 								I64Load $0
-								Set R12
-								Get R12
+								Set R11
+								Get R11
 								I64Const $-9187201950435737472
 								I64And
 								I64Eqz
 								If
 									Get R2
-									Get R10
+									Get R9
 									I64Add
 									I32WrapI64
 									I64Load $8
 									Get R2
-									Get R10
+									Get R9
 									I64Add
 									I32WrapI64
 									I64Load $16
 									I64Or
 									Get R2
-									Get R10
+									Get R9
 									I64Add
 									I32WrapI64
 									I64Load $24
@@ -8562,51 +8740,51 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 									I64And
 									I64Eqz
 									If
-										Get R10
+										Get R9
 										I64Const $32
 										I64Add
-										Set R10
+										Set R9
 									Else
-										Get R10
+										Get R9
 										I64Const $8
 										I64Add
-										Set R10
+										Set R9
 									End
 									Br $1
 								End
-								Get R10
-								Get R12
+								Get R9
+								Get R11
 								I64Const $-9187201950435737472
 								I64And
 								I64Ctz
 								I64Const $3
 								I64ShrS
 								I64Add
-								Set R10
+								Set R9
+								Get R9
 								Get R10
-								Get R11
 								I64GeS
 								If
 									Br $2
 								End
 								Get R2
-								Get R10
+								Get R9
 								I64Add
 								I32WrapI64
 								I64Load $0
-								Set R12
-								Get R12
+								Set R11
+								Get R11
 								I64Const $255
 								I64And
 								I64Const $224
 								I64LtU
 								If
-									Get R12
+									Get R11
 									I64Const $255
 									I64And
 									I64Const $194
 									I64LtU
-									Get R12
+									Get R11
 									I64Const $49152
 									I64And
 									I64Const $32768
@@ -8614,40 +8792,40 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 									I32Or
 									If
 										I64Const $1
-										Set R9
+										Set R8
 										Br $4
 									End
-									Get R10
+									Get R9
 									I64Const $2
 									I64Add
-									Set R10
+									Set R9
+									Get R9
 									Get R10
-									Get R11
 									I64GtS
 									If
 										I64Const $1
-										Set R9
+										Set R8
 										Br $4
 									End
 									Br $1
 								End
-								Get R12
+								Get R11
 								I64Const $255
 								I64And
 								I64Const $240
 								I64LtU
 								If
-									Get R12
+									Get R11
 									I64Const $12632064
 									I64And
 									I64Const $8421376
 									I64Ne
-									Get R12
+									Get R11
 									I64Const $255
 									I64And
 									I64Const $224
 									I64Eq
-									Get R12
+									Get R11
 									I64Const $8
 									I64ShrU
 									I64Const $255
@@ -8656,12 +8834,12 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 									I64LtU
 									I32And
 									I32Or
-									Get R12
+									Get R11
 									I64Const $255
 									I64And
 									I64Const $237
 									I64Eq
-									Get R12
+									Get R11
 									I64Const $8
 									I64ShrU
 									I64Const $255
@@ -8672,13 +8850,13 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 									I32Or
 									If
 										I64Const $1
-										Set R9
+										Set R8
 										Br $4
 									End
 									I64Const $1
 									I64Const $0
 									I64Ne
-									Get R12
+									Get R11
 									I64Const $16711679
 									I64And
 									I64Const $12500975
@@ -8686,40 +8864,40 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 									I32And
 									If
 										I64Const $1
-										Set R9
+										Set R8
 										Br $4
 									End
-									Get R10
+									Get R9
 									I64Const $3
 									I64Add
-									Set R10
+									Set R9
+									Get R9
 									Get R10
-									Get R11
 									I64GtS
 									If
 										I64Const $1
-										Set R9
+										Set R8
 										Br $4
 									End
 									Br $1
 								End
-								Get R12
+								Get R11
 								I64Const $255
 								I64And
 								I64Const $244
 								I64GtU
-								Get R12
+								Get R11
 								I64Const $3233857536
 								I64And
 								I64Const $2155905024
 								I64Ne
 								I32Or
-								Get R12
+								Get R11
 								I64Const $255
 								I64And
 								I64Const $240
 								I64Eq
-								Get R12
+								Get R11
 								I64Const $8
 								I64ShrU
 								I64Const $255
@@ -8728,12 +8906,12 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 								I64LtU
 								I32And
 								I32Or
-								Get R12
+								Get R11
 								I64Const $255
 								I64And
 								I64Const $244
 								I64Eq
-								Get R12
+								Get R11
 								I64Const $8
 								I64ShrU
 								I64Const $255
@@ -8744,50 +8922,56 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 								I32Or
 								If
 									I64Const $1
-									Set R9
+									Set R8
 									Br $3
 								End
-								Get R10
+								Get R9
 								I64Const $4
 								I64Add
-								Set R10
+								Set R9
+								Get R9
 								Get R10
-								Get R11
 								I64GtS
 								If
 									I64Const $1
-									Set R9
+									Set R8
 									Br $3
 								End
 								Br $0
 							End
 						End
 						I64Const $0
-						Set R9
+						Set R8
 						Br $0
 					End
-					Get R9
+					Get R8
 					I64Const $0
 					I64Ne
 					If
-						Get SP
 						I64Const $2
+						Set R9
+						Get R0
+						I32WrapI64
+						Set SP
+						Get SP
+						Get R9
 						I64Store ret+8(FP)
 						RET
 					End
 				End
 				Block
+					Get PC_B
+					I64Load $616
+					Drop
 					Get R1
 					Get R3
 					I64Add
 					I32WrapI64
 					I64Load $0
-					Get R5
-					I32WrapI64
+					Get PC_B
 					I64Load $176
 					I64Xor
-					Get R5
-					I32WrapI64
+					Get PC_B
 					I64Load $256
 					I64And
 					Get R1
@@ -8795,68 +8979,64 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 					I64Add
 					I32WrapI64
 					I64Load $8
-					Get R5
-					I32WrapI64
+					Get PC_B
 					I64Load $184
 					I64Xor
-					Get R5
-					I32WrapI64
+					Get PC_B
 					I64Load $264
 					I64And
 					I64Or
-					Get R1
-					Get R3
-					I64Add
-					I32WrapI64
-					I64Load $16
-					Get R5
-					I32WrapI64
-					I64Load $192
-					I64Xor
-					Get R5
-					I32WrapI64
-					I64Load $272
-					I64And
-					I64Or
-					Get R1
-					Get R3
-					I64Add
-					I32WrapI64
-					I64Load $24
-					Get R5
-					I32WrapI64
-					I64Load $200
-					I64Xor
-					Get R5
-					I32WrapI64
-					I64Load $280
-					I64And
-					I64Or
-					Get R5
-					I32WrapI64
+					Get PC_B
 					I64Load $336
 					I64Or
-					Set R10
-					Get R10
+					Set R9
+					Get R9
 					I64Eqz
+					Get PC_B
+					I64Load $344
+					I64Const $16
+					I64GtS
+					I32And
 					If
-						Get R5
+						Get R1
+						Get R3
+						I64Add
 						I32WrapI64
+						I64Load $16
+						Get PC_B
+						I64Load $192
+						I64Xor
+						Get PC_B
+						I64Load $272
+						I64And
+						Get R1
+						Get R3
+						I64Add
+						I32WrapI64
+						I64Load $24
+						Get PC_B
+						I64Load $200
+						I64Xor
+						Get PC_B
+						I64Load $280
+						I64And
+						I64Or
+						Set R9
+						Get PC_B
 						I64Load $344
 						I64Const $32
 						I64GtS
 						If
+							Get R9
 							Get R1
 							Get R3
 							I64Add
 							I32WrapI64
 							I64Load $32
-							Get R5
-							I32WrapI64
+							Get PC_B
 							I64Load $208
 							I64Xor
-							Get R5
-							I32WrapI64
+							Get PC_B
 							I64Load $288
 							I64And
 							Get R1
@@ -8864,12 +9044,10 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 							I64Add
 							I32WrapI64
 							I64Load $40
-							Get R5
-							I32WrapI64
+							Get PC_B
 							I64Load $216
 							I64Xor
-							Get R5
-							I32WrapI64
+							Get PC_B
 							I64Load $296
 							I64And
 							I64Or
@@ -8878,12 +9056,10 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 							I64Add
 							I32WrapI64
 							I64Load $48
-							Get R5
-							I32WrapI64
+							Get PC_B
 							I64Load $224
 							I64Xor
-							Get R5
-							I32WrapI64
+							Get PC_B
 							I64Load $304
 							I64And
 							I64Or
@@ -8892,12 +9068,10 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 							I64Add
 							I32WrapI64
 							I64Load $56
-							Get R5
-							I32WrapI64
+							Get PC_B
 							I64Load $232
 							I64Xor
-							Get R5
-							I32WrapI64
+							Get PC_B
 							I64Load $312
 							I64And
 							I64Or
@@ -8906,12 +9080,10 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 							I64Add
 							I32WrapI64
 							I64Load $64
-							Get R5
-							I32WrapI64
+							Get PC_B
 							I64Load $240
 							I64Xor
-							Get R5
-							I32WrapI64
+							Get PC_B
 							I64Load $320
 							I64And
 							I64Or
@@ -8920,79 +9092,82 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 							I64Add
 							I32WrapI64
 							I64Load $72
-							Get R5
-							I32WrapI64
+							Get PC_B
 							I64Load $248
 							I64Xor
-							Get R5
-							I32WrapI64
+							Get PC_B
 							I64Load $328
 							I64And
 							I64Or
-							Set R10
+							I64Or
+							Set R9
 						End
 					End
-					Get R10
-					Set R9
+					Get R9
+					Set R8
 					Br $0
 				End
-				Get R9
+				Get R8
 				I64Const $0
 				I64Ne
 				If
-					Get SP
 					I64Const $2
+					Set R9
+					Get R0
+					I32WrapI64
+					Set SP
+					Get SP
+					Get R9
 					I64Store ret+8(FP)
 					RET
 				End
-				Get R5
-				I32WrapI64
+				Get PC_B
 				I64Load $560
-				Set R11
+				Set R10
 				Block
-					Get R8
+					Get R7
 					I64Const $64
 					I64LtS
 					If
-						Get R11
+						Get R10
 						I64Const $1
 						I64Ne
 						If
 							I64Const $0
-							Set R10
+							Set R9
 							Br $2
 						End
 						Get R2
 						Get R4
 						I64Add
 						I32WrapI64
-						Get R8
+						Get R7
 						I64Const $1
 						I64Shl
 						I64Const $255
 						I64And
 						I64Store8 $0
 						I64Const $1
-						Set R10
+						Set R9
 						Br $1
 					End
-					Get R8
+					Get R7
 					I64Const $8192
 					I64LtS
 					If
-						Get R11
+						Get R10
 						I64Const $2
 						I64Ne
 						If
 							I64Const $0
-							Set R10
+							Set R9
 							Br $2
 						End
 						Get R2
 						Get R4
 						I64Add
 						I32WrapI64
-						Get R8
+						Get R7
 						I64Const $1
 						I64Shl
 						I64Const $128
@@ -9004,61 +9179,65 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 						Get R4
 						I64Add
 						I32WrapI64
-						Get R8
+						Get R7
 						I64Const $6
 						I64ShrS
 						I64Const $255
 						I64And
 						I64Store8 $1
 						I64Const $1
-						Set R10
+						Set R9
 						Br $1
 					End
 					I64Const $0
-					Set R10
+					Set R9
 					Br $0
 				End
-				Get R10
+				Get R9
 				I64Eqz
 				If
-					Get R0
-					I32WrapI64
+					Get SP
 					Get R3
-					Get R5
-					I32WrapI64
+					Get PC_B
 					I64Load $344
 					I64Add
 					I64Store $16
+					Get SP
+					Get R7
+					I64Store $152
+					I64Const $5
+					Set R10
 					Get R0
 					I32WrapI64
-					Get R8
-					I64Store $152
+					Set SP
 					Get SP
-					I64Const $5
+					Get R10
 					I64Store ret+8(FP)
 					RET
 				End
-				Get R6
+				Get R5
 				Set R4
 			Else
-				Get R5
-				I32WrapI64
+				Get PC_B
 				I64Load $536
 				I64Const $4
 				I64LeS
 				If
-					Get R5
-					I32WrapI64
+					Get PC_B
 					I64Load $536
 					I64Eqz
 					If
-						Get SP
 						I64Const $2
+						Set R5
+						Get R0
+						I32WrapI64
+						Set SP
+						Get SP
+						Get R5
 						I64Store ret+8(FP)
 						RET
 					End
-					Get R0
-					I32WrapI64
+					Get SP
 					I64Const $0
 					I64Store $160
 					Get R1
@@ -9069,8 +9248,7 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 					I64Const $45
 					I64Eq
 					If
-						Get R0
-						I32WrapI64
+						Get SP
 						I64Const $1
 						I64Store $160
 						Get R3
@@ -9086,43 +9264,43 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 						I64Load $0
 						I64Const $3472328296227680304
 						I64Xor
-						Set R8
-						Get R8
+						Set R7
+						Get R7
 						I64Const $8536140394893047414
 						I64Add
-						Get R8
+						Get R7
 						I64Or
 						I64Const $-9187201950435737472
 						I64And
-						Set R9
-						Get R9
+						Set R8
+						Get R8
 						I64Const $0
 						I64Ne
 						If
-							Get R9
+							Get R8
 							I64Ctz
 							I64Const $56
 							I64And
-							Set R9
-							Get R9
+							Set R8
+							Get R8
 							I64Eqz
 							If
 								I64Const $0
 								I64Const $0
-								Set R7
 								Set R6
+								Set R5
 								Br $2
 							End
-							Get R8
+							Get R7
 							I64Const $64
-							Get R9
+							Get R8
 							I64Sub
 							I64Shl
-							Set R8
-							Get R8
+							Set R7
+							Get R7
 							I64Const $10
 							I64Mul
-							Get R8
+							Get R7
 							I64Const $8
 							I64ShrU
 							I64Add
@@ -9130,10 +9308,10 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 							I64And
 							I64Const $4294967296000100
 							I64Mul
-							Get R8
+							Get R7
 							I64Const $10
 							I64Mul
-							Get R8
+							Get R7
 							I64Const $8
 							I64ShrU
 							I64Add
@@ -9146,17 +9324,17 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 							I64Add
 							I64Const $32
 							I64ShrU
-							Get R9
+							Get R8
 							I64Const $3
 							I64ShrU
-							Set R7
 							Set R6
+							Set R5
 							Br $1
 						End
-						Get R8
+						Get R7
 						I64Const $10
 						I64Mul
-						Get R8
+						Get R7
 						I64Const $8
 						I64ShrU
 						I64Add
@@ -9164,10 +9342,10 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 						I64And
 						I64Const $4294967296000100
 						I64Mul
-						Get R8
+						Get R7
 						I64Const $10
 						I64Mul
-						Get R8
+						Get R7
 						I64Const $8
 						I64ShrU
 						I64Add
@@ -9180,7 +9358,7 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 						I64Add
 						I64Const $32
 						I64ShrU
-						Set R10
+						Set R9
 						Get R1
 						Get R3
 						I64Add
@@ -9188,52 +9366,51 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 						I64Load $8
 						I64Const $3472328296227680304
 						I64Xor
-						Set R8
-						Get R8
+						Set R7
+						Get R7
 						I64Const $8536140394893047414
 						I64Add
-						Get R8
+						Get R7
 						I64Or
 						I64Const $-9187201950435737472
 						I64And
-						Set R9
-						Get R9
+						Set R8
+						Get R8
 						I64Const $0
 						I64Ne
 						If
-							Get R9
+							Get R8
 							I64Ctz
 							I64Const $56
 							I64And
-							Set R9
-							Get R9
+							Set R8
+							Get R8
 							I64Eqz
 							If
-								Get R10
+								Get R9
 								I64Const $8
-								Set R7
 								Set R6
+								Set R5
 								Br $2
 							End
-							Get R8
+							Get R7
 							I64Const $64
-							Get R9
+							Get R8
 							I64Sub
 							I64Shl
-							Set R8
-							Get R10
-							Get R0
-							I32WrapI64
-							I64Load $112
+							Set R7
 							Get R9
+							Get SP
+							I64Load $112
+							Get R8
 							I64Add
 							I32WrapI64
 							I64Load $0
 							I64Mul
-							Get R8
+							Get R7
 							I64Const $10
 							I64Mul
-							Get R8
+							Get R7
 							I64Const $8
 							I64ShrU
 							I64Add
@@ -9241,10 +9418,10 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 							I64And
 							I64Const $4294967296000100
 							I64Mul
-							Get R8
+							Get R7
 							I64Const $10
 							I64Mul
-							Get R8
+							Get R7
 							I64Const $8
 							I64ShrU
 							I64Add
@@ -9259,21 +9436,21 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 							I64ShrU
 							I64Add
 							I64Const $8
-							Get R9
+							Get R8
 							I64Const $3
 							I64ShrU
 							I64Add
-							Set R7
 							Set R6
+							Set R5
 							Br $1
 						End
-						Get R10
+						Get R9
 						I64Const $100000000
 						I64Mul
-						Get R8
+						Get R7
 						I64Const $10
 						I64Mul
-						Get R8
+						Get R7
 						I64Const $8
 						I64ShrU
 						I64Add
@@ -9281,10 +9458,10 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 						I64And
 						I64Const $4294967296000100
 						I64Mul
-						Get R8
+						Get R7
 						I64Const $10
 						I64Mul
-						Get R8
+						Get R7
 						I64Const $8
 						I64ShrU
 						I64Add
@@ -9298,12 +9475,12 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 						I64Const $32
 						I64ShrU
 						I64Add
-						Set R10
-						I64Const $16
 						Set R9
+						I64Const $16
+						Set R8
 						Block
 							Loop
-								Get R9
+								Get R8
 								I64Const $19
 								I64LtU
 								I32Eqz
@@ -9311,67 +9488,71 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 								Block
 									Get R1
 									Get R3
-									Get R9
+									Get R8
 									I64Add
 									I64Add
 									I32WrapI64
 									I64Load8U $0
 									I64Const $48
 									I64Sub
-									Set R8
-									Get R8
+									Set R7
+									Get R7
 									I64Const $9
 									I64GtU
 									If
-										Get R10
 										Get R9
-										Set R7
+										Get R8
 										Set R6
+										Set R5
 										Br $4
 									End
-									Get R9
+									Get R8
 									I64Const $18
 									I64LtU
 									If
-										Get R10
+										Get R9
 										I64Const $10
 										I64Mul
-										Get R8
+										Get R7
 										I64Add
-										Set R10
+										Set R9
 									End
 								End
-								Get R9
+								Get R8
 								I64Const $1
 								I64Add
-								Set R9
+								Set R8
 								Br $0
 							End
 						End
-						Get R10
+						Get R9
 						I64Const $19
-						Set R7
 						Set R6
+						Set R5
 						Br $0
 					End
-					Get R7
+					Get R6
 					I64Eqz
-					Get R7
+					Get R6
 					I64Const $18
 					I64GtS
 					I32Or
 					If
-						Get SP
 						I64Const $2
+						Set R7
+						Get R0
+						I32WrapI64
+						Set SP
+						Get SP
+						Get R7
 						I64Store ret+8(FP)
 						RET
 					End
 					Get R3
-					Get R7
+					Get R6
 					I64Add
 					Set R3
-					Get R0
-					I32WrapI64
+					Get SP
 					I64Const $0
 					I64Store $168
 					Get R1
@@ -9381,8 +9562,7 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 					I64Load8U $0
 					I64Const $46
 					I64Eq
-					Get R5
-					I32WrapI64
+					Get PC_B
 					I64Load $536
 					I64Const $2
 					I64Ne
@@ -9400,43 +9580,43 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 							I64Load $0
 							I64Const $3472328296227680304
 							I64Xor
-							Set R10
-							Get R10
+							Set R9
+							Get R9
 							I64Const $8536140394893047414
 							I64Add
-							Get R10
+							Get R9
 							I64Or
 							I64Const $-9187201950435737472
 							I64And
-							Set R11
-							Get R11
+							Set R10
+							Get R10
 							I64Const $0
 							I64Ne
 							If
-								Get R11
+								Get R10
 								I64Ctz
 								I64Const $56
 								I64And
-								Set R11
-								Get R11
+								Set R10
+								Get R10
 								I64Eqz
 								If
 									I64Const $0
 									I64Const $0
-									Set R9
 									Set R8
+									Set R7
 									Br $2
 								End
-								Get R10
+								Get R9
 								I64Const $64
-								Get R11
+								Get R10
 								I64Sub
 								I64Shl
-								Set R10
-								Get R10
+								Set R9
+								Get R9
 								I64Const $10
 								I64Mul
-								Get R10
+								Get R9
 								I64Const $8
 								I64ShrU
 								I64Add
@@ -9444,10 +9624,10 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 								I64And
 								I64Const $4294967296000100
 								I64Mul
-								Get R10
+								Get R9
 								I64Const $10
 								I64Mul
-								Get R10
+								Get R9
 								I64Const $8
 								I64ShrU
 								I64Add
@@ -9460,17 +9640,17 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 								I64Add
 								I64Const $32
 								I64ShrU
-								Get R11
+								Get R10
 								I64Const $3
 								I64ShrU
-								Set R9
 								Set R8
+								Set R7
 								Br $1
 							End
-							Get R10
+							Get R9
 							I64Const $10
 							I64Mul
-							Get R10
+							Get R9
 							I64Const $8
 							I64ShrU
 							I64Add
@@ -9478,10 +9658,10 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 							I64And
 							I64Const $4294967296000100
 							I64Mul
-							Get R10
+							Get R9
 							I64Const $10
 							I64Mul
-							Get R10
+							Get R9
 							I64Const $8
 							I64ShrU
 							I64Add
@@ -9494,7 +9674,7 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 							I64Add
 							I64Const $32
 							I64ShrU
-							Set R12
+							Set R11
 							Get R1
 							Get R3
 							I64Add
@@ -9502,52 +9682,51 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 							I64Load $8
 							I64Const $3472328296227680304
 							I64Xor
-							Set R10
-							Get R10
+							Set R9
+							Get R9
 							I64Const $8536140394893047414
 							I64Add
-							Get R10
+							Get R9
 							I64Or
 							I64Const $-9187201950435737472
 							I64And
-							Set R11
-							Get R11
+							Set R10
+							Get R10
 							I64Const $0
 							I64Ne
 							If
-								Get R11
+								Get R10
 								I64Ctz
 								I64Const $56
 								I64And
-								Set R11
-								Get R11
+								Set R10
+								Get R10
 								I64Eqz
 								If
-									Get R12
+									Get R11
 									I64Const $8
-									Set R9
 									Set R8
+									Set R7
 									Br $2
 								End
-								Get R10
+								Get R9
 								I64Const $64
-								Get R11
+								Get R10
 								I64Sub
 								I64Shl
-								Set R10
-								Get R12
-								Get R0
-								I32WrapI64
-								I64Load $112
+								Set R9
 								Get R11
+								Get SP
+								I64Load $112
+								Get R10
 								I64Add
 								I32WrapI64
 								I64Load $0
 								I64Mul
-								Get R10
+								Get R9
 								I64Const $10
 								I64Mul
-								Get R10
+								Get R9
 								I64Const $8
 								I64ShrU
 								I64Add
@@ -9555,10 +9734,10 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 								I64And
 								I64Const $4294967296000100
 								I64Mul
-								Get R10
+								Get R9
 								I64Const $10
 								I64Mul
-								Get R10
+								Get R9
 								I64Const $8
 								I64ShrU
 								I64Add
@@ -9573,21 +9752,21 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 								I64ShrU
 								I64Add
 								I64Const $8
-								Get R11
+								Get R10
 								I64Const $3
 								I64ShrU
 								I64Add
-								Set R9
 								Set R8
+								Set R7
 								Br $1
 							End
-							Get R12
+							Get R11
 							I64Const $100000000
 							I64Mul
-							Get R10
+							Get R9
 							I64Const $10
 							I64Mul
-							Get R10
+							Get R9
 							I64Const $8
 							I64ShrU
 							I64Add
@@ -9595,10 +9774,10 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 							I64And
 							I64Const $4294967296000100
 							I64Mul
-							Get R10
+							Get R9
 							I64Const $10
 							I64Mul
-							Get R10
+							Get R9
 							I64Const $8
 							I64ShrU
 							I64Add
@@ -9612,12 +9791,12 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 							I64Const $32
 							I64ShrU
 							I64Add
-							Set R12
-							I64Const $16
 							Set R11
+							I64Const $16
+							Set R10
 							Block
 								Loop
-									Get R11
+									Get R10
 									I64Const $19
 									I64LtU
 									I32Eqz
@@ -9625,199 +9804,203 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 									Block
 										Get R1
 										Get R3
-										Get R11
+										Get R10
 										I64Add
 										I64Add
 										I32WrapI64
 										I64Load8U $0
 										I64Const $48
 										I64Sub
-										Set R10
-										Get R10
+										Set R9
+										Get R9
 										I64Const $9
 										I64GtU
 										If
-											Get R12
 											Get R11
-											Set R9
+											Get R10
 											Set R8
+											Set R7
 											Br $4
 										End
-										Get R11
+										Get R10
 										I64Const $18
 										I64LtU
 										If
-											Get R12
+											Get R11
 											I64Const $10
 											I64Mul
-											Get R10
+											Get R9
 											I64Add
-											Set R12
+											Set R11
 										End
 									End
-									Get R11
+									Get R10
 									I64Const $1
 									I64Add
-									Set R11
+									Set R10
 									Br $0
 								End
 							End
-							Get R12
+							Get R11
 							I64Const $19
-							Set R9
 							Set R8
+							Set R7
 							Br $0
 						End
-						Get R9
+						Get R8
 						I64Eqz
-						Get R7
-						Get R9
+						Get R6
+						Get R8
 						I64Add
 						I64Const $18
 						I64GtS
 						I32Or
 						If
-							Get SP
 							I64Const $2
+							Set R9
+							Get R0
+							I32WrapI64
+							Set SP
+							Get SP
+							Get R9
 							I64Store ret+8(FP)
 							RET
 						End
-						Get R6
-						Get R0
-						I32WrapI64
+						Get R5
+						Get SP
 						I64Load $112
-						Get R9
+						Get R8
 						I64Const $8
 						I64Mul
 						I64Add
 						I32WrapI64
 						I64Load $0
 						I64Mul
+						Get R7
+						I64Add
+						Set R5
+						Get R3
+						Get R8
+						I64Add
+						Set R3
+						Get R6
 						Get R8
 						I64Add
 						Set R6
-						Get R3
-						Get R9
-						I64Add
-						Set R3
-						Get R7
-						Get R9
-						I64Add
-						Set R7
-						Get R0
-						I32WrapI64
-						Get R9
+						Get SP
+						Get R8
 						I64Store $168
 					End
-					Get R5
-					I32WrapI64
+					Get PC_B
 					I64Load $536
 					I64Const $2
 					I64Eq
 					If
-						Get R6
-						Set R8
-						Get R0
-						I32WrapI64
+						Get R5
+						Set R7
+						Get SP
 						I64Load $160
 						I64Const $0
 						I64Ne
 						If
 							I64Const $0
-							Get R8
+							Get R7
 							I64Sub
-							Set R8
+							Set R7
 						End
-						Get R8
-						Get R5
-						I32WrapI64
+						Get R7
+						Get PC_B
 						I64Load $568
 						I64LtS
-						Get R8
-						Get R5
-						I32WrapI64
+						Get R7
+						Get PC_B
 						I64Load $576
 						I64GtS
 						I32Or
 						If
-							Get SP
 							I64Const $2
+							Set R8
+							Get R0
+							I32WrapI64
+							Set SP
+							Get SP
+							Get R8
 							I64Store ret+8(FP)
 							RET
 						End
 						Get R4
-						Set R9
+						Set R8
 						Block
-							Get R8
+							Get R7
 							I64Const $1
 							I64Shl
-							Get R8
+							Get R7
 							I64Const $63
 							I64ShrS
 							I64Xor
-							Set R10
-							Get R10
+							Set R9
+							Get R9
 							I64Const $128
 							I64LtU
 							If
 								Get R2
-								Get R9
+								Get R8
 								I64Add
 								I32WrapI64
-								Get R10
-								I64Store $0
 								Get R9
+								I64Store $0
+								Get R8
 								I64Const $1
 								I64Add
 								Set R4
 								Br $1
 							End
-							Get R10
+							Get R9
 							I64Const $72057594037927936
 							I64GeU
 							If
 								Block
 									Loop
-										Get R10
+										Get R9
 										I64Const $128
 										I64GeU
 										I32Eqz
 										BrIf $1
 										Get R2
-										Get R9
+										Get R8
 										I64Add
 										I32WrapI64
-										Get R10
+										Get R9
 										I64Const $127
 										I64And
 										I64Const $128
 										I64Or
 										I64Store $0
-										Get R10
+										Get R9
 										I64Const $7
 										I64ShrU
-										Set R10
-										Get R9
+										Set R9
+										Get R8
 										I64Const $1
 										I64Add
-										Set R9
+										Set R8
 										Br $0
 									End
 								End
 								Get R2
-								Get R9
+								Get R8
 								I64Add
 								I32WrapI64
-								Get R10
-								I64Store $0
 								Get R9
+								I64Store $0
+								Get R8
 								I64Const $1
 								I64Add
 								Set R4
 								Br $1
 							End
 							I64Const $64
-							Get R10
+							Get R9
 							I64Clz
 							I64Sub
 							I64Const $6
@@ -9826,46 +10009,46 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 							I64Mul
 							I64Const $8
 							I64ShrS
-							Set R11
-							Get R10
+							Set R10
+							Get R9
 							I64Const $268435455
 							I64And
-							Get R10
+							Get R9
 							I64Const $72057593769492480
 							I64And
 							I64Const $4
 							I64Shl
 							I64Or
-							Set R10
-							Get R10
+							Set R9
+							Get R9
 							I64Const $70364449226751
 							I64And
-							Get R10
+							Get R9
 							I64Const $1152851136131088384
 							I64And
 							I64Const $2
 							I64Shl
 							I64Or
-							Set R10
-							Get R10
+							Set R9
+							Get R9
 							I64Const $35747867511423103
 							I64And
-							Get R10
+							Get R9
 							I64Const $4575727041462157184
 							I64And
 							I64Const $1
 							I64Shl
 							I64Or
-							Set R10
+							Set R9
 							Get R2
-							Get R9
+							Get R8
 							I64Add
 							I32WrapI64
-							Get R10
+							Get R9
 							I64Const $-9187201950435737472
 							I64Const $1
 							I64Const $8
-							Get R11
+							Get R10
 							I64Mul
 							I64Const $8
 							I64Sub
@@ -9875,40 +10058,37 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 							I64And
 							I64Or
 							I64Store $0
-							Get R9
-							Get R11
+							Get R8
+							Get R10
 							I64Add
 							Set R4
 							Br $0
 						End
 					Else
-						Get R5
-						I32WrapI64
+						Get PC_B
 						I64Load $536
 						I64Const $3
 						I64Eq
 						If
+							Get R5
+							Set R7
 							Get R6
 							Set R8
-							Get R7
-							Set R9
 							Get R4
-							Set R10
+							Set R9
 							Block
-								Get R0
-								I32WrapI64
+								Get SP
 								I64Load $168
-								Set R11
+								Set R10
 								Block
 									Loop
-										Get R11
-										Get R5
-										I32WrapI64
+										Get R10
+										Get PC_B
 										I64Load $584
 										I64GtS
 										I32Eqz
 										BrIf $1
-										Get R8
+										Get R7
 										I64Const $10
 										I64RemU
 										I64Const $0
@@ -9918,27 +10098,26 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 											Set R4
 											Br $3
 										End
-										Get R8
+										Get R7
 										I64Const $10
 										I64DivU
+										Set R7
+										Get R10
+										I64Const $1
+										I64Sub
+										Set R10
+										Get R8
+										I64Const $1
+										I64Sub
 										Set R8
-										Get R11
-										I64Const $1
-										I64Sub
-										Set R11
-										Get R9
-										I64Const $1
-										I64Sub
-										Set R9
 										Br $0
 									End
 								End
-								Get R9
-								Get R5
-								I32WrapI64
+								Get R8
+								Get PC_B
 								I64Load $584
 								I64Add
-								Get R11
+								Get R10
 								I64Sub
 								I64Const $18
 								I64GtS
@@ -9947,14 +10126,12 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 									Set R4
 									Br $1
 								End
-								Get R8
-								Get R0
-								I32WrapI64
+								Get R7
+								Get SP
 								I64Load $112
-								Get R5
-								I32WrapI64
+								Get PC_B
 								I64Load $584
-								Get R11
+								Get R10
 								I64Sub
 								I64Const $8
 								I64Mul
@@ -9962,10 +10139,9 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 								I32WrapI64
 								I64Load $0
 								I64Mul
-								Set R8
-								Get R8
-								Get R5
-								I32WrapI64
+								Set R7
+								Get R7
+								Get PC_B
 								I64Load $592
 								I64GeU
 								If
@@ -9973,23 +10149,22 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 									Set R4
 									Br $1
 								End
-								Get R8
-								Set R12
-								Get R0
-								I32WrapI64
+								Get R7
+								Set R11
+								Get SP
 								I64Load $160
 								I64Const $0
 								I64Ne
 								If
 									I64Const $0
-									Get R12
+									Get R11
 									I64Sub
-									Set R12
+									Set R11
 								End
 								Block
 									I64Const $64
-									Get R12
-									Get R12
+									Get R11
+									Get R11
 									I64Const $63
 									I64ShrS
 									I64Xor
@@ -9999,68 +10174,68 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 									I64Add
 									I64Const $3
 									I64ShrS
-									Set R13
+									Set R12
 									Get R2
-									Get R10
+									Get R9
 									I64Add
 									I32WrapI64
-									Get R13
+									Get R12
 									I64Const $1
 									I64Shl
 									I64Store $0
-									Get R12
+									Get R11
 									I64Const $64
 									I64Const $8
-									Get R13
+									Get R12
 									I64Mul
 									I64Sub
 									I64Shl
-									Set R14
-									Get R14
+									Set R13
+									Get R13
 									I64Const $8
 									I64ShrU
 									I64Const $71777214294589695
 									I64And
-									Get R14
+									Get R13
 									I64Const $71777214294589695
 									I64And
 									I64Const $8
 									I64Shl
 									I64Or
-									Set R14
-									Get R14
+									Set R13
+									Get R13
 									I64Const $16
 									I64ShrU
 									I64Const $281470681808895
 									I64And
-									Get R14
+									Get R13
 									I64Const $281470681808895
 									I64And
 									I64Const $16
 									I64Shl
 									I64Or
-									Set R14
+									Set R13
 									Get R2
-									Get R10
+									Get R9
 									I64Add
 									I32WrapI64
-									Get R14
+									Get R13
 									I64Const $32
 									I64ShrU
-									Get R14
+									Get R13
 									I64Const $32
 									I64Shl
 									I64Or
 									I64Store $1
-									Get R10
+									Get R9
 									I64Const $1
 									I64Add
-									Get R13
+									Get R12
 									I64Add
-									Set R10
+									Set R9
 									Br $0
 								End
-								Get R10
+								Get R9
 								Set R4
 								Br $0
 							End
@@ -10068,18 +10243,28 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 							I64Const $0
 							I64LtS
 							If
-								Get SP
 								I64Const $2
+								Set R7
+								Get R0
+								I32WrapI64
+								Set SP
+								Get SP
+								Get R7
 								I64Store ret+8(FP)
 								RET
 							End
 						Else
-							Get R6
+							Get R5
 							I64Const $9007199254740992
 							I64GeU
 							If
-								Get SP
 								I64Const $2
+								Set R7
+								Get R0
+								I32WrapI64
+								Set SP
+								Get SP
+								Get R7
 								I64Store ret+8(FP)
 								RET
 							End
@@ -10087,13 +10272,11 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 							Get R4
 							I64Add
 							I32WrapI64
-							Get R6
+							Get R5
 							F64ConvertI64U
-							Get R0
-							I32WrapI64
+							Get SP
 							I64Load $120
-							Get R0
-							I32WrapI64
+							Get SP
 							I64Load $168
 							I64Const $8
 							I64Mul
@@ -10102,8 +10285,7 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 							F64Load $0
 							F64Div
 							I64ReinterpretF64
-							Get R0
-							I32WrapI64
+							Get SP
 							I64Load $160
 							I64Const $63
 							I64Shl
@@ -10116,17 +10298,18 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 						End
 					End
 					Block
+						Get PC_B
+						I64Load $616
+						Drop
 						Get R1
 						Get R3
 						I64Add
 						I32WrapI64
 						I64Load $0
-						Get R5
-						I32WrapI64
+						Get PC_B
 						I64Load $176
 						I64Xor
-						Get R5
-						I32WrapI64
+						Get PC_B
 						I64Load $256
 						I64And
 						Get R1
@@ -10134,68 +10317,64 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 						I64Add
 						I32WrapI64
 						I64Load $8
-						Get R5
-						I32WrapI64
+						Get PC_B
 						I64Load $184
 						I64Xor
-						Get R5
-						I32WrapI64
+						Get PC_B
 						I64Load $264
 						I64And
 						I64Or
-						Get R1
-						Get R3
-						I64Add
-						I32WrapI64
-						I64Load $16
-						Get R5
-						I32WrapI64
-						I64Load $192
-						I64Xor
-						Get R5
-						I32WrapI64
-						I64Load $272
-						I64And
-						I64Or
-						Get R1
-						Get R3
-						I64Add
-						I32WrapI64
-						I64Load $24
-						Get R5
-						I32WrapI64
-						I64Load $200
-						I64Xor
-						Get R5
-						I32WrapI64
-						I64Load $280
-						I64And
-						I64Or
-						Get R5
-						I32WrapI64
+						Get PC_B
 						I64Load $336
 						I64Or
-						Set R9
-						Get R9
+						Set R8
+						Get R8
 						I64Eqz
+						Get PC_B
+						I64Load $344
+						I64Const $16
+						I64GtS
+						I32And
 						If
-							Get R5
+							Get R1
+							Get R3
+							I64Add
 							I32WrapI64
+							I64Load $16
+							Get PC_B
+							I64Load $192
+							I64Xor
+							Get PC_B
+							I64Load $272
+							I64And
+							Get R1
+							Get R3
+							I64Add
+							I32WrapI64
+							I64Load $24
+							Get PC_B
+							I64Load $200
+							I64Xor
+							Get PC_B
+							I64Load $280
+							I64And
+							I64Or
+							Set R8
+							Get PC_B
 							I64Load $344
 							I64Const $32
 							I64GtS
 							If
+								Get R8
 								Get R1
 								Get R3
 								I64Add
 								I32WrapI64
 								I64Load $32
-								Get R5
-								I32WrapI64
+								Get PC_B
 								I64Load $208
 								I64Xor
-								Get R5
-								I32WrapI64
+								Get PC_B
 								I64Load $288
 								I64And
 								Get R1
@@ -10203,12 +10382,10 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 								I64Add
 								I32WrapI64
 								I64Load $40
-								Get R5
-								I32WrapI64
+								Get PC_B
 								I64Load $216
 								I64Xor
-								Get R5
-								I32WrapI64
+								Get PC_B
 								I64Load $296
 								I64And
 								I64Or
@@ -10217,12 +10394,10 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 								I64Add
 								I32WrapI64
 								I64Load $48
-								Get R5
-								I32WrapI64
+								Get PC_B
 								I64Load $224
 								I64Xor
-								Get R5
-								I32WrapI64
+								Get PC_B
 								I64Load $304
 								I64And
 								I64Or
@@ -10231,12 +10406,10 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 								I64Add
 								I32WrapI64
 								I64Load $56
-								Get R5
-								I32WrapI64
+								Get PC_B
 								I64Load $232
 								I64Xor
-								Get R5
-								I32WrapI64
+								Get PC_B
 								I64Load $312
 								I64And
 								I64Or
@@ -10245,12 +10418,10 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 								I64Add
 								I32WrapI64
 								I64Load $64
-								Get R5
-								I32WrapI64
+								Get PC_B
 								I64Load $240
 								I64Xor
-								Get R5
-								I32WrapI64
+								Get PC_B
 								I64Load $320
 								I64And
 								I64Or
@@ -10259,34 +10430,37 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 								I64Add
 								I32WrapI64
 								I64Load $72
-								Get R5
-								I32WrapI64
+								Get PC_B
 								I64Load $248
 								I64Xor
-								Get R5
-								I32WrapI64
+								Get PC_B
 								I64Load $328
 								I64And
 								I64Or
-								Set R9
+								I64Or
+								Set R8
 							End
 						End
-						Get R9
-						Set R8
+						Get R8
+						Set R7
 						Br $0
 					End
-					Get R8
+					Get R7
 					I64Const $0
 					I64Ne
 					If
-						Get SP
 						I64Const $2
+						Set R8
+						Get R0
+						I32WrapI64
+						Set SP
+						Get SP
+						Get R8
 						I64Store ret+8(FP)
 						RET
 					End
 				Else
-					Get R5
-					I32WrapI64
+					Get PC_B
 					I64Load $536
 					I64Const $5
 					I64Eq
@@ -10296,8 +10470,8 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 						I64Add
 						I32WrapI64
 						I64Load $0
-						Set R6
-						Get R6
+						Set R5
+						Get R5
 						I64Const $4294967295
 						I64And
 						I64Const $1702195828
@@ -10314,14 +10488,19 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 							I64Add
 							Set R3
 						Else
-							Get R6
+							Get R5
 							I64Const $1099511627775
 							I64And
 							I64Const $435728179558
 							I64Ne
 							If
-								Get SP
 								I64Const $2
+								Set R6
+								Get R0
+								I32WrapI64
+								Set SP
+								Get SP
+								Get R6
 								I64Store ret+8(FP)
 								RET
 							End
@@ -10341,47 +10520,46 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 						I64Add
 						Set R4
 					Else
-						Get R5
-						I32WrapI64
+						Get PC_B
 						I64Load $536
 						I64Const $6
 						I64Eq
 						If
 							Get R3
-							Set R8
+							Set R7
 							Block
 								I64Const $0
-								Set R9
+								Set R8
 								Get R1
-								Get R8
+								Get R7
 								I64Add
 								I32WrapI64
 								I64Load $0
-								Set R10
+								Set R9
 								Get R1
-								Get R8
+								Get R7
 								I64Add
 								I32WrapI64
 								I64Load $8
-								Set R11
+								Set R10
 								Get R1
-								Get R8
+								Get R7
 								I64Add
 								I32WrapI64
 								I64Load $12
-								Set R12
-								Get R10
+								Set R11
+								Get R9
 								I64Const $-72056498821267456
 								I64And
 								I64Const $3242591924980285440
 								I64Ne
-								Get R11
+								Get R10
 								I64Const $280375481794560
 								I64And
 								I64Const $63771679916032
 								I64Ne
 								I32Or
-								Get R12
+								Get R11
 								I64Const $1095216660480
 								I64And
 								I64Const $249108103168
@@ -10390,38 +10568,38 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 								If
 									I64Const $-1
 									I64Const $0
-									Set R7
 									Set R6
+									Set R5
 									Br $1
 								End
-								Get R10
+								Get R9
 								I64Const $4294967295
 								I64And
-								Get R10
+								Get R9
 								I64Const $8
 								I64ShrU
 								I64Const $281470681743360
 								I64And
 								I64Or
-								Get R11
+								Get R10
 								I64Const $48
 								I64Shl
 								I64Or
 								I64Const $3472328296227680304
 								I64Xor
-								Set R13
-								Get R11
+								Set R12
+								Get R10
 								I64Const $24
 								I64ShrU
 								I64Const $65535
 								I64And
-								Get R11
+								Get R10
 								I64Const $32
 								I64ShrU
 								I64Const $4294901760
 								I64And
 								I64Or
-								Get R12
+								Get R11
 								I64Const $8
 								I64ShrU
 								I64Const $281470681743360
@@ -10433,18 +10611,18 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 								I64Or
 								I64Const $3472328296227680304
 								I64Xor
-								Set R11
-								Get R13
+								Set R10
+								Get R12
 								I64Const $8536140394893047414
 								I64Add
-								Get R13
+								Get R12
 								I64Or
 								I64Const $-9187201950435737472
 								I64And
-								Get R11
+								Get R10
 								I64Const $8536140394893047414
 								I64Add
-								Get R11
+								Get R10
 								I64Or
 								I64Const $-9187201950435737472
 								I64And
@@ -10454,14 +10632,14 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 								If
 									I64Const $-1
 									I64Const $0
-									Set R7
 									Set R6
+									Set R5
 									Br $1
 								End
-								Get R13
+								Get R12
 								I64Const $10
 								I64Mul
-								Get R13
+								Get R12
 								I64Const $8
 								I64ShrU
 								I64Add
@@ -10469,10 +10647,10 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 								I64And
 								I64Const $4294967296000100
 								I64Mul
-								Get R13
+								Get R12
 								I64Const $10
 								I64Mul
-								Get R13
+								Get R12
 								I64Const $8
 								I64ShrU
 								I64Add
@@ -10485,11 +10663,11 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 								I64Add
 								I64Const $32
 								I64ShrU
-								Set R13
-								Get R11
+								Set R12
+								Get R10
 								I64Const $10
 								I64Mul
-								Get R11
+								Get R10
 								I64Const $8
 								I64ShrU
 								I64Add
@@ -10497,10 +10675,10 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 								I64And
 								I64Const $4294967296000100
 								I64Mul
-								Get R11
+								Get R10
 								I64Const $10
 								I64Mul
-								Get R11
+								Get R10
 								I64Const $8
 								I64ShrU
 								I64Add
@@ -10513,41 +10691,41 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 								I64Add
 								I64Const $32
 								I64ShrU
-								Set R11
-								Get R13
+								Set R10
+								Get R12
 								I64Const $100
 								I64RemU
-								Set R10
-								Get R13
+								Set R9
+								Get R12
 								I64Const $100
 								I64DivU
 								I64Const $100
 								I64RemU
-								Set R12
-								Get R13
+								Set R11
+								Get R12
 								I64Const $10000
 								I64DivU
-								Set R13
-								Get R13
+								Set R12
+								Get R12
 								I64Const $1
 								I64LtU
-								Get R12
+								Get R11
 								I64Const $1
 								I64LtU
 								I32Or
-								Get R12
+								Get R11
 								I64Const $12
 								I64GtU
 								I32Or
-								Get R10
+								Get R9
 								I64Const $1
 								I64LtU
 								I32Or
-								Get R11
+								Get R10
 								I64Const $24000000
 								I64GeU
 								I32Or
-								Get R11
+								Get R10
 								I64Const $10000
 								I64DivU
 								I64Const $100
@@ -10555,7 +10733,7 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 								I64Const $59
 								I64GtU
 								I32Or
-								Get R11
+								Get R10
 								I64Const $100
 								I64DivU
 								I64Const $100
@@ -10566,51 +10744,51 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 								If
 									I64Const $-1
 									I64Const $0
-									Set R7
 									Set R6
+									Set R5
 									Br $1
 								End
-								Get R10
+								Get R9
 								I64Const $28
 								I64GtU
 								If
 									I64Const $31
-									Set R14
-									Get R12
+									Set R13
+									Get R11
 									I64Const $4
 									I64Eq
-									Get R12
+									Get R11
 									I64Const $6
 									I64Eq
 									I32Or
-									Get R12
+									Get R11
 									I64Const $9
 									I64Eq
 									I32Or
-									Get R12
+									Get R11
 									I64Const $11
 									I64Eq
 									I32Or
 									If
 										I64Const $30
-										Set R14
+										Set R13
 									End
-									Get R12
+									Get R11
 									I64Const $2
 									I64Eq
 									If
 										I64Const $28
-										Set R14
-										Get R13
+										Set R13
+										Get R12
 										I64Const $3
 										I64And
 										I64Eqz
-										Get R13
+										Get R12
 										I64Const $100
 										I64RemU
 										I64Const $0
 										I64Ne
-										Get R13
+										Get R12
 										I64Const $400
 										I64RemU
 										I64Eqz
@@ -10618,50 +10796,50 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 										I32And
 										If
 											I64Const $29
-											Set R14
+											Set R13
 										End
 									End
-									Get R10
-									Get R14
+									Get R9
+									Get R13
 									I64GtU
 									If
 										I64Const $-1
 										I64Const $0
-										Set R7
 										Set R6
+										Set R5
 										Br $2
 									End
 								End
-								Get R12
+								Get R11
 								I64Const $2
 								I64LeU
 								If
-									Get R13
+									Get R12
 									I64Const $1
 									I64Sub
-									Set R13
-									Get R12
+									Set R12
+									Get R11
 									I64Const $12
 									I64Add
-									Set R12
+									Set R11
 								End
 								I64Const $365
-								Get R13
+								Get R12
 								I64Mul
-								Get R13
+								Get R12
 								I64Const $4
 								I64DivU
 								I64Add
-								Get R13
+								Get R12
 								I64Const $100
 								I64DivU
 								I64Sub
-								Get R13
+								Get R12
 								I64Const $400
 								I64DivU
 								I64Add
 								I64Const $153
-								Get R12
+								Get R11
 								I64Const $3
 								I64Sub
 								I64Mul
@@ -10670,21 +10848,21 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 								I64Const $5
 								I64DivU
 								I64Add
-								Get R10
+								Get R9
 								I64Add
 								I64Const $719469
 								I64Sub
-								Set R9
-								Get R9
+								Set R8
+								Get R8
 								I64Const $24
 								I64Mul
-								Get R11
+								Get R10
 								I64Const $1000000
 								I64DivU
 								I64Add
 								I64Const $60
 								I64Mul
-								Get R11
+								Get R10
 								I64Const $10000
 								I64DivU
 								I64Const $100
@@ -10692,7 +10870,7 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 								I64Add
 								I64Const $60000
 								I64Mul
-								Get R11
+								Get R10
 								I64Const $100
 								I64DivU
 								I64Const $100
@@ -10700,68 +10878,68 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 								I64Const $1000
 								I64Mul
 								I64Add
-								Set R9
-								Get R8
+								Set R8
+								Get R7
 								I64Const $19
 								I64Add
-								Set R8
+								Set R7
 								Get R1
-								Get R8
+								Get R7
 								I64Add
 								I32WrapI64
 								I64Load8U $0
 								I64Const $46
 								I64Eq
 								If
-									Get R8
+									Get R7
 									I64Const $1
 									I64Add
-									Set R8
+									Set R7
 									Block
 										Get R1
-										Get R8
+										Get R7
 										I64Add
 										I32WrapI64
 										I64Load $0
 										I64Const $3472328296227680304
 										I64Xor
-										Set R12
-										Get R12
+										Set R11
+										Get R11
 										I64Const $8536140394893047414
 										I64Add
-										Get R12
+										Get R11
 										I64Or
 										I64Const $-9187201950435737472
 										I64And
-										Set R13
-										Get R13
+										Set R12
+										Get R12
 										I64Const $0
 										I64Ne
 										If
-											Get R13
+											Get R12
 											I64Ctz
 											I64Const $56
 											I64And
-											Set R13
-											Get R13
+											Set R12
+											Get R12
 											I64Eqz
 											If
 												I64Const $0
 												I64Const $0
-												Set R11
 												Set R10
+												Set R9
 												Br $2
 											End
-											Get R12
+											Get R11
 											I64Const $64
-											Get R13
+											Get R12
 											I64Sub
 											I64Shl
-											Set R12
-											Get R12
+											Set R11
+											Get R11
 											I64Const $10
 											I64Mul
-											Get R12
+											Get R11
 											I64Const $8
 											I64ShrU
 											I64Add
@@ -10769,10 +10947,10 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 											I64And
 											I64Const $4294967296000100
 											I64Mul
-											Get R12
+											Get R11
 											I64Const $10
 											I64Mul
-											Get R12
+											Get R11
 											I64Const $8
 											I64ShrU
 											I64Add
@@ -10785,17 +10963,17 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 											I64Add
 											I64Const $32
 											I64ShrU
-											Get R13
+											Get R12
 											I64Const $3
 											I64ShrU
-											Set R11
 											Set R10
+											Set R9
 											Br $1
 										End
-										Get R12
+										Get R11
 										I64Const $10
 										I64Mul
-										Get R12
+										Get R11
 										I64Const $8
 										I64ShrU
 										I64Add
@@ -10803,10 +10981,10 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 										I64And
 										I64Const $4294967296000100
 										I64Mul
-										Get R12
+										Get R11
 										I64Const $10
 										I64Mul
-										Get R12
+										Get R11
 										I64Const $8
 										I64ShrU
 										I64Add
@@ -10819,60 +10997,59 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 										I64Add
 										I64Const $32
 										I64ShrU
-										Set R14
+										Set R13
 										Get R1
-										Get R8
+										Get R7
 										I64Add
 										I32WrapI64
 										I64Load $8
 										I64Const $3472328296227680304
 										I64Xor
-										Set R12
-										Get R12
+										Set R11
+										Get R11
 										I64Const $8536140394893047414
 										I64Add
-										Get R12
+										Get R11
 										I64Or
 										I64Const $-9187201950435737472
 										I64And
-										Set R13
-										Get R13
+										Set R12
+										Get R12
 										I64Const $0
 										I64Ne
 										If
-											Get R13
+											Get R12
 											I64Ctz
 											I64Const $56
 											I64And
-											Set R13
-											Get R13
+											Set R12
+											Get R12
 											I64Eqz
 											If
-												Get R14
+												Get R13
 												I64Const $8
-												Set R11
 												Set R10
+												Set R9
 												Br $2
 											End
-											Get R12
+											Get R11
 											I64Const $64
-											Get R13
+											Get R12
 											I64Sub
 											I64Shl
-											Set R12
-											Get R14
-											Get R0
-											I32WrapI64
-											I64Load $112
+											Set R11
 											Get R13
+											Get SP
+											I64Load $112
+											Get R12
 											I64Add
 											I32WrapI64
 											I64Load $0
 											I64Mul
-											Get R12
+											Get R11
 											I64Const $10
 											I64Mul
-											Get R12
+											Get R11
 											I64Const $8
 											I64ShrU
 											I64Add
@@ -10880,10 +11057,10 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 											I64And
 											I64Const $4294967296000100
 											I64Mul
-											Get R12
+											Get R11
 											I64Const $10
 											I64Mul
-											Get R12
+											Get R11
 											I64Const $8
 											I64ShrU
 											I64Add
@@ -10898,21 +11075,21 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 											I64ShrU
 											I64Add
 											I64Const $8
-											Get R13
+											Get R12
 											I64Const $3
 											I64ShrU
 											I64Add
-											Set R11
 											Set R10
+											Set R9
 											Br $1
 										End
-										Get R14
+										Get R13
 										I64Const $100000000
 										I64Mul
-										Get R12
+										Get R11
 										I64Const $10
 										I64Mul
-										Get R12
+										Get R11
 										I64Const $8
 										I64ShrU
 										I64Add
@@ -10920,10 +11097,10 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 										I64And
 										I64Const $4294967296000100
 										I64Mul
-										Get R12
+										Get R11
 										I64Const $10
 										I64Mul
-										Get R12
+										Get R11
 										I64Const $8
 										I64ShrU
 										I64Add
@@ -10937,88 +11114,87 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 										I64Const $32
 										I64ShrU
 										I64Add
-										Set R14
-										I64Const $16
 										Set R13
+										I64Const $16
+										Set R12
 										Block
 											Loop
-												Get R13
+												Get R12
 												I64Const $19
 												I64LtU
 												I32Eqz
 												BrIf $1
 												Block
 													Get R1
-													Get R8
-													Get R13
+													Get R7
+													Get R12
 													I64Add
 													I64Add
 													I32WrapI64
 													I64Load8U $0
 													I64Const $48
 													I64Sub
-													Set R12
-													Get R12
+													Set R11
+													Get R11
 													I64Const $9
 													I64GtU
 													If
-														Get R14
 														Get R13
-														Set R11
+														Get R12
 														Set R10
+														Set R9
 														Br $4
 													End
-													Get R13
+													Get R12
 													I64Const $18
 													I64LtU
 													If
-														Get R14
+														Get R13
 														I64Const $10
 														I64Mul
-														Get R12
+														Get R11
 														I64Add
-														Set R14
+														Set R13
 													End
 												End
-												Get R13
+												Get R12
 												I64Const $1
 												I64Add
-												Set R13
+												Set R12
 												Br $0
 											End
 										End
-										Get R14
+										Get R13
 										I64Const $19
-										Set R11
 										Set R10
+										Set R9
 										Br $0
 									End
-									Get R11
+									Get R10
 									I64Eqz
-									Get R11
+									Get R10
 									I64Const $9
 									I64GtS
 									I32Or
 									If
 										I64Const $-1
 										I64Const $0
-										Set R7
 										Set R6
+										Set R5
 										Br $2
 									End
-									Get R8
-									Get R11
+									Get R7
+									Get R10
 									I64Add
-									Set R8
-									Get R11
+									Set R7
+									Get R10
 									I64Const $3
 									I64GeS
 									If
-										Get R10
-										Get R0
-										I32WrapI64
+										Get R9
+										Get SP
 										I64Load $112
-										Get R11
+										Get R10
 										I64Const $8
 										I64Mul
 										I64Const $24
@@ -11027,14 +11203,13 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 										I32WrapI64
 										I64Load $0
 										I64DivU
-										Set R10
+										Set R9
 									Else
-										Get R10
-										Get R0
-										I32WrapI64
+										Get R9
+										Get SP
 										I64Load $112
 										I64Const $24
-										Get R11
+										Get R10
 										I64Const $8
 										I64Mul
 										I64Sub
@@ -11042,116 +11217,121 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 										I32WrapI64
 										I64Load $0
 										I64Mul
-										Set R10
+										Set R9
 									End
+									Get R8
 									Get R9
-									Get R10
 									I64Add
-									Set R9
+									Set R8
 								End
 								Get R1
-								Get R8
+								Get R7
 								I64Add
 								I32WrapI64
 								I64Load8U $0
 								I64Const $90
 								I64Eq
 								If
-									Get R8
+									Get R7
 									I64Const $1
 									I64Add
-									Set R8
+									Set R7
 								End
+								Get R7
 								Get R8
-								Get R9
-								Set R7
 								Set R6
+								Set R5
 								Br $0
 							End
-							Get R6
+							Get R5
 							I64Const $0
 							I64LtS
 							If
-								Get SP
 								I64Const $2
+								Set R7
+								Get R0
+								I32WrapI64
+								Set SP
+								Get SP
+								Get R7
 								I64Store ret+8(FP)
 								RET
 							End
-							Get R6
+							Get R5
 							Set R3
 							Get R4
-							Set R8
+							Set R7
 							Block
-								Get R7
+								Get R6
 								I64Const $1
 								I64Shl
-								Get R7
+								Get R6
 								I64Const $63
 								I64ShrS
 								I64Xor
-								Set R9
-								Get R9
+								Set R8
+								Get R8
 								I64Const $128
 								I64LtU
 								If
 									Get R2
-									Get R8
+									Get R7
 									I64Add
 									I32WrapI64
-									Get R9
-									I64Store $0
 									Get R8
+									I64Store $0
+									Get R7
 									I64Const $1
 									I64Add
 									Set R4
 									Br $1
 								End
-								Get R9
+								Get R8
 								I64Const $72057594037927936
 								I64GeU
 								If
 									Block
 										Loop
-											Get R9
+											Get R8
 											I64Const $128
 											I64GeU
 											I32Eqz
 											BrIf $1
 											Get R2
-											Get R8
+											Get R7
 											I64Add
 											I32WrapI64
-											Get R9
+											Get R8
 											I64Const $127
 											I64And
 											I64Const $128
 											I64Or
 											I64Store $0
-											Get R9
+											Get R8
 											I64Const $7
 											I64ShrU
-											Set R9
-											Get R8
+											Set R8
+											Get R7
 											I64Const $1
 											I64Add
-											Set R8
+											Set R7
 											Br $0
 										End
 									End
 									Get R2
-									Get R8
+									Get R7
 									I64Add
 									I32WrapI64
-									Get R9
-									I64Store $0
 									Get R8
+									I64Store $0
+									Get R7
 									I64Const $1
 									I64Add
 									Set R4
 									Br $1
 								End
 								I64Const $64
-								Get R9
+								Get R8
 								I64Clz
 								I64Sub
 								I64Const $6
@@ -11160,46 +11340,46 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 								I64Mul
 								I64Const $8
 								I64ShrS
-								Set R10
-								Get R9
+								Set R9
+								Get R8
 								I64Const $268435455
 								I64And
-								Get R9
+								Get R8
 								I64Const $72057593769492480
 								I64And
 								I64Const $4
 								I64Shl
 								I64Or
-								Set R9
-								Get R9
+								Set R8
+								Get R8
 								I64Const $70364449226751
 								I64And
-								Get R9
+								Get R8
 								I64Const $1152851136131088384
 								I64And
 								I64Const $2
 								I64Shl
 								I64Or
-								Set R9
-								Get R9
+								Set R8
+								Get R8
 								I64Const $35747867511423103
 								I64And
-								Get R9
+								Get R8
 								I64Const $4575727041462157184
 								I64And
 								I64Const $1
 								I64Shl
 								I64Or
-								Set R9
+								Set R8
 								Get R2
-								Get R8
+								Get R7
 								I64Add
 								I32WrapI64
-								Get R9
+								Get R8
 								I64Const $-9187201950435737472
 								I64Const $1
 								I64Const $8
-								Get R10
+								Get R9
 								I64Mul
 								I64Const $8
 								I64Sub
@@ -11209,15 +11389,14 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 								I64And
 								I64Or
 								I64Store $0
-								Get R8
-								Get R10
+								Get R7
+								Get R9
 								I64Add
 								Set R4
 								Br $0
 							End
 						Else
-							Get R5
-							I32WrapI64
+							Get PC_B
 							I64Load $536
 							I64Const $7
 							I64Eq
@@ -11228,19 +11407,19 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 									I64Add
 									I32WrapI64
 									I64Load $0
-									Set R7
+									Set R6
 									Get R1
 									Get R3
 									I64Add
 									I32WrapI64
 									I64Load $8
-									Set R8
-									Get R7
+									Set R7
+									Get R6
 									I64Const $-72056498821201921
 									I64And
 									I64Const $5548435050158117968
 									I64Ne
-									Get R8
+									Get R7
 									I64Const $16711680
 									I64And
 									I64Const $5439488
@@ -11248,21 +11427,21 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 									I32Or
 									If
 										I64Const $-1
-										Set R6
+										Set R5
 										Br $1
 									End
-									Get R7
+									Get R6
 									I64Const $16
 									I64ShrU
 									I64Const $65535
 									I64And
-									Get R7
+									Get R6
 									I64Const $24
 									I64ShrU
 									I64Const $4294901760
 									I64And
 									I64Or
-									Get R8
+									Get R7
 									I64Const $65535
 									I64And
 									I64Const $32
@@ -11274,11 +11453,11 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 									I64Or
 									I64Const $3472328296227680304
 									I64Xor
-									Set R7
-									Get R7
+									Set R6
+									Get R6
 									I64Const $8536140394893047414
 									I64Add
-									Get R7
+									Get R6
 									I64Or
 									I64Const $-9187201950435737472
 									I64And
@@ -11286,13 +11465,13 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 									I64Ne
 									If
 										I64Const $-1
-										Set R6
+										Set R5
 										Br $1
 									End
-									Get R7
+									Get R6
 									I64Const $10
 									I64Mul
-									Get R7
+									Get R6
 									I64Const $8
 									I64ShrU
 									I64Add
@@ -11300,10 +11479,10 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 									I64And
 									I64Const $4294967296000100
 									I64Mul
-									Get R7
+									Get R6
 									I64Const $10
 									I64Mul
-									Get R7
+									Get R6
 									I64Const $8
 									I64ShrU
 									I64Add
@@ -11316,13 +11495,13 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 									I64Add
 									I64Const $32
 									I64ShrU
-									Set R7
-									Get R7
+									Set R6
+									Get R6
 									I64Const $1000000
 									I64DivU
 									I64Const $3600000
 									I64Mul
-									Get R7
+									Get R6
 									I64Const $10000
 									I64DivU
 									I64Const $100
@@ -11330,7 +11509,7 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 									I64Const $60000
 									I64Mul
 									I64Add
-									Get R7
+									Get R6
 									I64Const $100
 									I64DivU
 									I64Const $100
@@ -11338,101 +11517,106 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 									I64Const $1000
 									I64Mul
 									I64Add
-									Set R8
-									Get R8
+									Set R7
+									Get R7
 									I64Const $86400000
 									I64GeU
 									If
 										I64Const $-1
-										Set R6
+										Set R5
 										Br $1
 									End
-									Get R8
-									Set R6
+									Get R7
+									Set R5
 									Br $0
 								End
-								Get R6
+								Get R5
 								I64Const $0
 								I64LtS
 								If
-									Get SP
 									I64Const $2
+									Set R6
+									Get R0
+									I32WrapI64
+									Set SP
+									Get SP
+									Get R6
 									I64Store ret+8(FP)
 									RET
 								End
 								Get R4
-								Set R7
+								Set R6
 								Block
-									Get R6
+									Get R5
 									I64Const $1
 									I64Shl
-									Get R6
+									Get R5
 									I64Const $63
 									I64ShrS
 									I64Xor
-									Set R8
-									Get R8
+									Set R7
+									Get R7
 									I64Const $128
 									I64LtU
 									If
 										Get R2
-										Get R7
+										Get R6
 										I64Add
 										I32WrapI64
-										Get R8
-										I64Store $0
 										Get R7
+										I64Store $0
+										Get R6
 										I64Const $1
 										I64Add
 										Set R4
 										Br $1
 									End
-									Get R8
+									Get R7
 									I64Const $72057594037927936
 									I64GeU
 									If
 										Block
 											Loop
-												Get R8
+												Get R7
 												I64Const $128
 												I64GeU
 												I32Eqz
 												BrIf $1
 												Get R2
-												Get R7
+												Get R6
 												I64Add
 												I32WrapI64
-												Get R8
+												Get R7
 												I64Const $127
 												I64And
 												I64Const $128
 												I64Or
 												I64Store $0
-												Get R8
+												Get R7
 												I64Const $7
 												I64ShrU
-												Set R8
-												Get R7
+												Set R7
+												Get R6
 												I64Const $1
 												I64Add
-												Set R7
+												Set R6
 												Br $0
 											End
 										End
 										Get R2
-										Get R7
+										Get R6
 										I64Add
 										I32WrapI64
-										Get R8
-										I64Store $0
 										Get R7
+										I64Store $0
+										Get R6
 										I64Const $1
 										I64Add
 										Set R4
 										Br $1
 									End
 									I64Const $64
-									Get R8
+									Get R7
 									I64Clz
 									I64Sub
 									I64Const $6
@@ -11441,46 +11625,46 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 									I64Mul
 									I64Const $8
 									I64ShrS
-									Set R9
-									Get R8
+									Set R8
+									Get R7
 									I64Const $268435455
 									I64And
-									Get R8
+									Get R7
 									I64Const $72057593769492480
 									I64And
 									I64Const $4
 									I64Shl
 									I64Or
-									Set R8
-									Get R8
+									Set R7
+									Get R7
 									I64Const $70364449226751
 									I64And
-									Get R8
+									Get R7
 									I64Const $1152851136131088384
 									I64And
 									I64Const $2
 									I64Shl
 									I64Or
-									Set R8
-									Get R8
+									Set R7
+									Get R7
 									I64Const $35747867511423103
 									I64And
-									Get R8
+									Get R7
 									I64Const $4575727041462157184
 									I64And
 									I64Const $1
 									I64Shl
 									I64Or
-									Set R8
+									Set R7
 									Get R2
-									Get R7
+									Get R6
 									I64Add
 									I32WrapI64
-									Get R8
+									Get R7
 									I64Const $-9187201950435737472
 									I64Const $1
 									I64Const $8
-									Get R9
+									Get R8
 									I64Mul
 									I64Const $8
 									I64Sub
@@ -11490,8 +11674,8 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 									I64And
 									I64Or
 									I64Store $0
-									Get R7
-									Get R9
+									Get R6
+									Get R8
 									I64Add
 									Set R4
 									Br $0
@@ -11537,15 +11721,15 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 								I64Add
 								I32WrapI64
 								I64Load $0
-								Set R6
-								Get R6
+								Set R5
+								Get R5
 								I64Const $-9187201950435737472
 								I64Const $-1
 								I64Xor
 								I64And
 								I64Const $5787213827046133840
 								I64Add
-								Get R6
+								Get R5
 								I64Const $-9187201950435737472
 								I64Const $-1
 								I64Xor
@@ -11555,7 +11739,7 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 								I64Const $-1
 								I64Xor
 								I64And
-								Get R6
+								Get R5
 								I64Const $-9187201950435737472
 								I64Const $-1
 								I64Xor
@@ -11564,7 +11748,7 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 								I64Or
 								I64Const $2242545357980376863
 								I64Add
-								Get R6
+								Get R5
 								I64Const $-9187201950435737472
 								I64Const $-1
 								I64Xor
@@ -11577,7 +11761,7 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 								I64Xor
 								I64And
 								I64Or
-								Get R6
+								Get R5
 								I64Const $-1
 								I64Xor
 								I64And
@@ -11598,15 +11782,15 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 								I64Const $32
 								I64Shl
 								I64Or
-								Set R6
-								Get R6
+								Set R5
+								Get R5
 								I64Const $-9187201950435737472
 								I64Const $-1
 								I64Xor
 								I64And
 								I64Const $5787213827046133840
 								I64Add
-								Get R6
+								Get R5
 								I64Const $-9187201950435737472
 								I64Const $-1
 								I64Xor
@@ -11616,7 +11800,7 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 								I64Const $-1
 								I64Xor
 								I64And
-								Get R6
+								Get R5
 								I64Const $-9187201950435737472
 								I64Const $-1
 								I64Xor
@@ -11625,7 +11809,7 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 								I64Or
 								I64Const $2242545357980376863
 								I64Add
-								Get R6
+								Get R5
 								I64Const $-9187201950435737472
 								I64Const $-1
 								I64Xor
@@ -11638,7 +11822,7 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 								I64Xor
 								I64And
 								I64Or
-								Get R6
+								Get R5
 								I64Const $-1
 								I64Xor
 								I64And
@@ -11660,15 +11844,15 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 								I64Const $32
 								I64Shl
 								I64Or
-								Set R6
-								Get R6
+								Set R5
+								Get R5
 								I64Const $-9187201950435737472
 								I64Const $-1
 								I64Xor
 								I64And
 								I64Const $5787213827046133840
 								I64Add
-								Get R6
+								Get R5
 								I64Const $-9187201950435737472
 								I64Const $-1
 								I64Xor
@@ -11678,7 +11862,7 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 								I64Const $-1
 								I64Xor
 								I64And
-								Get R6
+								Get R5
 								I64Const $-9187201950435737472
 								I64Const $-1
 								I64Xor
@@ -11687,7 +11871,7 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 								I64Or
 								I64Const $2242545357980376863
 								I64Add
-								Get R6
+								Get R5
 								I64Const $-9187201950435737472
 								I64Const $-1
 								I64Xor
@@ -11700,7 +11884,7 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 								I64Xor
 								I64And
 								I64Or
-								Get R6
+								Get R5
 								I64Const $-1
 								I64Xor
 								I64And
@@ -11712,15 +11896,15 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 								I64Add
 								I32WrapI64
 								I64Load $28
-								Set R6
-								Get R6
+								Set R5
+								Get R5
 								I64Const $-9187201950435737472
 								I64Const $-1
 								I64Xor
 								I64And
 								I64Const $5787213827046133840
 								I64Add
-								Get R6
+								Get R5
 								I64Const $-9187201950435737472
 								I64Const $-1
 								I64Xor
@@ -11730,7 +11914,7 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 								I64Const $-1
 								I64Xor
 								I64And
-								Get R6
+								Get R5
 								I64Const $-9187201950435737472
 								I64Const $-1
 								I64Xor
@@ -11739,7 +11923,7 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 								I64Or
 								I64Const $2242545357980376863
 								I64Add
-								Get R6
+								Get R5
 								I64Const $-9187201950435737472
 								I64Const $-1
 								I64Xor
@@ -11752,7 +11936,7 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 								I64Xor
 								I64And
 								I64Or
-								Get R6
+								Get R5
 								I64Const $-1
 								I64Xor
 								I64And
@@ -11765,8 +11949,13 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 								I64Const $0
 								I64Ne
 								If
-									Get SP
 									I64Const $2
+									Set R5
+									Get R0
+									I32WrapI64
+									Set SP
+									Get SP
+									Get R5
 									I64Store ret+8(FP)
 									RET
 								End
@@ -11841,17 +12030,18 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 						End
 					End
 					Block
+						Get PC_B
+						I64Load $616
+						Drop
 						Get R1
 						Get R3
 						I64Add
 						I32WrapI64
 						I64Load $0
-						Get R5
-						I32WrapI64
+						Get PC_B
 						I64Load $176
 						I64Xor
-						Get R5
-						I32WrapI64
+						Get PC_B
 						I64Load $256
 						I64And
 						Get R1
@@ -11859,68 +12049,64 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 						I64Add
 						I32WrapI64
 						I64Load $8
-						Get R5
-						I32WrapI64
+						Get PC_B
 						I64Load $184
 						I64Xor
-						Get R5
-						I32WrapI64
+						Get PC_B
 						I64Load $264
 						I64And
 						I64Or
-						Get R1
-						Get R3
-						I64Add
-						I32WrapI64
-						I64Load $16
-						Get R5
-						I32WrapI64
-						I64Load $192
-						I64Xor
-						Get R5
-						I32WrapI64
-						I64Load $272
-						I64And
-						I64Or
-						Get R1
-						Get R3
-						I64Add
-						I32WrapI64
-						I64Load $24
-						Get R5
-						I32WrapI64
-						I64Load $200
-						I64Xor
-						Get R5
-						I32WrapI64
-						I64Load $280
-						I64And
-						I64Or
-						Get R5
-						I32WrapI64
+						Get PC_B
 						I64Load $336
 						I64Or
-						Set R7
-						Get R7
+						Set R6
+						Get R6
 						I64Eqz
+						Get PC_B
+						I64Load $344
+						I64Const $16
+						I64GtS
+						I32And
 						If
-							Get R5
+							Get R1
+							Get R3
+							I64Add
 							I32WrapI64
+							I64Load $16
+							Get PC_B
+							I64Load $192
+							I64Xor
+							Get PC_B
+							I64Load $272
+							I64And
+							Get R1
+							Get R3
+							I64Add
+							I32WrapI64
+							I64Load $24
+							Get PC_B
+							I64Load $200
+							I64Xor
+							Get PC_B
+							I64Load $280
+							I64And
+							I64Or
+							Set R6
+							Get PC_B
 							I64Load $344
 							I64Const $32
 							I64GtS
 							If
+								Get R6
 								Get R1
 								Get R3
 								I64Add
 								I32WrapI64
 								I64Load $32
-								Get R5
-								I32WrapI64
+								Get PC_B
 								I64Load $208
 								I64Xor
-								Get R5
-								I32WrapI64
+								Get PC_B
 								I64Load $288
 								I64And
 								Get R1
@@ -11928,12 +12114,10 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 								I64Add
 								I32WrapI64
 								I64Load $40
-								Get R5
-								I32WrapI64
+								Get PC_B
 								I64Load $216
 								I64Xor
-								Get R5
-								I32WrapI64
+								Get PC_B
 								I64Load $296
 								I64And
 								I64Or
@@ -11942,12 +12126,10 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 								I64Add
 								I32WrapI64
 								I64Load $48
-								Get R5
-								I32WrapI64
+								Get PC_B
 								I64Load $224
 								I64Xor
-								Get R5
-								I32WrapI64
+								Get PC_B
 								I64Load $304
 								I64And
 								I64Or
@@ -11956,12 +12138,10 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 								I64Add
 								I32WrapI64
 								I64Load $56
-								Get R5
-								I32WrapI64
+								Get PC_B
 								I64Load $232
 								I64Xor
-								Get R5
-								I32WrapI64
+								Get PC_B
 								I64Load $312
 								I64And
 								I64Or
@@ -11970,12 +12150,10 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 								I64Add
 								I32WrapI64
 								I64Load $64
-								Get R5
-								I32WrapI64
+								Get PC_B
 								I64Load $240
 								I64Xor
-								Get R5
-								I32WrapI64
+								Get PC_B
 								I64Load $320
 								I64And
 								I64Or
@@ -11984,105 +12162,106 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 								I64Add
 								I32WrapI64
 								I64Load $72
-								Get R5
-								I32WrapI64
+								Get PC_B
 								I64Load $248
 								I64Xor
-								Get R5
-								I32WrapI64
+								Get PC_B
 								I64Load $328
 								I64And
 								I64Or
-								Set R7
+								I64Or
+								Set R6
 							End
 						End
-						Get R7
-						Set R6
+						Get R6
+						Set R5
 						Br $0
 					End
-					Get R6
+					Get R5
 					I64Const $0
 					I64Ne
 					If
-						Get SP
 						I64Const $2
+						Set R6
+						Get R0
+						I32WrapI64
+						Set SP
+						Get SP
+						Get R6
 						I64Store ret+8(FP)
 						RET
 					End
 				End
 			End
+			Get PC_B
+			I64Load $616
+			Drop
 			Get R3
-			Get R5
-			I32WrapI64
+			Get PC_B
 			I64Load $344
 			I64Add
 			Set R3
-			Get R5
-			I32WrapI64
+			Get PC_B
 			I64Load $544
-			Set R7
-			Get R0
-			I32WrapI64
+			Set R6
+			Get SP
 			I64Load $24
-			Set R8
+			Set R7
 			Block
-				Get R0
-				I32WrapI64
+				Get SP
+				I64Load $288
+				Drop
+				Get SP
 				I64Load $80
-				Get R7
+				Get R6
 				I64Const $16
 				I64Mul
 				I64Add
 				I32WrapI64
-				Get R8
-				I64Store $0
-				Get R0
-				I32WrapI64
-				I64Load $80
 				Get R7
+				I64Store $0
+				Get SP
+				I64Load $80
+				Get R6
 				I64Const $16
 				I64Mul
 				I64Add
 				I32WrapI64
 				Get R4
 				I64Store $8
-				Get R0
-				I32WrapI64
+				Get SP
 				I64Load $88
-				Get R7
+				Get R6
 				I64Const $8
 				I64Mul
 				I64Add
 				I32WrapI64
-				Get R0
-				I32WrapI64
+				Get SP
 				I64Load $96
 				I64Store $0
-				Get R7
-				Get R0
-				I32WrapI64
+				Get R6
+				Get SP
 				I64Load $64
 				I64GeS
 				If
-					Get R0
-					I32WrapI64
-					Get R7
+					Get SP
+					Get R6
 					I64Const $1
 					I64Add
 					I64Store $64
 				End
 				I64Const $0
-				Set R6
+				Set R5
 				Br $0
 			End
-			Get R0
-			I32WrapI64
-			Get R5
+			Get SP
+			Get PC_B
+			I64ExtendI32U
 			I64Store $40
-			Get R5
-			I32WrapI64
+			Get PC_B
 			I64Load $528
-			Set R5
+			I32WrapI64
+			Set PC_B
 			Br $0
 		End
 	End
@@ -12091,278 +12270,222 @@ TEXT ·RowAtom(SB), NOSPLIT, $0-16
 
 TEXT ·Sort(SB), NOSPLIT, $0-32
 	I64Load s+0(FP)
-	Set R0
+	I32WrapI64
+	Set PC_B
 	I64Load start+8(FP)
-	Set R1
+	Set R0
 	I64Load columns+16(FP)
-	Set R2
-	Get R0
-	I32WrapI64
+	Set R1
+	Get PC_B
 	I64Load $8
-	Set R3
-	Get R0
-	I32WrapI64
+	Set R2
+	Get PC_B
 	I64Load $24
+	Set R3
+	Get R3
+	Get R0
+	I64Sub
 	Set R4
-	I64Const $0
+	Get PC_B
+	I64Load $80
 	Set R5
+	Get PC_B
+	I64Load $88
+	Set R6
+	Get PC_B
+	I64Load $96
+	Set R7
+	I64Const $0
+	Set R8
 	Block
 		Loop
-			Get R5
-			Get R2
+			Get R8
+			Get R1
 			I64LtS
 			I32Eqz
 			BrIf $1
-			Block
-				Get R0
-				I32WrapI64
-				I64Load $88
-				Get R5
+			Get R6
+			Get R8
+			I64Const $8
+			I64Mul
+			I64Add
+			I32WrapI64
+			I64Load $0
+			Get R7
+			I64Ne
+			If
+				Get PC_B
+				I64Load $104
+				Get R8
 				I64Const $8
 				I64Mul
 				I64Add
 				I32WrapI64
 				I64Load $0
-				Get R0
-				I32WrapI64
-				I64Load $96
-				I64Ne
+				I64Eqz
 				If
-					Get R0
-					I32WrapI64
-					I64Load $104
+					Get SP
+					I64Const $-1
+					I64Store ret+24(FP)
+					RET
+				End
+				Get R2
+				Get R3
+				I64Add
+				I32WrapI64
+				I64Const $0
+				I64Store $0
+				Get R5
+				Get R8
+				I64Const $16
+				I64Mul
+				I64Add
+				I32WrapI64
+				Get R3
+				Get R4
+				I64Sub
+				I64Store $0
+				Get R3
+				I64Const $1
+				I64Add
+				Set R3
+				Get R5
+				Get R8
+				I64Const $16
+				I64Mul
+				I64Add
+				I32WrapI64
+				Get R3
+				Get R4
+				I64Sub
+				I64Store $8
+				Get R8
+				I64Const $1
+				I64Add
+				Set R8
+				Br $1
+			End
+			Get R5
+			Get R8
+			I64Const $16
+			I64Mul
+			I64Add
+			I32WrapI64
+			I64Load $0
+			Set R9
+			Get R9
+			Set R10
+			Get R3
+			Get R4
+			I64Sub
+			Get R9
+			I64Sub
+			Set R11
+			Block
+				Loop
 					Get R5
+					Get R8
+					I64Const $16
+					I64Mul
+					I64Add
+					I32WrapI64
+					Get R10
+					Get R11
+					I64Add
+					I64Store $0
+					Get R5
+					Get R8
+					I64Const $16
+					I64Mul
+					I64Add
+					I32WrapI64
+					I64Load $8
+					Set R10
+					Get R5
+					Get R8
+					I64Const $16
+					I64Mul
+					I64Add
+					I32WrapI64
+					Get R10
+					Get R11
+					I64Add
+					I64Store $8
+					Get R8
+					I64Const $1
+					I64Add
+					Set R8
+					Get R8
+					Get R1
+					I64Eq
+					If
+						Br $2
+					End
+					Get R6
+					Get R8
 					I64Const $8
 					I64Mul
 					I64Add
 					I32WrapI64
 					I64Load $0
-					I64Eqz
+					Get R7
+					I64Ne
+					Get R5
+					Get R8
+					I64Const $16
+					I64Mul
+					I64Add
+					I32WrapI64
+					I64Load $0
+					Get R10
+					I64Ne
+					I32Or
 					If
-						Get SP
-						I64Const $-1
-						I64Store ret+24(FP)
-						RET
+						Br $2
 					End
-					Get R3
-					Get R4
-					I64Add
-					I32WrapI64
-					I64Const $0
-					I64Store $0
-					Get R0
-					I32WrapI64
-					I64Load $80
-					Get R5
-					I64Const $16
-					I64Mul
-					I64Add
-					I32WrapI64
-					Get R4
-					I64Store $0
-					Get R4
-					I64Const $1
-					I64Add
-					Set R4
-					Get R0
-					I32WrapI64
-					I64Load $80
-					Get R5
-					I64Const $16
-					I64Mul
-					I64Add
-					I32WrapI64
-					Get R4
-					I64Store $8
-					Br $1
+					Br $0
 				End
-				Get R0
-				I32WrapI64
-				I64Load $80
-				Get R5
-				I64Const $16
-				I64Mul
-				I64Add
-				I32WrapI64
-				I64Load $0
-				Set R6
-				Get R0
-				I32WrapI64
-				I64Load $80
-				Get R5
-				I64Const $16
-				I64Mul
-				I64Add
-				I32WrapI64
-				I64Load $8
-				Set R7
-				Get R0
-				I32WrapI64
-				I64Load $80
-				Get R5
-				I64Const $16
-				I64Mul
-				I64Add
-				I32WrapI64
-				Get R4
-				I64Store $0
-				I64Const $0
-				Set R8
-				Block
-					Loop
-						Get R8
-						Get R7
-						Get R6
-						I64Sub
-						I64LtS
-						I32Eqz
-						BrIf $1
-						Block
-							Get R3
-							Get R4
-							Get R8
-							I64Add
-							I64Add
-							I32WrapI64
-							Get R3
-							Get R6
-							Get R8
-							I64Add
-							I64Add
-							I32WrapI64
-							I64Load $0
-							I64Store $0
-						End
-						Get R8
-						I64Const $8
-						I64Add
-						Set R8
-						Br $0
-					End
-				End
-				Get R4
-				Get R7
-				Get R6
-				I64Sub
-				I64Add
-				Set R4
-				Get R0
-				I32WrapI64
-				I64Load $80
-				Get R5
-				I64Const $16
-				I64Mul
-				I64Add
-				I32WrapI64
-				Get R4
-				I64Store $8
 			End
-			Get R5
-			I64Const $1
-			I64Add
-			Set R5
-			Br $0
-		End
-	End
-	Get R0
-	I32WrapI64
-	I64Load $24
-	Get R1
-	I64Sub
-	Set R5
-	I64Const $0
-	Set R6
-	Block
-		Loop
-			Get R6
 			Get R2
-			I64LtS
-			I32Eqz
-			BrIf $1
-			Block
-				Get R0
-				I32WrapI64
-				I64Load $80
-				Get R6
-				I64Const $16
-				I64Mul
-				I64Add
-				I32WrapI64
-				Get R0
-				I32WrapI64
-				I64Load $80
-				Get R6
-				I64Const $16
-				I64Mul
-				I64Add
-				I32WrapI64
-				I64Load $0
-				Get R5
-				I64Sub
-				I64Store $0
-				Get R0
-				I32WrapI64
-				I64Load $80
-				Get R6
-				I64Const $16
-				I64Mul
-				I64Add
-				I32WrapI64
-				Get R0
-				I32WrapI64
-				I64Load $80
-				Get R6
-				I64Const $16
-				I64Mul
-				I64Add
-				I32WrapI64
-				I64Load $8
-				Get R5
-				I64Sub
-				I64Store $8
-			End
-			Get R6
-			I64Const $1
+			Get R3
 			I64Add
-			Set R6
+			I32WrapI64
+			Get R2
+			Get R9
+			I64Add
+			I32WrapI64
+			Get R10
+			Get R9
+			I64Sub
+			I32WrapI64
+			MemoryCopy
+			Get R3
+			Get R10
+			Get R9
+			I64Sub
+			I64Add
+			Set R3
 			Br $0
 		End
 	End
+	Get R2
 	Get R0
+	I64Add
 	I32WrapI64
+	Get R2
+	Get PC_B
 	I64Load $24
-	Set R6
-	Block
-		Loop
-			Get R6
-			Get R4
-			I64LtS
-			I32Eqz
-			BrIf $1
-			Block
-				Get R3
-				Get R6
-				Get R5
-				I64Sub
-				I64Add
-				I32WrapI64
-				Get R3
-				Get R6
-				I64Add
-				I32WrapI64
-				I64Load $0
-				I64Store $0
-			End
-			Get R6
-			I64Const $8
-			I64Add
-			Set R6
-			Br $0
-		End
-	End
+	I64Add
+	I32WrapI64
+	Get R3
+	Get PC_B
+	I64Load $24
+	I64Sub
+	I32WrapI64
+	MemoryCopy
 	Get SP
+	Get R3
 	Get R4
-	Get R5
 	I64Sub
 	I64Store ret+24(FP)
 	RET
@@ -12370,162 +12493,294 @@ TEXT ·Sort(SB), NOSPLIT, $0-32
 	RET
 
 TEXT ·Match(SB), NOSPLIT, $0-24
-	I64Load src+0(FP)
-	Set R0
 	I64Load program+8(FP)
 	Set R1
-	I64Const $0
-	Set R3
+	Get SP
+	I64ExtendI32U
+	Set R0
+	I64Load src+0(FP)
+	I32WrapI64
+	Set SP
+	Get R1
+	I32WrapI64
+	Set PC_B
+	Get SP
+	I64ExtendI32U
+	Set R2
 	Block
-		Get R1
-		Set R4
-		Block
-			Loop
-				Get R4
-				I32WrapI64
-				I64Load $0
-				Set R5
-				Get R5
-				I64Const $16777215
-				I64And
-				Set R6
-				Block
-					Loop
-						Get R6
-						I64Const $0
-						I64Ne
-						I32Eqz
-						BrIf $1
-						Get R4
-						I64Const $8
-						I64Add
-						Set R4
-						Get R0
-						Get R3
-						I64Add
-						I32WrapI64
-						I64Load $0
-						Get R4
-						I32WrapI64
-						I64Load $0
-						I64Ne
-						If
-							I64Const $0
-							Set R2
-							Br $5
-						End
-						Get R3
-						I64Const $8
-						I64Add
-						Set R3
-						Get R6
-						I64Const $1
-						I64Sub
-						Set R6
-						Br $0
-					End
-				End
-				Get R0
-				Get R3
-				I64Add
-				I32WrapI64
-				I64Load $0
-				Get R4
-				I32WrapI64
-				I64Load $8
-				I64Xor
-				Get R4
-				I32WrapI64
-				I64Load $16
-				I64And
-				I64Const $0
-				I64Ne
-				If
+		Loop
+			Get PC_B
+			I64Load $0
+			Set R3
+			Get R3
+			I64Const $16777215
+			I64And
+			Set R4
+			Block
+				Loop
+					Get R4
+					I64Const $4
+					I64GeU
+					I32Eqz
+					BrIf $1
+					Get SP
+					I64Load $24
+					Get PC_B
+					I64Load $32
+					I64Xor
+					Get SP
+					I64Load $16
+					Get PC_B
+					I64Load $24
+					I64Xor
+					I64Or
+					Get SP
+					I64Load $8
+					Get PC_B
+					I64Load $16
+					I64Xor
+					I64Or
+					Get SP
+					I64Load $0
+					Get PC_B
+					I64Load $8
+					I64Xor
+					I64Or
 					I64Const $0
-					Set R2
-					Br $3
-				End
-				Get R3
-				Get R5
-				I64Const $32
-				I64ShrU
-				I64Const $255
-				I64And
-				I64Add
-				Set R3
-				Get R5
-				I64Const $63
-				I64ShrU
-				I64Const $0
-				I64Ne
-				If
-					Get R3
-					Set R2
-					Br $3
-				End
-				Block
-					Loop
+					I64Ne
+					If
+						Get R2
+						Get SP
+						I64ExtendI32U
+						I64Sub
+						Set R5
 						Get R0
-						Get R3
-						I64Add
 						I32WrapI64
-						I64Load $0
-						Set R7
-						Get R7
-						Get R4
-						I32WrapI64
-						I64Load $24
-						I64Xor
-						Get R4
-						I32WrapI64
-						I64Load $32
-						I64Sub
-						Get R7
-						Get R4
-						I32WrapI64
-						I64Load $40
-						I64Xor
-						I64Const $72340172838076673
-						I64Sub
-						I64Or
-						Get R7
-						I64Const $-1
-						I64Xor
-						I64And
-						I64Const $-9187201950435737472
-						I64And
-						Set R7
-						Get R7
-						I64Const $0
-						I64Ne
-						If
-							Get R3
-							Get R7
-							I64Ctz
-							I64Const $3
-							I64ShrS
-							I64Add
-							Set R3
-							Br $2
-						End
-						Get R3
-						I64Const $8
-						I64Add
-						Set R3
-						Br $0
+						Set SP
+						Get SP
+						Get R5
+						I64Store ret+16(FP)
+						RET
 					End
+					Get SP
+					I64ExtendI32U
+					I64Const $32
+					I64Add
+					I32WrapI64
+					Set SP
+					Get PC_B
+					I64ExtendI32U
+					I64Const $32
+					I64Add
+					I32WrapI64
+					Set PC_B
+					Get R4
+					I64Const $4
+					I64Sub
+					Set R4
+					Br $0
 				End
-				Get R4
-				I64Const $48
-				I64Add
-				Set R4
-				Br $0
 			End
+			Block
+				Loop
+					Get R4
+					I64Const $0
+					I64Ne
+					I32Eqz
+					BrIf $1
+					Get PC_B
+					I64ExtendI32U
+					I64Const $8
+					I64Add
+					I32WrapI64
+					Set PC_B
+					Get SP
+					I64Load $0
+					Get PC_B
+					I64Load $0
+					I64Ne
+					If
+						Get R2
+						Get SP
+						I64ExtendI32U
+						I64Sub
+						Set R5
+						Get R0
+						I32WrapI64
+						Set SP
+						Get SP
+						Get R5
+						I64Store ret+16(FP)
+						RET
+					End
+					Get SP
+					I64ExtendI32U
+					I64Const $8
+					I64Add
+					I32WrapI64
+					Set SP
+					Get R4
+					I64Const $1
+					I64Sub
+					Set R4
+					Br $0
+				End
+			End
+			Get PC_B
+			I64Load $16
+			Get SP
+			I64Load $0
+			Get PC_B
+			I64Load $8
+			I64Xor
+			I64And
+			I64Const $0
+			I64Ne
+			If
+				Get R2
+				Get SP
+				I64ExtendI32U
+				I64Sub
+				Set R5
+				Get R0
+				I32WrapI64
+				Set SP
+				Get SP
+				Get R5
+				I64Store ret+16(FP)
+				RET
+			End
+			Get SP
+			I64ExtendI32U
+			Get R3
+			I64Const $32
+			I64ShrU
+			I64Const $255
+			I64And
+			I64Add
+			I32WrapI64
+			Set SP
+			Get R3
+			I64Const $63
+			I64ShrU
+			I64Const $0
+			I64Ne
+			If
+				Get SP
+				I64ExtendI32U
+				Get R2
+				I64Sub
+				Set R5
+				Get R0
+				I32WrapI64
+				Set SP
+				Get SP
+				Get R5
+				I64Store ret+16(FP)
+				RET
+			End
+			Get PC_B
+			I64Load $40
+			Set R5
+			Get PC_B
+			I64Load $32
+			Set R6
+			Get PC_B
+			I64Load $24
+			Set R7
+			Block
+				Loop
+					Get SP
+					I64Load $8
+					Set R8
+					Get SP
+					I64Load $0
+					Set R9
+					Get R9
+					Get R7
+					I64Xor
+					Get R6
+					I64Sub
+					Get R9
+					Get R5
+					I64Xor
+					I64Const $72340172838076673
+					I64Sub
+					I64Or
+					Get R9
+					I64Const $-1
+					I64Xor
+					I64And
+					I64Const $-9187201950435737472
+					I64And
+					Set R9
+					Get R9
+					I64Const $0
+					I64Ne
+					If
+						Get SP
+						I64ExtendI32U
+						Get R9
+						I64Ctz
+						I64Const $3
+						I64ShrS
+						I64Add
+						I32WrapI64
+						Set SP
+						Br $2
+					End
+					Get R8
+					Get R7
+					I64Xor
+					Get R6
+					I64Sub
+					Get R8
+					Get R5
+					I64Xor
+					I64Const $72340172838076673
+					I64Sub
+					I64Or
+					Get R8
+					I64Const $-1
+					I64Xor
+					I64And
+					I64Const $-9187201950435737472
+					I64And
+					Set R9
+					Get R9
+					I64Const $0
+					I64Ne
+					If
+						Get SP
+						I64ExtendI32U
+						I64Const $8
+						Get R9
+						I64Ctz
+						I64Const $3
+						I64ShrS
+						I64Add
+						I64Add
+						I32WrapI64
+						Set SP
+						Br $2
+					End
+					Get SP
+					I64ExtendI32U
+					I64Const $16
+					I64Add
+					I32WrapI64
+					Set SP
+					Br $0
+				End
+			End
+			Get PC_B
+			I64ExtendI32U
+			I64Const $48
+			I64Add
+			I32WrapI64
+			Set PC_B
+			Br $0
 		End
 	End
-	Get SP
-	Get R2
-	I64Store ret+16(FP)
-	RET
 	Unreachable
 	RET

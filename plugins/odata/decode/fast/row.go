@@ -109,7 +109,26 @@ type Row struct {
 	Negative, Places int
 	// Filled is 0 if the member at P is null.
 	Filled uint64
+	// Rows has room for Most rows (wit.Row as it lies in memory); Made is how many were written there. The row at work
+	// begins at From in the text and at Start in the arena. Most is 0 where rows are not to be written.
+	Rows        unsafe.Pointer
+	Made, Most  int
+	From, Start int
+	// Columns is how many a row has that may be written here: all are given, in order. Head stands in front of the
+	// first one.
+	Columns int
+	Head    *Entry
+	// Slack is what O may be ahead of P at most for another row to have room.
+	Slack int
+	// KeyFirst and KeyLast are where in Spans the key's beginning and end are, Hidden the end of the value, -1: it is
+	// the row's.
+	KeyFirst, KeyLast, Hidden int
+	// Origin is that of the next row; KeyForm and ValueForm are form and schema of its key and value.
+	Origin, KeyForm, ValueForm uint64
 }
+
+// rowBytes is the size of a wit.Row.
+const rowBytes = 80
 
 // Use gives the row its tables.
 func (r *Row) Use() {
@@ -162,6 +181,8 @@ const (
 	// Unsealed: a text of Size bytes stands at O behind the branch number and Width bytes for its length, which is
 	// wrong; P is behind it.
 	Unsealed
+	// Cut: the text at P, amid a value, has ended, or holds a 0.
+	Cut
 )
 
 // exact are the powers of ten that a float64 holds exactly.

@@ -59,7 +59,8 @@ func (t *Template) Program() *uint64 {
 	return &t.program[0]
 }
 
-// Match returns the length of the text at src that the template matches, 0 if it does not.
+// Match returns the length of the text at src that the template matches. Where it does not match, the result is 0 or
+// negative, and says how many bytes at least were as they should be.
 func (t *Template) Match(src unsafe.Pointer) int { return Match(src, t.Program()) }
 
 // word is up to eight bytes as a number, the first one lowest.

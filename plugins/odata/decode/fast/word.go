@@ -28,6 +28,14 @@ func Store(p unsafe.Pointer, i int, v uint64) { *(*uint64)(unsafe.Add(p, i)) = v
 // Put writes one byte at p+i.
 func Put(p unsafe.Pointer, i int, c byte) { *(*byte)(unsafe.Add(p, i)) = c }
 
+// touch reads the last word of a structure: in assembly its bounds are checked by that, and are known from there on.
+func touch[T any](*T) {}
+
+// Copy copies n bytes.
+func Copy(to unsafe.Pointer, at int, from unsafe.Pointer, i int, n int) {
+	copy(unsafe.Slice((*byte)(unsafe.Add(to, at)), n), unsafe.Slice((*byte)(unsafe.Add(from, i)), n))
+}
+
 // Nondigits turns eight characters, given with '0' taken out of each (w ^ '0'…), into a mask whose lowest bit set is in
 // the first byte that is no digit. Bytes above that one may be wrong.
 func Nondigits(w uint64) uint64 { return (w + 0x7676767676767676 | w) & Highs }

@@ -110,7 +110,7 @@ func TestTemplate(t *testing.T) {
 		var tmpl Template
 		var doc []byte
 		for range r.Intn(4) {
-			run := bytes.Repeat([]byte{'a' + byte(r.Intn(3))}, r.Intn(20))
+			run := bytes.Repeat([]byte{'a' + byte(r.Intn(3))}, r.Intn(20)+r.Intn(2)*r.Intn(90))
 			tmpl.Text(run...)
 			doc = append(doc, run...)
 			tmpl.Text('"')
@@ -122,18 +122,19 @@ func TestTemplate(t *testing.T) {
 		doc = append(doc, "end"[:len("end")]...)
 		tmpl.Done()
 		n := tmpl.Match(text(string(doc) + "behind"))
-		if n == 0 || n > len(doc) {
+		if n <= 0 || n > len(doc) {
 			t.Fatalf("%q: matched %d", doc, n)
 		}
 		// with any byte of it other, it must not match over that byte, except inside a hole
 		i := r.Intn(n)
 		broken := bytes.Clone(doc)
 		broken[i] ^= 1
-		if tmpl.Match(text(string(broken))) != 0 && doc[i] != 'h' {
+		if tmpl.Match(text(string(broken))) > 0 && doc[i] != 'h' {
 			t.Fatalf("%q: matched with another byte at %d", doc, i)
 		}
-		if tmpl.Match(text(string(doc[:n-1]))) != 0 {
-			t.Fatalf("%q: matched without its last byte", doc[:n-1])
+		// where the text ends too early, that is how far it matches, to four words
+		if reached := -tmpl.Match(text(string(doc[:i]))); reached > i || reached <= i-32 {
+			t.Fatalf("%q: matched %d bytes, cut off behind %d", doc[:i], reached, i)
 		}
 	}
 }

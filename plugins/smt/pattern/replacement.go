@@ -1,0 +1,127 @@
+package pattern
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/dlclark/regexp2"
+)
+
+// Replacement is what replaces a match, in the syntax of java.util.regex.Matcher: $1, ${name}, and a backslash in front
+// of what stands for itself.
+type Replacement struct{ pieces []piece }
+
+// piece of a replacement: a text, or what a group matched.
+type piece struct {
+	text  string
+	group int // -1: the text
+}
+
+// WrongReplacement is what is wrong with a replacement, in Java's words.
+type WrongReplacement struct {
+	// NoGroup: it names a group by a number that the expression does not have, for which Java has an exception of its
+	// own (IndexOutOfBoundsException, else IllegalArgumentException).
+	NoGroup bool
+	Text    string
+}
+
+func (w *WrongReplacement) Error() string { return w.Text }
+
+// Replacement reads a replacement for matches of the expression. Java finds out what is wrong with one when something
+// matches.
+func (p Pattern) Replacement(text string) (r Replacement, wrong *WrongReplacement) {
+	const digits = "0123456789"
+	const named = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ" + digits
+	fail := func(why string) (Replacement, *WrongReplacement) { return r, &WrongReplacement{Text: why} }
+	var plain strings.Builder
+	flush := func() {
+		if plain.Len() > 0 {
+			r.pieces = append(r.pieces, piece{plain.String(), -1})
+			plain.Reset()
+		}
+	}
+	for i := 0; i < len(text); i++ {
+		switch {
+		case text[i] == '\\':
+			if i++; i == len(text) {
+				return fail("character to be escaped is missing")
+			}
+			plain.WriteByte(text[i])
+		case text[i] != '$':
+			plain.WriteByte(text[i])
+		case i+1 < len(text) && text[i+1] == '{':
+			rest := text[i+2:]
+			name := rest[:len(rest)-len(strings.TrimLeft(rest, named))]
+			group, known := p.Names[name]
+			switch {
+			case name == "":
+				return fail("named capturing group has 0 length name")
+			case !strings.HasPrefix(rest[len(name):], "}"):
+				return fail("named capturing group is missing trailing '}'")
+			case strings.ContainsAny(name[:1], digits):
+				return fail("capturing group name {" + name + "} starts with digit character")
+			case !known:
+				return fail("No group with name {" + name + "}")
+			}
+			flush()
+			r.pieces = append(r.pieces, piece{group: group})
+			i += len(name) + 2
+		case i+1 < len(text) && text[i+1]-'0' < 10:
+			group := int(text[i+1] - '0')
+			if group > p.Groups {
+				return r, &WrongReplacement{NoGroup: true, Text: "No group " + strconv.Itoa(group)}
+			}
+			// further digits belong to the number as long as there is such a group
+			for i++; i+1 < len(text) && text[i+1]-'0' < 10 && group*10+int(text[i+1]-'0') <= p.Groups; i++ {
+				group = group*10 + int(text[i+1]-'0')
+			}
+			flush()
+			r.pieces = append(r.pieces, piece{group: group})
+		case i+1 == len(text):
+			return fail("Illegal group reference: group index is missing")
+		default:
+			return fail("Illegal group reference")
+		}
+	}
+	flush()
+	return r, nil
+}
+
+// ReplaceFirst replaces the first part of a text that matches. The error is that of a match that took too long.
+func (p Pattern) ReplaceFirst(text string, r Replacement) (string, error) {
+	return p.replace(text, r, 1)
+}
+
+// ReplaceAll replaces all parts of a text that match. The error is that of a match that took too long.
+func (p Pattern) ReplaceAll(text string, r Replacement) (string, error) {
+	return p.replace(text, r, -1)
+}
+
+func (p Pattern) replace(text string, r Replacement, most int) (string, error) {
+	m, err := p.find.FindStringMatch(text)
+	if err != nil || m == nil {
+		return text, err
+	}
+	runes, from := []rune(text), 0
+	var b strings.Builder
+	for ; m != nil && most != 0; most-- {
+		b.WriteString(string(runes[from:m.Index]))
+		r.write(&b, m)
+		from = m.Index + m.Length
+		if m, err = p.find.FindNextMatch(m); err != nil {
+			return text, err
+		}
+	}
+	b.WriteString(string(runes[from:]))
+	return b.String(), nil
+}
+
+func (r Replacement) write(b *strings.Builder, m *regexp2.Match) {
+	for _, p := range r.pieces {
+		if p.group < 0 {
+			b.WriteString(p.text)
+		} else if g := m.GroupByNumber(p.group); g != nil && len(g.Captures) > 0 {
+			b.WriteString(g.String())
+		}
+	}
+}
