@@ -279,14 +279,24 @@ predicates.p.pattern=y`)
 	if diff := cmp.Diff([]wit.Setting{{Name: "field", Value: "x"}}, c.Part("transforms.a.").Settings()); diff != "" {
 		t.Error(diff)
 	}
-	bad := connector(t, "transforms=a,b,a\ntransforms.a.type=A\ntransforms.a.predicate=q\ntransforms.b.negate=maybe")
+	bad := connector(t, "transforms=a,b,a\ntransforms.a.type=A\ntransforms.a.predicate=q\ntransforms.b.negate=maybe\n"+
+		"transforms.b.predicate=p\npredicates=p\npredicates.p.type=P")
 	_, problems = bad.Stages()
-	wantLines := `c.properties:1: transforms: expected each alias once, found "a" twice
-c.properties:3: transforms.a.predicate: expected one of predicates (), found "q"
+	wantLines := `c.properties:1: transforms: Invalid value [a, b, a] for configuration transforms: Duplicate alias provided.
+c.properties:3: transforms.a.predicate: expected one of predicates (p), found "q"
 c.properties:1: transforms.b.type: Missing required configuration "transforms.b.type" which has no default value.
 c.properties:4: transforms.b.negate: Invalid value maybe for configuration transforms.b.negate: Expected value to be either true or false`
 	if diff := cmp.Diff(wantLines, lines(problems)); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
+	}
+	// As in Kafka Connect a negation that says false needs a predicate, too.
+	for _, negate := range []string{"true", "false"} {
+		_, problems = connector(t, "transforms=a\ntransforms.a.type=A\ntransforms.a.negate="+negate).Stages()
+		want := "c.properties:3: transforms.a.negate: Config 'transforms.a.negate' was provided but there is no " +
+			"config 'transforms.a.predicate' defining a predicate to be negated."
+		if diff := cmp.Diff(want, lines(problems)); diff != "" {
+			t.Errorf("(-want +got)\n%s", diff)
+		}
 	}
 }
 
