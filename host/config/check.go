@@ -198,8 +198,7 @@ func literal(e Entry, spec *wit.SettingSpec, providers *Providers) Problems {
 		return Problems{e.warning("is empty: expected a password, or no such line")}
 	case !e.Secret && reference.MatchString(value):
 		return Problems{e.warning("looks like a reference to a config provider that there is not: it is used as it "+
-			"stands. "+
-			"There are %s; the worker's config.providers declares others", providers.names())}
+			"stands. There are %s; the worker's config.providers declares others", providers.names())}
 	case password && !e.Secret && (variable.MatchString(value) || quotedVariable.MatchString(value)):
 		return Problems{e.warning("looks like a variable, which nobody replaces: it is used as it stands. A variable " +
 			"of the environment is ${env:NAME}")}

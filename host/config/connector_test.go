@@ -123,28 +123,22 @@ func TestComponentProblems(t *testing.T) {
 		{"also where it is no password", good + "shop.user=${vault:shop:user}", "c.properties:4: shop.user: warning: " +
 			"looks like a reference to a config provider that there is not: it is used as it stands. There are dir, " +
 			"env and file; the worker's config.providers declares others"},
-		{"a variable of the shell", good + "shop.pwd=$SHOP_PWD", "c.properties:4: shop.pwd: warning: " +
-			"looks like a variable, which nobody replaces: it is used as it stands. A variable of the environment is " +
-			"${env:NAME}"},
-		{"a variable in braces", good + "shop.pwd=${SHOP_PWD}", "c.properties:4: shop.pwd: warning: " +
-			"looks like a variable, which nobody replaces: it is used as it stands. A variable of the environment is " +
-			"${env:NAME}"},
-		{"a variable of Windows", good + "shop.pwd=%SHOP_PWD%", "c.properties:4: shop.pwd: warning: " +
-			"looks like a variable, which nobody replaces: it is used as it stands. A variable of the environment is " +
-			"${env:NAME}"},
+		{"a variable of the shell", good + "shop.pwd=$SHOP_PWD", "c.properties:4: shop.pwd: warning: looks like a " +
+			"variable, which nobody replaces: it is used as it stands. A variable of the environment is ${env:NAME}"},
+		{"a variable in braces", good + "shop.pwd=${SHOP_PWD}", "c.properties:4: shop.pwd: warning: looks like a " +
+			"variable, which nobody replaces: it is used as it stands. A variable of the environment is ${env:NAME}"},
+		{"a variable of Windows", good + "shop.pwd=%SHOP_PWD%", "c.properties:4: shop.pwd: warning: looks like a " +
+			"variable, which nobody replaces: it is used as it stands. A variable of the environment is ${env:NAME}"},
 		{"a password with a dollar", good + "shop.pwd=pa$$word", ""},
 		{"an empty password", good + "shop.pwd=",
 			"c.properties:4: shop.pwd: warning: is empty: expected a password, or no such line"},
 		{"an empty name", strings.Replace(good, "name=c", "name=", 1),
 			"c.properties:1: name: expected a name, found nothing; without this line it is the file's"},
-		{"a mask", good + "shop.pwd=[hidden]", "c.properties:4: shop.pwd: " +
-			"expected a password, found what is shown in the place of one: write the password, or a reference to it " +
-			"such as ${file:PATH:KEY}"},
+		{"a mask", good + "shop.pwd=[hidden]", "c.properties:4: shop.pwd: expected a password, found what is shown " +
+			"in the place of one: write the password, or a reference to it such as ${file:PATH:KEY}"},
 		{"a password of Kafka's", good + "producer.override.ssl.key.password=$KEY_PWD",
-			"c.properties:4: producer.override.ssl.key.password: warning: " +
-				"looks like a variable, which nobody replaces: it is used as it stands. A " +
-				"variable of the environment is " +
-				"${env:NAME}"},
+			"c.properties:4: producer.override.ssl.key.password: warning: looks like a variable, which nobody " +
+				"replaces: it is used as it stands. A variable of the environment is ${env:NAME}"},
 		{"password by its alias", good + "shop.pwd=secret", ""},
 	}
 	for _, c := range cases {
@@ -197,8 +191,7 @@ func TestSinkRules(t *testing.T) {
 	for text, want := range map[string]string{
 		"connector.class=x\ntopics=a\ntopics.regex=b": "c.properties:2: topics: topics and topics.regex are mutually " +
 			"exclusive options, but both are set.\nc.properties:3: topics.regex: topics and " +
-			"topics.regex are mutually " +
-			"exclusive options, but both are set.",
+			"topics.regex are mutually exclusive options, but both are set.",
 		"connector.class=x\ntopics.regex=a.*\nerrors.deadletterqueue.topic.name=ab": "c.properties:3: " +
 			"errors.deadletterqueue.topic.name: expected a topic that topics.regex does not take, or dead letters " +
 			"would be read as records, found \"ab\"",
@@ -472,7 +465,7 @@ func TestWorkerProblems(t *testing.T) {
 		[]byte(
 			"group.id=g\nexactly.once.source.support=enabled\noffset.flush.interval.ms=x\noffset.storage.topik=x\nssl.protocol=1\nproducer.linger.ms=1\nlisteners=\nlisteners.https.ssl.protocol=1\nkafka.proxy.outage.ms=soon\nkafka.proxy.password=x\ntransforms.a.tpye=x\ntopics=t"))
 	_, problems := NewWorker("w.properties", entries, nil, nil)
-	want := `w.properties:1: bootstrap.servers: missing: expected the addresses of Kafka brokers, or ` + "`embedded`" + ` for the broker that is built in
+	want := `w.properties:1: bootstrap.servers: Missing required configuration "bootstrap.servers" which has no default value.
 w.properties:2: exactly.once.source.support: Invalid value enabled for configuration exactly.once.source.support: expected disabled with bootstrap.servers=embedded: a kill of this process tears the transactions of the broker in it. Name brokers of a Kafka, or those of ` + "`culvert broker`" + `
 w.properties:3: offset.flush.interval.ms: Invalid value x for configuration offset.flush.interval.ms: Not a number of type LONG
 w.properties:4: offset.storage.topik: warning: unknown setting; the nearest known one is offset.storage.topic

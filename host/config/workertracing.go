@@ -29,9 +29,8 @@ var tracingSettings = []wit.SettingSpec{
 	declared(TracingCertificate, wit.KindText, "", "PEM file with the authorities that its certificate may be of; the "+
 		"system's unless given. Else OTEL_EXPORTER_OTLP_CERTIFICATE."),
 	declared(TracingTimeout, wit.KindLong, "10000",
-		"How long one sending may take, with what is tried again of it, in "+
-			"milliseconds; a stop waits for the last one as long, and for 5 seconds at most. Else "+
-			"OTEL_EXPORTER_OTLP_TIMEOUT.", atLeast(1)),
+		"How long one sending may take, with what is tried again of it, in milliseconds; a stop waits for the last "+
+			"one as long, and for 5 seconds at most. Else OTEL_EXPORTER_OTLP_TIMEOUT.", atLeast(1)),
 	declared(TracingService, wit.KindText, "culvert", "Name under which the spans are shown. Else OTEL_SERVICE_NAME."),
 	declared(TracingSampler, wit.KindText, "parentbased_always_on", "Which traces are sent. Else OTEL_TRACES_SAMPLER.",
 		allowed("always_on", "always_off", "traceidratio", "parentbased_always_on", "parentbased_always_off",
@@ -94,13 +93,13 @@ func ofTelemetry(environ []string, above ...layer) layer {
 // environment wants and that is not spoken here, "" where it wants none.
 func (w *Worker) TracingURL(environ []string) (endpoint string, exact bool, unspoken string) {
 	endpoint = w.Text(TracingEndpoint)
-	exact = w.origin[TracingEndpoint].File == fromEnvironment+tracesEndpoint
+	exact = w.given[TracingEndpoint].File == fromEnvironment+tracesEndpoint
 	wanted := map[string]string{}
 	for _, variable := range environ {
 		name, value, _ := strings.Cut(variable, "=")
 		wanted[name] = strings.TrimSpace(value)
 	}
-	if !strings.HasPrefix(w.origin[TracingEndpoint].File, fromEnvironment+"OTEL_") {
+	if !strings.HasPrefix(w.given[TracingEndpoint].File, fromEnvironment+"OTEL_") {
 		return endpoint, exact, "" // the file says http by its name
 	}
 	if p := cmp.Or(wanted["OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"], wanted["OTEL_EXPORTER_OTLP_PROTOCOL"]); p != "" &&

@@ -61,7 +61,7 @@ func plainRun(s []byte) int {
 
 const ones, tops = 0x0101010101010101, 0x8080808080808080
 
-// odd has the top bit of the first of 8 bytes that is not plain; what it has of bytes above that one says nothing.
+// odd has the top bit set of the first of 8 bytes that is not plain; bits of bytes above that one mean nothing.
 func odd(w uint64) uint64 {
 	return w | (w - ones*0x20) | (w ^ ones*'"' - ones) | (w ^ ones*'\\' - ones)
 }

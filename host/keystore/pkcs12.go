@@ -333,8 +333,7 @@ type bagCert struct {
 func (s *Store) keyOfBag(b bag, certs []bagCert, name func(bag) string) entry {
 	password := s.keyPassword()
 	e := entry{kind: keyEntry, recover: sync.OnceValues(func() (crypto.PrivateKey, error) {
-		return b.key(password,
-			s.work)
+		return b.key(password, s.work)
 	})}
 	own := slices.IndexFunc(certs, func(c bagCert) bool {
 		return len(b.keyID) > 0 && bytes.Equal(c.keyID, b.keyID) &&

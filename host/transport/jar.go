@@ -178,8 +178,7 @@ func (j *jar) opened() bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return slices.ContainsFunc(j.cookies, func(c cookie) bool {
-		return c.expires.IsZero() && !strings.EqualFold(c.name,
-			"sap-usercontext")
+		return c.expires.IsZero() && !strings.EqualFold(c.name, "sap-usercontext")
 	})
 }
 

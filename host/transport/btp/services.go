@@ -205,8 +205,7 @@ func choose(bindings []binding, where string) Services {
 				n++
 			}
 			if !slices.ContainsFunc(b.names, func(name string) bool {
-				return strings.Contains(strings.ToLower(name),
-					"culvert")
+				return strings.Contains(strings.ToLower(name), "culvert")
 			}) {
 				n += 2
 			}
@@ -216,8 +215,7 @@ func choose(bindings []binding, where string) Services {
 			return n
 		}
 		slices.SortStableFunc(fit, func(a, b binding) int {
-			return cmp.Or(rank(a)-rank(b), strings.Compare(a.name,
-				b.name))
+			return cmp.Or(rank(a)-rank(b), strings.Compare(a.name, b.name))
 		})
 		if len(fit) == 0 {
 			return nil
