@@ -2,7 +2,9 @@ package datum
 
 import (
 	"math/rand/v2"
+	"slices"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/culvert-project/culvert/wit"
 )
@@ -46,5 +48,28 @@ func TestCheckIsAsStrictAsRead(t *testing.T) {
 		}
 	}); n > 1 {
 		t.Errorf("%v allocations", n)
+	}
+}
+
+// Texts of every length are UTF-8 where utf8.Valid says so, wherever in them a byte is that is not ASCII.
+func TestValidText(t *testing.T) {
+	parts := [][]byte{{0x80}, {0xc3}, {0xc3, 0xa4}, {0xe2, 0x82, 0xac}, {0xe2, 0x82}, {0xf0, 0x9f, 0x98, 0x80},
+		{0xed, 0xa0, 0x80}, {0xff}, {0x7f}, {0}}
+	seen := map[bool]int{}
+	for size := range 100 {
+		plain := slices.Repeat([]byte{'x'}, size)
+		for at := range size + 1 {
+			for _, part := range parts {
+				text := slices.Insert(slices.Clone(plain), at, part...)
+				want := utf8.Valid(text)
+				if got := validText(text); got != want {
+					t.Fatalf("%x: expected %t, found %t", text, want, got)
+				}
+				seen[want]++
+			}
+		}
+	}
+	if seen[true] == 0 || seen[false] == 0 {
+		t.Errorf("only one outcome: %v", seen)
 	}
 }

@@ -1,6 +1,7 @@
 package datum
 
 import (
+	"encoding/binary"
 	"strconv"
 	"unicode/utf8"
 
@@ -105,10 +106,35 @@ func (k *skipping) text(n *wit.Node, b []byte, i int) (end int) {
 		size = size&0x7f | int(b[i])<<7
 		i++
 	}
-	if end = i + size>>1; size&1 != 0 || end > len(b) || k.texts && !utf8.Valid(b[i:end]) {
+	if end = i + size>>1; size&1 != 0 || end > len(b) || k.texts && !validText(b[i:end]) {
 		return 0
 	}
 	return end
+}
+
+// validText is utf8.Valid, with one comparison for a text that is ASCII, which most are.
+func validText(b []byte) bool {
+	const highs = 0x8080808080808080
+	if len(b) < 8 {
+		for _, c := range b {
+			if c >= utf8.RuneSelf {
+				return utf8.Valid(b)
+			}
+		}
+		return true
+	}
+	words, rest := binary.LittleEndian.Uint64(b[len(b)-8:]), b
+	for len(rest) >= 32 {
+		p := (*[32]byte)(rest)
+		words |= binary.LittleEndian.Uint64(p[:8]) | binary.LittleEndian.Uint64(p[8:16]) |
+			binary.LittleEndian.Uint64(p[16:24]) | binary.LittleEndian.Uint64(p[24:])
+		rest = rest[32:]
+	}
+	for len(rest) >= 8 {
+		words |= binary.LittleEndian.Uint64(rest)
+		rest = rest[8:]
+	}
+	return words&highs == 0 || utf8.Valid(b)
 }
 
 // skip is [Skip] from i on.
@@ -156,7 +182,7 @@ func skipValue(nodes []wit.Node, n *wit.Node, b []byte, i, depth int, k *skippin
 		if isLongDecimal(n, content) {
 			return 0, longDecimal(i)
 		}
-		if k.texts && n.Kind == wit.Text && !utf8.Valid(content) {
+		if k.texts && n.Kind == wit.Text && !validText(content) {
 			return 0, bad(i, "text that is not UTF-8")
 		}
 		return i + size, nil

@@ -46,7 +46,15 @@ func (p *program) compileFields() {
 		}
 		fields = append(fields, code)
 	}
-	p.fast.Fields, p.fast.Members = unsafe.Pointer(unsafe.SliceData(fields)), len(fields)
+	run := uint64(0)
+	for i := len(fields) - 1; i >= 0; i-- {
+		if run++; fields[i] != kernel.OptionalText {
+			run = 0
+			continue
+		}
+		fields[i] |= run << kernel.Run
+	}
+	p.fast.Fields = unsafe.Pointer(unsafe.SliceData(append(fields, kernel.Last)))
 }
 
 // compileParts makes parts of a kernel's.

@@ -51,37 +51,40 @@ func emit(s *Rows, in unsafe.Pointer) {
 		src := part.Bytes
 		n := part.Size
 		kind := part.Kind
-		if kind != Constant {
-			if kind == Attribute {
-				v := int64(Load(in, part.First))
-				if part.First == Partition {
-					v = v << 32 >> 32
-				}
-				n = 0
-				if part.Null != 0 {
-					Put(dst, at, 2&^byte(v>>63))
+		if kind == Copied {
+			first := int(Load(s.Ends, part.First)) + part.Behind
+			n = int(Load(s.Ends, part.Last)) - first
+			src = unsafe.Add(s.Data, first)
+		} else if kind == Attribute {
+			v := int64(Load(in, part.First))
+			if part.First == Partition {
+				v = v << 32 >> 32
+			}
+			n = 0
+			if part.Null != 0 {
+				Put(dst, at, 2&^byte(v>>63))
+				at++
+			}
+			if part.Null == 0 || v >= 0 {
+				u := uint64(v<<1 ^ v>>63)
+				for u >= 0x80 {
+					Put(dst, at, byte(u|0x80))
 					at++
+					u >>= 7
 				}
-				if part.Null == 0 || v >= 0 {
-					u := uint64(v<<1 ^ v>>63)
-					for u >= 0x80 {
-						Put(dst, at, byte(u|0x80))
-						at++
-						u >>= 7
-					}
-					Put(dst, at, byte(u))
-					at++
-				}
-			} else {
-				first := int(Load(s.Ends, part.First)) + part.Behind
-				if kind == Choosing {
-					piece := int(Byte(s.Data, first)) * 16
-					n = int(Load(src, piece+8))
-					src = pointer(src, piece)
-				} else if kind == Copied || uint64(Byte(s.Data, first)) != part.Null {
-					n = int(Load(s.Ends, part.Last)) - first
-					src = unsafe.Add(s.Data, first)
-				}
+				Put(dst, at, byte(u))
+				at++
+			}
+		} else if kind != Constant {
+			first := int(Load(s.Ends, part.First)) + part.Behind
+			choice := uint64(Byte(s.Data, first))
+			if kind == Choosing {
+				piece := int(choice) * 16
+				n = int(Load(src, piece+8))
+				src = pointer(src, piece)
+			} else if choice != part.Null {
+				n = int(Load(s.Ends, part.Last)) - first
+				src = unsafe.Add(s.Data, first)
 			}
 		}
 		if n > Room {
@@ -143,15 +146,17 @@ func goPass(s *Rows) int {
 	return Done
 }
 
-// text is the size of a text of less than 8 KiB, with the byte in front of its size; w is the beginning of that. 0:
-// the text is longer, or bad.
+// bad is the size of what is none of a program's values: further than any value reaches.
+const bad = 1 << 40
+
+// text is the size of a text of less than 8 KiB, with the byte in front of its size; w is the beginning of that. bad:
+// the text is longer, or none.
 func text(w uint64) int {
-	n := int(w>>9&0x3f) + 2
-	if w&0x8000 != 0 {
-		n += int(w>>10&0x1fc0) + 1
-	}
-	if w&0x100 != 0 || w&0x808000 == 0x808000 {
-		n = 0
+	n := bad
+	if w&0x8100 == 0 {
+		n = int(w>>9&0x3f) + 2
+	} else if w&0x808100 == 0x8000 {
+		n = int(w>>9&0x3f|w>>10&0x1fc0) + 3
 	}
 	return n
 }
@@ -182,31 +187,45 @@ func structure(s *Rows, in unsafe.Pointer, end int) (why int) {
 func members(s *Rows, end int) (why int) {
 	data := s.Data
 	ends := s.Ends
-	program := s.Program
+	fields := s.Program.Fields
 	i := s.Place
 	m := s.Member
-	for m < program.Members {
-		Store(ends, m*8, uint64(i))
-		code := Load(program.Fields, m*8)
-		m++
-		if code == OptionalText {
-			w := Load(data, i)
-			if w&0xff == 2 {
-				n := text(w)
+	for {
+		code := Load(fields, m*8)
+		if code == Last {
+			break
+		}
+		if code >= 1<<Run {
+			code >>= Run
+			at := unsafe.Add(ends, m*8)
+			m += int(code)
+			for code != 0 {
+				Store(at, 0, uint64(i))
+				w := Load(data, i)
+				n := 1
+				if w&0xff == 2 {
+					n = text(w)
+				} else if w&0xff != 0 {
+					n = bad
+				}
 				i += n
-				if n == 0 || i > end {
+				if i > end {
 					return Done
 				}
-				continue
+				at = unsafe.Add(at, 8)
+				code--
 			}
+			continue
 		}
+		Store(ends, m*8, uint64(i))
+		m++
 		if code&Optional != 0 {
 			branch := uint64(Byte(data, i))
 			if branch&^2 != 0 {
 				return Done
 			}
 			i++
-			if branch != code>>8 {
+			if branch != code>>8&0xff {
 				if i > end {
 					return Done
 				}
@@ -326,7 +345,7 @@ func entries(s *Rows, in unsafe.Pointer, end int) (why int) {
 		key = (*Key)(unsafe.Add(unsafe.Pointer(key), 48))
 		// what is passed over here may run past the end: that is told by the next key, or behind the last
 		n := common(data, i)
-		if n == 0 {
+		if n == bad {
 			s.Member = m
 			s.Place = i
 			return Skip
@@ -349,25 +368,25 @@ func entries(s *Rows, in unsafe.Pointer, end int) (why int) {
 	return Full
 }
 
-// common is the size of a value without schema, its tag included, where it is one of the common kinds; 0: it is
-// another, or bad.
+// common is the size of a value without schema, its tag included, where it is one of the common kinds; bad: it is
+// another, or none.
 func common(data unsafe.Pointer, i int) int {
-	tag := Load(data, i)
-	n := 0
-	if tag&0xff == uint64(datum.TagText) || tag&0xff == uint64(datum.TagBytes) {
-		n = text(tag)
-	} else {
-		tag &= 0xff
-		if tag <= uint64(datum.TagTrue) {
-			n = 1
-		} else if tag <= uint64(datum.TagInt64) {
-			n = bits.TrailingZeros64(^Load(data, i+1)&highs)>>3 + 2
-			if n > 1+1<<(tag-uint64(datum.TagInt8)) { // as many bytes as the number has always fit
-				n = 0
-			}
-		} else if tag == uint64(datum.TagFloat64) {
-			n = 9
+	w := Load(data, i)
+	tag := w & 0xff
+	n := bad
+	if tag == uint64(datum.TagText) {
+		n = text(w)
+	} else if tag <= uint64(datum.TagTrue) {
+		n = 1
+	} else if tag <= uint64(datum.TagInt64) {
+		n = bits.TrailingZeros64(^Load(data, i+1)&highs)>>3 + 2
+		if n > 1+1<<(tag-uint64(datum.TagInt8)) { // as many bytes as the number has always fit
+			n = bad
 		}
+	} else if tag == uint64(datum.TagFloat64) {
+		n = 9
+	} else if tag == uint64(datum.TagBytes) {
+		n = text(w)
 	}
 	return n
 }
@@ -385,7 +404,7 @@ func goEntries(s *Rows) int {
 			return Done
 		}
 		n := common(data, i)
-		if n == 0 {
+		if n == bad {
 			s.Member = m
 			s.Place = i
 			return Skip

@@ -249,6 +249,8 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 		Get R0
 		I32WrapI64
 		I64Load $152
+		I32WrapI64
+		I64Load $0
 		Set R5
 		Get R0
 		I32WrapI64
@@ -260,13 +262,142 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 		Set R7
 		Block
 			Loop
-				Get R7
 				Get R5
+				Get R7
+				I64Const $8
+				I64Mul
+				I64Add
 				I32WrapI64
-				I64Load $8
-				I64LtS
-				I32Eqz
-				BrIf $1
+				I64Load $0
+				Set R8
+				Get R8
+				I64Const $6
+				I64Eq
+				If
+					Br $2
+				End
+				Get R8
+				I64Const $65536
+				I64GeU
+				If
+					Get R8
+					I64Const $16
+					I64ShrU
+					Set R8
+					Get R4
+					Get R7
+					I64Const $8
+					I64Mul
+					I64Add
+					Set R9
+					Get R7
+					Get R8
+					I64Add
+					Set R7
+					Block
+						Loop
+							Get R8
+							I64Const $0
+							I64Ne
+							I32Eqz
+							BrIf $1
+							Get R9
+							I32WrapI64
+							Get R6
+							I64Store $0
+							Get R3
+							Get R6
+							I64Add
+							I32WrapI64
+							I64Load $0
+							Set R10
+							I64Const $1
+							Set R11
+							Get R10
+							I64Const $255
+							I64And
+							I64Const $2
+							I64Eq
+							If
+								Block
+									I64Const $1099511627776
+									Set R12
+									Get R10
+									I64Const $33024
+									I64And
+									I64Eqz
+									If
+										Get R10
+										I64Const $9
+										I64ShrU
+										I64Const $63
+										I64And
+										I64Const $2
+										I64Add
+										Set R12
+									Else
+										Get R10
+										I64Const $8421632
+										I64And
+										I64Const $32768
+										I64Eq
+										If
+											Get R10
+											I64Const $9
+											I64ShrU
+											I64Const $63
+											I64And
+											Get R10
+											I64Const $10
+											I64ShrU
+											I64Const $8128
+											I64And
+											I64Or
+											I64Const $3
+											I64Add
+											Set R12
+										End
+									End
+									Get R12
+									Set R11
+									Br $0
+								End
+							Else
+								Get R10
+								I64Const $255
+								I64And
+								I64Const $0
+								I64Ne
+								If
+									I64Const $1099511627776
+									Set R11
+								End
+							End
+							Get R6
+							Get R11
+							I64Add
+							Set R6
+							Get R6
+							Get R2
+							I64GtS
+							If
+								I64Const $0
+								Set R1
+								Br $6
+							End
+							Get R9
+							I64Const $8
+							I64Add
+							Set R9
+							Get R8
+							I64Const $1
+							I64Sub
+							Set R8
+							Br $0
+						End
+					End
+					Br $1
+				End
 				Get R4
 				Get R7
 				I64Const $8
@@ -275,99 +406,10 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 				I32WrapI64
 				Get R6
 				I64Store $0
-				Get R5
-				I32WrapI64
-				I64Load $0
-				Get R7
-				I64Const $8
-				I64Mul
-				I64Add
-				I32WrapI64
-				I64Load $0
-				Set R8
 				Get R7
 				I64Const $1
 				I64Add
 				Set R7
-				Get R8
-				I64Const $520
-				I64Eq
-				If
-					Get R3
-					Get R6
-					I64Add
-					I32WrapI64
-					I64Load $0
-					Set R9
-					Get R9
-					I64Const $255
-					I64And
-					I64Const $2
-					I64Eq
-					If
-						Block
-							Get R9
-							I64Const $9
-							I64ShrU
-							I64Const $63
-							I64And
-							I64Const $2
-							I64Add
-							Set R11
-							Get R9
-							I64Const $32768
-							I64And
-							I64Const $0
-							I64Ne
-							If
-								Get R11
-								Get R9
-								I64Const $10
-								I64ShrU
-								I64Const $8128
-								I64And
-								I64Const $1
-								I64Add
-								I64Add
-								Set R11
-							End
-							Get R9
-							I64Const $256
-							I64And
-							I64Const $0
-							I64Ne
-							Get R9
-							I64Const $8421376
-							I64And
-							I64Const $8421376
-							I64Eq
-							I32Or
-							If
-								I64Const $0
-								Set R11
-							End
-							Get R11
-							Set R10
-							Br $0
-						End
-						Get R6
-						Get R10
-						I64Add
-						Set R6
-						Get R10
-						I64Eqz
-						Get R6
-						Get R2
-						I64GtS
-						I32Or
-						If
-							I64Const $0
-							Set R1
-							Br $5
-						End
-						Br $2
-					End
-				End
 				Get R8
 				I64Const $8
 				I64And
@@ -400,6 +442,8 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 					Get R8
 					I64Const $8
 					I64ShrU
+					I64Const $255
+					I64And
 					I64Ne
 					If
 						Get R6
@@ -712,7 +756,7 @@ TEXT ·Structures(SB), NOSPLIT, $0-16
 					I32WrapI64
 					I64Load $152
 					I32WrapI64
-					I64Load $16
+					I64Load $8
 					Set R5
 					Get R5
 					I64Const $0
@@ -758,6 +802,8 @@ TEXT ·Structures(SB), NOSPLIT, $0-16
 					Get R0
 					I32WrapI64
 					I64Load $152
+					I32WrapI64
+					I64Load $0
 					Set R8
 					Get R0
 					I32WrapI64
@@ -769,13 +815,142 @@ TEXT ·Structures(SB), NOSPLIT, $0-16
 					Set R10
 					Block
 						Loop
-							Get R10
 							Get R8
+							Get R10
+							I64Const $8
+							I64Mul
+							I64Add
 							I32WrapI64
-							I64Load $8
-							I64LtS
-							I32Eqz
-							BrIf $1
+							I64Load $0
+							Set R11
+							Get R11
+							I64Const $6
+							I64Eq
+							If
+								Br $2
+							End
+							Get R11
+							I64Const $65536
+							I64GeU
+							If
+								Get R11
+								I64Const $16
+								I64ShrU
+								Set R11
+								Get R7
+								Get R10
+								I64Const $8
+								I64Mul
+								I64Add
+								Set R12
+								Get R10
+								Get R11
+								I64Add
+								Set R10
+								Block
+									Loop
+										Get R11
+										I64Const $0
+										I64Ne
+										I32Eqz
+										BrIf $1
+										Get R12
+										I32WrapI64
+										Get R9
+										I64Store $0
+										Get R6
+										Get R9
+										I64Add
+										I32WrapI64
+										I64Load $0
+										Set R13
+										I64Const $1
+										Set R14
+										Get R13
+										I64Const $255
+										I64And
+										I64Const $2
+										I64Eq
+										If
+											Block
+												I64Const $1099511627776
+												Set R15
+												Get R13
+												I64Const $33024
+												I64And
+												I64Eqz
+												If
+													Get R13
+													I64Const $9
+													I64ShrU
+													I64Const $63
+													I64And
+													I64Const $2
+													I64Add
+													Set R15
+												Else
+													Get R13
+													I64Const $8421632
+													I64And
+													I64Const $32768
+													I64Eq
+													If
+														Get R13
+														I64Const $9
+														I64ShrU
+														I64Const $63
+														I64And
+														Get R13
+														I64Const $10
+														I64ShrU
+														I64Const $8128
+														I64And
+														I64Or
+														I64Const $3
+														I64Add
+														Set R15
+													End
+												End
+												Get R15
+												Set R14
+												Br $0
+											End
+										Else
+											Get R13
+											I64Const $255
+											I64And
+											I64Const $0
+											I64Ne
+											If
+												I64Const $1099511627776
+												Set R14
+											End
+										End
+										Get R9
+										Get R14
+										I64Add
+										Set R9
+										Get R9
+										Get R4
+										I64GtS
+										If
+											I64Const $0
+											Set R5
+											Br $6
+										End
+										Get R12
+										I64Const $8
+										I64Add
+										Set R12
+										Get R11
+										I64Const $1
+										I64Sub
+										Set R11
+										Br $0
+									End
+								End
+								Br $1
+							End
 							Get R7
 							Get R10
 							I64Const $8
@@ -784,99 +959,10 @@ TEXT ·Structures(SB), NOSPLIT, $0-16
 							I32WrapI64
 							Get R9
 							I64Store $0
-							Get R8
-							I32WrapI64
-							I64Load $0
-							Get R10
-							I64Const $8
-							I64Mul
-							I64Add
-							I32WrapI64
-							I64Load $0
-							Set R11
 							Get R10
 							I64Const $1
 							I64Add
 							Set R10
-							Get R11
-							I64Const $520
-							I64Eq
-							If
-								Get R6
-								Get R9
-								I64Add
-								I32WrapI64
-								I64Load $0
-								Set R12
-								Get R12
-								I64Const $255
-								I64And
-								I64Const $2
-								I64Eq
-								If
-									Block
-										Get R12
-										I64Const $9
-										I64ShrU
-										I64Const $63
-										I64And
-										I64Const $2
-										I64Add
-										Set R14
-										Get R12
-										I64Const $32768
-										I64And
-										I64Const $0
-										I64Ne
-										If
-											Get R14
-											Get R12
-											I64Const $10
-											I64ShrU
-											I64Const $8128
-											I64And
-											I64Const $1
-											I64Add
-											I64Add
-											Set R14
-										End
-										Get R12
-										I64Const $256
-										I64And
-										I64Const $0
-										I64Ne
-										Get R12
-										I64Const $8421376
-										I64And
-										I64Const $8421376
-										I64Eq
-										I32Or
-										If
-											I64Const $0
-											Set R14
-										End
-										Get R14
-										Set R13
-										Br $0
-									End
-									Get R9
-									Get R13
-									I64Add
-									Set R9
-									Get R13
-									I64Eqz
-									Get R9
-									Get R4
-									I64GtS
-									I32Or
-									If
-										I64Const $0
-										Set R5
-										Br $5
-									End
-									Br $2
-								End
-							End
 							Get R11
 							I64Const $8
 							I64And
@@ -909,6 +995,8 @@ TEXT ·Structures(SB), NOSPLIT, $0-16
 								Get R11
 								I64Const $8
 								I64ShrU
+								I64Const $255
+								I64And
 								I64Ne
 								If
 									Get R9
@@ -1185,9 +1273,42 @@ TEXT ·Structures(SB), NOSPLIT, $0-16
 							I64Load $0
 							Set R10
 							Get R10
-							I64Const $0
-							I64Ne
+							I64Const $1
+							I64Eq
 							If
+								Get R0
+								I32WrapI64
+								I64Load $176
+								Get R6
+								I32WrapI64
+								I64Load $8
+								I64Add
+								I32WrapI64
+								I64Load $0
+								Get R6
+								I32WrapI64
+								I64Load $24
+								I64Add
+								Set R11
+								Get R0
+								I32WrapI64
+								I64Load $176
+								Get R6
+								I32WrapI64
+								I64Load $16
+								I64Add
+								I32WrapI64
+								I64Load $0
+								Get R11
+								I64Sub
+								Set R9
+								Get R0
+								I32WrapI64
+								I64Load $56
+								Get R11
+								I64Add
+								Set R8
+							Else
 								Get R10
 								I64Const $4
 								I64Eq
@@ -1299,50 +1420,24 @@ TEXT ·Structures(SB), NOSPLIT, $0-16
 										Set R5
 									End
 								Else
-									Get R0
-									I32WrapI64
-									I64Load $176
-									Get R6
-									I32WrapI64
-									I64Load $8
-									I64Add
-									I32WrapI64
-									I64Load $0
-									Get R6
-									I32WrapI64
-									I64Load $24
-									I64Add
-									Set R11
 									Get R10
-									I64Const $3
-									I64Eq
+									I64Const $0
+									I64Ne
 									If
 										Get R0
 										I32WrapI64
-										I64Load $56
-										Get R11
-										I64Add
-										I32WrapI64
-										I64Load8U $0
-										I64Const $16
-										I64Mul
-										Set R12
-										Get R8
-										Get R12
-										I64Add
+										I64Load $176
+										Get R6
 										I32WrapI64
 										I64Load $8
-										Set R9
-										Get R8
-										Get R12
 										I64Add
 										I32WrapI64
 										I64Load $0
-										Set R8
-									Else
-										Get R10
-										I64Const $1
-										I64Eq
+										Get R6
+										I32WrapI64
+										I64Load $24
+										I64Add
+										Set R11
 										Get R0
 										I32WrapI64
 										I64Load $56
@@ -1350,30 +1445,53 @@ TEXT ·Structures(SB), NOSPLIT, $0-16
 										I64Add
 										I32WrapI64
 										I64Load8U $0
-										Get R6
-										I32WrapI64
-										I64Load $48
-										I64Ne
-										I32Or
+										Set R12
+										Get R10
+										I64Const $3
+										I64Eq
 										If
-											Get R0
+											Get R12
+											I64Const $16
+											I64Mul
+											Set R13
+											Get R8
+											Get R13
+											I64Add
 											I32WrapI64
-											I64Load $176
-											Get R6
-											I32WrapI64
-											I64Load $16
+											I64Load $8
+											Set R9
+											Get R8
+											Get R13
 											I64Add
 											I32WrapI64
 											I64Load $0
-											Get R11
-											I64Sub
-											Set R9
-											Get R0
-											I32WrapI64
-											I64Load $56
-											Get R11
-											I64Add
 											Set R8
+										Else
+											Get R12
+											Get R6
+											I32WrapI64
+											I64Load $48
+											I64Ne
+											If
+												Get R0
+												I32WrapI64
+												I64Load $176
+												Get R6
+												I32WrapI64
+												I64Load $16
+												I64Add
+												I32WrapI64
+												I64Load $0
+												Get R11
+												I64Sub
+												Set R9
+												Get R0
+												I32WrapI64
+												I64Load $56
+												Get R11
+												I64Add
+												Set R8
+											End
 										End
 									End
 								End
@@ -1636,78 +1754,68 @@ TEXT ·Entries(SB), NOSPLIT, $0-16
 				I32WrapI64
 				I64Load $0
 				Set R6
-				I64Const $0
-				Set R7
 				Get R6
 				I64Const $255
 				I64And
+				Set R7
+				I64Const $1099511627776
+				Set R8
+				Get R7
 				I64Const $9
 				I64Eq
-				Get R6
-				I64Const $255
-				I64And
-				I64Const $10
-				I64Eq
-				I32Or
 				If
 					Block
+						I64Const $1099511627776
+						Set R9
 						Get R6
-						I64Const $9
-						I64ShrU
-						I64Const $63
+						I64Const $33024
 						I64And
-						I64Const $2
-						I64Add
-						Set R8
-						Get R6
-						I64Const $32768
-						I64And
-						I64Const $0
-						I64Ne
+						I64Eqz
 						If
-							Get R8
 							Get R6
-							I64Const $10
+							I64Const $9
 							I64ShrU
-							I64Const $8128
+							I64Const $63
 							I64And
-							I64Const $1
+							I64Const $2
 							I64Add
-							I64Add
-							Set R8
+							Set R9
+						Else
+							Get R6
+							I64Const $8421632
+							I64And
+							I64Const $32768
+							I64Eq
+							If
+								Get R6
+								I64Const $9
+								I64ShrU
+								I64Const $63
+								I64And
+								Get R6
+								I64Const $10
+								I64ShrU
+								I64Const $8128
+								I64And
+								I64Or
+								I64Const $3
+								I64Add
+								Set R9
+							End
 						End
-						Get R6
-						I64Const $256
-						I64And
-						I64Const $0
-						I64Ne
-						Get R6
-						I64Const $8421376
-						I64And
-						I64Const $8421376
-						I64Eq
-						I32Or
-						If
-							I64Const $0
-							Set R8
-						End
-						Get R8
-						Set R7
+						Get R9
+						Set R8
 						Br $0
 					End
 				Else
-					Get R6
-					I64Const $255
-					I64And
-					Set R6
-					Get R6
+					Get R7
 					I64Const $2
 					I64LeU
 					If
 						I64Const $1
-						Set R7
+						Set R8
 					Else
-						Get R6
+						Get R7
 						I64Const $6
 						I64LeU
 						If
@@ -1725,37 +1833,87 @@ TEXT ·Entries(SB), NOSPLIT, $0-16
 							I64ShrS
 							I64Const $2
 							I64Add
-							Set R7
+							Set R8
+							Get R8
+							I64Const $1
+							I64Const $1
 							Get R7
-							I64Const $1
-							I64Const $1
-							Get R6
 							I64Const $3
 							I64Sub
 							I64Shl
 							I64Add
 							I64GtS
 							If
-								I64Const $0
-								Set R7
+								I64Const $1099511627776
+								Set R8
 							End
 						Else
-							Get R6
+							Get R7
 							I64Const $8
 							I64Eq
 							If
 								I64Const $9
-								Set R7
+								Set R8
+							Else
+								Get R7
+								I64Const $10
+								I64Eq
+								If
+									Block
+										I64Const $1099511627776
+										Set R9
+										Get R6
+										I64Const $33024
+										I64And
+										I64Eqz
+										If
+											Get R6
+											I64Const $9
+											I64ShrU
+											I64Const $63
+											I64And
+											I64Const $2
+											I64Add
+											Set R9
+										Else
+											Get R6
+											I64Const $8421632
+											I64And
+											I64Const $32768
+											I64Eq
+											If
+												Get R6
+												I64Const $9
+												I64ShrU
+												I64Const $63
+												I64And
+												Get R6
+												I64Const $10
+												I64ShrU
+												I64Const $8128
+												I64And
+												I64Or
+												I64Const $3
+												I64Add
+												Set R9
+											End
+										End
+										Get R9
+										Set R8
+										Br $0
+									End
+								End
 							End
 						End
 					End
 				End
-				Get R7
+				Get R8
 				Set R5
 				Br $0
 			End
 			Get R5
-			I64Eqz
+			I64Const $1099511627776
+			I64Eq
 			If
 				Get R0
 				I32WrapI64
@@ -1982,13 +2140,13 @@ TEXT ·Maps(SB), NOSPLIT, $0-16
 				I32WrapI64
 				I64Load $152
 				I32WrapI64
-				I64Load $8
+				I64Load $24
 				Set R9
 				Get R0
 				I32WrapI64
 				I64Load $152
 				I32WrapI64
-				I64Load $24
+				I64Load $16
 				Get R8
 				I64Const $48
 				I64Mul
@@ -2133,78 +2291,68 @@ TEXT ·Maps(SB), NOSPLIT, $0-16
 							I32WrapI64
 							I64Load $0
 							Set R12
-							I64Const $0
-							Set R13
 							Get R12
 							I64Const $255
 							I64And
+							Set R13
+							I64Const $1099511627776
+							Set R14
+							Get R13
 							I64Const $9
 							I64Eq
-							Get R12
-							I64Const $255
-							I64And
-							I64Const $10
-							I64Eq
-							I32Or
 							If
 								Block
+									I64Const $1099511627776
+									Set R15
 									Get R12
-									I64Const $9
-									I64ShrU
-									I64Const $63
+									I64Const $33024
 									I64And
-									I64Const $2
-									I64Add
-									Set R14
-									Get R12
-									I64Const $32768
-									I64And
-									I64Const $0
-									I64Ne
+									I64Eqz
 									If
-										Get R14
 										Get R12
-										I64Const $10
+										I64Const $9
 										I64ShrU
-										I64Const $8128
+										I64Const $63
 										I64And
-										I64Const $1
+										I64Const $2
 										I64Add
-										I64Add
-										Set R14
+										Set R15
+									Else
+										Get R12
+										I64Const $8421632
+										I64And
+										I64Const $32768
+										I64Eq
+										If
+											Get R12
+											I64Const $9
+											I64ShrU
+											I64Const $63
+											I64And
+											Get R12
+											I64Const $10
+											I64ShrU
+											I64Const $8128
+											I64And
+											I64Or
+											I64Const $3
+											I64Add
+											Set R15
+										End
 									End
-									Get R12
-									I64Const $256
-									I64And
-									I64Const $0
-									I64Ne
-									Get R12
-									I64Const $8421376
-									I64And
-									I64Const $8421376
-									I64Eq
-									I32Or
-									If
-										I64Const $0
-										Set R14
-									End
-									Get R14
-									Set R13
+									Get R15
+									Set R14
 									Br $0
 								End
 							Else
-								Get R12
-								I64Const $255
-								I64And
-								Set R12
-								Get R12
+								Get R13
 								I64Const $2
 								I64LeU
 								If
 									I64Const $1
-									Set R13
+									Set R14
 								Else
-									Get R12
+									Get R13
 									I64Const $6
 									I64LeU
 									If
@@ -2222,37 +2370,87 @@ TEXT ·Maps(SB), NOSPLIT, $0-16
 										I64ShrS
 										I64Const $2
 										I64Add
-										Set R13
+										Set R14
+										Get R14
+										I64Const $1
+										I64Const $1
 										Get R13
-										I64Const $1
-										I64Const $1
-										Get R12
 										I64Const $3
 										I64Sub
 										I64Shl
 										I64Add
 										I64GtS
 										If
-											I64Const $0
-											Set R13
+											I64Const $1099511627776
+											Set R14
 										End
 									Else
-										Get R12
+										Get R13
 										I64Const $8
 										I64Eq
 										If
 											I64Const $9
-											Set R13
+											Set R14
+										Else
+											Get R13
+											I64Const $10
+											I64Eq
+											If
+												Block
+													I64Const $1099511627776
+													Set R15
+													Get R12
+													I64Const $33024
+													I64And
+													I64Eqz
+													If
+														Get R12
+														I64Const $9
+														I64ShrU
+														I64Const $63
+														I64And
+														I64Const $2
+														I64Add
+														Set R15
+													Else
+														Get R12
+														I64Const $8421632
+														I64And
+														I64Const $32768
+														I64Eq
+														If
+															Get R12
+															I64Const $9
+															I64ShrU
+															I64Const $63
+															I64And
+															Get R12
+															I64Const $10
+															I64ShrU
+															I64Const $8128
+															I64And
+															I64Or
+															I64Const $3
+															I64Add
+															Set R15
+														End
+													End
+													Get R15
+													Set R14
+													Br $0
+												End
+											End
 										End
 									End
 								End
 							End
-							Get R13
+							Get R14
 							Set R11
 							Br $0
 						End
 						Get R11
-						I64Eqz
+						I64Const $1099511627776
+						I64Eq
 						If
 							Get R0
 							I32WrapI64
@@ -2429,9 +2627,42 @@ TEXT ·Maps(SB), NOSPLIT, $0-16
 							I64Load $0
 							Set R10
 							Get R10
-							I64Const $0
-							I64Ne
+							I64Const $1
+							I64Eq
 							If
+								Get R0
+								I32WrapI64
+								I64Load $176
+								Get R6
+								I32WrapI64
+								I64Load $8
+								I64Add
+								I32WrapI64
+								I64Load $0
+								Get R6
+								I32WrapI64
+								I64Load $24
+								I64Add
+								Set R11
+								Get R0
+								I32WrapI64
+								I64Load $176
+								Get R6
+								I32WrapI64
+								I64Load $16
+								I64Add
+								I32WrapI64
+								I64Load $0
+								Get R11
+								I64Sub
+								Set R9
+								Get R0
+								I32WrapI64
+								I64Load $56
+								Get R11
+								I64Add
+								Set R8
+							Else
 								Get R10
 								I64Const $4
 								I64Eq
@@ -2543,50 +2774,24 @@ TEXT ·Maps(SB), NOSPLIT, $0-16
 										Set R5
 									End
 								Else
-									Get R0
-									I32WrapI64
-									I64Load $176
-									Get R6
-									I32WrapI64
-									I64Load $8
-									I64Add
-									I32WrapI64
-									I64Load $0
-									Get R6
-									I32WrapI64
-									I64Load $24
-									I64Add
-									Set R11
 									Get R10
-									I64Const $3
-									I64Eq
+									I64Const $0
+									I64Ne
 									If
 										Get R0
 										I32WrapI64
-										I64Load $56
-										Get R11
-										I64Add
-										I32WrapI64
-										I64Load8U $0
-										I64Const $16
-										I64Mul
-										Set R12
-										Get R8
-										Get R12
-										I64Add
+										I64Load $176
+										Get R6
 										I32WrapI64
 										I64Load $8
-										Set R9
-										Get R8
-										Get R12
 										I64Add
 										I32WrapI64
 										I64Load $0
-										Set R8
-									Else
-										Get R10
-										I64Const $1
-										I64Eq
+										Get R6
+										I32WrapI64
+										I64Load $24
+										I64Add
+										Set R11
 										Get R0
 										I32WrapI64
 										I64Load $56
@@ -2594,30 +2799,53 @@ TEXT ·Maps(SB), NOSPLIT, $0-16
 										I64Add
 										I32WrapI64
 										I64Load8U $0
-										Get R6
-										I32WrapI64
-										I64Load $48
-										I64Ne
-										I32Or
+										Set R12
+										Get R10
+										I64Const $3
+										I64Eq
 										If
-											Get R0
+											Get R12
+											I64Const $16
+											I64Mul
+											Set R13
+											Get R8
+											Get R13
+											I64Add
 											I32WrapI64
-											I64Load $176
-											Get R6
-											I32WrapI64
-											I64Load $16
+											I64Load $8
+											Set R9
+											Get R8
+											Get R13
 											I64Add
 											I32WrapI64
 											I64Load $0
-											Get R11
-											I64Sub
-											Set R9
-											Get R0
-											I32WrapI64
-											I64Load $56
-											Get R11
-											I64Add
 											Set R8
+										Else
+											Get R12
+											Get R6
+											I32WrapI64
+											I64Load $48
+											I64Ne
+											If
+												Get R0
+												I32WrapI64
+												I64Load $176
+												Get R6
+												I32WrapI64
+												I64Load $16
+												I64Add
+												I32WrapI64
+												I64Load $0
+												Get R11
+												I64Sub
+												Set R9
+												Get R0
+												I32WrapI64
+												I64Load $56
+												Get R11
+												I64Add
+												Set R8
+											End
 										End
 									End
 								End

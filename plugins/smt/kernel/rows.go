@@ -29,13 +29,14 @@ type Rows struct {
 
 // Program is what is done to values of one kind: its members are passed over, then its parts are written.
 type Program struct {
-	// Fields are codes of a structure's members, 8 bytes each; Members is their number. Root is 0 for a structure
-	// without a branch, else one more than the branch of a value.
-	Fields  unsafe.Pointer
-	Members int
-	Root    uint64
-	// Keys are those of a map's entries. Head are the map's first bytes, under HeadMask, and HeadSize their number.
+	// Fields are codes of a structure's members, 8 bytes each, and Last. Root is 0 for a structure without a branch,
+	// else one more than the branch of a value.
+	Fields unsafe.Pointer
+	Root   uint64
+	// Keys are those of a map's entries, Members their number. Head are the map's first bytes, under HeadMask, and
+	// HeadSize their number.
 	Keys           *Key
+	Members        int
 	Head, HeadMask uint64
 	HeadSize       int
 	// Choices is Allowed of parts that choose by a tag, which are Chosen many: a tag that is not allowed fails the row.
@@ -49,7 +50,8 @@ type Program struct {
 	Extra  int
 }
 
-// Codes of members. A member with a branch has Optional added, and the branch of a value from bit 8 on.
+// Codes of members. A member with a branch has Optional added, and the branch of a value from bit 8 on. An OptionalText
+// has in the bits from Run on how many of its kind follow one another, itself included.
 const (
 	Block uint64 = iota
 	Number
@@ -58,9 +60,12 @@ const (
 	Eight
 	// Other is a member that the caller passes over.
 	Other
+	// Last stands behind the codes of all members.
+	Last
 	Optional = 8
 	// OptionalText is the most common of all.
 	OptionalText = Block | Optional | 2<<8
+	Run          = 16
 )
 
 // Key is the key of an entry, tag included. Its first words stand here with masks; more may follow in Rest, each word
