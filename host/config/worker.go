@@ -68,9 +68,11 @@ func LoadWorker(file string, environ []string, flags map[string]string) (*Worker
 func NewWorker(file string, entries []Entry, environ []string, flags map[string]string) (*Worker, Problems) {
 	w := &Worker{File: file, values: koanf.New(flat), origin: map[string]Entry{}}
 	own, given := environment(environ), commandLine(flags)
-	layers := []layer{defaults(file), ofTelemetry(environ, entries, own, given), entries, own, given}
+	ofOthers, warnings := ofTelemetry(environ, entries, own, given)
+	layers := []layer{defaults(file), ofOthers, entries, own, given}
 	var problems Problems
 	w.Providers, problems = NewProviders(slices.Concat(layers...))
+	problems = append(problems, warnings...)
 	for _, l := range layers { // each above those before it
 		resolved, more := w.Providers.Resolve(l)
 		problems = append(problems, more...)
