@@ -166,8 +166,10 @@ type logon struct {
 	accepted time.Time // the last time
 	noted    time.Time // when that was written down last
 	verdict  verdict   // as it was read or written last
-	underway int       // requests whose answer has not begun
-	leading  bool      // one of them goes ahead of others
+	// ledAside: requests are redirected elsewhere since a time when the secret was known to be right.
+	ledAside bool
+	underway int  // requests whose answer has not begun
+	leading  bool // one of them goes ahead of others
 	// suspect is who else may have refused: a proxy that answers 401 for itself.
 	suspect string
 }
@@ -487,14 +489,27 @@ func (g *logon) learn(a asked, sent time.Time, status int) {
 
 // accept notes that the service took the secret; it tells whether it did.
 func (g *logon) accept(status int) bool {
-	if status <= 0 || status == http.StatusUnauthorized || status >= 500 || slices.Contains(unasked, status) {
-		return false // a gateway that answers 503 has not looked at the secret
+	if status <= 0 || status == http.StatusUnauthorized || status >= 500 || slices.Contains(unasked, status) ||
+		redirects(status) {
+		return false // a gateway that answers 503, or leads to a page of its own, has not looked at the secret
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.accepted = time.Now()
+	g.accepted, g.ledAside = time.Now(), false
 	g.note()
 	return true
+}
+
+// ledAway notes that a request was redirected elsewhere. It tells whether the secret was accepted within the hour
+// before that began: the longer somebody stands in the service's place, the longer ago that is.
+func (g *logon) ledAway() bool {
+	if g == nil {
+		return false
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.ledAside = g.ledAside || g.acceptedLately()
+	return g.ledAside
 }
 
 // refuse notes the refusal of a secret that was not known to be right; g.mu is held.
@@ -505,7 +520,7 @@ func (g *logon) refuse() {
 
 // unaccept takes back that the secret was accepted; g.mu is held.
 func (g *logon) unaccept() {
-	g.accepted, g.noted = time.Time{}, time.Time{}
+	g.accepted, g.noted, g.ledAside = time.Time{}, time.Time{}, false
 	if g.accepts != "" {
 		os.Remove(g.accepts)
 	}
@@ -516,7 +531,7 @@ func (g *logon) forget() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	was := g.verdict.state == refused
-	g.verdict, g.accepted, g.noted = verdict{}, time.Time{}, time.Time{}
+	g.verdict, g.accepted, g.noted, g.ledAside = verdict{}, time.Time{}, time.Time{}, false
 	return was
 }
 
