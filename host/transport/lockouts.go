@@ -155,7 +155,10 @@ type identity struct{ origin, client, user, secret string }
 
 // logon is what is known of one identity. The secret itself is not kept.
 type logon struct {
-	identity        // without the secret
+	identity // without the secret
+	// named waits until path and accepts are known, whose names take a while to be made. look calls it, which comes
+	// before all else that is asked of a logon.
+	named    func()
 	path     string // of the file that says that it was refused; "" without a folder
 	accepts  string // of the file that says when it was accepted
 	lock     string // of the file that processes lock for a first logon
@@ -202,10 +205,17 @@ func (l *Lockouts) of(id identity) *logon {
 	}
 	g := &logon{identity: id, turn: turn, lockouts: l}
 	g.secret = ""
+	g.named = func() {}
 	if l.folder != "" {
-		name := filepath.Join(l.folder, l.name(text))
-		g.path, g.accepts = name+refusal, name+acceptance
 		g.lock = filepath.Join(l.folder, l.lockName(id.origin))
+		g.named = sync.OnceFunc(func() {
+			name := filepath.Join(l.folder, l.name(text))
+			g.path, g.accepts = name+refusal, name+acceptance
+		})
+		go func() { // beside what else is made ready for the first request, which needs it
+			defer guard.Recover(l.log.Load(), "naming the file of a logon", nil)
+			g.named()
+		}()
 	}
 	l.logons[key] = g
 	return g
@@ -551,6 +561,7 @@ func (l *Lockouts) List() (list []Lockout, others int, err error) {
 	l.mu.Lock()
 	known, files := make([]*logon, 0, len(l.logons)), map[string]bool{}
 	for _, g := range l.logons {
+		g.named()
 		known = append(known, g)
 		files[filepath.Base(g.path)] = true
 	}
