@@ -45,9 +45,8 @@ func (w worker) Ready(ctx context.Context) error {
 	case w.host.config.Once:
 		return nil
 	case r != nil && !r.store.Begun():
-		return errors.New("The folders of connectors are being looked at for the first time, " +
-			"and connectors cannot be " +
-			"changed yet.")
+		return errors.New("The folders of connectors are being looked at for the first time, and connectors cannot " +
+			"be changed yet.")
 	case r == nil:
 		return errors.New("Plugins that no connector needs are being loaded, and connectors cannot be changed yet.")
 	}

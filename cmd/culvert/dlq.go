@@ -71,8 +71,7 @@ func (l *letterFlags) read(now time.Time) (f connect.LetterFilter, err error) {
 			*one.into = now.Add(-ago)
 		} else if *one.into, err = time.Parse(time.RFC3339, one.text); err != nil {
 			return f, wrong(fmt.Errorf("--%s: expected a time as 2006-01-02T15:04:05Z or a duration as 2h, found %q",
-				one.name,
-				one.text))
+				one.name, one.text))
 		}
 	}
 	return f, nil

@@ -189,9 +189,8 @@ func (i *initiation) answers(ctx context.Context) (err error) {
 	if o.user != "" {
 		next(&o.password, "password", "Reference to the password", nil)
 		if err == nil && !strings.HasPrefix(o.password, "${") && !o.clear {
-			return wrong(errors.New("--password: expected a reference such as " +
-				"${env:SAP_PASSWORD}, found something else; " +
-				"--password-in-file lets the file hold the password itself"))
+			return wrong(errors.New("--password: expected a reference such as ${env:SAP_PASSWORD}, found something " +
+				"else; --password-in-file lets the file hold the password itself"))
 		}
 	}
 	next(&o.client, "client", "SAP client, empty for the system's", nil)

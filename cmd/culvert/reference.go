@@ -46,8 +46,7 @@ func newReference() *cobra.Command {
 			page, err := readReference(args[0])
 			if err != nil {
 				return wrong(fmt.Errorf("there is no page %q: the nearest one is %s (culvert reference lists all)",
-					inLine(args[0]),
-					nearestPage(args[0])))
+					inLine(args[0]), nearestPage(args[0])))
 			}
 			_, err = c.OutOrStdout().Write(page)
 			return failed(err)

@@ -49,8 +49,7 @@ ports uses the cluster with the rights of the file: keep to 127.0.0.1.`,
 			t, err := tunnel.Open(c.Context(), tunnel.Options{Listen: listen, Bootstrap: k.Bootstrap, SASL: k.SASL(),
 				Logger: log,
 				Dial: func(ctx context.Context, address string) (net.Conn, error) {
-					return k.Dial(ctx, "tcp",
-						address)
+					return k.Dial(ctx, "tcp", address)
 				},
 				// A proxy's own patience ends before.
 				DialTimeout: time.Minute,

@@ -207,8 +207,7 @@ func (k *Checker) targets(c *config.Connector, component wit.Component) config.P
 			refuse(e)
 			if e.Value == dead.Value && dead.Value != "" {
 				problems = append(problems, problem(dead,
-					fmt.Errorf("expected a topic that no rows go to, found that of %s",
-						e.Key)))
+					fmt.Errorf("expected a topic that no rows go to, found that of %s", e.Key)))
 			}
 		}
 	}

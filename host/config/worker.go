@@ -54,8 +54,7 @@ func LoadWorker(file string, environ []string, flags map[string]string) (*Worker
 	w, more := NewWorker(file, entries, environ, flags)
 	if problems.Err() != nil { // nobody knows what it was to hold
 		more = slices.DeleteFunc(more, func(p Problem) bool {
-			return p.Setting == "bootstrap.servers" &&
-				!w.Given(p.Setting)
+			return p.Setting == "bootstrap.servers" && !w.Given(p.Setting)
 		})
 	} else if file != "" && len(entries) == 0 && more.Err() != nil {
 		return w, Problems{{File: file,

@@ -350,9 +350,8 @@ func (c *connector) layout(ctx context.Context, binding *plugin.Binding, most in
 		return layout, fmt.Errorf("plan: expected at most %d tasks (tasks.max), the plugin wants %d", most,
 			len(layout.Tasks))
 	} else if len(layout.Tasks) > most {
-		c.log.Warn("the plugin has more tasks than tasks.max, which tasks.max.enforce=false lets it have", "tasks.max",
-			most,
-			"tasks", len(layout.Tasks))
+		c.log.Warn("the plugin has more tasks than tasks.max, which tasks.max.enforce=false lets it have",
+			"tasks.max", most, "tasks", len(layout.Tasks))
 	}
 	return layout, nil
 }

@@ -231,9 +231,8 @@ func (c *connector) pathForm(fields []wit.Field) string {
 	if c.origin() != "" || !slices.ContainsFunc(fields, absolute) {
 		return ""
 	}
-	return "; a destination says where the service is, and is asked at the connector's start: " +
-		"here give the path with " +
-		"its query, which begins with /, in place of an absolute URL"
+	return "; a destination says where the service is, and is asked at the connector's start: here give the path " +
+		"with its query, which begins with /, in place of an absolute URL"
 }
 
 func (c *connector) alterSource(ctx context.Context, entries []offset.Entry) error {

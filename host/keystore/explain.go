@@ -174,8 +174,7 @@ func (o *Options) refused(err error) error {
 					"or have no cipher in common (%s)", o.self().of(FieldProtocol))
 		}
 		return o.self().fault(FieldProtocol, err, "the server broke the handshake off without a reason: no cipher in "+
-			"common, or it did not get a certificate that it takes (%s)",
-			o.key().of(FieldLocation))
+			"common, or it did not get a certificate that it takes (%s)", o.key().of(FieldLocation))
 	}
 	return err
 }

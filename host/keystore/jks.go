@@ -125,8 +125,7 @@ func (s *Store) readJKSEntry(r *javaReader, version int, magic []byte) entry {
 		}
 		password, frame := s.keyPassword(), jceksSingle(version, start[:len(start)-len(r.rest)])
 		e.recover = sync.OnceValues(func() (crypto.PrivateKey, error) {
-			return recoverJKS(protected, frame, password,
-				s.work)
+			return recoverJKS(protected, frame, password, s.work)
 		})
 	case tag == jksCertificate:
 		e.add(r.certificate(version))

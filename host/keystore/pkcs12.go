@@ -333,12 +333,10 @@ type bagCert struct {
 func (s *Store) keyOfBag(b bag, certs []bagCert, name func(bag) string) entry {
 	password := s.keyPassword()
 	e := entry{kind: keyEntry, recover: sync.OnceValues(func() (crypto.PrivateKey, error) {
-		return b.key(password,
-			s.work)
+		return b.key(password, s.work)
 	})}
 	own := slices.IndexFunc(certs, func(c bagCert) bool {
-		return len(b.keyID) > 0 && bytes.Equal(c.keyID, b.keyID) &&
-			!c.trusted
+		return len(b.keyID) > 0 && bytes.Equal(c.keyID, b.keyID) && !c.trusted
 	})
 	if own < 0 && len(certs) > 0 {
 		if key, err := e.recover(); err == nil {

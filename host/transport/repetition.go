@@ -138,8 +138,7 @@ func (r *repetition) staleToken(_ context.Context, t *attempt) (decision, error)
 // otherSecret: the refused secret was changed meanwhile.
 func (r *repetition) otherSecret(ctx context.Context, t *attempt) (decision, error) {
 	if !unauthorized(t.answer, t.err) || r.given != nil || !r.e.shows(t.pass.destination) ||
-		r.secrets >= maxSecrets ||
-		!r.client.otherSecret(ctx, t.pass.service) {
+		r.secrets >= maxSecrets || !r.client.otherSecret(ctx, t.pass.service) {
 		return passed, nil
 	}
 	r.secrets++
@@ -189,9 +188,8 @@ func (r *repetition) noAnswer(ctx context.Context, t *attempt) (decision, error)
 		}
 		return final, f
 	}
-	d.config.Logger.Warn("no answer, to be retried", "request", d.named(e), "cause", fmt.Sprintf("%v%s", lost.cause,
-		d.see(lost.cause)),
-		"retry", r.repeated+1)
+	d.config.Logger.Warn("no answer, to be retried", "request", d.named(e),
+		"cause", fmt.Sprintf("%v%s", lost.cause, d.see(lost.cause)), "retry", r.repeated+1)
 	return r.repeat(ctx, d, 0)
 }
 

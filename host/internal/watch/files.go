@@ -66,8 +66,7 @@ func listen(files []string, log *slog.Logger) (*Folders, error) {
 		}
 	}
 	w, err := Open(Options{Settle: Settle, Logger: log, Concerns: func(path string) bool {
-		return slices.Contains(names,
-			filepath.Base(path))
+		return slices.Contains(names, filepath.Base(path))
 	}})
 	if err != nil {
 		return nil, err

@@ -71,8 +71,7 @@ func (d *Destinations) of(name string) *kept[Destination] {
 			clock: d.service.options.Clock,
 			rest:  restAfterFailure,
 			ask: func(ctx context.Context, patient bool) (grant[Destination], error) {
-				return d.ask(ctx, name,
-					patient)
+				return d.ask(ctx, name, patient)
 			},
 			late: func(err error, left time.Duration) bool { return d.late(name, err, left) },
 			same: func() error {

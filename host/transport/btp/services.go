@@ -216,8 +216,7 @@ func choose(bindings []binding, where string) Services {
 			return n
 		}
 		slices.SortStableFunc(fit, func(a, b binding) int {
-			return cmp.Or(rank(a)-rank(b), strings.Compare(a.name,
-				b.name))
+			return cmp.Or(rank(a)-rank(b), strings.Compare(a.name, b.name))
 		})
 		if len(fit) == 0 {
 			return nil
@@ -242,8 +241,7 @@ func choose(bindings []binding, where string) Services {
 		s.Connectivity.Info = b.info()
 	}
 	if b := purpose(destination, "of destination", func(b binding) bool {
-		return b.hasClient() &&
-			b.fields.text("uri") != ""
+		return b.hasClient() && b.fields.text("uri") != ""
 	}); b != nil {
 		s.Destination = b.destination()
 	}
