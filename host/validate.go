@@ -159,5 +159,5 @@ func (h *Host) checking() *check.Checker {
 	}
 	return &check.Checker{Worker: h.checker.Worker, Plugins: h.plugins, Kafka: h.checker.Kafka,
 		Embedded: h.checker.Embedded, Registry: h.registry, Plans: h.checker.Plans,
-		Connectors: all, Lockouts: h.lockouts}
+		Connectors: all, Lockouts: h.lockouts, Version: restVersion()}
 }

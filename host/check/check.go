@@ -37,6 +37,9 @@ type Checker struct {
 	// keeps them of a logon takes a while to find out, so that is begun with the check.
 	Running *transport.Lockouts
 
+	// Version is what converters are said to have, "" where nobody is told of it.
+	Version string
+
 	// Plans are what plugins have planned for connectors, which checks share that know the same. Default: the checker's
 	// own.
 	Plans *Plans

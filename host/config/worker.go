@@ -146,7 +146,7 @@ func (w *Worker) check() Problems {
 		switch {
 		case ok:
 			if text := CheckValue(&spec, e.Value, !e.Secret); text != "" {
-				problems = append(problems, e.coded(setting.CodeInvalid, text))
+				problems = append(problems, invalid(e, text, w.Providers)...)
 			} else if found := literal(e, &spec, w.Providers); found != nil {
 				problems = append(problems, found...)
 			} else if reason, ok := unused[e.Key]; ok && !(w.ExactlyOnce() && slices.Contains(ofExactlyOnce, e.Key)) {

@@ -297,6 +297,7 @@ func (c *connector) plan(ctx context.Context, toRun bool) (tasks [][]wit.Setting
 	}
 	defer func() {
 		if toRun && err == nil {
+			c.unplan()
 			c.planned.Store(binding)
 		} else {
 			binding.Close()
