@@ -7,7 +7,8 @@
 # make bench      figures, as ratios where there is something to compare with
 # make bench-peers  Kafka's own transforms and converters on a warm JVM beside ours, in turns (needs Java and Maven)
 # make fuzz       fuzz targets, FUZZTIME each (default 30s)
-# make soak       the long forms of the crash tests and of the storm of reloads, and each fuzz target inside the types (values, schemas, rows, offsets, declarations) for SOAKTIME (default 10m, an hour for the six)
+# make storm      500 edits of connectors' files in a minute, under load
+# make soak       the long forms of the crash tests and of the storm of reloads, the memory of many feeds beside its aims, and each fuzz target inside the types (values, schemas, rows, offsets, declarations) for SOAKTIME (default 10m, an hour for the six)
 # make oracle     make testdata/abi anew with wasm-tools and wit-bindgen (needs cargo), and the cases of converters and transforms with Kafka's own classes (needs Java and Maven)
 # make oracle-fuzz  CASES (default 100000) each of chains, of stages with odd settings and of texts by chance through Kafka's transforms and ours; SEED=n for the same ones again
 GO       ?= go
@@ -22,7 +23,7 @@ EMBED    := cmd/culvert/plugins
 PROGRAM  ?= bin/culvert
 VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 
-.PHONY: all guests native program dist demo test lint test-real bench bench-peers fuzz soak oracle oracle-fuzz clean FORCE
+.PHONY: all guests native program dist demo test lint test-real bench bench-peers fuzz storm soak oracle oracle-fuzz clean FORCE
 all: bin/culvert
 
 # Go's own build cache decides what is new; the rules always ask it.
@@ -73,8 +74,12 @@ bench-peers:
 fuzz:
 	./testdata/fuzz.sh $(FUZZTIME)
 
+storm: bin/culvert
+	CULVERT_SOAK=1 $(GO) test -run '^TestSoakReloadStorm$$' -count=1 -timeout 15m ./cmd/culvert
+
 soak: bin/culvert
 	CULVERT_SOAK=1 $(GO) test -run "Soak|CloudConnectorAway|KilledApplicationServers|SinkFoldsTheTopic" -count=1 -timeout 2h ./cmd/culvert ./host/kafka
+	$(GO) run ./cmd/bench --culvert bin/culvert --strict feeds
 	./testdata/fuzz.sh $(SOAKTIME) 'FuzzInside|FuzzSchema|FuzzRegistry|FuzzDeclarations'
 
 # One that fails does not keep the others from running.

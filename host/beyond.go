@@ -12,7 +12,7 @@ import (
 func (w worker) Modules() []rest.Module {
 	var all []rest.Module
 	for _, info := range w.host.modules() {
-		m := rest.Module{Plugin: info.Name, Version: info.Version, Hash: info.Hash, File: info.Origin,
+		m := rest.Module{Plugin: info.Name, Version: info.Version, Hash: info.Hash, File: info.Path,
 			State: stateOf(info), Chosen: info.Chosen, Classes: []string{}}
 		if info.Err != nil {
 			m.Error = info.Err.Error()

@@ -44,9 +44,9 @@ func (w worker) changing(ctx context.Context) (*reloader, error) {
 	return r, nil
 }
 
-// settle brings a connector to what was written of it. What was begun is finished, though the client has gone. The
-// others are not gone over, however many there are: what it means for one of them, such as a claim that is free now, is
-// found by the look that follows each writing.
+// settle brings a connector to its configuration as it was written. It finishes though the client has gone. Other
+// connectors are not looked at, however many there are: what the change means for them, such as a claim that is free
+// now, is found by the reload that follows each writing.
 func (r *reloader) settle(ctx context.Context, name string) {
 	s, _ := r.store.Snapshot()
 	var have []config.Now

@@ -17,8 +17,7 @@ func lockData(dir string, log *slog.Logger) (*lock.Lock, error) {
 	switch {
 	case errors.Is(err, lock.ErrTaken):
 		return nil, fmt.Errorf("data folder %s: expected it for this worker alone, found another worker at work in "+
-			"it: %w. "+
-			"Stop that one, or give this one a folder of its own with --data", dir, err)
+			"it: %w. Stop that one, or give this one a folder of its own with --data", dir, err)
 	case err != nil:
 		log.Warn("the data folder cannot be locked: no second worker may be started on it", "data", dir, "error", err)
 	}

@@ -45,7 +45,7 @@ var outsideTheTable = map[string]string{
 	"sink.maxTopics":             "what is kept to be told",
 	"sink.maxNames":              "what is told",
 	"sink.maxKey":                "what is told",
-	"sink.largestBatch":          "when a batch is full",
+	"sink.maxBatchBytes":         "when a batch is full",
 	"sink.maxHeld":               "when batches wait for one another",
 	"convert.maxQuoted":          "what is told",
 	"btp.maxQuote":               "what is told",
@@ -66,7 +66,7 @@ var outsideTheTable = map[string]string{
 	"registry.maxSaid":           "what is told",
 	"convert.maxTopicIDs":        "what is kept to be used again",
 	"registry.maxPause":          "a pause",
-	"wire.largestAnswer":         "answers of the user's own brokers",
+	"wire.maxAnswer":             "answers of the user's own brokers",
 	"rest.maxKnown":              "what is kept to be used again",
 	"rest.maxChecks":             "work at a time",
 	"btp.maxAnswer":              "answers of SAP BTP, which the user names",
@@ -141,10 +141,28 @@ func packagesBelow(t *testing.T, roots ...string) map[string]string {
 	return packages
 }
 
+// Bounds have one word in their names, so that whoever looks for them finds all.
+func TestNamesOfBoundsBeginWithMax(t *testing.T) {
+	others := regexp.MustCompile(`^([Ll]argest|[Mm]ost|[Ll]ongest|[Dd]eepest|[Hh]ighest|[Bb]iggest)([A-Z]|$)|AtMost$`)
+	for _, root := range []string{".", "../wit", "../sdk", "../plugins", "../cmd"} {
+		packages := packagesBelow(t, root)
+		if len(packages) < 3 {
+			t.Errorf("%s: expected several packages, found %d", root, len(packages))
+		}
+		for name, folder := range packages {
+			for constant := range constants(t, folder) {
+				if others.MatchString(constant) {
+					t.Errorf("%s.%s: expected the name of a bound to begin with max", name, constant)
+				}
+			}
+		}
+	}
+}
+
 // allBounds are the constants whose names say that they bound something, and the limits of the meter.
 func allBounds(t *testing.T, packages map[string]string) (names []string) {
 	t.Helper()
-	bounds := regexp.MustCompile(`^([Mm]ax|[Ll]argest|[Mm]ost|[Ll]ongest|[Dd]eepest)([A-Z]|$)`)
+	bounds := regexp.MustCompile(`^[Mm]ax([A-Z]|$)`)
 	for name, folder := range packages {
 		for constant := range constants(t, folder) {
 			if bounds.MatchString(constant) {

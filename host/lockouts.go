@@ -26,8 +26,7 @@ func OpenLockouts(data string, log *slog.Logger) (*transport.Lockouts, error) {
 		return nil, fmt.Errorf("%w; and in the user's folder: %w", second, err)
 	}
 	log.Warn("refused logons are kept in the data folder: what is refused here is sent again by commands and workers "+
-		"with another one (give them the same --data, "+
-		"or a HOME that can be written)", "folder", folder, "error", err)
+		"with another one (give them the same --data, or a HOME that can be written)", "folder", folder, "error", err)
 	return lockouts, nil
 }
 

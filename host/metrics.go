@@ -90,10 +90,10 @@ func (p pluginFigures) Collect(to chan<- prometheus.Metric) {
 	for _, info := range p.modules() {
 		v := version{info.Name, info.Version, info.Hash}
 		state := stateOf(info)
-		if at := info.Hash + state + info.Origin; !seen[at] {
+		if at := info.Hash + state + info.Path; !seen[at] {
 			seen[at] = true
 			to <- prometheus.MustNewConstMetric(infoFigure, prometheus.GaugeValue, 1, v.plugin, v.version, v.hash,
-				label(info.Origin), state)
+				label(info.Path), state)
 		}
 		if info.Name == "" {
 			continue // refused without having been asked for its name

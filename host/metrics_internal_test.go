@@ -12,7 +12,7 @@ import (
 func TestMetricsOfOddFileNames(t *testing.T) {
 	r := prometheus.NewPedanticRegistry()
 	r.MustRegister(pluginFigures{func() []plugin.Info {
-		return []plugin.Info{{Origin: "plugins/\xff.wasm", Hash: "1"}, {Origin: "plugins/\xfe.wasm", Hash: "1"}}
+		return []plugin.Info{{Path: "plugins/\xff.wasm", Hash: "1"}, {Path: "plugins/\xfe.wasm", Hash: "1"}}
 	}})
 	families, err := r.Gather()
 	if err != nil || len(families) != 1 || len(families[0].Metric) != 2 {

@@ -188,12 +188,10 @@ var measuredFigures = slices.Concat(
 				"the last minute, from 0 to 1; 0 where there was none, as in Kafka.",
 			func(t connect.TaskFigures) float64 { return t.Progress.Measures.Recent.Well }),
 		measuredFigure("", "connector_task_offset_commit_failure_percentage",
-			"How many commits of offsets failed in the "+
-				"last minute, from 0 to 1.",
+			"How many commits of offsets failed in the last minute, from 0 to 1.",
 			func(t connect.TaskFigures) float64 { return t.Progress.Measures.Recent.Badly }),
 		measuredFigure("source", "source_task_transaction_size_min",
-			"Records of a transaction. In the last minute; NaN "+
-				"where there was none, as in Kafka.",
+			"Records of a transaction. In the last minute; NaN where there was none, as in Kafka.",
 			func(t connect.TaskFigures) float64 { return t.Progress.Measures.Transactions.Min }),
 	},
 	summed("", "connector_task_offset_commit", "_time_ms", "How long commits of offsets took, in milliseconds.",

@@ -45,16 +45,16 @@ func (w worker) Ready(ctx context.Context) error {
 	case w.host.config.Once:
 		return nil
 	case r != nil && !r.store.Begun():
-		return errors.New("The folders of connectors are being looked at for the first time, and connectors cannot " +
-			"be changed yet.")
+		return errors.New("The folders of connectors are being looked at for the first time, " +
+			"and connectors cannot be changed yet.")
 	case r == nil:
 		return errors.New("Plugins that no connector needs are being loaded, and connectors cannot be changed yet.")
 	}
 	return h.Moves(ctx)
 }
 
-// Known tells whether the herder has all connectors that were read at the start. In a worker that follows a folder
-// whoever is told of them is told of its reloads, too.
+// Known returns nil once the herder has all connectors that were read at the start and, where a folder is followed,
+// reloads are possible.
 func (w worker) Known() error {
 	w.host.mu.Lock()
 	defer w.host.mu.Unlock()

@@ -58,6 +58,7 @@ func feeds(ctx context.Context, b *bench) error {
 		"of the worker, every 0.1 s, pages that instances share counted once\n", feedRows, detailRows, feedPage)
 	fmt.Println("connectors  sets  tasks   at most, MiB   aim   finished, MiB   aim    s CPU   s " +
 		"wall   clients of Kafka")
+	var missed []string
 	warm := manyFeeds[0]
 	warm.name = "warm"
 	for i, m := range append([]many{warm}, manyFeeds...) { // the first one fills the compile cache
@@ -73,9 +74,29 @@ func feeds(ctx context.Context, b *bench) error {
 				m.tasks, u.most.all(), aim(m.reading),
 				u.finished.all(), aim(m.finished), u.cpu.Seconds(), u.wall.Seconds(), u.connections)
 			fmt.Printf("            at most: %v; finished: %v\n", u.most, u.finished)
+			missed = append(missed, m.misses(u)...)
 		}
 	}
+	if b.strict && len(missed) > 0 {
+		return errors.New(strings.Join(missed, "; "))
+	}
 	return nil
+}
+
+// tolerance is what memory may be of its aim: figures differ by a tenth from run to run.
+const tolerance = 1.15
+
+// misses are the aims that a worker is beyond of, by more than figures differ.
+func (m many) misses(u held) (missed []string) {
+	for _, one := range []struct {
+		what      string
+		took, aim float64
+	}{{"at most", u.most.all(), m.reading}, {"finished", u.finished.all(), m.finished}} {
+		if one.aim > 0 && one.took > tolerance*one.aim {
+			missed = append(missed, fmt.Sprintf("%s: %s %.0f MiB, aim %.0f", m.name, one.what, one.took, one.aim))
+		}
+	}
+	return missed
 }
 
 func aim(mib float64) string {

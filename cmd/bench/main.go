@@ -86,6 +86,8 @@ func main() {
 	flag.IntVar(&b.rounds, "rounds", 5, "rounds of each measurement")
 	flag.StringVar(&b.feeds, "feeds", "",
 		"only these of the section feeds, by commas: one, fifty, two-hundred-1, two-hundred-8, two-hundred-200")
+	flag.BoolVar(&b.strict, "strict", false,
+		"fail where the section feeds takes more memory than its aims and 15 % of them")
 	flag.IntVar(&b.connectors, "connectors", idleConnectors,
 		"connectors that are made by REST in the section connectors")
 	flag.StringVar(&b.copies, "copies", "", "only the cases of the section sink whose names contain this, with the "+
@@ -106,6 +108,8 @@ type bench struct {
 	rows, rounds  int
 	// feeds are the names of the workers with many feeds that are measured, "": all.
 	feeds string
+	// strict: aims of the section feeds that are missed fail.
+	strict bool
 	// connectors is how many are made by REST.
 	connectors int
 	// copies is a part of the names of the sink's cases that are measured, "": all.

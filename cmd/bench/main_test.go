@@ -66,3 +66,20 @@ func TestFiguresAreRead(t *testing.T) {
 		t.Errorf("expected %v, found %v", want, found)
 	}
 }
+
+// With --strict an aim counts as missed beyond what figures differ by; what has no aim misses none.
+func TestMissedAims(t *testing.T) {
+	mib := func(n float64) parts { return parts{heap: n} }
+	m := many{name: "fifty", reading: 200, finished: 100}
+	for _, c := range []struct {
+		reading, finished float64
+		missed            int
+	}{{200, 100, 0}, {229, 114, 0}, {231, 90, 1}, {231, 116, 2}} {
+		if missed := m.misses(held{most: mib(c.reading), finished: mib(c.finished)}); len(missed) != c.missed {
+			t.Errorf("%v and %v MiB: expected %d aims missed, found %q", c.reading, c.finished, c.missed, missed)
+		}
+	}
+	if missed := (many{name: "one"}).misses(held{most: mib(1000)}); len(missed) > 0 {
+		t.Errorf("expected nothing missed without an aim, found %q", missed)
+	}
+}

@@ -422,8 +422,7 @@ func TestThroughCloudConnector(t *testing.T) {
 		}
 	}
 	for _, secret := range []string{password, "dGVjaG5pY2Fs", "eyJ", account.Connectivity.Secret,
-		account.Destination.Secret,
-		storePassword} {
+		account.Destination.Secret, storePassword} {
 		if strings.Contains(r.stderr+r.stdout, secret) {
 			t.Errorf("the log shows %q:\n%s", secret, r.stderr)
 		}

@@ -19,7 +19,7 @@ import (
 )
 
 func newConsume() *cobra.Command {
-	var data, servers, file string
+	var from topicSource
 	var follow, asJSON bool
 	c := &cobra.Command{
 		Use:   "consume TOPIC",
@@ -36,12 +36,10 @@ which proxy, else from the one that runs on the --data folder, else from that fo
   culvert consume Orders | head -1`,
 		Args: one("TOPIC"),
 		RunE: func(c *cobra.Command, args []string) error {
-			return consume(c.Context(), args[0], data, servers, file, follow, c.OutOrStdout(), c.ErrOrStderr())
+			return from.consume(c.Context(), args[0], follow, c.OutOrStdout(), c.ErrOrStderr())
 		},
 	}
-	dataFlag(c, &data)
-	c.Flags().StringVar(&servers, "bootstrap-servers", "", "Kafka brokers as `host:port`,… instead of --data")
-	c.Flags().StringVarP(&file, "properties", "p", "", "`file` of the worker, for how its brokers are reached")
+	from.flags(c)
 	c.Flags().BoolVarP(&follow, "follow", "f", false, "go on with new records until stopped")
 	c.Flags().BoolVar(&asJSON, "json", true, "as JSON lines, which is the only form")
 	return c
@@ -89,19 +87,35 @@ func brokersOf(ctx context.Context, data, servers, file string, log *slog.Logger
 	return brokers, done, nil
 }
 
-func consume(ctx context.Context, topic, data, servers, file string, follow bool, stdout,
-	stderr io.Writer) (err error) {
+// topicSource is where a command reads a topic from, as [brokersOf] has it.
+type topicSource struct{ data, servers, file string }
+
+func (s *topicSource) flags(c *cobra.Command) {
+	dataFlag(c, &s.data)
+	c.Flags().StringVar(&s.servers, "bootstrap-servers", "", "Kafka brokers as `host:port`,… instead of --data")
+	c.Flags().StringVarP(&s.file, "properties", "p", "", "`file` of the worker, for how its brokers are reached")
+}
+
+// open makes a reader of topics. done is to be called in the end; the error has the exit code of the command.
+func (s *topicSource) open(ctx context.Context, stderr io.Writer) (reader *kafka.Reader, done func(), err error) {
 	log := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	brokers, done, err := brokersOf(ctx, data, servers, file, log)
+	brokers, detach, err := brokersOf(ctx, s.data, s.servers, s.file, log)
+	if err != nil {
+		return nil, nil, err
+	}
+	if reader, err = kafka.NewReader(brokers); err != nil {
+		detach()
+		return nil, nil, wrong(err)
+	}
+	return reader, func() { reader.Close(); detach() }, nil
+}
+
+func (s *topicSource) consume(ctx context.Context, topic string, follow bool, stdout, stderr io.Writer) (err error) {
+	reader, done, err := s.open(ctx, stderr)
 	if err != nil {
 		return err
 	}
 	defer done()
-	reader, err := kafka.NewReader(brokers)
-	if err != nil {
-		return wrong(err)
-	}
-	defer reader.Close()
 	out := bufio.NewWriterSize(stdout, 64<<10)
 	var line []byte
 	_, err = reader.Read(ctx, topic, kafka.ReadOptions{Follow: follow}, func(r *kgo.Record) error {

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"maps"
 	"slices"
 	"strconv"
@@ -77,29 +76,14 @@ func (l *letterFlags) read(now time.Time) (f connect.LetterFilter, err error) {
 	return f, nil
 }
 
-// letterSource is where dead letters are read from.
-type letterSource struct{ data, servers, file string }
-
-func (s *letterSource) flags(c *cobra.Command) {
-	dataFlag(c, &s.data)
-	c.Flags().StringVar(&s.servers, "bootstrap-servers", "", "Kafka brokers as `host:port`,… instead of --data")
-	c.Flags().StringVarP(&s.file, "properties", "p", "", "`file` of the worker, for how its brokers are reached")
-}
-
-// each reads a topic, or a part of it.
-func (s *letterSource) each(ctx context.Context, stderr io.Writer, topic string, o kafka.ReadOptions,
+// letters reads a topic of dead letters, or a part of it.
+func (s *topicSource) letters(ctx context.Context, stderr io.Writer, topic string, o kafka.ReadOptions,
 	each func(*connect.DeadLetter) error) error {
-	log := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	brokers, done, err := brokersOf(ctx, s.data, s.servers, s.file, log)
+	reader, done, err := s.open(ctx, stderr)
 	if err != nil {
 		return err
 	}
 	defer done()
-	reader, err := kafka.NewReader(brokers)
-	if err != nil {
-		return wrong(err)
-	}
-	defer reader.Close()
 	_, err = reader.Read(ctx, topic, o, func(r *kgo.Record) error {
 		l := connect.ReadLetter(r)
 		return each(&l)
@@ -108,7 +92,7 @@ func (s *letterSource) each(ctx context.Context, stderr io.Writer, topic string,
 }
 
 func newDLQList() *cobra.Command {
-	var from letterSource
+	var from topicSource
 	var chosen letterFlags
 	var asJSON bool
 	c := &cobra.Command{
@@ -139,7 +123,7 @@ there and why.`,
 					l.Times, inLine(l.Message))
 				return err
 			}
-			err = from.each(c.Context(), c.ErrOrStderr(), args[0], kafka.ReadOptions{}, list)
+			err = from.letters(c.Context(), c.ErrOrStderr(), args[0], kafka.ReadOptions{}, list)
 			return errors.Join(err, failed(w.Flush()), failed(out.Flush()))
 		},
 	}
@@ -158,7 +142,7 @@ func fromOf(l *connect.DeadLetter) string {
 }
 
 func newDLQShow() *cobra.Command {
-	var from letterSource
+	var from topicSource
 	var asJSON bool
 	c := &cobra.Command{
 		Use:   "show TOPIC PARTITION@OFFSET",
@@ -172,7 +156,7 @@ func newDLQShow() *cobra.Command {
 			}
 			var letter *connect.DeadLetter
 			only := kafka.ReadOptions{From: kafka.Positions{partition: at}, To: kafka.Positions{partition: at + 1}}
-			err := from.each(c.Context(), c.ErrOrStderr(), args[0], only, func(l *connect.DeadLetter) error {
+			err := from.letters(c.Context(), c.ErrOrStderr(), args[0], only, func(l *connect.DeadLetter) error {
 				if l.Record.Offset == at {
 					letter = l
 				}

@@ -281,8 +281,7 @@ func (f *folding) judge() {
 		}
 		maps.DeleteFunc(refused, func(_ string, bad bool) bool { return !bad })
 		maps.DeleteFunc(counted, func(reference string, _ int) bool {
-			return !strings.HasPrefix(reference,
-				"r")
+			return !strings.HasPrefix(reference, "r")
 		}) // was there before
 		if diff := cmp.Diff(want, counted); diff != "" {
 			f.t.Errorf("documents by their reference (-expected +found)\n%s", diff)

@@ -345,8 +345,7 @@ func TestMaintenanceWindow(t *testing.T) {
 	var status connect.Status
 	c.eventually("the reason", func() bool {
 		return get(t, "http://"+listen+"/connectors/orders/status", &status) == 200 && len(status.Tasks) == 1 &&
-			strings.Contains(status.Tasks[0].Trace,
-				why)
+			strings.Contains(status.Tasks[0].Trace, why)
 	})
 	if status.Tasks[0].State != connect.Running || s.Ledger().Total != 0 {
 		t.Errorf("expected it RUNNING without any request, found %s, %d requests", status.Tasks[0].State,

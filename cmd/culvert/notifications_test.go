@@ -75,8 +75,7 @@ func (c *command) equals(p *place, s *service.Service, topic, when string) {
 			return false // nothing was written yet
 		}
 		want := map[string]string{}
-		s.Each("Products", func(_ string,
-			fields map[string]string) {
+		s.Each("Products", func(_ string, fields map[string]string) {
 			want[fields["ProductID"]] = fields["ProductName"]
 		})
 		found := folded(p, topic)

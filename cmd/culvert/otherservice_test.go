@@ -297,7 +297,7 @@ func TestFurtherOrigins(t *testing.T) {
 		"named":            {func(other string) string { return "https://files.invalid, " + other }, 0, "", false},
 		"with credentials": {func(other string) string { return other + " with credentials" }, 0, "", true},
 		"with a password": {func(other string) string { return strings.Replace(other, "//", "//u:hidden-pw@", 1) }, 2,
-			"tickets.origins: expected an origin without user and password", false},
+			"configuration tickets.origins: expected an origin without user and password", false},
 		"misspelt": {func(other string) string { return other + " with credential" }, 2, "with credentials",
 			false},
 	} {

@@ -104,8 +104,7 @@ func TestListServices(t *testing.T) {
 		}
 		r = p.run("list-services", "--prefix", "yb", "-p", file, "--plugins", plugins(t), "--data", p.data)
 		if r.code != 0 || !strings.HasPrefix(r.stdout, "SERVICE ") || !strings.Contains(r.stdout, "The second") ||
-			strings.Contains(r.stdout,
-				"ZA_SRV") {
+			strings.Contains(r.stdout, "ZA_SRV") {
 			t.Errorf("exit code %d: %s%s", r.code, r.stdout, r.stderr)
 		}
 	}

@@ -255,13 +255,13 @@ func moduleOfFile(c *cobra.Command, in *installation, file string) ([]plugin.Inf
 	defer m.Close()
 	var found []plugin.Info
 	for _, module := range m.Modules() {
-		if !strings.HasPrefix(module.Origin, dir) {
+		if !strings.HasPrefix(module.Path, dir) {
 			continue
 		}
 		if module.Err != nil {
 			module.Err = errors.New(strings.ReplaceAll(module.Err.Error(), filepath.Join(dir, only), file))
 		}
-		module.Origin = file
+		module.Path = file
 		found = append(found, module)
 	}
 	return found, nil
@@ -272,7 +272,7 @@ func listPlugins(w io.Writer, modules []plugin.Info) error {
 	fmt.Fprintln(t, "NAME\tVERSION\tHASH\tCONTRACT\tFROM\tCOMPONENTS")
 	for _, m := range modules {
 		if m.Err != nil {
-			fmt.Fprintf(t, "-\t-\t%.12s\t-\t%s\trefused: %s\n", m.Hash, inLine(m.Origin), shown.Line(m.Err.Error()))
+			fmt.Fprintf(t, "-\t-\t%.12s\t-\t%s\trefused: %s\n", m.Hash, inLine(m.Path), shown.Line(m.Err.Error()))
 			continue
 		}
 		var classes []string
@@ -280,7 +280,7 @@ func listPlugins(w io.Writer, modules []plugin.Info) error {
 			classes = append(classes, c.Kind.String()+" "+c.Name)
 		}
 		fmt.Fprintf(t, "%s\t%s\t%.12s\t%s\t%s\t%s\n", inLine(m.Name), inLine(m.Version), m.Hash, inLine(m.Contract),
-			inLine(m.Origin), shown.Line(strings.Join(classes, ", ")))
+			inLine(m.Path), shown.Line(strings.Join(classes, ", ")))
 	}
 	return t.Flush()
 }
@@ -288,7 +288,7 @@ func listPlugins(w io.Writer, modules []plugin.Info) error {
 func showPlugin(w io.Writer, m plugin.Info) {
 	fmt.Fprintf(w, "%s %s\n  %s\n  hash %s, contract %s, from %s\n  interfaces: %s\n", inLine(m.Name),
 		inLine(m.Version), shown.Line(m.Documentation), m.Hash,
-		inLine(m.Contract), inLine(m.Origin), strings.Join(m.Interfaces, ", "))
+		inLine(m.Contract), inLine(m.Path), strings.Join(m.Interfaces, ", "))
 	for _, c := range m.Components {
 		fmt.Fprintf(w, "\n%s %s", c.Kind, inLine(c.Name))
 		if len(c.Aliases) > 0 {
@@ -321,7 +321,7 @@ func described(modules []plugin.Info) []map[string]any {
 	list := []map[string]any{}
 	for _, m := range modules {
 		if m.Err != nil {
-			list = append(list, map[string]any{"from": m.Origin, "hash": m.Hash, "refused": m.Err.Error()})
+			list = append(list, map[string]any{"from": m.Path, "hash": m.Hash, "refused": m.Err.Error()})
 			continue
 		}
 		var components []map[string]any
@@ -331,7 +331,7 @@ func described(modules []plugin.Info) []map[string]any {
 				"documentation": c.Documentation, "settings": settingsShown(c.Settings)})
 		}
 		list = append(list, map[string]any{"name": m.Name, "version": m.Version, "hash": m.Hash, "contract": m.Contract,
-			"from":          m.Origin,
+			"from":          m.Path,
 			"documentation": m.Documentation, "interfaces": m.Interfaces, "components": components})
 	}
 	return list

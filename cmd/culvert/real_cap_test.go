@@ -146,8 +146,7 @@ func (s *capService) rows(t *testing.T, set string) map[string]capRow {
 			D struct{ Results []map[string]any }
 		}
 		d := json.NewDecoder(bytes.NewReader(s.get(t, fmt.Sprintf("%s/%s?$format=json&$orderby=%s&$skip=%d", capPath,
-			set, strings.Join(s.keys[set], ","),
-			len(all)))))
+			set, strings.Join(s.keys[set], ","), len(all)))))
 		d.UseNumber()
 		if err := d.Decode(&page); err != nil {
 			t.Fatal(err)

@@ -73,8 +73,7 @@ func (c *trio) move(topics ...string) {
 				d := metadata.Topics[p.Topic].Partitions[partition]
 				if d.Leader < 0 || len(d.Replicas) != 3 {
 					return false, fmt.Errorf("topic %s, partition %d: leader %d, replicas %v", p.Topic, partition,
-						d.Leader,
-						d.Replicas)
+						d.Leader, d.Replicas)
 				}
 				slices.Sort(d.Replicas)
 				at := slices.Index(d.Replicas, d.Leader)

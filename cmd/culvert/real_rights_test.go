@@ -51,8 +51,7 @@ func TestRealRights(t *testing.T) {
 	holds := func(some bool) {
 		t.Helper()
 		(&exactPeer{t: t, servers: "127.0.0.1:" + port}).asked("rights", func(ctx context.Context,
-			admin *kadm.Client) (bool,
-			error) {
+			admin *kadm.Client) (bool, error) {
 			found, err := admin.DescribeACLs(ctx, kadm.NewACLs().AnyResource().Deny().DenyHosts().Operations().
 				ResourcePatternType(kadm.ACLPatternAny))
 			have := 0

@@ -537,8 +537,7 @@ func (w *ways) testCloudConnector(t *testing.T) {
 		"localhost:44300"}} {
 		for _, target := range targets {
 			if account.Count(func(e connectivitytest.Entry) bool {
-				return e.Port == port && strings.HasPrefix(e.Target,
-					target)
+				return e.Port == port && strings.HasPrefix(e.Target, target)
 			}) == 0 {
 				t.Errorf("nothing went to %s through the port %s", target, port)
 			}

@@ -162,8 +162,7 @@ func TestFilesChangeWhileTheWorkerRuns(t *testing.T) {
 		f.await("orders", "runs", runs)
 	}
 	f.eventually("no metric", func() bool {
-		return !strings.Contains(f.metrics(),
-			"culvert_connector_config_refused{")
+		return !strings.Contains(f.metrics(), "culvert_connector_config_refused{")
 	})
 	f.replaced("conf/new.properties", append(source("new", address, "Products"), "sap.odata.host.adress=x")...)
 	f.await("new", "is FAILED", func(s connect.Status) bool {

@@ -78,8 +78,7 @@ func TestValidateRefusesTopicsOfTheWorker(t *testing.T) {
 	file := p.file("orders.properties", lines...)
 	want := fmt.Sprintf("%s:%d: sap.odata#01.topic: topic connect-offsets holds ", file, len(lines))
 	if r := p.run("validate", "--plugins", plugins(t), "--data", p.data, file); r.code != 1 && r.code != 2 ||
-		!strings.Contains(r.stdout+r.stderr,
-			want) {
+		!strings.Contains(r.stdout+r.stderr, want) {
 		t.Errorf("expected a failure with %q, found %d and\n%s%s", want, r.code, r.stdout, r.stderr)
 	}
 }

@@ -284,8 +284,7 @@ func TestManyWriteAtOnce(t *testing.T) {
 	}
 	writers.Wait()
 	f.eventually("half of them", func() bool {
-		return slices.Equal(f.names(), []string{"calm", "n0", "n2", "n4",
-			"n6"})
+		return slices.Equal(f.names(), []string{"calm", "n0", "n2", "n4", "n6"})
 	})
 	f.await("n6", "is stopped", is(connect.Stopped, 0))
 	f.signal(syscall.SIGTERM)

@@ -135,15 +135,13 @@ func TestSoakReloadStorm(t *testing.T) {
 		name := fmt.Sprintf("c%d", n)
 		e := &edited{f: f, name: name, lines: instead(source(name, address, "Orders"), "sap.odata#00.topic="+name),
 			rng: rng}
-		e.lines = slices.DeleteFunc(e.lines, func(l string) bool {
-			return strings.HasPrefix(l,
-				"sap.odata.max.retries=")
-		})
+		e.lines = slices.DeleteFunc(e.lines, func(l string) bool { return strings.HasPrefix(l, "sap.odata.max.retries=") })
 		e.sound()
+		if n == 0 { // before the others: no page is let through yet, and who takes turns with it would wait for one
+			f.await(e.name, "runs", runs)
+		}
 		all = append(all, e)
 	}
-	calm := all[0]
-	f.await(calm.name, "runs", runs)
 	ticker := time.NewTicker(apart)
 	defer ticker.Stop()
 	for range edits {
@@ -180,8 +178,7 @@ func TestSoakReloadStorm(t *testing.T) {
 		return s.Connector.State == connect.Running && strings.Contains(s.Connector.ConfigError, bad.file)
 	})
 	f.eventually("the connectors of the files", func() bool {
-		return slices.Equal(f.names(), []string{"c0", "c2", "c3",
-			"c4"})
+		return slices.Equal(f.names(), []string{"c0", "c2", "c3", "c4"})
 	})
 	if n := strings.Count(f.stderr.String(), `msg="connector started" connector=c0 `); n != 1 {
 		t.Errorf("expected the connector whose file was left alone to run undisturbed, found it started %d times", n)

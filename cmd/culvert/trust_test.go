@@ -223,8 +223,7 @@ func TestDefaultsOfAPluginLeadNowhere(t *testing.T) {
 	thief := newThief(t)
 	host, port, _ := net.SplitHostPort(thief.host)
 	service := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		io.WriteString(w,
-			"{}")
+		io.WriteString(w, "{}")
 	}))
 	t.Cleanup(service.Close)
 	own, at, _ := net.SplitHostPort(strings.TrimPrefix(service.URL, "http://"))

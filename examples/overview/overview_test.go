@@ -145,8 +145,7 @@ func TestSourcesRun(t *testing.T) {
 func TestSinksRun(t *testing.T) {
 	var demo *service.Service
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		demo.ServeHTTP(w,
-			r)
+		demo.ServeHTTP(w, r)
 	}))
 	defer server.Close()
 	_, port, _ := strings.Cut(strings.TrimPrefix(server.URL, "http://"), ":")

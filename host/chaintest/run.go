@@ -126,8 +126,7 @@ func (r *runner) run(ctx context.Context, base []config.Entry) {
 		r.fail(r.test.line, "expected the settings to be refused with %q, found nothing wrong", r.test.refused)
 	case r.test.refused != "":
 		if !slices.ContainsFunc(problems, func(p config.Problem) bool {
-			return strings.Contains(p.String(),
-				r.test.refused)
+			return strings.Contains(p.String(), r.test.refused)
 		}) {
 			r.fail(r.test.line, "expected the settings to be refused with %q, found\n%s", r.test.refused,
 				lines(problems))

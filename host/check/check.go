@@ -220,9 +220,8 @@ func (k *Checker) elsewhere(c *config.Connector) config.Problems {
 	var problems config.Problems
 	if e, ok := c.Entry("producer.override.bootstrap.servers"); ok {
 		if _, also := c.Entry("admin.override.bootstrap.servers"); !also {
-			p := problem(e, errors.New("records go to these brokers, but their topics are made on the worker's, as "+
-				"in Kafka Connect: "+
-				"admin.override.bootstrap.servers makes them where the records go"))
+			p := problem(e, errors.New("records go to these brokers, but their topics are made on the worker's, as in "+
+				"Kafka Connect: admin.override.bootstrap.servers makes them where the records go"))
 			p.Warning = true
 			problems = append(problems, p)
 		}

@@ -40,8 +40,7 @@ func TestCheck(t *testing.T) {
 		{"wrong value of a converter's setting",
 			good + "\nkey.converter=JsonConverter\nkey.converter.schemas.enable=no",
 			"c.properties:6: key.converter.schemas.enable: Invalid value no for configuration " +
-				"schemas.enable: Expected " +
-				"value to be either true or false"},
+				"schemas.enable: Expected value to be either true or false"},
 		{"what only the converter sees",
 			good + "\nvalue.converter=StringConverter\nvalue.converter.converter.encoding=x",
 			"c.properties:5: value.converter: Invalid value x for configuration converter.encoding: expected UTF-8"},

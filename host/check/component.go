@@ -82,7 +82,7 @@ func fullClass(m *plugin.Manager, kind wit.ComponentKind, class string) (name st
 				best, found = weight, map[string]string{}
 			}
 			if weight == best {
-				found[c.Name] = fmt.Sprintf("%s of %s (%s)", c.Name, info.Name, info.Origin)
+				found[c.Name] = fmt.Sprintf("%s of %s (%s)", c.Name, info.Name, info.Path)
 			}
 		}
 	}

@@ -122,8 +122,8 @@ func (k *Checker) ownConverters(c *config.Connector) config.Problems {
 		for _, e := range c.Entries {
 			if strings.HasPrefix(e.Key, which+".") {
 				p := problem(e, fmt.Errorf("has no effect, as in Kafka Connect: this file names no %s, so that the "+
-					"worker's counts with the worker's settings. "+
-					"To have both here: %s=%s", which, which, k.Worker.Text(which)))
+					"worker's counts with the worker's settings. To have both here: "+
+					"%s=%s", which, which, k.Worker.Text(which)))
 				p.Warning = true
 				problems = append(problems, p)
 			}

@@ -278,8 +278,9 @@ func (c *Connector) Stages() ([]Stage, Problems) {
 			}
 			p := c.predicate(name)
 			s.Predicate = &p
-		} else if s.Negate {
-			problems = append(problems, negate.problem("expected %spredicate with it", prefix))
+		} else if given {
+			problems = append(problems, negate.coded(setting.CodeInvalid, "Config '"+negate.Key+"' was provided but "+
+				"there is no config '"+prefix+"predicate' defining a predicate to be negated."))
 		}
 		stages = append(stages, s)
 	}
@@ -317,15 +318,12 @@ func distinct(aliases []string) []string {
 }
 
 func (c *Connector) twice(list Entry) Problems {
-	var problems Problems
-	seen := map[string]bool{}
-	for _, alias := range List(list.Value) {
-		if seen[alias] {
-			problems = append(problems, list.problem("expected each alias once, found %q twice", alias))
-		}
-		seen[alias] = true
+	aliases := List(list.Value)
+	if len(distinct(aliases)) == len(aliases) {
+		return nil
 	}
-	return problems
+	return Problems{list.coded(setting.CodeInvalid, setting.Invalid(list.Key, "["+strings.Join(aliases, ", ")+"]",
+		"Duplicate alias provided."))}
 }
 
 // String is name and file: connectors hold secrets.

@@ -128,28 +128,22 @@ func TestComponentProblems(t *testing.T) {
 			"c.properties:4: tasks.max: warning: " +
 			"looks like a reference to a config provider that there is not: it is used as it stands. There are dir, " +
 			"env and file; the worker's config.providers declares others"},
-		{"a variable of the shell", good + "shop.pwd=$SHOP_PWD", "c.properties:4: shop.pwd: warning: " +
-			"looks like a variable, which nobody replaces: it is used as it stands. A variable of the environment is " +
-			"${env:NAME}"},
-		{"a variable in braces", good + "shop.pwd=${SHOP_PWD}", "c.properties:4: shop.pwd: warning: " +
-			"looks like a variable, which nobody replaces: it is used as it stands. A variable of the environment is " +
-			"${env:NAME}"},
-		{"a variable of Windows", good + "shop.pwd=%SHOP_PWD%", "c.properties:4: shop.pwd: warning: " +
-			"looks like a variable, which nobody replaces: it is used as it stands. A variable of the environment is " +
-			"${env:NAME}"},
+		{"a variable of the shell", good + "shop.pwd=$SHOP_PWD", "c.properties:4: shop.pwd: warning: looks like a " +
+			"variable, which nobody replaces: it is used as it stands. A variable of the environment is ${env:NAME}"},
+		{"a variable in braces", good + "shop.pwd=${SHOP_PWD}", "c.properties:4: shop.pwd: warning: looks like a " +
+			"variable, which nobody replaces: it is used as it stands. A variable of the environment is ${env:NAME}"},
+		{"a variable of Windows", good + "shop.pwd=%SHOP_PWD%", "c.properties:4: shop.pwd: warning: looks like a " +
+			"variable, which nobody replaces: it is used as it stands. A variable of the environment is ${env:NAME}"},
 		{"a password with a dollar", good + "shop.pwd=pa$$word", ""},
 		{"an empty password", good + "shop.pwd=",
 			"c.properties:4: shop.pwd: warning: is empty: expected a password, or no such line"},
 		{"an empty name", strings.Replace(good, "name=c", "name=", 1),
 			"c.properties:1: name: expected a name, found nothing; without this line it is the file's"},
-		{"a mask", good + "shop.pwd=[hidden]", "c.properties:4: shop.pwd: " +
-			"expected a password, found what is shown in the place of one: write the password, or a reference to it " +
-			"such as ${file:PATH:KEY}"},
+		{"a mask", good + "shop.pwd=[hidden]", "c.properties:4: shop.pwd: expected a password, found what is shown " +
+			"in the place of one: write the password, or a reference to it such as ${file:PATH:KEY}"},
 		{"a password of Kafka's", good + "producer.override.ssl.key.password=$KEY_PWD",
-			"c.properties:4: producer.override.ssl.key.password: warning: " +
-				"looks like a variable, which nobody replaces: it is used as it stands. A " +
-				"variable of the environment is " +
-				"${env:NAME}"},
+			"c.properties:4: producer.override.ssl.key.password: warning: looks like a variable, which nobody " +
+				"replaces: it is used as it stands. A variable of the environment is ${env:NAME}"},
 		{"password by its alias", good + "shop.pwd=secret", ""},
 	}
 	for _, c := range cases {
@@ -202,8 +196,7 @@ func TestSinkRules(t *testing.T) {
 	for text, want := range map[string]string{
 		"connector.class=x\ntopics=a\ntopics.regex=b": "c.properties:2: topics: topics and topics.regex are mutually " +
 			"exclusive options, but both are set.\nc.properties:3: topics.regex: topics and " +
-			"topics.regex are mutually " +
-			"exclusive options, but both are set.",
+			"topics.regex are mutually exclusive options, but both are set.",
 		"connector.class=x\ntopics.regex=a.*\nerrors.deadletterqueue.topic.name=ab": "c.properties:3: " +
 			"errors.deadletterqueue.topic.name: expected a topic that topics.regex does not take, or dead letters " +
 			"would be read as records, found \"ab\"",
@@ -284,14 +277,24 @@ predicates.p.pattern=y`)
 	if diff := cmp.Diff([]wit.Setting{{Name: "field", Value: "x"}}, c.Part("transforms.a.").Settings()); diff != "" {
 		t.Error(diff)
 	}
-	bad := connector(t, "transforms=a,b,a\ntransforms.a.type=A\ntransforms.a.predicate=q\ntransforms.b.negate=maybe")
+	bad := connector(t, "transforms=a,b,a\ntransforms.a.type=A\ntransforms.a.predicate=q\ntransforms.b.negate=maybe\n"+
+		"transforms.b.predicate=p\npredicates=p\npredicates.p.type=P")
 	_, problems = bad.Stages()
-	wantLines := `c.properties:1: transforms: expected each alias once, found "a" twice
-c.properties:3: transforms.a.predicate: expected one of predicates (), found "q"
+	wantLines := `c.properties:1: transforms: Invalid value [a, b, a] for configuration transforms: Duplicate alias provided.
+c.properties:3: transforms.a.predicate: expected one of predicates (p), found "q"
 c.properties:1: transforms.b.type: Missing required configuration "transforms.b.type" which has no default value.
 c.properties:4: transforms.b.negate: Invalid value maybe for configuration transforms.b.negate: Expected value to be either true or false`
 	if diff := cmp.Diff(wantLines, lines(problems)); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
+	}
+	// As in Kafka Connect a negation that says false needs a predicate, too.
+	for _, negate := range []string{"true", "false"} {
+		_, problems = connector(t, "transforms=a\ntransforms.a.type=A\ntransforms.a.negate="+negate).Stages()
+		want := "c.properties:3: transforms.a.negate: Config 'transforms.a.negate' was provided but there is no " +
+			"config 'transforms.a.predicate' defining a predicate to be negated."
+		if diff := cmp.Diff(want, lines(problems)); diff != "" {
+			t.Errorf("(-want +got)\n%s", diff)
+		}
 	}
 }
 
@@ -467,7 +470,7 @@ func TestWorkerProblems(t *testing.T) {
 		[]byte(
 			"group.id=g\nexactly.once.source.support=enabled\noffset.flush.interval.ms=x\noffset.storage.topik=x\nssl.protocol=1\nproducer.linger.ms=1\nlisteners=\nlisteners.https.ssl.protocol=1\nkafka.proxy.outage.ms=soon\nkafka.proxy.password=x\ntransforms.a.tpye=x\ntopics=t"))
 	_, problems := NewWorker("w.properties", entries, nil, nil)
-	want := `w.properties:1: bootstrap.servers: missing: expected the addresses of Kafka brokers, or ` + "`embedded`" + ` for the broker that is built in
+	want := `w.properties:1: bootstrap.servers: Missing required configuration "bootstrap.servers" which has no default value.
 w.properties:2: exactly.once.source.support: Invalid value enabled for configuration exactly.once.source.support: expected disabled with bootstrap.servers=embedded: a kill of this process tears the transactions of the broker in it. Name brokers of a Kafka, or those of ` + "`culvert broker`" + `
 w.properties:3: offset.flush.interval.ms: Invalid value x for configuration offset.flush.interval.ms: Not a number of type LONG
 w.properties:4: offset.storage.topik: warning: unknown setting; the nearest known one is offset.storage.topic

@@ -31,10 +31,9 @@ var commonSettings = []wit.SettingSpec{
 	framed("config.action.reload", wit.KindText, "restart", wit.Low, "What a changed secret does.", allowed("none",
 		"restart")),
 	framed("errors.retry.timeout", wit.KindLong, "0", wit.Medium,
-		"For how long transforms, and a sink's encodings and deliveries, are tried again that "+
-			"failed and may do better, in "+
-			"milliseconds; -1: for ever. Deliveries are tried as often as the connector's own "+
-			"settings say in any case.",
+		"For how long transforms, and a sink's encodings and deliveries, are tried again that failed and may do "+
+			"better, in milliseconds; -1: for ever. Deliveries are tried as often as the connector's own settings say "+
+			"in any case.",
 		atLeast(-1)),
 	framed("errors.retry.delay.max.ms", wit.KindLong, "60000", wit.Medium,
 		"Longest pause between two such tries, in milliseconds: they double from 300. Rows that the service does not "+
@@ -69,10 +68,9 @@ var sourceSettings = []wit.SettingSpec{
 		"How often transactions end, in milliseconds: by default offset.flush.interval.ms of the worker, "+
 			"but no more than half of transaction.timeout.ms, within which they end in any case.", atLeast(1)),
 	framed(TraceHeaders, wit.KindBoolean, "false", wit.Low,
-		"Whether records carry the trace context of the page that they "+
-			"come from, in a header traceparent as the W3C defines it, whatever header.converter is. A "+
-			"row that has one keeps "+
-			"it. Needs tracing.otlp.endpoint of the worker. Sinks take such headers in any case."),
+		"Whether records carry the trace context of the page that they come from, in a header traceparent as the W3C "+
+			"defines it, whatever header.converter is. A row that has one keeps it. Needs tracing.otlp.endpoint of "+
+			"the worker. Sinks take such headers in any case."),
 	framed("offsets.storage.topic", wit.KindText, "", wit.Low, "Topic with the offsets of this connector alone. "+
 		"What it does not hold is read from the worker's."),
 }

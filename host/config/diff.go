@@ -93,11 +93,11 @@ type Now struct {
 	Name, File string
 	// Written are its settings as they were written.
 	Written map[string]string
-	// Given is what it was given, nil where nobody knows: one that was given the same again need not be compared.
+	// Given is the configuration that it was given, nil where that is unknown: the same one need not be compared.
 	Given *Connector
 	// Refused: it never ran, because its configuration is bad.
 	Refused bool
-	// Unsettled: it, or one of its tasks, does not run as it should, so that there is nothing that could go on.
+	// Unsettled: it or one of its tasks has failed, so a change restarts it even where it could be made in place.
 	Unsettled bool
 }
 

@@ -46,8 +46,8 @@ type Problems = setting.Problems
 // repeats some of it is replaced: Kafka Connect's tools show what validation finds to whoever asks.
 func (e Entry) Told(text string) string {
 	if e.Secret && repeats(text, e.Value) {
-		return "expected another value than the one that stands behind the reference; what the plugin says of it " +
-			"is not shown, since it repeats some of it"
+		return "expected another value than the one that stands behind the reference; what the plugin says of it is " +
+			"not shown, since it repeats some of it"
 	}
 	return text
 }

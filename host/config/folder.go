@@ -711,12 +711,12 @@ func (s *FolderStore) workersFile(path string) Problems {
 		return s.workerAt
 	}
 	for _, e := range entries {
-		if before, ok := s.worker.origin[e.Key]; !ok || before.File == path && before.Raw != e.Raw {
+		if before, ok := s.worker.given[e.Key]; !ok || before.File == path && before.Raw != e.Raw {
 			s.workerAt = append(s.workerAt, e.warning("has changed, which holds when the worker is started again"))
 		}
 	}
-	for _, key := range slices.Sorted(maps.Keys(s.worker.origin)) {
-		e := s.worker.origin[key]
+	for _, key := range slices.Sorted(maps.Keys(s.worker.given)) {
+		e := s.worker.given[key]
 		if e.File == path && !slices.ContainsFunc(entries, func(now Entry) bool { return now.Key == key }) {
 			e.Line = 1
 			s.workerAt = append(s.workerAt,

@@ -21,7 +21,8 @@ type Worker struct {
 	File      string
 	Providers *Providers
 	values    *koanf.Koanf
-	origin    map[string]Entry
+	// given are the settings that the user gave, by whatever means, by name.
+	given map[string]Entry
 }
 
 // flat is a delimiter that stands in no key, so that koanf never makes a tree of dotted keys.
@@ -65,7 +66,7 @@ func LoadWorker(file string, environ []string, flags map[string]string) (*Worker
 
 // NewWorker is [LoadWorker] for entries in hand.
 func NewWorker(file string, entries []Entry, environ []string, flags map[string]string) (*Worker, Problems) {
-	w := &Worker{File: file, values: koanf.New(flat), origin: map[string]Entry{}}
+	w := &Worker{File: file, values: koanf.New(flat), given: map[string]Entry{}}
 	own, given := environment(environ), commandLine(flags)
 	ofOthers, warnings := ofTelemetry(environ, entries, own, given)
 	layers := []layer{defaults(file), ofOthers, entries, own, given}
@@ -80,7 +81,7 @@ func NewWorker(file string, entries []Entry, environ []string, flags map[string]
 		}
 		for _, e := range resolved {
 			if e.File != "" {
-				w.origin[e.Key] = e
+				w.given[e.Key] = e
 			}
 		}
 	}
@@ -138,7 +139,7 @@ func commandLine(flags map[string]string) layer {
 func (w *Worker) check() Problems {
 	var problems Problems
 	d := workerDeclarations()
-	for _, e := range w.origin {
+	for _, e := range w.given {
 		if e.Secret && e.Value == "" {
 			continue // could not be resolved, which is a problem already
 		}
@@ -163,16 +164,15 @@ func (w *Worker) check() Problems {
 		case strings.HasPrefix(e.File, fromEnvironment) && setting.Distance(d.Nearest(e.Key),
 			e.Key) > 2: // a variable of something else
 		case ofConnectors(e.Key):
-			problems = append(problems, e.warning("has no effect: a setting of connectors, which "+
-				"stands in a connector's "+
-				"file"))
+			problems = append(problems, e.warning("has no effect: a setting of connectors, which stands in a "+
+				"connector's file"))
 		default:
 			problems = append(problems, e.warning("%s", setting.Unknown(d.Nearest(e.Key))))
 		}
 	}
 	if w.File != "" && !w.Given("bootstrap.servers") {
 		problems = append(problems, Problem{File: w.File, Line: 1, Setting: "bootstrap.servers",
-			Text: "missing: expected the addresses of Kafka brokers, or `embedded` for the broker that is built in"})
+			Text: setting.Missing("bootstrap.servers")})
 	}
 	return problems
 }
@@ -239,7 +239,7 @@ func hasPrefix(key string, prefixes []string) bool {
 }
 
 // Given tells whether the user set it, by whatever means.
-func (w *Worker) Given(name string) bool { _, ok := w.origin[name]; return ok }
+func (w *Worker) Given(name string) bool { _, ok := w.given[name]; return ok }
 
 // Text is the value, or the default, without blanks around it.
 func (w *Worker) Text(name string) string { return strings.TrimSpace(w.values.String(name)) }
@@ -266,7 +266,7 @@ func (w *Worker) Boolean(name string) bool {
 
 // Where is in front of an error that names a setting: `worker.properties:3: `, or nothing where nobody gave it.
 func (w *Worker) Where(name string) string {
-	e, ok := w.origin[name]
+	e, ok := w.given[name]
 	switch {
 	case !ok:
 		return ""
@@ -290,7 +290,7 @@ func (w *Worker) Prefixed(prefix string) map[string]string {
 // Current is the value of a setting at this time: references to config providers in it are resolved anew, so that it
 // follows the file that holds a secret. !ok: it has no such reference, or what it refers to is not there now.
 func (w *Worker) Current(name string) (value string, ok bool) {
-	e, given := w.origin[name]
+	e, given := w.given[name]
 	if !given || !e.Secret {
 		return "", false
 	}
@@ -315,7 +315,7 @@ func (w *Worker) Place(err error) Problem {
 
 // Problem is a problem with a setting, at the place where it was given.
 func (w *Worker) Problem(name, text string) Problem {
-	e, ok := w.origin[name]
+	e, ok := w.given[name]
 	if !ok {
 		e = Entry{Key: name, File: w.File, Line: 1}
 	}

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/host/kafka"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -49,5 +50,40 @@ func TestPasswordsAreNotShown(t *testing.T) {
 				t.Errorf("%s: kind %d, %q", s.Name, s.Kind, text)
 			}
 		}
+	}
+}
+
+// A property of security is checked alike for all clients and behind the prefix of one kind: what is wrong with it, and
+// in which words, does not depend on who reads it first.
+func TestSecurityIsCheckedAlikeWithAndWithoutPrefix(t *testing.T) {
+	wrong := 0
+	for _, p := range kafka.ClientProperties() {
+		if !hasPrefix(p.Name, []string{"ssl.", "sasl.", "security."}) {
+			continue
+		}
+		for _, value := range []string{"", "junk", "-1", "GSSAPI", "12345678901", "TLSv1.3"} {
+			first := ""
+			for i, name := range []string{p.Name, "producer." + p.Name, "admin." + p.Name} {
+				w, problems := NewWorker("w.properties", []Entry{{Key: "bootstrap.servers", Value: "a:1", Raw: "a:1",
+					File: "w.properties"}, {Key: name, Value: value, Raw: value, File: "w.properties"}}, nil, nil)
+				text := ""
+				if err := problems.Err(); err != nil {
+					text = err.Error()
+				} else if _, _, err := kafka.Parse(t.Context(), w.Sound(problems)); err != nil {
+					text = w.Place(err).String()
+				}
+				if text = strings.ReplaceAll(text, name, "NAME"); i == 0 {
+					first = text
+				} else if text != first {
+					t.Errorf("%s=%s: expected %q as without a prefix, found %q", name, value, first, text)
+				}
+			}
+			if first != "" {
+				wrong++
+			}
+		}
+	}
+	if wrong < 20 {
+		t.Errorf("expected wrong values among them, found %d", wrong)
 	}
 }

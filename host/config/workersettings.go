@@ -73,8 +73,6 @@ var generalSettings = []wit.SettingSpec{
 		"what failed and may do better, in milliseconds; -1: for ever.", atLeast(-1)),
 	declared("errors.retry.delay.max.ms", wit.KindLong, "60000",
 		"For connectors that do not say: longest pause between two tries, in milliseconds.", atLeast(1)),
-	declared("security.protocol", wit.KindText, "PLAINTEXT", "How brokers are spoken to.", allowed("PLAINTEXT", "SSL",
-		"SASL_PLAINTEXT", "SASL_SSL")),
 	declared("client.id", wit.KindText, "", "Prefix of the names under which Kafka knows this worker's clients."),
 	declared("topic.creation.enable", wit.KindBoolean, "true", "Whether missing topics are created."),
 

@@ -29,9 +29,8 @@ var tracingSettings = []wit.SettingSpec{
 	declared(TracingCertificate, wit.KindText, "", "PEM file with the authorities that its certificate may be of; the "+
 		"system's unless given. Else OTEL_EXPORTER_OTLP_CERTIFICATE."),
 	declared(TracingTimeout, wit.KindLong, "10000",
-		"How long one sending may take, with what is tried again of it, in "+
-			"milliseconds; a stop waits for the last one as long, and for 5 seconds at most. Else "+
-			"OTEL_EXPORTER_OTLP_TIMEOUT.", atLeast(1)),
+		"How long one sending may take, with what is tried again of it, in milliseconds; a stop waits for the last "+
+			"one as long, and for 5 seconds at most. Else OTEL_EXPORTER_OTLP_TIMEOUT.", atLeast(1)),
 	declared(TracingService, wit.KindText, "culvert", "Name under which the spans are shown. Else "+
 		"OTEL_SERVICE_NAME, else service.name of OTEL_RESOURCE_ATTRIBUTES."),
 	declared(TracingSampler, wit.KindText, "parentbased_always_on", "Which traces are sent. Else OTEL_TRACES_SAMPLER.",
@@ -106,14 +105,14 @@ const fromTelemetry = fromEnvironment + "OTEL_"
 
 // FromTelemetry tells whether the value of a setting is that of a variable of OpenTelemetry.
 func (w *Worker) FromTelemetry(name string) bool {
-	return strings.HasPrefix(w.origin[name].File, fromTelemetry)
+	return strings.HasPrefix(w.given[name].File, fromTelemetry)
 }
 
 // TracingURL is where traces are posted; exact: as it is, without a path to be added. unspoken is the protocol that the
 // environment wants and that is not spoken here, "" where it wants none.
 func (w *Worker) TracingURL(environ []string) (endpoint string, exact bool, unspoken string) {
 	endpoint = w.Text(TracingEndpoint)
-	exact = w.origin[TracingEndpoint].File == fromEnvironment+tracesEndpoint
+	exact = w.given[TracingEndpoint].File == fromEnvironment+tracesEndpoint
 	wanted := map[string]string{}
 	for _, variable := range environ {
 		name, value, _ := strings.Cut(variable, "=")

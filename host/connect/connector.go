@@ -229,7 +229,7 @@ func (c *connector) start(ctx context.Context) (close func(), err error) {
 	c.o.started.connectors.ended(true)
 	c.report(onStarted, nil)
 	c.log.Info("connector started", "class", c.component.Name, "plugin", c.plugin.Name, "version", c.plugin.Version,
-		"file", c.plugin.Origin, "tasks", len(c.tasks))
+		"file", c.plugin.Path, "tasks", len(c.tasks))
 	unwatch := c.service.Watch(c.client)
 	admin := c.admin
 	return func() {
@@ -463,10 +463,10 @@ func (c *connector) taskStatuses() []TaskStatus {
 
 // fileOf is where a version of a plugin came from, and the hash by which it is accepted.
 func fileOf(info plugin.Info) string {
-	if info.Origin == "" {
+	if info.Path == "" {
 		return ""
 	}
-	return info.Origin + " sha256:" + info.Hash
+	return info.Path + " sha256:" + info.Hash
 }
 
 // taskInfos show the settings of tasks as given has them, see asWritten.

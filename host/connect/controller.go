@@ -52,12 +52,12 @@ type controller struct {
 	wasPaused bool              // it was paused by a call before the worker began, and not as it was made
 	alive     context.CancelFunc
 	halting   bool
-	besides   bool        // alive is none, but something in the place of a life
+	besides   bool        // alive belongs to a job of beside (offsets, layOut), not to a life
 	late      *time.Timer // fires when tasks take longer to stop than limit
 	limit     time.Duration
 	once      bool
 	under     context.Context // of lives
-	atEnd     []func()        // when what is in the place of alive has ended
+	atEnd     []func()        // called when alive ends
 }
 
 // occurrence is an event on its way to the loop.
@@ -73,12 +73,21 @@ func newController(o *Options, c *config.Connector) *controller {
 	k := &controller{name: c.Name, o: o, log: o.Logger.With("connector", c.Name), done: make(chan struct{}),
 		wake:  make(chan struct{}, 1),
 		state: Unassigned, target: Running, given: c, limit: o.Worker.Duration(stopLimit)}
-	k.current = newConnector(o, c)
-	k.current.report, k.current.topics, k.current.times = k.reporting(k.current), &k.topics, &k.times
+	k.newLife()
 	if k.fault = k.current.refused; k.fault != nil {
 		k.state = Failed
 	}
 	return k
+}
+
+// newLife makes the current life anew, of the newest configuration, without beginning it.
+func (k *controller) newLife() {
+	life := newConnector(k.o, k.given)
+	life.report, life.topics, life.times = k.reporting(life), &k.topics, &k.times
+	if k.current != nil {
+		life.fed, life.rereads = k.current.fed, k.current.rereads
+	}
+	k.current = life
 }
 
 // post puts an event in the line of the loop. It never waits.
@@ -351,10 +360,7 @@ func (k *controller) enter(o occurrence) (t transition, ok bool) {
 func (k *controller) begin(ctx context.Context) {
 	k.mu.Lock()
 	if k.lived || k.current.given != k.given {
-		fed, rereads := k.current.fed, k.current.rereads
-		k.current = newConnector(k.o, k.given)
-		k.current.fed, k.current.rereads = fed, rereads
-		k.current.report, k.current.topics, k.current.times = k.reporting(k.current), &k.topics, &k.times
+		k.newLife()
 	}
 	life := k.current
 	if k.state == Restarting { // its tasks are others; after a pause they are the same
@@ -386,8 +392,7 @@ func (k *controller) layOut(ctx context.Context) {
 	if due {
 		k.laid = k.given
 		if k.current.given != k.given {
-			k.current = newConnector(k.o, k.given)
-			k.current.report, k.current.topics, k.current.times = k.reporting(k.current), &k.topics, &k.times
+			k.newLife()
 		}
 	}
 	life := k.current

@@ -95,7 +95,7 @@ func (t *task) sourceLettersTo(topic string, context bool, binding *plugin.Bindi
 			if !context {
 				return nil
 			}
-			list := t.letterHeaders(letter{topic: l.Topic, partition: -1, offset: int64(l.Row),
+			list := t.letterHeaders(failureContext{topic: l.Topic, partition: -1, offset: int64(l.Row),
 				stage: sink.Stage(l.Stage), transform: l.Transform, class: l.Class, err: l.Err,
 				times: l.Times}, binding)
 			return append(list, kgo.RecordHeader{Key: ownLetterHeader + "feed", Value: []byte(l.Feed)},
@@ -156,8 +156,8 @@ func (d *deadLetters) Send(ctx context.Context, l sink.Letter) error {
 	r.Topic, r.Key, r.Value, r.Timestamp = d.topic, l.Record.Key, l.Record.Value, l.Record.Timestamp
 	var added []kgo.RecordHeader
 	if d.context {
-		what := letter{topic: l.Record.Topic, partition: l.Record.Partition, offset: l.Record.Offset, stage: l.Stage,
-			transform: l.Transform, class: l.Class, err: l.Err}
+		what := failureContext{topic: l.Record.Topic, partition: l.Record.Partition, offset: l.Record.Offset,
+			stage: l.Stage, transform: l.Transform, class: l.Class, err: l.Err}
 		if d.replayed != nil {
 			what.times = d.replayed(l.Record)
 		}
@@ -184,8 +184,8 @@ var stages = map[sink.Stage]string{sink.StageKey: "KEY_CONVERTER", sink.StageVal
 	stageDecode:       "TASK_POLL", stageReplay: "TASK_POLL", sink.StageTransforms: "TRANSFORMATION",
 	sink.StageEncode: "TASK_PUT", sink.StageWrite: "TASK_PUT"}
 
-// letter is what there is to say of a dead letter: where it came from, and what failed there.
-type letter struct {
+// failureContext is what there is to say of a dead letter: where it came from, and what failed there.
+type failureContext struct {
 	topic     string
 	partition int32 // -1: it comes from no topic
 	offset    int64
@@ -198,7 +198,7 @@ type letter struct {
 
 // letterHeaders are the ten of Kafka Connect (DeadLetterQueueReporter), and what the service and the plugin have to
 // say.
-func (t *task) letterHeaders(l letter, binding *plugin.Binding) []kgo.RecordHeader {
+func (t *task) letterHeaders(l failureContext, binding *plugin.Binding) []kgo.RecordHeader {
 	c := t.connector
 	setting, failed, info := t.failed(l, binding)
 	var list []kgo.RecordHeader
@@ -238,8 +238,8 @@ func (t *task) letterHeaders(l letter, binding *plugin.Binding) []kgo.RecordHead
 	return list
 }
 
-// failed is what was at work: the setting that names it, its class, and the plugin that it is of.
-func (t *task) failed(l letter, binding *plugin.Binding) (setting, class string, info plugin.Info) {
+// failed is the component in which it failed: the setting that names it, its class, and its plugin.
+func (t *task) failed(l failureContext, binding *plugin.Binding) (setting, class string, info plugin.Info) {
 	c := t.connector
 	info = binding.Current().Module()
 	switch l.stage {

@@ -109,8 +109,8 @@ func (e *ends) nowhere(ctx context.Context) error {
 		return err
 	}
 	return fmt.Errorf("topics: expected topics that exist, found none with the name %s: what the others hold is "+
-		"written; correct the name or "+
-		"bootstrap.servers (of the worker, or consumer.override.bootstrap.servers), or make the topic",
+		"written; correct the name or bootstrap.servers (of the worker, or consumer.override.bootstrap.servers), or "+
+		"make the topic",
 		strings.Join(missing, ", "))
 }
 

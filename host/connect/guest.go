@@ -35,6 +35,6 @@ func (c *connector) tell(info plugin.Info, g *config.Guest, settings *config.Con
 	c.told[key] = true
 	c.log.Warn("values from files are not shown to a plugin of a folder: where they are no secrets, the setting "+
 		"reveal in the worker's settings lets it see them",
-		"plugin", info.Name, "version", info.Version, "file", info.Origin, "settings", withheld, "reveal",
+		"plugin", info.Name, "version", info.Version, "file", info.Path, "settings", withheld, "reveal",
 		"plugin."+info.Name+".reveal")
 }

@@ -394,13 +394,13 @@ type Progress struct {
 	Failed int64
 	// Warnings of a sink's plugin about answers.
 	Warnings int64
-	// Batches that a sink has made requests of, Requests that it has sent for them, and rows that it encoded Again. Of
-	// Uncertain records nobody knows whether the service has them.
+	// Of a sink: encoded batches, requests that it has sent, rows that it has encoded again, and records of which
+	// nobody knows whether the service has them.
 	Batches, Requests, Again, Uncertain int64
-	// LastUp is when a source had read all that there was, in its feed for which that is longest ago; zero: not yet.
+	// LastUp is when a source had last read all that there was; of several feeds the earliest time. Zero: not yet.
 	LastUp time.Time
-	// Told is when a notification came to a source, or was to come from then on, in its feed for which that is longest
-	// ago; zero where none subscribes.
+	// Told is when a notification last came to a source, or when it subscribed; of several feeds the earliest time.
+	// Zero where none subscribes.
 	Told time.Time
 	// Feeds of a source: what it reads by itself, such as an entity set.
 	Feeds []FeedProgress

@@ -35,8 +35,7 @@ func newHerd(t *testing.T, names ...string) *herd {
 func newHerdWith(t *testing.T, set func(*herd), names ...string) *herd {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		io.WriteString(w,
-			"hello")
+		io.WriteString(w, "hello")
 	}))
 	t.Cleanup(server.Close)
 	b := newBench(t, checktest.WithSpy(t))

@@ -342,9 +342,8 @@ func (c *connector) alterSink(ctx context.Context, entries []offset.Entry) error
 				return fmt.Errorf("expected a partition that exists, found %s-%d", topic, partition)
 			case at < start || at > end:
 				// Kafka Connect takes it, and the consumer goes by auto.offset.reset then: everything comes again.
-				return &offset.Invalid{Text: fmt.Sprintf("kafka_offset %d of %s-%d: expected an "+
-					"offset from %d to %d, which "+
-					"are those that the partition has", at, topic, partition, start, end)}
+				return &offset.Invalid{Text: fmt.Sprintf("kafka_offset %d of %s-%d: expected an offset from %d to %d, "+
+					"which are those that the partition has", at, topic, partition, start, end)}
 			}
 			if set[topic] == nil {
 				set[topic] = kafka.Positions{}

@@ -162,9 +162,9 @@ func (p *replay) run(ctx context.Context) error {
 		}
 	}
 	if p.at.behind() > p.end {
-		return fmt.Errorf("topic %s, partition %d: expected an end behind the letters that were replayed "+
-			"before (%d), found %d: "+
-			"the topic was made anew; --again forgets what was replayed", p.of.Topic, p.partition, p.at.behind(), p.end)
+		return fmt.Errorf("topic %s, partition %d: expected an end behind the letters that were replayed before (%d), "+
+			"found %d: the topic was made anew; --again forgets what was "+
+			"replayed", p.of.Topic, p.partition, p.at.behind(), p.end)
 	}
 	p.next = p.at.next
 	t := &task{connector: c}
@@ -277,13 +277,13 @@ func (p *replay) source(ctx context.Context, t *task, binding *plugin.Binding, t
 	defer func() { p.done.Refused += int(work.Progress().Skipped) }()
 	var last []*DeadLetter
 	return work.Replay(ctx, source.Replay{Partition: p.stored(),
-		Next: func(ctx context.Context) (refused []source.Refused, behind []wit.Field, err error) {
+		Next: func(ctx context.Context) (refused []source.DeadLetter, behind []wit.Field, err error) {
 			p.done.Letters += len(last) // they are stored
 			if last, err = p.letters(ctx); err != nil || len(last) == 0 {
 				return nil, nil, err
 			}
 			for _, l := range last {
-				refused = append(refused, source.Refused{Feed: l.Feed, Topic: l.Topic, Page: l.Request,
+				refused = append(refused, source.DeadLetter{Feed: l.Feed, Topic: l.Topic, Page: l.Request,
 					Row: uint32(l.Offset), Times: l.Times, Document: l.document(),
 					Key: l.Record.Key, Value: l.Record.Value, Timestamp: l.Record.Timestamp})
 				p.at.settle(l.Record.Offset, l.Record.Offset)
@@ -406,9 +406,8 @@ func (r *replayPlace) bounded() error {
 	if len(r.done) <= maxGaps {
 		return nil
 	}
-	return fmt.Errorf("expected at most %d runs of letters that were replayed before others, "+
-		"found %d: replay the others "+
-		"first, without a filter", maxGaps, len(r.done))
+	return fmt.Errorf("expected at most %d runs of letters that were replayed before others, found %d: replay the "+
+		"others first, without a filter", maxGaps, len(r.done))
 }
 
 // doubt says whether somebody knows of a letter that it was written.

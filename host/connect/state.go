@@ -10,7 +10,7 @@ type Info struct {
 	Type string `json:"type"`
 }
 
-// TaskID names a task.
+// TaskID names a task by its connector and its number there, from 0, in the form of Kafka Connect's REST API.
 type TaskID struct {
 	Connector string `json:"connector"`
 	Task      int    `json:"task"`

@@ -50,10 +50,9 @@ func (s *strangers) look(ctx context.Context) {
 	case !s.told:
 		s.told = true
 		slices.Sort(found)
-		s.log.Warn("the sink's group has members that are not this worker's: it runs elsewhere, too, and each gets "+
-			"a part of the records. "+
-			"Workers do not share connectors out among themselves yet: stop one of them, or give it another name or "+
-			"consumer.override.group.id",
+		s.log.Warn("the sink's group has members that are not this worker's: it runs elsewhere, too, and each gets a "+
+			"part of the records. Workers do not share connectors out among themselves yet: stop one of them, or give "+
+			"it another name or consumer.override.group.id",
 			"group", s.connector.group(), "members", strings.Join(found, ", "))
 	}
 }

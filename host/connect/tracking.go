@@ -88,7 +88,7 @@ func (h *Herder) Topics(name string) ([]string, bool) {
 	return k.topics.names(), true
 }
 
-// ResetTopics forgets them.
+// ResetTopics forgets the topics that a connector has used so far: they are told again when they are used again.
 func (h *Herder) ResetTopics(name string) error {
 	return h.with(name, func(k *controller) { k.topics.reset() })
 }

@@ -6,12 +6,14 @@ type State string
 const (
 	// Unassigned: known, and nothing runs yet, or no longer.
 	Unassigned State = "UNASSIGNED"
-	Running    State = "RUNNING"
+	// Running: its tasks are at work, or are being made.
+	Running State = "RUNNING"
 	// Paused: its tasks have stopped in good order; they go on when it is resumed.
 	Paused State = "PAUSED"
 	// Stopped is Paused without tasks: what they held is given free.
 	Stopped State = "STOPPED"
-	Failed  State = "FAILED"
+	// Failed: its configuration is bad, or it ended by an error; tasks fail by themselves.
+	Failed State = "FAILED"
 	// Restarting: its tasks stop, and are made anew as soon as the last of them has.
 	Restarting State = "RESTARTING"
 )

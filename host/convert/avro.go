@@ -23,14 +23,11 @@ import (
 type avroConverter struct {
 	registered
 	o avroOptions
-	// kept is how many schemas are kept in each direction (`schemas.cache.config`).
-	kept int
 
-	budget       budget
-	programs     map[uint32]*avroProgram
-	last         *avroProgram
-	programBytes int
-	anything     *avroProgram
+	budget   budget
+	programs cache[uint32, *avroProgram] // as many as `schemas.cache.config` says, as of readings
+	last     *avroProgram
+	anything *avroProgram
 
 	readings readings[*avroReading]
 }
@@ -63,7 +60,7 @@ func newAvro(v setting.Values, u Use) (Converter, error) {
 		return nil, err
 	}
 	kept := v.Number("schemas.cache.config")
-	return &avroConverter{registered: r, kept: kept, programs: map[uint32]*avroProgram{},
+	return &avroConverter{registered: r, programs: newCache[uint32, *avroProgram](kept),
 		readings: newReadings[*avroReading](kept),
 		o: avroOptions{enhanced: v.On("enhanced.avro.schema.support"), scrub: v.On("scrub.invalid.names"),
 			meta: v.On("connect.meta.data"), optionalKeys: v.On("allow.optional.map.keys"),
@@ -152,7 +149,7 @@ func (c *avroConverter) schemaless() *avroProgram {
 
 // program returns what is kept for a schema, making it when it is new.
 func (c *avroConverter) program(ctx context.Context, id uint32) (*avroProgram, error) {
-	p := c.programs[id]
+	p := c.programs.get(id)
 	if p == nil {
 		s := c.use.Schemas.Get(id)
 		if s == nil {
@@ -171,12 +168,7 @@ func (c *avroConverter) program(ctx context.Context, id uint32) (*avroProgram, e
 			p.name = name
 		}
 		size := compiledBytes(s) + len(text)
-		if len(c.programs) >= c.kept || c.programBytes+size > MaxCachedBytes {
-			clear(c.programs)
-			c.programBytes = 0
-		}
-		c.programs[id] = p
-		c.programBytes += size
+		c.programs.put(id, p, size)
 	}
 	c.last = p
 	return p, nil
@@ -242,7 +234,7 @@ func (c *avroConverter) DecodeBy(ctx context.Context, topic string, header, data
 
 func (c *avroConverter) decode(ctx context.Context, topic string, id schemaID, data []byte, b *record.Batch) (wit.Datum,
 	error) {
-	r, known := c.readings.of[readingKey{topic, id}]
+	r, known := c.readings.find(topic, id)
 	if !known {
 		var err error
 		if r, err = c.readings.add(ctx, &c.registered, topic, id, c.compile); err != nil {

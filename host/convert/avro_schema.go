@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"math"
-	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -511,9 +510,15 @@ func replaceNull(s step, value []byte) (step, error) {
 // define notes a named type. seen: it stands in the schema already. Of two different types with one name, which Avro
 // cannot have and AvroData fails at, the second gets a number behind its name; `connect.name` keeps the name.
 func (w *avroWriter) define(name string, digest [sha256.Size]byte) (full string, seen bool, err error) {
-	parts := strings.Split(strings.TrimRight(name, "."), ".")
-	for i := range parts {
-		parts[i] = w.scrubbed(parts[i])
+	if !w.o.scrub {
+		name = strings.TrimRight(name, ".")
+	}
+	parts := strings.Split(name, ".")
+	for i, part := range parts {
+		// AvroData leaves a namespace as it is, also one that Avro refuses to read.
+		if last := i == len(parts)-1; last || checkName(part) != nil {
+			parts[i] = w.scrubbed(part)
+		}
 		if err := checkName(parts[i]); err != nil {
 			return name, false, err
 		}
@@ -589,29 +594,27 @@ func checkName(name string) error {
 	return nil
 }
 
-// scrubbed is a part of a name as `scrub.invalid.names` writes it.
+// scrubbed is a part of a name as `scrub.invalid.names` writes it: encoded as Java's URLEncoder does in UTF-8, behind
+// an x where the encoded text begins with no letter and no underscore, and with underscores for what Avro does not
+// take.
 func (w *avroWriter) scrubbed(name string) string {
-	if !w.o.scrub || name == "" {
+	if !w.o.scrub {
 		return name
 	}
-	allowed := func(c byte) bool {
-		return c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || c == '_'
-	}
-	fine := name[0] < '0' || name[0] > '9'
-	for i := 0; fine && i < len(name); i++ {
-		fine = allowed(name[i])
-	}
-	if fine {
-		return name
-	}
-	encoded := []byte(url.QueryEscape(name))
-	if encoded[0] >= '0' && encoded[0] <= '9' {
-		encoded = append([]byte("x"), encoded...)
-	}
-	for i, c := range encoded {
-		if !allowed(c) {
-			encoded[i] = '_'
+	encoded := make([]byte, 0, len(name)+1)
+	for _, c := range []byte(name) {
+		switch {
+		case 'A' <= c && c <= 'Z', 'a' <= c && c <= 'z', '0' <= c && c <= '9':
+			encoded = append(encoded, c)
+		case strings.IndexByte("_-.* ", c) >= 0: // URLEncoder writes them as they are, and a blank as a plus sign
+			encoded = append(encoded, '_')
+		default:
+			encoded = append(encoded, '_', hex[c>>4], hex[c&15])
 		}
+	}
+	// NAME_START_CHAR looks at the encoded text: a percent sign, not the underscore that is written for it.
+	if name == "" || !(name[0] == '_' || 'A' <= name[0] && name[0] <= 'Z' || 'a' <= name[0] && name[0] <= 'z') {
+		return "x" + string(encoded)
 	}
 	return string(encoded)
 }

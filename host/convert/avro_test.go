@@ -290,6 +290,13 @@ func TestNamesOfAvro(t *testing.T) {
 		!strings.Contains(c.last.text, `"name":"b_c","namespace":"x1a","fields":[{"name":"x_y"`) {
 		t.Errorf("expected other names, found %s, %v", c.last.text, err)
 	}
+	for name, want := range map[string]string{"/BIC/ZFIELD": "x_2FBIC_2FZFIELD", "Ähnlich": "x_C3_84hnlich",
+		"$id": "x_24id", "a*b": "a_b", "a~b": "a_7Eb", "abc+-.*_": "abc_2B____", "0abc": "x0abc", "x y": "x_y",
+		"_x": "_x", "-": "x_", "a_2Fb": "a_2Fb", "": "x"} {
+		if got := (&avroWriter{o: avroOptions{scrub: true}}).scrubbed(name); got != want {
+			t.Errorf("%q: expected AvroData's %s, found %s", name, want, got)
+		}
+	}
 	// Two types of one name.
 	const twice = `{"schema":{"type":"struct","fields":[{"type":"struct","name":"N","field":"a","fields":[{"type":"int32","field":"x"}]},{"type":"struct","name":"N","field":"b","fields":[{"type":"string","field":"y"}]},{"type":"struct","name":"N","optional":true,"field":"c","fields":[{"type":"int32","field":"x"}]}]},"payload":{"a":{"x":1},"b":{"y":"q"},"c":{"x":2}}}`
 	if got := avroOf(t, "", twice); !sameJSON(got[2], strings.ReplaceAll(twice, `"type":"int32"`, `"type":"int32"`)) &&

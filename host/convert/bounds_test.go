@@ -155,12 +155,10 @@ func TestHostileRecordsAreReadInTime(t *testing.T) {
 		"absent members": {enveloped(`{"type":"array","items":`+wide+`}`, "["+repeated(300_000, "{}")+"]"),
 			"more than"},
 		"unknown members": {enveloped(wide, "{"+list(100_000, func(i int) string {
-			return fmt.Sprintf(`"u%d":1`,
-				i)
+			return fmt.Sprintf(`"u%d":1`, i)
 		})+"}"), ""},
 		"members out of turn": {enveloped(wide, "{"+list(100_000, func(i int) string {
-			return fmt.Sprintf(`"f%d":1`,
-				8999-i*7%9000)
+			return fmt.Sprintf(`"f%d":1`, 8999-i*7%9000)
 		})+"}"), ""},
 		"defaults": {enveloped(`{"type":"array","items":`+defaulted+`}`, "["+repeated(300_000, "{}")+"]"),
 			"more than"},
@@ -175,8 +173,7 @@ func TestHostileRecordsAreReadInTime(t *testing.T) {
 		"100,000 names": {"{" + list(100_000, func(i int) string { return fmt.Sprintf(`"n%d":1`, i) }) + "}",
 			""},
 		"100,000 names twice": {"{" + list(200_000, func(i int) string {
-			return fmt.Sprintf(`"n%d":%d`, i%100_000,
-				i)
+			return fmt.Sprintf(`"n%d":%d`, i%100_000, i)
 		}) + "}", ""},
 		"one name many times": {"{" + list(100_000, func(i int) string { return fmt.Sprintf(`"n%d":1`, i) }) + "," +
 			list(100_000, func(i int) string { return `"n0":"` + strings.Repeat("x", i%3) + `"` }) + "}", ""},
@@ -391,10 +388,10 @@ func TestBytesOfCachedSchemas(t *testing.T) {
 		if err != nil || len(out) < size || !bytes.Contains(out, fmt.Appendf(nil, `"%02dddd`, i%schemas)) {
 			t.Fatalf("schema %d: %d bytes, %v", i, len(out), err)
 		}
-		if c.programBytes > MaxCachedBytes || c.readerBytes > MaxCachedBytes {
-			t.Fatalf("schema %d: %d and %d bytes are kept", i, c.programBytes, c.readerBytes)
+		if c.programs.bytes > MaxCachedBytes || c.readers.bytes > MaxCachedBytes {
+			t.Fatalf("schema %d: %d and %d bytes are kept", i, c.programs.bytes, c.readers.bytes)
 		}
-		most, maxRead = max(most, len(c.programs)), max(maxRead, len(c.readers))
+		most, maxRead = max(most, len(c.programs.of)), max(maxRead, len(c.readers.of))
 	}
 	if most < 2 || most >= schemas || maxRead < 2 || maxRead >= schemas {
 		t.Errorf("expected some of %d schemas to be kept, found %d and %d", schemas, most, maxRead)

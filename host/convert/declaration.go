@@ -37,9 +37,8 @@ func declared() []Declaration {
 	list := []Declaration{
 		declare(ClassAvro, "Confluent's Avro: a zero byte, the id that a schema registry has for the schema, and Avro "+
 			"binary.", avroSettings(), newAvro),
-		declare(ClassJSONSchema, "JSON with a schema registry: a zero byte, the id that it has "+
-			"for the JSON Schema, and "+
-			"JSON.", jsonSchemaSettings(), newJSONSchema),
+		declare(ClassJSONSchema, "JSON with a schema registry: a zero byte, the id that it has for the JSON Schema, "+
+			"and JSON.", jsonSchemaSettings(), newJSONSchema),
 		declare(ClassJSON, "JSON, each record with its schema beside it unless schemas.enable=false.", jsonSettings(),
 			newJSON),
 		declare(ClassString, "Text: what is no text is written as Java's toString has it.", stringSettings(),

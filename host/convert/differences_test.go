@@ -90,8 +90,7 @@ func TestDifferences(t *testing.T) {
 	for _, c := range differences(t) {
 		if got := c.rewrite(t); got != c.ours || got == c.kafka {
 			t.Errorf("%s: %s: expected %s, and something else than Kafka's %s, found %s", c.name, c.document, c.ours,
-				c.kafka,
-				got)
+				c.kafka, got)
 		}
 		if !strings.Contains(words, c.name) {
 			t.Errorf("RATIONALE.md does not name %q", c.name)

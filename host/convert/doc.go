@@ -5,11 +5,11 @@
 //
 //   - converter.go: what a converter is. declaration.go: by which class it is found, and its settings. bounds.go: what
 //     a conversion may make of a record.
-//   - plain.go, primitive.go, header.go: texts, bytes, numbers, headers.
+//   - plain.go, charset.go, primitive.go, header.go: texts, bytes, numbers, headers.
 //   - json.go with envelope.go and schema.go: JSON with or without its schema; writer.go and reader.go, compiled for
 //     each schema, with scanner.go, text.go and number.go: bytes as Jackson and Java write and read them.
 //   - jsonschema.go with jsonschema_writer.go, jsonschema_reader.go, union.go and javaorder.go: JSON with JSON Schemas.
-//     registered.go, readings.go: what it shares with Avro.
+//     registered.go, readings.go: what it shares with Avro. cache.go: what is kept of schemas.
 //   - avro.go with avro_schema.go, avro_reader.go, avro_step.go and avro_anything.go: Confluent's Avro; registry: the
 //     client of a schema registry. render.go: schemas for readers.
 //

@@ -33,9 +33,8 @@ func FindHeaders(class string) (Declaration, error) {
 	d, err := Find(class, false)
 	switch {
 	case err != nil:
-		return d, configError("header converter: unknown class %q; there are %s, and the "+
-			"converters of keys and values "+
-			"but those with a schema registry", class, ClassSimpleHeaders)
+		return d, configError("header converter: unknown class %q; there are %s, and the converters of keys and "+
+			"values but those with a schema registry", class, ClassSimpleHeaders)
 	case d.Class == ClassAvro || d.Class == ClassJSONSchema:
 		return d, configError("header converter: %s converts no headers, in Kafka Connect neither", d.Class)
 	}

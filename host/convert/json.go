@@ -19,19 +19,15 @@ type jsonConverter struct {
 	reg     *record.Registry
 	schemas bool
 	form    form
-	// kept is how many compiled schemas are kept in each direction (`schemas.cache.size`).
-	kept int
 
-	programs map[uint32]*program
+	programs cache[uint32, *program] // as many as `schemas.cache.size` says, as of readers
 	last     *program
 	budget   budget
 
 	parser parser
 	// readers by the JSON text of their schema
-	readers map[string]*reader
-	// programBytes and readerBytes are what they take, about.
-	programBytes, readerBytes int
-	lastReader                *reader
+	readers    cache[string, *reader]
+	lastReader *reader
 	// fixed is the reader of `schema.content`.
 	fixed *reader
 }
@@ -52,10 +48,11 @@ const (
 )
 
 func newJSON(v setting.Values, u Use) (Converter, error) {
-	c := &jsonConverter{reg: u.Schemas, schemas: v.On("schemas.enable"), kept: v.Number("schemas.cache.size"),
+	kept := v.Number("schemas.cache.size")
+	c := &jsonConverter{reg: u.Schemas, schemas: v.On("schemas.enable"),
 		form: form{replaceNull: v.On("replace.null.with.default"),
 			numericDecimals: v.Word("decimal.format") == "numeric"},
-		programs: map[uint32]*program{}, readers: map[string]*reader{}}
+		programs: newCache[uint32, *program](kept), readers: newCache[string, *reader](kept)}
 	if text := v.Text("schema.content"); text != "" {
 		fixed, err := c.newReader(context.Background(), []byte(text))
 		if err != nil {
@@ -131,7 +128,7 @@ func (c *jsonConverter) Encode(ctx context.Context, dst []byte, most int, topic 
 
 // program returns the compiled schema, compiling it when it is new.
 func (c *jsonConverter) program(ctx context.Context, id uint32) (*program, error) {
-	p := c.programs[id]
+	p := c.programs.get(id)
 	if p == nil {
 		s := c.reg.Get(id)
 		if s == nil {
@@ -153,12 +150,7 @@ func (c *jsonConverter) program(ctx context.Context, id uint32) (*program, error
 			p.envelope = append(p.envelope, envelopePayload...)
 		}
 		size := compiledBytes(s) + len(p.envelope)
-		if len(c.programs) >= c.kept || c.programBytes+size > MaxCachedBytes {
-			clear(c.programs)
-			c.programBytes = 0
-		}
-		c.programs[id] = p
-		c.programBytes += size
+		c.programs.put(id, p, size)
 	}
 	c.last = p
 	return p, nil
@@ -342,18 +334,13 @@ func (c *jsonConverter) open(ctx context.Context, data []byte) (r *reader, paylo
 	if string(schema) == "null" {
 		return nil, payload, nil
 	}
-	r = c.readers[string(schema)]
+	r = c.readers.get(string(schema))
 	if r == nil {
 		if r, err = c.newReader(ctx, schema); err != nil {
 			return nil, 0, err
 		}
 		size := compiledBytes(r.schema) + 2*len(schema)
-		if len(c.readers) >= c.kept || c.readerBytes+size > MaxCachedBytes {
-			clear(c.readers)
-			c.readerBytes = 0
-		}
-		c.readers[string(schema)] = r
-		c.readerBytes += size
+		c.readers.put(string(schema), r, size)
 	}
 	c.lastReader = r
 	return r, payload, nil
@@ -367,8 +354,8 @@ func (r *reader) begins(data []byte) bool {
 
 func notAnEnvelope() error {
 	return dataError("JsonConverter with schemas.enable requires \"schema\" and \"payload\" fields and may not " +
-		"contain additional fields. " +
-		"If you are trying to deserialize plain JSON data, set schemas.enable=false in your converter configuration.")
+		"contain additional fields. If you are trying to deserialize plain JSON data, set schemas.enable=false in " +
+		"your converter configuration.")
 }
 
 // newReader compiles the JSON text of a schema; nil for null, which is no schema.

@@ -23,15 +23,12 @@ import (
 // would lose without a word: a value of another type, a number that does not fit, a required field that is not there.
 type jsonSchemaConverter struct {
 	registered
-	o jsonSchemaOptions
-	// kept is how many schemas are kept in each direction (`schemas.cache.config`).
-	kept   int
+	o      jsonSchemaOptions
 	strict bool
 
-	budget       budget
-	programs     map[uint32]*jsonSchemaProgram
-	last         *jsonSchemaProgram
-	programBytes int
+	budget   budget
+	programs cache[uint32, *jsonSchemaProgram] // as many as `schemas.cache.config` says, as of readings
+	last     *jsonSchemaProgram
 
 	parser   parser
 	readings readings[*jsonSchemaReading]
@@ -88,8 +85,7 @@ func jsonSchemaSettings() *setting.Table {
 		flag("ignore.default.for.nullables", wit.Low, "false", "Write null as null where the field has a default."),
 		flag("ignore.modern.dialects", wit.Low, "false", "Read every schema as one of draft 7, as is done anyway."),
 	)
-	for _, name := range []string{"preserve.additional.properties", "json.indent.output",
-		"json.write.dates.iso8601"} {
+	for _, name := range []string{"preserve.additional.properties", "json.indent.output", "json.write.dates.iso8601"} {
 		t.Later(flag(name, wit.Low, "false", "Of Confluent's converter."), "false")
 	}
 	return t
@@ -101,9 +97,8 @@ func newJSONSchema(v setting.Values, u Use) (Converter, error) {
 		return nil, err
 	}
 	kept := v.Number("schemas.cache.config")
-	return &jsonSchemaConverter{registered: r, kept: kept,
-		strict:   v.On("latest.compatibility.strict"),
-		programs: map[uint32]*jsonSchemaProgram{}, readings: newReadings[*jsonSchemaReading](kept),
+	return &jsonSchemaConverter{registered: r, strict: v.On("latest.compatibility.strict"),
+		programs: newCache[uint32, *jsonSchemaProgram](kept), readings: newReadings[*jsonSchemaReading](kept),
 		o: jsonSchemaOptions{open: v.On("object.additional.properties"), optional: v.On("use.optional.for.nonrequired"),
 			flatten: v.On("flatten.singleton.unions"), sums: v.On("generalized.sum.type.support"),
 			validate: v.On("json.fail.invalid.schema"),
@@ -159,7 +154,7 @@ func (c *jsonSchemaConverter) Encode(ctx context.Context, dst []byte, most int, 
 
 // program returns what is kept for a schema, making it when it is new.
 func (c *jsonSchemaConverter) program(ctx context.Context, id uint32) (*jsonSchemaProgram, error) {
-	p := c.programs[id]
+	p := c.programs.get(id)
 	if p == nil {
 		s := c.use.Schemas.Get(id)
 		if s == nil {
@@ -186,12 +181,7 @@ func (c *jsonSchemaConverter) program(ctx context.Context, id uint32) (*jsonSche
 			}
 		}
 		size := compiledBytes(s) + len(text)
-		if len(c.programs) >= c.kept || c.programBytes+size > MaxCachedBytes {
-			clear(c.programs)
-			c.programBytes = 0
-		}
-		c.programs[id] = p
-		c.programBytes += size
+		c.programs.put(id, p, size)
 	}
 	c.last = p
 	return p, nil
@@ -244,7 +234,7 @@ func (c *jsonSchemaConverter) DecodeBy(ctx context.Context, topic string, header
 
 func (c *jsonSchemaConverter) decode(ctx context.Context, topic string, id schemaID, data []byte,
 	b *record.Batch) (wit.Datum, error) {
-	r, known := c.readings.of[readingKey{topic, id}]
+	r, known := c.readings.find(topic, id)
 	if !known {
 		var err error
 		if r, err = c.readings.add(ctx, &c.registered, topic, id, c.compile); err != nil {

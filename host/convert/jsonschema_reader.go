@@ -57,8 +57,7 @@ func (p part) words() map[string]any {
 	return words
 }
 
-// bare is the part without the words that belong to what it is as a whole: what it is beside that has no title, version
-// or default of its own in Kafka Connect.
+// bare is a copy without title, description, default and connect.* words: those describe the whole schema.
 func (p part) bare() part {
 	words := maps.Clone(p.words())
 	for _, word := range []string{"title", "description", "default", connectVersion, connectParameters, connectType} {
@@ -278,7 +277,7 @@ func (s *schemaSource) facet(f facet, version *int32, optional bool, depth int) 
 	return id, s.attributes(&n, id, f.part, version, optional)
 }
 
-// singleton is a choice of one, of which Kafka Connect forgets what stands around it.
+// singleton is a choice with one member: Kafka Connect takes the member and ignores the words beside the choice.
 func (s *schemaSource) singleton(f facet, depth int) (uint32, error) {
 	one, err := s.resolved(f.of[0], depth+1)
 	if err != nil {

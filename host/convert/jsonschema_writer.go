@@ -133,8 +133,7 @@ func (s *jsonSchemaWriter) value(dst []byte, id uint32, w *writer, index int) ([
 		typ("array", "map")
 		last = func(dst []byte) ([]byte, error) { // value and key: the order of a hash table
 			dst, err := s.node(append(dst, `"items":{"type":"object","properties":{"value":`...), n.Element, w.element,
-				1,
-				false)
+				1, false)
 			if err == nil {
 				dst, err = s.node(append(dst, `,"key":`...), n.Key, w.key, 0, false)
 			}

@@ -328,17 +328,23 @@ var decimalNumbers = regexp.MustCompile(`-?\d+(\.\d+)?(E[-+]?\d+)?`)
 // Texts of 20,000 rows of bytes by chance, most of them malformed, are Kafka's in every encoding.
 func TestRealEncodings(t *testing.T) {
 	g := rand.New(rand.NewPCG(5, 6))
-	names := []string{"UTF-8", "UTF-8", "UTF-8", "windows-1252", "ISO-8859-1", "US-ASCII"}
+	names := []string{"UTF-8", "UTF-8", "UTF-8", "UTF-16", "UTF-16BE", "UTF-16LE"}
+	for i := range charsets {
+		all := strings.Fields(charsets[i].names)
+		names = append(names, all[0], all[g.IntN(len(all))])
+	}
 	bytesOf := []byte{'a', 0x7f, 0x80, 0x81, 0x8d, 0x8f, 0x90, 0x9d, 0x9f, 0xa0, 0xbf, 0xc0, 0xc1, 0xc2, 0xdf, 0xe0,
 		0xe2, 0xed, 0xef,
-		0xf0, 0xf1, 0xf4, 0xf5, 0xff, 0xfe}
+		0xf0, 0xf1, 0xf4, 0xf5, 0xff, 0xfe, 0xd8, 0xdb, 0xdc, 0x00, 0x00}
 	type row struct{ reads, writes, data string }
 	var rows []row
 	var text strings.Builder
 	for range 20_000 {
-		data := make([]byte, g.IntN(9)+1)
+		data := make([]byte, g.IntN(10))
 		for i := range data {
-			data[i] = bytesOf[g.IntN(len(bytesOf))]
+			if data[i] = bytesOf[g.IntN(len(bytesOf))]; g.IntN(3) == 0 {
+				data[i] = byte(g.IntN(256))
+			}
 		}
 		r := row{names[g.IntN(len(names))], names[g.IntN(len(names))], string(data)}
 		rows = append(rows, r)

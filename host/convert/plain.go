@@ -2,18 +2,13 @@ package convert
 
 import (
 	"context"
-	"encoding/binary"
 	"math"
 	"math/big"
 	"strconv"
-	"strings"
-	"time"
-	"unicode/utf16"
 	"unicode/utf8"
 
-	"golang.org/x/text/encoding/charmap"
-
 	"github.com/culvert-project/culvert/host/record"
+	"github.com/culvert-project/culvert/plugins/smt/dateformat"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/datum"
@@ -121,9 +116,8 @@ func newString(v setting.Values, u Use) (Converter, error) {
 			name = own
 		}
 		var known bool
-		if *way.at, known = charsets[strings.ToUpper(v.Text(name))]; !known {
-			return nil, configError("%s", setting.Invalid(name, v.Text(name), "expected UTF-8, ISO-8859-1, US-ASCII, "+
-				"windows-1252, UTF-16, UTF-16BE or UTF-16LE"))
+		if *way.at, known = charsetOf(v.Text(name)); !known {
+			return nil, configError("%s", setting.Invalid(name, v.Text(name), "expected "+charsetNames()))
 		}
 	}
 	var err error
@@ -281,9 +275,10 @@ func appendJavaReal(dst []byte, v float64, size int) []byte {
 	return appendFloat(dst, v, size)
 }
 
-func appendJavaDate(dst []byte, ms int64) []byte {
-	return time.UnixMilli(ms).UTC().AppendFormat(dst, "Mon Jan 02 15:04:05 UTC 2006")
-}
+// javaDate is how java.util.Date.toString writes a time in UTC.
+var javaDate, _ = dateformat.Parse("EEE MMM dd HH:mm:ss 'UTC' y")
+
+func appendJavaDate(dst []byte, ms int64) []byte { return javaDate.Append(dst, ms) }
 
 func unscaledBytes(n *big.Int) []byte {
 	b := datum.AppendDecimal(nil, n)
@@ -354,149 +349,4 @@ func (j *javaText) appendItems(dst []byte, node uint32, v any) ([]byte, error) {
 		return append(dst, '}'), nil
 	}
 	return dst, nil
-}
-
-// charset is one of Java's standard character sets.
-type charset uint8
-
-const (
-	utf8Charset charset = iota
-	latinCharset
-	asciiCharset
-	windowsCharset
-	utf16Charset // big-endian, with a mark in front when written
-	utf16BE
-	utf16LE
-)
-
-var charsets = map[string]charset{"UTF-8": utf8Charset, "UTF8": utf8Charset, "ISO-8859-1": latinCharset,
-	"LATIN1": latinCharset, "ISO8859_1": latinCharset, "US-ASCII": asciiCharset, "ASCII": asciiCharset,
-	"WINDOWS-1252": windowsCharset, "CP1252": windowsCharset, "UTF-16": utf16Charset, "UTF-16BE": utf16BE,
-	"UTF-16LE": utf16LE}
-
-// undefined1252 are the bytes that stand for nothing in Java's windows-1252.
-func undefined1252(b byte) bool { return b == 0x81 || b == 0x8d || b == 0x8f || b == 0x90 || b == 0x9d }
-
-// appendMalformed appends bytes of which not all are UTF-8, as Java's decoder does: one U+FFFD for as many bytes as
-// begin a character, and one for half a pair of surrogates.
-func appendMalformed(dst, data []byte) []byte {
-	for i := 0; i < len(data); {
-		if r, size := utf8.DecodeRune(data[i:]); r != utf8.RuneError || size > 1 {
-			dst = append(dst, data[i:i+size]...)
-			i += size
-			continue
-		}
-		lead, low, high, size := data[i], byte(0x80), byte(0xbf), 1
-		switch {
-		case lead >= 0xe0 && lead < 0xf0:
-			size = 3
-		case lead >= 0xf0 && lead < 0xf5:
-			size = 4
-		}
-		switch lead {
-		case 0xe0:
-			low = 0xa0
-		case 0xf0:
-			low = 0x90
-		case 0xf4:
-			high = 0x8f
-		}
-		n := 1
-		for n < size && i+n < len(data) && data[i+n] >= low && data[i+n] <= high {
-			low, high = 0x80, 0xbf
-			n++
-		}
-		dst = utf8.AppendRune(dst, utf8.RuneError)
-		i += n
-	}
-	return dst
-}
-
-// encode writes UTF-8 in the character set; what it cannot say becomes a question mark, as in Java.
-func (c charset) encode(dst, text []byte) []byte {
-	if c == utf8Charset {
-		return append(dst, text...)
-	}
-	if c == utf16Charset {
-		dst = append(dst, 0xfe, 0xff)
-	}
-	limit := rune(0x100)
-	if c == asciiCharset {
-		limit = 0x80
-	}
-	for _, r := range string(text) {
-		switch {
-		case c == utf16LE:
-			for _, u := range utf16.AppendRune(nil, r) {
-				dst = binary.LittleEndian.AppendUint16(dst, u)
-			}
-		case c == windowsCharset:
-			if b, ok := charmap.Windows1252.EncodeRune(r); ok && !undefined1252(b) {
-				dst = append(dst, b)
-			} else {
-				dst = append(dst, '?')
-			}
-		case c >= utf16Charset:
-			for _, u := range utf16.AppendRune(nil, r) {
-				dst = binary.BigEndian.AppendUint16(dst, u)
-			}
-		case r < limit:
-			dst = append(dst, byte(r))
-		default:
-			dst = append(dst, '?')
-		}
-	}
-	return dst
-}
-
-// decode writes as UTF-8; bytes that mean nothing become U+FFFD, as in Java.
-func (c charset) decode(dst, data []byte) []byte {
-	switch c {
-	case utf8Charset:
-		if utf8.Valid(data) {
-			return append(dst, data...)
-		}
-		return appendMalformed(dst, data)
-	case windowsCharset:
-		for _, b := range data {
-			r := charmap.Windows1252.DecodeByte(b)
-			if undefined1252(b) {
-				r = utf8.RuneError
-			}
-			dst = utf8.AppendRune(dst, r)
-		}
-		return dst
-	case latinCharset, asciiCharset:
-		for _, b := range data {
-			if c == asciiCharset && b >= 0x80 {
-				dst = utf8.AppendRune(dst, utf8.RuneError)
-				continue
-			}
-			dst = utf8.AppendRune(dst, rune(b))
-		}
-		return dst
-	}
-	var order binary.ByteOrder = binary.BigEndian
-	if c == utf16LE {
-		order = binary.LittleEndian
-	}
-	if c == utf16Charset && len(data) >= 2 {
-		if data[0] == 0xff && data[1] == 0xfe {
-			order = binary.LittleEndian
-		}
-		if r := order.Uint16(data); r == 0xfeff {
-			data = data[2:]
-		}
-	}
-	var units []uint16
-	for ; len(data) >= 2; data = data[2:] {
-		units = append(units, order.Uint16(data))
-	}
-	if len(data) == 1 {
-		units = append(units, 0xfffd)
-	}
-	for _, r := range utf16.Decode(units) {
-		dst = utf8.AppendRune(dst, r)
-	}
-	return dst
 }

@@ -1,6 +1,7 @@
 package convert
 
 import (
+	encodinghex "encoding/hex"
 	"fmt"
 	"math"
 	"math/big"
@@ -28,6 +29,13 @@ func TestStringConverter(t *testing.T) {
 		{[]wit.Node{{Kind: wit.Boolean}}, true, "true"},
 		{date(wit.NameTimestamp, wit.Int64), int64(1709184496789), "Thu Feb 29 05:28:16 UTC 2024"},
 		{date(wit.NameDate, wit.Int32), int32(-1), "Wed Dec 31 00:00:00 UTC 1969"},
+		// Java's calendar is Julian before 1582-10-15, and years are not padded: OpenJDK 17 writes these.
+		{date(wit.NameTimestamp, wit.Int64), int64(-62135769600000), "Sat Jan 01 00:00:00 UTC 1"},
+		{date(wit.NameTimestamp, wit.Int64), int64(-62135596800000), "Mon Jan 03 00:00:00 UTC 1"},
+		{date(wit.NameTimestamp, wit.Int64), int64(-12219292800000), "Fri Oct 15 00:00:00 UTC 1582"},
+		{date(wit.NameTimestamp, wit.Int64), int64(-12219292800001), "Thu Oct 04 23:59:59 UTC 1582"},
+		{date(wit.NameTimestamp, wit.Int64), int64(-62167392000000), "Thu Jan 01 00:00:00 UTC 1"},
+		{date(wit.NameTimestamp, wit.Int64), int64(253402300800000), "Sat Jan 01 00:00:00 UTC 10000"},
 		{[]wit.Node{{Kind: wit.Bytes, Name: wit.Ptr(wit.NameDecimal), Parameters: []wit.Setting{{Name: "scale",
 			Value: "2"}}}}, big.NewInt(-129), "-1.29"},
 		{[]wit.Node{{Kind: wit.Structure, Members: []wit.Member{{Name: "a", Node: 1}, {Name: "b", Node: 1}, {Name: "c",
@@ -107,8 +115,8 @@ func stringCases(t *testing.T) []string {
 // rewriteText reads bytes in hex in one encoding and writes them in another.
 func rewriteText(t *testing.T, reads, writes, data string) string {
 	t.Helper()
-	var content []byte
-	if _, err := fmt.Sscanf(data, "%x", &content); err != nil {
+	content, err := encodinghex.DecodeString(data)
+	if err != nil {
 		t.Fatal(err)
 	}
 	b := &record.Batch{Registry: record.NewRegistry()}

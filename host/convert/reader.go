@@ -653,7 +653,7 @@ func (r *reader) readItem(p *parser, dst []byte) (_ []byte, value int, err *Erro
 	return dst, value, p.take(']')
 }
 
-// putCount writes a count into the one byte that was left for it at start, moving what follows when it takes more.
+// putCount writes a count at start, where one byte was left for it. A longer count moves the bytes behind it.
 func putCount(dst []byte, start, count int) []byte {
 	if count < 64 {
 		dst[start] = byte(count << 1)

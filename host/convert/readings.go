@@ -10,9 +10,7 @@ import (
 // readings are what a converter with a schema registry has made of the schemas that values came with, so that each is
 // asked for and compiled once.
 type readings[R compiled] struct {
-	// kept is how many are kept (`schemas.cache.config`), bytes what they take, about.
-	kept, bytes int
-	of          map[readingKey]reading[R]
+	cache[readingKey, reading[R]]
 }
 
 // compiled is what reads the values of one schema.
@@ -34,7 +32,13 @@ type readingKey struct {
 }
 
 func newReadings[R compiled](kept int) readings[R] {
-	return readings[R]{kept: kept, of: map[readingKey]reading[R]{}}
+	return readings[R]{newCache[readingKey, reading[R]](kept)}
+}
+
+// find is what is kept for an id of a topic.
+func (k *readings[R]) find(topic string, id schemaID) (r reading[R], known bool) {
+	r, known = k.of[readingKey{topic, id}]
+	return r, known
 }
 
 // add gets the schemas of an id and has them compiled. A schema that cannot be read is kept like others; what ends the
@@ -59,11 +63,6 @@ func (k *readings[R]) add(ctx context.Context, c *registered, topic string, id s
 	if r.err == nil && r.by.from() != nil {
 		size += compiledBytes(r.by.from())
 	}
-	if len(k.of) >= k.kept || k.bytes+size > MaxCachedBytes {
-		clear(k.of)
-		k.bytes = 0
-	}
-	k.of[readingKey{topic, id}] = r
-	k.bytes += size
+	k.put(readingKey{topic, id}, r, size)
 	return r, nil
 }

@@ -172,9 +172,8 @@ func idIn(header []byte) (schemaID, error) {
 		g := header[1:]
 		return schemaID{guid: fmt.Sprintf("%x-%x-%x-%x-%x", g[:4], g[4:6], g[6:8], g[8:10], g[10:])}, nil
 	}
-	return schemaID{}, dataError("expected a zero byte and the four bytes of a schema's id, or a "+
-		"one and the 16 bytes of "+
-		"its GUID, in the header of the schema, found %d bytes", len(header))
+	return schemaID{}, dataError("expected a zero byte and the four bytes of a schema's id, or a one and the 16 bytes "+
+		"of its GUID, in the header of the schema, found %d bytes", len(header))
 }
 
 // idOf reads what stands in front of a value.

@@ -61,7 +61,7 @@ func plainRun(s []byte) int {
 
 const ones, tops = 0x0101010101010101, 0x8080808080808080
 
-// odd has the top bit of the first of 8 bytes that is not plain; what it has of bytes above that one says nothing.
+// odd has the top bit set of the first of 8 bytes that is not plain; bits of bytes above that one mean nothing.
 func odd(w uint64) uint64 {
 	return w | (w - ones*0x20) | (w ^ ones*'"' - ones) | (w ^ ones*'\\' - ones)
 }
@@ -113,8 +113,7 @@ func appendUnit(dst []byte, u rune) []byte {
 }
 
 // fromWide appends a JSON document as UTF-8 that is in UTF-16 or UTF-32, found out as Jackson does: by a mark in front,
-// or by the zeros of a first character below U+0080. Another one is appended as it is. As in Java, half a pair of
-// surrogates becomes U+FFFD.
+// or by the zeros of a first character below U+0080. Another one is appended as it is.
 func fromWide(dst, data []byte) ([]byte, error) {
 	size, order := 1, binary.ByteOrder(binary.BigEndian)
 	if len(data) >= 4 {
@@ -145,20 +144,9 @@ func fromWide(dst, data []byte) ([]byte, error) {
 	case 1:
 		return append(dst, data...), nil
 	case 2:
-		for len(data) >= 2 {
-			r := rune(order.Uint16(data))
-			data = data[2:]
-			if utf16.IsSurrogate(r) {
-				low := rune(utf8.RuneError)
-				if len(data) >= 2 {
-					low = rune(order.Uint16(data))
-				}
-				if r = utf16.DecodeRune(r, low); r != utf8.RuneError {
-					data = data[2:]
-				}
-			}
-			dst = utf8.AppendRune(dst, r)
-		}
+		whole := len(data) &^ 1
+		dst = appendUTF16(dst, data[:whole], order)
+		data = data[whole:]
 	case 4:
 		for ; len(data) >= 4; data = data[4:] {
 			r := order.Uint32(data)

@@ -90,8 +90,7 @@ func (r *reader) branchOf(p *parser, c byte) (int, *Error) {
 			}
 			if p.looked += p.i - from; p.looked > maxLooked {
 				return 0, &Error{DataException, "more than " + strconv.Itoa(maxLooked) +
-					" bytes to be looked through " +
-					"for the members of unions"}
+					" bytes to be looked through for the members of unions"}
 			}
 			if p.i = from; known > most {
 				best, most = m, known

@@ -1,4 +1,4 @@
-// Package doctor goes the way to Kafka and to a connector's service step by step and says at which step it ends, and
+// Package doctor takes the route to Kafka and to a connector's service step by step and says at which step it ends, and
 // who mends that where: which setting, which page of the BTP cockpit or of the Cloud Connector, which transaction of
 // the SAP system.
 //
@@ -18,7 +18,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Step is one step of the way and how it went.
+// Step is one step of the route and how it went.
 type Step struct {
 	// Step names it: token, tls kafka:9093, metadata /sap/opu/odata/sap/X.
 	Step string `json:"step"`

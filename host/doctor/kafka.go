@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/sasl"
 
 	"github.com/culvert-project/culvert/host/kafka/wire"
@@ -22,7 +23,7 @@ import (
 // Kafka is how a worker reaches its brokers.
 type Kafka struct {
 	Bootstrap []string
-	// Route is the way; of it, Outage and Trace are set here.
+	// Route is how they are connected to; of it, Outage and Trace are set here.
 	Route route.Settings
 	// TLS is that of connections to brokers, nil for none.
 	TLS *tls.Config
@@ -134,7 +135,7 @@ func protocol(err error, setting string) error {
 			"Either user and password, or token, are wrong, or they are not of the mechanism in sasl.mechanism", err}
 	case hungUp != nil:
 		return &mend{"security.protocol", "Does the listener want TLS or SASL, or none of them?", err}
-	case strings.Contains(err.Error(), "UNSUPPORTED_SASL_MECHANISM"):
+	case errors.Is(err, kerr.UnsupportedSaslMechanism):
 		setting = "sasl.mechanism"
 	}
 	return &mend{setting, "", err}

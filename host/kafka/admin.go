@@ -172,7 +172,7 @@ func (a *Admin) awaitLeaders(ctx context.Context, names []string) error {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	for wait := 5 * time.Millisecond; ; wait = min(2*wait, 100*time.Millisecond) {
-		// Not by kadm: it would answer what it remembers, that there are no such topics.
+		// Not by kadm, which answers from its cache: the topics are unknown there.
 		request := kmsg.NewPtrMetadataRequest()
 		for _, name := range names {
 			topic := kmsg.NewMetadataRequestTopic()

@@ -246,30 +246,19 @@ func (t *tokenService) tokenSetting(field string) string {
 // trusted is how the token service shows itself: by the login module's own ssl.* options, as in Kafka, else to the
 // system's roots.
 func (t *tokenService) trusted(m jaasModule) (*tls.Config, error) {
-	own := security{ctx: t.ctx, given: map[string]Given{}, shared: t.shared, prefix: t.named("sasl.jaas.config") + ": "}
+	options := map[string]string{}
 	for option, value := range m.options {
-		if !strings.HasPrefix(option, "ssl.") {
-			continue
+		if strings.HasPrefix(option, "ssl.") {
+			options[option] = value
 		}
-		rule, known := securitySettings[option]
-		if !known || rule.refuse != "" {
-			return nil, t.wrongLogon("sasl.jaas.config", "option %s of the login module is not built", option)
-		}
-		if rule.check != nil {
-			if why := rule.check(option, value); why != "" {
-				return nil, t.wrongLogon("sasl.jaas.config", "option %s of the login module: %s", option, why)
-			}
-		}
-		own.given[option] = Given{Name: own.prefix + option, Value: value}
 	}
-	if len(own.given) == 0 {
+	if len(options) == 0 {
 		return nil, nil
 	}
-	o, err := own.stores()
-	if err != nil {
-		return nil, err
-	}
-	config, err := own.tls(o)
+	prefix := t.named("sasl.jaas.config") + ": "
+	config, err := serviceTLS(t.ctx, options, prefix, t.shared, func(option, why string) error {
+		return t.wrongLogon("sasl.jaas.config", "option %s of the login module: %s", option, why)
+	})
 	if err != nil {
 		return nil, err
 	}

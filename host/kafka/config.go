@@ -195,7 +195,7 @@ func Parse(ctx context.Context, properties map[string]string) (Config, setting.P
 	}
 	if len(c.Bootstrap) == 0 {
 		return Config{}, warnings, setting.Problem{Setting: "bootstrap.servers", Code: setting.CodeMissing,
-			Text: "expected HOST:PORT,… or embedded, found nothing"}
+			Text: setting.Missing("bootstrap.servers")}
 	}
 	if c.Proxy, err = newProxy(properties, c.Bootstrap, c.shared); err != nil {
 		return Config{}, warnings, err

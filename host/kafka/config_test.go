@@ -57,7 +57,7 @@ func TestParse(t *testing.T) {
 
 func TestParseRefuses(t *testing.T) {
 	cases := []struct{ name, value, expect string }{
-		{"bootstrap.servers", "", "HOST:PORT"},
+		{"bootstrap.servers", "", "Missing required configuration"},
 		{"bootstrap.servers", "localhost",
 			`Invalid value localhost for configuration bootstrap.servers: expected HOST:PORT`},
 		{"bootstrap.servers", "localhost:99999", `"localhost:99999"`},

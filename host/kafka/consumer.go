@@ -289,9 +289,8 @@ func (s *Consumer) Poll(ctx context.Context) ([]*kgo.Record, error) {
 					s.o.Group, "error", err)
 			}
 		case failure == nil && errors.Is(err, kerr.UnknownTopicID):
-			failure = fmt.Errorf("consume %s, partition %d: the topic was deleted, and may have been "+
-				"made anew: restart the "+
-				"task to read the new one: %w", topic, partition, err)
+			failure = fmt.Errorf("consume %s, partition %d: the topic was deleted, and may have been made anew: "+
+				"restart the task to read the new one: %w", topic, partition, err)
 		case failure == nil && topic == "": // of the group as a whole
 			failure = Lacking(err, "READ", "Group "+s.o.Group)
 		case failure == nil:

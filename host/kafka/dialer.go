@@ -321,8 +321,8 @@ func (g *dialer) OnBrokerConnect(broker kgo.BrokerMetadata, took time.Duration, 
 	}
 }
 
-// cutShort is for connections that the broker ends while they begin: one that is being stopped does so, one that is
-// spoken to in the wrong way, and one that does not say that a password is wrong.
+// cutShort is for connections that the broker closes before they can be used. It is being stopped, or its listener has
+// another security.protocol, or it has refused a password without saying so.
 func (g *dialer) cutShort(address string, err error) {
 	var versions *kgo.ErrFirstReadEOF
 	if g.tls == nil {

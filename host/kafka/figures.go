@@ -16,7 +16,7 @@ type Figures struct {
 	producers, consumers, admins kgo.Opt
 }
 
-// NewFigures begins with nothing.
+// NewFigures makes figures of which none is counted yet, with a registry of their own.
 func NewFigures() *Figures {
 	f := &Figures{Registry: prometheus.NewRegistry()}
 	of := func(role string) kgo.Opt {

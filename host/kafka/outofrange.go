@@ -70,9 +70,8 @@ func (s *Consumer) beginAnew(ctx context.Context, topic string, partition int32,
 	to, missing := start, fmt.Sprintf("the records before offset %d are no longer there (they have expired or were "+
 		"deleted) and may not have been read", start)
 	if start == 0 { // nothing has expired: the offset lies behind the end
-		missing = fmt.Sprintf("the partition ends at %d by now: it has lost records, or the "+
-			"topic was deleted and made "+
-			"anew", end)
+		missing = fmt.Sprintf("the partition ends at %d by now: it has lost records, or the topic was deleted and "+
+			"made anew", end)
 		if s.config.Consumer.Reset == "latest" {
 			to = end
 		}

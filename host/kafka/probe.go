@@ -105,7 +105,7 @@ func (g *dialer) offered(address string) string {
 	return ""
 }
 
-// mechanisms asks for a mechanism that nobody has, which is answered with those that there are.
+// mechanisms asks for an unknown mechanism: brokers answer with the list of those that they have.
 func (g *dialer) mechanisms(ctx context.Context, address string) (wanted bool, names []string) {
 	conn, err := g.connected(ctx, address)
 	if err != nil {

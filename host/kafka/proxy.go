@@ -113,7 +113,7 @@ var proxyNames = map[string]string{
 	route.NameServiceKey: "service.key", route.NameOutage: "outage.ms",
 }
 
-// RouteSettings are what a worker's properties say about the way to its brokers; VCAP_SERVICES is taken from the
+// RouteSettings are what a worker's properties say about the route to its brokers; VCAP_SERVICES is taken from the
 // environment. The outage is left out: a client has many connections, and keeps count over all of them.
 func RouteSettings(properties map[string]string) (s route.Settings, outage time.Duration, err error) {
 	vcap, unread := btp.Environment()

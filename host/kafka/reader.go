@@ -305,7 +305,8 @@ func (r *Reader) readPartition(ctx context.Context, topic string, partition int3
 		return nil
 	}
 	var where leadership
-	failures, empties, stuck := 0, 0, 0
+	var silent stalls
+	failures := 0
 	for at[partition] < end {
 		if where.topic == nil {
 			var err error
@@ -351,24 +352,38 @@ func (r *Reader) readPartition(ctx context.Context, topic string, partition int3
 			}
 			at[partition] = record.Offset + 1
 		}
-		before := at[partition]
-		at[partition] = max(at[partition], min(got.next, end))
-		if at[partition] > before || len(got.records) > 0 || !got.anything {
-			stuck = 0
-		} else if stuck++; stuck == 3 {
-			return errors.New("the broker answers with batches that hold nothing from there on")
-		}
-		if got.anything || got.readable < end {
-			empties = 0
-			continue
-		}
-		// The broker has nothing at or behind our place although the end lies behind it: what was there is compacted
-		// away. Twice, since a broker that throttles us also answers nothing.
-		if empties++; empties == 2 {
-			at[partition] = end
+		if at[partition], err = silent.behind(at[partition], end, got); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// stalls counts answers in succession that bring a reader of a partition no further.
+type stalls struct {
+	// empties are those without any batch although the broker could read up to the end, stuck those with batches that
+	// hold nothing from the reader's offset on.
+	empties, stuck int
+}
+
+// behind returns the offset to go on at, behind an answer whose records were taken up to at.
+func (s *stalls) behind(at, end int64, got fetched) (next int64, err error) {
+	next = max(at, min(got.next, end))
+	if next > at || len(got.records) > 0 || !got.anything {
+		s.stuck = 0
+	} else if s.stuck++; s.stuck == 3 {
+		return next, errors.New("the broker answers with batches that hold nothing from there on")
+	}
+	if got.anything || got.readable < end {
+		s.empties = 0
+		return next, nil
+	}
+	// The broker has nothing at or behind the offset although the end lies behind it: what was there is compacted away.
+	// Twice, since a broker that throttles us also answers nothing.
+	if s.empties++; s.empties == 2 {
+		return end, nil
+	}
+	return next, nil
 }
 
 // leaderTries is how often a partition's leader is looked for anew, each time after a tenth of a second: brokers that

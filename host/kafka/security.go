@@ -33,107 +33,172 @@ func (g Given) String() string { return g.Name }
 // GoString is String.
 func (g Given) GoString() string { return g.Name }
 
-// securitySetting says what is done about a property.
+// securitySetting is a property of security.protocol, ssl.* or sasl.*, declared for all kinds of clients and with
+// every prefix.
 type securitySetting struct {
-	// check says what is wrong with the value of the setting of that name, in Kafka Connect's words; nil: anything may
-	// be given.
-	check func(name, value string) string
+	name  string
+	kind  wit.SettingKind
+	rules []wit.Rule
+	// initial is the default, "" for none.
+	initial string
+	// doc says what it is, for the reference of a worker's settings; "" where idle or refused.
+	doc string
+	// check says why a value is wrong where kind and rules cannot; nil: they can.
+	check func(value string) error
 	// refuse is why it cannot be had.
 	refuse string
 	// idle: known, without effect here.
 	idle bool
 }
 
-// built are those that Kafka's Java clients and this one understand.
-func built(check func(name, value string) string) securitySetting {
-	return securitySetting{check: check}
+// spec declares the property under the name that the user gave it.
+func (s *securitySetting) spec(name string) wit.SettingSpec {
+	spec := wit.SettingSpec{Name: name, Kind: s.kind, Importance: wit.Low, Documentation: s.doc, Rules: s.rules}
+	if s.initial != "" {
+		spec.DefaultValue = &s.initial
+	}
+	return spec
 }
 
-func notBuilt(reason string) securitySetting { return securitySetting{refuse: reason} }
+// wrong says what is wrong with a value, in Kafka Connect's words, "" if nothing. Passwords and keys are not shown.
+func (s *securitySetting) wrong(name, value string) string {
+	spec := s.spec(name)
+	if text := (setting.Check{}).Value(&spec, value); text != "" || s.check == nil {
+		return text
+	}
+	if err := s.check(value); err != nil {
+		if s.kind == wit.KindPassword {
+			value = setting.Hidden
+		}
+		return setting.Invalid(name, value, err.Error())
+	}
+	return ""
+}
 
-var idle = securitySetting{idle: true}
+// built is a property that Kafka's Java clients and this one understand.
+func built(name string, kind wit.SettingKind, doc string, rules ...wit.Rule) securitySetting {
+	return securitySetting{name: name, kind: kind, doc: doc, rules: rules}
+}
 
-// securitySettings are all of Kafka 4.3's clients, without a prefix. They are the same for every kind of client.
-var securitySettings = map[string]securitySetting{
-	"security.protocol":  built(oneWord(true, "PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")),
-	"security.providers": notBuilt("there are no Java security providers"),
+// checked is a property whose values a function checks beside kind and rules.
+func (s securitySetting) checked(check func(value string) error) securitySetting {
+	s.check = check
+	return s
+}
 
-	"ssl.protocol": built(nil),
-	"ssl.provider": notBuilt("there are no Java security providers"),
-	"ssl.enabled.protocols": built(worded(func(v string) error {
-		_, _,
-			err := enabledProtocols(v)
-		return err
-	})),
-	"ssl.cipher.suites": built(worded(func(v string) error {
-		_,
-			err := cipherSuites(v)
-		return err
-	})),
-	"ssl.keystore.type":                     built(nil),
-	"ssl.keystore.location":                 built(nil),
-	"ssl.keystore.password":                 built(nil),
-	"ssl.keystore.key":                      built(pemText("PRIVATE KEY")),
-	"ssl.keystore.certificate.chain":        built(pemText("CERTIFICATE")),
-	"ssl.key.password":                      built(nil),
-	"ssl.truststore.type":                   built(nil),
-	"ssl.truststore.location":               built(nil),
-	"ssl.truststore.password":               built(nil),
-	"ssl.truststore.certificates":           built(pemText("CERTIFICATE")),
-	"ssl.endpoint.identification.algorithm": built(worded(hostNames)),
-	"ssl.engine.factory.class": notBuilt("Java classes cannot be run; ssl.keystore.* and " +
-		"ssl.truststore.* take JKS, PKCS12 and PEM"),
-	"ssl.keymanager.algorithm":         idle,
-	"ssl.trustmanager.algorithm":       idle,
-	"ssl.secure.random.implementation": idle,
+func notBuilt(name, reason string) securitySetting {
+	return securitySetting{name: name, refuse: reason}
+}
 
-	"sasl.mechanism": built(oneWord(false, "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512",
-		"OAUTHBEARER")),
-	"sasl.jaas.config":                         built(nil),
-	"sasl.login.callback.handler.class":        built(nil), // by mechanism, see sasl.go
-	"sasl.client.callback.handler.class":       notBuilt("Java classes cannot be run"),
-	"sasl.login.class":                         notBuilt("Java classes cannot be run"),
-	"sasl.kerberos.service.name":               idle, // GSSAPI itself is refused as a mechanism
-	"sasl.kerberos.kinit.cmd":                  idle,
-	"sasl.kerberos.ticket.renew.window.factor": idle,
-	"sasl.kerberos.ticket.renew.jitter":        idle,
-	"sasl.kerberos.min.time.before.relogin":    idle,
-	"sasl.login.refresh.window.factor":         idle, // tokens are renewed 60 s before they expire
-	"sasl.login.refresh.window.jitter":         idle,
-	"sasl.login.refresh.min.period.seconds":    idle,
-	"sasl.login.refresh.buffer.seconds":        idle,
-	"sasl.login.connect.timeout.ms":            built(milliseconds),
-	"sasl.login.read.timeout.ms":               built(milliseconds),
-	"sasl.login.retry.backoff.ms":              idle,
-	"sasl.login.retry.backoff.max.ms":          idle,
+func idle(name string) securitySetting { return securitySetting{name: name, idle: true} }
 
-	"sasl.oauthbearer.token.endpoint.url":                 built(nil),
-	"sasl.oauthbearer.scope":                              built(nil),
-	"sasl.oauthbearer.client.credentials.client.id":       built(nil),
-	"sasl.oauthbearer.client.credentials.client.secret":   built(nil),
-	"sasl.oauthbearer.jwt.retriever.class":                built(nil),
-	"sasl.oauthbearer.header.urlencode":                   idle, // it always is, as RFC 6749 wants it
-	"sasl.oauthbearer.scope.claim.name":                   idle, // tokens are the broker's to validate
-	"sasl.oauthbearer.sub.claim.name":                     idle,
-	"sasl.oauthbearer.jwt.validator.class":                idle,
-	"sasl.oauthbearer.clock.skew.seconds":                 idle,
-	"sasl.oauthbearer.expected.audience":                  idle,
-	"sasl.oauthbearer.expected.issuer":                    idle,
-	"sasl.oauthbearer.jwks.endpoint.url":                  idle,
-	"sasl.oauthbearer.jwks.endpoint.refresh.ms":           idle,
-	"sasl.oauthbearer.jwks.endpoint.retry.backoff.ms":     idle,
-	"sasl.oauthbearer.jwks.endpoint.retry.backoff.max.ms": idle,
-	"sasl.oauthbearer.assertion.algorithm":                notBuilt(noAssertions),
-	"sasl.oauthbearer.assertion.claim.aud":                notBuilt(noAssertions),
-	"sasl.oauthbearer.assertion.claim.exp.seconds":        notBuilt(noAssertions),
-	"sasl.oauthbearer.assertion.claim.iss":                notBuilt(noAssertions),
-	"sasl.oauthbearer.assertion.claim.jti.include":        notBuilt(noAssertions),
-	"sasl.oauthbearer.assertion.claim.nbf.seconds":        notBuilt(noAssertions),
-	"sasl.oauthbearer.assertion.claim.sub":                notBuilt(noAssertions),
-	"sasl.oauthbearer.assertion.file":                     notBuilt(noAssertions),
-	"sasl.oauthbearer.assertion.private.key.file":         notBuilt(noAssertions),
-	"sasl.oauthbearer.assertion.private.key.passphrase":   notBuilt(noAssertions),
-	"sasl.oauthbearer.assertion.template.file":            notBuilt(noAssertions),
+const (
+	typeOfStore   = "JKS, PKCS12 or PEM; by content unless given."
+	noJavaClasses = "Java classes cannot be run"
+	noProviders   = "there are no Java security providers"
+)
+
+// securityList are all such properties of Kafka 4.3's clients, without a prefix, in the order of the reference. They
+// are the same for every kind of client.
+var securityList = []securitySetting{
+	{name: "security.protocol", initial: "PLAINTEXT", doc: "How brokers are spoken to.",
+		rules: []wit.Rule{setting.Allowed("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")}},
+	notBuilt("security.providers", noProviders),
+
+	built("ssl.protocol", wit.KindText, "TLS versions by the name of a Java context: TLS, TLSv1.2, TLSv1.3."),
+	notBuilt("ssl.provider", noProviders),
+	built("ssl.enabled.protocols", wit.KindListOfText, "TLS versions: TLSv1.2, TLSv1.3.").checked(tlsVersions),
+	built("ssl.cipher.suites", wit.KindListOfText,
+		"Cipher suites of TLS 1.2 by their standard names.").checked(knownSuites),
+	built("ssl.keystore.type", wit.KindText, typeOfStore),
+	built("ssl.keystore.location", wit.KindText, "File with the client's key and certificate."),
+	built("ssl.keystore.password", wit.KindPassword, "Password of that file."),
+	built("ssl.key.password", wit.KindPassword, "Password of the key in it; that of the file unless given."),
+	built("ssl.keystore.key", wit.KindPassword, "The client's key as PEM text.").checked(pemText("PRIVATE KEY")),
+	built("ssl.keystore.certificate.chain", wit.KindPassword,
+		"The client's certificate and those above it as PEM text.").checked(pemText("CERTIFICATE")),
+	built("ssl.truststore.type", wit.KindText, typeOfStore),
+	built("ssl.truststore.location", wit.KindText,
+		"File with the certificates that brokers' are trusted by; the system's unless given."),
+	built("ssl.truststore.password", wit.KindPassword, "Password of that file."),
+	built("ssl.truststore.certificates", wit.KindPassword, "The same as PEM text.").checked(pemText("CERTIFICATE")),
+	built("ssl.endpoint.identification.algorithm", wit.KindText,
+		"Empty: a broker's certificate may be for any host.").checked(hostNames),
+	notBuilt("ssl.engine.factory.class", noJavaClasses+"; ssl.keystore.* and ssl.truststore.* take JKS, PKCS12 and PEM"),
+	idle("ssl.keymanager.algorithm"),
+	idle("ssl.trustmanager.algorithm"),
+	idle("ssl.secure.random.implementation"),
+
+	built("sasl.mechanism", wit.KindText, mechanisms+".").checked(knownMechanism),
+	built("sasl.jaas.config", wit.KindPassword, "The login module with user and password, as Java's JAAS has it."),
+	// What it may name depends on the mechanism, see sasl.go.
+	built("sasl.login.callback.handler.class", wit.KindClassName, "Where tokens of OAUTHBEARER come from."),
+	notBuilt("sasl.client.callback.handler.class", noJavaClasses),
+	notBuilt("sasl.login.class", noJavaClasses),
+	idle("sasl.kerberos.service.name"), // GSSAPI itself is refused as a mechanism
+	idle("sasl.kerberos.kinit.cmd"),
+	idle("sasl.kerberos.ticket.renew.window.factor"),
+	idle("sasl.kerberos.ticket.renew.jitter"),
+	idle("sasl.kerberos.min.time.before.relogin"),
+	idle("sasl.login.refresh.window.factor"), // tokens are renewed 60 s before they expire
+	idle("sasl.login.refresh.window.jitter"),
+	idle("sasl.login.refresh.min.period.seconds"),
+	idle("sasl.login.refresh.buffer.seconds"),
+	built("sasl.login.connect.timeout.ms", wit.KindInt, "For the token service, in milliseconds.", setting.AtLeast(0)),
+	built("sasl.login.read.timeout.ms", wit.KindInt, "For the token service, in milliseconds.", setting.AtLeast(0)),
+	idle("sasl.login.retry.backoff.ms"),
+	idle("sasl.login.retry.backoff.max.ms"),
+
+	built("sasl.oauthbearer.token.endpoint.url", wit.KindText, "Token service, or file:///… with a token."),
+	built("sasl.oauthbearer.scope", wit.KindText, "Scope of tokens."),
+	built("sasl.oauthbearer.client.credentials.client.id", wit.KindText, "Client id for the token service."),
+	built("sasl.oauthbearer.client.credentials.client.secret", wit.KindPassword,
+		"Client secret for the token service."),
+	built("sasl.oauthbearer.jwt.retriever.class", wit.KindClassName, "How tokens are fetched."),
+	idle("sasl.oauthbearer.header.urlencode"), // it always is, as RFC 6749 wants it
+	idle("sasl.oauthbearer.scope.claim.name"), // tokens are the broker's to validate
+	idle("sasl.oauthbearer.sub.claim.name"),
+	idle("sasl.oauthbearer.jwt.validator.class"),
+	idle("sasl.oauthbearer.clock.skew.seconds"),
+	idle("sasl.oauthbearer.expected.audience"),
+	idle("sasl.oauthbearer.expected.issuer"),
+	idle("sasl.oauthbearer.jwks.endpoint.url"),
+	idle("sasl.oauthbearer.jwks.endpoint.refresh.ms"),
+	idle("sasl.oauthbearer.jwks.endpoint.retry.backoff.ms"),
+	idle("sasl.oauthbearer.jwks.endpoint.retry.backoff.max.ms"),
+	notBuilt("sasl.oauthbearer.assertion.algorithm", noAssertions),
+	notBuilt("sasl.oauthbearer.assertion.claim.aud", noAssertions),
+	notBuilt("sasl.oauthbearer.assertion.claim.exp.seconds", noAssertions),
+	notBuilt("sasl.oauthbearer.assertion.claim.iss", noAssertions),
+	notBuilt("sasl.oauthbearer.assertion.claim.jti.include", noAssertions),
+	notBuilt("sasl.oauthbearer.assertion.claim.nbf.seconds", noAssertions),
+	notBuilt("sasl.oauthbearer.assertion.claim.sub", noAssertions),
+	notBuilt("sasl.oauthbearer.assertion.file", noAssertions),
+	notBuilt("sasl.oauthbearer.assertion.private.key.file", noAssertions),
+	notBuilt("sasl.oauthbearer.assertion.private.key.passphrase", noAssertions),
+	notBuilt("sasl.oauthbearer.assertion.template.file", noAssertions),
+}
+
+// securitySettings are securityList by name.
+var securitySettings = func() map[string]*securitySetting {
+	byName := make(map[string]*securitySetting, len(securityList))
+	for i := range securityList {
+		byName[securityList[i].name] = &securityList[i]
+	}
+	return byName
+}()
+
+// SecuritySettings are the declarations of security.protocol, ssl.* and sasl.* as far as they have an effect, in the
+// order of the reference. They hold without a prefix, for all of a worker's clients, and behind producer., consumer.,
+// admin. and those of connectors alike. What a value says is checked by [Parse] beyond them.
+func SecuritySettings() []wit.SettingSpec {
+	var specs []wit.SettingSpec
+	for i := range securityList {
+		if s := &securityList[i]; s.refuse == "" && !s.idle {
+			specs = append(specs, s.spec(s.name))
+		}
+	}
+	return specs
 }
 
 const noAssertions = "tokens by JWT assertion are not built: client credentials (clientId, " +
@@ -149,7 +214,7 @@ func (c *Config) giveSecurity(s side, name string, given Given) (warns setting.P
 	rule, known := securitySettings[name]
 	if name == "sasl.mechanism" && strings.EqualFold(given.Value, "GSSAPI") {
 		return warns, setting.Problem{Setting: given.Name, Code: setting.CodeNotBuilt,
-			Text: "GSSAPI (Kerberos) is not built: expected PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or OAUTHBEARER"}
+			Text: "GSSAPI (Kerberos) is not built: expected " + mechanisms}
 	}
 	switch {
 	case !known:
@@ -161,10 +226,9 @@ func (c *Config) giveSecurity(s side, name string, given Given) (warns setting.P
 			Text: "not built: " + rule.refuse}
 	case rule.idle:
 		return warning(given.Name, setting.CodeNoEffect, noEffect), nil
-	case rule.check != nil:
-		if why := rule.check(given.Name, given.Value); why != "" {
-			return warns, setting.Problem{Setting: given.Name, Code: setting.CodeInvalid, Text: why}
-		}
+	}
+	if why := rule.wrong(given.Name, given.Value); why != "" {
+		return warns, setting.Problem{Setting: given.Name, Code: setting.CodeInvalid, Text: why}
 	}
 	client := c.client(s)
 	client.Security = maps.Clone(client.Security) // shared with the configuration that this one was made of
@@ -357,16 +421,26 @@ func farHost(bootstrap []string) string {
 	return ""
 }
 
-// oneWord wants one of a few words; fold: in any case.
-func oneWord(fold bool, words ...string) func(name, value string) string {
-	spec := wit.SettingSpec{Rules: []wit.Rule{setting.Allowed(words...)}}
-	return func(name, v string) string {
-		spec.Name = name
-		if !fold && !slices.Contains(words, v) {
-			return setting.Invalid(name, v, "String must be one of: "+strings.Join(words, ", "))
-		}
-		return setting.Check{}.Value(&spec, v)
+// mechanisms are those of SASL, for messages.
+const mechanisms = "PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or OAUTHBEARER"
+
+// knownMechanism takes the names of mechanisms in their own spelling alone, as Kafka does.
+func knownMechanism(v string) error {
+	known := []string{"PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"}
+	if !slices.Contains(known, v) {
+		return errors.New("String must be one of: " + strings.Join(known, ", "))
 	}
+	return nil
+}
+
+func tlsVersions(v string) error {
+	_, _, err := enabledProtocols(v)
+	return err
+}
+
+func knownSuites(v string) error {
+	_, _, err := suites(v)
+	return err
 }
 
 // hostNames is how the names in certificates are checked.
@@ -375,23 +449,4 @@ func hostNames(v string) error {
 		return errors.New("expected https, or nothing")
 	}
 	return nil
-}
-
-// worded words what a parser says of a value.
-func worded(parse func(string) error) func(name, value string) string {
-	return func(name, v string) string {
-		if err := parse(v); err != nil {
-			return setting.Invalid(name, v, err.Error())
-		}
-		return ""
-	}
-}
-
-// milliseconds are what a time takes that may be left open.
-func milliseconds(name, v string) string {
-	if v == "" {
-		return ""
-	}
-	return setting.Check{}.Value(&wit.SettingSpec{Name: name, Kind: wit.KindInt, Rules: []wit.Rule{setting.AtLeast(0)}},
-		v)
 }

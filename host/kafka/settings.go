@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"net"
 	"strings"
@@ -42,121 +43,80 @@ const maxMillis = math.MaxInt32
 
 // settings are the declarations of what is understood of Kafka's Java clients.
 var settings = map[side]map[string]property{
-	sideCommon: {
-		"bootstrap.servers":        list(func(c *Config) *[]string { return &c.Bootstrap }, bootstrapServer),
-		"client.id":                text(func(c *Config) *string { return &c.ClientID }),
-		"compression.type":         compressionType(),
-		"metadata.max.age.ms":      millis(func(c *Config) *time.Duration { return &c.MetadataMaxAge }, 1),
-		"request.timeout.ms":       millis(func(c *Config) *time.Duration { return &c.RequestTimeout }, 1),
-		"retry.backoff.ms":         idleProperty,
-		"reconnect.backoff.ms":     idleProperty,
-		"reconnect.backoff.max.ms": idleProperty,
-		"send.buffer.bytes":        idleProperty,
-		"receive.buffer.bytes":     idleProperty,
-		"client.dns.lookup":        idleProperty,
-		connectTimeout: millis(func(c *Config) *time.Duration { return &c.ConnectTimeout },
-			1),
-		"connections.max.idle.ms":                idleTimeout(func(c *Config) *time.Duration { return &c.IdleTimeout }),
+	sideCommon: clientProperties(func(c *Config) *ClientConfig { return &c.ClientConfig },
+		map[string]property{"compression.type": compressionType()},
+		idleConnections, []string{"client.dns.lookup"}),
+	sideProducer: clientProperties(func(c *Config) *ClientConfig { return &c.Producer.ClientConfig },
+		map[string]property{
+			"compression.type":    compressionType(),
+			"acks":                acks(),
+			"enable.idempotence":  boolean(func(c *Config) *bool { return &c.Producer.Idempotent }),
+			"linger.ms":           millis(func(c *Config) *time.Duration { return &c.Producer.Linger }, 0),
+			"delivery.timeout.ms": deliveryTimeout(),
+			"retries":             retries(),
+			"max.in.flight.requests.per.connection": integer(func(c *Config) *int { return &c.Producer.InFlight },
+				1, math.MaxInt32),
+			"buffer.memory": integer(func(c *Config) *int { return &c.Producer.BufferBytes }, 1<<10, math.MaxInt64),
+			"max.request.size": integer(func(c *Config) *int32 { return &c.Producer.MaxRequestBytes },
+				1<<10, math.MaxInt32),
+			"transaction.timeout.ms": millis(func(c *Config) *time.Duration { return &c.Producer.TransactionTimeout },
+				1),
+		}, idleConnections, []string{"batch.size", "max.block.ms", "partitioner.class", "key.serializer",
+			"value.serializer", "interceptor.classes", "metric.reporters"}),
+	sideConsumer: clientProperties(func(c *Config) *ClientConfig { return &c.Consumer.ClientConfig },
+		map[string]property{
+			"client.rack":       text(func(c *Config) *string { return &c.Consumer.Rack }),
+			"group.id":          text(func(c *Config) *string { return &c.Consumer.Group }),
+			"group.instance.id": text(func(c *Config) *string { return &c.Consumer.Instance }),
+			"auto.offset.reset": oneOf(func(c *Config) *string { return &c.Consumer.Reset },
+				"earliest", "latest", "none"),
+			"isolation.level": isolationLevel(),
+			"fetch.max.bytes": integer(func(c *Config) *int32 { return &c.Consumer.FetchBytes },
+				1<<10, math.MaxInt32),
+			"max.partition.fetch.bytes": integer(func(c *Config) *int32 { return &c.Consumer.PartitionBytes },
+				1<<10, math.MaxInt32),
+			"fetch.min.bytes":   integer(func(c *Config) *int32 { return &c.Consumer.FetchMinBytes }, 0, math.MaxInt32),
+			"fetch.max.wait.ms": millis(func(c *Config) *time.Duration { return &c.Consumer.FetchMaxWait }, 10),
+			"max.poll.records":  integer(func(c *Config) *int { return &c.Consumer.MaxPollRecords }, 1, math.MaxInt32),
+			"session.timeout.ms": millis(func(c *Config) *time.Duration { return &c.Consumer.SessionTimeout },
+				100),
+			"heartbeat.interval.ms": millis(func(c *Config) *time.Duration { return &c.Consumer.HeartbeatInterval },
+				100),
+			"max.poll.interval.ms": millis(func(c *Config) *time.Duration { return &c.Consumer.MaxPollInterval },
+				100),
+			"partition.assignment.strategy": list(func(c *Config) *[]string { return &c.Consumer.Assignors }, assignor),
+		}, idleConnections, []string{"enable.auto.commit", "auto.commit.interval.ms", "allow.auto.create.topics",
+			"check.crcs", "exclude.internal.topics", "key.deserializer", "value.deserializer", "interceptor.classes",
+			"metric.reporters", "default.api.timeout.ms"}),
+	sideAdmin: clientProperties(func(c *Config) *ClientConfig { return &c.Admin }, nil,
+		[]string{"retries", "retry.backoff.ms", "default.api.timeout.ms"}),
+}
+
+// idleConnections are properties of connections that the client looks after by itself.
+var idleConnections = []string{"retry.backoff.ms", "reconnect.backoff.ms", "reconnect.backoff.max.ms",
+	"send.buffer.bytes", "receive.buffer.bytes"}
+
+// clientProperties are those that every kind of client has, at its configuration, with its own and those without
+// effect.
+func clientProperties(at func(*Config) *ClientConfig, own map[string]property,
+	idle ...[]string) map[string]property {
+	all := map[string]property{
+		"bootstrap.servers":   list(func(c *Config) *[]string { return &at(c).Bootstrap }, bootstrapServer),
+		"client.id":           text(func(c *Config) *string { return &at(c).ClientID }),
+		"metadata.max.age.ms": millis(func(c *Config) *time.Duration { return &at(c).MetadataMaxAge }, 1),
+		"request.timeout.ms":  millis(func(c *Config) *time.Duration { return &at(c).RequestTimeout }, 1),
+
 		"socket.connection.setup.timeout.max.ms": idleProperty,
-	},
-	sideProducer: {
-		"bootstrap.servers": list(func(c *Config) *[]string { return &c.Producer.Bootstrap },
-			bootstrapServer),
-		"client.id":          text(func(c *Config) *string { return &c.Producer.ClientID }),
-		"compression.type":   compressionType(),
-		"acks":               acks(),
-		"enable.idempotence": boolean(func(c *Config) *bool { return &c.Producer.Idempotent }),
-		"linger.ms": millis(func(c *Config) *time.Duration { return &c.Producer.Linger },
-			0),
-		"delivery.timeout.ms": deliveryTimeout(),
-		"retries":             retries(),
-		"max.in.flight.requests.per.connection": integer(func(c *Config) *int { return &c.Producer.InFlight }, 1,
-			math.MaxInt32),
-		"buffer.memory": integer(func(c *Config) *int { return &c.Producer.BufferBytes }, 1<<10,
-			math.MaxInt64),
-		"max.request.size": integer(func(c *Config) *int32 { return &c.Producer.MaxRequestBytes }, 1<<10,
-			math.MaxInt32),
-		"transaction.timeout.ms":   millis(func(c *Config) *time.Duration { return &c.Producer.TransactionTimeout }, 1),
-		"request.timeout.ms":       millis(func(c *Config) *time.Duration { return &c.Producer.RequestTimeout }, 1),
-		"metadata.max.age.ms":      millis(func(c *Config) *time.Duration { return &c.Producer.MetadataMaxAge }, 1),
-		"batch.size":               idleProperty,
-		"max.block.ms":             idleProperty,
-		"partitioner.class":        idleProperty,
-		"key.serializer":           idleProperty,
-		"value.serializer":         idleProperty,
-		"interceptor.classes":      idleProperty,
-		"metric.reporters":         idleProperty,
-		"retry.backoff.ms":         idleProperty,
-		"reconnect.backoff.ms":     idleProperty,
-		"reconnect.backoff.max.ms": idleProperty,
-		"send.buffer.bytes":        idleProperty,
-		"receive.buffer.bytes":     idleProperty,
-		connectTimeout: millis(
-			func(c *Config) *time.Duration { return &c.Producer.ConnectTimeout }, 1),
-		"connections.max.idle.ms":                idleTimeout(func(c *Config) *time.Duration { return &c.Producer.IdleTimeout }),
-		"socket.connection.setup.timeout.max.ms": idleProperty,
-	},
-	sideConsumer: {
-		"bootstrap.servers": list(func(c *Config) *[]string { return &c.Consumer.Bootstrap }, bootstrapServer),
-		"client.id":         text(func(c *Config) *string { return &c.Consumer.ClientID }),
-		"client.rack":       text(func(c *Config) *string { return &c.Consumer.Rack }),
-		"group.id":          text(func(c *Config) *string { return &c.Consumer.Group }),
-		"group.instance.id": text(func(c *Config) *string { return &c.Consumer.Instance }),
-		"auto.offset.reset": oneOf(func(c *Config) *string { return &c.Consumer.Reset }, "earliest", "latest", "none"),
-		"isolation.level":   isolationLevel(),
-		"fetch.max.bytes": integer(func(c *Config) *int32 { return &c.Consumer.FetchBytes }, 1<<10,
-			math.MaxInt32),
-		"max.partition.fetch.bytes": integer(func(c *Config) *int32 { return &c.Consumer.PartitionBytes }, 1<<10,
-			math.MaxInt32),
-		"fetch.min.bytes": integer(func(c *Config) *int32 { return &c.Consumer.FetchMinBytes }, 0,
-			math.MaxInt32),
-		"fetch.max.wait.ms": millis(func(c *Config) *time.Duration { return &c.Consumer.FetchMaxWait }, 10),
-		"max.poll.records": integer(func(c *Config) *int { return &c.Consumer.MaxPollRecords }, 1,
-			math.MaxInt32),
-		"session.timeout.ms": millis(func(c *Config) *time.Duration { return &c.Consumer.SessionTimeout },
-			100),
-		"heartbeat.interval.ms": millis(func(c *Config) *time.Duration { return &c.Consumer.HeartbeatInterval },
-			100),
-		"max.poll.interval.ms": millis(func(c *Config) *time.Duration { return &c.Consumer.MaxPollInterval },
-			100),
-		"partition.assignment.strategy": list(func(c *Config) *[]string { return &c.Consumer.Assignors }, assignor),
-		"request.timeout.ms": millis(func(c *Config) *time.Duration { return &c.Consumer.RequestTimeout },
-			1),
-		"metadata.max.age.ms": millis(func(c *Config) *time.Duration { return &c.Consumer.MetadataMaxAge },
-			1),
-		"enable.auto.commit":       idleProperty,
-		"auto.commit.interval.ms":  idleProperty,
-		"allow.auto.create.topics": idleProperty,
-		"check.crcs":               idleProperty,
-		"exclude.internal.topics":  idleProperty,
-		"key.deserializer":         idleProperty,
-		"value.deserializer":       idleProperty,
-		"interceptor.classes":      idleProperty,
-		"metric.reporters":         idleProperty,
-		"retry.backoff.ms":         idleProperty,
-		"reconnect.backoff.ms":     idleProperty,
-		"reconnect.backoff.max.ms": idleProperty,
-		"send.buffer.bytes":        idleProperty,
-		"receive.buffer.bytes":     idleProperty,
-		"default.api.timeout.ms":   idleProperty,
-		connectTimeout: millis(
-			func(c *Config) *time.Duration { return &c.Consumer.ConnectTimeout }, 1),
-		"connections.max.idle.ms":                idleTimeout(func(c *Config) *time.Duration { return &c.Consumer.IdleTimeout }),
-		"socket.connection.setup.timeout.max.ms": idleProperty,
-	},
-	sideAdmin: {
-		"bootstrap.servers":      list(func(c *Config) *[]string { return &c.Admin.Bootstrap }, bootstrapServer),
-		"client.id":              text(func(c *Config) *string { return &c.Admin.ClientID }),
-		"request.timeout.ms":     millis(func(c *Config) *time.Duration { return &c.Admin.RequestTimeout }, 1),
-		"metadata.max.age.ms":    millis(func(c *Config) *time.Duration { return &c.Admin.MetadataMaxAge }, 1),
-		"retries":                idleProperty,
-		"retry.backoff.ms":       idleProperty,
-		"default.api.timeout.ms": idleProperty,
-		connectTimeout: millis(
-			func(c *Config) *time.Duration { return &c.Admin.ConnectTimeout }, 1),
-		"connections.max.idle.ms":                idleTimeout(func(c *Config) *time.Duration { return &c.Admin.IdleTimeout }),
-		"socket.connection.setup.timeout.max.ms": idleProperty,
-	},
+	}
+	all[connectTimeout] = millis(func(c *Config) *time.Duration { return &at(c).ConnectTimeout }, 1)
+	all["connections.max.idle.ms"] = idleTimeout(func(c *Config) *time.Duration { return &at(c).IdleTimeout })
+	maps.Copy(all, own)
+	for _, names := range idle {
+		for _, name := range names {
+			all[name] = idleProperty
+		}
+	}
+	return all
 }
 
 func text(at func(*Config) *string) property {

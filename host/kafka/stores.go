@@ -3,6 +3,7 @@ package kafka
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"log/slog"
 	"regexp"
@@ -10,7 +11,6 @@ import (
 	"strings"
 
 	"github.com/culvert-project/culvert/host/keystore"
-	"github.com/culvert-project/culvert/sdk/go/setting"
 )
 
 // storeFields are Kafka's names of what package keystore calls otherwise.
@@ -125,7 +125,7 @@ func (s security) tls(o keystore.Options) (*tls.Config, error) {
 		}
 	}
 	if v := s.text("ssl.cipher.suites"); v != "" {
-		if config.CipherSuites, err = cipherSuites(v); err != nil {
+		if config.CipherSuites, _, err = suites(v); err != nil {
 			return nil, s.fault("ssl.cipher.suites", "%v", err)
 		}
 	}
@@ -138,17 +138,30 @@ func (s security) tls(o keystore.Options) (*tls.Config, error) {
 // them, for errors. ctx ends the reading of key stores.
 func ClientTLS(ctx context.Context, given map[string]string, prefix string,
 	log *slog.Logger) (func(host string) *tls.Config, error) {
-	own := security{ctx: ctx, given: map[string]Given{}, shared: &shared{log: log}, prefix: prefix}
-	for name, value := range given {
-		rule, known := securitySettings[name]
-		switch {
+	config, err := serviceTLS(ctx, given, prefix, &shared{log: log}, func(name, why string) error {
+		return fmt.Errorf("%s%s: %s", prefix, name, why)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return func(host string) *tls.Config { return keystore.ForHost(config, host) }, nil
+}
+
+// serviceTLS is what `ssl.*` properties ask for that hold for one service other than a broker: a schema registry, a
+// token service. prefix stands in front of their names where the user gave them; wrong makes the error of a property.
+func serviceTLS(ctx context.Context, given map[string]string, prefix string, common *shared,
+	wrong func(name, why string) error) (*tls.Config, error) {
+	own := security{ctx: ctx, given: map[string]Given{}, shared: common, prefix: prefix}
+	for _, name := range sortedKeys(given) {
+		value := given[name]
+		switch rule, known := securitySettings[name]; {
 		case !known:
-			return nil, fmt.Errorf("%s%s is not a setting of TLS", prefix, name)
+			return nil, wrong(name, unknownAmong(name, sortedKeys(securitySettings)))
 		case rule.refuse != "":
-			return nil, fmt.Errorf("%s%s: %s", prefix, name, rule.refuse)
-		case rule.check != nil:
-			if why := rule.check(prefix+name, value); why != "" {
-				return nil, fmt.Errorf("%s%s: %s", prefix, name, why)
+			return nil, wrong(name, "not built: "+rule.refuse)
+		case !rule.idle:
+			if why := rule.wrong(prefix+name, value); why != "" {
+				return nil, wrong(name, why)
 			}
 		}
 		own.given[name] = Given{Name: prefix + name, Value: value}
@@ -157,11 +170,7 @@ func ClientTLS(ctx context.Context, given map[string]string, prefix string,
 	if err != nil {
 		return nil, err
 	}
-	config, err := own.tls(o)
-	if err != nil {
-		return nil, err
-	}
-	return func(host string) *tls.Config { return keystore.ForHost(config, host) }, nil
+	return own.tls(o)
 }
 
 // enabledProtocols are the lowest and the highest of a list of versions by Java's names; 0 and 0 for an empty list.
@@ -187,12 +196,8 @@ func enabledProtocols(list string) (lowest, highest uint16, err error) {
 	return lowest, highest, nil
 }
 
-// cipherSuites are the suites of TLS 1.2 of a list by their standard names, which Java has, too.
-func cipherSuites(list string) ([]uint16, error) {
-	ids, _, err := suites(list)
-	return ids, err
-}
-
+// suites are the cipher suites of TLS 1.2 of a list by their standard names, which Java has, too, and the names of
+// those that are insecure.
 func suites(list string) (ids []uint16, insecure []string, err error) {
 	known := map[string]*tls.CipherSuite{}
 	for _, s := range append(tls.CipherSuites(), tls.InsecureCipherSuites()...) {
@@ -241,13 +246,13 @@ func items(list string) (items []string) {
 	return items
 }
 
-// pemText wants PEM of a kind, and does not show what it found: it may be a key.
-func pemText(kind string) func(name, value string) string {
-	return func(name, v string) string {
+// pemText wants PEM of a kind.
+func pemText(kind string) func(value string) error {
+	return func(v string) error {
 		if v == "" || strings.Contains(v, "-----BEGIN") && strings.Contains(v, kind) {
-			return ""
+			return nil
 		}
-		return setting.Invalid(name, setting.Hidden, "expected PEM text with -----BEGIN "+kind+"-----")
+		return errors.New("expected PEM text with -----BEGIN " + kind + "-----")
 	}
 }
 

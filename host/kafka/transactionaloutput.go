@@ -134,8 +134,7 @@ func (o *TransactionalOutput) late(began time.Time) bool {
 func (o *TransactionalOutput) overdue(m *transactional, began time.Time) error {
 	limit := o.of.config.Producer.TransactionTimeout
 	text := fmt.Sprintf("the transaction of the page has lasted longer than "+
-		"transaction.timeout.ms (%d) and is aborted: ",
-		limit.Milliseconds())
+		"transaction.timeout.ms (%d) and is aborted: ", limit.Milliseconds())
 	const pageSize = "set a smaller page.size, or a larger producer.override.transaction.timeout.ms"
 	broker, away := m.outages.since(began)
 	if broker == "" {

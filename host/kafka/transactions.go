@@ -78,9 +78,8 @@ func transactionFault(c Config, id string, err error) error {
 	case err == nil || errors.As(err, &denied):
 		return err
 	case errors.Is(err, kerr.TransactionalIDAuthorizationFailed):
-		text = "the brokers do not let this user work with it: expected the rights DESCRIBE " +
-			"and WRITE on the resource " +
-			"TransactionalId (by the prefix of group.id and the connector's name)"
+		text = "the brokers do not let this user work with it: expected the rights DESCRIBE and WRITE on the " +
+			"resource TransactionalId (by the prefix of group.id and the connector's name)"
 	case errors.Is(err, kerr.ClusterAuthorizationFailed):
 		text = "the brokers do not let this user write without repeating: expected the right " +
 			"IDEMPOTENT_WRITE on the cluster"
@@ -93,13 +92,11 @@ func transactionFault(c Config, id string, err error) error {
 		text = "the brokers know no transactions: expected Apache Kafka 2.5 or newer; without them set the worker's " +
 			"exactly.once.source.support=disabled"
 	case fencedOff(err):
-		text = "another producer uses it: expected one worker alone to run the connector with " +
-			"this group.id; this one " +
-			"has committed nothing since. Stop the other, or give one of both another group.id"
+		text = "another producer uses it: expected one worker alone to run the connector with this group.id; this " +
+			"one has committed nothing since. Stop the other, or give one of both another group.id"
 	case errors.Is(err, kerr.CoordinatorNotAvailable), errors.Is(err, context.DeadlineExceeded):
-		text = fmt.Sprintf("no coordinator of transactions within %v: is "+
-			"transaction.state.log.replication.factor of the "+
-			"brokers (3 by default) more than there are brokers?", coordinated)
+		text = fmt.Sprintf("no coordinator of transactions within %v: is transaction.state.log.replication.factor of "+
+			"the brokers (3 by default) more than there are brokers?", coordinated)
 	default:
 		return fmt.Errorf("transactional id %s: %w", id, err)
 	}
@@ -121,7 +118,7 @@ var errNoTransactions = errors.New("no producer id was given")
 
 // OffsetRecords turns offsets into records of the topic that keeps them: an offset.Store's, for one connector.
 type OffsetRecords interface {
-	// Record is what stores an offset, to be produced by the one who is given it.
+	// Record is the record that stores an offset. The caller produces it.
 	Record(o Offset) *kgo.Record
 	// Committed says that such a record is in the topic.
 	Committed(o Offset, r *kgo.Record)
@@ -235,7 +232,7 @@ func (t *Transactions) deny(err error) {
 	}
 }
 
-// acquire is a producer for a page; a feed that holds one between pages gives it up for that.
+// acquire is a producer for a page. Where none is free, a feed that keeps its own between pages gives it up.
 func (t *Transactions) acquire(ctx context.Context) (*transactional, error) {
 	select {
 	case m := <-t.free:

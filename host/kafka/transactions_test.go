@@ -272,8 +272,7 @@ func TestTransactionsThatOutlastAnOutage(t *testing.T) {
 			"page.size"},
 		{time.Second, time.Minute, 0, wit.FaultTransient, "broker b1:9092 was away for 1m0s of it", "page.size"},
 		{50 * time.Second, 5 * time.Second, 10 * time.Second, wit.FaultTransient,
-			"b1:9092 was away for 5s of it; where " +
-				"it comes again without that, set a smaller page.size", "?"},
+			"b1:9092 was away for 5s of it; where it comes again without that, set a smaller page.size", "?"},
 		{-time.Hour, 50 * time.Minute, 70 * time.Second, wit.FaultConfig, "set a smaller page.size", "b1"},
 		{-time.Hour, time.Hour + 70*time.Second, 0, wit.FaultTransient, "away for 1m10s of it", "page.size"},
 	} {

@@ -52,8 +52,7 @@ func ask(t testing.TB, s *httptest.Server, config *tls.Config, host string) (str
 	}
 	defer transport.CloseIdleConnections()
 	answer, err := (&http.Client{Transport: transport, Timeout: 5 * time.Minute}).Get("https://" +
-		net.JoinHostPort(host,
-			u.Port()))
+		net.JoinHostPort(host, u.Port()))
 	if err != nil {
 		return "", err
 	}

@@ -200,8 +200,7 @@ func (m *rewriter) instructions(b *body) {
 			m.blocks = append(m.blocks, opened)
 			if len(m.blocks) > m.options.Limits.Nesting {
 				panic(failure{&Exceeded{fmt.Sprintf("blocks in each other in function %d", m.imports+len(m.bodies)),
-					len(m.blocks),
-					m.options.Limits.Nesting}})
+					len(m.blocks), m.options.Limits.Nesting}})
 			}
 		case blockEnd:
 			opening, p = false, 0

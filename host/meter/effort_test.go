@@ -64,8 +64,7 @@ func shapes() map[string]shape {
 	return map[string]shape{
 		"loops behind each other": {0, func(n int) []byte { return repeat(turn, n) }},
 		"loops in each other": {0, func(n int) []byte {
-			return join(repeat(loop, n), repeat(join(branch(0), end),
-				n))
+			return join(repeat(loop, n), repeat(join(branch(0), end), n))
 		}},
 		"jumps to the outermost loop": {0, func(n int) []byte {
 			return join(repeat(loop, n), each(n, func(i int) []byte { return join(branch(n-1-i), end) }))
@@ -74,8 +73,7 @@ func shapes() map[string]shape {
 			return join(each(n, func(i int) []byte { return join(block, branch(i)) }), repeat(end, n))
 		}},
 		"returns": {0, func(n int) []byte {
-			return repeat(join(condition, []byte{0x0f, 0x0b}),
-				n)
+			return repeat(join(condition, []byte{0x0f, 0x0b}), n)
 		}},
 		"tables of loops":         {0, tables(loop)},
 		"tables of blocks":        {0, tables(block)},

@@ -99,7 +99,7 @@ func (o Options) filled() Options {
 	return o
 }
 
-// Report says what was done.
+// Report says what [Rewrite] has added to a module.
 type Report struct {
 	// BytesIn and BytesOut are the sizes before and after.
 	BytesIn, BytesOut int

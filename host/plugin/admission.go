@@ -387,8 +387,7 @@ func (a *admission) what(w *applicant) string {
 		return fmt.Sprintf("memory for an instance of plugin %s (%s is %d)", w.plugin, MemorySetting, a.bound)
 	default:
 		return fmt.Sprintf("the connector's turn to begin with plugin %s (%d connectors are let begin at a time)",
-			w.plugin,
-			a.allowed)
+			w.plugin, a.allowed)
 	}
 }
 
@@ -503,8 +502,8 @@ func (l *lease) release() {
 	a.serve()
 }
 
-// need is what an instance of a module is counted with before it shows what it takes: what others came to, at least
-// what it begins with.
+// need is the memory that an instance is counted with before it has run: what other instances of its module have
+// grown to, at least its memory at the start.
 func (m *module) need() int64 {
 	return min(max(int64(m.binary.MemoryPages)*pageBytes, m.counters.memory.Load()), m.limits.MemoryBytes)
 }

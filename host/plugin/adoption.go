@@ -309,8 +309,9 @@ func (m *Manager) adopt(a *arrival) {
 	}
 }
 
-// bases are the declarations of versions that a new one is compared with: that of the plugin that comes with the
-// program, else that of the first version that was taken, and those that the user accepts. m.adopting is held.
+// bases are the declarations that a new version's is compared with: those of the plugin built into the program, or
+// without one those of the version that was taken first, and those of versions that the user accepts. m.adopting is
+// held.
 func (m *Manager) bases(name string) (all []*declared) {
 	m.mu.Lock()
 	for _, o := range m.origins {

@@ -155,7 +155,7 @@ func (b *Binding) best() *module {
 	if _, no := b.rejected[found.info.Hash]; no {
 		return nil
 	}
-	o := b.manager.origins[current.info.Origin]
+	o := b.manager.origins[current.info.Path]
 	replaced := o != nil && o.active != current
 	if left := b.manager.rejected[current.info.Hash] != nil; !left && !replaced && !b.manager.before(found, current) {
 		return nil
@@ -181,8 +181,7 @@ func (b *Binding) Promote(p *Pool) {
 	} else {
 		p.mu.Lock()
 		p.trial = &trial{until: time.Now().Add(trialFor), leave: func(reason string) {
-			b.manager.leave(p.module,
-				reason)
+			b.manager.leave(p.module, reason)
 		}}
 		p.mu.Unlock()
 	}
@@ -192,7 +191,7 @@ func (b *Binding) Promote(p *Pool) {
 	b.manager.trimLater()
 	b.manager.logger.Info("plugin swapped", "connector", b.connector, "plugin", p.module.info.Name, "from",
 		old.module.info.Version,
-		"to", p.module.info.Version, "hash", p.module.info.Hash[:12], "file", p.module.info.Origin)
+		"to", p.module.info.Version, "hash", p.module.info.Hash[:12], "file", p.module.info.Path)
 }
 
 // Reject leaves the current version running; the candidate is not offered again. The reason stands in the status.
@@ -222,9 +221,9 @@ func (b *Binding) Status() Status {
 	defer b.mu.Unlock()
 	current := b.current.module
 	s := Status{Plugin: current.info.Name, Version: current.info.Version, Hash: current.info.Hash,
-		File: current.info.Origin, Rejected: b.reason,
+		File: current.info.Path, Rejected: b.reason,
 		Held: m.held(current.info.Name), Others: m.others(b.selection, current.info.Name)}
-	o := m.origins[current.info.Origin]
+	o := m.origins[current.info.Path]
 	s.Removed = o == nil || o.active != current
 	var held *Held
 	if o != nil && o.refused != nil && !errors.As(o.refused.Err, &held) {

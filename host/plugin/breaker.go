@@ -134,7 +134,7 @@ func (b *breaker) bad(function, broke string, now time.Time) *Stopped {
 
 // named adds the plugin and the connector, which the breaker does not know.
 func (s *Stopped) named(m *module, connector string) *Stopped {
-	s.Plugin, s.Version, s.Hash, s.Connector = cmp.Or(m.info.Name, m.info.Origin), m.info.Version, m.info.Hash,
+	s.Plugin, s.Version, s.Hash, s.Connector = cmp.Or(m.info.Name, m.info.Path), m.info.Version, m.info.Hash,
 		connector
 	return s
 }
@@ -219,8 +219,8 @@ func (r *RolledBack) Error() string {
 	return fmt.Sprintf("version %s was rolled back: %s", r.Version, r.Reason)
 }
 
-// leave rolls a version back: it is offered no more, whatever file it comes in, and bindings that run it get the one
-// before as their candidate. Without another version of the plugin nothing happens.
+// leave rolls a version back: it is not offered any more, whatever file has it, and bindings that run it get the
+// version before it as their candidate. Without another version of the plugin nothing happens.
 func (m *Manager) leave(x *module, reason string) {
 	m.mu.Lock()
 	if m.rejected[x.info.Hash] != nil || !m.replaceable(x) {
@@ -246,7 +246,7 @@ func (m *Manager) leave(x *module, reason string) {
 	m.mu.Unlock()
 	m.logger.Error("plugin version rolled back, the one before takes over", "plugin", x.info.Name, "version",
 		x.info.Version, "hash", x.info.Hash[:12],
-		"file", x.info.Origin, "reason", reason)
+		"file", x.info.Path, "reason", reason)
 }
 
 // replaceable tells whether another version of the plugin is there; m.mu is held.

@@ -84,7 +84,7 @@ func check(ctx context.Context, path string, o Options, within time.Duration) (*
 	if err != nil {
 		return nil, err
 	}
-	checked := &Checked{Info: Info{Origin: path, Hash: hashOf(data), Size: len(data)}}
+	checked := &Checked{Info: Info{Path: path, Hash: hashOf(data), Size: len(data)}}
 	c := checker{Checked: checked}
 	var cancel context.CancelFunc
 	c.ctx, cancel = context.WithTimeout(ctx, within) // from here on: compiling counts, too
@@ -420,8 +420,7 @@ func (c *checker) transform() {
 	var prepared []byte
 	c.try("transform.prepare", "", func(i *Instance) (err error) { prepared, err = i.Prepare(c.ctx, nil); return err })
 	c.try("transform.apply", "", func(i *Instance) error {
-		_, _, err := i.applySome(c.ctx, prepared, c.batch(),
-			0)
+		_, _, err := i.applySome(c.ctx, prepared, c.batch(), 0)
 		return err
 	})
 	predicates := slices.ContainsFunc(c.module.info.Components,

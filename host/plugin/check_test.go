@@ -134,9 +134,8 @@ func TestCheckEnds(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := plugin.Finding{Refused: true, Where: "all calls",
-		Text: fmt.Sprintf("expected compiling and all calls to take at most %v together, found that 1 "+
-			"calls were made by then; "+
-			"the others were not tried", within)}
+		Text: fmt.Sprintf("expected compiling and all calls to take at most %v together, found that 1 calls were made "+
+			"by then; the others were not tried", within)}
 	if len(c.Findings) != 1 || c.Findings[0] != want || len(c.Calls) != 1 || c.Info.Name != "slow" {
 		t.Errorf("expected describe to be called and nothing else to end, found %+v and %+v", c.Findings, c.Calls)
 	}

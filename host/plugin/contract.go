@@ -47,9 +47,9 @@ func majorMinor(version string) string {
 func (b *Binary) Judge() (found []string, err error) {
 	for _, e := range b.Exports {
 		if strings.HasPrefix(e.Name, "cm32p2") {
-			return nil, fmt.Errorf("exports %q, a name of the mangling cm32p2 (standard32): expected the "+
-				"older names, such as %q; "+
-				"with wasm-tools they are called legacy", e.Name, wit.ExportName(wit.InterfacePlugin, "describe"))
+			return nil, fmt.Errorf("exports %q, a name of the mangling cm32p2 (standard32): expected the older names, "+
+				"such as %q; with wasm-tools they are called "+
+				"legacy", e.Name, wit.ExportName(wit.InterfacePlugin, "describe"))
 		}
 	}
 	if b.Contract == "" {
@@ -58,10 +58,9 @@ func (b *Binary) Judge() (found []string, err error) {
 			wit.ExportName(wit.InterfacePlugin, "describe"))
 	}
 	if !compatible(b.Contract) {
-		return nil, fmt.Errorf("made for version %s of the contract %s%s: this host speaks %s, and major.minor "+
-			"must match; the plugin's "+
-			"author rebuilds it with the SDK for %s (in Go the package sdk/go of this host's release, elsewhere "+
-			"bindings generated anew from its "+
+		return nil, fmt.Errorf("made for version %s of the contract %s%s: this host speaks %s, and major.minor must "+
+			"match; the plugin's author rebuilds it with the SDK for %s (in Go the package sdk/go of this host's "+
+			"release, elsewhere bindings generated anew from its "+
 			"wit/culvert.wit)", b.Contract, wit.Package, b.built(), wit.Version, majorMinor(wit.Version))
 	}
 	found, missing := b.interfaces()

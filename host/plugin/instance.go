@@ -68,7 +68,7 @@ func (m *module) instanceFor(ctx context.Context, connector string, lines *bucke
 	}
 	logger := m.loader.logger.With("plugin", m.info.Name, "version", m.info.Version)
 	if m.info.Name == "" {
-		logger = m.loader.logger.With("plugin", m.info.Origin)
+		logger = m.loader.logger.With("plugin", m.info.Path)
 	}
 	if connector != "" {
 		logger = logger.With("connector", connector)
@@ -255,7 +255,7 @@ func (i *Instance) leave(fault *wit.Fault, err error) error {
 func (i *Instance) trap(err error) *Trap {
 	c := i.counters
 	c.traps.Add(1)
-	t := &Trap{Plugin: cmp.Or(i.module.info.Name, i.module.info.Origin), Version: i.module.info.Version,
+	t := &Trap{Plugin: cmp.Or(i.module.info.Name, i.module.info.Path), Version: i.module.info.Version,
 		Connector: i.connector,
 		Function:  i.function, Reason: err, Output: string(i.out.text)}
 	if i.guest != nil {

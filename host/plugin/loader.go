@@ -109,7 +109,7 @@ func (l *loader) module(a *arrival, binary *Binary) (*module, error) {
 		return nil, err
 	}
 	return &module{binary: binary, loader: l, limits: l.widest(), original: a.bytes, native: a.native,
-		info: Info{Hash: a.hash, Size: a.size, Origin: a.path, BuiltIn: a.builtIn, Contract: binary.Contract,
+		info: Info{Hash: a.hash, Size: a.size, Path: a.path, BuiltIn: a.builtIn, Contract: binary.Contract,
 			Interfaces: found, Loaded: time.Now()}}, nil
 }
 

@@ -33,7 +33,7 @@ func state(m *plugin.Manager, name string) (loaded bool, err error) {
 		if i.Name == name {
 			return true, nil
 		}
-		if filepath.Base(i.Origin) == name+".wasm" {
+		if filepath.Base(i.Path) == name+".wasm" {
 			return false, i.Err
 		}
 	}

@@ -251,7 +251,7 @@ func (m *Manager) Modules() []Info {
 	}
 	for _, x := range retired {
 		info := x.snapshot()
-		if o := m.origins[info.Origin]; o != nil && o.previous == x {
+		if o := m.origins[info.Path]; o != nil && o.previous == x {
 			info.Kept = m.rejected[info.Hash] == nil
 		}
 		all = append(all, info)
@@ -263,7 +263,7 @@ func (m *Manager) Modules() []Info {
 		if c := compareVersions(b.Version, a.Version); c != 0 {
 			return c
 		}
-		return strings.Compare(a.Origin, b.Origin)
+		return strings.Compare(a.Path, b.Path)
 	})
 	return all
 }
@@ -272,7 +272,7 @@ func (m *Manager) Modules() []Info {
 func (m *Manager) retired() (list []*module) {
 	for b := range m.bindings {
 		x := b.Current().module
-		if o := m.origins[x.info.Origin]; (o == nil || o.active != x) && !slices.Contains(list, x) {
+		if o := m.origins[x.info.Path]; (o == nil || o.active != x) && !slices.Contains(list, x) {
 			list = append(list, x)
 		}
 	}
@@ -369,9 +369,8 @@ type Unsettled struct{ text string }
 
 func (u *Unsettled) Error() string { return u.text }
 
-// choosePlugin decides which plugin a class is of that several have: one that the user accepted, else one that comes
-// with the program. Otherwise nobody can tell, and only the connector that asks for the class has to know. m.mu is
-// held.
+// choosePlugin decides between several plugins that have a class: the plugin that the user accepted, else the one built
+// into the program. Otherwise it is undecided, which is an error of the connectors that name the class. m.mu is held.
 func (m *Manager) choosePlugin(s *selection) error {
 	if s.plugin != "" || s.within != "" {
 		return nil

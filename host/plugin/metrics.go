@@ -32,8 +32,7 @@ type Metrics struct {
 type counters struct {
 	calls, nanos, bytesIn, bytesOut, faults, traps, memory, instances, started, recycled, longest, ticks,
 	stopped atomic.Int64
-	aborted [len(
-		fences)]atomic.Int64
+	aborted [len(fences)]atomic.Int64
 }
 
 // fences are the limits that calls can break.

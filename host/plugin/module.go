@@ -21,8 +21,8 @@ type Info struct {
 	// Hash is the SHA-256 of the file, in hex; Size its size in bytes.
 	Hash string
 	Size int
-	// Origin is the file's path, or `embedded:` and its path there.
-	Origin string
+	// Path is the file's path, or `embedded:` and its path there.
+	Path string
 	// Contract is the version of the contract that the module's exports name.
 	Contract   string
 	Components []wit.Component
@@ -284,7 +284,7 @@ func (m *module) doze() {
 func (m *module) compile(c *compilation) {
 	defer close(c.done)
 	c.err = errors.New("the module was not compiled")
-	defer guard.Recover(m.loader.logger, "compiling "+m.info.Origin, &c.err)
+	defer guard.Recover(m.loader.logger, "compiling "+m.info.Path, &c.err)
 	m.native.lay(m.loader.descriptions, "")
 	ctx := context.Background()
 	c.code, c.err = m.loader.compile(ctx, m, func() (*prepared, error) {
@@ -295,7 +295,7 @@ func (m *module) compile(c *compilation) {
 		return prepareModule(ctx, data)
 	})
 	if c.err != nil {
-		c.err = fmt.Errorf("%s: %w", m.info.Origin, c.err)
+		c.err = fmt.Errorf("%s: %w", m.info.Path, c.err)
 	}
 	m.mu.Lock()
 	m.compiling, m.code = nil, c.code

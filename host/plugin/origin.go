@@ -183,8 +183,7 @@ func mentioned(components []wit.Component, n Needed) bool {
 // something is missing.
 func canWait(data []byte, needed []Needed) bool {
 	return needed != nil && !slices.ContainsFunc(needed, func(n Needed) bool {
-		return bytes.Contains(data,
-			[]byte(n.Class))
+		return bytes.Contains(data, []byte(n.Class))
 	})
 }
 
@@ -252,8 +251,7 @@ func (m *Manager) look(path string, needed []Needed) *arrival {
 
 func fileArrival(path, hash string, size int) *arrival {
 	return &arrival{path: path, hash: hash, size: size, again: func() ([]byte, error) {
-		return readModule(path,
-			maxModuleBytes)
+		return readModule(path, maxModuleBytes)
 	}}
 }
 
@@ -288,8 +286,7 @@ func (m *Manager) loadAll(ctx context.Context, list []*arrival) {
 	// Of versions that are new together, and of which none was there before, the lowest is the first.
 	undecided := m.loadSome(ctx, others)
 	slices.SortStableFunc(undecided, func(a, b *arrival) int {
-		return compareVersions(a.loaded.info.Version,
-			b.loaded.info.Version)
+		return compareVersions(a.loaded.info.Version, b.loaded.info.Version)
 	})
 	for _, a := range undecided {
 		m.adopt(a)
@@ -383,8 +380,7 @@ func (m *Manager) settle(a *arrival) {
 			if x.active != nil && x.active.info.Name != a.loaded.info.Name && x.active.component(c.Kind,
 				c.Name) != nil {
 				others = append(others, fmt.Sprintf("%s %s of %s %s (%s)", c.Kind, c.Name, x.active.info.Name,
-					x.active.info.Version,
-					x.active.info.Origin))
+					x.active.info.Version, x.active.info.Path))
 			}
 		}
 	}
@@ -416,7 +412,7 @@ func (m *Manager) refuse(a *arrival) {
 	err := refusal(a.path, a.err)
 	m.mu.Lock()
 	o := m.origin(a.path)
-	o.refused = &Info{Origin: a.path, Size: a.size, Hash: a.hash, Loaded: time.Now(), Err: err}
+	o.refused = &Info{Path: a.path, Size: a.size, Hash: a.hash, Loaded: time.Now(), Err: err}
 	if a.loaded != nil {
 		o.refused.Name, o.refused.Version = a.loaded.info.Name, a.loaded.info.Version
 	}
@@ -485,7 +481,7 @@ func (m *Manager) Rollback(name string) error {
 	m.chosen[name] = newest.active.info.Hash
 	m.changes.Add(1)
 	m.logger.Info("plugin version rolled back, as was asked for", "plugin", name, "to", newest.active.info.Version,
-		"hash", newest.active.info.Hash[:12], "file", newest.active.info.Origin)
+		"hash", newest.active.info.Hash[:12], "file", newest.active.info.Path)
 	return nil
 }
 

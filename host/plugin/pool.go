@@ -391,7 +391,7 @@ func (p *Pool) served(ctx context.Context, w *waiter, start time.Time) (*Instanc
 }
 
 // waited notes that a call waited for an instance; p.mu is held. Another instance helps only where there is a processor
-// for it: one that is free now may be that of the call that was waited for.
+// for it; a processor that is free now may be the one of the call that was waited for.
 func (p *Pool) waited(start time.Time) {
 	now := time.Now()
 	if now.Sub(p.since) > time.Second {

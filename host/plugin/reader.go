@@ -33,8 +33,8 @@ func (a *Abandoned) Error() string {
 		a.Version, a.Cause)
 }
 
-// Reader finds an instance for a page: the one with the fewest, or another one where calls wait for those that there
-// are.
+// Reader finds an instance for a page: the instance with the fewest pages, or a new one where calls wait for the
+// instances that there are.
 func (p *Pool) Reader(ctx context.Context) (*Reader, error) {
 	i, err := p.join(ctx)
 	if err != nil {

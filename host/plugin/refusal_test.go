@@ -263,16 +263,16 @@ func TestFolderOverridesEmbedded(t *testing.T) {
 		"plugins/readme.txt": {Data: []byte("x")}}
 	m := manager(t, plugin.Options{Embedded: embedded}, folder)
 	found, err := m.Find(wit.ComponentSource, "AllSource", "")
-	if err != nil || !strings.HasPrefix(found.Origin, folder) {
-		t.Fatal(err, found.Origin, m.Modules())
+	if err != nil || !strings.HasPrefix(found.Path, folder) {
+		t.Fatal(err, found.Path, m.Modules())
 	}
 	var active []string
 	for _, i := range m.Modules() {
 		if i.Active {
-			active = append(active, i.Origin)
+			active = append(active, i.Path)
 		}
 	}
-	if len(active) != 1 || active[0] != found.Origin {
+	if len(active) != 1 || active[0] != found.Path {
 		t.Errorf("active: %v", active)
 	}
 	if _, err := m.Bind("c", wit.ComponentSource, "AllSource", "2.0.0"); err == nil || !strings.Contains(err.Error(),
@@ -347,7 +347,7 @@ func TestFilesThatAreNoFiles(t *testing.T) {
 		if i.Err != nil {
 			found = append(found, strings.ReplaceAll(i.Err.Error(), folder, ""))
 		} else {
-			found = append(found, filepath.Base(i.Origin))
+			found = append(found, filepath.Base(i.Path))
 		}
 	}
 	want := []string{"/circle.wasm: stat /circle.wasm: too many levels of symbolic links",

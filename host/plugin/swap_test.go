@@ -332,8 +332,8 @@ func TestVersionsSideBySide(t *testing.T) {
 		t.Fatal(err)
 	}
 	found, err := m.Find(wit.ComponentSink, "org.example.AllSink", "")
-	if err != nil || filepath.Base(found.Origin) != "z.wasm" {
-		t.Error(found.Origin, err)
+	if err != nil || filepath.Base(found.Path) != "z.wasm" {
+		t.Error(found.Path, err)
 	}
 }
 

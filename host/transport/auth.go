@@ -12,6 +12,7 @@ import (
 	"github.com/culvert-project/culvert/host/keystore"
 	"github.com/culvert-project/culvert/host/transport/btp"
 	"github.com/culvert-project/culvert/sdk/go/role"
+	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -219,7 +220,7 @@ func checkHeaders(roles Roles) error {
 		case seen[canonical]:
 			return wrong(roles, header, "%s is set by another setting too", name)
 		case strings.ContainsAny(roles.Text(header), "\r\n\x00"):
-			return wrong(roles, header, "expected a value without line breaks (not shown)")
+			return invalid(roles, header, setting.Hidden, errors.New("expected a value without line breaks"))
 		}
 		seen[canonical] = true
 	}
@@ -271,6 +272,7 @@ type Bearer struct {
 	}
 }
 
+// Authorize is the header Authorization with a token that is not the refused one.
 func (b Bearer) Authorize(ctx context.Context, refused string) (name, value string, err error) {
 	token, err := b.Tokens.Token(ctx, strings.TrimPrefix(refused, "Bearer "))
 	return "Authorization", "Bearer " + token, err

@@ -105,7 +105,8 @@ func (c *Client) current(ctx context.Context, refused bool) (*destination, error
 	if d := c.at.Load(); d.config.Refresh == nil {
 		return d, nil
 	}
-	// One asks at a time: who is told that nothing has changed must not go on with what another one is just replacing.
+	// One goroutine refreshes at a time: else one could be told that nothing has changed, and go on with the
+	// destination that another goroutine is just replacing.
 	select {
 	case c.asking <- struct{}{}:
 		defer func() { <-c.asking }()

@@ -13,6 +13,7 @@ import (
 
 	"github.com/culvert-project/culvert/host/internal/loopback"
 	"github.com/culvert-project/culvert/sdk/go/role"
+	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -174,6 +175,11 @@ func wrong(roles Roles, role, format string, args ...any) *wit.Fault {
 	name := roles.Setting(role)
 	f.Setting = &name
 	return f
+}
+
+// invalid is the fault of a setting's value, in Kafka Connect's words.
+func invalid(roles Roles, role, value string, why error) *wit.Fault {
+	return wrong(roles, role, "%s", setting.Invalid(roles.Setting(role), value, why.Error()))
 }
 
 func splitCodes(text string) []string {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/culvert-project/culvert/host/guard"
 	"github.com/culvert-project/culvert/host/keystore"
+	"github.com/culvert-project/culvert/sdk/go/role"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -100,12 +101,17 @@ func (d *destination) address() string {
 	return address
 }
 
+var (
+	defaultConnectTimeout = ownMilliseconds(role.ConnectTimeoutMS)
+	defaultReadTimeout    = ownMilliseconds(role.ReadTimeoutMS)
+)
+
 func (c *Config) defaults() {
 	if c.ConnectTimeout == 0 {
-		c.ConnectTimeout = 10 * time.Second
+		c.ConnectTimeout = defaultConnectTimeout
 	}
 	if c.ReadTimeout == 0 {
-		c.ReadTimeout = 60 * time.Second
+		c.ReadTimeout = defaultReadTimeout
 	}
 	c.Retry = c.Retry.withDefaults()
 	if c.Logger == nil {

@@ -58,9 +58,9 @@ const (
 	retried state = 'W'
 )
 
-// asked is what a request asks for, as far as doubts go by it: all but its query and body. The zero value is no
+// requestID is what a request asks for, as far as doubts go by it: all but its query and body. The zero value is no
 // request.
-type asked struct {
+type requestID struct {
 	// writes: it may be no GET, and all that are none are tried one at a time.
 	writes bool
 	hash   [8]byte
@@ -69,9 +69,9 @@ type asked struct {
 }
 
 // asks returns what a request asks for.
-func (l *Lockouts) asks(e *exchange) asked {
+func (l *Lockouts) asks(e *exchange) requestID {
 	path, _, _ := strings.Cut(e.line, "?")
-	a := asked{writes: e.method != http.MethodGet && e.method != http.MethodHead}
+	a := requestID{writes: e.method != http.MethodGet && e.method != http.MethodHead}
 	method := e.method
 	if !a.writes {
 		method = http.MethodGet
@@ -90,7 +90,7 @@ type verdict struct {
 	state state
 	at    time.Time
 	// of is what was refused when the doubt began.
-	of asked
+	of requestID
 }
 
 // doubted: whatever is sent tries the secret.
@@ -99,7 +99,7 @@ func (v verdict) doubted() bool { return v.state == doubtful || v.state == tried
 func (v verdict) onTrial() bool { return v.state == onTrial || v.state == retried }
 
 // trial tells whether a request tries the secret, and is to be sent alone and in a fresh session.
-func (v verdict) trial(a asked) bool {
+func (v verdict) trial(a requestID) bool {
 	return v.doubted() || v.onTrial() && (a.hash == v.of.hash || a.writes && v.of.writes)
 }
 
@@ -107,7 +107,7 @@ func (v verdict) trial(a asked) bool {
 func (v verdict) before(sent time.Time) bool { return sent.Before(v.at.Add(doubtPause)) }
 
 // left is how long a request is not to be sent.
-func (v verdict) left(a asked) time.Duration {
+func (v verdict) left(a requestID) time.Duration {
 	pause := doubtPause
 	if a.serves != v.of.hash {
 		pause += courtesy
@@ -119,7 +119,7 @@ func (v verdict) left(a asked) time.Duration {
 }
 
 // pause waits so long.
-func (v verdict) pause(ctx context.Context, a asked) error {
+func (v verdict) pause(ctx context.Context, a requestID) error {
 	left := v.left(a)
 	if left <= 0 {
 		return nil
@@ -222,7 +222,7 @@ func (g *logon) note() {
 }
 
 // doubt notes the first refusal of a secret that works; g.mu is held.
-func (g *logon) doubt(of asked) {
+func (g *logon) doubt(of requestID) {
 	g.write(verdict{doubtful, time.Now(), of})
 	if log := g.lockouts.log.Load(); log != nil {
 		log.Warn("a secret was refused (401) that the service took within the last hour: it is tried once "+
@@ -241,7 +241,7 @@ func (g *logon) tries(v verdict) {
 }
 
 // judge notes what a try came to of a secret that was found as v says.
-func (g *logon) judge(v verdict, a asked, status int) {
+func (g *logon) judge(v verdict, a requestID, status int) {
 	if status == http.StatusUnauthorized {
 		g.condemn()
 		return
@@ -296,8 +296,8 @@ func (g *logon) replace(v verdict) {
 func (g *logon) unwritten(err error) {
 	g.path = ""
 	if log := g.lockouts.log.Load(); log != nil {
-		log.Error("a refused logon can't be written down: until this process ends the secret is not sent again, "+
-			"other processes and the next start "+
-			"do not know and may lock the user", "origin", g.origin, "user", g.user, "error", err)
+		log.Error("a refused logon can't be written down: until this process ends the secret is not sent again, other "+
+			"processes and the next start do not know and may lock the "+
+			"user", "origin", g.origin, "user", g.user, "error", err)
 	}
 }

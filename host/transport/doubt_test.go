@@ -250,7 +250,7 @@ func TestDoubtIsShared(t *testing.T) {
 		var wg sync.WaitGroup
 		for i := range 40 {
 			wg.Go(func() {
-				p, err := others[i%4].of(somebody).enter(t.Context(), asked{}, never)
+				p, err := others[i%4].of(somebody).enter(t.Context(), requestID{}, never)
 				if err != nil {
 					wantFault(t, err, wit.FaultUnauthorized, "ALICE")
 					return
@@ -462,7 +462,7 @@ func TestKilledOnTrial(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := openLockouts(t, folder)
 		write, read := l.asks(&exchange{method: "POST", line: "/"}), l.asks(&exchange{method: "GET", line: "/"})
-		send := func(l *Lockouts, a asked, status int) error {
+		send := func(l *Lockouts, a requestID, status int) error {
 			p, err := l.of(somebody).enter(t.Context(), a, never)
 			if err == nil && status != 0 {
 				p.done(status)

@@ -12,12 +12,12 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// LargestBodies bounds the bodies of one need, and of one answer that is read whole, in bytes.
-const LargestBodies = 64 << 20
+// MaxBodies bounds the bodies of one need, and of one answer that is read whole, in bytes.
+const MaxBodies = 64 << 20
 
 // Fetch answers a need: one request after another, whatever the status of the answers.
 func (c *Client) Fetch(ctx context.Context, n wit.Need) ([]wit.Response, error) {
-	left := LargestBodies
+	left := MaxBodies
 	answers := make([]wit.Response, 0, len(n.Requests))
 	for i := range n.Requests {
 		a, err := c.exchangeWhole(ctx, &n.Requests[i], left)
@@ -34,7 +34,7 @@ func (c *Client) Fetch(ctx context.Context, n wit.Need) ([]wit.Response, error) 
 // is repeatable. Else one that cannot be read is a *NoAnswer, as in [Client.Do], unless its status says by itself that
 // the service refused the request.
 func (c *Client) Exchange(ctx context.Context, r *wit.Request) (wit.Response, error) {
-	return c.exchangeWhole(ctx, r, LargestBodies)
+	return c.exchangeWhole(ctx, r, MaxBodies)
 }
 
 func (c *Client) exchangeWhole(ctx context.Context, r *wit.Request, limit int) (wit.Response, error) {
@@ -47,7 +47,7 @@ func (c *Client) exchangeWhole(ctx context.Context, r *wit.Request, limit int) (
 		a.Body.Close()
 		if err == nil && len(body) > limit {
 			err = faultf(wit.FaultData, "%s %s: expected at most %d MiB of answers, found more", r.Method,
-				ShownTarget(r.Target), LargestBodies>>20)
+				ShownTarget(r.Target), MaxBodies>>20)
 		}
 		if err == nil {
 			a.Response.Body = body
@@ -97,7 +97,7 @@ func Idle(ctx context.Context, n int, atLeast time.Duration) error {
 func Ask(ctx context.Context, f Fetcher, call func(state []byte, answers []wit.Response) (*wit.Need, error)) error {
 	var state []byte
 	var answers []wit.Response
-	left := LargestBodies
+	left := MaxBodies
 	asked := map[[sha256.Size]byte]bool{}
 	idle, requests := 0, 0
 	for range maxRounds + 1 {
@@ -121,7 +121,7 @@ func Ask(ctx context.Context, f Fetcher, call func(state []byte, answers []wit.R
 			left -= len(answers[i].Body)
 		}
 		if left < 0 {
-			return faultf(wit.FaultData, "expected at most %d MiB of documents, found more", LargestBodies>>20)
+			return faultf(wit.FaultData, "expected at most %d MiB of documents, found more", MaxBodies>>20)
 		}
 		state = need.State
 	}

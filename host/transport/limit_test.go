@@ -3,6 +3,8 @@ package transport
 import (
 	"testing"
 
+	"github.com/culvert-project/culvert/host/transport/route"
+	"github.com/culvert-project/culvert/sdk/go/role"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -26,5 +28,12 @@ func TestLimitsByRole(t *testing.T) {
 		if f := err.(*wit.Fault); f.Setting == nil || *f.Setting != roleMap(nil).Setting(role) {
 			t.Errorf("%s: expected the setting to be named, found %v", role, f.Setting)
 		}
+	}
+}
+
+// The outage that a route waits for is a constant of its own, since brokers are reached by one too.
+func TestOutageIsTheRolesOwn(t *testing.T) {
+	if own := ownMilliseconds(role.ProxyOutageMS); own != route.DefaultOutage {
+		t.Errorf("expected %v, found %v", route.DefaultOutage, own)
 	}
 }

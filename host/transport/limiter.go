@@ -2,6 +2,7 @@ package transport
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"slices"
@@ -17,8 +18,8 @@ import (
 // Limits bound what a destination is asked. Of several clients of one origin the strictest limits count, and the
 // windows of all.
 type Limits struct {
-	// Concurrent is how many requests are under way at a time, from the first byte sent to the last byte read. Default
-	// 4.
+	// Concurrent is how many requests are under way at a time, from the first byte sent to the last byte read. Default:
+	// that of [role.MaxConcurrent].
 	Concurrent int
 	// Connections is how many connections there are at a time, idle ones included, and how many sessions; requests
 	// within an open answer get one more. Default: as many as Concurrent allows.
@@ -29,7 +30,7 @@ type Limits struct {
 	Windows []Window
 }
 
-const defaultConcurrent = 4
+var defaultConcurrent = ownNumber(role.MaxConcurrent)
 
 // limitBy reads limits and the way to log off from roles.
 func limitBy(c *Config, roles Roles, _ Surroundings) (err error) {
@@ -41,13 +42,13 @@ func limitBy(c *Config, roles Roles, _ Surroundings) (err error) {
 		return r.err
 	}
 	if c.Limits.Windows, err = ParseWindows(roles.Text(role.MaintenanceWindows)); err != nil {
-		return wrong(roles, role.MaintenanceWindows, "%v", err)
+		return invalid(roles, role.MaintenanceWindows, roles.Text(role.MaintenanceWindows), err)
 	}
 	if c.LogoffPath = strings.TrimSpace(roles.Text(role.LogoffPath)); c.LogoffPath == "" {
 		return nil
 	}
 	if !strings.HasPrefix(c.LogoffPath, "/") || strings.ContainsAny(c.LogoffPath, "\r\n\x00# ") {
-		return wrong(roles, role.LogoffPath, "expected a path that begins with /, found %q", c.LogoffPath)
+		return invalid(roles, role.LogoffPath, c.LogoffPath, errors.New("expected a path that begins with /"))
 	}
 	return nil
 }

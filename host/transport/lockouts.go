@@ -253,7 +253,7 @@ const unsent = -1
 
 // enter waits until the secret may be sent with a request. opening: that will be a logon of its own, since there is no
 // session yet.
-func (g *logon) enter(ctx context.Context, a asked, opening func() bool) (permit, error) {
+func (g *logon) enter(ctx context.Context, a requestID, opening func() bool) (permit, error) {
 	if g == nil {
 		return permit{done: func(int) {}}, nil
 	}
@@ -266,7 +266,7 @@ func (g *logon) enter(ctx context.Context, a asked, opening func() bool) (permit
 }
 
 // enterOnce is enter; again: it is to be called once more, since the secret came into doubt meanwhile.
-func (g *logon) enterOnce(ctx context.Context, a asked, opening func() bool) (p permit, again bool, err error) {
+func (g *logon) enterOnce(ctx context.Context, a requestID, opening func() bool) (p permit, again bool, err error) {
 	v := g.look()
 	if err := g.fault(v); err != nil {
 		return p, false, err
@@ -328,7 +328,7 @@ func (g *logon) enterOnce(ctx context.Context, a asked, opening func() bool) (p 
 }
 
 // permit lets a request go whose answer is learned from. after may be nil.
-func (g *logon) permit(a asked, v verdict, after func()) permit {
+func (g *logon) permit(a requestID, v verdict, after func()) permit {
 	sent := time.Now()
 	return g.goes(v, func(status int) {
 		g.learn(a, sent, status)
@@ -362,7 +362,7 @@ func (g *logon) joins() bool {
 
 // leads lets the first request after a silence go ahead of others: where the secret was changed meanwhile, it alone is
 // refused.
-func (g *logon) leads(a asked, v verdict, release func()) permit {
+func (g *logon) leads(a requestID, v verdict, release func()) permit {
 	lead := func(leading bool) {
 		g.mu.Lock()
 		defer g.mu.Unlock()
@@ -419,12 +419,25 @@ func (g *logon) known() (known, fresh bool) {
 	return !g.accepted.IsZero(), time.Since(g.accepted) < trusted
 }
 
-// fault is the fault of a secret that was refused before.
+// LockedOut is the error of a request that was not sent, because its secret was refused before. It wraps a [wit.Fault]
+// of kind unauthorized.
+type LockedOut struct {
+	// Why says who was refused where and since when, and how that is mended.
+	Why string
+}
+
+// Error is Why.
+func (l *LockedOut) Error() string { return l.Why }
+
+// Unwrap is the fault.
+func (l *LockedOut) Unwrap() error { return faultf(wit.FaultUnauthorized, "%s", l.Why) }
+
+// fault is the error of a secret that was refused before.
 func (g *logon) fault(v verdict) error {
 	if v.state != refused {
 		return nil
 	}
-	return faultf(wit.FaultUnauthorized, "%s", g.explain(v.at))
+	return &LockedOut{g.explain(v.at)}
 }
 
 // Refusal says who was refused where and since when, and how that is mended; "" if the secret that the client has now
@@ -463,10 +476,9 @@ func (g *logon) explain(at time.Time) string {
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return fmt.Sprintf("%s was refused (401) at %s by %s%s and is not sent again, because SAP locks "+
-		"users after a few failures: "+
-		"change user or password, or, when the user is unlocked and they are right, try once more with culvert run "+
-		"--resume-logons, or PUT /culvert/lockouts/resume",
+	return fmt.Sprintf("%s was refused (401) at %s by %s%s and is not sent again, because SAP locks users after a few "+
+		"failures: change user or password, or, when the user is unlocked and they are right, try once more with "+
+		"culvert run --resume-logons, or PUT /culvert/lockouts/resume",
 		who, at.Format("2006-01-02 15:04:05 -0700"), g.origin, g.suspect)
 }
 
@@ -476,7 +488,7 @@ var unasked = []int{http.StatusProxyAuthRequired, http.StatusRequestTimeout, htt
 	http.StatusNotFound, http.StatusForbidden}
 
 // learn notes what the answer to a request says about the secret, which went out at that time.
-func (g *logon) learn(a asked, sent time.Time, status int) {
+func (g *logon) learn(a requestID, sent time.Time, status int) {
 	if status != http.StatusUnauthorized {
 		g.accept(status)
 		return

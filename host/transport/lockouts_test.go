@@ -23,7 +23,7 @@ func never() bool  { return false }
 // try sends the secret to a service that answers with a status; sent tells whether it came to that.
 func try(t *testing.T, l *Lockouts, id identity, status int) (sent bool, err error) {
 	t.Helper()
-	permit, err := l.of(id).enter(t.Context(), asked{}, always)
+	permit, err := l.of(id).enter(t.Context(), requestID{}, always)
 	if err != nil {
 		return false, err
 	}
@@ -86,7 +86,7 @@ func TestRefusalThatCannotBeKept(t *testing.T) {
 	var log strings.Builder
 	l.logTo(slog.New(slog.DiscardHandler)) // of a command that says nothing
 	l.logTo(slog.New(slog.NewTextHandler(&log, nil)))
-	permit, err := l.of(somebody).enter(t.Context(), asked{}, always)
+	permit, err := l.of(somebody).enter(t.Context(), requestID{}, always)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -147,7 +147,7 @@ func TestFirstLogonsGoOneAfterAnother(t *testing.T) {
 	var wg sync.WaitGroup
 	for i := range 40 {
 		wg.Go(func() {
-			permit, err := processes[i%2].of(somebody).enter(t.Context(), asked{}, never)
+			permit, err := processes[i%2].of(somebody).enter(t.Context(), requestID{}, never)
 			if err != nil {
 				wantFault(t, err, wit.FaultUnauthorized, "ALICE")
 				return
@@ -168,13 +168,13 @@ func TestLogonsToOneOriginTakeTurns(t *testing.T) {
 	l := NewLockouts()
 	other := somebody
 	other.user = "BOB"
-	first, err := l.of(somebody).enter(t.Context(), asked{}, always)
+	first, err := l.of(somebody).enter(t.Context(), requestID{}, always)
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cancel(errors.New("enough"))
-	if _, err := l.of(other).enter(ctx, asked{}, always); err == nil || err.Error() != "enough" {
+	if _, err := l.of(other).enter(ctx, requestID{}, always); err == nil || err.Error() != "enough" {
 		t.Errorf("expected the second user to wait for the first, found %v", err)
 	}
 	elsewhere := somebody
@@ -187,16 +187,16 @@ func TestLogonsToOneOriginTakeTurns(t *testing.T) {
 		t.Errorf("after the first: %v", err)
 	}
 	// Who has logged on goes without a turn, unless a session is to be opened.
-	holding, err := l.of(somebody).enter(t.Context(), asked{}, always)
+	holding, err := l.of(somebody).enter(t.Context(), requestID{}, always)
 	if err != nil {
 		t.Fatal(err)
 	}
-	permit, err := l.of(other).enter(ctx, asked{}, never)
+	permit, err := l.of(other).enter(ctx, requestID{}, never)
 	if err != nil {
 		t.Fatalf("in a session: %v", err)
 	}
 	permit.done(200)
-	if _, err := l.of(other).enter(ctx, asked{}, always); err == nil {
+	if _, err := l.of(other).enter(ctx, requestID{}, always); err == nil {
 		t.Error("expected the opening of a session to wait")
 	}
 	holding.done(0)

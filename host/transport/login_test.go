@@ -57,12 +57,14 @@ func TestLoginIsChecked(t *testing.T) {
 		"SAP's client in the query": {[]string{"http.query.sap-client=100"},
 			"http.query.sap-client: sap-client has a setting of its own"},
 		"origin with a path": {[]string{"http.origins=https://a.example/x"},
-			"http.origins: expected an origin"},
-		"origin with a star": {[]string{"http.origins=https://*.example"}, "http.origins: expected an origin"},
+			"http.origins: Invalid value https://a.example/x for configuration http.origins: expected an origin"},
+		"origin with a star": {[]string{"http.origins=https://*.example"},
+			"http.origins: Invalid value https://*.example for configuration http.origins: expected an origin"},
 		"no origin between commas": {[]string{"http.origins=https://a,,https://b"},
-			"http.origins: expected origins with commas"},
+			"http.origins: Invalid value  for configuration http.origins: expected origins with commas"},
 		"credentials without TLS": {[]string{"http.scheme=https", "http.origins=http://a.example with credentials"},
-			"http.origins: expected https"},
+			"http.origins: Invalid value http://a.example with credentials for configuration http.origins: " +
+				"expected https"},
 		"credentials, as the others": {[]string{"http.origins=http://a.example WITH Credentials, https://b:8443"}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -108,8 +110,7 @@ func TestLoginBody(t *testing.T) {
 // redirect takes no secret elsewhere.
 func TestLoginGoesAsRequestsGo(t *testing.T) {
 	var redirect atomic.Bool
-	elsewhere := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter,
-		*http.Request) {
+	elsewhere := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
 		t.Error("a password went elsewhere")
 	}))
 	defer elsewhere.Close()
@@ -182,8 +183,7 @@ func TestRedirectToNamedOrigin(t *testing.T) {
 
 // Userinfo of targets goes nowhere.
 func TestNoUserInTargets(t *testing.T) {
-	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter,
-		*http.Request) {
+	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
 		t.Error("a request was sent")
 	}))
 	defer server.Close()

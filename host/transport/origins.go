@@ -37,7 +37,7 @@ func originsBy(c *Config, roles Roles, _ Surroundings) error {
 			err = c.mayHave(o)
 		}
 		if err != nil {
-			return wrong(roles, role.Origins, "%v", err)
+			return invalid(roles, role.Origins, LoggedTarget(strings.TrimSpace(text)), err)
 		}
 		c.Origins = append(c.Origins, o)
 	}

@@ -72,8 +72,8 @@ const (
 	// maxSecrets is how many secrets one exchange may try that were changed while it was under way.
 	maxSecrets = 3
 	// maxDoubts is how often one exchange is refused and sent again while the secret is accepted in between, as by
-	// servers of which one refuses what the others take. One more than the once that a doubt takes, since it may be
-	// refused beside the one that begins it.
+	// several servers behind one address, one of which refuses it. A doubt needs one repetition; the second is for an
+	// exchange that was already under way when another one began the doubt.
 	maxDoubts = 2
 )
 

@@ -10,22 +10,28 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/host/internal/pause"
+	"github.com/culvert-project/culvert/sdk/go/role"
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Retry says what is tried again, how often, and after what pause. The zero value holds the defaults.
+// Retry says what is tried again, how often, and after what pause. The zero value holds the defaults, those of
+// [role.RetryCodes], [role.RetryMax], [role.RetryMinBackoffMS] and [role.RetryMaxBackoffMS].
 type Retry struct {
 	// Codes: HTTP codes of answers that are no final answers, and codes of the service itself, which faults name. Those
-	// of HTTP count for requests that are repeatable. Default 408, 429, 502, 503, 504. An empty list that is not nil:
-	// none.
+	// of HTTP count for requests that are repeatable. An empty list that is not nil: none.
 	Codes []string
-	// Max is how many times a request is sent again. Default 10.
+	// Max is how many times a request is sent again.
 	Max *int
-	// A pause is drawn evenly between the two. Defaults 1 s and 10 s.
+	// A pause is drawn evenly between the two.
 	MinBackoff, MaxBackoff time.Duration
 }
 
-var defaultCodes = []string{"408", "429", "502", "503", "504"}
+var (
+	defaultCodes      = splitCodes(*role.Own(role.RetryCodes))
+	defaultMax        = ownNumber(role.RetryMax)
+	defaultMinBackoff = ownMilliseconds(role.RetryMinBackoffMS)
+	defaultMaxBackoff = ownMilliseconds(role.RetryMaxBackoffMS)
+)
 
 // maxWait bounds what a Retry-After can ask for.
 const maxWait = time.Hour
@@ -35,11 +41,10 @@ func (r Retry) withDefaults() Retry {
 		r.Codes = defaultCodes
 	}
 	if r.Max == nil {
-		max := 10
-		r.Max = &max
+		r.Max = &defaultMax
 	}
 	if r.MinBackoff == 0 && r.MaxBackoff == 0 {
-		r.MinBackoff, r.MaxBackoff = time.Second, 10*time.Second
+		r.MinBackoff, r.MaxBackoff = defaultMinBackoff, defaultMaxBackoff
 	}
 	r.MaxBackoff = max(r.MinBackoff, r.MaxBackoff)
 	return r

@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"strconv"
 	"strings"
 	"time"
 
@@ -29,6 +30,18 @@ func number(name string) wit.SettingSpec {
 func milliseconds(name string) wit.SettingSpec {
 	return setting.Spec(name, wit.KindLong, wit.Low, nil, "", setting.AtLeast(0), setting.AtMost(1<<40))
 }
+
+// ownNumber is the number that a role has where nobody says anything, see [role.Own].
+func ownNumber(name string) int {
+	n, err := strconv.Atoi(*role.Own(name))
+	if err != nil {
+		panic(name + ": its default is no number") // one of the program's own declarations
+	}
+	return n
+}
+
+// ownMilliseconds is [ownNumber] for a role in milliseconds.
+func ownMilliseconds(name string) time.Duration { return setting.Milliseconds(int64(ownNumber(name))) }
 
 // roleReader reads values of roles that are declared; it keeps the first error.
 type roleReader struct {

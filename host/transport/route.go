@@ -118,7 +118,7 @@ func routeBy(c *Config, roles Roles, s Surroundings) (route.Settings, error) {
 	}
 	var err error
 	if settings.AddressMap, err = route.ParseAddressMap(of(route.NameAddressMap)); err != nil {
-		return settings, wrong(roles, role.Proxy+route.NameAddressMap, "%v", err)
+		return settings, invalid(roles, role.ProxyAddressMap, of(route.NameAddressMap), err)
 	}
 	r := roleReader{roles: roles}
 	settings.Outage = route.DefaultOutage

@@ -154,8 +154,7 @@ func TestRefusalOfANamedClient(t *testing.T) {
 		}
 	}
 	service(t, handler, func(c *Config) { c.User, c.Password, c.Lockouts = "u", "p", lockouts }, func(t *testing.T,
-		c *Client,
-		_ *wires) {
+		c *Client, _ *wires) {
 		if status, _, err := text(t, c, get("/?sap-client=999")); err != nil || status != 401 {
 			t.Errorf("expected 401, found %d, %v", status, err)
 		}

@@ -87,19 +87,21 @@ func (c *Client) send(ctx context.Context, p *pass, e *exchange, csrf *csrf) (*A
 		return nil, nil, err
 	}
 	c.counter.answered(answer.StatusCode, time.Since(began))
-	if e.newlyRefused(answer.StatusCode, shown) {
-		d.exchanged(e, r.Header, answer.StatusCode, 0, began, nil)
+	// drop ends an exchange whose answer is not read.
+	drop := func(err error) {
+		d.exchanged(e, r.Header, answer.StatusCode, 0, began, err)
 		answer.Body.Close()
 		quiet.cancel(nil)
+	}
+	if e.newlyRefused(answer.StatusCode, shown) {
+		drop(nil)
 		return nil, nil, errRefusedToken
 	}
 	status = answer.StatusCode
 	s.jar.follow(answer.Header, e.line, time.Now(), session)
 	d.sessions.learn(s, status)
 	if err := d.checkClient(answer.Header); err != nil {
-		d.exchanged(e, r.Header, status, 0, began, err)
-		answer.Body.Close()
-		quiet.cancel(nil)
+		drop(err)
 		return nil, nil, e.unusable(status, err)
 	}
 	b := &body{inner: answer.Body, quiet: quiet, parent: ctx, what: e.name(), received: &c.counter.received}

@@ -78,8 +78,8 @@ func (s *sessions) part() []*session {
 	return s.all
 }
 
-// take returns a session for a request: one that nobody uses, a new one, or, if there are as many as there may be, that
-// which the fewest use. most 0: there may be any number.
+// take returns a session for a request: an unused one, else a new one, else, where there are `most` already, the
+// session with the fewest users. most 0: there may be any number.
 func (s *sessions) take(most int) *session {
 	s.store.mu.Lock()
 	defer s.store.mu.Unlock()
@@ -154,8 +154,8 @@ func isBeside(ctx context.Context) bool {
 	return some && !within
 }
 
-// enter waits for a place. In a given one a request may go out too, for the sake of the one that has it. service nil:
-// it is asked for.
+// enter waits for room under the origin's limit, and for a session. With given it shares those of the exchange that the
+// request serves. service nil: the current destination is used.
 func (c *Client) enter(ctx context.Context, given *pass, service *destination, e *exchange) (*pass, error) {
 	if given != nil {
 		return &pass{given.service, given.destination, given.session, func() {}, func() {}}, nil

@@ -321,7 +321,7 @@ func TestSlowLogonsHaveOthersWait(t *testing.T) {
 			}, func(c *Config) { sessioned(c); c.ReadTimeout = 2 * time.Hour }, func(t *testing.T, c *Client,
 				_ *wires) {
 				if k.known {
-					c.at.Load().logon.learn(asked{}, time.Now(), 200)
+					c.at.Load().logon.learn(requestID{}, time.Now(), 200)
 				}
 				slow := make(chan error)
 				go func() {

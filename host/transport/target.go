@@ -72,8 +72,7 @@ func (o endpoint) resolve(target, base string) (string, error) {
 		switch {
 		case strings.Contains(before, "@"):
 			return "", faultf(wit.FaultData, "target of a request: expected a URL without user and password in it, "+
-				"found %q: who logs on is said by the "+
-				"connector's settings alone", shown(target))
+				"found %q: who logs on is said by the connector's settings alone", shown(target))
 		case err != nil || u.Host == "":
 			return "", faultf(wit.FaultData, "target of a request: expected a path or a URL of %s, found %q", o,
 				shown(target))

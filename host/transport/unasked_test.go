@@ -16,13 +16,13 @@ func TestAnswersThatSayNothingOfTheSecret(t *testing.T) {
 		if sent, err := try(t, l, somebody, status); !sent {
 			t.Fatal(err)
 		}
-		permit, err := l.of(somebody).enter(t.Context(), asked{}, never)
+		permit, err := l.of(somebody).enter(t.Context(), requestID{}, never)
 		if err != nil {
 			t.Fatal(err)
 		}
 		ctx, cancel := context.WithCancelCause(t.Context())
 		cancel(errors.New("alone"))
-		_, err = l.of(somebody).enter(ctx, asked{}, never)
+		_, err = l.of(somebody).enter(ctx, requestID{}, never)
 		if beside := err == nil; beside != known {
 			t.Errorf("%d: expected the next ones to go side by side: %v, found %v", status, known, err)
 		}

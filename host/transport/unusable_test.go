@@ -46,13 +46,11 @@ func TestAnswersThatCannotBeUsed(t *testing.T) {
 			"expected answers of client 100"},
 		"another client that refuses": {headers(403, "{}", "Set-Cookie", "sap-usercontext=sap-client=200"), 0,
 			"expected answers of client 100"},
-		"more than there may be": {func(w http.ResponseWriter,
-			_ *http.Request) {
+		"more than there may be": {func(w http.ResponseWriter, _ *http.Request) {
 			w.WriteHeader(201)
 			tooMuch(w)
 		}, 201, "expected at most 64 MiB"},
-		"more than there may be, 409": {func(w http.ResponseWriter,
-			_ *http.Request) {
+		"more than there may be, 409": {func(w http.ResponseWriter, _ *http.Request) {
 			w.WriteHeader(409)
 			tooMuch(w)
 		}, 0, "was answered 409"},
@@ -84,7 +82,7 @@ func TestAnswersThatCannotBeUsed(t *testing.T) {
 
 func tooMuch(w io.Writer) {
 	piece := bytes.Repeat([]byte("x"), 1<<20)
-	for range LargestBodies>>20 + 1 {
+	for range MaxBodies>>20 + 1 {
 		w.Write(piece)
 	}
 }

@@ -72,7 +72,7 @@ func (r *relay) renewOnce() (time.Duration, error) {
 func (r *relay) own(request kmsg.Request) ([]byte, error) {
 	r.next++
 	answer := make(chan []byte, 1)
-	r.expect(asked{key: request.Key(), version: request.GetVersion(), correlation: r.next, own: answer})
+	r.expect(pending{key: request.Key(), version: request.GetVersion(), correlation: r.next, own: answer})
 	if _, err := r.broker.Write(wire.Frame(request, r.next)); err != nil {
 		return nil, err
 	}

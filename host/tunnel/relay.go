@@ -30,7 +30,7 @@ type relay struct {
 	address  string
 
 	// asked are the requests whose answers are due; a broker answers in the order of the requests.
-	asked   chan asked
+	asked   chan pending
 	waiting atomic.Int64
 	// writing is held for each request that goes to the broker, and while a logon is renewed.
 	writing sync.Mutex
@@ -39,8 +39,8 @@ type relay struct {
 	held    []byte
 }
 
-// asked is a request on its way.
-type asked struct {
+// pending is a request whose answer is due.
+type pending struct {
 	key, version int16
 	correlation  int32
 	own          chan<- []byte // gets the answer of a request of ours
@@ -49,7 +49,7 @@ type asked struct {
 func newRelay(t *Tunnel, client, broker net.Conn, address string) *relay {
 	return &relay{tunnel: t, client: client, requests: bufio.NewReaderSize(client, bufferSize),
 		broker: wire.New(broker), address: address,
-		asked: make(chan asked, 256), ended: make(chan struct{})}
+		asked: make(chan pending, 256), ended: make(chan struct{})}
 }
 
 // run passes requests and answers until one side ends (nil), something cannot be passed on, or ctx ends.
@@ -131,7 +131,7 @@ func (r *relay) passRequests() error {
 		}
 		r.writing.Lock()
 		if answered {
-			r.expect(asked{key: h.key, version: h.version, correlation: h.correlation})
+			r.expect(pending{key: h.key, version: h.version, correlation: h.correlation})
 		}
 		err = pass(r.broker.Conn, r.client, r.requests, int64(h.size)+4)
 		r.writing.Unlock()
@@ -184,7 +184,7 @@ func splice(to, from *net.TCPConn, n int64) error {
 	return err
 }
 
-func (r *relay) expect(a asked) {
+func (r *relay) expect(a pending) {
 	r.waiting.Add(1)
 	select {
 	case r.asked <- a:
@@ -217,7 +217,7 @@ func (r *relay) passAnswers() error {
 		if err != nil {
 			return err
 		}
-		var a asked
+		var a pending
 		select {
 		case a = <-r.asked:
 		default:
@@ -250,7 +250,7 @@ func (r *relay) passAnswers() error {
 const maxHeld = 128 << 20
 
 // passRewritten reads an answer whole and passes it on with the tunnel's addresses.
-func (r *relay) passRewritten(a asked, size int32) error {
+func (r *relay) passRewritten(a pending, size int32) error {
 	if size > maxHeld {
 		return fmt.Errorf("an answer to %s of %d bytes: expected at most %d", kmsg.NameForKey(a.key), size, maxHeld)
 	}

@@ -36,7 +36,7 @@ func passable(key int16) bool { return key == keyFetch || key == 78 }
 
 // rewrite puts the tunnel's addresses into an answer. An answer without any is returned as it came. Frames are whole,
 // with size.
-func (r *relay) rewrite(a asked, frame []byte) ([]byte, error) {
+func (r *relay) rewrite(a pending, frame []byte) ([]byte, error) {
 	answer := kmsg.ResponseForKey(a.key)
 	answer.SetVersion(a.version)
 	head := cursor{rest: frame[8:]}

@@ -57,7 +57,7 @@ func TestNoAddressGetsBy(t *testing.T) {
 				continue
 			}
 			seen++
-			got, err := r.rewrite(asked{key: key, version: version}, bytes.Clone(frame))
+			got, err := r.rewrite(pending{key: key, version: version}, bytes.Clone(frame))
 			if err != nil {
 				t.Errorf("%s version %d: %v", kmsg.NameForKey(key), version, err)
 			} else if bytes.Contains(got, []byte(secretHost)) {
@@ -147,7 +147,7 @@ func TestAnswersWithoutAnAddressPassAsTheyAre(t *testing.T) {
 	controllers.Brokers = append(controllers.Brokers, node)
 	for _, answer := range []kmsg.Response{fetch, coordinator, controllers} {
 		frame := frameWith(answer)
-		got, err := r.rewrite(asked{key: answer.Key(), version: answer.GetVersion()}, bytes.Clone(frame))
+		got, err := r.rewrite(pending{key: answer.Key(), version: answer.GetVersion()}, bytes.Clone(frame))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -172,7 +172,7 @@ func FuzzRewrite(f *testing.F) {
 		}
 		r := testRelay(t)
 		frame := sized(append(make([]byte, 8), body...))
-		got, err := r.rewrite(asked{key: key, version: version}, frame)
+		got, err := r.rewrite(pending{key: key, version: version}, frame)
 		if err == nil && int(got[0])<<24|int(got[1])<<16|int(got[2])<<8|int(got[3]) != len(got)-4 {
 			t.Errorf("size % x of %d bytes", got[:4], len(got))
 		}

@@ -48,9 +48,9 @@ func (e *encoding) check(insertion *request) (*request, error) {
 	return e.finding(insertion)
 }
 
-// mostFound is how many entities a check by a filter asks for: more than one, since the filter may fit entities of
+// maxFound is how many entities a check by a filter asks for: more than one, since the filter may fit entities of
 // other records too.
-const mostFound = 20
+const maxFound = 20
 
 // finding is the request that finds the entity of an insert by the filter of the settings, or by what the record says.
 func (e *encoding) finding(insertion *request) (*request, error) {
@@ -63,7 +63,7 @@ func (e *encoding) finding(insertion *request) (*request, error) {
 		return nil, err
 	}
 	q := e.start(find, "GET")
-	q.query, q.sent = "$filter="+string(uri.AppendEscaped(nil, filter))+"&$top="+strconv.Itoa(mostFound), insertion.body
+	q.query, q.sent = "$filter="+string(uri.AppendEscaped(nil, filter))+"&$top="+strconv.Itoa(maxFound), insertion.body
 	q.repeatable, q.headers = true, []wit.Header{{Name: "Accept", Value: e.s.media()}}
 	return q, nil
 }
@@ -113,8 +113,8 @@ func sumOf(address string) string {
 	return string(h.Sum(nil))
 }
 
-// mostContents is how long a filter by a record's contents gets, in bytes.
-const mostContents = 1000
+// maxContents is how long a filter by a record's contents gets, in bytes.
+const maxContents = 1000
 
 // contents is a filter by what the record says besides its key: texts, whole numbers and GUIDs, which services compare
 // as they were sent, unless they are initial, which some keep as null. What else the record says is compared with the
@@ -144,7 +144,7 @@ func (e *encoding) contents() (string, error) {
 			out = append(out, " and "...)
 		}
 		out = append(append(out, property.Name...), " eq "...)
-		if out = uri.AppendLiteral(out, uri.Literal{Type: c.Type, Text: c.Text}); len(out) > mostContents {
+		if out = uri.AppendLiteral(out, uri.Literal{Type: c.Type, Text: c.Text}); len(out) > maxContents {
 			out = out[:before]
 		}
 	}

@@ -138,7 +138,7 @@ func (t *entitySet) ready() {
 
 func (p *plugin) Open(component string, given []wit.Setting, _ []byte, answers []wit.Response) (wit.SinkOpening,
 	error) {
-	if err := known(component); err != nil {
+	if err := config.Known(component, Component, Alias); err != nil {
 		return wit.SinkOpening{}, err
 	}
 	if f := setting.First(examine(given)); f != nil {

@@ -73,8 +73,7 @@ func TestDeepInsert(t *testing.T) {
 		"the value: expected a struct of S.Order":                {{Key: int64(1), Value: "x"}},
 	} {
 		if v, _ := w.put("Orders", wit.Datum{}, w.dynamic(value)); v.Refused == nil ||
-			!strings.HasPrefix(v.Refused.Message,
-				text) {
+			!strings.HasPrefix(v.Refused.Message, text) {
 			t.Errorf("expected %q, found %+v", text, v.Refused)
 		}
 	}

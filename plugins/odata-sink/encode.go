@@ -28,10 +28,10 @@ func (p *plugin) Encode(context []byte, schemas []wit.Schema, topics []string, r
 	for _, h := range hints {
 		hinted[h.Row] = h.Text
 	}
-	if !reused || cap(p.bodies) > largestChunk {
+	if !reused || cap(p.bodies) > maxChunk {
 		p.bodies = nil
 	}
-	if !reused || cap(p.keyTexts) > largestChunk {
+	if !reused || cap(p.keyTexts) > maxChunk {
 		p.keyTexts = nil
 	}
 	p.bodies, p.keyTexts = p.bodies[:0], p.keyTexts[:0] // what was made before was the host's until now

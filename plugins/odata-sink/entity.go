@@ -146,7 +146,7 @@ func (s *state) settleFind(a *asked, response *wit.Response, unknown func(string
 }
 
 // entitiesIn are those of a feed; ok: it is one; complete: nothing says that there are more, which were asked for up to
-// [mostFound].
+// [maxFound].
 func entitiesIn(body []byte) (entities []jsontext.Value, complete, ok bool) {
 	if v, err := jsontext.Parse(body); err == nil {
 		v = v.At("d")
@@ -154,7 +154,7 @@ func entitiesIn(body []byte) (entities []jsontext.Value, complete, ok bool) {
 		if v.Kind == jsontext.Object {
 			v = v.At("results")
 		}
-		return v.Items, !more && len(v.Items) < mostFound, v.Kind == jsontext.Array
+		return v.Items, !more && len(v.Items) < maxFound, v.Kind == jsontext.Array
 	}
 	r := markup.NewReader(body)
 	if kind, err := r.Next(); err != nil || kind != markup.Open || r.Local != "feed" {
@@ -166,7 +166,7 @@ func entitiesIn(body []byte) (entities []jsontext.Value, complete, ok bool) {
 		case err != nil:
 			return nil, false, false
 		case kind == markup.End:
-			return entities, complete && len(entities) < mostFound, true
+			return entities, complete && len(entities) < maxFound, true
 		case kind == markup.Open && r.Local == "entry":
 			entity, ok := entryAt(r)
 			if !ok {

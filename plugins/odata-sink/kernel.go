@@ -440,8 +440,8 @@ func (e *encoding) directBody(updates bool) (body []byte, ok bool) {
 
 // object writes a row as JSON, from its first field on. [encode.Room] bytes of memory are behind it.
 func (e *encoding) object(w *walk, updates bool) (body []byte, ok bool) {
-	want := min(2*e.p.longest, largestChunk/2)
-	chunk := max(bodiesChunk, 2*want, min(2*cap(e.p.bodies), largestChunk))
+	want := min(2*e.p.longest, maxChunk/2)
+	chunk := max(bodiesChunk, 2*want, min(2*cap(e.p.bodies), maxChunk))
 	if size := int(e.row.Value.Size); size > bodiesChunk {
 		want = size + size/8 + bodiesChunk
 		chunk = want
@@ -467,6 +467,6 @@ func (e *encoding) object(w *walk, updates bool) (body []byte, ok bool) {
 	return dst[start:len(dst):len(dst)], true
 }
 
-// bodiesChunk is the least memory that bodies are written to, several to a piece, and largestChunk the most: a row that
+// bodiesChunk is the least memory that bodies are written to, several to a piece, and maxChunk the most: a row that
 // is large has one for itself, and those behind it none of its size.
-const bodiesChunk, largestChunk = 64 << 10, 1 << 20
+const bodiesChunk, maxChunk = 64 << 10, 1 << 20

@@ -63,7 +63,7 @@ func (p *plugin) Describe() wit.Description {
 
 func (p *plugin) Validate(component string, given []wit.Setting, online bool, state []byte,
 	answers []wit.Response) (wit.Inquiry, error) {
-	if err := known(component); err != nil {
+	if err := config.Known(component, Component, Alias); err != nil {
 		return wit.Inquiry{}, err
 	}
 	if online {
@@ -71,11 +71,4 @@ func (p *plugin) Validate(component string, given []wit.Setting, online bool, st
 	}
 	examined := examine(given)
 	return wit.Inquiry{Done: &examined}, nil
-}
-
-func known(component string) error {
-	if component == Component || component == Alias {
-		return nil
-	}
-	return &wit.Fault{Kind: wit.FaultConfig, Message: "unknown component " + component + ", expected " + Component}
 }

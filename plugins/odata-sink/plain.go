@@ -203,7 +203,7 @@ func (e *encoding) encodeRun(topic string, rows []wit.Row) (ready []wit.Delivery
 	defer func() { // what was made is kept by nothing but the deliveries
 		clear(p.run)
 		clear(p.operations)
-		if p.content = p.content[:0]; !reused || cap(p.content) > largestChunk {
+		if p.content = p.content[:0]; !reused || cap(p.content) > maxChunk {
 			p.content = nil
 		}
 	}()
@@ -369,7 +369,7 @@ func (r *run) fits(g *runGroup, size int) bool {
 
 func (r *run) deliveries() []wit.Delivery {
 	var out []wit.Delivery
-	if before := r.p.contents; reused && before <= largestChunk && before > cap(r.p.content) {
+	if before := r.p.contents; reused && before <= maxChunk && before > cap(r.p.content) {
 		r.p.content = make([]byte, 0, before) // what all batches of the call before took
 	}
 	r.p.contents = 0

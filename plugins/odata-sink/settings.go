@@ -155,9 +155,8 @@ const httpCodes = "sap.odata.http.codes"
 func declareEntities(t *setting.Table) {
 	group := setting.In("Entities")
 	t.Declare(
-		setting.Spec(keyFrom, wit.KindText, wit.Medium, setting.Is("value"), "Where the key of the entity comes "+
-			"from: value, the record's value and what it lacks from the record's key; or record, "+
-			"the record's key alone.",
+		setting.Spec(keyFrom, wit.KindText, wit.Medium, setting.Is("value"), "Where the key of the entity comes from: "+
+			"value, the record's value and what it lacks from the record's key; or record, the record's key alone.",
 			setting.Allowed("value", "record"), group, setting.Display("Key from")),
 		setting.Spec(etag, wit.KindText, wit.Medium, setting.Is("any"), "any sends If-Match: * with updates and "+
 			"deletes, so that they overwrite; use reads the entity's ETag first and sends that; "+

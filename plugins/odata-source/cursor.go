@@ -22,15 +22,13 @@ const (
 func declareCursor(both func(string, wit.SettingKind, wit.Importance, string, string, ...wit.Rule)) {
 	both(nameCursor, wit.KindText, wit.Medium, "",
 		"Property that grows with each change of a row, such as a time of change: the first extraction reads all "+
-			"rows, each later one those "+
-			"whose property is at least the highest value seen. For sets without change tracking; "+
-			"deleted rows don't show.",
+			"rows, each later one those whose property is at least the highest value seen. For sets without change "+
+			"tracking; deleted rows don't show.",
 		setting.Display("Cursor"))
 	both(nameLookback, wit.KindLong, wit.Low, "0",
 		"How far below the highest value seen an extraction by cursor begins: seconds of dates, else units of "+
-			"numbers. For rows that are "+
-			"committed late, and those that change while others are read. Rows that came before and "+
-			"are the same are left out.",
+			"numbers. For rows that are committed late, and those that change while others are read. Rows that came "+
+			"before and are the same are left out.",
 		setting.AtLeast(0), setting.Display("Look-back"))
 }
 

@@ -440,10 +440,9 @@ func (pg *page) finished(next *deltaPosition) {
 		when = "in " + (time.Duration(f.period) * time.Second).String()
 	}
 	if next.untold && next.seen > 0 {
-		sdk.Log(wit.LevelWarn, pg.What()+": "+strconv.Itoa(next.seen)+" rows of changes came that no notification "+
-			"has told of so far: if that is so each time, "+
-			"the service's subscription leads nowhere; see culvert active-subscriptions, and the "+
-			"service's log of notifications")
+		sdk.Log(wit.LevelWarn, pg.What()+": "+strconv.Itoa(next.seen)+" rows of changes came that no notification has "+
+			"told of so far: if that is so each time, the service's subscription leads nowhere; see culvert "+
+			"active-subscriptions, and the service's log of notifications")
 	}
 	sdk.Log(level, pg.What()+": "+what+strconv.Itoa(next.seen)+" rows in "+took+"; changes are asked for again "+when)
 }

@@ -161,9 +161,8 @@ func (pg *page) learnGuids(out *decode.Output) {
 				*at = caseLower
 			case *at == caseLearntLower && upper, *at == caseLearntUpper && lower, *at == caseUnknown && lower && upper:
 				*at = caseMixed
-				sdk.Log(wit.LevelWarn, pg.What()+": rows come with GUIDs in upper and in lower case; "+
-					"deleted entries are taken "+
-					"to write them as their rows do")
+				sdk.Log(wit.LevelWarn, pg.What()+": rows come with GUIDs in upper and in lower case; deleted entries "+
+					"are taken to write them as their rows do")
 			case *at == caseUnknown && upper:
 				*at = caseLearntUpper
 			case *at == caseUnknown:

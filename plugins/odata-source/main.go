@@ -41,7 +41,7 @@ func (p *plugin) Describe() wit.Description {
 
 func (p *plugin) Validate(component string, given []wit.Setting, online bool, state []byte,
 	answers []wit.Response) (wit.Inquiry, error) {
-	if err := known(component); err != nil {
+	if err := config.Known(component, Component, Alias); err != nil {
 		return wit.Inquiry{}, err
 	}
 	if online {

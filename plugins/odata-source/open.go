@@ -15,7 +15,7 @@ import (
 
 // open asks for the services' metadata and works out the feeds.
 func open(component string, given []wit.Setting, answers []wit.Response) (wit.SourceOpening, error) {
-	if err := known(component); err != nil {
+	if err := config.Known(component, Component, Alias); err != nil {
 		return wit.SourceOpening{}, err
 	}
 	if f := setting.First(examine(given)); f != nil {

@@ -14,8 +14,8 @@ import (
 // Where they have those keys, as the lines of an order have the order's, they would pass for rows with many nulls: so
 // the type that the first row of a page says is compared with those.
 
-// mostLookAlikes bounds the types that a feed watches for.
-const mostLookAlikes = 100
+// maxLookAlikes bounds the types that a feed watches for.
+const maxLookAlikes = 100
 
 // alikeSets are the sets by which entities of a set's type may be told: those of the same type, of one that it derives
 // from, and of one that derives from it.
@@ -30,7 +30,7 @@ func alikeSets(m *edm.Model, s *edm.Structure) (names []string) {
 		return true
 	}
 	for _, set := range m.Sets {
-		if t := m.Structure(set.Type); len(names) < mostLookAlikes && t != nil && (derives(t, s) || derives(s, t)) {
+		if t := m.Structure(set.Type); len(names) < maxLookAlikes && t != nil && (derives(t, s) || derives(s, t)) {
 			names = append(names, set.Name)
 		}
 	}
@@ -41,7 +41,7 @@ func alikeSets(m *edm.Model, s *edm.Structure) (names []string) {
 func (f *feed) otherSetsEntity(address string) string {
 	set, _, err := uri.ParsePredicate(address)
 	name := set[strings.LastIndexByte(set, '.')+1:]
-	if err != nil || name == "" || strings.EqualFold(name, f.set) || len(f.sets) == mostLookAlikes ||
+	if err != nil || name == "" || strings.EqualFold(name, f.set) || len(f.sets) == maxLookAlikes ||
 		slices.ContainsFunc(f.sets, func(own string) bool { return strings.EqualFold(own, name) }) {
 		return ""
 	}
@@ -61,7 +61,7 @@ func lookAlikes(m *edm.Model, s *edm.Structure) (names []string) {
 	}
 	for _, set := range m.Sets {
 		t := m.Structure(set.Type)
-		if t == nil || derived(t) || slices.Contains(names, t.QualifiedName()) || len(names) == mostLookAlikes ||
+		if t == nil || derived(t) || slices.Contains(names, t.QualifiedName()) || len(names) == maxLookAlikes ||
 			slices.ContainsFunc(s.Key, func(key string) bool { return t.Property(key) == nil }) {
 			continue
 		}

@@ -10,7 +10,7 @@ import (
 
 // plan shares the entity sets out among tasks: one set belongs to one task, whose offsets and order it keeps.
 func plan(component string, given []wit.Setting, maxTasks uint32) (wit.Layout, error) {
-	if err := known(component); err != nil {
+	if err := config.Known(component, Component, Alias); err != nil {
 		return wit.Layout{}, err
 	}
 	if f := setting.First(examine(given)); f != nil {
@@ -68,11 +68,4 @@ func claims(all []entry) []string {
 		}
 	}
 	return list
-}
-
-func known(component string) error {
-	if component == Component || component == Alias {
-		return nil
-	}
-	return &wit.Fault{Kind: wit.FaultConfig, Message: "unknown component " + component + ", expected " + Component}
 }

@@ -125,8 +125,8 @@ func (a *adviser) properties(e *entry, m *edm.Model, s *edm.Structure) {
 	}
 }
 
-// delta complains of delta mode for a set that has none. Only where the metadata of a service announce change tracking
-// for some sets they say by that of the others that there is none; else the end of the first load shows it.
+// delta reports delta mode for a set without change tracking: an error where $metadata announces it for other sets,
+// else a hint, because many services leave the annotation out.
 func (a *adviser) delta(e *entry, m *edm.Model, set *edm.Set) {
 	f := &feed{entry: *e}
 	if !e.tracking.on || set.ChangeTracking || f.track(m, set) != nil || f.odp != nil {
@@ -161,8 +161,7 @@ func (a *adviser) probe(e entry, m *edm.Model) {
 		name := a.Refused(err, config.InGroup(e.number, nameEntitySet))
 		rest := strings.TrimPrefix(name, config.InGroup(e.number, ""))
 		at := slices.IndexFunc(e.reads.Conditions, func(c query.Condition) bool {
-			return strings.HasPrefix(name,
-				c.Prefix)
+			return strings.HasPrefix(name, c.Prefix)
 		})
 		switch {
 		case at >= 0:

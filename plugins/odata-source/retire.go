@@ -49,7 +49,7 @@ const (
 // Retire is what the deletion of a connector asks for.
 func (p *plugin) Retire(component string, given []wit.Setting, addresses []string, state []byte,
 	answers []wit.Response) (wit.Arrangement, error) {
-	if err := known(component); err != nil {
+	if err := config.Known(component, Component, Alias); err != nil {
 		return wit.Arrangement{}, err
 	}
 	r := newRetiring(given, addresses)

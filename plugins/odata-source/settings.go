@@ -65,9 +65,9 @@ func declare() *setting.Table {
 	t := &setting.Table{}
 	config.Declare(t)
 	t.Declare(setting.Spec(config.LinkHosts, wit.KindListOfText, wit.Medium, nil,
-		"Other hosts, name or name:port, by which the service calls itself in links, as behind SAP Cloud "+
-			"Connector or a reverse proxy. "+
-			"Such links keep path and query and go to the configured host; links to any other host fail the task.",
+		"Other hosts, name or name:port, by which the service calls itself in links, as behind SAP Cloud Connector or "+
+			"a reverse proxy. Such links keep path and query and go to the configured host; links to any other host "+
+			"fail the task.",
 		setting.In("Service destination"), setting.Display("Hosts in links")))
 	declareSets(t)
 	declareReads(t)
@@ -137,12 +137,10 @@ func declareShared(t *setting.Table) {
 		"metadata makes fields optional as the service's metadata says; lenient makes all but keys optional.",
 		setting.Allowed("metadata", "lenient"), setting.Display("Nullable"))
 	both(namePaging, wit.KindText, wit.Low, "auto",
-		"links follows the service's next links; keys asks for the rows behind the last key, which rows "+
-			"that come and go can't "+
-			"disturb; auto follows links that don't count rows, and goes by key instead of those that do; top asks "+
-			"for page.size rows at a "+
-			"time ($top), by key where keys sort and else by number ($skip), for services that give a "+
-			"whole set in one answer.",
+		"links follows the service's next links; keys asks for the rows behind the last key, which rows that come and "+
+			"go can't disturb; auto follows links that don't count rows, and goes by key instead of those that do; "+
+			"top asks for page.size rows at a time ($top), by key where keys sort and else by number ($skip), for "+
+			"services that give a whole set in one answer.",
 		setting.Allowed("auto", "links", "keys", pagingTop), setting.Display("Paging"))
 	both(nameDateMapping, wit.KindText, wit.Low, "timestamp",
 		"date makes dates without a time of day (Edm.DateTime with sap:display-format Date) Connect's Date; "+
@@ -155,8 +153,8 @@ func declareShared(t *setting.Table) {
 		setting.Allowed("millis", "micros"), setting.Display("Precision of timestamps"))
 	both(nameZone, wit.KindText, wit.Low, "",
 		"Time zone of the clock by which the service writes points in time without one (Edm.DateTime), by its IANA "+
-			"name, such as Europe/Berlin; UTC without it. "+
-			"Keys, and dates without a time of day (sap:display-format Date), stay as they are.",
+			"name, such as Europe/Berlin; UTC without it. Keys, and dates without a time of day (sap:display-format "+
+			"Date), stay as they are.",
 		setting.Display("Time zone"))
 	declareCursor(both)
 	both(nameKeyExtra, wit.KindListOfText, wit.Low, "",
@@ -168,10 +166,8 @@ func declareShared(t *setting.Table) {
 			"goes by the record's key.",
 		setting.AtLeast(-1), setting.AtMost(maxPartition), setting.Display("Partition"))
 	both(nameCron, wit.KindText, wit.Medium, "", "Times at which a set is read again, as a Quartz cron expression "+
-		"(second minute hour day-of-month month weekday) with a "+
-		"time zone behind it, UTC without: 0 0 22 ? * MON-FRI Europe/Berlin. In place of exec-period; the first "+
-		"extraction begins at once.",
-		setting.Display("Times"))
+		"(second minute hour day-of-month month weekday) with a time zone behind it, UTC without: 0 0 22 ? * MON-FRI "+
+		"Europe/Berlin. In place of exec-period; the first extraction begins at once.", setting.Display("Times"))
 }
 
 func declareDecimals(t *setting.Table) {
@@ -207,8 +203,7 @@ func roundingNames() []string {
 func declareMetadata(t *setting.Table) {
 	t.Declare(setting.Spec(metadataRefresh, wit.KindLong, wit.Low, setting.Is("0"),
 		"Milliseconds after which $metadata is read again, so that new properties are met before rows bring them; 0 "+
-			"reads it again only where "+
-			"rows don't fit it. At least 60000, if not 0.", setting.AtLeast(0),
+			"reads it again only where rows don't fit it. At least 60000, if not 0.", setting.AtLeast(0),
 		setting.Display("Metadata again after")))
 }
 

@@ -92,9 +92,9 @@ func declareSubscriptions(t *setting.Table) {
 				"was gone; store reads the entities that SAP's notification store names; reload reads the set anew.",
 			setting.Allowed("none", catchupStore, catchupReload), group, setting.Display("After a restart")),
 		setting.Spec(notificationCheck, wit.KindInt, wit.Low, setting.Is("3600"),
-			"Seconds after which a set in delta mode that goes by notifications alone asks for changes without "+
-				"having been told of any: a subscription that "+
-				"leads nowhere shows then, and nothing is lost by it. -1 relies on notifications.",
+			"Seconds after which a set in delta mode that goes by notifications alone asks for changes without having "+
+				"been told of any: a subscription that leads nowhere shows then, and nothing is lost by it. -1 relies "+
+				"on notifications.",
 			setting.AtLeast(-1), setting.AtMost(maxSeconds), group, setting.Display("Check")),
 	)
 }

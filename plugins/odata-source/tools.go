@@ -33,8 +33,8 @@ func (p *plugin) Commands() []wit.Command {
 		{Name: "extract-schema", Usage: "Shows the schemas of an entity set's keys and values.",
 			Options: []wit.SettingSpec{root, set}},
 		{Name: commandPeek, Usage: "Shows the first rows of an entity set as they will be in records, with their " +
-			"types; nothing is written anywhere. " +
-			"A set of the connector's file is read as that says.", Options: peekOptions(root, set)},
+			"types; nothing is written anywhere. A set of the connector's file is read as that " +
+			"says.", Options: peekOptions(root, set)},
 		{Name: commandServices, Usage: "Lists the OData services of an SAP system, as its catalogue service has them.",
 			Options: []wit.SettingSpec{
 				setting.Spec(optionPrefix, wit.KindText, wit.Medium, nil,

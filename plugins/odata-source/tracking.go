@@ -47,9 +47,8 @@ func declareTracking(t *setting.Table) {
 			append(rules, group)...))
 	}
 	one(nameDeletes, wit.Medium, setting.Is(deletesRecord),
-		"How delta mode writes deleted entities: record, a value that holds the key, RECORDMODE or "+
-			"ODQ_CHANGEMODE D and DELETED_AT and is null in all else; tombstone, the key without a value; "+
-			"both, one after the other.",
+		"How delta mode writes deleted entities: record, a value that holds the key, RECORDMODE or ODQ_CHANGEMODE D "+
+			"and DELETED_AT and is null in all else; tombstone, the key without a value; both, one after the other.",
 		setting.Allowed(deletesRecord, deletesTombstone, deletesBoth), setting.Display("Deletes"))
 	one(nameLost, wit.Medium, setting.Is(lostFail),
 		"What happens when the service no longer knows the delta token: fail; recover, go on from the oldest "+
@@ -72,8 +71,8 @@ func declareTracking(t *setting.Table) {
 		"additive says that the values of ODP's rows are to be added up, so that before images and the values "+
 			"of deleted rows are needed.", setting.Allowed("images", "additive"), setting.Display("Kind of deltas"))
 	one(nameChange, wit.Low, setting.Is("fail"), "What happens when a stored offset belongs to another origin, user, "+
-		"set, query or format: fail and say what differs; "+
-		"reload, read the set anew; keep, go on from it.", setting.Allowed("fail", "reload", "keep"),
+		"set, query or format: fail and say what differs; reload, read the set anew; keep, go on from "+
+		"it.", setting.Allowed("fail", "reload", "keep"),
 		setting.Display("Changed query"))
 	t.Declare(
 		setting.Spec(deltaTakeover, wit.KindText, wit.Low, setting.Is("0"),

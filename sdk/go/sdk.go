@@ -1,6 +1,7 @@
 // Package sdk is what every plugin in Go has in common: its description, validation of settings, logging, faults. A
-// plugin's main package imports it and one package for each world that it is of: source, sink, transform, tools.
-// Importing such a package is what gives the module the world's exports, so import only those that you implement.
+// plugin's main package imports it and one package for each world that it is of: source, sink, transform, tools; beside
+// source it may import notifications and retirement. Importing such a package is what gives the module the world's
+// exports, so import only those that you implement.
 //
 // A plugin computes and does nothing else: it has no socket, file, clock or environment. Build one with
 //
@@ -35,7 +36,7 @@ type Validator interface {
 // nowhere.
 func Log(level wit.Level, message string) { guest.Log(level, message) }
 
-// Fail makes a fault.
+// Fail makes a fault that names no setting; its kind says what the host does about it.
 func Fail(kind wit.FaultKind, message string) *wit.Fault {
 	return &wit.Fault{Kind: kind, Message: message}
 }

@@ -2,6 +2,7 @@ import java.io.BufferedReader;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.io.PrintStream;
+import java.lang.reflect.Field;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -35,7 +36,7 @@ public class Avro {
         try (BufferedReader lines = Files.newBufferedReader(Path.of(args[0]))) {
             for (String line; (line = lines.readLine()) != null; ) {
                 String[] parts = line.split("\t", -1);
-                AvroData data = new AvroData(new AvroDataConfig(options(parts[0])));
+                AvroData data = open(options(parts[0]));
                 try {
                     out.println(parts.length == 2 ? both(data, json, parts[1])
                         : document(data, json, new Schema.Parser().parse(parts[1]), HexFormat.of().parseHex(parts[2])));
@@ -45,6 +46,24 @@ public class Avro {
             }
         }
         out.flush();
+    }
+
+    /** The fork kept the two options of Confluent's AvroData as fields, but has no settings for them. */
+    static AvroData open(Map<String, Object> options) {
+        AvroData data = new AvroData(new AvroDataConfig(options));
+        for (String[] option : new String[][] {
+                {"scrub.invalid.names", "scrubInvalidNames"}, {"allow.optional.map.keys", "allowOptionalMapKey"}}) {
+            if ("true".equals(options.get(option[0]))) {
+                try {
+                    Field field = AvroData.class.getDeclaredField(option[1]);
+                    field.setAccessible(true);
+                    field.setBoolean(data, true);
+                } catch (ReflectiveOperationException e) {
+                    throw new IllegalStateException(e);
+                }
+            }
+        }
+        return data;
     }
 
     static Map<String, Object> options(String text) {

@@ -70,7 +70,7 @@ func (x *exchange) batch() *fault {
 	if x.sw.NoBatch {
 		return &fault{status: http.StatusNotImplemented, message: "$batch is not part of this service"}
 	}
-	limit := int64(largestBody)
+	limit := int64(maxBody)
 	if x.sw.BatchLimit > 0 {
 		limit = int64(x.sw.BatchLimit)
 	}

@@ -12,14 +12,14 @@ import (
 	"unicode/utf8"
 )
 
-const largestBody = 16 << 20
+const maxBody = 16 << 20
 
 // body reads the entity that a client sent: values by the number of their property.
 func (x *exchange) body(typ *entityType) (map[int]*value, *fault) {
-	raw, err := io.ReadAll(http.MaxBytesReader(nil, x.r.Body, largestBody))
+	raw, err := io.ReadAll(http.MaxBytesReader(nil, x.r.Body, maxBody))
 	if err != nil {
 		return nil, &fault{status: http.StatusRequestEntityTooLarge,
-			message: fmt.Sprintf("expected at most %d bytes: %v", largestBody, err)}
+			message: fmt.Sprintf("expected at most %d bytes: %v", maxBody, err)}
 	}
 	media, _, _ := mime.ParseMediaType(x.r.Header.Get("Content-Type"))
 	var given map[int]*value

@@ -277,8 +277,7 @@ var functions = map[string]function{
 	"toupper": {1, stringKind, func(a []value) value { return textValue(bytes.ToUpper(a[0].text)) }},
 	"trim":    {1, stringKind, func(a []value) value { return textValue(bytes.TrimSpace(a[0].text)) }},
 	"concat": {2, stringKind, func(a []value) value {
-		return textValue(append(bytes.Clone(a[0].text),
-			a[1].text...))
+		return textValue(append(bytes.Clone(a[0].text), a[1].text...))
 	}},
 	"year":   {1, int32Kind, func(a []value) value { return datePart(a[0], 0) }},
 	"month":  {1, int32Kind, func(a []value) value { return datePart(a[0], 1) }},

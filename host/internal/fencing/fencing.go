@@ -20,8 +20,8 @@ type Counts struct {
 	Producers int `json:"producer-count,omitempty"`
 }
 
-// most bounds both, so that a strange record does not have millions of producers fenced.
-const most = 10_000
+// maxCount bounds both, so that a strange record does not have millions of producers fenced.
+const maxCount = 10_000
 
 // IDs are the transactional ids of a connector.
 func (c Counts) IDs(group, connector string) []string {
@@ -101,8 +101,8 @@ func countsOf(value []byte) (c Counts, err error) {
 	if err := json.Unmarshal(value, &c); err != nil {
 		return Counts{}, fmt.Errorf("expected task-count and producer-count: %w", err)
 	}
-	if c.Tasks < 0 || c.Tasks > most || c.Producers < 0 || c.Producers > most {
-		return Counts{}, fmt.Errorf("expected task-count and producer-count from 0 to %d, found %s", most, value)
+	if c.Tasks < 0 || c.Tasks > maxCount || c.Producers < 0 || c.Producers > maxCount {
+		return Counts{}, fmt.Errorf("expected task-count and producer-count from 0 to %d, found %s", maxCount, value)
 	}
 	return c, nil
 }

@@ -198,9 +198,9 @@ func integer(s wit.Scalar, what string, most int64) (int64, error) {
 
 	n, err := strconv.ParseInt(text, 10, 64)
 	if err != nil || n > most || s.Real != nil {
-		return 0, &Invalid{fmt.Sprintf("Failed to parse the following Kafka %s value in the "+
-			"provided offsets: '%.100s'. "+
-			"%s values for sink connectors need to be integers.", what, text, strings.ToUpper(what[:1])+what[1:])}
+		return 0, &Invalid{fmt.Sprintf("Failed to parse the following Kafka %s value in the provided offsets: "+
+			"'%.100s'. %s values for sink connectors need to be "+
+			"integers.", what, text, strings.ToUpper(what[:1])+what[1:])}
 	}
 	if n < 0 {
 		return 0, fmt.Errorf("kafka_%s %d: %w", what, n, ErrNegative)

@@ -31,5 +31,5 @@ func appendIdentity(name []byte, s wit.Scalar) []byte {
 	return appendScalar(name, s)
 }
 
-// Identity is a text that is equal for partitions of one connector that are one: of the same fields in any order.
+// Identity is a text that is equal for partitions with the same fields and values, in any order.
 func Identity(partition []wit.Field) string { return identity("", partition) }

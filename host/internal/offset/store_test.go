@@ -279,8 +279,7 @@ func TestStoreReadsATopicOfStrangers(t *testing.T) {
 	if lines := strings.Count(log.String(), "\n"); lines != shownSkips+1 || log.Len() > 10_000 ||
 		!strings.Contains(log.String(), "records=495") {
 		t.Errorf("expected %d lines that are counted further, found %d of %d bytes:\n%.3000s", shownSkips, lines,
-			log.Len(),
-			log.String())
+			log.Len(), log.String())
 	}
 }
 

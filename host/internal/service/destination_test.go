@@ -250,8 +250,7 @@ func TestDestinationWithCertificates(t *testing.T) {
 	own := keystoretest.Certificate(t, keystore.Location{Path: "../../../testdata/samples/keystores/client.jks",
 		Password: "changeit"})
 	var shown []*x509.Certificate
-	server := httptest.NewUnstartedServer(http.HandlerFunc(func(_ http.ResponseWriter,
-		r *http.Request) {
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		shown = r.TLS.PeerCertificates
 	}))
 	server.TLS = &tls.Config{Certificates: []tls.Certificate{own}, ClientAuth: tls.RequireAnyClientCert}

@@ -14,15 +14,18 @@ func Explained(c *transport.Client, err error) error {
 	if !Refused(err) {
 		return err
 	}
-	why := c.Refusal()
-	step, _, told := strings.Cut(err.Error(), why)
-	switch {
-	case why == "" || told && step == "":
-		return err
-	case told: // nothing was sent, because that was known
-		return &causeFirst{fmt.Sprintf("%s (in %s)", why, strings.TrimSuffix(step, ": ")), err}
+	var known *transport.LockedOut
+	if errors.As(err, &known) { // nothing was sent
+		step := strings.TrimSuffix(strings.TrimSuffix(err.Error(), known.Why), ": ")
+		if step == "" || step == err.Error() {
+			return err
+		}
+		return &causeFirst{fmt.Sprintf("%s (in %s)", known.Why, step), err}
 	}
-	return fmt.Errorf("%s; %w", why, err)
+	if why := c.Refusal(); why != "" {
+		return fmt.Errorf("%s; %w", why, err)
+	}
+	return err
 }
 
 // causeFirst is an error whose text begins with the cause that it holds.

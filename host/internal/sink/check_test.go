@@ -389,8 +389,7 @@ func (n *named) Encode(ctx context.Context, context []byte, b *record.Batch, ori
 	hints []wit.Hint) (wit.Deliveries, error) {
 	for i, id := range origins.IDs {
 		n.seen = append(n.seen, fmt.Sprintf("%s:%s-%d@%d/%d", b.Bytes(b.Rows[i].Key), origins.Topics[id.Topic],
-			id.Partition, id.Offset,
-			id.Part))
+			id.Partition, id.Offset, id.Part))
 	}
 	return n.writer.Encode(ctx, context, b, origins, hints)
 }

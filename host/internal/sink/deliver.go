@@ -72,19 +72,18 @@ type job struct {
 // reads tells whether a delivery changes nothing.
 func (j *job) reads() bool { return j.Request.Method == "GET" || j.Request.Method == "HEAD" }
 
-// apart makes of a delivery that is larger than what the metadata can say of it two that are not; false: it cannot.
-func (w *writing) apart(l *lane) bool {
+// apart replaces a lane's first delivery by two halves, because the commit metadata has no room for the outcome of all
+// its rows; a single row fails the task.
+func (w *writing) apart(l *lane) {
 	rows := l.jobs[0].rows
 	if len(rows) == 1 {
 		w.fail(&recordError{item: w.batch.items[rows[0]], stage: "write",
 			err: errors.New("the metadata beside the group's offset has no room for what may become of it: too many " +
-				"records are uncertain, " +
-				"or the brokers take too little beside an offset (offset.metadata.max.bytes)")})
+				"records are uncertain, or the brokers take too little beside an offset (offset.metadata.max.bytes)")})
 		w.setAside(l)
-		return true
+		return
 	}
 	w.encodeAgain(l, rows[:len(rows)/2], rows[len(rows)/2:])
-	return true
 }
 
 // encodeAgain puts other deliveries in the place of a lane's first one, which has not begun: one or more for each part
@@ -275,12 +274,12 @@ func (w *writing) ours(items []*item) error {
 	}
 }
 
-// announce stores what a run that is killed must not leave unsaid, before records are sent: with once that they are on
-// their way by a request that must not be sent twice (P19), that a decision to send records again is used up, and what
-// their lane, or their partition before it went away and came back, has settled before: else the next run would send
-// that again to a service that has what comes after it, as an update to one that has deleted its entity since.
-// Deliveries that begin together share a commit. Where nothing can be stored, what could be written twice waits. mine:
-// they are this task's still.
+// announce commits, before records are sent, what the next run has to know if this one is killed. With once: that the
+// records are on their way by a request that must not be sent twice (P19). That a decision to send records again is
+// used up. And what their lane, or their partition before it went away and came back, has settled: else the next run
+// would send older records again behind newer ones, such as an update of an entity that was deleted since. Deliveries
+// that begin together share a commit. Where nothing can be committed, what could be written twice waits. mine: the
+// records are this task's still.
 func (w *writing) announce(j *job, items []*item) (mine bool, err error) {
 	once, number := !j.Request.Repeatable, j.behind
 	decided := slices.ContainsFunc(items, func(i *item) bool { return w.task.o.Uncertain.sending(i.record) })
@@ -460,8 +459,7 @@ func (w *writing) judge(j *job, verdicts []wit.Verdict, response wit.Response, l
 			known := w.tries[row].doubt != nil && v.Again.Fault == nil && w.tries[row].again == 0
 			if w.tries[row].doubt != nil {
 				decide = func(row uint32, r *wit.Retry, _ *transport.NoAnswer) (bool, error) {
-					return w.checkAgain(row,
-						r)
+					return w.checkAgain(row, r)
 				}
 			} else if v.Again.Hint == wit.HintUncertain && !j.Request.Repeatable {
 				w.doubt(row, fmt.Errorf("the plugin does not know whether %s %s, answered %d, has written it",

@@ -16,7 +16,7 @@ import (
 
 // maxHeld is how many bytes of records and rows are held, about, by batches that are written side by side: as many as
 // one batch may have.
-const maxHeld = largestBatch + MaxConvertedBytes
+const maxHeld = maxBatchBytes + MaxConvertedBytes
 
 // dispatch writes batches side by side: a delivery waits for those before it in its lane, not for its batch's. A batch
 // begins as long as all that is held has few bytes, each of its deliveries when the metadata says what must be known of
@@ -29,7 +29,8 @@ type dispatch struct {
 	// stopping ends the start of deliveries, working the deliveries themselves.
 	stopping, working context.Context
 	queue             *queue
-	// events are what those goroutines came to, to be done by the one that dispatches.
+	// events are functions that finished deliveries and encodings post; run calls them, so only its goroutine changes
+	// dispatch.
 	events chan func()
 	// running is how many deliveries are on their way.
 	running int
@@ -521,10 +522,11 @@ func (d *dispatch) nextLane(alone bool) *lane {
 			w.encodeAgain(l, slices.DeleteFunc(slices.Clone(j.rows),
 				func(row uint32) bool { return !d.task.ledger.owned([]*item{w.batch.items[row]}) }))
 		case full:
-			if alone && w.apart(l) {
-				continue
+			if alone {
+				w.apart(l)
+			} else {
+				d.queue.full(l)
 			}
-			d.queue.full(l)
 		}
 	}
 }

@@ -19,8 +19,8 @@ import (
 	"github.com/culvert-project/culvert/wit/datum"
 )
 
-// largestBatch is how many bytes of records make a batch full, whatever their number.
-const largestBatch = 8 << 20
+// maxBatchBytes is how many bytes of records make a batch full, whatever their number.
+const maxBatchBytes = 8 << 20
 
 // MaxConvertedBytes is how many bytes the rows of a batch have, about, when it is full whatever the records are: a row
 // may have 64 MiB where defaults stand for what is absent.
@@ -112,7 +112,7 @@ func (g *gatherer) batch(ctx context.Context) (*batch, error) {
 	var items []*item
 	var due time.Time
 	bytes := 0
-	for len(items) < t.o.Rows && bytes < largestBatch {
+	for len(items) < t.o.Rows && bytes < maxBatchBytes {
 		records, err := g.poll(ctx, due, len(items) == 0)
 		if err != nil {
 			return nil, err

@@ -305,8 +305,8 @@ func covered(ranges []offsetRange, s offsetRange) bool {
 	return n >= 0 && s.last <= ranges[n].last
 }
 
-// ahead is the offsets of a partition from `next` on that are settled, although not all before them are. Without all,
-// runs end at records that something was sent for: the others come to the same once more, and nobody sees it.
+// ahead returns the settled offsets from next on. Without all it leaves out, at the end of a run, records that were
+// settled without a request: a restart settles them in the same way.
 func (p *partition) ahead(next int64, all bool) []offsetRange {
 	var spans []offsetRange
 	together := false // with the record before, whatever lies between: there are no records there

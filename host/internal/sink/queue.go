@@ -6,8 +6,8 @@ import (
 	"slices"
 )
 
-// queue holds the deliveries that are to be made, by lane. Of those that may begin, the one that was read first is
-// next. It belongs to one goroutine.
+// queue holds the deliveries that are to be made, by lane. Next is the delivery, of all that may begin, whose records
+// were read first. It belongs to one goroutine.
 type queue struct {
 	// lanes are those that are not empty, by their number: deliveries of later batches go behind those of earlier ones.
 	lanes map[uint32]*lane

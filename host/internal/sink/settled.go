@@ -39,10 +39,10 @@ func (s *Settled) of(l *ledger, at topicPartition) *partition {
 	return nil
 }
 
-// take waits for what is still on its way, and returns the offsets from `next` on that are settled. They are of no use
-// where next, the committed offset (-1: none), is before one that was committed: somebody has set it back, to have
-// records written again. last: the metadata beside that offset is the last one that was made here, so that what it says
-// of requests on their way has ended since, and is known.
+// take waits for deliveries that are still on their way, and returns the settled offsets from `next` on, the committed
+// offset (-1: none). It returns none where next is before an offset that was committed here: somebody has set it back,
+// to have records written again. last: metadata is the last that was made here, so the outcome of the requests that it
+// lists is known.
 func (s *Settled) take(ctx context.Context, at topicPartition, next int64, metadata string) (settled []offsetRange,
 	last bool) {
 	s.mu.Lock()

@@ -157,7 +157,7 @@ type Progress struct {
 	// Skipped rows could not be written and were tolerated; Faults counts all faults of rows; Again is how often a row
 	// was encoded anew.
 	Skipped, Faults, Again int64
-	// Warnings were logged by the plugin about answers: what the service says although it did what it was asked for.
+	// Warnings were logged by the plugin about answers of requests that succeeded.
 	Warnings int64
 	// LastFault is when the last fault came; zero: none has.
 	LastFault time.Time
@@ -213,9 +213,9 @@ func NewTask(o Options) *Task {
 		o.Uncertain),
 		finishing: make(chan struct{}), broken: make(chan error, 1)}
 	t.ledger.setBack = func(at topicPartition, offset int64, open int) {
-		t.log.Error("a partition goes on below what was read of it: its topic has lost records, "+
-			"or was made anew; what "+
-			"comes from there on is written, and what was read before and not written is dropped", "topic", at.topic,
+		t.log.Error("a partition goes on below what was read of it: its topic has lost records, or was made anew; "+
+			"what comes from there on is written, and what was read before and not written is "+
+			"dropped", "topic", at.topic,
 			"partition", at.partition, "offset", offset, "dropped", open)
 	}
 	t.plugin = task.NewPlugin(o.Versions, o.Client, t.log, task.Opening[Writer, *openedVersion]{

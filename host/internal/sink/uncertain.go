@@ -92,9 +92,9 @@ func (u *Uncertain) remember(at recordID, used int) {
 	d.used, d.resolved = max(d.used, used), true
 }
 
-// decide takes a record that stands in metadata, and says whether it is to be sent once more: where it is named for
-// that more often than the decisions that were used up, of which the metadata knows some. A record that is not named
-// any more can be named anew. One that was to be sent by a task that lost its partition still is.
+// decide notes that metadata lists the record as uncertain and tells whether to send it again: the operator asked for
+// that `named` times, `used` of which were acted on, as far as the metadata knows. A record that is not named any more
+// can be named anew. One that was to be sent by a task that lost its partition still is.
 func (u *Uncertain) decide(at recordID, why error, named, used int) (send bool) {
 	u.mu.Lock()
 	decided := u.records[at] != nil && u.records[at].sending

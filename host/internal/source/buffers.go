@@ -69,7 +69,7 @@ func (b *Buffers) strip(c *chunk, safe bool) {
 	}
 }
 
-// take finds a chunk for rows of a page: one of the feed's own, or one of those that all feeds share.
+// take finds a chunk for rows of a page: the feed's own, or a chunk that all feeds share.
 func (f *feed) take(ctx context.Context, page string) (c *chunk, err error) {
 	select {
 	case c = <-f.free:

@@ -31,7 +31,7 @@ type chunk struct {
 	batch record.Batch
 	// origins are the numbers of the rows in their page, kept because transforms give rows new ones.
 	origins []uint32
-	// shared: it is one of those that all feeds share.
+	// shared: it belongs to the chunks that all feeds share, not to the feed's own.
 	shared bool
 	// held is how many rows it counts for that are under way.
 	held int
@@ -55,10 +55,10 @@ type chunk struct {
 	out      []byte
 	produced Batch
 	// letters are dead letters of the chunk's rows; posted is how many of the records are such.
-	letters []letter
+	letters []outgoing
 	posted  int
 	// refused is the dead letter that its rows are of, nil of those that came from the service.
-	refused *Refused
+	refused *DeadLetter
 	// span is its page's, carries the header of its records that says so, with Key "" for none, and sending the span
 	// from its hand-over to the producer to its acknowledgement.
 	span, sending *tracing.Span
@@ -114,8 +114,7 @@ func (c *chunk) slim() {
 	c.spare()
 }
 
-// spare lets go of the memory of rows, which nobody needs behind the converters, where it is more than a chunk mostly
-// has.
+// spare frees row buffers that have grown far beyond a usual chunk: nobody needs them behind the converters.
 func (c *chunk) spare() {
 	if cap(c.batch.Data) > 8*enoughBytes {
 		c.batch.Data = nil

@@ -39,8 +39,8 @@ type Letter struct {
 	Err   error
 }
 
-// letter is one on its way.
-type letter struct {
+// outgoing is a dead letter on its way to its topic.
+type outgoing struct {
 	key, value []byte
 	headers    []kgo.RecordHeader
 	timestamp  int64 // negative: none
@@ -59,7 +59,7 @@ func (p *page) buryRaw(f *wit.RowFault) {
 		return
 	}
 	raw := bytes.Clone(b.Data[f.RawStart:][:f.RawSize])
-	p.chunk.letters = append(p.chunk.letters, letter{value: raw, timestamp: -1, headers: letters.Headers(
+	p.chunk.letters = append(p.chunk.letters, outgoing{value: raw, timestamp: -1, headers: letters.Headers(
 		p.refused.letter(Letter{Feed: p.feed.name, Topic: b.Topics[0], Page: p.what, Row: f.Origin, Stage: "decode",
 			Class: f.ErrorClass, Err: &f.Fault}))})
 }
@@ -78,7 +78,7 @@ func (s *shaper) bury(ctx context.Context, c *chunk, at, number uint32, stage st
 	} else {
 		row = c.batch.Rows[at]
 	}
-	l := letter{timestamp: row.Timestamp}
+	l := outgoing{timestamp: row.Timestamp}
 	most := t.o.MaxRecordBytes - recordOverhead
 	failed := func(err error) error {
 		return fmt.Errorf("%s: row %d: %w; it is not left out, because its dead letter cannot be written: %w", c.page,

@@ -87,13 +87,13 @@ func TestFollowedRequestsAreBounded(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld(&reader{exact: true}, []string{">/0"})
 			w.service.follows = map[string][]string{}
-			for depth := range 2 * deepest {
+			for depth := range 2 * maxDepth {
 				w.service.follows[fmt.Sprint("/", depth)] = []string{fmt.Sprint(">/", depth+1)}
 			}
 			_, err := w.run(t)
 			if err == nil || !strings.Contains(err.Error(), "answers nest more than 16 deep") ||
-				len(w.service.requests) > deepest+2 {
-				t.Errorf("expected an end at a depth of %d, found %v behind %d requests", deepest, err,
+				len(w.service.requests) > maxDepth+2 {
+				t.Errorf("expected an end at a depth of %d, found %v behind %d requests", maxDepth, err,
 					len(w.service.requests))
 			}
 		})

@@ -62,7 +62,7 @@ type page struct {
 	search *search
 	left   *poison
 	// refused is the dead letter that is read again, nil of pages of the service.
-	refused *Refused
+	refused *DeadLetter
 	// span is what is told of the page, nil while nothing is traced; carries is the header of its records by which they
 	// say so, with Key "" for none.
 	span    *tracing.Span
@@ -241,8 +241,8 @@ const MaxFollowed = 100_000
 // hostTags is how tags begin that are the host's own: [wit.TagComplete] and its like.
 const hostTags = "culvert:"
 
-// deepest bounds how far followed answers may ask for others to be followed.
-const deepest = 16
+// maxDepth bounds how far followed answers may ask for others to be followed.
+const maxDepth = 16
 
 // freelyFollowed is how many requests are followed without a pause while no row comes.
 const freelyFollowed = 256
@@ -255,8 +255,8 @@ func (p *page) follow(ctx context.Context, follow *wit.Follow, early *fetched) e
 			"the plugin has a request followed with the tag %q: expected none that begins with %s, the host's own",
 			r.Tag, hostTags)}
 	}
-	if p.depth > deepest {
-		return &wit.Fault{Kind: wit.FaultData, Message: fmt.Sprintf("answers nest more than %d deep", deepest)}
+	if p.depth > maxDepth {
+		return &wit.Fault{Kind: wit.FaultData, Message: fmt.Sprintf("answers nest more than %d deep", maxDepth)}
 	}
 	if p.followedRow != p.last {
 		p.followedRow, p.followed, p.pace = p.last, 0, pace{}

@@ -12,8 +12,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Refused is a dead letter of a source, read back from its topic.
-type Refused struct {
+// DeadLetter is one of a source, read back from its topic.
+type DeadLetter struct {
 	// Feed, Topic, Page and Row are those of the row; Feed is "" where the letter does not say.
 	Feed, Topic, Page string
 	Row               uint32
@@ -31,7 +31,7 @@ type Replay struct {
 	Partition []wit.Field
 	// Next returns some letters, and what is stored behind them; no letters: these were all. It is called when those
 	// before are acknowledged and stored.
-	Next func(context.Context) (letters []Refused, behind []wit.Field, err error)
+	Next func(context.Context) (letters []DeadLetter, behind []wit.Field, err error)
 }
 
 // Replay sends dead letters through the transforms and converters, those that are documents through the plugin before.
@@ -75,7 +75,7 @@ type replaying struct {
 }
 
 // send hands letters on as one page.
-func (r *replaying) send(ctx context.Context, f *feed, letters []Refused, behind []wit.Field) error {
+func (r *replaying) send(ctx context.Context, f *feed, letters []DeadLetter, behind []wit.Field) error {
 	for i := range letters {
 		p := &page{feed: f, fetch: &wit.Fetch{}, what: letters[i].Page, refused: &letters[i], search: &search{},
 			last: -1, keys: noRows, whole: -1, wholeKeys: noRows, passed: i > 0}
@@ -123,7 +123,7 @@ func (r *replaying) fill(ctx context.Context, p *page) error {
 	if err := t.o.Refuse(&t.count.faults, err, func() { p.feed.skipped(p.what, l.Row, stage, err, nil) }); err != nil {
 		return err
 	}
-	p.chunk.letters = append(p.chunk.letters, letter{key: l.Key, value: bytes.Clone(l.Value),
+	p.chunk.letters = append(p.chunk.letters, outgoing{key: l.Key, value: bytes.Clone(l.Value),
 		timestamp: l.Timestamp.UnixMilli(), headers: t.o.DeadLetters.Headers(l.letter(Letter{Topic: l.Topic,
 			Stage: stage, Class: convert.ErrorClass(err), Err: err}))})
 	return nil
@@ -203,7 +203,7 @@ func (t *Task) offsetHeaders(ctx context.Context, w *wit.Feed) (headers []wit.He
 }
 
 // feed is the one that a letter is of.
-func (r *replaying) feed(l *Refused) (index uint32, err error) {
+func (r *replaying) feed(l *DeadLetter) (index uint32, err error) {
 	found := -1
 	for i, f := range r.opened.feeds {
 		if l.Feed != "" && l.Feed != f.Name || l.Feed == "" && l.Topic != f.Topic {
@@ -222,7 +222,7 @@ func (r *replaying) feed(l *Refused) (index uint32, err error) {
 }
 
 // letter is what is said of a dead letter that goes back: where its row came from first.
-func (l *Refused) letter(of Letter) Letter {
+func (l *DeadLetter) letter(of Letter) Letter {
 	if l != nil {
 		of.Feed, of.Page, of.Row, of.Times = l.Feed, l.Page, l.Row, l.Times+1
 	}

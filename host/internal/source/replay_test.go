@@ -35,10 +35,10 @@ func TestReplayGivesTheOffset(t *testing.T) {
 			w.o.DeadLetters = &DeadLetters{Topic: "dlq",
 				NewConverters: func() (convert.Converter, convert.Converter, error) { return asIs{}, asIs{}, nil },
 				Headers:       func(Letter) []kgo.RecordHeader { return nil }}
-			left := []Refused{{Feed: "feed0", Topic: "topic0", Document: true, Value: []byte("k=v\n"),
+			left := []DeadLetter{{Feed: "feed0", Topic: "topic0", Document: true, Value: []byte("k=v\n"),
 				Timestamp: time.UnixMilli(7)}}
 			err := NewTask(w.o).Replay(t.Context(), Replay{Partition: []wit.Field{wit.TextField("topic", "dlq")},
-				Next: func(context.Context) (letters []Refused, behind []wit.Field, err error) {
+				Next: func(context.Context) (letters []DeadLetter, behind []wit.Field, err error) {
 					letters, left = left, nil
 					return letters, []wit.Field{wit.IntegerField("next", 1)}, nil
 				}})

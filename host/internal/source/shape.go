@@ -246,8 +246,7 @@ func (s *shaper) tooLarge(err error) error {
 		return err
 	}
 	return fmt.Errorf("the record has %w: expected at most %d for key, value and headers together, which "+
-		"producer.max.request.size sets", err,
-		s.feed.task.o.MaxRecordBytes-recordOverhead)
+		"producer.max.request.size sets", err, s.feed.task.o.MaxRecordBytes-recordOverhead)
 }
 
 func (s *shaper) rowHeaders(ctx context.Context, c *chunk, topic string, block wit.Datum, most int) (err error) {

@@ -65,8 +65,7 @@ func (f *feed) fits(ctx context.Context, o *openedVersion, at []wit.Field) (inde
 		}
 		if len(at) > 0 {
 			if err := task.Do(ctx, o.code, func(r Reader) error {
-				return r.CheckOffset(ctx, f.partition,
-					at)
+				return r.CheckOffset(ctx, f.partition, at)
 			}); err != nil {
 				return 0, fmt.Errorf("it refuses the offset: %w", err)
 			}

@@ -167,8 +167,8 @@ func (f *feed) nextWake() (token string, some bool) {
 	return one.token, true
 }
 
-// serve says that the wake which was taken last is about to be read for: a snapshot may come before it, whose pages are
-// not what it asks for.
+// serve marks the wake that was taken last as being read for. It is no part of take, since a snapshot may come between,
+// whose pages are not what the wake asks for.
 func (f *feed) serve() {
 	f.mu.Lock()
 	defer f.mu.Unlock()

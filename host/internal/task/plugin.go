@@ -43,7 +43,7 @@ type Versions[C any] interface {
 
 // Opening is how a version of the plugin is opened for a task: O is what comes of it, a pointer.
 type Opening[C any, O comparable] struct {
-	// New is a version before it is opened, Of which one that is.
+	// New makes the value for a version about to be opened; Of returns that value's version.
 	New func(Code[C]) O
 	Of  func(O) Code[C]
 	// Call makes one call of open, and puts what it comes to into o; or it needs documents.
@@ -154,8 +154,8 @@ const patience = 5 * time.Millisecond
 // watchEvery is how often [Plugin.Watch] looks for a newer version.
 const watchEvery = time.Second
 
-// Adopt takes another version of the plugin at a boundary: a newer one, if there is one and it fits, or that which
-// another task, or another feed of this one, has taken. It waits until that is opened.
+// Adopt takes another version of the plugin at a boundary: a newer one if it fits, or the version that another task, or
+// another feed of this task, has taken already. It waits until that version is opened.
 func (p *Plugin[C, O]) Adopt(ctx context.Context) (O, error) { return p.adopt(ctx, -1) }
 
 // AdoptOpened is Adopt that leaves a newer version which is not opened yet for a later boundary: it is opened

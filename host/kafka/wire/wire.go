@@ -31,8 +31,8 @@ func (h *HungUp) Error() string {
 
 func (h *HungUp) Unwrap() error { return h.cause }
 
-// largestAnswer bounds what is read for one answer. Logons are short, metadata without topics is.
-const largestAnswer = 1 << 20
+// maxAnswer bounds what is read for one answer. Logons are short, metadata without topics is.
+const maxAnswer = 1 << 20
 
 // Conn is a connection to a broker. It is for one goroutine.
 type Conn struct {
@@ -56,9 +56,9 @@ func (c *Conn) Ask(request kmsg.Request) ([]byte, error) {
 	if err != nil {
 		return nil, hungUp(request, err)
 	}
-	if correlation != c.asked || size > largestAnswer {
+	if correlation != c.asked || size > maxAnswer {
 		return nil, fmt.Errorf("an answer to %s: expected correlation %d and at most %d bytes, found %d and %d bytes",
-			kmsg.NameForKey(request.Key()), c.asked, largestAnswer, correlation, size)
+			kmsg.NameForKey(request.Key()), c.asked, maxAnswer, correlation, size)
 	}
 	frame := make([]byte, size+4)
 	if _, err := io.ReadFull(c.Answers, frame); err != nil {

@@ -19,7 +19,7 @@ type kept[V any] struct {
 	same func() error
 	// rest is how long it is taken for granted that who did not answer is still away: with each caller's patience, one
 	// after another, they would wait for minutes; and at first for how long a refusal counts, twice as long with each
-	// further one up to [longestRest]. 0: everybody asks.
+	// further one up to [maxRest]. 0: everybody asks.
 	rest time.Duration
 
 	// turn is held by whoever asks: a channel, so that waiting for it ends with the context.
@@ -36,7 +36,8 @@ type kept[V any] struct {
 	// refused is how an early renewal was refused. It stands for the next question: a wrong secret is not shown again
 	// for each caller.
 	refused error
-	// away is until when nobody is asked, because nobody answered, or refused who asks: that so often in succession.
+	// away is until when the service is not asked again, because it did not answer or refused the credentials; refusals
+	// counts refusals in succession, and each doubles the wait.
 	away     time.Time
 	refusals int
 }
@@ -193,8 +194,8 @@ func (k *kept[V]) lately() error {
 	return nil
 }
 
-// longestRest is the longest time for which a refusal counts: whoever mends it in the cockpit waits no longer.
-const longestRest = 10 * time.Minute
+// maxRest is the longest time for which a refusal counts: whoever mends it in the cockpit waits no longer.
+const maxRest = 10 * time.Minute
 
 func (k *kept[V]) fail(ctx context.Context, err error, version int) bool {
 	k.mu.Lock()
@@ -212,7 +213,7 @@ func (k *kept[V]) fail(ctx context.Context, err error, version int) bool {
 	case found && failure.Temporary():
 		k.away = k.clock().Add(k.rest)
 	case found && failure.Kind == Unauthorized:
-		k.away = k.clock().Add(min(longestRest, k.rest<<min(k.refusals, 16)))
+		k.away = k.clock().Add(min(maxRest, k.rest<<min(k.refusals, 16)))
 		k.refusals++
 	default:
 		k.away = time.Time{}

@@ -205,8 +205,7 @@ func choose(bindings []binding, where string) Services {
 				n++
 			}
 			if !slices.ContainsFunc(b.names, func(name string) bool {
-				return strings.Contains(strings.ToLower(name),
-					"culvert")
+				return strings.Contains(strings.ToLower(name), "culvert")
 			}) {
 				n += 2
 			}

@@ -188,8 +188,7 @@ func TestWireBySOCKS(t *testing.T) {
 	s := connectivitytest.NewServer()
 	defer s.Close()
 	secure := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		io.WriteString(w,
-			r.Host)
+		io.WriteString(w, r.Host)
 	}))
 	defer secure.Close()
 	s.Map("example.com:44300", strings.TrimPrefix(secure.URL, "https://"))

@@ -290,13 +290,11 @@ func get(t *testing.T, roundTripper http.RoundTripper, address string) (int, str
 
 func TestCorporateProxy(t *testing.T) {
 	secure := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		io.WriteString(w,
-			"behind TLS")
+		io.WriteString(w, "behind TLS")
 	}))
 	defer secure.Close()
 	direct := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		io.WriteString(w,
-			"direct")
+		io.WriteString(w, "direct")
 	}))
 	defer direct.Close()
 	heard := make(chan string, 10)

@@ -21,8 +21,7 @@ func TestKeepAlive(t *testing.T) {
 	double := connectivitytest.NewServer()
 	defer double.Close()
 	double.Map("kafka.virtual:9092", system.Addr().String())
-	d := &socks.Dialer{Address: double.SOCKS5, Token: func(context.Context, string) (string,
-		error) {
+	d := &socks.Dialer{Address: double.SOCKS5, Token: func(context.Context, string) (string, error) {
 		return double.Issue(double.Connectivity), nil
 	}}
 	conn, err := d.DialContext(bounded(t), "tcp", "kafka.virtual:9092")

@@ -24,17 +24,15 @@ func remedy(answer *wit.Response, f *wit.Fault) (name, advice string) {
 	switch status := answer.Status; {
 	case status == 401:
 		return config.User, "The user, its password or the client (" + config.Client +
-			") is not what the system knows, or the user is locked: " +
-			"transaction SU01 in the SAP system. Nothing more is sent with this password, since systems lock " +
-			"users after a few failures"
+			") is not what the system knows, or the user is locked: transaction SU01 in the SAP system. Nothing more " +
+			"is sent with this password, since systems lock users after a few failures"
 	case status >= 300 && status < 400 || page && status >= 200 && status < 300:
 		return config.User, "A logon page means that the user has to be one for technical communication: transaction " +
 			"SU01, user type System or Communications"
 	case status == 403 && !gateway:
 		return "", "Either the node of the service is not active (transaction SICF, default_host/sap/opu/odata), or, " +
-			"where a Cloud Connector is between, " +
-			"the virtual host or the path is not exposed (Cloud Connector, Cloud To On-Premise, Access Control, " +
-			"Resources), or a firewall refuses it"
+			"where a Cloud Connector is between, the virtual host or the path is not exposed (Cloud Connector, Cloud " +
+			"To On-Premise, Access Control, Resources), or a firewall refuses it"
 	case status == 403:
 		return "", "The user lacks an authorization: transactions SU53 (of that user) and PFCG; for a service, " +
 			"object S_SERVICE; details in /IWFND/ERROR_LOG"
@@ -46,8 +44,8 @@ func remedy(answer *wit.Response, f *wit.Fault) (name, advice string) {
 			"node active (transaction SICF)?"
 	case status == 417:
 		return "", "HTTP 417 is what a Cloud Connector's administration says while a subaccount is added by a user " +
-			"without the rights to: " +
-			"the user has to be an administrator of the subaccount or hold the role Cloud Connector Administrator"
+			"without the rights to: the user has to be an administrator of the subaccount or hold the role Cloud " +
+			"Connector Administrator"
 	case status == 400 && strings.Contains(strings.ToLower(f.Message), "client"):
 		return config.Client, "The client is not one of this system's"
 	case status >= 500 && (strings.Contains(strings.ToUpper(f.Message), "RFC") || strings.Contains(f.Message,

@@ -8,6 +8,14 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
+// Known is the fault of a component that is not the plugin's own, which has one, by its class or its short name.
+func Known(component, class, alias string) error {
+	if component == class || component == alias {
+		return nil
+	}
+	return &wit.Fault{Kind: wit.FaultConfig, Message: "unknown component " + component + ", expected " + class}
+}
+
 // Names of settings that both connectors have.
 const (
 	Scheme   = "sap.odata.host.protocol"
@@ -133,8 +141,8 @@ func proxy(t *setting.Table) {
 			append(rules, setting.Role(use), group)...))
 	}
 	declare("type", wit.KindText, role.ProxyType, "The way to the service: none, http, socks5, sap-connectivity-http "+
-		"or sap-connectivity-socks5 (SAP Cloud Connector; "+
-		"sap-connectivity is the latter). Default: what HTTP_PROXY, HTTPS_PROXY and NO_PROXY of the environment say.",
+		"or sap-connectivity-socks5 (SAP Cloud Connector; sap-connectivity is the latter). Default: what HTTP_PROXY, "+
+		"HTTPS_PROXY and NO_PROXY of the environment say.",
 		setting.Allowed("none", "http", "socks5", "sap-connectivity", "sap-connectivity-http",
 			"sap-connectivity-socks5"), setting.Display("Type"))
 	declare("address", wit.KindText, role.ProxyAddress,
@@ -193,9 +201,8 @@ func security(t *setting.Table) {
 			"Alias of the key, needed only where the keystore has several.",
 			setting.Role(role.TLSKeyStoreAlias), group, setting.Display("Alias of the key")),
 		setting.Spec("sap.odata.sslcontext.protocol", wit.KindText, wit.Low, nil,
-			"Protocol of encrypted connections, as Java names it: SSL, TLS and TLSv1.3 are TLS 1.2 and "+
-				"1.3, TLSv1.2 is 1.2 alone; "+
-				"TLSv1 and TLSv1.1 need tls.allow.legacy.", setting.Role(role.TLSProtocol), group,
+			"Protocol of encrypted connections, as Java names it: SSL, TLS and TLSv1.3 are TLS 1.2 and 1.3, TLSv1.2 "+
+				"is 1.2 alone; TLSv1 and TLSv1.1 need tls.allow.legacy.", setting.Role(role.TLSProtocol), group,
 			setting.Display("Protocol")),
 		setting.Spec("sap.odata.tls.allow.legacy", wit.KindText, wit.Low, role.Own(role.TLSAllowLegacy),
 			"1 allows TLS 1.0 and 1.1, which are broken, where sslcontext.protocol names them.",

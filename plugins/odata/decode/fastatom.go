@@ -49,8 +49,8 @@ type headPart struct {
 	generation int
 }
 
-// templatesAtMost is how many forms of entries are known at a time.
-const templatesAtMost = 3
+// maxTemplates is how many forms of entries are known at a time.
+const maxTemplates = 3
 
 func newFastAtom(d *Atom) *fastAtom {
 	// an entry, its content and the properties are around a property
@@ -69,7 +69,7 @@ func (f *fastAtom) forget(l *RowLayout) {
 			f.optionals[i] = 0
 		}
 	}
-	f.heads, f.tails, f.fronts, f.backs, f.lessons = nil, nil, nil, nil, lessonsAtMost
+	f.heads, f.tails, f.fronts, f.backs, f.lessons = nil, nil, nil, nil, maxLessons
 	f.data, f.meta, f.closing = nil, nil, nil
 	f.inner = make([]*fastAtom, len(l.Columns))
 	f.generation++
@@ -528,7 +528,7 @@ func (f *fastAtom) learn(text []byte, around *scopes, outer int) {
 	s.keep()
 	f.scopes, f.inside = *s, inside
 	f.heads = append([][]headPart{parts}, f.heads...)
-	f.heads = f.heads[:min(len(f.heads), templatesAtMost)]
+	f.heads = f.heads[:min(len(f.heads), maxTemplates)]
 	f.tails = addTemplate(f.tails, behind)
 }
 
@@ -641,7 +641,7 @@ func (f *fastAtom) learnFeed(s *scopes, text []byte, inline, feed element, scope
 			if entries == 0 {
 				front = c.tag.start
 			}
-			if entries++; entries <= templatesAtMost {
+			if entries++; entries <= maxTemplates {
 				f.learn(text[c.tag.start:c.end], s, scope)
 			}
 			back = xmlSpace(text, c.end)
@@ -696,7 +696,7 @@ func addTemplate(all []*fast.Template, text []byte) []*fast.Template {
 		}
 	}
 	all = append([]*fast.Template{newTemplate(text)}, all...)
-	return all[:min(len(all), templatesAtMost)]
+	return all[:min(len(all), maxTemplates)]
 }
 
 func newTemplate(text []byte) *fast.Template {

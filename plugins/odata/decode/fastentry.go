@@ -31,9 +31,9 @@ type fastEntry struct {
 
 func entryOf(e *fast.Entry) *fastEntry { return (*fastEntry)(unsafe.Pointer(e)) }
 
-// lessonsAtMost bounds how often an entry learns, since learning costs more than a row: a page that changes all the
+// maxLessons bounds how often an entry learns, since learning costs more than a row: a page that changes all the
 // time is read by looking names up.
-const lessonsAtMost = 64
+const maxLessons = 64
 
 // learn remembers the text in front of an entry's value.
 func (e *fastEntry) learn(text []byte) {
@@ -121,14 +121,14 @@ func (f *fastRows) init(l *RowLayout) {
 	*f = fastRows{l: l, entries: make([]fastEntry, n), spans: make([]textRange, n+1), stamps: make([]uint64, n+1),
 		optionals: make([]uint64, n+1)}
 	f.rehash(4 * n)
-	f.end.Kind, f.end.Open.Bias, f.end.Null.Bias, f.end.lessons = fast.End, 1, 1, lessonsAtMost
+	f.end.Kind, f.end.Open.Bias, f.end.Null.Bias, f.end.lessons = fast.End, 1, 1, maxLessons
 	f.end.Next = &f.end.Entry
 	last := &f.head
 	for i := range l.Columns {
 		e := &f.entries[i]
 		e.Column, e.c, e.name = i, &l.Columns[i], []byte(l.Columns[i].Name)
 		e.Open.Bias, e.Null.Bias, e.Close.Bias = 1, 1, 1
-		e.lessons, e.Width = lessonsAtMost, 1
+		e.lessons, e.Width = maxLessons, 1
 		e.configure(l)
 		f.optionals[i] = uint64(e.Optional)
 		if e.c.Shape != Blank {
@@ -246,15 +246,15 @@ func (f *fastRows) lookup(in unsafe.Pointer, p, size int) *fastEntry {
 	}
 }
 
-// skipsAtMost bounds how many members that are no columns are remembered.
-const skipsAtMost = 200
+// maxSkips bounds how many members that are no columns are remembered.
+const maxSkips = 200
 
 // newSkip makes an entry for a member that is no column; free: its value may be anything.
 func (f *fastRows) newSkip(name []byte, free bool) *fastEntry {
-	if len(f.skips) == skipsAtMost {
+	if len(f.skips) == maxSkips {
 		return nil
 	}
-	e := &fastEntry{name: bytes.Clone(name), lessons: lessonsAtMost, free: free}
+	e := &fastEntry{name: bytes.Clone(name), lessons: maxLessons, free: free}
 	e.Kind, e.Open.Bias, e.Null.Bias, e.Close.Bias = fast.Skip, 1, 1, 1
 	f.skips = append(f.skips, e)
 	f.insert(e)

@@ -63,8 +63,8 @@ type decimal struct {
 	exponent int
 }
 
-// largestExponent is how far a Decimal's exponent may go: Edm.Decimal holds 29 digits, SAP's 37.
-const largestExponent = 400
+// maxExponent is how far a Decimal's exponent may go: Edm.Decimal holds 29 digits, SAP's 37.
+const maxExponent = 400
 
 // parse reads sign, digits, point, digits, exponent; the digits are collected in d.digits, whose memory is kept.
 func (d *decimal) parse(text []byte) bool {
@@ -79,7 +79,7 @@ func (d *decimal) parse(text []byte) bool {
 		switch c := text[i]; {
 		case '0' <= c && c <= '9':
 			some = true
-			if len(d.digits) == 2*largestExponent {
+			if len(d.digits) == 2*maxExponent {
 				return false
 			}
 			if c != '0' || len(d.digits) > 0 {
@@ -91,7 +91,7 @@ func (d *decimal) parse(text []byte) bool {
 		case c == '.' && !point:
 			point = true
 		case (c == 'e' || c == 'E') && some:
-			e, ok := integer(text[i+1:], -largestExponent, largestExponent)
+			e, ok := integer(text[i+1:], -maxExponent, maxExponent)
 			d.exponent += int(e)
 			return ok
 		default:
@@ -111,7 +111,7 @@ func (d *decimal) shift(scale int, rounding edm.Rounding) bool {
 	}
 	for ; by > 0; by-- {
 		d.digits = append(d.digits, '0')
-		if len(d.digits) > 2*largestExponent {
+		if len(d.digits) > 2*maxExponent {
 			return false
 		}
 	}

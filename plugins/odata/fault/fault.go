@@ -91,9 +91,8 @@ func pageTitle(body []byte) string {
 	return strings.ToValidUTF8(title[:min(len(title), 200)], "\ufffd")
 }
 
-const logonHint = "is this a logon page? The user must be one for technical communication (type " +
-	"System or Communication), " +
-	"and the path must be that of an OData service"
+const logonHint = "is this a logon page? The user must be one for technical communication (type System or " +
+	"Communication), and the path must be that of an OData service"
 
 // Config is a fault of a setting.
 func Config(setting, text string) *wit.Fault {
@@ -147,8 +146,7 @@ func complete(body []byte) bool {
 	}
 	r := markup.NewReader(body)
 	if kind, err := r.Next(); err != nil || kind != markup.Open || r.Local != "error" ||
-		!slices.Contains(metadataSpaces,
-			r.Space) {
+		!slices.Contains(metadataSpaces, r.Space) {
 		return false
 	}
 	coded, said := false, false

@@ -356,8 +356,8 @@ func (pg *Page) otherwise(next *Position) (*Position, error) {
 	}
 	if next.claimed > 0 && next.claimed == next.seen {
 		sdk.Log(wit.LevelInfo, pg.What()+": "+strconv.Itoa(next.seen)+" rows came, as many as the service counts; "+
-			"whether it counts more than those of a page "+
-			"can't be found out, and it refuses or doesn't heed what asks for rows behind these")
+			"whether it counts more than those of a page can't be found out, and it refuses or doesn't heed what asks "+
+			"for rows behind these")
 		return pg.done(next), nil
 	}
 	sdk.Log(wit.LevelWarn, pg.What()+": the service gives no count and no next link, and refuses or doesn't heed "+
@@ -512,8 +512,7 @@ func (pg *Page) done(next *Position) *Position {
 	}
 	if next.twice > 0 {
 		sdk.Log(wit.LevelWarn, pg.What()+": at least "+strconv.Itoa(next.twice)+
-			" rows came twice: where the order of the service's rows changes between "+
-			"its pages, others are missing")
+			" rows came twice: where the order of the service's rows changes between its pages, others are missing")
 	}
 	sdk.Log(wit.LevelInfo, pg.What()+": extraction finished: "+strconv.Itoa(next.seen)+" rows in "+took+"; "+came)
 	count := next.count

@@ -119,9 +119,8 @@ func (pg *Page) noteHighest() {
 		text, ok := pg.Cursor.Of(&pg.Out, i)
 		if !ok && i == 0 && pg.content.rows == len(pg.Out.Rows) {
 			sdk.Log(wit.LevelWarn, pg.What()+": the service gives a row without "+pg.Cursor.Property.Name+
-				" for the one with the highest value: the next load begins at the highest value of "+
-				"this one's first page, or "+
-				"reads all rows where that has none")
+				" for the one with the highest value: the next load begins at the highest value of this one's first "+
+				"page, or reads all rows where that has none")
 		}
 		if ok && (pg.cursor.high == "" || pg.Cursor.atLeast(text, pg.cursor.high)) {
 			pg.cursor.high = text

@@ -1,6 +1,7 @@
 package value
 
 import (
+	"cmp"
 	"encoding/base64"
 	"math/big"
 	"strconv"
@@ -239,7 +240,7 @@ func Compare(t edm.Primitive, a, b string) (order int, ok bool) {
 	case edm.Byte, edm.SByte, edm.Int16, edm.Int32, edm.Int64:
 		x, errX := strconv.ParseInt(a, 10, 64)
 		y, errY := strconv.ParseInt(b, 10, 64)
-		return compareOrdered(x, y), errX == nil && errY == nil
+		return cmp.Compare(x, y), errX == nil && errY == nil
 	case edm.Decimal:
 		x, okX := new(big.Rat).SetString(a)
 		y, okY := new(big.Rat).SetString(b)
@@ -250,7 +251,7 @@ func Compare(t edm.Primitive, a, b string) (order int, ok bool) {
 	case edm.Double, edm.Single:
 		x, errX := strconv.ParseFloat(a, 64)
 		y, errY := strconv.ParseFloat(b, 64)
-		return compareOrdered(x, y), errX == nil && errY == nil && x == x && y == y
+		return cmp.Compare(x, y), errX == nil && errY == nil && x == x && y == y
 	case edm.DateTime, edm.DateTimeOffset:
 		x, okX := parseTicks(a)
 		y, okY := parseTicks(b)
@@ -258,7 +259,7 @@ func Compare(t edm.Primitive, a, b string) (order int, ok bool) {
 	case edm.Time:
 		x, okX := durationTicks(a)
 		y, okY := durationTicks(b)
-		return compareOrdered(x, y), okX && okY
+		return cmp.Compare(x, y), okX && okY
 	case edm.Guid:
 		return strings.Compare(strings.ToLower(a), strings.ToLower(b)), true
 	case edm.Binary:
@@ -267,16 +268,6 @@ func Compare(t edm.Primitive, a, b string) (order int, ok bool) {
 		return strings.Compare(string(x), string(y)), errX == nil && errY == nil
 	}
 	return strings.Compare(a, b), true
-}
-
-func compareOrdered[T int64 | float64](a, b T) int {
-	switch {
-	case a < b:
-		return -1
-	case a > b:
-		return 1
-	}
-	return 0
 }
 
 func parseTicks(s string) (time.Time, bool) {

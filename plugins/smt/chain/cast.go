@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/culvert-project/culvert/plugins/smt/dateformat"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/datum"
@@ -595,9 +596,9 @@ func javaReal(text string, bits int) (float64, bool) {
 }
 
 var (
-	timeFormat, _    = parseDateFormat("HH:mm:ss.SSS'Z'")
-	dayFormat, _     = parseDateFormat("yyyy-MM-dd")
-	instantFormat, _ = parseDateFormat("yyyy-MM-dd'T'HH:mm:ss.SSS'Z'")
+	timeFormat, _    = dateformat.Parse("HH:mm:ss.SSS'Z'")
+	dayFormat, _     = dateformat.Parse("yyyy-MM-dd")
+	instantFormat, _ = dateformat.Parse("yyyy-MM-dd'T'HH:mm:ss.SSS'Z'")
 )
 
 // castText is a value's text in Java.
@@ -628,7 +629,7 @@ func castText(v any) string {
 		} else if x%msPerDay == 0 {
 			format = dayFormat
 		}
-		return string(format.append(nil, int64(x)))
+		return string(format.Append(nil, int64(x)))
 	case []byte:
 		return base64.StdEncoding.EncodeToString(x)
 	}

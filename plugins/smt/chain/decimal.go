@@ -74,10 +74,10 @@ func low64(n *big.Int) uint64 {
 
 // float is doubleValue.
 func (d decimal) float() float64 {
-	f, _ := strconv.ParseFloat(d.text, 64) // beyond the range it is infinite
-	if f == 0 {
+	if d.unscaled.Sign() == 0 {
 		return 0 // a BigDecimal has no negative zero
 	}
+	f, _ := strconv.ParseFloat(d.text, 64) // beyond the range it is infinite, and of too small ones the sign is left
 	return f
 }
 

@@ -12,8 +12,8 @@ import (
 // Engine is what an instance of the plugin keeps from call to call: schemas, compiled chains, buffers. All of it is a
 // cache. Results are valid until the next call. It belongs to one goroutine.
 type Engine struct {
-	// schemas are those that the host gave, which it gives an instance once and replaces instances of too many of, and
-	// the plugin's own.
+	// schemas holds those that the host declared (each once per instance; it replaces an instance that has too many)
+	// and the plugin's own.
 	schemas map[uint32][]wit.Node
 	// made are the plugin's own schemas, by number less first; pending those that the host does not know yet.
 	made    [][]wit.Node

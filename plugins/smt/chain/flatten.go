@@ -361,7 +361,7 @@ func (m *flatMap) takeInOrder(in, prefix []byte) *failure {
 	return nil
 }
 
-// add adds a value, or what is in it, under its name behind that of the map which it is in.
+// add adds a value, or the entries of a nested map, under prefix + delimiter + key.
 func (m *flatMap) add(prefix, key, value []byte) *failure {
 	if key[0] != datum.TagText {
 		return &failure{m.stage, classCastException, "a map whose keys are not all of class java.lang.String"}

@@ -7,7 +7,9 @@ import (
 	"reflect"
 	"strconv"
 	"strings"
+	"unicode/utf16"
 
+	"github.com/culvert-project/culvert/plugins/smt/dateformat"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/datum"
@@ -446,47 +448,28 @@ func (k *literalKind) convert(v any) (_ any, ok bool) {
 
 const msPerDay = 86_400_000
 
-// temporal reads a date, a time or both in ISO 8601, as a lenient SimpleDateFormat does: of the text it needs the
-// beginning, and numbers may be out of their range.
+// temporal reads a date, a time or both in ISO 8601. As in Kafka the length of the text in UTF-16 chooses the pattern,
+// and the pattern reads leniently: of the text it needs the beginning, and numbers may be out of their range.
 func temporal(text string) (literal, bool) {
 	text = strings.ReplaceAll(text, `\:`, ":")
-	kind, pattern := literalDate, "y-M-d"
-	switch len(text) {
+	length := 0
+	for _, r := range text {
+		length += utf16.RuneLen(r)
+	}
+	var kind *literalKind
+	var p dateformat.Parser
+	switch length {
 	case len("2006-01-02"):
+		kind, p.Format = literalDate, dayFormat
 	case len("15:04:05.000Z"):
-		kind, pattern = literalTime, "H:m:s.SZ"
+		kind, p.Format = literalTime, timeFormat
 	case len("2006-01-02T15:04:05.000Z"):
-		kind, pattern = literalInstant, "y-M-dTH:m:s.SZ"
+		kind, p.Format = literalInstant, instantFormat
 	default:
 		return literal{}, false
 	}
-	parts := map[rune]int64{'y': 1970, 'M': 1, 'd': 1}
-	for _, c := range pattern {
-		if !strings.ContainsRune("yMdHmsS", c) {
-			if text == "" || rune(text[0]) != c {
-				return literal{}, false
-			}
-			text = text[1:]
-			continue
-		}
-		text = strings.TrimLeft(text, " \t")
-		size := 0
-		if strings.HasPrefix(text, "-") {
-			size = 1
-		}
-		for size < len(text) && text[size] >= '0' && text[size] <= '9' {
-			size++
-		}
-		n, err := strconv.ParseInt(text[:size], 10, 64)
-		if err != nil {
-			return literal{}, false
-		}
-		parts[c], text = n, text[size:]
-	}
-	month := parts['M'] - 1
-	days := daysOf(parts['y']+floorDiv(month, 12), floorMod(month, 12)+1, 1) + parts['d'] - 1
-	ms := ((days*24+parts['H'])*60+parts['m'])*60_000 + parts['s']*1000 + parts['S']
-	return literal{kind, datum.Instant(ms)}, true
+	at, _, ok := p.Parse(text)
+	return literal{kind, datum.Instant(at)}, ok
 }
 
 // nodes appends the schema; ok is false when it has a part that is of no type.

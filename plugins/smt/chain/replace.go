@@ -198,7 +198,7 @@ func (o *replace) take(m *entries, list []entry) (collided bool) {
 	return collided
 }
 
-// winners are the entries, each with the value of the one that Kafka comes to last of those that get one name with it.
+// winners are the entries after renaming; where several get one name, the one that Kafka's loop writes last.
 func (o *replace) winners(list []entry) []entry {
 	name := func(e *entry) (to string, stays bool) {
 		if to, changed := o.outcome(e.name); changed {

@@ -4,6 +4,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/culvert-project/culvert/plugins/smt/dateformat"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -20,7 +21,7 @@ var stampSpecs = []wit.SettingSpec{
 // stampRouter is TimestampRouter: a topic of the record's topic and timestamp.
 type stampRouter struct {
 	topic string
-	date  *dateFormat
+	date  *dateformat.Format
 	// made is the topic that came out last, from a row of the topic and the time: of times that look alike it is the
 	// same.
 	made, from string
@@ -39,7 +40,7 @@ func newStampRouter(s settings) (operation, *wit.Fault) {
 	o := &stampRouter{topic: given(&stampSpecs[0])}
 	pattern := given(&stampSpecs[1])
 	var wrong string
-	if o.date, wrong = parseDateFormat(pattern); wrong != "" {
+	if o.date, wrong = dateformat.Parse(pattern); wrong != "" {
 		return nil, invalid("timestamp.format", pattern, wrong)
 	}
 	return o, nil
@@ -52,9 +53,9 @@ func (o *stampRouter) apply(_ *Engine, v *view, stage int) (*failure, error) {
 	if at < 0 {
 		return &failure{stage, dataException, "Timestamp missing on record: of topic " + strconv.Quote(v.topic)}, nil
 	}
-	unit := at / o.date.unit
+	unit := at / o.date.Unit
 	if !o.any || o.time != unit || o.from != v.topic {
-		o.text = o.date.append(o.text[:0], at)
+		o.text = o.date.Append(o.text[:0], at)
 		o.made = strings.ReplaceAll(strings.ReplaceAll(o.topic, "${topic}", v.topic), "${timestamp}", string(o.text))
 		o.any, o.time, o.from = true, unit, strings.Clone(v.topic)
 	}

@@ -4,6 +4,7 @@ import (
 	"math"
 	"strings"
 
+	"github.com/culvert-project/culvert/plugins/smt/dateformat"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/datum"
@@ -45,8 +46,8 @@ type timestampConverter struct {
 	field       string
 	to          timestampForm
 	pattern     string
-	format      *dateFormat
-	parser      dateParser
+	format      *dateformat.Format
+	parser      dateformat.Parser
 	precision   unixPrecision
 	replaceNull bool
 	// text is that of the time at work.
@@ -96,12 +97,12 @@ func newTimestampConverter(at side) func(settings) (operation, *wit.Fault) {
 		pattern, _ := s.find("format")
 		if o.pattern = setting.Trim(pattern); o.pattern != "" {
 			var wrong string
-			if o.format, wrong = parseDateFormat(o.pattern); wrong != "" {
+			if o.format, wrong = dateformat.Parse(o.pattern); wrong != "" {
 				return nil, fail("format", "Invalid value java.lang.IllegalArgumentException: "+wrong+
 					" for configuration TimestampConverter requires a SimpleDateFormat-compatible pattern "+
 					"for string timestamps: "+o.pattern)
 			}
-			o.parser.format = o.format
+			o.parser.Format = o.format
 		} else if o.to == stringForm {
 			return nil, fail("format", "TimestampConverter requires format option to be specified when "+
 				"using string timestamps")
@@ -173,7 +174,7 @@ func (o *timestampConverter) raw(form timestampForm, v any, class string, stage 
 			return 0, &failure{stage, nullPointer,
 				`Cannot invoke "java.text.SimpleDateFormat.parse(String)" because "config.format" is null`}
 		}
-		at, unsure, ok := o.parser.parse(x)
+		at, unsure, ok := o.parser.Parse(x)
 		if !ok {
 			text := "Could not parse timestamp: value (" + x + ") does not match pattern (" + o.pattern + ")"
 			if unsure {
@@ -220,7 +221,7 @@ func product(n, times int64) int64 {
 func (o *timestampConverter) ofNumber(form timestampForm, kind wit.Kind, n int64) (at int64, ok bool) {
 	switch {
 	case kind == wit.Int32 && form == dateForm:
-		return n * day, true
+		return n * msPerDay, true
 	case kind == wit.Int32 && form == timeForm, kind == wit.Int64 && form == wholeForm:
 		return n, true
 	case kind == wit.Int64 && form == unixForm:
@@ -235,7 +236,7 @@ func (o *timestampConverter) append(dst []byte, at int64, dynamic bool, stage in
 	tag, n := byte(datum.TagInstant), at
 	switch o.to {
 	case stringForm:
-		o.text = o.format.append(o.text[:0], at)
+		o.text = o.format.Append(o.text[:0], at)
 		if dynamic {
 			dst = append(dst, datum.TagText)
 		}
@@ -243,16 +244,16 @@ func (o *timestampConverter) append(dst []byte, at int64, dynamic bool, stage in
 	case unixForm:
 		tag, n = datum.TagInt64, product(at, o.precision.times)/o.precision.by
 	case dateForm:
-		n = floorDiv(at, day)
+		n = dateformat.FloorDiv(at, msPerDay)
 		if n != int64(int32(n)) {
 			return dst, &failure{stage, dataException,
 				"a Date holds the days of 32 bits since 1970, which a time lies beyond"}
 		}
 		if dynamic {
-			n *= day
+			n *= msPerDay
 		}
 	case timeForm:
-		n = floorMod(at, day)
+		n = dateformat.FloorMod(at, msPerDay)
 	}
 	if dynamic {
 		dst = append(dst, tag)

@@ -5,16 +5,16 @@ package pack
 
 import "github.com/culvert-project/culvert/wit/datum"
 
-// Text appends a text.
+// Text appends a text to dst: its length in bytes, then these.
 func Text(dst []byte, s string) []byte { return datum.AppendText(dst, s) }
 
-// Number appends a number.
+// Number appends a whole number to dst: the nearer to 0 the shorter.
 func Number(dst []byte, n int) []byte { return datum.AppendNumber(dst, int64(n)) }
 
-// Flag appends a boolean.
+// Flag appends a boolean to dst, as a byte.
 func Flag(dst []byte, b bool) []byte { return datum.AppendBoolean(dst, b) }
 
-// Texts appends a list of texts.
+// Texts appends a list of texts to dst: their number, then each as [Text] does.
 func Texts(dst []byte, list []string) []byte {
 	dst = Number(dst, len(list))
 	for _, s := range list {
@@ -26,18 +26,19 @@ func Texts(dst []byte, list []string) []byte {
 // Reader reads what was packed, in the same order. After a mistake everything reads as zero and Bad is true.
 type Reader struct {
 	rest []byte
-	Bad  bool
+	// Bad: the bytes are not what was read as them, or there are too few.
+	Bad bool
 	// whole is all of it, of which texts are parts.
 	whole string
 }
 
-// Open reads b.
+// Open begins to read b, which must not change until all is read. Texts that are read stay as they are.
 func Open(b []byte) *Reader { return &Reader{rest: b, whole: string(b)} }
 
 // Done tells whether all was read and nothing was wrong.
 func (r *Reader) Done() bool { return !r.Bad && len(r.rest) == 0 }
 
-// Text reads a text.
+// Text reads what [Text] has written; "" after a mistake.
 func (r *Reader) Text() string {
 	content, size := datum.Block(r.rest)
 	if size <= 0 {
@@ -49,7 +50,7 @@ func (r *Reader) Text() string {
 	return r.whole[end-len(content) : end]
 }
 
-// Number reads a number.
+// Number reads what [Number] has written; 0 after a mistake.
 func (r *Reader) Number() int {
 	n, size := datum.Number(r.rest)
 	if size <= 0 {

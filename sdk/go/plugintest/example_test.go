@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/culvert-project/culvert/sdk/go/plugintest"
+	"github.com/culvert-project/culvert/sdk/go/source"
 	"github.com/culvert-project/culvert/sdk/go/transform"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -51,4 +52,56 @@ func ExampleTransform() {
 // The example is true.
 func TestUpper(t *testing.T) {
 	plugintest.Transform(t, transform.Records(upper{}), "testdata/*.txt")
+}
+
+// news is the source that is tested: it reads a list of titles.
+type news struct{}
+
+func (news) Describe() wit.Description {
+	return wit.Description{Name: "news", Version: "1.0.0", Components: []wit.Component{{Name: "example.News",
+		Kind: wit.ComponentSource, Documentation: "Reads titles.",
+		Settings: []wit.SettingSpec{{Name: "topic", Kind: wit.KindText, Documentation: "Their topic."}}}}}
+}
+
+func (news) Validate(string, []wit.Setting, bool, []byte, []wit.Response) (wit.Inquiry, error) {
+	return wit.Inquiry{Done: &[]wit.Examined{}}, nil
+}
+
+func (news) Feeds(_ string, settings []wit.Setting) ([]source.Feed, error) {
+	ask := func(source.Offset) (wit.Request, error) { return wit.Request{Target: "/news"}, nil }
+	read := func(_ source.Offset, answer wit.Response) (page source.Page, err error) {
+		for title := range strings.Lines(string(answer.Body)) {
+			page.Records = append(page.Records, source.Record{Value: strings.TrimSpace(title)})
+		}
+		return page, nil
+	}
+	return []source.Feed{{Name: "news", Topic: settings[0].Value, Identity: "/news", Ask: ask, Read: read}}, nil
+}
+
+// A test of a source is a line, too: its files have the exchanges with the service. testdata/news/titles.txt:
+//
+//	[example.News]
+//	topic=news
+//
+//	GET /news
+//	200
+//
+//	rain
+//	sun
+//	-----
+//	feed news, topic news, partition {"feed":"news"}
+//	GET /news
+//	{"row":0,"key":null,"value":"rain"}
+//	{"row":1,"key":null,"value":"sun"}
+//	offset {"sdk.finished":true}
+//	finished
+func ExampleSource() {
+	_ = func(t *testing.T) { // as TestNews in a file of tests
+		plugintest.Source(t, source.Pages(news{}), "testdata/news/*.txt")
+	}
+}
+
+// The example is true.
+func TestNews(t *testing.T) {
+	plugintest.Source(t, source.Pages(news{}), "testdata/news/*.txt")
 }

@@ -109,8 +109,8 @@ const (
 	RequestsPerSecond = "http.requests-per-second"
 	// MaintenanceWindows: times without requests, likewise.
 	MaintenanceWindows = "http.maintenance-windows"
-	// ProxyType: the way to the service: none, http, socks5, sap-connectivity-http, sap-connectivity-socks5. By itself
-	// what the environment says.
+	// ProxyType: the route to the service: none, http, socks5, sap-connectivity-http, sap-connectivity-socks5. By
+	// itself what the environment says.
 	ProxyType = "http.proxy.type"
 	// ProxyAddress: host:port of the proxy.
 	ProxyAddress = "http.proxy.address"
@@ -158,11 +158,11 @@ const (
 	TLSAllowLegacy = "tls.allow-legacy"
 	// RetryCodes: HTTP codes, and codes in faults, after which a request is sent again.
 	RetryCodes = "retry.codes"
-	// RetryMax: how often.
+	// RetryMax: how many times a request is sent again after the first.
 	RetryMax = "retry.max"
-	// RetryMinBackoffMS: shortest pause before that.
+	// RetryMinBackoffMS: shortest pause before a request is sent again, in milliseconds.
 	RetryMinBackoffMS = "retry.min-backoff-ms"
-	// RetryMaxBackoffMS: longest pause.
+	// RetryMaxBackoffMS: longest pause before that, in milliseconds; the pause is drawn evenly between the two.
 	RetryMaxBackoffMS = "retry.max-backoff-ms"
 	// SourceTopic: a topic that rows go to: the host looks whether it takes them before anything runs. Settings of a
 	// template may have it.

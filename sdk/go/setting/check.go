@@ -1,6 +1,7 @@
 package setting
 
 import (
+	"cmp"
 	"math"
 	"slices"
 	"strconv"
@@ -164,20 +165,10 @@ func List(value string) []string {
 // compare compares a number with a bound; what is no number breaks none.
 func compare(value string, bound int64) int {
 	if n, ok := Integer(wit.KindLong, value); ok {
-		return order(n, bound)
+		return cmp.Compare(n, bound)
 	}
 	if f, ok := Decimal(value); ok {
-		return order(f, float64(bound))
-	}
-	return 0
-}
-
-func order[T int64 | float64](a, b T) int {
-	switch {
-	case a < b:
-		return -1
-	case a > b:
-		return 1
+		return cmp.Compare(f, float64(bound))
 	}
 	return 0
 }

@@ -29,3 +29,19 @@ func Example() {
 	// shop#01.tabel: unknown setting; the nearest known one is shop#01.table
 	// 5 orders
 }
+
+// Settings of numbered groups: what a group does not say holds as the setting for all groups has it.
+func ExampleValues_Groups() {
+	table := setting.Of(
+		setting.Spec("shop.size", wit.KindInt, wit.Low, setting.Is("5"), "Rows of a page, for all tables."),
+		setting.Spec("shop#{n}.table", wit.KindText, wit.High, nil, "A table.", setting.Required()),
+		setting.Spec("shop#{n}.size", wit.KindInt, wit.Low, nil, "Rows of its pages."))
+	values := table.Values([]wit.Setting{{Name: "shop.size", Value: "100"}, {Name: "shop#02.table", Value: "orders"},
+		{Name: "shop#01.table", Value: "items"}, {Name: "shop#01.size", Value: "7"}})
+	for _, group := range values.Groups("shop#{n}.", "shop.") {
+		fmt.Println(group.Digits, group.Text("table"), group.Number("size"), "by", group.Source("size"))
+	}
+	// Output:
+	// 01 items 7 by shop#01.size
+	// 02 orders 100 by shop.size
+}

@@ -262,8 +262,7 @@ func TestTemplateProperties(t *testing.T) {
 		}
 		for _, e := range d.Examine([]wit.Setting{{Name: name, Value: "1"}}) {
 			if e.Spec.Name == name && slices.ContainsFunc(e.Errors, func(s string) bool {
-				return strings.HasPrefix(s,
-					"Unknown")
+				return strings.HasPrefix(s, "Unknown")
 			}) {
 				t.Fatalf("%s: %v", name, e.Errors)
 			}

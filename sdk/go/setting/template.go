@@ -107,8 +107,8 @@ func instantiate(spec wit.SettingSpec, template, name string) wit.SettingSpec {
 	return spec
 }
 
-// replaced puts into a text what placeholders stand for.
-func replaced(template string, stand []string) string {
+// expand puts into a template what its placeholders stand for.
+func expand(template string, stand func(placeholder string) string) string {
 	var b strings.Builder
 	for {
 		before, placeholder, ok := cutPlaceholder(template)
@@ -117,37 +117,37 @@ func replaced(template string, stand []string) string {
 			return b.String()
 		}
 		template = template[len(before)+len(placeholder):]
+		b.WriteString(stand(placeholder))
+	}
+}
+
+// replaced puts into a text what placeholders stand for: stand has them by twos, each followed by its text. One that is
+// not there stays.
+func replaced(template string, stand []string) string {
+	return expand(template, func(placeholder string) string {
 		for i := 0; i < len(stand); i += 2 {
 			if stand[i] == placeholder {
-				placeholder = stand[i+1]
-				break
+				return stand[i+1]
 			}
 		}
-		b.WriteString(placeholder)
-	}
+		return placeholder
+	})
 }
 
 // filled is a template with numbers for its placeholders, 00 where there are too few, and last for one that stands for
 // any text.
 func filled(template string, numbers []string, last string) string {
-	var b strings.Builder
-	for {
-		before, placeholder, ok := cutPlaceholder(template)
-		b.WriteString(before)
-		if !ok {
-			return b.String()
+	return expand(template, func(placeholder string) string {
+		if placeholder == anyName {
+			return last
 		}
-		template = template[len(before)+len(placeholder):]
-		switch {
-		case placeholder == anyName:
-			b.WriteString(last)
-		case len(numbers) > 0:
-			b.WriteString(numbers[0])
-			numbers = numbers[1:]
-		default:
-			b.WriteString("00")
+		if len(numbers) == 0 {
+			return "00"
 		}
-	}
+		number := numbers[0]
+		numbers = numbers[1:]
+		return number
+	})
 }
 
 // numbersIn are the numbers in a name that a placeholder could stand for; of longer ones pieces.

@@ -81,8 +81,7 @@ func ExamplePlugin() {
 		return
 	}
 	fmt.Printf("%s %s %s, left out: %d\n", d.Ready[0].Request.Method, d.Ready[0].Request.Target,
-		d.Ready[0].Request.Body,
-		d.Ignored)
+		d.Ready[0].Request.Body, d.Ignored)
 	s, _ := poster{}.Settle(nil, nil, d.Ready[0].Rows, wit.Response{Status: 400})
 	fmt.Println(s.Verdicts[0].Refused.Message)
 	// Output:

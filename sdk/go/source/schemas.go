@@ -130,8 +130,7 @@ func appendNodes(nodes []wit.Node, t reflect.Type, above []reflect.Type) ([]wit.
 		}
 	default:
 		return nil, errors.New("a value of type " + t.String() + " has no schema: expected structs, pointers, " +
-			"slices, maps with text keys, time.Time, " +
-			"signed integers, floats, texts, booleans or []byte")
+			"slices, maps with text keys, time.Time, signed integers, floats, texts, booleans or []byte")
 	}
 	nodes[at] = node
 	return nodes, err

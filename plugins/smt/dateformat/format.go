@@ -1,4 +1,7 @@
-package chain
+// Package dateformat writes times and reads texts as java.text.SimpleDateFormat does, in UTC and with the names and
+// weeks of Locale.US: for the transforms in the guest, and for the converters in the host. format.go has patterns,
+// writing and the calendar, parse.go the lenient reading.
+package dateformat
 
 import (
 	"strconv"
@@ -6,16 +9,16 @@ import (
 	"unicode/utf16"
 )
 
-// dateFormat is a pattern of java.text.SimpleDateFormat in UTC, with the names and weeks of Locale.US: those of the
+// Format is a pattern of java.text.SimpleDateFormat in UTC, with the names and weeks of Locale.US: those of the
 // image that Kafka is published as, and of most workers.
-type dateFormat struct {
-	items []dateItem
-	// unit is the finest that the pattern shows, in milliseconds.
-	unit int64
+type Format struct {
+	items []item
+	// Unit is the finest that the pattern shows, in milliseconds: all times of one unit have one text.
+	Unit int64
 }
 
-// dateItem is a run of one letter, or text that stands for itself (letter 0).
-type dateItem struct {
+// item is a run of one letter, or text that stands for itself (letter 0).
+type item struct {
 	letter byte
 	count  int
 	text   string
@@ -29,16 +32,16 @@ const (
 	day    = 24 * hour
 )
 
-// dateLetters are the letters that SimpleDateFormat knows.
-const dateLetters = "GyMdkHmsSEDFwWahKzZYuXL"
+// letters are the letters that SimpleDateFormat knows.
+const letters = "GyMdkHmsSEDFwWahKzZYuXL"
 
-// parseDateFormat reads a pattern; wrong is what Java says about one that is none.
-func parseDateFormat(pattern string) (f *dateFormat, wrong string) {
-	f = &dateFormat{unit: day}
+// Parse reads a pattern; wrong is what Java says about one that is none.
+func Parse(pattern string) (f *Format, wrong string) {
+	f = &Format{Unit: day}
 	var text strings.Builder
 	flush := func() {
 		if text.Len() > 0 {
-			f.items = append(f.items, dateItem{text: text.String(), units: utf16.Encode([]rune(text.String()))})
+			f.items = append(f.items, item{text: text.String(), units: utf16.Encode([]rune(text.String()))})
 			text.Reset()
 		}
 	}
@@ -53,7 +56,7 @@ func parseDateFormat(pattern string) (f *dateFormat, wrong string) {
 			quoted = !quoted
 		case quoted || b|0x20 < 'a' || b|0x20 > 'z':
 			text.WriteByte(b)
-		case strings.IndexByte(dateLetters, b) < 0:
+		case strings.IndexByte(letters, b) < 0:
 			return nil, "Illegal pattern character '" + string(rune(b)) + "'"
 		default:
 			flush()
@@ -65,8 +68,8 @@ func parseDateFormat(pattern string) (f *dateFormat, wrong string) {
 			if b == 'X' && count > 3 {
 				return nil, "invalid ISO 8601 format: length=" + strconv.Itoa(count)
 			}
-			f.items = append(f.items, dateItem{letter: b, count: count})
-			f.unit = min(f.unit, dateUnit(b))
+			f.items = append(f.items, item{letter: b, count: count})
+			f.Unit = min(f.Unit, unitOf(b))
 		}
 	}
 	flush()
@@ -76,8 +79,8 @@ func parseDateFormat(pattern string) (f *dateFormat, wrong string) {
 	return f, ""
 }
 
-// dateUnit is how often what a letter shows can change, in milliseconds.
-func dateUnit(letter byte) int64 {
+// unitOf is how often what a letter shows can change, in milliseconds.
+func unitOf(letter byte) int64 {
 	switch letter {
 	case 'S':
 		return 1
@@ -92,14 +95,14 @@ func dateUnit(letter byte) int64 {
 }
 
 var (
-	dateMonths = [...]string{"January", "February", "March", "April", "May", "June", "July", "August", "September",
+	months = [...]string{"January", "February", "March", "April", "May", "June", "July", "August", "September",
 		"October", "November", "December"}
-	dateDays = [...]string{"Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"}
+	weekdays = [...]string{"Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"}
 )
 
-// append formats a time, in milliseconds since 1970.
-func (f *dateFormat) append(dst []byte, at int64) []byte {
-	days := floorDiv(at, day)
+// Append appends the text of a time, in milliseconds since 1970.
+func (f *Format) Append(dst []byte, at int64) []byte {
+	days := FloorDiv(at, day)
 	rest := at - days*day
 	d := dateOf(days)
 	h := rest / hour
@@ -123,12 +126,12 @@ func (f *dateFormat) append(dst []byte, at int64) []byte {
 			}
 		case 'M', 'L':
 			if x.count >= 3 {
-				dst = append(dst, short(dateMonths[d.month-1], x.count)...)
+				dst = append(dst, short(months[d.month-1], x.count)...)
 				continue
 			}
 			n = d.month
 		case 'E':
-			dst = append(dst, short(dateDays[d.weekday()], x.count)...)
+			dst = append(dst, short(weekdays[d.weekday()], x.count)...)
 			continue
 		case 'a':
 			dst = append(dst, [...]string{"AM", "PM"}[h/12]...)
@@ -225,13 +228,13 @@ func dateOf(days int64) date {
 	var year, dayOfYear int64
 	if days >= cutover {
 		z := days + 719468
-		era := floorDiv(z, 146097)
+		era := FloorDiv(z, 146097)
 		of := z - era*146097
 		inEra := (of - of/1460 + of/36524 - of/146096) / 365
 		year, dayOfYear = era*400+inEra, of-(365*inEra+inEra/4-inEra/100)
 	} else {
 		z := days + 719470
-		era := floorDiv(z, 1461)
+		era := FloorDiv(z, 1461)
 		of := z - era*1461
 		inEra := min(of/365, 3)
 		year, dayOfYear = era*4+inEra, of-365*inEra
@@ -259,12 +262,12 @@ func daysOf(year, month, day int64) int64 {
 
 func gregorianDays(year, month, day int64) int64 {
 	year, days := marchDays(year, month, day)
-	return 365*year + floorDiv(year, 4) - floorDiv(year, 100) + floorDiv(year, 400) + days - 719468
+	return 365*year + FloorDiv(year, 4) - FloorDiv(year, 100) + FloorDiv(year, 400) + days - 719468
 }
 
 func julianDays(year, month, day int64) int64 {
 	year, days := marchDays(year, month, day)
-	return 365*year + floorDiv(year, 4) + days - 719470
+	return 365*year + FloorDiv(year, 4) + days - 719470
 }
 
 // marchDays is the year that began in March, and the days since; the month 13 is January of the next year.
@@ -277,12 +280,12 @@ func marchDays(year, month, day int64) (inYear, days int64) {
 }
 
 // weekday is 0 on Sundays.
-func (d *date) weekday() int64 { return floorMod(d.days+4, 7) }
+func (d *date) weekday() int64 { return FloorMod(d.days+4, 7) }
 
 func (d *date) dayOfYear() int64 { return d.days - daysOf(d.astronomical, 1, 1) + 1 }
 
 // sunday is the first day of the week of a day.
-func sunday(days int64) int64 { return days - floorMod(days+4, 7) }
+func sunday(days int64) int64 { return days - FloorMod(days+4, 7) }
 
 // week is the number of the week, the first being that of January 1st.
 func (d *date) week() int64 {
@@ -304,7 +307,8 @@ func (d *date) weekOfMonth() int64 {
 	return (sunday(d.days)-sunday(daysOf(d.astronomical, d.month, 1)))/7 + 1
 }
 
-func floorDiv(a, b int64) int64 {
+// FloorDiv is floorDiv of java.lang.Math.
+func FloorDiv(a, b int64) int64 {
 	q := a / b
 	if a%b < 0 {
 		q--
@@ -312,4 +316,5 @@ func floorDiv(a, b int64) int64 {
 	return q
 }
 
-func floorMod(a, b int64) int64 { return a - floorDiv(a, b)*b }
+// FloorMod is floorMod of java.lang.Math.
+func FloorMod(a, b int64) int64 { return a - FloorDiv(a, b)*b }

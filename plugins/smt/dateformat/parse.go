@@ -1,4 +1,4 @@
-package chain
+package dateformat
 
 import (
 	"math"
@@ -13,7 +13,7 @@ import (
 // milliseconds 64 bits do not hold, where Java wraps around.
 
 // digits tells whether what a letter stands for is read as digits.
-func (x *dateItem) digits() bool {
+func (x *item) digits() bool {
 	switch x.letter {
 	case 0, 'G', 'E', 'a', 'z', 'Z', 'X':
 		return false
@@ -48,8 +48,8 @@ const (
 	fieldCount
 )
 
-// dateFields are the fields of letters.
-var dateFields = map[byte]calendarField{
+// fieldOf are the fields of letters.
+var fieldOf = map[byte]calendarField{
 	'G': eraField, 'y': yearField, 'M': monthField, 'L': monthField, 'd': dayField, 'k': hourField, 'H': hourField,
 	'm': minuteField,
 	's': secondField, 'S': milliField, 'E': weekdayField, 'D': dayOfYearField, 'F': weekdayInMonthField, 'w': weekField,
@@ -70,9 +70,9 @@ const (
 // largest aside.
 const maxYear = 290_000_000
 
-// dateParser reads texts by a format.
-type dateParser struct {
-	format *dateFormat
+// Parser reads texts by a format.
+type Parser struct {
+	Format *Format
 	text   []uint16
 	// set tells in which order the fields were set, 0 for never; value is what they were set to.
 	set   [fieldCount]int
@@ -82,16 +82,16 @@ type dateParser struct {
 	unsure bool
 }
 
-// parse reads a text; of what stands behind it nothing is read, as in Java. unsure tells that the text fails for its
+// Parse reads a text; of what stands behind it nothing is read, as in Java. unsure tells that the text fails for its
 // year alone.
-func (p *dateParser) parse(text string) (at int64, unsure, ok bool) {
+func (p *Parser) Parse(text string) (at int64, unsure, ok bool) {
 	p.text = p.text[:0]
 	for _, r := range text {
 		p.text = utf16.AppendRune(p.text, r)
 	}
 	p.set, p.value, p.sets, p.unsure = [fieldCount]int{}, [fieldCount]int64{}, 0, false
 	pos := 0
-	items := p.format.items
+	items := p.Format.items
 	for i := range items {
 		x := &items[i]
 		if x.letter == 0 {
@@ -118,13 +118,13 @@ func (p *dateParser) parse(text string) (at int64, unsure, ok bool) {
 	return p.time(), p.unsure, !p.unsure
 }
 
-func (p *dateParser) put(f calendarField, value int64) {
+func (p *Parser) put(f calendarField, value int64) {
 	p.sets++
 	p.set[f], p.value[f] = p.sets, value
 }
 
 // field reads one field and returns where the text goes on, or -1.
-func (p *dateParser) field(x *dateItem, start int, counted bool) int {
+func (p *Parser) field(x *item, start int, counted bool) int {
 	pos := start
 	for ; ; pos++ {
 		if pos >= len(p.text) {
@@ -134,7 +134,7 @@ func (p *dateParser) field(x *dateItem, start int, counted bool) int {
 			break
 		}
 	}
-	f := dateFields[x.letter]
+	f := fieldOf[x.letter]
 	switch x.letter {
 	case 'G':
 		return p.name(f, start, [][]string{{"BC", "Before Christ"}, {"AD", "Anno Domini"}})
@@ -187,7 +187,7 @@ func (p *dateParser) field(x *dateItem, start int, counted bool) int {
 }
 
 // century is the year that two digits stand for.
-func (p *dateParser) century(n int64) int64 {
+func (p *Parser) century(n int64) int64 {
 	if n >= (clockFrom-80)%100 && n <= (clockTo-80)%100 {
 		p.unsure = true
 	}
@@ -199,8 +199,8 @@ func (p *dateParser) century(n int64) int64 {
 }
 
 var (
-	monthNames   = withShort(dateMonths[:], 0)
-	weekdayNames = withShort(dateDays[:], 1)
+	monthNames   = withShort(months[:], 0)
+	weekdayNames = withShort(weekdays[:], 1)
 )
 
 // withShort is each name with its short form, the first one at an index.
@@ -213,7 +213,7 @@ func withShort(names []string, first int) [][]string {
 }
 
 // name reads the longest of the names that stands at a place, whose index is the field's value.
-func (p *dateParser) name(f calendarField, start int, names [][]string) int {
+func (p *Parser) name(f calendarField, start int, names [][]string) int {
 	best, longest := 0, 0
 	for i := range names {
 		for _, name := range names[i] {
@@ -230,7 +230,7 @@ func (p *dateParser) name(f calendarField, start int, names [][]string) int {
 }
 
 // at tells whether an ASCII text stands at a place, letters of either case.
-func (p *dateParser) at(start int, text string) bool {
+func (p *Parser) at(start int, text string) bool {
 	if start+len(text) > len(p.text) {
 		return false
 	}
@@ -244,7 +244,7 @@ func (p *dateParser) at(start int, text string) bool {
 }
 
 // zone reads what the letters z and Z take: +hhmm, GMT, GMT+h:mm, or a name of UTC's.
-func (p *dateParser) zone(start, pos int) int {
+func (p *Parser) zone(start, pos int) int {
 	sign := signOf(p.text[pos])
 	if sign != 0 {
 		return p.offset(pos+1, sign, 0, false)
@@ -268,7 +268,7 @@ func (p *dateParser) zone(start, pos int) int {
 }
 
 // isoZone reads what the letter X takes: Z, +hh, +hhmm or +hh:mm by the number of letters.
-func (p *dateParser) isoZone(pos, count int) int {
+func (p *Parser) isoZone(pos, count int) int {
 	if p.text[pos] == 'Z' {
 		p.putZone(0)
 		return pos + 1
@@ -291,7 +291,7 @@ func signOf(u uint16) int64 {
 }
 
 // offset reads hours and minutes; count is that of the letters X, 0 for others.
-func (p *dateParser) offset(pos int, sign int64, count int, colon bool) int {
+func (p *Parser) offset(pos int, sign int64, count int, colon bool) int {
 	digit := func() int64 {
 		if pos < len(p.text) && p.text[pos] >= '0' && p.text[pos] <= '9' {
 			pos++
@@ -329,7 +329,7 @@ func (p *dateParser) offset(pos int, sign int64, count int, colon bool) int {
 	return pos
 }
 
-func (p *dateParser) putZone(offset int64) {
+func (p *Parser) putZone(offset int64) {
 	p.put(zoneField, offset)
 	p.put(savingField, 0)
 }
@@ -455,7 +455,7 @@ func clipped(digits []byte, exponent int64, negative bool) int64 {
 }
 
 // later is when the later of two fields was set, 0 when one of them was not.
-func (p *dateParser) later(a, b calendarField) int {
+func (p *Parser) later(a, b calendarField) int {
 	if p.set[a] == 0 || p.set[b] == 0 {
 		return 0
 	}
@@ -463,15 +463,15 @@ func (p *dateParser) later(a, b calendarField) int {
 }
 
 // time is the time that the fields come to, as java.util.GregorianCalendar resolves them.
-func (p *dateParser) time() int64 {
+func (p *Parser) time() int64 {
 	if p.set[weekYearField] > p.set[yearField] {
 		p.weekDate()
 	}
-	return p.date()*day + floorMod(p.timeOfDay(), day) - p.value[zoneField]
+	return p.date()*day + FloorMod(p.timeOfDay(), day) - p.value[zoneField]
 }
 
 // date is the day, with those that the time of day comes to.
-func (p *dateParser) date() int64 {
+func (p *Parser) date() int64 {
 	year := int64(1970)
 	if p.set[yearField] > 0 {
 		year = p.value[yearField]
@@ -479,11 +479,11 @@ func (p *dateParser) date() int64 {
 	if p.set[eraField] > 0 && p.value[eraField] == 0 {
 		year = 1 - year
 	}
-	return p.day(year, floorDiv(p.timeOfDay(), day))
+	return p.day(year, FloorDiv(p.timeOfDay(), day))
 }
 
 // timeOfDay is the latest of hours, or of half days and their hours, with minutes and what is below, in milliseconds.
-func (p *dateParser) timeOfDay() int64 {
+func (p *Parser) timeOfDay() int64 {
 	hours := int64(0)
 	half := p.later(hour12Field, halfField)
 	best := max(half, p.set[hourField])
@@ -501,7 +501,7 @@ func (p *dateParser) timeOfDay() int64 {
 }
 
 // weekDate replaces a week of a year by the day that it names.
-func (p *dateParser) weekDate() {
+func (p *Parser) weekDate() {
 	week, weekday := int64(1), int64(1)
 	if p.set[weekField] > 0 {
 		week = p.value[weekField]
@@ -544,7 +544,7 @@ const (
 )
 
 // way is that of the fields that were set last.
-func (p *dateParser) way() way {
+func (p *Parser) way() way {
 	of := func(f calendarField) int { return p.later(f, weekdayField) }
 	stamps := [...]int{byDay: p.set[dayField], byWeekOfMonth: of(weekOfMonthField),
 		byWeekdayInMonth: of(weekdayInMonthField),
@@ -582,7 +582,7 @@ func (p *dateParser) way() way {
 }
 
 // day is the day that the fields name, more days on.
-func (p *dateParser) day(year, more int64) int64 {
+func (p *Parser) day(year, more int64) int64 {
 	w := p.way()
 	if year > 1582 || year == 1582 && w != byDayOfYear && w != byWeekOfYear {
 		if days := p.dayIn(gregorianDays, w, year) + more; days >= cutover {
@@ -593,7 +593,7 @@ func (p *dateParser) day(year, more int64) int64 {
 }
 
 // dayIn is the day in one of the two calendars.
-func (p *dateParser) dayIn(days func(year, month, day int64) int64, w way, year int64) int64 {
+func (p *Parser) dayIn(days func(year, month, day int64) int64, w way, year int64) int64 {
 	if w == byDayOfYear || w == byWeekOfYear {
 		first := days(year, 1, 1)
 		if w == byDayOfYear {
@@ -606,7 +606,7 @@ func (p *dateParser) dayIn(days func(year, month, day int64) int64, w way, year 
 		return start + 7*(p.value[weekField]-1)
 	}
 	month := p.value[monthField]
-	year, month = year+floorDiv(month, 12), floorMod(month, 12)
+	year, month = year+FloorDiv(month, 12), FloorMod(month, 12)
 	first := days(year, month+1, 1)
 	switch w {
 	case byDay:
@@ -635,4 +635,4 @@ func (p *dateParser) dayIn(days func(year, month, day int64) int64, w way, year 
 }
 
 // onOrBefore is the last day up to one that is a weekday, 1 for Sunday.
-func onOrBefore(days, weekday int64) int64 { return days - floorMod(days+4-int64(int32(weekday-1)), 7) }
+func onOrBefore(days, weekday int64) int64 { return days - FloorMod(days+4-int64(int32(weekday-1)), 7) }

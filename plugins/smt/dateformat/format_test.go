@@ -1,4 +1,4 @@
-package chain
+package dateformat
 
 import (
 	"encoding/json"
@@ -22,10 +22,10 @@ func TestDatesAsJavaWritesThem(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		f, wrong := parseDateFormat(parts[0])
+		f, wrong := Parse(parts[0])
 		got := "fails: " + wrong
 		if wrong == "" {
-			got = string(f.append(nil, at))
+			got = string(f.Append(nil, at))
 		}
 		if got != parts[2] {
 			if differ++; differ < 30 {
@@ -47,15 +47,15 @@ func FuzzDateFormat(f *testing.F) {
 		if len(pattern) > 1000 {
 			return
 		}
-		format, wrong := parseDateFormat(pattern)
+		format, wrong := Parse(pattern)
 		if (format == nil) != (wrong != "") {
 			t.Fatalf("%q: %v, %q", pattern, format, wrong)
 		}
 		if format == nil {
 			return
 		}
-		one := string(format.append(nil, at))
-		if begin := floorDiv(at, format.unit) * format.unit; begin <= at && string(format.append(nil, begin)) != one {
+		one := string(format.Append(nil, at))
+		if begin := FloorDiv(at, format.Unit) * format.Unit; begin <= at && string(format.Append(nil, begin)) != one {
 			t.Fatalf("%q: %d and %d differ", pattern, begin, at)
 		}
 	})
@@ -75,12 +75,12 @@ func TestDatesAsJavaReadsThem(t *testing.T) {
 		if err := json.Unmarshal([]byte(parts[1]), &text); err != nil {
 			t.Fatalf("%s: %v", line, err)
 		}
-		f, wrong := parseDateFormat(parts[0])
+		f, wrong := Parse(parts[0])
 		got := "fails: " + wrong
 		if wrong == "" {
 			got = "none"
-			p := dateParser{format: f}
-			if at, _, ok := p.parse(text); ok {
+			p := Parser{Format: f}
+			if at, _, ok := p.Parse(text); ok {
 				got = strconv.FormatInt(at, 10)
 			}
 		}
@@ -105,18 +105,18 @@ func FuzzDateParse(f *testing.F) {
 		if len(pattern) > 200 || len(text) > 10_000 {
 			return
 		}
-		if format, _ := parseDateFormat(pattern); format != nil {
-			p := dateParser{format: format}
-			first, _, ok := p.parse(text)
-			if again, _, okAgain := p.parse(text); again != first || okAgain != ok {
+		if format, _ := Parse(pattern); format != nil {
+			p := Parser{Format: format}
+			first, _, ok := p.Parse(text)
+			if again, _, okAgain := p.Parse(text); again != first || okAgain != ok {
 				t.Fatalf("%q of %q: %d, then %d", pattern, text, first, again)
 			}
 		}
 		at %= 200_000_000 * 365 * day
-		full, _ := parseDateFormat("G yyyy-MM-dd HH:mm:ss.SSS")
-		p := dateParser{format: full}
-		if got, _, ok := p.parse(string(full.append(nil, at))); !ok || got != at {
-			t.Fatalf("%d was written as %q and read as %d, %v", at, full.append(nil, at), got, ok)
+		full, _ := Parse("G yyyy-MM-dd HH:mm:ss.SSS")
+		p := Parser{Format: full}
+		if got, _, ok := p.Parse(string(full.Append(nil, at))); !ok || got != at {
+			t.Fatalf("%d was written as %q and read as %d, %v", at, full.Append(nil, at), got, ok)
 		}
 	})
 }

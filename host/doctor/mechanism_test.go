@@ -1,0 +1,25 @@
+package doctor
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+)
+
+// An unknown mechanism is told by Kafka's error code, in whatever words the error stands.
+func TestUnknownMechanismNamesItsSetting(t *testing.T) {
+	for _, c := range []struct {
+		err  error
+		want string
+	}{
+		{fmt.Errorf("%w; the broker offers [PLAIN]", kerr.UnsupportedSaslMechanism), "sasl.mechanism"},
+		{errors.New("a text with UNSUPPORTED_SASL_MECHANISM in it"), "sasl.jaas.config"},
+	} {
+		var m *mend
+		if err := protocol(c.err, "sasl.jaas.config"); !errors.As(err, &m) || m.setting != c.want {
+			t.Errorf("%v: expected %s, found %v", c.err, c.want, err)
+		}
+	}
+}

@@ -1,0 +1,49 @@
+package sdk_test
+
+import (
+	"fmt"
+
+	"github.com/culvert-project/culvert/sdk/go"
+	"github.com/culvert-project/culvert/sdk/go/setting"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// shop declares its settings once; [setting.Table.Examine] checks them one by one.
+type shop struct{}
+
+var settings = setting.Of(
+	setting.Spec("shop.from", wit.KindInt, wit.High, setting.Is("1"), "First order.", setting.AtLeast(1)),
+	setting.Spec("shop.to", wit.KindInt, wit.High, nil, "Last order."))
+
+func (shop) Describe() wit.Description {
+	return wit.Description{Name: "shop", Version: "1.0.0", Components: []wit.Component{{Name: "example.Shop",
+		Kind: wit.ComponentSource, Documentation: "Reads orders.", Settings: settings.Specs()}}}
+}
+
+// Validate checks what settings say together. Online it could ask for documents first: Inquiry.Ask names them, and
+// their answers come with the next call.
+func (shop) Validate(_ string, given []wit.Setting, _ bool, _ []byte, _ []wit.Response) (wit.Inquiry, error) {
+	examined := settings.Examine(given)
+	v := settings.Values(given)
+	if to, ok := v.Given("shop.to"); ok && v.Number("shop.to") < v.Number("shop.from") {
+		setting.Complain(examined, "shop.to", setting.Invalid("shop.to", to, "expected no less than shop.from"))
+	}
+	return wit.Inquiry{Done: &examined}, nil
+}
+
+// A plugin that checks settings together is a [sdk.Validator], beside what it is otherwise.
+func ExampleValidator() {
+	var v sdk.Validator = shop{}
+	inquiry, err := v.Validate("example.Shop", []wit.Setting{{Name: "shop.from", Value: "9"},
+		{Name: "shop.to", Value: "5"}}, false, nil, nil)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for _, e := range *inquiry.Done {
+		for _, text := range e.Errors {
+			fmt.Println(text)
+		}
+	}
+	// Output: Invalid value 5 for configuration shop.to: expected no less than shop.from
+}
