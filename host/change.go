@@ -231,7 +231,7 @@ func (w worker) write(ctx context.Context, r *reloader, name string, settings ma
 	told = slices.Concat(told, slices.Repeat([]string{rest.NullValue}, len(null)), more)
 	switch {
 	case ctx.Err() != nil:
-		return ctx.Err() // what a check has found was cut off
+		return cutOff(ctx)
 	case len(told) > 0:
 		return &rest.Refusal{Status: http.StatusBadRequest, Message: rest.Invalid(told...)}
 	}

@@ -3,7 +3,9 @@ package host
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/culvert-project/culvert/host/connect"
 	"github.com/culvert-project/culvert/host/rest"
@@ -26,5 +28,21 @@ func TestChangesWaitNoLongerThanTheirRequests(t *testing.T) {
 		if !errors.As(err, &refusal) || refusal.Status != 500 {
 			t.Errorf("expected a refusal, found %v", err)
 		}
+	}
+}
+
+// A check that was cut off by the time that its request has is told of in Kafka Connect's words.
+func TestChecksThatAreCutOff(t *testing.T) {
+	late, over := context.WithDeadline(t.Context(), time.Now().Add(-time.Second))
+	defer over()
+	var refusal *rest.Refusal
+	if err := cutOff(late); !errors.As(err, &refusal) || refusal.Status != 500 ||
+		!strings.HasPrefix(refusal.Message, "Request timed out. The worker is currently ") {
+		t.Errorf("expected a refusal, found %v", err)
+	}
+	gone, leave := context.WithCancel(t.Context())
+	leave()
+	if err := cutOff(gone); !errors.Is(err, context.Canceled) {
+		t.Errorf("expected the end of the request, found %v", err)
 	}
 }

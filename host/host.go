@@ -81,6 +81,7 @@ type Host struct {
 	steering sync.Mutex
 
 	checker check.Checker
+	checked checked
 	online  *check.Online
 	rates   rates
 
@@ -133,8 +134,14 @@ func New(ctx context.Context, c Config) (*Host, error) {
 		}
 		return nil, &SetupError{err}
 	}
-	h.targets = targets
+	h.targets, h.checker.Running = targets, lockouts
+	h.checked.hold(h.plugins, h.in.Connectors, h.target)
 	h.examineOffline(ctx, true)
+	for _, connector := range h.in.Connectors {
+		if connector.Problems.Err() != nil {
+			h.checked.release(connector.Name)
+		}
+	}
 	if c.Once {
 		for _, k := range h.in.Connectors {
 			if k.Target() != config.TargetStarted {
@@ -489,8 +496,8 @@ func (h *Host) start(ctx context.Context) (closing closers, err error) {
 	}
 	closing.add(store.Close)
 	herder := connect.New(connect.Options{Worker: h.in.Worker, Plugins: h.plugins, Registry: h.registry, Kafka: h.kafka,
-		Offsets: store, Lockouts: h.lockouts, WorkerID: h.workerID(),
-		Version: restVersion(), Target: h.target, Tracer: h.tracer, Logger: h.log}, h.in.Connectors)
+		Offsets: store, Lockouts: h.lockouts, WorkerID: h.workerID(), Version: restVersion(), Target: h.target,
+		Started: h.checked.release, Tracer: h.tracer, Logger: h.log}, h.in.Connectors)
 	_, commit := Version()
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -665,6 +672,7 @@ func (h *Host) moved() (n int64) {
 func (h *Host) Close() error {
 	defer h.locked.Release()
 	h.hangUp()
+	h.checked.releaseAll()
 	if h.plugins == nil {
 		return nil
 	}

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -15,6 +16,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"go.yaml.in/yaml/v3"
 
 	"github.com/culvert-project/culvert/host/config"
 )
@@ -184,6 +187,55 @@ func TestRESTIsGuarded(t *testing.T) {
 		if n := strings.Count(log.String(), "nothing guards REST"); n != c.warned || answer.StatusCode != c.status {
 			t.Errorf("%s: expected %d warnings and status %d, found %d and %d\n%s", c.settings, c.warned, c.status, n,
 				answer.StatusCode, &log)
+		}
+	}
+}
+
+// The worker of the manifest for Kubernetes is reached by all names of its Service, and Prometheus reads its metrics by
+// the pod's address, as the annotations say; pages with a name of their own reach nothing.
+func TestKubernetesReachesREST(t *testing.T) {
+	text, err := os.ReadFile("../examples/kubernetes/culvert.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var m struct {
+		Metadata struct{ Name string }
+		Data     map[string]string
+	}
+	if err := yaml.NewDecoder(bytes.NewReader(text)).Decode(&m); err != nil {
+		t.Fatal(err)
+	}
+	settings := strings.NewReplacer("kafka-bootstrap:9092", "embedded", "http://:8083", "http://:0").
+		Replace(m.Data["worker.properties"])
+	h, err := New(t.Context(), Config{Files: config.Files{Worker: write(t, "worker.properties", settings)},
+		Data: t.TempDir(), Logger: quiet()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer h.Close()
+	name := m.Metadata.Name
+	for _, c := range []struct {
+		path, host string
+		allowed    bool
+	}{
+		{"/connectors", name, true}, {"/connectors", name + ".default", true}, {"/", name + ".default.svc:8083", true},
+		{"/metrics", name + ".default.svc.cluster.local:8083", true}, {"/health", "10.1.2.3:8083", true},
+		{"/metrics", "10.1.2.3:8083", true}, {"/metrics", "[fd00::7]:8083", true}, {"/", "10.1.2.3:8083", false},
+		{"/metrics", "evil.example:8083", false},
+	} {
+		r, err := http.NewRequest("GET", "http://"+local(h.Addresses()[0])+c.path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Host = c.host
+		answer, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer.Body.Close()
+		if (answer.StatusCode != 403) != c.allowed {
+			t.Errorf("%s of %s: expected it to be let through: %t, found %d", c.path, c.host, c.allowed,
+				answer.StatusCode)
 		}
 	}
 }

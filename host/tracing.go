@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -12,8 +13,26 @@ import (
 )
 
 // tracingOptions are what the worker's settings say about traces, with Endpoint "" where there are to be none. The
-// error is a [config.Problem] of the setting.
-func tracingOptions(w *config.Worker, environ []string) (o tracing.Options, err error) {
+// error is a [config.Problem] of the setting. It is a warning where a variable of OpenTelemetry asks for what cannot be
+// done: those stand in the environment for all programs, and are no reason to keep a worker from moving data.
+func tracingOptions(w *config.Worker, environ []string) (tracing.Options, error) {
+	o, err := tracingAsked(w, environ)
+	var p config.Problem
+	if !errors.As(err, &p) || !w.FromTelemetry(p.Setting) {
+		return o, err
+	}
+	p.Warning = true
+	if p.Setting == config.TracingArgument {
+		p.Text += "; all traces are sent"
+		o.Argument = ""
+		return o, p
+	}
+	p.Text += "; nothing is traced"
+	return tracing.Options{}, p
+}
+
+// tracingAsked is what is asked for; with an error of its sampler's argument all the rest is right.
+func tracingAsked(w *config.Worker, environ []string) (o tracing.Options, err error) {
 	endpoint, exact, unspoken := w.TracingURL(environ)
 	if endpoint == "" {
 		return o, nil
@@ -27,19 +46,21 @@ func tracingOptions(w *config.Worker, environ []string) (o tracing.Options, err 
 		to = tracing.Exact
 	}
 	o = tracing.Options{Certificate: w.Text(config.TracingCertificate), Timeout: w.Duration(config.TracingTimeout),
-		Service: w.Text(config.TracingService), Sampler: w.Text(config.TracingSampler),
-		Argument: w.Text(config.TracingArgument)}
+		Sampler: w.Text(config.TracingSampler), Argument: w.Text(config.TracingArgument)}
+	if w.Given(config.TracingService) {
+		o.Service = w.Text(config.TracingService)
+	}
 	if o.Endpoint, err = to(endpoint); err != nil {
 		return o, w.Problem(config.TracingEndpoint, err.Error())
 	}
 	if o.Headers, err = tracing.ParseHeaders(w.Text(config.TracingHeaders)); err != nil {
 		return o, w.Problem(config.TracingHeaders, err.Error())
 	}
-	if err := o.CheckSampler(); err != nil {
-		return o, w.Problem(config.TracingArgument, err.Error())
-	}
 	if err := o.CheckTrust(); err != nil {
 		return o, w.Problem(config.TracingCertificate, err.Error())
+	}
+	if err := o.CheckSampler(); err != nil {
+		return o, w.Problem(config.TracingArgument, err.Error())
 	}
 	return o, nil
 }
@@ -50,6 +71,9 @@ const lastSpans = 5 * time.Second
 // openTracer makes the tracer where the settings want one, and has it closed behind all that makes spans.
 func (h *Host) openTracer(ctx context.Context, closing *closers) error {
 	o, err := tracingOptions(h.in.Worker, h.config.Environ)
+	if p := (config.Problem{}); errors.As(err, &p) && p.Warning {
+		err = nil // said with the other problems of the settings
+	}
 	if err != nil || o.Endpoint == "" {
 		return err
 	}

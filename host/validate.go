@@ -50,10 +50,20 @@ func (w worker) Validate(ctx context.Context, class string, settings map[string]
 		checker.Online = w.host.online
 	}
 	v, err := checker.Validate(ctx, c)
-	if err == nil {
-		err = ctx.Err() // what a check has found was cut off
+	if ctx.Err() != nil {
+		return nil, cutOff(ctx)
 	}
 	return v, err
+}
+
+// cutOff is the error of a request whose check took too long, or that nobody waits for any more: what the check has
+// found is not all that there is to find, so nothing came of it. The first is said as Kafka Connect says it.
+func cutOff(ctx context.Context) error {
+	if !errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return ctx.Err()
+	}
+	return &rest.Refusal{Status: http.StatusInternalServerError, Message: "Request timed out. The worker is " +
+		"currently checking the configuration; nothing came of this request"}
 }
 
 // mayAsk tells whether a service may be asked about a configuration that somebody wants checked. Whoever may only read
@@ -149,5 +159,5 @@ func (h *Host) checking() *check.Checker {
 	}
 	return &check.Checker{Worker: h.checker.Worker, Plugins: h.plugins, Kafka: h.checker.Kafka,
 		Embedded: h.checker.Embedded, Registry: h.registry, Plans: h.checker.Plans,
-		Connectors: all, Lockouts: h.lockouts}
+		Connectors: all, Lockouts: h.lockouts, Version: restVersion()}
 }

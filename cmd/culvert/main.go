@@ -149,8 +149,7 @@ Results go to stdout, everything else to stderr. Exit code: 0 done, or stopped b
 	}
 	root.Flags().BoolVar(&asked, "version", false, "print the version")
 	root.AddCommand(newRun(), newConsume(), newValidate(), newDiff(), newInit(), newPlugins(), newBroker(), newDoctor(),
-		newTest(),
-		newTunnel(), newReference(), newOffsets(), newDLQ(), newConnectors(), newStatus(), newVersion())
+		newTest(), newTunnel(), newReference(), newOffsets(), newDLQ(), newConnectors(), newStatus(), newVersion())
 	addTools(root, args)
 	completeKnownShells(root)
 	return root

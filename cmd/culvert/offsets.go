@@ -42,8 +42,7 @@ writes its own offsets over what is set here, so stop it first.`,
 	}
 	c.AddCommand(
 		newOffsetsCommand("show NAME [worker-file connector-files…]", "Print a connector's offsets as JSON",
-			[]string{"NAME"},
-			func(c *cobra.Command, call caller, args []string) error {
+			[]string{"NAME"}, func(c *cobra.Command, call caller, args []string) error {
 				answer, err := call(http.MethodGet, nil)
 				if err != nil {
 					return err
@@ -71,8 +70,7 @@ writes its own offsets over what is set here, so stop it first.`,
 			"Delete a connector's offsets: everything is read again", []string{"NAME"},
 			func(c *cobra.Command, call caller, args []string) error {
 				return told(c)(call(http.MethodDelete, nil))
-			}),
-		newOffsetsImport())
+			}), newOffsetsImport())
 	return c
 }
 

@@ -280,8 +280,7 @@ func listPlugins(w io.Writer, modules []plugin.Info) error {
 			classes = append(classes, c.Kind.String()+" "+c.Name)
 		}
 		fmt.Fprintf(t, "%s\t%s\t%.12s\t%s\t%s\t%s\n", inLine(m.Name), inLine(m.Version), m.Hash, inLine(m.Contract),
-			inLine(m.Path),
-			shown.Line(strings.Join(classes, ", ")))
+			inLine(m.Path), shown.Line(strings.Join(classes, ", ")))
 	}
 	return t.Flush()
 }

@@ -152,30 +152,55 @@ func TestTracingSettings(t *testing.T) {
 	p := newPlace(t)
 	_, address := demo(t, service.Options{Rows: 10})
 	in := p.file("in.properties", source("in", address, "Orders")...)
+	const here = "OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:1"
 	for _, c := range []struct {
 		environ, lines []string
 		want           string
+		warns          bool // and the worker runs
 	}{
 		{nil, []string{"tracing.otlp.endpoint=collector:4317"},
-			"worker.properties:2: tracing.otlp.endpoint: expected http://HOST:PORT"},
+			"worker.properties:2: tracing.otlp.endpoint: expected http://HOST:PORT", false},
 		{nil, []string{"tracing.otlp.endpoint=http://127.0.0.1:1", "tracing.otlp.headers=geheim"},
-			"worker.properties:3: tracing.otlp.headers: expected NAME=VALUE"},
+			"worker.properties:3: tracing.otlp.headers: expected NAME=VALUE", false},
 		{nil, []string{"tracing.otlp.endpoint=http://127.0.0.1:1", "tracing.otlp.certificate=none.pem"},
-			"worker.properties:3: tracing.otlp.certificate: "},
+			"worker.properties:3: tracing.otlp.certificate: ", false},
 		{nil, []string{"tracing.otlp.endpoint=http://127.0.0.1:1", "tracing.sampler=traceidratio",
-			"tracing.sampler.arg=7"}, "tracing.sampler.arg: expected a ratio"},
-		{[]string{"OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:1", "OTEL_EXPORTER_OTLP_PROTOCOL=grpc"}, nil,
-			"OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf"},
-		{[]string{"OTEL_TRACES_SAMPLER=xray", "OTEL_EXPORTER_OTLP_TIMEOUT=soon"}, nil, ""},
-		{[]string{"OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:1", "OTEL_EXPORTER_OTLP_PROTOCOL=grpc",
-			"OTEL_SDK_DISABLED=true"}, nil, ""},
+			"tracing.sampler.arg=7"}, "tracing.sampler.arg: expected a ratio", false},
+		{nil, []string{"tracing.otlp.endpoint=http://127.0.0.1:1", "tracing.sampler=xray"},
+			"worker.properties:3: tracing.sampler: ", false},
+		{[]string{here, "CULVERT_TRACING_SAMPLER=xray"}, nil, "environment CULVERT_TRACING_SAMPLER", false},
+		{[]string{here, "OTEL_EXPORTER_OTLP_PROTOCOL=grpc"}, nil,
+			"OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf", true},
+		{[]string{"OTEL_EXPORTER_OTLP_ENDPOINT=collector:4317"}, nil,
+			"environment OTEL_EXPORTER_OTLP_ENDPOINT: tracing.otlp.endpoint: warning: expected http://HOST:PORT", true},
+		{[]string{here, "OTEL_TRACES_SAMPLER=xray"}, nil, "environment OTEL_TRACES_SAMPLER: tracing.sampler: ", true},
+		{[]string{here, "OTEL_TRACES_SAMPLER=parentbased_jaeger_remote",
+			"OTEL_TRACES_SAMPLER_ARG=endpoint=http://localhost:14250"}, nil, "parentbased_jaeger_remote", true},
+		{[]string{here, "OTEL_TRACES_SAMPLER=traceidratio", "OTEL_TRACES_SAMPLER_ARG=7"}, nil,
+			"expected a ratio", true},
+		{[]string{here, "OTEL_EXPORTER_OTLP_TIMEOUT=soon"}, nil, "environment OTEL_EXPORTER_OTLP_TIMEOUT", true},
+		{[]string{here, "OTEL_EXPORTER_OTLP_CERTIFICATE=none.pem"}, nil, "none.pem", true},
+		{[]string{here, "OTEL_EXPORTER_OTLP_HEADERS=geheim"}, nil, "expected NAME=VALUE", true},
+		{[]string{"OTEL_TRACES_SAMPLER=xray", "OTEL_EXPORTER_OTLP_TIMEOUT=soon"}, nil, "", true},
+		{[]string{here, "OTEL_EXPORTER_OTLP_PROTOCOL=grpc", "OTEL_SDK_DISABLED=true"}, nil, "", true},
 	} {
 		p.environ = c.environ
 		worker := p.file("worker.properties", append([]string{"bootstrap.servers=embedded"}, c.lines...)...)
 		r := p.run("validate", "--plugins", plugins(t), worker, in)
 		told := r.stdout + r.stderr
-		if (r.code == 0) != (c.want == "") || !strings.Contains(told, c.want) || strings.Contains(told, "geheim") {
+		warned := strings.Contains(strings.ToLower(told), "warn")
+		if (r.code == 0) != c.warns || !strings.Contains(told, c.want) || c.warns && warned != (c.want != "") ||
+			strings.Contains(told, "geheim") {
 			t.Errorf("%q %q: expected %q, found exit %d\n%s", c.environ, c.lines, c.want, r.code, told)
 		}
+	}
+
+	// A worker whose environment asks for gRPC runs, says so, and sends nothing.
+	collector := tracetest.Start(t)
+	p.environ = []string{"OTEL_EXPORTER_OTLP_ENDPOINT=" + collector.URL, "OTEL_EXPORTER_OTLP_PROTOCOL=grpc"}
+	r := p.run("run", "--once", "--plugins", plugins(t), "--data", p.data, in)
+	paths, _ := collector.Requests()
+	if r.code != 0 || !strings.Contains(r.stderr, "OTEL_EXPORTER_OTLP_PROTOCOL") || len(paths) != 0 {
+		t.Errorf("found exit %d, requests %q\n%s", r.code, paths, r.stderr)
 	}
 }

@@ -383,6 +383,52 @@ func TestPackagesSourcesExist(t *testing.T) {
 	}
 }
 
+// systemd makes a user and a group of the unit's name for a service with DynamicUser, and refuses to start it where one
+// of the two is there already: so the group of files has another name, and one in all places.
+func TestGroupOfTheUnit(t *testing.T) {
+	unit, err := os.ReadFile("culvert.service")
+	if err != nil {
+		t.Fatal(err)
+	}
+	values := map[string]string{"User": "culvert"} // by default the unit's name
+	for line := range strings.Lines(string(unit)) {
+		if name, value, ok := strings.Cut(strings.TrimSpace(line), "="); ok {
+			values[name] = value
+		}
+	}
+	if values["DynamicUser"] != "yes" {
+		t.Fatal("expected a service with DynamicUser")
+	}
+	made, err := os.ReadFile("sysusers.conf")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var groups []string
+	for line := range strings.Lines(string(made)) {
+		if words := strings.Fields(line); len(words) > 1 && !strings.HasPrefix(words[0], "#") {
+			groups = append(groups, words[1])
+		}
+	}
+	if len(groups) != 1 || groups[0] != values["SupplementaryGroups"] {
+		t.Errorf("found groups %q for a service in %s", groups, values["SupplementaryGroups"])
+	}
+	for _, taken := range []string{"culvert", values["User"], values["Group"]} {
+		if slices.Contains(groups, taken) {
+			t.Errorf("%s is the name of the user that systemd makes", taken)
+		}
+	}
+	script, err := os.ReadFile("postinstall.sh")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, command := range []string{"getent group ", "groupadd --system ", "chgrp -R "} {
+		_, rest, _ := strings.Cut(string(script), command)
+		if words := strings.Fields(rest); len(words) == 0 || !slices.Contains(groups, words[0]) {
+			t.Errorf("%sis of another group: %.30q", command, rest)
+		}
+	}
+}
+
 func TestTwoBuildsAreCompared(t *testing.T) {
 	one, other := write(t, map[string]string{"a": "1", "b": "2"}), write(t, map[string]string{"a": "1", "b": "3"})
 	for _, dir := range []string{one, other} {

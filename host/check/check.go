@@ -33,6 +33,13 @@ type Checker struct {
 	Lockouts *transport.Lockouts
 	Online   *Online
 
+	// Running, unless nil, remembers the refused logons of connectors that will run once they are found good. Where it
+	// keeps them of a logon takes a while to find out, so that is begun with the check.
+	Running *transport.Lockouts
+
+	// Version is what converters are said to have, "" where nobody is told of it.
+	Version string
+
 	// Plans are what plugins have planned for connectors, which checks share that know the same. Default: the checker's
 	// own.
 	Plans *Plans
@@ -98,7 +105,7 @@ func (k *Checker) check(ctx context.Context, c *config.Connector, ask asker) con
 	if problems.Err() == nil {
 		problems = append(problems, k.rivals(ctx, c)...)
 		problems = append(problems, k.exactly(ctx, c)...)
-		problems = append(problems, destination(ctx, c, component, k.Worker.Providers)...)
+		problems = append(problems, k.destination(ctx, c, component)...)
 	}
 	problems.Sort()
 	return problems
@@ -232,13 +239,12 @@ func (k *Checker) elsewhere(c *config.Connector) config.Problems {
 }
 
 // destination checks what transport makes of the settings that have roles, where the component declares any.
-func destination(ctx context.Context, c *config.Connector, component wit.Component,
-	providers *config.Providers) config.Problems {
+func (k *Checker) destination(ctx context.Context, c *config.Connector, component wit.Component) config.Problems {
 	roles := config.NewRoles(config.DeclareComponent(component), c)
 	if !roles.Has(role.Address) && !roles.Has(role.Destination) {
 		return nil
 	}
-	s, err := service.New(component, c, providers, nil, nil)
+	s, err := service.New(component, c, k.Worker.Providers, k.Running, nil)
 	if err == nil {
 		err = s.Check(ctx)
 	}

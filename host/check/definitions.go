@@ -48,8 +48,8 @@ func (k *Checker) Definitions(class string, version *string, own string) ([]Defi
 		definitions := definitionsOf(component.Settings, false)
 		if connector {
 			for _, d := range definitionsOf(k.common(info, component), true) {
-				if slices.Contains(converterSettings, d.Name) {
-					d.Default = nil // of the class it is none: it is the worker's
+				if slices.Contains(converterSettings, strings.TrimSuffix(d.Name, "."+converterVersion)) {
+					d.Default = nil // of the class it is none: converter and version are the worker's
 				}
 				if !slices.ContainsFunc(definitions, func(own Definition) bool { return own.Name == d.Name }) {
 					definitions = append(definitions, d)

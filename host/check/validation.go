@@ -119,6 +119,11 @@ func (k *Checker) common(info plugin.Info, component wit.Component) []wit.Settin
 		switch spec.Name {
 		case "connector.plugin.version":
 			spec.DefaultValue = &info.Version
+		case keyConverter + "." + converterVersion, valueConverter + "." + converterVersion,
+			headerConverter + "." + converterVersion:
+			if k.Version != "" {
+				spec.DefaultValue = &k.Version
+			}
 		case "key.converter", "value.converter", "header.converter":
 			class := k.Worker.Text(spec.Name)
 			spec.DefaultValue = &class
@@ -137,6 +142,11 @@ func (k *Checker) recommended(name string, component wit.Component) (values []st
 	switch name {
 	case "connector.plugin.version":
 		values = k.versions(component.Name, component.Kind)
+	case keyConverter + "." + converterVersion, valueConverter + "." + converterVersion,
+		headerConverter + "." + converterVersion:
+		if k.Version != "" {
+			values = []string{k.Version}
+		}
 	case keyConverter, valueConverter:
 		for _, d := range convert.Declarations() {
 			values = append(values, d.Class)

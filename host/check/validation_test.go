@@ -66,6 +66,24 @@ func TestValidateConverters(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	b.Checker.Version = "4.3.1-own"
+	told, err := b.Checker.Validate(t.Context(), b.Connector(t, "name=v", "connector.class=test.SpySource"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	versions := 0
+	for _, s := range told.Configs {
+		if strings.HasSuffix(s.Value.Name, ".converter.plugin.version") {
+			versions++
+			if s.Value.Value == nil || *s.Value.Value != "4.3.1-own" ||
+				strings.Join(s.Value.Recommended, " ") != "4.3.1-own" {
+				t.Errorf("expected the version of a converter, found %+v", s.Value)
+			}
+		}
+	}
+	if versions != 3 {
+		t.Errorf("expected versions of three converters, found %d", versions)
+	}
 	found := map[string]string{}
 	for _, s := range v.Configs {
 		value := "-"

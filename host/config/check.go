@@ -170,7 +170,7 @@ func (ch Checker) checkEntry(e Entry, spec *wit.SettingSpec, own *Declarations) 
 	named := *spec
 	named.Name = e.Key // rather than that which it is an alias of
 	if text := CheckValue(&named, e.Value, !e.Secret && !secret); text != "" {
-		return Problems{e.coded(setting.CodeInvalid, text)}
+		return invalid(e, text, ch.providers())
 	}
 	return literal(e, spec, ch.providers())
 }
@@ -196,14 +196,31 @@ func literal(e Entry, spec *wit.SettingSpec, providers *Providers) Problems {
 			"or a reference to it such as ${file:PATH:KEY}")}
 	case password && value == "":
 		return Problems{e.warning("is empty: expected a password, or no such line")}
-	case !e.Secret && reference.MatchString(value):
-		return Problems{e.warning("looks like a reference to a config provider that there is not: it is used as it "+
-			"stands. There are %s; the worker's config.providers declares others", providers.names())}
+	case unprovided(e):
+		return Problems{providers.missing(e)}
 	case password && !e.Secret && (variable.MatchString(value) || quotedVariable.MatchString(value)):
 		return Problems{e.warning("looks like a variable, which nobody replaces: it is used as it stands. A variable " +
 			"of the environment is ${env:NAME}")}
 	}
 	return nil
+}
+
+// unprovided tells whether a value looks like a reference, and no config provider has taken it for one.
+func unprovided(e Entry) bool { return !e.Secret && reference.MatchString(strings.TrimSpace(e.Raw)) }
+
+// missing is the warning of a reference to a config provider that there is not.
+func (p *Providers) missing(e Entry) Problem {
+	return e.warning("looks like a reference to a config provider that there is not: it is used as it stands. "+
+		"There are %s; the worker's config.providers declares others", p.names())
+}
+
+// invalid is the problem of a value that its setting cannot have. Where it looks like a reference that is why.
+func invalid(e Entry, text string, providers *Providers) Problems {
+	problems := Problems{e.coded(setting.CodeInvalid, text)}
+	if unprovided(e) {
+		problems = append(problems, providers.missing(e))
+	}
+	return problems
 }
 
 // belongs tells whether a key is a stage's that `transforms` or `predicates` name, a converter's, a topic creation

@@ -108,8 +108,7 @@ func ofWorker(e Entry) bool {
 
 // connectorPrefixes are those of settings that connectors have, too, and of stages.
 var connectorPrefixes = []string{"key.converter.", "value.converter.", "header.converter.", "producer.override.",
-	"consumer.override.",
-	"admin.override.", "transforms.", "predicates."}
+	"consumer.override.", "admin.override.", "transforms.", "predicates."}
 
 // misspeltClass is the entry whose key was to be connector.class, as it seems.
 func misspeltClass(entries []Entry) (Entry, bool) {

@@ -123,6 +123,11 @@ func TestComponentProblems(t *testing.T) {
 		{"also where it is no password", good + "shop.user=${vault:shop:user}", "c.properties:4: shop.user: warning: " +
 			"looks like a reference to a config provider that there is not: it is used as it stands. There are dir, " +
 			"env and file; the worker's config.providers declares others"},
+		{"also where that is no number", good + "tasks.max=${vault:shop:n}", "c.properties:4: tasks.max: " +
+			"Invalid value ${vault:shop:n} for configuration tasks.max: Not a number of type INT\n" +
+			"c.properties:4: tasks.max: warning: " +
+			"looks like a reference to a config provider that there is not: it is used as it stands. There are dir, " +
+			"env and file; the worker's config.providers declares others"},
 		{"a variable of the shell", good + "shop.pwd=$SHOP_PWD", "c.properties:4: shop.pwd: warning: looks like a " +
 			"variable, which nobody replaces: it is used as it stands. A variable of the environment is ${env:NAME}"},
 		{"a variable in braces", good + "shop.pwd=${SHOP_PWD}", "c.properties:4: shop.pwd: warning: looks like a " +

@@ -133,8 +133,7 @@ var guestsKnow = map[string]bool{"name": true, "connector.class": true, "tasks.m
 // stages.
 func hostAlone(key string) bool {
 	for _, prefix := range []string{"key.converter.", "value.converter.", "header.converter.", "producer.", "consumer.",
-		"admin.",
-		"transforms.", "predicates.", "errors.", "config.providers"} {
+		"admin.", "transforms.", "predicates.", "errors.", "config.providers"} {
 		if strings.HasPrefix(key, prefix) {
 			return true
 		}

@@ -55,8 +55,7 @@ func LoadWorker(file string, environ []string, flags map[string]string) (*Worker
 	w, more := NewWorker(file, entries, environ, flags)
 	if problems.Err() != nil { // nobody knows what it was to hold
 		more = slices.DeleteFunc(more, func(p Problem) bool {
-			return p.Setting == "bootstrap.servers" &&
-				!w.Given(p.Setting)
+			return p.Setting == "bootstrap.servers" && !w.Given(p.Setting)
 		})
 	} else if file != "" && len(entries) == 0 && more.Err() != nil {
 		return w, Problems{{File: file,
@@ -69,9 +68,11 @@ func LoadWorker(file string, environ []string, flags map[string]string) (*Worker
 func NewWorker(file string, entries []Entry, environ []string, flags map[string]string) (*Worker, Problems) {
 	w := &Worker{File: file, values: koanf.New(flat), given: map[string]Entry{}}
 	own, given := environment(environ), commandLine(flags)
-	layers := []layer{defaults(file), ofTelemetry(environ, entries, own, given), entries, own, given}
+	ofOthers, warnings := ofTelemetry(environ, entries, own, given)
+	layers := []layer{defaults(file), ofOthers, entries, own, given}
 	var problems Problems
 	w.Providers, problems = NewProviders(slices.Concat(layers...))
+	problems = append(problems, warnings...)
 	for _, l := range layers { // each above those before it
 		resolved, more := w.Providers.Resolve(l)
 		problems = append(problems, more...)
@@ -146,7 +147,7 @@ func (w *Worker) check() Problems {
 		switch {
 		case ok:
 			if text := CheckValue(&spec, e.Value, !e.Secret); text != "" {
-				problems = append(problems, e.coded(setting.CodeInvalid, text))
+				problems = append(problems, invalid(e, text, w.Providers)...)
 			} else if found := literal(e, &spec, w.Providers); found != nil {
 				problems = append(problems, found...)
 			} else if reason, ok := unused[e.Key]; ok && !(w.ExactlyOnce() && slices.Contains(ofExactlyOnce, e.Key)) {

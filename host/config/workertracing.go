@@ -31,7 +31,8 @@ var tracingSettings = []wit.SettingSpec{
 	declared(TracingTimeout, wit.KindLong, "10000",
 		"How long one sending may take, with what is tried again of it, in milliseconds; a stop waits for the last "+
 			"one as long, and for 5 seconds at most. Else OTEL_EXPORTER_OTLP_TIMEOUT.", atLeast(1)),
-	declared(TracingService, wit.KindText, "culvert", "Name under which the spans are shown. Else OTEL_SERVICE_NAME."),
+	declared(TracingService, wit.KindText, "culvert", "Name under which the spans are shown. Else "+
+		"OTEL_SERVICE_NAME, else service.name of OTEL_RESOURCE_ATTRIBUTES."),
 	declared(TracingSampler, wit.KindText, "parentbased_always_on", "Which traces are sent. Else OTEL_TRACES_SAMPLER.",
 		allowed("always_on", "always_off", "traceidratio", "parentbased_always_on", "parentbased_always_off",
 			"parentbased_traceidratio")),
@@ -61,8 +62,9 @@ const tracesEndpoint = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"
 
 // ofTelemetry is what variables of OpenTelemetry say, where they or above, the layers above them, say where traces are
 // to go: else they are meant for others, and what is wrong in them is none of the worker's business. An empty one
-// counts as absent, as its specification has it.
-func ofTelemetry(environ []string, above ...layer) layer {
+// counts as absent, as its specification has it, and one that cannot be met counts as absent with a warning: such
+// variables are set for all programs of a machine, some of which know samplers that others do not.
+func ofTelemetry(environ []string, above ...layer) (layer, Problems) {
 	values := map[string]string{}
 	for _, variable := range environ {
 		if name, value, _ := strings.Cut(variable, "="); strings.HasPrefix(name, "OTEL_") {
@@ -71,22 +73,39 @@ func ofTelemetry(environ []string, above ...layer) layer {
 	}
 	off := strings.EqualFold(values["OTEL_SDK_DISABLED"], "true") || values["OTEL_TRACES_EXPORTER"] == "none"
 	var l layer
+	var problems Problems
 	given := map[string]bool{}
+	declared := workerDeclarations()
 	for _, t := range telemetry {
 		value := values[t.variable]
 		if value == "" || given[t.setting] || off && t.setting == TracingEndpoint {
 			continue
 		}
 		given[t.setting] = true
-		l = append(l, Entry{Key: t.setting, Value: value, Raw: value, File: fromEnvironment + t.variable})
+		e := Entry{Key: t.setting, Value: value, Raw: value, File: fromEnvironment + t.variable}
+		if spec, ok := declared.Find(e.Key); ok {
+			if text := CheckValue(&spec, value, true); text != "" {
+				problems = append(problems, e.warning("%s; the default counts in its place", text))
+				continue
+			}
+		}
+		l = append(l, e)
 	}
 	for _, e := range slices.Concat(above...) {
 		given[e.Key] = given[e.Key] || strings.TrimSpace(e.Value) != ""
 	}
 	if !given[TracingEndpoint] {
-		return nil
+		return nil, nil
 	}
-	return l
+	return l, problems
+}
+
+// fromTelemetry is in front of the rest of the variable's name in Entry.File.
+const fromTelemetry = fromEnvironment + "OTEL_"
+
+// FromTelemetry tells whether the value of a setting is that of a variable of OpenTelemetry.
+func (w *Worker) FromTelemetry(name string) bool {
+	return strings.HasPrefix(w.given[name].File, fromTelemetry)
 }
 
 // TracingURL is where traces are posted; exact: as it is, without a path to be added. unspoken is the protocol that the
@@ -99,7 +118,7 @@ func (w *Worker) TracingURL(environ []string) (endpoint string, exact bool, unsp
 		name, value, _ := strings.Cut(variable, "=")
 		wanted[name] = strings.TrimSpace(value)
 	}
-	if !strings.HasPrefix(w.given[TracingEndpoint].File, fromEnvironment+"OTEL_") {
+	if !w.FromTelemetry(TracingEndpoint) {
 		return endpoint, exact, "" // the file says http by its name
 	}
 	if p := cmp.Or(wanted["OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"], wanted["OTEL_EXPORTER_OTLP_PROTOCOL"]); p != "" &&

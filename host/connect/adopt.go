@@ -43,8 +43,7 @@ func ReadStored(ctx context.Context, brokers kafka.Config, topic, connector stri
 		switch {
 		case err != nil:
 			log.Warn("a record in the topic of offsets is skipped", "topic", r.Topic, "partition", r.Partition,
-				"offset",
-				r.Offset, "error", err)
+				"offset", r.Offset, "error", err)
 			return nil
 		case name != connector:
 			return nil
@@ -61,8 +60,7 @@ func ReadStored(ctx context.Context, brokers kafka.Config, topic, connector stri
 		}
 		if err != nil {
 			e.fault = fmt.Errorf("topic %s, partition %d, offset %d: the offset of %s: %w", r.Topic, r.Partition,
-				r.Offset,
-				offset.AppendFields(nil, partition), err)
+				r.Offset, offset.AppendFields(nil, partition), err)
 		}
 		found[id] = e
 		return nil

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/culvert-project/culvert/host/check"
@@ -56,6 +57,9 @@ type connector struct {
 	times       *times             // likewise
 	lastFailure string             // that was logged
 
+	// planned binds the instance that has planned until a task has bound it, too: to make one takes as long as some
+	// requests.
+	planned atomic.Pointer[plugin.Binding]
 	listens listens // for notifications
 	idling  idling  // of a source: its tasks that rest
 
@@ -175,6 +179,9 @@ func (c *connector) failed(ctx context.Context, err error) {
 
 // start opens the destination, has the plugin plan, and makes the tasks.
 func (c *connector) start(ctx context.Context) (close func(), err error) {
+	if c.o.Started != nil {
+		defer c.o.Started(c.config.Name)
+	}
 	if c.refused != nil {
 		return nil, c.refused
 	}
@@ -207,6 +214,7 @@ func (c *connector) start(ctx context.Context) (close func(), err error) {
 	}
 	if err != nil {
 		c.o.claims.release(c.config.Name)
+		c.unplan()
 		c.closeOffsets()
 		c.client.Close()
 		return nil, err
@@ -227,6 +235,7 @@ func (c *connector) start(ctx context.Context) (close func(), err error) {
 	return func() {
 		c.listens.closeAll()
 		unwatch()
+		c.unplan()
 		c.closeOffsets()
 		c.client.Close()
 		if admin != nil {
@@ -276,7 +285,7 @@ func overridden(ctx context.Context, k kafka.Config, c *config.Connector, provid
 
 // plan is the settings of each task; toRun: what they claim is theirs from now on. A sink has as many tasks as it may
 // have: its group shares the partitions out.
-func (c *connector) plan(ctx context.Context, toRun bool) ([][]wit.Setting, error) {
+func (c *connector) plan(ctx context.Context, toRun bool) (tasks [][]wit.Setting, err error) {
 	number, ok := setting.Integer(wit.KindInt, c.config.Text("tasks.max"))
 	if !ok {
 		return nil, fmt.Errorf("tasks.max: expected a number, found %q", c.config.Text("tasks.max"))
@@ -286,7 +295,14 @@ func (c *connector) plan(ctx context.Context, toRun bool) ([][]wit.Setting, erro
 	if err != nil {
 		return nil, err
 	}
-	defer binding.Close()
+	defer func() {
+		if toRun && err == nil {
+			c.unplan()
+			c.planned.Store(binding)
+		} else {
+			binding.Close()
+		}
+	}()
 	if c.isSink() {
 		if most > config.MaxSinkTasks { // files that were not checked come here, too
 			return nil, &wit.Fault{Kind: wit.FaultConfig,
@@ -335,11 +351,17 @@ func (c *connector) layout(ctx context.Context, binding *plugin.Binding, most in
 		return layout, fmt.Errorf("plan: expected at most %d tasks (tasks.max), the plugin wants %d", most,
 			len(layout.Tasks))
 	} else if len(layout.Tasks) > most {
-		c.log.Warn("the plugin has more tasks than tasks.max, which tasks.max.enforce=false lets it have", "tasks.max",
-			most,
-			"tasks", len(layout.Tasks))
+		c.log.Warn("the plugin has more tasks than tasks.max, which tasks.max.enforce=false lets it have",
+			"tasks.max", most, "tasks", len(layout.Tasks))
 	}
 	return layout, nil
+}
+
+// unplan lets go of the instance that has planned: a task has it, or none will.
+func (c *connector) unplan() {
+	if binding := c.planned.Swap(nil); binding != nil {
+		binding.Close()
+	}
 }
 
 func (c *connector) bind() (*plugin.Binding, error) {
@@ -379,6 +401,7 @@ func (t *task) work(ctx context.Context, once bool) error {
 		return err
 	}
 	defer binding.Close()
+	t.connector.unplan()
 	if t.connector.isSink() {
 		return t.sink(ctx, binding, once)
 	}

@@ -37,6 +37,8 @@ type Options struct {
 	WorkerID, Version string
 	// Target is the state that a connector is to have when it begins. Default: Running.
 	Target func(*config.Connector) TargetState
+	// Started is called when a connector has started, or could not; nil: it is not.
+	Started func(connector string)
 	// Tracer makes spans of what tasks do; nil: there are none.
 	Tracer *tracing.Tracer
 	Logger *slog.Logger

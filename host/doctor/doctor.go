@@ -129,8 +129,8 @@ func attached(ctx context.Context, r *route.Route, locations []string, setting s
 	}
 	if len(found) == 0 {
 		return "", &mend{"", "Connect one to the subaccount: Cloud Connector administration, Add Subaccount; HTTP " +
-			"417 there means that the user is no administrator " +
-			"of the subaccount and does not hold the role Cloud Connector Administrator. It then shows in the " +
+			"417 there means that the user is no administrator of the subaccount and does not hold the role Cloud " +
+			"Connector Administrator. It then shows in the " +
 			cockpitConnectors,
 			errors.New("no Cloud Connector is attached to the subaccount")}
 	}

@@ -92,8 +92,7 @@ func (v *Visit) enter(ctx context.Context, w *routeOut, k Kafka, address string,
 	}
 	return v.secure(ctx, conn, address, k.TLS, func(err error) error {
 		if keystore.ClassOf(err) == keystore.NotTLS || errors.Is(err, io.EOF) || errors.Is(err,
-			context.DeadlineExceeded) ||
-			errors.Is(err, syscall.ECONNRESET) {
+			context.DeadlineExceeded) || errors.Is(err, syscall.ECONNRESET) {
 			return &mend{"security.protocol", "", fmt.Errorf("expected a broker that answers with TLS: %w", err)}
 		}
 		return k.Explain(err)

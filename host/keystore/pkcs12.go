@@ -336,8 +336,7 @@ func (s *Store) keyOfBag(b bag, certs []bagCert, name func(bag) string) entry {
 		return b.key(password, s.work)
 	})}
 	own := slices.IndexFunc(certs, func(c bagCert) bool {
-		return len(b.keyID) > 0 && bytes.Equal(c.keyID, b.keyID) &&
-			!c.trusted
+		return len(b.keyID) > 0 && bytes.Equal(c.keyID, b.keyID) && !c.trusted
 	})
 	if own < 0 && len(certs) > 0 {
 		if key, err := e.recover(); err == nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"net/http"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -16,7 +17,8 @@ import (
 // checked when they are given.
 
 // guarded refuses requests whose Host is none of ours. `/health` is for load balancers and kubelets, which ask by any
-// address, and says nothing.
+// address, and says nothing. `/metrics` is for Prometheus, which asks pods by their address: that is no name which a
+// page could have had resolved to us.
 func guarded(next http.Handler, o *Options) http.Handler {
 	allowed := o.AllowedHosts
 	names := make([]string, len(allowed))
@@ -28,7 +30,7 @@ func guarded(next http.Handler, o *Options) http.Handler {
 	origins := http.NewCrossOriginProtection()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		by, _ := r.Context().Value(listenerKey{}).(net.Listener)
-		if open(r) || !alone(by) && len(names) == 0 || ours(r.Host, names) {
+		if open(r) || !alone(by) && (len(names) == 0 || scrapes(r)) || ours(r.Host, names) {
 			if err := origins.Check(r); err != nil && !crosses(r, o.Origins, o.Methods) {
 				x := exchange{w: w, r: r}
 				x.refuse(http.StatusForbidden,
@@ -49,6 +51,16 @@ func guarded(next http.Handler, o *Options) http.Handler {
 func ours(host string, names []string) bool {
 	host = hostOf(host)
 	return host != "" && (loopbackName(host) || slices.Contains(names, host))
+}
+
+// scrapes tells whether a request reads the metrics by an address in the place of a name.
+func scrapes(r *http.Request) bool {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		return false
+	}
+	path, ok := segments(r.URL.EscapedPath())
+	_, err := netip.ParseAddr(hostOf(r.Host))
+	return ok && slices.Equal(path, []string{"metrics"}) && err == nil
 }
 
 // hostOf is the name or address of a Host, without port, brackets, the dot of the root, and capitals.

@@ -102,6 +102,28 @@ func TestHostIsChecked(t *testing.T) {
 			}
 		}
 	}
+	// Metrics are read by an address, where others may reach the listener at all; by a name that is none of ours they
+	// are not, nor is anything else by an address.
+	for _, c := range []struct {
+		server     *Server
+		line, host string
+		allowed    bool
+	}{
+		{restricted, "GET /metrics", "10.1.2.3:8083", true},
+		{restricted, "GET /metrics", "[fd00::1]:8083", true},
+		{restricted, "HEAD /metrics/", "10.1.2.3", true},
+		{restricted, "GET /metrics", "evil.example:8083", false},
+		{restricted, "GET /metrics", "10.1.2.3.evil.example", false},
+		{restricted, "POST /metrics", "10.1.2.3:8083", false},
+		{restricted, "GET /metrics/../connectors", "10.1.2.3:8083", false},
+		{restricted, "GET /connectors", "10.1.2.3:8083", false},
+		{loopback, "GET /metrics", "10.1.2.3:8083", false},
+		{loopback, "GET /metrics", "0.0.0.0:8083", false},
+	} {
+		if status, body := asked(t, c.server, c.line, c.host); (status != 403) != c.allowed {
+			t.Errorf("%s, Host %s: expected allowed=%t, found %d %s", c.line, c.host, c.allowed, status, body)
+		}
+	}
 	// Nothing but /health goes without: neither other resources nor other methods, nor a target that names another
 	// host.
 	for _, line := range []string{"GET /", "GET /metrics", "GET /connectors?expand=info", "POST /connectors",

@@ -10,16 +10,15 @@ var about = map[string]string{
 	"GET /":           "Version and commit of the worker, and the id of the Kafka cluster.",
 	"GET /health":     "Whether the worker lives: 200, 503 while it starts, 500 where it does not answer in time.",
 	"GET /connectors": "Names of connectors; ?expand=status and ?expand=info show them whole.",
-	"POST /connectors": "Makes a connector of {\"name\", \"config\", \"initial_state\"}; 201, and " +
-		"409 where there is one of " +
-		"that name.",
+	"POST /connectors": "Makes a connector of {\"name\", \"config\", \"initial_state\"}; 201, and 409 where there " +
+		"is one of that name.",
 	"GET /connectors/{name}":          "Name, configuration, tasks and type.",
 	"DELETE /connectors/{name}":       "Stops the connector and takes it away; 204.",
 	"GET /connectors/{name}/config":   "The configuration as it was given.",
 	"PUT /connectors/{name}/config":   "Makes the connector (201) or changes it (200).",
 	"PATCH /connectors/{name}/config": "Changes single settings; null takes one away.",
-	"GET /connectors/{name}/status": "States of the connector and its tasks, with " +
-		"the trace of what failed.",
+	"GET /connectors/{name}/status": "States of the connector and its tasks, with the trace of " +
+		"what failed.",
 	"GET /connectors/{name}/tasks":               "The tasks with their configurations.",
 	"GET /connectors/{name}/tasks/{task}/status": "State of one task.",
 	"PUT /connectors/{name}/pause":               "Pauses the tasks; they keep what they hold. 202.",
@@ -29,9 +28,8 @@ var about = map[string]string{
 		"with ?onlyFailed=true those that failed.",
 	"POST /connectors/{name}/tasks/{task}/restart": "Restarts one task; the others go on where they run. 204.",
 	"GET /connectors/{name}/offsets":               "How far a source has read, or a sink has written.",
-	"PATCH /connectors/{name}/offsets": "Sets offsets of a connector that is " +
-		"STOPPED; null takes one away.",
-	"DELETE /connectors/{name}/offsets": "Takes away all offsets of a connector that is STOPPED.",
+	"PATCH /connectors/{name}/offsets":             "Sets offsets of a connector that is STOPPED; null takes one away.",
+	"DELETE /connectors/{name}/offsets":            "Takes away all offsets of a connector that is STOPPED.",
 	"GET /connectors/{name}/topics": "Topics that the connector has used since it was made, " +
 		"or since the last reset.",
 	"PUT /connectors/{name}/topics/reset": "Forgets them.",
@@ -46,9 +44,9 @@ var about = map[string]string{
 		"converter; ?version= one of its versions.",
 	"PUT /connector-plugins/{name}/config/validate": "Checks a configuration and describes each of its settings.",
 	"POST /culvert/reload":                          "Has the folder of connectors read again, changed or not. 202.",
-	"GET /culvert/diff": "What a reload of the folder of connectors would do at the moment, by " +
-		"connector: create, remove, " +
-		"in place, restart or refuse, with the names of the settings that differ and the problems. Empty: nothing.",
+	"GET /culvert/diff": "What a reload of the folder of connectors would do at the moment, by connector: create, " +
+		"remove, in place, restart or refuse, with the names of the settings that differ and the problems. Empty: " +
+		"nothing.",
 	"GET /culvert/plugins": "Versions of plugins: those that connectors get, that old ones run still, and " +
 		"those that are refused, with the reason.",
 	"GET /culvert/connectors/{name}": "How far a connector is, by task and feed: rows, pages, what is before it, " +
@@ -59,20 +57,18 @@ var about = map[string]string{
 		"/culvert/plugins shows it, before newer ones; until another file of it comes. 204.",
 	"GET /culvert/lockouts": "Logons that a service has refused, since when, and what is to be done; " +
 		"they are not sent again.",
-	"PUT /culvert/lockouts/resume": "Has refused logons tried once more, for all programs of this " +
-		"user; {\"resumed\": N}. " +
-		"Tasks go on by themselves.",
+	"PUT /culvert/lockouts/resume": "Has refused logons tried once more, for all programs of this user; " +
+		"{\"resumed\": N}. Tasks go on by themselves.",
 	"PUT /culvert/connectors/{name}/retire": "Ends what a source that is STOPPED has opened at its service: " +
 		"subscriptions, and queues of changes of ODP; {\"ended\": …}.",
-	"POST /culvert/connectors/{name}/feeds/{feed}/snapshot": "Has a feed read whole, beside going " +
-		"on from its offset, as " +
-		"soon as what it is reading is read; {\"snapshot\": …}, which rows of delta mode have in a header. 202.",
+	"POST /culvert/connectors/{name}/feeds/{feed}/snapshot": "Has a feed read whole, beside going on from its " +
+		"offset, as soon as what it is reading is read; {\"snapshot\": …}, which rows of delta mode have in a " +
+		"header. 202.",
 	"GET /culvert/connectors/{name}/deadletters": "Dead letters of the connector among the last 100 records of each " +
 		"partition of their topic (?last=, at most 1000); ?error= in class or message of the exception.",
-	"POST /culvert/connectors/{name}/deadletters/replay": "Sends the connector's dead letters " +
-		"once more, each of them " +
-		"once, or {\"again\": true}; {\"error\": …} chooses. It ends after 4 minutes, and " +
-		"another one goes on behind it.",
+	"POST /culvert/connectors/{name}/deadletters/replay": "Sends the connector's dead letters once more, each of " +
+		"them once, or {\"again\": true}; {\"error\": …} chooses. It ends after 4 minutes, and another one goes on " +
+		"behind it.",
 	"GET /culvert/openapi.json": "All of these as an OpenAPI document.",
 	"GET /metrics":              "Figures in the format of Prometheus.",
 }

@@ -129,8 +129,7 @@ func Listen(o Options, log *slog.Logger) (*Server, error) {
 			opened, err := net.Listen("tcp", address)
 			if err != nil {
 				return fmt.Errorf("%s: REST cannot listen on %s: %w (another port: %s=http://:8084; none: %s=)",
-					setting, l,
-					err, setting, setting)
+					setting, l, err, setting, setting)
 			}
 			if https {
 				opened = tls.NewListener(opened, secure)

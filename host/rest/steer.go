@@ -1,6 +1,7 @@
 package rest
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -26,6 +27,8 @@ func (x *exchange) failed(err error, unknown string) {
 		x.fail(refusal.Status, refusal.Message)
 	case errors.Is(err, connect.ErrUnknownConnector):
 		x.fail(http.StatusNotFound, unknown)
+	case errors.Is(err, context.DeadlineExceeded): // as Kafka Connect says it
+		x.fail(http.StatusInternalServerError, "Request timed out")
 	default:
 		x.fail(http.StatusInternalServerError, err.Error())
 	}

@@ -1,6 +1,7 @@
 package rest
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -145,6 +146,26 @@ func TestListOfConnectorsThatGo(t *testing.T) {
 		if answer := sent(worker, "GET", "/connectors"+query, "").Body.String(); strings.Contains(answer, "gone") ||
 			!strings.Contains(answer, `"a":{`) {
 			t.Errorf("%s: found %s", query, answer)
+		}
+	}
+}
+
+// slow is a worker that comes to no end with what it is asked for.
+type slow struct{ standIn }
+
+func (*slow) Pause(string) error { return fmt.Errorf("pausing: %w", context.DeadlineExceeded) }
+func (*slow) Delete(context.Context, string) error {
+	return fmt.Errorf("deleting: %w", context.DeadlineExceeded)
+}
+
+// What takes longer than a request may is answered in Kafka Connect's words.
+func TestRequestsThatTakeTooLong(t *testing.T) {
+	for _, line := range []string{"PUT /connectors/a/pause", "DELETE /connectors/a"} {
+		method, path, _ := strings.Cut(line, " ")
+		w := sent(&slow{}, method, path, "")
+		if want := `{"error_code":500,"message":"Request timed out"}`; w.Code != 500 ||
+			strings.TrimSpace(w.Body.String()) != want {
+			t.Errorf("%s: expected %s, found %d %s", line, want, w.Code, w.Body)
 		}
 	}
 }

@@ -185,8 +185,11 @@ type exchange struct {
 	header            http.Header
 	body              []byte
 	repeatable        bool
-	tokenFrom         string
-	patience          time.Duration
+	// single: though repeatable it is not sent again where no answer comes, or one of a server that fails: another
+	// request asks the same.
+	single    bool
+	tokenFrom string
+	patience  time.Duration
 	// refused is the token that was refused.
 	refused string
 	// serves is the exchange that this one fetches a token for, nil for none.

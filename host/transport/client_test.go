@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"sync"
@@ -664,6 +665,12 @@ func TestTokens(t *testing.T) {
 			}
 			return r.Method == "HEAD"
 		}, []string{"GET /svc/"}, 201},
+		"by GET where HEAD fails": {func(_ *gateway, w http.ResponseWriter, r *http.Request) bool {
+			if r.Method == "HEAD" {
+				w.WriteHeader(503)
+			}
+			return r.Method == "HEAD"
+		}, []string{"GET /svc/"}, 201},
 		"by the other form of the path": {func(_ *gateway, w http.ResponseWriter, r *http.Request) bool {
 			if r.URL.Path == "/svc/" {
 				w.WriteHeader(404)
@@ -687,6 +694,45 @@ func TestTokens(t *testing.T) {
 				}
 				if diff := cmp.Diff(c.fetches, g.fetches); diff != "" || g.refused != 0 {
 					t.Error(diff, g.refused)
+				}
+			})
+		})
+	}
+}
+
+// A gateway that never answers HEAD is asked so once: the first write goes out after one GET, and the tokens of other
+// sessions are fetched by GET at once.
+func TestTokenWhereHeadHasNoAnswer(t *testing.T) {
+	for name, refuse := range map[string]func(t *testing.T, w http.ResponseWriter, r *http.Request){
+		"closes": func(t *testing.T, w http.ResponseWriter, _ *http.Request) {
+			conn, _, err := w.(http.Hijacker).Hijack()
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			conn.Close()
+		},
+		"is silent": func(_ *testing.T, _ http.ResponseWriter, r *http.Request) { <-r.Context().Done() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := &gateway{}
+			var heads atomic.Int64
+			service(t, func(w http.ResponseWriter, r *http.Request) {
+				if r.Method == "HEAD" {
+					heads.Add(1)
+					refuse(t, w, r)
+					return
+				}
+				g.ServeHTTP(w, r)
+			}, nil, func(t *testing.T, c *Client, _ *wires) {
+				for range 2 {
+					if status, _, err := text(t, c, write()); status != 201 || err != nil {
+						t.Fatal(status, err)
+					}
+					g.tokens, g.session = g.tokens+50, g.session+50 // the session ends
+				}
+				if diff := cmp.Diff([]string{"GET /svc/", "GET /svc/"}, g.fetches); diff != "" || heads.Load() != 1 {
+					t.Errorf("%d HEAD, %s", heads.Load(), diff)
 				}
 			})
 		})
@@ -812,13 +858,51 @@ func TestTokenFetchCarriesClientAndLanguage(t *testing.T) {
 	})
 }
 
+// What sap-usercontext says of the client is read however it is written, and compared with the client that requests
+// ask, by whichever of the settings (P12).
 func TestAnswersOfAnotherClient(t *testing.T) {
-	service(t, func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Set-Cookie", "sap-usercontext=sap-client=200; path=/")
-	}, func(c *Config) { c.Headers = map[string]string{"sap-client": "100"} }, func(t *testing.T, c *Client, _ *wires) {
-		_, _, err := text(t, c, get("/"))
-		wantFault(t, err, wit.FaultConfig, "client 100", "client 200")
-	})
+	byHeader := func(c *Config) { c.Headers = map[string]string{"sap-client": "100"} }
+	byDestination := func(c *Config) { c.Query = url.Values{"sap-client": {"100"}} }
+	for name, k := range map[string]struct {
+		settings func(*Config)
+		cookie   string
+		other    bool
+	}{
+		"alone":                          {byHeader, "sap-usercontext=sap-client=200; path=/", true},
+		"the right one":                  {byHeader, "sap-usercontext=sap-client=100; path=/", false},
+		"behind the language":            {byHeader, "sap-usercontext=sap-language=EN&sap-client=200; path=/", true},
+		"the right one, before another":  {byHeader, "sap-usercontext=sap-client=100&sap-language=EN", false},
+		"before the language":            {byHeader, "sap-usercontext=sap-client=200&sap-language=EN", true},
+		"escaped":                        {byHeader, "sap-usercontext=sap-language%3DEN%26sap-client%3D200", true},
+		"the right one, escaped":         {byHeader, "sap-usercontext=sap-language%3dEN%26sap-client%3d100", false},
+		"in quotes":                      {byHeader, `SAP-UserContext="sap-client=200"; Path=/`, true},
+		"the right one, in quotes":       {byHeader, `sap-usercontext="sap-client=100"`, false},
+		"beside a user":                  {byHeader, "sap-usercontext=sap-user=ME&sap-client=200", true},
+		"in capitals":                    {byHeader, "sap-usercontext=SAP-CLIENT=200", true},
+		"none":                           {byHeader, "sap-usercontext=sap-language=EN", false},
+		"an empty one":                   {byHeader, "sap-usercontext=sap-client=", false},
+		"of a name that only ends alike": {byHeader, "sap-usercontext=my-sap-client=200", false},
+		"another cookie":                 {byHeader, "context=sap-client=200", false},
+		"of a destination":               {byDestination, "sap-usercontext=sap-client=200; path=/", true},
+		"of a destination, the right one": {byDestination, "sap-usercontext=sap-language=EN&sap-client=100; path=/",
+			false},
+		"without zeros in front": {func(c *Config) { c.Headers = map[string]string{"sap-client": "1"} },
+			"sap-usercontext=sap-client=001", false},
+		"of no settings": {nil, "sap-usercontext=sap-client=200", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			service(t, func(w http.ResponseWriter, r *http.Request) {
+				w.Header().Set("Set-Cookie", k.cookie)
+			}, k.settings, func(t *testing.T, c *Client, _ *wires) {
+				status, _, err := text(t, c, get("/"))
+				if k.other {
+					wantFault(t, err, wit.FaultConfig, "client 100", "client 200")
+				} else if status != 200 || err != nil {
+					t.Errorf("expected the answer to be taken, found %d %v", status, err)
+				}
+			})
+		})
+	}
 }
 
 func TestRefusedSecretIsSentOnce(t *testing.T) {
@@ -905,6 +989,59 @@ func TestRedirects(t *testing.T) {
 		wantFault(t, err, wit.FaultUnauthorized, "POST /here: answered 302")
 		_, _, err = text(t, c, get("/loop"))
 		wantFault(t, err, wit.FaultData, "redirected more than 10 times")
+	})
+}
+
+// A redirect elsewhere is a refused logon, but not where the secret is known to be right: then somebody stands in the
+// service's place for a while, for hours too.
+func TestRedirectsElsewhereOfAServiceThatIsAway(t *testing.T) {
+	var away atomic.Bool
+	requests := 0
+	service(t, func(w http.ResponseWriter, r *http.Request) {
+		requests++
+		if away.Load() {
+			w.Header().Set("Location", "https://sorry.example/maintenance?id=secret")
+			w.WriteHeader(302)
+		}
+	}, func(c *Config) { c.User, c.Password = "u", "p" }, func(t *testing.T, c *Client, _ *wires) {
+		away.Store(true)
+		_, _, err := text(t, c, get("/"))
+		wantFault(t, err, wit.FaultUnauthorized, "logon page")
+		_, _, err = text(t, c, get("/"))
+		wantFault(t, err, wit.FaultUnauthorized, "logon page") // a redirect is no proof that the secret is right
+
+		away.Store(false)
+		if status, _, err := text(t, c, get("/")); status != 200 || err != nil {
+			t.Fatal(status, err)
+		}
+		away.Store(true)
+		time.AfterFunc(20*time.Second, func() { away.Store(false) })
+		if status, _, err := text(t, c, get("/")); status != 200 || err != nil {
+			t.Errorf("expected the request to be repeated, found %d %v", status, err)
+		}
+		away.Store(true)
+		for range 2 {
+			_, _, err = text(t, c, get("/"))
+			wantFault(t, err, wit.FaultTransient, "answered 302", "https://sorry.example/maintenance", "away")
+			if strings.Contains(err.Error(), "secret") {
+				t.Error(err)
+			}
+			time.Sleep(3 * time.Hour)
+		}
+		before := requests
+		_, _, err = text(t, c, post("/"))
+		var lost *NoAnswer
+		if !errors.As(err, &lost) || lost.Status != 302 || requests != before+1 {
+			t.Errorf("expected one request that may have been acted on, found %d and %v", requests-before, err)
+		}
+		away.Store(false)
+		if status, _, err := text(t, c, get("/")); status != 200 || err != nil {
+			t.Fatal(status, err)
+		}
+		time.Sleep(2 * recently)
+		away.Store(true)
+		_, _, err = text(t, c, get("/"))
+		wantFault(t, err, wit.FaultUnauthorized, "logon page")
 	})
 }
 

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/culvert-project/culvert/host/guard"
@@ -35,6 +36,9 @@ type destination struct {
 	limiter  *originLimiter
 	sessions *sessions
 	outage   *outage
+
+	// headless: the service has given a token by GET after it left a HEAD for one without an answer.
+	headless atomic.Bool
 
 	mu     guard.Mutex
 	others map[string]*logon // by the client that a request named where none is configured

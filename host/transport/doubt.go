@@ -159,6 +159,7 @@ func readVerdict(content []byte) verdict {
 // look is what this process or another has found out. A file that is no longer there was taken away by an operator, or
 // by who tried the secret and was not refused. A trial that nobody ends is over when an acceptance is too old to count.
 func (g *logon) look() verdict {
+	g.named()
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.read()

@@ -1,6 +1,8 @@
 package transport
 
 import (
+	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 	"strconv"
@@ -31,7 +33,13 @@ const (
 	MaxCookies = 500
 	// MaxCookieBytes is how long name, value and path of one may be; SAP's logon tickets have some kilobytes.
 	MaxCookieBytes = 16 << 10
+	// maxAge is how long a cookie is kept at most, in seconds: 400 days, as in browsers. Some services name a thousand
+	// years.
+	maxAge = 400 * 24 * 60 * 60
 )
+
+// userContext is the cookie in which SAP systems say which client and language an answer is of.
+const userContext = "sap-usercontext"
 
 type cookie struct {
 	name, value, path string
@@ -85,16 +93,57 @@ func readCookie(line, path string, now time.Time) (cookie, bool) {
 				c.path = v
 			}
 		case "max-age":
-			if n, err := strconv.Atoi(v); err == nil {
-				c.expires, lasting = now.Add(time.Duration(n)*time.Second), true
+			n, err := strconv.ParseInt(v, 10, 64)
+			if err == nil || errors.Is(err, strconv.ErrRange) { // then n is the nearest that there is
+				c.expires, lasting = now.Add(time.Duration(min(max(n, 0), maxAge))*time.Second), true
 			}
 		case "expires":
-			if t, err := http.ParseTime(strings.ReplaceAll(v, "-", " ")); err == nil && !lasting {
+			if t, ok := cookieDate(v); ok && !lasting {
 				c.expires = t
 			}
 		}
 	}
 	return c, true
+}
+
+// cookieDate reads a date as RFC 6265, section 5.1.1, has it: time, day, month and year in whatever order and between
+// whatever separators, years also with two digits.
+func cookieDate(text string) (time.Time, bool) {
+	const letters = "abcdefghijklmnopqrstuvwxyz"
+	const months = "janfebmaraprmayjunjulaugsepoctnovdec"
+	var clock [3]int
+	timed, day, month, year := false, 0, 0, -1
+	separates := func(c rune) bool {
+		return !(c >= '0' && c <= '9' || c == ':' || strings.ContainsRune(letters, c) || c >= 0x7f)
+	}
+	for word := range strings.FieldsFuncSeq(strings.ToLower(text), separates) {
+		digits := len(word) - len(strings.TrimLeft(word, "0123456789"))
+		number, _ := strconv.Atoi(word[:min(digits, 4)])
+		at := -1
+		if len(word) >= 3 {
+			at = strings.Index(months, word[:3])
+		}
+		switch {
+		case !timed && digits > 0 && strings.Contains(word, ":"):
+			n, err := fmt.Sscanf(word, "%d:%d:%d", &clock[0], &clock[1], &clock[2])
+			timed = n == len(clock) && err == nil
+		case day == 0 && (digits == 1 || digits == 2):
+			day = number
+		case month == 0 && at >= 0 && at%3 == 0:
+			month = at/3 + 1
+		case year < 0 && digits >= 2 && digits <= 4:
+			year = number
+			if year < 70 {
+				year += 2000
+			} else if year < 100 {
+				year += 1900
+			}
+		}
+	}
+	t := time.Date(year, time.Month(month), day, clock[0], clock[1], clock[2], 0, time.UTC)
+	ok := timed && month > 0 && t.Day() == day && t.Hour() == clock[0] && t.Minute() == clock[1] &&
+		t.Second() == clock[2] && year >= 1601
+	return t, ok
 }
 
 // defaultPath is the folder of the request's path.
@@ -113,8 +162,7 @@ func (j *jar) header(path string, now time.Time) (header string, session int) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.cookies = slices.DeleteFunc(j.cookies, func(c cookie) bool {
-		return !c.expires.IsZero() &&
-			!c.expires.After(now)
+		return !c.expires.IsZero() && !c.expires.After(now)
 	})
 	slices.SortStableFunc(j.cookies, func(a, b cookie) int { return len(b.path) - len(a.path) })
 	var b strings.Builder
@@ -178,24 +226,29 @@ func (j *jar) opened() bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return slices.ContainsFunc(j.cookies, func(c cookie) bool {
-		return c.expires.IsZero() && !strings.EqualFold(c.name, "sap-usercontext")
+		return c.expires.IsZero() && !strings.EqualFold(c.name, userContext)
 	})
 }
 
-// checkClient refuses an answer of another SAP client than the one that was asked for by header (P12): the service
-// would read and write the wrong company's data.
-func (c *destination) checkClient(h http.Header) error {
-	want := c.config.Headers["sap-client"]
-	if want == "" {
+// checkClient refuses an answer of another SAP client than the one that is asked (P12): the service would read and
+// write the wrong company's data. The cookie sap-usercontext holds pairs as a query does (`sap-language=EN&
+// sap-client=100`), of which some servers write = and & as %3D and %26.
+func (d *destination) checkClient(h http.Header) error {
+	if d.client == "" {
 		return nil
 	}
-	for _, line := range h["Set-Cookie"] {
+	lines := h["Set-Cookie"]
+	for _, line := range lines[:min(len(lines), MaxCookies)] {
 		pair, _, _ := strings.Cut(line, ";")
-		name, value, _ := strings.Cut(strings.TrimSpace(pair), "=")
-		if found, ok := strings.CutPrefix(value, "sap-client="); ok && strings.EqualFold(name, "sap-usercontext") &&
-			found != want {
-			return faultf(wit.FaultConfig, "%s: expected answers of client %s, found sap-usercontext of client %s",
-				c.origin, want, found)
+		name, value, _ := strings.Cut(pair, "=")
+		if !strings.EqualFold(strings.TrimSpace(name), userContext) {
+			continue
+		}
+		for name, found := range parameters(unescaped(strings.Trim(value, "\" "))) {
+			if name == sapClient && found != "" && !sameClient(found, d.client) {
+				return faultf(wit.FaultConfig, "%s: expected answers of client %s, found %s of client %s", d.origin,
+					d.client, userContext, found)
+			}
 		}
 	}
 	return nil

@@ -155,7 +155,10 @@ type identity struct{ origin, client, user, secret string }
 
 // logon is what is known of one identity. The secret itself is not kept.
 type logon struct {
-	identity        // without the secret
+	identity // without the secret
+	// named waits until path and accepts are known, whose names take a while to be made. look calls it, which comes
+	// before all else that is asked of a logon.
+	named    func()
 	path     string // of the file that says that it was refused; "" without a folder
 	accepts  string // of the file that says when it was accepted
 	lock     string // of the file that processes lock for a first logon
@@ -166,8 +169,10 @@ type logon struct {
 	accepted time.Time // the last time
 	noted    time.Time // when that was written down last
 	verdict  verdict   // as it was read or written last
-	underway int       // requests whose answer has not begun
-	leading  bool      // one of them goes ahead of others
+	// ledAside: requests are redirected elsewhere since a time when the secret was known to be right.
+	ledAside bool
+	underway int  // requests whose answer has not begun
+	leading  bool // one of them goes ahead of others
 	// suspect is who else may have refused: a proxy that answers 401 for itself.
 	suspect string
 }
@@ -200,10 +205,17 @@ func (l *Lockouts) of(id identity) *logon {
 	}
 	g := &logon{identity: id, turn: turn, lockouts: l}
 	g.secret = ""
+	g.named = func() {}
 	if l.folder != "" {
-		name := filepath.Join(l.folder, l.name(text))
-		g.path, g.accepts = name+refusal, name+acceptance
 		g.lock = filepath.Join(l.folder, l.lockName(id.origin))
+		g.named = sync.OnceFunc(func() {
+			name := filepath.Join(l.folder, l.name(text))
+			g.path, g.accepts = name+refusal, name+acceptance
+		})
+		go func() { // beside what else is made ready for the first request, which needs it
+			defer guard.Recover(l.log.Load(), "naming the file of a logon", nil)
+			g.named()
+		}()
 	}
 	l.logons[key] = g
 	return g
@@ -499,14 +511,27 @@ func (g *logon) learn(a requestID, sent time.Time, status int) {
 
 // accept notes that the service took the secret; it tells whether it did.
 func (g *logon) accept(status int) bool {
-	if status <= 0 || status == http.StatusUnauthorized || status >= 500 || slices.Contains(unasked, status) {
-		return false // a gateway that answers 503 has not looked at the secret
+	if status <= 0 || status == http.StatusUnauthorized || status >= 500 || slices.Contains(unasked, status) ||
+		redirects(status) {
+		return false // a gateway that answers 503, or leads to a page of its own, has not looked at the secret
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.accepted = time.Now()
+	g.accepted, g.ledAside = time.Now(), false
 	g.note()
 	return true
+}
+
+// ledAway notes that a request was redirected elsewhere. It tells whether the secret was accepted within the hour
+// before that began: the longer somebody stands in the service's place, the longer ago that is.
+func (g *logon) ledAway() bool {
+	if g == nil {
+		return false
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.ledAside = g.ledAside || g.acceptedLately()
+	return g.ledAside
 }
 
 // refuse notes the refusal of a secret that was not known to be right; g.mu is held.
@@ -517,7 +542,7 @@ func (g *logon) refuse() {
 
 // unaccept takes back that the secret was accepted; g.mu is held.
 func (g *logon) unaccept() {
-	g.accepted, g.noted = time.Time{}, time.Time{}
+	g.accepted, g.noted, g.ledAside = time.Time{}, time.Time{}, false
 	if g.accepts != "" {
 		os.Remove(g.accepts)
 	}
@@ -528,7 +553,7 @@ func (g *logon) forget() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	was := g.verdict.state == refused
-	g.verdict, g.accepted, g.noted = verdict{}, time.Time{}, time.Time{}
+	g.verdict, g.accepted, g.noted, g.ledAside = verdict{}, time.Time{}, time.Time{}, false
 	return was
 }
 
@@ -548,6 +573,7 @@ func (l *Lockouts) List() (list []Lockout, others int, err error) {
 	l.mu.Lock()
 	known, files := make([]*logon, 0, len(l.logons)), map[string]bool{}
 	for _, g := range l.logons {
+		g.named()
 		known = append(known, g)
 		files[filepath.Base(g.path)] = true
 	}

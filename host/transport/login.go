@@ -84,8 +84,7 @@ func (l *Login) check(c *Config) error {
 	}
 	if !strings.HasPrefix(l.Target, "/") || strings.HasPrefix(l.Target, "//") {
 		if u, err := url.Parse(l.Target); err != nil || u.Scheme != "http" && u.Scheme != "https" ||
-			u.Hostname() == "" ||
-			u.User != nil || u.Fragment != "" {
+			u.Hostname() == "" || u.User != nil || u.Fragment != "" {
 			return l.wrong(role.LoginTarget, "expected a path that begins with /, or a URL as https://host/path, "+
 				"without user and password in it, found %q", shown(l.Target))
 		}

@@ -137,8 +137,7 @@ func (c Config) at(o Origin) Config {
 		return c
 	}
 	c.Auth, c.User, c.Password, c.Headers, c.SecretQuery, c.Authorizer, c.Identity, c.Login = AuthNone, "", "", nil,
-		nil,
-		nil, Identity{}, nil
+		nil, nil, Identity{}, nil
 	c.ClientInQuery = false
 	c.TLS = withoutCertificate(c.TLS)
 	return c

@@ -138,8 +138,7 @@ func (r *repetition) staleToken(_ context.Context, t *attempt) (decision, error)
 // otherSecret: the refused secret was changed meanwhile.
 func (r *repetition) otherSecret(ctx context.Context, t *attempt) (decision, error) {
 	if !unauthorized(t.answer, t.err) || r.given != nil || !r.e.shows(t.pass.destination) ||
-		r.secrets >= maxSecrets ||
-		!r.client.otherSecret(ctx, t.pass.service) {
+		r.secrets >= maxSecrets || !r.client.otherSecret(ctx, t.pass.service) {
 		return passed, nil
 	}
 	r.secrets++
@@ -177,6 +176,9 @@ func (r *repetition) noAnswer(ctx context.Context, t *attempt) (decision, error)
 	if lost.sent && !e.repeatable {
 		return final, &NoAnswer{Method: e.method, Target: e.shownTarget(), Cause: lost.cause}
 	}
+	if lost.sent && e.single {
+		return final, fmt.Errorf("%w: %v", errNoSecondTry, lost.cause)
+	}
 	var outage *outageError
 	if r.repeated >= d.config.Retry.Times() || errors.As(lost.cause, &outage) {
 		f := faultf(wit.FaultTransient, "%s %s at %s: %v%s", e.method, e.shownLine(), d.origin, lost.cause,
@@ -186,9 +188,8 @@ func (r *repetition) noAnswer(ctx context.Context, t *attempt) (decision, error)
 		}
 		return final, f
 	}
-	d.config.Logger.Warn("no answer, to be retried", "request", d.named(e), "cause", fmt.Sprintf("%v%s", lost.cause,
-		d.see(lost.cause)),
-		"retry", r.repeated+1)
+	d.config.Logger.Warn("no answer, to be retried", "request", d.named(e),
+		"cause", fmt.Sprintf("%v%s", lost.cause, d.see(lost.cause)), "retry", r.repeated+1)
 	return r.repeat(ctx, d, 0)
 }
 
@@ -229,22 +230,38 @@ func (r *repetition) endedSession(_ context.Context, t *attempt) (decision, erro
 	return again, nil
 }
 
-// redirect follows a redirect.
-func (r *repetition) redirect(_ context.Context, t *attempt) (decision, error) {
+// redirect follows a redirect. One that leads elsewhere is asked again where it stands for a service that is away.
+func (r *repetition) redirect(ctx context.Context, t *attempt) (decision, error) {
 	status, location := t.status(), t.header.Get("Location")
-	if status < 300 || status >= 400 || status == http.StatusNotModified || location == "" {
+	if !redirects(status) || location == "" {
 		return passed, nil
 	}
 	t.answer.discard()
-	if r.redirected++; r.redirected > maxRedirects {
-		return final, faultf(wit.FaultData, "%s: redirected more than %d times", r.e.name(), maxRedirects)
-	}
 	next, err := t.pass.redirect(r.e, status, location, r.given == nil)
-	if err != nil {
+	d := t.pass.destination
+	switch r.redirected++; {
+	case isTransient(err) && r.e.repeatable && r.repeated < d.config.Retry.Times():
+		r.redirected--
+		d.config.Logger.Warn("redirected elsewhere, to be retried", "request", d.named(r.e), "status", status, "to",
+			withoutQuery(shown(location)), "retry", r.repeated+1)
+		return r.repeat(ctx, d, retryAfter(t.header, time.Now()))
+	case err != nil:
 		return final, r.e.unusable(status, err)
+	case r.redirected > maxRedirects:
+		return final, faultf(wit.FaultData, "%s: redirected more than %d times", r.e.name(), maxRedirects)
 	}
 	r.e = next
 	return again, nil
+}
+
+// redirects tells whether a status may name another address.
+func redirects(status int) bool {
+	return status >= 300 && status < 400 && status != http.StatusNotModified
+}
+
+func isTransient(err error) bool {
+	var f *wit.Fault
+	return errors.As(err, &f) && f.Kind == wit.FaultTransient
 }
 
 // refusedByProxy: a proxy that takes tokens is shown a fresh one once.
@@ -272,7 +289,7 @@ func (r *repetition) awayConnector(ctx context.Context, t *attempt) (decision, e
 				"after", lasted.Round(time.Second))
 		}
 	}
-	if t.status() != http.StatusServiceUnavailable || !r.e.repeatable && !t.answer.withoutConnector() ||
+	if t.status() != http.StatusServiceUnavailable || r.e.single || !r.e.repeatable && !t.answer.withoutConnector() ||
 		!d.away(&r.outage) {
 		return passed, nil
 	}
@@ -293,6 +310,9 @@ func (r *repetition) awayConnector(ctx context.Context, t *attempt) (decision, e
 func (r *repetition) askedAgain(ctx context.Context, t *attempt) (decision, error) {
 	d := t.pass.destination
 	if !r.e.asksAgain(d.config.Retry, t.status()) || r.repeated >= d.config.Retry.Times() || !r.outage.IsZero() {
+		return passed, nil
+	}
+	if r.e.single && t.status() >= 500 {
 		return passed, nil
 	}
 	d.config.Logger.Warn("answer to be retried", "request", d.named(r.e), "status", t.status(), "retry", r.repeated+1,
@@ -386,7 +406,9 @@ func (d *destination) away(since *time.Time) bool {
 	return time.Since(*since) < d.config.Route.Outage
 }
 
-// redirect is the exchange that a redirect leads to. Of the service's own requests it may be another origin that the
+// redirect is the exchange that a redirect leads to. One that leads elsewhere is the refusal of a logon, by a logon
+// page, unless the secret is known to be right: then it stands for a service that is away, as gateways answer while it
+// is maintained. Of the service's own requests it may be another origin that the
 // user names, unless the place is one that another request has: bound to one origin. Nobody else leads to the service,
 // where credentials are shown.
 func (p *pass) redirect(e *exchange, status int, location string, free bool) (*exchange, error) {
@@ -397,10 +419,18 @@ func (p *pass) redirect(e *exchange, status int, location string, free bool) (*e
 	}
 	line, err := d.origin.resolve(location, e.line)
 	if err != nil || e.method != http.MethodGet && e.method != http.MethodHead {
-		return nil, faultf(wit.FaultUnauthorized,
-			"%s: answered %d with a redirect to %s, which is not followed (only GET and only to %s). If that is a "+
-				"logon page, the service does not take this user by password: use a technical or communication user",
+		f := faultf(wit.FaultUnauthorized,
+			"%s: answered %d with a redirect to %s, which is not followed (only GET and only to %s). ",
 			e.name(), status, withoutQuery(shown(location)), d.origin)
+		if err != nil && p.destination.logonOf(e.client).ledAway() {
+			f.Kind = wit.FaultTransient
+			f.Message += "The service took this user when it answered last: it seems to be away, and another " +
+				"server to stand in its place"
+			return nil, f
+		}
+		f.Message += "If that is a logon page, the service does not take this user by password: use a " +
+			"technical or communication user"
+		return nil, f
 	}
 	line = d.withoutSecrets(line)
 	if err := d.asksFor("redirect", line); err != nil {

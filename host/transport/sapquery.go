@@ -3,6 +3,7 @@ package transport
 import (
 	"bytes"
 	"encoding/base64"
+	"iter"
 	"maps"
 	"mime"
 	"net/url"
@@ -85,18 +86,28 @@ func clientsOf(what, line string) (clients []string, err error) {
 
 // clientsIn looks at pairs of a query or a form.
 func clientsIn(what, pairs string) (clients []string, err error) {
-	for pair := range strings.FieldsFuncSeq(pairs, func(c rune) bool { return c == '&' || c == ';' }) {
-		name, value, _ := strings.Cut(pair, "=")
-		switch parameter(name) {
+	for name, value := range parameters(pairs) {
+		switch name {
 		case sapClient:
-			clients = append(clients, strings.TrimSpace(unescaped(value)))
+			clients = append(clients, value)
 		case sapUser, sapPassword:
 			return nil, faultf(wit.FaultData, "%s of a request: found %s in it, which is refused: who logs on is "+
-				"said by the connector's settings alone",
-				what, parameter(name))
+				"said by the connector's settings alone", what, name)
 		}
 	}
 	return clients, nil
+}
+
+// parameters are the pairs of a query or a form, with names and values as SAP systems compare them.
+func parameters(pairs string) iter.Seq2[string, string] {
+	return func(yield func(name, value string) bool) {
+		for pair := range strings.FieldsFuncSeq(pairs, func(c rune) bool { return c == '&' || c == ';' }) {
+			name, value, _ := strings.Cut(pair, "=")
+			if !yield(parameter(name), strings.TrimSpace(unescaped(value))) {
+				return
+			}
+		}
+	}
 }
 
 // parameter is a name as SAP systems compare it.

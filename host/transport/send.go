@@ -28,6 +28,9 @@ func (l *lostError) Error() string { return l.cause.Error() }
 // errOldToken: nothing was sent, since the session of the token has ended.
 var errOldToken = errors.New("the session of the CSRF token has ended")
 
+// errNoSecondTry: a request that is sent once was sent and has no answer.
+var errNoSecondTry = errors.New("sent once, without an answer")
+
 // errRefusedToken: the service has refused a token, for which there may be another one.
 var errRefusedToken = errors.New("the token was refused")
 

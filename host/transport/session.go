@@ -279,7 +279,28 @@ func (a *Answer) ended() bool {
 	if a.Status != http.StatusBadRequest || !a.inSession {
 		return false
 	}
-	text := strings.ToLower(a.reason + " " + a.peek(4<<10))
+	return saysEnded(a.reason) || !a.holdsData() && saysEnded(a.peek(4<<10))
+}
+
+func saysEnded(text string) bool {
+	text = strings.ToLower(text)
 	return strings.Contains(text, "session timed out") || strings.Contains(text, "session not found") ||
 		strings.Contains(text, "session no longer exists")
+}
+
+// holdsData tells whether an answer is in JSON or XML: then the service itself has made it, in a session, and what it
+// says of sessions is about its own business. ICF's pages are HTML.
+func (a *Answer) holdsData() bool {
+	for _, h := range a.Headers {
+		if !strings.EqualFold(h.Name, "Content-Type") {
+			continue
+		}
+		kind, _, _ := strings.Cut(strings.ToLower(h.Value), ";")
+		kind = strings.TrimSpace(kind)
+		if strings.HasSuffix(kind, "json") || strings.HasSuffix(kind, "xml") && kind != "application/xhtml+xml" {
+			return true
+		}
+	}
+	head := strings.ToLower(strings.TrimLeft(a.peek(4<<10), " \t\r\n\ufeff"))
+	return strings.HasPrefix(head, "{") || strings.HasPrefix(head, "<?xml") && !strings.Contains(head, "<html")
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -195,15 +196,24 @@ func TestRefusalLeavesNoSessionBehind(t *testing.T) {
 
 // What the service says of a session that has ended is answered by another session, once.
 func TestSessionTimedOut(t *testing.T) {
+	const business = `{"error":{"code":"ZS/001","message":{"lang":"en","value":"Training session not found"}}}`
+	const inXML = `<error xmlns="http://schemas.microsoft.com/ado/2007/08/dataservices/metadata"><code>ZS/001</code>` +
+		`<message xml:lang="en">Training session not found</message></error>`
 	for name, k := range map[string]struct {
-		body    string
-		times   int
-		answers string
-		status  uint16
+		kind, body string
+		times      int
+		answers    string
+		status     uint16
 	}{
-		"once":    {"<h1>400 Session timed out</h1>", 1, "GET POST GET POST", 200},
-		"always":  {"<h1>400 Session timed out</h1>", 9, "GET POST GET POST", 400},
-		"another": {"<h1>400 Bad Request</h1>" + strings.Repeat("x", 10_000), 9, "GET POST", 400},
+		"once":            {"text/html", "<h1>400 Session timed out</h1>", 1, "GET POST GET POST", 200},
+		"always":          {"text/html", "<h1>400 Session timed out</h1>", 9, "GET POST GET POST", 400},
+		"without kind":    {"", "400 Session not found", 1, "GET POST GET POST", 200},
+		"XHTML":           {"application/xhtml+xml", "<?xml version='1.0'?><html>Session not found</html>", 1, "GET POST GET POST", 200},
+		"another":         {"text/html", "<h1>400 Bad Request</h1>" + strings.Repeat("x", 10_000), 9, "GET POST", 400},
+		"business":        {"application/json;charset=utf-8", business, 9, "GET POST", 400},
+		"mislabelled":     {"text/html", business, 9, "GET POST", 400},
+		"business, XML":   {"application/atom+xml", inXML, 9, "GET POST", 400},
+		"mislabelled XML": {"text/html", `<?xml version="1.0"?>` + inXML, 9, "GET POST", 400},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var seen []string
@@ -216,6 +226,9 @@ func TestSessionTimedOut(t *testing.T) {
 					return
 				}
 				if posts++; posts <= k.times {
+					w.Header()["Content-Type"] = slices.DeleteFunc([]string{k.kind}, func(kind string) bool {
+						return kind == ""
+					})
 					w.WriteHeader(400)
 					io.WriteString(w, k.body)
 				}

@@ -2,6 +2,7 @@ package transport
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"strings"
 	"sync/atomic"
@@ -59,7 +60,8 @@ func (s *session) token(ctx context.Context, c *Client, p *pass, serves *exchang
 	return t.known[from], release, nil
 }
 
-// fetchToken tries what the SDKs of SAP try: HEAD, GET, and GET with or without a slash at the end.
+// fetchToken tries what the SDKs of SAP try: HEAD, GET, and GET with or without a slash at the end. HEAD is sent once:
+// there are gateways that never answer it, and GET asks the same. Where that was so HEAD is not sent again.
 func (c *Client) fetchToken(ctx context.Context, p *pass, serves *exchange) (string, error) {
 	from := serves.tokenFrom
 	path, query, _ := strings.Cut(from, "?")
@@ -70,14 +72,22 @@ func (c *Client) fetchToken(ctx context.Context, p *pass, serves *exchange) (str
 	if query != "" {
 		other += "?" + query
 	}
+	headless := false
 	for _, try := range [][2]string{{http.MethodHead, from}, {http.MethodGet, from}, {http.MethodGet, other}} {
-		if try[1] == "" {
+		head := try[0] == http.MethodHead
+		if try[1] == "" || head && p.destination.headless.Load() {
 			continue
 		}
-		e := &exchange{method: try[0], line: try[1], client: namedClient(try[1]), repeatable: true, serves: serves,
-			elsewhere: serves.elsewhere,
-			header:    http.Header{"X-Csrf-Token": {"Fetch"}, "Accept": {"*/*"}}}
+		e := &exchange{method: try[0], line: try[1], client: namedClient(try[1]), repeatable: true, single: head,
+			serves: serves, elsewhere: serves.elsewhere,
+			header: http.Header{"X-Csrf-Token": {"Fetch"}, "Accept": {"*/*"}}}
 		a, err := (&repetition{client: c, e: e, given: p}).run(ctx)
+		if errors.Is(err, errNoSecondTry) {
+			headless = true
+			c.at.Load().config.Logger.Debug("no answer to HEAD for a CSRF token, GET is tried", "from", from, "cause",
+				err)
+			continue
+		}
 		if err != nil {
 			return "", err
 		}
@@ -86,6 +96,9 @@ func (c *Client) fetchToken(ctx context.Context, p *pass, serves *exchange) (str
 		case value != "" && !strings.EqualFold(value, csrfRequired) && !strings.EqualFold(value, "Fetch"):
 			a.discard()
 			c.counter.tokens.Add(1)
+			if headless {
+				p.destination.headless.Store(true)
+			}
 			return value, nil
 		case a.Status == http.StatusUnauthorized:
 			return "", faultf(wit.FaultUnauthorized, "%s %s for a CSRF token: answered 401: %s", try[0], try[1],

@@ -19,8 +19,7 @@ func (d *destination) exchanged(e *exchange, sent http.Header, status int, bytes
 	}
 	secrets := d.secrets(sent)
 	attributes := []any{"method", e.method, "path", e.elsewhere + without(shown(e.line), secrets), "status", status,
-		"bytes", bytes, "ms",
-		time.Since(began).Milliseconds()}
+		"bytes", bytes, "ms", time.Since(began).Milliseconds()}
 	if err != nil {
 		attributes = append(attributes, "error", without(err.Error(), secrets))
 	}

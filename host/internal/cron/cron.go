@@ -49,8 +49,7 @@ func isZone(field string) bool {
 	}
 	area, place, ok := strings.Cut(field, "/")
 	return ok && area != "" && place != "" && strings.Trim(strings.ToLower(area),
-		"abcdefghijklmnopqrstuvwxyz_") == "" &&
-		strings.Trim(place, "0123456789") != ""
+		"abcdefghijklmnopqrstuvwxyz_") == "" && strings.Trim(place, "0123456789") != ""
 }
 
 // Next is the first time of the schedule behind a time; false: there is none.

@@ -72,8 +72,7 @@ func anyDay(field string) bool { return field == "?" || field == "*" }
 func plainItem(place int, item string, alone bool) (string, error) {
 	f := &cronFields[place]
 	special := place == ofMonth && strings.ContainsAny(item, "LW") || place == ofWeek &&
-		(strings.HasSuffix(item, "L") ||
-			strings.Contains(item, "#"))
+		(strings.HasSuffix(item, "L") || strings.Contains(item, "#"))
 	switch {
 	case (anyDay(item) || special) && !alone:
 		return "", fmt.Errorf("expected %q alone", item)

@@ -25,7 +25,7 @@ type Options struct {
 	Certificate string
 	// Timeout bounds one sending, with what is tried again of it.
 	Timeout time.Duration
-	// Service is the name under which the spans are shown.
+	// Service is the name under which the spans are shown; "": that of OTEL_RESOURCE_ATTRIBUTES, else culvert.
 	Service string
 	// Sampler is one of [Samplers], Argument its ratio.
 	Sampler, Argument string

@@ -28,6 +28,9 @@ import (
 // scope is the name under which spans say who made them.
 const scope = "github.com/culvert-project/culvert"
 
+// defaultService is the name of the service where nobody gives one.
+const defaultService = "culvert"
+
 // maxText bounds a text in a span, in characters: an error may quote what a service answered.
 const maxText = 1024
 
@@ -51,10 +54,15 @@ func New(ctx context.Context, o Options, instance, version string, log *slog.Log
 	if err != nil {
 		return nil, err
 	}
-	// WithFromEnv: OTEL_RESOURCE_ATTRIBUTES. Nothing about the process: its arguments may hold secrets.
-	about, err := resource.New(ctx, resource.WithTelemetrySDK(), resource.WithFromEnv(), resource.WithAttributes(
-		attribute.String("service.name", o.Service), attribute.String("service.version", version),
-		attribute.String("service.instance.id", instance)))
+	own := []attribute.KeyValue{attribute.String("service.name", defaultService),
+		attribute.String("service.version", version), attribute.String("service.instance.id", instance)}
+	var given []attribute.KeyValue
+	if o.Service != "" {
+		given = append(given, attribute.String("service.name", o.Service))
+	}
+	// Later ones win. WithFromEnv: OTEL_RESOURCE_ATTRIBUTES. Nothing about the process: its arguments may hold secrets.
+	about, err := resource.New(ctx, resource.WithTelemetrySDK(), resource.WithAttributes(own...),
+		resource.WithFromEnv(), resource.WithAttributes(given...))
 	if err != nil {
 		log.Warn("tracing: OTEL_RESOURCE_ATTRIBUTES cannot be read, and spans go without them", "error", err)
 	}

@@ -60,6 +60,22 @@ func flush(t *testing.T, tracer *Tracer) {
 	}
 }
 
+// The name of the service is that of the settings, else that of OTEL_RESOURCE_ATTRIBUTES, else culvert.
+func TestNameOfTheService(t *testing.T) {
+	for _, c := range []struct{ given, attributes, want string }{
+		{"", "", "culvert"}, {"", "service.name=orders,team=x", "orders"}, {"feeds", "service.name=orders", "feeds"},
+	} {
+		t.Setenv("OTEL_RESOURCE_ATTRIBUTES", c.attributes)
+		r := tracetest.Start(t)
+		tracer, _ := opened(t, r.URL+"/v1/traces", func(o *Options) { o.Service = c.given })
+		tracer.Start("page", Internal).End(nil)
+		flush(t, tracer)
+		if spans := r.Spans("page"); len(spans) != 1 || spans[0].Service != c.want {
+			t.Errorf("%+v: found %+v", c, spans)
+		}
+	}
+}
+
 func TestSpansArrive(t *testing.T) {
 	r := tracetest.Start(t)
 	tracer, log := opened(t, r.URL+"/v1/traces", func(o *Options) { o.Headers = http.Header{"X-Token": {"geheim"}} })

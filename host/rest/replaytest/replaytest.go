@@ -467,8 +467,7 @@ func common(list, other []any) []any {
 	}
 	return slices.DeleteFunc(slices.Clone(list), func(item any) bool {
 		name := declaredName(item)
-		return name != "" && (!names[name] ||
-			strings.HasSuffix(name, ".plugin.version") && name != "connector.plugin.version")
+		return name != "" && !names[name]
 	})
 }
 

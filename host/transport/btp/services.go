@@ -240,8 +240,7 @@ func choose(bindings []binding, where string) Services {
 		s.Connectivity.Info = b.info()
 	}
 	if b := purpose(destination, "of destination", func(b binding) bool {
-		return b.hasClient() &&
-			b.fields.text("uri") != ""
+		return b.hasClient() && b.fields.text("uri") != ""
 	}); b != nil {
 		s.Destination = b.destination()
 	}
