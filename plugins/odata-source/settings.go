@@ -137,10 +137,10 @@ func declareShared(t *setting.Table) {
 		"metadata makes fields optional as the service's metadata says; lenient makes all but keys optional.",
 		setting.Allowed("metadata", "lenient"), setting.Display("Nullable"))
 	both(namePaging, wit.KindText, wit.Low, "auto",
-		"links follows the service's next links; keys asks for the rows behind the last key, which rows that come and "+
-			"go can't disturb; auto follows links that hold the last row's key, and goes by key instead of all others, "+
-			"which count rows or may; top asks for page.size rows at a time ($top), by key where keys sort and else by "+
-			"number ($skip), for services that give a whole set in one answer.",
+		"links follows the service's next links; keys asks for the rows behind the last key, which rows that come "+
+			"and go can't disturb; auto follows links that hold the last row's key, and goes by key instead of all "+
+			"others, which count rows or may; top asks for page.size rows at a time ($top), by key where keys sort "+
+			"and else by number ($skip), for services that give a whole set in one answer.",
 		setting.Allowed("auto", "links", "keys", pagingTop), setting.Display("Paging"))
 	both(nameDateMapping, wit.KindText, wit.Low, "timestamp",
 		"date makes dates without a time of day (Edm.DateTime with sap:display-format Date) Connect's Date; "+
