@@ -193,7 +193,7 @@ func TestConnectionsAreChecked(t *testing.T) {
 			":10: sap.odata.destination: expected a binding of the destination service in VCAP_SERVICES"},
 		"proxy": {[]string{"sap.odata.proxy.address=p:1"}, ":10: sap.odata.proxy.address: "},
 		"map": {[]string{"sap.odata.proxy.type=none", "sap.odata.proxy.address.map=a"},
-			":11: sap.odata.proxy.address.map: expected advertised:port=virtual:port"},
+			":11: sap.odata.proxy.address.map: Invalid value a for configuration "},
 		"headers": {[]string{"sap.odata.headr.X=1"},
 			"unknown setting; the nearest known one is sap.odata.header.X"},
 	} {

@@ -28,7 +28,6 @@ var unguarded = map[string]string{
 	"host/tunnel/logon.go: func":             "sets a deadline",
 	"host/tunnel/brokers.go: func":           "closes a connection",
 	"host/tunnel/relay.go: r.drain":          "sets a deadline",
-	"host/kafka/commitmetadata.go: cancel":   "ends a context",
 	"host/kafka/dialer.go: cancel":           "ends a context",
 	"host/kafka/dialer.go: func":             "asks in a goroutine of its own, which is guarded",
 	"host/kafka/probe.go: func":              "sets a deadline",
