@@ -45,6 +45,10 @@ type odd struct {
 	late bool
 	// skips: $skip is heeded; tops: $top is.
 	skips, tops bool
+	// noSkip is the status with which a request with $skip is refused, 0: none is.
+	noSkip int
+	// unpageable: the metadata say that the set can't be paged.
+	unpageable bool
 	// circle is the page whose link leads back to the page before by so many; 0: none.
 	circle int
 	// dumps is how many of the next requests are answered 500 with a code.
@@ -67,7 +71,12 @@ func (s *odd) String() string {
 
 func (s *odd) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if strings.HasSuffix(r.URL.Path, "$metadata") {
-		w.Write([]byte(stubbornMetadata))
+		metadata := stubbornMetadata
+		if s.unpageable {
+			metadata = strings.Replace(metadata, `<EntitySet `, `<EntitySet p:pageable="false" `+
+				`xmlns:p="http://www.sap.com/Protocols/SAPData" `, 1)
+		}
+		w.Write([]byte(metadata))
 		return
 	}
 	s.requests = append(s.requests, r.URL.RawQuery)
@@ -102,6 +111,9 @@ func (s *odd) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	case filter != "" && s.filter == "refused":
 		refuse(400, "no $filter")
+		return
+	case q.Has("$skip") && s.noSkip > 0:
+		refuse(s.noSkip, "no $skip")
 		return
 	}
 	all := s.choose(filter)
@@ -440,6 +452,79 @@ func TestRowsThatCannotBeRead(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// Where the rows of the last page can't be read and nothing says that there are others, a service that ignores or
+// refuses $skip, or whose metadata say that it can't be paged, ends the load. Each row is a fault once.
+func TestRowsThatCannotBeReadWithoutSkip(t *testing.T) {
+	for _, c := range []struct {
+		rows    int
+		poison  []int
+		count   string
+		settled bool // the load ends, else it fails since there may be more rows
+	}{
+		{1, upFrom(1, 1), "none", true}, {1, upFrom(1, 1), "page", true}, {10, upFrom(1, 10), "none", true},
+		{10, upFrom(1, 10), "page", true}, {10, upFrom(1, 10), "filtered", true}, {10, []int{10}, "none", true},
+		{10, upFrom(4, 7), "none", true}, {10, []int{10}, "page", true}, {10, []int{10}, "first", true},
+		{70, upFrom(7, 64), "none", true}, {40, upFrom(21, 20), "none", false},
+	} {
+		for _, way := range []string{"ignored", "400", "501", "unpageable"} {
+			for _, tops := range []bool{true, false} {
+				t.Run(fmt.Sprint(c, way, tops), func(t *testing.T) {
+					s := &odd{t: t, keys: upFrom(1, c.rows), page: max(10, c.rows/2), links: "none", order: "heeds",
+						filter: "heeds", count: c.count, tops: tops, gone: map[int]bool{}, poison: map[int]bool{},
+						unpageable: way == "unpageable"}
+					if c.rows == 70 {
+						s.page = 70
+					}
+					s.noSkip, _ = strconv.Atoi(way)
+					for _, k := range c.poison {
+						s.poison[k] = true
+					}
+					l := newLoad(t, s, set("00", "X")...)
+					offset := []wit.Field(nil)
+					var err error
+					for l.unfinished = true; l.unfinished && err == nil && len(s.requests) < 100; {
+						l.p = &plugin{} // one that knows nothing
+						offset, err = l.some(0, offset, 1)
+					}
+					if l.unfinished && err == nil {
+						t.Fatalf("the load doesn't end:\n%s", strings.Join(s.requests, "\n"))
+					}
+					if !c.settled {
+						if err == nil {
+							t.Errorf("the load ends after %d rows:\n%s", len(l.rows), strings.Join(s.requests, "\n"))
+						}
+						return
+					}
+					if err != nil || len(l.rows) != c.rows-len(c.poison) || len(l.faults) != len(c.poison) {
+						t.Errorf("%d rows came, %d faults, %v:\n%s", len(l.rows), len(l.faults), err,
+							strings.Join(s.requests, "\n"))
+					}
+				})
+			}
+		}
+	}
+}
+
+// A page of rows that can't be read, behind as many as the service counted at first: by the page's own count others are
+// behind it, since rows were inserted meanwhile.
+func TestRowsThatCannotBeReadBeforeInsertedOnes(t *testing.T) {
+	s := &odd{t: t, keys: upFrom(1, 40), page: 10, links: "none", order: "heeds", filter: "heeds", count: "filtered",
+		skips: true, gone: map[int]bool{}, poison: map[int]bool{}}
+	for k := 41; k <= 50; k++ {
+		s.poison[k] = true
+	}
+	inserting := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if len(s.requests) == 1 {
+			s.keys = upFrom(1, 70)
+		}
+		s.ServeHTTP(w, r)
+	})
+	l := newLoad(t, inserting, set("00", "X")...)
+	if _, err := l.run(0, nil); err != nil || l.different() != 60 || len(l.rows) != 60 || len(l.faults) != 10 {
+		t.Errorf("%d rows came, %d faults, %v:\n%s", len(l.rows), len(l.faults), err, strings.Join(s.requests, "\n"))
 	}
 }
 

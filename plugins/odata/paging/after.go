@@ -63,8 +63,9 @@ func (pg *Page) after() (*Position, error) {
 	if at.seen == 0 && at.count < 0 && pg.Count && read.Count >= 0 {
 		pg.count(&next)
 	}
-	if at.beyond && !at.keyed() && pg.handed > 0 && pg.before(next.pages) {
-		next.seen, next.again, next.faults = at.seen, at.again, at.faults
+	nothingReadable := pg.content.rows == 0 && pg.content.faulty > 0
+	if at.beyond && (nothingReadable || !at.keyed() && pg.handed > 0) && pg.before(next.pages) {
+		next.seen, next.again, next.faults, next.passed = at.seen, at.again, at.faults, at.passed
 		return pg.otherwise(&next) // it doesn't heed $skip
 	}
 	if err := pg.progress(&next); err != nil {
@@ -239,15 +240,16 @@ func (pg *Page) byKey(next *Position) bool {
 // atEnd looks whether a page without next link was the last one: not where the service has more rows than came (P4).
 func (pg *Page) atEnd(next *Position) (*Position, error) {
 	all, short := int64(pg.Out.Page.Rows)+int64(pg.At.passed), next.count > next.seen
-	rows := int(pg.Out.Page.Rows) - pg.known // the others came before
+	more := pg.At.keyed() && pg.Out.Page.Count > all // by its own count the page isn't all that is behind the key
+	rows := int(pg.Out.Page.Rows) - pg.known         // the others came before
 	if pg.At.laps && rows > 0 {
 		rows--
 	}
 	switch {
-	case rows > 0 && pg.At.keyed() && pg.Out.Page.Count > all && pg.byKey(next):
-		return next, nil // by its own count the page wasn't all that is behind the key
-	case (rows > 0 || pg.known > 0 && pg.Pageable) && pg.unread() && (next.count < 0 || short) &&
-		!(pg.At.keyed() && pg.Out.Page.Count == all):
+	case rows > 0 && more && pg.byKey(next):
+		return next, nil
+	case pg.unread() && (next.count < 0 || short || more) && !(pg.At.keyed() && pg.Out.Page.Count == all) &&
+		(pg.Pageable && (rows > 0 || pg.known > 0) || rows > 0 && (short || more || next.further)):
 		if err := pg.beyondFaults(next); err != nil {
 			return nil, err
 		}
@@ -357,7 +359,8 @@ func (pg *Page) repeatFaults(next *Position) {
 }
 
 // beyondFaults goes on behind a page of which no row could be read, so that it has no key to go on from: by number,
-// from the key before, if there is one.
+// from the key before, if there is one. Without a count nothing says that there are more rows: a service that refuses
+// $skip or doesn't heed it, which its bringing the same rows again shows, has no more then.
 func (pg *Page) beyondFaults(next *Position) error {
 	at := &pg.At
 	if !pg.Pageable {
@@ -367,13 +370,13 @@ func (pg *Page) beyondFaults(next *Position) error {
 	}
 	if !at.keyed() {
 		pg.bySkip(next, false)
-		next.beyond = false
+		next.beyond, next.faults = next.count < 0, packSample(pg.faulty)
 		return nil
 	}
 	if content, some := pg.content.hash(); some && next.pages.step(content) {
 		return pg.circle(at.url + " brings the rows of a page that came before")
 	}
-	next.passed = at.passed + int(pg.Out.Page.Rows)
+	next.beyond, next.faults, next.passed = next.count < 0, packSample(pg.faulty), at.passed+int(pg.Out.Page.Rows)
 	next.seen, next.base, next.key, next.sorted, next.folded = at.seen, at.base, at.key, at.sorted, at.folded
 	next.url = pg.url(next, behind(pg.keyLiterals(pg.unpackKey(at.key))), next.passed)
 	return nil
@@ -383,6 +386,11 @@ func (pg *Page) beyondFaults(next *Position) error {
 // the load ends where the service said, unless rows came behind that, or they are as many as were asked for.
 func (pg *Page) otherwise(next *Position) (*Position, error) {
 	next.check, next.refused = "", ""
+	answered := next.seen + next.again // rows, by the requests before: of the set, or behind the key
+	if next.passed > 0 {
+		answered = next.passed
+	}
+	next.seen, next.passed = next.seen+next.passed, 0
 	switch {
 	case pg.At.keyed() && !pg.At.mixed && pg.Pageable && next.tail != "":
 		next.links = true
@@ -391,7 +399,7 @@ func (pg *Page) otherwise(next *Position) (*Position, error) {
 	case next.further || next.least > next.seen:
 		next.links = true
 		return pg.anew(next, "the last ones behind a page without a next link, and the page behind them can't be had")
-	case next.seen+next.again == pg.Top:
+	case answered == pg.Top:
 		// As many as were asked for: that the service has no more is chance, if it is so.
 		return nil, pg.short(next, "as many as were asked for, and it doesn't heed what asks for those behind them, "+
 			"or refuses it; paging = auto leaves the cutting of pages to the service")
@@ -491,7 +499,7 @@ func (pg *Page) isBefore(a, b []string) bool {
 // goes on by the service's own links; where there is none, from its start.
 func (pg *Page) distrust(next *Position, why string) (*Position, error) {
 	at, f := pg.At, pg.Set
-	*next = Position{url: next.url, cursor: at.cursor, seen: at.seen, count: at.count, unordered: at.unordered,
+	*next = Position{url: next.url, cursor: at.cursor, seen: at.seen + at.passed, count: at.count, unordered: at.unordered,
 		uncounted: at.uncounted, links: true, mixed: at.mixed, again: at.again, faults: at.faults,
 		shifts: at.shifts, further: at.further, least: at.least, claimed: at.claimed, proven: at.proven,
 		followed: at.followed, pages: at.pages, pass: at.pass, warned: at.warned, began: at.began}
