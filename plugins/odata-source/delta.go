@@ -35,7 +35,8 @@ func (f *feed) nextDelta(offset []wit.Field, cause wit.Cause, now int64) (wit.St
 	}
 	if at.phase == phaseChanges && at.counted {
 		// Of a version that looked for deleted entities in these changes, behind a load whose links count rows.
-		at = f.secondOf(&deltaPosition{began: at.began, rewritten: at.rewritten, pass: at.pass}, at.asked(), now)
+		at = f.secondOf(&deltaPosition{began: at.began, rewritten: at.rewritten, pass: at.pass, owed: at.owed},
+			at.asked(), now)
 	}
 	begun := len(offset) > 0 && !at.rest
 	if at.rest {
@@ -96,6 +97,7 @@ func (f *feed) fetchDelta(at *deltaPosition) wit.Step {
 		fetch.Request.Repeatable, fetch.Acknowledges = at.phase == phaseLoad, at.phase == phaseOpen
 	case phaseSecond:
 		fetch.Request = f.fetchSecond(at)
+		fetch.Request.PatienceMs = wit.Ptr(uint32(f.tracking.patience)) // the service may sort all rows
 	case phaseChanges:
 		fetch.Request = f.request("", at.url)
 		prefer(&fetch.Request, trackChanges)

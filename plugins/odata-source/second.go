@@ -20,7 +20,8 @@ func (f *feed) secondOf(load *deltaPosition, link string, now int64) *deltaPosit
 	sdk.Log(wit.LevelInfo, f.what()+": the load's next links count rows, or nothing shows that they don't: rows that "+
 		"were deleted meanwhile may have hidden others, so the set is read once more, page by page")
 	return &deltaPosition{phase: phaseSecond, url: link, inside: true, second: f.pages.First(now), began: load.began,
-		rewritten: load.rewritten, snapshot: load.snapshot, kept: load.kept, pass: load.pass, resumed: load.resumed}
+		rewritten: load.rewritten, snapshot: load.snapshot, kept: load.kept, pass: load.pass, resumed: load.resumed,
+		owed: load.owed}
 }
 
 // fetchSecond is the request for a page of it.
@@ -70,9 +71,12 @@ func (pg *page) afterSecond(at *paging.Position) *deltaPosition {
 		next.second = at
 		return &next
 	}
-	owed := 0
-	if pg.reloads() && !pg.changes.held.some {
-		owed = next.snapshot // the page has no row that could say that it was the last one
+	owed := next.owed
+	if pg.reloads() {
+		owed = 0
+		if !pg.changes.held.some {
+			owed = next.snapshot // the page has no row that could say that it was the last one
+		}
 	}
 	return &deltaPosition{phase: phaseChanges, url: next.url, began: int(pg.Answer.At), rewritten: next.rewritten,
 		pass: next.pass, owed: owed}
