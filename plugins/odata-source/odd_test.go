@@ -528,6 +528,48 @@ func TestRowsThatCannotBeReadBeforeInsertedOnes(t *testing.T) {
 	}
 }
 
+// A row that the host has left out is a fault of its page, also where it was one of the page before and comes again: the
+// host says in the next fault that comes why the row was left out.
+func TestRowThatIsLeftOutAgain(t *testing.T) {
+	s := &odd{t: t, keys: upFrom(1, 10), page: 10, links: "none", order: "heeds", filter: "heeds", count: "none",
+		skips: true, gone: map[int]bool{}, poison: map[int]bool{10: true}}
+	l := newLoad(t, s, set("00", "X")...)
+	offset, err := l.some(0, nil, 1)
+	if err != nil || len(l.faults) != 1 {
+		t.Fatalf("faults %v, %v", l.faults, err)
+	}
+	l.faults = nil
+	step, err := l.p.Next(l.opened.Context, 0, offset, wit.Cause{More: wit.Chosen}, 1_700_000_000_000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer := l.exchange(&step.Fetch.Request)
+	body := answer.Body
+	answer.Body = nil
+	page, err := l.p.Begin(l.opened.Context, 0, step.Fetch.Position, answer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := strings.Index(string(body), `{"K":"no number 10"`)
+	if at < 0 {
+		t.Fatalf("the row doesn't come again: %s", body)
+	}
+	for _, c := range []struct {
+		tag   string
+		piece []byte
+		last  bool
+	}{{"", body[:at], false}, {wit.TagComplete, nil, false}, {wit.TagLeaveOut, nil, false}, {"", body[at:], true}} {
+		portion, err := l.p.Decode(page, c.tag, 200, slices.Clone(c.piece), c.last)
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.take(&portion)
+	}
+	if len(l.faults) != 1 || l.faults[0].Origin != 0 {
+		t.Errorf("expected a fault for the row, found %v", l.faults)
+	}
+}
+
 // Whatever a service does and says: either every row that was there throughout arrives, or the load fails.
 func TestOddServices(t *testing.T) {
 	rounds, failed, requests, seen := 2000, 0, 0, map[string]int{}

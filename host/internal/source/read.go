@@ -53,7 +53,9 @@ func (f *feed) read(ctx context.Context) error {
 		if displaced != nil {
 			before := *displaced
 			if later = !end.asked && !f.caughtUp.Load(); !later {
-				if end.asked { // a feed that starts over before that asks for it again
+				// If the feed starts over before the first page is committed, the snapshot is still in its list and is
+				// asked for again.
+				if end.asked {
 					if err := f.durable(ctx); err != nil {
 						return err
 					}

@@ -144,7 +144,8 @@ func (pg *Page) Look() (rows []wit.Row, keep bool) {
 	return pg.recognise(rows), true
 }
 
-// maxFaults is how many rows a position knows again that could not be read: others are dead letters twice.
+// maxFaults is how many rows a position knows again that could not be read: rows beyond that become dead
+// letters a second time.
 const maxFaults = 64
 
 // lookAtFaults takes note of the rows of Out that could not be read, and leaves out those that came before.
@@ -172,8 +173,9 @@ func (pg *Page) lookAtFaults() {
 			pg.faulty = append(pg.faulty, mark)
 		}
 		if f.Origin < end && slices.Contains(before, mark) {
-			pg.known++
-			continue
+			if pg.known++; !slices.Contains(pg.Out.LeftOut, f.Origin) { // the host waits for the fault of such a row
+				continue
+			}
 		}
 		fresh = append(fresh, *f)
 	}
