@@ -79,6 +79,7 @@ func leads(link, asked string, keys []string, pages int, counts ...int) leading 
 		switch name {
 		case "$skip":
 			return byNumber
+		case "$top", "$inlinecount": // lead nowhere
 		case "$skiptoken":
 			for _, t := range readings(text) {
 				numbers = append(numbers, numbersIn(t)...)
@@ -152,6 +153,16 @@ func holds(texts, keys []string) bool {
 	return some
 }
 
+// enoughToTell is how many bytes of a key are in a text by no chance. A shorter part must be a whole field of the text:
+// 7 is in 2026-11-7 too.
+const enoughToTell = 4
+
+// parts tells whether a text that is beside a field, or the character of it that is next to the field, parts that from
+// others.
+func parts(text string, next rune) bool {
+	return text == "" || strings.ContainsRune(" ,;:='\"|(){}[]", next)
+}
+
 // contains tells whether a key's part stands in a text, as a literal or bare, and not as a piece of a longer word or
 // number. Case makes no difference.
 func contains(text, part string) bool {
@@ -166,7 +177,8 @@ func contains(text, part string) bool {
 		first, _ := utf8.DecodeRuneInString(part)
 		last, _ := utf8.DecodeLastRuneInString(part)
 		behind, _ := utf8.DecodeRuneInString(text[i+len(part):])
-		if !joined(before, first) && !joined(last, behind) {
+		whole := len(part) >= enoughToTell || parts(text[:i], before) && parts(text[i+len(part):], behind)
+		if whole && !joined(before, first) && !joined(last, behind) {
 			return true
 		}
 		_, size := utf8.DecodeRuneInString(text[i:])
