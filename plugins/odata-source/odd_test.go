@@ -528,8 +528,8 @@ func TestRowsThatCannotBeReadBeforeInsertedOnes(t *testing.T) {
 	}
 }
 
-// A row that the host has left out is a fault of its page, also where it was one of the page before and comes again: the
-// host says in the next fault that comes why the row was left out.
+// A row that the host has left out is a fault of its page, also where it was one of the page before and comes again:
+// the host says in the next fault that comes why the row was left out.
 func TestRowThatIsLeftOutAgain(t *testing.T) {
 	s := &odd{t: t, keys: upFrom(1, 10), page: 10, links: "none", order: "heeds", filter: "heeds", count: "none",
 		skips: true, gone: map[int]bool{}, poison: map[int]bool{10: true}}

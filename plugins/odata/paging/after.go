@@ -240,8 +240,9 @@ func (pg *Page) byKey(next *Position) bool {
 // atEnd looks whether a page without next link was the last one: not where the service has more rows than came (P4).
 func (pg *Page) atEnd(next *Position) (*Position, error) {
 	all, short := int64(pg.Out.Page.Rows)+int64(pg.At.passed), next.count > next.seen
-	more := pg.At.keyed() && pg.Out.Page.Count > all // by its own count the page isn't all that is behind the key
-	rows := int(pg.Out.Page.Rows) - pg.known         // the others came before
+	// more: by its own count the page isn't all that is behind the key.
+	more := pg.At.keyed() && pg.Out.Page.Count > all
+	rows := int(pg.Out.Page.Rows) - pg.known // the others came before
 	if pg.At.laps && rows > 0 {
 		rows--
 	}
@@ -386,7 +387,7 @@ func (pg *Page) beyondFaults(next *Position) error {
 // the load ends where the service said, unless rows came behind that, or they are as many as were asked for.
 func (pg *Page) otherwise(next *Position) (*Position, error) {
 	next.check, next.refused = "", ""
-	answered := next.seen + next.again // rows, by the requests before: of the set, or behind the key
+	answered := next.seen + next.again // the rows that came, of the set or, by number from a key, behind that
 	if next.passed > 0 {
 		answered = next.passed
 	}
@@ -499,10 +500,10 @@ func (pg *Page) isBefore(a, b []string) bool {
 // goes on by the service's own links; where there is none, from its start.
 func (pg *Page) distrust(next *Position, why string) (*Position, error) {
 	at, f := pg.At, pg.Set
-	*next = Position{url: next.url, cursor: at.cursor, seen: at.seen + at.passed, count: at.count, unordered: at.unordered,
-		uncounted: at.uncounted, links: true, mixed: at.mixed, again: at.again, faults: at.faults,
-		shifts: at.shifts, further: at.further, least: at.least, claimed: at.claimed, proven: at.proven,
-		followed: at.followed, pages: at.pages, pass: at.pass, warned: at.warned, began: at.began}
+	*next = Position{url: next.url, cursor: at.cursor, seen: at.seen + at.passed, count: at.count,
+		unordered: at.unordered, uncounted: at.uncounted, links: true, mixed: at.mixed, again: at.again,
+		faults: at.faults, shifts: at.shifts, further: at.further, least: at.least, claimed: at.claimed,
+		proven: at.proven, followed: at.followed, pages: at.pages, pass: at.pass, warned: at.warned, began: at.began}
 	switch {
 	case at.sound && at.link != "":
 		if err := pg.take(next, at.link); err != nil {

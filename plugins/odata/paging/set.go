@@ -144,8 +144,8 @@ func (pg *Page) Look() (rows []wit.Row, keep bool) {
 	return pg.recognise(rows), true
 }
 
-// maxFaults is how many rows a position knows again that could not be read: rows beyond that become dead
-// letters a second time.
+// maxFaults is how many rows a position knows again that could not be read: rows beyond that become dead letters
+// a second time.
 const maxFaults = 64
 
 // lookAtFaults takes note of the rows of Out that could not be read, and leaves out those that came before.
