@@ -20,7 +20,8 @@ import (
 // only reads (P19).
 //
 // With `repeatable`, what can be looked up is, also where the service knows RequestIDs: a run before this one may have
-// been of a version that made others.
+// been of a version that made others, and what is found needs no second request. Of an entity that is there and differs
+// the RequestID decides then.
 func (e *encoding) check(insertion *request) (*request, error) {
 	keyed := e.missing == nil && !e.unsaid && !e.numbered()
 	switch known := e.s.uncertain == "repeatable" && e.s.learned[e.target.at].repeats; {
