@@ -153,6 +153,7 @@ func (s *state) settleFind(a *asked, response *wit.Response, unknown func(string
 	}
 	address := t.path + a.predicate
 	if a.hint.step == stepSearch {
+		s.found(address)
 		s.lacks(searched(address))
 		return wit.Verdict{Again: &wit.Retry{Hint: wit.HintUncertain}}, nil
 	}

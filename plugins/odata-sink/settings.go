@@ -128,7 +128,8 @@ func declareWriting(t *setting.Table) {
 				"reports the record, which is not sent again; check looks by the key, or by "+checkFilter+
 				", whether it is there; repeatable sends SAP's RequestID, by which the service does nothing twice, "+
 				"and sends again where the service has said since the start that it knows it, else checks; after a "+
-				"kill it checks first what was sent before the service said so; retry sends it again, which may double it.",
+				"kill it checks first what was sent before the service said so; "+
+				"retry sends it again, which may double it.",
 			setting.Allowed("fail", "check", "repeatable", "retry"), group, setting.Display("Lost answers")),
 		setting.Spec(checkFilter, wit.KindText, wit.Low, nil, "Finds an entity whose insert is uncertain where the "+
 			"record has no key: a property whose value tells records apart, or a filter in which {Name} stands for "+
