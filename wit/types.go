@@ -298,7 +298,8 @@ type Row struct {
 	Partition int32
 	// Offset: -1 in sources.
 	Offset int64
-	// Timestamp in milliseconds since 1970, -1: none.
+	// Timestamp in milliseconds since 1970, -1: none. Sinks get that of the record as it was read, whatever transforms
+	// made of it.
 	Timestamp           int64
 	Key, Value, Headers Datum
 }

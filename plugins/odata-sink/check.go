@@ -20,7 +20,8 @@ import (
 // only reads (P19).
 //
 // With `repeatable`, what can be looked up is, also where the service knows RequestIDs: a run before this one may have
-// been of a version that made others.
+// been of a version that made others, and what is found needs no second request. Of an entity that is there and differs
+// the RequestID decides then.
 func (e *encoding) check(insertion *request) (*request, error) {
 	keyed := e.missing == nil && !e.unsaid && !e.numbered()
 	switch known := e.s.uncertain == "repeatable" && e.s.learned[e.target.at].repeats; {
@@ -75,7 +76,11 @@ func (e *encoding) finding(insertion *request) (*request, error) {
 // elsewhere tells whether the entity of an insert in doubt is not where the record's key says, and may be under another
 // one: the service has not shown yet whether it keeps keys, which is forgotten with each start.
 func (e *encoding) elsewhere() bool {
-	return e.ofRow() == notShown && e.s.isLacking(e.target.path+e.p.predicateOf(e.keys))
+	if e.ofRow() != notShown {
+		return false
+	}
+	address := e.target.path + e.p.predicateOf(e.keys)
+	return e.s.isLacking(address) || e.s.isLacking(searched(address))
 }
 
 // maxAbsent is how many entities are remembered that a check by their keys has not found; there are as many as rows in
@@ -222,7 +227,7 @@ func (s *sign) append(dst []byte) []byte {
 	return append(is(append(is(append(dst, '('), s.literal.Text), " or "...), upper), ')')
 }
 
-// searched is what is remembered of an address for which the first search by contents has found nothing.
+// searched is what is remembered, in the place of an address, where the first search by contents has found nothing.
 func searched(address string) string { return "searched " + address }
 
 // near tells whether an entity may be the record's, of which the service has changed something: it differs in one of

@@ -62,6 +62,9 @@ func (s *state) settleCheck(a *asked, response *wit.Response) (wit.Verdict, erro
 			return anew(a.hint.to(stepUpdate)), nil
 		}
 		if field := s.difference(a, response.Body); field != "" {
+			if s.uncertain == "repeatable" && s.learned[a.at].repeats {
+				return anew(a.hint.to(stepInsert)), nil // its RequestID tells whether the entity is the record's
+			}
 			return unknown("the entity is there, but its " + field + " is not what the record has: somebody else may " +
 				"have made it, or changed it since"), nil
 		}
@@ -150,6 +153,7 @@ func (s *state) settleFind(a *asked, response *wit.Response, unknown func(string
 	}
 	address := t.path + a.predicate
 	if a.hint.step == stepSearch {
+		s.found(address)
 		s.lacks(searched(address))
 		return wit.Verdict{Again: &wit.Retry{Hint: wit.HintUncertain}}, nil
 	}

@@ -24,6 +24,8 @@ type hosting struct {
 	answer func(q *wit.Request) wit.Response
 	// faults bounds how often a row is tried again.
 	faults int
+	// killed: a run before may have sent the rows, which all are in doubt when this one begins.
+	killed bool
 
 	outcomes []string
 	reasons  []*wit.Fault
@@ -112,7 +114,13 @@ func (h *hosting) run() {
 	for i := range h.rows {
 		all = append(all, uint32(i))
 	}
-	queue := h.encode(all, nil)
+	hints := map[uint32]string{}
+	for _, row := range all {
+		if h.doubt[row] = h.killed; h.killed {
+			hints[row] = wit.HintUncertain
+		}
+	}
+	queue := h.encode(all, hints)
 	for steps := 0; len(queue) > 0 && h.failed == nil; steps++ {
 		if steps > 100*n+100 {
 			h.t.Fatal("the rows are asked for again and again")

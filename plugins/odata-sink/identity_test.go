@@ -10,8 +10,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// TestIdentity: the RequestID is FNV-1a of set, topic, partition, offset, part and time, as it was sent by the versions
-// before, whatever was made before it. A lost insert is known again by it.
+// TestIdentity: the RequestID is FNV-1a of set, topic, partition, offset, part and time, whatever was made before it. A
+// lost insert is known again by it, so that the next version has to make the same.
 func TestIdentity(t *testing.T) {
 	p := newPlugin()
 	for _, c := range []struct {

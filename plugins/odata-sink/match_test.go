@@ -115,6 +115,48 @@ func TestIfMatchIsLearned(t *testing.T) {
 	}
 }
 
+// Rows of a batch that went without If-Match, which the service wants all the same, go once more with it, not the first
+// of them alone; and what comes later goes with it at once.
+func TestIfMatchIsWantedByABatch(t *testing.T) {
+	t.Parallel()
+	w := open(t, service.New(service.Options{}), "sap.odata#00.service="+service.NorthwindPath,
+		"sap.odata#00.entityset=ProductCopies", "sap.odata#00.topic=ProductCopies", "sap.odata.operation.mode=merge",
+		"sap.odata.changesets=one", oneLane)
+	for round, requests := range []string{"MERGE with, MERGE without", "3 without, 3 with", "3 with"} {
+		h := w.host("ProductCopies")
+		for i := range min(2*round+1, 3) {
+			h.add(wit.Datum{}, h.dynamic(product(i, "x")))
+		}
+		var sent []string
+		h.answer = func(q *wit.Request) wit.Response {
+			text := shown(q)
+			count, match := strings.Count(text, "\nMERGE "), "without"
+			if strings.Contains(text, "If-Match") {
+				match = "with"
+			}
+			if count == 0 { // no batch
+				sent = append(sent, "MERGE "+match)
+				return wit.Response{Status: map[string]uint16{"with": 400, "without": 204}[match]}
+			}
+			sent = append(sent, fmt.Sprint(count, " ", match))
+			const operation = "Content-Type: application/http\r\n\r\nHTTP/1.1 "
+			part := operation + "428 Precondition Required\r\n\r\n\r\n"
+			if match == "with" {
+				part = "Content-Type: multipart/mixed; boundary=c\r\n\r\n--c\r\n" + operation +
+					"204 No Content\r\n\r\n\r\n--c--\r\n"
+			}
+			return wit.Response{Status: 202, Headers: []wit.Header{{Name: "Content-Type",
+				Value: "multipart/mixed; boundary=b"}},
+				Body: []byte(strings.Repeat("--b\r\n"+part, count) + "--b--\r\n")}
+		}
+		h.run()
+		h.all(wasWritten)
+		if found := strings.Join(sent, ", "); found != requests {
+			t.Errorf("round %d: expected %s, found %s", round, requests, found)
+		}
+	}
+}
+
 // An upsert whose insert is refused because the entity is there, and whose update because it isn't, ends as a conflict
 // that names both answers: another entity has a value that must be unique. One that is deleted in between is inserted.
 func TestUpsertsThatFindNothingTwice(t *testing.T) {

@@ -193,7 +193,14 @@ func TestContentsThatTheServiceChanges(t *testing.T) {
 			"sap.odata.enable.batch=0")...)
 		h := w.host("Orders")
 		h.value("ID", "7", "Reference", "R1", "Note", "a longer note", "Count", int64(5))
-		h.answer = scripted(t, append([]string{"0", "404"}, c.script...)...)
+		answer := scripted(t, append([]string{"0", "404"}, c.script...)...)
+		h.answer = func(q *wit.Request) wit.Response {
+			if s, err := w.p.state(w.context); err != nil || len(s.absent) > lengthAbsent {
+				t.Errorf("%s: expected one address to be remembered of a row at most, found %d bytes (%v)", c.name,
+					len(s.absent), err)
+			}
+			return answer(q)
+		}
 		h.run()
 		var requests []string
 		for i := range h.requests {

@@ -6,6 +6,7 @@ import (
 
 	"github.com/culvert-project/culvert/examples/demo-service/service"
 	"github.com/culvert-project/culvert/wit"
+	"github.com/google/go-cmp/cmp"
 )
 
 // A service that says that it knows RequestIDs and does the work twice all the same: where entities have keys of the
@@ -64,6 +65,44 @@ func TestRequestIDNotAnnounced(t *testing.T) {
 	h.all(wasWritten)
 	if posts != 1 {
 		t.Errorf("expected one request, found %d", posts)
+	}
+}
+
+// A record that a killed run may have sent, whose entity has another value than the record by now: where the service
+// knows RequestIDs, the insert is sent once more and is answered by it; else nobody knows whose entity it is.
+func TestRequestIDOfAnEntityThatWasChanged(t *testing.T) {
+	t.Parallel()
+	const accepted, changed = "201 RepeatabilityResult: accepted", `200 {"d":{"ID":"b","Note":"changed since"}}`
+	for _, c := range []struct {
+		name     string
+		script   []string
+		requests []string
+		outcome  string
+	}{
+		{"known", []string{accepted, changed, accepted}, []string{"POST", "GET", "POST"}, wasWritten},
+		{"known, but it is another record's", []string{accepted, changed, "409 " + denial("X/1", "it already exists")},
+			[]string{"POST", "GET", "POST"}, "conflict"},
+		{"not known", []string{"201", changed}, []string{"POST", "GET"}, inDoubt},
+	} {
+		w := open(t, shopping(), append(set("00", "Orders"), "sap.odata.insert.uncertain=repeatable",
+			"sap.odata.enable.batch=0")...)
+		answer := scripted(t, c.script...)
+		var requests []string
+		for n, id := range []string{"a", "b"} {
+			h := w.host("Orders")
+			h.value("ID", id, "Note", "n")
+			h.rows[0].Offset, h.answer, h.killed = int64(n), answer, n == 1
+			h.run()
+			for i := range h.requests {
+				requests = append(requests, h.requests[i].Method)
+			}
+			if want := []string{wasWritten, c.outcome}[n]; h.outcomes[0] != want {
+				t.Errorf("%s: %s: expected %s, found %s (%v)", c.name, id, want, h.outcomes[0], h.reasons[0])
+			}
+		}
+		if diff := cmp.Diff(c.requests, requests); diff != "" {
+			t.Errorf("%s: requests (-expected +found)\n%s", c.name, diff)
+		}
 	}
 }
 

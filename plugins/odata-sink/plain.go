@@ -27,6 +27,8 @@ type plain struct {
 	path string
 	// apart: each operation has a changeset of its own, else all are in one.
 	apart bool
+	// bare: without If-Match, as in [hint].
+	bare bool
 	// count is how many operations there are; what follows are the predicates of their entities.
 	count      int
 	predicates *pack.Reader
@@ -36,15 +38,19 @@ type plain struct {
 func (b *plain) memo(dst []byte, place string) []byte {
 	dst = pack.Text(pack.Number(dst, int(severalPlain)), place)
 	dst = pack.Text(pack.Number(pack.Number(pack.Number(dst, b.at), b.size), int(b.operation)), b.path)
-	return pack.Number(pack.Flag(dst, b.apart), b.count)
+	return pack.Number(pack.Flag(pack.Flag(dst, b.apart), b.bare), b.count)
 }
 
 func readPlain(r *pack.Reader) (b plain, ok bool) {
-	b = plain{at: r.Number(), size: r.Number(), operation: operation(r.Number()), path: r.Text(), apart: r.Flag()}
+	b = plain{at: r.Number(), size: r.Number(), operation: operation(r.Number()), path: r.Text(), apart: r.Flag(),
+		bare: r.Flag()}
 	b.count = r.Count()
 	b.predicates = r
 	return b, !r.Bad && b.count > 0 && b.at >= 0
 }
+
+// hint is that of each operation.
+func (b *plain) hint() hint { return hint{bare: b.bare} }
 
 // together is the batch taken apart.
 func (b *plain) together() (t together, ok bool) {
@@ -54,7 +60,8 @@ func (b *plain) together() (t together, ok bool) {
 	}
 	predicates := *b.predicates
 	for i := range t.asked {
-		a := asked{operation: b.operation, at: b.at, path: b.path, predicate: predicates.Text(), batched: true}
+		a := asked{operation: b.operation, at: b.at, path: b.path, predicate: predicates.Text(), batched: true,
+			hint: b.hint()}
 		if a.operation != insert && a.operation != upsertInsert {
 			a.path += a.predicate
 		}
@@ -75,7 +82,7 @@ func (p *plugin) settlePlain(s *state, b *plain, place string, response *wit.Res
 			s.learned[b.at].repeats = repeats
 		}
 		if !b.inserts() {
-			s.took(&asked{at: b.at, path: b.path})
+			s.took(&asked{at: b.at, path: b.path, hint: b.hint()})
 		}
 		say("POST "+place, response)
 		for len(p.writtenRows) < b.count {
@@ -466,7 +473,7 @@ func (r *run) together(g *runGroup) wit.Delivery {
 	all := r.s.allTogether || !r.s.oneByOne && !t.sap && !r.s.learned[t.at].one
 	service := t.service + "/"
 	b := plain{at: t.at, operation: q.operation, path: t.path, count: len(g.rows),
-		apart: !all || !r.s.allTogether && q.inserts()}
+		bare: q.hint.bare, apart: !all || !r.s.allTogether && q.inserts()}
 	a := batch.Alike{Method: q.method, Target: strings.TrimPrefix(t.path, service), Headers: q.headers, Apart: b.apart,
 		Items: append(p.operations[:0], make([]batch.Item, len(g.rows))...)}
 	p.operations = a.Items

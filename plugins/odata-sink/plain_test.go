@@ -291,8 +291,15 @@ func (c chance) answer(d *wit.Delivery) []byte {
 // predicates are those of a batch's rows, as its memo has them.
 func (c chance) predicates(d *wit.Delivery) (predicates []string) {
 	r := pack.Open(d.Memo)
-	r.Number()
+	kind := operation(r.Number())
 	r.Text()
+	if kind == several {
+		b, _ := readTogether(r)
+		for i := range b.asked {
+			predicates = append(predicates, b.asked[i].predicate)
+		}
+		return predicates
+	}
 	b, _ := readPlain(r)
 	for range b.count {
 		predicates = append(predicates, b.predicates.Text())

@@ -127,7 +127,9 @@ func declareWriting(t *setting.Table) {
 			"What happens to an insert whose answer was lost, so that nobody knows whether it was applied: fail "+
 				"reports the record, which is not sent again; check looks by the key, or by "+checkFilter+
 				", whether it is there; repeatable sends SAP's RequestID, by which the service does nothing twice, "+
-				"and checks where the service doesn't say that it knows it; retry sends it again, which may double it.",
+				"and sends again where the service has said since the start that it knows it, else checks; after a "+
+				"kill it checks first what was sent before the service said so; "+
+				"retry sends it again, which may double it.",
 			setting.Allowed("fail", "check", "repeatable", "retry"), group, setting.Display("Lost answers")),
 		setting.Spec(checkFilter, wit.KindText, wit.Low, nil, "Finds an entity whose insert is uncertain where the "+
 			"record has no key: a property whose value tells records apart, or a filter in which {Name} stands for "+
@@ -157,7 +159,9 @@ func declareEntities(t *setting.Table) {
 	t.Declare(
 		setting.Spec(keyFrom, wit.KindText, wit.Medium, setting.Is("value"), "Where the key of the entity comes "+
 			"from: value, each property from the record's value, or from the record's key where the value lacks it; "+
-			"or record, the record's key alone.",
+			"or record, the record's key alone. With value, a record is refused whose key says another value of a "+
+			"property that its value says too, if the value lacks a property of the key, or whose value says one that "+
+			"the property can't hold.",
 			setting.Allowed("value", "record"), group, setting.Display("Key from")),
 		setting.Spec(etag, wit.KindText, wit.Medium, setting.Is("any"), "any sends If-Match: * with updates and "+
 			"deletes, so that they overwrite, unless the service refuses that for a type without ETag; "+

@@ -329,8 +329,8 @@ func (s *state) settleInsert(a *asked, response *wit.Response) (wit.Verdict, err
 }
 
 // turn goes on with the update of an upsert whose insert is refused because the entity is there. One that was deleted
-// meanwhile is inserted after that, once: an entity that isn't there, and is again, is none. A value that no two
-// entities may have, besides the key, is refused with the same words.
+// meanwhile is inserted after that, once: if a second insert is refused as existing too, it isn't this entity that
+// exists, but another one with a value, besides the key, that must be unique, which is refused with the same words.
 func turn(a *asked, f *wit.Fault) wit.Verdict {
 	if a.hint.gone == 0 {
 		return anew(a.hint.to(stepUpdate))

@@ -388,8 +388,8 @@ type named struct {
 func (n *named) Encode(ctx context.Context, context []byte, b *record.Batch, origins record.Origins,
 	hints []wit.Hint) (wit.Deliveries, error) {
 	for i, id := range origins.IDs {
-		n.seen = append(n.seen, fmt.Sprintf("%s:%s-%d@%d/%d", b.Bytes(b.Rows[i].Key), origins.Topics[id.Topic],
-			id.Partition, id.Offset, id.Part))
+		n.seen = append(n.seen, fmt.Sprintf("%s:%s-%d@%d/%d of %d", b.Bytes(b.Rows[i].Key), origins.Topics[id.Topic],
+			id.Partition, id.Offset, id.Part, b.Rows[i].Timestamp))
 	}
 	return n.writer.Encode(ctx, context, b, origins, hints)
 }
@@ -401,8 +401,8 @@ func (c *namedCode) AcquireFresh(context.Context) (Writer, error) { return c.n, 
 func (c *namedCode) Release(Writer)                               {}
 func (c *namedCode) Version() string                              { return "" }
 
-// Rows keep the identity of the record that was read, whatever transforms make of topics and numbers, also when they
-// are encoded again.
+// Rows keep the identity of the record that was read, whatever transforms make of topics, numbers and timestamps, also
+// when they are encoded again: a RequestID is made from it, and must be the same after a restart.
 func TestRowsKeepTheIdentityOfTheirRecord(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := &named{}
@@ -410,12 +410,13 @@ func TestRowsKeepTheIdentityOfTheirRecord(t *testing.T) {
 		x.o.Versions, x.o.InFlight = oneVersion{x.versions, &namedCode{n}}, 1
 		x.group.put("east", 1, "a=1", "b=2")
 		x.group.put("west", 2, "c=3")
+		x.group.logs[topicPartition{"west", 2}][0].Timestamp = time.Time{} // none
 		x.o.NewChain = func(context.Context) (Chain, error) {
 			return chainFunc(func(b *record.Batch) []wit.RowFault {
 				rows := b.Rows
 				b.Topics, b.Rows = []string{"all"}, nil
 				for _, r := range rows {
-					r.Topic, r.Offset, r.Partition = 0, 7, -1
+					r.Topic, r.Offset, r.Partition, r.Timestamp = 0, 7, -1, time.Now().UnixMilli()
 					if string(b.Bytes(r.Key)) == "b" {
 						b.Rows = append(b.Rows, r)
 					}
@@ -428,7 +429,8 @@ func TestRowsKeepTheIdentityOfTheirRecord(t *testing.T) {
 			return map[bool]uint16{true: 409, false: 201}[count == 3], nil
 		}
 		x.ok(t)
-		want := []string{"a:east-1@0/0", "b:east-1@1/0", "b:east-1@1/1", "c:west-2@0/0", "b:east-1@1/1"}
+		want := []string{"a:east-1@0/0 of 7", "b:east-1@1/0 of 7", "b:east-1@1/1 of 7", "c:west-2@0/0 of -1",
+			"b:east-1@1/1 of 7"}
 		if !slices.Equal(n.seen, want) {
 			t.Errorf("expected %q, found %q", want, n.seen)
 		}

@@ -637,7 +637,9 @@ func (w *writing) encode(rows []uint32, hints []wit.Hint) ([]job, error) {
 // that the version before has to settle.
 var errAdopt = errors.New("another version of the plugin takes over")
 
-// encodeBy makes them by what was opened. unsent: nothing of the batch was sent.
+// encodeBy makes them by what was opened. unsent: nothing of the batch was sent. Rows have the timestamps of the
+// records that were read: an identification that is made from one must stay the same when a record is sent again by
+// another run, whose transforms may say another time.
 func (w *writing) encodeBy(o *openedVersion, rows []uint32, hints []wit.Hint, unsent bool) ([]job, error) {
 	part := record.Batch{Registry: w.batch.rows.Registry, Held: w.batch.rows.Held, Topics: w.batch.rows.Topics,
 		Data: w.batch.rows.Data, Rows: make([]wit.Row, len(rows))}
@@ -645,6 +647,7 @@ func (w *writing) encodeBy(o *openedVersion, rows []uint32, hints []wit.Hint, un
 	for n, row := range rows {
 		part.Rows[n] = w.batch.rows.Rows[row]
 		part.Rows[n].Origin = uint32(n)
+		part.Rows[n].Timestamp = timestampOf(w.batch.items[row].record) // transforms may have changed it
 		origins.IDs[n] = w.batch.origins.IDs[row]
 	}
 	var d wit.Deliveries

@@ -358,11 +358,16 @@ func (g *gatherer) transformed(b *batch, read []*item, faults []wit.RowFault) er
 	return nil
 }
 
-func (g *gatherer) row(ctx context.Context, b *record.Batch, r *kgo.Record) (row wit.Row, stage Stage, err error) {
-	row = wit.Row{Topic: b.Topic(r.Topic), Partition: r.Partition, Offset: r.Offset, Timestamp: -1}
-	if !r.Timestamp.IsZero() {
-		row.Timestamp = r.Timestamp.UnixMilli()
+// timestampOf is a record's in milliseconds since 1970, -1: none.
+func timestampOf(r *kgo.Record) int64 {
+	if r.Timestamp.IsZero() {
+		return -1
 	}
+	return r.Timestamp.UnixMilli()
+}
+
+func (g *gatherer) row(ctx context.Context, b *record.Batch, r *kgo.Record) (row wit.Row, stage Stage, err error) {
+	row = wit.Row{Topic: b.Topic(r.Topic), Partition: r.Partition, Offset: r.Offset, Timestamp: timestampOf(r)}
 	if row.Key, err = decode(ctx, g.key, true, r, r.Key, b); err != nil {
 		return row, StageKey, err
 	}

@@ -10,9 +10,9 @@ import (
 	"github.com/culvert-project/culvert/wit/datum"
 )
 
-// Record is one record in the hands of a [Func], until the Func returns. Topic, Partition (-1: the partitioner decides)
-// and Timestamp (milliseconds since 1970, -1: none) may be changed; Offset is Kafka's, -1 in sources. Headers pass as
-// they are.
+// Record is one record in the hands of a [Func], until the Func returns. Topic, Partition (-1: the partitioner
+// decides) and Timestamp (milliseconds since 1970, -1: none) may be changed; Offset is Kafka's, -1 in sources. Sinks
+// are told the Timestamp of the record as it was read. Headers pass as they are.
 type Record struct {
 	Topic      string
 	Partition  int32
