@@ -162,9 +162,9 @@ func (e *ends) standing(ctx context.Context, ends map[string]kafka.Positions) (f
 			case known:
 				from[topic][partition] = starts[partition]
 				continue
-			case e.reset == "latest" && len(committed[topic]) == 0:
+			case e.reset == "latest": // also of a partition that may have been added: nothing tells it from a quiet one
 				from[topic][partition] = end
-			default: // also of a partition that was added since the group began
+			default:
 				from[topic][partition] = starts[partition]
 			}
 			open[topic][partition] = from[topic][partition]

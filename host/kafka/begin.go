@@ -2,7 +2,6 @@ package kafka
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -11,48 +10,95 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/culvert-project/culvert/host/internal/pause"
 )
 
-// Where auto.offset.reset says where partitions begin that the group has no offset of, that is decided once, and
-// committed before their first record: `latest` decided anew at each start would pass over what came in between, and a
-// partition without an offset stands still when what it was to begin with expires.
+// With auto.offset.reset=earliest or latest, a consumer commits where a partition begins that its group has no offset
+// of, before it reads the partition's first record. Without that commit, `latest` would be decided anew at each
+// start and
+// pass over what came in between, and a partition would stand still when the record that it was to begin with expires.
 //
-// A partition that was added to a topic which the group reads is read from its beginning, also with `latest`: what is
-// in it came after the group began. Kafka's consumer would pass over the records that are written until it sees the
-// partition (KAFKA-12478, KIP-1282).
+// A partition that is added to a topic while the group reads it is read from its beginning, also with `latest`. Kafka's
+// consumer would pass over the records that are written before it sees the partition (KAFKA-12478, KIP-1282). That a
+// partition was added is known only from the topic having had fewer when this member joined: a missing offset alone
+// proves nothing, since a quiet partition has none in groups of older versions, and offsets can be reset one by one.
 
-// join finds out which topics the group has offsets of, and then joins it. With the other resets the member joins when
-// it is made. While nobody can be reached it goes on asking.
+// join counts the partitions of the topics that are read by name, and then joins the group. With the other resets the
+// member joins when it is made. While nobody can be reached it goes on asking.
 func (s *Consumer) join(ctx context.Context) error {
-	stored, err := kadm.NewClient(s.client).FetchOffsets(ctx, s.o.Group)
-	for err != nil && passes(err) && pause.For(ctx, time.Second) == nil {
-		stored, err = kadm.NewClient(s.client).FetchOffsets(ctx, s.o.Group)
+	if s.o.Regex == "" { // else add counts them
+		request := kmsg.NewPtrMetadataRequest()
+		for _, topic := range s.o.Topics {
+			asked := kmsg.NewMetadataRequestTopic()
+			asked.Topic = kmsg.StringPtr(topic)
+			request.Topics = append(request.Topics, asked)
+		}
+		answer, err := request.RequestWith(ctx, s.client)
+		for err != nil && passes(err) && pause.For(ctx, time.Second) == nil {
+			answer, err = request.RequestWith(ctx, s.client)
+		}
+		if err != nil {
+			return fmt.Errorf("count the partitions of the topics of group %s: %w", s.o.Group, err)
+		}
+		for _, t := range answer.Topics {
+			if t.Topic != nil && t.ErrorCode == 0 {
+				s.counted(*t.Topic, len(t.Partitions))
+			}
+		}
 	}
-	if err != nil && !errors.Is(err, kerr.GroupIDNotFound) { // some brokers say so of a group that has not begun
-		return fmt.Errorf("read the offsets of group %s: %w", s.o.Group, Lacking(err, "READ", "Group "+s.o.Group))
-	}
-	before := map[string]bool{}
-	stored.Each(func(o kadm.OffsetResponse) { before[o.Topic] = before[o.Topic] || o.At >= 0 })
-	s.mu.Lock()
-	s.before, s.counts = before, map[string]int{}
-	s.mu.Unlock()
 	s.subscribe()
 	s.subscribe = nil
 	return nil
 }
 
-// beginAt commits where new partitions begin that the group has no offset of, as auto.offset.reset says: `earliest` or
-// `latest`.
+// counted notes how many partitions a topic has, unless that is known from before.
+func (s *Consumer) counted(topic string, partitions int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.counts == nil {
+		s.counts = map[string]int{}
+	}
+	if _, known := s.counts[topic]; !known {
+		s.counts[topic] = partitions
+	}
+}
+
+// added tells whether a partition is known to have been added to its topic after this member joined the group.
+func (s *Consumer) added(topic string, partition int32) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	count, known := s.counts[topic]
+	return known && int(partition) >= count
+}
+
+// beginAt commits where those of new partitions begin that the group has no offset of, as auto.offset.reset says:
+// `earliest` or `latest`.
 func (s *Consumer) beginAt(ctx context.Context, client *kgo.Client, partitions map[string][]int32) error {
-	latest, topics := s.config.Consumer.Reset == "latest", slices.Collect(maps.Keys(partitions))
-	stored, err := s.storedOffsets(ctx, client, topics)
+	stored, err := s.storedOffsets(ctx, client, slices.Collect(maps.Keys(partitions)))
 	if err != nil {
 		return fmt.Errorf("read the offsets of group %s: %w", s.o.Group, err)
 	}
-	admin := kadm.NewClient(client)
-	starts, err := offsetsOf(ctx, admin.ListStartOffsets, topics...)
+	begin := Offsets{}
+	for topic, list := range partitions {
+		for _, p := range list {
+			// A partition that was added just now may not be among those that the administrator knows.
+			if at, found := stored.Lookup(topic, p); found && at.At >= 0 {
+				continue
+			}
+			if begin[topic] == nil {
+				begin[topic] = map[int32]kgo.EpochOffset{}
+			}
+			begin[topic][p] = kgo.EpochOffset{Epoch: -1}
+		}
+	}
+	if len(begin) == 0 {
+		return nil
+	}
+	admin, latest, topics := kadm.NewClient(client), s.config.Consumer.Reset == "latest",
+		slices.Collect(maps.Keys(begin))
+	starts, err := offsetsOf(ctx, only(begin, admin.ListStartOffsets), topics...)
 	if err != nil {
 		return err
 	}
@@ -62,34 +108,23 @@ func (s *Consumer) beginAt(ctx context.Context, client *kgo.Client, partitions m
 		if s.config.Consumer.ReadUncommitted {
 			list = admin.ListEndOffsets
 		}
-		if ends, err = offsetsOf(ctx, list, topics...); err != nil {
+		if ends, err = offsetsOf(ctx, only(begin, list), topics...); err != nil {
 			return err
 		}
 	}
-	begin := Offsets{}
-	for topic, list := range partitions {
-		old := s.old(topic, len(starts[topic]))
-		for _, p := range list {
-			if at, _ := stored.Lookup(topic, p); at.At >= 0 {
-				continue
-			}
+	for topic, list := range begin {
+		for p := range list {
 			to := ends[topic][p]
-			if latest && int(p) >= old {
+			if latest && s.added(topic, p) {
 				to = starts[topic][p]
 				if s.config.Logger != nil {
-					s.config.Logger.Info("kafka: a partition was added since the group began with the topic: it is "+
-						"read from its beginning, also with auto.offset.reset=latest",
+					s.config.Logger.Info("kafka: a partition was added to the topic after this consumer had joined "+
+						"its group: it is read from its beginning, also with auto.offset.reset=latest",
 						"group", s.o.Group, "topic", topic, "partition", p, "offset", to)
 				}
 			}
-			if begin[topic] == nil {
-				begin[topic] = map[int32]kgo.EpochOffset{}
-			}
-			begin[topic][p] = kgo.EpochOffset{Epoch: -1, Offset: to}
+			list[p] = kgo.EpochOffset{Epoch: -1, Offset: to}
 		}
-	}
-	if len(begin) == 0 {
-		return nil
 	}
 	err = s.commitOnce(ctx, begin)
 	if forgotten(err) { // it joins anew, and is asked for the partitions that it has then
@@ -101,16 +136,31 @@ func (s *Consumer) beginAt(ctx context.Context, client *kgo.Client, partitions m
 	return nil
 }
 
-// old is how many partitions a topic had, which has so many now, when the group began with it: all others were added.
-// It is 0 where the group has begun before this member joined it: then a partition without an offset was.
-func (s *Consumer) old(topic string, count int) int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.before[topic] || s.counts == nil {
-		return 0
+// only has ask list the offsets of some partitions of its topics. Kafka's administrator asks for all, and that one
+// partition which another member reads has no leader keeps nobody from the others.
+func only(wanted Offsets, ask func(context.Context, ...string) (kadm.ListedOffsets, error)) func(context.Context,
+	...string) (kadm.ListedOffsets, error) {
+	return func(ctx context.Context, topics ...string) (kadm.ListedOffsets, error) {
+		all, err := ask(ctx, topics...)
+		some, complete := kadm.ListedOffsets{}, true
+		for topic, list := range wanted {
+			some[topic] = map[int32]kadm.ListedOffset{}
+			for p := range list {
+				one, found := all.Lookup(topic, p)
+				if !found {
+					one, found = all.Lookup(topic, -1) // the topic as a whole
+				}
+				if !found && err == nil { // it was assigned, so it is there
+					one, found = kadm.ListedOffset{Topic: topic, Partition: p, Err: kerr.LeaderNotAvailable}, true
+				}
+				if complete = complete && found; found {
+					some[topic][p] = one
+				}
+			}
+		}
+		if complete { // what failed is of others
+			err = nil
+		}
+		return some, err
 	}
-	if s.counts[topic] == 0 {
-		s.counts[topic] = count
-	}
-	return s.counts[topic]
 }

@@ -4,11 +4,14 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // latestConsumer is a sink's consumer with auto.offset.reset=latest that soon sees new partitions.
@@ -45,48 +48,64 @@ func joined(t *testing.T, s *Consumer, partitions int) {
 	}
 }
 
+// beginning is a topic orders on a broker of its own.
+type beginning struct {
+	t     *testing.T
+	b     *Broker
+	admin *kadm.Client
+}
+
+func newBeginning(t *testing.T, partitions int32) *beginning {
+	t.Helper()
+	b := openTestBroker(t, t.TempDir())
+	admin := kadm.NewClient(testClient(t, kgo.SeedBrokers(b.Addr())))
+	if _, err := admin.CreateTopic(testContext(t), partitions, 1, nil, "orders"); err != nil {
+		t.Fatal(err)
+	}
+	return &beginning{t, b, admin}
+}
+
+// put writes a record to a partition.
+func (b *beginning) put(partition int32, value string) {
+	b.t.Helper()
+	client := testClient(b.t, kgo.SeedBrokers(b.b.Addr()), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	if err := client.ProduceSync(testContext(b.t), &kgo.Record{Topic: "orders", Partition: partition,
+		Value: []byte(value)}).FirstErr(); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// grow adds partitions, up to so many.
+func (b *beginning) grow(partitions int) {
+	b.t.Helper()
+	answers, err := b.admin.UpdatePartitions(testContext(b.t), partitions, "orders")
+	if err == nil {
+		err = answers.Error()
+	}
+	if err != nil {
+		b.t.Fatal(err)
+	}
+}
+
 // With `latest` a group begins behind what was there before it, and from then on nothing is passed over: neither what
-// comes into a partition that it has not read yet while it is away, nor what is written to a partition that is added,
-// before the consumer sees it or while none is there.
+// comes into a partition that it has not read yet while it is away, nor what is written to a partition that is added
+// while it reads, before the consumer sees it.
 func TestLatestPassesNothingOver(t *testing.T) {
 	for name, o := range map[string]ConsumerOptions{"topics": {Topics: []string{"orders"}}, "regex": {Regex: "ord.*"}} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b := openTestBroker(t, t.TempDir())
-			ctx := testContext(t)
-			admin := kadm.NewClient(testClient(t, kgo.SeedBrokers(b.Addr())))
-			if _, err := admin.CreateTopic(ctx, 2, 1, nil, "orders"); err != nil {
-				t.Fatal(err)
-			}
-			to := func(partition int32, value string) {
-				t.Helper()
-				client := testClient(t, kgo.SeedBrokers(b.Addr()), kgo.RecordPartitioner(kgo.ManualPartitioner()))
-				if err := client.ProduceSync(ctx, &kgo.Record{Topic: "orders", Partition: partition,
-					Value: []byte(value)}).FirstErr(); err != nil {
-					t.Fatal(err)
-				}
-			}
-			more := func(partitions int) {
-				t.Helper()
-				answers, err := admin.UpdatePartitions(ctx, partitions, "orders")
-				if err == nil {
-					err = answers.Error()
-				}
-				if err != nil {
-					t.Fatal(err)
-				}
-			}
-			to(0, "before")
-			to(1, "before")
-			s := latestConsumer(t, b.Addr(), o)
+			b, ctx := newBeginning(t, 2), testContext(t)
+			b.put(0, "before")
+			b.put(1, "before")
+			s := latestConsumer(t, b.b.Addr(), o)
 			joined(t, s, 2)
-			to(0, "1")
+			b.put(0, "1")
 			settled := Offsets{}
 			if got := pollValues(t, s, 1, settled); !slices.Equal(got, []string{"1"}) {
 				t.Fatalf("first: %q", got)
 			}
-			more(3)
-			to(2, "2")
+			b.grow(3)
+			b.put(2, "2")
 			if got := pollValues(t, s, 1, settled); !slices.Equal(got, []string{"2"}) {
 				t.Errorf("into a new partition: %q", got)
 			}
@@ -94,12 +113,140 @@ func TestLatestPassesNothingOver(t *testing.T) {
 				t.Fatal(err)
 			}
 			s.Close()
-			more(4)
-			to(1, "3")
-			to(3, "4")
-			if got := pollValues(t, latestConsumer(t, b.Addr(), o), 2, Offsets{}); !slices.Equal(got,
-				[]string{"3", "4"}) {
+			b.put(1, "3")
+			if got := pollValues(t, latestConsumer(t, b.b.Addr(), o), 1, Offsets{}); !slices.Equal(got,
+				[]string{"3"}) {
 				t.Errorf("while no consumer was there: %q", got)
+			}
+		})
+	}
+}
+
+// With `latest`, a partition without an offset begins at its end where the topic had it when the consumer joined,
+// though the group has offsets of others: it may have been quiet under an older version, or its offset was reset.
+func TestLatestReadsNoQuietPartitionAnew(t *testing.T) {
+	for name, o := range map[string]ConsumerOptions{"topics": {Topics: []string{"orders"}}, "regex": {Regex: "ord.*"}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBeginning(t, 2)
+			b.put(0, "before")
+			b.put(1, "before")
+			var stored kadm.Offsets
+			stored.AddOffset("orders", 0, 1, -1)
+			if err := b.admin.CommitAllOffsets(testContext(t), "connect-test", stored); err != nil {
+				t.Fatal(err)
+			}
+			s := latestConsumer(t, b.b.Addr(), o)
+			joined(t, s, 2)
+			b.put(1, "after")
+			if got := pollValues(t, s, 1, Offsets{}); !slices.Equal(got, []string{"after"}) {
+				t.Errorf("expected what came after the start alone, found %q", got)
+			}
+		})
+	}
+}
+
+// A member that had no partition at first knows that one was added, too.
+func TestLatestOfAMemberWithoutPartitions(t *testing.T) {
+	for name, o := range map[string]ConsumerOptions{"topics": {Topics: []string{"orders"}}, "regex": {Regex: "ord.*"}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b, ctx := newBeginning(t, 1), testContext(t)
+			b.put(0, "before")
+			busy := latestConsumer(t, b.b.Addr(), o)
+			joined(t, busy, 1)
+			idle := latestConsumer(t, b.b.Addr(), o)
+			for members := 0; members < 2; {
+				polling, cancel := context.WithTimeout(ctx, 50*time.Millisecond)
+				_, err := idle.Poll(polling)
+				cancel()
+				if ctx.Err() != nil || err != nil && !errors.Is(err, context.DeadlineExceeded) {
+					t.Fatal(err)
+				}
+				groups, err := b.admin.DescribeGroups(ctx, "connect-test")
+				if err != nil {
+					t.Fatal(err)
+				}
+				if g := groups["connect-test"]; g.State == "Stable" {
+					members = len(g.Members)
+				}
+			}
+			b.grow(2)
+			b.put(1, "added")
+			for { // whoever gets it commits where it begins
+				stored, err := b.admin.FetchOffsets(ctx, "connect-test")
+				if err != nil {
+					t.Fatal(err)
+				}
+				if at, begun := stored.Lookup("orders", 1); begun {
+					if at.At != 0 {
+						t.Errorf("expected the added partition to begin at 0, found %d", at.At)
+					}
+					return
+				}
+				for _, s := range []*Consumer{busy, idle} {
+					polling, cancel := context.WithTimeout(ctx, 50*time.Millisecond)
+					_, err := s.Poll(polling)
+					cancel()
+					if ctx.Err() != nil || err != nil && !errors.Is(err, context.DeadlineExceeded) {
+						t.Fatal(s.Owned(), err)
+					}
+				}
+			}
+		})
+	}
+}
+
+// A partition that another member reads, and whose leader does not answer, keeps nobody from beginning with others; and
+// where all that are assigned have offsets, nobody is asked.
+func TestBeginningIgnoresPartitionsOfOthers(t *testing.T) {
+	for _, reset := range []string{"earliest", "latest"} {
+		t.Run(reset, func(t *testing.T) {
+			t.Parallel()
+			b, ctx := newBeginning(t, 3), testContext(t)
+			var stored kadm.Offsets
+			stored.AddOffset("orders", 2, 0, -1)
+			if err := b.admin.CommitAllOffsets(ctx, "connect-test", stored); err != nil {
+				t.Fatal(err)
+			}
+			var asked atomic.Int32
+			b.b.cluster.ControlKey(int16(kmsg.ListOffsets), func(r kmsg.Request) (kmsg.Response, error, bool) {
+				b.b.cluster.KeepControl()
+				asked.Add(1)
+				answer := r.ResponseKind().(*kmsg.ListOffsetsResponse)
+				for _, t := range r.(*kmsg.ListOffsetsRequest).Topics {
+					topic := kmsg.NewListOffsetsResponseTopic()
+					topic.Topic = t.Topic
+					for _, p := range t.Partitions {
+						partition := kmsg.NewListOffsetsResponseTopicPartition()
+						partition.Partition, partition.Offset = p.Partition, 0
+						if p.Partition == 1 {
+							partition.ErrorCode = kerr.LeaderNotAvailable.Code
+						}
+						topic.Partitions = append(topic.Partitions, partition)
+					}
+					answer.Topics = append(answer.Topics, topic)
+				}
+				return answer, nil, true
+			})
+			config := testConfig(b.b.Addr())
+			config.Consumer.Reset = "latest" // has not joined yet
+			s, err := NewConsumer(config, ConsumerOptions{Group: "connect-test", Topics: []string{"orders"}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(s.Close)
+			s.config.Consumer.Reset = reset
+			if err := s.beginAt(ctx, s.client, map[string][]int32{"orders": {2}}); err != nil || asked.Load() > 0 {
+				t.Errorf("with an offset: expected not to ask, found %d requests, %v", asked.Load(), err)
+			}
+			if err := s.beginAt(ctx, s.client, map[string][]int32{"orders": {0, 2}}); err != nil {
+				t.Errorf("beside a partition without a leader: %v", err)
+			}
+			short, cancel := context.WithTimeout(ctx, time.Second)
+			defer cancel()
+			if err := s.beginAt(short, s.client, map[string][]int32{"orders": {0, 1}}); err == nil {
+				t.Error("expected an error of an assigned partition without a leader")
 			}
 		})
 	}

@@ -89,9 +89,8 @@ type Consumer struct {
 	ready chan struct{}
 	// subscribe is called by the first Poll, where the member joins the group with that only; nil afterwards.
 	subscribe func()
-	// before are the topics that the group had offsets of before this member joined it, counts how many partitions the
-	// others had when it was given the first one.
-	before map[string]bool
+	// counts are how many partitions the topics had when this member joined the group, or found them by topics.regex:
+	// those with higher numbers were added since. Only kept with auto.offset.reset=latest.
 	counts map[string]int
 
 	records []*kgo.Record // of the last poll
@@ -241,6 +240,7 @@ func (s *Consumer) add(p pattern.Pattern, known map[string]bool, answer *kmsg.Me
 		if matches {
 			known[*t.Topic] = true
 			added = append(added, *t.Topic)
+			s.counted(*t.Topic, len(t.Partitions))
 		}
 	}
 	s.client.AddConsumeTopics(added...)

@@ -76,6 +76,9 @@ func TestOutlastedTransactionsStartOver(t *testing.T) {
 				if !strings.Contains(err.Error(), "was away for") {
 					t.Error(err)
 				}
+				if err := o.Flush(t.Context()); err == nil {
+					t.Error("expected Flush to fail too, or the feed would begin once more, and wait for the producer")
+				}
 				return
 			}
 			again := o.of.Output()

@@ -310,12 +310,14 @@ func (o *TransactionalOutput) abort(ctx context.Context, m *transactional) error
 				o.release()
 				return nil
 			}
-			final, err = definite(again) || errors.Is(again, errTaken), errors.Join(err, again)
+			final, err = definite(again) || errors.Is(again, errTaken) || unknownRequest(again), errors.Join(err, again)
 		}
 		if final {
 			began := o.began
 			o.forget()
-			return o.explain(m, began, err)
+			err = o.explain(m, began, err)
+			o.failed = err // the producer is not free any more: who began once more would wait for it for ever
+			return err
 		}
 		if pause.For(ctx, 100*time.Millisecond) != nil {
 			o.inPage = true // for Flush, which has more time than a feed that has failed: it is not to be committed
