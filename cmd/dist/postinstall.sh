@@ -6,6 +6,12 @@ if ! getent group culvert-files >/dev/null; then
   systemd-sysusers culvert.conf 2>/dev/null || groupadd --system culvert-files
 fi
 chgrp -R culvert-files /etc/culvert
+# Older packages made a group called culvert. As long as it is there and no user of the name is, systemd refuses to make
+# the unit's dynamic user.
+if ! getent passwd culvert >/dev/null && [ -n "$(getent group culvert | grep ':$')" ]; then
+  groupdel culvert ||
+    echo "culvert: the group culvert of an older package is still there, and the service does not start beside it" >&2
+fi
 if [ -d /run/systemd/system ]; then
   systemctl daemon-reload
   systemctl try-restart culvert.service

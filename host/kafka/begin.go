@@ -16,9 +16,9 @@ import (
 )
 
 // With auto.offset.reset=earliest or latest, a consumer commits where a partition begins that its group has no offset
-// of, before it reads the partition's first record. Without that commit, `latest` would be decided anew at each
-// start and
-// pass over what came in between, and a partition would stand still when the record that it was to begin with expires.
+// of, before it reads the partition's first record. Without that commit, `latest` would be decided anew at each start
+// and pass over what came in between, and a partition would stand still when the record that it was to begin with
+// expires.
 //
 // A partition that is added to a topic while the group reads it is read from its beginning, also with `latest`. Kafka's
 // consumer would pass over the records that are written before it sees the partition (KAFKA-12478, KIP-1282). That a

@@ -206,9 +206,10 @@ func (o *TransactionalOutput) Commit(ctx context.Context) error {
 	return o.commit(ctx)
 }
 
-// expired ends a transaction whose interval is over between two pages.
+// expired ends a transaction between two pages, because its interval is over or because another feed waits for the
+// producer.
 func (o *TransactionalOutput) expired() {
-	defer guard.Recover(nil, "the end of a transaction's interval", nil, func(p *guard.Panic) {
+	defer guard.Recover(nil, "the end of a transaction between two pages", nil, func(p *guard.Panic) {
 		o.mu.Lock()
 		defer o.mu.Unlock()
 		o.fails(p)

@@ -299,7 +299,7 @@ func (t *Transactions) acquire(ctx context.Context) (*transactional, error) {
 	}
 	t.mu.Unlock()
 	for _, o := range outputs {
-		o.yield(ctx)
+		go o.expired() // in its own time: that this feed ends meanwhile is no reason for the other's commit to fail
 	}
 	select {
 	case m := <-t.free:

@@ -530,7 +530,7 @@ func (g *logon) ledAway() bool {
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.ledAside = g.ledAside || g.acceptedLately()
+	g.ledAside = g.verdict.state == unjudged && (g.ledAside || g.acceptedLately())
 	return g.ledAside
 }
 

@@ -230,7 +230,8 @@ func (r *repetition) endedSession(_ context.Context, t *attempt) (decision, erro
 	return again, nil
 }
 
-// redirect follows a redirect. One that leads elsewhere is asked again where it stands for a service that is away.
+// redirect follows a redirect. One that leads elsewhere ends the exchange, also where it stands for a service that is
+// away: the secret went along, and is not sent in a row to whoever answers so.
 func (r *repetition) redirect(ctx context.Context, t *attempt) (decision, error) {
 	status, location := t.status(), t.header.Get("Location")
 	if !redirects(status) || location == "" {
@@ -238,13 +239,7 @@ func (r *repetition) redirect(ctx context.Context, t *attempt) (decision, error)
 	}
 	t.answer.discard()
 	next, err := t.pass.redirect(r.e, status, location, r.given == nil)
-	d := t.pass.destination
 	switch r.redirected++; {
-	case isTransient(err) && r.e.repeatable && r.repeated < d.config.Retry.Times():
-		r.redirected--
-		d.config.Logger.Warn("redirected elsewhere, to be retried", "request", d.named(r.e), "status", status, "to",
-			withoutQuery(shown(location)), "retry", r.repeated+1)
-		return r.repeat(ctx, d, retryAfter(t.header, time.Now()))
 	case err != nil:
 		return final, r.e.unusable(status, err)
 	case r.redirected > maxRedirects:
@@ -257,11 +252,6 @@ func (r *repetition) redirect(ctx context.Context, t *attempt) (decision, error)
 // redirects tells whether a status may name another address.
 func redirects(status int) bool {
 	return status >= 300 && status < 400 && status != http.StatusNotModified
-}
-
-func isTransient(err error) bool {
-	var f *wit.Fault
-	return errors.As(err, &f) && f.Kind == wit.FaultTransient
 }
 
 // refusedByProxy: a proxy that takes tokens is shown a fresh one once.
