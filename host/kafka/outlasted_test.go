@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"strings"
@@ -110,5 +111,34 @@ func TestFailureBetweenPagesIsTold(t *testing.T) {
 	o.expired() // what the timer calls
 	if rewound := (*Rewound)(nil); !errors.As(failed, &rewound) {
 		t.Errorf("expected to be told to start over, found %v", failed)
+	}
+}
+
+// A feed that waits for the producer of another one, and ends while the other's transaction is committed, is no reason
+// for that commit to fail.
+func TestFeedThatEndsWhileItWaits(t *testing.T) {
+	c, b := transactionsBroker(t)
+	all := newTransacting(t, c, time.Hour, "g-c-0")
+	holding, waiting := all.Output(), all.Output()
+	var failed error
+	holding.OnFailure(func(err error) { failed = err })
+	if err := errors.Join(page(t, holding, "a", 1), holding.Commit(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	b.cluster.ControlKey(int16(kmsg.EndTxn), func(r kmsg.Request) (kmsg.Response, error, bool) { // once, then it is taken
+		cancel()
+		answer := r.ResponseKind().(*kmsg.EndTxnResponse)
+		answer.ErrorCode = kerr.CoordinatorLoadInProgress.Code
+		return answer, nil, true
+	})
+	if err := waiting.Begin(ctx); !errors.Is(err, context.Canceled) {
+		t.Fatalf("expected the waiting feed to end, found %v", err)
+	}
+	if err := holding.Flush(t.Context()); err != nil || failed != nil {
+		t.Errorf("expected the other feed's transaction to be committed, found %v and %v", err, failed)
+	}
+	if got := committed(t, c, "rows"); got != "a" {
+		t.Errorf("expected its record, found %q", got)
 	}
 }
