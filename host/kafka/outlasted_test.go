@@ -126,8 +126,8 @@ func TestFeedThatEndsWhileItWaits(t *testing.T) {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	b.cluster.ControlKey(int16(kmsg.EndTxn), func(r kmsg.Request) (kmsg.Response, error, bool) { // once, then it is taken
-		cancel()
+	b.cluster.ControlKey(int16(kmsg.EndTxn), func(r kmsg.Request) (kmsg.Response, error, bool) {
+		cancel() // once, then the request is taken
 		answer := r.ResponseKind().(*kmsg.EndTxnResponse)
 		answer.ErrorCode = kerr.CoordinatorLoadInProgress.Code
 		return answer, nil, true
