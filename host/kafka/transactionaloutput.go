@@ -214,17 +214,12 @@ func (o *TransactionalOutput) expired() {
 		defer o.mu.Unlock()
 		o.fails(p)
 	})
-	ctx, cancel := context.WithTimeout(context.Background(), o.of.config.Producer.TransactionTimeout)
-	defer cancel()
-	o.yield(ctx)
-}
-
-// yield ends a transaction that is open between two pages.
-func (o *TransactionalOutput) yield(ctx context.Context) {
 	if !o.mu.TryLock() {
 		return // a page begins or ends: it sees that others wait
 	}
 	defer o.mu.Unlock()
+	ctx, cancel := context.WithTimeout(context.Background(), o.of.config.Producer.TransactionTimeout)
+	defer cancel()
 	if o.held != nil && !o.inPage {
 		o.fails(o.commit(ctx))
 	}
