@@ -146,7 +146,7 @@ func TestHostileRecordsAreReadInTime(t *testing.T) {
 		"scale below 0": {enveloped(decimal("-2147483648"), "1e30000"), "expected a scale from -1000 to 1000"},
 		"exponent":      {enveloped(decimal("2"), "1e32000"), "more than 4096 bytes"},
 		"exponent of 0": {enveloped(decimal("1000"), "0e32000"), ""},
-		"places":        {enveloped(decimal("2"), "1e-32000"), "more places than the scale"},
+		"places":        {enveloped(decimal("2"), "1e-32000"), "Decimal value has mismatching scale"},
 		"zeros behind":  {enveloped(decimal("0"), "1"+strings.Repeat("0", 500)+"e-500"), ""},
 		"digits":        {enveloped(decimal("2"), strings.Repeat("9", 4<<20)), "a number of at most 1000 digits"},
 		"zeros before":  {enveloped(decimal("2"), strings.Repeat("0", 4<<20)+"1"), "a number of at most 1000 digits"},

@@ -56,7 +56,8 @@ func newJSON(v setting.Values, u Use) (Converter, error) {
 	if text := v.Text("schema.content"); text != "" {
 		fixed, err := c.newReader(context.Background(), []byte(text))
 		if err != nil {
-			return nil, dataError("Invalid value for configuration schema.content: %v", err)
+			err = unreadable("Failed to parse schema in converter config due to serialization error: ", err)
+			return nil, &Error{ErrorClass(err), "Invalid value for configuration schema.content: " + err.Error()}
 		}
 		if c.schemas {
 			c.fixed = fixed
@@ -179,9 +180,34 @@ func (c *jsonConverter) Decode(ctx context.Context, topic string, data []byte, b
 	d, err := c.decode(ctx, data, b)
 	if err != nil {
 		b.Data = b.Data[:start]
-		return wit.Datum{}, err
+		return wit.Datum{}, unreadable("Converting byte[] to Kafka Connect data failed due to serialization error: ",
+			c.first(ctx, err))
 	}
 	return d, nil
+}
+
+// first is the error of a document that Kafka Connect would come to first: it looks whether the whole is JSON before it
+// looks at what it says.
+func (c *jsonConverter) first(ctx context.Context, err error) error {
+	if class := ErrorClass(err); class == "" || class == serializationException {
+		return err
+	}
+	p := &c.parser
+	p.reset(ctx, p.data, p.most)
+	if p.peek() == 0 { // a document of no bytes is a missing value to Jackson
+		return err
+	}
+	failed := p.skip()
+	if failed == nil && p.i < len(p.data) && !bytes.ContainsRune([]byte(`"]}`), rune(p.data[p.i-1])) {
+		// Jackson reads no further than the first value, but knows where a number or a word ends by what follows.
+		if c := p.data[p.i]; c != ' ' && c != '\t' && c != '\r' && c != '\n' {
+			failed = p.bad("a blank behind the value")
+		}
+	}
+	if failed != nil {
+		return endedBy(ctx, failed)
+	}
+	return err
 }
 
 func (c *jsonConverter) decode(ctx context.Context, data []byte, b *record.Batch) (wit.Datum, error) {
@@ -231,6 +257,9 @@ func (c *jsonConverter) decode(ctx context.Context, data []byte, b *record.Batch
 		failed = p.end()
 	}
 	if failed != nil {
+		if r != nil && failed.Class != serializationException {
+			failed = r.faultInOrder(p, payload, b.Data[:start], failed)
+		}
 		return d, endedBy(ctx, failed)
 	}
 	if r == nil && b.Data[start] == 0 {

@@ -149,7 +149,16 @@ func (r *reader) absent(dst []byte, most int) ([]byte, *Error) {
 }
 
 func (r *reader) mismatch(p *parser) *Error {
-	return &Error{DataException, "expected a JSON value for the type " + r.typ + ", found " + p.kind()}
+	return r.another(p, p.kind())
+}
+
+// another refuses a value of another type than the node's. Of defaults Kafka Connect says it in other words.
+func (r *reader) another(p *parser, found string) *Error {
+	text := "expected a JSON value for the type " + r.typ + ", found " + found
+	if p.defaults {
+		return &Error{SchemaBuilderException, "Invalid default value: " + text}
+	}
+	return &Error{DataException, text}
 }
 
 // value appends a value that is not null, without its branch.
@@ -218,6 +227,9 @@ func (r *reader) readInteger(p *parser, dst []byte, c byte) ([]byte, *Error) {
 		n, ok = p.wholeOf(text)
 	}
 	if shift := 8<<r.shape - 1; !ok || (n>>shift != 0 && n>>shift != -1) {
+		if r.logical != "" && r.shape == int32Shape {
+			return dst, r.notIntegral("NUMBER") // Java's int is meant
+		}
 		return dst, &Error{DataException, "the number " + cut(text) + " does not fit the type " + r.typ}
 	}
 	if r.logical == "Time" && (n < 0 || n > millisPerDay) {
@@ -316,8 +328,7 @@ func (r *reader) readReal(p *parser, dst []byte, c byte) ([]byte, *Error) {
 		case "-Infinity":
 			v = math.Inf(-1)
 		default:
-			return dst, &Error{DataException, "expected a JSON value for the type " + r.typ + ", found the string " +
-				quoted(s)}
+			return dst, r.another(p, "the string "+quoted(s))
 		}
 	default:
 		return dst, r.mismatch(p)
@@ -351,18 +362,26 @@ func (r *reader) readBytes(p *parser, dst []byte) ([]byte, *Error) {
 	}
 	content, bad := base64.StdEncoding.AppendDecode(p.binary[:0], s)
 	if bad != nil {
-		return dst, &Error{DataException, "expected base64 for the type " + r.typ + ": " + bad.Error()}
+		return dst, r.badBytes(bad.Error())
 	}
 	p.binary = content
 	if r.shape != bytesShape {
 		if len(content) == 0 {
-			return dst, &Error{DataException, "Invalid bytes for Decimal field: none"}
+			return dst, r.badBytes("none")
 		}
 		if content = shortest(content); len(content) > datum.MaxDecimalBytes {
 			return dst, manyDigits()
 		}
 	}
 	return datum.AppendBytes(dst, content), nil
+}
+
+// badBytes refuses a text that holds no bytes, or none of a Decimal.
+func (r *reader) badBytes(why string) *Error {
+	if r.shape == bytesShape {
+		return &Error{DataException, "Invalid bytes field: " + why}
+	}
+	return &Error{DataException, "Invalid bytes for Decimal field: " + why}
 }
 
 // readDecimal reads a number as a Decimal of the schema's scale; places beyond the scale must be zeros.
@@ -390,8 +409,9 @@ func (r *reader) readDecimal(p *parser, dst []byte, c byte) ([]byte, *Error) {
 	case bad != nil:
 		return dst, bad
 	case unscaled == nil:
-		return dst, &Error{DataException, "the number " + cut(text) + " has more places than the scale " +
-			strconv.Itoa(r.scale) + " of its schema"}
+		// Kafka reads it, and has these words when it is to be written.
+		return dst, &Error{DataException, "Decimal value has mismatching scale for given Decimal schema. Schema has " +
+			"scale " + strconv.Itoa(r.scale) + ", value has scale " + strconv.Itoa(places-exponent) + "."}
 	}
 	return datum.AppendDecimal(dst, unscaled), nil
 }
@@ -454,6 +474,9 @@ func shifted(n int64, places int) (int64, bool) {
 func (r *reader) readStructure(p *parser, dst []byte) ([]byte, *Error) {
 	if p.peek() != '{' {
 		return dst, &Error{DataException, "Structs should be encoded as JSON objects, but found " + p.kind()}
+	}
+	if p.inOrder {
+		return r.readInOrder(p, dst)
 	}
 	if err := p.open('{'); err != nil {
 		return dst, err
@@ -543,6 +566,63 @@ func (r *reader) readShuffled(p *parser, dst []byte, base, next int, name []byte
 		}
 	}
 	return append(dst[:start], p.ordered...), nil
+}
+
+// faultInOrder is the fault of several that Kafka Connect's class comes to first, which has the whole document before it
+// looks for each field of the schema in turn. The value at `from` was refused as failed says.
+func (r *reader) faultInOrder(p *parser, from int, dst []byte, failed *Error) *Error {
+	p.reset(p.ctx, p.data, p.most)
+	if p.i = max(p.i, from); p.index() != nil {
+		return failed
+	}
+	p.inOrder = true
+	defer func() { p.inOrder = false }()
+	if _, err := r.read(p, dst); err != nil {
+		return err
+	}
+	return failed
+}
+
+// readInOrder reads a structure whose members' ends are known.
+func (r *reader) readInOrder(p *parser, dst []byte) ([]byte, *Error) {
+	if err := p.open('{'); err != nil {
+		return dst, err
+	}
+	at := make([]int, len(r.members)) // 0: not there
+	for guess := 0; ; guess++ {
+		on, err := p.more(guess == 0, '}')
+		if err != nil {
+			return dst, err
+		}
+		if !on {
+			break
+		}
+		name, err := p.name()
+		if err != nil {
+			return dst, err
+		}
+		p.peek()
+		if member := r.member(name, guess); member >= 0 {
+			at[member] = p.i
+		}
+		if err := p.skip(); err != nil {
+			return dst, err
+		}
+	}
+	end := p.i
+	for m := range r.members {
+		var err *Error
+		if p.i = at[m]; p.i == 0 {
+			dst, err = r.members[m].absent(dst, p.most)
+		} else {
+			dst, err = r.members[m].read(p, dst)
+		}
+		if err != nil {
+			return dst, err.in(r.names[m])
+		}
+	}
+	p.i = end
+	return dst, nil
 }
 
 // member is the number of the member of that name, -1 for none; guess is where it should be.
@@ -636,6 +716,19 @@ func (r *reader) readItem(p *parser, dst []byte) (_ []byte, value int, err *Erro
 	if p.peek() != '[' {
 		return dst, 0, &Error{DataException, "Found invalid map entry instead of array tuple: " + p.kind()}
 	}
+	from := p.i
+	if dst, value, err = r.readPair(p, dst); err != nil {
+		// What Kafka Connect looks at first is how many values the tuple has.
+		p.i = from
+		if n, bad := p.count(); bad == nil && n != 2 {
+			err = &Error{DataException, "Found invalid map entry, expected length 2 but found :" + strconv.Itoa(n)}
+		}
+	}
+	return dst, value, err
+}
+
+// readPair reads the array of a key and its value.
+func (r *reader) readPair(p *parser, dst []byte) (_ []byte, value int, err *Error) {
 	if err := p.open('['); err != nil {
 		return dst, 0, err
 	}
