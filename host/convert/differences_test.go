@@ -144,6 +144,7 @@ var wantedDifferences = []struct{ name, ours string }{
 	{"more places than the scale", "Decimal value has mismatching scale for given Decimal schema"},
 	{"bytes that are not UTF-8", "expected a string in UTF-8"},
 	{"text behind the document", "expected the end of the document"},
+	{"text behind the document", "bytes behind the last"},
 }
 
 // difference is the name of a wanted difference, "" for none.
@@ -178,11 +179,19 @@ const hidden = "a value that another of its name hides"
 
 var floatWords = regexp.MustCompile(`"(NaN|-?Infinity)"`)
 
-// surrogates are how Kafka writes a half that stands alone; pairs it writes as they are.
-var surrogates = regexp.MustCompile(`\\u[dD][89a-fA-F][0-9a-fA-F]{2}`)
+// surrogates are pairs as Kafka writes them, and halves that stand alone. A backslash in front of another one is none of
+// them.
+var surrogates = regexp.MustCompile(`(?i)\\\\|\\ud[89ab][0-9a-f]{2}\\ud[c-f][0-9a-f]{2}|\\ud[89a-f][0-9a-f]{2}`)
 
 // halves puts a question mark, as Java writes it in UTF-8, in the place of every half of a pair of surrogates.
-func halves(text string) string { return surrogates.ReplaceAllString(text, "?") }
+func halves(text string) string {
+	return surrogates.ReplaceAllStringFunc(text, func(s string) string {
+		if len(s) == len(`\ud83d`) {
+			return "?"
+		}
+		return s
+	})
+}
 
 // documented tells whether a class is one that Connect's converters throw on purpose; others come of accidents, such as
 // NullPointerException, and stand for any refusal.

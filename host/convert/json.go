@@ -194,7 +194,7 @@ func (c *jsonConverter) first(ctx context.Context, err error) error {
 	}
 	p := &c.parser
 	p.reset(ctx, p.data, p.most)
-	if p.peek() == 0 { // a document of no bytes is a missing value to Jackson
+	if p.peek() == 0 && p.i >= len(p.data) { // a document of no bytes is a missing value to Jackson
 		return err
 	}
 	failed := p.skip()

@@ -209,6 +209,9 @@ func TestRefusesToRead(t *testing.T) {
 		enveloped("{\"a\":1,\"b\":\"\x01\"}"): "no control character",
 		enveloped("{\"a\":1,\"b\":\"\xff\"}"): "a string in UTF-8",
 		enveloped(`{"a":1,"b":"\x"}`):         "an escape",
+		"\x00":                                "due to serialization error: JSON, byte 0: expected a value",
+		enveloped(`{"\ud83dx":1,"b":"x"}`):    "no half of a surrogate pair",
+		enveloped(`{"\ude00\ud83d":1}`):       "no half of a surrogate pair",
 		strings.Repeat("[", 2000):             "due to serialization error: JSON: nests deeper than 1000",
 	} {
 		b := &record.Batch{Registry: reg, Data: []byte("before")}

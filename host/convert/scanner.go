@@ -167,11 +167,42 @@ func (p *parser) name() ([]byte, *Error) {
 	if p.peek() != '"' {
 		return nil, p.bad("a name in quotation marks")
 	}
-	s, err := p.text()
+	from := p.i
+	s, slashes, err := p.rawText()
 	if err != nil {
 		return nil, err
 	}
+	if slashes {
+		if halved(s) {
+			p.i = from
+			return nil, p.bad("a name of whole characters, no half of a surrogate pair")
+		}
+		p.scratch = unescape(p.scratch[:0], s)
+		s = p.scratch
+	}
 	return s, p.take(':')
+}
+
+// halved tells whether an escape in a checked string is half a surrogate pair without the other one. Jackson takes
+// such texts, and refuses such names.
+func halved(s []byte) bool {
+	for i := 0; i < len(s); i++ {
+		if s[i] != '\\' {
+			continue
+		}
+		if i++; s[i] != 'u' {
+			continue
+		}
+		r := unit(s[i+1:])
+		if i += 4; !utf16.IsSurrogate(r) {
+			continue
+		}
+		if i+6 >= len(s) || s[i+1] != '\\' || s[i+2] != 'u' || utf16.DecodeRune(r, unit(s[i+3:])) == utf8.RuneError {
+			return true
+		}
+		i += 6
+	}
+	return false
 }
 
 // rawText takes a string and returns what stands between the quotation marks, checked. slashes: there are escapes in
