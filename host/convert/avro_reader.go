@@ -292,12 +292,12 @@ func setLogical(w *wit.Node, name string) { w.Name, w.Version = wit.Ptr(name), w
 
 func (r *avroReader) integer(w *wit.Node, n *avro.SchemaNode) (step, error) {
 	w.Kind = wit.Int32
-	switch kind, logicalName := property(n, "connect.type"), logicalType(n); {
+	switch kind, logicalName := textProperty(n, "connect.type"), logicalType(n); {
 	case strings.EqualFold(logicalName, "date"):
 		setLogical(w, wit.NameDate)
 	case strings.EqualFold(logicalName, "time-millis"):
 		setLogical(w, wit.NameTime)
-	case logicalName != "" || kind == nil:
+	case logicalName != "" || kind == "":
 	case kind == "int8":
 		w.Kind = wit.Int8
 	case kind == "int16":
@@ -423,8 +423,8 @@ func (r *avroReader) attributes(w *wit.Node, n *avro.SchemaNode, f avroField) er
 	}
 	version := f.version
 	if given := property(n, "connect.version"); given != nil {
-		v, ok := jsonInteger(given)
-		if !ok || v != int64(int32(v)) {
+		v, ok := asNumber(given)
+		if !ok {
 			return dataError("Invalid Connect version found: %s", cut(fmt.Sprint(given)))
 		}
 		version = wit.Ptr(int32(v))
@@ -455,7 +455,29 @@ func (r *avroReader) attributes(w *wit.Node, n *avro.SchemaNode, f avroField) er
 			setParameter(w, name, fmt.Sprint(n.Props[name]))
 		}
 	}
-	return r.name(w, n)
+	if err := r.name(w, n); err != nil {
+		return err
+	}
+	return logicalKind(w)
+}
+
+// logicalKind refuses the name of a logical type on another type than its own. Kafka Connect's class refuses each value
+// but nulls.
+func logicalKind(w *wit.Node) error {
+	expected := map[string]wit.Kind{wit.NameDate: wit.Int32, wit.NameTime: wit.Int32, wit.NameTimestamp: wit.Int64,
+		wit.NameDecimal: wit.Bytes}
+	kind, logical := expected[nameOf(w)]
+	switch {
+	case !logical:
+		return nil
+	case kind != w.Kind:
+		return dataError("Invalid type for %s, underlying representation should be %s but was %s",
+			lastPart(nameOf(w)), strings.ToLower(typeName(kind)), strings.ToLower(typeName(w.Kind)))
+	case kind == wit.Bytes:
+		_, err := scaleOf(w)
+		return err
+	}
+	return nil
 }
 
 func setParameter(w *wit.Node, name, value string) {
@@ -535,7 +557,39 @@ func jsonInteger(v any) (int64, bool) {
 	return 0, false
 }
 
-// fitting makes the value of a JSON document, or of an Avro default, one of a node.
+// asNumber is a number as Java's intValue or longValue has it, without its fraction.
+func asNumber(v any) (int64, bool) {
+	if n, ok := jsonInteger(v); ok {
+		return n, true
+	}
+	f, ok := v.(float64)
+	if number, is := v.(json.Number); is {
+		var err error
+		f, err = number.Float64()
+		ok = err == nil
+	}
+	switch {
+	case !ok:
+		return 0, false
+	case f >= math.MaxInt64:
+		return math.MaxInt64, true
+	case f <= math.MinInt64:
+		return math.MinInt64, true
+	}
+	return int64(f), true
+}
+
+// asText is what Jackson's asText makes of a JSON value: nothing of arrays and objects.
+func asText(v any) string {
+	switch v.(type) {
+	case []any, map[string]any:
+		return ""
+	}
+	return fmt.Sprint(v)
+}
+
+// fitting makes the value of a JSON document, or of an Avro default, one of a node. What is of another type becomes what
+// Jackson makes of it, as in AvroData: a text is the number 0, for example.
 func (r *avroReader) fitting(id uint32, v any) (any, bool) {
 	n := &r.nodes[id]
 	if v == nil {
@@ -543,23 +597,22 @@ func (r *avroReader) fitting(id uint32, v any) (any, bool) {
 	}
 	switch n.Kind {
 	case wit.Int8, wit.Int16, wit.Int32, wit.Int64:
-		x, ok := jsonInteger(v)
-		if shift := 8<<n.Kind - 1; !ok || x>>shift != 0 && x>>shift != -1 {
-			return nil, false
-		}
+		x, _ := asNumber(v)
 		return [...]any{int8(x), int16(x), int32(x), x}[n.Kind], true
 	case wit.Float32, wit.Float64:
-		x, ok := realNumber(v)
+		x, _ := realNumber(v)
 		if n.Kind == wit.Float32 {
-			return float32(x), ok
+			return float32(x), true
 		}
-		return x, ok
+		return x, true
 	case wit.Boolean:
-		x, ok := v.(bool)
-		return x, ok
+		x, is := v.(bool)
+		if number, ok := jsonInteger(v); ok && !is {
+			x = number != 0
+		}
+		return x || v == "true", true
 	case wit.Text:
-		x, ok := v.(string)
-		return x, ok
+		return asText(v), true
 	case wit.Bytes:
 		return fittingBytes(n, v)
 	case wit.Array:
