@@ -20,7 +20,8 @@ import (
 // optionsOfAvro are those of ours that AvroDataConfig of the fork has.
 var optionsOfAvro = []string{"", "", "enhanced.avro.schema.support=true", "connect.meta.data=false",
 	"enhanced.avro.schema.support=true connect.meta.data=false", "scrub.invalid.names=true",
-	"allow.optional.map.keys=true", "scrub.invalid.names=true enhanced.avro.schema.support=true"}
+	"allow.optional.map.keys=true", "scrub.invalid.names=true enhanced.avro.schema.support=true",
+	"ignore.default.for.nullables=true"}
 
 // Values of all types, under all options, become what AvroData makes of them: the same schema and the same bytes; and
 // its bytes become the same document again. Apicurio's registry-utils-converter holds a fork of Confluent's AvroData,
