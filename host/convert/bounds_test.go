@@ -132,6 +132,10 @@ func TestHostileRecordsAreReadInTime(t *testing.T) {
 		growing = `{"type":"struct","fields":[` + strings.TrimSuffix(growing, "}") + `,"field":"a"}]}`
 		growing = `{"type":"array","default":[` + repeated(20, "{}") + `],"items":` + growing + `}`
 	}
+	tuples := `{"type":"map","keys":{"type":"int8"},"values":{"type":"int8"}}`
+	for range 90 {
+		tuples = `{"type":"map","keys":{"type":"int8"},"values":` + tuples + `}`
+	}
 	longName := strings.Repeat("n", 30_000)
 	named, wrong := `{"type":"int8"}`, `"x"`
 	for range 90 {
@@ -170,6 +174,12 @@ func TestHostileRecordsAreReadInTime(t *testing.T) {
 			"{}"), "expected at most 10000 fields"},
 		"schema of 5 MB":      {enveloped(`{"type":"int8","doc":"`+strings.Repeat("x", 5<<20)+`"}`, "1"), "bytes"},
 		"error of long names": {enveloped(named, wrong), "expected a JSON value for the type INT8, found STRING"},
+		"a fault among many members": {enveloped(wide, "{"+list(100_000, func(i int) string {
+			return fmt.Sprintf(`"f%d":%d`, 8999-i*7%9000, i)
+		})+"}"), "does not fit the type INT8"},
+		"a fault in tuples of tuples": {enveloped(tuples, strings.Repeat("[[1,", 90)+"[["+
+			strings.TrimSuffix(strings.Repeat("[],", 1<<20), ",")+"]]"+strings.Repeat("]]", 90)),
+			"Found invalid map entry, expected length 2 but found :1048576"},
 		"100,000 names": {"{" + list(100_000, func(i int) string { return fmt.Sprintf(`"n%d":1`, i) }) + "}",
 			""},
 		"100,000 names twice": {"{" + list(200_000, func(i int) string {

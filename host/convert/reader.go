@@ -569,18 +569,17 @@ func (r *reader) readShuffled(p *parser, dst []byte, base, next int, name []byte
 }
 
 // faultInOrder is the fault of several that Kafka Connect's class comes to first, which has the whole document before it
-// looks for each field of the schema in turn. The value at `from` was refused as failed says.
-func (r *reader) faultInOrder(p *parser, from int, dst []byte, failed *Error) *Error {
+// looks for each field of the schema in turn, nil for none. The value begins at from and is JSON.
+func (r *reader) faultInOrder(p *parser, from int, dst []byte) *Error {
 	p.reset(p.ctx, p.data, p.most)
-	if p.i = max(p.i, from); p.index() != nil {
-		return failed
-	}
-	p.inOrder = true
-	defer func() { p.inOrder = false }()
-	if _, err := r.read(p, dst); err != nil {
+	p.i = max(p.i, from)
+	if err := p.index(); err != nil {
 		return err
 	}
-	return failed
+	p.inOrder = true
+	defer func() { p.inOrder, p.ends = false, nil }()
+	_, err := r.read(p, dst)
+	return err
 }
 
 // readInOrder reads a structure whose members' ends are known.
@@ -717,7 +716,7 @@ func (r *reader) readItem(p *parser, dst []byte) (_ []byte, value int, err *Erro
 		return dst, 0, &Error{DataException, "Found invalid map entry instead of array tuple: " + p.kind()}
 	}
 	from := p.i
-	if dst, value, err = r.readPair(p, dst); err != nil {
+	if dst, value, err = r.readPair(p, dst); err != nil && p.inOrder {
 		// What Kafka Connect looks at first is how many values the tuple has.
 		p.i = from
 		if n, bad := p.count(); bad == nil && n != 2 {
