@@ -74,16 +74,25 @@ func relaxed(text string) (string, error) {
 	if err := d.Decode(&v); err != nil {
 		return "", err
 	}
-	relax(v)
+	if err := relax(v, 0); err != nil {
+		return "", err
+	}
 	out, err := json.Marshal(v)
 	return string(out), err
 }
 
-func relax(v any) {
+// relax does it in a value that lies so deep in others. A node is four of them at most: itself, its fields, one of them,
+// and a union.
+func relax(v any, depth int) error {
+	if depth > 4*datum.MaxSchemaDepth {
+		return fmt.Errorf("expected at most %d nodes in each other", datum.MaxSchemaDepth)
+	}
 	switch x := v.(type) {
 	case []any: // a union, or fields
 		for _, item := range x {
-			relax(item)
+			if err := relax(item, depth+1); err != nil {
+				return err
+			}
 		}
 	case map[string]any:
 		for _, name := range []string{"logicalType", "scale", "precision"} {
@@ -93,9 +102,12 @@ func relax(v any) {
 			}
 		}
 		for _, name := range []string{"type", "items", "values", "fields"} {
-			relax(x[name])
+			if err := relax(x[name], depth+1); err != nil {
+				return err
+			}
 		}
 	}
+	return nil
 }
 
 func logicalType(n *avro.SchemaNode) string {
