@@ -26,6 +26,8 @@ type avroReader struct {
 	// named are the types that were defined so far, by full name; open those around the present one.
 	named map[string]*avro.SchemaNode
 	open  map[string]bool
+	// space is the namespace of the type around the present one, in which names without a dot are looked for first.
+	space string
 }
 
 // avroField is what the place of a schema adds to it.
@@ -116,10 +118,27 @@ func logicalType(n *avro.SchemaNode) string {
 
 // resolved is the definition behind a name.
 func (r *avroReader) resolved(n *avro.SchemaNode) *avro.SchemaNode {
+	switch n.Type {
+	case "null", "boolean", "int", "long", "float", "double", "string", "bytes", "fixed", "enum", "array", "map",
+		"record", "error", "union":
+		return n
+	}
+	if !strings.Contains(n.Type, ".") && r.space != "" {
+		if d := r.named[r.space+"."+n.Type]; d != nil {
+			return d
+		}
+	}
 	if d := r.named[n.Type]; d != nil {
 		return d
 	}
 	return n
+}
+
+// within makes the namespace of a full name that of what follows, until the function that it returns is called.
+func (r *avroReader) within(name string) (leave func()) {
+	before := r.space
+	r.space = name[:max(0, strings.LastIndexByte(name, '.'))]
+	return func() { r.space = before }
 }
 
 // node makes the node of a schema. The step includes the branch numbers of its union.
@@ -380,6 +399,7 @@ func (r *avroReader) array(w *wit.Node, n *avro.SchemaNode, depth int) (step, er
 	}
 	r.named[name], r.open[name] = item, true
 	defer delete(r.open, name)
+	defer r.within(name)()
 	w.Kind = wit.Mapping
 	var keyStep, valueStep step
 	var err error
@@ -407,6 +427,7 @@ func (r *avroReader) record(w *wit.Node, n *avro.SchemaNode, depth int) (step, e
 	}
 	r.named[name], r.open[name] = n, true
 	defer delete(r.open, name)
+	defer r.within(name)()
 	w.Kind = wit.Structure
 	s := step{op: recordStep, same: true, members: make([]step, len(n.Fields)), names: make([]string, len(n.Fields))}
 	if r.o.meta && n.Doc != "" {

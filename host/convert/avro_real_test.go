@@ -112,7 +112,21 @@ var avroReadings = [][3]string{
 		"02"},
 	{"", `{"type":"record","name":"R","fields":[{"name":"i","type":{"type":"int","connect.type":"int99"}}]}`, "02"},
 	{"", `{"type":"string","connect.version":"x"}`, "0261"},
+	{"", sharedTypes, "020400000402"},
+	{"enhanced.avro.schema.support=true", sharedTypes, "020400000402"},
+	{"",
+		`{"type":"record","name":"R","namespace":"n","fields":[{"name":"a","type":{"type":"record","name":"m.P","fields":[{"name":"q","type":{"type":"fixed","name":"F","size":1}},{"name":"r","type":"F"}]}},{"name":"b","type":"m.F"},{"name":"c","type":{"type":"map","values":"m.P"}}]}`, "010203020261050600"},
+	{"",
+		`{"type":"record","name":"R","namespace":"n","fields":[{"name":"a","type":{"type":"record","name":"P","namespace":"","fields":[{"name":"x","type":"int"}]}},{"name":"b","type":"P"}]}`, "0204"},
+	{"",
+		`{"type":"record","name":"R","namespace":"n","fields":[{"name":"next","type":["null","R"]}]}`, "00"},
 }
+
+// sharedTypes defines types in a namespace and names them again without it.
+const sharedTypes = `{"type":"record","name":"R","namespace":"n","fields":[` +
+	`{"name":"a","type":{"type":"record","name":"P","fields":[{"name":"x","type":"int"}]}},{"name":"b","type":"P"},` +
+	`{"name":"c","type":["null",{"type":"array","items":"n.P"}]},` +
+	`{"name":"e","type":{"type":"enum","name":"E","symbols":["A","B"]}},{"name":"f","type":["string","E","P"]}]}`
 
 // What other writers wrote becomes what AvroData makes of it.
 func TestRealAvroReads(t *testing.T) {

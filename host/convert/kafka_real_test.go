@@ -202,7 +202,7 @@ type schema struct {
 	Items      *schema           `json:"items,omitempty"`
 	Keys       *schema           `json:"keys,omitempty"`
 	Values     *schema           `json:"values,omitempty"`
-	Fields     []*schema         `json:"fields,omitempty"`
+	Fields     []*schema         `json:"fields,omitzero"`
 	Optional   bool              `json:"optional"`
 	Name       string            `json:"name,omitempty"`
 	Version    int               `json:"version,omitempty"`
@@ -247,6 +247,7 @@ func (g *generator) schema(depth int) *schema {
 			s.Keys = &schema{Type: "string"}
 		}
 	case "struct":
+		s.Fields = []*schema{}
 		for i := range g.IntN(6) {
 			f := g.schema(depth - 1)
 			f.Field = g.of("a", "Größe", "x.y", `q"`, "_1", "<&>") + strconv.Itoa(i)
