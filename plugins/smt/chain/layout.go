@@ -2,6 +2,7 @@ package chain
 
 import (
 	"bytes"
+	"slices"
 
 	"github.com/culvert-project/culvert/plugins/smt/kernel"
 	"github.com/culvert-project/culvert/wit"
@@ -200,9 +201,17 @@ func newProgram(steps []step, nodes []wit.Node, declare func([]wit.Node) uint32)
 	p.checks = l.checks
 	if p.failure == nil {
 		p.finish(l, basics(&nodes[0]), steps[len(steps)-1].stage, declare)
-		p.readLess()
+		if !slices.ContainsFunc(steps, masks) { // by phases, MaskField reads all
+			p.readLess()
+		}
 	}
 	return p
+}
+
+// masks tells whether a step is a MaskField's.
+func masks(s step) bool {
+	_, is := s.operation.(*mask)
+	return is
 }
 
 // readLess leaves members unread that are copied together with all behind them.
