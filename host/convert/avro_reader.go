@@ -83,8 +83,8 @@ func relaxed(text string) (string, error) {
 	return string(out), err
 }
 
-// relax does it in a value that lies so deep in others. A node is four of them at most: itself, its fields, one of them,
-// and a union.
+// relax does it in a value that lies so deep in others. A node is four of them at most: itself, its fields, one of
+// them, and a union.
 func relax(v any, depth int) error {
 	if depth > 4*datum.MaxSchemaDepth {
 		return fmt.Errorf("expected at most %d nodes in each other", datum.MaxSchemaDepth)
@@ -621,8 +621,8 @@ func asText(v any) string {
 	return fmt.Sprint(v)
 }
 
-// fitting makes the value of a JSON document, or of an Avro default, one of a node. What is of another type becomes what
-// Jackson makes of it, as in AvroData: a text is the number 0, for example.
+// fitting makes the value of a JSON document, or of an Avro default, one of a node. What is of another type becomes
+// what Jackson makes of it, as in AvroData: a text is the number 0, for example.
 func (r *avroReader) fitting(id uint32, v any) (any, bool) {
 	n := &r.nodes[id]
 	if v == nil {

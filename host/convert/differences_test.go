@@ -181,8 +181,8 @@ const hidden = "a value that another of its name hides"
 
 var floatWords = regexp.MustCompile(`"(NaN|-?Infinity)"`)
 
-// surrogates are pairs as Kafka writes them, and halves that stand alone. A backslash in front of another one is none of
-// them.
+// surrogates are pairs as Kafka writes them, and halves that stand alone. A backslash in front of another one is none
+// of them.
 var surrogates = regexp.MustCompile(`(?i)\\\\|\\ud[89ab][0-9a-f]{2}\\ud[c-f][0-9a-f]{2}|\\ud[89a-f][0-9a-f]{2}`)
 
 // halves puts a question mark, as Java writes it in UTF-8, in the place of every half of a pair of surrogates.

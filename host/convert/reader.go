@@ -568,8 +568,8 @@ func (r *reader) readShuffled(p *parser, dst []byte, base, next int, name []byte
 	return append(dst[:start], p.ordered...), nil
 }
 
-// faultInOrder is the fault of several that Kafka Connect's class comes to first, which has the whole document before it
-// looks for each field of the schema in turn, nil for none. The value begins at from and is JSON.
+// faultInOrder is the fault, of several, that Kafka Connect's class comes to first: it has the whole document before it
+// looks for each field of the schema in turn. nil: there is none. The value begins at from and is JSON.
 func (r *reader) faultInOrder(p *parser, from int, dst []byte) *Error {
 	p.reset(p.ctx, p.data, p.most)
 	p.i = max(p.i, from)

@@ -152,14 +152,15 @@ func fromWide(dst, data []byte) ([]byte, error) {
 		for ; len(data) >= 4; data = data[4:] {
 			r := order.Uint32(data)
 			if r > utf8.MaxRune || utf16.IsSurrogate(rune(r)) {
-				return dst, &Error{serializationException, fmt.Sprintf("JSON in UTF-32: expected code points, found %#x", r)}
+				return dst, &Error{serializationException,
+					fmt.Sprintf("JSON in UTF-32: expected code points, found %#x", r)}
 			}
 			dst = utf8.AppendRune(dst, rune(r))
 		}
 	}
 	if len(data) > 0 {
-		return dst, &Error{serializationException, fmt.Sprintf("JSON in UTF-%d: expected characters of %d bytes, found %d "+
-			"bytes behind the last", 8*size, size, len(data))}
+		return dst, &Error{serializationException, fmt.Sprintf("JSON in UTF-%d: expected characters of %d bytes, "+
+			"found %d bytes behind the last", 8*size, size, len(data))}
 	}
 	return dst, nil
 }
