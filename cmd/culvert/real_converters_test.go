@@ -32,8 +32,8 @@ func personOf(name, typ string) string {
 		`","optional":true,"field":"more"}]},"payload":{"id":7,"more":null}}`
 }
 
-// throughConverter has a converter write a document, and returns the number of the schema and what another converter of the same
-// settings reads.
+// throughConverter has a converter write a document, and returns the number of the schema and what another converter of
+// the same settings reads.
 func throughConverter(t *testing.T, class, at, topic, document string, settings ...string) (id int, again string, err error) {
 	t.Helper()
 	b := &record.Batch{Registry: record.NewRegistry()}
@@ -148,8 +148,8 @@ func convertersOfARegistry(t *testing.T, at string) {
 	}
 }
 
-// guardedRegistry has rows go through a registry behind TLS that wants a user and password, and through one that wants a
-// token; without either the source stops before its first row and says so.
+// guardedRegistry has rows go through a registry behind TLS that wants a user and password, and through one that wants
+// a token; without either the source stops before its first row and says so.
 func guardedRegistry(t *testing.T, at string) {
 	behind, err := url.Parse(at)
 	if err != nil {
