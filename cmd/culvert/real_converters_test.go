@@ -34,7 +34,8 @@ func personOf(name, typ string) string {
 
 // throughConverter has a converter write a document, and returns the number of the schema and what another converter of
 // the same settings reads.
-func throughConverter(t *testing.T, class, at, topic, document string, settings ...string) (id int, again string, err error) {
+func throughConverter(t *testing.T, class, at, topic, document string, settings ...string) (id int, again string,
+	err error) {
 	t.Helper()
 	b := &record.Batch{Registry: record.NewRegistry()}
 	given := map[string]string{"schema.registry.url": at}
