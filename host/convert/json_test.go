@@ -1,7 +1,6 @@
 package convert
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"math"
@@ -383,23 +382,6 @@ func TestMapsOfTextsAndOthers(t *testing.T) {
 			[]byte("before "), math.MaxInt32, "t", b, d)
 		if err != nil || string(got) != "before "+c.want {
 			t.Errorf("got %s, %v, want %s", got, err, c.want)
-		}
-	}
-}
-
-// Characters that are not plain are found wherever they stand.
-func TestPlainRun(t *testing.T) {
-	for size := range 100 {
-		for at := range size + 1 {
-			for _, c := range []byte{0, 0x1f, '"', '\\', 0x80, 0xff} {
-				s := bytes.Repeat([]byte("#"), size)
-				if at < size {
-					s[at] = c
-				}
-				if got := plainRun(s); got != at {
-					t.Fatalf("%d bytes with %#x at %d: got %d", size, c, at, got)
-				}
-			}
 		}
 	}
 }
