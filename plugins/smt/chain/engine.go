@@ -387,12 +387,12 @@ func (e *Engine) program(p *plan, schema uint32) (*program, error) {
 		p.programs = map[uint32]*program{}
 	}
 	declare := e.declare
-	masks := !slices.ContainsFunc(p.steps, func(s step) bool { _, is := s.operation.(*mask); return !is })
-	if masks {
+	only := !slices.ContainsFunc(p.steps, func(s step) bool { return !masks(s) })
+	if only {
 		declare = func([]wit.Node) uint32 { return schema } // a mask leaves it
 	}
 	made := newProgram(p.steps, nodes, declare)
-	if masks && nodes[0].Optional {
+	if only && nodes[0].Optional {
 		made.fast.usable = false // the branch stays, too
 	}
 	p.programs[schema] = made
