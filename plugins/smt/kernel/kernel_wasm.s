@@ -1295,12 +1295,12 @@ TEXT ·Structures(SB), NOSPLIT, $0-16
 				I64Store ret+8(FP)
 				RET
 			End
+			Get PC_B
+			I64Load $80
+			Set R3
 			Block
 				Get PC_B
 				I64Load $72
-				Set R3
-				Get PC_B
-				I64Load $80
 				Set R4
 				Get PC_B
 				I64Load $152
@@ -1400,8 +1400,8 @@ TEXT ·Structures(SB), NOSPLIT, $0-16
 									I64Const $0
 									I64Ne
 									If
-										Get R3
 										Get R4
+										Get R3
 										I64Add
 										I32WrapI64
 										I64Const $2
@@ -1414,10 +1414,10 @@ TEXT ·Structures(SB), NOSPLIT, $0-16
 										I64Xor
 										I64And
 										I64Store8 $0
-										Get R4
+										Get R3
 										I64Const $1
 										I64Add
-										Set R4
+										Set R3
 									End
 									Get R5
 									I32WrapI64
@@ -1443,8 +1443,8 @@ TEXT ·Structures(SB), NOSPLIT, $0-16
 												I64GeU
 												I32Eqz
 												BrIf $1
-												Get R3
 												Get R4
+												Get R3
 												I64Add
 												I32WrapI64
 												Get R11
@@ -1453,10 +1453,10 @@ TEXT ·Structures(SB), NOSPLIT, $0-16
 												I64Const $255
 												I64And
 												I64Store8 $0
-												Get R4
+												Get R3
 												I64Const $1
 												I64Add
-												Set R4
+												Set R3
 												Get R11
 												I64Const $7
 												I64ShrU
@@ -1464,18 +1464,18 @@ TEXT ·Structures(SB), NOSPLIT, $0-16
 												Br $0
 											End
 										End
-										Get R3
 										Get R4
+										Get R3
 										I64Add
 										I32WrapI64
 										Get R11
 										I64Const $255
 										I64And
 										I64Store8 $0
-										Get R4
+										Get R3
 										I64Const $1
 										I64Add
-										Set R4
+										Set R3
 									End
 								Else
 									Get R9
@@ -1554,8 +1554,8 @@ TEXT ·Structures(SB), NOSPLIT, $0-16
 							I64Const $64
 							I64GtS
 							If
-								Get R3
 								Get R4
+								Get R3
 								I64Add
 								I32WrapI64
 								Get R7
@@ -1576,8 +1576,8 @@ TEXT ·Structures(SB), NOSPLIT, $0-16
 										I32Eqz
 										BrIf $1
 										Block
-											Get R3
 											Get R4
+											Get R3
 											Get R10
 											I64Add
 											I64Add
@@ -1588,8 +1588,8 @@ TEXT ·Structures(SB), NOSPLIT, $0-16
 											I32WrapI64
 											I64Load $0
 											I64Store $0
-											Get R3
 											Get R4
+											Get R3
 											Get R10
 											I64Add
 											I64Add
@@ -1609,10 +1609,10 @@ TEXT ·Structures(SB), NOSPLIT, $0-16
 									End
 								End
 							End
-							Get R4
+							Get R3
 							Get R8
 							I64Add
-							Set R4
+							Set R3
 							Get R5
 							I64Const $56
 							I64Add
@@ -1686,7 +1686,7 @@ TEXT ·Structures(SB), NOSPLIT, $0-16
 					I32WrapI64
 					Get PC_B
 					I64Load $80
-					Get R4
+					Get R3
 					Get PC_B
 					I64Load $80
 					I64Sub
@@ -1699,6 +1699,729 @@ TEXT ·Structures(SB), NOSPLIT, $0-16
 					I64Const $1
 					I64Store $64
 					Get R7
+					I32WrapI64
+					I64Const $0
+					I64Store $72
+					Get PC_B
+					Get R3
+					I64Store $80
+					Get PC_B
+					Get PC_B
+					I64Load $16
+					I64Const $1
+					I64Add
+					I64Store $16
+					Get PC_B
+					Get PC_B
+					I64Load $40
+					I64Const $1
+					I64Add
+					I64Store $40
+					Get PC_B
+					I64Const $0
+					I64Store $160
+				End
+			End
+			Br $0
+		End
+	End
+	I64Const $0
+	Set R1
+	Get R0
+	I32WrapI64
+	Set SP
+	Get SP
+	Get R1
+	I64Store ret+8(FP)
+	RET
+	Unreachable
+	RET
+
+TEXT ·Apart(SB), NOSPLIT, $0-16
+	I64Load s+0(FP)
+	I32WrapI64
+	Set PC_B
+	Get SP
+	I64ExtendI32U
+	Set R0
+	Get PC_B
+	I64Load $0
+	I32WrapI64
+	Set SP
+	I64Const $0
+	Set R1
+	Get PC_B
+	I64Load $24
+	Set R2
+	Block
+		Loop
+			Get R2
+			I64Const $0
+			I64Ne
+			I32Eqz
+			BrIf $1
+			Block
+				Get SP
+				I64Load $32
+				I64Const $255
+				I64And
+				I64Const $0
+				I64Ne
+				If
+					Get SP
+					I64Load $40
+					I64Const $4294967295
+					I64And
+					Set R3
+					Get R3
+					Get R1
+					I64LtS
+					If
+						I64Const $0
+						Set R4
+						Get R0
+						I32WrapI64
+						Set SP
+						Get SP
+						Get R4
+						I64Store ret+8(FP)
+						RET
+					End
+					Get R3
+					Get SP
+					I64Load $40
+					I64Const $32
+					I64ShrU
+					I64Add
+					Set R1
+				End
+				Get SP
+				I64Load $48
+				I64Const $255
+				I64And
+				I64Const $0
+				I64Ne
+				If
+					Get SP
+					I64Load $56
+					I64Const $4294967295
+					I64And
+					Set R3
+					Get R3
+					Get R1
+					I64LtS
+					If
+						I64Const $0
+						Set R4
+						Get R0
+						I32WrapI64
+						Set SP
+						Get SP
+						Get R4
+						I64Store ret+8(FP)
+						RET
+					End
+					Get R3
+					Get SP
+					I64Load $56
+					I64Const $32
+					I64ShrU
+					I64Add
+					I64Const $64
+					I64Add
+					Set R1
+				End
+				Get SP
+				I64Load $64
+				I64Const $255
+				I64And
+				I64Const $0
+				I64Ne
+				If
+					Get SP
+					I64Load $72
+					I64Const $4294967295
+					I64And
+					Set R3
+					Get R3
+					Get R1
+					I64LtS
+					If
+						I64Const $0
+						Set R4
+						Get R0
+						I32WrapI64
+						Set SP
+						Get SP
+						Get R4
+						I64Store ret+8(FP)
+						RET
+					End
+					Get R3
+					Get SP
+					I64Load $72
+					I64Const $32
+					I64ShrU
+					I64Add
+					Set R1
+				End
+				Get SP
+				I64ExtendI32U
+				I64Const $80
+				I64Add
+				I32WrapI64
+				Set SP
+			End
+			Get R2
+			I64Const $1
+			I64Sub
+			Set R2
+			Br $0
+		End
+	End
+	Get R1
+	Get PC_B
+	I64Load $64
+	I64Const $64
+	I64Add
+	I64GtS
+	If
+		I64Const $0
+		Set R2
+		Get R0
+		I32WrapI64
+		Set SP
+		Get SP
+		Get R2
+		I64Store ret+8(FP)
+		RET
+	End
+	I64Const $2
+	Set R2
+	Get R0
+	I32WrapI64
+	Set SP
+	Get SP
+	Get R2
+	I64Store ret+8(FP)
+	RET
+	Unreachable
+	RET
+
+TEXT ·Append(SB), NOSPLIT, $0-16
+	I64Load s+0(FP)
+	I32WrapI64
+	Set PC_B
+	Get SP
+	I64ExtendI32U
+	Set R0
+	Get PC_B
+	I64Load $0
+	Get PC_B
+	I64Load $16
+	I64Const $80
+	I64Mul
+	I64Add
+	I32WrapI64
+	Set SP
+	Block
+		Loop
+			Get PC_B
+			I64Load $16
+			Get PC_B
+			I64Load $24
+			I64LtS
+			I32Eqz
+			BrIf $1
+			Get SP
+			I64Load $0
+			I64Const $32
+			I64ShrU
+			Get PC_B
+			I64Load $104
+			I64Ne
+			Get SP
+			I64Load $48
+			I64Const $-4294967041
+			I64And
+			Get PC_B
+			I64Load $128
+			I64Ne
+			I32Or
+			Get PC_B
+			I64Load $40
+			Get PC_B
+			I64Load $48
+			I64GeS
+			I32Or
+			If
+				I64Const $0
+				Set R1
+				Get R0
+				I32WrapI64
+				Set SP
+				Get SP
+				Get R1
+				I64Store ret+8(FP)
+				RET
+			End
+			Get SP
+			I64Load $56
+			I64Const $4294967295
+			I64And
+			Set R1
+			Get R1
+			Get SP
+			I64Load $56
+			I64Const $32
+			I64ShrU
+			I64Add
+			Set R2
+			Get PC_B
+			I64Load $152
+			I32WrapI64
+			I64Load $8
+			Set R3
+			Get R3
+			I64Const $0
+			I64Ne
+			If
+				Get R1
+				Get R2
+				I64Eq
+				Get PC_B
+				I64Load $56
+				Get R1
+				I64Add
+				I32WrapI64
+				I64Load8U $0
+				I64Const $1
+				I64Add
+				Get R3
+				I64Ne
+				I32Or
+				If
+					I64Const $0
+					Set R4
+					Get R0
+					I32WrapI64
+					Set SP
+					Get SP
+					Get R4
+					I64Store ret+8(FP)
+					RET
+				End
+				Get R1
+				I64Const $1
+				I64Add
+				Set R1
+			End
+			Get PC_B
+			Get R1
+			I64Store $80
+			Get R2
+			Set R4
+			Block
+				Get PC_B
+				I64Load $72
+				Set R5
+				Get PC_B
+				I64Load $152
+				I32WrapI64
+				I64Load $80
+				Set R6
+				Get PC_B
+				I64Load $152
+				I32WrapI64
+				I64Load $88
+				Set R7
+				Block
+					Loop
+						Get R7
+						I64Const $0
+						I64Ne
+						I32Eqz
+						BrIf $1
+						Block
+							Get R6
+							I32WrapI64
+							I64Load $32
+							Set R8
+							Get R6
+							I32WrapI64
+							I64Load $40
+							Set R9
+							Get R6
+							I32WrapI64
+							I64Load $0
+							Set R10
+							Get R10
+							I64Const $1
+							I64Eq
+							If
+								Get PC_B
+								I64Load $176
+								Get R6
+								I32WrapI64
+								I64Load $8
+								I64Add
+								I32WrapI64
+								I64Load $0
+								Get R6
+								I32WrapI64
+								I64Load $24
+								I64Add
+								Set R11
+								Get PC_B
+								I64Load $176
+								Get R6
+								I32WrapI64
+								I64Load $16
+								I64Add
+								I32WrapI64
+								I64Load $0
+								Get R11
+								I64Sub
+								Set R9
+								Get PC_B
+								I64Load $56
+								Get R11
+								I64Add
+								Set R8
+							Else
+								Get R10
+								I64Const $4
+								I64Eq
+								If
+									Get SP
+									I64ExtendI32U
+									Get R6
+									I32WrapI64
+									I64Load $8
+									I64Add
+									I32WrapI64
+									I64Load $0
+									Set R11
+									Get R6
+									I32WrapI64
+									I64Load $8
+									I64Const $8
+									I64Eq
+									If
+										Get R11
+										I64Const $32
+										I64Shl
+										I64Const $32
+										I64ShrS
+										Set R11
+									End
+									I64Const $0
+									Set R9
+									Get R6
+									I32WrapI64
+									I64Load $48
+									I64Const $0
+									I64Ne
+									If
+										Get R5
+										Get R4
+										I64Add
+										I32WrapI64
+										I64Const $2
+										Get R11
+										I64Const $63
+										I64ShrS
+										I64Const $255
+										I64And
+										I64Const $-1
+										I64Xor
+										I64And
+										I64Store8 $0
+										Get R4
+										I64Const $1
+										I64Add
+										Set R4
+									End
+									Get R6
+									I32WrapI64
+									I64Load $48
+									I64Eqz
+									Get R11
+									I64Const $0
+									I64GeS
+									I32Or
+									If
+										Get R11
+										I64Const $1
+										I64Shl
+										Get R11
+										I64Const $63
+										I64ShrS
+										I64Xor
+										Set R12
+										Block
+											Loop
+												Get R12
+												I64Const $128
+												I64GeU
+												I32Eqz
+												BrIf $1
+												Get R5
+												Get R4
+												I64Add
+												I32WrapI64
+												Get R12
+												I64Const $128
+												I64Or
+												I64Const $255
+												I64And
+												I64Store8 $0
+												Get R4
+												I64Const $1
+												I64Add
+												Set R4
+												Get R12
+												I64Const $7
+												I64ShrU
+												Set R12
+												Br $0
+											End
+										End
+										Get R5
+										Get R4
+										I64Add
+										I32WrapI64
+										Get R12
+										I64Const $255
+										I64And
+										I64Store8 $0
+										Get R4
+										I64Const $1
+										I64Add
+										Set R4
+									End
+								Else
+									Get R10
+									I64Const $0
+									I64Ne
+									If
+										Get PC_B
+										I64Load $176
+										Get R6
+										I32WrapI64
+										I64Load $8
+										I64Add
+										I32WrapI64
+										I64Load $0
+										Get R6
+										I32WrapI64
+										I64Load $24
+										I64Add
+										Set R11
+										Get PC_B
+										I64Load $56
+										Get R11
+										I64Add
+										I32WrapI64
+										I64Load8U $0
+										Set R12
+										Get R10
+										I64Const $3
+										I64Eq
+										If
+											Get R12
+											I64Const $16
+											I64Mul
+											Set R13
+											Get R8
+											Get R13
+											I64Add
+											I32WrapI64
+											I64Load $8
+											Set R9
+											Get R8
+											Get R13
+											I64Add
+											I32WrapI64
+											I64Load $0
+											Set R8
+										Else
+											Get R12
+											Get R6
+											I32WrapI64
+											I64Load $48
+											I64Ne
+											If
+												Get PC_B
+												I64Load $176
+												Get R6
+												I32WrapI64
+												I64Load $16
+												I64Add
+												I32WrapI64
+												I64Load $0
+												Get R11
+												I64Sub
+												Set R9
+												Get PC_B
+												I64Load $56
+												Get R11
+												I64Add
+												Set R8
+											End
+										End
+									End
+								End
+							End
+							Get R9
+							I64Const $64
+							I64GtS
+							If
+								Get R5
+								Get R4
+								I64Add
+								I32WrapI64
+								Get R8
+								I64Const $0
+								I64Add
+								I32WrapI64
+								Get R9
+								I32WrapI64
+								MemoryCopy
+							Else
+								I64Const $0
+								Set R11
+								Block
+									Loop
+										Get R11
+										Get R9
+										I64LtS
+										I32Eqz
+										BrIf $1
+										Block
+											Get R5
+											Get R4
+											Get R11
+											I64Add
+											I64Add
+											I32WrapI64
+											Get R8
+											Get R11
+											I64Add
+											I32WrapI64
+											I64Load $0
+											I64Store $0
+											Get R5
+											Get R4
+											Get R11
+											I64Add
+											I64Add
+											I32WrapI64
+											Get R8
+											Get R11
+											I64Add
+											I32WrapI64
+											I64Load $8
+											I64Store $8
+										End
+										Get R11
+										I64Const $16
+										I64Add
+										Set R11
+										Br $0
+									End
+								End
+							End
+							Get R4
+							Get R9
+							I64Add
+							Set R4
+							Get R6
+							I64Const $56
+							I64Add
+							Set R6
+						End
+						Get R7
+						I64Const $1
+						I64Sub
+						Set R7
+						Br $0
+					End
+				End
+				Get PC_B
+				I64Load $144
+				Set R7
+				Block
+					Get PC_B
+					I64Load $8
+					Get PC_B
+					I64Load $40
+					I64Const $80
+					I64Mul
+					I64Add
+					Set R8
+					Get R8
+					I32WrapI64
+					Get PC_B
+					I64Load $32
+					Get PC_B
+					I64Load $16
+					I64Add
+					Get PC_B
+					I64Load $112
+					I64Const $32
+					I64Shl
+					I64Or
+					I64Store $0
+					Get R8
+					I32WrapI64
+					Get SP
+					I64Load $8
+					I64Store $8
+					Get R8
+					I32WrapI64
+					Get SP
+					I64Load $16
+					I64Store $16
+					Get R8
+					I32WrapI64
+					Get SP
+					I64Load $24
+					I64Store $24
+					Get R8
+					I32WrapI64
+					Get SP
+					I64Load $32
+					I64Const $-4294967296
+					I64And
+					I64Const $1
+					I64Or
+					I64Store $32
+					Get R8
+					I32WrapI64
+					I64Const $0
+					I64Store $40
+					Get R8
+					I32WrapI64
+					Get R7
+					I64Store $48
+					Get R8
+					I32WrapI64
+					Get PC_B
+					I64Load $80
+					Get R4
+					Get PC_B
+					I64Load $80
+					I64Sub
+					I64Const $32
+					I64Shl
+					I64Or
+					I64Store $56
+					Get R8
+					I32WrapI64
+					I64Const $1
+					I64Store $64
+					Get R8
 					I32WrapI64
 					I64Const $0
 					I64Store $72
@@ -1722,6 +2445,12 @@ TEXT ·Structures(SB), NOSPLIT, $0-16
 					I64Store $160
 				End
 			End
+			Get SP
+			I64ExtendI32U
+			I64Const $80
+			I64Add
+			I32WrapI64
+			Set SP
 			Br $0
 		End
 	End
@@ -2593,12 +3322,12 @@ TEXT ·Maps(SB), NOSPLIT, $0-16
 				I64Store ret+8(FP)
 				RET
 			End
+			Get PC_B
+			I64Load $80
+			Set R3
 			Block
 				Get PC_B
 				I64Load $72
-				Set R3
-				Get PC_B
-				I64Load $80
 				Set R4
 				Get PC_B
 				I64Load $152
@@ -2698,8 +3427,8 @@ TEXT ·Maps(SB), NOSPLIT, $0-16
 									I64Const $0
 									I64Ne
 									If
-										Get R3
 										Get R4
+										Get R3
 										I64Add
 										I32WrapI64
 										I64Const $2
@@ -2712,10 +3441,10 @@ TEXT ·Maps(SB), NOSPLIT, $0-16
 										I64Xor
 										I64And
 										I64Store8 $0
-										Get R4
+										Get R3
 										I64Const $1
 										I64Add
-										Set R4
+										Set R3
 									End
 									Get R5
 									I32WrapI64
@@ -2741,8 +3470,8 @@ TEXT ·Maps(SB), NOSPLIT, $0-16
 												I64GeU
 												I32Eqz
 												BrIf $1
-												Get R3
 												Get R4
+												Get R3
 												I64Add
 												I32WrapI64
 												Get R11
@@ -2751,10 +3480,10 @@ TEXT ·Maps(SB), NOSPLIT, $0-16
 												I64Const $255
 												I64And
 												I64Store8 $0
-												Get R4
+												Get R3
 												I64Const $1
 												I64Add
-												Set R4
+												Set R3
 												Get R11
 												I64Const $7
 												I64ShrU
@@ -2762,18 +3491,18 @@ TEXT ·Maps(SB), NOSPLIT, $0-16
 												Br $0
 											End
 										End
-										Get R3
 										Get R4
+										Get R3
 										I64Add
 										I32WrapI64
 										Get R11
 										I64Const $255
 										I64And
 										I64Store8 $0
-										Get R4
+										Get R3
 										I64Const $1
 										I64Add
-										Set R4
+										Set R3
 									End
 								Else
 									Get R9
@@ -2852,8 +3581,8 @@ TEXT ·Maps(SB), NOSPLIT, $0-16
 							I64Const $64
 							I64GtS
 							If
-								Get R3
 								Get R4
+								Get R3
 								I64Add
 								I32WrapI64
 								Get R7
@@ -2874,8 +3603,8 @@ TEXT ·Maps(SB), NOSPLIT, $0-16
 										I32Eqz
 										BrIf $1
 										Block
-											Get R3
 											Get R4
+											Get R3
 											Get R10
 											I64Add
 											I64Add
@@ -2886,8 +3615,8 @@ TEXT ·Maps(SB), NOSPLIT, $0-16
 											I32WrapI64
 											I64Load $0
 											I64Store $0
-											Get R3
 											Get R4
+											Get R3
 											Get R10
 											I64Add
 											I64Add
@@ -2907,10 +3636,10 @@ TEXT ·Maps(SB), NOSPLIT, $0-16
 									End
 								End
 							End
-							Get R4
+							Get R3
 							Get R8
 							I64Add
-							Set R4
+							Set R3
 							Get R5
 							I64Const $56
 							I64Add
@@ -2984,7 +3713,7 @@ TEXT ·Maps(SB), NOSPLIT, $0-16
 					I32WrapI64
 					Get PC_B
 					I64Load $80
-					Get R4
+					Get R3
 					Get PC_B
 					I64Load $80
 					I64Sub
@@ -3001,7 +3730,7 @@ TEXT ·Maps(SB), NOSPLIT, $0-16
 					I64Const $0
 					I64Store $72
 					Get PC_B
-					Get R4
+					Get R3
 					I64Store $80
 					Get PC_B
 					Get PC_B
