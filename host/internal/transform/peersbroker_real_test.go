@@ -37,8 +37,8 @@ const brokerRecords = 100_000
 // committed. It prints the nanoseconds of CPU that this process takes for a record, the middle of the turns, and the
 // records of a second of one core; beside it, in turns, what the clients alone take, for the same records without
 // converters and stages, and what Kafka's own clients and classes take, whose JVM compiles and collects garbage in it.
-// Garbage of this process is collected by Go's own target, or that of GOGC; a worker has another, by what it has in use.
-// `make bench-peers` runs it.
+// Garbage of this process is collected by Go's own target, or that of GOGC; a worker has another, which follows what
+// is in use. `make bench-peers` runs it.
 func BenchmarkRealPeersBroker(b *testing.B) {
 	m, reg, _ := manager(b, nil)
 	address := startBroker(b)
