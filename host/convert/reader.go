@@ -212,19 +212,23 @@ func (r *reader) readInteger(p *parser, dst []byte, c byte) ([]byte, *Error) {
 		}
 		return dst, r.mismatch(p)
 	}
-	text, whole, err := p.number()
-	if err != nil {
-		return dst, err
-	}
-	var n int64
-	ok := false
-	switch {
-	case whole:
-		n, ok = parseInteger(text)
-	case r.logical != "":
-		return dst, r.notIntegral("NUMBER")
-	default:
-		n, ok = p.wholeOf(text)
+	from := p.i
+	n, ok := p.integer()
+	text := p.data[from:p.i]
+	if !ok {
+		var whole bool
+		var err *Error
+		if text, whole, err = p.number(); err != nil {
+			return dst, err
+		}
+		switch {
+		case whole:
+			n, ok = parseInteger(text)
+		case r.logical != "":
+			return dst, r.notIntegral("NUMBER")
+		default:
+			n, ok = p.wholeOf(text)
+		}
 	}
 	if shift := 8<<r.shape - 1; !ok || (n>>shift != 0 && n>>shift != -1) {
 		if r.logical != "" && r.shape == int32Shape {
@@ -283,13 +287,37 @@ func (p *parser) parts(text []byte) (mantissa []byte, places, exponent int, ok b
 	return mantissa, places, exponent, true
 }
 
+// shortInteger is how many digits are read without a thought of 64 bits.
+const shortInteger = 18
+
+// integer takes a whole number of at most shortInteger digits. Of another value it takes nothing: ok is false.
+func (p *parser) integer() (n int64, ok bool) {
+	data, i := p.data, p.i
+	negative := i < len(data) && data[i] == '-'
+	if negative {
+		i++
+	}
+	from := i
+	for ; i < len(data) && data[i]-'0' < 10; i++ {
+		n = n*10 + int64(data[i]-'0')
+	}
+	if i == from || i-from > shortInteger || i < len(data) && (data[i] == '.' || data[i]|0x20 == 'e') {
+		return 0, false
+	}
+	if negative {
+		n = -n
+	}
+	p.i = i
+	return n, true
+}
+
 // parseInteger reads digits with or without a minus sign.
 func parseInteger(text []byte) (n int64, ok bool) {
 	digits, negative := text, text[0] == '-'
 	if negative {
 		digits = text[1:]
 	}
-	if len(digits) > 18 {
+	if len(digits) > shortInteger {
 		n, err := strconv.ParseInt(string(text), 10, 64)
 		return n, err == nil
 	}
@@ -681,7 +709,7 @@ func (r *reader) readItems(p *parser, dst []byte) ([]byte, *Error) {
 			return dst, err
 		}
 		if unique {
-			keys.note(p, dst, from, value)
+			keys.note(p, dst, from, value, bitOf(dst[from:value]))
 		}
 	}
 	if unique {
@@ -781,6 +809,9 @@ func readDynamic(p *parser, dst []byte) ([]byte, *Error) {
 	case '{':
 		return readDynamicMap(p, dst)
 	}
+	if n, ok := p.integer(); ok {
+		return datum.AppendNumber(append(dst, datum.TagInt64), n), nil
+	}
 	text, whole, err := p.number()
 	if err != nil {
 		return dst, err
@@ -836,49 +867,54 @@ func readDynamicMap(p *parser, dst []byte) ([]byte, *Error) {
 			count := len(p.seen) - names.base
 			return putCount(names.order(p, dst), start, count), nil
 		}
-		first := len(dst)
-		if dst, err = p.dynamicName(dst, &at); err != nil {
+		first, bit := len(dst), uint64(0)
+		if dst, bit, err = p.dynamicName(dst, &at); err != nil {
 			return dst, err
 		}
 		value := len(dst)
 		if dst, err = readDynamic(p, dst); err != nil {
 			return dst, err
 		}
-		names.note(p, dst, first, value)
+		names.note(p, dst, first, value, bit)
 	}
 }
 
 // lead is a name that an object without schema had: as it stood in the document, with quotation marks and colon, and as
-// a key.
-type lead struct{ text, key []byte }
+// a key, which bit stands for.
+type lead struct {
+	text, key []byte
+	bit       uint64
+}
 
 // fewLeads is how many names of the object that came last are remembered, and how long they may be.
 const fewLeads, leadBytes = 128, 128
 
-// dynamicName takes the name of a member and the colon, and appends the name as a key. Mostly it is the name that stood
-// at the same place, at, in the document before.
-func (p *parser) dynamicName(dst []byte, at *int) ([]byte, *Error) {
+// dynamicName takes the name of a member and the colon, and appends the name as a key, which bit stands for. Mostly it
+// is the name that stood at the same place, at, in the document before.
+func (p *parser) dynamicName(dst []byte, at *int) (_ []byte, bit uint64, err *Error) {
 	n := *at
 	*at++
 	if n < len(p.leads) && bytes.HasPrefix(p.data[p.i:], p.leads[n].text) {
-		p.i += len(p.leads[n].text)
-		return append(dst, p.leads[n].key...), nil
+		l := &p.leads[n]
+		p.i += len(l.text)
+		return append(dst, l.key...), l.bit, nil
 	}
 	p.peek()
 	from, start := p.i, len(dst)
 	name, err := p.name()
 	if err != nil {
-		return dst, err
+		return dst, 0, err
 	}
 	dst = datum.AppendBytes(append(dst, datum.TagText), name)
+	bit = bitOf(dst[start:])
 	if n < fewLeads && n <= len(p.leads) && p.i-from <= leadBytes {
 		if n == len(p.leads) {
 			p.leads = append(p.leads, lead{})
 		}
 		l := &p.leads[n]
-		l.text, l.key = append(l.text[:0], p.data[from:p.i]...), append(l.key[:0], dst[start:]...)
+		l.text, l.key, l.bit = append(l.text[:0], p.data[from:p.i]...), append(l.key[:0], dst[start:]...), bit
 	}
-	return dst, nil
+	return dst, bit, nil
 }
 
 // entries are those of one map, in p.seen from base on, with places counted from the object's first
@@ -896,10 +932,9 @@ type entries struct {
 // manyEntries is the number of entries from which on their names are kept in a map.
 const manyEntries = 32
 
-// note notes the entry that ends dst, by where its name and its value begin.
-func (n *entries) note(p *parser, dst []byte, name, value int) {
+// note notes the entry that ends dst, by where its name and its value begin; bit stands for its name.
+func (n *entries) note(p *parser, dst []byte, name, value int, bit uint64) {
 	e := entry{name - n.content, value - n.content, value - n.content, len(dst) - n.content}
-	bit := bitOf(dst[name:value])
 	if n.hashes&bit != 0 || len(p.seen)-n.base >= manyEntries-1 {
 		n.add(p, dst, e)
 		return
