@@ -73,6 +73,37 @@ func (s *Consumer) added(topic string, partition int32) bool {
 	return known && int(partition) >= count
 }
 
+// unbegunWith are new partitions, and those that are this member's since earlier and of which the coordinator did not
+// take where they begin.
+func (s *Consumer) unbegunWith(partitions map[string][]int32) map[string][]int32 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := map[string][]int32{}
+	for topic, list := range partitions {
+		all[topic] = slices.Clone(list)
+	}
+	for topic, list := range s.unbegun {
+		for p := range list {
+			if s.owned[topic][p] && !slices.Contains(all[topic], p) {
+				all[topic] = append(all[topic], p)
+			}
+		}
+	}
+	s.unbegun, s.refusal = nil, nil
+	return all
+}
+
+// mayBegin keeps the client from reading partitions of which the coordinator did not take where they begin, since the
+// generation in which they were assigned was over. The client is given the coordinator's answer, as if that had come to
+// its own request for their offsets: it joins anew, keeps partitions or loses them as the answer says, and asks for the
+// offsets of those that it keeps behind the next call of assigned, which has no other part in kept partitions.
+func (s *Consumer) mayBegin(_ context.Context, offsets map[string]map[int32]kgo.Offset) (map[string]map[int32]kgo.Offset,
+	error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return offsets, s.refusal
+}
+
 // beginAt commits where those of new partitions begin that the group has no offset of, as auto.offset.reset says:
 // `earliest` or `latest`.
 func (s *Consumer) beginAt(ctx context.Context, client *kgo.Client, partitions map[string][]int32) error {
@@ -127,7 +158,10 @@ func (s *Consumer) beginAt(ctx context.Context, client *kgo.Client, partitions m
 		}
 	}
 	err = s.commitOnce(ctx, begin)
-	if forgotten(err) { // it joins anew, and is asked for the partitions that it has then
+	if forgotten(err) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.unbegun, s.refusal = begin, err
 		return nil
 	}
 	if err != nil {

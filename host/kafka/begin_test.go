@@ -251,3 +251,71 @@ func TestBeginningIgnoresPartitionsOfOthers(t *testing.T) {
 		})
 	}
 }
+
+// A coordinator that does not take where partitions begin, since the group rebalances or has forgotten the member, is
+// told again when the member has joined anew: no record is read before, also of a partition that the member keeps.
+func TestBeginningIsCommittedAfterARebalance(t *testing.T) {
+	for _, code := range []*kerr.Error{kerr.RebalanceInProgress, kerr.IllegalGeneration, kerr.UnknownMemberID} {
+		for _, reset := range []string{"earliest", "latest"} {
+			t.Run(reset+" "+code.Message, func(t *testing.T) {
+				t.Parallel()
+				b, ctx := newBeginning(t, 1), testContext(t)
+				b.put(0, "before")
+				refused := make(chan struct{})
+				b.b.cluster.ControlKey(int16(kmsg.OffsetCommit), func(r kmsg.Request) (kmsg.Response, error, bool) {
+					defer close(refused) // once, then the request is taken
+					answer := r.ResponseKind().(*kmsg.OffsetCommitResponse)
+					for _, t := range r.(*kmsg.OffsetCommitRequest).Topics {
+						topic := kmsg.NewOffsetCommitResponseTopic()
+						topic.Topic, topic.TopicID = t.Topic, t.TopicID
+						for _, p := range t.Partitions {
+							partition := kmsg.NewOffsetCommitResponseTopicPartition()
+							partition.Partition, partition.ErrorCode = p.Partition, code.Code
+							topic.Partitions = append(topic.Partitions, partition)
+						}
+						answer.Topics = append(answer.Topics, topic)
+					}
+					return answer, nil, true
+				})
+				config := testConfig(b.b.Addr())
+				config.Consumer.Reset, config.Consumer.HeartbeatInterval = reset, 100*time.Millisecond
+				s, err := NewConsumer(config, ConsumerOptions{Group: "connect-test", Topics: []string{"orders"}})
+				if err != nil {
+					t.Fatal(err)
+				}
+				t.Cleanup(s.Close)
+				for put := false; ; {
+					polling, cancel := context.WithTimeout(ctx, 50*time.Millisecond)
+					records, err := s.Poll(polling)
+					cancel()
+					if ctx.Err() != nil || err != nil && !errors.Is(err, context.DeadlineExceeded) {
+						t.Fatal(err)
+					}
+					stored, err := b.admin.FetchOffsets(ctx, "connect-test")
+					if err != nil && !errors.Is(err, kerr.GroupIDNotFound) { // not before the member has joined again
+						t.Fatal(err)
+					}
+					at, begun := stored.Lookup("orders", 0)
+					if len(records) > 0 && !begun {
+						t.Fatalf("expected no record before the beginning is committed, found %q", records[0].Value)
+					}
+					if begun {
+						// latest is where the topic ends when the beginning is taken.
+						if reset == "earliest" && at.At != 0 || reset == "latest" && at.At != 1 && at.At != 2 {
+							t.Errorf("the partition begins at %d", at.At)
+						}
+						return
+					}
+					select {
+					case <-refused:
+						if !put {
+							b.put(0, "after")
+						}
+						put = true
+					default:
+					}
+				}
+			})
+		}
+	}
+}
