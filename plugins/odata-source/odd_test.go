@@ -41,6 +41,8 @@ type odd struct {
 	// count: filtered, whole, page (the page's rows), zero (0, always), none, refused, first (on the first page alone),
 	// more (five too many).
 	count string
+	// most is the highest count that it gives, 0: any.
+	most int
 	// late: the count stands behind the rows.
 	late bool
 	// skips: $skip is heeded; tops: $top is.
@@ -240,6 +242,9 @@ func (s *odd) counted(asked bool, all, page int, filter string, start int) strin
 	}
 	if !asked {
 		return ""
+	}
+	if s.most > 0 {
+		n = min(n, s.most)
 	}
 	return `"__count":"` + strconv.Itoa(n) + `",`
 }
@@ -636,6 +641,37 @@ func TestPagesWithoutLinkAndCount(t *testing.T) {
 							}
 							if cap >= 350 && order == "heeds" && filter == "heeds" && skips && len(s.requests) > most {
 								t.Errorf("%s: %d requests: %v", paging, len(s.requests), s.requests)
+							}
+						}
+					}
+				}
+			}
+		}
+	}
+}
+
+// A service that counts up to a limit only has more rows than its count says: it is read whole where it heeds the key or
+// $skip, with pages as large as the limit or smaller ones, by its links or without.
+func TestCountsUpToALimit(t *testing.T) {
+	for _, paging := range []string{"auto", "keys", "links", "top"} {
+		for _, order := range []string{"heeds", "ignores", "refused"} {
+			for _, filter := range []string{"heeds", "ignores"} {
+				for _, count := range []string{"filtered", "whole", "first"} {
+					for _, links := range []string{"none", "key", "skip"} {
+						for _, page := range []int{10, 100, 250} {
+							s := &odd{keys: upFrom(1, 350), page: page, links: links, order: order, filter: filter,
+								count: count, most: 100, skips: true, tops: true, restarts: page == 100}
+							slices.Reverse(s.keys)
+							if order == "heeds" {
+								slices.Reverse(s.keys)
+							}
+							settings := []string{"sap.odata.paging=" + paging}
+							if paging == "top" {
+								settings = append(settings, "sap.odata.page.size="+strconv.Itoa(page))
+							}
+							if missing, _, err := s.read(t, settings...); missing > 0 || err != nil {
+								t.Errorf("%s: %d missing, %v: %v\n%s", paging, missing, err, s,
+									strings.Join(s.requests, "\n"))
 							}
 						}
 					}
