@@ -21,7 +21,8 @@ import (
 // expires.
 //
 // A partition that is added to a topic while the group reads it is read from its beginning, also with `latest`. Kafka's
-// consumer would pass over the records that are written before it sees the partition (KAFKA-12478, KIP-1282). That a
+// consumer would pass over the records that are written before it sees the partition (KAFKA-12478, KIP-1282). So is a
+// topic that is named and was not there when this member joined. That a
 // partition was added is known only from the topic having had fewer when this member joined: a missing offset alone
 // proves nothing, since a quiet partition has none in groups of older versions, and offsets can be reset one by one.
 
@@ -35,16 +36,28 @@ func (s *Consumer) join(ctx context.Context) error {
 			asked.Topic = kmsg.StringPtr(topic)
 			request.Topics = append(request.Topics, asked)
 		}
-		answer, err := request.RequestWith(ctx, s.client)
-		for err != nil && passes(err) && pause.For(ctx, time.Second) == nil {
-			answer, err = request.RequestWith(ctx, s.client)
-		}
-		if err != nil {
-			return fmt.Errorf("count the partitions of the topics of group %s: %w", s.o.Group, err)
-		}
-		for _, t := range answer.Topics {
-			if t.Topic != nil && t.ErrorCode == 0 {
-				s.counted(*t.Topic, len(t.Partitions))
+		for asked := 1; ; {
+			answer, err := request.RequestWith(ctx, s.client)
+			switch {
+			case err != nil && passes(err) && pause.For(ctx, time.Second) == nil:
+				continue
+			case err != nil:
+				return fmt.Errorf("count the partitions of the topics of group %s: %w", s.o.Group, err)
+			}
+			missing := false
+			for _, t := range answer.Topics {
+				switch {
+				case t.Topic == nil:
+				case t.ErrorCode == 0:
+					s.counted(*t.Topic, len(t.Partitions))
+				case t.ErrorCode == kerr.UnknownTopicOrPartition.Code && asked > 1:
+					s.counted(*t.Topic, 0)
+				case t.ErrorCode == kerr.UnknownTopicOrPartition.Code:
+					missing = true // a broker that has just started may not know it yet
+				}
+			}
+			if asked++; !missing || pause.For(ctx, time.Second) != nil {
+				break
 			}
 		}
 	}
@@ -97,8 +110,8 @@ func (s *Consumer) unbegunWith(partitions map[string][]int32) map[string][]int32
 // generation in which they were assigned was over. The client is given the coordinator's answer, as if that had come to
 // its own request for their offsets: it joins anew, keeps partitions or loses them as the answer says, and asks for the
 // offsets of those that it keeps behind the next call of assigned, which has no other part in kept partitions.
-func (s *Consumer) mayBegin(_ context.Context, offsets map[string]map[int32]kgo.Offset) (map[string]map[int32]kgo.Offset,
-	error) {
+func (s *Consumer) mayBegin(_ context.Context, offsets map[string]map[int32]kgo.Offset) (
+	map[string]map[int32]kgo.Offset, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return offsets, s.refusal

@@ -122,6 +122,49 @@ func TestLatestPassesNothingOver(t *testing.T) {
 	}
 }
 
+// With `latest`, a topic that was not there when the consumer joined is read from its beginning: what is written before
+// the consumer sees it is not passed over.
+func TestLatestOfATopicThatIsMissing(t *testing.T) {
+	t.Parallel()
+	b, ctx := &beginning{t: t, b: openTestBroker(t, t.TempDir())}, testContext(t)
+	b.admin = kadm.NewClient(testClient(t, kgo.SeedBrokers(b.b.Addr())))
+	config := testConfig(b.b.Addr())
+	config.Consumer.Reset = "latest"
+	var written atomic.Bool // until then nobody joins
+	b.b.cluster.ControlKey(int16(kmsg.JoinGroup), func(r kmsg.Request) (kmsg.Response, error, bool) {
+		b.b.cluster.KeepControl()
+		answer := r.ResponseKind().(*kmsg.JoinGroupResponse)
+		answer.ErrorCode = kerr.CoordinatorLoadInProgress.Code
+		return answer, nil, !written.Load()
+	})
+	s, err := NewConsumer(config, ConsumerOptions{Group: "connect-test", Topics: []string{"orders"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+	if err := s.join(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.admin.CreateTopic(ctx, 2, 1, nil, "orders"); err != nil {
+		t.Fatal(err)
+	}
+	b.put(0, "1")
+	b.put(1, "2")
+	written.Store(true)
+	reading, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	var got []string
+	for len(got) < 2 {
+		records, err := s.Poll(reading)
+		if err != nil && !errors.Is(err, kerr.CoordinatorLoadInProgress) {
+			t.Fatalf("expected all records of the new topic, found %q, %v", got, err)
+		}
+		for _, r := range records {
+			got = append(got, string(r.Value))
+		}
+	}
+}
+
 // With `latest`, a partition without an offset begins at its end where the topic had it when the consumer joined,
 // though the group has offsets of others: it may have been quiet under an older version, or its offset was reset.
 func TestLatestReadsNoQuietPartitionAnew(t *testing.T) {

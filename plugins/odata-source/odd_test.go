@@ -650,8 +650,8 @@ func TestPagesWithoutLinkAndCount(t *testing.T) {
 	}
 }
 
-// A service that counts up to a limit only has more rows than its count says: it is read whole where it heeds the key or
-// $skip, with pages as large as the limit or smaller ones, by its links or without.
+// A service that counts up to a limit only has more rows than its count says: it is read whole where it heeds the key
+// or $skip, with pages as large as the limit or smaller ones, by its links or without.
 func TestCountsUpToALimit(t *testing.T) {
 	for _, paging := range []string{"auto", "keys", "links", "top"} {
 		for _, order := range []string{"heeds", "ignores", "refused"} {

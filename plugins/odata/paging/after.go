@@ -294,8 +294,8 @@ func (pg *Page) limited(next *Position) bool {
 }
 
 // mayLimit tells whether a number is one that people choose as a limit: a multiple of 50, a power of two, or one less
-// than a thousand or than such a power. Assumption: services that count up to a limit only have such a one; no reference
-// says so.
+// than such a power or than a multiple of 1,000. Assumption: services that count up to a limit only have such a one; no
+// reference says so.
 func mayLimit(n int) bool {
 	return n >= 50 && (n%50 == 0 || n&(n-1) == 0 || n&(n+1) == 0 || (n+1)%1000 == 0)
 }
