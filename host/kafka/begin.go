@@ -21,10 +21,11 @@ import (
 // expires.
 //
 // A partition that is added to a topic while the group reads it is read from its beginning, also with `latest`. Kafka's
-// consumer would pass over the records that are written before it sees the partition (KAFKA-12478, KIP-1282). So is a
-// topic that is named and was not there when this member joined. That a
-// partition was added is known only from the topic having had fewer when this member joined: a missing offset alone
-// proves nothing, since a quiet partition has none in groups of older versions, and offsets can be reset one by one.
+// consumer would pass over the records that are written before it sees the partition (KAFKA-12478, KIP-1282). That a
+// partition was added is known only from the topic having had fewer when this member joined, none where a topic that is
+// named was not there: a missing offset alone proves nothing, since a quiet partition has none in groups of older
+// versions, and offsets can be reset one by one. A topic that a regular expression finds later begins at its end, as it
+// does in Kafka: it may be an old one that the user was not allowed to see before.
 
 // join counts the partitions of the topics that are read by name, and then joins the group. With the other resets the
 // member joins when it is made. While nobody can be reached it goes on asking.
