@@ -149,11 +149,11 @@ func (pg *page) decodeNamed(tag string, _ uint16, piece []byte, last bool) (port
 }
 
 // What a service answers about an entity may come of an older copy of its data than what made the notification: an
-// entity that was created just now is not there, one that was deleted still is. Nothing tells of them again, so that the
-// delete of a row that lives, or the row of a deleted entity, would stay in Kafka for good. So an entity whose answer
-// contradicts the notification is written as it came, and read once more after a while. It is not waited for before: who
-// sends notifications one after another would stand still with each entity that was deleted since. An entity that was
-// changed and comes as it was before cannot be told from one that is up to date.
+// entity that was created just now is not there, one that was deleted still is. Nothing tells of them again, so that
+// the delete of a row that lives, or the row of a deleted entity, would stay in Kafka for good. So an entity whose
+// answer contradicts the notification is written as it came, and read once more after a while. It is not waited for
+// before: who sends notifications one after another would stand still with each entity that was deleted since. An
+// entity that was changed and comes as it was before cannot be told from one that is up to date.
 
 // maxContradicted is how many answers that contradict their notifications an instance remembers, forgetting is how many
 // times longer than they are to wait at most.

@@ -113,7 +113,8 @@ type subscribing struct {
 	// check is after how many seconds changes are asked for that nobody has told of, where nothing else has them asked
 	// for; -1: never.
 	check int
-	// confirm is after how many seconds an entity is read once more whose answer contradicts the notification, 0: never.
+	// confirm is after how many seconds an entity is read once more whose answer contradicts the notification; 0:
+	// never.
 	confirm int
 	// to is what addresses of notifications begin with: a channel of an RFC destination, or a URL.
 	to string
