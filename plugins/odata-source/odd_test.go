@@ -65,9 +65,9 @@ type odd struct {
 }
 
 func (s *odd) String() string {
-	return fmt.Sprintf("%d rows in pages of %d, links %s, order %s, filter %s, count %s, skips %v, tops %v, circle "+
+	return fmt.Sprintf("%d rows in pages of %d, links %s, order %s, filter %s, count %s up to %d, skips %v, tops %v, circle "+
 		"%d, dumps %d, moves %v, order of keys %v",
-		len(s.keys), s.page, s.links, s.order, s.filter, s.count, s.skips, s.tops, s.circle, s.dumps, s.moves != nil,
+		len(s.keys), s.page, s.links, s.order, s.filter, s.count, s.most, s.skips, s.tops, s.circle, s.dumps, s.moves != nil,
 		s.keys)
 }
 
@@ -735,6 +735,12 @@ func randomService(r *rand.Rand) (*odd, []string) {
 	if counted && s.links != "grow" && s.order == "heeds" && s.filter == "heeds" && !strings.HasSuffix(settings[0],
 		"links") && r.IntN(2) == 0 {
 		s.moves = r // following links that count rows, nobody can notice a row that comes for one that goes
+	}
+	if counted && s.moves == nil && s.order == "heeds" && r.IntN(3) == 0 {
+		s.most = []int{50, 64}[r.IntN(2)]
+		if s.links == "none" && (s.filter != "heeds" || strings.HasSuffix(settings[0], "links")) {
+			s.skips = true // nothing else tells that rows are missing
+		}
 	}
 	return s, settings
 }

@@ -278,14 +278,18 @@ func (pg *Page) atEnd(next *Position) (*Position, error) {
 	return next, nil
 }
 
-// limited goes on behind a load that has reached its count where that may be the most that the service counts: it may
-// have more rows. What comes behind makes it one without a count.
+// limited goes on behind a load that has reached its count where that may be the most that the service counts, or where
+// more rows came than it counts: it may have others still. What comes behind makes it a load without a count.
 func (pg *Page) limited(next *Position) bool {
-	if next.count != next.seen+next.again || !mayLimit(next.count) {
+	seen := next.seen + next.again
+	if next.count < 0 || next.count > seen || next.count == seen && !mayLimit(next.count) {
 		return false
 	}
 	was := *next
-	next.claimed, next.count = next.count, -1
+	if next.count == seen {
+		next.claimed = seen
+	}
+	next.count = -1
 	if pg.goBeyond(next) {
 		return true
 	}
