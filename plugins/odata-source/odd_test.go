@@ -65,10 +65,9 @@ type odd struct {
 }
 
 func (s *odd) String() string {
-	return fmt.Sprintf("%d rows in pages of %d, links %s, order %s, filter %s, count %s up to %d, skips %v, tops %v, circle "+
-		"%d, dumps %d, moves %v, order of keys %v",
-		len(s.keys), s.page, s.links, s.order, s.filter, s.count, s.most, s.skips, s.tops, s.circle, s.dumps, s.moves != nil,
-		s.keys)
+	return fmt.Sprintf("%d rows in pages of %d, links %s, order %s, filter %s, count %s up to %d, skips %v, tops %v, "+
+		"circle %d, dumps %d, moves %v, order of keys %v", len(s.keys), s.page, s.links, s.order, s.filter, s.count,
+		s.most, s.skips, s.tops, s.circle, s.dumps, s.moves != nil, s.keys)
 }
 
 func (s *odd) ServeHTTP(w http.ResponseWriter, r *http.Request) {
