@@ -187,7 +187,8 @@ type Portion struct {
 	Follow []Follow
 	// Next is where to go on; it comes with the last piece.
 	Next *[]Field
-	// More: something is waiting at Next now.
+	// More: something is waiting at Next now, or in WaitMs milliseconds. Behind a page without a position that a wake
+	// had asked for, both together have that wake come once more after that time, a minute at most.
 	More   bool
 	WaitMs uint32
 }

@@ -22,8 +22,10 @@ import (
 //
 // A partition that is added to a topic while the group reads it is read from its beginning, also with `latest`. Kafka's
 // consumer would pass over the records that are written before it sees the partition (KAFKA-12478, KIP-1282). That a
-// partition was added is known only from the topic having had fewer when this member joined: a missing offset alone
-// proves nothing, since a quiet partition has none in groups of older versions, and offsets can be reset one by one.
+// partition was added is known only from the topic having had fewer when this member joined, none where a topic that is
+// named was not there: a missing offset alone proves nothing, since a quiet partition has none in groups of older
+// versions, and offsets can be reset one by one. A topic that a regular expression finds later begins at its end, as it
+// does in Kafka: it may be an old one that the user was not allowed to see before.
 
 // join counts the partitions of the topics that are read by name, and then joins the group. With the other resets the
 // member joins when it is made. While nobody can be reached it goes on asking.
@@ -35,16 +37,28 @@ func (s *Consumer) join(ctx context.Context) error {
 			asked.Topic = kmsg.StringPtr(topic)
 			request.Topics = append(request.Topics, asked)
 		}
-		answer, err := request.RequestWith(ctx, s.client)
-		for err != nil && passes(err) && pause.For(ctx, time.Second) == nil {
-			answer, err = request.RequestWith(ctx, s.client)
-		}
-		if err != nil {
-			return fmt.Errorf("count the partitions of the topics of group %s: %w", s.o.Group, err)
-		}
-		for _, t := range answer.Topics {
-			if t.Topic != nil && t.ErrorCode == 0 {
-				s.counted(*t.Topic, len(t.Partitions))
+		for asked := 1; ; {
+			answer, err := request.RequestWith(ctx, s.client)
+			switch {
+			case err != nil && passes(err) && pause.For(ctx, time.Second) == nil:
+				continue
+			case err != nil:
+				return fmt.Errorf("count the partitions of the topics of group %s: %w", s.o.Group, err)
+			}
+			missing := false
+			for _, t := range answer.Topics {
+				switch {
+				case t.Topic == nil:
+				case t.ErrorCode == 0:
+					s.counted(*t.Topic, len(t.Partitions))
+				case t.ErrorCode == kerr.UnknownTopicOrPartition.Code && asked > 1:
+					s.counted(*t.Topic, 0)
+				case t.ErrorCode == kerr.UnknownTopicOrPartition.Code:
+					missing = true // a broker that has just started may not know it yet
+				}
+			}
+			if asked++; !missing || pause.For(ctx, time.Second) != nil {
+				break
 			}
 		}
 	}
@@ -71,6 +85,37 @@ func (s *Consumer) added(topic string, partition int32) bool {
 	defer s.mu.Unlock()
 	count, known := s.counts[topic]
 	return known && int(partition) >= count
+}
+
+// unbegunWith are new partitions, and those that are this member's since earlier and of which the coordinator did not
+// take where they begin.
+func (s *Consumer) unbegunWith(partitions map[string][]int32) map[string][]int32 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := map[string][]int32{}
+	for topic, list := range partitions {
+		all[topic] = slices.Clone(list)
+	}
+	for topic, list := range s.unbegun {
+		for p := range list {
+			if s.owned[topic][p] && !slices.Contains(all[topic], p) {
+				all[topic] = append(all[topic], p)
+			}
+		}
+	}
+	s.unbegun, s.refusal = nil, nil
+	return all
+}
+
+// mayBegin keeps the client from reading partitions of which the coordinator did not take where they begin, since the
+// generation in which they were assigned was over. The client is given the coordinator's answer, as if that had come to
+// its own request for their offsets: it joins anew, keeps partitions or loses them as the answer says, and asks for the
+// offsets of those that it keeps behind the next call of assigned, which has no other part in kept partitions.
+func (s *Consumer) mayBegin(_ context.Context, offsets map[string]map[int32]kgo.Offset) (
+	map[string]map[int32]kgo.Offset, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return offsets, s.refusal
 }
 
 // beginAt commits where those of new partitions begin that the group has no offset of, as auto.offset.reset says:
@@ -127,7 +172,10 @@ func (s *Consumer) beginAt(ctx context.Context, client *kgo.Client, partitions m
 		}
 	}
 	err = s.commitOnce(ctx, begin)
-	if forgotten(err) { // it joins anew, and is asked for the partitions that it has then
+	if forgotten(err) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.unbegun, s.refusal = begin, err
 		return nil
 	}
 	if err != nil {

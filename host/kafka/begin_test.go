@@ -122,6 +122,49 @@ func TestLatestPassesNothingOver(t *testing.T) {
 	}
 }
 
+// With `latest`, a topic that was not there when the consumer joined is read from its beginning: what is written before
+// the consumer sees it is not passed over.
+func TestLatestOfATopicThatIsMissing(t *testing.T) {
+	t.Parallel()
+	b, ctx := &beginning{t: t, b: openTestBroker(t, t.TempDir())}, testContext(t)
+	b.admin = kadm.NewClient(testClient(t, kgo.SeedBrokers(b.b.Addr())))
+	config := testConfig(b.b.Addr())
+	config.Consumer.Reset = "latest"
+	var written atomic.Bool // until then nobody joins
+	b.b.cluster.ControlKey(int16(kmsg.JoinGroup), func(r kmsg.Request) (kmsg.Response, error, bool) {
+		b.b.cluster.KeepControl()
+		answer := r.ResponseKind().(*kmsg.JoinGroupResponse)
+		answer.ErrorCode = kerr.CoordinatorLoadInProgress.Code
+		return answer, nil, !written.Load()
+	})
+	s, err := NewConsumer(config, ConsumerOptions{Group: "connect-test", Topics: []string{"orders"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+	if err := s.join(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.admin.CreateTopic(ctx, 2, 1, nil, "orders"); err != nil {
+		t.Fatal(err)
+	}
+	b.put(0, "1")
+	b.put(1, "2")
+	written.Store(true)
+	reading, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	var got []string
+	for len(got) < 2 {
+		records, err := s.Poll(reading)
+		if err != nil && !errors.Is(err, kerr.CoordinatorLoadInProgress) {
+			t.Fatalf("expected all records of the new topic, found %q, %v", got, err)
+		}
+		for _, r := range records {
+			got = append(got, string(r.Value))
+		}
+	}
+}
+
 // With `latest`, a partition without an offset begins at its end where the topic had it when the consumer joined,
 // though the group has offsets of others: it may have been quiet under an older version, or its offset was reset.
 func TestLatestReadsNoQuietPartitionAnew(t *testing.T) {
@@ -249,5 +292,73 @@ func TestBeginningIgnoresPartitionsOfOthers(t *testing.T) {
 				t.Error("expected an error of an assigned partition without a leader")
 			}
 		})
+	}
+}
+
+// A coordinator that does not take where partitions begin, since the group rebalances or has forgotten the member, is
+// told again when the member has joined anew: no record is read before, also of a partition that the member keeps.
+func TestBeginningIsCommittedAfterARebalance(t *testing.T) {
+	for _, code := range []*kerr.Error{kerr.RebalanceInProgress, kerr.IllegalGeneration, kerr.UnknownMemberID} {
+		for _, reset := range []string{"earliest", "latest"} {
+			t.Run(reset+" "+code.Message, func(t *testing.T) {
+				t.Parallel()
+				b, ctx := newBeginning(t, 1), testContext(t)
+				b.put(0, "before")
+				refused := make(chan struct{})
+				b.b.cluster.ControlKey(int16(kmsg.OffsetCommit), func(r kmsg.Request) (kmsg.Response, error, bool) {
+					defer close(refused) // once, then the request is taken
+					answer := r.ResponseKind().(*kmsg.OffsetCommitResponse)
+					for _, t := range r.(*kmsg.OffsetCommitRequest).Topics {
+						topic := kmsg.NewOffsetCommitResponseTopic()
+						topic.Topic, topic.TopicID = t.Topic, t.TopicID
+						for _, p := range t.Partitions {
+							partition := kmsg.NewOffsetCommitResponseTopicPartition()
+							partition.Partition, partition.ErrorCode = p.Partition, code.Code
+							topic.Partitions = append(topic.Partitions, partition)
+						}
+						answer.Topics = append(answer.Topics, topic)
+					}
+					return answer, nil, true
+				})
+				config := testConfig(b.b.Addr())
+				config.Consumer.Reset, config.Consumer.HeartbeatInterval = reset, 100*time.Millisecond
+				s, err := NewConsumer(config, ConsumerOptions{Group: "connect-test", Topics: []string{"orders"}})
+				if err != nil {
+					t.Fatal(err)
+				}
+				t.Cleanup(s.Close)
+				for put := false; ; {
+					polling, cancel := context.WithTimeout(ctx, 50*time.Millisecond)
+					records, err := s.Poll(polling)
+					cancel()
+					if ctx.Err() != nil || err != nil && !errors.Is(err, context.DeadlineExceeded) {
+						t.Fatal(err)
+					}
+					stored, err := b.admin.FetchOffsets(ctx, "connect-test")
+					if err != nil && !errors.Is(err, kerr.GroupIDNotFound) { // not before the member has joined again
+						t.Fatal(err)
+					}
+					at, begun := stored.Lookup("orders", 0)
+					if len(records) > 0 && !begun {
+						t.Fatalf("expected no record before the beginning is committed, found %q", records[0].Value)
+					}
+					if begun {
+						// latest is where the topic ends when the beginning is taken.
+						if reset == "earliest" && at.At != 0 || reset == "latest" && at.At != 1 && at.At != 2 {
+							t.Errorf("the partition begins at %d", at.At)
+						}
+						return
+					}
+					select {
+					case <-refused:
+						if !put {
+							b.put(0, "after")
+						}
+						put = true
+					default:
+					}
+				}
+			})
+		}
 	}
 }

@@ -92,6 +92,10 @@ type Consumer struct {
 	// counts are how many partitions the topics had when this member joined the group, or found them by topics.regex:
 	// those with higher numbers were added since. Only kept with auto.offset.reset=latest.
 	counts map[string]int
+	// unbegun are partitions whose beginning the coordinator did not take, as the member has to join anew first, and
+	// refusal is its answer.
+	unbegun Offsets
+	refusal error
 
 	records []*kgo.Record // of the last poll
 }
@@ -126,6 +130,7 @@ func NewConsumer(c Config, o ConsumerOptions) (*Consumer, error) {
 		kgo.OnPartitionsAssigned(s.assigned),
 		kgo.OnPartitionsRevoked(s.revoked),
 		kgo.OnPartitionsLost(s.lost),
+		kgo.AdjustFetchOffsetsFn(s.mayBegin),
 		kgo.WithHooks(s.session),
 	)
 	if c.Consumer.Instance != "" {
@@ -478,8 +483,10 @@ func (s *Consumer) assigned(ctx context.Context, client *kgo.Client, partitions 
 	if s.o.Committed != nil && len(partitions) > 0 {
 		s.asksUntil(ctx, func(ctx context.Context) error { return s.readMetadata(ctx, client, partitions) })
 	}
-	if reset := s.config.Consumer.Reset; (reset == "earliest" || reset == "latest") && len(partitions) > 0 {
-		s.asksUntil(ctx, func(ctx context.Context) error { return s.beginAt(ctx, client, partitions) })
+	if reset := s.config.Consumer.Reset; reset == "earliest" || reset == "latest" {
+		if begin := s.unbegunWith(partitions); len(begin) > 0 {
+			s.asksUntil(ctx, func(ctx context.Context) error { return s.beginAt(ctx, client, begin) })
+		}
 	}
 }
 

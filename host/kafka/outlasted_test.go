@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -11,6 +12,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/culvert-project/culvert/host/internal/logtest"
 )
 
 // A transaction that has outlasted its time because the broker was away is given up, and its feed starts over: with
@@ -23,17 +26,29 @@ func TestOutlastedTransactionsStartOver(t *testing.T) {
 		state  []string
 		above  int16
 		over   bool
+		// says is in the error; lines is how often the log says that the brokers are waited for.
+		says  string
+		lines int
 	}{
-		"in time":                {false, nil, 0, true},
-		"aborted by the broker":  {true, []string{"CompleteAbort"}, 1, true},
-		"being aborted":          {true, []string{"Ongoing", "PrepareAbort", "CompleteAbort"}, 1, true},
-		"taken over":             {true, []string{"Empty"}, 2, false},
-		"taken over and at work": {true, []string{"Ongoing"}, 3, false},
-		"taken over and aborted": {true, []string{"CompleteAbort"}, 2, false},
+		"in time":               {false, nil, 0, true, "", 0},
+		"aborted by the broker": {true, []string{"CompleteAbort"}, 1, true, "", 0},
+		"being aborted": {true, []string{"Ongoing", "PrepareAbort", "Ongoing", "unavailable", "unavailable",
+			"CompleteAbort"}, 1, true, "", 2},
+		"taken over":             {true, []string{"Empty"}, 2, false, "taken the id over", 0},
+		"taken over and at work": {true, []string{"Ongoing"}, 3, false, "taken the id over", 0},
+		"taken over and aborted": {true, []string{"CompleteAbort"}, 2, false, "taken the id over", 0},
+		"older brokers":          {true, nil, 0, false, "expected Apache Kafka 3.0 or newer", 0},
+		"without the right": {true, []string{"CompleteAbort", "refused"}, 1, false,
+			kerr.TransactionalIDAuthorizationFailed.Message, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			config, b := transactionsBroker(t)
 			config.Producer.TransactionTimeout = time.Minute
+			var log logtest.Journal
+			config.Logger = log.Logger(slog.LevelWarn)
+			if c.fenced && c.state == nil {
+				withoutDescribing(b)
+			}
 			o := newTransacting(t, config, 0, "g-c-0").Output()
 			if err := page(t, o, "late", 1); err != nil {
 				t.Fatal(err)
@@ -59,9 +74,20 @@ func TestOutlastedTransactionsStartOver(t *testing.T) {
 			b.cluster.ControlKey(int16(kmsg.DescribeTransactions), func(r kmsg.Request) (kmsg.Response, error, bool) {
 				b.cluster.KeepControl()
 				answer := r.ResponseKind().(*kmsg.DescribeTransactionsResponse)
+				if slices.Contains(states, "refused") {
+					b.cluster.ControlKey(int16(kmsg.InitProducerID), func(r kmsg.Request) (kmsg.Response, error, bool) {
+						b.cluster.KeepControl()
+						answer := r.ResponseKind().(*kmsg.InitProducerIDResponse)
+						answer.ErrorCode = kerr.TransactionalIDAuthorizationFailed.Code
+						return answer, nil, true
+					})
+				}
 				state := kmsg.NewDescribeTransactionsResponseTransactionState()
 				state.TransactionalID, state.State = "g-c-0", states[0]
 				state.ProducerID, state.ProducerEpoch = producer, epoch+c.above
+				if states[0] == "unavailable" {
+					state.ErrorCode = kerr.UnknownServerError.Code
+				}
 				if len(states) > 1 {
 					states = states[1:]
 				}
@@ -73,8 +99,11 @@ func TestOutlastedTransactionsStartOver(t *testing.T) {
 			if !Outlasted(err) || errors.As(err, &rewound) != c.over {
 				t.Errorf("expected to start over %t, found %v", c.over, err)
 			}
+			if n := strings.Count(log.String(), "as soon as the brokers say what became of it"); n != c.lines {
+				t.Errorf("expected %d lines that the brokers are waited for, found %d in\n%s", c.lines, n, log.String())
+			}
 			if !c.over {
-				if !strings.Contains(err.Error(), "was away for") {
+				if !strings.Contains(err.Error(), "was away for") || !strings.Contains(err.Error(), c.says) {
 					t.Error(err)
 				}
 				if err := o.Flush(t.Context()); err == nil {
@@ -91,6 +120,23 @@ func TestOutlastedTransactionsStartOver(t *testing.T) {
 			}
 		})
 	}
+}
+
+// withoutDescribing has a broker answer as Apache Kafka before 3.0, which knows no DescribeTransactions.
+func withoutDescribing(b *Broker) {
+	b.cluster.ControlKey(int16(kmsg.ApiVersions), func(r kmsg.Request) (kmsg.Response, error, bool) {
+		b.cluster.KeepControl()
+		answer := r.ResponseKind().(*kmsg.ApiVersionsResponse)
+		versionsForJava().EachMaxKeyVersion(func(key, most int16) {
+			if key == int16(kmsg.DescribeTransactions) {
+				return
+			}
+			one := kmsg.NewApiVersionsResponseApiKey()
+			one.ApiKey, one.MaxVersion = key, most
+			answer.ApiKeys = append(answer.ApiKeys, one)
+		})
+		return answer, nil, true
+	})
 }
 
 // What is not committed between two pages is told to whoever uses the output, at once.

@@ -260,6 +260,9 @@ func (o *TransactionalOutput) commit(ctx context.Context) error {
 	}
 	err = o.explain(m, began, err)
 	aborted := o.abort(ctx, m)
+	if Outlasted(err) && Outlasted(aborted) {
+		return aborted // which says, besides, why its producer cannot be opened anew
+	}
 	fault := (*wit.Fault)(nil)
 	if aborted != nil || (errors.As(err, &fault) || o.producer.Err() != nil) && !Outlasted(err) {
 		return err
@@ -290,6 +293,7 @@ func (o *TransactionalOutput) store(ctx context.Context, m *transactional) (r *k
 
 // abort ends the transaction without its records, as soon as brokers can be reached.
 func (o *TransactionalOutput) abort(ctx context.Context, m *transactional) error {
+	said := map[bool]bool{} // whether the brokers are aborting it, or cannot be asked
 	for {
 		err := m.EndTransaction(ctx, kgo.TryAbort)
 		if err == nil { // also of a producer that cannot go on since its commit was refused: its transaction is open
@@ -306,7 +310,14 @@ func (o *TransactionalOutput) abort(ctx context.Context, m *transactional) error
 				o.release()
 				return nil
 			}
-			final, err = definite(again) || errors.Is(again, errTaken) || unknownRequest(again), errors.Join(err, again)
+			denied, aborting := (*Denied)(nil), errors.Is(again, errAborting)
+			final = definite(again) || errors.Is(again, errTaken) || errors.As(again, &denied) || unknownRequest(again)
+			if log := o.of.config.Logger; log != nil && !final && !said[aborting] {
+				said[aborting] = true
+				log.Warn("kafka: a transaction has outlasted its time while a broker was away; its producer is opened "+
+					"anew as soon as the brokers say what became of it", "transactional_id", m.id, "error", again)
+			}
+			err = errors.Join(err, again)
 		}
 		if final {
 			began := o.began

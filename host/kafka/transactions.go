@@ -170,7 +170,7 @@ func OpenTransactions(ctx context.Context, c Config, clientID string, ids []stri
 		member, err := t.open(ctx, id)
 		if err != nil {
 			t.Close()
-			return nil, err
+			return nil, transactionFault(t.config, id, err)
 		}
 		t.all = append(t.all, member)
 		t.free <- member
@@ -190,7 +190,7 @@ func (t *Transactions) open(ctx context.Context, id string) (*transactional, err
 	defer cancel()
 	if err := m.open(waiting); err != nil {
 		client.Close()
-		return nil, transactionFault(t.config, id, dialer.explain(err))
+		return nil, dialer.explain(err)
 	}
 	dialer.onDenied(t.deny)
 	return m, nil
@@ -210,6 +210,10 @@ func (t *Transactions) again(ctx context.Context, m *transactional) error {
 	producer, epoch, _ := m.ProducerID(ctx) // also of one that has failed
 	described, err := kadm.NewClient(m.Client).DescribeTransactions(ctx, m.id)
 	if err != nil {
+		if unknownRequest(err) {
+			err = fmt.Errorf("the brokers cannot tell whether another producer has taken the id over (expected Apache "+
+				"Kafka 3.0 or newer): %w", err)
+		}
 		return err
 	}
 	d, ok := described[m.id]

@@ -18,7 +18,7 @@ import (
 )
 
 // contextVersion stands first in a context: one of another version of this plugin is stale, not misread.
-const contextVersion = "odata-source 11"
+const contextVersion = "odata-source 12"
 
 // decodedContext is what open worked out: what a context holds, and what an instance made of it.
 type decodedContext struct {

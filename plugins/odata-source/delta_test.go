@@ -44,7 +44,9 @@ type follower struct {
 	// partitions counts the records of each.
 	partitions map[int32]int
 	waits      int
-	targets    []string
+	// putOff is after how long the wake is to come again, 0: it is served.
+	putOff  uint32
+	targets []string
 	// answered sees every answer before the plugin does.
 	answered func(q *wit.Request, r *wit.Response) error
 	// wrote sees every row, as the host's converters do.
@@ -135,7 +137,10 @@ func (f *follower) catchUp(cause wit.Cause) error {
 		if !more {
 			return nil
 		}
-		cause = wit.Cause{More: wit.Chosen}
+		if cause.Wake == nil || step.Fetch.Position != nil || f.putOff == 0 {
+			cause = wit.Cause{More: wit.Chosen}
+		}
+		f.now += int64(f.putOff)
 	}
 	f.t.Fatal("it doesn't end")
 	return nil
@@ -157,7 +162,9 @@ func (f *follower) page(fetch *wit.Fetch) (more bool, err error) {
 	if err := f.decode(n, "", answer.Status, body, &end, &last); err != nil {
 		return false, err
 	}
+	f.putOff = 0
 	if end.Next == nil && fetch.Position == nil {
+		f.putOff = end.WaitMs
 		return end.More, nil // it moves nothing
 	}
 	if end.Next == nil {

@@ -3,12 +3,18 @@ package main
 import (
 	"strconv"
 	"strings"
+	"time"
 
+	"github.com/culvert-project/culvert/sdk/go"
 	"github.com/culvert-project/culvert/wit"
 )
 
 // namedTag begins the tags of requests for an entity that a notification names; its key predicate follows.
 const namedTag = "entity "
+
+// deletedToken stands behind the key predicate in the token of a wake whose notification says that the entity was
+// deleted.
+const deletedToken = " deleted"
 
 // fetchNamed asks for an entity that a notification names: what it is now, whatever was said to have happened, since
 // notifications come late, twice and in any order.
@@ -19,7 +25,7 @@ func (f *feed) fetchNamed(token string, offset []wit.Field) wit.Step {
 }
 
 func (f *feed) namedRequest(token string) wit.Request {
-	return f.request(namedTag+token, f.entityTarget(token))
+	return f.request(namedTag+token, f.entityTarget(strings.TrimSuffix(token, deletedToken)))
 }
 
 // entityTarget is where the entity with a key predicate is read, in the form of the feed's rows.
@@ -44,6 +50,7 @@ func (p *plugin) beginNamed(o *decodedContext, f *feed, response *wit.Response) 
 	pg, n := p.pages.begin(o, f, response)
 	token, cases, _ := strings.Cut(token, guidTag)
 	pg.beginGuids([]byte(cases))
+	token, pg.toldDeleted = strings.CutSuffix(token, deletedToken)
 	pg.named = strings.Clone(token)
 	if pg.Base == "" {
 		pg.Base = f.service + "/" + f.address + pg.named
@@ -84,6 +91,7 @@ func (pg *page) decodeNamed(tag string, _ uint16, piece []byte, last bool) (port
 		pg.fitKeys(raws)
 		portion.Data, portion.Rows = pg.deletedRows(nil, nil, 0, raws, pg.Answer.At)
 		pg.declare(&portion)
+		pg.confirm(&portion, !pg.toldDeleted)
 		return portion, true, nil
 	}
 	if pg.decoder == nil && !pg.choose(piece, last) {
@@ -134,5 +142,50 @@ func (pg *page) decodeNamed(tag string, _ uint16, piece []byte, last bool) (port
 		return portion, true, &wit.Fault{Kind: wit.FaultData, Message: what + ": expected one entity, found " +
 			strconv.Itoa(pg.entities)}
 	}
+	if ended {
+		pg.confirm(&portion, pg.toldDeleted)
+	}
 	return portion, ended, nil
+}
+
+// What a service answers about an entity may come of an older copy of its data than what made the notification: an
+// entity that was created just now is not there, one that was deleted still is. Nothing tells of them again, so that
+// the delete of a row that lives, or the row of a deleted entity, would stay in Kafka for good. So an entity whose
+// answer contradicts the notification is written as it came, and read once more after a while. It is not waited for
+// before: who sends notifications one after another would stand still with each entity that was deleted since. An
+// entity that was changed and comes as it was before cannot be told from one that is up to date.
+
+// maxContradicted is how many answers that contradict their notifications an instance remembers, forgetting is how many
+// times longer than they are to wait at most.
+const (
+	maxContradicted = 10_000
+	forgetting      = 30
+)
+
+// confirm has an entity read once more whose answer contradicts the notification, unless it was read twice by now.
+func (pg *page) confirm(portion *wit.Portion, contradicts bool) {
+	after, ps, name := int64(pg.feed.subscribing.confirm)*1000, pg.pages, pg.What()+pg.named
+	if pg.toldDeleted {
+		name += deletedToken
+	}
+	since, before := ps.contradicted[name]
+	waited := pg.Answer.At - since
+	before = before && waited >= 0 && waited <= forgetting*after
+	if !contradicts || pg.lone || pg.store != nil || after == 0 || before && waited >= after {
+		delete(ps.contradicted, name)
+		return
+	}
+	if !before {
+		if ps.contradicted == nil || len(ps.contradicted) == maxContradicted {
+			ps.contradicted = map[string]int64{}
+		}
+		ps.contradicted[name], waited = pg.Answer.At, 0
+		says := "is not there, and no notification says that it was deleted"
+		if pg.toldDeleted {
+			says = "is there, and a notification says that it was deleted"
+		}
+		sdk.Log(wit.LevelInfo, pg.What()+": the entity "+pg.named+" "+says+": it is read once more in "+
+			(time.Duration(after)*time.Millisecond).String())
+	}
+	portion.More, portion.WaitMs = true, uint32(after-waited)
 }

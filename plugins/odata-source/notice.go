@@ -325,6 +325,9 @@ func (f *feed) notified(number uint32, n *wit.Notification) ([]wit.Wake, error) 
 			return nil, err
 		}
 		for _, wake.Token = range tokens {
+			if wake.Token != "" && strings.EqualFold(one.text("changeType"), "deleted") {
+				wake.Token += deletedToken
+			}
 			wakes = append(wakes, wake)
 		}
 	}

@@ -324,3 +324,72 @@ func TestEntitiesThatAreMissing(t *testing.T) {
 		}
 	}
 }
+
+// An answer that contradicts the notification may come of an older copy of the data: the entity is read once more after
+// a while.
+func TestAnswersThatContradictNotifications(t *testing.T) {
+	const there, gone = true, false
+	for _, c := range []struct {
+		name, told string
+		confirm    string
+		answers    []bool
+		deleted    bool
+		reads      int
+	}{
+		{"created, and an older copy", "created", "", []bool{gone, there}, false, 2},
+		{"changed, and an older copy for longer", "updated", "", []bool{gone, gone}, true, 2},
+		{"no kind of change, and an older copy", "", "", []bool{gone, there}, false, 2},
+		{"changed", "updated", "", []bool{there}, false, 1},
+		{"deleted", "deleted", "", []bool{gone}, true, 1},
+		{"deleted, and an older copy", "DELETED", "", []bool{there, gone}, true, 2},
+		{"deleted and made anew", "deleted", "", []bool{there, there}, false, 2},
+		{"believed at once", "created", "0", []bool{gone, there}, true, 1},
+		{"deleted, believed at once", "deleted", "0", []bool{there, gone}, false, 1},
+	} {
+		for _, piece := range []int{20, 10_000} {
+			t.Run(fmt.Sprint(c.name, " ", piece), func(t *testing.T) {
+				s := service.New(service.Options{Rows: 30, Subscriptions: true})
+				settings := subscribed00("Products")
+				if c.confirm != "" {
+					settings = append(settings, "sap.odata.notification.confirm.seconds="+c.confirm)
+				}
+				f := newFollower(t, s, settings...)
+				if err := f.catchUp(start); err != nil {
+					t.Fatal(err)
+				}
+				wakes, err := f.p.Notified(f.opened.Context, wit.Notification{Method: "POST", Target: "/c/Products",
+					Body: fmt.Appendf(nil, `{"d":{"ID":"1","collection":"Products","changeType":"%s",`+
+						`"__metadata":{"type":"X.Notification","links":{}},"via":{"__deferred":{"uri":"Products(7)"}}}}`,
+						c.told)})
+				if err != nil || len(wakes) != 1 {
+					t.Fatalf("%+v, %v", wakes, err)
+				}
+				before, reads := f.now, 0
+				f.piece = piece
+				f.answered = func(q *wit.Request, r *wit.Response) error {
+					if !strings.Contains(q.Target, "/Products(7)") {
+						return nil
+					}
+					reads++
+					if !c.answers[min(reads, len(c.answers))-1] {
+						r.Status = 404
+						r.Body = []byte(`{"error":{"code":"X","message":{"lang":"en","value":"Resource not found"}}}`)
+					}
+					return nil
+				}
+				if err := f.catchUp(wit.Cause{Wake: &wakes[0].Token}); err != nil {
+					t.Fatal(err)
+				}
+				if there := f.state["[7]"] != nil; there == c.deleted || reads != c.reads {
+					t.Errorf("there %v after %d reads", there, reads)
+				}
+				if waited := f.now - before; c.reads > 1 && waited < 10_000 {
+					t.Errorf("it was read once more after %d ms", waited)
+				}
+				if len(f.p.pages.contradicted) > 0 {
+					t.Errorf("remembered for ever: %v", f.p.pages.contradicted)
+				}
+			})
+		}
+	}
+}

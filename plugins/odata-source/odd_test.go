@@ -41,6 +41,8 @@ type odd struct {
 	// count: filtered, whole, page (the page's rows), zero (0, always), none, refused, first (on the first page alone),
 	// more (five too many).
 	count string
+	// most is the highest count that it gives, 0: any.
+	most int
 	// late: the count stands behind the rows.
 	late bool
 	// skips: $skip is heeded; tops: $top is.
@@ -63,10 +65,9 @@ type odd struct {
 }
 
 func (s *odd) String() string {
-	return fmt.Sprintf("%d rows in pages of %d, links %s, order %s, filter %s, count %s, skips %v, tops %v, circle "+
-		"%d, dumps %d, moves %v, order of keys %v",
-		len(s.keys), s.page, s.links, s.order, s.filter, s.count, s.skips, s.tops, s.circle, s.dumps, s.moves != nil,
-		s.keys)
+	return fmt.Sprintf("%d rows in pages of %d, links %s, order %s, filter %s, count %s up to %d, skips %v, tops %v, "+
+		"circle %d, dumps %d, moves %v, order of keys %v", len(s.keys), s.page, s.links, s.order, s.filter, s.count,
+		s.most, s.skips, s.tops, s.circle, s.dumps, s.moves != nil, s.keys)
 }
 
 func (s *odd) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -240,6 +241,9 @@ func (s *odd) counted(asked bool, all, page int, filter string, start int) strin
 	}
 	if !asked {
 		return ""
+	}
+	if s.most > 0 {
+		n = min(n, s.most)
 	}
 	return `"__count":"` + strconv.Itoa(n) + `",`
 }
@@ -645,6 +649,37 @@ func TestPagesWithoutLinkAndCount(t *testing.T) {
 	}
 }
 
+// A service that counts up to a limit only has more rows than its count says: it is read whole where it heeds the key
+// or $skip, with pages as large as the limit or smaller ones, by its links or without.
+func TestCountsUpToALimit(t *testing.T) {
+	for _, paging := range []string{"auto", "keys", "links", "top"} {
+		for _, order := range []string{"heeds", "ignores", "refused"} {
+			for _, filter := range []string{"heeds", "ignores"} {
+				for _, count := range []string{"filtered", "whole", "first"} {
+					for _, links := range []string{"none", "key", "skip"} {
+						for _, page := range []int{10, 100, 250} {
+							s := &odd{keys: upFrom(1, 350), page: page, links: links, order: order, filter: filter,
+								count: count, most: 100, skips: true, tops: true, restarts: page == 100}
+							slices.Reverse(s.keys)
+							if order == "heeds" {
+								slices.Reverse(s.keys)
+							}
+							settings := []string{"sap.odata.paging=" + paging}
+							if paging == "top" {
+								settings = append(settings, "sap.odata.page.size="+strconv.Itoa(page))
+							}
+							if missing, _, err := s.read(t, settings...); missing > 0 || err != nil {
+								t.Errorf("%s: %d missing, %v: %v\n%s", paging, missing, err, s,
+									strings.Join(s.requests, "\n"))
+							}
+						}
+					}
+				}
+			}
+		}
+	}
+}
+
 // honest: it does all that it says, so that the load must not fail.
 func (s *odd) honest() bool {
 	if uncounted := s.count == "none" || s.count == "refused"; uncounted && len(s.keys) <= s.page && s.circle == 0 &&
@@ -699,6 +734,12 @@ func randomService(r *rand.Rand) (*odd, []string) {
 	if counted && s.links != "grow" && s.order == "heeds" && s.filter == "heeds" && !strings.HasSuffix(settings[0],
 		"links") && r.IntN(2) == 0 {
 		s.moves = r // following links that count rows, nobody can notice a row that comes for one that goes
+	}
+	if counted && s.moves == nil && s.order == "heeds" && r.IntN(3) == 0 {
+		s.most = []int{50, 64}[r.IntN(2)]
+		if s.links == "none" && (s.filter != "heeds" || strings.HasSuffix(settings[0], "links")) {
+			s.skips = true // nothing else tells that rows are missing
+		}
 	}
 	return s, settings
 }

@@ -36,6 +36,8 @@ type page struct {
 	// named is the key predicate of the one entity that is read, "" for pages; entities came of it.
 	named    string
 	entities int
+	// toldDeleted: the notification says that the entity was deleted.
+	toldDeleted bool
 	// lone: it is the document of one row, as a fault has it.
 	lone bool
 	// store is what SAP's notification store came to, nil for other pages.
@@ -53,6 +55,8 @@ type pages struct {
 	last     uint32
 	// unheard are properties that came and that the metadata of that time don't have, which later ones may.
 	unheard map[string]int64
+	// contradicted are entities whose answer contradicted the notification, with the time of the first such answer.
+	contradicted map[string]int64
 }
 
 // maxUnheard is how many of them are remembered.
@@ -126,6 +130,7 @@ func (ps *pages) begin(o *decodedContext, f *feed, response *wit.Response) (*pag
 	pg := ps.take()
 	pg.pages, pg.opened, pg.feed, pg.ended, pg.declared = ps, o, f, false, false
 	pg.named, pg.entities, pg.store, pg.lone, pg.refused = "", 0, nil, false, false
+	pg.toldDeleted = false
 	pg.Set, pg.Origin = &f.pages, &o.origin
 	pg.Answer = wit.Response{Status: response.Status, At: response.At}
 	pg.Base = string([]byte(response.Target))

@@ -27,6 +27,7 @@ const (
 	subscriptionTrust    = "sap.odata.subscription.truststore."
 	notificationCatchup  = "sap.odata.notification.catchup"
 	notificationCheck    = "sap.odata.notification.check.seconds"
+	notificationConfirm  = "sap.odata.notification.confirm.seconds"
 )
 
 // What is done at a start about changes that nobody listened to: catchupReload has a set read anew, catchupStore the
@@ -96,6 +97,11 @@ func declareSubscriptions(t *setting.Table) {
 				"been told of any: a subscription that leads nowhere shows then, and nothing is lost by it. -1 relies "+
 				"on notifications.",
 			setting.AtLeast(-1), setting.AtMost(maxSeconds), group, setting.Display("Check")),
+		setting.Spec(notificationConfirm, wit.KindInt, wit.Low, setting.Is("10"),
+			"Seconds after which a set in full mode with "+nameExecPeriod+" = -1 reads an entity once more that is "+
+				"not there although no notification said that it was deleted, or is there although one did: the "+
+				"answer may come of an older copy of the service's data. 0: it is not read once more.",
+			setting.AtLeast(0), setting.AtMost(maxSeconds), group, setting.Display("Confirm")),
 	)
 }
 
@@ -107,6 +113,9 @@ type subscribing struct {
 	// check is after how many seconds changes are asked for that nobody has told of, where nothing else has them asked
 	// for; -1: never.
 	check int
+	// confirm is after how many seconds an entity is read once more whose answer contradicts the notification; 0:
+	// never.
+	confirm int
 	// to is what addresses of notifications begin with: a channel of an RFC destination, or a URL.
 	to string
 	// collection is the entity set of the service's subscriptions.
@@ -115,7 +124,7 @@ type subscribing struct {
 
 func readSubscribing(v setting.Values, g setting.Group) subscribing {
 	return subscribing{on: on(g, nameSubscription), catchup: v.Word(notificationCatchup), to: delivery(v),
-		check: v.Number(notificationCheck)}
+		check: v.Number(notificationCheck), confirm: v.Number(notificationConfirm)}
 }
 
 // delivery is what addresses begin with that the service is given.
@@ -234,11 +243,11 @@ func collectionOf(m *edm.Model) string {
 }
 
 func (s *subscribing) pack(b []byte) []byte {
-	return pack.Text(pack.Text(pack.Text(pack.Flag(b, s.on), s.catchup), s.to), s.collection)
+	return pack.Text(pack.Text(pack.Text(pack.Number(pack.Flag(b, s.on), s.confirm), s.catchup), s.to), s.collection)
 }
 
 func (s *subscribing) unpack(r *pack.Reader) {
-	s.on = r.Flag()
+	s.on, s.confirm = r.Flag(), r.Number()
 	s.catchup, s.to, s.collection = r.Text(), r.Text(), r.Text()
 }
 

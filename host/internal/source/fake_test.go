@@ -317,6 +317,9 @@ func (r *reader) Decode(_ context.Context, page uint32, tag string, status uint1
 		b = rest
 		switch text := string(line); {
 		case text == "":
+		case strings.HasPrefix(text, "LATER "): // the wake is to come again after so many milliseconds
+			fmt.Sscanf(text, "LATER %d", &p.WaitMs)
+			ended, p.More = true, true
 		case strings.HasPrefix(text, "END "):
 			next, more := 0, false
 			fmt.Sscanf(text, "END %d %t", &next, &more)

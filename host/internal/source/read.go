@@ -50,6 +50,10 @@ func (f *feed) read(ctx context.Context) error {
 			continue
 		}
 		tried.reset()
+		if cause.Wake != nil && end.more && !end.fetched && end.wait > 0 {
+			f.later(end.wait)
+			end.more, end.wait = false, 0
+		}
 		if displaced != nil {
 			before := *displaced
 			if later = !end.asked && !f.caughtUp.Load(); !later {

@@ -23,6 +23,8 @@ const (
 	rememberedIdents = 1_000
 	// servedTogether is how many wakes are served before their rows are waited for.
 	servedTogether = 100
+	// maxLater is after how long at most a wake comes again that the plugin wants once more.
+	maxLater = time.Minute
 )
 
 // subscribeAgain is how often a subscription is looked at: it has no end of its own, and an administrator may delete
@@ -50,7 +52,12 @@ type wake struct {
 	served chan struct{}
 	// covers is the new value of [feed.covers] when it is read for, "" where that does not change.
 	covers string
+	// notBefore is when it may be served, zero: at once.
+	notBefore time.Time
 }
+
+// due tells whether a wake may be served now.
+func (w *wake) due() bool { return !time.Now().Before(w.notBefore) }
 
 // wake notes that a notification came. served is closed when its rows are in Kafka; nil: they are, or it need not be
 // waited for.
@@ -69,6 +76,7 @@ func (f *feed) wake(w *wit.Wake) (served <-chan struct{}, err error) {
 		return nil, notify.ErrBusy
 	case i >= 0:
 		one = q.waiting[i]
+		one.notBefore = time.Time{}
 	case len(q.waiting) >= maxWakes:
 		return nil, notify.ErrBusy
 	default:
@@ -158,13 +166,27 @@ func (f *feed) nextWake() (token string, some bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	q := &f.wakes
-	if len(q.waiting) == 0 {
+	i := slices.IndexFunc(q.waiting, (*wake).due)
+	if i < 0 {
 		return "", false
 	}
-	one := q.waiting[0]
-	q.waiting = slices.Delete(q.waiting, 0, 1)
+	one := q.waiting[i]
+	q.waiting = slices.Delete(q.waiting, i, i+1)
 	q.serving = append(q.serving, one)
 	return one.token, true
+}
+
+// later has what the wake that was served now asks for read once more, after a while. Who sent it need not wait.
+func (f *feed) later(wait time.Duration) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	q := &f.wakes
+	token := q.serving[len(q.serving)-1].token
+	if slices.ContainsFunc(q.waiting, func(x *wake) bool { return x.token == token }) {
+		return
+	}
+	q.waiting = append(q.waiting, &wake{token: token, served: make(chan struct{}),
+		notBefore: time.Now().Add(min(wait, maxLater))})
 }
 
 // serve marks the wake that was taken last as being read for. It is no part of take, since a snapshot may come between,
@@ -190,7 +212,7 @@ func (f *feed) putBack() {
 func (f *feed) woken() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return len(f.wakes.waiting) > 0
+	return slices.ContainsFunc(f.wakes.waiting, (*wake).due)
 }
 
 // release lets the senders of served notifications go, when all rows are in Kafka; at once where many are served or
@@ -200,7 +222,7 @@ func (f *feed) release(ctx context.Context) error {
 	q := &f.wakes
 	n := len(q.serving)
 	held := slices.ContainsFunc(q.serving, func(w *wake) bool { return w.held })
-	later := len(q.waiting) > 0 && n < servedTogether
+	later := slices.ContainsFunc(q.waiting, (*wake).due) && n < servedTogether
 	f.mu.Unlock()
 	if n == 0 || later {
 		return nil

@@ -374,3 +374,49 @@ func TestWaitingNotificationsAreBounded(t *testing.T) {
 		}
 	}
 }
+
+// A wake that the plugin wants once more comes again after that time, or with the next notification of the same; its
+// sender need not wait for that.
+func TestWakesThatComeAgain(t *testing.T) {
+	r := &reader{exact: true, holds: true}
+	notified(t, r, func(t *testing.T, w *world, e *ear) {
+		answer := func(lines ...string) {
+			w.service.mu.Lock()
+			defer w.service.mu.Unlock()
+			w.service.follows = map[string][]string{"/late": lines}
+		}
+		before := len(w.broker.records())
+		came := func(after time.Duration, causes ...string) {
+			t.Helper()
+			time.Sleep(after)
+			synctest.Wait()
+			if !slices.Equal(r.causes, causes) || len(w.broker.records()) != before+len(causes) {
+				t.Errorf("expected %q and a record of each, found %q and %d", causes, r.causes,
+					len(w.broker.records())-before)
+			}
+		}
+		send := func(ident string) {
+			t.Helper()
+			if err := e.take(t.Context(), wit.Notification{Target: "late", Body: []byte(ident)}); err != nil {
+				t.Error(err)
+			}
+		}
+		r.causes = nil
+		answer("gone", "LATER 10000")
+		send("1")
+		came(9*time.Second, "wake late")
+		answer("there")
+		came(3*time.Second, "wake late", "wake late")
+		came(time.Hour, "wake late", "wake late")
+		answer("gone", "LATER 36000000") // cut at a minute
+		send("2")
+		answer("there")
+		came(maxLater+2*time.Second, slices.Repeat([]string{"wake late"}, 4)...)
+		answer("gone", "LATER 30000")
+		send("3")
+		answer("there")
+		send("4") // at once, and then not once more
+		came(time.Second, slices.Repeat([]string{"wake late"}, 6)...)
+		came(time.Hour, slices.Repeat([]string{"wake late"}, 6)...)
+	})
+}

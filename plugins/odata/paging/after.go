@@ -133,14 +133,15 @@ func (pg *Page) progress(next *Position) error {
 		return pg.circle(strconv.Itoa(maxEmpty) + " pages came one after another without a row, the last one " +
 			pg.At.url)
 	}
-	if next.count >= 0 && next.seen-next.count > max(maxBeyond, 3*next.count) {
+	if next.count >= 0 && next.seen-next.count > max(maxBeyond, 3*next.count) && !pg.At.keyed() {
 		return pg.circle(strconv.Itoa(next.seen) + " rows came of the " + strconv.Itoa(next.count) +
-			" that it counted, up to " + pg.At.url)
+			" that it counted, up to " + pg.At.url + "; if it counts up to a limit only, sap.odata#" + pg.Number +
+			".count = none does without counts")
 	}
 	if next.count >= 0 && next.seen > next.count && !next.warned {
 		next.warned = true
 		sdk.Log(wit.LevelWarn, pg.What()+": more rows come than the "+strconv.Itoa(next.count)+
-			" that the service counted: rows were inserted meanwhile, or come twice")
+			" that the service counted: rows were inserted meanwhile or come twice, or it counts up to a limit only")
 	}
 	return nil
 }
@@ -262,6 +263,8 @@ func (pg *Page) atEnd(next *Position) (*Position, error) {
 	case !short && next.count > next.seen-next.twice:
 		return pg.anew(next, "and at least "+strconv.Itoa(next.twice)+" of them twice, so that others are missing: "+
 			"the order of the service's rows changes between its pages")
+	case !short && rows > 0 && pg.limited(next):
+		return next, nil
 	case !short:
 		return pg.done(next), nil
 	case rows > 0 && !(pg.At.keyed() && pg.Out.Page.Count == all):
@@ -275,9 +278,36 @@ func (pg *Page) atEnd(next *Position) (*Position, error) {
 	return next, nil
 }
 
-// claims asks whether the first page's count is the set's: then the page behind need not be asked for.
+// limited goes on behind a load that has reached its count where that may be the most that the service counts, or where
+// more rows came than it counts: it may have others still. What comes behind makes it a load without a count.
+func (pg *Page) limited(next *Position) bool {
+	seen := next.seen + next.again
+	if next.count < 0 || next.count > seen || next.count == seen && !mayLimit(next.count) {
+		return false
+	}
+	was := *next
+	if next.count == seen {
+		next.claimed = seen
+	}
+	next.count = -1
+	if pg.goBeyond(next) {
+		return true
+	}
+	*next = was
+	return false
+}
+
+// mayLimit tells whether a number is one that people choose as a limit: a multiple of 50, a power of two, or one less
+// than such a power or than a multiple of 1,000. Assumption: services that count up to a limit only have such a one; no
+// reference says so.
+func mayLimit(n int) bool {
+	return n >= 50 && (n%50 == 0 || n&(n-1) == 0 || n&(n+1) == 0 || (n+1)%1000 == 0)
+}
+
+// claims asks whether the first page's count is the set's: then the page behind need not be asked for, unless the count
+// may be a limit.
 func (pg *Page) claims(next *Position) {
-	if pg.At.seen == 0 && next.claimed > 1 {
+	if pg.At.seen == 0 && next.claimed > 1 && !mayLimit(next.claimed) {
 		next.check = checkCount
 	}
 }

@@ -105,10 +105,12 @@ type reading struct {
 	offsets [][]wit.Field
 	asked   int
 	// read is how many rows have come.
-	read  int
-	piece int
-	b     *batch
-	out   strings.Builder
+	read int
+	// waitMs is what the page wants waited for before what comes behind it.
+	waitMs uint32
+	piece  int
+	b      *batch
+	out    strings.Builder
 }
 
 func readSource(t *testing.T, p wit.Source, b *batch, stage wit.Stage, input string, piece int) string {
@@ -213,6 +215,7 @@ func (r *reading) feed(opened *wit.SourceOpened, feed uint32, cause wit.Cause) {
 			return
 		}
 		before, rows := encode(fields(offset)), r.read
+		r.waitMs = 0
 		more, err := r.page(opened.Context, feed, step.Fetch, &offset)
 		if err != nil {
 			fmt.Fprintf(&r.out, "page: %v\n", err)
@@ -224,6 +227,10 @@ func (r *reading) feed(opened *wit.SourceOpened, feed uint32, cause wit.Cause) {
 		}
 		if step.Fetch.Position == nil && !more {
 			return // it moves nothing
+		}
+		if step.Fetch.Position == nil && cause.Wake != nil && r.waitMs > 0 {
+			fmt.Fprintf(&r.out, "once more in %d ms\n", r.waitMs)
+			return
 		}
 		cause = wit.Cause{More: wit.Chosen}
 		if !more {
@@ -272,7 +279,7 @@ func (r *reading) decode(page uint32, tag string, status uint16, body []byte, of
 			*offset = *portion.Next
 			fmt.Fprintf(&r.out, "offset %s\n", encode(fields(*offset)))
 		}
-		more = more || portion.More
+		more, r.waitMs = more || portion.More, max(r.waitMs, portion.WaitMs)
 	}
 	return more, nil
 }
