@@ -8,7 +8,7 @@ import (
 )
 
 // This file reads texts as java.text.SimpleDateFormat does in its lenient mode, in UTC and with the names of Locale.US.
-// It differs in three ways, and fails where it does: names of time zones other than UTC's are not known; of years with
+// It differs in three ways, and fails where it does: of names of time zones those of zones.go are known; of years with
 // two digits those that are another one in some years are refused (a plugin has no clock); and so are years whose
 // milliseconds 64 bits do not hold, where Java wraps around.
 
@@ -80,6 +80,11 @@ type Parser struct {
 	sets  int
 	// unsure is set by a year of two digits that may mean two.
 	unsure bool
+	// Zoned is set by a text that named a time zone other than UTC. Java's format goes on in that zone: what it writes
+	// is in the zone's time, summer time included, until it reads of another.
+	Zoned bool
+	// since is the first time by the zone's clock at which its offset is the one that is known here.
+	since int64
 }
 
 // Parse reads a text; of what stands behind it nothing is read, as in Java. unsure tells that the text fails for its
@@ -90,6 +95,7 @@ func (p *Parser) Parse(text string) (at int64, unsure, ok bool) {
 		p.text = utf16.AppendRune(p.text, r)
 	}
 	p.set, p.value, p.sets, p.unsure = [fieldCount]int{}, [fieldCount]int64{}, 0, false
+	p.Zoned, p.since = false, math.MinInt64
 	pos := 0
 	items := p.Format.items
 	for i := range items {
@@ -115,7 +121,8 @@ func (p *Parser) Parse(text string) (at int64, unsure, ok bool) {
 	if max(p.value[yearField], p.value[weekYearField], -p.value[yearField], -p.value[weekYearField]) > maxYear {
 		return 0, false, false
 	}
-	return p.time(), p.unsure, !p.unsure
+	at = p.time()
+	return at, p.unsure, !p.unsure && (!p.Zoned || at+p.value[zoneField] >= p.since)
 }
 
 func (p *Parser) put(f calendarField, value int64) {
@@ -243,7 +250,7 @@ func (p *Parser) at(start int, text string) bool {
 	return true
 }
 
-// zone reads what the letters z and Z take: +hhmm, GMT, GMT+h:mm, or a name of UTC's.
+// zone reads what the letters z and Z take: +hhmm, GMT, GMT+h:mm, or the name of a zone.
 func (p *Parser) zone(start, pos int) int {
 	sign := signOf(p.text[pos])
 	if sign != 0 {
@@ -262,6 +269,16 @@ func (p *Parser) zone(start, pos int) int {
 	for _, name := range []string{"Coordinated Universal Time", "UTC"} {
 		if p.at(pos, name) {
 			return pos + len(name) // a name sets no offset: one that was read before counts
+		}
+	}
+	for i := range zones {
+		z := &zones[i]
+		for _, name := range z.names {
+			if p.at(pos, name) {
+				p.putZone(z.minutes * 60 * second)
+				p.Zoned, p.since = true, gregorianDays(z.year, 1, 1)*day
+				return pos + len(name)
+			}
 		}
 	}
 	return -1
