@@ -52,8 +52,8 @@ func samples() []sample {
 }
 
 // everyDatum is each sample required, optional, null, with a default and null with a default: as a whole, as a field,
-// within a structure that is there and that is null, and without schema. No structure has a default: JsonConverter takes
-// none.
+// within a structure that is there and that is null, and without schema. No structure has a default: JsonConverter
+// takes none.
 func everyDatum() (list []string) {
 	for i, s := range samples() {
 		type form struct{ schema, value string }

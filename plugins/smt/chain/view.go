@@ -138,7 +138,8 @@ func (v *view) named(e *Engine, f *failure) *failure {
 		if c.class == "" || c.form != wit.Structured {
 			continue
 		}
-		if text, is := strings.CutSuffix(f.text, javaClass(&e.schemas[c.schema][0])); is && strings.HasSuffix(text, found) {
+		text, is := strings.CutSuffix(f.text, javaClass(&e.schemas[c.schema][0]))
+		if is && strings.HasSuffix(text, found) {
 			return &failure{f.stage, f.class, text + c.class}
 		}
 	}
