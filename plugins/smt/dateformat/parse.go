@@ -9,8 +9,8 @@ import (
 
 // This file reads texts as java.text.SimpleDateFormat does in its lenient mode, in UTC and with the names of Locale.US.
 // It differs in three ways, and fails where it does: of names of time zones those of zones.go are known; of years with
-// two digits those that are another one in some years are refused (a plugin has no clock); and so are years whose
-// milliseconds 64 bits do not hold, where Java wraps around.
+// two digits those that are another one in some years are refused (a plugin has no clock); and so are years of weeks
+// whose milliseconds 64 bits do not hold, where Java wraps around. Other years and their milliseconds wrap as in Java.
 
 // digits tells whether what a letter stands for is read as digits.
 func (x *item) digits() bool {
@@ -67,7 +67,7 @@ const (
 )
 
 // maxYear is the largest year, before and after 1, whose milliseconds since 1970 fit 64 bits, other fields at their
-// largest aside.
+// largest aside. It counts for texts with a year of weeks.
 const maxYear = 290_000_000
 
 // Parser reads texts by a format.
@@ -118,7 +118,8 @@ func (p *Parser) Parse(text string) (at int64, unsure, ok bool) {
 	if pos == 0 {
 		return 0, false, false
 	}
-	if max(p.value[yearField], p.value[weekYearField], -p.value[yearField], -p.value[weekYearField]) > maxYear {
+	if p.set[weekYearField] > 0 && max(p.value[yearField], p.value[weekYearField], -p.value[yearField],
+		-p.value[weekYearField]) > maxYear {
 		return 0, false, false
 	}
 	at = p.time()
@@ -494,7 +495,7 @@ func (p *Parser) date() int64 {
 		year = p.value[yearField]
 	}
 	if p.set[eraField] > 0 && p.value[eraField] == 0 {
-		year = 1 - year
+		year = int64(int32(1 - year)) // it is of 32 bits in Java
 	}
 	return p.day(year, FloorDiv(p.timeOfDay(), day))
 }
@@ -623,7 +624,7 @@ func (p *Parser) dayIn(days func(year, month, day int64) int64, w way, year int6
 		return start + 7*(p.value[weekField]-1)
 	}
 	month := p.value[monthField]
-	year, month = year+FloorDiv(month, 12), FloorMod(month, 12)
+	year, month = int64(int32(year+FloorDiv(month, 12))), FloorMod(month, 12)
 	first := days(year, month+1, 1)
 	switch w {
 	case byDay:
