@@ -8,8 +8,8 @@ import (
 	"github.com/culvert-project/culvert/wit/datum"
 )
 
-// What Java would go on with, in a zone or from a day that a plugin does not know, fails and says why. The same texts are
-// read where that does not count.
+// What Java would go on with, in a zone or from a day that a plugin does not know, fails and says why. The same texts
+// are read where that does not count.
 func TestTimestampsThatJavaGoesOnWith(t *testing.T) {
 	for _, x := range []struct{ pattern, text, to, wrong string }{
 		{"yyyy-MM-dd HH:mm z", "2024-07-01 12:00 EST", "string",
