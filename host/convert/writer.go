@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"math"
 	"strconv"
+	"strings"
 
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/datum"
@@ -25,6 +26,8 @@ type writer struct {
 	members      []writer
 	key, element *writer
 	scale        int
+	// wrong is the failure of every value that is not null, of a misnamedShape.
+	wrong *Error
 }
 
 // shape is how a node's value is written.
@@ -48,6 +51,8 @@ const (
 	decimalNumber
 	keyedShape // mapping of which each entry is an object of key and value
 	unionShape // structure that stands for a union: the one member that is not null
+	// misnamedShape has the name of a logical type and another type than that: transforms make it, JsonConverter fails.
+	misnamedShape
 )
 
 // form holds the settings that decide how values look in JSON.
@@ -76,14 +81,18 @@ func newWriter(k *budget, nodes []wit.Node, node uint32, f form) (*writer, error
 	n := &nodes[node]
 	w := &writer{optional: n.Optional, full: 2, null: []byte("null")}
 	var err error
-	if w.shape, w.scale, err = shapeOf(n, f); err != nil {
+	if expected, is := kindOfName(n); is && n.Kind != expected {
+		w.shape, w.wrong = misnamedShape, misnamed(n)
+	} else if w.shape, w.scale, err = shapeOf(n, f); err != nil {
 		return nil, err
 	}
 	switch n.Kind {
 	case wit.Array:
 		w.element, err = newWriter(k, nodes, n.Element, f)
 	case wit.Mapping:
-		w.shape = f.mapping(&nodes[n.Key])
+		if w.wrong == nil {
+			w.shape = f.mapping(&nodes[n.Key])
+		}
 		if w.key, err = newWriter(k, nodes, n.Key, f); err == nil {
 			w.element, err = newWriter(k, nodes, n.Element, f)
 		}
@@ -146,13 +155,11 @@ func shapeOf(n *wit.Node, f form) (s shape, scale int, err error) {
 			s = unionShape
 		}
 	}
-	if n.Name == nil {
+	expected, logical := kindOfName(n)
+	if !logical {
 		return s, 0, nil
 	}
-	expected := n.Kind
-	switch *n.Name {
-	case wit.NameDecimal:
-		expected = wit.Bytes
+	if *n.Name == wit.NameDecimal {
 		s = decimalText
 		if f.numericDecimals {
 			s = decimalNumber
@@ -160,16 +167,40 @@ func shapeOf(n *wit.Node, f form) (s shape, scale int, err error) {
 		if scale, err = scaleOf(n); err != nil {
 			return 0, 0, err
 		}
-	case wit.NameDate, wit.NameTime:
-		expected = wit.Int32
-	case wit.NameTimestamp:
-		expected = wit.Int64
 	}
 	if n.Kind != expected {
 		return 0, 0, dataError("schema %s: expected the type %s, found %s", *n.Name, typeName(expected),
 			typeName(n.Kind))
 	}
 	return s, scale, nil
+}
+
+// kindOfName is the type that a logical type's name goes with.
+func kindOfName(n *wit.Node) (kind wit.Kind, logical bool) {
+	if n.Name == nil {
+		return 0, false
+	}
+	switch *n.Name {
+	case wit.NameDecimal:
+		return wit.Bytes, true
+	case wit.NameDate, wit.NameTime:
+		return wit.Int32, true
+	case wit.NameTimestamp:
+		return wit.Int64, true
+	}
+	return 0, false
+}
+
+// misnamed is what JsonConverter says of a value under the name of a logical type that its type does not go with.
+func misnamed(n *wit.Node) *Error {
+	of := [...]any{int8(0), int16(0), int32(0), int64(0), float32(0), float64(0), false, "", []byte{}, datum.List{},
+		datum.Map{}, nil}[n.Kind]
+	name, class := strings.TrimPrefix(*n.Name, "org.apache.kafka.connect.data."), "Date"
+	if *n.Name == wit.NameDecimal {
+		class = "BigDecimal"
+	}
+	return &Error{DataException, "Invalid type for " + name + ", expected " + class + " but was class " +
+		javaClass(of, nil)}
 }
 
 func scaleOf(n *wit.Node) (int, error) {
@@ -252,6 +283,8 @@ func (w *writer) write(k *budget, dst, in []byte, i int) ([]byte, int, *Error) {
 		return w.writeStructure(k, dst, in, i)
 	case unionShape:
 		return w.writeUnion(k, dst, in, i)
+	case misnamedShape:
+		return dst, i, w.wrong
 	}
 	return w.writeItems(k, dst, in, i)
 }

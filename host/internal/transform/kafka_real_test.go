@@ -18,6 +18,7 @@ import (
 	"syscall"
 	"testing"
 	"time"
+	"unicode"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -157,7 +158,7 @@ func compare(t *testing.T, cases int, head func() string) (failed, dropped, refu
 	const atOnce = 10_000
 	m, reg, _ := manager(t, nil)
 	meant := wantedDifferences(t)
-	differ, tried := 0, 0
+	differ, tried, unread := 0, 0, 0
 	for tried < cases {
 		var heads []string
 		for range min(atOnce, cases-tried) {
@@ -165,6 +166,10 @@ func compare(t *testing.T, cases int, head func() string) (failed, dropped, refu
 		}
 		tried += len(heads)
 		for i, want := range answers(t, heads) {
+			if strings.HasPrefix(want, "record refused: ") { // what a converter takes is compared elsewhere
+				unread++
+				continue
+			}
 			golden := parseGolden(t, heads[i]+want)
 			c, err := New(t.Context(), Options{Manager: m, Connector: "c", Stages: golden.stages})
 			if err != nil || strings.Contains(want, " refused: ") {
@@ -214,8 +219,8 @@ func compare(t *testing.T, cases int, head func() string) (failed, dropped, refu
 				t.Errorf("%s(-Kafka +ours):\n%s", heads[i], cmp.Diff(want, got))
 			}
 		}
-		t.Logf("%d chains: %d are refused, %d fail, %d drop the record, %d differ", tried, refused, failed, dropped,
-			differ)
+		t.Logf("%d chains: %d are refused, %d fail, %d drop the record, %d have a record that JsonConverter does not "+
+			"take, %d differ", tried, refused, failed, dropped, unread, differ)
 	}
 	for _, w := range meant {
 		t.Logf("%d wanted: %s", w.found, w.reason)
@@ -230,25 +235,47 @@ func refusedLater(want, got string) bool {
 	return fails && strings.Contains(want, "cannot be converted: "+message)
 }
 
-// sameRefusal tells whether Kafka refuses the settings of a chain, and ours does by the same stage and words.
+// sameRefusal tells whether Kafka refuses the settings of a chain, and ours does at the same stage with the same text.
+// What is refused by the JVM, which Kafka does not look for, is in words of ours, as is what is wrong with a regular
+// expression.
 func sameRefusal(want string, err error) bool {
 	stage, why, refused := strings.Cut(strings.TrimSuffix(want, "\n"), " refused: ")
 	if !refused || err == nil {
 		return false
 	}
-	class, why, _ := strings.Cut(why, ": ")
-	if strings.HasPrefix(class, "java.lang.") { // the JVM's own words, of what Kafka does not look for
-		why = ""
+	_, ours, found := strings.Cut(err.Error(), stage+", ")
+	_, ours, _ = strings.Cut(ours, ": ") // behind the class of the stage
+	why, isKafkas := strings.CutPrefix(why, "org.apache.kafka.common.config.ConfigException: ")
+	if !found || !isKafkas {
+		return found
 	}
-	// Below the first line is a regular expression with the place at fault.
-	why, _, _ = strings.Cut(why, "\n")
-	// Lines of a value are one line here.
-	if _, behind, found := strings.Cut(want, " for configuration "); found {
-		why, _, _ = strings.Cut(behind, "\n")
-		why = strings.SplitAfter(why, "Invalid regex: ")[0] // what is wrong is in the words of the JVM
+	if before, _, is := strings.Cut(why, "Invalid regex: "); is {
+		ours, _, _ = strings.Cut(ours, "Invalid regex: ")
+		why = before
 	}
-	why, _, _ = strings.Cut(why, kafka+"InsertField$InsertionSpec@") // Kafka names a field by the number of an object
-	return strings.Contains(err.Error(), stage+", ") && strings.Contains(err.Error(), why)
+	if before, _, is := strings.Cut(why, kafka+"InsertField$InsertionSpec@"); is {
+		return strings.HasPrefix(ours, oneLine(before)) // Kafka names the field by the number of an object
+	}
+	return ours == oneLine(why) || ours == blanks(why)
+}
+
+// blanks puts a blank in the place of each control character.
+func blanks(text string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return ' '
+		}
+		return r
+	}, text)
+}
+
+// oneLine is a refusal of Kafka's as ours are written: a value with control characters is quoted, others are blanks.
+func oneLine(why string) string {
+	value, behind, found := strings.Cut(strings.TrimPrefix(why, "Invalid value "), " for configuration ")
+	if found && strings.ContainsFunc(value, unicode.IsControl) {
+		why = "Invalid value " + strconv.Quote(value) + " for configuration " + behind
+	}
+	return blanks(why)
 }
 
 // refusedByName tells whether we refuse a regular expression for a part that RATIONALE names.
@@ -372,9 +399,6 @@ func (g chance) stage(first bool) string {
 		}
 		if g.in(2) {
 			s["schema.version"] = g.of("1", "-7", " 3 ", "x", "2147483648", "٣", "+１２")
-		}
-		if s["schema.name"] == "org.apache.kafka.connect.data.Date" {
-			s["schema.name"] = "D" // see differences.tsv: a logical name on another type
 		}
 	case 14:
 		put("MaskField$"+g.side(), "fields", g.names())

@@ -181,8 +181,7 @@ func (o *cast) compileWhole(e *Engine, nodes []wit.Node, stage int) *edits {
 	if made, p.failure = castNode(&nodes[0], made, stage); p.failure != nil {
 		return x
 	}
-	if made.DefaultValue != nil && made.Name != nil && slices.Contains([]string{wit.NameDecimal, wit.NameDate,
-		wit.NameTime, wit.NameTimestamp}, *made.Name) {
+	if made.DefaultValue != nil && logicalClass(&made) != "" {
 		// The name stays, and Kafka's class for it is not that of the default any more.
 		p.failure = &failure{stage, schemaBuilderException, "Invalid default value"}
 		return x
@@ -215,8 +214,22 @@ func (o *cast) apply(e *Engine, v *view, stage int) (*failure, error) {
 	switch {
 	case done:
 		return f, nil
+	case c.class != "" && o.whole != nil && *o.whole != wit.Text:
+		return noDate(c.class, stage), nil
+	case c.class != "" && o.whole != nil: // the text is that of the number
+		from, begin := wit.Node{Kind: x.members[0].from.Kind}, len(e.scratch)
+		b, f := castStructured(datum.AppendBranch(e.scratch, x.root, false), c.bytes[start:], &from, wit.Text, stage)
+		if f == nil {
+			e.scratch = b
+			c.set(wit.Structured, x.out, b[begin:], -1)
+		}
+		return f, nil
 	case o.whole != nil:
-		return x.applyWhole(e, c, start), nil
+		f := x.applyWhole(e, c, start)
+		if plain := (wit.Node{Kind: x.root.Kind}); f == nil && javaClass(x.root) != javaClass(&plain) {
+			c.class = javaClass(&plain)
+		}
+		return f, nil
 	}
 	return x.applyFields(e, c, start, stage), nil
 }
@@ -263,10 +276,19 @@ func castFrom(kind wit.Kind, stage int) *failure {
 		"; supported types are " + kindList(wit.Array)}
 }
 
+// noDate is the failure of a value under the name of a logical type of times, which an earlier Cast made another of.
+func noDate(class string, stage int) *failure {
+	return &failure{stage, classCastException, "class " + class + " cannot be cast to class java.util.Date (" + class +
+		" and java.util.Date are in module java.base of loader 'bootstrap')"}
+}
+
 // castStructured appends a value of a type, made of one of a schema, given without its branch.
 func castStructured(dst, in []byte, n *wit.Node, to wit.Kind, stage int) ([]byte, *failure) {
 	if n.Kind >= wit.Array {
 		return dst, castFrom(n.Kind, stage)
+	}
+	if to != wit.Text && logicalClass(n) == "java.util.Date" && javaClass(n) != "java.util.Date" {
+		return dst, noDate(javaClass(n), stage)
 	}
 	if n.Name == nil || n.Kind == wit.Int8 || n.Kind == wit.Int16 {
 		if x, ok := numberOf(n.Kind, in); ok {

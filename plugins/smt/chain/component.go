@@ -4,6 +4,7 @@
 package chain
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -280,7 +281,17 @@ func (s settings) boolean(name string) (bool, *wit.Fault) {
 	case strings.EqualFold(text, "false"):
 		return false, nil
 	}
-	return false, invalid(name, text, "Expected value to be either true or false")
+	return false, invalid(name, s.asGiven(name), "Expected value to be either true or false")
+}
+
+// asGiven is a setting with the blanks around it, which Kafka repeats where it is of another type than expected.
+func (s settings) asGiven(name string) string {
+	for _, one := range slices.Backward(s.given) {
+		if one.Name == name {
+			return one.Value
+		}
+	}
+	return ""
 }
 
 // list reads texts between commas, without the blanks around them.

@@ -319,6 +319,9 @@ func (e *Engine) through(c *chain, v *view, from int) (*failure, error) {
 		} else {
 			f, dropped, err = e.fused(p, v, &e.scratch)
 		}
+		if f != nil && err == nil {
+			f = v.named(e, f)
+		}
 		if f != nil || dropped || err != nil {
 			return f, err
 		}
@@ -372,6 +375,9 @@ func (e *Engine) plan(p *plan, c *column, row *wit.Row, dst *[]byte) (f *failure
 	}
 	if c.changed && dst == &e.data {
 		c.at = from
+	}
+	if f == nil {
+		c.class = "" // Kafka's transforms make a map or structure anew, even of the same entries
 	}
 	return f, nil
 }

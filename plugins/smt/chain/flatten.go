@@ -329,6 +329,7 @@ func (o *flatten) schemaless(e *Engine, c *column, stage int) *failure {
 	dst = append(dst, run...)
 	e.scratch = dst
 	c.set(wit.Dynamic, 0, dst[from:], -1)
+	c.class = "java.util.LinkedHashMap"
 	return nil
 }
 

@@ -320,6 +320,20 @@ func (p *program) whole(members int) bool {
 	return len(p.parts) == 1 && p.parts[0].whole(members)
 }
 
+// logicalClass is the class that Kafka Connect has for the logical type that a schema is named after, "" for none.
+func logicalClass(n *wit.Node) string {
+	if n.Name == nil {
+		return ""
+	}
+	switch *n.Name {
+	case wit.NameDecimal:
+		return "java.math.BigDecimal"
+	case wit.NameDate, wit.NameTime, wit.NameTimestamp:
+		return "java.util.Date"
+	}
+	return ""
+}
+
 // whole tells whether the part is the input's members, all and in order.
 func (x *part) whole(members int) bool {
 	return members > 0 && x.from == input && x.bytes == nil && x.first == 0 && x.last == members-1
@@ -330,13 +344,12 @@ func (x part) reading() bool { return x.from == input || x.from == chosen }
 
 // javaClass is the class that Kafka Connect holds a value of a schema in.
 func javaClass(n *wit.Node) string {
-	if n.Name != nil { // a Cast leaves it on another type
+	if class := logicalClass(n); class != "" { // a Cast leaves the name on another type
 		switch {
-		case *n.Name == wit.NameDecimal && n.Kind == wit.Bytes:
-			return "java.math.BigDecimal"
-		case (*n.Name == wit.NameDate || *n.Name == wit.NameTime) && n.Kind == wit.Int32,
+		case *n.Name == wit.NameDecimal && n.Kind == wit.Bytes,
+			(*n.Name == wit.NameDate || *n.Name == wit.NameTime) && n.Kind == wit.Int32,
 			*n.Name == wit.NameTimestamp && n.Kind == wit.Int64:
-			return "java.util.Date"
+			return class
 		}
 	}
 	return [...]string{"java.lang.Byte", "java.lang.Short", "java.lang.Integer", "java.lang.Long", "java.lang.Float",

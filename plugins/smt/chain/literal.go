@@ -5,6 +5,7 @@ import (
 	"math"
 	"math/big"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf16"
@@ -58,10 +59,26 @@ func parseLiteral(text string) (literal, error) {
 	}
 	p := &literalParser{text: text}
 	l, err := p.parse(0)
-	if p.wrong != nil {
+	switch {
+	case p.wrong != nil:
 		return literal{}, p.wrong
+	case err == nil && !fit(l.value):
+		return literal{}, errors.New("a number that is too long, or whose exponent is too large")
 	}
 	return l, err
+}
+
+// fit tells whether the format of values has room for the decimals of a value.
+func fit(v any) bool {
+	switch x := v.(type) {
+	case datum.Decimal:
+		return decimal{unscaled: x.Unscaled, scale: int64(x.Scale)}.fits()
+	case datum.List:
+		return !slices.ContainsFunc(x, func(v any) bool { return !fit(v) })
+	case datum.Map:
+		return !slices.ContainsFunc(x, func(e datum.Entry) bool { return !fit(e.Key) || !fit(e.Value) })
+	}
+	return true
 }
 
 // literalParser walks over the tokens of a text: delimiters, and what is between them.
@@ -217,11 +234,7 @@ func (p *literalParser) scalar(depth int) (literal, error) {
 	}
 	if digit || first == '+' || first == '-' {
 		if d, ok := parseDecimal(trimmed); ok {
-			l, err := d.literal()
-			if err != nil {
-				p.wrong = err
-			}
-			return l, err
+			return d.literal(), nil
 		}
 	}
 	if depth > 0 {
@@ -330,33 +343,30 @@ func (p *literalParser) mapping(depth int) (literal, error) {
 }
 
 // literal is the smallest type that holds a number: whole ones without a point are integers, others floats.
-func (d decimal) literal() (literal, error) {
+func (d decimal) literal() literal {
 	if whole, ok := d.whole(); ok && whole.IsInt64() {
 		switch n := whole.Int64(); {
 		case int64(int8(n)) == n:
-			return literal{&literalKind{kind: wit.Int8}, int8(n)}, nil
+			return literal{&literalKind{kind: wit.Int8}, int8(n)}
 		case int64(int16(n)) == n:
-			return literal{&literalKind{kind: wit.Int16}, int16(n)}, nil
+			return literal{&literalKind{kind: wit.Int16}, int16(n)}
 		case int64(int32(n)) == n:
-			return literal{&literalKind{kind: wit.Int32}, int32(n)}, nil
+			return literal{&literalKind{kind: wit.Int32}, int32(n)}
 		default:
-			return literal{&literalKind{kind: wit.Int64}, n}, nil
+			return literal{&literalKind{kind: wit.Int64}, n}
 		}
 	}
 	if d.scale != 0 {
 		single, _ := strconv.ParseFloat(d.text, 32)
 		if !math.IsInf(single, 0) {
-			return literal{literalFloat32, float32(single)}, nil
+			return literal{literalFloat32, float32(single)}
 		}
 		if double := d.float(); !math.IsInf(double, 0) {
-			return literal{&literalKind{kind: wit.Float64}, double}, nil
+			return literal{&literalKind{kind: wit.Float64}, double}
 		}
 	}
-	if !d.fits() {
-		return literal{}, errors.New("a number that is too long, or whose exponent is too large")
-	}
 	return literal{&literalKind{kind: wit.Bytes, name: wit.NameDecimal, scale: d.scale},
-		datum.Decimal{Scale: int32(d.scale), Unscaled: d.unscaled}}, nil
+		datum.Decimal{Scale: int32(d.scale), Unscaled: d.unscaled}}
 }
 
 // whole is the number where it has no fraction; ok is false, too, for one that is far beyond 64 bits.
@@ -400,16 +410,16 @@ func (k *literalKind) convert(v any) (_ any, ok bool) {
 	if v == nil {
 		return nil, false
 	}
-	number, real := int64(0), 0.0
+	number, real, isReal := int64(0), 0.0, true
 	switch x := v.(type) {
 	case int8:
-		number = int64(x)
+		number, isReal = int64(x), false
 	case int16:
-		number = int64(x)
+		number, isReal = int64(x), false
 	case int32:
-		number = int64(x)
+		number, isReal = int64(x), false
 	case int64:
-		number = x
+		number, isReal = x, false
 	case float32:
 		real = float64(x)
 	case float64:
@@ -419,7 +429,7 @@ func (k *literalKind) convert(v any) (_ any, ok bool) {
 	default:
 		return v, true
 	}
-	if real == 0 {
+	if !isReal {
 		real = float64(number)
 	}
 	switch k.kind {

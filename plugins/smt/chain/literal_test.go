@@ -1,6 +1,7 @@
 package chain
 
 import (
+	"math"
 	"reflect"
 	"strings"
 	"testing"
@@ -40,6 +41,24 @@ func TestLiteralsWithoutASchema(t *testing.T) {
 		if err != nil || bad != nil || nodes != nil || !reflect.DeepEqual(got, want) {
 			t.Errorf("%s: expected %v without schema, found %v with %v (%v, %v)", text, want, got, nodes, err, bad)
 		}
+	}
+}
+
+// A number that a value has no room for is refused where it is one, not where the text around it makes it a text. A
+// small fraction below zero is Java's -0.0, in lists too.
+func TestLiteralsOfNumbersAtTheEnds(t *testing.T) {
+	if l, err := parseLiteral("{-73.197E7102:32:31.972 }}"); err != nil || l.value != "{-73.197E7102:32:31.972 }}" {
+		t.Errorf("expected the text, found %v, %v", l.value, err)
+	}
+	for _, text := range []string{"1.5E7102", "[1.5E7102]", `{"a":1.5E7102}`, "[1, 1E-7102, 1E7102]"} {
+		if l, err := parseLiteral(text); err == nil {
+			t.Errorf("%s: expected a refusal, found %v", text, l.value)
+		}
+	}
+	l, err := parseLiteral("[-38.5e-89 ,]")
+	list, _ := l.value.(datum.List)
+	if err != nil || len(list) != 1 || !math.Signbit(float64(list[0].(float32))) {
+		t.Errorf("expected -0.0, found %v, %v", l.value, err)
 	}
 }
 

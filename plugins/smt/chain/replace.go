@@ -143,11 +143,10 @@ func (o *replace) layout(l *structDraft, s step) *failure {
 			i := slices.IndexFunc(before, func(f field) bool { return f.name == source })
 			if i < 0 {
 				l.pending(&failure{s.stage, dataException, source + " is not a valid field name"})
-			} else if !reflect.DeepEqual(subtree(before[i]), subtree(f)) {
-				l.pending(&failure{s.stage, dataException, "Invalid Java object for schema: the value of field \"" +
-					source + "\" for the schema of \"" + name + "\""})
+			} else if made, wrong := assigned(before[i], f, name, s.stage); wrong != nil {
+				l.pending(wrong)
 			} else {
-				f = before[i]
+				f = made
 			}
 		}
 		f.name = name
@@ -162,6 +161,34 @@ func (o *replace) layout(l *structDraft, s step) *failure {
 		l.replaceNulls()
 	}
 	return nil
+}
+
+// assigned is the value of one field under the schema of another, which it has to be of, as Kafka's Struct.put says.
+// Where only one of the two schemas has values with a branch, or their branches differ, it fails, which Kafka does not.
+func assigned(value, schema field, name string, stage int) (field, *failure) {
+	from, to := &value.nodes[value.node], &schema.nodes[schema.node]
+	fail := func(message string) (field, *failure) { return field{}, &failure{stage, dataException, message} }
+	switch {
+	case reflect.DeepEqual(subtree(value), subtree(schema)):
+		return value, nil
+	case from.Optional && !value.orDefault: // each row tells whether it is null
+	case javaClass(from) != javaClass(to):
+		message := "Invalid Java object for schema"
+		if to.Name != nil {
+			message += " \"" + *to.Name + "\""
+		}
+		return fail(message + " with type " + castKinds[to.Kind] + ": class " + javaClass(from) + " for field: \"" +
+			name + "\"")
+	case to.Kind == wit.Structure:
+		return fail("Struct schemas do not match.")
+	}
+	if from.Optional != to.Optional || from.Optional && (from.DefaultValue != nil || to.DefaultValue != nil) ||
+		javaClass(from) != javaClass(to) || to.Kind >= wit.Array || javaClass(to) == "java.math.BigDecimal" {
+		return fail("the value of a field under the schema of another, which differs: of " + value.name + " under " +
+			name)
+	}
+	value.nodes, value.node = schema.nodes, schema.node
+	return value, nil
 }
 
 // schemaless takes entries out and renames them.

@@ -22,6 +22,8 @@ var stampSpecs = []wit.SettingSpec{
 type stampRouter struct {
 	topic string
 	date  *dateformat.Format
+	// wrong is what SimpleDateFormat says of a pattern that it does not take, which Kafka finds out with each record.
+	wrong string
 	// made is the topic that came out last, from a row of the topic and the time: of times that look alike it is the
 	// same.
 	made, from string
@@ -39,10 +41,7 @@ func newStampRouter(s settings) (operation, *wit.Fault) {
 	}
 	o := &stampRouter{topic: given(&stampSpecs[0])}
 	pattern := given(&stampSpecs[1])
-	var wrong string
-	if o.date, wrong = dateformat.Parse(pattern); wrong != "" {
-		return nil, invalid("timestamp.format", pattern, wrong)
-	}
+	o.date, o.wrong = dateformat.Parse(pattern)
 	return o, nil
 }
 
@@ -52,6 +51,9 @@ func (o *stampRouter) apply(_ *Engine, v *view, stage int) (*failure, error) {
 	at := v.row.Timestamp
 	if at < 0 {
 		return &failure{stage, dataException, "Timestamp missing on record: of topic " + strconv.Quote(v.topic)}, nil
+	}
+	if o.wrong != "" {
+		return &failure{stage, illegalArgument, o.wrong}, nil
 	}
 	unit := at / o.date.Unit
 	if !o.any || o.time != unit || o.from != v.topic {

@@ -175,11 +175,15 @@ func (o *timestampConverter) raw(form timestampForm, v any, class string, stage 
 				`Cannot invoke "java.text.SimpleDateFormat.parse(String)" because "config.format" is null`}
 		}
 		at, unsure, ok := o.parser.Parse(x)
-		if !ok {
+		zoned := ok && o.parser.Zoned && o.to == stringForm
+		if !ok || zoned {
 			text := "Could not parse timestamp: value (" + x + ") does not match pattern (" + o.pattern + ")"
 			if unsure {
 				text += ": the two digits of its year mean one or another, by the year in which they " +
 					"are read; expected four"
+			}
+			if zoned {
+				text += ": a text is not written in the time zone that another names; expected UTC"
 			}
 			return 0, &failure{stage, dataException, text}
 		}
@@ -245,12 +249,14 @@ func (o *timestampConverter) append(dst []byte, at int64, dynamic bool, stage in
 		tag, n = datum.TagInt64, product(at, o.precision.times)/o.precision.by
 	case dateForm:
 		n = dateformat.FloorDiv(at, msPerDay)
-		if n != int64(int32(n)) {
-			return dst, &failure{stage, dataException,
-				"a Date holds the days of 32 bits since 1970, which a time lies beyond"}
-		}
-		if dynamic {
+		switch {
+		case dynamic:
 			n *= msPerDay
+		case n < math.MinInt64/msPerDay: // the first day of all begins before the first time, and Java's wraps around
+			return dst, &failure{stage, dataException,
+				"Kafka Connect Date type should not have any time fields set to non-zero values."}
+		default:
+			n = int64(int32(n)) // days beyond 32 bits wrap around, as in Kafka's class of Date
 		}
 	case timeForm:
 		n = dateformat.FloorMod(at, msPerDay)
@@ -378,6 +384,10 @@ func (o *timestampConverter) apply(e *Engine, v *view, stage int) (*failure, err
 		c.set(wit.Structured, x.out, datum.AppendBranch(nil, x.root, true), -1)
 		c.missing = missing
 		return nil, nil
+	case o.field == "" && c.class != "":
+		form, _ := formOf(x.members[0].from, stage)
+		_, f := o.raw(form, nil, c.class, stage)
+		return f, nil
 	case o.field == "":
 		return x.applyWhole(e, c, start), nil
 	}
@@ -391,9 +401,12 @@ func (o *timestampConverter) schemaless(e *Engine, c *column, stage int) *failur
 			return &failure{stage, dataException, "bytes that are no dynamic value"}
 		}
 		b, f := o.dynamic(e.scratch, c.bytes, stage)
-		if f == nil {
+		switch {
+		case f == nil:
 			e.scratch = b
 			c.set(wit.Dynamic, 0, b[from:], -1)
+		case c.class != "":
+			f.text = strings.Replace(f.text, dynamicClasses[c.bytes[0]], c.class, 1)
 		}
 		return f
 	}

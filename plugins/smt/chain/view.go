@@ -2,6 +2,7 @@ package chain
 
 import (
 	"strconv"
+	"strings"
 
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/datum"
@@ -29,6 +30,9 @@ type column struct {
 	// missing: the null here is of a type that has none, as Kafka's transforms make it of a field of a null. The schema
 	// is that type made optional; the failure is that of the record, unless a later stage makes another value of it.
 	missing *failure
+	// class is the one that Kafka holds the value in where the form and the schema say another: the number that Cast
+	// made of a whole value whose schema keeps the name of a logical type, the map that Flatten made.
+	class string
 }
 
 // side is the place of a column in a view.
@@ -52,7 +56,7 @@ func (v *view) load(in *wit.Row, topic string, data []byte) error {
 
 // load takes a datum of a call; it is false of one that runs past the data.
 func (c *column) load(d *wit.Datum, data []byte) bool {
-	c.form, c.schema, c.changed, c.at, c.missing = d.Form, d.Schema, false, -1, nil
+	c.form, c.schema, c.changed, c.at, c.missing, c.class = d.Form, d.Schema, false, -1, nil, ""
 	if d.Form == wit.Absent {
 		return true
 	}
@@ -124,13 +128,31 @@ type rowOperation interface {
 
 // onlyStruct is the failure of a value with schema that is no structure.
 func onlyStruct(stage int, purpose, class string) *failure {
-	return &failure{stage, dataException, "Only Struct objects supported for [" + purpose + "], found: " + class}
+	return &failure{stage, dataException, "Only Struct objects supported for [" + purpose + "]" + found + class}
 }
+
+// named is a failure that names the class of a value, with the class that Kafka holds that value in.
+func (v *view) named(e *Engine, f *failure) *failure {
+	for at := keySide; at <= valueSide; at++ {
+		c := &v.columns[at]
+		if c.class == "" || c.form != wit.Structured {
+			continue
+		}
+		text, is := strings.CutSuffix(f.text, javaClass(&e.schemas[c.schema][0]))
+		if is && strings.HasSuffix(text, found) {
+			return &failure{f.stage, f.class, text + c.class}
+		}
+	}
+	return f
+}
+
+// found stands in front of the class of a value that is no structure or map.
+const found = ", found: "
 
 // onlyMap is the failure of a value without schema that is no map.
 func onlyMap(stage int, purpose, class string) *failure {
 	return &failure{stage, dataException,
-		"Only Map objects supported in absence of schema for [" + purpose + "], found: " + class}
+		"Only Map objects supported in absence of schema for [" + purpose + "]" + found + class}
 }
 
 // programs are what an operation compiled, by schema.

@@ -293,7 +293,12 @@ func (o *hoist) apply(e *Engine, v *view, stage int) (*failure, error) {
 			return &failure{stage, dataException, "Invalid value: null used for required field: \"" + o.field +
 				"\", schema type: " + castKinds[kind]}, nil
 		}
-		c.schema = x.out // the bytes of a structure are those of its members
+		if root := &e.schemas[c.schema][0]; logicalClass(root) != "" {
+			if f := c.misnamed(root, o.field, stage); f != nil {
+				return f, nil
+			}
+		}
+		c.schema, c.class = x.out, "" // the bytes of a structure are those of its members
 		return nil, nil
 	}
 	from := len(e.scratch)
@@ -305,6 +310,19 @@ func (o *hoist) apply(e *Engine, v *view, stage int) (*failure, error) {
 	}
 	c.set(wit.Dynamic, 0, e.scratch[from:], -1)
 	return nil, nil
+}
+
+// misnamed is the failure of a value under the name of a logical type that it is not of, as Kafka's Struct.put says.
+func (c *column) misnamed(root *wit.Node, field string, stage int) *failure {
+	class := c.class
+	if class == "" {
+		class = javaClass(root)
+	}
+	if null, _, ok := datum.IsNull(root, c.bytes); null || !ok || class == logicalClass(root) {
+		return nil
+	}
+	return &failure{stage, dataException, "Invalid Java object for schema \"" + *root.Name + "\" with type " +
+		castKinds[root.Kind] + ": class " + class + " for field: \"" + field + "\""}
 }
 
 func (o *hoist) compile(e *Engine, nodes []wit.Node, stage int) *hoisted {
@@ -351,7 +369,7 @@ func newMetadata(at side) func(settings) (operation, *wit.Fault) {
 		if text, given := s.find("schema.version"); given {
 			n, ok := setting.Integer(wit.KindInt, text)
 			if !ok {
-				return nil, invalid("schema.version", text, "Not a number of type INT")
+				return nil, invalid("schema.version", s.asGiven("schema.version"), "Not a number of type INT")
 			}
 			o.version = wit.Ptr(int32(n))
 		}

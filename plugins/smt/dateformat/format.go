@@ -1,6 +1,6 @@
 // Package dateformat writes times and reads texts as java.text.SimpleDateFormat does, in UTC and with the names and
 // weeks of Locale.US: for the transforms in the guest, and for the converters in the host. format.go has patterns,
-// writing and the calendar, parse.go the lenient reading.
+// writing and the calendar, parse.go the lenient reading, zones.go the names of time zones.
 package dateformat
 
 import (

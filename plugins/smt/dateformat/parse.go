@@ -8,9 +8,9 @@ import (
 )
 
 // This file reads texts as java.text.SimpleDateFormat does in its lenient mode, in UTC and with the names of Locale.US.
-// It differs in three ways, and fails where it does: names of time zones other than UTC's are not known; of years with
-// two digits those that are another one in some years are refused (a plugin has no clock); and so are years whose
-// milliseconds 64 bits do not hold, where Java wraps around.
+// It differs in three ways, and fails where it does: of names of time zones those of zones.go are known; of years with
+// two digits those that are another one in some years are refused (a plugin has no clock); and so are years of weeks
+// whose milliseconds 64 bits do not hold, where Java wraps around. Other years and their milliseconds wrap as in Java.
 
 // digits tells whether what a letter stands for is read as digits.
 func (x *item) digits() bool {
@@ -67,7 +67,7 @@ const (
 )
 
 // maxYear is the largest year, before and after 1, whose milliseconds since 1970 fit 64 bits, other fields at their
-// largest aside.
+// largest aside. It counts for texts with a year of weeks.
 const maxYear = 290_000_000
 
 // Parser reads texts by a format.
@@ -80,6 +80,11 @@ type Parser struct {
 	sets  int
 	// unsure is set by a year of two digits that may mean two.
 	unsure bool
+	// Zoned is set by a text that named a time zone other than UTC. Java's format goes on in that zone: what it writes
+	// is in the zone's time, summer time included, until it reads of another.
+	Zoned bool
+	// since is the first time by the zone's clock at which its offset is the one that is known here.
+	since int64
 }
 
 // Parse reads a text; of what stands behind it nothing is read, as in Java. unsure tells that the text fails for its
@@ -90,6 +95,7 @@ func (p *Parser) Parse(text string) (at int64, unsure, ok bool) {
 		p.text = utf16.AppendRune(p.text, r)
 	}
 	p.set, p.value, p.sets, p.unsure = [fieldCount]int{}, [fieldCount]int64{}, 0, false
+	p.Zoned, p.since = false, math.MinInt64
 	pos := 0
 	items := p.Format.items
 	for i := range items {
@@ -112,10 +118,12 @@ func (p *Parser) Parse(text string) (at int64, unsure, ok bool) {
 	if pos == 0 {
 		return 0, false, false
 	}
-	if max(p.value[yearField], p.value[weekYearField], -p.value[yearField], -p.value[weekYearField]) > maxYear {
+	if p.set[weekYearField] > 0 && max(p.value[yearField], p.value[weekYearField], -p.value[yearField],
+		-p.value[weekYearField]) > maxYear {
 		return 0, false, false
 	}
-	return p.time(), p.unsure, !p.unsure
+	at = p.time()
+	return at, p.unsure, !p.unsure && (!p.Zoned || at+p.value[zoneField] >= p.since)
 }
 
 func (p *Parser) put(f calendarField, value int64) {
@@ -243,7 +251,7 @@ func (p *Parser) at(start int, text string) bool {
 	return true
 }
 
-// zone reads what the letters z and Z take: +hhmm, GMT, GMT+h:mm, or a name of UTC's.
+// zone reads what the letters z and Z take: +hhmm, GMT, GMT+h:mm, or the name of a zone.
 func (p *Parser) zone(start, pos int) int {
 	sign := signOf(p.text[pos])
 	if sign != 0 {
@@ -262,6 +270,16 @@ func (p *Parser) zone(start, pos int) int {
 	for _, name := range []string{"Coordinated Universal Time", "UTC"} {
 		if p.at(pos, name) {
 			return pos + len(name) // a name sets no offset: one that was read before counts
+		}
+	}
+	for i := range zones {
+		z := &zones[i]
+		for _, name := range z.names {
+			if p.at(pos, name) {
+				p.putZone(z.minutes * 60 * second)
+				p.Zoned, p.since = true, gregorianDays(z.year, 1, 1)*day
+				return pos + len(name)
+			}
 		}
 	}
 	return -1
@@ -477,7 +495,7 @@ func (p *Parser) date() int64 {
 		year = p.value[yearField]
 	}
 	if p.set[eraField] > 0 && p.value[eraField] == 0 {
-		year = 1 - year
+		year = int64(int32(1 - year)) // it is of 32 bits in Java
 	}
 	return p.day(year, FloorDiv(p.timeOfDay(), day))
 }
@@ -606,7 +624,7 @@ func (p *Parser) dayIn(days func(year, month, day int64) int64, w way, year int6
 		return start + 7*(p.value[weekField]-1)
 	}
 	month := p.value[monthField]
-	year, month = year+FloorDiv(month, 12), FloorMod(month, 12)
+	year, month = int64(int32(year+FloorDiv(month, 12))), FloorMod(month, 12)
 	first := days(year, month+1, 1)
 	switch w {
 	case byDay:

@@ -29,6 +29,7 @@ type Check struct {
 // Value says what is wrong with a value, "" if nothing: first its kind, then the first rule that it breaks. The value
 // of a password is never repeated.
 func (c Check) Value(spec *wit.SettingSpec, value string) string {
+	given := value
 	value = Trim(value)
 	invalid := func(value, why string) string {
 		if c.Secret || spec.Kind == wit.KindPassword {
@@ -37,7 +38,7 @@ func (c Check) Value(spec *wit.SettingSpec, value string) string {
 		return Invalid(spec.Name, value, why)
 	}
 	if why := notOfKind(spec.Kind, value); why != "" {
-		return invalid(value, why)
+		return invalid(given, why) // Kafka repeats it with its blanks
 	}
 	for _, r := range spec.Rules {
 		switch {

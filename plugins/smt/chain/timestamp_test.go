@@ -1,0 +1,47 @@
+package chain
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/datum"
+)
+
+// What Java would go on with, in a zone or from a day that a plugin does not know, fails and says why. The same texts
+// are read where that does not count.
+func TestTimestampsThatJavaGoesOnWith(t *testing.T) {
+	for _, x := range []struct{ pattern, text, to, wrong string }{
+		{"yyyy-MM-dd HH:mm z", "2024-07-01 12:00 EST", "string",
+			"a text is not written in the time zone that another names; expected UTC"},
+		{"yyyy-MM-dd HH:mm z", "2024-07-01 12:00 EST", "unix", ""},
+		{"yyyy-MM-dd HH:mm z", "2024-07-01 12:00 UTC", "string", ""},
+		{"yyyy-MM-dd HH:mm z", "2024-07-01 12:00 +0100", "string", ""},
+		{"yyyy-MM-dd HH:mm z", "1970-07-01 12:00 BST", "unix", "does not match pattern"},
+		{"yy-MM-dd", "50-01-01", "unix", "the two digits of its year mean one or another"},
+		{"yy-MM-dd", "57-01-01", "unix", ""},
+	} {
+		e := New()
+		context, err := e.Prepare([]wit.Stage{{Component: ClassTimestampValue, Settings: []wit.Setting{
+			{Name: "target.type", Value: x.to}, {Name: "format", Value: x.pattern}}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		value, err := datum.AppendDynamic(nil, x.text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rows := []wit.Row{{Value: wit.Datum{Form: wit.Dynamic, Size: uint32(len(value))}}}
+		out, err := e.Apply(context, nil, []string{"t"}, rows, value)
+		if err != nil {
+			t.Fatal(err)
+		}
+		switch {
+		case x.wrong == "" && len(out.Faults) == 0 && len(out.Rows) == 1:
+		case x.wrong != "" && len(out.Faults) == 1 && strings.Contains(out.Faults[0].Fault.Message, x.wrong):
+		default:
+			t.Errorf("%s by %s to %s: expected %q, found %v and %d rows", x.text, x.pattern, x.to, x.wrong, out.Faults,
+				len(out.Rows))
+		}
+	}
+}
