@@ -47,6 +47,32 @@ var (
 	}()
 )
 
+// editedStages are chains of three and five stages with one or two among them that make other values of fields: Cast,
+// and TimestampConverter.
+func editedStages(edits, stages int) []Stage {
+	cast := Stage{Alias: "cast", Class: classes + "Cast$Value", Settings: []wit.Setting{{Name: "spec",
+		Value: "f0:string,f2:float32"}}}
+	when := Stage{Alias: "when", Class: classes + "TimestampConverter$Value", Settings: []wit.Setting{{Name: "field",
+		Value: "f1"}, {Name: "target.type", Value: "string"}, {Name: "format", Value: "yyyy-MM-dd'T'HH:mm:ss"}}}
+	names := Stage{Alias: "names", Class: classes + "ReplaceField$Value", Settings: []wit.Setting{{Name: "renames",
+		Value: "f3:name"}, {Name: "exclude", Value: "f7"}}}
+	list := []Stage{benchStages[0], cast}
+	if edits == 1 && stages == 5 {
+		list = append(list, names, peerMask, benchStages[2])
+	} else if edits == 1 {
+		list = append(list, names)
+	} else if stages == 5 {
+		list = append(list, names, when, benchStages[2])
+	} else {
+		list = []Stage{cast, names, when}
+	}
+	return list
+}
+
+// peerMask masks a text.
+var peerMask = Stage{Alias: "mask", Class: classes + "MaskField$Value", Settings: []wit.Setting{{Name: "fields",
+	Value: "f4"}}}
+
 // maskStages is a transform in the easy form of the SDK, the first plugin of the README; renameStages is a built-in
 // one.
 var (
@@ -124,6 +150,12 @@ func BenchmarkChainOfThree(b *testing.B) {
 		{"rename/500x1024", renameStages, 500, 1024}, {"easy/500x1024", maskStages, 500, 1024}, {"easy/500x200",
 			maskStages, 500, 200},
 		{"schemaless-easy/500x1024", maskStages, 500, 1024},
+		{"edited-3-1/500x1024", editedStages(1, 3), 500, 1024}, {"edited-3-2/500x1024", editedStages(2, 3), 500, 1024},
+		{"edited-5-1/500x1024", editedStages(1, 5), 500, 1024}, {"edited-5-2/500x1024", editedStages(2, 5), 500, 1024},
+		{"schemaless-edited-3-1/500x1024", editedStages(1, 3), 500, 1024},
+		{"schemaless-edited-3-2/500x1024", editedStages(2, 3), 500, 1024},
+		{"schemaless-edited-5-1/500x1024", editedStages(1, 5), 500, 1024},
+		{"schemaless-edited-5-2/500x1024", editedStages(2, 5), 500, 1024},
 	} {
 		b.Run(c.name, func(b *testing.B) {
 			chain, err := New(context.Background(), Options{Manager: m, Connector: "c", Stages: c.stages})

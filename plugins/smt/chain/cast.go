@@ -29,7 +29,7 @@ type cast struct {
 	fields []castField
 	// order is the fields in the order in which Kafka comes to them, values what they become in the map at work.
 	order       []castField
-	values      [][]byte
+	values      []entry
 	whole       *wit.Kind
 	replaceNull bool
 	programs    programs[*edits]
@@ -41,6 +41,8 @@ type castField struct {
 	to   wit.Kind
 	// at is its index in the list of fields.
 	at int
+	// edit is the cast of a value without schema, nil until one came.
+	edit edit
 }
 
 const castPurpose = "cast types"
@@ -71,7 +73,7 @@ func newCast(at side) func(settings) (operation, *wit.Fault) {
 			o.fields[i].at = i
 		}
 		o.order = javaOrder(slices.Clone(o.fields), func(f castField) string { return f.name })
-		o.values = make([][]byte, len(o.fields))
+		o.values = make([]entry, len(o.fields))
 		var err *wit.Fault
 		o.replaceNull, err = s.boolean(replaceNullSpec.Name)
 		return o, err
@@ -119,7 +121,61 @@ func (o *cast) add(item string, list []string) *wit.Fault {
 // kindList is the types below one, as Java writes a set.
 func kindList(below wit.Kind) string { return "[" + strings.Join(castKinds[:below], ", ") + "]" }
 
-func (o *cast) route(*route, int) {}
+func (o *cast) route(r *route, stage int) { r.add(o.at, step{stage, o, r.topic}) }
+
+func (o *cast) purpose() string { return castPurpose }
+
+// layout has fields of a structure cast.
+func (o *cast) layout(l *structDraft, s step) *failure {
+	if o.whole != nil {
+		return byPhases
+	}
+	if o.replaceNull {
+		l.replaceNulls()
+	}
+	for i := range l.fields {
+		f := &l.fields[i]
+		at := slices.IndexFunc(o.fields, func(c castField) bool { return c.name == f.name })
+		if at < 0 {
+			continue
+		}
+		from, to := &f.nodes[f.node], o.fields[at].to
+		made, wrong := castNode(from, wit.Node{Kind: to}, s.stage)
+		if wrong != nil {
+			return wrong
+		}
+		by := func(dst, in []byte) ([]byte, *failure) { return castStructured(dst, in, from, to, s.stage) }
+		if from.Kind <= to && to <= wit.Int64 || from.Kind == to {
+			by = nil // the bytes are the same
+		}
+		if wrong := l.edit(f, made, by); wrong != nil {
+			return wrong
+		}
+	}
+	return nil
+}
+
+// schemaless casts entries; one that is not there becomes a null.
+func (o *cast) schemaless(m *entries, s step, _ *wit.Row) (f *failure) {
+	if o.whole != nil {
+		return byPhases
+	}
+	if o.order[0].edit == nil { // an operation stands at one stage
+		for i := range o.order {
+			to := o.order[i].to
+			o.order[i].edit = func(dst, in []byte) ([]byte, *failure) { return castEntry(dst, in, to, s.stage) }
+		}
+	}
+	for _, field := range o.order {
+		if o.values[field.at], f = m.edit(field.name, field.edit); f != nil {
+			return f
+		}
+	}
+	for i := range o.fields {
+		m.put(o.fields[i].name, o.values[i])
+	}
+	return nil
+}
 
 // castNode is the schema of a value that was cast: of what it was it keeps whether it is optional, and its default.
 func castNode(n *wit.Node, made wit.Node, stage int) (wit.Node, *failure) {
@@ -205,7 +261,7 @@ func (o *cast) apply(e *Engine, v *view, stage int) (*failure, error) {
 	case wit.Absent:
 		return nil, nil
 	case wit.Dynamic:
-		return o.schemaless(e, c, stage), nil
+		return o.dynamic(e, c, stage), nil
 	}
 	x, err := o.programs.of(e, c.schema, func(nodes []wit.Node) *edits { return o.compile(e, nodes, stage) })
 	if err != nil {
@@ -221,9 +277,10 @@ func (o *cast) apply(e *Engine, v *view, stage int) (*failure, error) {
 	return x.applyFields(e, c, start, stage), nil
 }
 
-func (o *cast) schemaless(e *Engine, c *column, stage int) *failure {
-	from := len(e.scratch)
+// dynamic casts a column without schema.
+func (o *cast) dynamic(e *Engine, c *column, stage int) *failure {
 	if o.whole != nil {
+		from := len(e.scratch)
 		if err := datum.CheckDynamic(c.bytes); err != nil {
 			return &failure{stage, dataException, "bytes that are no dynamic value"}
 		}
@@ -234,28 +291,15 @@ func (o *cast) schemaless(e *Engine, c *column, stage int) *failure {
 		}
 		return f
 	}
-	m := &e.entries
-	if f := m.take(c.bytes, stage, castPurpose); f != nil {
-		return f
+	return e.schemaless(o, c, step{stage: stage}, nil)
+}
+
+// castEntry casts a value without schema that may be null.
+func castEntry(dst, in []byte, to wit.Kind, stage int) ([]byte, *failure) {
+	if in[0] == datum.TagNull {
+		return append(dst, datum.TagNull), nil
 	}
-	for _, field := range o.order {
-		begin := len(e.scratch)
-		if x := m.find(field.name); x == nil || x.value[0] == datum.TagNull {
-			e.scratch = append(e.scratch, datum.TagNull)
-		} else if b, f := castDynamic(e.scratch, x.value, field.to, stage); f != nil {
-			return f
-		} else {
-			e.scratch = b
-		}
-		o.values[field.at] = e.scratch[begin:]
-	}
-	for i := range o.fields {
-		m.put(o.fields[i].name, entry{value: o.values[i], valueAt: -1})
-	}
-	from = len(e.scratch)
-	e.scratch = m.write(e.scratch)
-	c.set(wit.Dynamic, 0, e.scratch[from:], -1)
-	return nil
+	return castDynamic(dst, in, to, stage)
 }
 
 func castFrom(kind wit.Kind, stage int) *failure {

@@ -1,6 +1,9 @@
 package chain
 
 import (
+	"unsafe"
+
+	"github.com/culvert-project/culvert/plugins/smt/kernel"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/datum"
 )
@@ -33,6 +36,73 @@ type memberEdit struct {
 
 // edit makes another value of one that is not null. in holds its bytes without a branch.
 type edit func(dst, in []byte) ([]byte, *failure)
+
+// append appends what becomes of a member, of which b has all bytes.
+func (m *memberEdit) append(dst, b []byte) ([]byte, *failure) {
+	if m.instead != nil && b[0] == m.null {
+		b = m.instead
+	}
+	if m.edit == nil {
+		return append(dst, b...), nil
+	}
+	null, size, _ := datum.IsNull(m.from, b)
+	dst = datum.AppendBranch(dst, m.to, null)
+	if null {
+		return dst, nil
+	}
+	return m.edit(dst, b[size:])
+}
+
+// edited is what the fused stages of a chain make of one member or entry of each row, by edits: of the bytes of a part,
+// its branch or tag included.
+type edited struct {
+	from part
+	// tag is what stands in front of an attribute in a map.
+	tag   []byte
+	edits []edit
+}
+
+// edit makes the pieces of the row at work, of which in has the value's data from the call's on, and tells the loop of
+// it; false: an edit fails the row.
+func (e *Engine) edit(p *fastProgram, row *wit.Row, data []byte) bool {
+	b := e.scratch[:0]
+	for i := range p.edited {
+		x := &p.edited[i]
+		from := len(b)
+		in := data
+		switch part := &x.from; part.from {
+		case input:
+			if in = in[int(e.ends[part.first])+part.behind : e.ends[part.last+1]]; part.bytes != nil &&
+				in[0] == part.null {
+				in = part.bytes
+			}
+		case chosen:
+			in = part.choice[in[int(e.ends[part.first])+part.behind]]
+		default:
+			b = part.attribute(append(b, x.tag...), row)
+			in = b[from:]
+		}
+		for _, edit := range x.edits {
+			var f *failure
+			from = len(b)
+			if b, f = edit(b, in); f != nil {
+				return false
+			}
+			in = b[from:]
+		}
+		p.pieces[i].Size, e.starts[i] = len(in), from
+	}
+	if cap(b)-len(b) < kernel.Room {
+		b = append(b, make([]byte, kernel.Room)...)[:len(b)]
+	}
+	e.scratch = b[:0]
+	base := unsafe.Pointer(unsafe.SliceData(b))
+	for i := range p.pieces {
+		p.pieces[i].Bytes = unsafe.Add(base, e.starts[i])
+	}
+	e.loop.Edited = 1 + len(b)
+	return true
+}
 
 // beginEdits makes edits that change nothing; the layout is nil when the root is no structure.
 func beginEdits(e *Engine, nodes []wit.Node, replaceNull bool) (*edits, *structDraft) {
@@ -112,20 +182,7 @@ func (x *edits) edited(e *Engine, dst, in []byte) (_ []byte, f *failure) {
 			i += m.run - 1
 			continue
 		}
-		b := in[e.ends[i]:e.ends[i+1]]
-		if m.instead != nil && b[0] == m.null {
-			b = m.instead
-		}
-		if m.edit == nil {
-			dst = append(dst, b...)
-			continue
-		}
-		null, size, _ := datum.IsNull(m.from, b)
-		dst = datum.AppendBranch(dst, m.to, null)
-		if null {
-			continue
-		}
-		if dst, f = m.edit(dst, b[size:]); f != nil {
+		if dst, f = m.append(dst, in[e.ends[i]:e.ends[i+1]]); f != nil {
 			return dst, f
 		}
 	}

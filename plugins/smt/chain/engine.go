@@ -29,7 +29,9 @@ type Engine struct {
 	view    view
 	scratch []byte
 	// ends are where the members of the value at work begin, and where the last ends.
-	ends    []uint64
+	ends []uint64
+	// starts are where the pieces of the row at work begin in scratch.
+	starts  []int
 	entries entries
 	// loop is the kernel's at work.
 	loop kernel.Rows
@@ -392,9 +394,6 @@ func (e *Engine) program(p *plan, schema uint32) (*program, error) {
 		declare = func([]wit.Node) uint32 { return schema } // a mask leaves it
 	}
 	made := newProgram(p.steps, nodes, declare)
-	if masks && nodes[0].Optional {
-		made.fast.usable = false // the branch stays, too
-	}
 	p.programs[schema] = made
 	e.room(made)
 	return made, nil

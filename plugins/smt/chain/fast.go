@@ -22,6 +22,9 @@ type fastProgram struct {
 	usable bool
 	// ends is how many places the kernel notes.
 	ends int
+	// edited is what pieces are made of, of each row.
+	edited []edited
+	pieces []kernel.Piece
 }
 
 func (p *program) compileFast() {
@@ -31,7 +34,7 @@ func (p *program) compileFast() {
 		f.Root = uint64(p.full) + 1
 	}
 	f.ends = len(p.skips) + 1
-	f.compileParts(p.parts)
+	f.compileParts(p.parts, p.edited)
 }
 
 // compileFields makes the codes of the members.
@@ -58,10 +61,11 @@ func (p *program) compileFields() {
 }
 
 // compileParts makes parts of a kernel's.
-func (f *fastProgram) compileParts(parts []part) {
-	made := make([]kernel.Part, len(parts), len(parts)+1)
+func (f *fastProgram) compileParts(parts []part, edits []edited) {
+	f.edited, f.pieces, f.Edits = edits, make([]kernel.Piece, len(edits)), min(1, len(edits))
+	list := make([]kernel.Part, len(parts), len(parts)+1)
 	for i := range parts {
-		from, to := &parts[i], &made[i]
+		from, to := &parts[i], &list[i]
 		to.First, to.Behind, to.Last = from.first*8, from.behind, from.last*8+8
 		switch from.from {
 		case input:
@@ -69,6 +73,8 @@ func (f *fastProgram) compileParts(parts []part) {
 			if from.bytes != nil {
 				to.Kind, to.Null = kernel.OrDefault, uint64(from.null)
 			}
+		case byEdits:
+			to.Kind, to.Bytes = kernel.Edited, unsafe.Pointer(&f.pieces[from.first])
 		case chosen:
 			to.Kind = kernel.Choosing
 			pieces := make([]kernel.Piece, len(from.choice))
@@ -93,7 +99,7 @@ func (f *fastProgram) compileParts(parts []part) {
 			f.Extra += len(from.bytes)
 		}
 	}
-	f.Parts, f.Pieces = unsafe.SliceData(made), len(made)
+	f.Parts, f.Pieces = unsafe.SliceData(list), len(list)
 }
 
 // padded is a copy of bytes with room behind it.
@@ -122,7 +128,7 @@ func (e *Engine) endLoop() int {
 // grow makes room for the result of the row at work, for about a call's worth at once.
 func (e *Engine) grow(size int) {
 	s := &e.loop
-	need := size + s.Program.Extra + kernel.Room
+	need := size + s.Edited + s.Program.Extra + kernel.Room
 	bigger := make([]byte, s.At, max(2*cap(e.data), s.At+need, 64<<10))
 	copy(bigger, e.data[:s.At])
 	e.data = bigger
@@ -153,12 +159,17 @@ func (e *Engine) structures(p *program, schema uint32, first int, to uint32, row
 	}
 	s.Program = &p.fast.Program
 	s.Ends = e.places(p.fast.ends)
+	e.startsOf(&p.fast)
 	for {
 		switch why := kernel.Structures(s); why {
 		case kernel.Done:
 			return e.endLoop()
 		case kernel.Full:
 			e.grow(int(rows[s.N].Value.Size))
+		case kernel.Edit:
+			if !e.edit(&p.fast, &rows[s.N], data) {
+				return e.endLoop()
+			}
 		default:
 			in, skip := &rows[s.N].Value, &p.skips[s.Member-1]
 			size, err := datum.Skip(skip.nodes, skip.node, data[s.Place:in.Start+in.Size])
@@ -191,6 +202,13 @@ func (e *Engine) offsets(p *program, in []byte, start int) (bad int) {
 			return s.Member - 1
 		}
 		s.Place += size
+	}
+}
+
+// startsOf has room for the places of a program's pieces.
+func (e *Engine) startsOf(p *fastProgram) {
+	if n := len(p.pieces); len(e.starts) < n {
+		e.starts = make([]int, n)
 	}
 }
 

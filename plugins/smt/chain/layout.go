@@ -11,6 +11,9 @@ import (
 type structDraft struct {
 	fields []field
 	checks []check
+	// edited is what becomes of fields that are edited, those included that are taken out behind that: an edit may fail
+	// the row.
+	edited []edited
 	// wrong is a failure that counts only when the schema can be made.
 	wrong *failure
 }
@@ -24,6 +27,9 @@ type field struct {
 	from  fieldSource
 	// index is the member of the input that it comes from.
 	index int
+	// edited is one more than the number of what becomes of it in the draft's list, 0: nothing. It makes a value of the
+	// field's schema of one of what the rest of this says.
+	edited int
 	// orDefault: a null becomes the default.
 	orDefault bool
 	// masked is what becomes of a value that is not null, the branch included; nil: it stays.
@@ -44,6 +50,8 @@ const (
 	attribute
 	// chosen goes by the first byte of a member of the input, its branch, or of an entry's value, its tag.
 	chosen
+	// byEdits is what edits make, of which the program has a list: only the loops of package kernel write it.
+	byEdits
 )
 
 func (l *structDraft) add(f field, stage int) *failure {
@@ -70,10 +78,40 @@ func (l *structDraft) pending(f *failure) {
 func (l *structDraft) replaceNulls() {
 	for i := range l.fields {
 		f := &l.fields[i]
-		if f.from == input && f.nodes[f.node].Optional && f.nodes[f.node].DefaultValue != nil {
+		switch n := &f.nodes[f.node]; {
+		case f.from != input || !n.Optional || n.DefaultValue == nil:
+		case f.edited > 0:
+			m := &memberEdit{from: n, to: n}
+			m.null, m.instead = f.nullAndDefault()
+			l.goOn(f, m)
+		default:
 			f.orDefault = true
 		}
 	}
+}
+
+// edit has a field get another schema, and its values edited; nil: their bytes are those of the other schema, too.
+func (l *structDraft) edit(f *field, to wit.Node, by edit) (wrong *failure) {
+	m := &memberEdit{from: &f.nodes[f.node], to: &to, edit: by}
+	switch {
+	case by == nil:
+	case f.from == constant:
+		f.bytes, wrong = m.append(nil, f.bytes)
+	case f.edited > 0:
+		l.goOn(f, m)
+	default:
+		l.edited = append(l.edited, edited{from: f.part()})
+		f.edited = len(l.edited)
+		l.goOn(f, m)
+	}
+	f.nodes, f.node = []wit.Node{to}, 0
+	return wrong
+}
+
+// goOn edits a field that is edited further.
+func (l *structDraft) goOn(f *field, m *memberEdit) {
+	x := &l.edited[f.edited-1]
+	x.edits = append(x.edits, m.append)
 }
 
 // nullAndDefault is the branch of a null and the bytes of the default of a field that has one.
@@ -83,8 +121,13 @@ func (f *field) nullAndDefault() (null byte, bytes []byte) {
 }
 
 // mask puts a fixed value, given without its branch, in the place of one that is not null.
-func (f *field) mask(value []byte) {
+func (l *structDraft) mask(f *field, value []byte) {
 	n := &f.nodes[f.node]
+	if f.edited > 0 {
+		l.goOn(f, &memberEdit{from: n, to: n,
+			edit: func(dst, _ []byte) ([]byte, *failure) { return append(dst, value...), nil }})
+		return
+	}
 	bytes := append(datum.AppendBranch(nil, n, false), value...)
 	if f.from == constant || f.orDefault || !n.Optional { // never null
 		f.from, f.bytes, f.masked = constant, bytes, nil
@@ -145,6 +188,8 @@ type program struct {
 	same   bool
 	out    uint32
 	checks []check
+	// edited is what the pieces of the parts of its kind are made of.
+	edited []edited
 	// failure of every row that is not null, unless a check of an earlier stage fails it first.
 	failure *failure
 	// optional: the input begins with a branch, full being that of a value.
@@ -156,7 +201,7 @@ type program struct {
 // part of a result.
 type part struct {
 	from fieldSource
-	// first and last: the members of the input to copy, in one piece.
+	// first and last: the members of the input to copy, in one piece. Of what edits make, first is the number in the list.
 	first, last int
 	// behind is how many bytes of the first are left out: the key, in a map.
 	behind int
@@ -176,6 +221,9 @@ func newProgram(steps []step, nodes []wit.Node, declare func([]wit.Node) uint32)
 		p.failure = onlyStruct(steps[0].stage, steps[0].operation.purpose(), javaClass(&nodes[0]))
 		return p
 	}
+	if p.failure = keptRoot(steps, &nodes[0]); p.failure != nil {
+		return p
+	}
 	for _, s := range steps {
 		if p.failure = s.operation.layout(l, s); p.failure != nil {
 			break
@@ -186,6 +234,29 @@ func newProgram(steps []step, nodes []wit.Node, declare func([]wit.Node) uint32)
 		p.finish(l, basics(&nodes[0]), steps[len(steps)-1].stage, declare)
 	}
 	return p
+}
+
+// byPhases is the failure of a program in which stages cannot be one, so that all rows go by phases. No row is told of
+// it: see chain.joined.
+var byPhases = &failure{0, dataException, "these stages have no program in common"}
+
+// keptRoot tells whether a structure's schema may be made by [program.finish]: it has neither a branch nor a default
+// unless stages that change the fields drop them, which those that edit values do not.
+func keptRoot(steps []step, root *wit.Node) *failure {
+	kept, edits := true, false
+	for _, s := range steps {
+		switch s.operation.(type) {
+		case *mask:
+		case *cast, *timestampConverter:
+			edits = true
+		default:
+			kept = false
+		}
+	}
+	if kept && root.Optional || edits && root.DefaultValue != nil {
+		return byPhases
+	}
+	return nil
 }
 
 // basics is what a structure's schema is besides its fields; that it is optional, and its default, are no part of that.
@@ -230,25 +301,34 @@ func (p *program) finish(l *structDraft, root wit.Node, stage int, declare func(
 		return
 	}
 	p.out = declare(result)
+	p.edited = l.edited
 	p.compileFast()
-	p.same = !p.optional && p.whole(len(p.skips))
+	p.same = !p.optional && p.whole(len(p.skips)) && len(p.edited) == 0
 }
 
 // emit adds a field to the parts.
 func (p *program) emit(f *field) {
+	if f.edited > 0 {
+		p.join(part{from: byEdits, first: f.edited - 1})
+		return
+	}
+	p.join(f.part())
+}
+
+// part writes what a field is before it is edited.
+func (f *field) part() part {
 	switch {
 	case f.from == input && f.masked != nil:
-		p.join(part{from: chosen, first: f.index, choice: f.choice()})
+		return part{from: chosen, first: f.index, choice: f.choice()}
 	case f.from == input && f.orDefault:
 		null, bytes := f.nullAndDefault()
-		p.join(part{from: input, first: f.index, last: f.index, null: null, bytes: bytes})
+		return part{from: input, first: f.index, last: f.index, null: null, bytes: bytes}
 	case f.from == input:
-		p.join(part{from: input, first: f.index, last: f.index})
+		return part{from: input, first: f.index, last: f.index}
 	case f.from == constant:
-		p.join(part{from: constant, bytes: f.bytes})
-	default:
-		p.join(part{from: attribute, what: f.what, optional: f.optional})
+		return part{from: constant, bytes: f.bytes}
 	}
+	return part{from: attribute, what: f.what, optional: f.optional}
 }
 
 // join adds a part, making it one with the part before where it can. Constants have room behind them: the fast way

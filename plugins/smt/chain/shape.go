@@ -1,6 +1,8 @@
 package chain
 
 import (
+	"bytes"
+	"slices"
 	"unsafe"
 
 	"github.com/culvert-project/culvert/plugins/smt/kernel"
@@ -80,27 +82,41 @@ func (p *plan) learn(m *entries, before []byte, row *wit.Row) {
 	s.join(part{from: constant, bytes: datum.AppendNumber([]byte{datum.TagMap}, int64(len(m.list)))})
 	for i := range m.list {
 		e := &m.list[i]
-		if e.keyAt >= 0 && e.keyAt == e.valueAt && e.choice == nil {
+		if e.keyAt >= 0 && e.keyAt == e.valueAt && e.choice == nil && e.edited == 0 {
 			s.join(part{from: input, first: e.keyAt, last: e.keyAt})
 			continue
 		}
 		s.join(part{from: constant, bytes: e.key})
 		switch {
-		case e.choice != nil:
-			s.join(part{from: chosen, first: e.valueAt, behind: len(original.list[e.valueAt].key),
-				choice: e.choice})
+		case e.edited > 0:
+			s.join(part{from: byEdits, first: e.edited - 1})
 		case e.attribute:
 			s.join(part{from: constant, bytes: e.value[:1]})
-			s.join(part{from: attribute, what: e.what})
-		case e.valueAt >= 0:
-			s.join(part{from: input, first: e.valueAt, behind: len(original.list[e.valueAt].key),
-				last: e.valueAt})
+			fallthrough
 		default:
-			s.join(part{from: constant, bytes: e.value})
+			s.join(e.part(&original))
 		}
 	}
-	f.compileParts(s.parts)
+	var edits []edited
+	for i := range m.edited {
+		e := &m.edited[i]
+		edits = append(edits, edited{from: e.part(&original), tag: bytes.Clone(e.value[:1]), edits: slices.Clone(e.edits)})
+	}
+	f.compileParts(s.parts, edits)
 	p.shape = &shape{fast: f, same: !m.changed}
+}
+
+// part writes the value of an entry before it is edited, without the tag of an attribute.
+func (e *entry) part(original *entries) part {
+	switch {
+	case e.choice != nil:
+		return part{from: chosen, first: e.valueAt, behind: len(original.list[e.valueAt].key), choice: e.choice}
+	case e.attribute:
+		return part{from: attribute, what: e.what}
+	case e.valueAt >= 0:
+		return part{from: input, first: e.valueAt, behind: len(original.list[e.valueAt].key), last: e.valueAt}
+	}
+	return part{from: constant, bytes: e.value}
 }
 
 // maps handles rows of one route whose values are maps of the shape that came last, for a route with steps on values
@@ -109,10 +125,17 @@ func (e *Engine) maps(p *plan, first int, to uint32, rows []wit.Row, n int, data
 	s := e.beginLoop(first, to, rows, n, data)
 	s.Program, s.Ends = &p.shape.fast.Program, e.places(p.shape.fast.ends)
 	s.Result = datumWord(wit.Dynamic, 0)
+	e.startsOf(&p.shape.fast)
 	for why := kernel.Maps(s); why != kernel.Done; why = kernel.Maps(s) {
 		in := &rows[s.N].Value
 		if why == kernel.Full {
 			e.grow(int(in.Size))
+			continue
+		}
+		if why == kernel.Edit {
+			if !e.edit(&p.shape.fast, &rows[s.N], data) {
+				break
+			}
 			continue
 		}
 		size, err := datum.SkipDynamic(data[s.Place : in.Start+in.Size])

@@ -51,7 +51,9 @@ type timestampConverter struct {
 	precision   unixPrecision
 	replaceNull bool
 	// text is that of the time at work.
-	text     []byte
+	text []byte
+	// edit is the conversion of a value without schema, nil until one came.
+	edit     edit
 	programs programs[*timestampEdits]
 }
 
@@ -111,7 +113,61 @@ func newTimestampConverter(at side) func(settings) (operation, *wit.Fault) {
 	}
 }
 
-func (o *timestampConverter) route(*route, int) {}
+func (o *timestampConverter) route(r *route, stage int) { r.add(o.at, step{stage, o, r.topic}) }
+
+func (o *timestampConverter) purpose() string { return timestampPurpose }
+
+// layout has a field of a structure represent its time in another form.
+func (o *timestampConverter) layout(l *structDraft, s step) *failure {
+	if o.field == "" {
+		return byPhases
+	}
+	if o.replaceNull {
+		l.replaceNulls()
+	}
+	for i := range l.fields {
+		f := &l.fields[i]
+		if f.name != o.field {
+			continue
+		}
+		from := &f.nodes[f.node]
+		form, wrong := formOf(from, s.stage)
+		if wrong != nil {
+			return wrong
+		}
+		by := func(dst, in []byte) ([]byte, *failure) { return o.convert(dst, in, from, form, s.stage) }
+		if from.Kind == wit.Int64 && from.DefaultValue == nil && o.alike(form) {
+			by = nil
+		}
+		if wrong = l.edit(f, o.node(from.Optional), by); wrong != nil {
+			return wrong
+		}
+	}
+	return nil
+}
+
+// alike tells whether times of a form have the bytes that they have in the form that is wanted.
+func (o *timestampConverter) alike(form timestampForm) bool {
+	milliseconds := func(f timestampForm) bool {
+		return f == wholeForm || f == unixForm && o.precision == unixPrecisions["milliseconds"]
+	}
+	return milliseconds(form) && milliseconds(o.to)
+}
+
+// schemaless has an entry represent its time in another form; one that is not there becomes a null.
+func (o *timestampConverter) schemaless(m *entries, s step, _ *wit.Row) *failure {
+	if o.field == "" {
+		return byPhases
+	}
+	if o.edit == nil { // an operation stands at one stage
+		o.edit = func(dst, in []byte) ([]byte, *failure) { return o.dynamic(dst, in, s.stage) }
+	}
+	made, f := m.edit(o.field, o.edit)
+	if f == nil {
+		m.put(o.field, made)
+	}
+	return f
+}
 
 // node is the schema of what comes out.
 func (o *timestampConverter) node(optional bool) wit.Node {
@@ -359,7 +415,7 @@ func (o *timestampConverter) apply(e *Engine, v *view, stage int) (*failure, err
 	case wit.Absent:
 		return nil, nil
 	case wit.Dynamic:
-		return o.schemaless(e, c, stage), nil
+		return o.column(e, c, stage), nil
 	}
 	x, err := o.programs.of(e, c.schema, func(nodes []wit.Node) *timestampEdits { return o.compile(e, nodes, stage) })
 	if err != nil {
@@ -384,12 +440,13 @@ func (o *timestampConverter) apply(e *Engine, v *view, stage int) (*failure, err
 	return x.applyFields(e, c, start, stage), nil
 }
 
-func (o *timestampConverter) schemaless(e *Engine, c *column, stage int) *failure {
-	from := len(e.scratch)
+// column converts a column without schema.
+func (o *timestampConverter) column(e *Engine, c *column, stage int) *failure {
 	if o.field == "" || len(c.bytes) == 1 && c.bytes[0] == datum.TagNull {
 		if err := datum.CheckDynamic(c.bytes); err != nil {
 			return &failure{stage, dataException, "bytes that are no dynamic value"}
 		}
+		from := len(e.scratch)
 		b, f := o.dynamic(e.scratch, c.bytes, stage)
 		if f == nil {
 			e.scratch = b
@@ -397,22 +454,7 @@ func (o *timestampConverter) schemaless(e *Engine, c *column, stage int) *failur
 		}
 		return f
 	}
-	m := &e.entries
-	if f := m.take(c.bytes, stage, timestampPurpose); f != nil {
-		return f
-	}
-	if x := m.find(o.field); x == nil {
-		e.scratch = append(e.scratch, datum.TagNull)
-	} else if b, f := o.dynamic(e.scratch, x.value, stage); f != nil {
-		return f
-	} else {
-		e.scratch = b
-	}
-	m.put(o.field, entry{value: e.scratch[from:], valueAt: -1})
-	from = len(e.scratch)
-	e.scratch = m.write(e.scratch)
-	c.set(wit.Dynamic, 0, e.scratch[from:], -1)
-	return nil
+	return e.schemaless(o, c, step{stage: stage}, nil)
 }
 
 // dynamic appends what becomes of a value without schema, which was checked. Its class tells the form.

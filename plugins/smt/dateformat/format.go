@@ -197,7 +197,18 @@ func clipYear(n int64) int64 {
 	return n % 100
 }
 
+// appendPadded appends a number with at least as many digits as asked for. Those of days, hours and years go without
+// strconv, which takes several times as long in the guest.
 func appendPadded(dst []byte, n int64, digits int) []byte {
+	switch d := uint32(n); {
+	case n >= 0 && n < 100 && digits <= 2:
+		if d >= 10 || digits == 2 {
+			dst = append(dst, byte('0'+d/10))
+		}
+		return append(dst, byte('0'+d%10))
+	case n >= 0 && n < 10000 && digits == 4:
+		return append(dst, byte('0'+d/1000), byte('0'+d/100%10), byte('0'+d/10%10), byte('0'+d%10))
+	}
 	if n < 0 {
 		dst, n = append(dst, '-'), -n
 	}

@@ -40,6 +40,7 @@ func finish(s *Rows, in unsafe.Pointer, head uint64, at int) {
 	s.N++
 	s.Made++
 	s.Member = 0
+	s.Edited = 0
 }
 
 // emit writes a row's parts and the row. There is room for them.
@@ -75,6 +76,9 @@ func emit(s *Rows, in unsafe.Pointer) {
 				Put(dst, at, byte(u))
 				at++
 			}
+		} else if kind == Edited {
+			n = int(Load(src, 8))
+			src = pointer(src, 0)
 		} else if kind != Constant {
 			first := int(Load(s.Ends, part.First)) + part.Behind
 			choice := uint64(Byte(s.Data, first))
@@ -293,7 +297,10 @@ func goStructures(s *Rows) int {
 		in := unsafe.Add(s.In, s.N*rowBytes)
 		size := int(Load(in, value+8) >> 32)
 		why := structure(s, in, int(Load(in, value+8)&low)+size)
-		if why != Full || s.At+size+s.Program.Extra+Room > s.Size {
+		if why == Full && s.Edited < s.Program.Edits {
+			return Edit
+		}
+		if why != Full || s.At+size+s.Edited+s.Program.Extra+Room > s.Size {
 			return why
 		}
 		emit(s, in)
@@ -425,7 +432,10 @@ func goMaps(s *Rows) int {
 		in := unsafe.Add(s.In, s.N*rowBytes)
 		size := int(Load(in, value+8) >> 32)
 		why := entries(s, in, int(Load(in, value+8)&low)+size)
-		if why != Full || s.At+size+s.Program.Extra+Room > s.Size {
+		if why == Full && s.Edited < s.Program.Edits {
+			return Edit
+		}
+		if why != Full || s.At+size+s.Edited+s.Program.Extra+Room > s.Size {
 			return why
 		}
 		emit(s, in)

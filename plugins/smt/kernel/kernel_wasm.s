@@ -244,7 +244,7 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 		Set R3
 		Get R0
 		I32WrapI64
-		I64Load $176
+		I64Load $184
 		Set R4
 		Get R0
 		I32WrapI64
@@ -797,7 +797,7 @@ TEXT ·Structures(SB), NOSPLIT, $0-16
 					Set R6
 					Get R0
 					I32WrapI64
-					I64Load $176
+					I64Load $184
 					Set R7
 					Get R0
 					I32WrapI64
@@ -1206,11 +1206,34 @@ TEXT ·Structures(SB), NOSPLIT, $0-16
 			End
 			Get R3
 			I64Const $2
+			I64Eq
+			Get R0
+			I32WrapI64
+			I64Load $176
+			Get R0
+			I32WrapI64
+			I64Load $152
+			I32WrapI64
+			I64Load $104
+			I64LtS
+			I32And
+			If
+				Get SP
+				I64Const $3
+				I64Store ret+8(FP)
+				RET
+			End
+			Get R3
+			I64Const $2
 			I64Ne
 			Get R0
 			I32WrapI64
 			I64Load $80
 			Get R2
+			I64Add
+			Get R0
+			I32WrapI64
+			I64Load $176
 			I64Add
 			Get R0
 			I32WrapI64
@@ -1278,7 +1301,7 @@ TEXT ·Structures(SB), NOSPLIT, $0-16
 							If
 								Get R0
 								I32WrapI64
-								I64Load $176
+								I64Load $184
 								Get R6
 								I32WrapI64
 								I64Load $8
@@ -1292,7 +1315,7 @@ TEXT ·Structures(SB), NOSPLIT, $0-16
 								Set R11
 								Get R0
 								I32WrapI64
-								I64Load $176
+								I64Load $184
 								Get R6
 								I32WrapI64
 								I64Load $16
@@ -1421,76 +1444,90 @@ TEXT ·Structures(SB), NOSPLIT, $0-16
 									End
 								Else
 									Get R10
-									I64Const $0
-									I64Ne
+									I64Const $5
+									I64Eq
 									If
-										Get R0
-										I32WrapI64
-										I64Load $176
-										Get R6
+										Get R8
 										I32WrapI64
 										I64Load $8
-										I64Add
+										Set R9
+										Get R8
 										I32WrapI64
 										I64Load $0
-										Get R6
-										I32WrapI64
-										I64Load $24
-										I64Add
-										Set R11
-										Get R0
-										I32WrapI64
-										I64Load $56
-										Get R11
-										I64Add
-										I32WrapI64
-										I64Load8U $0
-										Set R12
+										Set R8
+									Else
 										Get R10
-										I64Const $3
-										I64Eq
+										I64Const $0
+										I64Ne
 										If
-											Get R12
-											I64Const $16
-											I64Mul
-											Set R13
-											Get R8
-											Get R13
-											I64Add
+											Get R0
+											I32WrapI64
+											I64Load $184
+											Get R6
 											I32WrapI64
 											I64Load $8
-											Set R9
-											Get R8
-											Get R13
 											I64Add
 											I32WrapI64
 											I64Load $0
-											Set R8
-										Else
-											Get R12
 											Get R6
 											I32WrapI64
-											I64Load $48
-											I64Ne
+											I64Load $24
+											I64Add
+											Set R11
+											Get R0
+											I32WrapI64
+											I64Load $56
+											Get R11
+											I64Add
+											I32WrapI64
+											I64Load8U $0
+											Set R12
+											Get R10
+											I64Const $3
+											I64Eq
 											If
-												Get R0
+												Get R12
+												I64Const $16
+												I64Mul
+												Set R13
+												Get R8
+												Get R13
+												I64Add
 												I32WrapI64
-												I64Load $176
-												Get R6
-												I32WrapI64
-												I64Load $16
+												I64Load $8
+												Set R9
+												Get R8
+												Get R13
 												I64Add
 												I32WrapI64
 												I64Load $0
-												Get R11
-												I64Sub
-												Set R9
-												Get R0
-												I32WrapI64
-												I64Load $56
-												Get R11
-												I64Add
 												Set R8
+											Else
+												Get R12
+												Get R6
+												I32WrapI64
+												I64Load $48
+												I64Ne
+												If
+													Get R0
+													I32WrapI64
+													I64Load $184
+													Get R6
+													I32WrapI64
+													I64Load $16
+													I64Add
+													I32WrapI64
+													I64Load $0
+													Get R11
+													I64Sub
+													Set R9
+													Get R0
+													I32WrapI64
+													I64Load $56
+													Get R11
+													I64Add
+													Set R8
+												End
 											End
 										End
 									End
@@ -1684,6 +1721,10 @@ TEXT ·Structures(SB), NOSPLIT, $0-16
 					I32WrapI64
 					I64Const $0
 					I64Store $160
+					Get R0
+					I32WrapI64
+					I64Const $0
+					I64Store $176
 				End
 			End
 			Br $0
@@ -1705,7 +1746,7 @@ TEXT ·Entries(SB), NOSPLIT, $0-16
 	Set R1
 	Get R0
 	I32WrapI64
-	I64Load $176
+	I64Load $184
 	Set R2
 	Get R0
 	I32WrapI64
@@ -2010,7 +2051,7 @@ TEXT ·Maps(SB), NOSPLIT, $0-16
 				Set R5
 				Get R0
 				I32WrapI64
-				I64Load $176
+				I64Load $184
 				Set R6
 				Get R0
 				I32WrapI64
@@ -2560,11 +2601,34 @@ TEXT ·Maps(SB), NOSPLIT, $0-16
 			End
 			Get R3
 			I64Const $2
+			I64Eq
+			Get R0
+			I32WrapI64
+			I64Load $176
+			Get R0
+			I32WrapI64
+			I64Load $152
+			I32WrapI64
+			I64Load $104
+			I64LtS
+			I32And
+			If
+				Get SP
+				I64Const $3
+				I64Store ret+8(FP)
+				RET
+			End
+			Get R3
+			I64Const $2
 			I64Ne
 			Get R0
 			I32WrapI64
 			I64Load $80
 			Get R2
+			I64Add
+			Get R0
+			I32WrapI64
+			I64Load $176
 			I64Add
 			Get R0
 			I32WrapI64
@@ -2632,7 +2696,7 @@ TEXT ·Maps(SB), NOSPLIT, $0-16
 							If
 								Get R0
 								I32WrapI64
-								I64Load $176
+								I64Load $184
 								Get R6
 								I32WrapI64
 								I64Load $8
@@ -2646,7 +2710,7 @@ TEXT ·Maps(SB), NOSPLIT, $0-16
 								Set R11
 								Get R0
 								I32WrapI64
-								I64Load $176
+								I64Load $184
 								Get R6
 								I32WrapI64
 								I64Load $16
@@ -2775,76 +2839,90 @@ TEXT ·Maps(SB), NOSPLIT, $0-16
 									End
 								Else
 									Get R10
-									I64Const $0
-									I64Ne
+									I64Const $5
+									I64Eq
 									If
-										Get R0
-										I32WrapI64
-										I64Load $176
-										Get R6
+										Get R8
 										I32WrapI64
 										I64Load $8
-										I64Add
+										Set R9
+										Get R8
 										I32WrapI64
 										I64Load $0
-										Get R6
-										I32WrapI64
-										I64Load $24
-										I64Add
-										Set R11
-										Get R0
-										I32WrapI64
-										I64Load $56
-										Get R11
-										I64Add
-										I32WrapI64
-										I64Load8U $0
-										Set R12
+										Set R8
+									Else
 										Get R10
-										I64Const $3
-										I64Eq
+										I64Const $0
+										I64Ne
 										If
-											Get R12
-											I64Const $16
-											I64Mul
-											Set R13
-											Get R8
-											Get R13
-											I64Add
+											Get R0
+											I32WrapI64
+											I64Load $184
+											Get R6
 											I32WrapI64
 											I64Load $8
-											Set R9
-											Get R8
-											Get R13
 											I64Add
 											I32WrapI64
 											I64Load $0
-											Set R8
-										Else
-											Get R12
 											Get R6
 											I32WrapI64
-											I64Load $48
-											I64Ne
+											I64Load $24
+											I64Add
+											Set R11
+											Get R0
+											I32WrapI64
+											I64Load $56
+											Get R11
+											I64Add
+											I32WrapI64
+											I64Load8U $0
+											Set R12
+											Get R10
+											I64Const $3
+											I64Eq
 											If
-												Get R0
+												Get R12
+												I64Const $16
+												I64Mul
+												Set R13
+												Get R8
+												Get R13
+												I64Add
 												I32WrapI64
-												I64Load $176
-												Get R6
-												I32WrapI64
-												I64Load $16
+												I64Load $8
+												Set R9
+												Get R8
+												Get R13
 												I64Add
 												I32WrapI64
 												I64Load $0
-												Get R11
-												I64Sub
-												Set R9
-												Get R0
-												I32WrapI64
-												I64Load $56
-												Get R11
-												I64Add
 												Set R8
+											Else
+												Get R12
+												Get R6
+												I32WrapI64
+												I64Load $48
+												I64Ne
+												If
+													Get R0
+													I32WrapI64
+													I64Load $184
+													Get R6
+													I32WrapI64
+													I64Load $16
+													I64Add
+													I32WrapI64
+													I64Load $0
+													Get R11
+													I64Sub
+													Set R9
+													Get R0
+													I32WrapI64
+													I64Load $56
+													Get R11
+													I64Add
+													Set R8
+												End
 											End
 										End
 									End
@@ -3038,6 +3116,10 @@ TEXT ·Maps(SB), NOSPLIT, $0-16
 					I32WrapI64
 					I64Const $0
 					I64Store $160
+					Get R0
+					I32WrapI64
+					I64Const $0
+					I64Store $176
 				End
 			End
 			Br $0
