@@ -36,7 +36,26 @@ func (m maker) editable() []wit.Node {
 			nodes[i+1].DefaultValue = &b
 		}
 	}
+	if m.IntN(10) == 0 {
+		b, err := datum.AppendDefault(nil, nodes, 0, m.record(nodes))
+		if err != nil {
+			panic(err)
+		}
+		nodes[0].DefaultValue = &b
+	}
 	return nodes
+}
+
+// record is a value of such a schema.
+func (m maker) record(nodes []wit.Node) (made datum.Record) {
+	for _, member := range nodes[0].Members {
+		var v any
+		if n := &nodes[member.Node]; !n.Optional || m.IntN(4) > 0 {
+			v = m.scalar(n)
+		}
+		made = append(made, v)
+	}
+	return made
 }
 
 // scalar is a value of a field, which is mostly one that can be cast.
@@ -122,13 +141,9 @@ func TestEditsInOnePassAreThoseOfPhases(t *testing.T) {
 		for range 12 {
 			var err error
 			d, start := wit.Datum{Form: wit.Structured, Schema: 1}, len(b.data)
-			record, entries := datum.Record{}, datum.Map{}
-			for _, member := range nodes[0].Members {
-				var v any
-				if n := &nodes[member.Node]; !n.Optional || m.IntN(4) > 0 {
-					v = m.scalar(n)
-				}
-				record, entries = append(record, v), append(entries, datum.Entry{Key: member.Name, Value: v})
+			record, entries := m.record(nodes), datum.Map{}
+			for i, member := range nodes[0].Members {
+				entries = append(entries, datum.Entry{Key: member.Name, Value: record[i]})
 			}
 			if dynamic {
 				d = wit.Datum{Form: wit.Dynamic}
