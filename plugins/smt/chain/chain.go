@@ -15,6 +15,8 @@ type chain struct {
 	// joined is the whole chain as one fused phase, for rows that are alike, where its phases are fused stages and
 	// masks; nil: there is none. Rows that differ, and all that fail, go by phases.
 	joined *phase
+	// live: joined holds for rows alone whose value is no null. That is what is known there of RecordIsTombstone.
+	live bool
 	// test is set when the chain is one predicate, for the contract's test.
 	test condition
 }
@@ -181,7 +183,13 @@ func (c *chain) join() {
 	for i := range c.phases {
 		p := &c.phases[i]
 		byTopic, ok := p.condition.(topicCondition)
-		if p.condition != nil && !ok {
+		switch _, byValue := p.condition.(tombstone); {
+		case byValue:
+			c.live = true
+			if !p.negate {
+				continue // it is for tombstones
+			}
+		case p.condition != nil && !ok:
 			return
 		}
 		if p.operation == nil {
@@ -191,7 +199,7 @@ func (c *chain) join() {
 		if _, ok := p.operation.(fieldOperation); !ok {
 			return
 		}
-		whole.stages = append(whole.stages, stage{p.number, p.operation, byTopic, p.negate})
+		whole.stages = append(whole.stages, stage{p.number, p.operation, byTopic, byTopic != nil && p.negate})
 	}
 	c.joined = whole
 }

@@ -220,6 +220,14 @@ func TestWhichChainsAreOnePass(t *testing.T) {
 	stamp := wit.Stage{Component: ClassInsertValue, Settings: set("timestamp.field", "at")}
 	stamped := wit.Stage{Component: ClassTimestampValue, Settings: set("field", "at", "target.type", "unix",
 		"unix.precision", "seconds")}
+	tombstone := func(list []wit.Stage, negate bool) (made []wit.Stage) {
+		for _, s := range list {
+			s.Condition = &wit.Condition{Component: ClassIsTombstone, Negate: negate}
+			made = append(made, s)
+		}
+		return made
+	}
+	route := wit.Stage{Component: ClassRegexRouter, Settings: set("regex", "(.*)", "replacement", "sap.$1")}
 	for name, x := range map[string]struct {
 		stages []wit.Stage
 		all    bool
@@ -233,6 +241,9 @@ func TestWhichChainsAreOnePass(t *testing.T) {
 		"one that fails":             {[]wit.Stage{cast, casting("f3:int8")}, false},
 		"one that fails, taken out":  {[]wit.Stage{casting("f3:int8"), without("f3")}, false},
 		"one that fails, and a mask": {[]wit.Stage{casting("f3:int8"), mask("f3")}, false},
+		"for no tombstones":          {tombstone(benchChain(), true), true},
+		"without tombstones":         {append(tombstone([]wit.Stage{{Component: ClassFilter}}, false), benchChain()...), true},
+		"another topic":              {tombstone([]wit.Stage{route}, true), true},
 		"a value as a whole":         {[]wit.Stage{casting("string")}, false},
 	} {
 		for _, form := range []string{"schema", "plain"} {

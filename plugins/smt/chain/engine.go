@@ -175,7 +175,7 @@ func (e *Engine) alike(c *chain, topics []string, rows []wit.Row, n int, data []
 		to = e.topic(r.topic, topics)
 	}
 	if len(value.steps) == 0 {
-		return e.pass(to, rows, n)
+		return e.pass(c, to, rows, n)
 	}
 	first := 0
 	if behind := uint64(in.Value.Start) + uint64(in.Value.Size) + kernel.Room; behind > uint64(len(data)) &&

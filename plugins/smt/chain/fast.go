@@ -136,8 +136,18 @@ func (e *Engine) grow(size int) {
 }
 
 // pass handles rows of one route without steps: only the topic changes. It returns the first row that it did not do.
-func (e *Engine) pass(to uint32, rows []wit.Row, n int) int {
+func (e *Engine) pass(c *chain, to uint32, rows []wit.Row, n int) int {
+	var mask, wanted uint64
+	if in := &rows[n].Value; c.live {
+		// rows of another form or schema may be tombstones
+		nodes := e.schemas[in.Schema]
+		if in.Form != wit.Dynamic && (in.Form != wit.Structured || nodes == nil || nodes[0].Optional) {
+			return n
+		}
+		mask, wanted = datumWord(0xff, ^uint32(0)), datumWord(in.Form, in.Schema)
+	}
 	s := e.beginLoop(0, to, rows, n, nil)
+	s.Mask, s.Value = mask, wanted
 	s.Keep, s.Result = datumWord(0, ^uint32(0)), datumWord(wit.Unchanged, 0)
 	kernel.Pass(s)
 	return e.endLoop()
