@@ -121,15 +121,12 @@ func (o *cast) add(item string, list []string) *wit.Fault {
 // kindList is the types below one, as Java writes a set.
 func kindList(below wit.Kind) string { return "[" + strings.Join(castKinds[:below], ", ") + "]" }
 
-func (o *cast) route(r *route, stage int) { r.add(o.at, step{stage, o, r.topic}) }
+func (o *cast) route(r *route, stage int) { r.add(o.at, step{stage: stage, operation: o, topic: r.topic}) }
 
 func (o *cast) purpose() string { return castPurpose }
 
 // layout has fields of a structure cast.
 func (o *cast) layout(l *structDraft, s step) *failure {
-	if o.whole != nil {
-		return byPhases
-	}
 	if o.replaceNull {
 		l.replaceNulls()
 	}
@@ -157,9 +154,6 @@ func (o *cast) layout(l *structDraft, s step) *failure {
 
 // schemaless casts entries; one that is not there becomes a null.
 func (o *cast) schemaless(m *entries, s step, _ *wit.Row) (f *failure) {
-	if o.whole != nil {
-		return byPhases
-	}
 	if o.order[0].edit == nil { // an operation stands at one stage
 		for i := range o.order {
 			to := o.order[i].to
@@ -261,7 +255,7 @@ func (o *cast) apply(e *Engine, v *view, stage int) (*failure, error) {
 	case wit.Absent:
 		return nil, nil
 	case wit.Dynamic:
-		return o.dynamic(e, c, stage), nil
+		return o.column(e, c, stage), nil
 	}
 	x, err := o.programs.of(e, c.schema, func(nodes []wit.Node) *edits { return o.compile(e, nodes, stage) })
 	if err != nil {
@@ -277,8 +271,8 @@ func (o *cast) apply(e *Engine, v *view, stage int) (*failure, error) {
 	return x.applyFields(e, c, start, stage), nil
 }
 
-// dynamic casts a column without schema.
-func (o *cast) dynamic(e *Engine, c *column, stage int) *failure {
+// column casts a column without schema.
+func (o *cast) column(e *Engine, c *column, stage int) *failure {
 	if o.whole != nil {
 		from := len(e.scratch)
 		if err := datum.CheckDynamic(c.bytes); err != nil {

@@ -93,6 +93,8 @@ type route struct {
 	stop *failure
 	// sides are the plans of key and value.
 	sides [2]plan
+	// keyed: a step on values makes the key, so that steps on keys go with those on values from there on.
+	keyed bool
 }
 
 // step is a field operation at its place: in which stage, and with which topic.
@@ -100,6 +102,8 @@ type step struct {
 	stage     int
 	operation fieldOperation
 	topic     string
+	// onKey: it is a step on the key that a step before made of the value.
+	onKey bool
 }
 
 // plan is the steps of one side, with the programs compiled from them by schema.
@@ -113,7 +117,12 @@ type plan struct {
 	misses int
 }
 
-func (r *route) add(at side, s step) { r.sides[at].steps = append(r.sides[at].steps, s) }
+func (r *route) add(at side, s step) {
+	if at == keySide && r.keyed {
+		at, s.onKey = valueSide, true
+	}
+	r.sides[at].steps = append(r.sides[at].steps, s)
+}
 
 // maxCached is how many routes of a phase, and programs of a plan, are kept.
 const maxCached = 1000
@@ -196,12 +205,27 @@ func (c *chain) join() {
 			whole.stages = append(whole.stages, p.stages...)
 			continue
 		}
-		if _, ok := p.operation.(fieldOperation); !ok {
+		if !joins(p.operation) {
 			return
 		}
 		whole.stages = append(whole.stages, stage{p.number, p.operation, byTopic, byTopic != nil && p.negate})
 	}
 	c.joined = whole
+}
+
+// joins tells whether a phase of its own can be a stage of a joined one.
+func joins(o rowOperation) bool {
+	switch x := o.(type) {
+	case *cast:
+		return x.whole == nil
+	case *timestampConverter:
+		return x.field != ""
+	case *extract:
+		return x.at == keySide && len(x.path) == 1
+	case fieldOperation:
+		return true
+	}
+	return false
 }
 
 func newStage(of *wit.Stage) (operation, condition, *wit.Fault) {

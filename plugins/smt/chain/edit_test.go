@@ -89,7 +89,23 @@ func (m maker) scalar(n *wit.Node) any {
 func (m maker) editStage() wit.Stage {
 	s := wit.Stage{}
 	set := func(name, value string) { s.Settings = append(s.Settings, wit.Setting{Name: name, Value: value}) }
-	switch m.IntN(8) {
+	switch m.IntN(11) {
+	case 8:
+		s.Component = ClassValueToKey
+		set("fields", m.some())
+	case 9:
+		s.Component = ClassExtractKey
+		set("field", m.name())
+	case 10:
+		s.Component = []string{ClassCastKey, ClassMaskKey, ClassReplaceKey, ClassTimestampKey, ClassInsertKey}[m.IntN(5)]
+		name := m.name()
+		set("spec", name+":string")
+		set("fields", name)
+		set("field", name)
+		set("exclude", name)
+		set("target.type", "unix")
+		set("static.field", m.fresh())
+		set("static.value", "key")
 	case 0, 1, 2:
 		s.Component = ClassCastValue
 		spec := m.name() + ":" + castTypes[m.IntN(len(castTypes))]
@@ -228,6 +244,8 @@ func TestWhichChainsAreOnePass(t *testing.T) {
 		return made
 	}
 	route := wit.Stage{Component: ClassRegexRouter, Settings: set("regex", "(.*)", "replacement", "sap.$1")}
+	key := wit.Stage{Component: ClassValueToKey, Settings: set("fields", "f1,f0")}
+	extract := wit.Stage{Component: ClassExtractKey, Settings: set("field", "f0")}
 	for name, x := range map[string]struct {
 		stages []wit.Stage
 		all    bool
@@ -243,6 +261,11 @@ func TestWhichChainsAreOnePass(t *testing.T) {
 		"one that fails, and a mask": {[]wit.Stage{casting("f3:int8"), mask("f3")}, false},
 		"for no tombstones":          {tombstone(benchChain(), true), true},
 		"without tombstones":         {append(tombstone([]wit.Stage{{Component: ClassFilter}}, false), benchChain()...), true},
+		"a key":                      {[]wit.Stage{key}, true},
+		"a key that is no structure": {[]wit.Stage{key, extract, route}, true},
+		"a key of what is edited":    {[]wit.Stage{cast, when, key, extract, {Component: ClassCastValue, Settings: set("spec", "f0:int64")}}, true},
+		"a key that is edited":       {append(benchChain()[2:], key, wit.Stage{Component: ClassCastKey, Settings: set("spec", "f0:string")}, extract), true},
+		"a key that was there":       {[]wit.Stage{extract}, false},
 		"another topic":              {tombstone([]wit.Stage{route}, true), true},
 		"a value as a whole":         {[]wit.Stage{casting("string")}, false},
 	} {

@@ -388,12 +388,7 @@ func (e *Engine) program(p *plan, schema uint32) (*program, error) {
 	if p.programs == nil || len(p.programs) >= maxCached {
 		p.programs = map[uint32]*program{}
 	}
-	declare := e.declare
-	masks := !slices.ContainsFunc(p.steps, func(s step) bool { _, is := s.operation.(*mask); return !is })
-	if masks {
-		declare = func([]wit.Node) uint32 { return schema } // a mask leaves it
-	}
-	made := newProgram(p.steps, nodes, declare)
+	made := newProgram(p.steps, schema, nodes, e.declare)
 	p.programs[schema] = made
 	e.room(made)
 	return made, nil

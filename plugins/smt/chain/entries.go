@@ -1,6 +1,7 @@
 package chain
 
 import (
+	"slices"
 	"unsafe"
 
 	"github.com/culvert-project/culvert/plugins/smt/kernel"
@@ -16,15 +17,22 @@ type entries struct {
 	// kept holds what was inserted into this map.
 	kept    []byte
 	changed bool
-	// choices are those that were made by the input's tags, even where nothing is left of them: they may fail the row.
-	choices []choice
-	// edited is what becomes of values that are edited, even where nothing is left of them, for the same reason. It is
-	// there for [plan.learn] alone, where learns is set.
-	edited []editedEntry
-	learns bool
+	// lesson is what [plan.learn] needs besides, nil: it is not asked for.
+	lesson *lesson
+	// key is the key where a step makes it of the value; whole: it is its only entry, and no map.
+	key   *entries
+	whole bool
 	// loop is the kernel's at work, begins are where keys and values begin.
 	loop   kernel.Rows
 	begins []uint64
+}
+
+// lesson is what steps do to values that may fail the row, even where nothing is left of them.
+type lesson struct {
+	// choices are those that were made by the input's tags.
+	choices []choice
+	// edited is what becomes of values that are edited.
+	edited []editedEntry
 }
 
 // choice is what becomes of the value of an entry of the input by its tag, nil being the failure of the row.
@@ -51,6 +59,8 @@ type entry struct {
 	what      what
 	// edited is one more than the number of what becomes of it in the map's list, 0: nothing.
 	edited int
+	// shared: another entry is edited by the same.
+	shared bool
 }
 
 // set takes another entry's value.
@@ -64,7 +74,7 @@ func (e *entry) set(o entry) {
 // are bad.
 func (m *entries) read(in []byte) (class string, bad bool) {
 	m.list, m.kept, m.changed = m.list[:0], m.kept[:0], false
-	m.choices, m.edited = m.choices[:0], m.edited[:0]
+	m.lesson, m.key = nil, nil
 	if len(in) == 0 || in[0] > datum.TagStruct {
 		return "", true
 	}
@@ -140,7 +150,7 @@ func (m *entries) append(key, value []byte) {
 	m.list = m.list[:at+1]
 	e := &m.list[at]
 	e.key, e.value, e.name = key, value, nil
-	e.choice, e.attribute, e.edited = nil, false, 0
+	e.choice, e.attribute, e.edited, e.shared = nil, false, 0, false
 	e.keyAt, e.valueAt = at, at
 	switch {
 	case key[0] != datum.TagText:
@@ -284,10 +294,13 @@ func (p *plan) study(m *entries, in []byte, row *wit.Row) {
 	if m.take(in, 0, "") != nil {
 		return
 	}
-	m.learns = true
-	defer func() { m.learns = false }()
+	m.lesson = &lesson{}
 	for _, s := range p.steps {
-		if s.operation.schemaless(m, s, row) != nil {
+		of := m
+		if s.onKey {
+			of = m.key
+		}
+		if of.whole || s.operation.schemaless(of, s, row) != nil {
 			p.misses++
 			return
 		}
@@ -337,20 +350,25 @@ func (m *entries) edit(name string, by edit) (made entry, f *failure) {
 	}
 	made.value = m.keep(b)
 	switch {
-	case !m.learns:
+	case m.lesson == nil:
 	case x.edited > 0:
-		made.edited = x.edited
-		m.goOn(x.edited, by)
+		made.edited, made.shared = x.edited, x.shared
+		m.goOn(&made, by)
 	case x.valueAt >= 0 || x.attribute:
-		m.edited = append(m.edited, editedEntry{entry: *x, edits: []edit{by}})
-		made.edited = len(m.edited)
+		m.lesson.edited = append(m.lesson.edited, editedEntry{entry: *x, edits: []edit{by}})
+		made.edited = len(m.lesson.edited)
 	}
 	return made, nil
 }
 
 // goOn edits further what was edited.
-func (m *entries) goOn(number int, by edit) {
-	x := &m.edited[number-1]
+func (m *entries) goOn(e *entry, by edit) {
+	x := &m.lesson.edited[e.edited-1]
+	if e.shared {
+		m.lesson.edited = append(m.lesson.edited, editedEntry{entry: x.entry, edits: slices.Clone(x.edits)})
+		e.edited, e.shared = len(m.lesson.edited), false
+		x = &m.lesson.edited[e.edited-1]
+	}
 	x.edits = append(x.edits, by)
 }
 

@@ -2,6 +2,7 @@ package chain
 
 import (
 	"encoding/binary"
+	"slices"
 	"unsafe"
 
 	"github.com/culvert-project/culvert/plugins/smt/kernel"
@@ -34,8 +35,18 @@ func (p *program) compileFast() {
 		f.Root = uint64(p.full) + 1
 	}
 	f.ends = len(p.skips) + 1
-	f.compileParts(p.parts, p.edited)
+	parts := p.parts
+	if p.key != nil {
+		f.Key, f.Twice = datumWord(wit.Structured, p.keyOut), 1
+		if parts = withKey(p.key, parts); p.same {
+			parts = parts[:len(p.key)+1]
+		}
+	}
+	f.compileParts(parts, p.edited)
 }
+
+// withKey is the parts of a key and a value.
+func withKey(key, value []part) []part { return slices.Concat(key, []part{{from: keyEnd}}, value) }
 
 // compileFields makes the codes of the members.
 func (p *program) compileFields() {
@@ -73,6 +84,8 @@ func (f *fastProgram) compileParts(parts []part, edits []edited) {
 			if from.bytes != nil {
 				to.Kind, to.Null = kernel.OrDefault, uint64(from.null)
 			}
+		case keyEnd:
+			to.Kind = kernel.KeyEnd
 		case byEdits:
 			to.Kind, to.Bytes = kernel.Edited, unsafe.Pointer(&f.pieces[from.first])
 		case chosen:
@@ -128,7 +141,7 @@ func (e *Engine) endLoop() int {
 // grow makes room for the result of the row at work, for about a call's worth at once.
 func (e *Engine) grow(size int) {
 	s := &e.loop
-	need := size + s.Edited + s.Program.Extra + kernel.Room
+	need := size<<s.Program.Twice + s.Edited + s.Program.Extra + kernel.Room
 	bigger := make([]byte, s.At, max(2*cap(e.data), s.At+need, 64<<10))
 	copy(bigger, e.data[:s.At])
 	e.data = bigger
@@ -163,7 +176,10 @@ func (e *Engine) structures(p *program, schema uint32, first int, to uint32, row
 	s := e.beginLoop(first, to, rows, n, data)
 	s.Value, s.Result = datumWord(wit.Structured, schema), datumWord(wit.Structured, p.out)
 	if p.same {
-		s.Mask, s.Result = datumWord(0xff, ^uint32(0)), datumWord(wit.Unchanged, p.out)
+		s.Result = datumWord(wit.Unchanged, p.out)
+	}
+	if p.same && p.key == nil {
+		s.Mask = datumWord(0xff, ^uint32(0))
 		kernel.Pass(s)
 		return e.endLoop()
 	}

@@ -2,6 +2,7 @@ package chain
 
 import (
 	"bytes"
+	"slices"
 
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/datum"
@@ -13,7 +14,10 @@ type structDraft struct {
 	checks []check
 	// edited is what becomes of fields that are edited, those included that are taken out behind that: an edit may fail
 	// the row.
-	edited []edited
+	edited *[]edited
+	// key is the key where a step makes it of the value; whole: it is its only field, and no structure.
+	key   *structDraft
+	whole bool
 	// wrong is a failure that counts only when the schema can be made.
 	wrong *failure
 }
@@ -30,6 +34,8 @@ type field struct {
 	// edited is one more than the number of what becomes of it in the draft's list, 0: nothing. It makes a value of the
 	// field's schema of one of what the rest of this says.
 	edited int
+	// shared: another field is edited by the same.
+	shared bool
 	// orDefault: a null becomes the default.
 	orDefault bool
 	// masked is what becomes of a value that is not null, the branch included; nil: it stays.
@@ -52,6 +58,8 @@ const (
 	chosen
 	// byEdits is what edits make, of which the program has a list: only the loops of package kernel write it.
 	byEdits
+	// keyEnd writes nothing: the parts before it make the key, those behind it the value.
+	keyEnd
 )
 
 func (l *structDraft) add(f field, stage int) *failure {
@@ -100,8 +108,8 @@ func (l *structDraft) edit(f *field, to wit.Node, by edit) (wrong *failure) {
 	case f.edited > 0:
 		l.goOn(f, m)
 	default:
-		l.edited = append(l.edited, edited{from: f.part()})
-		f.edited = len(l.edited)
+		*l.edited = append(*l.edited, edited{from: f.part()})
+		f.edited = len(*l.edited)
 		l.goOn(f, m)
 	}
 	f.nodes, f.node = []wit.Node{to}, 0
@@ -110,7 +118,12 @@ func (l *structDraft) edit(f *field, to wit.Node, by edit) (wrong *failure) {
 
 // goOn edits a field that is edited further.
 func (l *structDraft) goOn(f *field, m *memberEdit) {
-	x := &l.edited[f.edited-1]
+	x := &(*l.edited)[f.edited-1]
+	if f.shared {
+		*l.edited = append(*l.edited, edited{from: x.from, edits: slices.Clone(x.edits)})
+		f.edited, f.shared = len(*l.edited), false
+		x = &(*l.edited)[f.edited-1]
+	}
 	x.edits = append(x.edits, m.append)
 }
 
@@ -190,6 +203,9 @@ type program struct {
 	checks []check
 	// edited is what the pieces of the parts of its kind are made of.
 	edited []edited
+	// key is what the key becomes, under the schema keyOut; nil: it stays.
+	key    []part
+	keyOut uint32
 	// failure of every row that is not null, unless a check of an earlier stage fails it first.
 	failure *failure
 	// optional: the input begins with a branch, full being that of a value.
@@ -215,23 +231,42 @@ type part struct {
 }
 
 // newProgram compiles steps for a schema. declare gives a new schema its number.
-func newProgram(steps []step, nodes []wit.Node, declare func([]wit.Node) uint32) *program {
+func newProgram(steps []step, schema uint32, nodes []wit.Node, declare func([]wit.Node) uint32) *program {
 	p, l := beginProgram(nodes)
 	if l == nil {
 		p.failure = onlyStruct(steps[0].stage, steps[0].operation.purpose(), javaClass(&nodes[0]))
 		return p
 	}
-	if p.failure = keptRoot(steps, &nodes[0]); p.failure != nil {
+	stays, fits := rootOf(steps, &nodes[0])
+	if !fits {
+		p.failure = byPhases
 		return p
 	}
 	for _, s := range steps {
-		if p.failure = s.operation.layout(l, s); p.failure != nil {
+		of := l
+		if s.onKey {
+			of = l.key
+		}
+		if of.whole {
+			p.failure = byPhases
+		} else {
+			p.failure = s.operation.layout(of, s)
+		}
+		if p.failure != nil {
 			break
 		}
 	}
 	p.checks = l.checks
+	stage := steps[len(steps)-1].stage
+	if p.failure == nil && l.key != nil {
+		p.checks = append(p.checks, l.key.checks...)
+		p.finishKey(l.key, stage, declare)
+	}
 	if p.failure == nil {
-		p.finish(l, basics(&nodes[0]), steps[len(steps)-1].stage, declare)
+		if stays {
+			declare = func([]wit.Node) uint32 { return schema }
+		}
+		p.finish(l, basics(&nodes[0]), stage, declare)
 	}
 	return p
 }
@@ -240,23 +275,33 @@ func newProgram(steps []step, nodes []wit.Node, declare func([]wit.Node) uint32)
 // it: see chain.joined.
 var byPhases = &failure{0, dataException, "these stages have no program in common"}
 
-// keptRoot tells whether a structure's schema may be made by [program.finish]: it has neither a branch nor a default
-// unless stages that change the fields drop them, which those that edit values do not.
-func keptRoot(steps []step, root *wit.Node) *failure {
+// rootOf tells whether the schema of the value stays, and whether [program.finish] can make what becomes of it: that has
+// neither a branch nor a default, which stages that change the fields drop, but not those that edit values.
+func rootOf(steps []step, root *wit.Node) (stays, fits bool) {
 	kept, edits := true, false
 	for _, s := range steps {
 		switch s.operation.(type) {
-		case *mask:
+		case *mask, *valueToKey:
 		case *cast, *timestampConverter:
-			edits = true
+			edits = edits || !s.onKey
 		default:
-			kept = false
+			kept = kept && s.onKey
 		}
 	}
-	if kept && root.Optional || edits && root.DefaultValue != nil {
-		return byPhases
+	return kept && !edits, !(kept && root.Optional || edits && root.DefaultValue != nil)
+}
+
+// finishKey makes what writes the key of a layout.
+func (p *program) finishKey(l *structDraft, stage int, declare func([]wit.Node) uint32) {
+	var made program
+	result := []wit.Node{{Kind: wit.Structure}}
+	if l.whole {
+		result = subtree(l.fields[0])
+		made.emit(&l.fields[0])
+	} else if result, p.failure = made.lay(l, result[0], stage); p.failure != nil {
+		return
 	}
-	return nil
+	p.key, p.keyOut = made.parts, declare(result)
 }
 
 // basics is what a structure's schema is besides its fields; that it is optional, and its default, are no part of that.
@@ -276,7 +321,7 @@ func beginProgram(nodes []wit.Node) (*program, *structDraft) {
 	if root.Kind != wit.Structure {
 		return p, nil
 	}
-	l := &structDraft{}
+	l := &structDraft{edited: new([]edited)}
 	for i, m := range root.Members {
 		l.fields = append(l.fields, field{name: m.Name, nodes: nodes, node: m.Node, index: i})
 		p.skips = append(p.skips, newSkip(nodes, m.Node))
@@ -287,6 +332,20 @@ func beginProgram(nodes []wit.Node) (*program, *structDraft) {
 
 // finish makes what writes values of a layout, under a root without members.
 func (p *program) finish(l *structDraft, root wit.Node, stage int, declare func([]wit.Node) uint32) {
+	result, f := p.lay(l, root, stage)
+	if p.failure = f; f != nil {
+		return
+	}
+	p.out = declare(result)
+	if l.edited != nil {
+		p.edited = *l.edited
+	}
+	p.same = !p.optional && p.whole(len(p.skips)) && len(p.edited) == 0
+	p.compileFast()
+}
+
+// lay adds the fields of a layout to the parts, and returns the schema of what they write.
+func (p *program) lay(l *structDraft, root wit.Node, stage int) ([]wit.Node, *failure) {
 	result := []wit.Node{root}
 	members := make([]wit.Member, len(l.fields))
 	for i := range l.fields {
@@ -297,13 +356,9 @@ func (p *program) finish(l *structDraft, root wit.Node, stage int, declare func(
 	}
 	result[0].Members = members
 	if _, err := datum.CheckSchema(result); err != nil {
-		p.failure = &failure{stage, dataException, "what the transforms make of the schema is none: " + err.Error()}
-		return
+		return nil, &failure{stage, dataException, "what the transforms make of the schema is none: " + err.Error()}
 	}
-	p.out = declare(result)
-	p.edited = l.edited
-	p.compileFast()
-	p.same = !p.optional && p.whole(len(p.skips)) && len(p.edited) == 0
+	return result, nil
 }
 
 // emit adds a field to the parts.

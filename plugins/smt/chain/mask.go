@@ -57,7 +57,7 @@ func newMask(at side) func(settings) (operation, *wit.Fault) {
 	}
 }
 
-func (o *mask) route(r *route, stage int) { r.add(o.at, step{stage, o, r.topic}) }
+func (o *mask) route(r *route, stage int) { r.add(o.at, step{stage: stage, operation: o, topic: r.topic}) }
 
 func (o *mask) purpose() string { return maskPurpose }
 
@@ -134,13 +134,15 @@ func (o *mask) schemaless(m *entries, s step, _ *wit.Row) *failure {
 		if x := m.find(name); x != nil {
 			made.value = o.choice[x.value[0]]
 			if x.edited > 0 {
-				made.edited = x.edited
-				m.goOn(x.edited, func(dst, in []byte) ([]byte, *failure) {
+				made.edited, made.shared = x.edited, x.shared
+				m.goOn(&made, func(dst, in []byte) ([]byte, *failure) {
 					return append(dst, o.choice[in[0]]...), o.wrong[in[0]]
 				})
 			} else if x.valueAt >= 0 {
 				made.valueAt, made.choice = x.valueAt, o.behind(x.choice)
-				m.choices = append(m.choices, choice{made.valueAt, made.choice})
+				if m.lesson != nil {
+					m.lesson.choices = append(m.lesson.choices, choice{made.valueAt, made.choice})
+				}
 			}
 		}
 		m.put(name, made)

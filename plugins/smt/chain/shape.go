@@ -68,8 +68,12 @@ func (p *plan) learn(m *entries, before []byte, row *wit.Row) {
 	head := datum.AppendNumber([]byte{datum.TagMap}, int64(len(original.list)))
 	list := words(head)
 	f.Head, f.HeadMask, f.HeadSize = list[0], list[1], len(head)
-	choices := make([]kernel.Choice, len(m.choices), len(m.choices)+1)
-	for i, c := range m.choices {
+	var known lesson
+	if m.lesson != nil {
+		known = *m.lesson
+	}
+	choices := make([]kernel.Choice, len(known.choices), len(known.choices)+1)
+	for i, c := range known.choices {
 		choices[i].Place, choices[i].Behind = 8*c.valueAt, len(original.list[c.valueAt].key)
 		for tag, b := range c.by {
 			if b != nil {
@@ -78,15 +82,38 @@ func (p *plan) learn(m *entries, before []byte, row *wit.Row) {
 		}
 	}
 	f.Choices, f.Chosen = unsafe.SliceData(choices), len(choices)
+	var parts []part
+	if m.changed {
+		parts = m.parts(&original)
+	}
+	if m.key != nil {
+		parts = withKey(m.key.parts(&original), parts)
+		f.Key, f.Twice = datumWord(wit.Dynamic, 0), 1
+	}
+	var edits []edited
+	for i := range known.edited {
+		e := &known.edited[i]
+		edits = append(edits, edited{from: e.part(&original), tag: bytes.Clone(e.value[:1]), edits: slices.Clone(e.edits)})
+	}
+	f.compileParts(parts, edits)
+	p.shape = &shape{fast: f, same: !m.changed}
+}
+
+// parts are what writes a map, or a key that is no map.
+func (m *entries) parts(original *entries) []part {
 	var s program
-	s.join(part{from: constant, bytes: datum.AppendNumber([]byte{datum.TagMap}, int64(len(m.list)))})
+	if !m.whole {
+		s.join(part{from: constant, bytes: datum.AppendNumber([]byte{datum.TagMap}, int64(len(m.list)))})
+	}
 	for i := range m.list {
 		e := &m.list[i]
 		if e.keyAt >= 0 && e.keyAt == e.valueAt && e.choice == nil && e.edited == 0 {
 			s.join(part{from: input, first: e.keyAt, last: e.keyAt})
 			continue
 		}
-		s.join(part{from: constant, bytes: e.key})
+		if !m.whole {
+			s.join(part{from: constant, bytes: e.key})
+		}
 		switch {
 		case e.edited > 0:
 			s.join(part{from: byEdits, first: e.edited - 1})
@@ -94,16 +121,10 @@ func (p *plan) learn(m *entries, before []byte, row *wit.Row) {
 			s.join(part{from: constant, bytes: e.value[:1]})
 			fallthrough
 		default:
-			s.join(e.part(&original))
+			s.join(e.part(original))
 		}
 	}
-	var edits []edited
-	for i := range m.edited {
-		e := &m.edited[i]
-		edits = append(edits, edited{from: e.part(&original), tag: bytes.Clone(e.value[:1]), edits: slices.Clone(e.edits)})
-	}
-	f.compileParts(s.parts, edits)
-	p.shape = &shape{fast: f, same: !m.changed}
+	return s.parts
 }
 
 // part writes the value of an entry before it is edited, without the tag of an attribute.
@@ -125,6 +146,9 @@ func (e *Engine) maps(p *plan, first int, to uint32, rows []wit.Row, n int, data
 	s := e.beginLoop(first, to, rows, n, data)
 	s.Program, s.Ends = &p.shape.fast.Program, e.places(p.shape.fast.ends)
 	s.Result = datumWord(wit.Dynamic, 0)
+	if p.shape.same {
+		s.Result = datumWord(wit.Unchanged, 0)
+	}
 	e.startsOf(&p.shape.fast)
 	for why := kernel.Maps(s); why != kernel.Done; why = kernel.Maps(s) {
 		in := &rows[s.N].Value

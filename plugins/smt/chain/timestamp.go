@@ -113,15 +113,12 @@ func newTimestampConverter(at side) func(settings) (operation, *wit.Fault) {
 	}
 }
 
-func (o *timestampConverter) route(r *route, stage int) { r.add(o.at, step{stage, o, r.topic}) }
+func (o *timestampConverter) route(r *route, stage int) { r.add(o.at, step{stage: stage, operation: o, topic: r.topic}) }
 
 func (o *timestampConverter) purpose() string { return timestampPurpose }
 
 // layout has a field of a structure represent its time in another form.
 func (o *timestampConverter) layout(l *structDraft, s step) *failure {
-	if o.field == "" {
-		return byPhases
-	}
 	if o.replaceNull {
 		l.replaceNulls()
 	}
@@ -156,9 +153,6 @@ func (o *timestampConverter) alike(form timestampForm) bool {
 
 // schemaless has an entry represent its time in another form; one that is not there becomes a null.
 func (o *timestampConverter) schemaless(m *entries, s step, _ *wit.Row) *failure {
-	if o.field == "" {
-		return byPhases
-	}
 	if o.edit == nil { // an operation stands at one stage
 		o.edit = func(dst, in []byte) ([]byte, *failure) { return o.dynamic(dst, in, s.stage) }
 	}

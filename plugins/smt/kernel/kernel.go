@@ -23,17 +23,24 @@ const (
 // pointer reads a pointer.
 func pointer(p unsafe.Pointer, i int) unsafe.Pointer { return *(*unsafe.Pointer)(unsafe.Add(p, i)) }
 
-// finish writes the row of the result, whose value has the bytes from s.At to at.
-func finish(s *Rows, in unsafe.Pointer, head uint64, at int) {
+// finish writes the row of the result, whose key, where the program makes one, has the bytes from s.At to middle, and
+// whose value those from there to at.
+func finish(s *Rows, in unsafe.Pointer, head uint64, middle, at int) {
 	out := unsafe.Add(s.Out, s.Made*rowBytes)
 	Store(out, 0, uint64(s.First+s.N)|s.To<<32)
 	Store(out, Partition, Load(in, Partition))
 	Store(out, Offset, Load(in, Offset))
 	Store(out, Timestamp, Load(in, Timestamp))
-	Store(out, key, Load(in, key)&schema|uint64(wit.Unchanged))
-	Store(out, key+8, 0)
+	made := s.Program.Key
+	if made != 0 {
+		Store(out, key, made)
+		Store(out, key+8, uint64(s.At)|uint64(middle-s.At)<<32)
+	} else {
+		Store(out, key, Load(in, key)&schema|uint64(wit.Unchanged))
+		Store(out, key+8, 0)
+	}
 	Store(out, value, head)
-	Store(out, value+8, uint64(s.At)|uint64(at-s.At)<<32)
+	Store(out, value+8, uint64(middle)|uint64(at-middle)<<32)
 	Store(out, headers, uint64(wit.Unchanged))
 	Store(out, headers+8, 0)
 	s.At = at
@@ -47,12 +54,15 @@ func finish(s *Rows, in unsafe.Pointer, head uint64, at int) {
 func emit(s *Rows, in unsafe.Pointer) {
 	dst := s.Dst
 	at := s.At
+	middle := at
 	part := s.Program.Parts
 	for left := s.Program.Pieces; left != 0; left-- {
 		src := part.Bytes
 		n := part.Size
 		kind := part.Kind
-		if kind == Copied {
+		if kind == KeyEnd {
+			middle = at
+		} else if kind == Copied {
 			first := int(Load(s.Ends, part.First)) + part.Behind
 			n = int(Load(s.Ends, part.Last)) - first
 			src = unsafe.Add(s.Data, first)
@@ -102,7 +112,7 @@ func emit(s *Rows, in unsafe.Pointer) {
 		at += n
 		part = (*Part)(unsafe.Add(unsafe.Pointer(part), 56))
 	}
-	finish(s, in, s.Result, at)
+	finish(s, in, s.Result, middle, at)
 }
 
 // kernel(in, out) of Pass
@@ -300,7 +310,7 @@ func goStructures(s *Rows) int {
 		if why == Full && s.Edited < s.Program.Edits {
 			return Edit
 		}
-		if why != Full || s.At+size+s.Edited+s.Program.Extra+Room > s.Size {
+		if why != Full || s.At+size<<s.Program.Twice+s.Edited+s.Program.Extra+Room > s.Size {
 			return why
 		}
 		emit(s, in)
@@ -435,7 +445,7 @@ func goMaps(s *Rows) int {
 		if why == Full && s.Edited < s.Program.Edits {
 			return Edit
 		}
-		if why != Full || s.At+size+s.Edited+s.Program.Extra+Room > s.Size {
+		if why != Full || s.At+size<<s.Program.Twice+s.Edited+s.Program.Extra+Room > s.Size {
 			return why
 		}
 		emit(s, in)

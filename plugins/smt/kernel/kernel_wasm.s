@@ -1214,7 +1214,7 @@ TEXT ·Structures(SB), NOSPLIT, $0-16
 			I32WrapI64
 			I64Load $152
 			I32WrapI64
-			I64Load $104
+			I64Load $120
 			I64LtS
 			I32And
 			If
@@ -1230,6 +1230,12 @@ TEXT ·Structures(SB), NOSPLIT, $0-16
 			I32WrapI64
 			I64Load $80
 			Get R2
+			Get R0
+			I32WrapI64
+			I64Load $152
+			I32WrapI64
+			I64Load $112
+			I64Shl
 			I64Add
 			Get R0
 			I32WrapI64
@@ -1263,277 +1269,287 @@ TEXT ·Structures(SB), NOSPLIT, $0-16
 				I32WrapI64
 				I64Load $80
 				Set R5
-				Get R0
-				I32WrapI64
-				I64Load $152
-				I32WrapI64
-				I64Load $80
+				Get R5
 				Set R6
 				Get R0
 				I32WrapI64
 				I64Load $152
 				I32WrapI64
-				I64Load $88
+				I64Load $80
 				Set R7
+				Get R0
+				I32WrapI64
+				I64Load $152
+				I32WrapI64
+				I64Load $88
+				Set R8
 				Block
 					Loop
-						Get R7
+						Get R8
 						I64Const $0
 						I64Ne
 						I32Eqz
 						BrIf $1
 						Block
-							Get R6
+							Get R7
 							I32WrapI64
 							I64Load $32
-							Set R8
-							Get R6
+							Set R9
+							Get R7
 							I32WrapI64
 							I64Load $40
-							Set R9
-							Get R6
+							Set R10
+							Get R7
 							I32WrapI64
 							I64Load $0
-							Set R10
-							Get R10
-							I64Const $1
+							Set R11
+							Get R11
+							I64Const $6
 							I64Eq
 							If
-								Get R0
-								I32WrapI64
-								I64Load $184
-								Get R6
-								I32WrapI64
-								I64Load $8
-								I64Add
-								I32WrapI64
-								I64Load $0
-								Get R6
-								I32WrapI64
-								I64Load $24
-								I64Add
-								Set R11
-								Get R0
-								I32WrapI64
-								I64Load $184
-								Get R6
-								I32WrapI64
-								I64Load $16
-								I64Add
-								I32WrapI64
-								I64Load $0
-								Get R11
-								I64Sub
-								Set R9
-								Get R0
-								I32WrapI64
-								I64Load $56
-								Get R11
-								I64Add
-								Set R8
+								Get R5
+								Set R6
 							Else
-								Get R10
-								I64Const $4
+								Get R11
+								I64Const $1
 								I64Eq
 								If
-									Get R1
-									Get R6
+									Get R0
+									I32WrapI64
+									I64Load $184
+									Get R7
 									I32WrapI64
 									I64Load $8
 									I64Add
 									I32WrapI64
 									I64Load $0
-									Set R11
-									Get R6
+									Get R7
 									I32WrapI64
-									I64Load $8
-									I64Const $8
-									I64Eq
-									If
-										Get R11
-										I64Const $32
-										I64Shl
-										I64Const $32
-										I64ShrS
-										Set R11
-									End
-									I64Const $0
+									I64Load $24
+									I64Add
+									Set R12
+									Get R0
+									I32WrapI64
+									I64Load $184
+									Get R7
+									I32WrapI64
+									I64Load $16
+									I64Add
+									I32WrapI64
+									I64Load $0
+									Get R12
+									I64Sub
+									Set R10
+									Get R0
+									I32WrapI64
+									I64Load $56
+									Get R12
+									I64Add
 									Set R9
-									Get R6
-									I32WrapI64
-									I64Load $48
-									I64Const $0
-									I64Ne
-									If
-										Get R4
-										Get R5
-										I64Add
-										I32WrapI64
-										I64Const $2
-										Get R11
-										I64Const $63
-										I64ShrS
-										I64Const $255
-										I64And
-										I64Const $-1
-										I64Xor
-										I64And
-										I64Store8 $0
-										Get R5
-										I64Const $1
-										I64Add
-										Set R5
-									End
-									Get R6
-									I32WrapI64
-									I64Load $48
-									I64Eqz
-									Get R11
-									I64Const $0
-									I64GeS
-									I32Or
-									If
-										Get R11
-										I64Const $1
-										I64Shl
-										Get R11
-										I64Const $63
-										I64ShrS
-										I64Xor
-										Set R12
-										Block
-											Loop
-												Get R12
-												I64Const $128
-												I64GeU
-												I32Eqz
-												BrIf $1
-												Get R4
-												Get R5
-												I64Add
-												I32WrapI64
-												Get R12
-												I64Const $128
-												I64Or
-												I64Const $255
-												I64And
-												I64Store8 $0
-												Get R5
-												I64Const $1
-												I64Add
-												Set R5
-												Get R12
-												I64Const $7
-												I64ShrU
-												Set R12
-												Br $0
-											End
-										End
-										Get R4
-										Get R5
-										I64Add
-										I32WrapI64
-										Get R12
-										I64Const $255
-										I64And
-										I64Store8 $0
-										Get R5
-										I64Const $1
-										I64Add
-										Set R5
-									End
 								Else
-									Get R10
-									I64Const $5
+									Get R11
+									I64Const $4
 									I64Eq
 									If
-										Get R8
+										Get R1
+										Get R7
 										I32WrapI64
 										I64Load $8
-										Set R9
-										Get R8
+										I64Add
 										I32WrapI64
 										I64Load $0
-										Set R8
-									Else
-										Get R10
+										Set R12
+										Get R7
+										I32WrapI64
+										I64Load $8
+										I64Const $8
+										I64Eq
+										If
+											Get R12
+											I64Const $32
+											I64Shl
+											I64Const $32
+											I64ShrS
+											Set R12
+										End
+										I64Const $0
+										Set R10
+										Get R7
+										I32WrapI64
+										I64Load $48
 										I64Const $0
 										I64Ne
 										If
-											Get R0
+											Get R4
+											Get R5
+											I64Add
 											I32WrapI64
-											I64Load $184
-											Get R6
+											I64Const $2
+											Get R12
+											I64Const $63
+											I64ShrS
+											I64Const $255
+											I64And
+											I64Const $-1
+											I64Xor
+											I64And
+											I64Store8 $0
+											Get R5
+											I64Const $1
+											I64Add
+											Set R5
+										End
+										Get R7
+										I32WrapI64
+										I64Load $48
+										I64Eqz
+										Get R12
+										I64Const $0
+										I64GeS
+										I32Or
+										If
+											Get R12
+											I64Const $1
+											I64Shl
+											Get R12
+											I64Const $63
+											I64ShrS
+											I64Xor
+											Set R13
+											Block
+												Loop
+													Get R13
+													I64Const $128
+													I64GeU
+													I32Eqz
+													BrIf $1
+													Get R4
+													Get R5
+													I64Add
+													I32WrapI64
+													Get R13
+													I64Const $128
+													I64Or
+													I64Const $255
+													I64And
+													I64Store8 $0
+													Get R5
+													I64Const $1
+													I64Add
+													Set R5
+													Get R13
+													I64Const $7
+													I64ShrU
+													Set R13
+													Br $0
+												End
+											End
+											Get R4
+											Get R5
+											I64Add
+											I32WrapI64
+											Get R13
+											I64Const $255
+											I64And
+											I64Store8 $0
+											Get R5
+											I64Const $1
+											I64Add
+											Set R5
+										End
+									Else
+										Get R11
+										I64Const $5
+										I64Eq
+										If
+											Get R9
 											I32WrapI64
 											I64Load $8
-											I64Add
+											Set R10
+											Get R9
 											I32WrapI64
 											I64Load $0
-											Get R6
-											I32WrapI64
-											I64Load $24
-											I64Add
-											Set R11
-											Get R0
-											I32WrapI64
-											I64Load $56
+											Set R9
+										Else
 											Get R11
-											I64Add
-											I32WrapI64
-											I64Load8U $0
-											Set R12
-											Get R10
-											I64Const $3
-											I64Eq
+											I64Const $0
+											I64Ne
 											If
-												Get R12
-												I64Const $16
-												I64Mul
-												Set R13
-												Get R8
-												Get R13
-												I64Add
+												Get R0
+												I32WrapI64
+												I64Load $184
+												Get R7
 												I32WrapI64
 												I64Load $8
-												Set R9
-												Get R8
-												Get R13
 												I64Add
 												I32WrapI64
 												I64Load $0
-												Set R8
-											Else
-												Get R12
-												Get R6
+												Get R7
 												I32WrapI64
-												I64Load $48
-												I64Ne
+												I64Load $24
+												I64Add
+												Set R12
+												Get R0
+												I32WrapI64
+												I64Load $56
+												Get R12
+												I64Add
+												I32WrapI64
+												I64Load8U $0
+												Set R13
+												Get R11
+												I64Const $3
+												I64Eq
 												If
-													Get R0
+													Get R13
+													I64Const $16
+													I64Mul
+													Set R14
+													Get R9
+													Get R14
+													I64Add
 													I32WrapI64
-													I64Load $184
-													Get R6
-													I32WrapI64
-													I64Load $16
+													I64Load $8
+													Set R10
+													Get R9
+													Get R14
 													I64Add
 													I32WrapI64
 													I64Load $0
-													Get R11
-													I64Sub
 													Set R9
-													Get R0
+												Else
+													Get R13
+													Get R7
 													I32WrapI64
-													I64Load $56
-													Get R11
-													I64Add
-													Set R8
+													I64Load $48
+													I64Ne
+													If
+														Get R0
+														I32WrapI64
+														I64Load $184
+														Get R7
+														I32WrapI64
+														I64Load $16
+														I64Add
+														I32WrapI64
+														I64Load $0
+														Get R12
+														I64Sub
+														Set R10
+														Get R0
+														I32WrapI64
+														I64Load $56
+														Get R12
+														I64Add
+														Set R9
+													End
 												End
 											End
 										End
 									End
 								End
 							End
-							Get R9
+							Get R10
 							I64Const $64
 							I64GtS
 							If
@@ -1541,77 +1557,77 @@ TEXT ·Structures(SB), NOSPLIT, $0-16
 								Get R5
 								I64Add
 								I32WrapI64
-								Get R8
+								Get R9
 								I64Const $0
 								I64Add
 								I32WrapI64
-								Get R9
+								Get R10
 								I32WrapI64
 								MemoryCopy
 							Else
 								I64Const $0
-								Set R11
+								Set R12
 								Block
 									Loop
-										Get R11
-										Get R9
+										Get R12
+										Get R10
 										I64LtS
 										I32Eqz
 										BrIf $1
 										Block
 											Get R4
 											Get R5
-											Get R11
+											Get R12
 											I64Add
 											I64Add
 											I32WrapI64
-											Get R8
-											Get R11
+											Get R9
+											Get R12
 											I64Add
 											I32WrapI64
 											I64Load $0
 											I64Store $0
 											Get R4
 											Get R5
-											Get R11
+											Get R12
 											I64Add
 											I64Add
 											I32WrapI64
-											Get R8
-											Get R11
+											Get R9
+											Get R12
 											I64Add
 											I32WrapI64
 											I64Load $8
 											I64Store $8
 										End
-										Get R11
+										Get R12
 										I64Const $16
 										I64Add
-										Set R11
+										Set R12
 										Br $0
 									End
 								End
 							End
 							Get R5
-							Get R9
+							Get R10
 							I64Add
 							Set R5
-							Get R6
+							Get R7
 							I64Const $56
 							I64Add
-							Set R6
+							Set R7
 						End
-						Get R7
+						Get R8
 						I64Const $1
 						I64Sub
-						Set R7
+						Set R8
 						Br $0
 					End
 				End
 				Get R0
 				I32WrapI64
 				I64Load $144
-				Set R7
+				Set R8
 				Block
 					Get R0
 					I32WrapI64
@@ -1622,8 +1638,8 @@ TEXT ·Structures(SB), NOSPLIT, $0-16
 					I64Const $80
 					I64Mul
 					I64Add
-					Set R8
-					Get R8
+					Set R9
+					Get R9
 					I32WrapI64
 					Get R0
 					I32WrapI64
@@ -1639,61 +1655,87 @@ TEXT ·Structures(SB), NOSPLIT, $0-16
 					I64Shl
 					I64Or
 					I64Store $0
-					Get R8
+					Get R9
 					I32WrapI64
 					Get R1
 					I32WrapI64
 					I64Load $8
 					I64Store $8
-					Get R8
+					Get R9
 					I32WrapI64
 					Get R1
 					I32WrapI64
 					I64Load $16
 					I64Store $16
-					Get R8
+					Get R9
 					I32WrapI64
 					Get R1
 					I32WrapI64
 					I64Load $24
 					I64Store $24
-					Get R8
+					Get R0
 					I32WrapI64
-					Get R1
+					I64Load $152
 					I32WrapI64
-					I64Load $32
-					I64Const $-4294967296
-					I64And
-					I64Const $1
-					I64Or
-					I64Store $32
-					Get R8
-					I32WrapI64
+					I64Load $104
+					Set R10
+					Get R10
 					I64Const $0
-					I64Store $40
-					Get R8
+					I64Ne
+					If
+						Get R9
+						I32WrapI64
+						Get R10
+						I64Store $32
+						Get R9
+						I32WrapI64
+						Get R0
+						I32WrapI64
+						I64Load $80
+						Get R6
+						Get R0
+						I32WrapI64
+						I64Load $80
+						I64Sub
+						I64Const $32
+						I64Shl
+						I64Or
+						I64Store $40
+					Else
+						Get R9
+						I32WrapI64
+						Get R1
+						I32WrapI64
+						I64Load $32
+						I64Const $-4294967296
+						I64And
+						I64Const $1
+						I64Or
+						I64Store $32
+						Get R9
+						I32WrapI64
+						I64Const $0
+						I64Store $40
+					End
+					Get R9
 					I32WrapI64
-					Get R7
+					Get R8
 					I64Store $48
-					Get R8
+					Get R9
 					I32WrapI64
-					Get R0
-					I32WrapI64
-					I64Load $80
+					Get R6
 					Get R5
-					Get R0
-					I32WrapI64
-					I64Load $80
+					Get R6
 					I64Sub
 					I64Const $32
 					I64Shl
 					I64Or
 					I64Store $56
-					Get R8
+					Get R9
 					I32WrapI64
 					I64Const $1
 					I64Store $64
-					Get R8
+					Get R9
 					I32WrapI64
 					I64Const $0
 					I64Store $72
@@ -2609,7 +2651,7 @@ TEXT ·Maps(SB), NOSPLIT, $0-16
 			I32WrapI64
 			I64Load $152
 			I32WrapI64
-			I64Load $104
+			I64Load $120
 			I64LtS
 			I32And
 			If
@@ -2625,6 +2667,12 @@ TEXT ·Maps(SB), NOSPLIT, $0-16
 			I32WrapI64
 			I64Load $80
 			Get R2
+			Get R0
+			I32WrapI64
+			I64Load $152
+			I32WrapI64
+			I64Load $112
+			I64Shl
 			I64Add
 			Get R0
 			I32WrapI64
@@ -2658,277 +2706,287 @@ TEXT ·Maps(SB), NOSPLIT, $0-16
 				I32WrapI64
 				I64Load $80
 				Set R5
-				Get R0
-				I32WrapI64
-				I64Load $152
-				I32WrapI64
-				I64Load $80
+				Get R5
 				Set R6
 				Get R0
 				I32WrapI64
 				I64Load $152
 				I32WrapI64
-				I64Load $88
+				I64Load $80
 				Set R7
+				Get R0
+				I32WrapI64
+				I64Load $152
+				I32WrapI64
+				I64Load $88
+				Set R8
 				Block
 					Loop
-						Get R7
+						Get R8
 						I64Const $0
 						I64Ne
 						I32Eqz
 						BrIf $1
 						Block
-							Get R6
+							Get R7
 							I32WrapI64
 							I64Load $32
-							Set R8
-							Get R6
+							Set R9
+							Get R7
 							I32WrapI64
 							I64Load $40
-							Set R9
-							Get R6
+							Set R10
+							Get R7
 							I32WrapI64
 							I64Load $0
-							Set R10
-							Get R10
-							I64Const $1
+							Set R11
+							Get R11
+							I64Const $6
 							I64Eq
 							If
-								Get R0
-								I32WrapI64
-								I64Load $184
-								Get R6
-								I32WrapI64
-								I64Load $8
-								I64Add
-								I32WrapI64
-								I64Load $0
-								Get R6
-								I32WrapI64
-								I64Load $24
-								I64Add
-								Set R11
-								Get R0
-								I32WrapI64
-								I64Load $184
-								Get R6
-								I32WrapI64
-								I64Load $16
-								I64Add
-								I32WrapI64
-								I64Load $0
-								Get R11
-								I64Sub
-								Set R9
-								Get R0
-								I32WrapI64
-								I64Load $56
-								Get R11
-								I64Add
-								Set R8
+								Get R5
+								Set R6
 							Else
-								Get R10
-								I64Const $4
+								Get R11
+								I64Const $1
 								I64Eq
 								If
-									Get R1
-									Get R6
+									Get R0
+									I32WrapI64
+									I64Load $184
+									Get R7
 									I32WrapI64
 									I64Load $8
 									I64Add
 									I32WrapI64
 									I64Load $0
-									Set R11
-									Get R6
+									Get R7
 									I32WrapI64
-									I64Load $8
-									I64Const $8
-									I64Eq
-									If
-										Get R11
-										I64Const $32
-										I64Shl
-										I64Const $32
-										I64ShrS
-										Set R11
-									End
-									I64Const $0
+									I64Load $24
+									I64Add
+									Set R12
+									Get R0
+									I32WrapI64
+									I64Load $184
+									Get R7
+									I32WrapI64
+									I64Load $16
+									I64Add
+									I32WrapI64
+									I64Load $0
+									Get R12
+									I64Sub
+									Set R10
+									Get R0
+									I32WrapI64
+									I64Load $56
+									Get R12
+									I64Add
 									Set R9
-									Get R6
-									I32WrapI64
-									I64Load $48
-									I64Const $0
-									I64Ne
-									If
-										Get R4
-										Get R5
-										I64Add
-										I32WrapI64
-										I64Const $2
-										Get R11
-										I64Const $63
-										I64ShrS
-										I64Const $255
-										I64And
-										I64Const $-1
-										I64Xor
-										I64And
-										I64Store8 $0
-										Get R5
-										I64Const $1
-										I64Add
-										Set R5
-									End
-									Get R6
-									I32WrapI64
-									I64Load $48
-									I64Eqz
-									Get R11
-									I64Const $0
-									I64GeS
-									I32Or
-									If
-										Get R11
-										I64Const $1
-										I64Shl
-										Get R11
-										I64Const $63
-										I64ShrS
-										I64Xor
-										Set R12
-										Block
-											Loop
-												Get R12
-												I64Const $128
-												I64GeU
-												I32Eqz
-												BrIf $1
-												Get R4
-												Get R5
-												I64Add
-												I32WrapI64
-												Get R12
-												I64Const $128
-												I64Or
-												I64Const $255
-												I64And
-												I64Store8 $0
-												Get R5
-												I64Const $1
-												I64Add
-												Set R5
-												Get R12
-												I64Const $7
-												I64ShrU
-												Set R12
-												Br $0
-											End
-										End
-										Get R4
-										Get R5
-										I64Add
-										I32WrapI64
-										Get R12
-										I64Const $255
-										I64And
-										I64Store8 $0
-										Get R5
-										I64Const $1
-										I64Add
-										Set R5
-									End
 								Else
-									Get R10
-									I64Const $5
+									Get R11
+									I64Const $4
 									I64Eq
 									If
-										Get R8
+										Get R1
+										Get R7
 										I32WrapI64
 										I64Load $8
-										Set R9
-										Get R8
+										I64Add
 										I32WrapI64
 										I64Load $0
-										Set R8
-									Else
-										Get R10
+										Set R12
+										Get R7
+										I32WrapI64
+										I64Load $8
+										I64Const $8
+										I64Eq
+										If
+											Get R12
+											I64Const $32
+											I64Shl
+											I64Const $32
+											I64ShrS
+											Set R12
+										End
+										I64Const $0
+										Set R10
+										Get R7
+										I32WrapI64
+										I64Load $48
 										I64Const $0
 										I64Ne
 										If
-											Get R0
+											Get R4
+											Get R5
+											I64Add
 											I32WrapI64
-											I64Load $184
-											Get R6
+											I64Const $2
+											Get R12
+											I64Const $63
+											I64ShrS
+											I64Const $255
+											I64And
+											I64Const $-1
+											I64Xor
+											I64And
+											I64Store8 $0
+											Get R5
+											I64Const $1
+											I64Add
+											Set R5
+										End
+										Get R7
+										I32WrapI64
+										I64Load $48
+										I64Eqz
+										Get R12
+										I64Const $0
+										I64GeS
+										I32Or
+										If
+											Get R12
+											I64Const $1
+											I64Shl
+											Get R12
+											I64Const $63
+											I64ShrS
+											I64Xor
+											Set R13
+											Block
+												Loop
+													Get R13
+													I64Const $128
+													I64GeU
+													I32Eqz
+													BrIf $1
+													Get R4
+													Get R5
+													I64Add
+													I32WrapI64
+													Get R13
+													I64Const $128
+													I64Or
+													I64Const $255
+													I64And
+													I64Store8 $0
+													Get R5
+													I64Const $1
+													I64Add
+													Set R5
+													Get R13
+													I64Const $7
+													I64ShrU
+													Set R13
+													Br $0
+												End
+											End
+											Get R4
+											Get R5
+											I64Add
+											I32WrapI64
+											Get R13
+											I64Const $255
+											I64And
+											I64Store8 $0
+											Get R5
+											I64Const $1
+											I64Add
+											Set R5
+										End
+									Else
+										Get R11
+										I64Const $5
+										I64Eq
+										If
+											Get R9
 											I32WrapI64
 											I64Load $8
-											I64Add
+											Set R10
+											Get R9
 											I32WrapI64
 											I64Load $0
-											Get R6
-											I32WrapI64
-											I64Load $24
-											I64Add
-											Set R11
-											Get R0
-											I32WrapI64
-											I64Load $56
+											Set R9
+										Else
 											Get R11
-											I64Add
-											I32WrapI64
-											I64Load8U $0
-											Set R12
-											Get R10
-											I64Const $3
-											I64Eq
+											I64Const $0
+											I64Ne
 											If
-												Get R12
-												I64Const $16
-												I64Mul
-												Set R13
-												Get R8
-												Get R13
-												I64Add
+												Get R0
+												I32WrapI64
+												I64Load $184
+												Get R7
 												I32WrapI64
 												I64Load $8
-												Set R9
-												Get R8
-												Get R13
 												I64Add
 												I32WrapI64
 												I64Load $0
-												Set R8
-											Else
-												Get R12
-												Get R6
+												Get R7
 												I32WrapI64
-												I64Load $48
-												I64Ne
+												I64Load $24
+												I64Add
+												Set R12
+												Get R0
+												I32WrapI64
+												I64Load $56
+												Get R12
+												I64Add
+												I32WrapI64
+												I64Load8U $0
+												Set R13
+												Get R11
+												I64Const $3
+												I64Eq
 												If
-													Get R0
+													Get R13
+													I64Const $16
+													I64Mul
+													Set R14
+													Get R9
+													Get R14
+													I64Add
 													I32WrapI64
-													I64Load $184
-													Get R6
-													I32WrapI64
-													I64Load $16
+													I64Load $8
+													Set R10
+													Get R9
+													Get R14
 													I64Add
 													I32WrapI64
 													I64Load $0
-													Get R11
-													I64Sub
 													Set R9
-													Get R0
+												Else
+													Get R13
+													Get R7
 													I32WrapI64
-													I64Load $56
-													Get R11
-													I64Add
-													Set R8
+													I64Load $48
+													I64Ne
+													If
+														Get R0
+														I32WrapI64
+														I64Load $184
+														Get R7
+														I32WrapI64
+														I64Load $16
+														I64Add
+														I32WrapI64
+														I64Load $0
+														Get R12
+														I64Sub
+														Set R10
+														Get R0
+														I32WrapI64
+														I64Load $56
+														Get R12
+														I64Add
+														Set R9
+													End
 												End
 											End
 										End
 									End
 								End
 							End
-							Get R9
+							Get R10
 							I64Const $64
 							I64GtS
 							If
@@ -2936,77 +2994,77 @@ TEXT ·Maps(SB), NOSPLIT, $0-16
 								Get R5
 								I64Add
 								I32WrapI64
-								Get R8
+								Get R9
 								I64Const $0
 								I64Add
 								I32WrapI64
-								Get R9
+								Get R10
 								I32WrapI64
 								MemoryCopy
 							Else
 								I64Const $0
-								Set R11
+								Set R12
 								Block
 									Loop
-										Get R11
-										Get R9
+										Get R12
+										Get R10
 										I64LtS
 										I32Eqz
 										BrIf $1
 										Block
 											Get R4
 											Get R5
-											Get R11
+											Get R12
 											I64Add
 											I64Add
 											I32WrapI64
-											Get R8
-											Get R11
+											Get R9
+											Get R12
 											I64Add
 											I32WrapI64
 											I64Load $0
 											I64Store $0
 											Get R4
 											Get R5
-											Get R11
+											Get R12
 											I64Add
 											I64Add
 											I32WrapI64
-											Get R8
-											Get R11
+											Get R9
+											Get R12
 											I64Add
 											I32WrapI64
 											I64Load $8
 											I64Store $8
 										End
-										Get R11
+										Get R12
 										I64Const $16
 										I64Add
-										Set R11
+										Set R12
 										Br $0
 									End
 								End
 							End
 							Get R5
-							Get R9
+							Get R10
 							I64Add
 							Set R5
-							Get R6
+							Get R7
 							I64Const $56
 							I64Add
-							Set R6
+							Set R7
 						End
-						Get R7
+						Get R8
 						I64Const $1
 						I64Sub
-						Set R7
+						Set R8
 						Br $0
 					End
 				End
 				Get R0
 				I32WrapI64
 				I64Load $144
-				Set R7
+				Set R8
 				Block
 					Get R0
 					I32WrapI64
@@ -3017,8 +3075,8 @@ TEXT ·Maps(SB), NOSPLIT, $0-16
 					I64Const $80
 					I64Mul
 					I64Add
-					Set R8
-					Get R8
+					Set R9
+					Get R9
 					I32WrapI64
 					Get R0
 					I32WrapI64
@@ -3034,61 +3092,87 @@ TEXT ·Maps(SB), NOSPLIT, $0-16
 					I64Shl
 					I64Or
 					I64Store $0
-					Get R8
+					Get R9
 					I32WrapI64
 					Get R1
 					I32WrapI64
 					I64Load $8
 					I64Store $8
-					Get R8
+					Get R9
 					I32WrapI64
 					Get R1
 					I32WrapI64
 					I64Load $16
 					I64Store $16
-					Get R8
+					Get R9
 					I32WrapI64
 					Get R1
 					I32WrapI64
 					I64Load $24
 					I64Store $24
-					Get R8
+					Get R0
 					I32WrapI64
-					Get R1
+					I64Load $152
 					I32WrapI64
-					I64Load $32
-					I64Const $-4294967296
-					I64And
-					I64Const $1
-					I64Or
-					I64Store $32
-					Get R8
-					I32WrapI64
+					I64Load $104
+					Set R10
+					Get R10
 					I64Const $0
-					I64Store $40
-					Get R8
+					I64Ne
+					If
+						Get R9
+						I32WrapI64
+						Get R10
+						I64Store $32
+						Get R9
+						I32WrapI64
+						Get R0
+						I32WrapI64
+						I64Load $80
+						Get R6
+						Get R0
+						I32WrapI64
+						I64Load $80
+						I64Sub
+						I64Const $32
+						I64Shl
+						I64Or
+						I64Store $40
+					Else
+						Get R9
+						I32WrapI64
+						Get R1
+						I32WrapI64
+						I64Load $32
+						I64Const $-4294967296
+						I64And
+						I64Const $1
+						I64Or
+						I64Store $32
+						Get R9
+						I32WrapI64
+						I64Const $0
+						I64Store $40
+					End
+					Get R9
 					I32WrapI64
-					Get R7
+					Get R8
 					I64Store $48
-					Get R8
+					Get R9
 					I32WrapI64
-					Get R0
-					I32WrapI64
-					I64Load $80
+					Get R6
 					Get R5
-					Get R0
-					I32WrapI64
-					I64Load $80
+					Get R6
 					I64Sub
 					I64Const $32
 					I64Shl
 					I64Or
 					I64Store $56
-					Get R8
+					Get R9
 					I32WrapI64
 					I64Const $1
 					I64Store $64
-					Get R8
+					Get R9
 					I32WrapI64
 					I64Const $0
 					I64Store $72
