@@ -121,7 +121,9 @@ func (o *cast) add(item string, list []string) *wit.Fault {
 // kindList is the types below one, as Java writes a set.
 func kindList(below wit.Kind) string { return "[" + strings.Join(castKinds[:below], ", ") + "]" }
 
-func (o *cast) route(r *route, stage int) { r.add(o.at, step{stage: stage, operation: o, topic: r.topic}) }
+func (o *cast) route(r *route, stage int) {
+	r.add(o.at, step{stage: stage, operation: o, topic: r.topic})
+}
 
 func (o *cast) purpose() string { return castPurpose }
 
@@ -142,8 +144,8 @@ func (o *cast) layout(l *structDraft, s step) *failure {
 			return wrong
 		}
 		by := func(dst, in []byte) ([]byte, *failure) { return castStructured(dst, in, from, to, s.stage) }
-		if from.Kind <= to && to <= wit.Int64 || from.Kind == to {
-			by = nil // the bytes are the same
+		if from.Kind == to && to >= wit.Int64 && to < wit.Text {
+			by = nil // the bytes are the same, and any are a value
 		}
 		if wrong := l.edit(f, made, by); wrong != nil {
 			return wrong

@@ -35,6 +35,8 @@ type phase struct {
 
 	stages []stage
 	routes map[string]*route
+	// readsAll: no member of a structure is left unread, because by phases all are.
+	readsAll bool
 	// last is the route of the last row, lastTopic the topic that it came with.
 	last      *route
 	lastTopic string
@@ -108,7 +110,9 @@ type step struct {
 
 // plan is the steps of one side, with the programs compiled from them by schema.
 type plan struct {
-	steps    []step
+	steps []step
+	// readsAll is that of the phase.
+	readsAll bool
 	programs map[uint32]*program
 	last     *program
 	lastID   uint32
@@ -136,6 +140,9 @@ func (p *phase) route(topic string) *route {
 	if r == nil {
 		topic = strings.Clone(topic)
 		r = newRoute(p.stages, topic)
+		for i := range r.sides {
+			r.sides[i].readsAll = p.readsAll
+		}
 		if len(p.routes) >= maxCached {
 			clear(p.routes)
 		}
@@ -188,7 +195,7 @@ func (c *chain) join() {
 		c.joined = &c.phases[0]
 		return
 	}
-	whole := &phase{routes: map[string]*route{}}
+	whole := &phase{routes: map[string]*route{}, readsAll: len(c.phases) > 1 || c.phases[0].operation != nil}
 	for i := range c.phases {
 		p := &c.phases[i]
 		byTopic, ok := p.condition.(topicCondition)

@@ -389,6 +389,9 @@ func (e *Engine) program(p *plan, schema uint32) (*program, error) {
 		p.programs = map[uint32]*program{}
 	}
 	made := newProgram(p.steps, schema, nodes, e.declare)
+	if !p.readsAll {
+		made.readLess()
+	}
 	p.programs[schema] = made
 	e.room(made)
 	return made, nil

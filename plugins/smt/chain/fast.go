@@ -48,10 +48,10 @@ func (p *program) compileFast() {
 // withKey is the parts of a key and a value.
 func withKey(key, value []part) []part { return slices.Concat(key, []part{{from: keyEnd}}, value) }
 
-// compileFields makes the codes of the members.
-func (p *program) compileFields() {
-	fields := make([]uint64, 0, len(p.skips)+1)
-	for i := range p.skips {
+// compileFields makes the codes of the members that are read, and the one behind them.
+func (p *program) compileFields(last uint64) {
+	fields := make([]uint64, 0, p.read+1)
+	for i := range p.skips[:p.read] {
 		s := &p.skips[i]
 		code := [...]uint64{skipNumber: kernel.Number, skipBlock: kernel.Block, skipBoolean: kernel.Boolean,
 			skip4: kernel.Four, skip8: kernel.Eight, skipOther: kernel.Other}[s.how]
@@ -68,7 +68,7 @@ func (p *program) compileFields() {
 		}
 		fields[i] |= run << kernel.Run
 	}
-	p.fast.Fields = unsafe.Pointer(unsafe.SliceData(append(fields, kernel.Last)))
+	p.fast.Fields = unsafe.Pointer(unsafe.SliceData(append(fields, last)))
 }
 
 // compileParts makes parts of a kernel's.

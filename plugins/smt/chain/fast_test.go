@@ -63,6 +63,120 @@ func TestMembersByTheKernel(t *testing.T) {
 	}
 }
 
+// What comes of bytes that are no value of their schema is the same in the loop over rows that are alike as for a row
+// that goes by phases: it does not depend on the rows before.
+func TestSpoiledValuesAmongRowsThatAreAlike(t *testing.T) {
+	m := maker{rand.New(rand.NewPCG(1, 3))}
+	alike, failures := 0, 0
+	for range 5_000 {
+		nodes := m.structure()
+		if nodes[0].Kind != wit.Structure || len(nodes[0].Members) == 0 {
+			continue
+		}
+		member := func() string { return nodes[0].Members[m.IntN(len(nodes[0].Members))].Name }
+		stages := []wit.Stage{{Component: ClassInsertValue, Settings: []wit.Setting{{Name: "static.field",
+			Value: "new field"}, {Name: "static.value", Value: "x"}}}}
+		if m.IntN(2) == 0 {
+			stages = append(stages, wit.Stage{Component: ClassReplaceValue, Settings: []wit.Setting{{Name: "exclude",
+				Value: member()}}})
+		}
+		if m.IntN(4) == 0 {
+			stages = append(stages, wit.Stage{Component: ClassMaskValue, Settings: []wit.Setting{{Name: "fields",
+				Value: member()}}})
+		}
+		if m.IntN(4) == 0 {
+			stages = append(stages, wit.Stage{Component: ClassCastValue, Settings: []wit.Setting{{Name: "spec",
+				Value: member() + ":" + castTypes[m.IntN(len(castTypes))]}}})
+		}
+		if m.IntN(4) == 0 {
+			stages = append(stages, wit.Stage{Component: ClassValueToKey, Settings: []wit.Setting{{Name: "fields",
+				Value: member()}}})
+		}
+		for i := range stages {
+			if m.IntN(4) == 0 {
+				stages[i].Condition = &wit.Condition{Component: ClassIsTombstone, Negate: true}
+			}
+		}
+		value, err := datum.Append(nil, nodes, 0, m.value(nodes, 0, true))
+		if err != nil {
+			t.Fatal(err)
+		}
+		spoiled := m.spoiled(value)
+		data := append(slices.Concat(value, spoiled), make([]byte, kernel.Room)...)
+		rows := []wit.Row{{Value: wit.Datum{Form: wit.Structured, Schema: 1, Size: uint32(len(value))}},
+			{Value: wit.Datum{Form: wit.Structured, Schema: 1, Start: uint32(len(value)), Size: uint32(len(spoiled))}}}
+		made := func(rows []wit.Row) ([]byte, []wit.RowFault) {
+			e := New()
+			context, err := e.Prepare(stages)
+			if err != nil {
+				t.Fatal(err)
+			}
+			out, err := e.Apply(context, []wit.Schema{{ID: 1, Nodes: nodes}}, []string{"t"}, rows, data)
+			if err != nil || int(out.Consumed) != len(rows) {
+				t.Fatal(err, out.Consumed)
+			}
+			if len(out.Rows) == 0 || int(out.Rows[len(out.Rows)-1].Origin) != len(rows)-1 {
+				return nil, out.Faults
+			}
+			d := out.Rows[len(out.Rows)-1].Value
+			return out.Data[d.Start : d.Start+d.Size], out.Faults
+		}
+		got, faults := made(rows)
+		want, wanted := made(rows[1:])
+		if len(wanted) > 0 && len(faults) == len(wanted)+1 {
+			continue // no value of the schema can be done
+		}
+		if !bytes.Equal(got, want) || len(faults) != len(wanted) || len(faults) == 1 && faults[0].Fault !=
+			wanted[0].Fault {
+			t.Fatalf("%v of %x, made of %x: expected %x, %v, found %x, %v",
+				stages, spoiled, value, want, wanted, got, faults)
+		}
+		if failures += len(faults); len(faults) == 0 {
+			alike++
+		}
+	}
+	if alike < 1000 || failures < 200 {
+		t.Errorf("%d values were done, %d failed", alike, failures)
+	}
+}
+
+// Members behind the last that a chain looks at are copied unread.
+func TestMembersRead(t *testing.T) {
+	nodes := []wit.Node{{Kind: wit.Structure}, {Kind: wit.Text, Optional: true}}
+	for _, name := range []string{"a", "b", "c", "d"} {
+		nodes[0].Members = append(nodes[0].Members, wit.Member{Name: name, Node: 1})
+	}
+	for _, c := range []struct {
+		class, name, value string
+		read               int
+	}{
+		{ClassInsertValue, "timestamp.field", "at", 0},
+		{ClassReplaceValue, "exclude", "a", 1},
+		{ClassReplaceValue, "exclude", "c", 3},
+		{ClassReplaceValue, "exclude", "d", 3},
+		{ClassReplaceValue, "include", "d", 3},
+		{ClassReplaceValue, "include", "a", 1},
+		{ClassMaskValue, "fields", "b", 4},
+		{ClassCastValue, "spec", "a:string", 4},
+		{ClassValueToKey, "fields", "a", 4},
+	} {
+		made, fault := newChain([]wit.Stage{{Component: c.class,
+			Settings: []wit.Setting{{Name: c.name, Value: c.value}}}})
+		if fault != nil {
+			t.Fatal(fault)
+		}
+		e := New()
+		e.schemas[1] = nodes
+		p, err := e.program(&made.joined.route("t").sides[valueSide], 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p.read != c.read {
+			t.Errorf("%s %s=%s: expected %d members to be read, found %d", c.class, c.name, c.value, c.read, p.read)
+		}
+	}
+}
+
 // The kernel finds the entries of a map as they are found one by one.
 func TestEntriesByTheKernel(t *testing.T) {
 	m := maker{rand.New(rand.NewPCG(1, 2))}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"slices"
 
+	"github.com/culvert-project/culvert/plugins/smt/kernel"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/datum"
 )
@@ -196,6 +197,8 @@ func graft(dst, nodes []wit.Node, node uint32) []wit.Node {
 // program is a plan for one schema: skip over the input, then copy and write.
 type program struct {
 	skips []skip
+	// read is how many members are read, one after another: those behind them stay together to the end of the value.
+	read  int
 	parts []part
 	// same: the result's bytes are the input's.
 	same   bool
@@ -228,6 +231,19 @@ type part struct {
 	choice   [][]byte
 	what     what
 	optional bool
+}
+
+// reads is how many of so many members must be read to find the part.
+func (x *part) reads(members int) int {
+	switch {
+	case x.from == chosen:
+		return x.first + 1
+	case x.from != input:
+		return 0
+	case x.last+1 < members || x.bytes != nil:
+		return x.last + 1
+	}
+	return x.first // to the end of the value
 }
 
 // newProgram compiles steps for a schema. declare gives a new schema its number.
@@ -304,6 +320,18 @@ func (p *program) finishKey(l *structDraft, stage int, declare func([]wit.Node) 
 	p.key, p.keyOut = made.parts, declare(result)
 }
 
+// readLess leaves members unread that are copied together with all behind them.
+func (p *program) readLess() {
+	read := 0
+	for i := range p.parts {
+		read = max(read, p.parts[i].reads(len(p.skips)))
+	}
+	if read < p.read {
+		p.read = read
+		p.compileFields(kernel.Rest | uint64(len(p.skips))<<8)
+	}
+}
+
 // basics is what a structure's schema is besides its fields; that it is optional, and its default, are no part of that.
 func basics(root *wit.Node) wit.Node {
 	return wit.Node{Kind: wit.Structure, Name: root.Name, Version: root.Version, Doc: root.Doc,
@@ -326,7 +354,8 @@ func beginProgram(nodes []wit.Node) (*program, *structDraft) {
 		l.fields = append(l.fields, field{name: m.Name, nodes: nodes, node: m.Node, index: i})
 		p.skips = append(p.skips, newSkip(nodes, m.Node))
 	}
-	p.compileFields()
+	p.read = len(p.skips)
+	p.compileFields(kernel.Last)
 	return p, l
 }
 

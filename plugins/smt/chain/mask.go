@@ -57,7 +57,9 @@ func newMask(at side) func(settings) (operation, *wit.Fault) {
 	}
 }
 
-func (o *mask) route(r *route, stage int) { r.add(o.at, step{stage: stage, operation: o, topic: r.topic}) }
+func (o *mask) route(r *route, stage int) {
+	r.add(o.at, step{stage: stage, operation: o, topic: r.topic})
+}
 
 func (o *mask) purpose() string { return maskPurpose }
 

@@ -124,7 +124,9 @@ func (o *replace) source(name string) string {
 	return name
 }
 
-func (o *replace) route(r *route, stage int) { r.add(o.at, step{stage: stage, operation: o, topic: r.topic}) }
+func (o *replace) route(r *route, stage int) {
+	r.add(o.at, step{stage: stage, operation: o, topic: r.topic})
+}
 
 func (o *replace) purpose() string { return "field replacement" }
 

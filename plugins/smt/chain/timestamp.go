@@ -113,7 +113,9 @@ func newTimestampConverter(at side) func(settings) (operation, *wit.Fault) {
 	}
 }
 
-func (o *timestampConverter) route(r *route, stage int) { r.add(o.at, step{stage: stage, operation: o, topic: r.topic}) }
+func (o *timestampConverter) route(r *route, stage int) {
+	r.add(o.at, step{stage: stage, operation: o, topic: r.topic})
+}
 
 func (o *timestampConverter) purpose() string { return timestampPurpose }
 

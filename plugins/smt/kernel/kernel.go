@@ -196,19 +196,16 @@ func structure(s *Rows, in unsafe.Pointer, end int) (why int) {
 	return found
 }
 
-// members notes in s.Ends where the members of a value that ends at end begin, from s.Member on, which is at s.Place.
-// It returns as structure does.
+// members notes in s.Ends where the members of a value that ends at end begin, from s.Member on, which is at s.Place:
+// those before Rest. It returns as structure does.
 func members(s *Rows, end int) (why int) {
 	data := s.Data
 	ends := s.Ends
 	fields := s.Program.Fields
 	i := s.Place
 	m := s.Member
-	for {
-		code := Load(fields, m*8)
-		if code == Last {
-			break
-		}
+	code := Load(fields, m*8)
+	for code&0xfe != Last { // nor Rest, which is one more
 		if code >= 1<<Run {
 			code >>= Run
 			at := unsafe.Add(ends, m*8)
@@ -229,6 +226,7 @@ func members(s *Rows, end int) (why int) {
 				at = unsafe.Add(at, 8)
 				code--
 			}
+			code = Load(fields, m*8)
 			continue
 		}
 		Store(ends, m*8, uint64(i))
@@ -243,6 +241,7 @@ func members(s *Rows, end int) (why int) {
 				if i > end {
 					return Done
 				}
+				code = Load(fields, m*8)
 				continue
 			}
 			code &= Optional - 1
@@ -285,8 +284,14 @@ func members(s *Rows, end int) (why int) {
 		if i > end {
 			return Done
 		}
+		code = Load(fields, m*8)
 	}
-	if i != end {
+	if code != Last {
+		if i > end {
+			return Done
+		}
+		Store(ends, int(code>>8)*8, uint64(end))
+	} else if i != end {
 		return Done
 	}
 	Store(ends, m*8, uint64(i))
@@ -295,13 +300,13 @@ func members(s *Rows, end int) (why int) {
 	return Full
 }
 
-// kernel of Members
+// kernel(s) of Members
 func goMembers(s *Rows) int {
 	found := members(s, s.Limit)
 	return found
 }
 
-// kernel of Structures
+// kernel(s, in) of Structures
 func goStructures(s *Rows) int {
 	for s.N < s.Count {
 		in := unsafe.Add(s.In, s.N*rowBytes)
@@ -408,7 +413,7 @@ func common(data unsafe.Pointer, i int) int {
 	return n
 }
 
-// kernel of Entries
+// kernel(s) of Entries
 func goEntries(s *Rows) int {
 	data := s.Data
 	ends := s.Ends
@@ -436,7 +441,7 @@ func goEntries(s *Rows) int {
 	return Full
 }
 
-// kernel of Maps
+// kernel(s, in) of Maps
 func goMaps(s *Rows) int {
 	for s.N < s.Count {
 		in := unsafe.Add(s.In, s.N*rowBytes)
