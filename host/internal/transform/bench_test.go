@@ -37,6 +37,13 @@ var (
 			{Name: "headers", Value: "at"}, {Name: "operation", Value: "move"}}},
 		{Alias: "day", Class: classes + "TimestampRouter"},
 	}
+	// keyStages make the key of a field, dayStages a topic of the day.
+	keyStages = []Stage{
+		{Alias: "key", Class: classes + "ValueToKey", Settings: []wit.Setting{{Name: "fields", Value: "f0"}}},
+		{Alias: "id", Class: classes + "ExtractField$Key", Settings: []wit.Setting{{Name: "field", Value: "f0"}}},
+		routedStages[2],
+	}
+	dayStages  = []Stage{benchStages[0], columnStages[2]}
 	liveStages = func() (list []Stage) {
 		for _, s := range benchStages {
 			s.Predicate, s.Negate = &Predicate{Alias: "tombstone", Class: classes +
@@ -147,6 +154,8 @@ func BenchmarkChainOfThree(b *testing.B) {
 		{"schemaless/500x1024", benchStages, 500, 1024},
 		{"columns/500x1024", columnStages, 500, 1024}, {"live/500x1024", liveStages, 500, 1024},
 		{"schemaless-columns/500x1024", columnStages, 500, 1024},
+		{"keys/500x1024", keyStages, 500, 1024}, {"schemaless-keys/500x1024", keyStages, 500, 1024},
+		{"days/500x1024", dayStages, 500, 1024},
 		{"rename/500x1024", renameStages, 500, 1024}, {"easy/500x1024", maskStages, 500, 1024}, {"easy/500x200",
 			maskStages, 500, 200},
 		{"schemaless-easy/500x1024", maskStages, 500, 1024},

@@ -17,6 +17,8 @@ type chain struct {
 	joined *phase
 	// live: joined holds for rows alone whose value is no null. That is what is known there of RecordIsTombstone.
 	live bool
+	// stamp is what gives rows their topic behind joined, where it is the chain's last phase; nil: joined is all.
+	stamp *stampRouter
 	// test is set when the chain is one predicate, for the contract's test.
 	test condition
 }
@@ -210,6 +212,10 @@ func (c *chain) join() {
 		}
 		if p.operation == nil {
 			whole.stages = append(whole.stages, p.stages...)
+			continue
+		}
+		if o, is := p.operation.(*stampRouter); is && i == len(c.phases)-1 && byTopic == nil {
+			c.stamp = o
 			continue
 		}
 		if !joins(p.operation) {

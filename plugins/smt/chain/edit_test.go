@@ -266,6 +266,7 @@ func TestWhichChainsAreOnePass(t *testing.T) {
 		"a key of what is edited":    {[]wit.Stage{cast, when, key, extract, {Component: ClassCastValue, Settings: set("spec", "f0:int64")}}, true},
 		"a key that is edited":       {append(benchChain()[2:], key, wit.Stage{Component: ClassCastKey, Settings: set("spec", "f0:string")}, extract), true},
 		"a key that was there":       {[]wit.Stage{extract}, false},
+		"a topic of the day":         {append(benchChain(), wit.Stage{Component: ClassTimestampRouter}), true},
 		"another topic":              {tombstone([]wit.Stage{route}, true), true},
 		"a value as a whole":         {[]wit.Stage{casting("string")}, false},
 	} {

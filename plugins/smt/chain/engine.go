@@ -170,9 +170,18 @@ func (e *Engine) alike(c *chain, topics []string, rows []wit.Row, n int, data []
 	if r.dropped || r.stop != nil || len(r.sides[keySide].steps) > 0 {
 		return n
 	}
-	to := in.Topic
-	if r.topic != topics[to] {
-		to = e.topic(r.topic, topics)
+	to, name := in.Topic, r.topic
+	if c.stamp != nil {
+		if in.Timestamp < 0 {
+			return n
+		}
+		if name = c.stamp.topicOf(name, in.Timestamp); name == "" {
+			return n
+		}
+		rows = c.stamp.alike(rows, n)
+	}
+	if name != topics[to] {
+		to = e.topic(name, topics)
 	}
 	if len(value.steps) == 0 {
 		return e.pass(c, to, rows, n)
