@@ -66,6 +66,7 @@ type edited struct {
 // it; false: an edit fails the row.
 func (e *Engine) edit(p *fastProgram, row *wit.Row, data []byte) bool {
 	b := e.scratch[:0]
+	base := unsafe.Pointer(unsafe.SliceData(b))
 	for i := range p.edited {
 		x := &p.edited[i]
 		from := len(b)
@@ -90,15 +91,12 @@ func (e *Engine) edit(p *fastProgram, row *wit.Row, data []byte) bool {
 			}
 			in = b[from:]
 		}
-		p.pieces[i].Size, e.starts[i] = len(in), from
+		p.pieces[i] = kernel.Piece{Bytes: unsafe.Add(base, from), Size: len(in)}
 	}
-	if cap(b)-len(b) < kernel.Room {
-		b = append(b, make([]byte, kernel.Room)...)[:len(b)]
-	}
-	e.scratch = b[:0]
-	base := unsafe.Pointer(unsafe.SliceData(b))
-	for i := range p.pieces {
-		p.pieces[i].Bytes = unsafe.Add(base, e.starts[i])
+	if cap(b)-len(b) < kernel.Room || unsafe.Pointer(unsafe.SliceData(b)) != base {
+		// there was too little room
+		e.scratch = make([]byte, 0, 2*cap(b)+kernel.Room)
+		return e.edit(p, row, data)
 	}
 	e.loop.Edited = 1 + len(b)
 	return true

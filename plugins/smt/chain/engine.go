@@ -29,9 +29,7 @@ type Engine struct {
 	view    view
 	scratch []byte
 	// ends are where the members of the value at work begin, and where the last ends.
-	ends []uint64
-	// starts are where the pieces of the row at work begin in scratch.
-	starts  []int
+	ends    []uint64
 	entries entries
 	// loop is the kernel's at work.
 	loop kernel.Rows

@@ -185,7 +185,6 @@ func (e *Engine) structures(p *program, schema uint32, first int, to uint32, row
 	}
 	s.Program = &p.fast.Program
 	s.Ends = e.places(p.fast.ends)
-	e.startsOf(&p.fast)
 	for {
 		switch why := kernel.Structures(s); why {
 		case kernel.Done:
@@ -228,13 +227,6 @@ func (e *Engine) offsets(p *program, in []byte, start int) (bad int) {
 			return s.Member - 1
 		}
 		s.Place += size
-	}
-}
-
-// startsOf has room for the places of a program's pieces.
-func (e *Engine) startsOf(p *fastProgram) {
-	if n := len(p.pieces); len(e.starts) < n {
-		e.starts = make([]int, n)
 	}
 }
 

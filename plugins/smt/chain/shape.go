@@ -149,7 +149,6 @@ func (e *Engine) maps(p *plan, first int, to uint32, rows []wit.Row, n int, data
 	if p.shape.same {
 		s.Result = datumWord(wit.Unchanged, 0)
 	}
-	e.startsOf(&p.shape.fast)
 	for why := kernel.Maps(s); why != kernel.Done; why = kernel.Maps(s) {
 		in := &rows[s.N].Value
 		if why == kernel.Full {

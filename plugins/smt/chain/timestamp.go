@@ -1,6 +1,7 @@
 package chain
 
 import (
+	"bytes"
 	"math"
 	"strings"
 
@@ -50,8 +51,6 @@ type timestampConverter struct {
 	parser      dateformat.Parser
 	precision   unixPrecision
 	replaceNull bool
-	// text is that of the time at work.
-	text []byte
 	// edit is the conversion of a value without schema, nil until one came.
 	edit     edit
 	programs programs[*timestampEdits]
@@ -288,11 +287,16 @@ func (o *timestampConverter) append(dst []byte, at int64, dynamic bool, stage in
 	tag, n := byte(datum.TagInstant), at
 	switch o.to {
 	case stringForm:
-		o.text = o.format.Append(o.text[:0], at)
 		if dynamic {
 			dst = append(dst, datum.TagText)
 		}
-		return datum.AppendBytes(dst, o.text), nil
+		from := len(dst)
+		dst = o.format.Append(append(dst, 0), at)
+		if size := len(dst) - from - 1; size < 64 {
+			dst[from] = byte(size << 1)
+			return dst, nil
+		}
+		return datum.AppendBytes(dst[:from], bytes.Clone(dst[from+1:])), nil
 	case unixForm:
 		tag, n = datum.TagInt64, product(at, o.precision.times)/o.precision.by
 	case dateForm:
