@@ -45,12 +45,14 @@ func (m *memberEdit) append(dst, b []byte) ([]byte, *failure) {
 	if m.edit == nil {
 		return append(dst, b...), nil
 	}
-	null, size, _ := datum.IsNull(m.from, b)
-	dst = datum.AppendBranch(dst, m.to, null)
-	if null {
+	if !m.from.Optional {
+		return m.edit(dst, b)
+	}
+	null, _, _ := datum.IsNull(m.from, b)
+	if dst = datum.AppendBranch(dst, m.to, null); null {
 		return dst, nil
 	}
-	return m.edit(dst, b[size:])
+	return m.edit(dst, b[1:])
 }
 
 // edited is what the fused stages of a chain make of one member or entry of each row, by edits: of the bytes of a part,
