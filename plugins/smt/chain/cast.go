@@ -158,8 +158,7 @@ func (o *cast) layout(l *structDraft, s step) *failure {
 func (o *cast) schemaless(m *entries, s step, _ *wit.Row) (f *failure) {
 	if o.order[0].edit == nil { // an operation stands at one stage
 		for i := range o.order {
-			to := o.order[i].to
-			o.order[i].edit = func(dst, in []byte) ([]byte, *failure) { return castEntry(dst, in, to, s.stage) }
+			o.order[i].edit = castEntry(o.order[i].to, s.stage)
 		}
 	}
 	for _, field := range o.order {
@@ -290,12 +289,26 @@ func (o *cast) column(e *Engine, c *column, stage int) *failure {
 	return e.schemaless(o, c, step{stage: stage}, nil)
 }
 
-// castEntry casts a value without schema that may be null.
-func castEntry(dst, in []byte, to wit.Kind, stage int) ([]byte, *failure) {
-	if in[0] == datum.TagNull {
-		return append(dst, datum.TagNull), nil
+// castEntry casts values without schema that may be null. Numbers are those of a schema but for their tags.
+func castEntry(to wit.Kind, stage int) edit {
+	numbers := [...]edit{datum.TagStruct: nil}
+	for tag, kind := range map[byte]wit.Kind{datum.TagInt8: wit.Int8, datum.TagInt16: wit.Int16,
+		datum.TagInt32: wit.Int32, datum.TagInt64: wit.Int64, datum.TagFloat32: wit.Float32,
+		datum.TagFloat64: wit.Float64} {
+		if to != wit.Boolean { // of which the tag is all
+			numbers[tag] = castOf(&wit.Node{Kind: kind}, to, stage)
+		}
 	}
-	return castDynamic(dst, in, to, stage)
+	tag := dynamicTag(to, &scalar{})
+	return func(dst, in []byte) ([]byte, *failure) {
+		switch cast := numbers[in[0]]; {
+		case in[0] == datum.TagNull:
+			return append(dst, datum.TagNull), nil
+		case cast != nil:
+			return cast(append(dst, tag), in[1:])
+		}
+		return castDynamic(dst, in, to, stage)
+	}
 }
 
 func castFrom(kind wit.Kind, stage int) *failure {

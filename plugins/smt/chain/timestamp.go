@@ -61,14 +61,16 @@ const timestampPurpose = "converting timestamp formats"
 // unixPrecision is what a number of a time counts: multiply milliseconds, or divide them.
 type unixPrecision struct{ times, by int64 }
 
+var milliseconds = unixPrecision{1, 1}
+
 var precisionNames = []string{"nanoseconds", "microseconds", "milliseconds", "seconds"}
 
 var unixPrecisions = map[string]unixPrecision{"nanoseconds": {1_000_000, 1}, "microseconds": {1_000, 1},
-	"milliseconds": {1, 1}, "seconds": {1, 1_000}}
+	"milliseconds": milliseconds, "seconds": {1, 1_000}}
 
 func newTimestampConverter(at side) func(settings) (operation, *wit.Fault) {
 	return func(s settings) (operation, *wit.Fault) {
-		o := &timestampConverter{at: at, to: noForm, precision: unixPrecisions["milliseconds"]}
+		o := &timestampConverter{at: at, to: noForm, precision: milliseconds}
 		field, _ := s.find("field")
 		o.field = setting.Trim(field)
 		to, err := s.needed("target.type")
@@ -146,10 +148,10 @@ func (o *timestampConverter) layout(l *structDraft, s step) *failure {
 
 // alike tells whether times of a form have the bytes that they have in the form that is wanted.
 func (o *timestampConverter) alike(form timestampForm) bool {
-	milliseconds := func(f timestampForm) bool {
-		return f == wholeForm || f == unixForm && o.precision == unixPrecisions["milliseconds"]
+	counted := func(f timestampForm) bool {
+		return f == wholeForm || f == unixForm && o.precision == milliseconds
 	}
-	return milliseconds(form) && milliseconds(o.to)
+	return counted(form) && counted(o.to)
 }
 
 // schemaless has an entry represent its time in another form; one that is not there becomes a null.
@@ -260,6 +262,8 @@ func (o *timestampConverter) raw(form timestampForm, v any, class string, stage 
 // product is a product, at most what 64 bits hold.
 func product(n, times int64) int64 {
 	switch {
+	case times == 1:
+		return n
 	case n > math.MaxInt64/times:
 		return math.MaxInt64
 	case n < math.MinInt64/times:
@@ -273,7 +277,8 @@ func (o *timestampConverter) ofNumber(form timestampForm, kind wit.Kind, n int64
 	switch {
 	case kind == wit.Int32 && form == dateForm:
 		return n * msPerDay, true
-	case kind == wit.Int32 && form == timeForm, kind == wit.Int64 && form == wholeForm:
+	case kind == wit.Int32 && form == timeForm, kind == wit.Int64 && form == wholeForm,
+		kind == wit.Int64 && form == unixForm && o.precision == milliseconds:
 		return n, true
 	case kind == wit.Int64 && form == unixForm:
 		return product(n, o.precision.by) / o.precision.times, true
