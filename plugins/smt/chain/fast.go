@@ -26,6 +26,9 @@ type fastProgram struct {
 	// edited is what pieces are made of, of each row.
 	edited []edited
 	pieces []kernel.Piece
+	// appends: the value stays, and behind it comes what tail writes, which fits in the room behind a value.
+	appends bool
+	tail    kernel.Program
 }
 
 func (p *program) compileFast() {
@@ -43,6 +46,11 @@ func (p *program) compileFast() {
 		}
 	}
 	f.compileParts(parts, p.edited)
+	if p.key == nil && len(p.edited) == 0 && len(p.parts) > 1 && p.parts[0].whole(len(p.skips)) &&
+		!slices.ContainsFunc(p.parts[1:], part.reading) && f.Extra+kernel.Slack <= kernel.Room {
+		f.appends, f.tail = true, f.Program
+		f.tail.Parts, f.tail.Pieces = &unsafe.Slice(f.Parts, f.Pieces)[1], f.Pieces-1
+	}
 }
 
 // withKey is the parts of a key and a value.
@@ -173,15 +181,30 @@ func datumWord(form wit.Form, schema uint32) uint64 { return uint64(form) | uint
 // only. It returns the first row that it did not do.
 func (e *Engine) structures(p *program, schema uint32, first int, to uint32, rows []wit.Row, n int,
 	data []byte) int {
-	s := e.beginLoop(first, to, rows, n, data)
-	s.Value, s.Result = datumWord(wit.Structured, schema), datumWord(wit.Structured, p.out)
-	if p.same {
-		s.Result = datumWord(wit.Unchanged, p.out)
+	begin := func() *kernel.Rows {
+		s := e.beginLoop(first, to, rows, n, data)
+		s.Value, s.Result = datumWord(wit.Structured, schema), datumWord(wit.Structured, p.out)
+		return s
 	}
-	if p.same && p.key == nil {
-		s.Mask = datumWord(0xff, ^uint32(0))
+	switch {
+	case p.same && p.key == nil:
+		s := begin()
+		s.Mask, s.Result = datumWord(0xff, ^uint32(0)), datumWord(wit.Unchanged, p.out)
 		kernel.Pass(s)
 		return e.endLoop()
+	case p.fast.appends && e.mayAppend(rows, data):
+		s := begin()
+		s.Program, s.Dst = &p.fast.tail, s.Data
+		if kernel.Append(s); s.N > n {
+			e.here = data[:s.At]
+		}
+		s.At = len(e.data)
+		return e.endLoop()
+	}
+	e.settle()
+	s := begin()
+	if p.same {
+		s.Result = datumWord(wit.Unchanged, p.out)
 	}
 	s.Program = &p.fast.Program
 	s.Ends = e.places(p.fast.ends)
@@ -203,6 +226,27 @@ func (e *Engine) structures(p *program, schema uint32, first int, to uint32, row
 			}
 			s.Place += size
 		}
+	}
+}
+
+// mayAppend tells whether results may be written behind the call's own values: those are apart, and nothing of the
+// result is elsewhere.
+func (e *Engine) mayAppend(rows []wit.Row, data []byte) bool {
+	if e.apart == unknown {
+		e.apart = no
+		e.loop.In, e.loop.Count, e.loop.Limit = unsafe.Pointer(unsafe.SliceData(rows)), len(rows), len(data)-kernel.Room
+		if len(data) <= maxData && kernel.Apart(&e.loop) == kernel.Full {
+			e.apart = yes
+		}
+	}
+	return e.apart == yes && len(e.data) == 0
+}
+
+// settle moves what was written behind the call's values to where other results are written.
+func (e *Engine) settle() {
+	if e.here != nil {
+		e.data = append(e.data, e.here...)
+		e.here, e.apart = nil, no
 	}
 }
 

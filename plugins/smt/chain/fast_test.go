@@ -5,6 +5,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/culvert-project/culvert/plugins/smt/kernel"
@@ -137,6 +138,90 @@ func TestSpoiledValuesAmongRowsThatAreAlike(t *testing.T) {
 	}
 	if alike < 1000 || failures < 200 {
 		t.Errorf("%d values were done, %d failed", alike, failures)
+	}
+}
+
+// What is appended to a value is written behind it where the rows of a call lie apart, and comes to the same. Elsewhere
+// the call's data stay as they are.
+func TestAppendedBehindTheValue(t *testing.T) {
+	m := maker{rand.New(rand.NewPCG(1, 4))}
+	behind := 0
+	for range 1500 {
+		e := New()
+		stages := []wit.Stage{{Component: ClassInsertValue, Settings: []wit.Setting{
+			{Name: "static.field", Value: "new"},
+			{Name: "static.value", Value: "x" + strings.Repeat("y", m.IntN(50))},
+			{Name: "timestamp.field", Value: "at"}}}}
+		if m.IntN(2) == 0 { // what is one run ends with the day
+			stages = append(stages, wit.Stage{Component: ClassTimestampRouter})
+		}
+		context, err := e.Prepare(stages)
+		if err != nil {
+			t.Fatal(err)
+		}
+		schemas := []wit.Schema{{ID: 1, Nodes: m.structure()}, {ID: 2, Nodes: m.structure()}}
+		layout := m.IntN(6)
+		room := []int{kernel.Room, kernel.Room, kernel.Room, kernel.Room - 1, 0, kernel.Room}[layout]
+		var data []byte
+		var rows []wit.Row
+		put := func(b []byte, form wit.Form, schema uint32) wit.Datum {
+			start := len(data)
+			data = append(data, b...)
+			return wit.Datum{Form: form, Schema: schema, Start: uint32(start), Size: uint32(len(b))}
+		}
+		for range 2 + m.IntN(6) {
+			row := wit.Row{Timestamp: int64(m.Uint32()), Topic: uint32(m.IntN(10) / 9)}
+			if m.IntN(2) == 0 {
+				row.Key = put([]byte{datum.TagTrue}, wit.Dynamic, 0)
+			}
+			schema := &schemas[m.IntN(10)/9]
+			if m.IntN(8) > 0 {
+				value, err := datum.Append(nil, schema.Nodes, 0, m.value(schema.Nodes, 0, m.IntN(8) > 0))
+				if err != nil {
+					t.Fatal(err)
+				}
+				row.Value = put(value, wit.Structured, schema.ID)
+				data = append(data, make([]byte, room)...)
+			}
+			if m.IntN(3) == 0 {
+				row.Headers = put([]byte{datum.TagNull}, wit.Dynamic, 0)
+			}
+			rows = append(rows, row)
+		}
+		apart := layout < 3
+		if layout == 5 { // the last row shares what the first one has
+			rows = append(rows, rows[0])
+			apart = rows[0].Key.Size+rows[0].Value.Size+rows[0].Headers.Size == 0
+		}
+		before := slices.Clone(data)
+		for range 2 { // once more, when all is compiled
+			copy(data, before)
+			out, err := e.Apply(context, schemas, []string{"t", "u"}, rows, data)
+			if err != nil || int(out.Consumed) != len(rows) {
+				t.Fatal(err, out.Consumed)
+			}
+			if len(out.Data)*len(data) > 0 && &out.Data[0] == &data[0] {
+				behind++
+			}
+			if !apart && !bytes.Equal(data, before) {
+				t.Fatalf("rows that do not lie apart: %v: expected %x, found %x", rows, before, data)
+			}
+			for _, r := range out.Rows {
+				in := rows[r.Origin]
+				single, err := New().Apply(context, schemas, []string{"t", "u"}, []wit.Row{in}, before)
+				if err != nil || len(single.Rows) != 1 {
+					t.Fatal(err)
+				}
+				d, w := r.Value, single.Rows[0].Value
+				got, want := out.Data[d.Start:d.Start+d.Size], single.Data[w.Start:w.Start+w.Size]
+				if d.Form != w.Form || !bytes.Equal(got, want) {
+					t.Fatalf("row %d of %v: expected %x, found %x", r.Origin, rows, want, got)
+				}
+			}
+		}
+	}
+	if behind < 100 {
+		t.Errorf("%d calls had their results behind their values", behind)
 	}
 }
 

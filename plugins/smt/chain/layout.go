@@ -442,9 +442,16 @@ func (p *program) whole(members int) bool {
 	if members == 0 {
 		return len(p.parts) == 0
 	}
-	return len(p.parts) == 1 && p.parts[0].from == input && p.parts[0].bytes == nil && p.parts[0].first == 0 &&
-		p.parts[0].last == members-1
+	return len(p.parts) == 1 && p.parts[0].whole(members)
 }
+
+// whole tells whether the part is the input's members, all and in order.
+func (x *part) whole(members int) bool {
+	return members > 0 && x.from == input && x.bytes == nil && x.first == 0 && x.last == members-1
+}
+
+// reading tells whether the part comes of the input's members.
+func (x part) reading() bool { return x.from == input || x.from == chosen }
 
 // javaClass is the class that Kafka Connect holds a value of a schema in.
 func javaClass(n *wit.Node) string {

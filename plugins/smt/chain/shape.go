@@ -143,6 +143,7 @@ func (e *entry) part(original *entries) part {
 // maps handles rows of one route whose values are maps of the shape that came last, for a route with steps on values
 // only. It returns the first row that it did not do.
 func (e *Engine) maps(p *plan, first int, to uint32, rows []wit.Row, n int, data []byte) int {
+	e.settle()
 	s := e.beginLoop(first, to, rows, n, data)
 	s.Program, s.Ends = &p.shape.fast.Program, e.places(p.shape.fast.ends)
 	s.Result = datumWord(wit.Dynamic, 0)

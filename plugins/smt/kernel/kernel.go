@@ -50,11 +50,10 @@ func finish(s *Rows, in unsafe.Pointer, head uint64, middle, at int) {
 	s.Edited = 0
 }
 
-// emit writes a row's parts and the row. There is room for them.
-func emit(s *Rows, in unsafe.Pointer) {
+// emit writes a row's parts from at on, and the row, whose value begins at s.At. There is room for them.
+func emit(s *Rows, in unsafe.Pointer, at int) {
 	dst := s.Dst
-	at := s.At
-	middle := at
+	middle := s.At
 	part := s.Program.Parts
 	for left := s.Program.Pieces; left != 0; left-- {
 		src := part.Bytes
@@ -318,7 +317,64 @@ func goStructures(s *Rows) int {
 		if why != Full || s.At+size<<s.Program.Twice+s.Edited+s.Program.Extra+Room > s.Size {
 			return why
 		}
-		emit(s, in)
+		emit(s, in, s.At)
+	}
+	return Done
+}
+
+// kernel(s, in) of Apart
+func goApart(s *Rows) int {
+	in := s.In
+	at := 0
+	for left := s.Count; left != 0; left-- {
+		if Load(in, key)&0xff != uint64(wit.Absent) {
+			start := int(Load(in, key+8) & low)
+			if start < at {
+				return Done
+			}
+			at = start + int(Load(in, key+8)>>32)
+		}
+		if Load(in, value)&0xff != uint64(wit.Absent) {
+			start := int(Load(in, value+8) & low)
+			if start < at {
+				return Done
+			}
+			at = start + int(Load(in, value+8)>>32) + Room
+		}
+		if Load(in, headers)&0xff != uint64(wit.Absent) {
+			start := int(Load(in, headers+8) & low)
+			if start < at {
+				return Done
+			}
+			at = start + int(Load(in, headers+8)>>32)
+		}
+		in = unsafe.Add(in, rowBytes)
+	}
+	if at > s.Limit+Room {
+		return Done
+	}
+	return Full
+}
+
+// kernel(s, in) of Append
+func goAppend(s *Rows) int {
+	in := unsafe.Add(s.In, s.N*rowBytes)
+	for s.N < s.Count {
+		if Load(in, 0)>>32 != s.Topic || Load(in, value)&formAndSchema != s.Value || s.Made >= s.Most {
+			return Done
+		}
+		place := int(Load(in, value+8) & low)
+		end := place + int(Load(in, value+8)>>32)
+		root := s.Program.Root
+		if root != 0 {
+			if place == end || uint64(Byte(s.Data, place))+1 != root {
+				return Done
+			}
+			place++
+		}
+		s.At = place
+		emit(s, in, end)
+		in = unsafe.Add(in, rowBytes)
 	}
 	return Done
 }
@@ -453,7 +509,7 @@ func goMaps(s *Rows) int {
 		if why != Full || s.At+size<<s.Program.Twice+s.Edited+s.Program.Extra+Room > s.Size {
 			return why
 		}
-		emit(s, in)
+		emit(s, in, s.At)
 	}
 	return Done
 }

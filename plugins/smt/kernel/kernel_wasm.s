@@ -1325,14 +1325,15 @@ TEXT ·Structures(SB), NOSPLIT, $0-16
 				I64Store ret+8(FP)
 				RET
 			End
+			Get PC_B
+			I64Load $80
+			Set R3
 			Block
 				Get PC_B
 				I64Load $72
-				Set R3
+				Set R4
 				Get PC_B
 				I64Load $80
-				Set R4
-				Get R4
 				Set R5
 				Get PC_B
 				I64Load $152
@@ -1368,7 +1369,7 @@ TEXT ·Structures(SB), NOSPLIT, $0-16
 							I64Const $6
 							I64Eq
 							If
-								Get R4
+								Get R3
 								Set R5
 							Else
 								Get R10
@@ -1439,8 +1440,8 @@ TEXT ·Structures(SB), NOSPLIT, $0-16
 										I64Const $0
 										I64Ne
 										If
-											Get R3
 											Get R4
+											Get R3
 											I64Add
 											I32WrapI64
 											I64Const $2
@@ -1453,10 +1454,10 @@ TEXT ·Structures(SB), NOSPLIT, $0-16
 											I64Xor
 											I64And
 											I64Store8 $0
-											Get R4
+											Get R3
 											I64Const $1
 											I64Add
-											Set R4
+											Set R3
 										End
 										Get R6
 										I32WrapI64
@@ -1482,8 +1483,8 @@ TEXT ·Structures(SB), NOSPLIT, $0-16
 													I64GeU
 													I32Eqz
 													BrIf $1
-													Get R3
 													Get R4
+													Get R3
 													I64Add
 													I32WrapI64
 													Get R12
@@ -1492,10 +1493,10 @@ TEXT ·Structures(SB), NOSPLIT, $0-16
 													I64Const $255
 													I64And
 													I64Store8 $0
-													Get R4
+													Get R3
 													I64Const $1
 													I64Add
-													Set R4
+													Set R3
 													Get R12
 													I64Const $7
 													I64ShrU
@@ -1503,18 +1504,18 @@ TEXT ·Structures(SB), NOSPLIT, $0-16
 													Br $0
 												End
 											End
-											Get R3
 											Get R4
+											Get R3
 											I64Add
 											I32WrapI64
 											Get R12
 											I64Const $255
 											I64And
 											I64Store8 $0
-											Get R4
+											Get R3
 											I64Const $1
 											I64Add
-											Set R4
+											Set R3
 										End
 									Else
 										Get R10
@@ -1608,8 +1609,8 @@ TEXT ·Structures(SB), NOSPLIT, $0-16
 							I64Const $64
 							I64GtS
 							If
-								Get R3
 								Get R4
+								Get R3
 								I64Add
 								I32WrapI64
 								Get R8
@@ -1630,8 +1631,8 @@ TEXT ·Structures(SB), NOSPLIT, $0-16
 										I32Eqz
 										BrIf $1
 										Block
-											Get R3
 											Get R4
+											Get R3
 											Get R11
 											I64Add
 											I64Add
@@ -1642,8 +1643,8 @@ TEXT ·Structures(SB), NOSPLIT, $0-16
 											I32WrapI64
 											I64Load $0
 											I64Store $0
-											Get R3
 											Get R4
+											Get R3
 											Get R11
 											I64Add
 											I64Add
@@ -1663,10 +1664,10 @@ TEXT ·Structures(SB), NOSPLIT, $0-16
 									End
 								End
 							End
-							Get R4
+							Get R3
 							Get R9
 							I64Add
-							Set R4
+							Set R3
 							Get R6
 							I64Const $56
 							I64Add
@@ -1766,7 +1767,7 @@ TEXT ·Structures(SB), NOSPLIT, $0-16
 					Get R8
 					I32WrapI64
 					Get R5
-					Get R4
+					Get R3
 					Get R5
 					I64Sub
 					I64Const $32
@@ -1778,6 +1779,782 @@ TEXT ·Structures(SB), NOSPLIT, $0-16
 					I64Const $1
 					I64Store $64
 					Get R8
+					I32WrapI64
+					I64Const $0
+					I64Store $72
+					Get PC_B
+					Get R3
+					I64Store $80
+					Get PC_B
+					Get PC_B
+					I64Load $16
+					I64Const $1
+					I64Add
+					I64Store $16
+					Get PC_B
+					Get PC_B
+					I64Load $40
+					I64Const $1
+					I64Add
+					I64Store $40
+					Get PC_B
+					I64Const $0
+					I64Store $160
+					Get PC_B
+					I64Const $0
+					I64Store $176
+				End
+			End
+			Br $0
+		End
+	End
+	I64Const $0
+	Set R1
+	Get R0
+	I32WrapI64
+	Set SP
+	Get SP
+	Get R1
+	I64Store ret+8(FP)
+	RET
+	Unreachable
+	RET
+
+TEXT ·Apart(SB), NOSPLIT, $0-16
+	I64Load s+0(FP)
+	I32WrapI64
+	Set PC_B
+	Get SP
+	I64ExtendI32U
+	Set R0
+	Get PC_B
+	I64Load $0
+	I32WrapI64
+	Set SP
+	I64Const $0
+	Set R1
+	Get PC_B
+	I64Load $24
+	Set R2
+	Block
+		Loop
+			Get R2
+			I64Const $0
+			I64Ne
+			I32Eqz
+			BrIf $1
+			Block
+				Get SP
+				I64Load $32
+				I64Const $255
+				I64And
+				I64Const $0
+				I64Ne
+				If
+					Get SP
+					I64Load $40
+					I64Const $4294967295
+					I64And
+					Set R3
+					Get R3
+					Get R1
+					I64LtS
+					If
+						I64Const $0
+						Set R4
+						Get R0
+						I32WrapI64
+						Set SP
+						Get SP
+						Get R4
+						I64Store ret+8(FP)
+						RET
+					End
+					Get R3
+					Get SP
+					I64Load $40
+					I64Const $32
+					I64ShrU
+					I64Add
+					Set R1
+				End
+				Get SP
+				I64Load $48
+				I64Const $255
+				I64And
+				I64Const $0
+				I64Ne
+				If
+					Get SP
+					I64Load $56
+					I64Const $4294967295
+					I64And
+					Set R3
+					Get R3
+					Get R1
+					I64LtS
+					If
+						I64Const $0
+						Set R4
+						Get R0
+						I32WrapI64
+						Set SP
+						Get SP
+						Get R4
+						I64Store ret+8(FP)
+						RET
+					End
+					Get R3
+					Get SP
+					I64Load $56
+					I64Const $32
+					I64ShrU
+					I64Add
+					I64Const $64
+					I64Add
+					Set R1
+				End
+				Get SP
+				I64Load $64
+				I64Const $255
+				I64And
+				I64Const $0
+				I64Ne
+				If
+					Get SP
+					I64Load $72
+					I64Const $4294967295
+					I64And
+					Set R3
+					Get R3
+					Get R1
+					I64LtS
+					If
+						I64Const $0
+						Set R4
+						Get R0
+						I32WrapI64
+						Set SP
+						Get SP
+						Get R4
+						I64Store ret+8(FP)
+						RET
+					End
+					Get R3
+					Get SP
+					I64Load $72
+					I64Const $32
+					I64ShrU
+					I64Add
+					Set R1
+				End
+				Get SP
+				I64ExtendI32U
+				I64Const $80
+				I64Add
+				I32WrapI64
+				Set SP
+			End
+			Get R2
+			I64Const $1
+			I64Sub
+			Set R2
+			Br $0
+		End
+	End
+	Get R1
+	Get PC_B
+	I64Load $64
+	I64Const $64
+	I64Add
+	I64GtS
+	If
+		I64Const $0
+		Set R2
+		Get R0
+		I32WrapI64
+		Set SP
+		Get SP
+		Get R2
+		I64Store ret+8(FP)
+		RET
+	End
+	I64Const $2
+	Set R2
+	Get R0
+	I32WrapI64
+	Set SP
+	Get SP
+	Get R2
+	I64Store ret+8(FP)
+	RET
+	Unreachable
+	RET
+
+TEXT ·Append(SB), NOSPLIT, $0-16
+	I64Load s+0(FP)
+	I32WrapI64
+	Set PC_B
+	Get SP
+	I64ExtendI32U
+	Set R0
+	Get PC_B
+	I64Load $0
+	Get PC_B
+	I64Load $16
+	I64Const $80
+	I64Mul
+	I64Add
+	I32WrapI64
+	Set SP
+	Block
+		Loop
+			Get PC_B
+			I64Load $16
+			Get PC_B
+			I64Load $24
+			I64LtS
+			I32Eqz
+			BrIf $1
+			Get SP
+			I64Load $0
+			I64Const $32
+			I64ShrU
+			Get PC_B
+			I64Load $104
+			I64Ne
+			Get SP
+			I64Load $48
+			I64Const $-4294967041
+			I64And
+			Get PC_B
+			I64Load $128
+			I64Ne
+			I32Or
+			Get PC_B
+			I64Load $40
+			Get PC_B
+			I64Load $48
+			I64GeS
+			I32Or
+			If
+				I64Const $0
+				Set R1
+				Get R0
+				I32WrapI64
+				Set SP
+				Get SP
+				Get R1
+				I64Store ret+8(FP)
+				RET
+			End
+			Get SP
+			I64Load $56
+			I64Const $4294967295
+			I64And
+			Set R1
+			Get R1
+			Get SP
+			I64Load $56
+			I64Const $32
+			I64ShrU
+			I64Add
+			Set R2
+			Get PC_B
+			I64Load $152
+			I32WrapI64
+			I64Load $8
+			Set R3
+			Get R3
+			I64Const $0
+			I64Ne
+			If
+				Get R1
+				Get R2
+				I64Eq
+				Get PC_B
+				I64Load $56
+				Get R1
+				I64Add
+				I32WrapI64
+				I64Load8U $0
+				I64Const $1
+				I64Add
+				Get R3
+				I64Ne
+				I32Or
+				If
+					I64Const $0
+					Set R4
+					Get R0
+					I32WrapI64
+					Set SP
+					Get SP
+					Get R4
+					I64Store ret+8(FP)
+					RET
+				End
+				Get R1
+				I64Const $1
+				I64Add
+				Set R1
+			End
+			Get PC_B
+			Get R1
+			I64Store $80
+			Get R2
+			Set R4
+			Block
+				Get PC_B
+				I64Load $72
+				Set R5
+				Get PC_B
+				I64Load $80
+				Set R6
+				Get PC_B
+				I64Load $152
+				I32WrapI64
+				I64Load $80
+				Set R7
+				Get PC_B
+				I64Load $152
+				I32WrapI64
+				I64Load $88
+				Set R8
+				Block
+					Loop
+						Get R8
+						I64Const $0
+						I64Ne
+						I32Eqz
+						BrIf $1
+						Block
+							Get R7
+							I32WrapI64
+							I64Load $32
+							Set R9
+							Get R7
+							I32WrapI64
+							I64Load $40
+							Set R10
+							Get R7
+							I32WrapI64
+							I64Load $0
+							Set R11
+							Get R11
+							I64Const $6
+							I64Eq
+							If
+								Get R4
+								Set R6
+							Else
+								Get R11
+								I64Const $1
+								I64Eq
+								If
+									Get PC_B
+									I64Load $184
+									Get R7
+									I32WrapI64
+									I64Load $8
+									I64Add
+									I32WrapI64
+									I64Load $0
+									Get R7
+									I32WrapI64
+									I64Load $24
+									I64Add
+									Set R12
+									Get PC_B
+									I64Load $184
+									Get R7
+									I32WrapI64
+									I64Load $16
+									I64Add
+									I32WrapI64
+									I64Load $0
+									Get R12
+									I64Sub
+									Set R10
+									Get PC_B
+									I64Load $56
+									Get R12
+									I64Add
+									Set R9
+								Else
+									Get R11
+									I64Const $4
+									I64Eq
+									If
+										Get SP
+										I64ExtendI32U
+										Get R7
+										I32WrapI64
+										I64Load $8
+										I64Add
+										I32WrapI64
+										I64Load $0
+										Set R12
+										Get R7
+										I32WrapI64
+										I64Load $8
+										I64Const $8
+										I64Eq
+										If
+											Get R12
+											I64Const $32
+											I64Shl
+											I64Const $32
+											I64ShrS
+											Set R12
+										End
+										I64Const $0
+										Set R10
+										Get R7
+										I32WrapI64
+										I64Load $48
+										I64Const $0
+										I64Ne
+										If
+											Get R5
+											Get R4
+											I64Add
+											I32WrapI64
+											I64Const $2
+											Get R12
+											I64Const $63
+											I64ShrS
+											I64Const $255
+											I64And
+											I64Const $-1
+											I64Xor
+											I64And
+											I64Store8 $0
+											Get R4
+											I64Const $1
+											I64Add
+											Set R4
+										End
+										Get R7
+										I32WrapI64
+										I64Load $48
+										I64Eqz
+										Get R12
+										I64Const $0
+										I64GeS
+										I32Or
+										If
+											Get R12
+											I64Const $1
+											I64Shl
+											Get R12
+											I64Const $63
+											I64ShrS
+											I64Xor
+											Set R13
+											Block
+												Loop
+													Get R13
+													I64Const $128
+													I64GeU
+													I32Eqz
+													BrIf $1
+													Get R5
+													Get R4
+													I64Add
+													I32WrapI64
+													Get R13
+													I64Const $128
+													I64Or
+													I64Const $255
+													I64And
+													I64Store8 $0
+													Get R4
+													I64Const $1
+													I64Add
+													Set R4
+													Get R13
+													I64Const $7
+													I64ShrU
+													Set R13
+													Br $0
+												End
+											End
+											Get R5
+											Get R4
+											I64Add
+											I32WrapI64
+											Get R13
+											I64Const $255
+											I64And
+											I64Store8 $0
+											Get R4
+											I64Const $1
+											I64Add
+											Set R4
+										End
+									Else
+										Get R11
+										I64Const $5
+										I64Eq
+										If
+											Get R9
+											I32WrapI64
+											I64Load $8
+											Set R10
+											Get R9
+											I32WrapI64
+											I64Load $0
+											Set R9
+										Else
+											Get R11
+											I64Const $0
+											I64Ne
+											If
+												Get PC_B
+												I64Load $184
+												Get R7
+												I32WrapI64
+												I64Load $8
+												I64Add
+												I32WrapI64
+												I64Load $0
+												Get R7
+												I32WrapI64
+												I64Load $24
+												I64Add
+												Set R12
+												Get PC_B
+												I64Load $56
+												Get R12
+												I64Add
+												I32WrapI64
+												I64Load8U $0
+												Set R13
+												Get R11
+												I64Const $3
+												I64Eq
+												If
+													Get R13
+													I64Const $16
+													I64Mul
+													Set R14
+													Get R9
+													Get R14
+													I64Add
+													I32WrapI64
+													I64Load $8
+													Set R10
+													Get R9
+													Get R14
+													I64Add
+													I32WrapI64
+													I64Load $0
+													Set R9
+												Else
+													Get R13
+													Get R7
+													I32WrapI64
+													I64Load $48
+													I64Ne
+													If
+														Get PC_B
+														I64Load $184
+														Get R7
+														I32WrapI64
+														I64Load $16
+														I64Add
+														I32WrapI64
+														I64Load $0
+														Get R12
+														I64Sub
+														Set R10
+														Get PC_B
+														I64Load $56
+														Get R12
+														I64Add
+														Set R9
+													End
+												End
+											End
+										End
+									End
+								End
+							End
+							Get R10
+							I64Const $64
+							I64GtS
+							If
+								Get R5
+								Get R4
+								I64Add
+								I32WrapI64
+								Get R9
+								I64Const $0
+								I64Add
+								I32WrapI64
+								Get R10
+								I32WrapI64
+								MemoryCopy
+							Else
+								I64Const $0
+								Set R12
+								Block
+									Loop
+										Get R12
+										Get R10
+										I64LtS
+										I32Eqz
+										BrIf $1
+										Block
+											Get R5
+											Get R4
+											Get R12
+											I64Add
+											I64Add
+											I32WrapI64
+											Get R9
+											Get R12
+											I64Add
+											I32WrapI64
+											I64Load $0
+											I64Store $0
+											Get R5
+											Get R4
+											Get R12
+											I64Add
+											I64Add
+											I32WrapI64
+											Get R9
+											Get R12
+											I64Add
+											I32WrapI64
+											I64Load $8
+											I64Store $8
+										End
+										Get R12
+										I64Const $16
+										I64Add
+										Set R12
+										Br $0
+									End
+								End
+							End
+							Get R4
+							Get R10
+							I64Add
+							Set R4
+							Get R7
+							I64Const $56
+							I64Add
+							Set R7
+						End
+						Get R8
+						I64Const $1
+						I64Sub
+						Set R8
+						Br $0
+					End
+				End
+				Get PC_B
+				I64Load $144
+				Set R8
+				Block
+					Get PC_B
+					I64Load $8
+					Get PC_B
+					I64Load $40
+					I64Const $80
+					I64Mul
+					I64Add
+					Set R9
+					Get R9
+					I32WrapI64
+					Get PC_B
+					I64Load $32
+					Get PC_B
+					I64Load $16
+					I64Add
+					Get PC_B
+					I64Load $112
+					I64Const $32
+					I64Shl
+					I64Or
+					I64Store $0
+					Get R9
+					I32WrapI64
+					Get SP
+					I64Load $8
+					I64Store $8
+					Get R9
+					I32WrapI64
+					Get SP
+					I64Load $16
+					I64Store $16
+					Get R9
+					I32WrapI64
+					Get SP
+					I64Load $24
+					I64Store $24
+					Get PC_B
+					I64Load $152
+					I32WrapI64
+					I64Load $104
+					Set R10
+					Get R10
+					I64Const $0
+					I64Ne
+					If
+						Get R9
+						I32WrapI64
+						Get R10
+						I64Store $32
+						Get R9
+						I32WrapI64
+						Get PC_B
+						I64Load $80
+						Get R6
+						Get PC_B
+						I64Load $80
+						I64Sub
+						I64Const $32
+						I64Shl
+						I64Or
+						I64Store $40
+					Else
+						Get R9
+						I32WrapI64
+						Get SP
+						I64Load $32
+						I64Const $-4294967296
+						I64And
+						I64Const $1
+						I64Or
+						I64Store $32
+						Get R9
+						I32WrapI64
+						I64Const $0
+						I64Store $40
+					End
+					Get R9
+					I32WrapI64
+					Get R8
+					I64Store $48
+					Get R9
+					I32WrapI64
+					Get R6
+					Get R4
+					Get R6
+					I64Sub
+					I64Const $32
+					I64Shl
+					I64Or
+					I64Store $56
+					Get R9
+					I32WrapI64
+					I64Const $1
+					I64Store $64
+					Get R9
 					I32WrapI64
 					I64Const $0
 					I64Store $72
@@ -1804,6 +2581,12 @@ TEXT ·Structures(SB), NOSPLIT, $0-16
 					I64Store $176
 				End
 			End
+			Get SP
+			I64ExtendI32U
+			I64Const $80
+			I64Add
+			I32WrapI64
+			Set SP
 			Br $0
 		End
 	End
@@ -2705,14 +3488,15 @@ TEXT ·Maps(SB), NOSPLIT, $0-16
 				I64Store ret+8(FP)
 				RET
 			End
+			Get PC_B
+			I64Load $80
+			Set R3
 			Block
 				Get PC_B
 				I64Load $72
-				Set R3
+				Set R4
 				Get PC_B
 				I64Load $80
-				Set R4
-				Get R4
 				Set R5
 				Get PC_B
 				I64Load $152
@@ -2748,7 +3532,7 @@ TEXT ·Maps(SB), NOSPLIT, $0-16
 							I64Const $6
 							I64Eq
 							If
-								Get R4
+								Get R3
 								Set R5
 							Else
 								Get R10
@@ -2819,8 +3603,8 @@ TEXT ·Maps(SB), NOSPLIT, $0-16
 										I64Const $0
 										I64Ne
 										If
-											Get R3
 											Get R4
+											Get R3
 											I64Add
 											I32WrapI64
 											I64Const $2
@@ -2833,10 +3617,10 @@ TEXT ·Maps(SB), NOSPLIT, $0-16
 											I64Xor
 											I64And
 											I64Store8 $0
-											Get R4
+											Get R3
 											I64Const $1
 											I64Add
-											Set R4
+											Set R3
 										End
 										Get R6
 										I32WrapI64
@@ -2862,8 +3646,8 @@ TEXT ·Maps(SB), NOSPLIT, $0-16
 													I64GeU
 													I32Eqz
 													BrIf $1
-													Get R3
 													Get R4
+													Get R3
 													I64Add
 													I32WrapI64
 													Get R12
@@ -2872,10 +3656,10 @@ TEXT ·Maps(SB), NOSPLIT, $0-16
 													I64Const $255
 													I64And
 													I64Store8 $0
-													Get R4
+													Get R3
 													I64Const $1
 													I64Add
-													Set R4
+													Set R3
 													Get R12
 													I64Const $7
 													I64ShrU
@@ -2883,18 +3667,18 @@ TEXT ·Maps(SB), NOSPLIT, $0-16
 													Br $0
 												End
 											End
-											Get R3
 											Get R4
+											Get R3
 											I64Add
 											I32WrapI64
 											Get R12
 											I64Const $255
 											I64And
 											I64Store8 $0
-											Get R4
+											Get R3
 											I64Const $1
 											I64Add
-											Set R4
+											Set R3
 										End
 									Else
 										Get R10
@@ -2988,8 +3772,8 @@ TEXT ·Maps(SB), NOSPLIT, $0-16
 							I64Const $64
 							I64GtS
 							If
-								Get R3
 								Get R4
+								Get R3
 								I64Add
 								I32WrapI64
 								Get R8
@@ -3010,8 +3794,8 @@ TEXT ·Maps(SB), NOSPLIT, $0-16
 										I32Eqz
 										BrIf $1
 										Block
-											Get R3
 											Get R4
+											Get R3
 											Get R11
 											I64Add
 											I64Add
@@ -3022,8 +3806,8 @@ TEXT ·Maps(SB), NOSPLIT, $0-16
 											I32WrapI64
 											I64Load $0
 											I64Store $0
-											Get R3
 											Get R4
+											Get R3
 											Get R11
 											I64Add
 											I64Add
@@ -3043,10 +3827,10 @@ TEXT ·Maps(SB), NOSPLIT, $0-16
 									End
 								End
 							End
-							Get R4
+							Get R3
 							Get R9
 							I64Add
-							Set R4
+							Set R3
 							Get R6
 							I64Const $56
 							I64Add
@@ -3146,7 +3930,7 @@ TEXT ·Maps(SB), NOSPLIT, $0-16
 					Get R8
 					I32WrapI64
 					Get R5
-					Get R4
+					Get R3
 					Get R5
 					I64Sub
 					I64Const $32
@@ -3162,7 +3946,7 @@ TEXT ·Maps(SB), NOSPLIT, $0-16
 					I64Const $0
 					I64Store $72
 					Get PC_B
-					Get R4
+					Get R3
 					I64Store $80
 					Get PC_B
 					Get PC_B
