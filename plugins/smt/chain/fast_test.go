@@ -152,7 +152,7 @@ func TestAppendedBehindTheValue(t *testing.T) {
 			{Name: "static.field", Value: "new"},
 			{Name: "static.value", Value: "x" + strings.Repeat("y", m.IntN(50))},
 			{Name: "timestamp.field", Value: "at"}}}}
-		if m.IntN(2) == 0 { // what is one run ends with the day
+		if m.IntN(3) == 0 { // what is one run ends with the day
 			stages = append(stages, wit.Stage{Component: ClassTimestampRouter})
 		}
 		context, err := e.Prepare(stages)
@@ -170,7 +170,7 @@ func TestAppendedBehindTheValue(t *testing.T) {
 			return wit.Datum{Form: form, Schema: schema, Start: uint32(start), Size: uint32(len(b))}
 		}
 		for range 2 + m.IntN(6) {
-			row := wit.Row{Timestamp: int64(m.Uint32()), Topic: uint32(m.IntN(10) / 9)}
+			row := wit.Row{Timestamp: int64(m.Uint32() >> 5), Topic: uint32(m.IntN(10) / 9)}
 			if m.IntN(2) == 0 {
 				row.Key = put([]byte{datum.TagTrue}, wit.Dynamic, 0)
 			}
