@@ -197,7 +197,7 @@ func (c *chain) join() {
 		c.joined = &c.phases[0]
 		return
 	}
-	whole := &phase{routes: map[string]*route{}, readsAll: len(c.phases) > 1 || c.phases[0].operation != nil}
+	whole := &phase{routes: map[string]*route{}}
 	for i := range c.phases {
 		p := &c.phases[i]
 		byTopic, ok := p.condition.(topicCondition)
@@ -210,12 +210,13 @@ func (c *chain) join() {
 		case p.condition != nil && !ok:
 			return
 		}
-		if p.operation == nil {
-			whole.stages = append(whole.stages, p.stages...)
-			continue
-		}
 		if o, is := p.operation.(*stampRouter); is && i == len(c.phases)-1 && byTopic == nil {
 			c.stamp = o
+			continue
+		}
+		whole.readsAll = i > 0 || p.operation != nil
+		if p.operation == nil {
+			whole.stages = append(whole.stages, p.stages...)
 			continue
 		}
 		if !joins(p.operation) {
