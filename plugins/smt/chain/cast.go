@@ -121,9 +121,7 @@ func (o *cast) add(item string, list []string) *wit.Fault {
 // kindList is the types below one, as Java writes a set.
 func kindList(below wit.Kind) string { return "[" + strings.Join(castKinds[:below], ", ") + "]" }
 
-func (o *cast) route(r *route, stage int) {
-	r.add(o.at, step{stage: stage, operation: o, topic: r.topic})
-}
+func (o *cast) route(r *route, stage int) { r.add(o.at, stage, o) }
 
 func (o *cast) purpose() string { return castPurpose }
 
@@ -286,7 +284,7 @@ func (o *cast) column(e *Engine, c *column, stage int) *failure {
 		}
 		return f
 	}
-	return e.schemaless(o, c, step{stage: stage}, nil)
+	return e.schemaless(o, c, stage, nil)
 }
 
 // castEntry casts values without schema that may be null. Numbers are those of a schema but for their tags.

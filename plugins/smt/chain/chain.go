@@ -123,7 +123,8 @@ type plan struct {
 	misses int
 }
 
-func (r *route) add(at side, s step) {
+func (r *route) add(at side, stage int, o fieldOperation) {
+	s := step{stage: stage, operation: o, topic: r.topic}
 	if at == keySide && r.keyed {
 		at, s.onKey = valueSide, true
 	}

@@ -1,10 +1,12 @@
 package chain
 
 import (
+	"bytes"
 	"math/big"
 	"math/rand/v2"
 	"reflect"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -117,7 +119,8 @@ func (m maker) editStage() wit.Stage {
 		s.Component = ClassTimestampValue
 		set("field", m.name())
 		set("target.type", timestampForms[m.IntN(len(timestampForms))])
-		set("format", []string{"yyyy-MM-dd", "yyyyMMddHHmmssSSS"}[m.IntN(2)])
+		set("format", []string{"yyyy-MM-dd", "yyyyMMddHHmmssSSS",
+			"'" + longText + "'yyyy"}[m.IntN(3)])
 		if m.IntN(2) == 0 {
 			set("unix.precision", precisionNames[m.IntN(len(precisionNames))])
 		}
@@ -139,6 +142,9 @@ func (m maker) editStage() wit.Stage {
 	}
 	return s
 }
+
+// longText makes texts of times whose size takes two bytes.
+var longText = strings.Repeat("long ", 20)
 
 var castTypes = []string{"int8", "int16", "int32", "int64", "float32", "float64", "boolean", "string"}
 
@@ -210,6 +216,23 @@ func TestEditsInOnePassAreThoseOfPhases(t *testing.T) {
 	t.Logf("%d rows became others, %d of them at once with the first, %d failed", good, joined, faulty)
 	if joined < 5000 || faulty < 5000 {
 		t.Errorf("only %d rows went in one pass and %d failed", joined, faulty)
+	}
+}
+
+// A text of a time is a text of its size, however long its format is.
+func TestTextsOfTimes(t *testing.T) {
+	for _, format := range []string{"yyyy", "'" + strings.Repeat("x", 59) + "'yyyy", "'" + strings.Repeat("x", 60) + "'yyyy",
+		"'" + longText + "'yyyy"} {
+		made, fault := newTimestampConverter(valueSide)(settings{[]wit.Setting{{Name: "target.type", Value: "string"},
+			{Name: "format", Value: format}}})
+		if fault != nil {
+			t.Fatal(fault)
+		}
+		want := datum.AppendText([]byte("before"), strings.ReplaceAll(strings.ReplaceAll(format, "'", ""), "yyyy", "1970"))
+		got, f := made.(*timestampConverter).append([]byte("before"), 0, false, 0)
+		if f != nil || !bytes.Equal(got, want) {
+			t.Errorf("%s: expected %q, found %q, %v", format, want, got, f)
+		}
 	}
 }
 

@@ -321,12 +321,12 @@ func (m *entries) take(in []byte, stage int, purpose string) *failure {
 }
 
 // schemaless does a step on a column without schema that is a phase of its own.
-func (e *Engine) schemaless(o fieldOperation, c *column, s step, row *wit.Row) *failure {
+func (e *Engine) schemaless(o fieldOperation, c *column, stage int, row *wit.Row) *failure {
 	m := &e.entries
-	if f := m.take(c.bytes, s.stage, o.purpose()); f != nil {
+	if f := m.take(c.bytes, stage, o.purpose()); f != nil {
 		return f
 	}
-	if f := o.schemaless(m, s, row); f != nil {
+	if f := o.schemaless(m, step{stage: stage}, row); f != nil {
 		return f
 	}
 	from := len(e.scratch)

@@ -274,6 +274,19 @@ func (e *Engine) offsets(p *program, in []byte, start int) (bad int) {
 	}
 }
 
+// opened notes in e.ends where the members of a column's structure begin. done: there is nothing to do, because it is
+// null, or the row has failed.
+func (e *Engine) opened(p *program, c *column, stage int) (done bool, f *failure) {
+	start, done, f := p.opened(c, stage)
+	if done {
+		return true, f
+	}
+	if bad := e.offsets(p, c.bytes, start); bad >= 0 {
+		return true, broken(stage, bad)
+	}
+	return false, nil
+}
+
 // places has room for n places.
 func (e *Engine) places(n int) unsafe.Pointer {
 	if len(e.ends) < n {

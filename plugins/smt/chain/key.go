@@ -57,7 +57,7 @@ func (s settings) items(name string) (list []string, _ *wit.Fault) {
 }
 
 func (o *valueToKey) route(r *route, stage int) {
-	r.add(valueSide, step{stage: stage, operation: o, topic: r.topic})
+	r.add(valueSide, stage, o)
 	r.keyed = true
 }
 

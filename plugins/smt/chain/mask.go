@@ -57,9 +57,7 @@ func newMask(at side) func(settings) (operation, *wit.Fault) {
 	}
 }
 
-func (o *mask) route(r *route, stage int) {
-	r.add(o.at, step{stage: stage, operation: o, topic: r.topic})
-}
+func (o *mask) route(r *route, stage int) { r.add(o.at, stage, o) }
 
 func (o *mask) purpose() string { return maskPurpose }
 
@@ -109,7 +107,7 @@ func (o *mask) apply(e *Engine, v *view, stage int) (*failure, error) {
 	case wit.Absent:
 		return onlyMap(stage, maskPurpose, "null"), nil
 	case wit.Dynamic:
-		return e.schemaless(o, c, step{stage: stage}, v.row), nil
+		return e.schemaless(o, c, stage, v.row), nil
 	}
 	x, err := o.programs.of(e, c.schema, func(nodes []wit.Node) *edits { return o.compile(e, nodes, c.schema, stage) })
 	if err != nil {

@@ -114,9 +114,7 @@ func newTimestampConverter(at side) func(settings) (operation, *wit.Fault) {
 	}
 }
 
-func (o *timestampConverter) route(r *route, stage int) {
-	r.add(o.at, step{stage: stage, operation: o, topic: r.topic})
-}
+func (o *timestampConverter) route(r *route, stage int) { r.add(o.at, stage, o) }
 
 func (o *timestampConverter) purpose() string { return timestampPurpose }
 
@@ -459,7 +457,7 @@ func (o *timestampConverter) column(e *Engine, c *column, stage int) *failure {
 		}
 		return f
 	}
-	return e.schemaless(o, c, step{stage: stage}, nil)
+	return e.schemaless(o, c, stage, nil)
 }
 
 // dynamic appends what becomes of a value without schema, which was checked. Its class tells the form.

@@ -173,9 +173,7 @@ func (o *extract) compile(e *Engine, nodes []wit.Node, stage int) *extraction {
 	return x
 }
 
-func (o *extract) route(r *route, stage int) {
-	r.add(o.at, step{stage: stage, operation: o, topic: r.topic})
-}
+func (o *extract) route(r *route, stage int) { r.add(o.at, stage, o) }
 
 func (o *extract) purpose() string { return extractPurpose }
 
