@@ -9,7 +9,7 @@ import (
 )
 
 // This file is what MaskField, Cast and TimestampConverter share: fields change, each by itself. By phases a whole
-// structure is written anew (edits); among rows that are alike the loop asks for what an edit makes of one field (edited).
+// structure is written anew (edits); among rows that are alike the loop asks for what becomes of one field (edited).
 
 // edits is what such a transform comes to for one schema.
 type edits struct {
@@ -65,8 +65,8 @@ type edited struct {
 	edits []edit
 }
 
-// edit makes the pieces of the row at work, whose members or entries e.ends notes in the call's data, and says so to the
-// loop. It is false where an edit fails the row.
+// edit makes the pieces of the row at work, whose members or entries e.ends notes in the call's data, and says so to
+// the loop. It is false where an edit fails the row.
 func (e *Engine) edit(p *fastProgram, row *wit.Row, data []byte) bool {
 	b := e.scratch[:0]
 	base := unsafe.Pointer(unsafe.SliceData(b))

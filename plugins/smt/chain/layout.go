@@ -220,7 +220,8 @@ type program struct {
 // part of a result.
 type part struct {
 	from fieldSource
-	// first and last: the members of the input to copy, in one piece. Of what edits make, first is the number in the list.
+	// first and last: the members of the input to copy, in one piece. Of what edits make, first is the number in the
+	// list.
 	first, last int
 	// behind is how many bytes of the first are left out: the key, in a map.
 	behind int
@@ -291,8 +292,8 @@ func newProgram(steps []step, schema uint32, nodes []wit.Node, declare func([]wi
 // it: see chain.joined.
 var byPhases = &failure{0, dataException, "these stages have no program in common"}
 
-// rootOf tells whether the schema of the value stays, and whether [program.finish] can make what becomes of it: that has
-// neither a branch nor a default, which stages that change the fields drop, but not those that edit values.
+// rootOf tells whether the schema of the value stays, and whether [program.finish] can make what becomes of it: that
+// has neither a branch nor a default, which stages that change the fields drop, but not those that edit values.
 func rootOf(steps []step, root *wit.Node) (stays, fits bool) {
 	kept, edits := true, false
 	for _, s := range steps {

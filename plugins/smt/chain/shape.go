@@ -93,7 +93,8 @@ func (p *plan) learn(m *entries, before []byte, row *wit.Row) {
 	var edits []edited
 	for i := range known.edited {
 		e := &known.edited[i]
-		edits = append(edits, edited{from: e.part(&original), tag: bytes.Clone(e.value[:1]), edits: slices.Clone(e.edits)})
+		edits = append(edits, edited{from: e.part(&original), tag: bytes.Clone(e.value[:1]),
+			edits: slices.Clone(e.edits)})
 	}
 	f.compileParts(parts, edits)
 	p.shape = &shape{fast: f, same: !m.changed}

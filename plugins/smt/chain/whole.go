@@ -190,7 +190,7 @@ func (o *extract) layout(l *structDraft, _ step) *failure {
 	return nil
 }
 
-// schemaless takes an entry out of a key that was made of the value. A null goes by phases: it makes the row one without
+// schemaless takes an entry out of a key that was made of the value. A null goes by phases: it leaves the row without
 // a key.
 func (o *extract) schemaless(m *entries, _ step, _ *wit.Row) *failure {
 	x := m.find(o.path[0])

@@ -15,8 +15,8 @@ type Format struct {
 	items []item
 	// Unit is the finest that the pattern shows, in milliseconds: all times of one unit have one text.
 	Unit int64
-	// blank is the text of a pattern that has nothing but numbers of a fixed width, which are to be put into it; nil: it
-	// has more.
+	// blank is the text of a pattern that has nothing but numbers of a fixed width, which are to be put into it; nil:
+	// it has more.
 	blank   []byte
 	numbers []number
 }
