@@ -37,6 +37,13 @@ var (
 			{Name: "headers", Value: "at"}, {Name: "operation", Value: "move"}}},
 		{Alias: "day", Class: classes + "TimestampRouter"},
 	}
+	// keyStages make the key of a field, dayStages a topic of the day.
+	keyStages = []Stage{
+		{Alias: "key", Class: classes + "ValueToKey", Settings: []wit.Setting{{Name: "fields", Value: "f0"}}},
+		{Alias: "id", Class: classes + "ExtractField$Key", Settings: []wit.Setting{{Name: "field", Value: "f0"}}},
+		routedStages[2],
+	}
+	dayStages  = []Stage{benchStages[0], columnStages[2]}
 	liveStages = func() (list []Stage) {
 		for _, s := range benchStages {
 			s.Predicate, s.Negate = &Predicate{Alias: "tombstone", Class: classes +
@@ -46,6 +53,32 @@ var (
 		return list
 	}()
 )
+
+// editedStages are chains of three and five stages with one or two among them that make other values of fields: Cast,
+// and TimestampConverter.
+func editedStages(edits, stages int) []Stage {
+	cast := Stage{Alias: "cast", Class: classes + "Cast$Value", Settings: []wit.Setting{{Name: "spec",
+		Value: "f0:string,f2:float32"}}}
+	when := Stage{Alias: "when", Class: classes + "TimestampConverter$Value", Settings: []wit.Setting{{Name: "field",
+		Value: "f1"}, {Name: "target.type", Value: "string"}, {Name: "format", Value: "yyyy-MM-dd'T'HH:mm:ss"}}}
+	names := Stage{Alias: "names", Class: classes + "ReplaceField$Value", Settings: []wit.Setting{{Name: "renames",
+		Value: "f3:name"}, {Name: "exclude", Value: "f7"}}}
+	list := []Stage{benchStages[0], cast}
+	if edits == 1 && stages == 5 {
+		list = append(list, names, peerMask, benchStages[2])
+	} else if edits == 1 {
+		list = append(list, names)
+	} else if stages == 5 {
+		list = append(list, names, when, benchStages[2])
+	} else {
+		list = []Stage{cast, names, when}
+	}
+	return list
+}
+
+// peerMask masks a text.
+var peerMask = Stage{Alias: "mask", Class: classes + "MaskField$Value", Settings: []wit.Setting{{Name: "fields",
+	Value: "f4"}}}
 
 // maskStages is a transform in the easy form of the SDK, the first plugin of the README; renameStages is a built-in
 // one.
@@ -121,9 +154,17 @@ func BenchmarkChainOfThree(b *testing.B) {
 		{"schemaless/500x1024", benchStages, 500, 1024},
 		{"columns/500x1024", columnStages, 500, 1024}, {"live/500x1024", liveStages, 500, 1024},
 		{"schemaless-columns/500x1024", columnStages, 500, 1024},
+		{"keys/500x1024", keyStages, 500, 1024}, {"schemaless-keys/500x1024", keyStages, 500, 1024},
+		{"days/500x1024", dayStages, 500, 1024},
 		{"rename/500x1024", renameStages, 500, 1024}, {"easy/500x1024", maskStages, 500, 1024}, {"easy/500x200",
 			maskStages, 500, 200},
 		{"schemaless-easy/500x1024", maskStages, 500, 1024},
+		{"edited-3-1/500x1024", editedStages(1, 3), 500, 1024}, {"edited-3-2/500x1024", editedStages(2, 3), 500, 1024},
+		{"edited-5-1/500x1024", editedStages(1, 5), 500, 1024}, {"edited-5-2/500x1024", editedStages(2, 5), 500, 1024},
+		{"schemaless-edited-3-1/500x1024", editedStages(1, 3), 500, 1024},
+		{"schemaless-edited-3-2/500x1024", editedStages(2, 3), 500, 1024},
+		{"schemaless-edited-5-1/500x1024", editedStages(1, 5), 500, 1024},
+		{"schemaless-edited-5-2/500x1024", editedStages(2, 5), 500, 1024},
 	} {
 		b.Run(c.name, func(b *testing.B) {
 			chain, err := New(context.Background(), Options{Manager: m, Connector: "c", Stages: c.stages})

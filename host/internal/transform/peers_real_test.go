@@ -25,10 +25,32 @@ import (
 )
 
 // peerStages are those of Peer.java.
-var peerStages = append(benchStages[:3:3],
-	Stage{Alias: "mask", Class: classes + "MaskField$Value", Settings: []wit.Setting{{Name: "fields", Value: "f4"}}},
+var peerStages = append(benchStages[:3:3], peerMask,
 	Stage{Alias: "less", Class: classes + "ReplaceField$Value", Settings: []wit.Setting{{Name: "exclude",
 		Value: "f5"}}})
+
+// peerChain is the chain of a case of Peer.java.
+func peerChain(what string) []Stage {
+	switch what {
+	case "chain-1":
+		return peerStages[:1]
+	case "chain-5":
+		return peerStages
+	case "keys":
+		return keyStages
+	case "columns":
+		return columnStages
+	case "days":
+		return dayStages
+	case "live":
+		return liveStages
+	}
+	var edits, stages int
+	if n, _ := fmt.Sscanf(what, "edited-%d-%d", &stages, &edits); n == 2 {
+		return editedStages(edits, stages)
+	}
+	return peerStages[:3]
+}
 
 // peer starts a program of testdata with Kafka's classes. What it returns has it do n records of a case, and returns
 // the nanoseconds of CPU of one.
@@ -76,8 +98,8 @@ func BenchmarkRealPeers(b *testing.B) {
 	compare := func(b *testing.B, theirs func(*testing.B, string, int) float64, what, form string) {
 		b.Run(what+"/"+form, func(b *testing.B) {
 			const rows, calls, turns = 500, 200, 9
-			do := ourWork(b, func(n int) (*Chain, error) {
-				return New(context.Background(), Options{Manager: m, Connector: "c", Stages: peerStages[:n]})
+			do := ourWork(b, func() (*Chain, error) {
+				return New(context.Background(), Options{Manager: m, Connector: "c", Stages: peerChain(what)})
 			}, reg, what, form == "schema", rows)
 			theirs(b, what+" "+form, 200_000) // until it is warm
 			do()
@@ -102,7 +124,8 @@ func BenchmarkRealPeers(b *testing.B) {
 		})
 	}
 	kafkas := peer(b, "kafka", "Peer.java")
-	for _, what := range []string{"chain-1", "chain-3", "chain-5", "in", "out", "path"} {
+	for _, what := range []string{"chain-1", "chain-3", "chain-5", "edited-3-1", "edited-3-2", "edited-5-1",
+		"edited-5-2", "keys", "live", "days", "columns", "in", "out", "path"} {
 		for _, form := range []string{"schema", "plain"} {
 			compare(b, kafkas, what, form)
 		}
@@ -164,7 +187,7 @@ func peerConverter(b *testing.B, reg *record.Registry, avro, typed bool) convert
 }
 
 // ourWork is one call's worth of a case of Peer.java or PeerAvro.java.
-func ourWork(b *testing.B, chain func(stages int) (*Chain, error), reg *record.Registry, what string, typed bool,
+func ourWork(b *testing.B, chain func() (*Chain, error), reg *record.Registry, what string, typed bool,
 	count int) func() {
 	ctx := context.Background()
 	batch := tenFields(b, reg, count, 1024)
@@ -190,11 +213,7 @@ func ourWork(b *testing.B, chain func(stages int) (*Chain, error), reg *record.R
 	if what == "out" {
 		return encode
 	}
-	stages := 3
-	if n, is := strings.CutPrefix(what, "chain-"); is {
-		stages, _ = strconv.Atoi(n)
-	}
-	c, err := chain(stages)
+	c, err := chain()
 	if err != nil {
 		b.Fatal(err)
 	}

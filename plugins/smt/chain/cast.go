@@ -29,7 +29,7 @@ type cast struct {
 	fields []castField
 	// order is the fields in the order in which Kafka comes to them, values what they become in the map at work.
 	order       []castField
-	values      [][]byte
+	values      []entry
 	whole       *wit.Kind
 	replaceNull bool
 	programs    programs[*edits]
@@ -41,6 +41,8 @@ type castField struct {
 	to   wit.Kind
 	// at is its index in the list of fields.
 	at int
+	// edit is the cast of a value without schema, nil until one came.
+	edit edit
 }
 
 const castPurpose = "cast types"
@@ -71,7 +73,7 @@ func newCast(at side) func(settings) (operation, *wit.Fault) {
 			o.fields[i].at = i
 		}
 		o.order = javaOrder(slices.Clone(o.fields), func(f castField) string { return f.name })
-		o.values = make([][]byte, len(o.fields))
+		o.values = make([]entry, len(o.fields))
 		var err *wit.Fault
 		o.replaceNull, err = s.boolean(replaceNullSpec.Name)
 		return o, err
@@ -119,7 +121,54 @@ func (o *cast) add(item string, list []string) *wit.Fault {
 // kindList is the types below one, as Java writes a set.
 func kindList(below wit.Kind) string { return "[" + strings.Join(castKinds[:below], ", ") + "]" }
 
-func (o *cast) route(*route, int) {}
+func (o *cast) route(r *route, stage int) { r.add(o.at, stage, o) }
+
+func (o *cast) purpose() string { return castPurpose }
+
+// layout has fields of a structure cast.
+func (o *cast) layout(l *structDraft, s step) *failure {
+	if o.replaceNull {
+		l.replaceNulls()
+	}
+	for i := range l.fields {
+		f := &l.fields[i]
+		at := slices.IndexFunc(o.fields, func(c castField) bool { return c.name == f.name })
+		if at < 0 {
+			continue
+		}
+		from, to := &f.nodes[f.node], o.fields[at].to
+		made, wrong := castNode(from, wit.Node{Kind: to}, s.stage)
+		if wrong != nil {
+			return wrong
+		}
+		by := castOf(from, to, s.stage)
+		if from.Kind == to && to >= wit.Int64 && to < wit.Text {
+			by = nil // the bytes are the same, and any are a value
+		}
+		if wrong := l.edit(f, made, by); wrong != nil {
+			return wrong
+		}
+	}
+	return nil
+}
+
+// schemaless casts entries; one that is not there becomes a null.
+func (o *cast) schemaless(m *entries, s step, _ *wit.Row) (f *failure) {
+	if o.order[0].edit == nil { // an operation stands at one stage
+		for i := range o.order {
+			o.order[i].edit = castEntry(o.order[i].to, s.stage)
+		}
+	}
+	for _, field := range o.order {
+		if o.values[field.at], f = m.edit(field.name, field.edit); f != nil {
+			return f
+		}
+	}
+	for i := range o.fields {
+		m.put(o.fields[i].name, o.values[i])
+	}
+	return nil
+}
 
 // castNode is the schema of a value that was cast: of what it was it keeps whether it is optional, and its default.
 func castNode(n *wit.Node, made wit.Node, stage int) (wit.Node, *failure) {
@@ -204,7 +253,7 @@ func (o *cast) apply(e *Engine, v *view, stage int) (*failure, error) {
 	case wit.Absent:
 		return nil, nil
 	case wit.Dynamic:
-		return o.schemaless(e, c, stage), nil
+		return o.column(e, c, stage), nil
 	}
 	x, err := o.programs.of(e, c.schema, func(nodes []wit.Node) *edits { return o.compile(e, nodes, stage) })
 	if err != nil {
@@ -234,9 +283,10 @@ func (o *cast) apply(e *Engine, v *view, stage int) (*failure, error) {
 	return x.applyFields(e, c, start, stage), nil
 }
 
-func (o *cast) schemaless(e *Engine, c *column, stage int) *failure {
-	from := len(e.scratch)
+// column casts a column without schema.
+func (o *cast) column(e *Engine, c *column, stage int) *failure {
 	if o.whole != nil {
+		from := len(e.scratch)
 		if err := datum.CheckDynamic(c.bytes); err != nil {
 			return &failure{stage, dataException, "bytes that are no dynamic value"}
 		}
@@ -247,28 +297,29 @@ func (o *cast) schemaless(e *Engine, c *column, stage int) *failure {
 		}
 		return f
 	}
-	m := &e.entries
-	if f := m.take(c.bytes, stage, castPurpose); f != nil {
-		return f
-	}
-	for _, field := range o.order {
-		begin := len(e.scratch)
-		if x := m.find(field.name); x == nil || x.value[0] == datum.TagNull {
-			e.scratch = append(e.scratch, datum.TagNull)
-		} else if b, f := castDynamic(e.scratch, x.value, field.to, stage); f != nil {
-			return f
-		} else {
-			e.scratch = b
+	return e.schemaless(o, c, stage, nil)
+}
+
+// castEntry casts values without schema that may be null. Numbers are those of a schema but for their tags.
+func castEntry(to wit.Kind, stage int) edit {
+	numbers := [...]edit{datum.TagStruct: nil}
+	for tag, kind := range map[byte]wit.Kind{datum.TagInt8: wit.Int8, datum.TagInt16: wit.Int16,
+		datum.TagInt32: wit.Int32, datum.TagInt64: wit.Int64, datum.TagFloat32: wit.Float32,
+		datum.TagFloat64: wit.Float64} {
+		if to != wit.Boolean { // of which the tag is all
+			numbers[tag] = castOf(&wit.Node{Kind: kind}, to, stage)
 		}
-		o.values[field.at] = e.scratch[begin:]
 	}
-	for i := range o.fields {
-		m.put(o.fields[i].name, entry{value: o.values[i], valueAt: -1})
+	tag := dynamicTag(to, &scalar{})
+	return func(dst, in []byte) ([]byte, *failure) {
+		switch cast := numbers[in[0]]; {
+		case in[0] == datum.TagNull:
+			return append(dst, datum.TagNull), nil
+		case cast != nil:
+			return cast(append(dst, tag), in[1:])
+		}
+		return castDynamic(dst, in, to, stage)
 	}
-	from = len(e.scratch)
-	e.scratch = m.write(e.scratch)
-	c.set(wit.Dynamic, 0, e.scratch[from:], -1)
-	return nil
 }
 
 func castFrom(kind wit.Kind, stage int) *failure {
@@ -280,6 +331,43 @@ func castFrom(kind wit.Kind, stage int) *failure {
 func noDate(class string, stage int) *failure {
 	return &failure{stage, classCastException, "class " + class + " cannot be cast to class java.util.Date (" + class +
 		" and java.util.Date are in module java.base of loader 'bootstrap')"}
+}
+
+// castOf is castStructured for values of one schema: the common casts take the short way, which saves more in the guest
+// than anywhere else.
+func castOf(n *wit.Node, to wit.Kind, stage int) edit {
+	other := func(dst, in []byte) ([]byte, *failure) { return castStructured(dst, in, n, to, stage) }
+	switch {
+	case n.Kind <= wit.Int64 && to == wit.Text && n.Name == nil:
+		unused := 64 - 8<<n.Kind
+		return func(dst, in []byte) ([]byte, *failure) {
+			whole, size := datum.Number(in)
+			if size != len(in) || whole<<unused>>unused != whole {
+				return other(dst, in)
+			}
+			from := len(dst)
+			dst = strconv.AppendInt(append(dst, 0), whole, 10)
+			dst[from] = byte((len(dst) - from - 1) << 1) // of no number it is longer
+			return dst, nil
+		}
+	case n.Kind <= wit.Int64 && to <= wit.Int64 && n.Name == nil:
+		unused, lost := 64-8<<n.Kind, 64-8<<to
+		return func(dst, in []byte) ([]byte, *failure) {
+			whole, size := datum.Number(in)
+			if size != len(in) || whole<<unused>>unused != whole {
+				return other(dst, in)
+			}
+			return datum.AppendNumber(dst, whole<<lost>>lost), nil
+		}
+	case n.Kind == wit.Float64 && to == wit.Float32:
+		return func(dst, in []byte) ([]byte, *failure) {
+			if len(in) != 8 {
+				return other(dst, in)
+			}
+			return datum.AppendFloat32(dst, float32(math.Float64frombits(binary.LittleEndian.Uint64(in)))), nil
+		}
+	}
+	return other
 }
 
 // castStructured appends a value of a type, made of one of a schema, given without its branch.

@@ -15,6 +15,10 @@ type chain struct {
 	// joined is the whole chain as one fused phase, for rows that are alike, where its phases are fused stages and
 	// masks; nil: there is none. Rows that differ, and all that fail, go by phases.
 	joined *phase
+	// live: joined holds for rows alone whose value is no null. That is what is known there of RecordIsTombstone.
+	live bool
+	// stamp is what gives rows their topic behind joined, where it is the chain's last phase; nil: joined is all.
+	stamp *stampRouter
 	// test is set when the chain is one predicate, for the contract's test.
 	test condition
 }
@@ -33,6 +37,8 @@ type phase struct {
 
 	stages []stage
 	routes map[string]*route
+	// readsAll: no member of a structure is left unread, because by phases all are.
+	readsAll bool
 	// last is the route of the last row, lastTopic the topic that it came with.
 	last      *route
 	lastTopic string
@@ -91,6 +97,8 @@ type route struct {
 	stop *failure
 	// sides are the plans of key and value.
 	sides [2]plan
+	// keyed: a step on values makes the key, so that steps on keys go with those on values from there on.
+	keyed bool
 }
 
 // step is a field operation at its place: in which stage, and with which topic.
@@ -98,11 +106,15 @@ type step struct {
 	stage     int
 	operation fieldOperation
 	topic     string
+	// onKey: it is a step on the key that a step before made of the value.
+	onKey bool
 }
 
 // plan is the steps of one side, with the programs compiled from them by schema.
 type plan struct {
-	steps    []step
+	steps []step
+	// readsAll is that of the phase.
+	readsAll bool
 	programs map[uint32]*program
 	last     *program
 	lastID   uint32
@@ -111,7 +123,13 @@ type plan struct {
 	misses int
 }
 
-func (r *route) add(at side, s step) { r.sides[at].steps = append(r.sides[at].steps, s) }
+func (r *route) add(at side, stage int, o fieldOperation) {
+	s := step{stage: stage, operation: o, topic: r.topic}
+	if at == keySide && r.keyed {
+		at, s.onKey = valueSide, true
+	}
+	r.sides[at].steps = append(r.sides[at].steps, s)
+}
 
 // maxCached is how many routes of a phase, and programs of a plan, are kept.
 const maxCached = 1000
@@ -125,6 +143,9 @@ func (p *phase) route(topic string) *route {
 	if r == nil {
 		topic = strings.Clone(topic)
 		r = newRoute(p.stages, topic)
+		for i := range r.sides {
+			r.sides[i].readsAll = p.readsAll
+		}
 		if len(p.routes) >= maxCached {
 			clear(p.routes)
 		}
@@ -181,19 +202,45 @@ func (c *chain) join() {
 	for i := range c.phases {
 		p := &c.phases[i]
 		byTopic, ok := p.condition.(topicCondition)
-		if p.condition != nil && !ok {
+		switch _, byValue := p.condition.(tombstone); {
+		case byValue:
+			c.live = true
+			if !p.negate {
+				continue // it is for tombstones
+			}
+		case p.condition != nil && !ok:
 			return
 		}
+		if o, is := p.operation.(*stampRouter); is && o.wrong == "" && i == len(c.phases)-1 && byTopic == nil {
+			c.stamp = o
+			continue
+		}
+		whole.readsAll = i > 0 || p.operation != nil
 		if p.operation == nil {
 			whole.stages = append(whole.stages, p.stages...)
 			continue
 		}
-		if _, ok := p.operation.(fieldOperation); !ok {
+		if !joins(p.operation) {
 			return
 		}
-		whole.stages = append(whole.stages, stage{p.number, p.operation, byTopic, p.negate})
+		whole.stages = append(whole.stages, stage{p.number, p.operation, byTopic, byTopic != nil && p.negate})
 	}
 	c.joined = whole
+}
+
+// joins tells whether a phase of its own can be a stage of a joined one.
+func joins(o rowOperation) bool {
+	switch x := o.(type) {
+	case *cast:
+		return x.whole == nil
+	case *timestampConverter:
+		return x.field != ""
+	case *extract:
+		return x.at == keySide && len(x.path) == 1
+	case fieldOperation:
+		return true
+	}
+	return false
 }
 
 func newStage(of *wit.Stage) (operation, condition, *wit.Fault) {

@@ -1,11 +1,15 @@
 package chain
 
 import (
+	"unsafe"
+
+	"github.com/culvert-project/culvert/plugins/smt/kernel"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/datum"
 )
 
-// This file is what MaskField, Cast and TimestampConverter share: fields of a structure change, each by itself.
+// This file is what MaskField, Cast and TimestampConverter share: fields change, each by itself. By phases a whole
+// structure is written anew (edits); among rows that are alike the loop asks for what becomes of one field (edited).
 
 // edits is what such a transform comes to for one schema.
 type edits struct {
@@ -33,6 +37,73 @@ type memberEdit struct {
 
 // edit makes another value of one that is not null. in holds its bytes without a branch.
 type edit func(dst, in []byte) ([]byte, *failure)
+
+// append appends what becomes of a member, of which b has all bytes.
+func (m *memberEdit) append(dst, b []byte) ([]byte, *failure) {
+	if m.instead != nil && b[0] == m.null {
+		b = m.instead
+	}
+	if m.edit == nil {
+		return append(dst, b...), nil
+	}
+	if !m.from.Optional {
+		return m.edit(dst, b)
+	}
+	null, _, _ := datum.IsNull(m.from, b)
+	if dst = datum.AppendBranch(dst, m.to, null); null {
+		return dst, nil
+	}
+	return m.edit(dst, b[1:])
+}
+
+// edited is what the fused stages of a chain make of one member or entry of each row, by edits: of the bytes of a part,
+// its branch or tag included.
+type edited struct {
+	from part
+	// tag is what stands in front of an attribute in a map.
+	tag   []byte
+	edits []edit
+}
+
+// edit makes the pieces of the row at work, whose members or entries e.ends notes in the call's data, and says so to
+// the loop. It is false where an edit fails the row.
+func (e *Engine) edit(p *fastProgram, row *wit.Row, data []byte) bool {
+	b := e.scratch[:0]
+	base := unsafe.Pointer(unsafe.SliceData(b))
+	for i := range p.edited {
+		x := &p.edited[i]
+		from := len(b)
+		in := data
+		switch part := &x.from; part.from {
+		case input:
+			if in = in[int(e.ends[part.first])+part.behind : e.ends[part.last+1]]; part.bytes != nil &&
+				in[0] == part.null {
+				in = part.bytes
+			}
+		case chosen:
+			in = part.choice[in[int(e.ends[part.first])+part.behind]]
+		default:
+			b = part.attribute(append(b, x.tag...), row)
+			in = b[from:]
+		}
+		for _, edit := range x.edits {
+			var f *failure
+			from = len(b)
+			if b, f = edit(b, in); f != nil {
+				return false
+			}
+			in = b[from:]
+		}
+		p.pieces[i] = kernel.Piece{Bytes: unsafe.Add(base, from), Size: len(in)}
+	}
+	if cap(b)-len(b) < kernel.Room || unsafe.Pointer(unsafe.SliceData(b)) != base {
+		// there was too little room
+		e.scratch = make([]byte, 0, 2*cap(b)+kernel.Room)
+		return e.edit(p, row, data)
+	}
+	e.loop.Edited = 1 + len(b)
+	return true
+}
 
 // beginEdits makes edits that change nothing; the layout is nil when the root is no structure.
 func beginEdits(e *Engine, nodes []wit.Node, replaceNull bool) (*edits, *structDraft) {
@@ -112,20 +183,7 @@ func (x *edits) edited(e *Engine, dst, in []byte) (_ []byte, f *failure) {
 			i += m.run - 1
 			continue
 		}
-		b := in[e.ends[i]:e.ends[i+1]]
-		if m.instead != nil && b[0] == m.null {
-			b = m.instead
-		}
-		if m.edit == nil {
-			dst = append(dst, b...)
-			continue
-		}
-		null, size, _ := datum.IsNull(m.from, b)
-		dst = datum.AppendBranch(dst, m.to, null)
-		if null {
-			continue
-		}
-		if dst, f = m.edit(dst, b[size:]); f != nil {
+		if dst, f = m.append(dst, in[e.ends[i]:e.ends[i+1]]); f != nil {
 			return dst, f
 		}
 	}

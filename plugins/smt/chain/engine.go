@@ -184,12 +184,22 @@ func (e *Engine) alike(c *chain, topics []string, rows []wit.Row, n int, data []
 	if r.dropped || r.stop != nil || len(r.sides[keySide].steps) > 0 {
 		return n
 	}
-	to := in.Topic
-	if r.topic != topics[to] {
-		to = e.topic(r.topic, topics)
+	to, name := in.Topic, r.topic
+	if c.stamp != nil {
+		if in.Timestamp < 0 {
+			return n
+		}
+		if name = c.stamp.topicOf(name, in.Timestamp); name == "" {
+			return n
+		}
+		e.mayAppend(rows, data) // looks at all rows of the call
+		rows = c.stamp.alike(rows, n)
+	}
+	if name != topics[to] {
+		to = e.topic(name, topics)
 	}
 	if len(value.steps) == 0 {
-		return e.pass(to, rows, n)
+		return e.pass(c, to, rows, n)
 	}
 	first := 0
 	if behind := uint64(in.Value.Start) + uint64(in.Value.Size) + kernel.Room; behind > uint64(len(data)) &&
@@ -410,14 +420,11 @@ func (e *Engine) program(p *plan, schema uint32) (*program, error) {
 	if p.programs == nil || len(p.programs) >= maxCached {
 		p.programs = map[uint32]*program{}
 	}
-	declare := e.declare
-	only := !slices.ContainsFunc(p.steps, func(s step) bool { return !masks(s) })
-	if only {
-		declare = func([]wit.Node) uint32 { return schema } // a mask leaves it
-	}
-	made := newProgram(p.steps, nodes, declare)
-	if only && nodes[0].Optional {
-		made.fast.usable = false // the branch stays, too
+	made := newProgram(p.steps, schema, nodes, e.declare)
+	if p.readsAll {
+		made.fast.appends = false
+	} else {
+		made.readLess()
 	}
 	p.programs[schema] = made
 	e.room(made)

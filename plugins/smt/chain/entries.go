@@ -1,6 +1,7 @@
 package chain
 
 import (
+	"slices"
 	"unsafe"
 
 	"github.com/culvert-project/culvert/plugins/smt/kernel"
@@ -16,17 +17,34 @@ type entries struct {
 	// kept holds what was inserted into this map.
 	kept    []byte
 	changed bool
-	// choices are those that were made by the input's tags, even where nothing is left of them: they may fail the row.
-	choices []choice
+	// lesson is what [plan.learn] needs besides, nil: it is not asked for.
+	lesson *lesson
+	// key is the key where a step makes it of the value; whole: it is its only entry, and no map.
+	key   *entries
+	whole bool
 	// loop is the kernel's at work, begins are where keys and values begin.
 	loop   kernel.Rows
 	begins []uint64
+}
+
+// lesson is what steps do to values that may fail the row, even where nothing is left of them.
+type lesson struct {
+	// choices are those that were made by the input's tags.
+	choices []choice
+	// edited is what becomes of values that are edited.
+	edited []editedEntry
 }
 
 // choice is what becomes of the value of an entry of the input by its tag, nil being the failure of the row.
 type choice struct {
 	valueAt int
 	by      [][]byte
+}
+
+// editedEntry is what becomes of a value of the input, or of the row's, by edits.
+type editedEntry struct {
+	entry
+	edits []edit
 }
 
 // entry of a map: key and value with their tags; name is the text of a key that is one, else nil.
@@ -39,17 +57,24 @@ type entry struct {
 	// attribute: the value is what the row has to say about `what`.
 	attribute bool
 	what      what
+	// edited is one more than the number of what becomes of it in the map's list, 0: nothing.
+	edited int
+	// shared: another entry is edited by the same.
+	shared bool
 }
 
 // set takes another entry's value.
 func (e *entry) set(o entry) {
-	e.value, e.valueAt, e.choice, e.attribute, e.what = o.value, o.valueAt, o.choice, o.attribute, o.what
+	key, name, keyAt := e.key, e.name, e.keyAt
+	*e = o
+	e.key, e.name, e.keyAt = key, name, keyAt
 }
 
 // read takes a dynamic value apart. class is the value's class in Java when it is no map, and bad is set when its bytes
 // are bad.
 func (m *entries) read(in []byte) (class string, bad bool) {
-	m.list, m.kept, m.changed, m.choices = m.list[:0], m.kept[:0], false, m.choices[:0]
+	m.list, m.kept, m.changed = m.list[:0], m.kept[:0], false
+	m.lesson, m.key = nil, nil
 	if len(in) == 0 || in[0] > datum.TagStruct {
 		return "", true
 	}
@@ -125,7 +150,7 @@ func (m *entries) append(key, value []byte) {
 	m.list = m.list[:at+1]
 	e := &m.list[at]
 	e.key, e.value, e.name = key, value, nil
-	e.choice, e.attribute = nil, false
+	e.choice, e.attribute, e.edited, e.shared = nil, false, 0, false
 	e.keyAt, e.valueAt = at, at
 	switch {
 	case key[0] != datum.TagText:
@@ -269,8 +294,13 @@ func (p *plan) study(m *entries, in []byte, row *wit.Row) {
 	if m.take(in, 0, "") != nil {
 		return
 	}
+	m.lesson = &lesson{}
 	for _, s := range p.steps {
-		if s.operation.schemaless(m, s, row) != nil {
+		of := m
+		if s.onKey {
+			of = m.key
+		}
+		if of.whole || s.operation.schemaless(of, s, row) != nil {
 			p.misses++
 			return
 		}
@@ -288,6 +318,58 @@ func (m *entries) take(in []byte, stage int, purpose string) *failure {
 		return onlyMap(stage, purpose, class)
 	}
 	return nil
+}
+
+// schemaless does a step on a column without schema that is a phase of its own.
+func (e *Engine) schemaless(o fieldOperation, c *column, stage int, row *wit.Row) *failure {
+	m := &e.entries
+	if f := m.take(c.bytes, stage, o.purpose()); f != nil {
+		return f
+	}
+	if f := o.schemaless(m, step{stage: stage}, row); f != nil {
+		return f
+	}
+	from := len(e.scratch)
+	e.scratch = m.write(e.scratch)
+	c.set(wit.Dynamic, 0, e.scratch[from:], -1)
+	return nil
+}
+
+// edit makes what becomes of the value of a name by an edit, which is given bytes with a tag; of a name that is not
+// there, a null.
+func (m *entries) edit(name string, by edit) (made entry, f *failure) {
+	made.valueAt = -1
+	x := m.find(name)
+	if x == nil {
+		made.value = m.keep(append(m.room(), datum.TagNull))
+		return made, nil
+	}
+	b, f := by(m.room(), x.value)
+	if f != nil {
+		return made, f
+	}
+	made.value = m.keep(b)
+	switch {
+	case m.lesson == nil:
+	case x.edited > 0:
+		made.edited, made.shared = x.edited, x.shared
+		m.goOn(&made, by)
+	case x.valueAt >= 0 || x.attribute:
+		m.lesson.edited = append(m.lesson.edited, editedEntry{entry: *x, edits: []edit{by}})
+		made.edited = len(m.lesson.edited)
+	}
+	return made, nil
+}
+
+// goOn edits further what was edited.
+func (m *entries) goOn(e *entry, by edit) {
+	x := &m.lesson.edited[e.edited-1]
+	if e.shared {
+		m.lesson.edited = append(m.lesson.edited, editedEntry{entry: x.entry, edits: slices.Clone(x.edits)})
+		e.edited, e.shared = len(m.lesson.edited), false
+		x = &m.lesson.edited[e.edited-1]
+	}
+	x.edits = append(x.edits, by)
 }
 
 // find returns the entry of a name, nil: there is none.

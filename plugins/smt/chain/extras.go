@@ -254,12 +254,8 @@ func (o *coalesce) apply(e *Engine, v *view, stage int) (*failure, error) {
 	if err != nil {
 		return nil, err
 	}
-	start, done, f := x.opened(c, stage)
-	if done {
+	if done, f := e.opened(x.program, c, stage); done {
 		return f, nil
-	}
-	if bad := e.offsets(x.program, c.bytes, start); bad >= 0 {
-		return broken(stage, bad), nil
 	}
 	var found []byte
 	some := false

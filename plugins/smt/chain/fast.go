@@ -23,6 +23,9 @@ type fastProgram struct {
 	usable bool
 	// ends is how many places the kernel notes.
 	ends int
+	// edited is what pieces are made of, of each row.
+	edited []edited
+	pieces []kernel.Piece
 	// appends: the value stays, and behind it comes what tail writes, which fits in the room behind a value.
 	appends bool
 	tail    kernel.Program
@@ -35,13 +38,23 @@ func (p *program) compileFast() {
 		f.Root = uint64(p.full) + 1
 	}
 	f.ends = len(p.skips) + 1
-	f.compileParts(p.parts)
-	if len(p.parts) > 1 && p.parts[0].whole(len(p.skips)) && !slices.ContainsFunc(p.parts[1:], part.reading) &&
-		f.Extra+kernel.Slack <= kernel.Room {
+	parts := p.parts
+	if p.key != nil {
+		f.Key, f.Twice = datumWord(wit.Structured, p.keyOut), 1
+		if parts = withKey(p.key, parts); p.same {
+			parts = parts[:len(p.key)+1]
+		}
+	}
+	f.compileParts(parts, p.edited)
+	if p.key == nil && len(p.edited) == 0 && len(p.parts) > 1 && p.parts[0].whole(len(p.skips)) &&
+		!slices.ContainsFunc(p.parts[1:], part.reading) && f.Extra+kernel.Slack <= kernel.Room {
 		f.appends, f.tail = true, f.Program
 		f.tail.Parts, f.tail.Pieces = &unsafe.Slice(f.Parts, f.Pieces)[1], f.Pieces-1
 	}
 }
+
+// withKey is the parts of a key and a value.
+func withKey(key, value []part) []part { return slices.Concat(key, []part{{from: keyEnd}}, value) }
 
 // compileFields makes the codes of the members that are read, and the one behind them.
 func (p *program) compileFields(last uint64) {
@@ -67,10 +80,11 @@ func (p *program) compileFields(last uint64) {
 }
 
 // compileParts makes parts of a kernel's.
-func (f *fastProgram) compileParts(parts []part) {
-	made := make([]kernel.Part, len(parts), len(parts)+1)
+func (f *fastProgram) compileParts(parts []part, edits []edited) {
+	f.edited, f.pieces, f.Edits = edits, make([]kernel.Piece, len(edits)), min(1, len(edits))
+	list := make([]kernel.Part, len(parts), len(parts)+1)
 	for i := range parts {
-		from, to := &parts[i], &made[i]
+		from, to := &parts[i], &list[i]
 		to.First, to.Behind, to.Last = from.first*8, from.behind, from.last*8+8
 		switch from.from {
 		case input:
@@ -78,6 +92,10 @@ func (f *fastProgram) compileParts(parts []part) {
 			if from.bytes != nil {
 				to.Kind, to.Null = kernel.OrDefault, uint64(from.null)
 			}
+		case keyEnd:
+			to.Kind = kernel.KeyEnd
+		case byEdits:
+			to.Kind, to.Bytes = kernel.Edited, unsafe.Pointer(&f.pieces[from.first])
 		case chosen:
 			to.Kind = kernel.Choosing
 			pieces := make([]kernel.Piece, len(from.choice))
@@ -102,7 +120,7 @@ func (f *fastProgram) compileParts(parts []part) {
 			f.Extra += len(from.bytes)
 		}
 	}
-	f.Parts, f.Pieces = unsafe.SliceData(made), len(made)
+	f.Parts, f.Pieces = unsafe.SliceData(list), len(list)
 }
 
 // padded is a copy of bytes with room behind it.
@@ -131,7 +149,7 @@ func (e *Engine) endLoop() int {
 // grow makes room for the result of the row at work, for about a call's worth at once.
 func (e *Engine) grow(size int) {
 	s := &e.loop
-	need := size + s.Program.Extra + kernel.Room
+	need := size<<s.Program.Twice + s.Edited + s.Program.Extra + kernel.Room
 	bigger := make([]byte, s.At, max(2*cap(e.data), s.At+need, 64<<10))
 	copy(bigger, e.data[:s.At])
 	e.data = bigger
@@ -139,8 +157,18 @@ func (e *Engine) grow(size int) {
 }
 
 // pass handles rows of one route without steps: only the topic changes. It returns the first row that it did not do.
-func (e *Engine) pass(to uint32, rows []wit.Row, n int) int {
+func (e *Engine) pass(c *chain, to uint32, rows []wit.Row, n int) int {
+	var mask, wanted uint64
+	if in := &rows[n].Value; c.live {
+		// rows of another form or schema may be tombstones
+		nodes := e.schemas[in.Schema]
+		if in.Form != wit.Dynamic && (in.Form != wit.Structured || nodes == nil || nodes[0].Optional) {
+			return n
+		}
+		mask, wanted = datumWord(0xff, ^uint32(0)), datumWord(in.Form, in.Schema)
+	}
 	s := e.beginLoop(0, to, rows, n, nil)
+	s.Mask, s.Value = mask, wanted
 	s.Keep, s.Result = datumWord(0, ^uint32(0)), datumWord(wit.Unchanged, 0)
 	kernel.Pass(s)
 	return e.endLoop()
@@ -159,7 +187,7 @@ func (e *Engine) structures(p *program, schema uint32, first int, to uint32, row
 		return s
 	}
 	switch {
-	case p.same:
+	case p.same && p.key == nil:
 		s := begin()
 		s.Mask, s.Result = datumWord(0xff, ^uint32(0)), datumWord(wit.Unchanged, p.out)
 		kernel.Pass(s)
@@ -175,6 +203,9 @@ func (e *Engine) structures(p *program, schema uint32, first int, to uint32, row
 	}
 	e.settle()
 	s := begin()
+	if p.same {
+		s.Result = datumWord(wit.Unchanged, p.out)
+	}
 	s.Program = &p.fast.Program
 	s.Ends = e.places(p.fast.ends)
 	for {
@@ -183,6 +214,10 @@ func (e *Engine) structures(p *program, schema uint32, first int, to uint32, row
 			return e.endLoop()
 		case kernel.Full:
 			e.grow(int(rows[s.N].Value.Size))
+		case kernel.Edit:
+			if !e.edit(&p.fast, &rows[s.N], data) {
+				return e.endLoop()
+			}
 		default:
 			in, skip := &rows[s.N].Value, &p.skips[s.Member-1]
 			size, err := datum.Skip(skip.nodes, skip.node, data[s.Place:in.Start+in.Size])
@@ -237,6 +272,19 @@ func (e *Engine) offsets(p *program, in []byte, start int) (bad int) {
 		}
 		s.Place += size
 	}
+}
+
+// opened notes in e.ends where the members of a column's structure begin. done: there is nothing to do, because it is
+// null, or the row has failed.
+func (e *Engine) opened(p *program, c *column, stage int) (done bool, f *failure) {
+	start, done, f := p.opened(c, stage)
+	if done {
+		return true, f
+	}
+	if bad := e.offsets(p, c.bytes, start); bad >= 0 {
+		return true, broken(stage, bad)
+	}
+	return false, nil
 }
 
 // places has room for n places.

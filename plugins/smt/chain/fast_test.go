@@ -85,6 +85,19 @@ func TestSpoiledValuesAmongRowsThatAreAlike(t *testing.T) {
 			stages = append(stages, wit.Stage{Component: ClassMaskValue, Settings: []wit.Setting{{Name: "fields",
 				Value: member()}}})
 		}
+		if m.IntN(4) == 0 {
+			stages = append(stages, wit.Stage{Component: ClassCastValue, Settings: []wit.Setting{{Name: "spec",
+				Value: member() + ":" + castTypes[m.IntN(len(castTypes))]}}})
+		}
+		if m.IntN(4) == 0 {
+			stages = append(stages, wit.Stage{Component: ClassValueToKey, Settings: []wit.Setting{{Name: "fields",
+				Value: member()}}})
+		}
+		for i := range stages {
+			if m.IntN(4) == 0 {
+				stages[i].Condition = &wit.Condition{Component: ClassIsTombstone, Negate: true}
+			}
+		}
 		value, err := datum.Append(nil, nodes, 0, m.value(nodes, 0, true))
 		if err != nil {
 			t.Fatal(err)
@@ -139,6 +152,9 @@ func TestAppendedBehindTheValue(t *testing.T) {
 			{Name: "static.field", Value: "new"},
 			{Name: "static.value", Value: "x" + strings.Repeat("y", m.IntN(50))},
 			{Name: "timestamp.field", Value: "at"}}}}
+		if m.IntN(3) == 0 { // what is one run ends with the day
+			stages = append(stages, wit.Stage{Component: ClassTimestampRouter})
+		}
 		context, err := e.Prepare(stages)
 		if err != nil {
 			t.Fatal(err)
@@ -154,7 +170,7 @@ func TestAppendedBehindTheValue(t *testing.T) {
 			return wit.Datum{Form: form, Schema: schema, Start: uint32(start), Size: uint32(len(b))}
 		}
 		for range 2 + m.IntN(6) {
-			row := wit.Row{Timestamp: int64(m.Uint32()), Topic: uint32(m.IntN(10) / 9)}
+			row := wit.Row{Timestamp: int64(m.Uint32() >> 5), Topic: uint32(m.IntN(10) / 9)}
 			if m.IntN(2) == 0 {
 				row.Key = put([]byte{datum.TagTrue}, wit.Dynamic, 0)
 			}
@@ -226,13 +242,20 @@ func TestMembersRead(t *testing.T) {
 		{ClassReplaceValue, "include", "d", 3},
 		{ClassReplaceValue, "include", "a", 1},
 		{ClassMaskValue, "fields", "b", 4},
+		{ClassCastValue, "spec", "a:string", 4},
+		{ClassValueToKey, "fields", "a", 4},
 	} {
-		made, err := newChain([]wit.Stage{{Component: c.class,
+		made, fault := newChain([]wit.Stage{{Component: c.class,
 			Settings: []wit.Setting{{Name: c.name, Value: c.value}}}})
+		if fault != nil {
+			t.Fatal(fault)
+		}
+		e := New()
+		e.schemas[1] = nodes
+		p, err := e.program(&made.joined.route("t").sides[valueSide], 1)
 		if err != nil {
 			t.Fatal(err)
 		}
-		p := newProgram(made.joined.route("t").sides[valueSide].steps, nodes, func([]wit.Node) uint32 { return 2 })
 		if p.read != c.read {
 			t.Errorf("%s %s=%s: expected %d members to be read, found %d", c.class, c.name, c.value, c.read, p.read)
 		}

@@ -85,7 +85,7 @@ func newInsert(at side) func(settings) (operation, *wit.Fault) {
 
 const insertPurpose = "field insertion"
 
-func (o *insert) route(r *route, stage int) { r.add(o.at, step{stage, o, r.topic}) }
+func (o *insert) route(r *route, stage int) { r.add(o.at, stage, o) }
 
 func (o *insert) purpose() string { return insertPurpose }
 

@@ -56,7 +56,50 @@ func (s settings) items(name string) (list []string, _ *wit.Fault) {
 	return list, nil
 }
 
-func (o *valueToKey) route(*route, int) {}
+func (o *valueToKey) route(r *route, stage int) {
+	r.add(valueSide, stage, o)
+	r.keyed = true
+}
+
+func (o *valueToKey) purpose() string { return valueToKeyPurpose }
+
+// layout makes the key of fields of the value.
+func (o *valueToKey) layout(l *structDraft, _ step) *failure {
+	if l.key != nil {
+		return byPhases
+	}
+	l.key = &structDraft{edited: l.edited}
+	for _, name := range o.fields {
+		at := slices.IndexFunc(l.fields, func(f field) bool { return f.name == name })
+		if at < 0 {
+			return byPhases // and all rows fail there
+		}
+		l.fields[at].shared = l.fields[at].edited > 0
+		l.key.fields = append(l.key.fields, l.fields[at])
+	}
+	if o.replaceNull {
+		l.key.replaceNulls()
+	}
+	return nil
+}
+
+// schemaless makes the key of entries of the value; one that is not there becomes a null.
+func (o *valueToKey) schemaless(m *entries, _ step, _ *wit.Row) *failure {
+	if m.key != nil {
+		return byPhases
+	}
+	m.key = &entries{lesson: m.lesson, changed: true}
+	for _, name := range o.fields {
+		made := entry{value: []byte{datum.TagNull}, valueAt: -1}
+		if x := m.find(name); x != nil {
+			if made = *x; made.edited > 0 {
+				x.shared, made.shared = true, true
+			}
+		}
+		m.key.put(name, made)
+	}
+	return nil
+}
 
 func (o *valueToKey) compile(e *Engine, nodes []wit.Node, stage int) *program {
 	p, l := beginProgram(nodes)
@@ -92,7 +135,7 @@ func (o *valueToKey) apply(e *Engine, v *view, stage int) (*failure, error) {
 			return f, nil
 		}
 		e.scratch = datum.AppendNumber(append(e.scratch, datum.TagMap), int64(len(o.fields)))
-		for _, name := range o.fields {
+		for _, name := range o.fields { // as schemaless does, without the entries
 			e.scratch = datum.AppendText(append(e.scratch, datum.TagText), name)
 			if x := e.entries.find(name); x != nil {
 				e.scratch = append(e.scratch, x.value...)

@@ -13,6 +13,12 @@ import (
 type structDraft struct {
 	fields []field
 	checks []check
+	// edited is what becomes of fields that are edited, those included that are taken out behind that: an edit may fail
+	// the row.
+	edited *[]edited
+	// key is the key where a step makes it of the value; whole: it is its only field, and no structure.
+	key   *structDraft
+	whole bool
 	// wrong is a failure that counts only when the schema can be made.
 	wrong *failure
 }
@@ -26,6 +32,11 @@ type field struct {
 	from  fieldSource
 	// index is the member of the input that it comes from.
 	index int
+	// edited is one more than the number of what becomes of it in the draft's list, 0: nothing. It makes a value of the
+	// field's schema of one of what the rest of this says.
+	edited int
+	// shared: another field is edited by the same.
+	shared bool
 	// orDefault: a null becomes the default.
 	orDefault bool
 	// masked is what becomes of a value that is not null, the branch included; nil: it stays.
@@ -46,6 +57,10 @@ const (
 	attribute
 	// chosen goes by the first byte of a member of the input, its branch, or of an entry's value, its tag.
 	chosen
+	// byEdits is what edits make, of which the program has a list: only the loops of package kernel write it.
+	byEdits
+	// keyEnd writes nothing: the parts before it make the key, those behind it the value.
+	keyEnd
 )
 
 func (l *structDraft) add(f field, stage int) *failure {
@@ -72,10 +87,45 @@ func (l *structDraft) pending(f *failure) {
 func (l *structDraft) replaceNulls() {
 	for i := range l.fields {
 		f := &l.fields[i]
-		if f.from == input && f.nodes[f.node].Optional && f.nodes[f.node].DefaultValue != nil {
+		switch n := &f.nodes[f.node]; {
+		case f.from != input || !n.Optional || n.DefaultValue == nil:
+		case f.edited > 0:
+			m := &memberEdit{from: n, to: n}
+			m.null, m.instead = f.nullAndDefault()
+			l.goOn(f, m)
+		default:
 			f.orDefault = true
 		}
 	}
+}
+
+// edit has a field get another schema, and its values edited; nil: their bytes are those of the other schema, too.
+func (l *structDraft) edit(f *field, to wit.Node, by edit) (wrong *failure) {
+	m := &memberEdit{from: &f.nodes[f.node], to: &to, edit: by}
+	switch {
+	case by == nil:
+	case f.from == constant:
+		f.bytes, wrong = m.append(nil, f.bytes)
+	case f.edited > 0:
+		l.goOn(f, m)
+	default:
+		*l.edited = append(*l.edited, edited{from: f.part()})
+		f.edited = len(*l.edited)
+		l.goOn(f, m)
+	}
+	f.nodes, f.node = []wit.Node{to}, 0
+	return wrong
+}
+
+// goOn edits a field that is edited further.
+func (l *structDraft) goOn(f *field, m *memberEdit) {
+	x := &(*l.edited)[f.edited-1]
+	if f.shared {
+		*l.edited = append(*l.edited, edited{from: x.from, edits: slices.Clone(x.edits)})
+		f.edited, f.shared = len(*l.edited), false
+		x = &(*l.edited)[f.edited-1]
+	}
+	x.edits = append(x.edits, m.append)
 }
 
 // nullAndDefault is the branch of a null and the bytes of the default of a field that has one.
@@ -85,8 +135,13 @@ func (f *field) nullAndDefault() (null byte, bytes []byte) {
 }
 
 // mask puts a fixed value, given without its branch, in the place of one that is not null.
-func (f *field) mask(value []byte) {
+func (l *structDraft) mask(f *field, value []byte) {
 	n := &f.nodes[f.node]
+	if f.edited > 0 {
+		l.goOn(f, &memberEdit{from: n, to: n,
+			edit: func(dst, _ []byte) ([]byte, *failure) { return append(dst, value...), nil }})
+		return
+	}
 	bytes := append(datum.AppendBranch(nil, n, false), value...)
 	if f.from == constant || f.orDefault || !n.Optional { // never null
 		f.from, f.bytes, f.masked = constant, bytes, nil
@@ -149,6 +204,11 @@ type program struct {
 	same   bool
 	out    uint32
 	checks []check
+	// edited is what the pieces of the parts of its kind are made of.
+	edited []edited
+	// key is what the key becomes, under the schema keyOut; nil: it stays.
+	key    []part
+	keyOut uint32
 	// failure of every row that is not null, unless a check of an earlier stage fails it first.
 	failure *failure
 	// optional: the input begins with a branch, full being that of a value.
@@ -160,7 +220,8 @@ type program struct {
 // part of a result.
 type part struct {
 	from fieldSource
-	// first and last: the members of the input to copy, in one piece.
+	// first and last: the members of the input to copy, in one piece. Of what edits make, first is the number in the
+	// list.
 	first, last int
 	// behind is how many bytes of the first are left out: the key, in a map.
 	behind int
@@ -187,31 +248,77 @@ func (x *part) reads(members int) int {
 }
 
 // newProgram compiles steps for a schema. declare gives a new schema its number.
-func newProgram(steps []step, nodes []wit.Node, declare func([]wit.Node) uint32) *program {
+func newProgram(steps []step, schema uint32, nodes []wit.Node, declare func([]wit.Node) uint32) *program {
 	p, l := beginProgram(nodes)
 	if l == nil {
 		p.failure = onlyStruct(steps[0].stage, steps[0].operation.purpose(), javaClass(&nodes[0]))
 		return p
 	}
+	stays, fits := rootOf(steps, &nodes[0])
+	if !fits {
+		p.failure = byPhases
+		return p
+	}
 	for _, s := range steps {
-		if p.failure = s.operation.layout(l, s); p.failure != nil {
+		of := l
+		if s.onKey {
+			of = l.key
+		}
+		if of.whole {
+			p.failure = byPhases
+		} else {
+			p.failure = s.operation.layout(of, s)
+		}
+		if p.failure != nil {
 			break
 		}
 	}
 	p.checks = l.checks
+	stage := steps[len(steps)-1].stage
+	if p.failure == nil && l.key != nil {
+		p.checks = append(p.checks, l.key.checks...)
+		p.finishKey(l.key, stage, declare)
+	}
 	if p.failure == nil {
-		p.finish(l, basics(&nodes[0]), steps[len(steps)-1].stage, declare)
-		if !slices.ContainsFunc(steps, masks) { // by phases, MaskField reads all
-			p.readLess()
+		if stays {
+			declare = func([]wit.Node) uint32 { return schema }
 		}
+		p.finish(l, basics(&nodes[0]), stage, declare)
 	}
 	return p
 }
 
-// masks tells whether a step is a MaskField's.
-func masks(s step) bool {
-	_, is := s.operation.(*mask)
-	return is
+// byPhases is the failure of a program in which stages cannot be one, so that all rows go by phases. No row is told of
+// it: see chain.joined.
+var byPhases = &failure{0, dataException, "these stages have no program in common"}
+
+// rootOf tells whether the schema of the value stays, and whether [program.finish] can make what becomes of it: that
+// has neither a branch nor a default, which stages that change the fields drop, but not those that edit values.
+func rootOf(steps []step, root *wit.Node) (stays, fits bool) {
+	kept, edits := true, false
+	for _, s := range steps {
+		switch s.operation.(type) {
+		case *mask, *valueToKey:
+		case *cast, *timestampConverter:
+			edits = edits || !s.onKey
+		default:
+			kept = kept && s.onKey
+		}
+	}
+	return kept && !edits, !(kept && root.Optional || edits && root.DefaultValue != nil)
+}
+
+// finishKey makes what writes the key of a layout.
+func (p *program) finishKey(l *structDraft, stage int, declare func([]wit.Node) uint32) {
+	var made program
+	result := []wit.Node{{Kind: wit.Structure}}
+	if l.whole {
+		result = subtree(l.fields[0])
+		made.emit(&l.fields[0])
+	} else if result, p.failure = made.lay(l, result[0], stage); p.failure != nil {
+		return
+	}
+	p.key, p.keyOut = made.parts, declare(result)
 }
 
 // readLess leaves members unread that are copied together with all behind them.
@@ -243,7 +350,7 @@ func beginProgram(nodes []wit.Node) (*program, *structDraft) {
 	if root.Kind != wit.Structure {
 		return p, nil
 	}
-	l := &structDraft{}
+	l := &structDraft{edited: new([]edited)}
 	for i, m := range root.Members {
 		l.fields = append(l.fields, field{name: m.Name, nodes: nodes, node: m.Node, index: i})
 		p.skips = append(p.skips, newSkip(nodes, m.Node))
@@ -255,6 +362,20 @@ func beginProgram(nodes []wit.Node) (*program, *structDraft) {
 
 // finish makes what writes values of a layout, under a root without members.
 func (p *program) finish(l *structDraft, root wit.Node, stage int, declare func([]wit.Node) uint32) {
+	result, f := p.lay(l, root, stage)
+	if p.failure = f; f != nil {
+		return
+	}
+	p.out = declare(result)
+	if l.edited != nil {
+		p.edited = *l.edited
+	}
+	p.same = !p.optional && p.whole(len(p.skips)) && len(p.edited) == 0
+	p.compileFast()
+}
+
+// lay adds the fields of a layout to the parts, and returns the schema of what they write.
+func (p *program) lay(l *structDraft, root wit.Node, stage int) ([]wit.Node, *failure) {
 	result := []wit.Node{root}
 	members := make([]wit.Member, len(l.fields))
 	for i := range l.fields {
@@ -265,29 +386,34 @@ func (p *program) finish(l *structDraft, root wit.Node, stage int, declare func(
 	}
 	result[0].Members = members
 	if _, err := datum.CheckSchema(result); err != nil {
-		p.failure = &failure{stage, dataException, "what the transforms make of the schema is none: " + err.Error()}
-		return
+		return nil, &failure{stage, dataException, "what the transforms make of the schema is none: " + err.Error()}
 	}
-	p.out = declare(result)
-	p.compileFast()
-	p.same = !p.optional && p.whole(len(p.skips))
+	return result, nil
 }
 
 // emit adds a field to the parts.
 func (p *program) emit(f *field) {
+	if f.edited > 0 {
+		p.join(part{from: byEdits, first: f.edited - 1})
+		return
+	}
+	p.join(f.part())
+}
+
+// part writes what a field is before it is edited.
+func (f *field) part() part {
 	switch {
 	case f.from == input && f.masked != nil:
-		p.join(part{from: chosen, first: f.index, choice: f.choice()})
+		return part{from: chosen, first: f.index, choice: f.choice()}
 	case f.from == input && f.orDefault:
 		null, bytes := f.nullAndDefault()
-		p.join(part{from: input, first: f.index, last: f.index, null: null, bytes: bytes})
+		return part{from: input, first: f.index, last: f.index, null: null, bytes: bytes}
 	case f.from == input:
-		p.join(part{from: input, first: f.index, last: f.index})
+		return part{from: input, first: f.index, last: f.index}
 	case f.from == constant:
-		p.join(part{from: constant, bytes: f.bytes})
-	default:
-		p.join(part{from: attribute, what: f.what, optional: f.optional})
+		return part{from: constant, bytes: f.bytes}
 	}
+	return part{from: attribute, what: f.what, optional: f.optional}
 }
 
 // join adds a part, making it one with the part before where it can. Constants have room behind them: the fast way

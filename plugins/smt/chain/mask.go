@@ -57,11 +57,11 @@ func newMask(at side) func(settings) (operation, *wit.Fault) {
 	}
 }
 
-func (o *mask) route(r *route, stage int) { r.add(o.at, step{stage, o, r.topic}) }
+func (o *mask) route(r *route, stage int) { r.add(o.at, stage, o) }
 
 func (o *mask) purpose() string { return maskPurpose }
 
-// structDraft has values of fields masked. It fails where only the values tell whether a row fails.
+// layout has values of fields masked. It fails where only the values tell whether a row fails.
 func (o *mask) layout(l *structDraft, s step) *failure {
 	if o.replaceNull {
 		l.replaceNulls()
@@ -75,10 +75,10 @@ func (o *mask) layout(l *structDraft, s step) *failure {
 		if wrong != nil {
 			return wrong
 		}
-		if f.from == attribute {
-			return &failure{s.stage, dataException, "a field of which each row tells whether it is null: " + f.name}
+		if f.from == attribute && f.edited == 0 {
+			return byPhases // each row tells whether it is null
 		}
-		f.mask(value)
+		l.mask(f, value)
 	}
 	return nil
 }
@@ -107,16 +107,7 @@ func (o *mask) apply(e *Engine, v *view, stage int) (*failure, error) {
 	case wit.Absent:
 		return onlyMap(stage, maskPurpose, "null"), nil
 	case wit.Dynamic:
-		if f := e.entries.take(c.bytes, stage, maskPurpose); f != nil {
-			return f, nil
-		}
-		if f := o.schemaless(&e.entries, step{stage: stage}, v.row); f != nil {
-			return f, nil
-		}
-		from := len(e.scratch)
-		e.scratch = e.entries.write(e.scratch)
-		c.set(wit.Dynamic, 0, e.scratch[from:], -1)
-		return nil, nil
+		return e.schemaless(o, c, stage, v.row), nil
 	}
 	x, err := o.programs.of(e, c.schema, func(nodes []wit.Node) *edits { return o.compile(e, nodes, c.schema, stage) })
 	if err != nil {
@@ -142,9 +133,16 @@ func (o *mask) schemaless(m *entries, s step, _ *wit.Row) *failure {
 		made := entry{value: o.choice[datum.TagNull], valueAt: -1}
 		if x := m.find(name); x != nil {
 			made.value = o.choice[x.value[0]]
-			if x.valueAt >= 0 {
+			if x.edited > 0 {
+				made.edited, made.shared = x.edited, x.shared
+				m.goOn(&made, func(dst, in []byte) ([]byte, *failure) {
+					return append(dst, o.choice[in[0]]...), o.wrong[in[0]]
+				})
+			} else if x.valueAt >= 0 {
 				made.valueAt, made.choice = x.valueAt, o.behind(x.choice)
-				m.choices = append(m.choices, choice{made.valueAt, made.choice})
+				if m.lesson != nil {
+					m.lesson.choices = append(m.lesson.choices, choice{made.valueAt, made.choice})
+				}
 			}
 		}
 		m.put(name, made)

@@ -124,7 +124,7 @@ func (o *replace) source(name string) string {
 	return name
 }
 
-func (o *replace) route(r *route, stage int) { r.add(o.at, step{stage, o, r.topic}) }
+func (o *replace) route(r *route, stage int) { r.add(o.at, stage, o) }
 
 func (o *replace) purpose() string { return "field replacement" }
 

@@ -1,6 +1,8 @@
 package chain
 
 import (
+	"bytes"
+	"slices"
 	"unsafe"
 
 	"github.com/culvert-project/culvert/plugins/smt/kernel"
@@ -66,8 +68,12 @@ func (p *plan) learn(m *entries, before []byte, row *wit.Row) {
 	head := datum.AppendNumber([]byte{datum.TagMap}, int64(len(original.list)))
 	list := words(head)
 	f.Head, f.HeadMask, f.HeadSize = list[0], list[1], len(head)
-	choices := make([]kernel.Choice, len(m.choices), len(m.choices)+1)
-	for i, c := range m.choices {
+	var known lesson
+	if m.lesson != nil {
+		known = *m.lesson
+	}
+	choices := make([]kernel.Choice, len(known.choices), len(known.choices)+1)
+	for i, c := range known.choices {
 		choices[i].Place, choices[i].Behind = 8*c.valueAt, len(original.list[c.valueAt].key)
 		for tag, b := range c.by {
 			if b != nil {
@@ -76,31 +82,63 @@ func (p *plan) learn(m *entries, before []byte, row *wit.Row) {
 		}
 	}
 	f.Choices, f.Chosen = unsafe.SliceData(choices), len(choices)
+	var parts []part
+	if m.changed {
+		parts = m.parts(&original)
+	}
+	if m.key != nil {
+		parts = withKey(m.key.parts(&original), parts)
+		f.Key, f.Twice = datumWord(wit.Dynamic, 0), 1
+	}
+	var edits []edited
+	for i := range known.edited {
+		e := &known.edited[i]
+		edits = append(edits, edited{from: e.part(&original), tag: bytes.Clone(e.value[:1]),
+			edits: slices.Clone(e.edits)})
+	}
+	f.compileParts(parts, edits)
+	p.shape = &shape{fast: f, same: !m.changed}
+}
+
+// parts are what writes a map, or a key that is no map.
+func (m *entries) parts(original *entries) []part {
 	var s program
-	s.join(part{from: constant, bytes: datum.AppendNumber([]byte{datum.TagMap}, int64(len(m.list)))})
+	if !m.whole {
+		s.join(part{from: constant, bytes: datum.AppendNumber([]byte{datum.TagMap}, int64(len(m.list)))})
+	}
 	for i := range m.list {
 		e := &m.list[i]
-		if e.keyAt >= 0 && e.keyAt == e.valueAt && e.choice == nil {
+		if e.keyAt >= 0 && e.keyAt == e.valueAt && e.choice == nil && e.edited == 0 {
 			s.join(part{from: input, first: e.keyAt, last: e.keyAt})
 			continue
 		}
-		s.join(part{from: constant, bytes: e.key})
+		if !m.whole {
+			s.join(part{from: constant, bytes: e.key})
+		}
 		switch {
-		case e.choice != nil:
-			s.join(part{from: chosen, first: e.valueAt, behind: len(original.list[e.valueAt].key),
-				choice: e.choice})
+		case e.edited > 0:
+			s.join(part{from: byEdits, first: e.edited - 1})
 		case e.attribute:
 			s.join(part{from: constant, bytes: e.value[:1]})
-			s.join(part{from: attribute, what: e.what})
-		case e.valueAt >= 0:
-			s.join(part{from: input, first: e.valueAt, behind: len(original.list[e.valueAt].key),
-				last: e.valueAt})
+			fallthrough
 		default:
-			s.join(part{from: constant, bytes: e.value})
+			s.join(e.part(original))
 		}
 	}
-	f.compileParts(s.parts)
-	p.shape = &shape{fast: f, same: !m.changed}
+	return s.parts
+}
+
+// part writes the value of an entry before it is edited, without the tag of an attribute.
+func (e *entry) part(original *entries) part {
+	switch {
+	case e.choice != nil:
+		return part{from: chosen, first: e.valueAt, behind: len(original.list[e.valueAt].key), choice: e.choice}
+	case e.attribute:
+		return part{from: attribute, what: e.what}
+	case e.valueAt >= 0:
+		return part{from: input, first: e.valueAt, behind: len(original.list[e.valueAt].key), last: e.valueAt}
+	}
+	return part{from: constant, bytes: e.value}
 }
 
 // maps handles rows of one route whose values are maps of the shape that came last, for a route with steps on values
@@ -110,10 +148,19 @@ func (e *Engine) maps(p *plan, first int, to uint32, rows []wit.Row, n int, data
 	s := e.beginLoop(first, to, rows, n, data)
 	s.Program, s.Ends = &p.shape.fast.Program, e.places(p.shape.fast.ends)
 	s.Result = datumWord(wit.Dynamic, 0)
+	if p.shape.same {
+		s.Result = datumWord(wit.Unchanged, 0)
+	}
 	for why := kernel.Maps(s); why != kernel.Done; why = kernel.Maps(s) {
 		in := &rows[s.N].Value
 		if why == kernel.Full {
 			e.grow(int(in.Size))
+			continue
+		}
+		if why == kernel.Edit {
+			if !e.edit(&p.shape.fast, &rows[s.N], data) {
+				break
+			}
 			continue
 		}
 		size, err := datum.SkipDynamic(data[s.Place : in.Start+in.Size])

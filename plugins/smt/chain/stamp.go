@@ -55,15 +55,31 @@ func (o *stampRouter) apply(_ *Engine, v *view, stage int) (*failure, error) {
 	if o.wrong != "" {
 		return &failure{stage, illegalArgument, o.wrong}, nil
 	}
-	unit := at / o.date.Unit
-	if !o.any || o.time != unit || o.from != v.topic {
-		o.text = o.date.Append(o.text[:0], at)
-		o.made = strings.ReplaceAll(strings.ReplaceAll(o.topic, "${topic}", v.topic), "${timestamp}", string(o.text))
-		o.any, o.time, o.from = true, unit, strings.Clone(v.topic)
-	}
-	if o.made == "" {
+	made := o.topicOf(v.topic, at)
+	if made == "" {
 		return emptyTopic(stage, v.topic), nil
 	}
-	v.topic = o.made
+	v.topic = made
 	return nil, nil
+}
+
+// topicOf is what becomes of the topic of a row with a timestamp, which is not negative.
+func (o *stampRouter) topicOf(topic string, at int64) string {
+	unit := at / o.date.Unit
+	if !o.any || o.time != unit || o.from != topic {
+		o.text = o.date.Append(o.text[:0], at)
+		o.made = strings.ReplaceAll(strings.ReplaceAll(o.topic, "${topic}", topic), "${timestamp}", string(o.text))
+		o.any, o.time, o.from = true, unit, strings.Clone(topic)
+	}
+	return o.made
+}
+
+// alike are the rows from n on that get the topic that row n gets, as far as their timestamps tell.
+func (o *stampRouter) alike(rows []wit.Row, n int) []wit.Row {
+	from := rows[n].Timestamp / o.date.Unit * o.date.Unit
+	end := n + 1
+	for end < len(rows) && uint64(rows[end].Timestamp-from) < uint64(o.date.Unit) {
+		end++
+	}
+	return rows[:end]
 }

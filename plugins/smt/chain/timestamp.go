@@ -1,6 +1,7 @@
 package chain
 
 import (
+	"bytes"
 	"math"
 	"strings"
 
@@ -50,8 +51,8 @@ type timestampConverter struct {
 	parser      dateformat.Parser
 	precision   unixPrecision
 	replaceNull bool
-	// text is that of the time at work.
-	text     []byte
+	// edit is the conversion of a value without schema, nil until one came.
+	edit     edit
 	programs programs[*timestampEdits]
 }
 
@@ -60,14 +61,16 @@ const timestampPurpose = "converting timestamp formats"
 // unixPrecision is what a number of a time counts: multiply milliseconds, or divide them.
 type unixPrecision struct{ times, by int64 }
 
+var milliseconds = unixPrecision{1, 1}
+
 var precisionNames = []string{"nanoseconds", "microseconds", "milliseconds", "seconds"}
 
 var unixPrecisions = map[string]unixPrecision{"nanoseconds": {1_000_000, 1}, "microseconds": {1_000, 1},
-	"milliseconds": {1, 1}, "seconds": {1, 1_000}}
+	"milliseconds": milliseconds, "seconds": {1, 1_000}}
 
 func newTimestampConverter(at side) func(settings) (operation, *wit.Fault) {
 	return func(s settings) (operation, *wit.Fault) {
-		o := &timestampConverter{at: at, to: noForm, precision: unixPrecisions["milliseconds"]}
+		o := &timestampConverter{at: at, to: noForm, precision: milliseconds}
 		field, _ := s.find("field")
 		o.field = setting.Trim(field)
 		to, err := s.needed("target.type")
@@ -111,7 +114,55 @@ func newTimestampConverter(at side) func(settings) (operation, *wit.Fault) {
 	}
 }
 
-func (o *timestampConverter) route(*route, int) {}
+func (o *timestampConverter) route(r *route, stage int) { r.add(o.at, stage, o) }
+
+func (o *timestampConverter) purpose() string { return timestampPurpose }
+
+// layout has a field of a structure represent its time in another form.
+func (o *timestampConverter) layout(l *structDraft, s step) *failure {
+	if o.replaceNull {
+		l.replaceNulls()
+	}
+	for i := range l.fields {
+		f := &l.fields[i]
+		if f.name != o.field {
+			continue
+		}
+		from := &f.nodes[f.node]
+		form, wrong := formOf(from, s.stage)
+		if wrong != nil {
+			return wrong
+		}
+		by := func(dst, in []byte) ([]byte, *failure) { return o.convert(dst, in, from, form, s.stage) }
+		if from.Kind == wit.Int64 && from.DefaultValue == nil && o.alike(form) {
+			by = nil
+		}
+		if wrong = l.edit(f, o.node(from.Optional), by); wrong != nil {
+			return wrong
+		}
+	}
+	return nil
+}
+
+// alike tells whether times of a form have the bytes that they have in the form that is wanted.
+func (o *timestampConverter) alike(form timestampForm) bool {
+	counted := func(f timestampForm) bool {
+		return f == wholeForm || f == unixForm && o.precision == milliseconds
+	}
+	return counted(form) && counted(o.to)
+}
+
+// schemaless has an entry represent its time in another form; one that is not there becomes a null.
+func (o *timestampConverter) schemaless(m *entries, s step, _ *wit.Row) *failure {
+	if o.edit == nil { // an operation stands at one stage
+		o.edit = func(dst, in []byte) ([]byte, *failure) { return o.dynamic(dst, in, s.stage) }
+	}
+	made, f := m.edit(o.field, o.edit)
+	if f == nil {
+		m.put(o.field, made)
+	}
+	return f
+}
 
 // node is the schema of what comes out.
 func (o *timestampConverter) node(optional bool) wit.Node {
@@ -213,6 +264,8 @@ func (o *timestampConverter) raw(form timestampForm, v any, class string, stage 
 // product is a product, at most what 64 bits hold.
 func product(n, times int64) int64 {
 	switch {
+	case times == 1:
+		return n
 	case n > math.MaxInt64/times:
 		return math.MaxInt64
 	case n < math.MinInt64/times:
@@ -226,7 +279,8 @@ func (o *timestampConverter) ofNumber(form timestampForm, kind wit.Kind, n int64
 	switch {
 	case kind == wit.Int32 && form == dateForm:
 		return n * msPerDay, true
-	case kind == wit.Int32 && form == timeForm, kind == wit.Int64 && form == wholeForm:
+	case kind == wit.Int32 && form == timeForm, kind == wit.Int64 && form == wholeForm,
+		kind == wit.Int64 && form == unixForm && o.precision == milliseconds:
 		return n, true
 	case kind == wit.Int64 && form == unixForm:
 		return product(n, o.precision.by) / o.precision.times, true
@@ -240,11 +294,16 @@ func (o *timestampConverter) append(dst []byte, at int64, dynamic bool, stage in
 	tag, n := byte(datum.TagInstant), at
 	switch o.to {
 	case stringForm:
-		o.text = o.format.Append(o.text[:0], at)
 		if dynamic {
 			dst = append(dst, datum.TagText)
 		}
-		return datum.AppendBytes(dst, o.text), nil
+		from := len(dst)
+		dst = o.format.Append(append(dst, 0), at)
+		if size := len(dst) - from - 1; size < 64 {
+			dst[from] = byte(size << 1)
+			return dst, nil
+		}
+		return datum.AppendBytes(dst[:from], bytes.Clone(dst[from+1:])), nil
 	case unixForm:
 		tag, n = datum.TagInt64, product(at, o.precision.times)/o.precision.by
 	case dateForm:
@@ -365,7 +424,7 @@ func (o *timestampConverter) apply(e *Engine, v *view, stage int) (*failure, err
 	case wit.Absent:
 		return nil, nil
 	case wit.Dynamic:
-		return o.schemaless(e, c, stage), nil
+		return o.column(e, c, stage), nil
 	}
 	x, err := o.programs.of(e, c.schema, func(nodes []wit.Node) *timestampEdits { return o.compile(e, nodes, stage) })
 	if err != nil {
@@ -394,12 +453,13 @@ func (o *timestampConverter) apply(e *Engine, v *view, stage int) (*failure, err
 	return x.applyFields(e, c, start, stage), nil
 }
 
-func (o *timestampConverter) schemaless(e *Engine, c *column, stage int) *failure {
-	from := len(e.scratch)
+// column converts a column without schema.
+func (o *timestampConverter) column(e *Engine, c *column, stage int) *failure {
 	if o.field == "" || len(c.bytes) == 1 && c.bytes[0] == datum.TagNull {
 		if err := datum.CheckDynamic(c.bytes); err != nil {
 			return &failure{stage, dataException, "bytes that are no dynamic value"}
 		}
+		from := len(e.scratch)
 		b, f := o.dynamic(e.scratch, c.bytes, stage)
 		switch {
 		case f == nil:
@@ -410,22 +470,7 @@ func (o *timestampConverter) schemaless(e *Engine, c *column, stage int) *failur
 		}
 		return f
 	}
-	m := &e.entries
-	if f := m.take(c.bytes, stage, timestampPurpose); f != nil {
-		return f
-	}
-	if x := m.find(o.field); x == nil {
-		e.scratch = append(e.scratch, datum.TagNull)
-	} else if b, f := o.dynamic(e.scratch, x.value, stage); f != nil {
-		return f
-	} else {
-		e.scratch = b
-	}
-	m.put(o.field, entry{value: e.scratch[from:], valueAt: -1})
-	from = len(e.scratch)
-	e.scratch = m.write(e.scratch)
-	c.set(wit.Dynamic, 0, e.scratch[from:], -1)
-	return nil
+	return e.schemaless(o, c, stage, nil)
 }
 
 // dynamic appends what becomes of a value without schema, which was checked. Its class tells the form.

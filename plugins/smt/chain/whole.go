@@ -173,7 +173,39 @@ func (o *extract) compile(e *Engine, nodes []wit.Node, stage int) *extraction {
 	return x
 }
 
-func (o *extract) route(*route, int) {}
+func (o *extract) route(r *route, stage int) { r.add(o.at, stage, o) }
+
+func (o *extract) purpose() string { return extractPurpose }
+
+// layout takes a field out of a key that was made of the value.
+func (o *extract) layout(l *structDraft, _ step) *failure {
+	at := slices.IndexFunc(l.fields, func(f field) bool { return f.name == o.path[0] })
+	if at < 0 {
+		return byPhases // and all rows fail there
+	}
+	if o.replaceNull {
+		l.replaceNulls()
+	}
+	l.fields, l.whole = l.fields[at:at+1], true
+	return nil
+}
+
+// schemaless takes an entry out of a key that was made of the value. A null goes by phases: it leaves the row without
+// a key.
+func (o *extract) schemaless(m *entries, _ step, _ *wit.Row) *failure {
+	x := m.find(o.path[0])
+	if x == nil || x.value[0] == datum.TagNull {
+		return byPhases
+	}
+	if x.valueAt >= 0 && m.lesson != nil {
+		m.lesson.choices = append(m.lesson.choices, choice{x.valueAt, noNull})
+	}
+	m.list, m.whole = []entry{*x}, true
+	return nil
+}
+
+// noNull is a choice by tag that allows all values but null.
+var noNull = slices.Concat([][]byte{nil}, slices.Repeat([][]byte{{}}, len(dynamicClasses)-1))
 
 func (o *extract) apply(e *Engine, v *view, stage int) (*failure, error) {
 	c := &v.columns[o.at]
@@ -181,7 +213,7 @@ func (o *extract) apply(e *Engine, v *view, stage int) (*failure, error) {
 	case wit.Absent:
 		return nil, nil
 	case wit.Dynamic:
-		return o.schemaless(e, c, stage), nil
+		return o.column(e, c, stage), nil
 	}
 	x, err := o.programs.of(e, c.schema, func(nodes []wit.Node) *extraction { return o.compile(e, nodes, stage) })
 	if err != nil {
@@ -233,7 +265,8 @@ func (x *extraction) null(e *Engine, c *column, stage int) *failure {
 	return nil
 }
 
-func (o *extract) schemaless(e *Engine, c *column, stage int) *failure {
+// column does a column without schema.
+func (o *extract) column(e *Engine, c *column, stage int) *failure {
 	in, purpose := c.bytes, extractPurpose
 	if len(o.path) == 0 {
 		if f := e.entries.take(in, stage, purpose); f != nil {

@@ -15,6 +15,38 @@ type Format struct {
 	items []item
 	// Unit is the finest that the pattern shows, in milliseconds: all times of one unit have one text.
 	Unit int64
+	// blank is the text of a pattern that has nothing but numbers of a fixed width, which are to be put into it; nil:
+	// it has more.
+	blank   []byte
+	numbers []number
+}
+
+// number is where a number goes in a text: which one, and how many digits it has.
+type number struct{ at, which, digits int }
+
+// fixed are the letters of numbers that have as many digits, until the year 9999, in the order of [Format.Append]. It
+// takes the short way for them, because in the guest each letter costs more than all of that.
+const fixed = "yMdHmsS"
+
+var fixedDigits = [...]int{4, 2, 2, 2, 2, 2, 3}
+
+// lay makes blank and numbers of the items.
+func (f *Format) lay() {
+	var blank []byte
+	for _, x := range f.items {
+		which := strings.IndexByte(fixed, x.letter)
+		switch {
+		case x.letter == 0:
+			blank = append(blank, x.text...)
+			continue
+		case which < 0 || x.count != fixedDigits[which]:
+			f.numbers = nil
+			return
+		}
+		f.numbers = append(f.numbers, number{len(blank), which, x.count})
+		blank = append(blank, make([]byte, x.count)...)
+	}
+	f.blank = blank
 }
 
 // item is a run of one letter, or text that stands for itself (letter 0).
@@ -76,6 +108,7 @@ func Parse(pattern string) (f *Format, wrong string) {
 	if quoted {
 		return nil, "Unterminated quote"
 	}
+	f.lay()
 	return f, ""
 }
 
@@ -105,6 +138,22 @@ func (f *Format) Append(dst []byte, at int64) []byte {
 	days := FloorDiv(at, day)
 	rest := at - days*day
 	d := dateOf(days)
+	if f.blank != nil && d.era == 0 && d.year >= 1000 && d.year <= 9999 {
+		ms := uint32(rest)
+		values := [...]uint32{uint32(d.year), uint32(d.month), uint32(d.day), ms / hour, ms / (60 * second) % 60,
+			ms / second % 60, ms % second}
+		from := len(dst)
+		dst = append(dst, f.blank...)
+		for i := range f.numbers {
+			x := &f.numbers[i]
+			n, to := values[x.which], dst[from+x.at:from+x.at+x.digits]
+			for k := len(to) - 1; k >= 0; k-- {
+				to[k] = byte('0' + n%10)
+				n /= 10
+			}
+		}
+		return dst
+	}
 	h := rest / hour
 	for i := range f.items {
 		x := &f.items[i]
@@ -225,23 +274,24 @@ const cutover = -141427
 func dateOf(days int64) date {
 	d := date{days: days}
 	// years that begin in March, counted from the one of the year 0; in them a leap day is the last day
-	var year, dayOfYear int64
+	var year int64
+	var dayOfYear uint32 // 32 bits are divided faster
 	if days >= cutover {
 		z := days + 719468
-		era := FloorDiv(z, 146097)
-		of := z - era*146097
+		era := z / 146097
+		of := uint32(z - era*146097)
 		inEra := (of - of/1460 + of/36524 - of/146096) / 365
-		year, dayOfYear = era*400+inEra, of-(365*inEra+inEra/4-inEra/100)
+		year, dayOfYear = era*400+int64(inEra), of-(365*inEra+inEra/4-inEra/100)
 	} else {
 		z := days + 719470
 		era := FloorDiv(z, 1461)
-		of := z - era*1461
+		of := uint32(z - era*1461)
 		inEra := min(of/365, 3)
-		year, dayOfYear = era*4+inEra, of-365*inEra
+		year, dayOfYear = era*4+int64(inEra), of-365*inEra
 	}
 	m := (5*dayOfYear + 2) / 153
-	d.day = dayOfYear - (153*m+2)/5 + 1
-	d.month = (m+2)%12 + 1
+	d.day = int64(dayOfYear - (153*m+2)/5 + 1)
+	d.month = int64((m+2)%12 + 1)
 	if d.month <= 2 {
 		year++
 	}

@@ -23,34 +23,45 @@ const (
 // pointer reads a pointer.
 func pointer(p unsafe.Pointer, i int) unsafe.Pointer { return *(*unsafe.Pointer)(unsafe.Add(p, i)) }
 
-// finish writes the row of the result, whose value has the bytes from s.At to at.
-func finish(s *Rows, in unsafe.Pointer, head uint64, at int) {
+// finish writes the row of the result, whose key, where the program makes one, has the bytes from s.At to middle, and
+// whose value those from there to at.
+func finish(s *Rows, in unsafe.Pointer, head uint64, middle, at int) {
 	out := unsafe.Add(s.Out, s.Made*rowBytes)
 	Store(out, 0, uint64(s.First+s.N)|s.To<<32)
 	Store(out, Partition, Load(in, Partition))
 	Store(out, Offset, Load(in, Offset))
 	Store(out, Timestamp, Load(in, Timestamp))
-	Store(out, key, Load(in, key)&schema|uint64(wit.Unchanged))
-	Store(out, key+8, 0)
+	made := s.Program.Key
+	if made != 0 {
+		Store(out, key, made)
+		Store(out, key+8, uint64(s.At)|uint64(middle-s.At)<<32)
+	} else {
+		Store(out, key, Load(in, key)&schema|uint64(wit.Unchanged))
+		Store(out, key+8, 0)
+	}
 	Store(out, value, head)
-	Store(out, value+8, uint64(s.At)|uint64(at-s.At)<<32)
+	Store(out, value+8, uint64(middle)|uint64(at-middle)<<32)
 	Store(out, headers, uint64(wit.Unchanged))
 	Store(out, headers+8, 0)
 	s.At = at
 	s.N++
 	s.Made++
 	s.Member = 0
+	s.Edited = 0
 }
 
 // emit writes a row's parts from at on, and the row, whose value begins at s.At. There is room for them.
 func emit(s *Rows, in unsafe.Pointer, at int) {
 	dst := s.Dst
+	middle := s.At
 	part := s.Program.Parts
 	for left := s.Program.Pieces; left != 0; left-- {
 		src := part.Bytes
 		n := part.Size
 		kind := part.Kind
-		if kind == Copied {
+		if kind == KeyEnd {
+			middle = at
+		} else if kind == Copied {
 			first := int(Load(s.Ends, part.First)) + part.Behind
 			n = int(Load(s.Ends, part.Last)) - first
 			src = unsafe.Add(s.Data, first)
@@ -74,6 +85,9 @@ func emit(s *Rows, in unsafe.Pointer, at int) {
 				Put(dst, at, byte(u))
 				at++
 			}
+		} else if kind == Edited {
+			n = int(Load(src, 8))
+			src = pointer(src, 0)
 		} else if kind != Constant {
 			first := int(Load(s.Ends, part.First)) + part.Behind
 			choice := uint64(Byte(s.Data, first))
@@ -97,7 +111,7 @@ func emit(s *Rows, in unsafe.Pointer, at int) {
 		at += n
 		part = (*Part)(unsafe.Add(unsafe.Pointer(part), 56))
 	}
-	finish(s, in, s.Result, at)
+	finish(s, in, s.Result, middle, at)
 }
 
 // kernel(in, out) of Pass
@@ -297,7 +311,10 @@ func goStructures(s *Rows) int {
 		in := unsafe.Add(s.In, s.N*rowBytes)
 		size := int(Load(in, value+8) >> 32)
 		why := structure(s, in, int(Load(in, value+8)&low)+size)
-		if why != Full || s.At+size+s.Program.Extra+Room > s.Size {
+		if why == Full && s.Edited < s.Program.Edits {
+			return Edit
+		}
+		if why != Full || s.At+size<<s.Program.Twice+s.Edited+s.Program.Extra+Room > s.Size {
 			return why
 		}
 		emit(s, in, s.At)
@@ -486,7 +503,10 @@ func goMaps(s *Rows) int {
 		in := unsafe.Add(s.In, s.N*rowBytes)
 		size := int(Load(in, value+8) >> 32)
 		why := entries(s, in, int(Load(in, value+8)&low)+size)
-		if why != Full || s.At+size+s.Program.Extra+Room > s.Size {
+		if why == Full && s.Edited < s.Program.Edits {
+			return Edit
+		}
+		if why != Full || s.At+size<<s.Program.Twice+s.Edited+s.Program.Extra+Room > s.Size {
 			return why
 		}
 		emit(s, in, s.At)

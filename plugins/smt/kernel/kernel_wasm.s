@@ -242,7 +242,7 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 		I64Load $56
 		Set R2
 		Get PC_B
-		I64Load $176
+		I64Load $184
 		Set R3
 		Get PC_B
 		I64Load $152
@@ -817,7 +817,7 @@ TEXT ·Structures(SB), NOSPLIT, $0-16
 					I64Load $56
 					Set R5
 					Get PC_B
-					I64Load $176
+					I64Load $184
 					Set R6
 					Get PC_B
 					I64Load $152
@@ -1268,10 +1268,40 @@ TEXT ·Structures(SB), NOSPLIT, $0-16
 			End
 			Get R2
 			I64Const $2
+			I64Eq
+			Get PC_B
+			I64Load $176
+			Get PC_B
+			I64Load $152
+			I32WrapI64
+			I64Load $120
+			I64LtS
+			I32And
+			If
+				I64Const $3
+				Set R3
+				Get R0
+				I32WrapI64
+				Set SP
+				Get SP
+				Get R3
+				I64Store ret+8(FP)
+				RET
+			End
+			Get R2
+			I64Const $2
 			I64Ne
 			Get PC_B
 			I64Load $80
 			Get R1
+			Get PC_B
+			I64Load $152
+			I32WrapI64
+			I64Load $112
+			I64Shl
+			I64Add
+			Get PC_B
+			I64Load $176
 			I64Add
 			Get PC_B
 			I64Load $152
@@ -1303,254 +1333,279 @@ TEXT ·Structures(SB), NOSPLIT, $0-16
 				I64Load $72
 				Set R4
 				Get PC_B
-				I64Load $152
-				I32WrapI64
 				I64Load $80
 				Set R5
 				Get PC_B
 				I64Load $152
 				I32WrapI64
-				I64Load $88
+				I64Load $80
 				Set R6
+				Get PC_B
+				I64Load $152
+				I32WrapI64
+				I64Load $88
+				Set R7
 				Block
 					Loop
-						Get R6
+						Get R7
 						I64Const $0
 						I64Ne
 						I32Eqz
 						BrIf $1
 						Block
-							Get R5
+							Get R6
 							I32WrapI64
 							I64Load $32
-							Set R7
-							Get R5
+							Set R8
+							Get R6
 							I32WrapI64
 							I64Load $40
-							Set R8
-							Get R5
+							Set R9
+							Get R6
 							I32WrapI64
 							I64Load $0
-							Set R9
-							Get R9
-							I64Const $1
+							Set R10
+							Get R10
+							I64Const $6
 							I64Eq
 							If
-								Get PC_B
-								I64Load $176
-								Get R5
-								I32WrapI64
-								I64Load $8
-								I64Add
-								I32WrapI64
-								I64Load $0
-								Get R5
-								I32WrapI64
-								I64Load $24
-								I64Add
-								Set R10
-								Get PC_B
-								I64Load $176
-								Get R5
-								I32WrapI64
-								I64Load $16
-								I64Add
-								I32WrapI64
-								I64Load $0
-								Get R10
-								I64Sub
-								Set R8
-								Get PC_B
-								I64Load $56
-								Get R10
-								I64Add
-								Set R7
+								Get R3
+								Set R5
 							Else
-								Get R9
-								I64Const $4
+								Get R10
+								I64Const $1
 								I64Eq
 								If
-									Get SP
-									I64ExtendI32U
-									Get R5
+									Get PC_B
+									I64Load $184
+									Get R6
 									I32WrapI64
 									I64Load $8
 									I64Add
 									I32WrapI64
 									I64Load $0
-									Set R10
-									Get R5
+									Get R6
 									I32WrapI64
-									I64Load $8
-									I64Const $8
+									I64Load $24
+									I64Add
+									Set R11
+									Get PC_B
+									I64Load $184
+									Get R6
+									I32WrapI64
+									I64Load $16
+									I64Add
+									I32WrapI64
+									I64Load $0
+									Get R11
+									I64Sub
+									Set R9
+									Get PC_B
+									I64Load $56
+									Get R11
+									I64Add
+									Set R8
+								Else
+									Get R10
+									I64Const $4
 									I64Eq
 									If
-										Get R10
-										I64Const $32
-										I64Shl
-										I64Const $32
-										I64ShrS
-										Set R10
-									End
-									I64Const $0
-									Set R8
-									Get R5
-									I32WrapI64
-									I64Load $48
-									I64Const $0
-									I64Ne
-									If
-										Get R4
-										Get R3
-										I64Add
-										I32WrapI64
-										I64Const $2
-										Get R10
-										I64Const $63
-										I64ShrS
-										I64Const $255
-										I64And
-										I64Const $-1
-										I64Xor
-										I64And
-										I64Store8 $0
-										Get R3
-										I64Const $1
-										I64Add
-										Set R3
-									End
-									Get R5
-									I32WrapI64
-									I64Load $48
-									I64Eqz
-									Get R10
-									I64Const $0
-									I64GeS
-									I32Or
-									If
-										Get R10
-										I64Const $1
-										I64Shl
-										Get R10
-										I64Const $63
-										I64ShrS
-										I64Xor
-										Set R11
-										Block
-											Loop
-												Get R11
-												I64Const $128
-												I64GeU
-												I32Eqz
-												BrIf $1
-												Get R4
-												Get R3
-												I64Add
-												I32WrapI64
-												Get R11
-												I64Const $128
-												I64Or
-												I64Const $255
-												I64And
-												I64Store8 $0
-												Get R3
-												I64Const $1
-												I64Add
-												Set R3
-												Get R11
-												I64Const $7
-												I64ShrU
-												Set R11
-												Br $0
-											End
-										End
-										Get R4
-										Get R3
-										I64Add
-										I32WrapI64
-										Get R11
-										I64Const $255
-										I64And
-										I64Store8 $0
-										Get R3
-										I64Const $1
-										I64Add
-										Set R3
-									End
-								Else
-									Get R9
-									I64Const $0
-									I64Ne
-									If
-										Get PC_B
-										I64Load $176
-										Get R5
+										Get SP
+										I64ExtendI32U
+										Get R6
 										I32WrapI64
 										I64Load $8
 										I64Add
 										I32WrapI64
 										I64Load $0
-										Get R5
-										I32WrapI64
-										I64Load $24
-										I64Add
-										Set R10
-										Get PC_B
-										I64Load $56
-										Get R10
-										I64Add
-										I32WrapI64
-										I64Load8U $0
 										Set R11
-										Get R9
-										I64Const $3
+										Get R6
+										I32WrapI64
+										I64Load $8
+										I64Const $8
 										I64Eq
 										If
 											Get R11
-											I64Const $16
-											I64Mul
-											Set R12
-											Get R7
-											Get R12
+											I64Const $32
+											I64Shl
+											I64Const $32
+											I64ShrS
+											Set R11
+										End
+										I64Const $0
+										Set R9
+										Get R6
+										I32WrapI64
+										I64Load $48
+										I64Const $0
+										I64Ne
+										If
+											Get R4
+											Get R3
 											I64Add
+											I32WrapI64
+											I64Const $2
+											Get R11
+											I64Const $63
+											I64ShrS
+											I64Const $255
+											I64And
+											I64Const $-1
+											I64Xor
+											I64And
+											I64Store8 $0
+											Get R3
+											I64Const $1
+											I64Add
+											Set R3
+										End
+										Get R6
+										I32WrapI64
+										I64Load $48
+										I64Eqz
+										Get R11
+										I64Const $0
+										I64GeS
+										I32Or
+										If
+											Get R11
+											I64Const $1
+											I64Shl
+											Get R11
+											I64Const $63
+											I64ShrS
+											I64Xor
+											Set R12
+											Block
+												Loop
+													Get R12
+													I64Const $128
+													I64GeU
+													I32Eqz
+													BrIf $1
+													Get R4
+													Get R3
+													I64Add
+													I32WrapI64
+													Get R12
+													I64Const $128
+													I64Or
+													I64Const $255
+													I64And
+													I64Store8 $0
+													Get R3
+													I64Const $1
+													I64Add
+													Set R3
+													Get R12
+													I64Const $7
+													I64ShrU
+													Set R12
+													Br $0
+												End
+											End
+											Get R4
+											Get R3
+											I64Add
+											I32WrapI64
+											Get R12
+											I64Const $255
+											I64And
+											I64Store8 $0
+											Get R3
+											I64Const $1
+											I64Add
+											Set R3
+										End
+									Else
+										Get R10
+										I64Const $5
+										I64Eq
+										If
+											Get R8
 											I32WrapI64
 											I64Load $8
-											Set R8
-											Get R7
-											Get R12
-											I64Add
+											Set R9
+											Get R8
 											I32WrapI64
 											I64Load $0
-											Set R7
+											Set R8
 										Else
-											Get R11
-											Get R5
-											I32WrapI64
-											I64Load $48
+											Get R10
+											I64Const $0
 											I64Ne
 											If
 												Get PC_B
-												I64Load $176
-												Get R5
+												I64Load $184
+												Get R6
 												I32WrapI64
-												I64Load $16
+												I64Load $8
 												I64Add
 												I32WrapI64
 												I64Load $0
-												Get R10
-												I64Sub
-												Set R8
+												Get R6
+												I32WrapI64
+												I64Load $24
+												I64Add
+												Set R11
 												Get PC_B
 												I64Load $56
-												Get R10
+												Get R11
 												I64Add
-												Set R7
+												I32WrapI64
+												I64Load8U $0
+												Set R12
+												Get R10
+												I64Const $3
+												I64Eq
+												If
+													Get R12
+													I64Const $16
+													I64Mul
+													Set R13
+													Get R8
+													Get R13
+													I64Add
+													I32WrapI64
+													I64Load $8
+													Set R9
+													Get R8
+													Get R13
+													I64Add
+													I32WrapI64
+													I64Load $0
+													Set R8
+												Else
+													Get R12
+													Get R6
+													I32WrapI64
+													I64Load $48
+													I64Ne
+													If
+														Get PC_B
+														I64Load $184
+														Get R6
+														I32WrapI64
+														I64Load $16
+														I64Add
+														I32WrapI64
+														I64Load $0
+														Get R11
+														I64Sub
+														Set R9
+														Get PC_B
+														I64Load $56
+														Get R11
+														I64Add
+														Set R8
+													End
+												End
 											End
 										End
 									End
 								End
 							End
-							Get R8
+							Get R9
 							I64Const $64
 							I64GtS
 							If
@@ -1558,76 +1613,76 @@ TEXT ·Structures(SB), NOSPLIT, $0-16
 								Get R3
 								I64Add
 								I32WrapI64
-								Get R7
+								Get R8
 								I64Const $0
 								I64Add
 								I32WrapI64
-								Get R8
+								Get R9
 								I32WrapI64
 								MemoryCopy
 							Else
 								I64Const $0
-								Set R10
+								Set R11
 								Block
 									Loop
-										Get R10
-										Get R8
+										Get R11
+										Get R9
 										I64LtS
 										I32Eqz
 										BrIf $1
 										Block
 											Get R4
 											Get R3
-											Get R10
+											Get R11
 											I64Add
 											I64Add
 											I32WrapI64
-											Get R7
-											Get R10
+											Get R8
+											Get R11
 											I64Add
 											I32WrapI64
 											I64Load $0
 											I64Store $0
 											Get R4
 											Get R3
-											Get R10
+											Get R11
 											I64Add
 											I64Add
 											I32WrapI64
-											Get R7
-											Get R10
+											Get R8
+											Get R11
 											I64Add
 											I32WrapI64
 											I64Load $8
 											I64Store $8
 										End
-										Get R10
+										Get R11
 										I64Const $16
 										I64Add
-										Set R10
+										Set R11
 										Br $0
 									End
 								End
 							End
 							Get R3
-							Get R8
+							Get R9
 							I64Add
 							Set R3
-							Get R5
+							Get R6
 							I64Const $56
 							I64Add
-							Set R5
+							Set R6
 						End
-						Get R6
+						Get R7
 						I64Const $1
 						I64Sub
-						Set R6
+						Set R7
 						Br $0
 					End
 				End
 				Get PC_B
 				I64Load $144
-				Set R6
+				Set R7
 				Block
 					Get PC_B
 					I64Load $8
@@ -1636,8 +1691,8 @@ TEXT ·Structures(SB), NOSPLIT, $0-16
 					I64Const $80
 					I64Mul
 					I64Add
-					Set R7
-					Get R7
+					Set R8
+					Get R8
 					I32WrapI64
 					Get PC_B
 					I64Load $32
@@ -1650,55 +1705,80 @@ TEXT ·Structures(SB), NOSPLIT, $0-16
 					I64Shl
 					I64Or
 					I64Store $0
-					Get R7
+					Get R8
 					I32WrapI64
 					Get SP
 					I64Load $8
 					I64Store $8
-					Get R7
+					Get R8
 					I32WrapI64
 					Get SP
 					I64Load $16
 					I64Store $16
-					Get R7
+					Get R8
 					I32WrapI64
 					Get SP
 					I64Load $24
 					I64Store $24
-					Get R7
+					Get PC_B
+					I64Load $152
 					I32WrapI64
-					Get SP
-					I64Load $32
-					I64Const $-4294967296
-					I64And
-					I64Const $1
-					I64Or
-					I64Store $32
-					Get R7
-					I32WrapI64
+					I64Load $104
+					Set R9
+					Get R9
 					I64Const $0
-					I64Store $40
-					Get R7
+					I64Ne
+					If
+						Get R8
+						I32WrapI64
+						Get R9
+						I64Store $32
+						Get R8
+						I32WrapI64
+						Get PC_B
+						I64Load $80
+						Get R5
+						Get PC_B
+						I64Load $80
+						I64Sub
+						I64Const $32
+						I64Shl
+						I64Or
+						I64Store $40
+					Else
+						Get R8
+						I32WrapI64
+						Get SP
+						I64Load $32
+						I64Const $-4294967296
+						I64And
+						I64Const $1
+						I64Or
+						I64Store $32
+						Get R8
+						I32WrapI64
+						I64Const $0
+						I64Store $40
+					End
+					Get R8
 					I32WrapI64
-					Get R6
+					Get R7
 					I64Store $48
-					Get R7
+					Get R8
 					I32WrapI64
-					Get PC_B
-					I64Load $80
+					Get R5
 					Get R3
-					Get PC_B
-					I64Load $80
+					Get R5
 					I64Sub
 					I64Const $32
 					I64Shl
 					I64Or
 					I64Store $56
-					Get R7
+					Get R8
 					I32WrapI64
 					I64Const $1
 					I64Store $64
-					Get R7
+					Get R8
 					I32WrapI64
 					I64Const $0
 					I64Store $72
@@ -1720,6 +1800,9 @@ TEXT ·Structures(SB), NOSPLIT, $0-16
 					Get PC_B
 					I64Const $0
 					I64Store $160
+					Get PC_B
+					I64Const $0
+					I64Store $176
 				End
 			End
 			Br $0
@@ -2026,254 +2109,279 @@ TEXT ·Append(SB), NOSPLIT, $0-16
 				I64Load $72
 				Set R5
 				Get PC_B
-				I64Load $152
-				I32WrapI64
 				I64Load $80
 				Set R6
 				Get PC_B
 				I64Load $152
 				I32WrapI64
-				I64Load $88
+				I64Load $80
 				Set R7
+				Get PC_B
+				I64Load $152
+				I32WrapI64
+				I64Load $88
+				Set R8
 				Block
 					Loop
-						Get R7
+						Get R8
 						I64Const $0
 						I64Ne
 						I32Eqz
 						BrIf $1
 						Block
-							Get R6
+							Get R7
 							I32WrapI64
 							I64Load $32
-							Set R8
-							Get R6
+							Set R9
+							Get R7
 							I32WrapI64
 							I64Load $40
-							Set R9
-							Get R6
+							Set R10
+							Get R7
 							I32WrapI64
 							I64Load $0
-							Set R10
-							Get R10
-							I64Const $1
+							Set R11
+							Get R11
+							I64Const $6
 							I64Eq
 							If
-								Get PC_B
-								I64Load $176
-								Get R6
-								I32WrapI64
-								I64Load $8
-								I64Add
-								I32WrapI64
-								I64Load $0
-								Get R6
-								I32WrapI64
-								I64Load $24
-								I64Add
-								Set R11
-								Get PC_B
-								I64Load $176
-								Get R6
-								I32WrapI64
-								I64Load $16
-								I64Add
-								I32WrapI64
-								I64Load $0
-								Get R11
-								I64Sub
-								Set R9
-								Get PC_B
-								I64Load $56
-								Get R11
-								I64Add
-								Set R8
+								Get R4
+								Set R6
 							Else
-								Get R10
-								I64Const $4
+								Get R11
+								I64Const $1
 								I64Eq
 								If
-									Get SP
-									I64ExtendI32U
-									Get R6
+									Get PC_B
+									I64Load $184
+									Get R7
 									I32WrapI64
 									I64Load $8
 									I64Add
 									I32WrapI64
 									I64Load $0
-									Set R11
-									Get R6
+									Get R7
 									I32WrapI64
-									I64Load $8
-									I64Const $8
+									I64Load $24
+									I64Add
+									Set R12
+									Get PC_B
+									I64Load $184
+									Get R7
+									I32WrapI64
+									I64Load $16
+									I64Add
+									I32WrapI64
+									I64Load $0
+									Get R12
+									I64Sub
+									Set R10
+									Get PC_B
+									I64Load $56
+									Get R12
+									I64Add
+									Set R9
+								Else
+									Get R11
+									I64Const $4
 									I64Eq
 									If
-										Get R11
-										I64Const $32
-										I64Shl
-										I64Const $32
-										I64ShrS
-										Set R11
-									End
-									I64Const $0
-									Set R9
-									Get R6
-									I32WrapI64
-									I64Load $48
-									I64Const $0
-									I64Ne
-									If
-										Get R5
-										Get R4
-										I64Add
-										I32WrapI64
-										I64Const $2
-										Get R11
-										I64Const $63
-										I64ShrS
-										I64Const $255
-										I64And
-										I64Const $-1
-										I64Xor
-										I64And
-										I64Store8 $0
-										Get R4
-										I64Const $1
-										I64Add
-										Set R4
-									End
-									Get R6
-									I32WrapI64
-									I64Load $48
-									I64Eqz
-									Get R11
-									I64Const $0
-									I64GeS
-									I32Or
-									If
-										Get R11
-										I64Const $1
-										I64Shl
-										Get R11
-										I64Const $63
-										I64ShrS
-										I64Xor
-										Set R12
-										Block
-											Loop
-												Get R12
-												I64Const $128
-												I64GeU
-												I32Eqz
-												BrIf $1
-												Get R5
-												Get R4
-												I64Add
-												I32WrapI64
-												Get R12
-												I64Const $128
-												I64Or
-												I64Const $255
-												I64And
-												I64Store8 $0
-												Get R4
-												I64Const $1
-												I64Add
-												Set R4
-												Get R12
-												I64Const $7
-												I64ShrU
-												Set R12
-												Br $0
-											End
-										End
-										Get R5
-										Get R4
-										I64Add
-										I32WrapI64
-										Get R12
-										I64Const $255
-										I64And
-										I64Store8 $0
-										Get R4
-										I64Const $1
-										I64Add
-										Set R4
-									End
-								Else
-									Get R10
-									I64Const $0
-									I64Ne
-									If
-										Get PC_B
-										I64Load $176
-										Get R6
+										Get SP
+										I64ExtendI32U
+										Get R7
 										I32WrapI64
 										I64Load $8
 										I64Add
 										I32WrapI64
 										I64Load $0
-										Get R6
-										I32WrapI64
-										I64Load $24
-										I64Add
-										Set R11
-										Get PC_B
-										I64Load $56
-										Get R11
-										I64Add
-										I32WrapI64
-										I64Load8U $0
 										Set R12
-										Get R10
-										I64Const $3
+										Get R7
+										I32WrapI64
+										I64Load $8
+										I64Const $8
 										I64Eq
 										If
 											Get R12
-											I64Const $16
-											I64Mul
-											Set R13
-											Get R8
-											Get R13
+											I64Const $32
+											I64Shl
+											I64Const $32
+											I64ShrS
+											Set R12
+										End
+										I64Const $0
+										Set R10
+										Get R7
+										I32WrapI64
+										I64Load $48
+										I64Const $0
+										I64Ne
+										If
+											Get R5
+											Get R4
 											I64Add
+											I32WrapI64
+											I64Const $2
+											Get R12
+											I64Const $63
+											I64ShrS
+											I64Const $255
+											I64And
+											I64Const $-1
+											I64Xor
+											I64And
+											I64Store8 $0
+											Get R4
+											I64Const $1
+											I64Add
+											Set R4
+										End
+										Get R7
+										I32WrapI64
+										I64Load $48
+										I64Eqz
+										Get R12
+										I64Const $0
+										I64GeS
+										I32Or
+										If
+											Get R12
+											I64Const $1
+											I64Shl
+											Get R12
+											I64Const $63
+											I64ShrS
+											I64Xor
+											Set R13
+											Block
+												Loop
+													Get R13
+													I64Const $128
+													I64GeU
+													I32Eqz
+													BrIf $1
+													Get R5
+													Get R4
+													I64Add
+													I32WrapI64
+													Get R13
+													I64Const $128
+													I64Or
+													I64Const $255
+													I64And
+													I64Store8 $0
+													Get R4
+													I64Const $1
+													I64Add
+													Set R4
+													Get R13
+													I64Const $7
+													I64ShrU
+													Set R13
+													Br $0
+												End
+											End
+											Get R5
+											Get R4
+											I64Add
+											I32WrapI64
+											Get R13
+											I64Const $255
+											I64And
+											I64Store8 $0
+											Get R4
+											I64Const $1
+											I64Add
+											Set R4
+										End
+									Else
+										Get R11
+										I64Const $5
+										I64Eq
+										If
+											Get R9
 											I32WrapI64
 											I64Load $8
-											Set R9
-											Get R8
-											Get R13
-											I64Add
+											Set R10
+											Get R9
 											I32WrapI64
 											I64Load $0
-											Set R8
+											Set R9
 										Else
-											Get R12
-											Get R6
-											I32WrapI64
-											I64Load $48
+											Get R11
+											I64Const $0
 											I64Ne
 											If
 												Get PC_B
-												I64Load $176
-												Get R6
+												I64Load $184
+												Get R7
 												I32WrapI64
-												I64Load $16
+												I64Load $8
 												I64Add
 												I32WrapI64
 												I64Load $0
-												Get R11
-												I64Sub
-												Set R9
+												Get R7
+												I32WrapI64
+												I64Load $24
+												I64Add
+												Set R12
 												Get PC_B
 												I64Load $56
-												Get R11
+												Get R12
 												I64Add
-												Set R8
+												I32WrapI64
+												I64Load8U $0
+												Set R13
+												Get R11
+												I64Const $3
+												I64Eq
+												If
+													Get R13
+													I64Const $16
+													I64Mul
+													Set R14
+													Get R9
+													Get R14
+													I64Add
+													I32WrapI64
+													I64Load $8
+													Set R10
+													Get R9
+													Get R14
+													I64Add
+													I32WrapI64
+													I64Load $0
+													Set R9
+												Else
+													Get R13
+													Get R7
+													I32WrapI64
+													I64Load $48
+													I64Ne
+													If
+														Get PC_B
+														I64Load $184
+														Get R7
+														I32WrapI64
+														I64Load $16
+														I64Add
+														I32WrapI64
+														I64Load $0
+														Get R12
+														I64Sub
+														Set R10
+														Get PC_B
+														I64Load $56
+														Get R12
+														I64Add
+														Set R9
+													End
+												End
 											End
 										End
 									End
 								End
 							End
-							Get R9
+							Get R10
 							I64Const $64
 							I64GtS
 							If
@@ -2281,76 +2389,76 @@ TEXT ·Append(SB), NOSPLIT, $0-16
 								Get R4
 								I64Add
 								I32WrapI64
-								Get R8
+								Get R9
 								I64Const $0
 								I64Add
 								I32WrapI64
-								Get R9
+								Get R10
 								I32WrapI64
 								MemoryCopy
 							Else
 								I64Const $0
-								Set R11
+								Set R12
 								Block
 									Loop
-										Get R11
-										Get R9
+										Get R12
+										Get R10
 										I64LtS
 										I32Eqz
 										BrIf $1
 										Block
 											Get R5
 											Get R4
-											Get R11
+											Get R12
 											I64Add
 											I64Add
 											I32WrapI64
-											Get R8
-											Get R11
+											Get R9
+											Get R12
 											I64Add
 											I32WrapI64
 											I64Load $0
 											I64Store $0
 											Get R5
 											Get R4
-											Get R11
+											Get R12
 											I64Add
 											I64Add
 											I32WrapI64
-											Get R8
-											Get R11
+											Get R9
+											Get R12
 											I64Add
 											I32WrapI64
 											I64Load $8
 											I64Store $8
 										End
-										Get R11
+										Get R12
 										I64Const $16
 										I64Add
-										Set R11
+										Set R12
 										Br $0
 									End
 								End
 							End
 							Get R4
-							Get R9
+							Get R10
 							I64Add
 							Set R4
-							Get R6
+							Get R7
 							I64Const $56
 							I64Add
-							Set R6
+							Set R7
 						End
-						Get R7
+						Get R8
 						I64Const $1
 						I64Sub
-						Set R7
+						Set R8
 						Br $0
 					End
 				End
 				Get PC_B
 				I64Load $144
-				Set R7
+				Set R8
 				Block
 					Get PC_B
 					I64Load $8
@@ -2359,8 +2467,8 @@ TEXT ·Append(SB), NOSPLIT, $0-16
 					I64Const $80
 					I64Mul
 					I64Add
-					Set R8
-					Get R8
+					Set R9
+					Get R9
 					I32WrapI64
 					Get PC_B
 					I64Load $32
@@ -2373,55 +2481,80 @@ TEXT ·Append(SB), NOSPLIT, $0-16
 					I64Shl
 					I64Or
 					I64Store $0
-					Get R8
+					Get R9
 					I32WrapI64
 					Get SP
 					I64Load $8
 					I64Store $8
-					Get R8
+					Get R9
 					I32WrapI64
 					Get SP
 					I64Load $16
 					I64Store $16
-					Get R8
+					Get R9
 					I32WrapI64
 					Get SP
 					I64Load $24
 					I64Store $24
-					Get R8
+					Get PC_B
+					I64Load $152
 					I32WrapI64
-					Get SP
-					I64Load $32
-					I64Const $-4294967296
-					I64And
-					I64Const $1
-					I64Or
-					I64Store $32
-					Get R8
-					I32WrapI64
+					I64Load $104
+					Set R10
+					Get R10
 					I64Const $0
-					I64Store $40
-					Get R8
+					I64Ne
+					If
+						Get R9
+						I32WrapI64
+						Get R10
+						I64Store $32
+						Get R9
+						I32WrapI64
+						Get PC_B
+						I64Load $80
+						Get R6
+						Get PC_B
+						I64Load $80
+						I64Sub
+						I64Const $32
+						I64Shl
+						I64Or
+						I64Store $40
+					Else
+						Get R9
+						I32WrapI64
+						Get SP
+						I64Load $32
+						I64Const $-4294967296
+						I64And
+						I64Const $1
+						I64Or
+						I64Store $32
+						Get R9
+						I32WrapI64
+						I64Const $0
+						I64Store $40
+					End
+					Get R9
 					I32WrapI64
-					Get R7
+					Get R8
 					I64Store $48
-					Get R8
+					Get R9
 					I32WrapI64
-					Get PC_B
-					I64Load $80
+					Get R6
 					Get R4
-					Get PC_B
-					I64Load $80
+					Get R6
 					I64Sub
 					I64Const $32
 					I64Shl
 					I64Or
 					I64Store $56
-					Get R8
+					Get R9
 					I32WrapI64
 					I64Const $1
 					I64Store $64
-					Get R8
+					Get R9
 					I32WrapI64
 					I64Const $0
 					I64Store $72
@@ -2443,6 +2576,9 @@ TEXT ·Append(SB), NOSPLIT, $0-16
 					Get PC_B
 					I64Const $0
 					I64Store $160
+					Get PC_B
+					I64Const $0
+					I64Store $176
 				End
 			End
 			Get SP
@@ -2474,7 +2610,7 @@ TEXT ·Entries(SB), NOSPLIT, $0-16
 	I64Load $56
 	Set R0
 	Get PC_B
-	I64Load $176
+	I64Load $184
 	Set R1
 	Get PC_B
 	I64Load $168
@@ -2768,7 +2904,7 @@ TEXT ·Maps(SB), NOSPLIT, $0-16
 				I64Load $56
 				Set R4
 				Get PC_B
-				I64Load $176
+				I64Load $184
 				Set R5
 				Get PC_B
 				I64Load $168
@@ -3295,10 +3431,40 @@ TEXT ·Maps(SB), NOSPLIT, $0-16
 			End
 			Get R2
 			I64Const $2
+			I64Eq
+			Get PC_B
+			I64Load $176
+			Get PC_B
+			I64Load $152
+			I32WrapI64
+			I64Load $120
+			I64LtS
+			I32And
+			If
+				I64Const $3
+				Set R3
+				Get R0
+				I32WrapI64
+				Set SP
+				Get SP
+				Get R3
+				I64Store ret+8(FP)
+				RET
+			End
+			Get R2
+			I64Const $2
 			I64Ne
 			Get PC_B
 			I64Load $80
 			Get R1
+			Get PC_B
+			I64Load $152
+			I32WrapI64
+			I64Load $112
+			I64Shl
+			I64Add
+			Get PC_B
+			I64Load $176
 			I64Add
 			Get PC_B
 			I64Load $152
@@ -3330,254 +3496,279 @@ TEXT ·Maps(SB), NOSPLIT, $0-16
 				I64Load $72
 				Set R4
 				Get PC_B
-				I64Load $152
-				I32WrapI64
 				I64Load $80
 				Set R5
 				Get PC_B
 				I64Load $152
 				I32WrapI64
-				I64Load $88
+				I64Load $80
 				Set R6
+				Get PC_B
+				I64Load $152
+				I32WrapI64
+				I64Load $88
+				Set R7
 				Block
 					Loop
-						Get R6
+						Get R7
 						I64Const $0
 						I64Ne
 						I32Eqz
 						BrIf $1
 						Block
-							Get R5
+							Get R6
 							I32WrapI64
 							I64Load $32
-							Set R7
-							Get R5
+							Set R8
+							Get R6
 							I32WrapI64
 							I64Load $40
-							Set R8
-							Get R5
+							Set R9
+							Get R6
 							I32WrapI64
 							I64Load $0
-							Set R9
-							Get R9
-							I64Const $1
+							Set R10
+							Get R10
+							I64Const $6
 							I64Eq
 							If
-								Get PC_B
-								I64Load $176
-								Get R5
-								I32WrapI64
-								I64Load $8
-								I64Add
-								I32WrapI64
-								I64Load $0
-								Get R5
-								I32WrapI64
-								I64Load $24
-								I64Add
-								Set R10
-								Get PC_B
-								I64Load $176
-								Get R5
-								I32WrapI64
-								I64Load $16
-								I64Add
-								I32WrapI64
-								I64Load $0
-								Get R10
-								I64Sub
-								Set R8
-								Get PC_B
-								I64Load $56
-								Get R10
-								I64Add
-								Set R7
+								Get R3
+								Set R5
 							Else
-								Get R9
-								I64Const $4
+								Get R10
+								I64Const $1
 								I64Eq
 								If
-									Get SP
-									I64ExtendI32U
-									Get R5
+									Get PC_B
+									I64Load $184
+									Get R6
 									I32WrapI64
 									I64Load $8
 									I64Add
 									I32WrapI64
 									I64Load $0
-									Set R10
-									Get R5
+									Get R6
 									I32WrapI64
-									I64Load $8
-									I64Const $8
+									I64Load $24
+									I64Add
+									Set R11
+									Get PC_B
+									I64Load $184
+									Get R6
+									I32WrapI64
+									I64Load $16
+									I64Add
+									I32WrapI64
+									I64Load $0
+									Get R11
+									I64Sub
+									Set R9
+									Get PC_B
+									I64Load $56
+									Get R11
+									I64Add
+									Set R8
+								Else
+									Get R10
+									I64Const $4
 									I64Eq
 									If
-										Get R10
-										I64Const $32
-										I64Shl
-										I64Const $32
-										I64ShrS
-										Set R10
-									End
-									I64Const $0
-									Set R8
-									Get R5
-									I32WrapI64
-									I64Load $48
-									I64Const $0
-									I64Ne
-									If
-										Get R4
-										Get R3
-										I64Add
-										I32WrapI64
-										I64Const $2
-										Get R10
-										I64Const $63
-										I64ShrS
-										I64Const $255
-										I64And
-										I64Const $-1
-										I64Xor
-										I64And
-										I64Store8 $0
-										Get R3
-										I64Const $1
-										I64Add
-										Set R3
-									End
-									Get R5
-									I32WrapI64
-									I64Load $48
-									I64Eqz
-									Get R10
-									I64Const $0
-									I64GeS
-									I32Or
-									If
-										Get R10
-										I64Const $1
-										I64Shl
-										Get R10
-										I64Const $63
-										I64ShrS
-										I64Xor
-										Set R11
-										Block
-											Loop
-												Get R11
-												I64Const $128
-												I64GeU
-												I32Eqz
-												BrIf $1
-												Get R4
-												Get R3
-												I64Add
-												I32WrapI64
-												Get R11
-												I64Const $128
-												I64Or
-												I64Const $255
-												I64And
-												I64Store8 $0
-												Get R3
-												I64Const $1
-												I64Add
-												Set R3
-												Get R11
-												I64Const $7
-												I64ShrU
-												Set R11
-												Br $0
-											End
-										End
-										Get R4
-										Get R3
-										I64Add
-										I32WrapI64
-										Get R11
-										I64Const $255
-										I64And
-										I64Store8 $0
-										Get R3
-										I64Const $1
-										I64Add
-										Set R3
-									End
-								Else
-									Get R9
-									I64Const $0
-									I64Ne
-									If
-										Get PC_B
-										I64Load $176
-										Get R5
+										Get SP
+										I64ExtendI32U
+										Get R6
 										I32WrapI64
 										I64Load $8
 										I64Add
 										I32WrapI64
 										I64Load $0
-										Get R5
-										I32WrapI64
-										I64Load $24
-										I64Add
-										Set R10
-										Get PC_B
-										I64Load $56
-										Get R10
-										I64Add
-										I32WrapI64
-										I64Load8U $0
 										Set R11
-										Get R9
-										I64Const $3
+										Get R6
+										I32WrapI64
+										I64Load $8
+										I64Const $8
 										I64Eq
 										If
 											Get R11
-											I64Const $16
-											I64Mul
-											Set R12
-											Get R7
-											Get R12
+											I64Const $32
+											I64Shl
+											I64Const $32
+											I64ShrS
+											Set R11
+										End
+										I64Const $0
+										Set R9
+										Get R6
+										I32WrapI64
+										I64Load $48
+										I64Const $0
+										I64Ne
+										If
+											Get R4
+											Get R3
 											I64Add
+											I32WrapI64
+											I64Const $2
+											Get R11
+											I64Const $63
+											I64ShrS
+											I64Const $255
+											I64And
+											I64Const $-1
+											I64Xor
+											I64And
+											I64Store8 $0
+											Get R3
+											I64Const $1
+											I64Add
+											Set R3
+										End
+										Get R6
+										I32WrapI64
+										I64Load $48
+										I64Eqz
+										Get R11
+										I64Const $0
+										I64GeS
+										I32Or
+										If
+											Get R11
+											I64Const $1
+											I64Shl
+											Get R11
+											I64Const $63
+											I64ShrS
+											I64Xor
+											Set R12
+											Block
+												Loop
+													Get R12
+													I64Const $128
+													I64GeU
+													I32Eqz
+													BrIf $1
+													Get R4
+													Get R3
+													I64Add
+													I32WrapI64
+													Get R12
+													I64Const $128
+													I64Or
+													I64Const $255
+													I64And
+													I64Store8 $0
+													Get R3
+													I64Const $1
+													I64Add
+													Set R3
+													Get R12
+													I64Const $7
+													I64ShrU
+													Set R12
+													Br $0
+												End
+											End
+											Get R4
+											Get R3
+											I64Add
+											I32WrapI64
+											Get R12
+											I64Const $255
+											I64And
+											I64Store8 $0
+											Get R3
+											I64Const $1
+											I64Add
+											Set R3
+										End
+									Else
+										Get R10
+										I64Const $5
+										I64Eq
+										If
+											Get R8
 											I32WrapI64
 											I64Load $8
-											Set R8
-											Get R7
-											Get R12
-											I64Add
+											Set R9
+											Get R8
 											I32WrapI64
 											I64Load $0
-											Set R7
+											Set R8
 										Else
-											Get R11
-											Get R5
-											I32WrapI64
-											I64Load $48
+											Get R10
+											I64Const $0
 											I64Ne
 											If
 												Get PC_B
-												I64Load $176
-												Get R5
+												I64Load $184
+												Get R6
 												I32WrapI64
-												I64Load $16
+												I64Load $8
 												I64Add
 												I32WrapI64
 												I64Load $0
-												Get R10
-												I64Sub
-												Set R8
+												Get R6
+												I32WrapI64
+												I64Load $24
+												I64Add
+												Set R11
 												Get PC_B
 												I64Load $56
-												Get R10
+												Get R11
 												I64Add
-												Set R7
+												I32WrapI64
+												I64Load8U $0
+												Set R12
+												Get R10
+												I64Const $3
+												I64Eq
+												If
+													Get R12
+													I64Const $16
+													I64Mul
+													Set R13
+													Get R8
+													Get R13
+													I64Add
+													I32WrapI64
+													I64Load $8
+													Set R9
+													Get R8
+													Get R13
+													I64Add
+													I32WrapI64
+													I64Load $0
+													Set R8
+												Else
+													Get R12
+													Get R6
+													I32WrapI64
+													I64Load $48
+													I64Ne
+													If
+														Get PC_B
+														I64Load $184
+														Get R6
+														I32WrapI64
+														I64Load $16
+														I64Add
+														I32WrapI64
+														I64Load $0
+														Get R11
+														I64Sub
+														Set R9
+														Get PC_B
+														I64Load $56
+														Get R11
+														I64Add
+														Set R8
+													End
+												End
 											End
 										End
 									End
 								End
 							End
-							Get R8
+							Get R9
 							I64Const $64
 							I64GtS
 							If
@@ -3585,76 +3776,76 @@ TEXT ·Maps(SB), NOSPLIT, $0-16
 								Get R3
 								I64Add
 								I32WrapI64
-								Get R7
+								Get R8
 								I64Const $0
 								I64Add
 								I32WrapI64
-								Get R8
+								Get R9
 								I32WrapI64
 								MemoryCopy
 							Else
 								I64Const $0
-								Set R10
+								Set R11
 								Block
 									Loop
-										Get R10
-										Get R8
+										Get R11
+										Get R9
 										I64LtS
 										I32Eqz
 										BrIf $1
 										Block
 											Get R4
 											Get R3
-											Get R10
+											Get R11
 											I64Add
 											I64Add
 											I32WrapI64
-											Get R7
-											Get R10
+											Get R8
+											Get R11
 											I64Add
 											I32WrapI64
 											I64Load $0
 											I64Store $0
 											Get R4
 											Get R3
-											Get R10
+											Get R11
 											I64Add
 											I64Add
 											I32WrapI64
-											Get R7
-											Get R10
+											Get R8
+											Get R11
 											I64Add
 											I32WrapI64
 											I64Load $8
 											I64Store $8
 										End
-										Get R10
+										Get R11
 										I64Const $16
 										I64Add
-										Set R10
+										Set R11
 										Br $0
 									End
 								End
 							End
 							Get R3
-							Get R8
+							Get R9
 							I64Add
 							Set R3
-							Get R5
+							Get R6
 							I64Const $56
 							I64Add
-							Set R5
+							Set R6
 						End
-						Get R6
+						Get R7
 						I64Const $1
 						I64Sub
-						Set R6
+						Set R7
 						Br $0
 					End
 				End
 				Get PC_B
 				I64Load $144
-				Set R6
+				Set R7
 				Block
 					Get PC_B
 					I64Load $8
@@ -3663,8 +3854,8 @@ TEXT ·Maps(SB), NOSPLIT, $0-16
 					I64Const $80
 					I64Mul
 					I64Add
-					Set R7
-					Get R7
+					Set R8
+					Get R8
 					I32WrapI64
 					Get PC_B
 					I64Load $32
@@ -3677,55 +3868,80 @@ TEXT ·Maps(SB), NOSPLIT, $0-16
 					I64Shl
 					I64Or
 					I64Store $0
-					Get R7
+					Get R8
 					I32WrapI64
 					Get SP
 					I64Load $8
 					I64Store $8
-					Get R7
+					Get R8
 					I32WrapI64
 					Get SP
 					I64Load $16
 					I64Store $16
-					Get R7
+					Get R8
 					I32WrapI64
 					Get SP
 					I64Load $24
 					I64Store $24
-					Get R7
+					Get PC_B
+					I64Load $152
 					I32WrapI64
-					Get SP
-					I64Load $32
-					I64Const $-4294967296
-					I64And
-					I64Const $1
-					I64Or
-					I64Store $32
-					Get R7
-					I32WrapI64
+					I64Load $104
+					Set R9
+					Get R9
 					I64Const $0
-					I64Store $40
-					Get R7
+					I64Ne
+					If
+						Get R8
+						I32WrapI64
+						Get R9
+						I64Store $32
+						Get R8
+						I32WrapI64
+						Get PC_B
+						I64Load $80
+						Get R5
+						Get PC_B
+						I64Load $80
+						I64Sub
+						I64Const $32
+						I64Shl
+						I64Or
+						I64Store $40
+					Else
+						Get R8
+						I32WrapI64
+						Get SP
+						I64Load $32
+						I64Const $-4294967296
+						I64And
+						I64Const $1
+						I64Or
+						I64Store $32
+						Get R8
+						I32WrapI64
+						I64Const $0
+						I64Store $40
+					End
+					Get R8
 					I32WrapI64
-					Get R6
+					Get R7
 					I64Store $48
-					Get R7
+					Get R8
 					I32WrapI64
-					Get PC_B
-					I64Load $80
+					Get R5
 					Get R3
-					Get PC_B
-					I64Load $80
+					Get R5
 					I64Sub
 					I64Const $32
 					I64Shl
 					I64Or
 					I64Store $56
-					Get R7
+					Get R8
 					I32WrapI64
 					I64Const $1
 					I64Store $64
-					Get R7
+					Get R8
 					I32WrapI64
 					I64Const $0
 					I64Store $72
@@ -3747,6 +3963,9 @@ TEXT ·Maps(SB), NOSPLIT, $0-16
 					Get PC_B
 					I64Const $0
 					I64Store $160
+					Get PC_B
+					I64Const $0
+					I64Store $176
 				End
 			End
 			Br $0

@@ -23,6 +23,9 @@ type Rows struct {
 	// Program is what is done to values. Member and Place are where its reading of row N goes on.
 	Program       *Program
 	Member, Place int
+	// Edited is 0 until the caller has made the pieces of row N that the program's parts of kind Edited write, then one
+	// more than their bytes.
+	Edited int
 	// Ends has room for a number for each member, and one more: there each begins, and the last ends.
 	Ends unsafe.Pointer
 }
@@ -48,6 +51,11 @@ type Program struct {
 	Parts  *Part
 	Pieces int
 	Extra  int
+	// Key is the word with form and schema of the key that parts make, 0: it stays. Twice is then 1: a value may be
+	// copied into the key, too.
+	Key, Twice uint64
+	// Edits is 1 where the caller makes pieces of each row, else 0.
+	Edits int
 }
 
 // Codes of members. A member with a branch has Optional added, and the branch of a value from bit 8 on. An OptionalText
@@ -94,7 +102,8 @@ type Part struct {
 	First, Last int
 	// Behind is how far behind First it is: a value is as far behind its entry as the key is long.
 	Behind int
-	// Bytes and Size: a constant, or what replaces a null; of a part that chooses, pieces by what the byte says.
+	// Bytes and Size: a constant, or what replaces a null; of a part that chooses, pieces by what the byte says; of an
+	// edited one the piece.
 	Bytes unsafe.Pointer
 	Size  int
 	// Null is the branch of a null, which is replaced. Of an attribute: it is not 0 where there is a branch.
@@ -112,12 +121,16 @@ const (
 	Choosing
 	// Attribute is a number of the row: partition, offset or timestamp.
 	Attribute
+	// Edited writes a piece that the caller makes of each row.
+	Edited
+	// KeyEnd writes nothing: what stands before it is the key, what comes behind it the value.
+	KeyEnd
 )
 
 // Places of attributes in a row.
 const Partition, Offset, Timestamp = 8, 16, 24
 
-// Piece is bytes that a part chooses. They have Room behind them.
+// Piece is bytes that a part chooses, or that the caller made. They have Room behind them.
 type Piece struct {
 	Bytes unsafe.Pointer
 	Size  int
@@ -131,4 +144,6 @@ const (
 	Skip
 	// Full: the result needs more room: the caller makes it and calls again.
 	Full
+	// Edit: the members of row N are in Ends: the caller makes its pieces, says so in Edited, and calls again.
+	Edit
 )

@@ -14,15 +14,23 @@ import org.apache.kafka.connect.data.SchemaBuilder;
 import org.apache.kafka.connect.data.Struct;
 import org.apache.kafka.connect.json.JsonConverter;
 import org.apache.kafka.connect.source.SourceRecord;
+import org.apache.kafka.connect.transforms.Cast;
+import org.apache.kafka.connect.transforms.ExtractField;
+import org.apache.kafka.connect.transforms.HeaderFrom;
 import org.apache.kafka.connect.transforms.InsertField;
 import org.apache.kafka.connect.transforms.MaskField;
+import org.apache.kafka.connect.transforms.RegexRouter;
 import org.apache.kafka.connect.transforms.ReplaceField;
+import org.apache.kafka.connect.transforms.TimestampConverter;
+import org.apache.kafka.connect.transforms.TimestampRouter;
 import org.apache.kafka.connect.transforms.Transformation;
+import org.apache.kafka.connect.transforms.ValueToKey;
+import org.apache.kafka.connect.transforms.predicates.RecordIsTombstone;
 
 /**
  * Kafka's own transforms and converters on records of ten fields and 1 KB, for BenchmarkRealPeers: a line of standard input is a case and
  * how many records; it is answered with the nanoseconds of CPU of one record, of this thread. A case is what is done (chain-1, chain-3,
- * chain-5, in, out, path) and whether records have a schema (schema, plain), with a blank between.
+ * chain-5, in, out, path, or a chain of its own: see chain) and whether records have a schema (schema, plain), with a blank between.
  */
 public class Peer {
     static final Schema SCHEMA = schema();
@@ -58,7 +66,60 @@ public class Peer {
         return t;
     }
 
-    static List<Transformation<SourceRecord>> chain(int stages) {
+    /** edited is editedStages of bench_test.go: Cast and TimestampConverter among others. */
+    static List<Transformation<SourceRecord>> edited(String what) {
+        Transformation<SourceRecord> insert = with(new InsertField.Value<>(), "static.field", "system", "static.value", "SAP-PRD-100");
+        Transformation<SourceRecord> cast = with(new Cast.Value<>(), "spec", "f0:string,f2:float32");
+        Transformation<SourceRecord> names = with(new ReplaceField.Value<>(), "renames", "f3:name", "exclude", "f7");
+        Transformation<SourceRecord> when = with(new TimestampConverter.Value<>(), "field", "f1", "target.type", "string",
+            "format", "yyyy-MM-dd'T'HH:mm:ss");
+        Transformation<SourceRecord> topic = with(new InsertField.Value<>(), "topic.field", "topic");
+        switch (what) {
+            case "edited-3-1":
+                return List.of(insert, cast, names);
+            case "edited-3-2":
+                return List.of(cast, names, when);
+            case "edited-5-1":
+                return List.of(insert, cast, names, with(new MaskField.Value<>(), "fields", "f4"), topic);
+            default:
+                return List.of(insert, cast, names, when, topic);
+        }
+    }
+
+    /** live has each transform done to what is no tombstone. */
+    static List<Transformation<SourceRecord>> live(List<Transformation<SourceRecord>> chain) {
+        RecordIsTombstone<SourceRecord> tombstone = new RecordIsTombstone<>();
+        List<Transformation<SourceRecord>> list = new ArrayList<>();
+        for (Transformation<SourceRecord> t : chain) {
+            list.add(new InsertField.Value<>() {
+                @Override
+                public SourceRecord apply(SourceRecord r) {
+                    return tombstone.test(r) ? r : t.apply(r);
+                }
+            });
+        }
+        return list;
+    }
+
+    static List<Transformation<SourceRecord>> chain(String what) {
+        switch (what) {
+            case "keys":
+                return List.of(with(new ValueToKey<>(), "fields", "f0"), with(new ExtractField.Key<>(), "field", "f0"),
+                    with(new RegexRouter<>(), "regex", "(.*)", "replacement", "sap.$1"));
+            case "columns":
+                return List.of(with(new ValueToKey<>(), "fields", "f0,f3"),
+                    with(new HeaderFrom.Value<>(), "fields", "f1", "headers", "at", "operation", "move"), with(new TimestampRouter<>()));
+            case "days":
+                return List.of(with(new InsertField.Value<>(), "static.field", "system", "static.value", "SAP-PRD-100"),
+                    with(new TimestampRouter<>()));
+            case "live":
+                return live(chain("chain-3"));
+            default:
+                return what.startsWith("edited") ? edited(what) : plain(what.startsWith("chain-") ? what.charAt(6) - '0' : 3);
+        }
+    }
+
+    static List<Transformation<SourceRecord>> plain(int stages) {
         List<Transformation<SourceRecord>> list = new ArrayList<>();
         list.add(with(new InsertField.Value<>(), "static.field", "system", "static.value", "SAP-PRD-100"));
         list.add(with(new ReplaceField.Value<>(), "renames", "f0:id,f3:name", "exclude", "f7"));
@@ -81,7 +142,7 @@ public class Peer {
         Object value = value(typed);
         Schema schema = typed ? SCHEMA : null;
         byte[] bytes = json.fromConnectData("orders", schema, value);
-        List<Transformation<SourceRecord>> chain = chain(what.startsWith("chain-") ? what.charAt(6) - '0' : 3);
+        List<Transformation<SourceRecord>> chain = chain(what);
         switch (what) {
             case "in":
                 return () -> json.toConnectData("orders", bytes);

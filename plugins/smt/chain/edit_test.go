@@ -1,0 +1,325 @@
+package chain
+
+import (
+	"bytes"
+	"math/big"
+	"math/rand/v2"
+	"reflect"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/datum"
+)
+
+// editable makes a schema of fields that Cast and TimestampConverter mostly take.
+func (m maker) editable() []wit.Node {
+	nodes := []wit.Node{{Kind: wit.Structure, Optional: m.IntN(8) == 0}}
+	for i, name := range pool[:2+m.IntN(5)] {
+		n := wit.Node{Kind: wit.Kind(m.IntN(int(wit.Array))), Optional: m.IntN(2) == 0}
+		switch {
+		case n.Kind == wit.Int32 && m.IntN(2) == 0:
+			n.Name = wit.Ptr([]string{wit.NameDate, wit.NameTime}[m.IntN(2)])
+		case n.Kind == wit.Int64 && m.IntN(2) == 0:
+			n.Name = wit.Ptr(wit.NameTimestamp)
+		case n.Kind == wit.Bytes:
+			n.Name, n.Parameters = wit.Ptr(wit.NameDecimal), []wit.Setting{{Name: "scale", Value: "2"}}
+		}
+		nodes[0].Members = append(nodes[0].Members, wit.Member{Name: name, Node: uint32(i + 1)})
+		nodes = append(nodes, n)
+		if m.IntN(4) == 0 {
+			b, err := datum.AppendDefault(nil, nodes, uint32(i+1), m.scalar(&nodes[i+1]))
+			if err != nil {
+				panic(err)
+			}
+			nodes[i+1].DefaultValue = &b
+		}
+	}
+	if m.IntN(10) == 0 {
+		b, err := datum.AppendDefault(nil, nodes, 0, m.record(nodes))
+		if err != nil {
+			panic(err)
+		}
+		nodes[0].DefaultValue = &b
+	}
+	return nodes
+}
+
+// record is a value of such a schema.
+func (m maker) record(nodes []wit.Node) (made datum.Record) {
+	for _, member := range nodes[0].Members {
+		var v any
+		if n := &nodes[member.Node]; !n.Optional || m.IntN(4) > 0 {
+			v = m.scalar(n)
+		}
+		made = append(made, v)
+	}
+	return made
+}
+
+// scalar is a value of a field, which is mostly one that can be cast.
+func (m maker) scalar(n *wit.Node) any {
+	v := int64(m.Uint64() >> (8 + m.IntN(56)))
+	if m.IntN(3) == 0 {
+		v = -v
+	}
+	switch n.Kind {
+	case wit.Int8:
+		return int8(v)
+	case wit.Int16:
+		return int16(v)
+	case wit.Int32:
+		return int32(v)
+	case wit.Int64:
+		return v
+	case wit.Float32:
+		return float32(v) / 8
+	case wit.Float64:
+		return float64(v) / 8
+	case wit.Boolean:
+		return v&1 == 0
+	case wit.Bytes:
+		return datum.AppendDecimal(nil, big.NewInt(v))[1:]
+	}
+	return []string{"7", "-12", "1.5", "true", "2024-02-29", "31-12", "x", ""}[min(m.IntN(8), m.IntN(8))]
+}
+
+// editStage is a stage on values that edits, or one that is fused with such.
+func (m maker) editStage() wit.Stage {
+	s := wit.Stage{}
+	set := func(name, value string) { s.Settings = append(s.Settings, wit.Setting{Name: name, Value: value}) }
+	switch m.IntN(11) {
+	case 8:
+		s.Component = ClassValueToKey
+		set("fields", m.some())
+	case 9:
+		s.Component = ClassExtractKey
+		set("field", m.name())
+	case 10:
+		s.Component = []string{ClassCastKey, ClassMaskKey, ClassReplaceKey, ClassTimestampKey,
+			ClassInsertKey}[m.IntN(5)]
+		name := m.name()
+		set("spec", name+":string")
+		set("fields", name)
+		set("field", name)
+		set("exclude", name)
+		set("target.type", "unix")
+		set("static.field", m.fresh())
+		set("static.value", "key")
+	case 0, 1, 2:
+		s.Component = ClassCastValue
+		spec := m.name() + ":" + castTypes[m.IntN(len(castTypes))]
+		if m.IntN(2) == 0 {
+			spec += "," + m.name() + ":" + castTypes[m.IntN(len(castTypes))]
+		}
+		set("spec", spec)
+	case 3, 4:
+		s.Component = ClassTimestampValue
+		set("field", m.name())
+		set("target.type", timestampForms[m.IntN(len(timestampForms))])
+		set("format", []string{"yyyy-MM-dd", "yyyyMMddHHmmssSSS",
+			"'" + longText + "'yyyy"}[m.IntN(3)])
+		if m.IntN(2) == 0 {
+			set("unix.precision", precisionNames[m.IntN(len(precisionNames))])
+		}
+	case 5:
+		s.Component = ClassMaskValue
+		set("fields", m.name())
+	case 6:
+		s.Component = ClassInsertValue
+		set([]string{"timestamp.field", "partition.field"}[m.IntN(2)], m.fresh())
+		set("static.field", m.name())
+		set("static.value", "17")
+	default:
+		s.Component = ClassReplaceValue
+		set("exclude", m.name())
+		set("renames", m.name()+":"+m.name())
+	}
+	if m.IntN(2) == 0 {
+		set("replace.null.with.default", "false")
+	}
+	return s
+}
+
+// longText makes texts of times whose size takes two bytes.
+var longText = strings.Repeat("long ", 20)
+
+var castTypes = []string{"int8", "int16", "int32", "int64", "float32", "float64", "boolean", "string"}
+
+// Whatever rows are edited in one pass with other stages comes out as it does by phases, and what fails fails alike.
+func TestEditsInOnePassAreThoseOfPhases(t *testing.T) {
+	joined, good, faulty := 0, 0, 0
+	for seed := range uint64(2500) {
+		m := maker{rand.New(rand.NewPCG(seed, 11))}
+		var stages []wit.Stage
+		for range 1 + m.IntN(5) {
+			stages = append(stages, m.editStage())
+		}
+		nodes := m.editable()
+		b := batch{topics: []string{"t"}}
+		dynamic := m.IntN(2) == 0
+		for range 12 {
+			var err error
+			d, start := wit.Datum{Form: wit.Structured, Schema: 1}, len(b.data)
+			record, entries := m.record(nodes), datum.Map{}
+			for i, member := range nodes[0].Members {
+				entries = append(entries, datum.Entry{Key: member.Name, Value: record[i]})
+			}
+			if dynamic {
+				d = wit.Datum{Form: wit.Dynamic}
+				b.data, err = datum.AppendDynamic(b.data, entries)
+			} else {
+				b.data, err = datum.Append(b.data, nodes, 0, record)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			d.Start, d.Size = uint32(start), uint32(len(b.data)-start)
+			b.rows = append(b.rows, wit.Row{Origin: uint32(len(b.rows)), Partition: 1, Offset: -1,
+				Timestamp: int64(m.IntN(1 << 40)), Value: d})
+		}
+		b.data = append(b.data, make([]byte, 100)...) // room, so that the last rows are as the first
+		schemas := []wit.Schema{{ID: 1, Nodes: nodes}}
+		run := func(byPhases bool) []outcome {
+			e := New()
+			context, err := e.Prepare(stages)
+			if err != nil {
+				t.Fatalf("seed %d: %v", seed, err)
+			}
+			c, err := e.chain(context)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if c.joined == nil {
+				t.Fatalf("seed %d: %+v are not one phase", seed, stages)
+			}
+			if byPhases {
+				c.joined = nil
+			}
+			out, faults := apply(t, e, context, schemas, b)
+			if !byPhases {
+				faulty += len(faults)
+				e.begin(1, len(b.rows))
+				joined += e.alike(c, b.topics, b.rows, 0, b.data)
+			}
+			return outcomes(t, e, len(b.rows), out, faults)
+		}
+		want, got := run(true), run(false)
+		if !reflect.DeepEqual(want, got) {
+			t.Fatalf("seed %d, %+v of %+v: differs (-phases +one pass):\n%s", seed, stages, nodes, cmp.Diff(want, got))
+		}
+		good += len(b.rows)
+	}
+	good -= faulty
+	t.Logf("%d rows became others, %d of them at once with the first, %d failed", good, joined, faulty)
+	if joined < 5000 || faulty < 5000 {
+		t.Errorf("only %d rows went in one pass and %d failed", joined, faulty)
+	}
+}
+
+// A text of a time is a text of its size, however long its format is.
+func TestTextsOfTimes(t *testing.T) {
+	for _, literal := range []string{"x", strings.Repeat("x", 59), strings.Repeat("x", 60), longText} {
+		format := "yyyy'" + literal + "'"
+		made, fault := newTimestampConverter(valueSide)(settings{[]wit.Setting{{Name: "target.type", Value: "string"},
+			{Name: "format", Value: format}}})
+		if fault != nil {
+			t.Fatal(fault)
+		}
+		want := datum.AppendText([]byte("before"), "1970"+literal)
+		got, f := made.(*timestampConverter).append([]byte("before"), 0, false, 0)
+		if f != nil || !bytes.Equal(got, want) {
+			t.Errorf("%s: expected %q, found %q, %v", format, want, got, f)
+		}
+	}
+}
+
+// A chain of the transforms that users write takes all rows in one pass, and one that needs phases does not.
+func TestWhichChainsAreOnePass(t *testing.T) {
+	set := func(pairs ...string) (list []wit.Setting) {
+		for i := 0; i < len(pairs); i += 2 {
+			list = append(list, wit.Setting{Name: pairs[i], Value: pairs[i+1]})
+		}
+		return list
+	}
+	casting := func(spec string) wit.Stage {
+		return wit.Stage{Component: ClassCastValue, Settings: set("spec", spec)}
+	}
+	mask := func(field string) wit.Stage {
+		return wit.Stage{Component: ClassMaskValue, Settings: set("fields", field)}
+	}
+	without := func(field string) wit.Stage {
+		return wit.Stage{Component: ClassReplaceValue, Settings: set("exclude", field)}
+	}
+	cast := casting("f0:string,f2:float32")
+	when := wit.Stage{Component: ClassTimestampValue, Settings: set("field", "f1", "target.type", "string", "format",
+		"yyyy-MM-dd")}
+	stamp := wit.Stage{Component: ClassInsertValue, Settings: set("timestamp.field", "at")}
+	stamped := wit.Stage{Component: ClassTimestampValue, Settings: set("field", "at", "target.type", "unix",
+		"unix.precision", "seconds")}
+	tombstone := func(list []wit.Stage, negate bool) (made []wit.Stage) {
+		for _, s := range list {
+			s.Condition = &wit.Condition{Component: ClassIsTombstone, Negate: negate}
+			made = append(made, s)
+		}
+		return made
+	}
+	route := wit.Stage{Component: ClassRegexRouter, Settings: set("regex", "(.*)", "replacement", "sap.$1")}
+	filter := []wit.Stage{{Component: ClassFilter}}
+	castKey := wit.Stage{Component: ClassCastKey, Settings: set("spec", "f0:string")}
+	key := wit.Stage{Component: ClassValueToKey, Settings: set("fields", "f1,f0")}
+	extract := wit.Stage{Component: ClassExtractKey, Settings: set("field", "f0")}
+	for name, x := range map[string]struct {
+		stages []wit.Stage
+		all    bool
+	}{
+		"edits":                      {[]wit.Stage{cast, when}, true},
+		"among others":               {append(append(benchChain()[:1:1], cast, when), benchChain()[2]), true},
+		"of what was inserted":       {[]wit.Stage{stamp, stamped}, true},
+		"masked":                     {[]wit.Stage{cast, mask("f0")}, true},
+		"taken out":                  {[]wit.Stage{cast, without("f0")}, true},
+		"one after another":          {[]wit.Stage{cast, casting("f0:int64")}, true},
+		"one that fails":             {[]wit.Stage{cast, casting("f3:int8")}, false},
+		"one that fails, taken out":  {[]wit.Stage{casting("f3:int8"), without("f3")}, false},
+		"one that fails, and a mask": {[]wit.Stage{casting("f3:int8"), mask("f3")}, false},
+		"for no tombstones":          {tombstone(benchChain(), true), true},
+		"without tombstones":         {append(tombstone(filter, false), benchChain()...), true},
+		"a key":                      {[]wit.Stage{key}, true},
+		"a key that is no structure": {[]wit.Stage{key, extract, route}, true},
+		"a key of what is edited":    {[]wit.Stage{cast, when, key, extract, casting("f0:int64")}, true},
+		"a key that is edited":       {append(benchChain()[2:], key, castKey, extract), true},
+		"a key that was there":       {[]wit.Stage{extract}, false},
+		"a topic of the day":         {append(benchChain(), wit.Stage{Component: ClassTimestampRouter}), true},
+		"another topic":              {tombstone([]wit.Stage{route}, true), true},
+		"a value as a whole":         {[]wit.Stage{casting("string")}, false},
+	} {
+		for _, form := range []string{"schema", "plain"} {
+			t.Run(name+"/"+form, func(t *testing.T) {
+				e := New()
+				context, err := e.Prepare(x.stages)
+				if err != nil {
+					t.Fatal(err)
+				}
+				c, err := e.chain(context)
+				if err != nil {
+					t.Fatal(err)
+				}
+				schema, rows, data := tenFields(t, 20, 1024)
+				if form == "plain" {
+					data = withoutSchema(t, schema.Nodes, rows, data)
+				}
+				data = append(data, make([]byte, 100)...)
+				if _, err := e.Apply(context, []wit.Schema{schema}, []string{"t"}, rows[:1], data); err != nil {
+					t.Fatal(err)
+				}
+				e.begin(1, len(rows))
+				if got := e.alike(c, []string{"t"}, rows, 0, data); got != 0 && !x.all || got != len(rows) && x.all {
+					t.Errorf("expected all rows: %s, found %d of %d", strconv.FormatBool(x.all), got, len(rows))
+				}
+			})
+		}
+	}
+}
