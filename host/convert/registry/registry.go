@@ -60,12 +60,14 @@ func Declared() []wit.SettingSpec {
 		setting.Spec("schema.registry.url", wit.KindListOfText, wit.High, nil, "Addresses of the schema registry, "+
 			"http:// or https://; the first that answers is asked.", setting.Required()),
 		text("basic.auth.credentials.source", "URL", "Where user and password stand: in the address, or in "+
-			"basic.auth.user.info.", setting.Allowed("URL", "USER_INFO")),
+			"basic.auth.user.info.", setting.Allowed("URL", "USER_INFO"),
+			setting.Alias("schema.registry.basic.auth.credentials.source")),
 		secret("basic.auth.user.info", "User and password with a colon between.",
 			setting.Alias("schema.registry.basic.auth.user.info")),
 		text("bearer.auth.credentials.source", "STATIC_TOKEN", "Where the token stands: in bearer.auth.token.",
-			setting.Allowed("STATIC_TOKEN")),
-		secret("bearer.auth.token", "Token that goes with each request."),
+			setting.Allowed("STATIC_TOKEN"), setting.Alias("schema.registry.bearer.auth.credentials.source")),
+		secret("bearer.auth.token", "Token that goes with each request.",
+			setting.Alias("schema.registry.bearer.auth.token")),
 		setting.Spec(security+"{name}", wit.KindText, wit.Low, nil, "Kafka's settings of TLS, for the registry: "+
 			"ssl.truststore.location and so on."),
 	}

@@ -119,3 +119,18 @@ func TestCredentialsStayWithTheRegistry(t *testing.T) {
 		t.Errorf("expected no credentials elsewhere, found %q", strayed)
 	}
 }
+
+// Confluent's client takes its own settings behind `schema.registry.` as well, where many files have them.
+func TestSettingsBehindThePrefix(t *testing.T) {
+	table := setting.Of(Declared()...)
+	for _, prefix := range []string{"", "schema.registry."} {
+		v := table.Values([]wit.Setting{{Name: "schema.registry.url", Value: "https://r"},
+			{Name: prefix + "basic.auth.credentials.source", Value: "USER_INFO"},
+			{Name: prefix + "basic.auth.user.info", Value: "me:pw:x"}, {Name: prefix + "bearer.auth.token", Value: "tok"},
+			{Name: prefix + "bearer.auth.credentials.source", Value: "STATIC_TOKEN"}})
+		s, err := Parse(v)
+		if err != nil || s.User != "me" || s.Password != "pw:x" || s.Token != "tok" {
+			t.Errorf("%q: expected user, password and token, found %q, %v", prefix, s.User, err)
+		}
+	}
+}
