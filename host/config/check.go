@@ -432,8 +432,8 @@ func (ch Checker) Part(ctx context.Context, c *Connector, prefix string, compone
 		p := e.coded(setting.CodeUnknown, setting.Unknown(guess.Nearest(e.Key)))
 		p.Warning = own.Prefix(e.Key) == "" || ch.relaxed(c)
 		if now := renamed(component.Name, e.Key); now != "" {
-			p.Text = "unknown setting; Kafka 4.0 took this name away, it is " + now + " since 2.6, and without it every " +
-				"field stays"
+			p.Text = "unknown setting; Kafka 4.0 took this name away, it is " + now + " since 2.6, and without it " +
+				"every field stays"
 			p.Warning = ch.relaxed(c)
 		}
 		problems = append(problems, p)

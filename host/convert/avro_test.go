@@ -312,6 +312,10 @@ func TestSettingsOfAvro(t *testing.T) {
 		"schema.registry.url=http://r basic.auth.credentials.source=USER_INFO basic.auth.user.info=abc": "basic.auth.user.info",
 		"schema.registry.url=http://r bearer.auth.credentials.source=OAUTHBEARER":                       "bearer.auth.credentials.source",
 		"schema.registry.url=http://r generalized.sum.type.support=true":                                "generalized.sum.type.support",
+		"schema.registry.url=http://r value.schema.id.serializer=x.HeaderSchemaIdSerializer":            "value.schema.id.serializer",
+		"schema.registry.url=http://r rule.executors=encrypt":                                           "rule.executors",
+		"schema.registry.url=http://r use.latest.with.metadata=a=b":                                     "use.latest.with.metadata",
+		"schema.registry.url=http://r schema.registry.proxy.host=p":                                     "proxy.host",
 	} {
 		m := map[string]string{}
 		for _, pair := range strings.Fields(settings) {

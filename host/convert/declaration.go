@@ -94,7 +94,7 @@ func simpleName(class string) string { return class[strings.LastIndexByte(class,
 // converterSuffix is what Kafka Connect's aliases of converters leave out at the end of a class (PluginUtils.prunedName).
 const converterSuffix = "Converter"
 
-// prunedName is Kafka Connect's shorter alias of a converter: `Avro` of `io.confluent.connect.avro.AvroConverter`.
+// prunedName is Kafka Connect's shorter alias of a converter: Avro of io.confluent.connect.avro.AvroConverter.
 func prunedName(class string) string { return strings.TrimSuffix(simpleName(class), converterSuffix) }
 
 // usedFor is Kafka Connect's word for what a converter converts.
@@ -176,6 +176,21 @@ func registeredSettings() *setting.Table {
 		setting.Spec("schemas.cache.config", wit.KindInt, wit.Low, setting.Is("1000"),
 			"How many schemas are kept in each direction."),
 	)
+	// What Confluent's serializers do beyond: without it values would be laid out otherwise, or go out without the
+	// rules, such as those that encrypt fields, that a user believes in force.
+	const prefixed = "io.confluent.kafka.serializers.schema.id.PrefixSchemaIdSerializer"
+	for _, what := range []string{"key", "value"} {
+		t.Later(setting.Spec(what+".schema.id.serializer", wit.KindClassName, wit.Low, setting.Is(prefixed),
+			"Where the ids of "+what+"s' schemas are written: in front of the "+what+". They are read there and in "+
+				"headers."), prefixed)
+	}
+	later := func(name, documentation string, rules ...wit.Rule) {
+		t.Later(setting.Spec(name, wit.KindText, wit.Low, nil, documentation, rules...))
+	}
+	later("rule.executors", "Rules of schemas to run with each value.")
+	later("use.latest.with.metadata", "Write by the newest schema of the subject that has these metadata.")
+	later("proxy.host", "Host of an HTTP proxy in front of the registry.", setting.Alias("schema.registry.proxy.host"))
+	later("proxy.port", "Its port.", setting.Alias("schema.registry.proxy.port"))
 	return t
 }
 
