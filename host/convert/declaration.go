@@ -91,7 +91,8 @@ func Find(class string, key bool) (Declaration, error) {
 
 func simpleName(class string) string { return class[strings.LastIndexByte(class, '.')+1:] }
 
-// converterSuffix is what Kafka Connect's aliases of converters leave out at the end of a class (PluginUtils.prunedName).
+// converterSuffix is what Kafka Connect's aliases of converters leave out at the end of a class
+// (PluginUtils.prunedName).
 const converterSuffix = "Converter"
 
 // prunedName is Kafka Connect's shorter alias of a converter: Avro of io.confluent.connect.avro.AvroConverter.
