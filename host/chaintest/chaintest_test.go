@@ -175,6 +175,7 @@ tests:
 			[]string{"x_test.yaml:1: connector: ", "nowhere.properties"}},
 		"no YAML":       {"a: [", []string{"expected tests in YAML"}},
 		"empty":         {"", []string{"the file is empty"}},
+		"a tab":         {"settings:\n\ta: b", []string{"2: expected tests in YAML: found "}},
 		"two documents": {"settings: {a: b}\n---\nx: y", []string{"2: expected one document"}},
 		"hexadecimal": {mask + "  records:\n  - {topic: t, value: 0x10, becomes: dropped}",
 			[]string{"expected a number as JSON writes it"}},

@@ -141,7 +141,7 @@ func read(path string) (*file, config.Problems, error) {
 		if errors.Is(err, io.EOF) {
 			err = errors.New("the file is empty")
 		}
-		return nil, config.Problems{{File: path, Line: 1, Text: "expected tests in YAML: " + err.Error()}}, nil
+		return nil, config.Problems{config.NotYAML(path, "expected tests in YAML", err)}, nil
 	}
 	if err := documents.Decode(&more); !errors.Is(err, io.EOF) {
 		return nil, config.Problems{{File: path, Line: max(more.Line, 1),

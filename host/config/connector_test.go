@@ -381,7 +381,7 @@ func TestDocuments(t *testing.T) {
 		{"w.yaml", "offset.flush.interval.ms: 100\noffset:\n  storage.topic: o\nlisteners: [a, b]\nx: 007\ny: no",
 			"offset.flush.interval.ms=100 offset.storage.topic=o listeners=a,b x=007 y=no", ""},
 		{"w.yaml", "a: 1\n  b: 2", "",
-			"w.yaml:1: invalid YAML: yaml: line 2: mapping values are not allowed in this context"},
+			"w.yaml:2: invalid YAML: mapping values are not allowed in this context"},
 		{"w.yaml", "a: &x 1\nb: *x\nc:", "a=1",
 			"w.yaml:2: b: expected a value, found an alias\nw.yaml:3: c: expected a value, found null"},
 	}
