@@ -40,6 +40,12 @@ func Find(m *plugin.Manager, class, version string, kinds ...wit.ComponentKind) 
 		one, both := kinds[0].String()+" "+class, kinds[0].String()+" or "+kinds[1].String()+" "+class
 		first = &reworded{strings.Replace(first.Error(), one, both, 1), first}
 	}
+	for _, kind := range []wit.ComponentKind{wit.ComponentSource, wit.ComponentSink, wit.ComponentTransformation,
+		wit.ComponentPredicate} {
+		if full, declared, err := fullClass(m, kind, class); err == nil && declared && !slices.Contains(kinds, kind) {
+			return plugin.Info{}, wit.Component{}, fmt.Errorf("%w: %s is a %s", first, full, kind)
+		}
+	}
 	offered := offered(m, kinds)
 	if len(offered) == 0 {
 		return plugin.Info{}, wit.Component{}, fmt.Errorf("no plugin has it, and there are none: this program was "+
@@ -65,9 +71,8 @@ const (
 )
 
 // nearest are the classes that were meant by one that nobody has, the nearest first, or only those that differ in
-// package, `$Key` and `$Value` and small letters: their names without package and
-// without `$Key` or `$Value` are misspelt in few letters, or have much in common with it, as other vendors'
-// `MessageTimestampRouter` has with `TimestampRouter`.
+// package, `$Key`, `$Value` and small letters: their names without these are misspelt in few letters, or have much in
+// common with it, as another vendor's `MessageTimestampRouter` has with `TimestampRouter`.
 func nearest(class string, offered []string) []string {
 	meant, side := simpleName(class)
 	type match struct {
