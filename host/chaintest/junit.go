@@ -11,7 +11,8 @@ import (
 )
 
 // The report that JUnit's Ant task made, as build servers read it, with what the schemas of Maven Surefire 3.0 and of
-// Jenkins' xUnit plugin (junit-10.xsd) ask for. Nothing is skipped, and what keeps a file from being run is a failure.
+// Jenkins' xUnit plugin (junit-10.xsd) ask for; file and line are in that of xUnit alone. Nothing is skipped, and what
+// keeps a file from being run is a failure.
 type (
 	suites struct {
 		XMLName  xml.Name `xml:"testsuites"`
