@@ -31,7 +31,7 @@ func TestAvro(t *testing.T) {
 		w.WriteHeader(http.StatusServiceUnavailable)
 		return true
 	})
-	said := throughAvro(t, registry.URL())
+	said := throughAvro(t, registry.URL(), registry.URL())
 	for _, line := range []string{"the schema registry does not answer", "the schema registry answers again"} {
 		if !strings.Contains(said, line) {
 			t.Errorf("expected %q in the log\n%s", line, said)
@@ -39,15 +39,20 @@ func TestAvro(t *testing.T) {
 	}
 }
 
-// throughAvro copies an entity set through a topic of Avro and returns the log.
-func throughAvro(t *testing.T, url string) string {
+// throughAvro copies an entity set through a topic of Avro and returns the log. The converters ask the registry under
+// the address asked, with more settings.
+func throughAvro(t *testing.T, url, asked string, more ...string) string {
 	t.Helper()
 	const rows = 60
 	broker := embedded(t)
 	p := newPlace(t)
 	s, address := demo(t, service.Options{Rows: rows, PageSize: 25, Switches: service.Switches{CSRF: true}})
+	worker := avroWorker(broker.Addr(), asked)
+	for _, setting := range more {
+		worker = append(worker, "key.converter."+setting, "value.converter."+setting)
+	}
 	r := p.run("run", "--once", "--plugins", plugins(t, "odata-sink"), "--data", p.data, p.file("worker.properties",
-		avroWorker(broker.Addr(), url)...),
+		worker...),
 		p.file("from.properties", source("from", address, "Orders")...), p.file("back.properties",
 			sinkOf("back", address, "Orders", "OrderCopies")...))
 	if r.code != 0 {

@@ -16,13 +16,15 @@ import (
 	"github.com/culvert-project/culvert/examples/demo-service/service"
 )
 
-// Rows go through a topic of Avro with a real registry, Apicurio's; and a schema that it refuses stops the source
-// before its first row, until the registry takes it.
+// Rows go through a topic of Avro with a real registry, Apicurio's; converters ask it in all the ways that their
+// settings have; and a schema that it refuses stops the source before its first row, until the registry takes it.
 func TestRealRegistry(t *testing.T) {
 	port := freePort(t)
 	startPeer(t, "registry/start.sh", t.TempDir(), nil, port, t.TempDir())
 	url := "http://127.0.0.1:" + port + "/apis/ccompat/v7"
-	throughAvro(t, url)
+	throughAvro(t, url, url)
+	t.Run("converters", func(t *testing.T) { convertersOfARegistry(t, url) })
+	t.Run("guarded", func(t *testing.T) { guardedRegistry(t, url) })
 
 	client, err := sr.NewClient(sr.URLs(url))
 	if err != nil {

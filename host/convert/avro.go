@@ -296,7 +296,12 @@ var anythingCanonical = string(avro.MustParse(anythingSchema).Canonical())
 func (c *avroConverter) compile(ctx context.Context, topic string, texts []registry.Text) (*avroReading, error) {
 	schema, err := parseAvro(texts)
 	if err != nil {
-		return nil, dataError("the Avro schema: %v", err)
+		// The parser says of each level around a fault that it is wrong.
+		text := err.Error()
+		if len(text) > MaxErrorBytes {
+			text = text[:maxQuoted] + " ... " + text[len(text)-MaxErrorBytes/2:]
+		}
+		return nil, dataError("the Avro schema: %s", text)
 	}
 	root := schema.Root()
 	if len(texts) > 1 {

@@ -26,6 +26,8 @@ type avroReader struct {
 	// named are the types that were defined so far, by full name; open those around the present one.
 	named map[string]*avro.SchemaNode
 	open  map[string]bool
+	// space is the namespace of the type around the present one, in which names without a dot are looked for first.
+	space string
 }
 
 // avroField is what the place of a schema adds to it.
@@ -74,16 +76,25 @@ func relaxed(text string) (string, error) {
 	if err := d.Decode(&v); err != nil {
 		return "", err
 	}
-	relax(v)
+	if err := relax(v, 0); err != nil {
+		return "", err
+	}
 	out, err := json.Marshal(v)
 	return string(out), err
 }
 
-func relax(v any) {
+// relax does it in a value that lies so deep in others. A node is four of them at most: itself, its fields, one of
+// them, and a union.
+func relax(v any, depth int) error {
+	if depth > 4*datum.MaxSchemaDepth {
+		return fmt.Errorf("expected at most %d nodes in each other", datum.MaxSchemaDepth)
+	}
 	switch x := v.(type) {
 	case []any: // a union, or fields
 		for _, item := range x {
-			relax(item)
+			if err := relax(item, depth+1); err != nil {
+				return err
+			}
 		}
 	case map[string]any:
 		for _, name := range []string{"logicalType", "scale", "precision"} {
@@ -93,9 +104,12 @@ func relax(v any) {
 			}
 		}
 		for _, name := range []string{"type", "items", "values", "fields"} {
-			relax(x[name])
+			if err := relax(x[name], depth+1); err != nil {
+				return err
+			}
 		}
 	}
+	return nil
 }
 
 func logicalType(n *avro.SchemaNode) string {
@@ -104,10 +118,27 @@ func logicalType(n *avro.SchemaNode) string {
 
 // resolved is the definition behind a name.
 func (r *avroReader) resolved(n *avro.SchemaNode) *avro.SchemaNode {
+	switch n.Type {
+	case "null", "boolean", "int", "long", "float", "double", "string", "bytes", "fixed", "enum", "array", "map",
+		"record", "error", "union":
+		return n
+	}
+	if !strings.Contains(n.Type, ".") && r.space != "" {
+		if d := r.named[r.space+"."+n.Type]; d != nil {
+			return d
+		}
+	}
 	if d := r.named[n.Type]; d != nil {
 		return d
 	}
 	return n
+}
+
+// within makes the namespace of a full name that of what follows, until the function that it returns is called.
+func (r *avroReader) within(name string) (leave func()) {
+	before := r.space
+	r.space = name[:max(0, strings.LastIndexByte(name, '.'))]
+	return func() { r.space = before }
 }
 
 // node makes the node of a schema. The step includes the branch numbers of its union.
@@ -292,12 +323,12 @@ func setLogical(w *wit.Node, name string) { w.Name, w.Version = wit.Ptr(name), w
 
 func (r *avroReader) integer(w *wit.Node, n *avro.SchemaNode) (step, error) {
 	w.Kind = wit.Int32
-	switch kind, logicalName := property(n, "connect.type"), logicalType(n); {
+	switch kind, logicalName := textProperty(n, "connect.type"), logicalType(n); {
 	case strings.EqualFold(logicalName, "date"):
 		setLogical(w, wit.NameDate)
 	case strings.EqualFold(logicalName, "time-millis"):
 		setLogical(w, wit.NameTime)
-	case logicalName != "" || kind == nil:
+	case logicalName != "" || kind == "":
 	case kind == "int8":
 		w.Kind = wit.Int8
 	case kind == "int16":
@@ -368,6 +399,7 @@ func (r *avroReader) array(w *wit.Node, n *avro.SchemaNode, depth int) (step, er
 	}
 	r.named[name], r.open[name] = item, true
 	defer delete(r.open, name)
+	defer r.within(name)()
 	w.Kind = wit.Mapping
 	var keyStep, valueStep step
 	var err error
@@ -395,6 +427,7 @@ func (r *avroReader) record(w *wit.Node, n *avro.SchemaNode, depth int) (step, e
 	}
 	r.named[name], r.open[name] = n, true
 	defer delete(r.open, name)
+	defer r.within(name)()
 	w.Kind = wit.Structure
 	s := step{op: recordStep, same: true, members: make([]step, len(n.Fields)), names: make([]string, len(n.Fields))}
 	if r.o.meta && n.Doc != "" {
@@ -423,8 +456,8 @@ func (r *avroReader) attributes(w *wit.Node, n *avro.SchemaNode, f avroField) er
 	}
 	version := f.version
 	if given := property(n, "connect.version"); given != nil {
-		v, ok := jsonInteger(given)
-		if !ok || v != int64(int32(v)) {
+		v, ok := asNumber(given)
+		if !ok {
 			return dataError("Invalid Connect version found: %s", cut(fmt.Sprint(given)))
 		}
 		version = wit.Ptr(int32(v))
@@ -455,7 +488,29 @@ func (r *avroReader) attributes(w *wit.Node, n *avro.SchemaNode, f avroField) er
 			setParameter(w, name, fmt.Sprint(n.Props[name]))
 		}
 	}
-	return r.name(w, n)
+	if err := r.name(w, n); err != nil {
+		return err
+	}
+	return logicalKind(w)
+}
+
+// logicalKind refuses the name of a logical type on another type than its own. Kafka Connect's class refuses each value
+// but nulls.
+func logicalKind(w *wit.Node) error {
+	expected := map[string]wit.Kind{wit.NameDate: wit.Int32, wit.NameTime: wit.Int32, wit.NameTimestamp: wit.Int64,
+		wit.NameDecimal: wit.Bytes}
+	kind, logical := expected[nameOf(w)]
+	switch {
+	case !logical:
+		return nil
+	case kind != w.Kind:
+		return dataError("Invalid type for %s, underlying representation should be %s but was %s",
+			lastPart(nameOf(w)), strings.ToLower(typeName(kind)), strings.ToLower(typeName(w.Kind)))
+	case kind == wit.Bytes:
+		_, err := scaleOf(w)
+		return err
+	}
+	return nil
 }
 
 func setParameter(w *wit.Node, name, value string) {
@@ -535,7 +590,39 @@ func jsonInteger(v any) (int64, bool) {
 	return 0, false
 }
 
-// fitting makes the value of a JSON document, or of an Avro default, one of a node.
+// asNumber is a number as Java's intValue or longValue has it, without its fraction.
+func asNumber(v any) (int64, bool) {
+	if n, ok := jsonInteger(v); ok {
+		return n, true
+	}
+	f, ok := v.(float64)
+	if number, is := v.(json.Number); is {
+		var err error
+		f, err = number.Float64()
+		ok = err == nil
+	}
+	switch {
+	case !ok:
+		return 0, false
+	case f >= math.MaxInt64:
+		return math.MaxInt64, true
+	case f <= math.MinInt64:
+		return math.MinInt64, true
+	}
+	return int64(f), true
+}
+
+// asText is what Jackson's asText makes of a JSON value: nothing of arrays and objects.
+func asText(v any) string {
+	switch v.(type) {
+	case []any, map[string]any:
+		return ""
+	}
+	return fmt.Sprint(v)
+}
+
+// fitting makes the value of a JSON document, or of an Avro default, one of a node. What is of another type becomes
+// what Jackson makes of it, as in AvroData: a text is the number 0, for example.
 func (r *avroReader) fitting(id uint32, v any) (any, bool) {
 	n := &r.nodes[id]
 	if v == nil {
@@ -543,23 +630,22 @@ func (r *avroReader) fitting(id uint32, v any) (any, bool) {
 	}
 	switch n.Kind {
 	case wit.Int8, wit.Int16, wit.Int32, wit.Int64:
-		x, ok := jsonInteger(v)
-		if shift := 8<<n.Kind - 1; !ok || x>>shift != 0 && x>>shift != -1 {
-			return nil, false
-		}
+		x, _ := asNumber(v)
 		return [...]any{int8(x), int16(x), int32(x), x}[n.Kind], true
 	case wit.Float32, wit.Float64:
-		x, ok := realNumber(v)
+		x, _ := realNumber(v)
 		if n.Kind == wit.Float32 {
-			return float32(x), ok
+			return float32(x), true
 		}
-		return x, ok
+		return x, true
 	case wit.Boolean:
-		x, ok := v.(bool)
-		return x, ok
+		x, is := v.(bool)
+		if number, ok := jsonInteger(v); ok && !is {
+			x = number != 0
+		}
+		return x || v == "true", true
 	case wit.Text:
-		x, ok := v.(string)
-		return x, ok
+		return asText(v), true
 	case wit.Bytes:
 		return fittingBytes(n, v)
 	case wit.Array:

@@ -20,7 +20,8 @@ import (
 // optionsOfAvro are those of ours that AvroDataConfig of the fork has.
 var optionsOfAvro = []string{"", "", "enhanced.avro.schema.support=true", "connect.meta.data=false",
 	"enhanced.avro.schema.support=true connect.meta.data=false", "scrub.invalid.names=true",
-	"allow.optional.map.keys=true", "scrub.invalid.names=true enhanced.avro.schema.support=true"}
+	"allow.optional.map.keys=true", "scrub.invalid.names=true enhanced.avro.schema.support=true",
+	"ignore.default.for.nullables=true"}
 
 // Values of all types, under all options, become what AvroData makes of them: the same schema and the same bytes; and
 // its bytes become the same document again. Apicurio's registry-utils-converter holds a fork of Confluent's AvroData,
@@ -111,7 +112,21 @@ var avroReadings = [][3]string{
 		"02"},
 	{"", `{"type":"record","name":"R","fields":[{"name":"i","type":{"type":"int","connect.type":"int99"}}]}`, "02"},
 	{"", `{"type":"string","connect.version":"x"}`, "0261"},
+	{"", sharedTypes, "020400000402"},
+	{"enhanced.avro.schema.support=true", sharedTypes, "020400000402"},
+	{"",
+		`{"type":"record","name":"R","namespace":"n","fields":[{"name":"a","type":{"type":"record","name":"m.P","fields":[{"name":"q","type":{"type":"fixed","name":"F","size":1}},{"name":"r","type":"F"}]}},{"name":"b","type":"m.F"},{"name":"c","type":{"type":"map","values":"m.P"}}]}`, "010203020261050600"},
+	{"",
+		`{"type":"record","name":"R","namespace":"n","fields":[{"name":"a","type":{"type":"record","name":"P","namespace":"","fields":[{"name":"x","type":"int"}]}},{"name":"b","type":"P"}]}`, "0204"},
+	{"",
+		`{"type":"record","name":"R","namespace":"n","fields":[{"name":"next","type":["null","R"]}]}`, "00"},
 }
+
+// sharedTypes defines types in a namespace and names them again without it.
+const sharedTypes = `{"type":"record","name":"R","namespace":"n","fields":[` +
+	`{"name":"a","type":{"type":"record","name":"P","fields":[{"name":"x","type":"int"}]}},{"name":"b","type":"P"},` +
+	`{"name":"c","type":["null",{"type":"array","items":"n.P"}]},` +
+	`{"name":"e","type":{"type":"enum","name":"E","symbols":["A","B"]}},{"name":"f","type":["string","E","P"]}]}`
 
 // What other writers wrote becomes what AvroData makes of it.
 func TestRealAvroReads(t *testing.T) {

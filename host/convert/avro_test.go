@@ -357,6 +357,38 @@ func TestNamesOfAvro(t *testing.T) {
 	}
 }
 
+// A type that was defined in a namespace may be named without it inside of that: names without a dot are looked for in
+// the namespace around them first.
+func TestNamesInANamespace(t *testing.T) {
+	for schema, want := range map[string]string{
+		`{"type":"record","name":"n.R","fields":[{"name":"a","type":{"type":"record","name":"P","fields":[` +
+			`{"name":"x","type":"int"}]}},{"name":"b","type":["null","P"]}]}`: "",
+		`{"type":"record","name":"R","namespace":"n","fields":[{"name":"a","type":{"type":"record","name":"m.P",` +
+			`"fields":[{"name":"x","type":"int"}]}},{"name":"b","type":["null","m.P"]}]}`: "",
+		`{"type":"record","name":"R","namespace":"n","fields":[{"name":"a","type":{"type":"record","name":"P",` +
+			`"namespace":"","fields":[{"name":"x","type":"int"}]}},{"name":"b","type":["null","P"]}]}`: "",
+		`{"type":"record","name":"R","namespace":"n","fields":[{"name":"a","type":"int"},{"name":"b","type":["null","R"]}]}`: "the " +
+			`Avro type "n.R" contains itself`,
+	} {
+		c, json, b := avroPair(t, fakeRegistry(t, schema))
+		d, err := c.Decode(t.Context(), "copied", []byte{0, 0, 0, 0, 1, 2, 2, 4}, b)
+		if want != "" {
+			if ErrorClass(err) != DataException || !strings.Contains(err.Error(), want) {
+				t.Errorf("%s: expected %q, found %v", schema, want, err)
+			}
+			continue
+		}
+		if err != nil {
+			t.Errorf("%s: %v", schema, err)
+			continue
+		}
+		out, _, err := json.Encode(t.Context(), nil, math.MaxInt32, "t", b, d)
+		if err != nil || !strings.HasSuffix(string(out), `"payload":{"a":{"x":1},"b":{"x":2}}}`) {
+			t.Errorf("%s: found %s, %v", schema, out, err)
+		}
+	}
+}
+
 // A union of very many types, each of which writes all others as nulls, is refused for the record.
 func TestBranchesOfAUnionAreBounded(t *testing.T) {
 	union := func(n int) string {

@@ -41,6 +41,8 @@ type budget struct {
 	met    int
 	// objects: all maps are taken for such of texts, without a survey; errPairs tells of another.
 	objects bool
+	// leads are the names of the object without schema that came last, with what is written for them.
+	leads []lead
 }
 
 // start begins a value whose output may be that long, behind what is there.

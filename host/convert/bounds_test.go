@@ -132,6 +132,10 @@ func TestHostileRecordsAreReadInTime(t *testing.T) {
 		growing = `{"type":"struct","fields":[` + strings.TrimSuffix(growing, "}") + `,"field":"a"}]}`
 		growing = `{"type":"array","default":[` + repeated(20, "{}") + `],"items":` + growing + `}`
 	}
+	tuples := `{"type":"map","keys":{"type":"int8"},"values":{"type":"int8"}}`
+	for range 90 {
+		tuples = `{"type":"map","keys":{"type":"int8"},"values":` + tuples + `}`
+	}
 	longName := strings.Repeat("n", 30_000)
 	named, wrong := `{"type":"int8"}`, `"x"`
 	for range 90 {
@@ -146,7 +150,7 @@ func TestHostileRecordsAreReadInTime(t *testing.T) {
 		"scale below 0": {enveloped(decimal("-2147483648"), "1e30000"), "expected a scale from -1000 to 1000"},
 		"exponent":      {enveloped(decimal("2"), "1e32000"), "more than 4096 bytes"},
 		"exponent of 0": {enveloped(decimal("1000"), "0e32000"), ""},
-		"places":        {enveloped(decimal("2"), "1e-32000"), "more places than the scale"},
+		"places":        {enveloped(decimal("2"), "1e-32000"), "Decimal value has mismatching scale"},
 		"zeros behind":  {enveloped(decimal("0"), "1"+strings.Repeat("0", 500)+"e-500"), ""},
 		"digits":        {enveloped(decimal("2"), strings.Repeat("9", 4<<20)), "a number of at most 1000 digits"},
 		"zeros before":  {enveloped(decimal("2"), strings.Repeat("0", 4<<20)+"1"), "a number of at most 1000 digits"},
@@ -170,6 +174,12 @@ func TestHostileRecordsAreReadInTime(t *testing.T) {
 			"{}"), "expected at most 10000 fields"},
 		"schema of 5 MB":      {enveloped(`{"type":"int8","doc":"`+strings.Repeat("x", 5<<20)+`"}`, "1"), "bytes"},
 		"error of long names": {enveloped(named, wrong), "expected a JSON value for the type INT8, found STRING"},
+		"a fault among many members": {enveloped(wide, "{"+list(100_000, func(i int) string {
+			return fmt.Sprintf(`"f%d":%d`, 8999-i*7%9000, i)
+		})+"}"), "does not fit the type INT8"},
+		"a fault in tuples of tuples": {enveloped(tuples, strings.Repeat("[[1,", 90)+"[["+
+			strings.TrimSuffix(strings.Repeat("[],", 1<<20), ",")+"]]"+strings.Repeat("]]", 90)),
+			"Found invalid map entry, expected length 2 but found :1048576"},
 		"100,000 names": {"{" + list(100_000, func(i int) string { return fmt.Sprintf(`"n%d":1`, i) }) + "}",
 			""},
 		"100,000 names twice": {"{" + list(200_000, func(i int) string {

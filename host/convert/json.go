@@ -56,7 +56,8 @@ func newJSON(v setting.Values, u Use) (Converter, error) {
 	if text := v.Text("schema.content"); text != "" {
 		fixed, err := c.newReader(context.Background(), []byte(text))
 		if err != nil {
-			return nil, dataError("Invalid value for configuration schema.content: %v", err)
+			err = unreadable("Failed to parse schema in converter config due to serialization error: ", err)
+			return nil, &Error{ErrorClass(err), "Invalid value for configuration schema.content: " + err.Error()}
 		}
 		if c.schemas {
 			c.fixed = fixed
@@ -176,21 +177,56 @@ func (c *jsonConverter) Decode(ctx context.Context, topic string, data []byte, b
 		return wit.Datum{}, nil
 	}
 	start := len(b.Data)
-	d, err := c.decode(ctx, data, b)
+	d, value, err := c.decode(ctx, data, b)
 	if err != nil {
 		b.Data = b.Data[:start]
-		return wit.Datum{}, err
+		return wit.Datum{}, unreadable("Converting byte[] to Kafka Connect data failed due to serialization error: ",
+			c.first(ctx, value, b.Data, err))
 	}
 	return d, nil
 }
 
-func (c *jsonConverter) decode(ctx context.Context, data []byte, b *record.Batch) (wit.Datum, error) {
+// refused is a value that was not taken: by which reader, nil for none, and where it begins.
+type refused struct {
+	by   *reader
+	from int
+}
+
+// first is the error of a document that Kafka Connect would come to first: it looks whether the whole is JSON before it
+// looks at what it says.
+func (c *jsonConverter) first(ctx context.Context, value refused, dst []byte, err error) error {
+	class := ErrorClass(err)
+	if class == "" || class == serializationException && value.by == nil {
+		return err
+	}
+	p := &c.parser
+	p.reset(ctx, p.data, p.most)
+	if p.peek() == 0 && p.i >= len(p.data) { // a document of no bytes is a missing value to Jackson
+		return err
+	}
+	failed := p.skip()
+	if failed == nil && p.i < len(p.data) && !bytes.ContainsRune([]byte(`"]}`), rune(p.data[p.i-1])) {
+		// Jackson reads no further than the first value, but knows where a number or a word ends by what follows.
+		if c := p.data[p.i]; c != ' ' && c != '\t' && c != '\r' && c != '\n' {
+			failed = p.bad("a blank behind the value")
+		}
+	}
+	if failed == nil && value.by != nil {
+		failed = value.by.faultInOrder(p, value.from, dst)
+	}
+	if failed != nil {
+		return endedBy(ctx, failed)
+	}
+	return err
+}
+
+func (c *jsonConverter) decode(ctx context.Context, data []byte, b *record.Batch) (d wit.Datum, value refused,
+	err error) {
 	p := &c.parser
 	most := len(b.Data) + MaxDecodedBytes
 	if len(data) > 1 && (data[0] == 0 || data[1] == 0 || data[0] >= 0xfe) {
-		var err error
 		if p.wide, err = fromWide(p.wide[:0], data); err != nil {
-			return wit.Datum{}, err
+			return d, value, err
 		}
 		data = p.wide
 	}
@@ -201,12 +237,11 @@ func (c *jsonConverter) decode(ctx context.Context, data []byte, b *record.Batch
 	case r != nil:
 	case c.schemas:
 		if d, ok := c.straight(b); ok {
-			return d, nil
+			return d, value, nil
 		}
 		p.reset(ctx, data, most)
-		var err error
 		if r, payload, err = c.open(ctx, data); err != nil {
-			return wit.Datum{}, err
+			return d, value, err
 		}
 		// the whole document was walked over: the end is where it should be
 		p.reset(ctx, data, most)
@@ -214,11 +249,11 @@ func (c *jsonConverter) decode(ctx context.Context, data []byte, b *record.Batch
 	default:
 		if p.peek() == 0 && p.i >= len(data) {
 			// a record of no bytes is a null to Jackson
-			return wit.Datum{}, nil
+			return d, value, nil
 		}
 	}
 	start := len(b.Data)
-	d := wit.Datum{Form: wit.Dynamic, Start: uint32(start)}
+	d = wit.Datum{Form: wit.Dynamic, Start: uint32(start)}
 	var failed *Error
 	if r != nil {
 		d.Form, d.Schema = wit.Structured, r.schema.ID
@@ -231,14 +266,14 @@ func (c *jsonConverter) decode(ctx context.Context, data []byte, b *record.Batch
 		failed = p.end()
 	}
 	if failed != nil {
-		return d, endedBy(ctx, failed)
+		return d, refused{r, payload}, endedBy(ctx, failed)
 	}
 	if r == nil && b.Data[start] == 0 {
 		b.Data = b.Data[:start]
-		return wit.Datum{}, nil
+		return wit.Datum{}, value, nil
 	}
 	d.Size = uint32(len(b.Data) - start)
-	return d, nil
+	return d, value, nil
 }
 
 // straight reads an envelope as Kafka's converter writes it, of the schema that came last, without walking over it

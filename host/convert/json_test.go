@@ -1,7 +1,6 @@
 package convert
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"math"
@@ -198,8 +197,8 @@ func TestRefusesToRead(t *testing.T) {
 		enveloped(`{"a":3000000000,"b":"x"}`):  "does not fit the type INT32",
 		enveloped(`{"a":1.5,"b":"x"}`):         "does not fit the type INT32",
 		enveloped(`{"a":1,"b":5}`):             `field "b": expected a JSON value for the type STRING, found NUMBER`,
-		enveloped(`{"a":1,"b":"x","c":1.005}`): "more places than the scale 2",
-		enveloped(`{"a":1,"b":"x","c":"!"}`):   "expected base64",
+		enveloped(`{"a":1,"b":"x","c":1.005}`): "Schema has scale 2, value has scale 3.",
+		enveloped(`{"a":1,"b":"x","c":"!"}`):   "Invalid bytes for Decimal field: illegal base64",
 		enveloped(`{"a":1,"b":"x","c":true}`): "Invalid type for Decimal, underlying representation should be " +
 			"numeric or bytes but was BOOLEAN",
 		enveloped(`[]`):                       "Structs should be encoded as JSON objects, but found ARRAY",
@@ -209,7 +208,10 @@ func TestRefusesToRead(t *testing.T) {
 		enveloped("{\"a\":1,\"b\":\"\x01\"}"): "no control character",
 		enveloped("{\"a\":1,\"b\":\"\xff\"}"): "a string in UTF-8",
 		enveloped(`{"a":1,"b":"\x"}`):         "an escape",
-		strings.Repeat("[", 2000):             "JsonConverter with schemas.enable requires",
+		"\x00":                                "due to serialization error: JSON, byte 0: expected a value",
+		enveloped(`{"\ud83dx":1,"b":"x"}`):    "no half of a surrogate pair",
+		enveloped(`{"\ude00\ud83d":1}`):       "no half of a surrogate pair",
+		strings.Repeat("[", 2000):             "due to serialization error: JSON: nests deeper than 1000",
 	} {
 		b := &record.Batch{Registry: reg, Data: []byte("before")}
 		_, err := c.Decode(t.Context(), "t", []byte(document), b)
@@ -411,23 +413,6 @@ func TestMapsOfTextsAndOthers(t *testing.T) {
 	}
 }
 
-// Characters that are not plain are found wherever they stand.
-func TestPlainRun(t *testing.T) {
-	for size := range 100 {
-		for at := range size + 1 {
-			for _, c := range []byte{0, 0x1f, '"', '\\', 0x80, 0xff} {
-				s := bytes.Repeat([]byte("#"), size)
-				if at < size {
-					s[at] = c
-				}
-				if got := plainRun(s); got != at {
-					t.Fatalf("%d bytes with %#x at %d: got %d", size, c, at, got)
-				}
-			}
-		}
-	}
-}
-
 // Names of objects without schema are remembered from one document to the next: what a document comes to does not hang
 // on those before it.
 func TestNamesOfTheDocumentBefore(t *testing.T) {
@@ -448,6 +433,44 @@ func TestNamesOfTheDocumentBefore(t *testing.T) {
 		want := decode(newConverter(t, ClassJSON, reg, "schemas.enable", "false"))
 		if got := decode(warm); got != want {
 			t.Errorf("%.100s\n got %s\nwant %s", text, got, want)
+		}
+	}
+}
+
+// So are they when values are written: what one comes to does not hang on those before it.
+func TestNamesOfTheValueBefore(t *testing.T) {
+	reg := record.NewRegistry()
+	warm := newConverter(t, ClassJSON, reg, "schemas.enable", "false")
+	one := func(names ...any) (m datum.Map) {
+		for i, name := range names {
+			m = append(m, datum.Entry{Key: name, Value: int64(i)})
+		}
+		return m
+	}
+	long := strings.Repeat("n", 200)
+	values := []any{one("a", "b"), one("a", "b"), one("b", "a"), one("a"), one("a", "bc"), one("a", "b", "c"), one(),
+		one("a", int32(1), "c"), one("a", "b", "c"), one(int32(1), "b"), one("a", nil), one(`q"`, "ä", "\U0001f600"),
+		one(`q"`, "ä", "\U0001f600"), one("ä", `q"`), one(long, "b", "c"), one(long, "b", "c"), one("a", "\xff"),
+		one("a", "\xff"), datum.List{one("a", "b"), one("b")}, datum.Map{{Key: "a", Value: one("b", "a")}},
+		datum.Map{{Key: "a", Value: datum.Map{{Key: one("a"), Value: true}}}}, one("a", "b"), "text", one("b")}
+	for i, value := range values {
+		b := &record.Batch{Registry: reg}
+		var err error
+		if b.Data, err = datum.AppendDynamic(nil, value); err != nil {
+			t.Fatal(err)
+		}
+		encode := func(c Converter, in []byte) string {
+			b.Data = in
+			out, null, err := c.Encode(t.Context(), []byte("before "), math.MaxInt32, "t", b,
+				wit.Datum{Form: wit.Dynamic, Size: uint32(len(in))})
+			return fmt.Sprint(string(out), null, err)
+		}
+		whole := b.Data
+		for size := len(whole); size >= 0; size-- { // whole, then cut off
+			want := encode(newConverter(t, ClassJSON, reg, "schemas.enable", "false"), whole[:size])
+			if got := encode(warm, whole[:size]); got != want {
+				t.Errorf("value %d, %d bytes of it\n got %s\nwant %s", i, size, got, want)
+			}
 		}
 	}
 }

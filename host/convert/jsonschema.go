@@ -259,7 +259,8 @@ func (c *jsonSchemaConverter) decode(ctx context.Context, topic string, id schem
 	}
 	if b.Data = out; failed != nil {
 		b.Data = b.Data[:start]
-		return wit.Datum{}, endedBy(ctx, failed)
+		return wit.Datum{}, unreadable("Converting byte[] to Kafka Connect data failed due to serialization error of "+
+			"topic "+topic+": ", endedBy(ctx, failed))
 	}
 	b.Hold(r.by.reader.schema)
 	d.Size = uint32(len(b.Data) - start)

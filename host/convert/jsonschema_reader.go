@@ -706,7 +706,7 @@ func (s *schemaSource) defaultValue(n *wit.Node, id uint32, value any) error {
 	r.branch, r.null = nil, nil
 	out, failed := r.read(&p, nil)
 	if failed != nil {
-		return endedBy(s.ctx, failed.in("default"))
+		return unreadable("", endedBy(s.ctx, failed.in("default")))
 	}
 	if out == nil {
 		out = []byte{}

@@ -4,14 +4,10 @@ package convert
 
 import (
 	"encoding/binary"
-	"encoding/json"
 	"fmt"
-	"math/big"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -168,162 +164,14 @@ func (g *generator) wide(text string) string {
 	return string(out)
 }
 
-// wantedDifferences are beginnings of our errors where Kafka would take the document and lose or change something, by
-// the names under which testdata/convert/differences.tsv and RATIONALE.md list them.
-var wantedDifferences = []struct{ name, ours string }{
-	{"another type", "expected a JSON value for the type "},
-	{"another type", "Invalid type for Decimal"},
-	{"a value that another of its name hides", "Invalid type for "}, // else Kafka refuses it, too
-	{"another type", "Arrays should be encoded as JSON arrays"},
-	{"logical name on another type", "Invalid Decimal schema: scale parameter not found"},
-	{"logical name on another type", "Invalid scale parameter found in Decimal schema"},
-	{"logical name on another type", "schema org.apache.kafka.connect.data."},
-	{"out of range", "does not fit the type "},
-	{"out of range", "does not fit 64 bits"},
-	{"more places than the scale", "has more places than the scale "},
-	{"bytes that are not UTF-8", "expected a string in UTF-8"},
-	{"text behind the document", "expected the end of the document"},
-}
-
-// difference is the name of a wanted difference, "" for none.
-func difference(kafka, got string, ours error) string {
-	if ours == nil {
-		if strings.Contains(kafka, "Decimal value has mismatching scale") || sameValues(kafka, got) {
-			return "fewer places than the scale"
-		}
-		if half := halves(kafka); half != kafka && (half == got || sameUpToOrder(half, got)) {
-			return "half a pair of surrogates"
-		}
-		if strings.Contains(kafka, "SchemaBuilderException: Invalid default value") {
-			return "default of a struct"
-		}
-	}
-	if ours == nil || strings.HasPrefix(kafka, "!") {
-		return ""
-	}
-	for _, d := range wantedDifferences {
-		if strings.Contains(ours.Error(), d.ours) {
-			return d.name
-		}
-	}
-	return ""
-}
-
-// surrogates are how Kafka writes a half that stands alone; pairs it writes as they are.
-var surrogates = regexp.MustCompile(`\\u[dD][89a-fA-F][0-9a-fA-F]{2}`)
-
-// halves puts a question mark, as Java writes it in UTF-8, in the place of every half of a pair of surrogates.
-func halves(text string) string { return surrogates.ReplaceAllString(text, "?") }
-
 // Of 30,000 odd documents Kafka's converter and ours make the same, or one of the differences that have a name.
 // CONVERT_SEED has others tried.
 func TestRealOddDocuments(t *testing.T) {
 	seed, _ := strconv.ParseUint(os.Getenv("CONVERT_SEED"), 10, 64)
 	all := oddCorpus(seed, 30_000)
-	java, answers := ofKafka(t, all)
-	wanted := map[string]int{}
-	wrong, refused := 0, 0
-	for i, w := range all {
-		want := answers[i]
-		got, err := w.rewritten(t.Context())
-		if err != nil {
-			got = "!" + ErrorClass(err)
-		}
-		class := ""
-		if strings.HasPrefix(want, "!") {
-			refused++
-			class, _, _ = strings.Cut(want[1:], ":")
-		}
-		if got == want || class != "" && (got == "!"+class || !documented(class) && err != nil) ||
-			java < 19 && sameButDigits(want, got) {
-			continue
-		}
-		if name := difference(want, got, err); name != "" || sameUpToOrder(want, got) ||
-			java < 19 && sameUpToOrder(fewDigits(want), fewDigits(got)) {
-			if name == "" {
-				name = "order of a map"
-			}
-			wanted[name]++
-			continue
-		}
-		if wrong++; wrong <= 60 {
-			t.Errorf("reader %q, writer %q, document %.600s\nKafka %.300s\nours  %.300s %v", w.reader, w.writer,
-				strconv.QuoteToASCII(w.document), want, got, err)
-		}
-	}
-	t.Logf("%d documents, %d refused by Kafka, wanted differences %v, %d differ", len(all), refused, wanted, wrong)
+	_, answers := ofKafka(t, all)
+	report(t, all, answers)
 }
-
-// fewDigits writes the numbers with a point in a text with the digits that a float has, so that one with more of them
-// than it needs becomes the same.
-func fewDigits(text string) string {
-	return number.ReplaceAllStringFunc(text, func(n string) string {
-		f, err := strconv.ParseFloat(n, 64)
-		if err != nil || !strings.ContainsAny(n, ".E") {
-			return n
-		}
-		return strconv.FormatFloat(f, 'E', -1, 32)
-	})
-}
-
-// sameUpToOrder: the texts differ in the order of members at most, or of pairs of a map whose keys are no texts. Kafka
-// has maps in the order of a hash table.
-func sameUpToOrder(a, b string) bool {
-	x, y := sorted(a), sorted(b)
-	return x != "" && x == y
-}
-
-func sorted(text string) string {
-	d := json.NewDecoder(strings.NewReader(text))
-	d.UseNumber()
-	var v any
-	if d.Decode(&v) != nil {
-		return ""
-	}
-	var write func(v any) string
-	write = func(v any) string {
-		var all []string
-		switch x := v.(type) {
-		case []any:
-			pairs := true
-			for _, item := range x {
-				pair, ok := item.([]any)
-				pairs = pairs && ok && len(pair) == 2
-				all = append(all, write(item))
-			}
-			if !pairs {
-				return "[" + strings.Join(all, ",") + "]"
-			}
-		case map[string]any:
-			for name, item := range x {
-				all = append(all, strconv.Quote(name)+":"+write(item))
-			}
-		default:
-			return fmt.Sprintf("%#v", v)
-		}
-		slices.Sort(all)
-		return "(" + strings.Join(all, ",") + ")"
-	}
-	return write(v)
-}
-
-// sameValues: the texts differ in how numbers are written, not in what they are.
-func sameValues(a, b string) bool {
-	x, y := decimalNumbers.FindAllString(a, -1), decimalNumbers.FindAllString(b, -1)
-	if decimalNumbers.ReplaceAllString(a, "#") != decimalNumbers.ReplaceAllString(b, "#") || len(x) != len(y) {
-		return false
-	}
-	for i := range x {
-		m, _ := new(big.Rat).SetString(x[i])
-		n, _ := new(big.Rat).SetString(y[i])
-		if m == nil || n == nil || m.Cmp(n) != 0 {
-			return false
-		}
-	}
-	return true
-}
-
-var decimalNumbers = regexp.MustCompile(`-?\d+(\.\d+)?(E[-+]?\d+)?`)
 
 // Texts of 20,000 rows of bytes by chance, most of them malformed, are Kafka's in every encoding.
 func TestRealEncodings(t *testing.T) {

@@ -33,8 +33,14 @@ func (c *byteArrayConverter) Encode(ctx context.Context, dst []byte, most int, t
 		return dst, true, nil
 	case wit.Dynamic:
 		if len(in) == 0 || in[0] != datum.TagBytes {
-			return dst, false, dataError("ByteArrayConverter is not compatible with schemaless values that are not " +
-				"bytes")
+			v, _, err := datum.ReadDynamic(in)
+			switch {
+			case err != nil:
+				return dst, false, dataError("ByteArrayConverter: %v", err)
+			case v == nil:
+				return dst, true, nil
+			}
+			return dst, false, noBytes(javaClass(v, nil))
 		}
 		in = in[1:]
 	case wit.Structured:
@@ -42,7 +48,7 @@ func (c *byteArrayConverter) Encode(ctx context.Context, dst []byte, most int, t
 		if s == nil {
 			return dst, false, dataError("ByteArrayConverter: schema %d is not registered", d.Schema)
 		}
-		if k := s.Root().Kind; k != wit.Bytes || s.Root().Name != nil && *s.Root().Name == wit.NameDecimal {
+		if k := s.Root().Kind; k != wit.Bytes {
 			return dst, false, dataError("Invalid schema type for ByteArrayConverter: %s", typeName(k))
 		}
 		null, size, ok := datum.IsNull(s.Root(), in)
@@ -51,6 +57,9 @@ func (c *byteArrayConverter) Encode(ctx context.Context, dst []byte, most int, t
 		}
 		if null {
 			return dst, true, nil
+		}
+		if name := s.Root().Name; name != nil && *name == wit.NameDecimal {
+			return dst, false, noBytes("java.math.BigDecimal")
 		}
 		in = in[size:]
 	default:
@@ -75,6 +84,10 @@ func (c *byteArrayConverter) Decode(ctx context.Context, topic string, data []by
 		return appendNull(b, c.read), nil
 	}
 	return appendOptional(b, c.read, data), nil
+}
+
+func noBytes(class string) error {
+	return dataError("ByteArrayConverter is not compatible with objects of type class %s", class)
 }
 
 // appendNull appends a null of an optional type without default: what is not there has a schema all the same, as

@@ -149,7 +149,16 @@ func (r *reader) absent(dst []byte, most int) ([]byte, *Error) {
 }
 
 func (r *reader) mismatch(p *parser) *Error {
-	return &Error{DataException, "expected a JSON value for the type " + r.typ + ", found " + p.kind()}
+	return r.another(p, p.kind())
+}
+
+// another refuses a value of another type than the node's. Of defaults Kafka Connect says it in other words.
+func (r *reader) another(p *parser, found string) *Error {
+	text := "expected a JSON value for the type " + r.typ + ", found " + found
+	if p.defaults {
+		return &Error{SchemaBuilderException, "Invalid default value: " + text}
+	}
+	return &Error{DataException, text}
 }
 
 // value appends a value that is not null, without its branch.
@@ -203,21 +212,28 @@ func (r *reader) readInteger(p *parser, dst []byte, c byte) ([]byte, *Error) {
 		}
 		return dst, r.mismatch(p)
 	}
-	text, whole, err := p.number()
-	if err != nil {
-		return dst, err
-	}
-	var n int64
-	ok := false
-	switch {
-	case whole:
-		n, ok = parseInteger(text)
-	case r.logical != "":
-		return dst, r.notIntegral("NUMBER")
-	default:
-		n, ok = p.wholeOf(text)
+	from := p.i
+	n, ok := p.integer()
+	text := p.data[from:p.i]
+	if !ok {
+		var whole bool
+		var err *Error
+		if text, whole, err = p.number(); err != nil {
+			return dst, err
+		}
+		switch {
+		case whole:
+			n, ok = parseInteger(text)
+		case r.logical != "":
+			return dst, r.notIntegral("NUMBER")
+		default:
+			n, ok = p.wholeOf(text)
+		}
 	}
 	if shift := 8<<r.shape - 1; !ok || (n>>shift != 0 && n>>shift != -1) {
+		if r.logical != "" && r.shape == int32Shape {
+			return dst, r.notIntegral("NUMBER") // Java's int is meant
+		}
 		return dst, &Error{DataException, "the number " + cut(text) + " does not fit the type " + r.typ}
 	}
 	if r.logical == "Time" && (n < 0 || n > millisPerDay) {
@@ -271,13 +287,37 @@ func (p *parser) parts(text []byte) (mantissa []byte, places, exponent int, ok b
 	return mantissa, places, exponent, true
 }
 
+// shortInteger is how many digits are read without a thought of 64 bits.
+const shortInteger = 18
+
+// integer takes a whole number of at most shortInteger digits. Of another value it takes nothing: ok is false.
+func (p *parser) integer() (n int64, ok bool) {
+	data, i := p.data, p.i
+	negative := i < len(data) && data[i] == '-'
+	if negative {
+		i++
+	}
+	from := i
+	for ; i < len(data) && data[i]-'0' < 10; i++ {
+		n = n*10 + int64(data[i]-'0')
+	}
+	if i == from || i-from > shortInteger || i < len(data) && (data[i] == '.' || data[i]|0x20 == 'e') {
+		return 0, false
+	}
+	if negative {
+		n = -n
+	}
+	p.i = i
+	return n, true
+}
+
 // parseInteger reads digits with or without a minus sign.
 func parseInteger(text []byte) (n int64, ok bool) {
 	digits, negative := text, text[0] == '-'
 	if negative {
 		digits = text[1:]
 	}
-	if len(digits) > 18 {
+	if len(digits) > shortInteger {
 		n, err := strconv.ParseInt(string(text), 10, 64)
 		return n, err == nil
 	}
@@ -316,8 +356,7 @@ func (r *reader) readReal(p *parser, dst []byte, c byte) ([]byte, *Error) {
 		case "-Infinity":
 			v = math.Inf(-1)
 		default:
-			return dst, &Error{DataException, "expected a JSON value for the type " + r.typ + ", found the string " +
-				quoted(s)}
+			return dst, r.another(p, "the string "+quoted(s))
 		}
 	default:
 		return dst, r.mismatch(p)
@@ -351,18 +390,26 @@ func (r *reader) readBytes(p *parser, dst []byte) ([]byte, *Error) {
 	}
 	content, bad := base64.StdEncoding.AppendDecode(p.binary[:0], s)
 	if bad != nil {
-		return dst, &Error{DataException, "expected base64 for the type " + r.typ + ": " + bad.Error()}
+		return dst, r.badBytes(bad.Error())
 	}
 	p.binary = content
 	if r.shape != bytesShape {
 		if len(content) == 0 {
-			return dst, &Error{DataException, "Invalid bytes for Decimal field: none"}
+			return dst, r.badBytes("none")
 		}
 		if content = shortest(content); len(content) > datum.MaxDecimalBytes {
 			return dst, manyDigits()
 		}
 	}
 	return datum.AppendBytes(dst, content), nil
+}
+
+// badBytes refuses a text that holds no bytes, or none of a Decimal.
+func (r *reader) badBytes(why string) *Error {
+	if r.shape == bytesShape {
+		return &Error{DataException, "Invalid bytes field: " + why}
+	}
+	return &Error{DataException, "Invalid bytes for Decimal field: " + why}
 }
 
 // readDecimal reads a number as a Decimal of the schema's scale; places beyond the scale must be zeros.
@@ -390,8 +437,9 @@ func (r *reader) readDecimal(p *parser, dst []byte, c byte) ([]byte, *Error) {
 	case bad != nil:
 		return dst, bad
 	case unscaled == nil:
-		return dst, &Error{DataException, "the number " + cut(text) + " has more places than the scale " +
-			strconv.Itoa(r.scale) + " of its schema"}
+		// Kafka reads it, and has these words when it is to be written.
+		return dst, &Error{DataException, "Decimal value has mismatching scale for given Decimal schema. Schema has " +
+			"scale " + strconv.Itoa(r.scale) + ", value has scale " + strconv.Itoa(places-exponent) + "."}
 	}
 	return datum.AppendDecimal(dst, unscaled), nil
 }
@@ -454,6 +502,9 @@ func shifted(n int64, places int) (int64, bool) {
 func (r *reader) readStructure(p *parser, dst []byte) ([]byte, *Error) {
 	if p.peek() != '{' {
 		return dst, &Error{DataException, "Structs should be encoded as JSON objects, but found " + p.kind()}
+	}
+	if p.inOrder {
+		return r.readInOrder(p, dst)
 	}
 	if err := p.open('{'); err != nil {
 		return dst, err
@@ -545,6 +596,62 @@ func (r *reader) readShuffled(p *parser, dst []byte, base, next int, name []byte
 	return append(dst[:start], p.ordered...), nil
 }
 
+// faultInOrder is the fault, of several, that Kafka Connect's class comes to first: it has the whole document before it
+// looks for each field of the schema in turn. nil: there is none. The value begins at from and is JSON.
+func (r *reader) faultInOrder(p *parser, from int, dst []byte) *Error {
+	p.reset(p.ctx, p.data, p.most)
+	p.i = max(p.i, from)
+	if err := p.index(); err != nil {
+		return err
+	}
+	p.inOrder = true
+	defer func() { p.inOrder, p.ends = false, nil }()
+	_, err := r.read(p, dst)
+	return err
+}
+
+// readInOrder reads a structure whose members' ends are known.
+func (r *reader) readInOrder(p *parser, dst []byte) ([]byte, *Error) {
+	if err := p.open('{'); err != nil {
+		return dst, err
+	}
+	at := make([]int, len(r.members)) // 0: not there
+	for guess := 0; ; guess++ {
+		on, err := p.more(guess == 0, '}')
+		if err != nil {
+			return dst, err
+		}
+		if !on {
+			break
+		}
+		name, err := p.name()
+		if err != nil {
+			return dst, err
+		}
+		p.peek()
+		if member := r.member(name, guess); member >= 0 {
+			at[member] = p.i
+		}
+		if err := p.skip(); err != nil {
+			return dst, err
+		}
+	}
+	end := p.i
+	for m := range r.members {
+		var err *Error
+		if p.i = at[m]; p.i == 0 {
+			dst, err = r.members[m].absent(dst, p.most)
+		} else {
+			dst, err = r.members[m].read(p, dst)
+		}
+		if err != nil {
+			return dst, err.in(r.names[m])
+		}
+	}
+	p.i = end
+	return dst, nil
+}
+
 // member is the number of the member of that name, -1 for none; guess is where it should be.
 func (r *reader) member(name []byte, guess int) int {
 	if guess < len(r.names) && r.names[guess] == string(name) {
@@ -602,7 +709,7 @@ func (r *reader) readItems(p *parser, dst []byte) ([]byte, *Error) {
 			return dst, err
 		}
 		if unique {
-			keys.note(p, dst, from, value)
+			keys.note(p, dst, from, value, bitOf(dst[from:value]))
 		}
 	}
 	if unique {
@@ -636,6 +743,19 @@ func (r *reader) readItem(p *parser, dst []byte) (_ []byte, value int, err *Erro
 	if p.peek() != '[' {
 		return dst, 0, &Error{DataException, "Found invalid map entry instead of array tuple: " + p.kind()}
 	}
+	from := p.i
+	if dst, value, err = r.readPair(p, dst); err != nil && p.inOrder {
+		// What Kafka Connect looks at first is how many values the tuple has.
+		p.i = from
+		if n, bad := p.count(); bad == nil && n != 2 {
+			err = &Error{DataException, "Found invalid map entry, expected length 2 but found :" + strconv.Itoa(n)}
+		}
+	}
+	return dst, value, err
+}
+
+// readPair reads the array of a key and its value.
+func (r *reader) readPair(p *parser, dst []byte) (_ []byte, value int, err *Error) {
 	if err := p.open('['); err != nil {
 		return dst, 0, err
 	}
@@ -688,6 +808,9 @@ func readDynamic(p *parser, dst []byte) ([]byte, *Error) {
 		return readDynamicArray(p, dst)
 	case '{':
 		return readDynamicMap(p, dst)
+	}
+	if n, ok := p.integer(); ok {
+		return datum.AppendNumber(append(dst, datum.TagInt64), n), nil
 	}
 	text, whole, err := p.number()
 	if err != nil {
@@ -744,49 +867,54 @@ func readDynamicMap(p *parser, dst []byte) ([]byte, *Error) {
 			count := len(p.seen) - names.base
 			return putCount(names.order(p, dst), start, count), nil
 		}
-		first := len(dst)
-		if dst, err = p.dynamicName(dst, &at); err != nil {
+		first, bit := len(dst), uint64(0)
+		if dst, bit, err = p.dynamicName(dst, &at); err != nil {
 			return dst, err
 		}
 		value := len(dst)
 		if dst, err = readDynamic(p, dst); err != nil {
 			return dst, err
 		}
-		names.note(p, dst, first, value)
+		names.note(p, dst, first, value, bit)
 	}
 }
 
 // lead is a name that an object without schema had: as it stood in the document, with quotation marks and colon, and as
-// a key.
-type lead struct{ text, key []byte }
+// a key, which bit stands for.
+type lead struct {
+	text, key []byte
+	bit       uint64
+}
 
 // fewLeads is how many names of the object that came last are remembered, and how long they may be.
 const fewLeads, leadBytes = 128, 128
 
-// dynamicName takes the name of a member and the colon, and appends the name as a key. Mostly it is the name that stood
-// at the same place, at, in the document before.
-func (p *parser) dynamicName(dst []byte, at *int) ([]byte, *Error) {
+// dynamicName takes the name of a member and the colon, and appends the name as a key, which bit stands for. Mostly it
+// is the name that stood at the same place, at, in the document before.
+func (p *parser) dynamicName(dst []byte, at *int) (_ []byte, bit uint64, err *Error) {
 	n := *at
 	*at++
 	if n < len(p.leads) && bytes.HasPrefix(p.data[p.i:], p.leads[n].text) {
-		p.i += len(p.leads[n].text)
-		return append(dst, p.leads[n].key...), nil
+		l := &p.leads[n]
+		p.i += len(l.text)
+		return append(dst, l.key...), l.bit, nil
 	}
 	p.peek()
 	from, start := p.i, len(dst)
 	name, err := p.name()
 	if err != nil {
-		return dst, err
+		return dst, 0, err
 	}
 	dst = datum.AppendBytes(append(dst, datum.TagText), name)
+	bit = bitOf(dst[start:])
 	if n < fewLeads && n <= len(p.leads) && p.i-from <= leadBytes {
 		if n == len(p.leads) {
 			p.leads = append(p.leads, lead{})
 		}
 		l := &p.leads[n]
-		l.text, l.key = append(l.text[:0], p.data[from:p.i]...), append(l.key[:0], dst[start:]...)
+		l.text, l.key, l.bit = append(l.text[:0], p.data[from:p.i]...), append(l.key[:0], dst[start:]...), bit
 	}
-	return dst, nil
+	return dst, bit, nil
 }
 
 // entries are those of one map, in p.seen from base on, with places counted from the object's first
@@ -804,10 +932,9 @@ type entries struct {
 // manyEntries is the number of entries from which on their names are kept in a map.
 const manyEntries = 32
 
-// note notes the entry that ends dst, by where its name and its value begin.
-func (n *entries) note(p *parser, dst []byte, name, value int) {
+// note notes the entry that ends dst, by where its name and its value begin; bit stands for its name.
+func (n *entries) note(p *parser, dst []byte, name, value int, bit uint64) {
 	e := entry{name - n.content, value - n.content, value - n.content, len(dst) - n.content}
-	bit := bitOf(dst[name:value])
 	if n.hashes&bit != 0 || len(p.seen)-n.base >= manyEntries-1 {
 		n.add(p, dst, e)
 		return

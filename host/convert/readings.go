@@ -11,6 +11,10 @@ import (
 // asked for and compiled once.
 type readings[R compiled] struct {
 	cache[readingKey, reading[R]]
+	// last is what was found last, of lastKey, where there is such: values of a topic mostly have one schema.
+	last    reading[R]
+	lastKey readingKey
+	lasts   bool
 }
 
 // compiled is what reads the values of one schema.
@@ -32,12 +36,18 @@ type readingKey struct {
 }
 
 func newReadings[R compiled](kept int) readings[R] {
-	return readings[R]{newCache[readingKey, reading[R]](kept)}
+	return readings[R]{cache: newCache[readingKey, reading[R]](kept)}
 }
 
 // find is what is kept for an id of a topic.
 func (k *readings[R]) find(topic string, id schemaID) (r reading[R], known bool) {
-	r, known = k.of[readingKey{topic, id}]
+	key := readingKey{topic, id}
+	if k.lasts && key == k.lastKey {
+		return k.last, true
+	}
+	if r, known = k.of[key]; known {
+		k.last, k.lastKey, k.lasts = r, key, true
+	}
 	return r, known
 }
 

@@ -37,6 +37,10 @@ type parser struct {
 	scratch []byte
 	// binary holds what base64 says.
 	binary []byte
+	// defaults: what is read is the default of a schema.
+	defaults bool
+	// inOrder: members of structures are read in the order of the schema, of those that are there twice the last.
+	inOrder bool
 	// wide holds a document of UTF-16 or UTF-32 in UTF-8.
 	wide []byte
 }
@@ -61,7 +65,20 @@ func (p *parser) bad(what string) *Error {
 	if p.i < len(p.data) {
 		found = strconv.QuoteRune(rune(p.data[p.i]))
 	}
-	return &Error{DataException, "JSON, byte " + strconv.Itoa(p.i) + ": expected " + what + ", found " + found}
+	return &Error{serializationException, "JSON, byte " + strconv.Itoa(p.i) + ": expected " + what + ", found " + found}
+}
+
+// serializationException is what Kafka's converters get, and do not throw themselves, where a document is no JSON:
+// [unreadable] makes of it what they throw.
+const serializationException = "org.apache.kafka.common.errors.SerializationException"
+
+// unreadable is an error as the callers of a converter get it. lead is what Kafka Connect says of a document that is no
+// JSON; what is wrong with it, which Java has in the exception's cause, stands behind.
+func unreadable(lead string, err error) error {
+	if ErrorClass(err) == serializationException {
+		return &Error{DataException, lead + err.Error()}
+	}
+	return err
 }
 
 // peek skips blanks and returns the next byte, 0 at the end.
@@ -121,7 +138,7 @@ func (p *parser) open(c byte) *Error {
 		return err
 	}
 	if p.depth++; p.depth > datum.MaxDepth {
-		return &Error{DataException, "JSON: nests deeper than 1000"}
+		return &Error{serializationException, "JSON: nests deeper than 1000"}
 	}
 	return nil
 }
@@ -150,11 +167,42 @@ func (p *parser) name() ([]byte, *Error) {
 	if p.peek() != '"' {
 		return nil, p.bad("a name in quotation marks")
 	}
-	s, err := p.text()
+	from := p.i
+	s, slashes, err := p.rawText()
 	if err != nil {
 		return nil, err
 	}
+	if slashes {
+		if halved(s) {
+			p.i = from
+			return nil, p.bad("a name of whole characters, no half of a surrogate pair")
+		}
+		p.scratch = unescape(p.scratch[:0], s)
+		s = p.scratch
+	}
 	return s, p.take(':')
+}
+
+// halved tells whether an escape in a checked string is half a surrogate pair without the other one. Jackson takes
+// such texts, and refuses such names.
+func halved(s []byte) bool {
+	for i := 0; i < len(s); i++ {
+		if s[i] != '\\' {
+			continue
+		}
+		if i++; s[i] != 'u' {
+			continue
+		}
+		r := unit(s[i+1:])
+		if i += 4; !utf16.IsSurrogate(r) {
+			continue
+		}
+		if i+6 >= len(s) || s[i+1] != '\\' || s[i+2] != 'u' || utf16.DecodeRune(r, unit(s[i+3:])) == utf8.RuneError {
+			return true
+		}
+		i += 6
+	}
+	return false
 }
 
 // rawText takes a string and returns what stands between the quotation marks, checked. slashes: there are escapes in
@@ -323,7 +371,7 @@ func (p *parser) number() (text []byte, whole bool, err *Error) {
 			}
 		}
 		if p.i-from-marks > maxNumber {
-			return nil, false, &Error{DataException, "JSON, byte " + strconv.Itoa(from) +
+			return nil, false, &Error{serializationException, "JSON, byte " + strconv.Itoa(from) +
 				": expected a number of at most " + strconv.Itoa(maxNumber) + " digits, found " +
 				strconv.Itoa(p.i-from-marks)}
 		}
@@ -371,6 +419,22 @@ func (p *parser) skip() *Error {
 	}
 	_, _, err := p.number()
 	return err
+}
+
+// count walks over the array at the present position and tells how many elements it has.
+func (p *parser) count() (n int, err *Error) {
+	if err := p.open('['); err != nil {
+		return 0, err
+	}
+	for ; ; n++ {
+		on, err := p.more(n == 0, ']')
+		if err != nil || !on {
+			return n, err
+		}
+		if err := p.skip(); err != nil {
+			return n, err
+		}
+	}
 }
 
 // index walks over the value at the present position, notes where its arrays and objects end, and goes back. From then
@@ -439,6 +503,10 @@ func (p *parser) kind() string {
 		return "BOOLEAN"
 	case 'n':
 		return "NULL"
+	case 0:
+		if p.i >= len(p.data) {
+			return "MISSING"
+		}
 	}
 	return "NUMBER"
 }

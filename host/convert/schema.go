@@ -29,6 +29,7 @@ func readSchema(ctx context.Context, text []byte, f form) ([]wit.Node, error) {
 	}
 	s := schemaReader{form: f, left: datum.MaxSchemaBytes}
 	s.p.reset(ctx, text, datum.MaxSchemaBytes)
+	s.p.defaults = true
 	if s.p.peek() == 'n' {
 		return nil, nil
 	}
@@ -47,9 +48,6 @@ func (s *schemaReader) refuse(text string) *Error { return &Error{DataException,
 func (s *schemaReader) object(at int) (members map[string]int, order []string, failed *Error) {
 	p := &s.p
 	p.i = at
-	if p.peek() != '{' {
-		return nil, nil, s.refuse("expected a JSON object, found " + p.kind())
-	}
 	if err := p.open('{'); err != nil {
 		return nil, nil, err
 	}
@@ -108,9 +106,12 @@ func (s *schemaReader) node(at, depth int) (uint32, *reader, *Error) {
 	}
 	// Depth is that of the schema, which is bounded by itself.
 	s.p.depth = 0
-	members, _, failed := s.object(at)
-	if failed != nil {
-		return 0, nil, failed.in("schema")
+	var members map[string]int
+	if s.p.data[at] == '{' {
+		var failed *Error
+		if members, _, failed = s.object(at); failed != nil {
+			return 0, nil, failed.in("schema")
+		}
 	}
 	name, ok := s.text(members, "type")
 	if !ok {
@@ -216,9 +217,11 @@ func (s *schemaReader) fields(n *wit.Node, at, depth int) (readers []reader, fai
 			return nil, err
 		}
 		behind := p.i
-		members, _, err := s.object(from)
-		if err != nil {
-			return nil, err
+		var members map[string]int
+		if p.data[from] == '{' {
+			if members, _, err = s.object(from); err != nil {
+				return nil, err
+			}
 		}
 		name, ok := s.text(members, "field")
 		if !ok {

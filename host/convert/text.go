@@ -2,6 +2,7 @@ package convert
 
 import (
 	"encoding/binary"
+	"fmt"
 	"math/bits"
 	"unicode/utf16"
 	"unicode/utf8"
@@ -38,16 +39,16 @@ func appendText(dst, s []byte) (out []byte, ok bool) {
 	return append(dst, '"'), true
 }
 
-// plainRun is how many bytes at the beginning of s are plain. It looks at 32 at once, then at eight.
+// plainBlock is the shortest text that plainBlocks takes.
+const plainBlock = 32
+
+// plainRun is how many bytes at the beginning of s are plain. It looks at 32 at once where the machine can, else at
+// eight.
 func plainRun(s []byte) int {
-	i := 0
-	for ; len(s)-i >= 32; i += 32 {
-		c := (*[32]byte)(s[i:])
-		if (odd(binary.LittleEndian.Uint64(c[:]))|odd(binary.LittleEndian.Uint64(c[8:]))|
-			odd(binary.LittleEndian.Uint64(c[16:]))|odd(binary.LittleEndian.Uint64(c[24:])))&tops != 0 {
-			break
-		}
+	if vectors && len(s) >= plainBlock {
+		return plainBlocks(s)
 	}
+	i := 0
 	for ; len(s)-i >= 8; i += 8 {
 		if m := odd(binary.LittleEndian.Uint64(s[i:])) & tops; m != 0 {
 			return i + bits.TrailingZeros64(m)/8
@@ -61,9 +62,10 @@ func plainRun(s []byte) int {
 
 const ones, tops = 0x0101010101010101, 0x8080808080808080
 
-// odd has the top bit set of the first of 8 bytes that is not plain; bits of bytes above that one mean nothing.
+// odd has the top bit set of the first of 8 bytes that is not plain; bits of bytes above that one mean nothing. With
+// bit 1 turned over, control characters and the quotation mark are what is below 0x21.
 func odd(w uint64) uint64 {
-	return w | (w - ones*0x20) | (w ^ ones*'"' - ones) | (w ^ ones*'\\' - ones)
+	return w | (w ^ ones*2 - ones*0x21) | (w ^ ones*'\\' - ones)
 }
 
 const hex = "0123456789ABCDEF"
@@ -151,14 +153,15 @@ func fromWide(dst, data []byte) ([]byte, error) {
 		for ; len(data) >= 4; data = data[4:] {
 			r := order.Uint32(data)
 			if r > utf8.MaxRune || utf16.IsSurrogate(rune(r)) {
-				return dst, dataError("JSON in UTF-32: expected code points, found %#x", r)
+				return dst, &Error{serializationException,
+					fmt.Sprintf("JSON in UTF-32: expected code points, found %#x", r)}
 			}
 			dst = utf8.AppendRune(dst, rune(r))
 		}
 	}
 	if len(data) > 0 {
-		return dst, dataError("JSON in UTF-%d: expected characters of %d bytes, found %d bytes behind the last", 8*size,
-			size, len(data))
+		return dst, &Error{serializationException, fmt.Sprintf("JSON in UTF-%d: expected characters of %d bytes, "+
+			"found %d bytes behind the last", 8*size, size, len(data))}
 	}
 	return dst, nil
 }

@@ -1,6 +1,7 @@
 package convert
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/binary"
 	"math"
@@ -630,24 +631,19 @@ func writeDynamicItems(k *budget, dst, in []byte, i, depth int, s shape) ([]byte
 		if err = k.item(dst); err != nil {
 			return dst, i, err
 		}
-		if n > 0 {
-			dst = append(dst, ',')
-		}
-		if s == pairsShape {
-			dst = append(dst, '[')
-		}
-		if s != arrayShape {
-			if k.objects && i < len(in) && in[i] != datum.TagText {
-				return dst, i, errPairs
-			}
-			if dst, i, err = writeDynamic(k, dst, in, i, depth+1); err != nil {
-				return dst, i, err
-			}
-			if s == objectShape {
-				dst = append(dst, ':')
-			} else {
+		if s == objectShape {
+			dst, i, err = writeName(k, dst, in, i, int(n), depth)
+		} else {
+			if n > 0 {
 				dst = append(dst, ',')
 			}
+			if s == pairsShape {
+				dst, i, err = writeDynamic(k, append(dst, '['), in, i, depth+1)
+				dst = append(dst, ',')
+			}
+		}
+		if err != nil {
+			return dst, i, err
 		}
 		if dst, i, err = writeDynamic(k, dst, in, i, depth+1); err != nil {
 			return dst, i, err
@@ -657,4 +653,33 @@ func writeDynamicItems(k *budget, dst, in []byte, i, depth int, s shape) ([]byte
 		}
 	}
 	return append(dst, closing), i, nil
+}
+
+// writeName writes the key of entry n of an object, with the comma in front of it and the colon behind. Mostly it is
+// the one that stood there in the value before, of which both is remembered.
+func writeName(k *budget, dst, in []byte, i, n, depth int) ([]byte, int, *Error) {
+	remembered := depth == 0 && n < fewLeads // those inside of others are not
+	if remembered && n < len(k.leads) && bytes.HasPrefix(in[i:], k.leads[n].key) {
+		return append(dst, k.leads[n].text...), i + len(k.leads[n].key), nil
+	}
+	if k.objects && i < len(in) && in[i] != datum.TagText {
+		return dst, i, errPairs
+	}
+	from, start := len(dst), i
+	if n > 0 {
+		dst = append(dst, ',')
+	}
+	dst, i, err := writeDynamic(k, dst, in, i, depth+1)
+	if err != nil {
+		return dst, i, err
+	}
+	dst = append(dst, ':')
+	if remembered && n <= len(k.leads) && in[start] == datum.TagText && i-start <= leadBytes {
+		if n == len(k.leads) {
+			k.leads = append(k.leads, lead{})
+		}
+		l := &k.leads[n]
+		l.text, l.key = append(l.text[:0], dst[from:]...), append(l.key[:0], in[start:i]...)
+	}
+	return dst, i, nil
 }

@@ -48,11 +48,12 @@ public class Avro {
         out.flush();
     }
 
-    /** The fork kept the two options of Confluent's AvroData as fields, but has no settings for them. */
+    /** The fork kept these options of Confluent's AvroData as fields, but has no settings for them. */
     static AvroData open(Map<String, Object> options) {
         AvroData data = new AvroData(new AvroDataConfig(options));
         for (String[] option : new String[][] {
-                {"scrub.invalid.names", "scrubInvalidNames"}, {"allow.optional.map.keys", "allowOptionalMapKey"}}) {
+                {"scrub.invalid.names", "scrubInvalidNames"}, {"allow.optional.map.keys", "allowOptionalMapKey"},
+                {"ignore.default.for.nullables", "ignoreDefaultForNullables"}}) {
             if ("true".equals(options.get(option[0]))) {
                 try {
                     Field field = AvroData.class.getDeclaredField(option[1]);

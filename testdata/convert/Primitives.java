@@ -10,9 +10,10 @@ import java.util.Map;
 import org.apache.kafka.connect.data.SchemaAndValue;
 import org.apache.kafka.connect.json.JsonConverter;
 import org.apache.kafka.connect.storage.Converter;
+import org.apache.kafka.connect.storage.SimpleHeaderConverter;
 
 /**
- * Runs the lines of primitives.tsv through Kafka Connect's own converters of numbers and booleans: java -cp 'LIB/*' Primitives.java FILE [write].
+ * Runs the lines of primitives.tsv through Kafka Connect's own converters of numbers, booleans, texts, bytes and headers: java -cp 'LIB/*' Primitives.java FILE [write].
  * A line is a class, `write` with a value as JsonConverter writes it or `read` with bytes in hex, and what came out: bytes in hex, a value, or
  * the message of a failure behind an exclamation mark. Without `write` it compares and ends with 1 where lines differ.
  */
@@ -41,7 +42,13 @@ public class Primitives {
         JsonConverter json = new JsonConverter();
         json.configure(Map.of(), false);
         try {
-            Converter converter = (Converter) Class.forName("org.apache.kafka.connect.converters." + parts[0]).getDeclaredConstructor().newInstance();
+            if (parts[0].equals("SimpleHeaderConverter")) {
+                SchemaAndValue v = json.toConnectData("t", parts[2].getBytes(StandardCharsets.UTF_8));
+                byte[] bytes = new SimpleHeaderConverter().fromConnectHeader("t", "h", v.schema(), v.value());
+                return bytes == null ? "(none)" : HexFormat.of().formatHex(bytes);
+            }
+            String room = parts[0].equals("StringConverter") ? "storage." : "converters.";
+            Converter converter = (Converter) Class.forName("org.apache.kafka.connect." + room + parts[0]).getDeclaredConstructor().newInstance();
             converter.configure(Map.of(), false);
             if (parts[1].equals("read")) {
                 SchemaAndValue v = converter.toConnectData("t", HexFormat.of().parseHex(parts[2]));

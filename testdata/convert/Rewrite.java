@@ -14,7 +14,7 @@ import org.apache.kafka.connect.json.JsonConverter;
 /**
  * Reads documents with Kafka Connect's own JsonConverter and writes them anew: java -cp 'LIB/*' Rewrite.java FILE. A line of FILE
  * is the reader's settings, the writer's, and the document in base64, with tabs between; each becomes a line of what was written, "(null)",
- * or "!" and the exception's class. The first line is Java's version.
+ * or "!" and the exception's class and message. The first line is Java's version. With a second argument, `plain`, documents are as they are.
  */
 public class Rewrite {
     static final Map<String, JsonConverter> converters = new HashMap<>();
@@ -25,7 +25,7 @@ public class Rewrite {
         try (BufferedReader lines = Files.newBufferedReader(Path.of(args[0]))) {
             for (String line; (line = lines.readLine()) != null; ) {
                 String[] parts = line.split("\t", 3);
-                out.println(rewrite(parts[0], parts[1], Base64.getDecoder().decode(parts[2])));
+                out.println(rewrite(parts[0], parts[1], args.length > 1 ? parts[2].getBytes(StandardCharsets.UTF_8) : Base64.getDecoder().decode(parts[2])));
             }
         }
         out.flush();

@@ -1,10 +1,15 @@
 #!/usr/bin/env bash
-# oracle.sh: the golden cases of this folder anew, as Kafka's own converters write them: *.golden, primitives.tsv and strings.tsv.
+# oracle.sh: the golden cases of this folder anew, as Kafka's own converters write them: *.golden, primitives.tsv, strings.tsv
+# and grid.tsv.
 # Needs java 17 and Maven, with which testdata/peers/kafka fetches Kafka. `make test-real` fails where they differ.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd); tool=$here/../peers/kafka/tool.sh
 TIMEOUT=300 "$tool" "$here/Replay.java" "$here" write
 TIMEOUT=300 "$tool" "$here/Primitives.java" "$here/primitives.tsv" write
-cut -f 1-3 "$here/strings.tsv" >"$here/strings.in"; trap 'rm -f "$here/strings.in" "$here/strings.out"' EXIT
+cut -f 1-3 "$here/strings.tsv" >"$here/strings.in"
+trap 'rm -f "$here/strings.in" "$here/strings.out" "$here/grid.in" "$here/grid.out"' EXIT
 TIMEOUT=300 "$tool" "$here/Decode.java" "$here/strings.in" >"$here/strings.out"
 paste "$here/strings.in" "$here/strings.out" >"$here/strings.tsv"
+cut -f 1-3 "$here/grid.tsv" >"$here/grid.in"
+TIMEOUT=300 "$tool" "$here/Rewrite.java" "$here/grid.in" plain | tail -n +2 >"$here/grid.out"
+paste "$here/grid.in" "$here/grid.out" >"$here/grid.tsv"

@@ -51,6 +51,65 @@ func TestCheckIsAsStrictAsRead(t *testing.T) {
 	}
 }
 
+// So it does of members of every kind of number, whose short forms it passes over without reading them.
+func TestCheckOfNumbersIsAsStrictAsRead(t *testing.T) {
+	nodes := []wit.Node{{Kind: wit.Structure}}
+	kinds := []wit.Kind{wit.Int8, wit.Int16, wit.Int32, wit.Int64, wit.Float32, wit.Float64, wit.Boolean}
+	for i, kind := range append(kinds, kinds...) {
+		nodes[0].Members = append(nodes[0].Members, wit.Member{Name: string(rune('a' + i)), Node: uint32(len(nodes))})
+		nodes = append(nodes, wit.Node{Kind: kind, Optional: i >= len(kinds)})
+	}
+	nodes[len(nodes)-1].DefaultValue = wit.Ptr([]byte{1})
+	r := rand.New(rand.NewPCG(1, 2))
+	number := func() int64 { return int64(r.Uint64()) >> r.IntN(64) }
+	good, wrong := 0, 0
+	for range 200_000 {
+		var b []byte
+		for i := range nodes[1:] {
+			n := &nodes[i+1]
+			if n.Optional {
+				null := r.IntN(4) == 0
+				if b = AppendBranch(b, n, null); null {
+					continue
+				}
+			}
+			switch n.Kind {
+			case wit.Float32:
+				b = AppendFloat32(b, r.Float32())
+			case wit.Float64:
+				b = AppendFloat64(b, r.Float64())
+			case wit.Boolean:
+				b = append(b, byte(r.IntN(2)))
+			default: // of its kind, mostly, and with the most digits now and then
+				v := number()
+				if shift := 64 - 8<<n.Kind; r.IntN(20) > 0 {
+					v = v << shift >> shift
+				}
+				b = AppendNumber(b, v)
+			}
+		}
+		switch r.IntN(4) {
+		case 0:
+			b[r.IntN(len(b))] = byte(r.Uint32())
+		case 1:
+			b = b[:r.IntN(len(b))]
+		}
+		_, n, err := Read(nodes, 0, b)
+		want := err == nil && n == len(b)
+		if got := Check(nodes, b) == nil; got != want {
+			t.Fatalf("%x: expected %t, found %t: %v, %v", b, want, got, err, Check(nodes, b))
+		}
+		if want {
+			good++
+		} else {
+			wrong++
+		}
+	}
+	if good < 10_000 || wrong < 10_000 {
+		t.Errorf("%d values were good and %d were not", good, wrong)
+	}
+}
+
 // Texts of every length are UTF-8 where utf8.Valid says so, wherever in them a byte is that is not ASCII.
 func TestValidText(t *testing.T) {
 	parts := [][]byte{{0x80}, {0xc3}, {0xc3, 0xa4}, {0xe2, 0x82, 0xac}, {0xe2, 0x82}, {0xf0, 0x9f, 0x98, 0x80},

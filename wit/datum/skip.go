@@ -87,14 +87,50 @@ type skipping struct {
 	texts bool
 }
 
-// text is where a text of less than 8 KiB ends that begins at i, the most common of members; 0: it is another, or bad.
-func (k *skipping) text(n *wit.Node, b []byte, i int) (end int) {
+// short is where a member ends that begins at i and is of a usual kind and size: a null, a number, a boolean, a text of
+// less than 8 KiB. 0: it is another, or bad.
+func (k *skipping) short(n *wit.Node, b []byte, i int) (end int) {
 	if n.Optional {
-		if n.DefaultValue != nil || i >= len(b) || b[i] != 2 {
+		if n.DefaultValue != nil || i >= len(b) {
 			return 0
 		}
-		i++
+		if i++; b[i-1] != 2 {
+			if b[i-1] == 0 {
+				return i
+			}
+			return 0
+		}
 	}
+	switch n.Kind {
+	case wit.Text:
+		return k.text(b, i)
+	case wit.Int8, wit.Int16, wit.Int32, wit.Int64:
+		// Of so many bytes every number fits its kind.
+		most := [...]int{wit.Int8: 1, wit.Int16: 2, wit.Int32: 4, wit.Int64: maxNumber - 1}[n.Kind]
+		for end = i; end < len(b) && end-i < most; end++ {
+			if b[end] < 0x80 {
+				return end + 1
+			}
+		}
+		return 0
+	case wit.Boolean:
+		if i < len(b) && b[i] <= 1 {
+			return i + 1
+		}
+		return 0
+	case wit.Float32:
+		end = i + 4
+	case wit.Float64:
+		end = i + 8
+	}
+	if end > len(b) {
+		return 0
+	}
+	return end
+}
+
+// text is where a text of less than 8 KiB ends that begins at i, behind its branch; 0: it is longer, or bad.
+func (k *skipping) text(b []byte, i int) (end int) {
 	if len(b)-i < 2 {
 		return 0
 	}
@@ -191,11 +227,9 @@ func skipValue(nodes []wit.Node, n *wit.Node, b []byte, i, depth int, k *skippin
 		start := i
 		for m := range n.Members {
 			node := n.Members[m].Node
-			if nodes[node].Kind == wit.Text {
-				if end := k.text(&nodes[node], b, i); end > 0 {
-					i = end
-					continue
-				}
+			if end := k.short(&nodes[node], b, i); end > 0 {
+				i = end
+				continue
 			}
 			if i, err = skip(nodes, node, b, i, depth+1, k); err != nil {
 				return 0, err

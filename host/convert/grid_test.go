@@ -1,0 +1,92 @@
+package convert
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+)
+
+// gridTypes are schemas of every type, with a %s where attributes go, and a default that is of them.
+var gridTypes = []struct{ schema, standard string }{
+	{`{"type":"boolean"%s}`, "true"},
+	{`{"type":"int8"%s}`, "7"},
+	{`{"type":"int16"%s}`, "7"},
+	{`{"type":"int32"%s}`, "7"},
+	{`{"type":"int64"%s}`, "7"},
+	{`{"type":"float"%s}`, "2.5"},
+	{`{"type":"double"%s}`, "2.5"},
+	{`{"type":"string"%s}`, `"s"`},
+	{`{"type":"bytes"%s}`, `"AQID"`},
+	{`{"type":"bytes","name":"` + logical + `Decimal","version":1,"parameters":{"scale":"2"}%s}`, `"AQI="`},
+	{`{"type":"int32","name":"` + logical + `Date","version":1%s}`, "3"},
+	{`{"type":"int32","name":"` + logical + `Time","version":1%s}`, "3"},
+	{`{"type":"int64","name":"` + logical + `Timestamp","version":1%s}`, "3"},
+	{`{"type":"array","items":{"type":"int32"}%s}`, "[1]"},
+	{`{"type":"array","items":{"type":"string","optional":true}%s}`, `["x",null]`},
+	{`{"type":"map","keys":{"type":"string"},"values":{"type":"int32"}%s}`, `{"k":1}`},
+	{`{"type":"map","keys":{"type":"int32"},"values":{"type":"string"}%s}`, `[[1,"x"]]`},
+	{`{"type":"struct","fields":[{"type":"int32","field":"a"},{"type":"string","optional":true,"field":"b"}]%s}`, "{}"},
+}
+
+// gridValues are payloads: for each type some of it, and many that are not.
+var gridValues = []string{"true", "0", "-0.0", "300", "-1", "86400001", "3000000000", "9223372036854775808", "1.5",
+	"1.50", "12.25", "1e3", `"text"`, `"AQ=="`, `"NaN"`, `""`, "[]", "[1]", "[null]", `["x"]`, "{}", `{"a":1}`,
+	`{"a":null}`, `{"a":1,"b":"x"}`, `{"b":"x"}`, `{"a":1,"c":2}`, `[[1,"x"]]`, `[["1","x"]]`, "[[1]]", "[[null,1]]", "[[]]",
+	"[1,[2]]", "tru", "[1", `"a`}
+
+// grid is a document of every type with every value, required and with a default; of nulls and of members that are
+// missing in all ways that a schema may be optional.
+func grid(reader, writer string) (all []rewriting) {
+	add := func(schema, payload string) {
+		all = append(all, rewriting{reader: reader, writer: writer,
+			document: fmt.Sprintf(`{"schema":%s,"payload":%s}`, schema, payload)})
+	}
+	for _, of := range gridTypes {
+		ways := []string{"", `,"optional":true`, `,"optional":true,"default":` + of.standard, `,"default":` + of.standard,
+			`,"default":null`, `,"optional":true,"default":null`, `,"default":{"x":[]}`, `,"optional":"true"`}
+		for _, way := range ways {
+			schema := fmt.Sprintf(of.schema, way)
+			field := `{"type":"struct","fields":[` + schema[:len(schema)-1] + `,"field":"f"}]}`
+			add(schema, "null")
+			add(field, `{"f":null}`)
+			add(field, "{}")
+		}
+		for n, value := range gridValues {
+			schema := fmt.Sprintf(of.schema, ways[n%2*2])
+			add(schema, value)
+			add(`{"type":"struct","fields":[`+schema[:len(schema)-1]+`,"field":"f"}]}`, `{"f":`+value+`}`)
+		}
+	}
+	return all
+}
+
+// Kafka's converter and ours make the same of every document of grid.tsv, or ours makes a wanted difference.
+func TestGrid(t *testing.T) {
+	text, err := os.ReadFile("../../testdata/convert/grid.tsv")
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(strings.TrimSuffix(string(text), "\n"), "\n")
+	all := grid("replace.null.with.default=true", "schemas.enable=false decimal.format=NUMERIC")
+	if len(lines) != len(all) {
+		t.Fatalf("expected a line for each of %d documents, found %d", len(all), len(lines))
+	}
+	same := 0
+	for i, w := range all {
+		input := w.reader + "\t" + w.writer + "\t" + w.document + "\t"
+		if !strings.HasPrefix(lines[i], input) {
+			t.Fatalf("line %d: expected %s, found %s", i+1, input, lines[i])
+		}
+		kafka := lines[i][len(input):]
+		verdict, shown := w.compare(t.Context(), kafka)
+		if verdict == "same" {
+			same++
+		} else if verdict == "" {
+			t.Errorf("%s\nKafka %s\nours  %s", w.document, kafka, shown)
+		}
+	}
+	if same < len(all)*3/5 {
+		t.Errorf("expected most of %d to be the same, found %d", len(all), same)
+	}
+}

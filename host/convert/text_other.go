@@ -1,0 +1,8 @@
+//go:build !amd64
+
+package convert
+
+// vectors tells that plainBlocks can be called.
+var vectors = false
+
+func plainBlocks([]byte) int { panic("no such instructions") }

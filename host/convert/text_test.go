@@ -1,0 +1,80 @@
+package convert
+
+import (
+	"bytes"
+	"math/rand/v2"
+	"strconv"
+	"testing"
+)
+
+// Plain bytes are counted alike by the machine's vectors and without them, wherever the first other one stands.
+func TestPlainRun(t *testing.T) {
+	byTable := func(s []byte) (n int) {
+		for n < len(s) && manner[s[n]] == plain {
+			n++
+		}
+		return n
+	}
+	check := func(s []byte) {
+		t.Helper()
+		want := byTable(s)
+		for _, vectors = range ways {
+			if got := plainRun(s); got != want {
+				t.Fatalf("vectors %v: expected %d plain bytes of %q, found %d", vectors, want, s, got)
+			}
+		}
+	}
+	defer func(was bool) { vectors = was }(vectors)
+	for size := range 200 {
+		for first := range size + 1 {
+			s := bytes.Repeat([]byte{'x'}, size)
+			if first < size {
+				s[first] = '"'
+			}
+			check(s)
+		}
+	}
+	for c := range 256 { // each byte, at each place of a block and among others that are not plain
+		for _, size := range []int{1, 7, 8, 9, 31, 32, 33, 64, 70} {
+			for at := range size {
+				s := bytes.Repeat([]byte{'#'}, size)
+				s[at] = byte(c)
+				check(s)
+				if at+1 < size {
+					s[at+1] = '\\'
+					check(s)
+				}
+			}
+		}
+	}
+	random := rand.New(rand.NewPCG(1, 2))
+	for range 20_000 {
+		s := make([]byte, random.IntN(120))
+		for i := range s {
+			if s[i] = byte(0x20 + random.IntN(0x60)); random.IntN(40) == 0 {
+				s[i] = byte(random.IntN(256))
+			}
+		}
+		check(s)
+	}
+}
+
+// ways are those in which plainRun works here.
+var ways = func() []bool {
+	if vectors {
+		return []bool{true, false}
+	}
+	return []bool{false}
+}()
+
+// BenchmarkText writes a text without anything to escape.
+func BenchmarkText(b *testing.B) {
+	for _, size := range []int{12, 40, 165} {
+		b.Run(strconv.Itoa(size), func(b *testing.B) {
+			dst, s := make([]byte, 0, 1000), bytes.Repeat([]byte{'x'}, size)
+			for b.Loop() {
+				dst, _ = appendText(dst[:0], s)
+			}
+		})
+	}
+}
