@@ -40,6 +40,12 @@ func TestTestsOfTransforms(t *testing.T) {
 		!strings.Contains(string(xml), `<testsuites tests="6" failures="1"`) {
 		t.Errorf("exit %d\n%s%s\n%s", r.code, r.stdout, r.stderr, xml)
 	}
+	// What the tests said is told also where the report cannot be written.
+	r = p.run("test", file, "--plugins", plugins(t, "smt"), "--junit", filepath.Join(t.TempDir(), "none", "report.xml"))
+	if r.code != 1 || !strings.Contains(r.stdout, `-   "OrderID": 8,`) || !strings.Contains(r.stderr, "--junit: ") ||
+		!strings.Contains(r.stderr, "1 test failed") {
+		t.Errorf("exit %d\n%s%s", r.code, r.stdout, r.stderr)
+	}
 	if r := p.run("test", t.TempDir()); r.code != 2 || !strings.Contains(r.stderr, "found none") {
 		t.Errorf("exit %d\n%s", r.code, r.stderr)
 	}

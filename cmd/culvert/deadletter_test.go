@@ -34,7 +34,8 @@ func TestDeadLetterTopic(t *testing.T) {
 		&kgo.Record{Topic: "Orders", Key: first.Key, Value: first.Value})
 	lines := append(sinkOf("back", address, "Orders", "OrderCopies"), "errors.tolerance=all",
 		"errors.deadletterqueue.topic.name=orders-not-written",
-		"errors.deadletterqueue.context.headers.enable=true")
+		"errors.deadletterqueue.context.headers.enable=true",
+		"value.converter=Json") // an alias, of which dead letters tell the whole class
 	r := p.run("run", "--once", "--plugins", plugins(t, "odata-sink"), "--data", p.data, worker,
 		p.file("back.properties", lines...))
 	if r.code != 0 {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -61,12 +62,13 @@ Exit code: 0 all good, 1 failures, 2 no tests or wrong use.`,
 			if err != nil {
 				return failed(err)
 			}
+			err = printTests(c, results)
 			if junit != "" {
-				if err := chaintest.WriteJUnit(junit, results); err != nil {
-					return failed(fmt.Errorf("--junit: %w", err))
+				if unwritten := chaintest.WriteJUnit(junit, results); unwritten != nil {
+					err = failed(errors.Join(err, fmt.Errorf("--junit: %w", unwritten)))
 				}
 			}
-			return printTests(c, results)
+			return err
 		},
 	}
 	in.flags(c, "warn")

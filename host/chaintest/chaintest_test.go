@@ -122,6 +122,37 @@ func TestFailures(t *testing.T) {
     headers: [{name: h, value: 1}]
     becomes: {headers: [{name: h, value: 2}]}`,
 			[]string{`16: headers: expected [], found ["h"]`, "20: header h (- expected, + found):"}},
+		"no headers": {mask + `  records:
+  - {topic: t, value: {}, becomes: {headers: []}}
+  - {topic: t, value: {}, becomes: {headers: [{name: h, value: 1}]}}`,
+			[]string{`10: headers: expected ["h"], found []`}},
+		"dates without schema": {`settings:
+  transforms: [d]
+  transforms.d: {type: TimestampConverter$Value, field: d, target.type: Timestamp, format: yyyy-MM-dd}
+tests:
+- name: x
+  records:
+  - {topic: t, value: {d: 1970-01-02, e: [1]}, becomes: {value: {d: 86400000, e: [1]}}}
+  - {topic: t, value: {d: 1970-01-02}, becomes: {value: {d: 0}}}`, []string{`8: value`, `+   "d": 86400000`}},
+		"a name twice": {mask + `  records:
+  - {topic: t, value: {a: 1, a: 2}, becomes: {value: {a: 2}}}`, []string{`9: the name "a" is there twice`}},
+		"misspelt prefix": {mask + `  settings: {transfroms.mask.fields: a}
+  records:
+  - {topic: t, value: {a: b}, becomes: {value: {a: b}}}`,
+			[]string{"8: transfroms.mask.fields: unknown setting; the nearest known one is transforms.mask.fields"}},
+		"misspelt option": {mask + `  settings: {transforms.mask.replacment: z}
+  records:
+  - {topic: t, value: {secret: a}, becomes: {value: {secret: ""}}}`,
+			[]string{"8: transforms.mask.replacment: ", "unknown setting; the nearest known one is replacement"}},
+		"misspelt alias": {mask + `  settings: {transforms.maks.replacement: z}
+  records:
+  - {topic: t, value: {secret: a}, becomes: {value: {secret: ""}}}`,
+			[]string{"8: transforms.maks.replacement: ", `transforms does not name "maks"`}},
+		"refused when it is configured": {`settings: {transforms: i, transforms.i.type: InsertField$Value}
+tests: [{name: x, refused: "transforms.i.type: No field insertion configured"}]`, nil},
+		"refused for what is missing": {`settings: {transforms: i, transforms.i.type: InsertField$Value}
+tests:
+- {name: y, settings: {transforms.i.static.field: a}, refused: "transforms.i.static.value: Invalid value null"}`, nil},
 		"refused": {mask + `  settings: {transforms.mask.fields: ""}
   refused: String must be non-empty`, nil},
 		"refused otherwise": {mask + `  settings: {transforms.mask.type: Mask}
@@ -144,6 +175,7 @@ func TestFailures(t *testing.T) {
 			[]string{"x_test.yaml:1: connector: ", "nowhere.properties"}},
 		"no YAML":       {"a: [", []string{"expected tests in YAML"}},
 		"empty":         {"", []string{"the file is empty"}},
+		"a tab":         {"settings:\n\ta: b", []string{"2: expected tests in YAML: found "}},
 		"two documents": {"settings: {a: b}\n---\nx: y", []string{"2: expected one document"}},
 		"hexadecimal": {mask + "  records:\n  - {topic: t, value: 0x10, becomes: dropped}",
 			[]string{"expected a number as JSON writes it"}},
@@ -210,7 +242,7 @@ func TestFilesOfFolders(t *testing.T) {
 
 func TestJUnit(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "report.xml")
-	err := WriteJUnit(path, []Result{{File: "a", Name: "one", Line: 3}, {File: "a", Name: "two <&>", Line: 9,
+	err := WriteJUnit(path, []Result{{File: "a.yaml", Name: "one", Line: 3}, {File: "a.yaml", Name: "two <&>", Line: 9,
 		Failures: config.Problems{{File: "a", Line: 10, Text: "oh\n  no"}}}, {File: "b", Line: 1,
 		Failures: config.Problems{{File: "b", Line: 1, Text: "bad"}}}})
 	if err != nil {
@@ -228,6 +260,14 @@ func TestJUnit(t *testing.T) {
 		back.Suites[0].Cases[1].Name != "two <&>" || !strings.Contains(back.Suites[0].Cases[1].Failure.Text,
 		"a:10: oh") {
 		t.Errorf("found\n%s", text)
+	}
+	// Attributes that the schemas of Surefire and xUnit ask for, and no class that is called yaml.
+	for _, want := range []string{`<testsuites tests="3" failures="2" errors="0" `,
+		`<testsuite name="a.yaml" tests="2" failures="1" errors="0" skipped="0" `,
+		`<testcase name="one" classname="a" `, ` type="failure">`} {
+		if !strings.Contains(string(text), want) {
+			t.Errorf("expected %s, found\n%s", want, text)
+		}
 	}
 }
 

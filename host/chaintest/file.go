@@ -17,6 +17,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/culvert-project/culvert/host/config"
+	"github.com/culvert-project/culvert/sdk/go/setting"
 )
 
 // Bounds of what a file says with aliases of YAML, which are short and stand for much.
@@ -140,7 +141,7 @@ func read(path string) (*file, config.Problems, error) {
 		if errors.Is(err, io.EOF) {
 			err = errors.New("the file is empty")
 		}
-		return nil, config.Problems{{File: path, Line: 1, Text: "expected tests in YAML: " + err.Error()}}, nil
+		return nil, config.Problems{config.NotYAML(path, "expected tests in YAML", err)}, nil
 	}
 	if err := documents.Decode(&more); !errors.Is(err, io.EOF) {
 		return nil, config.Problems{{File: path, Line: max(more.Line, 1),
@@ -222,6 +223,18 @@ func (r *reader) top(n *yaml.Node) {
 func (r *reader) settings(n *yaml.Node) []config.Entry {
 	entries, problems := config.YAMLSettings(r.file.path, n)
 	r.problems = append(r.problems, problems...)
+	for _, e := range entries {
+		word, rest, _ := strings.Cut(e.Key, ".")
+		for _, known := range []string{"transforms", "predicates"} {
+			if word != known && setting.Distance(word, known) <= 2 {
+				if rest != "" {
+					known += "." + rest
+				}
+				r.problems = append(r.problems, config.Problem{File: e.File, Line: e.Line, Setting: e.Key,
+					Text: setting.Unknown(known)})
+			}
+		}
+	}
 	return entries
 }
 
@@ -457,6 +470,7 @@ func (r *reader) json(dst []byte, n *yaml.Node, depth int) (out []byte) {
 	switch n.Kind {
 	case yaml.MappingNode:
 		dst = append(dst, '{')
+		names := map[string]bool{}
 		for i := 0; i+1 < len(n.Content); i += 2 {
 			if i > 0 {
 				dst = append(dst, ',')
@@ -465,6 +479,10 @@ func (r *reader) json(dst []byte, n *yaml.Node, depth int) (out []byte) {
 			if key.Kind != yaml.ScalarNode || key.Tag == "!!merge" {
 				r.complain(key, "expected a name, found %s", kind(key))
 			}
+			if names[key.Value] {
+				r.complain(key, "the name %q is there twice", key.Value)
+			}
+			names[key.Value] = true
 			dst = append(quote(dst, key.Value), ':')
 			dst = r.json(dst, n.Content[i+1], depth+1)
 		}

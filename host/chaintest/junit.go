@@ -2,6 +2,7 @@ package chaintest
 
 import (
 	"encoding/xml"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -9,12 +10,15 @@ import (
 	"github.com/culvert-project/culvert/host/internal/wholefile"
 )
 
-// The report that JUnit's Ant task made, as build servers read it.
+// The report that JUnit's Ant task made, as build servers read it, with what the schemas of Maven Surefire 3.0 and of
+// Jenkins' xUnit plugin (junit-10.xsd) ask for; file and line are in that of xUnit alone. Nothing is skipped, and what
+// keeps a file from being run is a failure.
 type (
 	suites struct {
 		XMLName  xml.Name `xml:"testsuites"`
 		Tests    int      `xml:"tests,attr"`
 		Failures int      `xml:"failures,attr"`
+		Errors   int      `xml:"errors,attr"`
 		Time     string   `xml:"time,attr"`
 		Suites   []*suite `xml:"testsuite"`
 	}
@@ -22,6 +26,8 @@ type (
 		Name     string     `xml:"name,attr"`
 		Tests    int        `xml:"tests,attr"`
 		Failures int        `xml:"failures,attr"`
+		Errors   int        `xml:"errors,attr"`
+		Skipped  int        `xml:"skipped,attr"`
 		Time     string     `xml:"time,attr"`
 		Cases    []testCase `xml:"testcase"`
 
@@ -37,6 +43,7 @@ type (
 	}
 	failure struct {
 		Message string `xml:"message,attr"`
+		Type    string `xml:"type,attr"`
 		Text    string `xml:",chardata"`
 	}
 )
@@ -50,7 +57,9 @@ func WriteJUnit(path string, results []Result) error {
 			all.Suites = append(all.Suites, &suite{Name: r.File})
 		}
 		s := all.Suites[len(all.Suites)-1]
-		c := testCase{Name: r.Name, Class: r.File, File: r.File, Line: r.Line, Time: seconds(r.Took)}
+		// Build servers take what stands behind the last dot for a class in a package, which .yaml is not.
+		class := strings.TrimSuffix(r.File, filepath.Ext(r.File))
+		c := testCase{Name: r.Name, Class: class, File: r.File, Line: r.Line, Time: seconds(r.Took)}
 		if c.Name == "" {
 			c.Name = r.File
 		}
@@ -59,7 +68,7 @@ func WriteJUnit(path string, results []Result) error {
 			s.Failures, all.Failures = s.Failures+1, all.Failures+1
 			text := lines(r.Failures)
 			first, _, _ := strings.Cut(r.Failures[0].String(), "\n")
-			c.Failure = &failure{first, text}
+			c.Failure = &failure{first, "failure", text}
 		}
 		s.took, total = s.took+r.Took, total+r.Took
 		s.Time, all.Time = seconds(s.took), seconds(total)

@@ -8,6 +8,7 @@ import (
 	"math"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -120,7 +121,8 @@ func (r *runner) run(ctx context.Context, base []config.Entry) {
 	if problems.Err() == nil {
 		problems = append(problems, checker.Stages(ctx, c)...)
 	}
-	problems = slices.DeleteFunc(problems, func(p config.Problem) bool { return p.Warning })
+	problems = slices.DeleteFunc(problems, func(p config.Problem) bool { return p.Warning && !r.own(p.Setting) })
+	problems = append(problems, r.unnamed(c)...)
 	switch {
 	case r.test.refused != "" && len(problems) == 0:
 		r.fail(r.test.line, "expected the settings to be refused with %q, found nothing wrong", r.test.refused)
@@ -138,6 +140,28 @@ func (r *runner) run(ctx context.Context, base []config.Entry) {
 	default:
 		r.apply(ctx, c)
 	}
+}
+
+// own tells whether a setting is one of the test's own: what has no effect there would test something else.
+func (r *runner) own(key string) bool {
+	return slices.ContainsFunc(r.test.settings, func(e config.Entry) bool { return e.Key == key })
+}
+
+// unnamed are the test's own settings of transforms and predicates that are not in the chain.
+func (r *runner) unnamed(c *config.Connector) (problems config.Problems) {
+	for _, e := range r.test.settings {
+		list, rest, _ := strings.Cut(e.Key, ".")
+		if rest == "" || list != "transforms" && list != "predicates" {
+			continue
+		}
+		if !slices.ContainsFunc(config.List(c.Text(list)), func(alias string) bool {
+			return strings.HasPrefix(rest, alias+".")
+		}) {
+			problems = append(problems, config.Problem{File: e.File, Line: e.Line, Setting: e.Key,
+				Text: "has no effect: " + list + " does not name " + strconv.Quote(strings.Split(rest, ".")[0])})
+		}
+	}
+	return problems
 }
 
 func lines(problems config.Problems) string {
@@ -317,10 +341,13 @@ func (r *runner) compareRecord(ctx context.Context, b *record.Batch, want *expec
 	if want.anyHeaders {
 		return
 	}
-	headers, err := datum.Headers(nil, b.Bytes(row.Headers))
-	if err != nil {
-		r.fail(want.line, "headers: %v", err)
-		return
+	var headers []datum.Header
+	if row.Headers.Form != wit.Absent {
+		var err error
+		if headers, err = datum.Headers(nil, b.Bytes(row.Headers)); err != nil {
+			r.fail(want.line, "headers: %v", err)
+			return
+		}
 	}
 	var names, expectedNames []string
 	for _, h := range headers {
@@ -394,7 +421,22 @@ func (v value) short() string {
 	return string(v.payload)
 }
 
+// written is a value as the JSON converter writes it. Dates without a schema, of which it takes none, become the
+// milliseconds since 1970 that they are.
 func (r *runner) written(ctx context.Context, b *record.Batch, d wit.Datum) (value, error) {
+	if d.Form == wit.Dynamic {
+		tree, _, err := datum.ReadDynamic(b.Bytes(d))
+		if err != nil {
+			return value{}, err
+		}
+		if tree, dates := withoutDates(tree); dates {
+			start := len(b.Data)
+			if b.Data, err = datum.AppendDynamic(b.Data, tree); err != nil {
+				return value{}, err
+			}
+			d = wit.Datum{Form: wit.Dynamic, Start: uint32(start), Size: uint32(len(b.Data) - start)}
+		}
+	}
 	out, null, err := r.converter().Encode(ctx, nil, math.MaxInt32, "t", b, d)
 	if err != nil {
 		return value{}, fmt.Errorf("the JSON converter refuses what came out: %w", err)
@@ -404,4 +446,23 @@ func (r *runner) written(ctx context.Context, b *record.Batch, d wit.Datum) (val
 	}
 	payload, err := payloadOf(out)
 	return value{out, payload}, err
+}
+
+// withoutDates is a dynamic value with milliseconds in the place of dates, and whether there were any.
+func withoutDates(v any) (out any, dates bool) {
+	switch v := v.(type) {
+	case datum.Instant:
+		return int64(v), true
+	case datum.List:
+		for i := range v {
+			one, found := withoutDates(v[i])
+			v[i], dates = one, dates || found
+		}
+	case datum.Map:
+		for i := range v {
+			one, found := withoutDates(v[i].Value)
+			v[i].Value, dates = one, dates || found
+		}
+	}
+	return v, dates
 }

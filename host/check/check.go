@@ -146,6 +146,8 @@ func (k *Checker) ask(ctx context.Context, c *config.Connector, prefix string, i
 	case errors.As(err, &fault) && fault.Setting != nil:
 		e := entry(c, prefix+*fault.Setting)
 		return config.Problems{problem(e, errors.New(e.Told(fault.Message)))}
+	case fault != nil && prefix != "":
+		return config.Problems{problem(entry(c, prefix+"type"), fault)}
 	case err != nil:
 		return config.Problems{problem(entry(c, "connector.class"), err)}
 	case inquiry.Done == nil:
@@ -263,7 +265,7 @@ func entry(c *config.Connector, key string) config.Entry {
 	if e, ok := c.Entry(key); ok {
 		return e
 	}
-	return config.Entry{Key: key, File: c.File, Line: 1}
+	return c.Near(key)
 }
 
 func problem(e config.Entry, err error) config.Problem {

@@ -4,10 +4,12 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/plugin"
+	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -38,12 +40,103 @@ func Find(m *plugin.Manager, class, version string, kinds ...wit.ComponentKind) 
 		one, both := kinds[0].String()+" "+class, kinds[0].String()+" or "+kinds[1].String()+" "+class
 		first = &reworded{strings.Replace(first.Error(), one, both, 1), first}
 	}
+	for _, kind := range []wit.ComponentKind{wit.ComponentSource, wit.ComponentSink, wit.ComponentTransformation,
+		wit.ComponentPredicate} {
+		if full, declared, err := fullClass(m, kind, class); err == nil && declared && !slices.Contains(kinds, kind) {
+			return plugin.Info{}, wit.Component{}, fmt.Errorf("%w: %s is a %s", first, full, kind)
+		}
+	}
 	offered := offered(m, kinds)
 	if len(offered) == 0 {
 		return plugin.Info{}, wit.Component{}, fmt.Errorf("no plugin has it, and there are none: this program was "+
 			"built without plugins (`make` builds them in), and none are in plugin.path or --plugins; %w", first)
 	}
-	return plugin.Info{}, wit.Component{}, fmt.Errorf("%w; there are %s", first, strings.Join(offered, ", "))
+	said := "there are " + strings.Join(offered, ", ")
+	if len(offered) > allNamed {
+		if near := nearest(class, offered); len(near) > 0 {
+			said = "the nearest of the " + strconv.Itoa(len(offered)) + " that there are: " + strings.Join(near, ", ")
+		}
+	}
+	return plugin.Info{}, wit.Component{}, fmt.Errorf("%w; %s", first, said)
+}
+
+// Bounds of what is told of classes that nobody has.
+const (
+	// allNamed is up to how many classes are all named, whether or not they look like the one that was meant.
+	allNamed = 4
+	// nearNamed is how many names, as in `InsertField$Key` and `InsertField$Value`, are told at most.
+	nearNamed = 3
+	// comparedClasses and comparedName bound the comparing, in classes and bytes of a name.
+	comparedClasses, comparedName = 1000, 100
+)
+
+// nearest are the classes that were meant by one that nobody has, the nearest first, or only those that differ in
+// package, `$Key`, `$Value` and small letters: their names without these are misspelt in few letters, or have much in
+// common with it, as another vendor's `MessageTimestampRouter` has with `TimestampRouter`.
+func nearest(class string, offered []string) []string {
+	meant, side := simpleName(class)
+	type match struct {
+		name             string
+		classes          []string
+		distance, weight int
+	}
+	var found []match
+	if meant == "" {
+		return nil
+	}
+	for _, o := range offered[:min(len(offered), comparedClasses)] {
+		name, of := simpleName(o)
+		if n := len(found); n > 0 && found[n-1].name == name { // offered is sorted
+			if of == side || side == "" {
+				found[n-1].classes = append(found[n-1].classes, o)
+			}
+			continue
+		}
+		distance, common := setting.Distance(meant, name), commonLetters(meant, name)
+		if distance > len(name)/4+1 && common < 6 && common < min(len(meant), len(name)) {
+			continue
+		}
+		m := match{name: name, distance: distance, weight: distance - 2*common}
+		if of == side || of == "" || side == "" {
+			m.classes = []string{o}
+		}
+		found = append(found, m)
+	}
+	slices.SortStableFunc(found, func(a, b match) int { return a.weight - b.weight })
+	if len(found) > 0 && found[0].distance == 0 {
+		return found[0].classes
+	}
+	var near []string
+	for _, m := range found[:min(len(found), nearNamed)] {
+		near = append(near, m.classes...)
+	}
+	return near
+}
+
+// simpleName is the part of a class behind its package in small letters, and Key or Value where it ends with these.
+func simpleName(class string) (name, side string) {
+	name, side, _ = strings.Cut(class[strings.LastIndexByte(class, '.')+1:], "$")
+	if side != "Key" && side != "Value" {
+		side = ""
+	}
+	return strings.ToLower(strings.TrimRight(name[:min(len(name), comparedName)], "\\")), side
+}
+
+// commonLetters is the length of the longest text that is in both.
+func commonLetters(a, b string) int {
+	longest := 0
+	last, row := make([]int, len(b)+1), make([]int, len(b)+1)
+	for i := range len(a) {
+		for j := range len(b) {
+			row[j+1] = 0
+			if a[i] == b[j] {
+				row[j+1] = last[j] + 1
+				longest = max(longest, row[j+1])
+			}
+		}
+		last, row = row, last
+	}
+	return longest
 }
 
 // reworded is an error in other words.

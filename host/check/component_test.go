@@ -55,3 +55,14 @@ func TestShortFormsStayWithBuiltInPlugins(t *testing.T) {
 		t.Errorf("expected an error that names both, found %v", err)
 	}
 }
+
+// A class of another kind than asked for is told as what it is.
+func TestClassOfAnotherKind(t *testing.T) {
+	b := checktest.WithSpy(t)
+	for _, class := range []string{"test.SpySource", "SpySource"} {
+		_, _, err := check.Find(b.Checker.Plugins, class, "", wit.ComponentSink)
+		if err == nil || !strings.HasSuffix(err.Error(), ": test.SpySource is a source") {
+			t.Errorf("%s: found %v", class, err)
+		}
+	}
+}

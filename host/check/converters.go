@@ -116,8 +116,8 @@ func unknownOf(c *config.Connector, prefix string, declared convert.Declaration)
 func (k *Checker) ownConverters(c *config.Connector) config.Problems {
 	var problems config.Problems
 	for _, which := range converterSettings {
-		if c.Text(which) != "" {
-			continue
+		if named, ok := c.Entry(which); ok && strings.TrimSpace(named.Raw) != "" {
+			continue // also where a reference stands for it that leads nowhere
 		}
 		for _, e := range c.Entries {
 			if strings.HasPrefix(e.Key, which+".") {

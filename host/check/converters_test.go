@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/culvert-project/culvert/host/check"
+	"github.com/culvert-project/culvert/host/check/checktest"
 	"github.com/culvert-project/culvert/host/config"
 )
 
@@ -40,5 +41,24 @@ header.converter.zzzzzzzzzzzz=1
 	}
 	if a, b := strings.Join(found, "\n"), strings.Join(want, "\n"); a != b {
 		t.Errorf("expected\n%s\nfound\n%s", b, a)
+	}
+}
+
+// A converter that is named by a reference that leads nowhere is named all the same: its settings are not said to be
+// without effect.
+func TestConverterByAReference(t *testing.T) {
+	b := checktest.WithSpy(t)
+	entries, _ := config.Read("c.properties", []byte(`connector.class=test.SpySource
+value.converter=${env:NO_SUCH_CONVERTER}
+value.converter.schemas.enable=false
+key.converter.schemas.enable=false`))
+	c, problems := config.NewConnector("c.properties", entries, b.Checker.Worker.Providers)
+	if len(problems) != 1 {
+		t.Fatalf("expected the reference alone, found %v", problems)
+	}
+	got := checktest.Text(b.Checker.Check(t.Context(), c))
+	if strings.Contains(got, "value.converter.schemas.enable: warning: has no effect") ||
+		!strings.Contains(got, "key.converter.schemas.enable: warning: has no effect") {
+		t.Errorf("found\n%s", got)
 	}
 }

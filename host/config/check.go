@@ -431,9 +431,18 @@ func (ch Checker) Part(ctx context.Context, c *Connector, prefix string, compone
 		// Kafka Connect does not look at settings that a transform does not know, and its users' files run unchanged.
 		p := e.coded(setting.CodeUnknown, setting.Unknown(guess.Nearest(e.Key)))
 		p.Warning = own.Prefix(e.Key) == "" || ch.relaxed(c)
+		if now := renamed(component.Name, e.Key); now != "" {
+			p.Text = "unknown setting; Kafka 4.0 took this name away, it is " + now + " since 2.6, and without it " +
+				"every field stays"
+			p.Warning = ch.relaxed(c)
+		}
 		problems = append(problems, p)
 	}
-	problems = append(problems, missing(ctx, part, own)...)
+	at, _ := c.Entry(prefix + "type")
+	for _, p := range missing(ctx, part, own) {
+		p.File, p.Line = at.File, at.Line
+		problems = append(problems, p)
+	}
 	for i := range problems {
 		problems[i].Setting = prefix + problems[i].Setting
 	}
@@ -443,15 +452,45 @@ func (ch Checker) Part(ctx context.Context, c *Connector, prefix string, compone
 	return problems
 }
 
-// lineNear is where a setting would stand: with the first of its group, as in `shop#01.`, else at the top.
-func (c *Connector) lineNear(name string) int {
+// renamed is the name that Kafka's own class has today for a setting that it read before 4.0, "" for none. Files that
+// still have it are common, and Kafka passes it over: fields that were to be left out would go on.
+func renamed(class, name string) string {
+	if !strings.HasPrefix(class, "org.apache.kafka.connect.transforms.ReplaceField$") {
+		return ""
+	}
+	return map[string]string{"blacklist": "exclude", "whitelist": "include"}[name]
+}
+
+// Near is where a setting that is not given would stand, without a value: that of a transform or predicate with its
+// type, others with the first of their group, as in `shop#01.`, else at the top.
+func (c *Connector) Near(name string) Entry {
+	at := Entry{Key: name, File: c.File, Line: 1}
+	if prefix := partOf(name); prefix != "" {
+		if typed, ok := c.Entry(prefix + "type"); ok {
+			at.File, at.Line = typed.File, typed.Line
+		}
+		return at
+	}
 	group := name[:strings.LastIndexByte(name, '.')+1]
 	for _, e := range c.Entries {
 		if strings.ContainsAny(group, "0123456789") && strings.HasPrefix(e.Key, group) {
-			return e.Line
+			at.Line = e.Line
+			break
 		}
 	}
-	return 1
+	return at
+}
+
+// partOf is the prefix of the transform or predicate that a setting belongs to, as in `transforms.ALIAS.`, "" for none.
+func partOf(name string) string {
+	for _, list := range []string{"transforms.", "predicates."} {
+		if rest, ok := strings.CutPrefix(name, list); ok {
+			if alias, _, ok := strings.Cut(rest, "."); ok {
+				return list + alias + "."
+			}
+		}
+	}
+	return ""
 }
 
 // MaxSinkTasks is how many tasks a sink may have. Each is a client of Kafka and a member of the group from the start
@@ -476,7 +515,7 @@ func Examined(c *Connector, prefix string, examined []wit.Examined, found Proble
 			continue
 		}
 		if !ok {
-			e = Entry{Key: name, File: c.File, Line: c.lineNear(name)}
+			e = c.Near(name)
 		}
 		for _, text := range x.Errors {
 			problems = append(problems, e.problem("%s", e.Told(text)))

@@ -273,8 +273,12 @@ func (c *Connector) Stages() ([]Stage, Problems) {
 		if named, ok := c.Entry(prefix + "predicate"); ok {
 			name := strings.TrimSpace(named.Value)
 			if !slices.Contains(known, name) {
-				problems = append(problems, named.problem("expected one of predicates (%s), found %q",
-					strings.Join(known, ", "), name))
+				text := fmt.Sprintf("expected one that predicates names (%s), found %q", strings.Join(known, ", "),
+					name)
+				if len(known) == 0 {
+					text = fmt.Sprintf("there is no predicate %q: expected predicates=%s beside it", name, name)
+				}
+				problems = append(problems, named.problem("%s", text))
 			}
 			p := c.predicate(name)
 			s.Predicate = &p

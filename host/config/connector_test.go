@@ -281,10 +281,15 @@ predicates.p.pattern=y`)
 		"transforms.b.predicate=p\npredicates=p\npredicates.p.type=P")
 	_, problems = bad.Stages()
 	wantLines := `c.properties:1: transforms: Invalid value [a, b, a] for configuration transforms: Duplicate alias provided.
-c.properties:3: transforms.a.predicate: expected one of predicates (p), found "q"
+c.properties:3: transforms.a.predicate: expected one that predicates names (p), found "q"
 c.properties:1: transforms.b.type: Missing required configuration "transforms.b.type" which has no default value.
 c.properties:4: transforms.b.negate: Invalid value maybe for configuration transforms.b.negate: Expected value to be either true or false`
 	if diff := cmp.Diff(wantLines, lines(problems)); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+	_, problems = connector(t, "transforms=a\ntransforms.a.type=A\ntransforms.a.predicate=q").Stages()
+	if diff := cmp.Diff(`c.properties:3: transforms.a.predicate: there is no predicate "q": expected predicates=q beside it`,
+		lines(problems)); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
 	}
 	// As in Kafka Connect a negation that says false needs a predicate, too.
@@ -298,13 +303,31 @@ c.properties:4: transforms.b.negate: Invalid value maybe for configuration trans
 	}
 }
 
+// Kafka passes over the names that its ReplaceField had before 4.0, so that fields that were to be left out go on.
+func TestNamesThatKafkaTookAway(t *testing.T) {
+	replace := wit.Component{Kind: wit.ComponentTransformation,
+		Name: "org.apache.kafka.connect.transforms.ReplaceField$Value"}
+	const text = "transforms=a\ntransforms.a.type=ReplaceField$Value\ntransforms.a.blacklist=ssn"
+	for name, c := range map[string]struct{ text, want string }{
+		"refused": {text, "c.properties:3: transforms.a.blacklist: unknown setting; Kafka 4.0 took this name away, it is " +
+			"exclude since 2.6, and without it every field stays"},
+		"relaxed": {text + "\nunknown.settings=warn", "c.properties:3: transforms.a.blacklist: warning: unknown setting; " +
+			"Kafka 4.0 took this name away, it is exclude since 2.6, and without it every field stays"},
+	} {
+		problems := Checker{}.Part(t.Context(), connector(t, c.text), "transforms.a.", replace)
+		if diff := cmp.Diff(c.want, lines(problems)); diff != "" {
+			t.Errorf("%s: (-want +got)\n%s", name, diff)
+		}
+	}
+}
+
 func TestPartProblems(t *testing.T) {
 	c := connector(t, "transforms=a\ntransforms.a.type=A\ntransforms.a.feild=x\ntransforms.a.count=z")
 	smt := wit.Component{Kind: wit.ComponentTransformation, Settings: []wit.SettingSpec{declared("field", wit.KindText,
 		"", "", wit.Rule{Required: wit.Chosen}), declared("count", wit.KindInt, "", "")}}
 	want := `c.properties:3: transforms.a.feild: warning: unknown setting; the nearest known one is field
 c.properties:4: transforms.a.count: Invalid value z for configuration count: Not a number of type INT
-c.properties:1: transforms.a.field: Missing required configuration "field" which has no default value.`
+c.properties:2: transforms.a.field: Missing required configuration "field" which has no default value.`
 	if diff := cmp.Diff(want, lines(Checker{}.Part(t.Context(), c, "transforms.a.", smt))); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
 	}
@@ -358,7 +381,7 @@ func TestDocuments(t *testing.T) {
 		{"w.yaml", "offset.flush.interval.ms: 100\noffset:\n  storage.topic: o\nlisteners: [a, b]\nx: 007\ny: no",
 			"offset.flush.interval.ms=100 offset.storage.topic=o listeners=a,b x=007 y=no", ""},
 		{"w.yaml", "a: 1\n  b: 2", "",
-			"w.yaml:1: invalid YAML: yaml: line 2: mapping values are not allowed in this context"},
+			"w.yaml:2: invalid YAML: mapping values are not allowed in this context"},
 		{"w.yaml", "a: &x 1\nb: *x\nc:", "a=1",
 			"w.yaml:2: b: expected a value, found an alias\nw.yaml:3: c: expected a value, found null"},
 	}

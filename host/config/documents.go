@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -219,7 +220,7 @@ func readYAML(file string, data []byte) ([]Entry, Problems) {
 	case errors.Is(err, io.EOF):
 		return nil, nil
 	case err != nil:
-		return nil, Problems{{File: file, Line: 1, Text: "invalid YAML: " + err.Error()}}
+		return nil, Problems{NotYAML(file, "invalid YAML", err)}
 	}
 	if err := documents.Decode(&more); !errors.Is(err, io.EOF) {
 		return nil, Problems{{File: file, Line: max(more.Line, 1),
@@ -239,6 +240,19 @@ func readYAML(file string, data []byte) ([]Entry, Problems) {
 	}
 	r.mapping("", root.Content[0])
 	return r.entries, r.problems
+}
+
+// NotYAML is the problem of a file that the decoder of YAML refuses, at the line that it names in its text.
+func NotYAML(file, what string, err error) Problem {
+	p := Problem{File: file, Line: 1, Text: strings.TrimPrefix(err.Error(), "yaml: ")}
+	if rest, ok := strings.CutPrefix(p.Text, "line "); ok {
+		number, text, _ := strings.Cut(rest, ": ")
+		if n, err := strconv.Atoi(number); err == nil && n > 0 {
+			p.Line, p.Text = n, text
+		}
+	}
+	p.Text = what + ": " + p.Text
+	return p
 }
 
 // YAMLSettings are the settings that a mapping of a YAML document holds, each with its line; [ReadFile] says how they

@@ -253,9 +253,9 @@ func (t *task) failed(l failureContext, binding *plugin.Binding) (setting, class
 		if aliases := config.List(c.config.Text("transforms")); l.transform < len(aliases) {
 			prefix := "transforms." + aliases[l.transform] + "."
 			class = c.config.Text(prefix + "type")
-			if of, _, err := check.Find(c.o.Plugins, class, c.config.Text(prefix+"plugin.version"),
+			if of, component, err := check.Find(c.o.Plugins, class, c.config.Text(prefix+"plugin.version"),
 				wit.ComponentTransformation); err == nil {
-				info = of
+				info, class = of, component.Name
 			}
 			return prefix + "type", class, info
 		}
@@ -263,10 +263,15 @@ func (t *task) failed(l failureContext, binding *plugin.Binding) (setting, class
 	return "connector.class", c.component.Name, info
 }
 
-// classOf is the class of a converter: the connector's, else the worker's.
+// classOf is the whole class of a converter, the connector's or else the worker's, also where an alias names it.
 func (c *connector) classOf(setting string) string {
-	if class := strings.TrimSpace(c.config.Text(setting)); class != "" {
+	class, _ := c.config.Converter(setting, c.o.Worker)
+	declared, err := convert.Find(class, false)
+	if setting == "header.converter" {
+		declared, err = convert.FindHeaders(class)
+	}
+	if err != nil { // cannot be: a converter was made of it
 		return class
 	}
-	return c.o.Worker.Text(setting)
+	return declared.Class
 }

@@ -14,6 +14,7 @@ import (
 	"os"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -142,9 +143,56 @@ func TestAvroIsACopy(t *testing.T) {
 		if !c.last.step.same {
 			t.Error("expected the value to be copied")
 		}
+		// A copy looks at nothing behind the row's own null: bytes that no walk would take go out as they are, and the
+		// buffer of the producer is all that a row needs.
+		spoilt := b.Bytes(d)
+		for i := range spoilt {
+			spoilt[i] |= 0x80
+		}
+		dst := make([]byte, 0, 100)
+		out, _, err := c.Encode(t.Context(), dst, math.MaxInt32, "orders", b, d)
+		if err != nil || !bytes.Equal(out[5:], spoilt) || &out[:1][0] != &dst[:1][0] {
+			t.Errorf("expected %x as it is in the buffer that was given, found %x, %v", spoilt, out, err)
+		}
+		if n := testing.AllocsPerRun(100, func() {
+			out, _, err = c.Encode(t.Context(), dst, math.MaxInt32, "orders", b, d)
+		}); n != 0 || err != nil {
+			t.Errorf("expected no allocation for a row, found %v, %v", n, err)
+		}
 		if want := []string{"POST /subjects/" + subject + "/versions"}; !slices.Equal(asked, want) {
 			t.Errorf("%s: expected %q, found %q", strategy, want, asked)
 		}
+	}
+}
+
+// What is kept of schemas and topics is bounded by number, in both directions.
+func TestWhatIsKeptOfAvroIsBounded(t *testing.T) {
+	ids := topicIDs{}
+	for i := range 2*maxTopicIDs + 1 {
+		if ids.keep(strconv.Itoa(i), uint32(i)); len(ids) > maxTopicIDs {
+			t.Fatalf("%d ids of one schema are kept, by topic, expected at most %d", len(ids), maxTopicIDs)
+		}
+	}
+	if ids[strconv.Itoa(2*maxTopicIDs)] != 2*maxTopicIDs {
+		t.Error("expected the newest id to be kept")
+	}
+	const kept, schemas = 3, 10
+	c, json, b := avroPair(t, fakeRegistry(t), "schemas.cache.config", strconv.Itoa(kept))
+	programs, read := 0, 0
+	for i := range 2 * schemas {
+		b.Data = b.Data[:0]
+		d := datumOf(t, json, b, strings.Replace(person, "a.Person", fmt.Sprintf("a.Person%d", i%schemas), 1))
+		out, _, err := c.Encode(t.Context(), nil, math.MaxInt32, "orders", b, d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.Decode(t.Context(), "orders", out, b); err != nil {
+			t.Fatal(err)
+		}
+		programs, read = max(programs, len(c.programs.of)), max(read, len(c.readings.of))
+	}
+	if programs != kept || read != kept {
+		t.Errorf("expected %d schemas at most in each direction, found %d and %d", kept, programs, read)
 	}
 }
 
@@ -264,6 +312,10 @@ func TestSettingsOfAvro(t *testing.T) {
 		"schema.registry.url=http://r basic.auth.credentials.source=USER_INFO basic.auth.user.info=abc": "basic.auth.user.info",
 		"schema.registry.url=http://r bearer.auth.credentials.source=OAUTHBEARER":                       "bearer.auth.credentials.source",
 		"schema.registry.url=http://r generalized.sum.type.support=true":                                "generalized.sum.type.support",
+		"schema.registry.url=http://r value.schema.id.serializer=x.HeaderSchemaIdSerializer":            "value.schema.id.serializer",
+		"schema.registry.url=http://r rule.executors=encrypt":                                           "rule.executors",
+		"schema.registry.url=http://r use.latest.with.metadata=a=b":                                     "use.latest.with.metadata",
+		"schema.registry.url=http://r schema.registry.proxy.host=p":                                     "proxy.host",
 	} {
 		m := map[string]string{}
 		for _, pair := range strings.Fields(settings) {

@@ -9,7 +9,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Classes of converters, by their full names. Every one is also known by the part behind its last dot.
+// Classes of converters, by their full names. Every one is also known by the part behind its last dot, with Converter
+// at its end or without.
 const (
 	ClassAvro       = "io.confluent.connect.avro.AvroConverter"
 	ClassJSONSchema = "io.confluent.connect.json.JsonSchemaConverter"
@@ -71,12 +72,16 @@ func Find(class string, key bool) (Declaration, error) {
 	class = strings.TrimSpace(class)
 	names := make([]string, len(declarations))
 	for i, d := range declarations {
-		if class == d.Class || class == simpleName(d.Class) {
+		if class == d.Class || class == simpleName(d.Class) || class == prunedName(d.Class) {
 			return d, nil
 		}
 		names[i] = d.Class
 	}
-	if format := later[simpleName(class)]; format != "" {
+	format := later[simpleName(class)]
+	if format == "" {
+		format = later[class+converterSuffix]
+	}
+	if format != "" {
 		return Declaration{}, configError("%s converter: %s is not built yet, found %q; there are %s", usedFor(key),
 			format, class, strings.Join(names, ", "))
 	}
@@ -85,6 +90,13 @@ func Find(class string, key bool) (Declaration, error) {
 }
 
 func simpleName(class string) string { return class[strings.LastIndexByte(class, '.')+1:] }
+
+// converterSuffix is what Kafka Connect's aliases of converters leave out at the end of a class
+// (PluginUtils.prunedName).
+const converterSuffix = "Converter"
+
+// prunedName is Kafka Connect's shorter alias of a converter: Avro of io.confluent.connect.avro.AvroConverter.
+func prunedName(class string) string { return strings.TrimSuffix(simpleName(class), converterSuffix) }
 
 // usedFor is Kafka Connect's word for what a converter converts.
 func usedFor(key bool) string {
@@ -165,6 +177,21 @@ func registeredSettings() *setting.Table {
 		setting.Spec("schemas.cache.config", wit.KindInt, wit.Low, setting.Is("1000"),
 			"How many schemas are kept in each direction."),
 	)
+	// What Confluent's serializers do beyond: without it values would be laid out otherwise, or go out without the
+	// rules, such as those that encrypt fields, that a user believes in force.
+	const prefixed = "io.confluent.kafka.serializers.schema.id.PrefixSchemaIdSerializer"
+	for _, what := range []string{"key", "value"} {
+		t.Later(setting.Spec(what+".schema.id.serializer", wit.KindClassName, wit.Low, setting.Is(prefixed),
+			"Where the ids of "+what+"s' schemas are written: in front of the "+what+". They are read there and in "+
+				"headers."), prefixed)
+	}
+	later := func(name, documentation string, rules ...wit.Rule) {
+		t.Later(setting.Spec(name, wit.KindText, wit.Low, nil, documentation, rules...))
+	}
+	later("rule.executors", "Rules of schemas to run with each value.")
+	later("use.latest.with.metadata", "Write by the newest schema of the subject that has these metadata.")
+	later("proxy.host", "Host of an HTTP proxy in front of the registry.", setting.Alias("schema.registry.proxy.host"))
+	later("proxy.port", "Its port.", setting.Alias("schema.registry.proxy.port"))
 	return t
 }
 
@@ -179,6 +206,9 @@ func avroSettings() *setting.Table {
 		flag("allow.optional.map.keys", wit.Low, "false", "Write maps whose keys are optional as maps, too."),
 		flag("flatten.singleton.unions", wit.Low, "true", "Read a union of one type as that type."),
 		flag("ignore.default.for.nullables", wit.Low, "false", "Write null as null where the field has a default."),
+		flag("latest.compatibility.strict", wit.Low, "true", "Makes no difference here: the newest schema of "+
+			"use.latest.version has to lay values out as that of the record does, also with false, where Confluent's "+
+			"serializer writes by it without looking."),
 	)
 	for _, name := range []string{"generalized.sum.type.support", "discard.type.doc.default"} {
 		t.Later(flag(name, wit.Low, "false", "Of Confluent's converter."), "false")

@@ -27,7 +27,8 @@ type Headers interface {
 // values that Kafka Connect takes for headers, too.
 func FindHeaders(class string) (Declaration, error) {
 	class = strings.TrimSpace(class)
-	if class == ClassSimpleHeaders || class == simpleName(ClassSimpleHeaders) {
+	if class == ClassSimpleHeaders || class == simpleName(ClassSimpleHeaders) ||
+		class == strings.TrimSuffix(simpleName(ClassSimpleHeaders), "HeaderConverter") {
 		return Declaration{Class: ClassSimpleHeaders, table: setting.Of()}, nil
 	}
 	d, err := Find(class, false)

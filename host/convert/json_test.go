@@ -237,6 +237,30 @@ func TestRefusesToRead(t *testing.T) {
 	}
 }
 
+// Kafka Connect's aliases of converters: the class without its package, and that without its kind at the end.
+func TestAliasesOfConverters(t *testing.T) {
+	for _, d := range Declarations() {
+		short := strings.TrimSuffix(simpleName(d.Class), "Converter")
+		for _, class := range []string{d.Class, short, short + "Converter", " " + short + " "} {
+			if found, err := Find(class, true); err != nil || found.Class != d.Class {
+				t.Errorf("%s: expected %s, found %s, %v", class, d.Class, found.Class, err)
+			}
+		}
+	}
+	for class, want := range map[string]string{"Simple": ClassSimpleHeaders, "SimpleHeaderConverter": ClassSimpleHeaders,
+		"Json": ClassJSON, "String": ClassString} {
+		if found, err := FindHeaders(class); err != nil || found.Class != want {
+			t.Errorf("%s: expected %s, found %s, %v", class, want, found.Class, err)
+		}
+	}
+	for class, want := range map[string]string{"Protobuf": "Protobuf is not built yet", "avro": "unknown class",
+		"Converter": "unknown class", "": "unknown class"} {
+		if _, err := Find(class, false); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: expected %q, found %v", class, want, err)
+		}
+	}
+}
+
 func TestNew(t *testing.T) {
 	reg := record.NewRegistry()
 	for class, want := range map[string]string{

@@ -60,12 +60,14 @@ func Declared() []wit.SettingSpec {
 		setting.Spec("schema.registry.url", wit.KindListOfText, wit.High, nil, "Addresses of the schema registry, "+
 			"http:// or https://; the first that answers is asked.", setting.Required()),
 		text("basic.auth.credentials.source", "URL", "Where user and password stand: in the address, or in "+
-			"basic.auth.user.info.", setting.Allowed("URL", "USER_INFO")),
+			"basic.auth.user.info.", setting.Allowed("URL", "USER_INFO"),
+			setting.Alias("schema.registry.basic.auth.credentials.source")),
 		secret("basic.auth.user.info", "User and password with a colon between.",
 			setting.Alias("schema.registry.basic.auth.user.info")),
 		text("bearer.auth.credentials.source", "STATIC_TOKEN", "Where the token stands: in bearer.auth.token.",
-			setting.Allowed("STATIC_TOKEN")),
-		secret("bearer.auth.token", "Token that goes with each request."),
+			setting.Allowed("STATIC_TOKEN"), setting.Alias("schema.registry.bearer.auth.credentials.source")),
+		secret("bearer.auth.token", "Token that goes with each request.",
+			setting.Alias("schema.registry.bearer.auth.token")),
 		setting.Spec(security+"{name}", wit.KindText, wit.Low, nil, "Kafka's settings of TLS, for the registry: "+
 			"ssl.truststore.location and so on."),
 	}
@@ -251,14 +253,25 @@ func parameters(ctx context.Context, normalize bool) context.Context {
 	return ctx
 }
 
-// Latest returns the newest schema of a subject.
+// Latest returns the newest schema of a subject; one with rules for what is written, such as those that encrypt fields,
+// is [Refused].
 func (c *Client) Latest(ctx context.Context, subject string) (id int, text string, err error) {
+	var rules *sr.SchemaRuleSet
 	err = c.ask(ctx, "get the newest schema of "+subject, func(ctx context.Context) error {
 		found, err := c.api.SchemaByVersion(ctx, subject, -1)
-		id, text = found.ID, found.Schema.Schema
+		id, text, rules = found.ID, found.Schema.Schema, found.Schema.SchemaRuleSet
 		return numbered(id, err)
 	})
-	return id, text, err
+	if err != nil || rules == nil {
+		return id, text, err
+	}
+	for _, r := range rules.DomainRules {
+		if !r.Disabled && r.Mode != sr.SchemaRuleModeRead {
+			return 0, "", &Refused{Text: fmt.Sprintf("the newest schema of %s has the rule %q of type %q, which is not "+
+				"built: values would go out without it", subject, r.Name, r.Type)}
+		}
+	}
+	return id, text, nil
 }
 
 // Schema returns the schema of an id, behind those that it refers to, each behind its own.

@@ -119,3 +119,39 @@ func TestCredentialsStayWithTheRegistry(t *testing.T) {
 		t.Errorf("expected no credentials elsewhere, found %q", strayed)
 	}
 }
+
+// Confluent's client takes its own settings behind `schema.registry.` as well, where many files have them.
+func TestSettingsBehindThePrefix(t *testing.T) {
+	table := setting.Of(Declared()...)
+	for _, prefix := range []string{"", "schema.registry."} {
+		v := table.Values([]wit.Setting{{Name: "schema.registry.url", Value: "https://r"},
+			{Name: prefix + "basic.auth.credentials.source", Value: "USER_INFO"},
+			{Name: prefix + "basic.auth.user.info", Value: "me:pw:x"}, {Name: prefix + "bearer.auth.token", Value: "tok"},
+			{Name: prefix + "bearer.auth.credentials.source", Value: "STATIC_TOKEN"}})
+		s, err := Parse(v)
+		if err != nil || s.User != "me" || s.Password != "pw:x" || s.Token != "tok" {
+			t.Errorf("%q: expected user, password and token, found %q, %v", prefix, s.User, err)
+		}
+	}
+}
+
+// Rules of a schema that would be run with each value that is written, to encrypt fields for example, are not passed
+// over.
+func TestRulesOfTheNewestSchema(t *testing.T) {
+	for rule, want := range map[string]string{
+		``: "",
+		`{"name":"pii","kind":"TRANSFORM","mode":"WRITEREAD","type":"ENCRYPT","tags":["PII"]}`:                                   `"pii" of type "ENCRYPT"`,
+		`{"name":"pii","kind":"TRANSFORM","mode":"WRITE","type":"ENCRYPT","disabled":true}`:                                      "",
+		`{"name":"r","kind":"CONDITION","mode":"READ","type":"CEL"},{"name":"w","kind":"CONDITION","mode":"WRITE","type":"CEL"}`: `"w" of type "CEL"`,
+	} {
+		c := open(t, func(w http.ResponseWriter, _ *http.Request) {
+			fmt.Fprintf(w, `{"subject":"s","id":7,"version":1,"schema":"\"int\"","ruleSet":{"domainRules":[%s]}}`, rule)
+		}, nil)
+		id, text, err := c.Latest(t.Context(), "s")
+		var refused *Refused
+		if want == "" && (err != nil || id != 7 || text != `"int"`) ||
+			want != "" && (!errors.As(err, &refused) || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%s: expected %q, found %d %s, %v", rule, want, id, text, err)
+		}
+	}
+}

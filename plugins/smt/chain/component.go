@@ -209,7 +209,8 @@ func Components() []wit.Component {
 	return list
 }
 
-// Examine checks a component's settings as Kafka's ConfigDef and the class's own validators do.
+// Examine checks a component's settings as Kafka's ConfigDef, the class's own validators and its configure do. What
+// configure refuses in no setting's name is a fault without one.
 func Examine(name string, given []wit.Setting) ([]wit.Examined, *wit.Fault) {
 	c := find(name)
 	if c == nil {
@@ -221,7 +222,10 @@ func Examine(name string, given []wit.Setting) ([]wit.Examined, *wit.Fault) {
 	if setting.First(list) != nil {
 		return list, nil
 	}
-	if err := c.check(settings{given}); err != nil && err.Setting != nil {
+	if err := c.check(settings{given}); err != nil {
+		if err.Setting == nil {
+			return nil, err
+		}
 		setting.Complain(list, *err.Setting, err.Message)
 	}
 	return list, nil

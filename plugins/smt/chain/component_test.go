@@ -85,7 +85,9 @@ func TestExamine(t *testing.T) {
 		want      map[string]string // setting → beginning of its error
 	}{
 		{ClassFilter, pairs("more", "x"), nil},
-		{ClassInsertValue, nil, nil},
+		{ClassInsertValue, pairs("topic.field", "t"), nil},
+		{ClassInsertValue, pairs("static.field", "a"), map[string]string{
+			"static.value": "Invalid value null for configuration static.value: No value specified for static field: a"}},
 		{"InsertField$Key", pairs("replace.null.with.default", "maybe"), map[string]string{
 			"replace.null.with.default": "Invalid value maybe for configuration replace.null.with.default: Expected " +
 				"value to be either true or false"}},
@@ -210,6 +212,13 @@ func TestExamine(t *testing.T) {
 			if !strings.HasPrefix(got, want) || (want == "") != (got == "") {
 				t.Errorf("%s %v: %s: expected %q, found %q", x.component, x.given, e.Spec.Name, want, got)
 			}
+		}
+	}
+	// What a class refuses in no setting's name is refused with the configuration, too.
+	for class, want := range map[string]string{ClassInsertKey: "No field insertion configured",
+		ClassMetadataValue: "Neither schema name nor version configured"} {
+		if _, err := Examine(class, nil); err == nil || err.Message != want {
+			t.Errorf("%s: expected %q, found %v", class, want, err)
 		}
 	}
 	if _, err := Examine("X", nil); err == nil {

@@ -76,8 +76,7 @@ func newInsert(at side) func(settings) (operation, *wit.Fault) {
 			return nil, fail("", "No field insertion configured")
 		}
 		if last := o.fields[len(o.fields)-1]; last.what == theStatic && o.static == nil {
-			return nil, fail("", "Invalid value null for configuration static.value: No value "+
-				"specified for static field: "+last.name)
+			return nil, invalid("static.value", "null", "No value specified for static field: "+last.name)
 		}
 		return o, nil
 	}
