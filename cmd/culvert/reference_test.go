@@ -34,7 +34,7 @@ import (
 
 var update = flag.Bool("update", false, "write the pages of the reference anew")
 
-// The pages of the reference are what declarations say today, and nothing is without a word of what it is for.
+// The pages of the reference are what declarations say, and nothing is without a word of what it is for.
 func TestReference(t *testing.T) {
 	t.Parallel()
 	pages := map[string]string{
