@@ -229,8 +229,8 @@ func records(t *testing.T, out string) (all []record) {
 	return all
 }
 
-// cloneOf is the repository as a reader has it: links to all that is there, and copies of files that name the port. What
-// .gitignore names is left out: data of commands that somebody ran here are no part of it.
+// cloneOf is the repository as a reader has it: links to all that is there, and copies of files that name the port.
+// What .gitignore names is left out: data of commands that somebody ran here are no part of it.
 func cloneOf(t *testing.T, root string, replace *strings.Replacer, copied []string) string {
 	t.Helper()
 	clone := t.TempDir()

@@ -4,10 +4,13 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/plugin"
+	"github.com/culvert-project/culvert/host/shown"
+	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -34,16 +37,43 @@ func Find(m *plugin.Manager, class, version string, kinds ...wit.ComponentKind) 
 			return info, *c, nil
 		}
 	}
-	if len(kinds) == 2 { // nobody knows which of the two it was to be
-		one, both := kinds[0].String()+" "+class, kinds[0].String()+" or "+kinds[1].String()+" "+class
-		first = &reworded{strings.Replace(first.Error(), one, both, 1), first}
+	if len(kinds) > 1 { // nobody knows which of them it was to be
+		var names []string
+		for _, kind := range kinds {
+			names = append(names, kind.String())
+		}
+		last := len(names) - 1
+		any := strings.Join(names[:last], ", ") + " or " + names[last]
+		first = &reworded{strings.Replace(first.Error(), kinds[0].String()+" "+class, any+" "+class, 1), first}
 	}
 	offered := offered(m, kinds)
 	if len(offered) == 0 {
 		return plugin.Info{}, wit.Component{}, fmt.Errorf("no plugin has it, and there are none: this program was "+
 			"built without plugins (`make` builds them in), and none are in plugin.path or --plugins; %w", first)
 	}
-	return plugin.Info{}, wit.Component{}, fmt.Errorf("%w; there are %s", first, strings.Join(offered, ", "))
+	return plugin.Info{}, wit.Component{}, fmt.Errorf("%w; %s", first, nearest(class, offered))
+}
+
+// maxOffered is how many classes an error names.
+const maxOffered = 6
+
+// nearest says which classes there are instead of one: all, or those whose names behind the package are most like it.
+func nearest(class string, offered []string) string {
+	if len(offered) <= maxOffered {
+		return "there are " + strings.Join(offered, ", ")
+	}
+	bare := func(name string) string { return strings.ToLower(name[strings.LastIndexByte(name, '.')+1:]) }
+	meant := shown.Within(bare(class), 100)
+	unlike := func(name string) int {
+		if strings.HasPrefix(bare(name), meant+"$") {
+			return 0 // the same with $Key or $Value
+		}
+		return setting.Distance(bare(name), meant)
+	}
+	sorted := slices.Clone(offered)
+	slices.SortStableFunc(sorted, func(a, b string) int { return unlike(a) - unlike(b) })
+	return "the nearest of " + strconv.Itoa(len(offered)) + " are " + strings.Join(sorted[:maxOffered], ", ") +
+		" (culvert plugins list shows all)"
 }
 
 // reworded is an error in other words.
