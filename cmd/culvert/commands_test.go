@@ -205,8 +205,8 @@ func TestPlugins(t *testing.T) {
 		t.Errorf("expected %q in\n%s", want, r.stdout)
 	}
 	r = p.run("plugins", "show", "InsertField", "--template", "--plugins", plugins(t, "smt"))
-	if want := "no plugin has the source, sink, transformation or predicate InsertField; the nearest of "; r.code != 1 ||
-		!strings.HasPrefix(r.stderr, want) || !strings.Contains(r.stderr,
+	want := "no plugin has the source, sink, transformation or predicate InsertField; the nearest of "
+	if r.code != 1 || !strings.HasPrefix(r.stderr, want) || !strings.Contains(r.stderr,
 		" are org.apache.kafka.connect.transforms.InsertField$Key, "+
 			"org.apache.kafka.connect.transforms.InsertField$Value, ") || len(r.stderr) > 600 {
 		t.Errorf("expected exit 1 and %q, found %d and\n%s", want, r.code, r.stderr)

@@ -54,12 +54,12 @@ func Find(m *plugin.Manager, class, version string, kinds ...wit.ComponentKind) 
 	return plugin.Info{}, wit.Component{}, fmt.Errorf("%w; %s", first, nearest(class, offered))
 }
 
-// maxOffered is how many classes an error names.
-const maxOffered = 6
+// offeredAtOnce is how many classes an error names.
+const offeredAtOnce = 6
 
 // nearest says which classes there are instead of one: all, or those whose names behind the package are most like it.
 func nearest(class string, offered []string) string {
-	if len(offered) <= maxOffered {
+	if len(offered) <= offeredAtOnce {
 		return "there are " + strings.Join(offered, ", ")
 	}
 	bare := func(name string) string { return strings.ToLower(name[strings.LastIndexByte(name, '.')+1:]) }
@@ -72,7 +72,7 @@ func nearest(class string, offered []string) string {
 	}
 	sorted := slices.Clone(offered)
 	slices.SortStableFunc(sorted, func(a, b string) int { return unlike(a) - unlike(b) })
-	return "the nearest of " + strconv.Itoa(len(offered)) + " are " + strings.Join(sorted[:maxOffered], ", ") +
+	return "the nearest of " + strconv.Itoa(len(offered)) + " are " + strings.Join(sorted[:offeredAtOnce], ", ") +
 		" (culvert plugins list shows all)"
 }
 
