@@ -44,7 +44,7 @@ func (i *Instance) applySome(ctx context.Context, context []byte, b *record.Batc
 	if err != nil {
 		return 0, nil, err
 	}
-	c := batchCall{b: b, rows: b.Rows[from:]}
+	c := batchCall{b: b, rows: b.Rows[from:], apart: true}
 	var fault *wit.Fault
 	ptr, err := i.call(f, context, &c, nil)
 	if err == nil {

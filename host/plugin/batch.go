@@ -45,11 +45,26 @@ type batchCall struct {
 	rows []wit.Row
 	// low and high are what of the batch's data the rows use: only that crosses.
 	low, high uint32
+	// size is the sum of the rows' data. apart: they cross one after the other, with room behind each value.
+	size  uint64
+	apart bool
+}
+
+// valueRoom is how many bytes of a call's data lie free behind each value, where rows are laid apart: a transform that
+// appends a field may write it there, and leaves the value where it is.
+const valueRoom = 64
+
+// crossing is how many bytes of data cross.
+func (c *batchCall) crossing() int {
+	if c.apart {
+		return int(c.size) + valueRoom*len(c.rows)
+	}
+	return int(c.high - c.low)
 }
 
 // survey checks the host's own rows, finds what of the data they use, and notes the schemas that the instance lacks.
 func (i *Instance) survey(c *batchCall) error {
-	c.low, c.high = math.MaxUint32, 0
+	c.low, c.high, c.size = math.MaxUint32, 0, 0
 	if uint64(len(c.b.Data)) > math.MaxUint32 {
 		return abi.Refused("a batch with %d bytes of data: at most %d can be addressed", len(c.b.Data),
 			uint32(math.MaxUint32))
@@ -70,6 +85,7 @@ func (i *Instance) survey(c *batchCall) error {
 					len(c.b.Data))
 			}
 			c.low, c.high = min(c.low, d.Start), max(c.high, d.Start+d.Size)
+			c.size += uint64(d.Size)
 			if d.Form == wit.Structured {
 				if d.Schema == last[at] && d.Schema != 0 {
 					continue
@@ -86,6 +102,7 @@ func (i *Instance) survey(c *batchCall) error {
 		}
 	}
 	c.low = min(c.low, c.high)
+	c.apart = c.apart && c.size <= uint64(c.high-c.low) // what rows share crosses once
 	return nil
 }
 
@@ -137,7 +154,7 @@ func (i *Instance) call(f *abi.Func, context []byte, c *batchCall, e *encoding) 
 		}
 		i.scratch.blocks = append(i.scratch.blocks, g.Add(len(t), 1))
 	}
-	blockRows, blockData := g.Add(len(c.rows)*abi.RowBytes, 8), g.Add(int(c.high-c.low), 1)
+	blockRows, blockData := g.Add(len(c.rows)*abi.RowBytes, 8), g.Add(c.crossing(), 1)
 	var blockOrigins abi.Block
 	if e != nil {
 		blockOrigins = g.Add(len(e.origins.IDs)*abi.RecordIDBytes, 8)
@@ -151,7 +168,7 @@ func (i *Instance) call(f *abi.Func, context []byte, c *batchCall, e *encoding) 
 	}
 	g.PassList(blockTopics, len(c.b.Topics))
 	g.PassList(blockRows, len(c.rows))
-	g.PassList(blockData, int(c.high-c.low))
+	g.PassList(blockData, c.crossing())
 	if e != nil {
 		if err := e.pass(i.calling, g, blockOrigins); err != nil {
 			return 0, err
@@ -165,8 +182,7 @@ func (i *Instance) call(f *abi.Func, context []byte, c *batchCall, e *encoding) 
 		binary.LittleEndian.PutUint32(list[8*n+4:], uint32(len(t)))
 		copy(g.At(i.scratch.blocks[n]), t)
 	}
-	c.put(g.At(blockRows))
-	copy(g.At(blockData), c.b.Data[c.low:c.high])
+	c.put(g.At(blockRows), g.At(blockData))
 	if e != nil {
 		abi.PutRecordIDs(g.At(blockOrigins), e.origins.IDs)
 	}
@@ -182,12 +198,17 @@ func (i *Instance) passSchemas() error {
 	return i.guest.PassLowered(i.calling, list, len(list))
 }
 
-// put writes the rows: numbered by their place in the call, pointing into the data that crosses.
-func (c *batchCall) put(dst []byte) {
+// put writes the data and the rows: numbered by their place in the call, pointing into the data that crosses.
+func (c *batchCall) put(dst, data []byte) {
 	abi.PutRows(dst, c.rows)
 	for n := range c.rows {
 		binary.LittleEndian.PutUint32(dst[n*abi.RowBytes:], uint32(n))
 	}
+	if c.apart {
+		c.putApart(dst, data)
+		return
+	}
+	copy(data, c.b.Data[c.low:c.high])
 	if c.low == 0 {
 		return
 	}
@@ -196,6 +217,24 @@ func (c *batchCall) put(dst []byte) {
 			if dst[at+d] != byte(wit.Absent) {
 				start := dst[at+d+8:]
 				binary.LittleEndian.PutUint32(start, binary.LittleEndian.Uint32(start)-c.low)
+			}
+		}
+	}
+}
+
+// putApart writes the data of each row behind those of the row before, and where they are.
+func (c *batchCall) putApart(dst, data []byte) {
+	at := 0
+	for n := range c.rows {
+		r, row := &c.rows[n], dst[n*abi.RowBytes:]
+		for i, d := range [3]*wit.Datum{&r.Key, &r.Value, &r.Headers} {
+			if d.Form == wit.Absent {
+				continue
+			}
+			binary.LittleEndian.PutUint32(row[32+16*i+8:], uint32(at))
+			at += copy(data[at:], c.b.Data[d.Start:d.Start+d.Size])
+			if d == &r.Value {
+				at += valueRoom
 			}
 		}
 	}

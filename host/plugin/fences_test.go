@@ -61,7 +61,7 @@ func TestRogueResults(t *testing.T) {
 		"form":               "row 0, value: expected a form from 0 to 4, found 9",
 		"raw-value":          "row 0, value: form 4 does not belong here",
 		"structured-headers": "row 0, headers: form 2 does not belong here",
-		"datum":              "row 0, value: 2 bytes at 4294967295 lie past the end of data (21 bytes)",
+		"datum":              "row 0, value: 2 bytes at 4294967295 lie past the end of data (213 bytes)",
 		"schema":             "names schema 0x80000005, which it has not declared",
 		"host-schema":        "names schema 4000, which it was not given",
 		"no-schema":          "names schema 0, which it was not given",

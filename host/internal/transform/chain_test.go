@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -219,6 +220,60 @@ func TestNewNamesTheSetting(t *testing.T) {
 		_, err := New(t.Context(), Options{Manager: m, Connector: "c", Stages: []Stage{s}})
 		if err == nil || !strings.HasPrefix(err.Error(), want) {
 			t.Errorf("expected %q, found %v", want, err)
+		}
+	}
+}
+
+// Rows come to the same in calls of many, where loops do them in the guest's memory, as one by one: rows with and
+// without keys, tombstones, rows that share data, and several batches of one chain.
+func TestManyRowsComeToWhatOneDoes(t *testing.T) {
+	m, reg, _ := manager(t, nil)
+	for name, stages := range map[string][]Stage{"appended": benchStages[:1], "three": benchStages} {
+		open := func(limit int) *Chain {
+			c, err := New(t.Context(), Options{Manager: m, Connector: "c", Stages: stages, BatchRows: limit})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(c.Close)
+			return c
+		}
+		many, one := open(0), open(1)
+		for _, mixed := range []string{"nothing", "keys", "tombstones", "a shared key"} {
+			batches := [2]*record.Batch{}
+			for i := range batches {
+				b := tenFields(t, reg, 300, 200)
+				key := wit.Datum{Form: wit.Dynamic, Start: uint32(len(b.Data)), Size: 1}
+				b.Data = append(b.Data, datum.TagTrue)
+				for n := range b.Rows {
+					switch {
+					case mixed == "keys":
+						b.Rows[n].Key = wit.Datum{Form: wit.Dynamic, Start: uint32(len(b.Data)), Size: 1}
+						b.Data = append(b.Data, datum.TagTrue+byte(n%2)-1)
+					case mixed == "tombstones" && n%100 == 50:
+						b.Rows[n].Value = wit.Datum{}
+					case mixed == "a shared key":
+						b.Rows[n].Key = key
+					}
+				}
+				batches[i] = b
+			}
+			for range 2 {
+				var found [2][]string
+				for i, c := range []*Chain{many, one} {
+					b := *batches[i]
+					b.Rows = slices.Clone(b.Rows)
+					if faults, err := c.Apply(t.Context(), &b); err != nil || len(faults) > 0 || len(b.Rows) != 300 {
+						t.Fatal(name, mixed, faults, err, len(b.Rows))
+					}
+					for _, r := range b.Rows {
+						found[i] = append(found[i], fmt.Sprintf("%d %d %x %d %d %x %x", r.Origin, r.Key.Form,
+							b.Bytes(r.Key), r.Value.Form, r.Value.Schema, b.Bytes(r.Value), b.Bytes(r.Headers)))
+					}
+				}
+				if d := cmp.Diff(found[1], found[0]); d != "" {
+					t.Fatalf("%s, with %s: (-one by one +many)\n%s", name, mixed, d)
+				}
+			}
 		}
 	}
 }

@@ -36,6 +36,10 @@ type Engine struct {
 	// single is the row that tail holds the value of.
 	single [1]wit.Row
 	tail   []byte
+	// apart tells whether the values of the call have room behind them; here is what of the call's data the result has,
+	// where it has that and nothing else.
+	apart answer
+	here  []byte
 	// number is that of the row at work, topics are those of its call.
 	number int
 	topics []string
@@ -46,6 +50,15 @@ type Engine struct {
 
 // maxData is how much Apply writes before it stops early, in bytes.
 const maxData = 1 << 20
+
+// answer is whether something is so.
+type answer uint8
+
+const (
+	unknown answer = iota
+	yes
+	no
+)
 
 // New returns an empty engine.
 func New() *Engine {
@@ -140,6 +153,9 @@ func (e *Engine) Apply(context []byte, schemas []wit.Schema, topics []string, ro
 	}
 	out := e.out
 	out.Rows, out.Data, out.Consumed = e.rows, e.data, uint32(n)
+	if e.here != nil {
+		out.Data, e.here = e.here, nil
+	}
 	out.Schemas, e.pending = e.pending, nil
 	return out, nil
 }
@@ -149,7 +165,7 @@ func (e *Engine) begin(topics, rows int) {
 	if cap(e.rows) < rows {
 		e.rows = make([]wit.Row, 0, rows)
 	}
-	e.rows, e.data = e.rows[:0], e.data[:0]
+	e.rows, e.data, e.apart, e.here = e.rows[:0], e.data[:0], unknown, nil
 	e.routes = append(e.routes[:0], make([]*route, topics)...)
 }
 
@@ -196,6 +212,7 @@ func (e *Engine) alone(in *wit.Row, data []byte) ([]wit.Row, []byte) {
 	e.tail = append(append(e.tail[:0], data[in.Value.Start:end]...), make([]byte, kernel.Room)...)
 	e.single[0] = *in
 	e.single[0].Value.Start = 0
+	e.apart = no
 	return e.single[:], e.tail
 }
 
@@ -206,6 +223,7 @@ func (e *Engine) row(c *chain, topics []string, rows []wit.Row, n int, data []by
 		return &wit.Fault{Kind: wit.FaultInternal, Message: "row " + strconv.Itoa(n) +
 			" names a topic that is not in the call"}
 	}
+	e.settle()
 	v, written, kept := &e.view, len(e.data), len(e.rows)
 	if err := v.load(in, topics[in.Topic], data); err != nil {
 		return err
@@ -387,12 +405,12 @@ func (e *Engine) program(p *plan, schema uint32) (*program, error) {
 		p.programs = map[uint32]*program{}
 	}
 	declare := e.declare
-	masks := !slices.ContainsFunc(p.steps, func(s step) bool { _, is := s.operation.(*mask); return !is })
-	if masks {
+	only := !slices.ContainsFunc(p.steps, func(s step) bool { return !masks(s) })
+	if only {
 		declare = func([]wit.Node) uint32 { return schema } // a mask leaves it
 	}
 	made := newProgram(p.steps, nodes, declare)
-	if masks && nodes[0].Optional {
+	if only && nodes[0].Optional {
 		made.fast.usable = false // the branch stays, too
 	}
 	p.programs[schema] = made

@@ -2,6 +2,7 @@ package chain
 
 import (
 	"encoding/binary"
+	"slices"
 	"unsafe"
 
 	"github.com/culvert-project/culvert/plugins/smt/kernel"
@@ -22,6 +23,9 @@ type fastProgram struct {
 	usable bool
 	// ends is how many places the kernel notes.
 	ends int
+	// appends: the value stays, and behind it comes what tail writes, which fits in the room behind a value.
+	appends bool
+	tail    kernel.Program
 }
 
 func (p *program) compileFast() {
@@ -32,12 +36,17 @@ func (p *program) compileFast() {
 	}
 	f.ends = len(p.skips) + 1
 	f.compileParts(p.parts)
+	if len(p.parts) > 1 && p.parts[0].whole(len(p.skips)) && !slices.ContainsFunc(p.parts[1:], part.reading) &&
+		f.Extra+kernel.Slack <= kernel.Room {
+		f.appends, f.tail = true, f.Program
+		f.tail.Parts, f.tail.Pieces = &unsafe.Slice(f.Parts, f.Pieces)[1], f.Pieces-1
+	}
 }
 
-// compileFields makes the codes of the members.
-func (p *program) compileFields() {
-	fields := make([]uint64, 0, len(p.skips)+1)
-	for i := range p.skips {
+// compileFields makes the codes of the members that are read, and the one behind them.
+func (p *program) compileFields(last uint64) {
+	fields := make([]uint64, 0, p.read+1)
+	for i := range p.skips[:p.read] {
 		s := &p.skips[i]
 		code := [...]uint64{skipNumber: kernel.Number, skipBlock: kernel.Block, skipBoolean: kernel.Boolean,
 			skip4: kernel.Four, skip8: kernel.Eight, skipOther: kernel.Other}[s.how]
@@ -54,7 +63,7 @@ func (p *program) compileFields() {
 		}
 		fields[i] |= run << kernel.Run
 	}
-	p.fast.Fields = unsafe.Pointer(unsafe.SliceData(append(fields, kernel.Last)))
+	p.fast.Fields = unsafe.Pointer(unsafe.SliceData(append(fields, last)))
 }
 
 // compileParts makes parts of a kernel's.
@@ -144,13 +153,28 @@ func datumWord(form wit.Form, schema uint32) uint64 { return uint64(form) | uint
 // only. It returns the first row that it did not do.
 func (e *Engine) structures(p *program, schema uint32, first int, to uint32, rows []wit.Row, n int,
 	data []byte) int {
-	s := e.beginLoop(first, to, rows, n, data)
-	s.Value, s.Result = datumWord(wit.Structured, schema), datumWord(wit.Structured, p.out)
-	if p.same {
+	begin := func() *kernel.Rows {
+		s := e.beginLoop(first, to, rows, n, data)
+		s.Value, s.Result = datumWord(wit.Structured, schema), datumWord(wit.Structured, p.out)
+		return s
+	}
+	switch {
+	case p.same:
+		s := begin()
 		s.Mask, s.Result = datumWord(0xff, ^uint32(0)), datumWord(wit.Unchanged, p.out)
 		kernel.Pass(s)
 		return e.endLoop()
+	case p.fast.appends && e.mayAppend(rows, data):
+		s := begin()
+		s.Program, s.Dst = &p.fast.tail, s.Data
+		if kernel.Append(s); s.N > n {
+			e.here = data[:s.At]
+		}
+		s.At = len(e.data)
+		return e.endLoop()
 	}
+	e.settle()
+	s := begin()
 	s.Program = &p.fast.Program
 	s.Ends = e.places(p.fast.ends)
 	for {
@@ -167,6 +191,27 @@ func (e *Engine) structures(p *program, schema uint32, first int, to uint32, row
 			}
 			s.Place += size
 		}
+	}
+}
+
+// mayAppend tells whether results may be written behind the call's own values: those are apart, and nothing of the
+// result is elsewhere.
+func (e *Engine) mayAppend(rows []wit.Row, data []byte) bool {
+	if e.apart == unknown {
+		e.apart = no
+		e.loop.In, e.loop.Count, e.loop.Limit = unsafe.Pointer(unsafe.SliceData(rows)), len(rows), len(data)-kernel.Room
+		if len(data) <= maxData && kernel.Apart(&e.loop) == kernel.Full {
+			e.apart = yes
+		}
+	}
+	return e.apart == yes && len(e.data) == 0
+}
+
+// settle moves what was written behind the call's values to where other results are written.
+func (e *Engine) settle() {
+	if e.here != nil {
+		e.data = append(e.data, e.here...)
+		e.here, e.apart = nil, no
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/culvert-project/culvert/plugins/smt/kernel"
@@ -60,6 +61,181 @@ func TestMembersByTheKernel(t *testing.T) {
 	}
 	if good < 5000 {
 		t.Errorf("only %d values were good", good)
+	}
+}
+
+// What comes of bytes that are no value of their schema is the same in the loop over rows that are alike as for a row
+// that goes by phases: it does not depend on the rows before.
+func TestSpoiledValuesAmongRowsThatAreAlike(t *testing.T) {
+	m := maker{rand.New(rand.NewPCG(1, 3))}
+	alike, failures := 0, 0
+	for range 5_000 {
+		nodes := m.structure()
+		if nodes[0].Kind != wit.Structure || len(nodes[0].Members) == 0 {
+			continue
+		}
+		member := func() string { return nodes[0].Members[m.IntN(len(nodes[0].Members))].Name }
+		stages := []wit.Stage{{Component: ClassInsertValue, Settings: []wit.Setting{{Name: "static.field",
+			Value: "new field"}, {Name: "static.value", Value: "x"}}}}
+		if m.IntN(2) == 0 {
+			stages = append(stages, wit.Stage{Component: ClassReplaceValue, Settings: []wit.Setting{{Name: "exclude",
+				Value: member()}}})
+		}
+		if m.IntN(4) == 0 {
+			stages = append(stages, wit.Stage{Component: ClassMaskValue, Settings: []wit.Setting{{Name: "fields",
+				Value: member()}}})
+		}
+		value, err := datum.Append(nil, nodes, 0, m.value(nodes, 0, true))
+		if err != nil {
+			t.Fatal(err)
+		}
+		spoiled := m.spoiled(value)
+		data := append(slices.Concat(value, spoiled), make([]byte, kernel.Room)...)
+		rows := []wit.Row{{Value: wit.Datum{Form: wit.Structured, Schema: 1, Size: uint32(len(value))}},
+			{Value: wit.Datum{Form: wit.Structured, Schema: 1, Start: uint32(len(value)), Size: uint32(len(spoiled))}}}
+		made := func(rows []wit.Row) ([]byte, []wit.RowFault) {
+			e := New()
+			context, err := e.Prepare(stages)
+			if err != nil {
+				t.Fatal(err)
+			}
+			out, err := e.Apply(context, []wit.Schema{{ID: 1, Nodes: nodes}}, []string{"t"}, rows, data)
+			if err != nil || int(out.Consumed) != len(rows) {
+				t.Fatal(err, out.Consumed)
+			}
+			if len(out.Rows) == 0 || int(out.Rows[len(out.Rows)-1].Origin) != len(rows)-1 {
+				return nil, out.Faults
+			}
+			d := out.Rows[len(out.Rows)-1].Value
+			return out.Data[d.Start : d.Start+d.Size], out.Faults
+		}
+		got, faults := made(rows)
+		want, wanted := made(rows[1:])
+		if len(wanted) > 0 && len(faults) == len(wanted)+1 {
+			continue // no value of the schema can be done
+		}
+		if !bytes.Equal(got, want) || len(faults) != len(wanted) || len(faults) == 1 && faults[0].Fault !=
+			wanted[0].Fault {
+			t.Fatalf("%v of %x, made of %x: expected %x, %v, found %x, %v",
+				stages, spoiled, value, want, wanted, got, faults)
+		}
+		if failures += len(faults); len(faults) == 0 {
+			alike++
+		}
+	}
+	if alike < 1000 || failures < 200 {
+		t.Errorf("%d values were done, %d failed", alike, failures)
+	}
+}
+
+// What is appended to a value is written behind it where the rows of a call lie apart, and comes to the same. Elsewhere
+// the call's data stay as they are.
+func TestAppendedBehindTheValue(t *testing.T) {
+	m := maker{rand.New(rand.NewPCG(1, 4))}
+	behind := 0
+	for range 1500 {
+		e := New()
+		stages := []wit.Stage{{Component: ClassInsertValue, Settings: []wit.Setting{
+			{Name: "static.field", Value: "new"},
+			{Name: "static.value", Value: "x" + strings.Repeat("y", m.IntN(50))},
+			{Name: "timestamp.field", Value: "at"}}}}
+		context, err := e.Prepare(stages)
+		if err != nil {
+			t.Fatal(err)
+		}
+		schemas := []wit.Schema{{ID: 1, Nodes: m.structure()}, {ID: 2, Nodes: m.structure()}}
+		layout := m.IntN(6)
+		room := []int{kernel.Room, kernel.Room, kernel.Room, kernel.Room - 1, 0, kernel.Room}[layout]
+		var data []byte
+		var rows []wit.Row
+		put := func(b []byte, form wit.Form, schema uint32) wit.Datum {
+			start := len(data)
+			data = append(data, b...)
+			return wit.Datum{Form: form, Schema: schema, Start: uint32(start), Size: uint32(len(b))}
+		}
+		for range 2 + m.IntN(6) {
+			row := wit.Row{Timestamp: int64(m.Uint32()), Topic: uint32(m.IntN(10) / 9)}
+			if m.IntN(2) == 0 {
+				row.Key = put([]byte{datum.TagTrue}, wit.Dynamic, 0)
+			}
+			schema := &schemas[m.IntN(10)/9]
+			if m.IntN(8) > 0 {
+				value, err := datum.Append(nil, schema.Nodes, 0, m.value(schema.Nodes, 0, m.IntN(8) > 0))
+				if err != nil {
+					t.Fatal(err)
+				}
+				row.Value = put(value, wit.Structured, schema.ID)
+				data = append(data, make([]byte, room)...)
+			}
+			if m.IntN(3) == 0 {
+				row.Headers = put([]byte{datum.TagNull}, wit.Dynamic, 0)
+			}
+			rows = append(rows, row)
+		}
+		apart := layout < 3
+		if layout == 5 { // the last row shares what the first one has
+			rows = append(rows, rows[0])
+			apart = rows[0].Key.Size+rows[0].Value.Size+rows[0].Headers.Size == 0
+		}
+		before := slices.Clone(data)
+		for range 2 { // once more, when all is compiled
+			copy(data, before)
+			out, err := e.Apply(context, schemas, []string{"t", "u"}, rows, data)
+			if err != nil || int(out.Consumed) != len(rows) {
+				t.Fatal(err, out.Consumed)
+			}
+			if len(out.Data)*len(data) > 0 && &out.Data[0] == &data[0] {
+				behind++
+			}
+			if !apart && !bytes.Equal(data, before) {
+				t.Fatalf("rows that do not lie apart: %v: expected %x, found %x", rows, before, data)
+			}
+			for _, r := range out.Rows {
+				in := rows[r.Origin]
+				single, err := New().Apply(context, schemas, []string{"t", "u"}, []wit.Row{in}, before)
+				if err != nil || len(single.Rows) != 1 {
+					t.Fatal(err)
+				}
+				d, w := r.Value, single.Rows[0].Value
+				got, want := out.Data[d.Start:d.Start+d.Size], single.Data[w.Start:w.Start+w.Size]
+				if d.Form != w.Form || !bytes.Equal(got, want) {
+					t.Fatalf("row %d of %v: expected %x, found %x", r.Origin, rows, want, got)
+				}
+			}
+		}
+	}
+	if behind < 100 {
+		t.Errorf("%d calls had their results behind their values", behind)
+	}
+}
+
+// Members behind the last that a chain looks at are copied unread.
+func TestMembersRead(t *testing.T) {
+	nodes := []wit.Node{{Kind: wit.Structure}, {Kind: wit.Text, Optional: true}}
+	for _, name := range []string{"a", "b", "c", "d"} {
+		nodes[0].Members = append(nodes[0].Members, wit.Member{Name: name, Node: 1})
+	}
+	for _, c := range []struct {
+		class, name, value string
+		read               int
+	}{
+		{ClassInsertValue, "timestamp.field", "at", 0},
+		{ClassReplaceValue, "exclude", "a", 1},
+		{ClassReplaceValue, "exclude", "c", 3},
+		{ClassReplaceValue, "exclude", "d", 3},
+		{ClassReplaceValue, "include", "d", 3},
+		{ClassReplaceValue, "include", "a", 1},
+		{ClassMaskValue, "fields", "b", 4},
+	} {
+		made, err := newChain([]wit.Stage{{Component: c.class,
+			Settings: []wit.Setting{{Name: c.name, Value: c.value}}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := newProgram(made.joined.route("t").sides[valueSide].steps, nodes, func([]wit.Node) uint32 { return 2 })
+		if p.read != c.read {
+			t.Errorf("%s %s=%s: expected %d members to be read, found %d", c.class, c.name, c.value, c.read, p.read)
+		}
 	}
 }
 

@@ -2,7 +2,9 @@ package chain
 
 import (
 	"bytes"
+	"slices"
 
+	"github.com/culvert-project/culvert/plugins/smt/kernel"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/datum"
 )
@@ -140,6 +142,8 @@ func graft(dst, nodes []wit.Node, node uint32) []wit.Node {
 // program is a plan for one schema: skip over the input, then copy and write.
 type program struct {
 	skips []skip
+	// read is how many members are read, one after another: those behind them stay together to the end of the value.
+	read  int
 	parts []part
 	// same: the result's bytes are the input's.
 	same   bool
@@ -169,6 +173,19 @@ type part struct {
 	optional bool
 }
 
+// reads is how many of so many members must be read to find the part.
+func (x *part) reads(members int) int {
+	switch {
+	case x.from == chosen:
+		return x.first + 1
+	case x.from != input:
+		return 0
+	case x.last+1 < members || x.bytes != nil:
+		return x.last + 1
+	}
+	return x.first // to the end of the value
+}
+
 // newProgram compiles steps for a schema. declare gives a new schema its number.
 func newProgram(steps []step, nodes []wit.Node, declare func([]wit.Node) uint32) *program {
 	p, l := beginProgram(nodes)
@@ -184,8 +201,29 @@ func newProgram(steps []step, nodes []wit.Node, declare func([]wit.Node) uint32)
 	p.checks = l.checks
 	if p.failure == nil {
 		p.finish(l, basics(&nodes[0]), steps[len(steps)-1].stage, declare)
+		if !slices.ContainsFunc(steps, masks) { // by phases, MaskField reads all
+			p.readLess()
+		}
 	}
 	return p
+}
+
+// masks tells whether a step is a MaskField's.
+func masks(s step) bool {
+	_, is := s.operation.(*mask)
+	return is
+}
+
+// readLess leaves members unread that are copied together with all behind them.
+func (p *program) readLess() {
+	read := 0
+	for i := range p.parts {
+		read = max(read, p.parts[i].reads(len(p.skips)))
+	}
+	if read < p.read {
+		p.read = read
+		p.compileFields(kernel.Rest | uint64(len(p.skips))<<8)
+	}
 }
 
 // basics is what a structure's schema is besides its fields; that it is optional, and its default, are no part of that.
@@ -210,7 +248,8 @@ func beginProgram(nodes []wit.Node) (*program, *structDraft) {
 		l.fields = append(l.fields, field{name: m.Name, nodes: nodes, node: m.Node, index: i})
 		p.skips = append(p.skips, newSkip(nodes, m.Node))
 	}
-	p.compileFields()
+	p.read = len(p.skips)
+	p.compileFields(kernel.Last)
 	return p, l
 }
 
@@ -278,9 +317,16 @@ func (p *program) whole(members int) bool {
 	if members == 0 {
 		return len(p.parts) == 0
 	}
-	return len(p.parts) == 1 && p.parts[0].from == input && p.parts[0].bytes == nil && p.parts[0].first == 0 &&
-		p.parts[0].last == members-1
+	return len(p.parts) == 1 && p.parts[0].whole(members)
 }
+
+// whole tells whether the part is the input's members, all and in order.
+func (x *part) whole(members int) bool {
+	return members > 0 && x.from == input && x.bytes == nil && x.first == 0 && x.last == members-1
+}
+
+// reading tells whether the part comes of the input's members.
+func (x part) reading() bool { return x.from == input || x.from == chosen }
 
 // javaClass is the class that Kafka Connect holds a value of a schema in.
 func javaClass(n *wit.Node) string {

@@ -54,6 +54,15 @@ func newSkip(nodes []wit.Node, node uint32) skip {
 // offsets notes where the members of a structure begin, and where the last ends: ends has one entry more than there are
 // members. It returns the member at which the bytes are bad, or -1.
 func offsets(skips []skip, in []byte, i int, ends []uint64) int {
+	bad := begins(skips, in, i, ends)
+	if bad < 0 && ends[len(skips)] != uint64(len(in)) {
+		return len(skips)
+	}
+	return bad
+}
+
+// begins is offsets for some first members of a structure.
+func begins(skips []skip, in []byte, i int, ends []uint64) int {
 	for m := range skips {
 		ends[m] = uint64(i)
 		s := &skips[m]
@@ -115,9 +124,6 @@ func offsets(skips []skip, in []byte, i int, ends []uint64) int {
 		}
 	}
 	ends[len(skips)] = uint64(i)
-	if i != len(in) {
-		return len(skips)
-	}
 	return -1
 }
 
@@ -142,7 +148,14 @@ func (p *program) run(dst []byte, ends []uint64, c *column, row *wit.Row, stage 
 		c.schema = p.out
 		return dst, nil
 	}
-	if bad := offsets(p.skips, c.bytes, start, ends); bad >= 0 {
+	bad := -1
+	if p.read < len(p.skips) {
+		bad = begins(p.skips[:p.read], c.bytes, start, ends)
+		ends[len(p.skips)] = uint64(len(c.bytes))
+	} else {
+		bad = offsets(p.skips, c.bytes, start, ends)
+	}
+	if bad >= 0 {
 		return dst, broken(stage, bad)
 	}
 	from := len(dst)

@@ -106,6 +106,7 @@ func (p *plan) learn(m *entries, before []byte, row *wit.Row) {
 // maps handles rows of one route whose values are maps of the shape that came last, for a route with steps on values
 // only. It returns the first row that it did not do.
 func (e *Engine) maps(p *plan, first int, to uint32, rows []wit.Row, n int, data []byte) int {
+	e.settle()
 	s := e.beginLoop(first, to, rows, n, data)
 	s.Program, s.Ends = &p.shape.fast.Program, e.places(p.shape.fast.ends)
 	s.Result = datumWord(wit.Dynamic, 0)

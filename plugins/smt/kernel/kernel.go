@@ -42,10 +42,9 @@ func finish(s *Rows, in unsafe.Pointer, head uint64, at int) {
 	s.Member = 0
 }
 
-// emit writes a row's parts and the row. There is room for them.
-func emit(s *Rows, in unsafe.Pointer) {
+// emit writes a row's parts from at on, and the row, whose value begins at s.At. There is room for them.
+func emit(s *Rows, in unsafe.Pointer, at int) {
 	dst := s.Dst
-	at := s.At
 	part := s.Program.Parts
 	for left := s.Program.Pieces; left != 0; left-- {
 		src := part.Bytes
@@ -182,19 +181,16 @@ func structure(s *Rows, in unsafe.Pointer, end int) (why int) {
 	return found
 }
 
-// members notes in s.Ends where the members of a value that ends at end begin, from s.Member on, which is at s.Place.
-// It returns as structure does.
+// members notes in s.Ends where the members of a value that ends at end begin, from s.Member on, which is at s.Place:
+// those before Rest. It returns as structure does.
 func members(s *Rows, end int) (why int) {
 	data := s.Data
 	ends := s.Ends
 	fields := s.Program.Fields
 	i := s.Place
 	m := s.Member
-	for {
-		code := Load(fields, m*8)
-		if code == Last {
-			break
-		}
+	code := Load(fields, m*8)
+	for code&0xfe != Last { // nor Rest, which is one more
 		if code >= 1<<Run {
 			code >>= Run
 			at := unsafe.Add(ends, m*8)
@@ -215,6 +211,7 @@ func members(s *Rows, end int) (why int) {
 				at = unsafe.Add(at, 8)
 				code--
 			}
+			code = Load(fields, m*8)
 			continue
 		}
 		Store(ends, m*8, uint64(i))
@@ -229,6 +226,7 @@ func members(s *Rows, end int) (why int) {
 				if i > end {
 					return Done
 				}
+				code = Load(fields, m*8)
 				continue
 			}
 			code &= Optional - 1
@@ -271,8 +269,14 @@ func members(s *Rows, end int) (why int) {
 		if i > end {
 			return Done
 		}
+		code = Load(fields, m*8)
 	}
-	if i != end {
+	if code != Last {
+		if i > end {
+			return Done
+		}
+		Store(ends, int(code>>8)*8, uint64(end))
+	} else if i != end {
 		return Done
 	}
 	Store(ends, m*8, uint64(i))
@@ -281,13 +285,13 @@ func members(s *Rows, end int) (why int) {
 	return Full
 }
 
-// kernel of Members
+// kernel(s) of Members
 func goMembers(s *Rows) int {
 	found := members(s, s.Limit)
 	return found
 }
 
-// kernel of Structures
+// kernel(s, in) of Structures
 func goStructures(s *Rows) int {
 	for s.N < s.Count {
 		in := unsafe.Add(s.In, s.N*rowBytes)
@@ -296,7 +300,64 @@ func goStructures(s *Rows) int {
 		if why != Full || s.At+size+s.Program.Extra+Room > s.Size {
 			return why
 		}
-		emit(s, in)
+		emit(s, in, s.At)
+	}
+	return Done
+}
+
+// kernel(s, in) of Apart
+func goApart(s *Rows) int {
+	in := s.In
+	at := 0
+	for left := s.Count; left != 0; left-- {
+		if Load(in, key)&0xff != uint64(wit.Absent) {
+			start := int(Load(in, key+8) & low)
+			if start < at {
+				return Done
+			}
+			at = start + int(Load(in, key+8)>>32)
+		}
+		if Load(in, value)&0xff != uint64(wit.Absent) {
+			start := int(Load(in, value+8) & low)
+			if start < at {
+				return Done
+			}
+			at = start + int(Load(in, value+8)>>32) + Room
+		}
+		if Load(in, headers)&0xff != uint64(wit.Absent) {
+			start := int(Load(in, headers+8) & low)
+			if start < at {
+				return Done
+			}
+			at = start + int(Load(in, headers+8)>>32)
+		}
+		in = unsafe.Add(in, rowBytes)
+	}
+	if at > s.Limit+Room {
+		return Done
+	}
+	return Full
+}
+
+// kernel(s, in) of Append
+func goAppend(s *Rows) int {
+	in := unsafe.Add(s.In, s.N*rowBytes)
+	for s.N < s.Count {
+		if Load(in, 0)>>32 != s.Topic || Load(in, value)&formAndSchema != s.Value || s.Made >= s.Most {
+			return Done
+		}
+		place := int(Load(in, value+8) & low)
+		end := place + int(Load(in, value+8)>>32)
+		root := s.Program.Root
+		if root != 0 {
+			if place == end || uint64(Byte(s.Data, place))+1 != root {
+				return Done
+			}
+			place++
+		}
+		s.At = place
+		emit(s, in, end)
+		in = unsafe.Add(in, rowBytes)
 	}
 	return Done
 }
@@ -391,7 +452,7 @@ func common(data unsafe.Pointer, i int) int {
 	return n
 }
 
-// kernel of Entries
+// kernel(s) of Entries
 func goEntries(s *Rows) int {
 	data := s.Data
 	ends := s.Ends
@@ -419,7 +480,7 @@ func goEntries(s *Rows) int {
 	return Full
 }
 
-// kernel of Maps
+// kernel(s, in) of Maps
 func goMaps(s *Rows) int {
 	for s.N < s.Count {
 		in := unsafe.Add(s.In, s.N*rowBytes)
@@ -428,7 +489,7 @@ func goMaps(s *Rows) int {
 		if why != Full || s.At+size+s.Program.Extra+Room > s.Size {
 			return why
 		}
-		emit(s, in)
+		emit(s, in, s.At)
 	}
 	return Done
 }

@@ -18,3 +18,11 @@ func Members(s *Rows) int { return goMembers(s) }
 // Entries notes in s.Ends where the s.Count keys and values of a map begin, in turns, from s.Member on, which is at
 // s.Place, and where the last ends: Full when it has come to that, else why it stopped. Nothing ends behind s.Limit.
 func Entries(s *Rows) int { return goEntries(s) }
+
+// Apart tells, by Full, whether the data of the rows lie one behind the other, with Room behind each value, so that
+// what a program appends to a value can be written behind it.
+func Apart(s *Rows) int { return goApart(s) }
+
+// Append does rows whose values are structures of one schema, for a program that appends: it writes behind the values,
+// which are apart.
+func Append(s *Rows) int { return goAppend(s) }

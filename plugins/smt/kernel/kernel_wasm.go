@@ -28,3 +28,15 @@ func Members(s *Rows) int
 //
 //go:noescape
 func Entries(s *Rows) int
+
+// Apart tells, by Full, whether the data of the rows lie one behind the other, with Room behind each value, so that
+// what a program appends to a value can be written behind it.
+//
+//go:noescape
+func Apart(s *Rows) int
+
+// Append does rows whose values are structures of one schema, for a program that appends: it writes behind the values,
+// which are apart.
+//
+//go:noescape
+func Append(s *Rows) int

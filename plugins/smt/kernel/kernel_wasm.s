@@ -232,88 +232,84 @@ TEXT ·Pass(SB), NOSPLIT, $0-16
 
 TEXT ·Members(SB), NOSPLIT, $0-16
 	I64Load s+0(FP)
-	Set R0
-	Get R0
 	I32WrapI64
+	Set PC_B
+	Get PC_B
 	I64Load $64
-	Set R2
+	Set R1
 	Block
-		Get R0
-		I32WrapI64
+		Get PC_B
 		I64Load $56
-		Set R3
-		Get R0
-		I32WrapI64
+		Set R2
+		Get PC_B
 		I64Load $176
-		Set R4
-		Get R0
-		I32WrapI64
+		Set R3
+		Get PC_B
 		I64Load $152
 		I32WrapI64
 		I64Load $0
-		Set R5
-		Get R0
-		I32WrapI64
+		Set R4
+		Get PC_B
 		I64Load $168
-		Set R6
-		Get R0
-		I32WrapI64
+		Set R5
+		Get PC_B
 		I64Load $160
+		Set R6
+		Get R4
+		Get R6
+		I64Const $8
+		I64Mul
+		I64Add
+		I32WrapI64
+		I64Load $0
 		Set R7
 		Block
 			Loop
-				Get R5
 				Get R7
-				I64Const $8
-				I64Mul
-				I64Add
-				I32WrapI64
-				I64Load $0
-				Set R8
-				Get R8
+				I64Const $254
+				I64And
 				I64Const $6
-				I64Eq
-				If
-					Br $2
-				End
-				Get R8
+				I64Ne
+				I32Eqz
+				BrIf $1
+				Get R7
 				I64Const $65536
 				I64GeU
 				If
-					Get R8
+					Get R7
 					I64Const $16
 					I64ShrU
-					Set R8
-					Get R4
-					Get R7
+					Set R7
+					Get R3
+					Get R6
 					I64Const $8
 					I64Mul
 					I64Add
-					Set R9
+					Set R8
+					Get R6
 					Get R7
-					Get R8
 					I64Add
-					Set R7
+					Set R6
 					Block
 						Loop
-							Get R8
+							Get R7
 							I64Const $0
 							I64Ne
 							I32Eqz
 							BrIf $1
-							Get R9
+							Get R8
 							I32WrapI64
-							Get R6
+							Get R5
 							I64Store $0
-							Get R3
-							Get R6
+							Get R2
+							Get R5
 							I64Add
 							I32WrapI64
 							I64Load $0
-							Set R10
+							Set R9
 							I64Const $1
-							Set R11
-							Get R10
+							Set R10
+							Get R9
 							I64Const $255
 							I64And
 							I64Const $2
@@ -321,33 +317,33 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 							If
 								Block
 									I64Const $1099511627776
-									Set R12
-									Get R10
+									Set R11
+									Get R9
 									I64Const $33024
 									I64And
 									I64Eqz
 									If
-										Get R10
+										Get R9
 										I64Const $9
 										I64ShrU
 										I64Const $63
 										I64And
 										I64Const $2
 										I64Add
-										Set R12
+										Set R11
 									Else
-										Get R10
+										Get R9
 										I64Const $8421632
 										I64And
 										I64Const $32768
 										I64Eq
 										If
-											Get R10
+											Get R9
 											I64Const $9
 											I64ShrU
 											I64Const $63
 											I64And
-											Get R10
+											Get R9
 											I64Const $10
 											I64ShrU
 											I64Const $8128
@@ -355,74 +351,82 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 											I64Or
 											I64Const $3
 											I64Add
-											Set R12
+											Set R11
 										End
 									End
-									Get R12
-									Set R11
+									Get R11
+									Set R10
 									Br $0
 								End
 							Else
-								Get R10
+								Get R9
 								I64Const $255
 								I64And
 								I64Const $0
 								I64Ne
 								If
 									I64Const $1099511627776
-									Set R11
+									Set R10
 								End
 							End
-							Get R6
-							Get R11
+							Get R5
+							Get R10
 							I64Add
-							Set R6
-							Get R6
-							Get R2
+							Set R5
+							Get R5
+							Get R1
 							I64GtS
 							If
 								I64Const $0
-								Set R1
+								Set R0
 								Br $6
 							End
-							Get R9
+							Get R8
 							I64Const $8
 							I64Add
-							Set R9
-							Get R8
+							Set R8
+							Get R7
 							I64Const $1
 							I64Sub
-							Set R8
+							Set R7
 							Br $0
 						End
 					End
+					Get R4
+					Get R6
+					I64Const $8
+					I64Mul
+					I64Add
+					I32WrapI64
+					I64Load $0
+					Set R7
 					Br $1
 				End
-				Get R4
-				Get R7
+				Get R3
+				Get R6
 				I64Const $8
 				I64Mul
 				I64Add
 				I32WrapI64
-				Get R6
+				Get R5
 				I64Store $0
-				Get R7
+				Get R6
 				I64Const $1
 				I64Add
-				Set R7
-				Get R8
+				Set R6
+				Get R7
 				I64Const $8
 				I64And
 				I64Const $0
 				I64Ne
 				If
-					Get R3
-					Get R6
+					Get R2
+					Get R5
 					I64Add
 					I32WrapI64
 					I64Load8U $0
-					Set R9
-					Get R9
+					Set R8
+					Get R8
 					I64Const $2
 					I64Const $-1
 					I64Xor
@@ -431,103 +435,111 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 					I64Ne
 					If
 						I64Const $0
-						Set R1
+						Set R0
 						Br $4
 					End
-					Get R6
+					Get R5
 					I64Const $1
 					I64Add
-					Set R6
-					Get R9
+					Set R5
 					Get R8
+					Get R7
 					I64Const $8
 					I64ShrU
 					I64Const $255
 					I64And
 					I64Ne
 					If
-						Get R6
-						Get R2
+						Get R5
+						Get R1
 						I64GtS
 						If
 							I64Const $0
-							Set R1
+							Set R0
 							Br $5
 						End
+						Get R4
+						Get R6
+						I64Const $8
+						I64Mul
+						I64Add
+						I32WrapI64
+						I64Load $0
+						Set R7
 						Br $2
 					End
-					Get R8
+					Get R7
 					I64Const $7
 					I64And
-					Set R8
+					Set R7
 				End
-				Get R8
+				Get R7
 				I64Eqz
 				If
-					Get R3
-					Get R6
+					Get R2
+					Get R5
 					I64Add
 					I32WrapI64
 					I64Load8U $0
-					Set R9
-					Get R6
+					Set R8
+					Get R5
 					I64Const $1
 					I64Add
-					Set R6
-					Get R9
+					Set R5
+					Get R8
 					I64Const $128
 					I64GeU
 					If
-						Get R3
-						Get R6
+						Get R2
+						Get R5
 						I64Add
 						I32WrapI64
 						I64Load8U $0
-						Set R10
-						Get R10
+						Set R9
+						Get R9
 						I64Const $128
 						I64GeU
 						If
 							I64Const $0
-							Set R1
+							Set R0
 							Br $5
 						End
-						Get R9
+						Get R8
 						I64Const $127
 						I64And
-						Get R10
+						Get R9
 						I64Const $7
 						I64Shl
 						I64Or
-						Set R9
-						Get R6
+						Set R8
+						Get R5
 						I64Const $1
 						I64Add
-						Set R6
+						Set R5
 					End
-					Get R9
+					Get R8
 					I64Const $1
 					I64And
 					I64Const $0
 					I64Ne
 					If
 						I64Const $0
-						Set R1
+						Set R0
 						Br $4
 					End
-					Get R6
-					Get R9
+					Get R5
+					Get R8
 					I64Const $1
 					I64ShrU
 					I64Add
-					Set R6
+					Set R5
 				Else
-					Get R8
+					Get R7
 					I64Const $1
 					I64Eq
 					If
-						Get R3
-						Get R6
+						Get R2
+						Get R5
 						I64Add
 						I32WrapI64
 						I64Load $0
@@ -535,30 +547,30 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 						I64Xor
 						I64Const $-9187201950435737472
 						I64And
-						Set R9
-						Get R9
+						Set R8
+						Get R8
 						I64Eqz
 						If
 							I64Const $0
-							Set R1
+							Set R0
 							Br $5
 						End
-						Get R6
-						Get R9
+						Get R5
+						Get R8
 						I64Ctz
 						I64Const $3
 						I64ShrS
 						I64Const $1
 						I64Add
 						I64Add
-						Set R6
+						Set R5
 					Else
-						Get R8
+						Get R7
 						I64Const $2
 						I64Eq
 						If
-							Get R3
-							Get R6
+							Get R2
+							Get R5
 							I64Add
 							I32WrapI64
 							I64Load8U $0
@@ -566,89 +578,117 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 							I64GtU
 							If
 								I64Const $0
-								Set R1
+								Set R0
 								Br $6
 							End
-							Get R6
+							Get R5
 							I64Const $1
 							I64Add
-							Set R6
+							Set R5
 						Else
-							Get R8
+							Get R7
 							I64Const $3
 							I64Eq
 							If
-								Get R6
+								Get R5
 								I64Const $4
 								I64Add
-								Set R6
+								Set R5
 							Else
-								Get R8
+								Get R7
 								I64Const $4
 								I64Eq
 								If
-									Get R6
+									Get R5
 									I64Const $8
 									I64Add
-									Set R6
+									Set R5
 								Else
-									Get R0
-									I32WrapI64
-									Get R7
-									I64Store $160
-									Get R0
-									I32WrapI64
+									Get PC_B
 									Get R6
+									I64Store $160
+									Get PC_B
+									Get R5
 									I64Store $168
 									I64Const $1
-									Set R1
+									Set R0
 									Br $7
 								End
 							End
 						End
 					End
 				End
-				Get R6
-				Get R2
+				Get R5
+				Get R1
 				I64GtS
 				If
 					I64Const $0
-					Set R1
+					Set R0
 					Br $3
 				End
+				Get R4
+				Get R6
+				I64Const $8
+				I64Mul
+				I64Add
+				I32WrapI64
+				I64Load $0
+				Set R7
 				Br $0
 			End
 		End
-		Get R6
-		Get R2
+		Get R7
+		I64Const $6
 		I64Ne
 		If
-			I64Const $0
-			Set R1
-			Br $1
+			Get R5
+			Get R1
+			I64GtS
+			If
+				I64Const $0
+				Set R0
+				Br $2
+			End
+			Get R3
+			Get R7
+			I64Const $8
+			I64ShrU
+			I64Const $8
+			I64Mul
+			I64Add
+			I32WrapI64
+			Get R1
+			I64Store $0
+		Else
+			Get R5
+			Get R1
+			I64Ne
+			If
+				I64Const $0
+				Set R0
+				Br $2
+			End
 		End
-		Get R4
-		Get R7
+		Get R3
+		Get R6
 		I64Const $8
 		I64Mul
 		I64Add
 		I32WrapI64
-		Get R6
+		Get R5
 		I64Store $0
-		Get R0
-		I32WrapI64
-		Get R7
-		I64Store $160
-		Get R0
-		I32WrapI64
+		Get PC_B
 		Get R6
+		I64Store $160
+		Get PC_B
+		Get R5
 		I64Store $168
 		I64Const $2
-		Set R1
+		Set R0
 		Br $0
 	End
 	Get SP
-	Get R1
+	Get R0
 	I64Store ret+8(FP)
 	RET
 	Unreachable
@@ -656,134 +696,116 @@ TEXT ·Members(SB), NOSPLIT, $0-16
 
 TEXT ·Structures(SB), NOSPLIT, $0-16
 	I64Load s+0(FP)
+	I32WrapI64
+	Set PC_B
+	Get SP
+	I64ExtendI32U
 	Set R0
 	Block
 		Loop
-			Get R0
-			I32WrapI64
+			Get PC_B
 			I64Load $16
-			Get R0
-			I32WrapI64
+			Get PC_B
 			I64Load $24
 			I64LtS
 			I32Eqz
 			BrIf $1
-			Get R0
-			I32WrapI64
+			Get PC_B
 			I64Load $0
-			Get R0
-			I32WrapI64
+			Get PC_B
 			I64Load $16
 			I64Const $80
 			I64Mul
 			I64Add
-			Set R1
-			Get R1
 			I32WrapI64
+			Set SP
+			Get SP
 			I64Load $56
 			I64Const $32
 			I64ShrU
-			Set R2
-			Get R1
-			I32WrapI64
+			Set R1
+			Get SP
 			I64Load $56
 			I64Const $4294967295
 			I64And
-			Get R2
+			Get R1
 			I64Add
-			Set R4
+			Set R3
 			Block
-				Get R0
-				I32WrapI64
+				Get PC_B
 				I64Load $160
 				I64Eqz
 				If
-					Get R1
-					I32WrapI64
+					Get SP
 					I64Load $0
 					I64Const $32
 					I64ShrU
-					Get R0
-					I32WrapI64
+					Get PC_B
 					I64Load $104
 					I64Ne
-					Get R1
-					I32WrapI64
+					Get SP
 					I64Load $48
 					I64Const $-4294967041
 					I64And
-					Get R0
-					I32WrapI64
+					Get PC_B
 					I64Load $128
 					I64Ne
 					I32Or
-					Get R4
-					Get R0
-					I32WrapI64
+					Get R3
+					Get PC_B
 					I64Load $64
 					I64GtS
 					I32Or
-					Get R0
-					I32WrapI64
+					Get PC_B
 					I64Load $40
-					Get R0
-					I32WrapI64
+					Get PC_B
 					I64Load $48
 					I64GeS
 					I32Or
-					Get R0
-					I32WrapI64
+					Get PC_B
 					I64Load $80
-					Get R0
-					I32WrapI64
+					Get PC_B
 					I64Load $96
 					I64GeS
 					I32Or
 					If
 						I64Const $0
-						Set R3
+						Set R2
 						Br $2
 					End
-					Get R0
-					I32WrapI64
-					Get R1
-					I32WrapI64
+					Get PC_B
+					Get SP
 					I64Load $56
 					I64Const $4294967295
 					I64And
 					I64Store $168
-					Get R0
-					I32WrapI64
+					Get PC_B
 					I64Load $152
 					I32WrapI64
 					I64Load $8
-					Set R5
-					Get R5
+					Set R4
+					Get R4
 					I64Const $0
 					I64Ne
 					If
-						Get R0
-						I32WrapI64
+						Get PC_B
 						I64Load $56
-						Get R0
-						I32WrapI64
+						Get PC_B
 						I64Load $168
 						I64Add
 						I32WrapI64
 						I64Load8U $0
 						I64Const $1
 						I64Add
-						Get R5
+						Get R4
 						I64Ne
 						If
 							I64Const $0
-							Set R3
+							Set R2
 							Br $3
 						End
-						Get R0
-						I32WrapI64
-						Get R0
-						I32WrapI64
+						Get PC_B
+						Get PC_B
 						I64Load $168
 						I64Const $1
 						I64Add
@@ -791,82 +813,78 @@ TEXT ·Structures(SB), NOSPLIT, $0-16
 					End
 				End
 				Block
-					Get R0
-					I32WrapI64
+					Get PC_B
 					I64Load $56
-					Set R6
-					Get R0
-					I32WrapI64
+					Set R5
+					Get PC_B
 					I64Load $176
-					Set R7
-					Get R0
-					I32WrapI64
+					Set R6
+					Get PC_B
 					I64Load $152
 					I32WrapI64
 					I64Load $0
-					Set R8
-					Get R0
-					I32WrapI64
+					Set R7
+					Get PC_B
 					I64Load $168
-					Set R9
-					Get R0
-					I32WrapI64
+					Set R8
+					Get PC_B
 					I64Load $160
+					Set R9
+					Get R7
+					Get R9
+					I64Const $8
+					I64Mul
+					I64Add
+					I32WrapI64
+					I64Load $0
 					Set R10
 					Block
 						Loop
-							Get R8
 							Get R10
-							I64Const $8
-							I64Mul
-							I64Add
-							I32WrapI64
-							I64Load $0
-							Set R11
-							Get R11
+							I64Const $254
+							I64And
 							I64Const $6
-							I64Eq
-							If
-								Br $2
-							End
-							Get R11
+							I64Ne
+							I32Eqz
+							BrIf $1
+							Get R10
 							I64Const $65536
 							I64GeU
 							If
-								Get R11
+								Get R10
 								I64Const $16
 								I64ShrU
-								Set R11
-								Get R7
-								Get R10
+								Set R10
+								Get R6
+								Get R9
 								I64Const $8
 								I64Mul
 								I64Add
-								Set R12
+								Set R11
+								Get R9
 								Get R10
-								Get R11
 								I64Add
-								Set R10
+								Set R9
 								Block
 									Loop
-										Get R11
+										Get R10
 										I64Const $0
 										I64Ne
 										I32Eqz
 										BrIf $1
-										Get R12
+										Get R11
 										I32WrapI64
-										Get R9
+										Get R8
 										I64Store $0
-										Get R6
-										Get R9
+										Get R5
+										Get R8
 										I64Add
 										I32WrapI64
 										I64Load $0
-										Set R13
+										Set R12
 										I64Const $1
-										Set R14
-										Get R13
+										Set R13
+										Get R12
 										I64Const $255
 										I64And
 										I64Const $2
@@ -874,33 +892,33 @@ TEXT ·Structures(SB), NOSPLIT, $0-16
 										If
 											Block
 												I64Const $1099511627776
-												Set R15
-												Get R13
+												Set R14
+												Get R12
 												I64Const $33024
 												I64And
 												I64Eqz
 												If
-													Get R13
+													Get R12
 													I64Const $9
 													I64ShrU
 													I64Const $63
 													I64And
 													I64Const $2
 													I64Add
-													Set R15
+													Set R14
 												Else
-													Get R13
+													Get R12
 													I64Const $8421632
 													I64And
 													I64Const $32768
 													I64Eq
 													If
-														Get R13
+														Get R12
 														I64Const $9
 														I64ShrU
 														I64Const $63
 														I64And
-														Get R13
+														Get R12
 														I64Const $10
 														I64ShrU
 														I64Const $8128
@@ -908,74 +926,82 @@ TEXT ·Structures(SB), NOSPLIT, $0-16
 														I64Or
 														I64Const $3
 														I64Add
-														Set R15
+														Set R14
 													End
 												End
-												Get R15
-												Set R14
+												Get R14
+												Set R13
 												Br $0
 											End
 										Else
-											Get R13
+											Get R12
 											I64Const $255
 											I64And
 											I64Const $0
 											I64Ne
 											If
 												I64Const $1099511627776
-												Set R14
+												Set R13
 											End
 										End
-										Get R9
-										Get R14
+										Get R8
+										Get R13
 										I64Add
-										Set R9
-										Get R9
-										Get R4
+										Set R8
+										Get R8
+										Get R3
 										I64GtS
 										If
 											I64Const $0
-											Set R5
+											Set R4
 											Br $6
 										End
-										Get R12
+										Get R11
 										I64Const $8
 										I64Add
-										Set R12
-										Get R11
+										Set R11
+										Get R10
 										I64Const $1
 										I64Sub
-										Set R11
+										Set R10
 										Br $0
 									End
 								End
+								Get R7
+								Get R9
+								I64Const $8
+								I64Mul
+								I64Add
+								I32WrapI64
+								I64Load $0
+								Set R10
 								Br $1
 							End
-							Get R7
-							Get R10
+							Get R6
+							Get R9
 							I64Const $8
 							I64Mul
 							I64Add
 							I32WrapI64
-							Get R9
+							Get R8
 							I64Store $0
-							Get R10
+							Get R9
 							I64Const $1
 							I64Add
-							Set R10
-							Get R11
+							Set R9
+							Get R10
 							I64Const $8
 							I64And
 							I64Const $0
 							I64Ne
 							If
-								Get R6
-								Get R9
+								Get R5
+								Get R8
 								I64Add
 								I32WrapI64
 								I64Load8U $0
-								Set R12
-								Get R12
+								Set R11
+								Get R11
 								I64Const $2
 								I64Const $-1
 								I64Xor
@@ -984,103 +1010,111 @@ TEXT ·Structures(SB), NOSPLIT, $0-16
 								I64Ne
 								If
 									I64Const $0
-									Set R5
+									Set R4
 									Br $4
 								End
-								Get R9
+								Get R8
 								I64Const $1
 								I64Add
-								Set R9
-								Get R12
+								Set R8
 								Get R11
+								Get R10
 								I64Const $8
 								I64ShrU
 								I64Const $255
 								I64And
 								I64Ne
 								If
-									Get R9
-									Get R4
+									Get R8
+									Get R3
 									I64GtS
 									If
 										I64Const $0
-										Set R5
+										Set R4
 										Br $5
 									End
+									Get R7
+									Get R9
+									I64Const $8
+									I64Mul
+									I64Add
+									I32WrapI64
+									I64Load $0
+									Set R10
 									Br $2
 								End
-								Get R11
+								Get R10
 								I64Const $7
 								I64And
-								Set R11
+								Set R10
 							End
-							Get R11
+							Get R10
 							I64Eqz
 							If
-								Get R6
-								Get R9
+								Get R5
+								Get R8
 								I64Add
 								I32WrapI64
 								I64Load8U $0
-								Set R12
-								Get R9
+								Set R11
+								Get R8
 								I64Const $1
 								I64Add
-								Set R9
-								Get R12
+								Set R8
+								Get R11
 								I64Const $128
 								I64GeU
 								If
-									Get R6
-									Get R9
+									Get R5
+									Get R8
 									I64Add
 									I32WrapI64
 									I64Load8U $0
-									Set R13
-									Get R13
+									Set R12
+									Get R12
 									I64Const $128
 									I64GeU
 									If
 										I64Const $0
-										Set R5
+										Set R4
 										Br $5
 									End
-									Get R12
+									Get R11
 									I64Const $127
 									I64And
-									Get R13
+									Get R12
 									I64Const $7
 									I64Shl
 									I64Or
-									Set R12
-									Get R9
+									Set R11
+									Get R8
 									I64Const $1
 									I64Add
-									Set R9
+									Set R8
 								End
-								Get R12
+								Get R11
 								I64Const $1
 								I64And
 								I64Const $0
 								I64Ne
 								If
 									I64Const $0
-									Set R5
+									Set R4
 									Br $4
 								End
-								Get R9
-								Get R12
+								Get R8
+								Get R11
 								I64Const $1
 								I64ShrU
 								I64Add
-								Set R9
+								Set R8
 							Else
-								Get R11
+								Get R10
 								I64Const $1
 								I64Eq
 								If
-									Get R6
-									Get R9
+									Get R5
+									Get R8
 									I64Add
 									I32WrapI64
 									I64Load $0
@@ -1088,30 +1122,30 @@ TEXT ·Structures(SB), NOSPLIT, $0-16
 									I64Xor
 									I64Const $-9187201950435737472
 									I64And
-									Set R12
-									Get R12
+									Set R11
+									Get R11
 									I64Eqz
 									If
 										I64Const $0
-										Set R5
+										Set R4
 										Br $5
 									End
-									Get R9
-									Get R12
+									Get R8
+									Get R11
 									I64Ctz
 									I64Const $3
 									I64ShrS
 									I64Const $1
 									I64Add
 									I64Add
-									Set R9
+									Set R8
 								Else
-									Get R11
+									Get R10
 									I64Const $2
 									I64Eq
 									If
-										Get R6
-										Get R9
+										Get R5
+										Get R8
 										I64Add
 										I32WrapI64
 										I64Load8U $0
@@ -1119,135 +1153,884 @@ TEXT ·Structures(SB), NOSPLIT, $0-16
 										I64GtU
 										If
 											I64Const $0
-											Set R5
+											Set R4
 											Br $6
 										End
-										Get R9
+										Get R8
 										I64Const $1
 										I64Add
-										Set R9
+										Set R8
 									Else
-										Get R11
+										Get R10
 										I64Const $3
 										I64Eq
 										If
-											Get R9
+											Get R8
 											I64Const $4
 											I64Add
-											Set R9
+											Set R8
 										Else
-											Get R11
+											Get R10
 											I64Const $4
 											I64Eq
 											If
-												Get R9
+												Get R8
 												I64Const $8
 												I64Add
-												Set R9
+												Set R8
 											Else
-												Get R0
-												I32WrapI64
-												Get R10
-												I64Store $160
-												Get R0
-												I32WrapI64
+												Get PC_B
 												Get R9
+												I64Store $160
+												Get PC_B
+												Get R8
 												I64Store $168
 												I64Const $1
-												Set R5
+												Set R4
 												Br $7
 											End
 										End
 									End
 								End
 							End
-							Get R9
-							Get R4
+							Get R8
+							Get R3
 							I64GtS
 							If
 								I64Const $0
-								Set R5
+								Set R4
 								Br $3
 							End
+							Get R7
+							Get R9
+							I64Const $8
+							I64Mul
+							I64Add
+							I32WrapI64
+							I64Load $0
+							Set R10
 							Br $0
 						End
 					End
-					Get R9
-					Get R4
+					Get R10
+					I64Const $6
 					I64Ne
 					If
-						I64Const $0
-						Set R5
-						Br $1
+						Get R8
+						Get R3
+						I64GtS
+						If
+							I64Const $0
+							Set R4
+							Br $2
+						End
+						Get R6
+						Get R10
+						I64Const $8
+						I64ShrU
+						I64Const $8
+						I64Mul
+						I64Add
+						I32WrapI64
+						Get R3
+						I64Store $0
+					Else
+						Get R8
+						Get R3
+						I64Ne
+						If
+							I64Const $0
+							Set R4
+							Br $2
+						End
 					End
-					Get R7
-					Get R10
+					Get R6
+					Get R9
 					I64Const $8
 					I64Mul
 					I64Add
 					I32WrapI64
-					Get R9
+					Get R8
 					I64Store $0
-					Get R0
-					I32WrapI64
-					Get R10
-					I64Store $160
-					Get R0
-					I32WrapI64
+					Get PC_B
 					Get R9
+					I64Store $160
+					Get PC_B
+					Get R8
 					I64Store $168
 					I64Const $2
-					Set R5
+					Set R4
 					Br $0
 				End
-				Get R5
-				Set R3
+				Get R4
+				Set R2
 				Br $0
 			End
-			Get R3
+			Get R2
 			I64Const $2
 			I64Ne
-			Get R0
-			I32WrapI64
+			Get PC_B
 			I64Load $80
-			Get R2
+			Get R1
 			I64Add
-			Get R0
-			I32WrapI64
+			Get PC_B
 			I64Load $152
 			I32WrapI64
 			I64Load $96
 			I64Add
 			I64Const $64
 			I64Add
-			Get R0
-			I32WrapI64
+			Get PC_B
 			I64Load $88
 			I64GtS
 			I32Or
 			If
+				Get R2
+				Set R3
+				Get R0
+				I32WrapI64
+				Set SP
 				Get SP
 				Get R3
 				I64Store ret+8(FP)
 				RET
 			End
+			Get PC_B
+			I64Load $80
+			Set R3
 			Block
-				Get R0
-				I32WrapI64
+				Get PC_B
 				I64Load $72
 				Set R4
-				Get R0
+				Get PC_B
+				I64Load $152
 				I32WrapI64
 				I64Load $80
 				Set R5
+				Get PC_B
+				I64Load $152
+				I32WrapI64
+				I64Load $88
+				Set R6
+				Block
+					Loop
+						Get R6
+						I64Const $0
+						I64Ne
+						I32Eqz
+						BrIf $1
+						Block
+							Get R5
+							I32WrapI64
+							I64Load $32
+							Set R7
+							Get R5
+							I32WrapI64
+							I64Load $40
+							Set R8
+							Get R5
+							I32WrapI64
+							I64Load $0
+							Set R9
+							Get R9
+							I64Const $1
+							I64Eq
+							If
+								Get PC_B
+								I64Load $176
+								Get R5
+								I32WrapI64
+								I64Load $8
+								I64Add
+								I32WrapI64
+								I64Load $0
+								Get R5
+								I32WrapI64
+								I64Load $24
+								I64Add
+								Set R10
+								Get PC_B
+								I64Load $176
+								Get R5
+								I32WrapI64
+								I64Load $16
+								I64Add
+								I32WrapI64
+								I64Load $0
+								Get R10
+								I64Sub
+								Set R8
+								Get PC_B
+								I64Load $56
+								Get R10
+								I64Add
+								Set R7
+							Else
+								Get R9
+								I64Const $4
+								I64Eq
+								If
+									Get SP
+									I64ExtendI32U
+									Get R5
+									I32WrapI64
+									I64Load $8
+									I64Add
+									I32WrapI64
+									I64Load $0
+									Set R10
+									Get R5
+									I32WrapI64
+									I64Load $8
+									I64Const $8
+									I64Eq
+									If
+										Get R10
+										I64Const $32
+										I64Shl
+										I64Const $32
+										I64ShrS
+										Set R10
+									End
+									I64Const $0
+									Set R8
+									Get R5
+									I32WrapI64
+									I64Load $48
+									I64Const $0
+									I64Ne
+									If
+										Get R4
+										Get R3
+										I64Add
+										I32WrapI64
+										I64Const $2
+										Get R10
+										I64Const $63
+										I64ShrS
+										I64Const $255
+										I64And
+										I64Const $-1
+										I64Xor
+										I64And
+										I64Store8 $0
+										Get R3
+										I64Const $1
+										I64Add
+										Set R3
+									End
+									Get R5
+									I32WrapI64
+									I64Load $48
+									I64Eqz
+									Get R10
+									I64Const $0
+									I64GeS
+									I32Or
+									If
+										Get R10
+										I64Const $1
+										I64Shl
+										Get R10
+										I64Const $63
+										I64ShrS
+										I64Xor
+										Set R11
+										Block
+											Loop
+												Get R11
+												I64Const $128
+												I64GeU
+												I32Eqz
+												BrIf $1
+												Get R4
+												Get R3
+												I64Add
+												I32WrapI64
+												Get R11
+												I64Const $128
+												I64Or
+												I64Const $255
+												I64And
+												I64Store8 $0
+												Get R3
+												I64Const $1
+												I64Add
+												Set R3
+												Get R11
+												I64Const $7
+												I64ShrU
+												Set R11
+												Br $0
+											End
+										End
+										Get R4
+										Get R3
+										I64Add
+										I32WrapI64
+										Get R11
+										I64Const $255
+										I64And
+										I64Store8 $0
+										Get R3
+										I64Const $1
+										I64Add
+										Set R3
+									End
+								Else
+									Get R9
+									I64Const $0
+									I64Ne
+									If
+										Get PC_B
+										I64Load $176
+										Get R5
+										I32WrapI64
+										I64Load $8
+										I64Add
+										I32WrapI64
+										I64Load $0
+										Get R5
+										I32WrapI64
+										I64Load $24
+										I64Add
+										Set R10
+										Get PC_B
+										I64Load $56
+										Get R10
+										I64Add
+										I32WrapI64
+										I64Load8U $0
+										Set R11
+										Get R9
+										I64Const $3
+										I64Eq
+										If
+											Get R11
+											I64Const $16
+											I64Mul
+											Set R12
+											Get R7
+											Get R12
+											I64Add
+											I32WrapI64
+											I64Load $8
+											Set R8
+											Get R7
+											Get R12
+											I64Add
+											I32WrapI64
+											I64Load $0
+											Set R7
+										Else
+											Get R11
+											Get R5
+											I32WrapI64
+											I64Load $48
+											I64Ne
+											If
+												Get PC_B
+												I64Load $176
+												Get R5
+												I32WrapI64
+												I64Load $16
+												I64Add
+												I32WrapI64
+												I64Load $0
+												Get R10
+												I64Sub
+												Set R8
+												Get PC_B
+												I64Load $56
+												Get R10
+												I64Add
+												Set R7
+											End
+										End
+									End
+								End
+							End
+							Get R8
+							I64Const $64
+							I64GtS
+							If
+								Get R4
+								Get R3
+								I64Add
+								I32WrapI64
+								Get R7
+								I64Const $0
+								I64Add
+								I32WrapI64
+								Get R8
+								I32WrapI64
+								MemoryCopy
+							Else
+								I64Const $0
+								Set R10
+								Block
+									Loop
+										Get R10
+										Get R8
+										I64LtS
+										I32Eqz
+										BrIf $1
+										Block
+											Get R4
+											Get R3
+											Get R10
+											I64Add
+											I64Add
+											I32WrapI64
+											Get R7
+											Get R10
+											I64Add
+											I32WrapI64
+											I64Load $0
+											I64Store $0
+											Get R4
+											Get R3
+											Get R10
+											I64Add
+											I64Add
+											I32WrapI64
+											Get R7
+											Get R10
+											I64Add
+											I32WrapI64
+											I64Load $8
+											I64Store $8
+										End
+										Get R10
+										I64Const $16
+										I64Add
+										Set R10
+										Br $0
+									End
+								End
+							End
+							Get R3
+							Get R8
+							I64Add
+							Set R3
+							Get R5
+							I64Const $56
+							I64Add
+							Set R5
+						End
+						Get R6
+						I64Const $1
+						I64Sub
+						Set R6
+						Br $0
+					End
+				End
+				Get PC_B
+				I64Load $144
+				Set R6
+				Block
+					Get PC_B
+					I64Load $8
+					Get PC_B
+					I64Load $40
+					I64Const $80
+					I64Mul
+					I64Add
+					Set R7
+					Get R7
+					I32WrapI64
+					Get PC_B
+					I64Load $32
+					Get PC_B
+					I64Load $16
+					I64Add
+					Get PC_B
+					I64Load $112
+					I64Const $32
+					I64Shl
+					I64Or
+					I64Store $0
+					Get R7
+					I32WrapI64
+					Get SP
+					I64Load $8
+					I64Store $8
+					Get R7
+					I32WrapI64
+					Get SP
+					I64Load $16
+					I64Store $16
+					Get R7
+					I32WrapI64
+					Get SP
+					I64Load $24
+					I64Store $24
+					Get R7
+					I32WrapI64
+					Get SP
+					I64Load $32
+					I64Const $-4294967296
+					I64And
+					I64Const $1
+					I64Or
+					I64Store $32
+					Get R7
+					I32WrapI64
+					I64Const $0
+					I64Store $40
+					Get R7
+					I32WrapI64
+					Get R6
+					I64Store $48
+					Get R7
+					I32WrapI64
+					Get PC_B
+					I64Load $80
+					Get R3
+					Get PC_B
+					I64Load $80
+					I64Sub
+					I64Const $32
+					I64Shl
+					I64Or
+					I64Store $56
+					Get R7
+					I32WrapI64
+					I64Const $1
+					I64Store $64
+					Get R7
+					I32WrapI64
+					I64Const $0
+					I64Store $72
+					Get PC_B
+					Get R3
+					I64Store $80
+					Get PC_B
+					Get PC_B
+					I64Load $16
+					I64Const $1
+					I64Add
+					I64Store $16
+					Get PC_B
+					Get PC_B
+					I64Load $40
+					I64Const $1
+					I64Add
+					I64Store $40
+					Get PC_B
+					I64Const $0
+					I64Store $160
+				End
+			End
+			Br $0
+		End
+	End
+	I64Const $0
+	Set R1
+	Get R0
+	I32WrapI64
+	Set SP
+	Get SP
+	Get R1
+	I64Store ret+8(FP)
+	RET
+	Unreachable
+	RET
+
+TEXT ·Apart(SB), NOSPLIT, $0-16
+	I64Load s+0(FP)
+	I32WrapI64
+	Set PC_B
+	Get SP
+	I64ExtendI32U
+	Set R0
+	Get PC_B
+	I64Load $0
+	I32WrapI64
+	Set SP
+	I64Const $0
+	Set R1
+	Get PC_B
+	I64Load $24
+	Set R2
+	Block
+		Loop
+			Get R2
+			I64Const $0
+			I64Ne
+			I32Eqz
+			BrIf $1
+			Block
+				Get SP
+				I64Load $32
+				I64Const $255
+				I64And
+				I64Const $0
+				I64Ne
+				If
+					Get SP
+					I64Load $40
+					I64Const $4294967295
+					I64And
+					Set R3
+					Get R3
+					Get R1
+					I64LtS
+					If
+						I64Const $0
+						Set R4
+						Get R0
+						I32WrapI64
+						Set SP
+						Get SP
+						Get R4
+						I64Store ret+8(FP)
+						RET
+					End
+					Get R3
+					Get SP
+					I64Load $40
+					I64Const $32
+					I64ShrU
+					I64Add
+					Set R1
+				End
+				Get SP
+				I64Load $48
+				I64Const $255
+				I64And
+				I64Const $0
+				I64Ne
+				If
+					Get SP
+					I64Load $56
+					I64Const $4294967295
+					I64And
+					Set R3
+					Get R3
+					Get R1
+					I64LtS
+					If
+						I64Const $0
+						Set R4
+						Get R0
+						I32WrapI64
+						Set SP
+						Get SP
+						Get R4
+						I64Store ret+8(FP)
+						RET
+					End
+					Get R3
+					Get SP
+					I64Load $56
+					I64Const $32
+					I64ShrU
+					I64Add
+					I64Const $64
+					I64Add
+					Set R1
+				End
+				Get SP
+				I64Load $64
+				I64Const $255
+				I64And
+				I64Const $0
+				I64Ne
+				If
+					Get SP
+					I64Load $72
+					I64Const $4294967295
+					I64And
+					Set R3
+					Get R3
+					Get R1
+					I64LtS
+					If
+						I64Const $0
+						Set R4
+						Get R0
+						I32WrapI64
+						Set SP
+						Get SP
+						Get R4
+						I64Store ret+8(FP)
+						RET
+					End
+					Get R3
+					Get SP
+					I64Load $72
+					I64Const $32
+					I64ShrU
+					I64Add
+					Set R1
+				End
+				Get SP
+				I64ExtendI32U
+				I64Const $80
+				I64Add
+				I32WrapI64
+				Set SP
+			End
+			Get R2
+			I64Const $1
+			I64Sub
+			Set R2
+			Br $0
+		End
+	End
+	Get R1
+	Get PC_B
+	I64Load $64
+	I64Const $64
+	I64Add
+	I64GtS
+	If
+		I64Const $0
+		Set R2
+		Get R0
+		I32WrapI64
+		Set SP
+		Get SP
+		Get R2
+		I64Store ret+8(FP)
+		RET
+	End
+	I64Const $2
+	Set R2
+	Get R0
+	I32WrapI64
+	Set SP
+	Get SP
+	Get R2
+	I64Store ret+8(FP)
+	RET
+	Unreachable
+	RET
+
+TEXT ·Append(SB), NOSPLIT, $0-16
+	I64Load s+0(FP)
+	I32WrapI64
+	Set PC_B
+	Get SP
+	I64ExtendI32U
+	Set R0
+	Get PC_B
+	I64Load $0
+	Get PC_B
+	I64Load $16
+	I64Const $80
+	I64Mul
+	I64Add
+	I32WrapI64
+	Set SP
+	Block
+		Loop
+			Get PC_B
+			I64Load $16
+			Get PC_B
+			I64Load $24
+			I64LtS
+			I32Eqz
+			BrIf $1
+			Get SP
+			I64Load $0
+			I64Const $32
+			I64ShrU
+			Get PC_B
+			I64Load $104
+			I64Ne
+			Get SP
+			I64Load $48
+			I64Const $-4294967041
+			I64And
+			Get PC_B
+			I64Load $128
+			I64Ne
+			I32Or
+			Get PC_B
+			I64Load $40
+			Get PC_B
+			I64Load $48
+			I64GeS
+			I32Or
+			If
+				I64Const $0
+				Set R1
 				Get R0
 				I32WrapI64
+				Set SP
+				Get SP
+				Get R1
+				I64Store ret+8(FP)
+				RET
+			End
+			Get SP
+			I64Load $56
+			I64Const $4294967295
+			I64And
+			Set R1
+			Get R1
+			Get SP
+			I64Load $56
+			I64Const $32
+			I64ShrU
+			I64Add
+			Set R2
+			Get PC_B
+			I64Load $152
+			I32WrapI64
+			I64Load $8
+			Set R3
+			Get R3
+			I64Const $0
+			I64Ne
+			If
+				Get R1
+				Get R2
+				I64Eq
+				Get PC_B
+				I64Load $56
+				Get R1
+				I64Add
+				I32WrapI64
+				I64Load8U $0
+				I64Const $1
+				I64Add
+				Get R3
+				I64Ne
+				I32Or
+				If
+					I64Const $0
+					Set R4
+					Get R0
+					I32WrapI64
+					Set SP
+					Get SP
+					Get R4
+					I64Store ret+8(FP)
+					RET
+				End
+				Get R1
+				I64Const $1
+				I64Add
+				Set R1
+			End
+			Get PC_B
+			Get R1
+			I64Store $80
+			Get R2
+			Set R4
+			Block
+				Get PC_B
+				I64Load $72
+				Set R5
+				Get PC_B
 				I64Load $152
 				I32WrapI64
 				I64Load $80
 				Set R6
-				Get R0
-				I32WrapI64
+				Get PC_B
 				I64Load $152
 				I32WrapI64
 				I64Load $88
@@ -1276,8 +2059,7 @@ TEXT ·Structures(SB), NOSPLIT, $0-16
 							I64Const $1
 							I64Eq
 							If
-								Get R0
-								I32WrapI64
+								Get PC_B
 								I64Load $176
 								Get R6
 								I32WrapI64
@@ -1290,8 +2072,7 @@ TEXT ·Structures(SB), NOSPLIT, $0-16
 								I64Load $24
 								I64Add
 								Set R11
-								Get R0
-								I32WrapI64
+								Get PC_B
 								I64Load $176
 								Get R6
 								I32WrapI64
@@ -1302,8 +2083,7 @@ TEXT ·Structures(SB), NOSPLIT, $0-16
 								Get R11
 								I64Sub
 								Set R9
-								Get R0
-								I32WrapI64
+								Get PC_B
 								I64Load $56
 								Get R11
 								I64Add
@@ -1313,7 +2093,8 @@ TEXT ·Structures(SB), NOSPLIT, $0-16
 								I64Const $4
 								I64Eq
 								If
-									Get R1
+									Get SP
+									I64ExtendI32U
 									Get R6
 									I32WrapI64
 									I64Load $8
@@ -1342,8 +2123,8 @@ TEXT ·Structures(SB), NOSPLIT, $0-16
 									I64Const $0
 									I64Ne
 									If
-										Get R4
 										Get R5
+										Get R4
 										I64Add
 										I32WrapI64
 										I64Const $2
@@ -1356,10 +2137,10 @@ TEXT ·Structures(SB), NOSPLIT, $0-16
 										I64Xor
 										I64And
 										I64Store8 $0
-										Get R5
+										Get R4
 										I64Const $1
 										I64Add
-										Set R5
+										Set R4
 									End
 									Get R6
 									I32WrapI64
@@ -1385,8 +2166,8 @@ TEXT ·Structures(SB), NOSPLIT, $0-16
 												I64GeU
 												I32Eqz
 												BrIf $1
-												Get R4
 												Get R5
+												Get R4
 												I64Add
 												I32WrapI64
 												Get R12
@@ -1395,10 +2176,10 @@ TEXT ·Structures(SB), NOSPLIT, $0-16
 												I64Const $255
 												I64And
 												I64Store8 $0
-												Get R5
+												Get R4
 												I64Const $1
 												I64Add
-												Set R5
+												Set R4
 												Get R12
 												I64Const $7
 												I64ShrU
@@ -1406,26 +2187,25 @@ TEXT ·Structures(SB), NOSPLIT, $0-16
 												Br $0
 											End
 										End
-										Get R4
 										Get R5
+										Get R4
 										I64Add
 										I32WrapI64
 										Get R12
 										I64Const $255
 										I64And
 										I64Store8 $0
-										Get R5
+										Get R4
 										I64Const $1
 										I64Add
-										Set R5
+										Set R4
 									End
 								Else
 									Get R10
 									I64Const $0
 									I64Ne
 									If
-										Get R0
-										I32WrapI64
+										Get PC_B
 										I64Load $176
 										Get R6
 										I32WrapI64
@@ -1438,8 +2218,7 @@ TEXT ·Structures(SB), NOSPLIT, $0-16
 										I64Load $24
 										I64Add
 										Set R11
-										Get R0
-										I32WrapI64
+										Get PC_B
 										I64Load $56
 										Get R11
 										I64Add
@@ -1473,8 +2252,7 @@ TEXT ·Structures(SB), NOSPLIT, $0-16
 											I64Load $48
 											I64Ne
 											If
-												Get R0
-												I32WrapI64
+												Get PC_B
 												I64Load $176
 												Get R6
 												I32WrapI64
@@ -1485,8 +2263,7 @@ TEXT ·Structures(SB), NOSPLIT, $0-16
 												Get R11
 												I64Sub
 												Set R9
-												Get R0
-												I32WrapI64
+												Get PC_B
 												I64Load $56
 												Get R11
 												I64Add
@@ -1500,8 +2277,8 @@ TEXT ·Structures(SB), NOSPLIT, $0-16
 							I64Const $64
 							I64GtS
 							If
-								Get R4
 								Get R5
+								Get R4
 								I64Add
 								I32WrapI64
 								Get R8
@@ -1522,8 +2299,8 @@ TEXT ·Structures(SB), NOSPLIT, $0-16
 										I32Eqz
 										BrIf $1
 										Block
-											Get R4
 											Get R5
+											Get R4
 											Get R11
 											I64Add
 											I64Add
@@ -1534,8 +2311,8 @@ TEXT ·Structures(SB), NOSPLIT, $0-16
 											I32WrapI64
 											I64Load $0
 											I64Store $0
-											Get R4
 											Get R5
+											Get R4
 											Get R11
 											I64Add
 											I64Add
@@ -1555,10 +2332,10 @@ TEXT ·Structures(SB), NOSPLIT, $0-16
 									End
 								End
 							End
-							Get R5
+							Get R4
 							Get R9
 							I64Add
-							Set R5
+							Set R4
 							Get R6
 							I64Const $56
 							I64Add
@@ -1571,16 +2348,13 @@ TEXT ·Structures(SB), NOSPLIT, $0-16
 						Br $0
 					End
 				End
-				Get R0
-				I32WrapI64
+				Get PC_B
 				I64Load $144
 				Set R7
 				Block
-					Get R0
-					I32WrapI64
+					Get PC_B
 					I64Load $8
-					Get R0
-					I32WrapI64
+					Get PC_B
 					I64Load $40
 					I64Const $80
 					I64Mul
@@ -1588,15 +2362,12 @@ TEXT ·Structures(SB), NOSPLIT, $0-16
 					Set R8
 					Get R8
 					I32WrapI64
-					Get R0
-					I32WrapI64
+					Get PC_B
 					I64Load $32
-					Get R0
-					I32WrapI64
+					Get PC_B
 					I64Load $16
 					I64Add
-					Get R0
-					I32WrapI64
+					Get PC_B
 					I64Load $112
 					I64Const $32
 					I64Shl
@@ -1604,26 +2375,22 @@ TEXT ·Structures(SB), NOSPLIT, $0-16
 					I64Store $0
 					Get R8
 					I32WrapI64
-					Get R1
-					I32WrapI64
+					Get SP
 					I64Load $8
 					I64Store $8
 					Get R8
 					I32WrapI64
-					Get R1
-					I32WrapI64
+					Get SP
 					I64Load $16
 					I64Store $16
 					Get R8
 					I32WrapI64
-					Get R1
-					I32WrapI64
+					Get SP
 					I64Load $24
 					I64Store $24
 					Get R8
 					I32WrapI64
-					Get R1
-					I32WrapI64
+					Get SP
 					I64Load $32
 					I64Const $-4294967296
 					I64And
@@ -1640,12 +2407,10 @@ TEXT ·Structures(SB), NOSPLIT, $0-16
 					I64Store $48
 					Get R8
 					I32WrapI64
-					Get R0
-					I32WrapI64
+					Get PC_B
 					I64Load $80
-					Get R5
-					Get R0
-					I32WrapI64
+					Get R4
+					Get PC_B
 					I64Load $80
 					I64Sub
 					I64Const $32
@@ -1660,37 +2425,42 @@ TEXT ·Structures(SB), NOSPLIT, $0-16
 					I32WrapI64
 					I64Const $0
 					I64Store $72
-					Get R0
-					I32WrapI64
-					Get R5
+					Get PC_B
+					Get R4
 					I64Store $80
-					Get R0
-					I32WrapI64
-					Get R0
-					I32WrapI64
+					Get PC_B
+					Get PC_B
 					I64Load $16
 					I64Const $1
 					I64Add
 					I64Store $16
-					Get R0
-					I32WrapI64
-					Get R0
-					I32WrapI64
+					Get PC_B
+					Get PC_B
 					I64Load $40
 					I64Const $1
 					I64Add
 					I64Store $40
-					Get R0
-					I32WrapI64
+					Get PC_B
 					I64Const $0
 					I64Store $160
 				End
 			End
+			Get SP
+			I64ExtendI32U
+			I64Const $80
+			I64Add
+			I32WrapI64
+			Set SP
 			Br $0
 		End
 	End
-	Get SP
 	I64Const $0
+	Set R1
+	Get R0
+	I32WrapI64
+	Set SP
+	Get SP
+	Get R1
 	I64Store ret+8(FP)
 	RET
 	Unreachable
@@ -1698,47 +2468,42 @@ TEXT ·Structures(SB), NOSPLIT, $0-16
 
 TEXT ·Entries(SB), NOSPLIT, $0-16
 	I64Load s+0(FP)
-	Set R0
-	Get R0
 	I32WrapI64
+	Set PC_B
+	Get PC_B
 	I64Load $56
-	Set R1
-	Get R0
-	I32WrapI64
+	Set R0
+	Get PC_B
 	I64Load $176
-	Set R2
-	Get R0
-	I32WrapI64
+	Set R1
+	Get PC_B
 	I64Load $168
-	Set R3
-	Get R0
-	I32WrapI64
+	Set R2
+	Get PC_B
 	I64Load $160
-	Set R4
+	Set R3
 	Block
 		Loop
-			Get R4
-			Get R0
-			I32WrapI64
+			Get R3
+			Get PC_B
 			I64Load $24
 			I64LtS
 			I32Eqz
 			BrIf $1
-			Get R2
-			Get R4
+			Get R1
+			Get R3
 			I64Const $8
 			I64Mul
 			I64Add
 			I32WrapI64
-			Get R3
+			Get R2
 			I64Store $0
-			Get R4
+			Get R3
 			I64Const $1
 			I64Add
-			Set R4
-			Get R3
-			Get R0
-			I32WrapI64
+			Set R3
+			Get R2
+			Get PC_B
 			I64Load $64
 			I64GeS
 			If
@@ -1748,51 +2513,51 @@ TEXT ·Entries(SB), NOSPLIT, $0-16
 				RET
 			End
 			Block
-				Get R1
-				Get R3
+				Get R0
+				Get R2
 				I64Add
 				I32WrapI64
 				I64Load $0
-				Set R6
-				Get R6
+				Set R5
+				Get R5
 				I64Const $255
 				I64And
-				Set R7
+				Set R6
 				I64Const $1099511627776
-				Set R8
-				Get R7
+				Set R7
+				Get R6
 				I64Const $9
 				I64Eq
 				If
 					Block
 						I64Const $1099511627776
-						Set R9
-						Get R6
+						Set R8
+						Get R5
 						I64Const $33024
 						I64And
 						I64Eqz
 						If
-							Get R6
+							Get R5
 							I64Const $9
 							I64ShrU
 							I64Const $63
 							I64And
 							I64Const $2
 							I64Add
-							Set R9
+							Set R8
 						Else
-							Get R6
+							Get R5
 							I64Const $8421632
 							I64And
 							I64Const $32768
 							I64Eq
 							If
-								Get R6
+								Get R5
 								I64Const $9
 								I64ShrU
 								I64Const $63
 								I64And
-								Get R6
+								Get R5
 								I64Const $10
 								I64ShrU
 								I64Const $8128
@@ -1800,27 +2565,27 @@ TEXT ·Entries(SB), NOSPLIT, $0-16
 								I64Or
 								I64Const $3
 								I64Add
-								Set R9
+								Set R8
 							End
 						End
-						Get R9
-						Set R8
+						Get R8
+						Set R7
 						Br $0
 					End
 				Else
-					Get R7
+					Get R6
 					I64Const $2
 					I64LeU
 					If
 						I64Const $1
-						Set R8
+						Set R7
 					Else
-						Get R7
+						Get R6
 						I64Const $6
 						I64LeU
 						If
-							Get R1
-							Get R3
+							Get R0
+							Get R2
 							I64Add
 							I32WrapI64
 							I64Load $1
@@ -1833,11 +2598,11 @@ TEXT ·Entries(SB), NOSPLIT, $0-16
 							I64ShrS
 							I64Const $2
 							I64Add
-							Set R8
-							Get R8
-							I64Const $1
-							I64Const $1
+							Set R7
 							Get R7
+							I64Const $1
+							I64Const $1
+							Get R6
 							I64Const $3
 							I64Sub
 							I64Shl
@@ -1845,49 +2610,49 @@ TEXT ·Entries(SB), NOSPLIT, $0-16
 							I64GtS
 							If
 								I64Const $1099511627776
-								Set R8
+								Set R7
 							End
 						Else
-							Get R7
+							Get R6
 							I64Const $8
 							I64Eq
 							If
 								I64Const $9
-								Set R8
+								Set R7
 							Else
-								Get R7
+								Get R6
 								I64Const $10
 								I64Eq
 								If
 									Block
 										I64Const $1099511627776
-										Set R9
-										Get R6
+										Set R8
+										Get R5
 										I64Const $33024
 										I64And
 										I64Eqz
 										If
-											Get R6
+											Get R5
 											I64Const $9
 											I64ShrU
 											I64Const $63
 											I64And
 											I64Const $2
 											I64Add
-											Set R9
+											Set R8
 										Else
-											Get R6
+											Get R5
 											I64Const $8421632
 											I64And
 											I64Const $32768
 											I64Eq
 											If
-												Get R6
+												Get R5
 												I64Const $9
 												I64ShrU
 												I64Const $63
 												I64And
-												Get R6
+												Get R5
 												I64Const $10
 												I64ShrU
 												I64Const $8128
@@ -1895,11 +2660,11 @@ TEXT ·Entries(SB), NOSPLIT, $0-16
 												I64Or
 												I64Const $3
 												I64Add
-												Set R9
+												Set R8
 											End
 										End
-										Get R9
-										Set R8
+										Get R8
+										Set R7
 										Br $0
 									End
 								End
@@ -1907,34 +2672,31 @@ TEXT ·Entries(SB), NOSPLIT, $0-16
 						End
 					End
 				End
-				Get R8
-				Set R5
+				Get R7
+				Set R4
 				Br $0
 			End
-			Get R5
+			Get R4
 			I64Const $1099511627776
 			I64Eq
 			If
-				Get R0
-				I32WrapI64
-				Get R4
-				I64Store $160
-				Get R0
-				I32WrapI64
+				Get PC_B
 				Get R3
+				I64Store $160
+				Get PC_B
+				Get R2
 				I64Store $168
 				Get SP
 				I64Const $1
 				I64Store ret+8(FP)
 				RET
 			End
-			Get R3
-			Get R5
+			Get R2
+			Get R4
 			I64Add
-			Set R3
-			Get R3
-			Get R0
-			I32WrapI64
+			Set R2
+			Get R2
+			Get PC_B
 			I64Load $64
 			I64GtS
 			If
@@ -1946,17 +2708,16 @@ TEXT ·Entries(SB), NOSPLIT, $0-16
 			Br $0
 		End
 	End
-	Get R2
-	Get R4
+	Get R1
+	Get R3
 	I64Const $8
 	I64Mul
 	I64Add
 	I32WrapI64
-	Get R3
+	Get R2
 	I64Store $0
-	Get R0
-	I32WrapI64
-	Get R3
+	Get PC_B
+	Get R2
 	I64Store $168
 	Get SP
 	I64Const $2
@@ -1967,158 +2728,140 @@ TEXT ·Entries(SB), NOSPLIT, $0-16
 
 TEXT ·Maps(SB), NOSPLIT, $0-16
 	I64Load s+0(FP)
+	I32WrapI64
+	Set PC_B
+	Get SP
+	I64ExtendI32U
 	Set R0
 	Block
 		Loop
-			Get R0
-			I32WrapI64
+			Get PC_B
 			I64Load $16
-			Get R0
-			I32WrapI64
+			Get PC_B
 			I64Load $24
 			I64LtS
 			I32Eqz
 			BrIf $1
-			Get R0
-			I32WrapI64
+			Get PC_B
 			I64Load $0
-			Get R0
-			I32WrapI64
+			Get PC_B
 			I64Load $16
 			I64Const $80
 			I64Mul
 			I64Add
-			Set R1
-			Get R1
 			I32WrapI64
+			Set SP
+			Get SP
 			I64Load $56
 			I64Const $32
 			I64ShrU
-			Set R2
-			Get R1
-			I32WrapI64
+			Set R1
+			Get SP
 			I64Load $56
 			I64Const $4294967295
 			I64And
-			Get R2
+			Get R1
 			I64Add
-			Set R4
+			Set R3
 			Block
-				Get R0
-				I32WrapI64
+				Get PC_B
 				I64Load $56
-				Set R5
-				Get R0
-				I32WrapI64
+				Set R4
+				Get PC_B
 				I64Load $176
-				Set R6
-				Get R0
-				I32WrapI64
+				Set R5
+				Get PC_B
 				I64Load $168
-				Set R7
-				Get R0
-				I32WrapI64
+				Set R6
+				Get PC_B
 				I64Load $160
-				Set R8
-				Get R8
+				Set R7
+				Get R7
 				I64Eqz
 				If
-					Get R0
-					I32WrapI64
+					Get PC_B
 					I64Load $152
-					Set R9
-					Get R1
-					I32WrapI64
+					Set R8
+					Get SP
 					I64Load $0
 					I64Const $32
 					I64ShrU
-					Get R0
-					I32WrapI64
+					Get PC_B
 					I64Load $104
 					I64Ne
-					Get R1
-					I32WrapI64
+					Get SP
 					I64Load $48
 					I64Const $255
 					I64And
 					I64Const $3
 					I64Ne
 					I32Or
-					Get R4
-					Get R0
-					I32WrapI64
+					Get R3
+					Get PC_B
 					I64Load $64
 					I64GtS
 					I32Or
-					Get R0
-					I32WrapI64
+					Get PC_B
 					I64Load $40
-					Get R0
-					I32WrapI64
+					Get PC_B
 					I64Load $48
 					I64GeS
 					I32Or
-					Get R0
-					I32WrapI64
+					Get PC_B
 					I64Load $80
-					Get R0
-					I32WrapI64
+					Get PC_B
 					I64Load $96
 					I64GeS
 					I32Or
 					If
 						I64Const $0
-						Set R3
+						Set R2
 						Br $2
 					End
-					Get R1
-					I32WrapI64
+					Get SP
 					I64Load $8
 					I64Const $31
 					I64ShrU
 					I64Const $1
 					I64And
-					Get R1
-					I32WrapI64
+					Get SP
 					I64Load $16
 					I64Const $63
 					I64ShrU
 					I64Const $1
 					I64Shl
 					I64Or
-					Get R1
-					I32WrapI64
+					Get SP
 					I64Load $24
 					I64Const $63
 					I64ShrU
 					I64Const $2
 					I64Shl
 					I64Or
-					Get R9
+					Get R8
 					I32WrapI64
 					I64Load $72
 					I64Ne
 					If
 						I64Const $0
-						Set R3
+						Set R2
 						Br $2
 					End
-					Get R1
-					I32WrapI64
+					Get SP
 					I64Load $56
 					I64Const $4294967295
 					I64And
-					Set R7
-					Get R5
-					Get R7
+					Set R6
+					Get R4
+					Get R6
 					I64Add
 					I32WrapI64
 					I64Load $0
-					Get R9
+					Get R8
 					I32WrapI64
 					I64Load $32
 					I64Xor
-					Get R9
+					Get R8
 					I32WrapI64
 					I64Load $40
 					I64And
@@ -2126,68 +2869,66 @@ TEXT ·Maps(SB), NOSPLIT, $0-16
 					I64Ne
 					If
 						I64Const $0
-						Set R3
+						Set R2
 						Br $2
 					End
-					Get R7
-					Get R9
+					Get R6
+					Get R8
 					I32WrapI64
 					I64Load $48
 					I64Add
-					Set R7
+					Set R6
 				End
-				Get R0
-				I32WrapI64
+				Get PC_B
 				I64Load $152
 				I32WrapI64
 				I64Load $24
-				Set R9
-				Get R0
-				I32WrapI64
+				Set R8
+				Get PC_B
 				I64Load $152
 				I32WrapI64
 				I64Load $16
-				Get R8
+				Get R7
 				I64Const $48
 				I64Mul
 				I64Add
-				Set R10
+				Set R9
 				Block
 					Loop
+						Get R7
 						Get R8
-						Get R9
 						I64LtS
 						I32Eqz
 						BrIf $1
-						Get R6
-						Get R8
+						Get R5
+						Get R7
 						I64Const $8
 						I64Mul
 						I64Add
 						I32WrapI64
-						Get R7
+						Get R6
 						I64Store $0
-						Get R8
+						Get R7
 						I64Const $1
 						I64Add
-						Set R8
-						Get R7
-						Get R10
+						Set R7
+						Get R6
+						Get R9
 						I32WrapI64
 						I64Load $0
 						I64Add
-						Get R4
+						Get R3
 						I64GtS
-						Get R5
-						Get R7
+						Get R4
+						Get R6
 						I64Add
 						I32WrapI64
 						I64Load $0
-						Get R10
+						Get R9
 						I32WrapI64
 						I64Load $8
 						I64Xor
-						Get R10
+						Get R9
 						I32WrapI64
 						I64Load $16
 						I64And
@@ -2196,140 +2937,140 @@ TEXT ·Maps(SB), NOSPLIT, $0-16
 						I32Or
 						If
 							I64Const $0
-							Set R3
+							Set R2
 							Br $3
 						End
-						Get R10
+						Get R9
 						I32WrapI64
 						I64Load $0
 						I64Const $8
 						I64GtS
 						If
-							Get R5
-							Get R7
+							Get R4
+							Get R6
 							I64Add
 							I32WrapI64
 							I64Load $8
-							Get R10
+							Get R9
 							I32WrapI64
 							I64Load $24
 							I64Xor
-							Get R10
+							Get R9
 							I32WrapI64
 							I64Load $32
 							I64And
-							Set R11
-							Get R10
+							Set R10
+							Get R9
 							I32WrapI64
 							I64Load $40
-							Set R12
+							Set R11
 							I64Const $16
-							Set R13
+							Set R12
 							Block
 								Loop
-									Get R13
-									Get R10
+									Get R12
+									Get R9
 									I32WrapI64
 									I64Load $0
 									I64LtS
 									I32Eqz
 									BrIf $1
 									Block
-										Get R11
-										Get R5
-										Get R7
-										Get R13
+										Get R10
+										Get R4
+										Get R6
+										Get R12
 										I64Add
 										I64Add
 										I32WrapI64
 										I64Load $0
-										Get R12
+										Get R11
 										I32WrapI64
 										I64Load $0
 										I64Xor
-										Get R12
+										Get R11
 										I32WrapI64
 										I64Load $8
 										I64And
 										I64Or
-										Set R11
-										Get R12
+										Set R10
+										Get R11
 										I64Const $16
 										I64Add
-										Set R12
+										Set R11
 									End
-									Get R13
+									Get R12
 									I64Const $8
 									I64Add
-									Set R13
+									Set R12
 									Br $0
 								End
 							End
-							Get R11
+							Get R10
 							I64Const $0
 							I64Ne
 							If
 								I64Const $0
-								Set R3
+								Set R2
 								Br $4
 							End
 						End
-						Get R7
-						Get R10
+						Get R6
+						Get R9
 						I32WrapI64
 						I64Load $0
 						I64Add
-						Set R7
-						Get R10
+						Set R6
+						Get R9
 						I64Const $48
 						I64Add
-						Set R10
+						Set R9
 						Block
-							Get R5
-							Get R7
+							Get R4
+							Get R6
 							I64Add
 							I32WrapI64
 							I64Load $0
-							Set R12
-							Get R12
+							Set R11
+							Get R11
 							I64Const $255
 							I64And
-							Set R13
+							Set R12
 							I64Const $1099511627776
-							Set R14
-							Get R13
+							Set R13
+							Get R12
 							I64Const $9
 							I64Eq
 							If
 								Block
 									I64Const $1099511627776
-									Set R15
-									Get R12
+									Set R14
+									Get R11
 									I64Const $33024
 									I64And
 									I64Eqz
 									If
-										Get R12
+										Get R11
 										I64Const $9
 										I64ShrU
 										I64Const $63
 										I64And
 										I64Const $2
 										I64Add
-										Set R15
+										Set R14
 									Else
-										Get R12
+										Get R11
 										I64Const $8421632
 										I64And
 										I64Const $32768
 										I64Eq
 										If
-											Get R12
+											Get R11
 											I64Const $9
 											I64ShrU
 											I64Const $63
 											I64And
-											Get R12
+											Get R11
 											I64Const $10
 											I64ShrU
 											I64Const $8128
@@ -2337,27 +3078,27 @@ TEXT ·Maps(SB), NOSPLIT, $0-16
 											I64Or
 											I64Const $3
 											I64Add
-											Set R15
+											Set R14
 										End
 									End
-									Get R15
-									Set R14
+									Get R14
+									Set R13
 									Br $0
 								End
 							Else
-								Get R13
+								Get R12
 								I64Const $2
 								I64LeU
 								If
 									I64Const $1
-									Set R14
+									Set R13
 								Else
-									Get R13
+									Get R12
 									I64Const $6
 									I64LeU
 									If
-										Get R5
-										Get R7
+										Get R4
+										Get R6
 										I64Add
 										I32WrapI64
 										I64Load $1
@@ -2370,11 +3111,11 @@ TEXT ·Maps(SB), NOSPLIT, $0-16
 										I64ShrS
 										I64Const $2
 										I64Add
-										Set R14
-										Get R14
-										I64Const $1
-										I64Const $1
+										Set R13
 										Get R13
+										I64Const $1
+										I64Const $1
+										Get R12
 										I64Const $3
 										I64Sub
 										I64Shl
@@ -2382,49 +3123,49 @@ TEXT ·Maps(SB), NOSPLIT, $0-16
 										I64GtS
 										If
 											I64Const $1099511627776
-											Set R14
+											Set R13
 										End
 									Else
-										Get R13
+										Get R12
 										I64Const $8
 										I64Eq
 										If
 											I64Const $9
-											Set R14
+											Set R13
 										Else
-											Get R13
+											Get R12
 											I64Const $10
 											I64Eq
 											If
 												Block
 													I64Const $1099511627776
-													Set R15
-													Get R12
+													Set R14
+													Get R11
 													I64Const $33024
 													I64And
 													I64Eqz
 													If
-														Get R12
+														Get R11
 														I64Const $9
 														I64ShrU
 														I64Const $63
 														I64And
 														I64Const $2
 														I64Add
-														Set R15
+														Set R14
 													Else
-														Get R12
+														Get R11
 														I64Const $8421632
 														I64And
 														I64Const $32768
 														I64Eq
 														If
-															Get R12
+															Get R11
 															I64Const $9
 															I64ShrU
 															I64Const $63
 															I64And
-															Get R12
+															Get R11
 															I64Const $10
 															I64ShrU
 															I64Const $8128
@@ -2432,11 +3173,11 @@ TEXT ·Maps(SB), NOSPLIT, $0-16
 															I64Or
 															I64Const $3
 															I64Add
-															Set R15
+															Set R14
 														End
 													End
-													Get R15
-													Set R14
+													Get R14
+													Set R13
 													Br $0
 												End
 											End
@@ -2444,81 +3185,77 @@ TEXT ·Maps(SB), NOSPLIT, $0-16
 									End
 								End
 							End
-							Get R14
-							Set R11
+							Get R13
+							Set R10
 							Br $0
 						End
-						Get R11
+						Get R10
 						I64Const $1099511627776
 						I64Eq
 						If
-							Get R0
-							I32WrapI64
-							Get R8
-							I64Store $160
-							Get R0
-							I32WrapI64
+							Get PC_B
 							Get R7
+							I64Store $160
+							Get PC_B
+							Get R6
 							I64Store $168
 							I64Const $1
-							Set R3
+							Set R2
 							Br $3
 						End
-						Get R7
-						Get R11
+						Get R6
+						Get R10
 						I64Add
-						Set R7
+						Set R6
 						Br $0
 					End
 				End
-				Get R7
-				Get R4
+				Get R6
+				Get R3
 				I64Ne
 				If
 					I64Const $0
-					Set R3
+					Set R2
 					Br $1
 				End
-				Get R6
-				Get R8
+				Get R5
+				Get R7
 				I64Const $8
 				I64Mul
 				I64Add
 				I32WrapI64
-				Get R7
+				Get R6
 				I64Store $0
-				Get R0
-				I32WrapI64
+				Get PC_B
 				I64Load $152
 				I32WrapI64
 				I64Load $56
-				Set R11
-				Get R0
-				I32WrapI64
+				Set R10
+				Get PC_B
 				I64Load $152
 				I32WrapI64
 				I64Load $64
-				Set R12
+				Set R11
 				Block
 					Loop
-						Get R12
+						Get R11
 						I64Const $0
 						I64Ne
 						I32Eqz
 						BrIf $1
 						Block
-							Get R11
+							Get R10
 							I32WrapI64
 							I64Load $16
+							Get R4
 							Get R5
-							Get R6
-							Get R11
+							Get R10
 							I32WrapI64
 							I64Load $0
 							I64Add
 							I32WrapI64
 							I64Load $0
-							Get R11
+							Get R10
 							I32WrapI64
 							I64Load $8
 							I64Add
@@ -2531,177 +3268,171 @@ TEXT ·Maps(SB), NOSPLIT, $0-16
 							I64Eqz
 							If
 								I64Const $0
-								Set R3
+								Set R2
 								Br $4
 							End
-							Get R11
+							Get R10
 							I64Const $24
 							I64Add
-							Set R11
+							Set R10
 						End
-						Get R12
+						Get R11
 						I64Const $1
 						I64Sub
-						Set R12
+						Set R11
 						Br $0
 					End
 				End
-				Get R0
-				I32WrapI64
-				Get R8
-				I64Store $160
-				Get R0
-				I32WrapI64
+				Get PC_B
 				Get R7
+				I64Store $160
+				Get PC_B
+				Get R6
 				I64Store $168
 				I64Const $2
-				Set R3
+				Set R2
 				Br $0
 			End
-			Get R3
+			Get R2
 			I64Const $2
 			I64Ne
-			Get R0
-			I32WrapI64
+			Get PC_B
 			I64Load $80
-			Get R2
+			Get R1
 			I64Add
-			Get R0
-			I32WrapI64
+			Get PC_B
 			I64Load $152
 			I32WrapI64
 			I64Load $96
 			I64Add
 			I64Const $64
 			I64Add
-			Get R0
-			I32WrapI64
+			Get PC_B
 			I64Load $88
 			I64GtS
 			I32Or
 			If
+				Get R2
+				Set R3
+				Get R0
+				I32WrapI64
+				Set SP
 				Get SP
 				Get R3
 				I64Store ret+8(FP)
 				RET
 			End
+			Get PC_B
+			I64Load $80
+			Set R3
 			Block
-				Get R0
-				I32WrapI64
+				Get PC_B
 				I64Load $72
 				Set R4
-				Get R0
+				Get PC_B
+				I64Load $152
 				I32WrapI64
 				I64Load $80
 				Set R5
-				Get R0
-				I32WrapI64
-				I64Load $152
-				I32WrapI64
-				I64Load $80
-				Set R6
-				Get R0
-				I32WrapI64
+				Get PC_B
 				I64Load $152
 				I32WrapI64
 				I64Load $88
-				Set R7
+				Set R6
 				Block
 					Loop
-						Get R7
+						Get R6
 						I64Const $0
 						I64Ne
 						I32Eqz
 						BrIf $1
 						Block
-							Get R6
+							Get R5
 							I32WrapI64
 							I64Load $32
-							Set R8
-							Get R6
+							Set R7
+							Get R5
 							I32WrapI64
 							I64Load $40
-							Set R9
-							Get R6
+							Set R8
+							Get R5
 							I32WrapI64
 							I64Load $0
-							Set R10
-							Get R10
+							Set R9
+							Get R9
 							I64Const $1
 							I64Eq
 							If
-								Get R0
-								I32WrapI64
+								Get PC_B
 								I64Load $176
-								Get R6
+								Get R5
 								I32WrapI64
 								I64Load $8
 								I64Add
 								I32WrapI64
 								I64Load $0
-								Get R6
+								Get R5
 								I32WrapI64
 								I64Load $24
 								I64Add
-								Set R11
-								Get R0
-								I32WrapI64
+								Set R10
+								Get PC_B
 								I64Load $176
-								Get R6
+								Get R5
 								I32WrapI64
 								I64Load $16
 								I64Add
 								I32WrapI64
 								I64Load $0
-								Get R11
-								I64Sub
-								Set R9
-								Get R0
-								I32WrapI64
-								I64Load $56
-								Get R11
-								I64Add
-								Set R8
-							Else
 								Get R10
+								I64Sub
+								Set R8
+								Get PC_B
+								I64Load $56
+								Get R10
+								I64Add
+								Set R7
+							Else
+								Get R9
 								I64Const $4
 								I64Eq
 								If
-									Get R1
-									Get R6
+									Get SP
+									I64ExtendI32U
+									Get R5
 									I32WrapI64
 									I64Load $8
 									I64Add
 									I32WrapI64
 									I64Load $0
-									Set R11
-									Get R6
+									Set R10
+									Get R5
 									I32WrapI64
 									I64Load $8
 									I64Const $8
 									I64Eq
 									If
-										Get R11
+										Get R10
 										I64Const $32
 										I64Shl
 										I64Const $32
 										I64ShrS
-										Set R11
+										Set R10
 									End
 									I64Const $0
-									Set R9
-									Get R6
+									Set R8
+									Get R5
 									I32WrapI64
 									I64Load $48
 									I64Const $0
 									I64Ne
 									If
 										Get R4
-										Get R5
+										Get R3
 										I64Add
 										I32WrapI64
 										I64Const $2
-										Get R11
+										Get R10
 										I64Const $63
 										I64ShrS
 										I64Const $255
@@ -2710,332 +3441,310 @@ TEXT ·Maps(SB), NOSPLIT, $0-16
 										I64Xor
 										I64And
 										I64Store8 $0
-										Get R5
+										Get R3
 										I64Const $1
 										I64Add
-										Set R5
+										Set R3
 									End
-									Get R6
+									Get R5
 									I32WrapI64
 									I64Load $48
 									I64Eqz
-									Get R11
+									Get R10
 									I64Const $0
 									I64GeS
 									I32Or
 									If
-										Get R11
+										Get R10
 										I64Const $1
 										I64Shl
-										Get R11
+										Get R10
 										I64Const $63
 										I64ShrS
 										I64Xor
-										Set R12
+										Set R11
 										Block
 											Loop
-												Get R12
+												Get R11
 												I64Const $128
 												I64GeU
 												I32Eqz
 												BrIf $1
 												Get R4
-												Get R5
+												Get R3
 												I64Add
 												I32WrapI64
-												Get R12
+												Get R11
 												I64Const $128
 												I64Or
 												I64Const $255
 												I64And
 												I64Store8 $0
-												Get R5
+												Get R3
 												I64Const $1
 												I64Add
-												Set R5
-												Get R12
+												Set R3
+												Get R11
 												I64Const $7
 												I64ShrU
-												Set R12
+												Set R11
 												Br $0
 											End
 										End
 										Get R4
-										Get R5
+										Get R3
 										I64Add
 										I32WrapI64
-										Get R12
+										Get R11
 										I64Const $255
 										I64And
 										I64Store8 $0
-										Get R5
+										Get R3
 										I64Const $1
 										I64Add
-										Set R5
+										Set R3
 									End
 								Else
-									Get R10
+									Get R9
 									I64Const $0
 									I64Ne
 									If
-										Get R0
-										I32WrapI64
+										Get PC_B
 										I64Load $176
-										Get R6
+										Get R5
 										I32WrapI64
 										I64Load $8
 										I64Add
 										I32WrapI64
 										I64Load $0
-										Get R6
+										Get R5
 										I32WrapI64
 										I64Load $24
 										I64Add
-										Set R11
-										Get R0
-										I32WrapI64
+										Set R10
+										Get PC_B
 										I64Load $56
-										Get R11
+										Get R10
 										I64Add
 										I32WrapI64
 										I64Load8U $0
-										Set R12
-										Get R10
+										Set R11
+										Get R9
 										I64Const $3
 										I64Eq
 										If
-											Get R12
+											Get R11
 											I64Const $16
 											I64Mul
-											Set R13
-											Get R8
-											Get R13
+											Set R12
+											Get R7
+											Get R12
 											I64Add
 											I32WrapI64
 											I64Load $8
-											Set R9
-											Get R8
-											Get R13
+											Set R8
+											Get R7
+											Get R12
 											I64Add
 											I32WrapI64
 											I64Load $0
-											Set R8
+											Set R7
 										Else
-											Get R12
-											Get R6
+											Get R11
+											Get R5
 											I32WrapI64
 											I64Load $48
 											I64Ne
 											If
-												Get R0
-												I32WrapI64
+												Get PC_B
 												I64Load $176
-												Get R6
+												Get R5
 												I32WrapI64
 												I64Load $16
 												I64Add
 												I32WrapI64
 												I64Load $0
-												Get R11
+												Get R10
 												I64Sub
-												Set R9
-												Get R0
-												I32WrapI64
-												I64Load $56
-												Get R11
-												I64Add
 												Set R8
+												Get PC_B
+												I64Load $56
+												Get R10
+												I64Add
+												Set R7
 											End
 										End
 									End
 								End
 							End
-							Get R9
+							Get R8
 							I64Const $64
 							I64GtS
 							If
 								Get R4
-								Get R5
+								Get R3
 								I64Add
 								I32WrapI64
-								Get R8
+								Get R7
 								I64Const $0
 								I64Add
 								I32WrapI64
-								Get R9
+								Get R8
 								I32WrapI64
 								MemoryCopy
 							Else
 								I64Const $0
-								Set R11
+								Set R10
 								Block
 									Loop
-										Get R11
-										Get R9
+										Get R10
+										Get R8
 										I64LtS
 										I32Eqz
 										BrIf $1
 										Block
 											Get R4
-											Get R5
-											Get R11
+											Get R3
+											Get R10
 											I64Add
 											I64Add
 											I32WrapI64
-											Get R8
-											Get R11
+											Get R7
+											Get R10
 											I64Add
 											I32WrapI64
 											I64Load $0
 											I64Store $0
 											Get R4
-											Get R5
-											Get R11
+											Get R3
+											Get R10
 											I64Add
 											I64Add
 											I32WrapI64
-											Get R8
-											Get R11
+											Get R7
+											Get R10
 											I64Add
 											I32WrapI64
 											I64Load $8
 											I64Store $8
 										End
-										Get R11
+										Get R10
 										I64Const $16
 										I64Add
-										Set R11
+										Set R10
 										Br $0
 									End
 								End
 							End
-							Get R5
-							Get R9
+							Get R3
+							Get R8
 							I64Add
-							Set R5
-							Get R6
+							Set R3
+							Get R5
 							I64Const $56
 							I64Add
-							Set R6
+							Set R5
 						End
-						Get R7
+						Get R6
 						I64Const $1
 						I64Sub
-						Set R7
+						Set R6
 						Br $0
 					End
 				End
-				Get R0
-				I32WrapI64
+				Get PC_B
 				I64Load $144
-				Set R7
+				Set R6
 				Block
-					Get R0
-					I32WrapI64
+					Get PC_B
 					I64Load $8
-					Get R0
-					I32WrapI64
+					Get PC_B
 					I64Load $40
 					I64Const $80
 					I64Mul
 					I64Add
-					Set R8
-					Get R8
+					Set R7
+					Get R7
 					I32WrapI64
-					Get R0
-					I32WrapI64
+					Get PC_B
 					I64Load $32
-					Get R0
-					I32WrapI64
+					Get PC_B
 					I64Load $16
 					I64Add
-					Get R0
-					I32WrapI64
+					Get PC_B
 					I64Load $112
 					I64Const $32
 					I64Shl
 					I64Or
 					I64Store $0
-					Get R8
+					Get R7
 					I32WrapI64
-					Get R1
-					I32WrapI64
+					Get SP
 					I64Load $8
 					I64Store $8
-					Get R8
+					Get R7
 					I32WrapI64
-					Get R1
-					I32WrapI64
+					Get SP
 					I64Load $16
 					I64Store $16
-					Get R8
+					Get R7
 					I32WrapI64
-					Get R1
-					I32WrapI64
+					Get SP
 					I64Load $24
 					I64Store $24
-					Get R8
+					Get R7
 					I32WrapI64
-					Get R1
-					I32WrapI64
+					Get SP
 					I64Load $32
 					I64Const $-4294967296
 					I64And
 					I64Const $1
 					I64Or
 					I64Store $32
-					Get R8
+					Get R7
 					I32WrapI64
 					I64Const $0
 					I64Store $40
-					Get R8
-					I32WrapI64
 					Get R7
+					I32WrapI64
+					Get R6
 					I64Store $48
-					Get R8
+					Get R7
 					I32WrapI64
-					Get R0
-					I32WrapI64
+					Get PC_B
 					I64Load $80
-					Get R5
-					Get R0
-					I32WrapI64
+					Get R3
+					Get PC_B
 					I64Load $80
 					I64Sub
 					I64Const $32
 					I64Shl
 					I64Or
 					I64Store $56
-					Get R8
+					Get R7
 					I32WrapI64
 					I64Const $1
 					I64Store $64
-					Get R8
+					Get R7
 					I32WrapI64
 					I64Const $0
 					I64Store $72
-					Get R0
-					I32WrapI64
-					Get R5
+					Get PC_B
+					Get R3
 					I64Store $80
-					Get R0
-					I32WrapI64
-					Get R0
-					I32WrapI64
+					Get PC_B
+					Get PC_B
 					I64Load $16
 					I64Const $1
 					I64Add
 					I64Store $16
-					Get R0
-					I32WrapI64
-					Get R0
-					I32WrapI64
+					Get PC_B
+					Get PC_B
 					I64Load $40
 					I64Const $1
 					I64Add
 					I64Store $40
-					Get R0
-					I32WrapI64
+					Get PC_B
 					I64Const $0
 					I64Store $160
 				End
@@ -3043,8 +3752,13 @@ TEXT ·Maps(SB), NOSPLIT, $0-16
 			Br $0
 		End
 	End
-	Get SP
 	I64Const $0
+	Set R1
+	Get R0
+	I32WrapI64
+	Set SP
+	Get SP
+	Get R1
 	I64Store ret+8(FP)
 	RET
 	Unreachable

@@ -62,6 +62,9 @@ const (
 	Other
 	// Last stands behind the codes of all members.
 	Last
+	// Rest stands there instead where the members behind it stay together: they are not read. From bit 8 on it has the
+	// number in Ends that gets the end of the value.
+	Rest
 	Optional = 8
 	// OptionalText is the most common of all.
 	OptionalText = Block | Optional | 2<<8

@@ -11,6 +11,9 @@ import "unsafe"
 // Room is how many bytes may be read behind a value, and written behind a result.
 const Room = 64
 
+// Slack is how many bytes may be written behind what is copied by words.
+const Slack = 15
+
 // rowBytes is the size of a wit.Row.
 const rowBytes = 80
 

@@ -1,0 +1,71 @@
+package plugin
+
+import (
+	"bytes"
+	"encoding/binary"
+	"testing"
+
+	"github.com/culvert-project/culvert/host/internal/abi"
+	"github.com/culvert-project/culvert/host/record"
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/datum"
+)
+
+// Rows cross one behind the other with room behind each value; what they share crosses once, as it is.
+func TestRowsCrossApart(t *testing.T) {
+	text := func(s string) []byte { b, _ := datum.AppendDynamic(nil, s); return b }
+	b := &record.Batch{Topics: []string{"t"}, Data: []byte("unused")}
+	put := func(s string) wit.Datum {
+		start := len(b.Data)
+		b.Data = append(b.Data, text(s)...)
+		return wit.Datum{Form: wit.Dynamic, Start: uint32(start), Size: uint32(len(b.Data) - start)}
+	}
+	second := wit.Row{Headers: put("h"), Value: put("second")}
+	first := wit.Row{Key: put("k"), Value: put("first")}
+	third := wit.Row{Key: first.Key, Value: put("third")}
+	for _, c := range []struct {
+		name  string
+		rows  []wit.Row
+		apart bool
+	}{
+		{"one by one", []wit.Row{first, second}, true},
+		{"a key that two rows share", []wit.Row{first, third}, false},
+		{"rows without data", []wit.Row{{}, {}}, true},
+	} {
+		call := &batchCall{b: b, rows: c.rows, apart: true}
+		if err := (&Instance{}).survey(call); err != nil {
+			t.Fatal(err)
+		}
+		if call.apart != c.apart {
+			t.Errorf("%s: expected apart to be %t", c.name, c.apart)
+		}
+		rows, data := make([]byte, len(c.rows)*abi.RowBytes), make([]byte, call.crossing())
+		call.put(rows, data)
+		end := 0
+		for n := range c.rows {
+			row := rows[n*abi.RowBytes:]
+			if got := binary.LittleEndian.Uint32(row); got != uint32(n) {
+				t.Errorf("%s: row %d has the number %d", c.name, n, got)
+			}
+			for i, d := range []wit.Datum{c.rows[n].Key, c.rows[n].Value, c.rows[n].Headers} {
+				if d.Form == wit.Absent {
+					continue
+				}
+				at := row[32+16*i:]
+				start, size := int(binary.LittleEndian.Uint32(at[8:])), int(binary.LittleEndian.Uint32(at[12:]))
+				if !bytes.Equal(data[start:start+size], b.Bytes(d)) {
+					t.Errorf("%s: row %d: expected %q, found %q", c.name, n, b.Bytes(d), data[start:start+size])
+				}
+				if c.apart && start < end {
+					t.Errorf("%s: row %d: a datum at %d, where %d are taken or free", c.name, n, start, end)
+				}
+				if end = start + size; i == 1 {
+					end += valueRoom
+				}
+			}
+		}
+		if c.apart && end > len(data) {
+			t.Errorf("%s: expected room up to %d, found %d bytes", c.name, end, len(data))
+		}
+	}
+}
