@@ -33,6 +33,9 @@ func connectorSettings(t *testing.T) (specs []wit.SettingSpec) {
 	}
 	defer m.Close()
 	for _, info := range m.Modules() {
+		if info.Err != nil {
+			t.Fatal(info.Err)
+		}
 		for _, c := range info.Components {
 			specs = append(specs, c.Settings...)
 		}

@@ -3,6 +3,7 @@ package examples
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net"
 	"os"
 	"os/exec"
@@ -136,7 +137,12 @@ func (r readme) run(t *testing.T) string {
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Minute)
 	defer cancel()
 	c := exec.CommandContext(ctx, "bash", "-c", script)
-	c.Dir = cloneOf(t, replace, r.copied)
+	root, err := filepath.Abs("..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Dir = cloneOf(t, root, replace, r.copied)
+	cloned := namesIn(t, c.Dir)
 	bin, plugins := culvert(t)
 	c.Env = append(os.Environ(), "PATH="+bin+":"+os.Getenv("PATH"), "CULVERT_PLUGIN_PATH="+plugins)
 	c.WaitDelay = time.Minute
@@ -146,7 +152,41 @@ func (r readme) run(t *testing.T) string {
 	if err != nil {
 		t.Fatalf("%v\n%s\n%.2000s\n%s", err, script, out, errs.String())
 	}
+	// A reader who has followed the page has a clone without changes, and can make releases and run the tests in it.
+	for _, name := range namesIn(t, c.Dir) {
+		if !slices.Contains(cloned, name) && !slices.Contains(ignored(t, root), name) {
+			t.Errorf("%s: its commands leave %s behind, which .gitignore does not name", r.path, name)
+		}
+	}
 	return string(out)
+}
+
+// namesIn are the entries of a folder.
+func namesIn(t *testing.T, folder string) (names []string) {
+	t.Helper()
+	entries, err := os.ReadDir(folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	return names
+}
+
+// ignored are the entries of a repository's own folder that .gitignore names.
+func ignored(t *testing.T, root string) (names []string) {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(root, ".gitignore"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(text)) {
+		if name, own := strings.CutPrefix(strings.TrimSpace(line), "/"); own {
+			names = append(names, strings.TrimSuffix(name, "/"))
+		}
+	}
+	return names
 }
 
 // condition is what holds when the program that a line starts can be used.
@@ -190,15 +230,45 @@ func records(t *testing.T, out string) (all []record) {
 }
 
 // cloneOf is the repository as a reader has it: links to all that is there, and copies of files that name the port.
-func cloneOf(t *testing.T, replace *strings.Replacer, copied []string) string {
+// What .gitignore names is left out: data of commands that somebody ran here are no part of it.
+func cloneOf(t *testing.T, root string, replace *strings.Replacer, copied []string) string {
 	t.Helper()
-	root, err := filepath.Abs("..")
+	clone := t.TempDir()
+	linkInto(t, root, clone, "", copied, replace)
+	for _, name := range ignored(t, root) {
+		if err := os.Remove(filepath.Join(clone, name)); err != nil && !errors.Is(err, os.ErrNotExist) {
+			t.Fatal(err)
+		}
+	}
+	return clone
+}
+
+// Who has followed the README can run the tests: data that its commands left behind is not what they go on from.
+func TestCloneOf(t *testing.T) {
+	root := t.TempDir()
+	for _, folder := range []string{"tour-data/broker", "examples/tour"} {
+		if err := os.MkdirAll(filepath.Join(root, folder), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	gitignore, err := os.ReadFile("../.gitignore")
 	if err != nil {
 		t.Fatal(err)
 	}
-	clone := t.TempDir()
-	linkInto(t, root, clone, "", copied, replace)
-	return clone
+	for name, text := range map[string]string{".gitignore": string(gitignore), "README.md": "",
+		"examples/tour/a.properties": "port=8090", "examples/tour/b.properties": ""} {
+		if err := os.WriteFile(filepath.Join(root, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	clone := cloneOf(t, root, strings.NewReplacer("8090", "1"), []string{"examples/tour/a.properties"})
+	if names := namesIn(t, clone); !slices.Equal(names, []string{"README.md", "examples"}) {
+		t.Errorf("expected README.md and examples, found %v", names)
+	}
+	text, err := os.ReadFile(filepath.Join(clone, "examples/tour/a.properties"))
+	if err != nil || string(text) != "port=1" {
+		t.Errorf("%q %v", text, err)
+	}
 }
 
 // linkInto links what is below a folder, but for the folders on the way to a copied file, which are made, and these

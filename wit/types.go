@@ -328,13 +328,16 @@ type Field struct {
 	Value Scalar
 }
 
-// TextField, IntegerField, BooleanField and NullField make entries of an offset.
+// TextField makes an entry of an offset that holds a text.
 func TextField(name, v string) Field { return Field{name, Scalar{Text: &v}} }
 
+// IntegerField makes an entry of an offset that holds a whole number.
 func IntegerField(name string, v int64) Field { return Field{name, Scalar{Integer: &v}} }
 
+// BooleanField makes an entry of an offset that holds true or false.
 func BooleanField(name string, v bool) Field { return Field{name, Scalar{Boolean: &v}} }
 
+// NullField makes an entry of an offset that holds null.
 func NullField(name string) Field { return Field{name, Scalar{Null: Chosen}} }
 
 // Lookup returns the value of the entry with that name.

@@ -34,30 +34,30 @@ func ratioOf(took [2][]float64) string {
 }
 
 // compare runs a benchmark of this tree and of another one in turns.
-func (m benchmark) compare(ctx context.Context, b *bench) error {
-	trees := [2]string{".", b.tree}
+func (b benchmark) compare(ctx context.Context, in *bench) error {
+	trees := [2]string{".", in.tree}
 	var binaries [2]string
 	for n, tree := range trees {
-		binaries[n] = filepath.Join(b.dir, fmt.Sprintf("%s-%d.test", m.name, n))
-		build := exec.CommandContext(ctx, "go", "test", "-c", "-o", binaries[n], m.folder)
+		binaries[n] = filepath.Join(in.dir, fmt.Sprintf("%s-%d.test", b.name, n))
+		build := exec.CommandContext(ctx, "go", "test", "-c", "-o", binaries[n], b.folder)
 		build.Dir = tree
 		if out, err := build.CombinedOutput(); err != nil {
-			return fmt.Errorf("%s in %s: %w: %s", m.folder, tree, err, out)
+			return fmt.Errorf("%s in %s: %w: %s", b.folder, tree, err, out)
 		}
 	}
 	var order []string
 	took := map[string]*[2][]float64{}
-	for round := range b.rounds {
+	for round := range in.rounds {
 		for n := range trees {
 			at := (n + round) % 2
-			run := exec.CommandContext(ctx, binaries[at], "-test.run", "^$", "-test.bench", "^"+m.name+"$",
+			run := exec.CommandContext(ctx, binaries[at], "-test.run", "^$", "-test.bench", "^"+b.name+"$",
 				"-test.benchtime", "500ms")
-			run.Dir = filepath.Join(trees[at], m.folder)
+			run.Dir = filepath.Join(trees[at], b.folder)
 			out, err := run.CombinedOutput()
 			if err != nil {
-				return fmt.Errorf("%s in %s: %w: %s", m.name, trees[at], err, out)
+				return fmt.Errorf("%s in %s: %w: %s", b.name, trees[at], err, out)
 			}
-			for _, f := range figures(out, m.unit) {
+			for _, f := range figures(out, b.unit) {
 				if took[f.name] == nil {
 					took[f.name], order = &[2][]float64{}, append(order, f.name)
 				}
@@ -66,7 +66,7 @@ func (m benchmark) compare(ctx context.Context, b *bench) error {
 		}
 	}
 	fmt.Printf("%s of both trees, medians of %d pairs in turns; the ratio is that of this tree to %s, with the "+
-		"lowest and the highest\n", m.unit, b.rounds, b.tree)
+		"lowest and the highest\n", b.unit, in.rounds, in.tree)
 	for _, name := range order {
 		of := *took[name]
 		if len(of[0]) != len(of[1]) {

@@ -20,6 +20,10 @@ func TestWrongUse(t *testing.T) {
 		want string // in stderr
 	}{
 		{"unknown command", []string{"nonsense"}, 2, `unknown command "nonsense"`},
+		{"misspelt command", []string{"runn", "--help"}, 2, `unknown command "runn": did you mean run? Commands of plugins`},
+		{"a plugin's command without a file", []string{"peek", "-s", "/x"}, 2, `unknown command "peek": commands of ` +
+			"plugins, such as peek, need a connector's file: culvert peek -p FILE"},
+		{"its help without a file", []string{"peek", "--help"}, 2, "culvert peek -p FILE"},
 		{"unknown flag", []string{"run", "--nonsense"}, 2, "unknown flag"},
 		{"run without files", []string{"run"}, 2, "expected --config DIR or files"},
 		{"run with a file that is not there", []string{"run", "nowhere.properties"}, 2, "nowhere.properties"},
@@ -190,6 +194,22 @@ func TestPlugins(t *testing.T) {
 	r = p.run("plugins", "list", "--json", "--plugins", plugins(t))
 	if err := json.Unmarshal([]byte(r.stdout), &list); err != nil || len(list) == 0 || len(list[0].Components) == 0 {
 		t.Errorf("%v in %s", err, r.stdout)
+	}
+	r = p.run("plugins", "list", "--plugins", plugins(t, "smt"))
+	for line := range strings.Lines(r.stdout) {
+		if len(line) > 300 {
+			t.Errorf("expected a component in each line, found %q", line)
+		}
+	}
+	if want := "\n  transformation  org.apache.kafka.connect.transforms.Cast$Key\n"; !strings.Contains(r.stdout, want) {
+		t.Errorf("expected %q in\n%s", want, r.stdout)
+	}
+	r = p.run("plugins", "show", "InsertField", "--template", "--plugins", plugins(t, "smt"))
+	want := "no plugin has the source, sink, transformation or predicate InsertField; the nearest of "
+	if r.code != 1 || !strings.HasPrefix(r.stderr, want) || !strings.Contains(r.stderr,
+		": org.apache.kafka.connect.transforms.InsertField$Key, "+
+			"org.apache.kafka.connect.transforms.InsertField$Value\n") || len(r.stderr) > 600 {
+		t.Errorf("expected exit 1 and %q, found %d and\n%s", want, r.code, r.stderr)
 	}
 	r = p.run("plugins", "show", "odata-source", "--plugins", plugins(t))
 	if r.code != 0 || !strings.Contains(r.stdout, "sap.odata.host.address") {

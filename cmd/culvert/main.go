@@ -133,7 +133,10 @@ func newRoot(ctx context.Context, args []string) *cobra.Command {
 files unchanged; what a service's bytes mean lives in sandboxed plugins.
 
 Results go to stdout, everything else to stderr. Exit code: 0 done, or stopped by SIGTERM or Ctrl-C; 1 a check failed, or a task with --once;
-2 wrong use or configuration; 130 stopped at once by a second signal.`,
+2 wrong use or configuration; 130 stopped at once by a second signal.
+
+A connector's plugin adds commands, culvert COMMAND -p FILE: those for OData list services, entity sets and subscriptions, show rows and
+schemas, and end what a connector has opened. culvert reference guide/commands has all.`,
 		Example: `  culvert run --once orders.properties   # move what is there, with a broker of its own
   culvert consume Orders                  # read it
   culvert run --config /etc/culvert       # a worker, until it is stopped`,
@@ -144,8 +147,9 @@ Results go to stdout, everything else to stderr. Exit code: 0 done, or stopped b
 			}
 			return c.Help()
 		},
-		SilenceErrors: true,
-		SilenceUsage:  true,
+		SilenceErrors:              true,
+		SilenceUsage:               true,
+		SuggestionsMinimumDistance: 2, // letters between a command and what is taken for it
 	}
 	root.Flags().BoolVar(&asked, "version", false, "print the version")
 	root.AddCommand(newRun(), newConsume(), newValidate(), newDiff(), newInit(), newPlugins(), newBroker(), newDoctor(),

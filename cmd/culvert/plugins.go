@@ -267,22 +267,31 @@ func moduleOfFile(c *cobra.Command, in *installation, file string) ([]plugin.Inf
 	return found, nil
 }
 
+// listPlugins prints a line for each plugin, and then one for each of its components.
 func listPlugins(w io.Writer, modules []plugin.Info) error {
 	t := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
-	fmt.Fprintln(t, "NAME\tVERSION\tHASH\tCONTRACT\tFROM\tCOMPONENTS")
+	fmt.Fprintln(t, "NAME\tVERSION\tHASH\tCONTRACT\tFROM")
 	for _, m := range modules {
 		if m.Err != nil {
 			fmt.Fprintf(t, "-\t-\t%.12s\t-\t%s\trefused: %s\n", m.Hash, inLine(m.Path), shown.Line(m.Err.Error()))
 			continue
 		}
-		var classes []string
-		for _, c := range m.Components {
-			classes = append(classes, c.Kind.String()+" "+c.Name)
-		}
-		fmt.Fprintf(t, "%s\t%s\t%.12s\t%s\t%s\t%s\n", inLine(m.Name), inLine(m.Version), m.Hash, inLine(m.Contract),
-			inLine(m.Path), shown.Line(strings.Join(classes, ", ")))
+		fmt.Fprintf(t, "%s\t%s\t%.12s\t%s\t%s\n", inLine(m.Name), inLine(m.Version), m.Hash, inLine(m.Contract),
+			inLine(m.Path))
 	}
-	return t.Flush()
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	for _, m := range modules {
+		if m.Err != nil {
+			continue
+		}
+		fmt.Fprintf(w, "\n%s %s\n", inLine(m.Name), inLine(m.Version))
+		for _, c := range m.Components {
+			fmt.Fprintf(w, "  %-14s  %s\n", c.Kind, inLine(c.Name))
+		}
+	}
+	return nil
 }
 
 func showPlugin(w io.Writer, m plugin.Info) {

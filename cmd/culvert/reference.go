@@ -80,13 +80,18 @@ func nearestPage(text string) string {
 }
 
 func listReference(c *cobra.Command) error {
-	for _, name := range referenceNames() {
+	names := referenceNames()
+	width := 0
+	for _, name := range names {
+		width = max(width, len(name))
+	}
+	for _, name := range names {
 		page, err := readReference(name)
 		if err != nil {
 			return err
 		}
 		title, _, _ := strings.Cut(strings.TrimPrefix(string(page), "# "), "\n")
-		if _, err := fmt.Fprintf(c.OutOrStdout(), "%-18s %s\n", name, title); err != nil {
+		if _, err := fmt.Fprintf(c.OutOrStdout(), "%-*s  %s\n", width, name, title); err != nil {
 			return err
 		}
 	}

@@ -34,7 +34,7 @@ import (
 
 var update = flag.Bool("update", false, "write the pages of the reference anew")
 
-// The pages of the reference are what declarations say today, and nothing is without a word of what it is for.
+// The pages of the reference are what declarations say, and nothing is without a word of what it is for.
 func TestReference(t *testing.T) {
 	t.Parallel()
 	pages := map[string]string{
@@ -167,40 +167,18 @@ func clients() string {
 func commands(t *testing.T) string {
 	var b strings.Builder
 	b.WriteString("# Commands\n\nCommands of plugins, such as `culvert ping`, are those of the built-in OData " +
-		"plugins. `culvert help COMMAND` shows\nthe same.\n")
+		"plugins and stand at the\n" +
+		"end. `culvert COMMAND --help` shows the same, for commands of plugins with `-p FILE`.\n")
 	var walk func(c *cobra.Command)
 	walk = func(c *cobra.Command) {
 		for _, sub := range c.Commands() {
-			if sub.Hidden || sub.Name() == "help" || sub.Name() == "completion" {
+			if sub.Hidden || sub.Name() == "help" || sub.Name() == "completion" || sub.Name() == "ping" {
 				continue
 			}
 			if sub.Short == "" {
 				t.Errorf("%s says nothing of itself", sub.CommandPath())
 			}
-			fmt.Fprintf(&b, "\n## %s\n\n%s\n", sub.CommandPath(), strings.TrimRight(cmp.Or(sub.Long, sub.Short+"."),
-				"\n"))
-			if sub.Runnable() {
-				fmt.Fprintf(&b, "\n```\n%s\n```\n", sub.UseLine())
-			}
-			if sub.Example != "" {
-				fmt.Fprintf(&b, "\n```sh\n%s\n```\n", strings.TrimRight(sub.Example, "\n"))
-			}
-			if flags := sub.NonInheritedFlags(); flags.HasAvailableFlags() {
-				b.WriteString("\n")
-				cells(&b, "flag", "default", "meaning")
-				cells(&b, "---", "---", "---")
-				flags.VisitAll(func(f *pflag.Flag) {
-					if f.Hidden || f.Name == "help" {
-						return
-					}
-					name, usage := pflag.UnquoteUsage(f)
-					value := f.DefValue
-					if value == "false" || value == "[]" {
-						value = ""
-					}
-					cells(&b, code(strings.TrimSpace("--"+f.Name+" "+name)), code(value), usage)
-				})
-			}
+			describeCommand(&b, sub, sub.CommandPath())
 			walk(sub)
 		}
 	}
@@ -210,7 +188,69 @@ func commands(t *testing.T) string {
 		c.InitDefaultHelpFlag()
 	}
 	walk(root)
+	for _, c := range commandsOfPlugin(t) {
+		describeCommand(&b, c, strings.TrimSuffix(c.Use, " -p FILE"))
+	}
 	return b.String()
+}
+
+// describeCommand writes what --help says of a command; path is what it is called by.
+func describeCommand(b *strings.Builder, c *cobra.Command, path string) {
+	fmt.Fprintf(b, "\n## %s\n\n%s\n", path, strings.TrimRight(cmp.Or(c.Long, c.Short+"."), "\n"))
+	if c.Runnable() {
+		fmt.Fprintf(b, "\n```\n%s\n```\n", c.UseLine())
+	}
+	if c.Example != "" {
+		fmt.Fprintf(b, "\n```sh\n%s\n```\n", strings.TrimRight(c.Example, "\n"))
+	}
+	flags := c.NonInheritedFlags()
+	if !flags.HasAvailableFlags() {
+		return
+	}
+	b.WriteString("\n")
+	cells(b, "flag", "default", "meaning")
+	cells(b, "---", "---", "---")
+	flags.VisitAll(func(f *pflag.Flag) {
+		if f.Hidden || f.Name == "help" {
+			return
+		}
+		name, usage := pflag.UnquoteUsage(f)
+		value := f.DefValue
+		if value == "false" || value == "[]" {
+			value = ""
+		}
+		short := ""
+		if f.Shorthand != "" {
+			short = "-" + f.Shorthand + ", "
+		}
+		cells(b, code(strings.TrimSpace(short+"--"+f.Name+" "+name)), code(value), usage)
+	})
+}
+
+// commandsOfPlugin are the commands that the built-in source declares; the sink has one of them, ping.
+func commandsOfPlugin(t *testing.T) (all []*cobra.Command) {
+	t.Helper()
+	m, err := plugin.New(t.Context(), plugin.Options{Folders: []string{plugins(t)}, CacheDir: bench.cache,
+		Registry: record.NewRegistry()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	b, err := m.BindPlugin("reference", "odata-source", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	if err := b.Current().DoOnce(t.Context(), func(i *plugin.Instance) error {
+		declared, err := i.Commands(t.Context())
+		for _, c := range declared {
+			all = append(all, toolCommand(nil, c))
+		}
+		return err
+	}); err != nil || len(all) < 5 {
+		t.Fatalf("%d commands, %v", len(all), err)
+	}
+	return all
 }
 
 func routes(t *testing.T) string {

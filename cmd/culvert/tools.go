@@ -24,21 +24,34 @@ import (
 // there are, and with what options, is known when the plugin of FILE has been asked.
 
 // addTools adds the commands of the plugin of the file that -p names. Without -p only ping is there, to say what it
-// needs.
+// needs, and what may be a command of a plugin says that it needs a file.
 func addTools(root *cobra.Command, args []string) {
-	ok := hasFile(args)
 	name, found := firstWord(args)
-	if !found || isKnown(root, name) {
+	switch {
+	case !found || isKnown(root, name) || name == "ping" && !hasFile(args):
 		root.AddCommand(pingWithoutFile())
-		return
+	case hasFile(args):
+		root.AddCommand(newTool(name))
+	default:
+		root.AddCommand(pingWithoutFile(), unknown(root, name))
 	}
-	if !ok {
-		if name == "ping" {
-			root.AddCommand(pingWithoutFile())
-		}
-		return
+}
+
+// unknown is a command that only the plugin of a connector's file may have, and nobody without one.
+func unknown(root *cobra.Command, name string) *cobra.Command {
+	return &cobra.Command{
+		Use:                name,
+		Hidden:             true,
+		DisableFlagParsing: true,
+		RunE: func(*cobra.Command, []string) error {
+			const file = "ommands of plugins, such as peek, need a connector's file: culvert %s -p FILE"
+			if meant := root.SuggestionsFor(name); len(meant) > 0 {
+				return wrong(fmt.Errorf("unknown command %q: did you mean %s? C"+file, name,
+					strings.Join(meant, " or "), inLine(name)))
+			}
+			return wrong(fmt.Errorf("unknown command %q: c"+file, name, inLine(name)))
+		},
 	}
-	root.AddCommand(newTool(name))
 }
 
 // hasFile tells whether -p or --properties is among the arguments.
@@ -173,13 +186,14 @@ func toolCommand(tool *check.Tool, command wit.Command) *cobra.Command {
 	var asJSON bool
 	var format string
 	c := &cobra.Command{
-		Use:           "culvert " + command.Name,
+		Use:           "culvert " + command.Name + " -p FILE",
 		Short:         inLine(command.Usage),
 		Long:          shown.Line(command.Usage),
 		Args:          cobra.NoArgs,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
+	c.Flags().BoolP("help", "h", false, "help for "+inLine(command.Name))
 	ownFlags(c, &in, &asJSON, &format)
 	for _, o := range command.Options {
 		declareOption(c, &o)

@@ -36,9 +36,14 @@ func Find(m *plugin.Manager, class, version string, kinds ...wit.ComponentKind) 
 			return info, *c, nil
 		}
 	}
-	if len(kinds) == 2 { // nobody knows which of the two it was to be
-		one, both := kinds[0].String()+" "+class, kinds[0].String()+" or "+kinds[1].String()+" "+class
-		first = &reworded{strings.Replace(first.Error(), one, both, 1), first}
+	if len(kinds) > 1 { // nobody knows which of them it was to be
+		var names []string
+		for _, kind := range kinds {
+			names = append(names, kind.String())
+		}
+		last := len(names) - 1
+		any := strings.Join(names[:last], ", ") + " or " + names[last]
+		first = &reworded{strings.Replace(first.Error(), kinds[0].String()+" "+class, any+" "+class, 1), first}
 	}
 	for _, kind := range []wit.ComponentKind{wit.ComponentSource, wit.ComponentSink, wit.ComponentTransformation,
 		wit.ComponentPredicate} {
@@ -53,6 +58,7 @@ func Find(m *plugin.Manager, class, version string, kinds ...wit.ComponentKind) 
 	}
 	said := "there are " + strings.Join(offered, ", ")
 	if len(offered) > allNamed {
+		said = "`culvert plugins list` shows the " + strconv.Itoa(len(offered)) + " that there are"
 		if near := nearest(class, offered); len(near) > 0 {
 			said = "the nearest of the " + strconv.Itoa(len(offered)) + " that there are: " + strings.Join(near, ", ")
 		}

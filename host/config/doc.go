@@ -16,5 +16,6 @@
 //   - store.go, folder.go, diff.go: where connectors are kept, and what another configuration means for one that runs.
 //
 // Invariants: what is wrong is a problem with file, line and setting, and all of it is found at once. A value behind a
-// reference is known as a secret for good. A file counts when it has come to rest. Nothing is declared twice.
+// reference is known as a secret for good. A file counts when it has come to rest. Nothing is declared twice: that is
+// why properties of security come from host/kafka ([kafka.SecuritySettings]), which knows nothing of this package.
 package config

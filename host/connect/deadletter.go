@@ -16,6 +16,7 @@ import (
 	"github.com/culvert-project/culvert/host/convert"
 	"github.com/culvert-project/culvert/host/internal/sink"
 	"github.com/culvert-project/culvert/host/internal/source"
+	core "github.com/culvert-project/culvert/host/internal/task"
 	"github.com/culvert-project/culvert/host/kafka"
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/sdk/go/setting"
@@ -96,7 +97,7 @@ func (t *task) sourceLettersTo(topic string, context bool, binding *plugin.Bindi
 				return nil
 			}
 			list := t.letterHeaders(failureContext{topic: l.Topic, partition: -1, offset: int64(l.Row),
-				stage: sink.Stage(l.Stage), transform: l.Transform, class: l.Class, err: l.Err,
+				stage: l.Stage, transform: l.Transform, class: l.Class, err: l.Err,
 				times: l.Times}, binding)
 			return append(list, kgo.RecordHeader{Key: ownLetterHeader + "feed", Value: []byte(l.Feed)},
 				kgo.RecordHeader{Key: ownLetterHeader + "request", Value: []byte(l.Page)})
@@ -179,17 +180,19 @@ func (d *deadLetters) Send(ctx context.Context, l sink.Letter) error {
 }
 
 // stages are the names of org.apache.kafka.connect.runtime.errors.Stage.
-var stages = map[sink.Stage]string{sink.StageKey: "KEY_CONVERTER", sink.StageValue: "VALUE_CONVERTER",
-	sink.StageHeaders: "HEADER_CONVERTER",
-	stageDecode:       "TASK_POLL", stageReplay: "TASK_POLL", sink.StageTransforms: "TRANSFORMATION",
-	sink.StageEncode: "TASK_PUT", sink.StageWrite: "TASK_PUT"}
+var stages = map[core.ErrorStage]string{
+	core.AtDecode: "TASK_POLL", core.AtReplay: "TASK_POLL",
+	core.AtKeyConverter: "KEY_CONVERTER", core.AtValueConverter: "VALUE_CONVERTER",
+	core.AtHeaderConverter: "HEADER_CONVERTER", core.AtTransforms: "TRANSFORMATION",
+	core.AtEncode: "TASK_PUT", core.AtWrite: "TASK_PUT",
+}
 
 // failureContext is what there is to say of a dead letter: where it came from, and what failed there.
 type failureContext struct {
 	topic     string
 	partition int32 // -1: it comes from no topic
 	offset    int64
-	stage     sink.Stage
+	stage     core.ErrorStage
 	transform int
 	class     string
 	err       error
@@ -229,7 +232,7 @@ func (t *task) letterHeaders(l failureContext, binding *plugin.Binding) []kgo.Re
 		add(ours+"replays", strconv.Itoa(l.times))
 	}
 	var f *wit.Fault
-	if errors.As(l.err, &f) && (l.stage == sink.StageWrite || l.stage == sink.StageEncode) {
+	if errors.As(l.err, &f) && (l.stage == core.AtWrite || l.stage == core.AtEncode) {
 		if f.Code != nil {
 			add(ours+"service.code", *f.Code)
 		}
@@ -243,13 +246,13 @@ func (t *task) failed(l failureContext, binding *plugin.Binding) (setting, class
 	c := t.connector
 	info = binding.Current().Module()
 	switch l.stage {
-	case sink.StageKey:
+	case core.AtKeyConverter:
 		return "key.converter", c.classOf("key.converter"), info
-	case sink.StageValue:
+	case core.AtValueConverter:
 		return "value.converter", c.classOf("value.converter"), info
-	case sink.StageHeaders:
+	case core.AtHeaderConverter:
 		return "header.converter", c.classOf("header.converter"), info
-	case sink.StageTransforms:
+	case core.AtTransforms:
 		if aliases := config.List(c.config.Text("transforms")); l.transform < len(aliases) {
 			prefix := "transforms." + aliases[l.transform] + "."
 			class = c.config.Text(prefix + "type")

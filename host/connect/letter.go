@@ -9,7 +9,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/culvert-project/culvert/host/internal/sink"
+	core "github.com/culvert-project/culvert/host/internal/task"
 )
 
 // Prefixes of the headers of dead letters: Kafka Connect's (KIP-298) and Culvert's own.
@@ -97,7 +97,7 @@ func (l *DeadLetter) original() *kgo.Record {
 }
 
 // document tells whether the letter is a row as the service sent it.
-func (l *DeadLetter) document() bool { return l.Stage == string(stageDecode) }
+func (l *DeadLetter) document() bool { return l.Stage == string(core.AtDecode) }
 
 // LetterFilter chooses dead letters; the zero value takes all.
 type LetterFilter struct {
@@ -124,9 +124,3 @@ func byOrigin(a, b *DeadLetter) int {
 func sameOrigin(a, b *DeadLetter) bool {
 	return a.Topic == b.Topic && a.Partition == b.Partition && a.Offset == b.Offset
 }
-
-// Stages of a source's rows besides those of a sink: in front of all others, and a dead letter that cannot be read.
-const (
-	stageDecode sink.Stage = "decode"
-	stageReplay sink.Stage = "replay"
-)

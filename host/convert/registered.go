@@ -190,7 +190,7 @@ func idOf(data []byte) (schemaID, error) {
 }
 
 // written returns the schema of an id behind those that it refers to. wrong is the fault of all records of that id; err
-// is of this record, and the registry is asked again for the next one: what it does not know today it may know then.
+// is of this record alone, and the registry is asked again for the next one, since it may know the id by then.
 func (c *registered) written(ctx context.Context, id schemaID) (texts []registry.Text, wrong, err error) {
 	if c.client == nil {
 		return nil, nil, errNoRegistry

@@ -166,8 +166,8 @@ type tokenService struct {
 	unfit  string // one that a broker did not take
 }
 
-// TurnedAway: a broker did not take the token that was shown, which may have been revoked, or signed with a key of
-// yesterday. The next logon shows another one.
+// TurnedAway: a broker did not take the token that was shown, which may have been revoked, or signed with a key
+// that was replaced since. The next logon shows another one.
 func (t *tokenService) TurnedAway() {
 	t.mu.Lock()
 	defer t.mu.Unlock()

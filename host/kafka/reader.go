@@ -21,7 +21,7 @@ import (
 // ErrUnknownTopic is in the error of whoever asks for a topic that the broker does not have.
 var ErrUnknownTopic = errors.New("unknown topic")
 
-// ErrStop, returned by the function that takes a [Reader]'s records, ends the read without an error.
+// ErrStop ends a read without an error when the function that takes a [Reader]'s records returns it.
 var ErrStop = errors.New("stop reading")
 
 // Positions are offsets of the next record by partition.

@@ -145,7 +145,7 @@ func (l *loader) done() {
 // compileInto compiles a module. It returns when ctx ends, or the time is up, though the engine may go on for as long
 // as one function takes it: nothing stops it there but the end of the process, and [meter.Limits.Effort] bounds it.
 func (l *loader) compileInto(ctx context.Context, c *code, p *prepared, functions uint64) (err error) {
-	allowed := cmp.Or(l.compileTime, compileTime)
+	allowed := cmp.Or(l.compileTime, compileTime*slower)
 	within, cancel := context.WithTimeout(ctx, allowed)
 	if len(p.wasm) > largeBytes || functions > largeFunctions || p.effort > largeEffort {
 		// The engine looks at the context between functions only where several goroutines compile.

@@ -50,7 +50,8 @@
 //   - pool.go, reader.go, admission.go, processors.go: instances and pages, and who waits for whom. image_linux.go,
 //     image_other.go: what instances have in common; memory_mapped.go, memory_heap.go, memory_other.go: where it is.
 //   - instance.go, start.go, wasi.go, output.go: what happens around every call; trap.go: a call that ended badly.
-//     limits.go, bounds.go, clock.go, fuel.go: what it may take.
+//     limits.go, bounds.go, clock.go, fuel.go: what it may take; race.go, norace.go: what tests with the
+//     race detector may.
 //   - calls.go, commands.go: rare calls. batch.go, apply.go, encode.go, decode.go, rows.go: calls that carry batches.
 //     schemas.go, reference.go: numbers of schemas.
 //

@@ -207,7 +207,7 @@ func TestHostileGuests(t *testing.T) {
 	defer close(stop)
 	for name, c := range hostileCases() {
 		t.Run(name, func(t *testing.T) {
-			err, loading, took := misdeed(t, c.module)
+			loading, took, err := misdeed(t, c.module)
 			t.Logf("loading %v, the call %v", loading.Round(time.Millisecond), took.Round(100*time.Microsecond))
 			if err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("expected %q, found %.300v", c.want, err)
@@ -243,7 +243,7 @@ func TestHostileGuests(t *testing.T) {
 
 // misdeed loads a plugin and calls its prepare. loading is the time until the file is loaded or refused, took that of
 // the call.
-func misdeed(t *testing.T, module guesttest.Module) (err error, loading, took time.Duration) {
+func misdeed(t *testing.T, module guesttest.Module) (loading, took time.Duration, err error) {
 	t.Helper()
 	folder := t.TempDir()
 	put(t, folder, "hostile.wasm", module.Bytes())
@@ -252,7 +252,7 @@ func misdeed(t *testing.T, module guesttest.Module) (err error, loading, took ti
 	loading = time.Since(start)
 	info := m.Modules()[0]
 	if info.Err != nil {
-		return info.Err, loading, 0
+		return loading, 0, info.Err
 	}
 	b, err := m.BindPlugin("victim", "hostile", "")
 	if err != nil {
@@ -268,7 +268,7 @@ func misdeed(t *testing.T, module guesttest.Module) (err error, loading, took ti
 			t.Errorf("a second call on the same instance: %v", again)
 		}
 	})
-	return err, loading, took
+	return loading, took, err
 }
 
 // prepared loads a plugin and returns what calls its prepare and says how long that took.

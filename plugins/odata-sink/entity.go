@@ -34,7 +34,7 @@ func tagOf(response *wit.Response) string {
 }
 
 // settleCheck says whether an insert that was uncertain was applied.
-func (s *state) settleCheck(a *asked, response *wit.Response) (wit.Verdict, error) {
+func (s *state) settleCheck(a *sentRequest, response *wit.Response) (wit.Verdict, error) {
 	lost := func() wit.Verdict {
 		return wit.Verdict{Again: &wit.Retry{Hint: a.hint.text(), Fault: &wit.Fault{Kind: wit.FaultTransient,
 			Message: a.what() + ": no answer came"}}}
@@ -84,7 +84,8 @@ func (s *state) settleCheck(a *asked, response *wit.Response) (wit.Verdict, erro
 // settleFind reads which entities a filter has found. What the settings' filter finds is the record's if it has what
 // was sent, whatever its key where the service may number. What equal contents find is a sign only: other records may
 // say the same.
-func (s *state) settleFind(a *asked, response *wit.Response, unknown func(string) wit.Verdict) (wit.Verdict, error) {
+func (s *state) settleFind(a *sentRequest, response *wit.Response,
+	unknown func(string) wit.Verdict) (wit.Verdict, error) {
 	entities, complete, ok := entitiesIn(response.Body)
 	if s.missing(response) || !ok {
 		return unknown("expected a list of entities, found something else"), nil
@@ -205,7 +206,7 @@ func entitiesIn(body []byte) (entities []jsontext.Value, complete, ok bool) {
 // difference names a property that has another value in the entity than in what was sent, "" for none. Only what both
 // have is compared, and as values: 1.50 is 1.5, and blanks at the end of a text, which some databases cut, count for
 // nothing. Where they have nothing in common it is the document that is another one.
-func (s *state) difference(a *asked, body []byte) string {
+func (s *state) difference(a *sentRequest, body []byte) string {
 	if a.sent == "" {
 		return ""
 	}

@@ -140,7 +140,7 @@ func initial(text string) bool {
 
 // made learns from the address of an entity that was inserted, or where the answer has none from the entity itself,
 // whether the service gave it another key than was sent.
-func (s *state) made(a *asked, location string, body []byte) {
+func (s *state) made(a *sentRequest, location string, body []byte) {
 	if a.predicate == "" {
 		return
 	}
@@ -191,7 +191,7 @@ func (s *state) made(a *asked, location string, body []byte) {
 }
 
 // keptAt learns that the service has kept a key: what an insert has sent was found there.
-func (s *state) keptAt(a *asked) {
+func (s *state) keptAt(a *sentRequest) {
 	t := s.setOf(a)
 	if t == nil || a.sent == "" {
 		return

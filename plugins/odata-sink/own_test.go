@@ -281,7 +281,7 @@ func TestAcceptedIsNamed(t *testing.T) {
 	}
 	for _, op := range []operation{insert, upsertInsert, put, merge, patch, upsertPut, upsertMerge, upsertPatch,
 		remove} {
-		a := asked{operation: op, path: gateway + "/Orders('1')", predicate: "('1')"}
+		a := sentRequest{operation: op, path: gateway + "/Orders('1')", predicate: "('1')"}
 		for _, status := range []string{"202", "206", "207"} {
 			code, _ := strconv.Atoi(status)
 			v, err := s.settleOne(&a, &wit.Response{Status: uint16(code)})
@@ -289,9 +289,9 @@ func TestAcceptedIsNamed(t *testing.T) {
 			if err != nil || v.Written != nil || !named(v, status) || (v.Again != nil) == inserts {
 				t.Errorf("operation %d: found %+v (%v)", op, v, err)
 			}
-			b := together{operationCounts: []int{2}, asked: []asked{a, a}}
-			b.asked[1].path = gateway + "/Orders('2')"
-			b.operations = b.asked
+			b := together{operationCounts: []int{2}, rows: []sentRequest{a, a}}
+			b.rows[1].path = gateway + "/Orders('2')"
+			b.operations = b.rows
 			const first = "--b\r\nContent-Type: multipart/mixed; boundary=c\r\n\r\n--c\r\nContent-Type: " +
 				"application/http\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n\r\n"
 			body := first + "--c\r\nContent-Type: application/http\r\n\r\nHTTP/1.1 " + status +

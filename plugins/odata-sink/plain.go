@@ -54,22 +54,22 @@ func (b *plain) hint() hint { return hint{bare: b.bare} }
 
 // together is the batch taken apart.
 func (b *plain) together() (t together, ok bool) {
-	t = together{at: b.at, size: b.size, operationCounts: []int{b.count}, asked: make([]asked, b.count)}
+	t = together{at: b.at, size: b.size, operationCounts: []int{b.count}, rows: make([]sentRequest, b.count)}
 	if b.apart {
 		t.operationCounts = make([]int, b.count)
 	}
 	predicates := *b.predicates
-	for i := range t.asked {
-		a := asked{operation: b.operation, at: b.at, path: b.path, predicate: predicates.Text(), batched: true,
+	for i := range t.rows {
+		a := sentRequest{operation: b.operation, at: b.at, path: b.path, predicate: predicates.Text(), batched: true,
 			hint: b.hint()}
 		if a.operation != insert && a.operation != upsertInsert {
 			a.path += a.predicate
 		}
-		if t.asked[i] = a; b.apart {
+		if t.rows[i] = a; b.apart {
 			t.operationCounts[i] = 1
 		}
 	}
-	t.operations = t.asked
+	t.operations = t.rows
 	return t, predicates.Done()
 }
 
@@ -82,7 +82,7 @@ func (p *plugin) settlePlain(s *state, b *plain, place string, response *wit.Res
 			s.learned[b.at].repeats = repeats
 		}
 		if !b.inserts() {
-			s.took(&asked{at: b.at, path: b.path, hint: b.hint()})
+			s.took(&sentRequest{at: b.at, path: b.path, hint: b.hint()})
 		}
 		say("POST "+place, response)
 		for len(p.writtenRows) < b.count {
@@ -112,7 +112,7 @@ func (p *plugin) allWritten(s *state, b *plain, response *wit.Response) (all, re
 	}
 	var inserted *entitySet
 	if b.inserts() {
-		inserted = s.setOf(&asked{path: b.path, at: b.at})
+		inserted = s.setOf(&sentRequest{path: b.path, at: b.at})
 	}
 	identified := b.identified(s)
 	d, ok := batch.NewPlain(headerOf(response, "Content-Type"), response.Body)

@@ -295,8 +295,8 @@ func (c chance) predicates(d *wit.Delivery) (predicates []string) {
 	r.Text()
 	if kind == several {
 		b, _ := readTogether(r)
-		for i := range b.asked {
-			predicates = append(predicates, b.asked[i].predicate)
+		for i := range b.rows {
+			predicates = append(predicates, b.rows[i].predicate)
 		}
 		return predicates
 	}

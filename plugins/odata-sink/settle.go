@@ -29,8 +29,8 @@ func (p *plugin) Settle(context []byte, memo []byte, rows []uint32, response wit
 	return settled, err
 }
 
-// asked is a request as settle knows it again.
-type asked struct {
+// sentRequest is a request that was sent, as settle reads it from the memo.
+type sentRequest struct {
 	operation
 	path string
 	// at is the service's place among all.
@@ -48,10 +48,10 @@ type asked struct {
 func (p *plugin) verdicts(s *state, memo []byte, rows []uint32, response *wit.Response) ([]wit.Verdict, error) {
 	stale := &wit.Fault{Kind: wit.FaultStale, Message: "the memo is of another version of this plugin"}
 	r := pack.Open(memo)
-	a := asked{operation: operation(r.Number()), path: r.Text()}
+	a := sentRequest{operation: operation(r.Number()), path: r.Text()}
 	if a.operation == several {
 		b, ok := readTogether(r)
-		if !ok || b.at >= len(s.services) || len(b.asked) != len(rows) {
+		if !ok || b.at >= len(s.services) || len(b.rows) != len(rows) {
 			return nil, stale
 		}
 		s.hears(b.at, response)
@@ -89,7 +89,7 @@ var methods = map[operation]string{insert: "POST", upsertInsert: "POST", remove:
 	patch: "PATCH", upsertPatch: "PATCH"}
 
 // what names a request in messages.
-func (a *asked) what() string {
+func (a *sentRequest) what() string {
 	method := methods[a.operation]
 	if method == "" {
 		method = "GET"
@@ -101,7 +101,7 @@ func (a *asked) what() string {
 }
 
 // repeatable tells whether the request may be sent twice, as far as one of a batch can.
-func (s *state) repeatable(a *asked) bool {
+func (s *state) repeatable(a *sentRequest) bool {
 	if a.operation == insert || a.operation == upsertInsert {
 		return s.uncertain == "retry" || s.uncertain == "repeatable" && s.learned[a.at].repeats
 	}
@@ -109,7 +109,7 @@ func (s *state) repeatable(a *asked) bool {
 }
 
 // settleOne is the verdict on the row of one request.
-func (s *state) settleOne(a *asked, response *wit.Response) (v wit.Verdict, err error) {
+func (s *state) settleOne(a *sentRequest, response *wit.Response) (v wit.Verdict, err error) {
 	switch a.operation {
 	case insert, upsertInsert:
 		if v, err = s.settleInsert(a, response); err == nil {
@@ -131,7 +131,7 @@ func (s *state) settleOne(a *asked, response *wit.Response) (v wit.Verdict, err 
 }
 
 // repeats learns whether the service knows RequestIDs, from what it says of them.
-func (s *state) repeats(a *asked, response *wit.Response) {
+func (s *state) repeats(a *sentRequest, response *wit.Response) {
 	if s.uncertain == "repeatable" && success(response.Status) {
 		s.learned[a.at].repeats = strings.EqualFold(strings.TrimSpace(headerOf(response, "RepeatabilityResult")),
 			"accepted")
@@ -169,7 +169,7 @@ func retryAfter(response *wit.Response) uint32 {
 	return uint32(min(wait.Milliseconds(), math.MaxUint32))
 }
 
-func (s *state) settleOther(a *asked, response *wit.Response) (wit.Verdict, error) {
+func (s *state) settleOther(a *sentRequest, response *wit.Response) (wit.Verdict, error) {
 	if success(response.Status) && fault.IsHTML(response.Body) {
 		// A logon page says nothing of the row.
 		return wit.Verdict{}, fault.NotData(a.what(), "an answer of OData", response.Body)
@@ -266,7 +266,7 @@ func done(status uint16) bool {
 // nothing was written, the codes of the settings count as for any other request; outside of batches message codes are
 // the host's business, who knows which are to be tried again. What remains is a refusal of kind transient, by which
 // nobody knows what became of the row.
-func (s *state) settleInsert(a *asked, response *wit.Response) (wit.Verdict, error) {
+func (s *state) settleInsert(a *sentRequest, response *wit.Response) (wit.Verdict, error) {
 	said := success(response.Status) && !rejected(response) && !fault.IsHTML(response.Body) &&
 		!fault.IsError(response.Body)
 	if said && s.heeded(a, response) {
@@ -331,7 +331,7 @@ func (s *state) settleInsert(a *asked, response *wit.Response) (wit.Verdict, err
 // turn goes on with the update of an upsert whose insert is refused because the entity is there. One that was deleted
 // meanwhile is inserted after that, once: if a second insert is refused as existing too, it isn't this entity that
 // exists, but another one with a value, besides the key, that must be unique, which is refused with the same words.
-func turn(a *asked, f *wit.Fault) wit.Verdict {
+func turn(a *sentRequest, f *wit.Fault) wit.Verdict {
 	if a.hint.gone == 0 {
 		return anew(a.hint.to(stepUpdate))
 	}
@@ -342,7 +342,7 @@ func turn(a *asked, f *wit.Fault) wit.Verdict {
 }
 
 // missed goes on with the insert of an upsert whose update was answered that the entity isn't there.
-func missed(a *asked, status uint16) wit.Verdict {
+func missed(a *sentRequest, status uint16) wit.Verdict {
 	h := a.hint.to(stepInsert)
 	if a.hint.step == stepUpdate { // an insert has said that it is
 		h.gone = int(status)
@@ -383,7 +383,7 @@ const (
 
 // mayTakeNoMatch tells whether a refusal may speak of If-Match: *, which WCF refuses with 400 and a text in the
 // server's language where a type has no ETag. Services of SAP take it. What may pass speaks of something else.
-func (s *state) mayTakeNoMatch(a *asked, response *wit.Response) bool {
+func (s *state) mayTakeNoMatch(a *sentRequest, response *wit.Response) bool {
 	if response.Status != 400 || s.tags || s.bare || a.hint.bare {
 		return false
 	}
@@ -395,7 +395,7 @@ func (s *state) mayTakeNoMatch(a *asked, response *wit.Response) bool {
 
 // withoutMatch sends a request once more without If-Match, in a changeset of its own, since another one in it may be
 // what is refused.
-func (a *asked) withoutMatch() wit.Verdict {
+func (a *sentRequest) withoutMatch() wit.Verdict {
 	h := a.hint
 	h.bare, h.alone = true, true
 	return anew(h)
@@ -403,7 +403,7 @@ func (a *asked) withoutMatch() wit.Verdict {
 
 // took learns from an update or delete that was done whether the service takes If-Match: *. That it took one counts
 // more than that it took another without: a PUT without If-Match makes an entity at some services.
-func (s *state) took(a *asked) {
+func (s *state) took(a *sentRequest) {
 	if s.tags || s.bare {
 		return
 	}
@@ -419,7 +419,7 @@ func (s *state) took(a *asked) {
 
 // matched learns that a service wants If-Match after all; false: it was sent, or was left out for a trial, or because
 // the settings say so.
-func (s *state) matched(a *asked) bool {
+func (s *state) matched(a *sentRequest) bool {
 	t := s.setOf(a)
 	if t == nil || s.tags || s.bare || s.matches[t.same] != takesNone && (s.matches[t.same] != takes || !a.hint.bare) {
 		return false
@@ -428,14 +428,14 @@ func (s *state) matched(a *asked) bool {
 	return true
 }
 
-func (a *asked) withMatch() wit.Verdict {
+func (a *sentRequest) withMatch() wit.Verdict {
 	h := a.hint
 	h.bare = false
 	return anew(h)
 }
 
-// conflict is the verdict on a request whose ETag is of yesterday.
-func (s *state) conflict(a *asked) wit.Verdict {
+// conflict is the verdict on a request whose ETag is not the entity's any more.
+func (s *state) conflict(a *sentRequest) wit.Verdict {
 	f := &wit.Fault{Kind: wit.FaultConflict, Message: a.what() + ": HTTP 412: the entity was changed since its ETag " +
 		a.hint.tag + " was read"}
 	if !s.retryTags {
@@ -449,7 +449,7 @@ func (s *state) conflict(a *asked) wit.Verdict {
 func (o operation) upserts() bool { return o == upsertPut || o == upsertMerge || o == upsertPatch }
 
 // settleUpdate: an upsert inserts what isn't there. Services answer 412 too, where If-Match: * meets nothing.
-func (s *state) settleUpdate(a *asked, response *wit.Response) (wit.Verdict, error) {
+func (s *state) settleUpdate(a *sentRequest, response *wit.Response) (wit.Verdict, error) {
 	if success(response.Status) {
 		s.took(a)
 		return written(), nil
@@ -493,7 +493,7 @@ func (s *state) settleUpdate(a *asked, response *wit.Response) (wit.Verdict, err
 
 // rest is the verdict on a request that may be sent twice, where the answer says nothing of its own. Inside a batch the
 // host doesn't see the status, by which it would send it again.
-func (s *state) rest(a *asked, f *wit.Fault, response *wit.Response) (wit.Verdict, error) {
+func (s *state) rest(a *sentRequest, f *wit.Fault, response *wit.Response) (wit.Verdict, error) {
 	code, _, _ := fault.Document(response.Body)
 	if a.batched && fault.Listed(s.httpCodes, response.Status, code) {
 		f.Kind = wit.FaultTransient
@@ -504,7 +504,7 @@ func (s *state) rest(a *asked, f *wit.Fault, response *wit.Response) (wit.Verdic
 
 // settleDelete: an entity that is gone counts as deleted. A 412 in spite of If-Match: * means the same at some
 // services, which is looked up.
-func (s *state) settleDelete(a *asked, response *wit.Response) (wit.Verdict, error) {
+func (s *state) settleDelete(a *sentRequest, response *wit.Response) (wit.Verdict, error) {
 	switch {
 	case success(response.Status):
 		s.took(a)
@@ -545,7 +545,7 @@ func settleConfirm(target string, response *wit.Response) (wit.Verdict, error) {
 }
 
 // settleTag reads the ETag of an entity that is to be changed.
-func (s *state) settleTag(a *asked, response *wit.Response) (wit.Verdict, error) {
+func (s *state) settleTag(a *sentRequest, response *wit.Response) (wit.Verdict, error) {
 	switch {
 	case success(response.Status):
 		h := a.hint

@@ -12,18 +12,18 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// together is a batch as settle knows it again.
+// together is a batch that was sent, as settle reads it from the memo.
 type together struct {
 	at, size int
 	// reads: its parts are no changesets.
 	reads bool
 	// operationCounts is how many operations each part has.
 	operationCounts []int
-	// asked are the requests of the rows.
-	asked []asked
+	// rows are the requests of the rows.
+	rows []sentRequest
 	// operations are all operations: behind a row's own stand those of what is nested in it, of which only their number
 	// is known.
-	operations []asked
+	operations []sentRequest
 }
 
 // maxOperations is how many operations of a batch memory is made for at once: the most that the settings allow.
@@ -43,20 +43,20 @@ func readTogether(r *pack.Reader) (b together, ok bool) {
 		count += operations
 	}
 	left := count
-	b.asked = make([]asked, 0, min(count, maxOperations))
+	b.rows = make([]sentRequest, 0, min(count, maxOperations))
 	for left > 0 {
-		a := asked{operation: operation(r.Number()), at: b.at, path: r.Text(), predicate: r.Text(),
+		a := sentRequest{operation: operation(r.Number()), at: b.at, path: r.Text(), predicate: r.Text(),
 			hint: readHint(r.Text()), batched: true, nested: r.Number()}
 		if r.Bad || a.nested < 0 || a.nested >= left {
 			return b, false
 		}
-		b.asked = append(b.asked, a)
+		b.rows = append(b.rows, a)
 		left -= 1 + a.nested
 	}
-	if b.operations = b.asked; len(b.asked) < count {
-		b.operations = make([]asked, 0, count)
-		for i := range b.asked {
-			b.operations = append(append(b.operations, b.asked[i]), make([]asked, b.asked[i].nested)...)
+	if b.operations = b.rows; len(b.rows) < count {
+		b.operations = make([]sentRequest, 0, count)
+		for i := range b.rows {
+			b.operations = append(append(b.operations, b.rows[i]), make([]sentRequest, b.rows[i].nested)...)
 		}
 	}
 	return b, r.Done() && b.at >= 0
@@ -65,7 +65,7 @@ func readTogether(r *pack.Reader) (b together, ok bool) {
 // settleTogether is the verdicts on the rows of a batch.
 func (s *state) settleTogether(b together, place string, response *wit.Response) ([]wit.Verdict, error) {
 	what := "POST " + place
-	one := len(b.asked) == 1 // with what is nested in it: there is no smaller batch
+	one := len(b.rows) == 1 // with what is nested in it: there is no smaller batch
 	switch status := response.Status; {
 	case success(status):
 		return s.settleParts(b, what, response)
@@ -75,16 +75,16 @@ func (s *state) settleTogether(b together, place string, response *wit.Response)
 		if half := max(1, b.size/2); l.most == 0 || half < l.most {
 			l.most = half
 		}
-		return b.each(func(a *asked) wit.Verdict { return anew(a.hint) }), nil
+		return b.each(func(a *sentRequest) wit.Verdict { return anew(a.hint) }), nil
 	case status == 404 || status == 405 || status == 415 || status == 501:
 		// There is none; whether the service is there at all, the requests without a batch show.
 		s.learned[b.at].noBatch = true
-		return b.each(func(a *asked) wit.Verdict { return anew(a.hint) }), nil
+		return b.each(func(a *sentRequest) wit.Verdict { return anew(a.hint) }), nil
 	case status == 401, ofAnyCall(response):
 		return nil, fault.Of(what, response, response.Body)
 	case status == 408 || status == 429:
 		f := fault.Of(what, response, response.Body)
-		return b.each(func(a *asked) wit.Verdict {
+		return b.each(func(a *sentRequest) wit.Verdict {
 			return wit.Verdict{Again: &wit.Retry{Hint: a.hint.text(), Fault: f}}
 		}), nil
 	case !one && (refusedByClient(status) || status == 500 && s.allRepeatable(b)):
@@ -98,7 +98,7 @@ func (s *state) settleTogether(b together, place string, response *wit.Response)
 		return b.halves(), nil
 	}
 	// Nobody knows what was done, but for what the answer itself says (P19).
-	return b.judge(func(a *asked) (wit.Verdict, error) {
+	return b.judge(func(a *sentRequest) (wit.Verdict, error) {
 		whole := *a
 		whole.batched = false
 		return s.settleOne(&whole, response)
@@ -110,26 +110,26 @@ func (s *state) settleTogether(b together, place string, response *wit.Response)
 const maxRefused = 12
 
 func (s *state) allRepeatable(b together) bool {
-	for i := range b.asked {
-		if !s.repeatable(&b.asked[i]) {
+	for i := range b.rows {
+		if !s.repeatable(&b.rows[i]) {
 			return false
 		}
 	}
 	return true
 }
 
-func (b *together) each(f func(a *asked) wit.Verdict) []wit.Verdict {
-	verdicts := make([]wit.Verdict, len(b.asked))
-	for i := range b.asked {
-		verdicts[i] = f(&b.asked[i])
+func (b *together) each(f func(a *sentRequest) wit.Verdict) []wit.Verdict {
+	verdicts := make([]wit.Verdict, len(b.rows))
+	for i := range b.rows {
+		verdicts[i] = f(&b.rows[i])
 	}
 	return verdicts
 }
 
 // judge is each for verdicts that may be faults of the call: these are the task's, but what is known of the other rows
 // stays known.
-func (b *together) judge(f func(a *asked) (wit.Verdict, error)) ([]wit.Verdict, error) {
-	return b.each(func(a *asked) wit.Verdict {
+func (b *together) judge(f func(a *sentRequest) (wit.Verdict, error)) ([]wit.Verdict, error) {
+	return b.each(func(a *sentRequest) wit.Verdict {
 		v, err := f(a)
 		if err == nil {
 			return v
@@ -144,8 +144,8 @@ func (b *together) judge(f func(a *asked) (wit.Verdict, error)) ([]wit.Verdict, 
 
 // halves sends the rows again in batches of half the size, and the last two each by itself.
 func (b *together) halves() []wit.Verdict {
-	half := len(b.asked) / 2
-	return b.each(func(a *asked) wit.Verdict {
+	half := len(b.rows) / 2
+	return b.each(func(a *sentRequest) wit.Verdict {
 		h := a.hint
 		if h.most = half; half < 2 {
 			h.most, h.single = 0, true
@@ -183,7 +183,7 @@ func (s *state) settleParts(b together, what string, response *wit.Response) ([]
 			f = fault.Of(what, response, response.Body)
 			f.Kind, f.Code = wit.FaultTransient, nil
 		}
-		return b.each(func(a *asked) wit.Verdict { return s.unknown(a, f) }), nil
+		return b.each(func(a *sentRequest) wit.Verdict { return s.unknown(a, f) }), nil
 	}
 	s.learned[b.at].refused = 0
 	say(what, response)
@@ -206,8 +206,8 @@ func (s *state) settleParts(b together, what string, response *wit.Response) ([]
 	tells := func(o outcome) bool { return o.message != nil || o.undone != 0 }
 	flat := d.Complete && !stopped && len(b.operationCounts) < len(b.operations) &&
 		!slices.ContainsFunc(outcomes, tells)
-	at, allAlone, allWritten := 0, len(b.asked) > 1, true
-	verdicts, err := b.judge(func(a *asked) (wit.Verdict, error) {
+	at, allAlone, allWritten := 0, len(b.rows) > 1, true
+	verdicts, err := b.judge(func(a *sentRequest) (wit.Verdict, error) {
 		o := outcomes[at]
 		at++
 		if stopped && o.message == nil && s.repeatable(a) {
@@ -239,7 +239,7 @@ const maxStops = 5
 
 // unknown is the verdict on an operation of which nobody knows whether it was done: it is sent again only where that
 // does no harm.
-func (s *state) unknown(a *asked, f *wit.Fault) wit.Verdict {
+func (s *state) unknown(a *sentRequest, f *wit.Fault) wit.Verdict {
 	if s.repeatable(a) {
 		return wit.Verdict{Again: &wit.Retry{Hint: a.hint.text(), Fault: f}}
 	}
@@ -247,7 +247,7 @@ func (s *state) unknown(a *asked, f *wit.Fault) wit.Verdict {
 }
 
 // settlePart is the verdict on an operation; at is when the answer came.
-func (s *state) settlePart(a *asked, o outcome, said *wit.Fault, at int64) (wit.Verdict, error) {
+func (s *state) settlePart(a *sentRequest, o outcome, said *wit.Fault, at int64) (wit.Verdict, error) {
 	if o.message == nil {
 		own := *said
 		if own.Message = a.what() + ": " + said.Message; o.undone != 0 {
@@ -289,14 +289,14 @@ func (s *state) settlePart(a *asked, o outcome, said *wit.Fault, at int64) (wit.
 // unnoticed tells whether an insert that a service has stored with a changeset that failed would be made twice, and
 // nothing would say so, while the settings have a filter by which it is found: that one is looked for first. One whose
 // key the record says is refused as there already.
-func (s *state) unnoticed(a *asked) bool {
+func (s *state) unnoticed(a *sentRequest) bool {
 	looks := s.uncertain == "check" || s.uncertain == "repeatable" && !s.learned[a.at].repeats
 	return a.operation == insert && a.predicate == "" && looks && s.filter != ""
 }
 
 // plainlyWritten tells whether an answer says that a row was written and nothing else, as most do: what
 // [state.settleOne] makes of it is known then.
-func (s *state) plainlyWritten(a *asked, m *batch.Message) bool {
+func (s *state) plainlyWritten(a *sentRequest, m *batch.Message) bool {
 	switch a.operation {
 	case insert, upsertInsert:
 		if s.uncertain == "repeatable" {
@@ -340,17 +340,17 @@ func (b *together) match(d batch.Document) []outcome {
 // ofRows is the outcomes of the rows' own operations. A row with others nested in it has a changeset for itself, whose
 // failure is the row's.
 func (b *together) ofRows(outcomes []outcome) []outcome {
-	if len(b.asked) == len(outcomes) {
+	if len(b.rows) == len(outcomes) {
 		return outcomes
 	}
-	rows := make([]outcome, len(b.asked))
+	rows := make([]outcome, len(b.rows))
 	at := 0
-	for i := range b.asked {
+	for i := range b.rows {
 		rows[i] = outcomes[at]
-		if b.asked[i].nested > 0 {
+		if b.rows[i].nested > 0 {
 			rows[i].failed = false
 		}
-		at += 1 + b.asked[i].nested
+		at += 1 + b.rows[i].nested
 	}
 	return rows
 }

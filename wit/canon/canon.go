@@ -162,26 +162,26 @@ func ofStruct(t reflect.Type) *typeLayout {
 }
 
 // variant lays out discriminant and payloads.
-func (l *typeLayout) variant(cases []part) *typeLayout {
-	l.parts, l.align, l.flat = cases, 1, []ValueType{I32}
+func (t *typeLayout) variant(cases []part) *typeLayout {
+	t.parts, t.align, t.flat = cases, 1, []ValueType{I32}
 	var size uint32
 	for _, c := range cases {
 		if c.layout == nil {
 			continue
 		}
-		l.align = max(l.align, c.layout.align)
+		t.align = max(t.align, c.layout.align)
 		size = max(size, c.layout.size)
 		for i, v := range c.layout.flat {
-			if at := i + 1; at == len(l.flat) {
-				l.flat = append(l.flat, v)
+			if at := i + 1; at == len(t.flat) {
+				t.flat = append(t.flat, v)
 			} else {
-				l.flat[at] = join(l.flat[at], v)
+				t.flat[at] = join(t.flat[at], v)
 			}
 		}
 	}
-	l.payload = alignTo(1, l.align)
-	l.size = alignTo(l.payload+size, l.align)
-	return l
+	t.payload = alignTo(1, t.align)
+	t.size = alignTo(t.payload+size, t.align)
+	return t
 }
 
 // join is the core type that carries either of two.
@@ -212,29 +212,29 @@ func Kebab(name string) string {
 
 // structure writes a type as culvert.wit would, with every name of a type replaced by what it stands for: the drift
 // test compares it with the contract's text. Of an enum only the number of cases is known here.
-func (l *typeLayout) structure() string {
-	switch l.shape {
+func (t *typeLayout) structure() string {
+	switch t.shape {
 	case shapeBool:
 		return "bool"
 	case shapeUnsigned:
-		return "u" + bits(l.size)
+		return "u" + bits(t.size)
 	case shapeSigned:
-		return "s" + bits(l.size)
+		return "s" + bits(t.size)
 	case shapeFloat:
-		return "f" + bits(l.size)
+		return "f" + bits(t.size)
 	case shapeText:
 		return "string"
 	case shapeList:
-		return "list<" + l.parts[0].layout.structure() + ">"
+		return "list<" + t.parts[0].layout.structure() + ">"
 	case shapeOption:
-		return "option<" + l.parts[1].layout.structure() + ">"
+		return "option<" + t.parts[1].layout.structure() + ">"
 	case shapeEnum:
-		return "enum(" + strconv.Itoa(l.cases) + ")"
+		return "enum(" + strconv.Itoa(t.cases) + ")"
 	}
 	var parts []string
-	for _, p := range l.parts {
+	for _, p := range t.parts {
 		switch {
-		case l.shape == shapeRecord:
+		case t.shape == shapeRecord:
 			parts = append(parts, p.name+": "+p.layout.structure())
 		case p.layout == nil:
 			parts = append(parts, p.name)
@@ -242,7 +242,7 @@ func (l *typeLayout) structure() string {
 			parts = append(parts, p.name+"("+p.layout.structure()+")")
 		}
 	}
-	return map[shape]string{shapeRecord: "record", shapeVariant: "variant"}[l.shape] + " {" + strings.Join(parts,
+	return map[shape]string{shapeRecord: "record", shapeVariant: "variant"}[t.shape] + " {" + strings.Join(parts,
 		", ") + "}"
 }
 

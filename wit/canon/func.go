@@ -187,15 +187,15 @@ func (f *Func) spill(mem Memory, alloc func(size, align uint32) (uint32, error),
 }
 
 // pack lays out parts as a record and returns their offsets.
-func (l *typeLayout) pack(parts []*typeLayout) []uint32 {
+func (t *typeLayout) pack(parts []*typeLayout) []uint32 {
 	offsets := make([]uint32, len(parts))
 	for i, p := range parts {
-		l.size = alignTo(l.size, p.align)
-		offsets[i] = l.size
-		l.size += p.size
-		l.align = max(l.align, p.align)
+		t.size = alignTo(t.size, p.align)
+		offsets[i] = t.size
+		t.size += p.size
+		t.align = max(t.align, p.align)
 	}
-	l.size = alignTo(l.size, l.align)
+	t.size = alignTo(t.size, t.align)
 	return offsets
 }
 

@@ -118,7 +118,7 @@ type Refused struct {
 
 func (e *Refused) Error() string { return e.Text }
 
-// NotFound: there is no such subject, version or schema.
+// NotFound tells that there is no such subject, version or schema.
 func (e *Refused) NotFound() bool { return e.Status == http.StatusNotFound }
 
 // Client asks one registry. It is safe for use by several goroutines.

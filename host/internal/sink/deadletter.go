@@ -8,6 +8,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/culvert-project/culvert/host/convert"
+	"github.com/culvert-project/culvert/host/internal/task"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -20,26 +21,13 @@ type DeadLetters interface {
 // Letter is a record that cannot be written, as it was read.
 type Letter struct {
 	Record *kgo.Record
-	Stage  Stage
-	// Transform is the position of the transform that failed, of [StageTransforms].
+	Stage  task.ErrorStage
+	// Transform is the position of the transform that failed, of [task.AtTransforms].
 	Transform int
 	// Class is the Java class that Kafka Connect would give to the failure, "" where it has none.
 	Class string
 	Err   error
 }
-
-// Stage is where a record failed.
-type Stage string
-
-// Stages of a record, in their order.
-const (
-	StageKey        Stage = "key converter"
-	StageValue      Stage = "value converter"
-	StageHeaders    Stage = "header converter"
-	StageTransforms Stage = "transforms"
-	StageEncode     Stage = "encode"
-	StageWrite      Stage = "write"
-)
 
 // rowFault is a fault of a transform, with what dead letters say of it.
 type rowFault struct{ *wit.RowFault }
@@ -50,7 +38,7 @@ func (f rowFault) Unwrap() error { return &f.Fault }
 
 // bury sends the record of a row that cannot be written to the topic of dead letters. Of a record that several rows
 // came of there is one letter, about the first that failed.
-func (t *Task) bury(i *item, stage Stage, err error) error {
+func (t *Task) bury(i *item, stage task.ErrorStage, err error) error {
 	if !t.ledger.bury(i) {
 		return nil
 	}

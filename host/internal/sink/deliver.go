@@ -540,7 +540,7 @@ func (w *writing) refused(j *job, row uint32, f *wit.Fault, status uint16, lost 
 		t.count.faults.Count()
 		return false, &recordError{item: item, stage: "write", err: f}
 	}
-	return false, t.refuse(item, StageWrite, f)
+	return false, t.refuse(item, task.AtWrite, f)
 }
 
 // proven tells whether an answer shows that a row was not written: by its status, or, in an answer of success, by what
@@ -603,7 +603,7 @@ func (w *writing) again(row uint32, r *wit.Retry, lost *transport.NoAnswer) (boo
 	if ofAllRows(r.Fault) {
 		return false, &recordError{item: item, stage: "write", err: r.Fault}
 	}
-	return false, t.refuse(item, StageWrite, r.Fault)
+	return false, t.refuse(item, task.AtWrite, r.Fault)
 }
 
 // another counts an attempt that failed, and tells whether there is to be one more: as often as the client's settings
@@ -701,7 +701,7 @@ func (w *writing) halve(o *openedVersion, rows []uint32, hints []wit.Hint, err e
 		if w.tries[rows[0]].doubt != nil {
 			return []job{w.refusal(rows[0], err.Error())}, nil
 		}
-		return nil, w.task.refuse(w.batch.items[rows[0]], StageEncode, err)
+		return nil, w.task.refuse(w.batch.items[rows[0]], task.AtEncode, err)
 	}
 	var jobs []job
 	middle := len(rows) / 2
@@ -744,7 +744,7 @@ func (w *writing) encoded(o *openedVersion, by hashed, rows []uint32, d wit.Deli
 			t.count.faults.Count()
 			return nil, &recordError{item: item, stage: "encode", err: &f.Fault}
 		}
-		if err := t.refuse(item, StageEncode, &f.Fault); err != nil {
+		if err := t.refuse(item, task.AtEncode, &f.Fault); err != nil {
 			return nil, err
 		}
 	}

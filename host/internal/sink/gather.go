@@ -13,6 +13,7 @@ import (
 
 	"github.com/culvert-project/culvert/host/convert"
 	"github.com/culvert-project/culvert/host/guard"
+	"github.com/culvert-project/culvert/host/internal/task"
 	"github.com/culvert-project/culvert/host/internal/tracing"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/wit"
@@ -350,7 +351,7 @@ func (g *gatherer) transformed(b *batch, read []*item, faults []wit.RowFault) er
 	}
 	for i := range faults {
 		if f := &faults[i]; int(f.Origin) < len(read) {
-			if err := g.task.refuse(read[f.Origin], StageTransforms, rowFault{f}); err != nil {
+			if err := g.task.refuse(read[f.Origin], task.AtTransforms, rowFault{f}); err != nil {
 				return err
 			}
 		}
@@ -366,23 +367,25 @@ func timestampOf(r *kgo.Record) int64 {
 	return r.Timestamp.UnixMilli()
 }
 
-func (g *gatherer) row(ctx context.Context, b *record.Batch, r *kgo.Record) (row wit.Row, stage Stage, err error) {
+func (g *gatherer) row(ctx context.Context, b *record.Batch, r *kgo.Record) (row wit.Row, stage task.ErrorStage,
+	err error) {
 	row = wit.Row{Topic: b.Topic(r.Topic), Partition: r.Partition, Offset: r.Offset, Timestamp: timestampOf(r)}
 	if row.Key, err = decode(ctx, g.key, true, r, r.Key, b); err != nil {
-		return row, StageKey, err
+		return row, task.AtKeyConverter, err
 	}
 	if row.Value, err = decode(ctx, g.value, false, r, r.Value, b); err != nil {
-		return row, StageValue, err
+		return row, task.AtValueConverter, err
 	}
 	if len(r.Headers) > datum.MaxHeaders {
-		return row, StageHeaders, fmt.Errorf("expected at most %d headers, found %d", datum.MaxHeaders, len(r.Headers))
+		return row, task.AtHeaderConverter,
+			fmt.Errorf("expected at most %d headers, found %d", datum.MaxHeaders, len(r.Headers))
 	}
 	if len(r.Headers) > 0 {
 		g.headers = g.headers[:0]
 		for _, h := range r.Headers {
 			header, err := g.header.Decode(ctx, r.Topic, h.Key, h.Value, b)
 			if err != nil {
-				return row, StageHeaders, fmt.Errorf("header %s: %w", h.Key, err)
+				return row, task.AtHeaderConverter, fmt.Errorf("header %s: %w", h.Key, err)
 			}
 			g.headers = append(g.headers, header)
 		}
@@ -452,7 +455,7 @@ func earlier(err, other error) bool {
 
 // refuse settles a row that cannot be written where such rows are tolerated, when its dead letter is stored, if there
 // is to be one; else it returns the task's fault.
-func (t *Task) refuse(i *item, stage Stage, err error) error {
+func (t *Task) refuse(i *item, stage task.ErrorStage, err error) error {
 	if t.o.TolerateAll && t.o.DeadLetters != nil {
 		if err := t.bury(i, stage, err); err != nil {
 			t.count.faults.Count()

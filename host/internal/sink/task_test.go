@@ -438,7 +438,7 @@ func TestCommitThatFailsIsTriedAgain(t *testing.T) {
 }
 
 func TestStop(t *testing.T) {
-	run := func(t *testing.T, slow time.Duration) (*world, error, time.Duration) {
+	run := func(t *testing.T, slow time.Duration) (*world, time.Duration, error) {
 		x := newWorld(&writer{})
 		x.o.Once = false
 		x.service.slow = slow
@@ -450,11 +450,11 @@ func TestStop(t *testing.T) {
 		cancel()
 		start := time.Now()
 		err := <-done
-		return x, err, time.Since(start)
+		return x, time.Since(start), err
 	}
 	t.Run("waits for what is on its way", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			x, err, took := run(t, 2*time.Second)
+			x, took, err := run(t, 2*time.Second)
 			if err != nil || len(x.service.seen()) != 1 || x.committed("t", 0) != 1 || took > 2*time.Second {
 				t.Error(err, x.service.seen(), x.group.committed, took)
 			}
@@ -462,7 +462,7 @@ func TestStop(t *testing.T) {
 	})
 	t.Run("and reports what it cannot wait for", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			x, err, took := run(t, time.Hour)
+			x, took, err := run(t, time.Hour)
 			wantError(t, err, `topic t, partition 0, offset 0, key "a"`, "not sent again")
 			if x.committed("t", 0) != 0 || took > 5*time.Second {
 				t.Error(x.group.committed, took)

@@ -144,9 +144,10 @@ type reader struct {
 	changed    wit.Changed
 	tolerates  []uint16          // of what is followed
 	statuses   map[string]uint16 // of answers by their tags
-	causes     []string
 	subscribes bool
 	holds      bool
+	// causes up to makes are guarded by seeing.
+	causes []string
 	// subscribed are the addresses that were subscribed with, subscription what came of it.
 	subscribed   []string
 	subscription string
@@ -160,6 +161,30 @@ type reader struct {
 	breaks int
 	// stubborn: it leaves no row out.
 	stubborn bool
+}
+
+// seeing guards what readers note for tests: subscriptions are renewed beside the feed, and tests look in between.
+var seeing sync.Mutex
+
+// came notes why the next page is asked for.
+func (r *reader) came(cause string) {
+	seeing.Lock()
+	defer seeing.Unlock()
+	r.causes = append(r.causes, cause)
+}
+
+// seen are the causes since the last call of forget, and the addresses that were subscribed with.
+func (r *reader) seen() (causes, subscribed []string) {
+	seeing.Lock()
+	defer seeing.Unlock()
+	return slices.Clone(r.causes), slices.Clone(r.subscribed)
+}
+
+// forget empties the causes, and says what comes of subscribing from here on.
+func (r *reader) forget(subscription string) {
+	seeing.Lock()
+	defer seeing.Unlock()
+	r.causes, r.subscription = nil, subscription
 }
 
 type readerPage struct {
@@ -206,14 +231,14 @@ func (r *reader) Next(_ context.Context, context []byte, feed uint32, offset []w
 	}
 	total, _ := wit.Lookup(offset, "total")
 	if cause.Wake != nil {
-		r.causes = append(r.causes, "wake "+*cause.Wake)
+		r.came("wake " + *cause.Wake)
 		return wit.Step{Fetch: &wit.Fetch{Request: wit.Request{Method: "GET", Target: "/" + *cause.Wake,
 				Repeatable: true}}},
 			nil
 	}
 	ended := total.Integer != nil && n >= int(*total.Integer)
 	if r.calm && cause.Snapshot != nil && ended {
-		r.causes = append(r.causes, "snapshot "+*cause.Snapshot)
+		r.came("snapshot " + *cause.Snapshot)
 		return wit.Step{Fetch: &wit.Fetch{Request: wit.Request{Method: "GET", Target: "/snapshot", Repeatable: true}}},
 			nil
 	}
@@ -222,15 +247,15 @@ func (r *reader) Next(_ context.Context, context []byte, feed uint32, offset []w
 	}
 	switch {
 	case cause.Snapshot != nil:
-		r.causes = append(r.causes, "snapshot "+*cause.Snapshot)
+		r.came("snapshot " + *cause.Snapshot)
 		return wit.Step{Fetch: &wit.Fetch{Request: wit.Request{Method: "GET", Target: "/snapshot", Repeatable: true}}},
 			nil
 	case cause.More != nil:
-		r.causes = append(r.causes, "more")
+		r.came("more")
 	case cause.Poll != nil:
-		r.causes = append(r.causes, "poll")
+		r.came("poll")
 	default:
-		r.causes = append(r.causes, "start")
+		r.came("start")
 	}
 	position := []wit.Field{wit.IntegerField("page", int64(n))}
 	f := wit.Fetch{Request: wit.Request{Method: "GET", Target: fmt.Sprint("/page/", n), Repeatable: !r.once},
@@ -279,6 +304,8 @@ func (r *reader) Notified(_ context.Context, _ []byte, n wit.Notification) ([]wi
 
 func (r *reader) Subscribe(_ context.Context, _ []byte, _ uint32, address string, state []byte,
 	_ []wit.Response) (wit.Arrangement, error) {
+	seeing.Lock()
+	defer seeing.Unlock()
 	if state == nil {
 		method := "GET"
 		if r.makes {

@@ -208,7 +208,7 @@ func (f *feed) closeOutput() {
 func (f *feed) wit() *wit.Feed { return &f.opened.feeds[f.index] }
 
 // skipped says that a row was left out.
-func (f *feed) skipped(page string, row uint32, stage string, err error, more func() []any) {
+func (f *feed) skipped(page string, row uint32, stage task.ErrorStage, err error, more func() []any) {
 	f.task.o.Tally.Logged.Add(1)
 	f.task.o.Say(f.log, "row skipped", []any{"page", page, "row", row, "stage", stage, "error", err}, more)
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/culvert-project/culvert/host/convert"
+	"github.com/culvert-project/culvert/host/internal/task"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -30,8 +31,8 @@ type Letter struct {
 	Row               uint32
 	// Times is how often it was replayed.
 	Times int
-	// Stage is where it failed: decode, transforms, key converter, value converter, header converter.
-	Stage string
+	// Stage is where it failed, from [task.AtDecode] to [task.AtTransforms].
+	Stage task.ErrorStage
 	// Transform is the position of the transform that failed.
 	Transform int
 	// Class is the Java class that Kafka Connect would give to the failure, "" where it has none.
@@ -60,13 +61,13 @@ func (p *page) buryRaw(f *wit.RowFault) {
 	}
 	raw := bytes.Clone(b.Data[f.RawStart:][:f.RawSize])
 	p.chunk.letters = append(p.chunk.letters, outgoing{value: raw, timestamp: -1, headers: letters.Headers(
-		p.refused.letter(Letter{Feed: p.feed.name, Topic: b.Topics[0], Page: p.what, Row: f.Origin, Stage: "decode",
-			Class: f.ErrorClass, Err: &f.Fault}))})
+		p.refused.letter(Letter{Feed: p.feed.name, Topic: b.Topics[0], Page: p.what, Row: f.Origin,
+			Stage: task.AtDecode, Class: f.ErrorClass, Err: &f.Fault}))})
 }
 
 // bury makes a dead letter of a row that could not become a record: of the row as it was before the transforms, and one
 // however many records came of it.
-func (s *shaper) bury(ctx context.Context, c *chunk, at, number uint32, stage string, fault error) error {
+func (s *shaper) bury(ctx context.Context, c *chunk, at, number uint32, stage task.ErrorStage, fault error) error {
 	t := s.feed.task
 	if t.o.DeadLetters == nil || s.buried == c && s.buriedRow == number {
 		return nil

@@ -13,6 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/culvert-project/culvert/host/internal/pause"
+	"github.com/culvert-project/culvert/host/internal/task"
 	"github.com/culvert-project/culvert/host/internal/tracing"
 	"github.com/culvert-project/culvert/host/transport"
 	"github.com/culvert-project/culvert/wit"
@@ -421,7 +422,7 @@ func (p *page) faults(faults []wit.RowFault) error {
 		}
 		t := p.feed.task
 		if err := t.o.Refuse(&t.count.faults, &rowError{rf.Origin, &rf.Fault},
-			func() { p.feed.skipped(p.what, rf.Origin, "decode", &rf.Fault, nil) }); err != nil {
+			func() { p.feed.skipped(p.what, rf.Origin, task.AtDecode, &rf.Fault, nil) }); err != nil {
 			p.chunk.truncate(rf.Origin)
 			p.whole = -1 // this chunk carries no place: what it holds comes again
 			return err

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/host/convert"
+	"github.com/culvert-project/culvert/host/internal/task"
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -131,9 +132,9 @@ func (r *replaying) fill(ctx context.Context, p *page) error {
 	p.chunk.cut(0)
 	p.chunk.letters = p.chunk.letters[:0]
 	t, l := p.feed.task, p.refused
-	stage := "replay" // which tells it from a document that the plugin has refused
+	stage := task.AtReplay // which tells it from a document that the plugin has refused
 	if l.Document {
-		stage = "decode"
+		stage = task.AtDecode
 	}
 	if trap := new(plugin.Trap); errors.As(err, &trap) {
 		err = &wit.Fault{Kind: wit.FaultData, Message: breaksOn(trap)}

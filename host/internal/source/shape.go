@@ -10,6 +10,7 @@ import (
 
 	"github.com/culvert-project/culvert/host/convert"
 	"github.com/culvert-project/culvert/host/guard"
+	"github.com/culvert-project/culvert/host/internal/task"
 	"github.com/culvert-project/culvert/host/internal/tracing"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/datum"
@@ -101,7 +102,7 @@ func (s *shaper) work(ctx context.Context, c *chunk) error {
 			return fmt.Errorf("%s: transforms: %w", c.page, err)
 		}
 		for i := range faults {
-			if err := s.fault(ctx, c, faults[i].Origin, "transforms", transformFault{&faults[i]}); err != nil {
+			if err := s.fault(ctx, c, faults[i].Origin, task.AtTransforms, transformFault{&faults[i]}); err != nil {
 				return err
 			}
 		}
@@ -118,7 +119,7 @@ func (s *shaper) work(ctx context.Context, c *chunk) error {
 
 // fault fails the task for a row, or counts it and makes a dead letter of it; at is the row's place in the chunk as it
 // was read.
-func (s *shaper) fault(ctx context.Context, c *chunk, at uint32, stage string, err error) error {
+func (s *shaper) fault(ctx context.Context, c *chunk, at uint32, stage task.ErrorStage, err error) error {
 	t := s.feed.task
 	row := at
 	if int(at) < len(c.origins) {
@@ -212,7 +213,7 @@ func (s *shaper) ensure(ctx context.Context, topic string) error {
 	return nil
 }
 
-func (s *shaper) row(ctx context.Context, c *chunk, i int) (sp recordSpan, stage string, err error) {
+func (s *shaper) row(ctx context.Context, c *chunk, i int) (sp recordSpan, stage task.ErrorStage, err error) {
 	r, b := &c.batch.Rows[i], &c.batch
 	sp.row = i
 	topic := b.Topics[r.Topic]
@@ -222,18 +223,18 @@ func (s *shaper) row(ctx context.Context, c *chunk, i int) (sp recordSpan, stage
 		most -= headerOverhead + len(c.carries.Key) + len(c.carries.Value)
 	}
 	if c.out, sp.keyNull, err = s.key.Encode(ctx, c.out, most, topic, b, r.Key); err != nil {
-		return sp, "key converter", s.tooLarge(err)
+		return sp, task.AtKeyConverter, s.tooLarge(err)
 	}
 	sp.keyEnd, sp.value = len(c.out), len(c.out)
 	most -= sp.keyEnd - sp.key
 	if c.out, sp.valueNull, err = s.value.Encode(ctx, c.out, most, topic, b, r.Value); err != nil {
-		return sp, "value converter", s.tooLarge(err)
+		return sp, task.AtValueConverter, s.tooLarge(err)
 	}
 	sp.valueEnd, sp.headers = len(c.out), len(s.headers)
 	most -= sp.valueEnd - sp.value
 	if r.Headers.Form == wit.Raw {
 		if err := s.rowHeaders(ctx, c, topic, r.Headers, most); err != nil {
-			return sp, "header converter", s.tooLarge(err)
+			return sp, task.AtHeaderConverter, s.tooLarge(err)
 		}
 	}
 	sp.headerCount = len(s.headers) - sp.headers

@@ -38,8 +38,8 @@ func notified(t *testing.T, r *reader, do func(t *testing.T, w *world, e *ear)) 
 		go func() { ended <- w.task.Run(ctx) }()
 		time.Sleep(10 * time.Second) // the load is over
 		synctest.Wait()
-		if !slices.Equal(r.subscribed, []string{"/c/feed0"}) || e.take == nil {
-			t.Fatalf("subscribed with %q", r.subscribed)
+		if _, subscribed := r.seen(); !slices.Equal(subscribed, []string{"/c/feed0"}) || e.take == nil {
+			t.Fatalf("subscribed with %q", subscribed)
 		}
 		do(t, w, e)
 		stop()
@@ -137,17 +137,17 @@ func TestHeldNotifications(t *testing.T) {
 func TestSubscriptionsAreRenewed(t *testing.T) {
 	r := &reader{exact: true, subscription: "1"}
 	notified(t, r, func(t *testing.T, w *world, e *ear) {
-		r.causes = nil
+		r.forget("1")
 		time.Sleep(subscribeAgain + time.Second)
 		synctest.Wait()
-		if len(r.subscribed) != 2 || len(r.causes) > 0 {
-			t.Errorf("subscribed %d times, woken by %q", len(r.subscribed), r.causes)
+		if causes, subscribed := r.seen(); len(subscribed) != 2 || len(causes) > 0 {
+			t.Errorf("subscribed %d times, woken by %q", len(subscribed), causes)
 		}
-		r.subscription = "2"
+		r.forget("2")
 		time.Sleep(subscribeAgain)
 		synctest.Wait()
-		if len(r.subscribed) != 3 || !slices.Equal(r.causes, []string{"wake "}) {
-			t.Errorf("subscribed %d times, woken by %q", len(r.subscribed), r.causes)
+		if causes, subscribed := r.seen(); len(subscribed) != 3 || !slices.Equal(causes, []string{"wake "}) {
+			t.Errorf("subscribed %d times, woken by %q", len(subscribed), causes)
 		}
 	})
 }
@@ -166,9 +166,9 @@ func subscribedRun(t *testing.T, w *world, r *reader, subscription string, makes
 	go func() { ended <- w.task.Run(ctx) }()
 	time.Sleep(10 * time.Second)
 	synctest.Wait()
-	causes = slices.Clone(r.causes)
-	if len(r.subscribed) != 1 {
-		t.Errorf("subscribed %d times", len(r.subscribed))
+	causes, subscribed := r.seen()
+	if len(subscribed) != 1 {
+		t.Errorf("subscribed %d times", len(subscribed))
 	}
 	stop()
 	return causes, <-ended

@@ -387,7 +387,7 @@ func (f *fastAtom) find(r *fast.Row) (ended, ok bool) {
 		if !bytes.Equal(name, f.closing) {
 			return false, false
 		}
-		prev.follows(&f.end)
+		prev.followedBy(&f.end)
 		f.end.learn(b[from:t.end])
 		r.Entry, r.P = &f.end.Entry, t.end
 		return true, true
@@ -406,7 +406,7 @@ func (f *fastAtom) find(r *fast.Row) (ended, ok bool) {
 	if err != nil {
 		return false, false
 	}
-	prev.follows(e)
+	prev.followedBy(e)
 	r.Entry = &e.Entry
 	if e.Kind == fast.Skip {
 		if !t.empty {

@@ -307,13 +307,13 @@ func (f *fastRows) newSkip(name []byte, free bool) *fastEntry {
 	return e
 }
 
-// follows notes that e came behind prev, where something else was expected.
-func (prev *fastEntry) follows(e *fastEntry) {
-	if e.Next == nil {
-		e.Next, prev.Next = prev.Next, &e.Entry
+// followedBy notes that next came behind e, where something else was expected.
+func (e *fastEntry) followedBy(next *fastEntry) {
+	if next.Next == nil {
+		next.Next, e.Next = e.Next, &next.Entry
 		return
 	}
-	fast.Follows(&prev.Entry, &e.Entry)
+	fast.Follows(&e.Entry, &next.Entry)
 }
 
 // room makes sure that the output can take what is left of the text.

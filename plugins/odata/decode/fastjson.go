@@ -228,7 +228,7 @@ func (f *fastJSON) find(r *fast.Row) (ended, ok bool) {
 		return false, false
 	}
 	if b[p] == '}' && !comma {
-		prev.follows(&f.end)
+		prev.followedBy(&f.end)
 		if !first {
 			f.end.learn(b[r.P : p+1])
 		}
@@ -252,7 +252,7 @@ func (f *fastJSON) find(r *fast.Row) (ended, ok bool) {
 			return false, false
 		}
 	}
-	prev.follows(e)
+	prev.followedBy(e)
 	if opening := b[r.P:value]; comma && opening[0] == ',' {
 		e.learn(opening)
 	} else if first && len(e.open) == 0 {

@@ -211,15 +211,15 @@ func (p *program) write(dst []byte, ends []uint64, in []byte, row *wit.Row) []by
 }
 
 // attribute writes what the row has to say.
-func (p *part) attribute(dst []byte, row *wit.Row) []byte {
+func (x *part) attribute(dst []byte, row *wit.Row) []byte {
 	n := row.Offset
-	switch p.what {
+	switch x.what {
 	case thePartition:
 		n = int64(row.Partition)
 	case theTimestamp:
 		n = row.Timestamp
 	}
-	if p.optional {
+	if x.optional {
 		if n < 0 {
 			return append(dst, 0)
 		}

@@ -3,21 +3,6 @@
 # once with Maven. TIMEOUT (default 120 seconds) ends it.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-version=$(sed -n 's:.*<everit.version>\(.*\)</everit.version>.*:\1:p' "$here/pom.xml")
-home=$(cd "$here/../../.." && pwd)/.peers/jsonschema-$version
-java=${JAVA_HOME:+$JAVA_HOME/bin/}java
-for tool in "$java" timeout flock; do
-  command -v "$tool" >/dev/null || { echo "$0: $tool is needed and is not installed (or not in PATH)" >&2; exit 1; }
-done
-if [ ! -e "$home/.complete" ]; then
-  mkdir -p "$home"
-  exec 8>"$home/.lock"; flock 8
-  if [ ! -e "$home/.complete" ]; then
-    rm -rf "$home/lib"
-    timeout 400 "${MVN:-mvn}" -q -B -f "$here/pom.xml" dependency:copy-dependencies -DoutputDirectory="$home/lib" >"$home/maven.log" 2>&1 ||
-      { tail -n 20 "$home/maven.log" >&2; echo "$0: Maven could not fetch everit, see $home/maven.log" >&2; exit 1; }
-    touch "$home/.complete"
-  fi
-  exec 8>&-
-fi
-exec timeout "${TIMEOUT:-120}" "$java" -Xmx256m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -cp "$home/lib/*" "$@"
+. "$here/../java.sh"
+java_peer "$here" jsonschema everit.version everit
+exec timeout "${TIMEOUT:-120}" "$java" -Xmx256m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -cp "$lib/*" "$@"

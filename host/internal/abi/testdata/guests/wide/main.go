@@ -1,4 +1,4 @@
-// Wide is a guest with a function of more than 16 core parameters, which no function of the contract has today: they travel
+// Wide is a guest with a function of more than 16 core parameters, which no function of the contract has: they travel
 // through one pointer. It reads them by hand, at the places that the canonical ABI says, and gives back what it read as a text.
 package main
 
