@@ -114,6 +114,10 @@ func (t *translator) classRune() rune {
 	if t.peek(0) == '\\' {
 		return t.character()
 	}
+	if t.i >= len(t.in) { // a comment, under the flag x, went to the end
+		t.wrong("Unclosed character class")
+		return 0
+	}
 	t.i++
 	return t.in[t.i-1]
 }
@@ -166,13 +170,17 @@ func binary(name string) (runeSet, bool) {
 	return nil, false
 }
 
-// unassigned is the category Cn, which Go's tables do not have.
+// others are the categories of what is assigned and is no character that is seen. Go's unicode.C is more: since Go 1.25
+// it has what is not assigned, too.
+func others() runeSet { return setOfTables(unicode.Cc, unicode.Cf, unicode.Co, unicode.Cs) }
+
+// unassigned is the category Cn, by what is left of all others.
 func unassigned() runeSet {
-	all := []*unicode.RangeTable{unicode.L, unicode.M, unicode.N, unicode.P, unicode.S, unicode.Z, unicode.C}
-	return setOfTables(all...).complement()
+	return setOfTables(unicode.L, unicode.M, unicode.N, unicode.P, unicode.S, unicode.Z).union(others()).complement()
 }
 
-// javaMethods are the methods of java.lang.Character that \p{java…} asks.
+// javaMethod is the set of one of the methods of java.lang.Character that \p{java…} asks. isMirrored is not among
+// them: Go has no table for it.
 func javaMethod(name string) (runeSet, bool) {
 	switch name {
 	case "LowerCase", "UpperCase", "Alphabetic", "Ideographic", "TitleCase", "Digit", "Letter":
@@ -188,18 +196,39 @@ func javaMethod(name string) (runeSet, bool) {
 		return setOf(0, 0x1f, 0x7f, 0x9f), true
 	case "Defined":
 		return unassigned().complement(), true
+	case "IdentifierIgnorable":
+		return ignorable(), true
+	case "JavaIdentifierStart":
+		return setOfTables(unicode.Letter, unicode.Nl, unicode.Sc, unicode.Pc), true
+	case "JavaIdentifierPart":
+		return setOfTables(unicode.Letter, unicode.Nl, unicode.Sc, unicode.Pc, unicode.Nd, unicode.Mn,
+			unicode.Mc).union(ignorable()), true
+	case "UnicodeIdentifierStart":
+		return setOfTables(unicode.Letter, unicode.Nl, unicode.Other_ID_Start), true
+	case "UnicodeIdentifierPart":
+		return setOfTables(unicode.Letter, unicode.Nl, unicode.Other_ID_Start, unicode.Other_ID_Continue, unicode.Nd,
+			unicode.Mn, unicode.Mc, unicode.Pc).union(ignorable()), true
 	}
 	return nil, false
+}
+
+// ignorable are the characters that java.lang.Character lets stand in names without meaning.
+func ignorable() runeSet {
+	return setOfTables(unicode.Cf).union(setOf(0, 8, 0x0e, 0x1b, 0x7f, 0x9f))
 }
 
 // wordSet is \w.
 func (t *translator) wordSet() runeSet {
 	if t.has(unicodeClasses) {
-		letters, _ := binary("alphabetic")
-		return letters.union(setOfTables(unicode.Mn, unicode.Me, unicode.Mc, unicode.Nd, unicode.Pc,
-			unicode.Join_Control))
+		return wideWord()
 	}
 	return setOf('a', 'z', 'A', 'Z', '0', '9', '_', '_')
+}
+
+// wideWord is \w as Unicode has it.
+func wideWord() runeSet {
+	letters, _ := binary("alphabetic")
+	return letters.union(setOfTables(unicode.Mn, unicode.Me, unicode.Mc, unicode.Nd, unicode.Pc, unicode.Join_Control))
 }
 
 // classEscape reads an escape that is a class, in brackets and outside.
@@ -298,7 +327,7 @@ func (t *translator) family(name string) (s runeSet, why string) {
 			return nil, "Unknown character block name {" + name[2:] + "}"
 		}
 	case strings.HasPrefix(name, "Is"):
-		if s, known = t.cased(name[2:], binary); !known {
+		if s, known = t.cased(name[2:], ofUnicode); !known {
 			if s, known = t.category(name[2:]); !known {
 				s, known = script(name[2:])
 			}
@@ -328,15 +357,28 @@ func (t *translator) family(name string) (s runeSet, why string) {
 
 // cased looks a property up; of those of one case, all three count where case is ignored.
 func (t *translator) cased(name string, in func(string) (runeSet, bool)) (runeSet, bool) {
-	if t.has(ignoreCase) {
+	s, known := in(name)
+	if known && t.has(ignoreCase) {
 		switch strings.ToLower(strings.ReplaceAll(name, "_", "")) {
-		case "lowercase", "uppercase", "titlecase":
+		case "lowercase", "uppercase", "titlecase", "lower", "upper":
 			lower, _ := binary("lowercase")
 			upper, _ := binary("uppercase")
 			return lower.union(upper).union(setOfTables(unicode.Lt)), true
 		}
 	}
-	return in(name)
+	return s, known
+}
+
+// ofUnicode is a property or class by what stands behind Is: the names of POSIX mean Unicode's there, with or without
+// the flag U.
+func ofUnicode(name string) (runeSet, bool) {
+	if strings.EqualFold(name, "word") {
+		return wideWord(), true
+	}
+	if s, known := wide(name); known {
+		return s, true
+	}
+	return binary(name)
 }
 
 // wide is a class of POSIX's as Unicode has it, under the flag U.
@@ -391,7 +433,7 @@ func (t *translator) category(name string) (runeSet, bool) {
 	case "Cn":
 		return unassigned(), true
 	case "C":
-		return setOfTables(unicode.C).union(unassigned()), true
+		return others().union(unassigned()), true
 	case "LC":
 		return setOfTables(unicode.Lu, unicode.Ll, unicode.Lt), true
 	case "LD":
@@ -403,16 +445,6 @@ func (t *translator) category(name string) (runeSet, bool) {
 	}
 	if table := unicode.Categories[name]; table != nil && len(name) <= 2 {
 		return setOfTables(table), true
-	}
-	return nil, false
-}
-
-// script is a script by its name, in any case.
-func script(name string) (runeSet, bool) {
-	for known, table := range unicode.Scripts {
-		if strings.EqualFold(known, name) {
-			return setOfTables(table), true
-		}
 	}
 	return nil, false
 }

@@ -1,6 +1,7 @@
 // Package pattern reads regular expressions in the syntax of Java's java.util.regex and matches them with regexp2: the
 // transforms', predicates' and delta links' in the guests, those of topics' names in the host. class.go has its
-// classes, block.go the blocks of Unicode, runeset.go sets of code points, replacement.go what replaces a match.
+// classes, block.go the blocks of Unicode, script.go its scripts, runeset.go sets of code points, replacement.go what
+// replaces a match.
 package pattern
 
 import (

@@ -66,7 +66,7 @@ func found(p Pattern, text string) string {
 // Whatever an expression is, it is refused with a reason, or compiled and matched.
 func FuzzPattern(f *testing.F) {
 	for _, s := range []string{`(?x) a # b`, `[a-z&&[^b-d]]+`, `(?<n>a)\k<n>\1`, `\p{IsGreek}(?iu)Σ`, `a{2}{3}++`,
-		`(?U:\w\b)|\Q(\E`, `[[[]`, `(?<=\R?)x`} {
+		`(?U:\w\b)|\Q(\E`, `[[[]`, `(?<=\R?)x`, `(?x)[a-#`, `(?iu)[ß-ẞ]\p{IsWord}`} {
 		f.Add(s, "orders")
 	}
 	f.Fuzz(func(t *testing.T, expression, text string) {

@@ -103,13 +103,41 @@ func (s runeSet) folded(all bool) runeSet {
 				break
 			}
 			for f := unicode.SimpleFold(r); f != r; f = unicode.SimpleFold(f) {
-				if all || f <= unicode.MaxASCII {
+				if all && x.takes(f) || !all && f <= unicode.MaxASCII {
 					out = append(out, runeRange{f, f})
+				}
+			}
+			if all && strings.ContainsRune(lettersI, r) {
+				for _, f := range lettersI {
+					if x.takes(f) {
+						out = append(out, runeRange{f, f})
+					}
 				}
 			}
 		}
 	}
 	return out.normal()
+}
+
+// lettersI are all one letter to Java where case is ignored; to Unicode's own folding the Turkish two are letters of
+// their own.
+const lettersI = "iI\u0130\u0131"
+
+// takes tells whether a letter is one of the range's where case is ignored beyond ASCII, as java.util.regex was found to
+// do it: a letter of the text is brought to upper case and that to lower case. A single letter of an expression is, too,
+// unless it has no other case of its own: ẞ takes ß, and ß, whose upper case is two letters, does not take ẞ. A range
+// takes what either case of the letter lies in.
+func (x runeRange) takes(r rune) bool {
+	upper := unicode.ToUpper(r)
+	lower := unicode.ToLower(upper)
+	if x.from != x.to {
+		return x.from <= upper && upper <= x.to || x.from <= lower && lower <= x.to
+	}
+	own := unicode.ToUpper(x.from)
+	if own == x.from && unicode.ToLower(own) == own {
+		return r == own
+	}
+	return lower == unicode.ToLower(own)
 }
 
 // write writes a set in regexp2's syntax.
