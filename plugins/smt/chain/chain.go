@@ -54,6 +54,8 @@ type stage struct {
 
 // condition is a predicate.
 type condition interface {
+	// matches tells whether the row at work is one of those. An *unmatched is that row's failure, another error the
+	// call's.
 	matches(v *view, e *Engine) (bool, error)
 }
 
@@ -61,7 +63,7 @@ type condition interface {
 // each row.
 type topicCondition interface {
 	condition
-	matchesTopic(topic string) bool
+	matchesTopic(topic string) (bool, *unmatched)
 }
 
 // operation is what a transform does.
@@ -159,8 +161,15 @@ func newRoute(stages []stage, topic string) *route {
 	r := &route{from: topic, topic: topic}
 	for i := range stages {
 		s := &stages[i]
-		if s.condition != nil && s.condition.matchesTopic(r.topic) == s.negate {
-			continue
+		if s.condition != nil {
+			matches, unknown := s.condition.matchesTopic(r.topic)
+			if unknown != nil {
+				r.stop = unknown.at(s.number)
+				break
+			}
+			if matches == s.negate {
+				continue
+			}
 		}
 		s.operation.route(r, s.number)
 		if r.dropped || r.stop != nil {

@@ -312,6 +312,9 @@ func (e *Engine) through(c *chain, v *view, from int) (*failure, error) {
 		p := &c.phases[i]
 		if p.condition != nil {
 			matches, err := p.condition.matches(v, e)
+			if unknown, is := err.(*unmatched); is {
+				return unknown.at(p.number), nil
+			}
 			if err != nil {
 				return nil, err
 			}
@@ -473,7 +476,13 @@ func (e *Engine) Test(context []byte, schemas []wit.Schema, topics []string, row
 		if err := e.view.load(in, topics[in.Topic], data); err != nil {
 			return wit.Tested{}, err
 		}
-		if out.Matches[i], err = c.test.matches(&e.view, e); err != nil {
+		out.Matches[i], err = c.test.matches(&e.view, e)
+		if unknown, is := err.(*unmatched); is {
+			out.Faults = append(out.Faults, wit.RowFault{Origin: uint32(i), ErrorClass: connectException,
+				Fault: wit.Fault{Kind: wit.FaultData, Message: unknown.Error()}})
+			continue
+		}
+		if err != nil {
 			return wit.Tested{}, err
 		}
 	}

@@ -137,7 +137,8 @@ func refMatches(c *wit.Condition, r *refRecord) bool {
 		return slices.ContainsFunc(r.headers, func(h refHeader) bool { return h.Name == name })
 	}
 	p, _ := newTopicName(settings{c.Settings})
-	return p.(topicCondition).matchesTopic(r.topic)
+	matches, _ := p.(topicCondition).matchesTopic(r.topic)
+	return matches
 }
 
 // refPick returns the fields of a structure or the entries of a map, in the order of the names; rest is what is left.

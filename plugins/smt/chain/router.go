@@ -23,9 +23,26 @@ func compile(setting, text string) (pattern.Pattern, *wit.Fault) {
 	return p, nil
 }
 
-func matches(p pattern.Pattern, topic string) bool {
+// unmatched is the error of a match that did not come to an end: whether the topic matches cannot be told, and each
+// answer could send a record elsewhere than it belongs.
+type unmatched struct {
+	topic string
+	err   error
+}
+
+func (u *unmatched) Error() string {
+	return "the regular expression gives no answer for the topic " + strconv.Quote(u.topic) + ": " + u.err.Error()
+}
+
+// at is the failure of a row in a stage.
+func (u *unmatched) at(stage int) *failure { return &failure{stage, connectException, u.Error()} }
+
+func matches(p pattern.Pattern, topic string) (bool, *unmatched) {
 	ok, err := p.Matches(topic)
-	return ok && err == nil
+	if err != nil {
+		return false, &unmatched{topic, err}
+	}
+	return ok, nil
 }
 
 // router is RegexRouter: another topic for records whose topic matches as a whole.
@@ -60,7 +77,12 @@ func newRouter(s settings) (operation, *wit.Fault) {
 }
 
 func (o *router) route(r *route, stage int) {
-	if !matches(o.pattern, r.topic) {
+	takes, unknown := matches(o.pattern, r.topic)
+	if unknown != nil {
+		r.stop = unknown.at(stage)
+		return
+	}
+	if !takes {
 		return
 	}
 	topic, wrong := o.replace(r.topic)
@@ -84,7 +106,10 @@ func (o *router) replace(topic string) (string, *failure) {
 		return "", o.wrong
 	}
 	// as in Kafka, the first place where the expression matches is replaced, whole or not
-	replaced, _ := o.pattern.ReplaceFirst(topic, o.replacement)
+	replaced, err := o.pattern.ReplaceFirst(topic, o.replacement)
+	if err != nil {
+		return "", (&unmatched{topic, err}).at(0)
+	}
 	return replaced, nil
 }
 
@@ -122,11 +147,15 @@ func newTopicName(s settings) (condition, *wit.Fault) {
 	return &topicName{pattern: p}, nil
 }
 
-func (c *topicName) matchesTopic(topic string) bool { return matches(c.pattern, topic) }
+func (c *topicName) matchesTopic(topic string) (bool, *unmatched) { return matches(c.pattern, topic) }
 
 func (c *topicName) matches(v *view, _ *Engine) (bool, error) {
 	if !c.asked || c.lastTopic != v.topic {
-		c.asked, c.last, c.lastTopic = true, matches(c.pattern, v.topic), strings.Clone(v.topic)
+		takes, unknown := matches(c.pattern, v.topic)
+		if unknown != nil {
+			return false, unknown
+		}
+		c.asked, c.last, c.lastTopic = true, takes, strings.Clone(v.topic)
 	}
 	return c.last, nil
 }
