@@ -432,9 +432,18 @@ func (ch Checker) Part(ctx context.Context, c *Connector, prefix string, compone
 		p := e.coded(setting.CodeUnknown, setting.Unknown(guess.Nearest(e.Key)))
 		p.Warning = own.Prefix(e.Key) == "" || ch.relaxed(c)
 		if now := renamed(component.Name, e.Key); now != "" {
-			p.Text = "unknown setting; Kafka 4.0 took this name away, it is " + now + " since 2.6, and without it " +
-				"every field stays"
-			p.Warning = ch.relaxed(c)
+			p.Text, p.Warning = "unknown setting; Kafka 4.0 took this name away", true
+			switch _, beside := part.Entry(now); {
+			case beside:
+				p.Text += "; " + now + ", which stands beside it, counts"
+			case len(List(e.Value)) == 0:
+				p.Text += "; it names no field"
+			default:
+				p.Text += ", it is " + now + " since 2.6, and without it every field stays"
+				if p.Warning = ch.relaxed(c); !p.Warning {
+					p.Text += "; with unknown.settings=warn this is a warning"
+				}
+			}
 		}
 		problems = append(problems, p)
 	}

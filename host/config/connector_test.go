@@ -306,11 +306,20 @@ c.properties:4: transforms.b.negate: Invalid value maybe for configuration trans
 // Kafka passes over the names that its ReplaceField had before 4.0, so that fields that were to be left out go on.
 func TestNamesThatKafkaTookAway(t *testing.T) {
 	replace := wit.Component{Kind: wit.ComponentTransformation,
-		Name: "org.apache.kafka.connect.transforms.ReplaceField$Value"}
+		Name: "org.apache.kafka.connect.transforms.ReplaceField$Value", Settings: []wit.SettingSpec{
+			declared("include", wit.KindListOfText, "", ""), declared("exclude", wit.KindListOfText, "", "")}}
 	const text = "transforms=a\ntransforms.a.type=ReplaceField$Value\ntransforms.a.blacklist=ssn"
 	for name, c := range map[string]struct{ text, want string }{
 		"refused": {text, "c.properties:3: transforms.a.blacklist: unknown setting; Kafka 4.0 took this name away, it is " +
-			"exclude since 2.6, and without it every field stays"},
+			"exclude since 2.6, and without it every field stays; with unknown.settings=warn this is a warning"},
+		"beside its new name": {text + "\ntransforms.a.exclude=ssn", "c.properties:3: transforms.a.blacklist: warning: " +
+			"unknown setting; Kafka 4.0 took this name away; exclude, which stands beside it, counts"},
+		"beside the other's new name": {text + "\ntransforms.a.include=ssn", "c.properties:3: transforms.a.blacklist: " +
+			"unknown setting; Kafka 4.0 took this name away, it is exclude since 2.6, and without it every field stays; " +
+			"with unknown.settings=warn this is a warning"},
+		"of nothing": {"transforms=a\ntransforms.a.type=ReplaceField$Value\ntransforms.a.whitelist= ",
+			"c.properties:3: transforms.a.whitelist: warning: unknown setting; Kafka 4.0 took this name away; it names no " +
+				"field"},
 		"relaxed": {text + "\nunknown.settings=warn", "c.properties:3: transforms.a.blacklist: warning: unknown setting; " +
 			"Kafka 4.0 took this name away, it is exclude since 2.6, and without it every field stays"},
 	} {
