@@ -301,6 +301,29 @@ func incompatible(t *testing.T) error {
 	return err
 }
 
+// Confluent's own defaults, as generated files write them out, ask for nothing.
+func TestDefaultsOfWhatIsNotBuilt(t *testing.T) {
+	given := map[string]string{"schema.registry.url": "http://r", "rule.executors": "", "proxy.host": "",
+		"use.latest.with.metadata": "", "proxy.port": "-1"}
+	for _, class := range []string{"AvroConverter", "JsonSchemaConverter"} {
+		if _, err := New(class, given, Use{Schemas: record.NewRegistry()}); err != nil {
+			t.Errorf("%s: %v", class, err)
+		}
+		_, err := New(class, map[string]string{"schema.registry.url": "http://r", "proxy.port": "8080"},
+			Use{Schemas: record.NewRegistry()})
+		const want = "Value 8080 for configuration proxy.port is not built yet; built: -1"
+		if err == nil || err.Error() != want {
+			t.Errorf("%s: expected %s, found %v", class, want, err)
+		}
+		_, err = New(class, map[string]string{"schema.registry.url": "http://r", "rule.executors": "encrypt"},
+			Use{Schemas: record.NewRegistry()})
+		const out = "Value encrypt for configuration rule.executors is not built yet; leave the setting out"
+		if err == nil || err.Error() != out {
+			t.Errorf("%s: expected %s, found %v", class, out, err)
+		}
+	}
+}
+
 // Settings are refused by name.
 func TestSettingsOfAvro(t *testing.T) {
 	for settings, want := range map[string]string{

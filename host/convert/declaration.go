@@ -185,13 +185,15 @@ func registeredSettings() *setting.Table {
 			"Where the ids of "+what+"s' schemas are written: in front of the "+what+". They are read there and in "+
 				"headers."), prefixed)
 	}
-	later := func(name, documentation string, rules ...wit.Rule) {
-		t.Later(setting.Spec(name, wit.KindText, wit.Low, nil, documentation, rules...))
+	// harmless is Confluent's default, which files that were generated write out.
+	later := func(name, harmless, documentation string, rules ...wit.Rule) {
+		t.Later(setting.Spec(name, wit.KindText, wit.Low, nil, documentation, rules...), harmless)
 	}
-	later("rule.executors", "Rules of schemas to run with each value.")
-	later("use.latest.with.metadata", "Write by the newest schema of the subject that has these metadata.")
-	later("proxy.host", "Host of an HTTP proxy in front of the registry.", setting.Alias("schema.registry.proxy.host"))
-	later("proxy.port", "Its port.", setting.Alias("schema.registry.proxy.port"))
+	later("rule.executors", "", "Rules of schemas to run with each value.")
+	later("use.latest.with.metadata", "", "Write by the newest schema of the subject that has these metadata.")
+	later("proxy.host", "", "Host of an HTTP proxy in front of the registry.",
+		setting.Alias("schema.registry.proxy.host"))
+	later("proxy.port", "-1", "Its port.", setting.Alias("schema.registry.proxy.port"))
 	return t
 }
 

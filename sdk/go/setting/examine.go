@@ -97,7 +97,7 @@ func notBuilt(spec *wit.SettingSpec, value string, built []string, instead strin
 	if instead != "" {
 		text += "; " + instead
 	}
-	if len(built) > 0 {
+	if strings.Join(built, "") != "" { // an empty value is said by leaving the setting out
 		return text + "; built: " + strings.Join(built, ", ")
 	}
 	return text + "; leave the setting out"
