@@ -98,7 +98,7 @@ func (k *Checker) check(ctx context.Context, c *config.Connector, ask asker) con
 	problems = append(problems, k.unreached(c, component)...)
 	problems = append(problems, ask(ctx, c, "", info, component, problems)...)
 	problems = append(problems, k.stages(ctx, c, rules)...)
-	problems = append(problems, k.converters(c)...)
+	problems = append(problems, k.converters(c, component)...)
 	problems = append(problems, k.ownConverters(c)...)
 	problems = append(problems, k.clients(ctx, c)...)
 	problems = append(problems, notBuilt(c, config.DeclareComponent(component), problems)...)

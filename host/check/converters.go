@@ -10,6 +10,7 @@ import (
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/convert"
 	"github.com/culvert-project/culvert/sdk/go/setting"
+	"github.com/culvert-project/culvert/wit"
 )
 
 // The settings that name converters; those of the converter itself follow behind the name and a dot.
@@ -52,7 +53,7 @@ const converterVersion = "plugin.version"
 
 // converters checks the converters: their settings one by one, then what only a converter itself sees. What the worker
 // gives is the connector's problem under the name of the converter.
-func (k *Checker) converters(c *config.Connector) config.Problems {
+func (k *Checker) converters(c *config.Connector, component wit.Component) config.Problems {
 	var problems config.Problems
 	for _, which := range converterSettings {
 		class, settings := c.Converter(which, k.Worker)
@@ -70,6 +71,13 @@ func (k *Checker) converters(c *config.Connector) config.Problems {
 			} else if c.Text(which) != "" {
 				at.Key += "." + e.Spec.Name
 			}
+			if unread(component, e) {
+				p := problem(at, errors.New("has no effect on a sink: it says how values are written, and a sink only "+
+					"reads them"))
+				p.Warning = true
+				problems = append(problems, p)
+				continue
+			}
 			for _, text := range e.Errors {
 				problems, wrong = append(problems, problem(at, errors.New(text))), true
 			}
@@ -80,7 +88,7 @@ func (k *Checker) converters(c *config.Connector) config.Problems {
 		if wrong {
 			continue
 		}
-		use := convert.Use{Key: key, Schemas: k.Registry.For("")}
+		use := convert.Use{Key: key, Schemas: k.Registry.For(""), Reading: component.Kind == wit.ComponentSink}
 		if header {
 			_, err = convert.NewHeaders(class, settings, use)
 		} else {
@@ -91,6 +99,12 @@ func (k *Checker) converters(c *config.Connector) config.Problems {
 		}
 	}
 	return problems
+}
+
+// unread tells of a converter's setting in which something is wrong that it does not matter, since the connector is a
+// sink.
+func unread(component wit.Component, e wit.Examined) bool {
+	return component.Kind == wit.ComponentSink && len(e.Errors) > 0 && convert.ForWriting(e.Spec.Name)
 }
 
 // unknownOf warns of a converter's settings that it does not declare: Kafka Connect hands them on, and nobody reads

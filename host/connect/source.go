@@ -208,7 +208,8 @@ func (c *connector) headers() (convert.Headers, error) {
 
 // converting is what converters are made for.
 func (c *connector) converting(key bool) convert.Use {
-	return convert.Use{Key: key, Schemas: c.registry(), Registry: c.registries.client}
+	return convert.Use{Key: key, Schemas: c.registry(), Registry: c.registries.client,
+		Reading: c.component.Kind == wit.ComponentSink}
 }
 
 // boolean is a setting of the connector, else the worker's.

@@ -324,6 +324,20 @@ func TestDefaultsOfWhatIsNotBuilt(t *testing.T) {
 	}
 }
 
+// What a converter would write is no matter where it only reads.
+func TestReadingWithSettingsOfWriting(t *testing.T) {
+	given := map[string]string{"schema.registry.url": "http://r",
+		"key.schema.id.serializer": "io.confluent.kafka.serializers.schema.id.HeaderSchemaIdSerializer"}
+	for _, class := range []string{"AvroConverter", "JsonSchemaConverter"} {
+		if _, err := New(class, given, Use{Schemas: record.NewRegistry(), Reading: true}); err != nil || len(given) != 2 {
+			t.Errorf("%s: %v, left %v", class, err, given)
+		}
+		if _, err := New(class, given, Use{Schemas: record.NewRegistry()}); err == nil {
+			t.Errorf("%s: taken for writing", class)
+		}
+	}
+}
+
 // Settings are refused by name.
 func TestSettingsOfAvro(t *testing.T) {
 	for settings, want := range map[string]string{

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/culvert-project/culvert/host/convert/registry"
 	"github.com/culvert-project/culvert/host/record"
@@ -81,7 +83,13 @@ type Use struct {
 	// Registry makes the client of a schema registry. nil: the converter is made to see whether its settings are right,
 	// and converts nothing.
 	Registry func(registry.Settings) (*registry.Client, error)
+	// Reading: it only reads, for a sink. What is given for writing ([ForWriting]) is passed over.
+	Reading bool
 }
+
+// ForWriting tells of a setting of a converter that it says nothing but how values are written. What of it is not built
+// does not matter to a sink, whose converters only read.
+func ForWriting(name string) bool { return slices.Contains(idSerializers, name) }
 
 // New makes the converter of a class. settings are those behind the prefix (`key.converter.`, `value.converter.`);
 // names that the converter does not declare are ignored, as in Kafka Connect.
@@ -89,6 +97,10 @@ func New(class string, settings map[string]string, u Use) (Converter, error) {
 	d, err := Find(class, u.Key)
 	if err != nil {
 		return nil, err
+	}
+	if u.Reading {
+		settings = maps.Clone(settings)
+		maps.DeleteFunc(settings, func(name, _ string) bool { return ForWriting(name) })
 	}
 	given := d.given(settings, u.Key)
 	if wrong := setting.First(d.table.Examine(given)); wrong != nil {

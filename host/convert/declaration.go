@@ -157,6 +157,9 @@ func shownAt(group string, order int32, display string) []wit.Rule {
 	return rules
 }
 
+// idSerializers are the settings that say where ids of schemas are written.
+var idSerializers = []string{"key.schema.id.serializer", "value.schema.id.serializer"}
+
 // registeredSettings are those of all converters with a schema registry.
 func registeredSettings() *setting.Table {
 	t := setting.Of(registry.Declared()...)
@@ -180,8 +183,8 @@ func registeredSettings() *setting.Table {
 	// What Confluent's serializers do beyond: without it values would be laid out otherwise, or go out without the
 	// rules, such as those that encrypt fields, that a user believes in force.
 	const prefixed = "io.confluent.kafka.serializers.schema.id.PrefixSchemaIdSerializer"
-	for _, what := range []string{"key", "value"} {
-		t.Later(setting.Spec(what+".schema.id.serializer", wit.KindClassName, wit.Low, setting.Is(prefixed),
+	for n, what := range []string{"key", "value"} {
+		t.Later(setting.Spec(idSerializers[n], wit.KindClassName, wit.Low, setting.Is(prefixed),
 			"Where the ids of "+what+"s' schemas are written: in front of the "+what+". They are read there and in "+
 				"headers."), prefixed)
 	}
