@@ -29,10 +29,10 @@ value.converter.value.schema.id.serializer=x.HeaderSchemaIdSerializer`))
 	k := &Checker{Worker: worker, Registry: record.NewRegistry()}
 	const at = "c.properties:5: value.converter.value.schema.id.serializer: "
 	for kind, want := range map[wit.ComponentKind][]string{
-		wit.ComponentSource: {at + "Value x.HeaderSchemaIdSerializer for configuration value.schema.id.serializer is not " +
-			"built yet; built: io.confluent.kafka.serializers.schema.id.PrefixSchemaIdSerializer"},
-		wit.ComponentSink: {at + "warning: has no effect on a sink: it says how values are written, and a sink only reads " +
-			"them"},
+		wit.ComponentSource: {at + "Value x.HeaderSchemaIdSerializer for configuration value.schema.id.serializer is " +
+			"not built yet; built: io.confluent.kafka.serializers.schema.id.PrefixSchemaIdSerializer"},
+		wit.ComponentSink: {at + "warning: has no effect on a sink: it says how values are written, and a sink only " +
+			"reads them"},
 	} {
 		component := wit.Component{Kind: kind}
 		var got []string

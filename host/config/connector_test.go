@@ -312,14 +312,14 @@ func TestNamesThatKafkaTookAway(t *testing.T) {
 	for name, c := range map[string]struct{ text, want string }{
 		"refused": {text, "c.properties:3: transforms.a.blacklist: unknown setting; Kafka 4.0 took this name away, it is " +
 			"exclude since 2.6, and without it every field stays; with unknown.settings=warn this is a warning"},
-		"beside its new name": {text + "\ntransforms.a.exclude=ssn", "c.properties:3: transforms.a.blacklist: warning: " +
-			"unknown setting; Kafka 4.0 took this name away; exclude, which stands beside it, counts"},
+		"beside its new name": {text + "\ntransforms.a.exclude=ssn", "c.properties:3: transforms.a.blacklist: " +
+			"warning: unknown setting; Kafka 4.0 took this name away; exclude, which stands beside it, counts"},
 		"beside the other's new name": {text + "\ntransforms.a.include=ssn", "c.properties:3: transforms.a.blacklist: " +
-			"unknown setting; Kafka 4.0 took this name away, it is exclude since 2.6, and without it every field stays; " +
-			"with unknown.settings=warn this is a warning"},
+			"unknown setting; Kafka 4.0 took this name away, it is exclude since 2.6, and without it " +
+			"every field stays; with unknown.settings=warn this is a warning"},
 		"of nothing": {"transforms=a\ntransforms.a.type=ReplaceField$Value\ntransforms.a.whitelist= ",
-			"c.properties:3: transforms.a.whitelist: warning: unknown setting; Kafka 4.0 took this name away; it names no " +
-				"field"},
+			"c.properties:3: transforms.a.whitelist: warning: unknown setting; Kafka 4.0 took this name away; it names " +
+				"no field"},
 		"relaxed": {text + "\nunknown.settings=warn", "c.properties:3: transforms.a.blacklist: warning: unknown setting; " +
 			"Kafka 4.0 took this name away, it is exclude since 2.6, and without it every field stays"},
 	} {

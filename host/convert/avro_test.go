@@ -329,7 +329,8 @@ func TestReadingWithSettingsOfWriting(t *testing.T) {
 	given := map[string]string{"schema.registry.url": "http://r",
 		"key.schema.id.serializer": "io.confluent.kafka.serializers.schema.id.HeaderSchemaIdSerializer"}
 	for _, class := range []string{"AvroConverter", "JsonSchemaConverter"} {
-		if _, err := New(class, given, Use{Schemas: record.NewRegistry(), Reading: true}); err != nil || len(given) != 2 {
+		_, err := New(class, given, Use{Schemas: record.NewRegistry(), Reading: true})
+		if err != nil || len(given) != 2 {
 			t.Errorf("%s: %v, left %v", class, err, given)
 		}
 		if _, err := New(class, given, Use{Schemas: record.NewRegistry()}); err == nil {

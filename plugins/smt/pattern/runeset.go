@@ -123,10 +123,10 @@ func (s runeSet) folded(all bool) runeSet {
 // their own.
 const lettersI = "iI\u0130\u0131"
 
-// takes tells whether a letter is one of the range's where case is ignored beyond ASCII, as java.util.regex was found to
-// do it: a letter of the text is brought to upper case and that to lower case. A single letter of an expression is, too,
-// unless it has no other case of its own: ẞ takes ß, and ß, whose upper case is two letters, does not take ẞ. A range
-// takes what either case of the letter lies in.
+// takes tells whether a letter is one of the range's where case is ignored beyond ASCII, as java.util.regex was found
+// to do it: a letter of the text is brought to upper case and that to lower case. A single letter of an expression is,
+// too, unless it has no other case of its own: ẞ takes ß, and ß, whose upper case is two letters, does not take ẞ. A
+// range takes what either case of the letter lies in.
 func (x runeRange) takes(r rune) bool {
 	upper := unicode.ToUpper(r)
 	lower := unicode.ToLower(upper)
