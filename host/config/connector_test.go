@@ -318,8 +318,8 @@ func TestNamesThatKafkaTookAway(t *testing.T) {
 			"unknown setting; Kafka 4.0 took this name away, it is exclude since 2.6, and without it " +
 			"every field stays; with unknown.settings=warn this is a warning"},
 		"of nothing": {"transforms=a\ntransforms.a.type=ReplaceField$Value\ntransforms.a.whitelist= ",
-			"c.properties:3: transforms.a.whitelist: warning: unknown setting; Kafka 4.0 took this name away; it names " +
-				"no field"},
+			"c.properties:3: transforms.a.whitelist: warning: unknown setting; Kafka 4.0 took this name away; it " +
+				"names no field"},
 		"relaxed": {text + "\nunknown.settings=warn", "c.properties:3: transforms.a.blacklist: warning: unknown setting; " +
 			"Kafka 4.0 took this name away, it is exclude since 2.6, and without it every field stays"},
 	} {
