@@ -279,6 +279,41 @@ func TestNullKeys(t *testing.T) {
 	}
 }
 
+// What edits make longer and a key has too fits twice where the result is written.
+func TestEditedInKeyAndValue(t *testing.T) {
+	stages := []wit.Stage{{Component: ClassTimestampValue, Settings: pairs("field", "f", "target.type", "string",
+		"format", "yyyy'"+strings.Repeat(longText, 10)+"'")},
+		{Component: ClassValueToKey, Settings: pairs("fields", "f")}}
+	times := make([]any, 300)
+	for i := range times {
+		times[i] = int64(i) << 30
+	}
+	for name, nodes := range map[string][]wit.Node{"plain": nil,
+		"schema": {{Kind: wit.Structure, Members: []wit.Member{{Name: "f", Node: 1}}}, {Kind: wit.Int64}}} {
+		t.Run(name, func(t *testing.T) {
+			b := rowsOf(t, nodes, times...)
+			schemas := []wit.Schema{{ID: 1, Nodes: nodes}}
+			_, _, want, _ := sent(t, stages, schemas, b, true)
+			e, c, got, _ := sent(t, stages, schemas, b, false)
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("differs (-phases +one pass):\n%s", diff)
+			}
+			// again, with a buffer that is too small by less than the key, and others' bytes behind it
+			for size := 1; size < 2500; size++ {
+				guarded := bytes.Repeat([]byte{0xa5}, size+3000)
+				e.data = guarded[:0:size]
+				e.begin(1, len(b.rows))
+				if done := e.alike(c, b.topics, b.rows[:1], 0, b.data); done != 1 {
+					t.Fatalf("%d bytes: the row was not done", size)
+				}
+				if rest := bytes.TrimLeft(guarded[size:], "\xa5"); len(rest) > 0 {
+					t.Fatalf("%d bytes: written behind their end", size)
+				}
+			}
+		})
+	}
+}
+
 // Cast to the type that a field has leaves no value of a time under the name of another type: that fails the row.
 func TestCastOfTimesUnderAnotherType(t *testing.T) {
 	stages := []wit.Stage{{Component: ClassCastValue, Settings: pairs("spec", "f:int64")}}
