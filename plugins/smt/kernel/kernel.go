@@ -50,8 +50,8 @@ func finish(s *Rows, in unsafe.Pointer, head uint64, middle, at int) {
 	s.Edited = 0
 }
 
-// emit writes a row's parts from at on, and the row. What the parts make begins at s.At: the key, where they make one,
-// and the value behind it. There is room for them.
+// emit writes a row's parts from at on, and the row. What the row gets begins at s.At: its key, where parts make one,
+// and behind that its value, which begins before at where the parts are appended to it. There is room for them.
 func emit(s *Rows, in unsafe.Pointer, at int) {
 	dst := s.Dst
 	middle := s.At
