@@ -37,9 +37,9 @@ func (s *Consumer) join(ctx context.Context) error {
 	if s.o.Regex == "" { // else add counts them
 		request := kmsg.NewPtrMetadataRequest()
 		for _, topic := range s.o.Topics {
-			asked := kmsg.NewMetadataRequestTopic()
-			asked.Topic = kmsg.StringPtr(topic)
-			request.Topics = append(request.Topics, asked)
+			one := kmsg.NewMetadataRequestTopic()
+			one.Topic = kmsg.StringPtr(topic)
+			request.Topics = append(request.Topics, one)
 		}
 		for asked := 0; ; {
 			answer, err := request.RequestWith(ctx, s.client)
