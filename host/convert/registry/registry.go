@@ -260,14 +260,11 @@ func (f *found) refuse(what string, way Direction) error {
 				does = "be read"
 			}
 			return &Refused{Text: fmt.Sprintf("%s has the rule %q of type %q, which is not built: values would %s "+
-				"without it", what, shown.Within(r.Name, maxName), shown.Within(r.Type, maxName), does)}
+				"without it", what, shown.Within(r.Name, maxSaid), shown.Within(r.Type, maxSaid), does)}
 		}
 	}
 	return nil
 }
-
-// maxName is how many characters of a rule's name and type an error says.
-const maxName = 100
 
 // Register returns the id of a schema under a subject, registering it where it is new. The registry may add rules to
 // it, by the subject's configuration; with such as would run with what is written it is [Refused]. Registries that

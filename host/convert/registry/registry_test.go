@@ -56,7 +56,8 @@ func TestReferencesAreBounded(t *testing.T) {
 		t.Errorf("expected four schemas, found %q of type %s, %v", texts, kind, err)
 	}
 	more = MaxReferences + 10
-	if _, _, err := c.Schema(t.Context(), 1, Read); err == nil || !strings.Contains(err.Error(), "more than 1000 others") {
+	if _, _, err := c.Schema(t.Context(), 1, Read); err == nil ||
+		!strings.Contains(err.Error(), "more than 1000 others") {
 		t.Errorf("expected a refusal, found %v", err)
 	}
 }
