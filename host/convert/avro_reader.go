@@ -591,8 +591,8 @@ func jsonInteger(v any) (int64, bool) {
 }
 
 // asNumber is a number as Java's intValue (32 bits) or longValue (64) has it: of a whole literal the lowest bits, of
-// one with a fraction the nearest number that there is, without the fraction. A literal with an exponent (3e9), of which
-// Java has the nearest number too, comes from the parser like the whole one that it is equal to.
+// one with a fraction the nearest number that there is, without the fraction. A literal with an exponent (3e9), of
+// which Java has the nearest number too, comes from the parser like the whole one that it is equal to.
 func asNumber(v any, bits int) (int64, bool) {
 	n, ok := jsonInteger(v)
 	switch x := v.(type) {
