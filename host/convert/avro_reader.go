@@ -630,7 +630,7 @@ func nearest(f float64, bits int) int64 {
 		return 1<<(bits-1) - 1
 	case f <= -limit:
 		return -1 << (bits - 1)
-	case f != f:
+	case math.IsNaN(f):
 		return 0
 	}
 	return int64(f)
