@@ -42,8 +42,8 @@ func Find(m *plugin.Manager, class, version string, kinds ...wit.ComponentKind) 
 			names = append(names, kind.String())
 		}
 		last := len(names) - 1
-		any := strings.Join(names[:last], ", ") + " or " + names[last]
-		first = &reworded{strings.Replace(first.Error(), kinds[0].String()+" "+class, any+" "+class, 1), first}
+		all := strings.Join(names[:last], ", ") + " or " + names[last]
+		first = &reworded{strings.Replace(first.Error(), kinds[0].String()+" "+class, all+" "+class, 1), first}
 	}
 	for _, kind := range []wit.ComponentKind{wit.ComponentSource, wit.ComponentSink, wit.ComponentTransformation,
 		wit.ComponentPredicate} {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/culvert-project/culvert/host/convert/registry"
 	"github.com/culvert-project/culvert/host/record"
+	"github.com/culvert-project/culvert/host/shown"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/datum"
@@ -299,7 +300,8 @@ func (c *avroConverter) compile(ctx context.Context, topic string, texts []regis
 		// The parser says of each level around a fault that it is wrong.
 		text := err.Error()
 		if len(text) > MaxErrorBytes {
-			text = text[:maxQuoted] + " ... " + text[len(text)-MaxErrorBytes/2:]
+			// What is left of a character at the cut is none of UTF-8, which shown sees to.
+			text = shown.Within(text, maxQuoted) + " ... " + shown.Line(text[len(text)-MaxErrorBytes/2:])
 		}
 		return nil, dataError("the Avro schema: %s", text)
 	}

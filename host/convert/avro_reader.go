@@ -456,7 +456,7 @@ func (r *avroReader) attributes(w *wit.Node, n *avro.SchemaNode, f avroField) er
 	}
 	version := f.version
 	if given := property(n, "connect.version"); given != nil {
-		v, ok := asNumber(given)
+		v, ok := asNumber(given, 32)
 		if !ok {
 			return dataError("Invalid Connect version found: %s", cut(fmt.Sprint(given)))
 		}
@@ -590,33 +590,61 @@ func jsonInteger(v any) (int64, bool) {
 	return 0, false
 }
 
-// asNumber is a number as Java's intValue or longValue has it, without its fraction.
-func asNumber(v any) (int64, bool) {
-	if n, ok := jsonInteger(v); ok {
-		return n, true
+// asNumber is a number as Java's intValue (32 bits) or longValue (64) has it: of a whole literal the lowest bits, of
+// one with a fraction the nearest number that there is, without the fraction. A literal with an exponent (3e9), of
+// which Java has the nearest number too, comes from the parser like the whole one that it is equal to.
+func asNumber(v any, bits int) (int64, bool) {
+	n, ok := jsonInteger(v)
+	switch x := v.(type) {
+	case float32:
+		return nearest(float64(x), bits), true
+	case float64:
+		return nearest(x, bits), true
+	case json.Number:
+		if strings.ContainsAny(string(x), ".eE") {
+			f, err := x.Float64()
+			if err != nil && !math.IsInf(f, 0) {
+				return 0, false
+			}
+			return nearest(f, bits), true
+		}
+		digits, negative := strings.CutPrefix(string(x), "-")
+		n, ok = 0, digits != ""
+		for _, c := range []byte(digits) {
+			if c < '0' || c > '9' {
+				return 0, false
+			}
+			n = n*10 + int64(c-'0') // wraps around, which keeps the lowest bits
+		}
+		if negative {
+			n = -n
+		}
 	}
-	f, ok := v.(float64)
-	if number, is := v.(json.Number); is {
-		var err error
-		f, err = number.Float64()
-		ok = err == nil
+	return n << (64 - bits) >> (64 - bits), ok
+}
+
+// nearest is Java's (int) or (long) of a double.
+func nearest(f float64, bits int) int64 {
+	switch limit := math.Ldexp(1, bits-1); {
+	case f >= limit:
+		return 1<<(bits-1) - 1
+	case f <= -limit:
+		return -1 << (bits - 1)
+	case math.IsNaN(f):
+		return 0
 	}
-	switch {
-	case !ok:
-		return 0, false
-	case f >= math.MaxInt64:
-		return math.MaxInt64, true
-	case f <= math.MinInt64:
-		return math.MinInt64, true
-	}
-	return int64(f), true
+	return int64(f)
 }
 
 // asText is what Jackson's asText makes of a JSON value: nothing of arrays and objects.
 func asText(v any) string {
-	switch v.(type) {
+	switch x := v.(type) {
 	case []any, map[string]any:
 		return ""
+	case float32:
+		return string(appendJavaReal(nil, float64(x), 32))
+	case float64:
+		return string(appendJavaReal(nil, x, 64))
 	}
 	return fmt.Sprint(v)
 }
@@ -630,7 +658,11 @@ func (r *avroReader) fitting(id uint32, v any) (any, bool) {
 	}
 	switch n.Kind {
 	case wit.Int8, wit.Int16, wit.Int32, wit.Int64:
-		x, _ := asNumber(v)
+		bits := 32
+		if n.Kind == wit.Int64 {
+			bits = 64
+		}
+		x, _ := asNumber(v, bits)
 		return [...]any{int8(x), int16(x), int32(x), x}[n.Kind], true
 	case wit.Float32, wit.Float64:
 		x, _ := realNumber(v)

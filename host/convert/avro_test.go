@@ -638,3 +638,92 @@ func TestOptionsOfAvro(t *testing.T) {
 		}
 	}
 }
+
+// A schema whose rules are to run with each value is refused, whoever asked for it and on the way that they are of:
+// values would go out or come in without them, such as those that encrypt fields or the whole.
+func TestRulesOfSchemas(t *testing.T) {
+	const fixed, newest, found = "use.schema.id=1", "use.latest.version=true", "auto.register.schemas=false"
+	domain := func(mode string) string {
+		return `{"domainRules":[{"name":"r","type":"ENCRYPT","mode":"` + mode + `"}]}`
+	}
+	encoding := func(mode string) string {
+		return `{"encodingRules":[{"name":"r","type":"ENCRYPT_PAYLOAD","mode":"` + mode + `"}]}`
+	}
+	for _, c := range []struct {
+		setting, rules string
+		writes, reads  bool
+	}{
+		{"", `null`, true, true},
+		{"", `{}`, true, true},
+		{"", domain("WRITE"), false, true},
+		{"", domain("READ"), true, false},
+		{"", domain("WRITEREAD"), false, false},
+		{"", domain("LATER"), false, false}, // a mode that there may be some day
+		{"", `{"domainRules":[{"name":"r","type":"ENCRYPT","mode":"WRITEREAD","disabled":true}]}`, true, true},
+		{"", `{"migrationRules":[{"name":"r","type":"JSONATA","mode":"UPGRADE"}]}`, true, true},
+		{"", encoding("WRITEREAD"), false, false},
+		{"", encoding("READ"), true, false},
+		{fixed, domain("WRITEREAD"), false, false},
+		{fixed, domain("READ"), true, false},
+		{newest, domain("WRITE"), false, true},
+		{newest, encoding("WRITEREAD"), false, false},
+		{found, domain("WRITEREAD"), false, false},
+		{found, domain("READ"), true, false},
+	} {
+		open := func(s registry.Settings) (*registry.Client, error) {
+			return registry.OpenWith(s, roundTrip(func(r *http.Request) (*http.Response, error) {
+				return answer(r, 200, `{"subject":"t-value","id":1,"version":1,"schema":"\"int\"","ruleSet":`+c.rules+
+					`}`), nil
+			}), slog.New(slog.DiscardHandler))
+		}
+		settings := map[string]string{"schema.registry.url": "http://r"}
+		if name, value, given := strings.Cut(c.setting, "="); given {
+			settings["auto.register.schemas"], settings[name] = "false", value
+		}
+		b := &record.Batch{Registry: record.NewRegistry()}
+		converter, err := New(ClassAvro, settings, Use{Schemas: b.Registry, Registry: open})
+		if err != nil {
+			t.Fatal(err)
+		}
+		json := newConverter(t, ClassJSON, b.Registry)
+		d := datumOf(t, json, b, `{"schema":{"type":"int32","optional":false},"payload":7}`)
+		_, _, written := converter.Encode(t.Context(), nil, math.MaxInt32, "t", b, d)
+		_, read := converter.Decode(t.Context(), "t", []byte("\x00\x00\x00\x00\x01\x0e"), b)
+		_, byGUID := converter.(HeaderDecoder).DecodeBy(t.Context(), "t", append([]byte{1}, make([]byte, 16)...),
+			[]byte("\x0e"), b)
+		for what, one := range map[string]struct {
+			ok  bool
+			err error
+		}{"written": {c.writes, written}, "read": {c.reads, read}, "read by GUID": {c.reads, byGUID}} {
+			if one.ok && one.err != nil || !one.ok && (!Stops(one.err) || !strings.Contains(one.err.Error(),
+				`the rule "r" of type "ENCRYPT`)) {
+				t.Errorf("%s %s, %s: expected success to be %v, found %v", c.setting, c.rules, what, one.ok, one.err)
+			}
+		}
+	}
+}
+
+// Numbers are narrowed as Java's intValue and longValue do: whole ones lose their upper bits, others become the nearest
+// that there is.
+func TestNumbersAreNarrowedAsByJava(t *testing.T) {
+	for _, c := range []struct {
+		given  any
+		bits   int
+		number int64
+	}{
+		{int64(7), 32, 7}, {int64(-7), 64, -7}, {int64(3_000_000_000), 32, -1_294_967_296}, {int64(1<<32 + 3), 32, 3},
+		{json.Number("18446744073709551619"), 64, 3}, {json.Number("-18446744073709551619"), 32, -3},
+		{3_000_000_000.5, 32, math.MaxInt32}, {-3_000_000_000.5, 32, math.MinInt32}, {2147483647.5, 32, math.MaxInt32},
+		{1.9, 32, 1}, {-1.9, 64, -1}, {1e30, 64, math.MaxInt64}, {-1e30, 64, math.MinInt64}, {math.Inf(1), 32,
+			math.MaxInt32}, {json.Number("1e400"), 64, math.MaxInt64}, {float32(1e10), 32, math.MaxInt32},
+	} {
+		if n, ok := asNumber(c.given, c.bits); !ok || n != c.number {
+			t.Errorf("%v in %d bits: expected %d, found %d, %v", c.given, c.bits, c.number, n, ok)
+		}
+	}
+	for _, none := range []any{nil, "7", true, json.Number(""), json.Number("-"), json.Number("x")} {
+		if n, ok := asNumber(none, 32); ok || n != 0 {
+			t.Errorf("%v: expected no number, found %d", none, n)
+		}
+	}
+}

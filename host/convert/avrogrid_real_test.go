@@ -41,7 +41,8 @@ var avroProperties = []string{"", `"connect.name":"a.N"`, `"connect.name":7`, `"
 	`"connect.version":1.5`, `"connect.doc":"d"`, `"connect.doc":5`, `"connect.parameters":{"p":"1"}`,
 	`"connect.parameters":{"p":1}`, `"connect.parameters":"x"`, `"connect.default":7`, `"connect.default":"x"`,
 	`"connect.default":true`, `"connect.default":null`, `"connect.default":[1]`, `"connect.default":{"k":1}`,
-	`"connect.default":1.5`, `"connect.type":"int8"`, `"connect.type":"int16"`, `"connect.type":"int32"`,
+	`"connect.default":1.5`, `"connect.default":3000000000.5`, `"connect.default":3000000000`, `"connect.default":-1e30`,
+	`"connect.version":3000000000.5`, `"connect.version":4294967299`, `"connect.type":"int8"`, `"connect.type":"int16"`, `"connect.type":"int32"`,
 	`"connect.type":"string"`, `"connect.type":"bytes"`, `"connect.type":5`, `"connect.type":"x"`,
 	`"logicalType":"decimal","precision":9,"scale":2`, `"logicalType":"decimal","precision":4`,
 	`"logicalType":"decimal"`, `"logicalType":"decimal","precision":2,"scale":4`,
@@ -196,6 +197,8 @@ func avroVerdict(schema, theirs, ours string) string {
 	case strings.Contains(theirs, ", expected BigDecimal but was class"), !refused && strings.Contains(ours,
 		"Invalid type for "):
 		return "logical name on another type"
+	case !refused && strings.Contains(ours, "scale parameter not found"):
+		return "decimal without a scale"
 	}
 	return ""
 }

@@ -181,7 +181,8 @@ func registeredSettings() *setting.Table {
 			"How many schemas are kept in each direction."),
 	)
 	// What Confluent's serializers do beyond: without it values would be laid out otherwise, or go out without the
-	// rules, such as those that encrypt fields, that a user believes in force.
+	// rules, such as those that encrypt fields, that a user believes in force. A schema that has such is refused
+	// when a value is to be written or read by it.
 	const prefixed = "io.confluent.kafka.serializers.schema.id.PrefixSchemaIdSerializer"
 	for n, what := range []string{"key", "value"} {
 		t.Later(setting.Spec(idSerializers[n], wit.KindClassName, wit.Low, setting.Is(prefixed),

@@ -285,6 +285,13 @@ func TestNew(t *testing.T) {
 		string(b.Bytes(d)) != "\x02x" {
 		t.Errorf("schema.content: %v %v", d, err)
 	}
+	newConverter(t, ClassJSON, reg, "schema.content", " null\n") // as Kafka has it: no schema
+	for _, text := range []string{"none", "nul", "nullnull", `null {}`, `{"type":"string"} x`, `{"type":"string"}}`} {
+		if _, err := New("JsonConverter", map[string]string{"schema.content": text}, Use{Schemas: reg}); err == nil ||
+			!strings.Contains(err.Error(), "schema.content") {
+			t.Errorf("schema.content=%s: expected a refusal, found %v", text, err)
+		}
+	}
 	if ErrorClass(errors.New("x")) != "" {
 		t.Error("a foreign error has no class of ours")
 	}

@@ -223,7 +223,7 @@ func (s *schemaSource) only(p part, depth int) (facet, error) {
 		return list[0], nil
 	case len(list) == 0:
 		return facet{}, dataError("a JSON Schema that says no type: expected type, properties, items, enum, oneOf, "+
-			"anyOf, allOf or $ref, found %s", shown(p.schema))
+			"anyOf, allOf or $ref, found %s", shownJSON(p.schema))
 	}
 	for i := range list {
 		list[i].part = p.bare()
@@ -231,7 +231,7 @@ func (s *schemaSource) only(p part, depth int) (facet, error) {
 	return facet{part: p, kind: "allOf", of: list}, nil
 }
 
-func shown(v any) string {
+func shownJSON(v any) string {
 	text, _ := json.Marshal(v)
 	return cut(text)
 }
@@ -393,7 +393,8 @@ func (s *schemaSource) all(f facet, version *int32, optional bool, depth int) (u
 		pick = "$ref"
 	}
 	if pick == "" {
-		return 0, dataError("a JSON Schema that is several at once, of which none says what it is: %s", shown(f.schema))
+		return 0, dataError("a JSON Schema that is several at once, of which none says what it is: %s",
+			shownJSON(f.schema))
 	}
 	return s.facet(last[pick], version, optional, depth+1)
 }
@@ -564,7 +565,7 @@ func (s *schemaSource) typed(n *wit.Node, f facet, depth int) (err error) {
 	case "object":
 		return s.object(n, f, connect == "map", depth)
 	default:
-		err = dataError("Unsupported schema type %s: %s", quoted(f.kind), shown(f.schema))
+		err = dataError("Unsupported schema type %s: %s", quoted(f.kind), shownJSON(f.schema))
 	}
 	return err
 }
@@ -673,7 +674,8 @@ func (s *schemaSource) attributes(n *wit.Node, id uint32, p part, version *int32
 		for _, name := range inHashMap(slices.Sorted(maps.Keys(parameters))) {
 			value, ok := parameters[name].(string)
 			if !ok {
-				return dataError("expected a text as the parameter %s, found %s", quoted(name), shown(parameters[name]))
+				return dataError("expected a text as the parameter %s, found %s", quoted(name),
+					shownJSON(parameters[name]))
 			}
 			n.Parameters = append(n.Parameters, wit.Setting{Name: name, Value: value})
 		}

@@ -4,15 +4,19 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math"
+	"net/http"
 	"strings"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/sr"
 	"github.com/twmb/franz-go/pkg/sr/srfake"
 
+	"github.com/culvert-project/culvert/host/convert/registry"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/datum"
 )
 
 // jsonSchemaPair is a converter with a registry, and one that reads and writes JSON in the same batch.
@@ -400,5 +404,41 @@ func TestHostileJSONSchemas(t *testing.T) {
 	}
 	if len(b.Data) != 0 || !bytes.Equal(document[:5], []byte{0, 0, 0, 0, 1}) {
 		t.Error("expected the batch as it was")
+	}
+}
+
+// A schema of which no value can be written, since it has the name of a logical type of another kind, is not
+// registered.
+func TestMisnamedSchemasAreNotRegistered(t *testing.T) {
+	asked := 0
+	open := func(s registry.Settings) (*registry.Client, error) {
+		return registry.OpenWith(s, roundTrip(func(r *http.Request) (*http.Response, error) {
+			asked++
+			return answer(r, 200, `{"id":1}`), nil
+		}), slog.New(slog.DiscardHandler))
+	}
+	b := &record.Batch{Registry: record.NewRegistry()}
+	c, err := New(ClassJSONSchema, map[string]string{"schema.registry.url": "http://r"}, Use{Schemas: b.Registry,
+		Registry: open})
+	if err != nil {
+		t.Fatal(err)
+	}
+	write := func(nodes []wit.Node) error {
+		s, err := b.Registry.Intern(nodes)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.Data = datum.AppendBytes(b.Data[:0], []byte("x"))
+		_, _, err = c.Encode(t.Context(), nil, math.MaxInt32, "t", b, wit.Datum{Form: wit.Structured, Schema: s.ID,
+			Size: uint32(len(b.Data))})
+		return err
+	}
+	for _, name := range []string{wit.NameDate, wit.NameTime, wit.NameTimestamp, wit.NameDecimal} {
+		if err := write([]wit.Node{{Kind: wit.Text, Name: &name}}); ErrorClass(err) != DataException || asked != 0 {
+			t.Errorf("%s: expected a refusal and no request, found %d, %v", name, asked, err)
+		}
+	}
+	if err := write([]wit.Node{{Kind: wit.Text, Name: wit.Ptr("n")}}); err != nil || asked != 1 {
+		t.Errorf("another name: expected one request, found %d, %v", asked, err)
 	}
 }

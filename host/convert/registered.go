@@ -109,7 +109,7 @@ func (c *registered) id(ctx context.Context, topic, name, text string,
 	case s.fixed >= 0:
 		var texts []registry.Text
 		id = s.fixed
-		if texts, _, err = c.client.Schema(ctx, id); err == nil {
+		if texts, _, err = c.client.Schema(ctx, id, registry.Written); err == nil {
 			err = fits(text, texts, fmt.Sprintf("schema %d of use.schema.id", id))
 		}
 	case s.latest:
@@ -118,7 +118,7 @@ func (c *registered) id(ctx context.Context, topic, name, text string,
 			err = fits(text, []registry.Text{{Text: newest}}, "the newest schema of "+subject)
 		}
 	default:
-		id, _, err = c.client.Lookup(ctx, subject, c.kind, text, s.normalize)
+		id, err = c.client.Lookup(ctx, subject, c.kind, text, s.normalize)
 	}
 	if err != nil {
 		var refused *registry.Refused
@@ -197,9 +197,9 @@ func (c *registered) written(ctx context.Context, id schemaID) (texts []registry
 	}
 	var kind registry.Kind
 	if id.guid != "" {
-		texts, kind, err = c.client.SchemaOf(ctx, id.guid)
+		texts, kind, err = c.client.SchemaOf(ctx, id.guid, registry.Read)
 	} else {
-		texts, kind, err = c.client.Schema(ctx, id.id)
+		texts, kind, err = c.client.Schema(ctx, id.id, registry.Read)
 	}
 	if err != nil {
 		var refused *registry.Refused
@@ -229,7 +229,7 @@ func (c *registered) version(ctx context.Context, topic, name, text string) (*in
 	if err != nil {
 		return nil, nil // only what has a name has a subject then
 	}
-	_, version, err := c.client.Lookup(ctx, subject, c.kind, text, false)
+	version, err := c.client.Version(ctx, subject, c.kind, text)
 	var refused *registry.Refused
 	switch {
 	case errors.As(err, &refused) && refused.NotFound():

@@ -31,9 +31,23 @@ func readSchema(ctx context.Context, text []byte, f form) ([]wit.Node, error) {
 	s.p.reset(ctx, text, datum.MaxSchemaBytes)
 	s.p.defaults = true
 	if s.p.peek() == 'n' {
+		if err := s.p.word("null"); err != nil {
+			return nil, err
+		}
+		if err := s.p.end(); err != nil {
+			return nil, err
+		}
 		return nil, nil
 	}
 	if err := s.p.index(); err != nil {
+		return nil, endedBy(ctx, err)
+	}
+	from := s.p.i
+	err := s.p.skip()
+	if err == nil {
+		err = s.p.end()
+	}
+	if s.p.i = from; err != nil {
 		return nil, endedBy(ctx, err)
 	}
 	if _, _, err := s.node(s.p.i, 1); err != nil {

@@ -51,7 +51,8 @@ const (
 	decimalNumber
 	keyedShape // mapping of which each entry is an object of key and value
 	unionShape // structure that stands for a union: the one member that is not null
-	// misnamedShape has the name of a logical type and another type than that: transforms make it, JsonConverter fails.
+	// misnamedShape has the name of a logical type and another type than that: transforms make it, JsonConverter fails
+	// at values other than null. JsonSchemaConverter refuses the schema, so that none is registered.
 	misnamedShape
 )
 
@@ -81,7 +82,7 @@ func newWriter(k *budget, nodes []wit.Node, node uint32, f form) (*writer, error
 	n := &nodes[node]
 	w := &writer{optional: n.Optional, full: 2, null: []byte("null")}
 	var err error
-	if expected, is := kindOfName(n); is && n.Kind != expected {
+	if expected, is := kindOfName(n); is && n.Kind != expected && !f.ofSchema {
 		w.shape, w.wrong = misnamedShape, misnamed(n)
 	} else if w.shape, w.scale, err = shapeOf(n, f); err != nil {
 		return nil, err

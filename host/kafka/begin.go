@@ -27,17 +27,21 @@ import (
 // versions, and offsets can be reset one by one. A topic that a regular expression finds later begins at its end, as it
 // does in Kafka: it may be an old one that the user was not allowed to see before.
 
+// missingAgain is after how long a topic is asked for again that is said not to be there: a broker that has just
+// started may not know it yet.
+var missingAgain = [...]time.Duration{time.Second, 5 * time.Second}
+
 // join counts the partitions of the topics that are read by name, and then joins the group. With the other resets the
 // member joins when it is made. While nobody can be reached it goes on asking.
 func (s *Consumer) join(ctx context.Context) error {
 	if s.o.Regex == "" { // else add counts them
 		request := kmsg.NewPtrMetadataRequest()
 		for _, topic := range s.o.Topics {
-			asked := kmsg.NewMetadataRequestTopic()
-			asked.Topic = kmsg.StringPtr(topic)
-			request.Topics = append(request.Topics, asked)
+			one := kmsg.NewMetadataRequestTopic()
+			one.Topic = kmsg.StringPtr(topic)
+			request.Topics = append(request.Topics, one)
 		}
-		for asked := 1; ; {
+		for asked := 0; ; {
 			answer, err := request.RequestWith(ctx, s.client)
 			switch {
 			case err != nil && passes(err) && pause.For(ctx, time.Second) == nil:
@@ -51,15 +55,16 @@ func (s *Consumer) join(ctx context.Context) error {
 				case t.Topic == nil:
 				case t.ErrorCode == 0:
 					s.counted(*t.Topic, len(t.Partitions))
-				case t.ErrorCode == kerr.UnknownTopicOrPartition.Code && asked > 1:
+				case t.ErrorCode == kerr.UnknownTopicOrPartition.Code && asked == len(missingAgain):
 					s.counted(*t.Topic, 0)
 				case t.ErrorCode == kerr.UnknownTopicOrPartition.Code:
-					missing = true // a broker that has just started may not know it yet
+					missing = true
 				}
 			}
-			if asked++; !missing || pause.For(ctx, time.Second) != nil {
+			if !missing || pause.For(ctx, missingAgain[asked]) != nil {
 				break
 			}
+			asked++
 		}
 	}
 	s.subscribe()
@@ -88,15 +93,16 @@ func (s *Consumer) added(topic string, partition int32) bool {
 }
 
 // unbegunWith are new partitions, and those that are this member's since earlier and of which the coordinator did not
-// take where they begin.
-func (s *Consumer) unbegunWith(partitions map[string][]int32) map[string][]int32 {
+// take where they begin. known is where they and others were to begin.
+func (s *Consumer) unbegunWith(partitions map[string][]int32) (all map[string][]int32, known Offsets) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	all := map[string][]int32{}
+	all, known = map[string][]int32{}, Offsets{}
 	for topic, list := range partitions {
 		all[topic] = slices.Clone(list)
 	}
 	for topic, list := range s.unbegun {
+		known[topic] = maps.Clone(list)
 		for p := range list {
 			if s.owned[topic][p] && !slices.Contains(all[topic], p) {
 				all[topic] = append(all[topic], p)
@@ -104,7 +110,7 @@ func (s *Consumer) unbegunWith(partitions map[string][]int32) map[string][]int32
 		}
 	}
 	s.unbegun, s.refusal = nil, nil
-	return all
+	return all, known
 }
 
 // mayBegin keeps the client from reading partitions of which the coordinator did not take where they begin, since the
@@ -119,8 +125,10 @@ func (s *Consumer) mayBegin(_ context.Context, offsets map[string]map[int32]kgo.
 }
 
 // beginAt commits where those of new partitions begin that the group has no offset of, as auto.offset.reset says:
-// `earliest` or `latest`.
-func (s *Consumer) beginAt(ctx context.Context, client *kgo.Client, partitions map[string][]int32) error {
+// `earliest` or `latest`. known is where some were to begin that could not be committed, and is filled in: with
+// `latest` what was written since would be passed over otherwise.
+func (s *Consumer) beginAt(ctx context.Context, client *kgo.Client, partitions map[string][]int32,
+	known Offsets) error {
 	stored, err := s.storedOffsets(ctx, client, slices.Collect(maps.Keys(partitions)))
 	if err != nil {
 		return fmt.Errorf("read the offsets of group %s: %w", s.o.Group, err)
@@ -168,8 +176,15 @@ func (s *Consumer) beginAt(ctx context.Context, client *kgo.Client, partitions m
 						"group", s.o.Group, "topic", topic, "partition", p, "offset", to)
 				}
 			}
+			if before, some := known[topic][p]; some { // unless those records expired, or the topic was made anew
+				to = min(max(before.Offset, starts[topic][p]), ends[topic][p])
+			}
 			list[p] = kgo.EpochOffset{Epoch: -1, Offset: to}
 		}
+		if known[topic] == nil {
+			known[topic] = map[int32]kgo.EpochOffset{}
+		}
+		maps.Copy(known[topic], list)
 	}
 	err = s.commitOnce(ctx, begin)
 	if forgotten(err) {

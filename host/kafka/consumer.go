@@ -484,8 +484,8 @@ func (s *Consumer) assigned(ctx context.Context, client *kgo.Client, partitions 
 		s.asksUntil(ctx, func(ctx context.Context) error { return s.readMetadata(ctx, client, partitions) })
 	}
 	if reset := s.config.Consumer.Reset; reset == "earliest" || reset == "latest" {
-		if begin := s.unbegunWith(partitions); len(begin) > 0 {
-			s.asksUntil(ctx, func(ctx context.Context) error { return s.beginAt(ctx, client, begin) })
+		if begin, known := s.unbegunWith(partitions); len(begin) > 0 {
+			s.asksUntil(ctx, func(ctx context.Context) error { return s.beginAt(ctx, client, begin, known) })
 		}
 	}
 }

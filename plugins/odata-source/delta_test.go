@@ -121,6 +121,7 @@ func (f *follower) exchange(q *wit.Request) (wit.Response, error) {
 
 // catchUp reads until nothing is due: the first load, or the changes since.
 func (f *follower) catchUp(cause wit.Cause) error {
+	again := false
 	for range 5000 {
 		step, err := f.p.Next(f.opened.Context, 0, f.stored, cause, f.now)
 		if err != nil {
@@ -137,8 +138,13 @@ func (f *follower) catchUp(cause wit.Cause) error {
 		if !more {
 			return nil
 		}
-		if cause.Wake == nil || step.Fetch.Position != nil || f.putOff == 0 {
+		switch {
+		case cause.Wake == nil || step.Fetch.Position != nil || f.putOff == 0:
 			cause = wit.Cause{More: wit.Chosen}
+		case again:
+			return nil // the host has a wake come once more, and no oftener
+		default:
+			again = true
 		}
 		f.now += int64(f.putOff)
 	}

@@ -95,6 +95,54 @@ func TestServicesThatSayYes(t *testing.T) {
 	}
 }
 
+// TestLoadsThatReachACountWhichMayBeALimit: behind as many rows as the service counts, where the number may be the most
+// that it counts, one request more asks for others. That it is not answered fails no load that its count says is whole.
+func TestLoadsThatReachACountWhichMayBeALimit(t *testing.T) {
+	for _, status := range []int{400, 403, 404, 408, 500, 502, 503, 504, 524} {
+		for _, settings := range [][]string{nil, {"sap.odata.paging=top", "sap.odata.page.size=100"},
+			{"sap.odata.paging=top", "sap.odata.page.size=40"}} {
+			t.Run(fmt.Sprint(status, settings), func(t *testing.T) {
+				s, refused := service.New(service.Options{Rows: 100}), 0
+				l := newLoad(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					asked := r.URL.Query()
+					if asked.Get("$skip") >= "99" || strings.Contains(asked.Get("$filter"), "OrderID gt 10347") {
+						refused++
+						http.Error(w, "no", status)
+						return
+					}
+					s.ServeHTTP(w, r)
+				}), join(set("00", "Orders"), settings)...)
+				if _, err := l.run(0, nil); err != nil {
+					t.Fatalf("%v\n%s", err, strings.Join(l.targets, "\n"))
+				}
+				l.same(s, "Orders")
+				if refused == 0 || refused > 4 {
+					t.Errorf("%d requests were refused: %v", refused, l.targets)
+				}
+			})
+		}
+	}
+}
+
+// TestCountsOfAPageProveNothing: where a service counts the rows of a page, a load whose further rows are not to be had
+// for a moment fails, though as many rows came as were counted.
+func TestCountsOfAPageProveNothing(t *testing.T) {
+	for _, status := range []int{403, 408, 503} {
+		s := &odd{t: t, keys: upFrom(1, 150), page: 100, links: "none", order: "heeds", filter: "heeds", count: "page",
+			skips: true}
+		l := newLoad(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if asked := r.URL.Query(); asked.Has("$skip") || asked.Has("$filter") {
+				http.Error(w, "not now", status)
+				return
+			}
+			s.ServeHTTP(w, r)
+		}), set("00", "X")...)
+		if _, err := l.run(0, nil); err == nil || !strings.Contains(err.Error(), strconv.Itoa(status)) {
+			t.Errorf("%d rows of 150 were taken for all: %v\n%s", len(l.rows), err, strings.Join(l.targets, "\n"))
+		}
+	}
+}
+
 // Next links are followed to the last one, however many rows come that a count of a page, or of 0, says there are not.
 func TestLinksBesideSmallCounts(t *testing.T) {
 	for _, count := range []string{"page", "zero"} {

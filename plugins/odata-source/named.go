@@ -3,7 +3,6 @@ package main
 import (
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/culvert-project/culvert/sdk/go"
 	"github.com/culvert-project/culvert/wit"
@@ -155,37 +154,21 @@ func (pg *page) decodeNamed(tag string, _ uint16, piece []byte, last bool) (port
 // before: who sends notifications one after another would stand still with each entity that was deleted since. An
 // entity that was changed and comes as it was before cannot be told from one that is up to date.
 
-// maxContradicted is how many answers that contradict their notifications an instance remembers, forgetting is how many
-// times longer than they are to wait at most.
-const (
-	maxContradicted = 10_000
-	forgetting      = 30
-)
+// maxConfirm is the greatest value of sap.odata.notification.confirm.seconds: the host waits no longer than a minute.
+const maxConfirm = 60
 
-// confirm has an entity read once more whose answer contradicts the notification, unless it was read twice by now.
+// confirm has an entity read once more whose answer contradicts the notification. The host does so once for each
+// notification: this may be the second answer, which an instance of the plugin cannot know.
 func (pg *page) confirm(portion *wit.Portion, contradicts bool) {
-	after, ps, name := int64(pg.feed.subscribing.confirm)*1000, pg.pages, pg.What()+pg.named
-	if pg.toldDeleted {
-		name += deletedToken
-	}
-	since, before := ps.contradicted[name]
-	waited := pg.Answer.At - since
-	before = before && waited >= 0 && waited <= forgetting*after
-	if !contradicts || pg.lone || pg.store != nil || after == 0 || before && waited >= after {
-		delete(ps.contradicted, name)
+	after := uint32(pg.feed.subscribing.confirm) * 1000
+	if !contradicts || pg.lone || pg.store != nil || after == 0 {
 		return
 	}
-	if !before {
-		if ps.contradicted == nil || len(ps.contradicted) == maxContradicted {
-			ps.contradicted = map[string]int64{}
-		}
-		ps.contradicted[name], waited = pg.Answer.At, 0
-		says := "is not there, and no notification says that it was deleted"
-		if pg.toldDeleted {
-			says = "is there, and a notification says that it was deleted"
-		}
-		sdk.Log(wit.LevelInfo, pg.What()+": the entity "+pg.named+" "+says+": it is read once more in "+
-			(time.Duration(after)*time.Millisecond).String())
+	says := "is not there, and no notification says that it was deleted"
+	if pg.toldDeleted {
+		says = "is there, and a notification says that it was deleted"
 	}
-	portion.More, portion.WaitMs = true, uint32(after-waited)
+	sdk.Log(wit.LevelInfo, pg.What()+": the entity "+pg.named+" "+says+": unless this is the second answer, it is "+
+		"read once more in "+strconv.Itoa(pg.feed.subscribing.confirm)+" s")
+	portion.More, portion.WaitMs = true, after
 }

@@ -55,8 +55,6 @@ type pages struct {
 	last     uint32
 	// unheard are properties that came and that the metadata of that time don't have, which later ones may.
 	unheard map[string]int64
-	// contradicted are entities whose answer contradicted the notification, with the time of the first such answer.
-	contradicted map[string]int64
 }
 
 // maxUnheard is how many of them are remembered.

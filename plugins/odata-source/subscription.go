@@ -101,7 +101,7 @@ func declareSubscriptions(t *setting.Table) {
 			"Seconds after which a set in full mode with "+nameExecPeriod+" = -1 reads an entity once more that is "+
 				"not there although no notification said that it was deleted, or is there although one did: the "+
 				"answer may come of an older copy of the service's data. 0: it is not read once more.",
-			setting.AtLeast(0), setting.AtMost(maxSeconds), group, setting.Display("Confirm")),
+			setting.AtLeast(0), setting.AtMost(maxConfirm), group, setting.Display("Confirm")),
 	)
 }
 

@@ -14,6 +14,7 @@ import (
 	"math"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -21,6 +22,7 @@ import (
 	"github.com/twmb/franz-go/pkg/sr"
 
 	"github.com/culvert-project/culvert/host/internal/pause"
+	"github.com/culvert-project/culvert/host/shown"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -217,89 +219,143 @@ const (
 // Text is a schema's, and the name by which the schema that refers to it does so.
 type Text struct{ Name, Text string }
 
-// Register returns the id of a schema under a subject, registering it where it is new.
+// Direction is which way the values of a schema go, which decides the rules that would have to run with them.
+type Direction string
+
+// Directions of values, by the mode of the rules that do not run with them.
+const (
+	Written Direction = "READ"
+	Read    Direction = "WRITE"
+)
+
+// found is an answer about a schema. sr has no rules for the whole payload, and gives up at a mode that it does not
+// know, so that rules are read here.
+type found struct {
+	sr.SubjectSchema
+	Rules *ruleSet `json:"ruleSet"` // stands before the embedded one
+}
+
+// ruleSet holds the rules that run with each value, by Confluent's names: those of fields and messages, and those of
+// the whole payload. Those that migrate values run for readers that ask for another version than the value's, as none
+// here does.
+type ruleSet struct {
+	DomainRules, EncodingRules []rule
+}
+
+type rule struct {
+	Name, Type, Mode string
+	Disabled         bool
+}
+
+// refuse is the answer's [Refused] where its schema, which what names, has a rule that would have to run with values
+// that go this way.
+func (f *found) refuse(what string, way Direction) error {
+	if f.Rules == nil {
+		return nil
+	}
+	for _, r := range slices.Concat(f.Rules.DomainRules, f.Rules.EncodingRules) {
+		if !r.Disabled && r.Mode != string(way) {
+			does := "go out"
+			if way == Read {
+				does = "be read"
+			}
+			return &Refused{Text: fmt.Sprintf("%s has the rule %q of type %q, which is not built: values would %s "+
+				"without it", what, shown.Within(r.Name, maxSaid), shown.Within(r.Type, maxSaid), does)}
+		}
+	}
+	return nil
+}
+
+// Register returns the id of a schema under a subject, registering it where it is new. The registry may add rules to
+// it, by the subject's configuration; with such as would run with what is written it is [Refused]. Registries that
+// answer with an id alone do not tell.
 func (c *Client) Register(ctx context.Context, subject string, kind Kind, text string, normalize bool) (id int,
 	err error) {
-	err = c.ask(ctx, "register the schema of "+subject, func(ctx context.Context) error {
-		id, err = c.api.RegisterSchema(parameters(ctx, normalize), subject, sr.Schema{Schema: text, Type: kind}, -1, -1)
-		return numbered(id, err)
-	})
-	return id, err
+	f, err := c.find(ctx, "register the schema of "+subject, http.MethodPost, subjectPath(subject)+"/versions",
+		&sr.Schema{Schema: text, Type: kind}, normalize, true)
+	if err == nil {
+		err = f.refuse("the schema of "+subject, Written)
+	}
+	return f.ID, err
 }
 
-// Lookup returns the id and the version of a schema that is registered under a subject.
-func (c *Client) Lookup(ctx context.Context, subject string, kind Kind, text string, normalize bool) (id, version int,
+// Lookup returns the id of a schema that is registered under a subject; one with rules for what is written is
+// [Refused].
+func (c *Client) Lookup(ctx context.Context, subject string, kind Kind, text string, normalize bool) (id int,
 	err error) {
-	err = c.ask(ctx, "look up the schema of "+subject, func(ctx context.Context) error {
-		found, err := c.api.LookupSchema(parameters(ctx, normalize), subject, sr.Schema{Schema: text, Type: kind})
-		id, version = found.ID, found.Version
-		return numbered(id, err)
-	})
-	return id, version, err
+	f, err := c.find(ctx, "look up the schema of "+subject, http.MethodPost, subjectPath(subject),
+		&sr.Schema{Schema: text, Type: kind}, normalize, true)
+	if err == nil {
+		err = f.refuse("the schema of "+subject, Written)
+	}
+	return f.ID, err
 }
 
-// numbered refuses an answer that calls itself a success and has no id, such as a gateway's.
-func numbered(id int, err error) error {
-	if err == nil && (id <= 0 || id > math.MaxInt32) {
-		return fmt.Errorf("the answer has no id of a schema: expected 1 to %d, found %d", math.MaxInt32, id)
-	}
-	return err
-}
-
-func parameters(ctx context.Context, normalize bool) context.Context {
-	if normalize {
-		return sr.WithParams(ctx, sr.Normalize)
-	}
-	return ctx
+// Version returns which version of a subject a schema is.
+func (c *Client) Version(ctx context.Context, subject string, kind Kind, text string) (version int, err error) {
+	f, err := c.find(ctx, "look up the schema of "+subject, http.MethodPost, subjectPath(subject),
+		&sr.Schema{Schema: text, Type: kind}, false, true)
+	return f.Version, err
 }
 
 // Latest returns the newest schema of a subject; one with rules for what is written, such as those that encrypt fields,
 // is [Refused].
 func (c *Client) Latest(ctx context.Context, subject string) (id int, text string, err error) {
-	var rules *sr.SchemaRuleSet
-	err = c.ask(ctx, "get the newest schema of "+subject, func(ctx context.Context) error {
-		found, err := c.api.SchemaByVersion(ctx, subject, -1)
-		id, text, rules = found.ID, found.Schema.Schema, found.Schema.SchemaRuleSet
-		return numbered(id, err)
-	})
-	if err != nil || rules == nil {
-		return id, text, err
+	f, err := c.find(ctx, "get the newest schema of "+subject, http.MethodGet, subjectPath(subject)+"/versions/latest",
+		nil, false, true)
+	if err == nil {
+		err = f.refuse("the newest schema of "+subject, Written)
 	}
-	for _, r := range rules.DomainRules {
-		if !r.Disabled && r.Mode != sr.SchemaRuleModeRead {
-			return 0, "", &Refused{Text: fmt.Sprintf("the newest schema of %s has the rule %q of type %q, which is not "+
-				"built: values would go out without it", subject, r.Name, r.Type)}
-		}
-	}
-	return id, text, nil
+	return f.ID, f.Schema.Schema, err
 }
 
-// Schema returns the schema of an id, behind those that it refers to, each behind its own.
-func (c *Client) Schema(ctx context.Context, id int) (texts []Text, kind Kind, err error) {
-	var found sr.Schema
-	err = c.ask(ctx, fmt.Sprintf("get schema %d", id), func(ctx context.Context) error {
-		found, err = c.api.SchemaByID(ctx, id)
-		return err
-	})
-	if err != nil {
-		return nil, kind, err
-	}
-	texts, err = c.with(ctx, fmt.Sprintf("schema %d", id), found)
-	return texts, found.Type, err
+// Schema returns the schema of an id, behind those that it refers to, each behind its own; one with rules for values
+// that go this way is [Refused].
+func (c *Client) Schema(ctx context.Context, id int, way Direction) (texts []Text, kind Kind, err error) {
+	return c.schema(ctx, fmt.Sprintf("schema %d", id), fmt.Sprintf("/schemas/ids/%d", id), way)
 }
 
 // SchemaOf returns the schema of a GUID as [Client.Schema] does.
-func (c *Client) SchemaOf(ctx context.Context, guid string) (texts []Text, kind Kind, err error) {
-	var found sr.SubjectSchema
-	err = c.ask(ctx, "get the schema "+guid, func(ctx context.Context) error {
-		found, err = c.api.SchemaByGUID(ctx, guid)
-		return err
-	})
+func (c *Client) SchemaOf(ctx context.Context, guid string, way Direction) (texts []Text, kind Kind, err error) {
+	return c.schema(ctx, "schema "+guid, "/schemas/guids/"+url.PathEscape(guid), way)
+}
+
+func (c *Client) schema(ctx context.Context, what, path string, way Direction) (texts []Text, kind Kind, err error) {
+	f, err := c.find(ctx, "get "+what, http.MethodGet, path, nil, false, false)
+	if err == nil {
+		err = f.refuse(what, way)
+	}
 	if err != nil {
 		return nil, kind, err
 	}
-	texts, err = c.with(ctx, "schema "+guid, found.Schema)
-	return texts, found.Type, err
+	texts, err = c.with(ctx, what, f.Schema)
+	return texts, f.Type, err
+}
+
+func subjectPath(subject string) string { return "/subjects/" + url.PathEscape(subject) }
+
+// find asks for one schema, giving the registry a schema where there is one. withID: an answer that calls itself a
+// success and has no id, such as a gateway's, is none.
+func (c *Client) find(ctx context.Context, what, method, path string, give *sr.Schema, normalize, withID bool) (f found,
+	err error) {
+	err = c.ask(ctx, what, func(ctx context.Context) error {
+		if normalize {
+			ctx = sr.WithParams(ctx, sr.Normalize)
+		}
+		var body any
+		if give != nil {
+			body = give
+		}
+		f = found{}
+		if err := c.api.Do(ctx, method, path, body, &f); err != nil {
+			return err
+		}
+		if withID && (f.ID <= 0 || f.ID > math.MaxInt32) {
+			return fmt.Errorf("the answer has no id of a schema: expected 1 to %d, found %d", math.MaxInt32, f.ID)
+		}
+		return nil
+	})
+	return f, err
 }
 
 // with returns a schema behind those that it refers to.

@@ -50,13 +50,14 @@ func TestReferencesAreBounded(t *testing.T) {
 		}
 		json.NewEncoder(w).Encode(sr.SubjectSchema{Subject: "s", Version: 1, ID: n + 1, Schema: s})
 	}, nil)
-	texts, kind, err := c.Schema(t.Context(), 1)
+	texts, kind, err := c.Schema(t.Context(), 1, Read)
 	want := []Text{{"a", `"text 3"`}, {"a", `"text 2"`}, {"a", `"text 1"`}, {"", `"text 0"`}}
 	if err != nil || kind != Avro || !slices.Equal(texts, want) {
 		t.Errorf("expected four schemas, found %q of type %s, %v", texts, kind, err)
 	}
 	more = MaxReferences + 10
-	if _, _, err := c.Schema(t.Context(), 1); err == nil || !strings.Contains(err.Error(), "more than 1000 others") {
+	if _, _, err := c.Schema(t.Context(), 1, Read); err == nil ||
+		!strings.Contains(err.Error(), "more than 1000 others") {
 		t.Errorf("expected a refusal, found %v", err)
 	}
 }
@@ -102,7 +103,7 @@ func TestCredentialsStayWithTheRegistry(t *testing.T) {
 			came = append(came, r.Header.Get("Authorization"))
 			http.Redirect(w, r, elsewhere+r.URL.Path, http.StatusTemporaryRedirect)
 		}, given)
-		_, _, err := c.Schema(t.Context(), 1)
+		_, _, err := c.Schema(t.Context(), 1, Read)
 		var refused *Refused
 		if !errors.As(err, &refused) || !refused.NotFound() {
 			t.Errorf("expected the other host's answer, found %v", err)

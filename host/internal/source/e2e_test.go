@@ -3,6 +3,7 @@ package source
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -22,6 +23,7 @@ import (
 
 	northwind "github.com/culvert-project/culvert/examples/demo-service/service"
 	"github.com/culvert-project/culvert/host/convert"
+	"github.com/culvert-project/culvert/host/internal/notify"
 	"github.com/culvert-project/culvert/host/internal/offset"
 	"github.com/culvert-project/culvert/host/kafka"
 	"github.com/culvert-project/culvert/host/plugin"
@@ -47,6 +49,11 @@ type workplace struct {
 	Settings                        []string
 	// Hosts are other names of the service.
 	Hosts string
+	// idle is how long an instance is kept that nobody uses, 0: as long as in a worker.
+	idle time.Duration
+	// listen takes the place of a worker's listener, and the task runs until ctx ends; nil: there is none, and it ends
+	// when all is read.
+	listen func(feed string, take notify.Handler) (string, func(), error)
 	// bound is called with the binding of the plugin.
 	bound func(*plugin.Binding)
 }
@@ -97,7 +104,7 @@ func (p workplace) worker(ctx context.Context) (*Task, error) {
 	quiet := slog.New(slog.DiscardHandler)
 	manager, err := plugin.New(ctx, plugin.Options{Folders: []string{p.Plugins}, Registry: registry, CacheDir: p.Cache,
 		Logger: quiet,
-		Watch:  p.bound != nil, Debounce: 20 * time.Millisecond})
+		Watch:  p.bound != nil, Debounce: 20 * time.Millisecond, Idle: p.idle})
 	if err != nil {
 		return nil, err
 	}
@@ -133,7 +140,7 @@ func (p workplace) worker(ctx context.Context) (*Task, error) {
 	defer client.Close()
 	task := NewTask(Options{Connector: "c", Component: binding.Component().Name, Settings: settings,
 		Versions: VersionsOf(binding), Client: client,
-		Registry: registry, Once: true, Logger: quiet, Stored: StoredIn(offsets, "c"),
+		Registry: registry, Once: p.listen == nil, Listen: p.listen, Logger: quiet, Stored: StoredIn(offsets, "c"),
 		NewConverters: func() (key, value convert.Converter, err error) {
 			if key, err = convert.New(convert.ClassJSON, map[string]string{"schemas.enable": "false"},
 				convert.Use{Key: true, Schemas: registry}); err == nil {
@@ -163,7 +170,10 @@ func (p workplace) client() (*transport.Client, []wit.Setting, error) {
 		Value: host}, {Name: "sap.odata.host.port", Value: port}}
 	for _, s := range p.Settings {
 		name, value, _ := strings.Cut(s, "=")
-		list = append(list, wit.Setting{Name: "sap.odata#00." + name, Value: value})
+		if !strings.HasPrefix(name, "sap.odata.") {
+			name = "sap.odata#00." + name
+		}
+		list = append(list, wit.Setting{Name: name, Value: value})
 	}
 	if p.Hosts != "" {
 		list = append(list, wit.Setting{Name: "sap.odata.link.hosts", Value: p.Hosts})
@@ -235,6 +245,70 @@ func TestEverythingArrives(t *testing.T) {
 			}
 		})
 	}
+}
+
+// An entity that no notification calls deleted and that is gone is read twice, also where the plugin's instance that
+// read it first was closed meanwhile.
+func TestGoneEntitiesAreReadTwice(t *testing.T) {
+	x := newStack(t, northwind.Options{Rows: 30, Subscriptions: true}, append(sets("Products", "exec-period=-1",
+		"subscription.enable=1", "sap.odata.subscription.dest=CULVERT", "sap.odata.subscription.ports=8301",
+		"sap.odata.notification.confirm.seconds=1"), "service="+northwind.SAPPath)...)
+	x.place.idle = 20 * time.Millisecond
+	taken := make(chan notify.Handler, 1)
+	x.place.listen = func(_ string, take notify.Handler) (string, func(), error) {
+		taken <- take
+		return "/c/Products", func() {}, nil
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() {
+		_, err := x.place.worker(ctx)
+		ended <- err
+	}()
+	var take notify.Handler
+	select {
+	case take = <-taken:
+	case err := <-ended:
+		t.Fatal(err)
+	}
+	reads := func(id int) (n int) {
+		for _, q := range x.service.Ledger().Requests {
+			if strings.Contains(q.Path, fmt.Sprintf("/Products(%d)", id)) {
+				n++
+			}
+		}
+		return n
+	}
+	tell := func(id int) {
+		t.Helper()
+		err := take(ctx, wit.Notification{Method: "POST", Target: "/c/Products", Body: fmt.Appendf(nil,
+			`{"d":{"ID":"%d","collection":"Products","changeType":"updated","__metadata":{"type":"X.Notification",`+
+				`"links":{}},"via":{"__deferred":{"uri":"Products(%[1]d)"}}}}`, id)})
+		ok(t, err)
+		for deadline := time.Now().Add(2 * time.Minute); reads(id) < 2; time.Sleep(10 * time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatalf("the entity %d was read %d times, expected 2", id, reads(id))
+			}
+		}
+	}
+	tell(1001)
+	tell(1002) // whose second read comes behind what would be the third one of the first
+	if n := reads(1001); n != 2 {
+		t.Errorf("the entity 1001 was read %d times, expected 2", n)
+	}
+	for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(10 * time.Millisecond) {
+		keys := x.keys(t, "t")
+		first, second := keys[`{"ProductID":1001}`], keys[`{"ProductID":1002}`]
+		if second < 2 && time.Now().Before(deadline) {
+			continue // it is being written
+		}
+		if first != 2 || second != 2 {
+			t.Errorf("expected that each read writes a delete, found %d and %d", first, second)
+		}
+		break
+	}
+	stop()
+	ok(t, <-ended)
 }
 
 // Pages that break off in every way, and answer otherwise the next time: nothing is missing.

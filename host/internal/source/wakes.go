@@ -25,6 +25,8 @@ const (
 	servedTogether = 100
 	// maxLater is after how long at most a wake comes again that the plugin wants once more.
 	maxLater = time.Minute
+	// maxAgain is how many wakes may be waiting to come again, beside those that notifications asked for.
+	maxAgain = 1_000
 )
 
 // subscribeAgain is how often a subscription is looked at: it has no end of its own, and an administrator may delete
@@ -39,6 +41,8 @@ type wakes struct {
 	pending map[string]*wake
 	known   map[string]bool
 	recent  []string
+	// crowded: it was said that more than maxAgain were to come again.
+	crowded bool
 	// came has a token when one has come.
 	came chan struct{}
 }
@@ -52,12 +56,24 @@ type wake struct {
 	served chan struct{}
 	// covers is the new value of [feed.covers] when it is read for, "" where that does not change.
 	covers string
-	// notBefore is when it may be served, zero: at once.
+	// again: it was served, and comes once more, not before notBefore. The answer then is the last one, whatever the
+	// plugin makes of it: plugins have no memory from one page to the next, and would have it come for ever.
+	again     bool
 	notBefore time.Time
 }
 
 // due tells whether a wake may be served now.
-func (w *wake) due() bool { return !time.Now().Before(w.notBefore) }
+func (w *wake) due() bool { return !w.again || !time.Now().Before(w.notBefore) }
+
+// comingAgain is how many wakes wait to come again.
+func (q *wakes) comingAgain() (n int) {
+	for _, w := range q.waiting {
+		if w.again {
+			n++
+		}
+	}
+	return n
+}
 
 // wake notes that a notification came. served is closed when its rows are in Kafka; nil: they are, or it need not be
 // waited for.
@@ -76,8 +92,8 @@ func (f *feed) wake(w *wit.Wake) (served <-chan struct{}, err error) {
 		return nil, notify.ErrBusy
 	case i >= 0:
 		one = q.waiting[i]
-		one.notBefore = time.Time{}
-	case len(q.waiting) >= maxWakes:
+		one.again = false
+	case len(q.waiting) >= maxWakes+q.comingAgain():
 		return nil, notify.ErrBusy
 	default:
 		one = &wake{token: w.Token, served: make(chan struct{})}
@@ -176,16 +192,26 @@ func (f *feed) nextWake() (token string, some bool) {
 	return one.token, true
 }
 
-// later has what the wake that was served now asks for read once more, after a while. Who sent it need not wait.
+// later has what the wake that was served now asks for read once more, after a while, unless that was the second time.
+// Who sent it need not wait.
 func (f *feed) later(wait time.Duration) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	q := &f.wakes
-	token := q.serving[len(q.serving)-1].token
-	if slices.ContainsFunc(q.waiting, func(x *wake) bool { return x.token == token }) {
+	served := q.serving[len(q.serving)-1]
+	switch {
+	case served.again, slices.ContainsFunc(q.waiting, func(x *wake) bool { return x.token == served.token }):
+		return
+	case q.comingAgain() < maxAgain:
+	case q.crowded:
+		return
+	default:
+		q.crowded = true
+		f.log.Warn("more notifications than are kept for it have been answered in a way that the plugin wants to ask "+
+			"again about: those beyond that are not read once more, and what came first stands", "kept", maxAgain)
 		return
 	}
-	q.waiting = append(q.waiting, &wake{token: token, served: make(chan struct{}),
+	q.waiting = append(q.waiting, &wake{token: served.token, served: make(chan struct{}), again: true,
 		notBefore: time.Now().Add(min(wait, maxLater))})
 }
 

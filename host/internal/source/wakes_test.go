@@ -1,10 +1,13 @@
 package source
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"log/slog"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -390,9 +393,9 @@ func TestWakesThatComeAgain(t *testing.T) {
 			t.Helper()
 			time.Sleep(after)
 			synctest.Wait()
-			if !slices.Equal(r.causes, causes) || len(w.broker.records()) != before+len(causes) {
-				t.Errorf("expected %q and a record of each, found %q and %d", causes, r.causes,
-					len(w.broker.records())-before)
+			found, _ := r.seen()
+			if written := len(w.broker.records()) - before; !slices.Equal(found, causes) || written != len(causes) {
+				t.Errorf("expected %q and a record of each, found %q and %d", causes, found, written)
 			}
 		}
 		send := func(ident string) {
@@ -401,7 +404,7 @@ func TestWakesThatComeAgain(t *testing.T) {
 				t.Error(err)
 			}
 		}
-		r.causes = nil
+		r.forget("")
 		answer("gone", "LATER 10000")
 		send("1")
 		came(9*time.Second, "wake late")
@@ -418,5 +421,52 @@ func TestWakesThatComeAgain(t *testing.T) {
 		send("4") // at once, and then not once more
 		came(time.Second, slices.Repeat([]string{"wake late"}, 6)...)
 		came(time.Hour, slices.Repeat([]string{"wake late"}, 6)...)
+		answer("gone", "LATER 10000") // whatever the plugin says the second time
+		send("5")
+		came(time.Hour, slices.Repeat([]string{"wake late"}, 8)...)
+		send("6")
+		came(5*time.Second, slices.Repeat([]string{"wake late"}, 9)...)
+		send("7") // in place of what was put off, and put off anew
+		came(time.Second, slices.Repeat([]string{"wake late"}, 10)...)
+		came(time.Hour, slices.Repeat([]string{"wake late"}, 11)...)
+	})
+}
+
+// Wakes that come once more are bounded, and take no room from notifications.
+func TestWakesThatComeAgainAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		f := &feed{task: &Task{}, log: slog.New(slog.NewTextHandler(&log, nil)),
+			wakes: wakes{came: make(chan struct{}, 1)}}
+		serve := func(token string) {
+			t.Helper()
+			if _, err := f.wake(&wit.Wake{Token: token}); err != nil {
+				t.Fatalf("%s: %v", token, err)
+			}
+			for f.woken() {
+				f.nextWake()
+				f.later(10 * time.Second)
+			}
+			if err := f.release(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for i := range maxAgain + 2 {
+			serve("again " + strconv.Itoa(i))
+		}
+		if n := len(f.wakes.waiting); n != maxAgain {
+			t.Errorf("%d wakes are to come again, expected %d", n, maxAgain)
+		}
+		if n := strings.Count(log.String(), "level=WARN"); n != 1 {
+			t.Errorf("that more were to come again was said %d times", n)
+		}
+		for i := range maxWakes {
+			if _, err := f.wake(&wit.Wake{Token: strconv.Itoa(i)}); err != nil {
+				t.Fatalf("number %d: %v", i, err)
+			}
+		}
+		if _, err := f.wake(&wit.Wake{Token: "one more"}); !errors.Is(err, notify.ErrBusy) {
+			t.Errorf("expected that the next one is to be sent again, found %v", err)
+		}
 	})
 }

@@ -85,6 +85,28 @@ func run(t *testing.T, m *plugin.Manager, b *record.Batch, limit int, stages ...
 	return faults
 }
 
+// A field that is appended is written into the room that the host leaves behind each value (valueRoom of host/plugin),
+// which is as much as the plugin asks for (kernel.Room): values stay where they are in the call's data, and all of that
+// comes back.
+func TestAppendedFieldsUseTheRoomBehindValues(t *testing.T) {
+	m, reg, _ := manager(t, nil)
+	c, err := New(t.Context(), Options{Manager: m, Connector: "c", Stages: benchStages[:1]})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	for call := range 2 { // the first row of a schema is written elsewhere, and so are those that follow in its call
+		b := tenFields(t, reg, 3, 200)
+		if faults, err := c.Apply(t.Context(), b); err != nil || len(faults) > 0 {
+			t.Fatal(err, faults)
+		}
+		first, second := b.Rows[0].Value, b.Rows[1].Value
+		if between := int(second.Start) - int(first.Start+first.Size); call == 1 && between <= 0 {
+			t.Errorf("expected room behind the values of the result, found %d bytes", between)
+		}
+	}
+}
+
 // A predicate of one plugin on a transform of another, both ways round, in pieces of every size: the rows keep their
 // order.
 func TestPredicateOfAnotherPlugin(t *testing.T) {

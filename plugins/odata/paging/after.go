@@ -94,6 +94,7 @@ func (pg *Page) count(next *Position) {
 		sdk.Log(wit.LevelWarn, pg.What()+": the service counts "+strconv.FormatInt(read.Count,
 			10)+" rows, and its first page has "+
 			strconv.FormatInt(rows, 10)+": its count is not gone by")
+		next.warned = true
 	case read.Count == rows && read.Next.Href != "":
 	case read.Count == rows && rows > 0 && !next.proven:
 		next.claimed = int(read.Count)
@@ -287,7 +288,7 @@ func (pg *Page) limited(next *Position) bool {
 	}
 	was := *next
 	if next.count == seen {
-		next.claimed = seen
+		next.claimed, next.proven = seen, true
 	}
 	next.count = -1
 	if pg.goBeyond(next) {
@@ -430,6 +431,10 @@ func (pg *Page) otherwise(next *Position) (*Position, error) {
 	case next.further || next.least > next.seen:
 		next.links = true
 		return pg.anew(next, "the last ones behind a page without a next link, and the page behind them can't be had")
+	case answered == pg.Top && next.claimed == answered && !pg.At.verified:
+		same := pg.At
+		same.check, same.refused, same.verified = checkCount, "", true
+		return &same, nil
 	case answered == pg.Top:
 		// As many as were asked for: that the service has no more is chance, if it is so.
 		return nil, pg.short(next, "as many as were asked for, and it doesn't heed what asks for those behind them, "+
@@ -441,9 +446,12 @@ func (pg *Page) otherwise(next *Position) (*Position, error) {
 			"for rows behind these")
 		return pg.done(next), nil
 	}
-	sdk.Log(wit.LevelWarn, pg.What()+": the service gives no count and no next link, and refuses or doesn't heed "+
-		"what asks for rows behind these: the "+
-		strconv.Itoa(next.seen)+" that came are taken for all")
+	counts := "gives no count and no next link"
+	if next.warned {
+		counts = "gives no next link, and its count is not that of all rows"
+	}
+	sdk.Log(wit.LevelWarn, pg.What()+": the service "+counts+", and refuses or doesn't heed what asks for rows behind "+
+		"these: the "+strconv.Itoa(next.seen)+" that came are taken for all")
 	return pg.done(next), nil
 }
 
@@ -533,7 +541,8 @@ func (pg *Page) distrust(next *Position, why string) (*Position, error) {
 	*next = Position{url: next.url, cursor: at.cursor, seen: at.seen + at.passed, count: at.count,
 		unordered: at.unordered, uncounted: at.uncounted, links: true, mixed: at.mixed, again: at.again,
 		faults: at.faults, shifts: at.shifts, further: at.further, least: at.least, claimed: at.claimed,
-		proven: at.proven, followed: at.followed, pages: at.pages, pass: at.pass, warned: at.warned, began: at.began}
+		verified: at.verified, proven: at.proven, followed: at.followed, pages: at.pages, pass: at.pass,
+		warned: at.warned, began: at.began}
 	switch {
 	case at.sound && at.link != "":
 		if err := pg.take(next, at.link); err != nil {
@@ -639,6 +648,14 @@ func (pg *Page) Refused() (wit.Portion, error) {
 			return pg.instead(&same, failed, "asking again")
 		case sure, status == 500, status == 404, status == 405:
 			return pg.beyondRefused(failed)
+		case status != 403 && status != 408 && status < 500, at.further, at.claimed == 0,
+			at.claimed != at.seen+at.again:
+		case at.proven: // by the service's count the load is complete
+			return pg.beyondRefused(failed)
+		case !at.verified:
+			same := *at
+			same.check, same.refused, same.verified = checkCount, "", true
+			return pg.instead(&same, failed, "asking whether its count is that of all rows")
 		}
 	}
 	optional := at.check != "" && at.check != checkEnd || at.keyed() || pg.first()

@@ -71,9 +71,10 @@ type Position struct {
 	// pass counts the times that the load began anew, tries those that every option was left out in vain.
 	pass, tries int
 	// claimed is the count of a first page that had as many rows, and no link: it may be the page's alone. proven: the
-	// service counted more rows than it gave, so that its count is the set's.
-	claimed int
-	proven  bool
+	// service counted more rows than it gave, so that its count is the set's. verified: that was asked (checkCount)
+	// behind a load that would fail else.
+	claimed          int
+	proven, verified bool
 	// refused is the answer with which the service declined the page, which may be of the moment; without: the service
 	// does answer without $orderby.
 	refused string
@@ -135,6 +136,7 @@ func (p *Position) items() []Item {
 		{Name: "empty", Number: &p.empty, Least: 1}, {Name: "pass", Number: &p.pass, Least: 1},
 		{Name: "tries", Number: &p.tries, Least: 1},
 		{Name: "claimed", Number: &p.claimed, Least: 1}, {Name: "proven", Flag: &p.proven},
+		{Name: "verified", Flag: &p.verified},
 		{Name: "refused", Text: &p.refused}, {Name: "without", Flag: &p.without}, {Name: "from", Text: &p.cursor.from},
 		{Name: "high", Text: &p.cursor.high}, {Name: "low", Text: &p.cursor.base},
 		{Name: "lowless", Flag: &p.cursor.lowless},

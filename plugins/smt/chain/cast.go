@@ -142,7 +142,7 @@ func (o *cast) layout(l *structDraft, s step) *failure {
 			return wrong
 		}
 		by := castOf(from, to, s.stage)
-		if from.Kind == to && to >= wit.Int64 && to < wit.Text {
+		if from.Kind == to && to >= wit.Int64 && to < wit.Text && !misnamedTime(from) {
 			by = nil // the bytes are the same, and any are a value
 		}
 		if wrong := l.edit(f, made, by); wrong != nil {
@@ -370,12 +370,17 @@ func castOf(n *wit.Node, to wit.Kind, stage int) edit {
 	return other
 }
 
+// misnamedTime tells whether a schema has the name of a logical type of times, and another type than that.
+func misnamedTime(n *wit.Node) bool {
+	return logicalClass(n) == "java.util.Date" && javaClass(n) != "java.util.Date"
+}
+
 // castStructured appends a value of a type, made of one of a schema, given without its branch.
 func castStructured(dst, in []byte, n *wit.Node, to wit.Kind, stage int) ([]byte, *failure) {
 	if n.Kind >= wit.Array {
 		return dst, castFrom(n.Kind, stage)
 	}
-	if to != wit.Text && logicalClass(n) == "java.util.Date" && javaClass(n) != "java.util.Date" {
+	if to != wit.Text && misnamedTime(n) {
 		return dst, noDate(javaClass(n), stage)
 	}
 	if n.Name == nil || n.Kind == wit.Int8 || n.Kind == wit.Int16 {

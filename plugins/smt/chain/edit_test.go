@@ -183,31 +183,11 @@ func TestEditsInOnePassAreThoseOfPhases(t *testing.T) {
 		}
 		b.data = append(b.data, make([]byte, 100)...) // room, so that the last rows are as the first
 		schemas := []wit.Schema{{ID: 1, Nodes: nodes}}
-		run := func(byPhases bool) []outcome {
-			e := New()
-			context, err := e.Prepare(stages)
-			if err != nil {
-				t.Fatalf("seed %d: %v", seed, err)
-			}
-			c, err := e.chain(context)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if c.joined == nil {
-				t.Fatalf("seed %d: %+v are not one phase", seed, stages)
-			}
-			if byPhases {
-				c.joined = nil
-			}
-			out, faults := apply(t, e, context, schemas, b)
-			if !byPhases {
-				faulty += len(faults)
-				e.begin(1, len(b.rows))
-				joined += e.alike(c, b.topics, b.rows, 0, b.data)
-			}
-			return outcomes(t, e, len(b.rows), out, faults)
-		}
-		want, got := run(true), run(false)
+		_, _, want, _ := sent(t, stages, schemas, b, true)
+		e, c, got, faults := sent(t, stages, schemas, b, false)
+		faulty += len(faults)
+		e.begin(1, len(b.rows))
+		joined += e.alike(c, b.topics, b.rows, 0, b.data)
 		if !reflect.DeepEqual(want, got) {
 			t.Fatalf("seed %d, %+v of %+v: differs (-phases +one pass):\n%s", seed, stages, nodes, cmp.Diff(want, got))
 		}
@@ -217,6 +197,137 @@ func TestEditsInOnePassAreThoseOfPhases(t *testing.T) {
 	t.Logf("%d rows became others, %d of them at once with the first, %d failed", good, joined, faulty)
 	if joined < 5000 || faulty < 5000 {
 		t.Errorf("only %d rows went in one pass and %d failed", joined, faulty)
+	}
+}
+
+// sent is what becomes of rows that go through a chain, all by phases or as they usually do.
+func sent(t *testing.T, stages []wit.Stage, schemas []wit.Schema, b batch, byPhases bool) (*Engine, *chain, []outcome,
+	[]wit.RowFault) {
+	t.Helper()
+	e := New()
+	context, err := e.Prepare(stages)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := e.chain(context)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.joined == nil {
+		t.Fatalf("%+v are not one phase", stages)
+	}
+	if byPhases {
+		c.joined = nil
+	}
+	out, faults := apply(t, e, context, schemas, b)
+	return e, c, outcomes(t, e, len(b.rows), out, faults), faults
+}
+
+// rowsOf makes rows of one field, of a schema or without, with room behind the last.
+func rowsOf(t *testing.T, nodes []wit.Node, values ...any) batch {
+	t.Helper()
+	b := batch{topics: []string{"t"}}
+	for i, v := range values {
+		d, err := wit.Datum{Form: wit.Structured, Schema: 1, Start: uint32(len(b.data))}, error(nil)
+		if nodes != nil {
+			b.data, err = datum.Append(b.data, nodes, 0, datum.Record{v})
+		} else {
+			d.Form, d.Schema = wit.Dynamic, 0
+			b.data, err = datum.AppendDynamic(b.data, datum.Map{{Key: "f", Value: v}})
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		d.Size = uint32(len(b.data)) - d.Start
+		b.rows = append(b.rows, wit.Row{Origin: uint32(i), Partition: -1, Offset: -1, Timestamp: 1, Value: d})
+	}
+	b.data = append(b.data, make([]byte, 100)...)
+	return b
+}
+
+// A null that becomes the key leaves the row without a key, whatever edits the field before that.
+func TestNullKeys(t *testing.T) {
+	stage := func(class string, texts ...string) wit.Stage {
+		return wit.Stage{Component: class, Settings: pairs(texts...)}
+	}
+	key, extract := stage(ClassValueToKey, "fields", "f"), stage(ClassExtractKey, "field", "f")
+	cast, mask := stage(ClassCastValue, "spec", "f:string"), stage(ClassMaskValue, "fields", "f")
+	for name, stages := range map[string][]wit.Stage{
+		"as it is":          {key, extract},
+		"cast":              {cast, key, extract},
+		"cast in the key":   {key, stage(ClassCastKey, "spec", "f:string"), extract},
+		"cast in both":      {cast, key, stage(ClassCastKey, "spec", "f:int8"), extract},
+		"a time":            {stage(ClassTimestampValue, "field", "f", "target.type", "unix"), key, extract},
+		"a time in the key": {key, stage(ClassTimestampKey, "field", "f", "target.type", "unix"), extract},
+		"cast and masked":   {cast, mask, key, extract},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := rowsOf(t, nil, int64(5), nil, int64(6), nil, int64(7))
+			_, _, want, _ := sent(t, stages, nil, b, true)
+			e, c, got, _ := sent(t, stages, nil, b, false)
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("differs (-phases +one pass):\n%s", diff)
+			}
+			if want[1].KeyForm != wit.Absent || want[2].KeyForm != wit.Dynamic {
+				t.Errorf("by phases, expected no key and one, found %v and %v", want[1].KeyForm, want[2].KeyForm)
+			}
+			e.begin(1, len(b.rows))
+			if done := e.alike(c, b.topics, b.rows, 0, b.data); done != 1 {
+				t.Errorf("expected one row to be done in one pass, up to the null, found %d", done)
+			}
+		})
+	}
+}
+
+// What edits make longer and a key has too fits twice where the result is written.
+func TestEditedInKeyAndValue(t *testing.T) {
+	stages := []wit.Stage{{Component: ClassTimestampValue, Settings: pairs("field", "f", "target.type", "string",
+		"format", "yyyy'"+strings.Repeat(longText, 10)+"'")},
+		{Component: ClassValueToKey, Settings: pairs("fields", "f")}}
+	times := make([]any, 300)
+	for i := range times {
+		times[i] = int64(i) << 30
+	}
+	for name, nodes := range map[string][]wit.Node{"plain": nil,
+		"schema": {{Kind: wit.Structure, Members: []wit.Member{{Name: "f", Node: 1}}}, {Kind: wit.Int64}}} {
+		t.Run(name, func(t *testing.T) {
+			b := rowsOf(t, nodes, times...)
+			schemas := []wit.Schema{{ID: 1, Nodes: nodes}}
+			_, _, want, _ := sent(t, stages, schemas, b, true)
+			e, c, got, _ := sent(t, stages, schemas, b, false)
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("differs (-phases +one pass):\n%s", diff)
+			}
+			// again, with a buffer that is too small by less than the key, and others' bytes behind it
+			for size := 1; size < 2500; size++ {
+				guarded := bytes.Repeat([]byte{0xa5}, size+3000)
+				e.data = guarded[:0:size]
+				e.begin(1, len(b.rows))
+				if done := e.alike(c, b.topics, b.rows[:1], 0, b.data); done != 1 {
+					t.Fatalf("%d bytes: the row was not done", size)
+				}
+				if rest := bytes.TrimLeft(guarded[size:], "\xa5"); len(rest) > 0 {
+					t.Fatalf("%d bytes: written behind their end", size)
+				}
+			}
+		})
+	}
+}
+
+// Cast to the type that a field has leaves no value of a time under the name of another type: that fails the row.
+func TestCastOfTimesUnderAnotherType(t *testing.T) {
+	stages := []wit.Stage{{Component: ClassCastValue, Settings: pairs("spec", "f:int64")}}
+	for name, faulty := range map[string]bool{wit.NameDate: true, wit.NameTime: true, wit.NameTimestamp: false,
+		wit.NameDecimal: false, "other": false} {
+		nodes := []wit.Node{{Kind: wit.Structure, Members: []wit.Member{{Name: "f", Node: 1}}}, {Kind: wit.Int64,
+			Name: &name}}
+		b := rowsOf(t, nodes, int64(5), int64(6))
+		schemas := []wit.Schema{{ID: 1, Nodes: nodes}}
+		_, _, want, _ := sent(t, stages, schemas, b, true)
+		_, _, got, faults := sent(t, stages, schemas, b, false)
+		if diff := cmp.Diff(want, got); diff != "" || len(faults) > 0 != faulty {
+			t.Errorf("%s: %d faults; differs (-phases +one pass):\n%s", name, len(faults), diff)
+		}
 	}
 }
 

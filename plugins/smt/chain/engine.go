@@ -36,8 +36,11 @@ type Engine struct {
 	// single is the row that tail holds the value of.
 	single [1]wit.Row
 	tail   []byte
+	// stamped is the end of the call's rows that get the same topic by their timestamps as one that came before them.
+	stamped int
 	// apart tells whether the values of the call have room behind them; here is what of the call's data the result has,
-	// where it has that and nothing else.
+	// where it has that and nothing else. That begins with the call's first byte, so keys, headers and the room between
+	// values go back to the host, too.
 	apart answer
 	here  []byte
 	// number is that of the row at work, topics are those of its call.
@@ -142,10 +145,12 @@ func (e *Engine) Apply(context []byte, schemas []wit.Schema, topics []string, ro
 	e.begin(len(topics), len(rows))
 	n := 0
 	for n < len(rows) && len(e.data) < maxData {
+		named := e.out.Topics
 		if behind := e.alike(c, topics, rows, n, data); behind > n {
 			n = behind
 			continue
 		}
+		e.out.Topics = named // a topic that no row got is none of the result's
 		if err := e.row(c, topics, rows, n, data); err != nil {
 			return wit.Applied{}, err
 		}
@@ -165,7 +170,7 @@ func (e *Engine) begin(topics, rows int) {
 	if cap(e.rows) < rows {
 		e.rows = make([]wit.Row, 0, rows)
 	}
-	e.rows, e.data, e.apart, e.here = e.rows[:0], e.data[:0], unknown, nil
+	e.rows, e.data, e.apart, e.here, e.stamped = e.rows[:0], e.data[:0], unknown, nil, 0
 	e.routes = append(e.routes[:0], make([]*route, topics)...)
 }
 
@@ -193,7 +198,10 @@ func (e *Engine) alike(c *chain, topics []string, rows []wit.Row, n int, data []
 			return n
 		}
 		e.mayAppend(rows, data) // looks at all rows of the call
-		rows = c.stamp.alike(rows, n)
+		if n >= e.stamped {
+			e.stamped = c.stamp.alike(rows, n)
+		}
+		rows = rows[:e.stamped]
 	}
 	if name != topics[to] {
 		to = e.topic(name, topics)
@@ -234,7 +242,7 @@ func (e *Engine) row(c *chain, topics []string, rows []wit.Row, n int, data []by
 			" names a topic that is not in the call"}
 	}
 	e.settle()
-	v, written, kept := &e.view, len(e.data), len(e.rows)
+	v, written, kept, named := &e.view, len(e.data), len(e.rows), e.out.Topics
 	if err := v.load(in, topics[in.Topic], data); err != nil {
 		return err
 	}
@@ -266,7 +274,7 @@ func (e *Engine) row(c *chain, topics []string, rows []wit.Row, n int, data []by
 		e.out.Faults = append(e.out.Faults, wit.RowFault{Origin: uint32(n), Stage: uint32(worst.stage),
 			ErrorClass: worst.class,
 			Fault:      wit.Fault{Kind: wit.FaultData, Message: worst.text}})
-		e.data, e.rows = e.data[:written], e.rows[:kept]
+		e.data, e.rows, e.out.Topics = e.data[:written], e.rows[:kept], named
 	}
 	return nil
 }

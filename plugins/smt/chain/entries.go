@@ -73,7 +73,7 @@ func (e *entry) set(o entry) {
 // read takes a dynamic value apart. class is the value's class in Java when it is no map, and bad is set when its bytes
 // are bad.
 func (m *entries) read(in []byte) (class string, bad bool) {
-	m.list, m.kept, m.changed = m.list[:0], m.kept[:0], false
+	m.list, m.placed, m.kept, m.changed = m.list[:0], m.placed[:0], m.kept[:0], false
 	m.lesson, m.key = nil, nil
 	if len(in) == 0 || in[0] > datum.TagStruct {
 		return "", true

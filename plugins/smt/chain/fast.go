@@ -149,7 +149,7 @@ func (e *Engine) endLoop() int {
 // grow makes room for the result of the row at work, for about a call's worth at once.
 func (e *Engine) grow(size int) {
 	s := &e.loop
-	need := size<<s.Program.Twice + s.Edited + s.Program.Extra + kernel.Room
+	need := (size+s.Edited)<<s.Program.Twice + s.Program.Extra + kernel.Room
 	bigger := make([]byte, s.At, max(2*cap(e.data), s.At+need, 64<<10))
 	copy(bigger, e.data[:s.At])
 	e.data = bigger

@@ -4,9 +4,12 @@ import (
 	"bytes"
 	"math"
 	"math/rand/v2"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/culvert-project/culvert/plugins/smt/kernel"
 	"github.com/culvert-project/culvert/wit"
@@ -141,10 +144,40 @@ func TestSpoiledValuesAmongRowsThatAreAlike(t *testing.T) {
 	}
 }
 
+// resultDatum is a datum of a result with what its numbers stand for.
+type resultDatum struct {
+	Form   wit.Form
+	Schema []wit.Node
+	Bytes  []byte
+}
+
+// resultRow is all that a row of a result says but its origin.
+func resultRow(e *Engine, out wit.Applied, r wit.Row, topics []string) any {
+	if out.Topics != nil {
+		topics = out.Topics
+	}
+	read := func(d wit.Datum) (made resultDatum) {
+		if made.Form = d.Form; d.Form != wit.Absent && d.Form != wit.Unchanged {
+			made.Bytes = append([]byte{}, out.Data[d.Start:d.Start+d.Size]...)
+		}
+		if d.Schema != 0 {
+			made.Schema = e.schemas[d.Schema]
+		}
+		return made
+	}
+	return struct {
+		Topic               string
+		Partition           int32
+		Offset, Timestamp   int64
+		Key, Value, Headers resultDatum
+	}{topics[r.Topic], r.Partition, r.Offset, r.Timestamp, read(r.Key), read(r.Value), read(r.Headers)}
+}
+
 // What is appended to a value is written behind it where the rows of a call lie apart, and comes to the same. Elsewhere
 // the call's data stay as they are.
 func TestAppendedBehindTheValue(t *testing.T) {
 	m := maker{rand.New(rand.NewPCG(1, 4))}
+	topics := []string{"t", "u"}
 	behind := 0
 	for range 1500 {
 		e := New()
@@ -170,7 +203,8 @@ func TestAppendedBehindTheValue(t *testing.T) {
 			return wit.Datum{Form: form, Schema: schema, Start: uint32(start), Size: uint32(len(b))}
 		}
 		for range 2 + m.IntN(6) {
-			row := wit.Row{Timestamp: int64(m.Uint32() >> 5), Topic: uint32(m.IntN(10) / 9)}
+			row := wit.Row{Timestamp: int64(m.Uint32() >> 5), Topic: uint32(m.IntN(10) / 9),
+				Partition: int32(m.IntN(9)), Offset: int64(m.IntN(9))}
 			if m.IntN(2) == 0 {
 				row.Key = put([]byte{datum.TagTrue}, wit.Dynamic, 0)
 			}
@@ -196,7 +230,7 @@ func TestAppendedBehindTheValue(t *testing.T) {
 		before := slices.Clone(data)
 		for range 2 { // once more, when all is compiled
 			copy(data, before)
-			out, err := e.Apply(context, schemas, []string{"t", "u"}, rows, data)
+			out, err := e.Apply(context, schemas, topics, rows, data)
 			if err != nil || int(out.Consumed) != len(rows) {
 				t.Fatal(err, out.Consumed)
 			}
@@ -208,20 +242,111 @@ func TestAppendedBehindTheValue(t *testing.T) {
 			}
 			for _, r := range out.Rows {
 				in := rows[r.Origin]
-				single, err := New().Apply(context, schemas, []string{"t", "u"}, []wit.Row{in}, before)
+				one := New()
+				single, err := one.Apply(context, schemas, topics, []wit.Row{in}, before)
 				if err != nil || len(single.Rows) != 1 {
 					t.Fatal(err)
 				}
-				d, w := r.Value, single.Rows[0].Value
-				got, want := out.Data[d.Start:d.Start+d.Size], single.Data[w.Start:w.Start+w.Size]
-				if d.Form != w.Form || !bytes.Equal(got, want) {
-					t.Fatalf("row %d of %v: expected %x, found %x", r.Origin, rows, want, got)
+				got, want := resultRow(e, out, r, topics), resultRow(one, single, single.Rows[0], topics)
+				if !reflect.DeepEqual(want, got) {
+					t.Fatalf("row %d of %v: differs (-alone +among others):\n%s", r.Origin, rows, cmp.Diff(want, got))
 				}
 			}
 		}
 	}
 	if behind < 100 {
 		t.Errorf("%d calls had their results behind their values", behind)
+	}
+}
+
+// Rows that get the same topic by their timestamps are looked through once, however often a row among them needs
+// another way: the loop goes to the end that was found first.
+func TestTimesAreLookedThroughOnce(t *testing.T) {
+	schema, rows, data := tenFields(t, 20, 1024)
+	other := wit.Schema{ID: 2, Nodes: schema.Nodes}
+	for i := 1; i < 10; i += 2 {
+		rows[i].Value.Schema = other.ID // the loop leaves it to Engine.row
+	}
+	data = append(data, make([]byte, kernel.Room)...)
+	e, topics := New(), []string{"t"}
+	context, err := e.Prepare(append(benchChain(), wit.Stage{Component: ClassTimestampRouter}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := e.Apply(context, []wit.Schema{schema, other}, topics, rows[:1], data); err != nil {
+		t.Fatal(err)
+	}
+	c, err := e.chain(context)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.begin(len(topics), len(rows))
+	if behind := e.alike(c, topics, rows, 0, data); behind != 1 {
+		t.Fatalf("expected one row to be done, found %d", behind)
+	}
+	rows[15].Timestamp += 24 * 60 * 60 * 1000 // seen only by one who looks again
+	if behind := e.alike(c, topics, rows, 10, data); behind != len(rows) {
+		t.Errorf("expected the rows up to %d without another look at their times, found those up to %d", len(rows),
+			behind)
+	}
+	e.begin(len(topics), len(rows))
+	e.alike(c, topics, rows, 0, data)
+	if behind := e.alike(c, topics, rows, 10, data); behind != 15 {
+		t.Errorf("in another call, expected the rows up to 15, found those up to %d", behind)
+	}
+}
+
+// A result names the call's topics and those that its rows got, none of rows that were dropped, failed, or went by
+// another way than the one that was tried first.
+func TestTopicsOfAResultHaveRows(t *testing.T) {
+	split := wit.Stage{Component: ClassSplit, Settings: pairs("field", "f")}
+	route := wit.Stage{Component: ClassRegexRouter, Settings: pairs("regex", "t", "replacement", "u")}
+	cast := wit.Stage{Component: ClassCastValue, Settings: pairs("spec", "f:int64")}
+	for name, stages := range map[string][]wit.Stage{
+		"time":  {cast, {Component: ClassTimestampRouter}},
+		"regex": {cast, route},
+		"split": {split, route, {Component: ClassCastValue, Settings: pairs("spec", "f:int64")}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := rowsOf(t, nil, int64(1), "no number", datum.List{int64(1), "no number"})
+			rows := b.rows[:2]
+			if name == "split" {
+				rows = b.rows[2:]
+			}
+			e := New()
+			context, err := e.Prepare(stages)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for range 2 { // the second call knows what the first compiled
+				for _, row := range rows {
+					out, err := e.Apply(context, nil, b.topics, []wit.Row{row}, b.data)
+					if err != nil {
+						t.Fatal(err)
+					}
+					if want := len(b.topics) + len(out.Rows); out.Topics != nil && len(out.Topics) != want {
+						t.Errorf("row %d: expected %d topics, found %q", row.Origin, want, out.Topics)
+					}
+					if (len(out.Faults) == 0) != (row.Origin == 0) {
+						t.Errorf("row %d: found faults %v", row.Origin, out.Faults)
+					}
+				}
+			}
+		})
+	}
+}
+
+// What is known of the entries of one map does not grow by the maps that follow.
+func TestEntriesDoNotGrow(t *testing.T) {
+	values := make([]any, 100)
+	for i := range values {
+		values[i] = int64(i)
+	}
+	b := rowsOf(t, nil, values...)
+	stages := []wit.Stage{{Component: ClassCastValue, Settings: pairs("spec", "f:string,g:string")}}
+	e, _, _, faults := sent(t, stages, nil, b, true)
+	if len(faults) > 0 || len(e.entries.placed) != 2 {
+		t.Errorf("expected 2 entries that were put, found %d; faults %v", len(e.entries.placed), faults)
 	}
 }
 

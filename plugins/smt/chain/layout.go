@@ -57,7 +57,8 @@ const (
 	attribute
 	// chosen goes by the first byte of a member of the input, its branch, or of an entry's value, its tag.
 	chosen
-	// byEdits is what edits make, of which the program has a list: only the loops of package kernel write it.
+	// byEdits is what edits make, of which the program has a list. Only the loops of package kernel write it:
+	// program.run does phases of several stages, and by phases each stage that edits is one of its own.
 	byEdits
 	// keyEnd writes nothing: the parts before it make the key, those behind it the value.
 	keyEnd
@@ -321,8 +322,12 @@ func (p *program) finishKey(l *structDraft, stage int, declare func([]wit.Node) 
 	p.key, p.keyOut = made.parts, declare(result)
 }
 
-// readLess leaves members unread that are copied together with all behind them.
+// readLess leaves members unread that are copied together with all behind them. Edits may read any member, and a key
+// is made of others than the value.
 func (p *program) readLess() {
+	if len(p.edited) > 0 || p.key != nil {
+		return
+	}
 	read := 0
 	for i := range p.parts {
 		read = max(read, p.parts[i].reads(len(p.skips)))

@@ -74,12 +74,12 @@ func (o *stampRouter) topicOf(topic string, at int64) string {
 	return o.made
 }
 
-// alike are the rows from n on that get the topic that row n gets, as far as their timestamps tell.
-func (o *stampRouter) alike(rows []wit.Row, n int) []wit.Row {
+// alike is the end of the rows from n on that get the topic that row n gets, as far as their timestamps tell.
+func (o *stampRouter) alike(rows []wit.Row, n int) int {
 	from := rows[n].Timestamp / o.date.Unit * o.date.Unit
 	end := n + 1
 	for end < len(rows) && uint64(rows[end].Timestamp-from) < uint64(o.date.Unit) {
 		end++
 	}
-	return rows[:end]
+	return end
 }

@@ -197,10 +197,20 @@ func (o *extract) schemaless(m *entries, _ step, _ *wit.Row) *failure {
 	if x == nil || x.value[0] == datum.TagNull {
 		return byPhases
 	}
-	if x.valueAt >= 0 && m.lesson != nil {
-		m.lesson.choices = append(m.lesson.choices, choice{x.valueAt, noNull})
+	made := *x
+	switch {
+	case m.lesson == nil:
+	case made.edited > 0:
+		m.goOn(&made, func(dst, in []byte) ([]byte, *failure) {
+			if in[0] == datum.TagNull {
+				return dst, byPhases
+			}
+			return append(dst, in...), nil
+		})
+	case made.valueAt >= 0:
+		m.lesson.choices = append(m.lesson.choices, choice{made.valueAt, noNull})
 	}
-	m.list, m.whole = []entry{*x}, true
+	m.list, m.whole = []entry{made}, true
 	return nil
 }
 

@@ -50,7 +50,8 @@ func finish(s *Rows, in unsafe.Pointer, head uint64, middle, at int) {
 	s.Edited = 0
 }
 
-// emit writes a row's parts from at on, and the row, whose value begins at s.At. There is room for them.
+// emit writes a row's parts from at on, and the row. What the row gets begins at s.At: its key, where parts make one,
+// and behind that its value, which begins before at where the parts are appended to it. There is room for them.
 func emit(s *Rows, in unsafe.Pointer, at int) {
 	dst := s.Dst
 	middle := s.At
@@ -314,7 +315,7 @@ func goStructures(s *Rows) int {
 		if why == Full && s.Edited < s.Program.Edits {
 			return Edit
 		}
-		if why != Full || s.At+size<<s.Program.Twice+s.Edited+s.Program.Extra+Room > s.Size {
+		if why != Full || s.At+(size+s.Edited)<<s.Program.Twice+s.Program.Extra+Room > s.Size {
 			return why
 		}
 		emit(s, in, s.At)
@@ -506,7 +507,7 @@ func goMaps(s *Rows) int {
 		if why == Full && s.Edited < s.Program.Edits {
 			return Edit
 		}
-		if why != Full || s.At+size<<s.Program.Twice+s.Edited+s.Program.Extra+Room > s.Size {
+		if why != Full || s.At+(size+s.Edited)<<s.Program.Twice+s.Program.Extra+Room > s.Size {
 			return why
 		}
 		emit(s, in, s.At)

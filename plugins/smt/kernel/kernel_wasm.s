@@ -1295,13 +1295,13 @@ TEXT ·Structures(SB), NOSPLIT, $0-16
 			I64Load $80
 			Get R1
 			Get PC_B
+			I64Load $176
+			I64Add
+			Get PC_B
 			I64Load $152
 			I32WrapI64
 			I64Load $112
 			I64Shl
-			I64Add
-			Get PC_B
-			I64Load $176
 			I64Add
 			Get PC_B
 			I64Load $152
@@ -3458,13 +3458,13 @@ TEXT ·Maps(SB), NOSPLIT, $0-16
 			I64Load $80
 			Get R1
 			Get PC_B
+			I64Load $176
+			I64Add
+			Get PC_B
 			I64Load $152
 			I32WrapI64
 			I64Load $112
 			I64Shl
-			I64Add
-			Get PC_B
-			I64Load $176
 			I64Add
 			Get PC_B
 			I64Load $152

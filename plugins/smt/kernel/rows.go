@@ -51,8 +51,8 @@ type Program struct {
 	Parts  *Part
 	Pieces int
 	Extra  int
-	// Key is the word with form and schema of the key that parts make, 0: it stays. Twice is then 1: a value may be
-	// copied into the key, too.
+	// Key is the word with form and schema of the key that parts make, 0: it stays. Twice is then 1: what is
+	// copied into the value, or edited there, may be in the key, too.
 	Key, Twice uint64
 	// Edits is 1 where the caller makes pieces of each row, else 0.
 	Edits int
