@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -12,6 +13,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/culvert-project/culvert/plugins/smt/pattern"
 )
 
 func openTestConsumer(t *testing.T, addr string, o ConsumerOptions) *Consumer {
@@ -261,4 +265,21 @@ func TestAssignedBeforeTheConsumerIsThere(t *testing.T) {
 		}
 		client.Close()
 	})
+}
+
+// A match that does not come to an end ends Poll: the topic is neither read nor left out.
+func TestRegexWithoutAnswer(t *testing.T) {
+	const regex = "(a|aa)+b" // tries every way to divide the letters before it says no
+	p, err := pattern.Compile(regex)
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := strings.Repeat("a", 60)
+	s := &Consumer{o: ConsumerOptions{Regex: regex}}
+	known := map[string]bool{}
+	err = s.add(p.Within(time.Millisecond), known, &kmsg.MetadataResponse{Topics: []kmsg.MetadataResponseTopic{
+		{Topic: &name}}})
+	if err == nil || !strings.Contains(err.Error(), `does not come to an end for the topic "`+name) || len(known) > 0 {
+		t.Errorf("expected an error that names the topic, found %v, %v", err, known)
+	}
 }
