@@ -310,7 +310,7 @@ func (t *translator) repeat() {
 	if unbounded {
 		for _, g := range t.open {
 			if g.behind {
-				t.wrong("Look-behind group does not have an obvious maximum length")
+				t.wrong("a repetition without an upper bound in a look-behind is not supported")
 				return
 			}
 		}
@@ -567,7 +567,7 @@ func (t *translator) refer(group int) {
 	t.referred = max(t.referred, group)
 	for _, g := range t.open {
 		if g.behind {
-			t.wrong("Look-behind group does not have an obvious maximum length")
+			t.wrong("a reference to a group in a look-behind is not supported")
 			return
 		}
 	}
