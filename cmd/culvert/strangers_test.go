@@ -5,6 +5,8 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -90,21 +92,26 @@ func TestLibrariesLogAsWeDo(t *testing.T) {
 	t.Cleanup(server.Close)
 	file := p.file("orders.properties", instead(source("orders", strings.TrimPrefix(server.URL, "http://"), "Orders"),
 		"sap.odata.max.retries=3")...)
-	r := p.run("run", "--once", "--plugins", plugins(t), "--data", p.data, "--log-level", "debug", file)
-	if r.code != 0 {
-		t.Errorf("exit %d: %s", r.code, r.lastLine())
-	}
 	said := 0
-	for line := range strings.Lines(r.stderr) {
-		if strings.Contains(line, "Unsolicited response") {
-			said++
+	// Where the next request is sent before what follows the answer was read, that is taken for its answer, and
+	// net/http has nothing to say.
+	for tries := 0; said == 0 && tries < 30; tries++ {
+		r := p.run("run", "--once", "--plugins", plugins(t), "--data", filepath.Join(p.data, strconv.Itoa(tries)),
+			"--log-level", "debug", file)
+		if r.code != 0 {
+			t.Fatalf("exit %d: %s", r.code, r.lastLine())
 		}
-		if !strings.HasPrefix(line, "time=") || strings.Contains(line, "session=abc") {
-			t.Errorf("expected a line of the log without what the service sent, found %q", line)
+		for line := range strings.Lines(r.stderr) {
+			if strings.Contains(line, "Unsolicited response") {
+				said++
+			}
+			if !strings.HasPrefix(line, "time=") || strings.Contains(line, "session=abc") {
+				t.Errorf("expected a line of the log without what the service sent, found %q", line)
+			}
 		}
 	}
 	if said == 0 {
-		t.Errorf("expected a line of net/http among those of the log, found\n%s", r.stderr)
+		t.Error("expected a line of net/http among those of the log, found none in 30 runs")
 	}
 }
 
