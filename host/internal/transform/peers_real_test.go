@@ -52,23 +52,29 @@ func peerChain(what string) []Stage {
 	return peerStages[:3]
 }
 
-// peer starts a program of testdata with Kafka's classes. What it returns has it do n records of a case, and returns
-// the nanoseconds of CPU of one.
-func peer(b *testing.B, tool, program string, settings ...string) func(b *testing.B, what string, n int) float64 {
-	c := exec.Command("../../../testdata/peers/"+tool+"/tool.sh", "testdata/"+program)
-	c.Env = append(append(os.Environ(), "TIMEOUT=900", "HEAP=512m", "TIERED=4"), settings...)
-	c.Stderr = os.Stderr
+// startPiped starts a program, and returns where it reads and what it writes.
+func startPiped(b *testing.B, c *exec.Cmd) (in io.WriteCloser, out io.Reader) {
 	in, err := c.StdinPipe()
 	if err != nil {
 		b.Fatal(err)
 	}
-	out, err := c.StdoutPipe()
+	out, err = c.StdoutPipe()
 	if err != nil {
 		b.Fatal(err)
 	}
 	if err := c.Start(); err != nil {
 		b.Fatal(err)
 	}
+	return in, out
+}
+
+// peer starts a program of testdata with Kafka's classes. What it returns has it do n records of a case, and returns
+// the nanoseconds of CPU of one.
+func peer(b *testing.B, tool, program string, settings ...string) func(b *testing.B, what string, n int) float64 {
+	c := exec.Command("../../../testdata/peers/"+tool+"/tool.sh", "testdata/"+program)
+	c.Env = append(append(os.Environ(), "TIMEOUT=900", "HEAP=512m", "TIERED=4"), settings...)
+	c.Stderr = os.Stderr
+	in, out := startPiped(b, c)
 	b.Cleanup(func() {
 		in.Close()
 		_ = c.Wait()

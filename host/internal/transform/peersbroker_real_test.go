@@ -96,17 +96,7 @@ func startBroker(b *testing.B) (address string) {
 	c.Env = append(os.Environ(), "UNTIL_EOF=1", "CONTROLLER_PORT="+controller)
 	var stderr bytes.Buffer
 	c.Stderr = &stderr
-	in, err := c.StdinPipe()
-	if err != nil {
-		b.Fatal(err)
-	}
-	out, err := c.StdoutPipe()
-	if err != nil {
-		b.Fatal(err)
-	}
-	if err := c.Start(); err != nil {
-		b.Fatal(err)
-	}
+	in, out := startPiped(b, c)
 	lines := bufio.NewReader(out)
 	b.Cleanup(func() {
 		in.Close()
