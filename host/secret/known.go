@@ -1,0 +1,255 @@
+// Package secret keeps values that must not be shown out of every text that is: of problems, logs, statuses, answers
+// of services, and of what plugins say.
+package secret
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"html"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"unicode/utf8"
+)
+
+// Hidden stands in a text where a secret was struck.
+const Hidden = "[hidden]"
+
+// Bounds of what is known of a secret.
+const (
+	// shortest is the length in bytes from which a secret is struck wherever it stands. A shorter one, such as `a` or
+	// `100`, is struck only as a word of its own: inside of other words it says nothing.
+	shortest = 4
+	// window is the most bytes that are compared at once: so many in a row of a longer secret are struck, whatever
+	// stands around them. Texts are often cut off.
+	window = 8
+	// longest is how many bytes of a secret are known. A text that repeats some of these of a longer one is replaced as
+	// a whole.
+	longest = 16 << 10
+	// capacity is how many windows are known in all, some 50 MiB. With more every text is replaced as a whole.
+	capacity = 1 << 20
+)
+
+// Known is a set of secrets, and strikes them out of texts. A secret is found as it is, in large and small letters, and
+// as JSON, Go, URLs, HTML and Base64 write it, also as a part of something longer, as in `Basic dXNlcjpzZWNyZXQ=`. Of a
+// secret from 7 bytes on a piece of 6 to 8 bytes is struck, too, the longer the secret the longer the piece.
+//
+// The zero Known, and nil, know nothing. Safe for use by several goroutines.
+type Known struct {
+	mu sync.RWMutex
+	// windows are pieces of secrets by their length, folded and packed, with how often they are known. Those of long
+	// secrets are in endless, too.
+	windows [window + 1]map[uint64]int
+	endless map[uint64]int
+	// words are struck as words of their own.
+	words map[string]int
+	size  int // of windows
+}
+
+// Keep has secrets struck from now on until forget is called, which may be called more than once. Blanks around a
+// secret are no part of it. Nothing is known of an empty one, nor of `true` and `false`.
+func (k *Known) Keep(secrets ...string) (forget func()) {
+	k.change(secrets, 1)
+	return sync.OnceFunc(func() { k.change(secrets, -1) })
+}
+
+func (k *Known) change(secrets []string, by int) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, secret := range secrets {
+		secret = strings.TrimSpace(secret)
+		for _, scheme := range []string{"http://", "https://"} { // which stands in many a text
+			secret = strings.TrimPrefix(secret, scheme)
+		}
+		switch {
+		case secret == "" || secret == "true" || secret == "false":
+		case len(secret) < shortest:
+			count(&k.words, secret, by)
+		default:
+			k.long(secret, by)
+		}
+	}
+}
+
+// long notes a secret that is struck wherever it stands.
+func (k *Known) long(secret string, by int) {
+	cut := len(secret) > longest
+	if cut {
+		secret = secret[:longest]
+	}
+	n := windowOf(len(secret))
+	for _, word := range strings.FieldsFunc(secret, func(r rune) bool { return !isWord(r) }) {
+		if len(word) >= shortest && len(word) < n { // a part that is shown by itself, as of a list
+			count(&k.words, word, by)
+		}
+	}
+	for form := range forms(secret) {
+		n := windowOf(len(form))
+		packed := uint64(0)
+		for i := range len(form) {
+			if packed = push(packed, form[i], n); i < n-1 {
+				continue
+			}
+			if count(&k.windows[n], packed, by) {
+				k.size += by
+			}
+			if cut {
+				count(&k.endless, packed, by)
+			}
+		}
+	}
+}
+
+// count adds to what is counted under a key; changed: it is new, or gone.
+func count[K comparable](m *map[K]int, key K, by int) (changed bool) {
+	if *m == nil {
+		*m = map[K]int{}
+	}
+	before := (*m)[key]
+	if before+by <= 0 {
+		delete(*m, key)
+		return before > 0
+	}
+	(*m)[key] = before + by
+	return before == 0
+}
+
+// windowOf is how many bytes in a row of a secret of so many are struck.
+func windowOf(length int) int { return min(length, max(6, min(window, length/2))) }
+
+// push moves a byte into the last n bytes.
+func push(packed uint64, b byte, n int) uint64 {
+	if 'A' <= b && b <= 'Z' {
+		b += 'a' - 'A'
+	}
+	return (packed<<8 | uint64(b)) & (1<<(8*n) - 1)
+}
+
+// forms are a secret as it may stand in a text.
+func forms(secret string) map[string]bool {
+	all := map[string]bool{secret: true, url.QueryEscape(secret): true, url.PathEscape(secret): true,
+		html.EscapeString(secret): true}
+	for _, quoted := range []string{strconv.Quote(secret), strconv.QuoteToASCII(secret), inJSON(secret, true),
+		inJSON(secret, false)} {
+		all[quoted[1:len(quoted)-1]] = true
+	}
+	for before := range 3 { // Base64 of something with the secret in it, where so many bytes of a group stand before
+		text := append(make([]byte, before, before+len(secret)), secret...)
+		from, to := (8*before+5)/6, 8*len(text)/6
+		for _, encoding := range []*base64.Encoding{base64.RawStdEncoding, base64.RawURLEncoding} {
+			if own := encoding.EncodeToString(text)[from:to]; len(own) >= shortest {
+				all[own] = true
+			}
+		}
+	}
+	return all
+}
+
+func inJSON(secret string, escapeHTML bool) string {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(escapeHTML)
+	_ = e.Encode(secret) // a string, which always can be written
+	return strings.TrimSuffix(b.String(), "\n")
+}
+
+// Strike is a text with [Hidden] in the place of each secret in it. The time it takes grows with the text alone.
+func (k *Known) Strike(text string) string {
+	if k == nil {
+		return text
+	}
+	k.mu.RLock()
+	defer k.mu.RUnlock()
+	if k.size > capacity && text != "" {
+		return Hidden
+	}
+	found := struck{text: text}
+	if !k.findWindows(&found) {
+		return Hidden
+	}
+	k.findWords(&found)
+	return found.result()
+}
+
+// findWindows marks pieces of secrets; !ok: the whole text is to be replaced.
+func (k *Known) findWindows(found *struck) (ok bool) {
+	for n, known := range k.windows {
+		if len(known) == 0 {
+			continue
+		}
+		packed := uint64(0)
+		for i := range len(found.text) {
+			if packed = push(packed, found.text[i], n); i < n-1 || known[packed] == 0 {
+				continue
+			}
+			if k.endless[packed] > 0 {
+				return false
+			}
+			found.mark(i-n+1, i+1)
+		}
+	}
+	return true
+}
+
+// findWords marks secrets that are words of their own.
+func (k *Known) findWords(found *struck) {
+	if len(k.words) == 0 {
+		return
+	}
+	text := found.text
+	for from := range text {
+		if from > 0 && isWord(rune(text[from-1])) && isWord(rune(text[from])) {
+			continue
+		}
+		for to := from + 1; to <= min(from+window, len(text)); to++ {
+			ends := to == len(text) || !isWord(rune(text[to-1])) || !isWord(rune(text[to]))
+			if ends && k.words[text[from:to]] > 0 {
+				found.mark(from, to)
+			}
+		}
+	}
+}
+
+// isWord tells whether a character, or a byte of one, belongs to words.
+func isWord(r rune) bool {
+	return r == '_' || '0' <= r && r <= '9' || 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || r >= 0x80
+}
+
+// struck is a text with the bytes in it that are secret, nil: none.
+type struck struct {
+	text   string
+	secret []bool
+}
+
+func (s *struck) mark(from, to int) {
+	if s.secret == nil {
+		s.secret = make([]bool, len(s.text))
+	}
+	for ; from < to; from++ {
+		s.secret[from] = true
+	}
+}
+
+func (s *struck) result() string {
+	if s.secret == nil {
+		return s.text
+	}
+	var b strings.Builder
+	hidden := false
+	for i := 0; i < len(s.text); { // by whole characters: what is left of one is none
+		_, size := utf8.DecodeRuneInString(s.text[i:])
+		switch secret := slices.Contains(s.secret[i:i+size], true); {
+		case !secret:
+			b.WriteString(s.text[i : i+size])
+			hidden = false
+		case !hidden:
+			b.WriteString(Hidden)
+			hidden = true
+		}
+		i += size
+	}
+	return b.String()
+}

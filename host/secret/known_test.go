@@ -1,0 +1,140 @@
+package secret_test
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"html"
+	"net/url"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/culvert-project/culvert/host/secret"
+)
+
+func ExampleKnown_Strike() {
+	var known secret.Known
+	forget := known.Keep("s3cr3t/Passw0rd")
+	fmt.Println(known.Strike(`401: user "U", password "s3cr3t/Passw0rd"`))
+	fmt.Println(known.Strike("token?client_secret=s3cr3t%2FPassw0rd"))
+	forget()
+	fmt.Println(known.Strike("s3cr3t/Passw0rd"))
+	// Output:
+	// 401: user "U", password "[hidden]"
+	// token?client_secret=[hidden]
+	// s3cr3t/Passw0rd
+}
+
+func TestStrike(t *testing.T) {
+	const odd = "p\"ä<\n>&/ \\ü%x?"
+	inJSON, _ := json.Marshal(odd)
+	for name, c := range map[string]struct{ secret, text, want string }{
+		"as it is":             {"Welcome1!", "with Welcome1! it fails", "with [hidden] it fails"},
+		"other letters":        {"My.Host.Example", "dial my.host.example: no", "dial [hidden]: no"},
+		"twice":                {"Welcome1!", "Welcome1!, Welcome1!", "[hidden], [hidden]"},
+		"cut off":              {"a-long-secret-of-many-bytes", `found "a-long-secre…"`, `found "[hidden]…"`},
+		"its end":              {"a-long-secret-of-many-bytes", "...any-bytes", "...[hidden]"},
+		"JSON":                 {odd, string(inJSON), `"[hidden]"`},
+		"Go":                   {odd, fmt.Sprintf("%q", odd), `"[hidden]"`},
+		"Go in ASCII":          {odd, fmt.Sprintf("%+q", odd), `"[hidden]"`},
+		"query":                {odd, "a=" + url.QueryEscape(odd), "a=[hidden]"},
+		"path":                 {odd, "/" + url.PathEscape(odd), "/[hidden]"},
+		"HTML":                 {odd, "<b>" + html.EscapeString(odd) + "</b>", "<b>[hidden]</b>"},
+		"blanks around":        {" Welcome1!\n", "Welcome1!", "[hidden]"},
+		"short":                {"100", "100 of 1000, x100, (100)", "[hidden] of 1000, x100, ([hidden])"},
+		"short, with signs":    {"a:", "a: a:b, (a:)", "[hidden] [hidden]b, ([hidden])"},
+		"a word of a list":     {"orders, root, items", "no root in rooted", "no [hidden] in rooted"},
+		"short letters count":  {"Ab", "Ab ab", "[hidden] ab"},
+		"empty":                {" ", "a b", "a b"},
+		"true":                 {"true", "expected true", "expected true"},
+		"a scheme is none":     {"https://my.example", "no https://, https://my.example", "no https://, https://[hidden]"},
+		"part of a character":  {"\xb6\xb6\xb6\xb6", "ö\xb6\xb6\xb6\xb6", "[hidden]"},
+		"a piece":              {"Welcome1!", "Welcome", "[hidden]"},
+		"less than a piece":    {"Welcome1!", "Welco", "Welco"},
+		"of four":              {"abcd", "xabcdx abc", "x[hidden]x abc"},
+		"inside of characters": {"日本語日本語", "x日本語日本語y", "x[hidden]y"},
+	} {
+		var known secret.Known
+		known.Keep(c.secret)
+		if got := known.Strike(c.text); got != c.want || !utf8.ValidString(got) && utf8.ValidString(c.text) {
+			t.Errorf("%s: expected %q, found %q", name, c.want, got)
+		}
+	}
+	for before := range 4 {
+		for _, encoding := range []*base64.Encoding{base64.StdEncoding, base64.URLEncoding} {
+			var known secret.Known
+			known.Keep("s3cr3t?Passw0rd>")
+			said := encoding.EncodeToString([]byte(strings.Repeat("u", before) + "s3cr3t?Passw0rd>" + "after"))
+			if got := known.Strike("Basic " + said); !strings.Contains(got, secret.Hidden) || len(got) > 6+8+8+before+8 {
+				t.Errorf("after %d bytes: %q leaves %q", before, said, got)
+			}
+		}
+	}
+}
+
+// What is known twice is known until both are forgotten, and then of no other.
+func TestForget(t *testing.T) {
+	var known secret.Known
+	first, second := known.Keep("Welcome1!", "ab"), known.Keep("Welcome1!", "ab")
+	first()
+	first()
+	if got := known.Strike("Welcome1! ab"); got != "[hidden] [hidden]" {
+		t.Errorf("known once more: found %q", got)
+	}
+	second()
+	if got := known.Strike("Welcome1! ab"); got != "Welcome1! ab" {
+		t.Errorf("forgotten: found %q", got)
+	}
+	var none *secret.Known
+	if got := none.Strike("text"); got != "text" {
+		t.Errorf("nil: found %q", got)
+	}
+}
+
+// Of what is too long to be known, no text shows some; with too much in all, no text is shown.
+func TestStrikeBounds(t *testing.T) {
+	random := func(n int) string {
+		var b bytes.Buffer
+		for i := uint64(1); b.Len() < n; i++ {
+			fmt.Fprintf(&b, "%x", i*0x9e3779b97f4a7c15)
+		}
+		return b.String()
+	}
+	var known secret.Known
+	long := random(1 << 20)
+	forget := known.Keep(long)
+	if got := known.Strike("found " + long); got != secret.Hidden {
+		t.Errorf("a long one: found %d bytes", len(got))
+	}
+	if got := known.Strike("another text"); got != "another text" {
+		t.Errorf("found %q", got)
+	}
+	forget()
+	var forgets []func()
+	for i := range 30 {
+		forgets = append(forgets, known.Keep(random(40_000 * (i + 1))[40_000*i:][:16<<10]))
+	}
+	if got := known.Strike("another text"); got != secret.Hidden {
+		t.Errorf("too much: found %q", got)
+	}
+	for _, forget := range forgets {
+		forget()
+	}
+	if got := known.Strike("another text"); got != "another text" {
+		t.Errorf("found %q", got)
+	}
+}
+
+func BenchmarkStrike(b *testing.B) {
+	var known secret.Known
+	for i := range 100 {
+		known.Keep(fmt.Sprintf("s3cr3t/Passw0rd-%d", i), fmt.Sprint("host", i), fmt.Sprint(i))
+	}
+	text := strings.Repeat("a message of some length, about a thing: ", 5)
+	b.SetBytes(int64(len(text)))
+	for b.Loop() {
+		_ = known.Strike(text)
+	}
+}
