@@ -467,7 +467,8 @@ func (m *rewriter) segment() {
 	m.bytes(m.count())
 }
 
-// custom keeps what does not name functions by index.
+// custom keeps what does not name functions by index. What holds nothing but its name is left out, too: wazero 1.12
+// fails with EOF where such a section ends the module.
 func (m *rewriter) custom(s *section) bool {
 	name := m.name()
 	if !utf8.ValidString(name) {
@@ -477,8 +478,8 @@ func (m *rewriter) custom(s *section) bool {
 	case name == "name":
 		s.items, s.rewritten = m.names(), true
 		return true
-	case strings.HasPrefix(name, ".debug_"), strings.HasPrefix(name, "reloc."), strings.HasPrefix(name,
-		"metadata.code."), name == "linking":
+	case m.at == m.end, strings.HasPrefix(name, ".debug_"), strings.HasPrefix(name, "reloc."),
+		strings.HasPrefix(name, "metadata.code."), name == "linking":
 		m.report.Dropped = append(m.report.Dropped, name)
 		m.at = m.end
 		return false

@@ -26,7 +26,7 @@ func (m *module) fits() error {
 	if m.binary.MemoryPages > uint64(m.limits.pages()) {
 		return fmt.Errorf("the module asks for at least %d bytes of memory, %d are allowed (%s)",
 			m.binary.MemoryPages*pageBytes,
-			m.limits.MemoryBytes, limitSetting(cmp.Or(m.info.Name, "NAME"), "memory.bytes"))
+			m.limits.MemoryBytes, limitSetting(m.info.Name, "memory.bytes"))
 	}
 	return nil
 }

@@ -262,8 +262,8 @@ func (i *Instance) trap(err error) *Trap {
 		if size, limit := int64(i.guest.MemoryBytes()), i.module.limits.MemoryBytes; size > limit-limit/8 ||
 			strings.Contains(t.Output, "out of memory") {
 			t.Limit = "memory.bytes"
-			t.Hint = fmt.Sprintf("its memory is at %d of the allowed %d bytes (%s)", size, limit, limitSetting(t.Plugin,
-				"memory.bytes"))
+			t.Hint = fmt.Sprintf("its memory is at %d of the allowed %d bytes (%s)", size, limit, limitSetting(
+				i.module.info.Name, "memory.bytes"))
 		}
 	}
 	var (
@@ -274,9 +274,9 @@ func (i *Instance) trap(err error) *Trap {
 	)
 	switch {
 	case errors.As(err, &large):
-		t.Limit, t.Hint = "result.bytes", "the limit is set by "+limitSetting(t.Plugin, "result.bytes")
+		t.Limit, t.Hint = "result.bytes", "the limit is set by "+limitSetting(i.module.info.Name, "result.bytes")
 	case errors.As(err, &overdue):
-		t.Limit, t.Hint = "call.ms", "the limit is set by "+limitSetting(t.Plugin, "call.ms")
+		t.Limit, t.Hint = "call.ms", "the limit is set by "+limitSetting(i.module.info.Name, "call.ms")
 	case errors.As(err, &flood):
 		t.Limit = "log.lines.per.second"
 	case errors.As(err, &deep):

@@ -1,6 +1,7 @@
 package plugin
 
 import (
+	"cmp"
 	"slices"
 	"strconv"
 	"strings"
@@ -85,8 +86,9 @@ var metering = meter.Options{Budget: meter.DefaultBudget, Limits: meter.Limits{M
 
 const maxMemoryBytes = 65536 * pageBytes
 
-// limitSetting is the setting by which an operator changes a plugin's limit.
-func limitSetting(plugin, limit string) string { return "plugin." + plugin + ".limits." + limit }
+// limitSetting is the setting by which an operator changes a plugin's limit. It holds the name that the plugin gives
+// itself, never that of its file: NAME stands for one that is not known yet.
+func limitSetting(plugin, limit string) string { return "plugin." + cmp.Or(plugin, "NAME") + ".limits." + limit }
 
 // filled returns the limits with defaults where nothing is set.
 func (l Limits) filled() Limits {
