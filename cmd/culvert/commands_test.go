@@ -82,7 +82,8 @@ func TestValidate(t *testing.T) {
 			"Not a number of type LONG",
 		bad +
 			`:1: sap.odata.host.address: Missing required configuration "sap.odata.host.address" which has no default value.` + "\n",
-		bad + ":3: sap.odata.host.adress: unknown setting; the nearest known one is sap.odata.host.address\n",
+		bad + ":3: sap.odata.host.adress: unknown setting; the nearest known one is sap.odata.host.address; with " +
+			"unknown.settings=warn this is a warning\n",
 		bad + ":4: sap.odata.host.port: Invalid value none for configuration sap.odata.host.port: " +
 			"Not a number of type INT",
 	} {

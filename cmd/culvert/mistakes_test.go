@@ -34,10 +34,12 @@ func TestMistakesAreSaid(t *testing.T) {
 		{"snippet", nil, good[2:],
 			`snippet.properties:1: connector.class: Missing required configuration "connector.class" which has no default value: expected org.`, "unknown", "1 problem, 0 warnings"},
 		{"prefix", nil, append(good[:9:9], "track-changes=1", "exec-period=5"),
-			"prefix.properties:11: exec-period: unknown setting; the nearest known one is sap.odata#00.exec-period\n",
-			"warning", "2 problems, 0 warnings"},
+			"prefix.properties:11: exec-period: unknown setting; the nearest known one is sap.odata#00.exec-period; " +
+				"with unknown.settings=warn this is a warning\n",
+			"warning:", "2 problems, 0 warnings"},
 		{"anything", nil, append(good[:9:9], "sap.odata.colour=red"),
-			"anything.properties:10: sap.odata.colour: unknown setting\n", "header", "1 problem, 0 warnings"},
+			"anything.properties:10: sap.odata.colour: unknown setting; with unknown.settings=warn this is a warning\n",
+			"header", "1 problem, 0 warnings"},
 		{"exactly", nil, append(good[:9:9], "exactly.once.support=required"), "exactly-once needs a worker's file " +
 			"with bootstrap.servers of a Kafka, group.id and exactly.once.source.support=enabled; " +
 			"there is no worker's file", "", "1 problem, 0 warnings"},

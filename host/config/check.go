@@ -91,13 +91,17 @@ func keys(entries []Entry) []string {
 	return keys
 }
 
-// relaxed tells whether unknown settings are warnings only.
-func (ch Checker) relaxed(c *Connector) bool {
+// refused is the problem of an unknown setting: an error that names the way round, or a warning where
+// unknown.settings says so.
+func (ch Checker) refused(c *Connector, p Problem) Problem {
 	value := c.Text("unknown.settings")
 	if value == "" && ch.Worker != nil {
 		value = ch.Worker.Text("unknown.settings")
 	}
-	return strings.EqualFold(value, "warn")
+	if p.Warning = strings.EqualFold(value, "warn"); !p.Warning {
+		p.Text += "; with unknown.settings=warn this is a warning"
+	}
+	return p
 }
 
 func (ch Checker) providers() *Providers {
@@ -112,9 +116,7 @@ func (ch Checker) providers() *Providers {
 func (ch Checker) unknown(c *Connector, e Entry, own *Declarations, guess *setting.Guess) Problem {
 	near := guess.Nearest(e.Key)
 	if own.Prefix(e.Key) != "" || own.Prefix(near) != "" && !elsewhere(e.Key) {
-		p := e.coded(setting.CodeUnknown, setting.Unknown(near))
-		p.Warning = ch.relaxed(c)
-		return p
+		return ch.refused(c, e.coded(setting.CodeUnknown, setting.Unknown(near)))
 	}
 	for _, list := range []string{"transforms", "predicates"} {
 		if rest, ok := strings.CutPrefix(e.Key, list+"."); ok {
@@ -430,7 +432,9 @@ func (ch Checker) Part(ctx context.Context, c *Connector, prefix string, compone
 		}
 		// Kafka Connect does not look at settings that a transform does not know, and its users' files run unchanged.
 		p := e.coded(setting.CodeUnknown, setting.Unknown(guess.Nearest(e.Key)))
-		p.Warning = own.Prefix(e.Key) == "" || ch.relaxed(c)
+		if p.Warning = true; own.Prefix(e.Key) != "" {
+			p = ch.refused(c, p)
+		}
 		if now := renamed(component.Name, e.Key); now != "" {
 			p.Text, p.Warning = "unknown setting; Kafka 4.0 took this name away", true
 			switch _, beside := part.Entry(now); {
@@ -440,9 +444,7 @@ func (ch Checker) Part(ctx context.Context, c *Connector, prefix string, compone
 				p.Text += "; it names no field"
 			default:
 				p.Text += ", it is " + now + " since 2.6, and without it every field stays"
-				if p.Warning = ch.relaxed(c); !p.Warning {
-					p.Text += "; with unknown.settings=warn this is a warning"
-				}
+				p = ch.refused(c, p)
 			}
 		}
 		problems = append(problems, p)

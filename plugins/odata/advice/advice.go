@@ -118,7 +118,7 @@ func (a *Adviser) Hide(applies func(name string) bool) {
 		if _, given := a.Values.Given(e.Spec.Name); given || len(e.Errors) > 0 {
 			continue
 		}
-		e.Visible = applies(e.Spec.Name)
+		e.Visible = e.Visible && applies(e.Spec.Name)
 	}
 }
 

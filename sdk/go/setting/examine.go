@@ -79,8 +79,12 @@ func (t *Table) examine(v Values, spec wit.SettingSpec, declared *wit.SettingSpe
 	case IsRequired(&spec):
 		why = Missing(spec.Name)
 	}
-	if built, later := t.later[declared.Name]; later && given && why == "" &&
-		!slices.ContainsFunc(built, func(b string) bool { return strings.EqualFold(b, value) }) {
+	built, later := t.later[declared.Name]
+	if later && !given && spec.DefaultValue == nil {
+		e.Visible = false // no form offers what is not built
+	}
+	if later && given && why == "" && !slices.ContainsFunc(built,
+		func(b string) bool { return strings.EqualFold(b, value) }) {
 		why = notBuilt(&spec, value, built, t.instead[declared.Name])
 	}
 	if why != "" {
