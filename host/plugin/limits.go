@@ -88,7 +88,9 @@ const maxMemoryBytes = 65536 * pageBytes
 
 // limitSetting is the setting by which an operator changes a plugin's limit. It holds the name that the plugin gives
 // itself, never that of its file: NAME stands for one that is not known yet.
-func limitSetting(plugin, limit string) string { return "plugin." + cmp.Or(plugin, "NAME") + ".limits." + limit }
+func limitSetting(plugin, limit string) string {
+	return "plugin." + cmp.Or(plugin, "NAME") + ".limits." + limit
+}
 
 // filled returns the limits with defaults where nothing is set.
 func (l Limits) filled() Limits {
