@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"regexp"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -79,6 +80,12 @@ func TestBatchesWriteEveryRecordOnce(t *testing.T) {
 			"after"), settings: on(), fails: uncertain},
 		{name: "answered-502-checked", switches: switches(match, batch, "status", "502", "status-count", "2",
 			"status-when", "after"), settings: on("sap.odata.insert.uncertain=check")},
+		{name: "answered-408", switches: switches(match, batch, "status", "408", "status-count", "1", "status-when",
+			"after", "status-body", "empty"), settings: on(), fails: uncertain},
+		{name: "answered-408-checked", switches: switches(match, batch, "status", "408", "status-count", "2",
+			"status-when", "after", "status-body", "html"), settings: on("sap.odata.insert.uncertain=check")},
+		{name: "part-408", switches: switches(match, inside, "status", "408", "status-count", "1", "status-body",
+			"empty"), settings: on(), fails: append(slices.Clone(uncertain), "HTTP 408"), partly: true},
 		{name: "never-arrived", switches: switches(match, batch, "status", "502", "status-count", "2"),
 			settings: on("sap.odata.insert.uncertain=check")},
 		{name: "logon-page", switches: switches(match, batch, "logon-page", "1"), settings: on(), fails: uncertain,

@@ -157,10 +157,12 @@ func (c *Client) Close() {
 // cause; *wit.Fault for the rest (transient after the last retry; unauthorized where the secret was refused before, or
 // where it is redirected to another origin; config for certificates; data for requests that must not be sent).
 //
-// Not repeatable requests are sent again only where the service cannot have acted on them: no connection came about, no
-// Cloud Connector was there, it refused the token or the secret, its session had ended, or it answered 408 or 429 and
-// the request is no GET. Retry.Codes does not count for them: what any other answer says of the request is in its body,
-// which the caller reads.
+// Not repeatable requests are sent again only where the service cannot have acted on them: no connection came about
+// (nothing was written to it), no Cloud Connector was there (see withoutConnector), the token was refused (403 with
+// X-CSRF-Token: Required, which SAP Gateway checks before the request) or the secret (401: "has not been applied", RFC
+// 9110, 15.5.2), the session had ended (see ended), or too many requests came (429, see [wit.Refuses]) and the request
+// is no GET. Retry.Codes does not count for them: what any other answer says of the request is in its body, which the
+// caller reads.
 func (c *Client) Do(ctx context.Context, r *wit.Request) (a *Answer, err error) {
 	// A mistake of ours is the request's: what must not be sent twice may be on its way.
 	defer guard.Recover(c.at.Load().config.Logger, "a "+r.Method+" request to the service", nil, func(p *guard.Panic) {
@@ -272,15 +274,11 @@ func withoutQuery(location string) string {
 
 // unusable is the error of an answer that cannot be handed on, although its status was read.
 func (e *exchange) unusable(status int, cause error) error {
-	if e.repeatable || Refuses(status) {
+	if e.repeatable || wit.Refuses(uint16(status)) {
 		return cause
 	}
 	return &NoAnswer{Method: e.method, Target: e.shownTarget(), Status: status, Cause: cause}
 }
-
-// Refuses tells whether a status says by itself that the service has not done what it was asked for: the client's own
-// faults do. Every other one but success may come from a gateway whose service did it.
-func Refuses(status int) bool { return status >= 400 && status < 500 }
 
 // NoAnswer is the error of a request that may have been acted on, must not be sent twice, and got no answer, or none
 // that could be read.

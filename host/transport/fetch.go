@@ -55,7 +55,7 @@ func (c *Client) exchangeWhole(ctx context.Context, r *wit.Request, limit int) (
 			a.Response.Body = body
 			return a.Response, nil
 		}
-		if status := int(a.Status); !r.Repeatable && Refuses(status) {
+		if status := int(a.Status); !r.Repeatable && wit.Refuses(a.Status) {
 			return wit.Response{}, faultf(wit.FaultData, "%s %s was answered %d, and the answer cannot be read: %v",
 				r.Method, a.Target, status, err)
 		} else if !r.Repeatable {

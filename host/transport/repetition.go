@@ -438,7 +438,7 @@ func (e *exchange) asksAgain(retry Retry, status int) bool {
 		if e.method == http.MethodGet || e.method == http.MethodHead {
 			return false
 		}
-		return status == http.StatusRequestTimeout || status == http.StatusTooManyRequests
+		return status == http.StatusTooManyRequests
 	}
 	return retry.Names(strconv.Itoa(status))
 }

@@ -111,7 +111,7 @@ func (s *state) ofTheCall(a *sentRequest, response *wit.Response) bool {
 	case status == 408 || status == 413 || status == 429: // which pass, or speak of how much was sent
 		return false
 	}
-	return refusedByClient(response.Status) && !a.batched && fault.IsHTML(response.Body)
+	return response.Status/100 == 4 && !a.batched && fault.IsHTML(response.Body)
 }
 
 // ofTheAddress tells whether a refusal may speak of the row's address, which something in front of the service doesn't
@@ -167,7 +167,7 @@ func (s *state) settleSet(a *sentRequest, response *wit.Response) (wit.Verdict, 
 	case response.Status == 404 || response.Status == 410:
 		return wit.Verdict{}, callFault(a, response)
 	case success(response.Status), response.Status == 501 && document,
-		refusedByClient(response.Status) && (document || versioned(response)):
+		wit.Refuses(response.Status) && (document || versioned(response)):
 		return anew(h), nil
 	}
 	return s.rest(a, fault.Of(a.what(), response, response.Body), response)
@@ -175,7 +175,7 @@ func (s *state) settleSet(a *sentRequest, response *wit.Response) (wit.Verdict, 
 
 // ofAnyCall is ofTheCall as far as it goes for batches and their parts too.
 func ofAnyCall(response *wit.Response) bool {
-	if refusedByClient(response.Status) {
+	if wit.Refuses(response.Status) {
 		if code, _, document := fault.Document(response.Body); document && fault.NoService(code) {
 			return true
 		}

@@ -122,6 +122,10 @@ func TestPagesAreOfTheCall(t *testing.T) {
 			if strings.HasPrefix(answer, "405") && op != insert {
 				continue
 			}
+			want := want
+			if strings.HasPrefix(answer, "408") && op.inserts() { // the service may have done it (P19)
+				want = "refused transient"
+			}
 			if found := settled(t, w, op, "/s/Orders('1')", answer); found != want {
 				t.Errorf("operation %d, %s: expected %s, found %s", op, answer, want, found)
 			}

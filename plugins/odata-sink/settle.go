@@ -259,9 +259,9 @@ func done(status uint16) bool {
 }
 
 // settleInsert: a POST is never sent again unless the answer says that the entity was not created (P19), because
-// services that number entities would make a second one. Answers of a client's fault say so by their status. Any other
+// services that number entities would make a second one. Some statuses say so ([wit.Refuses]). An answer of any other
 // one may come from a gateway whose service did its work; it counts for nothing but what an error document of OData in
-// it says: that the entity is locked, or with 503 that the service is not there. Inside the answer to a batch such a
+// it says: that the entity is locked, or that it was not served. Inside the answer to a batch such a
 // document is the service's own, which stores nothing of a changeset that fails. Where that, or the status, proves that
 // nothing was written, the codes of the settings count as for any other request; outside of batches message codes are
 // the host's business, who knows which are to be tried again. What remains is a refusal of kind transient, by which
@@ -283,7 +283,7 @@ func (s *state) settleInsert(a *sentRequest, response *wit.Response) (wit.Verdic
 		f.Message += " (expected an entity)"
 	}
 	code, message, document := fault.Document(response.Body)
-	if !document && !refusedByClient(response.Status) {
+	if !document && !wit.Refuses(response.Status) {
 		f.Code = nil
 	}
 	failed := response.Status != 0 && !success(response.Status)
@@ -295,19 +295,19 @@ func (s *state) settleInsert(a *sentRequest, response *wit.Response) (wit.Verdic
 	case success(response.Status) && fault.IsHTML(response.Body):
 		// A logon page says nothing of the row.
 		return wit.Verdict{}, fault.NotData(what, "an answer of OData", response.Body)
-	case document && fault.Locked(code, message), document && response.Status == 503:
+	case document && (fault.Locked(code, message) || unserved(response.Status)):
 		f.Kind = wit.FaultTransient
 		return again(f), nil
 	case failed && document && a.operation == upsertInsert && s.exists(response.Status, code, message):
 		return turn(a, f), nil
-	case failed && (document && a.batched || refusedByClient(response.Status)) &&
+	case failed && (document && a.batched || wit.Refuses(response.Status)) &&
 		fault.Listed(s.httpCodes, response.Status, code):
 		f.Kind = wit.FaultTransient
 		return again(f), nil
-	case failed && document && a.batched && !refusedByClient(response.Status):
+	case failed && document && a.batched && !wit.Refuses(response.Status):
 		f.Kind = wit.FaultData
 		return refused(f), nil
-	case !refusedByClient(response.Status): // a success with an error among them: a gateway may hide the status
+	case !wit.Refuses(response.Status): // a success with an error among them: a gateway may hide the status
 		f.Kind = wit.FaultTransient
 		return refused(f), nil
 	case !s.ofTheCall(a, response) && response.Status == 404 && document:
@@ -327,6 +327,10 @@ func (s *state) settleInsert(a *sentRequest, response *wit.Response) (wit.Verdic
 	}
 	return verdict(f, response)
 }
+
+// unserved are statuses by which a service says, in an error document of its own, that it has not taken a request up.
+// Proxies answer with them for services that did (see [wit.Refuses]).
+func unserved(status uint16) bool { return status == 408 || status == 503 }
 
 // turn goes on with the update of an upsert whose insert is refused because the entity is there. One that was deleted
 // meanwhile is inserted after that, once: if a second insert is refused as existing too, it isn't this entity that
@@ -361,10 +365,6 @@ func (s *state) missing(response *wit.Response) bool {
 	return response.Status == 404 || response.Status == 410 || !success(response.Status) && response.Status != 0 &&
 		fault.Listed(s.notFoundCodes, response.Status, code)
 }
-
-// refusedByClient tells whether a status says by itself that the service did nothing, because of a fault of the
-// client's.
-func refusedByClient(status uint16) bool { return status >= 400 && status <= 499 }
 
 func uncertain(target, why string) *wit.Fault {
 	return &wit.Fault{Kind: wit.FaultConflict, Code: wit.Ptr("UNCERTAIN"), Message: "POST " + target + ": " + why +

@@ -82,12 +82,12 @@ func (s *state) settleTogether(b together, place string, response *wit.Response)
 		return b.each(func(a *sentRequest) wit.Verdict { return anew(a.hint) }), nil
 	case status == 401, ofAnyCall(response):
 		return nil, fault.Of(what, response, response.Body)
-	case status == 408 || status == 429:
+	case status == 429:
 		f := fault.Of(what, response, response.Body)
 		return b.each(func(a *sentRequest) wit.Verdict {
 			return wit.Verdict{Again: &wit.Retry{Hint: a.hint.text(), Fault: f}}
 		}), nil
-	case !one && (refusedByClient(status) || status == 500 && s.allRepeatable(b)):
+	case !one && (wit.Refuses(status) || status == 500 && s.allRepeatable(b)):
 		// Nothing of it was done, and which of its parts is to blame it doesn't say.
 		if l := &s.learned[b.at]; l.refused < maxRefused {
 			if l.refused++; l.refused == maxRefused {
@@ -275,9 +275,9 @@ func (s *state) settlePart(a *sentRequest, o outcome, said *wit.Fault, at int64)
 		return wit.Verdict{}, f
 	case s.unnoticed(a):
 		return wit.Verdict{Again: &wit.Retry{Hint: wit.HintUncertain}}, nil
-	case status == 408 || status == 429 || status == 503 && document:
+	case status == 429 || unserved(status) && document:
 		return wit.Verdict{Again: &wit.Retry{Hint: a.hint.text(), Fault: f, WaitMs: retryAfter(answer)}}, nil
-	case !refusedByClient(status) && !document && !s.repeatable(a):
+	case !wit.Refuses(status) && !document && !s.repeatable(a):
 		f.Kind = wit.FaultTransient
 		return refused(f), nil
 	}

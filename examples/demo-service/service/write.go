@@ -283,7 +283,7 @@ func (x *exchange) remember(t *table, r *row) {
 
 // lost drops the connection after a write was applied, or answers it as failed, when a switch says so.
 func (x *exchange) lost() bool {
-	if x.sw.StatusWhen == "after" && x.sw.StatusCount > 0 && x.matched() && x.set == nil &&
+	if x.sw.StatusWhen == "after" && x.sw.StatusCount > 0 && x.matched() && x.writes() &&
 		x.service.take(func(s *Switches) *int { return &s.StatusCount }) {
 		x.refuse()
 		return true

@@ -321,7 +321,7 @@ func (w *writing) announce(j *job, items []*item) (mine bool, err error) {
 // unjudged is the fault of a delivery whose answer the plugin did not judge. Where the request must not be sent twice
 // and the status does not say by itself that it was refused, nobody knows what became of its rows.
 func (w *writing) unjudged(j *job, response wit.Response, lost *transport.NoAnswer, err error) ([]job, error) {
-	if j.Request.Repeatable || lost == nil && transport.Refuses(int(response.Status)) {
+	if j.Request.Repeatable || lost == nil && wit.Refuses(response.Status) {
 		return nil, w.fault(j.rows, "settle", err)
 	}
 	why := fmt.Errorf("%s %s was answered %d, and the plugin could not say what that means: %w", j.Request.Method,
@@ -547,7 +547,7 @@ func (w *writing) refused(j *job, row uint32, f *wit.Fault, status uint16, lost 
 // the plugin read in it. A fault of kind transient is no proof: it says that something is out of order.
 func proven(f *wit.Fault, status uint16) bool {
 	success := status >= 200 && status <= 299
-	return transport.Refuses(int(status)) || success && f.Kind != wit.FaultTransient
+	return wit.Refuses(status) || success && f.Kind != wit.FaultTransient
 }
 
 // retryable tells whether a refused row is to be sent again. Where requests are not repeatable, a status of HTTP is not

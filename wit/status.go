@@ -1,0 +1,35 @@
+package wit
+
+// Refuses tells whether a status says by itself that the service has not done what a request asked for, whoever
+// answered: each has a document that says so. All others, success apart, may come from a proxy whose service has done
+// it, or are nobody's by document: then only what the service itself says in the answer counts.
+//
+// Left out on purpose:
+//   - 408: Envoy answers it when the service is slow and has not answered yet, and the service goes on with the request
+//     (HttpConnectionManager.stream_idle_timeout: "terminated with a 408 Request Timeout error code if no upstream
+//     response header has been received"). RFC 9110, 15.5.9, means a request that did not arrive in whole.
+//   - 406: Spring finds that no form of the result is acceptable when the handler has returned it
+//     (AbstractMessageConverterMethodProcessor.writeWithMessageConverters).
+//   - 499: gRPC's gateways answer it for a call that was cancelled under way (google/rpc/code.proto, CANCELLED).
+func Refuses(status uint16) bool {
+	switch status {
+	case 400, // RFC 9110, 15.5.1: the server cannot or will not process the request
+		401,           // 15.5.2: the request has not been applied
+		403,           // 15.5.4: the server refuses to fulfill the request
+		404, 405, 410, // 15.5.5, 15.5.6, 15.5.11: there is no such resource, or it does not support the method
+		407,           // 15.5.8: as 401, said by the proxy
+		409,           // 15.5.10: the request could not be completed; google/rpc/code.proto: ABORTED, ALREADY_EXISTS
+		411, 413, 414, // 15.5.12, 15.5.14, 15.5.15: the server refuses to accept, process or service the request
+		412,      // 13.1: the method must not be performed where a precondition is false
+		415,      // 15.5.16: the server refuses to service the request because of its content's format
+		421,      // 15.5.20: it may be sent again over another connection whether it is idempotent or not
+		422,      // 15.5.21: the server was unable to process the instructions
+		426,      // 15.5.22: the server refuses to perform the request over this protocol
+		423, 424, // RFC 4918, 11.3, 11.4: the resource is locked; the method could not be performed
+		425,      // RFC 8470, 5.2: the server is unwilling to risk processing the request
+		428, 431, // RFC 6585, 3, 5: the request has to be conditional; the server is unwilling to process it
+		429: // RFC 6585, 4: too many requests; Envoy, MuleSoft and AWS refuse them before the service (rate limit guides)
+		return true
+	}
+	return false
+}
