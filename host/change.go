@@ -95,7 +95,7 @@ func (w worker) Create(ctx context.Context, name string, settings map[string]str
 		return connect.Info{}, err
 	}
 	defer r.applying.unlock()
-	if err := w.write(ctx, r, name, settings, null, func() error {
+	if err := w.write(ctx, r, name, settings, settings, null, func() error {
 		if _, there := w.stored(name); there {
 			return &rest.Refusal{Status: http.StatusConflict, Message: "Connector " + name + " already exists"}
 		}
@@ -115,7 +115,7 @@ func (w worker) Put(ctx context.Context, name string, settings map[string]string
 	}
 	defer r.applying.unlock()
 	before, there := w.stored(name)
-	if err := w.write(ctx, r, name, settings, null, func() error { return nil }, nil); err != nil {
+	if err := w.write(ctx, r, name, settings, settings, null, func() error { return nil }, nil); err != nil {
 		return info, false, err
 	}
 	if err := w.startedAgain(name, before, there); err != nil {
@@ -144,7 +144,7 @@ func (w worker) Patch(ctx context.Context, name string, set map[string]string, o
 		return connect.Info{}, &rest.Refusal{Status: http.StatusBadRequest,
 			Message: rest.Invalid(setting.Missing("name"))}
 	}
-	if err := w.write(ctx, r, name, settings, nil, func() error { return nil }, nil); err != nil {
+	if err := w.write(ctx, r, name, settings, set, nil, func() error { return nil }, nil); err != nil {
 		return connect.Info{}, err
 	}
 	if err := w.startedAgain(name, now, true); err != nil {
@@ -187,14 +187,15 @@ func (w worker) Delete(ctx context.Context, name string) error {
 	return nil
 }
 
-// write checks a configuration and, where it is good, stores it and has it run. allowed is asked when the
-// configuration is known to be a good one, as Kafka Connect does. What is checked is what is stored. null are settings
-// without a value. target is the state of a new connector, nil where it keeps its own.
-func (w worker) write(ctx context.Context, r *reloader, name string, settings map[string]string, null []string,
+// write checks a configuration and, where it is good, stores it and has it run. given are those of its settings that
+// the request brings. allowed is asked when the configuration is known to be a good one, as Kafka Connect does. What is
+// checked is what is stored. null are settings without a value. target is the state of a new connector, nil where it
+// keeps its own.
+func (w worker) write(ctx context.Context, r *reloader, name string, settings, given map[string]string, null []string,
 	allowed func() error, target *connect.TargetState) error {
-	if given, ok := settings["name"]; ok && given != name {
+	if other, ok := settings["name"]; ok && other != name {
 		return &rest.Refusal{Status: http.StatusBadRequest,
-			Message: "Connector name configuration (" + given + ") doesn't match connector name in the URL (" + name +
+			Message: "Connector name configuration (" + other + ") doesn't match connector name in the URL (" + name +
 				")"}
 	}
 	settings["name"] = name
@@ -223,7 +224,7 @@ func (w worker) write(ctx context.Context, r *reloader, name string, settings ma
 	}
 	said := func(key string) bool { return key == "name" && len(told) > 0 || slices.Contains(null, key) }
 	var more []string
-	for _, p := range append(c.Problems, checker.Check(ctx, c)...) {
+	for _, p := range slices.Concat(c.Problems, w.sent(checker, c, given).Astray(), checker.Check(ctx, c)) {
 		if !p.Warning && !said(p.Setting) {
 			more = append(more, check.Told(p))
 		}

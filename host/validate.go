@@ -34,6 +34,7 @@ func (w worker) Validate(ctx context.Context, class string, settings map[string]
 	}
 	checker := w.host.checking()
 	c := w.host.connector("the request", settings)
+	sent := w.sent(checker, c, given)
 	own, err := classOf(checker, c)
 	if err != nil {
 		return nil, asServerFault(err)
@@ -46,7 +47,8 @@ func (w worker) Validate(ctx context.Context, class string, settings map[string]
 		return nil, &rest.Refusal{Status: http.StatusBadRequest,
 			Message: "Included connector type " + settings["connector.class"] + " does not match request type " + class}
 	}
-	if w.mayAsk(checker, c, given) {
+	c.Problems = append(c.Problems, sent.Astray()...)
+	if w.mayAsk(c) {
 		checker.Online = w.host.online
 	}
 	v, err := checker.Validate(ctx, c)
@@ -67,21 +69,32 @@ func cutOff(ctx context.Context) error {
 }
 
 // mayAsk tells whether a service may be asked about a configuration that somebody wants checked. Whoever may only read
-// has nothing sent in the worker's name: the configuration says where to, and references in it are resolved. Nor is a
-// stored password, for which [config.Mask] stands, sent anywhere but where the stored configuration sends it.
-func (w worker) mayAsk(checker *check.Checker, c *config.Connector, given map[string]string) bool {
-	if w.host.in.Worker.Boolean("rest.read.only") {
-		return false
+// has nothing sent in the worker's name: the configuration says where to, and references in it are resolved. Nor is
+// anything sent where a secret cannot be had, or would go elsewhere than its owner sends it.
+func (w worker) mayAsk(c *config.Connector) bool {
+	return !w.host.in.Worker.Boolean("rest.read.only") && c.Problems.Err() == nil
+}
+
+// sent is a configuration of a request, in which given are the settings that the request itself brings. A reference
+// that stands as it is stored is nothing that its sender has shown.
+func (w worker) sent(checker *check.Checker, c *config.Connector, given map[string]string) config.Sent {
+	s := config.Sent{Now: c, Declared: config.Declare(), Password: check.Passwords(checker.Plugins),
+		Worker: w.host.in.Worker}
+	var written map[string]string
+	if now, there := w.stored(c.Name); there {
+		written = now.Written
+		s.Stored = w.host.connector("stored", written)
 	}
-	if !slices.ContainsFunc(slices.Collect(maps.Values(given)), func(value string) bool {
-		return strings.TrimSpace(value) == config.Mask
-	}) {
-		return true
+	s.Kept = func(key string) bool {
+		value, brought := given[key]
+		e, _ := c.Entry(key)
+		return !brought || strings.TrimSpace(value) == config.Mask || e.Secret && value == written[key]
 	}
-	now, there := w.stored(c.Name)
-	_, component, err := check.Find(checker.Plugins, c.Text("connector.class"), c.Text("connector.plugin.version"),
-		wit.ComponentSource, wit.ComponentSink)
-	return there && err == nil && config.SameRoles(now.Written, c, config.DeclareComponent(component))
+	if _, component, err := check.Find(checker.Plugins, c.Text("connector.class"), "", wit.ComponentSource,
+		wit.ComponentSink); err == nil {
+		s.Declared = config.DeclareComponent(component)
+	}
+	return s
 }
 
 // Definitions are what a class declares.

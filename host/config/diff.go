@@ -67,16 +67,6 @@ func Compare(written map[string]string, c *Connector, declared func(*Connector) 
 	return InPlace, settings
 }
 
-// SameRoles tells whether all settings of a connector that have a role, such as where its service is and who logs on
-// there, are as they were written.
-func SameRoles(written map[string]string, c *Connector, d *Declarations) bool {
-	_, settings := Compare(written, c, func(*Connector) *Declarations { return d })
-	return !slices.ContainsFunc(settings, func(key string) bool {
-		spec, ok := d.Find(key)
-		return ok && spec.Role() != "" || key == "connector.class"
-	})
-}
-
 // find is the setting of a role that is given.
 func find(d *Declarations, written map[string]string, role string) (setting string, ok bool) {
 	for key, value := range written {

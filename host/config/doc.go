@@ -12,7 +12,7 @@
 //   - connector.go with connectorsettings.go: a connector, its transforms, its converters.
 //   - declaration.go, check.go: what is wrong with settings. roles.go: settings by what the host uses them for.
 //   - provider.go, secrets.go: references such as ${file:…} and how they are read again. guest.go, masked.go: what a
-//     plugin, and what REST, may see.
+//     plugin, and what REST, may see. astray.go: where secrets go that who sends a configuration need not know.
 //   - store.go, folder.go, diff.go: where connectors are kept, and what another configuration means for one that runs.
 //
 // Invariants: what is wrong is a problem with file, line and setting, and all of it is found at once. A value behind a

@@ -191,8 +191,8 @@ const (
 	ListenerTLS = "listener.tls."
 
 	// What names of several roles begin with: HTTP those of requests, OAuth of tokens, Login of a login exchange, Proxy
-	// of the route, TLS of encrypted connections, with those of its two stores, and Retry of requests that are sent
-	// again.
+	// of the route, TLS of encrypted connections, with those of its two stores, Retry of requests that are sent again,
+	// and Listener of the listener for notifications.
 	HTTP          = "http."
 	OAuth         = "http.oauth."
 	Login         = "http.login."
@@ -201,6 +201,7 @@ const (
 	TLSKeyStore   = "tls.keystore."
 	TLSTrustStore = "tls.truststore."
 	Retry         = "retry."
+	Listener      = "listener."
 )
 
 // All roles.
