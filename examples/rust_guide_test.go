@@ -1,0 +1,32 @@
+package examples
+
+import (
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// TestRustInTheGuide holds what the guide says of Rust to the guest that is built and run beside it.
+func TestRustInTheGuide(t *testing.T) {
+	text := func(file string) string {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(data)
+	}
+	const guest = "../testdata/guests/rust-transform/"
+	guide := text("../cmd/culvert/guides/plugins.md")
+	version := regexp.MustCompile(`wit-bindgen = "[^"]+"`).FindString(text(guest + "Cargo.toml"))
+	target := regexp.MustCompile(`(?m)^target=(\S+)$`).FindStringSubmatch(text(guest + "build.sh"))
+	if version == "" || target == nil {
+		t.Fatal("expected a version and a target")
+	}
+	for _, want := range []string{version, "rustup target add " + target[1],
+		"cargo build --release --target " + target[1] + "\n"} {
+		if !strings.Contains(guide, want) {
+			t.Errorf("expected %q in the guide of plugins", want)
+		}
+	}
+}
