@@ -292,3 +292,28 @@ func badNotifications(t *testing.T, listener string) {
 		}
 	}
 }
+
+// TestListenersThatTakeAnybody: a connector whose listener asks senders for neither a logon nor a certificate says so
+// once at its start, however many feeds it has, and names the settings.
+func TestListenersThatTakeAnybody(t *testing.T) {
+	t.Parallel()
+	p, worker, port := subscribing(t)
+	_, address := demo(t, service.Options{Rows: 10, Subscriptions: true, Switches: service.Switches{CSRF: true}})
+	second := []string{"sap.odata#01.service=" + service.SAPPath, "sap.odata#01.entityset=Orders",
+		"sap.odata#01.topic=orders", "sap.odata#01.exec-period=-1", "sap.odata#01.subscription.enable=1"}
+	files := []string{worker, p.file("anybody.properties", toldOf("anybody", address, port, second...)...),
+		p.file("known.properties", toldOf("known", address, port, "sap.odata.subscription.user=sap",
+			"sap.odata.subscription.password=secret")...)}
+	c := p.start(append([]string{"run", "--data", p.data, "--plugins", plugins(t)}, files...)...)
+	c.eventually("subscriptions", func() bool { return strings.Count(c.stderr.String(), " msg=subscribed") == 3 })
+	var warned []string
+	for line := range strings.Lines(c.stderr.String()) {
+		if strings.Contains(line, "level=WARN") && strings.Contains(line, "sap.odata.subscription.user") {
+			warned = append(warned, line)
+		}
+	}
+	if len(warned) != 1 || !strings.Contains(warned[0], "connector=anybody") ||
+		!strings.Contains(warned[0], "sap.odata.subscription.truststore.location") {
+		t.Errorf("expected one line about the listener of anybody, found %q", warned)
+	}
+}

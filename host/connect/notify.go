@@ -72,17 +72,24 @@ func (c *connector) listen(feed string, take notify.Handler) (address string, le
 	address = addressOf(c.config.Name, feed)
 	l := c.listens.doors[address]
 	if l == nil {
-		settings, err := c.listener()
+		roles := config.NewRoles(config.DeclareComponent(c.component), c.config)
+		settings, err := c.listener(roles)
 		if err != nil {
 			return "", nil, err
 		}
 		l = &listened{}
 		if _, l.close, err = c.o.hub.Register(address, settings, l.handle); err != nil {
-			ports := config.NewRoles(config.DeclareComponent(c.component), c.config).Setting(role.ListenerPorts)
+			ports := roles.Setting(role.ListenerPorts)
 			return "", nil, &wit.Fault{Kind: wit.FaultConfig, Message: ports + ": " + err.Error(), Setting: &ports}
 		}
 		if c.listens.doors == nil {
 			c.listens.doors = map[string]*listened{}
+			if settings.Anybody() {
+				c.log.Warn("whoever reaches the listener may send notifications: have senders log on, or show a "+
+					"certificate over TLS", "user", roles.Setting(role.ListenerUser),
+					"password", roles.Setting(role.ListenerPassword),
+					"certificates", roles.Setting(role.ListenerTLS+"truststore.location"))
+			}
 		}
 		c.listens.doors[address] = l
 	}
@@ -101,8 +108,7 @@ func (l *listens) closeAll() {
 }
 
 // listener is what the connector's settings say about its listener.
-func (c *connector) listener() (s notify.Settings, err error) {
-	roles := config.NewRoles(config.DeclareComponent(c.component), c.config)
+func (c *connector) listener(roles config.Roles) (s notify.Settings, err error) {
 	for _, text := range config.List(roles.Text(role.ListenerPorts)) {
 		port, err := strconv.ParseUint(text, 10, 16)
 		if err != nil || port == 0 {

@@ -5,16 +5,19 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"os"
 	"time"
 	"unicode/utf8"
+
+	"github.com/culvert-project/culvert/host/internal/inbound"
 )
 
-// What is sent may have as many bytes as a file of a connector, and may take that long to arrive.
+// What is sent may have as many bytes as a file of a connector, and may take that long to arrive; of all requests under
+// way together so many bytes are held.
 const (
 	bodyBytes   = 1 << 20
+	maxBodies   = 32 << 20
 	bodyTimeout = 30 * time.Second
 )
 
@@ -25,9 +28,15 @@ func (x *exchange) body(into any) bool {
 		x.fail(http.StatusUnsupportedMediaType, "HTTP 415 Unsupported Media Type")
 		return false
 	}
-	data, err := io.ReadAll(http.MaxBytesReader(x.w, x.r.Body, bodyBytes))
+	var data []byte
+	var err error
+	data, x.release, err = x.bodies.Read(http.MaxBytesReader(x.w, x.r.Body, bodyBytes), maxBodies)
 	var tooLarge *http.MaxBytesError
 	switch {
+	case errors.Is(err, inbound.ErrFull):
+		x.w.Header().Set("Retry-After", "10")
+		inbound.Early(x.w, x.r, func() { x.fail(http.StatusServiceUnavailable, err.Error()) })
+		return false
 	case errors.As(err, &tooLarge):
 		x.fail(http.StatusRequestEntityTooLarge, fmt.Sprintf("expected at most %d bytes", bodyBytes))
 		return false

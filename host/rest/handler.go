@@ -16,25 +16,36 @@ import (
 
 	"github.com/culvert-project/culvert/host/connect"
 	"github.com/culvert-project/culvert/host/guard"
+	"github.com/culvert-project/culvert/host/internal/inbound"
 )
 
 // healthTimeout is how long a worker may take to say that it lives.
 const healthTimeout = 10 * time.Second
 
 // Handler answers for the worker.
-func Handler(w Worker) http.Handler { return handler(w, func(resource) bool { return true }) }
+func Handler(w Worker) http.Handler {
+	return handler(w, new(inbound.Bodies), func(resource) bool { return true })
+}
 
-// handler is Handler with some of the resources.
-func handler(w Worker, has func(resource) bool) http.Handler {
+// handler is Handler with some of the resources; bodies are those of all requests under way.
+func handler(w Worker, bodies *inbound.Bodies, has func(resource) bool) http.Handler {
 	mux := http.NewServeMux()
 	for _, rs := range resources {
 		if rs.path != "/" && !has(rs) {
 			continue
 		}
-		mux.HandleFunc(rs.path, func(rw http.ResponseWriter, r *http.Request) { (&exchange{rw, r, w}).dispatch(rs) })
+		mux.HandleFunc(rs.path, func(rw http.ResponseWriter, r *http.Request) {
+			x := exchange{w: rw, r: r, worker: w, bodies: bodies}
+			defer func() {
+				if x.release != nil {
+					x.release()
+				}
+			}()
+			x.dispatch(rs)
+		})
 	}
 	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		x := exchange{rw, r, w}
+		x := exchange{w: rw, r: r, worker: w}
 		defer guard.Recover(nil, "REST, "+r.Method+" "+r.URL.Path, nil, func(p *guard.Panic) {
 			x.fail(http.StatusInternalServerError, p.Error())
 		})
@@ -152,6 +163,10 @@ type exchange struct {
 	w      http.ResponseWriter
 	r      *http.Request
 	worker Worker
+	// bodies are those of all requests under way. release gives back the room of this one's when it is answered, since
+	// what is made of a body is held until then; nil without a body.
+	bodies  *inbound.Bodies
+	release func()
 }
 
 func (x *exchange) dispatch(rs resource) {

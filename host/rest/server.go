@@ -17,6 +17,7 @@ import (
 
 	"github.com/culvert-project/culvert/host/check"
 	"github.com/culvert-project/culvert/host/connect"
+	"github.com/culvert-project/culvert/host/internal/inbound"
 	"github.com/culvert-project/culvert/host/internal/offset"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 )
@@ -126,7 +127,7 @@ func Listen(o Options, log *slog.Logger) (*Server, error) {
 			if err != nil {
 				return err
 			}
-			opened, err := net.Listen("tcp", address)
+			opened, err := inbound.Listen(address)
 			if err != nil {
 				return fmt.Errorf("%s: REST cannot listen on %s: %w (another port: %s=http://:8084; none: %s=)",
 					setting, l, err, setting, setting)
@@ -258,8 +259,9 @@ func (s *Server) Serve(w Worker) {
 		next = known(reading(next, s.options.ReadOnly), s.users)
 		return headed(guarded(crossing(next, s.options.Origins, s.options.Methods), &s.options), s.headers)
 	}
-	main := chain(handler(w, func(rs resource) bool { return !s.options.Apart || !rs.admin() }))
-	admin := chain(handler(w, resource.admin))
+	bodies := new(inbound.Bodies)
+	main := chain(handler(w, bodies, func(rs resource) bool { return !s.options.Apart || !rs.admin() }))
+	admin := chain(handler(w, bodies, resource.admin))
 	s.http.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Body != http.NoBody { // also where nobody reads it: the server looks for the next request behind it
 			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTimeout))

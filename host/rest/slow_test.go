@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -15,6 +16,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/culvert-project/culvert/host/internal/inbound"
 )
 
 // pipes is a listener whose connections are pipes, which work in a bubble of a test.
@@ -167,4 +170,79 @@ type stuck struct{ *standIn }
 func (*stuck) Ready(ctx context.Context) error {
 	<-ctx.Done()
 	return ctx.Err()
+}
+
+// halfSent opens a connection and sends so many bytes of a body that is longer.
+func halfSent(t *testing.T, address string, bytes int) net.Conn {
+	t.Helper()
+	c, err := net.Dial("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	go fmt.Fprintf(c, "PUT /connectors/a/config HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"+
+		"Content-Length: %d\r\n\r\n%s", bodyBytes, strings.Repeat(" ", bytes))
+	return c
+}
+
+// All bodies together are bounded: beyond it a client is told to send again, and requests without a body are answered.
+func TestBodiesOfRequestsAreBounded(t *testing.T) {
+	at := listening(t, Options{}).Addresses()[0]
+	const clients = 300
+	refused := make(chan string, clients)
+	for range clients {
+		c := halfSent(t, at, bodyBytes-1)
+		go func() {
+			head, _ := bufio.NewReader(c).ReadString('\n')
+			refused <- head
+		}()
+	}
+	for n := range clients - maxBodies/bodyBytes {
+		select {
+		case head := <-refused:
+			if !strings.Contains(head, " 503 ") {
+				t.Fatalf("expected 503 beyond the bound, found %q", head)
+			}
+		case <-time.After(bodyTimeout - 5*time.Second):
+			t.Fatalf("expected %d to be refused, found %d", clients-maxBodies/bodyBytes, n)
+		}
+	}
+	answer, err := http.Get("http://" + at + "/connectors")
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer.Body.Close()
+	if answer.StatusCode != http.StatusOK {
+		t.Errorf("expected 200 without a body, found %d", answer.StatusCode)
+	}
+}
+
+// Connections are bounded: one more is answered when another one has ended.
+func TestConnectionsAreBounded(t *testing.T) {
+	at := listening(t, Options{}).Addresses()[0]
+	var open []net.Conn
+	for range inbound.MaxConnections {
+		c := halfSent(t, at, 0)
+		open = append(open, c)
+	}
+	answered := make(chan int, 1)
+	go func() {
+		answer, err := http.Get("http://" + at + "/connectors")
+		if err != nil {
+			t.Error(err)
+			answered <- 0
+			return
+		}
+		answer.Body.Close()
+		answered <- answer.StatusCode
+	}()
+	select {
+	case status := <-answered:
+		t.Fatalf("expected a connection beyond %d to wait, found %d", inbound.MaxConnections, status)
+	case <-time.After(time.Second):
+	}
+	open[0].Close()
+	if status := <-answered; status != http.StatusOK {
+		t.Errorf("expected 200 when there is room, found %d", status)
+	}
 }

@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/host/guard"
+	"github.com/culvert-project/culvert/host/internal/inbound"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -27,6 +28,8 @@ import (
 const (
 	// MaxBody is the most that a notification may have, in bytes.
 	MaxBody = 4 << 20
+	// maxBodies is how many bytes the bodies of all notifications have together that are held at a time.
+	maxBodies = 32 << 20
 	// maxAtATime is how many notifications are taken at a time, those included whose senders wait for their rows.
 	maxAtATime = 256
 	// maxHeaders bounds a request's head.
@@ -54,6 +57,11 @@ type Settings struct {
 	User, Password string
 }
 
+// Anybody tells whether senders need neither a logon nor a certificate.
+func (s *Settings) Anybody() bool {
+	return s.User == "" && (s.TLS == nil || s.TLS.ClientAuth != tls.RequireAndVerifyClientCert)
+}
+
 // Handler takes a notification. It returns when it is to be answered: nil, a *wit.Fault, or [ErrBusy].
 type Handler func(ctx context.Context, n wit.Notification) error
 
@@ -67,6 +75,7 @@ type Hub struct {
 	mu      sync.Mutex
 	servers []*server
 	counts  [len(outcomes)]atomic.Int64
+	bodies  inbound.Bodies // of all listeners
 }
 
 // Outcomes of notifications, as figures name them.
@@ -135,7 +144,7 @@ func (h *Hub) Register(path string, s Settings, handle Handler) (port int, close
 	}
 	var reasons []string
 	for _, port := range s.Ports {
-		l, err := net.Listen("tcp", net.JoinHostPort(s.Address, strconv.Itoa(port)))
+		l, err := inbound.Listen(net.JoinHostPort(s.Address, strconv.Itoa(port)))
 		if err != nil {
 			reasons = append(reasons, err.Error())
 			continue
@@ -224,7 +233,7 @@ func (s *server) serveHTTP(w http.ResponseWriter, r *http.Request) {
 	case s.room <- struct{}{}:
 		defer func() { <-s.room }()
 	default:
-		s.again(w, r, nil)
+		inbound.Early(w, r, func() { s.again(w, r, nil) })
 		return
 	}
 	d := s.find(r.URL.Path)
@@ -241,11 +250,17 @@ func (s *server) serveHTTP(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r, d, garbage, http.StatusMethodNotAllowed, "expected POST")
 		return
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, MaxBody))
-	if tooMuch := new(http.MaxBytesError); errors.As(err, &tooMuch) {
+	body, release, err := s.hub.bodies.Read(http.MaxBytesReader(w, r.Body, MaxBody), maxBodies)
+	defer release()
+	tooMuch := new(http.MaxBytesError)
+	switch {
+	case errors.Is(err, inbound.ErrFull):
+		inbound.Early(w, r, func() { s.again(w, r, d) })
+		return
+	case errors.As(err, &tooMuch):
 		s.refuse(w, r, d, tooLarge, http.StatusRequestEntityTooLarge, fmt.Sprintf("expected at most %d bytes", MaxBody))
 		return
-	} else if err != nil {
+	case err != nil:
 		s.refuse(w, r, d, garbage, http.StatusBadRequest, "the body cannot be read")
 		return
 	}

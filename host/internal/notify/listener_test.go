@@ -4,11 +4,14 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/culvert-project/culvert/host/keystore"
 	"github.com/culvert-project/culvert/host/porttest"
@@ -210,5 +213,68 @@ func TestLargeNotifications(t *testing.T) {
 	if status := post(t, port, "/large", "", "", strings.Repeat("x", MaxBody)); status != http.StatusNoContent ||
 		came != 1 {
 		t.Errorf("the largest body: found %d, %d were taken", status, came)
+	}
+}
+
+// All bodies together are bounded, those included whose senders wait for their rows: beyond it a sender is told to send
+// again. What a sender announces and does not send takes no room.
+func TestBodiesTogetherAreBounded(t *testing.T) {
+	h := &Hub{}
+	s := Settings{Ports: ports(t, 1), Address: "127.0.0.1"}
+	var under atomic.Int64
+	came, goOn := make(chan int64, maxAtATime), make(chan struct{})
+	port, leave, err := h.Register("/held", s, func(_ context.Context, n wit.Notification) error {
+		came <- under.Add(int64(len(n.Body)))
+		<-goOn
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer leave()
+	for range 100 {
+		c, err := net.Dial("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		if _, err := io.WriteString(c, "POST /held HTTP/1.1\r\nHost: x\r\nContent-Length: 4194304\r\n\r\nx"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const senders = maxAtATime - 100
+	body, done := strings.Repeat("x", MaxBody), make(chan int, senders)
+	for range senders {
+		go func() { done <- post(t, port, "/held", "", "", body) }()
+	}
+	if first := <-came; first != MaxBody {
+		t.Errorf("expected a body of %d bytes, found %d", MaxBody, first)
+	}
+	again := 0
+	for again < senders-maxBodies/MaxBody { // those who are left hold all the room that there is, or less
+		select {
+		case status := <-done:
+			if status != http.StatusServiceUnavailable {
+				t.Errorf("expected 503 beyond the bound, found %d", status)
+			}
+			again++
+		case <-time.After(30 * time.Second):
+			t.Fatalf("expected 503 beyond %d bytes, found %d of them held", maxBodies, under.Load())
+		}
+	}
+	if held := under.Load(); held > maxBodies {
+		t.Errorf("expected bodies of at most %d bytes together, found %d", maxBodies, held)
+	}
+	if held := h.bodies.Held(); held > maxBodies {
+		t.Errorf("expected to hold at most %d bytes, found %d", maxBodies, held)
+	}
+	close(goOn)
+	for range senders - again {
+		if status := <-done; status != http.StatusNoContent && status != http.StatusServiceUnavailable {
+			t.Errorf("expected 204 or 503, found %d", status)
+		}
+	}
+	if status := post(t, port, "/held", "", "", body); status != http.StatusNoContent {
+		t.Errorf("expected room again, found %d", status)
 	}
 }
