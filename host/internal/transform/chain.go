@@ -68,6 +68,8 @@ type Chain struct {
 	// piece, chosen, others and out hold parts of a batch.
 	piece, chosen record.Batch
 	others, out   []wit.Row
+	// origins are those of the rows of a part, by their places in it.
+	origins []uint32
 }
 
 // group is stages that go to one plugin in one call.
@@ -265,7 +267,7 @@ func (c *Chain) part(ctx context.Context, g *group, b *record.Batch) error {
 }
 
 // conditional asks the predicate of another plugin, sends the rows that it means through the stage and puts all
-// together again.
+// together again, in their order.
 func (c *Chain) conditional(ctx context.Context, g *group, b *record.Batch) error {
 	matches, faults, err := g.condition.test(ctx, b)
 	for g.condition.again(ctx, err) {
@@ -275,16 +277,19 @@ func (c *Chain) conditional(ctx context.Context, g *group, b *record.Batch) erro
 		return err
 	}
 	failed := map[uint32]bool{}
+	before := len(c.faults)
 	for _, f := range faults {
 		failed[f.Origin] = true
-		f.Origin, f.Stage = b.Rows[f.Origin].Origin, uint32(g.first)
+		f.Stage = uint32(g.first)
 		c.faults = append(c.faults, f)
 	}
 	chosen := &c.chosen
 	chosen.Registry, chosen.Topics, chosen.Data, chosen.Held = b.Registry, b.Topics, b.Data, b.Held
 	chosen.Rows = chosen.Rows[:0]
-	c.others = c.others[:0]
+	c.others, c.origins = c.others[:0], c.origins[:0]
 	for i, row := range b.Rows {
+		c.origins = append(c.origins, row.Origin)
+		row.Origin = uint32(i) // its place: rows that were made of one row have its origin in common
 		switch {
 		case len(faults) > 0 && failed[uint32(i)]:
 		case matches[i] != g.negate:
@@ -300,13 +305,20 @@ func (c *Chain) conditional(ctx context.Context, g *group, b *record.Batch) erro
 	}
 	b.Topics, b.Data, b.Held = chosen.Topics, chosen.Data, chosen.Held
 	b.Rows = merge(b.Rows[:0], chosen.Rows, c.others)
+	for i := range b.Rows {
+		b.Rows[i].Origin = c.origins[b.Rows[i].Origin]
+	}
+	for i := range c.faults[before:] {
+		f := &c.faults[before+i]
+		f.Origin = c.origins[f.Origin]
+	}
 	return nil
 }
 
-// merge puts two lists of rows that are sorted by Origin into one.
+// merge puts two lists of rows that are sorted by Origin into one; no origin is in both.
 func merge(dst, a, b []wit.Row) []wit.Row {
 	for len(a) > 0 && len(b) > 0 {
-		if a[0].Origin <= b[0].Origin {
+		if a[0].Origin < b[0].Origin {
 			dst, a = append(dst, a[0]), a[1:]
 		} else {
 			dst, b = append(dst, b[0]), b[1:]

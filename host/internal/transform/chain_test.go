@@ -142,6 +142,49 @@ func TestPredicateOfAnotherPlugin(t *testing.T) {
 	}
 }
 
+// Rows that were made of one row keep their order where a predicate of another plugin takes some of them, and what fails
+// of them names that row.
+func TestPartsOfARowKeepTheirOrder(t *testing.T) {
+	m, reg, _ := manager(t, map[string][]byte{"odd.wasm": odd(t, "1.0.0"),
+		"split.wasm": guesttest.Bytes(t, "./testdata/guests/split")})
+	split := Stage{Alias: "s", Class: "test.Split"}
+	of := func(s Stage) Stage {
+		s.Predicate = &Predicate{Alias: "p", Class: "TopicNameMatches", Settings: []wit.Setting{{Name: "pattern",
+			Value: "odd"}}}
+		return s
+	}
+	want := []string{"even[0 -]", "odd[0 -m1]", "even[0 -]", "odd[0 -m1]", "even[1 -]", "odd[1 -m1]", "even[1 -]",
+		"odd[1 -m1]"}
+	for _, limit := range []int{1, 2, 3, 500} {
+		b := numbered(t, reg, 2)
+		if faults := run(t, m, b, limit, split, of(mark("m"))); len(faults) > 0 {
+			t.Error(faults)
+		}
+		if diff := cmp.Diff(want, texts(t, b)); diff != "" {
+			t.Errorf("%d rows a call (-want +got):\n%s", limit, diff)
+		}
+		b = numbered(t, reg, 10)
+		c, err := New(t.Context(), Options{Manager: m, Connector: "c", Stages: []Stage{split, of(Stage{Alias: "t",
+			Class: "test.Trap"})}, BatchRows: limit})
+		if err != nil {
+			t.Fatal(err)
+		}
+		faults, err := c.Apply(t.Context(), b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var at []string
+		for _, f := range faults {
+			at = append(at, fmt.Sprint(f.Origin, " in stage ", f.Stage))
+		}
+		if diff := cmp.Diff([]string{"5 in stage 1", "5 in stage 1", "6 in stage 1", "6 in stage 1", "8 in stage 1",
+			"8 in stage 1"}, at); diff != "" {
+			t.Errorf("%d rows a call (-want +got):\n%s", limit, diff)
+		}
+		c.Close()
+	}
+}
+
 // Faults of any stage name the row as it came and the stage in the whole chain; the others go on.
 func TestFaultsNameTheRowAndTheStage(t *testing.T) {
 	m, reg, _ := manager(t, map[string][]byte{"odd.wasm": odd(t, "1.0.0")})
