@@ -51,8 +51,7 @@ type wakes struct {
 type wake struct {
 	token  string
 	idents []string
-	// held: senders wait until served is closed.
-	held   bool
+	// served is closed when it was served: senders wait for it.
 	served chan struct{}
 	// covers is the new value of [feed.covers] when it is read for, "" where that does not change.
 	covers string
@@ -110,7 +109,6 @@ func (f *feed) wake(w *wit.Wake) (served <-chan struct{}, err error) {
 	if !w.Hold {
 		return nil, nil
 	}
-	one.held = true
 	return one.served, nil
 }
 
@@ -241,25 +239,29 @@ func (f *feed) woken() bool {
 	return slices.ContainsFunc(f.wakes.waiting, (*wake).due)
 }
 
-// release lets the senders of served notifications go, when all rows are in Kafka; at once where many are served or
-// none waits, else with those that come next.
+// release counts the wakes as served whose rows are in Kafka with what is stored behind them: with transactions a commit
+// may be refused long after the rows were sent, and the feed that starts over then serves them again. It waits for that
+// at once where many are served or none is waiting, else with those that come next.
 func (f *feed) release(ctx context.Context) error {
 	f.mu.Lock()
-	q := &f.wakes
-	n := len(q.serving)
-	held := slices.ContainsFunc(q.serving, func(w *wake) bool { return w.held })
-	later := slices.ContainsFunc(q.waiting, (*wake).due) && n < servedTogether
+	n := len(f.wakes.serving)
+	later := slices.ContainsFunc(f.wakes.waiting, (*wake).due) && n < servedTogether
 	f.mu.Unlock()
 	if n == 0 || later {
 		return nil
 	}
-	if held {
-		if err := f.durable(ctx); err != nil {
-			return err
-		}
+	if err := f.durable(ctx); err != nil {
+		return err
 	}
+	f.served()
+	return nil
+}
+
+// served lets the senders of the notifications go that were served.
+func (f *feed) served() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	q := &f.wakes
 	for _, w := range q.serving {
 		for _, ident := range w.idents {
 			delete(q.pending, ident)
@@ -268,7 +270,6 @@ func (f *feed) release(ctx context.Context) error {
 		close(w.served)
 	}
 	q.serving = nil
-	return nil
 }
 
 // know remembers a notification that was served.

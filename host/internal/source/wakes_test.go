@@ -12,7 +12,10 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
+
 	"github.com/culvert-project/culvert/host/internal/notify"
+	"github.com/culvert-project/culvert/host/kafka"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -27,14 +30,18 @@ func (e *ear) listen(_ string, take notify.Handler) (string, func(), error) {
 	return "/c/feed0", func() { e.closed = true }, nil
 }
 
-// notified runs a task that is subscribed to and has read its first load, and hands it to do.
-func notified(t *testing.T, r *reader, do func(t *testing.T, w *world, e *ear)) {
+// notified runs a task, prepared so where that is not nil, that is subscribed to and has read its first load, and hands
+// it to do.
+func notified(t *testing.T, r *reader, prepare func(*world), do func(t *testing.T, w *world, e *ear)) {
 	synctest.Test(t, func(t *testing.T) {
 		r.subscribes = true
 		w := newWorld(r, rows("a", 3))
 		w.o.Once = false
 		e := &ear{}
 		w.o.Listen = e.listen
+		if prepare != nil {
+			prepare(w)
+		}
 		ctx, stop := context.WithCancel(t.Context())
 		ended := make(chan error, 1)
 		w.task = NewTask(w.o)
@@ -75,7 +82,7 @@ func TestNotificationsOfOneTokenBecomeOneWake(t *testing.T) {
 // is the sender's fault.
 func TestNotifications(t *testing.T) {
 	r := &reader{exact: true}
-	notified(t, r, func(t *testing.T, w *world, e *ear) {
+	notified(t, r, nil, func(t *testing.T, w *world, e *ear) {
 		send := func(token, ident string) error {
 			return e.take(t.Context(), wit.Notification{Target: token, Body: []byte(ident)})
 		}
@@ -95,11 +102,13 @@ func TestNotifications(t *testing.T) {
 		if at := p.Feeds[0].Told; !at.Equal(time.UnixMilli(time.Now().UnixMilli())) || !p.Told.Equal(at) {
 			t.Errorf("told at %s and at %s of all feeds, it is %s", at, p.Told, time.Now())
 		}
+		time.Sleep(time.Second) // it is stored, too
 		r.causes = nil
 		for range 3 {
 			if err := send("y", "1"); err != nil {
 				t.Error(err)
 			}
+			time.Sleep(time.Second)
 			synctest.Wait()
 		}
 		if !slices.Equal(r.causes, []string{"wake y"}) {
@@ -115,7 +124,7 @@ func TestNotifications(t *testing.T) {
 // A sender who is to wait is answered when the rows are in Kafka, and one that comes at the end is told to send again.
 func TestHeldNotifications(t *testing.T) {
 	r := &reader{exact: true, holds: true}
-	notified(t, r, func(t *testing.T, w *world, e *ear) {
+	notified(t, r, nil, func(t *testing.T, w *world, e *ear) {
 		before := len(w.broker.records())
 		for i := range 5 {
 			if err := e.take(t.Context(), wit.Notification{Target: "page/0",
@@ -139,7 +148,7 @@ func TestHeldNotifications(t *testing.T) {
 // The subscription is looked at again and again; where it was made anew, what happened meanwhile is asked for.
 func TestSubscriptionsAreRenewed(t *testing.T) {
 	r := &reader{exact: true, subscription: "1"}
-	notified(t, r, func(t *testing.T, w *world, e *ear) {
+	notified(t, r, nil, func(t *testing.T, w *world, e *ear) {
 		r.forget("1")
 		time.Sleep(subscribeAgain + time.Second)
 		synctest.Wait()
@@ -382,7 +391,7 @@ func TestWaitingNotificationsAreBounded(t *testing.T) {
 // sender need not wait for that.
 func TestWakesThatComeAgain(t *testing.T) {
 	r := &reader{exact: true, holds: true}
-	notified(t, r, func(t *testing.T, w *world, e *ear) {
+	notified(t, r, nil, func(t *testing.T, w *world, e *ear) {
 		answer := func(lines ...string) {
 			w.service.mu.Lock()
 			defer w.service.mu.Unlock()
@@ -432,6 +441,76 @@ func TestWakesThatComeAgain(t *testing.T) {
 	})
 }
 
+// postponing is an output whose pages are committed together, a minute after the first or when that is asked for.
+type postponing struct {
+	transactions
+	// refuses has the next commit refused that has such a record; "": none.
+	refuses *string
+	due     *time.Timer
+}
+
+func (o *postponing) Commit(ctx context.Context) error {
+	if o.open = false; o.due == nil {
+		o.due = time.AfterFunc(time.Minute, func() {
+			if err := o.end(ctx); err != nil {
+				o.failed(err)
+			}
+		})
+	}
+	return nil
+}
+
+func (o *postponing) Flush(ctx context.Context) error { return o.end(ctx) }
+
+func (o *postponing) end(ctx context.Context) error {
+	if o.due == nil {
+		return nil
+	}
+	o.due.Stop()
+	o.due, o.open = nil, true
+	if text := *o.refuses; text != "" && strings.Contains(strings.Join(o.lines, " "), text) {
+		*o.refuses = ""
+		_ = o.transactions.Abort(ctx)
+		return &kafka.Rewound{Cause: kerr.InvalidTxnState}
+	}
+	return o.transactions.Commit(ctx)
+}
+
+// With exactly-once the second answer about an entity is read again, too, when its commit is refused.
+func TestSecondAnswerWhoseCommitIsRefused(t *testing.T) {
+	r := &reader{exact: true, holds: true}
+	refuses := ""
+	postponed := func(w *world) {
+		w.o.NewOutput = func(string) (Output, error) {
+			return &postponing{transactions: transactions{t: t, b: w.broker}, refuses: &refuses}, nil
+		}
+	}
+	notified(t, r, postponed, func(t *testing.T, w *world, e *ear) {
+		answer := func(lines ...string) {
+			w.service.mu.Lock()
+			defer w.service.mu.Unlock()
+			w.service.follows = map[string][]string{"/late": lines}
+		}
+		answer("late=gone", "LATER 10000")
+		if err := e.take(t.Context(), wit.Notification{Target: "late", Body: []byte("1")}); err != nil {
+			t.Fatal(err)
+		}
+		answer("late=there")
+		refuses = "there"
+		time.Sleep(10 * time.Minute)
+		synctest.Wait()
+		var found []string
+		for _, line := range w.broker.records() {
+			if strings.Contains(line, "late") {
+				found = append(found, line)
+			}
+		}
+		if want := []string{"topic0/late=gone", "topic0/late=there"}; refuses != "" || !slices.Equal(found, want) {
+			t.Errorf("expected a commit to be refused, and %q in Kafka, found %q", want, found)
+		}
+	})
+}
+
 // Wakes that come once more are bounded, and take no room from notifications.
 func TestWakesThatComeAgainAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -447,9 +526,7 @@ func TestWakesThatComeAgainAreBounded(t *testing.T) {
 				f.nextWake()
 				f.later(10 * time.Second)
 			}
-			if err := f.release(t.Context()); err != nil {
-				t.Fatal(err)
-			}
+			f.served()
 		}
 		for i := range maxAgain + 2 {
 			serve("again " + strconv.Itoa(i))
