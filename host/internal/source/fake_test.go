@@ -146,6 +146,7 @@ type reader struct {
 	statuses   map[string]uint16 // of answers by their tags
 	subscribes bool
 	holds      bool
+	stores     bool // at a start it reads a page without a position first
 	// causes up to makes are guarded by seeing.
 	causes []string
 	// subscribed are the addresses that were subscribed with, subscription what came of it.
@@ -237,6 +238,10 @@ func (r *reader) Next(_ context.Context, context []byte, feed uint32, offset []w
 			nil
 	}
 	ended := total.Integer != nil && n >= int(*total.Integer)
+	if r.stores && cause.Start != nil {
+		r.came("store")
+		return wit.Step{Fetch: &wit.Fetch{Request: wit.Request{Method: "GET", Target: "/store", Repeatable: true}}}, nil
+	}
 	if r.calm && cause.Snapshot != nil && ended {
 		r.came("snapshot " + *cause.Snapshot)
 		return wit.Step{Fetch: &wit.Fetch{Request: wit.Request{Method: "GET", Target: "/snapshot", Repeatable: true}}},

@@ -89,7 +89,7 @@ func (f *feed) page(ctx context.Context, r Reader, fetch *wit.Fetch, tried *atte
 	p := &page{feed: f, fetch: fetch, reader: r, search: &tried.search,
 		what: fetch.Request.Method + " " + transport.ShownTarget(fetch.Request.Target),
 		last: -1, keys: noRows, whole: -1, wholeKeys: noRows}
-	if f.at.inside {
+	if f.at.inside && fetch.Position != nil {
 		p.resume()
 	}
 	defer p.giveBack()
@@ -165,7 +165,7 @@ func (p *page) traced(err error) {
 // exactly can be resumed (P2).
 func (p *page) resume() {
 	f := p.feed
-	if p.fetch.Position != nil && p.fetch.RepeatsExactly && sameFields(*p.fetch.Position, f.at.fields) {
+	if p.fetch.RepeatsExactly && sameFields(*p.fetch.Position, f.at.fields) {
 		p.skip, p.skipping = f.at, true
 		return
 	}
@@ -511,16 +511,20 @@ func (p *page) finish(ctx context.Context) error {
 	if err := p.room(ctx); err != nil {
 		return err
 	}
-	next := f.standing
+	next := position{fields: f.standing}
 	if p.end.Next != nil {
-		next = *p.end.Next
+		next.fields = *p.end.Next
+	} else if p.fetch.Position == nil && f.at.inside {
+		next = f.at // beside a page that was begun, and is gone on with
 	}
-	p.chunk.mark, p.chunk.moves, p.chunk.ends = position{fields: next}, true, isWhole
+	p.chunk.mark, p.chunk.moves, p.chunk.ends = next, true, isWhole
 	if err := p.pass(ctx); err != nil {
 		return err
 	}
-	f.at, f.standing = position{fields: next}, next
-	f.stand(next)
+	if f.at = next; !next.inside {
+		f.standing = next.fields
+	}
+	f.stand(f.standing)
 	return nil
 }
 

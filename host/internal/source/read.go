@@ -19,6 +19,7 @@ const watchEvery = time.Second
 // caught up.
 func (f *feed) read(ctx context.Context) error {
 	cause := wit.Cause{Start: wit.Chosen}
+	again := cause // for a page that failed
 	tried := attempts{retry: f.task.o.Client.Retry()}
 	var pace pace
 	var displaced *wit.Cause // by a snapshot
@@ -45,11 +46,14 @@ func (f *feed) read(ctx context.Context) error {
 			}
 			adopt = f.adoptWaiting // the version that failed may have been left for another one
 			if end.fetched {
-				cause = wit.Cause{Start: wit.Chosen} // f.at is the place in this page now
+				cause = again // f.at is the place in this page now
 			}
 			continue
 		}
 		tried.reset()
+		if cause.Start != nil && end.asked && !end.fetched {
+			again = wit.Cause{More: wit.Chosen} // what the plugin reads at a start, beside the offset, was read
+		}
 		if cause.Wake != nil && end.more && !end.fetched && end.wait > 0 {
 			f.later(end.wait)
 			end.more, end.wait = false, 0

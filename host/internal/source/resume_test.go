@@ -42,6 +42,54 @@ func TestResume(t *testing.T) {
 	}
 }
 
+// What a plugin reads at a start beside a load that was begun leaves the stored offset where it is, amid a page, and is
+// read once, however often a page of the load is asked for again.
+func TestPageBesideALoad(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := &reader{exact: true}
+		page := rows("a", 3000)
+		for i := range page {
+			page[i] += strings.Repeat("x", 200) // so that it has several chunks
+		}
+		w := newWorld(r, page)
+		w.broker.killAfter = 4 // amid the page
+		if _, err := w.run(t); !errors.Is(err, errKilled) {
+			t.Fatal(err)
+		}
+		before := w.broker.stores[len(w.broker.stores)-1]
+		if !strings.Contains(before, fieldRecord+"=") {
+			t.Fatalf("expected an offset in the page, found %s", before)
+		}
+		clear(w.broker.pending)
+		written := len(w.broker.records())
+		fieldsBefore, _ := w.broker.Get(t.Context(), []wit.Field{wit.IntegerField("feed", 0)})
+		r.stores, w.broker.kill, w.broker.stores = true, 0, nil
+		w.service.follows = map[string][]string{"/store": {"s=1", "LATER 0"}}
+		broken := 0
+		w.service.answer = func(_ int, body string) (uint16, string, bool) {
+			if broken++; broken < 4 {
+				return 200, body[:200_000*broken], true
+			}
+			return 200, body, false
+		}
+		task := w.ok(t)
+		if first := w.broker.stores[0]; first != before {
+			t.Errorf("behind the page beside the load %s is stored, expected %s as before", first, before)
+		}
+		if causes, _ := r.seen(); strings.Count(strings.Join(causes, " "), "store") != 1 {
+			t.Errorf("the feed was read by the causes %q", causes)
+		}
+		p, _, _, err := positionOf(fieldsBefore)
+		if err != nil {
+			t.Fatal(err)
+		}
+		left := len(page) - int(p.row) - 1
+		if n, p := len(w.broker.records())-written, task.Progress(); n != left+1 || p.Repeated != 0 {
+			t.Errorf("expected %d records and no page delivered again, found %d and %d", left+1, n, p.Repeated)
+		}
+	})
+}
+
 // life is a feed's over several workers.
 type life struct {
 	r           *rand.Rand
