@@ -2,8 +2,11 @@ package main
 
 import (
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/culvert-project/culvert/examples/demo-service/service"
@@ -71,4 +74,49 @@ func TestChangedQuery(t *testing.T) {
 			t.Errorf("%s: expected %q, found %q", fields["ProductID"], fields["ProductName"], name)
 		}
 	})
+}
+
+// TestChangedTopic: a load that was begun into a topic is not gone on with into another: each would have a part of the
+// set. query.change = reload has the whole set in the new one; behind a complete load the topic may be changed.
+func TestChangedTopic(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	inner, answered := service.New(service.Options{PageSize: 20}), atomic.Int64{}
+	products := 0
+	inner.Each("Products", func(string, map[string]string) { products++ })
+	breaks := atomic.Bool{}
+	breaks.Store(true)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasSuffix(r.URL.Path, "/Products") && answered.Add(1) > 2 && breaks.Load() {
+			w.WriteHeader(http.StatusInternalServerError)
+			return
+		}
+		inner.ServeHTTP(w, r)
+	}))
+	t.Cleanup(server.Close)
+	run := func(topic string, more ...string) result {
+		lines := append(source("load", strings.TrimPrefix(server.URL, "http://")),
+			"sap.odata#00.service="+service.NorthwindPath, "sap.odata#00.entityset=Products", "sap.odata#00.topic="+topic)
+		return p.run("run", "--once", "--plugins", plugins(t), "--data", p.data,
+			p.file("load.properties", append(lines, more...)...))
+	}
+	r := run("Products")
+	begun := len(p.records("Products"))
+	if r.code == 0 || begun == 0 || begun >= products {
+		t.Fatalf("expected a load that breaks off, found exit %d and %d records\n%s", r.code, begun, r.stderr)
+	}
+	breaks.Store(false)
+	if r := run("Other"); r.code == 0 || !strings.Contains(r.stderr, `topic=Products`) || !strings.Contains(r.stderr,
+		`topic=Other`) {
+		t.Errorf("expected that both topics are named, found exit %d\n%s", r.code, r.stderr)
+	}
+	if r := run("Other", "sap.odata#00.query.change=reload"); r.code != 0 {
+		t.Fatal(r.stderr)
+	}
+	if n, old := len(p.records("Other")), len(p.records("Products")); n != products || old != begun {
+		t.Errorf("expected the whole set in the new topic and %d records in the old one, found %d and %d", begun, n, old)
+	}
+	if r := run("Third"); r.code != 0 {
+		t.Errorf("behind a load: exit %d\n%s", r.code, r.stderr)
+	}
 }

@@ -147,6 +147,7 @@ type reader struct {
 	subscribes bool
 	holds      bool
 	stores     bool // at a start it reads a page without a position first
+	topic      string
 	// causes up to makes are guarded by seeing.
 	causes []string
 	// subscribed are the addresses that were subscribed with, subscription what came of it.
@@ -209,7 +210,9 @@ func (r *reader) OpenSource(_ context.Context, component string, settings []wit.
 	for i := range r.feeds {
 		f := wit.Feed{Name: fmt.Sprint("feed", i), Partition: []wit.Field{wit.IntegerField("feed", int64(i))},
 			Topic: fmt.Sprint("topic", i), Fingerprint: r.fingerprint, Changed: r.changed}
-		f.Subscribes = r.subscribes
+		if f.Subscribes = r.subscribes; r.topic != "" {
+			f.Topic = r.topic
+		}
 		if r.pollMs > 0 || r.polls {
 			f.PollEveryMs = &r.pollMs
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -105,9 +106,14 @@ func (t *Task) resume(ctx context.Context, o *openedVersion, w *wit.Feed, stored
 	if err != nil {
 		return p, "", err
 	}
+	now := w.Fingerprint
+	if fingerprint != nil && *fingerprint != now && strings.Contains(*fingerprint, topicPart) {
+		p.topic = w.Topic
+		now = belonging(now, p.topic)
+	}
 	if fingerprint == nil {
 		t.log.Warn("the stored offset does not say what it belongs to: it is taken as it is", "feed", w.Name)
-	} else if changed := difference(*fingerprint, w.Fingerprint); *fingerprint == w.Fingerprint {
+	} else if changed := difference(*fingerprint, now); *fingerprint == now {
 	} else if w.Changed == wit.ChangedReload {
 		t.log.Warn("the stored offset belongs to something else: the feed is read anew", "feed", w.Name, "changed",
 			changed)

@@ -34,6 +34,20 @@ type position struct {
 	// stored: offsets move between numbers only (P5).
 	beyond     int
 	beyondKeys digest
+	// topic is where the rows before it went, while more of what they belong to is to come; "" between two loads. It is
+	// stored as a part of the fingerprint: rows of one load stand in one topic.
+	topic string
+}
+
+// topicPart begins the part of a stored fingerprint that names the topic.
+const topicPart = ";topic="
+
+// belonging is a fingerprint that names the topic, too; "" is none.
+func belonging(fingerprint, topic string) string {
+	if topic == "" {
+		return fingerprint
+	}
+	return fingerprint + topicPart + topic
 }
 
 // stored is the place as it is stored.
@@ -45,7 +59,7 @@ func (p *position) stored(fingerprint, subscription string) []wit.Field {
 	if subscription != "" {
 		fields = append(fields, wit.TextField(fieldSubscription, subscription))
 	}
-	return append(fields, wit.TextField(fieldFingerprint, fingerprint))
+	return append(fields, wit.TextField(fieldFingerprint, belonging(fingerprint, p.topic)))
 }
 
 // positionOf reads a stored offset. fingerprint is nil where the offset has none: somebody else has written it.

@@ -465,8 +465,8 @@ func (p *page) pass(ctx context.Context) error {
 	c := p.chunk
 	p.chunk = nil
 	if !c.moves && p.fetch.Position != nil && p.fetch.RepeatsExactly && !p.skipping && p.whole >= 0 {
-		c.mark, c.moves = position{fields: *p.fetch.Position, inside: true, row: uint32(p.whole), keys: p.wholeKeys},
-			true
+		c.mark, c.moves = position{fields: *p.fetch.Position, inside: true, row: uint32(p.whole), keys: p.wholeKeys,
+			topic: p.feed.wit().Topic}, true
 	}
 	c.begins = !p.passed
 	err := p.feed.hand(ctx, c)
@@ -511,9 +511,11 @@ func (p *page) finish(ctx context.Context) error {
 	if err := p.room(ctx); err != nil {
 		return err
 	}
-	next := position{fields: f.standing}
+	next := position{fields: f.standing, topic: f.at.topic}
 	if p.end.Next != nil {
-		next.fields = *p.end.Next
+		if next = (position{fields: *p.end.Next}); p.end.More {
+			next.topic = f.wit().Topic
+		}
 	} else if p.fetch.Position == nil && f.at.inside {
 		next = f.at // beside a page that was begun, and is gone on with
 	}
@@ -544,9 +546,10 @@ func (p *page) broken(err error) {
 	if p.skipping || p.skip.beyond > 0 {
 		return // nothing new was delivered: f.at stands
 	}
-	at := position{fields: *p.fetch.Position}
+	at := position{fields: *p.fetch.Position, topic: f.at.topic}
 	if p.fetch.RepeatsExactly && f.output.Keeps() && p.delivered() {
 		at.inside, at.row, at.keys, at.beyond, at.beyondKeys = true, uint32(p.whole), p.wholeKeys, p.ofLast, p.keys
+		at.topic = f.wit().Topic
 	} else if !f.output.Keeps() && p.skip.inside {
 		at = p.skip // the rows up to there were delivered when pages were not transactions yet
 	}

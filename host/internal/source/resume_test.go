@@ -90,6 +90,67 @@ func TestPageBesideALoad(t *testing.T) {
 	})
 }
 
+// A topic that is changed amid a load would have a part of the rows each: the feed does what a changed fingerprint
+// means. Between two loads it may be changed.
+func TestTopicChangedAmidALoad(t *testing.T) {
+	a, b := rows("a", 3), rows("b", 3)
+	for name, c := range map[string]struct {
+		changed wit.Changed
+		kill    int // offsets stored before that
+		stores  bool
+		want    []string // of the topic now
+		says    string
+	}{
+		"fail":   {wit.ChangedFail, 1, false, nil, `stored "topic=topic0", now "topic=other"`},
+		"reload": {wit.ChangedReload, 1, false, slices.Concat(a, b), ""},
+		"keep":   {wit.ChangedKeep, 1, false, b, ""},
+		"fail, behind a page beside the load": {wit.ChangedFail, 1, true, nil,
+			`stored "topic=topic0", now "topic=other"`},
+		"between two": {wit.ChangedFail, 2, false, nil, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := &reader{exact: true, fingerprint: "set=x", changed: c.changed}
+				w := newWorld(r, a, b)
+				w.service.follows = map[string][]string{"/store": {"LATER 0"}}
+				restart := func(kill int) error {
+					w.broker.kill, w.broker.killAfter = 0, kill
+					_, err := w.run(t)
+					clear(w.broker.pending)
+					return err
+				}
+				if err := restart(c.kill); err != nil && !errors.Is(err, errKilled) {
+					t.Fatal(err)
+				}
+				if c.stores {
+					r.stores = true
+					if err := restart(1); !errors.Is(err, errKilled) {
+						t.Fatal(err)
+					}
+				}
+				before := len(w.broker.records())
+				r.topic, r.stores = "other", false
+				if err := restart(0); c.says == "" && err != nil || c.says != "" && (err == nil ||
+					!strings.Contains(err.Error(), c.says)) {
+					t.Fatalf("expected %q, found %v", c.says, err)
+				}
+				var want []string
+				for _, line := range c.want {
+					want = append(want, "other/"+line)
+				}
+				if found := w.broker.records()[before:]; !slices.Equal(found, want) {
+					t.Errorf("expected %q, found %q", want, found)
+				}
+				if c.says == "" {
+					if err := restart(0); err != nil {
+						t.Errorf("the next start: %v", err)
+					}
+				}
+			})
+		})
+	}
+}
+
 // life is a feed's over several workers.
 type life struct {
 	r           *rand.Rand
