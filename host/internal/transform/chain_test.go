@@ -142,8 +142,8 @@ func TestPredicateOfAnotherPlugin(t *testing.T) {
 	}
 }
 
-// Rows that were made of one row keep their order where a predicate of another plugin takes some of them, and what fails
-// of them names that row.
+// Rows that were made of one row keep their order where a predicate of another plugin takes some of them, and what
+// fails of them names that row.
 func TestPartsOfARowKeepTheirOrder(t *testing.T) {
 	m, reg, _ := manager(t, map[string][]byte{"odd.wasm": odd(t, "1.0.0"),
 		"split.wasm": guesttest.Bytes(t, "./testdata/guests/split")})
