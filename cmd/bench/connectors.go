@@ -79,7 +79,7 @@ func (b *bench) crowd(ctx context.Context, culvert string, service *process) err
 	if err := c.Start(); err != nil {
 		return err
 	}
-	r := &restOf{url: "http://" + address, pid: c.Process.Pid}
+	r := &restOf{bench: b, url: "http://" + address, pid: c.Process.Pid}
 	err = r.all(ctx, b.connectors, service)
 	_ = c.Process.Signal(syscall.SIGTERM)
 	_ = c.Wait()
@@ -93,8 +93,9 @@ func (b *bench) crowd(ctx context.Context, culvert string, service *process) err
 
 // restOf is the REST API of a worker.
 type restOf struct {
-	url string
-	pid int
+	bench *bench
+	url   string
+	pid   int
 }
 
 // all goes through the life of the connectors.
@@ -126,21 +127,17 @@ func (r *restOf) all(ctx context.Context, count int, service *process) error {
 	if err := r.await(ctx, "RUNNING", count); err != nil {
 		return err
 	}
-	select {
-	case <-time.After(settled):
-	case <-ctx.Done():
-		return ctx.Err()
+	if err := r.bench.rest(ctx, settled); err != nil {
+		return err
 	}
 	idle := taken(r.pid)
 	fmt.Printf("  %-34s %8.0f   aim 250; %v\n", "MiB with all of them idle", idle.all(), idle)
-	before := worked(r.pid)
-	select {
-	case <-time.After(settled):
-	case <-ctx.Done():
-		return ctx.Err()
+	before, since := worked(r.pid), time.Now()
+	if err := r.bench.rest(ctx, settled); err != nil {
+		return err
 	}
 	fmt.Printf("  %-34s %8.1f\n", "CPU while nothing happens, % of one",
-		100*(worked(r.pid)-before).Seconds()/settled.Seconds())
+		100*(worked(r.pid)-before).Seconds()/time.Since(since).Seconds())
 	for _, page := range []string{"/connectors", "/connectors?expand=status", "/connectors?expand=status&expand=info",
 		"/metrics"} {
 		var took []float64
@@ -189,10 +186,8 @@ func (r *restOf) all(ctx context.Context, count int, service *process) error {
 	}); err != nil {
 		return err
 	}
-	select {
-	case <-time.After(settled):
-	case <-ctx.Done():
-		return ctx.Err()
+	if err := r.bench.rest(ctx, settled); err != nil {
+		return err
 	}
 	gone := taken(r.pid)
 	fmt.Printf("  %-34s %8.0f   %v\n", "MiB when all are gone", gone.all(), gone)

@@ -89,7 +89,7 @@ const (
 
 // gaps is the longest time between two records of a load, with and without swaps of the source's plugin, in turns.
 func (b *bench) gaps(ctx context.Context) error {
-	service, err := spawn(ctx, b.service, "--listen", "127.0.0.1:0", "--rows", strconv.Itoa(gapRows),
+	service, err := spawn(ctx, b.service, "--listen", "127.0.0.1:0", "--rows", strconv.Itoa(b.some(gapRows)),
 		"--page-size", strconv.Itoa(gapPage), "--user", "demo", "--password", "secret", "--switch", gapPause)
 	if err != nil {
 		return err
@@ -130,7 +130,7 @@ func (b *bench) gaps(ctx context.Context) error {
 	without, with := median(longest[0]), median(longest[1])
 	fmt.Printf("\nlongest time between two batches of records of a load of %.0f rows/s in pages of %d, medians of "+
 		"%d: %.0f ms, with swaps of the source %.0f ms (%d swaps in all; aim: at most 50 ms more)\n",
-		float64(2*b.rounds*gapRows)/took.Seconds(), gapPage, b.rounds, without, with, swaps)
+		float64(2*b.rounds*b.some(gapRows))/took.Seconds(), gapPage, b.rounds, without, with, swaps)
 	return nil
 }
 
@@ -169,7 +169,7 @@ func (b *bench) gap(ctx context.Context, name, broker, servicePort string, versi
 	wait, cancel := context.WithTimeout(ctx, 5*time.Minute)
 	defer cancel()
 	var last, dropped time.Time
-	for seen := 0; seen < gapRows && wait.Err() == nil; {
+	for seen := 0; seen < b.some(gapRows) && wait.Err() == nil; {
 		n := client.PollFetches(wait).NumRecords()
 		now := time.Now()
 		if seen > 0 && n > 0 {
@@ -234,7 +234,7 @@ func (b *bench) entries(ctx context.Context) error {
 	}
 	fmt.Printf("\nto the first record: %d ms, with %d old entries of as many sets of a thousand other connectors in "+
 		"the topic of offsets %d ms (%.1f s CPU, at most %.0f MiB)\n",
-		empty.Milliseconds(), manyEntries, full.Milliseconds(), u.cpu.Seconds(), u.peak)
+		empty.Milliseconds(), b.some(manyEntries), full.Milliseconds(), u.cpu.Seconds(), u.peak)
 	return nil
 }
 
@@ -251,7 +251,7 @@ func (b *bench) store(ctx context.Context, broker, topic string) error {
 		return err
 	}
 	var failed kgo.FirstErrPromise
-	for n := range manyEntries {
+	for n := range b.some(manyEntries) {
 		client.Produce(ctx, &kgo.Record{
 			Key: fmt.Appendf(nil, `["old-%d",{"service":"/V2/Northwind/Northwind.svc","entityset":"Orders%d"}]`,
 				n%1000, n/1000),

@@ -3,6 +3,7 @@
 //
 //	make bench                              everything
 //	go run ./cmd/bench --culvert bin/culvert pipeline start memory
+//	go run ./cmd/bench --culvert bin/culvert --brief
 //	go run ./cmd/bench --culvert bin/culvert --against FILE --against-tree DIR decode transform pipeline start memory
 //
 // The last one measures two commits in turns, of one a binary and the working tree that it was built from, and gives
@@ -22,6 +23,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 )
 
 var decoding = benchmark{"./plugins/odata/decode/bench", "BenchmarkPages", `Pages of rows, decoded in the sandbox, in CPU time. ratio is how many times as long encoding/xml's Token loop (Atom) or
@@ -92,7 +94,12 @@ func main() {
 		"connectors that are made by REST in the section connectors")
 	flag.StringVar(&b.copies, "copies", "", "only the cases of the section sink whose names contain this, with the "+
 		"one row that start and stop are taken from")
+	flag.BoolVar(&b.brief, "brief", false, "every section in seconds, with a hundredth of the rows, one round and no "+
+		"waiting: shows that it runs, and its figures mean nothing")
 	flag.Parse()
+	if b.brief {
+		b.rows, b.rounds, b.connectors = b.some(b.rows), 1, b.some(b.connectors)
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := b.run(ctx, flag.Args()); err != nil {
@@ -112,6 +119,8 @@ type bench struct {
 	strict bool
 	// connectors is how many are made by REST.
 	connectors int
+	// brief: a hundredth of everything, and no waiting.
+	brief bool
 	// copies is a part of the names of the sink's cases that are measured, "": all.
 	copies string
 	// dir is for what a run leaves; service is the demo service's binary.
@@ -153,8 +162,33 @@ func (b benchmark) run(ctx context.Context, in *bench) error {
 		return b.compare(ctx, in)
 	}
 	fmt.Println(b.about)
-	return tool(ctx, "go", "test", "-run", "^$", "-bench", "^"+b.name+"$", "-count", strconv.Itoa(b.count),
-		"-benchtime", cmp.Or(b.time, "1s"), b.folder)
+	count, time := b.count, cmp.Or(b.time, "1s")
+	if in.brief {
+		count, time = 1, "1x"
+	}
+	return tool(ctx, "go", "test", "-run", "^$", "-bench", "^"+b.name+"$", "-count", strconv.Itoa(count),
+		"-benchtime", time, b.folder)
+}
+
+// some is how many of so many there are in this run.
+func (b *bench) some(many int) int {
+	if b.brief {
+		return max(many/100, 2)
+	}
+	return many
+}
+
+// rest waits, so that a worker comes to rest before it is looked at.
+func (b *bench) rest(ctx context.Context, wait time.Duration) error {
+	if b.brief {
+		wait = time.Second
+	}
+	select {
+	case <-time.After(wait):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 func tool(ctx context.Context, name string, args ...string) error {

@@ -406,7 +406,7 @@ func memory(ctx context.Context, b *bench) error {
 		}
 	}
 	fmt.Println("one page of n rows, peak resident memory of the worker:")
-	for i, rows := range []int{1, 10_000, 100_000, 1_000_000} {
+	for i, rows := range []int{1, b.some(10_000), b.some(100_000), b.some(1_000_000)} {
 		service, broker, err := b.peers(ctx, rows, 0)
 		if err != nil {
 			return err
@@ -482,6 +482,6 @@ func (b *bench) atRest(ctx context.Context, of side, broker string) (mib float64
 	if len(found) == 0 {
 		return 0, 0, errors.New("the worker's REST API did not answer in 60 s")
 	}
-	time.Sleep(5 * time.Second)
-	return resident(c.Process.Pid, "VmRSS"), len(found), nil
+	err = b.rest(ctx, 5*time.Second)
+	return resident(c.Process.Pid, "VmRSS"), len(found), err
 }

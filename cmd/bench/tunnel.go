@@ -286,13 +286,13 @@ func tunnelled(ctx context.Context, b *bench) error {
 	for round := range b.rounds + 1 {
 		for i, l := range lanes {
 			// the first one warms up
-			if err := l.round(ctx, fmt.Sprintf("t%d-%d", i, round), broker.plain, round, round > 0); err != nil {
+			if err := l.round(ctx, fmt.Sprintf("t%d-%d", i, round), broker.plain, round, b.some(carriedMB), round > 0); err != nil {
 				return err
 			}
 		}
 	}
 	fmt.Printf("%d MB in records of %d bytes, uncompressed, by a franz-go client in a process of its own; medians of "+
-		"%d interleaved rounds; broker: %s\n", carriedMB, carriedSize, b.rounds, broker.name)
+		"%d interleaved rounds; broker: %s\n", b.some(carriedMB), carriedSize, b.rounds, broker.name)
 	fmt.Println("MB/s by the clock:")
 	fmt.Println("with the broker    client      direct   proxy alone   tunnel   tunnel : direct   tunnel : proxy   " +
 		"the tunnel's CPU, ms/MB")
@@ -323,14 +323,14 @@ func (b *bench) openTunnel(ctx context.Context, file, key string, c carried) (*p
 }
 
 // round carries the bytes once each way, one or the other first, in a topic that is made before and deleted behind.
-func (l *lane) round(ctx context.Context, topic, admin string, order int, counts bool) error {
+func (l *lane) round(ctx context.Context, topic, admin string, order, megabytes int, counts bool) error {
 	proxied := l.direct
 	proxied.Key = l.key
 	ways := []carried{l.direct, proxied, {Servers: l.tunnel.address}}
 	for n := range ways {
 		way := (n + order) % len(ways)
 		c := ways[way]
-		c.Topic, c.Records = fmt.Sprintf("%s-%d", topic, way), carriedMB*1_000_000/carriedSize
+		c.Topic, c.Records = fmt.Sprintf("%s-%d", topic, way), megabytes*1_000_000/carriedSize
 		client, err := kgo.NewClient(kgo.SeedBrokers(admin))
 		if err != nil {
 			return err
@@ -350,9 +350,9 @@ func (l *lane) round(ctx context.Context, topic, admin string, order int, counts
 			if !counts {
 				continue
 			}
-			l.rates[i][way] = append(l.rates[i][way], carriedMB/seconds)
+			l.rates[i][way] = append(l.rates[i][way], float64(megabytes)/seconds)
 			if way == 2 {
-				l.cpu[i] = append(l.cpu[i], (worked(l.tunnel.cmd.Process.Pid)-before).Seconds()*1000/carriedMB)
+				l.cpu[i] = append(l.cpu[i], (worked(l.tunnel.cmd.Process.Pid)-before).Seconds()*1000/float64(megabytes))
 			}
 		}
 		if _, err := topics.DeleteTopic(ctx, c.Topic); err != nil {
