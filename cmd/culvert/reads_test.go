@@ -112,3 +112,20 @@ func TestCron(t *testing.T) {
 		t.Errorf("exit code %d: %s", r.code, r.lastLine())
 	}
 }
+
+// More rows within the look-back of a cursor than can be remembered are true of each page and of each load: it is said
+// once, and not with every page, nor with the next load.
+func TestLookbackIsToldOnce(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	_, address := demo(t, service.Options{Rows: 3000})
+	in := p.file("in.properties", append(source("in", address, "Orders"), "sap.odata#00.cursor.property=OrderID",
+		"sap.odata#00.cursor.lookback=1000000", "sap.odata#00.page.size=200", "sap.odata#00.exec-period=1")...)
+	for load, want := range []int{1, 0} {
+		r := p.run("run", "--once", "--plugins", plugins(t), "--data", p.data, in)
+		if n := strings.Count(r.stderr, "look-back"); r.code != 0 || n != want {
+			t.Errorf("load %d: exit %d, expected %d lines about the look-back, found %d\n%s", load+1, r.code, want, n,
+				r.stderr)
+		}
+	}
+}

@@ -227,11 +227,7 @@ func (pg *Page) prune() {
 	c, at := pg.Cursor, &pg.cursor
 	least := c.lower(pg.base())
 	at.marks = slices.DeleteFunc(at.marks, func(m mark) bool { return !c.atLeast(m.value, least) })
-	size := 0
-	for _, m := range at.marks {
-		size += len(m.value) + len(m.hash) + 2
-	}
-	if size <= maxMarks {
+	if !full(at.marks) {
 		return
 	}
 	slices.SortStableFunc(at.marks, func(a, b mark) int {
@@ -239,13 +235,32 @@ func (pg *Page) prune() {
 		return order
 	})
 	kept := 0
-	for size = 0; kept < len(at.marks) && size <= maxMarks; kept++ {
-		size += len(at.marks[kept].value) + len(at.marks[kept].hash) + 2
+	for size := 0; kept < len(at.marks) && size <= maxMarks; kept++ {
+		size += at.marks[kept].size()
 	}
-	sdk.Log(wit.LevelWarn, pg.What()+": "+strconv.Itoa(len(at.marks))+" rows are within the look-back of the cursor; "+
-		strconv.Itoa(len(at.marks)-kept)+" of them can't be remembered and may come again: sap.odata#"+pg.Number+
-		".cursor.lookback bounds them")
 	at.marks = at.marks[:kept]
+}
+
+func (m mark) size() int { return len(m.value) + len(m.hash) + 2 }
+
+// full tells whether marks take more than is kept of them. Those that were pruned still do: rows that are left out have
+// the least values, and are within the look-back for as long as all others are.
+func full(marks []mark) bool {
+	size := 0
+	for _, m := range marks {
+		size += m.size()
+	}
+	return size > maxMarks
+}
+
+// forgets warns at the end of a load that the next one may bring rows again which can't be remembered. A load after one
+// of which that was said says nothing.
+func (pg *Page) forgets() {
+	if full(pg.cursor.marks) && !full(unpackMarks(pg.At.cursor.known)) {
+		sdk.Log(wit.LevelWarn, pg.What()+": more rows are within the look-back of the cursor than the "+
+			strconv.Itoa(len(pg.cursor.marks))+" that can be remembered; others may come again with each load: "+
+			"sap.odata#"+pg.Number+".cursor.lookback bounds them")
+	}
 }
 
 // note puts what the page knows of the cursor into the position behind it.
@@ -273,6 +288,7 @@ func (pg *Page) note(next *Position) {
 	if !next.done {
 		return
 	}
+	pg.forgets()
 	next.cursor.from = ""
 	if next.cursor.known, next.cursor.fresh = next.cursor.fresh, ""; next.cursor.known == "" {
 		next.cursor.known = at.known // nothing came
