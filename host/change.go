@@ -224,7 +224,8 @@ func (w worker) write(ctx context.Context, r *reloader, name string, settings, g
 	}
 	said := func(key string) bool { return key == "name" && len(told) > 0 || slices.Contains(null, key) }
 	var more []string
-	for _, p := range slices.Concat(c.Problems, w.sent(checker, c, given).Astray(), checker.Check(ctx, c)) {
+	for _, p := range slices.Concat(c.Problems, w.sent(checker, c, given).Astray(), checker.Check(ctx, c),
+		w.host.elsewhere(ctx, c)) {
 		if !p.Warning && !said(p.Setting) {
 			more = append(more, check.Told(p))
 		}

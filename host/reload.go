@@ -15,6 +15,7 @@ import (
 	"github.com/culvert-project/culvert/host/connect"
 	"github.com/culvert-project/culvert/host/guard"
 	"github.com/culvert-project/culvert/host/rest"
+	"github.com/culvert-project/culvert/wit"
 )
 
 // reloader brings the connectors that run to what folders of files say, each time that they say something else. A
@@ -86,8 +87,25 @@ func newReloader(h *Host) *reloader {
 // check finds the problems of a connector that are not known yet: files that were named one by one have those of the
 // worker's start.
 func (r *reloader) check(ctx context.Context, c *config.Connector) config.Problems {
-	return slices.DeleteFunc(r.checker.Check(ctx, c),
+	return slices.DeleteFunc(append(r.checker.Check(ctx, c), r.host.elsewhere(ctx, c)...),
 		func(p config.Problem) bool { return slices.Contains(c.Problems, p) })
+}
+
+// elsewhere finds what keeps a connector that runs from going on at another origin.
+func (h *Host) elsewhere(ctx context.Context, c *config.Connector) config.Problems {
+	now, there := h.herder.NowOf(c.Name)
+	_, component, err := check.Find(h.plugins, c.Text("connector.class"), c.Text("connector.plugin.version"),
+		wit.ComponentSource)
+	if !there || err != nil || now.Given.Text("connector.class") != c.Text("connector.class") {
+		return nil
+	}
+	problems, err := check.Moved(now.Given, c, component, func() ([]string, error) {
+		return h.herder.Fingerprints(ctx, c.Name)
+	})
+	if err != nil {
+		problems = config.Problems{{File: c.File, Text: err.Error()}}
+	}
+	return problems
 }
 
 // watch follows the folder until ctx ends.

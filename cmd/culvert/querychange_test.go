@@ -7,9 +7,11 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 
 	"github.com/culvert-project/culvert/examples/demo-service/service"
+	"github.com/culvert-project/culvert/host/connect"
 )
 
 // namesOf tells whether what differs is one part, of this name, now.
@@ -118,5 +120,54 @@ func TestChangedTopic(t *testing.T) {
 	}
 	if r := run("Third"); r.code != 0 {
 		t.Errorf("behind a load: exit %d\n%s", r.code, r.stderr)
+	}
+}
+
+// A service that is to be read elsewhere (8000 → 44300): the PUT is refused while the offsets belong to the other port,
+// and names the setting that has the connector go on from them; nothing is stopped. So is a file.
+func TestMovedServiceIsRefusedByPut(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	s, address := demo(t, service.Options{Rows: 20})
+	second, err := s.Start("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { second.Close() })
+	moved := strings.TrimPrefix(second.URL, "http://")
+	settings := func(address string, more ...string) []string {
+		return append(append(source("moves", address, "Products"), "sap.odata#00.exec-period=1"), more...)
+	}
+	p.subfolder("conf")
+	p.file("conf/moves.properties", settings(address)...)
+	f := p.follows("conf")
+	f.says("extraction finished")
+	f.await("moves", "runs", runs)
+	put := func(want int, lines ...string) string {
+		return f.must(want, "PUT", "/connectors/moves/config", asJSON(t, configuration(lines)))
+	}
+	f.eventually("that the offset is stored", func() bool {
+		status, answer := f.call("GET", "/connectors/moves/offsets", "")
+		return status == 200 && strings.Contains(answer, "fingerprint")
+	})
+	for _, wanted := range []string{"sap.odata#00.query.change=keep", address, moved} {
+		if answer := put(400, settings(moved)...); !strings.Contains(answer, wanted) {
+			t.Errorf("expected %q in the refusal, found %s", wanted, answer)
+		}
+	}
+	f.replaced("conf/moves.properties", settings(moved)...)
+	f.await("moves", "runs on with a refused file", func(s connect.Status) bool {
+		return s.Connector.State == connect.Running && len(s.Tasks) == 1 && s.Tasks[0].State == connect.Running &&
+			strings.Contains(s.Connector.ConfigError, "sap.odata#00.query.change=keep")
+	})
+	if n := strings.Count(f.stderr.String(), `msg="connector started" connector=moves `); n != 1 {
+		t.Errorf("expected that nothing was stopped, found %d starts", n)
+	}
+	put(200, settings(moved, "sap.odata#00.query.change=keep")...)
+	f.says("the stored offset belongs to something else, and is gone on from")
+	f.await("moves", "runs", runs)
+	f.signal(syscall.SIGTERM)
+	if r := f.wait(); r.code != 0 || strings.Contains(r.stderr, "FAILED") {
+		t.Errorf("exit %d\n%s", r.code, r.stderr)
 	}
 }

@@ -26,12 +26,7 @@ import (
 // holder is where claims of a connector hold, as its settings say.
 func holder(c *config.Connector, component wit.Component) string {
 	roles := config.NewRoles(config.DeclareComponent(component), c)
-	scheme := strings.ToLower(cmp.Or(roles.Text(role.Scheme), "https"))
-	port := cmp.Or(roles.Text(role.Port), map[string]string{"http": "80"}[scheme], "443")
-	origin := fmt.Sprintf("%s://%s:%s", scheme, strings.ToLower(roles.Text(role.Address)), port)
-	if roles.Text(role.Address) == "" {
-		origin = "destination " + roles.Text(role.Destination)
-	}
+	origin := cmp.Or(originOf(c, component), "destination "+roles.Text(role.Destination))
 	client := cmp.Or(roles.Prefix(role.Header)["sap-client"], "none")
 	return fmt.Sprintf("%s, client %s, user %s", origin, client, cmp.Or(strings.ToUpper(roles.Text(role.User)), "none"))
 }

@@ -71,6 +71,17 @@ func (h *Herder) Offsets(ctx context.Context, name string) ([]offset.Entry, erro
 	return entries, nil
 }
 
+// Fingerprints are what the stored offsets of a source belong to.
+func (h *Herder) Fingerprints(ctx context.Context, name string) (all []string, err error) {
+	entries, err := h.Offsets(ctx, name)
+	for _, e := range entries {
+		if fingerprint, some := source.Fingerprint(e.Offset); some {
+			all = append(all, fingerprint)
+		}
+	}
+	return all, err
+}
+
 // AlterOffsets sets offsets of a connector that is stopped; an Offset of nil deletes. The plugin of a source has to
 // know their form. What is stored beside a sink's offset, such as what is settled behind it, is dropped with it: it
 // counts from an offset that is another one now. Errors of what was given are an [offset.Invalid].

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/culvert-project/culvert/host/check"
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/convert"
 	"github.com/culvert-project/culvert/host/guard"
@@ -127,8 +128,9 @@ func (t *task) sourceOptions(deliver delivery, binding *plugin.Binding, transfor
 			fields, _, err = c.offsets.Get(ctx, name, partition)
 			return offset.OnOrigin(fields, c.client.Origin()), err // the original connector's are absolute
 		},
-		Renew:    deliver.renew,
-		Required: c.required(),
+		ChangedBy: check.ChangedBy(c.component),
+		Renew:     deliver.renew,
+		Required:  c.required(),
 		NewOutput: func(feed string) (source.Output, error) {
 			output, err := deliver.output(feed)
 			if err != nil {

@@ -4,6 +4,7 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/config"
 	"github.com/culvert-project/culvert/plugins/smt/pattern"
 	"github.com/culvert-project/culvert/sdk/go/pack"
+	"github.com/culvert-project/culvert/sdk/go/role"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -71,7 +72,7 @@ func declareTracking(t *setting.Table) {
 	one(nameChange, wit.Low, setting.Is("fail"), "What happens when a stored offset belongs to another origin, user, "+
 		"set, query or format: fail and say what differs; reload, read the set anew; keep, go on from "+
 		"it.", setting.Allowed("fail", "reload", "keep"),
-		setting.Display("Changed query"))
+		setting.Role(role.SourceChanged), setting.Display("Changed query"))
 	t.Declare(
 		setting.Spec(deltaTakeover, wit.KindText, wit.Low, setting.Is("0"),
 			"true ends an ODP subscription of this user that another reader has opened, and begins anew.",

@@ -122,9 +122,13 @@ func (t *Task) resume(ctx context.Context, o *openedVersion, w *wit.Feed, stored
 		t.log.Info("the stored offset belongs to something else, and is gone on from", "feed", w.Name, "changed",
 			changed)
 	} else {
+		decide := ""
+		if by := t.o.ChangedBy; by != "" {
+			decide = ", set " + by + "=keep to go on from it all the same, or =reload"
+		}
 		return p, "", &wit.Fault{Kind: wit.FaultConfig, Message: "the stored offset belongs to something else (" +
-			changed +
-			"): set it back as it was, give the connector another name, or reset its offsets to read everything anew"}
+			changed + "): set it back as it was" + decide +
+			", give the connector another name, or reset its offsets to read everything anew"}
 	}
 	err = task.Do(ctx, o.code, func(r Reader) error { return r.CheckOffset(ctx, w.Partition, p.fields) })
 	if err != nil {

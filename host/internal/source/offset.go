@@ -62,6 +62,15 @@ func (p *position) stored(fingerprint, subscription string) []wit.Field {
 	return append(fields, wit.TextField(fieldFingerprint, belonging(fingerprint, p.topic)))
 }
 
+// Fingerprint is what a stored offset belongs to; false: it does not say.
+func Fingerprint(stored []wit.Field) (fingerprint string, some bool) {
+	_, text, _, err := positionOf(stored)
+	if err != nil || text == nil {
+		return "", false
+	}
+	return *text, true
+}
+
 // positionOf reads a stored offset. fingerprint is nil where the offset has none: somebody else has written it.
 func positionOf(stored []wit.Field) (p position, fingerprint *string, subscription string, err error) {
 	p.fields = []wit.Field{}

@@ -36,6 +36,8 @@ type Options struct {
 	Registry  *record.Registry
 	// Stored is the stored offset of a partition; nil: none.
 	Stored func(ctx context.Context, partition []wit.Field) ([]wit.Field, error)
+	// ChangedBy is the setting that says what a stored offset of something else means. Default: there is none.
+	ChangedBy string
 	// Renew is called before offsets are read: with the number of feeds, and again when a feed is to start over. With
 	// transactions it fences others and reads what they have committed. Default: nothing.
 	Renew func(ctx context.Context, feeds int) error

@@ -167,6 +167,10 @@ const (
 	// SourceTopic: a topic that rows go to: the host looks whether it takes them before anything runs. Settings of a
 	// template may have it.
 	SourceTopic = "source.topic"
+	// SourceChanged: what a stored offset of something else means: fail, also where nothing is said, reload, keep. The
+	// host refuses a change of scheme, address or port under it before a task is stopped, where the fingerprint of a
+	// feed names the origin as a URL. Settings of a template may have it.
+	SourceChanged = "source.changed"
 	// SinkTopic: a topic whose records are written: the host says where no record can reach it. Settings of a template
 	// may have it.
 	SinkTopic = "sink.topic"
@@ -263,6 +267,7 @@ var All = []Role{
 	{Name: RetryMinBackoffMS, Kind: Number, Default: true, Own: "1000"},
 	{Name: RetryMaxBackoffMS, Kind: Number, Default: true, Own: "10000"},
 	{Name: SourceTopic, Many: true},
+	{Name: SourceChanged, Many: true},
 	{Name: SinkTopic, Many: true},
 	{Name: SinkFlushRows, Kind: Number, Default: true},
 	{Name: SinkFlushIntervalMS, Kind: Number, Default: true},
