@@ -422,11 +422,10 @@ func TestTasksAreRestarted(t *testing.T) {
 			"extraction finished: 91 rows")
 	})
 
-	// With a worker's file a task that fails stays so, unless the connector says otherwise; what does not pass, in any
-	// case.
+	// A task that fails by what may pass goes on, unless the connector says otherwise; what does not pass stays.
 	status.Store(503)
-	f.must(201, "POST", "/connectors", made("away"))
-	f.must(201, "POST", "/connectors", made("alone", "task.auto.restart=true"))
+	f.must(201, "POST", "/connectors", made("away", "task.auto.restart=false"))
+	f.must(201, "POST", "/connectors", made("alone"))
 	var failed connect.Status
 	f.await("alone", "goes on later", func(s connect.Status) bool {
 		failed = s
@@ -442,7 +441,7 @@ func TestTasksAreRestarted(t *testing.T) {
 	f.await("alone", "runs again", states(connect.Running, connect.Running))
 	f.await("away", "has failed", states(connect.Running, connect.Failed))
 	status.Store(404)
-	f.must(201, "POST", "/connectors", made("wrong", "task.auto.restart=true"))
+	f.must(201, "POST", "/connectors", made("wrong"))
 	f.await("wrong", "has failed", func(s connect.Status) bool {
 		return states(connect.Running, connect.Failed)(s) && s.Tasks[1].Restarts == ""
 	})

@@ -1,15 +1,20 @@
 package main
 
 import (
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/culvert-project/culvert/examples/demo-service/service"
 	"github.com/culvert-project/culvert/host/connect"
+	"github.com/culvert-project/culvert/host/porttest"
 )
 
 // A gateway that leads to a page of its own while the service is maintained, and took the same user before: the task
@@ -34,7 +39,7 @@ func TestServiceBehindASorryPage(t *testing.T) {
 	p.subfolder("conf")
 	p.file("conf/in.properties", instead(source("in", gateway.Listener.Addr().String(), "Orders"),
 		"sap.odata.user.name=me", "sap.odata.user.pwd="+password, "sap.odata.max.retries=1",
-		"sap.odata.min.retry.backoff.ms=1", "sap.odata.max.retry.backoff.ms=2", "task.auto.restart=true")...)
+		"sap.odata.min.retry.backoff.ms=1", "sap.odata.max.retry.backoff.ms=2")...)
 	f := p.follows("conf")
 	f.await("in", "to go on later", func(s connect.Status) bool {
 		return len(s.Tasks) == 1 && s.Tasks[0].State == connect.Failed && s.Tasks[0].Restarts != ""
@@ -45,5 +50,72 @@ func TestServiceBehindASorryPage(t *testing.T) {
 	r := f.wait()
 	if n := len(p.records("Orders")); r.code != 0 || n < s.Count("Orders") {
 		t.Errorf("expected %d rows, found %d and exit %d\n%s", s.Count("Orders"), n, r.code, r.stderr)
+	}
+}
+
+// A service that is away under a source and a sink of a worker with a file, in the settings that nobody has changed:
+// both are FAILED and say when they go on, and they do. The outage is one warning, and one line when it is over.
+func TestServiceAway(t *testing.T) {
+	t.Parallel()
+	p, folder := newPlace(t), plugins(t, "odata-sink")
+	s := service.New(service.Options{Rows: 2000, PageSize: 40,
+		Switches: service.Switches{SlowFirstByte: 20 * time.Millisecond}})
+	at := porttest.Address(t)
+	serve := func() *http.Server {
+		l, err := net.Listen("tcp", at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		server := &http.Server{Handler: s}
+		go server.Serve(l)
+		t.Cleanup(func() { server.Close() })
+		return server
+	}
+	server := serve()
+	tries := []string{"sap.odata.max.retries=2", "sap.odata.min.retry.backoff.ms=10", "sap.odata.max.retry.backoff.ms=20"}
+	p.subfolder("conf")
+	p.file("conf/there.properties", instead(source("there", at, "Orders"), tries...)...)
+	p.file("conf/back.properties", instead(sinkOf("back", at, "Orders", "OrderCopies"), tries...)...)
+	f := p.followsWith(folder, "conf")
+	f.eventually("rows on their way", func() bool { return s.Count("OrderCopies") > 100 })
+	if done := s.Count("OrderCopies"); done >= s.Count("Orders") {
+		t.Fatalf("all %d rows have arrived already: an outage would show nothing", done)
+	}
+	before := len(f.stderr.String())
+	if err := server.Shutdown(t.Context()); err != nil { // what was sent is answered
+		t.Fatal(err)
+	}
+	for _, name := range []string{"there", "back"} {
+		f.await(name, "to go on later", func(s connect.Status) bool {
+			if len(s.Tasks) != 1 || s.Tasks[0].State != connect.Failed {
+				return false
+			}
+			_, err := time.Parse(time.RFC3339, s.Tasks[0].Restarts)
+			return err == nil
+		})
+	}
+	serve()
+	f.eventually("all rows back", func() bool { return s.Count("OrderCopies") == s.Count("Orders") })
+	f.await("there", "runs", runs)
+	f.await("back", "runs", runs)
+	f.signal(syscall.SIGTERM)
+	r := f.wait()
+	if r.code != 0 || s.Count("OrderCopies") != s.Count("Orders") {
+		t.Errorf("exit %d, %d of %d rows", r.code, s.Count("OrderCopies"), s.Count("Orders"))
+	}
+	said := map[string]int{}
+	for line := range strings.Lines(r.stderr[before:]) {
+		_, text, _ := strings.Cut(line, " level=")
+		if level, _, _ := strings.Cut(text, " "); level == "WARN" || level == "ERROR" || strings.Contains(line,
+			"the service answers again") {
+			_, text, _ = strings.Cut(text, `msg="`)
+			text, _, _ = strings.Cut(text, `"`)
+			said[level+" "+text]++
+		}
+	}
+	want := map[string]int{"WARN the service does not answer, and is asked again until it does": 1,
+		"INFO the service answers again": 1, "ERROR task FAILED": 2}
+	if diff := cmp.Diff(want, said); diff != "" {
+		t.Errorf("%s\n%s", diff, r.stderr[before:])
 	}
 }

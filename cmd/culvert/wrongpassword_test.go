@@ -25,8 +25,7 @@ func TestSoakWrongPassword(t *testing.T) {
 		return instead(source(name, address, "Suppliers"), "sap.odata.user.name=me",
 			"sap.odata.user.pwd=${file:"+secrets+":pwd}",
 			"sap.odata#00.topic="+name, "sap.odata.max.retries=3", "sap.odata.min.retry.backoff.ms=1",
-			"sap.odata.max.retry.backoff.ms=2",
-			"task.auto.restart=true")
+			"sap.odata.max.retry.backoff.ms=2")
 	}
 	p.subfolder("conf")
 	for i := range connectors {

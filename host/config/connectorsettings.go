@@ -46,7 +46,8 @@ var commonSettings = []wit.SettingSpec{
 		"tells them apart: key and timestamp of a sink's record, topic and timestamp of a source's."),
 	framed(AutoRestart, wit.KindBoolean, "", wit.Low, "Whether a task that failed by what may pass, such as a service "+
 		"that is away, goes on by itself, after 10 seconds and then twice as long each time, up to 10 minutes; never "+
-		"after a refused logon, a configuration or data that are wrong. The worker's unless given."),
+		"after a refused logon, a configuration or data that are wrong, or what exactly-once refuses. The worker's "+
+		"unless given."),
 	framed("unknown.settings", wit.KindText, "", wit.Low, "What an unknown key under the plugin's own prefix is: "+
 		"error, or warn; the worker's unless given.", allowed("error", "warn")),
 }

@@ -57,8 +57,8 @@ var generalSettings = []wit.SettingSpec{
 	declared("rest.advertised.host.name", wit.KindText, "",
 		"Host under which others reach this worker, for worker_id."),
 	declared("rest.advertised.port", wit.KindInt, "", "Port under which others reach this worker, for worker_id."),
-	declared(AutoRestart, wit.KindBoolean, "", "For connectors that do not say: whether tasks that failed by what may "+
-		"pass go on by themselves. With a worker's file false, as in Kafka Connect, else true."),
+	declared(AutoRestart, wit.KindBoolean, "true", "For connectors that do not say: whether tasks that failed by what "+
+		"may pass go on by themselves."),
 	declared("unknown.settings", wit.KindText, "error",
 		"What an unknown key under a plugin's own prefix is: error, or warn.", allowed("error", "warn")),
 	declared("config.providers", wit.KindListOfText, "",

@@ -38,7 +38,6 @@ type connector struct {
 	unknown   error         // the class was not found
 	refused   error         // its configuration, which has problems
 	rereads   time.Duration // see startable
-	restarts  time.Duration // the first pause of task.auto.restart
 
 	// From here on: of a run.
 	service   *service.Service
@@ -75,6 +74,8 @@ type connector struct {
 	// consumers of the tasks of a sink, by their numbers
 	consumers map[int]*kafka.Consumer
 	told      map[string]bool // see tell
+	// next is when a connector that could not be started is started again; zero: something else has to happen first.
+	next time.Time
 }
 
 // task is one of a connector's tasks.
@@ -111,7 +112,7 @@ func (t *task) now() (p Progress) {
 
 func newConnector(o *Options, c *config.Connector) *connector {
 	k := &connector{o: o, given: c, config: c, topics: &topics{}, times: &times{},
-		rereads: time.Minute, restarts: firstRestart,
+		rereads: time.Minute,
 		refused: c.Problems.Err(),
 		log:     o.Logger.With("connector", c.Name)}
 	k.registries.log = k.log
@@ -150,7 +151,7 @@ func (c *connector) run(ctx context.Context, once bool) {
 	var wg sync.WaitGroup
 	for _, t := range c.tasks {
 		wg.Go(func() {
-			defer guard.Recover(c.log, t.name(), nil, func(p *guard.Panic) { t.ended(ctx, p) })
+			defer guard.Recover(c.log, t.name(), nil, func(p *guard.Panic) { t.ended(ctx, p, slog.LevelError) })
 			t.run(ctx, once)
 		})
 	}
@@ -160,10 +161,19 @@ func (c *connector) run(ctx context.Context, once bool) {
 // startAgain is after how long a connector is started again that could not ask what its service is.
 const startAgain = 30 * time.Second
 
-// passing tells whether what stood in the way may be gone later.
-func passing(err error) bool {
-	var fault *wit.Fault
-	return errors.As(err, &fault) && fault.Kind == wit.FaultTransient
+// startsAt notes when the connector is started again.
+func (c *connector) startsAt(at time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.next = at
+}
+
+// restarts is a time at which a connector or task that has failed goes on by itself, as status has it.
+func restarts(at time.Time) string {
+	if at.IsZero() {
+		return ""
+	}
+	return at.UTC().Format(time.RFC3339)
 }
 
 func (c *connector) failed(ctx context.Context, err error) {
@@ -373,9 +383,9 @@ func (t *task) name() string {
 	return fmt.Sprintf("connector %s, task %d", t.connector.given.Name, t.number)
 }
 
-// ended notes what became of the task. A cancellation that is not ctx's is a fault as any other: with --once it would
-// pass for done.
-func (t *task) ended(ctx context.Context, err error) {
+// ended notes what became of the task; level is that of the line about its fault. A cancellation that is not ctx's is a
+// fault as any other: with --once it would pass for done.
+func (t *task) ended(ctx context.Context, err error, level slog.Level) {
 	t.connector.mu.Lock()
 	defer t.connector.mu.Unlock()
 	began := t.began
@@ -387,7 +397,7 @@ func (t *task) ended(ctx context.Context, err error) {
 		}
 		t.state, t.fault = Failed, err
 		t.connector.times.enter(t.number, Failed)
-		t.connector.log.Error("task FAILED", "task", t.number, "error", err)
+		t.connector.log.Log(ctx, level, "task FAILED", "task", t.number, "error", err)
 	case ctx.Err() != nil:
 		t.state = Unassigned
 		t.connector.times.enter(t.number, Unassigned)
@@ -452,9 +462,7 @@ func (c *connector) taskStatuses() []TaskStatus {
 		if t.fault != nil {
 			task.Trace = trace(t.fault, fmt.Sprintf("task %s-%d", c.given.Name, t.number),
 				"plugin "+c.plugin.Name+" "+version)
-			if !t.next.IsZero() {
-				task.Restarts = t.next.UTC().Format(time.RFC3339)
-			}
+			task.Restarts = restarts(t.next)
 		}
 		all = append(all, task)
 	}

@@ -494,6 +494,9 @@ func (k *controller) status() Status {
 		Version:  life.plugin.Version, Plugin: fileOf(life.plugin), File: file}}
 	if fault != nil {
 		s.Connector.Trace = trace(fault, "connector "+k.name)
+		life.mu.Lock()
+		s.Connector.Restarts = restarts(life.next)
+		life.mu.Unlock()
 	}
 	if refused.Err() != nil {
 		s.Connector.ConfigError = refused.Error()

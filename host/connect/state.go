@@ -30,6 +30,8 @@ type ConnectorStatus struct {
 	WorkerID string `json:"worker_id"`
 	Trace    string `json:"trace,omitempty"`
 	Version  string `json:"version,omitempty"`
+	// Restarts is when one that could not be started is started again by itself, in RFC 3339.
+	Restarts string `json:"restarts,omitempty"`
 	// Plugin is the file of the plugin that new tasks get: a path, or `embedded:` and a name.
 	Plugin string `json:"plugin,omitempty"`
 	// File is where its configuration stands.

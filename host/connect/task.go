@@ -3,6 +3,7 @@ package connect
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -11,6 +12,7 @@ import (
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/guard"
 	"github.com/culvert-project/culvert/host/internal/service"
+	"github.com/culvert-project/culvert/wit"
 )
 
 // errRestart ends what a task does, so that it is made anew.
@@ -28,7 +30,7 @@ const (
 func (t *task) run(ctx context.Context, once bool) {
 	defer t.leaves()
 	c := t.connector
-	var pause time.Duration
+	var outage outage
 	for {
 		version, began := c.service.Version(), time.Now()
 		working, stop := t.does(ctx)
@@ -40,15 +42,50 @@ func (t *task) run(ctx context.Context, once bool) {
 			continue
 		}
 		stop(nil)
-		t.ended(ctx, err)
-		if once || err == nil || ctx.Err() != nil {
-			return
-		}
-		pause = c.nextRestart(pause, time.Since(began))
-		if !t.goesOn(ctx, err, version, pause) {
+		outage.met(err, time.Since(began), t.moved())
+		t.ended(ctx, err, outage.level(slog.LevelError))
+		if once || err == nil || ctx.Err() != nil || !t.goesOn(ctx, err, version, &outage) {
 			return
 		}
 	}
+}
+
+// outage is a row of failures of a task that may pass, with no work between them that counts. Of one that began with
+// failure 1 the pauses grow, and the log tells of that failure alone.
+type outage struct {
+	failures int
+	pause    time.Duration // before the next try
+}
+
+// met notes a failure of a task that has worked for so long, and whether rows have moved. One that moved some, and
+// worked for twice as long as the next pause would be, has recovered meanwhile; so has one that had nothing to move for
+// longer than the tries of a request take.
+func (o *outage) met(err error, worked time.Duration, moved bool) {
+	switch {
+	case !mayPass(err):
+		*o = outage{}
+	case o.failures == 0 || moved && worked > 4*o.pause || worked > 2*lastRestart:
+		*o = outage{1, firstRestart}
+	default:
+		o.failures++
+		o.pause = min(2*o.pause, lastRestart)
+	}
+}
+
+// level is that of a line about the failure.
+func (o *outage) level(first slog.Level) slog.Level {
+	if o.failures > 1 {
+		return slog.LevelDebug
+	}
+	return first
+}
+
+// moved tells whether what the task did last has come to anything.
+func (t *task) moved() bool {
+	t.connector.mu.Lock()
+	defer t.connector.mu.Unlock()
+	p := t.now()
+	return p.Rows > 0 || p.Pages > 0
 }
 
 // restarted notes that the task begins anew: its times, and whether it has come as far as to work.
@@ -58,14 +95,6 @@ func (t *task) restarted() {
 	defer c.mu.Unlock()
 	t.began = false
 	c.times.renew(t.number, t.state)
-}
-
-// nextRestart is the pause behind one of a task that has worked since then, and failed again.
-func (c *connector) nextRestart(pause, worked time.Duration) time.Duration {
-	if pause *= 2; worked > 2*pause {
-		pause = c.restarts // it has worked for long enough to count as mended
-	}
-	return min(max(pause, c.restarts), lastRestart)
 }
 
 // asked tells whether a context was ended to have the task made anew.
@@ -105,7 +134,7 @@ func (t *task) rests(now bool) {
 }
 
 // goesOn waits until a task that has failed can go on; false: it cannot.
-func (t *task) goesOn(ctx context.Context, err error, version int64, pause time.Duration) bool {
+func (t *task) goesOn(ctx context.Context, err error, version int64, outage *outage) bool {
 	c := t.connector
 	switch {
 	case service.Fixable(err):
@@ -124,10 +153,11 @@ func (t *task) goesOn(ctx context.Context, err error, version int64, pause time.
 		waiting, stop := t.does(ctx)
 		defer stop(nil)
 		c.mu.Lock()
-		t.next = time.Now().Add(pause)
+		t.next = time.Now().Add(outage.pause)
 		c.mu.Unlock()
-		c.log.Info("the task goes on by itself (task.auto.restart)", "task", t.number, "in", pause)
-		timer := time.NewTimer(pause)
+		c.log.Log(ctx, outage.level(slog.LevelInfo), "the task goes on by itself (task.auto.restart)", "task",
+			t.number, "in", outage.pause)
+		timer := time.NewTimer(outage.pause)
 		defer timer.Stop()
 		select {
 		case <-timer.C:
@@ -166,16 +196,13 @@ func (c *connector) restartTask(number int) bool {
 }
 
 // autoRestart is what the connector says of task.auto.restart, else the worker.
-func (c *connector) autoRestart() bool {
-	if on, ok := config.Boolean(c.config.Setting(config.AutoRestart, c.o.Worker)); ok {
-		return on
-	}
-	return c.o.Worker.File == "" // with a file, as Kafka Connect does
-}
+func (c *connector) autoRestart() bool { return c.boolean(config.AutoRestart) }
 
-// mayPass tells whether what a task failed by may be over later. What the service refuses, configurations and data stay
-// as they are.
+// mayPass tells whether what a connector or task failed by may be over later. What the service refuses, configurations
+// and data stay as they are, and so does a record of which nobody can find out whether it was written.
 func mayPass(err error) bool {
-	return passing(err) || kerr.IsRetriable(err) || kgo.IsRetryableBrokerErr(err) ||
+	var fault *wit.Fault
+	return errors.As(err, &fault) && fault.Kind == wit.FaultTransient ||
+		kerr.IsRetriable(err) || kgo.IsRetryableBrokerErr(err) ||
 		errors.Is(err, kgo.ErrRecordTimeout) || errors.Is(err, kgo.ErrRecordRetries)
 }

@@ -28,7 +28,9 @@ func (c *connector) startable(ctx context.Context, err error, stamp string) bool
 		case <-ctx.Done():
 			return false
 		}
-	case passing(err):
+	case mayPass(err):
+		c.startsAt(time.Now().Add(startAgain))
+		defer c.startsAt(time.Time{})
 		if pause.For(ctx, startAgain) != nil {
 			return false
 		}

@@ -1,6 +1,7 @@
 package connect
 
 import (
+	"bytes"
 	"context"
 	"encoding/pem"
 	"fmt"
@@ -128,66 +129,79 @@ func TestRefusedBindingIsNotShownAgain(t *testing.T) {
 }
 
 // A task that failed by what may pass goes on by itself: after ten seconds, and after twice as long each time that it
-// fails again, at most after ten minutes; one that worked for long begins anew.
+// fails again, at most after ten minutes, which is one line of the log; one that moved rows for long begins anew.
 func TestAutoRestartDoubles(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		worker, problems := config.NewWorker("", nil, nil, nil)
 		if len(problems) > 0 {
 			t.Fatal(problems)
 		}
-		c := &connector{o: &Options{Worker: worker}, restarts: firstRestart, log: slog.New(slog.DiscardHandler),
-			config: &config.Connector{Name: "c", Entries: []config.Entry{{Key: "task.auto.restart", Value: "true"}}}}
+		var text bytes.Buffer
+		c := &connector{o: &Options{Worker: worker}, log: slog.New(slog.NewTextHandler(&text, nil)),
+			config: &config.Connector{Name: "c"}}
 		k := &task{connector: c}
 		away := &wit.Fault{Kind: wit.FaultTransient, Message: "away"}
-		var pauses, waited []time.Duration
-		pause := time.Duration(0)
-		for range 8 {
-			pause = c.nextRestart(pause, time.Second)
+		var waited []time.Duration
+		var o outage
+		fails := func(worked time.Duration, moved bool) {
+			t.Helper()
+			o.met(away, worked, moved)
 			began := time.Now()
-			if !k.goesOn(t.Context(), away, 0, pause) {
+			if !k.goesOn(t.Context(), away, 0, &o) {
 				t.Fatal("expected the task to go on")
 			}
-			if !k.next.Equal(began.Add(pause)) {
-				t.Errorf("expected its status to say %v, found %v", began.Add(pause), k.next)
+			if !k.next.Equal(began.Add(time.Since(began))) {
+				t.Errorf("expected its status to say %v, found %v", time.Now(), k.next)
 			}
-			pauses, waited = append(pauses, pause), append(waited, time.Since(began))
+			waited = append(waited, time.Since(began))
+		}
+		for range 8 {
+			fails(time.Minute, false) // the tries of a request
 		}
 		const second = time.Second
 		want := []time.Duration{10 * second, 20 * second, 40 * second, 80 * second, 160 * second, 320 * second,
 			600 * second, 600 * second}
-		if !slices.Equal(waited, want) || !slices.Equal(pauses, want) {
-			t.Errorf("expected %v, waited %v of %v", want, waited, pauses)
+		if !slices.Equal(waited, want) {
+			t.Errorf("expected %v, waited %v", want, waited)
 		}
-		if pause = c.nextRestart(pause, time.Hour); pause != 10*second {
-			t.Errorf("after an hour of work: expected 10s, found %v", pause)
+		if n := strings.Count(text.String(), "goes on by itself"); n != 1 {
+			t.Errorf("expected one line, found %d:\n%s", n, text.String())
+		}
+		for _, again := range []struct {
+			worked time.Duration
+			moved  bool
+		}{{time.Hour, true}, {21 * time.Minute, false}} {
+			waited = nil
+			if fails(again.worked, again.moved); waited[0] != 10*second || o.failures != 1 {
+				t.Errorf("after %v of work: expected 10s and a line, found %v and %d", again.worked, waited, o.failures)
+			}
 		}
 	})
 }
 
-// Without a worker's file tasks go on by themselves, with one they do not, as in Kafka Connect; the connector's own
-// word goes before that.
+// Tasks go on by themselves unless the connector, or else the worker, says otherwise: with a worker's file and without.
 func TestAutoRestartByDefault(t *testing.T) {
 	for _, c := range []struct {
 		file, own, worker string
 		want              bool
 	}{
 		{"", "", "", true},
-		{"worker.properties", "", "", false},
+		{"worker.properties", "", "", true},
 		{"", "false", "", false},
-		{"worker.properties", "true", "", true},
-		{"worker.properties", "", "true", true},
+		{"worker.properties", "false", "", false},
+		{"worker.properties", "", "false", false},
 		{"", "", "false", false},
 		{"worker.properties", "false", "true", false},
+		{"worker.properties", "true", "false", true},
 	} {
-		flags := map[string]string{}
+		flags := map[string]string{"bootstrap.servers": "localhost:9092"}
 		if c.worker != "" {
 			flags[config.AutoRestart] = c.worker
 		}
-		worker, problems := config.NewWorker("", nil, nil, flags)
+		worker, problems := config.NewWorker(c.file, nil, nil, flags)
 		if len(problems) > 0 {
 			t.Fatal(problems)
 		}
-		worker.File = c.file
 		k := &connector{o: &Options{Worker: worker}, config: &config.Connector{Name: "c"}}
 		if c.own != "" {
 			k.config.Entries = []config.Entry{{Key: config.AutoRestart, Value: c.own}}

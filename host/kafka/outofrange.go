@@ -80,7 +80,7 @@ func (s *Consumer) beginAnew(ctx context.Context, topic string, partition int32,
 		return fmt.Errorf("group %s, topic %s, partition %d: %s; commit offset %d to go on there: %w", s.o.Group, topic,
 			partition, missing, to, Lacking(err, "READ", "Group "+s.o.Group))
 	}
-	return &wit.Fault{Kind: wit.FaultTransient, Message: fmt.Sprintf("group %s, topic %s, partition %d: nothing was "+
+	return &wit.Fault{Kind: wit.FaultData, Message: fmt.Sprintf("group %s, topic %s, partition %d: nothing was "+
 		"committed, and %s. Offset %d is committed now: restart the task to go on there", s.o.Group, topic, partition,
 		missing, to)}
 }

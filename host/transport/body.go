@@ -25,6 +25,7 @@ type body struct {
 	read     int64
 	err      error
 	leave    func() // says that the request is over
+	broke    func(error)
 }
 
 // decode prepares for the encoding that the headers name and takes it out of them. One that is not known is an error of
@@ -91,11 +92,12 @@ func (b *body) ending(err error) error {
 	if cause := context.Cause(b.quiet.ctx); cause != nil {
 		err = cause
 	}
-	kind := wit.FaultTransient
 	if errors.Is(err, gzip.ErrHeader) {
-		kind = wit.FaultData
+		return faultf(wit.FaultData, "%s: the answer broke off after %d bytes: %v", b.what, b.read, err)
 	}
-	return faultf(kind, "%s: the answer broke off after %d bytes: %v", b.what, b.read, err)
+	fault := faultf(wit.FaultTransient, "%s: the answer broke off after %d bytes: %v", b.what, b.read, err)
+	b.broke(fault)
+	return fault
 }
 
 func (b *body) Close() error {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"slices"
 	"strconv"
@@ -58,11 +57,11 @@ const (
 	final
 )
 
-// rules in the order in which they are asked. Those from refusedToken on are asked about answers alone.
+// rules in the order in which they are asked. Those from answers on are asked about answers alone.
 var rules = []func(*repetition, context.Context, *attempt) (decision, error){
 	(*repetition).noLonger, (*repetition).staleToken, (*repetition).otherSecret, (*repetition).doubtedSecret,
-	(*repetition).noAnswer, (*repetition).refusedToken, (*repetition).endedSession, (*repetition).redirect,
-	(*repetition).refusedByProxy, (*repetition).awayConnector, (*repetition).askedAgain,
+	(*repetition).noAnswer, (*repetition).answers, (*repetition).refusedToken, (*repetition).endedSession,
+	(*repetition).redirect, (*repetition).refusedByProxy, (*repetition).awayConnector, (*repetition).askedAgain,
 }
 
 const (
@@ -179,18 +178,26 @@ func (r *repetition) noAnswer(ctx context.Context, t *attempt) (decision, error)
 	if lost.sent && e.single {
 		return final, fmt.Errorf("%w: %v", errNoSecondTry, lost.cause)
 	}
+	cause := fmt.Sprintf("%v%s", lost.cause, d.see(lost.cause))
+	d.silent(t.sent, noAnswerComes, e, "cause", cause, "retry", r.repeated+1)
 	var outage *outageError
 	if r.repeated >= d.config.Retry.Times() || errors.As(lost.cause, &outage) {
-		f := faultf(wit.FaultTransient, "%s %s at %s: %v%s", e.method, e.shownLine(), d.origin, lost.cause,
-			d.see(lost.cause))
+		f := faultf(wit.FaultTransient, "%s %s at %s: %s", e.method, e.shownLine(), d.origin, cause)
 		if r.repeated > 0 {
 			f.Message += fmt.Sprintf(" (sent %d times)", r.repeated+1)
 		}
 		return final, f
 	}
-	d.config.Logger.Warn("no answer, to be retried", "request", d.named(e),
-		"cause", fmt.Sprintf("%v%s", lost.cause, d.see(lost.cause)), "retry", r.repeated+1)
 	return r.repeat(ctx, d, 0)
+}
+
+// answers: an outage is over when an answer does not speak of one.
+func (r *repetition) answers(_ context.Context, t *attempt) (decision, error) {
+	if d := t.pass.destination; t.status() != http.StatusServiceUnavailable &&
+		!d.config.Retry.Names(strconv.Itoa(t.status())) {
+		d.answers(t.sent)
+	}
+	return passed, nil
 }
 
 // repeat has the exchange made once more after a pause.
@@ -269,25 +276,14 @@ func (r *repetition) refusedByProxy(_ context.Context, t *attempt) (decision, er
 	return again, nil
 }
 
-// awayConnector waits for a Cloud Connector, or for the service behind it. An outage is told once, for all requests of
-// all clients.
+// awayConnector waits for a Cloud Connector, or for the service behind it.
 func (r *repetition) awayConnector(ctx context.Context, t *attempt) (decision, error) {
 	d := t.pass.destination
-	if t.status() != http.StatusServiceUnavailable {
-		if lasted := d.outage.ends(); lasted > 0 {
-			d.config.Logger.Info("the Cloud Connector, or the service, answers again", "origin", d.origin.String(),
-				"after", lasted.Round(time.Second))
-		}
-	}
 	if t.status() != http.StatusServiceUnavailable || r.e.single || !r.e.repeatable && !t.answer.withoutConnector() ||
 		!d.away(&r.outage) {
 		return passed, nil
 	}
-	level := slog.LevelDebug
-	if d.outage.begins(t.sent) {
-		level = slog.LevelWarn
-	}
-	d.config.Logger.Log(ctx, level, "no Cloud Connector, or the service is away: waiting", "request", d.named(r.e),
+	d.silent(t.sent, noConnector, r.e,
 		"for", time.Since(r.outage).Round(time.Second), "at most", d.config.Route.Outage, "answer", t.answer.excerpt())
 	if err := d.config.Retry.Wait(ctx, retryAfter(t.header, time.Now())); err != nil {
 		return final, err
@@ -305,8 +301,7 @@ func (r *repetition) askedAgain(ctx context.Context, t *attempt) (decision, erro
 	if r.e.single && t.status() >= 500 {
 		return passed, nil
 	}
-	d.config.Logger.Warn("answer to be retried", "request", d.named(r.e), "status", t.status(), "retry", r.repeated+1,
-		"answer", t.answer.excerpt())
+	d.silent(t.sent, notAvailable, r.e, "status", t.status(), "retry", r.repeated+1, "answer", t.answer.excerpt())
 	return r.repeat(ctx, d, retryAfter(t.header, time.Now()))
 }
 

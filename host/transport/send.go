@@ -113,6 +113,7 @@ func (c *Client) send(ctx context.Context, p *pass, e *exchange, csrf *csrf) (*A
 		d.exchanged(e, r.Header, status, b.read, began, broken)
 	})
 	b.leave = func() { ended(); p.leave() }
+	b.broke = func(err error) { d.silent(time.Now(), noAnswerComes, e, "cause", err) }
 	a := &Answer{Response: wit.Response{Tag: e.tag, Status: uint16(status), Target: e.target(),
 		At: time.Now().UnixMilli()}, Body: b,
 		reason: answer.Status, inSession: r.Header["Cookie"] != nil, session: session}

@@ -1,10 +1,6 @@
 package transport
 
-import (
-	"time"
-
-	"github.com/culvert-project/culvert/host/guard"
-)
+import "github.com/culvert-project/culvert/host/guard"
 
 // Destinations is what clients of the same origin share: limits, sessions, and what is known of its route. Safe for use
 // by several goroutines.
@@ -46,35 +42,4 @@ func (all *Destinations) leave(d *destination) {
 	if s := all.origins[d.address()]; last && s != nil && s.limiter == d.limiter {
 		delete(all.origins, d.address())
 	}
-}
-
-// outage is what was said of a route on which nobody answers: once for all clients, and once that it is over.
-type outage struct {
-	mu    guard.Mutex
-	since time.Time // zero: there is none
-	ended time.Time // the one before
-}
-
-// begins tells whether the outage that a request met is a new one. One that was sent while the one before lasted is
-// late.
-func (o *outage) begins(sent time.Time) bool {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if !o.since.IsZero() || !sent.After(o.ended) {
-		return false
-	}
-	o.since = time.Now()
-	return true
-}
-
-// ends is how long there was an outage, which is over; 0: there was none.
-func (o *outage) ends() time.Duration {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if o.since.IsZero() {
-		return 0
-	}
-	lasted := time.Since(o.since)
-	o.since, o.ended = time.Time{}, time.Now()
-	return max(lasted, 1)
 }

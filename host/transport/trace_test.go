@@ -45,7 +45,7 @@ func TestWarningsHoldNoKeys(t *testing.T) {
 			t.Errorf("found %v", err)
 		}
 	})
-	if said := log.String(); strings.Count(said, "to be retried") != 1 || strings.Contains(said, "k3y") ||
+	if said := log.String(); strings.Count(said, "is asked again until") != 1 || strings.Contains(said, "k3y") ||
 		!strings.Contains(said, "$top=1") {
 		t.Errorf("found\n%s", said)
 	}

@@ -2,9 +2,11 @@ package sink
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 
+	"github.com/culvert-project/culvert/host/internal/task"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -21,11 +23,18 @@ type inDoubt struct {
 }
 
 // because adds why there is no check.
-func (d *inDoubt) because(reason string) *inDoubt {
+func (d *inDoubt) because(reason error) *inDoubt {
 	failure := *d.failure
-	failure.err = fmt.Errorf("%w (not checked: %s)", failure.err, reason)
+	failure.err = &unchecked{failure.err, reason}
 	return &inDoubt{&failure, d.late}
 }
+
+// unchecked is why a row is in doubt, and what keeps it so: by the latter alone the task may go on by itself, because a
+// check that fails for now is made again by the next start, and a row that nobody can check waits for an operator.
+type unchecked struct{ doubt, reason error }
+
+func (u *unchecked) Error() string { return fmt.Sprintf("%v (not checked: %v)", u.doubt, u.reason) }
+func (u *unchecked) Unwrap() error { return u.reason }
 
 // doubt notes that nobody knows whether a row was written, before anything else is done about it.
 func (w *writing) doubt(row uint32, why error) {
@@ -95,8 +104,8 @@ func (w *writing) checked(j job) job {
 	}
 	for _, row := range j.rows {
 		if w.tries[row].doubt != nil {
-			return w.refusal(row, cmp.Or(j.Request.Method, "a request without a method")+
-				" would be sent, which is none")
+			return w.refusal(row, errors.New(cmp.Or(j.Request.Method, "a request without a method")+
+				" would be sent, which is none"))
 		}
 	}
 	return j
@@ -108,7 +117,7 @@ func (w *writing) checking(j *job) bool {
 }
 
 // refusal stands for a row in doubt of which there is no check: where it would be sent, the task fails.
-func (w *writing) refusal(row uint32, reason string) job {
+func (w *writing) refusal(row uint32, reason error) job {
 	return job{of: w, rows: []uint32{row}, refused: w.tries[row].doubt.because(reason)}
 }
 
@@ -135,10 +144,11 @@ func (w *writing) stillInDoubt(row uint32, f *wit.Fault, retryable bool) (again 
 	t.count.faults.Count()
 	if w.another(row, f) && retryable && w.stopping.Err() == nil {
 		t.o.Tally.Retries.Add(1)
-		t.log.Warn("row in doubt to be checked again", "record", w.batch.items[row].String(), "error", f)
+		task.TriedAgain(t.log, t.o.Client, "row in doubt to be checked again", "record", w.batch.items[row].String(),
+			"error", f)
 		return true, nil
 	}
-	d = d.because(f.Error())
+	d = d.because(f)
 	if d.late {
 		t.ledger.examined(w.batch.items[row : row+1])
 		t.doubtful(d.failure)
@@ -154,7 +164,7 @@ func (w *writing) checkAgain(row uint32, r *wit.Retry) (again bool, err error) {
 		return w.stillInDoubt(row, r.Fault, true)
 	}
 	if again, err = w.again(row, r, nil); err != nil {
-		return false, w.tries[row].doubt.because(err.Error()).failure
+		return false, w.tries[row].doubt.because(err).failure
 	}
 	if r.Hint != wit.HintUncertain {
 		w.resolved(row)

@@ -140,24 +140,26 @@ func TestRowsInDoubtAreChecked(t *testing.T) {
 
 // What cannot be checked stays uncertain, with what was known and why it was not checked; nothing is sent again.
 func TestRowsThatCannotBeCheckedStayUncertain(t *testing.T) {
+	const none = wit.FaultKind(255)
 	refusal := &wit.Fault{Kind: wit.FaultData, Message: "it is numbered by the service"}
 	for name, c := range map[string]struct {
 		plugin *checker
 		status uint16 // of the check
 		sent   []string
 		want   string
+		kind   wit.FaultKind // of the task's fault, which says whether the task goes on by itself
 	}{
 		"the plugin writes": {&checker{hasty: true}, 0, []string{"a", "b"},
-			"not checked: POST would be sent, which is none"},
+			"not checked: POST would be sent, which is none", none},
 		"a refused check": {&checker{says: func(uint16) wit.Verdict { return wit.Verdict{Refused: refusal} }}, 200,
 			[]string{"a", "b", "look b"},
-			"not checked: it is numbered by the service"},
+			"not checked: it is numbered by the service", wit.FaultData},
 		"a check that fails and fails": {&checker{}, 503, []string{"a", "b", "look b", "look b", "look b", "look b"},
-			"not checked: answered 503"},
+			"not checked: answered 503", wit.FaultTransient},
 		"a fault is no news": {&checker{says: func(uint16) wit.Verdict {
 			return wit.Verdict{Again: &wit.Retry{Hint: "insert", Fault: refusal}}
 		}}, 200, []string{"a", "b", "look b", "look b", "look b", "look b"},
-			"not checked: it is numbered by the service"},
+			"not checked: it is numbered by the service", wit.FaultData},
 	} {
 		for _, tolerant := range []bool{false, true} {
 			t.Run(name, func(t *testing.T) {
@@ -177,6 +179,13 @@ func TestRowsThatCannotBeCheckedStayUncertain(t *testing.T) {
 					wantError(t, err, `offset 1, key "b"`, "may have been written or not, and is not sent again",
 						"POST /Set may have arrived", c.want,
 						"errors.uncertain.send=orders-3@1")
+					kind := none
+					if f := new(wit.Fault); errors.As(err, &f) {
+						kind = f.Kind
+					}
+					if kind != c.kind {
+						t.Errorf("expected a fault of kind %v, found %v", c.kind, kind)
+					}
 					if seen := x.service.seen(); !slices.Equal(seen, c.sent) {
 						t.Errorf("expected %q, found %q", c.sent, seen)
 					}

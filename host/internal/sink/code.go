@@ -70,6 +70,7 @@ type Client interface {
 	transport.Fetcher
 	Exchange(ctx context.Context, r *wit.Request) (wit.Response, error)
 	Retry() transport.Retry
+	Away() bool
 }
 
 // Chain is the transforms: *transform.Chain. It replaces the rows of a batch and appends data; a row's and a fault's

@@ -202,7 +202,7 @@ func (w *writing) job(j *job) ([]job, error) {
 		return nil, context.Cause(w.working)
 	case err != nil:
 		if d := w.tries[j.rows[0]].doubt; d != nil {
-			return nil, d.because(err.Error()).failure
+			return nil, d.because(err).failure
 		}
 		return nil, w.fault(j.rows, j.Request.Method+" "+transport.ShownTarget(j.Request.Target), err)
 	}
@@ -231,7 +231,7 @@ func (w *writing) exchange(j *job, items []*item) (wit.Response, error) {
 		}
 		w.task.count.faults.Count()
 		w.task.o.Tally.Retries.Add(1)
-		w.task.log.Warn("a request failed and is sent again", "request",
+		task.TriedAgain(w.task.log, w.task.o.Client, "a request failed and is sent again", "request",
 			j.Request.Method+" "+transport.ShownTarget(j.Request.Target), "error", err)
 	}
 }
@@ -529,7 +529,7 @@ func (w *writing) refused(j *job, row uint32, f *wit.Fault, status uint16, lost 
 			return false, &recordError{item: item, stage: fmt.Sprintf("tried %d times", w.tries[row].attempts), err: f}
 		}
 		t.o.Tally.Retries.Add(1)
-		t.log.Warn("row to be written again", "record", item.String(), "error", f)
+		task.TriedAgain(t.log, t.o.Client, "row to be written again", "record", item.String(), "error", f)
 		return true, nil
 	case !j.Request.Repeatable && !proven(f, status):
 		t.count.faults.Count()
@@ -593,7 +593,8 @@ func (w *writing) again(row uint32, r *wit.Retry, lost *transport.NoAnswer) (boo
 	t.count.faults.Count()
 	if w.another(row, r.Fault) {
 		t.o.Tally.Retries.Add(1)
-		t.log.Warn("row to be written again", "record", item.String(), "hint", r.Hint, "error", r.Fault)
+		task.TriedAgain(t.log, t.o.Client, "row to be written again", "record", item.String(), "hint", r.Hint, "error",
+			r.Fault)
 		return true, nil
 	}
 	if lost != nil || retryable(r.Fault, t.o.Client.Retry()) {
@@ -699,7 +700,7 @@ func (w *writing) encodeBy(o *openedVersion, rows []uint32, hints []wit.Hint, un
 func (w *writing) halve(o *openedVersion, rows []uint32, hints []wit.Hint, err error) ([]job, error) {
 	if len(rows) == 1 {
 		if w.tries[rows[0]].doubt != nil {
-			return []job{w.refusal(rows[0], err.Error())}, nil
+			return []job{w.refusal(rows[0], err)}, nil
 		}
 		return nil, w.task.refuse(w.batch.items[rows[0]], task.AtEncode, err)
 	}
@@ -727,7 +728,7 @@ func (w *writing) encoded(o *openedVersion, by hashed, rows []uint32, d wit.Deli
 	jobs := make([]job, 0, len(d.Ready))
 	for _, row := range d.Ignored {
 		if w.tries[rows[row]].doubt != nil {
-			jobs = append(jobs, w.refusal(rows[row], "the plugin ignores it"))
+			jobs = append(jobs, w.refusal(rows[row], errors.New("the plugin ignores it")))
 			continue
 		}
 		t.count.ignored.Add(1)
@@ -736,7 +737,7 @@ func (w *writing) encoded(o *openedVersion, by hashed, rows []uint32, d wit.Deli
 	for i := range d.Refused {
 		f := &d.Refused[i]
 		if w.tries[rows[f.Origin]].doubt != nil {
-			jobs = append(jobs, w.refusal(rows[f.Origin], f.Fault.Error()))
+			jobs = append(jobs, w.refusal(rows[f.Origin], &f.Fault))
 			continue
 		}
 		item := w.batch.items[rows[f.Origin]]

@@ -221,6 +221,8 @@ type service struct {
 }
 
 func (s *service) Retry() transport.Retry { return s.retry }
+
+func (s *service) Away() bool { return false }
 func (s *service) Fetch(context.Context, wit.Need) ([]wit.Response, error) {
 	return nil, errors.New("not asked for")
 }

@@ -430,7 +430,14 @@ func (e *recordError) Error() string {
 	return fmt.Sprintf("%s%s: %s: %v", e.item, more, e.stage, e.err)
 }
 
-func (e *recordError) Unwrap() error { return e.err }
+// Unwrap is what failed; of a record in doubt what keeps it from being checked. The fault by which it came into doubt
+// says nothing of what the next try would meet.
+func (e *recordError) Unwrap() error {
+	if _, ok := e.err.(*unchecked); e.uncertain && !ok && errors.As(e.err, new(*wit.Fault)) {
+		return nil
+	}
+	return e.err
+}
 
 // uncertain tells whether a fault leaves a record of which nobody knows whether it was written.
 func uncertain(err error) bool {

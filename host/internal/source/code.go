@@ -73,6 +73,7 @@ type Client interface {
 	transport.Fetcher
 	Do(ctx context.Context, r *wit.Request) (*transport.Answer, error)
 	Retry() transport.Retry
+	Away() bool
 }
 
 // Chain is the transforms: *transform.Chain. It replaces the rows of a batch and appends data; a fault's origin is the

@@ -54,6 +54,8 @@ func noRetries() transport.Retry {
 
 func (s *service) Retry() transport.Retry { return s.retry }
 
+func (s *service) Away() bool { return false }
+
 func (s *service) Fetch(ctx context.Context, n wit.Need) ([]wit.Response, error) {
 	out := []wit.Response{}
 	for i := range n.Requests {

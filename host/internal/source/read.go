@@ -8,6 +8,7 @@ import (
 
 	"github.com/culvert-project/culvert/host/internal/cron"
 	"github.com/culvert-project/culvert/host/internal/pause"
+	"github.com/culvert-project/culvert/host/internal/task"
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -420,7 +421,7 @@ func (f *feed) overcome(ctx context.Context, a *attempts, err error) error {
 		a.count++
 		f.task.o.Tally.Retries.Add(1)
 		f.askedAgain()
-		f.log.Warn("page to be asked for again", "retry", a.count, "error", err)
+		task.TriedAgain(f.log, f.task.o.Client, "page to be asked for again", "retry", a.count, "error", err)
 		return a.retry.Wait(ctx, 0)
 	}
 	return err

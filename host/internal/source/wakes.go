@@ -368,7 +368,7 @@ func (t *Task) subscribe(ctx context.Context, feed, address string) (done string
 			retried >= t.o.Client.Retry().Times() {
 			return done, made, err
 		}
-		t.log.Warn("to be subscribed again", "feed", feed, "retry", retried+1, "error", err)
+		task.TriedAgain(t.log, t.o.Client, "to be subscribed again", "feed", feed, "retry", retried+1, "error", err)
 		if err := t.o.Client.Retry().Wait(ctx, 0); err != nil {
 			return "", made, err
 		}
@@ -402,7 +402,7 @@ func (t *Task) renew(ctx context.Context, f *feed, address, done string) {
 			return
 		}
 		if err != nil {
-			f.log.Warn("whether the subscription is still there is not known", "error", err)
+			task.TriedAgain(f.log, t.o.Client, "whether the subscription is still there is not known", "error", err)
 			continue
 		}
 		if made || now != done {

@@ -3,6 +3,7 @@ package task
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -19,6 +20,16 @@ type Retrying struct {
 	Timeout time.Duration
 	// MaxDelay is the longest pause between two tries (`errors.retry.delay.max.ms`). Default: a minute.
 	MaxDelay time.Duration
+}
+
+// TriedAgain logs what failed and is tried again: as a warning, and at level debug while the service does not answer,
+// of which its client has warned for all that meet it.
+func TriedAgain(log *slog.Logger, client interface{ Away() bool }, text string, args ...any) {
+	level := slog.LevelWarn
+	if client.Away() {
+		level = slog.LevelDebug
+	}
+	log.Log(context.Background(), level, text, args...)
 }
 
 // firstDelay is the pause before the first repetition; it doubles with each, as Kafka Connect's does.
