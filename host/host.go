@@ -538,7 +538,7 @@ func (h *Host) listen() error {
 		h.log.Info("REST listens", "url", scheme+"://"+local(address))
 	}
 	if open := server.Open(); len(open) > 0 {
-		h.log.Warn("nothing guards REST: whoever reaches this machine, and any web page by DNS rebinding, can change "+
+		h.log.Warn("nothing guards REST: whoever reaches this machine can change "+
 			"connectors and read their settings, passwords that are written in them included (for this machine alone: "+
 			"listeners=http://127.0.0.1:8083; for users with passwords: rest.basic.auth.file; else set "+
 			"rest.allowed.hosts to its names, and rest.config.masked=true, or have the file name secrets as "+
@@ -551,6 +551,7 @@ func (h *Host) listen() error {
 func restOptions(w *config.Worker) rest.Options {
 	o := rest.Options{Listeners: w.List("listeners"), AllowedHosts: w.List("rest.allowed.hosts"),
 		Admin: w.List("admin.listeners"), Apart: w.Given("admin.listeners"), Users: w.Text("rest.basic.auth.file"),
+		AdvertisedHost: w.Text("rest.advertised.host.name"), Masked: w.Boolean("rest.config.masked"),
 		ReadOnly: w.Boolean("rest.read.only"), Origins: w.List("access.control.allow.origin"),
 		Methods: w.List("access.control.allow.methods"), Headers: w.Text("response.http.headers.config"),
 		TLS: map[string]string{}}

@@ -36,19 +36,17 @@ func (w worker) Validate(ctx context.Context, class string, settings map[string]
 	c := w.host.connector("the request", settings)
 	sent := w.sent(checker, c, given)
 	own, err := classOf(checker, c)
+	asked, unknown := checker.Class(class)
+	if named, ok := settings["connector.class"]; ok && (err != nil || unknown != nil || asked != own) &&
+		!strings.HasSuffix(strings.TrimSuffix(named, "Connector"), strings.TrimSuffix(class, "Connector")) {
+		return nil, &rest.Refusal{Status: http.StatusBadRequest,
+			Message: "Included connector type " + named + " does not match request type " + class}
+	}
 	if err != nil {
 		return nil, asServerFault(err)
 	}
-	asked, err := checker.Class(class)
-	if err != nil {
-		return nil, asServerFault(noClass(class, err))
-	}
-	if asked != own {
-		return nil, &rest.Refusal{Status: http.StatusBadRequest,
-			Message: "Included connector type " + settings["connector.class"] + " does not match request type " + class}
-	}
 	c.Problems = append(c.Problems, sent.Astray()...)
-	if w.mayAsk(c) {
+	if w.mayAsk(ctx, c) {
 		checker.Online = w.host.online
 	}
 	v, err := checker.Validate(ctx, c)
@@ -71,8 +69,8 @@ func cutOff(ctx context.Context) error {
 // mayAsk tells whether a service may be asked about a configuration that somebody wants checked. Whoever may only read
 // has nothing sent in the worker's name: the configuration says where to, and references in it are resolved. Nor is
 // anything sent where a secret cannot be had, or would go elsewhere than its owner sends it.
-func (w worker) mayAsk(c *config.Connector) bool {
-	return !w.host.in.Worker.Boolean("rest.read.only") && c.Problems.Err() == nil
+func (w worker) mayAsk(ctx context.Context, c *config.Connector) bool {
+	return !w.host.in.Worker.Boolean("rest.read.only") && rest.Restricted(ctx) == "" && c.Problems.Err() == nil
 }
 
 // sent is a configuration of a request, in which given are the settings that the request itself brings. A reference

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 
+	"github.com/culvert-project/culvert/host/check"
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/connect"
 	"github.com/culvert-project/culvert/host/internal/offset"
@@ -90,6 +91,12 @@ func (w worker) Tasks(name string) ([]connect.TaskInfo, bool) {
 		return h.Tasks(name)
 	}
 	return nil, false
+}
+
+func (w worker) Passwords() func(setting string) bool {
+	w.host.mu.Lock()
+	defer w.host.mu.Unlock()
+	return check.Passwords(w.host.plugins)
 }
 
 func (w worker) Plugins(connectorsOnly bool) []connect.Plugin {

@@ -21,11 +21,13 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/culvert-project/culvert/host/check"
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/connect"
 	"github.com/culvert-project/culvert/host/rest"
 	"github.com/culvert-project/culvert/host/shown"
 	"github.com/culvert-project/culvert/sdk/go/setting"
+	"github.com/culvert-project/culvert/wit"
 )
 
 // remote is a worker that is asked by REST, Culvert's or Kafka Connect's.
@@ -187,6 +189,25 @@ func (r *remote) all(ctx context.Context) (map[string]expanded, error) {
 	return all, err
 }
 
+// passwords tells which settings of a class are not shown, by what the worker says of it; of a class that it does not
+// know by their names alone.
+func (r *remote) passwords(ctx context.Context, class string) (func(key string) bool, error) {
+	var definitions []check.Definition
+	err := r.call(ctx, http.MethodGet, "/connector-plugins/"+url.PathEscape(class)+"/config", nil, &definitions)
+	var refused *refusedCall
+	if err != nil && !errors.As(err, &refused) {
+		return nil, err
+	}
+	var secrets []wit.SettingSpec
+	for _, d := range definitions {
+		if d.Type == "PASSWORD" {
+			secrets = append(secrets, wit.SettingSpec{Name: d.Name, Kind: wit.KindPassword})
+		}
+	}
+	declared := config.Declare(secrets...)
+	return func(key string) bool { return config.IsPassword(key, declared) }, nil
+}
+
 func newConnectors() *cobra.Command {
 	r := &remote{}
 	c := &cobra.Command{
@@ -228,10 +249,21 @@ func (r *remote) newList() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if r.json {
-				return failed(printJSON(c.OutOrStdout(), all))
+			if !r.json {
+				return failed(printStates(c.OutOrStdout(), all))
 			}
-			return failed(printStates(c.OutOrStdout(), all))
+			of := map[string]func(string) bool{}
+			for name, one := range all {
+				class := one.Info.Config["connector.class"]
+				if of[class] == nil {
+					if of[class], err = r.passwords(c.Context(), class); err != nil {
+						return err
+					}
+				}
+				one.Info.Config = config.Masked(one.Info.Config, of[class])
+				all[name] = one
+			}
+			return failed(printJSON(c.OutOrStdout(), all))
 		},
 	}
 }
@@ -274,11 +306,16 @@ func (r *remote) newShow() *cobra.Command {
 			if err := r.call(c.Context(), http.MethodGet, at(args[0]), nil, &one.Info); err != nil {
 				return err
 			}
+			password, err := r.passwords(c.Context(), one.Info.Config["connector.class"])
+			if err != nil {
+				return err
+			}
+			one.Info.Config = config.Masked(one.Info.Config, password)
 			if err := r.call(c.Context(), http.MethodGet, at(args[0], "status"), nil, &one.Status); err != nil {
 				return err
 			}
 			var told rest.Motion
-			err := r.call(c.Context(), http.MethodGet, "/culvert"+at(args[0]), nil, &told)
+			err = r.call(c.Context(), http.MethodGet, "/culvert"+at(args[0]), nil, &told)
 			var refused *refusedCall
 			switch {
 			case err == nil:

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -114,7 +115,11 @@ func TestConnectorsAreSteered(t *testing.T) {
 		"geheim") {
 		t.Errorf("found %v %s", err, answer)
 	}
-	f.must(500, "PUT", "/connector-plugins/ODataSink/config/validate", `{"connector.class": "ODataSource"}`)
+	for class, named := range map[string]string{"ODataSink": "ODataSource", "NotThere": "ODataSource",
+		"ODataSource": "NotThere", "OData2SourceConnector": ""} {
+		f.must(400, "PUT", "/connector-plugins/"+class+"/config/validate", asJSON(t, map[string]string{
+			"connector.class": named}))
+	}
 	f.must(400, "PUT", "/connector-plugins/ODataSource/config/validate",
 		`{"connector.class": "ODataSource", "sap.odata.user.pwd": "[hidden]"}`)
 	f.must(500, "PUT", "/connector-plugins/ODataSource/config/validate", `{"topic": "x"}`)
@@ -574,6 +579,83 @@ func TestChecksSendNothingElsewhere(t *testing.T) {
 		f.signal(syscall.SIGTERM)
 		if r := f.wait(); r.code != 0 {
 			t.Fatalf("exit %d\n%s", r.code, r.stderr)
+		}
+	}
+}
+
+// A page whose name was resolved to a worker that others reach sees no passwords and changes nothing, in no answer that
+// shows configurations, and a check of its sends nothing; `connectors show` and `list` hide passwords, whatever REST
+// shows. Tasks name the class that they are of.
+func TestReboundPagesReadNoPasswords(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	_, address := demo(t, service.Options{Rows: 10})
+	_, port, _ := net.SplitHostPort(porttest.Address(t))
+	worker := p.file("worker.properties", "bootstrap.servers=embedded", "listeners=http://0.0.0.0:"+port)
+	file := p.file("calm.properties", append(source("calm", address, "Products"), "sap.odata.user.name=someone",
+		"sap.odata.user.pwd=geheim", "sap.odata.header.X-Key=schluessel")...)
+	f := &followed{place: p, url: "http://127.0.0.1:" + port,
+		command: p.start("run", "--plugins", plugins(t), "--data", p.data, worker, file)}
+	f.eventually("REST", func() bool {
+		r, err := http.Get(f.url + "/health")
+		if err != nil {
+			return false
+		}
+		r.Body.Close()
+		return r.StatusCode == 200
+	})
+	f.await("calm", "runs", runs)
+	call := func(host, method, path, body string) (int, string) {
+		t.Helper()
+		r, err := http.NewRequest(method, f.url+path, strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Host = host
+		r.Header.Set("Content-Type", "application/json")
+		a, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer a.Body.Close()
+		text, err := io.ReadAll(a.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return a.StatusCode, string(text)
+	}
+	for _, path := range []string{"/connectors/calm", "/connectors/calm/config", "/connectors/calm/tasks",
+		"/connectors?expand=info"} {
+		for host, shown := range map[string]bool{"evil.example:" + port: false, "localhost": true, "culvert": true,
+			"culvert.apps.svc": true} {
+			status, body := call(host, "GET", path, "")
+			if status != 200 || strings.Contains(body, "geheim") != shown ||
+				strings.Contains(body, "schluessel") != shown {
+				t.Errorf("%s, Host %s: expected passwords shown: %t, found %d %s", path, host, shown, status, body)
+			}
+		}
+	}
+	if _, body := call("localhost", "GET", "/connectors/calm/tasks", ""); !strings.Contains(body,
+		`"task.class":"org.init.ohja.kafka.connect.odatav2.source.OData2SourceTask"`) {
+		t.Errorf("expected the class of the task, found %s", body)
+	}
+	settings := asJSON(t, configuration(source("calm", address, "Customers")))
+	for line, body := range map[string]string{"PUT /connectors/calm/config": settings, "DELETE /connectors/calm": "",
+		"PATCH /connectors/calm/config": `{"tasks.max": "2"}`, "PUT /connectors/calm/stop": ""} {
+		method, path, _ := strings.Cut(line, " ")
+		if status, answer := call("evil.example", method, path, body); status != 403 ||
+			!strings.Contains(answer, "rest.allowed.hosts") {
+			t.Errorf("%s: expected 403, found %d %s", line, status, answer)
+		}
+	}
+	if n := strings.Count(f.stderr.String(), "host=evil.example "); n != 1 {
+		t.Errorf("expected one line about the name, found %d", n)
+	}
+	for _, args := range [][]string{{"show", "calm"}, {"show", "calm", "--json"}, {"list", "--json"}} {
+		r := p.run(append([]string{"connectors", "--url", f.url}, args...)...)
+		if r.code != 0 || strings.Contains(r.stdout, "geheim") || strings.Contains(r.stdout, "schluessel") ||
+			strings.Count(r.stdout, "[hidden]") != 2 {
+			t.Errorf("connectors %v: expected passwords hidden, found exit %d %s%s", args, r.code, r.stdout, r.stderr)
 		}
 	}
 }

@@ -51,7 +51,8 @@ var generalSettings = []wit.SettingSpec{
 	declared("rest.read.only", wit.KindBoolean, "false", "true: REST refuses (403) whatever changes something."),
 	declared("rest.allowed.hosts", wit.KindListOfText, "", "Names that requests to REST may call this worker by, in "+
 		"their Host, besides localhost and loopback addresses. Without it Host is checked on "+
-		"loopback listeners alone."),
+		"loopback listeners alone; on others, while nobody has to log on, a name that a web page may have sees "+
+		"passwords masked and changes nothing."),
 	declared("rest.config.masked", wit.KindBoolean, "false", "true: REST shows "+Mask+" for values of "+
 		"password settings; false: configurations as they are written, as Kafka Connect does."),
 	declared("rest.advertised.host.name", wit.KindText, "",

@@ -484,8 +484,8 @@ func (c *connector) taskInfos(given *config.Connector) []TaskInfo {
 	var infos []TaskInfo
 	for _, t := range c.tasks {
 		settings := c.asWritten(given, t.settings)
-		settings["task.class"] = c.component.Name
-		infos = append(infos, TaskInfo{TaskID{c.given.Name, t.number}, c.shown(settings)})
+		settings["task.class"] = taskClass(c.component.Name)
+		infos = append(infos, TaskInfo{TaskID{c.given.Name, t.number}, settings})
 	}
 	return infos
 }

@@ -462,7 +462,7 @@ func (k *controller) info() Info {
 	k.mu.Lock()
 	life, given, state, before := k.current, k.given, k.state, k.before
 	k.mu.Unlock()
-	info := Info{Name: k.name, Config: life.shown(given.Raw()), Tasks: []TaskID{}, Type: life.kind()}
+	info := Info{Name: k.name, Config: given.Raw(), Tasks: []TaskID{}, Type: life.kind()}
 	if given.Text("connector.class") != life.given.Text("connector.class") { // its next life is another connector's
 		info.Type = newConnector(life.o, given).kind()
 	}

@@ -19,7 +19,7 @@
 //     reach.go: topics of a sink that nothing takes.
 //   - deadletter.go, letter.go: settings and headers of dead letters; replay.go: dead letters that are sent once more;
 //     letters.go: those of one connector, for REST. snapshot.go: a feed that is read whole because somebody says so.
-//   - state.go, masked.go, trace.go, tracking.go, figures.go, times.go, offsets.go, adopt.go: what REST
+//   - state.go, written.go, trace.go, tracking.go, figures.go, times.go, offsets.go, adopt.go: what REST
 //     shows, and the offsets that it changes. classes.go: what connectors can name.
 //
 // Invariants: only a controller's loop changes its state. At most one life of a connector runs, also across its removal

@@ -33,11 +33,9 @@ func known(next http.Handler, u *users) http.Handler {
 	})
 }
 
-// reading refuses what changes something. A check of a configuration changes nothing, although it is a PUT.
+// reading refuses what changes something, where REST is only for reading, or the request is. A check of a
+// configuration changes nothing, although it is a PUT.
 func reading(next http.Handler, only bool) http.Handler {
-	if !only {
-		return next
-	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		path, _ := segments(r.URL.EscapedPath())
 		check := r.Method == http.MethodPut && len(path) == 4 && path[0] == "connector-plugins" &&
@@ -46,9 +44,13 @@ func reading(next http.Handler, only bool) http.Handler {
 		case http.MethodGet, http.MethodHead, http.MethodOptions:
 			check = true
 		}
-		if !check {
+		why := Restricted(r.Context())
+		if only {
+			why = "REST is for reading alone (rest.read.only=true)"
+		}
+		if why != "" && !check {
 			x := exchange{w: w, r: r}
-			x.refuse(http.StatusForbidden, "REST is for reading alone (rest.read.only=true)")
+			x.refuse(http.StatusForbidden, why)
 			return
 		}
 		next.ServeHTTP(w, r)

@@ -98,6 +98,7 @@ func (x *exchange) created(info connect.Info) {
 		scheme = "https://"
 	}
 	x.w.Header().Set("Location", scheme+x.r.Host+"/connectors/"+url.PathEscape(info.Name))
+	info.Config = x.shown(info.Config)
 	x.answer(http.StatusCreated, info)
 }
 
@@ -129,6 +130,7 @@ func (x *exchange) putConfig() {
 	case created:
 		x.created(info)
 	default:
+		info.Config = x.shown(info.Config)
 		x.answer(http.StatusOK, info)
 	}
 }
@@ -149,6 +151,7 @@ func (x *exchange) patchConfig() {
 		x.failed(err, "Connector "+x.name()+" not found")
 		return
 	}
+	info.Config = x.shown(info.Config)
 	x.answer(http.StatusOK, info)
 }
 

@@ -14,15 +14,15 @@ import (
 // A page on the web may have its own name resolved to this machine (DNS rebinding); a browser then takes REST for a
 // part of that page and lets it read everything. The request's Host still is the page's, so what comes to a loopback
 // listener has to name this machine. Where REST listens for others nobody but the user knows its names: there Host is
-// checked when they are given.
+// checked when they are given. Where they are not, and nobody has to log on, a name that a page may have is answered
+// without passwords, and may change nothing.
 
 // guarded refuses requests whose Host is none of ours. `/health` is for load balancers and kubelets, which ask by any
 // address, and says nothing. `/metrics` is for Prometheus, which asks pods by their address: that is no name which a
 // page could have had resolved to us.
-func guarded(next http.Handler, o *Options) http.Handler {
-	allowed := o.AllowedHosts
-	names := make([]string, len(allowed))
-	for i, name := range allowed {
+func guarded(next http.Handler, o *Options, others *others) http.Handler {
+	names := make([]string, len(o.AllowedHosts))
+	for i, name := range o.AllowedHosts {
 		names[i] = hostOf(name)
 	}
 	// Any page may have a browser send what needs no leave, such as POST without a body, with a right Host: it may not
@@ -36,6 +36,9 @@ func guarded(next http.Handler, o *Options) http.Handler {
 				x.refuse(http.StatusForbidden,
 					"The request comes from a page of another origin: pages in a browser may not change this worker")
 				return
+			}
+			if !alone(by) && len(names) == 0 {
+				r = others.restrict(r)
 			}
 			next.ServeHTTP(w, r)
 			return

@@ -24,18 +24,26 @@ const healthTimeout = 10 * time.Second
 
 // Handler answers for the worker.
 func Handler(w Worker) http.Handler {
-	return handler(w, new(inbound.Bodies), func(resource) bool { return true })
+	return serving{worker: w, bodies: new(inbound.Bodies)}.handler(func(resource) bool { return true })
 }
 
-// handler is Handler with some of the resources; bodies are those of all requests under way.
-func handler(w Worker, bodies *inbound.Bodies, has func(resource) bool) http.Handler {
+// serving is what all requests have in common: who answers, and the bodies of those under way. masked: configurations
+// are shown without passwords.
+type serving struct {
+	worker Worker
+	bodies *inbound.Bodies
+	masked bool
+}
+
+// handler answers for some of the resources.
+func (s serving) handler(has func(resource) bool) http.Handler {
 	mux := http.NewServeMux()
 	for _, rs := range resources {
 		if rs.path != "/" && !has(rs) {
 			continue
 		}
 		mux.HandleFunc(rs.path, func(rw http.ResponseWriter, r *http.Request) {
-			x := exchange{w: rw, r: r, worker: w, bodies: bodies}
+			x := exchange{w: rw, r: r, serving: s}
 			defer func() {
 				if x.release != nil {
 					x.release()
@@ -45,7 +53,7 @@ func handler(w Worker, bodies *inbound.Bodies, has func(resource) bool) http.Han
 		})
 	}
 	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		x := exchange{w: rw, r: r, worker: w}
+		x := exchange{w: rw, r: r, serving: s}
 		defer guard.Recover(nil, "REST, "+r.Method+" "+r.URL.Path, nil, func(p *guard.Panic) {
 			x.fail(http.StatusInternalServerError, p.Error())
 		})
@@ -160,13 +168,14 @@ var resources = []resource{
 }
 
 type exchange struct {
-	w      http.ResponseWriter
-	r      *http.Request
-	worker Worker
-	// bodies are those of all requests under way. release gives back the room of this one's when it is answered, since
-	// what is made of a body is held until then; nil without a body.
-	bodies  *inbound.Bodies
+	serving
+	w http.ResponseWriter
+	r *http.Request
+	// release gives back the room of the body when the request is answered, since what is made of a body is held until
+	// then; nil without a body.
 	release func()
+	// passwords tells which settings are, once it was asked for.
+	passwords func(setting string) bool
 }
 
 func (x *exchange) dispatch(rs resource) {
@@ -381,7 +390,7 @@ func (x *exchange) connectors() {
 			var known bool
 			switch e {
 			case "info":
-				expanded[e], known = x.worker.Info(name)
+				expanded[e], known = x.info(name)
 			case "status":
 				expanded[e], known = x.worker.Status(name)
 			default:
@@ -396,8 +405,15 @@ func (x *exchange) connectors() {
 	x.answer(http.StatusOK, all)
 }
 
+// info is what is shown of a connector.
+func (x *exchange) info(name string) (connect.Info, bool) {
+	info, ok := x.worker.Info(name)
+	info.Config = x.shown(info.Config)
+	return info, ok
+}
+
 func (x *exchange) connector() {
-	if info, ok := x.worker.Info(x.name()); ok {
+	if info, ok := x.info(x.name()); ok {
 		x.answer(http.StatusOK, info)
 		return
 	}
@@ -409,7 +425,7 @@ func (x *exchange) notFound(name string) {
 }
 
 func (x *exchange) config() {
-	if info, ok := x.worker.Info(x.name()); ok {
+	if info, ok := x.info(x.name()); ok {
 		x.answer(http.StatusOK, info.Config)
 		return
 	}
@@ -426,6 +442,9 @@ func (x *exchange) status() {
 
 func (x *exchange) tasks() {
 	if tasks, ok := x.worker.Tasks(x.name()); ok {
+		for i := range tasks {
+			tasks[i].Config = x.shown(tasks[i].Config)
+		}
 		x.answer(http.StatusOK, append([]connect.TaskInfo{}, tasks...))
 		return
 	}

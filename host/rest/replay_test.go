@@ -334,6 +334,10 @@ func (s *standIn) Tasks(name string) ([]connect.TaskInfo, bool) {
 	return tasks, true
 }
 
+func (s *standIn) Passwords() func(string) bool {
+	return func(setting string) bool { return strings.HasSuffix(setting, ".pwd") }
+}
+
 // Plugins are those of the real worker, as it listed them.
 func (s *standIn) Plugins(connectorsOnly bool) []connect.Plugin {
 	data, err := os.ReadFile("../../testdata/connect-rest/12-plugins.jsonl")

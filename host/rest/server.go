@@ -36,6 +36,8 @@ type Worker interface {
 	Info(name string) (connect.Info, bool)
 	Status(name string) (connect.Status, bool)
 	Tasks(name string) ([]connect.TaskInfo, bool)
+	// Passwords tells which settings have values that are not shown where configurations are masked.
+	Passwords() func(setting string) bool
 	// Plugins in the order in which they are shown; connectorsOnly leaves all others out.
 	Plugins(connectorsOnly bool) []connect.Plugin
 	// Validate checks a configuration for a plugin, see [check.Checker.Validate].
@@ -81,6 +83,7 @@ type Root struct {
 type Server struct {
 	http      http.Server
 	options   Options
+	log       *slog.Logger
 	listeners []listener
 	users     *users
 	headers   []header
@@ -101,8 +104,13 @@ type Options struct {
 	// TLS are the settings below listeners.https., for listeners of https.
 	TLS map[string]string
 	// AllowedHosts are names and addresses that requests may name as their Host, besides those of the loopback
-	// interface. Without any, Host is checked on loopback listeners alone.
+	// interface. Without any, Host is checked on loopback listeners alone, and on others a name that is neither this
+	// machine's nor of a network of its own sees no passwords and changes nothing while there are no Users.
 	AllowedHosts []string
+	// AdvertisedHost is the name by which others reach this worker, "" where it is not known.
+	AdvertisedHost string
+	// Masked has configurations shown without passwords.
+	Masked bool
 	// Users is a file of those who may use REST, "" for everybody.
 	Users string
 	// ReadOnly refuses whatever changes something.
@@ -149,7 +157,7 @@ func Listen(o Options, log *slog.Logger) (*Server, error) {
 }
 
 func newServer(o Options, log *slog.Logger) *Server {
-	s := &Server{options: o}
+	s := &Server{options: o, log: log}
 	s.http.ReadHeaderTimeout, s.http.IdleTimeout, s.http.WriteTimeout = headerTimeout, idleTimeout, answerTimeout
 	s.http.MaxHeaderBytes = headerBytes
 	s.http.DisableGeneralOptionsHandler = true // OPTIONS * is answered as by Kafka Connect: there is no such resource
@@ -255,13 +263,14 @@ func listenAddress(setting, l string) (address string, secure bool, err error) {
 
 // Serve begins to answer for the worker.
 func (s *Server) Serve(w Worker) {
+	others := newOthers(&s.options, s.users == nil, s.log)
 	chain := func(next http.Handler) http.Handler {
 		next = known(reading(next, s.options.ReadOnly), s.users)
-		return headed(guarded(crossing(next, s.options.Origins, s.options.Methods), &s.options), s.headers)
+		return headed(guarded(crossing(next, s.options.Origins, s.options.Methods), &s.options, others), s.headers)
 	}
-	bodies := new(inbound.Bodies)
-	main := chain(handler(w, bodies, func(rs resource) bool { return !s.options.Apart || !rs.admin() }))
-	admin := chain(handler(w, bodies, resource.admin))
+	all := serving{worker: w, bodies: new(inbound.Bodies), masked: s.options.Masked}
+	main := chain(all.handler(func(rs resource) bool { return !s.options.Apart || !rs.admin() }))
+	admin := chain(all.handler(resource.admin))
 	s.http.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Body != http.NoBody { // also where nobody reads it: the server looks for the next request behind it
 			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTimeout))

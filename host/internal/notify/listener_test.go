@@ -238,7 +238,8 @@ func TestBodiesTogetherAreBounded(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer c.Close()
-		if _, err := io.WriteString(c, "POST /held HTTP/1.1\r\nHost: x\r\nContent-Length: 4194304\r\n\r\nx"); err != nil {
+		if _, err := io.WriteString(c, "POST /held HTTP/1.1\r\nHost: x\r\nContent-Length: 4194304\r\n\r\n"+
+			"x"); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -34,11 +34,11 @@ func TestConfigurationsAsREST(t *testing.T) {
 		lines = append(lines, key+"="+value)
 	}
 	given := b.Connector(t, lines...)
-	for setting, hides := range map[string]map[string]string{"false": nil, "true": masked} {
-		var problems config.Problems
-		if b.options.Worker, problems = config.NewWorker("", nil, nil,
-			map[string]string{"rest.config.masked": setting}); len(problems) > 0 {
-			t.Fatal(problems)
+	passwords := check.Passwords(b.options.Plugins)
+	for hidden, hides := range map[bool]map[string]string{false: nil, true: masked} {
+		shown := func(settings map[string]string) map[string]string { return settings }
+		if hidden {
+			shown = func(settings map[string]string) map[string]string { return config.Masked(settings, passwords) }
 		}
 		h := New(b.options, []*config.Connector{given})
 		c := h.find("c").current
@@ -52,17 +52,20 @@ func TestConfigurationsAsREST(t *testing.T) {
 			}
 		}
 		info, _ := h.Info("c")
-		if diff := cmp.Diff(want, info.Config); diff != "" {
-			t.Errorf("masked=%s: %s", setting, diff)
+		if diff := cmp.Diff(want, shown(info.Config)); diff != "" {
+			t.Errorf("masked=%t: %s", hidden, diff)
 		}
 		tasks, _ := h.Tasks("c")
 		if len(tasks) != 1 {
 			t.Fatalf("expected a task, found %v", tasks)
 		}
-		found := tasks[0].Config
+		found := shown(tasks[0].Config)
+		if class := found["task.class"]; class != "test.SpySourceTask" {
+			t.Errorf("expected the task's class, found %s", class)
+		}
 		for _, key := range []string{"connector.class", "spy.address", "spy.user", "spy.password", "spy#00.token"} {
 			if found[key] != want[key] {
-				t.Errorf("masked=%s, task: %s: expected %q, found %q", setting, key, want[key], found[key])
+				t.Errorf("masked=%t, task: %s: expected %q, found %q", hidden, key, want[key], found[key])
 			}
 		}
 	}

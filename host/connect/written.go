@@ -3,20 +3,13 @@ package connect
 import (
 	"strings"
 
-	"github.com/culvert-project/culvert/host/check"
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/wit"
 )
 
-// shown is what REST shows of the connector's settings: as they are written, references and all, or with passwords
-// masked where the worker says so. Tools that compare configurations, such as Terraform's provider, want them as they
-// are.
-func (c *connector) shown(settings map[string]string) map[string]string {
-	if masked, _ := config.Boolean(c.o.Worker.Text("rest.config.masked")); !masked {
-		return settings
-	}
-	return config.Masked(settings, check.Passwords(c.o.Plugins))
-}
+// taskClass is the class of a connector's tasks, as classes of Kafka Connect are called: that of OData2SourceConnector
+// is OData2SourceTask.
+func taskClass(connector string) string { return strings.TrimSuffix(connector, "Connector") + "Task" }
 
 // asWritten are the settings of a task as Kafka Connect shows them: what the plugin was given, and what it may not see,
 // stands there as the user wrote it, references and all; what the plugin made of it as the plugin said.

@@ -1,0 +1,131 @@
+package rest
+
+import (
+	"cmp"
+	"context"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/culvert-project/culvert/host/config"
+)
+
+// others restricts requests by names that are none of this machine's, as far as it can know them, on listeners that
+// check no Host and ask for no logon: a page on the web may have had such a name resolved to us.
+type others struct {
+	open bool // nobody has to log on
+	// advertised is the name of rest.advertised.host.name.
+	advertised string
+	log        *slog.Logger
+	// machine are the names of this machine.
+	machine func() []string
+
+	mu sync.Mutex
+	// warned are the names that a line in the log was about; at most maxWarned, since anybody can make up more.
+	warned []string
+}
+
+const maxWarned = 16
+
+func newOthers(o *Options, open bool, log *slog.Logger) *others {
+	return &others{open: open, advertised: hostOf(o.AdvertisedHost), log: log, machine: newMachine().names}
+}
+
+// familiar tells whether no page can have had a Host resolved to us: it is an address, a name without a dot, this
+// machine's, the one that it is advertised by, or that of a Service of Kubernetes.
+func (o *others) familiar(host string) bool {
+	name := hostOf(host)
+	_, err := netip.ParseAddr(name)
+	return err == nil || !strings.Contains(name, ".") || loopbackName(name) || name == o.advertised ||
+		strings.HasSuffix(name, ".svc") || strings.HasSuffix(name, ".svc.cluster.local") ||
+		slices.Contains(o.machine(), name)
+}
+
+// restrict is a request that sees no passwords and changes nothing, where its Host may be that of a page.
+func (o *others) restrict(r *http.Request) *http.Request {
+	shown := r.TLS != nil && len(r.TLS.VerifiedChains) > 0 // a certificate is a logon
+	if !o.open || shown || open(r) || o.familiar(r.Host) {
+		return r
+	}
+	name := hostOf(r.Host)
+	o.mu.Lock()
+	first := len(o.warned) < maxWarned && !slices.Contains(o.warned, name)
+	if first {
+		o.warned = append(o.warned, name)
+	}
+	o.mu.Unlock()
+	if first {
+		o.log.Warn("REST is asked by a name that a web page may have led here (DNS rebinding): passwords are not "+
+			"shown to it, and it changes nothing (to answer it as others: rest.allowed.hosts with all names of this "+
+			"worker, or rest.basic.auth.file)", "host", name, "from", r.RemoteAddr)
+	}
+	return r.WithContext(context.WithValue(r.Context(), restrictedKey{}, "REST is asked by a name that a web page may "+
+		"have led here: nothing is changed unless rest.allowed.hosts names it, or rest.basic.auth.file has users log "+
+		"on"))
+}
+
+// restrictedKey is the key of what a request's context says where it may only read and sees no passwords: why.
+type restrictedKey struct{}
+
+// Restricted says why a request may only read, by its Host; "" where it may do more.
+func Restricted(ctx context.Context) string {
+	why, _ := ctx.Value(restrictedKey{}).(string)
+	return why
+}
+
+// shown is a configuration as this request sees it: as it was written, references and all, since tools such as
+// Terraform's provider compare it; or with passwords masked, where the worker says so, or the request's Host wants it.
+func (x *exchange) shown(settings map[string]string) map[string]string {
+	if !x.masked && Restricted(x.r.Context()) == "" {
+		return settings
+	}
+	if x.passwords == nil {
+		x.passwords = x.worker.Passwords()
+	}
+	return config.Masked(settings, x.passwords)
+}
+
+// machine knows the names of this machine, and looks again when they may have changed.
+type machine struct {
+	hostname  func() (string, error)
+	canonical func(ctx context.Context, name string) (string, error)
+
+	mu    sync.Mutex
+	known []string
+	until time.Time
+}
+
+// namesFor is how long the names of the machine are believed, namesWithin how long the system may take to say them.
+const (
+	namesFor    = time.Minute
+	namesWithin = 2 * time.Second
+)
+
+func newMachine() *machine {
+	return &machine{hostname: os.Hostname, canonical: net.DefaultResolver.LookupCNAME}
+}
+
+// names are the machine's own name, and the one that its resolver completes it to, as `hostname -f` says it.
+func (m *machine) names() []string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if time.Now().Before(m.until) {
+		return m.known
+	}
+	m.known, m.until = nil, time.Now().Add(namesFor)
+	name, err := m.hostname()
+	if err != nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), namesWithin)
+	defer cancel()
+	full, _ := m.canonical(ctx, name)
+	m.known = []string{hostOf(name), hostOf(cmp.Or(full, name))}
+	return m.known
+}
