@@ -13,6 +13,7 @@ import (
 
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/java"
 )
 
 // maxUnionBranches is how many types a union may have: each of them writes all others as nulls.
@@ -642,9 +643,9 @@ func asText(v any) string {
 	case []any, map[string]any:
 		return ""
 	case float32:
-		return string(appendJavaReal(nil, float64(x), 32))
+		return string(java.AppendReal(nil, float64(x), 32))
 	case float64:
-		return string(appendJavaReal(nil, x, 64))
+		return string(java.AppendReal(nil, x, 64))
 	}
 	return fmt.Sprint(v)
 }

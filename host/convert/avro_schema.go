@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
-	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -12,6 +11,7 @@ import (
 
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/java"
 )
 
 // Names and properties by which Confluent's AvroData keeps what Avro does not know of Kafka Connect's schemas
@@ -736,9 +736,9 @@ func (w *avroWriter) json(dst []byte, id uint32, v any) []byte {
 	case int64:
 		return strconv.AppendInt(dst, x, 10)
 	case float32:
-		return appendAvroReal(dst, float64(x), 32)
+		return java.AppendJSONReal(dst, float64(x), 32)
 	case float64:
-		return appendAvroReal(dst, x, 64)
+		return java.AppendJSONReal(dst, x, 64)
 	case string:
 		return appendJSON(dst, x)
 	case []byte:
@@ -789,12 +789,4 @@ func (w *avroWriter) json(dst []byte, id uint32, v any) []byte {
 		return append(dst, '}')
 	}
 	return dst
-}
-
-// appendAvroReal writes a number as Jackson does; JSON has no NaN and infinities, Avro's readers take their names.
-func appendAvroReal(dst []byte, v float64, size int) []byte {
-	if math.IsNaN(v) || math.IsInf(v, 0) {
-		return appendReal(dst, v, size)
-	}
-	return appendFloat(dst, v, size)
 }

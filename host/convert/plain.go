@@ -2,7 +2,6 @@ package convert
 
 import (
 	"context"
-	"math"
 	"math/big"
 	"strconv"
 	"unicode/utf8"
@@ -12,6 +11,7 @@ import (
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/java"
 )
 
 // byteArrayConverter is Kafka Connect's ByteArrayConverter: bytes as they are.
@@ -259,9 +259,9 @@ func appendJavaScalar(dst []byte, v any) (out []byte, ok bool) {
 	case int16:
 		return strconv.AppendInt(dst, int64(x), 10), true
 	case float32:
-		return appendJavaReal(dst, float64(x), 32), true
+		return java.AppendReal(dst, float64(x), 32), true
 	case float64:
-		return appendJavaReal(dst, x, 64), true
+		return java.AppendReal(dst, x, 64), true
 	case datum.Decimal:
 		return appendDecimal(dst, unscaledBytes(x.Unscaled), int(x.Scale)), true
 	}
@@ -278,14 +278,6 @@ func (j *javaText) appendInteger(dst []byte, node uint32, n int64) []byte {
 		}
 	}
 	return strconv.AppendInt(dst, n, 10)
-}
-
-func appendJavaReal(dst []byte, v float64, size int) []byte {
-	if math.IsNaN(v) || math.IsInf(v, 0) {
-		text := appendReal(nil, v, size)
-		return append(dst, text[1:len(text)-1]...)
-	}
-	return appendFloat(dst, v, size)
 }
 
 // javaDate is how java.util.Date.toString writes a time in UTC.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/java"
 )
 
 // A writer turns the structured value of one node into JSON. It is compiled once for each schema; running it allocates
@@ -272,12 +273,12 @@ func (w *writer) write(k *budget, dst, in []byte, i int) ([]byte, int, *Error) {
 			return dst, i, broken(i, "ends inside a float")
 		}
 		v := float64(math.Float32frombits(binary.LittleEndian.Uint32(in[i:])))
-		return appendReal(dst, v, 32), i + 4, nil
+		return java.AppendJSONReal(dst, v, 32), i + 4, nil
 	case float64Shape:
 		if i+8 > len(in) {
 			return dst, i, broken(i, "ends inside a double")
 		}
-		return appendReal(dst, math.Float64frombits(binary.LittleEndian.Uint64(in[i:])), 64), i + 8, nil
+		return java.AppendJSONReal(dst, math.Float64frombits(binary.LittleEndian.Uint64(in[i:])), 64), i + 8, nil
 	case bytesShape, decimalText, decimalNumber:
 		return w.writeBytes(k, dst, in, i)
 	case structureShape:
@@ -333,19 +334,6 @@ func appendSmall(dst []byte, n int) []byte {
 		return append(dst, byte('0'+n/10), byte('0'+n%10))
 	}
 	return append(dst, byte('0'+n))
-}
-
-// appendReal writes a float as Jackson does: infinities and NaN as strings.
-func appendReal(dst []byte, v float64, size int) []byte {
-	switch {
-	case v != v:
-		return append(dst, `"NaN"`...)
-	case v > math.MaxFloat64:
-		return append(dst, `"Infinity"`...)
-	case v < -math.MaxFloat64:
-		return append(dst, `"-Infinity"`...)
-	}
-	return appendFloat(dst, v, size)
 }
 
 func (w *writer) writeBytes(k *budget, dst, in []byte, i int) ([]byte, int, *Error) {

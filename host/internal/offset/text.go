@@ -6,12 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"strconv"
 	"strings"
 	"unicode/utf8"
 
 	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/java"
 )
 
 // AppendKey appends the key of a partition's record: ["connector",{partition}], byte for byte as Kafka Connect's
@@ -45,53 +45,11 @@ func appendScalar(text []byte, s wit.Scalar) []byte {
 	case s.Integer != nil:
 		return strconv.AppendInt(text, *s.Integer, 10)
 	case s.Real != nil:
-		return appendReal(text, *s.Real)
+		return java.AppendJSONReal(text, *s.Real, 64)
 	case s.Text != nil:
 		return appendString(text, *s.Text)
 	}
 	return append(text, "null"...)
-}
-
-// appendReal writes Java's Double.toString: shortest digits, at least one behind the point, an exponent below 0.001 and
-// from 10,000,000. What is not a number stands in quotes, as Jackson has it.
-func appendReal(text []byte, x float64) []byte {
-	switch {
-	case math.IsNaN(x):
-		return append(text, `"NaN"`...)
-	case math.IsInf(x, 1):
-		return append(text, `"Infinity"`...)
-	case math.IsInf(x, -1):
-		return append(text, `"-Infinity"`...)
-	case x == 0:
-		if math.Signbit(x) {
-			text = append(text, '-')
-		}
-		return append(text, "0.0"...)
-	}
-	if abs := math.Abs(x); abs >= 1e-3 && abs < 1e7 {
-		start := len(text)
-		text = strconv.AppendFloat(text, x, 'f', -1, 64)
-		if bytes.IndexByte(text[start:], '.') < 0 {
-			text = append(text, ".0"...)
-		}
-		return text
-	}
-	shortest := strconv.FormatFloat(x, 'e', -1, 64)
-	if !strings.Contains(shortest, ".") {
-		// Java prefers the nearest two digits to the shortest one (4.9E-324, not 5E-324).
-		two := strconv.FormatFloat(x, 'e', 1, 64)
-		if back, err := strconv.ParseFloat(two, 64); err == nil && back == x {
-			shortest = two
-		}
-	}
-	digits, exponent, _ := strings.Cut(shortest, "e")
-	text = append(text, digits...)
-	if !strings.Contains(digits, ".") {
-		text = append(text, ".0"...)
-	}
-	n, _ := strconv.Atoi(exponent)
-	text = append(text, 'E')
-	return strconv.AppendInt(text, int64(n), 10)
 }
 
 // appendString escapes as Jackson does: control characters with capital digits, characters beyond U+FFFF as surrogates,

@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/java"
 )
 
 func realField(name string, x float64) wit.Field {
@@ -198,7 +199,7 @@ func FuzzReal(f *testing.F) {
 		if math.IsNaN(x) || math.IsInf(x, 0) {
 			return
 		}
-		text := string(appendReal(nil, x))
+		text := string(java.AppendJSONReal(nil, x, 64))
 		if back, err := strconv.ParseFloat(text, 64); err != nil || back != x {
 			t.Fatalf("%x became %s", x, text)
 		}

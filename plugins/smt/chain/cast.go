@@ -1,7 +1,6 @@
 package chain
 
 import (
-	"bytes"
 	"encoding/base64"
 	"encoding/binary"
 	"math"
@@ -14,6 +13,7 @@ import (
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/datum"
+	"github.com/culvert-project/culvert/wit/java"
 )
 
 var castSpecs = []wit.SettingSpec{
@@ -565,7 +565,7 @@ func (x *scalar) append(dst []byte, to wit.Kind) []byte {
 	case x.bits == 0:
 		return datum.AppendBytes(dst, strconv.AppendInt(text[:0], x.whole, 10))
 	}
-	return datum.AppendBytes(dst, appendReal(text[:0], x.real, x.bits))
+	return datum.AppendBytes(dst, java.AppendReal(text[:0], x.real, x.bits))
 }
 
 // castValue is the value of another type.
@@ -751,36 +751,8 @@ func castText(v any) string {
 	return ""
 }
 
-// realText is Double.toString and Float.toString, the shortest digits that tell the number.
-func realText(f float64, bits int) string { return string(appendReal(nil, f, bits)) }
-
-// appendReal appends what realText says.
-func appendReal(dst []byte, f float64, bits int) []byte {
-	switch {
-	case f != f:
-		return append(dst, "NaN"...)
-	case math.IsInf(f, 1):
-		return append(dst, "Infinity"...)
-	case math.IsInf(f, -1):
-		return append(dst, "-Infinity"...)
-	}
-	from := len(dst)
-	if f == 0 || math.Abs(f) >= 1e-3 && math.Abs(f) < 1e7 {
-		dst = strconv.AppendFloat(dst, f, 'f', -1, bits)
-		if !bytes.Contains(dst[from:], []byte(".")) {
-			dst = append(dst, ".0"...)
-		}
-		return dst
-	}
-	dst = strconv.AppendFloat(dst, f, 'E', -1, bits)
-	e := from + bytes.IndexByte(dst[from:], 'E')
-	exponent, _ := strconv.Atoi(string(dst[e+1:]))
-	dst = dst[:e]
-	if !bytes.Contains(dst[from:], []byte(".")) {
-		dst = append(dst, ".0"...)
-	}
-	return strconv.AppendInt(append(dst, 'E'), int64(exponent), 10)
-}
+// realText is Double.toString and Float.toString.
+func realText(f float64, bits int) string { return string(java.AppendReal(nil, f, bits)) }
 
 // decimalText is BigDecimal.toString.
 func decimalText(unscaled *big.Int, scale int) string {
