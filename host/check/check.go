@@ -13,6 +13,7 @@ import (
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/host/transport"
 	"github.com/culvert-project/culvert/sdk/go/role"
+	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -230,7 +231,7 @@ func (k *Checker) elsewhere(c *config.Connector) config.Problems {
 	}
 	if e, ok := c.Entry("consumer.override.group.id"); ok {
 		for _, other := range k.Connectors {
-			if other.Name != c.Name && strings.TrimSpace(e.Value) == config.ConsumerGroup(other.Name) {
+			if other.Name != c.Name && setting.Trim(e.Value) == config.ConsumerGroup(other.Name) {
 				problems = append(problems, problem(e,
 					fmt.Errorf("expected a group of the connector's own, found that of connector %s: "+
 						"each would take the other's records for read", other.Name)))

@@ -163,7 +163,7 @@ func (k *Checker) layout(ctx context.Context, c *config.Connector) planned {
 // exactly is the preflight of a connector that must have exactly-once (P28).
 func (k *Checker) exactly(ctx context.Context, c *config.Connector) config.Problems {
 	e, ok := c.Entry("exactly.once.support")
-	if !ok || !strings.EqualFold(strings.TrimSpace(e.Value), "required") {
+	if !ok || !strings.EqualFold(setting.Trim(e.Value), "required") {
 		return nil
 	}
 	why := k.layout(ctx, c).why

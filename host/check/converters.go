@@ -130,7 +130,7 @@ func unknownOf(c *config.Connector, prefix string, declared convert.Declaration)
 func (k *Checker) ownConverters(c *config.Connector) config.Problems {
 	var problems config.Problems
 	for _, which := range converterSettings {
-		if named, ok := c.Entry(which); ok && strings.TrimSpace(named.Raw) != "" {
+		if named, ok := c.Entry(which); ok && setting.Trim(named.Raw) != "" {
 			continue // also where a reference stands for it that leads nowhere
 		}
 		for _, e := range c.Entries {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/convert"
+	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -61,7 +62,7 @@ func (k *Checker) Definitions(class string, version *string, own string) ([]Defi
 	specs := []wit.SettingSpec{}
 	if converter, err := convert.Find(class, false); err == nil {
 		class, specs = converter.Class, converter.Settings()
-	} else if class = strings.TrimSpace(class); class != config.HeaderConverter && class != simpleHeaders {
+	} else if class = setting.Trim(class); class != config.HeaderConverter && class != simpleHeaders {
 		return nil, ErrUnknownPlugin
 	}
 	if version != nil && *version != own {

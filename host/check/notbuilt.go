@@ -7,6 +7,7 @@ import (
 
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/sdk/go/role"
+	"github.com/culvert-project/culvert/sdk/go/setting"
 )
 
 // notBuilt are the problems of settings whose role the host does not act on yet: passing them over in silence could
@@ -15,10 +16,10 @@ func notBuilt(c *config.Connector, d *config.Declarations, found config.Problems
 	var problems config.Problems
 	for _, e := range c.Entries {
 		spec, ok := d.Find(e.Key)
-		if !ok || spec.Role() == "" || strings.TrimSpace(e.Value) == "" || built(spec.Role()) {
+		if !ok || spec.Role() == "" || setting.Trim(e.Value) == "" || built(spec.Role()) {
 			continue
 		}
-		if spec.DefaultValue != nil && strings.EqualFold(strings.TrimSpace(e.Value), *spec.DefaultValue) {
+		if spec.DefaultValue != nil && strings.EqualFold(setting.Trim(e.Value), *spec.DefaultValue) {
 			continue
 		}
 		if slices.ContainsFunc(found, func(p config.Problem) bool { return p.Setting == e.Key && !p.Warning }) {

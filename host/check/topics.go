@@ -11,6 +11,7 @@ import (
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/plugins/smt/pattern"
 	"github.com/culvert-project/culvert/sdk/go/role"
+	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -75,8 +76,8 @@ func TopicSettings(c *config.Connector, component wit.Component) []config.Entry 
 	var all []config.Entry
 	d := config.DeclareComponent(component)
 	for _, e := range c.Entries {
-		if spec, ok := d.Find(e.Key); ok && spec.Role() == role.SinkTopic && strings.TrimSpace(e.Value) != "" {
-			e.Value = strings.TrimSpace(e.Value)
+		if spec, ok := d.Find(e.Key); ok && spec.Role() == role.SinkTopic && setting.Trim(e.Value) != "" {
+			e.Value = setting.Trim(e.Value)
 			all = append(all, e)
 		}
 	}
@@ -158,7 +159,7 @@ func Reserved(w *config.Worker, connectors []*config.Connector) (r kafka.Reserve
 		r.Add(w.ConfigTopic(), "configurations of connectors (the worker's config.storage.topic)")
 	}
 	for _, c := range connectors {
-		r.Add(strings.TrimSpace(c.Text("offsets.storage.topic")),
+		r.Add(setting.Trim(c.Text("offsets.storage.topic")),
 			fmt.Sprintf("the offsets of connector %s (its offsets.storage.topic)", c.Name))
 	}
 	return r
@@ -168,7 +169,7 @@ func Reserved(w *config.Worker, connectors []*config.Connector) (r kafka.Reserve
 func topics(c *config.Connector, component wit.Component) config.Problems {
 	var problems config.Problems
 	if e, ok := c.Entry("offsets.storage.topic"); ok && component.Kind == wit.ComponentSource {
-		if err := kafka.CheckTopic(strings.TrimSpace(e.Value)); err != nil {
+		if err := kafka.CheckTopic(setting.Trim(e.Value)); err != nil {
 			problems = append(problems, problem(e, err))
 		}
 	}
@@ -190,7 +191,7 @@ func (k *Checker) targets(c *config.Connector, component wit.Component) config.P
 	var problems config.Problems
 	reserved := Reserved(k.Worker, append([]*config.Connector{c}, k.Connectors...))
 	refuse := func(e config.Entry) {
-		if err := reserved.Check(strings.TrimSpace(e.Value)); err != nil {
+		if err := reserved.Check(setting.Trim(e.Value)); err != nil {
 			problems = append(problems, problem(e, err))
 		}
 	}

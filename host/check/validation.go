@@ -104,7 +104,7 @@ func (k *Checker) Validate(ctx context.Context, c *config.Connector) (*Validatio
 	}
 	problems := k.check(ctx, c, ask)
 	v.advise(examined)
-	if strings.TrimSpace(c.Text("name")) == "" {
+	if setting.Trim(c.Text("name")) == "" {
 		problems = append(problems, config.Problem{Setting: "name", Text: setting.Missing("name")})
 	}
 	v.complain(append(slices.Clone(c.Problems), problems...), config.DeclareComponent(component))

@@ -8,6 +8,7 @@ import (
 
 	"github.com/culvert-project/culvert/host/transport/route"
 	"github.com/culvert-project/culvert/sdk/go/role"
+	"github.com/culvert-project/culvert/sdk/go/setting"
 )
 
 // Sent is a configuration that somebody sends to have it checked or stored, who need not know the secrets in it. Its
@@ -171,7 +172,7 @@ func (s Sent) places(p part, c *Connector) map[string]string {
 		for _, prefix := range []string{"", p.side()} {
 			for name, value := range s.Worker.Prefixed(prefix) {
 				if isClientPlace(name) {
-					places[string(p)+name] = strings.TrimSpace(value)
+					places[string(p)+name] = setting.Trim(value)
 				}
 			}
 		}
@@ -194,7 +195,7 @@ func (s Sent) places(p part, c *Connector) map[string]string {
 	}
 	for _, e := range c.Entries {
 		if strings.HasPrefix(e.Key, string(p)) && s.isPlace(p, e.Key) {
-			places[e.Key] = strings.TrimSpace(e.Value)
+			places[e.Key] = setting.Trim(e.Value)
 		}
 	}
 	return places
@@ -249,7 +250,7 @@ func (s Sent) lentByWorker(p part, moved string) (problems Problems) {
 		if value, own = s.Now.Get(string(p) + name); !own {
 			value = cmp.Or(s.Worker.Prefixed(p.side())[name], s.Worker.Prefixed("")[name])
 		}
-		return strings.TrimSpace(value), own
+		return setting.Trim(value), own
 	}
 	protocol, _ := of("security.protocol")
 	if !strings.HasPrefix(strings.ToUpper(protocol), "SASL") {

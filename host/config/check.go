@@ -191,7 +191,7 @@ var quotedVariable = regexp.MustCompile(
 // literal finds values that stand for others and that nobody replaces. A password of that kind would be sent, and its
 // user be locked.
 func literal(e Entry, spec *wit.SettingSpec, providers *Providers) Problems {
-	value, password := strings.TrimSpace(e.Raw), spec.Kind == wit.KindPassword
+	value, password := setting.Trim(e.Raw), spec.Kind == wit.KindPassword
 	switch {
 	case password && value == Mask:
 		return Problems{e.problem("expected a password, found what is shown in the place of one: write the password, " +
@@ -208,7 +208,7 @@ func literal(e Entry, spec *wit.SettingSpec, providers *Providers) Problems {
 }
 
 // unprovided tells whether a value looks like a reference, and no config provider has taken it for one.
-func unprovided(e Entry) bool { return !e.Secret && reference.MatchString(strings.TrimSpace(e.Raw)) }
+func unprovided(e Entry) bool { return !e.Secret && reference.MatchString(setting.Trim(e.Raw)) }
 
 // missing is the warning of a reference to a config provider that there is not.
 func (p *Providers) missing(e Entry) Problem {

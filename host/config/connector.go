@@ -161,7 +161,7 @@ func (c *Connector) Entry(key string) (Entry, bool) {
 // definition.
 func (c *Connector) Text(key string) string {
 	if v, ok := c.Get(key); ok {
-		return strings.TrimSpace(v)
+		return setting.Trim(v)
 	}
 	if spec, ok := common.Find(key); ok && spec.DefaultValue != nil {
 		return *spec.DefaultValue
@@ -212,7 +212,7 @@ func (c *Connector) Converter(which string, w *Worker) (class string, settings m
 // Setting is a setting that both the worker and the connector may give: the connector's, else the worker's (errors.…).
 func (c *Connector) Setting(key string, w *Worker) string {
 	if v, ok := c.Get(key); ok {
-		return strings.TrimSpace(v)
+		return setting.Trim(v)
 	}
 	return w.Text(key)
 }
@@ -268,10 +268,10 @@ func (c *Connector) Stages() ([]Stage, Problems) {
 			s.Negate = b
 		} else if given {
 			problems = append(problems, negate.coded(setting.CodeInvalid, setting.Invalid(negate.Key,
-				strings.TrimSpace(negate.Value), "Expected value to be either true or false")))
+				setting.Trim(negate.Value), "Expected value to be either true or false")))
 		}
 		if named, ok := c.Entry(prefix + "predicate"); ok {
-			name := strings.TrimSpace(named.Value)
+			name := setting.Trim(named.Value)
 			if !slices.Contains(known, name) {
 				text := fmt.Sprintf("expected one that predicates names (%s), found %q", strings.Join(known, ", "),
 					name)

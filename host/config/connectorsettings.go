@@ -3,6 +3,7 @@ package config
 import (
 	"strings"
 
+	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -111,7 +112,7 @@ func CommonSettings(kind wit.ComponentKind) []wit.SettingSpec {
 
 // lacking says what a setting of a connector needs that the worker does not have.
 func lacking(e Entry, worker *Worker, embedded bool) string {
-	v := strings.TrimSpace(e.Value)
+	v := setting.Trim(e.Value)
 	if e.Key != "exactly.once.support" || !strings.EqualFold(v, "required") || worker != nil && worker.ExactlyOnce() {
 		return ""
 	}

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/culvert-project/culvert/sdk/go/role"
+	"github.com/culvert-project/culvert/sdk/go/setting"
 )
 
 // Effect is what another configuration means for a connector.
@@ -68,9 +69,9 @@ func Compare(written map[string]string, c *Connector, declared func(*Connector) 
 }
 
 // find is the setting of a role that is given.
-func find(d *Declarations, written map[string]string, role string) (setting string, ok bool) {
+func find(d *Declarations, written map[string]string, role string) (name string, ok bool) {
 	for key, value := range written {
-		if spec, declared := d.Find(key); declared && spec.Role() == role && strings.TrimSpace(value) != "" {
+		if spec, declared := d.Find(key); declared && spec.Role() == role && setting.Trim(value) != "" {
 			return key, true
 		}
 	}

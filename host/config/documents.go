@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/culvert-project/culvert/sdk/go/setting"
 )
 
 // readJSON reads a connector as Kafka's standalone worker takes it: a flat object of settings, REST's request
@@ -78,7 +80,7 @@ func envelope(beside, config []Entry, nested misplaced) ([]Entry, Problems) {
 
 // initialTarget is the target state of an entry initial_state, "" where it is none.
 func initialTarget(e Entry) string {
-	switch strings.ToUpper(strings.TrimSpace(e.Value)) {
+	switch strings.ToUpper(setting.Trim(e.Value)) {
 	case "RUNNING":
 		return TargetStarted
 	case TargetPaused:

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/culvert-project/culvert/sdk/go/role"
+	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -67,7 +68,7 @@ func (g *Guest) Planned(c *Connector, planned []wit.Setting) []wit.Setting {
 
 // shown is what the plugin sees of a value.
 func (g *Guest) shown(e Entry) string {
-	value := strings.TrimSpace(e.Value)
+	value := setting.Trim(e.Value)
 	if value != "" && g.hides(e) {
 		return Mask
 	}

@@ -136,3 +136,18 @@ func TestSecretInAPublicRole(t *testing.T) {
 		t.Error(diff)
 	}
 }
+
+// Java's trim takes what is at most U+0020 from either end, and nothing else: a delimiter may be a no-break space.
+func TestTextsAreTrimmedAsJavaDoes(t *testing.T) {
+	own := wit.Component{Name: "x", Kind: wit.ComponentTransformation, Settings: []wit.SettingSpec{
+		declared("delimiter", wit.KindText, "", "")}}
+	for _, c := range []struct{ given, want string }{{"\u00a0", "\u00a0"}, {" \u2003a\u0085\t", "\u2003a\u0085"},
+		{"\x00\x1fa b\x1c ", "a b"}, {"\ufeff", "\ufeff"}} {
+		connector := &Connector{Entries: []Entry{{Key: "delimiter", Value: c.given, Raw: c.given}}}
+		guest := Guest{Own: DeclareComponent(own)}
+		want := []wit.Setting{{Name: "delimiter", Value: c.want}}
+		if diff := cmp.Diff(want, guest.Settings(connector)); diff != "" || connector.Text("delimiter") != c.want {
+			t.Errorf("%q: (-want +got)\n%s", c.given, diff)
+		}
+	}
+}

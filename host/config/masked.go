@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/culvert-project/culvert/sdk/go/setting"
 )
 
 // IsPassword tells whether the value of a connector's setting is a secret: by what is declared (see [IsSecret]), or by
@@ -40,9 +42,9 @@ func Unmasked(given, stored map[string]string) (map[string]string, error) {
 	settings := make(map[string]string, len(given))
 	var missing []string
 	for key, value := range given {
-		if strings.TrimSpace(value) == Mask {
+		if setting.Trim(value) == Mask {
 			before, ok := stored[key]
-			if !ok || strings.TrimSpace(before) == Mask {
+			if !ok || setting.Trim(before) == Mask {
 				missing = append(missing, key)
 			}
 			value = before

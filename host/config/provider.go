@@ -10,6 +10,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/culvert-project/culvert/sdk/go/setting"
 )
 
 // Providers resolve references in values: `${file:PATH:KEY}`, `${dir:PATH:NAME}`, `${env:NAME}`. The three are there
@@ -89,7 +91,7 @@ func NewProviders(worker []Entry) (*Providers, Problems) {
 
 func makeProvider(class Entry, prefix string, byKey map[string]Entry) (provider, *Problem) {
 	allowed := List(byKey[prefix+"param.allowed.paths"].Value)
-	switch strings.TrimPrefix(strings.TrimSpace(class.Value), providerClasses) {
+	switch strings.TrimPrefix(setting.Trim(class.Value), providerClasses) {
 	case "FileConfigProvider":
 		return fileProvider(allowed), nil
 	case "DirectoryConfigProvider":

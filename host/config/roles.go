@@ -38,7 +38,7 @@ func NewRoles(d *Declarations, c *Connector) Roles {
 		}
 		for _, key := range spec.Names() {
 			if given, ok := c.Get(key); ok {
-				v.value, v.given, v.has = strings.TrimSpace(given), true, true
+				v.value, v.given, v.has = setting.Trim(given), true, true
 				break
 			}
 		}
@@ -56,7 +56,7 @@ func NewRoles(d *Declarations, c *Connector) Roles {
 			continue
 		}
 		if spec, ok := d.Find(e.Key); ok && spec.Role() != "" && !r.byRole[spec.Role()].given {
-			r.byRole[spec.Role()] = roleValue{spec: spec, value: strings.TrimSpace(e.Value), given: true, has: true}
+			r.byRole[spec.Role()] = roleValue{spec: spec, value: setting.Trim(e.Value), given: true, has: true}
 		}
 	}
 	return r

@@ -242,7 +242,7 @@ func hasPrefix(key string, prefixes []string) bool {
 func (w *Worker) Given(name string) bool { _, ok := w.given[name]; return ok }
 
 // Text is the value, or the default, without blanks around it.
-func (w *Worker) Text(name string) string { return strings.TrimSpace(w.values.String(name)) }
+func (w *Worker) Text(name string) string { return setting.Trim(w.values.String(name)) }
 
 // List is the value cut at commas.
 func (w *Worker) List(name string) []string { return List(w.Text(name)) }
@@ -299,7 +299,7 @@ func (w *Worker) Current(name string) (value string, ok bool) {
 	if problems.Err() != nil {
 		return "", false
 	}
-	return strings.TrimSpace(now[0].Value), true
+	return setting.Trim(now[0].Value), true
 }
 
 // Place puts an error where its setting was given, if it is, or wraps, a [Problem]; else it is the file's.
@@ -326,7 +326,7 @@ func (w *Worker) Problem(name, text string) Problem {
 func (w *Worker) All() map[string]string {
 	m := map[string]string{}
 	for key, value := range w.values.All() {
-		m[key] = strings.TrimSpace(fmt.Sprint(value))
+		m[key] = setting.Trim(fmt.Sprint(value))
 	}
 	return m
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -34,7 +33,7 @@ const (
 // no such topic, or tolerates nothing, and then a record that cannot be handled fails its task.
 func (t *task) lettersTo(ctx context.Context) (topic string, err error) {
 	c := t.connector
-	topic = strings.TrimSpace(c.config.Text(deadLetterTopic))
+	topic = setting.Trim(c.config.Text(deadLetterTopic))
 	if topic == "" || !c.tolerance().TolerateAll {
 		return "", nil
 	}

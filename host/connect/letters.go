@@ -4,11 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/culvert-project/culvert/host/kafka"
+	"github.com/culvert-project/culvert/sdk/go/setting"
 )
 
 // ErrNoLetters is the error of a connector whose settings name no topic of dead letters.
@@ -110,7 +110,7 @@ func (h *Herder) letterTopic(name string) (string, error) {
 	k.mu.Lock()
 	given := k.given
 	k.mu.Unlock()
-	topic := strings.TrimSpace(given.Text(deadLetterTopic))
+	topic := setting.Trim(given.Text(deadLetterTopic))
 	if topic == "" {
 		return "", ErrNoLetters
 	}

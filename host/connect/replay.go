@@ -20,6 +20,7 @@ import (
 	"github.com/culvert-project/culvert/host/kafka"
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/sdk/go/role"
+	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -238,7 +239,7 @@ func (p *replay) unfit(l *DeadLetter) string {
 	d := config.DeclareComponent(c.component)
 	for _, e := range c.config.Entries {
 		if spec, ok := d.Find(e.Key); ok && spec.Role() == wanted {
-			topics = append(topics, strings.TrimSpace(e.Value))
+			topics = append(topics, setting.Trim(e.Value))
 		}
 	}
 	if len(topics) > 0 && !slices.Contains(topics, l.Topic) {

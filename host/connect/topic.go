@@ -3,7 +3,6 @@ package connect
 import (
 	"context"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/culvert-project/culvert/host/config"
@@ -88,7 +87,7 @@ func matchesAny(c *config.Connector, setting, name string) (bool, error) {
 func topicOf(c *config.Connector, prefix, name string) kafka.Topic {
 	t := kafka.Topic{Name: name, Configs: map[string]string{}}
 	for key, value := range c.Prefixed(prefix) {
-		value = strings.TrimSpace(value)
+		value = setting.Trim(value)
 		switch key {
 		case "include", "exclude":
 		case "partitions":

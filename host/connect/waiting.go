@@ -10,6 +10,7 @@ import (
 	"github.com/culvert-project/culvert/host/internal/pause"
 	"github.com/culvert-project/culvert/host/internal/service"
 	"github.com/culvert-project/culvert/host/internal/watch"
+	"github.com/culvert-project/culvert/sdk/go/setting"
 )
 
 // startable waits until it is worth while to start the connector again, which err kept from it, and reads its settings
@@ -103,7 +104,7 @@ func (c *connector) paths() []string {
 	}
 	paths := service.Paths(c.component, c.config)
 	for _, e := range c.config.Entries {
-		path := strings.TrimSpace(e.Value)
+		path := setting.Trim(e.Value)
 		if strings.Contains(e.Key, ".override.") && strings.HasSuffix(e.Key, ".location") && path != "" &&
 			!slices.Contains(paths, path) {
 			paths = append(paths, path)

@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"github.com/culvert-project/culvert/host/config"
+	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -25,7 +26,7 @@ func (c *connector) asWritten(given *config.Connector, planned []wit.Setting) ma
 			name = spec.Name
 		}
 		value, there := settings[name]
-		if there && (value == strings.TrimSpace(e.Value) || value == config.Mask || e.Secret && value != "") {
+		if there && (value == setting.Trim(e.Value) || value == config.Mask || e.Secret && value != "") {
 			settings[name] = e.Raw
 		}
 	}

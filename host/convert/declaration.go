@@ -69,7 +69,7 @@ var later = map[string]string{"ProtobufConverter": "Protobuf"}
 
 // Find returns the declaration of a class, for keys or for values.
 func Find(class string, key bool) (Declaration, error) {
-	class = strings.TrimSpace(class)
+	class = setting.Trim(class)
 	names := make([]string, len(declarations))
 	for i, d := range declarations {
 		if class == d.Class || class == simpleName(d.Class) || class == prunedName(d.Class) {

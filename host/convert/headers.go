@@ -26,7 +26,7 @@ type Headers interface {
 // FindHeaders returns the declaration of a converter of headers: SimpleHeaderConverter, or a converter of keys and
 // values that Kafka Connect takes for headers, too.
 func FindHeaders(class string) (Declaration, error) {
-	class = strings.TrimSpace(class)
+	class = setting.Trim(class)
 	if class == ClassSimpleHeaders || class == simpleName(ClassSimpleHeaders) ||
 		class == strings.TrimSuffix(simpleName(ClassSimpleHeaders), "HeaderConverter") {
 		return Declaration{Class: ClassSimpleHeaders, table: setting.Of()}, nil

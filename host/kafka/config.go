@@ -249,7 +249,7 @@ func (c *Config) apply(properties map[string]string, prefixes map[string]side) (
 		if s == sideNone {
 			continue
 		}
-		short, value := name[len(prefix):], strings.TrimSpace(properties[name])
+		short, value := name[len(prefix):], setting.Trim(properties[name])
 		p, known := settings[s][short]
 		switch {
 		case isSecurity(short):
