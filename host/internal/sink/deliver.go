@@ -133,8 +133,11 @@ func (w *writing) leaveNoneHalf() {
 			w.task.o.Uncertain.why(i.record) != nil {
 			continue
 		}
-		w.fail(w.task.unsure(i, errors.New("some of the rows that the transforms made of it are "+
-			"written, and others are not")))
+		why := errors.New("some of the rows that the transforms made of it are written, and others are not")
+		if bad := w.ending(); bad != nil && bad.of == w && w.batch.items[bad.row] == i {
+			why = fmt.Errorf("%w: %w", why, errors.Unwrap(bad.err))
+		}
+		w.fail(w.task.unsure(i, why))
 	}
 }
 
@@ -540,7 +543,7 @@ func (w *writing) refused(j *job, row uint32, f *wit.Fault, status uint16, lost 
 		t.count.faults.Count()
 		return false, &recordError{item: item, stage: "write", err: f}
 	}
-	return false, t.refuse(item, task.AtWrite, f)
+	return false, w.refuse(row, task.AtWrite, f)
 }
 
 // proven tells whether an answer shows that a row was not written: by its status, or, in an answer of success, by what
@@ -604,7 +607,7 @@ func (w *writing) again(row uint32, r *wit.Retry, lost *transport.NoAnswer) (boo
 	if ofAllRows(r.Fault) {
 		return false, &recordError{item: item, stage: "write", err: r.Fault}
 	}
-	return false, t.refuse(item, task.AtWrite, r.Fault)
+	return false, w.refuse(row, task.AtWrite, r.Fault)
 }
 
 // another counts an attempt that failed, and tells whether there is to be one more: as often as the client's settings
@@ -702,7 +705,7 @@ func (w *writing) halve(o *openedVersion, rows []uint32, hints []wit.Hint, err e
 		if w.tries[rows[0]].doubt != nil {
 			return []job{w.refusal(rows[0], err)}, nil
 		}
-		return nil, w.task.refuse(w.batch.items[rows[0]], task.AtEncode, err)
+		return nil, w.refuse(rows[0], task.AtEncode, err)
 	}
 	var jobs []job
 	middle := len(rows) / 2
@@ -745,7 +748,7 @@ func (w *writing) encoded(o *openedVersion, by hashed, rows []uint32, d wit.Deli
 			t.count.faults.Count()
 			return nil, &recordError{item: item, stage: "encode", err: &f.Fault}
 		}
-		if err := t.refuse(item, task.AtEncode, &f.Fault); err != nil {
+		if err := w.refuse(rows[f.Origin], task.AtEncode, &f.Fault); err != nil {
 			return nil, err
 		}
 	}

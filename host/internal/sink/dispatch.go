@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/host/guard"
+	"github.com/culvert-project/culvert/host/internal/task"
 	"github.com/culvert-project/culvert/host/internal/tracing"
 	"github.com/culvert-project/culvert/host/kafka"
 )
@@ -59,6 +60,47 @@ type dispatch struct {
 
 	mu      sync.Mutex
 	failure error
+	// bad is the first record, in the order in which they were read, that cannot be written where none may be skipped;
+	// nil: there is none.
+	bad *badRecord
+}
+
+// badRecord ends a task once everything that was read before it is settled. Nothing of it, and of what was read after
+// it, is begun.
+type badRecord struct {
+	of  *writing
+	row uint32
+	err error
+}
+
+// before tells whether a row was read before the record.
+func (b *badRecord) before(w *writing, row uint32) bool {
+	if w.number != b.of.number {
+		return w.number < b.of.number
+	}
+	return row < b.row && w.batch.items[row] != w.batch.items[b.row]
+}
+
+// refuse settles a row that cannot be written where such rows are tolerated; else the task fails when all that was read
+// before is settled. An error is another one: the dead letter cannot be stored.
+func (w *writing) refuse(row uint32, stage task.ErrorStage, fault error) error {
+	err := w.task.refuse(w.batch.items[row], stage, fault)
+	if err == nil || w.task.o.TolerateAll {
+		return err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.bad == nil || w.bad.before(w, row) {
+		w.bad = &badRecord{w, row, err}
+	}
+	return nil
+}
+
+// ending is the record at which the task ends, nil for none.
+func (d *dispatch) ending() *badRecord {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.bad
 }
 
 // encoded is a batch whose deliveries were made.
@@ -101,7 +143,7 @@ func (d *dispatch) run(batches <-chan *batch) error {
 			continue
 		}
 		in := batches
-		if d.next != nil || d.closed || stop == nil || d.stopped() {
+		if d.next != nil || d.closed || stop == nil || d.stopped() || d.ending() != nil {
 			in = nil
 		}
 		var late <-chan time.Time
@@ -149,18 +191,24 @@ func (d *dispatch) step() (over bool, err error) {
 		d.start()
 		d.recall()
 	}
-	doubt := d.task.doubted()
+	doubt, bad := d.task.doubted(), d.ending()
 	switch {
 	case d.encoding || d.encoded != nil:
 		return false, nil
+	case len(d.waiting) > 0 && bad != nil && d.waiting[0].number > bad.of.number:
+		d.finish(d.waiting[0])
+		d.waiting = d.waiting[1:]
+		return d.step()
 	case len(d.waiting) > 0:
 		return d.again(d.waiting[0])
-	case d.next != nil:
+	case d.next != nil && bad == nil:
 		return d.begin(d.next)
 	case len(d.live) > 0:
 		return false, nil
+	case bad != nil && doubt == nil:
+		return true, bad.err
 	}
-	return d.closed || doubt != nil && !d.task.ledger.examining(), doubt
+	return d.closed || doubt != nil && (bad != nil || !d.task.ledger.examining()), doubt
 }
 
 // stop ends the batches of which nothing is on its way.
@@ -178,10 +226,13 @@ func (d *dispatch) stop() (over bool, err error) {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.failure == nil {
-		return true, context.Cause(d.stopping)
+	switch {
+	case d.bad != nil && earlier(d.bad.err, d.failure):
+		return true, d.bad.err
+	case d.failure != nil:
+		return true, d.failure
 	}
-	return true, d.failure
+	return true, context.Cause(d.stopping)
 }
 
 // alone tells whether nothing can be on its way but what belongs to so many batches, the last of them.
@@ -505,6 +556,14 @@ func (d *dispatch) nextLane(alone bool) *lane {
 			d.delivered(l, nil, nil)
 			continue
 		}
+		if before := d.beforeEnd(j); len(before) == 0 {
+			d.queue.begin(l)
+			d.delivered(l, nil, nil)
+			continue
+		} else if len(before) < len(j.rows) {
+			w.encodeAgain(l, before)
+			continue
+		}
 		if err := w.undecided(j); err != nil {
 			d.fail(err)
 			d.setAside(l)
@@ -529,4 +588,16 @@ func (d *dispatch) nextLane(alone bool) *lane {
 			}
 		}
 	}
+}
+
+// beforeEnd are the rows of a delivery that were read before the record at which the task ends, or complete a record of
+// which others are written; all of them where there is none.
+func (d *dispatch) beforeEnd(j *job) []uint32 {
+	bad := d.ending()
+	if bad == nil {
+		return j.rows
+	}
+	return slices.DeleteFunc(slices.Clone(j.rows), func(row uint32) bool {
+		return !bad.before(j.of, row) && !d.task.ledger.halfWritten(j.of.batch.items[row])
+	})
 }

@@ -55,6 +55,8 @@ type gatherer struct {
 	headers    []datum.Header
 	// rest are items that did not fit into the batch before.
 	rest []*item
+	// over is why nothing comes after the batch before and rest: a record that cannot be read or written.
+	over error
 	// growth is how many times as large as its records the rows of the batch before were.
 	growth float64
 	// came is when the first records of the batch did, zero of one that begins with the rest.
@@ -112,13 +114,17 @@ func (g *gatherer) batch(ctx context.Context) (*batch, error) {
 		g.rest = nil
 		return g.shape(ctx, items)
 	}
+	if g.over != nil {
+		return nil, g.over
+	}
 	var items []*item
 	var due time.Time
 	bytes := 0
 	for len(items) < t.o.Rows && bytes < maxBatchBytes {
 		records, err := g.poll(ctx, due, len(items) == 0)
 		if err != nil {
-			return nil, err
+			g.over = err
+			break
 		}
 		if len(records) == 0 {
 			break
@@ -141,10 +147,13 @@ func (g *gatherer) batch(ctx context.Context) (*batch, error) {
 			break
 		}
 	}
-	if len(items) == 0 {
-		return &batch{caughtUp: true}, nil
+	switch {
+	case len(items) > 0:
+		return g.shape(ctx, items)
+	case g.over != nil:
+		return nil, g.over
 	}
-	return g.shape(ctx, items)
+	return &batch{caughtUp: true}, nil
 }
 
 // every is how long a batch waits for more: not long when the task is about to end.
@@ -201,7 +210,8 @@ func (g *gatherer) poll(ctx context.Context, due time.Time, first bool) ([]*kgo.
 	}
 }
 
-// shape makes rows of records. A batch holds the rows of all its records, which are settled with it.
+// shape makes rows of records. A batch holds the rows of all its records, which are settled with it. It ends before a
+// record that cannot be written where none may be skipped: what was read before is written first.
 func (g *gatherer) shape(ctx context.Context, items []*item) (*batch, error) {
 	b := g.room(items)
 	read := make([]*item, 0, len(items))
@@ -222,14 +232,16 @@ func (g *gatherer) shape(ctx context.Context, items []*item) (*batch, error) {
 			if ctx.Err() != nil {
 				return nil, context.Cause(ctx)
 			}
-			if convert.Stops(err) {
-				return nil, fmt.Errorf("%s: %w", stage, err)
-			}
 			b.rows.Data = b.rows.Data[:before] // what came before of the record
-			if err := g.task.refuse(i, stage, err); err != nil {
-				return nil, err
+			if convert.Stops(err) {
+				g.over = fmt.Errorf("%s: %w", stage, err)
+			} else {
+				g.over = g.task.refuse(i, stage, err)
 			}
-			continue
+			if g.over == nil {
+				continue
+			}
+			break
 		}
 		row.Origin = uint32(len(read))
 		b.rows.Rows = append(b.rows.Rows, row)
@@ -328,34 +340,45 @@ func (b *batch) originate(i *item, part uint32) {
 // arrived says what does not fit of the topics that rows have.
 func (t *Task) arrived(b *batch) { t.o.Reach.arrived(t.log, b, t.plugin.Opened().topics) }
 
-// transformed finds out which rows came of which record.
+// transformed finds out which rows came of which record. Rows of the first record that cannot be written where none may
+// be skipped, and of those read after it, are left out.
 func (g *gatherer) transformed(b *batch, read []*item, faults []wit.RowFault) error {
-	rows := make([]int, len(read))
+	left := make([]int, len(read))
 	for i := range b.rows.Rows {
 		r := &b.rows.Rows[i]
 		if int(r.Origin) >= len(read) {
 			return fmt.Errorf("transforms: a row of record %d of %d", r.Origin, len(read))
 		}
-		b.originate(read[r.Origin], uint32(rows[r.Origin]))
-		rows[r.Origin]++
-		b.items = append(b.items, read[r.Origin])
-		r.Origin = uint32(i)
+		left[r.Origin]++
 	}
+	faults = slices.DeleteFunc(faults, func(f wit.RowFault) bool { return int(f.Origin) >= len(read) })
 	for i := range faults {
-		if f := &faults[i]; int(f.Origin) < len(read) {
-			rows[f.Origin]++ // until it is refused
-		}
+		left[faults[i].Origin]++ // until it is refused
 	}
-	for i, n := range rows {
+	for i, n := range left {
 		g.task.ledger.become(read[i], n)
 	}
+	end := uint32(len(read))
 	for i := range faults {
-		if f := &faults[i]; int(f.Origin) < len(read) {
-			if err := g.task.refuse(read[f.Origin], task.AtTransforms, rowFault{f}); err != nil {
-				return err
-			}
+		f := &faults[i]
+		if err := g.task.refuse(read[f.Origin], task.AtTransforms, rowFault{f}); err != nil {
+			g.over, g.rest, end = err, nil, f.Origin
+			break
 		}
 	}
+	parts := make([]uint32, end)
+	rows := b.rows.Rows[:0]
+	for _, r := range b.rows.Rows {
+		if r.Origin >= end {
+			continue
+		}
+		b.originate(read[r.Origin], parts[r.Origin])
+		parts[r.Origin]++
+		b.items = append(b.items, read[r.Origin])
+		r.Origin = uint32(len(rows))
+		rows = append(rows, r)
+	}
+	b.rows.Rows = rows
 	return nil
 }
 

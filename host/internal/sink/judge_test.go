@@ -13,7 +13,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// P19: what an answer says by its status alone. Nothing but what [wit.Refuses] has proves that the row was not written.
+// P19: what an answer says by its status alone. Nothing but what [wit.Refuses] has proves that the row was not
+// written.
 func TestAnswersThatProveNothing(t *testing.T) {
 	for _, c := range []struct {
 		status    uint16
@@ -21,7 +22,8 @@ func TestAnswersThatProveNothing(t *testing.T) {
 		requests  int
 		uncertain bool
 	}{
-		{406, "", 1, true}, {408, "", 1, true}, {499, "", 1, true}, {101, "", 1, true}, {302, "", 1, true}, {304, "", 1, true},
+		{406, "", 1, true}, {408, "", 1, true}, {499, "", 1, true},
+		{101, "", 1, true}, {302, "", 1, true}, {304, "", 1, true},
 		{500, "", 1, true}, {501, "", 1, true}, {502, "", 1, true}, {504, "", 1, true}, {505, "", 1, true},
 		{507, "", 1, true},
 		{520, "", 1, true}, {524, "", 1, true}, {527, "", 1, true}, {530, "", 1, true}, {599, "", 1, true},

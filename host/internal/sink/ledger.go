@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -874,6 +875,27 @@ func (l *ledger) revoked(ctx context.Context, partitions map[string][]int32) kaf
 		delete(l.partitions, at)
 	})
 	return settled
+}
+
+// upTo adds to the fault of a record that cannot be written what is committed of its partition, and what is written
+// besides.
+func (l *ledger) upTo(err error) error {
+	var e *recordError
+	if !errors.As(err, &e) || uncertain(err) {
+		return err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	p := e.item.partition
+	if p.gone || p.committed < 0 {
+		return err
+	}
+	but := ""
+	if more := p.ahead(p.committed, false); len(more) > 0 {
+		but = fmt.Sprintf(" but %v, which a restart leaves out and an offset that is set by hand does not", more)
+	}
+	return fmt.Errorf("%w; of topic %s, partition %d, all before offset %d is written and committed, and nothing from "+
+		"there on%s", err, p.at.topic, p.at.partition, p.committed, but)
 }
 
 // open is how many records are not settled.

@@ -306,6 +306,7 @@ func (t *Task) Run(ctx context.Context) (err error) {
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), max(t.o.StopWithin/4, time.Second))
 	defer cancel()
 	lost := t.commitLast(last)
+	err = t.ledger.upTo(err)
 	if errors.As(err, new(*recordError)) {
 		t.o.Tally.Errors.Add(1)
 	}
