@@ -276,6 +276,43 @@ func TestRecordsOfAKilledRunAreChecked(t *testing.T) {
 	})
 }
 
+// Looking on for what was not found needs no pause: a hundred doubts a second at 8 ms a request, in virtual time. Pauses
+// are for checks that fail.
+func TestDoubtsAreCheckedWithoutPauses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const doubts = 240
+		x := newCheckedWorld(&checker{says: func(status uint16) wit.Verdict {
+			if status == 410 { // look elsewhere
+				return wit.Verdict{Again: &wit.Retry{Hint: wit.HintUncertain}}
+			}
+			return wit.Verdict{Again: &wit.Retry{Hint: "insert"}}
+		}})
+		x.o.InFlight, x.service.slow = 4, 8*time.Millisecond
+		clear(x.group.logs)
+		for i := range doubts {
+			x.group.put("t", 0, fmt.Sprintf("%c%d=v", 'a'+i%26, i))
+		}
+		at := topicPartition{"t", 0}
+		x.group.metadata[at], x.group.committed[at] = fmt.Sprintf("sent=0-%d", doubts-1), 0
+		looks := map[string]int{}
+		x.service.answer = func(_ int, body string) (uint16, error) {
+			if !strings.HasPrefix(body, "look ") {
+				return 201, nil
+			}
+			if looks[body]++; looks[body] < 3 {
+				return 410, nil
+			}
+			return 404, nil
+		}
+		start := time.Now()
+		x.ok(t)
+		if took := time.Since(start) - x.o.Every; took > doubts*10*time.Millisecond ||
+			len(x.service.seen()) != 4*doubts || x.committed("t", 0) != doubts {
+			t.Errorf("%d doubts took %v and %d requests", doubts, took, len(x.service.seen()))
+		}
+	})
+}
+
 // learner writes down in its context each answer that it has judged.
 type learner struct {
 	checker

@@ -426,7 +426,7 @@ func (w *writing) judge(j *job, verdicts []wit.Verdict, response wit.Response, l
 	t := w.task
 	var rows, doubts []uint32
 	var hints []wit.Hint
-	var pause, waits bool // waits: some of the checks come after a pause
+	var pause, waits bool // waits: the checks come after a pause, since something has failed
 	var atLeast time.Duration
 	idle := 0
 	var failure error
@@ -458,9 +458,8 @@ func (w *writing) judge(j *job, verdicts []wit.Verdict, response wit.Response, l
 			}
 		case v.Again != nil:
 			decide := w.again
-			// A check that goes on with another one needs no pause; one that does so again and again does.
-			known := w.tries[row].doubt != nil && v.Again.Fault == nil && w.tries[row].again == 0
-			if w.tries[row].doubt != nil {
+			checked := w.tries[row].doubt != nil
+			if checked {
 				decide = func(row uint32, r *wit.Retry, _ *transport.NoAnswer) (bool, error) {
 					return w.checkAgain(row, r)
 				}
@@ -474,10 +473,13 @@ func (w *writing) judge(j *job, verdicts []wit.Verdict, response wit.Response, l
 			}
 			atLeast = max(atLeast, time.Duration(v.Again.WaitMs)*time.Millisecond)
 			if w.tries[row].doubt != nil {
-				doubts, waits = append(doubts, row), waits || !known
+				// A check that has not found the row goes on at once, maxAgain times at most.
+				doubts, waits = append(doubts, row), waits || !checked || v.Again.Fault != nil
 			} else {
 				hints = append(hints, wit.Hint{Row: uint32(len(rows)), Text: v.Again.Hint})
-				idle = max(idle, w.idle(row, v.Again))
+				if !checked {
+					idle = max(idle, w.idle(row, v.Again))
+				}
 				w.tries[row].hint = v.Again.Hint
 				rows, pause = append(rows, row), pause || v.Again.Fault != nil
 			}
