@@ -520,6 +520,45 @@ func TestOddBatchAnswers(t *testing.T) {
 	}
 }
 
+// The answers inside a changeset are for the operations that their Content-IDs name, in whichever order they come; where
+// an answer has none, or one of another changeset, by position.
+func TestAnswersOfAChangesetByContentID(t *testing.T) {
+	for name, c := range map[string]struct{ answers, want string }{
+		"in order":         {"1 2 3", "written written written"},
+		"in another order": {"3 1 2", "written written written"},
+		"without":          {"- - -", "written written written"},
+		"one without":      {"2 - 3", "in doubt in doubt in doubt"},
+		"of others":        {"4 5 6", "in doubt in doubt in doubt"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := open(t, service.New(service.Options{}), products(oneLane, "sap.odata.changesets=all")...)
+			h := w.host("ProductCopies")
+			for i := range 3 {
+				h.add(wit.Datum{}, h.dynamic(product(i+1, "x")))
+			}
+			body := "--b\r\nContent-Type: multipart/mixed; boundary=c\r\n\r\n"
+			for i, id := range strings.Fields(c.answers) {
+				at := i + 1
+				if n, err := strconv.Atoi(id); err == nil {
+					at, id = n, "Content-ID: "+id+"\r\n"
+				} else {
+					id = ""
+				}
+				body += fmt.Sprintf("--c\r\nContent-Type: application/http\r\n%s\r\nHTTP/1.1 201 Created\r\n"+
+					"Location: http://h/ProductCopies(%d)\r\n\r\n\r\n", id, at)
+			}
+			h.answer = func(*wit.Request) wit.Response {
+				return wit.Response{Status: 202, Headers: []wit.Header{{Name: "Content-Type",
+					Value: "multipart/mixed; boundary=b"}}, Body: []byte(body + "--c--\r\n--b--\r\n")}
+			}
+			h.run()
+			if found := strings.Join(h.outcomes, " "); found != c.want {
+				t.Errorf("expected %s, found %s (%v)", c.want, found, h.reasons)
+			}
+		})
+	}
+}
+
 // The service equals the fold of the topic by key without the refused rows, whatever fails: requests before and after
 // they were done, answers cut off, rows that are wrong. What is in doubt is checked.
 func TestFold(t *testing.T) {

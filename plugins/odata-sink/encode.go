@@ -341,15 +341,20 @@ func (e *encoding) laneOf(predicate string) string {
 		}
 		return strconv.Itoa(int(e.row.Partition)) + "@" + strconv.FormatInt(e.row.Offset, 10)
 	}
-	if !slices.ContainsFunc(e.keys, varied) {
+	return e.p.laneOf(e.keys, predicate)
+}
+
+// laneOf is the predicate of a key as all are written that services take for the same.
+func (p *plugin) laneOf(keys []keyValue, predicate string) string {
+	if !slices.ContainsFunc(keys, varied) {
 		return predicate
 	}
-	same := make([]keyValue, len(e.keys))
-	for i, k := range e.keys {
+	same := make([]keyValue, len(keys))
+	for i, k := range keys {
 		k.value.Text = sameLiteral(k.value.Type, k.value.Text)
 		same[i] = k
 	}
-	return e.p.predicateOf(same)
+	return p.predicateOf(same)
 }
 
 // sameLiteral is the value of a key property as all are written that services take for the same: GUIDs of either case,

@@ -99,11 +99,8 @@ type line struct {
 	open map[[2]int]int
 }
 
-// entity tells entities apart, of whichever entity set.
-type entity struct {
-	same int
-	lane string
-}
+// entity tells entities apart: by the path of their set, and the key as [plugin.laneOf] writes it.
+type entity struct{ set, lane string }
 
 // grouping puts requests into deliveries: those of one entity into one lane, and never two into one delivery (P20).
 type grouping struct {
@@ -119,7 +116,7 @@ func newGrouping(s *state, rows int) *grouping {
 }
 
 // laneNumber is a stable hash of an entity. With batches there are few lanes, so that a delivery of one can hold many
-// rows.
+// rows; where rows update entities nested in them, there is one, since several rows may update the same.
 func (g *grouping) laneNumber(q *request) uint32 {
 	h := mixed(q.to.lane, q.lane)
 	if !g.s.batches {
@@ -157,21 +154,32 @@ func (g *grouping) add(q *request) {
 		g.order = append(g.order, number)
 	}
 	learned := g.s.learned[q.to.at]
-	key := entity{q.to.same, q.lane}
+	last := l.last[entity{q.to.path, q.lane}]
+	for i := range q.nested {
+		last = max(last, l.last[q.nested[i].entity])
+	}
 	if g.s.batches && !learned.noBatch && !q.alone() {
 		kind := [2]int{int(q.class()), q.to.at}
-		if n := l.open[kind]; n > l.last[key] && g.fits(l.groups[n-1], q) {
+		if n := l.open[kind]; n > last && g.fits(l.groups[n-1], q) {
 			into := l.groups[n-1]
 			into.requests = append(into.requests, q)
 			into.operations, into.size = into.operations+q.operations(), into.size+q.size()
-			l.last[key] = n
+			l.stands(q, n)
 			return
 		}
 		l.open[kind] = len(l.groups) + 1
 	}
 	l.groups = append(l.groups, &group{class: q.class(), at: q.to.at, requests: []*request{q},
 		operations: q.operations(), size: q.size()})
-	l.last[key] = len(l.groups)
+	l.stands(q, len(l.groups))
+}
+
+// stands notes in which group the entities of a request stand last.
+func (l *line) stands(q *request, n int) {
+	l.last[entity{q.to.path, q.lane}] = n
+	for i := range q.nested {
+		l.last[q.nested[i].entity] = n
+	}
 }
 
 // fits tells whether a group takes one more.

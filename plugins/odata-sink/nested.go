@@ -16,6 +16,7 @@ type carried struct {
 type nestedUpdate struct {
 	path string
 	body []byte
+	entity
 }
 
 // nest makes updates of what a row that updates has nested in it, each before those nested in it in turn. They name
@@ -41,7 +42,8 @@ func (e *encoding) nest(q *request, nested []carried, from *linked) error {
 			}
 			var deeper []carried
 			b := body{p: e.p, how: &e.s.manner, updates: true, nested: &deeper}
-			u := nestedUpdate{path: to.path + e.p.predicateOf(keys)}
+			predicate := e.p.predicateOf(keys)
+			u := nestedUpdate{path: to.path + predicate, entity: entity{to.path, e.p.laneOf(keys, predicate)}}
 			if u.body, err = b.entity(c.inner, item, c.where); err != nil {
 				return err
 			}

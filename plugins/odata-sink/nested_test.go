@@ -220,3 +220,40 @@ func TestNestedUpdatesAtAService(t *testing.T) {
 		t.Errorf("expected the first row and nothing of the second, found %s and %s", ship, quantity)
 	}
 }
+
+// P20 holds for nested entities: rows that update the same one, nested or by themselves, go one after another, and never
+// in one delivery.
+func TestNestedEntitiesKeepTheirOrder(t *testing.T) {
+	settings := append(set("00", "Orders"), "sap.odata.nested.updates=operations", "sap.odata.operation.mode=merge",
+		"sap.odata#01.service="+gateway, "sap.odata#01.entityset=Items", "sap.odata#01.topic=Items")
+	w := open(t, stocked(), settings...)
+	item := datum.List{fields("Pos", int64(1))}
+	var rows []wit.Row
+	for i := range 8 { // of so many, some are in different lanes by their own keys
+		rows = append(rows, wit.Row{Value: w.dynamic(fields("ID", "o"+strconv.Itoa(i), "Items", item))})
+	}
+	rows = append(rows, wit.Row{Topic: 1, Value: w.dynamic(fields("Pos", int64(1)))},
+		wit.Row{Value: w.dynamic(fields("ID", "other", "Items", datum.List{fields("Pos", int64(2))}))})
+	out, err := w.p.Encode(w.context, w.schemas, []string{"Orders", "Items"}, rows, w.data, nil, nil, nil)
+	if err != nil || len(out.Refused) > 0 {
+		t.Fatal(err, out.Refused)
+	}
+	last := -1
+	for _, d := range out.Ready {
+		if d.Lane != out.Ready[0].Lane {
+			t.Errorf("rows %v: expected lane %d, found %d", d.Rows, out.Ready[0].Lane, d.Lane)
+		}
+		same := 0
+		for _, row := range d.Rows {
+			if row < 9 { // of the item 1
+				if same++; int(row) < last {
+					t.Errorf("row %d goes after row %d", row, last)
+				}
+				last = int(row)
+			}
+		}
+		if same > 1 {
+			t.Errorf("rows %v share a delivery, and update the same item", d.Rows)
+		}
+	}
+}

@@ -241,6 +241,11 @@ type manner struct {
 }
 
 func mannerOf(v setting.Values) manner {
+	lanes := max(1, min(v.Number(maxInFlight), v.Number(maxConcurrent)))
+	nested := v.Word(nestedUpdates) == "operations"
+	if nested { // rows of other keys may update the same entity: none may overtake another
+		lanes = 1
+	}
 	return manner{mode: v.Word(operationMode), property: v.Text(modeProperty), first: v.Word(upsertFirst),
 		update:    v.Word(upsertMethod),
 		uncertain: v.Word(insertUncertain), filter: v.Text(checkFilter),
@@ -249,10 +254,10 @@ func mannerOf(v setting.Values) manner {
 		retryTags: v.Word(etagConflict) == "retry",
 		lossy:     v.Word(lossy) == "allow", ignoreUnknown: v.Word(unknownFields) == "ignore",
 		failUnknown: v.Word(unknownFields) == "fail",
-		nested:      v.Word(nestedUpdates) == "operations",
+		nested:      nested,
 		atom:        v.Word(requestFormat) == "atom", batches: v.On(enableBatch) && v.Number(maxBatchSize) > 1,
 		oneByOne: v.Word(changesets) == "one", allTogether: v.Word(changesets) == "all",
-		most: v.Number(maxBatchSize), lanes: max(1, min(v.Number(maxInFlight), v.Number(maxConcurrent))),
+		most: v.Number(maxBatchSize), lanes: lanes,
 		existsCodes: v.List(existsCodes), notFoundCodes: v.List(notFoundCodes), httpCodes: v.List(httpCodes)}
 }
 

@@ -309,10 +309,11 @@ func (s *state) plainlyWritten(a *sentRequest, m *batch.Message) bool {
 	return done(m.Status()) && !fault.IsHTML(m.Body) && !fault.IsError(m.Body) && m.Header("sap-message") == ""
 }
 
-// match says which message of an answer is for which operation: by position, since many services don't say Content-IDs;
-// by Content-ID where the positions can't be right.
+// match says which message of an answer is for which operation: of parts by position, since many services don't say
+// Content-IDs, and by Content-ID where the positions can't be right; inside a changeset by Content-ID where all say one.
 func (b *together) match(d batch.Document) []outcome {
 	outcomes := make([]outcome, len(b.operations))
+	ids := distinct(d)
 	byPosition := len(d.Parts) == len(b.operationCounts) ||
 		len(d.Parts) < len(b.operationCounts) && (!d.Complete || endsFailed(d))
 	first := 0 // operation of the part
@@ -320,10 +321,9 @@ func (b *together) match(d batch.Document) []outcome {
 		if i >= len(d.Parts) || !byPosition {
 			break
 		}
-		b.part(outcomes[first:first+n], &d.Parts[i])
+		b.part(outcomes, first, n, &d.Parts[i], ids)
 		first += n
 	}
-	ids := distinct(d)
 	if byPosition && !b.contradicted(outcomes, ids) {
 		return outcomes
 	}
@@ -364,10 +364,10 @@ func endsFailed(d batch.Document) bool {
 	return len(last.Messages) == 1 && last.Messages[0].Complete && last.Messages[0].Status() >= 400
 }
 
-// part takes the answers to the operations of a part. One to a changeset is believed only where all of it is there and
-// is of one mind.
-func (b *together) part(outcomes []outcome, p *batch.Parsed) {
-	n := len(outcomes)
+// part takes the answers to the n operations of a part from first on. One to a changeset is believed only where all of
+// it is there and is of one mind. ids: Content-IDs are what was sent.
+func (b *together) part(all []outcome, first, n int, p *batch.Parsed, ids bool) {
+	outcomes := all[first : first+n]
 	if len(p.Messages) == 1 && p.Messages[0].Complete && p.Messages[0].Status() != 0 {
 		m := &p.Messages[0]
 		switch failed := m.Status() >= 400; {
@@ -395,8 +395,22 @@ func (b *together) part(outcomes []outcome, p *batch.Parsed) {
 		}
 		return
 	}
-	for i := range outcomes {
-		outcomes[i].message = &p.Messages[i]
+	at := func(i int) int { // of the operation, by its Content-ID
+		id, err := strconv.Atoi(p.Messages[i].ID)
+		if err != nil || id <= first || id > first+n {
+			return -1
+		}
+		return id - first - 1
+	}
+	for i := range p.Messages {
+		ids = ids && at(i) >= 0
+	}
+	for i := range p.Messages {
+		to := i
+		if ids {
+			to = at(i)
+		}
+		outcomes[to].message = &p.Messages[i]
 	}
 }
 
@@ -414,7 +428,7 @@ func (b *together) byID(outcomes []outcome, d batch.Document) {
 		first := 0
 		for _, n := range b.operationCounts {
 			if id > first && id <= first+n {
-				b.part(outcomes[first:first+n], p)
+				b.part(outcomes, first, n, p, true)
 			}
 			first += n
 		}
