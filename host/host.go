@@ -224,7 +224,7 @@ func CheckOnline(ctx context.Context, c Config, wait time.Duration) (config.Prob
 		return nil, err
 	}
 	defer h.Close()
-	h.checker.Lockouts, h.checker.Online = lockouts, check.NewOnline(h.log, wait)
+	h.checker.Lockouts, h.checker.Online, h.checker.LogonBy = lockouts, check.NewOnline(h.log, wait), check.ByOwner
 	h.examine(false, func(connector *config.Connector) config.Problems {
 		offline := h.checker.Check(ctx, connector)
 		if connector.Problems.Err() != nil || offline.Err() != nil {

@@ -19,8 +19,10 @@ import (
 var starting = &rest.Refusal{Status: http.StatusConflict,
 	Message: "Cannot complete request momentarily: the worker is still starting up"}
 
-// Validate is what a check of a configuration finds, for a plugin of a class.
-func (w worker) Validate(ctx context.Context, class string, settings map[string]string) (*check.Validation, error) {
+// Validate is what a check of a configuration finds, for a plugin of a class. logon: its sender says that the secret is
+// right.
+func (w worker) Validate(ctx context.Context, class string, settings map[string]string,
+	logon bool) (*check.Validation, error) {
 	if w.herder() == nil {
 		return nil, starting
 	}
@@ -48,6 +50,9 @@ func (w worker) Validate(ctx context.Context, class string, settings map[string]
 	c.Problems = append(c.Problems, sent.Astray()...)
 	if w.mayAsk(ctx, c) {
 		checker.Online = w.host.online
+		if logon || sent.LogsOnAsStored() {
+			checker.LogonBy = check.OnPurpose
+		}
 	}
 	v, err := checker.Validate(ctx, c)
 	if ctx.Err() != nil {

@@ -101,7 +101,8 @@ func runInit(c *cobra.Command, in *installation, o *initOptions) error {
 	}
 	i := &initiation{options: o, given: c.Flags().Changed, say: shown.Writer{To: c.ErrOrStderr()},
 		checker: &check.Checker{Worker: w, Plugins: m, Kafka: kafka.Defaults(), Embedded: true,
-			Registry: record.NewRegistry(), Lockouts: lockouts, Online: check.NewOnline(log, check.OnlineTime)}}
+			Registry: record.NewRegistry(), Lockouts: lockouts, Online: check.NewOnline(log, check.OnlineTime),
+			LogonBy: check.ByOwner}}
 	i.ask = i.questions(c.InOrStdin())
 	if err := i.answers(c.Context()); err != nil {
 		return err

@@ -22,12 +22,18 @@ import (
 // checked is the answer to a check of a configuration by REST.
 func (f *followed) checked(settings map[string]string) (check.Validation, map[string]check.Validated) {
 	f.place.t.Helper()
+	return f.checkedBy("", settings)
+}
+
+// checkedBy is checked with a query.
+func (f *followed) checkedBy(query string, settings map[string]string) (check.Validation, map[string]check.Validated) {
+	f.place.t.Helper()
 	body, err := json.Marshal(settings)
 	if err != nil {
 		f.place.t.Fatal(err)
 	}
 	var v check.Validation
-	answer := f.must(200, "PUT", "/connector-plugins/ODataSource/config/validate", string(body))
+	answer := f.must(200, "PUT", "/connector-plugins/ODataSource/config/validate"+query, string(body))
 	if err := json.Unmarshal([]byte(answer), &v); err != nil {
 		f.place.t.Fatal(err)
 	}
@@ -73,15 +79,18 @@ func sapSource(address, password string, more ...string) map[string]string {
 }
 
 // A check by REST asks the service: what can stand in a setting, which settings come next, what is wrong there. It asks
-// each question once in a minute, and shows a wrong password once.
+// each question once in a minute, and shows a wrong password once. A connector has shown that the right one is right.
 func TestValidationAsksTheService(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
 	s, address := demo(t, service.Options{User: "me", Password: "geheim",
 		Switches: service.Switches{Catalogue: 10_000}})
 	p.subfolder("conf")
+	p.file("conf/known.properties", instead(source("known", address, "Suppliers"), "sap.odata.user.name=me",
+		"sap.odata.user.pwd=geheim", "sap.odata#00.exec-period=-1")...)
 	f := p.follows("conf")
 	f.ready()
+	f.eventually("rows", func() bool { return f.rows("known") == s.Count("Suppliers") })
 
 	root := strings.TrimSuffix(service.SAPPath, "/")
 	v, by := f.checkedInTime(sapSource(address, "geheim"), func(by map[string]check.Validated) bool {
@@ -112,13 +121,13 @@ func TestValidationAsksTheService(t *testing.T) {
 		t.Errorf("%d errors, found %s", v.Errors, text)
 	}
 
-	// A wrong password is shown to the service once, and stands at the user's setting.
+	// A wrong password is shown to the service once, and the refusal stands at its setting.
 	f.checkedInTime(sapSource(address, "falsch", set...), func(by map[string]check.Validated) bool {
-		return len(by["sap.odata.user.name"].Value.Errors) > 0
+		return len(by["sap.odata.user.pwd"].Value.Errors) > 0
 	})
 	for range 4 {
 		v, by = f.checked(sapSource(address, "falsch", set...))
-		if text := strings.Join(by["sap.odata.user.name"].Value.Errors, ""); v.Errors != 1 || !strings.Contains(text,
+		if text := strings.Join(by["sap.odata.user.pwd"].Value.Errors, ""); v.Errors != 1 || !strings.Contains(text,
 			"me") ||
 			strings.Contains(fmt.Sprint(by), "falsch") {
 			t.Errorf("%d errors, found %q", v.Errors, text)
@@ -133,6 +142,64 @@ func TestValidationAsksTheService(t *testing.T) {
 	if v, _ = f.checked(sapSource(address, "", set...)); v.Errors != 0 || s.Ledger().Total != asked {
 		t.Errorf("%d errors, %d requests after %d", v.Errors, s.Ledger().Total, asked)
 	}
+	f.signal(syscall.SIGTERM)
+	f.wait()
+}
+
+// A form that checks with each letter of a password locks nobody: an unfinished one is not shown to the service, nor
+// more than one that two checks in a row brought, or that its sender says is right.
+func TestTypingAPasswordLocksNobody(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	s, address := demo(t, service.Options{User: "me", Password: "sesame", Switches: service.Switches{LockAfter: 3}})
+	p.subfolder("conf")
+	f := p.follows("conf")
+	f.ready()
+	const setting, untried = "sap.odata.user.pwd", "Logon not tried: "
+	set := []string{"sap.odata#00.service=" + strings.TrimSuffix(service.SAPPath, "/"), "sap.odata#00.entityset=Orders",
+		"sap.odata#00.topic=orders"}
+	offline := func(typed string, by map[string]check.Validated) {
+		t.Helper()
+		c := by[setting]
+		if len(c.Value.Errors) != 0 || !strings.Contains(c.Definition.Documentation, untried) ||
+			len(by["sap.odata#00.select"].Value.Recommended) > 0 {
+			t.Errorf("%q: expected it not to be tried, found %v, %s", typed, c.Value.Errors, c.Definition.Documentation)
+		}
+	}
+	const password = "sesame"
+	for i := range password {
+		typed := password[:i+1]
+		_, by := f.checked(sapSource(address, typed, set...))
+		offline(typed, by)
+	}
+	if n := s.Ledger().Total; n != 0 {
+		t.Fatalf("expected nothing to be sent, found %d requests", n)
+	}
+	v, by := f.checked(sapSource(address, password, set...))
+	if c := by[setting]; v.Errors != 0 || strings.Contains(c.Definition.Documentation, untried) ||
+		!slices.Contains(by["sap.odata#00.select"].Value.Recommended, "ShipCity") {
+		t.Errorf("the second check with the right one: %d errors, %s", v.Errors, c.Definition.Documentation)
+	}
+
+	// Of another user a wrong one is refused at the password, and no second one is tried soon, whoever asks.
+	other := func(typed string) map[string]string {
+		return sapSource(address, typed, append(set, "sap.odata.user.name=you")...)
+	}
+	_, by = f.checkedBy("?logon=check", other("wrong"))
+	if c := by[setting]; len(c.Value.Errors) != 1 || len(by["sap.odata.user.name"].Value.Errors) != 0 {
+		t.Errorf("expected the refusal at the password, found %v, %v", c.Value.Errors,
+			by["sap.odata.user.name"].Value.Errors)
+	}
+	for _, typed := range []string{"w", "w", "wr", "wr"} {
+		for _, query := range []string{"", "?logon=check"} {
+			_, by = f.checkedBy(query, other(typed))
+			offline(typed, by)
+		}
+	}
+	if l := s.Ledger(); l.FailedLogons != 1 || l.FailedLogonsOf["you"] != 1 {
+		t.Errorf("expected one refused logon, found %v", l.FailedLogonsOf)
+	}
+	f.must(400, "PUT", "/connector-plugins/ODataSource/config/validate?logon=yes", asJSON(t, other("w")))
 	f.signal(syscall.SIGTERM)
 	f.wait()
 }
@@ -159,7 +226,7 @@ func TestValidationOfASilentService(t *testing.T) {
 		"sap.odata.connection.read.timeout.ms=3600000"}
 	asking := time.Now()
 	for _, address := range []string{strings.TrimPrefix(server.URL, "http://"), porttest.Address(t)} {
-		v, by := f.checked(sapSource(address, "geheim", set...))
+		v, by := f.checkedBy("?logon=check", sapSource(address, "geheim", set...))
 		if hint := by["sap.odata#00.service"].Definition.Documentation; v.Errors != 0 || !strings.Contains(hint,
 			"No services are suggested: ") ||
 			!strings.Contains(hint, "504") {
@@ -171,7 +238,7 @@ func TestValidationOfASilentService(t *testing.T) {
 		t.Error("expected the silent service to be asked")
 	}
 	// That it was silent is remembered, too, for ten seconds.
-	f.checked(sapSource(strings.TrimPrefix(server.URL, "http://"), "geheim", set...))
+	f.checkedBy("?logon=check", sapSource(strings.TrimPrefix(server.URL, "http://"), "geheim", set...))
 	if time.Since(asking) < 10*time.Second && asked.Load() != before {
 		t.Errorf("expected %d requests, found %d", before, asked.Load())
 	}

@@ -571,7 +571,7 @@ func TestChecksSendNothingElsewhere(t *testing.T) {
 		}
 		if !readOnly { // what a password that is given goes to is the client's word
 			settings["sap.odata.user.pwd"] = "other"
-			f.must(200, "PUT", "/connector-plugins/ODataSource/config/validate", asJSON(t, settings))
+			f.must(200, "PUT", "/connector-plugins/ODataSource/config/validate?logon=check", asJSON(t, settings))
 			if asked.Swap(0) == 0 {
 				t.Error("expected the service to be asked")
 			}

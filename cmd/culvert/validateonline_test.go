@@ -36,7 +36,7 @@ func TestValidateOnline(t *testing.T) {
 		"set.properties:", "sap.odata#00.entityset: ", "the nearest name is Orders",
 		"select.properties:", "sap.odata#00.select: ", "the nearest name is CompanyName",
 		"sink.properties:", "sap.odata#00.entityset: ", "the nearest name is OrderCopies",
-		"password.properties:", "sap.odata.user.name: ", "",
+		"password.properties:", "sap.odata.user.pwd: ", "",
 		"offline.properties:", "sap.odata#00.exec-period: ", "Invalid value 0",
 	}
 	for i := 0; i < len(want); i += 3 {

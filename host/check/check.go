@@ -30,9 +30,11 @@ type Checker struct {
 	Connectors []*config.Connector
 
 	// Lockouts remembers refused logons, nil: for this process alone. Online is what validation asks services for, nil:
-	// it asks nothing. Both are for [Checker.Validate] and [Checker.CheckOnline] alone.
+	// it asks nothing. LogonBy says with which secrets it logs on there. All are for [Checker.Validate] and
+	// [Checker.CheckOnline] alone.
 	Lockouts *transport.Lockouts
 	Online   *Online
+	LogonBy  LogonBy
 
 	// Running, unless nil, remembers the refused logons of connectors that will run once they are found good. Where it
 	// keeps them of a logon takes a while to find out, so that is begun with the check.
@@ -63,7 +65,7 @@ func (k *Checker) Check(ctx context.Context, c *config.Connector) config.Problem
 func (k *Checker) CheckOnline(ctx context.Context, c *config.Connector) config.Problems {
 	return k.check(ctx, c, func(ctx context.Context, c *config.Connector, _ string, info plugin.Info,
 		component wit.Component, found config.Problems) config.Problems {
-		_, problems := k.askOnline(ctx, c, info, component, found)
+		_, _, problems := k.askOnline(ctx, c, info, component, found)
 		return problems
 	})
 }

@@ -1,7 +1,6 @@
 package check
 
 import (
-	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -35,10 +34,12 @@ const (
 	onlineAtOnce = 4
 )
 
-// Online is what validations ask services for, and the answers that they share. Safe for use by several goroutines.
+// Online is what validations ask services for, the answers that they share, and what they have shown to log on. Safe
+// for use by several goroutines.
 type Online struct {
-	log  *slog.Logger
-	wait time.Duration
+	log    *slog.Logger
+	wait   time.Duration
+	logons *logons
 
 	mu   sync.Mutex
 	kept map[[sha256.Size]byte]keptAnswer
@@ -57,7 +58,7 @@ func NewOnline(log *slog.Logger, wait time.Duration) *Online {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &Online{log: log, wait: wait, kept: map[[sha256.Size]byte]keptAnswer{}}
+	return &Online{log: log, wait: wait, logons: newLogons(), kept: map[[sha256.Size]byte]keptAnswer{}}
 }
 
 func (o *Online) find(key [sha256.Size]byte) (keptAnswer, bool) {
@@ -93,18 +94,18 @@ func (o *Online) keep(key [sha256.Size]byte, a keptAnswer) {
 
 // askOnline has the plugin check the settings together, and answers its questions from the service, as far as that
 // answers in time. What the service doesn't answer is no problem; that it refuses the user is one.
+// untried is why no logon was tried, and the setting of what would have been shown.
 func (k *Checker) askOnline(ctx context.Context, c *config.Connector, info plugin.Info, component wit.Component,
-	found config.Problems) ([]wit.Examined, config.Problems) {
+	found config.Problems) (examined []wit.Examined, untried hint, problems config.Problems) {
 	binding, err := k.Plugins.Bind(c.Name, component.Kind, component.Name, info.Version)
 	if err != nil {
-		return nil, config.Problems{{File: c.File, Line: 1, Text: err.Error()}}
+		return nil, untried, config.Problems{{File: c.File, Line: 1, Text: err.Error()}}
 	}
 	defer binding.Close()
 	guest := Guest(k.Plugins, binding.Current().Module(), component)
 	settings := guest.Settings(c)
 	v := k.visit(ctx, component, c)
 	defer v.close()
-	var examined []wit.Examined
 	err = transport.Ask(ctx, v, func(state []byte, answers []wit.Response) (need *wit.Need, err error) {
 		err = binding.Current().DoOnce(ctx, func(i *plugin.Instance) error {
 			inquiry, err := i.Validate(ctx, component.Name, settings, true, state, answers)
@@ -118,19 +119,43 @@ func (k *Checker) askOnline(ctx context.Context, c *config.Connector, info plugi
 	if err != nil {
 		k.Online.log.Warn("the plugin can't check settings with the service: checking without it", "connector", c.Name,
 			"plugin", info.Name, "error", err)
-		return nil, k.ask(ctx, c, "", info, component, found)
+		return nil, untried, k.ask(ctx, c, "", info, component, found)
 	}
-	problems := config.Examined(c, "", examined, found)
+	problems = config.Examined(c, "", examined, found)
+	name := secretOf(config.NewRoles(config.DeclareComponent(component), c))
 	if v.refused != nil {
-		roles := config.NewRoles(config.DeclareComponent(component), c)
-		name := cmp.Or(roles.Setting(role.User), roles.Setting(role.Address))
-		if roles.Has(role.Destination) {
-			name = roles.Setting(role.Destination)
-		}
 		problems = append(problems, problem(entry(c, name), v.refused))
 	}
-	return examined, append(problems, v.unknown(c, component)...)
+	return examined, hint{name, v.untried}, append(problems, v.unknown(c, component)...)
 }
+
+// hint is what is worth knowing about a setting and no error.
+type hint struct{ setting, text string }
+
+// secretOf is the setting of the secret that a service is shown.
+func secretOf(roles config.Roles) string {
+	names := []string{role.Password, role.User, role.Address}
+	switch auth := strings.ToLower(roles.Text(role.Auth)); {
+	case roles.Has(role.Destination) && auth == "" && !roles.Has(role.User):
+		names = []string{role.Destination}
+	case auth == transport.AuthOAuth2:
+		names = []string{role.OAuthClientSecret}
+	case auth == transport.AuthCertificate:
+		names = []string{role.TLSKeyStoreLocation}
+	case auth == transport.AuthHeader:
+		for _, prefix := range []string{role.Query, role.Header} {
+			for name := range roles.Prefix(prefix) {
+				names = append([]string{prefix + name}, names...)
+			}
+		}
+		names = slices.DeleteFunc(names, func(name string) bool { return slices.Contains(noSecrets, name) })
+	}
+	i := max(0, slices.IndexFunc(names, roles.Declared))
+	return roles.Setting(names[i])
+}
+
+// noSecrets are headers that no service asks a logon by.
+var noSecrets = []string{role.Header + "sap-client", role.Header + "sap-language"}
 
 // visit answers what a plugin asks for in one validation. A question that has no answer in time, or that must not be
 // asked, is answered 504 or 502 with the reason as text: for the plugin, the service is behind a gateway that can't
@@ -144,8 +169,10 @@ type visit struct {
 
 	mu      sync.Mutex
 	client  *transport.Client
+	trial   *trial // nil: its logon needs none
 	failed  error
-	refused error // the service doesn't take the user
+	refused error  // the service doesn't take the user
+	untried string // why no logon was tried
 	// unanswered are the documents that were wanted in vain, and why.
 	unanswered []string
 }
@@ -183,7 +210,18 @@ func (k *Checker) visit(ctx context.Context, component wit.Component, c *config.
 		s.Once()
 		within, cancel := context.WithDeadline(ctx, v.until())
 		defer cancel()
-		return s.Open(within)
+		way, err := s.Destination(within)
+		if err != nil {
+			return nil, err
+		}
+		who, err := transport.LogonOf(way)
+		if err != nil {
+			return nil, err
+		}
+		if v.trial, v.untried = k.Online.logons.begin(who, k.LogonBy); v.untried != "" {
+			return nil, errors.New("logon not tried: " + v.untried)
+		}
+		return transport.New(way)
 	}
 	return v
 }
@@ -257,7 +295,13 @@ func (v *visit) answer(ctx context.Context, r *wit.Request) wit.Response {
 	if err != nil {
 		return none(http.StatusBadGateway, err.Error())
 	}
-	response, err := client.Exchange(ctx, r)
+	exchange := client.Exchange
+	if v.trial != nil {
+		exchange = func(ctx context.Context, r *wit.Request) (wit.Response, error) {
+			return v.trial.exchange(ctx, client, r)
+		}
+	}
+	response, err := exchange(ctx, r)
 	switch {
 	case err == nil && response.Status == http.StatusUnauthorized, service.Refused(err):
 		if err == nil {
@@ -299,6 +343,9 @@ func (v *visit) open() (*transport.Client, error) {
 
 // close ends the session. Nobody waits for that.
 func (v *visit) close() {
+	if v.trial != nil {
+		v.trial.end()
+	}
 	if v.client == nil {
 		return
 	}

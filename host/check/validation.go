@@ -94,16 +94,19 @@ func (k *Checker) Validate(ctx context.Context, c *config.Connector) (*Validatio
 	for _, which := range []string{headerConverter, keyConverter, valueConverter} {
 		v.converter(which)
 	}
-	ask, examined := k.ask, []wit.Examined(nil)
+	ask, examined, untried := k.ask, []wit.Examined(nil), hint{}
 	if k.Online != nil {
 		ask = func(ctx context.Context, c *config.Connector, prefix string, info plugin.Info, component wit.Component,
 			found config.Problems) (problems config.Problems) {
-			examined, problems = k.askOnline(ctx, c, info, component, found)
+			examined, untried, problems = k.askOnline(ctx, c, info, component, found)
 			return problems
 		}
 	}
 	problems := k.check(ctx, c, ask)
 	v.advise(examined)
+	if at := v.find(untried.setting); at != nil && untried.text != "" {
+		at.Definition.Documentation += " (Logon not tried: " + untried.text + ")"
+	}
 	if setting.Trim(c.Text("name")) == "" {
 		problems = append(problems, config.Problem{Setting: "name", Text: setting.Missing("name")})
 	}

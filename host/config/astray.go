@@ -103,8 +103,8 @@ func (s Sent) isPlace(p part, key string) bool {
 	}
 	if slices.Contains(converterParts, p) {
 		registry, ok := strings.CutPrefix(short, "schema.registry.")
-		return strings.HasPrefix(short, "proxy.") || ok && (registry == "url" || strings.HasPrefix(registry, "proxy.") ||
-			isClientPlace(registry))
+		return strings.HasPrefix(short, "proxy.") || ok && (registry == "url" ||
+			strings.HasPrefix(registry, "proxy.") || isClientPlace(registry))
 	}
 	spec, _ := s.Declared.Find(key)
 	return isPlaceRole(p, spec.Role())

@@ -105,8 +105,8 @@ var operations = map[string]operation{
 	"GET /connector-plugins":    {query: []string{"connectorsOnly=boolean"}, gives: []connect.Plugin{}},
 	"GET /connector-plugins/{name}/config": {query: []string{"version"}, gives: []check.Definition{},
 		refuses: []int{404}},
-	"PUT /connector-plugins/{name}/config/validate": {takes: configuration{}, gives: check.Validation{},
-		refuses: []int{400, 404, 500}},
+	"PUT /connector-plugins/{name}/config/validate": {query: []string{"logon"}, takes: configuration{},
+		gives: check.Validation{}, refuses: []int{400, 404, 500}},
 	"GET /metrics": {media: "text/plain"},
 }
 

@@ -269,7 +269,8 @@ func (s *standIn) Root() Root                  { return Root{"${version}", "${co
 func (s *standIn) Ready(context.Context) error { return nil }
 func (s *standIn) Known() error                { return nil }
 
-func (s *standIn) Validate(_ context.Context, class string, settings map[string]string) (*check.Validation, error) {
+func (s *standIn) Validate(_ context.Context, class string, settings map[string]string,
+	_ bool) (*check.Validation, error) {
 	return &check.Validation{Name: class, Errors: len(settings)}, nil
 }
 

@@ -42,8 +42,9 @@ var about = map[string]string{
 		"transforms, predicates and converters, too.",
 	"GET /connector-plugins/{name}/config": "What a class declares: a connector, transform, predicate or " +
 		"converter; ?version= one of its versions.",
-	"PUT /connector-plugins/{name}/config/validate": "Checks a configuration and describes each of its settings.",
-	"POST /culvert/reload":                          "Has the folder of connectors read again, changed or not. 202.",
+	"PUT /connector-plugins/{name}/config/validate": "Checks a configuration and describes each of its settings; " +
+		"?logon=check tries a secret that the service has not taken yet.",
+	"POST /culvert/reload": "Has the folder of connectors read again, changed or not. 202.",
 	"GET /culvert/diff": "What a reload of the folder of connectors would do at the moment, by connector: create, " +
 		"remove, in place, restart or refuse, with the names of the settings that differ and the problems. Empty: " +
 		"nothing.",

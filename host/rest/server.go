@@ -40,8 +40,9 @@ type Worker interface {
 	Passwords() func(setting string) bool
 	// Plugins in the order in which they are shown; connectorsOnly leaves all others out.
 	Plugins(connectorsOnly bool) []connect.Plugin
-	// Validate checks a configuration for a plugin, see [check.Checker.Validate].
-	Validate(ctx context.Context, class string, settings map[string]string) (*check.Validation, error)
+	// Validate checks a configuration for a plugin, see [check.Checker.Validate]. logon: its sender says that the
+	// secret in it is right, so that the check may log on with it.
+	Validate(ctx context.Context, class string, settings map[string]string, logon bool) (*check.Validation, error)
 	// Definitions are what a class declares, see [check.Checker.Definitions].
 	Definitions(ctx context.Context, class string, version *string) ([]check.Definition, error)
 	// Create, Put, Patch and Delete change connectors for good; errors are as of Pause. Settings that are null are

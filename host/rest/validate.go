@@ -28,9 +28,14 @@ func (x *exchange) validate() {
 	if !x.body(&given) || !x.whole(given) {
 		return
 	}
+	logon := x.asked("logon")
+	if i := slices.IndexFunc(logon, func(value string) bool { return value != "check" }); i >= 0 {
+		x.fail(http.StatusBadRequest, fmt.Sprintf("logon: expected check, found %q", logon[i]))
+		return
+	}
 	ctx, cancel := context.WithTimeout(x.r.Context(), changeTimeout)
 	defer cancel()
-	v, err := x.worker.Validate(ctx, x.name(), given.settings)
+	v, err := x.worker.Validate(ctx, x.name(), given.settings, len(logon) > 0)
 	if err != nil {
 		x.failed(err, "")
 		return

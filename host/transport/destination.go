@@ -47,6 +47,20 @@ type destination struct {
 }
 
 func newDestination(c Config) (*destination, error) {
+	d, err := prepared(c)
+	if err != nil {
+		return nil, err
+	}
+	d.config.Lockouts.logTo(d.config.Logger)
+	d.logon = d.config.Lockouts.of(d.identity())
+	d.logon.suspects(d.config.Route.suspect())
+	d.transport, d.roundTripper = d.config.transport(d.origin)
+	d.config.Destinations.join(d)
+	return d, d.addOrigins()
+}
+
+// prepared is a destination that no client shares and nobody is known to log on at yet.
+func prepared(c Config) (*destination, error) {
 	o, err := c.origin()
 	if err != nil {
 		return nil, err
@@ -62,15 +76,12 @@ func newDestination(c Config) (*destination, error) {
 	if d.auth, err = authenticationOf(&c); err != nil {
 		return nil, err
 	}
-	c.Lockouts.logTo(c.Logger)
-	if d.client, err = c.client(); err != nil {
-		return nil, err
-	}
-	d.logon = c.Lockouts.of(identity{d.address(), d.client, d.auth.identity.User, d.auth.identity.Secret})
-	d.logon.suspects(c.Route.suspect())
-	d.transport, d.roundTripper = c.transport(o)
-	c.Destinations.join(d)
-	return d, d.addOrigins()
+	d.client, err = c.client()
+	return d, err
+}
+
+func (d *destination) identity() identity {
+	return identity{d.address(), d.client, d.auth.identity.User, d.auth.identity.Secret}
 }
 
 // client is the SAP client that requests ask. A destination's query counts for that as a header does.

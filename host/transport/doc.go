@@ -15,8 +15,8 @@
 //   - shared.go: what clients of an origin share: limiter.go (how much it is asked; window.go has times without
 //     requests), session.go with jar.go and token.go (cookies and CSRF tokens), outage.go (what the log says of a
 //     service that does not answer).
-//   - lockouts.go and doubt.go: secrets that were refused, and those that may have been; owner_unix.go and
-//     owner_other.go: whose folder they are kept in.
+//   - lockouts.go and doubt.go: secrets that were refused, and those that may have been; logon.go: what is known of
+//     one before it is sent; owner_unix.go and owner_other.go: whose folder they are kept in.
 //   - send.go and body.go: one exchange, once; before.go, handover.go: up to its answer; fetch.go: those of a
 //     plugin's function; trace.go: what logs show.
 //

@@ -184,14 +184,17 @@ func (l *Lockouts) logTo(log *slog.Logger) {
 	}
 }
 
+// place is where an identity logs on as whom. SAP's users have no lower case: me is ME, and locked with it.
+func (id identity) place() string {
+	return id.origin + "\x00" + id.client + "\x00" + strings.ToUpper(id.user) + "\x00"
+}
+
 // of returns the logon of an identity; nil when it has neither user nor secret.
 func (l *Lockouts) of(id identity) *logon {
 	if id.user == "" && id.secret == "" {
 		return nil
 	}
-	// SAP's users have no lower case: me is ME, and locked with it.
-	text := []byte(id.origin + "\x00" + id.client + "\x00" + strings.ToUpper(id.user) + "\x00" + id.secret)
-	key := sha256.Sum256(text)
+	key := id.key()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if g := l.logons[key]; g != nil {
@@ -203,21 +206,32 @@ func (l *Lockouts) of(id identity) *logon {
 		turn <- struct{}{}
 		l.turns[id.origin] = turn
 	}
-	g := &logon{identity: id, turn: turn, lockouts: l}
-	g.secret = ""
-	g.named = func() {}
+	g := l.unknown(id)
+	g.turn = turn
 	if l.folder != "" {
-		g.lock = filepath.Join(l.folder, l.lockName(id.origin))
-		g.named = sync.OnceFunc(func() {
-			name := filepath.Join(l.folder, l.name(text))
-			g.path, g.accepts = name+refusal, name+acceptance
-		})
 		go func() { // beside what else is made ready for the first request, which needs it
 			defer guard.Recover(l.log.Load(), "naming the file of a logon", nil)
 			g.named()
 		}()
 	}
 	l.logons[key] = g
+	return g
+}
+
+// key tells identities apart.
+func (id identity) key() [sha256.Size]byte { return sha256.Sum256([]byte(id.place() + id.secret)) }
+
+// unknown is a logon of which this process knows nothing.
+func (l *Lockouts) unknown(id identity) *logon {
+	g := &logon{identity: id, lockouts: l, named: func() {}}
+	g.secret = ""
+	if l.folder != "" {
+		g.lock = filepath.Join(l.folder, l.lockName(id.origin))
+		g.named = sync.OnceFunc(func() {
+			name := filepath.Join(l.folder, l.name([]byte(id.place()+id.secret)))
+			g.path, g.accepts = name+refusal, name+acceptance
+		})
+	}
 	return g
 }
 
