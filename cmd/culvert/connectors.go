@@ -25,6 +25,7 @@ import (
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/connect"
 	"github.com/culvert-project/culvert/host/rest"
+	secrets "github.com/culvert-project/culvert/host/secret"
 	"github.com/culvert-project/culvert/host/shown"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
@@ -99,7 +100,7 @@ func (r *remote) once(ctx context.Context, method, path string, body, into any) 
 		if json.Unmarshal(data, &told) == nil && told.Message != "" {
 			text = told.Message
 		}
-		return failed(&refusedCall{answer.StatusCode, shown.Text(text)})
+		return failed(&refusedCall{answer.StatusCode, shown.Text(without(restPassword(), text))})
 	case into == nil || len(data) == 0:
 		return nil
 	}
@@ -137,13 +138,23 @@ func (r *remote) send(ctx context.Context, method, path string, body any) (*http
 		request.Header.Set("Content-Type", "application/json")
 	}
 	if r.user != "" {
-		request.SetBasicAuth(r.user, os.Getenv("CULVERT_REST_PASSWORD"))
+		request.SetBasicAuth(r.user, restPassword())
 	}
-	answer, err := http.DefaultClient.Do(request)
+	answer, err := (&http.Client{CheckRedirect: secrets.Redirect}).Do(request)
 	if err != nil {
 		return nil, noAnswer(base, err)
 	}
 	return answer, nil
+}
+
+// restPassword is that of --user.
+func restPassword() string { return os.Getenv("CULVERT_REST_PASSWORD") }
+
+// without is what a worker says, without the password that it was asked with.
+func without(password, text string) string {
+	var known secrets.Known
+	known.Keep(password)
+	return known.Strike(text)
 }
 
 // workerURL is --url.

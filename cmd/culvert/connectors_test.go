@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -223,5 +224,56 @@ func TestStatusIsWatched(t *testing.T) {
 	c.signal(syscall.SIGINT)
 	if r := c.wait(); r.code != 0 {
 		t.Errorf("exit %d\n%s", r.code, r.stderr)
+	}
+}
+
+// Commands that ask a worker send its password to no other origin that an answer leads to, nor the passwords of a
+// configuration; and they show it in no answer.
+func TestCommandsKeepPasswords(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	p.environ = []string{"CULVERT_REST_PASSWORD=gehe/im+42"}
+	var mu sync.Mutex
+	var strayed []string
+	elsewhere := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		mu.Lock()
+		strayed = append(strayed, fmt.Sprint(r.Method, r.URL.Path, r.Header.Get("Authorization"), string(body)))
+		mu.Unlock()
+		io.WriteString(w, "[]")
+	}))
+	defer elsewhere.Close()
+	leads := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, elsewhere.URL+r.URL.Path, http.StatusTemporaryRedirect)
+	}))
+	defer leads.Close()
+	repeats := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, password, _ := r.BasicAuth()
+		w.WriteHeader(http.StatusForbidden)
+		fmt.Fprintf(w, `{"message": "not with %s, %s"}`, password, r.Header.Get("Authorization"))
+	}))
+	defer repeats.Close()
+	file := p.file("a.properties", "name=a", "connector.class=ODataSource", "sap.odata.user.pwd=geheim")
+	logon := func(url string) string { return strings.Replace(url, "//", "//anna:gehe%2Fim+42@", 1) }
+	for _, args := range [][]string{{"connectors", "show", "a"}, {"connectors", "list"}, {"status"},
+		{"connectors", "create", file}, {"offsets", "show", "a"}} {
+		for _, at := range []string{leads.URL, repeats.URL} {
+			call := append(slices.Clone(args), "--url", at, "--user", "anna")
+			if args[0] == "offsets" {
+				call = append(slices.Clone(args), "--url", logon(at))
+			}
+			r := p.run(call...)
+			for _, hidden := range []string{"gehe/im", "YW5uYTpnZWhlL2ltKzQy"} {
+				if strings.Contains(r.stdout+r.stderr, hidden) {
+					t.Errorf("culvert %q: expected no password, found %s%s", call, r.stdout, r.stderr)
+				}
+			}
+			if at == repeats.URL && !strings.Contains(r.stderr, "not with [hidden]") {
+				t.Errorf("culvert %q: expected the answer, found %s", call, r.stderr)
+			}
+		}
+	}
+	if came := strings.Join(strayed, "\n"); came == "" || strings.Contains(came, "Basic") || strings.Contains(came, "geheim") {
+		t.Errorf("expected requests without passwords elsewhere, found %s", came)
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/culvert-project/culvert/host"
+	secrets "github.com/culvert-project/culvert/host/secret"
 	"github.com/culvert-project/culvert/host/shown"
 )
 
@@ -94,7 +95,7 @@ func newOffsetsCommand(use, short string, names []string,
 				if _, err := workerURL(at); err != nil {
 					return err
 				}
-				client := http.Client{Timeout: offsetsTime}
+				client := http.Client{Timeout: offsetsTime, CheckRedirect: secrets.Redirect}
 				return do(c, calling(c.Context(), &client, strings.TrimSuffix(at, "/")+path), args)
 			}
 			files, err := in.files(args[own:])
@@ -177,7 +178,8 @@ func calling(ctx context.Context, client *http.Client, at string) caller {
 			return nil, failed(err)
 		}
 		if a.StatusCode != http.StatusOK {
-			return nil, failed(fmt.Errorf("%s: %s", a.Status, messageOf(answer)))
+			password, _ := r.URL.User.Password()
+			return nil, failed(fmt.Errorf("%s: %s", a.Status, without(password, messageOf(answer))))
 		}
 		return answer, nil
 	}

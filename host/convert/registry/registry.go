@@ -5,6 +5,7 @@
 package registry
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -22,6 +23,7 @@ import (
 	"github.com/twmb/franz-go/pkg/sr"
 
 	"github.com/culvert-project/culvert/host/internal/pause"
+	"github.com/culvert-project/culvert/host/secret"
 	"github.com/culvert-project/culvert/host/shown"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
@@ -128,6 +130,8 @@ type Client struct {
 	api *sr.Client
 	log *slog.Logger
 	at  string
+	// known are the credentials, which are shown in no answer.
+	known secret.Known
 
 	mu   sync.Mutex
 	away string
@@ -150,7 +154,7 @@ func Open(s Settings, secure func(host string) *tls.Config, log *slog.Logger) (*
 // OpenWith is [Open] with another way of sending requests.
 func OpenWith(s Settings, send http.RoundTripper, log *slog.Logger) (*Client, error) {
 	options := []sr.ClientOpt{sr.URLs(s.URLs...), sr.UserAgent("culvert"), sr.HTTPClient(&http.Client{Transport: send,
-		Timeout: answerWithin})}
+		Timeout: answerWithin, CheckRedirect: secret.Redirect})}
 	switch {
 	case s.Token != "":
 		options = append(options, sr.BearerToken(s.Token))
@@ -158,7 +162,9 @@ func OpenWith(s Settings, send http.RoundTripper, log *slog.Logger) (*Client, er
 		options = append(options, sr.BasicAuth(s.User, s.Password))
 	}
 	api, err := sr.NewClient(options...)
-	return &Client{api: api, log: log, at: strings.Join(s.URLs, ", ")}, err
+	c := &Client{api: api, log: log, at: strings.Join(s.URLs, ", ")}
+	c.known.Keep(s.Password, s.Token)
+	return c, err
 }
 
 // transport bounds answers, and keeps the certificates that are for the registry from hosts that it leads to.
@@ -400,20 +406,24 @@ func (c *Client) ask(ctx context.Context, what string, do func(context.Context) 
 		err := do(ctx)
 		refused := &Refused{}
 		var answer *sr.ResponseError
+		var elsewhere *secret.Elsewhere
 		switch {
 		case err == nil:
 			c.back()
 			return nil
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
+		case errors.As(err, &elsewhere):
+			c.back()
+			return &Refused{Text: fmt.Sprintf("schema registry %s: %s: %v", c.at, what, elsewhere)}
 		case errors.As(err, &answer) && !again(answer.StatusCode):
 			c.back()
 			refused.Status, refused.Code = answer.StatusCode, answer.ErrorCode
 			refused.Text = fmt.Sprintf("schema registry %s: %s: status %d: %s", c.at, what, answer.StatusCode,
-				said(answer))
+				c.said(answer))
 			return refused
 		}
-		c.gone(what, err)
+		c.gone(what, c.shown(err.Error()))
 		if err := pause.For(ctx, next); err != nil {
 			return err
 		}
@@ -429,29 +439,25 @@ func again(status int) bool {
 // maxSaid is how much of an answer an error says.
 const maxSaid = 1000
 
-func said(answer *sr.ResponseError) string {
-	text := answer.Message
-	if text == "" {
-		text = string(answer.Raw)
-	}
-	if len(text) > maxSaid {
-		text = text[:maxSaid] + "..."
-	}
-	return text
+func (c *Client) said(answer *sr.ResponseError) string {
+	return c.shown(cmp.Or(answer.Message, string(answer.Raw)))
 }
 
+// shown is a text of the registry as it may be shown.
+func (c *Client) shown(text string) string { return shown.Within(c.known.Strike(text), maxSaid) }
+
 // gone notes an outage, which is one line in the log however many ask.
-func (c *Client) gone(what string, err error) {
+func (c *Client) gone(what, why string) {
 	c.mu.Lock()
 	first := c.away == ""
 	if first {
 		c.away = fmt.Sprintf("the schema registry %s does not answer since %s: %s", c.at,
-			time.Now().UTC().Format(time.RFC3339), err)
+			time.Now().UTC().Format(time.RFC3339), why)
 	}
 	c.mu.Unlock()
 	if first {
 		c.log.Warn("the schema registry does not answer and is asked again until it does", "registry", c.at, "for",
-			what, "error", err)
+			what, "error", why)
 	}
 }
 

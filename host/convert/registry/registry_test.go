@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -8,12 +9,15 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/sr"
 
+	"github.com/culvert-project/culvert/host/internal/logtest"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -94,30 +98,70 @@ func TestCredentialsStayWithTheRegistry(t *testing.T) {
 		w.WriteHeader(http.StatusNotFound)
 	}))
 	t.Cleanup(other.Close)
-	elsewhere := strings.Replace(other.URL, "127.0.0.1", "localhost", 1)
 	for _, given := range []map[string]string{
 		{"basic.auth.credentials.source": "USER_INFO", "basic.auth.user.info": "u:p:q"}, {"bearer.auth.token": "t"},
 	} {
-		var came []string
-		c := open(t, func(w http.ResponseWriter, r *http.Request) {
-			came = append(came, r.Header.Get("Authorization"))
-			http.Redirect(w, r, elsewhere+r.URL.Path, http.StatusTemporaryRedirect)
-		}, given)
-		_, _, err := c.Schema(t.Context(), 1, Read)
-		var refused *Refused
-		if !errors.As(err, &refused) || !refused.NotFound() {
-			t.Errorf("expected the other host's answer, found %v", err)
-		}
-		want := "Basic dTpwOnE="
-		if given["bearer.auth.token"] != "" {
-			want = "Bearer t"
-		}
-		if len(came) != 1 || came[0] != want {
-			t.Errorf("expected %q, found %q", want, came)
+		// another host, and another port of the same one
+		for _, elsewhere := range []string{strings.Replace(other.URL, "127.0.0.1", "localhost", 1), other.URL} {
+			var came []string
+			c := open(t, func(w http.ResponseWriter, r *http.Request) {
+				came = append(came, r.Header.Get("Authorization"))
+				http.Redirect(w, r, elsewhere+r.URL.Path, http.StatusTemporaryRedirect)
+			}, given)
+			_, _, err := c.Schema(t.Context(), 1, Read)
+			var refused *Refused
+			if !errors.As(err, &refused) || !refused.NotFound() {
+				t.Errorf("expected the other host's answer, found %v", err)
+			}
+			want := "Basic dTpwOnE="
+			if given["bearer.auth.token"] != "" {
+				want = "Bearer t"
+			}
+			if len(came) != 1 || came[0] != want {
+				t.Errorf("expected %q, found %q", want, came)
+			}
 		}
 	}
 	if strings.Join(strayed, "") != "" {
 		t.Errorf("expected no credentials elsewhere, found %q", strayed)
+	}
+}
+
+// What a registry says is shown without the credentials that it was sent, in whatever form it repeats them, where it
+// refuses and where it is away.
+func TestAnswersAreShownWithoutCredentials(t *testing.T) {
+	for _, status := range []int{http.StatusUnauthorized, http.StatusServiceUnavailable} {
+		var log logtest.Journal
+		ctx, cancel := context.WithCancel(t.Context())
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			user, password, _ := r.BasicAuth()
+			w.WriteHeader(status)
+			fmt.Fprintf(w, "no %s with %s or %s, %s\x1b[2J", user, password, url.QueryEscape(password),
+				r.Header.Get("Authorization"))
+		}))
+		t.Cleanup(server.Close)
+		s := Settings{URLs: []string{server.URL}, User: "reader", Password: "gehe/im+42"}
+		c, err := Open(s, nil, log.Logger(slog.LevelDebug))
+		if err != nil {
+			t.Fatal(err)
+		}
+		go func() { // who is away is asked until somebody wants no more
+			for c.Away() == "" && ctx.Err() == nil {
+				runtime.Gosched()
+			}
+			cancel()
+		}()
+		_, _, err = c.Schema(ctx, 1, Read)
+		cancel()
+		said := fmt.Sprint(err, c.Away(), log.String())
+		for _, hidden := range []string{"gehe/im+42", "gehe%2Fim%2B42", "cmVhZGVyOmdlaGUvaW0rNDI=", "\x1b"} {
+			if strings.Contains(said, hidden) {
+				t.Errorf("status %d: expected %q hidden, found %s", status, hidden, said)
+			}
+		}
+		if !strings.Contains(said, "[hidden]") {
+			t.Errorf("status %d: expected the answer, found %s", status, said)
+		}
 	}
 }
 
