@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/plugins/odata/paging"
+	sdk "github.com/culvert-project/culvert/sdk/go"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -60,11 +61,14 @@ func (o *decodedContext) next(f *feed, offset []wit.Field, cause wit.Cause, now 
 			case f.named() && cause.Wake != nil && *cause.Wake != "":
 				return f.fetchNamed(*cause.Wake, offset), nil
 			case f.named() && cause.Wake == nil && (cause.Start == nil || f.subscribing.catchup != catchupReload):
+				f.restsAtStart(cause, when, "and entities that notifications name are read")
 				return wit.Step{Idle: wit.Chosen}, nil
 			case f.named():
 			case f.period < 0 && f.cron == "":
+				f.restsAtStart(cause, when, "and nothing more is read (exec-period=-1)")
 				return wit.Step{Finished: wit.Chosen}, nil
 			case !due:
+				f.restsAtStart(cause, when, "and the next load begins at its time")
 				return wit.Step{Idle: wit.Chosen}, nil
 			}
 			if at != nil {
@@ -79,6 +83,16 @@ func (o *decodedContext) next(f *feed, offset []wit.Field, cause wit.Cause, now 
 	position := at.Fields()
 	return wit.Step{Fetch: &wit.Fetch{Request: f.request("", target), Position: &position, RepeatsExactly: repeats}},
 		nil
+}
+
+// restsAtStart says that a start reads nothing because a load was complete before: with another topic, or an empty one,
+// no row would come and nothing would say why.
+func (f *feed) restsAtStart(cause wit.Cause, complete int64, next string) {
+	if cause.Start != nil {
+		sdk.Log(wit.LevelInfo, f.what()+": this start reads nothing into topic "+f.topic+": the set was read "+
+			"completely at "+time.UnixMilli(complete).UTC().Format(time.RFC3339)+", "+next+"; to read it again reset "+
+			"the connector's offsets, or ask for a snapshot")
+	}
 }
 
 // request asks for a page, or for more of a feed inside one.
