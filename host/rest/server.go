@@ -266,7 +266,7 @@ func listenAddress(setting, l string) (address string, secure bool, err error) {
 func (s *Server) Serve(w Worker) {
 	others := newOthers(&s.options, s.users == nil, s.log)
 	chain := func(next http.Handler) http.Handler {
-		next = known(reading(next, s.options.ReadOnly), s.users)
+		next = known(reading(logged(next, s.log, s.users != nil), s.options.ReadOnly), s.users)
 		return headed(guarded(crossing(next, s.options.Origins, s.options.Methods), &s.options, others), s.headers)
 	}
 	all := serving{worker: w, bodies: new(inbound.Bodies), masked: s.options.Masked}

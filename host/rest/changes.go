@@ -1,0 +1,63 @@
+package rest
+
+import (
+	"log/slog"
+	"net"
+	"net/http"
+	"slices"
+
+	"github.com/culvert-project/culvert/host/shown"
+)
+
+// changing tells whether a request changes something. A check of a configuration changes nothing, although it is a PUT.
+func changing(r *http.Request) bool {
+	switch r.Method {
+	case http.MethodGet, http.MethodHead, http.MethodOptions:
+		return false
+	}
+	path, _ := segments(r.URL.EscapedPath())
+	return !(r.Method == http.MethodPut && len(path) == 4 && path[0] == "connector-plugins" &&
+		slices.Equal(path[2:], []string{"config", "validate"}))
+}
+
+// logged writes a line for each change that was made: what was asked for, and by whom. named: the user of a request is
+// known to be who it says.
+func logged(next http.Handler, log *slog.Logger, named bool) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !changing(r) {
+			next.ServeHTTP(w, r)
+			return
+		}
+		noted := &noted{ResponseWriter: w, status: http.StatusOK}
+		next.ServeHTTP(noted, r)
+		if noted.status >= http.StatusMultipleChoices {
+			return
+		}
+		by, _, err := net.SplitHostPort(r.RemoteAddr)
+		if err != nil {
+			by = r.RemoteAddr
+		}
+		if user, _, ok := r.BasicAuth(); ok && named {
+			by = user + " at " + by
+		}
+		log.Info("changed by REST", "request", shown.Within(r.Method+" "+r.URL.RequestURI(), loggedRequest), "by",
+			shown.Line(by), "status", noted.status)
+	})
+}
+
+// loggedRequest is how many characters of a request's method and path a line of the log has.
+const loggedRequest = 300
+
+// noted is an answer of which the status is known.
+type noted struct {
+	http.ResponseWriter
+	status int
+}
+
+func (n *noted) WriteHeader(status int) {
+	n.status = status
+	n.ResponseWriter.WriteHeader(status)
+}
+
+// Unwrap is for [http.ResponseController].
+func (n *noted) Unwrap() http.ResponseWriter { return n.ResponseWriter }
