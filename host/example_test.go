@@ -41,15 +41,15 @@ func ExampleCheckOnline() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	problems, err := host.CheckOnline(context.Background(), host.Config{Files: files, Environ: os.Environ()},
+	found, err := host.CheckOnline(context.Background(), host.Config{Files: files, Environ: os.Environ()},
 		3*time.Second)
 	if err != nil {
 		log.Fatal(err)
 	}
-	for _, p := range problems { // warnings are among them
+	for _, p := range found.Problems { // warnings are among them
 		fmt.Println(p)
 	}
-	if problems.Err() != nil {
+	if found.Err() != nil {
 		os.Exit(1)
 	}
 }

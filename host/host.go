@@ -194,21 +194,21 @@ func (h *Host) refuse(problems config.Problems) error {
 
 // Check returns all problems of a configuration, warnings included. It sends nothing. The error is for files that
 // cannot be read.
-func Check(ctx context.Context, c Config) (config.Problems, error) {
+func Check(ctx context.Context, c Config) (Checked, error) {
 	h, problems, err := open(ctx, c, false)
 	if err != nil {
-		return nil, err
+		return Checked{}, err
 	}
 	defer h.Close()
 	h.examineOffline(ctx, false)
-	return append(problems, h.in.Problems()...), nil
+	return h.found(problems), nil
 }
 
 // CheckOnline is Check where connectors' plugins ask their services, too, and wait so long for each. A connector in
 // which something is wrong already is left alone: what stands there in place of a password that can't be had, say,
 // would be shown to the service. The data folder is not locked: refused logons are looked up and noted beside a worker
 // that runs.
-func CheckOnline(ctx context.Context, c Config, wait time.Duration) (config.Problems, error) {
+func CheckOnline(ctx context.Context, c Config, wait time.Duration) (Checked, error) {
 	if c.Data == "" {
 		c.Data = defaultData
 	}
@@ -217,11 +217,11 @@ func CheckOnline(ctx context.Context, c Config, wait time.Duration) (config.Prob
 	}
 	lockouts, err := OpenLockouts(c.Data, c.Logger)
 	if err != nil {
-		return nil, err
+		return Checked{}, err
 	}
 	h, problems, err := open(ctx, c, false)
 	if err != nil {
-		return nil, err
+		return Checked{}, err
 	}
 	defer h.Close()
 	h.checker.Lockouts, h.checker.Online, h.checker.LogonBy = lockouts, check.NewOnline(h.log, wait), check.ByOwner
@@ -232,7 +232,28 @@ func CheckOnline(ctx context.Context, c Config, wait time.Duration) (config.Prob
 		}
 		return h.checker.CheckOnline(ctx, connector) // which finds again what was found offline
 	})
-	return append(problems, h.in.Problems()...), ctx.Err()
+	return h.found(problems), ctx.Err()
+}
+
+// Checked is what a check has found.
+type Checked struct {
+	config.Problems
+	// Good are the connectors in which nothing is wrong.
+	Good []Good
+}
+
+// Good is a connector that could run, and what it would do: a source that would read into some topics, say.
+type Good struct{ Name, File, Would string }
+
+// found is what a check has come to; problems are the worker's.
+func (h *Host) found(problems config.Problems) Checked {
+	all := Checked{Problems: append(problems, h.in.Problems()...)}
+	for _, c := range h.in.Connectors {
+		if would := h.checker.Outlook(c); c.Problems.Err() == nil && would != "" {
+			all.Good = append(all.Good, Good{c.Name, c.File, would})
+		}
+	}
+	return all
 }
 
 // examine adds what check finds to the problems that each connector has from its file.

@@ -283,7 +283,7 @@ func TestSettingsOfKafkaAreReportedAtTheirLine(t *testing.T) {
 		}
 	}
 	var lines []string
-	for _, p := range problems {
+	for _, p := range problems.Problems {
 		lines = append(lines, p.String())
 	}
 	if got, want := lines[len(lines)-1], worker+":4: plugin.path: warning: expected folders, and there is none at "+
@@ -308,7 +308,7 @@ func TestProblemsOfAWorkerAreToldOnceEach(t *testing.T) {
 		t.Fatal(err)
 	}
 	found := map[string]int{}
-	for _, p := range problems {
+	for _, p := range problems.Problems {
 		if p.File != worker {
 			t.Errorf("expected %s, found %s", worker, p)
 		}

@@ -22,7 +22,8 @@ func newValidate() *cobra.Command {
 		Short: "Check configuration files",
 		Long: `Check files of connectors, and of the worker if one is among them, without sending anything anywhere. With --online the services are
 asked, too: whether user, services, entity sets and properties are there and allow what is asked for. Nothing is written; a connector
-in which something is wrong already is not asked for. What a service did not say in time is a warning. A password that the service has refused is not shown to it again. Each problem is one line, FILE:LINE: SETTING: text. A folder stands for its files, as with culvert run --config. Exit code: 0 nothing wrong (there may be
+in which something is wrong already is not asked for. What a service did not say in time is a warning. A password that the service has refused is not shown to it again. Each problem is one line, FILE:LINE: SETTING: text. A folder stands for its files, as with culvert run --config. Where nothing is wrong, stderr
+has a line "ok" for each connector, with what it would do. Exit code: 0 nothing wrong (there may be
 warnings), 1 problems.`,
 		Example: `  culvert validate orders.properties
   culvert validate worker.properties *.json
@@ -39,21 +40,27 @@ warnings), 1 problems.`,
 				return err
 			}
 			hostConfig.Compiling = compiling(c.ErrOrStderr())
-			var problems config.Problems
+			var found host.Checked
 			if online {
-				problems, err = host.CheckOnline(c.Context(), hostConfig, wait)
+				found, err = host.CheckOnline(c.Context(), hostConfig, wait)
 			} else {
-				problems, err = host.Check(c.Context(), hostConfig)
+				found, err = host.Check(c.Context(), hostConfig)
 			}
 			if err != nil {
 				return wrong(err)
 			}
-			problems = append(problems, empty...)
+			problems := append(found.Problems, empty...)
 			if err := printProblems(c, problems, asJSON); err != nil {
 				return failed(err)
 			}
 			if problems.Err() != nil {
 				return failed(fmt.Errorf("%s", count(problems)))
+			}
+			for _, g := range found.Good {
+				if _, err := fmt.Fprintf(c.ErrOrStderr(), "%s: ok: %s, %s\n", shown.Line(g.File), shown.Line(g.Name),
+					shown.Line(g.Would)); err != nil {
+					return failed(err)
+				}
 			}
 			return nil
 		},

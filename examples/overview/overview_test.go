@@ -62,7 +62,7 @@ func TestFilesAreWhatTheirFirstLineSays(t *testing.T) {
 				t.Fatal(err)
 			}
 			named := false
-			for _, p := range problems {
+			for _, p := range problems.Problems {
 				switch {
 				case isRefused && p.Setting == refused && !p.Warning:
 					named = true
