@@ -1,8 +1,10 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 )
@@ -37,6 +39,16 @@ func first(names ...string) cobra.PositionalArgs {
 			return fmt.Errorf("expected %s, found nothing", names[len(args)])
 		}
 		return noneEmpty(names[0], args[:1])
+	}
+}
+
+// these are arguments with these names, and no others.
+func these(names ...string) cobra.PositionalArgs {
+	return func(c *cobra.Command, args []string) error {
+		if len(args) > len(names) {
+			return fmt.Errorf("expected %s, found %q", strings.Join(names, " and "), args)
+		}
+		return errors.Join(first(names...)(c, args), noneEmpty(names[len(names)-1], args))
 	}
 }
 

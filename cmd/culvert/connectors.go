@@ -242,7 +242,7 @@ properties, JSON or YAML; their references (${file:…}) go to the worker as the
 			r.put("pause")),
 		r.steered("resume", "Have connectors run that are paused or stopped", "is to run", r.put("resume")),
 		r.steered("stop", "Have connectors end their tasks, until resume", "is to be STOPPED", r.put("stop")),
-		r.newRestart())
+		r.newRestart(), r.newSnapshot())
 	return c
 }
 

@@ -153,7 +153,8 @@ schemas, and end what a connector has opened. culvert reference guide/commands h
 	}
 	root.Flags().BoolVar(&asked, "version", false, "print the version")
 	root.AddCommand(newRun(), newConsume(), newValidate(), newDiff(), newInit(), newPlugins(), newBroker(), newDoctor(),
-		newTest(), newTunnel(), newReference(), newOffsets(), newDLQ(), newConnectors(), newStatus(), newVersion())
+		newTest(), newTunnel(), newReference(), newOffsets(), newDLQ(), newConnectors(), newStatus(),
+		newLockouts(), newVersion())
 	addTools(root, args)
 	completeKnownShells(root)
 	return root

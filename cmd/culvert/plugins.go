@@ -27,12 +27,12 @@ import (
 func newPlugins() *cobra.Command {
 	c := &cobra.Command{
 		Use:              "plugins",
-		Short:            "Look at plugins",
+		Short:            "Look at plugins, and choose the versions that a worker runs",
 		Args:             cobra.NoArgs,
 		RunE:             func(c *cobra.Command, _ []string) error { return c.Help() },
 		PersistentPreRun: func(c *cobra.Command, _ []string) { sayOthers(c) },
 	}
-	c.AddCommand(newPluginsList(), newPluginsShow(), newPluginsCheck())
+	c.AddCommand(newPluginsList(), newPluginsShow(), newPluginsCheck(), newPluginsSwap(), newPluginsRollback())
 	return c
 }
 

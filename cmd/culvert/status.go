@@ -17,6 +17,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/culvert-project/culvert/host/connect"
 	"github.com/culvert-project/culvert/host/shown"
 )
 
@@ -30,7 +31,7 @@ func newStatus() *cobra.Command {
 		Use:   "status",
 		Short: "Show what a worker's connectors are doing",
 		Long: `Show what the connectors of a running worker are doing, which is asked by REST: states and, where the worker is Culvert's, how many rows
-have gone through and how many are left. Exit code: 0, or 1 where a connector or task is FAILED.`,
+have gone through and how many are left, and below them why what is FAILED has failed. Exit code: 0, or 1 where a connector or task is FAILED.`,
 		Example: `  culvert status
   culvert status --watch --url http://connect.example.com:8083`,
 		Args: cobra.NoArgs,
@@ -134,6 +135,31 @@ type state struct {
 	Rows      *float64 `json:"rows,omitempty"`
 	Rate      *float64 `json:"rows_per_second,omitempty"`
 	Lag       *float64 `json:"lag,omitempty"`
+	// Errors are why the connector and its tasks have failed, and why a newer configuration is not taken.
+	Errors []string `json:"errors,omitempty"`
+}
+
+// errorsOf are the first lines of what a status says is wrong.
+func errorsOf(s connect.Status) (all []string) {
+	say := func(what, text, restarts string) {
+		text, _, _ = strings.Cut(strings.TrimSpace(text), "\n")
+		if restarts != "" {
+			text += " (goes on by itself at " + restarts + ")"
+		}
+		all = append(all, what+text)
+	}
+	if c := s.Connector; c.State == connect.Failed {
+		say("", c.Trace, c.Restarts)
+	}
+	if refused := s.Connector.ConfigError; refused != "" {
+		say("a newer configuration is refused: ", refused, "")
+	}
+	for _, t := range s.Tasks {
+		if t.State == connect.Failed {
+			say(fmt.Sprintf("task %d: ", t.ID), t.Trace, t.Restarts)
+		}
+	}
+	return all
 }
 
 // states are what a look found, with rates since the one before.
@@ -141,7 +167,8 @@ func (l look) states(before *look) []state {
 	all := []state{}
 	for _, name := range slices.Sorted(maps.Keys(l.connectors)) {
 		s := l.connectors[name].Status
-		one := state{Connector: name, Type: s.Type, State: string(s.Connector.State), Tasks: []string{}}
+		one := state{Connector: name, Type: s.Type, State: string(s.Connector.State), Tasks: []string{},
+			Errors: errorsOf(s)}
 		for _, t := range s.Tasks {
 			one.Tasks = append(one.Tasks, string(t.State))
 		}
@@ -181,7 +208,17 @@ func (r *remote) print(out io.Writer, now look, before *look) error {
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", shown.Line(s.Connector), shown.Line(s.Type), shown.Line(s.State),
 			taskStates(now.connectors[s.Connector].Status), figure(s.Rows), figure(s.Rate), figure(s.Lag))
 	}
-	return w.Flush()
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	for _, s := range states {
+		for _, text := range s.Errors {
+			if _, err := fmt.Fprintf(out, "%s: %s\n", shown.Line(s.Connector), shown.Line(text)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // watch prints looks until ctx ends: on a terminal each over the one before. A worker that does not answer is asked

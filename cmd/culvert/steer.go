@@ -1,0 +1,120 @@
+package main
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/culvert-project/culvert/host/rest"
+	"github.com/culvert-project/culvert/host/shown"
+)
+
+// Commands for what a worker does beyond Kafka Connect, below /culvert/ of its REST.
+
+func newPluginsSwap() *cobra.Command {
+	r := &remote{}
+	c := &cobra.Command{
+		Use:   "swap NAME HASH",
+		Short: "Have a worker's connectors get one version of a plugin, before newer ones",
+		Long: `Have the connectors of a running worker get one version of a plugin, before newer ones, until another file of the plugin comes. HASH is
+the SHA-256 of its file, as GET /culvert/plugins of the worker shows it. Tasks take it over at their next page or batch.`,
+		Example: "  culvert plugins swap odata-source 5fe2…c1 --url http://connect.example.com:8083",
+		Args:    these("NAME", "HASH"),
+		RunE: func(c *cobra.Command, args []string) error {
+			return r.did(c, args[0], "is to be version "+args[1], r.call(c.Context(), http.MethodPut,
+				"/culvert/plugins/"+url.PathEscape(args[0])+"/swap", map[string]string{"hash": args[1]}, nil))
+		},
+	}
+	r.flags(c)
+	return c
+}
+
+func newPluginsRollback() *cobra.Command {
+	r := &remote{}
+	c := &cobra.Command{
+		Use:     "rollback NAME",
+		Short:   "Have a worker's connectors get the version before the present one of a plugin",
+		Example: "  culvert plugins rollback odata-source",
+		Args:    one("NAME"),
+		RunE: func(c *cobra.Command, args []string) error {
+			return r.did(c, args[0], "is to be the version before", r.call(c.Context(), http.MethodPut,
+				"/culvert/plugins/"+url.PathEscape(args[0])+"/rollback", nil, nil))
+		},
+	}
+	r.flags(c)
+	return c
+}
+
+func (r *remote) newSnapshot() *cobra.Command {
+	return &cobra.Command{
+		Use:   "snapshot NAME FEED",
+		Short: "Have a feed of a source read whole once more, beside going on",
+		Long: `Have a feed of a source, such as an entity set, read whole once more, beside going on from its offset, as soon as what it is reading is
+read. Feeds are those that culvert connectors show NAME lists.`,
+		Args: these("NAME", "FEED"), ValidArgsFunction: r.complete,
+		RunE: func(c *cobra.Command, args []string) error {
+			var asked struct {
+				Snapshot string `json:"snapshot"`
+			}
+			err := r.call(c.Context(), http.MethodPost, "/culvert"+at(args[0], "feeds", url.PathEscape(args[1]),
+				"snapshot"), nil, &asked)
+			return r.did(c, args[0], fmt.Sprintf("is to read %s as snapshot %s", inLine(args[1]),
+				inLine(asked.Snapshot)), err)
+		},
+	}
+}
+
+func newLockouts() *cobra.Command {
+	r := &remote{}
+	c := &cobra.Command{
+		Use:   "lockouts",
+		Short: "List logons that services have refused, which a worker does not send again",
+		Long: `List logons that services have refused, as a running worker knows them: SAP locks users, so a refused secret is not sent again before it
+changes, or before culvert lockouts resume.`,
+		Example: "  culvert lockouts\n  culvert lockouts resume --url http://connect.example.com:8083",
+		Args:    cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			var found rest.Lockouts
+			if err := r.call(c.Context(), http.MethodGet, "/culvert/lockouts", nil, &found); err != nil {
+				return err
+			}
+			if r.json {
+				return failed(printJSON(c.OutOrStdout(), found))
+			}
+			w := tabwriter.NewWriter(c.OutOrStdout(), 0, 0, 2, ' ', 0)
+			fmt.Fprintln(w, "ORIGIN\tCLIENT\tUSER\tSTATE\tSINCE\tMESSAGE")
+			for _, l := range found.Logons {
+				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", inLine(l.Origin), inLine(l.Client), inLine(l.User),
+					inLine(l.State), l.Since.UTC().Format(time.RFC3339), shown.Line(l.Message))
+			}
+			if err := w.Flush(); err != nil || found.Others == 0 {
+				return failed(err)
+			}
+			_, err := fmt.Fprintf(c.OutOrStdout(), "and %s of other programs of this user\n", number(found.Others,
+				"refusal"))
+			return failed(err)
+		},
+	}
+	r.flags(c)
+	c.AddCommand(&cobra.Command{
+		Use: "resume", Short: "Have refused logons tried once more, by all programs of the worker's user",
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			var done struct {
+				Resumed int `json:"resumed"`
+			}
+			err := r.call(c.Context(), http.MethodPut, "/culvert/lockouts/resume", nil, &done)
+			return r.did(c, number(done.Resumed, "refused logon"), "to be tried once more", err)
+		},
+	})
+	return c
+}
+
+// did prints what was done to something, where err is nil.
+func (r *remote) did(c *cobra.Command, name, did string, err error) error {
+	return r.each(c, 1, func(int) (string, string, error) { return name, did, err })
+}
