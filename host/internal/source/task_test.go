@@ -350,7 +350,7 @@ func TestRecordsThatTheBrokerRefuses(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), "feed feed0: GET /page/1: refused by the broker") {
 			t.Error(err)
 		}
-		if got := describe(w.broker.offsets["feed=0"]); got != "page=1 fingerprint=" {
+		if got := describe(w.broker.offsets["feed=0"]); got != "page=1 fingerprint=;topic=topic0" {
 			t.Error(got)
 		}
 	})
