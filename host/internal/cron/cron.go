@@ -11,7 +11,12 @@ import (
 )
 
 // Schedule is a cron expression with its zone.
-type Schedule struct{ trigger *quartz.CronTrigger }
+type Schedule struct {
+	trigger *quartz.CronTrigger
+	zone    *time.Location
+	// plain is the expression where it has a start in every hour, else "".
+	plain string
+}
 
 // New makes a schedule of an expression's fields (second, minute, hour, day of the month, month, weekday, and a year if
 // there is one).
@@ -25,7 +30,11 @@ func New(fields []string, zone *time.Location) (*Schedule, error) {
 		return nil, fmt.Errorf("expected a Quartz cron expression (second minute hour day month weekday), found %q: %w",
 			strings.Join(fields, " "), err)
 	}
-	return &Schedule{trigger}, nil
+	s := &Schedule{trigger: trigger, zone: zone}
+	if everyHour(plain) {
+		s.plain = plain
+	}
+	return s, nil
 }
 
 // Parse reads an expression, which may have the name of a time zone behind it; else it is in UTC.
@@ -52,11 +61,37 @@ func isZone(field string) bool {
 		"abcdefghijklmnopqrstuvwxyz_") == "" && strings.Trim(place, "0123456789") != ""
 }
 
-// Next is the first time of the schedule behind a time; false: there is none.
+// Next is the first time of the schedule behind a time; false: there is none. In the hour that comes twice when clocks
+// go back, what starts in every hour starts in both, and what starts at hours of its own in the second.
 func (s *Schedule) Next(after time.Time) (time.Time, bool) {
-	next, err := s.trigger.NextFireTime(after.UnixNano())
+	if s.plain != "" {
+		return s.nextOfEveryHour(after)
+	}
+	return next(s.trigger, after)
+}
+
+func next(trigger *quartz.CronTrigger, after time.Time) (time.Time, bool) {
+	next, err := trigger.NextFireTime(after.UnixNano())
 	if err != nil {
 		return time.Time{}, false
 	}
 	return time.Unix(0, next), true
+}
+
+// nextOfEveryHour is Next by a clock that is not set, from one change of the zone's clocks to the next: package quartz
+// finds one of the two hours alone. There are two changes a year, and expressions end with the year 2199.
+func (s *Schedule) nextOfEveryHour(after time.Time) (time.Time, bool) {
+	for at := after; ; {
+		name, offset := at.In(s.zone).Zone()
+		trigger, err := quartz.NewCronTriggerWithLoc(s.plain, time.FixedZone(name, offset))
+		if err != nil {
+			return time.Time{}, false // it was read when the schedule was made
+		}
+		_, set := at.In(s.zone).ZoneBounds()
+		found, ok := next(trigger, after)
+		if !ok || set.IsZero() || found.Before(set) {
+			return found, ok
+		}
+		after, at = set.Add(-time.Second), set
+	}
 }

@@ -29,6 +29,7 @@ var cronFields = []cronField{
 }
 
 const (
+	ofDay   = 2
 	ofMonth = 3
 	ofWeek  = 5
 	ofYear  = 6
@@ -64,6 +65,15 @@ func plainCron(fields []string) (string, error) {
 		plain[i] = strings.Join(items, ",")
 	}
 	return strings.Join(plain, " "), nil
+}
+
+// everyHour tells whether a plain expression has a start in every hour of its days.
+func everyHour(plain string) bool {
+	if strings.HasPrefix(plain, "@") {
+		return plain == "@hourly"
+	}
+	hours := strings.Fields(plain)[ofDay]
+	return hours == "*" || hours == "*/1" || strings.Count(hours, ",") == 23
 }
 
 func anyDay(field string) bool { return field == "?" || field == "*" }
