@@ -25,7 +25,8 @@ func (c *connector) openAdmin() (err error) {
 
 // ensureTopic creates a topic that is missing: as the connector's topic.creation.… say, else with the broker's
 // defaults. With topic.creation.enable=false it is left to the broker. A topic that takes no records is refused,
-// whoever chose it. While no broker can be reached it waits, as records do.
+// whoever chose it. How large its batches may be is asked before its first record. While no broker can be reached it
+// waits, as records do.
 func (c *connector) ensureTopic(ctx context.Context, topic string) error {
 	if err := c.o.reserved.Check(topic); err != nil {
 		return &wit.Fault{Kind: wit.FaultConfig, Message: err.Error()}
@@ -33,15 +34,19 @@ func (c *connector) ensureTopic(ctx context.Context, topic string) error {
 	if err := kafka.CheckTopic(topic); err != nil {
 		return err
 	}
-	if !c.o.Worker.Boolean("topic.creation.enable") {
-		return nil
-	}
 	made, err := newTopic(c.config, topic)
 	if err != nil {
 		return &wit.Fault{Kind: wit.FaultConfig, Message: err.Error()}
 	}
+	producers, _ := c.producers()
 	for {
-		_, err := c.admin.EnsureTopics(ctx, made)
+		var err error
+		if c.o.Worker.Boolean("topic.creation.enable") {
+			_, err = c.admin.EnsureTopics(ctx, made)
+		}
+		if err == nil {
+			err = producers.LearnTopic(ctx, c.admin, topic)
+		}
 		if err == nil || !kafka.Away(err) || pause.For(ctx, time.Second) != nil {
 			return err
 		}

@@ -26,7 +26,7 @@ func TestParse(t *testing.T) {
 		"bootstrap.servers": " a:9092, SASL://b:9093 ", "client.id": "w1", "compression.type": "none",
 		"key.converter": "x", "listeners": "http://:8083", "group.id": "workers", "offset.storage.topic": "o",
 		"producer.compression.type": "ZSTD", "producer.acks": "0", "producer.delivery.timeout.ms": "2147483647",
-		"producer.retries": "3", "producer.batch.size": "16384", "producer.linger.ms": "5",
+		"producer.retries": "3", "producer.batch.size": "16384", "producer.max.block.ms": "1", "producer.linger.ms": "5",
 		"consumer.auto.offset.reset": "latest", "consumer.isolation.level": "read_uncommitted",
 		"consumer.max.poll.recods":               "7",
 		"consumer.partition.assignment.strategy": "org.apache.kafka.clients.consumer.RangeAssignor,roundrobin",
@@ -40,6 +40,7 @@ func TestParse(t *testing.T) {
 	want.Bootstrap, want.ClientID, want.Admin.MetadataMaxAge = []string{"a:9092", "b:9093"}, "w1", time.Second
 	want.Producer.Compression, want.Producer.Acks, want.Producer.Retries, want.Producer.Linger = "zstd", 1, 3,
 		5*time.Millisecond
+	want.Producer.BatchBytes = 16384
 	want.Consumer.Reset, want.Consumer.ReadUncommitted, want.Consumer.Assignors = "latest", true,
 		[]string{"range", "roundrobin"}
 	if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(Config{}, ClientConfig{})); diff != "" {
@@ -48,7 +49,7 @@ func TestParse(t *testing.T) {
 	if diff := cmp.Diff([]string{
 		"consumer.max.poll.recods: unknown setting; the nearest known one is max.poll.records",
 		"producer.acks: taken as 1, since offsets are stored behind acknowledged records only",
-		"producer.batch.size: has no effect here",
+		"producer.max.block.ms: has no effect here",
 		"producer.something.else.entirely: unknown setting",
 	}, texts(warnings)); diff != "" {
 		t.Errorf("warnings (-want +got):\n%s", diff)

@@ -19,7 +19,7 @@ import (
 // done function of a batch is called after those of all earlier ones. Once a record has failed, its batch and all later
 // ones are reported as failed, so that nobody stores an offset behind a lost record; the producer stays in that state.
 type Producer struct {
-	client *producing
+	client atomic.Pointer[producing]
 	limit  int // bytes of batches that are not reported yet
 	// through is the client of the open transaction; nil: records go through the one above.
 	through atomic.Pointer[kgo.Client]
@@ -31,14 +31,27 @@ type Producer struct {
 	delivering bool          // somebody calls done functions
 	waiting    []chan struct{}
 	failure    error
+	resending  resending
+	// halted: nothing is sent but what is sent again.
+	halted atomic.Bool
 }
 
 // NewProducer opens a client; Close ends it. The client id is what the configuration says, else the one given, such as
 // connector-producer-orders-0.
 func NewProducer(c Config, clientID string) (*Producer, error) {
+	if c.shared == nil {
+		c.shared = &shared{} // what the client learns of topics is for the one after it
+	}
 	client, err := newProducing(c, clientID)
 	if err != nil {
 		return nil, err
+	}
+	client.again = func(p *Producer) error {
+		next, err := NewProducer(c, clientID)
+		if err != nil {
+			return err
+		}
+		return next.client.Load().takeOver(next, p)
 	}
 	p, _ := client.join(c.Producer.BufferBytes)
 	return p, nil
@@ -76,12 +89,13 @@ type Batch struct {
 	pending atomic.Int64
 	acked   atomic.Int64
 	failed  atomic.Pointer[error]
-	settled bool // under the producer's lock
+	settled bool // under the producer's lock, as is
+	parked  int  // how many of its records are
 }
 
 // NewBatch is an empty batch, of memory that an earlier one used where possible.
 func (p *Producer) NewBatch() *Batch {
-	b := p.client.spare()
+	b := p.client.Load().spare()
 	if b == nil {
 		b = &Batch{}
 		b.promise = b.settle
@@ -98,7 +112,7 @@ func (b *Batch) Add() *kgo.Record {
 	}
 	r := b.at(b.n)
 	b.n++
-	*r = kgo.Record{Partition: -1, Context: b.producer.client.life}
+	*r = kgo.Record{Partition: -1}
 	return r
 }
 
@@ -141,15 +155,41 @@ func (p *Producer) Produce(ctx context.Context, b *Batch, done func(n int, err e
 	b.pending.Store(int64(b.n) + 1)
 	b.measure()
 	p.enqueue(ctx, b)
-	client := p.sending()
+	if !p.halted.Load() || !p.hold(b, 0) {
+		p.send(b)
+	}
+	b.release(1)
+}
+
+// send gives the records of a batch to the client: no other takes its place before the batch is settled. A record that
+// is larger than its topic's limit, which may be raised for it, waits for a client with that.
+func (p *Producer) send(b *Batch) {
+	client, of := p.sending(), p.client.Load()
+	topic, raisable := "", int32(0)
 	for i := range b.n {
 		if b.failed.Load() != nil {
 			b.release(int64(b.n - i)) // those that are not sent
-			break
+			return
 		}
-		client.Produce(p.client.life, b.at(i), b.promise)
+		if p.halted.Load() && p.hold(b, i) {
+			return
+		}
+		r := b.at(i)
+		if r.Topic != topic {
+			topic, raisable = r.Topic, of.limits.raisable(r.Topic, of.most)
+		}
+		if raisable > 0 && sizeAlone(r) > raisable {
+			if p.refuse(b, r, kerr.MessageTooLarge) {
+				p.hold(b, i+1)
+			} else {
+				b.fail(fmt.Errorf("produce to topic %s: %w", r.Topic, kerr.MessageTooLarge))
+				b.release(int64(b.n - i))
+			}
+			return
+		}
+		r.Context = of.life
+		client.Produce(of.life, r, b.promise)
 	}
-	b.release(1)
 }
 
 // sending is the client that records go through; nil where there is a transaction for each page and none is open.
@@ -157,7 +197,7 @@ func (p *Producer) sending() *kgo.Client {
 	if client := p.through.Load(); client != nil {
 		return client
 	}
-	return p.client.Client
+	return p.client.Load().Client
 }
 
 func (b *Batch) measure() {
@@ -201,13 +241,16 @@ func (p *Producer) enqueue(ctx context.Context, b *Batch) {
 
 // settle is the promise of every record.
 func (b *Batch) settle(r *kgo.Record, err error) {
-	if err == nil {
+	switch {
+	case err == nil:
 		b.acked.Add(1)
-	} else {
+	case !errors.Is(err, kerr.MessageTooLarge):
 		b.fail(fmt.Errorf("produce to topic %s: %w", r.Topic, Lacking(err, "WRITE", "Topic "+r.Topic)))
-		if !errors.Is(err, kerr.MessageTooLarge) { // which says nothing of the client
-			b.producer.client.retire()
-		}
+		b.producer.client.Load().retire()
+	case b.producer.refuse(b, r, err):
+		return // it is sent again
+	default: // which says nothing of the client
+		b.fail(fmt.Errorf("produce to topic %s: %w", r.Topic, err))
 	}
 	b.release(1)
 }
@@ -215,8 +258,14 @@ func (b *Batch) settle(r *kgo.Record, err error) {
 func (b *Batch) fail(err error) { b.failed.CompareAndSwap(nil, &err) }
 
 func (b *Batch) release(n int64) {
+	p := b.producer // b may be another's afterwards
 	if b.pending.Add(-n) == 0 {
-		b.producer.report(b)
+		p.report(b)
+	}
+	if p.halted.Load() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.resendWhenQuiet()
 	}
 }
 
@@ -269,10 +318,10 @@ func (p *Producer) recycle(b *Batch) {
 	}
 	clear(b.headers)
 	b.headers = b.headers[:0]
-	b.n, b.done, b.settled = 0, nil, false
+	b.n, b.done, b.settled, b.parked = 0, nil, false, 0
 	b.acked.Store(0)
 	b.failed.Store(nil)
-	p.client.keep(b)
+	p.client.Load().keep(b)
 }
 
 // Flush sends what lingers and waits until every batch has been reported. It returns the first failure since the
@@ -312,6 +361,10 @@ func (p *Producer) Err() error {
 // then fail. Those of a client that others go on with are reported when the client is done with them.
 func (p *Producer) Close(ctx context.Context) error {
 	err := p.Flush(ctx)
-	p.client.leave(p)
+	p.mu.Lock()
+	p.resending.closed = true
+	client := p.client.Load()
+	p.mu.Unlock()
+	client.leave(p)
 	return err
 }

@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"context"
+	"errors"
 	"math"
 	"sync"
 
@@ -19,6 +20,11 @@ type producing struct {
 	end  context.CancelFunc
 	// ended takes it from where others find it; nil: nobody does.
 	ended func()
+	// limits are those of batches, at most so many bytes; again has a producer go on with another client that is as this
+	// one, but for the limits that hold by then, nil: it cannot.
+	limits *limits
+	most   int32
+	again  func(p *Producer) error
 
 	mu    sync.Mutex
 	users map[*Producer]struct{}
@@ -55,12 +61,13 @@ func newProducing(c Config, clientID string) (*producing, error) {
 	}
 	// The client's own limits are switched off: it would wait for room in the middle of a batch, with a context that
 	// also governs what is on its way.
-	client, dialer, err := newClient(c.ProducerOpts(kgo.MaxBufferedRecords(math.MaxInt),
+	s := &producing{limits: c.limits(), most: c.Producer.MaxRequestBytes, users: map[*Producer]struct{}{}}
+	client, dialer, err := newClient(c.ProducerOpts(s.limits.opt(s.most), kgo.MaxBufferedRecords(math.MaxInt),
 		kgo.MaxBufferedBytes(math.MaxInt)))
 	if err != nil {
 		return nil, err
 	}
-	s := &producing{Client: client, users: map[*Producer]struct{}{}}
+	s.Client = client
 	s.life, s.end = context.WithCancel(context.Background())
 	dialer.onDenied(s.deny)
 	return s, nil
@@ -89,6 +96,13 @@ func (c Config) SharedProducer(key, clientID string) (*Producer, error) {
 		root.producing = map[string]*producing{}
 	}
 	root.producing[key] = client
+	client.again = func(p *Producer) error {
+		next, err := c.SharedProducer(key, clientID)
+		if err != nil {
+			return err
+		}
+		return next.client.Load().takeOver(next, p)
+	}
 	client.ended = func() {
 		root.opening.Lock()
 		defer root.opening.Unlock()
@@ -102,7 +116,8 @@ func (c Config) SharedProducer(key, clientID string) (*Producer, error) {
 
 // join makes a producer of the client; !ok: the client has ended.
 func (s *producing) join(limit int) (p *Producer, ok bool) {
-	p = &Producer{client: s, limit: limit}
+	p = &Producer{limit: limit}
+	p.client.Store(s)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
@@ -110,6 +125,27 @@ func (s *producing) join(limit int) (p *Producer, ok bool) {
 	}
 	s.users[p] = struct{}{}
 	return p, true
+}
+
+// takeOver has a producer take the place of one that has joined the client.
+func (s *producing) takeOver(joined, p *Producer) error {
+	s.mu.Lock()
+	if _, there := s.users[joined]; there { // else it was denied
+		s.users[p] = struct{}{}
+	}
+	s.mu.Unlock()
+	p.mu.Lock()
+	closed := p.resending.closed
+	if !closed {
+		p.client.Store(s)
+	}
+	p.mu.Unlock()
+	s.leave(joined)
+	if closed {
+		s.leave(p)
+		return errors.New("produce: the producer is closed")
+	}
+	return nil
 }
 
 // leave ends the client with its last user.

@@ -99,18 +99,18 @@ func TestProducersShareAClient(t *testing.T) {
 	if err := deliverOne(t, other, "orders"); err != nil {
 		t.Fatal(err)
 	}
-	if other.client == all[0].client {
+	if other.client.Load() == all[0].client.Load() {
 		t.Error("other settings, and the same client")
 	}
 	for i, p := range all {
 		if err := p.Close(ctx); err != nil {
 			t.Fatal(err)
 		}
-		if i+1 < len(all) && p.client.life.Err() != nil {
+		if i+1 < len(all) && p.client.Load().life.Err() != nil {
 			t.Fatalf("the client ended with user %d of 50", i+1)
 		}
 	}
-	if all[0].client.life.Err() == nil {
+	if all[0].client.Load().life.Err() == nil {
 		t.Error("the client outlives its users")
 	}
 	again := of("", 1)[0]
@@ -211,13 +211,13 @@ func TestProducersDoNotJoinAClientThatFailed(t *testing.T) {
 	if err := deliverOne(t, again, "orders"); err != nil {
 		t.Error("started anew, and it fails again:", err)
 	}
-	if other.client != again.client {
+	if other.client.Load() != again.client.Load() {
 		t.Error("those that are started anew do not share a client")
 	}
 	for _, p := range []*Producer{idle, again, other} {
 		_ = p.Close(ctx)
 	}
-	if idle.client.life.Err() == nil || len(c.shared.producing) != 0 {
+	if idle.client.Load().life.Err() == nil || len(c.shared.producing) != 0 {
 		t.Error("a client outlives its users")
 	}
 }

@@ -14,7 +14,8 @@ type shared struct {
 	mu      guard.Mutex
 	current func(name string) (string, bool)
 	log     *slog.Logger
-	outages map[string]*outages // of the root, by bootstrap.servers
+	outages map[string]*outages // of the root, by bootstrap.servers, as are
+	limits  map[string]*limits
 	// producing are the root's clients that feeds share, by their settings; opening guards it and is held while one is
 	// opened.
 	opening   guard.Mutex

@@ -68,7 +68,7 @@ type TransactionalOutput struct {
 
 // Output opens one for a feed.
 func (t *Transactions) Output() *TransactionalOutput {
-	client := &producing{users: map[*Producer]struct{}{}}
+	client := &producing{limits: t.limits, most: t.config.Producer.MaxRequestBytes, users: map[*Producer]struct{}{}}
 	client.life, client.end = context.WithCancel(context.Background())
 	p, _ := client.join(t.config.Producer.BufferBytes)
 	o := &TransactionalOutput{of: t, producer: p}
@@ -122,6 +122,10 @@ func (o *TransactionalOutput) Begin(ctx context.Context) error {
 		m, err := o.of.acquire(ctx)
 		if err != nil {
 			return err
+		}
+		if err := o.of.resize(ctx, m); err != nil {
+			o.of.free <- m
+			return &Rewound{err, o.committed}
 		}
 		if err := m.BeginTransaction(); err != nil {
 			o.of.free <- m
@@ -182,8 +186,11 @@ func (o *TransactionalOutput) overdue(m *transactional, began time.Time) error {
 }
 
 // explain is an error of a producer with what is to be done about it. The brokers fence a producer, too, whose
-// transaction has outlasted its time.
+// transaction has outlasted its time. Where they refused a batch as too large, the feed starts over with smaller ones.
 func (o *TransactionalOutput) explain(m *transactional, began time.Time, err error) error {
+	if o.producer.smaller(err) {
+		return &Rewound{Cause: err}
+	}
 	if fencedOff(err) && o.late(began) {
 		return fmt.Errorf("%w (%w)", o.overdue(m, began), err)
 	}
@@ -390,6 +397,6 @@ func (o *TransactionalOutput) Close(ctx context.Context) error {
 	o.of.mu.Lock()
 	delete(o.of.outputs, o)
 	o.of.mu.Unlock()
-	o.producer.client.leave(o.producer)
+	o.producer.client.Load().leave(o.producer)
 	return err
 }

@@ -133,6 +133,7 @@ type Transactions struct {
 	Ended func(began time.Time, records int, err error)
 
 	config   Config
+	limits   *limits
 	offsets  OffsetRecords
 	interval time.Duration
 	free     chan *transactional
@@ -149,6 +150,8 @@ type transactional struct {
 	*kgo.Client
 	id      string
 	outages *outages
+	// limits is the version of the limits that the client has asked for, or a later one.
+	limits int
 }
 
 // OpenTransactions opens a producer for each id, and fences others with these ids: what those have committed is to be
@@ -163,7 +166,7 @@ func OpenTransactions(ctx context.Context, c Config, clientID string, ids []stri
 	}
 	// Whatever the worker's producers do: a transaction needs both.
 	c.Producer.Acks, c.Producer.Idempotent = -1, true
-	t := &Transactions{Ended: func(time.Time, int, error) {}, config: c, offsets: offsets, interval: interval,
+	t := &Transactions{Ended: func(time.Time, int, error) {}, config: c, limits: c.limits(), offsets: offsets, interval: interval,
 		free:    make(chan *transactional, len(ids)),
 		outputs: map[*TransactionalOutput]struct{}{}}
 	for _, id := range ids {
@@ -180,12 +183,13 @@ func OpenTransactions(ctx context.Context, c Config, clientID string, ids []stri
 
 // open opens a producer, and fences others with its id.
 func (t *Transactions) open(ctx context.Context, id string) (*transactional, error) {
+	limits := t.limits.version()
 	client, dialer, err := newClient(t.config.ProducerOpts(kgo.TransactionalID(id),
-		kgo.MaxBufferedRecords(math.MaxInt), kgo.MaxBufferedBytes(math.MaxInt)))
+		t.limits.opt(t.config.Producer.MaxRequestBytes), kgo.MaxBufferedRecords(math.MaxInt), kgo.MaxBufferedBytes(math.MaxInt)))
 	if err != nil {
 		return nil, err
 	}
-	m := &transactional{client, id, dialer.outages}
+	m := &transactional{client, id, dialer.outages, limits}
 	waiting, cancel := context.WithTimeout(ctx, coordinated)
 	defer cancel()
 	if err := m.open(waiting); err != nil {
@@ -229,13 +233,26 @@ func (t *Transactions) again(ctx context.Context, m *transactional) error {
 		return fmt.Errorf("producer %d of epoch %d is now %d of epoch %d, %s: %w", producer, epoch, d.ProducerID,
 			d.ProducerEpoch, d.State, errTaken)
 	}
+	return t.reopen(ctx, m)
+}
+
+// reopen opens a producer anew that has no transaction open.
+func (t *Transactions) reopen(ctx context.Context, m *transactional) error {
 	fresh, err := t.open(ctx, m.id)
 	if err != nil {
 		return err
 	}
 	m.Close()
-	m.Client, m.outages = fresh.Client, fresh.outages
+	*m = *fresh
 	return nil
+}
+
+// resize opens a producer again whose client has asked for limits of batches that have changed since.
+func (t *Transactions) resize(ctx context.Context, m *transactional) error {
+	if m.limits == t.limits.version() {
+		return nil
+	}
+	return transactionFault(t.config, m.id, t.reopen(ctx, m))
 }
 
 // errAborting is the error of a transaction whose abort by the brokers is not complete.

@@ -1,0 +1,389 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// limits are how many bytes a batch of records may have in the topics of a cluster, for all clients that write to it. A
+// client asks once for each topic, with its first record, so a limit that changes holds for clients opened later.
+//
+// Invariant: a limit is at most what max.request.size and, where it is known, the topic's max.message.bytes allow.
+type limits struct {
+	mu     sync.Mutex
+	topics map[string]limit
+	// changes is how often a limit was changed because of what brokers refused.
+	changes int
+}
+
+// limit is what a batch may have, and what it may have at most if a record needs it.
+type limit struct{ bytes, most int32 }
+
+// The client refuses limits beyond these.
+const leastLimit, mostLimit = 512, 1 << 30
+
+// of is the limit of a topic, most where nothing is known of it.
+func (l *limits) of(topic string, most int32) int32 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return max(leastLimit, min(l.at(topic, most).bytes, mostLimit))
+}
+
+// opt has a client ask for the limits of its topics.
+func (l *limits) opt(most int32) kgo.Opt {
+	return kgo.ProducerBatchMaxBytesFn(func(topic string) int32 { return l.of(topic, most) })
+}
+
+func (l *limits) at(topic string, most int32) limit {
+	if known, ok := l.topics[topic]; ok {
+		return limit{min(known.bytes, most), min(known.most, most)}
+	}
+	return limit{most, most}
+}
+
+// raisable is the limit of a topic where a larger record may have it raised, else 0.
+func (l *limits) raisable(topic string, most int32) int32 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if now := l.at(topic, most); now.bytes < now.most {
+		return now.bytes
+	}
+	return 0
+}
+
+func (l *limits) set(topic string, to limit) {
+	if l.topics == nil {
+		l.topics = map[string]limit{}
+	}
+	l.topics[topic] = to
+}
+
+// resize changes the limits of topics after brokers, or the client itself, refused records there of which the largest
+// has so many bytes alone: to an eighth, so that a few tries are enough, and never below that record. false: that
+// would help none of them.
+func (l *limits) resize(largest map[string]int32, most int32) (helps bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for topic, record := range largest {
+		now := l.at(topic, most)
+		next := max(now.bytes/8, leastLimit, record)
+		if record <= now.bytes {
+			next = min(next, now.bytes)
+		}
+		if next = min(next, now.most); next != now.bytes {
+			l.set(topic, limit{next, now.most})
+			helps = true
+		}
+	}
+	if helps {
+		l.changes++
+	}
+	return helps
+}
+
+func (l *limits) version() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.changes
+}
+
+// sizeAlone is the most that a batch with a record alone has.
+func sizeAlone(r *kgo.Record) int32 {
+	const around, aroundHeader = 100, 10
+	size := around + len(r.Key) + len(r.Value)
+	for _, h := range r.Headers {
+		size += aroundHeader + len(h.Key) + len(h.Value)
+	}
+	return int32(min(size, mostLimit))
+}
+
+// limits are those of the cluster that the configuration's producers write to.
+func (c Config) limits() *limits {
+	if c.shared == nil {
+		return &limits{}
+	}
+	return c.shared.limitsOf(c.Producer.over(c.ClientConfig).Bootstrap)
+}
+
+func (s *shared) limitsOf(bootstrap []string) *limits {
+	s = s.root()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	key := strings.Join(bootstrap, ",")
+	if s.limits == nil {
+		s.limits = map[string]*limits{}
+	}
+	if s.limits[key] == nil {
+		s.limits[key] = &limits{}
+	}
+	return s.limits[key]
+}
+
+// LearnTopic asks for max.message.bytes of a topic that the configuration's producers are about to write to: their
+// batches there are no larger. Where brokers do not say, for lack of the right DESCRIBE_CONFIGS or of the topic,
+// batch.size bounds them. With compression neither does: the topic's limit is for compressed bytes. The error is that
+// of brokers that cannot be reached.
+func (c Config) LearnTopic(ctx context.Context, a *Admin, topic string) error {
+	if c.Producer.Compression != "" && c.Producer.Compression != "none" {
+		return nil
+	}
+	bytes, err := a.maxMessageBytes(ctx, topic)
+	if Away(err) || ctx.Err() != nil {
+		return fmt.Errorf("topic %s: max.message.bytes: %w", topic, err)
+	}
+	l := c.limits()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	_, known := l.topics[topic]
+	switch {
+	case err == nil:
+		l.set(topic, limit{bytes, bytes})
+	case !known && c.Producer.BatchBytes > 0:
+		l.set(topic, limit{c.Producer.BatchBytes, c.Producer.MaxRequestBytes})
+	}
+	if err != nil && c.Logger != nil {
+		c.Logger.Debug("max.message.bytes is not known: batch.size bounds batches", "topic", topic, "error", err)
+	}
+	return nil
+}
+
+func (a *Admin) maxMessageBytes(ctx context.Context, topic string) (int32, error) {
+	described, err := a.admin.DescribeTopicConfigs(ctx, topic)
+	if err != nil {
+		return 0, a.dialer.explain(err)
+	}
+	resource, err := described.On(topic, nil)
+	if err == nil {
+		err = resource.Err
+	}
+	if err != nil {
+		return 0, err
+	}
+	for _, c := range resource.Configs {
+		if c.Key == "max.message.bytes" && c.Value != nil {
+			n, err := strconv.ParseInt(*c.Value, 10, 32)
+			return int32(n), err
+		}
+	}
+	return 0, errors.New("the answer does not have it")
+}
+
+// parked is a record that is to be sent again, or was not sent because others before it are.
+type parked struct {
+	b *Batch
+	r *kgo.Record
+}
+
+// resending is what a producer sends again after MESSAGE_TOO_LARGE, which brokers say of batches whose records they
+// take one by one: when all that is under way is settled, by a new client with smaller batches, in the order in which
+// it was produced. The producer's lock guards it.
+type resending struct {
+	// refused are the records of which it was said, with the first error; held those that came after and were not sent.
+	refused map[*kgo.Record]struct{}
+	cause   error
+	held    []parked
+	// largest is the largest of the refused, by topic.
+	largest map[string]int32
+	// active: a goroutine is at it.
+	active bool
+	// closed: the producer was.
+	closed bool
+	// resized is what came of the limits where the producer cannot send again by itself, nil: not asked yet.
+	resized *bool
+}
+
+// refuse keeps a record to send it again. false: it has failed.
+func (p *Producer) refuse(b *Batch, r *kgo.Record, err error) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s := &p.resending
+	if s.largest == nil {
+		s.largest = map[string]int32{}
+	}
+	s.largest[r.Topic] = max(s.largest[r.Topic], sizeAlone(r))
+	if p.failure != nil || p.client.Load().again == nil {
+		return false
+	}
+	if len(s.refused) == 0 {
+		s.refused, s.cause = map[*kgo.Record]struct{}{}, fmt.Errorf("produce to topic %s: %w", r.Topic, err)
+	}
+	s.refused[r] = struct{}{}
+	b.parked++
+	p.halted.Store(true)
+	p.resendWhenQuiet()
+	return true
+}
+
+// hold keeps the records of a batch from one on from being sent before those that are sent again. false: none is.
+func (p *Producer) hold(b *Batch, from int) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.halted.Load() {
+		return false
+	}
+	for i := from; i < b.n; i++ {
+		p.resending.held = append(p.resending.held, parked{b, b.at(i)})
+	}
+	b.parked += b.n - from
+	return true
+}
+
+// resendWhenQuiet begins to send again when nothing else is under way. The lock is held.
+func (p *Producer) resendWhenQuiet() {
+	if !p.halted.Load() || p.resending.active {
+		return
+	}
+	for _, b := range p.queue {
+		if b.pending.Load() != int64(b.parked) {
+			return
+		}
+	}
+	p.resending.active = true
+	go p.resend()
+}
+
+// resend sends what is parked by a new client.
+func (p *Producer) resend() {
+	list, err := p.unpark()
+	client := p.client.Load()
+	if err == nil {
+		client.retire()
+		if err = client.again(p); err == nil {
+			client.leave(p)
+		}
+	}
+	if err != nil {
+		p.giveUp(list, err)
+		return
+	}
+	client = p.client.Load()
+	for {
+		for i, x := range list {
+			if p.refusing() {
+				p.mu.Lock()
+				p.resending.held = append(list[i:len(list):len(list)], p.resending.held...)
+				for _, x := range list[i:] {
+					x.b.parked++
+				}
+				p.mu.Unlock()
+				break
+			}
+			room := client.limits.raisable(x.r.Topic, client.most)
+			if room > 0 && sizeAlone(x.r) > room && p.refuse(x.b, x.r, kerr.MessageTooLarge) {
+				continue
+			}
+			x.r.Context = client.life
+			client.Produce(client.life, x.r, x.b.promise)
+		}
+		go func() { _ = client.Flush(client.life) }() // nothing of it lingers: it is late already
+		p.mu.Lock()
+		s := &p.resending
+		if len(s.refused) > 0 {
+			s.active = false
+			p.resendWhenQuiet()
+			p.mu.Unlock()
+			return
+		}
+		if list = s.held; len(list) == 0 {
+			s.active = false
+			p.halted.Store(false)
+			p.mu.Unlock()
+			return
+		}
+		s.held = nil
+		for _, x := range list {
+			x.b.parked--
+		}
+		p.mu.Unlock()
+	}
+}
+
+func (p *Producer) refusing() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.resending.refused) > 0
+}
+
+// unpark takes what is parked, in its order. The error says why it cannot be sent again: it would be refused again, or
+// come after records of its partition that were sent while it was refused. Then its feed is to start over.
+func (p *Producer) unpark() (list []parked, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s := &p.resending
+	type partition struct {
+		topic  string
+		number int32
+	}
+	passed, overtaken := map[partition]bool{}, false
+	held := make(map[*kgo.Record]struct{}, len(s.held))
+	for _, x := range s.held {
+		held[x.r] = struct{}{}
+	}
+	for _, b := range p.queue {
+		for i := range b.n {
+			r := b.at(i)
+			if _, refused := s.refused[r]; refused {
+				list = append(list, parked{b, r})
+				passed[partition{r.Topic, r.Partition}] = true
+			} else if _, waits := held[r]; !waits && passed[partition{r.Topic, r.Partition}] {
+				overtaken = true
+			}
+		}
+		b.parked = 0
+	}
+	list = append(list, s.held...)
+	client := p.client.Load()
+	switch {
+	case p.failure != nil:
+		err = p.failure
+	case !client.limits.resize(s.largest, client.most):
+		err = s.cause
+	case overtaken:
+		err = &Rewound{Cause: s.cause}
+	}
+	s.refused, s.held, s.largest = nil, nil, nil
+	return list, err
+}
+
+// giveUp fails what cannot be sent again, and what comes after it.
+func (p *Producer) giveUp(list []parked, err error) {
+	p.mu.Lock()
+	if p.failure == nil {
+		p.failure = err
+	}
+	list = append(list, p.resending.held...)
+	for _, x := range p.resending.held {
+		x.b.parked--
+	}
+	p.resending = resending{closed: p.resending.closed}
+	p.halted.Store(false)
+	p.mu.Unlock()
+	for _, x := range list {
+		x.b.fail(err)
+		x.b.release(1)
+	}
+}
+
+// smaller tells whether another producer would send records in batches that may be taken, after an error that says
+// MESSAGE_TOO_LARGE of one that cannot send again by itself.
+func (p *Producer) smaller(err error) bool {
+	if !errors.Is(err, kerr.MessageTooLarge) {
+		return false
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s := &p.resending
+	if s.resized == nil {
+		client := p.client.Load()
+		helps := client.limits.resize(s.largest, client.most)
+		s.resized = &helps
+	}
+	return *s.resized
+}

@@ -1,0 +1,228 @@
+package kafka
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// smallTopic is a broker whose topic rows takes batches of 2,000 bytes, with how many of its answers refused one. It
+// says what the topic takes where tells is set.
+func smallTopic(t *testing.T, partitions int32, tells bool) (c Config, refused *atomic.Int64) {
+	t.Helper()
+	b := openTestBroker(t, t.TempDir())
+	if _, err := openTestAdmin(t, b.Addr()).EnsureTopics(testContext(t), Topic{Name: "rows", Partitions: partitions,
+		Configs: map[string]string{"max.message.bytes": "2000"}}, Topic{Name: "offsets"}); err != nil {
+		t.Fatal(err)
+	}
+	if !tells {
+		b.cluster.ControlKey(int16(kmsg.DescribeConfigs), func(r kmsg.Request) (kmsg.Response, error, bool) {
+			b.cluster.KeepControl()
+			response := r.ResponseKind().(*kmsg.DescribeConfigsResponse)
+			for _, asked := range r.(*kmsg.DescribeConfigsRequest).Resources {
+				one := kmsg.NewDescribeConfigsResponseResource()
+				one.ErrorCode, one.ResourceType = kerr.TopicAuthorizationFailed.Code, asked.ResourceType
+				one.ResourceName = asked.ResourceName
+				response.Resources = append(response.Resources, one)
+			}
+			return response, nil, true
+		})
+	}
+	c = shareable(t, b.Addr())
+	c.Producer.Linger = time.Minute // Flush sends
+	refused = &atomic.Int64{}
+	c.Extra = append(c.Extra, kgo.WithLogger(countsRefused{refused}))
+	return c, refused
+}
+
+// countsRefused counts what a client says of batches that are too large.
+type countsRefused struct{ n *atomic.Int64 }
+
+func (countsRefused) Level() kgo.LogLevel { return kgo.LogLevelInfo }
+
+func (r countsRefused) Log(_ kgo.LogLevel, _ string, values ...any) {
+	for _, v := range values {
+		if err, ok := v.(error); ok && errors.Is(err, kerr.MessageTooLarge) {
+			r.n.Add(1)
+		}
+	}
+}
+
+// valuesOf are the values of a topic's partitions, with read_committed.
+func valuesOf(t *testing.T, c Config, topic string) (of map[int32][]string, n int) {
+	t.Helper()
+	r, err := NewReader(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	of = map[int32][]string{}
+	if _, err := r.Read(testContext(t), topic, ReadOptions{}, func(r *kgo.Record) error {
+		of[r.Partition] = append(of[r.Partition], string(r.Value[:min(6, len(r.Value))]))
+		n++
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return of, n
+}
+
+const rowsOfTest = 1000
+
+// fill makes a batch of the numbered rows from one up to another, of some 100 bytes but for row 500 with 1,500.
+func fill(b Records, from, to int) {
+	for i := from; i < to; i++ {
+		r := b.Add()
+		size := 90
+		if i == 500 {
+			size = 1500
+		}
+		r.Topic, r.Value = "rows", fmt.Appendf(nil, "%06d%s", i, strings.Repeat("x", size))
+		r.Key = fmt.Append(nil, i)
+	}
+}
+
+// expectRows: each row is there once, and those of a partition in order.
+func expectRows(t *testing.T, c Config) {
+	t.Helper()
+	of, n := valuesOf(t, c, "rows")
+	seen := map[string]bool{}
+	for partition, values := range of {
+		if !slices.IsSorted(values) {
+			t.Errorf("partition %d is not in order", partition)
+		}
+		for _, v := range values {
+			seen[v] = true
+		}
+	}
+	if n != rowsOfTest || len(seen) != rowsOfTest {
+		t.Errorf("expected %d rows once each, found %d records of %d rows", rowsOfTest, n, len(seen))
+	}
+}
+
+// A topic that takes small batches gets such: as large as it says, as batch.size says where the user may not read that,
+// and else, when brokers have refused larger ones, as small as they take them. Nothing is lost, comes twice or changes
+// places.
+func TestTopicOfSmallBatches(t *testing.T) {
+	for name, c := range map[string]struct {
+		tells     bool
+		batchSize int32
+		refuses   bool
+	}{
+		"that says so":                    {true, 0, false},
+		"that says so, batch.size larger": {true, 100_000, false},
+		"batch.size":                      {false, 1_800, false},
+		"batch.size, less than a record":  {false, 1_000, false},
+		"batch.size too large":            {false, 100_000, true},
+		"nobody knows":                    {false, 0, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			config, refused := smallTopic(t, 3, c.tells)
+			config.Producer.BatchBytes = c.batchSize
+			if err := config.LearnTopic(t.Context(), openTestAdmin(t, config.Bootstrap[0]), "rows"); err != nil {
+				t.Fatal(err)
+			}
+			p := openTestProducer(t, config)
+			var got reports
+			var want []string
+			for i := 0; i < rowsOfTest; i += 100 {
+				b := p.NewBatch()
+				fill(b, i, i+100)
+				name := fmt.Sprint("rows from ", i)
+				want = append(want, name+" 100 false")
+				p.Produce(t.Context(), b, got.take(name))
+			}
+			if err := p.Flush(testContext(t)); err != nil {
+				t.Fatal(err)
+			}
+			if !slices.Equal(got.all, want) {
+				t.Errorf("expected %q, found %q", want, got.all)
+			}
+			if n := refused.Load(); !c.refuses && n > 0 {
+				t.Errorf("brokers refused %d batches", n)
+			}
+			expectRows(t, config)
+			after := p.NewBatch()
+			fill(after, 0, 1)
+			p.Produce(t.Context(), after, got.take("after"))
+			if err := p.Flush(testContext(t)); err != nil {
+				t.Error("afterwards:", err)
+			}
+		})
+	}
+}
+
+// A record that no batch is small enough for fails its producer, as ever.
+func TestRecordTooLargeForItsTopic(t *testing.T) {
+	for _, tells := range []bool{true, false} {
+		config, _ := smallTopic(t, 1, tells)
+		if err := config.LearnTopic(t.Context(), openTestAdmin(t, config.Bootstrap[0]), "rows"); err != nil {
+			t.Fatal(err)
+		}
+		p := openTestProducer(t, config)
+		b := p.NewBatch()
+		fill(b, 0, 10)
+		r := b.Add()
+		r.Topic, r.Value = "rows", make([]byte, 5000)
+		var got reports
+		p.Produce(t.Context(), b, got.take("b"))
+		if err := p.Flush(testContext(t)); !errors.Is(err, kerr.MessageTooLarge) || !strings.Contains(err.Error(), "rows") {
+			t.Errorf("told %t: expected MESSAGE_TOO_LARGE that names the topic, found %v", tells, err)
+		}
+		if len(got.all) != 1 || !strings.HasSuffix(got.all[0], "true") {
+			t.Errorf("told %t: %q", tells, got.all)
+		}
+	}
+}
+
+// With transactions what was refused is not committed, and the feed starts over with smaller batches.
+func TestTransactionsOfSmallBatches(t *testing.T) {
+	for _, batchSize := range []int32{0, 1000} {
+		t.Run(fmt.Sprint("batch.size ", batchSize), func(t *testing.T) { transactionsOfSmallBatches(t, batchSize) })
+	}
+}
+
+func transactionsOfSmallBatches(t *testing.T, batchSize int32) {
+	config, _ := smallTopic(t, 3, false)
+	config.Producer.BatchBytes = batchSize
+	if err := config.LearnTopic(t.Context(), openTestAdmin(t, config.Bootstrap[0]), "rows"); err != nil {
+		t.Fatal(err)
+	}
+	all := newTransacting(t, config, 0, "g-c-0")
+	tries := 0
+	for ; ; tries++ {
+		o := all.Output()
+		if err := o.Begin(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		b := o.NewBatch()
+		fill(b, 0, rowsOfTest)
+		done := make(chan error, 1)
+		o.Produce(t.Context(), b, at(1), func(_ int, err error) { done <- err })
+		err := o.Commit(testContext(t))
+		if sent := <-done; err == nil {
+			err = sent
+		}
+		if closed := o.Close(testContext(t)); err == nil {
+			err = closed
+		}
+		if err == nil {
+			break
+		}
+		if rewound := (*Rewound)(nil); !errors.As(err, &rewound) || tries > 5 {
+			t.Fatal(err)
+		}
+	}
+	if tries == 0 {
+		t.Error("nothing was refused")
+	}
+	expectRows(t, config)
+}
