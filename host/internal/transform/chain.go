@@ -4,6 +4,7 @@
 package transform
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -181,10 +182,10 @@ func (c *Chain) Status() map[string]plugin.Status {
 }
 
 // Apply sends a batch through the chain. b.Rows becomes what comes out, in order; a row keeps the Origin and Offset of
-// the one that it was made of; what plugins wrote is appended to b.Data. Rows that fail are taken out: their faults
-// come back in order, with Origin as the place in b.Rows as it was ([Chain.Input] has the row) and Stage as the place
-// in the whole chain. A row that traps a plugin is found by halving and fails alone. The faults are valid until the
-// next call. On an error nothing can be said of b.
+// the one that it was made of; what plugins wrote is appended to b.Data. Rows that fail are taken out, with all that
+// was made of the same one: their faults come back in order, one for each, with Origin as the place in b.Rows as it
+// was ([Chain.Input] has the row) and Stage as the place in the whole chain. A row that traps a plugin is found by
+// halving and fails alone. The faults are valid until the next call. On an error nothing can be said of b.
 //
 // Newer versions of the plugins take over at the start of a call, if they can prepare the same stages.
 func (c *Chain) Apply(ctx context.Context, b *record.Batch) ([]wit.RowFault, error) {
@@ -206,11 +207,22 @@ func (c *Chain) Apply(ctx context.Context, b *record.Batch) ([]wit.RowFault, err
 			return nil, fmt.Errorf("transforms.%s: %w", strings.Join(g.aliases, ", transforms."), err)
 		}
 	}
+	slices.SortStableFunc(c.faults, func(a, b wit.RowFault) int { return int(a.Origin) - int(b.Origin) })
+	c.faults = slices.CompactFunc(c.faults, func(a, b wit.RowFault) bool { return a.Origin == b.Origin })
+	if len(c.faults) > 0 {
+		b.Rows = slices.DeleteFunc(b.Rows, c.failed)
+	}
 	for i := range b.Rows {
 		b.Rows[i].Origin = c.input[b.Rows[i].Origin].Origin
 	}
-	slices.SortStableFunc(c.faults, func(a, b wit.RowFault) int { return int(a.Origin) - int(b.Origin) })
 	return c.faults, nil
+}
+
+// failed tells whether something that was made of the same row has failed, in another plugin too.
+func (c *Chain) failed(r wit.Row) bool {
+	_, found := slices.BinarySearchFunc(c.faults, r.Origin,
+		func(f wit.RowFault, origin uint32) int { return cmp.Compare(f.Origin, origin) })
+	return found
 }
 
 // Input is a row of the last batch as it came; its bytes are in the batch still. It is valid until the next Apply.

@@ -229,6 +229,45 @@ func TestFaultsNameTheRowAndTheStage(t *testing.T) {
 	}
 }
 
+// A row of which another plugin refuses one part fails as a whole, as it does where its own plugin refuses one: half an
+// order would be worse than none.
+func TestRowOfWhichOnePartFails(t *testing.T) {
+	m, reg, _ := manager(t, map[string][]byte{"odd.wasm": odd(t, "1.0.0")})
+	s, err := reg.Intern([]wit.Node{{Kind: wit.Structure, Members: []wit.Member{{Name: "l", Node: 1}}},
+		{Kind: wit.Array, Element: 2}, {Kind: wit.Structure, Members: []wit.Member{{Name: "n", Node: 3}, {Name: "s",
+			Node: 4}}}, {Kind: wit.Int64}, {Kind: wit.Text}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, limit := range []int{1, 2, 500} {
+		b := &record.Batch{Registry: reg, Topics: []string{"even"}}
+		for first := range 3 { // 0-2, 3-5, 6-8: 5 traps, 8 is refused
+			var items datum.List
+			for n := range 3 {
+				items = append(items, datum.Record{int64(3*first + n), "-"})
+			}
+			start := len(b.Data)
+			if b.Data, err = datum.Append(b.Data, s.Nodes, 0, datum.Record{items}); err != nil {
+				t.Fatal(err)
+			}
+			b.Rows = append(b.Rows, wit.Row{Origin: uint32(first), Partition: -1, Offset: -1, Timestamp: -1,
+				Value: wit.Datum{Form: wit.Structured, Schema: s.ID, Start: uint32(start),
+					Size: uint32(len(b.Data) - start)}})
+		}
+		split := Stage{Alias: "split", Class: "org.culvert.transforms.Split", Settings: []wit.Setting{{Name: "field",
+			Value: "l"}, {Name: "extract", Value: "true"}}}
+		faults := run(t, m, b, limit, split, Stage{Alias: "t", Class: "test.Trap"})
+		if len(faults) != 2 || faults[0].Origin != 1 || faults[1].Origin != 2 || len(b.Rows) != 3 {
+			t.Errorf("%d rows a call: expected the three rows of the first, found %d, %v", limit, len(b.Rows), faults)
+		}
+		for _, r := range b.Rows {
+			if r.Origin != 0 {
+				t.Errorf("%d rows a call: expected no part of row %d", limit, r.Origin)
+			}
+		}
+	}
+}
+
 func TestTrapsAreHalved(t *testing.T) {
 	m, reg, _ := manager(t, map[string][]byte{"odd.wasm": odd(t, "1.0.0")})
 	b := numbered(t, reg, 100)
