@@ -65,6 +65,7 @@ var sections = []struct {
 	{"swaps", func(ctx context.Context, b *bench) error { return b.gaps(ctx) }},
 	{"offsets", func(ctx context.Context, b *bench) error { return b.entries(ctx) }},
 	{"sink", sink},
+	{"letters", letters},
 	{"start", start},
 	{"memory", memory},
 	{"long", long},
