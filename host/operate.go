@@ -88,10 +88,9 @@ func (w worker) Letters(ctx context.Context, name string, last int64,
 }
 
 // Replay is [connect.Herder.ReplayOf].
-func (w worker) Replay(ctx context.Context, name string, chosen connect.LetterFilter,
-	again bool) (done connect.Replayed, err error) {
+func (w worker) Replay(ctx context.Context, name string, r connect.Replay) (done connect.Replayed, err error) {
 	err = w.steer(name, func(h *connect.Herder, name string) error {
-		done, err = h.ReplayOf(ctx, name, chosen, again)
+		done, err = h.ReplayOf(ctx, name, r)
 		return err
 	})
 	return done, err

@@ -49,18 +49,12 @@ which proxy, else from the one that runs on the --data folder, else from that fo
 // of a data folder. done is to be called in the end.
 func brokersOf(ctx context.Context, data, servers, file string, log *slog.Logger) (brokers kafka.Config, done func(),
 	err error) {
-	settings := map[string]string{}
-	if file != "" {
-		w, problems, err := config.LoadWorker(file, os.Environ(), nil)
-		if err == nil {
-			err = problems.Err()
-		}
-		if err != nil {
-			return brokers, nil, wrong(err)
-		}
-		if settings = w.All(); servers == "" && settings["bootstrap.servers"] != "embedded" {
-			servers = settings["bootstrap.servers"]
-		}
+	settings, err := workerSettings(file)
+	if err != nil {
+		return brokers, nil, err
+	}
+	if servers == "" && settings["bootstrap.servers"] != "embedded" {
+		servers = settings["bootstrap.servers"]
 	}
 	done = func() {}
 	if servers == "" {
@@ -94,6 +88,21 @@ func (s *topicSource) flags(c *cobra.Command) {
 	dataFlag(c, &s.data)
 	c.Flags().StringVar(&s.servers, "bootstrap-servers", "", "Kafka brokers as `host:port`,… instead of --data")
 	c.Flags().StringVarP(&s.file, "properties", "p", "", "`file` of the worker, for how its brokers are reached")
+}
+
+// workerSettings are those of a worker's file, none where no file is given.
+func workerSettings(file string) (map[string]string, error) {
+	if file == "" {
+		return map[string]string{}, nil
+	}
+	w, problems, err := config.LoadWorker(file, os.Environ(), nil)
+	if err == nil {
+		err = problems.Err()
+	}
+	if err != nil {
+		return nil, wrong(err)
+	}
+	return w.All(), nil
 }
 
 // open makes a reader of topics. done is to be called in the end; the error has the exit code of the command.

@@ -74,7 +74,8 @@ func TestDeadLetterTopic(t *testing.T) {
 			connect+"connector.name", connect+"task.id", connect+"stage",
 			connect+"class.name", connect+"exception.class.name", connect+"exception.message",
 			connect+"exception.stacktrace",
-			ours+"plugin.name", ours+"plugin.version", ours+"plugin.hash", ours+"stage", ours+"setting", ours+"time")
+			ours+"plugin.name", ours+"plugin.version", ours+"plugin.hash", ours+"stage", ours+"setting", ours+"time",
+			ours+"timestamp")
 		switch n {
 		case 1: // refused before it was sent
 			expected = append(expected, ours+"service.message")

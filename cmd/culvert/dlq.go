@@ -84,11 +84,34 @@ func (s *topicSource) letters(ctx context.Context, stderr io.Writer, topic strin
 		return err
 	}
 	defer done()
+	worker, err := workerSettings(s.file)
+	if err != nil {
+		return err
+	}
+	replayed, unknown := connect.ReadReplayed(ctx, reader, worker, topic)
+	if unknown != nil && ctx.Err() == nil {
+		fmt.Fprintln(stderr, "what was replayed is not known:", shown.Line(unknown.Error()))
+	}
 	_, err = reader.Read(ctx, topic, o, func(r *kgo.Record) error {
 		l := connect.ReadLetter(r)
+		if unknown == nil {
+			has := replayed.Has(&l)
+			l.Replayed = &has
+		}
 		return each(&l)
 	})
 	return failed(err)
+}
+
+// wasReplayed says it in a word.
+func wasReplayed(l *connect.DeadLetter) string {
+	switch {
+	case l.Replayed == nil:
+		return "?"
+	case *l.Replayed:
+		return "yes"
+	}
+	return "no"
 }
 
 func newDLQList() *cobra.Command {
@@ -99,7 +122,7 @@ func newDLQList() *cobra.Command {
 		Use:   "list TOPIC",
 		Short: "List dead letters",
 		Long: `List dead letters, oldest first within a partition: where they are, when they failed, whose they are, where they came from, what failed
-there and why.`,
+there and why; how often their records were replayed before, and whether the letters were, as the worker of --properties has stored it.`,
 		Args: one("TOPIC"),
 		RunE: func(c *cobra.Command, args []string) error {
 			filter, err := chosen.read(time.Now())
@@ -109,7 +132,7 @@ there and why.`,
 			out := bufio.NewWriter(c.OutOrStdout())
 			w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 			if !asJSON {
-				fmt.Fprintln(w, "LETTER\tFAILED\tCONNECTOR\tFROM\tSTAGE\tREPLAYS\tERROR")
+				fmt.Fprintln(w, "LETTER\tFAILED\tCONNECTOR\tFROM\tSTAGE\tREPLAYS\tREPLAYED\tERROR")
 			}
 			list := func(l *connect.DeadLetter) error {
 				switch {
@@ -118,9 +141,9 @@ there and why.`,
 				case asJSON:
 					return printJSON(out, rest.LetterOf(l))
 				}
-				_, err := fmt.Fprintf(w, "%d@%d\t%s\t%s\t%s\t%s\t%d\t%s\n", l.Record.Partition, l.Record.Offset,
+				_, err := fmt.Fprintf(w, "%d@%d\t%s\t%s\t%s\t%s\t%d\t%s\t%s\n", l.Record.Partition, l.Record.Offset,
 					l.Failed.UTC().Format(time.RFC3339), inLine(l.Connector), inLine(fromOf(l)), inLine(l.Stage),
-					l.Times, inLine(l.Message))
+					l.Times, wasReplayed(l), inLine(l.Message))
 				return err
 			}
 			err = from.letters(c.Context(), c.ErrOrStderr(), args[0], kafka.ReadOptions{}, list)
@@ -204,7 +227,9 @@ func printLetter(out io.Writer, l *connect.DeadLetter) error {
 	row("plugin", strings.TrimSpace(l.Plugin+" "+l.Version))
 	row("exception", l.Class)
 	row("cause", l.Message)
+	row("parts", l.PartsLeft())
 	row("replays", strconv.Itoa(l.Times))
+	row("replayed", wasReplayed(l))
 	if err := w.Flush(); err != nil {
 		return err
 	}
@@ -228,7 +253,7 @@ func printLetter(out io.Writer, l *connect.DeadLetter) error {
 func newDLQReplay() *cobra.Command {
 	var in installation
 	var chosen letterFlags
-	var again bool
+	var again, older bool
 	c := &cobra.Command{
 		Use:   "replay TOPIC [worker-file connector-files…]",
 		Short: "Send dead letters through their connectors once more",
@@ -236,10 +261,13 @@ func newDLQReplay() *cobra.Command {
 its transforms and converters to their topics; those that its plugin could not read are read by it again. A sink's records are written
 into the service, with its settings for retries, uncertain inserts and order.
 
-Each letter is sent once: what was replayed is stored beside the offsets of the worker, in the transaction of its records where the
-worker has exactly.once.source.support=enabled, else behind them. What is refused once more goes back to the topic, and
-a header counts how often. A fault that is no letter's (a service that does not answer, a logon that is refused) ends the
-command; started again, it goes on behind what was replayed.
+Each letter is sent once, and a sink's record once however many letters it has: what was replayed is stored beside the offsets of the
+worker, in the transaction of its records where the worker has exactly.once.source.support=enabled, else behind them. What is refused
+once more goes back to the topic, and a header counts how often. A fault that is no letter's (a service that does not answer, a logon
+that is refused) ends the command; started again, it goes on behind what was replayed.
+
+A sink's record of which its topic has a later one of the same key is left, since it would be written over what is newer: --older sends
+it all the same.
 
 The files are those of culvert run. No worker may be at work in the --data folder; one that runs elsewhere on the same Kafka can go on,
 and a sink's newer records of the same keys may then be there before.`,
@@ -263,7 +291,7 @@ and a sink's newer records of the same keys may then be there before.`,
 				return err
 			}
 			done, err := host.Replay(c.Context(), configuration, connect.Replay{Topic: args[0], Filter: filter,
-				Again: again})
+				Again: again, Older: older})
 			fmt.Fprintf(c.OutOrStdout(), "%d replayed, %d of them refused again\n", done.Letters, done.Refused)
 			left := 0
 			for _, why := range slices.Sorted(maps.Keys(done.Unknown)) {
@@ -286,5 +314,6 @@ and a sink's newer records of the same keys may then be there before.`,
 	c.Flags().StringVar(&in.folder, "config", "", "`folder` with the worker's file and the connectors'")
 	chosen.flags(c)
 	c.Flags().BoolVar(&again, "again", false, "also what was replayed before")
+	c.Flags().BoolVar(&older, "older", false, "also records of a sink of which a later one has the same key")
 	return c
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -96,8 +97,12 @@ func (t *task) sourceLettersTo(topic string, context bool, binding *plugin.Bindi
 				return nil
 			}
 			list := t.letterHeaders(failureContext{topic: l.Topic, partition: -1, offset: int64(l.Row),
-				stage: l.Stage, transform: l.Transform, class: l.Class, err: l.Err,
-				times: l.Times}, binding)
+				timestamp: l.Timestamp, parts: l.Parts, stage: l.Stage, transform: l.Transform, class: l.Class,
+				err: l.Err, times: l.Times}, binding)
+			if l.Partition >= 0 {
+				list = append(list, kgo.RecordHeader{Key: ownLetterHeader + "partition",
+					Value: strconv.AppendInt(nil, int64(l.Partition), 10)})
+			}
 			return append(list, kgo.RecordHeader{Key: ownLetterHeader + "feed", Value: []byte(l.Feed)},
 				kgo.RecordHeader{Key: ownLetterHeader + "request", Value: []byte(l.Page)})
 		},
@@ -150,20 +155,26 @@ func (d *deadLetters) close() {
 }
 
 // Send implements [sink.DeadLetters].
-func (d *deadLetters) Send(ctx context.Context, l sink.Letter) error {
+func (d *deadLetters) Send(ctx context.Context, letters []sink.Letter) error {
 	b := d.producer.NewBatch()
-	r := b.Add()
-	r.Topic, r.Key, r.Value, r.Timestamp = d.topic, l.Record.Key, l.Record.Value, l.Record.Timestamp
-	var added []kgo.RecordHeader
-	if d.context {
-		what := failureContext{topic: l.Record.Topic, partition: l.Record.Partition, offset: l.Record.Offset,
-			stage: l.Stage, transform: l.Transform, class: l.Class, err: l.Err}
-		if d.replayed != nil {
-			what.times = d.replayed(l.Record)
+	for i := range letters {
+		l := &letters[i]
+		r := b.Add()
+		r.Topic, r.Key, r.Value, r.Timestamp = d.topic, l.Record.Key, l.Record.Value, l.Record.Timestamp
+		var added []kgo.RecordHeader
+		if d.context {
+			what := failureContext{topic: l.Record.Topic, partition: l.Record.Partition, offset: l.Record.Offset,
+				timestamp: -1, parts: l.Parts, stage: l.Stage, transform: l.Transform, class: l.Class, err: l.Err}
+			if !l.Record.Timestamp.IsZero() {
+				what.timestamp = l.Record.Timestamp.UnixMilli()
+			}
+			if d.replayed != nil {
+				what.times = d.replayed(l.Record)
+			}
+			added = d.task.letterHeaders(what, d.binding)
 		}
-		added = d.task.letterHeaders(what, d.binding)
+		r.Headers = append(append(b.Headers(len(l.Record.Headers) + len(added))[:0], l.Record.Headers...), added...)
 	}
-	r.Headers = append(append(b.Headers(len(l.Record.Headers) + len(added))[:0], l.Record.Headers...), added...)
 	stored := make(chan error, 1)
 	d.producer.Produce(ctx, b, func(_ int, err error) { stored <- err })
 	select {
@@ -171,7 +182,7 @@ func (d *deadLetters) Send(ctx context.Context, l sink.Letter) error {
 		if err != nil {
 			return fmt.Errorf("topic %s: %w", d.topic, err)
 		}
-		d.count.Add(1)
+		d.count.Add(int64(len(letters)))
 		return nil
 	case <-ctx.Done():
 		return fmt.Errorf("topic %s: %w", d.topic, context.Cause(ctx))
@@ -191,6 +202,8 @@ type failureContext struct {
 	topic     string
 	partition int32 // -1: it comes from no topic
 	offset    int64
+	timestamp int64 // in milliseconds since 1970, -1: none
+	parts     core.Parts
 	stage     core.ErrorStage
 	transform int
 	class     string
@@ -202,8 +215,10 @@ type failureContext struct {
 // say.
 func (t *task) letterHeaders(l failureContext, binding *plugin.Binding) []kgo.RecordHeader {
 	c := t.connector
-	setting, failed, info := t.failed(l, binding)
-	var list []kgo.RecordHeader
+	now := time.Now()
+	at := t.failing.part(l, now, func() failedPart { return t.failed(l, binding) })
+	setting, failed, info := at.setting, at.class, at.info
+	list := make([]kgo.RecordHeader, 0, 24)
 	add := func(name, value string) { list = append(list, kgo.RecordHeader{Key: name, Value: []byte(value)}) }
 	const kip298 = letterHeader
 	class := l.class
@@ -226,7 +241,13 @@ func (t *task) letterHeaders(l failureContext, binding *plugin.Binding) []kgo.Re
 	add(ours+"plugin.hash", info.Hash)
 	add(ours+"stage", string(l.stage))
 	add(ours+"setting", setting)
-	add(ours+"time", time.Now().UTC().Format(time.RFC3339))
+	add(ours+"time", now.UTC().Format(time.RFC3339))
+	if l.timestamp >= 0 {
+		add(ours+"timestamp", strconv.FormatInt(l.timestamp, 10))
+	}
+	if !l.parts.Whole() {
+		add(ours+"parts", l.parts.String())
+	}
 	if l.times > 0 {
 		add(ours+"replays", strconv.Itoa(l.times))
 	}
@@ -240,29 +261,64 @@ func (t *task) letterHeaders(l failureContext, binding *plugin.Binding) []kgo.Re
 	return list
 }
 
-// failed is the component in which it failed: the setting that names it, its class, and its plugin.
-func (t *task) failed(l failureContext, binding *plugin.Binding) (setting, class string, info plugin.Info) {
-	c := t.connector
-	info = binding.Current().Module()
+// failedPart is the component in which a record failed: the setting that names it, its class, and its plugin.
+type failedPart struct {
+	setting, class string
+	info           plugin.Info
+}
+
+// failedParts are those that records of a task have failed in within one second: they are looked for once in that time,
+// not for each record, since versions of plugins change.
+type failedParts struct {
+	mu     sync.Mutex
+	second int64
+	of     map[failurePlace]failedPart
+}
+
+// failurePlace is where a record failed.
+type failurePlace struct {
+	stage     core.ErrorStage
+	transform int
+}
+
+// part is the one in which a record failed now.
+func (f *failedParts) part(l failureContext, now time.Time, find func() failedPart) failedPart {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if second := now.Unix(); f.of == nil || second != f.second {
+		f.second, f.of = second, map[failurePlace]failedPart{}
+	}
+	place := failurePlace{l.stage, l.transform}
+	at, known := f.of[place]
+	if !known {
+		at = find()
+		f.of[place] = at
+	}
+	return at
+}
+
+// failed finds the component in which a record failed.
+func (t *task) failed(l failureContext, binding *plugin.Binding) failedPart {
+	c, info := t.connector, binding.Current().Module()
 	switch l.stage {
 	case core.AtKeyConverter:
-		return "key.converter", c.classOf("key.converter"), info
+		return failedPart{"key.converter", c.classOf("key.converter"), info}
 	case core.AtValueConverter:
-		return "value.converter", c.classOf("value.converter"), info
+		return failedPart{"value.converter", c.classOf("value.converter"), info}
 	case core.AtHeaderConverter:
-		return "header.converter", c.classOf("header.converter"), info
+		return failedPart{"header.converter", c.classOf("header.converter"), info}
 	case core.AtTransforms:
 		if aliases := config.List(c.config.Text("transforms")); l.transform < len(aliases) {
 			prefix := "transforms." + aliases[l.transform] + "."
-			class = c.config.Text(prefix + "type")
+			class := c.config.Text(prefix + "type")
 			if of, component, err := check.Find(c.o.Plugins, class, c.config.Text(prefix+"plugin.version"),
 				wit.ComponentTransformation); err == nil {
 				info, class = of, component.Name
 			}
-			return prefix + "type", class, info
+			return failedPart{prefix + "type", class, info}
 		}
 	}
-	return "connector.class", c.component.Name, info
+	return failedPart{"connector.class", c.component.Name, info}
 }
 
 // classOf is the whole class of a converter, the connector's or else the worker's, also where an alias names it.

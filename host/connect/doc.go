@@ -18,7 +18,8 @@
 //   - ends.go: lag, and where a run with --once ends. strangers.go: members of a sink's group that are not ours.
 //     reach.go: topics of a sink that nothing takes.
 //   - deadletter.go, letter.go: settings and headers of dead letters; replay.go: dead letters that are sent once more;
-//     letters.go: those of one connector, for REST. snapshot.go: a feed that is read whole because somebody says so.
+//     letterrecords.go: which records those of a sink are of; replayed.go: which were sent; letters.go: those of one
+//     connector, for REST. snapshot.go: a feed that is read whole because somebody says so.
 //   - state.go, written.go, trace.go, tracking.go, figures.go, times.go, offsets.go, adopt.go: what REST
 //     shows, and the offsets that it changes. classes.go: what connectors can name.
 //

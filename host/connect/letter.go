@@ -2,6 +2,7 @@ package connect
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -29,19 +30,33 @@ type DeadLetter struct {
 	Partition     int32
 	Offset        int64
 	Feed, Request string
+	// Timestamp is that of the record or row, which the letter's own may not be (message.timestamp.type=LogAppendTime);
+	// zero: none is known.
+	Timestamp time.Time
+	// ToPartition is that which a source's plugin wanted the row in, -1 for none.
+	ToPartition int32
+	// Parts are those of the rows that the transforms made of it which the letter is about. Fault is why its headers
+	// cannot be read.
+	Parts core.Parts
+	Fault error
 	// Stage is where it failed; Setting names what was at work there, Plugin and Version whose it was.
 	Stage, Setting, Plugin, Version string
 	// Class and Message are of the exception.
 	Class, Message string
 	// Failed is when that was, by the letter's time where no header says.
 	Failed time.Time
-	// Times is how often it was replayed.
+	// Times is how often the record was replayed before the letter was written.
 	Times int
+	// Replayed: the letter was, or another one of its record stood for it; nil: nobody has looked.
+	Replayed *bool
 }
 
 // ReadLetter reads a record of a topic of dead letters.
 func ReadLetter(r *kgo.Record) DeadLetter {
-	l := DeadLetter{Record: r, Partition: -1, Failed: r.Timestamp}
+	l := DeadLetter{Record: r, Partition: -1, ToPartition: -1, Failed: r.Timestamp}
+	if !byBroker(r) {
+		l.Timestamp = r.Timestamp
+	}
 	number := func(text string, bits int) int64 {
 		n, err := strconv.ParseInt(text, 10, bits)
 		if err != nil {
@@ -76,6 +91,16 @@ func ReadLetter(r *kgo.Record) DeadLetter {
 			l.Plugin = text
 		case ownLetterHeader + "plugin.version":
 			l.Version = text
+		case ownLetterHeader + "timestamp":
+			if at := number(text, 64); at >= 0 {
+				l.Timestamp = time.UnixMilli(at)
+			}
+		case ownLetterHeader + "partition":
+			l.ToPartition = max(-1, int32(number(text, 32)))
+		case ownLetterHeader + "parts":
+			if l.Parts, l.Fault = core.ParseParts(text); l.Fault != nil {
+				l.Fault = fmt.Errorf("header %s: %w", h.Key, l.Fault)
+			}
 		case ownLetterHeader + "time":
 			if at, err := time.Parse(time.RFC3339, text); err == nil {
 				l.Failed = at
@@ -87,13 +112,24 @@ func ReadLetter(r *kgo.Record) DeadLetter {
 	return l
 }
 
+// byBroker tells whether the timestamp of a record is when a broker got it.
+func byBroker(r *kgo.Record) bool { return r.Attrs.TimestampType() == 1 }
+
 // original is the record of a sink as it was read first: without what is said of its failure.
 func (l *DeadLetter) original() *kgo.Record {
 	return &kgo.Record{Topic: l.Topic, Partition: l.Partition, Offset: l.Offset, Key: l.Record.Key,
-		Value: l.Record.Value, Timestamp: l.Record.Timestamp, LeaderEpoch: -1,
+		Value: l.Record.Value, Timestamp: cmp.Or(l.Timestamp, l.Record.Timestamp), LeaderEpoch: -1,
 		Headers: slices.DeleteFunc(slices.Clone(l.Record.Headers), func(h kgo.RecordHeader) bool {
 			return strings.HasPrefix(h.Key, letterHeader) || strings.HasPrefix(h.Key, ownLetterHeader)
 		})}
+}
+
+// PartsLeft are the rows of the record that the letter is about, such as "2 of 3"; "": the record as a whole.
+func (l *DeadLetter) PartsLeft() string {
+	if l.Parts.Whole() {
+		return ""
+	}
+	return l.Parts.String()
 }
 
 // document tells whether the letter is a row as the service sent it.
@@ -118,9 +154,4 @@ func (f *LetterFilter) Takes(l *DeadLetter) bool {
 func byOrigin(a, b *DeadLetter) int {
 	return cmp.Or(strings.Compare(a.Topic, b.Topic), cmp.Compare(a.Partition, b.Partition),
 		cmp.Compare(a.Offset, b.Offset), cmp.Compare(a.Record.Offset, b.Record.Offset))
-}
-
-// sameOrigin tells whether two letters are of one record.
-func sameOrigin(a, b *DeadLetter) bool {
-	return a.Topic == b.Topic && a.Partition == b.Partition && a.Offset == b.Offset
 }

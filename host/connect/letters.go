@@ -7,6 +7,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/culvert-project/culvert/host/internal/offset"
 	"github.com/culvert-project/culvert/host/kafka"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 )
@@ -37,6 +38,10 @@ func (h *Herder) LettersOf(ctx context.Context, name string, last int64, each fu
 	for partition, end := range ends[topic] {
 		from[partition] = max(0, end-last)
 	}
+	replayed, err := h.replayed(ctx, name, topic, ends[topic])
+	if err != nil {
+		return topic, err
+	}
 	reader, err := kafka.NewReader(h.o.Kafka)
 	if err != nil {
 		return topic, err
@@ -44,6 +49,8 @@ func (h *Herder) LettersOf(ctx context.Context, name string, last int64, each fu
 	defer reader.Close()
 	_, err = reader.Read(ctx, topic, kafka.ReadOptions{From: from, To: ends[topic]}, func(r *kgo.Record) error {
 		if l := ReadLetter(r); l.Connector == name {
+			has := replayed.Has(&l)
+			l.Replayed = &has
 			return each(&l)
 		}
 		return nil
@@ -51,12 +58,39 @@ func (h *Herder) LettersOf(ctx context.Context, name string, last int64, each fu
 	return topic, err
 }
 
+// replayed are the letters of a connector that were replayed, of a topic with these partitions.
+func (h *Herder) replayed(ctx context.Context, name, topic string, partitions kafka.Positions) (*ReplayedLetters,
+	error) {
+	k := h.find(name)
+	if k == nil {
+		return nil, fmt.Errorf("%s: %w", name, ErrUnknownConnector)
+	}
+	c, err := k.apart(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer c.closeOffsets()
+	if err := c.offsets.Refresh(ctx); err != nil {
+		return nil, err
+	}
+	all := &ReplayedLetters{topic, map[string]replayPlace{}}
+	for partition := range partitions {
+		at := replayPartition(topic, partition)
+		fields, _, err := c.offsets.Get(ctx, replayOwner+name, at)
+		if err != nil {
+			return nil, err
+		}
+		if all.places[replayOwner+name+offset.Identity(at)], err = readReplayPlace(fields); err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
+}
+
 // ReplayOf is [Herder.Replay] of a connector's letters in the topic that its settings name, beside its tasks. One that
 // is paused or stopped is to write nothing: [ErrHeld].
-func (h *Herder) ReplayOf(ctx context.Context, name string, filter LetterFilter, again bool) (done Replayed,
-	err error) {
-	topic, err := h.letterTopic(name)
-	if err != nil {
+func (h *Herder) ReplayOf(ctx context.Context, name string, r Replay) (done Replayed, err error) {
+	if r.Topic, err = h.letterTopic(name); err != nil {
 		return done, err
 	}
 	switch held, err := h.held(ctx, name); {
@@ -69,8 +103,8 @@ func (h *Herder) ReplayOf(ctx context.Context, name string, filter LetterFilter,
 		return done, ErrReplaying
 	}
 	defer h.replaying.Unlock()
-	filter.Connector = name
-	return h.Replay(ctx, Replay{Topic: topic, Filter: filter, Again: again})
+	r.Filter.Connector = name
+	return h.Replay(ctx, r)
 }
 
 // ErrHeld is the error of a replay for a connector that was paused or stopped.

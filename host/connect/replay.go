@@ -1,6 +1,7 @@
 package connect
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -19,6 +20,7 @@ import (
 	core "github.com/culvert-project/culvert/host/internal/task"
 	"github.com/culvert-project/culvert/host/kafka"
 	"github.com/culvert-project/culvert/host/plugin"
+	"github.com/culvert-project/culvert/plugins/smt/pattern"
 	"github.com/culvert-project/culvert/sdk/go/role"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
@@ -30,6 +32,8 @@ type Replay struct {
 	Filter LetterFilter
 	// Again forgets what was replayed before.
 	Again bool
+	// Older sends a sink's records also where their topic has a later one of the same key.
+	Older bool
 }
 
 // Replayed is what came of it.
@@ -119,8 +123,20 @@ func (h *Herder) replayOf(ctx context.Context, name string, reader *kafka.Reader
 	if err := c.offsets.Renew(ctx); err != nil {
 		return err
 	}
+	var all []*replay
 	for _, partition := range slices.Sorted(maps.Keys(ends)) {
 		p := &replay{connector: c, reader: reader, of: r, partition: partition, end: ends[partition], done: done}
+		if err := p.load(ctx); err != nil {
+			return err
+		}
+		all = append(all, p)
+	}
+	if c.isSink() {
+		if err := recordsOf(ctx, all); err != nil {
+			return err
+		}
+	}
+	for _, p := range all {
 		if err := p.run(ctx); err != nil {
 			return err
 		}
@@ -140,22 +156,35 @@ type replay struct {
 	// next is where the next letters are looked for.
 	next int64
 	at   replayPlace
+	// kept is what of it is stored.
+	kept string
+	// records are those of a sink that the letters of all partitions name; nil for a source.
+	records *letterRecords
+	// regex is what the connector's topics match, if it says so.
+	regex *pattern.Pattern
 }
 
-// owner is whose offsets say what was replayed of a connector's letters: no connector's, by its colon and blank.
-func (p *replay) owner() string { return "culvert dlq replay: " + p.connector.config.Name }
+// owner is whose offsets say what was replayed of the connector's letters.
+func (p *replay) owner() string { return replayOwner + p.connector.config.Name }
 
 // stored is the source partition that its offset is stored under.
-func (p *replay) stored() []wit.Field {
-	return []wit.Field{wit.TextField("topic", p.of.Topic), wit.IntegerField("partition", int64(p.partition))}
-}
+func (p *replay) stored() []wit.Field { return replayPartition(p.of.Topic, p.partition) }
 
-func (p *replay) run(ctx context.Context) error {
+// load finds out what was replayed before.
+func (p *replay) load(ctx context.Context) error {
 	c := p.connector
+	if regex := c.config.Text("topics.regex"); regex != "" {
+		compiled, err := pattern.Compile(regex)
+		if err != nil {
+			return fmt.Errorf("topics.regex: %w", err)
+		}
+		p.regex = &compiled
+	}
 	stored, _, err := c.offsets.Get(ctx, p.owner(), p.stored())
 	if err != nil {
 		return err
 	}
+	p.kept = string(offset.AppendFields(nil, stored))
 	if !p.of.Again {
 		if p.at, err = readReplayPlace(stored); err != nil {
 			return fmt.Errorf("what is stored about earlier replays of topic %s, partition %d: %w", p.of.Topic,
@@ -168,6 +197,48 @@ func (p *replay) run(ctx context.Context) error {
 			"replayed", p.of.Topic, p.partition, p.at.behind(), p.end)
 	}
 	p.next = p.at.next
+	return nil
+}
+
+// recordsOf reads all letters of a sink, so that each record is sent once however many of them it has.
+func recordsOf(ctx context.Context, all []*replay) error {
+	records := newLetterRecords()
+	each := func(take func(*replay, *DeadLetter) error) error {
+		for _, p := range all {
+			p.records = records
+			_, err := p.reader.Read(ctx, p.of.Topic, kafka.ReadOptions{To: kafka.Positions{p.partition: p.end}},
+				func(r *kgo.Record) error {
+					if l := ReadLetter(r); l.Connector == p.connector.config.Name {
+						return take(p, &l)
+					}
+					return nil
+				})
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	err := each(func(p *replay, l *DeadLetter) error {
+		return records.add(l, p.at.settled(l.Record.Offset), p.at.doubtful(l.Record.Offset))
+	})
+	if err != nil || all[0].of.Older {
+		return err
+	}
+	err = each(func(p *replay, l *DeadLetter) error {
+		if p.of.Filter.Takes(l) && !records.done(l) && p.unfit(l) == "" {
+			records.ask(l)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return records.compare(ctx, all[0].connector.kafka)
+}
+
+func (p *replay) run(ctx context.Context) error {
+	c := p.connector
 	t := &task{connector: c}
 	binding, err := c.bind()
 	if err != nil {
@@ -187,7 +258,8 @@ func (p *replay) run(ctx context.Context) error {
 
 // letters are those that come next; none: that was all. What is somebody else's is gone past.
 func (p *replay) letters(ctx context.Context) (letters []*DeadLetter, err error) {
-	bytes, expected := 0, p.next
+	bytes, expected, again := 0, p.next, int64(-1)
+	taken := map[string]recordIdentity{} // by the places that records had
 	at, err := p.reader.Read(ctx, p.of.Topic, kafka.ReadOptions{From: kafka.Positions{p.partition: p.next},
 		To: kafka.Positions{p.partition: p.end}}, func(r *kgo.Record) error {
 		l := ReadLetter(r)
@@ -197,12 +269,33 @@ func (p *replay) letters(ctx context.Context) (letters []*DeadLetter, err error)
 		case l.Connector != p.connector.config.Name:
 			p.at.settle(r.Offset, r.Offset)
 			return nil
-		case p.at.settled(r.Offset) || !p.of.Filter.Takes(&l):
+		case p.at.settled(r.Offset):
 			return nil
 		}
-		if why := p.unfit(&l); why != "" {
+		var id recordIdentity
+		place, beside := "", false // beside: it is settled with another one of its record
+		if p.records != nil {
+			id, place = l.identity(), originOf(l.original())
+			other, here := taken[place]
+			if here && other != id { // of a topic that was made anew: no task has both at a time
+				again, expected = r.Offset, r.Offset
+				return kafka.ErrStop
+			}
+			if beside = here; !here && p.records.done(&l) {
+				p.at.settle(r.Offset, r.Offset)
+				return nil
+			}
+		}
+		if !p.of.Filter.Takes(&l) {
+			return nil
+		}
+		if why := p.unfit(&l); why != "" && !beside {
 			p.done.Unknown[why]++
 			return nil
+		}
+		if p.records != nil {
+			taken[place] = id
+			p.records.take(id)
 		}
 		letters = append(letters, &l)
 		if bytes += len(r.Key) + len(r.Value); len(letters) >= lettersAtOnce || bytes >= letterBytesAtOnce {
@@ -213,7 +306,9 @@ func (p *replay) letters(ctx context.Context) (letters []*DeadLetter, err error)
 	if err != nil {
 		return nil, err
 	}
-	p.next = at[p.partition]
+	if p.next = at[p.partition]; again >= 0 {
+		p.next = again
+	}
 	p.at.settle(expected, p.next-1)
 	return letters, p.at.bounded()
 }
@@ -222,8 +317,11 @@ func (p *replay) letters(ctx context.Context) (letters []*DeadLetter, err error)
 // letters can put anything into its headers: rows go to no topic but the connector's.
 func (p *replay) unfit(l *DeadLetter) string {
 	c := p.connector
-	if l.Stage == "" {
+	switch {
+	case l.Stage == "":
 		return "that another program has written, whose form nobody knows"
+	case l.Fault != nil:
+		return "of which a header cannot be read"
 	}
 	wanted := role.SourceTopic
 	topics := config.List(c.config.Text("topics"))
@@ -232,7 +330,18 @@ func (p *replay) unfit(l *DeadLetter) string {
 		if l.Partition < 0 || l.Offset < 0 {
 			return "that do not say which record they were"
 		}
-		if c.config.Text("topics.regex") != "" {
+		switch {
+		case p.records.odd[l.identity()]:
+			return "of records whose letters name parts of different numbers of rows"
+		case p.records.older(l):
+			return "of records that are older than a later one of the same key, which they would be written over: " +
+				"--older sends them all the same"
+		}
+		if p.regex != nil {
+			if takes, err := config.TakesTopic(*p.regex, l.Topic); err != nil || !takes {
+				return fmt.Sprintf("of topic %q, which topics.regex of connector %s does not match", l.Topic,
+					c.config.Name)
+			}
 			return ""
 		}
 	}
@@ -301,8 +410,8 @@ func (p *replay) readable(ctx context.Context, letters []*DeadLetter, unreadable
 	refused []source.DeadLetter, err error) {
 	for _, l := range letters {
 		r := source.DeadLetter{Feed: l.Feed, Topic: l.Topic, Page: l.Request,
-			Row: uint32(l.Offset), Times: l.Times, Document: l.document(),
-			Key: l.Record.Key, Value: l.Record.Value, Timestamp: l.Record.Timestamp}
+			Row: uint32(l.Offset), Times: l.Times, Document: l.document(), Parts: l.Parts, Partition: l.ToPartition,
+			Key: l.Record.Key, Value: l.Record.Value, Timestamp: cmp.Or(l.Timestamp, l.Record.Timestamp)}
 		if r.Document {
 			why, err := unreadable(ctx, &r)
 			if err != nil {
@@ -332,46 +441,44 @@ func (p *replay) sink(ctx context.Context, t *task, binding *plugin.Binding, tra
 	letters.replayed = func(r *kgo.Record) int { return times[originOf(r)] + 1 }
 	for {
 		chosen, err := p.letters(ctx)
-		if err != nil || len(chosen) == 0 {
+		if err != nil {
 			return err
+		}
+		if len(chosen) == 0 {
+			return p.store(ctx, p.at) // with those that others stand for
 		}
 		slices.SortFunc(chosen, byOrigin)
 		clear(times)
 		// of is the record that a letter came to: a record that stands there twice is delivered once.
-		var records []*kgo.Record
-		var sent []bool
+		replay := sink.Replay{}
 		of := make([]int, len(chosen))
 		for i, l := range chosen {
-			if i == 0 || !sameOrigin(chosen[i-1], l) {
-				records, sent = append(records, nil), append(sent, false)
+			record, id := l.original(), l.identity()
+			if i == 0 || id != chosen[i-1].identity() {
+				one := p.records.of[id]
+				replay.Records, replay.Sent = append(replay.Records, record), append(replay.Sent, one.doubt)
+				replay.Parts = append(replay.Parts, p.records.parts[id])
+				times[originOf(record)] = int(one.times)
 			}
-			of[i] = len(records) - 1
-			record := l.original()
-			records[of[i]], times[originOf(record)] = record, l.Times
-			sent[of[i]] = sent[of[i]] || p.at.doubtful(l.Record.Offset)
+			of[i] = len(replay.Records) - 1
 		}
 		options := t.sinkOptions(binding, transforms)
 		options.Tolerance.TolerateAll, options.DeadLetters = true, letters
 		options.Uncertain, options.Settled = &sink.Uncertain{}, &sink.Settled{}
 		before := p.at.clone()
-		err = sink.Deliver(ctx, options, sink.Replay{Records: records, Sent: sent,
-			Store: func(ctx context.Context, settled, sent []bool) error {
-				at := before.clone()
-				for i, l := range chosen {
-					at.doubt(l.Record.Offset, sent[of[i]])
-					if settled[of[i]] {
-						at.settle(l.Record.Offset, l.Record.Offset)
-					}
+		replay.Store = func(ctx context.Context, settled, sent []bool) error {
+			at := before.clone()
+			for i, l := range chosen {
+				at.doubt(l.Record.Offset, sent[of[i]])
+				if settled[of[i]] {
+					at.settle(l.Record.Offset, l.Record.Offset)
 				}
-				entry := offset.Entry{Partition: p.stored(), Offset: at.fields()}
-				if err := c.offsets.Set(ctx, p.owner(), entry); err != nil {
-					return err
-				}
-				p.at = at
-				return nil
-			}})
-		for _, l := range chosen {
-			if p.at.settled(l.Record.Offset) {
+			}
+			return p.store(ctx, at)
+		}
+		err = sink.Deliver(ctx, options, replay)
+		for i, l := range chosen {
+			if p.at.settled(l.Record.Offset) && (i == 0 || of[i] != of[i-1]) {
 				p.done.Letters++
 			}
 		}
@@ -380,6 +487,20 @@ func (p *replay) sink(ctx context.Context, t *task, binding *plugin.Binding, tra
 			return err
 		}
 	}
+}
+
+// store keeps what was replayed.
+func (p *replay) store(ctx context.Context, at replayPlace) error {
+	fields := at.fields()
+	text := string(offset.AppendFields(nil, fields))
+	if text != p.kept {
+		entry := offset.Entry{Partition: p.stored(), Offset: fields}
+		if err := p.connector.offsets.Set(ctx, p.owner(), entry); err != nil {
+			return err
+		}
+	}
+	p.at, p.kept = at, text
+	return nil
 }
 
 // originOf names a record.
@@ -434,7 +555,7 @@ func (r *replayPlace) bounded() error {
 		return nil
 	}
 	return fmt.Errorf("expected at most %d runs of letters that were replayed before others, found %d: replay the "+
-		"others first, without a filter", maxGaps, len(r.done))
+		"others first, without a filter or with --older", maxGaps, len(r.done))
 }
 
 // doubt says whether somebody knows of a letter that it was written.

@@ -28,7 +28,7 @@ type Beyond interface {
 	Snapshot(name, feed, ident string) error
 	// Letters are the last dead letters of a connector, of each partition so many; Replay sends them once more.
 	Letters(ctx context.Context, name string, last int64, chosen connect.LetterFilter) (Letters, error)
-	Replay(ctx context.Context, name string, chosen connect.LetterFilter, again bool) (connect.Replayed, error)
+	Replay(ctx context.Context, name string, r connect.Replay) (connect.Replayed, error)
 	// LookAgain has the folder of connectors read again; false: the worker follows none. Changes are what that would do
 	// at the moment; errors are as of [Worker.Pause].
 	LookAgain() bool

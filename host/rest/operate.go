@@ -129,6 +129,8 @@ type Letter struct {
 	Class     string     `json:"class"`
 	Message   string     `json:"message"`
 	Replays   int        `json:"replays"`
+	Parts     string     `json:"parts,omitempty"`
+	Replayed  *bool      `json:"replayed,omitempty"`
 }
 
 // LetterFrom is where a dead letter came from.
@@ -144,7 +146,7 @@ type LetterFrom struct {
 func LetterOf(l *connect.DeadLetter) Letter {
 	return Letter{Partition: l.Record.Partition, Offset: l.Record.Offset, Failed: l.Failed.UTC().Format(time.RFC3339),
 		Connector: l.Connector, Stage: l.Stage, Setting: l.Setting, Plugin: l.Plugin, Version: l.Version,
-		Class: l.Class, Message: l.Message, Replays: l.Times,
+		Class: l.Class, Message: l.Message, Replays: l.Times, Parts: l.PartsLeft(), Replayed: l.Replayed,
 		From: LetterFrom{l.Topic, l.Partition, l.Offset, l.Feed, l.Request}}
 }
 
@@ -175,11 +177,12 @@ func (x *exchange) letters(w Beyond) {
 	x.answer(http.StatusOK, found)
 }
 
-// replayAsked chooses letters: those whose exception has a text in its class or message, and again those that were
-// replayed before.
+// replayAsked chooses letters: those whose exception has a text in its class or message, again those that were replayed
+// before, and those of records of which a later one has the same key.
 type replayAsked struct {
 	Error string `json:"error,omitempty"`
 	Again bool   `json:"again,omitempty"`
+	Older bool   `json:"older,omitempty"`
 }
 
 // replayed is what came of it; of Left ones nothing did, by the reason.
@@ -199,7 +202,8 @@ func (x *exchange) replay(w Beyond) {
 	}
 	ctx, cancel := context.WithTimeout(x.r.Context(), replayTime)
 	defer cancel()
-	done, err := w.Replay(ctx, x.name(), connect.LetterFilter{Error: asked.Error}, asked.Again)
+	done, err := w.Replay(ctx, x.name(), connect.Replay{Filter: connect.LetterFilter{Error: asked.Error},
+		Again: asked.Again, Older: asked.Older})
 	switch {
 	case errors.Is(err, connect.ErrHeld):
 		x.fail(http.StatusConflict, "Connector "+x.name()+" is to be PAUSED or STOPPED, and "+

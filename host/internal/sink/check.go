@@ -163,7 +163,7 @@ func (w *writing) checkAgain(row uint32, r *wit.Retry) (again bool, err error) {
 	if r.Fault != nil {
 		return w.stillInDoubt(row, r.Fault, true)
 	}
-	if again, err = w.again(row, r, nil); err != nil {
+	if again, err = w.anew(row, r); err != nil {
 		return false, w.tries[row].doubt.because(err).failure
 	}
 	if r.Hint != wit.HintUncertain {

@@ -426,6 +426,7 @@ func (w *writing) judge(j *job, verdicts []wit.Verdict, response wit.Response, l
 	t := w.task
 	var rows, doubts []uint32
 	var hints []wit.Hint
+	var dead burial
 	var pause, waits bool // waits: the checks come after a pause, since something has failed
 	var atLeast time.Duration
 	idle := 0
@@ -443,21 +444,23 @@ func (w *writing) judge(j *job, verdicts []wit.Verdict, response wit.Response, l
 			t.count.written.Add(1)
 			once := !j.Request.Repeatable || w.tries[row].doubt != nil
 			w.resolved(row)
-			t.ledger.settle(w.batch.items[row], once)
+			dead.add(w.batch.items[row], t.ledger.settle(w.batch.items[row], once))
 		case v.Refused != nil && w.tries[row].doubt != nil:
 			if again, err := w.stillInDoubt(row, v.Refused, retryable(v.Refused, t.o.Client.Retry())); !failed(err) &&
 				again {
 				doubts, waits = append(doubts, row), true
 			}
 		case v.Refused != nil:
-			if once, err := w.refused(j, row, v.Refused, response.Status, lost); !failed(err) && once {
+			if once, err := w.refused(&dead, j, row, v.Refused, response.Status, lost); !failed(err) && once {
 				rows, pause, w.tries[row].hint = append(rows, row), true, ""
 			}
 			if w.tries[row].doubt != nil {
 				doubts, waits = append(doubts, row), true
 			}
 		case v.Again != nil:
-			decide := w.again
+			decide := func(row uint32, r *wit.Retry, lost *transport.NoAnswer) (bool, error) {
+				return w.again(&dead, row, r, lost)
+			}
 			checked := w.tries[row].doubt != nil
 			if checked {
 				decide = func(row uint32, r *wit.Retry, _ *transport.NoAnswer) (bool, error) {
@@ -485,6 +488,7 @@ func (w *writing) judge(j *job, verdicts []wit.Verdict, response wit.Response, l
 			}
 		}
 	}
+	failed(t.bury(&dead))
 	if failure != nil {
 		failed(w.leftInDoubt(doubts))
 		return nil, failure
@@ -514,9 +518,9 @@ func (w *writing) judge(j *job, verdicts []wit.Verdict, response wit.Response, l
 const maxAgainWait = time.Minute
 
 // refused decides about a row that was refused: an error fails the task; again: it is to be sent once more; neither: it
-// is settled, or in doubt from now on.
-func (w *writing) refused(j *job, row uint32, f *wit.Fault, status uint16, lost *transport.NoAnswer) (again bool,
-	err error) {
+// is settled with its record's dead letter, or in doubt from now on.
+func (w *writing) refused(dead *burial, j *job, row uint32, f *wit.Fault, status uint16,
+	lost *transport.NoAnswer) (again bool, err error) {
 	t, item := w.task, w.batch.items[row]
 	switch {
 	case lost != nil && lost.Status != 0:
@@ -545,7 +549,8 @@ func (w *writing) refused(j *job, row uint32, f *wit.Fault, status uint16, lost 
 		t.count.faults.Count()
 		return false, &recordError{item: item, stage: "write", err: f}
 	}
-	return false, w.refuse(row, task.AtWrite, f)
+	w.refuse(dead, row, task.AtWrite, f)
+	return false, nil
 }
 
 // proven tells whether an answer shows that a row was not written: by its status, or, in an answer of success, by what
@@ -585,15 +590,10 @@ func retryable(f *wit.Fault, retry transport.Retry) bool {
 
 // again tells whether a row is to be encoded anew; where it was often enough, it is refused. By it the plugin says that
 // the row was not written, whatever the status.
-func (w *writing) again(row uint32, r *wit.Retry, lost *transport.NoAnswer) (bool, error) {
+func (w *writing) again(dead *burial, row uint32, r *wit.Retry, lost *transport.NoAnswer) (bool, error) {
 	t, item := w.task, w.batch.items[row]
 	if r.Fault == nil {
-		if w.tries[row].again++; w.tries[row].again > maxAgain {
-			return false, &recordError{item: item, stage: "write",
-				err: fmt.Errorf("the plugin wants to write it anew for the %dth time, last with the hint %q",
-					maxAgain+1, r.Hint)}
-		}
-		return true, nil
+		return w.anew(row, r)
 	}
 	t.count.faults.Count()
 	if w.another(row, r.Fault) {
@@ -609,7 +609,18 @@ func (w *writing) again(row uint32, r *wit.Retry, lost *transport.NoAnswer) (boo
 	if ofAllRows(r.Fault) {
 		return false, &recordError{item: item, stage: "write", err: r.Fault}
 	}
-	return false, w.refuse(row, task.AtWrite, r.Fault)
+	w.refuse(dead, row, task.AtWrite, r.Fault)
+	return false, nil
+}
+
+// anew tells whether a row is to be encoded anew without a fault.
+func (w *writing) anew(row uint32, r *wit.Retry) (bool, error) {
+	if w.tries[row].again++; w.tries[row].again > maxAgain {
+		return false, &recordError{item: w.batch.items[row], stage: "write",
+			err: fmt.Errorf("the plugin wants to write it anew for the %dth time, last with the hint %q", maxAgain+1,
+				r.Hint)}
+	}
+	return true, nil
 }
 
 // another counts an attempt that failed, and tells whether there is to be one more: as often as the client's settings
@@ -707,7 +718,9 @@ func (w *writing) halve(o *openedVersion, rows []uint32, hints []wit.Hint, err e
 		if w.tries[rows[0]].doubt != nil {
 			return []job{w.refusal(rows[0], err)}, nil
 		}
-		return nil, w.refuse(rows[0], task.AtEncode, err)
+		var dead burial
+		w.refuse(&dead, rows[0], task.AtEncode, err)
+		return nil, w.task.bury(&dead)
 	}
 	var jobs []job
 	middle := len(rows) / 2
@@ -731,13 +744,15 @@ func (w *writing) halve(o *openedVersion, rows []uint32, hints []wit.Hint, err e
 func (w *writing) encoded(o *openedVersion, by hashed, rows []uint32, d wit.Deliveries) ([]job, error) {
 	t := w.task
 	jobs := make([]job, 0, len(d.Ready))
+	var dead burial
 	for _, row := range d.Ignored {
 		if w.tries[rows[row]].doubt != nil {
 			jobs = append(jobs, w.refusal(rows[row], errors.New("the plugin ignores it")))
 			continue
 		}
 		t.count.ignored.Add(1)
-		t.ledger.settle(w.batch.items[rows[row]], false)
+		item := w.batch.items[rows[row]]
+		dead.add(item, t.ledger.settle(item, false))
 	}
 	for i := range d.Refused {
 		f := &d.Refused[i]
@@ -750,9 +765,10 @@ func (w *writing) encoded(o *openedVersion, by hashed, rows []uint32, d wit.Deli
 			t.count.faults.Count()
 			return nil, &recordError{item: item, stage: "encode", err: &f.Fault}
 		}
-		if err := w.refuse(rows[f.Origin], task.AtEncode, &f.Fault); err != nil {
-			return nil, err
-		}
+		w.refuse(&dead, rows[f.Origin], task.AtEncode, &f.Fault)
+	}
+	if err := t.bury(&dead); err != nil {
+		return nil, err
 	}
 	for n, ready := range d.Ready {
 		if len(ready.Rows) == 0 {

@@ -81,19 +81,18 @@ func (b *badRecord) before(w *writing, row uint32) bool {
 	return row < b.row && w.batch.items[row] != w.batch.items[b.row]
 }
 
-// refuse settles a row that cannot be written where such rows are tolerated; else the task fails when all that was read
-// before is settled. An error is another one: the dead letter cannot be stored.
-func (w *writing) refuse(row uint32, stage task.ErrorStage, fault error) error {
-	err := w.task.refuse(w.batch.items[row], stage, fault)
-	if err == nil || w.task.o.TolerateAll {
-		return err
+// refuse has a row that cannot be written settled with its record's dead letter where such rows are tolerated; else the
+// task fails when all that was read before is settled.
+func (w *writing) refuse(dead *burial, row uint32, stage task.ErrorStage, fault error) {
+	err := w.task.refuse(dead, w.batch.items[row], int(w.batch.origins.IDs[row].Part), stage, fault)
+	if err == nil {
+		return
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.bad == nil || w.bad.before(w, row) {
 		w.bad = &badRecord{w, row, err}
 	}
-	return nil
 }
 
 // ending is the record at which the task ends, nil for none.
@@ -378,6 +377,9 @@ func (d *dispatch) encode(w *writing) {
 // metadata may be.
 func (w *writing) deliveries() ([]job, error) {
 	t := w.task
+	if err := t.bury(&w.batch.burial); err != nil {
+		return nil, err
+	}
 	if t.ledger.first(w.batch.items) {
 		if err := t.commit(w.working); errors.Is(err, kafka.ErrCommitMetadata) {
 			return nil, err

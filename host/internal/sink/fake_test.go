@@ -298,6 +298,8 @@ type writer struct {
 	warnings int
 	// encoded is how many rows it was given to encode.
 	encoded int
+	// given are the records of these rows.
+	given []wit.RecordID
 }
 
 func (w *writer) OpenSink(context.Context, string, []wit.Setting, []byte, []wit.Response) (wit.SinkOpening, error) {
@@ -324,6 +326,7 @@ func (w *writer) Encode(_ context.Context, context []byte, b *record.Batch, orig
 		return d, &wit.Fault{Kind: wit.FaultStale, Message: "unknown property"}
 	}
 	w.encoded += len(b.Rows)
+	w.given = append(w.given, origins.IDs...)
 	hinted := map[uint32]string{}
 	for _, h := range hints {
 		hinted[h.Row] = h.Text

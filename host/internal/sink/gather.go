@@ -36,6 +36,8 @@ type batch struct {
 	// items are the records that the rows came of, one for each row, and origins what the plugin is told of them.
 	items   []*item
 	origins record.Origins
+	// burial is the records that cannot be written, as far as that is known before rows are encoded.
+	burial burial
 	// span is what is told of the batch, nil while nothing is traced.
 	span *tracing.Span
 	// err is why there are no more batches.
@@ -236,7 +238,7 @@ func (g *gatherer) shape(ctx context.Context, items []*item) (*batch, error) {
 			if convert.Stops(err) {
 				g.over = fmt.Errorf("%s: %w", stage, err)
 			} else {
-				g.over = g.task.refuse(i, stage, err)
+				g.over = g.task.refuse(&b.burial, i, allOfIt, stage, err)
 			}
 			if g.over == nil {
 				continue
@@ -251,12 +253,9 @@ func (g *gatherer) shape(ctx context.Context, items []*item) (*batch, error) {
 	converting.End(nil)
 	g.converted(b, read)
 	if g.chain == nil || len(read) == 0 {
-		b.items = read
-		for _, i := range read {
-			b.originate(i, 0)
-		}
+		err := g.transformed(b, read, nil)
 		g.task.arrived(b)
-		return b, nil
+		return b, err
 	}
 	start = time.Now()
 	transforming := b.span.Child("transform", tracing.Internal)
@@ -340,45 +339,58 @@ func (b *batch) originate(i *item, part uint32) {
 // arrived says what does not fit of the topics that rows have.
 func (t *Task) arrived(b *batch) { t.o.Reach.arrived(t.log, b, t.plugin.Opened().topics) }
 
-// transformed finds out which rows came of which record. Rows of the first record that cannot be written where none may
-// be skipped, and of those read after it, are left out.
+// transformed finds out which rows came of which record. Where it is known that others are written, those stay that are
+// left. Rows of the first record that cannot be written where none may be skipped, and of those read after it, are left
+// out.
 func (g *gatherer) transformed(b *batch, read []*item, faults []wit.RowFault) error {
-	left := make([]int, len(read))
+	t := g.task
+	rows := make([]uint32, len(read))
 	for i := range b.rows.Rows {
-		r := &b.rows.Rows[i]
-		if int(r.Origin) >= len(read) {
-			return fmt.Errorf("transforms: a row of record %d of %d", r.Origin, len(read))
+		origin := b.rows.Rows[i].Origin
+		if int(origin) >= len(read) {
+			return fmt.Errorf("transforms: a row of record %d of %d", origin, len(read))
 		}
-		left[r.Origin]++
+		rows[origin]++
 	}
-	faults = slices.DeleteFunc(faults, func(f wit.RowFault) bool { return int(f.Origin) >= len(read) })
+	refused := make([]error, len(read)) // of the record as a whole
 	for i := range faults {
-		left[faults[i].Origin]++ // until it is refused
+		if f := &faults[i]; int(f.Origin) < len(read) {
+			refused[f.Origin] = cmp.Or(refused[f.Origin], error(rowFault{f}))
+		}
 	}
-	for i, n := range left {
-		g.task.ledger.become(read[i], n)
-	}
-	end := uint32(len(read))
-	for i := range faults {
-		f := &faults[i]
-		if err := g.task.refuse(read[f.Origin], task.AtTransforms, rowFault{f}); err != nil {
-			g.over, g.rest, end = err, nil, f.Origin
+	for n, i := range read {
+		if refused[n] == nil {
+			refused[n] = t.ledger.left[idOf(i.record)].Fits(rows[n])
+		}
+		if refused[n] == nil {
+			continue
+		}
+		if err := t.refuse(&b.burial, i, allOfIt, task.AtTransforms, refused[n]); err != nil {
+			g.over, g.rest, read = err, nil, read[:n]
 			break
 		}
 	}
-	parts := make([]uint32, end)
-	rows := b.rows.Rows[:0]
+	part, left := make([]uint32, len(rows)), make([]int, len(rows))
+	kept := b.rows.Rows[:0]
 	for _, r := range b.rows.Rows {
-		if r.Origin >= end {
+		n := int(r.Origin)
+		at := part[n]
+		part[n]++
+		if n >= len(read) || refused[n] != nil || !t.ledger.left[idOf(read[n].record)].Has(at) {
 			continue
 		}
-		b.originate(read[r.Origin], parts[r.Origin])
-		parts[r.Origin]++
-		b.items = append(b.items, read[r.Origin])
-		r.Origin = uint32(len(rows))
-		rows = append(rows, r)
+		left[n]++
+		b.originate(read[n], at)
+		b.items = append(b.items, read[n])
+		r.Origin = uint32(len(kept))
+		kept = append(kept, r)
 	}
-	b.rows.Rows = rows
+	b.rows.Rows = kept
+	for n, i := range read {
+		if refused[n] == nil {
+			t.ledger.become(i, rows[n], left[n])
+		}
+	}
 	return nil
 }
 
@@ -481,23 +493,4 @@ func earlier(err, other error) bool {
 	x, y := a.item.record, b.item.record
 	return cmp.Or(strings.Compare(x.Topic, y.Topic), cmp.Compare(x.Partition, y.Partition),
 		cmp.Compare(x.Offset, y.Offset)) < 0
-}
-
-// refuse settles a row that cannot be written where such rows are tolerated, when its dead letter is stored, if there
-// is to be one; else it returns the task's fault.
-func (t *Task) refuse(i *item, stage task.ErrorStage, err error) error {
-	if t.o.TolerateAll && t.o.DeadLetters != nil {
-		if err := t.bury(i, stage, err); err != nil {
-			t.count.faults.Count()
-			return err
-		}
-	}
-	return t.o.Refuse(&t.count.faults, &recordError{item: i, stage: string(stage), err: err}, func() {
-		r := i.record
-		t.o.Tally.Logged.Add(1)
-		t.o.Say(t.log, "record skipped", []any{"topic", r.Topic, "partition", r.Partition, "offset", r.Offset, "stage",
-			stage, "error", err},
-			func() []any { return []any{"timestamp", r.Timestamp.UnixMilli(), "record", i.String()} })
-		t.ledger.settle(i, false)
-	})
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/culvert-project/culvert/host/internal/task"
 	"github.com/culvert-project/culvert/host/kafka"
 )
 
@@ -30,8 +31,11 @@ type item struct {
 	written int
 	// once is how many deliveries with rows of it are on their way, or about to be, that must not be sent twice.
 	once int
-	// buried: a dead letter of it is stored, or about to be.
-	buried bool
+	// rows is how many the transforms made of it, those included that were written before it was replayed.
+	rows uint32
+	// refused are those that cannot be written, which are not settled before the record's dead letter is stored; nil:
+	// none.
+	refused *refusal
 }
 
 // String names the record as an operator finds it.
@@ -128,6 +132,9 @@ type ledger struct {
 	announced, stored int
 	// sent and settled are memory for what metadata says.
 	sent, settled []offsetRange
+	// left are the rows of records that are to be written although others of them are; a record that is not among them
+	// is written as a whole.
+	left map[recordID]task.Parts
 	// setBack is called, if set, when a partition goes on at an offset below what was read or committed of it; open is
 	// how many of the records read before are not settled and are dropped.
 	setBack func(at topicPartition, offset int64, open int)
@@ -380,21 +387,28 @@ func (p *partition) appendAhead(spans []offsetRange, next int64, all bool) []off
 	return spans
 }
 
-// become says how many rows came of a record: none settles it.
-func (l *ledger) become(i *item, rows int) {
+// become says how many rows came of a record, and how many of them are to be written: none settles it.
+func (l *ledger) become(i *item, rows uint32, left int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	i.left = rows
+	i.rows, i.left = rows, left
 	i.partition.advance()
 }
 
-// settle says that a row of a record is done with; written: by a request that must not be sent twice.
-func (l *ledger) settle(i *item, written bool) {
+// settle says that a row of a record is done with; written: by a request that must not be sent twice. due: the others
+// that are left cannot be written.
+func (l *ledger) settle(i *item, written bool) (due bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if i.left--; written {
 		i.written++
 	}
+	i.done(l)
+	return i.due()
+}
+
+// done takes a record from the account when all of its rows are settled.
+func (i *item) done(l *ledger) {
 	if i.left <= 0 {
 		l.doubts.settled(idOf(i.record))
 		delete(i.partition.doubtful, i.offset)
@@ -403,13 +417,50 @@ func (l *ledger) settle(i *item, written bool) {
 	i.partition.uncommitted = true // out of order, it belongs into the metadata
 }
 
-// bury says that a dead letter of a record is about to be sent; false: there is one already.
-func (l *ledger) bury(i *item) bool {
+// refuse says that a row of a record cannot be written, or, with [allOfIt], that no row comes of it. due: nor can the
+// others that are left.
+func (l *ledger) refuse(i *item, part int, letter Letter) (due bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	was := i.buried
-	i.buried = true
-	return !was
+	if i.refused == nil {
+		i.refused = &refusal{letter: letter}
+	}
+	if part == allOfIt {
+		i.refused.whole = true
+	} else {
+		i.refused.parts = append(i.refused.parts, uint32(part))
+	}
+	return i.due()
+}
+
+func (i *item) due() bool {
+	r := i.refused
+	return r != nil && (r.whole || len(r.parts) == i.left)
+}
+
+// letters are those of records that are due.
+func (l *ledger) letters(items []*item) []Letter {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	letters := make([]Letter, len(items))
+	for n, i := range items {
+		letters[n] = i.refused.letter
+		if i.refused.whole {
+			letters[n].Parts = l.left[idOf(i.record)]
+		} else {
+			letters[n].Parts = task.PartsOf(i.rows, i.refused.parts)
+		}
+	}
+	return letters
+}
+
+// buried says that the letter of a record is stored, or is not to be, and returns how many rows that settles.
+func (l *ledger) buried(i *item) (rows int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	rows, i.left = i.left, 0
+	i.done(l)
+	return rows
 }
 
 // unsettled tells whether rows of a record are not settled.

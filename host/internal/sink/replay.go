@@ -6,6 +6,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/culvert-project/culvert/host/internal/task"
 	"github.com/culvert-project/culvert/host/kafka"
 )
 
@@ -15,6 +16,8 @@ type Replay struct {
 	Records []*kgo.Record
 	// Sent tells of which nobody knows whether an earlier replay has written them.
 	Sent []bool
+	// Parts are the rows of each that are to be written.
+	Parts []task.Parts
 	// Store keeps which of them are settled, and of which nobody would know it if the process ended now. What must not
 	// be sent twice is sent when that is stored.
 	Store func(ctx context.Context, settled, sent []bool) error
@@ -28,6 +31,12 @@ func Deliver(ctx context.Context, o Options, r Replay) error {
 	o.CaughtUp = func(context.Context) (bool, error) { return c.ledger.open() == 0, nil }
 	t := NewTask(o)
 	c.ledger = t.ledger
+	t.ledger.left = map[recordID]task.Parts{}
+	for i, record := range r.Records {
+		if parts := r.Parts[i]; !parts.Whole() {
+			t.ledger.left[idOf(record)] = parts
+		}
+	}
 	err := t.Run(ctx)
 	stored := c.Commit(context.WithoutCancel(ctx), nil) // of what comes beside the last commit, too
 	if err == nil {

@@ -100,6 +100,7 @@ type Task struct {
 	uncommitted bool       // the last commit failed; under committing
 
 	send, skip decisions
+	skips      task.Skips
 	// broken gets what ends the task from the group's callbacks.
 	broken chan error
 
@@ -212,6 +213,7 @@ func NewTask(o Options) *Task {
 	t := &Task{o: o, log: o.Logger.With("connector", o.Connector, "task", o.Task), ledger: newLedger(o.Settled,
 		o.Uncertain),
 		finishing: make(chan struct{}), broken: make(chan error, 1)}
+	t.skips.Tolerance, t.skips.Message = o.Tolerance, recordSkipped
 	t.ledger.setBack = func(at topicPartition, offset int64, open int) {
 		t.log.Error("a partition goes on below what was read of it: its topic has lost records, or was made anew; "+
 			"what comes from there on is written, and what was read before and not written is "+
@@ -303,6 +305,7 @@ func (t *Task) Run(ctx context.Context) (err error) {
 	gatherer.Wait()
 	endCommits()
 	committer.Wait()
+	t.skips.Close()
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), max(t.o.StopWithin/4, time.Second))
 	defer cancel()
 	lost := t.commitLast(last)

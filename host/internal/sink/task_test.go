@@ -197,14 +197,20 @@ type letters struct {
 	refuses error
 }
 
-func (l *letters) Send(ctx context.Context, letter Letter) error {
+func (l *letters) Send(ctx context.Context, all []Letter) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.refuses != nil {
 		return l.refuses
 	}
-	l.kept = append(l.kept, fmt.Sprintf("%s@%d: %s: %s", letter.Record.Value, letter.Record.Offset, letter.Stage,
-		letter.Err))
+	for _, letter := range all {
+		parts := ""
+		if !letter.Parts.Whole() {
+			parts = ", parts " + letter.Parts.String()
+		}
+		l.kept = append(l.kept, fmt.Sprintf("%s@%d: %s: %s%s", letter.Record.Value, letter.Record.Offset, letter.Stage,
+			letter.Err, parts))
+	}
 	return ctx.Err()
 }
 

@@ -217,8 +217,14 @@ func (f *feed) closeOutput() {
 
 func (f *feed) wit() *wit.Feed { return &f.opened.feeds[f.index] }
 
-// skipped says that a row was left out.
+// skipped says that a row was left out: by its cause where a letter holds it, else each of them.
 func (f *feed) skipped(page string, row uint32, stage task.ErrorStage, err error, more func() []any) {
 	f.task.o.Tally.Logged.Add(1)
-	f.task.o.Say(f.log, "row skipped", []any{"page", page, "row", row, "stage", stage, "error", err}, more)
+	if f.task.o.DeadLetters == nil {
+		f.task.o.Say(f.log, rowSkipped, []any{"page", page, "row", row, "stage", stage, "error", err}, more)
+		return
+	}
+	f.task.skips.Skip(f.log, stage, err, []any{"page", page, "row", row}, more)
 }
+
+const rowSkipped = "row skipped"

@@ -31,6 +31,12 @@ type Letter struct {
 	Row               uint32
 	// Times is how often it was replayed.
 	Times int
+	// Parts are those of the rows that the transforms made of it which could not be handled.
+	Parts task.Parts
+	// Partition is that which the plugin wants the row in, -1 for none; Timestamp the row's in milliseconds since 1970,
+	// -1 for none.
+	Partition int32
+	Timestamp int64
 	// Stage is where it failed, from [task.AtDecode] to [task.AtTransforms].
 	Stage task.ErrorStage
 	// Transform is the position of the transform that failed.
@@ -61,18 +67,18 @@ func (p *page) buryRaw(f *wit.RowFault) {
 	}
 	raw := bytes.Clone(b.Data[f.RawStart:][:f.RawSize])
 	p.chunk.letters = append(p.chunk.letters, outgoing{value: raw, timestamp: -1, headers: letters.Headers(
-		p.refused.letter(Letter{Feed: p.feed.name, Topic: b.Topics[0], Page: p.what, Row: f.Origin,
-			Stage: task.AtDecode, Class: f.ErrorClass, Err: &f.Fault}))})
+		p.refused.letter(Letter{Feed: p.feed.name, Topic: b.Topics[0], Page: p.what, Row: f.Origin, Partition: -1,
+			Timestamp: -1, Stage: task.AtDecode, Class: f.ErrorClass, Err: &f.Fault}))})
 }
 
-// bury makes a dead letter of a row that could not become a record: of the row as it was before the transforms, and one
-// however many records came of it.
-func (s *shaper) bury(ctx context.Context, c *chunk, at, number uint32, stage task.ErrorStage, fault error) error {
+// bury makes a dead letter of a row of which no record, or not all of the records, could be made: of the row as it was
+// before the transforms, by its place in the chunk and its number in the page.
+func (s *shaper) bury(ctx context.Context, c *chunk, at, number uint32, stage task.ErrorStage, parts task.Parts,
+	fault error) error {
 	t := s.feed.task
-	if t.o.DeadLetters == nil || s.buried == c && s.buriedRow == number {
+	if t.o.DeadLetters == nil {
 		return nil
 	}
-	s.buried, s.buriedRow = c, number
 	var row wit.Row
 	if s.chain != nil {
 		row = s.chain.Input(at)
@@ -100,8 +106,8 @@ func (s *shaper) bury(ctx context.Context, c *chunk, at, number uint32, stage ta
 	if !null {
 		l.value = value
 	}
-	what := Letter{Feed: s.feed.name, Topic: c.batch.Topics[row.Topic], Page: c.page, Row: number, Stage: stage,
-		Class: convert.ErrorClass(fault), Err: fault}
+	what := Letter{Feed: s.feed.name, Topic: c.batch.Topics[row.Topic], Page: c.page, Row: number, Parts: parts,
+		Partition: row.Partition, Timestamp: row.Timestamp, Stage: stage, Class: convert.ErrorClass(fault), Err: fault}
 	var f transformFault
 	if errors.As(fault, &f) {
 		what.Class, what.Transform = f.ErrorClass, int(f.Stage)

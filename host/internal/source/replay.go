@@ -22,6 +22,10 @@ type DeadLetter struct {
 	Row               uint32
 	// Times is how often it was replayed before.
 	Times int
+	// Parts are those of the rows that the transforms make of it which are to be delivered.
+	Parts task.Parts
+	// Partition is that which the plugin wanted the row in, -1 for none.
+	Partition int32
 	// Document: Value is the row as the service sent it, else it is JSON with its schema, as Key.
 	Document   bool
 	Key, Value []byte
@@ -69,6 +73,7 @@ func (t *Task) Replay(ctx context.Context, r Replay) error {
 		}
 	}
 	err = f.run(ctx)
+	t.skips.Close()
 	if err == nil && ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
@@ -144,7 +149,8 @@ func (r *replaying) fill(ctx context.Context, p *page) error {
 	}
 	p.chunk.letters = append(p.chunk.letters, outgoing{key: l.Key, value: bytes.Clone(l.Value),
 		timestamp: l.Timestamp.UnixMilli(), headers: t.o.DeadLetters.Headers(l.letter(Letter{Topic: l.Topic,
-			Stage: stage, Class: convert.ErrorClass(err), Err: err}))})
+			Parts: l.Parts, Partition: l.Partition, Timestamp: l.Timestamp.UnixMilli(), Stage: stage,
+			Class: convert.ErrorClass(err), Err: err}))})
 	return nil
 }
 
@@ -192,7 +198,7 @@ func (r *replaying) row(ctx context.Context, p *page) (err error) {
 		return err
 	}
 	l, c := p.refused, p.chunk
-	row := wit.Row{Partition: -1, Offset: -1, Timestamp: l.Timestamp.UnixMilli()}
+	row := wit.Row{Partition: l.Partition, Offset: -1, Timestamp: l.Timestamp.UnixMilli()}
 	if row.Key, err = r.key.Decode(ctx, l.Topic, l.Key, &c.batch); err != nil {
 		return fmt.Errorf("its key: %w", err)
 	}

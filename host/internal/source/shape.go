@@ -26,12 +26,20 @@ type shaper struct {
 	spans      []recordSpan
 	headers    []headerSpan
 	parsed     []datum.Header
-	// letterKey and letterValue write dead letters, of which those that wait have so many bytes. The last one was for
-	// this row of this chunk.
+	// letterKey and letterValue write dead letters, of which those that wait have so many bytes.
 	letterKey, letterValue convert.Converter
 	lettersBytes           int
-	buried                 *chunk
-	buriedRow              uint32
+	row                    splitRow
+}
+
+// splitRow is the row of a chunk, by its place, of which records are being made: how many so far, and which of them
+// could not be, by the first fault.
+type splitRow struct {
+	at      uint32
+	parts   uint32
+	refused []uint32
+	stage   task.ErrorStage
+	fault   error
 }
 
 // recordSpan is where a row's key and value stand in a chunk's output; the output may still move. A null has no place.
@@ -85,8 +93,10 @@ func (f *feed) shape(s *shaper) {
 }
 
 func (s *shaper) work(ctx context.Context, c *chunk) error {
-	s.buried = nil
 	s.spans, s.headers = s.spans[:0], s.headers[:0] // for dead letters that go ahead
+	for i := range c.batch.Rows {
+		c.batch.Rows[i].Origin = uint32(i) // several may be of one number, and a letter is of one of them
+	}
 	if s.chain != nil && len(c.batch.Rows) > 0 {
 		start := time.Now()
 		span := c.span.Child("transform", tracing.Internal)
@@ -102,9 +112,17 @@ func (s *shaper) work(ctx context.Context, c *chunk) error {
 			return fmt.Errorf("%s: transforms: %w", c.page, err)
 		}
 		for i := range faults {
-			if err := s.fault(ctx, c, faults[i].Origin, task.AtTransforms, transformFault{&faults[i]}); err != nil {
+			if err := s.failed(ctx, c, faults[i].Origin, task.AtTransforms, transformFault{&faults[i]}); err != nil {
 				return err
 			}
+		}
+	}
+	if l := c.refused; l != nil && !l.Parts.Whole() && len(c.batch.Rows) > 0 {
+		if err := l.Parts.Fits(uint32(len(c.batch.Rows))); err != nil {
+			if err := s.failed(ctx, c, c.batch.Rows[0].Origin, task.AtTransforms, err); err != nil {
+				return err
+			}
+			c.batch.Rows = c.batch.Rows[:0]
 		}
 	}
 	start := time.Now()
@@ -117,26 +135,49 @@ func (s *shaper) work(ctx context.Context, c *chunk) error {
 	return nil
 }
 
-// fault fails the task for a row, or counts it and makes a dead letter of it; at is the row's place in the chunk as it
-// was read.
-func (s *shaper) fault(ctx context.Context, c *chunk, at uint32, stage task.ErrorStage, err error) error {
-	t := s.feed.task
-	row := at
+// number is that of a row in its page, by its place in the chunk as it was read.
+func (c *chunk) number(at uint32) uint32 {
 	if int(at) < len(c.origins) {
-		row = c.origins[at]
+		return c.origins[at]
 	}
+	return at
+}
+
+// fault fails the task for a row, or counts it; at is the row's place in the chunk as it was read.
+func (s *shaper) fault(c *chunk, at uint32, stage task.ErrorStage, err error) error {
+	t, row := s.feed.task, c.number(at)
 	fault := fmt.Errorf("%s: %w", c.page, &rowError{row, fmt.Errorf("%s: %w", stage, err)})
-	if err := t.o.Refuse(&t.count.faults, fault, func() {
+	return t.o.Refuse(&t.count.faults, fault, func() {
 		s.feed.skipped(c.page, row, stage, err, func() []any { return about(c, at) })
-	}); err != nil {
+	})
+}
+
+// failed is fault of a row of which nothing comes, with its dead letter.
+func (s *shaper) failed(ctx context.Context, c *chunk, at uint32, stage task.ErrorStage, err error) error {
+	if err := s.fault(c, at, stage, err); err != nil {
 		return err
 	}
-	return s.bury(ctx, c, at, row, stage, err)
+	var parts task.Parts
+	if c.refused != nil {
+		parts = c.refused.Parts
+	}
+	return s.bury(ctx, c, at, c.number(at), stage, parts, err)
+}
+
+// begin ends the row of which records were made, with a dead letter of those that could not be, and begins the one at
+// another place.
+func (s *shaper) begin(ctx context.Context, c *chunk, at uint32) error {
+	w := s.row
+	s.row = splitRow{at: at}
+	if len(w.refused) == 0 {
+		return nil
+	}
+	return s.bury(ctx, c, w.at, c.number(w.at), w.stage, task.PartsOf(w.parts, w.refused), w.fault)
 }
 
 // convert writes keys, values and headers to the chunk's output. What is enough for a chunk of its own goes ahead.
 func (s *shaper) convert(ctx context.Context, c *chunk) error {
-	s.spans, s.headers = s.spans[:0], s.headers[:0]
+	s.spans, s.headers, s.row = s.spans[:0], s.headers[:0], splitRow{}
 	for i := range c.batch.Rows {
 		if i%watchRows == 0 && ctx.Err() != nil {
 			return context.Cause(ctx)
@@ -146,13 +187,23 @@ func (s *shaper) convert(ctx context.Context, c *chunk) error {
 				return err
 			}
 		}
+		if at := c.batch.Rows[i].Origin; at != s.row.at {
+			if err := s.begin(ctx, c, at); err != nil {
+				return err
+			}
+		}
+		part := s.row.parts
+		s.row.parts++
+		if l := c.refused; l != nil && !l.Parts.Has(part) {
+			continue // it is delivered
+		}
 		if topic := c.batch.Rows[i].Topic; i == 0 || topic != c.batch.Rows[i-1].Topic {
 			if err := s.ensure(ctx, c.batch.Topics[topic]); err != nil {
 				return fmt.Errorf("%s: %w", c.page, err)
 			}
 		}
 		before, headers := len(c.out), len(s.headers)
-		sp, stage, err := s.row(ctx, c, i)
+		sp, stage, err := s.record(ctx, c, i)
 		if err == nil {
 			s.spans = append(s.spans, sp)
 			continue
@@ -164,15 +215,14 @@ func (s *shaper) convert(ctx context.Context, c *chunk) error {
 			return fmt.Errorf("%s: %s: %w", c.page, stage, err)
 		}
 		c.out, s.headers = c.out[:before], s.headers[:headers]
-		at := uint32(i)
-		if s.chain != nil {
-			at = c.batch.Rows[i].Origin
-		}
-		if err := s.fault(ctx, c, at, stage, err); err != nil {
+		if err := s.fault(c, s.row.at, stage, err); err != nil {
 			return err
 		}
+		if s.row.refused = append(s.row.refused, part); s.row.fault == nil {
+			s.row.stage, s.row.fault = stage, err
+		}
 	}
-	return nil
+	return s.begin(ctx, c, 0)
 }
 
 // ahead sends what was converted so far on in a chunk of its own: few bytes of a plugin can become any amount of
@@ -213,7 +263,8 @@ func (s *shaper) ensure(ctx context.Context, topic string) error {
 	return nil
 }
 
-func (s *shaper) row(ctx context.Context, c *chunk, i int) (sp recordSpan, stage task.ErrorStage, err error) {
+// record converts a row.
+func (s *shaper) record(ctx context.Context, c *chunk, i int) (sp recordSpan, stage task.ErrorStage, err error) {
 	r, b := &c.batch.Rows[i], &c.batch
 	sp.row = i
 	topic := b.Topics[r.Topic]

@@ -94,6 +94,7 @@ type Task struct {
 	log    *slog.Logger
 	pages  chan struct{} // tokens for pages being read
 	count  counters
+	skips  task.Skips
 	plugin *task.Plugin[Reader, *openedVersion]
 
 	mu    sync.Mutex
@@ -224,6 +225,7 @@ func NewTask(o Options) *Task {
 		o.NewHeaders = func() (convert.Headers, error) { return convert.SimpleHeaders{Registry: o.Registry}, nil }
 	}
 	t := &Task{o: o, log: o.Logger.With("connector", o.Connector, "task", o.Task), pages: make(chan struct{}, o.Pages)}
+	t.skips.Tolerance, t.skips.Message = o.Tolerance, rowSkipped
 	t.plugin = task.NewPlugin(o.Versions, o.Client, t.log, task.Opening[Reader, *openedVersion]{
 		New: func(c Code) *openedVersion { return &openedVersion{code: c} },
 		Of:  func(o *openedVersion) Code { return o.code }, Call: t.call,
@@ -300,6 +302,7 @@ func (t *Task) Run(ctx context.Context) error {
 		})
 	}
 	wg.Wait()
+	t.skips.Close()
 	if errors.As(failure, new(*rowError)) {
 		t.o.Tally.Errors.Add(1)
 	}

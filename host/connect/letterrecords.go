@@ -1,0 +1,202 @@
+package connect
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	core "github.com/culvert-project/culvert/host/internal/task"
+	"github.com/culvert-project/culvert/host/kafka"
+)
+
+// maxLetterRecords is how many records the letters of one connector may name in a topic: a replay knows of each what
+// became of it, in some 60 bytes.
+const maxLetterRecords = 4_000_000
+
+// letterRecords are the records of a sink that the letters of a topic name, whatever partitions these are in and
+// however many there are of a record: after a kill a letter may stand there twice, and what was refused once more has
+// one more. It is made of the whole topic and of what is stored about its letters, when a replay begins.
+//
+// Invariants: a letter whose record has one that was replayed more often is done with: the later one says what became
+// of it. Of those that were replayed equally often all stand for one another: one is sent, and the others are settled
+// when that is stored.
+type letterRecords struct {
+	of map[recordIdentity]letterRecord
+	// most is how many they may be.
+	most int
+	// parts are the rows that are left of records of which others are written; a record whose letters contradict each
+	// other is in odd.
+	parts map[recordIdentity]core.Parts
+	odd   map[recordIdentity]bool
+	// newest is, by the keys of letters that are to be sent, the offset of the last record of the key which is no such
+	// letter, -1 for none; from is where these are looked for.
+	newest map[recordIdentity]int64
+	from   map[string]kafka.Positions
+}
+
+func newLetterRecords() *letterRecords {
+	return &letterRecords{of: map[recordIdentity]letterRecord{}, most: maxLetterRecords,
+		parts: map[recordIdentity]core.Parts{}, odd: map[recordIdentity]bool{}, newest: map[recordIdentity]int64{},
+		from: map[string]kafka.Positions{}}
+}
+
+// letterRecord is what is known of one record.
+type letterRecord struct {
+	// times is how often that of its letters was replayed which was most often, and settled the same among letters that
+	// are done with, -1 for none.
+	times, settled int32
+	// doubt: nobody knows whether a replay has written it. taken: this one has sent it.
+	doubt, taken bool
+}
+
+// recordIdentity tells records apart by where they stood, and by what they were: a topic that was deleted and made anew
+// has others in the same place.
+type recordIdentity [16]byte
+
+// identityOf is that of a record, which a letter holds as it was read.
+func identityOf(topic string, partition int32, offset int64, at time.Time, key, value []byte) (id recordIdentity) {
+	h := sha256.New()
+	place := binary.LittleEndian.AppendUint32(nil, uint32(partition))
+	place = binary.LittleEndian.AppendUint64(place, uint64(offset))
+	if !at.IsZero() {
+		place = binary.LittleEndian.AppendUint64(place, uint64(at.UnixMilli()))
+	}
+	for _, part := range [][]byte{[]byte(topic), place, key, value} {
+		h.Write(binary.LittleEndian.AppendUint64(nil, uint64(len(part))))
+		h.Write(part)
+	}
+	copy(id[:], h.Sum(nil))
+	return id
+}
+
+func (l *DeadLetter) identity() recordIdentity {
+	return identityOf(l.Topic, l.Partition, l.Offset, l.Timestamp, l.Record.Key, l.Record.Value)
+}
+
+// add takes a letter. settled: it is done with; doubt: nobody knows whether it was written.
+func (r *letterRecords) add(l *DeadLetter, settled, doubt bool) error {
+	id, times := l.identity(), int32(l.Times)
+	one, known := r.of[id]
+	if !known {
+		if len(r.of) >= r.most {
+			return fmt.Errorf("expected dead letters of at most %d records, found more: delete those that were "+
+				"replayed, with kafka-delete-records for example", r.most)
+		}
+		one = letterRecord{times: times, settled: -1}
+	}
+	if times > one.times {
+		one.times, one.doubt = times, false
+		delete(r.parts, id)
+		delete(r.odd, id)
+	}
+	if times == one.times {
+		one.doubt = one.doubt || doubt
+		both, ok := r.parts[id].Both(l.Parts)
+		if !ok {
+			r.odd[id] = true
+		}
+		if !both.Whole() {
+			r.parts[id] = both
+		}
+	}
+	if settled {
+		one.settled = max(one.settled, times)
+	}
+	r.of[id] = one
+	return nil
+}
+
+// done tells whether a letter needs no sending: its record was replayed by another one.
+func (r *letterRecords) done(l *DeadLetter) bool {
+	one := r.of[l.identity()]
+	return int32(l.Times) < one.times || int32(l.Times) <= one.settled || one.taken
+}
+
+// take says that a record is about to be sent.
+func (r *letterRecords) take(id recordIdentity) letterRecord {
+	one := r.of[id]
+	one.taken = true
+	r.of[id] = one
+	return one
+}
+
+// keyOf names a key within a partition.
+func keyOf(topic string, partition int32, key []byte) recordIdentity {
+	return identityOf(topic, partition, -1, time.Time{}, key, nil)
+}
+
+// older tells whether a later record of the key is in the letter's topic, which is no letter that is still to be sent.
+func (r *letterRecords) older(l *DeadLetter) bool {
+	newest, asked := r.newest[keyOf(l.Topic, l.Partition, l.Record.Key)]
+	return asked && newest > l.Offset
+}
+
+// ask has compare look for later records of a letter's key. Without one nothing can be compared.
+func (r *letterRecords) ask(l *DeadLetter) {
+	if l.Record.Key == nil {
+		return
+	}
+	r.newest[keyOf(l.Topic, l.Partition, l.Record.Key)] = -1
+	if r.from[l.Topic] == nil {
+		r.from[l.Topic] = kafka.Positions{}
+	}
+	if first, known := r.from[l.Topic][l.Partition]; !known || l.Offset+1 < first {
+		r.from[l.Topic][l.Partition] = l.Offset + 1
+	}
+}
+
+// compare looks in the topics of records for those that are newer.
+func (r *letterRecords) compare(ctx context.Context, k kafka.Config) error {
+	if len(r.from) == 0 {
+		return nil
+	}
+	admin, err := kafka.NewConsumerAdmin(k)
+	if err != nil {
+		return err
+	}
+	defer admin.Close()
+	reader, err := kafka.NewReader(k)
+	if err != nil {
+		return err
+	}
+	defer reader.Close()
+	for topic, at := range r.from {
+		ends, err := admin.EndOffsets(ctx, false, topic)
+		if errors.Is(err, kafka.ErrUnknownTopic) {
+			continue // whatever was written of it is not there to be looked at
+		}
+		if err != nil {
+			return err
+		}
+		to := kafka.Positions{}
+		for partition := range at {
+			if end, there := ends[topic][partition]; there {
+				to[partition] = end
+			}
+		}
+		_, err = reader.Read(ctx, topic, kafka.ReadOptions{From: at, To: to}, func(record *kgo.Record) error {
+			if record.Key == nil {
+				return nil
+			}
+			key := keyOf(topic, record.Partition, record.Key)
+			if _, asked := r.newest[key]; !asked {
+				return nil
+			}
+			one, letter := r.of[identityOf(topic, record.Partition, record.Offset, record.Timestamp, record.Key,
+				record.Value)]
+			if !letter || one.settled >= one.times {
+				r.newest[key] = max(r.newest[key], record.Offset)
+			}
+			return nil
+		})
+		if err != nil {
+			return fmt.Errorf("look for records that are newer than the letters': %w", err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,107 @@
+package connect
+
+import (
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	core "github.com/culvert-project/culvert/host/internal/task"
+)
+
+// letterOf is a letter of a record, which was replayed so many times.
+func letterOf(offset int64, value string, times int, parts core.Parts) *DeadLetter {
+	return &DeadLetter{Record: &kgo.Record{Key: []byte("k"), Value: []byte(value)}, Topic: "t", Offset: offset,
+		Timestamp: time.UnixMilli(7), Times: times, Parts: parts}
+}
+
+// Which letters are done with, by what is known of the others of their record.
+func TestLetterRecords(t *testing.T) {
+	type letter struct {
+		*DeadLetter
+		settled, doubt bool
+	}
+	whole := core.Parts{}
+	first := letterOf(1, "a", 0, whole)
+	for name, c := range map[string]struct {
+		letters []letter
+		done    []bool
+		doubt   bool // of the first's record
+		times   int32
+	}{
+		"one":                     {[]letter{{first, false, false}}, []bool{false}, false, 0},
+		"one that was replayed":   {[]letter{{first, true, false}}, []bool{true}, false, 0},
+		"one in doubt":            {[]letter{{first, false, true}}, []bool{false}, true, 0},
+		"two":                     {[]letter{{first, false, false}, {first, false, true}}, []bool{false, false}, true, 0},
+		"the second was replayed": {[]letter{{first, false, true}, {first, true, false}}, []bool{true, true}, true, 0},
+		"refused once more": {[]letter{{first, true, false}, {letterOf(1, "a", 1, whole), false, false},
+			{first, false, false}}, []bool{true, false, true}, false, 1},
+		"killed behind its refusal": {[]letter{{first, false, true}, {letterOf(1, "a", 1, whole), false, false}},
+			[]bool{true, false}, false, 1},
+		"of a topic that was made anew": {[]letter{{first, true, false}, {letterOf(1, "b", 0, whole), false, false}},
+			[]bool{true, false}, false, 0},
+	} {
+		r := newLetterRecords()
+		for _, l := range c.letters {
+			if err := r.add(l.DeadLetter, l.settled, l.doubt); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for i, l := range c.letters {
+			if r.done(l.DeadLetter) != c.done[i] {
+				t.Errorf("%s: letter %d: expected done %t", name, i, c.done[i])
+			}
+		}
+		if one := r.take(first.identity()); one.doubt != c.doubt || one.times != c.times || !r.done(first) {
+			t.Errorf("%s: found %+v", name, one)
+		}
+	}
+}
+
+// Letters of one record name together what is left of it; those that contradict each other name nothing.
+func TestPartsOfLetterRecords(t *testing.T) {
+	r := newLetterRecords()
+	id := letterOf(1, "a", 0, core.Parts{}).identity()
+	for i, c := range []struct {
+		times int
+		of    uint32
+		left  []uint32
+		want  string
+		odd   bool
+	}{
+		{0, 3, nil, "", false},
+		{0, 3, []uint32{0, 2}, "1,3 of 3", false},
+		{0, 3, []uint32{2}, "3 of 3", false},
+		{0, 4, []uint32{2}, "3 of 3", true},
+		{1, 4, []uint32{1}, "2 of 4", false},
+	} {
+		if err := r.add(letterOf(1, "a", c.times, core.PartsOf(c.of, c.left)), false, false); err != nil {
+			t.Fatal(err)
+		}
+		found := ""
+		if parts := r.parts[id]; !parts.Whole() {
+			found = parts.String()
+		}
+		if found != c.want || r.odd[id] != c.odd {
+			t.Errorf("letter %d: expected %q, contradicting %t, found %q, %t", i, c.want, c.odd, found, r.odd[id])
+		}
+	}
+}
+
+// So many records are known at a time, however many letters they have.
+func TestLetterRecordsAreBounded(t *testing.T) {
+	r := newLetterRecords()
+	if r.most != maxLetterRecords {
+		t.Errorf("expected %d records, found %d", maxLetterRecords, r.most)
+	}
+	r.most = 3
+	for i := range 6 {
+		if err := r.add(letterOf(int64(i/2), strconv.Itoa(i/2), 0, core.Parts{}), false, false); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if r.add(letterOf(3, "3", 0, core.Parts{}), false, false) == nil {
+		t.Error("expected at most 3 records")
+	}
+}
