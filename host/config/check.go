@@ -423,6 +423,8 @@ func (ch Checker) Part(ctx context.Context, c *Connector, prefix string, compone
 		}
 		spec, ok := own.Find(e.Key)
 		if ok {
+			// What is required of a transform may be empty, as ExtractField's field in Kafka: the plugin says if not.
+			spec.Rules = slices.DeleteFunc(slices.Clone(spec.Rules), func(r wit.Rule) bool { return r.Required != nil })
 			found := ch.checkEntry(e, &spec, own)
 			if spec.Kind != wit.KindPassword && found.Err() == nil {
 				found = nil // what a transform puts in may look like a reference

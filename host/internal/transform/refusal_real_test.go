@@ -37,7 +37,7 @@ var base = map[string]map[string]string{
 // oddValues are values of settings: empty and blank, lists with gaps and with an item twice, numbers at their bounds,
 // words of enumerations in another case, types that Cast does not take, expressions and patterns that do not end.
 var oddValues = []string{"", " ", "\t\n", "\u00a0", ",", ",,", " , ", "id,", ",id", "id,,name", "id, ,name", "id,id",
-	"id,name,id", " id , id ", "ID,id", "id", " id ", "h,h", "null", "NULL", "true", "True", "TRUE ", "yes", "1", "0",
+	"id,name,id", "id,,id", ",id,", " id , id ", "ID,id", "id", " id ", "h,h", "null", "NULL", "true", "True", "TRUE ", "yes", "1", "0",
 	"-1", "+7", " 7 ", "1.5", "1e3", "1E400", "0x10", "007", "2147483647", "2147483648", "-2147483648", "-2147483649",
 	"99999999999999999999", "NaN", "٣", "V1", "v2", "V3", "V2 ", "V1,V2", "MOVE", "Copy", "drop", "string", "String",
 	"STRING", "unix", "date", "Date", " Date", "Timestamp", "time", "seconds", "Seconds", "SECONDS", "ms", "id:int8",

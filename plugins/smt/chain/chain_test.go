@@ -220,10 +220,10 @@ func (m maker) stage() wit.Stage {
 	default:
 		s.Component = []string{ClassReplaceValue, ClassReplaceKey}[min(m.IntN(2), m.IntN(2))]
 		if m.IntN(2) == 0 {
-			set("exclude", m.name()+" , "+m.name())
+			set("exclude", strings.ReplaceAll(m.distinct(2), ",", " ,"))
 		}
 		if m.IntN(4) == 0 {
-			set("include", m.name()+","+m.name()+","+m.name()+","+m.name())
+			set("include", m.distinct(4))
 		}
 		if m.IntN(2) == 0 {
 			from, to := m.Perm(len(pool)), m.Perm(len(pool))
@@ -248,11 +248,17 @@ func (m maker) stage() wit.Stage {
 }
 
 // some is a list of one or two names.
-func (m maker) some() string {
-	if m.IntN(2) == 0 {
-		return m.name()
+func (m maker) some() string { return m.distinct(1 + m.IntN(2)) }
+
+// distinct is a list of at most so many names, none of them twice.
+func (m maker) distinct(most int) string {
+	var names []string
+	for range most {
+		if name := m.name(); !slices.Contains(names, name) {
+			names = append(names, name)
+		}
 	}
-	return m.name() + ", " + m.name()
+	return strings.Join(names, ", ")
 }
 
 // mark keeps offsets and required attributes rare: they fail rows.

@@ -101,7 +101,9 @@ func TestExamine(t *testing.T) {
 			map[string]string{"exclude": "Configuration 'exclude' values must not be empty."}},
 		{ClassReplaceKey, pairs("include", "a,,b"),
 			map[string]string{"include": "Configuration 'include' values must not be empty."}},
-		{ClassReplaceValue, pairs("exclude", "a,a", "replace.null.with.default", "1"), map[string]string{
+		{ClassReplaceValue, pairs("exclude", "a,a"),
+			map[string]string{"exclude": "Configuration 'exclude' values must not be duplicated."}},
+		{ClassReplaceValue, pairs("exclude", "a", "replace.null.with.default", "1"), map[string]string{
 			"replace.null.with.default": "Invalid value 1 for configuration replace.null.with.default: Expected " +
 				"value to be either true or false"}},
 		{ClassRegexRouter, nil,
@@ -117,7 +119,8 @@ func TestExamine(t *testing.T) {
 				"include: any non-empty value"}},
 		{ClassValueToKey, pairs("fields", "a,,b"),
 			map[string]string{"fields": "Configuration 'fields' values must not be empty."}},
-		{ClassValueToKey, pairs("fields", "a,a"), nil},
+		{ClassValueToKey, pairs("fields", "a, b,a "),
+			map[string]string{"fields": "Configuration 'fields' values must not be duplicated."}},
 		{ClassHeaderFromKey, pairs("fields", "", "headers", "h", "operation", "move"),
 			map[string]string{"fields": "Invalid value [] for configuration fields: Empty list"}},
 		{ClassHeaderFromValue, pairs("fields", "a", "headers", "h"), map[string]string{
@@ -149,7 +152,9 @@ func TestExamine(t *testing.T) {
 			map[string]string{"fields": `Missing required configuration "fields" which has no default value.`}},
 		{ClassMaskKey, pairs("fields", "a,,b"),
 			map[string]string{"fields": "Configuration 'fields' values must not be empty."}},
-		{ClassMaskKey, pairs("fields", "a,a", "replacement", " "), map[string]string{
+		{ClassDropHeaders, pairs("headers", "a,,"),
+			map[string]string{"headers": "Configuration 'headers' values must not be duplicated."}},
+		{ClassMaskKey, pairs("fields", "a", "replacement", " "), map[string]string{
 			"replacement": "Invalid value  for configuration replacement: String must be non-empty"}},
 		{ClassInsertHeader, nil,
 			map[string]string{"header": `Missing required configuration "header" which has no default value.`,

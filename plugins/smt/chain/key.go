@@ -43,15 +43,14 @@ func (s settings) distinct(name string) ([]string, *wit.Fault) {
 	return list, err
 }
 
-// items reads a list that may have none, none of them empty. One that is there twice counts once.
-func (s settings) items(name string) (list []string, _ *wit.Fault) {
-	for _, item := range s.list(name) {
-		if item == "" {
-			return nil, fail(name, "Configuration '"+name+"' values must not be empty.")
-		}
-		if !slices.Contains(list, item) {
-			list = append(list, item)
-		}
+// items reads a list that may have none, none of them empty and none twice, as Kafka's validation of a connector does.
+func (s settings) items(name string) ([]string, *wit.Fault) {
+	list := s.list(name)
+	if len(slices.Compact(slices.Sorted(slices.Values(list)))) < len(list) {
+		return nil, fail(name, "Configuration '"+name+"' values must not be duplicated.")
+	}
+	if slices.Contains(list, "") {
+		return nil, fail(name, "Configuration '"+name+"' values must not be empty.")
 	}
 	return list, nil
 }

@@ -24,6 +24,9 @@ import java.util.regex.Pattern;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 
+import org.apache.kafka.common.config.ConfigDef;
+import org.apache.kafka.common.config.ConfigException;
+import org.apache.kafka.common.config.ConfigValue;
 import org.apache.kafka.common.record.TimestampType;
 import org.apache.kafka.connect.connector.ConnectRecord;
 import org.apache.kafka.connect.data.SchemaAndValue;
@@ -217,6 +220,13 @@ public class Replay {
             }
         });
         Object made = Class.forName(settings.remove("type")).getDeclaredConstructor().newInstance();
+        ConfigDef def = made instanceof Transformation<?> t ? t.config() : ((Predicate<?>) made).config();
+        // A worker does so first, and shows all that it finds; configure itself takes an item once.
+        String twice = def.validate(settings).stream().map(ConfigValue::errorMessages).flatMap(List::stream)
+                .filter(message -> message.endsWith("values must not be duplicated.")).sorted().findFirst().orElse(null);
+        if (twice != null) {
+            throw new ConfigException(twice);
+        }
         ((org.apache.kafka.common.Configurable) made).configure(settings);
         return made;
     }
