@@ -178,6 +178,12 @@ func (k *Checker) stages(ctx context.Context, c *config.Connector, rules config.
 			problems = append(problems, problem(entry(c, prefix+"type"), err))
 			return
 		}
+		if class != component.Name && strings.Contains(class, "$") {
+			p := problem(entry(c, prefix+"type"), errors.New("Kafka Connect takes a nested class with its package "+
+				"alone: "+component.Name))
+			p.Warning = true
+			problems = append(problems, p)
+		}
 		found := rules.Part(ctx, c, prefix, component)
 		problems = append(problems, found...)
 		problems = append(problems, k.ask(ctx, c, prefix, info, component, found)...)

@@ -266,6 +266,10 @@ func (c *Connector) Stages() ([]Stage, Problems) {
 		negate, given := c.Entry(prefix + "negate")
 		if b, ok := Boolean(negate.Value); ok {
 			s.Negate = b
+			if b && setting.Trim(negate.Value) != negate.Value {
+				problems = append(problems, negate.warning("is true here; Kafka Connect takes it for false, since it "+
+					"does not cut the blanks around this value: leave them out"))
+			}
 		} else if given {
 			problems = append(problems, negate.coded(setting.CodeInvalid, setting.Invalid(negate.Key,
 				setting.Trim(negate.Value), "Expected value to be either true or false")))
