@@ -20,8 +20,10 @@ type oddService struct {
 	page   int
 	// shrinks: with each page so many rows go that were on it.
 	shrinks int
-	// bare: no links, no counts.
-	bare bool
+	// bare: no links, no counts. deaf: $filter is not heeded.
+	bare, deaf bool
+	// moves is a row that is changed behind the first page, which puts it at the end; 0: none is.
+	moves int
 	// circle is the row behind which the next link leads back to the start.
 	circle int
 	// dumps is how many first pages are answered 500 with a code.
@@ -50,10 +52,13 @@ func (s *oddService) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.Write([]byte(`{"error":{"code":"SY/530","message":{"lang":"en","value":"An exception was raised"}}}`))
 		return
 	}
+	if s.moves > 0 && s.requests == 2 {
+		s.rows = append(slices.DeleteFunc(s.rows, func(k int) bool { return k == s.moves }), s.moves)
+	}
 	rows := slices.Clone(s.rows)
 	for part := range strings.SplitSeq(q.Get("$filter"), " and ") {
 		words := strings.Fields(strings.Trim(part, "()"))
-		if len(words) != 3 {
+		if len(words) != 3 || s.deaf {
 			continue
 		}
 		than, _ := strconv.Atoi(words[2])
@@ -167,6 +172,24 @@ func TestOnceIsComplete(t *testing.T) {
 				t.Errorf("expected one line with %q, found\n%s", want, r.stderr)
 			}
 		})
+	}
+}
+
+// A row that is changed while a service that heeds neither $orderby nor $filter is read, and that sorts by when rows were
+// changed, hides no other.
+func TestRowThatMovesHidesNone(t *testing.T) {
+	t.Parallel()
+	for _, rows := range []int{300, 3000} {
+		for _, paging := range []string{"auto", "links"} {
+			s := &oddService{rows: numbers(1, rows), page: rows / 3, deaf: true, moves: 10}
+			r, came := loadOdd(t, s, "sap.odata.paging="+paging)
+			said := strings.Contains(r.stderr, "rows that moved may have hidden others") ||
+				strings.Contains(r.stderr, "the order of the service's rows changes between its pages")
+			if r.code != 0 || len(came) != rows || !said {
+				t.Errorf("%s: exit %d, %d of %d rows, %d requests\n%s", paging, r.code, len(came), rows, s.requests,
+					r.stderr)
+			}
+		}
 	}
 }
 

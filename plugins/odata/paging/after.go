@@ -58,7 +58,7 @@ func (pg *Page) after() (*Position, error) {
 		return &next, nil
 	}
 	next.link, next.checked, next.sound, next.laps, next.tail, next.beyond = "", false, false, false, "", false
-	next.again, next.faults, next.passed = 0, "", 0
+	next.again, next.faults, next.passed, next.run = 0, "", 0, ""
 	next.seen += at.passed + int(read.Rows) - pg.repeated()
 	if at.seen == 0 && at.count < 0 && pg.Count && read.Count >= 0 {
 		pg.count(&next)
@@ -114,6 +114,9 @@ func (pg *Page) late(next *Position, err error) (*Position, error) {
 
 // repeated is how many of the page's rows came before.
 func (pg *Page) repeated() int {
+	if pg.At.twins && !pg.At.laps {
+		return 0
+	}
 	if pg.At.laps && pg.Out.Page.Rows > 0 {
 		return max(1, pg.content.repeated())
 	}
@@ -162,7 +165,8 @@ func (pg *Page) ordered(next *Position) {
 		next.floor, next.floorSeen = pg.At.key, pg.At.base
 	}
 	texts := []string(nil)
-	if pg.order.ascends() && (rows > 1 || pg.At.seen > 0 || next.count >= 0 || pg.Out.Page.Next.Href == "") {
+	if pg.order.ascends() && (rows > 1 || pg.At.seen > 0 || next.count >= 0 || pg.Out.Page.Next.Href == "") &&
+		(pg.sorts(next) || pg.At.ascending() || next.seen >= enoughToSort) {
 		texts = pg.keyTexts(pg.last)
 	}
 	if texts == nil {
@@ -199,6 +203,9 @@ func (pg *Page) follow(next *Position, link string) (*Position, error) {
 func (pg *Page) counts(next *Position, by bool) {
 	if next.shifts = next.shifts || by; next.shifts && len(pg.last) > 0 {
 		next.tail = short(hashOf(pg.last))
+		if !pg.goesByKey(next) {
+			next.run = packSample(pg.recent[:max(0, len(pg.recent)-1)])
+		}
 	}
 }
 
@@ -219,7 +226,7 @@ func (pg *Page) take(next *Position, link string) error {
 // counts, which would tell, it is asked for the reverse order first: one that doesn't heed $orderby doesn't bring its
 // last row first.
 func (pg *Page) byKey(next *Position) bool {
-	if !next.ascending() || next.count < 0 && !next.sorted || next.links || pg.unread() {
+	if !pg.goesByKey(next) || next.count < 0 && !next.sorted || pg.unread() {
 		return false
 	}
 	texts := pg.keyTexts(pg.last)
@@ -267,7 +274,7 @@ func (pg *Page) atEnd(next *Position) (*Position, error) {
 	case !short && rows > 0 && pg.limited(next):
 		return next, nil
 	case !short:
-		return pg.done(next), nil
+		return pg.complete(next)
 	case rows > 0 && !(pg.At.keyed() && pg.Out.Page.Count == all):
 		return pg.missing(next)
 	case next.shifts:
@@ -444,7 +451,7 @@ func (pg *Page) otherwise(next *Position) (*Position, error) {
 		sdk.Log(wit.LevelInfo, pg.What()+": "+strconv.Itoa(next.seen)+" rows came, as many as the service counts; "+
 			"whether it counts more than those of a page can't be found out, and it refuses or doesn't heed what asks "+
 			"for rows behind these")
-		return pg.done(next), nil
+		return pg.complete(next)
 	}
 	counts := "gives no count and no next link"
 	if next.warned {
@@ -452,7 +459,7 @@ func (pg *Page) otherwise(next *Position) (*Position, error) {
 	}
 	sdk.Log(wit.LevelWarn, pg.What()+": the service "+counts+", and refuses or doesn't heed what asks for rows behind "+
 		"these: the "+strconv.Itoa(next.seen)+" that came are taken for all")
-	return pg.done(next), nil
+	return pg.complete(next)
 }
 
 // before tells whether the page's rows are those of a page before.
@@ -509,7 +516,7 @@ func (pg *Page) answered(next *Position) (*Position, error) {
 	case checkCount:
 		if count > int(pg.Out.Page.Rows) {
 			next.proven = true
-			return pg.done(next), nil
+			return pg.complete(next)
 		}
 	case checkEnd:
 		if count < 0 || count > at.seen-at.twice {
@@ -519,7 +526,7 @@ func (pg *Page) answered(next *Position) (*Position, error) {
 		}
 		sdk.Log(wit.LevelInfo, pg.What()+": "+strconv.Itoa(at.seen)+" rows came of "+strconv.Itoa(at.count)+
 			": the others were deleted meanwhile, the service counts "+strconv.Itoa(count)+" now")
-		return pg.done(next), nil
+		return pg.complete(next)
 	}
 	return next, nil
 }
@@ -542,7 +549,11 @@ func (pg *Page) distrust(next *Position, why string) (*Position, error) {
 		unordered: at.unordered, uncounted: at.uncounted, links: true, mixed: at.mixed, again: at.again,
 		faults: at.faults, shifts: at.shifts, further: at.further, least: at.least, claimed: at.claimed,
 		verified: at.verified, proven: at.proven, followed: at.followed, pages: at.pages, pass: at.pass,
-		warned: at.warned, began: at.began}
+		warned: at.warned, began: at.began, sample: at.sample, twice: at.twice, twins: at.twins, alike: at.alike,
+		fell: at.fell}
+	if at.seen >= enoughToSort { // what is not above these rows may have come
+		next.sorted, next.folded, next.key, next.level = at.sorted, at.folded, at.key, at.level
+	}
 	switch {
 	case at.sound && at.link != "":
 		if err := pg.take(next, at.link); err != nil {
@@ -580,12 +591,22 @@ func (pg *Page) anew(next *Position, why string) (*Position, error) {
 	first := pg.startOf(&pg.At, next.unordered, next.uncounted)
 	first.links, first.pass, first.warned, first.began, first.least = next.links, next.pass+1, next.warned, next.began,
 		next.least
-	if next.further {
+	if first.fell = next.fell; next.further {
 		first.least = max(first.least, next.seen)
 	}
 	sdk.Log(wit.LevelWarn, pg.What()+": "+came+", "+why+
 		"; reading it anew from its start, rows that came are delivered again")
 	return first, nil
+}
+
+// complete is the position behind a load of which all pages came, or its start where rows moved between them.
+func (pg *Page) complete(next *Position) (*Position, error) {
+	if next.twice == 0 || !next.shifts || next.twins || next.alike {
+		return pg.done(next), nil
+	}
+	next.links = true
+	return pg.anew(next, "and the keys of at least "+strconv.Itoa(next.twice)+" came on a page before, or may have: "+
+		"rows that moved may have hidden others, since pages were asked for by counting")
 }
 
 // done is the position behind a complete load.
@@ -615,7 +636,7 @@ func (pg *Page) done(next *Position) *Position {
 		count = max(count, next.claimed)
 	}
 	return &Position{url: pg.At.url, seen: seen, count: count, proven: next.proven, done: true,
-		at: int(pg.Answer.At)}
+		at: int(pg.Answer.At), fell: next.fell}
 }
 
 // Refused turns an answer that is no success into a fault, or into another way to ask for the same rows: services

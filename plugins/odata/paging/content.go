@@ -12,17 +12,16 @@ type content struct {
 	faulty int
 	last   []byte
 	twins  bool
-	// tail is the mark of the last row's key of the page before, if there was one; again the number of rows up to where
-	// it came again.
-	tail   uint64
+	// tail are its first rows as far as they are those of the page before. tailed: the next one may be such a row.
+	tail   tail
 	tailed bool
-	again  int
 }
 
 // reset readies for the page behind a row of which tail is the hash, "" for none.
 func (c *content) reset(tail string) {
 	*c = content{keys: noHash, first: noHash, faults: noHash, last: c.last[:0]}
-	c.tail, c.tailed = markOf(tail)
+	c.tail.marks = unpackSample(tail)
+	c.tailed = len(c.tail.marks) > 0
 }
 
 // add looks at each row of a load, so it copies and compares no more than it must.
@@ -37,9 +36,6 @@ func (c *content) add(rows []wit.Row, data []byte) {
 			c.twins = string(key) == string(last)
 		}
 		c.rows++
-		if c.tailed && hashOf(key).mark() == c.tail {
-			c.again = c.rows
-		}
 		keys.add(key)
 		last = key
 	}
@@ -66,8 +62,8 @@ func (c *content) hash() (h hash, some bool) {
 
 // repeated is how many of the page's rows came with the page before, as far as keys tell rows apart.
 func (c *content) repeated() int {
-	if c.twins {
+	if c.twins || !c.tail.whole {
 		return 0
 	}
-	return c.again
+	return c.tail.again
 }

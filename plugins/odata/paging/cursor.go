@@ -298,7 +298,7 @@ func (pg *Page) note(next *Position) {
 // FirstBehind is where a load begins behind a complete one: with all rows, or where there is a cursor with those from
 // it on.
 func (f *Set) FirstBehind(done *Position, now int64) *Position {
-	carried := Position{proven: done.proven}
+	carried := Position{proven: done.proven, fell: done.fell}
 	if f.Cursor != nil && done.cursor.high != "" {
 		base := cmp.Or(done.cursor.base, done.cursor.high) // other versions stored no base
 		carried.cursor = cursorPosition{high: done.cursor.high, known: done.cursor.known}

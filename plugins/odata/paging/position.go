@@ -47,14 +47,17 @@ type Position struct {
 	// laps: the page begins with the last row that came, which shows whether rows without $orderby come in the same
 	// order again.
 	laps bool
-	// tail is the hash of the last row's key where pages are asked for by counting: where it comes again, rows were
-	// inserted before.
-	tail string
-	// sample are marks of rows that came, see sampled; twice is how many of them came again. alike: the set has
-	// rows that are the same, so that none are remembered.
-	sample string
-	twice  int
-	alike  bool
+	// tail is the hash of the last row's key where pages are asked for by counting, run those of the rows before it
+	// where these are in no order: where the next page begins with them, rows were inserted before.
+	tail, run string
+	// sample are marks of rows that came, see sampled; twice is how many rows came again, see moved.go. twins: keys
+	// don't tell rows apart. alike: the set has rows that are the same, so that none are remembered.
+	sample       string
+	twice        int
+	twins, alike bool
+	// fell is the mark of the first key that came below those of a page before, in this reading of the set or in the
+	// one before.
+	fell string
 	// check is a question that goes before the page, one of those below.
 	check string
 	// level is the number of rows, those seen and those to come, that the service counts since it was found that rows
@@ -131,7 +134,9 @@ func (p *Position) items() []Item {
 		{Name: "check", Text: &p.check}, {Name: "level", Number: &p.level, Least: 1},
 		{Name: "probed", Number: &p.probed, Least: 1}, {Name: "laps", Flag: &p.laps}, {Name: "beyond", Flag: &p.beyond},
 		{Name: "further", Flag: &p.further}, {Name: "least", Number: &p.least, Least: 1}, {Name: "tail", Text: &p.tail},
+		{Name: "run", Text: &p.run},
 		{Name: "sample", Text: &p.sample}, {Name: "twice", Number: &p.twice, Least: 1}, {Name: "alike", Flag: &p.alike},
+		{Name: "twins", Flag: &p.twins}, {Name: "fell", Text: &p.fell},
 		{Name: "followed", Trail: &p.followed}, {Name: "pages", Trail: &p.pages},
 		{Name: "empty", Number: &p.empty, Least: 1}, {Name: "pass", Number: &p.pass, Least: 1},
 		{Name: "tries", Number: &p.tries, Least: 1},

@@ -1,6 +1,7 @@
 package paging
 
 import (
+	"cmp"
 	"encoding/base64"
 	"encoding/binary"
 	"slices"
@@ -15,13 +16,26 @@ import (
 // sampled is how many rows a load remembers: 8 KB in the offset.
 const sampled = 1000
 
-// markSize is the size of a mark, in bytes: the first half is of the key, the second of the value.
+// markSize is the size of a mark, in bytes.
 const markSize = 6
 
-// samples tells whether the page's rows are to be remembered: not where they come in the order of their keys.
+// sampledRow has the marks of a row: of its key, and of both key and value, half of the mark each. Those of the keys
+// are remembered until it shows that keys don't tell rows apart.
+type sampledRow struct{ key, both uint64 }
+
+// samples tells whether the page's rows are to be remembered: not where they come in the order of their keys, and pages
+// can be asked for by key.
 func (pg *Page) samples() bool {
 	at := &pg.At
-	return pg.Key != nil && at.check == "" && !at.keyed() && !at.alike && (at.seen == 0 || !at.ascending())
+	return pg.Key != nil && at.check == "" && !at.keyed() && !at.alike && (at.seen == 0 || !pg.goesByKey(at))
+}
+
+// goesByKey tells whether pages behind a position can be asked for by key, as far as is known.
+func (f *Set) goesByKey(at *Position) bool { return at.ascending() && f.sorts(at) }
+
+// sorts tells whether the service is asked for rows in the order of their keys, and that is relied on.
+func (f *Set) sorts(at *Position) bool {
+	return f.Ordered && !at.unordered && !at.links && f.Paging != "links"
 }
 
 // sample takes note of rows that are handed on.
@@ -31,52 +45,66 @@ func (pg *Page) sample(rows []wit.Row) {
 	}
 	const half = 1<<(markSize*4) - 1
 	for i := range rows {
-		key, value := rows[i].Key, rows[i].Value
-		mark := hashOf(pg.Out.Data[key.Start:key.Start+key.Size]).mark() &^ half
-		if mark > pg.highest {
+		key := pg.keyMark(&rows[i])
+		if pg.content.tail.ends(key) {
+			pg.again++
+		}
+		if key&^half > pg.highest {
 			continue
 		}
-		pg.marks = append(pg.marks, mark|hashOf(pg.Out.Data[value.Start:value.Start+value.Size]).mark()&half)
+		value := rows[i].Value
+		both := key&^half | hashOf(pg.Out.Data[value.Start:value.Start+value.Size]).mark()&half
+		pg.marks = append(pg.marks, sampledRow{key, both})
 		if len(pg.marks) == 4*sampled {
 			pg.sort()
 			pg.marks = pg.marks[:min(len(pg.marks), sampled)]
-			pg.highest = pg.marks[len(pg.marks)-1]
+			pg.highest = pg.marks[len(pg.marks)-1].key
 		}
 	}
 }
 
-// sort puts the page's marks in order, and finds rows that are the same.
+// sort puts the page's marks in order, and finds rows that are the same, and others of one key.
 func (pg *Page) sort() {
-	slices.Sort(pg.marks)
-	all := len(pg.marks)
+	slices.SortFunc(pg.marks, func(a, b sampledRow) int {
+		return cmp.Or(cmp.Compare(a.key, b.key), cmp.Compare(a.both, b.both))
+	})
+	for i := 1; i < len(pg.marks); i++ {
+		pg.same = pg.same || pg.marks[i] == pg.marks[i-1]
+		pg.twins = pg.twins || pg.marks[i].key == pg.marks[i-1].key
+	}
 	pg.marks = slices.Compact(pg.marks)
-	pg.same = pg.same || len(pg.marks) < all
 }
 
 // remember puts what the page holds into the sample of the load. Rows that are the same within one page are so by
-// nature, and nothing can be said of such a set.
+// nature, and nothing can be said of such a set; nor do keys come again where some are the same within one page.
 func (pg *Page) remember(next *Position) {
-	if !pg.sampling {
-		return
+	if pg.content.tail.broke() {
+		pg.again++
 	}
-	if pg.sort(); pg.same {
+	if pg.sort(); !next.twins && (pg.twins || pg.content.twins) {
+		next.twins, next.twice, pg.came = true, 0, nil
+	}
+	if !next.twins {
+		next.twice += pg.again
+	}
+	if pg.same {
 		next.alike, next.sample, next.twice = true, "", 0
+	}
+	if !pg.sampling || pg.same {
 		return
 	}
-	again := 0
-	for _, mark := range pg.marks {
-		if _, found := slices.BinarySearch(pg.came, mark); found {
-			again++
+	all := pg.came
+	for _, m := range pg.marks {
+		mark := m.key
+		if next.twins {
+			mark = m.both
 		}
+		if _, found := slices.BinarySearch(pg.came, mark); found {
+			next.twice++
+		}
+		all = append(all, mark)
 	}
-	// Rows that were inserted shift others to the next page's start: those are not counted as seen.
-	shifted := pg.content.repeated()
-	if pg.At.laps {
-		shifted = max(shifted-1, 0)
-	}
-	next.twice += max(again-shifted, 0)
-	if next.sample = ""; !next.ascending() {
-		all := append(pg.marks, pg.came...)
+	if next.sample = ""; !pg.goesByKey(next) {
 		slices.Sort(all)
 		all = slices.Compact(all)
 		next.sample = packSample(all[:min(len(all), sampled)])
@@ -85,9 +113,12 @@ func (pg *Page) remember(next *Position) {
 
 // beginSample readies the page.
 func (pg *Page) beginSample() {
-	pg.sampling, pg.same, pg.marks, pg.came, pg.highest = pg.samples(), false, pg.marks[:0], nil, 1<<48
+	pg.sampling, pg.marks, pg.came, pg.highest = pg.samples(), pg.marks[:0], nil, 1<<48
+	pg.same, pg.twins, pg.again = false, false, 0
 	if pg.sampling {
-		if pg.came = unpackSample(pg.At.sample); len(pg.came) >= sampled {
+		pg.came = unpackSample(pg.At.sample)
+		slices.Sort(pg.came)
+		if len(pg.came) >= sampled {
 			pg.highest = pg.came[len(pg.came)-1]
 		}
 	}
@@ -103,7 +134,7 @@ func packSample(marks []uint64) string {
 	return base64.RawURLEncoding.EncodeToString(b)
 }
 
-// unpackSample reads what packSample wrote, in ascending order. What can't be read is no sample.
+// unpackSample reads what packSample wrote. What can't be read is no sample.
 func unpackSample(text string) []uint64 {
 	b, err := base64.RawURLEncoding.DecodeString(text)
 	if err != nil {
@@ -115,6 +146,5 @@ func unpackSample(text string) []uint64 {
 		copy(eight[8-markSize:], b)
 		marks = append(marks, binary.BigEndian.Uint64(eight[:]))
 	}
-	slices.Sort(marks)
 	return marks
 }

@@ -92,10 +92,16 @@ type Page struct {
 	order order
 	// sampling: the rows are remembered, of marks those up to the highest; came are those of the pages before.
 	sampling bool
-	// same: some of the page's rows are the same.
-	same        bool
-	marks, came []uint64
+	// same: some of the page's rows are the same; twins: some have the same key.
+	same, twins bool
+	marks       []sampledRow
+	came        []uint64
 	highest     uint64
+	// again is how many of its rows came on a page before, see moved.go. floor is the last key before the page, where
+	// those that are not above it may have come: falls of them did not. recent are marks of its last rows' keys.
+	again, falls int
+	floor        []string
+	recent       []uint64
 	// content is what the page holds.
 	content content
 	cursor  cursorPage
@@ -119,14 +125,15 @@ func (pg *Page) Reset() {
 // a question, or found not to be what was asked for, and nothing that came with the rows counts.
 func (pg *Page) Look() (rows []wit.Row, keep bool) {
 	rows = pg.Out.Rows
+	again := 0 // how many of them, at the start, are those of the page before
 	pg.lookAtFaults()
 	if n := len(rows); n > 0 {
 		first := pg.content.rows == 0
 		lap := pg.At.laps && first
-		pg.look(rows)
+		again = pg.look(rows)
 		row := &rows[n-1]
 		if lap {
-			rows = pg.lap()
+			rows, again = pg.lap(), max(again, 1)
 		} else if first && pg.At.beyond && !pg.At.keyed() && pg.leads() {
 			pg.deaf = "the service doesn't heed $skip"
 		}
@@ -140,7 +147,7 @@ func (pg *Page) Look() (rows []wit.Row, keep bool) {
 		return nil, false
 	}
 	pg.handed += len(rows)
-	pg.sample(rows)
+	pg.sample(pg.Out.Rows[again:])
 	return pg.recognise(rows), true
 }
 
@@ -207,10 +214,6 @@ func (f *Set) First(now int64) *Position {
 
 // Request is the path and query that a position asks for, and whether its answer comes the same each time.
 func (f *Set) Request(at *Position) (target string, repeats bool) {
-	if at.keyed() {
-		// A page of ours, perhaps of a time before the settings wanted a query.
-		at.url = f.Query.On(at.url)
-	}
 	return f.PageURL(at), f.Ordered && !at.unordered
 }
 

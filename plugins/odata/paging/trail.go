@@ -103,12 +103,3 @@ func short(h hash) string {
 	binary.BigEndian.PutUint64(b[:], h.mark())
 	return base64.RawURLEncoding.EncodeToString(b[2:])
 }
-
-// markOf reads what short wrote.
-func markOf(s string) (mark uint64, ok bool) {
-	b, err := base64.RawURLEncoding.DecodeString(s)
-	if err != nil || len(b) != 6 {
-		return 0, false
-	}
-	return binary.BigEndian.Uint64(append([]byte{0, 0}, b...)), true
-}

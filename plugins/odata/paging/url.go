@@ -9,7 +9,8 @@ import (
 
 // startOf is the position of the first page of the load that another position is of.
 func (f *Set) startOf(load *Position, unordered, uncounted bool) *Position {
-	at := &Position{cursor: load.cursor, count: -1, unordered: unordered, uncounted: uncounted, proven: load.proven}
+	at := &Position{cursor: load.cursor, count: -1, unordered: unordered, uncounted: uncounted, proven: load.proven,
+		fell: load.fell}
 	at.url = f.url(at, "", 0)
 	return at
 }
@@ -43,6 +44,11 @@ func (f *Set) PageURL(at *Position) string {
 // Plain is path and query of the whole set, in no order, with a count or without one.
 func (f *Set) Plain(counted bool) string {
 	return f.url(&Position{unordered: true, uncounted: !counted}, "", 0)
+}
+
+// Only is path and query of the rows of the set that meet a condition, in no order and without a count.
+func (f *Set) Only(condition string) string {
+	return f.asked([]string{"$filter=" + f.filter(condition)})
 }
 
 // url is path and query of a page of ours: the first one, the one behind a key, or the one behind so many rows.

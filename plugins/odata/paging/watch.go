@@ -13,18 +13,27 @@ func (pg *Page) Begin() {
 	pg.content.reset(at.tail)
 	pg.beginCursor()
 	pg.beginSample()
+	pg.beginMoved()
 	pg.handed, pg.withheld, pg.deaf, pg.probed = 0, false, "", nil
 	pg.faulty, pg.known = pg.faulty[:0], 0
 	pg.reverse = order{last: pg.reverse.last[:0], bytes: true, folds: true, watching: at.check == checkOrder}
 	pg.order = order{last: pg.order.last[:0], bytes: at.sorted || at.seen == 0, folds: at.folded || at.seen == 0}
-	pg.order.watching = at.check == "" && f.Ordered && !at.unordered && !at.links && f.Paging != "links" &&
-		(at.seen == 0 || at.ascending() && at.key != "") && f.Key != nil
+	pg.order.watching = at.check == "" && (at.seen == 0 || at.ascending() && at.key != "") && f.Key != nil
 }
 
 // look takes note of rows that just came: of their keys, what they say of the page, and of their order. Each row of a
-// load comes by here.
-func (pg *Page) look(rows []wit.Row) {
-	if pg.content.rows == 0 {
+// load comes by here. It returns how many of them, at the start, are the last ones of the page before.
+func (pg *Page) look(rows []wit.Row) (again int) {
+	again = pg.repeats(rows)
+	pg.content.add(rows[:again], pg.Out.Data)
+	pg.lookInOrder(rows[again:])
+	pg.fall(rows[again:])
+	pg.remind(rows)
+	return again
+}
+
+func (pg *Page) lookInOrder(rows []wit.Row) {
+	if len(rows) > 0 && pg.content.rows == 0 {
 		pg.watch(rows[:1])
 		pg.content.add(rows[:1], pg.Out.Data)
 		rows = rows[1:]
@@ -132,8 +141,7 @@ func (pg *Page) lap() []wit.Row {
 
 // leads tells whether the row that just came first is the last one of the page before.
 func (pg *Page) leads() bool {
-	d := pg.Out.Rows[0].Key
-	return short(hashOf(pg.Out.Data[d.Start:d.Start+d.Size])) == pg.At.tail
+	return short(hashOf(pg.keyOf(&pg.Out.Rows[0]))) == pg.At.tail
 }
 
 // enter compares the page's first row with the last before it.
