@@ -3,6 +3,7 @@ package source
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 
 	"github.com/culvert-project/culvert/host/guard"
@@ -39,33 +40,49 @@ func (f *fetched) take(ctx context.Context) (*transport.Answer, error) {
 	return answer, f.err
 }
 
+// following is a request that is to be followed, and its answer where it was sent before its turn.
+type following struct {
+	wit.Follow
+	early *fetched
+}
+
 // followAll follows requests: side by side, as far as the limits of the origin leave room, their answers one after
-// another.
+// another. What an answer asks for at its end comes before the others.
 func (p *page) followAll(ctx context.Context, follows []wit.Follow) error {
 	if len(follows) == 0 {
 		return nil
 	}
-	early := make([]*fetched, len(follows))
+	var all []following // the next one last
+	push := func(follows []wit.Follow) {
+		for _, f := range slices.Backward(follows) {
+			all = append(all, following{f, nil})
+		}
+	}
+	push(follows)
 	besides, end := context.WithCancel(transport.Beside(ctx))
 	var sent sync.WaitGroup
 	defer func() {
 		end()
 		sent.Wait()
-		for _, f := range early {
-			if f != nil && f.answer != nil {
-				f.answer.Body.Close()
+		for _, f := range all {
+			if f.early != nil && f.early.answer != nil {
+				f.early.answer.Body.Close()
 			}
 		}
 	}()
-	for i := range follows {
-		for n := i + 1; n < min(i+1+maxAhead, len(follows)) && p.followed <= freelyFollowed; n++ {
-			if early[n].wants(&follows[n].Request) {
-				early[n] = p.ahead(besides, &sent, &follows[n].Request)
+	for len(all) > 0 {
+		first := len(all) - 1
+		for n := first - 1; n >= max(0, first-maxAhead) && p.followed <= freelyFollowed; n-- {
+			if all[n].early.wants(&all[n].Request) {
+				all[n].early = p.ahead(besides, &sent, &all[n].Request)
 			}
 		}
-		if err := p.follow(ctx, &follows[i], early[i]); err != nil {
+		next, err := p.follow(ctx, &all[first].Follow, all[first].early)
+		if err != nil {
 			return err
 		}
+		all = all[:first]
+		push(next)
 	}
 	return nil
 }

@@ -87,8 +87,9 @@ func TestFollowedRequestsAreBounded(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld(&reader{exact: true}, []string{">/0"})
 			w.service.follows = map[string][]string{}
-			for depth := range 2 * maxDepth {
-				w.service.follows[fmt.Sprint("/", depth)] = []string{fmt.Sprint(">/", depth+1)}
+			for depth := range 2 * maxDepth { // each asks for the next one amid its body
+				w.service.follows[fmt.Sprint("/", depth)] = []string{fmt.Sprint(">/", depth+1),
+					strings.Repeat("\n", 2*pieceSize)}
 			}
 			_, err := w.run(t)
 			if err == nil || !strings.Contains(err.Error(), "answers nest more than 16 deep") ||
@@ -107,6 +108,31 @@ func TestFollowedRequestsAreBounded(t *testing.T) {
 			follows["/5"] = []string{}
 			fails(t, newWorld(&reader{exact: true}, slices.Repeat([]string{">/0"}, 10)), follows)
 		})
+	})
+}
+
+// Answers that come one behind another nest nowhere, however many there are: those of further pages of one row, each of
+// which asks for the next one at its end, and those of rows after one another, which a plugin asks for one at a time.
+func TestAnswersBehindEachOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const last = 300
+		w := newWorld(&reader{exact: true}, []string{"first=0", ">/0", "last=0"})
+		w.service.follows = map[string][]string{fmt.Sprint("/", last): {"inner=end"}}
+		for n := range last {
+			w.service.follows[fmt.Sprint("/", n)] = []string{fmt.Sprintf("inner=%d", n), fmt.Sprint(">/", n+1), ">/between"}
+		}
+		w.service.follows["/between"] = nil
+		w.ok(t)
+		var asked []string
+		for _, target := range w.service.requests {
+			if strings.HasPrefix(target, "/") && target != "/open" && !strings.HasPrefix(target, "/page/") {
+				asked = append(asked, target)
+			}
+		}
+		if len(asked) != 2*last+1 || len(w.broker.records()) != last+3 {
+			t.Errorf("expected %d requests and %d rows, found %d and %d", 2*last+1, last+3, len(asked),
+				len(w.broker.records()))
+		}
 	})
 }
 

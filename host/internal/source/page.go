@@ -180,7 +180,7 @@ func (p *page) read(ctx context.Context, answer *transport.Answer) (end turnEnd,
 	if err != nil {
 		return end, fmt.Errorf("%s: %w", p.what, err)
 	}
-	if err := p.body(ctx, "", answer.Status, answer.Body); err != nil {
+	if _, err := p.body(ctx, "", answer.Status, answer.Body); err != nil {
 		// the instance may be gone: then there is nothing to abandon
 		_ = p.reader.Abandon(context.WithoutCancel(ctx), p.number)
 		return end, fmt.Errorf("%s%s: %w", p.what, p.row(), err)
@@ -205,8 +205,9 @@ func (p *page) row() string {
 	return fmt.Sprintf(", behind row %d", p.last)
 }
 
-// body feeds a body to the plugin in pieces, and what the plugin asks for in between.
-func (p *page) body(ctx context.Context, tag string, status uint16, body io.Reader) error {
+// body feeds a body to the plugin in pieces, and what the plugin asks for in between. What it asks for with the last
+// piece of a followed answer comes behind that one, not within it, and is returned.
+func (p *page) body(ctx context.Context, tag string, status uint16, body io.Reader) ([]wit.Follow, error) {
 	if p.depth == len(p.pieces) {
 		p.pieces = append(p.pieces, make([]byte, pieceSize))
 	}
@@ -222,14 +223,14 @@ func (p *page) body(ctx context.Context, tag string, status uint16, body io.Read
 			if n > 0 && p.fetch.RepeatsExactly {
 				_, _ = p.decode(ctx, tag, status, piece[:n], false) // its rows need not come again
 			}
-			return err
+			return nil, err
 		}
 		p.feed.task.count.bytes.Add(int64(n))
-		if err := p.put(ctx, tag, status, piece[:n], last); err != nil {
-			return err
+		if last && tag != "" {
+			return p.part(ctx, tag, status, piece[:n], true)
 		}
-		if last {
-			return nil
+		if err := p.put(ctx, tag, status, piece[:n], last); err != nil || last {
+			return nil, err
 		}
 	}
 }
@@ -242,29 +243,30 @@ const MaxFollowed = 100_000
 // hostTags is how tags begin that are the host's own: [wit.TagComplete] and its like.
 const hostTags = "culvert:"
 
-// maxDepth bounds how far followed answers may ask for others to be followed.
+// maxDepth bounds how deep followed answers may stand within each other: one that asks for others amid its body.
 const maxDepth = 16
 
 // freelyFollowed is how many requests are followed without a pause while no row comes.
 const freelyFollowed = 256
 
-// follow takes what a page nests, fetched already or not, and feeds it to its end.
-func (p *page) follow(ctx context.Context, follow *wit.Follow, early *fetched) error {
+// follow takes what a page nests, fetched already or not, and feeds it to its end. It returns what is to be followed
+// next.
+func (p *page) follow(ctx context.Context, follow *wit.Follow, early *fetched) ([]wit.Follow, error) {
 	r := &follow.Request
 	if strings.HasPrefix(r.Tag, hostTags) {
-		return &wit.Fault{Kind: wit.FaultInternal, Message: fmt.Sprintf(
+		return nil, &wit.Fault{Kind: wit.FaultInternal, Message: fmt.Sprintf(
 			"the plugin has a request followed with the tag %q: expected none that begins with %s, the host's own",
 			r.Tag, hostTags)}
 	}
 	if p.depth > maxDepth {
-		return &wit.Fault{Kind: wit.FaultData, Message: fmt.Sprintf("answers nest more than %d deep", maxDepth)}
+		return nil, &wit.Fault{Kind: wit.FaultData, Message: fmt.Sprintf("answers nest more than %d deep", maxDepth)}
 	}
 	if p.followedRow != p.last {
 		p.followedRow, p.followed, p.pace = p.last, 0, pace{}
 	}
 	if p.followed++; p.followed > freelyFollowed {
 		if err := pause.For(ctx, p.pace.after(false)); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	answer, err := early.take(ctx)
@@ -272,7 +274,7 @@ func (p *page) follow(ctx context.Context, follow *wit.Follow, early *fetched) e
 		answer, err = p.feed.task.o.Client.Do(ctx, r)
 	}
 	if err != nil {
-		return fmt.Errorf("follow %s: %w", transport.ShownTarget(r.Target), &finalError{err})
+		return nil, fmt.Errorf("follow %s: %w", transport.ShownTarget(r.Target), &finalError{err})
 	}
 	defer answer.Body.Close()
 	if (answer.Status < 200 || answer.Status > 299) && !slices.Contains(follow.Tolerate, answer.Status) {
@@ -283,12 +285,13 @@ func (p *page) follow(ctx context.Context, follow *wit.Follow, early *fetched) e
 		if p.feed.task.o.Client.Retry().Names(strconv.Itoa(int(answer.Status))) {
 			err = &finalError{err}
 		}
-		return err
+		return nil, err
 	}
-	if err := p.body(ctx, r.Tag, answer.Status, answer.Body); err != nil {
-		return fmt.Errorf("follow %s: %w", transport.ShownTarget(r.Target), err)
+	next, err := p.body(ctx, r.Tag, answer.Status, answer.Body)
+	if err != nil {
+		return nil, fmt.Errorf("follow %s: %w", transport.ShownTarget(r.Target), err)
 	}
-	return nil
+	return next, nil
 }
 
 func kindOf(status uint16) wit.FaultKind {

@@ -137,7 +137,7 @@ func (p *page) put(ctx context.Context, tag string, status uint16, piece []byte,
 	}
 }
 
-// putPart is one call of the plugin. It knows where in the page it breaks.
+// putPart is one call of the plugin, and what it asks for. It knows where in the page it breaks.
 func (p *page) putPart(ctx context.Context, tag string, status uint16, piece []byte, last bool) error {
 	own := tag == "" || tag == wit.TagComplete || tag == wit.TagLeaveOut
 	from, before := p.fed, p.keys
@@ -147,18 +147,27 @@ func (p *page) putPart(ctx context.Context, tag string, status uint16, piece []b
 		}
 		return err
 	}
-	portion, err := p.decode(ctx, tag, status, piece, last)
+	follows, err := p.part(ctx, tag, status, piece, last)
 	if err != nil {
 		return broke(err)
 	}
 	if own {
 		p.fed += int64(len(piece))
 	}
+	return broke(p.followAll(ctx, follows)) // what breaks it is of the row that wanted it
+}
+
+// part is one call of the plugin. It returns what the plugin asks for.
+func (p *page) part(ctx context.Context, tag string, status uint16, piece []byte, last bool) ([]wit.Follow, error) {
+	portion, err := p.decode(ctx, tag, status, piece, last)
+	if err != nil {
+		return nil, err
+	}
 	if p.toFollow += len(portion.Follow); p.toFollow > MaxFollowed {
-		return &wit.Fault{Kind: wit.FaultData, Message: fmt.Sprintf(
+		return nil, &wit.Fault{Kind: wit.FaultData, Message: fmt.Sprintf(
 			"expected at most %d requests that are to be followed in a page, found %d", MaxFollowed, p.toFollow)}
 	}
-	return broke(p.followAll(ctx, portion.Follow)) // what breaks it is of the row that wanted it
+	return portion.Follow, nil
 }
 
 // leaveOut has the row left out that was found to begin or go on with the next byte, unless the page is another one by

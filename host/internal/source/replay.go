@@ -232,7 +232,7 @@ func (r *replaying) document(ctx context.Context, p *page) error {
 	if err != nil {
 		return err
 	}
-	if err := p.body(ctx, "", 200, bytes.NewReader(l.Value)); err != nil {
+	if _, err := p.body(ctx, "", 200, bytes.NewReader(l.Value)); err != nil {
 		_ = reader.Abandon(context.WithoutCancel(ctx), p.number) // the instance may be gone
 		return err
 	}

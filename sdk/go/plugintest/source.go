@@ -259,7 +259,8 @@ func (r *reading) decode(page uint32, tag string, status uint16, body []byte, of
 	}
 	for first := true; first || len(body) > 0; first = false {
 		n := min(r.piece, len(body))
-		portion, err := r.p.Decode(page, tag, status, body[:n], n == len(body))
+		last := n == len(body)
+		portion, err := r.p.Decode(page, tag, status, body[:n], last)
 		if err != nil {
 			return false, err
 		}
@@ -271,7 +272,11 @@ func (r *reading) decode(page uint32, tag string, status uint16, body []byte, of
 			if a.Status/100 != 2 && !slices.Contains(tolerated, a.Status) {
 				return false, fmt.Errorf("%s %s answered %d", q.Method, q.Target, a.Status)
 			}
-			if _, err := r.decode(page, q.Tag, a.Status, a.Body, offset, depth+1); err != nil {
+			inside := depth + 1
+			if last && tag != "" {
+				inside = depth // it comes behind this answer, not within it
+			}
+			if _, err := r.decode(page, q.Tag, a.Status, a.Body, offset, inside); err != nil {
 				return false, err
 			}
 		}
