@@ -39,7 +39,8 @@ func TestCostOfOneConnectorAmongMany(t *testing.T) {
 		return status == 404
 	})
 	config := func(n int, retries string) string {
-		lines := append(source("c", address, "Orders"), fmt.Sprintf("sap.odata.user.name=user%d", n),
+		lines := append(source("c", address, "FactsOfOrders"), // each has a queue, which one connector alone may have
+			fmt.Sprintf("sap.odata.user.name=user%d", n),
 			"sap.odata.user.pwd=x",
 			"sap.odata#00.track-changes=1", "sap.odata#00.exec-period=60", "sap.odata.max.retries="+retries)
 		return asJSON(t, configuration(lines[1:]))

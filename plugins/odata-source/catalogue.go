@@ -75,7 +75,7 @@ func listServices(prefix string, given []wit.Setting, state []byte, answers []wi
 		if err != nil {
 			return wit.Reply{}, fault.Config(config.LinkHosts, "catalogue of services: "+err.Error())
 		}
-		return ask(target)
+		return ask(config.Query(v).On(target))
 	}
 	list := jsontext.List()
 	for _, s := range found {

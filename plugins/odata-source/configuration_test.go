@@ -99,6 +99,8 @@ func TestConfigurations(t *testing.T) {
 		{append(subscribed, "sap.odata#00.filter#00.property=OrderID", "sap.odata#00.filter#00.option=gt",
 			"sap.odata#00.filter#00.low=1"), "sap.odata#00.subscription.enable",
 			"sap.odata#00.subscription.enable = 1 in full mode with exec-period = -1"},
+		{append(subscribed, "sap.odata#00.query=search=x&%24Filter=OrderID%20gt%201"), "sap.odata#00.subscription.enable",
+			"sap.odata#00.subscription.enable = 1 in full mode with exec-period = -1"},
 		{append(subscribed, "sap.odata#00.track-changes=1"), "", ""},
 		{append(orders, "sap.odata#00.track-changes=1"), "sap.odata#00.exec-period",
 			"Delta mode with sap.odata#00.exec-period = -1 would never ask for changes"},

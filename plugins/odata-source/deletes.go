@@ -56,9 +56,10 @@ type again struct {
 	data              []byte
 	// body is that of a refusal.
 	body []byte
-	// entities came. left: it no longer meets the filter. ended: the last piece of its own answer came.
-	entities    int
-	left, ended bool
+	// entities came. listed: it is asked for as a row of the set. left: it no longer meets the filter. ended: the last
+	// piece of its own answer came.
+	entities            int
+	listed, left, ended bool
 }
 
 func (c *changes) reset() {
@@ -449,6 +450,17 @@ func (f *feed) predicate(raws [][]byte) (string, error) {
 	return string(uri.AppendPredicate(nil, keys)), nil
 }
 
+// equals is the condition that an entity has these keys.
+func (f *feed) equals(raws [][]byte) string {
+	var parts []string
+	for k, column := range f.layout.Keys {
+		p := f.structure().Property(f.layout.Columns[column].Name)
+		text, _, _ := value.Text(p.Type.Primitive, f.key.Nodes, f.key.Nodes[0].Members[k].Node, raws[k])
+		parts = append(parts, p.Name+" eq "+string(uri.AppendLiteral(nil, uri.Literal{Type: p.Type.Primitive, Text: text})))
+	}
+	return strings.Join(parts, " and ")
+}
+
 // keyHash is FNV-1a: each row of the changes comes by here.
 func keyHash(key []byte) uint64 {
 	h := uint64(14695981039346656037)
@@ -476,10 +488,15 @@ func (pg *page) ask(portion *wit.Portion, raws [][]byte, when int64, timed bool)
 		c.again = map[string]*again{}
 	}
 	a := &again{keys: raws, predicate: at, target: f.entityTarget(at), when: when, timed: timed}
+	tolerated := f.tolerated()
+	if a.listed = f.asked.Selects(); a.listed {
+		// By its key it comes also where it doesn't meet the user's own $filter, which only the service can tell.
+		a.target, tolerated = f.pages.Only(f.equals(raws)), nil
+	}
 	c.again[number] = a
 	sdk.Log(wit.LevelInfo, pg.What()+": "+at+" came as a row and as deleted, or may have: reading it again")
 	portion.Follow = append(portion.Follow, wit.Follow{Request: f.request(rereadTag+number, a.target),
-		Tolerate: f.tolerated()})
+		Tolerate: tolerated})
 }
 
 // reread takes a piece of an entity that is read again, or of a further page of a feed expanded in it, whose tag stands
@@ -523,7 +540,7 @@ func (pg *page) reread(tag string, status uint16, piece []byte, last bool) (port
 		if !a.ended || !c.out.Page.Done {
 			return portion, false, nil
 		}
-		if a.entities != 1 {
+		if a.left = a.left || a.listed && a.entities == 0; a.entities != 1 && !a.left {
 			return portion, true, &wit.Fault{Kind: wit.FaultData, Message: what + ": expected one entity, found " +
 				strconv.Itoa(a.entities)}
 		}

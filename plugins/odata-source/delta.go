@@ -49,8 +49,12 @@ func (f *feed) nextDelta(offset []wit.Field, cause wit.Cause, now int64) (wit.St
 	}
 	at.resumed = at.resumed || begun && cause.Start != nil
 	if cause.Start != nil {
-		// Who ended a subscription once, or read a snapshot once more, does not do it again because of a restart.
-		at.pass, at.again, at.relinked = 0, at.again && (at.kept != "" || at.phase == phaseAsk), false
+		// Who ended a subscription once, or read a snapshot once more, does not do it again because of a restart; nor is
+		// a set read whole without end where pages fail meanwhile.
+		if !begun {
+			at.pass = 0
+		}
+		at.again, at.relinked = at.again && (at.kept != "" || at.phase == phaseAsk), false
 	}
 	return f.fetchDelta(at), nil
 }
@@ -103,7 +107,7 @@ func (f *feed) fetchDelta(at *deltaPosition) wit.Step {
 		prefer(&fetch.Request, trackChanges)
 		fetch.Acknowledges = !at.inside
 	default:
-		fetch.Request = wit.Request{Method: "GET", Target: at.url, Repeatable: true, Headers: []wit.Header{
+		fetch.Request = wit.Request{Method: "GET", Target: f.query.On(at.url), Repeatable: true, Headers: []wit.Header{
 			{Name: "Accept", Value: "application/json"}, {Name: "MaxDataServiceVersion", Value: "2.0"}}}
 	}
 	return wit.Step{Fetch: fetch}

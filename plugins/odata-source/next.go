@@ -95,13 +95,13 @@ func (f *feed) restsAtStart(cause wit.Cause, complete int64, next string) {
 	}
 }
 
-// request asks for a page, or for more of a feed inside one.
+// request asks for a page, or for more of a feed inside one. A link of the service's own gets the client, too.
 func (f *feed) request(tag, target string) wit.Request {
 	accept := "application/json"
 	if f.atom {
 		accept = "application/atom+xml"
 	}
-	return wit.Request{Tag: tag, Method: "GET", Target: target, Repeatable: true, Headers: []wit.Header{
+	return wit.Request{Tag: tag, Method: "GET", Target: f.query.On(target), Repeatable: true, Headers: []wit.Header{
 		{Name: "Accept", Value: accept},
 		{Name: "MaxDataServiceVersion", Value: "2.0"},
 		{Name: "Prefer", Value: "odata.maxpagesize=" + strconv.Itoa(f.pageSize)},

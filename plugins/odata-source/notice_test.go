@@ -139,11 +139,11 @@ func TestSubscribe(t *testing.T) {
 	if err != nil || s.SubscriptionCount() != 3 {
 		t.Fatalf("%v, %d subscriptions", err, s.SubscriptionCount())
 	}
-	again, err := subscribe("/C/ORDERS", l.exchange) // Gateway knows no case
+	again, err := subscribe("/c/Orders", l.exchange)
 	if err != nil || *again != *first || s.Ledger().Subscribed != 3 {
 		t.Errorf("%v, expected %s again, found %s, %d made", err, *first, *again, s.Ledger().Subscribed)
 	}
-	if _, err = subscribe("/other/Orders", l.exchange); err != nil || s.SubscriptionCount() != 6 {
+	if _, err = subscribe("/C/Orders", l.exchange); err != nil || s.SubscriptionCount() != 6 {
 		t.Errorf("%v, %d subscriptions", err, s.SubscriptionCount())
 	}
 	lies := func(q *wit.Request) wit.Response {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/culvert-project/culvert/plugins/odata/config"
@@ -59,11 +60,17 @@ func exactlyOnce(all []entry) wit.Support {
 	return wit.Support{Supported: wit.Chosen}
 }
 
-// claims are the queues of changes, of which a service keeps one for each user (P14).
+// queued are how the names of sets of an ODP service begin, as its generator in SAP Gateway makes them. Which other sets
+// are such shows in the metadata, and a second reader of one of those fails when it finds that it is subscribed to.
+var queued = []string{"FactsOf", "AttrOf", "TimeDepAOf", "TextsOf", "EntityOf"}
+
+// claims are the queues of changes, of which an ODP service keeps one for each user (P14). Those who follow delta links
+// of other services don't disturb each other.
 func claims(all []entry) []string {
 	var list []string
 	for _, e := range all {
-		if e.tracking.on {
+		begins := func(prefix string) bool { return strings.HasPrefix(e.set, prefix) }
+		if e.tracking.on && slices.ContainsFunc(queued, begins) {
 			list = append(list, "changes of "+e.set+" of "+e.service)
 		}
 	}

@@ -196,7 +196,7 @@ func (r *retiring) look(answers []wit.Response) (*wit.Need, error) {
 				return nil, &wit.Fault{Kind: wit.FaultData, Message: what + ": " + err.Error()}
 			}
 			more = append(more, s)
-			need.Requests = append(need.Requests, listRequest(target))
+			need.Requests = append(need.Requests, listRequest(config.Query(r.v).On(target)))
 		}
 	}
 	if r.lists = more; len(more) == 0 {
@@ -212,15 +212,15 @@ func (r *retiring) look(answers []wit.Response) (*wit.Need, error) {
 	return need, nil
 }
 
-// mine tells whether notifications to an address come to the connector. Gateway compares them in any case.
+// mine tells whether notifications to an address come to the connector.
 func (r *retiring) mine(address string) bool {
 	to := delivery(r.v)
 	return to != "" && slices.ContainsFunc(r.addresses, func(path string) bool {
 		own := to + path
 		if strings.HasSuffix(path, "/") {
-			return len(address) > len(own) && strings.EqualFold(address[:len(own)], own)
+			return len(address) > len(own) && sameAddress(address[:len(own)], own)
 		}
-		return strings.EqualFold(address, own)
+		return sameAddress(address, own)
 	})
 }
 

@@ -153,7 +153,7 @@ func (pg *page) readStore(status uint16, piece []byte, last bool) (portion wit.P
 		if err != nil {
 			return portion, true, &wit.Fault{Kind: wit.FaultData, Message: what + ": " + err.Error()}
 		}
-		r := listRequest(target)
+		r := listRequest(f.query.On(target))
 		r.Tag = storeTag
 		pg.Base = target
 		portion.Follow = append(portion.Follow, wit.Follow{Request: r})

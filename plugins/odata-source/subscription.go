@@ -195,7 +195,7 @@ func examineSubscriptions(examined []wit.Examined, v setting.Values, all []entry
 			": where the listener listens")
 	}
 	for _, e := range all {
-		if e.named() && len(e.reads.Conditions) > 0 {
+		if e.named() && (len(e.reads.Conditions) > 0 || e.reads.Filters()) {
 			name := config.InGroup(e.number, nameSubscription)
 			setting.Complain(examined, name, name+" = 1 in full mode with "+nameExecPeriod+
 				" = -1 reads entities by their keys, which takes no filter: expected delta "+
@@ -254,9 +254,26 @@ func (s *subscribing) unpack(r *pack.Reader) {
 // subscription is one that a service has.
 type subscription struct{ id, target, collection, changeType, address, filter, user, updated, persist string }
 
-// covers tells whether it leads all changes of a type of a set to an address. Gateway compares addresses in any case.
+// sameAddress tells whether two addresses are one: the case of a host or of a channel's name makes no difference, that
+// of the path does, which ends with the names of a connector and of a feed.
+func sameAddress(a, b string) bool {
+	pathAt := func(s string) int {
+		start := strings.Index(s, "://") + len("://")
+		if start < len("://") {
+			start = 0
+		}
+		if i := strings.IndexByte(s[start:], '/'); i >= 0 {
+			return start + i
+		}
+		return len(s)
+	}
+	i, k := pathAt(a), pathAt(b)
+	return strings.EqualFold(a[:i], b[:k]) && a[i:] == b[k:]
+}
+
+// covers tells whether it leads all changes of a type of a set to an address.
 func (s *subscription) covers(set, changeType, address string) bool {
-	return s.collection == set && s.filter == "" && strings.EqualFold(s.address, address) &&
+	return s.collection == set && s.filter == "" && sameAddress(s.address, address) &&
 		slices.ContainsFunc(strings.Split(s.changeType, ","), func(one string) bool {
 			return strings.EqualFold(strings.TrimSpace(one), changeType)
 		})
@@ -342,7 +359,7 @@ func (p *plugin) Subscribe(context []byte, number uint32, address string, state 
 		if err != nil {
 			return wit.Arrangement{}, &wit.Fault{Kind: wit.FaultData, Message: what + ": " + err.Error()}
 		}
-		return f.look(target, phase, found), nil
+		return f.look(f.query.On(target), phase, found), nil
 	}
 	need := &wit.Need{State: pack.Texts(pack.Number(nil, subscribeMake), found)}
 	var names, missing []string

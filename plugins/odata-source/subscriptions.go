@@ -58,8 +58,8 @@ func activeSubscriptions(root string, given []wit.Setting, state []byte, answers
 		if err != nil {
 			return wit.Reply{}, &wit.Fault{Kind: wit.FaultData, Message: what + ": " + err.Error()}
 		}
-		return wit.Reply{Ask: &wit.Need{Requests: []wit.Request{listRequest(target)}, State: pack.Texts(nil, rows)}},
-			nil
+		return wit.Reply{Ask: &wit.Need{Requests: []wit.Request{listRequest(query.On(target))},
+			State: pack.Texts(nil, rows)}}, nil
 	}
 	list := jsontext.List()
 	names := []string{"id", "collection", "changeType", "deliveryAddress", "user", "updated", "url"}

@@ -55,6 +55,19 @@ type Condition struct {
 // Operators of conditions.
 var Operators = []string{"eq", "ne", "le", "lt", "ge", "gt", "bt", "nb", "in"}
 
+// Filters tells whether the user's own options hold a $filter.
+func (s *Settings) Filters() bool {
+	for part := range strings.SplitSeq(strings.TrimPrefix(s.Raw, "?"), "&") {
+		if name, value, _ := strings.Cut(part, "="); strings.EqualFold(optionName(name), "$filter") && value != "" {
+			return true
+		}
+	}
+	return false
+}
+
+// optionName is the name of an option as a service reads it.
+func optionName(name string) string { return strings.TrimSpace(uri.Unescape(name)) }
+
 // Empty tells whether nothing was said: the whole set is read as it is.
 func (s *Settings) Empty() bool {
 	return len(s.Select) == 0 && len(s.Expand) == 0 && len(s.Conditions) == 0 && s.Raw == ""
@@ -139,7 +152,7 @@ func (q *Query) readRaw(s *Settings) error {
 		}
 		name, value, _ := strings.Cut(part, "=")
 		list := func() []string { return setting.List(uri.Unescape(value)) }
-		switch name = uri.Unescape(name); {
+		switch name = optionName(name); {
 		case strings.EqualFold(name, "$filter"):
 			if q.raw != "" {
 				return refuse(s.Prefix+Raw, s.Raw, "expected one $filter, found two")
@@ -158,6 +171,9 @@ func (q *Query) readRaw(s *Settings) error {
 		case slices.ContainsFunc(ours, func(own string) bool { return strings.EqualFold(own, name) }):
 			return refuse(s.Prefix+Raw, s.Raw,
 				"it holds "+name+", which the connector sets by itself: see format, count, paging and page.size")
+		case strings.EqualFold(name, "sap-client"), strings.EqualFold(name, "sap-language"):
+			return refuse(s.Prefix+Raw, s.Raw, "it holds "+name+", which does not reach all requests from here: see "+
+				"sap.odata.sap.client and sap.odata.sap.language")
 		default:
 			q.rest = append(q.rest, uri.Sendable(part))
 		}
@@ -172,6 +188,9 @@ var ours = []string{"$top", "$skip", "$skiptoken", "$orderby", "$inlinecount", "
 func refuse(name, value, why string) error {
 	return fault.Config(name, setting.Invalid(name, value, why))
 }
+
+// Selects tells whether the service alone knows which rows meet the user's own $filter.
+func (q *Query) Selects() bool { return q.raw != "" }
 
 // Filter is the value of $filter for rows that meet the conditions and own, a further condition of the connector's,
 // percent-encoded; "" where all rows are asked for.

@@ -2,8 +2,8 @@ package uri
 
 import "strings"
 
-// Query is what stands in the query of every target that a connector builds itself, `name=value&name=value`; "" is
-// nothing. Links of the service are the service's own and don't get it.
+// Query is what stands in the query of every target of a connector, `name=value&name=value`, also of links of the
+// service that lack it; "" is nothing.
 type Query string
 
 // On puts the options into a target's query, behind its own. One that the target has already, whatever its value, stays

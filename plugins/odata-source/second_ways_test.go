@@ -1,0 +1,186 @@
+package main
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/wit"
+)
+
+// A $filter among the user's own options holds for an entity that came both as a row and as deleted, too: where it no
+// longer meets it, which only the service can tell, it is deleted, and where it does it stays.
+func TestRawFilterHoldsForWhatIsReadAgain(t *testing.T) {
+	const metadata = `<Schema Namespace="N"><EntityType Name="T"><Key><PropertyRef Name="A"/><PropertyRef Name="B"/></Key>` +
+		`<Property Name="A" Type="Edm.Int32" Nullable="false"/><Property Name="B" Type="Edm.String" Nullable="false"/>` +
+		`<Property Name="V" Type="Edm.Int32"/></EntityType><EntityContainer Name="C"><EntitySet Name="X" EntityType="N.T"/>` +
+		`</EntityContainer></Schema>`
+	const entry = `<entry xmlns="http://www.w3.org/2005/Atom" xmlns:m="http://schemas.microsoft.com/ado/2007/08/dataservices/metadata" ` +
+		`xmlns:d="http://schemas.microsoft.com/ado/2007/08/dataservices"><id>X(A=1,B='b')</id><content type="application/xml">` +
+		`<m:properties><d:A>1</d:A><d:B>b</d:B><d:V>%d</d:V></m:properties></content></entry>`
+	feed := func(inside string) string {
+		return `<feed xmlns="http://www.w3.org/2005/Atom">` + inside + "</feed>"
+	}
+	for _, more := range [][]string{nil, condition("0", "V", "ge", "0")} {
+		for _, meets := range []bool{false, true} {
+			t.Run(fmt.Sprint(meets, len(more)), func(t *testing.T) {
+				again := ""
+				s := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					filter := r.URL.Query().Get("$filter")
+					row, body := fmt.Sprintf(entry, 2), ""
+					switch {
+					case strings.HasSuffix(r.URL.Path, "$metadata"):
+						body = metadata
+					case strings.Contains(r.URL.RawQuery, "!deltatoken"):
+						body = feed(row + `<at:deleted-entry xmlns:at="http://purl.org/atompub/tombstones/1.0" ref="X(A=1,B='b')" ` +
+							`when="2026-01-02T03:04:05Z"/><link rel="delta" href="X?!deltatoken='2'"/>`)
+					case strings.Contains(filter, "A eq 1 and B eq 'b'"):
+						if again = filter; meets {
+							body = feed(row)
+						} else {
+							body = feed("")
+						}
+					case strings.Contains(r.URL.Path, "("): // by its key it comes whatever the filter
+						body = row
+					default:
+						body = feed(fmt.Sprintf(entry, 1) + `<link rel="delta" href="X?!deltatoken='1'"/>`)
+					}
+					_, _ = w.Write([]byte(body))
+				})
+				f := newFollower(t, s, append([]string{"sap.odata#00.service=/s", "sap.odata#00.entityset=X",
+					"sap.odata#00.topic=t", "sap.odata#00.track-changes=1", "sap.odata#00.exec-period=60",
+					"sap.odata#00.query=$filter=V%20eq%201%20or%20V%20eq%207"}, more...)...)
+				if err := f.catchUp(start); err != nil || len(f.state) != 1 {
+					t.Fatal(f.state, err)
+				}
+				if err := f.catchUp(poll); err != nil {
+					t.Fatal(err)
+				}
+				if !strings.Contains(again, "V eq 1 or V eq 7") || len(more) > 0 && !strings.Contains(again, "V ge 0") {
+					t.Errorf("read again with the filter %q", again)
+				}
+				if row := f.state["[1 b]"]; meets != (row != nil) {
+					t.Errorf("meets the filter %v: found %v", meets, f.state)
+				}
+			})
+		}
+	}
+}
+
+// A link of the service without the SAP client gets it where it goes in the query, in full and in delta mode and inside
+// of rows.
+func TestClientInLinks(t *testing.T) {
+	const metadata = `<Schema Namespace="N"><EntityType Name="T"><Key><PropertyRef Name="K"/></Key><Property Name="K" Type="Edm.Int32" Nullable="false"/>` +
+		`<NavigationProperty Name="I" Relationship="N.A" FromRole="R" ToRole="S"/></EntityType>` +
+		`<Association Name="A"><End Role="R" Type="N.T" Multiplicity="1"/><End Role="S" Type="N.T" Multiplicity="*"/></Association>` +
+		`<EntityContainer Name="C"><EntitySet Name="X" EntityType="N.T"/></EntityContainer></Schema>`
+	var asked []string
+	s := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked = append(asked, r.URL.RawQuery)
+		body, q := `{"d":{"results":[{"K":1,"I":{"results":[],"__next":"X(1)/I?$skiptoken=i"}}],"__next":"X?$skiptoken=1"}}`,
+			r.URL.RawQuery
+		switch {
+		case strings.HasSuffix(r.URL.Path, "$metadata"):
+			body = metadata
+		case strings.Contains(q, "skiptoken=i"):
+			body = `{"d":{"results":[]}}`
+		case strings.Contains(q, "deltatoken"):
+			body = `{"d":{"results":[],"__delta":"X?!deltatoken='2'"}}`
+		case strings.Contains(q, "skiptoken=1"):
+			body = `{"d":{"results":[{"K":2,"I":{"results":[]}}],"__delta":"X?!deltatoken='1'"}}`
+		}
+		_, _ = w.Write([]byte(body))
+	})
+	f := newFollower(t, s, "sap.odata#00.service=/s", "sap.odata#00.entityset=X", "sap.odata#00.topic=t",
+		"sap.odata#00.track-changes=1", "sap.odata#00.exec-period=60", "sap.odata#00.expand=I", "sap.odata#00.format=json",
+		"sap.odata.sap.client=100", "sap.odata.sap.client.in=query")
+	for _, cause := range []wit.Cause{start, poll} {
+		if err := f.catchUp(cause); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(asked) < 5 || slices.ContainsFunc(asked, func(q string) bool { return !strings.Contains(q, "sap-client=100") }) {
+		t.Errorf("expected the client in each request, found %s", strings.Join(asked, "\n"))
+	}
+}
+
+// Connectors whose names differ in case alone have each its own subscriptions; host names and channels have no case.
+func TestSubscriptionsOfConnectorsByCase(t *testing.T) {
+	for _, to := range []string{"http://Listener:8301", "urn:sap-com:channel:DEST:"} {
+		values := settings.Values(configuration(map[bool]string{true: "sap.odata.subscription.url=" + to,
+			false: "sap.odata.subscription.dest=DEST"}[strings.HasPrefix(to, "http")]))
+		for _, own := range []string{"/orders/", "/orders/Orders 00"} {
+			r := retiring{v: values, addresses: []string{own}}
+			for address, mine := range map[string]bool{to + "/orders/Orders 00": true, to + "/Orders/Orders 00": false,
+				strings.ToLower(to) + "/orders/Orders 00": true, strings.ToUpper(to) + "/ORDERS/ORDERS 00": false,
+				to + "/ordersmore/Orders 00": false} {
+				if r.mine(address) != mine {
+					t.Errorf("%s below %s: expected mine %v", address, own, mine)
+				}
+			}
+		}
+		one := subscription{collection: "Orders", changeType: "created", address: to + "/orders/Orders 00"}
+		if !one.covers("Orders", "created", strings.ToLower(to)+"/orders/Orders 00") ||
+			one.covers("Orders", "created", to+"/Orders/Orders 00") {
+			t.Errorf("%s covers another connector's", one.address)
+		}
+	}
+}
+
+// A service that forgets each token, and fails a page of each load that takes its place, has the set read whole so
+// many times and no more, however often the connector is started meanwhile.
+func TestReloadsEndBesideFailedPages(t *testing.T) {
+	loads, fails := 0, 0
+	s := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, q := "", r.URL.RawQuery
+		switch {
+		case strings.HasSuffix(r.URL.Path, "$metadata"):
+			body = stubbornMetadata
+		case strings.Contains(q, "deltatoken"):
+			w.WriteHeader(http.StatusGone)
+			body = `{"error":{"code":"X/1","message":{"value":"the delta token is unknown"}}}`
+		case strings.Contains(q, "skiptoken"):
+			if fails++; fails%2 == 1 {
+				w.WriteHeader(http.StatusServiceUnavailable)
+				break
+			}
+			body = `{"d":{"results":[{"K":2}],"__delta":"X?!deltatoken='1'"}}`
+		default:
+			loads++
+			body = `{"d":{"results":[{"K":1}],"__next":"X?$skiptoken='1'"}}`
+		}
+		_, _ = w.Write([]byte(body))
+	})
+	f := newFollower(t, s, "sap.odata#00.service=/s", "sap.odata#00.entityset=X", "sap.odata#00.topic=t",
+		"sap.odata#00.track-changes=1", "sap.odata#00.exec-period=60", "sap.odata#00.delta.lost=reload",
+		"sap.odata#00.format=json")
+	cause, lost := start, 0
+	for range 30 {
+		err := f.catchUp(cause)
+		if cause = poll; err == nil {
+			continue
+		}
+		if strings.Contains(err.Error(), "one after another") {
+			lost++
+			break
+		}
+		f.start() // as a task does that is started again behind a failed page
+		cause = start
+	}
+	if lost == 0 || loads > maxPasses+1 {
+		t.Errorf("the set was read %d times, and the feed failed for good %d times", loads, lost)
+	}
+}
+
+// Two connectors may follow the changes of a set that has delta links; an ODP service keeps one queue for both.
+func TestClaimsAreThoseOfQueues(t *testing.T) {
+	for set, claims := range map[string]int{"Orders": 0, "FactsOfSales": 1, "AttrOfMaterial": 1, "EntityOfX": 1,
+		"TextsOfX": 1, "TimeDepAOfX": 1, "TextOf": 0} {
+		layout, err := plan(Component, configuration(tracked00(set)...), 1)
+		if err != nil || len(layout.Claims) != claims {
+			t.Errorf("%s: expected %d claims, found %v, %v", set, claims, layout.Claims, err)
+		}
+	}
+}

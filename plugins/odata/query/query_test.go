@@ -1,0 +1,41 @@
+package query
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/plugins/odata/edm"
+)
+
+// What a setting says cannot be said among a user's own options besides, however its name is written there.
+func TestOwnOptionsSayNothingTwice(t *testing.T) {
+	for raw, wants := range map[string]string{
+		"$filter=A eq 1": "", " %24Filter=A eq 1&x=1": "", "x=1": "",
+		"$filter=A&%24filter=B":           "expected one $filter, found two",
+		"$top=1":                          "it holds $top",
+		" %24skip =1":                     "it holds $skip",
+		"x=1&$ORDERBY=A":                  "it holds $ORDERBY",
+		"$format=json":                    "it holds $format",
+		"$inlinecount=none":               "it holds $inlinecount",
+		"$skiptoken=1":                    "it holds $skiptoken",
+		"sap-client=200":                  "it holds sap-client, which does not reach all requests",
+		"x=1&SAP-Language=DE":             "it holds SAP-Language",
+		"$select=A":                       "expected $select in p.select or here, found both",
+		"$expand=B":                       "expected $expand in p.expand or here, found both",
+		"sap-statistics=false&search=a b": "",
+	} {
+		s := Settings{Prefix: "p.", Raw: raw}
+		if strings.Contains(wants, "both") {
+			s.Select, s.Expand = []string{"A"}, []string{"B"}
+		}
+		q, err := Compile(s, &edm.Model{}, &edm.Structure{Name: "T",
+			Properties: []edm.Property{{Name: "A"}}})
+		switch {
+		case wants == "" && err != nil, wants != "" && (err == nil || !strings.Contains(err.Error(), wants)):
+			t.Errorf("%s: expected %q, found %v", raw, wants, err)
+		case err == nil && (q.Selects() != s.Filters() || q.Selects() != strings.Contains(raw, "Filter") &&
+			q.Selects() != strings.Contains(raw, "filter")):
+			t.Errorf("%s: taken for one with a filter: %v and %v", raw, q.Selects(), s.Filters())
+		}
+	}
+}
