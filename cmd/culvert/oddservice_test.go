@@ -175,7 +175,7 @@ func TestOnceIsComplete(t *testing.T) {
 	}
 }
 
-// A row that is changed while a service that heeds neither $orderby nor $filter is read, and that sorts by when rows were
+// A row that is changed while a service is read that heeds neither $orderby nor $filter, and sorts by when rows were
 // changed, hides no other.
 func TestRowThatMovesHidesNone(t *testing.T) {
 	t.Parallel()

@@ -220,7 +220,7 @@ func TestLoadsInWhichNoRowMoves(t *testing.T) {
 		{name: "rows are inserted into a large set", s: newUnsorted(3000, 1000), change: inserted(40), again: 40},
 		{name: "keys that do not tell rows apart", s: newUnsorted(300, 100), keys: func(i int) int { return i / 3 }},
 		{name: "few keys", s: newUnsorted(300, 100), keys: func(i int) int { return i % 41 }},
-		{name: "few keys, with rows that are changed", s: newUnsorted(300, 100), keys: func(i int) int { return i % 41 },
+		{name: "few keys, and a row that is changed", s: newUnsorted(300, 100), keys: func(i int) int { return i % 41 },
 			change: func(s *unsorted) { s.rows[5].version += 500 }},
 		{name: "a row out of order", s: newUnsorted(300, 100), keys: func(i int) int { return (i + 1) % 300 },
 			keyed: 300},
