@@ -63,8 +63,9 @@ type job struct {
 	opened *openedVersion
 	// hashed is what its lane can be compared with.
 	hashed hashed
-	// behind is what [ledger.holds] must tell before it is sent: that what its lane has settled before is stored.
-	behind int
+	// behind is what [ledger.holds] must tell before it is sent: that what its lane has settled before is stored. note is
+	// the same of the announcement of one that must not be sent twice, 0 where it is not announced.
+	behind, note int
 	// refused: it is none, but a row in doubt of which there is no check.
 	refused *inDoubt
 }
@@ -284,14 +285,12 @@ func (w *writing) ours(items []*item) error {
 // that begin together share a commit. Where nothing can be committed, what could be written twice waits. mine: the
 // records are this task's still.
 func (w *writing) announce(j *job, items []*item) (mine bool, err error) {
-	once, number := !j.Request.Repeatable, j.behind
+	number := max(j.behind, j.note)
 	decided := slices.ContainsFunc(items, func(i *item) bool { return w.task.o.Uncertain.sending(i.record) })
 	switch {
-	case once || decided:
-		for _, i := range items {
-			w.task.o.Uncertain.use(idOf(i.record))
-		}
-		number = w.task.ledger.announce(items, once)
+	case j.note > 0:
+	case decided:
+		number = w.note(j)
 	case j.reads():
 		return true, nil
 	case w.task.ledger.owes(items): // of whichever lane: a row of it may be the entity's
@@ -319,6 +318,16 @@ func (w *writing) announce(j *job, items []*item) (mine bool, err error) {
 			return true, err
 		}
 	}
+}
+
+// note announces a delivery in the metadata that are stored next, and has a decision to send its records again be used
+// up. It returns what [ledger.holds] must tell before it is sent.
+func (w *writing) note(j *job) int {
+	items := w.items(j)
+	for _, i := range items {
+		w.task.o.Uncertain.use(idOf(i.record))
+	}
+	return w.task.ledger.announce(items, !j.Request.Repeatable)
 }
 
 // unjudged is the fault of a delivery whose answer the plugin did not judge. Where the request must not be sent twice

@@ -35,6 +35,9 @@ type dispatch struct {
 	events chan func()
 	// running is how many deliveries are on their way.
 	running int
+	// noted are lanes whose next delivery has begun and goes out next, in this order: it must not be sent twice, and is
+	// announced with others, so that one commit says of all of them that they may have been sent.
+	noted []*lane
 	// next is the batch that came last and has not begun.
 	next *batch
 	// live are the batches that have begun and not ended, in the order in which they were read, and bytes what they
@@ -463,7 +466,7 @@ func (d *dispatch) finish(w *writing) {
 // start begins deliveries, as many as may.
 func (d *dispatch) start() {
 	for d.running < d.task.o.InFlight {
-		l := d.nextLane(d.running == 0)
+		l := d.following()
 		if l == nil {
 			return
 		}
@@ -485,6 +488,79 @@ func (d *dispatch) start() {
 			}
 		}()
 	}
+}
+
+// notedRows is how many rows are announced ahead for each request that may be on its way: after a kill they are in doubt
+// as those are that were sent.
+const notedRows = 3
+
+// following is the lane whose delivery goes out next, nil for none. One that must not be sent twice is announced, and
+// with it those that follow. What comes back into the queue meanwhile and was read before these goes before them.
+func (d *dispatch) following() *lane {
+	d.unnote()
+	if len(d.noted) > 0 {
+		if first := d.queue.first(); first != nil && first.before(d.noted[0]) {
+			if l := d.note(d.nextLane(false, false)); l != nil {
+				return l
+			}
+			d.unnote()
+		}
+		if len(d.noted) > 0 {
+			return d.nextNoted()
+		}
+	}
+	for rows := 0; rows < notedRows*d.task.o.InFlight; {
+		ahead := len(d.noted) > 0
+		l := d.note(d.nextLane(d.running == 0 && !ahead, ahead))
+		if l == nil {
+			break
+		}
+		if d.noted = append(d.noted, l); l.jobs[0].Request.Repeatable || d.ends() {
+			break
+		}
+		rows += len(l.jobs[0].rows)
+	}
+	return d.nextNoted()
+}
+
+func (d *dispatch) nextNoted() *lane {
+	if len(d.noted) == 0 {
+		return nil
+	}
+	l := d.noted[0]
+	d.noted = d.noted[1:]
+	return l
+}
+
+// note announces the delivery of a lane that must not be sent twice; nil: there is none.
+func (d *dispatch) note(l *lane) *lane {
+	if l != nil && !l.jobs[0].Request.Repeatable {
+		j := &l.jobs[0]
+		j.note = j.of.note(j)
+	}
+	return l
+}
+
+// ends tells whether the task is about to end, so that what may still go out is asked of each delivery.
+func (d *dispatch) ends() bool { return d.stopped() || d.ending() != nil || d.task.doubted() != nil }
+
+// unnote puts back lanes that were announced and have sent nothing, where the task is about to end: which of them still
+// go out is asked of each then.
+func (d *dispatch) unnote() {
+	if !d.ends() {
+		return
+	}
+	for _, l := range d.noted {
+		j := &l.jobs[0]
+		items := j.of.items(j)
+		if j.note > 0 {
+			d.task.ledger.withdraw(items)
+		}
+		j.note = 0
+		d.task.ledger.end(items)
+		d.queue.put(l)
+	}
+	d.noted = nil
 }
 
 // delivered takes a delivery from its lane. What is to be encoded again goes before what comes behind it, so that rows
@@ -529,11 +605,11 @@ func (d *dispatch) fail(err error) {
 }
 
 // nextLane is the lane whose first delivery may begin now, nil for none: of all that can, the one that was read first,
-// so that little is settled out of order. alone: nothing is on its way.
-func (d *dispatch) nextLane(alone bool) *lane {
+// so that little is settled out of order. alone: nothing is on its way. ahead: only one that must not be sent twice.
+func (d *dispatch) nextLane(alone, ahead bool) *lane {
 	for {
 		l := d.queue.first()
-		if l == nil {
+		if l == nil || ahead && (l.jobs[0].Request.Repeatable || l.jobs[0].refused != nil) {
 			return nil
 		}
 		j := &l.jobs[0]
