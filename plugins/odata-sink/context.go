@@ -373,20 +373,6 @@ const maxContexts = 4
 
 // state reads a context.
 func (p *plugin) state(context []byte) (*state, error) {
-	if p.last.decodedContext == nil || string(context) != p.whole {
-		read, err := p.readState(context)
-		if err != nil {
-			return nil, err
-		}
-		p.last, p.whole = *read, string(context)
-	}
-	s := p.last
-	s.learned, s.numbering, s.matches = slices.Clone(s.learned), slices.Clone(s.numbering), slices.Clone(s.matches)
-	return &s, nil
-}
-
-// readState is state for a context that is not the last one.
-func (p *plugin) readState(context []byte) (*state, error) {
 	stale := &wit.Fault{Kind: wit.FaultStale, Message: "the context is of another version of this plugin"}
 	r := pack.Open(context)
 	if r.Text() != contextVersion {

@@ -26,10 +26,7 @@ func main() {}
 // plugin is the module's state: caches only.
 type plugin struct {
 	contexts []cached
-	// last is the context that was read last, whole is its text: most calls come with the one of the call before.
-	last    state
-	whole   string
-	schemas map[uint32][]wit.Node
+	schemas  map[uint32][]wit.Node
 	// bodies is memory for bodies of requests, a piece of which is used once; longest is how long the longest one was.
 	bodies  []byte
 	longest int
