@@ -10,14 +10,15 @@ import (
 	"strings"
 )
 
-// metadata is the commit's metadata: what is stored beside a partition's committed offset, so
-// that a task which is started anew writes nothing twice: which records behind that offset are settled, since lanes
-// overtake each other; of which nobody knows whether they were written (P19), and which of those were sent once more
-// because somebody decided so; and which are on their way by requests that must not be sent twice: in the metadata of a
-// run that was killed these, too, may have been written or not. It is made of texts such as `uncertain=0,5 decided=5
+// metadata is the commit's metadata: what is stored beside a partition's committed offset, so that a task which is
+// started anew writes nothing twice: which records behind that offset are settled, since lanes overtake each other; of
+// which nobody knows whether they were written (P19), and which of those were sent once more because somebody decided
+// so; and which are on their way by requests that must not be sent twice, or go out next: in the metadata of a run
+// that was killed these, too, may have been written or not. It is made of texts such as `uncertain=0,5 decided=5
 // sent=8-9 settled=1-3,7`, counted from the committed offset; where these get long, of the state of each offset (see
-// nearName). Whoever sets the group's offset by other means takes the metadata away with it, and all records from there
-// on are written. Deliveries begin only where whatever comes of them has room in the metadata: see [ledger.begin].
+// nearName). Whoever sets the group's offset by other means takes the metadata away with it, and all records from
+// there on are written. Deliveries begin only where whatever comes of them has room in the metadata: see
+// [ledger.begin].
 type metadata struct{ uncertain, decided, sent, settled []offsetRange }
 
 // offsetRange is offsets from the first to the last.
