@@ -11,6 +11,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/culvert-project/culvert/host/internal/wholefile"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 )
 
@@ -124,8 +125,8 @@ func ReadRegular(path string) ([]byte, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", path, withoutPath(err))
 		}
-		if err := regular(before); err != nil {
-			return nil, fmt.Errorf("%s: %w", path, err)
+		if size := before.Size(); before.Mode().IsRegular() && size > MaxFileBytes {
+			return nil, fmt.Errorf("%s: expected at most %d bytes, found %d", path, MaxFileBytes, size)
 		}
 		data, after, err := readBounded(path)
 		if err != nil {
@@ -139,28 +140,9 @@ func ReadRegular(path string) ([]byte, error) {
 	return nil, fmt.Errorf("%s: the file changes while it is read: try again when it has been written to its end", path)
 }
 
-func regular(info os.FileInfo) error {
-	found := ""
-	switch mode := info.Mode(); {
-	case mode.IsRegular() && info.Size() > MaxFileBytes:
-		return fmt.Errorf("expected at most %d bytes, found %d", MaxFileBytes, info.Size())
-	case mode.IsRegular():
-		return nil
-	case mode.IsDir():
-		found = "a folder"
-	case mode&os.ModeNamedPipe != 0:
-		found = "a pipe"
-	case mode&os.ModeSocket != 0:
-		found = "a socket"
-	default:
-		found = "a device"
-	}
-	return fmt.Errorf("expected a file, found %s", found)
-}
-
 // readBounded reads a file up to a byte beyond what it may have; after is what it was like then.
 func readBounded(path string) (data []byte, after os.FileInfo, err error) {
-	f, err := os.Open(path)
+	f, _, err := wholefile.Open(path)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -22,6 +22,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kversion"
 
 	"github.com/culvert-project/culvert/host/internal/lock"
+	"github.com/culvert-project/culvert/host/internal/wholefile"
 )
 
 // embeddedCluster begins the cluster id of every embedded broker, so that a client can tell whom it talks to.
@@ -80,6 +81,10 @@ func OpenBroker(o BrokerOptions) (*Broker, error) {
 	locked, err := lockFolder(o.Dir)
 	if err != nil {
 		return nil, err
+	}
+	if err := wholefile.Only(data); err != nil { // what is there is opened as it is, and a pipe waits for ever
+		locked.Release()
+		return nil, fmt.Errorf("embedded broker: %w", err)
 	}
 	listener, err := listen(o.Listen, o.Advertised)
 	if err != nil {

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"time"
 
@@ -37,9 +36,12 @@ func announce(dir string, a announcement) error {
 	return nil
 }
 
+// folderFileBytes is how large files of the folder are at most that are read to know the broker, in bytes.
+const folderFileBytes = 64 << 10
+
 func announced(dir string) (announcement, bool) {
 	var a announcement
-	text, err := os.ReadFile(filepath.Join(dir, announcementFile))
+	text, err := wholefile.Read(filepath.Join(dir, announcementFile), folderFileBytes)
 	if err != nil || json.Unmarshal(text, &a) != nil || a.Address == "" {
 		return announcement{}, false
 	}
@@ -104,7 +106,7 @@ func folderClusterID(dir string) string {
 	var meta struct {
 		ClusterID string `json:"cluster_id"`
 	}
-	text, err := os.ReadFile(filepath.Join(dir, "broker", "meta.json"))
+	text, err := wholefile.Read(filepath.Join(dir, "broker", "meta.json"), folderFileBytes)
 	if err != nil || json.Unmarshal(text, &meta) != nil {
 		return ""
 	}

@@ -8,11 +8,11 @@ import (
 	"maps"
 	"math"
 	"net"
-	"os"
 	"strings"
 	"sync"
 	"time"
 
+	"github.com/culvert-project/culvert/host/keystore"
 	"github.com/culvert-project/culvert/host/transport/btp"
 	"github.com/culvert-project/culvert/host/transport/route"
 	"github.com/culvert-project/culvert/sdk/go/setting"
@@ -94,7 +94,7 @@ func shown(properties map[string]string) (digest [sha256.Size]byte) {
 		fmt.Fprintf(all, "%q", properties[proxyPrefix+proxyNames[short]])
 	}
 	for _, short := range []string{route.NameTokenCertificate, route.NameTokenKey, route.NameServiceKey} {
-		text, _ := os.ReadFile(strings.TrimSpace(properties[proxyPrefix+proxyNames[short]]))
+		text, _ := keystore.ReadFile(strings.TrimSpace(properties[proxyPrefix+proxyNames[short]]))
 		fmt.Fprintf(all, "%q", text)
 	}
 	return [sha256.Size]byte(all.Sum(nil))

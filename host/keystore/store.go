@@ -11,10 +11,12 @@ import (
 	"context"
 	"crypto"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strings"
+
+	"github.com/culvert-project/culvert/host/internal/wholefile"
 )
 
 // Location says where a store is and how to open it.
@@ -150,12 +152,12 @@ func nounOf(k kind) string { return strings.ToUpper(string(k)) + " file" }
 // ReadFile reads a file of secrets, a key store, a key, a token, of at most [MaxFileBytes]; what is no file is not
 // opened: it may never end.
 func ReadFile(path string) ([]byte, error) {
-	// A pipe that nobody writes to would hold up its opening.
-	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
+	f, _, err := wholefile.Open(path)
+	var other *wholefile.NotRegular
+	switch {
+	case errors.As(err, &other):
 		return nil, fmt.Errorf("%s is not a file", path)
-	}
-	f, err := os.Open(path)
-	if err != nil {
+	case err != nil:
 		return nil, err
 	}
 	defer f.Close()

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
-	"os"
 	"slices"
 	"strings"
 
@@ -212,6 +211,9 @@ type adopted struct {
 	Accepted map[string]*declared `json:",omitempty"`
 }
 
+// adoptionsBytes is how large the file of adoptions is at most that is read, in bytes.
+const adoptionsBytes = 16 << 20
+
 // readAdoptions reads what was kept. What cannot be read is an error: going on without would let any version be the
 // first.
 func readAdoptions(path string) (*adoptions, error) {
@@ -219,7 +221,7 @@ func readAdoptions(path string) (*adoptions, error) {
 	if path == "" {
 		return a, nil
 	}
-	text, err := os.ReadFile(path)
+	text, err := wholefile.Read(path, adoptionsBytes)
 	if errors.Is(err, fs.ErrNotExist) {
 		return a, nil
 	}

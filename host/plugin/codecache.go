@@ -16,6 +16,7 @@ import (
 	"github.com/tetratelabs/wazero"
 
 	"github.com/culvert-project/culvert/host/guard"
+	"github.com/culvert-project/culvert/host/internal/wholefile"
 )
 
 // codeCache keeps the native code of modules in files, and makes compiled modules of them without their bytes: the
@@ -149,15 +150,11 @@ func (k *codeCache) link(ctx context.Context, head codeHead, path string,
 			return nil, err
 		}
 	}
-	code, err := os.Open(at) // and held: no other file can look like it then
+	code, before, err := wholefile.Open(at) // and held: no other file can look like it then
 	if err != nil {
 		return nil, err
 	}
 	defer code.Close()
-	before, err := code.Stat()
-	if err != nil {
-		return nil, err
-	}
 	sum, err := sumOf(code, before.Size())
 	if err == nil && (before.Size() != head.size || sum != head.sum) {
 		err = fmt.Errorf("expected %d bytes whose start and end have the hash %x, found %d and %x", head.size,
@@ -185,7 +182,7 @@ func (k *codeCache) link(ctx context.Context, head codeHead, path string,
 }
 
 func copyFile(from, to string) error {
-	f, err := os.Open(from)
+	f, _, err := wholefile.Open(from)
 	if err != nil {
 		return err
 	}
@@ -237,15 +234,11 @@ func (k *codeCache) keep(ctx context.Context, hash, dir string, module []byte, p
 // headOf is that of a file of native code. The name that the engine looks for is found out by compiling the stub, since
 // there is more in it than the engine tells.
 func (k *codeCache) headOf(ctx context.Context, code string, stub []byte, pages uint32) (h codeHead, err error) {
-	f, err := os.Open(code)
+	f, info, err := wholefile.Open(code)
 	if err != nil {
 		return h, err
 	}
 	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return h, err
-	}
 	h.size = info.Size()
 	if h.sum, err = sumOf(f, h.size); err != nil {
 		return h, err

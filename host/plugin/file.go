@@ -3,11 +3,12 @@ package plugin
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
-	"syscall"
+
+	"github.com/culvert-project/culvert/host/internal/wholefile"
 )
 
 const (
@@ -21,24 +22,17 @@ const (
 // readModule reads a file of at most so many bytes. What is no regular file, behind links, or is larger is refused
 // unread: a device has no end, a pipe waits for somebody who writes.
 func readModule(path string, limit int64) ([]byte, error) {
-	info, err := os.Stat(path)
-	if err == nil {
-		err = judgeFile(info, limit)
-	}
-	if err != nil {
-		return nil, err
-	}
-	// What the name stands for may have changed since: opening must not wait, and what was opened is judged again.
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
-	if err != nil {
+	f, info, err := wholefile.Open(path)
+	var other *wholefile.NotRegular
+	switch {
+	case errors.As(err, &other):
+		return nil, fmt.Errorf("expected a regular file, found %s", other.Kind)
+	case err != nil:
 		return nil, err
 	}
 	defer f.Close()
-	if info, err = f.Stat(); err == nil {
-		err = judgeFile(info, limit)
-	}
-	if err != nil {
-		return nil, err
+	if info.Size() > limit {
+		return nil, fmt.Errorf("expected a module of at most %d bytes, found %d", limit, info.Size())
 	}
 	data := make([]byte, info.Size()+1)
 	n, err := io.ReadFull(f, data)
@@ -50,31 +44,6 @@ func readModule(path string, limit int64) ([]byte, error) {
 		return nil, err
 	}
 	return data[:n:n], nil
-}
-
-func judgeFile(info fs.FileInfo, limit int64) error {
-	switch {
-	case !info.Mode().IsRegular():
-		return fmt.Errorf("expected a regular file, found %s", kindOf(info.Mode()))
-	case info.Size() > limit:
-		return fmt.Errorf("expected a module of at most %d bytes, found %d", limit, info.Size())
-	}
-	return nil
-}
-
-// kindOf names what is no regular file.
-func kindOf(mode fs.FileMode) string {
-	switch {
-	case mode.IsDir():
-		return "a folder"
-	case mode&fs.ModeNamedPipe != 0:
-		return "a pipe"
-	case mode&fs.ModeSocket != 0:
-		return "a socket"
-	case mode&fs.ModeDevice != 0:
-		return "a device"
-	}
-	return "something else (" + mode.Type().String() + ")"
 }
 
 // hashFile is hashOf a file, and its size, without holding it: of those that the program brings nothing else is needed

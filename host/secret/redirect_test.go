@@ -33,12 +33,17 @@ func TestRedirectsCarryNoSecrets(t *testing.T) {
 		switch path, target, _ := strings.Cut(r.URL.Path, "-"); path {
 		case "/here":
 			http.Redirect(w, r, "/"+target, http.StatusTemporaryRedirect)
+		case "/round":
+			http.Redirect(w, r, "/round", http.StatusTemporaryRedirect)
 		case "/there":
 			http.Redirect(w, r, second.URL+"/"+target, http.StatusTemporaryRedirect)
 		}
 	}))
 	defer first.Close()
 	client := http.Client{CheckRedirect: secret.Redirect}
+	if _, err := client.Get(first.URL + "/round"); err == nil || len(came) != 10 {
+		t.Errorf("expected 10 requests and an error, found %d, %v", len(came), err)
+	}
 	for _, c := range []struct {
 		method, path, body string
 		with               []string // paths that came with what is secret

@@ -174,7 +174,7 @@ func (g *logon) read() {
 	if g.path == "" {
 		return
 	}
-	content, err := os.ReadFile(g.path)
+	content, err := wholefile.Read(g.path, logonFileBytes)
 	switch {
 	case errors.Is(err, os.ErrNotExist):
 		g.verdict = verdict{}
@@ -203,7 +203,7 @@ func (g *logon) acceptedLately() bool {
 	if g.accepts == "" {
 		return false
 	}
-	content, err := os.ReadFile(g.accepts)
+	content, err := wholefile.Read(g.accepts, logonFileBytes)
 	if err != nil || len(content) != 8 {
 		return false
 	}

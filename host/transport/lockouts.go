@@ -52,6 +52,8 @@ func NewLockouts() *Lockouts {
 const (
 	saltFile = "salt"
 	saltSize = 32
+	// logonFileBytes is how large a file of the folder is at most that is read, in bytes; ours have less.
+	logonFileBytes = 4 << 10
 	// refusal is the ending of the files that each stand for a refused secret.
 	refusal = ".refused"
 )
@@ -80,7 +82,7 @@ func openFolder(folder string) (*Lockouts, error) {
 	if err := wholefile.New(filepath.Join(folder, saltFile), salt); err != nil && !errors.Is(err, os.ErrExist) {
 		return nil, err
 	}
-	salt, err := os.ReadFile(filepath.Join(folder, saltFile))
+	salt, err := wholefile.Read(filepath.Join(folder, saltFile), logonFileBytes)
 	if err == nil && len(salt) != saltSize {
 		err = fmt.Errorf("%s: expected %d bytes, found %d: delete the folder if no logon is refused at present",
 			saltFile, saltSize, len(salt))
@@ -142,7 +144,7 @@ func (l *Lockouts) Resume() (int, error) {
 			continue
 		}
 		path := filepath.Join(l.folder, f.Name())
-		if content, err := os.ReadFile(path); err != nil || readVerdict(content).state == refused {
+		if content, err := wholefile.Read(path, logonFileBytes); err != nil || readVerdict(content).state == refused {
 			forgotten++
 		}
 		err = errors.Join(err, os.Remove(path))
@@ -622,7 +624,7 @@ func (l *Lockouts) List() (list []Lockout, others int, err error) {
 		if !strings.HasSuffix(f.Name(), refusal) || files[f.Name()] {
 			continue
 		}
-		content, err := os.ReadFile(filepath.Join(l.folder, f.Name()))
+		content, err := wholefile.Read(filepath.Join(l.folder, f.Name()), logonFileBytes)
 		if err == nil && readVerdict(content).state == refused {
 			others++
 		}

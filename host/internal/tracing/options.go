@@ -7,12 +7,13 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"os"
 	"strconv"
 	"strings"
 	"time"
 
 	sdk "go.opentelemetry.io/otel/sdk/trace"
+
+	"github.com/culvert-project/culvert/host/keystore"
 )
 
 // Options say where spans go and which are made.
@@ -128,7 +129,7 @@ func (o Options) trust() (*tls.Config, error) {
 	if o.Certificate == "" {
 		return nil, nil
 	}
-	data, err := os.ReadFile(o.Certificate)
+	data, err := keystore.ReadFile(o.Certificate)
 	if err != nil {
 		return nil, err
 	}

@@ -1,5 +1,6 @@
 // Package wholefile writes files that have all of their content at any moment: whoever reads one, beside the writer or
-// after a crash, finds what was there before or what is there now.
+// after a crash, finds what was there before or what is there now. It reads what is a file and nothing else, so that a
+// pipe in the place of one holds up nobody.
 package wholefile
 
 import (

@@ -1,0 +1,90 @@
+//go:build unix
+
+package main
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/culvert-project/culvert/examples/demo-service/service"
+)
+
+// filesBelow are the regular files below folders, links to folders followed.
+func filesBelow(t *testing.T, folders ...string) (files []string) {
+	t.Helper()
+	for _, folder := range folders {
+		err := filepath.WalkDir(folder, func(path string, e fs.DirEntry, err error) error {
+			if err == nil && e.Type().IsRegular() {
+				files = append(files, path)
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return files
+}
+
+// TestPipesInPlaceOfFiles: a pipe that nobody writes to, in the place of any file that a worker keeps, holds up no
+// start: the worker does without the file, or says what is wrong and ends.
+func TestPipesInPlaceOfFiles(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	_, address := demo(t, service.Options{Rows: 10, User: "sap", Password: "geheim"})
+	for _, dir := range []string{p.data, filepath.Join(p.dir, "cache", "culvert")} { // a cache of its own
+		if err := os.Remove(filepath.Join(dir, "plugins.cache")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.CopyFS(filepath.Join(p.data, "plugins.cache"), os.DirFS(bench.cache)); err != nil {
+		t.Fatal(err)
+	}
+	worker := p.file("worker.properties", "bootstrap.servers=embedded", "listeners=")
+	connector := p.file("c.properties", append(source("c", address, "Products"), "sap.odata.user.name=sap",
+		"sap.odata.user.pwd=geheim")...)
+	run := func() result {
+		return p.startFor(2*time.Minute, "run", "--once", "--plugins", plugins(t), "--data", p.data, worker,
+			connector).wait()
+	}
+	if r := run(); r.code != 0 {
+		t.Fatalf("exit %d\n%s", r.code, r.stderr)
+	}
+	groups := map[string][]string{}
+	for _, file := range filesBelow(t, p.data, filepath.Join(p.dir, "cache")) {
+		group := file
+		for _, folder := range []string{"plugins.cache", "broker"} {
+			if i := strings.Index(file, "/"+folder+"/"); i >= 0 {
+				group = file[:i+len(folder)+1]
+			}
+		}
+		groups[group] = append(groups[group], file)
+	}
+	for group, files := range groups {
+		for _, file := range files {
+			if err := os.Rename(file, file+".kept"); err != nil {
+				t.Fatal(err)
+			}
+			if err := syscall.Mkfifo(file, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		r := run()
+		if r.code != 0 && r.code != 1 && r.code != 2 {
+			t.Errorf("%s: expected the worker to end, found exit %d\n%s", group, r.code, r.stderr)
+		}
+		if r.code != 0 && !strings.Contains(r.stderr, "found a pipe") {
+			t.Errorf("%s: expected what is wrong, found %s", group, r.lastLine())
+		}
+		for _, file := range files {
+			if err := os.Rename(file+".kept", file); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
