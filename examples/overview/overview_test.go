@@ -3,11 +3,8 @@ package overview
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"log/slog"
-	"net/http"
-	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -88,12 +85,9 @@ func TestSourcesRun(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer server.Close()
-	_, port, _ := strings.Cut(strings.TrimPrefix(server.URL, "http://"), ":")
 	registry := srfake.New()
 	defer registry.Close()
-	moved := strings.NewReplacer("address = services.odata.org", "address = 127.0.0.1", "port = 443", "port = "+port,
-		"protocol = https", "protocol = http", storeFolder, samples,
-		"http://registry.example:8081", registry.URL())
+	moved := movedTo(server.URL, registry.URL())
 	folder, sources := t.TempDir(), 0
 	for _, file := range all(t) {
 		text := read(t, file)
@@ -122,7 +116,11 @@ func TestSourcesRun(t *testing.T) {
 	// three, selections the orders that its conditions choose.
 	want := int64(0)
 	for _, file := range files.Connectors {
-		if filepath.Base(file) == "selections.properties" {
+		switch filepath.Base(file) {
+		case "sink-topics.properties":
+			want += 100 + 77 // the conditions for its other topics choose orders that are not there
+			continue
+		case "selections.properties":
 			demo.Each("Orders", func(_ string, order map[string]string) {
 				if order["ShipCountry"] == "Germany" && order["OrderID"] <= "10300" {
 					want++
@@ -140,74 +138,79 @@ func TestSourcesRun(t *testing.T) {
 	}
 }
 
-// TestSinksRun runs the sinks that say so, one after another, each against a demo service that was written to by none
-// before.
-func TestSinksRun(t *testing.T) {
-	var demo *service.Service
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		demo.ServeHTTP(w, r)
-	}))
+// TestOneAfterAnother runs every source that says so and then every sink as README.md has it: one demo service, one data
+// folder, the worker of this folder, one connector at a time. Each sink writes what is its own.
+func TestOneAfterAnother(t *testing.T) {
+	demo := service.New(service.Options{Rows: 830, PageSize: 1000, Subscriptions: true,
+		Switches: service.Switches{CSRF: true}})
+	server, err := demo.Start("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
 	defer server.Close()
-	_, port, _ := strings.Cut(strings.TrimPrefix(server.URL, "http://"), ":")
-	moved := strings.NewReplacer("address = services.odata.org", "address = 127.0.0.1", "port = 443", "port = "+port,
-		"port = 8090", "port = "+port, "protocol = https", "protocol = http")
-	data, sinks := dataFolder(t), 0
-	for _, file := range all(t) {
-		text := read(t, file)
-		if !strings.HasPrefix(text, "# runs\n") || !strings.Contains(text, "\ntopics = Order_Details\n") {
-			continue
-		}
-		sinks++
-		folder := t.TempDir()
-		for _, name := range []string{file, "entity-set.properties"} { // the source fills the topic, once
-			text := moved.Replace(read(t, name))
-			if name == "dynamic.properties" { // the source doesn't say what is to be done
-				text += "\ntransforms=mode\ntransforms.mode.type=org.apache.kafka.connect.transforms.InsertField$Value\ntransforms.mode.static.field=MODE\ntransforms.mode.static.value=I\n"
+	registry := srfake.New()
+	defer registry.Close()
+	moved := movedTo(server.URL, registry.URL())
+	data, folder := dataFolder(t), t.TempDir()
+	written := map[string]int{"insert": 250, "dynamic": 250, "delete": 250, "batches": 500, "flush-trigger": 250,
+		"dead-letter-queue": 250, "update": 0, "kafka-consume": 0}
+	for _, class := range []string{"OData2SourceConnector", "OData2SinkConnector"} {
+		ran := 0
+		for _, file := range all(t) {
+			text := read(t, file)
+			if !strings.HasPrefix(text, "# runs\n") || !strings.Contains(text, class) {
+				continue
 			}
-			if err := os.WriteFile(filepath.Join(folder, name), []byte(text), 0o600); err != nil {
+			ran++
+			before := demo.Count("Order_DetailCopies")
+			file = filepath.Join(folder, file)
+			if err := os.WriteFile(file, []byte(moved.Replace(text)), 0o600); err != nil {
 				t.Fatal(err)
 			}
+			if err := runOnce(t, data, "worker.properties", file); err != nil {
+				t.Errorf("%s: %v", filepath.Base(file), err)
+			}
+			name := strings.TrimSuffix(filepath.Base(file), ".properties")
+			if n := demo.Count("Order_DetailCopies") - before; n != written[name] {
+				t.Errorf("%s has made %d order lines, expected %d", name, n, written[name])
+			}
 		}
-		files, err := config.Folder(folder)
-		if err != nil {
-			t.Fatal(err)
-		}
-		demo = service.New(service.Options{Rows: 40, Switches: service.Switches{CSRF: true}})
-		if file == "update.properties" {
-			copyDetails(t, demo)
-		}
-		h, err := host.New(t.Context(), host.Config{Files: files, Data: data, Plugins: []string{guests}, Once: true,
-			Logger: quiet()})
-		if err != nil {
-			t.Fatal(err)
-		}
-		err = h.Run(t.Context())
-		h.Close()
-		if n := demo.Count("Order_DetailCopies"); err != nil || n != 100 {
-			t.Errorf("%s: %d of 100 order lines were written, %v", file, n, err)
+		if ran < 8 {
+			t.Errorf("%d of %s ran", ran, class)
 		}
 	}
-	if sinks < 3 {
-		t.Errorf("%d sinks ran", sinks)
+	updated := 0
+	for key, w := range demo.Ledger().Writes {
+		if strings.HasPrefix(key, "Order_DetailCopies(") && w.Updated > 0 {
+			updated++
+		}
+	}
+	if made, products := demo.Count("Inbox"), demo.Count("Products"); updated != 250 || made != products {
+		t.Errorf("%d order lines were updated, expected 250; %d messages made, expected %d", updated, made, products)
 	}
 }
 
-// copyDetails makes the entities that are there to be updated, with other values.
-func copyDetails(t *testing.T, demo *service.Service) {
+// movedTo has what the files say of other machines lead to those of a test.
+func movedTo(demo, registry string) *strings.Replacer {
+	_, port, _ := strings.Cut(strings.TrimPrefix(demo, "http://"), ":")
+	return strings.NewReplacer("address = services.odata.org", "address = 127.0.0.1", "port = 443", "port = "+port,
+		"port = 8090", "port = "+port, "protocol = https", "protocol = http", storeFolder, samples,
+		"http://registry.example:8081", registry)
+}
+
+func runOnce(t *testing.T, data string, names ...string) error {
 	t.Helper()
-	plain := service.New(service.Options{Rows: 40})
-	demo.Set("csrf", "false")
-	plain.Each("Order_Details", func(_ string, fields map[string]string) {
-		body := fmt.Sprintf(`{"OrderID":%s,"ProductID":%s,"UnitPrice":"0","Quantity":0,"Discount":0}`,
-			fields["OrderID"], fields["ProductID"])
-		r := httptest.NewRequest("POST", service.SAPPath+"Order_DetailCopies", strings.NewReader(body))
-		r.Header.Set("Content-Type", "application/json")
-		answer := httptest.NewRecorder()
-		if demo.ServeHTTP(answer, r); answer.Code != http.StatusCreated {
-			t.Fatalf("%d %s", answer.Code, answer.Body)
-		}
-	})
-	demo.Set("csrf", "true")
+	files, err := config.Arguments(names)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, err := host.New(t.Context(), host.Config{Files: files, Data: data, Plugins: []string{guests}, Once: true,
+		Logger: quiet()})
+	if err != nil {
+		return err
+	}
+	defer h.Close()
+	return h.Run(t.Context())
 }
 
 // TestThroughCloudConnector runs a source with the worker whose Kafka is behind a Cloud Connector, by the binding
@@ -230,24 +233,12 @@ func TestThroughCloudConnector(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer server.Close()
-	_, port, _ := strings.Cut(strings.TrimPrefix(server.URL, "http://"), ":")
-	moved := strings.NewReplacer("address = services.odata.org", "address = 127.0.0.1", "port = 443", "port = "+port,
-		"protocol = https", "protocol = http")
+	moved := movedTo(server.URL, "")
 	source := filepath.Join(t.TempDir(), "entity-set.properties")
 	if err := os.WriteFile(source, []byte(moved.Replace(read(t, "entity-set.properties"))), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	files, err := config.Arguments([]string{"kafka-cloud-connector.worker.properties", source})
-	if err != nil {
-		t.Fatal(err)
-	}
-	h, err := host.New(t.Context(), host.Config{Files: files, Data: dataFolder(t), Plugins: []string{guests},
-		Once: true, Logger: quiet()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer h.Close()
-	if err := h.Run(t.Context()); err != nil {
+	if err := runOnce(t, dataFolder(t), "kafka-cloud-connector.worker.properties", source); err != nil {
 		t.Error(err)
 	}
 	through := subaccount.Count(func(e connectivitytest.Entry) bool {
