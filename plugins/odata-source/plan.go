@@ -60,8 +60,8 @@ func exactlyOnce(all []entry) wit.Support {
 	return wit.Support{Supported: wit.Chosen}
 }
 
-// queued are how the names of sets of an ODP service begin, as its generator in SAP Gateway makes them. Which others are
-// such shows in the metadata, and a second reader of one of those fails when it finds that somebody has subscribed.
+// queued are how the names of sets of an ODP service begin, as its generator in SAP Gateway makes them. Which others
+// are such shows in the metadata, and a second reader of one of those fails when it finds that somebody has subscribed.
 var queued = []string{"FactsOf", "AttrOf", "TimeDepAOf", "TextsOf", "EntityOf"}
 
 // claims are the queues of changes, of which an ODP service keeps one for each user (P14). Those who follow delta links
