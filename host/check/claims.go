@@ -34,8 +34,9 @@ func holder(c *config.Connector, component wit.Component) string {
 // Claimed are a connector's claims with what the host puts before them.
 func Claimed(c *config.Connector, component wit.Component, claims []string) []string {
 	var all []string
+	at := holder(c, component)
 	for _, claim := range claims {
-		all = append(all, fmt.Sprintf("%q at %s", claim, holder(c, component)))
+		all = append(all, fmt.Sprintf("%q at %s", claim, at))
 	}
 	slices.Sort(all)
 	return slices.Compact(all)
@@ -64,7 +65,7 @@ func (k *Checker) rivals(ctx context.Context, c *config.Connector) config.Proble
 			return nil // those behind it are the second
 		}
 		for _, claim := range k.claims(ctx, other) {
-			if slices.Contains(mine, claim) {
+			if _, both := slices.BinarySearch(mine, claim); both { // [Claimed] has sorted them
 				return config.Problems{problem(entry(c, "connector.class"), ClaimedTwice(claim, other.Name, c.Name))}
 			}
 		}

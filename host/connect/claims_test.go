@@ -92,3 +92,38 @@ func TestClaimsAreWaitedFor(t *testing.T) {
 	<-asked
 	h.must(h.Remove("second")) // or the service would be waited for
 }
+
+// A source may have 10,000 claims, which are held against those of another one in no time; what claims more, or wants
+// more tasks than there may be, does not start, and says so. 100,000 claims each had the worker stand still.
+func TestClaimsAreBounded(t *testing.T) {
+	b := newBench(t, checktest.WithSpy(t))
+	first := b.Connector(t, "name=first", "connector.class=test.SpySource", "spy.port=443", "spy.address=sap.example",
+		"spy.claims=10000")
+	for want, lines := range map[string][]string{
+		"":                                     {"spy.address=other.example", "spy.claims=10000"},
+		`first and second both claim "queue 0`: {"spy.address=sap.example", "spy.same=10000"},
+		"expected at most 10000 claims, found 100000": {"spy.address=sap.example", "spy.claims=100000"},
+		"expected at most 10000 claims, found 200000": {"spy.address=sap.example", "spy.same=200000"},
+		"expected at most 10000 tasks, found 10001": {"spy.address=sap.example", "spy.tasks=10001",
+			"tasks.max.enforce=false"},
+	} {
+		t.Run(want, func(t *testing.T) {
+			second := b.Connector(t, append([]string{"name=second", "connector.class=test.SpySource", "spy.port=443"},
+				lines...)...)
+			checker := b.Checker
+			checker.Connectors = []*config.Connector{first, second}
+			if found := checker.Check(t.Context(), second); (found.Err() != nil) != strings.Contains(want, "both claim") {
+				t.Errorf("offline: found %v", found)
+			}
+			o := b.options
+			o.claims = &claims{}
+			if _, err := newConnector(&o, first).plan(t.Context(), true); err != nil {
+				t.Fatal(err)
+			}
+			_, err := newConnector(&o, second).plan(t.Context(), true)
+			if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+				t.Errorf("at the start: expected %q, found %v", want, err)
+			}
+		})
+	}
+}

@@ -16,6 +16,26 @@ import (
 const (
 	// MaxFeeds is how many feeds a source may open with: each has goroutines and a Kafka client of its own.
 	MaxFeeds = 10_000
+	// MaxFeedBytes is how long name, topic, times and fingerprint of a feed may be together: the fingerprint is stored
+	// with every offset, and the name stands in metrics.
+	MaxFeedBytes = 64 << 10
+	// MaxTasks is how many tasks a source may be shared out among, whatever tasks.max.enforce says: each has goroutines
+	// and clients of its own.
+	MaxTasks = 10_000
+	// MaxClaims is how many claims a source may have, MaxClaimBytes how long they may be together: those of all
+	// connectors are kept, and held against each other.
+	MaxClaims     = 10_000
+	MaxClaimBytes = 1 << 20
+	// MaxFindings is how many errors a plugin may find in settings that it checks: each is looked for among the others.
+	MaxFindings = 1_000
+	// MaxWakes is how many wakes a notification may become, MaxWakeBytes how long token and ident of one may be
+	// together: they are kept until they are served.
+	MaxWakes     = 10_000
+	MaxWakeBytes = 4 << 10
+	// MaxDoneBytes is how long what a plugin says of a subscription, or of its end, may be.
+	MaxDoneBytes = 64 << 10
+	// MaxHintBytes is how long a hint may be, which is kept for its row.
+	MaxHintBytes = 16 << 10
 	// MaxTopics is how many topics a batch may have, and a sink may open with: names are looked up for every batch.
 	MaxTopics = 10_000
 	// MaxOffsetBytes is how large an offset or the partition of a feed may be, names and values together: it is stored
@@ -74,8 +94,85 @@ func checkFeeds(feeds []wit.Feed) error {
 		return abi.Violated("expected at most %d feeds, found %d", MaxFeeds, len(feeds))
 	}
 	for i := range feeds {
+		f := &feeds[i]
+		size := len(f.Name) + len(f.Topic) + len(f.Fingerprint)
+		if f.Cron != nil {
+			size += len(*f.Cron)
+		}
+		if size > MaxFeedBytes {
+			return abi.Violated("feed %s: expected at most %d bytes of name, topic, times and fingerprint, found %d",
+				clip(f.Name), MaxFeedBytes, size)
+		}
 		if err := checkOffset("feed "+clip(feeds[i].Name)+", partition", feeds[i].Partition); err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+// checkLayout bounds what a source wants to have.
+func checkLayout(l *wit.Layout) error {
+	if len(l.Tasks) > MaxTasks {
+		return abi.Violated("expected at most %d tasks, found %d", MaxTasks, len(l.Tasks))
+	}
+	if len(l.Claims) > MaxClaims {
+		return abi.Violated("expected at most %d claims, found %d", MaxClaims, len(l.Claims))
+	}
+	size := 0
+	for _, claim := range l.Claims {
+		size += len(claim)
+	}
+	if size > MaxClaimBytes {
+		return abi.Violated("expected at most %d bytes of claims, found %d", MaxClaimBytes, size)
+	}
+	return nil
+}
+
+// checkExamined bounds what a plugin says of settings.
+func checkExamined(all []wit.Examined) error {
+	if len(all) > MaxSettings {
+		return abi.Violated("expected at most %d settings, found %d", MaxSettings, len(all))
+	}
+	errors := 0
+	for i := range all {
+		errors += len(all[i].Errors)
+	}
+	if errors > MaxFindings {
+		return abi.Violated("expected at most %d errors in settings, found %d", MaxFindings, errors)
+	}
+	return nil
+}
+
+// checkWakes refuses wakes that would be too many, or too long, to be kept. It is the fault of the notification, whose
+// sender is told: plugins make wakes of what comes.
+func checkWakes(wakes []wit.Wake) error {
+	if len(wakes) > MaxWakes {
+		return &wit.Fault{Kind: wit.FaultData, Message: fmt.Sprintf(
+			"expected at most %d rows to be read for a notification, found %d", MaxWakes, len(wakes))}
+	}
+	for i := range wakes {
+		if size := len(wakes[i].Token) + len(wakes[i].Ident); size > MaxWakeBytes {
+			return &wit.Fault{Kind: wit.FaultData, Message: fmt.Sprintf(
+				"expected at most %d bytes of what names a notification and its row, found %d", MaxWakeBytes, size)}
+		}
+	}
+	return nil
+}
+
+// checkDone bounds what a plugin says of a subscription, or of its end.
+func checkDone(a *wit.Arrangement) error {
+	if a.Done != nil && len(*a.Done) > MaxDoneBytes {
+		return abi.Violated("done: expected at most %d bytes, found %d", MaxDoneBytes, len(*a.Done))
+	}
+	return nil
+}
+
+// checkHints bounds what is kept of verdicts.
+func checkHints(verdicts []wit.Verdict) error {
+	for n := range verdicts {
+		if again := verdicts[n].Again; again != nil && len(again.Hint) > MaxHintBytes {
+			return abi.Violated("verdict %d: expected a hint of at most %d bytes, found %d", n, MaxHintBytes,
+				len(again.Hint))
 		}
 	}
 	return nil

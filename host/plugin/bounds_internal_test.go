@@ -148,3 +148,46 @@ func TestDeepValuesAreRefused(t *testing.T) {
 		t.Error(err, ctx.Err())
 	}
 }
+
+// What one call hands over and the host keeps, or goes through again and again, is bounded.
+func TestResultsThatAreKeptAreBounded(t *testing.T) {
+	text := func(n int) string { return strings.Repeat("x", n) }
+	for want, check := range map[string]func(more int) error{
+		"at most 10000 tasks": func(more int) error {
+			return checkLayout(&wit.Layout{Tasks: make([][]wit.Setting, 10_000+more)})
+		},
+		"at most 10000 claims": func(more int) error {
+			return checkLayout(&wit.Layout{Claims: make([]string, 10_000+more)})
+		},
+		"at most 1048576 bytes of claims": func(more int) error {
+			return checkLayout(&wit.Layout{Claims: []string{text(1 << 19), text(1<<19 + more)}})
+		},
+		"at most 65536 bytes of name, topic, times and fingerprint": func(more int) error {
+			return checkFeeds([]wit.Feed{{Name: text(1 << 14), Topic: text(1 << 14), Cron: wit.Ptr(text(1 << 14)),
+				Fingerprint: text(1<<14 + more)}})
+		},
+		"at most 20000 settings": func(more int) error { return checkExamined(make([]wit.Examined, 20_000+more)) },
+		"at most 1000 errors in settings": func(more int) error {
+			return checkExamined([]wit.Examined{{Errors: make([]string, 500)}, {Errors: make([]string, 500+more)}})
+		},
+		"at most 10000 rows to be read for a notification": func(more int) error {
+			return checkWakes(make([]wit.Wake, 10_000+more))
+		},
+		"at most 4096 bytes of what names a notification": func(more int) error {
+			return checkWakes([]wit.Wake{{Token: text(2048), Ident: text(2048 + more)}})
+		},
+		"done: expected at most 65536 bytes": func(more int) error {
+			return checkDone(&wit.Arrangement{Done: wit.Ptr(text(65_536 + more))})
+		},
+		"hint of at most 16384 bytes": func(more int) error {
+			return checkHints([]wit.Verdict{{Written: wit.Chosen}, {Again: &wit.Retry{Hint: text(16_384 + more)}}})
+		},
+	} {
+		if err := check(0); err != nil {
+			t.Errorf("%s: expected what is allowed to be taken, found %v", want, err)
+		}
+		if err := check(1); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("expected %q, found %v", want, err)
+		}
+	}
+}

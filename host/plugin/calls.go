@@ -42,7 +42,10 @@ func (i *Instance) Validate(ctx context.Context, component string, settings []wi
 	answers []wit.Response) (wit.Inquiry, error) {
 	inquiry, err := invoke[wit.Inquiry](ctx, i, wit.InterfacePlugin, "Validate", component, settings, online, state,
 		answers)
-	if inquiry.Done != nil {
+	if err == nil && inquiry.Done != nil {
+		if err := checkExamined(*inquiry.Done); err != nil {
+			return wit.Inquiry{}, i.discard(err)
+		}
 		for _, x := range *inquiry.Done {
 			for n := range x.Errors {
 				x.Errors[n] = shown.Line(x.Errors[n])
@@ -66,7 +69,17 @@ func (i *Instance) Run(ctx context.Context, command string, options, settings []
 // Plan shares a source's work out among tasks.
 func (i *Instance) Plan(ctx context.Context, component string, settings []wit.Setting, maxTasks uint32) (wit.Layout,
 	error) {
-	return invoke[wit.Layout](ctx, i, wit.InterfaceSource, "Plan", component, settings, maxTasks)
+	layout, err := invoke[wit.Layout](ctx, i, wit.InterfaceSource, "Plan", component, settings, maxTasks)
+	if err != nil {
+		return layout, err
+	}
+	if err := checkLayout(&layout); err != nil {
+		return wit.Layout{}, i.discard(err)
+	}
+	if why := layout.ExactlyOnce.Unsupported; why != nil {
+		*why = shown.Line(*why)
+	}
+	return layout, nil
 }
 
 // OpenSource works out what a source's other calls need. Schemas of feeds come back under the host's ids.
@@ -132,21 +145,38 @@ func (i *Instance) CheckOffset(ctx context.Context, partition, offset []wit.Fiel
 
 // Notified hands in a request of the listener's.
 func (i *Instance) Notified(ctx context.Context, context []byte, notification wit.Notification) ([]wit.Wake, error) {
-	return invoke[[]wit.Wake](ctx, i, wit.InterfaceNotifications, "Notified", context, notification)
+	wakes, err := invoke[[]wit.Wake](ctx, i, wit.InterfaceNotifications, "Notified", context, notification)
+	if err == nil {
+		err = checkWakes(wakes)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return wakes, nil
 }
 
 // Subscribe asks for a subscription of a feed under an address.
 func (i *Instance) Subscribe(ctx context.Context, context []byte, feed uint32, address string, state []byte,
 	answers []wit.Response) (wit.Arrangement, error) {
-	return invoke[wit.Arrangement](ctx, i, wit.InterfaceNotifications, "Subscribe", context, feed, address, state,
-		answers)
+	return i.arrange(invoke[wit.Arrangement](ctx, i, wit.InterfaceNotifications, "Subscribe", context, feed, address,
+		state, answers))
 }
 
 // Retire undoes what a connector set up at its service.
 func (i *Instance) Retire(ctx context.Context, component string, settings []wit.Setting, addresses []string,
 	state []byte, answers []wit.Response) (wit.Arrangement, error) {
-	return invoke[wit.Arrangement](ctx, i, wit.InterfaceRetirement, "Retire", component, settings, addresses, state,
-		answers)
+	return i.arrange(invoke[wit.Arrangement](ctx, i, wit.InterfaceRetirement, "Retire", component, settings, addresses,
+		state, answers))
+}
+
+// arrange takes what came of a call that arranges something at the service.
+func (i *Instance) arrange(a wit.Arrangement, err error) (wit.Arrangement, error) {
+	if err == nil {
+		if err := checkDone(&a); err != nil {
+			return wit.Arrangement{}, i.discard(err)
+		}
+	}
+	return a, err
 }
 
 // OpenSink works out what a sink's other calls need.
@@ -171,6 +201,11 @@ func (i *Instance) Settle(ctx context.Context, context []byte, memo []byte, rows
 	if err == nil && len(verdicts) != len(rows) {
 		return wit.Settled{}, i.discard(abi.Violated("expected %d verdicts, one for each row, found %d", len(rows),
 			len(verdicts)))
+	}
+	if err == nil {
+		if err := checkHints(verdicts); err != nil {
+			return wit.Settled{}, i.discard(err)
+		}
 	}
 	for n := range verdicts {
 		if f := verdicts[n].Refused; f != nil {

@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 
 	"github.com/culvert-project/culvert/host/convert"
+	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -53,4 +54,64 @@ func TestConvertedBytesOfABatchAreBounded(t *testing.T) {
 			t.Errorf("expected batches of about %d bytes, found one of %d", MaxConvertedBytes, largest)
 		}
 	})
+}
+
+// What a plugin makes of a batch is bounded, however often the batch is halved because one call would give too much of
+// it, and whenever it is made: 150 rows with memos of 28 MiB were 4.1 GB. What was delivered counts no more.
+func TestWhatIsMadeOfABatchIsBounded(t *testing.T) {
+	bulk := make([]byte, 28<<20)
+	for name, c := range map[string]struct {
+		bulk []byte
+		// bodies, not memos, are large; again: only those of rows that are encoded once more are.
+		bodies, again bool
+		inFlight      int
+		bounded       bool
+	}{
+		"memos":                   {bulk: bulk, bounded: true},
+		"bodies":                  {bulk: bulk, bodies: true, bounded: true},
+		"memos within the bound":  {bulk: bulk[:1<<20]},
+		"memos of rows once more": {bulk: bulk, again: true, inFlight: 150, bounded: true},
+		"one row after another":   {bulk: bulk, again: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				const rows = 150
+				w := &writer{made: func(d *wit.Deliveries, hints []wit.Hint) error {
+					if c.again && len(hints) == 0 {
+						return nil
+					}
+					if len(d.Ready)*len(c.bulk) > 64<<20 {
+						return &plugin.Trap{Function: "encode", Limit: "result.bytes", Reason: errTrap}
+					}
+					for i := range d.Ready {
+						if one := &d.Ready[i]; c.bodies {
+							one.Request.Body = c.bulk
+						} else {
+							one.Memo = c.bulk
+						}
+					}
+					return nil
+				}}
+				x := newWorld(w)
+				x.o.Rows, x.o.InFlight, x.group.atMost = rows, max(c.inFlight, 1), rows
+				x.service.answer = func(n int, body string) (uint16, error) {
+					if c.again && !strings.HasSuffix(body, "?alone") {
+						return 409, nil
+					}
+					return 201, nil
+				}
+				for i := range rows {
+					x.group.put("t", 0, fmt.Sprintf("%c%d=v", byte(i+'A'), i))
+				}
+				_, err := x.run(t)
+				if !c.bounded && (err != nil || x.committed("t", 0) != rows) {
+					t.Fatalf("expected %d rows written, found %d, %v", rows, x.committed("t", 0), err)
+				}
+				if c.bounded {
+					wantError(t, err, "bytes of requests and memos of the batch's 150 rows",
+						"consumer.override.max.poll.records")
+				}
+			})
+		})
+	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/culvert-project/culvert/host/guard"
@@ -20,6 +21,10 @@ import (
 
 // maxAgain is how often a row may be encoded anew without a fault.
 const maxAgain = 16
+
+// MaxMadeBytes is how many bytes the requests and memos of a batch's deliveries that have not ended may have together,
+// beyond those of its rows. One call's result is bounded, but a batch takes as many calls as it is halved into.
+const MaxMadeBytes = 256 << 20
 
 // writing is one batch being written, see [dispatch].
 type writing struct {
@@ -37,8 +42,10 @@ type writing struct {
 	sent bool
 	// left is how many of its deliveries have not ended.
 	left int
-	// bytes are those of its rows and of the requests that were made of them at first.
+	// bytes are those of its rows and of what was made of them at first; held are those of its deliveries that have not
+	// ended, see [bytesOf]: [writing.encoded] adds to it, [dispatch.delivered] and [writing.takenBack] take away.
 	bytes int
+	held  atomic.Int64
 	began time.Time
 }
 
@@ -68,6 +75,22 @@ type job struct {
 	behind, note int
 	// refused: it is none, but a row in doubt of which there is no check.
 	refused *inDoubt
+}
+
+// bytesOf are the bytes of what a plugin has made for deliveries.
+func bytesOf(jobs []job) (n int64) {
+	for i := range jobs {
+		j := &jobs[i]
+		r := &j.Request
+		n += int64(len(j.Memo) + len(r.Body) + len(r.Tag) + len(r.Method) + len(r.Target))
+		if r.TokenFrom != nil {
+			n += int64(len(*r.TokenFrom))
+		}
+		for _, h := range r.Headers {
+			n += int64(len(h.Name) + len(h.Value))
+		}
+	}
+	return n
 }
 
 // reads tells whether a delivery changes nothing.
@@ -788,6 +811,11 @@ func (w *writing) encoded(o *openedVersion, by hashed, rows []uint32, d wit.Deli
 			j.rows[n] = rows[row]
 		}
 		jobs = append(jobs, w.checked(j))
+	}
+	if most := int64(w.batch.bytes()) + MaxMadeBytes; w.held.Add(bytesOf(jobs)) > most {
+		return nil, w.fault(rows, "encode", fmt.Errorf("the plugin makes more than %d bytes of requests and memos "+
+			"of the batch's %d rows: consumer.override.max.poll.records makes batches smaller", most,
+			len(w.batch.rows.Rows)))
 	}
 	return jobs, nil
 }

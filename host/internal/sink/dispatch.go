@@ -275,6 +275,7 @@ func (d *dispatch) recall() {
 
 // takenBack has the rows of deliveries encoded once more.
 func (w *writing) takenBack(jobs []job) {
+	w.held.Add(-bytesOf(jobs))
 	w.rows = w.rows[:0]
 	for i := range jobs {
 		w.rows = append(w.rows, jobs[i].rows...)
@@ -431,10 +432,9 @@ func (d *dispatch) made(w *writing, jobs []job, err error) {
 	}
 	_, newest := d.task.plugin.Opened().newest()
 	e := &encoded{writing: w, jobs: jobs, hashed: newest}
-	first, bytes := true, w.batch.bytes()
+	first, bytes := true, w.batch.bytes()+int(w.held.Load())
 	for n := range jobs {
 		j := &jobs[n]
-		bytes += len(j.Request.Body)
 		if j.refused != nil {
 			continue
 		}
@@ -572,6 +572,7 @@ func (d *dispatch) delivered(l *lane, again []job, err error) {
 	}
 	w := l.jobs[0].of
 	w.sent = true
+	w.held.Add(-bytesOf(l.jobs[:1]))
 	w.left += len(again) - 1
 	d.queue.ended(l, again)
 	if w.left == 0 {

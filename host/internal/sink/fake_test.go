@@ -300,6 +300,8 @@ type writer struct {
 	encoded int
 	// given are the records of these rows.
 	given []wit.RecordID
+	// made changes what encode has made, nil: nothing does.
+	made func(d *wit.Deliveries, hints []wit.Hint) error
 }
 
 func (w *writer) OpenSink(context.Context, string, []wit.Setting, []byte, []wit.Response) (wit.SinkOpening, error) {
@@ -378,7 +380,10 @@ func (w *writer) Encode(_ context.Context, context []byte, b *record.Batch, orig
 			Rows: []uint32{uint32(i)},
 			Memo: []byte(line), Lane: uint32(key[0])})
 	}
-	return d, nil
+	if w.made != nil {
+		err = w.made(&d, hints)
+	}
+	return d, err
 }
 
 func (w *writer) Warnings() int { return w.warnings }

@@ -33,7 +33,7 @@ func (spy) Describe() wit.Description {
 			spec("spy.address", wit.KindText, "http.address"), spec("spy.scheme", wit.KindText, "http.scheme"), spec("spy.port", wit.KindInt, "http.port"),
 			spec("spy.user", wit.KindText, "http.user"), spec("spy.password", wit.KindPassword, "http.password"),
 			spec("spy.destination", wit.KindText, "http.destination"), spec("spy.roots", wit.KindText, "tls.truststore.location"),
-			spec("spy.store", wit.KindText, "sink.uncertain"), spec("spy.claim", wit.KindText, ""), spec("spy.tasks", wit.KindInt, ""), spec("spy.sap-client", wit.KindText, "http.header.sap-client"), spec("spy#{n}.token", wit.KindPassword, ""),
+			spec("spy.store", wit.KindText, "sink.uncertain"), spec("spy.claim", wit.KindText, ""), spec("spy.tasks", wit.KindInt, ""), spec("spy.claims", wit.KindInt, ""), spec("spy.same", wit.KindInt, ""), spec("spy.sap-client", wit.KindText, "http.header.sap-client"), spec("spy#{n}.token", wit.KindPassword, ""),
 			// What a curious plugin might declare.
 			spec("value.converter.basic.auth.user.info", wit.KindText, ""), spec("producer.override.sasl.jaas.config", wit.KindText, ""),
 		}}}}
@@ -56,6 +56,14 @@ func (spy) Plan(component string, settings []wit.Setting, maxTasks uint32) (wit.
 		switch s.Name {
 		case "spy.claim":
 			claims = append(claims, s.Value)
+		case "spy.claims", "spy.same": // so many, each another one or all the same
+			count, _ := strconv.Atoi(s.Value)
+			for n := range count {
+				if s.Name == "spy.same" {
+					n = 0
+				}
+				claims = append(claims, "queue "+strconv.Itoa(n))
+			}
 		case "spy.tasks": // however many it may have
 			for n, _ := strconv.Atoi(s.Value); len(tasks) < n; {
 				tasks = append(tasks, settings)

@@ -1,0 +1,192 @@
+package host
+
+import (
+	"os"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/canon"
+)
+
+// Whatever a plugin hands over that has no size of its own, field by field of the contract, has a bound in the table of
+// bounds, or a reason why it needs none.
+func TestContractIsBounded(t *testing.T) {
+	found := handedOver()
+	guide, err := os.ReadFile(fencesGuide)
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := regexp.MustCompile(`^[a-z]+\.[A-Za-z.]+(, [a-z]+\.[A-Za-z.]+)*$`)
+	for _, field := range found {
+		bounds, some := boundsOfFields[field]
+		if !some {
+			t.Errorf("expected a bound of %s, or a reason why there is none", field)
+		}
+		if !names.MatchString(bounds) {
+			continue
+		}
+		for name := range strings.SplitSeq(bounds, ", ") {
+			if !strings.Contains(string(guide), "| `"+name+"` |") {
+				t.Errorf("%s: expected %s in the table of bounds (%s)", field, name, fencesGuide)
+			}
+		}
+	}
+	for field := range boundsOfFields {
+		if !slices.Contains(found, field) {
+			t.Errorf("the contract has no %s that a plugin hands over and that has no size of its own", field)
+		}
+	}
+}
+
+// handedOver are the lists and texts that come from plugins: in results, and in what the host's functions are given.
+// Fields are named as in the contract, behind the name of their type in Go.
+func handedOver() (fields []string) {
+	for name, i := range canon.Interfaces {
+		for n := range i.NumMethod() {
+			m := i.Method(n)
+			what := name + "." + canon.Kebab(m.Name)
+			if name == wit.InterfaceHost {
+				for p := range m.Type.NumIn() {
+					collect(&fields, what, m.Type.In(p))
+				}
+			}
+			for r := range m.Type.NumOut() {
+				collect(&fields, what, m.Type.Out(r))
+			}
+		}
+	}
+	collect(&fields, "fault", reflect.TypeFor[wit.Fault]()) // what any function may return in place of its result
+	slices.Sort(fields)
+	return slices.Compact(fields)
+}
+
+// collect adds a list or text by its name, and those in it.
+func collect(fields *[]string, name string, t reflect.Type) {
+	switch t.Kind() {
+	case reflect.Pointer:
+		collect(fields, name, t.Elem())
+	case reflect.String:
+		*fields = append(*fields, name)
+	case reflect.Slice:
+		*fields = append(*fields, name)
+		if t.Elem().Kind() != reflect.String {
+			collect(fields, name, t.Elem())
+		}
+	case reflect.Struct:
+		for n := range t.NumField() {
+			f := t.Field(n)
+			collect(fields, strings.ToLower(canon.Kebab(t.Name()))+"."+canon.Kebab(f.Name), f.Type)
+		}
+	}
+}
+
+// Why fields need no bound of their own.
+const (
+	ofOneCall   = "of the result of one call, which limits.result.bytes bounds, and let go of with it"
+	newestAlone = "the newest alone is kept, as large as limits.result.bytes lets one result be"
+	// Those of a sink's deliveries are kept until they were made; all others are one call's, or wait for it.
+	asRequests = "sink.MaxMadeBytes, transport.MaxRequests, source.MaxFollowed"
+)
+
+// boundsOfFields are the bounds in the table of what plugins hand over, or the reason why a field needs none.
+var boundsOfFields = map[string]string{
+	"applied.data":               "transform.MaxGrowth",
+	"applied.faults":             ofOneCall,
+	"applied.rows":               "transform.MaxGrowth",
+	"applied.schemas":            "plugin.MaxDeclaredSchemas, plugin.MaxInstanceSchemaBytes",
+	"applied.topics":             "plugin.MaxTopics",
+	"arrangement.done":           "plugin.MaxDoneBytes",
+	"command.name":               "at most 100 characters that can be typed, see TestCommandsThatCannotBeUsed",
+	"command.options":            "plugin.MaxCommands",
+	"command.usage":              ofOneCall,
+	"component.aliases":          "plugin.MaxComponents",
+	"component.documentation":    "plugin.MaxDescriptionBytes",
+	"component.name":             "plugin.maxNameBytes",
+	"component.prefixes":         "plugin.MaxPrefixes",
+	"component.settings":         "plugin.MaxSettings",
+	"deliveries.ignored":         "each row of the batch stands in one place, see judgeDeliveries",
+	"deliveries.ready":           "each row of the batch stands in one place, and a delivery without rows is a fault",
+	"deliveries.refused":         "each row of the batch stands in one place, see judgeDeliveries",
+	"delivery.memo":              "sink.MaxMadeBytes",
+	"delivery.rows":              "each row of the batch stands in one place, see judgeDeliveries",
+	"description.components":     "plugin.MaxComponents",
+	"description.documentation":  "plugin.MaxDescriptionBytes",
+	"description.name":           "plugin.maxNameBytes",
+	"description.version":        "plugin.maxNameBytes",
+	"examined.errors":            "plugin.MaxFindings",
+	"examined.recommended":       ofOneCall,
+	"examined.value":             ofOneCall,
+	"fault.code":                 "plugin.maxNameBytes",
+	"fault.detail":               "shown.MaxLines, shown.MaxLine",
+	"fault.message":              "shown.MaxLine",
+	"fault.setting":              "plugin.maxNameBytes",
+	"feed.cron":                  "plugin.MaxFeedBytes",
+	"feed.fingerprint":           "plugin.MaxFeedBytes",
+	"feed.name":                  "plugin.MaxFeedBytes",
+	"feed.partition":             "plugin.MaxOffsetBytes",
+	"feed.topic":                 "plugin.MaxFeedBytes",
+	"fetch.position":             "plugin.MaxOffsetBytes",
+	"field.name":                 "plugin.MaxOffsetBytes",
+	"follow.tolerate":            ofOneCall,
+	"host.log":                   "shown.MaxLine",
+	"inquiry.done":               "plugin.MaxSettings",
+	"layout.claims":              "plugin.MaxClaims, plugin.MaxClaimBytes",
+	"layout.tasks":               "plugin.MaxTasks",
+	"member.name":                "datum.MaxSchemaBytes",
+	"need.requests":              "transport.MaxRequests",
+	"need.state":                 newestAlone,
+	"node.default-value":         "datum.MaxSchemaBytes",
+	"node.doc":                   "datum.MaxSchemaBytes",
+	"node.members":               "datum.MaxSchemaFields",
+	"node.name":                  "datum.MaxSchemaBytes",
+	"node.parameters":            "datum.MaxSchemaBytes",
+	"notifications.notified":     "plugin.MaxWakes",
+	"pair.name":                  "as what it stands in: settings of a task, headers of a request, parameters of a schema",
+	"pair.value":                 "as what it stands in: settings of a task, headers of a request, parameters of a schema",
+	"portion.data":               "source.MaxChunkOutput",
+	"portion.faults":             ofOneCall,
+	"portion.follow":             "source.MaxFollowed",
+	"portion.next":               "plugin.MaxOffsetBytes",
+	"portion.rows":               "source.MaxChunkOutput",
+	"portion.schemas":            "plugin.MaxDeclaredSchemas, plugin.MaxInstanceSchemaBytes",
+	"reply.document":             ofOneCall,
+	"reply.schemas":              ofOneCall,
+	"request.body":               asRequests,
+	"request.headers":            asRequests,
+	"request.method":             asRequests,
+	"request.tag":                asRequests,
+	"request.target":             asRequests,
+	"request.token-from":         asRequests,
+	"retry.hint":                 "plugin.MaxHintBytes",
+	"row-fault.error-class":      "plugin.maxNameBytes",
+	"rule.alias":                 "plugin.MaxSettings",
+	"rule.allowed":               "plugin.MaxSettings",
+	"rule.dependents":            "plugin.MaxSettings",
+	"rule.display-name":          "plugin.MaxDescriptionBytes",
+	"rule.group":                 "plugin.MaxDescriptionBytes",
+	"rule.pattern":               "plugin.MaxPatterns, plugin.MaxPatternBytes",
+	"rule.role":                  "plugin.MaxDescriptionBytes",
+	"scalar.text":                "plugin.MaxOffsetBytes",
+	"schema.nodes":               "datum.MaxSchemaNodes",
+	"setting-spec.default-value": "plugin.MaxDescriptionBytes",
+	"setting-spec.documentation": "plugin.MaxDescriptionBytes",
+	"setting-spec.name":          "plugin.maxNameBytes",
+	"setting-spec.rules":         "plugin.MaxSettings",
+	"settled.context":            newestAlone,
+	"settled.verdicts":           "one for each row of the delivery",
+	"sink-opened.context":        newestAlone,
+	"sink-opened.topics":         "plugin.MaxTopics",
+	"source-opened.context":      newestAlone,
+	"source-opened.feeds":        "plugin.MaxFeeds",
+	"support.unsupported":        "shown.MaxLine",
+	"tested.faults":              ofOneCall,
+	"tested.matches":             "one for each row of the call, see TestPredicateMustAnswerForEachRow",
+	"tools.commands":             "plugin.MaxCommands",
+	"transform.prepare":          newestAlone,
+	"wake.ident":                 "plugin.MaxWakeBytes",
+	"wake.token":                 "plugin.MaxWakeBytes",
+}
