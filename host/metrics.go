@@ -7,6 +7,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
+	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/plugin"
 )
 
@@ -165,12 +166,13 @@ func (w worker) Metrics() prometheus.Gatherer {
 	r.MustRegister(spanFigures{tracer})
 	if herder := w.herder(); herder != nil {
 		r.MustRegister(notificationFigures{herder.Notifications},
-			taskFigures{herder.Figures, herder.Startups, &w.host.rates})
+			taskFigures{herder.Figures, herder.Startups, w.host.kafka.Figures, &w.host.rates})
 	}
 	if reloads != nil {
 		r.MustRegister(reloadFigures{reloads})
 	}
-	return prometheus.Gatherers{r, w.host.kafka.Figures}
+	return namedFigures{prometheus.Gatherers{r, w.host.kafka.Figures},
+		config.List(w.host.in.Worker.Text("metrics.names"))}
 }
 
 // notificationFigures are how many notifications came, by what became of them.

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -20,7 +21,9 @@ type taskFigures struct {
 	connectors func() []connect.Figures
 	// startups are those of connectors and of tasks.
 	startups func() (connectors, tasks connect.Startups)
-	rates    *rates
+	// clients are what kprom has counted of Kafka's clients.
+	clients prometheus.Gatherer
+	rates   *rates
 }
 
 // taskStates are those that the worker counts tasks by, in lower case as JMX has them.
@@ -36,6 +39,13 @@ var (
 	taskCountFigure      = connectFigure("worker_task_count", "Tasks of this worker.")
 	connectorInfoFigure  = connectFigure("connector_info", "A connector: its state, type, class and version.",
 		"connector", "status", "connector_type", "connector_class", "connector_version")
+	// Strimzi's dashboards join these with the state of a task, one label of each.
+	classFigure   = connectFigure("connector_connector_class", "The class of a connector.", "connector", "connector_class")
+	typeFigure    = connectFigure("connector_connector_type", "The type of a connector.", "connector", "connector_type")
+	versionFigure = connectFigure("connector_connector_version", "The version of a connector.", "connector",
+		"connector_version")
+	appFigure = connectFigure("app_info", "This program: its version, and when it was started, in milliseconds of Unix.",
+		"client_id", "version", "start_time_ms")
 	// Both names are in use: the first by Prometheus' example of the JMX exporter, the second by Strimzi's dashboards.
 	taskStatusFigure = connectFigure("connector_status", "The state of a task.", "connector", "task", "status")
 	taskStateFigure  = connectFigure("connector_task_status", "The state of a task.", "connector", "task", "status")
@@ -50,6 +60,9 @@ var (
 		return by
 	}()
 )
+
+// processStart is when this program was started, as good as it can tell.
+var processStart = time.Now()
 
 // perTask is a figure of a task.
 type perTask struct {
@@ -121,6 +134,10 @@ var perTaskFigures = []perTask{
 		func(p connect.Progress) int64 { return p.Measures.Commits + p.Measures.FailedCommits }),
 	rated("sink", "sink_task_offset_commit_completion", "Commits of offsets that were done.",
 		func(p connect.Progress) int64 { return p.Measures.Commits }),
+	taskFigure("sink", "kafka_connect_sink_task_offset_commit_skip_total", "Always 0: a commit that is late is waited "+
+		"for, none is skipped.", prometheus.CounterValue, func(connect.Progress) int64 { return 0 }),
+	taskFigure("sink", "kafka_connect_sink_task_offset_commit_skip_rate", "Always 0: a commit that is late is waited "+
+		"for, none is skipped.", prometheus.GaugeValue, func(connect.Progress) int64 { return 0 }),
 	taskFigure("source", "culvert_source_pages_total", "Pages that a source has read.", prometheus.CounterValue,
 		func(p connect.Progress) int64 { return p.Pages }),
 	taskFigure("source", "culvert_source_bytes_total", "Bytes of their bodies.", prometheus.CounterValue,
@@ -244,6 +261,10 @@ var (
 	rebalancingFigure = connectFigure("worker_rebalance_rebalancing", "Always 0: a worker is alone.")
 	assignedFigure    = connectFigure("coordinator_assigned_connectors", "Connectors of this worker.")
 	assignedTasks     = connectFigure("coordinator_assigned_tasks", "Tasks of this worker.")
+	rebalanceTime     = connectFigure("worker_rebalance_rebalance_avg_time_ms", "Always NaN: a worker is alone.")
+	longestRebalance  = connectFigure("worker_rebalance_rebalance_max_time_ms", "Always NaN: a worker is alone.")
+	sinceRebalance    = connectFigure("worker_rebalance_time_since_last_rebalance_ms", "Always +Inf, as in Kafka before "+
+		"the first one: a worker is alone.")
 )
 
 // deltaAgeFigure is for the source what lag is for the sink. The host does not know what a token is: it is as old as
@@ -297,9 +318,11 @@ func (taskFigures) Describe(to chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{connectorCountFigure, taskCountFigure, connectorInfoFigure, taskStatusFigure,
 		taskStateFigure, totalTasksFigure, deltaAgeFigure, notifiedFigure, httpAnswersFigure, httpSecondsFigure,
 		httpRepeatedFigure, httpSentFigure, httpReceivedFigure, rebalancesFigure, rebalancingFigure, assignedFigure,
-		assignedTasks} {
+		assignedTasks, rebalanceTime, longestRebalance, sinceRebalance, classFigure, typeFigure, versionFigure,
+		appFigure} {
 		to <- d
 	}
+	describeClients(to)
 	for _, d := range stateTasksFigure {
 		to <- d
 	}
@@ -342,13 +365,23 @@ func (f taskFigures) Collect(to chan<- prometheus.Metric) {
 			gauge(stateTasksFigure[s], counts[s], name)
 		}
 		gauge(connectorInfoFigure, 1, name, strings.ToLower(string(c.State)), c.Type, label(c.Class), label(c.Version))
+		gauge(classFigure, 1, name, label(c.Class))
+		gauge(typeFigure, 1, name, c.Type)
+		gauge(versionFigure, 1, name, label(c.Version))
 	}
+	collectClients(to, f.clients, f.rates, now)
 	f.rates.end()
 	gauge(connectorCountFigure, len(connectors))
 	gauge(taskCountFigure, tasks)
 	gauge(assignedFigure, len(connectors))
 	gauge(assignedTasks, tasks)
 	gauge(rebalancingFigure, 0)
+	for d, value := range map[*prometheus.Desc]float64{rebalanceTime: math.NaN(), longestRebalance: math.NaN(),
+		sinceRebalance: math.Inf(1)} {
+		to <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value)
+	}
+	version, _ := Version()
+	gauge(appFigure, 1, clientID, version, strconv.FormatInt(processStart.UnixMilli(), 10))
 	to <- prometheus.MustNewConstMetric(rebalancesFigure, prometheus.CounterValue, 0)
 	started, startedTasks := f.startups()
 	connectorStartups.collect(to, started)

@@ -327,6 +327,7 @@ func metrics(t *testing.T) string {
 		b.WriteString(tableOf(string(body)))
 		b.WriteString(clientsMetrics())
 		b.WriteString(kafkasMetrics(t, string(body)))
+		askedByDashboards(t, string(body))
 		// Some figures come later than others, on a slow machine much later.
 		if first.IsZero() {
 			first = time.Now()
@@ -401,6 +402,34 @@ func kafkasMetrics(t *testing.T, ours string) string {
 		cells(&b, "`"+group+"` "+attribute, name, why)
 	}
 	return b.String()
+}
+
+// askedByDashboards holds what a worker shows against what dashboards for Kafka Connect ask for: each figure is there,
+// with the labels that they select by.
+func askedByDashboards(t *testing.T, ours string) {
+	list, err := os.ReadFile("../../testdata/dashboards.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(list)) {
+		line, why, _ := strings.Cut(strings.TrimSpace(line), " - ")
+		words := strings.Fields(line)
+		if strings.HasPrefix(line, "#") {
+			continue
+		}
+		there := false
+		for series := range strings.Lines(ours) {
+			rest, named := strings.CutPrefix(series, words[1])
+			there = there || named && strings.HasPrefix(rest, "{") == (len(rest) > 0 && rest[0] != ' ') &&
+				!slices.ContainsFunc(words[2:], func(label string) bool {
+					return !regexp.MustCompile(`[{,]` + label + `="[^"]`).MatchString(rest)
+				})
+		}
+		if there == (why != "") {
+			t.Errorf("%s: expected a series with these labels in /metrics, or the reason why not: found %t, reason %q",
+				line, there, why)
+		}
+	}
 }
 
 // tableOf makes a table of what a scrape says of itself.

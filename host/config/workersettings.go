@@ -4,6 +4,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -118,6 +119,9 @@ var generalSettings = []wit.SettingSpec{
 	declared("topic.tracking.enable", wit.KindBoolean, "true", "Whether REST tells a connector's topics."),
 	declared("topic.tracking.allow.reset", wit.KindBoolean, "true", "Whether REST forgets them."),
 	declared("metric.reporters", wit.KindListOfText, "", "Java classes that report metrics."),
+	declared("metrics.names", wit.KindListOfText, "strimzi,confluent", "Under which names /metrics shows what Kafka "+
+		"Connect has by JMX: those of Strimzi's rules for Prometheus' JMX exporter, those of Confluent's, or both.",
+		setting.Allowed("strimzi", "confluent")),
 	declared("metrics.num.samples", wit.KindInt, "", "Metrics."),
 	declared("metrics.recording.level", wit.KindText, "", "Metrics."),
 	declared("metrics.sample.window.ms", wit.KindLong, "", "Metrics."),
