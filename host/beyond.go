@@ -15,7 +15,7 @@ func (w worker) Modules() []rest.Module {
 		m := rest.Module{Plugin: info.Name, Version: info.Version, Hash: info.Hash, File: info.Path,
 			State: stateOf(info), Chosen: info.Chosen, Classes: []string{}}
 		if info.Err != nil {
-			m.Error = info.Err.Error()
+			m.Error = w.Strike(info.Err.Error())
 		}
 		for _, c := range info.Components {
 			m.Classes = append(m.Classes, c.Name)
@@ -52,13 +52,13 @@ func (w worker) Motion(name string) (m rest.Motion, ok bool) {
 	for _, t := range f.Tasks {
 		p := t.Progress
 		m.Tasks = append(m.Tasks, rest.TaskMotion{ID: t.Task, State: string(t.State), CaughtUp: p.CaughtUp,
-			Rows: p.Rows, Refused: p.Failed, Pages: p.Pages, Bytes: p.Bytes, Feeds: feeds(p), Lag: p.Lag,
+			Rows: p.Rows, Refused: p.Failed, Pages: p.Pages, Bytes: p.Bytes, Feeds: w.feeds(p), Lag: p.Lag,
 			Uncertain: p.Uncertain})
 	}
 	return m, true
 }
 
-func feeds(p connect.Progress) (all []rest.FeedMotion) {
+func (w worker) feeds(p connect.Progress) (all []rest.FeedMotion) {
 	moment := func(t time.Time) *time.Time {
 		if t.IsZero() {
 			return nil
@@ -74,7 +74,7 @@ func feeds(p connect.Progress) (all []rest.FeedMotion) {
 			one.AgeSeconds = &age
 		}
 		if r := f.Request; !r.At.IsZero() {
-			one.LastRequest = &rest.FeedRequest{Request: r.What, At: r.At.UTC(), Status: int(r.Status),
+			one.LastRequest = &rest.FeedRequest{Request: w.Strike(r.What), At: r.At.UTC(), Status: int(r.Status),
 				Milliseconds: r.Took.Milliseconds()}
 		}
 		one.Snapshots = f.Snapshots
@@ -82,7 +82,7 @@ func feeds(p connect.Progress) (all []rest.FeedMotion) {
 			one.LastSnapshot = &rest.FeedSnapshot{Snapshot: s.Ident, At: s.At.UTC(), Begun: s.Begun}
 		}
 		if e := f.Fault; !e.At.IsZero() {
-			one.LastError = &rest.FeedError{At: e.At.UTC(), Code: e.Code, Message: e.Message}
+			one.LastError = &rest.FeedError{At: e.At.UTC(), Code: e.Code, Message: w.Strike(e.Message)}
 		}
 		if !f.Subscribed.IsZero() {
 			at := f.Subscribed.UTC()

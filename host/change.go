@@ -204,7 +204,10 @@ func (w worker) write(ctx context.Context, r *reloader, name string, settings, g
 		return err
 	}
 	checker := w.host.checking()
-	c := w.host.connector("the request", full)
+	c := w.connector("the request", full)
+	if err := classGiven(c); err != nil {
+		return err
+	}
 	if _, err := classOf(checker, c); err != nil {
 		return err
 	}

@@ -86,7 +86,7 @@ func (w worker) Changes(ctx context.Context) ([]rest.Change, error) {
 	if err != nil {
 		return nil, err
 	}
-	files.Own = c.Files.Own
+	files.Own, files.Brought = c.Files.Own, c.Files.Brought
 	// A reload resolves references by what the worker runs with, whatever its file says by now.
 	connectors, _, err := config.LoadConnectors(files, w.host.in.Worker.Providers)
 	if err != nil {

@@ -27,6 +27,7 @@ import (
 	"github.com/culvert-project/culvert/host/plugin"
 	"github.com/culvert-project/culvert/host/record"
 	"github.com/culvert-project/culvert/host/rest"
+	"github.com/culvert-project/culvert/host/secret"
 	"github.com/culvert-project/culvert/host/transport"
 )
 
@@ -166,7 +167,23 @@ func New(ctx context.Context, c Config) (*Host, error) {
 			h.log.Error("a connector's file is refused, the others run: " + p.String())
 		}
 	}
+	h.warnOfUnknown()
 	return h, nil
+}
+
+// warnOfUnknown warns of connectors of which it is not known whether REST brought their references.
+func (h *Host) warnOfUnknown() {
+	var names []string
+	for _, c := range h.in.Connectors {
+		if h.config.Files.Brought.Unknown(c, h.config.Files.Made(c), h.in.Worker.Providers) {
+			names = append(names, c.Name)
+		}
+	}
+	if len(names) > 0 {
+		h.log.Warn("REST may have written these connectors before their references were noted as its own, and they "+
+			"read files, folders or variables that the worker's config.providers does not open to REST: look at them. "+
+			"They run on; whatever REST writes of them once more is noted, and ends this warning", "connectors", names)
+	}
 }
 
 // refuse is what keeps the worker from running: problems of its own, and those of its connectors unless they come from
@@ -280,14 +297,18 @@ func open(ctx context.Context, c Config, toRun bool) (_ *Host, _ config.Problems
 	if c.Logger == nil {
 		c.Logger = slog.Default()
 	}
+	if c.Files.Brought, err = config.OpenBrought(filepath.Join(c.Data, "connectors.brought.json")); err != nil {
+		return nil, nil, err
+	}
 	var levels *logging.Levels
 	levels, c.Logger = logging.Of(c.Logger)
-	h := &Host{config: c, log: c.Logger, levels: levels, registry: record.NewRegistry()}
 	in, problems, err := config.Load(c.Files, c.Environ, c.Settings)
 	if err != nil {
 		return nil, nil, err
 	}
-	h.in = in
+	defer func() { err = secret.Error(err, in.Worker.Strike) }()
+	c.Logger = logging.Struck(c.Logger, in.Worker.Strike)
+	h := &Host{config: c, log: c.Logger, levels: levels, registry: record.NewRegistry(), in: in}
 	add := func(err error) { // two sides may say the same of one setting: of a key store that both use, say
 		if p := in.Worker.Place(err); !slices.Contains(problems, p) {
 			problems = append(problems, p)
@@ -429,7 +450,8 @@ func cacheFolder(data string) string {
 // Run runs the worker until ctx ends and everything has stopped; with Once until everything has arrived. An error is a
 // [SetupError] before anything runs, else the faults of tasks and connectors, with Once alone: each a
 // [connect.Failure], and in a SetupError where the file of one of them is refused.
-func (h *Host) Run(ctx context.Context) error {
+func (h *Host) Run(ctx context.Context) (err error) {
+	defer func() { err = secret.Error(err, h.in.Worker.Strike) }()
 	tuning, stop := context.WithCancel(context.Background())
 	var tuner sync.WaitGroup
 	tuner.Go(func() {

@@ -1,11 +1,13 @@
 package host
 
 import (
+	"slices"
 	"strconv"
 	"unicode/utf8"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
+	dto "github.com/prometheus/client_model/go"
 
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/plugin"
@@ -171,8 +173,33 @@ func (w worker) Metrics() prometheus.Gatherer {
 	if reloads != nil {
 		r.MustRegister(reloadFigures{reloads})
 	}
-	return namedFigures{prometheus.Gatherers{r, w.host.kafka.Figures},
-		config.List(w.host.in.Worker.Text("metrics.names"))}
+	return struckFigures{namedFigures{prometheus.Gatherers{r, w.host.kafka.Figures},
+		config.List(w.host.in.Worker.Text("metrics.names"))}, w.Strike}
+}
+
+// struckFigures are figures without what config providers gave, but names that a connector publishes.
+type struckFigures struct {
+	prometheus.Gatherer
+	strike func(string) string
+}
+
+// published are labels whose values are such names.
+var published = []string{"connector", "feed", "topic"}
+
+// Gather strikes the values of labels.
+func (s struckFigures) Gather() ([]*dto.MetricFamily, error) {
+	families, err := s.Gatherer.Gather()
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			m.Label = slices.Clone(m.Label) // those of a figure are its own
+			for i, l := range m.Label {
+				if value := s.strike(l.GetValue()); value != l.GetValue() && !slices.Contains(published, l.GetName()) {
+					m.Label[i] = &dto.LabelPair{Name: l.Name, Value: &value}
+				}
+			}
+		}
+	}
+	return families, err
 }
 
 // notificationFigures are how many notifications came, by what became of them.

@@ -16,8 +16,8 @@ func (w worker) Lockouts() (shown rest.Lockouts, err error) {
 	}
 	list, others, err := w.host.lockouts.List()
 	for _, l := range list {
-		shown.Logons = append(shown.Logons, rest.Lockout{Origin: l.Origin, Client: l.Client, User: l.User,
-			State: l.State, Since: l.Since.UTC(), Message: l.Text})
+		shown.Logons = append(shown.Logons, rest.Lockout{Origin: w.Strike(l.Origin), Client: w.Strike(l.Client),
+			User: w.Strike(l.User), State: l.State, Since: l.Since.UTC(), Message: w.Strike(l.Text)})
 	}
 	shown.Others = others
 	return shown, err

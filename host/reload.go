@@ -64,7 +64,8 @@ const (
 )
 
 func newReloader(h *Host) *reloader {
-	places := config.Places{Folder: h.config.Files.Folder, Own: h.config.Files.Own, Targets: h.targets}
+	places := config.Places{Folder: h.config.Files.Folder, Own: h.config.Files.Own, Targets: h.targets,
+		Brought: h.config.Files.Brought}
 	if places.Folder == "" {
 		for _, c := range h.in.Connectors {
 			if !h.config.Files.Made(c) {
@@ -195,7 +196,8 @@ func (r *reloader) do(herder *connect.Herder, step config.Step, all []*config.Co
 		herder.Put(step.Connector, all)
 	case config.Remove:
 		r.host.steering.Lock()
-		err = errors.Join(herder.Remove(step.Name), r.host.targets.Forget(step.Name))
+		err = errors.Join(herder.Remove(step.Name), r.host.targets.Forget(step.Name),
+			r.host.config.Files.Brought.Forget(step.Name))
 		r.host.steering.Unlock()
 	case config.Refuse:
 		if step.Goes {

@@ -45,7 +45,8 @@ func tracingAsked(w *config.Worker, environ []string) (o tracing.Options, err er
 	if exact {
 		to = tracing.Exact
 	}
-	o = tracing.Options{Certificate: w.Text(config.TracingCertificate), Timeout: w.Duration(config.TracingTimeout),
+	o = tracing.Options{Strike: w.Strike,
+		Certificate: w.Text(config.TracingCertificate), Timeout: w.Duration(config.TracingTimeout),
 		Sampler: w.Text(config.TracingSampler), Argument: w.Text(config.TracingArgument)}
 	if w.Given(config.TracingService) {
 		o.Service = w.Text(config.TracingService)

@@ -3,9 +3,7 @@ package host
 import (
 	"context"
 	"errors"
-	"maps"
 	"net/http"
-	"slices"
 	"strings"
 
 	"github.com/culvert-project/culvert/host/check"
@@ -35,8 +33,11 @@ func (w worker) Validate(ctx context.Context, class string, settings map[string]
 		return nil, err
 	}
 	checker := w.host.checking()
-	c := w.host.connector("the request", settings)
+	c := w.connector("the request", settings)
 	sent := w.sent(checker, c, given)
+	if err := classGiven(c); err != nil {
+		return nil, err
+	}
 	own, err := classOf(checker, c)
 	asked, unknown := checker.Class(class)
 	if named, ok := settings["connector.class"]; ok && (err != nil || unknown != nil || asked != own) &&
@@ -79,19 +80,17 @@ func (w worker) mayAsk(ctx context.Context, c *config.Connector) bool {
 }
 
 // sent is a configuration of a request, in which given are the settings that the request itself brings. A reference
-// that stands as it is stored is nothing that its sender has shown.
+// to what is not open to REST is nothing that its sender has shown.
 func (w worker) sent(checker *check.Checker, c *config.Connector, given map[string]string) config.Sent {
 	s := config.Sent{Now: c, Declared: config.Declare(), Password: check.Passwords(checker.Plugins),
 		Worker: w.host.in.Worker}
-	var written map[string]string
 	if now, there := w.stored(c.Name); there {
-		written = now.Written
-		s.Stored = w.host.connector("stored", written)
+		s.Stored = now.Given
 	}
 	s.Kept = func(key string) bool {
 		value, brought := given[key]
 		e, _ := c.Entry(key)
-		return !brought || strings.TrimSpace(value) == config.Mask || e.Secret && value == written[key]
+		return !brought || strings.TrimSpace(value) == config.Mask || e.Value.Secret() && !s.Worker.Providers.Open(e)
 	}
 	if _, component, err := check.Find(checker.Plugins, c.Text("connector.class"), "", wit.ComponentSource,
 		wit.ComponentSink); err == nil {
@@ -109,6 +108,17 @@ func (w worker) Definitions(ctx context.Context, class string, version *string) 
 		return nil, err
 	}
 	return w.host.checking().Definitions(class, version, restVersion())
+}
+
+// classGiven refuses a configuration whose class stands behind a reference that cannot be resolved: nothing else about
+// it can be checked.
+func classGiven(c *config.Connector) error {
+	for _, p := range c.Problems {
+		if p.Setting == "connector.class" && !p.Warning {
+			return &rest.Refusal{Status: http.StatusBadRequest, Message: rest.Invalid(check.Told(p))}
+		}
+	}
+	return nil
 }
 
 // classOf is the class of a configuration; the error is a Refusal.
@@ -151,14 +161,13 @@ func (w worker) unmasked(name string, settings map[string]string) (map[string]st
 	return settings, nil
 }
 
-// connector makes a configuration of settings, in the order of their names; file says where they come from.
-func (h *Host) connector(file string, settings map[string]string) *config.Connector {
-	var entries []config.Entry
-	for _, key := range slices.Sorted(maps.Keys(settings)) {
-		entries = append(entries, config.Entry{Key: key, Value: settings[key], Raw: settings[key], File: file})
+// connector is a configuration that REST brings; at says what it is.
+func (w worker) connector(at string, settings map[string]string) *config.Connector {
+	var stored *config.Connector
+	if now, there := w.stored(setting.Trim(settings["name"])); there {
+		stored = now.Given
 	}
-	c, problems := config.NewConnector(file, entries, h.in.Worker.Providers)
-	c.Problems = problems
+	c := config.NewBrought(at, settings, stored, w.host.in.Worker.Providers)
 	if _, given := c.Entry("name"); !given {
 		c.Name = ""
 	}

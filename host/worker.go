@@ -17,6 +17,9 @@ import (
 // worker is what REST shows of a host, while it starts and after.
 type worker struct{ host *Host }
 
+// Strike is a text without what config providers gave.
+func (w worker) Strike(text string) string { return w.host.in.Worker.Strike(text) }
+
 func (w worker) herder() *connect.Herder {
 	w.host.mu.Lock()
 	defer w.host.mu.Unlock()

@@ -159,8 +159,7 @@ func (i *initiation) answer(flag, value, question string, offered []string) (str
 
 func (i *initiation) set(name, value string) {
 	if value != "" {
-		i.entries = append(i.entries, config.Entry{Key: name, Value: value, Raw: value, File: "the answers",
-			Line: len(i.entries) + 1})
+		i.entries = append(i.entries, config.NewEntry(name, value, "the answers", len(i.entries)+1))
 	}
 }
 
@@ -259,7 +258,7 @@ func (i *initiation) sets(ctx context.Context, next func(*string, string, string
 	}
 	next(&name, "name", "Name of the connector", nil)
 	o.name = name
-	i.entries = slices.Insert(i.entries, 0, config.Entry{Key: "name", Value: name, Raw: name, File: "the answers"})
+	i.entries = slices.Insert(i.entries, 0, config.NewEntry("name", name, "the answers", 0))
 	return *err
 }
 

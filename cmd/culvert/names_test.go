@@ -61,7 +61,7 @@ func TestAdvisedSettingsExist(t *testing.T) {
 			}
 			return false
 		}
-		_, problems := config.NewWorker("w", []config.Entry{{Key: name, Value: "1", Raw: "1", File: "w", Line: 1}}, nil,
+		_, problems := config.NewWorker("w", []config.Entry{config.NewEntry(name, "1", "w", 1)}, nil,
 			nil)
 		for _, problem := range problems {
 			if problem.Setting == name && strings.Contains(problem.Text, "unknown") {

@@ -29,7 +29,7 @@ func TestBoundary(t *testing.T) {
 		entries := func(named ...string) (all []config.Entry) {
 			for n := 0; n < len(named); n += 2 {
 				if named[n+1] != "" {
-					all = append(all, config.Entry{Key: named[n], Value: named[n+1], File: "x", Line: n})
+					all = append(all, config.NewEntry(named[n], named[n+1], "x", n))
 				}
 			}
 			return all

@@ -92,7 +92,7 @@ func (k *Checker) check(ctx context.Context, c *config.Connector, ask asker) con
 		}
 	}
 	if err != nil {
-		return config.Problems{problem(class, err)}
+		return k.struck(c, config.Problems{problem(class, err)})
 	}
 	rules := config.Checker{Worker: k.Worker, Embedded: k.Embedded, Others: declarations(k.Plugins, info)}
 	problems = append(problems, rules.Component(ctx, c, component)...)
@@ -111,6 +111,18 @@ func (k *Checker) check(ctx context.Context, c *config.Connector, ask asker) con
 		problems = append(problems, k.destination(ctx, c, component)...)
 	}
 	problems.Sort()
+	return k.struck(c, problems)
+}
+
+// struck are problems without what config providers gave: an alias of the connector is in names of settings, too.
+func (k *Checker) struck(c *config.Connector, problems config.Problems) config.Problems {
+	for i := range problems {
+		p := &problems[i]
+		p.Text = k.Worker.Strike(p.Text)
+		if _, given := c.Entry(p.Setting); !given {
+			p.Setting = k.Worker.Strike(p.Setting)
+		}
+	}
 	return problems
 }
 
@@ -148,7 +160,7 @@ func (k *Checker) ask(ctx context.Context, c *config.Connector, prefix string, i
 	switch {
 	case errors.As(err, &fault) && fault.Setting != nil:
 		e := entry(c, prefix+*fault.Setting)
-		return config.Problems{problem(e, errors.New(e.Told(fault.Message)))}
+		return config.Problems{problem(e, errors.New(fault.Message))}
 	case fault != nil && prefix != "":
 		return config.Problems{problem(entry(c, prefix+"type"), fault)}
 	case err != nil:
@@ -164,7 +176,7 @@ func (k *Checker) ask(ctx context.Context, c *config.Connector, prefix string, i
 func (k *Checker) Stages(ctx context.Context, c *config.Connector) config.Problems {
 	problems := k.stages(ctx, c, config.Checker{Worker: k.Worker, Embedded: k.Embedded})
 	problems.Sort()
-	return problems
+	return k.struck(c, problems)
 }
 
 func (k *Checker) stages(ctx context.Context, c *config.Connector, rules config.Checker) config.Problems {
@@ -202,7 +214,7 @@ func (k *Checker) clients(ctx context.Context, c *config.Connector) config.Probl
 	var problems config.Problems
 	settings := map[string]string{}
 	for _, e := range c.Entries {
-		settings[e.Key] = e.Value
+		settings[e.Key] = e.Value.Reveal()
 	}
 	clients, warnings, err := k.Kafka.Override(ctx, settings)
 	for _, w := range warnings {
@@ -239,7 +251,7 @@ func (k *Checker) elsewhere(c *config.Connector) config.Problems {
 	}
 	if e, ok := c.Entry("consumer.override.group.id"); ok {
 		for _, other := range k.Connectors {
-			if other.Name != c.Name && setting.Trim(e.Value) == config.ConsumerGroup(other.Name) {
+			if other.Name != c.Name && setting.Trim(e.Value.Reveal()) == config.ConsumerGroup(other.Name) {
 				problems = append(problems, problem(e,
 					fmt.Errorf("expected a group of the connector's own, found that of connector %s: "+
 						"each would take the other's records for read", other.Name)))

@@ -107,7 +107,7 @@ func (p *Plans) find(c *config.Connector, module string) (planned, bool) {
 	p.mu.Unlock()
 	same := some && k.module == module && len(k.entries) == len(c.Entries) &&
 		(len(k.entries) == 0 || &k.entries[0] == &c.Entries[0] || slices.EqualFunc(k.entries, c.Entries,
-			func(a, b config.Entry) bool { return a.Key == b.Key && a.Value == b.Value && a.Secret == b.Secret }))
+			func(a, b config.Entry) bool { return a.Key == b.Key && a.Value.Equal(b.Value) }))
 	return k.planned, same
 }
 
@@ -164,7 +164,7 @@ func (k *Checker) layout(ctx context.Context, c *config.Connector) planned {
 // exactly is the preflight of a connector that must have exactly-once (P28).
 func (k *Checker) exactly(ctx context.Context, c *config.Connector) config.Problems {
 	e, ok := c.Entry("exactly.once.support")
-	if !ok || !strings.EqualFold(setting.Trim(e.Value), "required") {
+	if !ok || !strings.EqualFold(setting.Trim(e.Value.Reveal()), "required") {
 		return nil
 	}
 	why := k.layout(ctx, c).why

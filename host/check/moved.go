@@ -62,7 +62,7 @@ func unchanged(c *config.Connector, component wit.Component) (all []config.Entry
 	}
 	fails := func(key string) {
 		e, given := c.Entry(key)
-		if value := strings.TrimSpace(e.Value); !given || value == "" || strings.EqualFold(value, "fail") {
+		if value := strings.TrimSpace(e.Value.Reveal()); !given || value == "" || strings.EqualFold(value, "fail") {
 			e = entry(c, key)
 			e.Key = key
 			all = append(all, e)

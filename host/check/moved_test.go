@@ -24,7 +24,7 @@ func TestMoved(t *testing.T) {
 		var entries []config.Entry
 		for _, line := range append([]string{"a#00.topic=t", "a#01.topic=u"}, lines...) {
 			key, value, _ := strings.Cut(line, "=")
-			entries = append(entries, config.Entry{Key: key, Value: value, Raw: value, File: "f", Line: len(entries) + 1})
+			entries = append(entries, config.NewEntry(key, value, "f", len(entries)+1))
 		}
 		return &config.Connector{Name: "c", File: "f", Entries: entries}
 	}

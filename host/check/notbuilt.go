@@ -16,10 +16,10 @@ func notBuilt(c *config.Connector, d *config.Declarations, found config.Problems
 	var problems config.Problems
 	for _, e := range c.Entries {
 		spec, ok := d.Find(e.Key)
-		if !ok || spec.Role() == "" || setting.Trim(e.Value) == "" || built(spec.Role()) {
+		if !ok || spec.Role() == "" || setting.Trim(e.Value.Reveal()) == "" || built(spec.Role()) {
 			continue
 		}
-		if spec.DefaultValue != nil && strings.EqualFold(setting.Trim(e.Value), *spec.DefaultValue) {
+		if spec.DefaultValue != nil && strings.EqualFold(setting.Trim(e.Value.Reveal()), *spec.DefaultValue) {
 			continue
 		}
 		if slices.ContainsFunc(found, func(p config.Problem) bool { return p.Setting == e.Key && !p.Warning }) {

@@ -233,7 +233,7 @@ func identity(component wit.Component, c *config.Connector) [sha256.Size]byte {
 	text := []byte(component.Name)
 	for _, e := range c.Entries {
 		if spec, ok := d.Find(e.Key); ok && spec.Role() != "" && spec.Role() != role.SourceTopic {
-			text = fmt.Appendf(text, "\n%q=%q", e.Key, e.Value)
+			text = fmt.Appendf(text, "\n%q=%q", e.Key, e.Value.Reveal())
 		}
 	}
 	return sha256.Sum256(text)

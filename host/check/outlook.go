@@ -24,18 +24,18 @@ func (k *Checker) Outlook(c *config.Connector) string {
 		var topics []string
 		d := config.DeclareComponent(component)
 		for _, e := range c.Entries {
-			if spec, ok := d.Find(e.Key); ok && spec.Role() == role.SourceTopic && !slices.Contains(topics, e.Value) {
-				topics = append(topics, e.Value)
+			if spec, ok := d.Find(e.Key); ok && spec.Role() == role.SourceTopic && !slices.Contains(topics, topicOf(e)) {
+				topics = append(topics, topicOf(e))
 			}
 		}
-		return fmt.Sprintf("a source that would read into %s, %s", topicsOf(topics), tasks)
+		return k.Worker.Strike(fmt.Sprintf("a source that would read into %s, %s", topicsOf(topics), tasks))
 	}
 	from := topicsOf(config.List(c.Text("topics")))
 	if regex := c.Text("topics.regex"); regex != "" {
 		from = "topics that match " + regex
 	}
-	return fmt.Sprintf("a sink that would write what it finds in %s, %s, as group %s", from, tasks,
-		config.ConsumerGroup(c.Name))
+	return k.Worker.Strike(fmt.Sprintf("a sink that would write what it finds in %s, %s, as group %s", from, tasks,
+		config.ConsumerGroup(c.Name)))
 }
 
 func topicsOf(names []string) string {

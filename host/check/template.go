@@ -95,7 +95,7 @@ func Commented(w io.Writer, settings []config.Entry, declared *config.Declaratio
 			fmt.Fprintln(b)
 			t.comment("", spec.Documentation)
 		}
-		t.line("", e.Key, e.Value)
+		t.line("", e.Key, e.Raw)
 	}
 	return b.Flush()
 }

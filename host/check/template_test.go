@@ -52,7 +52,7 @@ func TestTemplate(t *testing.T) {
 	entries, problems = config.Read("c.properties", []byte(whole))
 	values := map[string]string{}
 	for _, e := range entries {
-		values[e.Key] = e.Value
+		values[e.Key] = e.Raw
 	}
 	if len(problems) > 0 || values["shop.path"] != `C:\shop #1` || values["shop.size"] != "5" ||
 		values["shop#00.table"] != "" {

@@ -76,13 +76,15 @@ func TopicSettings(c *config.Connector, component wit.Component) []config.Entry 
 	var all []config.Entry
 	d := config.DeclareComponent(component)
 	for _, e := range c.Entries {
-		if spec, ok := d.Find(e.Key); ok && spec.Role() == role.SinkTopic && setting.Trim(e.Value) != "" {
-			e.Value = setting.Trim(e.Value)
+		if spec, ok := d.Find(e.Key); ok && spec.Role() == role.SinkTopic && topicOf(e) != "" {
 			all = append(all, e)
 		}
 	}
 	return all
 }
+
+// topicOf is the topic that a setting names.
+func topicOf(e config.Entry) string { return setting.Trim(e.Value.Reveal()) }
 
 // namesTopics tells whether a sink has settings that name topics: it reads those where neither topics nor topics.regex
 // says which.
@@ -114,15 +116,15 @@ func (k *Checker) unreached(c *config.Connector, component wit.Component) config
 	var problems config.Problems
 	for _, e := range all {
 		switch {
-		case len(read) > 0 && !slices.Contains(read, e.Value):
+		case len(read) > 0 && !slices.Contains(read, topicOf(e)):
 			problems = append(problems, problem(e, fmt.Errorf("expected one of topics (%s), found %q, which no "+
-				"record can reach", strings.Join(read, ", "), e.Value)))
+				"record can reach", strings.Join(read, ", "), topicOf(e))))
 		case len(read) == 0:
-			if takes, err := config.TakesTopic(whole, e.Value); err != nil {
+			if takes, err := config.TakesTopic(whole, topicOf(e)); err != nil {
 				problems = append(problems, problem(e, fmt.Errorf("topics.regex (%s): %w", text, err)))
 			} else if !takes {
 				problems = append(problems, problem(e, fmt.Errorf("expected a topic that topics.regex (%s) matches as "+
-					"a whole, found %q, which no record can reach", text, e.Value)))
+					"a whole, found %q, which no record can reach", text, topicOf(e))))
 			}
 		}
 	}
@@ -130,10 +132,10 @@ func (k *Checker) unreached(c *config.Connector, component wit.Component) config
 		return problems
 	}
 	for _, topic := range read {
-		if !slices.ContainsFunc(all, func(e config.Entry) bool { return e.Value == topic }) {
+		if !slices.ContainsFunc(all, func(e config.Entry) bool { return topicOf(e) == topic }) {
 			names := make([]string, len(all))
 			for n, e := range all {
-				names[n] = e.Key + " (" + e.Value + ")"
+				names[n] = e.Key + " (" + topicOf(e) + ")"
 			}
 			problems = append(problems, problem(entry(c, "topics"),
 				fmt.Errorf("expected topics that one of %s names, found %q: nothing takes its records",
@@ -169,7 +171,7 @@ func Reserved(w *config.Worker, connectors []*config.Connector) (r kafka.Reserve
 func topics(c *config.Connector, component wit.Component) config.Problems {
 	var problems config.Problems
 	if e, ok := c.Entry("offsets.storage.topic"); ok && component.Kind == wit.ComponentSource {
-		if err := kafka.CheckTopic(setting.Trim(e.Value)); err != nil {
+		if err := kafka.CheckTopic(topicOf(e)); err != nil {
 			problems = append(problems, problem(e, err))
 		}
 	}
@@ -177,7 +179,7 @@ func topics(c *config.Connector, component wit.Component) config.Problems {
 	if !ok || component.Kind != wit.ComponentSink {
 		return problems
 	}
-	for _, name := range config.List(e.Value) {
+	for _, name := range config.List(e.Value.Reveal()) {
 		if err := kafka.CheckTopic(name); err != nil {
 			problems = append(problems, problem(e, err))
 		}
@@ -191,7 +193,7 @@ func (k *Checker) targets(c *config.Connector, component wit.Component) config.P
 	var problems config.Problems
 	reserved := Reserved(k.Worker, append([]*config.Connector{c}, k.Connectors...))
 	refuse := func(e config.Entry) {
-		if err := reserved.Check(setting.Trim(e.Value)); err != nil {
+		if err := reserved.Check(topicOf(e)); err != nil {
 			problems = append(problems, problem(e, err))
 		}
 	}
@@ -206,7 +208,7 @@ func (k *Checker) targets(c *config.Connector, component wit.Component) config.P
 	for _, e := range c.Entries {
 		if spec, ok := d.Find(e.Key); ok && spec.Role() == role.SourceTopic {
 			refuse(e)
-			if e.Value == dead.Value && dead.Value != "" {
+			if topicOf(e) == topicOf(dead) && topicOf(dead) != "" {
 				problems = append(problems, problem(dead,
 					fmt.Errorf("expected a topic that no rows go to, found that of %s", e.Key)))
 			}

@@ -111,7 +111,43 @@ func (k *Checker) Validate(ctx context.Context, c *config.Connector) (*Validatio
 		problems = append(problems, config.Problem{Setting: "name", Text: setting.Missing("name")})
 	}
 	v.complain(append(slices.Clone(c.Problems), problems...), config.DeclareComponent(component))
+	v.strike(k.Worker.Strike)
 	return &v.Validation, nil
+}
+
+// strike leaves out what config providers gave: a plugin recommends and documents as it likes, and an alias is in names
+// of settings and groups. Values and names that are given are shown as they were written.
+func (v *validating) strike(strike func(string) string) {
+	all := func(texts []string) {
+		for i := range texts {
+			texts[i] = strike(texts[i])
+		}
+	}
+	of := func(text *string) *string {
+		if text == nil {
+			return nil
+		}
+		struck := strike(*text)
+		return &struck
+	}
+	aliases, _ := v.given.Entry("transforms")
+	others, _ := v.given.Entry("predicates")
+	named := aliases.Value.Secret() || others.Value.Secret()
+	for i := range v.Configs {
+		d, value := &v.Configs[i].Definition, &v.Configs[i].Value
+		d.Documentation, d.Default, d.Group = strike(d.Documentation), of(d.Default), of(d.Group)
+		if _, given := v.given.Entry(d.Name); !given {
+			value.Value = of(value.Value)
+			if named {
+				d.Name = strike(d.Name)
+				value.Name = d.Name
+			}
+		}
+		d.Display = strike(d.Display)
+		all(value.Recommended)
+		all(value.Errors)
+	}
+	all(v.Groups)
 }
 
 // common are the settings of every connector, as they are for one of this worker.

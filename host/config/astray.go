@@ -56,7 +56,8 @@ func (s Sent) Astray() (problems Problems) {
 	}
 	for _, e := range s.Now.Entries {
 		p := s.part(e.Key)
-		if moved[p] == "" || !s.Kept(e.Key) || e.Value == "" || !e.Secret && !s.Password(e.Key) || s.isPlace(p, e.Key) {
+		if moved[p] == "" || !s.Kept(e.Key) || e.Value.Reveal() == "" ||
+			!e.Value.Secret() && !s.Password(e.Key) || s.isPlace(p, e.Key) {
 			continue
 		}
 		problems = append(problems, e.problem("expected the secret itself, since %s is another one than that stored: "+
@@ -195,7 +196,7 @@ func (s Sent) places(p part, c *Connector) map[string]string {
 	}
 	for _, e := range c.Entries {
 		if strings.HasPrefix(e.Key, string(p)) && s.isPlace(p, e.Key) {
-			places[e.Key] = setting.Trim(e.Value)
+			places[e.Key] = setting.Trim(e.Value.Reveal())
 		}
 	}
 	return places

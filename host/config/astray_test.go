@@ -34,7 +34,7 @@ func connectorOf(t *testing.T, lines string) *Connector {
 	var entries []Entry
 	for line := range strings.FieldsSeq(lines) {
 		key, value, _ := strings.Cut(line, "=")
-		entries = append(entries, Entry{Key: key, Value: value, Raw: value})
+		entries = append(entries, NewEntry(key, value, "", 0))
 	}
 	c, problems := NewConnector("c.properties", entries, &Providers{})
 	if err := problems.Err(); err != nil {

@@ -28,7 +28,7 @@ func TestChecksEnd(t *testing.T) {
 	component := wit.Component{Name: "c", Kind: wit.ComponentTransformation, Prefixes: []string{"mad."}}
 	c := &Connector{}
 	for i := range 1000 {
-		c.Entries = append(c.Entries, Entry{Key: fmt.Sprintf("mad.p%d", i), Value: "1", Raw: "1"})
+		c.Entries = append(c.Entries, NewEntry(fmt.Sprintf("mad.p%d", i), "1", "", 0))
 	}
 	for name, check := range map[string]func(ctx context.Context) Problems{
 		"connector": func(ctx context.Context) Problems { return Checker{}.Component(ctx, c, component) },
@@ -63,7 +63,7 @@ func TestHostileDeclarationsAreCheckedInTime(t *testing.T) {
 	c := &Connector{}
 	for i := range 500 {
 		key := fmt.Sprintf("mad.%s%d.q", strings.Repeat("n", 140), i)
-		c.Entries = append(c.Entries, Entry{Key: key, Value: "1", Raw: "1"})
+		c.Entries = append(c.Entries, NewEntry(key, "1", "", 0))
 	}
 	done := make(chan Problems, 1)
 	go func() { done <- Checker{}.Component(t.Context(), c, component) }()

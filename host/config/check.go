@@ -159,11 +159,11 @@ func client(e Entry, providers *Providers) Problems {
 }
 
 func (ch Checker) checkEntry(e Entry, spec *wit.SettingSpec, own *Declarations) Problems {
-	if e.Secret && e.Value == "" {
-		return nil // could not be resolved, which is a problem already
+	if e.unresolved() {
+		return nil
 	}
-	secret := IsSecret(e.Key, append([]*Declarations{own}, ch.Others...)...)
-	if name := spec.Role(); secret && name != "" {
+	isSecret := IsSecret(e.Key, append([]*Declarations{own}, ch.Others...)...)
+	if name := spec.Role(); isSecret && name != "" {
 		if r, known := role.Find(name); known && r.Kind != role.Secret && r.Kind != role.Either {
 			return Problems{e.problem("is a secret, and the plugin has it used as %s, whose values are shown: it is "+
 				"not used", name)}
@@ -171,7 +171,7 @@ func (ch Checker) checkEntry(e Entry, spec *wit.SettingSpec, own *Declarations) 
 	}
 	named := *spec
 	named.Name = e.Key // rather than that which it is an alias of
-	if text := CheckValue(&named, e.Value, !e.Secret && !secret); text != "" {
+	if text := CheckValue(&named, e.Value.Reveal(), !e.Value.Secret() && !isSecret); text != "" {
 		return invalid(e, text, ch.providers())
 	}
 	return literal(e, spec, ch.providers())
@@ -200,7 +200,7 @@ func literal(e Entry, spec *wit.SettingSpec, providers *Providers) Problems {
 		return Problems{e.warning("is empty: expected a password, or no such line")}
 	case unprovided(e):
 		return Problems{providers.missing(e)}
-	case password && !e.Secret && (variable.MatchString(value) || quotedVariable.MatchString(value)):
+	case password && !e.Value.Secret() && (variable.MatchString(value) || quotedVariable.MatchString(value)):
 		return Problems{e.warning("looks like a variable, which nobody replaces: it is used as it stands. A variable " +
 			"of the environment is ${env:NAME}")}
 	}
@@ -208,7 +208,9 @@ func literal(e Entry, spec *wit.SettingSpec, providers *Providers) Problems {
 }
 
 // unprovided tells whether a value looks like a reference, and no config provider has taken it for one.
-func unprovided(e Entry) bool { return !e.Secret && reference.MatchString(setting.Trim(e.Raw)) }
+func unprovided(e Entry) bool {
+	return !e.Value.Secret() && reference.MatchString(setting.Trim(e.Raw))
+}
 
 // missing is the warning of a reference to a config provider that there is not.
 func (p *Providers) missing(e Entry) Problem {
@@ -329,7 +331,7 @@ func (c *Connector) missing(name string) Problem {
 func frameRules(c *Connector, kind wit.ComponentKind) Problems {
 	var problems Problems
 	if e, ok := c.Entry("name"); ok {
-		name := setting.Trim(e.Value)
+		name := setting.Trim(e.Value.Reveal())
 		if name == "" {
 			problems = append(problems, e.problem("expected a name, found nothing; without this line it is the file's"))
 		} else if strings.ContainsFunc(name, unicode.IsControl) {
@@ -340,9 +342,9 @@ func frameRules(c *Connector, kind wit.ComponentKind) Problems {
 		return append(problems, c.topicCreation()...)
 	}
 	if most, given := c.Entry("tasks.max"); given {
-		if n, ok := setting.Integer(wit.KindInt, most.Value); ok && n > MaxSinkTasks {
-			problems = append(problems, most.coded(setting.CodeInvalid, most.Told(setting.Invalid(most.Key, most.Value,
-				fmt.Sprintf("Value must be no more than %d", MaxSinkTasks)))))
+		if n, ok := setting.Integer(wit.KindInt, most.Value.Reveal()); ok && n > MaxSinkTasks {
+			problems = append(problems, most.coded(setting.CodeInvalid, setting.Invalid(most.Key,
+				most.Value.String(), fmt.Sprintf("Value must be no more than %d", MaxSinkTasks))))
 		}
 	}
 	topics, regex := List(c.Text("topics")), c.Text("topics.regex")
@@ -384,7 +386,7 @@ func (c *Connector) topicCreation() (problems Problems) {
 			!strings.HasSuffix(e.Key, ".exclude") {
 			continue
 		}
-		for _, text := range List(e.Value) {
+		for _, text := range List(e.Value.Reveal()) {
 			if _, err := pattern.Compile(text); err != nil {
 				problems = append(problems, e.coded(setting.CodeInvalid, setting.Invalid(e.Key, text,
 					"Invalid regex: "+err.Error())))
@@ -442,7 +444,7 @@ func (ch Checker) Part(ctx context.Context, c *Connector, prefix string, compone
 			switch _, beside := part.Entry(now); {
 			case beside:
 				p.Text += "; " + now + ", which stands beside it, counts"
-			case len(List(e.Value)) == 0:
+			case len(List(e.Value.Reveal())) == 0:
 				p.Text += "; it names no field"
 			default:
 				p.Text += ", it is " + now + " since 2.6, and without it every field stays"
@@ -531,7 +533,7 @@ func Examined(c *Connector, prefix string, examined []wit.Examined, found Proble
 			e = c.Near(name)
 		}
 		for _, text := range x.Errors {
-			problems = append(problems, e.problem("%s", e.Told(text)))
+			problems = append(problems, e.problem("%s", text))
 		}
 	}
 	return problems

@@ -24,33 +24,11 @@ func TestExpressionWithoutEndIsNamed(t *testing.T) {
 	}
 }
 
-// What a plugin says of a value behind a reference is not shown where it repeats some of it.
-func TestToldOfSecrets(t *testing.T) {
-	for _, c := range []struct {
-		value, text string
-		secret, hid bool
-	}{
-		{"geheim", "Invalid type found in casting spec: geheim", true, true},
-		{"geheim", "Invalid type found in casting spec: geheim", false, false},
-		{"a:geheim,b", "unknown type eheim", true, true},
-		{"abc", "expected a number, found abc", true, true},
-		{"abc", "expected a number", true, false},
-		{"", "expected something", true, false},
-		{"0 0 12 * *", "expected six fields", true, false},
-	} {
-		e := Entry{Value: c.value, Secret: c.secret}
-		if got := e.Told(c.text); (got != c.text) != c.hid {
-			t.Errorf("%q of %q: found %q", c.text, c.value, got)
-		}
-	}
-}
-
 // A sink makes a task for each that it may have: the number is bounded, with Kafka Connect's wording.
 func TestSinkTasksAreBounded(t *testing.T) {
 	for value, want := range map[string]bool{"1000": false, "1001": true, "2147483647": true} {
-		c, problems := NewConnector("x", []Entry{{Key: "name", Value: "x", Raw: "x"}, {Key: "tasks.max", Value: value,
-			Raw: value},
-			{Key: "topics", Value: "t", Raw: "t"}}, nil)
+		c, problems := NewConnector("x", []Entry{NewEntry("name", "x", "", 0), NewEntry("tasks.max", value, "", 0),
+			NewEntry("topics", "t", "", 0)}, nil)
 		if problems.Err() != nil {
 			t.Fatal(problems)
 		}

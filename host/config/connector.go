@@ -29,6 +29,10 @@ type Connector struct {
 // LoadConnector reads a connector from a file, see [ReadFile]. The error is for a file that cannot be read; everything
 // else is a problem.
 func LoadConnector(file string, providers *Providers) (*Connector, Problems, error) {
+	return loadConnector(file, providers, nil)
+}
+
+func loadConnector(file string, providers *Providers, brought *Brought) (*Connector, Problems, error) {
 	entries, problems, err := ReadFile(file)
 	if err != nil {
 		return nil, nil, err
@@ -37,6 +41,7 @@ func LoadConnector(file string, providers *Providers) (*Connector, Problems, err
 		problems = append(problems, Problem{File: file,
 			Text: "the file is empty: expected the settings of a connector"})
 	}
+	brought.mark(entries)
 	c, more := NewConnector(file, entries, providers)
 	c.Problems = append(problems, more...)
 	return c, c.Problems, nil
@@ -54,7 +59,7 @@ func NewConnector(file string, entries []Entry, providers *Providers) (*Connecto
 		base := filepath.Base(file)
 		c.Name = strings.TrimSuffix(base, filepath.Ext(base))
 	}
-	return c, problems
+	return c, providers.struck(problems)
 }
 
 // divided are the settings among entries, and the one that is none.
@@ -145,7 +150,7 @@ func (c *Connector) Place(err error) Problem {
 // Get is the resolved value of a key.
 func (c *Connector) Get(key string) (string, bool) {
 	e, ok := c.Entry(key)
-	return e.Value, ok
+	return e.Value.Reveal(), ok
 }
 
 // Entry is the entry of a key.
@@ -173,7 +178,7 @@ func (c *Connector) Text(key string) string {
 func (c *Connector) Settings() []wit.Setting {
 	settings := make([]wit.Setting, len(c.Entries))
 	for i, e := range c.Entries {
-		settings[i] = wit.Setting{Name: e.Key, Value: e.Value}
+		settings[i] = wit.Setting{Name: e.Key, Value: e.Value.Reveal()}
 	}
 	return settings
 }
@@ -194,7 +199,7 @@ func (c *Connector) Prefixed(prefix string) map[string]string {
 	m := map[string]string{}
 	for _, e := range c.Entries {
 		if rest, ok := strings.CutPrefix(e.Key, prefix); ok && rest != "" {
-			m[rest] = e.Value
+			m[rest] = e.Value.Reveal()
 		}
 	}
 	return m
@@ -253,10 +258,10 @@ func (c *Connector) Stages() ([]Stage, Problems) {
 	var problems Problems
 	transforms, _ := c.Entry("transforms")
 	predicates, _ := c.Entry("predicates")
-	known := List(predicates.Value)
+	known := List(predicates.Value.Reveal())
 	problems = append(problems, c.twice(transforms)...)
 	problems = append(problems, c.twice(predicates)...)
-	for _, alias := range distinct(List(transforms.Value)) {
+	for _, alias := range distinct(List(transforms.Value.Reveal())) {
 		prefix := "transforms." + alias + "."
 		s := Stage{Alias: alias, Class: c.Text(prefix + "type"), Version: c.Text(prefix + "plugin.version"),
 			Prefix: prefix}
@@ -264,18 +269,18 @@ func (c *Connector) Stages() ([]Stage, Problems) {
 			problems = append(problems, transforms.missing(prefix+"type"))
 		}
 		negate, given := c.Entry(prefix + "negate")
-		if b, ok := Boolean(negate.Value); ok {
+		if b, ok := Boolean(negate.Value.Reveal()); ok {
 			s.Negate = b
-			if b && setting.Trim(negate.Value) != negate.Value {
+			if b && setting.Trim(negate.Raw) != negate.Raw {
 				problems = append(problems, negate.warning("is true here; Kafka Connect takes it for false, since it "+
 					"does not cut the blanks around this value: leave them out"))
 			}
 		} else if given {
 			problems = append(problems, negate.coded(setting.CodeInvalid, setting.Invalid(negate.Key,
-				setting.Trim(negate.Value), "Expected value to be either true or false")))
+				setting.Trim(negate.Value.String()), "Expected value to be either true or false")))
 		}
 		if named, ok := c.Entry(prefix + "predicate"); ok {
-			name := setting.Trim(named.Value)
+			name := setting.Trim(named.Value.Reveal())
 			if !slices.Contains(known, name) {
 				text := fmt.Sprintf("expected one that predicates names (%s), found %q", strings.Join(known, ", "),
 					name)
@@ -326,7 +331,7 @@ func distinct(aliases []string) []string {
 }
 
 func (c *Connector) twice(list Entry) Problems {
-	aliases := List(list.Value)
+	aliases := List(list.Value.Reveal())
 	if len(distinct(aliases)) == len(aliases) {
 		return nil
 	}

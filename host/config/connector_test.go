@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/culvert-project/culvert/host/secret"
 	"github.com/culvert-project/culvert/sdk/go/role"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -218,7 +219,7 @@ func TestSinkRules(t *testing.T) {
 func TestPasswordsAreNeverShown(t *testing.T) {
 	c := connector(t, "connector.class=x\nshop.address=h\nshop.password=hunter2\nshop.port=hunter2")
 	d := DeclareComponent(component())
-	c.Entries[3].Secret = true // as if a provider had given the port
+	c.Entries[3].Value = new(secret.Known).Given("hunter2", true, "hunter2") // as if a provider had given the port
 	shown := fmt.Sprint(Checker{Worker: plainWorker(t, "")}.Component(t.Context(), c, component()), c, c.Entries,
 		NewRoles(d, c))
 	if strings.Contains(shown, "hunter2") {
@@ -404,7 +405,7 @@ func TestDocuments(t *testing.T) {
 		entries, problems := Read(c.file, []byte(c.text))
 		var got []string
 		for _, e := range entries {
-			got = append(got, e.Key+"="+e.Value)
+			got = append(got, e.Key+"="+e.Raw)
 		}
 		if diff := cmp.Diff(c.want, strings.Join(got, " ")); diff != "" {
 			t.Errorf("%s (-want +got)\n%s", c.text, diff)
@@ -442,7 +443,7 @@ func TestProviders(t *testing.T) {
 	for _, c := range cases {
 		worker, _ := Read("w.properties", []byte(c.worker))
 		p, problems := NewProviders(worker)
-		got, more := p.Resolve([]Entry{{Key: "k", Value: c.value, Raw: c.value}})
+		got, more := p.Resolve([]Entry{NewEntry("k", c.value, "", 0)})
 		problems = append(problems, more...)
 		if c.problem != "" {
 			if len(problems) != 1 || !strings.Contains(problems[0].Text, c.problem) {
@@ -450,9 +451,9 @@ func TestProviders(t *testing.T) {
 			}
 			continue
 		}
-		if got[0].Value != c.want || got[0].Raw != c.value || len(problems) > 0 ||
-			got[0].Secret == (c.value == c.want) {
-			t.Errorf("%s: found %q %v", c.value, got[0].Value, problems)
+		if got[0].Value.Reveal() != c.want || got[0].Raw != c.value || len(problems) > 0 ||
+			got[0].Value.Secret() == (c.value == c.want) {
+			t.Errorf("%s: found %q %v", c.value, got[0].Value.Reveal(), problems)
 		}
 	}
 	worker, _ := Read("w.properties", []byte("config.providers=v\nconfig.providers.v.class=com.example.Vault"))

@@ -112,7 +112,7 @@ func CommonSettings(kind wit.ComponentKind) []wit.SettingSpec {
 
 // lacking says what a setting of a connector needs that the worker does not have.
 func lacking(e Entry, worker *Worker, embedded bool) string {
-	v := setting.Trim(e.Value)
+	v := setting.Trim(e.Value.Reveal())
 	if e.Key != "exactly.once.support" || !strings.EqualFold(v, "required") || worker != nil && worker.ExactlyOnce() {
 		return ""
 	}

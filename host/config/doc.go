@@ -11,11 +11,14 @@
 //     flags.
 //   - connector.go with connectorsettings.go: a connector, its transforms, its converters.
 //   - declaration.go, check.go: what is wrong with settings. roles.go: settings by what the host uses them for.
-//   - provider.go, secrets.go: references such as ${file:…} and how they are read again. guest.go, masked.go: what a
-//     plugin, and what REST, may see. astray.go: where secrets go that who sends a configuration need not know.
-//   - store.go, folder.go, diff.go: where connectors are kept, and what another configuration means for one that runs.
+//   - provider.go, secrets.go, brought.go: references such as ${file:…}, how they are read again, and which of them
+//     REST wrote. guest.go, masked.go: what a plugin, and what REST, may see. astray.go: where secrets go that who
+//     sends a configuration need not know.
+//   - store.go, folder.go, targets.go, noted.go, diff.go: where connectors are kept, with what is noted of them, and
+//     what another configuration means for one that runs.
 //
 // Invariants: what is wrong is a problem with file, line and setting, and all of it is found at once. A value behind a
-// reference is known as a secret for good. A file counts when it has come to rest. Nothing is declared twice: that is
-// why properties of security come from host/kafka ([kafka.SecuritySettings]), which knows nothing of this package.
+// reference is a [secret.Value], which shows itself nowhere. A file counts when it has come to rest. Nothing is declared
+// twice: that is why properties of security come from host/kafka ([kafka.SecuritySettings]), which knows nothing of
+// this package.
 package config

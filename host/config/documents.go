@@ -12,6 +12,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/culvert-project/culvert/host/secret"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 )
 
@@ -62,10 +63,10 @@ func envelope(beside, config []Entry, nested misplaced) ([]Entry, Problems) {
 		case answered(e.Key):
 		case e.Key == "name" && inside < 0:
 			config, inside = append([]Entry{e}, config...), 0
-		case e.Key == "name" && config[inside].Value == e.Value:
+		case e.Key == "name" && config[inside].Raw == e.Raw:
 		case e.Key == "name":
 			problems = append(problems, e.problem("expected the same name as inside config, %q, found %q",
-				config[inside].Value, e.Value))
+				config[inside].Raw, e.Raw))
 		case e.Key == "initial_state" && initialTarget(e) == "":
 			problems = append(problems, e.problem("expected RUNNING, PAUSED or STOPPED, found %s", e.Raw))
 		case e.Key == "initial_state":
@@ -80,7 +81,7 @@ func envelope(beside, config []Entry, nested misplaced) ([]Entry, Problems) {
 
 // initialTarget is the target state of an entry initial_state, "" where it is none.
 func initialTarget(e Entry) string {
-	switch strings.ToUpper(setting.Trim(e.Value)) {
+	switch strings.ToUpper(setting.Trim(e.Raw)) {
 	case "RUNNING":
 		return TargetStarted
 	case TargetPaused:
@@ -187,7 +188,7 @@ func (r *jsonReader) members(other func(Entry, json.Delim) error) error {
 		default:
 			e.Raw = fmt.Sprint(v)
 		}
-		e.Value = e.Raw
+		e.Value = secret.Written(e.Raw)
 		r.entries = append(r.entries, e)
 	}
 	_, err := r.dec.Token()
@@ -330,12 +331,12 @@ func (r *yamlReader) value(key string, line int, n *yaml.Node) {
 			}
 			e.Raw += item.Value
 		}
-		e.Value = e.Raw
+		e.Value = secret.Written(e.Raw)
 		r.entries = append(r.entries, e)
 	case n.Tag == "!!null":
 		r.problems = append(r.problems, e.problem("expected a value, found null"))
 	default:
-		e.Value, e.Raw = n.Value, n.Value
+		e.Value, e.Raw = secret.Written(n.Value), n.Value
 		r.entries = append(r.entries, e)
 	}
 }

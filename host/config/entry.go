@@ -12,24 +12,23 @@ import (
 	"unicode/utf8"
 
 	"github.com/culvert-project/culvert/host/internal/wholefile"
+	"github.com/culvert-project/culvert/host/secret"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 )
 
 // Entry is a setting as it stands in a file, in the environment or on the command line.
 type Entry struct {
 	Key string
-	// Value is the value with references to config providers resolved; equal to Raw before that.
-	Value string
+	// Value is the value with references to config providers resolved; Raw before that.
+	Value secret.Value
 	// Raw is the value as it was written, references and all: what REST shows.
 	Raw string
 	// File is where it stands: a path, or `environment` or `command line`.
 	File string
 	// Line counts from 1; 0: not in a file.
 	Line int
-	// Secret: a config provider had a hand in Value, so that it must not be shown.
-	Secret bool
-	// FromFile: one of them read a file or a folder of files, such as secrets are kept in.
-	FromFile bool
+	// Brought: it came by REST, and only the config providers count for it that are open to REST, see [Providers].
+	Brought bool
 	// Beside: it stood beside `config` in the form that REST has, and is no setting, see [Connector.Initial].
 	Beside bool
 }
@@ -43,34 +42,9 @@ type Problem = setting.Problem
 // Problems are problems in the order of file and line. As an error it is the text of those that are no warnings.
 type Problems = setting.Problems
 
-// Told is what a plugin says of the setting as it may be shown. Where the value stands behind a reference, a text that
-// repeats some of it is replaced: Kafka Connect's tools show what validation finds to whoever asks.
-func (e Entry) Told(text string) string {
-	if e.Secret && repeats(text, e.Value) {
-		return "expected another value than the one that stands behind the reference; what the plugin says of it is " +
-			"not shown, since it repeats some of it"
-	}
-	return text
-}
-
-// repeated is how many bytes of a value in a row a text has to have to repeat some of it.
-const repeated = 4
-
-// repeats tells whether a text has some of a value in it: a few bytes in a row, or all of a short one.
-func repeats(text, value string) bool {
-	if value = strings.TrimSpace(value); len(value) <= repeated {
-		return value != "" && strings.Contains(text, value)
-	}
-	parts := map[string]bool{}
-	for at := 0; at+repeated <= len(value); at++ {
-		parts[value[at:at+repeated]] = true
-	}
-	for at := 0; at+repeated <= len(text); at++ {
-		if parts[text[at:at+repeated]] {
-			return true
-		}
-	}
-	return false
+// NewEntry is a setting as it is written at a place.
+func NewEntry(key, value, file string, line int) Entry {
+	return Entry{Key: key, Value: secret.Written(value), Raw: value, File: file, Line: line}
 }
 
 func (e Entry) problem(format string, args ...any) Problem {
@@ -83,6 +57,10 @@ func (e Entry) coded(code setting.Code, text string) Problem {
 	p.Code = code
 	return p
 }
+
+// unresolved tells whether the value is nothing because its references could not be resolved, which is a problem
+// already.
+func (e Entry) unresolved() bool { return e.Value.Secret() && e.Value.Reveal() == "" }
 
 // missing is the problem of a setting that what the entry says calls for.
 func (e Entry) missing(name string) Problem {

@@ -22,6 +22,8 @@ type Files struct {
 	// Own is the worker's own folder, with the connectors that were made by REST where there was no folder to write
 	// them into; "" for none. Any other connector goes before one of the same name in it.
 	Own string
+	// Brought is what REST wrote, nil where that is not noted.
+	Brought *Brought
 }
 
 // endings are those of connectors' files in a folder.
@@ -116,7 +118,7 @@ func Load(files Files, environ []string, flags map[string]string) (*Installation
 func LoadConnectors(files Files, providers *Providers) (all []*Connector, hidden Problems, err error) {
 	var connectors, own []*Connector
 	for _, file := range files.Connectors {
-		connectors = append(connectors, loadAny(file, providers))
+		connectors = append(connectors, loadAny(file, providers, files.Brought))
 	}
 	if files.Own != "" {
 		made, err := Folder(files.Own)
@@ -124,7 +126,7 @@ func LoadConnectors(files Files, providers *Providers) (all []*Connector, hidden
 			return nil, nil, err
 		}
 		for _, file := range made.Connectors {
-			own = append(own, loadAny(file, providers))
+			own = append(own, loadAny(file, providers, files.Brought))
 		}
 	}
 	all, hidden = layered(connectors, own)
@@ -137,8 +139,8 @@ func (f Files) Made(c *Connector) bool {
 }
 
 // loadAny is LoadConnector where a file that cannot be read is a connector with that problem.
-func loadAny(file string, providers *Providers) *Connector {
-	c, _, err := LoadConnector(file, providers)
+func loadAny(file string, providers *Providers, brought *Brought) *Connector {
+	c, _, err := loadConnector(file, providers, brought)
 	if err != nil {
 		c = &Connector{File: file, Problems: Problems{{File: file, Text: strings.TrimPrefix(err.Error(), file+": ")}}}
 	}

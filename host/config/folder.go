@@ -86,12 +86,14 @@ type Places struct {
 	Own string
 	// Targets of connectors. Default: kept in memory.
 	Targets *Targets
+	// Brought is what REST wrote, nil where that is not noted.
+	Brought *Brought
 }
 
 // NewFolderStore makes a store whose references are resolved by the worker's providers. Nothing is read before Watch.
 func NewFolderStore(p Places, w *Worker, log *slog.Logger) *FolderStore {
 	if p.Targets == nil {
-		p.Targets = &Targets{targets: map[string]string{}}
+		p.Targets, _ = OpenTargets("") // which cannot fail
 	}
 	if p.Own != "" && p.Folder != "" && filepath.Clean(p.Own) == filepath.Clean(p.Folder) {
 		p.Own = ""
@@ -170,7 +172,27 @@ func (s *FolderStore) putFile(name string, c *Connector) error {
 	defer s.looking.Unlock()
 	settings := c.Raw()
 	settings["name"] = name
-	path, err := s.file(name)
+	var path string
+	if err := s.places.Brought.while(c, func() (err error) {
+		path, err = s.writeFile(name, settings)
+		return err
+	}); err != nil {
+		return err
+	}
+	stamp := watch.Stamp(path)
+	s.files[path] = &watchedFile{stamp: stamp, same: 1, loaded: s.load(path), of: stamp}
+	s.wrote()
+	return nil
+}
+
+// load reads a connector's file.
+func (s *FolderStore) load(path string) *Connector {
+	return loadAny(path, s.worker.Providers, s.places.Brought)
+}
+
+// writeFile writes the file of a connector, and returns its path.
+func (s *FolderStore) writeFile(name string, settings map[string]string) (path string, err error) {
+	path, err = s.file(name)
 	switch {
 	case err != nil:
 	case path != "":
@@ -181,18 +203,15 @@ func (s *FolderStore) putFile(name string, c *Connector) error {
 			}
 		}
 		if err = writeConnector(path, settings); unwritable(err) {
-			return &ErrKept{name, path, "which cannot be written"}
+			return "", &ErrKept{name, path, "which cannot be written"}
 		}
 	default:
 		path, err = s.writeNew(name, settings)
 	}
 	if err != nil {
-		return fmt.Errorf("connector %s: %w", name, err)
+		return "", fmt.Errorf("connector %s: %w", name, err)
 	}
-	stamp := watch.Stamp(path)
-	s.files[path] = &watchedFile{stamp: stamp, same: 1, loaded: loadAny(path, s.worker.Providers), of: stamp}
-	s.wrote()
-	return nil
+	return path, nil
 }
 
 // unwritable tells whether a place takes no files, whatever they hold.
@@ -327,22 +346,25 @@ const maxFileName = 200
 
 // writeConnector replaces a file. The name of what is written first begins with a dot, which the folder passes over.
 func writeConnector(path string, settings map[string]string) error {
-	var data []byte
-	switch filepath.Ext(path) {
-	case ".properties":
-		for _, key := range slices.Sorted(maps.Keys(settings)) {
-			data = append(data, PropertiesLine(key, settings[key])+"\n"...)
-		}
-	default: // JSON is YAML, too
-		var err error
-		if data, err = json.MarshalIndent(settings, "", "  "); err != nil {
-			return err
-		}
+	data, err := connectorFile(path, settings)
+	if err != nil {
+		return err
 	}
 	if err := readsAs(path, data, settings); err != nil {
 		return err
 	}
 	return wholefile.Rewrite(path, data)
+}
+
+// connectorFile is what a file holds that is written.
+func connectorFile(path string, settings map[string]string) (data []byte, err error) {
+	if filepath.Ext(path) != ".properties" { // JSON is YAML, too
+		return json.MarshalIndent(settings, "", "  ")
+	}
+	for _, key := range slices.Sorted(maps.Keys(settings)) {
+		data = append(data, PropertiesLine(key, settings[key])+"\n"...)
+	}
+	return data, nil
 }
 
 // ErrUnfit is the error of a configuration that a connector's file cannot hold: it has too many settings or bytes, or
@@ -426,7 +448,7 @@ func (s *FolderStore) Delete(_ context.Context, name string) error {
 		delete(s.files, path)
 		s.wrote()
 	}
-	return s.places.Targets.Forget(name)
+	return errors.Join(s.places.Targets.Forget(name), s.places.Brought.Forget(name))
 }
 
 // Watch is as [Store] says.
@@ -501,7 +523,7 @@ func (s *FolderStore) wasAsked() (asked, news bool) {
 	if asked {
 		for _, f := range s.files {
 			if f.stamp != "" && f.loaded != nil {
-				f.loaded = loadAny(f.loaded.File, s.worker.Providers)
+				f.loaded = s.load(f.loaded.File)
 			}
 		}
 	}
@@ -512,7 +534,7 @@ func (s *FolderStore) wasAsked() (asked, news bool) {
 func (s *FolderStore) retry() {
 	for _, f := range s.files {
 		if f.loaded != nil && f.loaded.Problems.Err() != nil {
-			f.loaded = loadAny(f.loaded.File, s.worker.Providers)
+			f.loaded = s.load(f.loaded.File)
 		}
 	}
 }
@@ -671,7 +693,7 @@ func (s *FolderStore) lookAt(path string, f *watchedFile) (different, restless b
 	if stamp != f.stamp {
 		f.stamp, f.same = stamp, 0
 		if !s.looked { // the worker has begun with what was there: without it, its connector would pass for deleted
-			f.loaded, f.of = loadAny(path, s.worker.Providers), stamp
+			f.loaded, f.of = s.load(path), stamp
 		}
 		if f.moving++; f.moving == movingLooks {
 			s.log.Warn("a connector's file changes all the time: it counts when it rests, and until then as it was",
@@ -683,7 +705,7 @@ func (s *FolderStore) lookAt(path string, f *watchedFile) (different, restless b
 	if f.same++; f.loaded != nil && f.of == stamp {
 		return false, false
 	}
-	c := loadAny(path, s.worker.Providers)
+	c := s.load(path)
 	if now := watch.Stamp(path); now != stamp { // while it was read
 		f.stamp, f.same = now, 0
 		return false, true

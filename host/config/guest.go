@@ -68,7 +68,7 @@ func (g *Guest) Planned(c *Connector, planned []wit.Setting) []wit.Setting {
 
 // shown is what the plugin sees of a value.
 func (g *Guest) shown(e Entry) string {
-	value := setting.Trim(e.Value)
+	value := setting.Trim(e.Value.Reveal())
 	if value != "" && g.hides(e) {
 		return Mask
 	}
@@ -81,7 +81,7 @@ func (g *Guest) hides(e Entry) bool {
 
 // withholds tells whether a value that is no secret by its name may be one by where it comes from.
 func (g *Guest) withholds(e Entry) bool {
-	if g.BuiltIn || !e.FromFile {
+	if g.BuiltIn || !e.Value.FromFile() {
 		return false
 	}
 	spec, ok := g.Own.Find(e.Key)

@@ -143,7 +143,7 @@ func TestTextsAreTrimmedAsJavaDoes(t *testing.T) {
 		declared("delimiter", wit.KindText, "", "")}}
 	for _, c := range []struct{ given, want string }{{"\u00a0", "\u00a0"}, {" \u2003a\u0085\t", "\u2003a\u0085"},
 		{"\x00\x1fa b\x1c ", "a b"}, {"\ufeff", "\ufeff"}} {
-		connector := &Connector{Entries: []Entry{{Key: "delimiter", Value: c.given, Raw: c.given}}}
+		connector := &Connector{Entries: []Entry{NewEntry("delimiter", c.given, "", 0)}}
 		guest := Guest{Own: DeclareComponent(own)}
 		want := []wit.Setting{{Name: "delimiter", Value: c.want}}
 		if diff := cmp.Diff(want, guest.Settings(connector)); diff != "" || connector.Text("delimiter") != c.want {

@@ -179,7 +179,7 @@ func TestTargets(t *testing.T) {
 	if err := second.Set("a", TargetStarted); err != nil {
 		t.Fatal(err)
 	}
-	begins := func(name, state string) *Connector { return &Connector{Name: name, Initial: &Entry{Value: state}} }
+	begins := func(name, state string) *Connector { return &Connector{Name: name, Initial: &Entry{Raw: state}} }
 	if third, err := OpenTargets(path); err != nil || third.Get(begins("a", "PAUSED")) != TargetStarted ||
 		third.Get(&Connector{Name: "b"}) != TargetStopped || third.Get(begins("d", "paused")) != TargetPaused {
 		t.Errorf("found %+v %v", third, err)

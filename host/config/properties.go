@@ -27,7 +27,7 @@ func readProperties(file string, data []byte) ([]Entry, Problems) {
 				Text: `expected four hexadecimal digits behind \u`})
 			continue
 		}
-		entries = append(entries, Entry{Key: key, Value: value, Raw: value, File: file, Line: at})
+		entries = append(entries, NewEntry(key, value, file, at))
 	}
 	return entries, problems
 }

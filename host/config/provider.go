@@ -11,16 +11,42 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/culvert-project/culvert/host/secret"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 )
 
-// Providers resolve references in values: `${file:PATH:KEY}`, `${dir:PATH:NAME}`, `${env:NAME}`. The three are there
-// under these names without being asked for; `config.providers` of the worker may declare others, by Kafka's class
-// names.
+// Providers resolve references in values: `${file:PATH:KEY}`, `${dir:PATH:NAME}`, `${env:NAME}`. In files of the
+// installation the three are there under these names without being asked for; `config.providers` of the worker may
+// declare others, by Kafka's class names. For what comes by REST ([Entry.Brought]) only those count that
+// `config.providers` names, within their `allowed.paths` or `allowlist.pattern`, as in Kafka: whoever may change
+// connectors could read every file of the worker otherwise.
 //
 // One thing differs from Kafka: a key, file or variable that is not there is an error. Kafka hands on the reference
 // itself, which then is sent as a password and locks a user.
-type Providers struct{ byName map[string]provider }
+//
+// What they have given is kept out of texts as long as a configuration holds it, see [Providers.Strike].
+type Providers struct {
+	byName map[string]provider
+	// declared are the names in config.providers.
+	declared []string
+	known    secret.Known
+}
+
+// Strike is a text without what providers gave.
+func (p *Providers) Strike(text string) string {
+	if p == nil {
+		return text
+	}
+	return p.known.Strike(text)
+}
+
+// struck are problems without what providers gave.
+func (p *Providers) struck(problems Problems) Problems {
+	for i := range problems {
+		problems[i].Text = p.Strike(problems[i].Text)
+	}
+	return problems
+}
 
 // names of the providers, for messages.
 func (p *Providers) names() string {
@@ -37,6 +63,8 @@ func (p *Providers) names() string {
 // provider is where values come from.
 type provider struct {
 	kind providerKind
+	// open to what comes by REST.
+	open bool
 	// get returns the value for path and key; !ok: it has none.
 	get func(path, key string) (value string, ok bool, err error)
 }
@@ -56,11 +84,25 @@ func (k providerKind) lacks() string {
 		ofFolder: "the folder has no such file"}[k]
 }
 
+// class is the name of Kafka's own one.
+func (k providerKind) class() string {
+	return providerClasses + [...]string{ofEnvironment: "EnvVarConfigProvider", ofFile: "FileConfigProvider",
+		ofFolder: "DirectoryConfigProvider"}[k]
+}
+
+// bound is the parameter that says how much of it is open.
+func (k providerKind) bound() string {
+	if k == ofEnvironment {
+		return "param.allowlist.pattern"
+	}
+	return "param.allowed.paths"
+}
+
 const providerClasses = "org.apache.kafka.common.config.provider."
 
 // NewProviders reads `config.providers` and `config.providers.NAME.{class,param.…}`.
 func NewProviders(worker []Entry) (*Providers, Problems) {
-	p := &Providers{map[string]provider{"file": fileProvider(nil), "dir": directoryProvider(nil),
+	p := &Providers{byName: map[string]provider{"file": fileProvider(nil), "dir": directoryProvider(nil),
 		"env": environmentProvider(nil)}}
 	byKey := map[string]Entry{}
 	for _, e := range worker {
@@ -71,7 +113,8 @@ func NewProviders(worker []Entry) (*Providers, Problems) {
 		return p, nil
 	}
 	var problems Problems
-	for _, name := range List(declared.Value) {
+	p.declared = List(declared.Value.Reveal())
+	for _, name := range p.declared {
 		prefix := "config.providers." + name + "."
 		class, ok := byKey[prefix+"class"]
 		if !ok {
@@ -84,14 +127,19 @@ func NewProviders(worker []Entry) (*Providers, Problems) {
 			problems = append(problems, *problem)
 			continue
 		}
+		if bound := prefix + made.kind.bound(); setting.Trim(byKey[bound].Value.Reveal()) == "" {
+			problems = append(problems, class.warning("without %s it gives what comes by REST all that the worker may "+
+				"read", bound))
+		}
+		made.open = true
 		p.byName[name] = made
 	}
 	return p, problems
 }
 
 func makeProvider(class Entry, prefix string, byKey map[string]Entry) (provider, *Problem) {
-	allowed := List(byKey[prefix+"param.allowed.paths"].Value)
-	switch strings.TrimPrefix(setting.Trim(class.Value), providerClasses) {
+	allowed := List(byKey[prefix+"param.allowed.paths"].Value.Reveal())
+	switch strings.TrimPrefix(setting.Trim(class.Value.Reveal()), providerClasses) {
 	case "FileConfigProvider":
 		return fileProvider(allowed), nil
 	case "DirectoryConfigProvider":
@@ -101,7 +149,7 @@ func makeProvider(class Entry, prefix string, byKey map[string]Entry) (provider,
 		if !ok {
 			return environmentProvider(nil), nil
 		}
-		re, err := regexp.Compile("^(?:" + pattern.Value + ")$")
+		re, err := regexp.Compile("^(?:" + pattern.Value.Reveal() + ")$")
 		if err != nil {
 			problem := pattern.problem("expected a regular expression: %v", err)
 			return provider{}, &problem
@@ -114,11 +162,12 @@ func makeProvider(class Entry, prefix string, byKey map[string]Entry) (provider,
 }
 
 func fileProvider(allowed []string) provider {
-	return provider{ofFile, func(path, key string) (string, bool, error) {
-		if err := inside(allowed, path); err != nil {
+	return provider{kind: ofFile, get: func(path, key string) (string, bool, error) {
+		real, err := inside(allowed, path)
+		if err != nil {
 			return "", false, err
 		}
-		data, err := ReadRegular(path)
+		data, err := ReadRegular(real)
 		if err == nil {
 			data, err = decoded(data)
 		}
@@ -131,7 +180,7 @@ func fileProvider(allowed []string) provider {
 		}
 		for _, e := range slices.Backward(entries) {
 			if e.Key == key {
-				return e.Value, true, nil
+				return e.Raw, true, nil
 			}
 		}
 		return "", false, nil
@@ -139,14 +188,15 @@ func fileProvider(allowed []string) provider {
 }
 
 func directoryProvider(allowed []string) provider {
-	return provider{ofFolder, func(path, key string) (string, bool, error) {
-		if err := inside(allowed, path); err != nil {
-			return "", false, err
-		}
+	return provider{kind: ofFolder, get: func(path, key string) (string, bool, error) {
 		if key != filepath.Base(key) {
 			return "", false, fmt.Errorf("expected the name of a file in %s, found %q", path, key)
 		}
-		data, err := ReadRegular(filepath.Join(path, key))
+		real, err := inside(allowed, filepath.Join(path, key))
+		var data []byte
+		if err == nil {
+			data, err = ReadRegular(real)
+		}
 		if errors.Is(err, fs.ErrNotExist) {
 			return "", false, nil
 		}
@@ -155,7 +205,7 @@ func directoryProvider(allowed []string) provider {
 }
 
 func environmentProvider(allowed *regexp.Regexp) provider {
-	return provider{ofEnvironment, func(path, key string) (string, bool, error) {
+	return provider{kind: ofEnvironment, get: func(path, key string) (string, bool, error) {
 		if path != "" {
 			return "", false, fmt.Errorf("expected ${env:NAME}, found a path %q", path)
 		}
@@ -167,50 +217,101 @@ func environmentProvider(allowed *regexp.Regexp) provider {
 	}}
 }
 
-// inside checks `allowed.paths`: none means all.
-func inside(allowed []string, path string) error {
+// inside is the path of a file that `allowed.paths` allows to read, links followed; no paths allow all.
+func inside(allowed []string, path string) (real string, err error) {
 	if len(allowed) == 0 {
-		return nil
+		return path, nil
 	}
-	for _, a := range allowed {
-		rel, err := filepath.Rel(a, path)
+	real, err = filepath.EvalSymlinks(path)
+	leads := err == nil
+	if !leads { // whoever reads it finds out why; only its name tells whether it may be read
+		real = filepath.Clean(path)
+	}
+	for _, at := range allowed {
+		if to, err := filepath.EvalSymlinks(at); err == nil && leads {
+			at = to
+		}
+		rel, err := filepath.Rel(at, real)
 		if err == nil && rel != ".." && !strings.HasPrefix(rel, ".."+string(filepath.Separator)) {
-			return nil
+			return real, nil
 		}
 	}
-	return fmt.Errorf("%s is outside allowed.paths", path)
+	return "", fmt.Errorf("%s is outside allowed.paths", path)
 }
 
 // reference is Kafka's pattern: ${provider:key} or ${provider:path:key}.
 var reference = regexp.MustCompile(`\$\{([^}]*?):(([^}]*?):)?([^}]*?)\}`)
 
-// Resolve returns the entries with their references replaced. References to providers that nobody declared stay as they
-// are, as in Kafka (a transform's replacement may look like one).
+// Resolve returns the entries with their references replaced, as they are now. References to providers that nobody
+// declared stay as they are, as in Kafka (a transform's replacement may look like one).
 func (p *Providers) Resolve(entries []Entry) ([]Entry, Problems) {
 	var problems Problems
 	resolved := slices.Clone(entries)
 	for i := range resolved {
-		e := &resolved[i]
-		if !strings.Contains(e.Value, "${") {
-			continue
-		}
-		e.Value = reference.ReplaceAllStringFunc(e.Value, func(match string) string {
-			parts := reference.FindStringSubmatch(match)
-			source, ok := p.byName[parts[1]]
-			if !ok {
-				return match
-			}
-			v, ok, err := source.get(parts[3], parts[4])
-			switch {
-			case err != nil:
-				problems = append(problems, e.problem("%s: %v", match, err))
-			case !ok:
-				problems = append(problems, e.problem("%s: nothing there by that name: %s", match, source.kind.lacks()))
-			}
-			e.Secret = true
-			e.FromFile = e.FromFile || source.kind != ofEnvironment
-			return v
-		})
+		problems = append(problems, p.resolve(&resolved[i])...)
 	}
 	return resolved, problems
+}
+
+// Open tells whether all that the entry's value is to have from providers is open to REST.
+func (p *Providers) Open(e Entry) bool {
+	return !slices.ContainsFunc(reference.FindAllStringSubmatch(e.Raw, -1), func(parts []string) bool {
+		source, ok := p.byName[parts[1]]
+		return ok && !source.open
+	})
+}
+
+// refers tells whether some of the entry's value is to come from a provider.
+func (p *Providers) refers(e Entry) bool {
+	return slices.ContainsFunc(reference.FindAllStringSubmatch(e.Raw, -1), func(parts []string) bool {
+		_, ok := p.byName[parts[1]]
+		return ok
+	})
+}
+
+func (p *Providers) resolve(e *Entry) (problems Problems) {
+	if !p.refers(*e) {
+		return nil
+	}
+	var given []string
+	fromFile := false
+	text := reference.ReplaceAllStringFunc(e.Raw, func(match string) string {
+		parts := reference.FindStringSubmatch(match)
+		source, ok := p.byName[parts[1]]
+		if !ok {
+			return match
+		}
+		fromFile = fromFile || source.kind != ofEnvironment
+		if e.Brought && !source.open {
+			problems = append(problems, e.problem("%s: %s", match, p.closed(source, parts[1], parts[3], parts[4])))
+			return ""
+		}
+		v, ok, err := source.get(parts[3], parts[4])
+		switch {
+		case err != nil:
+			problems = append(problems, e.problem("%s: %v", match, err))
+		case !ok:
+			problems = append(problems, e.problem("%s: nothing there by that name: %s", match, source.kind.lacks()))
+		}
+		given = append(given, v)
+		return v
+	})
+	e.Value = p.known.Given(text, fromFile, given...)
+	return problems
+}
+
+// closed says what opens a provider to what comes by REST.
+func (p *Providers) closed(source provider, name, path, key string) string {
+	to := path
+	switch source.kind {
+	case ofEnvironment:
+		to = regexp.QuoteMeta(key)
+	case ofFile:
+		to = filepath.Dir(path)
+	}
+	prefix := "config.providers." + name + "."
+	return fmt.Sprintf("what comes by REST may use only those config providers that the worker's file names. These "+
+		"lines there open this one, as far as the last of them says: %s %s %s",
+		"config.providers="+strings.Join(append(slices.Clone(p.declared), name), ","),
+		prefix+"class="+source.kind.class(), prefix+source.kind.bound()+"="+to)
 }

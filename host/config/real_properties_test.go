@@ -87,7 +87,7 @@ func asJava(text string) string {
 		if _, known := last[key]; !known {
 			keys = append(keys, key)
 		}
-		last[key] = hex.EncodeToString([]byte(e.Value))
+		last[key] = hex.EncodeToString([]byte(e.Raw))
 	}
 	slices.Sort(keys)
 	for i, key := range keys {

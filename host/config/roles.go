@@ -56,7 +56,8 @@ func NewRoles(d *Declarations, c *Connector) Roles {
 			continue
 		}
 		if spec, ok := d.Find(e.Key); ok && spec.Role() != "" && !r.byRole[spec.Role()].given {
-			r.byRole[spec.Role()] = roleValue{spec: spec, value: setting.Trim(e.Value), given: true, has: true}
+			value := setting.Trim(e.Value.Reveal())
+			r.byRole[spec.Role()] = roleValue{spec: spec, value: value, given: true, has: true}
 		}
 	}
 	return r

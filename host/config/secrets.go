@@ -8,11 +8,7 @@ import (
 // Again is the connector with its references resolved anew: a secret behind a file may be another one by now. What was
 // given in place is as it was.
 func (c *Connector) Again(p *Providers) (*Connector, error) {
-	entries := slices.Clone(c.Entries)
-	for i := range entries {
-		entries[i].Value, entries[i].Secret, entries[i].FromFile = entries[i].Raw, false, false
-	}
-	entries, problems := p.Resolve(entries)
+	entries, problems := p.Resolve(c.Entries)
 	if err := problems.Err(); err != nil {
 		return nil, err
 	}
@@ -23,7 +19,7 @@ func (c *Connector) Again(p *Providers) (*Connector, error) {
 func (c *Connector) Differing(other *Connector) []string {
 	var keys []string
 	for _, e := range c.Entries {
-		if v, ok := other.Get(e.Key); !ok || v != e.Value {
+		if v, ok := other.Get(e.Key); !ok || v != e.Value.Reveal() {
 			keys = append(keys, e.Key)
 		}
 	}

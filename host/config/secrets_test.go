@@ -16,10 +16,10 @@ func secretsOf(t *testing.T) (p *Providers, c *Connector, dir string) {
 	write(t, filepath.Join(dir, "token"), "uno")
 	p, problems := NewProviders(nil)
 	c, more := NewConnector("c.properties", []Entry{
-		{Key: "fixed", Value: "x", Raw: "x"},
-		{Key: "password", Value: "${file:" + dir + "/some.properties:password}", Raw: "${file:" + dir +
-			"/some.properties:password}"},
-		{Key: "token", Value: "Bearer ${dir:" + dir + ":token}", Raw: "Bearer ${dir:" + dir + ":token}"},
+		NewEntry("fixed", "x", "", 0),
+		NewEntry("password", "${file:"+dir+
+			"/some.properties:password}", "", 0),
+		NewEntry("token", "Bearer ${dir:"+dir+":token}", "", 0),
 	}, p)
 	if err := append(problems, more...).Err(); err != nil {
 		t.Fatal(err)
@@ -49,7 +49,7 @@ func TestReferencesAreReadAgain(t *testing.T) {
 		again.Text("password") != "one" || c.Text("token") != "Bearer uno" {
 		t.Errorf("differing %v: %q, %q", keys, again.Text("token"), again.Text("password"))
 	}
-	if e, _ := again.Entry("token"); !e.Secret || e.Raw != "Bearer ${dir:"+dir+":token}" {
+	if e, _ := again.Entry("token"); !e.Value.Secret() || e.Raw != "Bearer ${dir:"+dir+":token}" {
 		t.Errorf("the entry is %+v", e)
 	}
 	if err := os.Remove(files[1]); err != nil {
@@ -64,8 +64,7 @@ func TestReferencesAreReadAgain(t *testing.T) {
 func TestNamesOfOnesOwn(t *testing.T) {
 	d := Declare(declared("x.header.{name}", wit.KindPassword, "", "", wit.Rule{Role: wit.Ptr("http.header.{name}")}),
 		declared("x.header.fixed", wit.KindText, "", ""))
-	c, _ := NewConnector("c.properties", []Entry{{Key: "x.header.API-Key", Value: "k"}, {Key: "x.header.fixed",
-		Value: "f"}, {Key: "x.header.", Value: "e"}}, &Providers{})
+	c, _ := NewConnector("c.properties", []Entry{NewEntry("x.header.API-Key", "k", "", 0), NewEntry("x.header.fixed", "f", "", 0), NewEntry("x.header.", "e", "", 0)}, &Providers{})
 	r := NewRoles(d, c)
 	if headers := r.Prefix("http.header."); len(headers) != 1 || headers["API-Key"] != "k" ||
 		r.Setting("http.header.API-Key") != "x.header.API-Key" || !r.Given("http.header.API-Key") {

@@ -36,7 +36,7 @@ func (l layer) ReadBytes() ([]byte, error) { return nil, fmt.Errorf("expected en
 func (l layer) Read() (map[string]any, error) {
 	m := make(map[string]any, len(l))
 	for _, e := range l {
-		m[e.Key] = e.Value
+		m[e.Key] = e.Value.Reveal()
 	}
 	return m, nil
 }
@@ -87,7 +87,7 @@ func NewWorker(file string, entries []Entry, environ []string, flags map[string]
 	}
 	problems = append(problems, w.check()...)
 	problems.Sort()
-	return w, problems
+	return w, w.Providers.struck(problems)
 }
 
 // defaults are those of the declarations. Without a file nobody has thought of who may read passwords by REST, so it is
@@ -96,11 +96,11 @@ func defaults(file string) layer {
 	var l layer
 	for _, s := range workerSettings {
 		if s.DefaultValue != nil {
-			l = append(l, Entry{Key: s.Name, Value: *s.DefaultValue, Raw: *s.DefaultValue})
+			l = append(l, NewEntry(s.Name, *s.DefaultValue, "", 0))
 		}
 	}
 	if file == "" {
-		l = append(l, Entry{Key: "listeners", Value: listensAlone, Raw: listensAlone})
+		l = append(l, NewEntry("listeners", listensAlone, "", 0))
 	}
 	return l
 }
@@ -122,7 +122,7 @@ func environment(environ []string) layer {
 			continue
 		}
 		key := strings.NewReplacer("___", "-", "__", "_", "_", ".").Replace(strings.ToLower(rest))
-		l = append(l, Entry{Key: key, Value: value, Raw: value, File: fromEnvironment + name})
+		l = append(l, NewEntry(key, value, fromEnvironment+name, 0))
 	}
 	return l
 }
@@ -130,7 +130,7 @@ func environment(environ []string) layer {
 func commandLine(flags map[string]string) layer {
 	var l layer
 	for key, value := range flags {
-		l = append(l, Entry{Key: key, Value: value, Raw: value, File: "command line"})
+		l = append(l, NewEntry(key, value, "command line", 0))
 	}
 	return l
 }
@@ -140,13 +140,13 @@ func (w *Worker) check() Problems {
 	var problems Problems
 	d := workerDeclarations()
 	for _, e := range w.given {
-		if e.Secret && e.Value == "" {
-			continue // could not be resolved, which is a problem already
+		if e.unresolved() {
+			continue
 		}
 		spec, ok := d.Find(e.Key)
 		switch {
 		case ok:
-			if text := CheckValue(&spec, e.Value, !e.Secret); text != "" {
+			if text := CheckValue(&spec, e.Value.Reveal(), !e.Value.Secret()); text != "" {
 				problems = append(problems, invalid(e, text, w.Providers)...)
 			} else if found := literal(e, &spec, w.Providers); found != nil {
 				problems = append(problems, found...)
@@ -238,6 +238,15 @@ func hasPrefix(key string, prefixes []string) bool {
 	return slices.ContainsFunc(prefixes, func(p string) bool { return strings.HasPrefix(key, p) })
 }
 
+// Strike is a text without what config providers gave the worker and its connectors, see [Providers.Strike]; nil leaves
+// it as it is.
+func (w *Worker) Strike(text string) string {
+	if w == nil {
+		return text
+	}
+	return w.Providers.Strike(text)
+}
+
 // Given tells whether the user set it, by whatever means.
 func (w *Worker) Given(name string) bool { _, ok := w.given[name]; return ok }
 
@@ -291,15 +300,14 @@ func (w *Worker) Prefixed(prefix string) map[string]string {
 // follows the file that holds a secret. !ok: it has no such reference, or what it refers to is not there now.
 func (w *Worker) Current(name string) (value string, ok bool) {
 	e, given := w.given[name]
-	if !given || !e.Secret {
+	if !given || !e.Value.Secret() {
 		return "", false
 	}
-	e.Value = e.Raw
 	now, problems := w.Providers.Resolve([]Entry{e})
 	if problems.Err() != nil {
 		return "", false
 	}
-	return setting.Trim(now[0].Value), true
+	return setting.Trim(now[0].Value.Reveal()), true
 }
 
 // Place puts an error where its setting was given, if it is, or wraps, a [Problem]; else it is the file's.
@@ -319,7 +327,7 @@ func (w *Worker) Problem(name, text string) Problem {
 	if !ok {
 		e = Entry{Key: name, File: w.File, Line: 1}
 	}
-	return e.problem("%s", text)
+	return e.problem("%s", w.Strike(text))
 }
 
 // All is every setting with its value, defaults included.

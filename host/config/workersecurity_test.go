@@ -64,8 +64,9 @@ func TestSecurityIsCheckedAlikeWithAndWithoutPrefix(t *testing.T) {
 		for _, value := range []string{"", "junk", "-1", "GSSAPI", "12345678901", "TLSv1.3"} {
 			first := ""
 			for i, name := range []string{p.Name, "producer." + p.Name, "admin." + p.Name} {
-				w, problems := NewWorker("w.properties", []Entry{{Key: "bootstrap.servers", Value: "a:1", Raw: "a:1",
-					File: "w.properties"}, {Key: name, Value: value, Raw: value, File: "w.properties"}}, nil, nil)
+				w, problems := NewWorker("w.properties", []Entry{
+					NewEntry("bootstrap.servers", "a:1", "w.properties", 0),
+					NewEntry(name, value, "w.properties", 0)}, nil, nil)
 				text := ""
 				if err := problems.Err(); err != nil {
 					text = err.Error()

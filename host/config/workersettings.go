@@ -64,7 +64,8 @@ var generalSettings = []wit.SettingSpec{
 	declared("unknown.settings", wit.KindText, "error",
 		"What an unknown key under a plugin's own prefix is: error, or warn.", allowed("error", "warn")),
 	declared("config.providers", wit.KindListOfText, "",
-		"Names of config providers; file, dir and env are there anyway."),
+		"Names of config providers. In files file, dir and env are there anyway; for what comes by REST only "+
+			"those that stand here count."),
 	declared("errors.tolerance", wit.KindText, "none",
 		"For connectors that do not say: none stops at the first bad record, all goes on.", allowed("none", "all")),
 	declared("errors.log.enable", wit.KindBoolean, "false",

@@ -82,7 +82,7 @@ func ofTelemetry(environ []string, above ...layer) (layer, Problems) {
 			continue
 		}
 		given[t.setting] = true
-		e := Entry{Key: t.setting, Value: value, Raw: value, File: fromEnvironment + t.variable}
+		e := NewEntry(t.setting, value, fromEnvironment+t.variable, 0)
 		if spec, ok := declared.Find(e.Key); ok {
 			if text := CheckValue(&spec, value, true); text != "" {
 				problems = append(problems, e.warning("%s; the default counts in its place", text))
@@ -92,7 +92,7 @@ func ofTelemetry(environ []string, above ...layer) (layer, Problems) {
 		l = append(l, e)
 	}
 	for _, e := range slices.Concat(above...) {
-		given[e.Key] = given[e.Key] || strings.TrimSpace(e.Value) != ""
+		given[e.Key] = given[e.Key] || strings.TrimSpace(e.Value.Reveal()) != ""
 	}
 	if !given[TracingEndpoint] {
 		return nil, nil

@@ -279,11 +279,11 @@ func overridden(ctx context.Context, k kafka.Config, c *config.Connector, provid
 	error) {
 	settings := map[string]string{}
 	for _, e := range c.Entries {
-		settings[e.Key] = e.Value
+		settings[e.Key] = e.Value.Reveal()
 	}
 	k, _, err := k.Override(ctx, settings)
 	k.Follow(func(name string) (string, bool) {
-		if e, given := c.Entry(name); !given || !e.Secret {
+		if e, given := c.Entry(name); !given || !e.Value.Secret() {
 			return "", false
 		}
 		again, err := c.Again(providers)
@@ -459,11 +459,11 @@ func (c *connector) taskStatuses() []TaskStatus {
 		task := TaskStatus{ID: t.number, State: t.state, WorkerID: c.o.WorkerID, Version: version, Plugin: now.file,
 			Plugins: now.notes}
 		if t.state == Running && c.client != nil {
-			task.Trace = c.client.Waiting()
+			task.Trace = c.o.Worker.Strike(c.client.Waiting())
 		}
 		if t.fault != nil {
-			task.Trace = trace(t.fault, fmt.Sprintf("task %s-%d", c.given.Name, t.number),
-				"plugin "+c.plugin.Name+" "+version)
+			task.Trace = c.o.Worker.Strike(trace(t.fault, fmt.Sprintf("task %s-%d", c.given.Name, t.number),
+				"plugin "+c.plugin.Name+" "+version))
 			task.Restarts = restarts(t.next)
 		}
 		all = append(all, task)

@@ -493,13 +493,13 @@ func (k *controller) status() Status {
 		WorkerID: life.o.WorkerID,
 		Version:  life.plugin.Version, Plugin: fileOf(life.plugin), File: file}}
 	if fault != nil {
-		s.Connector.Trace = trace(fault, "connector "+k.name)
+		s.Connector.Trace = life.o.Worker.Strike(trace(fault, "connector "+k.name))
 		life.mu.Lock()
 		s.Connector.Restarts = restarts(life.next)
 		life.mu.Unlock()
 	}
 	if refused.Err() != nil {
-		s.Connector.ConfigError = refused.Error()
+		s.Connector.ConfigError = life.o.Worker.Strike(refused.Error())
 	}
 	if state == Stopped {
 		return s

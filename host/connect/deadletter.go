@@ -220,6 +220,7 @@ func (t *task) letterHeaders(l failureContext, binding *plugin.Binding) []kgo.Re
 	setting, failed, info := at.setting, at.class, at.info
 	list := make([]kgo.RecordHeader, 0, 24)
 	add := func(name, value string) { list = append(list, kgo.RecordHeader{Key: name, Value: []byte(value)}) }
+	say := func(name, text string) { add(name, c.o.Worker.Strike(text)) }
 	const kip298 = letterHeader
 	class := l.class
 	if class == "" {
@@ -233,8 +234,8 @@ func (t *task) letterHeaders(l failureContext, binding *plugin.Binding) []kgo.Re
 	add(kip298+"stage", stages[l.stage])
 	add(kip298+"class.name", failed)
 	add(kip298+"exception.class.name", class)
-	add(kip298+"exception.message", l.err.Error())
-	add(kip298+"exception.stacktrace", class+": "+l.err.Error())
+	say(kip298+"exception.message", l.err.Error())
+	say(kip298+"exception.stacktrace", class+": "+l.err.Error())
 	const ours = ownLetterHeader
 	add(ours+"plugin.name", info.Name)
 	add(ours+"plugin.version", info.Version)
@@ -254,9 +255,9 @@ func (t *task) letterHeaders(l failureContext, binding *plugin.Binding) []kgo.Re
 	var f *wit.Fault
 	if errors.As(l.err, &f) && (l.stage == core.AtWrite || l.stage == core.AtEncode) {
 		if f.Code != nil {
-			add(ours+"service.code", *f.Code)
+			say(ours+"service.code", *f.Code)
 		}
-		add(ours+"service.message", f.Message)
+		say(ours+"service.message", f.Message)
 	}
 	return list
 }

@@ -24,7 +24,7 @@ func TestFlushInterval(t *testing.T) {
 			if value == "" {
 				return nil
 			}
-			return []config.Entry{{Key: name, Value: value, File: "x.properties"}}
+			return []config.Entry{config.NewEntry(name, value, "x.properties", 0)}
 		}
 		worker, problems := config.NewWorker("", entries("offset.flush.interval.ms", c.worker), nil, nil)
 		connector, more := config.NewConnector("", entries("x.flush.ms", c.connector), worker.Providers)

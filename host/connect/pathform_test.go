@@ -24,7 +24,7 @@ func TestPathForm(t *testing.T) {
 		{"destination", "/x?$skiptoken=1", false},
 		{"host", "https://h/x?$skiptoken=1", false},
 	} {
-		given, _ := config.NewConnector("c", []config.Entry{{Key: "name", Value: "c"}, {Key: c.key, Value: "h"}}, nil)
+		given, _ := config.NewConnector("c", []config.Entry{config.NewEntry("name", "c", "", 0), config.NewEntry(c.key, "h", "", 0)}, nil)
 		k := &connector{component: component, given: given}
 		if c.key == "host" {
 			k.component.Settings = component.Settings[:1]

@@ -348,7 +348,7 @@ func (p *replay) unfit(l *DeadLetter) string {
 	d := config.DeclareComponent(c.component)
 	for _, e := range c.config.Entries {
 		if spec, ok := d.Find(e.Key); ok && spec.Role() == wanted {
-			topics = append(topics, setting.Trim(e.Value))
+			topics = append(topics, setting.Trim(e.Value.Reveal()))
 		}
 	}
 	if len(topics) > 0 && !slices.Contains(topics, l.Topic) {

@@ -168,8 +168,8 @@ func (c *connector) sharedBy(prefix string) (k kafka.Config, key string) {
 		if !strings.HasPrefix(e.Key, prefix) {
 			continue
 		}
-		own[e.Key] = e.Value
-		if e.Secret {
+		own[e.Key] = e.Value.Reveal()
+		if e.Value.Secret() {
 			own["name"] = c.config.Name
 		}
 	}

@@ -104,7 +104,7 @@ func (c *connector) paths() []string {
 	}
 	paths := service.Paths(c.component, c.config)
 	for _, e := range c.config.Entries {
-		path := setting.Trim(e.Value)
+		path := setting.Trim(e.Value.Reveal())
 		if strings.Contains(e.Key, ".override.") && strings.HasSuffix(e.Key, ".location") && path != "" &&
 			!slices.Contains(paths, path) {
 			paths = append(paths, path)

@@ -54,7 +54,8 @@ func TestConnectorThatIsMended(t *testing.T) {
 		fault string
 		mend  func()
 	}{
-		"reference": {[]string{"spy.address=localhost", "spy.scheme=http", "spy.port=${dir:" + dir + ":port}"}, "70000",
+		"reference": {[]string{"spy.address=localhost", "spy.scheme=http", "spy.port=${dir:" + dir + ":port}"},
+			"expected 1 to 65535",
 			func() { put("port", port) }},
 		"store": {[]string{"spy.address=localhost", "spy.scheme=https", "spy.port=" + port, "spy.roots=" + roots},
 			"roots.pem", func() {
@@ -204,7 +205,7 @@ func TestAutoRestartByDefault(t *testing.T) {
 		}
 		k := &connector{o: &Options{Worker: worker}, config: &config.Connector{Name: "c"}}
 		if c.own != "" {
-			k.config.Entries = []config.Entry{{Key: config.AutoRestart, Value: c.own}}
+			k.config.Entries = []config.Entry{config.NewEntry(config.AutoRestart, c.own, "", 0)}
 		}
 		if found := k.autoRestart(); found != c.want {
 			t.Errorf("file %q, connector %q, worker %q: expected %t, found %t", c.file, c.own, c.worker, c.want, found)

@@ -26,8 +26,14 @@ func (c *connector) asWritten(given *config.Connector, planned []wit.Setting) ma
 			name = spec.Name
 		}
 		value, there := settings[name]
-		if there && (value == setting.Trim(e.Value) || value == config.Mask || e.Secret && value != "") {
+		if there && (value == setting.Trim(e.Value.Reveal()) || value == config.Mask ||
+			e.Value.Secret() && value != "") {
 			settings[name] = e.Raw
+		}
+	}
+	for _, s := range planned { // what the plugin made of others
+		if e, written := given.Entry(s.Name); !written || settings[s.Name] != e.Raw {
+			settings[s.Name] = c.o.Worker.Strike(settings[s.Name])
 		}
 	}
 	return settings

@@ -308,7 +308,17 @@ type failure struct {
 	Message string `json:"message"`
 }
 
-func (x *exchange) fail(status int, message string) { x.answer(status, failure{status, message}) }
+// failure is one whose message shows no secret; where no worker answers yet it has none to show.
+func (x *exchange) failure(status int, message string) failure {
+	if x.worker != nil {
+		message = x.worker.Strike(message)
+	}
+	return failure{status, message}
+}
+
+func (x *exchange) fail(status int, message string) {
+	x.answer(status, x.failure(status, message))
+}
 
 // framework answers as Kafka's REST framework does by itself: without a content type.
 func (x *exchange) framework(status int) {
@@ -320,7 +330,7 @@ func (x *exchange) framework(status int) {
 
 // refuse answers as fail does, whatever the client accepts.
 func (x *exchange) refuse(status int, message string) {
-	data, _ := json.Marshal(failure{status, message})
+	data, _ := json.Marshal(x.failure(status, message))
 	x.w.Header().Set("Content-Type", "application/json")
 	x.w.WriteHeader(status)
 	x.w.Write(data)

@@ -31,6 +31,8 @@ type Worker interface {
 	// Known returns nil once Names, Info, Status and Tasks know all connectors; until then nobody is to be told that
 	// there are none. The error is a [Refusal].
 	Known() error
+	// Strike leaves out of a text what must not be shown.
+	Strike(text string) string
 	// Names of all connectors.
 	Names() []string
 	Info(name string) (connect.Info, bool)

@@ -13,25 +13,29 @@ import (
 	"strings"
 	"sync"
 	"unicode/utf8"
+
+	"github.com/culvert-project/culvert/sdk/go/setting"
 )
 
 // Hidden stands in a text where a secret was struck.
-const Hidden = "[hidden]"
+const Hidden = setting.Hidden
 
 // Bounds of what is known of a secret.
 const (
-	// shortest is the length in bytes from which a secret is struck wherever it stands. A shorter one, such as `a` or
-	// `100`, is struck only as a word of its own: inside of other words it says nothing.
+	// shortest is the length in bytes from which a secret is struck. A shorter one, such as `a` or `100`, guards
+	// nothing and stands in every text.
 	shortest = 4
 	// window is the most bytes that are compared at once: so many in a row of a longer secret are struck, whatever
 	// stands around them. Texts are often cut off.
 	window = 8
-	// longest is how many bytes of a secret are known. A text that repeats some of these of a longer one is replaced as
-	// a whole.
-	longest = 16 << 10
-	// capacity is how many windows are known in all, some 50 MiB. With more every text is replaced as a whole.
-	capacity = 1 << 20
+	// maxSecret is how many bytes of a secret are known. A text that repeats some of these of a longer one is
+	// replaced as a whole.
+	maxSecret = 16 << 10
 )
+
+// maxWindows is how many windows are known in all, which take some 100 MiB. With more every text is replaced as a
+// whole. It is a variable for tests.
+var maxWindows = 1 << 21
 
 // Known is a set of secrets, and strikes them out of texts. A secret is found as it is, in large and small letters, and
 // as JSON, Go, URLs, HTML and Base64 write it, also as a part of something longer, as in `Basic dXNlcjpzZWNyZXQ=`. Of a
@@ -44,19 +48,23 @@ type Known struct {
 	// secrets are in endless, too.
 	windows [window + 1]map[uint64]int
 	endless map[uint64]int
-	// words are struck as words of their own.
+	// words are parts of secrets, shorter than a window, that are struck as words of their own.
 	words map[string]int
 	size  int // of windows
 }
 
 // Keep has secrets struck from now on until forget is called, which may be called more than once. Blanks around a
-// secret are no part of it. Nothing is known of an empty one, nor of `true` and `false`.
+// secret are no part of it. Nothing is known of one that has less than 4
+// bytes, nor of `true` and `false`.
 func (k *Known) Keep(secrets ...string) (forget func()) {
 	k.change(secrets, 1)
 	return sync.OnceFunc(func() { k.change(secrets, -1) })
 }
 
 func (k *Known) change(secrets []string, by int) {
+	if k == nil {
+		return
+	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	for _, secret := range secrets {
@@ -65,20 +73,18 @@ func (k *Known) change(secrets []string, by int) {
 			secret = strings.TrimPrefix(secret, scheme)
 		}
 		switch {
-		case secret == "" || secret == "true" || secret == "false":
-		case len(secret) < shortest:
-			count(&k.words, secret, by)
+		case len(secret) < shortest || secret == "true" || secret == "false":
 		default:
-			k.long(secret, by)
+			k.note(secret, by)
 		}
 	}
 }
 
-// long notes a secret that is struck wherever it stands.
-func (k *Known) long(secret string, by int) {
-	cut := len(secret) > longest
+// note counts the pieces of a secret that are struck.
+func (k *Known) note(secret string, by int) {
+	cut := len(secret) > maxSecret
 	if cut {
-		secret = secret[:longest]
+		secret = secret[:maxSecret]
 	}
 	n := windowOf(len(secret))
 	for _, word := range strings.FieldsFunc(secret, func(r rune) bool { return !isWord(r) }) {
@@ -163,7 +169,7 @@ func (k *Known) Strike(text string) string {
 	}
 	k.mu.RLock()
 	defer k.mu.RUnlock()
-	if k.size > capacity && text != "" {
+	if k.size > maxWindows && text != "" {
 		return Hidden
 	}
 	found := struck{text: text}

@@ -1,7 +1,6 @@
 package secret_test
 
 import (
-	"bytes"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -43,10 +42,8 @@ func TestStrike(t *testing.T) {
 		"path":                 {odd, "/" + url.PathEscape(odd), "/[hidden]"},
 		"HTML":                 {odd, "<b>" + html.EscapeString(odd) + "</b>", "<b>[hidden]</b>"},
 		"blanks around":        {" Welcome1!\n", "Welcome1!", "[hidden]"},
-		"short":                {"100", "100 of 1000, x100, (100)", "[hidden] of 1000, x100, ([hidden])"},
-		"short, with signs":    {"a:", "a: a:b, (a:)", "[hidden] [hidden]b, ([hidden])"},
+		"short":                {"100", "100 of 1000", "100 of 1000"},
 		"a word of a list":     {"orders, root, items", "no root in rooted", "no [hidden] in rooted"},
-		"short letters count":  {"Ab", "Ab ab", "[hidden] ab"},
 		"empty":                {" ", "a b", "a b"},
 		"true":                 {"true", "expected true", "expected true"},
 		"a scheme is none":     {"https://my.example", "no https://, https://my.example", "no https://, https://[hidden]"},
@@ -67,7 +64,8 @@ func TestStrike(t *testing.T) {
 			var known secret.Known
 			known.Keep("s3cr3t?Passw0rd>")
 			said := encoding.EncodeToString([]byte(strings.Repeat("u", before) + "s3cr3t?Passw0rd>" + "after"))
-			if got := known.Strike("Basic " + said); !strings.Contains(got, secret.Hidden) || len(got) > 6+8+8+before+8 {
+			got := known.Strike("Basic " + said)
+			if !strings.Contains(got, secret.Hidden) || len(got) > 6+8+8+before+8 {
 				t.Errorf("after %d bytes: %q leaves %q", before, said, got)
 			}
 		}
@@ -77,14 +75,14 @@ func TestStrike(t *testing.T) {
 // What is known twice is known until both are forgotten, and then of no other.
 func TestForget(t *testing.T) {
 	var known secret.Known
-	first, second := known.Keep("Welcome1!", "ab"), known.Keep("Welcome1!", "ab")
+	first, second := known.Keep("Welcome1!", "one, four"), known.Keep("Welcome1!", "one, four")
 	first()
 	first()
-	if got := known.Strike("Welcome1! ab"); got != "[hidden] [hidden]" {
+	if got := known.Strike("Welcome1! four"); got != "[hidden] [hidden]" {
 		t.Errorf("known once more: found %q", got)
 	}
 	second()
-	if got := known.Strike("Welcome1! ab"); got != "Welcome1! ab" {
+	if got := known.Strike("Welcome1! four"); got != "Welcome1! four" {
 		t.Errorf("forgotten: found %q", got)
 	}
 	var none *secret.Known
@@ -95,33 +93,24 @@ func TestForget(t *testing.T) {
 
 // Of what is too long to be known, no text shows some; with too much in all, no text is shown.
 func TestStrikeBounds(t *testing.T) {
-	random := func(n int) string {
-		var b bytes.Buffer
-		for i := uint64(1); b.Len() < n; i++ {
-			fmt.Fprintf(&b, "%x", i*0x9e3779b97f4a7c15)
-		}
-		return b.String()
-	}
 	var known secret.Known
-	long := random(1 << 20)
-	forget := known.Keep(long)
-	if got := known.Strike("found " + long); got != secret.Hidden {
-		t.Errorf("a long one: found %d bytes", len(got))
+	var b strings.Builder
+	for i := range 10_000 {
+		fmt.Fprintln(&b, i)
 	}
-	if got := known.Strike("another text"); got != "another text" {
-		t.Errorf("found %q", got)
+	forget := known.Keep(b.String())
+	for text, want := range map[string]string{"found " + b.String(): secret.Hidden, "another text": "another text"} {
+		if got := known.Strike(text); got != want {
+			t.Errorf("a long one: found %d bytes: %.100s", len(got), got)
+		}
 	}
 	forget()
-	var forgets []func()
-	for i := range 30 {
-		forgets = append(forgets, known.Keep(random(40_000 * (i + 1))[40_000*i:][:16<<10]))
-	}
+	defer secret.WithCapacity(100)()
+	forget = known.Keep("a secret of some bytes that takes too many windows")
 	if got := known.Strike("another text"); got != secret.Hidden {
 		t.Errorf("too much: found %q", got)
 	}
-	for _, forget := range forgets {
-		forget()
-	}
+	forget()
 	if got := known.Strike("another text"); got != "another text" {
 		t.Errorf("found %q", got)
 	}

@@ -275,7 +275,7 @@ func TestDestinationWithCertificates(t *testing.T) {
 func TestDestinationIsMissing(t *testing.T) {
 	destinations(t)
 	w, _, _ := config.LoadWorker("", nil, nil)
-	c, _ := config.NewConnector("c.properties", []config.Entry{{Key: "x.http.destination", Value: "D", Raw: "D"}},
+	c, _ := config.NewConnector("c.properties", []config.Entry{config.NewEntry("x.http.destination", "D", "", 0)},
 		w.Providers)
 	s, err := New(byRole(), c, w.Providers, nil, nil)
 	if err != nil {

@@ -139,7 +139,7 @@ func (p *page) trace() {
 	}
 	p.span = t.o.Tracer.Start("page", tracing.Internal)
 	p.span.Task(t.o.Connector, t.o.Task)
-	p.span.Text("culvert.feed", p.feed.name)
+	p.span.Name("culvert.feed", p.feed.name)
 	if t.o.TraceHeaders {
 		p.carries = p.span.Header()
 	}

@@ -30,6 +30,8 @@ type Options struct {
 	Service string
 	// Sampler is one of [Samplers], Argument its ratio.
 	Sampler, Argument string
+	// Strike leaves out of texts what must not be shown. Default: nothing.
+	Strike func(string) string
 }
 
 // Samplers are the names of samplers, as the specification of OTEL_TRACES_SAMPLER has them.

@@ -41,6 +41,7 @@ type Tracer struct {
 	provider *sdk.TracerProvider
 	exporter *exporter
 	client   *client
+	strike   func(string) string
 }
 
 // New makes a tracer that sends its spans as o says; instance names this worker among others of the service, version is
@@ -68,8 +69,12 @@ func New(ctx context.Context, o Options, instance, version string, log *slog.Log
 	}
 	e := &exporter{SpanExporter: otlptrace.NewUnstarted(client), to: client.shown(), log: log}
 	p := sdk.NewTracerProvider(sdk.WithBatcher(e), sdk.WithSampler(sampler), sdk.WithResource(about))
+	strike := o.Strike
+	if strike == nil {
+		strike = func(text string) string { return text }
+	}
 	return &Tracer{tracer: p.Tracer(scope, trace.WithInstrumentationVersion(version)), provider: p, exporter: e,
-		client: client}, nil
+		client: client, strike: strike}, nil
 }
 
 // Close sends what waits still, once, and ends the tracer, when ctx ends at the latest.
@@ -143,7 +148,7 @@ func (s *Span) Past(name string, from, to time.Time, work time.Duration) {
 
 // Task notes whose the span is.
 func (s *Span) Task(connector string, task int) {
-	s.Text("culvert.connector", connector)
+	s.Name("culvert.connector", connector)
 	s.Number("culvert.task", int64(task))
 }
 
@@ -169,10 +174,17 @@ func (s *Span) Answered(status uint16) {
 	}
 }
 
-// Text notes something about the span.
-func (s *Span) Text(key, value string) {
+// Name notes a name that the connector publishes.
+func (s *Span) Name(key, value string) {
 	if s != nil {
 		s.span.SetAttributes(attribute.String(key, bounded(value)))
+	}
+}
+
+// Text notes something about the span, without what must not be shown.
+func (s *Span) Text(key, value string) {
+	if s != nil {
+		s.Name(key, s.tracer.strike(value))
 	}
 }
 
@@ -189,7 +201,7 @@ func (s *Span) End(err error) {
 		return
 	}
 	if err != nil {
-		s.span.SetStatus(codes.Error, bounded(err.Error()))
+		s.span.SetStatus(codes.Error, bounded(s.tracer.strike(err.Error())))
 	}
 	s.span.End()
 }

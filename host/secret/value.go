@@ -1,0 +1,96 @@
+package secret
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"runtime"
+)
+
+// Value is the text of a setting, which knows whether a config provider gave some of it. Such a one is [Hidden]
+// wherever it is printed, logged or marshalled, whatever the verb; where it is used it is revealed. The zero Value is
+// an empty text that somebody wrote.
+type Value struct {
+	written string
+	// given, unless nil, has the text in the place of written.
+	given *given
+}
+
+// given is a text of which config providers gave some. A function returns it, since package fmt prints what it finds in
+// fields that are not exported, but no function.
+type given struct {
+	text     func() string
+	fromFile bool
+}
+
+// Written is a value as somebody wrote it.
+func Written(text string) Value { return Value{written: text} }
+
+// Given is a value of which config providers gave some pieces. They are struck out of texts until the last copy of the
+// value is gone, and somewhat longer. fromFile: one of the providers read a file, such as secrets are kept in.
+func (k *Known) Given(text string, fromFile bool, pieces ...string) Value {
+	g := &given{func() string { return text }, fromFile}
+	runtime.AddCleanup(g, func(forget func()) { forget() }, k.Keep(pieces...))
+	return Value{given: g}
+}
+
+// Reveal is the text itself, for what uses it, and for nothing that is shown.
+func (v Value) Reveal() string {
+	if v.given != nil {
+		return v.given.text()
+	}
+	return v.written
+}
+
+// Secret tells whether a config provider gave some of it.
+func (v Value) Secret() bool { return v.given != nil }
+
+// FromFile tells whether one that reads files did.
+func (v Value) FromFile() bool { return v.given != nil && v.given.fromFile }
+
+// Equal tells whether two values have the same text from the same kind of place.
+func (v Value) Equal(other Value) bool {
+	return v.Reveal() == other.Reveal() && v.Secret() == other.Secret() && v.FromFile() == other.FromFile()
+}
+
+// String is the text as it may be shown.
+func (v Value) String() string {
+	if v.Secret() {
+		return Hidden
+	}
+	return v.written
+}
+
+// Format is String by any verb.
+func (v Value) Format(f fmt.State, verb rune) {
+	if verb == 'v' && f.Flag('#') {
+		verb = 'q'
+	}
+	_, _ = io.WriteString(f, fmt.Sprintf(fmt.FormatString(f, verb), v.String()))
+}
+
+// LogValue is String.
+func (v Value) LogValue() slog.Value { return slog.StringValue(v.String()) }
+
+// MarshalText is String, for JSON and all else that asks for it.
+func (v Value) MarshalText() ([]byte, error) { return []byte(v.String()), nil }
+
+// Error is an error whose text strike leaves secrets out of; it wraps err.
+func Error(err error, strike func(string) string) error {
+	if err == nil {
+		return nil
+	}
+	text := err.Error()
+	if struck := strike(text); struck != text {
+		return &struckError{struck, err}
+	}
+	return err
+}
+
+type struckError struct {
+	text  string
+	cause error
+}
+
+func (e *struckError) Error() string { return e.text }
+func (e *struckError) Unwrap() error { return e.cause }
