@@ -149,15 +149,7 @@ func (d *Atom) declaration(i int) (bool, *syntax) {
 		return true, nil
 	}
 	if i+2 < len(b) && b[i+1] == '!' && (b[i+2] == 'D' || b[i+2] == 'd') {
-		html, known := isHTML(b[i:], d.s.ended)
-		if !known {
-			return false, more
-		}
-		found := "a document type"
-		if html {
-			found = "HTML"
-		}
-		return false, &syntax{at: i, expected: "an Atom feed or entry", found: found, html: html}
+		return false, d.s.noRows(i, "an Atom feed or entry", "a document type")
 	}
 	return false, nil
 }
@@ -206,12 +198,7 @@ func (d *Atom) root(i int, out *Output) *syntax {
 	case where == dataSpace:
 		return d.function(i, out)
 	default:
-		html := bytes.EqualFold(local, []byte("html"))
-		found := "element " + string(b[t.name.start:t.name.end])
-		if html {
-			found = "HTML"
-		}
-		return &syntax{at: i, expected: "an Atom feed or entry", found: found, html: html}
+		return d.s.noRows(i, "an Atom feed or entry", "element "+string(b[t.name.start:t.name.end]))
 	}
 }
 

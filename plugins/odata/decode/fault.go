@@ -18,6 +18,9 @@ type PageError struct {
 	Expected, Found string
 	// HTML: an HTML page came, usually a logon page.
 	HTML bool
+	// Said is what the service says in the place of rows: the title of an HTML page, or code and message of an error
+	// document.
+	Said string
 	// Failed: the service says in the page that it failed.
 	Failed bool
 	// Tag of the nested page; "" is the page itself.
@@ -25,7 +28,11 @@ type PageError struct {
 }
 
 func (e *PageError) Error() string {
-	s := "expected " + e.Expected + ", found " + e.Found + " at byte " + strconv.FormatInt(e.Byte, 10)
+	s := "expected " + e.Expected + ", found " + e.Found
+	if e.Said != "" {
+		s += ": " + e.Said
+	}
+	s += " at byte " + strconv.FormatInt(e.Byte, 10)
 	if e.Row >= 0 {
 		s += ", row " + strconv.FormatInt(e.Row, 10)
 	}

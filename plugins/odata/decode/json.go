@@ -1,6 +1,11 @@
 package decode
 
-import "bytes"
+import (
+	"bytes"
+	"strings"
+
+	"github.com/culvert-project/culvert/plugins/odata/fault"
+)
 
 // JSON decodes pages of verbose JSON: `{"d":{"results":[…]}}`, `{"d":[…]}`, the same without `d`, single entities and
 // results of functions. Members come in any order.
@@ -157,10 +162,7 @@ func (d *JSON) start(i int) *syntax {
 	case '[':
 		i, d.state = i+1, jsonFirstRow
 	case '<':
-		if html, known := isHTML(b[i:], d.s.ended); known {
-			return &syntax{at: i, expected: "JSON", found: markupName(html), html: html}
-		}
-		return more
+		return d.s.noRows(i, "JSON", "XML or other markup")
 	default:
 		return wrongByte(b, i, "'{' at the start of JSON")
 	}
@@ -381,19 +383,27 @@ func byteOrderMark(b []byte, i int) (size int, ok bool) {
 	return len(mark), true
 }
 
-// isHTML tells whether markup is an HTML page; known is false while that cannot be told.
-func isHTML(b []byte, ended bool) (html, known bool) {
-	const enough = 1024
-	head := bytes.ToLower(b[:min(len(b), enough)])
-	if bytes.Contains(head, []byte("<!doctype html")) || bytes.Contains(head, []byte("<html")) {
-		return true, true
-	}
-	return false, ended || len(b) >= enough
-}
+// saidWithin is how many bytes of a document without rows are looked at for what it is and says.
+const saidWithin = 4 << 10
 
-func markupName(html bool) string {
-	if html {
-		return "HTML"
+// noRows is the error of markup in the place of rows, where nothing else is known of it than found; more: too little of
+// it has come to tell.
+func (s *stream) noRows(at int, expected, found string) *syntax {
+	head := s.buf[at:]
+	if !s.ended && len(head) < saidWithin {
+		return more
 	}
-	return "XML or other markup"
+	head = head[:min(len(head), saidWithin)]
+	low := bytes.ToLower(head[:min(len(head), 1024)])
+	html := bytes.Contains(low, []byte("<!doctype html")) || bytes.Contains(low, []byte("<html"))
+	e := &syntax{at: at, expected: expected, found: found, html: html}
+	switch {
+	case html:
+		e.found, e.said = "HTML", fault.Title(head)
+	case fault.IsError(head):
+		if code, message, _ := fault.Document(head); message != "" {
+			e.found, e.said = "an error document", strings.TrimPrefix(code+": "+message, ": ")
+		}
+	}
+	return e
 }

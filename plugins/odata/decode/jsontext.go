@@ -7,6 +7,8 @@ type syntax struct {
 	at              int
 	expected, found string
 	html            bool
+	// said is what the service says in the place of rows, "" for nothing.
+	said string
 }
 
 // more stands for the end of the text: what follows must be seen first. If nothing follows, the text is cut off.

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 )
 
@@ -256,20 +257,32 @@ func TestGoldenAgainstTheSecondDecoder(t *testing.T) {
 func TestNoRows(t *testing.T) {
 	l := parseLayout(t, room)
 	logon, _ := os.ReadFile(filepath.Join(testdata, "decode", "logon.html"))
+	const maintenance = `<html><head><title>System in maintenance
+until 9</title></head><body>x</body></html>`
+	refusal := `<?xml version="1.0" encoding="utf-8"?>` +
+		`<error xmlns="http://schemas.microsoft.com/ado/2007/08/dataservices/metadata"><code>SY/530</code>` +
+		`<message xml:lang="en">RFC destination is down</message><innererror>` + strings.Repeat("<a>b</a>", 2000) +
+		`</innererror></error>`
 	for _, c := range []struct {
 		d     Decoder
 		doc   string
 		html  bool
 		found string
+		says  string // the service, in the error
 	}{
-		{NewJSON(l, Limits{}), string(logon), true, "HTML"},
-		{NewAtom(l, Limits{}), string(logon), true, "HTML"},
-		{NewJSON(l, Limits{}), "<html>" + string(make([]byte, 3000)), true, "HTML"},
-		{NewJSON(l, Limits{}), `<feed xmlns="http://www.w3.org/2005/Atom"/>`, false, "XML or other markup"},
-		{NewAtom(l, Limits{}), `{"d":[]}`, false, "JSON"},
-		{NewJSON(l, Limits{}), sample(t, "json/olingo_svcDoc.json"), false, "a service document"},
-		{NewAtom(l, Limits{}), sample(t, "atom/olingo_svcDoc.xml"), false, "element service"},
-		{NewJSON(l, Limits{}), `{"error":` + sample(t, "error/sap_odata_v2_error_object.json") + `}`, false, ""},
+		{NewJSON(l, Limits{}), string(logon), true, "HTML", ""},
+		{NewAtom(l, Limits{}), string(logon), true, "HTML", ""},
+		{NewJSON(l, Limits{}), "<html>" + string(make([]byte, 3000)), true, "HTML", ""},
+		{NewJSON(l, Limits{}), maintenance, true, "HTML", "found HTML: System in maintenance until 9 at byte 0"},
+		{NewAtom(l, Limits{}), maintenance, true, "HTML", "found HTML: System in maintenance until 9 at byte 0"},
+		{NewAtom(l, Limits{}), "<!DOCTYPE html>" + maintenance, true, "HTML", "System in maintenance until 9"},
+		{NewJSON(l, Limits{}), refusal, false, "an error document", "document: SY/530: RFC destination is down at byte 0"},
+		{NewAtom(l, Limits{}), refusal, false, "an error document", "document: SY/530: RFC destination is down"},
+		{NewJSON(l, Limits{}), `<feed xmlns="http://www.w3.org/2005/Atom"/>`, false, "XML or other markup", ""},
+		{NewAtom(l, Limits{}), `{"d":[]}`, false, "JSON", ""},
+		{NewJSON(l, Limits{}), sample(t, "json/olingo_svcDoc.json"), false, "a service document", ""},
+		{NewAtom(l, Limits{}), sample(t, "atom/olingo_svcDoc.xml"), false, "element service", ""},
+		{NewJSON(l, Limits{}), `{"error":` + sample(t, "error/sap_odata_v2_error_object.json") + `}`, false, "", ""},
 	} {
 		for _, size := range []int{1, 7, len(c.doc)} {
 			c.d.Reset()
@@ -277,6 +290,9 @@ func TestNoRows(t *testing.T) {
 			var e *PageError
 			if !errors.As(err, &e) || e.HTML != c.html || c.found != "" && e.Found != c.found {
 				t.Errorf("%.40q in pieces of %d: expected %q, html %v, found %v", c.doc, size, c.found, c.html, err)
+			}
+			if !strings.Contains(fmt.Sprint(err), c.says) {
+				t.Errorf("%.40q in pieces of %d: expected %q, found %v", c.doc, size, c.says, err)
 			}
 		}
 	}

@@ -183,7 +183,8 @@ func (s *stream) wait() *PageError {
 }
 
 func (s *stream) wrong(err *syntax) *PageError {
-	e := &PageError{Byte: s.base + int64(err.at), Row: -1, Expected: err.expected, Found: err.found, HTML: err.html}
+	e := &PageError{Byte: s.base + int64(err.at), Row: -1, Expected: err.expected, Found: err.found, HTML: err.html,
+		Said: err.said}
 	if s.inRow {
 		e.Row = int64(s.page.Rows)
 	}

@@ -65,7 +65,7 @@ func NotData(what, expected string, body []byte) *wit.Fault {
 // page is what to say of an HTML page: its title, and where the status lets it be one for people to log on, that hint.
 // A reverse proxy says in the title what it misses, a client certificate for one.
 func page(status uint16, body []byte) string {
-	title := pageTitle(body)
+	title := Title(body)
 	switch {
 	case title == "":
 		return logonHint
@@ -75,7 +75,8 @@ func page(status uint16, body []byte) string {
 	return title + "; " + logonHint
 }
 
-func pageTitle(body []byte) string {
+// Title is the title of an HTML page, in one line, "" where its first 4 KiB have none.
+func Title(body []byte) string {
 	text := string(body[:min(len(body), 4<<10)])
 	low := strings.ToLower(text)
 	from := strings.Index(low, "<title>")
