@@ -33,13 +33,16 @@ type Answer struct {
 	// of kind transient, or the cause of the context that [Client.Do] was called with.
 	Body io.ReadCloser
 	// reason stands behind the status; token is the service's CSRF token, which is none of the guest's; inSession:
-	// cookies went with the request; over: their session had ended before.
+	// cookies went with the request; over: their session had ended before; wantsToken: it refuses the request for its
+	// CSRF token.
 	reason    string
 	token     string
 	secrets   []string // of the request, which no message shows
 	inSession bool
 	over      bool
 	session   int
+
+	wantsToken bool
 }
 
 // Counters is what a client has done so far. Bytes are those of bodies as they travel; Tokens and NoTokens are the

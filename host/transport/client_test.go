@@ -749,6 +749,44 @@ func TestTokenThatRanOut(t *testing.T) {
 			t.Fatal(status, err, g)
 		}
 	})
+	t.Run("is refused by SAP's text alone", func(t *testing.T) {
+		g := &gateway{answer: func(g *gateway, w http.ResponseWriter, r *http.Request) bool {
+			refused := r.Method == "POST" && r.Header.Get("X-Csrf-Token") != fmt.Sprintf("t%d", g.tokens)
+			if refused { // a proxy has taken the header out
+				g.refused++
+				w.WriteHeader(403)
+				io.WriteString(w, "CSRF token validation failed")
+			}
+			return refused
+		}}
+		service(t, g.ServeHTTP, nil, func(t *testing.T, c *Client, _ *wires) {
+			text(t, c, write())
+			g.tokens = 50
+			if status, _, err := text(t, c, write()); status != 201 || err != nil || g.refused != 1 {
+				t.Fatal(status, err, g)
+			}
+		})
+	})
+	t.Run("a second time in a row while others are served", func(t *testing.T) {
+		times := 0
+		g := &gateway{}
+		g.answer = func(g *gateway, w http.ResponseWriter, r *http.Request) bool {
+			if r.URL.RawQuery == "x=1" && times < 2 { // each time another request has had the session end
+				times++
+				g.tokens, g.session = g.tokens+10, g.session+10
+			}
+			return false
+		}
+		once := func(c *Config) { c.Retry.Max = new(int) }
+		service(t, g.ServeHTTP, once, func(t *testing.T, c *Client, _ *wires) {
+			text(t, c, write())
+			w := write()
+			w.Target += "?x=1"
+			if status, _, err := text(t, c, w); status != 201 || err != nil || g.refused != 2 {
+				t.Fatal(status, err, g)
+			}
+		})
+	})
 	t.Run("is fetched anew, not for ever", func(t *testing.T) {
 		g := &gateway{answer: func(_ *gateway, w http.ResponseWriter, r *http.Request) bool {
 			if r.Method == "POST" {

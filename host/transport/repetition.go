@@ -211,15 +211,17 @@ func (r *repetition) repeat(ctx context.Context, d *destination, atLeast time.Du
 }
 
 // refusedToken: a CSRF token that could be used since it was fetched was lost with its session; one that is refused at
-// once will be refused again, unless the server was started anew in this moment.
+// once will be refused again, unless the server was started anew in this moment. That is no try of the request, which
+// the service has not looked at, so that with several requests under way a second session may be lost in a row although
+// nothing is to be tried again.
 func (r *repetition) refusedToken(_ context.Context, t *attempt) (decision, error) {
-	if !t.answer.wantsToken(t.header) || r.e.tokenFrom == "" {
+	if !t.answer.wantsToken || r.e.tokenFrom == "" {
 		return passed, nil
 	}
 	if !t.token.accepted.Load() {
 		r.fresh++
 	}
-	if r.fresh > maxFresh || r.renewed > t.pass.destination.config.Retry.Times() {
+	if r.fresh > maxFresh || r.renewed > max(maxFresh, t.pass.destination.config.Retry.Times()) {
 		return final, nil
 	}
 	r.renewed++
@@ -322,14 +324,16 @@ func (c *Client) tryOnce(ctx context.Context, p *pass, e *exchange, fetching boo
 		return nil, nil, nil, errNoLonger
 	}
 	a, h, err := c.send(ctx, p, e, used)
-	if err == nil && !a.wantsToken(h) {
-		used.accepted.Store(true)
+	if err == nil {
+		if a.wantsToken = a.refusesToken(h, used); !a.wantsToken {
+			used.accepted.Store(true)
+		}
 	}
 	answered()
 	switch {
 	case err != nil:
 		p.leave()
-	case a.wantsToken(h):
+	case a.wantsToken:
 		if e.tokenFrom != "" {
 			p.session.drop(used.session, fetching, h, e.line)
 		}
@@ -340,9 +344,24 @@ func (c *Client) tryOnce(ctx context.Context, p *pass, e *exchange, fetching boo
 	return a, h, used, err
 }
 
-// wantsToken tells whether an answer refuses a request for its CSRF token.
-func (a *Answer) wantsToken(h http.Header) bool {
-	return a.Status == http.StatusForbidden && strings.EqualFold(h.Get("X-Csrf-Token"), "Required")
+// refusals are SAP's texts in the body of a 403 that refuses a CSRF token, in small letters (SAP Note 3048103;
+// blogs.sap.com, "How does CSRF token work? SAP Gateway").
+var refusals = []string{"csrf token validation failed", "csrf token required", "csrf token expired"}
+
+// refusesToken tells whether an answer refuses a request for its CSRF token: by the header, or by SAP's text where a
+// proxy has taken that out.
+func (a *Answer) refusesToken(h http.Header, used *csrf) bool {
+	if a.Status != http.StatusForbidden {
+		return false
+	}
+	if strings.EqualFold(h.Get("X-Csrf-Token"), "Required") {
+		return true
+	}
+	head := ""
+	if used.value != "" {
+		head = strings.ToLower(a.peek(1 << 10))
+	}
+	return slices.ContainsFunc(refusals, func(text string) bool { return strings.Contains(head, text) })
 }
 
 // doubted tells whether a request that was refused is to be sent once more, because its secret is in doubt, or was in
