@@ -22,6 +22,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/culvert-project/culvert/host/internal/pause"
+	"github.com/culvert-project/culvert/host/secret"
 	"github.com/culvert-project/culvert/host/shown"
 )
 
@@ -30,6 +31,7 @@ import (
 type client struct {
 	endpoint string
 	headers  http.Header
+	known    secret.Known // the headers' values, which are shown in no answer
 	timeout  time.Duration
 	http     *http.Client
 	// life is until the last spans are to be sent: then nothing is tried again.
@@ -54,6 +56,9 @@ func newClient(o Options) (*client, error) {
 	c := &client{endpoint: o.Endpoint, headers: o.Headers, timeout: o.Timeout, http: &http.Client{Transport: t,
 		// Headers may be secret, and the next address is somebody else's.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
+	for _, values := range o.Headers {
+		c.known.Keep(values...)
+	}
 	c.life, c.end = context.WithCancel(context.Background())
 	return c, nil
 }
@@ -160,6 +165,7 @@ func (c *client) post(ctx context.Context, body []byte) (again bool, atLeast tim
 		return false, 0, nil // it has said yes, and no more
 	}
 	if refused := partly(text); refused.spans > 0 {
+		refused.why = c.known.Strike(refused.why)
 		return false, 0, refused
 	}
 	return false, 0, nil

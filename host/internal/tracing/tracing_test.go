@@ -202,6 +202,26 @@ func TestPartlyRefused(t *testing.T) {
 	}
 }
 
+// What a collector says is shown without the headers that it was sent.
+func TestCollectorsRepeatNoSecret(t *testing.T) {
+	r := tracetest.Start(t)
+	r.Answer = func(w http.ResponseWriter, q *http.Request) {
+		inner := protowire.AppendVarint(protowire.AppendTag(nil, 1, protowire.VarintType), 1)
+		inner = protowire.AppendString(protowire.AppendTag(inner, 2, protowire.BytesType), "no quota for "+
+			q.Header.Get("Authorization"))
+		w.Header().Set("Content-Type", "application/x-protobuf")
+		w.Write(protowire.AppendBytes(protowire.AppendTag(nil, 1, protowire.BytesType), inner))
+	}
+	tracer, log := opened(t, r.URL, func(o *Options) {
+		o.Headers = http.Header{"Authorization": {"Api-Key gehe/im+42"}}
+	})
+	tracer.Start("page", Internal).End(nil)
+	flush(t, tracer)
+	if log.count("no quota for [hidden]") != 1 || log.count("gehe/im") != 0 {
+		t.Errorf("expected the answer without the key, found:\n%s", log.buf.String())
+	}
+}
+
 // A collector that answers without end is not read to it.
 func TestAnswersOfACollectorAreBounded(t *testing.T) {
 	r := tracetest.Start(t)

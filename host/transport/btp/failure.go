@@ -1,6 +1,10 @@
 package btp
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/culvert-project/culvert/host/secret"
+)
 
 // Kind is what is to be done about a Failure.
 type Kind uint8
@@ -37,11 +41,9 @@ func (f *Failure) Temporary() bool { return f.Kind == Unavailable }
 
 // quote is a text of a service for a message: one line, cut short, without any of the secrets.
 func quote(text string, secrets ...string) string {
-	for _, s := range secrets {
-		if s != "" {
-			text = strings.ReplaceAll(text, s, "***")
-		}
-	}
+	var known secret.Known
+	known.Keep(secrets...)
+	text = strings.ReplaceAll(known.Strike(text), secret.Hidden, "***")
 	text = strings.Join(strings.FieldsFunc(text, func(c rune) bool { return c < ' ' || c == 0x7f || c == ' ' }), " ")
 	if r := []rune(text); len(r) > maxQuote {
 		text = string(r[:maxQuote]) + "…"

@@ -289,13 +289,8 @@ func withoutQuery(address string) string {
 	return before
 }
 
-// quote leaves out the secret in all the ways in which it was sent.
-func (r *requester) quote(text string) string {
-	c := r.credentials
-	return quote(text, c.Secret, url.QueryEscape(c.Secret),
-		base64.StdEncoding.EncodeToString([]byte(c.ClientID+":"+c.Secret)),
-		base64.StdEncoding.EncodeToString([]byte(url.QueryEscape(c.ClientID)+":"+url.QueryEscape(c.Secret))))
-}
+// quote leaves out the secret in whatever way it was sent.
+func (r *requester) quote(text string) string { return quote(text, r.credentials.Secret) }
 
 // seconds reads a number of seconds, as JSON or text has it, 0 if there is none.
 func seconds(v any) time.Duration {
