@@ -268,8 +268,34 @@ func routes(t *testing.T) string {
 	return b.String()
 }
 
-// metrics are those that a worker shows which watches a folder and has a source at work.
+// metrics is the page about what a worker shows.
 func metrics(t *testing.T) string {
+	var b strings.Builder
+	var first time.Time
+	scraped(t, func(body string) bool {
+		b.Reset()
+		b.WriteString("# Metrics\n\n`GET /metrics` shows them in the format of Prometheus, " +
+			"beside those of the process " +
+			"(`process_…`) and of Go\n(`go_…`), which are as the system and Go's version have them.\n\n")
+		cells(&b, "metric", "type", "labels", "meaning")
+		cells(&b, "---", "---", "---", "---")
+		b.WriteString(tableOf(body))
+		b.WriteString(clientsMetrics())
+		b.WriteString(kafkasMetrics(t, body))
+		askedByDashboards(t, body)
+		// Some figures come later than others, on a slow machine much later.
+		if first.IsZero() {
+			first = time.Now()
+		}
+		page, err := os.ReadFile(filepath.Join("reference", "metrics.md"))
+		return *update || err == nil && string(page) == b.String() || time.Since(first) > time.Minute
+	})
+	return b.String()
+}
+
+// scraped is what a worker shows which watches a folder and has a source and a sink at work, once it suffices.
+func scraped(t *testing.T, suffices func(body string) bool) (body string) {
+	t.Helper()
 	p := newPlace(t)
 	server := httptest.NewServer(service.New(service.Options{Rows: 5, PageSize: 10, Subscriptions: true}))
 	t.Cleanup(server.Close)
@@ -299,43 +325,27 @@ func metrics(t *testing.T) string {
 		return answer.StatusCode == http.StatusOK
 	})
 	put(t, folder, "bad.properties", []byte("name=bad\n"))
-	var b strings.Builder
-	var first time.Time
 	c.eventually("figures of the source and of reloads", func() bool {
 		answer, err := http.Get("http://" + listen + "/metrics")
 		if err != nil {
 			return false
 		}
 		defer answer.Body.Close()
-		body, err := io.ReadAll(answer.Body)
+		text, err := io.ReadAll(answer.Body)
 		if err != nil {
 			return false
 		}
+		body = string(text)
 		for _, one := range []string{`plugin="odata-source"`, "culvert_reloads_total{",
 			"culvert_connector_config_refused{", "culvert_source_rows_total{", "culvert_sink_rows_total{",
 			"culvert_http_answers_total{", "culvert_source_delta_age_seconds{", "culvert_source_notified_seconds{"} {
-			if !strings.Contains(string(body), one) {
+			if !strings.Contains(body, one) {
 				return false
 			}
 		}
-		b.Reset()
-		b.WriteString("# Metrics\n\n`GET /metrics` shows them in the format of Prometheus, " +
-			"beside those of the process " +
-			"(`process_…`) and of Go\n(`go_…`), which are as the system and Go's version have them.\n\n")
-		cells(&b, "metric", "type", "labels", "meaning")
-		cells(&b, "---", "---", "---", "---")
-		b.WriteString(tableOf(string(body)))
-		b.WriteString(clientsMetrics())
-		b.WriteString(kafkasMetrics(t, string(body)))
-		askedByDashboards(t, string(body))
-		// Some figures come later than others, on a slow machine much later.
-		if first.IsZero() {
-			first = time.Now()
-		}
-		page, err := os.ReadFile(filepath.Join("reference", "metrics.md"))
-		return *update || err == nil && string(page) == b.String() || time.Since(first) > time.Minute
+		return suffices(body)
 	})
-	return b.String()
+	return body
 }
 
 // figureDescribed is a figure as Prometheus describes it.
