@@ -238,7 +238,8 @@ func (k *Checker) clients(ctx context.Context, c *config.Connector) config.Probl
 	return append(problems, k.elsewhere(c)...)
 }
 
-// elsewhere finds clients of one connector that work past each other, and groups that are another connector's.
+// elsewhere finds clients of one connector that work past each other, and groups that are another connector's or the
+// workers'.
 func (k *Checker) elsewhere(c *config.Connector) config.Problems {
 	var problems config.Problems
 	if e, ok := c.Entry("producer.override.bootstrap.servers"); ok {
@@ -250,6 +251,10 @@ func (k *Checker) elsewhere(c *config.Connector) config.Problems {
 		}
 	}
 	if e, ok := c.Entry("consumer.override.group.id"); ok {
+		if group := setting.Trim(e.Value); group != "" && group == k.Worker.Text("group.id") {
+			problems = append(problems, problem(e, fmt.Errorf("Consumer group %s conflicts with Connect worker group %s",
+				group, group))) // Kafka Connect's words
+		}
 		for _, other := range k.Connectors {
 			if other.Name != c.Name && setting.Trim(e.Value.Reveal()) == config.ConsumerGroup(other.Name) {
 				problems = append(problems, problem(e,

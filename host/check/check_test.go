@@ -70,3 +70,26 @@ func TestCheck(t *testing.T) {
 		})
 	}
 }
+
+// A worker's members are no consumers: a sink that joins their group ends both, and is refused as by Kafka Connect.
+func TestGroupOfTheWorker(t *testing.T) {
+	b := checktest.WithSpy(t)
+	var problems config.Problems
+	b.Checker.Worker, problems = config.NewWorker("w", []config.Entry{{Key: "bootstrap.servers", Value: "h:1", File: "w"},
+		{Key: "group.id", Value: "connect-workers", File: "w"}}, nil, nil)
+	if err := problems.Err(); err != nil {
+		t.Fatal(err)
+	}
+	const good = "connector.class=test.SpySource\nspy.address=localhost\nspy.port=80\nspy.scheme=http"
+	for text, want := range map[string]string{
+		good + "\nconsumer.override.group.id= connect-workers": "c.properties:5: consumer.override.group.id: Consumer " +
+			"group connect-workers conflicts with Connect worker group connect-workers",
+		good + "\nconsumer.override.group.id=workers": "",
+		good: "",
+	} {
+		got := checktest.Text(b.Checker.Check(t.Context(), b.Connector(t, strings.Split(text, "\n")...)))
+		if !strings.HasPrefix(got, want) || want == "" && got != "" {
+			t.Errorf("%s: expected %q, found %q", text, want, got)
+		}
+	}
+}
