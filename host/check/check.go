@@ -251,12 +251,14 @@ func (k *Checker) elsewhere(c *config.Connector) config.Problems {
 		}
 	}
 	if e, ok := c.Entry("consumer.override.group.id"); ok {
-		if group := setting.Trim(e.Value); group != "" && group == k.Worker.Text("group.id") {
+		group := setting.Trim(e.Value.Reveal())
+		if group != "" && group == k.Worker.Text("group.id") {
+			shown := setting.Trim(e.Value.String())
 			problems = append(problems, problem(e, fmt.Errorf("Consumer group %s conflicts with Connect worker group %s",
-				group, group))) // Kafka Connect's words
+				shown, shown))) // Kafka Connect's words
 		}
 		for _, other := range k.Connectors {
-			if other.Name != c.Name && setting.Trim(e.Value.Reveal()) == config.ConsumerGroup(other.Name) {
+			if other.Name != c.Name && group == config.ConsumerGroup(other.Name) {
 				problems = append(problems, problem(e,
 					fmt.Errorf("expected a group of the connector's own, found that of connector %s: "+
 						"each would take the other's records for read", other.Name)))

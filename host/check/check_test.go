@@ -75,8 +75,8 @@ func TestCheck(t *testing.T) {
 func TestGroupOfTheWorker(t *testing.T) {
 	b := checktest.WithSpy(t)
 	var problems config.Problems
-	b.Checker.Worker, problems = config.NewWorker("w", []config.Entry{{Key: "bootstrap.servers", Value: "h:1", File: "w"},
-		{Key: "group.id", Value: "connect-workers", File: "w"}}, nil, nil)
+	b.Checker.Worker, problems = config.NewWorker("w", []config.Entry{config.NewEntry("bootstrap.servers", "h:1", "w", 1),
+		config.NewEntry("group.id", "connect-workers", "w", 2)}, nil, nil)
 	if err := problems.Err(); err != nil {
 		t.Fatal(err)
 	}
