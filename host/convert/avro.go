@@ -175,8 +175,14 @@ func (c *avroConverter) program(ctx context.Context, id uint32) (*avroProgram, e
 	return p, nil
 }
 
-// anyName takes every name: Avro's Java library takes all letters, and what it writes is read.
-func anyName(string) error { return nil }
+// anyName takes every part of a name that is not empty: Avro's Java library takes all letters, and what it writes is
+// read.
+func anyName(part string) error {
+	if part == "" {
+		return errEmptyName
+	}
+	return nil
+}
 
 // layoutsEqual refuses to write by a schema whose bytes are not those of the record's own: Avro's parsing canonical
 // forms differ.

@@ -69,7 +69,9 @@ func textProperty(n *avro.SchemaNode, name string) string {
 // and AvroData reads it.
 const logicalPrefix = "culvert."
 
-// relaxed is the text of a schema with logicalPrefix.
+// relaxed is the text of a schema as Avro's Java library takes it: with logicalPrefix, without aliases, which are for
+// readers with a schema of their own and need not differ there, and with a name that begins with its only dot (.x) as
+// one without a namespace.
 func relaxed(text string) (string, error) {
 	d := json.NewDecoder(strings.NewReader(text))
 	d.UseNumber()
@@ -104,6 +106,13 @@ func relax(v any, depth int) error {
 				delete(x, name)
 			}
 		}
+		delete(x, "aliases")
+		switch x["type"] {
+		case "record", "error", "enum", "fixed":
+			if name, _ := x["name"].(string); withoutSpace(name) != name {
+				x["name"], x["namespace"] = withoutSpace(name), ""
+			}
+		}
 		for _, name := range []string{"type", "items", "values", "fields"} {
 			if err := relax(x[name], depth+1); err != nil {
 				return err
@@ -111,6 +120,14 @@ func relax(v any, depth int) error {
 		}
 	}
 	return nil
+}
+
+// withoutSpace is a name without the dot at its beginning, if that is its only one: its namespace is the empty one.
+func withoutSpace(name string) string {
+	if strings.LastIndexByte(name, '.') == 0 {
+		return name[1:]
+	}
+	return name
 }
 
 func logicalType(n *avro.SchemaNode) string {
@@ -207,7 +224,7 @@ func (r *avroReader) several(n *avro.SchemaNode, f avroField, depth int) (uint32
 	}
 	id := uint32(len(r.nodes))
 	r.nodes = append(r.nodes, wit.Node{})
-	w := wit.Node{Kind: wit.Structure, Name: wit.Ptr(avroUnion), Optional: f.optional}
+	w := wit.Node{Kind: wit.Structure, Name: wit.Ptr(avroUnion), Optional: f.optional, Version: f.version}
 	s := step{op: unionStep, branches: make([]branch, len(n.Branches))}
 	steps := make([]step, len(n.Branches))
 	seen := map[string]bool{}
@@ -230,6 +247,8 @@ func (r *avroReader) several(n *avro.SchemaNode, f avroField, depth int) (uint32
 		w.Members = append(w.Members, wit.Member{Name: name, Node: node})
 	}
 	r.nodes[id] = w
+	r.defaultOf(id, n, f)
+	w = r.nodes[id] // with its default, which decides what a branch of it begins with
 	var nulls [][]byte
 	for _, m := range w.Members {
 		nulls = append(nulls, datum.AppendBranch(nil, &r.nodes[m.Node], true))
@@ -496,11 +515,9 @@ func (r *avroReader) attributes(w *wit.Node, n *avro.SchemaNode, f avroField) er
 }
 
 // logicalKind refuses the name of a logical type on another type than its own. Kafka Connect's class refuses each value
-// but nulls.
+// but nulls, and Avro the schema that would be written of it.
 func logicalKind(w *wit.Node) error {
-	expected := map[string]wit.Kind{wit.NameDate: wit.Int32, wit.NameTime: wit.Int32, wit.NameTimestamp: wit.Int64,
-		wit.NameDecimal: wit.Bytes}
-	kind, logical := expected[nameOf(w)]
+	kind, logical := kindOfName(w)
 	switch {
 	case !logical:
 		return nil
@@ -696,6 +713,9 @@ func (r *avroReader) fitting(id uint32, v any) (any, bool) {
 	case wit.Mapping:
 		return r.fittingMap(n, v)
 	}
+	if nameOf(n) == avroUnion {
+		return r.fittingMember(n, v)
+	}
 	members, ok := v.(map[string]any)
 	if !ok {
 		return nil, false
@@ -707,6 +727,64 @@ func (r *avroReader) fitting(id uint32, v any) (any, bool) {
 		}
 	}
 	return record, true
+}
+
+// fittingMember makes the default of a union a structure with the first member that is of the default's type.
+func (r *avroReader) fittingMember(n *wit.Node, v any) (any, bool) {
+	record := make(datum.Record, len(n.Members))
+	for i, m := range n.Members {
+		if !takes(&r.nodes[m.Node], v) {
+			continue
+		}
+		if x, ok := r.fitting(m.Node, v); ok {
+			record[i] = x
+			return record, true
+		}
+	}
+	return nil, false
+}
+
+// takes tells whether the value of an Avro default is of a union's member, without a change of its type.
+func takes(n *wit.Node, v any) (ok bool) {
+	_, real32 := v.(float32)
+	_, real64 := v.(float64)
+	text, isText := v.(string)
+	switch n.Kind {
+	case wit.Boolean:
+		_, ok = v.(bool)
+	case wit.Int8, wit.Int16, wit.Int32, wit.Int64:
+		bits := 32
+		if n.Kind == wit.Int64 {
+			bits = 64
+		}
+		whole, is := jsonInteger(v)
+		narrow, _ := asNumber(v, bits)
+		ok = is && whole == narrow && !real32 && !real64
+	case wit.Float32, wit.Float64:
+		_, ok = realNumber(v)
+		ok = ok && !isText
+	case wit.Text:
+		ok = isText
+		if _, enum := parameter(n, avroEnum); ok && enum {
+			_, ok = parameter(n, avroEnum+"."+text)
+		}
+	case wit.Bytes:
+		var b any
+		b, ok = fittingBytes(&wit.Node{}, v)
+		if size, fixed := parameter(n, fixedSize); ok && fixed {
+			ok = size == strconv.Itoa(len(b.([]byte)))
+		}
+	case wit.Array:
+		_, ok = v.([]any)
+	case wit.Mapping:
+		// A default of entries is an array, and an empty one alone is read.
+		_, array := v.([]any)
+		_, object := v.(map[string]any)
+		ok = array || object
+	case wit.Structure:
+		_, ok = v.(map[string]any)
+	}
+	return ok
 }
 
 func realNumber(v any) (float64, bool) {

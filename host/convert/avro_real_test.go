@@ -238,6 +238,34 @@ func TestRealAvroGolden(t *testing.T) {
 	}
 }
 
+// The answers in avro-cases.tsv are those of this AvroData; AVRO_GOLDEN=write makes them anew.
+func TestRealAvroCases(t *testing.T) {
+	given, _ := readAvroCases(t)
+	var lines, text strings.Builder
+	for _, g := range given {
+		fmt.Fprintln(&lines, strings.Join(g[1:], "\t"))
+	}
+	file := filepath.Join(t.TempDir(), "cases")
+	if err := os.WriteFile(file, []byte(lines.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	answers := runTool(t, "avro", "Avro.java", file)
+	if len(answers) != len(given) {
+		t.Fatalf("expected %d answers, found %d", len(given), len(answers))
+	}
+	for i, g := range given {
+		fmt.Fprintf(&text, "%s\t%s\n", strings.Join(g, "\t"), answers[i])
+	}
+	if os.Getenv("AVRO_GOLDEN") == "write" {
+		if err := os.WriteFile(avroCases, []byte(text.String()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if content, err := os.ReadFile(avroCases); err != nil || string(content) != text.String() {
+		t.Errorf("%s is not what AvroData makes (%v)", avroCases, err)
+	}
+}
+
 // Names that Avro does not take are written as AvroData writes them: of fields, of types and of their namespaces.
 func TestRealAvroNames(t *testing.T) {
 	var all []string

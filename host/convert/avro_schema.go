@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -184,6 +185,7 @@ func (w *avroWriter) node(dst []byte, id uint32, space string, bare bool) ([]byt
 func (w *avroWriter) union(dst []byte, id uint32, space string) ([]byte, step, error) {
 	n := &w.nodes[id]
 	pick := step{op: pickStep}
+	taken := map[string]bool{}
 	dst = append(dst, '[')
 	first := int64(0)
 	if n.Optional {
@@ -198,6 +200,12 @@ func (w *avroWriter) union(dst []byte, id uint32, space string) ([]byte, step, e
 		if !member.Optional {
 			return dst, step{}, dataError("the member %s of a union must be optional", quoted(m.Name))
 		}
+		kind := w.kindInUnion(m.Node)
+		if kind == "union" || taken[kind] {
+			return dst, step{}, dataError("the member %s of a union: Avro has no union in a union, and no type twice "+
+				"in one", quoted(m.Name))
+		}
+		taken[kind] = true
 		var s step
 		var err error
 		if dst, s, err = w.node(dst, m.Node, space, true); err != nil {
@@ -219,6 +227,38 @@ func (w *avroWriter) union(dst []byte, id uint32, space string) ([]byte, step, e
 		branches[0], branches[1] = branches[1], branches[0]
 	}
 	return dst, step{op: unionStep, branches: branches}, nil
+}
+
+// kindInUnion is what Avro tells the types of a union apart by: the name of a type, for which its digest stands where
+// the schema defines it.
+func (w *avroWriter) kindInUnion(id uint32) string {
+	n := &w.nodes[id]
+	named := n.Kind == wit.Structure
+	switch n.Kind {
+	case wit.Structure:
+		if nameOf(n) == avroUnion {
+			return "union"
+		}
+	case wit.Text:
+		_, enum := parameter(n, avroEnum)
+		named = enum && w.o.enhanced
+	case wit.Bytes:
+		_, named = parameter(n, fixedSize)
+	case wit.Mapping:
+		if !w.hasTextKeys(n) {
+			return "array"
+		}
+	}
+	if named {
+		return string(w.digests[id][:])
+	}
+	return avroTypes[n.Kind]
+}
+
+// hasTextKeys tells whether a map is one of Avro's, which have texts for keys; others are arrays of entries.
+func (w *avroWriter) hasTextKeys(n *wit.Node) bool {
+	key := &w.nodes[n.Key]
+	return key.Kind == wit.Text && (!key.Optional || w.o.optionalKeys)
 }
 
 // avroTypes are the names of Avro's types for kinds that have one.
@@ -259,7 +299,7 @@ func (w *avroWriter) value(dst []byte, id uint32, space string) ([]byte, step, e
 		dst, element, err = w.node(append(dst, `,"items":`...), n.Element, space, false)
 		s = step{op: arrayStep, element: &element, same: element.same}
 	case wit.Mapping:
-		if key := &w.nodes[n.Key]; key.Kind == wit.Text && (!key.Optional || w.o.optionalKeys) {
+		if w.hasTextKeys(n) {
 			dst, s, err = w.textMap(dst, n, space)
 			break
 		}
@@ -367,6 +407,9 @@ func (w *avroWriter) enum(dst []byte, n *wit.Node, id uint32, space string) ([]b
 	}
 	dst = append(dst, ']')
 	if symbol, ok := parameter(n, avroEnumDefault+local); ok {
+		if _, known := s.numbers[symbol]; !known {
+			return dst, s, dataError("the enum %s has the default %s, which is no symbol of it", full, quoted(symbol))
+		}
 		dst = appendJSON(append(dst, `,"default":`...), symbol)
 	}
 	if dst, err = w.properties(dst, id); err != nil {
@@ -478,8 +521,7 @@ func (w *avroWriter) field(dst []byte, name string, id uint32, doc, space string
 	if doc != "" {
 		dst = appendJSON(append(dst, `,"doc":`...), doc)
 	}
-	entries := n.Kind == wit.Mapping && !(w.nodes[n.Key].Kind == wit.Text && (!w.nodes[n.Key].Optional ||
-		w.o.optionalKeys))
+	entries := n.Kind == wit.Mapping && !w.hasTextKeys(n)
 	switch {
 	case n.DefaultValue != nil && entries && len(*n.DefaultValue) > 1:
 		// AvroData has such a default in a form that is none of the field's type, and leaves it out; an empty one is
@@ -510,17 +552,14 @@ func replaceNull(s step, value []byte) (step, error) {
 // define notes a named type. seen: it stands in the schema already. Of two different types with one name, which Avro
 // cannot have and AvroData fails at, the second gets a number behind its name; `connect.name` keeps the name.
 func (w *avroWriter) define(name string, digest [sha256.Size]byte) (full string, seen bool, err error) {
-	if !w.o.scrub {
-		name = strings.TrimRight(name, ".")
-	}
-	parts := strings.Split(name, ".")
+	parts := strings.Split(withoutSpace(name), ".")
 	for i, part := range parts {
 		// AvroData leaves a namespace as it is, also one that Avro refuses to read.
 		if last := i == len(parts)-1; last || checkName(part) != nil {
 			parts[i] = w.scrubbed(part)
 		}
 		if err := checkName(parts[i]); err != nil {
-			return name, false, err
+			return name, false, &Error{SchemaParseException, "the name " + quoted(name) + ": " + err.Error()}
 		}
 	}
 	name = strings.Join(parts, ".")
@@ -574,11 +613,18 @@ func appendJSON(dst []byte, s string) []byte {
 	return out
 }
 
+// scrubAdvice stands behind what a name is refused for.
+const scrubAdvice = "; scrub.invalid.names=true of the converter writes such names in another way"
+
+// errEmptyName is for a name, or a part of one between its dots, that has no character.
+var errEmptyName = &Error{SchemaParseException, "Empty name: names of Avro, and their parts between dots, have at " +
+	"least one character"}
+
 // checkName refuses what Avro's Java library does: a name is letters, digits and underscores, and does not begin with a
 // digit.
 func checkName(name string) error {
 	if name == "" {
-		return &Error{SchemaParseException, "Empty name: names of Avro have at least one character"}
+		return &Error{SchemaParseException, errEmptyName.Text + scrubAdvice}
 	}
 	for i, r := range name {
 		if unicode.IsLetter(r) || r == '_' || i > 0 && unicode.IsDigit(r) {
@@ -588,8 +634,7 @@ func checkName(name string) error {
 		if i == 0 {
 			what = "Illegal initial character: "
 		}
-		return &Error{SchemaParseException, what + cut(name) +
-			"; scrub.invalid.names=true of the converter writes such names in another way"}
+		return &Error{SchemaParseException, what + cut(name) + scrubAdvice}
 	}
 	return nil
 }
@@ -622,6 +667,9 @@ func (w *avroWriter) scrubbed(name string) string {
 // properties appends what Avro has no place for, as properties behind a comma each.
 func (w *avroWriter) properties(dst []byte, id uint32) ([]byte, error) {
 	n := &w.nodes[id]
+	if err := logicalKind(n); err != nil {
+		return dst, err
+	}
 	name := nameOf(n)
 	decimal := strings.EqualFold(name, wit.NameDecimal) && n.Kind == wit.Bytes
 	scale, precision := int64(0), int64(defaultPrecision)
@@ -636,6 +684,9 @@ func (w *avroWriter) properties(dst []byte, id uint32) ([]byte, error) {
 				return dst, dataError("Invalid %s parameter found in Decimal schema: %s", wit.ParameterPrecision,
 					quoted(text))
 			}
+		}
+		if err := checkPrecision(n, scale, precision); err != nil {
+			return dst, err
 		}
 		dst = strconv.AppendInt(append(dst, `,"scale":`...), scale, 10)
 		dst = strconv.AppendInt(append(dst, `,"precision":`...), precision, 10)
@@ -660,6 +711,26 @@ func (w *avroWriter) properties(dst []byte, id uint32) ([]byte, error) {
 		}
 	}
 	return dst, nil
+}
+
+// checkPrecision refuses decimals that Avro does not have, as its Java library does: without a digit, or of more digits
+// than their fixed has room for. Where the scale is not within the precision, readers pass over the logical type, and
+// AvroData writes it.
+func checkPrecision(n *wit.Node, scale, precision int64) error {
+	if scale < 0 || scale > precision {
+		return nil
+	}
+	if precision == 0 {
+		return dataError("Invalid decimal precision: 0 (must be positive)")
+	}
+	text, fixed := parameter(n, fixedSize)
+	size, err := strconv.ParseInt(text, 10, 32)
+	most := int64(math.Floor(math.Log10(2) * float64(8*size-1)))
+	if !fixed || err != nil || precision <= most {
+		return nil
+	}
+	return dataError("fixed(%d) cannot store %d digits (max %d): expected at most that in the parameter %s, or no "+
+		"parameter %s", size, precision, most, wit.ParameterPrecision, fixedSize)
 }
 
 func (w *avroWriter) metaData(dst []byte, id uint32) ([]byte, error) {
@@ -713,49 +784,53 @@ func (w *avroWriter) defaultValue(dst []byte, id uint32) ([]byte, error) {
 	if err != nil {
 		return dst, dataError("the default of a schema: %v", err)
 	}
-	dst = w.json(dst, id, v)
+	if dst, err = w.json(dst, id, v); err != nil {
+		return dst, err
+	}
 	if len(dst) > w.k.most {
 		return dst, w.k.room(dst, 0)
 	}
 	return dst, nil
 }
 
-func (w *avroWriter) json(dst []byte, id uint32, v any) []byte {
+func (w *avroWriter) json(dst []byte, id uint32, v any) (_ []byte, err error) {
 	n := &w.nodes[id]
 	switch x := v.(type) {
 	case nil:
-		return append(dst, "null"...)
+		return append(dst, "null"...), nil
 	case bool:
-		return strconv.AppendBool(dst, x)
+		return strconv.AppendBool(dst, x), nil
 	case int8:
-		return strconv.AppendInt(dst, int64(x), 10)
+		return strconv.AppendInt(dst, int64(x), 10), nil
 	case int16:
-		return strconv.AppendInt(dst, int64(x), 10)
+		return strconv.AppendInt(dst, int64(x), 10), nil
 	case int32:
-		return strconv.AppendInt(dst, int64(x), 10)
+		return strconv.AppendInt(dst, int64(x), 10), nil
 	case int64:
-		return strconv.AppendInt(dst, x, 10)
+		return strconv.AppendInt(dst, x, 10), nil
 	case float32:
-		return java.AppendJSONReal(dst, float64(x), 32)
+		return java.AppendJSONReal(dst, float64(x), 32), nil
 	case float64:
-		return java.AppendJSONReal(dst, x, 64)
+		return java.AppendJSONReal(dst, x, 64), nil
 	case string:
-		return appendJSON(dst, x)
+		return appendJSON(dst, x), nil
 	case []byte:
 		runes := make([]rune, len(x)) // a character for each byte, as Avro has it
 		for i, c := range x {
 			runes[i] = rune(c)
 		}
-		return appendJSON(dst, string(runes))
+		return appendJSON(dst, string(runes)), nil
 	case datum.List:
 		dst = append(dst, '[')
 		for i, item := range x {
 			if i > 0 {
 				dst = append(dst, ',')
 			}
-			dst = w.json(dst, n.Element, item)
+			if dst, err = w.json(dst, n.Element, item); err != nil {
+				return dst, err
+			}
 		}
-		return append(dst, ']')
+		return append(dst, ']'), nil
 	case datum.Map:
 		key := &w.nodes[n.Key]
 		object := key.Kind == wit.Text && !key.Optional
@@ -768,25 +843,40 @@ func (w *avroWriter) json(dst []byte, id uint32, v any) []byte {
 			if i > 0 {
 				dst = append(dst, ',')
 			}
-			if object {
-				dst = append(w.json(dst, n.Key, e.Key), ':')
-				dst = w.json(dst, n.Element, e.Value)
-				continue
+			between := byte(':')
+			if !object {
+				dst, between = append(dst, '['), ','
 			}
-			dst = append(w.json(append(dst, '['), n.Key, e.Key), ',')
-			dst = append(w.json(dst, n.Element, e.Value), ']')
+			if dst, err = w.json(dst, n.Key, e.Key); err != nil {
+				return dst, err
+			}
+			if dst, err = w.json(append(dst, between), n.Element, e.Value); err != nil {
+				return dst, err
+			}
+			if !object {
+				dst = append(dst, ']')
+			}
 		}
-		return append(dst, closing)
+		return append(dst, closing), nil
 	case datum.Record:
+		if nameOf(n) == avroUnion {
+			set := slices.IndexFunc(x, func(member any) bool { return member != nil })
+			if set < 0 {
+				return dst, dataError("the default of a schema: %s", noValue)
+			}
+			return w.json(dst, n.Members[set].Node, x[set])
+		}
 		dst = append(dst, '{')
 		for i, m := range n.Members {
 			if i > 0 {
 				dst = append(dst, ',')
 			}
 			dst = append(appendJSON(dst, w.scrubbed(m.Name)), ':')
-			dst = w.json(dst, m.Node, x[i])
+			if dst, err = w.json(dst, m.Node, x[i]); err != nil {
+				return dst, err
+			}
 		}
-		return append(dst, '}')
+		return append(dst, '}'), nil
 	}
-	return dst
+	return dst, nil
 }

@@ -61,7 +61,7 @@ const (
 	symbolStep
 	padStep
 	padDecimalStep
-	// pickStep writes the one member of a union struct that is not null.
+	// pickStep writes the first member of a union struct that is not null.
 	pickStep
 )
 
@@ -332,27 +332,25 @@ func (s *step) write(w *walk, dst []byte) ([]byte, *Error) {
 	return s.pick(w, dst)
 }
 
-// pick reads all members of a union struct, of which one has a value.
+// noValue is what a union struct is refused for.
+const noValue = "the union has no value"
+
+// pick reads all members of a union struct. The first that has a value counts, as in AvroData.
 func (s *step) pick(w *walk, dst []byte) ([]byte, *Error) {
-	start := len(dst)
-	found := -1
+	found := false
 	for m := range s.members {
 		before := len(dst)
 		var err *Error
 		if dst, err = s.members[m].run(w, dst); err != nil {
 			return dst, err.in(s.names[m])
 		}
-		if len(dst) == before {
-			continue // null
+		if found {
+			dst = dst[:before]
 		}
-		if found >= 0 {
-			return dst, &Error{DataException, "the union has values in both " + quoted(s.names[found]) + " and " +
-				quoted(s.names[m])}
-		}
-		found = m
+		found = found || len(dst) > before // a null writes nothing
 	}
-	if found < 0 {
-		return dst[:start], &Error{DataException, "the union has no value"}
+	if !found {
+		return dst, &Error{DataException, noValue}
 	}
 	return dst, nil
 }

@@ -3,20 +3,11 @@
 package convert
 
 import (
-	encodinghex "encoding/hex"
 	"fmt"
-	"log/slog"
-	"math"
-	"net/http"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
-
-	"github.com/culvert-project/culvert/host/convert/registry"
-	"github.com/culvert-project/culvert/host/record"
-	"github.com/culvert-project/culvert/wit"
 )
 
 // avroBases are Avro schemas of every type, their attributes without braces, with bytes of them and a default.
@@ -105,47 +96,6 @@ func avroGrid() (all [][3]string) {
 	return all
 }
 
-// readAvro is the document that our converter makes of Avro bytes of a schema.
-func readAvro(t *testing.T, options, schema, payload string) string {
-	t.Helper()
-	b := &record.Batch{Registry: record.NewRegistry()}
-	settings := map[string]string{"schema.registry.url": "http://registry.test",
-		"flatten.singleton.unions": "false"} // which the fork does not know
-	for _, pair := range strings.Fields(options) {
-		name, value, _ := strings.Cut(pair, "=")
-		settings[name] = value
-	}
-	use := func(s registry.Settings) (*registry.Client, error) {
-		return registry.OpenWith(s, roundTrip(func(r *http.Request) (*http.Response, error) {
-			if strings.HasPrefix(r.URL.Path, "/schemas/ids/") {
-				return answer(r, 200, `{"schema":`+strconv.Quote(schema)+`}`), nil
-			}
-			return answer(r, 404, `{"error_code":40401,"message":"Subject not found."}`), nil
-		}), slog.New(slog.DiscardHandler))
-	}
-	c, err := New(ClassAvro, settings, Use{Schemas: b.Registry, Registry: use})
-	if err != nil {
-		t.Fatal(err)
-	}
-	data, err := encodinghex.DecodeString(payload)
-	if err != nil {
-		t.Fatal(err)
-	}
-	d, err := c.Decode(t.Context(), "copied", append([]byte{0, 0, 0, 0, 1}, data...), b)
-	if err != nil {
-		return "!" + ErrorClass(err) + ": " + err.Error()
-	}
-	if d.Form == wit.Absent {
-		return "null"
-	}
-	out, _, err := newConverter(t, ClassJSON, b.Registry, "replace.null.with.default", "false").
-		Encode(t.Context(), nil, math.MaxInt32, "t", b, d)
-	if err != nil {
-		t.Errorf("%s %s: %v", schema, payload, err)
-	}
-	return string(out)
-}
-
 // Avro of every type, with every attribute that AvroData knows, everywhere, becomes what AvroData makes of it.
 func TestRealAvroGrid(t *testing.T) {
 	all := avroGrid()
@@ -163,7 +113,7 @@ func TestRealAvroGrid(t *testing.T) {
 	}
 	wrong, counts := 0, map[string]int{}
 	for i, r := range all {
-		got := readAvro(t, r[0], r[1], r[2])
+		got, _ := readAvro(t, r[0], r[1], r[2], "")
 		verdict := avroVerdict(r[1], answers[i], got)
 		if counts[verdict]++; verdict != "" {
 			continue

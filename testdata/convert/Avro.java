@@ -26,7 +26,9 @@ import org.apache.kafka.connect.json.JsonConverter;
  * Turns values into Avro and back with Apicurio's fork of Confluent's AvroData: java -cp 'LIB/*' Avro.java FILE. A line of FILE is
  * the options of AvroDataConfig and a document of Kafka Connect's JsonConverter with its schema, with a tab between; each becomes a
  * line of the Avro schema, the Avro bytes in hex, and the document that the bytes become again, with tabs between, or "!" and what
- * was thrown. A line with three parts is options, an Avro schema and bytes in hex: it becomes the document alone.
+ * was thrown. A line with three parts is options, an Avro schema and bytes in hex: it becomes the document alone. With a fourth, the
+ * version that a registry has for the schema, it becomes the document (or "!" and what was thrown), a tab, and the Avro schema that
+ * AvroData writes of what it read, which has defaults of structures too: JsonConverter cannot write those.
  */
 public class Avro {
     public static void main(String[] args) throws IOException {
@@ -38,14 +40,36 @@ public class Avro {
                 String[] parts = line.split("\t", -1);
                 AvroData data = open(options(parts[0]));
                 try {
-                    out.println(parts.length == 2 ? both(data, json, parts[1])
-                        : document(data, json, new Schema.Parser().parse(parts[1]), HexFormat.of().parseHex(parts[2])));
+                    if (parts.length == 2) {
+                        out.println(both(data, json, parts[1]));
+                        continue;
+                    }
+                    Schema schema = new Schema.Parser().parse(parts[1]);
+                    byte[] bytes = HexFormat.of().parseHex(parts[2]);
+                    out.println(parts.length == 3 ? document(data, json, schema, bytes)
+                        : again(data, json, schema, bytes, parts[3].isEmpty() ? null : Integer.valueOf(parts[3])));
                 } catch (Exception | StackOverflowError e) {
-                    out.println("!" + e.getClass().getName() + ": " + String.valueOf(e.getMessage()).replace('\n', ' ').replace('\t', ' '));
+                    out.println(thrown(e));
                 }
             }
         }
         out.flush();
+    }
+
+    static String thrown(Throwable e) {
+        return "!" + e.getClass().getName() + ": " + String.valueOf(e.getMessage()).replace('\n', ' ').replace('\t', ' ');
+    }
+
+    static String again(AvroData data, JsonConverter json, Schema schema, byte[] bytes, Integer version) throws IOException {
+        Object read = new GenericDatumReader<Object>(schema).read(null, DecoderFactory.get().binaryDecoder(bytes, null));
+        SchemaAndValue value = data.toConnectData(schema, read, version);
+        String document;
+        try {
+            document = new String(json.fromConnectData("t", value.schema(), value.value()), StandardCharsets.UTF_8);
+        } catch (RuntimeException e) {
+            document = thrown(e);
+        }
+        return document + "\t" + data.fromConnectSchema(value.schema());
     }
 
     /** The fork kept these options of Confluent's AvroData as fields, but has no settings for them. */
@@ -96,7 +120,7 @@ public class Avro {
         try {
             back = document(data, json, new Schema.Parser().parse(text), bytes.toByteArray());
         } catch (Exception | StackOverflowError e) {
-            back = "!" + e.getClass().getName() + ": " + String.valueOf(e.getMessage()).replace('\n', ' ').replace('\t', ' ');
+            back = thrown(e);
         }
         return text + "\t" + HexFormat.of().formatHex(bytes.toByteArray()) + "\t" + back;
     }
