@@ -317,7 +317,7 @@ func (w *Worker) Place(err error) Problem {
 		return w.Problem("", err.Error())
 	}
 	at := w.Problem(p.Setting, p.Text)
-	p.File, p.Line = at.File, at.Line
+	p.File, p.Line, p.Text = at.File, at.Line, at.Text
 	return p
 }
 

@@ -1,0 +1,111 @@
+package host
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/culvert-project/culvert/host/config"
+)
+
+// A secret behind a config provider stands in each setting of the worker, one after the other: what is said of it when
+// the worker is checked and made, its log and what it answers do not show it.
+func TestNothingShowsWhatTheWorkerIsGiven(t *testing.T) {
+	const canary = "c4n4ry.s3cret-x0x"
+	secrets := write(t, "some.properties", "key="+canary)
+	settings := []string{"producer.linger.ms", "consumer.max.poll.records", "admin.client.id", "ssl.keystore.location",
+		"ssl.truststore.type", "sasl.jaas.config", "sasl.mechanism", "security.protocol", "listeners.https.ssl.protocol",
+		"value.converter.schemas.enable", "key.converter.schema.registry.url", "plugin.smt.limits.call.ms",
+		"plugin.smt.accept", "config.providers.x.class", "nobody.knows"}
+	for _, spec := range config.WorkerSettings() {
+		settings = append(settings, spec.Name)
+	}
+	started := 0
+	for _, name := range settings {
+		var log, said bytes.Buffer
+		var mu sync.Mutex
+		c := Config{Data: t.TempDir(), Logger: slog.New(slog.NewTextHandler(locked{&mu, &log}, nil)),
+			Files: config.Files{Worker: write(t, "worker.properties", strings.Join([]string{
+				"bootstrap.servers=embedded", "listeners=http://127.0.0.1:0",
+				name + "=${file:" + filepath.ToSlash(secrets) + ":key}"}, "\n"))}}
+		problems, err := Check(t.Context(), c)
+		fmt.Fprintln(&said, problems, err)
+		h, err := New(t.Context(), c)
+		fmt.Fprintln(&said, err)
+		if err == nil {
+			started++
+			fmt.Fprintln(&said, answers(t, h))
+			h.Close()
+		}
+		mu.Lock()
+		said.Write(log.Bytes())
+		mu.Unlock()
+		for line := range strings.Lines(said.String()) {
+			if strings.Contains(strings.ToLower(line), "c4n4ry") || strings.Contains(line, "s3cret-x0x") {
+				t.Errorf("with %s: %.600s", name, line)
+			}
+		}
+	}
+	if started < 20 {
+		t.Errorf("expected a worker with many of %d settings, found %d", len(settings), started)
+	}
+}
+
+// answers runs a worker until it is healthy, or ends by itself, and returns all that it answers, with what it ends by.
+func answers(t *testing.T, h *Host) string {
+	t.Helper()
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	ended := make(chan error, 1)
+	go func() { ended <- h.Run(ctx) }()
+	var said strings.Builder
+	ask := func(path string) (status int) {
+		for _, at := range h.Addresses() {
+			r, err := http.Get("http://" + at + path)
+			if err != nil {
+				continue // it has ended, or closes what was opened for TLS
+			}
+			status = r.StatusCode
+			_, _ = io.Copy(&said, r.Body)
+			r.Body.Close()
+		}
+		return status
+	}
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.After(5 * time.Minute); len(h.Addresses()) > 0 && ask("/health") != http.StatusOK; {
+		select {
+		case err := <-ended:
+			return said.String() + fmt.Sprint(err)
+		case <-deadline:
+			t.Fatal("never healthy")
+		case <-tick.C:
+		}
+	}
+	for _, path := range []string{"/", "/metrics", "/connectors", "/connector-plugins", "/culvert/plugins",
+		"/culvert/reload", "/culvert/lockouts"} {
+		ask(path)
+	}
+	stop()
+	return said.String() + fmt.Sprint(<-ended)
+}
+
+// locked is a writer that several goroutines may use.
+type locked struct {
+	mu *sync.Mutex
+	to io.Writer
+}
+
+func (l locked) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.to.Write(p)
+}
