@@ -54,12 +54,15 @@ func examine(c *cobra.Command, in *installation, files []string, asJSON bool) er
 	if err != nil {
 		return err
 	}
-	visit := doctor.NewVisit(func(s doctor.Step) { tellStep(c, s, asJSON) })
 	settings, err := in.settings()
 	if err != nil {
 		return err
 	}
 	w, problems := config.NewWorker("", nil, os.Environ(), settings)
+	visit := doctor.NewVisit(func(s doctor.Step) {
+		s.Step, s.Message = w.Strike(s.Step), w.Strike(s.Message)
+		tellStep(c, s, asJSON)
+	})
 	if sorted.Worker != "" {
 		var k kafka.Config
 		if w, k, err = remoteKafka(c.Context(), sorted.Worker, settings, log); err != nil {

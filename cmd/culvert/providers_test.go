@@ -322,3 +322,18 @@ func (f *followed) settingsOfPlugins(address string) (all []settingOfPlugin) {
 	}
 	return all
 }
+
+// A look at a service does not show where a config provider says that it is.
+func TestDoctorShowsNoValueOfProviders(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	secrets := p.file("some.properties", "key=c4n4ry.s3cret-x0x.invalid")
+	lines := source("probe", "HOST:1", "Products")
+	for i := range lines {
+		lines[i] = strings.Replace(lines[i], "HOST", "${file:"+secrets+":key}", 1)
+	}
+	r := p.run("doctor", "--plugins", plugins(t), "--data", p.data, "-p", p.file("probe.properties", lines...))
+	if said := r.stdout + r.stderr; r.code == 0 || shows(said) != "" || !strings.Contains(said, "[hidden]") {
+		t.Errorf("exit %d: %s", r.code, said)
+	}
+}
