@@ -137,8 +137,12 @@ func isPlaceRole(p part, name string) bool {
 
 // moved is a setting that says where a part's secrets go, and says another place than the stored configuration; ""
 // where all go to the same ones.
-func (s Sent) moved(p part) string {
-	now, before := s.places(p, s.Now), s.places(p, s.Stored)
+func (s Sent) moved(p part) string { return s.differs(p, s.Stored) }
+
+// differs is a setting that says where a part's secrets go, and says another place than another configuration; nil is
+// one that says nothing of it. "": all go to the same places.
+func (s Sent) differs(p part, than *Connector) string {
+	now, before := s.places(p, s.Now), s.places(p, than)
 	names := slices.AppendSeq(slices.Collect(maps.Keys(before)), maps.Keys(now))
 	slices.Sort(names)
 	for _, name := range names {
@@ -238,15 +242,16 @@ func (s Sent) lent(moved map[part]string) (problems Problems) {
 		}
 	}
 	for _, p := range clientParts {
-		if moved[p] != "" {
-			problems = append(problems, s.lentByWorker(p, moved[p])...)
+		if at := s.differs(p, nil); at != "" { // than the worker's own brokers
+			problems = append(problems, s.lentByWorker(p, at, moved[p] == "")...)
 		}
 	}
 	return problems
 }
 
-// lentByWorker are the secrets of the worker that a client would log on with at brokers that a connector names.
-func (s Sent) lentByWorker(p part, moved string) (problems Problems) {
+// lentByWorker are the secrets of the worker that a client would log on with at brokers that a connector names by the
+// setting at. stored: the stored configuration names the same, and where it lends a secret there, that stays so.
+func (s Sent) lentByWorker(p part, at string, stored bool) (problems Problems) {
 	of := func(name string) (value string, own bool) {
 		if value, own = s.Now.Get(string(p) + name); !own {
 			value = cmp.Or(s.Worker.Prefixed(p.side())[name], s.Worker.Prefixed("")[name])
@@ -262,12 +267,19 @@ func (s Sent) lentByWorker(p part, moved string) (problems Problems) {
 		secrets = append(secrets, "sasl.oauthbearer.client.credentials.client.secret")
 	}
 	for _, name := range secrets {
-		if value, own := of(name); value != "" && !own {
-			e, _ := s.Now.Entry(moved)
-			e.Key = string(p) + name
-			problems = append(problems, e.problem("expected the secret itself, since %s is another one than the "+
-				"worker's: what the worker logs on with goes to its own brokers alone", moved))
+		value, own := of(name)
+		if value == "" || own {
+			continue
 		}
+		if stored {
+			if _, was := s.Stored.Get(string(p) + name); !was {
+				continue
+			}
+		}
+		e, _ := s.Now.Entry(at)
+		e.Key = string(p) + name
+		problems = append(problems, e.problem("expected the secret itself, since %s is another one than the "+
+			"worker's: what the worker logs on with goes to its own brokers alone", at))
 	}
 	return problems
 }

@@ -56,7 +56,7 @@ func TestSecretsAstray(t *testing.T) {
 	const listener = "listener.user=u listener.password=s listener.tls.keystore.password=k "
 	for _, c := range []struct {
 		name, stored string
-		// sent are settings that are sent in the place of those stored, the others are kept; NAME= takes one out.
+		// sent are settings that are sent in the place of those stored, the others are kept; -NAME takes one out.
 		sent, want string
 	}{
 		{"nothing else", service, "http.user=v http.read-timeout-ms=5", ""},
@@ -108,6 +108,14 @@ func TestSecretsAstray(t *testing.T) {
 		{"brokers with a logon of their own", "", "consumer.override.bootstrap.servers=x:1 " +
 			"consumer.override.sasl.jaas.config=mine", ""},
 		{"brokers that are stored", "consumer.override.bootstrap.servers=x:1", "consumer.override.client.id=1", ""},
+		{"worker's secret in place of an own one", "consumer.override.bootstrap.servers=x:1 " +
+			"consumer.override.sasl.jaas.config=mine", "-consumer.override.sasl.jaas.config",
+			"consumer.override.sasl.jaas.config"},
+		{"back to the worker's brokers", "consumer.override.bootstrap.servers=x:1 " +
+			"consumer.override.sasl.jaas.config=mine", "-consumer.override.bootstrap.servers " +
+			"-consumer.override.sasl.jaas.config", ""},
+		{"own logon at the worker's brokers", "consumer.override.sasl.jaas.config=mine",
+			"-consumer.override.sasl.jaas.config", ""},
 
 		{"destination of BTP elsewhere", "", "http.destination=d http.address=x http.port=1", "http.address http.port"},
 		{"destination of BTP by a proxy", "connector.class=C http.destination=d",
@@ -133,6 +141,10 @@ func TestSecretsAstray(t *testing.T) {
 			}
 			for line := range strings.FieldsSeq(c.sent) {
 				key, value, _ := strings.Cut(line, "=")
+				if key, out := strings.CutPrefix(key, "-"); out {
+					delete(all, key)
+					continue
+				}
 				all[key], sent[key] = value, true
 			}
 			var lines []string
