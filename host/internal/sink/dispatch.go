@@ -558,7 +558,7 @@ func (d *dispatch) unnote() {
 		}
 		j.note = 0
 		d.task.ledger.end(items)
-		d.queue.put(l)
+		d.queue.putBack(l)
 	}
 	d.noted = nil
 }

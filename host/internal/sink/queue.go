@@ -73,6 +73,12 @@ func (q *queue) put(l *lane) {
 	heap.Push(q.ready[p], l)
 }
 
+// putBack puts a lane back that has begun and sent nothing: there is room for others again.
+func (q *queue) putBack(l *lane) {
+	clear(q.crowded)
+	q.put(l)
+}
+
 // first is the lane that is next; nil: there is none.
 func (q *queue) first() *lane {
 	var first *lane
