@@ -25,6 +25,7 @@ type locked struct {
 	// silent: there is no answer.
 	answer       int
 	away, silent bool
+	client       string   // that checks name, "" for none
 	shown        []string // passwords
 }
 
@@ -48,7 +49,8 @@ func (l *locked) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (l *locked) config(user, password string) transport.Config {
 	once := 0
 	return transport.Config{Scheme: "http", Address: "service.example", User: user, Password: password,
-		Retry: transport.Retry{Max: &once}, Lockouts: l.lockouts, Destinations: transport.NewDestinations(),
+		Headers: map[string]string{"sap-client": l.client},
+		Retry:   transport.Retry{Max: &once}, Lockouts: l.lockouts, Destinations: transport.NewDestinations(),
 		Dial: func(context.Context, string, string) (net.Conn, error) {
 			if l.away {
 				return nil, &net.OpError{Op: "dial", Err: fmt.Errorf("connection refused")}
@@ -132,6 +134,10 @@ func TestChecksLockNobody(t *testing.T) {
 		"the owner's own doing":           {"a@ b@ right@", "a b right"},
 		"after an operator's resume":      {"a! [resume] a! 10m a!", "a a"},
 		"soon after an operator's resume": {"a! [resume] a!", "a"},
+		// A request that names no client is for the system's own, which another one may name.
+		"whatever client":  {"a! [client=100] b! 10m b! [client=200] 10m c! 24h right!", "a b"},
+		"in each client":   {"[client=100] right! [client=200] right! 10m right!", "right right"},
+		"taken in another": {"[client=100] a! 10m [client=200] right! 10m b! 10m [client=100] c!", "a right b c"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -153,6 +159,10 @@ func (l *locked) step(step string) {
 	l.t.Helper()
 	if pause, err := time.ParseDuration(step); err == nil {
 		time.Sleep(pause)
+		return
+	}
+	if client, ok := strings.CutPrefix(step, "[client="); ok {
+		l.client = strings.TrimSuffix(client, "]")
 		return
 	}
 	switch step {

@@ -191,6 +191,12 @@ func (id identity) place() string {
 	return id.origin + "\x00" + id.client + "\x00" + strings.ToUpper(id.user) + "\x00"
 }
 
+// anyClient is the identity without its client.
+func (id identity) anyClient() identity {
+	id.client = ""
+	return id
+}
+
 // of returns the logon of an identity; nil when it has neither user nor secret.
 func (l *Lockouts) of(id identity) *logon {
 	if id.user == "" && id.secret == "" {

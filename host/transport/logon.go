@@ -25,8 +25,10 @@ func LogonOf(c Config) (Logon, error) {
 // Needed tells whether there is anything to log on with.
 func (l Logon) Needed() bool { return l.id.user != "" || l.id.secret != "" }
 
-// Place is where it logs on as whom: one text for all ways to write that. It holds no secret.
-func (l Logon) Place() string { return l.id.place() }
+// Place is where it logs on as whom: one text for all ways to write that, and for all SAP clients. Users are of a
+// client, but a request that names none is for the system's own, whose users another request may name. It holds no
+// secret.
+func (l Logon) Place() string { return l.id.anyClient().place() }
 
 // Secret is what it logs on with, for nothing but comparison.
 func (l Logon) Secret() string { return l.id.secret }
@@ -54,7 +56,7 @@ func (l Logon) LastTaken() (last time.Time) {
 	l.lockouts.mu.Lock()
 	defer l.lockouts.mu.Unlock()
 	for _, g := range l.lockouts.logons {
-		if g.place() != l.id.place() {
+		if g.anyClient().place() != l.Place() {
 			continue
 		}
 		g.mu.Lock()
