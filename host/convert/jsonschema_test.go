@@ -442,3 +442,24 @@ func TestMisnamedSchemasAreNotRegistered(t *testing.T) {
 		t.Errorf("another name: expected one request, found %d, %v", asked, err)
 	}
 }
+
+// Of several set members of a union the first counts, as in JsonSchemaData.
+func TestFirstMemberOfAUnion(t *testing.T) {
+	const field = "io.confluent.connect.json.OneOf.field."
+	const schema = `{"type":"struct","fields":[{"type":"int32","optional":true,"field":"` + field + `0"},` +
+		`{"type":"string","optional":true,"field":"` + field + `1"},{"type":"boolean","optional":true,"field":"` + field +
+		`2"}],"optional":false,"name":"io.confluent.connect.json.OneOf"}`
+	for value, want := range map[string]string{
+		`{"` + field + `0":12,"` + field + `1":"x","` + field + `2":true}`: `12`,
+		`{"` + field + `1":"x","` + field + `2":true}`:                     `"x"`,
+		`{"` + field + `2":true}`:                                          `true`,
+	} {
+		b := &record.Batch{Registry: record.NewRegistry()}
+		c := newConverter(t, ClassJSONSchema, b.Registry)
+		d := datumOf(t, newConverter(t, ClassJSON, b.Registry), b, `{"schema":`+schema+`,"payload":`+value+`}`)
+		out, _, err := c.Encode(t.Context(), nil, math.MaxInt32, "orders", b, d)
+		if err != nil || string(out) != "\x00\x00\x00\x00\x01"+want {
+			t.Errorf("%s: expected %s, found %q, %v", value, want, out, err)
+		}
+	}
+}

@@ -51,7 +51,7 @@ const (
 	decimalText
 	decimalNumber
 	keyedShape // mapping of which each entry is an object of key and value
-	unionShape // structure that stands for a union: the one member that is not null
+	unionShape // structure that stands for a union: the first member that is not null
 	// misnamedShape has the name of a logical type and another type than that: transforms make it, JsonConverter fails
 	// at values other than null. JsonSchemaConverter refuses the schema, so that none is registered.
 	misnamedShape
@@ -386,28 +386,27 @@ func (w *writer) writeStructure(k *budget, dst, in []byte, i int) ([]byte, int, 
 	return append(dst, '}'), i, nil
 }
 
-// writeUnion writes the one member of a union that has a value.
+// writeUnion writes the first member of a union that has a value, as JsonSchemaData does, and passes over the others.
 func (w *writer) writeUnion(k *budget, dst, in []byte, i int) ([]byte, int, *Error) {
-	found := -1
+	found := false
 	for m := range w.members {
 		member := &w.members[m]
 		if i < len(in) && in[i] == 2-member.full {
 			i++
 			continue
 		}
-		if found >= 0 {
-			return dst, i, &Error{DataException, "the union has values in both " + string(w.members[found].lead) +
-				" and " +
-				string(member.lead)}
-		}
-		found = m
+		before := len(dst)
 		var err *Error
 		if dst, i, err = member.write(k, dst, in, i); err != nil {
 			return dst, i, member.blame(err)
 		}
+		if found {
+			dst = dst[:before]
+		}
+		found = true
 	}
-	if found < 0 {
-		return dst, i, &Error{DataException, "the union has no value"}
+	if !found {
+		return dst, i, &Error{DataException, noValue}
 	}
 	return dst, i, nil
 }
