@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"net"
 	"os"
 	"path/filepath"
@@ -315,6 +316,11 @@ func open(ctx context.Context, c Config, toRun bool) (_ *Host, _ config.Problems
 		}
 	}
 	sound := in.Worker.Sound(problems)
+	if toRun {
+		if err := h.setLevels(sound); err != nil {
+			add(err)
+		}
+	}
 	var warnings config.Problems
 	if h.kafka, warnings, err = kafka.Parse(ctx, sound); err != nil {
 		add(err)
@@ -377,6 +383,36 @@ func open(ctx context.Context, c Config, toRun bool) (_ *Host, _ config.Problems
 		Connectors: in.Connectors, Plans: &check.Plans{}}
 	return h, problems, nil
 }
+
+// setLevels sets the levels of loggers that the worker's settings name, each before those below it, which it would set,
+// too.
+func (h *Host) setLevels(settings map[string]string) error {
+	set := map[string]string{}
+	for key, level := range settings {
+		if name, ok := strings.CutPrefix(key, config.LoggerLevels); ok {
+			set[name] = level
+		}
+	}
+	above := func(a, b string) int {
+		if isRoot := strings.EqualFold(a, logging.Root); isRoot != strings.EqualFold(b, logging.Root) {
+			return map[bool]int{true: -1, false: 1}[isRoot]
+		}
+		return strings.Compare(a, b)
+	}
+	for _, name := range slices.SortedFunc(maps.Keys(set), above) {
+		_, lines, err := h.levels.Set(name, set[name])
+		if err != nil {
+			return config.Problem{Setting: config.LoggerLevels + name, Text: err.Error()}
+		}
+		if !lines {
+			h.log.Warn(noLines, "logger", name, "level", set[name], "loggers", logging.Loggers())
+		}
+	}
+	return nil
+}
+
+// noLines is said of a level that has no effect.
+const noLines = "a level is set for a logger that no line of this worker belongs to"
 
 // neededBy are the classes of plugins that connectors name.
 func neededBy(connectors []*config.Connector) []plugin.Needed {

@@ -223,8 +223,7 @@ func (w worker) Loggers() *logging.Levels { return w.host.levels }
 // LevelSet notes that a level was set; lines tells whether any line is of such a logger.
 func (w worker) LevelSet(name, level string, lines bool) {
 	if !lines {
-		w.host.log.Warn("a level is set for a logger that no line of this worker belongs to", "logger", name,
-			"level", level, "loggers", logging.Loggers())
+		w.host.log.Warn(noLines, "logger", name, "level", level, "loggers", logging.Loggers())
 		return
 	}
 	w.host.log.Info("a logger's level is set by REST", "logger", name, "level", level)

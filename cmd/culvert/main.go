@@ -135,8 +135,8 @@ files unchanged; what a service's bytes mean lives in sandboxed plugins.
 Results go to stdout, everything else to stderr. Exit code: 0 done, or stopped by SIGTERM or Ctrl-C; 1 a check failed, or a task with --once;
 2 wrong use or configuration; 130 stopped at once by a second signal.
 
-A connector's plugin adds commands, culvert COMMAND -p FILE: those for OData list services, entity sets and subscriptions, show rows and
-schemas, and end what a connector has opened. culvert reference guide/commands has all.`,
+A connector's plugin adds commands, culvert COMMAND -p FILE; those of the built-in plugins are listed below. culvert reference
+guide/commands has all.`,
 		Example: `  culvert run --once orders.properties   # move what is there, with a broker of its own
   culvert consume Orders                  # read it
   culvert run --config /etc/culvert       # a worker, until it is stopped`,

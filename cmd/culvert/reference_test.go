@@ -168,11 +168,12 @@ func commands(t *testing.T) string {
 	var b strings.Builder
 	b.WriteString("# Commands\n\nCommands of plugins, such as `culvert ping`, are those of the built-in OData " +
 		"plugins and stand at the\n" +
-		"end. `culvert COMMAND --help` shows the same, for commands of plugins with `-p FILE`.\n")
+		"end. `culvert COMMAND --help` shows the same; of other plugins, with `-p FILE`.\n")
 	var walk func(c *cobra.Command)
 	walk = func(c *cobra.Command) {
 		for _, sub := range c.Commands() {
-			if sub.Hidden || sub.Name() == "help" || sub.Name() == "completion" || sub.Name() == "ping" {
+			if sub.Hidden || sub.Name() == "help" || sub.Name() == "completion" ||
+				sub.GroupID == toolGroup {
 				continue
 			}
 			if sub.Short == "" {

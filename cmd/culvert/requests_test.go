@@ -67,7 +67,7 @@ func TestRequestsAtDebug(t *testing.T) {
 		t.Errorf("expected requests in JSON, found\n%s", r.stderr)
 	}
 	r = p.run("ping", "-p", closed, "-s", service.NorthwindPath, "--log-format", "xml", "--plugins", plugins(t))
-	if r.code != exitWrong || !strings.Contains(r.stderr, `--log-format: expected text or json, found "xml"`) {
+	if r.code != exitWrong || !strings.Contains(r.stderr, `--log-format: expected text, text+location or json, found "xml"`) {
 		t.Errorf("exit %d\n%s", r.code, r.stderr)
 	}
 }

@@ -40,13 +40,15 @@ func (in *installation) flags(c *cobra.Command, logLevel string) {
 func (in *installation) logFlags(c *cobra.Command, level string) {
 	c.Flags().StringVar(&in.logLevel, "log-level", level, "debug, info, warn or error")
 	c.Flags().StringVar(&in.logFormat, "log-format", logText,
-		"text, or json: an object in each line, which also says where in the program it is written (ohja.location)")
+		"text; text+location, in which a line also says where in the program it is written (ohja.location); or json, "+
+			"which says it too, an object in each line")
 }
 
 // Forms of lines that are logged.
 const (
-	logText = "text"
-	logJSON = "json"
+	logText        = "text"
+	logLocatedText = "text+location"
+	logJSON        = "json"
 )
 
 func (in *installation) logger(stderr io.Writer) (*slog.Logger, error) {
@@ -59,10 +61,12 @@ func (in *installation) logger(stderr io.Writer) (*slog.Logger, error) {
 	switch in.logFormat {
 	case logText:
 		lines = slog.NewTextHandler(stderr, options)
+	case logLocatedText:
+		lines = logging.Located(slog.NewTextHandler(stderr, options))
 	case logJSON:
 		lines = logging.Located(slog.NewJSONHandler(shown.Writer{To: stderr}, options))
 	default:
-		return nil, wrong(fmt.Errorf("--log-format: expected text or json, found %q", in.logFormat))
+		return nil, wrong(fmt.Errorf("--log-format: expected text, text+location or json, found %q", in.logFormat))
 	}
 	log := logging.New(lines, level)
 	takeLibraries(log)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -23,17 +24,37 @@ import (
 // A plugin may add commands, which work with a connector's settings and destination: `culvert COMMAND -p FILE …`. Which
 // there are, and with what options, is known when the plugin of FILE has been asked.
 
-// addTools adds the commands of the plugin of the file that -p names. Without -p only ping is there, to say what it
-// needs, and what may be a command of a plugin says that it needs a file.
+// Groups of commands in culvert --help.
+const (
+	ownGroup  = "own"
+	toolGroup = "plugin"
+)
+
+// addTools adds the commands of plugins. With -p that is the one that is asked for, as the plugin of the file has it.
+// Else those of the built-in plugins say what they take, and what may be a command of another plugin that it needs a
+// file.
 func addTools(root *cobra.Command, args []string) {
+	root.AddGroup(&cobra.Group{ID: ownGroup, Title: "Commands:"},
+		&cobra.Group{ID: toolGroup, Title: "Commands of a connector's plugin, with its file, -p FILE:"})
+	for _, c := range root.Commands() {
+		c.GroupID = ownGroup
+	}
+	root.SetHelpCommandGroupID(ownGroup)
+	root.SetCompletionCommandGroupID(ownGroup)
 	name, found := firstWord(args)
-	switch {
-	case !found || isKnown(root, name) || name == "ping" && !hasFile(args):
-		root.AddCommand(pingWithoutFile())
-	case hasFile(args):
+	known := !found || isKnown(root, name)
+	if !known && hasFile(args) {
 		root.AddCommand(newTool(name))
-	default:
-		root.AddCommand(pingWithoutFile(), unknown(root, name))
+		return
+	}
+	for _, c := range builtInTools() {
+		if !isKnown(root, c.Name()) {
+			root.AddCommand(c)
+			known = known || c.Name() == name
+		}
+	}
+	if !known {
+		root.AddCommand(unknown(root, name))
 	}
 }
 
@@ -73,19 +94,49 @@ func isKnown(root *cobra.Command, name string) bool {
 		slices.ContainsFunc(root.Commands(), func(c *cobra.Command) bool { return c.Name() == name })
 }
 
-func pingWithoutFile() *cobra.Command {
+// builtInTools are the commands of the built-in plugins for those who have not named a file yet, as the reference has
+// them: it is made of what the plugins declare, and asking these would take a second.
+func builtInTools() (list []*cobra.Command) {
+	page, err := readReference("commands")
+	if err != nil {
+		panic(err) // the name is that of a page which is there
+	}
+	for _, section := range strings.Split(string(page), "\n## culvert ")[1:] {
+		name, text, _ := strings.Cut(section, "\n\n")
+		if strings.Contains(text, "\nculvert "+name+" -p FILE [flags]\n") {
+			list = append(list, withoutFile(name, text))
+		}
+	}
+	return list
+}
+
+// optionRow is a row of the reference's table of a command's options: -s, --service string, its default, its meaning.
+var optionRow = regexp.MustCompile("(?m)^\\| `(?:-(.), )?--([^ `]+)(?: ([^`]+))?` \\| (?:`([^`]*)`)? *\\| (.*) \\|$")
+
+// withoutFile is a command of a plugin by its section of the reference.
+func withoutFile(name, section string) *cobra.Command {
+	about, _, _ := strings.Cut(section, "\n")
 	c := &cobra.Command{
-		Use:   "ping -p FILE [options]",
-		Short: "Ask a connector's service whether it answers; a command of the connector's plugin",
-		Long: `Ask a connector's service whether it answers. This is a command of the plugin of the connector in FILE, as are others:
-culvert COMMAND -p FILE. With -p, --help shows the options. Nothing is tried again, whatever the file says about retries.`,
-		Example: "  culvert ping -p orders.properties -s /sap/opu/odata/IWBEP/GWSAMPLE_BASIC",
+		Use:     name + " -p FILE [flags]",
+		GroupID: toolGroup,
+		Short:   strings.TrimSuffix(about, "."),
+		Long:    about,
+		Example: "  culvert " + name + " -p orders.properties --help   # as the plugin of that connector has it",
+		Args:    cobra.ArbitraryArgs,
 		RunE: func(*cobra.Command, []string) error {
 			return wrong(errors.New("expected -p FILE, a connector's properties"))
 		},
 	}
-	c.Flags().StringP("properties", "p", "", "`file` of the connector")
-	c.FParseErrWhitelist.UnknownFlags = true // the plugin's options
+	for _, row := range optionRow.FindAllStringSubmatch(section, -1) {
+		short, long, value, byDefault, meaning := row[1], row[2], row[3], row[4], row[5]
+		meaning = strings.ReplaceAll(meaning, `\|`, "|")
+		if value == "" {
+			c.Flags().BoolP(long, short, false, meaning)
+			continue
+		}
+		c.Flags().StringP(long, short, byDefault, strings.Replace(meaning, value, "`"+value+"`", 1))
+	}
+	c.FParseErrWhitelist.UnknownFlags = true // the same command of another plugin has others
 	return c
 }
 
@@ -93,7 +144,7 @@ culvert COMMAND -p FILE. With -p, --help shows the options. Nothing is tried aga
 func newTool(name string) *cobra.Command {
 	return &cobra.Command{
 		Use:                name + " -p FILE [options]",
-		Hidden:             name != "ping",
+		Hidden:             true,
 		DisableFlagParsing: true,
 		RunE: func(c *cobra.Command, args []string) error {
 			return runTool(c, name, args)

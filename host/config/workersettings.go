@@ -4,6 +4,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/culvert-project/culvert/host/logging"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -13,6 +14,9 @@ const (
 	JSONConverter   = "org.apache.kafka.connect.json.JsonConverter"
 	HeaderConverter = "org.apache.kafka.connect.storage.SimpleHeaderConverter"
 )
+
+// LoggerLevels is what settings of loggers' levels begin with; the logger's name follows.
+const LoggerLevels = "logging.level."
 
 // workerSettings is the one table of the worker's settings. A line of Kafka Connect's that has no effect here stands in
 // unused, too.
@@ -76,6 +80,9 @@ var generalSettings = []wit.SettingSpec{
 		"what failed and may do better, in milliseconds; -1: for ever.", atLeast(-1)),
 	declared("errors.retry.delay.max.ms", wit.KindLong, "60000",
 		"For connectors that do not say: longest pause between two tries, in milliseconds.", atLeast(1)),
+	declared(LoggerLevels+"{name}", wit.KindText, "", "Least level of the logger NAME and those below it, by the "+
+		"names that GET /admin/loggers shows; of root, that of all others, in place of --log-level.",
+		allowed(logging.LevelNames()...)),
 	declared("client.id", wit.KindText, "", "Prefix of the names under which Kafka knows this worker's clients."),
 	declared("topic.creation.enable", wit.KindBoolean, "true", "Whether missing topics are created."),
 

@@ -33,6 +33,14 @@ var levels = []struct {
 	{"INFO", slog.LevelInfo}, {"DEBUG", slog.LevelDebug}, {"TRACE", slog.LevelDebug - 4}, {"ALL", Lowest},
 }
 
+// LevelNames are Kafka Connect's names of levels, the highest first.
+func LevelNames() (names []string) {
+	for _, l := range levels {
+		names = append(names, l.name)
+	}
+	return names
+}
+
 // own are the loggers of packages of this module, by the path below it; the longest that fits counts.
 var own = []struct{ path, logger string }{
 	{"host/internal/source", "org.init.ohja.kafka.connect.odatav2.source"},
