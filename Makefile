@@ -21,6 +21,7 @@ GUESTS   := odata-source odata-sink smt
 WASM     := $(GUESTS:%=bin/plugins/%.wasm)
 EMBED    := cmd/culvert/plugins
 PROGRAM  ?= bin/culvert
+TAGS     ?=
 VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 
 .PHONY: all guests native program dist demo test lint test-real bench bench-peers fuzz storm soak oracle oracle-fuzz clean FORCE
@@ -42,9 +43,9 @@ native: guests
 	@if [ "$$($(GO) env GOOS GOARCH)" = "$$($(GO) env GOHOSTOS GOHOSTARCH)" ]; \
 	then $(GO) run ./cmd/native $(GUESTS:%=$(EMBED)/%.wasm); else rm -f $(EMBED)/*.native; fi
 
-# The program for the platform that GOOS and GOARCH say.
+# The program for the platform that GOOS and GOARCH say. TAGS=pkcs11 has it reach tokens, by C.
 program: native
-	CGO_ENABLED=0 $(GO) build -trimpath -ldflags="-s -w -X main.version=$(VERSION)" -o $(PROGRAM) ./cmd/culvert
+	CGO_ENABLED=$(if $(filter pkcs11,$(TAGS)),1,0) $(GO) build -trimpath -tags "$(TAGS)" -ldflags="-s -w -X main.version=$(VERSION)" -o $(PROGRAM) ./cmd/culvert
 
 dist:
 	$(GO) run ./cmd/dist $(if $(TARGETS),--targets $(TARGETS)) $(if $(ANEW),--anew)

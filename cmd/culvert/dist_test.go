@@ -135,9 +135,11 @@ func TestDockerfile(t *testing.T) {
 			command = append(command, part...)
 		}
 	}
-	if len(stages) != 2 || !strings.HasPrefix(stages[0], "golang:"+version+"-") || !strings.Contains(stages[1],
-		"distroless/static") {
-		t.Errorf("expected Go %s and an image without a shell, found %q", version, stages)
+	if len(stages) != 4 || !strings.HasPrefix(stages[0], "golang:"+version+"-") ||
+		!strings.Contains(stages[1], "distroless/static") || !strings.Contains(stages[2], "distroless/base") ||
+		stages[3] != "base$TAGS" {
+		t.Errorf("expected Go %s, an image without a shell, and one that has a C library besides, found %q", version,
+			stages)
 	}
 	if !regexp.MustCompile(`^[1-9]\d*:[1-9]\d*$`).MatchString(user) {
 		t.Errorf("USER: expected numbers, which a cluster can tell from root's, found %q", user)
@@ -305,8 +307,12 @@ func TestPackagedSettings(t *testing.T) {
 	p := newPlace(t)
 	worker := p.file("worker.properties", readFile(t, "../dist/worker.properties"))
 	connector := p.file("orders.properties", readFile(t, "../../examples/tour/orders.properties"))
-	if r := p.run("validate", "--plugins", plugins(t), worker, connector); r.code != exitDone {
-		t.Errorf("exit code %d\n%s%s", r.code, r.stdout, r.stderr)
+	if r := p.run("validate", "--plugins", plugins(t), worker, connector); r.code != exitDone || r.stdout != "" {
+		t.Errorf("exit code %d, expected no warning\n%s%s", r.code, r.stdout, r.stderr)
+	}
+	for _, named := range regexp.MustCompile(`/usr/share/doc/culvert/(examples\S+\.properties)`).FindAllStringSubmatch(
+		readFile(t, "../dist/worker.properties"), -1) {
+		readFile(t, "../../"+named[1])
 	}
 	if strings.Contains(readFile(t, "../dist/postinstall.sh"), "systemctl start") {
 		t.Error("a package that is installed starts nothing")

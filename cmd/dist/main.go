@@ -2,7 +2,7 @@
 // materials and the examples; for Linux packages, too; and checksums of all of them.
 //
 //	make dist                          every platform
-//	make dist TARGETS=linux/amd64      these
+//	make dist TARGETS=linux/amd64      these; linux/amd64/pkcs11 is the program that reaches tokens
 //
 // Each is made twice, from two clones of the commit in two folders, and must come to the same bytes: what is not
 // committed is not in it. ANEW=1 has the second one compile everything again, with a build cache of its own.
@@ -30,15 +30,47 @@ import (
 	"time"
 )
 
-// everywhere are the platforms that a release is made for.
-var everywhere = []platform{
-	{"linux", "amd64"}, {"linux", "arm64"}, {"darwin", "amd64"}, {"darwin", "arm64"}, {"windows", "amd64"},
+// everywhere are the platforms that a release is made for. The program for tokens of PKCS#11 is linked with C, which the
+// compiler of a machine makes for that machine: it is there for the processor of the one that makes the release, if
+// that runs Linux.
+var everywhere = append([]platform{
+	{"linux", "amd64", false}, {"linux", "arm64", false}, {"darwin", "amd64", false}, {"darwin", "arm64", false},
+	{"windows", "amd64", false},
+}, withTokens(runtime.GOOS, runtime.GOARCH)...)
+
+// withTokens is what is built for tokens of PKCS#11 on a machine.
+func withTokens(system, processor string) []platform {
+	if system != "linux" {
+		return nil
+	}
+	return []platform{{system, processor, true}}
 }
 
-// platform is a platform by Go's names.
-type platform struct{ system, processor string }
+// platform is a platform by Go's names. pkcs11: the program is built with that tag, and needs the C library of the
+// system.
+type platform struct {
+	system, processor string
+	pkcs11            bool
+}
 
-func (t platform) String() string { return t.system + "/" + t.processor }
+func (t platform) String() string {
+	name := t.system + "/" + t.processor
+	if t.pkcs11 {
+		name += "/" + tokenTag
+	}
+	return name
+}
+
+// tokenTag is the build tag of a program that reaches tokens.
+const tokenTag = "pkcs11"
+
+// tags are the build tags of the program.
+func (t platform) tags() string {
+	if t.pkcs11 {
+		return tokenTag
+	}
+	return ""
+}
 
 // program is the name of the program's file.
 func (t platform) program() string {
@@ -118,15 +150,16 @@ func targetsOf(text string) (list []platform, err error) {
 		return everywhere, nil
 	}
 	for name := range strings.SplitSeq(text, ",") {
-		if name == "own" {
-			name = runtime.GOOS + "/" + runtime.GOARCH
+		own := name == "own"
+		before := len(list)
+		for _, t := range everywhere {
+			if t.String() == name || own && t.system == runtime.GOOS && t.processor == runtime.GOARCH {
+				list = append(list, t)
+			}
 		}
-		system, processor, _ := strings.Cut(name, "/")
-		if t := (platform{system, processor}); slices.Contains(everywhere, t) {
-			list = append(list, t)
-			continue
+		if len(list) == before {
+			return nil, fmt.Errorf("--targets: expected some of %v, or own, found %q", everywhere, name)
 		}
-		return nil, fmt.Errorf("--targets: expected some of %v, or own, found %q", everywhere, name)
 	}
 	return list, nil
 }
@@ -145,7 +178,9 @@ type source struct {
 	dir, out string
 	env      []string
 	// version is the program's, as git describes the commit, at the commit's time: everything that is made has it.
+	// commits is how many there are up to it.
 	version string
+	commits int
 	at      time.Time
 }
 
@@ -180,7 +215,10 @@ func (r *release) clone(ctx context.Context, s *source) error {
 		return err
 	}
 	var err error
-	if s.version, err = output(ctx, s.dir, "git", "describe", "--tags", "--always"); err != nil {
+	if s.version, err = describe(ctx, s.dir); err != nil {
+		return err
+	}
+	if s.commits, err = commitsOf(ctx, s.dir); err != nil {
 		return err
 	}
 	seconds, err := output(ctx, s.dir, "git", "log", "-1", "--format=%ct")
@@ -190,6 +228,28 @@ func (r *release) clone(ctx context.Context, s *source) error {
 	n, err := strconv.ParseInt(seconds, 10, 64)
 	s.at = time.Unix(n, 0).UTC()
 	return err
+}
+
+// describe is git's description of a commit, by the release before it: other tags do not sort.
+func describe(ctx context.Context, dir string) (string, error) {
+	return output(ctx, dir, "git", "describe", "--tags", "--always", "--match", "v[0-9]*", "--match", "[0-9]*")
+}
+
+// commitsOf is how many commits there are up to that of a clone, which versions of packages are sorted by. Where
+// commits are missing nobody knows.
+func commitsOf(ctx context.Context, dir string) (int, error) {
+	shallow, err := output(ctx, dir, "git", "rev-parse", "--is-shallow-repository")
+	if err != nil {
+		return 0, err
+	}
+	if shallow != "false" {
+		return 0, errors.New("versions of packages count commits, and this clone lacks some: git fetch --unshallow")
+	}
+	count, err := output(ctx, dir, "git", "rev-list", "--count", "HEAD")
+	if err != nil {
+		return 0, err
+	}
+	return strconv.Atoi(count)
 }
 
 // guestsOf are the built-in plugins, as the Makefile names them.
@@ -230,7 +290,7 @@ func (r *release) make(ctx context.Context, s *source, t platform) (names []stri
 	}
 	contents = append(contents, entry{t.program(), binary, true}, entry{"THIRD-PARTY.txt", notices, false},
 		entry{"sbom.cdx.json", materials, false})
-	stem := fmt.Sprintf("culvert_%s_%s_%s", s.version, t.system, t.processor)
+	stem := fmt.Sprintf("culvert_%s_%s", s.version, strings.ReplaceAll(t.String(), "/", "_"))
 	archived, err := archive(t, stem, s.at, contents)
 	if err != nil {
 		return nil, err
@@ -254,12 +314,17 @@ func (r *release) make(ctx context.Context, s *source, t platform) (names []stri
 
 // compile builds the program for a platform, and the plugins in it, by the Makefile's own rules.
 func (s *source) compile(ctx context.Context, t platform, to string) error {
-	_, err := s.run(ctx, t.environment(), "make", "--silent", "program", "PROGRAM="+to, "VERSION="+s.version)
+	_, err := s.run(ctx, t.environment(), "make", "--silent", "program", "PROGRAM="+to, "VERSION="+s.version,
+		"TAGS="+t.tags())
 	return err
 }
 
 func (t platform) environment() []string {
-	return []string{"GOOS=" + t.system, "GOARCH=" + t.processor}
+	cgo := "0"
+	if t.pkcs11 {
+		cgo = "1"
+	}
+	return []string{"GOOS=" + t.system, "GOARCH=" + t.processor, "CGO_ENABLED=" + cgo}
 }
 
 // contents are the files of the repository that an archive holds.

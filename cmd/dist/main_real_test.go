@@ -43,7 +43,7 @@ func TestRealPackages(t *testing.T) {
 	}
 	r := &release{work: work, nfpm: tool}
 	made, err := r.packages(t.Context(), &source{dir: "../..", version: "v1.2.3-4-gabc", at: day},
-		platform{"linux", "amd64"}, program, []byte("licences"))
+		platform{system: "linux", processor: "amd64"}, program, []byte("licences"))
 	if err != nil || len(made) != 2 {
 		t.Fatalf("%d packages, %v", len(made), err)
 	}
@@ -55,6 +55,16 @@ func TestRealPackages(t *testing.T) {
 	version, err := exec.Command(debian, "--field", file, "Version").Output()
 	if err != nil || string(version) != "1.2.3+4.gabc\n" {
 		t.Errorf("version %q, %v", version, err)
+	}
+	var before string
+	for _, v := range history(t) {
+		version := packageVersion(v.described, v.commits)
+		if before != "" {
+			if err := exec.Command("dpkg", "--compare-versions", before, "lt", version).Run(); err != nil {
+				t.Errorf("dpkg: %s is not older than %s: %v", before, version, err)
+			}
+		}
+		before = version
 	}
 	listed, err := exec.Command(debian, "--contents", file).Output()
 	if err != nil {

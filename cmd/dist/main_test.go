@@ -12,6 +12,8 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -28,13 +30,13 @@ func TestArchives(t *testing.T) {
 	want := map[string]string{"stem/culvert": "-rwxr-xr-x program", "stem/README.md": "-rw-r--r-- text",
 		"stem/a/b": "-rw-r--r-- "}
 	for system, list := range map[string]func(*testing.T, []byte) map[string]string{"linux": inTar, "windows": inZip} {
-		a, err := archive(platform{system, "amd64"}, "stem", day, files)
+		a, err := archive(platform{system: system, processor: "amd64"}, "stem", day, files)
 		if err != nil {
 			t.Fatal(err)
 		}
 		reversed := slices.Clone(files)
 		slices.Reverse(reversed)
-		b, err := archive(platform{system, "amd64"}, "stem", day, reversed)
+		b, err := archive(platform{system: system, processor: "amd64"}, "stem", day, reversed)
 		if err != nil || !bytes.Equal(a.data, b.data) {
 			t.Errorf("%s: other bytes in another order (%v)", system, err)
 		}
@@ -83,26 +85,172 @@ func inZip(t *testing.T, data []byte) map[string]string {
 func TestPackageVersions(t *testing.T) {
 	for described, want := range map[string]string{
 		"v1.2.3": "1.2.3", "1.2.3": "1.2.3", "v1.2.3-rc.1": "1.2.3~rc.1", "v1.2.3-5-gabc12": "1.2.3+5.gabc12",
-		"v1.2.3-rc1-5-gabc12": "1.2.3~rc1+5.gabc12", "f0702ca": "0.0.0+gf0702ca", "some-tag": "0.0.0+gsome.tag",
+		"v1.2.3-rc1-5-gabc12": "1.2.3~rc1+5.gabc12", "f0702ca": "0.0.0+77.gf0702ca",
+		"some-tag": "0.0.0+77.gsome.tag",
 	} {
-		if got := packageVersion(described); got != want {
+		if got := packageVersion(described, 77); got != want {
 			t.Errorf("%s: expected %s, found %s", described, want, got)
 		}
 	}
 }
 
+// What is made of a later commit sorts higher, by the rules of dpkg and of rpm, whatever the hashes are.
+func TestPackageVersionsSort(t *testing.T) {
+	versions := []string{}
+	for _, v := range history(t) {
+		versions = append(versions, packageVersion(v.described, v.commits))
+	}
+	for i := 1; i < len(versions); i++ {
+		for tool, compare := range map[string]func(a, b string) int{"dpkg": compareDeb, "rpm": compareRPM} {
+			if compare(versions[i-1], versions[i]) >= 0 {
+				t.Errorf("%s takes %s for newer than %s", tool, versions[i-1], versions[i])
+			}
+		}
+	}
+}
+
+// describedCommit is what git says of a commit.
+type describedCommit struct {
+	described string
+	commits   int
+}
+
+// history is a repository's, from its first commit on: what git says of each when it is the newest.
+func history(t *testing.T) (list []describedCommit) {
+	t.Helper()
+	dir := t.TempDir()
+	git := func(args ...string) string {
+		t.Helper()
+		out, err := output(t.Context(), dir, "git", append([]string{"-c", "user.name=x", "-c", "user.email=x@x"},
+			args...)...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out
+	}
+	git("init", "--quiet")
+	commit := func(tag string) {
+		git("commit", "--quiet", "--allow-empty", "--message", fmt.Sprint("commit ", len(list)))
+		if tag != "" {
+			git("tag", tag)
+		}
+		commits, err := commitsOf(t.Context(), dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		described, err := describe(t.Context(), dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		list = append(list, describedCommit{described, commits})
+	}
+	for range 12 {
+		commit("")
+	}
+	for _, tag := range []string{"nightly", "", "v0.1.0-rc1", "", "", "v0.1.0", "", "nightly-2", "", "v0.2.0", ""} {
+		commit(tag)
+	}
+	return list
+}
+
+// compareDeb compares versions without epoch and revision as deb-version(7) says.
+func compareDeb(a, b string) int {
+	order := func(s string, i int) int {
+		switch {
+		case i >= len(s) || s[i] >= '0' && s[i] <= '9':
+			return 0
+		case s[i] == '~':
+			return -1
+		case s[i] >= 'a' && s[i] <= 'z' || s[i] >= 'A' && s[i] <= 'Z':
+			return int(s[i])
+		}
+		return int(s[i]) + 256
+	}
+	for a != "" || b != "" {
+		i := 0
+		for ; order(a, i) != 0 || order(b, i) != 0; i++ {
+			if d := order(a, i) - order(b, i); d != 0 {
+				return d
+			}
+		}
+		var m, n int
+		m, a = number(a[min(i, len(a)):])
+		n, b = number(b[min(i, len(b)):])
+		if m != n {
+			return m - n
+		}
+	}
+	return 0
+}
+
+// number takes the digits off a text.
+func number(s string) (n int, rest string) {
+	for s != "" && s[0] >= '0' && s[0] <= '9' {
+		n, s = 10*n+int(s[0]-'0'), s[1:]
+	}
+	return n, s
+}
+
+// compareRPM compares versions as rpm's rpmvercmp does.
+func compareRPM(a, b string) int {
+	segment := regexp.MustCompile(`^(\d+|[a-zA-Z]+|~)`)
+	next := func(s string) string {
+		return strings.TrimLeftFunc(s, func(r rune) bool { return !segment.MatchString(string(r)) })
+	}
+	for {
+		a, b = next(a), next(b)
+		x, y := segment.FindString(a), segment.FindString(b)
+		a, b = a[len(x):], b[len(y):]
+		m, more := number(x)
+		n, most := number(y)
+		switch digits, other := x != "" && more == "", y != "" && most == ""; {
+		case x == "~" || y == "~":
+			if x != y {
+				return map[bool]int{true: -1, false: 1}[x == "~"]
+			}
+		case x == "" || y == "":
+			return len(x) - len(y)
+		case digits != other:
+			return map[bool]int{true: 1, false: -1}[digits]
+		case digits && m != n:
+			return m - n
+		case !digits && x != y:
+			return strings.Compare(x, y)
+		}
+	}
+}
+
 func TestTargets(t *testing.T) {
-	if all, err := targetsOf(""); err != nil || len(all) != 5 {
+	if all, err := targetsOf(""); err != nil || len(all) != 5+len(withTokens(runtime.GOOS,
+		runtime.GOARCH)) {
 		t.Error(all, err)
 	}
 	if two, err := targetsOf("linux/arm64,windows/amd64"); err != nil ||
 		fmt.Sprint(two) != "[linux/arm64 windows/amd64]" {
 		t.Error(two, err)
 	}
-	for _, wrong := range []string{"linux", "plan9/amd64", "linux/amd64,"} {
+	for _, wrong := range []string{"linux", "plan9/amd64", "linux/amd64,", "windows/amd64/pkcs11"} {
 		if _, err := targetsOf(wrong); err == nil {
 			t.Errorf("%q is taken", wrong)
 		}
+	}
+}
+
+// On Linux a release holds a program that reaches tokens of PKCS#11: an archive of its own, linked with C, and no
+// package, which would take the place of the static program.
+func TestTokensAreReached(t *testing.T) {
+	made := withTokens("linux", "arm64")
+	if len(made) != 1 || made[0].String() != "linux/arm64/pkcs11" || made[0].tags() != "pkcs11" || made[0].packaged() ||
+		!slices.Contains(made[0].environment(), "CGO_ENABLED=1") {
+		t.Errorf("found %v", made)
+	}
+	if other := withTokens("darwin", "arm64"); other != nil {
+		t.Errorf("C for Linux is not made on macOS, found %v", other)
+	}
+	makefile, err := os.ReadFile("../../Makefile")
+	if err != nil || !strings.Contains(string(makefile), "CGO_ENABLED=$(if $(filter pkcs11,$(TAGS)),1,0) $(GO) build "+
+		"-trimpath -tags \"$(TAGS)\"") {
+		t.Errorf("the Makefile does not build with TAGS (%v)", err)
 	}
 }
 
@@ -189,7 +337,7 @@ func TestBill(t *testing.T) {
 		"example.com/M v1.0.0 h1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\nexample.com/M v1.0.0/go.mod h1:x\n")
 	p := part{path: "example.com/M", version: "v1.0.0", texts: []text{{"LICENSE", []byte(mit)}}}
 	p.sum = sumOf(sums, p)
-	data, err := bill("v1.2.3", platform{"linux", "arm64"}, []part{p})
+	data, err := bill("v1.2.3", platform{system: "linux", processor: "arm64"}, []part{p})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -213,7 +361,11 @@ func complete() map[string]packed {
 	files := map[string]packed{"/usr/bin/culvert": {mode: 0o755}, "/etc/culvert": {mode: 0o750},
 		"/etc/culvert/worker.properties": {mode: 0o640, configuration: true}}
 	for _, name := range []string{"/usr/lib/systemd/system/culvert.service", "/usr/lib/sysusers.d/culvert.conf",
-		"/usr/share/doc/culvert/LICENSE", "/usr/share/doc/culvert/THIRD-PARTY.txt"} {
+		"/usr/share/doc/culvert/LICENSE", "/usr/share/doc/culvert/THIRD-PARTY.txt",
+		"/usr/share/doc/culvert/examples/tour/orders.properties",
+		"/usr/share/doc/culvert/examples/overview/insert.properties",
+		"/usr/share/doc/culvert/examples/monitoring/alerts.yaml",
+		"/usr/share/doc/culvert/examples/transforms/orders.properties"} {
 		files[name] = packed{mode: 0o644}
 	}
 	for name, f := range files {
@@ -241,6 +393,9 @@ func TestPackagesAreLookedAt(t *testing.T) {
 			t.Errorf("%s: %v", kind, err)
 		}
 		for what, change := range map[string]func(map[string]packed){
+			"no examples": func(f map[string]packed) {
+				delete(f, "/usr/share/doc/culvert/examples/tour/orders.properties")
+			},
 			"no unit":              func(f map[string]packed) { delete(f, "/usr/lib/systemd/system/culvert.service") },
 			"overwritten settings": func(f map[string]packed) { f["/etc/culvert/worker.properties"] = packed{mode: 0o640, owner: "root"} },
 			"readable passwords": func(f map[string]packed) {
@@ -378,8 +533,15 @@ func TestPackagesSourcesExist(t *testing.T) {
 			}
 		}
 	}
-	if n != 7 {
-		t.Errorf("expected 7 files, found %d", n)
+	if n != 6 {
+		t.Errorf("expected 6 files, found %d", n)
+	}
+	for name := range complete() {
+		if example, ok := strings.CutPrefix(name, "/usr/share/doc/culvert/examples"); ok {
+			if _, err := os.Stat(filepath.Join("../../examples", example)); err != nil {
+				t.Error(err)
+			}
+		}
 	}
 }
 

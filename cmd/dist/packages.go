@@ -18,7 +18,7 @@ import (
 const nfpm = "github.com/goreleaser/nfpm/v2/cmd/nfpm@v2.45.0"
 
 // packaged tells whether there are packages for a platform.
-func (t platform) packaged() bool { return t.system == "linux" }
+func (t platform) packaged() bool { return t.system == "linux" && !t.pkcs11 }
 
 func installNFPM(ctx context.Context, to string) (string, error) {
 	_, err := outputWith(ctx, ".", append(os.Environ(), "GOBIN="+to), "go", "install", nfpm)
@@ -32,9 +32,13 @@ func (r *release) packages(ctx context.Context, s *source, t platform, program s
 	if err := os.WriteFile(beside, notices, 0o644); err != nil {
 		return nil, err
 	}
-	version := packageVersion(s.version)
+	examples, err := r.examples(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	version := packageVersion(s.version, s.commits)
 	env := []string{"VERSION=" + version, "ARCH=" + t.processor, "PROGRAM=" + program, "THIRD_PARTY=" + beside,
-		"SOURCE_DATE_EPOCH=" + strconv.FormatInt(s.at.Unix(), 10)}
+		"EXAMPLES=" + examples, "SOURCE_DATE_EPOCH=" + strconv.FormatInt(s.at.Unix(), 10)}
 	for _, kind := range []string{"deb", "rpm"} {
 		name := fmt.Sprintf("culvert_%s_%s.%s", version, t.processor, kind)
 		file := filepath.Join(r.work, name)
@@ -62,19 +66,44 @@ func (r *release) packages(ctx context.Context, s *source, t platform, program s
 	return made, nil
 }
 
+// examples is a folder with those that an archive holds.
+func (r *release) examples(ctx context.Context, s *source) (string, error) {
+	dir := filepath.Join(r.work, "examples")
+	if err := os.RemoveAll(dir); err != nil {
+		return "", err
+	}
+	contents, err := s.contents(ctx)
+	if err != nil {
+		return "", err
+	}
+	for _, e := range contents {
+		if !strings.HasPrefix(e.name, "examples/") {
+			continue
+		}
+		file := filepath.Join(r.work, e.name)
+		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+			return "", err
+		}
+		if err := os.WriteFile(file, e.data, os.FileMode(e.mode())); err != nil {
+			return "", err
+		}
+	}
+	return dir, nil
+}
+
 var described = regexp.MustCompile(`^v?(\d+\.\d+\.\d+)(?:-((?:rc|beta|alpha)[.0-9]*))?(?:-(\d+)-g([0-9a-f]+))?$`)
 
 // packageVersion is what `git describe` says as the tools of packages sort it: commits behind a release come after it,
-// candidates before it, and a commit without a release behind it before all.
-func packageVersion(version string) string {
+// candidates before it, and commits without a release behind them before all, by how many there are.
+func packageVersion(version string, commits int) string {
 	m := described.FindStringSubmatch(version)
 	if m == nil {
-		return "0.0.0+g" + strings.Map(func(r rune) rune {
+		return fmt.Sprintf("0.0.0+%d.g%s", commits, strings.Map(func(r rune) rune {
 			if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' {
 				return r
 			}
 			return '.'
-		}, strings.ToLower(version))
+		}, strings.ToLower(version)))
 	}
 	text := m[1]
 	if m[2] != "" {
@@ -98,13 +127,17 @@ type packed struct {
 func judge(found map[string]packed) error {
 	var wrong []error
 	for name, want := range map[string]packed{
-		"/usr/bin/culvert":                        {mode: 0o755},
-		"/usr/lib/systemd/system/culvert.service": {mode: 0o644},
-		"/usr/lib/sysusers.d/culvert.conf":        {mode: 0o644},
-		"/etc/culvert":                            {mode: 0o750},
-		"/etc/culvert/worker.properties":          {mode: 0o640, configuration: true},
-		"/usr/share/doc/culvert/LICENSE":          {mode: 0o644},
-		"/usr/share/doc/culvert/THIRD-PARTY.txt":  {mode: 0o644},
+		"/usr/bin/culvert":                                             {mode: 0o755},
+		"/usr/lib/systemd/system/culvert.service":                      {mode: 0o644},
+		"/usr/lib/sysusers.d/culvert.conf":                             {mode: 0o644},
+		"/etc/culvert":                                                 {mode: 0o750},
+		"/etc/culvert/worker.properties":                               {mode: 0o640, configuration: true},
+		"/usr/share/doc/culvert/LICENSE":                               {mode: 0o644},
+		"/usr/share/doc/culvert/THIRD-PARTY.txt":                       {mode: 0o644},
+		"/usr/share/doc/culvert/examples/tour/orders.properties":       {mode: 0o644},
+		"/usr/share/doc/culvert/examples/overview/insert.properties":   {mode: 0o644},
+		"/usr/share/doc/culvert/examples/monitoring/alerts.yaml":       {mode: 0o644},
+		"/usr/share/doc/culvert/examples/transforms/orders.properties": {mode: 0o644},
 	} {
 		want.owner = "root"
 		if got, there := found[name]; got != want {

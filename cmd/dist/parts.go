@@ -56,12 +56,12 @@ func (s *source) parts(ctx context.Context, t platform, program string) ([]part,
 	if err != nil {
 		return nil, err
 	}
-	packages, err := s.list(ctx, t.environment(), "./cmd/culvert")
+	packages, err := s.list(ctx, t.environment(), t.tags(), "./cmd/culvert")
 	if err != nil {
 		return nil, err
 	}
 	for _, g := range guests {
-		more, err := s.list(ctx, []string{"GOOS=wasip1", "GOARCH=wasm"}, "./plugins/"+g)
+		more, err := s.list(ctx, []string{"GOOS=wasip1", "GOARCH=wasm"}, "", "./plugins/"+g)
 		if err != nil {
 			return nil, err
 		}
@@ -108,8 +108,8 @@ func libraryOf(root, version string) (part, error) {
 	return part{}, fmt.Errorf("%s: expected the licence of Go, found none among %d files", root, len(p.texts))
 }
 
-func (s *source) list(ctx context.Context, env []string, pattern string) (packages []listed, err error) {
-	out, err := s.run(ctx, env, "go", "list", "-deps", "-json=ImportPath,Dir,Standard,Module", pattern)
+func (s *source) list(ctx context.Context, env []string, tags, pattern string) (packages []listed, err error) {
+	out, err := s.run(ctx, env, "go", "list", "-deps", "-tags="+tags, "-json=ImportPath,Dir,Standard,Module", pattern)
 	if err != nil {
 		return nil, err
 	}

@@ -160,7 +160,7 @@ func TestRefusedStores(t *testing.T) {
 		"cut off": {Location{Path: write("cut", string(jks[:500])), Password: "changeit"}, "location",
 			[]string{"entry 1 of 1", "bytes are left"}},
 		"pkcs11": {Location{Path: "/usr/lib/none.so", Type: "pkcs11", Password: "x"}, "type",
-			[]string{"-tags pkcs11"}},
+			[]string{"-tags pkcs11", "_pkcs11.tar.gz", "--build-arg TAGS=pkcs11"}},
 		"PEM of another type":  {Location{PEM: []byte("x"), Type: "jks"}, "type", []string{"write pem"}},
 		"PEM without anything": {Location{PEM: []byte("x")}, "pem", []string{"holds no key and no certificate"}},
 		"BER": {Location{Path: write("ber.p12", "\x30\x80\x02\x01\x03\x30\x80\x06\x09"),
