@@ -76,6 +76,49 @@ func writer(t *testing.T, address string, seed uint64, stop <-chan struct{}) {
 	}
 }
 
+// A property that the service gains right after the worker read its metadata (P23) is in the first record that has it,
+// which comes once, and the task goes on.
+func TestAPropertyThatComesRightAfterTheStart(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	s, address := demo(t, service.Options{Rows: 60, PageSize: 20,
+		Switches: service.Switches{Hide: "Products/UnitsOnOrder"}})
+	broker := p.start("broker", "--data", p.data, "--listen", "127.0.0.1:0")
+	broker.eventually("an address", func() bool { return strings.Contains(broker.stdout.String(), "\n") })
+	worker := p.file("worker.properties", "bootstrap.servers=embedded", "listeners=", "offset.flush.interval.ms=20",
+		"key.converter.schemas.enable=false", "value.converter.schemas.enable=false")
+	c := p.start("run", "--data", p.data, "--plugins", plugins(t), worker,
+		p.file("late.properties", tracked("late", address, service.SAPPath, "Products")...))
+	c.eventually("changes that were asked for", func() bool { return s.Ledger().Deltas > 0 })
+	if err := s.Set("hide", ""); err != nil {
+		t.Fatal(err)
+	}
+	write := edits{e: &exactly{s: s}}
+	for _, name := range []string{"First", "Second"} {
+		if !write.send("MERGE", "Products(3)", map[string]any{"ProductName": name}) {
+			t.Fatal("the service refused a change")
+		}
+		c.eventually(name, func() bool { return folded(p, "late")["3"] == name })
+	}
+	with, without := 0, 0
+	for _, r := range p.records("late") {
+		switch value := r["value"].(map[string]any); {
+		case r["key"].(map[string]any)["ProductID"] != 3.0:
+		case value["UnitsOnOrder"] != nil:
+			with++
+		default:
+			without++
+		}
+	}
+	if with != 2 || without != 1 {
+		t.Errorf("expected product 3 once without the property and twice with it, found %d and %d times", without, with)
+	}
+	c.signal(syscall.SIGTERM)
+	if r := c.wait(); r.code != 0 {
+		t.Errorf("exit %d\n%s", r.code, r.stderr)
+	}
+}
+
 // T2: rows are created, changed and deleted by several writers while three connectors read the changes, in Atom, in
 // JSON with tombstones, and from an ODP service with one generation of tokens; the worker is killed again and again.
 // Afterwards each topic, folded by key, equals the service, ODP has begun one extraction, and no token was too old.

@@ -348,22 +348,23 @@ func TestUnknownSets(t *testing.T) {
 	}
 }
 
-// TestMetadataInMotion: what doesn't fit old metadata has them read anew; what doesn't fit fresh ones is a fault of its
-// own.
+// TestMetadataInMotion: a property that metadata lack has the page ask for them, however old they are, and no row is
+// passed on before; a value that doesn't fit old ones has the plugin opened again, one that doesn't fit fresh ones is a
+// fault of its own.
 func TestMetadataInMotion(t *testing.T) {
 	const read = 1_700_000_000_000
 	for _, c := range []struct {
 		body  string
 		at    int64
 		stale bool
-		// rows and faults that come where the page isn't stale
-		rows, faults int
+		// rows, faults and requests that come where the page isn't stale
+		rows, faults, requests int
 	}{
-		{`{"d":[{"ID":1,"New":2}]}`, read + 60_001, true, 0, 0},
-		{`{"d":[{"ID":1,"New":2}]}`, read + 60_000, false, 1, 0},
-		{`{"d":[{"ID":"x"}]}`, read + 60_001, true, 0, 0},
-		{`{"d":[{"ID":"x"}]}`, read, false, 0, 1},
-		{`{"d":[{"ID":1}]}`, read + 60_001, false, 1, 0},
+		{`{"d":[{"ID":1,"New":2}]}`, read + 60_001, false, 0, 0, 1},
+		{`{"d":[{"ID":1,"New":2}]}`, read, false, 0, 0, 1},
+		{`{"d":[{"ID":"x"}]}`, read + 60_001, true, 0, 0, 0},
+		{`{"d":[{"ID":"x"}]}`, read, false, 0, 1, 0},
+		{`{"d":[{"ID":1}]}`, read + 60_001, false, 1, 0, 0},
 	} {
 		p := &plugin{}
 		const metadata = `<Schema Namespace="N"><EntityType Name="T"><Key><PropertyRef Name="ID"/></Key><Property Name="ID" Type="Edm.Int32" Nullable="false"/></EntityType>` +
@@ -382,9 +383,9 @@ func TestMetadataInMotion(t *testing.T) {
 		portion, err := p.Decode(page, "", 200, []byte(c.body), true)
 		f, isFault := err.(*wit.Fault)
 		if stale := isFault && f.Kind == wit.FaultStale; stale != c.stale || len(portion.Rows) != c.rows ||
-			len(portion.Faults) != c.faults {
-			t.Errorf("%s after %d ms: found %v, %d rows, %d faults", c.body, c.at-read, err, len(portion.Rows),
-				len(portion.Faults))
+			len(portion.Faults) != c.faults || len(portion.Follow) != c.requests {
+			t.Errorf("%s after %d ms: found %v, %d rows, %d faults, %d requests", c.body, c.at-read, err,
+				len(portion.Rows), len(portion.Faults), len(portion.Follow))
 		}
 	}
 }

@@ -69,8 +69,8 @@ type feed struct {
 	sets []string
 	// guids are the members of the key that are GUIDs, where deletes can come.
 	guids []int
-	// unknown are properties that came and that fresh metadata don't have.
-	unknown map[string]bool
+	// absent are the properties that rows bring and metadata lack, see undeclared.go.
+	absent map[string]absence
 }
 
 func (f *feed) structure() *edm.Structure { return f.model.Structures[0] }
@@ -236,7 +236,6 @@ func (f *feed) compile() error {
 		return err
 	}
 	f.pages.Ready()
-	f.unknown = map[string]bool{}
 	return nil
 }
 

@@ -527,14 +527,14 @@ func (pg *page) reread(tag string, status uint16, piece []byte, last bool) (port
 			a.decoder = f.newDecoder(piece)
 		}
 		a.ended = a.ended || nested == "" && last
-		c.out.Reset()
-		if err := a.decoder.Feed(nested, piece, last, &c.out); err != nil {
-			return portion, true, pg.unreadable(err)
+		within := rereadTag + number + " "
+		if waits, err := pg.take(a.decoder, &c.out, part{within, nested, piece, last}, &portion); waits || err != nil {
+			return portion, err != nil, err
 		}
 		if err := pg.keep(a); err != nil {
 			return portion, true, err
 		}
-		if portion.Follow, err = pg.further(a, rereadTag+number+" "); err != nil {
+		if portion.Follow, err = pg.further(a, within); err != nil {
 			return portion, true, err
 		}
 		if !a.ended || !c.out.Page.Done {

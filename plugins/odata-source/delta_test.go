@@ -517,6 +517,35 @@ func TestRowAndTombstone(t *testing.T) {
 	}
 }
 
+// An entity that is read again with a property that its page's rows did not have yet is passed on with it.
+func TestRowReadAgainWithANewProperty(t *testing.T) {
+	s := service.New(service.Options{Rows: 20, Switches: service.Switches{Hide: "Products/UnitsOnOrder"}})
+	f := newFollower(t, s, tracked00("Products")...)
+	if err := f.catchUp(start); err != nil {
+		t.Fatal(err)
+	}
+	write(t, s, "MERGE", "Products(3)", map[string]any{"ProductName": "Changed"})
+	f.answered = func(q *wit.Request, r *wit.Response) error {
+		if at := strings.LastIndex(string(r.Body), "</feed>"); strings.Contains(q.Target, "deltatoken") {
+			r.Body = slices.Concat(r.Body[:at], tombstoneOf(3), r.Body[at:])
+			return s.Set("hide", "")
+		}
+		return nil
+	}
+	passed := len(f.log)
+	err := f.catchUp(poll)
+	if stale := (*wit.Fault)(nil); !errors.As(err, &stale) || stale.Kind != wit.FaultStale {
+		t.Fatalf("expected that the plugin is to be opened again, found %v, and %v", err, f.log[passed:])
+	}
+	f.start()
+	if err := f.catchUp(poll); err != nil {
+		t.Fatal(err)
+	}
+	if found := f.state["[3]"]["UnitsOnOrder"]; found == nil {
+		t.Errorf("it was passed on as %v", f.state["[3]"])
+	}
+}
+
 // TestRowAndTombstoneOnTwoPages: the same where the two are on different pages of one answer, in either order, also
 // where the reader starts anew between them.
 func TestRowAndTombstoneOnTwoPages(t *testing.T) {

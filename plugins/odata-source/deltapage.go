@@ -71,12 +71,8 @@ func (pg *page) decodeDelta(tag string, status uint16, piece []byte, last bool) 
 		}
 	}
 	pg.ended = pg.ended || tag == "" && last
-	pg.Out.Reset()
-	if err := pg.decoder.Feed(tag, piece, last, &pg.Out); err != nil {
-		return portion, true, pg.unreadable(err)
-	}
-	if err := pg.outdated(); err != nil {
-		return portion, true, err
+	if waits, err := pg.take(pg.decoder, &pg.Out, part{"", tag, piece, last}, &portion); waits || err != nil {
+		return portion, err != nil, err
 	}
 	if !pg.delta.check { // else only the count is of interest
 		if err := pg.filtered(); err != nil {

@@ -52,7 +52,6 @@ func TestPropertiesThatComeAndGo(t *testing.T) {
 			t.Fatal(err)
 		}
 		write(t, s, "MERGE", "Products(3)", map[string]any{"ProductName": fmt.Sprint("Changed ", n)})
-		f.now += freshFor + 1
 		err := f.catchUp(poll)
 		if stale := (*wit.Fault)(nil); errors.As(err, &stale) && stale.Kind == wit.FaultStale {
 			f.start() // as the host does

@@ -97,12 +97,8 @@ func (pg *page) decodeNamed(tag string, _ uint16, piece []byte, last bool) (port
 		return portion, false, nil
 	}
 	pg.ended = pg.ended || tag == "" && last
-	pg.Out.Reset()
-	if err := pg.decoder.Feed(tag, piece, last, &pg.Out); err != nil {
-		return portion, true, pg.unreadable(err)
-	}
-	if err := pg.outdated(); err != nil {
-		return portion, true, err
+	if waits, err := pg.take(pg.decoder, &pg.Out, part{"", tag, piece, last}, &portion); waits || err != nil {
+		return portion, err != nil, err
 	}
 	if err := pg.filtered(); err != nil {
 		return portion, true, err

@@ -6,11 +6,9 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/culvert-project/culvert/plugins/odata/decode"
 	"github.com/culvert-project/culvert/plugins/odata/paging"
-	"github.com/culvert-project/culvert/sdk/go"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -40,6 +38,8 @@ type page struct {
 	toldDeleted bool
 	// lone: it is the document of one row, as a fault has it.
 	lone bool
+	// doubt is what the rows of its last piece wait for.
+	doubt doubt
 	// store is what SAP's notification store came to, nil for other pages.
 	store *stored
 	// ended: the page's last piece came. declared: the schemas were told; each page tells them anew, so that an
@@ -53,18 +53,6 @@ type pages struct {
 	spare    []*page
 	decoders []spareDecoder
 	last     uint32
-	// unheard are properties that came and that the metadata of that time don't have, which later ones may.
-	unheard map[string]int64
-}
-
-// maxUnheard is how many of them are remembered.
-const maxUnheard = 1000
-
-func (ps *pages) note(property string, at int64) {
-	if ps.unheard == nil || len(ps.unheard) == maxUnheard {
-		ps.unheard = map[string]int64{}
-	}
-	ps.unheard[property] = at
 }
 
 // spareDecoder is one that has read a page to its end.
@@ -128,7 +116,7 @@ func (ps *pages) begin(o *decodedContext, f *feed, response *wit.Response) (*pag
 	pg := ps.take()
 	pg.pages, pg.opened, pg.feed, pg.ended, pg.declared = ps, o, f, false, false
 	pg.named, pg.entities, pg.store, pg.lone, pg.refused = "", 0, nil, false, false
-	pg.toldDeleted = false
+	pg.toldDeleted, pg.doubt = false, doubt{}
 	pg.Set, pg.Origin = &f.pages, &o.origin
 	pg.Answer = wit.Response{Status: response.Status, At: response.At}
 	pg.Base = string([]byte(response.Target))
@@ -243,17 +231,13 @@ func (pg *page) decode(tag string, _ uint16, piece []byte, last bool) (portion w
 		}
 	}
 	pg.ended = pg.ended || tag == "" && last
-	pg.Out.Reset()
-	if err := pg.decoder.Feed(tag, piece, last, &pg.Out); err != nil {
-		return portion, true, pg.unreadable(err)
+	if waits, err := pg.take(pg.decoder, &pg.Out, part{"", tag, piece, last}, &portion); waits || err != nil {
+		return portion, err != nil, err
 	}
 	if len(pg.Out.Tombstones) > 0 {
 		return portion, true, &wit.Fault{Kind: wit.FaultUnsupported, Message: pg.What() +
 			": the feed holds deleted entries, which only delta mode reads: " + pg.feed.setting(nameTrackChanges) +
 			" = 1"}
-	}
-	if err := pg.outdated(); err != nil {
-		return portion, true, err
 	}
 	if err := pg.filtered(); err != nil {
 		return portion, true, err
@@ -321,51 +305,6 @@ func isAtom(piece []byte, usual bool) bool {
 		return false
 	}
 	return usual
-}
-
-// freshFor is how long metadata are trusted over what a page says, in milliseconds: what still doesn't fit them then is
-// no change of theirs. It also bounds how often they are read anew.
-const freshFor = 60_000
-
-// outdated finds signs that the metadata have changed since they were read (P23): a property that they don't have, a
-// value that doesn't fit. With fresh metadata such a property is left out, with a warning, and such a row is a fault of
-// its own. A property that comes still when they are no longer fresh has them read again, once.
-func (pg *page) outdated() error {
-	old := pg.Answer.At-pg.opened.at > freshFor
-	for _, name := range pg.Out.Page.Unknown {
-		if pg.feed.unknown[name] {
-			continue
-		}
-		at := slices.IndexFunc(pg.feed.derived, func(p string) bool { return strings.HasPrefix(p, name+" ") })
-		if at >= 0 { // newer metadata would not help
-			pg.feed.unknown[name] = true
-			sdk.Log(wit.LevelWarn, pg.What()+": property "+name+" belongs to the derived type "+
-				pg.feed.derived[at][len(name)+1:]+", of which the set has rows; only those of "+
-				pg.feed.structure().QualifiedName()+" are read, and it is left out")
-			continue
-		}
-		text := pg.What() + ": property " + name + " isn't in $metadata"
-		since, noted := pg.pages.unheard[text]
-		switch {
-		case noted && pg.opened.at > since: // nor is it in those that were read since
-			pg.feed.unknown[name] = true
-			sdk.Log(wit.LevelWarn, text+" and is left out")
-			continue
-		case old:
-			pg.pages.note(text, pg.opened.at)
-			return &wit.Fault{Kind: wit.FaultStale, Message: text}
-		case !noted:
-			pg.pages.note(text, pg.opened.at)
-			sdk.Log(wit.LevelWarn, text+" and is left out; they are read again in "+
-				(freshFor*time.Millisecond).String())
-		}
-	}
-	for i := range pg.Out.Faults {
-		if f := &pg.Out.Faults[i]; old && !slices.Contains(pg.Out.LeftOut, f.Origin) {
-			return &wit.Fault{Kind: wit.FaultStale, Message: pg.What() + ": " + f.Fault.Message}
-		}
-	}
-	return nil
 }
 
 // portion is what the piece came to.

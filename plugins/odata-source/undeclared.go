@@ -1,0 +1,178 @@
+package main
+
+import (
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/culvert-project/culvert/plugins/odata/decode"
+	"github.com/culvert-project/culvert/plugins/odata/edm"
+	"github.com/culvert-project/culvert/plugins/odata/service"
+	"github.com/culvert-project/culvert/sdk/go"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// Rows may bring a property that the metadata lack which open has read (P23). Metadata that are read after such a row
+// came decide: where they have it, the plugin is to be opened again and the page to be read with it; where they lack it
+// too, the service sends more than it declares, and the property is left out. The page itself asks for them, amid its
+// body, and its rows wait meanwhile, so that no instance needs to know what another one has seen.
+
+// metadataTag is that of the page's request for them.
+const metadataTag = "metadata"
+
+// maxMetadata bounds their text, in bytes, as the host bounds what open asks for.
+const maxMetadata = 64 << 20
+
+// freshFor is how long what metadata lack is believed before they are read again, in milliseconds: at first, and up to
+// stillFor where it goes on. A value that doesn't fit them is believed to be the row's fault while they are so new.
+const (
+	freshFor = 60_000
+	stillFor = 3_600_000
+)
+
+// maxAbsent is how many absences of a feed are remembered.
+const maxAbsent = 1000
+
+// absence says that metadata lack a property that rows bring. One that an instance forgets costs a request.
+type absence struct {
+	// since is when the page was answered for which that was found first, until is for pages up to when it is
+	// believed, both in milliseconds since 1970.
+	since, until int64
+}
+
+// doubt is what a page waits for while it asks for metadata.
+type doubt struct {
+	// names are paths of the properties that its rows bring and the feed's metadata lack.
+	names []string
+	// document is what has come of the metadata.
+	document []byte
+}
+
+// part is a piece of what a page consists of. within begins the tags of requests for what it nests.
+type part struct {
+	within, tag string
+	piece       []byte
+	last        bool
+}
+
+// take has a decoder make rows of a part. waits: they stay in out until the metadata that the portion asks for have
+// come, which take gets as a part too.
+func (pg *page) take(d decode.Decoder, out *decode.Output, of part, portion *wit.Portion) (waits bool, err error) {
+	if of.tag == metadataTag {
+		return pg.judge(of.piece, of.last)
+	}
+	out.Reset()
+	if err := d.Feed(of.tag, of.piece, of.last, out); err != nil {
+		return false, pg.unreadable(err)
+	}
+	if err := pg.misfit(out); err != nil {
+		return false, err
+	}
+	if pg.doubt.names = pg.undeclared(out.Page.Unknown); len(pg.doubt.names) == 0 {
+		return false, nil
+	}
+	request := service.MetadataRequest(pg.feed.service, pg.feed.query)
+	request.Tag = of.within + metadataTag
+	portion.Follow = append(portion.Follow, wit.Follow{Request: request})
+	return true, nil
+}
+
+// misfit finds a value that doesn't fit metadata that are no longer fresh.
+func (pg *page) misfit(out *decode.Output) error {
+	if pg.Answer.At-pg.opened.at <= freshFor {
+		return nil
+	}
+	for i := range out.Faults {
+		if f := &out.Faults[i]; !slices.Contains(out.LeftOut, f.Origin) {
+			return &wit.Fault{Kind: wit.FaultStale, Message: pg.What() + ": " + f.Fault.Message}
+		}
+	}
+	return nil
+}
+
+// undeclared are those of the properties that only metadata of now can decide about.
+func (pg *page) undeclared(properties []string) (names []string) {
+	f := pg.feed
+	for _, name := range properties {
+		if a, found := f.absent[name]; found && pg.Answer.At <= a.until {
+			continue
+		}
+		at := slices.IndexFunc(f.derived, func(p string) bool { return strings.HasPrefix(p, name+" ") })
+		if at < 0 {
+			names = append(names, name)
+			continue
+		}
+		f.lacks(name, absence{until: math.MaxInt64}) // newer metadata would not help
+		sdk.Log(wit.LevelWarn, pg.What()+": property "+name+" belongs to the derived type "+
+			f.derived[at][len(name)+1:]+", of which the set has rows; only those of "+
+			f.structure().QualifiedName()+" are read, and it is left out")
+	}
+	return names
+}
+
+// judge takes a piece of the metadata. With the last one it decides about what the rows bring.
+func (pg *page) judge(piece []byte, last bool) (waits bool, err error) {
+	f, d := pg.feed, &pg.doubt
+	if len(d.document)+len(piece) > maxMetadata {
+		return false, &wit.Fault{Kind: wit.FaultData, Message: pg.What() + ": expected $metadata of at most " +
+			strconv.Itoa(maxMetadata) + " bytes, found more"}
+	}
+	if d.document = append(d.document, piece...); !last {
+		return true, nil
+	}
+	m, err := service.ReadMetadata(f.service, &wit.Response{Status: 200, Body: d.document})
+	if err != nil {
+		return false, err
+	}
+	_, s, err := findSet(&f.entry, m)
+	if err != nil {
+		return false, err
+	}
+	derived := derivedProperties(m, s)
+	for _, name := range d.names {
+		ofDerived := func(p string) bool { return strings.HasPrefix(p, name+" ") }
+		// What the feed's own metadata have, and its rows' layout not, is no reason to open again and again.
+		if declares(m, s, name) && !declares(f.model, f.structure(), name) || slices.ContainsFunc(derived, ofDerived) {
+			return false, &wit.Fault{Kind: wit.FaultStale, Message: pg.What() + ": property " + name +
+				" has come into $metadata since they were read"}
+		}
+	}
+	for _, name := range d.names {
+		a, found := f.absent[name]
+		if !found {
+			a.since = pg.Answer.At
+			sdk.Log(wit.LevelWarn, pg.What()+": property "+name+" isn't in $metadata and is left out")
+		}
+		a.until = pg.Answer.At + min(max(pg.Answer.At-a.since, freshFor), stillFor)
+		f.lacks(name, a)
+	}
+	*d = doubt{}
+	return false, nil
+}
+
+// lacks remembers an absence.
+func (f *feed) lacks(name string, a absence) {
+	if f.absent == nil || len(f.absent) >= maxAbsent {
+		f.absent = map[string]absence{}
+	}
+	f.absent[name] = a
+}
+
+// declares tells whether a type has the property at a path, as the decoder writes it: through complex types and
+// expanded entities, with slashes between.
+func declares(m *edm.Model, s *edm.Structure, path string) bool {
+	name, inner, nested := strings.Cut(path, "/")
+	p, n := s.Property(name), s.Navigation(name)
+	if !nested {
+		return p != nil || n != nil
+	}
+	var within *edm.Structure
+	switch {
+	case p != nil:
+		within = m.Structure(p.Type.Name)
+	case n != nil:
+		within = m.Structure(n.Target)
+	}
+	return within != nil && declares(m, within, inner)
+}
