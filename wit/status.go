@@ -28,7 +28,7 @@ func Refuses(status uint16) bool {
 		423, 424, // RFC 4918, 11.3, 11.4: the resource is locked; the method could not be performed
 		425,      // RFC 8470, 5.2: the server is unwilling to risk processing the request
 		428, 431, // RFC 6585, 3, 5: the request has to be conditional; the server is unwilling to process it
-		429: // RFC 6585, 4: too many requests; Envoy, MuleSoft and AWS refuse them before the service (rate limit guides)
+		429: // RFC 6585, 4: too many requests; Envoy, MuleSoft and AWS refuse them before the service (their guides)
 		return true
 	}
 	return false

@@ -286,7 +286,8 @@ func tunnelled(ctx context.Context, b *bench) error {
 	for round := range b.rounds + 1 {
 		for i, l := range lanes {
 			// the first one warms up
-			if err := l.round(ctx, fmt.Sprintf("t%d-%d", i, round), broker.plain, round, b.some(carriedMB), round > 0); err != nil {
+			if err := l.round(ctx, fmt.Sprintf("t%d-%d", i, round), broker.plain, round, b.some(carriedMB),
+				round > 0); err != nil {
 				return err
 			}
 		}

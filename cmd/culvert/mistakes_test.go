@@ -105,7 +105,8 @@ func TestMistakesAreSaid(t *testing.T) {
 		"predicates.p.type=org.apache.kafka.connect.transforms.predicates.RecordIsTombstone")...)
 	if r := p.run("validate", "--plugins", plugins(t, "smt"), elsewhere); r.code != 0 || !strings.Contains(r.stdout,
 		":11: transforms.i.type: warning: Kafka Connect takes a nested class with its package alone: org.apache.") ||
-		!strings.Contains(r.stdout, ":15: transforms.i.negate: warning: is true here; Kafka Connect takes it for false") {
+		!strings.Contains(r.stdout, ":15: transforms.i.negate: warning: is true here; Kafka Connect takes it for "+
+			"false") {
 		t.Errorf("expected exit 0 and two warnings, found %d\n%s", r.code, r.stdout)
 	}
 	if n := s.Ledger().Total; n != 0 {

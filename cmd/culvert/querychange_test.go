@@ -116,7 +116,8 @@ func TestChangedTopic(t *testing.T) {
 		t.Fatal(r.stderr)
 	}
 	if n, old := len(p.records("Other")), len(p.records("Products")); n != products || old != begun {
-		t.Errorf("expected the whole set in the new topic and %d records in the old one, found %d and %d", begun, n, old)
+		t.Errorf("expected the whole set in the new topic and %d records in the old one, found %d and %d",
+			begun, n, old)
 	}
 	if r := run("Third"); r.code != 0 {
 		t.Errorf("behind a load: exit %d\n%s", r.code, r.stderr)

@@ -35,8 +35,8 @@ func dashboardQueries(t *testing.T, file string) (queries []string) {
 	return queries
 }
 
-// TestRealDashboards asks Prometheus' own engine each query of our dashboard, and queries of the form that Strimzi's and
-// Confluent's have: joins, sums by connector and selections by a text. Each finds something in what a worker shows.
+// TestRealDashboards asks Prometheus' own engine each query of our dashboard, and queries of the form that Strimzi's
+// and Confluent's have: joins, sums by connector and selections by a text. Each finds something in what a worker shows.
 func TestRealDashboards(t *testing.T) {
 	queries := dashboardQueries(t, "../../examples/monitoring/grafana-dashboard.json")
 	if len(queries) < 10 {

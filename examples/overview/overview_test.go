@@ -138,8 +138,8 @@ func TestSourcesRun(t *testing.T) {
 	}
 }
 
-// TestOneAfterAnother runs every source that says so and then every sink as README.md has it: one demo service, one data
-// folder, the worker of this folder, one connector at a time. Each sink writes what is its own.
+// TestOneAfterAnother runs every source that says so and then every sink as README.md has it: one demo service, one
+// data folder, the worker of this folder, one connector at a time. Each sink writes what is its own.
 func TestOneAfterAnother(t *testing.T) {
 	demo := service.New(service.Options{Rows: 830, PageSize: 1000, Subscriptions: true,
 		Switches: service.Switches{CSRF: true}})

@@ -254,7 +254,8 @@ func (k *Checker) elsewhere(c *config.Connector) config.Problems {
 		group := setting.Trim(e.Value.Reveal())
 		if group != "" && group == k.Worker.Text("group.id") {
 			shown := setting.Trim(e.Value.String())
-			problems = append(problems, problem(e, fmt.Errorf("Consumer group %s conflicts with Connect worker group %s",
+			problems = append(problems, problem(e, fmt.Errorf("Consumer group %s conflicts with Connect "+
+				"worker group %s",
 				shown, shown))) // Kafka Connect's words
 		}
 		for _, other := range k.Connectors {

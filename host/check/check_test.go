@@ -82,7 +82,8 @@ func TestGroupOfTheWorker(t *testing.T) {
 	}
 	const good = "connector.class=test.SpySource\nspy.address=localhost\nspy.port=80\nspy.scheme=http"
 	for text, want := range map[string]string{
-		good + "\nconsumer.override.group.id= connect-workers": "c.properties:5: consumer.override.group.id: Consumer " +
+		good + "\nconsumer.override.group.id= connect-workers": "c.properties:5: consumer.override.group.id: " +
+			"Consumer " +
 			"group connect-workers conflicts with Connect worker group connect-workers",
 		good + "\nconsumer.override.group.id=workers": "",
 		good: "",

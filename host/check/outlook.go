@@ -24,7 +24,8 @@ func (k *Checker) Outlook(c *config.Connector) string {
 		var topics []string
 		d := config.DeclareComponent(component)
 		for _, e := range c.Entries {
-			if spec, ok := d.Find(e.Key); ok && spec.Role() == role.SourceTopic && !slices.Contains(topics, topicOf(e)) {
+			if spec, ok := d.Find(e.Key); ok && spec.Role() == role.SourceTopic &&
+				!slices.Contains(topics, topicOf(e)) {
 				topics = append(topics, topicOf(e))
 			}
 		}

@@ -112,7 +112,8 @@ func TestClaimsAreBounded(t *testing.T) {
 				lines...)...)
 			checker := b.Checker
 			checker.Connectors = []*config.Connector{first, second}
-			if found := checker.Check(t.Context(), second); (found.Err() != nil) != strings.Contains(want, "both claim") {
+			if found := checker.Check(t.Context(), second); (found.Err() != nil) != strings.Contains(want,
+				"both claim") {
 				t.Errorf("offline: found %v", found)
 			}
 			o := b.options

@@ -20,8 +20,8 @@ type producing struct {
 	end  context.CancelFunc
 	// ended takes it from where others find it; nil: nobody does.
 	ended func()
-	// limits are those of batches, at most so many bytes; again has a producer go on with another client that is as this
-	// one, but for the limits that hold by then, nil: it cannot.
+	// limits are those of batches, at most so many bytes; again has a producer go on with another client that is as
+	// this one, but for the limits that hold by then, nil: it cannot.
 	limits *limits
 	most   int32
 	again  func(p *Producer) error

@@ -166,9 +166,10 @@ func OpenTransactions(ctx context.Context, c Config, clientID string, ids []stri
 	}
 	// Whatever the worker's producers do: a transaction needs both.
 	c.Producer.Acks, c.Producer.Idempotent = -1, true
-	t := &Transactions{Ended: func(time.Time, int, error) {}, config: c, limits: c.limits(), offsets: offsets, interval: interval,
-		free:    make(chan *transactional, len(ids)),
-		outputs: map[*TransactionalOutput]struct{}{}}
+	t := &Transactions{Ended: func(time.Time, int, error) {}, config: c, limits: c.limits(), offsets: offsets,
+		interval: interval,
+		free:     make(chan *transactional, len(ids)),
+		outputs:  map[*TransactionalOutput]struct{}{}}
 	for _, id := range ids {
 		member, err := t.open(ctx, id)
 		if err != nil {
@@ -185,7 +186,8 @@ func OpenTransactions(ctx context.Context, c Config, clientID string, ids []stri
 func (t *Transactions) open(ctx context.Context, id string) (*transactional, error) {
 	limits := t.limits.version()
 	client, dialer, err := newClient(t.config.ProducerOpts(kgo.TransactionalID(id),
-		t.limits.opt(t.config.Producer.MaxRequestBytes), kgo.MaxBufferedRecords(math.MaxInt), kgo.MaxBufferedBytes(math.MaxInt)))
+		t.limits.opt(t.config.Producer.MaxRequestBytes), kgo.MaxBufferedRecords(math.MaxInt),
+		kgo.MaxBufferedBytes(math.MaxInt)))
 	if err != nil {
 		return nil, err
 	}

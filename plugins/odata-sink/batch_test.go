@@ -520,8 +520,8 @@ func TestOddBatchAnswers(t *testing.T) {
 	}
 }
 
-// The answers inside a changeset are for the operations that their Content-IDs name, in whichever order they come; where
-// an answer has none, or one of another changeset, by position.
+// The answers inside a changeset are for the operations that their Content-IDs name, in whichever order they come;
+// where an answer has none, or one of another changeset, by position.
 func TestAnswersOfAChangesetByContentID(t *testing.T) {
 	for name, c := range map[string]struct{ answers, want string }{
 		"in order":         {"1 2 3", "written written written"},

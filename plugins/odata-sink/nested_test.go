@@ -221,8 +221,8 @@ func TestNestedUpdatesAtAService(t *testing.T) {
 	}
 }
 
-// P20 holds for nested entities: rows that update the same one, nested or by themselves, go one after another, and never
-// in one delivery.
+// P20 holds for nested entities: rows that update the same one, nested or by themselves, go one after another, and
+// never in one delivery.
 func TestNestedEntitiesKeepTheirOrder(t *testing.T) {
 	settings := append(set("00", "Orders"), "sap.odata.nested.updates=operations", "sap.odata.operation.mode=merge",
 		"sap.odata#01.service="+gateway, "sap.odata#01.entityset=Items", "sap.odata#01.topic=Items")

@@ -310,7 +310,8 @@ func (s *state) plainlyWritten(a *sentRequest, m *batch.Message) bool {
 }
 
 // match says which message of an answer is for which operation: of parts by position, since many services don't say
-// Content-IDs, and by Content-ID where the positions can't be right; inside a changeset by Content-ID where all say one.
+// Content-IDs, and by Content-ID where the positions can't be right; inside a changeset by Content-ID where all say
+// one.
 func (b *together) match(d batch.Document) []outcome {
 	outcomes := make([]outcome, len(b.operations))
 	ids := distinct(d)

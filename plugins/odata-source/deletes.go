@@ -456,7 +456,8 @@ func (f *feed) equals(raws [][]byte) string {
 	for k, column := range f.layout.Keys {
 		p := f.structure().Property(f.layout.Columns[column].Name)
 		text, _, _ := value.Text(p.Type.Primitive, f.key.Nodes, f.key.Nodes[0].Members[k].Node, raws[k])
-		parts = append(parts, p.Name+" eq "+string(uri.AppendLiteral(nil, uri.Literal{Type: p.Type.Primitive, Text: text})))
+		parts = append(parts, p.Name+" eq "+string(uri.AppendLiteral(nil, uri.Literal{Type: p.Type.Primitive,
+			Text: text})))
 	}
 	return strings.Join(parts, " and ")
 }

@@ -49,8 +49,8 @@ func (f *feed) nextDelta(offset []wit.Field, cause wit.Cause, now int64) (wit.St
 	}
 	at.resumed = at.resumed || begun && cause.Start != nil
 	if cause.Start != nil {
-		// Who ended a subscription once, or read a snapshot once more, does not do it again because of a restart; nor is
-		// a set read whole without end where pages fail meanwhile.
+		// Who ended a subscription once, or read a snapshot once more, does not do it again because of a restart; nor
+		// is a set read whole without end where pages fail meanwhile.
 		if !begun {
 			at.pass = 0
 		}

@@ -276,8 +276,8 @@ func TestRecordsOfAKilledRunAreChecked(t *testing.T) {
 	})
 }
 
-// Looking on for what was not found needs no pause: a hundred doubts a second at 8 ms a request, in virtual time. Pauses
-// are for checks that fail.
+// Looking on for what was not found needs no pause: a hundred doubts a second at 8 ms a request, in virtual time.
+// Pauses are for checks that fail.
 func TestDoubtsAreCheckedWithoutPauses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const doubts = 240

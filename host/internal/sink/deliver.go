@@ -70,8 +70,8 @@ type job struct {
 	opened *openedVersion
 	// hashed is what its lane can be compared with.
 	hashed hashed
-	// behind is what [ledger.holds] must tell before it is sent: that what its lane has settled before is stored. note is
-	// the same of the announcement of one that must not be sent twice, 0 where it is not announced.
+	// behind is what [ledger.holds] must tell before it is sent: that what its lane has settled before is stored. note
+	// is the same of the announcement of one that must not be sent twice, 0 where it is not announced.
 	behind, note int
 	// refused: it is none, but a row in doubt of which there is no check.
 	refused *inDoubt

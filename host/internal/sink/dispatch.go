@@ -490,8 +490,8 @@ func (d *dispatch) start() {
 	}
 }
 
-// notedRows is how many rows are announced ahead for each request that may be on its way: after a kill they are in doubt
-// as those are that were sent.
+// notedRows is how many rows are announced ahead for each request that may be on its way: after a kill they are in
+// doubt as those are that were sent.
 const notedRows = 3
 
 // following is the lane whose delivery goes out next, nil for none. One that must not be sent twice is announced, and

@@ -239,9 +239,9 @@ func (f *feed) woken() bool {
 	return slices.ContainsFunc(f.wakes.waiting, (*wake).due)
 }
 
-// release counts the wakes as served whose rows are in Kafka with what is stored behind them: with transactions a commit
-// may be refused long after the rows were sent, and the feed that starts over then serves them again. It waits for that
-// at once where many are served or none is waiting, else with those that come next.
+// release counts the wakes as served whose rows are in Kafka with what is stored behind them: with transactions a
+// commit may be refused long after the rows were sent, and the feed that starts over then serves them again. It waits
+// for that at once where many are served or none is waiting, else with those that come next.
 func (f *feed) release(ctx context.Context) error {
 	f.mu.Lock()
 	n := len(f.wakes.serving)
