@@ -34,8 +34,16 @@ type record struct {
 	Partition *int32
 	Offset    *int64
 	Timestamp *int64
+	Headers   []header
 	Key       json.RawMessage
 	Value     json.RawMessage
+}
+
+// header is a record's header as golden files have it; raw is one that no converter has read, in base64.
+type header struct {
+	Name  string
+	Value json.RawMessage
+	Raw   []byte
 }
 
 // add reads a record and appends it.
@@ -69,8 +77,39 @@ func (b *batch) add(line string) error {
 	if row.Value, err = b.datum(r.Value); err != nil {
 		return fmt.Errorf("value: %w", err)
 	}
+	if row.Headers, err = b.headers(r.Headers); err != nil {
+		return fmt.Errorf("headers: %w", err)
+	}
 	b.rows = append(b.rows, row)
 	return nil
+}
+
+// headers writes a block of headers into the batch's data.
+func (b *batch) headers(all []header) (d wit.Datum, err error) {
+	if len(all) == 0 {
+		return wit.Datum{}, nil
+	}
+	var list []datum.Header
+	for _, h := range all {
+		one := datum.Header{Name: h.Name, Form: wit.Raw, Value: h.Raw}
+		if h.Raw == nil {
+			at := len(b.data)
+			v, err := b.datum(h.Value)
+			if err != nil {
+				return d, err
+			}
+			one.Form, one.Schema, one.Value = v.Form, v.Schema, slices.Clone(b.data[at:])
+			if b.data = b.data[:at]; v.Form == wit.Absent {
+				one.Form = wit.Dynamic
+				one.Value, _ = datum.AppendDynamic(nil, nil)
+			}
+		}
+		list = append(list, one)
+	}
+	d = wit.Datum{Form: wit.Raw, Start: uint32(len(b.data))}
+	b.data = datum.AppendHeaders(b.data, list)
+	d.Size = uint32(len(b.data)) - d.Start
+	return d, nil
 }
 
 // datum writes a key or value into the batch's data.
@@ -146,21 +185,65 @@ func (b *batch) line(row, input wit.Row, topics []string, data []byte) (string, 
 			out = append(out, pair{part.name, v})
 		}
 	}
+	headers, err := b.showHeaders(row.Headers, input.Headers, data)
+	if err != nil {
+		return "", fmt.Errorf("headers: %w", err)
+	}
+	if len(headers) > 0 {
+		out = append(out, pair{"headers", headers})
+	}
 	return encode(out) + "\n", nil
 }
 
-// show is a datum as JSON; nil for none.
-func (b *batch) show(d, from wit.Datum, data []byte) (any, error) {
+// content are the bytes of a datum that came out; what it left unchanged is the input's.
+func (b *batch) content(d, from wit.Datum, data []byte) (of wit.Datum, content []byte, err error) {
 	if d.Form == wit.Unchanged {
 		d, data = from, b.data
 	}
 	if d.Form == wit.Absent {
-		return nil, nil
+		return d, nil, nil
 	}
 	if uint64(d.Start)+uint64(d.Size) > uint64(len(data)) {
-		return nil, fmt.Errorf("%d bytes at %d run past %d bytes of data", d.Size, d.Start, len(data))
+		return d, nil, fmt.Errorf("%d bytes at %d run past %d bytes of data", d.Size, d.Start, len(data))
 	}
-	content := data[d.Start : d.Start+d.Size]
+	return d, data[d.Start : d.Start+d.Size], nil
+}
+
+// showHeaders are a row's headers as JSON.
+func (b *batch) showHeaders(d, from wit.Datum, data []byte) (list []any, err error) {
+	d, content, err := b.content(d, from, data)
+	if err != nil || d.Form == wit.Absent {
+		return nil, err
+	}
+	all, err := datum.Headers(nil, content)
+	if err != nil {
+		return nil, err
+	}
+	for _, h := range all {
+		if h.Form == wit.Raw {
+			list = append(list, object{{"name", h.Name}, {"raw", h.Value}})
+			continue
+		}
+		v, err := b.shown(wit.Datum{Form: h.Form, Schema: h.Schema}, h.Value)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", h.Name, err)
+		}
+		list = append(list, object{{"name", h.Name}, {"value", v}})
+	}
+	return list, nil
+}
+
+// show is a datum as JSON; nil for none.
+func (b *batch) show(d, from wit.Datum, data []byte) (any, error) {
+	d, content, err := b.content(d, from, data)
+	if err != nil || d.Form == wit.Absent {
+		return nil, err
+	}
+	return b.shown(d, content)
+}
+
+// shown is a value as JSON.
+func (b *batch) shown(d wit.Datum, content []byte) (any, error) {
 	if d.Form == wit.Dynamic {
 		if err := datum.CheckDynamic(content); err != nil {
 			return nil, err

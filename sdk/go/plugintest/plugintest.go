@@ -8,9 +8,10 @@
 // A file begins with what is configured: one `[class]` line for each stage (a source or sink has one), its settings
 // below it as `name=value`, then an empty line. What follows depends on the world: [Transform], [Source].
 //
-// Records are JSON objects, one a line, with topic, partition, offset, timestamp, key and value. Key and value are
-// written as Kafka Connect's JSON converter does: `{"schema":…,"payload":…}` with a schema, any other JSON without one;
-// left out where there is none.
+// Records are JSON objects, one a line, with topic, partition, offset, timestamp, key, value and headers. Key and value
+// are written as Kafka Connect's JSON converter does: `{"schema":…,"payload":…}` with a schema, any other JSON without
+// one; left out where there is none. Headers are a list of {"name":…,"value":…}, the value written in the same way, or
+// of {"name":…,"raw":…} in base64 where no converter has read it.
 package plugintest
 
 import (

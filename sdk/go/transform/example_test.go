@@ -51,3 +51,68 @@ func ExampleData_Tree() {
 	fmt.Println(slim(&r), r.Value.Nodes() == nil, r.Value.Tree())
 	// Output: <nil> true [{id 7}]
 }
+
+// AddField brings the field's schema with it. A field of a schemaless map needs none.
+func ExampleData_AddField() {
+	var r transform.Record
+	r.Value.Set([]wit.Node{{Kind: wit.Structure, Members: []wit.Member{{Name: "id", Node: 1}}}, {Kind: wit.Int64}},
+		datum.Record{int64(7)})
+	err := r.Value.AddField("source", []wit.Node{{Kind: wit.Text}}, "sap")
+	fmt.Println(err, r.Value.Tree(), r.Value.Nodes()[0].Members)
+	// Output: <nil> [7 sap] [{id 1} {source 2}]
+}
+
+// SetHeader takes the place of headers of that name.
+func ExampleRecord_SetHeader() {
+	var r transform.Record
+	for _, system := range []string{"old", "S4H"} {
+		if err := r.SetHeader("source", []wit.Node{{Kind: wit.Text}}, system); err != nil {
+			fmt.Println(err)
+		}
+	}
+	fmt.Println(r.Header("source"))
+	r.DropHeader("source")
+	fmt.Println(r.Header("source"))
+	// Output:
+	// S4H true
+	// <nil> false
+}
+
+// items makes a record of each item of a list.
+type items struct{ upper }
+
+func (items) New(string, []wit.Setting) (transform.Func, error) {
+	return func(r *transform.Record) error {
+		list, _ := r.Value.Field("items")
+		for _, item := range list.(datum.List) {
+			r.Value.Set(nil, item)
+			r.Emit()
+		}
+		r.Drop()
+		return nil
+	}, nil
+}
+
+// Emit passes on what the record is at that time.
+func ExampleRecord_Emit() {
+	p := transform.Records(items{})
+	data, err := datum.AppendDynamic(nil, datum.Map{{Key: "items", Value: datum.List{"a", "b"}}})
+	if err != nil {
+		fmt.Println(err)
+	}
+	context, err := p.Prepare([]wit.Stage{{Component: "example.Upper"}})
+	if err != nil {
+		fmt.Println(err)
+	}
+	out, err := p.Apply(context, nil, []string{"orders"}, []wit.Row{{Value: wit.Datum{Form: wit.Dynamic,
+		Size: uint32(len(data))}}}, data)
+	for _, row := range out.Rows {
+		item, _, err := datum.ReadDynamic(out.Data[row.Value.Start:])
+		fmt.Println(row.Origin, item, err)
+	}
+	fmt.Println(err)
+	// Output:
+	// 0 a <nil>
+	// 0 b <nil>
+	// <nil>
+}

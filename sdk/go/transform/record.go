@@ -2,6 +2,7 @@ package transform
 
 import (
 	"errors"
+	"reflect"
 	"slices"
 	"strconv"
 	"unsafe"
@@ -12,18 +13,33 @@ import (
 
 // Record is one record in the hands of a [Func], until the Func returns. Topic, Partition (-1: the partitioner
 // decides) and Timestamp (milliseconds since 1970, -1: none) may be changed; Offset is Kafka's, -1 in sources. Sinks
-// are told the Timestamp of the record as it was read. Headers pass as they are.
+// are told the Timestamp of the record as it was read. Headers that are not touched pass as they are.
 type Record struct {
 	Topic      string
 	Partition  int32
 	Offset     int64
 	Timestamp  int64
 	Key, Value Data
-	dropped    bool
+	headers    headers
+	// schemas are those that headers name.
+	schemas map[uint32][]wit.Node
+	dropped bool
+	emitted []*Record
 }
 
-// Drop takes the record out of the stream.
+// Drop takes the record out of the stream; what was emitted before stays.
 func (r *Record) Drop() { r.dropped = true }
+
+// Emit passes the record on as it is now, through the stages behind this one, and lets the Func go on with it: what it
+// changes from here on is of another record, which comes behind. So one record becomes several. Where one of them fails
+// they all do, since they are of one record.
+func (r *Record) Emit() {
+	one := *r
+	one.dropped, one.emitted, one.headers.all = false, nil, slices.Clone(r.headers.all)
+	one.Key.part(&r.Key)
+	one.Value.part(&r.Value)
+	r.emitted = append(r.emitted, &one)
+}
 
 // Data is a record's key or value: with a schema, without one, or absent (a tombstone's value). A field is read when it
 // is asked for; what is not changed is passed on as bytes.
@@ -41,8 +57,16 @@ type Data struct {
 	// -1 before the first.
 	fields []field
 	left   int64
-	// touched are the fields that were read or set.
+	// touched are the fields that were read, set or added.
 	touched []touched
+	// names are those of fields that were added, which have the numbers behind the own fields of the bytes; unextended
+	// is the schema before, extended that with them.
+	names      []string
+	own        int
+	unextended []wit.Node
+	extended   *extended
+	// extensions are those that there were, of whichever record; nil: they are not kept.
+	extensions map[extension]*extended
 	// texts is where texts that were read are kept.
 	texts *texts
 	// hint is the field that was asked for last: the next row is asked for the same ones.
@@ -54,6 +78,21 @@ type field struct {
 	// name is where the text of an entry's key begins; nameEnd is 0 where the key is no text, and in structures.
 	name, nameEnd uint32
 	start, end    uint32
+}
+
+// extension is one field more to a schema, which is the host's or, where that is 0, one that was extended before.
+type extension struct {
+	schema uint32
+	of     *extended
+	name   string
+}
+
+// extended is a schema with one field more; id is 0 until it was declared. It is kept in [Data.extensions] unless it is
+// of a schema that one record alone has, by [Data.Set].
+type extended struct {
+	id           uint32
+	field, nodes []wit.Node
+	kept         bool
 }
 
 // touched is a field that was read or set: text where isText, else value.
@@ -101,6 +140,20 @@ func (d *Data) load(at wit.Datum, nodes []wit.Node, data []byte) {
 	}
 	d.form, d.schema, d.nodes, d.bytes = at.Form, at.Schema, nodes, data[at.Start:at.Start+at.Size]
 	d.changed, d.fields, d.left = false, d.fields[:0], -1
+	if len(d.names) > 0 {
+		d.names, d.extended = d.names[:0], nil
+	}
+}
+
+// part makes d, a copy of of, independent of it.
+func (d *Data) part(of *Data) {
+	d.fields, d.touched, d.names = slices.Clone(of.fields), slices.Clone(of.touched), slices.Clone(of.names)
+	switch tree := d.tree.(type) {
+	case datum.Record:
+		d.tree = slices.Clone(tree)
+	case datum.Map:
+		d.tree = slices.Clone(tree)
+	}
 }
 
 // Absent tells whether there is nothing.
@@ -117,12 +170,25 @@ func (d *Data) Tree() any {
 	}
 	d.whole = true
 	if d.form == wit.Structured {
-		d.tree, _, d.err = datum.Read(d.nodes, 0, d.bytes)
+		nodes := d.nodes
+		if d.extended != nil {
+			nodes = d.unextended
+		}
+		d.tree, _, d.err = datum.Read(nodes, 0, d.bytes)
 	} else {
 		d.tree, _, d.err = datum.ReadDynamic(d.bytes)
 	}
 	if d.err != nil {
 		return nil
+	}
+	switch tree := d.tree.(type) {
+	case datum.Record:
+		d.tree = append(tree, make(datum.Record, len(d.nodes[0].Members)-len(tree))...)
+	case datum.Map:
+		for _, name := range d.names {
+			tree = append(tree, datum.Entry{Key: name})
+		}
+		d.tree = tree
 	}
 	for i := range d.touched {
 		if t := &d.touched[i]; t.set {
@@ -143,6 +209,7 @@ func (d *Data) slot(i int) *any {
 // Set replaces schema and value; nodes nil: without a schema. A nil tree without a schema makes it absent.
 func (d *Data) Set(nodes []wit.Node, tree any) {
 	d.form, d.schema, d.nodes, d.tree, d.whole, d.changed = wit.Structured, 0, nodes, tree, true, true
+	d.names, d.extended = d.names[:0], nil
 	if nodes == nil {
 		d.form = wit.Dynamic
 		if tree == nil {
@@ -231,6 +298,107 @@ func (d *Data) SetText(name, text string) error {
 	return d.set(name, touched{set: true, isText: true, text: text})
 }
 
+// AddField puts a field behind those of a structure, or an entry into a schemaless map. nodes is the field's schema,
+// its first node the field's own, such as []wit.Node{{Kind: wit.Text, Optional: true}}; a map needs none. It returns an
+// error where a field of that name is there, and where there is no structure: nothing, a null, another value. A value
+// that does not fit the schema fails the record when the Func returns.
+func (d *Data) AddField(name string, nodes []wit.Node, value any) error {
+	if d.find(name) >= 0 {
+		return errors.New("there is a field " + strconv.Quote(name) + " already")
+	}
+	switch {
+	case d.err != nil:
+		return d.err
+	case !d.holdsFields():
+		return errors.New("there is no structure for a field " + strconv.Quote(name))
+	case d.form == wit.Structured && len(nodes) == 0:
+		return errors.New("a field " + strconv.Quote(name) + " needs a schema")
+	}
+	if len(d.names) == 0 {
+		d.own, d.unextended = len(d.fields), d.nodes
+		if d.form == wit.Structured {
+			d.own = len(d.nodes[0].Members)
+		}
+	}
+	at := d.own + len(d.names)
+	d.names, d.changed = append(d.names, name), true
+	if d.form == wit.Structured {
+		d.extend(name, nodes)
+	}
+	switch tree := d.tree.(type) {
+	case nil:
+		d.touched = append(d.touched, touched{field: at, set: true, value: value})
+	case datum.Record:
+		d.tree = append(slices.Clip(tree), value)
+	case datum.Map:
+		d.tree = append(slices.Clip(tree), datum.Entry{Key: name, Value: value})
+	}
+	return nil
+}
+
+// holdsFields tells whether there is a structure, or a map without a schema.
+func (d *Data) holdsFields() bool {
+	if d.whole {
+		switch d.tree.(type) {
+		case datum.Record, datum.Map:
+			return true
+		}
+		return false
+	}
+	if d.form == wit.Dynamic {
+		return len(d.bytes) > 0 && d.bytes[0] == datum.TagMap
+	}
+	if d.form != wit.Structured || d.nodes[0].Kind != wit.Structure {
+		return false
+	}
+	null, _, ok := datum.IsNull(&d.nodes[0], d.bytes)
+	return ok && !null
+}
+
+// extend makes the schema one with a field more: that of the record before, where that was made so too.
+func (d *Data) extend(name string, field []wit.Node) {
+	by := extension{d.schema, d.extended, name}
+	keep := d.extensions != nil && (d.schema != 0 || d.extended != nil && d.extended.kept)
+	to := d.extensions[by]
+	if !keep || to == nil || !slices.EqualFunc(to.field, field, sameNode) {
+		to = &extended{field: slices.Clone(field), nodes: withField(d.nodes, name, field), kept: keep}
+		if keep {
+			d.extensions[by] = to
+		}
+	}
+	d.schema, d.nodes, d.extended = 0, to.nodes, to
+}
+
+// sameNode tells whether two nodes are the same, in a fraction of the time of reflect.DeepEqual for a scalar.
+func sameNode(a, b wit.Node) bool {
+	plain := func(n *wit.Node) bool {
+		return n.Name == nil && n.Version == nil && n.Doc == nil && n.Parameters == nil && n.DefaultValue == nil &&
+			n.Members == nil && n.Key == 0 && n.Element == 0
+	}
+	return plain(&a) && plain(&b) && a.Kind == b.Kind && a.Optional == b.Optional || reflect.DeepEqual(a, b)
+}
+
+// withField is a schema of a structure with a field behind its others.
+func withField(nodes []wit.Node, name string, field []wit.Node) []wit.Node {
+	base := uint32(len(nodes))
+	out := slices.Concat(nodes, field)
+	out[0].Members = append(slices.Clip(out[0].Members), wit.Member{Name: name, Node: base})
+	for i := base; i < uint32(len(out)); i++ {
+		n := &out[i]
+		n.Members = slices.Clone(n.Members)
+		for j := range n.Members {
+			n.Members[j].Node += base
+		}
+		if n.Key != 0 {
+			n.Key += base
+		}
+		if n.Element != 0 {
+			n.Element += base
+		}
+	}
+	return out
+}
+
 func (d *Data) set(name string, t touched) error {
 	i := d.find(name)
 	if i < 0 {
@@ -300,8 +468,8 @@ func (d *Data) walk(name string) int {
 	switch {
 	case d.form == wit.Structured && d.nodes[0].Kind == wit.Structure:
 		i := d.member(name)
-		if i < 0 {
-			return -1
+		if i < 0 || len(d.names) > 0 && i >= d.own {
+			return i
 		}
 		return d.walkStructure(i)
 	case d.form == wit.Dynamic && len(d.bytes) > 0 && d.bytes[0] == datum.TagMap:
@@ -310,7 +478,11 @@ func (d *Data) walk(name string) int {
 				return i
 			}
 		}
-		return d.walkMap(name)
+		i := d.walkMap(name)
+		if at := slices.Index(d.names, name); i < 0 && d.err == nil && at >= 0 {
+			return d.own + at
+		}
+		return i
 	}
 	return -1
 }
@@ -495,10 +667,18 @@ func (d *Data) append(dst []byte) ([]byte, error) {
 		slices.SortFunc(d.touched, func(a, b touched) int { return a.field - b.field })
 	}
 	done, err := uint32(0), error(nil)
+	if len(d.names) > 0 && d.form == wit.Dynamic {
+		_, size := datum.Number(d.bytes[1:])
+		dst = datum.AppendNumber(append(dst, datum.TagMap), int64(d.own+len(d.names)))
+		done = uint32(1 + size)
+	}
 	for i := range d.touched {
 		t := &d.touched[i]
 		if !t.set {
 			continue
+		}
+		if len(d.names) > 0 && t.field >= d.own {
+			return d.appendAdded(append(dst, d.bytes[done:]...), d.touched[i:])
 		}
 		f := &d.fields[t.field]
 		dst = append(dst, d.bytes[done:f.start]...)
@@ -508,6 +688,20 @@ func (d *Data) append(dst []byte) ([]byte, error) {
 		done = f.end
 	}
 	return append(dst, d.bytes[done:]...), nil
+}
+
+// appendAdded writes the fields that were added, all of which were touched.
+func (d *Data) appendAdded(dst []byte, added []touched) (_ []byte, err error) {
+	for i := range added {
+		t := &added[i]
+		if d.form == wit.Dynamic {
+			dst = datum.AppendText(append(dst, datum.TagText), d.names[t.field-d.own])
+		}
+		if dst, err = d.appendField(dst, t); err != nil {
+			return dst, err
+		}
+	}
+	return dst, nil
 }
 
 func (d *Data) appendField(dst []byte, t *touched) ([]byte, error) {

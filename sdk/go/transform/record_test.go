@@ -116,9 +116,26 @@ func TestFieldsAgreeWithTree(t *testing.T) {
 					}
 					continue
 				}
-				v := randomValue(r, nodes[nodes[0].Members[i].Node])
+				v := any(datum.List{"other"})
+				if i%2 == 0 {
+					v = "other"
+				}
+				if i < len(nodes[0].Members) {
+					v = randomValue(r, nodes[nodes[0].Members[i].Node])
+				}
 				if err, other := byField.SetField(name, v), whole.SetField(name, v); err != nil || other != nil {
 					t.Fatal(err, other)
+				}
+			}
+			if r.IntN(4) == 0 { // a list, so that the nodes of the field refer to each other
+				field := []wit.Node{{Kind: wit.Array, Element: 1}, {Kind: wit.Text, Optional: true}}
+				var v any = datum.List{"x", nil}
+				if i%2 == 0 {
+					field, v = []wit.Node{{Kind: wit.Text}}, "text"
+				}
+				one, other := byField.AddField(name, field, v), whole.AddField(name, field, v)
+				if (one == nil) != (other == nil) || ok && one == nil {
+					t.Fatalf("%s is there: %v; added: %v, %v", name, ok, one, other)
 				}
 			}
 			if r.IntN(10) == 0 && !cmp.Equal(byField.Tree(), whole.Tree()) {
@@ -130,8 +147,18 @@ func TestFieldsAgreeWithTree(t *testing.T) {
 			t.Fatal(err)
 		}
 		want, err := whole.append([]byte("before"))
-		if err != nil || !bytes.Equal(got, want) {
-			t.Fatalf("%v\n got %x\nwant %x", err, got, want)
+		if err != nil || !bytes.Equal(got, want) || !cmp.Equal(byField.nodes, whole.nodes) {
+			t.Fatalf("%v\n got %x\nwant %x\n%s", err, got, want, cmp.Diff(whole.nodes, byField.nodes))
+		}
+		if form == wit.Structured {
+			if _, err := datum.CheckSchema(byField.nodes); err != nil {
+				t.Fatal(err)
+			}
+			if err := datum.Check(byField.nodes, got[len("before"):]); err != nil {
+				t.Fatal(err)
+			}
+		} else if err := datum.CheckDynamic(got[len("before"):]); err != nil {
+			t.Fatal(err)
 		}
 	}
 }
@@ -160,6 +187,33 @@ func TestFieldOfCutBytes(t *testing.T) {
 		d.load(wit.Datum{Form: wit.Dynamic, Size: uint32(i)}, nil, free)
 		if _, ok := d.Field("b"); ok || d.err == nil {
 			t.Errorf("map cut at %d: found a field, error %v", i, d.err)
+		}
+	}
+}
+
+// Schemas with a field more are made once for each schema of the host's; of those that a Func makes for a record by Set
+// none is kept, since there may be one for each record.
+func TestExtensionsThatAreKept(t *testing.T) {
+	nodes := []wit.Node{{Kind: wit.Structure}}
+	for want, d := range map[int]*Data{2: {form: wit.Structured, schema: 7, nodes: nodes}, 0: {}} {
+		d.extensions = map[extension]*extended{}
+		for range 10 {
+			if want > 0 {
+				d.load(wit.Datum{Form: wit.Structured, Schema: 7}, nodes, nil)
+			} else {
+				d.Set(nodes, datum.Record{})
+			}
+			for _, name := range []string{"a", "b"} {
+				if err := d.AddField(name, []wit.Node{{Kind: wit.Int32}}, int32(1)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if got, err := d.append(nil); err != nil || !bytes.Equal(got, []byte{2, 2}) || len(d.nodes[0].Members) != 2 {
+				t.Fatalf("%x of %v, %v", got, d.nodes, err)
+			}
+		}
+		if len(d.extensions) != want {
+			t.Errorf("expected %d schemas to be kept, found %d", want, len(d.extensions))
 		}
 	}
 }

@@ -2,7 +2,6 @@ package transform
 
 import (
 	"errors"
-	"reflect"
 	"slices"
 
 	"github.com/culvert-project/culvert/sdk/go"
@@ -35,8 +34,10 @@ func RegisterRecords(p RecordPlugin) { Register(Records(p)) }
 
 // Records makes a [Plugin] of a [RecordPlugin].
 func Records(p RecordPlugin) Plugin {
-	r := &records{RecordPlugin: p, schemas: map[uint32][]wit.Node{}, chains: map[string][]stage{}}
-	r.current.Key.texts, r.current.Value.texts = &r.texts, &r.texts
+	r := &records{RecordPlugin: p, schemas: map[uint32][]wit.Node{}, chains: map[string][]stage{},
+		extensions: map[extension]*extended{}}
+	r.current.Key.extensions, r.current.Value.extensions = r.extensions, r.extensions
+	r.current.Key.texts, r.current.Value.texts, r.current.schemas = &r.texts, &r.texts, r.schemas
 	return r
 }
 
@@ -52,6 +53,8 @@ type records struct {
 	current Record
 	recent  [2]wit.Schema
 	texts   texts
+	// extensions of the schemas that there are.
+	extensions map[extension]*extended
 }
 
 type stage struct {
@@ -153,6 +156,7 @@ func (p *records) learn(schemas []wit.Schema) {
 		return
 	}
 	p.recent = [2]wit.Schema{}
+	clear(p.extensions)
 	for _, s := range schemas {
 		p.schemas[s.ID] = s.Nodes
 	}
@@ -167,17 +171,13 @@ func (p *records) Apply(context []byte, schemas []wit.Schema, topics []string, r
 		return wit.Applied{}, err
 	}
 	p.rows, p.data = p.rows[:0], p.data[:0]
+	p.current.headers.data = data
 	out := wit.Applied{Consumed: uint32(len(rows))}
 	for i := range rows {
-		r := p.record(&rows[i], topics, data)
-		at, err := run(chain, r)
-		if err == nil && !r.dropped {
-			p.rows = append(p.rows, rows[i])
-			if err = p.write(&out, uint32(i), &p.rows[len(p.rows)-1], topics, r); err != nil {
-				p.rows = p.rows[:len(p.rows)-1]
-			}
-		}
-		if err != nil {
+		before := len(p.rows)
+		c := call{p, &out, uint32(i), &rows[i], topics, chain}
+		if at, err := c.pass(p.record(&rows[i], topics, data), 0); err != nil {
+			p.rows, p.current.emitted = p.rows[:before], nil
 			out.Faults = append(out.Faults, wit.RowFault{Origin: uint32(i), Stage: uint32(at),
 				ErrorClass: "org.apache.kafka.connect.errors.DataException", Fault: wit.Fault{Kind: wit.FaultData,
 					Message: err.Error()}})
@@ -187,37 +187,75 @@ func (p *records) Apply(context []byte, schemas []wit.Schema, topics []string, r
 	return out, nil
 }
 
-func run(chain []stage, r *Record) (at int, err error) {
-	for i, s := range chain {
-		if s.condition != nil {
-			match, err := s.condition(r)
-			if err != nil {
-				return i, err
+// call is one row on its way through the stages.
+type call struct {
+	*records
+	out    *wit.Applied
+	origin uint32
+	row    *wit.Row
+	topics []string
+	chain  []stage
+}
+
+// pass has a record, and those that it emits, go through the stages from a place on, and writes what comes out. at is
+// the stage that failed.
+func (c *call) pass(r *Record, from int) (at int, err error) {
+	for at = from; at < len(c.chain); at++ {
+		if err := c.chain[at].run(r); err != nil {
+			return at, err
+		}
+		if len(r.emitted) > 0 {
+			if failed, err := c.passEmitted(r, at+1); err != nil {
+				return failed, err
 			}
-			if match == s.negate {
-				continue
-			}
-		}
-		if err := s.apply(r); err != nil {
-			return i, err
-		}
-		if r.Key.err != nil {
-			return i, in("key", r.Key.err)
-		}
-		if r.Value.err != nil {
-			return i, in("value", r.Value.err)
 		}
 		if r.dropped {
-			break
+			return at, nil
 		}
 	}
-	return max(0, len(chain)-1), nil
+	c.rows = append(c.rows, *c.row)
+	return max(0, len(c.chain)-1), c.write(c.out, c.origin, &c.rows[len(c.rows)-1], c.topics, r)
+}
+
+// passEmitted has what a record has emitted go through the stages from a place on.
+func (c *call) passEmitted(r *Record, from int) (at int, err error) {
+	emitted := r.emitted
+	r.emitted = nil
+	for _, one := range emitted {
+		if at, err := c.pass(one, from); err != nil {
+			return at, err
+		}
+	}
+	return 0, nil
+}
+
+// run is one stage's work on a record.
+func (s *stage) run(r *Record) error {
+	if s.condition != nil {
+		match, err := s.condition(r)
+		if err != nil || match == s.negate {
+			return err
+		}
+	}
+	if err := s.apply(r); err != nil {
+		return err
+	}
+	switch {
+	case r.Key.err != nil:
+		return in("key", r.Key.err)
+	case r.Value.err != nil:
+		return in("value", r.Value.err)
+	case r.headers.err != nil:
+		return in("headers", r.headers.err)
+	}
+	return nil
 }
 
 func (p *records) record(row *wit.Row, topics []string, data []byte) *Record {
 	r := &p.current
 	r.Topic, r.Partition, r.Offset, r.Timestamp, r.dropped = topics[row.Topic], row.Partition, row.Offset,
 		row.Timestamp, false
+	r.headers.load(row.Headers)
 	if row.Key.Form != wit.Absent || r.Key.form != wit.Absent || r.Key.changed {
 		r.Key.load(row.Key, p.nodes(row.Key), data)
 	}
@@ -244,6 +282,11 @@ func (p *records) nodes(d wit.Datum) []wit.Node {
 func (p *records) write(out *wit.Applied, origin uint32, row *wit.Row, topics []string, r *Record) error {
 	row.Origin, row.Partition, row.Timestamp = origin, r.Partition, r.Timestamp
 	row.Headers = wit.Datum{Form: wit.Unchanged}
+	if r.headers.changed {
+		if err := p.putHeaders(out, &row.Headers, r.headers.all); err != nil {
+			return in("headers", err)
+		}
+	}
 	if r.Topic != topics[row.Topic] {
 		if out.Topics == nil {
 			out.Topics = slices.Clone(topics)
@@ -274,8 +317,12 @@ func unchanged(d *Data) wit.Datum { return wit.Datum{Form: wit.Unchanged, Schema
 // put writes what was changed behind the data of the rows before.
 func (p *records) put(out *wit.Applied, at *wit.Datum, d *Data) (err error) {
 	if d.form == wit.Structured && d.schema == 0 {
-		if d.schema, err = p.declare(out, d.nodes); err != nil {
+		if d.extended != nil && d.extended.id != 0 {
+			d.schema = d.extended.id
+		} else if d.schema, err = p.declare(out, d.nodes); err != nil {
 			return err
+		} else if d.extended != nil {
+			d.extended.id = d.schema
 		}
 	}
 	start := uint32(len(p.data))
@@ -284,11 +331,27 @@ func (p *records) put(out *wit.Applied, at *wit.Datum, d *Data) (err error) {
 	return err
 }
 
+// putHeaders writes headers behind the data of the rows before.
+func (p *records) putHeaders(out *wit.Applied, at *wit.Datum, all []header) (err error) {
+	list := make([]datum.Header, len(all))
+	for i := range all {
+		if list[i] = all[i].Header; all[i].nodes != nil {
+			if list[i].Schema, err = p.declare(out, all[i].nodes); err != nil {
+				return err
+			}
+		}
+	}
+	start := uint32(len(p.data))
+	p.data = datum.AppendHeaders(p.data, list)
+	*at = wit.Datum{Form: wit.Raw, Start: start, Size: uint32(len(p.data)) - start}
+	return nil
+}
+
 // declare gives a schema of the plugin's own its number, and tells the host the first time. It refuses what the host
 // would.
 func (p *records) declare(out *wit.Applied, nodes []wit.Node) (uint32, error) {
 	for _, s := range p.declared {
-		if reflect.DeepEqual(s.Nodes, nodes) {
+		if slices.EqualFunc(s.Nodes, nodes, sameNode) {
 			return s.ID, nil
 		}
 	}
@@ -313,6 +376,7 @@ func (p *records) Test(context []byte, schemas []wit.Schema, topics []string, ro
 	if len(chain) != 1 || chain[0].test == nil {
 		return wit.Tested{}, sdk.Fail(wit.FaultConfig, "test: expected a context of one predicate")
 	}
+	p.current.headers.data = data
 	out := wit.Tested{Matches: make([]bool, len(rows))}
 	for i := range rows {
 		out.Matches[i], err = chain[0].test(p.record(&rows[i], topics, data))
