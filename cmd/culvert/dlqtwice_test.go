@@ -222,6 +222,43 @@ func TestReplayOfWhatIsOlder(t *testing.T) {
 	}
 }
 
+// A letter is left, too, that is older than one of its key which was sent before it: letters stand in the order in which
+// they were refused last, and in partitions beside each other.
+func TestReplayOfWhatIsOlderThanALetter(t *testing.T) {
+	t.Parallel()
+	d := newDocuments(t, 1, nil, []*kgo.Record{{Topic: "said", Key: []byte("k"), Value: []byte(`{"Topic":"old"}`)},
+		{Topic: "said", Key: []byte("k"), Value: []byte(`{"Topic":"new"}`)}}, "sap.odata.enable.batch=0",
+		"sap.odata.max.in.flight=1")
+	d.written(t, 2)
+	letters := readTopic(t, d.broker, "refused", 2)
+	if _, err := d.admin.CreateTopics(t.Context(), 2, 1, nil, "later"); err != nil {
+		t.Fatal(err)
+	}
+	client, err := kgo.NewClient(kgo.SeedBrokers(d.broker), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	for i, l := range letters {
+		copied := &kgo.Record{Topic: "later", Partition: int32(1 - i), Key: l.Key, Value: l.Value, Headers: l.Headers}
+		if err := client.ProduceSync(t.Context(), copied).FirstErr(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	replay := func(more ...string) result {
+		return d.run(append([]string{"dlq", "replay", "later", "--plugins", plugins(t, "odata-sink"), "--data", d.data,
+			d.worker, d.sink}, more...)...)
+	}
+	want := "1 replayed, 0 of them refused again\n1 left: letters of records that are older"
+	if r := replay(); r.code != 1 || !strings.HasPrefix(r.stdout, want) || d.service.Count("Inbox") != 1 {
+		t.Errorf("expected %q, found exit %d, %d documents\n%s%s", want, r.code, d.service.Count("Inbox"), r.stdout,
+			r.stderr)
+	}
+	if r := replay("--older"); r.code != 0 || d.service.Count("Inbox") != 2 {
+		t.Errorf("--older: exit %d, %d documents\n%s%s", r.code, d.service.Count("Inbox"), r.stdout, r.stderr)
+	}
+}
+
 // Letters that somebody has written go to no topic but those that topics.regex matches as a whole.
 func TestReplayHeedsTopicsRegex(t *testing.T) {
 	t.Parallel()

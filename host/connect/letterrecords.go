@@ -34,7 +34,7 @@ type letterRecords struct {
 	parts map[recordIdentity]core.Parts
 	odd   map[recordIdentity]bool
 	// newest is, by the keys of letters that are to be sent, the offset of the last record of the key which is no such
-	// letter, -1 for none; from is where these are looked for.
+	// letter, or was one and is sent, -1 for none; from is where these are looked for.
 	newest map[recordIdentity]int64
 	from   map[string]kafka.Positions
 }
@@ -147,6 +147,14 @@ func (r *letterRecords) ask(l *DeadLetter) {
 	}
 	if first, known := r.from[l.Topic][l.Partition]; !known || l.Offset+1 < first {
 		r.from[l.Topic][l.Partition] = l.Offset + 1
+	}
+}
+
+// sent says that a letter was: one of an older record of its key that is read later is left.
+func (r *letterRecords) sent(l *DeadLetter) {
+	key := keyOf(l.Topic, l.Partition, l.Record.Key)
+	if newest, asked := r.newest[key]; asked {
+		r.newest[key] = max(newest, l.Offset)
 	}
 }
 

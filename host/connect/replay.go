@@ -478,6 +478,7 @@ func (p *replay) sink(ctx context.Context, t *task, binding *plugin.Binding, tra
 		}
 		err = sink.Deliver(ctx, options, replay)
 		for i, l := range chosen {
+			p.records.sent(l)
 			if p.at.settled(l.Record.Offset) && (i == 0 || of[i] != of[i-1]) {
 				p.done.Letters++
 			}
