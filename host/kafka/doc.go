@@ -13,8 +13,9 @@
 //     brokers.
 //   - dialer.go, probe.go, outages.go: failures that pass, which are told and waited for, and those that do not, which
 //     end.
-//   - producing.go, producer.go, partitioner.go: what writes; limits.go: how large batches of a topic may be; output.go,
-//     transactionaloutput.go with transactions.go: what a source's feed writes to, at least and exactly once.
+//   - producing.go, producer.go, partitioner.go: what writes; limits.go: how large batches of a topic may be;
+//     output.go, transactionaloutput.go with transactions.go: what a source's feed writes to, at least and exactly
+//     once.
 //   - consumer.go with session.go, begin.go, commitmetadata.go and outofrange.go: a sink's group, where it begins, what
 //     is stored beside its offsets, and offsets that are not in the log. reader.go: a topic up to an end.
 //   - admin.go, sharedadmin.go, policy.go, reserved.go: topics, groups, and what connectors may not do about them;
