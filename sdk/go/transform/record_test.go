@@ -208,7 +208,8 @@ func TestExtensionsThatAreKept(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			if got, err := d.append(nil); err != nil || !bytes.Equal(got, []byte{2, 2}) || len(d.nodes[0].Members) != 2 {
+			got, err := d.append(nil)
+			if err != nil || !bytes.Equal(got, []byte{2, 2}) || len(d.nodes[0].Members) != 2 {
 				t.Fatalf("%x of %v, %v", got, d.nodes, err)
 			}
 		}
