@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/culvert-project/culvert/host/convert"
 	"github.com/culvert-project/culvert/host/plugin"
@@ -94,6 +95,7 @@ func TestWhatIsMadeOfABatchIsBounded(t *testing.T) {
 				}}
 				x := newWorld(w)
 				x.o.Rows, x.o.InFlight, x.group.atMost = rows, max(c.inFlight, 1), rows
+				x.service.slow = time.Millisecond // so that those that are under way together are held together
 				x.service.answer = func(n int, body string) (uint16, error) {
 					if c.again && !strings.HasSuffix(body, "?alone") {
 						return 409, nil
