@@ -24,6 +24,7 @@ const importedAs = "url"
 // importing is what `culvert offsets import` is asked for.
 type importing struct {
 	topic, servers, file string
+	standalone           string
 	field                string
 	names                []string
 	yes, dry             bool
@@ -39,15 +40,18 @@ func newOffsetsImport() *cobra.Command {
 		func(c *cobra.Command, call caller, _ []string) error {
 			return told(c)(call(http.MethodPatch, i.body))
 		})
-	c.Long = `Take over offsets that another connector of the same name has stored in a topic of Kafka Connect's form, whose fields nobody has
-written down. Fields with a URL are shown, and the one from which to go on is asked for; --field names it instead, and --yes asks nothing.
-The connector's service has to be the one that the URL leads to. --partition says what the partition's fields are called here. The topic
-is read from the cluster of --bootstrap-servers or of the worker's file -p, else from the embedded broker in --data.`
+	c.Long = `Take over offsets that another connector of the same name has stored in a topic of Kafka Connect's form, or in a standalone worker's
+file (its offset.storage.file.filename), and whose fields nobody has written down. Fields with a URL are shown, and the one from which to
+go on is asked for; --field names it instead, and --yes asks nothing. The connector's service has to be the one that the URL leads to.
+--partition says what the partition's fields are called here. The topic is read from the cluster of --bootstrap-servers or of the worker's
+file -p, else from the embedded broker in --data.`
 	c.Example = `  culvert offsets import orders --from-topic connect-offsets -p worker.properties --dry-run
   culvert offsets import orders --from-topic connect-offsets -p worker.properties --field nextLink --yes \
-      --partition servicePath=service --partition set=entityset --url http://127.0.0.1:8083`
+      --partition servicePath=service --partition set=entityset --url http://127.0.0.1:8083
+  culvert offsets import orders --from-file /var/lib/connect/offsets --url http://127.0.0.1:8083`
 	f := c.Flags()
 	f.StringVar(&i.topic, "from-topic", "", "`TOPIC` with the offsets")
+	f.StringVar(&i.standalone, "from-file", "", "`FILE` with the offsets of a standalone worker, instead of a topic")
 	f.StringVar(&i.servers, "bootstrap-servers", "", "Kafka brokers of the topic as `host:port`,…")
 	f.StringVarP(&i.file, "properties", "p", "", "`file` of the worker, for how the topic's brokers are reached")
 	f.StringVar(&i.field, "field", "", "`NAME` of the field with the URL from which to go on")
@@ -56,8 +60,8 @@ is read from the cluster of --bootstrap-servers or of the worker's file -p, else
 	f.BoolVar(&i.dry, "dry-run", false, "show what would be set, and change nothing")
 	set := c.RunE
 	c.RunE = func(c *cobra.Command, args []string) error {
-		if i.topic == "" {
-			return wrong(errors.New("expected --from-topic"))
+		if (i.topic == "") == (i.standalone == "") {
+			return wrong(errors.New("expected one of --from-topic and --from-file"))
 		}
 		data, err := c.Flags().GetString("data")
 		if err != nil {
@@ -77,20 +81,26 @@ is read from the cluster of --bootstrap-servers or of the worker's file -p, else
 	return c
 }
 
-// read is what the topic holds of the connector.
+// read is what the topic, or the file, holds of the connector.
 func (i *importing) read(ctx context.Context, data, connector string,
-	log *slog.Logger) ([]connect.StoredOffset, error) {
-	brokers, done, err := brokersOf(ctx, data, i.servers, i.file, log)
-	if err != nil {
-		return nil, err
+	log *slog.Logger) (stored []connect.StoredOffset, err error) {
+	from := "topic " + i.topic
+	if i.standalone != "" {
+		from = i.standalone
+		stored, err = connect.ReadStandalone(i.standalone, connector, log)
+	} else {
+		brokers, done, unreached := brokersOf(ctx, data, i.servers, i.file, log)
+		if unreached != nil {
+			return nil, unreached
+		}
+		defer done()
+		stored, err = connect.ReadStored(ctx, brokers, i.topic, connector, log)
 	}
-	defer done()
-	stored, err := connect.ReadStored(ctx, brokers, i.topic, connector, log)
 	if err != nil {
 		return nil, failed(err)
 	}
 	if len(stored) == 0 {
-		return nil, failed(fmt.Errorf("topic %s holds no offsets of connector %s", i.topic, connector))
+		return nil, failed(fmt.Errorf("%s holds no offsets of connector %s", from, connector))
 	}
 	return stored, nil
 }

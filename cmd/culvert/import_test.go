@@ -1,7 +1,10 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -86,6 +89,66 @@ func TestOffsetsAreImported(t *testing.T) {
 	if found := shows(); !strings.Contains(found, `"url": "`+base+`/Orders?$skip=7"`) || !strings.Contains(found,
 		`"entityset": "Orders"`) {
 		t.Errorf("found %s", found)
+	}
+	if r := p.run("run", "--once", "--plugins", plugins(t), "--data", p.data, worker, reads); r.code != 0 {
+		t.Errorf("exit %d\n%s", r.code, r.stderr)
+	}
+	readTopic(t, broker, "Orders", 3)
+}
+
+// The file of a standalone worker of Kafka Connect is taken over like a topic; what is none is refused.
+func TestOffsetsOfAStandaloneWorkerAreImported(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	_, address := demo(t, service.Options{Rows: 10})
+	broker := embedded(t).Addr()
+	worker := p.file("worker.properties", "bootstrap.servers="+broker, "listeners=")
+	reads := p.file("reads.properties", source("reads", address, "Orders")...)
+	written, err := filepath.Abs("../../host/internal/offset/testdata/standalone.offsets") // by Kafka's own class
+	if err != nil {
+		t.Fatal(err)
+	}
+	whole, err := os.ReadFile(written)
+	if err != nil {
+		t.Fatal(err)
+	}
+	imports := func(name string, more ...string) result {
+		args := append([]string{"offsets", "import", name, "--plugins", plugins(t), "--data", p.data}, more...)
+		return p.run(append(args, worker, reads)...)
+	}
+	file := func(name string, content []byte) string {
+		path := filepath.Join(p.dir, name)
+		if err := os.WriteFile(path, content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	twice := bytes.Replace(whole, []byte(`"set":"Customers"`), []byte(`"set":"Orders"   `), 1)
+	renamed := []string{"--partition", "path=service", "--partition", "set=entityset", "--yes"}
+	for _, c := range []struct {
+		connector string
+		more      []string
+		code      int
+		want      string
+	}{
+		{"reads", nil, 2, "expected one of --from-topic and --from-file"},
+		{"reads", []string{"--from-file", written, "--from-topic", "x"}, 2, "expected one of --from-topic and --from-file"},
+		{"reads", []string{"--from-file", reads, "--yes"}, 1, reads + ": expected the offsets of a standalone worker: " +
+			"byte 0: expected Java's serialization"},
+		{"reads", []string{"--from-file", file("twice", twice), "--yes"}, 1, "expected one entry for a partition, found"},
+		{"reads", []string{"--from-file", file("damaged", bytes.Replace(whole, []byte(`{"next":`), []byte(`{"next",`),
+			1)), "--yes"}, 1, `: the offset of {"path":"` + service.NorthwindPath[:len(service.NorthwindPath)-1]},
+		{"writes", []string{"--from-file", written, "--yes"}, 1, "holds no offsets of connector writes"},
+		{"reads", []string{"--from-file", written, "--dry-run"}, 0, `/Orders?$skip=7`},
+	} {
+		if r := imports(c.connector, c.more...); r.code != c.code || !strings.Contains(r.stdout+r.stderr, c.want) ||
+			strings.Contains(r.stdout, "Customers") {
+			t.Errorf("%s %v: expected exit %d with %s, found %d\n%s%s", c.connector, c.more, c.code, c.want, r.code,
+				r.stdout, r.stderr)
+		}
+	}
+	if r := imports("reads", append(renamed, "--from-file", written)...); r.code != 0 {
+		t.Fatalf("exit %d\n%s%s", r.code, r.stdout, r.stderr)
 	}
 	if r := p.run("run", "--once", "--plugins", plugins(t), "--data", p.data, worker, reads); r.code != 0 {
 		t.Errorf("exit %d\n%s", r.code, r.stderr)

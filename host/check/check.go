@@ -104,6 +104,9 @@ func (k *Checker) check(ctx context.Context, c *config.Connector, ask asker) con
 	problems = append(problems, k.converters(c, component)...)
 	problems = append(problems, k.ownConverters(c)...)
 	problems = append(problems, k.clients(ctx, c)...)
+	if component.Kind == wit.ComponentSink {
+		problems = append(problems, k.ownGroup(c)...)
+	}
 	problems = append(problems, notBuilt(c, config.DeclareComponent(component), problems)...)
 	if problems.Err() == nil {
 		problems = append(problems, k.rivals(ctx, c)...)
@@ -267,6 +270,16 @@ func (k *Checker) elsewhere(c *config.Connector) config.Problems {
 		}
 	}
 	return problems
+}
+
+// ownGroup finds a sink's group that is the workers' because of the sink's name.
+func (k *Checker) ownGroup(c *config.Connector) config.Problems {
+	group := k.Worker.Text("group.id")
+	if _, named := c.Entry("consumer.override.group.id"); named || config.ConsumerGroup(c.Name) != group {
+		return nil
+	}
+	return config.Problems{problem(entry(c, "name"), fmt.Errorf("Consumer group for sink connector named %s conflicts "+
+		"with Connect worker group %s", c.Name, group))} // Kafka Connect's words
 }
 
 // destination checks what transport makes of the settings that have roles, where the component declares any.

@@ -7,6 +7,7 @@ import (
 
 	"github.com/culvert-project/culvert/host/check/checktest"
 	"github.com/culvert-project/culvert/host/config"
+	"github.com/culvert-project/culvert/host/plugin/guesttest"
 )
 
 func TestCheck(t *testing.T) {
@@ -91,6 +92,32 @@ func TestGroupOfTheWorker(t *testing.T) {
 		got := checktest.Text(b.Checker.Check(t.Context(), b.Connector(t, strings.Split(text, "\n")...)))
 		if !strings.HasPrefix(got, want) || want == "" && got != "" {
 			t.Errorf("%s: expected %q, found %q", text, want, got)
+		}
+	}
+}
+
+// The same for a sink that names no group, whose group is made of its name.
+func TestNameThatMakesTheGroupOfTheWorker(t *testing.T) {
+	b := checktest.New(t, map[string][]byte{"sink": guesttest.Bytes(t, "../../plugins/odata-sink"),
+		"spy": checktest.Spy(t)})
+	var problems config.Problems
+	b.Checker.Worker, problems = config.NewWorker("w", []config.Entry{
+		config.NewEntry("bootstrap.servers", "h:1", "w", 1), config.NewEntry("group.id", "connect-workers", "w", 2),
+	}, nil, nil)
+	if err := problems.Err(); err != nil {
+		t.Fatal(err)
+	}
+	const conflict = "name: Consumer group for sink connector named workers conflicts with Connect worker group " +
+		"connect-workers"
+	for text, want := range map[string]bool{
+		"connector.class=ODataSink\nname= workers":                                       true,
+		"connector.class=ODataSink\nname=worker":                                         false,
+		"connector.class=ODataSink\nname=workers\nconsumer.override.group.id=of-its-own": false,
+		"connector.class=test.SpySource\nname=workers":                                   false,
+	} {
+		got := checktest.Text(b.Checker.Check(t.Context(), b.Connector(t, strings.Split(text, "\n")...)))
+		if strings.Contains(got, "c.properties:2: "+conflict) != want || strings.Contains(got, "conflicts") != want {
+			t.Errorf("%s: expected %t, found %s", text, want, got)
 		}
 	}
 }

@@ -32,12 +32,7 @@ func ReadStored(ctx context.Context, brokers kafka.Config, topic, connector stri
 		return nil, err
 	}
 	defer reader.Close()
-	type entry struct {
-		StoredOffset
-		fault error
-		at    *kgo.Record
-	}
-	found := map[string]entry{}
+	found := map[string]storedEntry{}
 	_, err = reader.Read(ctx, topic, kafka.ReadOptions{}, func(r *kgo.Record) error {
 		name, partition, err := offset.ParseKey(r.Key)
 		switch {
@@ -53,14 +48,10 @@ func ReadStored(ctx context.Context, brokers kafka.Config, topic, connector stri
 			r.Timestamp.Before(before.at.Timestamp) {
 			return nil // the same fields in another order, which lie in another partition of the topic
 		}
-		e := entry{StoredOffset: StoredOffset{Partition: partition},
-			at: &kgo.Record{Partition: r.Partition, Timestamp: r.Timestamp}}
-		if r.Value != nil { // else it is deleted
-			e.Offset, err = offset.ParseFields(r.Value)
-		}
-		if err != nil {
-			e.fault = fmt.Errorf("topic %s, partition %d, offset %d: the offset of %s: %w", r.Topic, r.Partition,
-				r.Offset, offset.AppendFields(nil, partition), err)
+		e := newStoredEntry(partition, r.Value)
+		e.at = &kgo.Record{Partition: r.Partition, Timestamp: r.Timestamp}
+		if e.fault != nil {
+			e.fault = fmt.Errorf("topic %s, partition %d, offset %d: %w", r.Topic, r.Partition, r.Offset, e.fault)
 		}
 		found[id] = e
 		return nil
@@ -68,7 +59,61 @@ func ReadStored(ctx context.Context, brokers kafka.Config, topic, connector stri
 	if err != nil {
 		return nil, err
 	}
-	var all []StoredOffset
+	return inOrder(found)
+}
+
+// ReadStandalone is [ReadStored] for the file of a standalone worker (offset.storage.file.filename). A file does not
+// say which of two entries is newer: two of this connector for the same partition are an error.
+func ReadStandalone(path, connector string, log *slog.Logger) ([]StoredOffset, error) {
+	entries, err := offset.ReadStandalone(path)
+	if err != nil {
+		return nil, err
+	}
+	found := map[string]storedEntry{}
+	for _, entry := range entries {
+		name, partition, err := offset.ParseKey(entry.Key)
+		switch {
+		case err != nil:
+			log.Warn("an entry in the file of offsets is skipped", "file", path, "byte", entry.At, "error", err)
+			continue
+		case name != connector:
+			continue
+		}
+		id := offset.Identity(partition)
+		e := newStoredEntry(partition, entry.Value)
+		if before, twice := found[id]; twice {
+			e.fault = fmt.Errorf("expected one entry for a partition, found %s and %s", offset.AppendFields(nil,
+				before.Partition), offset.AppendFields(nil, partition))
+		}
+		if e.fault != nil {
+			e.fault = fmt.Errorf("%s: byte %d: %w", path, entry.At, e.fault)
+		}
+		found[id] = e
+	}
+	return inOrder(found)
+}
+
+// storedEntry is what was read of a partition.
+type storedEntry struct {
+	StoredOffset             // without an offset where it was deleted
+	fault        error       // why it cannot be used
+	at           *kgo.Record // where and when it was stored, in a topic
+}
+
+func newStoredEntry(partition []wit.Field, value []byte) (e storedEntry) {
+	e.Partition = partition
+	if value == nil {
+		return e
+	}
+	var err error
+	if e.Offset, err = offset.ParseFields(value); err != nil {
+		e.fault = fmt.Errorf("the offset of %s: %w", offset.AppendFields(nil, partition), err)
+	}
+	return e
+}
+
+// inOrder are the entries with an offset, in the order of the partitions' texts.
+func inOrder(found map[string]storedEntry) (all []StoredOffset, err error) {
 	for _, e := range found {
 		err = errors.Join(err, e.fault)
 		if e.Offset != nil {
