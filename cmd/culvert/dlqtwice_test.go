@@ -222,8 +222,8 @@ func TestReplayOfWhatIsOlder(t *testing.T) {
 	}
 }
 
-// A letter is left, too, that is older than one of its key which was sent before it: letters stand in the order in which
-// they were refused last, and in partitions beside each other.
+// A letter is left, too, that is older than one of its key which was sent before it: letters stand in the order in
+// which they were refused last, and in partitions beside each other.
 func TestReplayOfWhatIsOlderThanALetter(t *testing.T) {
 	t.Parallel()
 	d := newDocuments(t, 1, nil, []*kgo.Record{{Topic: "said", Key: []byte("k"), Value: []byte(`{"Topic":"old"}`)},

@@ -35,7 +35,8 @@ func TestLogLevelsOfTheWorkersFile(t *testing.T) {
 		t.Errorf("exit %d, expected no lines\n%s", r.code, r.stderr)
 	}
 	r = run("3", "logging.level.org.apache.kafka.clients=LOUD")
-	if r.code != exitWrong || !strings.Contains(r.stderr, "worker.properties:3: logging.level.org.apache.kafka.clients: "+
+	if r.code != exitWrong || !strings.Contains(r.stderr, "worker.properties:3: "+
+		"logging.level.org.apache.kafka.clients: "+
 		"Invalid value LOUD") {
 		t.Errorf("exit %d, expected the level to be refused\n%s", r.code, r.stderr)
 	}

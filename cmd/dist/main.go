@@ -30,8 +30,8 @@ import (
 	"time"
 )
 
-// everywhere are the platforms that a release is made for. The program for tokens of PKCS#11 is linked with C, which the
-// compiler of a machine makes for that machine: it is there for the processor of the one that makes the release, if
+// everywhere are the platforms that a release is made for. The program for tokens of PKCS#11 is linked with C, which
+// the compiler of a machine makes for that machine: it is there for the processor of the one that makes the release, if
 // that runs Linux.
 var everywhere = append([]platform{
 	{"linux", "amd64", false}, {"linux", "arm64", false}, {"darwin", "amd64", false}, {"darwin", "arm64", false},

@@ -26,14 +26,14 @@ type limits struct {
 // limit is what a batch may have, and what it may have at most if a record needs it.
 type limit struct{ bytes, most int32 }
 
-// The client refuses limits beyond these.
-const leastLimit, mostLimit = 512, 1 << 30
+// smallestBatch and largestBatch are the limits, in bytes, between which kgo takes one (ProducerBatchMaxBytes).
+const smallestBatch, largestBatch = 512, 1 << 30
 
 // of is the limit of a topic, most where nothing is known of it.
 func (l *limits) of(topic string, most int32) int32 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return max(leastLimit, min(l.at(topic, most).bytes, mostLimit))
+	return max(smallestBatch, min(l.at(topic, most).bytes, largestBatch))
 }
 
 // opt has a client ask for the limits of its topics.
@@ -73,7 +73,7 @@ func (l *limits) resize(largest map[string]int32, most int32) (helps bool) {
 	defer l.mu.Unlock()
 	for topic, record := range largest {
 		now := l.at(topic, most)
-		next := max(now.bytes/8, leastLimit, record)
+		next := max(now.bytes/8, smallestBatch, record)
 		if record <= now.bytes {
 			next = min(next, now.bytes)
 		}
@@ -101,7 +101,7 @@ func sizeAlone(r *kgo.Record) int32 {
 	for _, h := range r.Headers {
 		size += aroundHeader + len(h.Key) + len(h.Value)
 	}
-	return int32(min(size, mostLimit))
+	return int32(min(size, largestBatch))
 }
 
 // limits are those of the cluster that the configuration's producers write to.
