@@ -222,6 +222,21 @@ func Check(ctx context.Context, c Config) (Checked, error) {
 	return h.found(problems), nil
 }
 
+// CheckWithoutSecrets is Check where references to config providers that lead to nothing are taken as present, as on a
+// machine that does not have the secrets: nothing is said of settings with such a one.
+func CheckWithoutSecrets(ctx context.Context, c Config) (Checked, error) {
+	h, problems, err := open(ctx, c, false)
+	if err != nil {
+		return Checked{}, err
+	}
+	defer h.Close()
+	h.examineOffline(ctx, false)
+	for _, connector := range h.in.Connectors {
+		connector.Problems = config.Without(connector.Problems, connector.Absent)
+	}
+	return h.found(config.Without(problems, h.in.Worker.Absent)), nil
+}
+
 // CheckOnline is Check where connectors' plugins ask their services, too, and wait so long for each. A connector in
 // which something is wrong already is left alone: what stands there in place of a password that can't be had, say,
 // would be shown to the service. The data folder is not locked: refused logons are looked up and noted beside a worker

@@ -278,26 +278,33 @@ func TestKubernetes(t *testing.T) {
 		t.Errorf("found %+v, %+v", s, c.Resources)
 	}
 
+	worker := all["ConfigMap"].Data["worker.properties"]
+	if !strings.Contains(worker, "listeners=http://:8083\n") {
+		t.Errorf("the worker listens elsewhere than at %d: %s", port.ContainerPort, worker)
+	}
+}
+
+// The files of the ConfigMap pass the check of the README where no secret is mounted, without a warning.
+func TestKubernetesReadme(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
-	var secrets string
-	for path, volume := range mounts {
-		if sources[volume] == all["Secret"].Metadata.Name {
-			secrets = path
+	for name, text := range manifests(t)["ConfigMap"].Data {
+		p.file(name, text)
+	}
+	check := regexp.MustCompile(`(?m)^culvert (validate .*?)(?: *#.*)?$`).FindStringSubmatch(
+		readFile(t, "../../examples/kubernetes/README.md"))
+	if check == nil {
+		t.Fatal("the README checks nothing")
+	}
+	args := strings.Fields(check[1])
+	for i, arg := range args {
+		if strings.HasSuffix(arg, ".properties") {
+			args[i] = filepath.Join(p.dir, arg)
 		}
 	}
-	for name, value := range all["Secret"].StringData {
-		p.file(name, value)
-	}
-	files := []string{"validate", "--plugins", plugins(t)}
-	for _, name := range slices.Backward(slices.Sorted(maps.Keys(all["ConfigMap"].Data))) { // the worker's first
-		text := all["ConfigMap"].Data[name]
-		if name == "worker.properties" && !strings.Contains(text, "listeners=http://:8083\n") {
-			t.Errorf("the worker listens elsewhere than at %d: %s", port.ContainerPort, text)
-		}
-		files = append(files, p.file(name, strings.ReplaceAll(text, "${dir:"+secrets+":", "${dir:"+p.dir+":")))
-	}
-	if r := p.run(files...); r.code != exitDone {
-		t.Errorf("exit code %d\n%s%s", r.code, r.stdout, r.stderr)
+	if r := p.run(append(args, "--plugins", plugins(t))...); r.code != exitDone || r.stdout != "" ||
+		!strings.Contains(r.stderr, ": ok: orders, ") {
+		t.Errorf("culvert %s: exit code %d\n%s%s", check[1], r.code, r.stdout, r.stderr)
 	}
 }
 

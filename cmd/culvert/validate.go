@@ -15,7 +15,7 @@ import (
 
 func newValidate() *cobra.Command {
 	var in installation
-	var asJSON, online bool
+	var asJSON, online, withoutSecrets bool
 	var wait time.Duration
 	c := &cobra.Command{
 		Use:   "validate FILES…",
@@ -28,6 +28,7 @@ warnings), 1 problems.`,
 		Example: `  culvert validate orders.properties
   culvert validate worker.properties *.json
   culvert validate --online orders.properties
+  culvert validate --without-secrets /etc/culvert   # in CI
   culvert validate /etc/culvert --json`,
 		Args: some("FILES"),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -41,9 +42,12 @@ warnings), 1 problems.`,
 			}
 			hostConfig.Compiling = compiling(c.ErrOrStderr())
 			var found host.Checked
-			if online {
+			switch {
+			case online:
 				found, err = host.CheckOnline(c.Context(), hostConfig, wait)
-			} else {
+			case withoutSecrets:
+				found, err = host.CheckWithoutSecrets(c.Context(), hostConfig)
+			default:
 				found, err = host.Check(c.Context(), hostConfig)
 			}
 			if err != nil {
@@ -69,6 +73,9 @@ warnings), 1 problems.`,
 	c.Flags().BoolVar(&online, "online", false, "ask the services, too")
 	c.Flags().DurationVar(&wait, "wait", check.OnlineTime,
 		"with --online: how long a connector's service is waited for")
+	c.Flags().BoolVar(&withoutSecrets, "without-secrets", false,
+		"take references to config providers (${env:…}, ${file:…}, ${dir:…}) as present, as where the secrets are not")
+	c.MarkFlagsMutuallyExclusive("online", "without-secrets")
 	c.Flags().BoolVar(&asJSON, "json", false, "as JSON")
 	return c
 }

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -61,6 +62,20 @@ func (e Entry) coded(code setting.Code, text string) Problem {
 // unresolved tells whether the value is nothing because its references could not be resolved, which is a problem
 // already.
 func (e Entry) unresolved() bool { return e.Value.Secret() && e.Value.Reveal() == "" }
+
+// Absent tells whether a setting has a reference to a config provider that leads to nothing.
+func (c *Connector) Absent(name string) bool {
+	e, _ := c.Entry(name)
+	return e.unresolved()
+}
+
+// Absent tells whether a setting has a reference to a config provider that leads to nothing.
+func (w *Worker) Absent(name string) bool { return w.given[name].unresolved() }
+
+// Without leaves out the problems with settings of which absent is true.
+func Without(problems Problems, absent func(name string) bool) Problems {
+	return slices.DeleteFunc(problems, func(p Problem) bool { return absent(p.Setting) })
+}
 
 // missing is the problem of a setting that what the entry says calls for.
 func (e Entry) missing(name string) Problem {

@@ -274,7 +274,7 @@ func (p *Providers) resolve(e *Entry) (problems Problems) {
 		return nil
 	}
 	var given []string
-	fromFile := false
+	fromFile, absent := false, false
 	text := reference.ReplaceAllStringFunc(e.Raw, func(match string) string {
 		parts := reference.FindStringSubmatch(match)
 		source, ok := p.byName[parts[1]]
@@ -293,9 +293,13 @@ func (p *Providers) resolve(e *Entry) (problems Problems) {
 		case !ok:
 			problems = append(problems, e.problem("%s: nothing there by that name: %s", match, source.kind.lacks()))
 		}
+		absent = absent || err != nil || !ok
 		given = append(given, v)
 		return v
 	})
+	if absent { // what stands around it is no value either
+		text = ""
+	}
 	e.Value = p.known.Given(text, fromFile, given...)
 	return problems
 }
