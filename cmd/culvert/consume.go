@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"os"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -20,29 +22,90 @@ import (
 
 func newConsume() *cobra.Command {
 	var from topicSource
-	var follow, asJSON bool
+	var o consuming
+	var asJSON bool
 	c := &cobra.Command{
 		Use:   "consume TOPIC",
 		Short: "Print a topic's records as JSON lines",
 		Long: `Print a topic's records as JSON lines of topic, partition, offset, timestamp, key, value and headers: partition by partition, up to
 the end offsets at the start, without records of open and aborted transactions. A key or value that is one JSON document stands as it
-is, other UTF-8 as a string, other bytes as {"base64":…}, null as null.
+is, other UTF-8 as a string, other bytes as {"base64":…}, null as null. Avro, and JSON with a JSON Schema, become JSON where a schema
+registry is named, by --schema-registry or by the converters of the worker's file.
 
 The topic is read from the broker of --bootstrap-servers or of the worker's file (--properties), which also says how to log on and by
 which proxy, else from the one that runs on the --data folder, else from that folder, which is locked for the time.`,
 		Example: `  culvert consume Orders
   culvert consume Orders --follow --bootstrap-servers kafka:9092
   culvert consume Orders -p worker.properties
-  culvert consume Orders | head -1`,
+  culvert consume Orders -n 1
+  culvert consume Orders --from 1h --schema-registry http://registry:8081
+  culvert consume Orders --partition 0 --offset 41 -n 1`,
 		Args: one("TOPIC"),
 		RunE: func(c *cobra.Command, args []string) error {
-			return from.consume(c.Context(), args[0], follow, c.OutOrStdout(), c.ErrOrStderr())
+			return from.consume(c.Context(), args[0], &o, c.OutOrStdout(), c.ErrOrStderr())
 		},
 	}
 	from.flags(c)
-	c.Flags().BoolVarP(&follow, "follow", "f", false, "go on with new records until stopped")
+	c.Flags().BoolVarP(&o.follow, "follow", "f", false, "go on with new records until stopped")
+	c.Flags().Int64VarP(&o.count, "records", "n", 0, "end after so many records; 0: with the last one")
+	c.Flags().StringVar(&o.since, "from", "", "`time` of the first record, such as 2026-02-03T04:05:06Z or 2026-02-03, or "+
+		"how long ago, such as 1h30m")
+	c.Flags().Int32Var(&o.partition, "partition", -1, "read one partition alone")
+	c.Flags().Int64Var(&o.offset, "offset", 0, "begin at this offset of --partition")
+	c.Flags().StringVar(&o.registry, "schema-registry", "", "`URL` of a schema registry, before those of the worker's file")
+	c.MarkFlagsMutuallyExclusive("from", "offset")
 	c.Flags().BoolVar(&asJSON, "json", true, "as JSON lines, which is the only form")
 	return c
+}
+
+// consuming is what of a topic is read, and how it is shown.
+type consuming struct {
+	follow    bool
+	count     int64 // 0: all
+	since     string
+	partition int32 // -1: all
+	offset    int64
+	registry  string
+}
+
+// options are how the topic is read.
+func (o *consuming) options(ctx context.Context, reader *kafka.Reader, topic string) (kafka.ReadOptions, error) {
+	read := kafka.ReadOptions{Follow: o.follow}
+	if o.since != "" {
+		at, err := timeOf(o.since, time.Now())
+		if err != nil {
+			return read, wrong(err)
+		}
+		if read.From, err = reader.Since(ctx, topic, at); err != nil {
+			return read, failed(err)
+		}
+	}
+	switch {
+	case o.count < 0:
+		return read, wrong(fmt.Errorf("--records: expected 0 or more, found %d", o.count))
+	case o.partition >= 0:
+		read.To = kafka.Positions{o.partition: math.MaxInt64}
+		if o.offset != 0 {
+			read.From = kafka.Positions{o.partition: o.offset}
+		}
+	case o.offset != 0:
+		return read, wrong(errors.New("--offset: expected --partition beside it, whose offset it is"))
+	}
+	return read, nil
+}
+
+// timeOf reads a time, or how long ago it was.
+func timeOf(text string, now time.Time) (time.Time, error) {
+	if ago, err := time.ParseDuration(text); err == nil {
+		return now.Add(-ago), nil
+	}
+	for _, form := range []string{time.RFC3339, time.DateOnly} {
+		if at, err := time.Parse(form, text); err == nil {
+			return at, nil
+		}
+	}
+	return time.Time{}, fmt.Errorf("--from: expected a time such as 2026-02-03T04:05:06Z or 2026-02-03, or how long ago, "+
+		"such as 1h30m, found %q", text)
 }
 
 // brokersOf are those that a command reads from, and how: by the file of a worker and --bootstrap-servers, else those
@@ -92,8 +155,17 @@ func (s *topicSource) flags(c *cobra.Command) {
 
 // workerSettings are those of a worker's file, none where no file is given.
 func workerSettings(file string) (map[string]string, error) {
+	w, err := workerOf(file)
+	if w == nil || err != nil {
+		return map[string]string{}, err
+	}
+	return w.All(), nil
+}
+
+// workerOf is the configuration of a worker's file, nil where no file is given.
+func workerOf(file string) (*config.Worker, error) {
 	if file == "" {
-		return map[string]string{}, nil
+		return nil, nil
 	}
 	w, problems, err := config.LoadWorker(file, os.Environ(), nil)
 	if err == nil {
@@ -102,12 +174,12 @@ func workerSettings(file string) (map[string]string, error) {
 	if err != nil {
 		return nil, wrong(err)
 	}
-	return w.All(), nil
+	return w, nil
 }
 
 // open makes a reader of topics. done is to be called in the end; the error has the exit code of the command.
 func (s *topicSource) open(ctx context.Context, stderr io.Writer) (reader *kafka.Reader, done func(), err error) {
-	log := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	log := warnings(stderr)
 	brokers, detach, err := brokersOf(ctx, s.data, s.servers, s.file, log)
 	if err != nil {
 		return nil, nil, err
@@ -119,21 +191,42 @@ func (s *topicSource) open(ctx context.Context, stderr io.Writer) (reader *kafka
 	return reader, func() { reader.Close(); detach() }, nil
 }
 
-func (s *topicSource) consume(ctx context.Context, topic string, follow bool, stdout, stderr io.Writer) (err error) {
+// warnings logs from level warn on.
+func warnings(stderr io.Writer) *slog.Logger {
+	return slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
+}
+
+func (s *topicSource) consume(ctx context.Context, topic string, o *consuming, stdout, stderr io.Writer) (err error) {
+	shows, err := newReadable(ctx, o.registry, s.file, warnings(stderr))
+	if err != nil {
+		return err
+	}
 	reader, done, err := s.open(ctx, stderr)
 	if err != nil {
 		return err
 	}
 	defer done()
+	options, err := o.options(ctx, reader, topic)
+	if err != nil {
+		return err
+	}
 	out := bufio.NewWriterSize(stdout, 64<<10)
 	var line []byte
-	_, err = reader.Read(ctx, topic, kafka.ReadOptions{Follow: follow}, func(r *kgo.Record) error {
+	var records int64
+	_, err = reader.Read(ctx, topic, options, func(r *kgo.Record) error {
+		r, err := shows.record(ctx, r)
+		if err != nil {
+			return err
+		}
 		// Whoever wrote the record must not steer the terminal: the same JSON, in escapes where one would obey.
 		line = append(shown.JSON(kafka.AppendLine(line[:0], r)), '\n')
 		if _, err := out.Write(line); err != nil {
 			return err
 		}
-		if follow {
+		if records++; records == o.count {
+			return kafka.ErrStop
+		}
+		if o.follow {
 			return out.Flush()
 		}
 		return nil
@@ -142,7 +235,7 @@ func (s *topicSource) consume(ctx context.Context, topic string, follow bool, st
 		err = flushed
 	}
 	switch {
-	case errors.Is(err, syscall.EPIPE), errors.Is(err, os.ErrClosed), ctx.Err() != nil:
+	case errors.Is(err, syscall.EPIPE), errors.Is(err, os.ErrClosed), ctx.Err() != nil, errors.Is(err, kafka.ErrStop):
 		return nil // whoever reads has enough, or it was stopped
 	}
 	return failed(err)

@@ -193,6 +193,14 @@ func (r *Reader) AwaitCommitted(ctx context.Context, topic string) error {
 	}
 }
 
+// Since is where the first record of each partition is whose timestamp is not before a time, or the partition's end.
+func (r *Reader) Since(ctx context.Context, topic string, at time.Time) (Positions, error) {
+	found, err := offsetsOf(ctx, func(ctx context.Context, topics ...string) (kadm.ListedOffsets, error) {
+		return r.admin.ListOffsetsAfterMilli(ctx, at.UnixMilli(), topics...)
+	}, topic)
+	return found[topic], r.dialer.explain(err)
+}
+
 // bounds works out where each partition is to be read from and to.
 func (r *Reader) bounds(ctx context.Context, topic string, o ReadOptions) (from, to Positions, err error) {
 	starts, err := offsetsOf(ctx, r.admin.ListStartOffsets, topic)
