@@ -104,8 +104,8 @@ func timeOf(text string, now time.Time) (time.Time, error) {
 			return at, nil
 		}
 	}
-	return time.Time{}, fmt.Errorf("--from: expected a time such as 2026-02-03T04:05:06Z or 2026-02-03, or how long ago, "+
-		"such as 1h30m, found %q", text)
+	return time.Time{}, fmt.Errorf("--from: expected a time such as 2026-02-03T04:05:06Z or 2026-02-03, or how long "+
+		"ago, such as 1h30m, found %q", text)
 }
 
 // brokersOf are those that a command reads from, and how: by the file of a worker and --bootstrap-servers, else those
