@@ -36,7 +36,9 @@ func TestConsumeRegistered(t *testing.T) {
 			r := p.run(append([]string{"consume", topic}, named...)...)
 			n := 0
 			for line := range strings.Lines(r.stdout) {
-				var found struct{ Key, Value struct{ OrderID, ShipCountry any } }
+				var found struct {
+					Key, Value struct{ OrderID, ShipCountry any }
+				}
 				if err := json.Unmarshal([]byte(line), &found); err != nil || found.Key.OrderID != 10248.0+float64(n) ||
 					found.Value.OrderID != found.Key.OrderID || found.Value.ShipCountry == nil {
 					t.Errorf("%s, by the %s: %v in %s", topic, how, err, line)
