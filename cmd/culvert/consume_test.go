@@ -27,7 +27,8 @@ func TestConsumeRegistered(t *testing.T) {
 		p.file("schema.properties", append(instead(source("schema", address, "Orders"), "sap.odata#00.topic=Typed"),
 			"value.converter=io.confluent.connect.json.JsonSchemaConverter",
 			"value.converter.schema.registry.url="+registry.URL())...)}
-	if r := p.run(append([]string{"run", "--once", "--plugins", plugins(t), "--data", p.data}, files...)...); r.code != 0 {
+	run := append([]string{"run", "--once", "--plugins", plugins(t), "--data", p.data}, files...)
+	if r := p.run(run...); r.code != 0 {
 		t.Fatalf("exit %d\n%s", r.code, r.stderr)
 	}
 	for _, topic := range []string{"Orders", "Typed"} {
