@@ -23,8 +23,12 @@ type limits struct {
 	changes int
 }
 
-// limit is what a batch may have, and what it may have at most if a record needs it.
-type limit struct{ bytes, most int32 }
+// limit is what a batch may have, and what it may have at most if a record needs it. changed is which of the changes it
+// comes of, 0 for none.
+type limit struct {
+	bytes, most int32
+	changed     int
+}
 
 // smallestBatch and largestBatch are the limits, in bytes, between which kgo takes one (ProducerBatchMaxBytes).
 const smallestBatch, largestBatch = 512, 1 << 30
@@ -43,9 +47,9 @@ func (l *limits) opt(most int32) kgo.Opt {
 
 func (l *limits) at(topic string, most int32) limit {
 	if known, ok := l.topics[topic]; ok {
-		return limit{min(known.bytes, most), min(known.most, most)}
+		return limit{min(known.bytes, most), min(known.most, most), known.changed}
 	}
-	return limit{most, most}
+	return limit{most, most, 0}
 }
 
 // raisable is the limit of a topic where a larger record may have it raised, else 0.
@@ -66,26 +70,32 @@ func (l *limits) set(topic string, to limit) {
 }
 
 // resize changes the limits of topics after brokers, or the client itself, refused records there of which the largest
-// has so many bytes alone: to an eighth, so that a few tries are enough, and never below that record. false: that
-// would help none of them.
-func (l *limits) resize(largest map[string]int32, most int32) (helps bool) {
+// has so many bytes alone: to an eighth, so that a few tries are enough, and never below that record. A limit that was
+// changed after the client's version has not been tried by it, and stands if it has room for the record. false: no
+// limit helps any of them.
+func (l *limits) resize(largest map[string]int32, most int32, version int) (helps bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	changes := false
 	for topic, record := range largest {
 		now := l.at(topic, most)
+		if now.changed > version && record <= now.bytes {
+			helps = true
+			continue
+		}
 		next := max(now.bytes/8, smallestBatch, record)
 		if record <= now.bytes {
 			next = min(next, now.bytes)
 		}
 		if next = min(next, now.most); next != now.bytes {
-			l.set(topic, limit{next, now.most})
-			helps = true
+			l.set(topic, limit{next, now.most, l.changes + 1})
+			changes = true
 		}
 	}
-	if helps {
+	if changes {
 		l.changes++
 	}
-	return helps
+	return helps || changes
 }
 
 func (l *limits) version() int {
@@ -144,9 +154,9 @@ func (c Config) LearnTopic(ctx context.Context, a *Admin, topic string) error {
 	_, known := l.topics[topic]
 	switch {
 	case err == nil:
-		l.set(topic, limit{bytes, bytes})
+		l.set(topic, limit{bytes, bytes, 0})
 	case !known && c.Producer.BatchBytes > 0:
-		l.set(topic, limit{c.Producer.BatchBytes, c.Producer.MaxRequestBytes})
+		l.set(topic, limit{c.Producer.BatchBytes, c.Producer.MaxRequestBytes, 0})
 	}
 	if err != nil && c.Logger != nil {
 		c.Logger.Debug("max.message.bytes is not known: batch.size bounds batches", "topic", topic, "error", err)
@@ -343,7 +353,7 @@ func (p *Producer) unpark() (list []parked, err error) {
 	switch {
 	case p.failure != nil:
 		err = p.failure
-	case !client.limits.resize(s.largest, client.most):
+	case !client.limits.resize(s.largest, client.most, client.version):
 		err = s.cause
 	case overtaken:
 		err = &Rewound{Cause: s.cause}
@@ -372,8 +382,8 @@ func (p *Producer) giveUp(list []parked, err error) {
 }
 
 // smaller tells whether another producer would send records in batches that may be taken, after an error that says
-// MESSAGE_TOO_LARGE of one that cannot send again by itself.
-func (p *Producer) smaller(err error) bool {
+// MESSAGE_TOO_LARGE of one that cannot send again by itself, whose client has asked for a version of the limits.
+func (p *Producer) smaller(err error, version int) bool {
 	if !errors.Is(err, kerr.MessageTooLarge) {
 		return false
 	}
@@ -382,7 +392,7 @@ func (p *Producer) smaller(err error) bool {
 	s := &p.resending
 	if s.resized == nil {
 		client := p.client.Load()
-		helps := client.limits.resize(s.largest, client.most)
+		helps := client.limits.resize(s.largest, client.most, version)
 		s.resized = &helps
 	}
 	return *s.resized

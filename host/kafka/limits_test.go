@@ -183,6 +183,38 @@ func TestRecordTooLargeForItsTopic(t *testing.T) {
 	}
 }
 
+// Clients that were opened before brokers refused the batches of others go on with what those have found, also where
+// that is as small as a record.
+func TestTopicOfSmallBatchesOfManyClients(t *testing.T) {
+	config, _ := smallTopic(t, 1, false)
+	var all []*Producer
+	for range 4 {
+		p := openTestProducer(t, config)
+		b := p.NewBatch()
+		fill(b, 0, 1)
+		p.Produce(t.Context(), b, nil)
+		if err := p.Flush(testContext(t)); err != nil { // its client has asked for the limit
+			t.Fatal(err)
+		}
+		all = append(all, p)
+	}
+	for i, p := range all {
+		b := p.NewBatch()
+		fill(b, 0, rowsOfTest)
+		var got reports
+		p.Produce(t.Context(), b, got.take("rows"))
+		if err := p.Flush(testContext(t)); err != nil {
+			t.Errorf("client %d: %v", i, err)
+		}
+		if want := []string{fmt.Sprintf("rows %d false", rowsOfTest)}; !slices.Equal(got.all, want) {
+			t.Errorf("client %d: expected %q, found %q", i, want, got.all)
+		}
+	}
+	if _, n := valuesOf(t, config, "rows"); n != len(all)*(1+rowsOfTest) {
+		t.Errorf("expected %d records, found %d", len(all)*(1+rowsOfTest), n)
+	}
+}
+
 // With transactions what was refused is not committed, and the feed starts over with smaller batches.
 func TestTransactionsOfSmallBatches(t *testing.T) {
 	for _, batchSize := range []int32{0, 1000} {

@@ -20,11 +20,12 @@ type producing struct {
 	end  context.CancelFunc
 	// ended takes it from where others find it; nil: nobody does.
 	ended func()
-	// limits are those of batches, at most so many bytes; again has a producer go on with another client that is as
-	// this one, but for the limits that hold by then, nil: it cannot.
-	limits *limits
-	most   int32
-	again  func(p *Producer) error
+	// limits are those of batches, at most so many bytes, of this version when the client was opened; again has a
+	// producer go on with another client that is as this one, but for the limits that hold by then, nil: it cannot.
+	limits  *limits
+	version int
+	most    int32
+	again   func(p *Producer) error
 
 	mu    sync.Mutex
 	users map[*Producer]struct{}
@@ -62,6 +63,7 @@ func newProducing(c Config, clientID string) (*producing, error) {
 	// The client's own limits are switched off: it would wait for room in the middle of a batch, with a context that
 	// also governs what is on its way.
 	s := &producing{limits: c.limits(), most: c.Producer.MaxRequestBytes, users: map[*Producer]struct{}{}}
+	s.version = s.limits.version()
 	client, dialer, err := newClient(c.ProducerOpts(s.limits.opt(s.most), kgo.MaxBufferedRecords(math.MaxInt),
 		kgo.MaxBufferedBytes(math.MaxInt)))
 	if err != nil {

@@ -188,7 +188,7 @@ func (o *TransactionalOutput) overdue(m *transactional, began time.Time) error {
 // explain is an error of a producer with what is to be done about it. The brokers fence a producer, too, whose
 // transaction has outlasted its time. Where they refused a batch as too large, the feed starts over with smaller ones.
 func (o *TransactionalOutput) explain(m *transactional, began time.Time, err error) error {
-	if o.producer.smaller(err) {
+	if o.producer.smaller(err, m.limits) {
 		return &Rewound{Cause: err}
 	}
 	if fencedOff(err) && o.late(began) {
