@@ -21,9 +21,10 @@ func TestWrongUse(t *testing.T) {
 	}{
 		{"unknown command", []string{"nonsense"}, 2, `unknown command "nonsense"`},
 		{"misspelt command", []string{"runn", "--help"}, 2, `unknown command "runn": did you mean run? Commands of plugins`},
-		{"a plugin's command without a file", []string{"peek", "-s", "/x"}, 2, `unknown command "peek": commands of ` +
-			"plugins, such as peek, need a connector's file: culvert peek -p FILE"},
-		{"its help without a file", []string{"peek", "--help"}, 2, "culvert peek -p FILE"},
+		{"a built-in plugin's command without a file", []string{"peek", "-s", "/x"}, 2, "expected -p FILE"},
+		{"a command of an unknown plugin without a file", []string{"grind", "-s", "/x"}, 2,
+			`unknown command "grind": commands of plugins, such as peek, need a connector's file: culvert grind -p FILE`},
+		{"its help without a file", []string{"grind", "--help"}, 2, "culvert grind -p FILE"},
 		{"unknown flag", []string{"run", "--nonsense"}, 2, "unknown flag"},
 		{"run without files", []string{"run"}, 2, "expected --config DIR or files"},
 		{"run with a file that is not there", []string{"run", "nowhere.properties"}, 2, "nowhere.properties"},

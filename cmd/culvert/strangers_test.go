@@ -37,7 +37,7 @@ func TestFaultsNameWhereTheServiceIs(t *testing.T) {
 	} {
 		file := p.file(c.name+".properties", c.lines...)
 		ping := p.run("ping", "-p", file, "-s", service.NorthwindPath, "--plugins", plugins(t))
-		if ping.code != 1 || strings.Count(ping.stderr, c.want) != 1 {
+		if ping.code != 1 || strings.Count(ping.lastLine(), c.want) != 1 {
 			t.Errorf("%s: ping: expected exit 1 and %q, found %d\n%s", c.name, c.want, ping.code, ping.stderr)
 		}
 		run := p.run("run", "--once", "--plugins", plugins(t), "--data", p.data, file)

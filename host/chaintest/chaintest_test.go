@@ -154,7 +154,7 @@ tests: [{name: x, refused: "transforms.i.type: No field insertion configured"}]`
 tests:
 - {name: y, settings: {transforms.i.static.field: a}, refused: "transforms.i.static.value: Invalid value null"}`, nil},
 		"refused": {mask + `  settings: {transforms.mask.fields: ""}
-  refused: String must be non-empty`, nil},
+  refused: Configuration 'fields' must not be empty`, nil},
 		"refused otherwise": {mask + `  settings: {transforms.mask.type: Mask}
   refused: Empty list`, []string{`expected the settings to be refused with "Empty list", found`, "MaskField"}},
 		"not refused": {mask + `  refused: x`,

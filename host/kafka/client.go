@@ -57,7 +57,7 @@ func (c Config) ProducerOpts(extra ...kgo.Opt) []kgo.Opt {
 	opts := append(client.opts(c.Logger),
 		kgo.ProducerBatchCompression(codec(p.Compression)),
 		kgo.ProducerLinger(p.Linger),
-		kgo.ProducerBatchMaxBytes(min(p.MaxRequestBytes, largestBatch)),
+		kgo.ProducerBatchMaxBytes(min(p.MaxRequestBytes, fullBatch)),
 		// As in Kafka's own producer, this bounds a request, not each of its batches alone: with many topics a request
 		// would hold all that waits, in memory once more.
 		kgo.BrokerMaxWriteBytes(max(leastRequest, roomFor(p.MaxRequestBytes))),

@@ -10,6 +10,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/culvert-project/culvert/host/guard"
 )
 
 // limits are how many bytes a batch of records may have in the topics of a cluster, for all clients that write to it. A
@@ -30,14 +32,14 @@ type limit struct {
 	changed     int
 }
 
-// smallestBatch and largestBatch are the limits, in bytes, between which kgo takes one (ProducerBatchMaxBytes).
-const smallestBatch, largestBatch = 512, 1 << 30
+// kgo takes limits between these, in bytes (ProducerBatchMaxBytes).
+const smallBatch, fullBatch = 512, 1 << 30
 
 // of is the limit of a topic, most where nothing is known of it.
 func (l *limits) of(topic string, most int32) int32 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return max(smallestBatch, min(l.at(topic, most).bytes, largestBatch))
+	return max(smallBatch, min(l.at(topic, most).bytes, fullBatch))
 }
 
 // opt has a client ask for the limits of its topics.
@@ -83,7 +85,7 @@ func (l *limits) resize(largest map[string]int32, most int32, version int) (help
 			helps = true
 			continue
 		}
-		next := max(now.bytes/8, smallestBatch, record)
+		next := max(now.bytes/8, smallBatch, record)
 		if record <= now.bytes {
 			next = min(next, now.bytes)
 		}
@@ -111,7 +113,7 @@ func sizeAlone(r *kgo.Record) int32 {
 	for _, h := range r.Headers {
 		size += aroundHeader + len(h.Key) + len(h.Value)
 	}
-	return int32(min(size, largestBatch))
+	return int32(min(size, fullBatch))
 }
 
 // limits are those of the cluster that the configuration's producers write to.
@@ -261,6 +263,7 @@ func (p *Producer) resendWhenQuiet() {
 
 // resend sends what is parked by a new client.
 func (p *Producer) resend() {
+	defer guard.Vital("sending records again that were too large together") // nobody else settles what is parked
 	list, err := p.unpark()
 	client := p.client.Load()
 	if err == nil {
@@ -292,7 +295,10 @@ func (p *Producer) resend() {
 			x.r.Context = client.life
 			client.Produce(client.life, x.r, x.b.promise)
 		}
-		go func() { _ = client.Flush(client.life) }() // nothing of it lingers: it is late already
+		go func() { // nothing of it lingers: it is late already
+			defer guard.Recover(nil, "sending records again that were too large together", nil)
+			_ = client.Flush(client.life)
+		}()
 		p.mu.Lock()
 		s := &p.resending
 		if len(s.refused) > 0 {

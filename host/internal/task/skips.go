@@ -5,6 +5,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/culvert-project/culvert/host/guard"
 )
 
 // SkipsEvery is how often it is said that records are left out for one cause.
@@ -66,6 +68,7 @@ func (s *Skips) Skip(log *slog.Logger, stage ErrorStage, err error, about []any,
 
 // tick says how many more there were, and forgets causes of which there were none.
 func (s *Skips) tick() {
+	defer guard.Recover(nil, "the count of records that were left out", nil)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.flush()
