@@ -48,7 +48,8 @@ type Known struct {
 	// secrets are in endless, too.
 	windows [window + 1]map[uint64]int
 	endless map[uint64]int
-	// words are parts of secrets, shorter than a window, that are struck as words of their own.
+	// words are items of secrets that are lists, shorter than a window, that are struck as words of their own, because
+	// they are used and shown one by one.
 	words map[string]int
 	size  int // of windows
 }
@@ -87,9 +88,9 @@ func (k *Known) note(secret string, by int) {
 		secret = secret[:maxSecret]
 	}
 	n := windowOf(len(secret))
-	for _, word := range strings.FieldsFunc(secret, func(r rune) bool { return !isWord(r) }) {
-		if len(word) >= shortest && len(word) < n { // a part that is shown by itself, as of a list
-			count(&k.words, word, by)
+	for _, item := range strings.FieldsFunc(secret, separates) {
+		if item = strings.TrimSpace(item); len(item) >= shortest && len(item) < n {
+			count(&k.words, item, by)
 		}
 	}
 	for form := range forms(secret) {
@@ -108,6 +109,10 @@ func (k *Known) note(secret string, by int) {
 		}
 	}
 }
+
+// separates tells whether a character stands between items: of lists, of `key="value";` as JAAS has it, and of lines.
+// Dots, dashes and blanks do not: the words of a name or a pass phrase stand in texts by chance.
+func separates(r rune) bool { return strings.ContainsRune(",;=\"'\r\n", r) }
 
 // count adds to what is counted under a key; changed: it is new, or gone.
 func count[K comparable](m *map[K]int, key K, by int) (changed bool) {

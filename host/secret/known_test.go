@@ -28,6 +28,7 @@ func ExampleKnown_Strike() {
 
 func TestStrike(t *testing.T) {
 	const odd = "p\"ä<\n>&/ \\ü%x?"
+	const jaas = `org.apache.kafka.common.security.plain.PlainLoginModule required username="alice" password="hush";`
 	inJSON, _ := json.Marshal(odd)
 	for name, c := range map[string]struct{ secret, text, want string }{
 		"as it is":             {"Welcome1!", "with Welcome1! it fails", "with [hidden] it fails"},
@@ -44,6 +45,9 @@ func TestStrike(t *testing.T) {
 		"blanks around":        {" Welcome1!\n", "Welcome1!", "[hidden]"},
 		"short":                {"100", "100 of 1000", "100 of 1000"},
 		"a word of a list":     {"orders, root, items", "no root in rooted", "no [hidden] in rooted"},
+		"a word of a phrase":   {"hunter2-of-the user", "sap-user of the other user", "sap-user of the other user"},
+		"a word of a class":    {jaas, "kafka.virtual:9092", "kafka.virtual:9092"},
+		"a value of JAAS":      {jaas, "found hush", "found [hidden]"},
 		"empty":                {" ", "a b", "a b"},
 		"true":                 {"true", "expected true", "expected true"},
 		"a scheme is none":     {"https://my.example", "no https://, https://my.example", "no https://, https://[hidden]"},
