@@ -119,7 +119,9 @@ func TestUpstreamReferences(t *testing.T) {
 	p := newPlace(t)
 	_, address := demo(t, service.Options{Rows: 1})
 	p.subfolder("conf")
-	f := p.follows("conf")
+	f := p.follows("conf", "config.providers=file",
+		"config.providers.file.class=org.apache.kafka.common.config.provider.FileConfigProvider",
+		"config.providers.file.param.allowed.paths="+p.dir)
 	f.ready()
 	at := put(t, p.dir, "values.properties", []byte("text=behind-the-reference\nnumber=-9999\n"))
 	to := func(provider, key string) string { return "${" + provider + ":" + at + ":" + key + "}" }
