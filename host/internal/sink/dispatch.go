@@ -268,6 +268,7 @@ func (d *dispatch) recall() {
 	}
 	for at > 0 && !d.live[at-1].sent {
 		at--
+		d.unnote(d.live[at])
 		d.live[at].takenBack(d.queue.takeBack(d.live[at]))
 	}
 	d.waiting = slices.Clone(d.live[at:])
@@ -472,6 +473,7 @@ func (d *dispatch) start() {
 		}
 		d.running++
 		j := l.jobs[0] // the lane may get longer meanwhile
+		j.of.sent = true
 		j.behind = d.before
 		if l.numbered {
 			j.behind = max(j.behind, d.settled[l.number])
@@ -497,13 +499,13 @@ const notedRows = 3
 // following is the lane whose delivery goes out next, nil for none. One that must not be sent twice is announced, and
 // with it those that follow. What comes back into the queue meanwhile and was read before these goes before them.
 func (d *dispatch) following() *lane {
-	d.unnote()
+	d.unnoteAll()
 	if len(d.noted) > 0 {
 		if first := d.queue.first(); first != nil && first.before(d.noted[0]) {
 			if l := d.note(d.nextLane(false, false)); l != nil {
 				return l
 			}
-			d.unnote()
+			d.unnoteAll()
 		}
 		if len(d.noted) > 0 {
 			return d.nextNoted()
@@ -544,14 +546,21 @@ func (d *dispatch) note(l *lane) *lane {
 // ends tells whether the task is about to end, so that what may still go out is asked of each delivery.
 func (d *dispatch) ends() bool { return d.stopped() || d.ending() != nil || d.task.doubted() != nil }
 
-// unnote puts back lanes that were announced and have sent nothing, where the task is about to end: which of them still
-// go out is asked of each then.
-func (d *dispatch) unnote() {
-	if !d.ends() {
-		return
+// unnoteAll puts back all that was announced, where the task is about to end: which of it still goes out is asked of
+// each delivery then.
+func (d *dispatch) unnoteAll() {
+	if d.ends() {
+		d.unnote(nil)
 	}
-	for _, l := range d.noted {
+}
+
+// unnote puts back lanes whose next delivery is of the batch, nil for any, was announced and has not been sent.
+func (d *dispatch) unnote(w *writing) {
+	d.noted = slices.DeleteFunc(d.noted, func(l *lane) bool {
 		j := &l.jobs[0]
+		if w != nil && j.of != w {
+			return false
+		}
 		items := j.of.items(j)
 		if j.note > 0 {
 			d.task.ledger.withdraw(items)
@@ -559,8 +568,8 @@ func (d *dispatch) unnote() {
 		j.note = 0
 		d.task.ledger.end(items)
 		d.queue.putBack(l)
-	}
-	d.noted = nil
+		return true
+	})
 }
 
 // delivered takes a delivery from its lane. What is to be encoded again goes before what comes behind it, so that rows
@@ -651,7 +660,6 @@ func (d *dispatch) nextLane(alone, ahead bool) *lane {
 		switch d.task.ledger.begin(items, alone) {
 		case begun:
 			d.queue.begin(l)
-			w.sent = true
 			return l
 		case theirs: // their new owner writes them
 			d.queue.begin(l)

@@ -3,7 +3,10 @@ package sink
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
+	"testing/synctest"
+	"time"
 )
 
 // A task that is about to end puts back what it has announced and not sent. That leaves room in the metadata, so that
@@ -26,7 +29,35 @@ func TestPutBackLeavesRoom(t *testing.T) {
 	d.queue.put(lanes[0])
 	d.queue.full(lanes[0])
 	d.fail(errors.New("over"))
-	if d.unnote(); d.queue.first() != lanes[0] || p.delivering != 0 {
+	if d.unnoteAll(); d.queue.first() != lanes[0] || p.delivering != 0 {
 		t.Errorf("expected the first delivery to be next, found %v, %d on their way", d.queue.first(), p.delivering)
+	}
+}
+
+// A version that takes over encodes each batch of which nothing was sent, also where deliveries of it are announced:
+// these are put back. It comes while the second of five batches is sent, with each of its requests once.
+func TestAnnouncedBatchIsTakenOver(t *testing.T) {
+	for at := 11; at < 19; at++ {
+		synctest.Test(t, func(t *testing.T) {
+			next := &writer{version: "2", topics: []string{"t"}}
+			x := newWorld(&writer{version: "1", topics: []string{"t"}})
+			x.o.Rows, x.group.atMost, x.o.InFlight, x.service.slow = 10, 10, 2, time.Millisecond
+			for n := range 50 {
+				x.group.put("t", 0, fmt.Sprintf("%c=v", 'A'+n)) // lanes are those of the first letter
+			}
+			x.service.answer = func(n int, _ string) (uint16, error) {
+				if n == at {
+					x.versions.mu.Lock()
+					x.versions.candidate = &fakeCode{next}
+					x.versions.mu.Unlock()
+				}
+				return 201, nil
+			}
+			x.ok(t)
+			if n := len(x.service.seen()); n != 50 || next.encoded != 30 {
+				t.Errorf("at request %d: expected 50 rows, 30 of them by the next version, found %d and %d", at, n,
+					next.encoded)
+			}
+		})
 	}
 }
