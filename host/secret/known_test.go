@@ -47,6 +47,7 @@ func TestStrike(t *testing.T) {
 		"a word of a list":     {"orders, root, items", "no root in rooted", "no [hidden] in rooted"},
 		"a word of a phrase":   {"hunter2-of-the user", "sap-user of the other user", "sap-user of the other user"},
 		"a word of a class":    {jaas, "kafka.virtual:9092", "kafka.virtual:9092"},
+		"a password of a pair": {"joe:hush", "found hush", "found [hidden]"},
 		"a value of JAAS":      {jaas, "found hush", "found [hidden]"},
 		"empty":                {" ", "a b", "a b"},
 		"true":                 {"true", "expected true", "expected true"},
