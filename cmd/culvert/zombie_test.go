@@ -57,9 +57,9 @@ func taken(connector string) string {
 
 // A worker that is paused within a sink's request for longer than its session writes nothing more when it goes on:
 // another one has taken its partitions over from what was committed, and has looked up the row of the POST that had no
-// answer, and those that were announced with it: rows that say more than their key, since a key that is a number and not
-// found proves nothing. The offsets stay where that one has put them. The broker is paused for a moment, too, so that the worker has
-// the answers to its requests before it hears from its group.
+// answer, and those that were announced with it: rows that say more than their key, since a number that is not found as
+// a key proves nothing. The offsets stay where that one has put them. The broker is paused for a moment, too, so that
+// the worker has the answers to its requests before it hears from its group.
 func TestPausedSinkWritesNothingMore(t *testing.T) {
 	t.Parallel()
 	s, direct := demo(t, service.Options{Rows: 5})

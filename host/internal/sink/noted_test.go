@@ -35,7 +35,7 @@ func TestPutBackLeavesRoom(t *testing.T) {
 }
 
 // A version that takes over encodes each batch of which nothing was sent, also where deliveries of it are announced:
-// these are put back. It comes while the second of five batches is sent, with each of its requests once.
+// these are put back. It comes while the second of five batches is sent, at one request of it after another.
 func TestAnnouncedBatchIsTakenOver(t *testing.T) {
 	for at := 11; at < 19; at++ {
 		synctest.Test(t, func(t *testing.T) {
