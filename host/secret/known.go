@@ -111,7 +111,8 @@ func (k *Known) note(secret string, by int) {
 }
 
 // separates tells whether a character stands between items: of lists, of `key="value";` as JAAS has it, of
-// `user:password@host`, and of lines. Dots, dashes and blanks do not: the words of a name or a pass phrase stand in texts by chance.
+// `user:password@host`, and of lines. Dots, dashes and blanks do not: the words of a name or a pass phrase stand in
+// texts by chance.
 func separates(r rune) bool { return strings.ContainsRune(",;:@=\"'\r\n", r) }
 
 // count adds to what is counted under a key; changed: it is new, or gone.
