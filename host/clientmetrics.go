@@ -11,8 +11,8 @@ import (
 // clientRole is a role of Kafka's clients (see [kafka.Figures]) with its figures under the names that dashboards for
 // Kafka Connect ask for. The sums are of all clients of the role, so each has the same client_id.
 type clientRole struct {
-	role                            string
-	connections, received, sentOnes *prometheus.Desc
+	role                        string
+	connections, received, sent *prometheus.Desc
 }
 
 const clientID = "culvert"
@@ -55,7 +55,7 @@ func describeClients(to chan<- *prometheus.Desc) {
 	for _, r := range clientRoles {
 		to <- r.connections
 		to <- r.received
-		to <- r.sentOnes
+		to <- r.sent
 	}
 	o := &ownClient
 	for _, d := range append([]*prometheus.Desc{o.connections, o.received, o.sent, o.requests, o.responses,
@@ -84,7 +84,7 @@ func collectClients(to chan<- prometheus.Metric, clients prometheus.Gatherer, ra
 	for _, r := range clientRoles {
 		send(r.connections, prometheus.GaugeValue, open(r.role))
 		send(r.received, prometheus.CounterValue, of(r.role, "read_bytes_total"))
-		send(r.sentOnes, prometheus.CounterValue, of(r.role, "write_bytes_total"))
+		send(r.sent, prometheus.CounterValue, of(r.role, "write_bytes_total"))
 	}
 	const own = "admin"
 	rate := func(d *prometheus.Desc, value float64) {

@@ -55,8 +55,7 @@ type Known struct {
 }
 
 // Keep has secrets struck from now on until forget is called, which may be called more than once. Blanks around a
-// secret are no part of it. Nothing is known of one that has less than 4
-// bytes, nor of `true` and `false`.
+// secret are no part of it. Nothing is known of one that has less than 4 bytes, nor of `true` and `false`.
 func (k *Known) Keep(secrets ...string) (forget func()) {
 	k.change(secrets, 1)
 	return sync.OnceFunc(func() { k.change(secrets, -1) })
@@ -73,9 +72,7 @@ func (k *Known) change(secrets []string, by int) {
 		for _, scheme := range []string{"http://", "https://"} { // which stands in many a text
 			secret = strings.TrimPrefix(secret, scheme)
 		}
-		switch {
-		case len(secret) < shortest || secret == "true" || secret == "false":
-		default:
+		if len(secret) >= shortest && secret != "true" && secret != "false" {
 			k.note(secret, by)
 		}
 	}
