@@ -30,9 +30,10 @@ type Record struct {
 // Drop takes the record out of the stream; what was emitted before stays.
 func (r *Record) Drop() { r.dropped = true }
 
-// Emit passes the record on as it is now, through the stages behind this one, and lets the Func go on with it: what it
-// changes from here on is of another record, which comes behind. So one record becomes several. Where one of them fails
-// they all do, since they are of one record.
+// Emit passes the record on as it is now, to the stages after this one. The Func goes on with a copy: what it changes
+// from then on belongs to the next record. So one record becomes several; where one of them fails all do, since they
+// come from one record. A list or a map that was given to Set belongs to the record that was emitted: give Set a new
+// one instead of changing it.
 func (r *Record) Emit() {
 	one := *r
 	one.dropped, one.emitted, one.headers.all = false, nil, slices.Clone(r.headers.all)
