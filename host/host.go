@@ -223,7 +223,7 @@ func Check(ctx context.Context, c Config) (Checked, error) {
 }
 
 // CheckWithoutSecrets is Check where references to config providers that lead to nothing are taken as present, as on a
-// machine that does not have the secrets: nothing is said of settings with such a one.
+// machine that does not have the secrets: nothing is said of settings with such a reference.
 func CheckWithoutSecrets(ctx context.Context, c Config) (Checked, error) {
 	h, problems, err := open(ctx, c, false)
 	if err != nil {

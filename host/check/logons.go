@@ -172,7 +172,7 @@ func (t *trial) end() {
 	}
 }
 
-// errUntried is behind a request that is not sent, since one before it in the check had no answer.
+// errUntried is the cause of a request that is not sent, since one before it in the check had no answer.
 var errUntried = errors.New("logon not tried again: a request before this one had no answer, and may count as a " +
 	"failed logon")
 

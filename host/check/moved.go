@@ -34,7 +34,7 @@ func Moved(before, c *config.Connector, component wit.Component, fingerprints fu
 		}
 		for _, e := range undecided {
 			problems = append(problems, problem(e, fmt.Errorf("the stored offsets are of %s, and the connector is to "+
-				"read %s: expected %s=keep, which goes on from them, or =reload, which reads everything anew", of, is,
+				"read %s: expected %s=keep, which goes on from them, or =reload, which reads everything again", of, is,
 				e.Key)))
 		}
 		return problems, nil

@@ -54,8 +54,8 @@ type letterRecord struct {
 	doubt, taken bool
 }
 
-// recordIdentity tells records apart by where they stood, and by what they were: a topic that was deleted and made anew
-// has others in the same place.
+// recordIdentity tells records apart by where they stood, and by what they were: a topic that was deleted and made
+// again has others in the same place.
 type recordIdentity [16]byte
 
 // identityOf is that of a record, which a letter holds as it was read.

@@ -51,7 +51,7 @@ func (t *task) run(ctx context.Context, once bool) {
 }
 
 // outage is a row of failures of a task that may pass, with no work between them that counts. Of one that began with
-// failure 1 the pauses grow, and the log tells of that failure alone.
+// failure 1 the pauses grow, and the log names that failure alone.
 type outage struct {
 	failures int
 	pause    time.Duration // before the next try

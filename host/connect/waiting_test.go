@@ -130,7 +130,7 @@ func TestRefusedBindingIsNotShownAgain(t *testing.T) {
 }
 
 // A task that failed by what may pass goes on by itself: after ten seconds, and after twice as long each time that it
-// fails again, at most after ten minutes, which is one line of the log; one that moved rows for long begins anew.
+// fails again, at most after ten minutes, which is one line of the log; one that moved rows for long begins again.
 func TestAutoRestartDoubles(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		worker, problems := config.NewWorker("", nil, nil, nil)

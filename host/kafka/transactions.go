@@ -238,7 +238,7 @@ func (t *Transactions) again(ctx context.Context, m *transactional) error {
 	return t.reopen(ctx, m)
 }
 
-// reopen opens a producer anew that has no transaction open.
+// reopen opens a producer again that has no transaction open.
 func (t *Transactions) reopen(ctx context.Context, m *transactional) error {
 	fresh, err := t.open(ctx, m.id)
 	if err != nil {

@@ -16,7 +16,7 @@ type outage struct {
 	ended time.Time // the one before
 }
 
-// settling is how long what is said of a service stands: one that answers now and again is not told of with each try.
+// settling is how long what is said of a service stands: one that answers now and again is not reported with each try.
 const settling = 2 * time.Second
 
 // begins tells whether the outage that a request met is a new one. One that was sent while the one before lasted is

@@ -211,7 +211,7 @@ func (r *repetition) repeat(ctx context.Context, d *destination, atLeast time.Du
 }
 
 // refusedToken: a CSRF token that could be used since it was fetched was lost with its session; one that is refused at
-// once will be refused again, unless the server was started anew in this moment. That is no try of the request, which
+// once will be refused again, unless the server was started again in this moment. That is no try of the request, which
 // the service has not looked at, so that with several requests under way a second session may be lost in a row although
 // nothing is to be tried again.
 func (r *repetition) refusedToken(_ context.Context, t *attempt) (decision, error) {

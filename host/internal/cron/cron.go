@@ -61,7 +61,7 @@ func isZone(field string) bool {
 		"abcdefghijklmnopqrstuvwxyz_") == "" && strings.Trim(place, "0123456789") != ""
 }
 
-// Next is the first time of the schedule behind a time; false: there is none. In the hour that comes twice when clocks
+// Next is the first time of the schedule after a time; false: there is none. In the hour that comes twice when clocks
 // go back, what starts in every hour starts in both, and what starts at hours of its own in the second.
 func (s *Schedule) Next(after time.Time) (time.Time, bool) {
 	if s.plain != "" {

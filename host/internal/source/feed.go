@@ -128,7 +128,7 @@ func (t *Task) resume(ctx context.Context, o *openedVersion, w *wit.Feed, stored
 		}
 		return p, "", &wit.Fault{Kind: wit.FaultConfig, Message: "the stored offset belongs to something else (" +
 			changed + "): set it back as it was" + decide +
-			", give the connector another name, or reset its offsets to read everything anew"}
+			", give the connector another name, or reset its offsets to read everything again"}
 	}
 	err = task.Do(ctx, o.code, func(r Reader) error { return r.CheckOffset(ctx, w.Partition, p.fields) })
 	if err != nil {
