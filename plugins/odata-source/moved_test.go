@@ -152,6 +152,12 @@ func TestRowThatMovesDuringALoad(t *testing.T) {
 			return s
 		}, 5, ten},
 		{"pages of few rows", func() *unsorted { return newUnsorted(90, 10) }, 3, func(s *unsorted) { s.change(1) }},
+		{"pages of seven rows", func() *unsorted { return newUnsorted(30, 7) }, 3, func(s *unsorted) { s.change(1) }},
+		{"pages of five rows", func() *unsorted { return newUnsorted(30, 5) }, 3, func(s *unsorted) { s.change(3) }},
+		{"pages of five rows, as the second is asked for", func() *unsorted { return newUnsorted(30, 5) }, 2,
+			func(s *unsorted) { s.change(3) }},
+		{"pages of two rows", func() *unsorted { return newUnsorted(12, 2) }, 3, func(s *unsorted) { s.change(1) }},
+		{"pages of a row", func() *unsorted { return newUnsorted(12, 1) }, 3, func(s *unsorted) { s.change(1) }},
 	} {
 		for _, counts := range []bool{true, false} {
 			for _, paging := range []string{"auto", "links"} {
@@ -217,6 +223,8 @@ func TestLoadsInWhichNoRowMoves(t *testing.T) {
 		{name: "nothing changes", s: newUnsorted(300, 100)},
 		{name: "a row is inserted", s: newUnsorted(300, 100), change: inserted(1), again: 1},
 		{name: "rows are inserted", s: newUnsorted(300, 100), change: inserted(40), again: 40},
+		{name: "a row is inserted before a page of five", s: newUnsorted(30, 5), change: inserted(1), again: 1},
+		{name: "rows are inserted before a page of five", s: newUnsorted(30, 5), change: inserted(3), again: 3},
 		{name: "rows are inserted into a large set", s: newUnsorted(3000, 1000), change: inserted(40), again: 40},
 		{name: "keys that do not tell rows apart", s: newUnsorted(300, 100), keys: func(i int) int { return i / 3 }},
 		{name: "few keys", s: newUnsorted(300, 100), keys: func(i int) int { return i % 41 }},

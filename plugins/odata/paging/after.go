@@ -202,10 +202,15 @@ func (pg *Page) follow(next *Position, link string) (*Position, error) {
 // counts notes whether the page is asked for by counting, as far as is known.
 func (pg *Page) counts(next *Position, by bool) {
 	if next.shifts = next.shifts || by; next.shifts && len(pg.last) > 0 {
-		next.tail = short(hashOf(pg.last))
-		if !pg.goesByKey(next) {
-			next.run = packSample(pg.recent[:max(0, len(pg.recent)-1)])
-		}
+		pg.endOn(next)
+	}
+}
+
+// endOn notes the last rows that came, by which the next page is known to begin with them.
+func (pg *Page) endOn(next *Position) {
+	next.tail = short(hashOf(pg.last))
+	if next.seen < enoughToSort || !pg.goesByKey(next) {
+		next.run = packSample(pg.recent[:max(0, len(pg.recent)-1)])
 	}
 }
 
@@ -242,6 +247,9 @@ func (pg *Page) byKey(next *Position) bool {
 	next.sound = !pg.At.keyed() && !pg.At.mixed || pg.At.keyed() && next.count >= 0 && pg.Out.Page.Count >= 0
 	if next.count < 0 && next.probed < maxProbes {
 		next.check = checkOrder
+	}
+	if next.seen < enoughToSort {
+		pg.endOn(next)
 	}
 	return true
 }
@@ -531,8 +539,8 @@ func (pg *Page) answered(next *Position) (*Position, error) {
 	return next, nil
 }
 
-// enoughToSort is how many rows in the reverse order show that the service sorts: by chance one of 40,320 orders of
-// eight rows is that one.
+// enoughToSort is how many rows in order show that the service sorts: by chance one of 40,320 orders of eight rows is
+// that one.
 const enoughToSort = 8
 
 // isBefore tells whether a key is below another, in either way to compare them.
@@ -553,6 +561,8 @@ func (pg *Page) distrust(next *Position, why string) (*Position, error) {
 		fell: at.fell}
 	if at.seen >= enoughToSort { // what is not above these rows may have come
 		next.sorted, next.folded, next.key, next.level = at.sorted, at.folded, at.key, at.level
+	} else {
+		next.tail, next.run = at.tail, at.run
 	}
 	switch {
 	case at.sound && at.link != "":

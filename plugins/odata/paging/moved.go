@@ -8,7 +8,8 @@ import (
 // the row behind it to where nobody reads it, and makes up for it in the count. Its key comes again then, whatever its
 // values. Rows that were inserted have keys come again, too, and hide none: the next page begins with exactly the last
 // rows of the page before, see tail. The keys of as many rows as sampled are all remembered. Of more rows, whose keys
-// ascended so far, one that is below the last key before the page may have come; of others a sample is remembered.
+// ascended so far, one that is below the last key before the page may have come; of others a sample is remembered,
+// which finds one row that moved among N with a chance of about sampled/N.
 //
 // The same first key is below others in each reading where it is so by the service's own order: a reading that finds
 // it as the one before did, and did not come by it meanwhile, goes on.

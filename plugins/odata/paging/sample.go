@@ -24,10 +24,11 @@ const markSize = 6
 type sampledRow struct{ key, both uint64 }
 
 // samples tells whether the page's rows are to be remembered: not where they come in the order of their keys, and pages
-// can be asked for by key.
+// can be asked for by key. The first few are in any case, since they show no order.
 func (pg *Page) samples() bool {
 	at := &pg.At
-	return pg.Key != nil && at.check == "" && !at.keyed() && !at.alike && (at.seen == 0 || !pg.goesByKey(at))
+	return pg.Key != nil && at.check == "" && !at.alike &&
+		(at.seen < enoughToSort || !at.keyed() && !pg.goesByKey(at))
 }
 
 // goesByKey tells whether pages behind a position can be asked for by key, as far as is known.
@@ -104,7 +105,7 @@ func (pg *Page) remember(next *Position) {
 		}
 		all = append(all, mark)
 	}
-	if next.sample = ""; !pg.goesByKey(next) {
+	if next.sample = ""; next.seen < enoughToSort || !pg.goesByKey(next) {
 		slices.Sort(all)
 		all = slices.Compact(all)
 		next.sample = packSample(all[:min(len(all), sampled)])
