@@ -32,7 +32,8 @@ func (f *feed) read(ctx context.Context) error {
 			return err
 		}
 		adopt = f.adopt
-		if ident, some := f.snapshot(); some && displaced == nil && !later {
+		// A start's own page comes before a snapshot, which does not say which entities are gone.
+		if ident, some := f.snapshot(); some && displaced == nil && !later && cause.Start == nil {
 			before := cause
 			displaced, cause = &before, wit.Cause{Snapshot: &ident}
 		}

@@ -129,11 +129,12 @@ func TestFailureBetweenPages(t *testing.T) {
 	})
 }
 
-// A snapshot whose first page is not committed is asked for again by the feed that starts over.
+// A snapshot whose first page is not committed is asked for again by the feed that starts over, after what that reads
+// at its start.
 func TestSnapshotThatIsNotCommitted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &reader{exact: true}
-		w := newWorld(r, rows("a", 3), rows("b", 3))
+		w := newWorld(r, rows("a", 3), rows("b", 3), rows("c", 3))
 		w.service.follows = map[string][]string{"/snapshot": rows("s", 2)}
 		commits := 0
 		w.o.NewOutput = func(string) (Output, error) {
@@ -152,7 +153,7 @@ func TestSnapshotThatIsNotCommitted(t *testing.T) {
 		if err := task.Run(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		want := topic(slices.Concat(rows("a", 3), rows("s", 2), rows("b", 3)))
+		want := topic(slices.Concat(rows("a", 3), rows("b", 3), rows("s", 2), rows("c", 3)))
 		if diff := cmp.Diff(want, w.broker.records()); diff != "" {
 			t.Error(diff)
 		}

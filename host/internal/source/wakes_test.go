@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/twmb/franz-go/pkg/kerr"
 
 	"github.com/culvert-project/culvert/host/internal/notify"
@@ -315,6 +316,45 @@ func TestSnapshotDoesNotSwallowAWake(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// A snapshot that is asked for before a start has read anything comes after what the plugin reads at a start, since a
+// snapshot does not say which entities are gone.
+func TestSnapshotDoesNotSwallowAStart(t *testing.T) {
+	for name, snapshot := range map[string][]string{"of one page": {"s=1"}, "of several": {"s=1", "END 1 true"}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := &reader{exact: true, calm: true}
+				w := newWorld(r, rows("a", 3))
+				w.service.follows = map[string][]string{"/store": {"gone="}, "/snapshot": snapshot}
+				w.ok(t)
+				r.stores, r.causes = true, nil
+				before := len(w.broker.records())
+				task := NewTask(w.o)
+				output := w.o.NewOutput
+				task.o.NewOutput = func(feed string) (Output, error) {
+					if err := task.Snapshot(feed, "now"); err != nil {
+						t.Error(err)
+					}
+					return output(feed)
+				}
+				if err := task.Run(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				causes, _ := r.seen()
+				if len(causes) < 2 || causes[0] != "store" || causes[1] != "snapshot now" {
+					t.Errorf("the feed was read by the causes %q", causes)
+				}
+				want := []string{"topic0/gone=", "topic0/s=1"}
+				if diff := cmp.Diff(want, w.broker.records()[before:]); diff != "" {
+					t.Error(diff)
+				}
+				if s := task.Progress().Feeds[0]; s.Snapshots != 0 || s.Snapshot.Ident != "now" || !s.Snapshot.Begun {
+					t.Errorf("%+v", s)
+				}
+			})
+		})
+	}
 }
 
 // A snapshot that comes before what a subscription missed is not taken for that: its pages are stored with the
