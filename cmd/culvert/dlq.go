@@ -266,11 +266,12 @@ worker, in the transaction of its records where the worker has exactly.once.sour
 once more goes back to the topic, and a header counts how often. A fault that is no letter's (a service that does not answer, a logon
 that is refused) ends the command; started again, it goes on behind what was replayed.
 
-A sink's record of which its topic has a later one of the same key is left, since it would be written over what is newer: --older sends
-it all the same.
+A sink's record of which its topic has a later one of the same key is left, since it would be written over what is newer; one without a
+key where its topic has any later one. --older sends them all the same.
 
 The files are those of culvert run. No worker may be at work in the --data folder; one that runs elsewhere on the same Kafka can go on,
-and a sink's newer records of the same keys may then be there before.`,
+and a sink's newer records of the same keys may then be there before. While another process replays letters of the connector, wherever
+it runs, the command fails.`,
 		Example: `  culvert dlq replay orders-refused worker.properties orders.properties
   culvert dlq replay orders-refused --config /etc/culvert --connector orders --error "expected a number" --since 24h`,
 		Args: first("TOPIC"),
@@ -314,6 +315,7 @@ and a sink's newer records of the same keys may then be there before.`,
 	c.Flags().StringVar(&in.folder, "config", "", "`folder` with the worker's file and the connectors'")
 	chosen.flags(c)
 	c.Flags().BoolVar(&again, "again", false, "also what was replayed before")
-	c.Flags().BoolVar(&older, "older", false, "also records of a sink of which a later one has the same key")
+	c.Flags().BoolVar(&older, "older", false, "also records of a sink of which a later one has the same key, or that "+
+		"have none and are followed by any")
 	return c
 }

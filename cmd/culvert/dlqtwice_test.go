@@ -259,6 +259,51 @@ func TestReplayOfWhatIsOlderThanALetter(t *testing.T) {
 	}
 }
 
+// Which entity a record without a key is of is not known before it is sent: its letter is left where the topic has any
+// later record, in whichever partition, and sent where all later ones are letters, too.
+func TestReplayOfWhatIsOlderWithoutKeys(t *testing.T) {
+	t.Parallel()
+	for name, partition := range map[string]int32{"in its partition": 0, "in another partition": 1, "none": -1} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			said := saidTimes(3)
+			for _, r := range said {
+				r.Key = nil
+			}
+			d := newDocuments(t, 1, nil, said, "sap.odata.enable.batch=0", "sap.odata.max.in.flight=1")
+			if _, err := d.admin.UpdatePartitions(t.Context(), 2, "said"); err != nil {
+				t.Fatal(err)
+			}
+			d.written(t, 3)
+			readTopic(t, d.broker, "refused", 3)
+			if partition < 0 {
+				if r := d.replay(t); r.code != 0 || d.service.Count("Inbox") != 3 {
+					t.Errorf("%d documents, exit %d\n%s%s", d.service.Count("Inbox"), r.code, r.stdout, r.stderr)
+				}
+				return
+			}
+			client, err := kgo.NewClient(kgo.SeedBrokers(d.broker), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer client.Close()
+			later := &kgo.Record{Topic: "said", Partition: partition, Value: []byte(`{"Topic":"later"}`)}
+			if err := client.ProduceSync(t.Context(), later).FirstErr(); err != nil {
+				t.Fatal(err)
+			}
+			d.written(t, 0)
+			want := "0 replayed, 0 of them refused again\n3 left: letters of records without a key"
+			if r := d.replay(t); r.code != 1 || !strings.HasPrefix(r.stdout, want) || !strings.Contains(r.stdout,
+				"--older") {
+				t.Errorf("expected %q, found exit %d\n%s%s", want, r.code, r.stdout, r.stderr)
+			}
+			if r := d.replay(t, "--older"); r.code != 0 || d.service.Count("Inbox") != 4 {
+				t.Errorf("--older: %d documents, exit %d\n%s%s", d.service.Count("Inbox"), r.code, r.stdout, r.stderr)
+			}
+		})
+	}
+}
+
 // Letters that somebody has written go to no topic but those that topics.regex matches as a whole.
 func TestReplayHeedsTopicsRegex(t *testing.T) {
 	t.Parallel()

@@ -37,12 +37,14 @@ type letterRecords struct {
 	// letter, or was one and is sent, -1 for none; from is where these are looked for.
 	newest map[recordIdentity]int64
 	from   map[string]kafka.Positions
+	// unkeyed are the topics of letters without a key that are to be sent.
+	unkeyed map[string]*unkeyedTopic
 }
 
 func newLetterRecords() *letterRecords {
 	return &letterRecords{of: map[recordIdentity]letterRecord{}, most: maxLetterRecords,
 		parts: map[recordIdentity]core.Parts{}, odd: map[recordIdentity]bool{}, newest: map[recordIdentity]int64{},
-		from: map[string]kafka.Positions{}}
+		from: map[string]kafka.Positions{}, unkeyed: map[string]*unkeyedTopic{}}
 }
 
 // letterRecord is what is known of one record.
@@ -130,18 +132,30 @@ func keyOf(topic string, partition int32, key []byte) recordIdentity {
 	return identityOf(topic, partition, -1, time.Time{}, key, nil)
 }
 
-// older tells whether a later record of the key is in the letter's topic, which is no letter that is still to be sent.
+// older tells whether a later record of the key is in the letter's topic, which is no letter that is still to be sent;
+// for a letter without a key, whether any later record is.
 func (r *letterRecords) older(l *DeadLetter) bool {
+	if u := r.unkeyed[l.Topic]; l.Record.Key == nil {
+		return u != nil && u.later(l)
+	}
 	newest, asked := r.newest[keyOf(l.Topic, l.Partition, l.Record.Key)]
 	return asked && newest > l.Offset
 }
 
-// ask has compare look for later records of a letter's key. Without one nothing can be compared.
+// ask has compare look for later records of a letter's key, or for any where it has none.
 func (r *letterRecords) ask(l *DeadLetter) {
 	if l.Record.Key == nil {
-		return
+		u := r.unkeyed[l.Topic]
+		if u == nil {
+			u = &unkeyedTopic{first: l.Timestamp, last: map[int32]int64{}}
+			r.unkeyed[l.Topic] = u
+		}
+		if l.Timestamp.Before(u.first) {
+			u.first = l.Timestamp
+		}
+	} else {
+		r.newest[keyOf(l.Topic, l.Partition, l.Record.Key)] = -1
 	}
-	r.newest[keyOf(l.Topic, l.Partition, l.Record.Key)] = -1
 	if r.from[l.Topic] == nil {
 		r.from[l.Topic] = kafka.Positions{}
 	}
@@ -152,6 +166,9 @@ func (r *letterRecords) ask(l *DeadLetter) {
 
 // sent says that a letter was: one of an older record of its key that is read later is left.
 func (r *letterRecords) sent(l *DeadLetter) {
+	if u := r.unkeyed[l.Topic]; l.Record.Key == nil && u != nil {
+		u.last[l.Partition] = max(u.last[l.Partition], l.Offset)
+	}
 	key := keyOf(l.Topic, l.Partition, l.Record.Key)
 	if newest, asked := r.newest[key]; asked {
 		r.newest[key] = max(newest, l.Offset)
@@ -181,6 +198,18 @@ func (r *letterRecords) compare(ctx context.Context, k kafka.Config) error {
 		if err != nil {
 			return err
 		}
+		u := r.unkeyed[topic]
+		if u != nil { // records of one entity may be in all partitions
+			since, err := reader.Since(ctx, topic, u.begin())
+			if err != nil {
+				return err
+			}
+			for partition, first := range since {
+				if known, there := at[partition]; !there || first < known {
+					at[partition] = first
+				}
+			}
+		}
 		to := kafka.Positions{}
 		for partition := range at {
 			if end, there := ends[topic][partition]; there {
@@ -188,17 +217,21 @@ func (r *letterRecords) compare(ctx context.Context, k kafka.Config) error {
 			}
 		}
 		_, err = reader.Read(ctx, topic, kafka.ReadOptions{From: at, To: to}, func(record *kgo.Record) error {
-			if record.Key == nil {
-				return nil
-			}
 			key := keyOf(topic, record.Partition, record.Key)
-			if _, asked := r.newest[key]; !asked {
+			newest, asked := r.newest[key]
+			if asked = asked && record.Key != nil; !asked && u == nil {
 				return nil
 			}
 			one, letter := r.of[identityOf(topic, record.Partition, record.Offset, record.Timestamp, record.Key,
 				record.Value)]
-			if !letter || one.settled >= one.times {
-				r.newest[key] = max(r.newest[key], record.Offset)
+			if letter && one.settled < one.times {
+				return nil
+			}
+			if asked {
+				r.newest[key] = max(newest, record.Offset)
+			}
+			if u != nil {
+				u.has(record)
 			}
 			return nil
 		})
@@ -207,4 +240,51 @@ func (r *letterRecords) compare(ctx context.Context, k kafka.Config) error {
 		}
 	}
 	return nil
+}
+
+// unkeyedTopic is what is known of a topic whose letters have no key: their entities are named by their values, which
+// its plugin alone can read, so any record that came later may be of the same one. In a letter's own partition that is
+// one behind it, in the others one that is not of an earlier time.
+type unkeyedTopic struct {
+	first time.Time // of its letters
+	// last is the offset of the last record by partition, and newest the one of the latest time; second is that of all
+	// partitions but newest's. None of them is a letter that is still to be sent.
+	last           map[int32]int64
+	newest, second struct {
+		partition int32
+		at        time.Time
+	}
+}
+
+// begin is where a topic is read from, which has no records before 1970.
+func (u *unkeyedTopic) begin() time.Time {
+	if epoch := time.UnixMilli(0); u.first.Before(epoch) {
+		return epoch
+	}
+	return u.first
+}
+
+// has takes a record of the topic.
+func (u *unkeyedTopic) has(r *kgo.Record) {
+	u.last[r.Partition] = max(u.last[r.Partition], r.Offset)
+	switch {
+	case r.Partition == u.newest.partition:
+		if r.Timestamp.After(u.newest.at) {
+			u.newest.at = r.Timestamp
+		}
+	case r.Timestamp.After(u.newest.at):
+		u.second = u.newest
+		u.newest.partition, u.newest.at = r.Partition, r.Timestamp
+	case r.Timestamp.After(u.second.at):
+		u.second.partition, u.second.at = r.Partition, r.Timestamp
+	}
+}
+
+// later tells whether a record came later than a letter's.
+func (u *unkeyedTopic) later(l *DeadLetter) bool {
+	other := u.newest
+	if other.partition == l.Partition {
+		other = u.second
+	}
+	return u.last[l.Partition] > l.Offset || !other.at.IsZero() && !other.at.Before(l.Timestamp)
 }

@@ -120,12 +120,22 @@ func (h *Herder) replayOf(ctx context.Context, name string, reader *kafka.Reader
 	if c.admin != nil {
 		defer c.admin.Close()
 	}
+	turn, err := kafka.TakeTurn(ctx, h.o.Kafka, config.ConsumerGroup(replayOwner+name), r.Topic)
+	if errors.Is(err, kafka.ErrTurnTaken) {
+		return fmt.Errorf("%w by another process: %w", ErrReplaying, err)
+	}
+	if err != nil {
+		return err
+	}
+	defer turn.Close()
+	ctx = turn.Context()
 	if err := c.offsets.Renew(ctx); err != nil {
 		return err
 	}
 	var all []*replay
 	for _, partition := range slices.Sorted(maps.Keys(ends)) {
-		p := &replay{connector: c, reader: reader, of: r, partition: partition, end: ends[partition], done: done}
+		p := &replay{connector: c, turn: turn, reader: reader, of: r, partition: partition, end: ends[partition],
+			done: done}
 		if err := p.load(ctx); err != nil {
 			return err
 		}
@@ -147,6 +157,7 @@ func (h *Herder) replayOf(ctx context.Context, name string, reader *kafka.Reader
 // replay sends the dead letters of one connector in one partition.
 type replay struct {
 	connector *connector
+	turn      *kafka.Turn
 	reader    *kafka.Reader
 	of        Replay
 	partition int32
@@ -333,6 +344,9 @@ func (p *replay) unfit(l *DeadLetter) string {
 		switch {
 		case p.records.odd[l.identity()]:
 			return "of records whose letters name parts of different numbers of rows"
+		case p.records.older(l) && l.Record.Key == nil:
+			return "of records without a key, in whose topic later ones may be of the same entity, which they would " +
+				"be written over: --older sends them all the same"
 		case p.records.older(l):
 			return "of records that are older than a later one of the same key, which they would be written over: " +
 				"--older sends them all the same"
@@ -390,6 +404,9 @@ func (p *replay) source(ctx context.Context, t *task, binding *plugin.Binding, t
 		Next: func(ctx context.Context, unreadable source.Unreadable) (refused []source.DeadLetter, behind []wit.Field,
 			err error) {
 			p.done.Letters += last // they are stored
+			if err := p.turn.Alive(ctx); err != nil {
+				return nil, nil, err
+			}
 			for last = 0; len(refused) == 0; {
 				letters, err := p.letters(ctx)
 				if err != nil || len(letters) == 0 {
@@ -450,7 +467,7 @@ func (p *replay) sink(ctx context.Context, t *task, binding *plugin.Binding, tra
 		slices.SortFunc(chosen, byOrigin)
 		clear(times)
 		// of is the record that a letter came to: a record that stands there twice is delivered once.
-		replay := sink.Replay{}
+		replay := sink.Replay{Turn: p.turn}
 		of := make([]int, len(chosen))
 		for i, l := range chosen {
 			record, id := l.original(), l.identity()

@@ -17,7 +17,8 @@
 //     output.go, transactionaloutput.go with transactions.go: what a source's feed writes to, at least and exactly
 //     once.
 //   - consumer.go with session.go, begin.go, commitmetadata.go and outofrange.go: a sink's group, where it begins, what
-//     is stored beside its offsets, and offsets that are not in the log. reader.go: a topic up to an end.
+//     is stored beside its offsets, and offsets that are not in the log. reader.go: a topic up to an end. turn.go: what
+//     one process does at a time.
 //   - admin.go, sharedadmin.go, policy.go, reserved.go: topics, groups, and what connectors may not do about them;
 //     rights.go: what users may not.
 //   - broker.go, folder.go: the embedded broker. line.go: a record as a line of JSON. steps.go, wire: for those who

@@ -178,7 +178,7 @@ func (x *exchange) letters(w Beyond) {
 }
 
 // replayAsked chooses letters: those whose exception has a text in its class or message, again those that were replayed
-// before, and those of records of which a later one has the same key.
+// before, and those of records of which a later one has the same key, or which have none.
 type replayAsked struct {
 	Error string `json:"error,omitempty"`
 	Again bool   `json:"again,omitempty"`

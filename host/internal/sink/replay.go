@@ -18,9 +18,18 @@ type Replay struct {
 	Sent []bool
 	// Parts are the rows of each that are to be written.
 	Parts []task.Parts
+	// Turn is what nobody else replays the same records during.
+	Turn Turn
 	// Store keeps which of them are settled, and of which nobody would know it if the process ended now. What must not
 	// be sent twice is sent when that is stored.
 	Store func(ctx context.Context, settled, sent []bool) error
+}
+
+// Turn is the right to send records that no group gives.
+type Turn interface {
+	// Alive returns nil where nobody else can have it, and Lasts tells that without asking, as of a [Consumer].
+	Alive(context.Context) error
+	Lasts() bool
 }
 
 // Deliver writes records as a task writes those of its group, and returns when all are settled. Options need neither
@@ -96,9 +105,8 @@ func (c *replayed) Commit(ctx context.Context, offsets kafka.Offsets) error {
 	return c.replay.Store(ctx, settled, sent)
 }
 
-// Alive: no group has the records.
-func (c *replayed) Alive(context.Context) error { return nil }
-func (c *replayed) Lasts() bool                 { return true }
+func (c *replayed) Alive(ctx context.Context) error { return c.replay.Turn.Alive(ctx) }
+func (c *replayed) Lasts() bool                     { return c.replay.Turn.Lasts() }
 
 func (c *replayed) Close() {}
 
