@@ -17,6 +17,8 @@ import (
 
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/kafka"
+	"github.com/culvert-project/culvert/host/logging"
+	secrets "github.com/culvert-project/culvert/host/secret"
 	"github.com/culvert-project/culvert/host/shown"
 )
 
@@ -42,7 +44,9 @@ which proxy, else from the one that runs on the --data folder, else from that fo
   culvert consume Orders --partition 0 --offset 41 -n 1`,
 		Args: one("TOPIC"),
 		RunE: func(c *cobra.Command, args []string) error {
-			return from.consume(c.Context(), args[0], &o, c.OutOrStdout(), c.ErrOrStderr())
+			return readBy(from.file, c.ErrOrStderr(), func(w *config.Worker, log *slog.Logger) error {
+				return from.consume(c.Context(), args[0], &o, c.OutOrStdout(), w, log)
+			})
 		},
 	}
 	from.flags(c)
@@ -108,14 +112,11 @@ func timeOf(text string, now time.Time) (time.Time, error) {
 		"ago, such as 1h30m, found %q", text)
 }
 
-// brokersOf are those that a command reads from, and how: by the file of a worker and --bootstrap-servers, else those
-// of a data folder. done is to be called in the end.
-func brokersOf(ctx context.Context, data, servers, file string, log *slog.Logger) (brokers kafka.Config, done func(),
-	err error) {
-	settings, err := workerSettings(file)
-	if err != nil {
-		return brokers, nil, err
-	}
+// brokersOf are those that a command reads from, and how: by the worker of a file, if there is one, and
+// --bootstrap-servers, else those of a data folder. done is to be called in the end.
+func brokersOf(ctx context.Context, data, servers string, w *config.Worker, log *slog.Logger) (brokers kafka.Config,
+	done func(), err error) {
+	settings := workerSettings(w)
 	if servers == "" && settings["bootstrap.servers"] != "embedded" {
 		servers = settings["bootstrap.servers"]
 	}
@@ -153,13 +154,23 @@ func (s *topicSource) flags(c *cobra.Command) {
 	c.Flags().StringVarP(&s.file, "properties", "p", "", "`file` of the worker, for how its brokers are reached")
 }
 
-// workerSettings are those of a worker's file, none where no file is given.
-func workerSettings(file string) (map[string]string, error) {
-	w, err := workerOf(file)
-	if w == nil || err != nil {
-		return map[string]string{}, err
+// workerSettings are those of a worker, none where there is none.
+func workerSettings(w *config.Worker) map[string]string {
+	if w == nil {
+		return map[string]string{}
 	}
-	return w.All(), nil
+	return w.All()
+}
+
+// readBy has a command read by the worker of a file, nil where no file is given. What config providers gave the file
+// stands neither in the error nor in log.
+func readBy(file string, stderr io.Writer, do func(w *config.Worker, log *slog.Logger) error) error {
+	w, err := workerOf(file)
+	if err != nil {
+		return err
+	}
+	log := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	return secrets.Error(do(w, logging.Struck(log, w.Strike)), w.Strike)
 }
 
 // workerOf is the configuration of a worker's file, nil where no file is given.
@@ -177,10 +188,11 @@ func workerOf(file string) (*config.Worker, error) {
 	return w, nil
 }
 
-// open makes a reader of topics. done is to be called in the end; the error has the exit code of the command.
-func (s *topicSource) open(ctx context.Context, stderr io.Writer) (reader *kafka.Reader, done func(), err error) {
-	log := warnings(stderr)
-	brokers, detach, err := brokersOf(ctx, s.data, s.servers, s.file, log)
+// open makes a reader of topics, of the brokers of w if it is not nil. done is to be called in the end; the error has
+// the exit code of the command.
+func (s *topicSource) open(ctx context.Context, w *config.Worker, log *slog.Logger) (reader *kafka.Reader,
+	done func(), err error) {
+	brokers, detach, err := brokersOf(ctx, s.data, s.servers, w, log)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -191,17 +203,13 @@ func (s *topicSource) open(ctx context.Context, stderr io.Writer) (reader *kafka
 	return reader, func() { reader.Close(); detach() }, nil
 }
 
-// warnings logs from level warn on.
-func warnings(stderr io.Writer) *slog.Logger {
-	return slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
-}
-
-func (s *topicSource) consume(ctx context.Context, topic string, o *consuming, stdout, stderr io.Writer) (err error) {
-	shows, err := newReadable(ctx, o.registry, s.file, warnings(stderr))
+func (s *topicSource) consume(ctx context.Context, topic string, o *consuming, stdout io.Writer, w *config.Worker,
+	log *slog.Logger) error {
+	shows, err := newReadable(ctx, o.registry, w, log)
 	if err != nil {
 		return err
 	}
-	reader, done, err := s.open(ctx, stderr)
+	reader, done, err := s.open(ctx, w, log)
 	if err != nil {
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"maps"
 	"slices"
 	"strconv"
@@ -18,6 +19,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/culvert-project/culvert/host"
+	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/connect"
 	"github.com/culvert-project/culvert/host/kafka"
 	"github.com/culvert-project/culvert/host/rest"
@@ -79,28 +81,26 @@ func (l *letterFlags) read(now time.Time) (f connect.LetterFilter, err error) {
 // letters reads a topic of dead letters, or a part of it.
 func (s *topicSource) letters(ctx context.Context, stderr io.Writer, topic string, o kafka.ReadOptions,
 	each func(*connect.DeadLetter) error) error {
-	reader, done, err := s.open(ctx, stderr)
-	if err != nil {
-		return err
-	}
-	defer done()
-	worker, err := workerSettings(s.file)
-	if err != nil {
-		return err
-	}
-	replayed, unknown := connect.ReadReplayed(ctx, reader, worker, topic)
-	if unknown != nil && ctx.Err() == nil {
-		fmt.Fprintln(stderr, "what was replayed is not known:", shown.Line(unknown.Error()))
-	}
-	_, err = reader.Read(ctx, topic, o, func(r *kgo.Record) error {
-		l := connect.ReadLetter(r)
-		if unknown == nil {
-			has := replayed.Has(&l)
-			l.Replayed = &has
+	return readBy(s.file, stderr, func(w *config.Worker, log *slog.Logger) error {
+		reader, done, err := s.open(ctx, w, log)
+		if err != nil {
+			return err
 		}
-		return each(&l)
+		defer done()
+		replayed, unknown := connect.ReadReplayed(ctx, reader, workerSettings(w), topic)
+		if unknown != nil && ctx.Err() == nil {
+			fmt.Fprintln(stderr, "what was replayed is not known:", shown.Line(w.Strike(unknown.Error())))
+		}
+		_, err = reader.Read(ctx, topic, o, func(r *kgo.Record) error {
+			l := connect.ReadLetter(r)
+			if unknown == nil {
+				has := replayed.Has(&l)
+				l.Replayed = &has
+			}
+			return each(&l)
+		})
+		return failed(err)
 	})
-	return failed(err)
 }
 
 // wasReplayed says it in a word.

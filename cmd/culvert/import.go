@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/connect"
 	"github.com/culvert-project/culvert/host/shown"
 )
@@ -67,9 +68,11 @@ file -p, else from the embedded broker in --data.`
 		if err != nil {
 			return wrong(err)
 		}
-		log := slog.New(slog.NewTextHandler(c.ErrOrStderr(), &slog.HandlerOptions{Level: slog.LevelWarn}))
-		stored, err := i.read(c.Context(), data, args[0], log)
-		if err != nil {
+		var stored []connect.StoredOffset
+		if err := readBy(i.file, c.ErrOrStderr(), func(w *config.Worker, log *slog.Logger) (err error) {
+			stored, err = i.read(c.Context(), data, args[0], w, log)
+			return err
+		}); err != nil {
 			return err
 		}
 		goOn, err := i.decide(stored, c.InOrStdin(), c.OutOrStdout())
@@ -82,14 +85,14 @@ file -p, else from the embedded broker in --data.`
 }
 
 // read is what the topic, or the file, holds of the connector.
-func (i *importing) read(ctx context.Context, data, connector string,
+func (i *importing) read(ctx context.Context, data, connector string, w *config.Worker,
 	log *slog.Logger) (stored []connect.StoredOffset, err error) {
 	from := "topic " + i.topic
 	if i.standalone != "" {
 		from = i.standalone
 		stored, err = connect.ReadStandalone(i.standalone, connector, log)
 	} else {
-		brokers, done, unreached := brokersOf(ctx, data, i.servers, i.file, log)
+		brokers, done, unreached := brokersOf(ctx, data, i.servers, w, log)
 		if unreached != nil {
 			return nil, unreached
 		}

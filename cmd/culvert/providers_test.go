@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"fmt"
+	"net"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -15,6 +16,7 @@ import (
 	"github.com/culvert-project/culvert/examples/demo-service/service"
 	"github.com/culvert-project/culvert/host/check"
 	"github.com/culvert-project/culvert/host/connect"
+	secrets "github.com/culvert-project/culvert/host/secret"
 	"github.com/culvert-project/culvert/host/tracetest"
 )
 
@@ -335,5 +337,148 @@ func TestDoctorShowsNoValueOfProviders(t *testing.T) {
 	r := p.run("doctor", "--plugins", plugins(t), "--data", p.data, "-p", p.file("probe.properties", lines...))
 	if said := r.stdout + r.stderr; r.code == 0 || shows(said) != "" || !strings.Contains(said, "[hidden]") {
 		t.Errorf("exit %d: %s", r.code, said)
+	}
+}
+
+// canaried is a place with a file of secrets, whose commands are looked at for them.
+type canaried struct {
+	*place
+	plugins string
+	struck  int // texts with something hidden
+}
+
+const providedCanary = "c4n4ry.s3cret-x0x"
+
+func newCanaried(t *testing.T) *canaried {
+	p := &canaried{place: newPlace(t), plugins: plugins(t, "odata-sink", "smt")}
+	p.file("some.properties", "key="+providedCanary, "host=localhost", "line=org.apache.kafka.common.security.plain."+
+		"PlainLoginModule required username=\"c4n4ry.user-x\" password=\"c4n4ry.s3cret-x0x\";")
+	return p
+}
+
+// with is a file of lines in which a setting has the secret of a name.
+func (p *canaried) with(file, setting, secret string, lines ...string) (path string) {
+	p.t.Helper()
+	lines = slices.DeleteFunc(slices.Clone(lines), func(l string) bool { return strings.HasPrefix(l, setting+"=") })
+	return p.file(file, append(lines, setting+"=${file:"+filepath.Join(p.dir, "some.properties")+":"+secret+"}")...)
+}
+
+// shows runs a command that is to show no canary, nor another secret.
+func (p *canaried) shows(what, secret string, args ...string) {
+	p.t.Helper()
+	if args = append(args, "--data", p.data); args[0] != "consume" && args[1] != "list" {
+		args = append(args, "--plugins", p.plugins)
+	}
+	r := p.run(args...)
+	text := r.stdout + r.stderr
+	if shows(text) != "" || secret != "" && strings.Contains(text, secret) || r.code < 0 ||
+		strings.Contains(text, "unknown flag") || strings.Contains(text, "unknown shorthand") {
+		p.t.Errorf("with %s: culvert %s: exit %d: %.600s", what, strings.Join(args, " "), r.code, text)
+	}
+	if strings.Contains(text, secrets.Hidden) {
+		p.struck++
+	}
+}
+
+// Commands of plugins do not show what config providers give to the connector's file, however they end.
+func TestPluginCommandsShowNoValueOfProviders(t *testing.T) {
+	t.Parallel()
+	p := newCanaried(t)
+	_, address := demo(t, service.Options{Rows: 10, User: providedCanary, Password: providedCanary})
+	_, port, _ := net.SplitHostPort(address)
+	sound := append(source("probe", "localhost:"+port, "Products"), "sap.odata.user.pwd="+providedCanary)
+	for _, key := range []string{"sap.odata.host.address", "sap.odata.host.port", "connector.class",
+		"sap.odata.user.name", "sap.odata#00.service", "sap.odata#00.entityset", "sap.odata.sap.client",
+		"sap.odata.proxy.address", "sap.odata.ssl.truststore.location"} {
+		lines := append(sound, "sap.odata.user.name="+providedCanary, "sap.odata.proxy.type=http")
+		if !strings.Contains(key, "proxy") {
+			lines = lines[:len(lines)-1]
+		}
+		file := p.with("probe.properties", key, "key", lines...)
+		p.shows(key, "", "ping", "-p", file, "-s", service.NorthwindPath)
+		p.shows(key, "", "peek", "-p", file, "-s", service.NorthwindPath, "-e", "Products")
+	}
+	wrong := p.with("wrong.properties", "sap.odata.host.address", "host", append(sound, "sap.odata.user.name=x")...)
+	good := p.with("good.properties", "sap.odata.user.name", "key", append(sound, "sap.odata.host.address=127.0.0.1")...)
+	for _, c := range [][]string{{"ping"}, {"peek", "-e", "Products"}, {"extract-schema", "-e", "Products"},
+		{"list-entitysets"}, {"list-services"}, {"active-subscriptions"}, {"delete-subscription", "-u", "http://localhost/x"},
+		{"retire"}} {
+		if !slices.Contains([]string{"delete-subscription", "list-services", "retire", "active-subscriptions"}, c[0]) {
+			c = append(c, "-s", service.NorthwindPath)
+		}
+		p.shows("host", "localhost", append(c, "-p", wrong)...)
+		p.shows("user", "", append(c, "-p", good, "--json")...)
+		p.shows("user", "", append(c, "-p", good, "--log-level", "debug")...)
+	}
+	if p.struck < 15 {
+		t.Errorf("expected texts that are struck, found %d", p.struck)
+	}
+}
+
+// Commands that read a worker's file do not show what config providers give to it, and what is said of a logon stays
+// readable.
+func TestCommandsShowNoValueOfTheWorkersFile(t *testing.T) {
+	t.Parallel()
+	p := newCanaried(t)
+	connector := p.file("probe.properties", source("probe", "127.0.0.1:1", "Products")...)
+	sasl := []string{"bootstrap.servers=127.0.0.1:1", "security.protocol=SASL_PLAINTEXT", "sasl.mechanism=PLAIN"}
+	for _, one := range []struct {
+		key, secret string
+		lines       []string
+		starts      bool // nothing is wrong with it by itself
+	}{
+		{"bootstrap.servers", "key", nil, false},
+		{"ssl.truststore.location", "key", []string{"bootstrap.servers=127.0.0.1:1", "security.protocol=SSL"}, false},
+		{"security.protocol", "key", sasl, false},
+		{"sasl.jaas.config", "key", sasl, false},
+		{"sasl.jaas.config", "line", sasl, true},
+		{"kafka.proxy.address", "key", []string{"bootstrap.servers=127.0.0.1:1", "kafka.proxy.type=http"}, false},
+		{"value.converter.schema.registry.url", "key", sasl[:1], true},
+		{"plugin.path", "key", sasl[:1], true},
+	} {
+		w := p.with("worker.properties", one.key, one.secret, one.lines...)
+		p.shows(one.key, "", "consume", "T", "-p", w)
+		p.shows(one.key, "", "dlq", "list", "T", "-p", w)
+		p.shows(one.key, "", "offsets", "import", "probe", "--from-topic", "T", "-p", w)
+		p.shows(one.key, "", "validate", w, connector)
+		p.shows(one.key, "", "doctor", "-p", w, "-p", connector)
+		p.shows(one.key, "", "test", "--worker", w, p.file("some_test.yaml", "tests: 1"))
+		if !one.starts {
+			p.shows(one.key, "", "offsets", "show", "probe", w, connector)
+			p.shows(one.key, "", "dlq", "replay", "T", w, connector)
+			p.shows(one.key, "", "run", "--once", w, connector)
+			r := p.run("tunnel", "-p", w, "--listen", "127.0.0.1:0")
+			if text := r.stdout + r.stderr; shows(text) != "" {
+				t.Errorf("with %s: culvert tunnel: exit %d: %s", one.key, r.code, text)
+			}
+		}
+	}
+	if p.struck < 30 {
+		t.Errorf("expected texts that are struck, found %d", p.struck)
+	}
+}
+
+// Tests of transforms show no value of a config provider: neither what their chain is set by, nor what it makes of it.
+func TestTestsShowNoValueOfProviders(t *testing.T) {
+	t.Parallel()
+	p := newCanaried(t)
+	p.environ = []string{"CANARY=" + providedCanary} // which every plugin may see, wherever it comes from
+	for class, setting := range map[string]string{"Cast$Value": "spec", "HoistField$Value": "field",
+		"ReplaceField$Value": "renames", "InsertField$Value": "static.field", "TimestampConverter$Value": "target.type",
+		"Filter": "type"} {
+		file := p.file("own_test.yaml", "settings:", "  transforms: a",
+			"  transforms.a.type: org.apache.kafka.connect.transforms."+class,
+			"  transforms.a.static.value: ${env:CANARY}",
+			"tests:", "- name: one", "  settings: {transforms.a."+setting+": \"${env:CANARY}\"}", "  records:",
+			"  - topic: t", "    value: {a: \"1\"}", "    becomes: {value: {a: 2}}",
+			"- name: two", "  refused: something else", "  settings: {transforms.a."+setting+": \"${env:CANARY}\"}")
+		report := filepath.Join(p.dir, "report.xml")
+		p.shows(class, "", "test", file, "--log-level", "debug", "--junit", report)
+		if written, err := os.ReadFile(report); err != nil || shows(string(written)) != "" {
+			t.Errorf("with %s: the report: %v\n%s", class, err, written)
+		}
+	}
+	if p.struck < 6 {
+		t.Errorf("expected texts that are struck, found %d", p.struck)
 	}
 }

@@ -32,14 +32,10 @@ type readable struct {
 	batch      record.Batch
 }
 
-// newReadable asks the registry at url, else that of the converters of a worker's file, with their settings.
-func newReadable(ctx context.Context, url, file string, log *slog.Logger) (*readable, error) {
-	w, err := workerOf(file)
-	if err != nil {
-		return nil, err
-	}
+// newReadable asks the registry at url, else that of the converters of a worker, nil for none, with their settings.
+func newReadable(ctx context.Context, url string, w *config.Worker, log *slog.Logger) (r *readable, err error) {
 	schemas := record.NewRegistry().For("consume")
-	r := &readable{log: log, batch: record.Batch{Registry: schemas}}
+	r = &readable{log: log, batch: record.Batch{Registry: schemas}}
 	use := convert.Use{Schemas: schemas, Reading: true,
 		Registry: func(s registry.Settings) (*registry.Client, error) { return openRegistry(ctx, s, log) }}
 	if r.json, err = convert.New(config.JSONConverter, map[string]string{"schemas.enable": "false",

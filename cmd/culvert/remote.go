@@ -9,16 +9,21 @@ import (
 
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/kafka"
+	"github.com/culvert-project/culvert/host/logging"
+	secrets "github.com/culvert-project/culvert/host/secret"
 )
 
 // remoteKafka reads from a worker's file, and settings that go before it, how its brokers are reached. An embedded
-// broker is none that there is a way to.
-func remoteKafka(ctx context.Context, file string, settings map[string]string, log *slog.Logger) (*config.Worker,
-	kafka.Config, error) {
+// broker is none that there is a way to. Neither the error nor what k logs shows what config providers gave the file.
+func remoteKafka(ctx context.Context, file string, settings map[string]string, log *slog.Logger) (w *config.Worker,
+	k kafka.Config, err error) {
 	w, problems, err := config.LoadWorker(file, os.Environ(), settings)
 	if err != nil {
 		return nil, kafka.Config{}, wrong(err)
 	}
+	strike := w.Strike
+	defer func() { err = secrets.Error(err, strike) }()
+	log = logging.Struck(log, strike)
 	if err := problems.Err(); err != nil {
 		return nil, kafka.Config{}, wrong(err)
 	}

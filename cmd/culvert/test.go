@@ -11,7 +11,9 @@ import (
 	"github.com/culvert-project/culvert/host"
 	"github.com/culvert-project/culvert/host/chaintest"
 	"github.com/culvert-project/culvert/host/config"
+	"github.com/culvert-project/culvert/host/logging"
 	"github.com/culvert-project/culvert/host/record"
+	secrets "github.com/culvert-project/culvert/host/secret"
 	"github.com/culvert-project/culvert/host/shown"
 )
 
@@ -28,7 +30,7 @@ Exit code: 0 all good, 1 failures, 2 no tests or wrong use.`,
 		Example: `  culvert test
   culvert test /etc/culvert --junit report.xml
   culvert test orders_test.yaml --plugins ./plugins`,
-		RunE: func(c *cobra.Command, args []string) error {
+		RunE: func(c *cobra.Command, args []string) (err error) {
 			files, err := chaintest.Files(args)
 			if err != nil {
 				return wrong(err)
@@ -50,7 +52,8 @@ Exit code: 0 all good, 1 failures, 2 no tests or wrong use.`,
 					return wrong(err)
 				}
 			}
-			o.Embedded = builtIn()
+			defer func() { err = secrets.Error(err, w.Strike) }()
+			o.Embedded, o.Logger = builtIn(), logging.Struck(o.Logger, w.Strike)
 			registry := record.NewRegistry()
 			m, err := host.OpenPlugins(c.Context(), o, w, registry)
 			if err != nil {

@@ -4,12 +4,14 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/kafka"
+	secrets "github.com/culvert-project/culvert/host/secret"
 	"github.com/culvert-project/culvert/host/transport/route"
 	"github.com/culvert-project/culvert/host/tunnel"
 )
@@ -44,18 +46,21 @@ ports uses the cluster with the rights of the file: keep to 127.0.0.1.`,
 				return err
 			}
 			if err := elsewhere(w, k.Bootstrap, listen); err != nil {
-				return wrong(fmt.Errorf("%s: %w", file, err))
+				return wrong(secrets.Error(fmt.Errorf("%s: %w", file, err), w.Strike))
 			}
 			t, err := tunnel.Open(c.Context(), tunnel.Options{Listen: listen, Bootstrap: k.Bootstrap, SASL: k.SASL(),
-				Logger: log,
+				Logger: k.Logger,
 				Dial: func(ctx context.Context, address string) (net.Conn, error) {
 					return k.Dial(ctx, "tcp", address)
 				},
 				// A proxy's own patience ends before.
 				DialTimeout: time.Minute,
-				Announce:    func(line string) { fmt.Fprintln(c.OutOrStdout(), line) }})
+				Announce: func(line string) {
+					own, theirs, _ := strings.Cut(line, " ")
+					fmt.Fprintln(c.OutOrStdout(), own, w.Strike(theirs))
+				}})
 			if err != nil {
-				return failed(err)
+				return failed(secrets.Error(err, w.Strike))
 			}
 			t.Wait()
 			return nil

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"math"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -117,6 +118,12 @@ func (r *runner) run(ctx context.Context, base []config.Entry) {
 	// Only what belongs to the chain is looked at: the secrets of a service are hardly where tests run.
 	entries := slices.DeleteFunc(over(base, r.test.settings), func(e config.Entry) bool { return !ofChain(e.Key) })
 	c, problems := config.NewConnector(r.file.path, entries, r.Worker.Providers)
+	defer func() { // what is said, by transforms too, shows nothing that config providers gave
+		for i := range r.failures {
+			r.failures[i].Text = r.Worker.Strike(r.failures[i].Text)
+		}
+		runtime.KeepAlive(c)
+	}()
 	checker := check.Checker{Worker: r.Worker, Plugins: r.Plugins, Registry: r.Registry}
 	if problems.Err() == nil {
 		problems = append(problems, checker.Stages(ctx, c)...)

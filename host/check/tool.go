@@ -5,16 +5,20 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime"
 
 	"github.com/culvert-project/culvert/host/config"
 	"github.com/culvert-project/culvert/host/internal/service"
+	"github.com/culvert-project/culvert/host/logging"
 	"github.com/culvert-project/culvert/host/plugin"
+	"github.com/culvert-project/culvert/host/secret"
 	"github.com/culvert-project/culvert/host/transport"
 	"github.com/culvert-project/culvert/sdk/go/role"
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Tool runs commands of the plugin of a connector, with the connector's settings and destination.
+// Tool runs commands of the plugin of a connector, with the connector's settings and destination. What config providers
+// gave to these stands in no error, line of the log or document.
 type Tool struct {
 	connector *config.Connector
 	component wit.Component
@@ -32,7 +36,12 @@ type Tool struct {
 // about them is a config.Problems. lockouts remembers refused logons, nil: for this process alone. Close lets go of the
 // plugin.
 func OpenTool(ctx context.Context, m *plugin.Manager, w *config.Worker, c *config.Connector,
-	lockouts *transport.Lockouts, logger *slog.Logger) (*Tool, error) {
+	lockouts *transport.Lockouts, logger *slog.Logger) (_ *Tool, err error) {
+	defer func() {
+		err = secret.Error(err, w.Strike)
+		runtime.KeepAlive(c) // what it was given is known for as long as it is used
+	}()
+	logger = logging.Struck(logger, w.Strike)
 	if _, ok := c.Entry("connector.class"); !ok {
 		return nil, config.Problems{withoutClass(m, c)}
 	}
@@ -87,6 +96,7 @@ func (t *Tool) Commands(ctx context.Context) (commands []wit.Command, err error)
 // Run runs a command and returns its document, which is JSON, or its schemas. The requests that it asks for go to the
 // connector's destination, all of them as one session.
 func (t *Tool) Run(ctx context.Context, command string, options []wit.Setting) (answer wit.Reply, err error) {
+	defer func() { err = secret.Error(err, t.providers.Strike) }()
 	if err := t.open(ctx); err != nil {
 		return answer, err
 	}
@@ -105,6 +115,9 @@ func (t *Tool) Run(ctx context.Context, command string, options []wit.Setting) (
 	}
 	if err = service.Explained(t.client, err); err != nil {
 		return wit.Reply{}, fmt.Errorf("%s: %w", command, err)
+	}
+	if answer.Document != nil {
+		*answer.Document = secret.JSON(*answer.Document, t.providers.Strike)
 	}
 	return answer, nil
 }

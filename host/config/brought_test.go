@@ -151,5 +151,17 @@ func TestProvidersWithoutBounds(t *testing.T) {
 		if _, problems := NewProviders(entries); len(problems) != 0 {
 			t.Errorf("%s with a bound: found %v", class, problems)
 		}
+		entries, _ = Read("w.properties", []byte(lines+"\nconfig.providers.p.param."+bound+"= "))
+		says := "gives what comes by REST all that the worker may read"
+		if class == "EnvVarConfigProvider" {
+			says = "an empty pattern"
+		}
+		p, problems := NewProviders(entries)
+		if len(problems) != 1 || !problems[0].Warning || !strings.Contains(problems[0].Text, says) {
+			t.Errorf("%s with an empty bound: expected %q, found %v", class, says, problems)
+		}
+		if _, problems := p.Resolve([]Entry{NewEntry("k", "${p:PATH}", "", 0)}); problems.Err() == nil {
+			t.Errorf("%s with an empty bound gives PATH of the environment", class)
+		}
 	}
 }

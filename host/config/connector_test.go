@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -461,6 +462,36 @@ func TestProviders(t *testing.T) {
 		`w.properties:2: config.providers.v.class: expected`) {
 		t.Errorf("expected the unknown class to be refused by name, found %v", problems)
 	}
+}
+
+// Of a login module's line that a provider gives only the values of its options are hidden: class, flag and names of
+// options go on to be read.
+func TestLoginModulesAreReadable(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "some.properties")
+	line := `org.apache.kafka.common.security.scram.ScramLoginModule required username="svc.orders" ` +
+		`password="hush;\\\"x=" tokenauth=true short="ab";`
+	write(t, file, "line="+line+"\npart=username=\"svc.orders\" password=\"hush;\"")
+	whole := NewEntry("sasl.jaas.config", "${file:"+file+":line}", "w.properties", 1)
+	for text, want := range map[string]string{
+		"wrong password for svc.orders, which is required": "wrong password for [hidden], which is required",
+		"no class org.apache.kafka.common.security.scram.ScramLoginModule, ab is true": "no class " +
+			"org.apache.kafka.common.security.scram.ScramLoginModule, ab is true",
+		`refused hush;"x= here`: "refused [hidden] here",
+		"username and password": "username and password",
+	} {
+		p, _ := NewProviders(nil)
+		resolved, problems := p.Resolve([]Entry{whole})
+		if got := p.Strike(text); got != want || len(problems) > 0 ||
+			!strings.Contains(resolved[0].Value.Reveal(), "hush") {
+			t.Errorf("of %q: expected %q, found %q %v", text, want, got, problems)
+		}
+	}
+	p, _ := NewProviders(nil)
+	resolved, _ := p.Resolve([]Entry{NewEntry("k", "${file:"+file+":part}", "w.properties", 1)})
+	if got := p.Strike("user svc.orders, hush"); got != "user [hidden], [hidden]" {
+		t.Errorf("of a part of a line: found %q", got)
+	}
+	runtime.KeepAlive(resolved)
 }
 
 // The largest LONG is how people write "for as long as it takes".

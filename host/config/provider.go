@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/culvert-project/culvert/host/kafka"
 	"github.com/culvert-project/culvert/host/secret"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 )
@@ -127,9 +128,15 @@ func NewProviders(worker []Entry) (*Providers, Problems) {
 			problems = append(problems, *problem)
 			continue
 		}
-		if bound := prefix + made.kind.bound(); setting.Trim(byKey[bound].Value.Reveal()) == "" {
+		limit, limited := byKey[prefix+made.kind.bound()]
+		switch {
+		case setting.Trim(limit.Value.Reveal()) != "":
+		case limited && made.kind == ofEnvironment: // as in Kafka, where empty paths bound nothing
+			problems = append(problems, limit.warning("the provider gives nothing: no variable's name matches an "+
+				"empty pattern"))
+		default:
 			problems = append(problems, class.warning("without %s it gives what comes by REST all that the worker may "+
-				"read", bound))
+				"read", prefix+made.kind.bound()))
 		}
 		made.open = true
 		p.byName[name] = made
@@ -294,7 +301,7 @@ func (p *Providers) resolve(e *Entry) (problems Problems) {
 			problems = append(problems, e.problem("%s: nothing there by that name: %s", match, source.kind.lacks()))
 		}
 		absent = absent || err != nil || !ok
-		given = append(given, v)
+		given = append(given, hiddenOf(v)...)
 		return v
 	})
 	if absent { // what stands around it is no value either
@@ -302,6 +309,15 @@ func (p *Providers) resolve(e *Entry) (problems Problems) {
 	}
 	e.Value = p.known.Given(text, fromFile, given...)
 	return problems
+}
+
+// hiddenOf are the texts of a given one that are not to be shown: all of it, but of the line of a login module only
+// the values of its options. Its class, its flag and their names are words that stand in many a message.
+func hiddenOf(given string) []string {
+	if values, ok := kafka.LoginOptions(given); ok {
+		return values
+	}
+	return []string{given}
 }
 
 // closed says what opens a provider to what comes by REST.

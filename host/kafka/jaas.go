@@ -3,6 +3,8 @@ package kafka
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -49,6 +51,15 @@ func parseJAAS(text string) (jaasModule, error) {
 		return m, fmt.Errorf("expected one login module, found more behind the semicolon (character %d)", more.at)
 	}
 	return m, nil
+}
+
+// LoginOptions are the values of the options of a login module; !ok: the text is no line of a sasl.jaas.config.
+func LoginOptions(text string) (values []string, ok bool) {
+	m, err := parseJAAS(text)
+	if err != nil {
+		return nil, false
+	}
+	return slices.Collect(maps.Values(m.options)), true
 }
 
 // readOptions reads NAME=VALUE up to the semicolon.

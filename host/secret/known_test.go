@@ -77,6 +77,24 @@ func TestStrike(t *testing.T) {
 	}
 }
 
+// A document stays JSON, whatever of it is struck.
+func TestJSONStaysJSON(t *testing.T) {
+	var known secret.Known
+	known.Keep("Welcome1!", "44300", `a"b\c`)
+	for document, want := range map[string]string{
+		"{\n  \"a\": \"with Welcome1!\",\n  \"b\":44300}": "{\n  \"a\": \"with [hidden]\",\n  \"b\":\"[hidden]\"}",
+		`{"Welcome1!":-44300.5e+2}`:                       `{"[hidden]":"-[hidden].5e+2"}`,
+		`["\u0057elcome1!","a\"b\\c","\"","x\u0020y"]`:    `["[hidden]","[hidden]","\"","x\u0020y"]`,
+		"nothing with Welcome1!":                          "nothing with [hidden]",
+		`{"a":[true,null,1.5,"\ud83d\ude00",""]} `:        `{"a":[true,null,1.5,"\ud83d\ude00",""]} `,
+		"": "",
+	} {
+		if got := secret.JSON(document, known.Strike); got != want {
+			t.Errorf("of %s: expected %s, found %s", document, want, got)
+		}
+	}
+}
+
 // What is known twice is known until both are forgotten, and then of no other.
 func TestForget(t *testing.T) {
 	var known secret.Known

@@ -1,9 +1,11 @@
 package secret
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
 	"log/slog"
+	"regexp"
 	"runtime"
 )
 
@@ -85,6 +87,28 @@ func Error(err error, strike func(string) string) error {
 		return &struckError{struck, err}
 	}
 	return err
+}
+
+// jsonValues are strings and numbers of a JSON document.
+var jsonValues = regexp.MustCompile(`"(?:[^"\\]|\\.)*"|-?[0-9][-+.0-9Ee]*`)
+
+// JSON is a document of whose strings and numbers, names of members among them, strike leaves secrets out: it stays
+// JSON, laid out as it was. Text that is not JSON passes strike as a whole.
+func JSON(document string, strike func(string) string) string {
+	if !json.Valid([]byte(document)) {
+		return strike(document)
+	}
+	return jsonValues.ReplaceAllStringFunc(document, func(written string) string {
+		text := written
+		if written[0] == '"' {
+			_ = json.Unmarshal([]byte(written), &text) // a string of a document that is valid
+		}
+		struck := strike(text)
+		if struck == text {
+			return written
+		}
+		return inJSON(struck, false)
+	})
 }
 
 type struckError struct {
