@@ -60,6 +60,7 @@ type Broker struct {
 	addr    string
 	dir     string
 	cluster *kfake.Cluster
+	beats   *heartbeats
 	lock    *lock.Lock
 	told    bool
 
@@ -91,13 +92,14 @@ func OpenBroker(o BrokerOptions) (*Broker, error) {
 		locked.Release()
 		return nil, err
 	}
+	waiting := &waitingMembers{all: map[*memberConn]*waitingMember{}}
 	started := time.Now()
 	cluster, err := kfake.NewCluster(
 		kfake.NumBrokers(1),
 		kfake.DataDir(data),
 		kfake.SyncWrites(),
 		kfake.ClusterID(newClusterID()), // of a new folder; an old one keeps its own
-		kfake.ListenFn(func(string, string) (net.Listener, error) { return listener, nil }),
+		kfake.ListenFn(func(string, string) (net.Listener, error) { return memberListener{listener, waiting}, nil }),
 		kfake.DefaultNumPartitions(1),
 		kfake.AllowAutoTopicCreation(),
 		kfake.MaxVersions(versionsForJava()),
@@ -110,9 +112,16 @@ func OpenBroker(o BrokerOptions) (*Broker, error) {
 		return nil, fmt.Errorf("embedded broker: opening %s: %w", data, err)
 	}
 	keepAutoCreated(cluster)
+	beats, err := startHeartbeats(waiting, cluster, listener.bound(), log)
+	if err != nil {
+		cluster.Close()
+		locked.Release()
+		return nil, fmt.Errorf("embedded broker: %w", err)
+	}
 	debug.FreeOSMemory()
 
-	b := &Broker{addr: listener.Addr().String(), dir: o.Dir, cluster: cluster, lock: locked, told: !o.Unannounced}
+	b := &Broker{addr: listener.Addr().String(), dir: o.Dir, cluster: cluster, beats: beats, lock: locked,
+		told: !o.Unannounced}
 	if b.told {
 		if err := announce(o.Dir, announcement{Address: b.addr, PID: os.Getpid(), Started: started.UTC()}); err != nil {
 			b.told = false
@@ -134,6 +143,7 @@ func (b *Broker) Close() error {
 		if b.told {
 			b.err = os.Remove(filepath.Join(b.dir, announcementFile))
 		}
+		b.beats.close()
 		b.cluster.Close()
 		b.err = errors.Join(b.err, b.lock.Release())
 	})
@@ -192,7 +202,7 @@ func keepAutoCreated(cluster *kfake.Cluster) {
 }
 
 // listen binds as BrokerOptions.Listen says; the listener's Addr is the advertised address.
-func listen(where, advertised string) (net.Listener, error) {
+func listen(where, advertised string) (*advertisedListener, error) {
 	if where == "" {
 		return listenNextFree(advertised)
 	}
@@ -210,7 +220,7 @@ func listen(where, advertised string) (net.Listener, error) {
 	return advertise(l, host, advertised)
 }
 
-func listenNextFree(advertised string) (net.Listener, error) {
+func listenNextFree(advertised string) (*advertisedListener, error) {
 	var last error
 	for port := firstPort; port <= lastPort; port++ {
 		addr := fmt.Sprintf("127.0.0.1:%d", port)
@@ -251,7 +261,7 @@ func isWildcard(host string) bool {
 }
 
 // advertise wraps a listener so that its Addr is what clients are to be told.
-func advertise(l net.Listener, host, advertised string) (net.Listener, error) {
+func advertise(l net.Listener, host, advertised string) (*advertisedListener, error) {
 	bound := l.Addr().(*net.TCPAddr).Port
 	told, port := advertised, strconv.Itoa(bound)
 	if h, p, err := net.SplitHostPort(advertised); err == nil {
@@ -269,7 +279,7 @@ func advertise(l net.Listener, host, advertised string) (net.Listener, error) {
 	default:
 		told = host
 	}
-	return advertisedListener{l, advertisedAddr(net.JoinHostPort(told, port))}, nil
+	return &advertisedListener{l, advertisedAddr(net.JoinHostPort(told, port))}, nil
 }
 
 type advertisedListener struct {
@@ -277,7 +287,13 @@ type advertisedListener struct {
 	addr advertisedAddr
 }
 
-func (l advertisedListener) Addr() net.Addr { return l.addr }
+func (l *advertisedListener) Addr() net.Addr { return l.addr }
+
+// bound is where this process itself reaches the listener.
+func (l *advertisedListener) bound() string {
+	bound := l.Listener.Addr().(*net.TCPAddr)
+	return net.JoinHostPort(loopbackFor(bound.IP.String()), strconv.Itoa(bound.Port))
+}
 
 type advertisedAddr string
 

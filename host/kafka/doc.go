@@ -21,8 +21,8 @@
 //     one process does at a time.
 //   - admin.go, sharedadmin.go, policy.go, reserved.go: topics, groups, and what connectors may not do about them;
 //     rights.go: what users may not.
-//   - broker.go, folder.go: the embedded broker. line.go: a record as a line of JSON. steps.go, wire: for those who
-//     go to Kafka step by step.
+//   - broker.go with brokermembers.go, folder.go: the embedded broker, and members of its groups that are killed or
+//     slow. line.go: a record as a line of JSON. steps.go, wire: for those who go to Kafka step by step.
 //
 // Invariants:
 //
