@@ -89,7 +89,7 @@ const (
 	ofOneCall   = "of the result of one call, which limits.result.bytes bounds, and let go of with it"
 	newestAlone = "the newest alone is kept, as large as limits.result.bytes lets one result be"
 	// Those of a sink's deliveries are kept until they were made; all others are one call's, or wait for it.
-	asRequests = "sink.MaxMadeBytes, transport.MaxRequests, source.MaxFollowed"
+	asRequests = "sink.MaxMadeBytes, transport.MaxRequests, source.maxWaitingBytes"
 )
 
 // boundsOfFields are the bounds in the table of what plugins hand over, or the reason why a field needs none.

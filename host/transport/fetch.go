@@ -162,6 +162,18 @@ func Ask(ctx context.Context, f Fetcher, call func(state []byte, answers []wit.R
 	return faultf(wit.FaultInternal, "the plugin still asks for documents after %d rounds", maxRounds)
 }
 
+// RequestBytes is how many bytes a request of a plugin takes in memory, for what keeps several.
+func RequestBytes(r *wit.Request) int64 {
+	n := len(r.Body) + len(r.Tag) + len(r.Method) + len(r.Target)
+	if r.TokenFrom != nil {
+		n += len(*r.TokenFrom)
+	}
+	for _, h := range r.Headers {
+		n += len(h.Name) + len(h.Value)
+	}
+	return int64(n)
+}
+
 // news tells whether a request is among these that is not among those that were asked for before, and adds them.
 func news(asked map[[sha256.Size]byte]bool, requests []wit.Request) (some bool) {
 	for i := range requests {

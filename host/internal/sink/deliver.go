@@ -80,15 +80,7 @@ type job struct {
 // bytesOf are the bytes of what a plugin has made for deliveries.
 func bytesOf(jobs []job) (n int64) {
 	for i := range jobs {
-		j := &jobs[i]
-		r := &j.Request
-		n += int64(len(j.Memo) + len(r.Body) + len(r.Tag) + len(r.Method) + len(r.Target))
-		if r.TokenFrom != nil {
-			n += int64(len(*r.TokenFrom))
-		}
-		for _, h := range r.Headers {
-			n += int64(len(h.Name) + len(h.Value))
-		}
+		n += int64(len(jobs[i].Memo)) + transport.RequestBytes(&jobs[i].Request)
 	}
 	return n
 }

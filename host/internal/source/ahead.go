@@ -81,6 +81,8 @@ func (p *page) followAll(ctx context.Context, follows []wit.Follow) error {
 		if err != nil {
 			return err
 		}
+		p.waiting -= transport.RequestBytes(&all[first].Request)
+		all[first] = following{}
 		all = all[:first]
 		push(next)
 	}

@@ -133,6 +133,7 @@ type reader struct {
 	exact      bool
 	once       bool // its requests must not be sent twice
 	acks       bool
+	followBody []byte // of requests that are to be followed
 	pollMs     uint32
 	pollsMs    []uint32 // of feeds, before pollMs; 0: none
 	polls      bool     // also with a period of 0
@@ -375,7 +376,7 @@ func (r *reader) Decode(_ context.Context, page uint32, tag string, status uint1
 			}
 		case text[0] == '>' && !r.page.leave:
 			p.Follow = append(p.Follow, wit.Follow{Request: wit.Request{Tag: text[1:], Method: "GET", Target: text[1:],
-				Repeatable: true}, Tolerate: r.tolerates})
+				Repeatable: true, Body: r.followBody}, Tolerate: r.tolerates})
 		case text[0] == '?':
 			r.page.origin++
 			p.Faults = append(p.Faults, wit.RowFault{Origin: uint32(r.page.origin), ErrorClass: "x",

@@ -12,7 +12,7 @@ import (
 func (f *feed) progress() FeedProgress {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	p := FeedProgress{Name: f.name, CaughtUp: f.caughtUp.Load(), Due: f.due, Notifications: len(f.wakes.waiting),
+	p := FeedProgress{Name: f.name, CaughtUp: f.caughtUp.Load(), Due: f.due, Notifications: len(f.wakes.waiting.list),
 		Snapshots: len(f.snapshots), Request: f.asked, Fault: f.faulted, Snapshot: f.lastSnapshot}
 	if at := f.lastUp.Load(); at > 0 {
 		p.LastUp = time.UnixMilli(at)

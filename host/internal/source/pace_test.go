@@ -111,6 +111,31 @@ func TestFollowedRequestsAreBounded(t *testing.T) {
 	})
 }
 
+// Requests that wait to be followed are bounded by their bytes together, and not those that were followed.
+func TestBytesOfFollowedRequestsAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const each, levels = 1 << 20, 100
+		w := newWorld(&reader{exact: true, followBody: make([]byte, each)}, []string{">/0"})
+		w.service.follows = map[string][]string{"/end": nil}
+		for n := range levels { // each asks for the next one at its end, and for one that waits meanwhile
+			w.service.follows[fmt.Sprint("/", n)] = []string{fmt.Sprint(">/", n+1), ">/end"}
+		}
+		_, err := w.run(t)
+		if err == nil || !strings.Contains(err.Error(), "bytes of requests that wait to be followed") ||
+			len(w.service.requests) > maxWaitingBytes/each+2 {
+			t.Errorf("expected an end at %d bytes, found %v behind %d requests", maxWaitingBytes, err,
+				len(w.service.requests))
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(&reader{exact: true, followBody: make([]byte, maxWaitingBytes/10)},
+			slices.Concat(slices.Repeat([]string{">/inner"}, 9), []string{strings.Repeat("\n", 2*pieceSize)},
+				slices.Repeat([]string{">/inner"}, 9)))
+		w.service.follows = map[string][]string{"/inner": {"inner=1"}}
+		w.ok(t)
+	})
+}
+
 // Answers that come one behind another nest nowhere, however many there are: those of further pages of one row, each of
 // which asks for the next one at its end, and those of rows after one another, which a plugin asks for one at a time.
 func TestAnswersBehindEachOther(t *testing.T) {

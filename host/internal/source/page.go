@@ -51,9 +51,10 @@ type page struct {
 	// pieces are buffers for bodies: the main one's first, those of followed requests behind it.
 	pieces [][]byte
 	depth  int
-	// toFollow is the number of requests that the page wanted followed; followed is how many were behind row
-	// followedRow.
+	// toFollow is the number of requests that the page wanted followed, waiting the bytes of those that were not yet;
+	// followed is how many were behind row followedRow.
 	toFollow    int
+	waiting     int64
 	followed    int
 	followedRow int64
 	pace        pace
@@ -239,6 +240,10 @@ func (p *page) body(ctx context.Context, tag string, status uint16, body io.Read
 // 10,000. A page that breaks off is asked for again with all of them, so one that wants more would never come to its
 // end.
 const MaxFollowed = 100_000
+
+// maxWaitingBytes bounds the requests of a page that wait to be followed: those of one result of the plugin, as large
+// as it may be by default.
+const maxWaitingBytes = 64 << 20
 
 // hostTags is how tags begin that are the host's own: [wit.TagComplete] and its like.
 const hostTags = "culvert:"

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/culvert-project/culvert/host/plugin"
+	"github.com/culvert-project/culvert/host/transport"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -166,6 +167,13 @@ func (p *page) part(ctx context.Context, tag string, status uint16, piece []byte
 	if p.toFollow += len(portion.Follow); p.toFollow > MaxFollowed {
 		return nil, &wit.Fault{Kind: wit.FaultData, Message: fmt.Sprintf(
 			"expected at most %d requests that are to be followed in a page, found %d", MaxFollowed, p.toFollow)}
+	}
+	for i := range portion.Follow {
+		p.waiting += transport.RequestBytes(&portion.Follow[i].Request)
+	}
+	if p.waiting > maxWaitingBytes {
+		return nil, &wit.Fault{Kind: wit.FaultData, Message: fmt.Sprintf("expected at most %d bytes of requests that "+
+			"wait to be followed in a page, found %d", maxWaitingBytes, p.waiting)}
 	}
 	return portion.Follow, nil
 }

@@ -35,8 +35,9 @@ const subscribeAgain = 10 * time.Minute
 
 // wakes are the notifications that a feed has to serve. f.mu guards all of it but came.
 type wakes struct {
-	// waiting are in the order of their arrival, serving those whose rows are being read, or sent.
-	waiting, serving []*wake
+	waiting wakeQueue
+	// serving are those whose rows are being read, or sent, in the order in which they were taken.
+	serving []*wake
 	// pending are the notifications that wait or are served, by their idents; known are the last ones that were.
 	pending map[string]*wake
 	known   map[string]bool
@@ -64,14 +65,75 @@ type wake struct {
 // due tells whether a wake may be served now.
 func (w *wake) due() bool { return !w.again || !time.Now().Before(w.notBefore) }
 
-// comingAgain is how many wakes wait to come again.
-func (q *wakes) comingAgain() (n int) {
-	for _, w := range q.waiting {
-		if w.again {
-			n++
-		}
+// wakeQueue are wakes in the order in which they are served. The time that each call takes does not grow with how many
+// there are, but with how many of them come again.
+type wakeQueue struct {
+	list []*wake
+	// byToken are those that a notification of the same joins: the one of list that came last with a token.
+	byToken map[string]*wake
+	// again is how many of list come again.
+	again int
+}
+
+// add puts a wake behind the others.
+func (q *wakeQueue) add(w *wake) {
+	q.list = append(q.list, w)
+	q.note(w)
+}
+
+// addFirst puts a wake before the others.
+func (q *wakeQueue) addFirst(w *wake) {
+	q.list = slices.Insert(q.list, 0, w)
+	if q.byToken[w.token] == nil {
+		q.note(w)
+	} else if w.again {
+		q.again++
 	}
-	return n
+}
+
+func (q *wakeQueue) note(w *wake) {
+	if q.byToken == nil {
+		q.byToken = map[string]*wake{}
+	}
+	q.byToken[w.token] = w
+	if w.again {
+		q.again++
+	}
+}
+
+// join is the wake of a token, which from now on comes as soon as one that is asked for; nil: there is none.
+func (q *wakeQueue) join(token string) *wake {
+	w := q.byToken[token]
+	if w != nil && w.again {
+		w.again = false
+		q.again--
+	}
+	return w
+}
+
+// due tells whether a wake may be served now.
+func (q *wakeQueue) due() bool { return slices.ContainsFunc(q.list, (*wake).due) }
+
+// take takes the first one that may be served now out, nil: there is none.
+func (q *wakeQueue) take() *wake {
+	i := slices.IndexFunc(q.list, (*wake).due)
+	if i < 0 {
+		return nil
+	}
+	w := q.list[i]
+	if i == 0 {
+		q.list[0] = nil
+		q.list = q.list[1:]
+	} else {
+		q.list = slices.Delete(q.list, i, i+1)
+	}
+	if q.byToken[w.token] == w {
+		delete(q.byToken, w.token)
+	}
+	if w.again {
+		q.again--
+	}
+	return w
 }
 
 // wake notes that a notification came. served is closed when its rows are in Kafka; nil: they are, or it need not be
@@ -81,7 +143,7 @@ func (f *feed) wake(w *wit.Wake) (served <-chan struct{}, err error) {
 	defer f.mu.Unlock()
 	q := &f.wakes
 	one := q.pending[w.Ident]
-	switch i := slices.IndexFunc(q.waiting, func(x *wake) bool { return x.token == w.Token }); {
+	switch {
 	case w.Ident != "" && q.known[w.Ident]:
 		f.task.count.duplicates.Add(1)
 		return nil, nil
@@ -89,14 +151,13 @@ func (f *feed) wake(w *wit.Wake) (served <-chan struct{}, err error) {
 		f.task.count.duplicates.Add(1)
 	case len(q.pending) >= maxWakes:
 		return nil, notify.ErrBusy
-	case i >= 0:
-		one = q.waiting[i]
-		one.again = false
-	case len(q.waiting) >= maxWakes+q.comingAgain():
+	case q.waiting.byToken[w.Token] != nil:
+		one = q.waiting.join(w.Token)
+	case len(q.waiting.list) >= maxWakes+q.waiting.again:
 		return nil, notify.ErrBusy
 	default:
 		one = &wake{token: w.Token, served: make(chan struct{})}
-		q.waiting = append(q.waiting, one)
+		q.waiting.add(one)
 	}
 	if w.Ident != "" && q.pending[w.Ident] == nil {
 		if q.pending == nil {
@@ -130,7 +191,10 @@ func (f *feed) inherit(old *feed) {
 	defer old.mu.Unlock()
 	old.heir = f
 	f.wakes, f.snapshots = old.wakes, old.snapshots
-	f.wakes.waiting, f.wakes.serving = append(old.wakes.serving, old.wakes.waiting...), nil
+	f.wakes.waiting, f.wakes.serving = wakeQueue{}, nil
+	for _, w := range append(old.wakes.serving, old.wakes.waiting.list...) {
+		f.wakes.waiting.add(w)
+	}
 	f.subscribed.Store(old.subscribed.Load())
 	f.told.Store(old.told.Load())
 	if old.arranged != "" {
@@ -148,12 +212,10 @@ func (f *feed) arrange(subscriptions string, anew bool) {
 		return
 	}
 	q := &f.wakes
-	i := slices.IndexFunc(q.waiting, func(x *wake) bool { return x.token == "" })
-	if i < 0 {
-		i = len(q.waiting)
-		q.waiting = append(q.waiting, &wake{served: make(chan struct{})})
+	if q.waiting.byToken[""] == nil {
+		q.waiting.add(&wake{served: make(chan struct{})})
 	}
-	q.waiting[i].covers = f.arranged
+	q.waiting.byToken[""].covers = f.arranged
 	q.tell()
 }
 
@@ -180,12 +242,10 @@ func (f *feed) nextWake() (token string, some bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	q := &f.wakes
-	i := slices.IndexFunc(q.waiting, (*wake).due)
-	if i < 0 {
+	one := q.waiting.take()
+	if one == nil {
 		return "", false
 	}
-	one := q.waiting[i]
-	q.waiting = slices.Delete(q.waiting, i, i+1)
 	q.serving = append(q.serving, one)
 	return one.token, true
 }
@@ -198,9 +258,9 @@ func (f *feed) later(wait time.Duration) {
 	q := &f.wakes
 	served := q.serving[len(q.serving)-1]
 	switch {
-	case served.again, slices.ContainsFunc(q.waiting, func(x *wake) bool { return x.token == served.token }):
+	case served.again, q.waiting.byToken[served.token] != nil:
 		return
-	case q.comingAgain() < maxAgain:
+	case q.waiting.again < maxAgain:
 	case q.crowded:
 		return
 	default:
@@ -209,7 +269,7 @@ func (f *feed) later(wait time.Duration) {
 			"again about: those beyond that are not read once more, and what came first stands", "kept", maxAgain)
 		return
 	}
-	q.waiting = append(q.waiting, &wake{token: served.token, served: make(chan struct{}), again: true,
+	q.waiting.add(&wake{token: served.token, served: make(chan struct{}), again: true,
 		notBefore: time.Now().Add(min(wait, maxLater))})
 }
 
@@ -229,14 +289,14 @@ func (f *feed) putBack() {
 	defer f.mu.Unlock()
 	q := &f.wakes
 	last := len(q.serving) - 1
-	q.waiting = slices.Insert(q.waiting, 0, q.serving[last])
+	q.waiting.addFirst(q.serving[last])
 	q.serving = q.serving[:last]
 }
 
 func (f *feed) woken() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return slices.ContainsFunc(f.wakes.waiting, (*wake).due)
+	return f.wakes.waiting.due()
 }
 
 // release counts the wakes as served whose rows are in Kafka with what is stored behind them: with transactions a
@@ -245,7 +305,7 @@ func (f *feed) woken() bool {
 func (f *feed) release(ctx context.Context) error {
 	f.mu.Lock()
 	n := len(f.wakes.serving)
-	later := slices.ContainsFunc(f.wakes.waiting, (*wake).due) && n < servedTogether
+	later := f.wakes.waiting.due() && n < servedTogether
 	f.mu.Unlock()
 	if n == 0 || later {
 		return nil

@@ -4,7 +4,10 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"maps"
+	"math/rand/v2"
 	"slices"
 	"strconv"
 	"strings"
@@ -571,7 +574,7 @@ func TestWakesThatComeAgainAreBounded(t *testing.T) {
 		for i := range maxAgain + 2 {
 			serve("again " + strconv.Itoa(i))
 		}
-		if n := len(f.wakes.waiting); n != maxAgain {
+		if n := len(f.wakes.waiting.list); n != maxAgain {
 			t.Errorf("%d wakes are to come again, expected %d", n, maxAgain)
 		}
 		if n := strings.Count(log.String(), "level=WARN"); n != 1 {
@@ -584,6 +587,79 @@ func TestWakesThatComeAgainAreBounded(t *testing.T) {
 		}
 		if _, err := f.wake(&wit.Wake{Token: "one more"}); !errors.Is(err, notify.ErrBusy) {
 			t.Errorf("expected that the next one is to be sent again, found %v", err)
+		}
+	})
+}
+
+// As many notifications as may wait come, and are served.
+func BenchmarkWakes(b *testing.B) {
+	tokens := make([]string, maxWakes)
+	for i := range tokens {
+		tokens[i] = fmt.Sprintf("/sap/opu/odata/sap/ZORDERS_SRV/Orders('%010d')", i)
+	}
+	for b.Loop() {
+		f := &feed{task: &Task{}, wakes: wakes{came: make(chan struct{}, 1)}}
+		for _, token := range tokens {
+			if _, err := f.wake(&wit.Wake{Token: token, Ident: token}); err != nil {
+				b.Fatal(err)
+			}
+		}
+		for f.woken() {
+			f.nextWake()
+			f.served()
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N*maxWakes), "µs/wake")
+}
+
+// Whatever happens to wakes, each that waits is found by its token, those that come again are counted, and the first
+// that is due is served.
+func TestWakesThatWaitAreFound(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		random := rand.New(rand.NewPCG(1, 2))
+		f := &feed{task: &Task{}, wakes: wakes{came: make(chan struct{}, 1)}, log: slog.New(slog.DiscardHandler)}
+		served := 0
+		for step := range 20_000 {
+			q := &f.wakes.waiting
+			switch random.IntN(6) {
+			case 0, 1, 2:
+				if _, err := f.wake(&wit.Wake{Token: strconv.Itoa(random.IntN(50))}); err != nil {
+					t.Fatal(err)
+				}
+			case 3, 4:
+				first := slices.IndexFunc(q.list, (*wake).due)
+				var expected *wake
+				if first >= 0 {
+					expected = q.list[first]
+				}
+				if _, some := f.nextWake(); some != (expected != nil) ||
+					some && f.wakes.serving[len(f.wakes.serving)-1] != expected {
+					t.Fatalf("step %d: expected %v to be served", step, expected)
+				} else if some {
+					served++
+					if random.IntN(2) == 0 {
+						f.later(time.Minute)
+					} else if random.IntN(4) == 0 {
+						f.putBack()
+					}
+				}
+			default:
+				f.served()
+				time.Sleep(time.Duration(random.IntN(20)) * time.Second)
+			}
+			again, last := 0, map[string]*wake{}
+			for _, w := range q.list {
+				if last[w.token] = w; w.again {
+					again++
+				}
+			}
+			if again != q.again || !maps.Equal(last, q.byToken) {
+				t.Fatalf("step %d: expected %d that come again and %v, found %d and %v", step, again, last, q.again,
+					q.byToken)
+			}
+		}
+		if served < 1000 {
+			t.Errorf("served %d alone", served)
 		}
 	})
 }
