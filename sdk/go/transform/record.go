@@ -303,6 +303,9 @@ func (d *Data) SetText(name, text string) error {
 // its first node the field's own, such as []wit.Node{{Kind: wit.Text, Optional: true}}; a map needs none. It returns an
 // error where a field of that name is there, and where there is no structure: nothing, a null, another value. A value
 // that does not fit the schema fails the record when the Func returns.
+//
+// Names that come out of the data belong into a map: each makes a schema, of which an instance declares 10,000, and
+// records that would need more fail.
 func (d *Data) AddField(name string, nodes []wit.Node, value any) error {
 	if d.find(name) >= 0 {
 		return errors.New("there is a field " + strconv.Quote(name) + " already")
@@ -362,8 +365,8 @@ func (d *Data) extend(name string, field []wit.Node) {
 	keep := d.extensions != nil && (d.schema != 0 || d.extended != nil && d.extended.kept)
 	to := d.extensions[by]
 	if !keep || to == nil || !slices.EqualFunc(to.field, field, sameNode) {
-		to = &extended{field: slices.Clone(field), nodes: withField(d.nodes, name, field), kept: keep}
-		if keep {
+		to = &extended{field: slices.Clone(field), nodes: withField(d.nodes, name, field)}
+		if to.kept = keep && (d.extensions[by] != nil || len(d.extensions) < maxExtensions); to.kept {
 			d.extensions[by] = to
 		}
 	}

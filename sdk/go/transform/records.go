@@ -45,7 +45,7 @@ func Records(p RecordPlugin) Plugin {
 type records struct {
 	RecordPlugin
 	schemas  map[uint32][]wit.Node
-	declared []wit.Schema
+	declared declarations
 	chains   map[string][]stage
 	data     []byte
 	rows     []wit.Row
@@ -350,19 +350,12 @@ func (p *records) putHeaders(out *wit.Applied, at *wit.Datum, all []header) (err
 // declare gives a schema of the plugin's own its number, and tells the host the first time. It refuses what the host
 // would.
 func (p *records) declare(out *wit.Applied, nodes []wit.Node) (uint32, error) {
-	for _, s := range p.declared {
-		if slices.EqualFunc(s.Nodes, nodes, sameNode) {
-			return s.ID, nil
-		}
+	id, made, err := p.declared.number(nodes)
+	if made {
+		p.schemas[id] = nodes
+		out.Schemas = append(out.Schemas, wit.Schema{ID: id, Nodes: nodes})
 	}
-	if _, err := datum.CheckSchema(nodes); err != nil {
-		return 0, err
-	}
-	s := wit.Schema{ID: wit.GuestSchemas + uint32(len(p.declared)), Nodes: nodes}
-	p.declared = append(p.declared, s)
-	p.schemas[s.ID] = nodes
-	out.Schemas = append(out.Schemas, s)
-	return s.ID, nil
+	return id, err
 }
 
 // Test asks the predicate that the context's one stage names.

@@ -1,0 +1,87 @@
+package transform
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/datum"
+)
+
+// maxDeclared is how many schemas an instance declares: the host takes no more of one, and soon puts another one in its
+// place. Further ones fail their records.
+const maxDeclared = 10_000
+
+// maxExtensions is how many schemas with a field more are found again by the field, without making and comparing them.
+const maxExtensions = 1_000
+
+// declarations are the schemas that a plugin has declared. A schema stands there once, its number is
+// [wit.GuestSchemas] and its place in list, and there are maxDeclared at most. The zero value has none.
+type declarations struct {
+	list []wit.Schema
+	// byHash are places in list of schemas from firstHashed on: those before are few, and compared without a hash.
+	byHash map[uint64][]int
+}
+
+const firstHashed = 8
+
+// number is that of a schema; made: it had none before. It refuses what the host would.
+func (d *declarations) number(nodes []wit.Node) (id uint32, made bool, err error) {
+	for i := range min(len(d.list), firstHashed) {
+		if slices.EqualFunc(d.list[i].Nodes, nodes, sameNode) {
+			return d.list[i].ID, false, nil
+		}
+	}
+	hash := uint64(0)
+	if len(d.list) >= firstHashed {
+		hash = hashOf(nodes)
+		for _, at := range d.byHash[hash] {
+			if slices.EqualFunc(d.list[at].Nodes, nodes, sameNode) {
+				return d.list[at].ID, false, nil
+			}
+		}
+	}
+	if len(d.list) == maxDeclared {
+		return 0, false, fmt.Errorf("expected at most %d schemas that a plugin makes, found one more: fields whose "+
+			"names come out of the data belong into a map", maxDeclared)
+	}
+	if _, err := datum.CheckSchema(nodes); err != nil {
+		return 0, false, err
+	}
+	at := len(d.list)
+	id = wit.GuestSchemas + uint32(at)
+	d.list = append(d.list, wit.Schema{ID: id, Nodes: nodes})
+	if at >= firstHashed {
+		if d.byHash == nil {
+			d.byHash = map[uint64][]int{}
+		}
+		d.byHash[hash] = append(d.byHash[hash], at)
+	}
+	return id, true, nil
+}
+
+// hashOf is the same for schemas that are the same, and another one for most that differ: by kinds, names, and which
+// node belongs to which.
+func hashOf(nodes []wit.Node) uint64 {
+	h := uint64(14695981039346656037) // FNV-1a
+	mix := func(n uint64) { h = (h ^ n) * 1099511628211 }
+	text := func(s string) {
+		for i := range len(s) {
+			mix(uint64(s[i]))
+		}
+		mix(uint64(len(s)))
+	}
+	for i := range nodes {
+		n := &nodes[i]
+		mix(uint64(n.Kind)<<1 | map[bool]uint64{true: 1}[n.Optional])
+		if n.Name != nil {
+			text(*n.Name)
+		}
+		for _, m := range n.Members {
+			text(m.Name)
+			mix(uint64(m.Node))
+		}
+		mix(uint64(n.Key)<<32 | uint64(n.Element))
+	}
+	return h
+}

@@ -1,0 +1,106 @@
+package transform
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/datum"
+)
+
+// namer adds a field to each record, whose name is the record's own text.
+type namer struct{}
+
+func (namer) Describe() wit.Description { return wit.Description{} }
+
+func (namer) New(string, []wit.Setting) (Func, error) {
+	return func(r *Record) error {
+		name, _ := r.Value.Text("name")
+		if err := r.Value.AddField(name, []wit.Node{{Kind: wit.Int32}}, int32(1)); err != nil {
+			return err
+		}
+		return r.Value.AddField("also", []wit.Node{{Kind: wit.Int32}}, int32(2))
+	}, nil
+}
+
+// named runs records with such names through one instance, in one call.
+func named(tb testing.TB, p Plugin, context []byte, schemas []wit.Schema, names []string) wit.Applied {
+	tb.Helper()
+	var data []byte
+	rows := make([]wit.Row, len(names))
+	for i, name := range names {
+		start := uint32(len(data))
+		data = datum.AppendText(data, name)
+		rows[i].Value = wit.Datum{Form: wit.Structured, Schema: 1, Start: start, Size: uint32(len(data)) - start}
+	}
+	out, err := p.Apply(context, schemas, []string{"t"}, rows, data)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return out
+}
+
+func newNamer(tb testing.TB) (p Plugin, context []byte, schemas []wit.Schema) {
+	tb.Helper()
+	p = Records(namer{})
+	context, err := p.Prepare([]wit.Stage{{Component: "namer"}})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return p, context, []wit.Schema{{ID: 1, Nodes: []wit.Node{{Kind: wit.Structure, Members: []wit.Member{{Name: "name",
+		Node: 1}}}, {Kind: wit.Text}}}}
+}
+
+func namesFrom(from, to int) (names []string) {
+	for i := from; i < to; i++ {
+		names = append(names, fmt.Sprint("field-", i))
+	}
+	return names
+}
+
+// Where names of fields come out of data each has a schema of its own, which is found again, as many as the host takes
+// of an instance. Records that would need one more fail, and no others, and nothing is kept of them.
+func TestSchemasOfNamesOutOfData(t *testing.T) {
+	p, context, schemas := newNamer(t)
+	const more = 500
+	names := namesFrom(0, maxDeclared+more)
+	out := named(t, p, context, schemas, names)
+	if len(out.Schemas) != maxDeclared || len(out.Rows) != maxDeclared || len(out.Faults) != more {
+		t.Fatalf("expected %d schemas and rows, and %d faults, found %d, %d and %d", maxDeclared, more,
+			len(out.Schemas), len(out.Rows), len(out.Faults))
+	}
+	if f := out.Faults[0]; f.Origin != maxDeclared || !strings.Contains(f.Fault.Message, "10000 schemas") {
+		t.Errorf("found %+v", f)
+	}
+	for i, row := range out.Rows {
+		s := out.Schemas[row.Value.Schema-wit.GuestSchemas]
+		if m := s.Nodes[0].Members; len(m) != 3 || m[1].Name != names[i] || m[2].Name != "also" {
+			t.Fatalf("row %d has the schema %+v", i, s)
+		}
+	}
+	again := named(t, p, context, nil, names)
+	if len(again.Schemas) != 0 || len(again.Rows) != maxDeclared {
+		t.Errorf("expected the schemas to be known, found %d more, for %d rows", len(again.Schemas), len(again.Rows))
+	}
+	for i := range again.Rows {
+		if again.Rows[i].Value.Schema != out.Rows[i].Value.Schema {
+			t.Fatalf("row %d: found another schema", i)
+		}
+	}
+	r := p.(*records)
+	if len(r.extensions) > maxExtensions || len(r.schemas) > maxDeclared+1 {
+		t.Errorf("%d extensions and %d schemas are kept", len(r.extensions), len(r.schemas))
+	}
+}
+
+// A field whose name is another one in each record, for as many as an instance may declare.
+func BenchmarkNamesOutOfData(b *testing.B) {
+	const records = 5000
+	names := namesFrom(0, records)
+	for b.Loop() {
+		p, context, schemas := newNamer(b)
+		named(b, p, context, schemas, names)
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*records), "ns/record")
+}
