@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -77,12 +78,13 @@ func valuesOf(t *testing.T, c Config, topic string) (of map[int32][]string, n in
 
 const rowsOfTest = 1000
 
-// fill makes a batch of the numbered rows from one up to another, of some 100 bytes but for row 500 with 1,500.
+// fill makes a batch of the numbered rows from one up to another, of some 100 bytes but for one in a thousand with
+// 1,500.
 func fill(b Records, from, to int) {
 	for i := from; i < to; i++ {
 		r := b.Add()
 		size := 90
-		if i == 500 {
+		if i%rowsOfTest == 500 {
 			size = 1500
 		}
 		r.Topic, r.Value = "rows", fmt.Appendf(nil, "%06d%s", i, strings.Repeat("x", size))
@@ -228,33 +230,87 @@ func transactionsOfSmallBatches(t *testing.T, batchSize int32) {
 	if err := config.LearnTopic(t.Context(), openTestAdmin(t, config.Bootstrap[0]), "rows"); err != nil {
 		t.Fatal(err)
 	}
-	all := newTransacting(t, config, 0, "g-c-0")
-	tries := 0
-	for ; ; tries++ {
-		o := all.Output()
-		if err := o.Begin(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		b := o.NewBatch()
-		fill(b, 0, rowsOfTest)
-		done := make(chan error, 1)
-		o.Produce(t.Context(), b, at(1), func(_ int, err error) { done <- err })
-		err := o.Commit(testContext(t))
-		if sent := <-done; err == nil {
-			err = sent
-		}
-		if closed := o.Close(testContext(t)); err == nil {
-			err = closed
-		}
-		if err == nil {
-			break
-		}
-		if rewound := (*Rewound)(nil); !errors.As(err, &rewound) || tries > 5 {
-			t.Fatal(err)
-		}
+	tries, err := startingOver(t, newTransacting(t, config, 0, "g-c-0").Output, 0, rowsOfTest)
+	if err != nil {
+		t.Fatal(err)
 	}
 	if tries == 0 {
 		t.Error("nothing was refused")
 	}
 	expectRows(t, config)
+}
+
+// startingOver sends rows in one transaction, and once more by another output for as long as brokers refuse what is to
+// be sent in smaller batches, as feeds do, which do so five times.
+func startingOver(t *testing.T, output func() *TransactionalOutput, from, to int) (tries int, err error) {
+	for ; ; tries++ {
+		o := output()
+		if err := o.Begin(t.Context()); err != nil {
+			return tries, err
+		}
+		err := sendRows(t, o, from, to)
+		if closed := o.Close(testContext(t)); err == nil {
+			err = closed
+		}
+		if rewound := (*Rewound)(nil); err == nil || !errors.As(err, &rewound) || tries == 5 {
+			return tries, err
+		}
+	}
+}
+
+// sendRows sends rows in the open transaction, and commits it.
+func sendRows(t *testing.T, o *TransactionalOutput, from, to int) error {
+	b := o.NewBatch()
+	fill(b, from, to)
+	done := make(chan error, 1)
+	o.Produce(t.Context(), b, at(1), func(_ int, err error) { done <- err })
+	err := o.Commit(testContext(t))
+	if sent := <-done; err == nil {
+		err = sent
+	}
+	return err
+}
+
+// Transactional clients that were all opened, and have asked for the limit, before brokers refused a batch of any: each
+// feed starts over a few times, and its rows are there once each, in order.
+func TestTransactionsOfSmallBatchesOfManyClients(t *testing.T) {
+	config, _ := smallTopic(t, 1, false)
+	all := newTransacting(t, config, 0, "g-c-0", "g-c-0-1", "g-c-0-2", "g-c-0-3")
+	var open []*TransactionalOutput
+	for range cap(all.free) {
+		o := all.Output()
+		if err := o.Begin(t.Context()); err != nil { // each has a client of its own
+			t.Fatal(err)
+		}
+		open = append(open, o)
+	}
+	const first = 900_000
+	for feed, o := range open {
+		err := sendRows(t, o, first+feed, first+feed+1)
+		if err = errors.Join(err, o.Close(testContext(t))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var feeds sync.WaitGroup
+	for feed := range open {
+		feeds.Go(func() {
+			from := feed * rowsOfTest
+			if tries, err := startingOver(t, all.Output, from, from+rowsOfTest); err != nil {
+				t.Errorf("feed %d, try %d: %v", feed, tries, err)
+			}
+		})
+	}
+	feeds.Wait()
+	of, _ := valuesOf(t, config, "rows")
+	slices.SortStableFunc(of[0], func(a, b string) int { return strings.Compare(a[:3], b[:3]) }) // feed by feed
+	var want []string
+	for i := range len(open) * rowsOfTest {
+		want = append(want, fmt.Sprintf("%06d", i))
+	}
+	for feed := range open {
+		want = append(want, fmt.Sprintf("%06d", first+feed))
+	}
+	if !slices.Equal(of[0], want) {
+		t.Errorf("expected each row of each feed once, in order, found %d of %d records", len(of[0]), len(want))
+	}
 }
