@@ -66,7 +66,7 @@ func (t *task) lettersTo(ctx context.Context) (topic string, err error) {
 	if len(created) > 0 {
 		c.log.Info("topic of dead letters created", "task", t.number, "topic", topic)
 	}
-	return topic, nil
+	return topic, k.LearnTopic(ctx, admin, topic)
 }
 
 // sourceLetters are the dead letters of a source: rows as documents of the service, or as JSON with their schema.

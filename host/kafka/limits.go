@@ -71,10 +71,13 @@ func (l *limits) set(topic string, to limit) {
 	l.topics[topic] = to
 }
 
+// defaultBatch is the batch.size of Kafka's own producers where nobody sets one, in bytes.
+const defaultBatch = 16_384
+
 // resize changes the limits of topics after brokers, or the client itself, refused records there of which the largest
-// has so many bytes alone: to an eighth, so that a few tries are enough, and never below that record. A limit that was
-// changed after the client's version has not been tried by it, and stands if it has room for the record. false: no
-// limit helps any of them.
+// has so many bytes alone: to an eighth and at most defaultBatch, so that three tries are enough whatever
+// max.request.size is, and never below that record. A limit that was changed after the client's version has not been
+// tried by it, and stands if it has room for the record. false: no limit helps any of them.
 func (l *limits) resize(largest map[string]int32, most int32, version int) (helps bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -85,7 +88,7 @@ func (l *limits) resize(largest map[string]int32, most int32, version int) (help
 			helps = true
 			continue
 		}
-		next := max(now.bytes/8, smallBatch, record)
+		next := max(min(now.bytes/8, defaultBatch), smallBatch, record)
 		if record <= now.bytes {
 			next = min(next, now.bytes)
 		}

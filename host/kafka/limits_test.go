@@ -219,14 +219,16 @@ func TestTopicOfSmallBatchesOfManyClients(t *testing.T) {
 
 // With transactions what was refused is not committed, and the feed starts over with smaller batches.
 func TestTransactionsOfSmallBatches(t *testing.T) {
-	for _, batchSize := range []int32{0, 1000} {
-		t.Run(fmt.Sprint("batch.size ", batchSize), func(t *testing.T) { transactionsOfSmallBatches(t, batchSize) })
+	for _, c := range []struct{ batchSize, maxRequest int32 }{{0, 1_000_012}, {1000, 1_000_012}, {0, 100 << 20}} {
+		t.Run(fmt.Sprint("batch.size ", c.batchSize, ", max.request.size ", c.maxRequest), func(t *testing.T) {
+			transactionsOfSmallBatches(t, c.batchSize, c.maxRequest)
+		})
 	}
 }
 
-func transactionsOfSmallBatches(t *testing.T, batchSize int32) {
+func transactionsOfSmallBatches(t *testing.T, batchSize, maxRequest int32) {
 	config, _ := smallTopic(t, 3, false)
-	config.Producer.BatchBytes = batchSize
+	config.Producer.BatchBytes, config.Producer.MaxRequestBytes = batchSize, maxRequest
 	if err := config.LearnTopic(t.Context(), openTestAdmin(t, config.Bootstrap[0]), "rows"); err != nil {
 		t.Fatal(err)
 	}
@@ -241,7 +243,7 @@ func transactionsOfSmallBatches(t *testing.T, batchSize int32) {
 }
 
 // startingOver sends rows in one transaction, and once more by another output for as long as brokers refuse what is to
-// be sent in smaller batches, as feeds do, which do so five times.
+// be sent in smaller batches, as feeds do, which give up when they were refused five times in succession.
 func startingOver(t *testing.T, output func() *TransactionalOutput, from, to int) (tries int, err error) {
 	for ; ; tries++ {
 		o := output()
@@ -252,7 +254,7 @@ func startingOver(t *testing.T, output func() *TransactionalOutput, from, to int
 		if closed := o.Close(testContext(t)); err == nil {
 			err = closed
 		}
-		if rewound := (*Rewound)(nil); err == nil || !errors.As(err, &rewound) || tries == 5 {
+		if rewound := (*Rewound)(nil); err == nil || !errors.As(err, &rewound) || tries == 4 {
 			return tries, err
 		}
 	}
