@@ -124,8 +124,9 @@ func TestChangedTopic(t *testing.T) {
 	}
 }
 
-// A service that is to be read elsewhere (8000 → 44300): the PUT is refused while the offsets belong to the other port,
-// and names the setting that has the connector go on from them; nothing is stopped. So is a file.
+// A service that is to be read elsewhere (8000 → 44300), or in another SAP client: the PUT is refused while the offsets
+// belong to the other port, and names the setting that has the connector go on from them; nothing is stopped. So is a
+// file.
 func TestMovedServiceIsRefusedByPut(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
@@ -153,6 +154,11 @@ func TestMovedServiceIsRefusedByPut(t *testing.T) {
 	})
 	for _, wanted := range []string{"sap.odata#00.query.change=keep", address, moved} {
 		if answer := put(400, settings(moved)...); !strings.Contains(answer, wanted) {
+			t.Errorf("expected %q in the refusal, found %s", wanted, answer)
+		}
+	}
+	for _, wanted := range []string{"sap.odata#00.query.change=keep", "client 200"} { // is another set of data
+		if answer := put(400, settings(address, "sap.odata.sap.client=200")...); !strings.Contains(answer, wanted) {
 			t.Errorf("expected %q in the refusal, found %s", wanted, answer)
 		}
 	}

@@ -26,9 +26,7 @@ import (
 // holder is where claims of a connector hold, as its settings say.
 func holder(c *config.Connector, component wit.Component) string {
 	roles := config.NewRoles(config.DeclareComponent(component), c)
-	origin := cmp.Or(originOf(c, component), "destination "+roles.Text(role.Destination))
-	client := cmp.Or(roles.Prefix(role.Header)["sap-client"], "none")
-	return fmt.Sprintf("%s, client %s, user %s", origin, client, cmp.Or(strings.ToUpper(roles.Text(role.User)), "none"))
+	return fmt.Sprintf("%v, user %s", systemOf(c, component), cmp.Or(strings.ToUpper(roles.Text(role.User)), "none"))
 }
 
 // Claimed are a connector's claims with what the host puts before them.

@@ -12,15 +12,15 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Moved finds what keeps a source from going on at another origin than the one that before names: stored offsets that
+// Moved finds what keeps a source from going on at another system than the one that before names: stored offsets that
 // belong to that one, or to a third, where the plugin was not told what such an offset means. Else its tasks would be
 // stopped for a configuration with which they cannot start. fingerprints are those of the stored offsets, and are asked
-// for where the origin is another one.
+// for where the system is another one.
 func Moved(before, c *config.Connector, component wit.Component, fingerprints func() ([]string, error)) (
 	problems config.Problems, err error) {
 	undecided := unchanged(c, component)
-	was, is := originOf(before, component), originOf(c, component)
-	if len(undecided) == 0 || was == "" || is == "" || was == is {
+	was, is := systemOf(before, component), systemOf(c, component)
+	if len(undecided) == 0 || was.origin == "" || is.origin == "" || was == is {
 		return nil, nil
 	}
 	stored, err := fingerprints()
@@ -28,8 +28,8 @@ func Moved(before, c *config.Connector, component wit.Component, fingerprints fu
 		return nil, fmt.Errorf("whether the stored offsets belong to %s is not known: %w", is, err)
 	}
 	for _, fingerprint := range stored {
-		of, some := originIn(fingerprint)
-		if !some || of == is {
+		of := is.in(fingerprint)
+		if of == is {
 			continue
 		}
 		for _, e := range undecided {
@@ -83,25 +83,43 @@ func unchanged(c *config.Connector, component wit.Component) (all []config.Entry
 	return all
 }
 
-// originIn is the origin that a fingerprint names, as NAME=URL.
-func originIn(fingerprint string) (origin string, some bool) {
+// system is what a connector talks to: an origin, or a destination of BTP as destination:NAME, and there a SAP client,
+// "" for the system's own.
+type system struct{ origin, client string }
+
+func (s system) String() string { return s.origin + ", client " + cmp.Or(s.client, "none") }
+
+// in is the system that a fingerprint names, as NAME=URL or NAME=destination:NAME, and client=CLIENT: what it does not
+// name is taken for the same.
+func (s system) in(fingerprint string) system {
 	for word := range strings.FieldsSeq(fingerprint) {
-		_, value, _ := strings.Cut(word, "=")
+		name, value, _ := strings.Cut(word, "=")
 		u, err := url.Parse(value)
-		if err == nil && u.Host != "" && (u.Scheme == "http" || u.Scheme == "https") {
-			return originText(u.Scheme, u.Hostname(), u.Port()), true
+		switch {
+		case name == "client":
+			s.client = value
+		case strings.HasPrefix(value, destination):
+			s.origin = value
+		case err == nil && u.Host != "" && (u.Scheme == "http" || u.Scheme == "https"):
+			s.origin = originText(u.Scheme, u.Hostname(), u.Port())
 		}
 	}
-	return "", false
+	return s
 }
 
-// originOf is the origin that a connector's settings name, "" where a destination of BTP does.
-func originOf(c *config.Connector, component wit.Component) string {
+// destination stands before the name of a destination of BTP.
+const destination = "destination:"
+
+// systemOf is the system that a connector's settings name; its origin is "" where nothing names one.
+func systemOf(c *config.Connector, component wit.Component) system {
 	roles := config.NewRoles(config.DeclareComponent(component), c)
-	if roles.Text(role.Address) == "" {
-		return ""
+	s := system{client: roles.Prefix(role.Header)["sap-client"]}
+	if roles.Text(role.Address) != "" {
+		s.origin = originText(roles.Text(role.Scheme), roles.Text(role.Address), roles.Text(role.Port))
+	} else if name := roles.Text(role.Destination); name != "" {
+		s.origin = destination + name
 	}
-	return originText(roles.Text(role.Scheme), roles.Text(role.Address), roles.Text(role.Port))
+	return s
 }
 
 // originText is an origin with its port in any case.

@@ -168,8 +168,9 @@ const (
 	// template may have it.
 	SourceTopic = "source.topic"
 	// SourceChanged: what a stored offset of something else means: fail, also where nothing is said, reload, keep. The
-	// host refuses a change of scheme, address or port under it before a task is stopped, where the fingerprint of a
-	// feed names the origin as a URL. Settings of a template may have it.
+	// host refuses a change of scheme, address, port, destination or SAP client under it before a task is stopped,
+	// where the fingerprint of a feed names the origin as a URL or destination:NAME, and the client as client=CLIENT.
+	// Settings of a template may have it.
 	SourceChanged = "source.changed"
 	// SinkTopic: a topic whose records are written: the host says where no record can reach it. Settings of a template
 	// may have it.
