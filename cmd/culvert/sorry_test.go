@@ -81,7 +81,7 @@ func TestServiceAway(t *testing.T) {
 	if done := s.Count("OrderCopies"); done >= s.Count("Orders") {
 		t.Fatalf("all %d rows have arrived already: an outage would show nothing", done)
 	}
-	// Paused, the sink has no insert under way: one that the outage cuts off would be a doubt, which nobody goes on from.
+	// Paused, the sink has no insert under way: one that the outage cuts off would be a doubt, which ends the task.
 	f.must(202, "PUT", "/connectors/back/pause", "")
 	f.await("back", "is paused", is(connect.Paused, 1))
 	before := len(f.stderr.String())
