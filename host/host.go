@@ -223,7 +223,8 @@ func Check(ctx context.Context, c Config) (Checked, error) {
 }
 
 // CheckWithoutSecrets is Check where references to config providers that lead to nothing are taken as present, as on a
-// machine that does not have the secrets: nothing is said of settings with such a reference.
+// machine that does not have the secrets: nothing is said of settings with such a one, nor of those that may be wrong
+// for no other reason.
 func CheckWithoutSecrets(ctx context.Context, c Config) (Checked, error) {
 	h, problems, err := open(ctx, c, false)
 	if err != nil {
@@ -231,10 +232,11 @@ func CheckWithoutSecrets(ctx context.Context, c Config) (Checked, error) {
 	}
 	defer h.Close()
 	h.examineOffline(ctx, false)
+	absent := h.in.Worker.Absent()
 	for _, connector := range h.in.Connectors {
-		connector.Problems = config.Without(connector.Problems, connector.Absent)
+		connector.Problems = config.Without(connector.Problems, connector.Absent(absent...))
 	}
-	return h.found(config.Without(problems, h.in.Worker.Absent)), nil
+	return h.found(config.Without(problems, absent)), nil
 }
 
 // CheckOnline is Check where connectors' plugins ask their services, too, and wait so long for each. A connector in

@@ -43,3 +43,43 @@ func TestValidateWithoutSecrets(t *testing.T) {
 		t.Errorf("nothing is sent in the place of a secret: exit %d\n%s%s", r.code, r.stdout, r.stderr)
 	}
 }
+
+// With --without-secrets nothing is said either of settings that are wrong only because one that they go with has a
+// reference: of a converter without its password, of what belongs to the broker's proxy, or to a chain.
+func TestValidateWithoutWhatBelongsTogether(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	worker := []string{"bootstrap.servers=kafka:9092", "group.id=g", "exactly.once.source.support=enabled",
+		"kafka.proxy.type=http", "kafka.proxy.address=proxy.example.com:3128", "kafka.proxy.user=x",
+		"kafka.proxy.password=x", "value.converter=AvroConverter",
+		"value.converter.schema.registry.url=http://registry.example.com:8081",
+		"value.converter.basic.auth.credentials.source=USER_INFO", "value.converter.basic.auth.user.info=a:b"}
+	chain := []string{"transforms=a", "transforms.a.type=org.apache.kafka.connect.transforms.Cast$Value",
+		"transforms.a.spec=OrderID:string", "transforms.a.predicate=p", "predicates=p",
+		"predicates.p.type=org.apache.kafka.connect.transforms.predicates.RecordIsTombstone",
+		"transaction.boundary=interval", "transaction.boundary.interval.ms=1000"}
+	one := append(source("one", "sap.example.com:443", "Orders"), chain...)
+	two := append(source("two", "sap.example.com:443", "Customers"), "key.converter=AvroConverter",
+		"key.converter.schema.registry.url=http://registry.example.com:8081",
+		"key.converter.basic.auth.credentials.source=USER_INFO", "key.converter.basic.auth.user.info=a:b")
+	absent := func(lines []string, key string) []string {
+		if key == "" {
+			return lines
+		}
+		return instead(lines, key+"=${env:CULVERT_TEST_NONE}")
+	}
+	for _, c := range []struct{ ofWorker, ofOne, ofTwo string }{
+		{"", "", ""}, {"bootstrap.servers", "", ""}, {"group.id", "", ""},
+		{"kafka.proxy.type", "", ""}, {"kafka.proxy.address", "", ""}, {"kafka.proxy.user", "", ""},
+		{"value.converter", "", ""}, {"value.converter.basic.auth.user.info", "", ""}, {"", "transforms", ""},
+		{"", "predicates", "key.converter.basic.auth.user.info"},
+		{"", "transforms.a.type", "key.converter.basic.auth.credentials.source"},
+	} {
+		r := p.run("validate", "--without-secrets", "--plugins", plugins(t, "smt"), "--data", p.data,
+			p.file("worker.properties", absent(worker, c.ofWorker)...), p.file("one.properties", absent(one, c.ofOne)...),
+			p.file("two.properties", absent(two, c.ofTwo)...))
+		if r.code != exitDone || r.stdout != "" || strings.Count(r.stderr, ": ok: ") != 2 {
+			t.Errorf("without %v: exit %d\n%s%s", c, r.code, r.stdout, r.stderr)
+		}
+	}
+}

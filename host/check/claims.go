@@ -192,9 +192,9 @@ func Boundary(c *config.Connector, w *config.Worker, limit time.Duration) (time.
 	return time.Duration(every) * time.Millisecond, nil
 }
 
-// boundary checks where the transactions of a source end.
+// boundary checks where the transactions of a source end; limit is 0 where the worker's settings of Kafka are wrong.
 func (k *Checker) boundary(c *config.Connector, limit time.Duration) config.Problems {
-	if !k.Worker.ExactlyOnce() {
+	if limit == 0 || !k.Worker.ExactlyOnce() {
 		return nil
 	}
 	_, err := Boundary(c, k.Worker, limit)

@@ -6,10 +6,13 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"iter"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/culvert-project/culvert/host/internal/wholefile"
@@ -63,18 +66,46 @@ func (e Entry) coded(code setting.Code, text string) Problem {
 // already.
 func (e Entry) unresolved() bool { return e.Value.Secret() && e.Value.Reveal() == "" }
 
-// Absent tells whether a setting has a reference to a config provider that leads to nothing.
-func (c *Connector) Absent(name string) bool {
-	e, _ := c.Entry(name)
-	return e.unresolved()
+// Absent are the settings that have a reference to a config provider which leads to nothing, with those of the worker's
+// that count for the connector: which it does not have itself, nor one that they belong to.
+func (c *Connector) Absent(ofWorker ...string) []string {
+	all := absent(slices.Values(c.Entries))
+	for _, name := range ofWorker {
+		if !slices.ContainsFunc(c.Entries, func(e Entry) bool { return strings.HasPrefix(name+".", e.Key+".") }) {
+			all = append(all, name)
+		}
+	}
+	return all
 }
 
-// Absent tells whether a setting has a reference to a config provider that leads to nothing.
-func (w *Worker) Absent(name string) bool { return w.given[name].unresolved() }
+// Absent are the settings that have a reference to a config provider which leads to nothing.
+func (w *Worker) Absent() []string { return absent(maps.Values(w.given)) }
 
-// Without leaves out the problems with settings of which absent is true.
-func Without(problems Problems, absent func(name string) bool) Problems {
-	return slices.DeleteFunc(problems, func(p Problem) bool { return absent(p.Setting) })
+func absent(entries iter.Seq[Entry]) (names []string) {
+	for e := range entries {
+		if e.unresolved() {
+			names = append(names, e.Key)
+		}
+	}
+	return names
+}
+
+// Without leaves out the problems of settings that are absent, and those that may be there for no other reason: of a
+// setting below whose name one of them stands, as with value.converter, and those whose text names one of them.
+func Without(problems Problems, absent []string) Problems {
+	return slices.DeleteFunc(problems, func(p Problem) bool {
+		return slices.ContainsFunc(absent, func(name string) bool {
+			return p.Setting == name || strings.HasPrefix(name, p.Setting+".") || mentions(p.Text, name)
+		})
+	})
+}
+
+// mentions tells whether a text holds the name of a setting as a whole.
+func mentions(text, name string) bool {
+	ofName := func(r rune) bool { return strings.ContainsRune(".-_#", r) || unicode.IsLetter(r) || unicode.IsDigit(r) }
+	return slices.ContainsFunc(strings.FieldsFunc(text, func(r rune) bool { return !ofName(r) }), func(word string) bool {
+		return strings.TrimRight(word, ".") == name
+	})
 }
 
 // missing is the problem of a setting that what the entry says calls for.
