@@ -98,7 +98,8 @@ type Step struct {
 	Effect Effect
 	// Settings are those that differ, for InPlace and Restart.
 	Settings []string
-	// Connector is its configuration in the files; nil for Remove. Problems are its, with Refuse errors among them.
+	// Connector is its configuration in the files; nil for Remove. Problems are its, with Refuse errors among them, and
+	// with Nothing only those that its configuration did not have before: a folder is looked at every few seconds.
 	Connector *Connector
 	Problems  Problems
 	// Goes: with Refuse, it ran before and goes on.
@@ -129,8 +130,13 @@ func Plan(have []Now, files []*Connector, check func(*Connector) Problems,
 			if step.Effect = Nothing; !now.Given.same(c) {
 				step.Effect, step.Settings = Compare(now.Written, c, declared)
 			}
-			if step.Effect == InPlace && now.Unsettled {
+			switch {
+			case step.Effect == InPlace && now.Unsettled:
 				step.Effect = Restart
+			case step.Effect == Nothing && now.Given != nil:
+				step.Problems = slices.DeleteFunc(slices.Clone(c.Problems), func(p Problem) bool {
+					return slices.Contains(now.Given.Problems, p)
+				})
 			}
 		}
 		if step.Effect != Nothing && c.Problems.Err() == nil {

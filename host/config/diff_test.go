@@ -96,3 +96,26 @@ func TestPlan(t *testing.T) {
 		}
 	}
 }
+
+// What a file was warned of is not said again with each look at the folder.
+func TestPlanRepeatsNoWarning(t *testing.T) {
+	read := func(lines ...string) *Connector {
+		entries, problems := Read("a.properties", []byte(strings.Join(lines, "\n")))
+		c, more := NewConnector("a.properties", entries, nil)
+		c.Problems = append(problems, more...)
+		return c
+	}
+	twice := read("name=a", "x=1", "x=2")
+	now := Now{Name: "a", File: twice.File, Written: twice.Raw(), Given: twice}
+	for what, k := range map[string]struct {
+		of       *Connector
+		problems int
+	}{"as it was given": {twice, 0}, "read again": {read("name=a", "x=1", "x=2"), 0},
+		"with one more": {read("name=a", "x=1", "x=2", "x=2"), 1}} {
+		steps := Plan([]Now{now}, []*Connector{k.of}, func(*Connector) Problems { return nil },
+			func(*Connector) *Declarations { return Declare() })
+		if len(steps) != 1 || steps[0].Effect != Nothing || len(steps[0].Problems) != k.problems {
+			t.Errorf("%s: expected nothing to do and %d warnings, found %+v", what, k.problems, steps)
+		}
+	}
+}
