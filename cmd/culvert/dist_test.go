@@ -136,9 +136,9 @@ func TestDockerfile(t *testing.T) {
 		}
 	}
 	if len(stages) != 4 || !strings.HasPrefix(stages[0], "golang:"+version+"-") ||
-		!strings.Contains(stages[1], "distroless/static") || !strings.Contains(stages[2], "distroless/base") ||
+		!strings.Contains(stages[1], "distroless/static") || !strings.Contains(stages[2], "distroless/cc") ||
 		stages[3] != "base$TAGS" {
-		t.Errorf("expected Go %s, an image without a shell, and one that has a C library besides, found %q", version,
+		t.Errorf("expected Go %s, an image without a shell, and one that has the C and C++ libraries besides, found %q", version,
 			stages)
 	}
 	if !regexp.MustCompile(`^[1-9]\d*:[1-9]\d*$`).MatchString(user) {
