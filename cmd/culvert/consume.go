@@ -75,6 +75,16 @@ type consuming struct {
 // options are how the topic is read.
 func (o *consuming) options(ctx context.Context, reader *kafka.Reader, topic string) (kafka.ReadOptions, error) {
 	read := kafka.ReadOptions{Follow: o.follow}
+	switch {
+	case o.count < 0:
+		return read, wrong(fmt.Errorf("--records: expected 0 or more, found %d", o.count))
+	case o.partition < -1:
+		return read, wrong(fmt.Errorf("--partition: expected 0 or more, found %d", o.partition))
+	case o.offset < 0:
+		return read, wrong(fmt.Errorf("--offset: expected 0 or more, found %d", o.offset))
+	case o.offset > 0 && o.partition < 0:
+		return read, wrong(errors.New("--offset: expected --partition beside it, whose offset it is"))
+	}
 	if o.since != "" {
 		at, err := timeOf(o.since, time.Now())
 		if err != nil {
@@ -84,23 +94,26 @@ func (o *consuming) options(ctx context.Context, reader *kafka.Reader, topic str
 			return read, failed(err)
 		}
 	}
-	switch {
-	case o.count < 0:
-		return read, wrong(fmt.Errorf("--records: expected 0 or more, found %d", o.count))
-	case o.partition >= 0:
+	if o.partition >= 0 {
 		read.To = kafka.Positions{o.partition: math.MaxInt64}
-		if o.offset != 0 {
-			read.From = kafka.Positions{o.partition: o.offset}
+	}
+	if o.offset > 0 { // beyond the end a broker has a consumer begin somewhere else
+		ends, err := reader.Since(ctx, topic, time.UnixMilli(math.MaxInt64))
+		if end, there := ends[o.partition]; err == nil && there && end < o.offset {
+			err = fmt.Errorf("--offset: partition %d of topic %s ends at offset %d, found %d", o.partition, topic, end,
+				o.offset)
 		}
-	case o.offset != 0:
-		return read, wrong(errors.New("--offset: expected --partition beside it, whose offset it is"))
+		if err != nil {
+			return read, failed(err)
+		}
+		read.From = kafka.Positions{o.partition: o.offset}
 	}
 	return read, nil
 }
 
 // timeOf reads a time, or how long ago it was.
 func timeOf(text string, now time.Time) (time.Time, error) {
-	if ago, err := time.ParseDuration(text); err == nil {
+	if ago, err := time.ParseDuration(text); err == nil && ago >= 0 {
 		return now.Add(-ago), nil
 	}
 	for _, form := range []string{time.RFC3339, time.DateOnly} {

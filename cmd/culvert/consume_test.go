@@ -92,7 +92,7 @@ func TestConsumeSome(t *testing.T) {
 	for _, c := range []struct{ args, want string }{
 		{"-n 3", "0 1 2"}, {"--partition 0 --offset 7", "7 8 9"}, {"--partition 0 --offset 4 -n 2", "4 5"},
 		{"--from 2026-02-03T06:30:00Z", "7 8 9"}, {"--from 2026-02-03 -n 1", "0"}, {"--from 1h", ""},
-		{"-n 2 --follow", "0 1"}, {"--partition 0 --from 2026-02-03T08:00:00Z", "8 9"},
+		{"-n 2 --follow", "0 1"}, {"--partition 0 --offset 10", ""}, {"--partition 0 --from 2026-02-03T08:00:00Z", "8 9"},
 	} {
 		r := p.run(append([]string{"consume", "some", "--bootstrap-servers", broker.Addr()}, strings.Fields(c.args)...)...)
 		var found []string
@@ -108,7 +108,11 @@ func TestConsumeSome(t *testing.T) {
 		}
 	}
 	for args, want := range map[string]string{"--offset 3": "--partition", "--partition 7": "has no partition 7",
-		"--from yesterday": `found "yesterday"`, "-n -1": "found -1", "--partition 0 --offset 1 --from 1h": "offset"} {
+		"--from yesterday": `found "yesterday"`, "-n -1": "found -1", "--partition 0 --offset 1 --from 1h": "offset",
+		"--partition -2": "found -2", "--partition 0 --offset -1": "found -1", "--from -1h": `found "-1h"`,
+		"--partition 0 --offset 11":                   "ends at offset 10",
+		"--partition 0 --offset 11 --follow -n 1":     "ends at offset 10",
+		"--schema-registry registry.example.com -n 1": "--schema-registry: "} {
 		r := p.run(append([]string{"consume", "some", "--bootstrap-servers", broker.Addr()}, strings.Fields(args)...)...)
 		if r.code == exitDone || !strings.Contains(r.stderr, want) {
 			t.Errorf("%s: exit %d, expected %q\n%s", args, r.code, want, r.stderr)

@@ -52,12 +52,12 @@ func newReadable(ctx context.Context, url string, w *config.Worker, log *slog.Lo
 
 // registered are the converters of either kind, with the settings below a prefix.
 func registered(w *config.Worker, prefix, url string, use convert.Use) (list []convert.Converter, err error) {
-	settings := map[string]string{}
+	settings, named := map[string]string{}, prefix+registryURL
 	if w != nil {
 		settings = w.Prefixed(prefix)
 	}
 	if url != "" {
-		settings[registryURL] = url
+		settings[registryURL], named = url, "--schema-registry"
 	}
 	if settings[registryURL] == "" {
 		return nil, nil
@@ -65,7 +65,7 @@ func registered(w *config.Worker, prefix, url string, use convert.Use) (list []c
 	for _, class := range []string{"AvroConverter", "JsonSchemaConverter"} {
 		c, err := convert.New(class, settings, use)
 		if err != nil {
-			return nil, wrong(fmt.Errorf("%s: %w", prefix+registryURL, err))
+			return nil, wrong(fmt.Errorf("%s: %w", named, err))
 		}
 		list = append(list, c)
 	}

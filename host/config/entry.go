@@ -103,9 +103,8 @@ func Without(problems Problems, absent []string) Problems {
 // mentions tells whether a text holds the name of a setting as a whole.
 func mentions(text, name string) bool {
 	ofName := func(r rune) bool { return strings.ContainsRune(".-_#", r) || unicode.IsLetter(r) || unicode.IsDigit(r) }
-	return slices.ContainsFunc(strings.FieldsFunc(text, func(r rune) bool { return !ofName(r) }), func(word string) bool {
-		return strings.TrimRight(word, ".") == name
-	})
+	words := strings.FieldsFunc(text, func(r rune) bool { return !ofName(r) })
+	return slices.ContainsFunc(words, func(word string) bool { return strings.TrimRight(word, ".") == name })
 }
 
 // missing is the problem of a setting that what the entry says calls for.
