@@ -22,6 +22,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/culvert-project/culvert/host/guard"
+	"github.com/culvert-project/culvert/host/internal/pause"
 	"github.com/culvert-project/culvert/host/kafka"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
@@ -170,11 +171,28 @@ func Open(ctx context.Context, k kafka.Config, c Config, connectors []string, lo
 	for _, name := range connectors {
 		s.known[name] = true
 	}
-	if err := s.Refresh(ctx); err != nil {
+	if err := s.begin(ctx); err != nil {
 		s.Close()
 		return nil, err
 	}
 	return s, nil
+}
+
+// knownWithin is how long brokers may take to know a topic that is there, as for Kafka Connect's KafkaBasedLog: of one
+// that was made a moment ago, or after a broker's start, others than the controller know nothing at first.
+const knownWithin = 30 * time.Second
+
+// begin is the first Refresh.
+func (s *Store) begin(ctx context.Context) error {
+	for start := time.Now(); ; {
+		err := s.Refresh(ctx)
+		if !errors.Is(err, kafka.ErrUnknownTopic) || time.Since(start) > knownWithin {
+			return err
+		}
+		if err := pause.For(ctx, 100*time.Millisecond); err != nil {
+			return err
+		}
+	}
 }
 
 func ensureTopic(ctx context.Context, k kafka.Config, c Config) error {
