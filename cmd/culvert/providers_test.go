@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"fmt"
+	"maps"
 	"net"
 	"net/url"
 	"os"
@@ -12,6 +13,9 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/culvert-project/culvert/examples/demo-service/service"
 	"github.com/culvert-project/culvert/host/check"
@@ -194,12 +198,15 @@ func shows(text string) string {
 }
 
 // A secret behind a config provider stands in each setting of each plugin, one after the other: nothing that a check, a
-// start, REST, the log, figures or traces say shows it. Names of topics, services and sets are looked at in checks
-// alone.
+// start, REST, the log, figures, traces or dead letters say shows it. Names of topics, services and sets are looked at
+// in checks alone.
 func TestNothingShowsWhatProvidersGive(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
-	_, address := demo(t, service.Options{Rows: 10})
+	s, address := demo(t, service.Options{Rows: 10})
+	s.Set("match", "POST")
+	s.Set("status", "400")
+	s.Set("status-count", "1000000")
 	spans := tracetest.Start(t)
 	p.subfolder("secrets")
 	const secret = "c4n4ry.s3cret-x0x"
@@ -220,6 +227,7 @@ func TestNothingShowsWhatProvidersGive(t *testing.T) {
 	if len(all) < 300 {
 		t.Errorf("expected more settings than %d", len(all))
 	}
+	var taken []settingOfPlugin // with the secret
 	for _, one := range all {
 		what := one.settings["connector.class"] + " " + one.key
 		one.settings[one.key] = reference
@@ -234,6 +242,7 @@ func TestNothingShowsWhatProvidersGive(t *testing.T) {
 		if status != 201 {
 			continue
 		}
+		taken = append(taken, one)
 		f.eventually("a state with "+what, func() bool {
 			var s connect.Status
 			return get(t, f.url+"/connectors/probe/status", &s) == 200 && s.Connector.State != connect.Unassigned
@@ -261,13 +270,77 @@ func TestNothingShowsWhatProvidersGive(t *testing.T) {
 	if r.code != 0 {
 		t.Errorf("exit %d", r.code)
 	}
-	pages := spans.Spans("page")
-	if len(pages) == 0 {
-		t.Error("expected traces of pages")
+	letters := p.lettersOf(taken, address, reference)
+	connectors := map[string]bool{}
+	for _, l := range letters {
+		one := connect.ReadLetter(l)
+		connectors[one.Connector] = true
+		looked("a letter's key", string(l.Key))
+		looked("a letter's value", string(l.Value))
+		for _, h := range l.Headers {
+			looked("a letter's header "+h.Key, string(h.Value))
+		}
 	}
-	for _, span := range pages {
+	if len(connectors) < 80 {
+		t.Errorf("expected letters of many of %d connectors, found those of %d", len(taken), len(connectors))
+	}
+	names := map[string]bool{}
+	for _, span := range spans.Spans("") {
+		names[span.Name] = true
 		looked("a trace", fmt.Sprintf("%+v", span))
 	}
+	if len(names) < 5 {
+		t.Errorf("expected traces of pages, batches and their parts, found %v", slices.Collect(maps.Keys(names)))
+	}
+}
+
+// lettersOf runs a connector for each setting, all of whose rows are refused, and returns their letters.
+func (p *place) lettersOf(taken []settingOfPlugin, address, reference string) []*kgo.Record {
+	p.t.Helper()
+	broker := embedded(p.t).Addr()
+	client, err := kgo.NewClient(kgo.SeedBrokers(broker))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	defer client.Close()
+	if _, err := kadm.NewClient(client).CreateTopics(p.t.Context(), 1, 1, nil, "Orders", "refused"); err != nil {
+		p.t.Fatal(err)
+	}
+	produce(p.t, broker, &kgo.Record{Topic: "Orders", Value: []byte("no JSON")},
+		&kgo.Record{Topic: "Orders", Value: []byte(`{"ShipName":"no key"}`)},
+		&kgo.Record{Topic: "Orders", Value: []byte(`{"OrderID":1,"ShipName":"refused by the service"}`)})
+	files := []string{p.file("worker.properties", "bootstrap.servers="+broker, "listeners=",
+		"value.converter.schemas.enable=false", "key.converter.schemas.enable=false")}
+	for i, one := range taken {
+		if strings.HasSuffix(one.key, ".topic.name") {
+			continue // a name that others see
+		}
+		settings := map[string]string{"errors.tolerance": "all", "errors.deadletterqueue.topic.name": "refused",
+			"errors.deadletterqueue.context.headers.enable": "true",
+			"transforms.refuse.type":                        "org.apache.kafka.connect.transforms.Cast$Value",
+			"transforms.refuse.spec":                        "ProductName:int16"}
+		maps.Copy(settings, one.settings)
+		settings["name"] = fmt.Sprintf("probe-%d", i)
+		settings["transforms"] = strings.TrimPrefix(settings["transforms"]+",refuse", ",")
+		settings[one.key] = reference
+		var lines []string
+		for name, value := range settings {
+			lines = append(lines, name+"="+value)
+		}
+		files = append(files, p.file(settings["name"]+".properties", lines...))
+	}
+	r := p.run(append([]string{"run", "--once", "--plugins", plugins(p.t, "odata-sink", "smt"), "--data",
+		p.subfolder("letters")}, files...)...)
+	for line := range strings.Lines(r.stderr) {
+		if shows(line) != "" {
+			p.t.Errorf("the log: %s", line)
+		}
+	}
+	if r.code == 2 {
+		p.t.Fatalf("exit %d\n%s", r.code, r.stderr)
+	}
+	end := endsOn(p.t, broker, "refused")[0]
+	return readTopic(p.t, broker, "refused", int(end))
 }
 
 // settingOfPlugin is a configuration that is sound but for what key is given.

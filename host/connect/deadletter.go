@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -96,15 +97,14 @@ func (t *task) sourceLettersTo(topic string, context bool, binding *plugin.Bindi
 			if !context {
 				return nil
 			}
-			list := t.letterHeaders(failureContext{topic: l.Topic, partition: -1, offset: int64(l.Row),
+			list := t.letterHeaders(failureContext{topic: l.Topic, partition: -1, offset: int64(l.Row), request: l.Page,
 				timestamp: l.Timestamp, parts: l.Parts, stage: l.Stage, transform: l.Transform, class: l.Class,
 				err: l.Err, times: l.Times}, binding)
 			if l.Partition >= 0 {
 				list = append(list, kgo.RecordHeader{Key: ownLetterHeader + "partition",
 					Value: strconv.AppendInt(nil, int64(l.Partition), 10)})
 			}
-			return append(list, kgo.RecordHeader{Key: ownLetterHeader + "feed", Value: []byte(l.Feed)},
-				kgo.RecordHeader{Key: ownLetterHeader + "request", Value: []byte(l.Page)})
+			return append(list, kgo.RecordHeader{Key: ownLetterHeader + "feed", Value: []byte(l.Feed)})
 		},
 	}
 }
@@ -202,7 +202,8 @@ type failureContext struct {
 	topic     string
 	partition int32 // -1: it comes from no topic
 	offset    int64
-	timestamp int64 // in milliseconds since 1970, -1: none
+	request   string // that a row came with, "" for a record
+	timestamp int64  // in milliseconds since 1970, -1: none
 	parts     core.Parts
 	stage     core.ErrorStage
 	transform int
@@ -216,15 +217,24 @@ type failureContext struct {
 func (t *task) letterHeaders(l failureContext, binding *plugin.Binding) []kgo.RecordHeader {
 	c := t.connector
 	now := time.Now()
-	at := t.failing.part(l, now, func() failedPart { return t.failed(l, binding) })
-	setting, failed, info := at.setting, at.class, at.info
+	at := t.failing.part(l, now, func() failedPart {
+		setting, class, info := t.failed(l, binding)
+		strike := c.o.Worker.Strike
+		return failedPart{strike(setting), strike(class), strike(l.request), info}
+	})
+	info := at.info
 	list := make([]kgo.RecordHeader, 0, 24)
 	add := func(name, value string) { list = append(list, kgo.RecordHeader{Key: name, Value: []byte(value)}) }
-	say := func(name, text string) { add(name, c.o.Worker.Strike(text)) }
 	const kip298 = letterHeader
 	class := l.class
 	if class == "" {
 		class = "org.apache.kafka.connect.errors.ConnectException"
+	}
+	text := l.err.Error()
+	trace := c.o.Worker.Strike(class + ": " + text)
+	message, ok := strings.CutPrefix(trace, class+": ")
+	if !ok { // the class is a text of a plugin's, too
+		class, message = c.o.Worker.Strike(class), c.o.Worker.Strike(text)
 	}
 	add(kip298+"topic", l.topic)
 	add(kip298+"partition", strconv.Itoa(int(l.partition)))
@@ -232,16 +242,16 @@ func (t *task) letterHeaders(l failureContext, binding *plugin.Binding) []kgo.Re
 	add(kip298+"connector.name", c.config.Name)
 	add(kip298+"task.id", strconv.Itoa(t.number))
 	add(kip298+"stage", stages[l.stage])
-	add(kip298+"class.name", failed)
+	add(kip298+"class.name", at.class)
 	add(kip298+"exception.class.name", class)
-	say(kip298+"exception.message", l.err.Error())
-	say(kip298+"exception.stacktrace", class+": "+l.err.Error())
+	add(kip298+"exception.message", message)
+	add(kip298+"exception.stacktrace", trace)
 	const ours = ownLetterHeader
 	add(ours+"plugin.name", info.Name)
 	add(ours+"plugin.version", info.Version)
 	add(ours+"plugin.hash", info.Hash)
 	add(ours+"stage", string(l.stage))
-	add(ours+"setting", setting)
+	add(ours+"setting", at.setting)
 	add(ours+"time", now.UTC().Format(time.RFC3339))
 	if l.timestamp >= 0 {
 		add(ours+"timestamp", strconv.FormatInt(l.timestamp, 10))
@@ -255,17 +265,24 @@ func (t *task) letterHeaders(l failureContext, binding *plugin.Binding) []kgo.Re
 	var f *wit.Fault
 	if errors.As(l.err, &f) && (l.stage == core.AtWrite || l.stage == core.AtEncode) {
 		if f.Code != nil {
-			say(ours+"service.code", *f.Code)
+			add(ours+"service.code", c.o.Worker.Strike(*f.Code))
 		}
-		say(ours+"service.message", f.Message)
+		if text != f.Message {
+			message = c.o.Worker.Strike(f.Message)
+		}
+		add(ours+"service.message", message)
+	}
+	if l.request != "" {
+		add(ours+"request", at.request)
 	}
 	return list
 }
 
-// failedPart is the component in which a record failed: the setting that names it, its class, and its plugin.
+// failedPart is the component in which a record failed: the setting that names it, its class, and its plugin; and the
+// request that the record came with. Its texts are without what must not be shown.
 type failedPart struct {
-	setting, class string
-	info           plugin.Info
+	setting, class, request string
+	info                    plugin.Info
 }
 
 // failedParts are those that records of a task have failed in within one second: they are looked for once in that time,
@@ -280,6 +297,7 @@ type failedParts struct {
 type failurePlace struct {
 	stage     core.ErrorStage
 	transform int
+	request   string
 }
 
 // part is the one in which a record failed now.
@@ -289,7 +307,7 @@ func (f *failedParts) part(l failureContext, now time.Time, find func() failedPa
 	if second := now.Unix(); f.of == nil || second != f.second {
 		f.second, f.of = second, map[failurePlace]failedPart{}
 	}
-	place := failurePlace{l.stage, l.transform}
+	place := failurePlace{l.stage, l.transform, l.request}
 	at, known := f.of[place]
 	if !known {
 		at = find()
@@ -299,27 +317,28 @@ func (f *failedParts) part(l failureContext, now time.Time, find func() failedPa
 }
 
 // failed finds the component in which a record failed.
-func (t *task) failed(l failureContext, binding *plugin.Binding) failedPart {
-	c, info := t.connector, binding.Current().Module()
+func (t *task) failed(l failureContext, binding *plugin.Binding) (setting, class string, info plugin.Info) {
+	c := t.connector
+	info = binding.Current().Module()
 	switch l.stage {
 	case core.AtKeyConverter:
-		return failedPart{"key.converter", c.classOf("key.converter"), info}
+		return "key.converter", c.classOf("key.converter"), info
 	case core.AtValueConverter:
-		return failedPart{"value.converter", c.classOf("value.converter"), info}
+		return "value.converter", c.classOf("value.converter"), info
 	case core.AtHeaderConverter:
-		return failedPart{"header.converter", c.classOf("header.converter"), info}
+		return "header.converter", c.classOf("header.converter"), info
 	case core.AtTransforms:
 		if aliases := config.List(c.config.Text("transforms")); l.transform < len(aliases) {
 			prefix := "transforms." + aliases[l.transform] + "."
-			class := c.config.Text(prefix + "type")
+			class = c.config.Text(prefix + "type")
 			if of, component, err := check.Find(c.o.Plugins, class, c.config.Text(prefix+"plugin.version"),
 				wit.ComponentTransformation); err == nil {
 				info, class = of, component.Name
 			}
-			return failedPart{prefix + "type", class, info}
+			return prefix + "type", class, info
 		}
 	}
-	return failedPart{"connector.class", c.component.Name, info}
+	return "connector.class", c.component.Name, info
 }
 
 // classOf is the whole class of a converter, the connector's or else the worker's, also where an alias names it.

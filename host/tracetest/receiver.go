@@ -20,6 +20,7 @@ type Span struct {
 	Service, Name, Trace, ID, Parent string
 	Kind                             tracepb.Span_SpanKind
 	Failed                           bool
+	Message                          string // of the status
 	Texts                            map[string]string
 	Numbers                          map[string]int64
 	// Links are ids of spans.
@@ -91,8 +92,8 @@ func (r *Receiver) take(q *http.Request) error {
 func read(service string, s *tracepb.Span) Span {
 	one := Span{Service: service, Name: s.Name, Trace: hex.EncodeToString(s.TraceId), ID: hex.EncodeToString(s.SpanId),
 		Parent: hex.EncodeToString(s.ParentSpanId), Kind: s.Kind,
-		Failed: s.Status.GetCode() == tracepb.Status_STATUS_CODE_ERROR, Texts: map[string]string{},
-		Numbers: map[string]int64{}}
+		Failed:  s.Status.GetCode() == tracepb.Status_STATUS_CODE_ERROR,
+		Message: s.Status.GetMessage(), Texts: map[string]string{}, Numbers: map[string]int64{}}
 	for _, a := range s.Attributes {
 		if text := a.Value.GetStringValue(); text != "" {
 			one.Texts[a.Key] = text

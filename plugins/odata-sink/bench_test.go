@@ -53,17 +53,7 @@ var ways = []struct {
 // done, crossing and fences included: processor time a row.
 func BenchmarkBatchInSandbox(b *testing.B) {
 	registry := record.NewRegistry()
-	m, err := host.New(b.Context(), host.Options{Folders: []string{filepath.Dir(guesttest.Build(b, "."))},
-		Registry: registry})
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer m.Close()
-	bound, err := m.Bind("c", wit.ComponentSink, Alias, "")
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer bound.Close()
+	bound := boundTo(b, registry)
 	rows, err := ordersIn(registry, 1000)
 	if err != nil {
 		b.Fatal(err)
@@ -99,6 +89,22 @@ func BenchmarkBatchInSandbox(b *testing.B) {
 			}
 		})
 	}
+}
+
+// boundTo is the sink in the sandbox.
+func boundTo(b *testing.B, registry *record.Registry) *host.Binding {
+	m, err := host.New(b.Context(), host.Options{Folders: []string{filepath.Dir(guesttest.Build(b, "."))},
+		Registry: registry})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { m.Close() })
+	bound, err := m.Bind("c", wit.ComponentSink, Alias, "")
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { bound.Close() })
+	return bound
 }
 
 // ordersIn is a batch of orders.

@@ -145,9 +145,14 @@ func (e *encoding) request(topic string) (*request, error) {
 		return nil, refuse("no entity set is configured for topic " + topic + ", which the record has after the " +
 			"transforms: expected one of " + e.s.topics() + "; have a setting name the topic, or change the transforms")
 	}
-	if e.direct() && e.directKeys() {
-		e.short = true
-		return e.byMode(e.s.mode)
+	if e.direct() {
+		switch ok, err := e.directKeys(); {
+		case err != nil:
+			return nil, err
+		case ok:
+			e.short = true
+			return e.byMode(e.s.mode)
+		}
 	}
 	if err := e.read(); err != nil {
 		return nil, err
@@ -467,7 +472,10 @@ func (m *manner) sends(q *request) {
 func (e *encoding) write(q *request, updates bool) (err error) {
 	if e.short {
 		var ok bool
-		if q.body, ok = e.directBody(updates); ok {
+		if q.body, ok, err = e.directBody(updates); err != nil {
+			return err
+		}
+		if ok {
 			e.s.sends(q)
 			return nil
 		}

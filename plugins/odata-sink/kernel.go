@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"slices"
 	"strconv"
 	"unicode/utf8"
@@ -14,8 +15,9 @@ import (
 )
 
 // A kernel writes keys and bodies straight from the bytes of rows, which takes a tenth of what it takes by way of
-// trees: each value of a tree is an allocation, and these are dear in a guest. It does what is common, flat rows whose
-// values fit. At anything else it says so, and the row goes the long way, which also has the words for what is wrong.
+// trees: each value of a tree is an allocation, and these are dear in a guest. It does what is common, flat rows, and
+// refuses those with a value that does not fit, in the words that the long way has for it. At anything else it says so,
+// and the row goes the long way.
 
 // slot is what a kernel has of a property.
 type slot struct {
@@ -199,6 +201,8 @@ type walk struct {
 	slot   *slot
 	member *member
 	scalar
+	// misfit is why it ended at a field whose value is none of its property's, nil where the long way must tell.
+	misfit error
 }
 
 // direct tells whether the row may go the short way.
@@ -349,11 +353,13 @@ func (w *walk) unit() int64 {
 	return int64(w.bits / 64)
 }
 
+// errUnread is the error of a field that cannot be read; the long way says why.
+var errUnread = errors.New("the field cannot be read")
+
 // converted is the field's value by way of a tree.
-func (w *walk) converted() (c value.Converted, ok bool) {
+func (w *walk) converted() (c value.Converted, err error) {
 	var v any
 	var n *wit.Node
-	var err error
 	if w.k != nil {
 		n = w.member.node
 		v, _, err = datum.Read(w.k.nodes, w.member.at, w.b[w.from:])
@@ -361,10 +367,9 @@ func (w *walk) converted() (c value.Converted, ok bool) {
 		v, _, err = datum.ReadDynamic(w.b[w.from:])
 	}
 	if err != nil {
-		return c, false
+		return c, errUnread
 	}
-	c, err = w.m.convert(w.slot.property, n, v)
-	return c, err == nil
+	return w.m.convert(w.slot.property, n, v)
 }
 
 // fits tells whether a text has no more characters than its property.
@@ -404,8 +409,8 @@ func (w *walk) append(dst []byte) (_ []byte, ok bool) {
 	case w.kind == number && (t == edm.DateTime || t == edm.DateTimeOffset) && w.unit() > 0:
 		return value.AppendMillis(dst, t, w.number*w.unit())
 	}
-	c, ok := w.converted()
-	if !ok || c.Micros != 0 {
+	c, err := w.converted()
+	if w.misfit = err; err != nil || c.Micros != 0 {
 		return dst, false
 	}
 	return c.AppendJSON(dst), true
@@ -435,8 +440,8 @@ func (w *walk) appendXML(dst []byte) (_ []byte, ok bool) {
 	case w.kind == number && (t == edm.DateTime || t == edm.DateTimeOffset) && w.unit() > 0:
 		return value.AppendISO(dst, t, w.number*w.unit())
 	}
-	c, ok := w.converted()
-	if !ok || !storable(c.Text) {
+	c, err := w.converted()
+	if w.misfit = err; err != nil || !storable(c.Text) {
 		return dst, false
 	}
 	return appendXML(dst, c.Text), true
@@ -448,11 +453,12 @@ func unquoted(text []byte, at int) []byte {
 	return text[:len(text)-2]
 }
 
-// directKeys finds the values of all key properties. ok is false where the row must go the long way.
-func (e *encoding) directKeys() (ok bool) {
+// directKeys finds the values of all key properties. ok is false where the row must go the long way; err is that of a
+// value which is not one of its property's.
+func (e *encoding) directKeys() (ok bool, err error) {
 	w, ok := e.walk()
 	if !ok || w.f.keys == 0 {
-		return false
+		return false, nil
 	}
 	e.keys = e.p.keysOfRow[:0]
 	for range w.f.keys {
@@ -461,7 +467,7 @@ func (e *encoding) directKeys() (ok bool) {
 	e.p.keysOfRow = e.keys
 	for found := 0; found < w.f.keys; {
 		if w.done() || !w.field() {
-			return false
+			return false, nil
 		}
 		c := w.slot
 		if c == nil || c.key < 0 || e.keys[c.key].property != nil {
@@ -471,26 +477,49 @@ func (e *encoding) directKeys() (ok bool) {
 		k.property = c.property
 		switch {
 		case w.kind == null:
-			return false
+			return false, nil
 		case w.kind == number && c.bounded && !w.timed() && w.number >= c.least && w.number <= c.most:
 			k.value = value.Converted{Type: c.property.Type.Primitive, Text: strconv.FormatInt(w.number, 10)}
 		default:
-			if k.value, ok = w.converted(); !ok {
-				return false
+			if k.value, err = w.converted(); err == errUnread {
+				return false, nil
+			}
+			if err != nil {
+				return false, e.unfit(&w, err)
 			}
 		}
 		found++
 	}
-	return true
+	return true, nil
 }
 
-// directBody writes the row's value. ok is false where the row must go the long way.
-func (e *encoding) directBody(updates bool) (body []byte, ok bool) {
+// unfit is the refusal of a row by the value that it has for a key property, in the words of what would have taken it;
+// nil where the long way has them. The record's key may contradict the others of several key properties.
+func (e *encoding) unfit(w *walk, err error) error {
+	name := w.slot.property.Name
+	switch {
+	case w.f.keys > 1:
+		return nil
+	case e.s.mode != modeInsert:
+		return refuse("key property " + name + ": " + err.Error())
+	case w.next > 1: // a field before it may be the first that does not fit
+		_, _, err := e.directBody(false)
+		return err
+	}
+	return refuse(name + ": " + err.Error())
+}
+
+// directBody writes the row's value. ok is false where the row must go the long way; err is that of a value which is
+// not one of its property's.
+func (e *encoding) directBody(updates bool) (body []byte, ok bool, err error) {
 	w, ok := e.walk()
 	if !ok {
-		return nil, false
+		return nil, false, nil
 	}
-	return e.object(&w, updates)
+	if body, ok = e.object(&w, updates); !ok && w.misfit != nil {
+		return nil, false, refuse(w.slot.property.Name + ": " + w.misfit.Error())
+	}
+	return body, ok, nil
 }
 
 // object writes a row, from its first field on. [encode.Room] bytes of memory are behind it.

@@ -283,6 +283,12 @@ func (e *encoding) members(w *walk, updates bool, dst []byte) (_ []byte, ok bool
 			dst, ok = w.append(dst)
 		}
 		if !ok {
+			if w.misfit == nil {
+				_, w.misfit = w.converted()
+			}
+			if w.misfit == errUnread {
+				w.misfit = nil
+			}
 			return nil, false
 		}
 		dst = append(dst, c.behind...)
