@@ -220,11 +220,7 @@ func (w worker) ResetTopics(name string) error {
 // Loggers are those of the host's lines.
 func (w worker) Loggers() *logging.Levels { return w.host.levels }
 
-// LevelSet notes that a level was set; lines tells whether any line is of such a logger.
-func (w worker) LevelSet(name, level string, lines bool) {
-	if !lines {
-		w.host.log.Warn(noLines, "logger", name, "level", level, "loggers", logging.Loggers())
-		return
-	}
-	w.host.log.Info("a logger's level is set by REST", "logger", name, "level", level)
+// NoLines says that a level was set of a logger that no line is of.
+func (w worker) NoLines(logger, level string) {
+	w.host.log.Warn(noLines, "logger", logger, "level", level, "loggers", logging.Loggers())
 }

@@ -4,7 +4,9 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 
@@ -41,6 +43,11 @@ func TestOperators(t *testing.T) {
 	f.must(202, "PUT", "/connectors/orders/resume", "")
 	f.must(404, "PUT", "/connectors/none/pause", "")
 	f.must(200, "GET", "/connectors/orders/status", "")
+	f.must(200, "PUT", "/admin/loggers/org.init.ohja", `{"level":"DEBUG"}`)
+	f.says(`request="PUT /admin/loggers/org.init.ohja" by=127.0.0.1 status=200 set_to=DEBUG`)
+	if said := f.stderr.String(); strings.Contains(said, "logger=org.init.ohja") {
+		t.Errorf("expected one line of a logger's level\n%s", said)
+	}
 	for request, want := range map[string]int{"PUT /connectors/orders/pause": 1, "PUT /connectors/orders/resume": 1,
 		"PUT /connectors/none/pause": 0, "GET ": 0} {
 		line := `msg="changed by REST" request="` + request
@@ -118,6 +125,24 @@ func TestNothingToDoIsSaid(t *testing.T) {
 	}
 	if r := run("Other"); r.code != 0 || strings.Count(r.stderr, line+"Other: the set was read completely at 20") != 1 ||
 		!strings.Contains(r.stderr, "reset the connector's offsets") {
+		t.Errorf("exit %d\n%s", r.code, r.stderr)
+	}
+	const changes, sinks = "this start reads nothing but changes into topic delta: the set was read up to 20",
+		`msg="this start has nothing to write: `
+	for n := range 2 { // a set in delta mode, and a sink that leaves out what it reads
+		lines := append(sinkOf("out", texts(t, 0, &atomic.Int32{}), "Orders", "Texts"), "errors.tolerance=all")
+		r := p.run("run", "--once", "--plugins", plugins(t, "odata-source", "odata-sink"), "--data", p.data,
+			p.file("out.properties", lines...),
+			p.file("delta.properties", tracked("delta", address, service.SAPPath, "Products")...))
+		if r.code != 0 || strings.Count(r.stderr, changes) != n || strings.Count(r.stderr, sinks) != n {
+			t.Errorf("start %d: expected %d lines of each, exit %d\n%s", n, n, r.code, r.stderr)
+		}
+	}
+	c := p.start("run", "--plugins", plugins(t, "odata-source", "odata-sink"), "--data", p.data,
+		p.file("worker.properties", "bootstrap.servers=embedded", "listeners="), filepath.Join(p.dir, "out.properties"))
+	c.says(sinks) // also where it goes on
+	c.signal(syscall.SIGTERM)
+	if r := c.wait(); r.code != 0 || strings.Count(r.stderr, sinks) != 1 {
 		t.Errorf("exit %d\n%s", r.code, r.stderr)
 	}
 	r := p.run("validate", "--plugins", plugins(t), file("Other"))

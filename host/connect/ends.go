@@ -1,6 +1,7 @@
 package connect
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -85,8 +86,8 @@ func (e *ends) mark(ctx context.Context) error {
 		e.log.Warn("there is no such topic: nothing is read of it", "topic", topic, "group", e.group)
 	}
 	e.at = at
-	if e.reset != "latest" {
-		return nil
+	if err := e.nothing(ctx, at); err != nil || e.reset != "latest" {
+		return err
 	}
 	_, open, err := e.standing(ctx, at)
 	if err != nil || len(open) == 0 {
@@ -99,6 +100,21 @@ func (e *ends) mark(ctx context.Context) error {
 		e.log.Info("the group has other members, which go on from the end", "group", e.group)
 	}
 	return nil
+}
+
+// nothing says that a start finds nothing to write, as where all records of a topic were written before: of the tasks
+// the first one says so.
+func (e *ends) nothing(ctx context.Context, at map[string]kafka.Positions) error {
+	if e.task > 0 || len(at) == 0 {
+		return nil
+	}
+	all, err := e.upTo(ctx, at)
+	if c := e.connector.config; all && err == nil {
+		e.log.Info("this start has nothing to write: its topics hold nothing that its group has not read; to write "+
+			"their records again reset the connector's offsets", "topics",
+			cmp.Or(c.Text("topics"), c.Text("topics.regex")), "group", e.group)
+	}
+	return err
 }
 
 // nowhere is the fault of topics that are named and do not exist: a misspelt one would be read of every night, with
@@ -114,14 +130,17 @@ func (e *ends) nowhere(ctx context.Context) error {
 		strings.Join(missing, ", "))
 }
 
-// reached asks the broker. What lies between the committed offset and the end may be no records at all: marks of
-// transactions.
-func (e *ends) reached(ctx context.Context) (bool, error) {
-	from, _, err := e.standing(ctx, e.at)
+// reached asks the broker whether the group has committed what the topics held when the run began.
+func (e *ends) reached(ctx context.Context) (bool, error) { return e.upTo(ctx, e.at) }
+
+// upTo asks the broker whether the group has committed all up to these ends. What lies between the committed offset and
+// the end may be no records at all: marks of transactions.
+func (e *ends) upTo(ctx context.Context, at map[string]kafka.Positions) (bool, error) {
+	from, _, err := e.standing(ctx, at)
 	if err != nil {
 		return false, err
 	}
-	for topic, to := range e.at {
+	for topic, to := range at {
 		empty, err := e.reader.Empty(ctx, topic, from[topic], to)
 		if err != nil || !empty {
 			return false, err
@@ -229,12 +248,13 @@ func (e *ends) find(ctx context.Context) (at map[string]kafka.Positions, missing
 // lagEvery is how often the lag is looked at.
 const lagEvery = time.Second
 
-// measure keeps the number of records between what is committed and the ends of the topics, until ctx ends.
-func (e *ends) measure(ctx context.Context, lag *atomic.Int64) {
+// measure keeps the number of records between what is committed and the ends of the topics, until ctx ends. Where it is
+// known first and the task is idle, it says that there is nothing to write, if that is so.
+func (e *ends) measure(ctx context.Context, lag *atomic.Int64, idle func() bool) {
 	ticker := time.NewTicker(lagEvery)
 	defer ticker.Stop()
 	others := strangers{connector: e.connector, admin: e.admin, log: e.log}
-	unknown := "" // why the lag is not known, which is said once
+	unknown, known := "", false // why the lag is not known, which is said once; whether it ever was
 	for n := 0; ; n++ {
 		select {
 		case <-ctx.Done():
@@ -248,7 +268,12 @@ func (e *ends) measure(ctx context.Context, lag *atomic.Int64) {
 		switch {
 		case err == nil:
 			lag.Store(n)
-			unknown = ""
+			if !known && idle() {
+				if at, _, err := e.find(ctx); err == nil {
+					_ = e.nothing(ctx, at) // it is only said
+				}
+			}
+			unknown, known = "", true
 		case ctx.Err() == nil && err.Error() != unknown:
 			unknown = err.Error()
 			e.log.Warn("the lag is not known and stays as it was", "error", err)

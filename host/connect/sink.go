@@ -60,7 +60,7 @@ func (t *task) sink(ctx context.Context, binding *plugin.Binding, once bool) err
 	defer stop()
 	go func() {
 		defer guard.Recover(c.log, t.name()+", its lag", nil)
-		ends.measure(measuring, &lag)
+		ends.measure(measuring, &lag, func() bool { return !once && task.Progress().Read == 0 })
 	}()
 	tally := t.tally
 	t.running(func(p *Progress) {

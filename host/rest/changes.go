@@ -40,18 +40,20 @@ func logged(next http.Handler, log *slog.Logger, named bool) http.Handler {
 		if user, _, ok := r.BasicAuth(); ok && named {
 			by = user + " at " + by
 		}
-		log.Info("changed by REST", "request", shown.Within(r.Method+" "+r.URL.RequestURI(), loggedRequest), "by",
-			shown.Line(by), "status", noted.status)
+		about := []any{"request", shown.Within(r.Method+" "+r.URL.RequestURI(), loggedRequest), "by", shown.Line(by),
+			"status", noted.status}
+		log.Info("changed by REST", append(about, noted.about...)...)
 	})
 }
 
 // loggedRequest is how many characters of a request's method and path a line of the log has.
 const loggedRequest = 300
 
-// noted is an answer of which the status is known.
+// noted is an answer of which the status is known, with what else its line of the log has.
 type noted struct {
 	http.ResponseWriter
 	status int
+	about  []any
 }
 
 func (n *noted) WriteHeader(status int) {

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/culvert-project/culvert/host/logging"
+	"github.com/culvert-project/culvert/host/shown"
 )
 
 // Logging is a [Worker] with loggers whose levels can be set: those of /admin/loggers.
@@ -79,10 +80,11 @@ func (x *exchange) setLogger(l *logging.Levels) {
 		x.fail(http.StatusBadRequest, err.Error())
 		return
 	}
-	if w, ok := x.worker.(interface {
-		LevelSet(name, level string, lines bool)
-	}); ok {
-		w.LevelSet(x.name(), level, lines)
+	if n, ok := x.w.(*noted); ok {
+		n.about = append(n.about, "set_to", shown.Line(level))
+	}
+	if w, ok := x.worker.(interface{ NoLines(logger, level string) }); ok && !lines {
+		w.NoLines(x.name(), level)
 	}
 	if strings.EqualFold(x.first("scope"), "cluster") {
 		x.done(http.StatusNoContent)

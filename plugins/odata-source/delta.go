@@ -42,6 +42,7 @@ func (f *feed) nextDelta(offset []wit.Field, cause wit.Cause, now int64) (wit.St
 	if at.rest {
 		at.rest, at.began, at.untold = false, int(now), f.told() && cause.Poll != nil
 		if cause.Start != nil {
+			f.startsWith("nothing but changes", "read up to ", int64(at.at), "and its delta link leads on from there")
 			if err := f.rewrite(at); err != nil {
 				return wit.Step{}, err
 			}

@@ -89,10 +89,15 @@ func (o *decodedContext) next(f *feed, offset []wit.Field, cause wit.Cause, now 
 // no row would come and nothing would say why.
 func (f *feed) restsAtStart(cause wit.Cause, complete int64, next string) {
 	if cause.Start != nil {
-		sdk.Log(wit.LevelInfo, f.what()+": this start reads nothing into topic "+f.topic+": the set was read "+
-			"completely at "+time.UnixMilli(complete).UTC().Format(time.RFC3339)+", "+next+"; to read it again reset "+
-			"the connector's offsets, or ask for a snapshot")
+		f.startsWith("nothing", "read completely at ", complete, next)
 	}
+}
+
+// startsWith says what a start reads of a set that was read until some time.
+func (f *feed) startsWith(what, was string, until int64, next string) {
+	sdk.Log(wit.LevelInfo, f.what()+": this start reads "+what+" into topic "+f.topic+": the set was "+was+
+		time.UnixMilli(until).UTC().Format(time.RFC3339)+", "+next+"; to read it again reset the connector's offsets, "+
+		"or ask for a snapshot")
 }
 
 // request asks for a page, or for more of a feed inside one. A link of the service's own gets the client, too.
