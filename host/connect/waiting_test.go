@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -16,8 +17,12 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+
 	"github.com/culvert-project/culvert/host/check/checktest"
 	"github.com/culvert-project/culvert/host/config"
+	"github.com/culvert-project/culvert/host/kafka"
 	"github.com/culvert-project/culvert/host/transport/connectivitytest"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -126,6 +131,87 @@ func TestRefusedBindingIsNotShownAgain(t *testing.T) {
 	life.run(ctx, false) // which nothing but another binding lets go on
 	if ctx.Err() != nil || last != onFailed || !strings.Contains(fmt.Sprint(fault), "401") {
 		t.Errorf("expected to have failed by 401 for good, found %s, %v, %v", last, fault, ctx.Err())
+	}
+}
+
+// The status of a connector that could not start says when it is started again, where that may help: after an outage,
+// and not after a refused logon or for a setting. It says so for as long as it waits.
+func TestConnectorsThatCannotStartSayWhen(t *testing.T) {
+	b := newBench(t, checktest.WithSpy(t))
+	b.connect(t)
+	for kind, again := range map[wit.FaultKind]bool{wit.FaultTransient: true, wit.FaultUnauthorized: false,
+		wit.FaultConfig: false, wit.FaultData: false} {
+		h := New(b.options, []*config.Connector{b.Connector(t, "name=c", "connector.class=test.SpySource",
+			"spy.address=localhost", "config.action.reload=none")})
+		k, fault := h.find("c"), &wit.Fault{Kind: kind, Message: "so it is"}
+		k.mu.Lock()
+		k.state, k.fault = Failed, fault
+		k.mu.Unlock()
+		ctx, stop := context.WithTimeout(t.Context(), 5*time.Minute)
+		ended := make(chan bool, 1)
+		go func() { ended <- k.current.startable(ctx, fault, "") }()
+		says := func() string {
+			s, _ := h.Status("c")
+			return s.Connector.Restarts
+		}
+		if !again {
+			if starts := <-ended; starts || says() != "" {
+				t.Errorf("%v: expected that nothing starts it, found %t, %q", fault, starts, says())
+			}
+			stop()
+			continue
+		}
+		ticker := time.NewTicker(time.Millisecond)
+		for says() == "" && ctx.Err() == nil {
+			<-ticker.C
+		}
+		ticker.Stop()
+		at, err := time.Parse(time.RFC3339, says())
+		if left := time.Until(at); err != nil || left > startAgain || left < 0 {
+			t.Errorf("%v: expected a time within %v, found %v (%v)", fault, startAgain, at, err)
+		}
+		stop()
+		if starts := <-ended; starts || says() != "" {
+			t.Errorf("%v: stopped: found %t, %q", fault, starts, says())
+		}
+	}
+}
+
+// What a task fails by is tried again by itself where it may pass. What somebody has to decide is not: a refused logon,
+// a configuration, data such as offsets that have expired, what brokers refuse of transactions.
+func TestWhatMayPass(t *testing.T) {
+	fault := func(kind wit.FaultKind) error {
+		return fmt.Errorf("feed Orders: %w", &wit.Fault{Kind: kind, Message: "so it is"})
+	}
+	for _, c := range []struct {
+		err  error
+		want bool
+	}{
+		{fault(wit.FaultTransient), true},
+		{fmt.Errorf("tried 3 times: %w", fault(wit.FaultTransient)), true},
+		{fmt.Errorf("produce: %w", kerr.NotEnoughReplicas), true},
+		{fmt.Errorf("produce: %w", kgo.ErrRecordTimeout), true},
+		{fmt.Errorf("produce: %w", kgo.ErrRecordRetries), true},
+		{fault(wit.FaultUnauthorized), false},
+		{fault(wit.FaultConfig), false}, // a transactional id that another producer took is one, see kafka
+		{fault(wit.FaultIncompatible), false},
+		{fault(wit.FaultGone), false},
+		{fault(wit.FaultInternal), false},
+		{fault(wit.FaultData), false}, // records that expired before they were read are one, see kafka.Consumer
+		{fmt.Errorf("fetch: %w", kerr.OffsetOutOfRange), false},
+		{fmt.Errorf("produce: %w", kerr.MessageTooLarge), false},
+		{fmt.Errorf("produce: %w", kerr.TopicAuthorizationFailed), false},
+		{fmt.Errorf("commit: %w", kerr.ProducerFenced), false},
+		{fmt.Errorf("commit: %w", kerr.InvalidProducerEpoch), false},
+		{fmt.Errorf("commit: %w", kerr.InvalidProducerIDMapping), false},
+		{fmt.Errorf("commit: %w", kerr.TransactionalIDAuthorizationFailed), false},
+		{fmt.Errorf("5 times in succession: %w", &kafka.Rewound{Cause: kerr.InvalidTxnState}), false},
+		{fmt.Errorf("5 times in succession: %w", &kafka.Rewound{Cause: kerr.UnknownProducerID}), false},
+		{errors.New("the page answers differently now: rows would come twice, which exactly-once forbids"), false},
+	} {
+		if found := mayPass(c.err); found != c.want {
+			t.Errorf("%v: expected %t, found %t", c.err, c.want, found)
+		}
 	}
 }
 
