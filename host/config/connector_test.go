@@ -494,6 +494,33 @@ func TestLoginModulesAreReadable(t *testing.T) {
 	runtime.KeepAlive(resolved)
 }
 
+// What a provider gives anew is hidden as what it gave before, as long as it is in use.
+func TestWhatIsFollowedIsHidden(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "some.properties")
+	write(t, file, "pw=first-s3cret")
+	w, problems := NewWorker("w.properties", []Entry{NewEntry("bootstrap.servers", "a:1", "w.properties", 1),
+		NewEntry("sasl.jaas.config", "${file:"+file+":pw}", "w.properties", 2)}, nil, nil)
+	if err := problems.Err(); err != nil {
+		t.Fatal(err)
+	}
+	write(t, file, "pw=second-passw0rd")
+	if now, ok := w.Current("sasl.jaas.config"); !ok || now != "second-passw0rd" {
+		t.Fatalf("found %q, %t", now, ok)
+	}
+	for range 2 { // what nobody has any more is forgotten, by the garbage collector
+		t.Setenv("CONFIG_TEST_DROPPED", "third-passw0rd")
+		w.Providers.Resolve([]Entry{NewEntry("k", "${env:CONFIG_TEST_DROPPED}", "", 0)})
+		for deadline := time.Now().Add(time.Minute); w.Strike("third-passw0rd") == "[hidden]"; runtime.GC() {
+			if time.Now().After(deadline) {
+				t.Fatal("it is known for good")
+			}
+		}
+	}
+	if got := w.Strike("refused second-passw0rd"); got != "refused [hidden]" {
+		t.Errorf("found %q", got)
+	}
+}
+
 // The largest LONG is how people write "for as long as it takes".
 func TestDurationsWithoutEnd(t *testing.T) {
 	const most = "9223372036854775807"

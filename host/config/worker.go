@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/knadh/koanf/v2"
@@ -23,6 +24,8 @@ type Worker struct {
 	values    *koanf.Koanf
 	// given are the settings that the user gave, by whatever means, by name.
 	given map[string]Entry
+	// followed are the last values of those that are followed, by name, which are hidden as long as they are here.
+	followed sync.Map
 }
 
 // flat is a delimiter that stands in no key, so that koanf never makes a tree of dotted keys.
@@ -307,6 +310,7 @@ func (w *Worker) Current(name string) (value string, ok bool) {
 	if problems.Err() != nil {
 		return "", false
 	}
+	w.followed.Store(name, now[0].Value)
 	return setting.Trim(now[0].Value.Reveal()), true
 }
 

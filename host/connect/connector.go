@@ -282,6 +282,7 @@ func overridden(ctx context.Context, k kafka.Config, c *config.Connector, provid
 		settings[e.Key] = e.Value.Reveal()
 	}
 	k, _, err := k.Override(ctx, settings)
+	var last atomic.Pointer[config.Connector] // what providers gave is hidden as long as somebody has it
 	k.Follow(func(name string) (string, bool) {
 		if e, given := c.Entry(name); !given || !e.Value.Secret() {
 			return "", false
@@ -290,6 +291,7 @@ func overridden(ctx context.Context, k kafka.Config, c *config.Connector, provid
 		if err != nil {
 			return "", false // what it was is as good as any
 		}
+		last.Store(again)
 		return again.Get(name)
 	})
 	return k, err
