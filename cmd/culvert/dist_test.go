@@ -138,8 +138,8 @@ func TestDockerfile(t *testing.T) {
 	if len(stages) != 4 || !strings.HasPrefix(stages[0], "golang:"+version+"-") ||
 		!strings.Contains(stages[1], "distroless/static") || !strings.Contains(stages[2], "distroless/cc") ||
 		stages[3] != "base$TAGS" {
-		t.Errorf("expected Go %s, an image without a shell, and one that has the C and C++ libraries besides, found %q", version,
-			stages)
+		t.Errorf("expected Go %s, an image without a shell, and one that has the C and C++ libraries besides, found %q",
+			version, stages)
 	}
 	if !regexp.MustCompile(`^[1-9]\d*:[1-9]\d*$`).MatchString(user) {
 		t.Errorf("USER: expected numbers, which a cluster can tell from root's, found %q", user)
