@@ -40,6 +40,39 @@ func (b *Batch) Hold(s *Schema) {
 // Bytes returns the bytes of a datum of this batch.
 func (b *Batch) Bytes(d wit.Datum) []byte { return b.Data[d.Start : d.Start+d.Size : d.Start+d.Size] }
 
+// Part is a batch of some rows of this one, by their positions, with no more than their bytes.
+func (b *Batch) Part(rows []uint32) *Batch {
+	part := &Batch{Registry: b.Registry, Topics: b.Topics, Held: b.Held, Rows: make([]wit.Row, len(rows))}
+	size := 0
+	for n, row := range rows {
+		part.Rows[n] = b.Rows[row]
+		for _, d := range part.places(n) {
+			size += int(d.Size)
+		}
+	}
+	if len(rows) == len(b.Rows) || size >= len(b.Data) {
+		part.Data = b.Data
+		return part
+	}
+	part.Data = make([]byte, 0, size)
+	for n := range part.Rows {
+		for _, d := range part.places(n) {
+			start := len(part.Data)
+			if d.Size > 0 {
+				part.Data = append(part.Data, b.Bytes(*d)...)
+			}
+			d.Start = uint32(start)
+		}
+	}
+	return part
+}
+
+// places are those of a row in the batch's bytes.
+func (b *Batch) places(row int) [3]*wit.Datum {
+	r := &b.Rows[row]
+	return [3]*wit.Datum{&r.Key, &r.Value, &r.Headers}
+}
+
 // Topic returns the index of a topic, adding it when it is new.
 func (b *Batch) Topic(name string) uint32 {
 	for i, t := range b.Topics {

@@ -24,6 +24,8 @@ type checker struct {
 	hasty bool
 	// hints are those that rows came with.
 	hints []string
+	// alone is how many bytes came with each row that was encoded alone.
+	alone []int
 	// says is what settle makes of a check's answer, default: 200 is written, 404 is not there.
 	says func(status uint16) wit.Verdict
 }
@@ -33,6 +35,9 @@ func (c *checker) Encode(_ context.Context, context []byte, b *record.Batch, ori
 	hinted := map[uint32]string{}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if len(b.Rows) == 1 {
+		c.alone = append(c.alone, len(b.Data))
+	}
 	for _, h := range hints {
 		hinted[h.Row] = h.Text
 		c.hints = append(c.hints, string(b.Bytes(b.Rows[h.Row].Key))+":"+h.Text)
@@ -309,6 +314,31 @@ func TestDoubtsAreCheckedWithoutPauses(t *testing.T) {
 		if took := time.Since(start) - x.o.Every; took > doubts*10*time.Millisecond ||
 			len(x.service.seen()) != 4*doubts || x.committed("t", 0) != doubts {
 			t.Errorf("%d doubts took %v and %d requests", doubts, took, len(x.service.seen()))
+		}
+	})
+}
+
+// A row in doubt is encoded with its own bytes, not with those of its whole batch, which may have 32 MiB.
+func TestDoubtsAreEncodedWithTheirBytesAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const doubts = 40
+		c := &checker{}
+		x := newCheckedWorld(c)
+		clear(x.group.logs)
+		for i := range doubts {
+			x.group.put("t", 0, fmt.Sprintf("%c%d=v", 'a'+i%26, i))
+		}
+		at := topicPartition{"t", 0}
+		x.group.metadata[at], x.group.committed[at] = fmt.Sprintf("sent=0-%d", doubts-1), 0
+		x.service.answer = func(_ int, body string) (uint16, error) {
+			if strings.HasPrefix(body, "look ") {
+				return 404, nil
+			}
+			return 201, nil
+		}
+		x.ok(t)
+		if len(c.alone) != doubts || slices.Max(c.alone) > len("z39v") {
+			t.Errorf("expected %d rows, each with its own bytes, found %v", doubts, c.alone)
 		}
 	})
 }

@@ -682,11 +682,9 @@ var errAdopt = errors.New("another version of the plugin takes over")
 // records that were read: an identification that is made from one must stay the same when a record is sent again by
 // another run, whose transforms may say another time.
 func (w *writing) encodeBy(o *openedVersion, rows []uint32, hints []wit.Hint, unsent bool) ([]job, error) {
-	part := record.Batch{Registry: w.batch.rows.Registry, Held: w.batch.rows.Held, Topics: w.batch.rows.Topics,
-		Data: w.batch.rows.Data, Rows: make([]wit.Row, len(rows))}
+	part := w.batch.rows.Part(rows)
 	origins := record.Origins{Topics: w.batch.origins.Topics, IDs: make([]wit.RecordID, len(rows))}
 	for n, row := range rows {
-		part.Rows[n] = w.batch.rows.Rows[row]
 		part.Rows[n].Origin = uint32(n)
 		part.Rows[n].Timestamp = timestampOf(w.batch.items[row].record) // transforms may have changed it
 		origins.IDs[n] = w.batch.origins.IDs[row]
@@ -700,7 +698,7 @@ func (w *writing) encodeBy(o *openedVersion, rows []uint32, hints []wit.Hint, un
 		err = task.Do(w.working, o.code, func(p Writer) error {
 			var context []byte
 			context, by = o.newest()
-			d, err = p.Encode(w.working, context, &part, origins, hints)
+			d, err = p.Encode(w.working, context, part, origins, hints)
 			return err
 		})
 		w.task.count.encode.Since(start)
