@@ -15,6 +15,8 @@ type Func struct {
 	// Interface and Name are the contract's: `source`, `check-offset`. Method is Go's name for it.
 	Interface, Name, Method string
 	params                  []*typeLayout
+	// core are the core types of all parameters.
+	core []ValueType
 	// result is nil for none; of a function that can fail it is a result<T, fault>, T being ok (nil for none).
 	result   *typeLayout
 	ok       *typeLayout
@@ -72,6 +74,7 @@ func build(iface, method string, t reflect.Type, skip int) *Func {
 	f := &Func{Interface: iface, Name: Kebab(method), Method: method}
 	for i := skip; i < t.NumIn(); i++ {
 		f.params = append(f.params, of(t.In(i)))
+		f.core = append(f.core, f.params[len(f.params)-1].flat...)
 	}
 	for i := range t.NumOut() {
 		if out := t.Out(i); out == errorType {
@@ -90,19 +93,10 @@ func build(iface, method string, t reflect.Type, skip int) *Func {
 
 // Params are the core types of the parameters: one pointer when there are too many.
 func (f *Func) Params() []ValueType {
-	flat := f.flat()
-	if len(flat) > maxFlat {
+	if len(f.core) > maxFlat {
 		return []ValueType{I32}
 	}
-	return flat
-}
-
-func (f *Func) flat() []ValueType {
-	var flat []ValueType
-	for _, p := range f.params {
-		flat = append(flat, p.flat...)
-	}
-	return flat
+	return f.core
 }
 
 // Results are the core types of the results: none, one value, or a pointer to the result.
@@ -150,7 +144,7 @@ func (f *Func) Arguments(mem Memory, alloc func(size, align uint32) (uint32, err
 	if len(args) != len(f.params) {
 		return nil, fail(f.Export(), " takes ", len(f.params), " arguments, not ", len(args))
 	}
-	if len(f.flat()) > maxFlat {
+	if len(f.core) > maxFlat {
 		return f.spill(mem, alloc, args)
 	}
 	var im flatImage
@@ -163,8 +157,8 @@ func (f *Func) Arguments(mem Memory, alloc func(size, align uint32) (uint32, err
 	if err != nil {
 		return nil, err
 	}
-	for _, x := range im.fixups {
-		im.flats[x.At] = uint64(at[x.Block])
+	for _, a := range im.addresses {
+		im.flats[a.at] = uint64(at[a.block])
 	}
 	return im.flats, nil
 }
@@ -246,7 +240,7 @@ func (f *Func) Lift(mem Memory, flats []uint64) ([]reflect.Value, error) {
 	for i, p := range f.params {
 		args[i] = reflect.New(p.rtype).Elem()
 	}
-	if len(f.flat()) > maxFlat {
+	if len(f.core) > maxFlat {
 		record := &typeLayout{align: 1}
 		offsets := record.pack(f.params)
 		b, err := l.view(uint32(flats[0]), uint64(record.size), record.align, "arguments")
@@ -274,7 +268,7 @@ func (f *Func) Lower(ok any, fault *wit.Fault) (Image, error) {
 	if !f.fallible {
 		return im, im.root(f.result, reflect.ValueOf(ok))
 	}
-	im.Blocks = append(im.Blocks, Block{Data: make([]byte, f.result.size), Align: f.result.align})
+	im.Blocks = append(im.Blocks, Block{Data: im.room(int(f.result.size)), Align: f.result.align})
 	if fault != nil {
 		im.Blocks[0].Data[0] = 1
 		return im, f.wrap(im.value(of(faultType), reflect.ValueOf(*fault), 0, f.result.payload))

@@ -92,6 +92,15 @@ func (l *Lifter) value(t *typeLayout, b []byte, v reflect.Value) error {
 	return t.scalar(little(b), v)
 }
 
+// words is a list of elements of the type, where they are numbers of 32 bits.
+func (t *typeLayout) words(list reflect.Value) (words []uint32, ok bool) {
+	if t.shape != shapeUnsigned || t.size != 4 {
+		return nil, false
+	}
+	words, ok = list.Interface().([]uint32)
+	return words, ok
+}
+
 func little(b []byte) uint64 {
 	var n uint64
 	for i, c := range b {
@@ -186,7 +195,7 @@ func (l *Lifter) list(t *typeLayout, ptr, n uint32, v reflect.Value) error {
 		v.Set(s)
 		return nil
 	}
-	numbers, plain := s.Interface().([]uint32)
+	numbers, plain := elem.words(s)
 	for i := range int(n) {
 		if l.read++; l.read%watchEvery == 0 {
 			if w, ok := l.Memory.(Watched); ok {

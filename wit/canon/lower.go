@@ -12,19 +12,38 @@ import (
 // its own that the receiver frees by itself.
 type Image struct {
 	Blocks []Block
+	Fixups []Fixup
+	// free is memory for the next blocks: most are of a few bytes.
+	free []byte
 }
 
 // Block is a run of bytes in an [Image]. An empty list is a block of no bytes: it is allocated too.
 type Block struct {
-	Data   []byte
-	Align  uint32
-	Fixups []Fixup
+	Data  []byte
+	Align uint32
 }
 
-// Fixup says that the u32 at At (of core values: the one at index At) is the address of a block.
+// Fixup says that the u32 at At of the block In is the address of a block.
 type Fixup struct {
+	In    int
 	At    uint32
 	Block int
+}
+
+// leastChunk is the least memory for blocks that is made at a time, in bytes.
+const leastChunk = 1 << 10
+
+// room is memory for a block, all zeros.
+func (im *Image) room(size int) []byte {
+	if size > len(im.free) {
+		if size >= leastChunk {
+			return make([]byte, size)
+		}
+		im.free = make([]byte, max(leastChunk, min(32*len(im.Blocks), 16*leastChunk)))
+	}
+	b := im.free[:size:size]
+	im.free = im.free[size:]
+	return b
 }
 
 // Place allocates every block, then writes them: allocation may grow the memory, so no view is taken before the last
@@ -42,12 +61,12 @@ func (im *Image) Place(mem Memory, alloc func(size, align uint32) (uint32, error
 		}
 		at[i] = ptr
 	}
+	for _, f := range im.Fixups {
+		binary.LittleEndian.PutUint32(im.Blocks[f.In].Data[f.At:], at[f.Block])
+	}
 	for i, b := range im.Blocks {
 		if len(b.Data) == 0 {
 			continue
-		}
-		for _, f := range b.Fixups {
-			binary.LittleEndian.PutUint32(b.Data[f.At:], at[f.Block])
 		}
 		view, ok := mem.View(at[i], uint32(len(b.Data)))
 		if !ok {
@@ -68,7 +87,7 @@ func Lower(v any) (Image, error) {
 }
 
 func (im *Image) root(t *typeLayout, v reflect.Value) error {
-	im.Blocks = append(im.Blocks, Block{Data: make([]byte, t.size), Align: t.align})
+	im.Blocks = append(im.Blocks, Block{Data: im.room(int(t.size)), Align: t.align})
 	return im.value(t, v, 0, 0)
 }
 
@@ -77,12 +96,12 @@ func (im *Image) value(t *typeLayout, v reflect.Value, block int, at uint32) err
 	data := im.Blocks[block].Data[at : at+t.size]
 	switch t.shape {
 	case shapeText, shapeList:
-		n, length, err := im.list(t, v)
+		im.Fixups = append(im.Fixups, Fixup{block, at, len(im.Blocks)})
+		length, err := im.list(t, v)
 		if err != nil {
 			return err
 		}
 		binary.LittleEndian.PutUint32(data[4:], length)
-		im.Blocks[block].Fixups = append(im.Blocks[block].Fixups, Fixup{at, n})
 		return nil
 	case shapeRecord:
 		for _, p := range t.parts {
@@ -156,56 +175,62 @@ func (t *typeLayout) bits(v reflect.Value) (uint64, error) {
 	return v.Uint(), nil
 }
 
-// list makes the block of a list or text.
-func (im *Image) list(t *typeLayout, v reflect.Value) (block int, length uint32, err error) {
-	block = len(im.Blocks)
+// list makes the block of a list or text, which is the next one.
+func (im *Image) list(t *typeLayout, v reflect.Value) (length uint32, err error) {
+	block := len(im.Blocks)
 	if t.shape == shapeText {
 		s := v.String()
 		if !utf8.ValidString(s) {
 			s = strings.ToValidUTF8(s, "\uFFFD")
 		}
 		if uint64(len(s)) > math.MaxUint32 {
-			return 0, 0, fail("text of ", len(s), " bytes does not fit a 32-bit memory")
+			return 0, fail("text of ", len(s), " bytes does not fit a 32-bit memory")
 		}
-		im.Blocks = append(im.Blocks, Block{Data: []byte(s), Align: 1})
-		return block, uint32(len(s)), nil
+		data := im.room(len(s))
+		copy(data, s)
+		im.Blocks = append(im.Blocks, Block{Data: data, Align: 1})
+		return uint32(len(s)), nil
 	}
 	elem := t.parts[0].layout
 	if uint64(v.Len())*uint64(elem.size) > math.MaxUint32 {
-		return 0, 0, fail("list of ", v.Len(), " elements of ", elem.size, " bytes does not fit a 32-bit memory")
+		return 0, fail("list of ", v.Len(), " elements of ", elem.size, " bytes does not fit a 32-bit memory")
 	}
 	if elem.shape == shapeUnsigned && elem.size == 1 {
 		im.Blocks = append(im.Blocks, Block{Data: v.Bytes(), Align: 1})
-		return block, uint32(v.Len()), nil
+		return uint32(v.Len()), nil
 	}
-	im.Blocks = append(im.Blocks, Block{Data: make([]byte, uint32(v.Len())*elem.size), Align: elem.align})
-	if numbers, plain := v.Interface().([]uint32); plain {
+	im.Blocks = append(im.Blocks, Block{Data: im.room(v.Len() * int(elem.size)), Align: elem.align})
+	if numbers, plain := elem.words(v); plain {
 		for i, n := range numbers {
 			binary.LittleEndian.PutUint32(im.Blocks[block].Data[4*i:], n)
 		}
-		return block, uint32(v.Len()), nil
+		return uint32(v.Len()), nil
 	}
 	for i := range v.Len() {
 		if err := im.value(elem, v.Index(i), block, uint32(i)*elem.size); err != nil {
-			return 0, 0, fail("element ", i, ": ", err)
+			return 0, fail("element ", i, ": ", err)
 		}
 	}
-	return block, uint32(v.Len()), nil
+	return uint32(v.Len()), nil
 }
 
 // flatImage is arguments as core values, with the blocks that they point to.
 type flatImage struct {
 	Image
-	flats  []uint64
-	fixups []Fixup
+	flats []uint64
+	// addresses are the places in flats that are the addresses of blocks.
+	addresses []address
 }
+
+// address is the place of a block's address among core values.
+type address struct{ at, block int }
 
 // flat appends the core values of v: always as many as its type has.
 func (f *flatImage) flat(t *typeLayout, v reflect.Value) error {
 	switch t.shape {
 	case shapeText, shapeList:
-		n, length, err := f.list(t, v)
-		f.fixups = append(f.fixups, Fixup{uint32(len(f.flats)), n})
+		f.addresses = append(f.addresses, address{len(f.flats), len(f.Blocks)})
+		length, err := f.list(t, v)
 		f.flats = append(f.flats, 0, uint64(length))
 		return err
 	case shapeRecord:

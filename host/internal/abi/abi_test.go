@@ -106,7 +106,7 @@ func TestRowsInEveryWay(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := image.Blocks[image.Blocks[0].Fixups[0].Block].Data
+	want := image.Blocks[image.Fixups[0].Block].Data
 	defer func(b bool) { sameOrder = b }(sameOrder)
 	for _, sameOrder = range []bool{binary.NativeEndian.Uint16([]byte{1, 0}) == 1, false} {
 		b := make([]byte, len(rows)*RowBytes)

@@ -50,12 +50,11 @@ func (g *Guest) PassLowered(ctx context.Context, list any, length int) error {
 		return &Refusal{err}
 	}
 	// Block 0 is pointer and length, which travel as core values and are not allocated: the others move up by one.
-	first := image.Blocks[0].Fixups[0].Block - 1
-	image.Blocks = image.Blocks[1:]
-	for b := range image.Blocks {
-		for i := range image.Blocks[b].Fixups {
-			image.Blocks[b].Fixups[i].Block--
-		}
+	first := image.Fixups[0].Block - 1
+	image.Blocks, image.Fixups = image.Blocks[1:], image.Fixups[1:]
+	for i := range image.Fixups {
+		image.Fixups[i].In--
+		image.Fixups[i].Block--
 	}
 	at, err := image.Place(quiet{g}, func(size, align uint32) (uint32, error) { return g.allocate(ctx, size, align) })
 	if err != nil {

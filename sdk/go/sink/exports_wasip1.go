@@ -44,20 +44,18 @@ var settledArea = make([]byte, guest.SettledSize)
 // verdictSize is that of a verdict in memory.
 var verdictSize = canon.SizeOf[wit.Verdict]()
 
-// settle lifts what is rare by reflection and takes the answer's body, the memo and the rows where they lie.
+// settle is called for each request: it copies the answer's texts and takes its body, the memo and the rows where they
+// lie.
 //
 //go:wasmexport culvert:connect/sink@0.2.0#settle
 func settle(context, contextLen, memo, memoLen, rows, rowsLen, tag, tagLen, status, target, targetLen, headers,
 	headersLen, body, bodyLen uint32, at int64) uint32 {
 	var out wit.Settled
 	fault := guest.Guard(func() error {
-		a, err := settleFunc.Lift(guest.Memory, append(guest.U(0, 0, 0, 0, 0, 0, tag, tagLen, status, target,
-			targetLen, headers, headersLen, 0, 0), uint64(at)))
-		if err != nil {
-			return err
-		}
-		response := guest.Arg[wit.Response](a[3])
-		response.Body = guest.View(body, bodyLen)
+		response := wit.Response{Tag: guest.Text(tag, tagLen), Status: uint16(status),
+			Target: guest.Text(target, targetLen), Headers: guest.Headers(headers, headersLen),
+			Body: guest.View(body, bodyLen), At: at}
+		var err error
 		out, err = registered.Settle(guest.View(context, contextLen), guest.View(memo, memoLen),
 			guest.List[uint32](rows, rowsLen), response)
 		return err

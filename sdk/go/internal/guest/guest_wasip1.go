@@ -42,6 +42,12 @@ func List[T wit.Row | wit.RecordID | uint32](ptr, n uint32) []T {
 	return unsafe.Slice((*T)(unsafe.Pointer(uintptr(ptr))), n)
 }
 
+// Text is a text at an address that the host gave, copied.
+func Text(ptr, size uint32) string { return string(View(ptr, size)) }
+
+// Headers is a list of headers at an address that the host gave, copied.
+func Headers(ptr, n uint32) []wit.Header { return headers(View(ptr, n*headerSize), View) }
+
 // realloc is the allocator of the canonical ABI. Size 0 gives 0: small pointers to nothing crash Go's stack copier.
 //
 //go:wasmexport cabi_realloc

@@ -1,5 +1,11 @@
 package guest
 
+import (
+	"encoding/binary"
+
+	"github.com/culvert-project/culvert/wit"
+)
+
 // Places of rows and data in the results of the hot calls, and the results' sizes, in bytes; a test compares them with
 // canon. A verdict that is "written" is all zeros, and so is the rest of a result that has nothing but such.
 const (
@@ -11,3 +17,37 @@ const (
 	SettledVerdicts          = 4
 	SettledSize              = 52
 )
+
+// headerSize is the size of a header in memory: address and length of its name, and those of its value.
+const headerSize = 16
+
+// headers reads a list of headers; view is memory at an address. Their texts are copied, all in one piece.
+func headers(list []byte, view func(ptr, size uint32) []byte) []wit.Header {
+	if len(list) == 0 {
+		return nil
+	}
+	texts := 2 * len(list) / headerSize
+	at := func(n int) []byte {
+		return view(binary.LittleEndian.Uint32(list[8*n:]), binary.LittleEndian.Uint32(list[8*n+4:]))
+	}
+	size := 0
+	for n := range texts {
+		size += int(binary.LittleEndian.Uint32(list[8*n+4:]))
+	}
+	together := make([]byte, 0, size)
+	for n := range texts {
+		together = append(together, at(n)...)
+	}
+	rest := string(together)
+	next := func(n int) (text string) {
+		size := binary.LittleEndian.Uint32(list[8*n+4:])
+		text, rest = rest[:size], rest[size:]
+		return text
+	}
+	all := make([]wit.Header, texts/2)
+	for i := range all {
+		all[i].Name = next(2 * i)
+		all[i].Value = next(2*i + 1)
+	}
+	return all
+}

@@ -3,6 +3,7 @@ package guest
 import (
 	"bytes"
 	"encoding/binary"
+	"slices"
 	"testing"
 
 	"github.com/culvert-project/culvert/wit"
@@ -58,7 +59,7 @@ func TestPlacesInSettled(t *testing.T) {
 		t.Errorf("the length is %d", n)
 	}
 	root[SettledVerdicts+4] = 0
-	if len(im.Blocks) != 2 || im.Blocks[0].Fixups[0].At != SettledVerdicts ||
+	if len(im.Blocks) != 2 || im.Fixups[0].At != SettledVerdicts ||
 		len(bytes.Trim(append(root, list...), "\x00")) > 0 {
 		t.Errorf("expected zeros, found %v and %v", root, list)
 	}
@@ -66,6 +67,42 @@ func TestPlacesInSettled(t *testing.T) {
 		t.Errorf("%d bytes for two verdicts of %d", len(list), size)
 	}
 }
+
+// Headers are read as canon lowers them.
+func TestHeadersAsTheyLie(t *testing.T) {
+	for _, want := range [][]wit.Header{nil, {{Name: "Location", Value: "/Set(1)"}},
+		{{Name: "a", Value: "Köln"}, {Name: "", Value: ""}, {Name: "b", Value: "2"}}} {
+		im, err := canon.Lower(want)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var memory []byte
+		view := func(ptr, size uint32) ([]byte, bool) { return memory[ptr : ptr+size], true }
+		at, err := im.Place(memoryFunc(view), func(size, align uint32) (uint32, error) {
+			for uint32(len(memory))%align != 0 {
+				memory = append(memory, 0)
+			}
+			ptr := uint32(len(memory))
+			memory = append(memory, make([]byte, size)...)
+			return ptr, nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		list := binary.LittleEndian.Uint32(memory[at[0]:])
+		got := headers(memory[list:][:len(want)*headerSize], func(ptr, size uint32) []byte { return memory[ptr:][:size] })
+		if !slices.Equal(got, want) {
+			t.Errorf("expected %q, found %q", want, got)
+		}
+	}
+	if size := canon.SizeOf[wit.Header](); size != headerSize {
+		t.Errorf("%d bytes, expected %d", headerSize, size)
+	}
+}
+
+type memoryFunc func(ptr, size uint32) ([]byte, bool)
+
+func (m memoryFunc) View(ptr, size uint32) ([]byte, bool) { return m(ptr, size) }
 
 func TestArenaKeepsToOneChunk(t *testing.T) {
 	var a arena
