@@ -363,6 +363,26 @@ func (s *state) pack() []byte {
 	return pack.Text(pack.Text(b, s.absent), s.packed)
 }
 
+// clone is a state that can be changed without this one.
+func (s *state) clone() *state {
+	c := *s
+	c.learned, c.numbering, c.matches = slices.Clone(s.learned), slices.Clone(s.numbering), slices.Clone(s.matches)
+	return &c
+}
+
+// same tells whether two states of one connector have learned the same.
+func (s *state) same(o *state) bool {
+	return slices.Equal(s.learned, o.learned) && slices.Equal(s.numbering, o.numbering) &&
+		slices.Equal(s.matches, o.matches) && s.absent == o.absent
+}
+
+// lastContext is the context that was read last, and the state in it, nil for none: most calls have that of the call
+// before. Nobody changes the state.
+type lastContext struct {
+	context string
+	state   *state
+}
+
 // cached is what the instance made of a context.
 type cached struct {
 	packed string
@@ -371,8 +391,19 @@ type cached struct {
 
 const maxContexts = 4
 
-// state reads a context.
+// state reads a context. What comes is the caller's to change; as it was, it stands in p.last.
 func (p *plugin) state(context []byte) (*state, error) {
+	if p.last.state == nil || string(context) != p.last.context {
+		s, err := p.readState(context)
+		if err != nil {
+			return nil, err
+		}
+		p.last = lastContext{string(context), s}
+	}
+	return p.last.state.clone(), nil
+}
+
+func (p *plugin) readState(context []byte) (*state, error) {
 	stale := &wit.Fault{Kind: wit.FaultStale, Message: "the context is of another version of this plugin"}
 	r := pack.Open(context)
 	if r.Text() != contextVersion {

@@ -26,6 +26,7 @@ func main() {}
 // plugin is the module's state: caches only.
 type plugin struct {
 	contexts []cached
+	last     lastContext
 	schemas  map[uint32][]wit.Node
 	// bodies is memory for bodies of requests, a piece of which is used once; longest is how long the longest one was.
 	bodies  []byte

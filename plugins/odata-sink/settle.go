@@ -2,7 +2,6 @@ package main
 
 import (
 	"math"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -18,12 +17,9 @@ func (p *plugin) Settle(context []byte, memo []byte, rows []uint32, response wit
 	if err != nil {
 		return wit.Settled{}, err
 	}
-	before, numbered, absent := slices.Clone(s.learned), slices.Clone(s.numbering), s.absent
-	matches := slices.Clone(s.matches)
 	verdicts, err := p.verdicts(s, memo, rows, &response)
 	settled := wit.Settled{Verdicts: verdicts}
-	if err == nil && (!slices.Equal(before, s.learned) || !slices.Equal(numbered, s.numbering) ||
-		absent != s.absent || !slices.Equal(matches, s.matches)) {
+	if err == nil && !s.same(p.last.state) {
 		settled.Context = wit.Ptr(s.pack())
 	}
 	return settled, err
@@ -361,9 +357,14 @@ func (s *state) exists(status uint16, code, message string) bool {
 
 // missing tells whether a refusal says that the entity isn't there.
 func (s *state) missing(response *wit.Response) bool {
+	switch status := response.Status; {
+	case status == 404 || status == 410:
+		return true
+	case status == 0 || success(status):
+		return false
+	}
 	code, _, _ := fault.Document(response.Body)
-	return response.Status == 404 || response.Status == 410 || !success(response.Status) && response.Status != 0 &&
-		fault.Listed(s.notFoundCodes, response.Status, code)
+	return fault.Listed(s.notFoundCodes, response.Status, code)
 }
 
 func uncertain(target, why string) *wit.Fault {

@@ -144,20 +144,24 @@ func IsError(body []byte) bool {
 // complete, with both; then the service itself has answered, and not a gateway in front of it, which has errors of its
 // own making.
 func Document(body []byte) (code, message string, ok bool) {
+	if isJSON(body) {
+		e := errorOf(body)
+		code, message = fromJSON(e)
+		return code, message, completeJSON(e)
+	}
 	code, message = document(body)
-	return code, message, complete(body)
+	return code, message, completeXML(body)
 }
 
-func complete(body []byte) bool {
-	text := strings.TrimLeft(strings.TrimPrefix(string(body), "\ufeff"), " \t\r\n")
-	if strings.HasPrefix(text, "{") {
-		e := errorOf(body)
-		message := e.At("message")
-		of := message.At("value").Kind == jsontext.String
-		// Gateways write a number beside a plain message, services one beside a message of OData v2.
-		code := e.At("code").Kind
-		return code == jsontext.String && (of || message.Kind == jsontext.String) || code == jsontext.Number && of
-	}
+func completeJSON(e jsontext.Value) bool {
+	message := e.At("message")
+	of := message.At("value").Kind == jsontext.String
+	// Gateways write a number beside a plain message, services one beside a message of OData v2.
+	code := e.At("code").Kind
+	return code == jsontext.String && (of || message.Kind == jsontext.String) || code == jsontext.Number && of
+}
+
+func completeXML(body []byte) bool {
 	r := markup.NewReader(body)
 	if kind, err := r.Next(); err != nil || kind != markup.Open || r.Local != "error" ||
 		!slices.Contains(metadataSpaces, r.Space) {
@@ -191,6 +195,8 @@ const blanks = " \t\r\n"
 func begin(body []byte) []byte {
 	return bytes.TrimLeft(bytes.TrimPrefix(body, []byte("\ufeff")), blanks)
 }
+
+func isJSON(body []byte) bool { return bytes.HasPrefix(begin(body), []byte("{")) }
 
 func isHTML(body []byte) bool {
 	first := begin(body[:min(len(body), 300)])
@@ -261,15 +267,15 @@ func Listed(codes []string, status uint16, code string) bool {
 
 // document reads code and message of an error document.
 func document(body []byte) (code, message string) {
-	text := strings.TrimLeft(strings.TrimPrefix(string(body), "\ufeff"), " \t\r\n")
+	text := begin(body)
 	switch {
-	case strings.HasPrefix(text, "{"):
-		return fromJSON(body)
+	case isJSON(body):
+		return fromJSON(errorOf(body))
 	case isHTML(body):
-	case strings.HasPrefix(text, "<"):
+	case bytes.HasPrefix(text, []byte("<")):
 		return fromXML(body)
-	case text != "":
-		line, _, _ := strings.Cut(text, "\n")
+	case len(text) > 0:
+		line, _, _ := strings.Cut(string(text), "\n")
 		line = strings.TrimSpace(line)
 		return "", strings.ToValidUTF8(line[:min(len(line), 200)], "\ufffd")
 	}
@@ -284,7 +290,7 @@ const maxTransaction = 64
 func transaction(body []byte) string {
 	id := ""
 	switch text := begin(body); {
-	case bytes.HasPrefix(text, []byte("{")):
+	case isJSON(body):
 		id = errorOf(body).At("innererror").At("transactionid").Text
 	case bytes.HasPrefix(text, []byte("<")) && bytes.Contains(text, []byte("transactionid")):
 		id = transactionOfXML(body)
@@ -338,10 +344,9 @@ func errorOf(body []byte) jsontext.Value {
 	return e
 }
 
-// fromJSON reads {"error":{"code":…,"message":{"value":…}}}; the top member may be odata.error, the message a plain
+// fromJSON reads the error of {"error":{"code":…,"message":{"value":…}}}, see errorOf; the message may be a plain
 // string.
-func fromJSON(body []byte) (code, message string) {
-	e := errorOf(body)
+func fromJSON(e jsontext.Value) (code, message string) {
 	if m := e.At("message"); m.Kind == jsontext.String {
 		message = m.Text
 	} else {
