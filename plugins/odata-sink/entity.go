@@ -94,7 +94,10 @@ func (s *state) settleFind(a *sentRequest, response *wit.Response,
 	if t == nil {
 		return unknown("the set is none of the connector's"), nil
 	}
-	field, sent := "", propertiesOf([]byte(a.sent))
+	field, sent := "", jsontext.Value{}
+	if len(entities) > 0 { // else there is nothing to compare with
+		sent = propertiesOf([]byte(a.sent))
+	}
 	said := sent.Members
 	if s.filter == "" {
 		sent.Members = slices.DeleteFunc(slices.Clone(said), func(m jsontext.Member) bool {

@@ -90,7 +90,8 @@ func TestHeadersAsTheyLie(t *testing.T) {
 			t.Fatal(err)
 		}
 		list := binary.LittleEndian.Uint32(memory[at[0]:])
-		got := headers(memory[list:][:len(want)*headerSize], func(ptr, size uint32) []byte { return memory[ptr:][:size] })
+		got := headers(memory[list:][:len(want)*headerSize],
+			func(ptr, size uint32) []byte { return memory[ptr:][:size] })
 		if !slices.Equal(got, want) {
 			t.Errorf("expected %q, found %q", want, got)
 		}
