@@ -1,19 +1,18 @@
 package main
 
 import (
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 )
 
-// A replay beside another process's writes nothing and says why, whichever folder each has; started again, it goes on
-// where the other one has ended.
-func TestReplayBesideAnother(t *testing.T) {
-	t.Parallel()
-	const rows = 40
-	d := newDocuments(t, 1, nil, saidTimes(rows), "sap.odata.enable.batch=0", "sap.odata.max.in.flight=1",
+// heldReplay starts a replay in a folder of its own. The answer about its first document is held until free.
+func heldReplay(t *testing.T, rows int) (d *documents, first *command, free func()) {
+	d = newDocuments(t, 1, nil, saidTimes(rows), "sap.odata.enable.batch=0", "sap.odata.max.in.flight=1",
 		"sap.odata.insert.uncertain=check", "sap.odata.check.filter=Topic")
 	d.written(t, 100_000)
 	readTopic(t, d.broker, "refused", rows)
@@ -23,19 +22,22 @@ func TestReplayBesideAnother(t *testing.T) {
 		<-goOn
 	})
 	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Method == http.MethodPost {
+		answer := httptest.NewRecorder()
+		if d.service.ServeHTTP(answer, r); answer.Code == http.StatusCreated {
 			hold()
 		}
-		d.service.ServeHTTP(w, r)
+		maps.Copy(w.Header(), answer.Header())
+		w.WriteHeader(answer.Code)
+		_, _ = w.Write(answer.Body.Bytes())
 	}))
 	t.Cleanup(front.Close)
-	free := sync.OnceFunc(func() { close(goOn) })
+	free = sync.OnceFunc(func() { close(goOn) })
 	t.Cleanup(free)
 	slow := d.file("slow.properties", instead(d.lines,
 		"sap.odata.host.port="+front.URL[strings.LastIndex(front.URL, ":")+1:])...)
-	first := d.start("dlq", "replay", "refused", "--plugins", plugins(t, "odata-sink", "smt"), "--data",
+	first = d.start("dlq", "replay", "refused", "--plugins", plugins(t, "odata-sink", "smt"), "--data",
 		d.subfolder("elsewhere"), d.worker, slow)
-	first.eventually("a request on its way", func() bool {
+	first.eventually("a document", func() bool {
 		select {
 		case <-held:
 			return true
@@ -43,9 +45,18 @@ func TestReplayBesideAnother(t *testing.T) {
 			return false
 		}
 	})
+	return d, first, free
+}
+
+// A replay beside another process's writes nothing and says why, whichever folder each has; started again, it goes on
+// where the other one has ended.
+func TestReplayBesideAnother(t *testing.T) {
+	t.Parallel()
+	const rows = 40
+	d, first, free := heldReplay(t, rows)
 	want := "connector inbox: dead letters are being replayed already"
-	if r := d.replay(t); r.code != 1 || !strings.Contains(r.stderr, want) || d.service.Count("Inbox") != 0 {
-		t.Errorf("expected %q and no documents, found exit %d, %d documents\n%s%s", want, r.code,
+	if r := d.replay(t); r.code != 1 || !strings.Contains(r.stderr, want) || d.service.Count("Inbox") != 1 {
+		t.Errorf("expected %q and one document, found exit %d, %d documents\n%s%s", want, r.code,
 			d.service.Count("Inbox"), r.stdout, r.stderr)
 	}
 	free()
@@ -55,5 +66,24 @@ func TestReplayBesideAnother(t *testing.T) {
 	if r := d.replay(t); r.code != 0 || d.service.Count("Inbox") != rows {
 		t.Errorf("expected %d documents, found %d, exit %d\n%s%s", rows, d.service.Count("Inbox"), r.code, r.stdout,
 			r.stderr)
+	}
+}
+
+// A replay whose process stood still until another one had its turn stores nothing over what that one has stored.
+func TestReplayThatStoodStill(t *testing.T) {
+	t.Parallel()
+	const rows = 40
+	d, first, free := heldReplay(t, rows)
+	first.signal(syscall.SIGSTOP)
+	free()
+	second := d.replay(t)
+	first.signal(syscall.SIGCONT)
+	if r := first.wait(); r.code != 1 || !strings.Contains(r.stderr, "group") {
+		t.Errorf("the first: exit %d\n%s%s", r.code, r.stdout, r.stderr)
+	}
+	third := d.replay(t)
+	if second.code != 0 || third.code != 0 || d.service.Count("Inbox") != rows {
+		t.Errorf("expected %d documents, found %d, exits %d and %d\n%s%s\n%s%s", rows, d.service.Count("Inbox"),
+			second.code, third.code, second.stdout, second.stderr, third.stdout, third.stderr)
 	}
 }

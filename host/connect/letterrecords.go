@@ -167,7 +167,7 @@ func (r *letterRecords) ask(l *DeadLetter) {
 // sent says that a letter was: one of an older record of its key that is read later is left.
 func (r *letterRecords) sent(l *DeadLetter) {
 	if u := r.unkeyed[l.Topic]; l.Record.Key == nil && u != nil {
-		u.last[l.Partition] = max(u.last[l.Partition], l.Offset)
+		u.has(l.Partition, l.Offset, l.Timestamp)
 	}
 	key := keyOf(l.Topic, l.Partition, l.Record.Key)
 	if newest, asked := r.newest[key]; asked {
@@ -231,7 +231,7 @@ func (r *letterRecords) compare(ctx context.Context, k kafka.Config) error {
 				r.newest[key] = max(newest, record.Offset)
 			}
 			if u != nil {
-				u.has(record)
+				u.has(record.Partition, record.Offset, record.Timestamp)
 			}
 			return nil
 		})
@@ -265,18 +265,18 @@ func (u *unkeyedTopic) begin() time.Time {
 }
 
 // has takes a record of the topic.
-func (u *unkeyedTopic) has(r *kgo.Record) {
-	u.last[r.Partition] = max(u.last[r.Partition], r.Offset)
+func (u *unkeyedTopic) has(partition int32, offset int64, at time.Time) {
+	u.last[partition] = max(u.last[partition], offset)
 	switch {
-	case r.Partition == u.newest.partition:
-		if r.Timestamp.After(u.newest.at) {
-			u.newest.at = r.Timestamp
+	case partition == u.newest.partition:
+		if at.After(u.newest.at) {
+			u.newest.at = at
 		}
-	case r.Timestamp.After(u.newest.at):
+	case at.After(u.newest.at):
 		u.second = u.newest
-		u.newest.partition, u.newest.at = r.Partition, r.Timestamp
-	case r.Timestamp.After(u.second.at):
-		u.second.partition, u.second.at = r.Partition, r.Timestamp
+		u.newest.partition, u.newest.at = partition, at
+	case at.After(u.second.at):
+		u.second.partition, u.second.at = partition, at
 	}
 }
 

@@ -120,7 +120,8 @@ func (h *Herder) replayOf(ctx context.Context, name string, reader *kafka.Reader
 	if c.admin != nil {
 		defer c.admin.Close()
 	}
-	turn, err := kafka.TakeTurn(ctx, h.o.Kafka, config.ConsumerGroup(replayOwner+name), r.Topic)
+	turn, err := kafka.TakeTurn(ctx, h.o.Kafka, config.ConsumerGroup(replayOwner+name),
+		h.o.Worker.Text("offset.storage.topic"))
 	if errors.Is(err, kafka.ErrTurnTaken) {
 		return fmt.Errorf("%w by another process: %w", ErrReplaying, err)
 	}
@@ -507,8 +508,11 @@ func (p *replay) sink(ctx context.Context, t *task, binding *plugin.Binding, tra
 	}
 }
 
-// store keeps what was replayed.
+// store keeps what was replayed. Whose turn it is not any more would write over what the next one has stored.
 func (p *replay) store(ctx context.Context, at replayPlace) error {
+	if err := p.turn.Alive(ctx); err != nil {
+		return err
+	}
 	fields := at.fields()
 	text := string(offset.AppendFields(nil, fields))
 	if text != p.kept {

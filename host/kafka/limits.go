@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -151,7 +152,7 @@ func (c Config) LearnTopic(ctx context.Context, a *Admin, topic string) error {
 	}
 	bytes, err := a.maxMessageBytes(ctx, topic)
 	if Away(err) || ctx.Err() != nil {
-		return fmt.Errorf("topic %s: max.message.bytes: %w", topic, err)
+		return fmt.Errorf("topic %s: max.message.bytes: %w", topic, cmp.Or(err, ctx.Err()))
 	}
 	l := c.limits()
 	l.mu.Lock()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -31,47 +32,60 @@ const (
 
 // Turn is the right to do what no two clients may do at once: a group gives it to one of its members, for as long as
 // that is one. It owns the goroutines of its client until Close.
+//
+// Invariants: a turn that is lost stays so, though the client joins the group again; who ends the context that it was
+// taken under has it until Close.
 type Turn struct {
 	client  *kgo.Client
 	session *session
 	group   string
 	// taken is closed when the turn is this client's.
 	taken chan struct{}
-	// life ends when it is not any more, or was refused.
-	life context.Context
-	end  context.CancelCauseFunc
+	// lost ends when it is not any more, or was refused; life ends then too, and with the context that the turn was
+	// taken under.
+	lost, life context.Context
+	// lose ends both.
+	lose context.CancelCauseFunc
 }
 
-// TakeTurn joins a group for the turn that it has for a topic which exists. It waits until a client that was killed is
-// given up; where another one still has the turn then, the error is [ErrTurnTaken].
+// TakeTurn joins a group for the turn that it has, by a topic which exists, the same for all that take it. It waits
+// until a client that was killed is given up; where another one still has the turn then, the error is [ErrTurnTaken].
 func TakeTurn(ctx context.Context, c Config, group, topic string) (*Turn, error) {
 	t := &Turn{session: newSession(turnSession), group: group, taken: make(chan struct{})}
-	t.life, t.end = context.WithCancelCause(ctx)
-	lost := func(_ context.Context, _ *kgo.Client, partitions map[string][]int32) {
+	lost, endLost := context.WithCancelCause(context.WithoutCancel(ctx))
+	life, endLife := context.WithCancelCause(ctx)
+	t.lost, t.life, t.lose = lost, life, func(cause error) {
+		endLost(cause)
+		endLife(cause)
+	}
+	taken := sync.OnceFunc(func() { close(t.taken) }) // a client that lost it joins again until it is closed
+	gone := func(_ context.Context, _ *kgo.Client, partitions map[string][]int32) {
 		if len(partitions) > 0 {
-			t.end(ErrTurnLost)
+			t.lose(ErrTurnLost)
 		}
 	}
 	client, dialer, err := newClient(c.ConsumerOpts(
 		kgo.ConsumeTopics(topic), kgo.ConsumerGroup(group), kgo.DisableAutoCommit(),
+		kgo.ConsumeStartOffset(kgo.NewOffset().AtEnd()), kgo.ConsumeResetOffset(kgo.NewOffset().AtEnd()),
 		kgo.Balancers(firstPartitions{kgo.CooperativeStickyBalancer()}),
-		kgo.SessionTimeout(turnSession), kgo.HeartbeatInterval(turnHeartbeat), kgo.WithHooks(t.session),
+		kgo.SessionTimeout(turnSession), kgo.RebalanceTimeout(turnSession), kgo.HeartbeatInterval(turnHeartbeat),
+		kgo.WithHooks(t.session),
 		kgo.OnPartitionsAssigned(func(_ context.Context, _ *kgo.Client, partitions map[string][]int32) {
 			if len(partitions) > 0 {
-				close(t.taken) // once: it is lost before it can come again, and then the client ends
+				taken()
 			}
 		}),
-		kgo.OnPartitionsRevoked(lost), kgo.OnPartitionsLost(lost)))
+		kgo.OnPartitionsRevoked(gone), kgo.OnPartitionsLost(gone)))
 	if err != nil {
-		t.end(err)
+		t.lose(err)
 		return nil, err
 	}
 	client.PauseFetchTopics(topic)
-	dialer.onDenied(t.end)
+	dialer.onDenied(t.lose)
 	t.client = client
 	go func() {
 		if err := guard.Do(c.Logger, "the turn of group "+group, t.watch); err != nil {
-			t.end(err)
+			t.lose(err)
 		}
 	}()
 	if err := t.wait(c.Logger); err != nil {
@@ -92,10 +106,14 @@ func (t *Turn) wait(log *slog.Logger) error {
 		case <-t.life.Done():
 			return context.Cause(t.life)
 		case <-limit.C:
+			if member, _ := t.client.GroupMetadata(); member == "" {
+				return fmt.Errorf("group %s: expected to join it within %v, found no coordinator that lets it", t.group,
+					turnWithin)
+			}
 			return fmt.Errorf("group %s: %w", t.group, ErrTurnTaken)
 		case <-quiet.C:
 			if log != nil {
-				log.Warn("another client has the turn, or was killed a moment ago: it is waited for", "group", t.group,
+				log.Warn("the turn is waited for: another client has it, or was killed a moment ago", "group", t.group,
 					"seconds", int((turnWithin - turnQuiet).Seconds()))
 			}
 		}
@@ -104,9 +122,9 @@ func (t *Turn) wait(log *slog.Logger) error {
 
 // watch returns what keeps the client from being a member, nil at the turn's end. Nothing is fetched.
 func (t *Turn) watch() (failure error) {
-	for failure == nil && t.life.Err() == nil {
-		t.client.PollFetches(t.life).EachError(func(_ string, _ int32, err error) {
-			if t.life.Err() == nil && failure == nil && !joinsAnew(err) {
+	for failure == nil && t.lost.Err() == nil {
+		t.client.PollFetches(t.lost).EachError(func(_ string, _ int32, err error) {
+			if t.lost.Err() == nil && failure == nil && !joinsAnew(err) {
 				failure = Lacking(err, "READ", "Group "+t.group)
 			}
 		})
@@ -119,22 +137,22 @@ func (t *Turn) Context() context.Context { return t.life }
 
 // Alive returns nil where no other client can have the turn, see [Consumer.Alive].
 func (t *Turn) Alive(ctx context.Context) error {
-	if err := context.Cause(t.life); err != nil {
+	if err := context.Cause(t.lost); err != nil {
 		return err
 	}
 	return t.session.confirm(ctx, t.client, t.group, nil)
 }
 
 // Lasts tells whether that is so by the time that the session has left.
-func (t *Turn) Lasts() bool { return t.life.Err() == nil && t.session.lasts() }
+func (t *Turn) Lasts() bool { return t.lost.Err() == nil && t.session.lasts() }
 
 // Close gives the turn to whoever waits for it.
 func (t *Turn) Close() {
 	t.client.CloseAllowingRebalance()
-	t.end(ErrTurnLost)
+	t.lose(ErrTurnLost)
 }
 
-// firstPartitions gives the first partition of each topic to one member, which keeps it for as long as it is one, and
+// firstPartitions gives the first partition of the topic to one member, which keeps it for as long as it is one, and
 // no other partition to anybody.
 type firstPartitions struct{ kgo.GroupBalancer }
 

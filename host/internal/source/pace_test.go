@@ -122,7 +122,7 @@ func TestBytesOfFollowedRequestsAreBounded(t *testing.T) {
 		}
 		_, err := w.run(t)
 		if err == nil || !strings.Contains(err.Error(), "bytes of requests that wait to be followed") ||
-			len(w.service.requests) > maxWaitingBytes/each+2 {
+			len(w.service.requests) > 2*(maxWaitingBytes/each+2) {
 			t.Errorf("expected an end at %d bytes, found %v behind %d requests", maxWaitingBytes, err,
 				len(w.service.requests))
 		}

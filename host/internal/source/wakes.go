@@ -65,8 +65,8 @@ type wake struct {
 // due tells whether a wake may be served now.
 func (w *wake) due() bool { return !w.again || !time.Now().Before(w.notBefore) }
 
-// wakeQueue are wakes in the order in which they are served. The time that each call takes does not grow with how many
-// there are, but with how many of them come again.
+// wakeQueue are wakes in the order in which they are served. The time that each call but addFirst takes does not grow
+// with how many there are, but with how many of them come again.
 type wakeQueue struct {
 	list []*wake
 	// byToken are those that a notification of the same joins: the one of list that came last with a token.

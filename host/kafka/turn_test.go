@@ -1,0 +1,74 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// A turn that was lost stays so, though its client joins the group again and gets the partition back.
+func TestTurnThatIsLost(t *testing.T) {
+	t.Parallel()
+	b := newBeginning(t, 1)
+	turn, err := TakeTurn(testContext(t), testConfig(b.b.Addr()), "turns", "orders")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(turn.Close)
+	if err := turn.Alive(testContext(t)); err != nil || !turn.Lasts() {
+		t.Fatalf("expected it to have the turn, found %v", err)
+	}
+	again := make(chan struct{})
+	b.b.cluster.ControlKey(int16(kmsg.Heartbeat), func(r kmsg.Request) (kmsg.Response, error, bool) { // once
+		answer := r.ResponseKind().(*kmsg.HeartbeatResponse)
+		answer.ErrorCode = kerr.UnknownMemberID.Code
+		b.b.cluster.ControlKey(int16(kmsg.SyncGroup), func(kmsg.Request) (kmsg.Response, error, bool) {
+			b.b.cluster.ControlKey(int16(kmsg.Heartbeat), func(kmsg.Request) (kmsg.Response, error, bool) {
+				close(again) // it has been given what it is a member for
+				return nil, nil, false
+			})
+			return nil, nil, false
+		})
+		return answer, nil, true
+	})
+	<-turn.Context().Done()
+	if err := context.Cause(turn.Context()); !errors.Is(err, ErrTurnLost) {
+		t.Errorf("expected %v, found %v", ErrTurnLost, err)
+	}
+	<-again
+	if err := turn.Alive(testContext(t)); !errors.Is(err, ErrTurnLost) || turn.Lasts() {
+		t.Errorf("expected it to stay lost, found %v", err)
+	}
+}
+
+// Who is stopped has the turn until it is given up: what is half done may be completed.
+func TestTurnOutlastsItsContext(t *testing.T) {
+	t.Parallel()
+	b := newBeginning(t, 1)
+	config := testConfig(b.b.Addr())
+	config.Consumer.Reset = "none" // which says what becomes of records, of which a turn reads none
+	ctx, stop := context.WithCancel(testContext(t))
+	defer stop()
+	turn, err := TakeTurn(ctx, config, "turns", "orders")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(turn.Close)
+	stop()
+	<-turn.Context().Done()
+	beats, kept := atomic.Int32{}, make(chan struct{})
+	b.b.cluster.ControlKey(int16(kmsg.Heartbeat), func(kmsg.Request) (kmsg.Response, error, bool) {
+		if b.b.cluster.KeepControl(); beats.Add(1) == 2 {
+			close(kept)
+		}
+		return nil, nil, false
+	})
+	<-kept
+	if err := turn.Alive(testContext(t)); err != nil || !turn.Lasts() {
+		t.Errorf("expected it to have the turn, found %v", err)
+	}
+}
