@@ -85,7 +85,7 @@ func ascend(t *testing.T, topic string, records []*kgo.Record) {
 	t.Helper()
 	last := 0
 	for i, r := range records {
-		n, err := strconv.Atoi(strings.Trim(string(r.Key), `{"OrderID":}`))
+		n, err := strconv.Atoi(strings.TrimSuffix(strings.TrimPrefix(string(r.Key), `{"OrderID":`), "}"))
 		if err != nil || i > 0 && n != last+1 {
 			t.Fatalf("%s: expected number %d as record %d, found %s", topic, last+1, i, r.Key)
 		}
