@@ -77,7 +77,7 @@ func (f Fencer) before(ctx context.Context, connector string) (c Counts, err err
 		return c, err
 	}
 	defer reader.Close()
-	_, err = reader.Read(ctx, f.Topic.Name, kafka.ReadOptions{}, func(r *kgo.Record) error {
+	_, err = reader.Read(ctx, f.Topic.Name, kafka.ReadOptions{Expected: true}, func(r *kgo.Record) error {
 		if string(r.Key) != key(connector) {
 			return nil
 		}

@@ -1,10 +1,14 @@
 package fencing
 
 import (
+	"log/slog"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/culvert-project/culvert/host/kafka"
+	"github.com/culvert-project/culvert/host/kafka/kafkatest"
 )
 
 func TestIDs(t *testing.T) {
@@ -40,5 +44,16 @@ func TestStrangeCounts(t *testing.T) {
 	}
 	if got, err := countsOf(nil); err != nil || got != (Counts{}) {
 		t.Errorf("a tombstone: found %v and %v", got, err)
+	}
+}
+
+// The leader of the topic of configurations may not know yet of it when it was made a moment ago.
+func TestFenceByATopicThatBrokersKnowLate(t *testing.T) {
+	k := kafka.Defaults()
+	k.Bootstrap = kafkatest.KnownLate(t, 10).ListenAddrs()
+	f := Fencer{Worker: k, Group: "g", Log: slog.New(slog.DiscardHandler), Topic: kafka.Internal{
+		Name: "connect-configs", Setting: "config.storage.topic", Partitions: 1, Replication: 1}}
+	if err := f.Fence(t.Context(), k, "orders", Counts{Tasks: 1, Producers: 1}); err != nil {
+		t.Error(err)
 	}
 }

@@ -22,7 +22,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/culvert-project/culvert/host/guard"
-	"github.com/culvert-project/culvert/host/internal/pause"
 	"github.com/culvert-project/culvert/host/kafka"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
@@ -171,28 +170,11 @@ func Open(ctx context.Context, k kafka.Config, c Config, connectors []string, lo
 	for _, name := range connectors {
 		s.known[name] = true
 	}
-	if err := s.begin(ctx); err != nil {
+	if err := s.Refresh(ctx); err != nil {
 		s.Close()
 		return nil, err
 	}
 	return s, nil
-}
-
-// knownWithin is how long brokers may take to know a topic that is there, as for Kafka Connect's KafkaBasedLog: of one
-// that was made a moment ago, or after a broker's start, others than the controller know nothing at first.
-const knownWithin = 30 * time.Second
-
-// begin is the first Refresh.
-func (s *Store) begin(ctx context.Context) error {
-	for start := time.Now(); ; {
-		err := s.Refresh(ctx)
-		if !errors.Is(err, kafka.ErrUnknownTopic) || time.Since(start) > knownWithin {
-			return err
-		}
-		if err := pause.For(ctx, 100*time.Millisecond); err != nil {
-			return err
-		}
-	}
 }
 
 func ensureTopic(ctx context.Context, k kafka.Config, c Config) error {
@@ -251,8 +233,8 @@ func (s *Store) knows(connector string) bool {
 // last is looked into.
 func (s *Store) read(ctx context.Context, from kafka.Positions, known map[string]bool) error {
 	n := newest{known: known, records: map[recordPlace]*kgo.Record{}, log: s.log}
-	at, err := s.reader.Read(ctx, s.config.Topic, kafka.ReadOptions{From: from, Resumed: true, SideBySide: true},
-		n.take)
+	at, err := s.reader.Read(ctx, s.config.Topic, kafka.ReadOptions{From: from, Resumed: true, SideBySide: true,
+		Expected: true}, n.take)
 	n.skippedMore(s.config.Topic)
 	if errors.Is(err, kafka.ErrShrunk) {
 		// Not by itself: sources would go back to what the topic has now, and read again what lies behind it.

@@ -7,19 +7,16 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kerr"
-	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
-	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/culvert-project/culvert/host/kafka"
+	"github.com/culvert-project/culvert/host/kafka/kafkatest"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -465,34 +462,7 @@ func TestParse(t *testing.T) {
 
 // The leader of a topic that was made a moment ago may not know yet of it, nor that it is its leader.
 func TestOpenOfATopicThatBrokersKnowLate(t *testing.T) {
-	cluster, err := kfake.NewCluster(kfake.NumBrokers(1))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(cluster.Close)
 	k := kafka.Defaults()
-	k.Bootstrap = cluster.ListenAddrs()
-	var asked atomic.Int32
-	cluster.ControlKey(int16(kmsg.ListOffsets), func(r kmsg.Request) (kmsg.Response, error, bool) {
-		cluster.KeepControl()
-		if asked.Add(1) > 10 {
-			return nil, nil, false
-		}
-		answer := r.ResponseKind().(*kmsg.ListOffsetsResponse)
-		for _, topic := range r.(*kmsg.ListOffsetsRequest).Topics {
-			unknown := kmsg.NewListOffsetsResponseTopic()
-			unknown.Topic = topic.Topic
-			for _, p := range topic.Partitions {
-				partition := kmsg.NewListOffsetsResponseTopicPartition()
-				partition.Partition, partition.ErrorCode = p.Partition, kerr.UnknownTopicOrPartition.Code
-				unknown.Partitions = append(unknown.Partitions, partition)
-			}
-			answer.Topics = append(answer.Topics, unknown)
-		}
-		return answer, nil, true
-	})
+	k.Bootstrap = kafkatest.KnownLate(t, 10).ListenAddrs()
 	openTestStore(t, k, Config{Topic: "connect-offsets", Partitions: 1, Replication: 1})
-	if asked.Load() <= 10 {
-		t.Errorf("asked %d times", asked.Load())
-	}
 }

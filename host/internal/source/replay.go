@@ -36,7 +36,7 @@ type DeadLetter struct {
 type Replay struct {
 	// Partition is where it is stored how far they are.
 	Partition []wit.Field
-	// Next returns some letters, and what is stored behind them; no letters: these were all. It is called when those
+	// Next returns some letters, and what is stored after them; no letters: these were all. It is called when those
 	// before are acknowledged and stored. Letters that are documents and unreadable are not to be among them.
 	Next func(ctx context.Context, unreadable Unreadable) (letters []DeadLetter, behind []wit.Field, err error)
 }

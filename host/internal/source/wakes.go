@@ -299,8 +299,8 @@ func (f *feed) woken() bool {
 	return f.wakes.waiting.due()
 }
 
-// release counts the wakes as served whose rows are in Kafka with what is stored behind them: with transactions a
-// commit may be refused long after the rows were sent, and the feed that starts over then serves them again. It waits
+// release counts the wakes as served whose rows are in Kafka, and their offsets with them: with transactions a commit
+// may be refused long after the rows were sent, and the feed that starts over then serves them again. It waits
 // for that at once where many are served or none is waiting, else with those that come next.
 func (f *feed) release(ctx context.Context) error {
 	f.mu.Lock()
