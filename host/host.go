@@ -223,8 +223,8 @@ func Check(ctx context.Context, c Config) (Checked, error) {
 }
 
 // CheckWithoutSecrets is Check where references to config providers that lead to nothing are taken as present, as on a
-// machine that does not have the secrets: nothing is said of settings with such a one, nor of those that may be wrong
-// for no other reason.
+// machine that does not have the secrets. Problems of settings with such a reference are left out, and so are those of
+// other settings that the reference alone may have caused.
 func CheckWithoutSecrets(ctx context.Context, c Config) (Checked, error) {
 	h, problems, err := open(ctx, c, false)
 	if err != nil {

@@ -86,7 +86,7 @@ func (o *consuming) options(ctx context.Context, reader *kafka.Reader, topic str
 		return read, wrong(errors.New("--offset: expected --partition beside it, whose offset it is"))
 	}
 	if o.since != "" {
-		at, err := timeOf(o.since, time.Now())
+		at, err := timeOf("--from", o.since, time.Now())
 		if err != nil {
 			return read, wrong(err)
 		}
@@ -97,7 +97,7 @@ func (o *consuming) options(ctx context.Context, reader *kafka.Reader, topic str
 	if o.partition >= 0 {
 		read.To = kafka.Positions{o.partition: math.MaxInt64}
 	}
-	if o.offset > 0 { // beyond the end a broker has a consumer begin somewhere else
+	if o.offset > 0 { // beyond the end a broker has a consumer begin somewhere else; no record is as late as that time
 		ends, err := reader.Since(ctx, topic, time.UnixMilli(math.MaxInt64))
 		if end, there := ends[o.partition]; err == nil && there && end < o.offset {
 			err = fmt.Errorf("--offset: partition %d of topic %s ends at offset %d, found %d", o.partition, topic, end,
@@ -111,8 +111,8 @@ func (o *consuming) options(ctx context.Context, reader *kafka.Reader, topic str
 	return read, nil
 }
 
-// timeOf reads a time, or how long ago it was.
-func timeOf(text string, now time.Time) (time.Time, error) {
+// timeOf reads the time of a flag, or how long ago it was.
+func timeOf(flag, text string, now time.Time) (time.Time, error) {
 	if ago, err := time.ParseDuration(text); err == nil && ago >= 0 {
 		return now.Add(-ago), nil
 	}
@@ -121,8 +121,8 @@ func timeOf(text string, now time.Time) (time.Time, error) {
 			return at, nil
 		}
 	}
-	return time.Time{}, fmt.Errorf("--from: expected a time such as 2026-02-03T04:05:06Z or 2026-02-03, or how long "+
-		"ago, such as 1h30m, found %q", text)
+	return time.Time{}, fmt.Errorf("%s: expected a time such as 2026-02-03T04:05:06Z or 2026-02-03, or how long "+
+		"ago, such as 1h30m, found %q", flag, text)
 }
 
 // brokersOf are those that a command reads from, and how: by the worker of a file, if there is one, and

@@ -53,8 +53,8 @@ func (l *letterFlags) flags(c *cobra.Command) {
 	f.StringVar(&l.filter.Connector, "connector", "", "only those of the connector with this `NAME`")
 	f.StringVar(&l.filter.Error, "error", "",
 		"only those whose exception has this `TEXT` in its class or message, in any case")
-	f.StringVar(&l.since, "since", "", "only those that failed at this `time` or later: 2006-01-02T15:04:05Z, or a "+
-		"duration ago such as 2h")
+	f.StringVar(&l.since, "since", "", "only those that failed at this `time` or later, such as "+
+		"2026-02-03T04:05:06Z or 2026-02-03, or how long ago, such as 2h")
 	f.StringVar(&l.until, "until", "", "only those that failed before this `time`")
 }
 
@@ -64,15 +64,12 @@ func (l *letterFlags) read(now time.Time) (f connect.LetterFilter, err error) {
 	for _, one := range []struct {
 		name, text string
 		into       *time.Time
-	}{{"since", l.since, &f.Since}, {"until", l.until, &f.Until}} {
+	}{{"--since", l.since, &f.Since}, {"--until", l.until, &f.Until}} {
 		if one.text == "" {
 			continue
 		}
-		if ago, err := time.ParseDuration(one.text); err == nil {
-			*one.into = now.Add(-ago)
-		} else if *one.into, err = time.Parse(time.RFC3339, one.text); err != nil {
-			return f, wrong(fmt.Errorf("--%s: expected a time as 2006-01-02T15:04:05Z or a duration as 2h, found %q",
-				one.name, one.text))
+		if *one.into, err = timeOf(one.name, one.text, now); err != nil {
+			return f, wrong(err)
 		}
 	}
 	return f, nil
@@ -264,7 +261,7 @@ into the service, with its settings for retries, uncertain inserts and order.
 Each letter is sent once, and a sink's record once however many letters it has: what was replayed is stored beside the offsets of the
 worker, in the transaction of its records where the worker has exactly.once.source.support=enabled, else behind them. What is refused
 once more goes back to the topic, and a header counts how often. A fault that is no letter's (a service that does not answer, a logon
-that is refused) ends the command; started again, it goes on behind what was replayed.
+that is refused) ends the command; started again, it goes on after what was replayed.
 
 A sink's record of which its topic has a later one of the same key is left, since it would be written over what is newer; one without a
 key where its topic has any later one. --older sends them all the same.

@@ -494,7 +494,7 @@ func TestLoginModulesAreReadable(t *testing.T) {
 	runtime.KeepAlive(resolved)
 }
 
-// What a provider gives anew is hidden as what it gave before, as long as it is in use.
+// A value that a provider gives later is hidden, and so is the earlier one as long as something uses it.
 func TestWhatIsFollowedIsHidden(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "some.properties")
 	write(t, file, "pw=first-s3cret")

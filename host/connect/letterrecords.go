@@ -243,8 +243,8 @@ func (r *letterRecords) compare(ctx context.Context, k kafka.Config) error {
 }
 
 // unkeyedTopic is what is known of a topic whose letters have no key: their entities are named by their values, which
-// its plugin alone can read, so any record that came later may be of the same one. In a letter's own partition that is
-// one behind it, in the others one that is not of an earlier time.
+// its plugin alone can read, so any record that came later may be of the same one. In a letter's own partition
+// a later record has a greater offset, in the others the same time or a later one.
 type unkeyedTopic struct {
 	first time.Time // of its letters
 	// last is the offset of the last record by partition, and newest the one of the latest time; second is that of all

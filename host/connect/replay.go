@@ -342,13 +342,13 @@ func (p *replay) unfit(l *DeadLetter) string {
 		if l.Partition < 0 || l.Offset < 0 {
 			return "that do not say which record they were"
 		}
-		switch {
+		switch older := p.records.older(l); {
 		case p.records.odd[l.identity()]:
 			return "of records whose letters name parts of different numbers of rows"
-		case p.records.older(l) && l.Record.Key == nil:
+		case older && l.Record.Key == nil:
 			return "of records without a key, in whose topic later ones may be of the same entity, which they would " +
 				"be written over: --older sends them all the same"
-		case p.records.older(l):
+		case older:
 			return "of records that are older than a later one of the same key, which they would be written over: " +
 				"--older sends them all the same"
 		}

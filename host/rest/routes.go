@@ -69,7 +69,7 @@ var about = map[string]string{
 		"partition of their topic (?last=, at most 1000); ?error= in class or message of the exception.",
 	"POST /culvert/connectors/{name}/deadletters/replay": "Sends the connector's dead letters once more, each of " +
 		"them once, or {\"again\": true}; {\"error\": …} chooses. It ends after 4 minutes, and another one goes on " +
-		"behind it.",
+		"after it.",
 	"GET /culvert/openapi.json": "All of these as an OpenAPI document.",
 	"GET /metrics":              "Figures in the format of Prometheus.",
 }
