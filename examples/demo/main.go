@@ -113,12 +113,13 @@ configuration  %s
 
 // worker runs culvert until it ends or ctx does; then it gets SIGTERM and the time that it needs.
 func (d *demo) worker(ctx context.Context, port string, rest int) error {
-	args := []string{"run", "--config", d.config, "--data", d.data, "--progress"}
+	args := []string{"run", "--config", d.config, "--data", d.data, "--progress",
+		"--set", fmt.Sprintf("listeners=http://127.0.0.1:%d", rest)}
 	if d.once {
 		args = append(args, "--once")
 	}
 	c := exec.CommandContext(ctx, d.culvert, args...)
-	c.Env = append(os.Environ(), "DEMO_PORT="+port, "DEMO_REST_PORT="+strconv.Itoa(rest))
+	c.Env = append(os.Environ(), "DEMO_PORT="+port)
 	c.Stdout, c.Stderr = os.Stdout, os.Stderr
 	c.Cancel = func() error { return c.Process.Signal(syscall.SIGTERM) }
 	c.WaitDelay = 30 * time.Second
