@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -17,13 +18,18 @@ import (
 )
 
 // offsetRecords stores offsets as one number in a topic.
-type offsetRecords struct{ committed []int64 }
+type offsetRecords struct {
+	mu        sync.Mutex
+	committed []int64
+}
 
 func (*offsetRecords) Record(o Offset) *kgo.Record {
 	return &kgo.Record{Topic: "offsets", Value: fmt.Append(nil, *o.Position[0].Value.Integer), Partition: -1}
 }
 
 func (r *offsetRecords) Committed(o Offset, _ *kgo.Record) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	r.committed = append(r.committed, *o.Position[0].Value.Integer)
 }
 

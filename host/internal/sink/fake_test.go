@@ -82,11 +82,14 @@ func (g *group) join(_ []string, r Rebalances) (Consumer, error) {
 
 func (g *group) assign(p topicPartition) {
 	g.events.Assigned(map[string][]int32{p.topic: {p.partition}})
+	g.mu.Lock()
 	next, ok := g.committed[p]
+	metadata := g.metadata[p]
+	g.mu.Unlock()
 	if !ok {
 		next = -1
 	}
-	g.events.Committed(p.topic, p.partition, next, g.metadata[p])
+	g.events.Committed(p.topic, p.partition, next, metadata)
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.owned[p], g.at[p] = true, g.committed[p]

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -488,7 +489,7 @@ func TestWakesThatComeAgain(t *testing.T) {
 type postponing struct {
 	transactions
 	// refuses has the next commit refused that has such a record; "": none.
-	refuses *string
+	refuses *atomic.Pointer[string]
 	due     *time.Timer
 }
 
@@ -511,8 +512,8 @@ func (o *postponing) end(ctx context.Context) error {
 	}
 	o.due.Stop()
 	o.due, o.open = nil, true
-	if text := *o.refuses; text != "" && strings.Contains(strings.Join(o.lines, " "), text) {
-		*o.refuses = ""
+	if text := o.refuses.Load(); text != nil && strings.Contains(strings.Join(o.lines, " "), *text) {
+		o.refuses.Store(nil)
 		_ = o.transactions.Abort(ctx)
 		return &kafka.Rewound{Cause: kerr.InvalidTxnState}
 	}
@@ -522,7 +523,7 @@ func (o *postponing) end(ctx context.Context) error {
 // With exactly-once the second answer about an entity is read again, too, when its commit is refused.
 func TestSecondAnswerWhoseCommitIsRefused(t *testing.T) {
 	r := &reader{exact: true, holds: true}
-	refuses := ""
+	var refuses atomic.Pointer[string]
 	postponed := func(w *world) {
 		w.o.NewOutput = func(string) (Output, error) {
 			return &postponing{transactions: transactions{t: t, b: w.broker}, refuses: &refuses}, nil
@@ -539,7 +540,7 @@ func TestSecondAnswerWhoseCommitIsRefused(t *testing.T) {
 			t.Fatal(err)
 		}
 		answer("late=there")
-		refuses = "there"
+		refuses.Store(new("there"))
 		time.Sleep(10 * time.Minute)
 		synctest.Wait()
 		var found []string
@@ -548,7 +549,7 @@ func TestSecondAnswerWhoseCommitIsRefused(t *testing.T) {
 				found = append(found, line)
 			}
 		}
-		if want := []string{"topic0/late=gone", "topic0/late=there"}; refuses != "" || !slices.Equal(found, want) {
+		if want := []string{"topic0/late=gone", "topic0/late=there"}; refuses.Load() != nil || !slices.Equal(found, want) {
 			t.Errorf("expected a commit to be refused, and %q in Kafka, found %q", want, found)
 		}
 	})

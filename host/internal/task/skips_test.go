@@ -1,7 +1,6 @@
 package task
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -9,19 +8,22 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/culvert-project/culvert/host/internal/logtest"
 )
 
 // One line for each cause and ten seconds, with a count, and nothing that is not counted.
 func TestSkips(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var out bytes.Buffer
-		log := slog.New(slog.NewTextHandler(&out, nil))
+		var out logtest.Journal
+		log, seen := out.Logger(slog.LevelInfo), 0
 		s := &Skips{Message: "record skipped"}
 		lines := func(want ...string) {
 			t.Helper()
 			synctest.Wait()
-			found := strings.Split(strings.TrimSuffix(out.String(), "\n"), "\n")
-			out.Reset()
+			said := out.String()
+			found := strings.Split(strings.TrimSuffix(said[seen:], "\n"), "\n")
+			seen = len(said)
 			if len(found) != len(want) {
 				t.Fatalf("expected %d lines, found %q", len(want), found)
 			}
@@ -45,10 +47,11 @@ func TestSkips(t *testing.T) {
 		for i := range 1000 { // of as many causes
 			s.Skip(log, AtEncode, errors.New(strings.Repeat("x", i+1)), []any{"offset", i}, nil)
 		}
-		if n := strings.Count(out.String(), "\n"); n != maxCauses+1 {
+		said := out.String()
+		if n := strings.Count(said[seen:], "\n"); n != maxCauses+1 {
 			t.Errorf("expected %d lines, found %d", maxCauses+1, n)
 		}
-		out.Reset()
+		seen = len(said)
 		s.Close()
 		lines(fmt.Sprintf("count=%d", 1000-maxCauses-1))
 	})
