@@ -246,11 +246,22 @@ func (c *command) wait() result {
 	return result{c.process.ProcessState.ExitCode(), c.stdout.String(), c.stderr.String()}
 }
 
+// signal returns after SIGSTOP when no thread of the process runs any more.
 func (c *command) signal(s syscall.Signal) {
 	c.t.Helper()
 	if err := c.process.Process.Signal(s); err != nil {
 		c.t.Fatal(err)
 	}
+	if s != syscall.SIGSTOP {
+		return
+	}
+	c.eventually("a process that stands still", func() bool {
+		threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", c.process.Process.Pid))
+		return err == nil && len(threads) > 0 && !slices.ContainsFunc(threads, func(thread string) bool {
+			text, err := os.ReadFile(thread)
+			return err != nil || !strings.Contains(string(text), ") T ")
+		})
+	})
 }
 
 // eventually polls until done answers true, or fails with what the command has said.
