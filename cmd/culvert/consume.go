@@ -97,7 +97,9 @@ func (o *consuming) options(ctx context.Context, reader *kafka.Reader, topic str
 	if o.partition >= 0 {
 		read.To = kafka.Positions{o.partition: math.MaxInt64}
 	}
-	if o.offset > 0 { // beyond the end a broker has a consumer begin somewhere else; no record is as late as that time
+	if o.offset > 0 {
+		// From an offset beyond the end nothing would be read, or with --follow what stands at another one. The ends
+		// are the offsets since a time that no record has.
 		ends, err := reader.Since(ctx, topic, time.UnixMilli(math.MaxInt64))
 		if end, there := ends[o.partition]; err == nil && there && end < o.offset {
 			err = fmt.Errorf("--offset: partition %d of topic %s ends at offset %d, found %d", o.partition, topic, end,

@@ -246,7 +246,7 @@ func (c *command) wait() result {
 	return result{c.process.ProcessState.ExitCode(), c.stdout.String(), c.stderr.String()}
 }
 
-// signal returns after SIGSTOP when no thread of the process runs any more.
+// signal sends the process a signal. After SIGSTOP it waits until each thread has stopped: the kernel returns earlier.
 func (c *command) signal(s syscall.Signal) {
 	c.t.Helper()
 	if err := c.process.Process.Signal(s); err != nil {
@@ -255,7 +255,7 @@ func (c *command) signal(s syscall.Signal) {
 	if s != syscall.SIGSTOP {
 		return
 	}
-	c.eventually("a process that stands still", func() bool {
+	c.eventually("a process all of whose threads have stopped", func() bool {
 		threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", c.process.Process.Pid))
 		return err == nil && len(threads) > 0 && !slices.ContainsFunc(threads, func(thread string) bool {
 			text, err := os.ReadFile(thread)

@@ -508,7 +508,7 @@ func (p *replay) sink(ctx context.Context, t *task, binding *plugin.Binding, tra
 	}
 }
 
-// store keeps what was replayed. Whose turn it is not any more would write over what the next one has stored.
+// store keeps what was replayed. Without the turn it fails: it would write over what the next process has stored.
 func (p *replay) store(ctx context.Context, at replayPlace) error {
 	if err := p.turn.Alive(ctx); err != nil {
 		return err

@@ -9,6 +9,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/culvert-project/culvert/host/kafka/kafkatest"
 )
 
 func openTestAdmin(t *testing.T, addr string) *Admin {
@@ -123,34 +125,17 @@ func TestOffsetsWaitForLeaders(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			refused, times := 0, 3
-			b.cluster.ControlKey(int16(kmsg.ListOffsets), func(r kmsg.Request) (kmsg.Response, error, bool) {
-				if refused++; refused > times {
-					return nil, nil, false
-				}
-				b.cluster.KeepControl()
-				answer := r.ResponseKind().(*kmsg.ListOffsetsResponse)
-				for _, asked := range r.(*kmsg.ListOffsetsRequest).Topics {
-					topic := kmsg.NewListOffsetsResponseTopic()
-					topic.Topic = asked.Topic
-					for _, p := range asked.Partitions {
-						partition := kmsg.NewListOffsetsResponseTopicPartition()
-						partition.Partition, partition.ErrorCode = p.Partition, kerr.NotLeaderForPartition.Code
-						topic.Partitions = append(topic.Partitions, partition)
-					}
-					answer.Topics = append(answer.Topics, topic)
-				}
-				return answer, nil, true
-			})
+			const times = 3
+			asked := kafkatest.RefuseOffsets(b.cluster, times, kerr.NotLeaderForPartition)
 			a, err := NewAdmin(config)
 			if err != nil {
 				t.Fatal(err)
 			}
 			defer a.Close()
 			found, err := ask(a)
-			if err != nil || len(found) != 1 || refused <= times {
+			if n := asked.Load(); err != nil || len(found) != 1 || n <= times {
 				t.Errorf("expected the offset of a partition after %d refusals, found %v, %v after %d", times, found,
-					err, refused-1)
+					err, n-1)
 			}
 		})
 	}

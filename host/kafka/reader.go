@@ -65,8 +65,8 @@ type ReadOptions struct {
 	Follow bool
 	// Uncommitted gives records of open and aborted transactions too.
 	Uncommitted bool
-	// Expected: the topic is there, so brokers that do not know it are asked again for 30 s, as Kafka Connect's
-	// KafkaBasedLog does. Of a topic that was made a moment ago, others than the controller know nothing at first.
+	// Expected: the topic is there, so brokers that do not know it are asked again for 30 s, as by Kafka Connect's
+	// KafkaBasedLog: for a moment after it was made only the controller knows it.
 	Expected bool
 	// SideBySide reads partitions beside each other, where their order among each other does not matter; the records
 	// are handed over one at a time all the same. Not with [ErrStop].
@@ -77,16 +77,13 @@ type ReadOptions struct {
 // looked at.
 const partitionsBeside = 4
 
-// expectedWithin is how long brokers may take to know a topic that is there.
-const expectedWithin = 30 * time.Second
-
 // Read hands every record to each, in order within a partition, one partition after the other unless the options say
 // otherwise. The records and their bytes may be kept. It returns where it stands, also with an error. The end of the
 // context while following is no error.
 func (r *Reader) Read(ctx context.Context, topic string, o ReadOptions, each func(*kgo.Record) error) (Positions,
 	error) {
 	from, to, err := r.bounds(ctx, topic, o)
-	for start := time.Now(); o.Expected && errors.Is(err, ErrUnknownTopic) && time.Since(start) < expectedWithin; {
+	for tries := 0; o.Expected && errors.Is(err, ErrUnknownTopic) && tries < leaderTries; tries++ {
 		if err := pause.For(ctx, 100*time.Millisecond); err != nil {
 			return nil, err
 		}

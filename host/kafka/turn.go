@@ -33,23 +33,24 @@ const (
 // Turn is the right to do what no two clients may do at once: a group gives it to one of its members, for as long as
 // that is one. It owns the goroutines of its client until Close.
 //
-// Invariants: a turn that is lost stays so, though the client joins the group again; who ends the context that it was
-// taken under has it until Close.
+// Invariants: a turn that is lost stays lost, though the client joins the group again. The end of the context that was
+// given to [TakeTurn] does not lose it: the client has it until Close.
 type Turn struct {
 	client  *kgo.Client
 	session *session
 	group   string
 	// taken is closed when the turn is this client's.
 	taken chan struct{}
-	// lost ends when it is not any more, or was refused; life ends then too, and with the context that the turn was
-	// taken under.
+	// lost ends when another client may have the turn, or the group refuses this one. life ends with lost, and with the
+	// context that was given to TakeTurn.
 	lost, life context.Context
 	// lose ends both.
 	lose context.CancelCauseFunc
 }
 
-// TakeTurn joins a group for the turn that it has, by a topic which exists, the same for all that take it. It waits
-// until a client that was killed is given up; where another one still has the turn then, the error is [ErrTurnTaken].
+// TakeTurn joins a group for its turn. The topic has to exist, and to be the same for all clients of the group.
+// TakeTurn waits until a client that was killed is given up; where another one still has the turn then, the error is
+// [ErrTurnTaken].
 func TakeTurn(ctx context.Context, c Config, group, topic string) (*Turn, error) {
 	t := &Turn{session: newSession(turnSession), group: group, taken: make(chan struct{})}
 	lost, endLost := context.WithCancelCause(context.WithoutCancel(ctx))

@@ -299,9 +299,9 @@ func (f *feed) woken() bool {
 	return f.wakes.waiting.due()
 }
 
-// release counts the wakes as served whose rows are in Kafka, and their offsets with them: with transactions a commit
-// may be refused long after the rows were sent, and the feed that starts over then serves them again. It waits
-// for that at once where many are served or none is waiting, else with those that come next.
+// release counts wakes as served when Kafka has their rows and offsets: with transactions a commit may be refused long
+// after the rows were sent, and the feed that starts over then serves them again. Where many are served, or none is
+// waiting, it waits for Kafka at once, else it leaves that to the next call.
 func (f *feed) release(ctx context.Context) error {
 	f.mu.Lock()
 	n := len(f.wakes.serving)

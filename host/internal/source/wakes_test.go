@@ -488,7 +488,7 @@ func TestWakesThatComeAgain(t *testing.T) {
 // postponing is an output whose pages are committed together, a minute after the first or when that is asked for.
 type postponing struct {
 	transactions
-	// refuses has the next commit refused that has such a record; "": none.
+	// refuses has the next commit refused that has such a record; nil: none.
 	refuses *atomic.Pointer[string]
 	due     *time.Timer
 }
